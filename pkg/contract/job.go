@@ -1,0 +1,56 @@
+package contract
+
+import "github.com/dagyo/dagyo/pkg/document"
+
+// A Job is one node of one flow, ready to run (schemas/job.json). It is the message in a mailbox,
+// and all that an executor needs to know.
+type Job struct {
+	Flow     string `json:"flow"`
+	Job      string `json:"job"`
+	Node     string `json:"node"`
+	Progdef  string `json:"progdef"`
+	Revision string `json:"revision"`
+	// Inputs and Outputs say where to pull each input from and where to push each output to.
+	Inputs  map[string]Address `json:"inputs"`
+	Outputs map[string]Address `json:"outputs"`
+	// Started, Done and Panic are the subjects of the job's events.
+	Started string `json:"started"`
+	Done    string `json:"done"`
+	Panic   string `json:"panic"`
+	// Health is the plain NATS subject to beat on, Stop the subject that ends the job.
+	Health string `json:"health"`
+	Stop   string `json:"stop"`
+	// HealthInterval is the longest time between two beats; each beat vouches for HealthTimeout.
+	HealthInterval document.Duration `json:"healthInterval"`
+	HealthTimeout  document.Duration `json:"healthTimeout"`
+	// TraceParent is the W3C trace context of the flow, where it has one.
+	TraceParent string `json:"traceparent,omitempty"`
+}
+
+// An Address is one end of an edge: where its frames lie, and how far the writer may run ahead.
+type Address struct {
+	// Stream is the JetStream stream that stores the frames and the stop.
+	Stream string `json:"stream"`
+	// Subject carries the frames.
+	Subject string `json:"subject"`
+	// Credit carries what the reader has consumed.
+	Credit string `json:"credit"`
+	// Consumer is the durable name that the edge's one reader uses.
+	Consumer string `json:"consumer"`
+	// Window bounds the octets, Frames the number of frames, that are sent and not yet consumed.
+	Window int64 `json:"window"`
+	Frames int64 `json:"frames"`
+	// Type is the edge's typename, for messages.
+	Type string `json:"type"`
+}
+
+// A Count is a number of records and the sum of their lengths in octets.
+type Count struct {
+	Records int64 `json:"records"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// Add returns the sum of two counts.
+func (c Count) Add(o Count) Count {
+	return Count{Records: c.Records + o.Records, Bytes: c.Bytes + o.Bytes}
+}

@@ -1,0 +1,82 @@
+package contract
+
+import "strconv"
+
+// JetStream streams and key-value buckets.
+const (
+	StreamEvents   = "EVENTS"   // every event (file, limits retention)
+	StreamJobs     = "JOBS"     // the mailboxes (file, work-queue retention)
+	BucketProgdefs = "progdefs" // the catalogue, by progdef name
+	BucketFlows    = "flows"    // the status view, by flow id
+)
+
+// FlowStreamPrefix begins the name of every flow's own stream.
+const FlowStreamPrefix = "FLOW-"
+
+// FlowStream is the JetStream stream that stores a flow's edges, credits and stop.
+func FlowStream(flow string) string { return FlowStreamPrefix + flow }
+
+// FlowStreamSubjects lists the subjects of a flow's stream.
+func FlowStreamSubjects(flow string) []string {
+	return []string{"edge." + flow + ".*", "credit." + flow + ".*", StopSubject(flow)}
+}
+
+// EdgeSubject carries the frames of the flow's n-th edge.
+func EdgeSubject(flow string, n int) string { return "edge." + flow + "." + strconv.Itoa(n) }
+
+// CreditSubject carries what the reader of the flow's n-th edge has consumed.
+func CreditSubject(flow string, n int) string { return "credit." + flow + "." + strconv.Itoa(n) }
+
+// EdgeConsumer is the durable consumer of the flow's n-th edge.
+func EdgeConsumer(n int) string { return "edge-" + strconv.Itoa(n) }
+
+// StopSubject ends all jobs of a flow. It is stored, so that a job that starts later sees it too.
+func StopSubject(flow string) string { return "stop." + flow }
+
+// HealthSubject is the plain NATS subject of a job's signs of life.
+func HealthSubject(flow, job string) string { return "health." + flow + "." + job }
+
+// HealthSubjects matches every sign of life.
+const HealthSubjects = "health.*.*"
+
+// ReleaseSubject is the plain NATS subject on which a client says that it has read all outputs.
+func ReleaseSubject(flow string) string { return "release." + flow }
+
+// ReleaseSubjects matches every release.
+const ReleaseSubjects = "release.*"
+
+// Mailbox names the mailbox of a progdef revision, as in DAGYO_JOBS.
+func Mailbox(progdef, revision string) string { return progdef + "." + revision }
+
+// MailboxConsumer is the durable consumer that the executors of a revision share.
+func MailboxConsumer(progdef, revision string) string { return progdef + "-" + revision }
+
+// MailboxSubjects matches every job of a revision.
+func MailboxSubjects(progdef, revision string) string {
+	return "jobs." + progdef + "." + revision + ".*.*"
+}
+
+// JobSubject is where one job waits to be claimed.
+func JobSubject(progdef, revision, flow, job string) string {
+	return "jobs." + progdef + "." + revision + "." + flow + "." + job
+}
+
+// FlowJobSubjects matches the waiting jobs of one flow.
+func FlowJobSubjects(flow string) string { return "jobs.*.*." + flow + ".*" }
+
+// Environment of an executor (docs/protocol.md).
+const (
+	EnvQueue    = "DAGYO_QUEUE"    // NATS URL list
+	EnvJobs     = "DAGYO_JOBS"     // mailbox, "<progdef>.<revision>"
+	EnvExecutor = "DAGYO_EXECUTOR" // the executor's id
+	EnvSlots    = "DAGYO_SLOTS"    // jobs to run at the same time
+	EnvGrace    = "DAGYO_GRACE"    // time from SIGTERM to giving up the running jobs
+	EnvCreds    = "DAGYO_CREDS"    // NATS credentials file
+)
+
+// Questions are asked as requests, outside every stream.
+const (
+	AskFlowValidate = "ask.flow.validate"
+	AskCatalogList  = "ask.catalog.list"
+	AskCatalogGet   = "ask.catalog.get"
+)

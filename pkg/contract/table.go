@@ -1,0 +1,146 @@
+package contract
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// Of says what an event is about; it fixes the tokens behind the subject's head.
+type Of int
+
+// What events are about.
+const (
+	OfFlow     Of = iota // CloudEvents subject is the flow id
+	OfJob                // the flow id; the NATS subject ends in <flow>.<job>
+	OfExecutor           // the executor id; the NATS subject ends in <progdef>.<executor>
+	OfProgdef            // the progdef name
+	OfMessage            // a message that could not be read
+)
+
+// An Entry is all there is to know about one type of event.
+type Entry struct {
+	Type Type
+	Of   Of
+	// Command is true for what users send: its NATS subject is the bare type.
+	Command bool
+	// Publishers names who publishes it: "user", "executor" or a service.
+	Publishers []string
+	// New returns a pointer to an empty payload.
+	New func() any
+	// Doc is one sentence for docs/events.md.
+	Doc string
+}
+
+// Table lists every event, in the order of a flow's life.
+var Table = []Entry{
+	{TypeFlowSubmit, OfFlow, true, []string{"user"}, payload[FlowSubmit], "Runs the flow document in its data."},
+	{TypeFlowCancel, OfFlow, true, []string{"user"}, payload[FlowCancel], "Ends a flow before it ends itself."},
+	{TypeFlowRejected, OfFlow, false, []string{"validator", "planner", "spawner"}, payload[FlowRejected], "The flow will not run; lists every problem at once."},
+	{TypeFlowValidated, OfFlow, false, []string{"validator"}, payload[FlowValidated], "The flow is right: its normal form, pinned revisions and the type of every edge."},
+	{TypeFlowPlanned, OfFlow, false, []string{"planner"}, payload[FlowPlanned], "The flow's stream exists; its jobs and their addresses."},
+	{TypeFlowQueued, OfFlow, false, []string{"spawner"}, payload[FlowQueued], "The flow waits for capacity: what it lacks, and its place."},
+	{TypeFlowSpawned, OfFlow, false, []string{"spawner"}, payload[FlowSpawned], "Capacity is granted and the jobs are on their mailboxes."},
+	{TypeJobStarted, OfJob, false, []string{"executor"}, payload[JobStarted], "An executor has claimed the job; at most once a job."},
+	{TypeJobDone, OfJob, false, []string{"executor"}, payload[JobDone], "The job ended without failing: records and bytes per port."},
+	{TypeJobPanic, OfJob, false, []string{"executor"}, payload[JobPanic], "The job failed: kind, message, port and record."},
+	{TypeFlowCompleted, OfFlow, false, []string{"panic-aggregator"}, payload[FlowCompleted], "Verdict: every job is done; what went over each edge."},
+	{TypeFlowPanic, OfFlow, false, []string{"panic-aggregator"}, payload[FlowPanic], "Verdict: the flow failed; the first cause, then all the rest."},
+	{TypeFlowCancelled, OfFlow, false, []string{"panic-aggregator"}, payload[FlowCancelled], "Verdict: a user ended the flow."},
+	{TypeFlowCleaned, OfFlow, false, []string{"planner"}, payload[FlowCleaned], "Nothing of the flow is left on the broker."},
+	{TypeExecutorStarted, OfExecutor, false, []string{"spawner"}, payload[ExecutorStarted], "An executor process has been started."},
+	{TypeExecutorDraining, OfExecutor, false, []string{"spawner", "executor"}, payload[ExecutorDraining], "The executor takes no more jobs and finishes those it has."},
+	{TypeExecutorExited, OfExecutor, false, []string{"spawner"}, payload[ExecutorExited], "The executor process is gone: exit code, reason, last lines of standard error."},
+	{TypeProgdefApply, OfProgdef, true, []string{"user"}, payload[ProgdefApply], "Puts the progdef document in its data into the catalogue."},
+	{TypeProgdefRemove, OfProgdef, true, []string{"user"}, payload[ProgdefRemove], "Takes a progdef out of the catalogue; running flows keep it."},
+	{TypeProgdefApplied, OfProgdef, false, []string{"validator"}, payload[ProgdefApplied], "The progdef is in the catalogue under this revision."},
+	{TypeProgdefRejected, OfProgdef, false, []string{"validator"}, payload[ProgdefRejected], "The progdef was refused; lists every problem at once."},
+	{TypeProgdefRemoved, OfProgdef, false, []string{"validator"}, payload[ProgdefRemoved], "The progdef is no longer in the catalogue."},
+	{TypeDeadLetter, OfMessage, false, []string{"validator", "planner", "spawner", "panic-aggregator"}, payload[DeadLetter], "A message that could not be answered to its sender."},
+}
+
+func payload[T any]() any { return new(T) }
+
+// Lookup returns the table's entry for a type.
+func Lookup(t Type) (Entry, bool) {
+	for _, e := range Table {
+		if e.Type == t {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}
+
+// Pattern is the NATS subject of the event with a wildcard for each variable token.
+func (e Entry) Pattern() string {
+	switch {
+	case e.Command || e.Of == OfMessage:
+		return string(e.Type)
+	case e.Of == OfJob, e.Of == OfExecutor:
+		return string(e.Type) + ".*.*"
+	default:
+		return string(e.Type) + ".*"
+	}
+}
+
+// NATSSubject returns the subject that the event is published on. Every variable token must be a
+// valid name; package event checks that before anything is sent.
+func (e Event) NATSSubject() string {
+	return strings.Join(append([]string{string(e.Type)}, e.Tokens()...), ".")
+}
+
+// Tokens returns the variable tokens behind the head of the event's subject.
+func (e Event) Tokens() []string {
+	entry, ok := Lookup(e.Type)
+	if !ok || entry.Command || entry.Of == OfMessage {
+		return nil
+	}
+	switch d := e.Data.(type) {
+	case *JobStarted:
+		return []string{e.Subject, d.Job}
+	case *JobDone:
+		return []string{e.Subject, d.Job}
+	case *JobPanic:
+		return []string{e.Subject, d.Job}
+	case *ExecutorStarted:
+		return []string{d.Progdef, e.Subject}
+	case *ExecutorDraining:
+		return []string{d.Progdef, e.Subject}
+	case *ExecutorExited:
+		return []string{d.Progdef, e.Subject}
+	default:
+		return []string{e.Subject}
+	}
+}
+
+// DedupID is the Nats-Msg-Id under which the event is published: one effect, however often its
+// cause is handled.
+func (e Event) DedupID() string {
+	if e.MsgID != "" {
+		return e.MsgID
+	}
+	return e.NATSSubject()
+}
+
+// JudgedID is the shared message id of the validator's two answers to a flow.
+func JudgedID(flow string) string { return "judged." + flow }
+
+// VerdictID is the shared message id of everything that ends a valid flow: the three verdicts, and a
+// rejection by planner or spawner. Whoever is first has the last word.
+func VerdictID(flow string) string { return "verdict." + flow }
+
+// EventSubjects lists the subjects of the EVENTS stream.
+func EventSubjects() []string {
+	out := make([]string, len(Table))
+	for i, e := range Table {
+		out[i] = e.Pattern()
+	}
+	return out
+}
+
+// IsVerdict reports whether the type ends a flow that was once valid.
+func IsVerdict(t Type) bool {
+	return t == TypeFlowCompleted || t == TypeFlowPanic || t == TypeFlowCancelled
+}
+
+// MarshalData returns the payload as JSON.
+func (e Event) MarshalData() ([]byte, error) { return json.Marshal(e.Data) }

@@ -1,0 +1,21 @@
+package document
+
+// NamePattern is the grammar of every id and name that may become a NATS token: flows, nodes,
+// progdefs, ports, jobs and executors. At most 63 octets.
+const NamePattern = `^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$`
+
+// ValidName reports whether s keeps to NamePattern.
+func ValidName(s string) bool {
+	if len(s) == 0 || len(s) > 63 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		alnum := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
+		inside := i > 0 && i < len(s)-1
+		if !alnum && (!inside || c != '-' && c != '_') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,66 @@
+package flow
+
+import (
+	"github.com/dagyo/dagyo/pkg/document"
+)
+
+// A Flow is a checked flow in normal form. Constants have become values on the edge that they
+// feed, the flow's own inputs and outputs have become ends of edges, every node is pinned to a
+// revision and every edge has its solved typename.
+type Flow struct {
+	Nodes    map[string]Node   `json:"nodes"`
+	Edges    []Edge            `json:"edges"`
+	Deadline document.Duration `json:"deadline"`
+}
+
+// A Node is one use of a progdef.
+type Node struct {
+	Progdef  string `json:"progdef"`
+	Revision string `json:"revision"`
+}
+
+// An Edge is one stream. Exactly one of From, Input and Const is its source, exactly one of To and
+// Output its sink. Its place in Flow.Edges is its number.
+type Edge struct {
+	// From is the output port that writes the stream, as "node.port".
+	From string `json:"from,omitempty"`
+	// Input names the flow's own input that a client writes.
+	Input string `json:"input,omitempty"`
+	// Const holds the records of a const node; the stream is complete before the flow starts.
+	Const *Const `json:"const,omitempty"`
+	// To is the input port that reads the stream, as "node.port".
+	To string `json:"to,omitempty"`
+	// Output names the flow's own output that a client reads.
+	Output string `json:"output,omitempty"`
+	// Type is the solved typename.
+	Type string `json:"type"`
+}
+
+// Const is a stream written down in the flow document.
+type Const struct {
+	// Node is the const node's name, or "" where the document used the short form "with".
+	Node   string  `json:"node,omitempty"`
+	Values []Value `json:"values"`
+}
+
+// Source names the edge's source for people: "names.out", "inputs.names" or "const".
+func (e Edge) Source() string {
+	switch {
+	case e.From != "":
+		return e.From
+	case e.Input != "":
+		return "inputs." + e.Input
+	case e.Const != nil && e.Const.Node != "":
+		return e.Const.Node + ".out"
+	default:
+		return "const"
+	}
+}
+
+// Sink names the edge's sink for people: "hello.name" or "outputs.greetings".
+func (e Edge) Sink() string {
+	if e.To != "" {
+		return e.To
+	}
+	return "outputs." + e.Output
+}

@@ -1,0 +1,53 @@
+package problem
+
+// A Code names a broken rule. Codes are part of the contract: never change or reuse one.
+type Code string
+
+// Problems of the envelope and of JSON itself.
+const (
+	NotCloudEvent  Code = "not-a-cloudevent" // neither binary nor structured CloudEvent
+	UnknownType    Code = "unknown-type"     // the event's type is not one that this subject carries
+	NotJSON        Code = "not-json"         // not well-formed JSON
+	DuplicateKey   Code = "duplicate-key"    // an object names one key twice
+	TooDeep        Code = "too-deep"         // nested deeper than the limit
+	TooLarge       Code = "too-large"        // larger than the limit
+	SchemaMismatch Code = "schema"           // breaks the document's JSON Schema
+	UnknownField   Code = "unknown-field"    // a field that the schema does not have
+	BadName        Code = "bad-name"         // a name that cannot be a NATS token
+)
+
+// Problems of a flow's graph.
+const (
+	UnknownProgdef   Code = "unknown-progdef"
+	UnknownNode      Code = "unknown-node"
+	UnknownPort      Code = "unknown-port"
+	BadEndpoint      Code = "bad-endpoint"     // not of the form node.port
+	WrongDirection   Code = "wrong-direction"  // an input used as an output, or the other way round
+	NoSource         Code = "no-source"        // an input that nothing feeds
+	ManySources      Code = "many-sources"     // an input that more than one thing feeds
+	NoSink           Code = "no-sink"          // an output that nothing reads
+	ManySinks        Code = "many-sinks"       // an output that more than one thing reads
+	Cycle            Code = "cycle"            // the graph has a cycle
+	TypeMismatch     Code = "type-mismatch"    // the two ends of an edge have different typenames
+	BadTypename      Code = "bad-typename"     // not a typename by the grammar
+	BadValue         Code = "bad-value"        // a const value that its type or encoding refuses
+	TooMany          Code = "too-many"         // more nodes, edges, values … than the limit
+	BadDuration      Code = "bad-duration"     // not a duration, or out of its range
+	BadImage         Code = "bad-image"        // an image reference that cannot be pinned
+	NothingToRun     Code = "nothing-to-run"   // a progdef with neither image nor command
+	GenericsNotYet   Code = "generics-not-yet" // typeParams, which this version does not solve
+	BadScaling       Code = "bad-scaling"      // scaling numbers that contradict each other
+	BadResource      Code = "bad-resource"     // a resource quantity that cannot be read
+	BadEnvironment   Code = "bad-environment"  // a reserved or malformed environment variable
+	ProgdefStillUsed Code = "progdef-in-use"
+)
+
+// Problems met after a flow was found valid.
+const (
+	NeverFits       Code = "never-fits"       // needs more capacity than there can ever be
+	BrokerBudget    Code = "broker-budget"    // the broker may not bear another flow like this
+	BrokerRefused   Code = "broker-refused"   // the broker refused a stream, a consumer or a message
+	StartRefused    Code = "start-refused"    // an executor cannot be started as the progdef asks
+	GaveUp          Code = "gave-up"          // a passing error that did not pass
+	InternalFailure Code = "internal-failure" // a defect of Dagyo itself
+)

@@ -1,0 +1,75 @@
+// Package problem describes what is wrong with a document or an event, in a form that both people
+// and programs can act on.
+//
+// Codes are append-only: they travel in events, and users match on them.
+package problem
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Problem is one thing that is wrong, where it is, and what to do about it.
+type Problem struct {
+	// Code names the rule that was broken; stable for ever.
+	Code Code `json:"code"`
+	// Pointer is a JSON pointer (RFC 6901) into the document that was sent; "" is the whole document.
+	Pointer string `json:"pointer"`
+	// Message is one sentence for a person.
+	Message string `json:"message"`
+	// Hint says what would help, where that is known.
+	Hint string `json:"hint,omitempty"`
+}
+
+func (p Problem) String() string {
+	where := p.Pointer
+	if where == "" {
+		where = "(document)"
+	}
+	s := fmt.Sprintf("%s: %s [%s]", where, p.Message, p.Code)
+	if p.Hint != "" {
+		s += " — " + p.Hint
+	}
+	return s
+}
+
+// A List is every problem of one document, and an error when it is not empty.
+type List []Problem
+
+func (l List) Error() string {
+	lines := make([]string, len(l))
+	for i, p := range l {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Err returns the list as an error, or nil when there is no problem.
+func (l List) Err() error {
+	if len(l) == 0 {
+		return nil
+	}
+	return l
+}
+
+// Sorted returns the list ordered by pointer, then code, then message, without repeats: the same
+// document always gets the same answer.
+func (l List) Sorted() List {
+	out := slices.Clone(l)
+	slices.SortStableFunc(out, func(a, b Problem) int {
+		return strings.Compare(a.Pointer+"\x00"+string(a.Code)+"\x00"+a.Message,
+			b.Pointer+"\x00"+string(b.Code)+"\x00"+b.Message)
+	})
+	return slices.Compact(out)
+}
+
+// Pointer joins reference tokens into a JSON pointer, escaping them as RFC 6901 says.
+func Pointer(tokens ...string) string {
+	var b strings.Builder
+	for _, t := range tokens {
+		b.WriteByte('/')
+		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(t))
+	}
+	return b.String()
+}

@@ -1,0 +1,3 @@
+// Package progdef checks progdef documents, fills in their defaults and computes the revision that
+// their content hashes to. It is pure.
+package progdef

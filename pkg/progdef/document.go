@@ -1,0 +1,91 @@
+package progdef
+
+import "github.com/dagyo/dagyo/pkg/document"
+
+// A Document is a progdef as its publisher wrote it, with every default filled in
+// (schemas/progdef.json documents each field and default).
+type Document struct {
+	Name        string            `json:"name"`
+	Description string            `json:"description,omitempty"`
+	TypeParams  []string          `json:"typeParams,omitempty"`
+	Inputs      map[string]Port   `json:"inputs"`
+	Outputs     map[string]Port   `json:"outputs"`
+	Image       string            `json:"image,omitempty"`
+	Build       *Build            `json:"build,omitempty"`
+	Command     []string          `json:"command,omitempty"`
+	Scaling     Scaling           `json:"scaling"`
+	Resources   Resources         `json:"resources"`
+	Machine     Machine           `json:"machine"`
+	Env         map[string]string `json:"env,omitempty"`
+	EnvFrom     []EnvSource       `json:"envFrom,omitempty"`
+	Health      Health            `json:"health"`
+	Drain       Drain             `json:"drain"`
+}
+
+// A Port is one typed end for streams. In a document it may be written as a bare typename.
+type Port struct {
+	Type        string `json:"type"`
+	Description string `json:"description,omitempty"`
+}
+
+// Build says how to make the image from source; `dagyo progdef build` reads it.
+type Build struct {
+	Context    string            `json:"context,omitempty"`
+	Dockerfile string            `json:"dockerfile,omitempty"`
+	Args       map[string]string `json:"args,omitempty"`
+}
+
+// Scaling bounds the executors of one revision.
+type Scaling struct {
+	// JobsPerExecutor is how many jobs one executor runs at the same time.
+	JobsPerExecutor int `json:"jobsPerExecutor"`
+	MinExecutors    int `json:"minExecutors"`
+	MaxExecutors    int `json:"maxExecutors"`
+	// IdleTimeout is how long an executor above MinExecutors is kept with no job.
+	IdleTimeout document.Duration `json:"idleTimeout"`
+}
+
+// Resources are Kubernetes-style quantities by resource name.
+type Resources struct {
+	Requests map[string]string `json:"requests,omitempty"`
+	Limits   map[string]string `json:"limits,omitempty"`
+}
+
+// Machine says which machines may run the progdef.
+type Machine struct {
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	Tolerations  []Toleration      `json:"tolerations,omitempty"`
+}
+
+// A Toleration is Kubernetes' toleration.
+type Toleration struct {
+	Key               string `json:"key,omitempty"`
+	Operator          string `json:"operator,omitempty"`
+	Value             string `json:"value,omitempty"`
+	Effect            string `json:"effect,omitempty"`
+	TolerationSeconds *int64 `json:"tolerationSeconds,omitempty"`
+}
+
+// An EnvSource is a named set of environment variables kept outside the document. Exactly one
+// field is set.
+type EnvSource struct {
+	Secret    string `json:"secret,omitempty"`
+	ConfigMap string `json:"configMap,omitempty"`
+}
+
+// Health is how often a job says that it lives, and how long its silence is borne.
+type Health struct {
+	Interval document.Duration `json:"interval"`
+	Timeout  document.Duration `json:"timeout"`
+}
+
+// Drain is how long an executor may go on with its jobs after SIGTERM.
+type Drain struct {
+	GracePeriod document.Duration `json:"gracePeriod"`
+}
+
+// A Pinned progdef is a document together with the revision that its content hashes to.
+type Pinned struct {
+	Revision string   `json:"revision"`
+	Document Document `json:"document"`
+}

@@ -1,0 +1,3 @@
+module github.com/dagyo/dagyo/schemas
+
+go 1.26.0

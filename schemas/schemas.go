@@ -1,0 +1,11 @@
+// Package schemas holds the JSON Schemas (2020-12) of every event and document, an example of each,
+// and the golden vectors of the wire form.
+package schemas
+
+import "embed"
+
+// Files is this folder: <type>.json for each event, flow.json, progdef.json and job.json for the
+// documents, examples/<name>.json, wire/*.
+//
+//go:embed *.json examples wire
+var Files embed.FS

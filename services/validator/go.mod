@@ -1,0 +1,13 @@
+module github.com/dagyo/dagyo/services/validator
+
+go 1.26.0
+
+require (
+	github.com/dagyo/dagyo/pkg v0.0.0-00010101000000-000000000000
+	github.com/dagyo/dagyo/schemas v0.0.0-00010101000000-000000000000
+)
+
+replace (
+	github.com/dagyo/dagyo/pkg => ../../pkg
+	github.com/dagyo/dagyo/schemas => ../../schemas
+)
