@@ -54,6 +54,10 @@ type Event struct {
 	Problems problem.List
 	// Seq is the event's place in EVENTS, 0 for one that has not been stored.
 	Seq uint64
+	// With is what performing the event needs beyond its payload. It is never published.
+	With any
+	// Once asks the broker to refuse the event when its subject already holds one. Only for sending.
+	Once bool
 	// MsgID de-duplicates the publication; "" stands for the NATS subject.
 	MsgID string
 }

@@ -16,15 +16,17 @@ type FlowSubmit = json.RawMessage
 // ProgdefApply is the progdef document as the user sent it; package progdef checks it.
 type ProgdefApply = json.RawMessage
 
-// FlowCancel asks for the end of a flow.
+// FlowCancel asks for the end of a flow. A sender may leave Flow to the event's subject; a received
+// event has it.
 type FlowCancel struct {
-	Flow   string `json:"flow"`
+	Flow   string `json:"flow,omitempty"`
 	Reason string `json:"reason,omitempty"`
 }
 
 // ProgdefRemove takes a progdef out of the catalogue. Running flows keep their revision.
+// A sender may leave Name to the event's subject; a received event has it.
 type ProgdefRemove struct {
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 }
 
 // ProgdefApplied says that a progdef is in the catalogue.

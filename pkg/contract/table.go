@@ -2,6 +2,7 @@ package contract
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 )
 
@@ -113,16 +114,27 @@ func (e Event) Tokens() []string {
 }
 
 // DedupID is the Nats-Msg-Id under which the event is published: one effect, however often its
-// cause is handled.
+// cause is handled. Commands and dead letters share their NATS subject with all others of their
+// type, so a flow's submission goes by the flow and the rest by their ID; without one it is "".
 func (e Event) DedupID() string {
-	if e.MsgID != "" {
+	entry, _ := Lookup(e.Type)
+	switch {
+	case e.MsgID != "":
 		return e.MsgID
+	case e.Type == TypeFlowSubmit:
+		return string(e.Type) + "." + e.Subject
+	case entry.Command || entry.Of == OfMessage:
+		return e.ID
+	default:
+		return e.NATSSubject()
 	}
-	return e.NATSSubject()
 }
 
-// JudgedID is the shared message id of the validator's two answers to a flow.
-func JudgedID(flow string) string { return "judged." + flow }
+// JudgedID is the shared message id of the validator's two possible answers to the submission at seq
+// in EVENTS. A flow id is taken once it was found valid; a rejected one may be submitted again.
+func JudgedID(flow string, seq uint64) string {
+	return "judged." + flow + "." + strconv.FormatUint(seq, 10)
+}
 
 // VerdictID is the shared message id of everything that ends a valid flow: the three verdicts, and a
 // rejection by planner or spawner. Whoever is first has the last word.

@@ -6,18 +6,43 @@ require (
 	github.com/dagyo/dagyo/executor v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/pkg v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/schemas v0.0.0-00010101000000-000000000000
-	github.com/dagyo/dagyo/services/validator v0.0.0-00010101000000-000000000000
+	github.com/dagyo/dagyo/services/panic-aggregator v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/services/planner v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/services/spawner v0.0.0-00010101000000-000000000000
-	github.com/dagyo/dagyo/services/panic-aggregator v0.0.0-00010101000000-000000000000
+	github.com/dagyo/dagyo/services/validator v0.0.0-00010101000000-000000000000
+)
+
+require (
+	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
+	github.com/goccy/go-yaml v1.19.2 // indirect
+	github.com/google/go-tpm v0.9.8 // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/mattn/go-colorable v0.1.14 // indirect
+	github.com/mattn/go-isatty v0.0.20 // indirect
+	github.com/minio/highwayhash v1.0.4 // indirect
+	github.com/nats-io/jwt/v2 v2.8.2 // indirect
+	github.com/nats-io/nats-server/v2 v2.15.2 // indirect
+	github.com/nats-io/nats.go v1.55.0 // indirect
+	github.com/nats-io/nkeys v0.4.16 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
+	github.com/rogpeppe/go-internal v1.16.0 // indirect
+	github.com/rs/zerolog v1.35.1 // indirect
+	github.com/spf13/cobra v1.10.2 // indirect
+	github.com/spf13/pflag v1.0.9 // indirect
+	go.uber.org/goleak v1.3.0 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/term v0.47.0 // indirect
+	golang.org/x/time v0.16.0 // indirect
 )
 
 replace (
 	github.com/dagyo/dagyo/executor => ../../executor
 	github.com/dagyo/dagyo/pkg => ../../pkg
 	github.com/dagyo/dagyo/schemas => ../../schemas
-	github.com/dagyo/dagyo/services/validator => ../../services/validator
+	github.com/dagyo/dagyo/services/panic-aggregator => ../../services/panic-aggregator
 	github.com/dagyo/dagyo/services/planner => ../../services/planner
 	github.com/dagyo/dagyo/services/spawner => ../../services/spawner
-	github.com/dagyo/dagyo/services/panic-aggregator => ../../services/panic-aggregator
+	github.com/dagyo/dagyo/services/validator => ../../services/validator
 )

@@ -1,0 +1,55 @@
+# Dagyo's tasks. `make help` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+MODULES := schemas pkg executor services/validator services/planner services/spawner \
+           services/panic-aggregator services/dagyo tests
+PACKAGES := $(addsuffix /...,$(addprefix ./,$(MODULES)))
+
+# The race detector needs a C compiler; without one the tests run all the same.
+RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: bin/dagyo ## run a sample flow on an embedded NATS; print its outputs and verdict
+	bin/dagyo run tests/flows/greetings.json
+
+.PHONY: build
+build: bin/dagyo ## build bin/dagyo
+
+.PHONY: bin/dagyo
+bin/dagyo:
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -o bin/dagyo ./services/dagyo
+
+.PHONY: test
+test: ## all tests that need nothing but Go
+	go vet $(PACKAGES)
+	go test $(RACE) -timeout 20m $(PACKAGES)
+
+.PHONY: flakes
+flakes: ## run the concurrent tests many times: COUNT=200 PACKAGE=./tests/e2e RUN=TestName
+	go test $(RACE) -count $(or $(COUNT),200) -run '$(or $(RUN),.)' $(or $(PACKAGE),./tests/edge)
+	GOMAXPROCS=1 go test -count $(or $(COUNT),200) -run '$(or $(RUN),.)' $(or $(PACKAGE),./tests/edge)
+
+.PHONY: fuzz
+fuzz: ## fuzz every decoder for FUZZTIME (default 30s) each
+	tests/fuzz.sh $(or $(FUZZTIME),30s)
+
+.PHONY: generate
+generate: ## write docs/events.md and the AsyncAPI document from the table of events
+	go run ./pkg/internal/gendocs
+
+.PHONY: verify
+verify: generate ## check formatting, generated files, and that each module builds alone
+	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo 'run gofmt -w on these'; exit 1; }
+	git diff --exit-code -- docs/events.md schemas/generated
+	for m in $(MODULES); do (cd $$m && GOWORK=off go build ./... && GOWORK=off go mod tidy -diff) || exit 1; done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist

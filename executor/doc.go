@@ -1,0 +1,35 @@
+// Package executor is the SDK for authors of progdefs in Go.
+//
+// A progdef is a function over typed ports. Declare the ports, write the function, and hand both to
+// [Main]:
+//
+//	var (
+//		name     = executor.Input("name", executor.String)
+//		greeting = executor.Output("greeting", executor.String)
+//	)
+//
+//	func greet(ctx context.Context, job *executor.Job) error {
+//		for n, err := range name.All(ctx, job) {
+//			if err != nil {
+//				return err
+//			}
+//			if err := greeting.Send(ctx, job, "hello "+n); err != nil {
+//				return err
+//			}
+//		}
+//		return nil
+//	}
+//
+//	func main() {
+//		executor.Main(executor.Program{Ports: []executor.Port{name, greeting}, Run: greet})
+//	}
+//
+// The function is called once for every job, up to DAGYO_SLOTS times at once. Returning nil ends
+// every output and the job is done; returning an error makes the job panic, and with it the whole
+// flow. A Go panic and a record that does not decode do the same. The context ends when the flow is
+// stopped: return soon. A function that does not return within [Config.StopGrace] costs its
+// executor: it takes no more jobs and exits when its other jobs are done.
+//
+// Everything else is the SDK's: claiming jobs so that none starts twice, the streams and their flow
+// control, signs of life, counts, and draining on SIGTERM.
+package executor

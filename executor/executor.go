@@ -1,0 +1,164 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// Exit codes of Main.
+const (
+	ExitOK       = 0 // drained: every job has ended
+	ExitFailed   = 1 // NATS cannot be reached, or jobs had to be given up
+	ExitBadUsage = 2 // the environment is wrong
+)
+
+// Main serves jobs as the environment says until SIGTERM or SIGINT has drained the executor, and exits.
+// The first signal lets the running jobs finish; a second one gives them up.
+func Main(p Program) {
+	c, err := FromEnvironment()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(ExitBadUsage)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	if err := Run(context.Background(), c, p, signals); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(ExitFailed)
+	}
+	os.Exit(ExitOK)
+}
+
+// Run serves jobs until it has been drained: by a first value on drain, and giving up the running jobs
+// at a second, after Config.Grace, or when the context ends. It returns an error when jobs had
+// to be given up, or NATS refuses us.
+func Run(ctx context.Context, c Config, p Program, drain <-chan os.Signal) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if c.StopGrace == 0 {
+		c.StopGrace = DefaultStopGrace
+	}
+	x := &executor{config: c, program: p, slots: make(chan struct{}, c.Slots), running: make(map[*running]struct{})}
+	x.progdef, x.revision, _ = strings.Cut(c.Mailbox, ".")
+	link, err := broker.Connect(ctx, broker.Options{
+		URL: c.Queue, Name: "executor " + c.ID, Creds: c.Creds,
+		Extra: []nats.Option{nats.ReconnectHandler(func(*nats.Conn) { x.reconnected() })},
+	})
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	x.link = link
+	return x.serve(ctx, drain)
+}
+
+// executor is a running executor.
+type executor struct {
+	config            Config
+	program           Program
+	progdef, revision string
+	link              *broker.Link
+	// slots holds a token for every job that runs or may be handed to us.
+	slots chan struct{}
+
+	mu      sync.Mutex
+	running map[*running]struct{}
+}
+
+// serve takes jobs until told to drain, and then waits for those that run.
+func (x *executor) serve(ctx context.Context, drain <-chan os.Signal) error {
+	jobs, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer giveUp(nil)
+	claiming, stopClaiming := context.WithCancel(jobs)
+	defer stopClaiming()
+
+	beats, stopBeats := context.WithCancel(context.WithoutCancel(ctx))
+	var beating, working sync.WaitGroup
+	beating.Go(func() { x.beat(beats) })
+	defer beating.Wait()
+	defer stopBeats()
+
+	stuck := make(chan struct{}, 1)
+	claimed := make(chan struct{})
+	go func() { defer close(claimed); x.claimJobs(claiming, jobs, &working, stuck) }()
+
+	var failed error
+	select {
+	case <-drain:
+		x.sayDraining(ctx, "told to")
+	case <-stuck:
+		failed = errStuck
+		x.sayDraining(ctx, errStuck.Error())
+	case <-ctx.Done():
+	}
+	stopClaiming()
+	<-claimed
+
+	idle := make(chan struct{})
+	go func() { working.Wait(); close(idle) }()
+	grace := time.NewTimer(x.config.Grace)
+	defer grace.Stop()
+	select {
+	case <-idle:
+		return failed
+	case <-drain:
+	case <-grace.C:
+	case <-ctx.Done():
+	}
+	return errors.Join(failed, x.giveUp(giveUp, idle))
+}
+
+var errStuck = errors.New("a stopped job does not return")
+
+// lastWords is how long jobs that are given up have to say so.
+const lastWords = 3 * time.Second
+
+// giveUp ends the running jobs, and waits for their last words.
+func (x *executor) giveUp(cancel context.CancelCauseFunc, idle <-chan struct{}) error {
+	cancel(ErrDrained)
+	n := x.count()
+	select {
+	case <-idle:
+		return fmt.Errorf("gave up %d running jobs", n)
+	case <-time.After(lastWords):
+		return fmt.Errorf("gave up %d running jobs, of which %d did not return", n, x.count())
+	}
+}
+
+func (x *executor) count() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.running)
+}
+
+func (x *executor) sayDraining(ctx context.Context, reason string) {
+	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
+	err := x.say(ctx, contract.Event{
+		Type: contract.TypeExecutorDraining, Subject: x.config.ID,
+		Data: &contract.ExecutorDraining{
+			Executor: x.config.ID, Progdef: x.progdef, Revision: x.revision, Reason: reason,
+		},
+	})
+	if err != nil {
+		x.config.Log.Warn("cannot say that this executor drains", "error", err)
+	}
+}

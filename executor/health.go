@@ -1,0 +1,45 @@
+package executor
+
+import (
+	"context"
+	"strconv"
+	"time"
+)
+
+// beatCheck is how often the beating goroutine looks for jobs that are due.
+const beatCheck = 100 * time.Millisecond
+
+// beat says, for every running job and from this one goroutine, until when the job vouches to live.
+func (x *executor) beat(ctx context.Context) {
+	t := time.NewTicker(beatCheck)
+	defer t.Stop()
+	last := make(map[*running]time.Time)
+	for {
+		select {
+		case now := <-t.C:
+			x.beatAll(now, last)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// beatAll beats for the jobs whose interval would be over before the next check.
+func (x *executor) beatAll(now time.Time, last map[*running]time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for r := range last {
+		if _, ok := x.running[r]; !ok {
+			delete(last, r)
+		}
+	}
+	for r := range x.running {
+		if now.Sub(last[r]) < r.doc.HealthInterval.D()-2*beatCheck {
+			continue
+		}
+		until := now.Add(r.doc.HealthTimeout.D()).UnixMilli()
+		// Not sent is not heard: the aggregator then counts the job as silent, which it is.
+		_ = x.link.Publish(r.doc.Health, strconv.AppendInt(nil, until, 10))
+		last[r] = now
+	}
+}

@@ -1,0 +1,176 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
+)
+
+// A Job is one run of the program: one node of one flow.
+type Job struct {
+	doc     contract.Job
+	inputs  map[string]*input
+	outputs map[string]*output
+
+	mu      sync.Mutex
+	failure *PortError // the first one; the job panics with it whatever the program returns
+}
+
+type input struct {
+	*stream.Reader
+	ended  bool // io.EOF was seen
+	closed bool // closed early
+}
+
+type output struct {
+	*stream.Writer
+	scratch []byte
+}
+
+// Flow returns the id of the flow that the job belongs to.
+func (j *Job) Flow() string { return j.doc.Flow }
+
+// Node returns the name of the flow's node that the job runs.
+func (j *Job) Node() string { return j.doc.Node }
+
+func openJob(js jetstream.JetStream, doc contract.Job) (*Job, error) {
+	j := &Job{doc: doc, inputs: make(map[string]*input), outputs: make(map[string]*output)}
+	for port, a := range doc.Inputs {
+		r, err := stream.NewReader(js, a)
+		if err != nil {
+			j.abort()
+			return nil, fmt.Errorf("input %s: %w", port, err)
+		}
+		j.inputs[port] = &input{Reader: r}
+	}
+	for port, a := range doc.Outputs {
+		w, err := stream.NewWriter(js, a)
+		if err != nil {
+			j.abort()
+			return nil, fmt.Errorf("output %s: %w", port, err)
+		}
+		j.outputs[port] = &output{Writer: w}
+	}
+	return j, nil
+}
+
+func (j *Job) input(port string) (*input, error) {
+	if in := j.inputs[port]; in != nil {
+		return in, nil
+	}
+	return nil, fmt.Errorf("the job has no input %q; it has %v", port, slices.Sorted(maps.Keys(j.inputs)))
+}
+
+func (j *Job) output(port string) (*output, error) {
+	if out := j.outputs[port]; out != nil {
+		return out, nil
+	}
+	return nil, fmt.Errorf("the job has no output %q; it has %v", port, slices.Sorted(maps.Keys(j.outputs)))
+}
+
+// Recv hides the reader's, to note the end of the stream.
+func (in *input) Recv(ctx context.Context) ([]byte, error) {
+	record, err := in.Reader.Recv(ctx)
+	if errors.Is(err, io.EOF) {
+		in.ended = true
+	}
+	return record, err
+}
+
+// Close hides the reader's, to note that the rest stays unread.
+func (in *input) Close(ctx context.Context) error {
+	if in.ended {
+		return nil
+	}
+	in.closed = true
+	return in.Reader.Close(ctx)
+}
+
+// portFailed notes a breach of an edge's rules; other errors are the program's to judge.
+func (j *Job) portFailed(port string, err error) error {
+	var protocol *stream.ProtocolError
+	if !errors.As(err, &protocol) {
+		return err
+	}
+	return j.fail(&PortError{Port: port, Record: -1, Err: err, kind: contract.KindProtocol})
+}
+
+func (j *Job) undecodable(port string, record int64, typename string, err error) error {
+	return j.fail(&PortError{
+		Port: port, Record: record, kind: contract.KindDeserialization,
+		Err: fmt.Errorf("the record is not %s: %w", typename, err),
+	})
+}
+
+func (j *Job) fail(e *PortError) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.failure == nil {
+		j.failure = e
+	}
+	return e
+}
+
+func (j *Job) failed() *PortError {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.failure
+}
+
+// finish ends all streams of a job whose program has returned without failing: inputs first, so that
+// their writers can go on, then all outputs at once, since readers may wait for one before another.
+func (j *Job) finish(ctx context.Context) error {
+	for port, in := range j.inputs {
+		if err := in.Close(ctx); err != nil {
+			return j.portFailed(port, fmt.Errorf("input %s: %w", port, err))
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for port, out := range j.outputs {
+		g.Go(func() error {
+			err := out.Close(ctx)
+			if err == nil || errors.Is(err, ErrReaderClosed) || errors.Is(err, stream.ErrClosed) {
+				return nil
+			}
+			return j.portFailed(port, fmt.Errorf("output %s: %w", port, err))
+		})
+	}
+	return g.Wait()
+}
+
+// abort releases all streams without ending them.
+func (j *Job) abort() {
+	for _, in := range j.inputs {
+		in.Abort()
+	}
+	for _, out := range j.outputs {
+		out.Abort()
+	}
+}
+
+func (j *Job) counts() contract.PortCounts {
+	c := contract.PortCounts{
+		Inputs: make(map[string]contract.Count), Outputs: make(map[string]contract.Count),
+	}
+	for port, in := range j.inputs {
+		c.Inputs[port] = in.Count()
+		if in.closed {
+			c.ClosedEarly = append(c.ClosedEarly, port)
+		}
+	}
+	for port, out := range j.outputs {
+		c.Outputs[port] = out.Count()
+	}
+	slices.Sort(c.ClosedEarly)
+	return c
+}

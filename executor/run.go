@@ -1,0 +1,235 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
+)
+
+// running is a job under way.
+type running struct {
+	doc contract.Job
+	// check asks for a new look at whether the flow was stopped.
+	check chan struct{}
+}
+
+// run runs one claimed job to its last word.
+func (x *executor) run(parent context.Context, doc contract.Job, stuck chan<- struct{}) {
+	r := &running{doc: doc, check: make(chan struct{}, 1)}
+	x.enter(r)
+	defer x.leave(r)
+	ctx, cancel := context.WithCancelCause(parent)
+	watching := make(chan struct{})
+	watch, stopWatching := context.WithCancel(ctx)
+	go func() {
+		defer close(watching)
+		x.watchStop(watch, r, cancel)
+	}()
+	defer func() { stopWatching(); <-watching; cancel(nil) }()
+
+	job, err := openJob(x.link.JS, doc)
+	if err != nil {
+		x.sayPanic(parent, doc, contract.Failure{Kind: contract.KindError, Message: clip(err.Error())}, contract.PortCounts{})
+		return
+	}
+	returned := make(chan outcome, 1)
+	go func() { returned <- x.call(ctx, job) }()
+	select {
+	case o := <-returned:
+		job.abort()
+		x.report(ctx, parent, job, o)
+	case <-x.overdue(ctx):
+		select { // both may be ready
+		case o := <-returned:
+			job.abort()
+			x.report(ctx, parent, job, o)
+		default:
+			x.abandon(ctx, parent, doc, stuck)
+		}
+	}
+}
+
+// overdue returns a channel that is ready once the context has ended StopGrace ago.
+func (x *executor) overdue(ctx context.Context) <-chan struct{} {
+	late := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		time.AfterFunc(x.config.StopGrace, func() { close(late) })
+	})
+	return late
+}
+
+// abandon tells of a job whose function does not return although its context has ended.
+func (x *executor) abandon(ctx, parent context.Context, doc contract.Job, stuck chan<- struct{}) {
+	x.config.Log.Error("a job does not return; this executor takes no more", "flow", doc.Flow, "job", doc.Job)
+	if errors.Is(context.Cause(ctx), ErrDrained) {
+		x.sayPanic(parent, doc, drained(), contract.PortCounts{})
+	}
+	select {
+	case stuck <- struct{}{}:
+	default:
+	}
+}
+
+// An outcome is what a program's function came to.
+type outcome struct {
+	err   error
+	panic string // a Go panic and its stack
+}
+
+// call calls the program, and ends the streams when it returns nil.
+func (x *executor) call(ctx context.Context, job *Job) (o outcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			o = outcome{err: fmt.Errorf("panic: %v", p), panic: string(debug.Stack())}
+		}
+	}()
+	if err := x.program.check(job.doc); err != nil {
+		return outcome{err: err}
+	}
+	err := x.program.Run(ctx, job)
+	if err != nil && !errors.Is(err, ErrReaderClosed) {
+		return outcome{err: err}
+	}
+	if f := job.failed(); f != nil {
+		return outcome{err: f}
+	}
+	return outcome{err: job.finish(ctx)}
+}
+
+// report says how the job has ended. The broker may be away for a while: the word is kept until it is
+// back, or the executor has to go.
+func (x *executor) report(ctx, parent context.Context, job *Job, o outcome) {
+	cause := context.Cause(ctx)
+	failure := job.failed()
+	switch {
+	case failure != nil:
+		x.sayPanic(parent, job.doc, failure.failure(), job.counts())
+	case o.err == nil:
+		x.sayDone(parent, job, false)
+	case errors.Is(cause, ErrStopped), errors.Is(o.err, stream.ErrGone):
+		x.sayDone(parent, job, true)
+	case errors.Is(cause, ErrDrained):
+		x.sayPanic(parent, job.doc, drained(), job.counts())
+	default:
+		f := contract.Failure{Kind: contract.KindError, Message: clip(o.err.Error()), Detail: clip(o.panic)}
+		var port *PortError
+		if errors.As(o.err, &port) {
+			f = port.failure()
+		}
+		x.sayPanic(parent, job.doc, f, job.counts())
+	}
+}
+
+func drained() contract.Failure {
+	return contract.Failure{Kind: contract.KindDrained, Message: ErrDrained.Error()}
+}
+
+func (x *executor) sayDone(ctx context.Context, job *Job, stopped bool) {
+	x.lastWord(ctx, contract.Event{
+		Type: contract.TypeJobDone, Subject: job.doc.Flow, TraceParent: job.doc.TraceParent,
+		Data: &contract.JobDone{
+			Job: job.doc.Job, Executor: x.config.ID, Stopped: stopped, PortCounts: job.counts(),
+		},
+	})
+}
+
+func (x *executor) sayPanic(ctx context.Context, doc contract.Job, f contract.Failure, c contract.PortCounts) {
+	x.lastWord(ctx, contract.Event{
+		Type: contract.TypeJobPanic, Subject: doc.Flow, TraceParent: doc.TraceParent,
+		Data: &contract.JobPanic{Job: doc.Job, Executor: x.config.ID, Failure: f, PortCounts: c},
+	})
+}
+
+// lastWord says how a job ended. When the executor has to go it tries for a moment longer.
+func (x *executor) lastWord(ctx context.Context, e contract.Event) {
+	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, cancel) })
+	defer stop()
+	if err := x.say(last, e); err != nil {
+		x.config.Log.Error("cannot say how a job ended", "flow", e.Subject, "event", e.Type, "error", err)
+	}
+}
+
+func (x *executor) enter(r *running) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.running[r] = struct{}{}
+}
+
+func (x *executor) leave(r *running) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.running, r)
+}
+
+// watchStop ends the job's context when its flow is stopped, or was before the job began.
+func (x *executor) watchStop(ctx context.Context, r *running, cancel context.CancelCauseFunc) {
+	stops := make(chan *nats.Msg, 1)
+	sub, err := x.link.ChanSubscribe(r.doc.Stop, stops)
+	if err != nil {
+		cancel(fmt.Errorf("subscribe to %s: %w", r.doc.Stop, err))
+		return
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	retry := time.NewTimer(0) // look once at the beginning: behind the subscription, so none is missed
+	defer retry.Stop()
+	for {
+		select {
+		case <-stops:
+			cancel(ErrStopped)
+			return
+		case <-r.check:
+			retry.Reset(0)
+		case <-retry.C:
+			stopped, err := x.stopped(ctx, r.doc)
+			if stopped {
+				cancel(ErrStopped)
+				return
+			}
+			if err != nil {
+				retry.Reset(time.Second)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// stopped reports whether the flow's stream holds a stop, or is gone.
+func (x *executor) stopped(ctx context.Context, doc contract.Job) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
+	s, err := x.link.JS.Stream(ctx, contract.FlowStream(doc.Flow))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	_, err = s.GetLastMsgForSubject(ctx, doc.Stop)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// reconnected has every job look for a stop that was sent while we could not hear.
+func (x *executor) reconnected() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for r := range x.running {
+		select {
+		case r.check <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// MinPayload is the smallest max_payload, in octets, with which Dagyo works: an edge's frame and a
+// small flow's events must fit.
+const MinPayload = 256 << 10
+
+// Options say where NATS is and who we are there.
+type Options struct {
+	// URL is a NATS URL or a comma-separated list of them.
+	URL string
+	// Name shows in the server's connection list.
+	Name string
+	// Creds is the path of a NATS credentials file; "" for none.
+	Creds string
+	// Wait bounds the first connection attempt; 0 waits as long as the context.
+	Wait time.Duration
+	// Extra options for special cases, such as callbacks on disconnect.
+	Extra []nats.Option
+}
+
+// A Link is a connection to NATS and its JetStream context.
+type Link struct {
+	*nats.Conn
+	JS jetstream.JetStream
+}
+
+// Connect opens a connection that reconnects for ever, and refuses a server whose max_payload is
+// below MinPayload. Close the returned link.
+func Connect(ctx context.Context, o Options) (*Link, error) {
+	nc, err := nats.Connect(o.URL, options(o)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w", o.URL, err)
+	}
+	if err := awaitConnected(ctx, nc, o.Wait); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("connect to NATS at %s: %w", o.URL, err)
+	}
+	if got := nc.MaxPayload(); got < MinPayload {
+		nc.Close()
+		return nil, fmt.Errorf("NATS at %s has max_payload %d; Dagyo needs at least %d: raise it in "+
+			"the server's configuration", o.URL, got, MinPayload)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	return &Link{Conn: nc, JS: js}, nil
+}
+
+func options(o Options) []nats.Option {
+	opts := []nats.Option{
+		nats.Name(o.Name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
+		nats.RetryOnFailedConnect(true),
+		nats.IgnoreAuthErrorAbort(),
+	}
+	if o.Creds != "" {
+		opts = append(opts, nats.UserCredentials(o.Creds))
+	}
+	return append(opts, o.Extra...)
+}
+
+var errNoServer = errors.New("no server answers")
+
+func awaitConnected(ctx context.Context, nc *nats.Conn, wait time.Duration) error {
+	if wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, wait, errNoServer)
+		defer cancel()
+	}
+	changed := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer nc.RemoveStatusListener(changed)
+	for !nc.IsConnected() {
+		select {
+		case <-changed:
+			if nc.IsClosed() {
+				return errors.Join(errNoServer, nc.LastError())
+			}
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), nc.LastError())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,390 @@
+package contract_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"path"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/flow"
+	"github.com/dagyo/dagyo/schemas"
+)
+
+// documents are what has a schema of its own without being an event.
+func documents() []string { return []string{"flow", "progdef", "job"} }
+
+func types() []string {
+	var out []string
+	for _, e := range contract.Table {
+		out = append(out, string(e.Type))
+	}
+	return out
+}
+
+// constants returns the string constants of a type that the package's source declares.
+func constants(t *testing.T, typ string) []string {
+	t.Helper()
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	var out []string
+	for _, file := range files {
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(tree, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok || spec.Type == nil || len(spec.Values) != 1 {
+				return true
+			}
+			if name, ok := spec.Type.(*ast.Ident); ok && name.Name == typ {
+				value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out = append(out, value)
+			}
+			return true
+		})
+	}
+	return out
+}
+
+func names(t *testing.T, folder string) []string {
+	t.Helper()
+	entries, err := fs.ReadDir(schemas.Files, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func schemaOf(t *testing.T, name string) map[string]any {
+	t.Helper()
+	var schema map[string]any
+	raw, err := fs.ReadFile(schemas.Files, name+".json")
+	if err == nil {
+		err = json.Unmarshal(raw, &schema)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+func same(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	got, want = slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))
+	if !slices.Equal(got, want) {
+		t.Errorf("%s:\ngot  %v\nwant %v", what, got, want)
+	}
+}
+
+func TestEveryTypeIsInTheTable(t *testing.T) {
+	same(t, "types", types(), constants(t, "Type"))
+	for _, e := range contract.Table {
+		if e.Doc == "" || len(e.Publishers) == 0 || e.New() == nil {
+			t.Errorf("%s: the entry is not complete", e.Type)
+		}
+	}
+}
+
+// TestSchemaFiles finds a schema for each event and document, and no file that none of these needs.
+func TestSchemaFiles(t *testing.T) {
+	needed := map[string]bool{}
+	for _, name := range append(types(), documents()...) {
+		need(t, name, needed)
+	}
+	same(t, "schemas", names(t, "."), slices.Collect(maps.Keys(needed)))
+}
+
+func need(t *testing.T, name string, needed map[string]bool) {
+	if needed[name] {
+		return
+	}
+	needed[name] = true
+	schema := schemaOf(t, name)
+	if schema["$id"] != name+".json" {
+		t.Errorf("%s: $id is %v", name, schema["$id"])
+	}
+	for _, ref := range refs(schema) {
+		if file, _, _ := strings.Cut(ref, "#"); file != "" {
+			need(t, strings.TrimSuffix(file, ".json"), needed)
+		}
+	}
+}
+
+func refs(schema any) []string {
+	var out []string
+	switch s := schema.(type) {
+	case map[string]any:
+		if ref, ok := s["$ref"].(string); ok {
+			out = append(out, ref)
+		}
+		for _, v := range s {
+			out = append(out, refs(v)...)
+		}
+	case []any:
+		for _, v := range s {
+			out = append(out, refs(v)...)
+		}
+	}
+	return out
+}
+
+// TestExampleFiles finds an example of each event and of the job; documents may have many, named
+// after what they show.
+func TestExampleFiles(t *testing.T) {
+	var events []string
+	for _, name := range names(t, "examples") {
+		kind, _, _ := strings.Cut(name, "-")
+		if kind == "flow" || kind == "progdef" {
+			continue
+		}
+		events = append(events, name)
+	}
+	same(t, "examples", events, append(types(), "job"))
+}
+
+func TestStreamHoldsEveryEvent(t *testing.T) {
+	var want []string
+	for _, e := range contract.Table {
+		want = append(want, e.Pattern())
+	}
+	same(t, "subjects of EVENTS", contract.EventSubjects(), want)
+}
+
+// example returns an event as its file has it, with the payload decoded.
+func example(t *testing.T, entry contract.Entry) (e contract.Event, data []byte) {
+	t.Helper()
+	raw, err := fs.ReadFile(schemas.Files, path.Join("examples", string(entry.Type)+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var envelope struct {
+		Type    contract.Type
+		Subject string
+		Data    json.RawMessage
+	}
+	if err := json.Unmarshal(raw, &envelope); err != nil {
+		t.Fatal(err)
+	}
+	e = contract.Event{Type: envelope.Type, Subject: envelope.Subject, Data: entry.New()}
+	dec := json.NewDecoder(bytes.NewReader(envelope.Data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(e.Data); err != nil {
+		t.Errorf("%s: %v", entry.Type, err)
+	}
+	return e, envelope.Data
+}
+
+func TestExamplesLoseNothing(t *testing.T) {
+	for _, entry := range contract.Table {
+		e, data := example(t, entry)
+		again, err := e.MarshalData()
+		if err != nil || e.Type != entry.Type {
+			t.Errorf("%s: %v", entry.Type, err)
+		}
+		sameJSON(t, string(entry.Type), again, data)
+	}
+	raw, err := fs.ReadFile(schemas.Files, "examples/job.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var job contract.Job
+	if err := json.Unmarshal(raw, &job); err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameJSON(t, "job", again, raw)
+	if _, problems := document.Check("job", raw, document.DefaultLimits()); len(problems) > 0 {
+		t.Error(problems)
+	}
+}
+
+func sameJSON(t *testing.T, what string, got, want []byte) {
+	t.Helper()
+	var g, w any
+	if json.Unmarshal(got, &g) != nil || json.Unmarshal(want, &w) != nil || !reflect.DeepEqual(g, w) {
+		t.Errorf("%s:\ngot  %s\nwant %s", what, got, want)
+	}
+}
+
+func TestPatternMatchesSubject(t *testing.T) {
+	for _, entry := range contract.Table {
+		e, _ := example(t, entry)
+		expression := strings.ReplaceAll(regexp.QuoteMeta(entry.Pattern()), `\*`, `[^.]+`)
+		if !regexp.MustCompile("^" + expression + "$").MatchString(e.NATSSubject()) {
+			t.Errorf("%s does not match %s", e.NATSSubject(), entry.Pattern())
+		}
+		if flow := e.Flow(); (flow != "") != (entry.Of == contract.OfFlow || entry.Of == contract.OfJob) {
+			t.Errorf("%s is of flow %q", entry.Type, flow)
+		}
+	}
+}
+
+func TestDedupIDTellsEventsApart(t *testing.T) {
+	tests := []struct {
+		a, b contract.Event
+		same bool
+	}{
+		{contract.Event{Type: contract.TypeFlowSubmit, Subject: "f", ID: "1"},
+			contract.Event{Type: contract.TypeFlowSubmit, Subject: "f", ID: "2"}, true},
+		{contract.Event{Type: contract.TypeFlowSubmit, Subject: "f"},
+			contract.Event{Type: contract.TypeFlowSubmit, Subject: "g"}, false},
+		{contract.Event{Type: contract.TypeProgdefApply, Subject: "p", ID: "1"},
+			contract.Event{Type: contract.TypeProgdefApply, Subject: "p", ID: "2"}, false},
+		{contract.Event{Type: contract.TypeDeadLetter, ID: "1"},
+			contract.Event{Type: contract.TypeDeadLetter, ID: "2"}, false},
+		{contract.Event{Type: contract.TypeFlowCleaned, Subject: "f", ID: "1"},
+			contract.Event{Type: contract.TypeFlowCleaned, Subject: "f", ID: "2"}, true},
+		{contract.Event{Type: contract.TypeFlowPanic, Subject: "f", MsgID: contract.VerdictID("f")},
+			contract.Event{Type: contract.TypeFlowCompleted, Subject: "f", MsgID: contract.VerdictID("f")},
+			true},
+	}
+	for _, tt := range tests {
+		if (tt.a.DedupID() == tt.b.DedupID()) != tt.same {
+			t.Errorf("%q and %q", tt.a.DedupID(), tt.b.DedupID())
+		}
+	}
+}
+
+// TestSchemasFitTheStructs walks payload types and schemas side by side: the same fields, the same
+// of them required, the same kinds of value.
+func TestSchemasFitTheStructs(t *testing.T) {
+	for _, entry := range contract.Table {
+		typ := reflect.TypeOf(entry.New()).Elem()
+		if typ != reflect.TypeFor[json.RawMessage]() {
+			fit(t, string(entry.Type), schemaOf(t, string(entry.Type)), typ)
+		}
+	}
+	fit(t, "job", schemaOf(t, "job"), reflect.TypeFor[contract.Job]())
+	same(t, "kinds", enum(schemaOf(t, "kind")), constants(t, "Kind"))
+	state := schemaOf(t, "job-summary")["properties"].(map[string]any)["state"]
+	same(t, "states", enum(state.(map[string]any)), constants(t, "JobState"))
+}
+
+func enum(schema map[string]any) []string {
+	var out []string
+	for _, v := range schema["enum"].([]any) {
+		out = append(out, v.(string))
+	}
+	return out
+}
+
+func fit(t *testing.T, at string, schema map[string]any, typ reflect.Type) {
+	t.Helper()
+	if ref, ok := schema["$ref"].(string); ok {
+		file, local, _ := strings.Cut(ref, ".json#")
+		if local != "" {
+			return // another's definition, held to its type by its own tests
+		}
+		schema = schemaOf(t, strings.TrimSuffix(file, ".json"))
+	}
+	want := jsonType(typ)
+	if schema["type"] != want {
+		t.Errorf("%s is %v in the schema, %s in Go", at, schema["type"], want)
+		return
+	}
+	switch {
+	case want == "array":
+		fit(t, at+"/*", schema["items"].(map[string]any), typ.Elem())
+	case typ.Kind() == reflect.Pointer:
+		fit(t, at, schema, typ.Elem())
+	case typ.Kind() == reflect.Map:
+		fit(t, at+"/*", schema["additionalProperties"].(map[string]any), typ.Elem())
+	case want == "object":
+		fitStruct(t, at, schema, typ)
+	}
+}
+
+func jsonType(typ reflect.Type) string {
+	switch typ {
+	case reflect.TypeFor[time.Time](), reflect.TypeFor[document.Duration](),
+		reflect.TypeFor[flow.Value]():
+		return "string"
+	}
+	switch typ.Kind() {
+	case reflect.Pointer:
+		return jsonType(typ.Elem())
+	case reflect.Struct, reflect.Map:
+		return "object"
+	case reflect.Slice:
+		return "array"
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "boolean"
+	default:
+		return "integer"
+	}
+}
+
+func fitStruct(t *testing.T, at string, schema map[string]any, typ reflect.Type) {
+	t.Helper()
+	if schema["additionalProperties"] != false {
+		t.Errorf("%s allows unknown fields", at)
+	}
+	properties, _ := schema["properties"].(map[string]any)
+	var fields, required []string
+	for _, f := range reflect.VisibleFields(typ) {
+		name, option, tagged := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous {
+			continue
+		}
+		fields = append(fields, name)
+		if option != "omitempty" || !tagged {
+			required = append(required, name)
+		}
+		property, ok := properties[name].(map[string]any)
+		if !ok {
+			t.Errorf("%s lacks %s", at, name)
+			continue
+		}
+		if property["description"] == nil {
+			t.Errorf("%s/%s has no description", at, name)
+		}
+		fit(t, at+"/"+name, property, f.Type)
+	}
+	same(t, at, slices.Collect(maps.Keys(properties)), fields)
+	list, _ := schema["required"].([]any)
+	var demanded []string
+	for _, v := range list {
+		demanded = append(demanded, v.(string))
+	}
+	same(t, at+" requires", demanded, required)
+}
+
+func TestNameHasTheContractsPattern(t *testing.T) {
+	if got := schemaOf(t, "name")["pattern"]; got != document.NamePattern {
+		t.Errorf("name: %v", got)
+	}
+	if got := schemaOf(t, "duration")["pattern"]; got != document.DurationPattern {
+		t.Errorf("duration: %v", got)
+	}
+}

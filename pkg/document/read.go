@@ -1,0 +1,279 @@
+package document
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// read turns JSON text into a tree of map[string]any, []any, string, json.Number, bool and nil. Of
+// a key that is repeated the first value stays. It returns false, with the reason in the report,
+// where there is no tree to speak of.
+func read(raw []byte, limits Limits, report *Report) (any, bool) {
+	if !readable(raw, limits, report) {
+		return nil, false
+	}
+	r := reader{text: raw, depth: limits.Depth, report: report}
+	tree := r.value(nil)
+	return tree, !r.broken
+}
+
+// readable reports whether raw is JSON at all. The scan behind json.Unmarshal keeps its own stack
+// and bounds it, so that deeply nested input is safe here.
+func readable(raw []byte, limits Limits, report *Report) bool {
+	if len(raw) > limits.Bytes {
+		report.Add(problem.TooLarge, "", fmt.Sprintf(
+			"the document has %d octets; at most %d are allowed", len(raw), limits.Bytes), "")
+		return false
+	}
+	if at := badText(raw); at >= 0 {
+		report.Add(problem.NotJSON, "", "not JSON "+place(raw, at)+": the text is not Unicode", "")
+		return false
+	}
+	var whole json.RawMessage
+	if err := json.Unmarshal(raw, &whole); err != nil {
+		if strings.Contains(err.Error(), "max depth") {
+			report.Add(problem.TooDeep, "", tooDeep(limits.Depth), "")
+			return false
+		}
+		report.Add(problem.NotJSON, "", notJSON(raw, err), "")
+		return false
+	}
+	return true
+}
+
+func tooDeep(depth int) string {
+	return fmt.Sprintf("nested deeper than the %d levels that are allowed", depth)
+}
+
+// notJSON says where JSON text is broken, and how.
+func notJSON(raw []byte, err error) string {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return "not JSON: the document is empty"
+	}
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) {
+		return "not JSON: " + err.Error()
+	}
+	at := int(syntax.Offset) - 1
+	if strings.HasPrefix(syntax.Error(), "unexpected end") {
+		at = len(raw)
+	}
+	return "not JSON " + place(raw, at) + ": " + syntax.Error()
+}
+
+// place names an octet's position for people, counting lines and characters from 1.
+func place(raw []byte, at int) string {
+	before := raw[:min(max(at, 0), len(raw))]
+	line := bytes.Count(before, []byte("\n")) + 1
+	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+	return fmt.Sprintf("at line %d, column %d", line, column)
+}
+
+// badText returns where raw stops being Unicode text, -1 when it never does. The decoder would
+// quietly replace such octets and escapes, and two different keys could become one.
+func badText(raw []byte) int {
+	for at := 0; at < len(raw); {
+		if raw[at] == '\\' {
+			n := escape(raw[at:])
+			if n == 0 {
+				return at
+			}
+			at += n
+			continue
+		}
+		r, n := utf8.DecodeRune(raw[at:])
+		if r == utf8.RuneError && n == 1 {
+			return at
+		}
+		at += n
+	}
+	return -1
+}
+
+// escape returns the length of the escape sequence that text begins with, 0 when it is half of a
+// surrogate pair. Malformed escapes are left to the JSON scanner.
+func escape(text []byte) int {
+	high, ok := unit(text)
+	if !ok {
+		return min(2, len(text))
+	}
+	if high < 0xd800 || high > 0xdfff {
+		return 6
+	}
+	low, ok := unit(text[6:])
+	if high > 0xdbff || !ok || low < 0xdc00 || low > 0xdfff {
+		return 0
+	}
+	return 12
+}
+
+// unit reads the \uXXXX that text begins with.
+func unit(text []byte) (uint64, bool) {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return 0, false
+	}
+	v, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	return v, err == nil
+}
+
+// A reader builds the tree. The text is known to be well-formed, so that one octet tells what comes
+// next and nothing can be missing. (encoding/json's tokens would do the same, but take three times
+// as long, and its values do not tell of repeated keys.)
+type reader struct {
+	text   []byte
+	at     int // of the next octet
+	depth  int
+	report *Report
+	broken bool
+}
+
+func (r *reader) value(path []string) any {
+	switch r.peek() {
+	case '{':
+		return r.nested(path, r.object)
+	case '[':
+		return r.nested(path, r.array)
+	case '"':
+		return r.str()
+	}
+	switch word := r.word(); word {
+	case "true", "false":
+		return word == "true"
+	case "null":
+		return nil
+	default:
+		return r.number(json.Number(word), path)
+	}
+}
+
+func (r *reader) nested(path []string, read func([]string) any) any {
+	if len(path) >= r.depth {
+		r.fail(problem.TooDeep, path, tooDeep(r.depth))
+		return nil
+	}
+	return read(path)
+}
+
+func (r *reader) array(path []string) any {
+	out := []any{}
+	for r.more(']') {
+		out = append(out, r.value(append(path, strconv.Itoa(len(out)))))
+	}
+	return out
+}
+
+func (r *reader) object(path []string) any {
+	out := map[string]any{}
+	for r.more('}') {
+		r.peek()
+		key := r.str()
+		here := append(path, key)
+		_, repeated := out[key]
+		if repeated {
+			r.add(problem.DuplicateKey, here, "the key "+Quote(key)+" stands here twice")
+		}
+		r.peek()
+		r.at++ // the colon
+		if v := r.value(here); !repeated {
+			out[key] = v
+		}
+	}
+	return out
+}
+
+// more steps over the octet that begins the array or object or parts its members. At the end it
+// steps over that too and returns false.
+func (r *reader) more(end byte) bool {
+	if r.broken {
+		return false
+	}
+	if r.peek() == end {
+		r.at++
+		return false
+	}
+	r.at++
+	if r.peek() == end { // right behind the beginning
+		r.at++
+		return false
+	}
+	return true
+}
+
+// peek steps over white space and returns the octet behind it.
+func (r *reader) peek() byte {
+	for strings.IndexByte(" \t\r\n", r.text[r.at]) >= 0 {
+		r.at++
+	}
+	return r.text[r.at]
+}
+
+// str reads a string. Few strings hold an escape; those that do are left to encoding/json.
+func (r *reader) str() string {
+	start := r.at
+	for r.at++; r.text[r.at] != '"'; r.at++ {
+		if r.text[r.at] == '\\' {
+			r.at++
+		}
+	}
+	r.at++
+	literal := r.text[start:r.at]
+	if bytes.IndexByte(literal, '\\') < 0 {
+		return string(literal[1 : len(literal)-1])
+	}
+	var s string
+	_ = json.Unmarshal(literal, &s)
+	return s
+}
+
+// word reads a number or one of true, false and null.
+func (r *reader) word() string {
+	start := r.at
+	for r.at < len(r.text) && strings.IndexByte(",]} \t\r\n", r.text[r.at]) < 0 {
+		r.at++
+	}
+	return string(r.text[start:r.at])
+}
+
+// number refuses what no field can hold: the schema validator computes with exact fractions, and a
+// number such as 1e-999999 would cost it a million digits. A whole number such as 1e3 or 5.0 gets
+// the digits that an integer field is decoded from.
+func (r *reader) number(n json.Number, path []string) json.Number {
+	f, err := strconv.ParseFloat(string(n), 64)
+	if err != nil || math.Abs(f) > 1e300 || len(n) > 300 || tiny(string(n)) {
+		r.fail(problem.TooLarge, path, "the number is too large or too long to be read exactly")
+		return n
+	}
+	if strings.ContainsAny(string(n), ".eE") && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+		return json.Number(strconv.FormatInt(int64(f), 10))
+	}
+	return n
+}
+
+// tiny reports whether the number's exponent is far below zero.
+func tiny(n string) bool {
+	i := strings.IndexAny(n, "eE")
+	if i < 0 {
+		return false
+	}
+	exponent, err := strconv.Atoi(n[i+1:])
+	return err != nil || exponent < -300
+}
+
+func (r *reader) fail(code problem.Code, path []string, message string) {
+	if !r.broken {
+		r.add(code, path, message)
+	}
+	r.broken = true
+}
+
+func (r *reader) add(code problem.Code, path []string, message string) {
+	r.report.Add(code, problem.Pointer(path...), message, "")
+}

@@ -1,0 +1,173 @@
+package document
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/schemas"
+)
+
+// base is where the schemas lie as far as the compiler is concerned; their relative $id and $ref
+// resolve against it, and nothing is ever fetched.
+const base = "schema:///"
+
+// compiled is the process's one library: compiling is slow, and its result never changes.
+var compiled = sync.OnceValue(newLibrary)
+
+// A library compiles each schema when it is first asked for.
+type library struct {
+	mu       sync.Mutex
+	compiler *jsonschema.Compiler
+	schemas  map[string]*jsonschema.Schema
+	// sources are the schemas as they were written, for hints.
+	sources map[string]any
+}
+
+func newLibrary() *library {
+	l := &library{
+		compiler: jsonschema.NewCompiler(),
+		schemas:  map[string]*jsonschema.Schema{},
+		sources:  map[string]any{},
+	}
+	l.compiler.UseLoader(l)
+	l.compiler.UseRegexpEngine(compilePattern)
+	l.compiler.RegisterVocabulary(&jsonschema.Vocabulary{
+		URL: base + "property-names", Schema: anything(), Compile: compileNames,
+	})
+	l.compiler.AssertVocabs()
+	return l
+}
+
+// schema returns the compiled schemas/<name>.json.
+func (l *library) schema(name string) (*jsonschema.Schema, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.schemas[name]; s != nil {
+		return s, nil
+	}
+	s, err := l.compiler.Compile(base + name + ".json")
+	if err != nil {
+		return nil, fmt.Errorf("schema %s: %w", name, err)
+	}
+	l.schemas[name] = s
+	return s, nil
+}
+
+// Load reads one schema from the embedded files; the compiler calls it, with the lock held.
+func (l *library) Load(address string) (any, error) {
+	raw, err := schemas.Files.ReadFile(strings.TrimPrefix(address, base))
+	if err != nil {
+		return nil, err
+	}
+	source, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	l.sources[address] = source
+	return source, nil
+}
+
+// source returns the subschema at a location such as "schema:///flow.json#/$defs/node" as it was
+// written, nil when there is none.
+func (l *library) source(location string) map[string]any {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	file, fragment, _ := strings.Cut(location, "#")
+	at := l.sources[file]
+	pointer, err := url.PathUnescape(strings.TrimPrefix(fragment, "/"))
+	if err != nil || pointer == "" {
+		object, _ := at.(map[string]any)
+		return object
+	}
+	for token := range strings.SplitSeq(pointer, "/") {
+		at = child(at, strings.NewReplacer("~1", "/", "~0", "~").Replace(token))
+	}
+	object, _ := at.(map[string]any)
+	return object
+}
+
+// child returns the member of a schema's object or array, nil when there is none.
+func child(parent any, token string) any {
+	switch p := parent.(type) {
+	case map[string]any:
+		return p[token]
+	case []any:
+		for i := range p {
+			if fmt.Sprint(i) == token {
+				return p[i]
+			}
+		}
+	}
+	return nil
+}
+
+// validate adds every way in which the tree breaks the schema.
+func validate(name string, tree any, report *Report) {
+	l := compiled()
+	schema, err := l.schema(name)
+	if err != nil {
+		report.Add(problem.InternalFailure, "", err.Error(), "")
+		return
+	}
+	var invalid *jsonschema.ValidationError
+	if !errors.As(schema.Validate(tree), &invalid) {
+		return
+	}
+	t := translator{library: l, tree: tree}
+	found := t.violations(invalid)
+	// The validator walks maps in random order; what a full report leaves out must not vary.
+	slices.SortStableFunc(found, violation.compare)
+	for _, v := range found {
+		report.Add(v.code, problem.Pointer(v.at...), v.message, v.hint)
+	}
+}
+
+// names is the keyword propertyNames once more. The validator's own errors for it carry a location
+// that later siblings overwrite (its issue 258), so that [translator] passes over those and takes
+// these.
+type names struct{ schema *jsonschema.Schema }
+
+func compileNames(
+	ctx *jsonschema.CompilerContext, object map[string]any,
+) (jsonschema.SchemaExt, error) {
+	if _, ok := object["propertyNames"]; !ok {
+		return nil, nil
+	}
+	return names{ctx.Enqueue([]string{"propertyNames"})}, nil
+}
+
+// Validate reports every property whose name the schema refuses.
+func (n names) Validate(ctx *jsonschema.ValidatorContext, v any) {
+	object, _ := v.(map[string]any)
+	for name := range object {
+		if !n.accept(name) {
+			ctx.AddError(&kind.PropertyNames{Property: name})
+		}
+	}
+}
+
+// accept decides by the pattern alone where the schema has nothing else worth asking.
+func (n names) accept(name string) bool {
+	s := n.schema
+	for s.Ref != nil && s.Pattern == nil {
+		s = s.Ref
+	}
+	if s.Pattern != nil && s.MaxLength == nil && s.MinLength == nil {
+		return s.Pattern.MatchString(name)
+	}
+	return n.schema.Validate(name) == nil
+}
+
+func anything() *jsonschema.Schema {
+	yes := true
+	return &jsonschema.Schema{Bool: &yes}
+}

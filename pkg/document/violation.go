@@ -1,0 +1,243 @@
+package document
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// A violation is one way in which a document breaks its schema.
+type violation struct {
+	at      []string
+	code    problem.Code
+	message string
+	hint    string
+}
+
+func (v violation) compare(o violation) int {
+	if c := slices.Compare(v.at, o.at); c != 0 {
+		return c
+	}
+	return strings.Compare(v.message, o.message)
+}
+
+// A translator turns the validator's tree of errors into violations that a person can act on.
+type translator struct {
+	library *library
+	tree    any
+}
+
+func (t translator) violations(e *jsonschema.ValidationError) []violation {
+	switch k := e.ErrorKind.(type) {
+	case *kind.Schema, *kind.Group, *kind.AllOf, *kind.Reference:
+		return t.all(e.Causes)
+	case *kind.AnyOf:
+		return t.union(e)
+	case *kind.OneOf:
+		if len(k.Subschemas) > 0 {
+			return []violation{t.overlap(e, k)}
+		}
+		return t.union(e)
+	case *kind.AdditionalProperties:
+		return t.unknown(e, k)
+	case *kind.FalseSchema:
+		return []violation{t.refused(e)}
+	case *kind.PropertyNames:
+		return t.badName(e, k)
+	case *kind.Required:
+		return t.missing(e, k)
+	default:
+		return []violation{t.value(e)}
+	}
+}
+
+func (t translator) all(causes []*jsonschema.ValidationError) []violation {
+	var out []violation
+	for _, c := range causes {
+		out = append(out, t.violations(c)...)
+	}
+	return out
+}
+
+// unknown reports each property that the schema does not have. An object whose properties are
+// known by pattern alone has badly named properties, not unknown ones.
+func (t translator) unknown(
+	e *jsonschema.ValidationError, k *kind.AdditionalProperties,
+) []violation {
+	schema := t.library.source(e.SchemaURL)
+	known := properties(schema)
+	var out []violation
+	for _, name := range k.Properties {
+		v := violation{at: below(e, name), code: problem.UnknownField}
+		v.message, v.hint = "there is no field "+Quote(name)+" here", oneOfThem(name, known)
+		if patterns, _ := schema["patternProperties"].(map[string]any); len(known) == 0 &&
+			len(patterns) == 1 {
+			v.code, v.message = mismatch(name, sortedKeys(patterns)[0])
+			v.hint = ""
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// refused is a place where the schema allows nothing; that is how unevaluatedProperties tells of
+// an unknown property.
+func (t translator) refused(e *jsonschema.ValidationError) violation {
+	v := violation{at: e.InstanceLocation, code: problem.UnknownField}
+	if len(v.at) == 0 {
+		v.code, v.message = problem.SchemaMismatch, "nothing may stand here"
+		return v
+	}
+	v.message = "there is no field " + Quote(v.at[len(v.at)-1]) + " here"
+	return v
+}
+
+// badName reports a property whose name the schema refuses; see [names].
+func (t translator) badName(e *jsonschema.ValidationError, k *kind.PropertyNames) []violation {
+	if strings.HasSuffix(e.SchemaURL, "/propertyNames") {
+		return nil
+	}
+	rule := resolve(t.library, e.SchemaURL+"/propertyNames")
+	pattern, _ := rule["pattern"].(string)
+	v := violation{at: below(e, k.Property)}
+	v.code, v.message = mismatch(k.Property, pattern)
+	return []violation{v}
+}
+
+func (t translator) missing(e *jsonschema.ValidationError, k *kind.Required) []violation {
+	var out []violation
+	for _, name := range k.Missing {
+		out = append(out, violation{
+			at: e.InstanceLocation, code: problem.SchemaMismatch,
+			message: "the field " + Quote(name) + " is missing",
+		})
+	}
+	return out
+}
+
+// value is a violation by the value itself.
+func (t translator) value(e *jsonschema.ValidationError) violation {
+	v := violation{at: e.InstanceLocation, code: problem.SchemaMismatch}
+	switch k := e.ErrorKind.(type) {
+	case *kind.Pattern:
+		v.code, v.message = mismatch(k.Got, k.Want)
+	case *kind.Enum:
+		v.message = "must be " + listed(k.Want)
+		if got, ok := k.Got.(string); ok {
+			v.hint = DidYouMean(got, words(k.Want))
+		}
+	default:
+		v.message = sentence(e.ErrorKind)
+	}
+	return v
+}
+
+// union chooses what to say about a value that none of several schemas takes.
+func (t translator) union(e *jsonschema.ValidationError) []violation {
+	if want, ok := t.alternatives(e); ok {
+		return []violation{{
+			at: e.InstanceLocation, code: problem.SchemaMismatch,
+			message: "one of the fields " + or(quoted(want)) + " is missing",
+		}}
+	}
+	fitting, kinds := t.fitting(e)
+	if len(fitting) == 0 {
+		return []violation{{
+			at: e.InstanceLocation, code: problem.SchemaMismatch, message: wrongKind(kinds),
+		}}
+	}
+	best := t.violations(fitting[0])
+	for _, c := range fitting[1:] {
+		if other := t.violations(c); len(other) < len(best) {
+			best = other
+		}
+	}
+	return best
+}
+
+// fitting returns the branches of a union that take a value of this kind at least, and the kinds
+// that the others asked for.
+func (t translator) fitting(
+	e *jsonschema.ValidationError,
+) (out []*jsonschema.ValidationError, kinds kind.Type) {
+	for _, c := range e.Causes {
+		k := wrongType(c)
+		if k == nil || len(c.InstanceLocation) > len(e.InstanceLocation) {
+			out = append(out, c)
+			continue
+		}
+		kinds.Got = k.Got
+		kinds.Want = append(kinds.Want, k.Want...)
+	}
+	return out, kinds
+}
+
+// wrongType returns the error's kind when all that it says is that the value has the wrong type.
+func wrongType(e *jsonschema.ValidationError) *kind.Type {
+	switch k := e.ErrorKind.(type) {
+	case *kind.Type:
+		return k
+	case *kind.Reference:
+		if len(e.Causes) == 1 {
+			return wrongType(e.Causes[0])
+		}
+	}
+	return nil
+}
+
+// alternatives returns the fields of which one is needed, for a union that asks for nothing else.
+func (t translator) alternatives(e *jsonschema.ValidationError) ([]string, bool) {
+	var want []string
+	for _, c := range e.Causes {
+		k, ok := c.ErrorKind.(*kind.Required)
+		if !ok || len(k.Missing) != 1 || len(c.InstanceLocation) > len(e.InstanceLocation) {
+			return nil, false
+		}
+		want = append(want, k.Missing[0])
+	}
+	return want, len(want) > 0
+}
+
+// overlap is a value that two schemas take where only one may.
+func (t translator) overlap(e *jsonschema.ValidationError, k *kind.OneOf) violation {
+	v := violation{at: e.InstanceLocation, code: problem.SchemaMismatch}
+	var fields []any
+	branches, _ := t.library.source(e.SchemaURL)["oneOf"].([]any)
+	for _, i := range k.Subschemas {
+		branch, _ := branches[i].(map[string]any)
+		required, _ := branch["required"].([]any)
+		fields = append(fields, required...)
+	}
+	v.message = "fits more than one of the forms that it may have"
+	if len(fields) > 1 {
+		v.message = "the fields " + and(quoted(words(fields))) + " exclude each other"
+	}
+	return v
+}
+
+// below returns the location of a member of the object that the error is about.
+func below(e *jsonschema.ValidationError, name string) []string {
+	return append(slices.Clip(e.InstanceLocation), name)
+}
+
+// resolve returns a subschema, following one $ref within its file or to another.
+func resolve(l *library, location string) map[string]any {
+	schema := l.source(location)
+	ref, ok := schema["$ref"].(string)
+	if !ok {
+		return schema
+	}
+	if file, _, _ := strings.Cut(location, "#"); strings.HasPrefix(ref, "#") {
+		return l.source(file + ref)
+	}
+	return l.source(base + ref)
+}
+
+func properties(schema map[string]any) []string {
+	known, _ := schema["properties"].(map[string]any)
+	return sortedKeys(known)
+}

@@ -1,0 +1,235 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// SizeLimit bounds the body of a message, in octets. It is the largest that a NATS server's
+// max_payload is advised to be.
+const SizeLimit = 8 << 20
+
+// Decode reads the event in a NATS message. It may be called concurrently, never panics, and keeps
+// a reference to data.
+//
+// What a user sent wrong in the data of a command goes into the event's Problems, and its Data is
+// nil; the documents of flow.submit and progdef.apply are passed on unread, as *json.RawMessage,
+// since packages flow and progdef check them. Everything else that is wrong gives an *Unreadable;
+// the event beside it then has its Type and Subject where these could be read and were right.
+//
+// MsgID stays empty. Time is zero where the event has none; Seq is the caller's to set.
+func Decode(subject string, header nats.Header, data []byte) (contract.Event, error) {
+	if len(data) > SizeLimit {
+		return contract.Event{}, &Unreadable{problem.List{oversize(len(data))}}
+	}
+	entry, ok := carried(subject)
+	if !ok {
+		return contract.Event{}, &Unreadable{problem.List{{
+			Code:    problem.UnknownType,
+			Message: "no event is published on the subject " + clip(subject),
+		}}}
+	}
+	m, problems := read(entry.Type, header, data)
+	if m.attrs == nil {
+		return contract.Event{}, &Unreadable{problems}
+	}
+	if m.broken {
+		return m.remains(entry, subject), &Unreadable{problems}
+	}
+	e, more := m.decode(entry, subject)
+	if problems = append(problems, more...); len(problems) > 0 {
+		problems = problems.Sorted()
+		return e, &Unreadable{problems[:min(len(problems), problemsLimit)]}
+	}
+	return e, nil
+}
+
+// problemsLimit bounds what is said about one message: the answer must fit into a message, too.
+const problemsLimit = 32
+
+// remains returns what can be said of an event whose JSON breaks off, so that its sender may yet be
+// answered.
+func (m message) remains(entry contract.Entry, subject string) contract.Event {
+	var e contract.Event
+	if m.text("type") == string(entry.Type) {
+		e.Type = entry.Type
+	}
+	name := m.text("subject")
+	if document.ValidName(name) && (entry.Command || onSubject(subject, name)) {
+		e.Subject = name
+	}
+	return e
+}
+
+func oversize(n int) problem.Problem {
+	return problem.Problem{
+		Code:    problem.TooLarge,
+		Message: fmt.Sprintf("the message has %d octets; the limit is %d", n, SizeLimit),
+	}
+}
+
+// carried finds the event that a NATS subject carries.
+func carried(subject string) (contract.Entry, bool) {
+	for _, entry := range contract.Table {
+		if strings.HasPrefix(subject, string(entry.Type)) && matches(entry.Pattern(), subject) {
+			return entry, true
+		}
+	}
+	return contract.Entry{}, false
+}
+
+func matches(pattern, subject string) bool {
+	same := func(want, got string) bool { return want == got || want == "*" && got != "" }
+	return slices.EqualFunc(strings.Split(pattern, "."), strings.Split(subject, "."), same)
+}
+
+// decode makes a contract.Event of a message on a subject that carries entry.
+func (m message) decode(entry contract.Entry, subject string) (contract.Event, problem.List) {
+	ce, problems := m.event()
+	e := contract.Event{Raw: m.data}
+	if t := m.text("type"); t == string(entry.Type) {
+		e.Type = entry.Type
+	} else if t != "" {
+		problems = append(problems, wrongType(entry.Type, subject, t))
+	}
+	name, more := m.about(entry)
+	problems = append(problems, more...)
+	if len(more) == 0 && (entry.Command || onSubject(subject, name)) {
+		e.Subject = name
+	}
+	if problems = append(problems, m.jsonOnly()...); len(problems) > 0 {
+		return e, problems
+	}
+	e.Subject, e.ID, e.Source, e.Time = name, ce.ID(), ce.Source(), ce.Time()
+	if p := m.text(traceParent); validTraceParent(p) {
+		e.TraceParent = p
+	}
+	return m.payload(entry, e, subject)
+}
+
+func wrongType(want contract.Type, subject, got string) problem.Problem {
+	return problem.Problem{
+		Code:    problem.UnknownType,
+		Pointer: "/type",
+		Message: fmt.Sprintf("the subject %s carries %s events, not %q", subject, want, clip(got)),
+		Hint:    "the event's type is the head of the subject",
+	}
+}
+
+// onSubject reports whether name is one of the subject's tokens.
+func onSubject(subject, name string) bool {
+	return strings.Contains(subject+".", "."+name+".")
+}
+
+// jsonOnly refuses payloads that say they are not JSON.
+func (m message) jsonOnly() problem.List {
+	media := m.text("datacontenttype")
+	kind := mediaType(media)
+	if media == "" || kind == mediaJSON || strings.HasSuffix(kind, "+json") {
+		return nil
+	}
+	return problem.List{{
+		Code:    problem.NotJSON,
+		Pointer: "/datacontenttype",
+		Message: "the data is " + clip(kind) + "; Dagyo reads JSON only",
+		Hint:    "send the data as " + mediaJSON,
+	}}
+}
+
+// payload decodes the data and holds the NATS subject to what the event says.
+func (m message) payload(
+	entry contract.Entry, e contract.Event, subject string,
+) (contract.Event, problem.List) {
+	var err error
+	switch into := entry.New().(type) {
+	case *json.RawMessage:
+		*into = m.data
+		e.Data = into
+	default:
+		if entry.Command {
+			return command(e, into), nil
+		}
+		if err = unmarshal(m.data, into); err == nil {
+			e.Data = into
+		}
+	}
+	if err != nil {
+		return e, problem.List{notJSON("/data", err)}
+	}
+	if said := e.NATSSubject(); said != subject {
+		return e, problem.List{{
+			Code:    problem.BadName,
+			Pointer: "/subject",
+			Message: "the event belongs on " + clip(said) + " but was published on " + clip(subject),
+		}}
+	}
+	return e, badTokens(e)
+}
+
+// command decodes what a user sent, against its schema.
+func command(e contract.Event, into any) contract.Event {
+	raw := e.Raw
+	if len(raw) == 0 {
+		raw = []byte("{}") // the event's subject may say it all
+	}
+	_, e.Problems = document.Check(string(e.Type), raw, document.DefaultLimits())
+	if len(e.Problems) > 0 {
+		return e
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		e.Problems = problem.List{notJSON("", err)}
+		return e
+	}
+	switch c := into.(type) {
+	case *contract.FlowCancel:
+		c.Flow = e.Subject
+	case *contract.ProgdefRemove:
+		c.Name = e.Subject
+	}
+	e.Data = into
+	return e
+}
+
+// unmarshal decodes what Dagyo itself sent: one JSON object without unknown fields. Validating it
+// by its schema would cost more than all the rest of a step.
+func unmarshal(data []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if first := bytes.TrimLeft(data, " \t\r\n"); len(first) == 0 || first[0] != '{' {
+		return errors.New("the data is not a JSON object")
+	}
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("there is more after the data's last brace")
+	}
+	return nil
+}
+
+// validTraceParent reports whether p is a W3C trace context; any other is to be ignored.
+func validTraceParent(p string) bool {
+	const form = "00-00000000000000000000000000000000-0000000000000000-00"
+	if len(p) != len(form) {
+		return false
+	}
+	for i := range len(form) {
+		c := p[i]
+		hex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
+		if form[i] == '-' && c != '-' || form[i] != '-' && !hex {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,149 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// An envelope is the structured JSON form of a CloudEvent.
+type envelope struct {
+	SpecVersion     string    `json:"specversion"`
+	ID              string    `json:"id"`
+	Type            string    `json:"type"`
+	Source          string    `json:"source"`
+	Subject         string    `json:"subject,omitempty"`
+	Time            time.Time `json:"time"`
+	DataContentType string    `json:"datacontenttype"`
+	TraceParent     string    `json:"traceparent,omitempty"`
+	Data            any       `json:"data"`
+}
+
+// Encode returns the message that publishes e: structured JSON on e.NATSSubject(), de-duplicated by
+// e.DedupID(). An empty ID becomes DedupID; Source and Time are the caller's to set, as is the ID
+// of a command other than flow.submit and of a dead letter, which nothing else tells apart.
+//
+// Lists and objects that are nil in the payload are written empty, never as null. A TraceParent
+// that is not a W3C trace context is left out. An error is a defect of the caller.
+func Encode(e contract.Event) (*nats.Msg, error) {
+	if err := encodable(e); err != nil {
+		return nil, fmt.Errorf("encode %s of %q: %w", e.Type, e.Subject, err)
+	}
+	out := envelope{
+		SpecVersion: specVersion, ID: e.ID, Type: string(e.Type), Source: e.Source,
+		Subject: e.Subject, Time: e.Time.UTC(), DataContentType: mediaJSON, Data: filled(e.Data),
+	}
+	if out.ID == "" {
+		out.ID = e.DedupID()
+	}
+	if validTraceParent(e.TraceParent) {
+		out.TraceParent = e.TraceParent
+	}
+	msg := nats.NewMsg(e.NATSSubject())
+	msg.Header.Set("content-type", mediaStructured)
+	msg.Header.Set(nats.MsgIdHdr, e.DedupID())
+	var err error
+	if msg.Data, err = marshal(out); err != nil {
+		return nil, fmt.Errorf("encode %s of %q: %w", e.Type, e.Subject, err)
+	}
+	return msg, nil
+}
+
+// marshal leaves < and > as they are, so that people can read typenames.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+func encodable(e contract.Event) error {
+	entry, ok := contract.Lookup(e.Type)
+	if !ok {
+		return errors.New("no such event")
+	}
+	if got, want := reflect.TypeOf(e.Data), reflect.TypeOf(entry.New()); got != want {
+		return fmt.Errorf("the payload is a %v, not a %v", got, want)
+	}
+	if reflect.ValueOf(e.Data).IsNil() {
+		return errors.New("the payload is nil")
+	}
+	if e.DedupID() == "" {
+		return errors.New("it needs an ID, since its NATS subject does not tell it from others")
+	}
+	if err := nameable(entry, e); err != nil {
+		return err
+	}
+	return attributable(e)
+}
+
+// nameable refuses an event whose subject, or what its data says of it, is not one name.
+func nameable(entry contract.Entry, e contract.Event) error {
+	if entry.Of != contract.OfMessage {
+		if p := badName("/subject", e.Subject); p != nil {
+			return p
+		}
+	}
+	if p := badTokens(e); p != nil {
+		return p
+	}
+	var said string
+	switch d := e.Data.(type) {
+	case *contract.FlowCancel:
+		said = d.Flow
+	case *contract.ProgdefRemove:
+		said = d.Name
+	}
+	if said != "" && said != e.Subject {
+		return fmt.Errorf("its data is about %q", said)
+	}
+	return nil
+}
+
+// attributable refuses attributes that Decode would refuse.
+func attributable(e contract.Event) error {
+	for _, s := range []string{e.ID, e.Source, e.Subject} {
+		if len(s) > AttributeLimit {
+			return fmt.Errorf("an attribute has %d octets; the limit is %d", len(s), AttributeLimit)
+		}
+	}
+	if u, err := url.Parse(e.Source); err != nil || u.String() == "" {
+		return errors.New("the source is not a URI reference")
+	}
+	if strings.TrimSpace(e.ID) != e.ID {
+		return errors.New("the ID has space around it")
+	}
+	if e.Time.IsZero() {
+		return errors.New("the time is not set")
+	}
+	return nil
+}
+
+// New returns an event with what Encode needs. data is a pointer to the payload that contract.Table
+// names, or for flow.submit and progdef.apply the document's JSON. The ID is left empty where
+// Encode finds it; else it is made of type, subject and time.
+func New(t contract.Type, source, subject string, data any, now time.Time) contract.Event {
+	switch d := data.(type) {
+	case []byte:
+		raw := json.RawMessage(d)
+		data = &raw
+	case json.RawMessage:
+		data = &d
+	}
+	e := contract.Event{Type: t, Source: source, Subject: subject, Data: data, Time: now.UTC()}
+	if e.DedupID() == "" {
+		e.ID = string(t) + "." + subject + "." + strconv.FormatInt(now.UnixNano(), 10)
+	}
+	return e
+}

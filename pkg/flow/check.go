@@ -1,0 +1,177 @@
+package flow
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
+)
+
+// A Catalog holds the progdefs that flows may use, by name.
+type Catalog map[string]progdef.Pinned
+
+// Check reads a flow document and checks it against the catalogue. It returns either the flow in
+// normal form with the progdefs that its nodes are pinned to, or every problem at once: those of
+// the document's form together with those of the graph, as far as the document can be understood.
+//
+// Edges of the normal form are in this order: the document's edges as they stand there; then the
+// records of every "with" by node and port; then the flow's inputs; then its outputs, by name.
+func Check(
+	raw []byte, catalog Catalog, limits Limits,
+) (Flow, map[string]progdef.Pinned, problem.List) {
+	tree, problems := document.Check("flow", raw, limits.Document)
+	fields, ok := tree.(map[string]any)
+	if !ok {
+		return Flow{}, nil, problems
+	}
+	c := newChecker(fields, catalog, limits)
+	c.report.AddAll(problems)
+	deadline := c.deadline()
+	if c.countable() {
+		c.graph()
+	}
+	if list := c.report.List(); list != nil {
+		return Flow{}, nil, list
+	}
+	return c.normal(deadline), c.pinned, nil
+}
+
+// A checker understands as much of a document as is well-formed. Whatever breaks the schema has
+// been told already; it passes over that in silence, and over what would only follow from it.
+type checker struct {
+	doc     fields
+	catalog Catalog
+	limits  Limits
+	report  document.Report
+	hints   speller
+
+	nodes map[string]*node
+	names []string // of nodes, in order
+	ports map[string]*ports
+	// pinned holds the progdefs that are used.
+	pinned map[string]progdef.Pinned
+	links  []*link
+	// claims holds the first link of each port.
+	claims map[claim]*link
+	// excused ports seem to be missing a link only because a problem is told elsewhere.
+	excused map[claim]bool
+}
+
+// fields are the top-level fields of the document, empty where they are missing or malformed.
+type fields struct {
+	nodes, inputs, outputs map[string]any
+	edges                  []any
+	deadline               any
+}
+
+func newChecker(doc map[string]any, catalog Catalog, limits Limits) *checker {
+	c := &checker{
+		catalog: catalog, limits: limits, hints: speller{left: maxComparisons},
+		nodes: map[string]*node{}, ports: map[string]*ports{},
+		pinned: map[string]progdef.Pinned{},
+		claims: map[claim]*link{}, excused: map[claim]bool{},
+	}
+	c.doc.nodes, _ = doc["nodes"].(map[string]any)
+	c.doc.inputs, _ = doc["inputs"].(map[string]any)
+	c.doc.outputs, _ = doc["outputs"].(map[string]any)
+	c.doc.edges, _ = doc["edges"].([]any)
+	c.doc.deadline = doc["deadline"]
+	return c
+}
+
+func (c *checker) graph() {
+	c.readNodes()
+	c.readEdges()
+	c.readWith()
+	c.readEnds()
+	c.findMissing()
+	c.findCycles()
+	c.solveTypes()
+}
+
+// countable checks how much there is. A flow that is too large is not looked at more closely.
+func (c *checker) countable() bool {
+	values, streams := 0, len(c.doc.edges)+len(c.doc.inputs)+len(c.doc.outputs)
+	for _, written := range c.doc.nodes {
+		constant, with := valueLists(written)
+		values += len(constant)
+		streams += len(with)
+		for _, list := range with {
+			records, _ := list.([]any)
+			values += len(records)
+		}
+	}
+	edges := ""
+	if len(c.doc.edges) > c.limits.Edges {
+		edges = "/edges"
+	}
+	nodesFit := c.atMost(len(c.doc.nodes), c.limits.Nodes, "nodes", "/nodes")
+	edgesFit := c.atMost(streams, c.limits.Edges, "edges", edges)
+	valuesFit := c.atMost(values, c.limits.ConstValues, "values", "/nodes")
+	return nodesFit && edgesFit && valuesFit
+}
+
+func (c *checker) atMost(n, limit int, what, pointer string) bool {
+	if n <= limit {
+		return true
+	}
+	c.report.Add(problem.TooMany, pointer, fmt.Sprintf(
+		"the flow has %d %s; at most %d are allowed", n, what, limit), "")
+	return false
+}
+
+// deadline returns the flow's deadline, the default one where the document's cannot be used.
+func (c *checker) deadline() time.Duration {
+	written, ok := c.doc.deadline.(string)
+	if !ok || !document.ValidDuration(written) {
+		return c.limits.DefaultDeadline
+	}
+	d, _ := time.ParseDuration(written)
+	if d <= 0 || d > c.limits.MaxDeadline {
+		c.report.Add(problem.BadDuration, "/deadline", fmt.Sprintf(
+			"the deadline is %s; it must be more than 0 and at most %s", d, c.limits.MaxDeadline),
+			"")
+	}
+	return d
+}
+
+func (c *checker) add(code problem.Code, at []string, message, hint string) {
+	c.report.Add(code, problem.Pointer(at...), message, hint)
+}
+
+// normal returns the flow in normal form; there must be no problem.
+func (c *checker) normal(deadline time.Duration) Flow {
+	out := Flow{
+		Nodes: map[string]Node{}, Edges: make([]Edge, 0, len(c.links)),
+		Deadline: document.Duration(deadline),
+	}
+	for name, n := range c.nodes {
+		if n.constant == nil {
+			out.Nodes[name] = Node{Progdef: n.progdef, Revision: c.pinned[n.progdef].Revision}
+		}
+	}
+	for _, l := range c.links {
+		out.Edges = append(out.Edges, l.edge())
+	}
+	return out
+}
+
+// maxComparisons bounds the words that are compared for hints in one check: a hint is a courtesy,
+// and must not cost more than the check.
+const maxComparisons = 200_000
+
+// A speller suggests what a word was meant to be until it is tired.
+type speller struct{ left int }
+
+func (s *speller) suggest(word string, candidates []string) string {
+	if s.left -= len(candidates); s.left < 0 {
+		return ""
+	}
+	return document.Suggest(word, candidates)
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,86 @@
+package flow
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// A visit is how far the search for cycles has come with a node.
+type visit int
+
+const (
+	unseen visit = iota
+	onPath
+	finished
+)
+
+// findCycles reports each edge that leads back to a node on the way to it, with the cycle that it
+// closes. Without those edges there would be no cycle left.
+func (c *checker) findCycles() {
+	s := search{c: c, closed: map[[2]*node]bool{}}
+	// From the sources on, the edge that leads back is the one that a person would call so.
+	for _, name := range c.names {
+		if n := c.nodes[name]; !n.fed {
+			s.visit(n)
+		}
+	}
+	for _, name := range c.names {
+		s.visit(c.nodes[name])
+	}
+}
+
+// A search walks the graph depth first.
+type search struct {
+	c    *checker
+	path []*node
+	// closed holds the pairs of nodes whose edge back is reported: parallel edges are one cycle.
+	closed map[[2]*node]bool
+}
+
+func (s *search) visit(n *node) {
+	if n.state != unseen {
+		return
+	}
+	n.state = onPath
+	s.path = append(s.path, n)
+	for _, l := range n.out {
+		if l.to.node.state == onPath {
+			s.close(l)
+		}
+		s.visit(l.to.node)
+	}
+	s.path = s.path[:len(s.path)-1]
+	n.state = finished
+}
+
+func (s *search) close(l *link) {
+	pair := [2]*node{l.from.node, l.to.node}
+	if s.closed[pair] || s.c.report.Full() {
+		return
+	}
+	s.closed[pair] = true
+	s.c.add(problem.Cycle, l.at, "the edges make a cycle: "+s.spell(l.to.node),
+		"a flow runs from its sources to its sinks")
+}
+
+// spell names the nodes of the cycle that leads from start along the path and back to start.
+func (s *search) spell(start *node) string {
+	const ends = 5
+	first := len(s.path) - 1
+	for s.path[first] != start {
+		first--
+	}
+	cycle := s.path[first:]
+	var names []string
+	for i, n := range cycle {
+		if skipped := len(cycle) - 2*ends; i == ends && skipped > 0 {
+			names = append(names, fmt.Sprintf("(%d more)", skipped))
+		}
+		if i < ends || i >= len(cycle)-ends {
+			names = append(names, n.name)
+		}
+	}
+	return strings.Join(append(names, start.name), " -> ")
+}

@@ -1,0 +1,185 @@
+package flow
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
+)
+
+// A link is one stream of the document, whichever way it is written.
+type link struct {
+	at       []string // where it stands
+	from, to end
+	with     *Const // the records of a "with", which have no node
+	typename progdef.Typename
+}
+
+// An end is one end of a link.
+type end struct {
+	// node is nil where the end is not a port that exists, or may well exist.
+	node *node
+	port string
+	// text is the end as it was written, or words for it where it was not.
+	text string
+	// typename is empty where it cannot be known.
+	typename progdef.Typename
+}
+
+// A claim is one port's right to one link.
+type claim struct {
+	node *node
+	port string
+	side direction
+}
+
+func (c *checker) readEdges() {
+	for i, written := range c.doc.edges {
+		at := []string{"edges", strconv.Itoa(i)}
+		edge, ok := written.(map[string]any)
+		if !ok {
+			continue
+		}
+		l := &link{at: at}
+		l.from = c.end(edge["from"], output, append(at, "from"))
+		l.to = c.end(edge["to"], input, append(at, "to"))
+		if c.repeated(l) {
+			continue
+		}
+		c.claim(l, l.from, output, append(at, "from"))
+		c.claim(l, l.to, input, append(at, "to"))
+		c.join(l)
+	}
+}
+
+func (c *checker) readWith() {
+	for _, name := range c.names {
+		n := c.nodes[name]
+		for _, port := range sortedKeys(n.with) {
+			c.readWithPort(n, port, []string{"nodes", name, "with", port})
+		}
+	}
+}
+
+func (c *checker) readWithPort(n *node, port string, at []string) {
+	to := c.portOf(n, port, input, at)
+	to.text = name(n, port)
+	written, _ := n.with[port].([]any)
+	values := c.readValues(written, to.typename, at)
+	l := &link{at: at, to: to, with: &Const{Values: values}}
+	l.from.text = "the values of with"
+	c.claim(l, to, input, at)
+	c.join(l)
+}
+
+// readEnds reads the flow's own inputs and outputs.
+func (c *checker) readEnds() {
+	for _, name := range sortedKeys(c.doc.inputs) {
+		at := []string{"inputs", name}
+		l := &link{at: at, to: c.end(c.doc.inputs[name], input, at)}
+		l.from.port, l.from.text = name, "the flow's input "+document.Quote(name)
+		c.claim(l, l.to, input, at)
+		c.join(l)
+	}
+	for _, name := range sortedKeys(c.doc.outputs) {
+		at := []string{"outputs", name}
+		l := &link{at: at, from: c.end(c.doc.outputs[name], output, at)}
+		l.to.port, l.to.text = name, "the flow's output "+document.Quote(name)
+		c.claim(l, l.from, output, at)
+		c.join(l)
+	}
+}
+
+// join adds a link to the graph.
+func (c *checker) join(l *link) {
+	c.links = append(c.links, l)
+	if l.from.node != nil && l.to.node != nil {
+		l.from.node.out = append(l.from.node.out, l)
+		l.to.node.fed = true
+	}
+}
+
+// repeated reports an edge that stands in the document twice, as one problem instead of two.
+func (c *checker) repeated(l *link) bool {
+	if l.from.node == nil || l.to.node == nil {
+		return false
+	}
+	first := c.claims[claim{l.to.node, l.to.port, input}]
+	if first == nil || first.from.node != l.from.node || first.from.port != l.from.port {
+		return false
+	}
+	c.add(problem.ManySources, l.at, fmt.Sprintf("the edge from %s to %s stands at %s already",
+		l.from.text, l.to.text, problem.Pointer(first.at...)), "remove one of the two")
+	return true
+}
+
+// claim gives a port its link; a port that has one already is a problem.
+func (c *checker) claim(l *link, e end, side direction, at []string) {
+	if e.node == nil {
+		return
+	}
+	key := claim{e.node, e.port, side}
+	first := c.claims[key]
+	if first == nil {
+		c.claims[key] = l
+		return
+	}
+	where := problem.Pointer(first.at...)
+	if side == input {
+		c.add(problem.ManySources, at, fmt.Sprintf("%s has a source already: %s, at %s",
+			e.text, first.from.text, where), "an input has exactly one source")
+		return
+	}
+	c.add(problem.ManySinks, at, fmt.Sprintf("%s has a sink already: %s, at %s",
+		e.text, first.to.text, where), "an output has exactly one sink")
+}
+
+// findMissing reports every port that no link has claimed.
+func (c *checker) findMissing() {
+	for _, name := range c.names {
+		n := c.nodes[name]
+		// Under a name that cannot be written as "node.port" nothing could have claimed them.
+		if n.ports == nil || !document.ValidName(name) {
+			continue
+		}
+		c.missing(n, input, problem.NoSource, "source",
+			"add an edge to it, records with \"with\", or one of the flow's inputs")
+		c.missing(n, output, problem.NoSink, "sink",
+			"add an edge from it, or one of the flow's outputs")
+	}
+}
+
+func (c *checker) missing(n *node, side direction, code problem.Code, what, hint string) {
+	for _, port := range n.ports[side].names {
+		key := claim{n, port, side}
+		if c.claims[key] == nil && !c.excused[key] {
+			c.add(code, []string{"nodes", n.name},
+				fmt.Sprintf("the %s %s has no %s", side, name(n, port), what), hint)
+		}
+	}
+}
+
+// edge returns the link in normal form.
+func (l *link) edge() Edge {
+	e := Edge{Type: l.typename.String()}
+	switch {
+	case l.with != nil:
+		e.Const = l.with
+	case l.from.node == nil:
+		e.Input = l.from.port
+	case l.from.node.constant != nil:
+		e.Const = l.from.node.constant
+	default:
+		e.From = l.from.text
+	}
+	if l.to.node == nil {
+		e.Output = l.to.port
+	} else {
+		e.To = l.to.text
+	}
+	return e
+}
+
+func name(n *node, port string) string { return n.name + "." + port }

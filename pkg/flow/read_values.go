@@ -1,0 +1,77 @@
+package flow
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
+)
+
+// valueLists returns the two places of a node at which records may stand.
+func valueLists(written any) (constant []any, with map[string]any) {
+	object, _ := written.(map[string]any)
+	c, _ := object["const"].(map[string]any)
+	constant, _ = c["values"].([]any)
+	with, _ = object["with"].(map[string]any)
+	return constant, with
+}
+
+// readValues decodes the records of a constant and holds them to what its typename promises.
+func (c *checker) readValues(written []any, typename progdef.Typename, at []string) []Value {
+	out := make([]Value, 0, len(written))
+	for i, w := range written {
+		v, message := readValue(w)
+		if message == "" {
+			message = promise(v, typename)
+		}
+		if message != "" {
+			c.add(problem.BadValue, append(at, strconv.Itoa(i)), message, "")
+		}
+		if len(v) > c.limits.RecordBytes {
+			c.add(problem.TooLarge, append(at, strconv.Itoa(i)), fmt.Sprintf(
+				"the value has %d octets; at most %d are allowed", len(v), c.limits.RecordBytes),
+				"")
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// readValue decodes one record, or says why it cannot. What breaks the schema becomes nil.
+func readValue(written any) (Value, string) {
+	switch w := written.(type) {
+	case string:
+		return Value(w), ""
+	case map[string]any:
+		text, ok := w["base64"].(string)
+		if !ok {
+			return nil, ""
+		}
+		v, err := base64.StdEncoding.Strict().DecodeString(text)
+		if err != nil {
+			return nil, "the value is not base64 with the standard alphabet and padding"
+		}
+		return v, ""
+	default:
+		return nil, ""
+	}
+}
+
+// promise says how a record breaks what its typename promises, "" when it does not. Only the
+// built-in typenames promise anything that can be seen here.
+func promise(v Value, typename progdef.Typename) string {
+	switch {
+	case v == nil || len(typename.Args) > 0:
+		return ""
+	case typename.Name == "utf8-string" && !utf8.Valid(v):
+		return "the value is not UTF-8, as its type utf8-string promises"
+	case typename.Name == "json" && !json.Valid(v):
+		return "the value is not JSON, as its type json promises"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"encoding/json"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/schemas"
+)
+
+type object = map[string]any
+
+const components = "#/components/schemas/"
+
+// asyncAPI returns the AsyncAPI 3 document. It speaks for Dagyo as a whole: it receives what users
+// send, and sends everything else.
+func asyncAPI() ([]byte, error) {
+	parts, err := bundle()
+	if err != nil {
+		return nil, err
+	}
+	channels, operations, messages := object{}, object{}, object{}
+	for _, entry := range contract.Table {
+		name := string(entry.Type)
+		if messages[name], err = messageOf(entry); err != nil {
+			return nil, err
+		}
+		channels[name] = channelOf(entry)
+		for _, publisher := range entry.Publishers {
+			operations[publisher+"."+name] = operationOf(entry, publisher)
+		}
+	}
+	out, err := json.MarshalIndent(object{
+		"asyncapi": "3.0.0",
+		"info": object{
+			"title":   "Dagyo",
+			"version": "1.0.0",
+			"description": "Every event on Dagyo's EVENTS stream. Events are CloudEvents 1.0 on NATS " +
+				"JetStream; Dagyo writes structured JSON and reads binary mode as well.",
+		},
+		"defaultContentType": "application/cloudevents+json",
+		"channels":           channels,
+		"operations":         operations,
+		"components":         object{"messages": messages, "schemas": parts},
+	}, "", "  ")
+	return append(out, '\n'), err
+}
+
+func ref(pointer string) object { return object{"$ref": pointer} }
+
+func channelOf(entry contract.Entry) object {
+	name := string(entry.Type)
+	channel := object{
+		"address":  address(entry, "{", "}"),
+		"summary":  entry.Doc,
+		"messages": object{name: ref("#/components/messages/" + name)},
+	}
+	if tokens := tokensOf(entry); len(tokens) > 0 {
+		parameters := object{}
+		for _, t := range tokens {
+			parameters[t] = object{"description": "The " + t + "'s name."}
+		}
+		channel["parameters"] = parameters
+	}
+	return channel
+}
+
+// tokensOf names the variable tokens of an event's NATS subject.
+func tokensOf(entry contract.Entry) []string {
+	if entry.Command {
+		return nil
+	}
+	return map[contract.Of][]string{
+		contract.OfFlow:     {"flow"},
+		contract.OfJob:      {"flow", "job"},
+		contract.OfExecutor: {"progdef", "executor"},
+		contract.OfProgdef:  {"progdef"},
+	}[entry.Of]
+}
+
+func address(entry contract.Entry, open, end string) string {
+	out := string(entry.Type)
+	for _, t := range tokensOf(entry) {
+		out += "." + open + t + end
+	}
+	return out
+}
+
+func operationOf(entry contract.Entry, publisher string) object {
+	name := string(entry.Type)
+	action := "send"
+	if entry.Command {
+		action = "receive"
+	}
+	return object{
+		"action":   action,
+		"summary":  entry.Doc,
+		"channel":  ref("#/channels/" + name),
+		"messages": []any{ref("#/channels/" + name + "/messages/" + name)},
+		"tags":     []any{object{"name": publisher}},
+	}
+}
+
+func messageOf(entry contract.Entry) (object, error) {
+	name := string(entry.Type)
+	raw, err := fs.ReadFile(schemas.Files, "examples/"+name+".json")
+	if err != nil {
+		return nil, err
+	}
+	var example object
+	if err := json.Unmarshal(raw, &example); err != nil {
+		return nil, err
+	}
+	return object{
+		"name":        name,
+		"title":       name,
+		"summary":     entry.Doc,
+		"contentType": "application/cloudevents+json",
+		"payload":     envelope(entry),
+		"examples":    []any{object{"name": "example", "payload": example}},
+	}, nil
+}
+
+// envelope is the schema of the whole event in structured mode.
+func envelope(entry contract.Entry) object {
+	text := func(description string) object {
+		return object{"type": "string", "description": description}
+	}
+	return object{
+		"type":     "object",
+		"required": []any{"specversion", "id", "source", "type", "data"},
+		"properties": object{
+			"specversion":     object{"const": "1.0", "description": "The version of CloudEvents."},
+			"id":              text("Unique among the events of its source."),
+			"source":          text("Who published the event, as a URI reference."),
+			"type":            object{"const": string(entry.Type), "description": "The event's type."},
+			"subject":         text("What the event is about: a flow, a progdef or an executor."),
+			"time":            object{"type": "string", "format": "date-time", "description": "When."},
+			"datacontenttype": text("JSON; may be left out."),
+			"traceparent":     text("W3C trace context, copied from cause to effect."),
+			"data":            ref(components + string(entry.Type)),
+		},
+	}
+}
+
+// bundle returns every schema file, with references that lead into the bundle.
+func bundle() (object, error) {
+	files, err := fs.Glob(schemas.Files, "*.json")
+	if err != nil {
+		return nil, err
+	}
+	out := object{}
+	for _, file := range files {
+		raw, err := fs.ReadFile(schemas.Files, file)
+		if err != nil {
+			return nil, err
+		}
+		var schema object
+		if err := json.Unmarshal(raw, &schema); err != nil {
+			return nil, err
+		}
+		delete(schema, "$schema")
+		delete(schema, "$id")
+		out[strings.TrimSuffix(file, ".json")] = rebase(file, schema)
+	}
+	return out, nil
+}
+
+// rebase rewrites the references in a schema from file. In AsyncAPI's older dialect a reference
+// stands alone, so that what stands beside it moves around it.
+func rebase(file string, schema any) any {
+	switch s := schema.(type) {
+	case []any:
+		out := slices.Clone(s)
+		for i := range out {
+			out[i] = rebase(file, out[i])
+		}
+		return out
+	case object:
+		out := object{}
+		for key, value := range s {
+			out[key] = rebase(file, value)
+		}
+		pointer, isRef := s["$ref"].(string)
+		if !isRef {
+			return out
+		}
+		delete(out, "$ref")
+		target := ref(absolute(file, pointer))
+		if len(out) == 0 {
+			return target
+		}
+		out["allOf"] = []any{target}
+		return out
+	default:
+		return schema
+	}
+}
+
+func absolute(file, pointer string) string {
+	target, fragment, _ := strings.Cut(pointer, "#")
+	if target == "" {
+		target = file
+	}
+	return components + strings.TrimSuffix(target, ".json") + fragment
+}

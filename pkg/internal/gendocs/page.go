@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/schemas"
+)
+
+// files holds the page's beginning, which no table or schema says.
+//
+//go:embed intro.md
+var files embed.FS
+
+// A page grows section by section.
+type page struct {
+	bytes.Buffer
+	// parts are the shared schemas that sections refer to.
+	parts map[string]bool
+}
+
+func (p *page) printf(format string, args ...any) { fmt.Fprintf(p, format, args...) }
+
+// eventsPage returns docs/events.md.
+func eventsPage() ([]byte, error) {
+	intro, err := files.ReadFile("intro.md")
+	if err != nil {
+		return nil, err
+	}
+	p := &page{parts: map[string]bool{}}
+	p.Write(intro)
+	p.overview()
+	for _, entry := range contract.Table {
+		if err := p.event(entry); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.shared(); err != nil {
+		return nil, err
+	}
+	return p.Bytes(), nil
+}
+
+func (p *page) overview() {
+	p.printf("| event | NATS subject | published by | |\n|---|---|---|---|\n")
+	for _, e := range contract.Table {
+		p.printf("| [%s](#%s) | `%s` | %s | %s |\n", e.Type, anchor(string(e.Type)),
+			address(e, "<", ">"), strings.Join(e.Publishers, ", "), e.Doc)
+	}
+}
+
+// anchor is how Markdown viewers link to a heading.
+func anchor(heading string) string { return strings.ReplaceAll(heading, ".", "") }
+
+func (p *page) event(entry contract.Entry) error {
+	name := string(entry.Type)
+	s, err := load(name)
+	if err != nil {
+		return err
+	}
+	example, err := fs.ReadFile(schemas.Files, "examples/"+name+".json")
+	if err != nil {
+		return err
+	}
+	p.printf("\n## %s\n\n%s\n\n", name, entry.Doc)
+	p.printf("Published by %s on `%s`. Schema: [%s.json](../schemas/%s.json).\n\n",
+		strings.Join(entry.Publishers, ", "), address(entry, "<", ">"), name, name)
+	if document, _ := target(s.Ref); document != "" {
+		p.printf("The data is a document: [%s.json](../schemas/%s.json) describes each field.\n",
+			document, document)
+	} else {
+		p.table(s)
+	}
+	p.printf("\n```json\n%s```\n", example)
+	return nil
+}
+
+func (p *page) table(s schema) {
+	p.printf("| field | type | | |\n|---|---|---|---|\n")
+	p.rows("", s)
+}
+
+func (p *page) rows(prefix string, s schema) {
+	for _, f := range s.Properties {
+		optional := "optional"
+		if slices.Contains(s.Required, f.name) {
+			optional = ""
+		}
+		p.printf("| `%s` | %s | %s | %s |\n",
+			prefix+f.name, p.typeOf(f.schema), optional, cell(f.schema.Description))
+		if inner, step := f.schema.inline(); len(inner.Properties) > 0 {
+			p.rows(prefix+f.name+step+".", inner)
+		}
+	}
+}
+
+func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+// typeOf says in words what a field holds, and links to the shared parts.
+func (p *page) typeOf(s schema) string {
+	values := s.values()
+	switch {
+	case s.Ref != "":
+		return p.link(s.Ref)
+	case s.Items != nil:
+		return "list of " + p.typeOf(*s.Items)
+	case values != nil:
+		return p.typeOf(*values) + " by name"
+	case len(s.Enum) > 0:
+		return "`" + strings.Join(s.Enum, "`, `") + "`"
+	default:
+		return s.Type
+	}
+}
+
+func (p *page) link(ref string) string {
+	name, whole := target(ref)
+	if !whole {
+		return fmt.Sprintf("[a part of %s.json](../schemas/%s.json)", name, name)
+	}
+	p.parts[name] = true
+	return fmt.Sprintf("[%s](#%s)", name, anchor(name))
+}
+
+// shared appends the parts that several events have in common, and what these refer to in turn.
+func (p *page) shared() error {
+	p.printf("\n## Shared parts\n")
+	done := map[string]bool{}
+	for len(done) < len(p.parts) {
+		for _, name := range slices.Sorted(maps.Keys(p.parts)) {
+			if done[name] {
+				continue
+			}
+			done[name] = true
+			if err := p.part(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *page) part(name string) error {
+	s, err := load(name)
+	if err != nil {
+		return err
+	}
+	p.printf("\n### %s\n\n%s\n", name, s.Description)
+	switch {
+	case len(s.Properties) > 0:
+		p.printf("\n")
+		p.table(s)
+	case len(s.Enum) > 0:
+		p.printf("\nOne of %s.\n", p.typeOf(s))
+	case s.Pattern != "":
+		p.printf("\nText that matches `%s`.\n", s.Pattern)
+	}
+	return nil
+}

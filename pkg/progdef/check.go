@@ -1,0 +1,186 @@
+package progdef
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// MinHealthInterval is the shortest time between two signs of life that a progdef may ask for.
+const MinHealthInterval = 10 * time.Millisecond
+
+// Default returns a document with nothing but the defaults that schemas/progdef.json documents.
+func Default() Document {
+	return Document{
+		Inputs:  map[string]Port{},
+		Outputs: map[string]Port{},
+		Scaling: Scaling{
+			JobsPerExecutor: 1, MinExecutors: 0, MaxExecutors: 20,
+			IdleTimeout: document.Duration(5 * time.Minute),
+		},
+		Health: Health{
+			Interval: document.Duration(2 * time.Second),
+			Timeout:  document.Duration(10 * time.Second),
+		},
+		Drain: Drain{GracePeriod: document.Duration(24 * time.Hour)},
+	}
+}
+
+// Check reads a progdef document. It returns either the document with its defaults filled in and
+// its typenames in canonical form, or every problem of it at once; with problems the document
+// holds what could be read (its name, say) and must not be run.
+func Check(raw []byte, limits document.Limits) (Document, problem.List) {
+	tree, problems := document.Check("progdef", raw, limits)
+	fields, ok := tree.(map[string]any)
+	if !ok {
+		return Default(), problems
+	}
+	c := checker{fields: fields, doc: Default(), faults: faults(problems)}
+	c.report.AddAll(problems)
+	c.decode()
+	c.check()
+	return c.doc, c.report.List()
+}
+
+// A checker looks for what the schema cannot see. It passes over the fields in which the schema
+// found fault, so that no problem is told twice.
+type checker struct {
+	fields map[string]any
+	doc    Document
+	// faults holds the fields, and the members of fields, in which the schema found fault.
+	faults map[[2]string]bool
+	report document.Report
+}
+
+// faults returns the first two tokens of every problem's pointer.
+func faults(problems problem.List) map[[2]string]bool {
+	out := map[[2]string]bool{}
+	for _, p := range problems {
+		field, member, _ := strings.Cut(strings.TrimPrefix(p.Pointer, "/"), "/")
+		member, _, _ = strings.Cut(member, "/")
+		out[[2]string{field, member}] = true
+	}
+	return out
+}
+
+func (c *checker) faulty(field, member string) bool {
+	return c.faults[[2]string{field, ""}] || c.faults[[2]string{field, member}]
+}
+
+// decode fills in each field, and each member of a field, that the schema found right.
+func (c *checker) decode() {
+	text, err := json.Marshal(c.sound())
+	if err == nil {
+		err = json.Unmarshal(text, &c.doc)
+	}
+	if err != nil { // the schema lets something through that the structs cannot hold
+		c.report.Add(problem.InternalFailure, "", "cannot be read: "+err.Error(), "")
+	}
+	if b := c.doc.Build; b != nil {
+		b.Context = cmp.Or(b.Context, ".")
+		b.Dockerfile = cmp.Or(b.Dockerfile, "Dockerfile")
+	}
+}
+
+// sound returns the document without what the schema found fault in.
+func (c *checker) sound() map[string]any {
+	out := maps.Clone(c.fields)
+	for at := range c.faults {
+		object, ok := out[at[0]].(map[string]any)
+		if !ok || at[1] == "" {
+			delete(out, at[0])
+			continue
+		}
+		object = maps.Clone(object)
+		delete(object, at[1])
+		out[at[0]] = object
+	}
+	return out
+}
+
+func (c *checker) check() {
+	c.ports("inputs", c.doc.Inputs)
+	c.ports("outputs", c.doc.Outputs)
+	c.program()
+	c.scaling()
+	c.health()
+	c.environment()
+	c.sources()
+	c.quantities("requests")
+	c.quantities("limits")
+}
+
+// object returns a field that is an object, as it was written.
+func (c *checker) object(field string) map[string]any {
+	object, _ := c.fields[field].(map[string]any)
+	return object
+}
+
+func (c *checker) add(code problem.Code, message, hint string, path ...string) {
+	c.report.Add(code, problem.Pointer(path...), message, hint)
+}
+
+// ports checks the typenames as they were written: one bad port must not hide the others.
+func (c *checker) ports(field string, ports map[string]Port) {
+	written := c.object(field)
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		text, path := portType(written[name], field, name)
+		if text == nil {
+			continue
+		}
+		t, err := ParseTypename(*text)
+		if err != nil {
+			c.add(problem.BadTypename,
+				document.Quote(*text)+" is not a typename: "+err.Error(), "", path...)
+			continue
+		}
+		if p, ok := ports[name]; ok {
+			p.Type = t.String()
+			ports[name] = p
+		}
+	}
+}
+
+// portType returns the typename of a port in either form and where it stands, nil where the schema
+// has found that there is none.
+func portType(port any, path ...string) (*string, []string) {
+	if object, ok := port.(map[string]any); ok {
+		port, path = object["type"], append(path, "type")
+	}
+	text, ok := port.(string)
+	if !ok {
+		return nil, path
+	}
+	return &text, path
+}
+
+func (c *checker) program() {
+	_, image := c.fields["image"]
+	_, build := c.fields["build"]
+	_, command := c.fields["command"]
+	if !image && !build && !command {
+		c.add(problem.NothingToRun, "there is nothing to run",
+			"give an image, a build or a command")
+	}
+	if image && !c.faulty("image", "") && badImage(c.doc.Image) {
+		c.add(problem.BadImage, document.Quote(c.doc.Image)+" is not an image reference", "",
+			"image")
+	}
+	if len(c.doc.TypeParams) > 0 {
+		c.add(problem.GenericsNotYet, "type variables are not supported yet",
+			"write one progdef for each type", "typeParams")
+	}
+}
+
+// badImage reports what no registry could mean: white space, control characters, or what a command
+// line would take for an option. The registry has the last word on the rest.
+func badImage(image string) bool {
+	odd := func(r rune) bool { return r <= ' ' || r > '~' }
+	return image == "" || image[0] == '-' || strings.ContainsFunc(image, odd)
+}

@@ -1,0 +1,66 @@
+package progdef
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+)
+
+// identity is what makes a progdef what it is: two documents that agree on it can share their
+// executors. Empty fields are left out, so that a field that is added one day changes no revision
+// of a progdef without it.
+type identity struct {
+	Image           string            `json:"image,omitempty"`
+	Build           *Build            `json:"build,omitempty"`
+	Command         []string          `json:"command,omitempty"`
+	Inputs          map[string]string `json:"inputs,omitempty"`
+	Outputs         map[string]string `json:"outputs,omitempty"`
+	TypeParams      []string          `json:"typeParams,omitempty"`
+	Env             map[string]string `json:"env,omitempty"`
+	EnvFrom         []EnvSource       `json:"envFrom,omitempty"`
+	Requests        map[string]string `json:"requests,omitempty"`
+	Limits          map[string]string `json:"limits,omitempty"`
+	Machine         *Machine          `json:"machine,omitempty"`
+	JobsPerExecutor int               `json:"jobsPerExecutor"`
+}
+
+// Revision returns 16 hexadecimal digits of the SHA-256 of what the progdef runs, where, with what
+// and on which ports. Descriptions, the number of executors, health and drain do not count: they
+// may change under running executors.
+func (d Document) Revision() string {
+	id := identity{
+		Image: d.Image, Build: d.Build, Command: d.Command,
+		Inputs: typenames(d.Inputs), Outputs: typenames(d.Outputs), TypeParams: d.TypeParams,
+		Env: d.Env, EnvFrom: d.EnvFrom,
+		Requests: d.Resources.Requests, Limits: d.Resources.Limits,
+		JobsPerExecutor: d.Scaling.JobsPerExecutor,
+	}
+	if len(d.Machine.NodeSelector) > 0 || len(d.Machine.Tolerations) > 0 {
+		id.Machine = &d.Machine
+	}
+	// Strings, numbers and maps of them cannot fail to marshal, and maps come out in key order.
+	canonical, _ := json.Marshal(id)
+	sum := sha256.Sum256(canonical)
+	return hex.EncodeToString(sum[:8])
+}
+
+// typenames returns the canonical typename of each port.
+func typenames(ports map[string]Port) map[string]string {
+	out := make(map[string]string, len(ports))
+	for name, p := range ports {
+		out[name] = canonical(p.Type)
+	}
+	return out
+}
+
+// canonical returns a typename without spaces; one that is malformed stays as it is.
+func canonical(typename string) string {
+	t, err := ParseTypename(typename)
+	if err != nil {
+		return typename
+	}
+	return t.String()
+}
+
+// Pin returns the document together with its revision.
+func (d Document) Pin() Pinned { return Pinned{Revision: d.Revision(), Document: d} }

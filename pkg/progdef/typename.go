@@ -1,0 +1,137 @@
+package progdef
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Bounds on typenames.
+const (
+	// TypenameDepth is how many levels a typename may have: 1 for an identifier alone.
+	TypenameDepth = 8
+	// TypenameLength is how long a typename may be, in octets.
+	TypenameLength = 255
+)
+
+// A Typename names what is on a stream: an identifier, applied to arguments or not, such as
+// utf8-string or Result<list<json>>.
+type Typename struct {
+	Name string
+	Args []Typename
+}
+
+// ParseTypename reads a typename by the grammar
+//
+//	typename = ident [ "<" typename { "," typename } ">" ]
+//	ident    = letter { letter | digit | "_" | "." | "-" }
+//
+// Spaces may stand around identifiers. The error is a sentence that says what is wrong and where,
+// counting octets from 1.
+func ParseTypename(s string) (Typename, error) {
+	if len(s) > TypenameLength {
+		return Typename{}, fmt.Errorf("a typename has at most %d octets, not %d",
+			TypenameLength, len(s))
+	}
+	p := typenameParser{text: s}
+	t, err := p.typename(1)
+	if err == nil && p.at < len(s) {
+		err = p.expected("the end")
+	}
+	return t, err
+}
+
+// String returns the canonical form, which has no spaces.
+func (t Typename) String() string {
+	if len(t.Args) == 0 {
+		return t.Name
+	}
+	args := make([]string, len(t.Args))
+	for i, a := range t.Args {
+		args[i] = a.String()
+	}
+	return t.Name + "<" + strings.Join(args, ",") + ">"
+}
+
+// Equal reports whether two typenames have the same structure.
+func (t Typename) Equal(o Typename) bool {
+	return t.Name == o.Name && slices.EqualFunc(t.Args, o.Args, Typename.Equal)
+}
+
+type typenameParser struct {
+	text string
+	at   int
+}
+
+func (p *typenameParser) typename(depth int) (Typename, error) {
+	if depth > TypenameDepth {
+		return Typename{}, fmt.Errorf("a typename has at most %d levels", TypenameDepth)
+	}
+	name := p.ident()
+	if name == "" {
+		return Typename{}, p.expected("a letter")
+	}
+	t := Typename{Name: name}
+	if !p.take('<') {
+		return t, nil
+	}
+	var err error
+	t.Args, err = p.args(depth + 1)
+	return t, err
+}
+
+func (p *typenameParser) args(depth int) ([]Typename, error) {
+	var out []Typename
+	for {
+		t, err := p.typename(depth)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+		if p.take('>') {
+			return out, nil
+		}
+		if !p.take(',') {
+			return nil, p.expected(`"," or ">"`)
+		}
+	}
+}
+
+func (p *typenameParser) ident() string {
+	p.space()
+	start := p.at
+	for p.at < len(p.text) && identOctet(p.text[p.at], p.at > start) {
+		p.at++
+	}
+	name := p.text[start:p.at]
+	p.space()
+	return name
+}
+
+func identOctet(c byte, inside bool) bool {
+	letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+	return letter || inside && (c >= '0' && c <= '9' || strings.IndexByte("_.-", c) >= 0)
+}
+
+// take steps over an octet and the spaces behind it, if it is the next one.
+func (p *typenameParser) take(c byte) bool {
+	if p.at >= len(p.text) || p.text[p.at] != c {
+		return false
+	}
+	p.at++
+	p.space()
+	return true
+}
+
+func (p *typenameParser) space() {
+	for p.at < len(p.text) && p.text[p.at] == ' ' {
+		p.at++
+	}
+}
+
+func (p *typenameParser) expected(what string) error {
+	if p.at >= len(p.text) {
+		return fmt.Errorf("a typename cannot end here: %s must follow", what)
+	}
+	return fmt.Errorf("octet %d of a typename must be %s", p.at+1, what)
+}

@@ -1,0 +1,68 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nats-io/nats.go/micro"
+)
+
+// Version is what `nats micro ls` shows.
+const Version = "0.1.0"
+
+// answer serves the service's questions, and shows it in `nats micro ls`, until the context ends.
+func (r *Runtime[S]) answer(ctx context.Context) error {
+	svc, err := micro.AddService(r.link.Conn, micro.Config{
+		Name: "dagyo-" + r.s.Name, Version: Version, Description: "Dagyo " + r.s.Name,
+		StatsHandler: func(*micro.Endpoint) any { return r.snapshot() },
+	})
+	if err != nil {
+		return fmt.Errorf("serve questions: %w", err)
+	}
+	for subject, ask := range r.s.Asks {
+		err := svc.AddEndpoint(endpointName(subject), r.question(ask), micro.WithEndpointSubject(subject))
+		if err != nil {
+			return fmt.Errorf("serve %s: %w", subject, err)
+		}
+	}
+	<-ctx.Done()
+	return svc.Stop()
+}
+
+func (r *Runtime[S]) question(ask Ask[S]) micro.HandlerFunc {
+	return func(req micro.Request) {
+		r.mu.RLock()
+		answer, err := ask(r.state, req.Data())
+		r.mu.RUnlock()
+		if err != nil {
+			_ = req.Error("400", err.Error(), nil) // the asker has gone: nobody to tell
+			return
+		}
+		body, err := json.Marshal(answer)
+		if err != nil {
+			_ = req.Error("500", err.Error(), nil)
+			return
+		}
+		_ = req.Respond(body)
+	}
+}
+
+// endpointName makes "ask.flow.validate" a name that the micro protocol allows.
+func endpointName(subject string) string {
+	name := []byte(subject)
+	for i, c := range name {
+		if c == '.' {
+			name[i] = '-'
+		}
+	}
+	return string(name)
+}
+
+func (r *Runtime[S]) snapshot() map[string]int64 {
+	return map[string]int64{
+		"causes": r.stats.Causes.Load(), "effects": r.stats.Effects.Load(),
+		"retries": r.stats.Retries.Load(), "refused": r.stats.Refused.Load(),
+		"unreadable": r.stats.Unreadable.Load(), "folded": int64(r.folded()),
+	}
+}

@@ -1,0 +1,286 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// A task is a cause to be answered, or effects that follow from a fact.
+type task struct {
+	msg     jetstream.Msg // nil for facts
+	effects []contract.Event
+}
+
+// release gives a cause back unanswered, for another replica or the next start.
+func (t task) release() {
+	if t.msg != nil {
+		_ = t.msg.Nak() // a lost nak only costs AckWait
+	}
+}
+
+// maxInFlight bounds the causes that one replica holds unanswered.
+const maxInFlight = 512
+
+func (r *Runtime[S]) consume(ctx context.Context) error {
+	cons, err := r.link.JS.CreateOrUpdateConsumer(ctx, contract.StreamEvents, jetstream.ConsumerConfig{
+		Durable:        r.s.Name,
+		Description:    "causes that " + r.s.Name + " answers",
+		FilterSubjects: patterns(r.s.Causes),
+		AckPolicy:      jetstream.AckExplicitPolicy,
+		AckWait:        r.c.AckWait,
+		MaxAckPending:  10 * maxInFlight,
+	})
+	if err != nil {
+		return fmt.Errorf("consume causes: %w", err)
+	}
+	cc, err := cons.Consume(func(m jetstream.Msg) {
+		r.dispatch(ctx, key(m), task{msg: m})
+	}, jetstream.PullMaxMessages(maxInFlight), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+		r.log.Debug().Err(err).Msg("consuming interrupted; it resumes by itself")
+	}))
+	if err != nil {
+		return fmt.Errorf("consume causes: %w", err)
+	}
+	<-ctx.Done()
+	cc.Stop()
+	<-cc.Closed()
+	return nil
+}
+
+// key fixes the worker: all events of one flow go to the same, so that its effects keep their order.
+// Submissions are independent of each other, and say their flow only inside.
+func key(m jetstream.Msg) string {
+	tokens := strings.SplitN(m.Subject(), ".", 4)
+	switch {
+	case len(tokens) > 2:
+		return tokens[2]
+	case m.Subject() == string(contract.TypeFlowSubmit):
+		return m.Reply() // unique: it names the message's place in the stream
+	default:
+		return m.Subject()
+	}
+}
+
+func (r *Runtime[S]) work(ctx context.Context, tasks <-chan task) {
+	for {
+		select {
+		case t := <-tasks:
+			r.do(ctx, t)
+		case <-ctx.Done():
+			for {
+				select {
+				case t := <-tasks:
+					t.release()
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+func (r *Runtime[S]) do(ctx context.Context, t task) {
+	if t.msg != nil {
+		r.answerCause(ctx, t.msg)
+		return
+	}
+	if err := r.carryOut(ctx, t.effects); err != nil && ctx.Err() == nil {
+		r.log.Warn().Err(err).Msg("effect of a fact failed; the next tick tries again")
+	}
+}
+
+func (r *Runtime[S]) answerCause(ctx context.Context, m jetstream.Msg) {
+	r.stats.Causes.Add(1)
+	err := r.handle(ctx, m)
+	switch {
+	case err == nil:
+		err = m.Ack()
+	case ctx.Err() != nil:
+		err = m.Nak()
+	default:
+		r.stats.Retries.Add(1)
+		delay := backOff(attempts(m))
+		r.log.Warn().Err(err).Str("cause", m.Subject()).Dur("retry", delay).Msg("passing error")
+		err = m.NakWithDelay(delay)
+	}
+	if err != nil && ctx.Err() == nil {
+		r.log.Debug().Err(err).Str("cause", m.Subject()).Msg("cannot acknowledge; it comes again")
+	}
+}
+
+// handle answers one cause. An error means: try again later.
+func (r *Runtime[S]) handle(ctx context.Context, m jetstream.Msg) error {
+	meta, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	seq := meta.Sequence.Stream
+	e, err := event.Decode(m.Subject(), m.Headers(), m.Data())
+	var unreadable *event.Unreadable
+	if errors.As(err, &unreadable) {
+		r.stats.Unreadable.Add(1)
+		return r.publish(ctx, refuseUnreadable(e, m, seq, unreadable.Problems))
+	} else if err != nil {
+		return err
+	}
+	e.Seq = seq
+	if e.Time.IsZero() {
+		e.Time = meta.Timestamp
+	}
+	if err := r.cursor.await(ctx, seq, r.c.AckWait/2); err != nil {
+		return err
+	}
+	effects, err := r.decide(e)
+	if err != nil {
+		return r.refuse(ctx, e, problem.Problem{Code: problem.InternalFailure, Message: err.Error()})
+	}
+	for i := range effects {
+		effects[i].TraceParent = first(effects[i].TraceParent, e.TraceParent)
+	}
+	err = r.carryOut(ctx, effects)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	var permanent *Permanent
+	if errors.As(err, &permanent) {
+		return r.refuse(ctx, e, permanent.Problem)
+	}
+	if attempts(m) >= uint64(r.c.MaxAttempts) {
+		return r.refuse(ctx, e, problem.Problem{
+			Code:    problem.GaveUp,
+			Message: fmt.Sprintf("%s gave up after %d attempts: %v", r.s.Name, attempts(m), err),
+		})
+	}
+	return err
+}
+
+// carryOut makes the effects true and says so, in order.
+func (r *Runtime[S]) carryOut(ctx context.Context, effects []contract.Event) error {
+	for _, e := range effects {
+		if r.said.has(e.DedupID()) {
+			continue
+		}
+		if r.s.Perform != nil {
+			if err := r.s.Perform(ctx, e); err != nil {
+				return fmt.Errorf("%s of %s: %w", e.Type, e.Subject, err)
+			}
+		}
+		if _, said := contract.Lookup(e.Type); !said { // an act
+			r.said.add(e.DedupID())
+			continue
+		}
+		if err := r.publish(ctx, e); err != nil {
+			return fmt.Errorf("publish %s of %s: %w", e.Type, e.Subject, err)
+		}
+	}
+	return nil
+}
+
+// publishWait bounds one publication, its retries included.
+const publishWait = 10 * time.Second
+
+func (r *Runtime[S]) publish(ctx context.Context, e contract.Event) error {
+	e.Source = "/dagyo/" + r.s.Name
+	e.Time = time.Now().UTC()
+	msg, err := event.Encode(e)
+	if err != nil {
+		return &Permanent{problem.Problem{Code: problem.InternalFailure, Message: err.Error()}}
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishWait)
+	defer cancel()
+	var opts []jetstream.PublishOpt
+	if e.Once {
+		opts = append(opts, jetstream.WithExpectLastSequencePerSubject(0))
+	}
+	ack, err := r.link.JS.PublishMsg(ctx, msg, opts...)
+	if e.Once && broker.SaidBefore(err) {
+		r.said.add(e.DedupID())
+		return nil
+	}
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return &Permanent{tooLarge(e, len(msg.Data), r.link.MaxPayload())}
+	}
+	if err != nil {
+		return err
+	}
+	r.said.add(e.DedupID())
+	r.stats.Effects.Add(1)
+	r.log.Debug().Str("event", msg.Subject).Uint64("seq", ack.Sequence).Bool("repeat", ack.Duplicate).Msg("said")
+	return nil
+}
+
+func tooLarge(e contract.Event, size int, limit int64) problem.Problem {
+	return problem.Problem{
+		Code:    problem.TooLarge,
+		Message: fmt.Sprintf("the %s event has %d octets; the broker carries %d", e.Type, size, limit),
+		Hint:    "raise max_payload in the NATS server's configuration, or split the flow",
+	}
+}
+
+// refuse turns an error that does not pass into an event that says why.
+func (r *Runtime[S]) refuse(ctx context.Context, cause contract.Event, p problem.Problem) error {
+	r.stats.Refused.Add(1)
+	r.log.Error().Str("cause", string(cause.Type)).Str("subject", cause.Subject).Stringer("problem", p).Msg("refused")
+	e := contract.Event{
+		Type: contract.TypeFlowRejected, Subject: cause.Flow(), MsgID: contract.VerdictID(cause.Flow()),
+		Data:        &contract.FlowRejected{Problems: problem.List{p}},
+		TraceParent: cause.TraceParent,
+	}
+	if cause.Flow() == "" {
+		e = deadLetter(string(cause.Type), cause.Seq, problem.List{p}, cause.Raw)
+	}
+	return r.publish(ctx, e)
+}
+
+// refuseUnreadable answers a message that is no event: to its sender where it says which flow or
+// progdef it is about, else as a dead letter.
+func refuseUnreadable(e contract.Event, m jetstream.Msg, seq uint64, problems problem.List) contract.Event {
+	switch {
+	case e.Type == contract.TypeFlowSubmit && e.Subject != "":
+		return contract.Event{
+			Type: contract.TypeFlowRejected, Subject: e.Subject, MsgID: contract.JudgedID(e.Subject, seq),
+			Data: &contract.FlowRejected{Problems: problems},
+		}
+	default:
+		return deadLetter(m.Subject(), seq, problems, m.Data())
+	}
+}
+
+const excerptLimit = 512
+
+func deadLetter(subject string, seq uint64, problems problem.List, raw []byte) contract.Event {
+	return contract.Event{
+		Type: contract.TypeDeadLetter, Subject: "deadletter", MsgID: fmt.Sprintf("deadletter.%d", seq),
+		Data: &contract.DeadLetter{
+			Subject: subject, Sequence: seq, Problems: problems, Excerpt: excerpt(raw),
+		},
+	}
+}
+
+func excerpt(raw []byte) string {
+	return string([]rune(string(raw[:min(len(raw), excerptLimit)])))
+}
+
+func attempts(m jetstream.Msg) uint64 {
+	meta, err := m.Metadata()
+	if err != nil {
+		return 1
+	}
+	return meta.NumDelivered
+}
+
+// backOff grows from 100 ms to 5 s.
+func backOff(attempt uint64) time.Duration {
+	return min(100*time.Millisecond<<min(attempt-1, 6), 5*time.Second)
+}

@@ -1,0 +1,134 @@
+package service
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// A Runtime is a running service.
+type Runtime[S any] struct {
+	link *broker.Link
+	s    Service[S]
+	c    Config
+	log  zerolog.Logger
+
+	mu      sync.RWMutex // guards state
+	state   S
+	cursor  cursor
+	workers []chan task
+	said    recent
+	seed    maphash.Seed
+	stats   stats
+}
+
+// stats are shown by `nats micro stats`.
+type stats struct {
+	Causes, Effects, Retries, Refused, Unreadable atomic.Int64
+}
+
+func newRuntime[S any](link *broker.Link, s Service[S], c Config, state S) *Runtime[S] {
+	r := &Runtime[S]{
+		link: link, s: s, c: c, state: state, seed: maphash.MakeSeed(),
+		log:    c.Log.With().Str("service", s.Name).Logger(),
+		cursor: newCursor(),
+	}
+	for range c.Workers {
+		r.workers = append(r.workers, make(chan task, 64))
+	}
+	return r
+}
+
+// Link returns the service's connection.
+func (r *Runtime[S]) Link() *broker.Link { return r.link }
+
+// Log returns the service's logger, for background work.
+func (r *Runtime[S]) Log() *zerolog.Logger { return &r.log }
+
+// Read calls f with the state, which f must neither change nor keep.
+func (r *Runtime[S]) Read(f func(S)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	f(r.state)
+}
+
+// Inject folds a fact that was learnt outside of EVENTS and carries out what follows from it.
+func (r *Runtime[S]) Inject(ctx context.Context, fact contract.Event) {
+	r.evolve(fact)
+	r.decideFact(ctx, fact)
+}
+
+// Say performs and publishes an event that follows from something learnt outside of EVENTS. It
+// returns when the broker has it, or with the error that prevented that.
+func (r *Runtime[S]) Say(ctx context.Context, e contract.Event) error {
+	return r.carryOut(ctx, []contract.Event{e})
+}
+
+// Fold folds a fact without asking for its effects; the next Tick sees it.
+func (r *Runtime[S]) Fold(fact contract.Event) { r.evolve(fact) }
+
+func (r *Runtime[S]) evolve(e contract.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state = r.s.Evolve(r.state, e)
+}
+
+func (r *Runtime[S]) decide(e contract.Event) ([]contract.Event, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.s.Decide(r.state, e, time.Now())
+}
+
+func (r *Runtime[S]) decideFact(ctx context.Context, fact contract.Event) {
+	effects, err := r.decide(fact)
+	if err != nil {
+		r.log.Error().Err(err).Str("fact", string(fact.Type)).Msg("cannot decide")
+	}
+	for _, e := range effects {
+		if r.said.has(e.DedupID()) {
+			continue
+		}
+		e.TraceParent = first(e.TraceParent, fact.TraceParent)
+		r.dispatch(ctx, e.Subject, task{effects: []contract.Event{e}})
+	}
+}
+
+func (r *Runtime[S]) tick(ctx context.Context) error {
+	if r.s.Tick == 0 {
+		return nil
+	}
+	t := time.NewTicker(r.s.Tick)
+	defer t.Stop()
+	for {
+		select {
+		case now := <-t.C:
+			r.Inject(ctx, contract.Event{Type: Tick, Time: now})
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// dispatch hands a task to the worker of its key; tasks of one key are done in order.
+func (r *Runtime[S]) dispatch(ctx context.Context, key string, t task) {
+	w := r.workers[maphash.String(r.seed, key)%uint64(len(r.workers))]
+	select {
+	case w <- t:
+	case <-ctx.Done():
+		t.release()
+	}
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}

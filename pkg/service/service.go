@@ -1,0 +1,135 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// Tick is the type of the fact that the shell hands to Decide every Service.Tick. Facts are events
+// that stay in the process.
+const Tick contract.Type = "tick"
+
+// A Service is what makes one service different from another.
+//
+// Evolve and Decide are pure: no context, I/O, clock, log or random number. Evolve may change the
+// state in place and is never called concurrently; Decide only reads it, and may be called
+// concurrently with itself.
+type Service[S any] struct {
+	// Name is the durable consumer's and the micro service's name.
+	Name string
+	// Causes are the types that Decide answers; every cause is also folded.
+	Causes []contract.Type
+	// Folds are the further types that Evolve cares about.
+	Folds []contract.Type
+	// New makes the state that the events are folded into.
+	New func(context.Context, *broker.Link) (S, error)
+	// Evolve returns the state after the event or fact.
+	Evolve func(S, contract.Event) S
+	// Decide returns the effects of the event or fact on the state that has already folded it.
+	Decide func(S, contract.Event, time.Time) ([]contract.Event, error)
+	// Perform makes an effect true before it is published; idempotent, called concurrently for
+	// different flows. What it needs beyond the payload is in Event.With. May be nil.
+	Perform func(context.Context, contract.Event) error
+	// Tick is the time between two Tick facts; 0 for none.
+	Tick time.Duration
+	// Asks answers requests, by subject.
+	Asks map[string]Ask[S]
+	// Background is further I/O: watchers and reconcilers. Each runs once the state is current, and
+	// returns when its context ends.
+	Background []func(context.Context, *Runtime[S]) error
+}
+
+// An Ask answers one kind of request from the state. It only reads the state.
+type Ask[S any] func(S, []byte) (any, error)
+
+// Config is how a service runs; the same for all of them.
+type Config struct {
+	// Workers is how many flows are handled at the same time.
+	Workers int
+	// AckWait is how long a replica may hold a cause before another replica gets it.
+	AckWait time.Duration
+	// MaxAttempts bounds how often a cause with a passing error is tried.
+	MaxAttempts int
+	// Broker is how the shared streams are kept.
+	Broker broker.Config
+	Log    zerolog.Logger
+}
+
+// DefaultConfig suits a single server.
+func DefaultConfig() Config {
+	return Config{
+		Workers: 8, AckWait: 30 * time.Second, MaxAttempts: 12,
+		Broker: broker.DefaultConfig(), Log: zerolog.Nop(),
+	}
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Workers < 1 {
+		errs = append(errs, fmt.Errorf("workers: %d is less than 1", c.Workers))
+	}
+	if c.AckWait < 100*time.Millisecond {
+		errs = append(errs, fmt.Errorf("ack wait: %v is less than 100ms", c.AckWait))
+	}
+	if c.MaxAttempts < 1 {
+		errs = append(errs, fmt.Errorf("max attempts: %d is less than 1", c.MaxAttempts))
+	}
+	return errors.Join(errs...)
+}
+
+// A Permanent error does not pass by itself: it becomes a rejection that carries the problem.
+type Permanent struct {
+	Problem problem.Problem
+}
+
+func (p *Permanent) Error() string { return p.Problem.String() }
+
+// Run serves until the context ends; then it hands back what it has not finished, and returns nil.
+func Run[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) error {
+	if err := c.Validate(); err != nil {
+		return fmt.Errorf("%s: %w", s.Name, err)
+	}
+	if err := broker.Ensure(ctx, link.JS, c.Broker); err != nil {
+		return fmt.Errorf("%s: %w", s.Name, err)
+	}
+	state, err := s.New(ctx, link)
+	if err != nil {
+		return fmt.Errorf("%s: load state: %w", s.Name, err)
+	}
+	r := newRuntime(link, s, c, state)
+	if err := r.run(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%s: %w", s.Name, err)
+	}
+	return nil
+}
+
+func (r *Runtime[S]) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.fold(ctx) })
+	for _, w := range r.workers {
+		g.Go(func() error { r.work(ctx, w); return nil })
+	}
+	g.Go(func() error {
+		if err := r.awaitCurrent(ctx); err != nil {
+			return err
+		}
+		r.log.Info().Uint64("events", r.folded()).Msg("state is current; serving")
+		for _, b := range r.s.Background {
+			g.Go(func() error { return b(ctx, r) })
+		}
+		g.Go(func() error { return r.tick(ctx) })
+		g.Go(func() error { return r.answer(ctx) })
+		return r.consume(ctx)
+	})
+	return g.Wait()
+}

@@ -1,0 +1,77 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/wire"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Pauses between tries of what fails for the time being.
+const (
+	firstPause = 250 * time.Millisecond
+	lastPause  = 2 * time.Second
+)
+
+// longer is the pause after one of d, 0 being none yet.
+func longer(d time.Duration) time.Duration {
+	return min(max(2*d, firstPause), lastPause)
+}
+
+// apiSubject is a subject of the JetStream API under the prefix that js uses.
+func apiSubject(js jetstream.JetStream, rest string) string {
+	opts := js.Options()
+	switch {
+	case opts.Domain != "":
+		return "$JS." + opts.Domain + ".API." + rest
+	case opts.APIPrefix != "":
+		return strings.TrimSuffix(opts.APIPrefix, ".") + "." + rest
+	}
+	return "$JS.API." + rest
+}
+
+// creditMessage makes a credit that replaces the one before it.
+func creditMessage(subject string, c wire.Credit) *nats.Msg {
+	m := nats.NewMsg(subject)
+	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	m.Data = c.Append(nil)
+	return m
+}
+
+// status is the status code of a message that carries one instead of a payload, else "".
+func status(m *nats.Msg) string {
+	if len(m.Data) > 0 || m.Header == nil {
+		return ""
+	}
+	return m.Header.Get("Status")
+}
+
+// checkStream returns ErrGone if the stream does not exist, an error of the context or of a closed
+// connection, and nil if it exists or that can't be told now.
+func checkStream(ctx context.Context, js jetstream.JetStream, name string) error {
+	_, err := js.Stream(ctx, name)
+	return lasting(ctx, err)
+}
+
+// lasting is the error that a failed question to the broker means for the edge: nil where asking
+// again may help.
+func lasting(ctx context.Context, err error) error {
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return ErrGone
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrInvalidConnection):
+		return err
+	case errors.As(err, &api) && api.Code < 500 && api.Code != 408 && api.Code != 429:
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrGone says that the flow's stream was deleted (or lost with a broker that kept it in memory):
+// the flow is over.
+var ErrGone = errors.New("the flow's stream is gone")
+
+// ErrReaderClosed says that the reader wants no more records; the writer may end normally.
+var ErrReaderClosed = errors.New("the reader wants no more")
+
+// ErrClosed says that this end was closed or aborted by its own user.
+var ErrClosed = errors.New("closed")
+
+// A ProtocolError is a breach of the edge's rules: a gap, a malformed frame, wrong totals, a frame
+// that the broker refuses. It ends the edge, and its job should panic with kind "protocol".
+type ProtocolError struct {
+	// Edge is the subject of the edge's frames.
+	Edge string
+	// Frame is the number of the frame at fault, 0 where there is none.
+	Frame uint64
+	// Message says what was found.
+	Message string
+}
+
+func (e *ProtocolError) Error() string {
+	if e.Frame == 0 {
+		return fmt.Sprintf("edge %s: %s", e.Edge, e.Message)
+	}
+	return fmt.Sprintf("edge %s: frame %d: %s", e.Edge, e.Frame, e.Message)
+}
+
+// edgeError adds the edge to an error, so that what reaches the user says where it happened.
+func edgeError(edge string, err error) error {
+	var p *ProtocolError
+	if err == nil || errors.As(err, &p) {
+		return err
+	}
+	return fmt.Errorf("edge %s: %w", edge, err)
+}

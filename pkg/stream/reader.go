@@ -1,0 +1,286 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/wire"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// DefaultPrefetch is how many octets of frames a reader asks for at once. All of them may lie
+	// in its memory.
+	DefaultPrefetch = 1 << 20
+
+	// report is the longest time between two credits while there is progress.
+	report = time.Second
+	// creditShare is the part of the window after which credit is given: an eighth.
+	creditShare = 8
+)
+
+type readerConfig struct {
+	maxRecord, prefetch int
+}
+
+// A ReaderOption changes a reader's defaults.
+type ReaderOption func(*readerConfig)
+
+// MaxRecord sets the longest record, in octets, that the reader takes (wire.DefaultMaxRecord).
+func MaxRecord(octets int) ReaderOption {
+	return func(c *readerConfig) { c.maxRecord = octets }
+}
+
+// Prefetch sets how many octets of frames to ask for at once (DefaultPrefetch). It must be above
+// the broker's max_payload, or a frame could come that does not fit.
+func Prefetch(octets int) ReaderOption {
+	return func(c *readerConfig) { c.prefetch = octets }
+}
+
+// A Reader is the receiving end of an edge. An edge has one reader in its life: what it has taken
+// up is deleted from the broker.
+//
+// A reader runs no goroutine: all happens in Recv, which is for one goroutine at a time, as are
+// Close and Abort. Count may be called at any time. It holds at most the prefetched frames and one
+// record.
+type Reader struct {
+	js       jetstream.JetStream
+	nc       *nats.Conn
+	addr     contract.Address
+	prefetch int
+	dec      *wire.Decoder
+	status   chan nats.Status
+	del      *delivery // nil until the first Recv, and after what made it useless
+	wait     *time.Timer
+
+	report *time.Timer // sets due
+	due    atomic.Bool
+
+	size      int         // octets of the frame that is being read
+	octets    int64       // consumed since the last credit
+	frames    int64       // likewise
+	credit    wire.Credit // given last
+	confirmed bool        // the broker has stored it
+	gap       uint64      // frame for whose sake the consumer was made anew
+	over      error       // what Recv says from now on
+
+	count struct{ records, octets atomic.Int64 }
+}
+
+// NewReader makes a reader of the edge at addr. Nothing is asked of the broker before the first
+// Recv. It must be released: by reading to io.EOF or another lasting error, by Close, or by Abort.
+func NewReader(
+	js jetstream.JetStream, addr contract.Address, opts ...ReaderOption,
+) (*Reader, error) {
+	cfg := readerConfig{maxRecord: wire.DefaultMaxRecord, prefetch: DefaultPrefetch}
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	if addr.Window < MinWindow || addr.Frames < 1 {
+		return nil, fmt.Errorf("edge %s: a window of %d octets and %d frames is too small (%d, 1)",
+			addr.Subject, addr.Window, addr.Frames, MinWindow)
+	}
+	r := &Reader{
+		js: js, nc: js.Conn(), addr: addr, prefetch: cfg.prefetch,
+		dec:  wire.NewDecoder(cfg.maxRecord),
+		wait: time.NewTimer(report),
+		// Only these: a burst of others must not push them out of the channel.
+		status: js.Conn().StatusChanged(nats.CONNECTED, nats.CLOSED),
+	}
+	r.report = time.AfterFunc(report, func() { r.due.Store(true) })
+	return r, nil
+}
+
+// Recv returns the next record. It is borrowed, and valid until the next call of any method;
+// calling Recv again also says that it was consumed. Errors are io.EOF after the last record, when
+// totals and checksum were found right; ErrGone; a *ProtocolError; ErrClosed; an error of the
+// connection once that is closed; and the context's, after which Recv may be called again.
+func (r *Reader) Recv(ctx context.Context) ([]byte, error) {
+	if r.over != nil {
+		return nil, r.over
+	}
+	record, err := r.next(ctx)
+	if err != nil {
+		if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+			err = r.end(err)
+		}
+		return nil, err
+	}
+	r.count.records.Add(1)
+	r.count.octets.Add(int64(len(record)))
+	return record, nil
+}
+
+func (r *Reader) next(ctx context.Context) ([]byte, error) {
+	if r.due.Load() {
+		r.tick()
+	}
+	for {
+		record, ok, err := r.dec.Next()
+		switch {
+		case err != nil:
+			return nil, r.malformed(err)
+		case ok:
+			return record, nil
+		}
+		r.passed()
+		if r.dec.Ended() {
+			return nil, io.EOF
+		}
+		if err := r.fetch(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// end makes err the last word and releases everything.
+func (r *Reader) end(err error) error {
+	if err != io.EOF { //nolint:errorlint // readers compare io.EOF with ==
+		err = edgeError(r.addr.Subject, err)
+	}
+	r.over = err
+	r.drop()
+	r.wait.Stop()
+	r.report.Stop()
+	r.nc.RemoveStatusListener(r.status)
+	return err
+}
+
+// passed accounts for the frame that was read to its end, and gives credit if enough is consumed.
+func (r *Reader) passed() {
+	if r.size == 0 {
+		return
+	}
+	r.octets += int64(r.size)
+	r.frames++
+	r.size = 0
+	if r.octets >= r.addr.Window/creditShare || r.frames >= r.addr.Frames/creditShare ||
+		r.dec.Ended() {
+		r.give()
+	}
+}
+
+// tick gives credit for what was consumed in the last second, so that displays move.
+func (r *Reader) tick() {
+	r.due.Store(false)
+	r.report.Reset(report)
+	if r.consumed() != r.credit {
+		r.give()
+	}
+}
+
+// consumed is the credit that is due. All records that Recv returned are consumed when it is
+// called again; the frame that they are from is when its end was seen.
+func (r *Reader) consumed() wire.Credit {
+	c := wire.Credit{
+		Frame:   r.dec.Number(),
+		Records: uint64(r.count.records.Load()),
+		Octets:  uint64(r.count.octets.Load()),
+	}
+	if r.size > 0 {
+		c.Frame--
+	}
+	return c
+}
+
+// give sends a credit without waiting. Should it be lost, confirm sends it again.
+func (r *Reader) give() {
+	r.credit, r.confirmed = r.consumed(), false
+	r.octets, r.frames = 0, 0
+	// The only errors are those of a connection that is down, which fetch will see.
+	_ = r.nc.PublishMsg(creditMessage(r.addr.Credit, r.credit))
+}
+
+// unconfirmed reports whether something was consumed that the broker may not know of.
+func (r *Reader) unconfirmed() bool {
+	c := r.consumed()
+	return c != r.credit || c.Frame > 0 && !r.confirmed
+}
+
+// confirm sends the credit that is due and waits until it is stored. A writer that is blocked for
+// a lost credit would wait for ever.
+func (r *Reader) confirm(ctx context.Context) {
+	c := r.consumed()
+	ctx, cancel := context.WithTimeout(ctx, lastPause)
+	defer cancel()
+	_, err := r.js.PublishMsg(ctx, creditMessage(r.addr.Credit, c))
+	if err != nil {
+		return // the next second will try again
+	}
+	r.credit, r.confirmed = c, true
+	r.octets, r.frames = 0, 0
+}
+
+// Close tells the writer that no more is wanted, and returns when the broker has stored that: a
+// writer that comes later sees it too. It tries until the context ends. After io.EOF or another
+// lasting error there is nothing to tell. The reader is released, whatever Close returns.
+func (r *Reader) Close(ctx context.Context) error {
+	if r.over != nil {
+		return nil
+	}
+	c := r.consumed()
+	c.Closed = true
+	err := r.tell(ctx, c)
+	r.end(ErrClosed)
+	return edgeError(r.addr.Subject, err)
+}
+
+func (r *Reader) tell(ctx context.Context, c wire.Credit) error {
+	for pause := longer(0); ; pause = longer(pause) {
+		_, err := r.js.PublishMsg(ctx, creditMessage(r.addr.Credit, c))
+		if err == nil {
+			return nil
+		}
+		if err := lasting(ctx, err); err != nil {
+			return err
+		}
+		if err := checkStream(ctx, r.js, r.addr.Stream); err != nil {
+			return err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// Abort releases the reader and tells nobody. It is a no-op after Close and after io.EOF.
+func (r *Reader) Abort() {
+	if r.over == nil {
+		r.end(ErrClosed)
+	}
+}
+
+// Count is what Recv has returned so far.
+func (r *Reader) Count() contract.Count {
+	return contract.Count{Records: r.count.records.Load(), Bytes: r.count.octets.Load()}
+}
+
+func (r *Reader) malformed(err error) error {
+	var e *wire.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	return r.broken(e.Frame, e.Message)
+}
+
+func (r *Reader) broken(frame uint64, message string) error {
+	return &ProtocolError{Edge: r.addr.Subject, Frame: frame, Message: message}
+}
+
+// sleep returns after d, or with the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

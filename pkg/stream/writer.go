@@ -1,0 +1,243 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/wire"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// DefaultFrameTarget is the size in octets to which frames grow while one is under way.
+	DefaultFrameTarget = 64 << 10
+	// DefaultAckTimeout is how long a writer waits for the broker to confirm a frame before it
+	// sends it again.
+	DefaultAckTimeout = 5 * time.Second
+	// MinWindow is the smallest window, in octets, that an edge works with.
+	MinWindow = 1 << 10
+)
+
+type writerConfig struct {
+	target     int
+	ackTimeout time.Duration
+}
+
+// A WriterOption changes a writer's defaults.
+type WriterOption func(*writerConfig)
+
+// FrameTarget sets the size in octets to which frames grow (DefaultFrameTarget). No frame is longer
+// than twice that; a writer uses less where the window or the broker's max_payload are small.
+func FrameTarget(octets int) WriterOption {
+	return func(c *writerConfig) { c.target = octets }
+}
+
+// AckTimeout sets how long to wait for a confirmation (DefaultAckTimeout).
+func AckTimeout(d time.Duration) WriterOption {
+	return func(c *writerConfig) { c.ackTimeout = d }
+}
+
+// A Writer is the sending end of an edge. It must be released with Close or Abort.
+//
+// Send and Close are for one goroutine at a time; Abort and Count may be called at any time. The
+// writer holds at most two frames: the one under way and the one that grows.
+type Writer struct {
+	edge   string
+	cancel context.CancelCauseFunc
+	wake   chan struct{} // there is something to send
+	room   chan struct{} // the growing frame was taken
+	ended  chan struct{} // closed when the sender has returned
+
+	records, octets atomic.Int64
+
+	mu     sync.Mutex
+	enc    *wire.Encoder
+	finish bool
+	err    error // why the writer takes no more
+}
+
+// NewWriter begins the edge at addr. It starts one goroutine, which Close or Abort wait for. The
+// connection stays the caller's.
+func NewWriter(
+	js jetstream.JetStream, addr contract.Address, opts ...WriterOption,
+) (*Writer, error) {
+	cfg := writerConfig{target: DefaultFrameTarget, ackTimeout: DefaultAckTimeout}
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	target, limit, err := frameSizes(cfg.target, addr, js.Conn().MaxPayload())
+	if err != nil {
+		return nil, edgeError(addr.Subject, err)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	w := &Writer{
+		edge:   addr.Subject,
+		cancel: cancel,
+		wake:   make(chan struct{}, 1),
+		room:   make(chan struct{}, 1),
+		ended:  make(chan struct{}),
+		enc:    wire.NewEncoder(target, limit),
+	}
+	s, err := newSender(js, addr, w, cfg.ackTimeout)
+	if err != nil {
+		cancel(nil)
+		return nil, edgeError(addr.Subject, err)
+	}
+	go w.run(ctx, s)
+	return w, nil
+}
+
+// frameSizes fits the target and the limit of frames to the window and the broker. Several frames
+// must fit into the window, or writer and reader would take turns.
+func frameSizes(target int, addr contract.Address, maxPayload int64) (int, int, error) {
+	if addr.Window < MinWindow || addr.Frames < 1 {
+		return 0, 0, fmt.Errorf("a window of %d octets and %d frames is too small (%d, 1)",
+			addr.Window, addr.Frames, MinWindow)
+	}
+	limit := min(2*int64(target), addr.Window/4)
+	if maxPayload > 0 {
+		limit = min(limit, maxPayload)
+	}
+	if limit < MinWindow/4 {
+		return 0, 0, fmt.Errorf("frames of at most %d octets are too small (%d): see the frame "+
+			"target and the broker's max_payload", limit, MinWindow/4)
+	}
+	return int(limit / 2), int(limit), nil
+}
+
+func (w *Writer) run(ctx context.Context, s *sender) {
+	defer close(w.ended)
+	defer s.release()
+	err := s.run(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = edgeError(w.edge, err)
+	}
+}
+
+// Send takes a copy of one record of any length. It blocks while the window is full. Errors are
+// ErrReaderClosed, ErrGone, a *ProtocolError, ErrClosed, an error of the connection once that is
+// closed, and the context's: if the context ends when a part of the record was taken, the edge can
+// not go on and the writer is aborted.
+func (w *Writer) Send(ctx context.Context, record []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for rest := record; ; {
+		n, done, err := w.add(rest)
+		if err != nil {
+			return err
+		}
+		if rest = rest[n:]; done {
+			w.records.Add(1)
+			w.octets.Add(int64(len(record)))
+			return nil
+		}
+		if err := w.await(ctx, w.room); err != nil {
+			if len(rest) < len(record) {
+				w.stop(fmt.Errorf("a record was cut short: %w", err))
+			}
+			return err
+		}
+	}
+}
+
+// add puts octets into the growing frame and wakes the sender if that was empty.
+func (w *Writer) add(rest []byte) (n int, done bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return 0, false, w.err
+	}
+	if w.finish {
+		return 0, false, edgeError(w.edge, ErrClosed)
+	}
+	if w.enc.Empty() {
+		notify(w.wake)
+	}
+	n, done = w.enc.Append(rest)
+	return n, done, nil
+}
+
+// await returns when ch is ready or the sender has ended, or with the context's error.
+func (w *Writer) await(ctx context.Context, ch <-chan struct{}) error {
+	select {
+	case <-ch:
+		return nil
+	case <-w.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// take hands the growing frame to the sender, if there is anything in it and a frame of its size
+// fits. storage is for the next one. full reports that only the window is in the way.
+func (w *Writer) take(fits func(int) bool, storage []byte) (frame []byte, full bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	size := w.enc.Size()
+	switch {
+	case w.finish:
+		size += wire.TrailerSize
+	case w.enc.Empty():
+		return nil, false, nil
+	}
+	if !fits(size) {
+		return nil, true, nil
+	}
+	notify(w.room)
+	if w.finish {
+		frame, err = w.enc.Finish()
+		return frame, false, err
+	}
+	return w.enc.Take(storage), false, nil
+}
+
+// Close sends the end of the edge and returns when the broker has stored all of it; that blocks
+// while the window is full. The writer is released when Close returns, whatever it returns. If the
+// reader wants no more, that is a success: it has all that it asked for. If the context ends
+// first, what was not stored is dropped, as by Abort.
+func (w *Writer) Close(ctx context.Context) error {
+	w.mu.Lock()
+	w.finish = true
+	w.mu.Unlock()
+	notify(w.wake)
+	if err := w.await(ctx, nil); err != nil {
+		w.stop(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if errors.Is(w.err, ErrReaderClosed) {
+		return nil
+	}
+	return w.err
+}
+
+// Abort releases the writer without an end: the reader goes on waiting. It is a no-op after Close.
+func (w *Writer) Abort() { w.stop(ErrClosed) }
+
+// stop ends the sender and waits for it.
+func (w *Writer) stop(why error) {
+	w.cancel(why)
+	<-w.ended
+}
+
+// Count is what Send has taken so far; after a Close without error the broker has stored it.
+func (w *Writer) Count() contract.Count {
+	return contract.Count{Records: w.records.Load(), Bytes: w.octets.Load()}
+}
+
+// notify makes ch ready unless it is already.
+func notify(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

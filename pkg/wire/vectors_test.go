@@ -1,0 +1,193 @@
+package wire_test
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/dagyo/dagyo/pkg/wire"
+)
+
+// A frameVector is one edge in schemas/wire/frames.json.
+type frameVector struct {
+	Name      string
+	About     string
+	Frames    []string
+	Records   []string
+	Repeats   []int
+	Ended     bool
+	MaxRecord int
+	Error     wire.Reason
+}
+
+type creditVector struct {
+	Name, About, Credit    string
+	Closed                 bool
+	Frame, Records, Octets string
+	Error                  wire.Reason
+}
+
+func vectors[V any](t testing.TB, name string) []V {
+	t.Helper()
+	// Not from schemas.Files: package wire needs no module beside its own.
+	b, err := os.ReadFile("../../schemas/wire/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vs []V
+	if err := json.Unmarshal(b, &vs); err != nil {
+		t.Fatal(err)
+	}
+	return vs
+}
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// decoded is what a decoder made of some frames.
+type decoded struct {
+	records [][]byte
+	repeats []int
+	ended   bool
+	err     error
+}
+
+func decode(d *wire.Decoder, frames [][]byte) (out decoded) {
+	for i, f := range frames {
+		fresh, err := d.Frame(f)
+		if err != nil {
+			out.err = err
+			return out
+		}
+		if !fresh {
+			out.repeats = append(out.repeats, i)
+			continue
+		}
+		for {
+			record, ok, err := d.Next()
+			if err != nil {
+				out.err = err
+				return out
+			}
+			if !ok {
+				break
+			}
+			out.records = append(out.records, slices.Clone(record))
+		}
+	}
+	out.ended = d.Ended()
+	return out
+}
+
+func reason(err error) wire.Reason {
+	var e *wire.Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	return ""
+}
+
+func TestFrameVectors(t *testing.T) {
+	seen := map[wire.Reason]bool{}
+	for _, v := range vectors[frameVector](t, "frames.json") {
+		t.Run(v.Name, func(t *testing.T) {
+			var frames [][]byte
+			for _, f := range v.Frames {
+				frames = append(frames, unhex(t, f))
+			}
+			got := decode(wire.NewDecoder(v.MaxRecord), frames)
+			if reason(got.err) != v.Error || got.err == nil != (v.Error == "") {
+				t.Fatalf("error %v, want %q", got.err, v.Error)
+			}
+			if got.ended != v.Ended || !slices.Equal(got.repeats, v.Repeats) {
+				t.Errorf("ended %v, repeats %v", got.ended, got.repeats)
+			}
+			var records []string
+			for _, r := range got.records {
+				records = append(records, hex.EncodeToString(r))
+			}
+			if !slices.Equal(records, v.Records) {
+				t.Errorf("records %q, want %q", records, v.Records)
+			}
+			seen[v.Error] = true
+		})
+	}
+	for _, r := range []wire.Reason{
+		wire.ReasonShort, wire.ReasonVersion, wire.ReasonFlags, wire.ReasonNumber,
+		wire.ReasonGap, wire.ReasonAfterEnd, wire.ReasonEmpty, wire.ReasonVarint,
+		wire.ReasonLength, wire.ReasonNoProgress, wire.ReasonMore, wire.ReasonCut,
+		wire.ReasonTotals, wire.ReasonChecksum, wire.ReasonTooLong,
+	} {
+		if !seen[r] {
+			t.Errorf("no vector for reason %q", r)
+		}
+	}
+}
+
+// The encoder writes the very octets of those vectors that it has the freedom to write.
+func TestEncoderWritesVectors(t *testing.T) {
+	for _, v := range vectors[frameVector](t, "frames.json") {
+		switch v.Name {
+		case "no-records", "two-records", "empty-records", "varint-two", "varint-three":
+		default:
+			continue
+		}
+		e := wire.NewEncoder(1<<16, 1<<17)
+		for _, r := range v.Records {
+			if _, done := e.Append(unhex(t, r)); !done {
+				t.Fatalf("%s: a frame is full too early", v.Name)
+			}
+		}
+		frame, err := e.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hex.EncodeToString(frame); got != v.Frames[0] {
+			t.Errorf("%s:\n got %s\nwant %s", v.Name, got, v.Frames[0])
+		}
+	}
+}
+
+func TestCreditVectors(t *testing.T) {
+	for _, v := range vectors[creditVector](t, "credits.json") {
+		t.Run(v.Name, func(t *testing.T) {
+			b := unhex(t, v.Credit)
+			got, err := wire.ParseCredit(b)
+			if reason(err) != v.Error || err == nil != (v.Error == "") {
+				t.Fatalf("error %v, want %q", err, v.Error)
+			}
+			if err != nil {
+				return
+			}
+			want := wire.Credit{
+				Closed: v.Closed, Frame: number(t, v.Frame),
+				Records: number(t, v.Records), Octets: number(t, v.Octets),
+			}
+			if got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			if hex.EncodeToString(got.Append(nil)) != v.Credit {
+				t.Errorf("written again: %x", got.Append(nil))
+			}
+		})
+	}
+}
+
+func number(t testing.TB, s string) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

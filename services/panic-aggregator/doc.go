@@ -1,0 +1,11 @@
+// Package aggregator gives every flow its one verdict.
+//
+// It reads flow.validated, flow.planned, flow.spawned, flow.rejected, flow.cancel, job.*,
+// executor.started and executor.exited, and the signs of life on health.<flow>.<job>. It writes
+// flow.completed, flow.panic and flow.cancelled, sends stop.<flow>, and keeps the status view in the
+// key-value bucket "flows".
+//
+// After a flow's first failure the other jobs are stopped, their last words are awaited for a short
+// settle time, and the verdict names the first cause first. Silence counts only for the time in
+// which the aggregator itself could hear.
+package aggregator

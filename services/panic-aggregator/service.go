@@ -1,0 +1,183 @@
+package aggregator
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/service"
+)
+
+// Name is the service's name.
+const Name = "panic-aggregator"
+
+// Config is how the panic-aggregator runs.
+type Config struct {
+	service.Config
+	Limits Limits
+}
+
+// DefaultConfig returns the documented defaults.
+func DefaultConfig() Config {
+	return Config{Config: service.DefaultConfig(), Limits: DefaultLimits()}
+}
+
+// Run serves until the context ends.
+func Run(ctx context.Context, link *broker.Link, c Config) error {
+	w := wiring{link: link}
+	return service.Run(ctx, link, service.Service[State]{
+		Name: Name,
+		Causes: []contract.Type{
+			contract.TypeFlowValidated, contract.TypeFlowSpawned, contract.TypeFlowCancel,
+			contract.TypeJobDone, contract.TypeJobPanic, contract.TypeExecutorExited,
+		},
+		Folds: []contract.Type{
+			contract.TypeFlowPlanned, contract.TypeFlowRejected, contract.TypeJobStarted,
+			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
+			contract.TypeExecutorDraining,
+		},
+		New:     func(context.Context, *broker.Link) (State, error) { return NewState(c.Limits), nil },
+		Evolve:  Evolve,
+		Decide:  Decide,
+		Perform: w.perform,
+		Tick:    c.Limits.Tick,
+		Background: []func(context.Context, *service.Runtime[State]) error{
+			hearBeats, noteDeafness, findGone, keepStatus(c.Broker.StatusMaxAge),
+		},
+	}, c.Config)
+}
+
+type wiring struct{ link *broker.Link }
+
+// perform sends the stop. It is stored in the flow's stream, where a job that starts later finds it;
+// a flow without a stream has no job to stop.
+func (w wiring) perform(ctx context.Context, e contract.Event) error {
+	if e.Type != actStop {
+		return nil
+	}
+	_, err := w.link.JS.Publish(ctx, contract.StopSubject(e.Subject), nil)
+	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
+		return nil
+	}
+	return err
+}
+
+// hearBeats folds every sign of life.
+func hearBeats(ctx context.Context, r *service.Runtime[State]) error {
+	sub, err := r.Link().Subscribe(contract.HealthSubjects, func(m *nats.Msg) {
+		if b, ok := readBeat(m); ok {
+			r.Fold(contract.Event{Type: factBeat, Data: &b})
+		}
+	})
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return sub.Unsubscribe()
+}
+
+func readBeat(m *nats.Msg) (Beat, bool) {
+	tokens := strings.Split(m.Subject, ".")
+	ms, err := strconv.ParseInt(string(m.Data), 10, 64)
+	if err != nil || len(tokens) != 3 {
+		return Beat{}, false // not a beat: the job stays as dead as it was
+	}
+	return Beat{Flow: tokens[1], Job: tokens[2], Until: time.UnixMilli(ms)}, true
+}
+
+// noteDeafness tells the state for how long the connection was down.
+func noteDeafness(ctx context.Context, r *service.Runtime[State]) error {
+	changes := r.Link().StatusChanged(nats.RECONNECTING, nats.CONNECTED)
+	defer r.Link().RemoveStatusListener(changes)
+	var since time.Time
+	for {
+		select {
+		case status := <-changes:
+			switch {
+			case status == nats.RECONNECTING && since.IsZero():
+				since = time.Now()
+			case status == nats.CONNECTED && !since.IsZero():
+				r.Fold(contract.Event{Type: factDeaf, Data: &Deaf{For: time.Since(since)}})
+				since = time.Time{}
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+const (
+	goneEvery = 500 * time.Millisecond
+	// goneBatch bounds the look-ups of one round: the broker is not to be polled hard.
+	goneBatch = 100
+)
+
+// findGone looks for jobs that have left their mailbox without having been started: their executor
+// died between claiming and saying so.
+func findGone(ctx context.Context, r *service.Runtime[State]) error {
+	t := time.NewTicker(goneEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+		var waiting []waitingJob
+		r.Read(func(s State) { waiting = s.longWaiting(goneBatch) })
+		for _, w := range waiting {
+			gone, err := w.gone(ctx, r.Link().JS)
+			if err != nil {
+				r.Log().Debug().Err(err).Str("flow", w.Flow).Msg("cannot look into a mailbox")
+				break
+			}
+			if gone {
+				r.Fold(contract.Event{Type: factGone, Data: &w.Gone})
+			}
+		}
+	}
+}
+
+type waitingJob struct {
+	Gone
+	subject string
+}
+
+func (w waitingJob) gone(ctx context.Context, js jetstream.JetStream) (bool, error) {
+	stream, err := js.Stream(ctx, contract.StreamJobs)
+	if err != nil {
+		return false, err
+	}
+	_, err = stream.GetLastMsgForSubject(ctx, w.subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return true, nil
+	}
+	return false, err
+}
+
+// longWaiting returns up to limit jobs that have waited for a claim for longer than a beat.
+func (s State) longWaiting(limit int) []waitingJob {
+	var out []waitingJob
+	for flow, r := range s.runs {
+		if !r.spawned || s.now.IsZero() {
+			continue
+		}
+		for name, j := range r.jobs {
+			if j.State != contract.JobWaiting || !j.gone.IsZero() || s.now.Sub(r.waiting) < j.health.Interval.D() {
+				continue
+			}
+			subject := contract.JobSubject(j.progdef, j.revision, flow, name)
+			if out = append(out, waitingJob{Gone{flow, name}, subject}); len(out) == limit {
+				return out
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,114 @@
+package aggregator
+
+import (
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
+)
+
+// State is every flow that has no verdict yet.
+type State struct {
+	limits Limits
+	// now is the time of the last tick: the only clock that Evolve has.
+	now     time.Time
+	runs    map[string]*run
+	cancels map[string]cancel // asked for before the flow was known
+	// proved holds the executors that have started a job or were told to drain: their exit is no
+	// failed start.
+	proved map[string]bool
+	// suspected is when the link was last suspected because most jobs fell silent together.
+	suspected time.Time
+}
+
+// Limits are the aggregator's times.
+type Limits struct {
+	// Settle is how long the last words of a stopped flow's jobs are awaited.
+	Settle time.Duration
+	// Tick is the time between two ticks; a longer gap is time in which we were deaf.
+	Tick time.Duration
+	// StartAttempts is how many executors in a row may die before starting a job until the jobs
+	// that wait for them panic.
+	StartAttempts int
+	// CancelMemory is how long a cancel for an unknown flow is kept.
+	CancelMemory time.Duration
+}
+
+// DefaultLimits are the documented defaults.
+func DefaultLimits() Limits {
+	return Limits{
+		Settle: 150 * time.Millisecond, Tick: 50 * time.Millisecond,
+		StartAttempts: 3, CancelMemory: 10 * time.Minute,
+	}
+}
+
+// NewState returns the state before the first event.
+func NewState(l Limits) State {
+	return State{
+		limits: l, runs: make(map[string]*run), cancels: make(map[string]cancel),
+		proved: make(map[string]bool),
+	}
+}
+
+// A run is one flow on its way to its verdict.
+type run struct {
+	since    time.Time // when it was validated
+	deadline time.Time // zero until planned
+	spawned  bool
+	// waiting is the tick at which the jobs were put on their mailboxes.
+	waiting time.Time
+	jobs    map[string]*job
+	open    int // jobs that have not ended
+	edges   []contract.PlannedEdge
+	cancel  *cancel
+	// cancelledFirst is true when the cancel came before the first failure.
+	cancelledFirst bool
+	failures       []contract.JobFailure
+	// ending is the tick at which the run began to end, zero while it goes on.
+	ending time.Time
+	// failedStarts counts, by mailbox, the executors that died without starting a job.
+	failedStarts map[string]int
+}
+
+type cancel struct {
+	by, reason string
+	at         time.Time
+}
+
+type job struct {
+	contract.JobSummary
+	progdef, revision string
+	health            progdef.Health
+	// dead is when the job counts as dead unless it beats again; zero until the first tick.
+	dead time.Time
+	// gone is when the unclaimed job was found to be no longer in its mailbox.
+	gone  time.Time
+	ports contract.PortCounts
+	// spared is set once its silence has been put down to the link.
+	spared bool
+}
+
+func (j *job) ended() bool { return j.State != contract.JobWaiting && j.State != contract.JobRunning }
+
+// Facts that the aggregator learns outside of EVENTS.
+const (
+	factBeat contract.Type = "fact.beat" // Data *Beat
+	factDeaf contract.Type = "fact.deaf" // Data *Deaf
+	factGone contract.Type = "fact.gone" // Data *Gone
+)
+
+// A Beat is a sign of life.
+type Beat struct {
+	Flow, Job string
+	// Until is when the job is dead unless it beats again.
+	Until time.Time
+}
+
+// Deaf is a time in which no beat could be heard.
+type Deaf struct{ For time.Duration }
+
+// Gone says that an unclaimed job is no longer in its mailbox.
+type Gone struct{ Flow, Job string }
+
+// actStop tells a flow's jobs to stop; it is performed, not published.
+const actStop contract.Type = "act.stop"

@@ -1,0 +1,161 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/flow"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/service"
+)
+
+// Decide returns the plan of a valid flow, and the clean-up of an ended one.
+func Decide(s State, e contract.Event, now time.Time) ([]contract.Event, error) {
+	if e.Type == service.Tick {
+		return s.cleanUps(now), nil
+	}
+	r := s.runs[e.Subject]
+	switch d, valid := e.Data.(*contract.FlowValidated); {
+	case r == nil:
+		return nil, nil // cleaned up already
+	case !r.ended.IsZero():
+		return s.cleanUp(e.Subject, r, now), nil
+	case valid && !r.planned:
+		return []contract.Event{s.plan(e, d)}, nil
+	default:
+		return nil, nil
+	}
+}
+
+func (s State) cleanUps(now time.Time) []contract.Event {
+	var out []contract.Event
+	for _, id := range slices.Sorted(maps.Keys(s.runs)) {
+		out = append(out, s.cleanUp(id, s.runs[id], now)...)
+	}
+	return out
+}
+
+func (s State) cleanUp(id string, r *run, now time.Time) []contract.Event {
+	if r.ended.IsZero() || r.retained(now) {
+		return nil
+	}
+	cleaned := contract.FlowCleaned{Stream: contract.FlowStream(id), Mailboxes: []string{}}
+	if r.planned {
+		cleaned.Stream = r.stream
+	}
+	if !r.ok { // a completed flow has left no job unclaimed
+		cleaned.Mailboxes = slices.Sorted(slices.Values(r.mailboxes))
+	}
+	return []contract.Event{{Type: contract.TypeFlowCleaned, Subject: id, Data: &cleaned}}
+}
+
+func (s State) plan(e contract.Event, d *contract.FlowValidated) contract.Event {
+	if p := s.overBudget(); p != nil {
+		return contract.Event{
+			Type: contract.TypeFlowRejected, Subject: e.Subject, MsgID: contract.VerdictID(e.Subject),
+			Data: &contract.FlowRejected{Problems: p},
+		}
+	}
+	return contract.Event{Type: contract.TypeFlowPlanned, Subject: e.Subject, Data: s.lay(e, d), With: d.Flow}
+}
+
+// overBudget reports what the broker may not bear, the flow that asks included.
+func (s State) overBudget() problem.List {
+	var out problem.List
+	check := func(have, limit int, what string) {
+		if have > limit {
+			out = append(out, problem.Problem{
+				Code:    problem.BrokerBudget,
+				Message: fmt.Sprintf("with this flow there would be %d live %s; the limit is %d", have, what, limit),
+				Hint:    "submit it again when other flows have ended, or raise the planner's limit",
+			})
+		}
+	}
+	check(len(s.runs), s.limits.Flows, "flows")
+	check(s.edges, s.limits.Edges, "edges")
+	return out
+}
+
+// lay turns the normal form into jobs and addresses.
+func (s State) lay(e contract.Event, d *contract.FlowValidated) *contract.FlowPlanned {
+	id := e.Subject
+	p := &contract.FlowPlanned{
+		Jobs: []contract.Job{}, Edges: make([]contract.PlannedEdge, len(d.Flow.Edges)),
+		Progdefs: d.Progdefs,
+		Inputs:   map[string]contract.Address{}, Outputs: map[string]contract.Address{},
+		Deadline: e.Time.Add(d.Flow.Deadline.D()), Stop: contract.StopSubject(id),
+		OutputRetention: retentionOf(s.limits),
+	}
+	if len(d.Flow.Nodes)+len(d.Flow.Edges) > 0 {
+		p.Stream = contract.FlowStream(id)
+	}
+	jobs := make(map[string]*contract.Job, len(d.Flow.Nodes))
+	for _, name := range slices.Sorted(maps.Keys(d.Flow.Nodes)) {
+		p.Jobs = append(p.Jobs, job(e, name, d))
+	}
+	for i := range p.Jobs {
+		jobs[p.Jobs[i].Job] = &p.Jobs[i]
+	}
+	for n, edge := range d.Flow.Edges {
+		a := s.address(id, n, edge.Type)
+		p.Edges[n] = contract.PlannedEdge{
+			From: edge.Source(), To: edge.Sink(), Type: edge.Type, Subject: a.Subject, Const: count(edge.Const),
+		}
+		attach(p, jobs, edge, a)
+	}
+	return p
+}
+
+// attach gives both ends of an edge its address.
+func attach(p *contract.FlowPlanned, jobs map[string]*contract.Job, edge flow.Edge, a contract.Address) {
+	switch {
+	case edge.From != "":
+		node, port, _ := strings.Cut(edge.From, ".")
+		jobs[node].Outputs[port] = a
+	case edge.Input != "":
+		p.Inputs[edge.Input] = a
+	}
+	if edge.To == "" {
+		p.Outputs[edge.Output] = a
+		return
+	}
+	node, port, _ := strings.Cut(edge.To, ".")
+	jobs[node].Inputs[port] = a
+}
+
+func (s State) address(id string, n int, typename string) contract.Address {
+	return contract.Address{
+		Stream: contract.FlowStream(id), Subject: contract.EdgeSubject(id, n),
+		Credit: contract.CreditSubject(id, n), Consumer: contract.EdgeConsumer(n),
+		Window: s.limits.Window, Frames: s.limits.Frames, Type: typename,
+	}
+}
+
+func job(e contract.Event, name string, d *contract.FlowValidated) contract.Job {
+	node := d.Flow.Nodes[name]
+	health := d.Progdefs[node.Progdef].Document.Health
+	subject := func(t contract.Type) string { return string(t) + "." + e.Subject + "." + name }
+	return contract.Job{
+		Flow: e.Subject, Job: name, Node: name, Progdef: node.Progdef, Revision: node.Revision,
+		Inputs: map[string]contract.Address{}, Outputs: map[string]contract.Address{},
+		Started: subject(contract.TypeJobStarted), Done: subject(contract.TypeJobDone),
+		Panic: subject(contract.TypeJobPanic), Health: contract.HealthSubject(e.Subject, name),
+		Stop:           contract.StopSubject(e.Subject),
+		HealthInterval: health.Interval, HealthTimeout: health.Timeout, TraceParent: e.TraceParent,
+	}
+}
+
+func count(c *flow.Const) *contract.Count {
+	if c == nil {
+		return nil
+	}
+	n := contract.Count{Records: int64(len(c.Values))}
+	for _, v := range c.Values {
+		n.Bytes += int64(len(v))
+	}
+	return &n
+}

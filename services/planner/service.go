@@ -1,0 +1,198 @@
+package planner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/flow"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/stream"
+)
+
+// Name is the service's name.
+const Name = "planner"
+
+// Config is how the planner runs.
+type Config struct {
+	service.Config
+	Limits Limits
+	// EdgeStorage keeps the edges' frames in files or in memory.
+	EdgeStorage jetstream.StorageType
+	// SweepEvery is the time between two searches for what belongs to no living flow.
+	SweepEvery time.Duration
+}
+
+// DefaultConfig returns the documented defaults.
+func DefaultConfig() Config {
+	return Config{
+		Config: service.DefaultConfig(), Limits: DefaultLimits(),
+		EdgeStorage: jetstream.FileStorage, SweepEvery: 30 * time.Second,
+	}
+}
+
+// Run serves until the context ends.
+func Run(ctx context.Context, link *broker.Link, c Config) error {
+	w := &wiring{link: link, config: c, mailboxes: make(map[string]bool)}
+	return service.Run(ctx, link, service.Service[State]{
+		Name: Name,
+		Causes: []contract.Type{
+			contract.TypeFlowValidated, contract.TypeFlowRejected, contract.TypeFlowCompleted,
+			contract.TypeFlowPanic, contract.TypeFlowCancelled,
+		},
+		Folds: []contract.Type{
+			contract.TypeFlowPlanned, contract.TypeFlowCleaned,
+			contract.TypeExecutorStarted, contract.TypeExecutorExited,
+		},
+		New:     func(context.Context, *broker.Link) (State, error) { return NewState(c.Limits), nil },
+		Evolve:  Evolve,
+		Decide:  Decide,
+		Perform: w.perform,
+		Tick:    time.Second,
+		Background: []func(context.Context, *service.Runtime[State]) error{
+			hearReleases, w.sweep,
+		},
+	}, c.Config)
+}
+
+type wiring struct {
+	link   *broker.Link
+	config Config
+
+	mu        sync.Mutex
+	mailboxes map[string]bool // known to exist
+}
+
+func (w *wiring) perform(ctx context.Context, effect contract.Event) error {
+	switch d := effect.Data.(type) {
+	case *contract.FlowPlanned:
+		return w.provision(ctx, effect.Subject, d, effect.With.(flow.Flow))
+	case *contract.FlowCleaned:
+		return w.release(ctx, effect.Subject, d)
+	default:
+		return nil
+	}
+}
+
+// provision makes what the plan promises: the stream, the constants in it, the mailboxes.
+func (w *wiring) provision(ctx context.Context, id string, p *contract.FlowPlanned, f flow.Flow) error {
+	if p.Stream == "" {
+		return nil
+	}
+	cfg := stream.StreamConfig(id, len(p.Edges), w.config.EdgeStorage, w.config.Limits.Frames)
+	if _, err := w.link.JS.CreateOrUpdateStream(ctx, cfg); err != nil {
+		return brokerError("make the flow's stream", err)
+	}
+	if err := w.writeConstants(ctx, id, f); err != nil {
+		return err
+	}
+	for name, pinned := range p.Progdefs {
+		if err := w.ensureMailbox(ctx, name, pinned.Revision); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// brokerError tells a broker that cannot from one that cannot now.
+func brokerError(what string, err error) error {
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.Code >= 400 && api.Code < 503 && api.Code != 408 && api.Code != 429 {
+		return &service.Permanent{Problem: problem.Problem{
+			Code:    problem.BrokerRefused,
+			Message: fmt.Sprintf("the broker refused to %s: %s", what, api.Description),
+		}}
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// writeConstants fills the edges that constants feed. Writing them twice does no harm: their reader
+// drops frames that it has seen.
+func (w *wiring) writeConstants(ctx context.Context, id string, f flow.Flow) error {
+	limits := State{limits: w.config.Limits}
+	for n, e := range f.Edges {
+		if e.Const == nil {
+			continue
+		}
+		if err := w.writeConstant(ctx, limits.address(id, n, e.Type), e.Const); err != nil {
+			return fmt.Errorf("write constant %s: %w", e.Source(), err)
+		}
+	}
+	return nil
+}
+
+func (w *wiring) writeConstant(ctx context.Context, a contract.Address, c *flow.Const) error {
+	out, err := stream.NewWriter(w.link.JS, a)
+	if err != nil {
+		return err
+	}
+	defer out.Abort()
+	for _, v := range c.Values {
+		if err := out.Send(ctx, v); err != nil {
+			return err
+		}
+	}
+	return out.Close(ctx)
+}
+
+func (w *wiring) ensureMailbox(ctx context.Context, progdef, revision string) error {
+	name := contract.Mailbox(progdef, revision)
+	w.mu.Lock()
+	known := w.mailboxes[name]
+	w.mu.Unlock()
+	if known {
+		return nil
+	}
+	if _, err := broker.EnsureMailbox(ctx, w.link.JS, progdef, revision); err != nil {
+		return brokerError("make the mailbox "+name, err)
+	}
+	w.mu.Lock()
+	w.mailboxes[name] = true
+	w.mu.Unlock()
+	return nil
+}
+
+func (w *wiring) release(ctx context.Context, id string, d *contract.FlowCleaned) error {
+	if d.Stream != "" {
+		err := w.link.JS.DeleteStream(ctx, d.Stream)
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("delete stream %s: %w", d.Stream, err)
+		}
+	}
+	if len(d.Mailboxes) == 0 {
+		return nil
+	}
+	return w.purgeJobs(ctx, id)
+}
+
+func (w *wiring) purgeJobs(ctx context.Context, id string) error {
+	jobs, err := w.link.JS.Stream(ctx, contract.StreamJobs)
+	if err == nil {
+		err = jobs.Purge(ctx, jetstream.WithPurgeSubject(contract.FlowJobSubjects(id)))
+	}
+	if err != nil {
+		return fmt.Errorf("purge jobs of flow %s: %w", id, err)
+	}
+	return nil
+}
+
+func hearReleases(ctx context.Context, r *service.Runtime[State]) error {
+	sub, err := r.Link().Subscribe(contract.ReleaseSubjects, func(m *nats.Msg) {
+		id := strings.TrimPrefix(m.Subject, contract.ReleaseSubject(""))
+		r.Fold(contract.Event{Type: FactReleased, Subject: id})
+	})
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return sub.Unsubscribe()
+}

@@ -1,0 +1,105 @@
+package backendtest
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// EnvDial is the environment variable with the address of the test, as host:port.
+const EnvDial = "BACKENDTEST_DIAL"
+
+// envChild marks the program's own child: it says the id of its parent with this after it.
+const envChild = "BACKENDTEST_CHILD"
+
+// lostTest is the exit code of a program whose test is gone.
+const lostTest = 99
+
+// Program is the program that the suite runs on a backend: a harness makes an executable of it. It
+// returns the exit code.
+//
+// What it says, a line each: "hello <executor>" first, "sigterm" for each SIGTERM, "ok <quoted>" for
+// what it was told and has done. What it understands: "env <name>", "stderr <quoted text>",
+// "stdout <octets>", "fork", "kill <signal number>", "exit <code>".
+func Program() int {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM)
+	conn, err := net.Dial("tcp", os.Getenv(EnvDial))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "backendtest: no test to talk to:", err)
+		return lostTest
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "hello %s\n", os.Getenv(contract.EnvExecutor)+os.Getenv(envChild))
+	told := make(chan string)
+	go func() { // ends with the process
+		defer close(told)
+		for s := bufio.NewScanner(conn); s.Scan(); {
+			told <- s.Text()
+		}
+	}()
+	for {
+		select {
+		case <-signals:
+			fmt.Fprintln(conn, "sigterm")
+		case line, ok := <-told:
+			if !ok {
+				return lostTest
+			}
+			verb, arg, _ := strings.Cut(line, " ")
+			if verb == "exit" {
+				return number(arg)
+			}
+			fmt.Fprintf(conn, "ok %q\n", obey(verb, arg))
+		}
+	}
+}
+
+// obey does what the test tells it and returns what to answer.
+func obey(verb, arg string) string {
+	switch verb {
+	case "env":
+		return os.Getenv(arg)
+	case "stderr":
+		text, _ := strconv.Unquote(arg)
+		fmt.Fprint(os.Stderr, text)
+	case "stdout":
+		noise := strings.Repeat("a line of noise on standard output, 48 octets...\n", 1000)
+		for left := number(arg); left > 0; left -= len(noise) {
+			fmt.Print(noise)
+		}
+	case "fork":
+		return fmt.Sprint(fork())
+	case "kill":
+		return fmt.Sprint(syscall.Kill(os.Getpid(), syscall.Signal(number(arg))))
+	}
+	return ""
+}
+
+// fork starts the program again as its own child, with the same standard output and error.
+func fork() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	child := exec.Command(self, os.Args[1:]...)
+	child.Env = append(os.Environ(), envChild+"=-child")
+	child.Stdout, child.Stderr = os.Stdout, os.Stderr
+	return child.Start()
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return lostTest
+	}
+	return n
+}

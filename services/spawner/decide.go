@@ -1,0 +1,320 @@
+package spawner
+
+import (
+	"fmt"
+	"maps"
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/service"
+)
+
+// Decide grants capacity to the flows whose turn it is, and starts and drains executors to match.
+func Decide(s State, e contract.Event, now time.Time) ([]contract.Event, error) {
+	p := newPlan(s, now)
+	if e.Type == contract.TypeFlowPlanned && p.refuse(e.Subject) {
+		return p.effects, nil
+	}
+	p.admit()
+	p.repair()
+	if e.Type == contract.TypeFlowPlanned {
+		p.sayQueued(e.Subject)
+	}
+	if e.Type == service.Tick {
+		p.sayAllQueued()
+		p.keepMinimum()
+		p.drainIdle()
+	}
+	return p.effects, nil
+}
+
+// A plan is the capacity as it will be once the effects so far are true. It copies the counts that
+// it changes; the state itself is only read.
+type plan struct {
+	s       State
+	now     time.Time
+	used    map[string]int // granted jobs on live executors, by mailbox
+	live    map[string]int
+	total   int             // processes, draining ones included
+	drained map[string]bool // by this plan
+	queue   []string        // what still waits
+	effects []contract.Event
+}
+
+func newPlan(s State, now time.Time) *plan {
+	p := &plan{
+		s: s, now: now, used: make(map[string]int), live: make(map[string]int),
+		drained: make(map[string]bool), total: len(s.executors), queue: s.queue,
+	}
+	for mailbox, r := range s.revisions {
+		p.used[mailbox] = r.used
+	}
+	for _, x := range s.executors {
+		if x.draining {
+			p.used[x.mailbox] -= x.jobs
+		} else {
+			p.live[x.mailbox]++
+		}
+	}
+	return p
+}
+
+func (p *plan) do(e contract.Event) { p.effects = append(p.effects, e) }
+
+// admit grants capacity in order until a flow has to wait. Flows without jobs never wait.
+func (p *plan) admit() {
+	var waiting []string
+	blocked := false
+	for _, id := range p.s.queue {
+		r := p.s.runs[id]
+		if len(r.state) > 0 && (blocked || !p.fits(r)) {
+			blocked = true
+			waiting = append(waiting, id)
+			continue
+		}
+		p.grant(id, r)
+	}
+	p.queue = waiting
+}
+
+// fits reports whether all the flow's jobs can hold a slot now. Where only idle executors of other
+// revisions are in the way, it drains them; the flow then waits for their exit.
+func (p *plan) fits(r *run) bool {
+	short := p.shortage(r)
+	if len(short) == 0 {
+		return true
+	}
+	if len(short) == 1 && short[0].What == whatExecutors {
+		p.makeRoom(short[0].Needed-short[0].Free, r)
+	}
+	return false
+}
+
+// What a shortage is of.
+const (
+	whatSlots     = "slots"
+	whatExecutors = "executors"
+)
+
+// shortage lists what the flow lacks now.
+func (p *plan) shortage(r *run) []contract.Shortage {
+	var out []contract.Shortage
+	more := 0
+	for _, mailbox := range slices.Sorted(maps.Keys(r.need)) {
+		rev := p.s.revisions[mailbox]
+		need := r.need[mailbox]
+		most := rev.pinned.Document.Scaling.MaxExecutors * rev.perExecutor()
+		if free := most - p.used[mailbox]; need > free {
+			out = append(out, contract.Shortage{
+				Progdef: rev.name, Revision: rev.pinned.Revision, What: whatSlots,
+				Needed: need, Free: max(free, 0), Limit: most,
+			})
+		}
+		more += max(0, rev.executorsFor(p.used[mailbox]+need)-p.live[mailbox])
+	}
+	if free := p.s.limits.Executors - p.total; more > max(free, 0) {
+		out = append(out, contract.Shortage{
+			What: whatExecutors, Needed: more, Free: max(free, 0), Limit: p.s.limits.Executors,
+		})
+	}
+	return out
+}
+
+// makeRoom drains up to n idle executors that the flow has no use for.
+func (p *plan) makeRoom(n int, r *run) {
+	for _, id := range slices.Sorted(maps.Keys(p.s.executors)) {
+		x := p.s.executors[id]
+		switch {
+		case n <= 0:
+			return
+		case x.draining || p.drained[id]:
+			n-- // its place will be free without further ado
+		case r.need[x.mailbox] == 0 && p.spare(id, x):
+			p.drain(id, x, "its place is needed by another progdef")
+			n--
+		}
+	}
+}
+
+// spare reports whether an executor is idle and its revision's granted jobs have slots without it.
+func (p *plan) spare(id string, x *executor) bool {
+	r := p.s.revisions[x.mailbox]
+	return x.jobs == 0 && !x.draining && !p.drained[id] &&
+		(r == nil || p.live[x.mailbox]-1 >= r.executorsFor(p.used[x.mailbox]))
+}
+
+func (p *plan) grant(id string, r *run) {
+	executors := make(map[string]int)
+	for _, mailbox := range slices.Sorted(maps.Keys(r.need)) {
+		p.used[mailbox] += r.need[mailbox]
+		p.cover(mailbox)
+		executors[mailbox] = p.live[mailbox]
+	}
+	p.do(contract.Event{
+		Type: contract.TypeFlowSpawned, Subject: id, With: r.jobs,
+		Data: &contract.FlowSpawned{Executors: executors, Jobs: len(r.state)},
+	})
+}
+
+// repair starts executors for granted jobs that have lost theirs before they were claimed.
+func (p *plan) repair() {
+	for _, mailbox := range slices.Sorted(maps.Keys(p.s.revisions)) {
+		p.cover(mailbox)
+	}
+}
+
+// cover starts executors until all granted jobs of a mailbox have a slot. Where executors of this
+// revision keep dying it waits; the next tick comes back to it.
+func (p *plan) cover(mailbox string) {
+	r := p.s.revisions[mailbox]
+	p.start(r, r.executorsFor(p.used[mailbox])-p.live[mailbox])
+}
+
+func (p *plan) start(r *revision, n int) {
+	if p.now.Before(r.until) {
+		return
+	}
+	mailbox := r.mailbox()
+	started := 0
+	for ; started < n && p.total < p.s.limits.Executors; started++ {
+		number := r.last + 1 + p.startedNow(mailbox)
+		id := executorID(r.name, mailbox, number)
+		p.do(contract.Event{
+			Type: contract.TypeExecutorStarted, Subject: id, With: r.pinned,
+			Data: &contract.ExecutorStarted{Executor: id, Progdef: r.name, Revision: r.pinned.Revision},
+		})
+		p.live[mailbox]++
+		p.total++
+	}
+	if started < n {
+		p.makeRoom(n-started, &run{need: map[string]int{mailbox: 1}})
+	}
+}
+
+// startedNow counts the executors of a mailbox that this plan starts already.
+func (p *plan) startedNow(mailbox string) int {
+	n := 0
+	for _, e := range p.effects {
+		if d, ok := e.Data.(*contract.ExecutorStarted); ok && contract.Mailbox(d.Progdef, d.Revision) == mailbox {
+			n++
+		}
+	}
+	return n
+}
+
+// refuse rejects a flow that can never be granted, or that finds the queue full.
+func (p *plan) refuse(id string) bool {
+	r := p.s.runs[id]
+	if r == nil || r.granted || r.ended {
+		return false
+	}
+	problems := p.never(r)
+	if len(p.s.queue) > p.s.limits.Queue {
+		problems = append(problems, problem.Problem{
+			Code:    problem.TooMany,
+			Message: fmt.Sprintf("%d flows wait for capacity; the limit is %d", len(p.s.queue), p.s.limits.Queue),
+			Hint:    "submit it again when other flows have ended",
+		})
+	}
+	if len(problems) == 0 {
+		return false
+	}
+	p.do(contract.Event{
+		Type: contract.TypeFlowRejected, Subject: id, MsgID: contract.VerdictID(id),
+		Data: &contract.FlowRejected{Problems: problems},
+	})
+	return true
+}
+
+// never lists the capacity that the flow lacks even on an empty installation.
+func (p *plan) never(r *run) problem.List {
+	var out problem.List
+	total := 0
+	for _, mailbox := range slices.Sorted(maps.Keys(r.need)) {
+		rev := p.s.revisions[mailbox]
+		scaling := rev.pinned.Document.Scaling
+		most := scaling.MaxExecutors * scaling.JobsPerExecutor
+		total += rev.executorsFor(r.need[mailbox])
+		if r.need[mailbox] > most {
+			out = append(out, problem.Problem{
+				Code: problem.NeverFits, Pointer: "/nodes",
+				Message: fmt.Sprintf("the flow has %d nodes of %s, which can run at most %d jobs at a time"+
+					" (%d executors of %d)", r.need[mailbox], rev.name, most, scaling.MaxExecutors, scaling.JobsPerExecutor),
+				Hint: "raise the progdef's scaling, or split the flow",
+			})
+		}
+	}
+	if total > p.s.limits.Executors {
+		out = append(out, problem.Problem{
+			Code: problem.NeverFits, Pointer: "/nodes",
+			Message: fmt.Sprintf("the flow needs %d executors at the same time; this installation has at most %d",
+				total, p.s.limits.Executors),
+			Hint: "raise the spawner's limit on executors or the progdefs' jobsPerExecutor, or split the flow",
+		})
+	}
+	return out
+}
+
+// sayQueued tells a waiting flow its place. To bound what a long queue says, a flow hears of its place
+// when it joins, and whenever the place has shrunk to the next power of two.
+func (p *plan) sayQueued(id string) {
+	i := slices.Index(p.queue, id)
+	if i < 0 {
+		return
+	}
+	place := i + 1
+	p.do(contract.Event{
+		Type: contract.TypeFlowQueued, Subject: id,
+		MsgID: fmt.Sprintf("queued.%s.%d", id, bits.Len(uint(place-1))),
+		Data:  &contract.FlowQueued{Place: place, Shortage: append([]contract.Shortage{}, p.shortage(p.s.runs[id])...)},
+	})
+}
+
+func (p *plan) sayAllQueued() {
+	for i, id := range p.queue {
+		if place := i + 1; bits.OnesCount(uint(place)) == 1 {
+			p.sayQueued(id)
+		}
+	}
+}
+
+// keepMinimum holds minExecutors of every current revision.
+func (p *plan) keepMinimum() {
+	for _, mailbox := range slices.Sorted(maps.Keys(p.s.revisions)) {
+		if r := p.s.revisions[mailbox]; r.current {
+			p.start(r, r.pinned.Document.Scaling.MinExecutors-p.live[mailbox])
+		}
+	}
+}
+
+// drainIdle lets go of executors that have been idle for longer than their progdef asks, and at once
+// of those whose revision is no longer current.
+func (p *plan) drainIdle() {
+	for _, id := range slices.Sorted(maps.Keys(p.s.executors)) {
+		x := p.s.executors[id]
+		r := p.s.revisions[x.mailbox]
+		if !p.spare(id, x) {
+			continue
+		}
+		switch {
+		case r == nil || !r.current && !p.s.wantedByQueue(x.mailbox):
+			p.drain(id, x, "its revision is no longer current")
+		case p.live[x.mailbox] > r.pinned.Document.Scaling.MinExecutors &&
+			p.now.Sub(x.idle) >= r.pinned.Document.Scaling.IdleTimeout.D():
+			p.drain(id, x, fmt.Sprintf("idle for %v", r.pinned.Document.Scaling.IdleTimeout))
+		}
+	}
+}
+
+func (p *plan) drain(id string, x *executor, reason string) {
+	p.drained[id] = true
+	p.live[x.mailbox]--
+	d := &contract.ExecutorDraining{Executor: id, Reason: reason}
+	if r := p.s.revisions[x.mailbox]; r != nil {
+		d.Progdef, d.Revision = r.name, r.pinned.Revision
+	}
+	p.do(contract.Event{Type: contract.TypeExecutorDraining, Subject: id, Data: d})
+}

@@ -1,0 +1,10 @@
+// Package spawner grants capacity to flows and keeps the executors that serve them.
+//
+// It reads flow.planned, the verdicts, flow.rejected, job.* and executor.*. It writes flow.queued,
+// flow.spawned (the flow's jobs are on their mailboxes), flow.rejected for what can never fit,
+// executor.started, executor.draining and executor.exited.
+//
+// A flow is granted slots for all its jobs or for none, first come first served. What is granted
+// follows from EVENTS alone, so every replica grants the same. Executors are long-lived and shared by
+// flows; a backend runs them.
+package spawner

@@ -1,0 +1,198 @@
+package spawner
+
+import (
+	"slices"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
+)
+
+// Evolve returns the state after an event. It changes s in place.
+func Evolve(s State, e contract.Event) State {
+	switch d := e.Data.(type) {
+	case *contract.ProgdefApplied:
+		s.makeCurrent(d.Name, progdef.Pinned{Revision: d.Revision, Document: d.Document})
+	case *contract.ProgdefRemoved:
+		s.noLongerCurrent(d.Name)
+	case *contract.FlowPlanned:
+		s.enqueue(e.Subject, d)
+	case *contract.FlowSpawned:
+		s.grant(e.Subject)
+	case *contract.FlowRejected, *contract.FlowCompleted, *contract.FlowPanic, *contract.FlowCancelled:
+		s.end(e.Subject)
+	case *contract.JobStarted:
+		s.jobStarted(e.Subject, d)
+	case *contract.JobDone:
+		s.jobEnded(e.Subject, d.Job, e.Time)
+	case *contract.JobPanic:
+		s.jobEnded(e.Subject, d.Job, e.Time)
+	case *contract.ExecutorStarted:
+		s.executorStarted(d, e.Time)
+	case *contract.ExecutorDraining:
+		if x := s.executors[d.Executor]; x != nil {
+			x.draining = true
+		}
+	case *contract.ExecutorExited:
+		s.executorExited(d, e.Time)
+	}
+	return s
+}
+
+func (s *State) enqueue(flow string, d *contract.FlowPlanned) {
+	if s.runs[flow] != nil {
+		return
+	}
+	r := &run{jobs: d.Jobs, need: make(map[string]int), state: make(map[string]*job)}
+	for name, p := range d.Progdefs {
+		s.revision(name, p)
+	}
+	for _, j := range d.Jobs {
+		mailbox := contract.Mailbox(j.Progdef, j.Revision)
+		r.need[mailbox]++
+		r.state[j.Job] = &job{mailbox: mailbox}
+	}
+	s.runs[flow] = r
+	s.queue = append(s.queue, flow)
+}
+
+// grant gives every job of the flow a slot.
+func (s *State) grant(flow string) {
+	r := s.runs[flow]
+	if r == nil || r.granted {
+		return
+	}
+	r.granted, r.jobs = true, nil
+	s.dequeue(flow)
+	for _, j := range r.state {
+		s.hold(j)
+	}
+}
+
+func (s *State) dequeue(flow string) {
+	if i := slices.Index(s.queue, flow); i >= 0 {
+		s.queue = slices.Delete(s.queue, i, i+1)
+	}
+}
+
+func (s *State) hold(j *job) {
+	if !j.holds {
+		j.holds = true
+		s.revisions[j.mailbox].used++
+	}
+}
+
+func (s *State) free(j *job) {
+	if !j.holds {
+		return
+	}
+	j.holds = false
+	s.revisions[j.mailbox].used--
+}
+
+// end takes back the slots of the flow's unclaimed jobs. A running job keeps its slot until it has
+// gone: whoever ignores the stop still occupies its executor.
+func (s *State) end(flow string) {
+	r := s.runs[flow]
+	if r == nil {
+		return
+	}
+	s.dequeue(flow)
+	r.ended, r.jobs = true, nil
+	for _, j := range r.state {
+		if j.executor == "" {
+			s.free(j)
+		}
+	}
+	s.retire(flow, r)
+}
+
+// retire forgets an ended flow once none of its jobs runs.
+func (s *State) retire(flow string, r *run) {
+	if !r.ended {
+		return
+	}
+	for _, j := range r.state {
+		if j.executor != "" {
+			return
+		}
+	}
+	delete(s.runs, flow)
+	for mailbox := range r.need {
+		s.forget(mailbox)
+	}
+}
+
+func (s *State) jobStarted(flow string, d *contract.JobStarted) {
+	x := s.executors[d.Executor]
+	if x != nil {
+		x.proved = true
+		if r := s.revisions[x.mailbox]; r != nil {
+			r.failures, r.until = 0, time.Time{}
+		}
+	}
+	r := s.runs[flow]
+	if r == nil || r.state[d.Job] == nil {
+		return
+	}
+	j := r.state[d.Job]
+	j.executor = d.Executor
+	s.hold(j)
+	if x != nil {
+		x.jobs++
+	}
+}
+
+func (s *State) jobEnded(flow, name string, now time.Time) {
+	r := s.runs[flow]
+	if r == nil || r.state[name] == nil {
+		return
+	}
+	j := r.state[name]
+	if x := s.executors[j.executor]; x != nil {
+		if x.jobs--; x.jobs == 0 {
+			x.idle = now
+		}
+	}
+	j.executor = ""
+	s.free(j)
+	s.retire(flow, r)
+}
+
+func (s *State) executorStarted(d *contract.ExecutorStarted, now time.Time) {
+	mailbox := contract.Mailbox(d.Progdef, d.Revision)
+	if s.executors[d.Executor] != nil {
+		return
+	}
+	s.executors[d.Executor] = &executor{mailbox: mailbox, idle: now}
+	if r := s.revisions[mailbox]; r != nil {
+		r.last = max(r.last, executorNumber(d.Executor))
+	}
+}
+
+func (s *State) executorExited(d *contract.ExecutorExited, now time.Time) {
+	x := s.executors[d.Executor]
+	if x == nil {
+		return
+	}
+	delete(s.executors, d.Executor)
+	if r := s.revisions[x.mailbox]; r != nil && !x.proved && !x.draining {
+		r.failures++
+		r.until = now.Add(backOff(r.failures))
+	}
+	for flow, r := range s.runs {
+		for _, j := range r.state {
+			if j.executor == d.Executor {
+				j.executor = ""
+				s.free(j)
+			}
+		}
+		s.retire(flow, r)
+	}
+	s.forget(x.mailbox)
+}
+
+// backOff is how long to wait after that many failed starts in a row: 250 ms, doubling to 30 s.
+func backOff(failures int) time.Duration {
+	return min(250*time.Millisecond<<min(failures-1, 7), 30*time.Second)
+}

@@ -1,0 +1,9 @@
+package process
+
+import "syscall"
+
+// programAttr puts a program into a process group of its own and lets the kernel kill it when its
+// supervisor dies. The caller must stay on its thread as long as the program lives.
+func programAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}

@@ -1,0 +1,72 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// DefaultStartTimeout is how long Start waits for a supervisor to start its program.
+const DefaultStartTimeout = 30 * time.Second
+
+// A Config says how to run executors as processes. Only Dir is required.
+type Config struct {
+	// Dir is the state directory; it is made when it is missing. Several Backends may share it.
+	Dir string
+	// Self is the path of the dagyo binary: it supervises every executor, and it runs a progdef whose
+	// command is "dagyo". Default: the running program.
+	Self string
+	// SelfArgs and SelfEnv are put before the arguments and into the environment whenever Self is
+	// started. Tests use them to start themselves.
+	SelfArgs []string
+	SelfEnv  map[string]string
+	// Env is added to the environment of every executor, below what its progdef says.
+	Env map[string]string
+	// EnvDir holds the sets that a progdef names in envFrom, as secrets/<name>.env and
+	// configmaps/<name>.env. Without it a progdef with envFrom cannot start.
+	EnvDir string
+	// StartTimeout is how long Start waits for a supervisor; default DefaultStartTimeout.
+	StartTimeout time.Duration
+	// Logger hears of failures that no call can return. Default: nobody.
+	Logger *slog.Logger
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Dir == "" {
+		errs = append(errs, errors.New("no state directory (Dir)"))
+	}
+	if c.StartTimeout < 0 {
+		errs = append(errs, fmt.Errorf("negative StartTimeout %s", c.StartTimeout))
+	}
+	return errors.Join(errs...)
+}
+
+// withDefaults fills in what was left out, and makes paths independent of the working directory.
+func (c Config) withDefaults() (Config, error) {
+	var err error
+	if c.Self == "" {
+		if c.Self, err = os.Executable(); err != nil {
+			return c, fmt.Errorf("finding the running program: %w", err)
+		}
+	}
+	if c.StartTimeout == 0 {
+		c.StartTimeout = DefaultStartTimeout
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	for _, path := range []*string{&c.Dir, &c.Self, &c.EnvDir} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return c, fmt.Errorf("absolute path of %s: %w", *path, err)
+		}
+	}
+	return c, nil
+}

@@ -1,0 +1,210 @@
+package process
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+// A home is the directory of one executor (see the package comment).
+type home string
+
+func (h home) instance() string      { return filepath.Join(string(h), "instance.json") }
+func (h home) lock() string          { return filepath.Join(string(h), "lock") }
+func (h home) claim() string         { return filepath.Join(string(h), "claim") }
+func (h home) exit() string          { return filepath.Join(string(h), "exit.json") }
+func (h home) log() string           { return filepath.Join(string(h), "log") }
+func (h home) supervisorLog() string { return filepath.Join(string(h), "supervisor.log") }
+
+// abandoned is the content of a claim that was taken to keep everybody from starting the program.
+const abandoned = "abandoned\n"
+
+// errTaken says that somebody else has, or had, the executor.
+var errTaken = errors.New("another supervisor has this executor")
+
+// takeLock takes the lock for the rest of the process's life, or answers errTaken. The caller must
+// never open the lock file again: closing any descriptor of it would let the lock go.
+func (h home) takeLock() (*os.File, error) {
+	f, err := os.OpenFile(h.lock(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	all := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	err = unix.FcntlFlock(f.Fd(), unix.F_SETLK, &all)
+	if err == nil {
+		return f, nil
+	}
+	_ = f.Close()
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return nil, errTaken
+	}
+	return nil, fmt.Errorf("locking %s: %w", h.lock(), err)
+}
+
+// holder asks who holds the lock, without taking it.
+func (h home) holder() (pid int, held bool, err error) {
+	f, err := os.OpenFile(h.lock(), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	defer f.Close()
+	all := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &all); err != nil {
+		return 0, false, fmt.Errorf("asking for the lock %s: %w", h.lock(), err)
+	}
+	return int(all.Pid), all.Type != unix.F_UNLCK, nil
+}
+
+// takeClaim takes the permission to run the program, or answers errTaken. It is never given back.
+func (h home) takeClaim(note string) error {
+	f, err := os.OpenFile(h.claim(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return errTaken
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(note)
+	return errors.Join(err, f.Close())
+}
+
+func (h home) claimed() (bool, error) {
+	_, err := os.Stat(h.claim())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// idleFor is how long nothing was created in or removed from the directory.
+func (h home) idleFor(now time.Time) (time.Duration, error) {
+	info, err := os.Stat(string(h))
+	if err != nil {
+		return 0, err
+	}
+	return now.Sub(info.ModTime()), nil
+}
+
+// ended tells how the executor ended; ok is false when it runs, or has yet to start.
+//
+// The order of the questions matters. Once there is a claim, only its taker ever ran the program,
+// and it held the lock before it claimed: a lock found free after that is free for ever, and what
+// it wrote before is all there will be.
+func (h home) ended() (exit backend.Exit, ok bool, err error) {
+	if claimed, err := h.claimed(); err != nil || !claimed {
+		return exit, false, err
+	}
+	if _, held, err := h.holder(); err != nil || held {
+		return exit, false, err
+	}
+	err = readJSON(h.exit(), &exit)
+	if errors.Is(err, errLost) {
+		return h.unexplained()
+	}
+	return exit, err == nil, err
+}
+
+// unexplained is the exit of an executor whose supervisor left none.
+func (h home) unexplained() (exit backend.Exit, ok bool, err error) {
+	exit = backend.Exit{Code: -1, Reason: "its supervisor died, so nobody saw how it ended"}
+	if exit.Instance, err = h.identity(); err != nil {
+		return exit, false, err
+	}
+	note, err := os.ReadFile(h.claim())
+	if err != nil {
+		return exit, false, err
+	}
+	if string(note) == abandoned {
+		exit.Reason = "it was never started: the spawner died while starting it"
+		return exit, true, nil
+	}
+	log, err := h.readLog(contract.DetailLimit)
+	exit.Detail = log.String()
+	return exit, err == nil, err
+}
+
+// running tells whether the executor runs, and what it is.
+func (h home) running() (instance backend.Instance, runs bool, err error) {
+	if _, held, err := h.holder(); err != nil || !held {
+		return instance, false, err
+	}
+	if _, err := os.Stat(h.exit()); !errors.Is(err, fs.ErrNotExist) {
+		return instance, false, err
+	}
+	instance, err = h.identity()
+	return instance, err == nil, err
+}
+
+// identity reads who the executor is. Its id is the name of the directory, whatever was lost.
+func (h home) identity() (backend.Instance, error) {
+	var instance backend.Instance
+	err := readJSON(h.instance(), &instance)
+	if errors.Is(err, errLost) {
+		_, err = os.Stat(string(h)) // a home that was forgotten has no identity
+	}
+	instance.Executor = filepath.Base(string(h))
+	return instance, err
+}
+
+// readLog returns the last limit octets of what the program wrote.
+func (h home) readLog(limit int) (*tail, error) {
+	t := newTail(limit)
+	for _, path := range []string{previous(h.log()), h.log()} {
+		if err := t.readFile(path); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// errLost says that a record is not there, or was cut off by a loss of power.
+var errLost = errors.New("lost")
+
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", path, errLost)
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%s: %w: %w", path, errLost, err)
+	}
+	return nil
+}
+
+// writeJSON puts a whole file in place, or none. It does not wait for the disk: what a loss of power
+// takes are records of processes that it took as well.
+func writeJSON(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".write-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}

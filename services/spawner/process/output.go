@@ -1,0 +1,159 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// A tail keeps the last limit octets that were written to it. Not safe for concurrent use.
+type tail struct {
+	limit int
+	kept  []byte
+	cut   bool // something was dropped
+}
+
+func newTail(limit int) *tail { return &tail{limit: limit} }
+
+func (t *tail) Write(p []byte) (int, error) {
+	n := len(p)
+	if over := len(t.kept) + n - t.limit; over > 0 {
+		t.cut = true
+		fromKept := min(over, len(t.kept))
+		t.kept = append(t.kept[:0], t.kept[fromKept:]...)
+		p = p[over-fromKept:]
+	}
+	t.kept = append(t.kept, p...)
+	return n, nil
+}
+
+// readFile adds the end of a file; a missing file adds nothing.
+func (t *tail) readFile(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(t, f)
+	return err
+}
+
+// String returns what was kept as valid UTF-8 of at most limit octets. When the beginning was
+// dropped it starts with a whole line, unless that would lose more than half.
+func (t *tail) String() string {
+	b := t.kept
+	if t.cut {
+		if i := bytes.IndexByte(b, '\n'); i >= 0 && i < len(b)/2 {
+			b = b[i+1:]
+		}
+		for len(b) > 0 && !utf8.RuneStart(b[0]) {
+			b = b[1:]
+		}
+	}
+	return strings.ToValidUTF8(string(b), "?")
+}
+
+// logLimit bounds each of the two log files, in octets.
+const logLimit = 1 << 20
+
+// previous is the name of the log file that was filled before this one.
+func previous(path string) string { return path + ".1" }
+
+// A rotating log is a file that is started anew when it is full; one full file is kept. It may be
+// used concurrently. A program must not suffer from a full disk, so it never reports failure.
+type rotating struct {
+	path  string
+	limit int
+
+	mu   sync.Mutex
+	file *os.File
+	size int
+}
+
+func (r *rotating) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.file == nil || r.size+len(p) > r.limit {
+		r.rotate()
+	}
+	if r.file != nil {
+		n, _ := r.file.Write(p)
+		r.size += n
+	}
+	return len(p), nil
+}
+
+func (r *rotating) rotate() {
+	if r.file != nil {
+		_ = r.file.Close()
+		_ = os.Rename(r.path, previous(r.path))
+	}
+	r.size = 0
+	// A failure leaves nil, and the next write tries again.
+	r.file, _ = os.OpenFile(r.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+}
+
+func (r *rotating) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.file == nil {
+		return nil
+	}
+	return r.file.Close()
+}
+
+// lastWords is how long the output of a program that has ended may stay open: somebody who left its
+// process group may hold it for ever.
+const lastWords = time.Second
+
+// An output reads what a program writes: all of it into the log, standard error also into the tail.
+type output struct {
+	log     *rotating
+	errors  *tail
+	readers []*os.File
+	copying sync.WaitGroup
+}
+
+func newOutput(h home, limit int) *output {
+	return &output{
+		log:    &rotating{path: h.log(), limit: logLimit},
+		errors: newTail(limit),
+	}
+}
+
+// stdout and stderr return the files to give to the program; the caller closes its copies once the
+// program is started.
+func (o *output) stdout() (*os.File, error) { return o.pipe(o.log) }
+func (o *output) stderr() (*os.File, error) { return o.pipe(io.MultiWriter(o.errors, o.log)) }
+
+func (o *output) pipe(to io.Writer) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	o.readers = append(o.readers, r)
+	o.copying.Go(func() { _, _ = io.Copy(to, r) })
+	return w, nil
+}
+
+// finish waits for the rest of the output and returns the end of standard error.
+func (o *output) finish() string {
+	for _, r := range o.readers {
+		_ = r.SetReadDeadline(time.Now().Add(lastWords))
+	}
+	o.copying.Wait()
+	for _, r := range o.readers {
+		_ = r.Close()
+	}
+	_ = o.log.Close()
+	return o.errors.String()
+}

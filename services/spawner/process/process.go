@@ -1,0 +1,228 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+// logTail is how much Log returns at most, in octets.
+const logTail = 64 << 10
+
+// ErrClosed says that a Backend was used to start an executor after Close.
+var ErrClosed = errors.New("the process backend is closed")
+
+// A Backend runs executors as processes of this machine; see the package comment. Its methods may
+// be called concurrently.
+type Backend struct {
+	cfg       Config
+	executors string // the folder of all homes
+	scrap     string // the folder of directories on their way in or out
+
+	exits    chan backend.Exit
+	closing  chan struct{}
+	watching sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool
+	children map[int]string // executor by process id of its supervisor, not yet reaped
+	starting map[string]int // calls of Start by executor
+}
+
+var _ backend.Backend = (*Backend)(nil)
+
+// New opens the state directory, making it when it is missing, and begins to watch it. The caller
+// must receive from Exits, and Close the backend.
+func New(cfg Config) (*Backend, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("process backend: %w", err)
+	}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("process backend: %w", err)
+	}
+	b := &Backend{
+		cfg:       cfg,
+		executors: filepath.Join(cfg.Dir, "executors"),
+		scrap:     filepath.Join(cfg.Dir, "scrap"),
+		exits:     make(chan backend.Exit),
+		closing:   make(chan struct{}),
+		children:  map[int]string{},
+		starting:  map[string]int{},
+	}
+	for _, dir := range []string{b.executors, b.scrap} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("process backend: %w", err)
+		}
+	}
+	b.sweepScrap()
+	childEnded := make(chan os.Signal, 1)
+	signal.Notify(childEnded, syscall.SIGCHLD)
+	b.watching.Go(func() {
+		defer signal.Stop(childEnded)
+		b.watch(childEnded)
+	})
+	return b, nil
+}
+
+// sweepScrap removes what Backends that were killed left between two places. What is young may be
+// in the hands of one that lives.
+func (b *Backend) sweepScrap() {
+	entries, err := os.ReadDir(b.scrap)
+	if err != nil {
+		b.cfg.Logger.Warn("cannot read the folder of scrap", "error", err)
+		return
+	}
+	for _, entry := range entries {
+		h := home(filepath.Join(b.scrap, entry.Name()))
+		if idle, err := h.idleFor(time.Now()); err == nil && idle > abandonAfter {
+			_ = os.RemoveAll(string(h))
+		}
+	}
+}
+
+// home returns an executor's directory. The id must be a name: it becomes part of a path.
+func (b *Backend) home(executor string) (home, error) {
+	if !document.ValidName(executor) {
+		return "", fmt.Errorf("executor id %q is not a name (%s)", executor, document.NamePattern)
+	}
+	return home(filepath.Join(b.executors, executor)), nil
+}
+
+// Exits implements [backend.Backend]. A Backend delivers each exit once; exits that are not
+// received wait, and are delivered again by the next Backend on the directory until Forget.
+func (b *Backend) Exits() <-chan backend.Exit { return b.exits }
+
+// List implements [backend.Backend].
+func (b *Backend) List(ctx context.Context) ([]backend.Instance, error) {
+	entries, err := os.ReadDir(b.executors)
+	if err != nil {
+		return nil, fmt.Errorf("listing executors: %w", err)
+	}
+	running := []backend.Instance{}
+	for _, entry := range entries {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		instance, runs, err := home(filepath.Join(b.executors, entry.Name())).running()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // forgotten meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listing executor %s: %w", entry.Name(), err)
+		}
+		if runs {
+			running = append(running, instance)
+		}
+	}
+	return running, nil
+}
+
+// Drain implements [backend.Backend]. Two Drains in the same instant may count as one, as two
+// SIGTERMs do.
+func (b *Backend) Drain(ctx context.Context, executor string) error {
+	h, err := b.home(executor)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	pid, held, err := h.holder()
+	switch {
+	case err != nil:
+		return fmt.Errorf("draining executor %s: %w", executor, err)
+	case !held:
+		return nil
+	case pid <= 0:
+		return fmt.Errorf("draining executor %s: its supervisor is in another pid namespace",
+			executor)
+	}
+	err = syscall.Kill(pid, syscall.SIGTERM)
+	if err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("draining executor %s: signalling its supervisor: %w", executor, err)
+	}
+	return nil
+}
+
+// Forget implements [backend.Backend]. Forgetting an executor that runs is an error; forgetting an
+// unknown one is not.
+func (b *Backend) Forget(ctx context.Context, executor string) error {
+	h, err := b.home(executor)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := b.remove(h); err != nil {
+		return fmt.Errorf("forgetting executor %s: %w", executor, err)
+	}
+	return nil
+}
+
+var errRuns = errors.New("it still runs")
+
+// remove takes an executor's directory away in one step, then deletes it.
+func (b *Backend) remove(h home) error {
+	// Nobody may start the program from here on.
+	err := h.takeClaim(abandoned)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, errTaken) {
+		return err
+	}
+	_, held, err := h.holder()
+	if err != nil {
+		return err
+	}
+	if held {
+		return errRuns
+	}
+	out, err := os.MkdirTemp(b.scrap, "out-*")
+	if err != nil {
+		return err
+	}
+	err = os.Rename(string(h), filepath.Join(out, "home"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // another call was faster
+	}
+	return errors.Join(err, os.RemoveAll(out))
+}
+
+// Log returns the end of what an executor wrote, standard output and error together, at most 64 KiB.
+// It is empty for an unknown executor.
+func (b *Backend) Log(executor string) ([]byte, error) {
+	h, err := b.home(executor)
+	if err != nil {
+		return nil, err
+	}
+	log, err := h.readLog(logTail)
+	if err != nil {
+		return nil, fmt.Errorf("log of executor %s: %w", executor, err)
+	}
+	return log.kept, nil
+}
+
+// Close implements [backend.Backend].
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	if !b.closed {
+		b.closed = true
+		close(b.closing)
+	}
+	b.mu.Unlock()
+	b.watching.Wait()
+	return nil
+}

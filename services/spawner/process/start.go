@@ -1,0 +1,200 @@
+package process
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+// Start implements [backend.Backend]. It returns when the program runs, or when another call
+// has started it or is starting it. After an error that may pass, and after ctx ended, the executor may or
+// may not run: call Start again, or wait for its exit.
+//
+// An id is remembered until it is forgotten.
+func (b *Backend) Start(ctx context.Context, spec backend.Spec) error {
+	h, err := b.home(spec.Executor)
+	if err != nil {
+		return err
+	}
+	if err := b.beginStart(spec.Executor); err != nil {
+		return err
+	}
+	defer b.endStart(spec.Executor)
+	// Before the environment is read: it may have changed since the executor was started.
+	if claimed, err := h.claimed(); err != nil || claimed {
+		return err
+	}
+	o, err := b.cfg.resolve(spec)
+	if err != nil {
+		return err
+	}
+	if err := b.start(ctx, h, o); err != nil {
+		return fmt.Errorf("starting executor %s: %w", spec.Executor, err)
+	}
+	return nil
+}
+
+func (b *Backend) beginStart(executor string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrClosed
+	}
+	b.starting[executor]++
+	return nil
+}
+
+func (b *Backend) endStart(executor string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.starting[executor]--; b.starting[executor] == 0 {
+		delete(b.starting, executor)
+	}
+}
+
+func (b *Backend) start(ctx context.Context, h home, o order) error {
+	if err := b.makeHome(h, o.Instance); err != nil {
+		return err
+	}
+	answers, err := b.launch(h, o)
+	if err != nil {
+		return err
+	}
+	defer answers.Close()
+	a, err := b.await(ctx, answers)
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("its supervisor died: %s", h.complaints())
+	}
+	if err != nil {
+		return fmt.Errorf("waiting for its supervisor: %w", err)
+	}
+	return b.conclude(h, o, a)
+}
+
+// makeHome makes an executor's directory, complete from the first moment. That it is there already
+// is fine: an earlier call got no further, or another is under way.
+func (b *Backend) makeHome(h home, instance backend.Instance) error {
+	in, err := os.MkdirTemp(b.scrap, "in-*") // mode 0700
+	if err != nil {
+		return err
+	}
+	err = writeJSON(home(in).instance(), instance)
+	if err == nil {
+		err = os.Rename(in, string(h)) // fails on a directory that is not empty
+	}
+	if err != nil {
+		_ = os.RemoveAll(in)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// launch starts a supervisor in a session of its own and returns the end of the pipe on which it
+// will answer.
+func (b *Backend) launch(h home, o order) (answers *os.File, err error) {
+	files, closeAll, err := supervisorFiles(h, o)
+	defer closeAll()
+	if err != nil {
+		return nil, err
+	}
+	answers, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	// Only what it needs to start: the spawner's own environment may hold secrets.
+	env := environ{}
+	env.add(b.cfg.SelfEnv)
+	args := append(append([]string{b.cfg.Self}, b.cfg.SelfArgs...), "supervise", string(h))
+	p, err := os.StartProcess(b.cfg.Self, args, &os.ProcAttr{
+		Env:   env.list(),
+		Files: append(files, w), // answerFD
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		_ = answers.Close()
+		return nil, err
+	}
+	b.adopt(p, o.Instance.Executor)
+	return answers, nil
+}
+
+// adopt leaves a supervisor to the watcher, which reaps it.
+func (b *Backend) adopt(p *os.Process, executor string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.children[p.Pid] = executor
+	_ = p.Release()
+}
+
+// supervisorFiles opens a supervisor's standard files: the order, nowhere, supervisor.log.
+func supervisorFiles(h home, o order) (files []*os.File, closeAll func(), err error) {
+	closeAll = func() {
+		for _, f := range files {
+			_ = f.Close()
+		}
+	}
+	for _, open := range []func() (*os.File, error){
+		func() (*os.File, error) { return o.open(string(h)) },
+		func() (*os.File, error) { return os.OpenFile(os.DevNull, os.O_WRONLY, 0) },
+		func() (*os.File, error) {
+			return os.OpenFile(h.supervisorLog(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		},
+	} {
+		f, err := open()
+		if err != nil {
+			return files, closeAll, err
+		}
+		files = append(files, f)
+	}
+	return files, closeAll, nil
+}
+
+// await reads a supervisor's answer; io.EOF when it died without one.
+func (b *Backend) await(ctx context.Context, answers *os.File) (a answer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.StartTimeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = answers.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err = json.NewDecoder(io.LimitReader(answers, answerLimit)).Decode(&a)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = context.Cause(ctx)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = io.EOF
+	}
+	return a, err
+}
+
+// conclude turns a supervisor's answer into Start's.
+func (b *Backend) conclude(h home, o order, a answer) error {
+	switch {
+	case a.Verdict == started || a.Verdict == taken:
+		return nil
+	case a.Verdict == unfit && permanent(a.Errno):
+		return errors.Join(refused(cannotStart(o.Args[0], a.Errno)), b.remove(h))
+	case a.Verdict == unfit:
+		return nil // the exit tells
+	}
+	return errors.New(a.Message)
+}
+
+// complaints is what supervisors of the executor had to say for themselves.
+func (h home) complaints() string {
+	t := newTail(1 << 10)
+	if err := t.readFile(h.supervisorLog()); err != nil {
+		return err.Error()
+	}
+	return filepath.Base(h.supervisorLog()) + ": " + t.String()
+}

@@ -1,0 +1,217 @@
+package process
+
+import (
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+const (
+	// answerFD is where a supervisor tells Start what came of the order on its standard input.
+	answerFD = 3
+	// answerLimit bounds an answer, in octets.
+	answerLimit = 64 << 10
+)
+
+// An answer is a supervisor's one message to Start.
+type answer struct {
+	Verdict verdict `json:"verdict"`
+	// Errno and Message say why the program was not started.
+	Errno   syscall.Errno `json:"errno,omitempty"`
+	Message string        `json:"message,omitempty"`
+}
+
+type verdict string
+
+const (
+	started verdict = "started" // the program runs
+	taken   verdict = "taken"   // it runs or has run under another supervisor
+	failed  verdict = "failed"  // nothing was begun; another supervisor may try
+	unfit   verdict = "unfit"   // the system would not start the program; there is an exit
+)
+
+// Supervise is the body of `dagyo supervise DIR`: it runs the executor whose directory dir is, until
+// its end, and returns the exit code of the supervisor itself: 0 when it did its work or another
+// supervisor does, 1 when it could not, 2 when it was not started by a Backend. It handles SIGTERM,
+// SIGINT and SIGHUP of the whole process and must be called at most once in it.
+func Supervise(dir string) int {
+	// The kernel kills the program when the thread that started it ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	// Before the lock is held, because whoever sees the lock may send SIGTERM.
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	var o order
+	if err := gob.NewDecoder(os.Stdin).Decode(&o); err != nil {
+		complain(fmt.Errorf("only the spawner starts a supervisor: reading the order: %w", err))
+		return 2
+	}
+	_ = os.Stdin.Close() // the last reference to the order, with its secrets
+	s := &supervisor{home: home(dir), order: o, line: newLine()}
+	if err := s.run(signals); err != nil {
+		complain(err)
+		return 1
+	}
+	return 0
+}
+
+// complain writes to supervisor.log, which is the supervisor's standard error.
+func complain(err error) { fmt.Fprintln(os.Stderr, "dagyo supervise:", err) }
+
+// A line carries the answer to Start, once.
+type line struct{ file *os.File }
+
+func newLine() *line {
+	syscall.CloseOnExec(answerFD)
+	return &line{file: os.NewFile(answerFD, "answer")}
+}
+
+// say answers and hangs up; whatever is said after that is lost. Start may have gone: an executor
+// goes on without it.
+func (l *line) say(a answer) {
+	_ = json.NewEncoder(l.file).Encode(a)
+	_ = l.file.Close()
+}
+
+type supervisor struct {
+	home  home
+	order order
+	line  *line
+}
+
+func (s *supervisor) run(signals <-chan os.Signal) error {
+	a, err := s.runLocked(signals)
+	// After the lock was let go: Start removes what is left of a program that cannot run.
+	s.line.say(a)
+	return err
+}
+
+// runLocked does everything that needs the lock. Its answer matters when the program did not start.
+func (s *supervisor) runLocked(signals <-chan os.Signal) (answer, error) {
+	lock, err := s.home.takeLock()
+	if err == nil {
+		defer lock.Close()
+		err = s.home.takeClaim(strconv.Itoa(os.Getpid()) + "\n")
+	}
+	if errors.Is(err, errTaken) {
+		return answer{Verdict: taken}, nil
+	}
+	if err != nil {
+		return answer{Verdict: failed, Message: err.Error()}, err
+	}
+	out := newOutput(s.home, contract.DetailLimit)
+	program, err := s.start(out)
+	if err != nil {
+		out.finish()
+		return s.giveUp(err)
+	}
+	s.line.say(answer{Verdict: started})
+	exit := s.attend(program, signals)
+	// What the program leaves behind in its group goes with it, as in a container.
+	_ = syscall.Kill(-program.Pid, syscall.SIGKILL)
+	exit.Detail = out.finish()
+	return answer{}, s.record(exit)
+}
+
+// start starts the program as the leader of a process group of its own.
+func (s *supervisor) start(out *output) (*os.Process, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	stdout, err := out.stdout()
+	if err != nil {
+		return nil, err
+	}
+	defer stdout.Close()
+	stderr, err := out.stderr()
+	if err != nil {
+		return nil, err
+	}
+	defer stderr.Close()
+	return os.StartProcess(s.order.Path, s.order.Args, &os.ProcAttr{
+		Env:   s.order.Env,
+		Files: []*os.File{null, stdout, stderr},
+		Sys:   programAttr(),
+	})
+}
+
+// giveUp records that the program could not be started.
+func (s *supervisor) giveUp(err error) (answer, error) {
+	a := answer{Verdict: unfit, Message: err.Error()}
+	_ = errors.As(err, &a.Errno)
+	return a, s.record(backend.Exit{Code: -1, Reason: "it could not be started: " + err.Error()})
+}
+
+// attend passes signals on to the program until it ends.
+func (s *supervisor) attend(program *os.Process, signals <-chan os.Signal) backend.Exit {
+	ended := make(chan *os.ProcessState, 1)
+	go func() {
+		state, _ := program.Wait()
+		ended <- state
+	}()
+	var grace <-chan time.Time
+	killed := false
+	for {
+		select {
+		case state := <-ended:
+			return s.describe(state, killed)
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				continue
+			}
+			if grace == nil {
+				grace = time.After(s.order.Grace.D())
+			}
+			_ = program.Signal(syscall.SIGTERM)
+		case <-grace:
+			killed = true
+			_ = syscall.Kill(-program.Pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// describe tells how the program ended; state is nil when the system did not say.
+func (s *supervisor) describe(state *os.ProcessState, killed bool) backend.Exit {
+	if state == nil {
+		return backend.Exit{Code: -1, Reason: "it ended, and the system did not say how"}
+	}
+	ws, ok := state.Sys().(syscall.WaitStatus)
+	if !ok || !ws.Signaled() {
+		code := state.ExitCode()
+		return backend.Exit{Code: code, Reason: fmt.Sprintf("it ended with exit code %d", code)}
+	}
+	exit := backend.Exit{Code: -1, Signal: signalName(ws.Signal())}
+	exit.Reason = "it was ended by " + exit.Signal
+	if killed {
+		exit.Reason = fmt.Sprintf("it was killed: its grace period of %s was over", s.order.Grace)
+	}
+	return exit
+}
+
+func signalName(sig syscall.Signal) string {
+	if name := unix.SignalName(sig); name != "" {
+		return name
+	}
+	return "signal " + strconv.Itoa(int(sig))
+}
+
+func (s *supervisor) record(exit backend.Exit) error {
+	exit.Instance = s.order.Instance
+	return writeJSON(s.home.exit(), exit)
+}

@@ -1,0 +1,204 @@
+package spawner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+// Name is the service's name.
+const Name = "spawner"
+
+// Config is how the spawner runs.
+type Config struct {
+	service.Config
+	Limits Limits
+	// Queue is the NATS URL list that executors are given.
+	Queue string
+	// Creds is the path of the credentials file that executors are given; "" for none.
+	Creds string
+	// ReconcileEvery is the time between two comparisons of EVENTS with what the backend runs.
+	ReconcileEvery time.Duration
+}
+
+// DefaultConfig returns the documented defaults.
+func DefaultConfig() Config {
+	return Config{
+		Config: service.DefaultConfig(), Limits: DefaultLimits(), ReconcileEvery: 5 * time.Second,
+	}
+}
+
+// Run serves until the context ends. The backend's executors go on; Run does not close the backend.
+func Run(ctx context.Context, link *broker.Link, b backend.Backend, c Config) error {
+	w := &wiring{link: link, backend: b, config: c, refused: make(chan backend.Exit, c.Limits.Executors+1)}
+	return service.Run(ctx, link, service.Service[State]{
+		Name: Name,
+		Causes: []contract.Type{
+			contract.TypeFlowPlanned, contract.TypeFlowRejected, contract.TypeFlowCompleted,
+			contract.TypeFlowPanic, contract.TypeFlowCancelled, contract.TypeExecutorExited,
+		},
+		Folds: []contract.Type{
+			contract.TypeFlowSpawned, contract.TypeJobStarted, contract.TypeJobDone,
+			contract.TypeJobPanic, contract.TypeExecutorStarted, contract.TypeExecutorDraining,
+			contract.TypeProgdefApplied, contract.TypeProgdefRemoved,
+		},
+		New: func(ctx context.Context, link *broker.Link) (State, error) {
+			stored, err := broker.Catalog(ctx, link.JS)
+			return NewState(c.Limits, stored), err
+		},
+		Evolve:     Evolve,
+		Decide:     Decide,
+		Perform:    w.perform,
+		Tick:       100 * time.Millisecond,
+		Background: []func(context.Context, *service.Runtime[State]) error{w.reportExits, w.reconcile},
+	}, c.Config)
+}
+
+type wiring struct {
+	link    *broker.Link
+	backend backend.Backend
+	config  Config
+	// refused holds executors that could not be started as their progdef asks.
+	refused chan backend.Exit
+}
+
+func (w *wiring) perform(ctx context.Context, e contract.Event) error {
+	switch d := e.Data.(type) {
+	case *contract.ExecutorStarted:
+		p, asked := e.With.(progdef.Pinned)
+		if !asked { // adopted: it runs already
+			return nil
+		}
+		return w.start(ctx, d, p)
+	case *contract.ExecutorDraining:
+		return w.backend.Drain(ctx, d.Executor)
+	case *contract.FlowSpawned:
+		return w.post(ctx, e.With.([]contract.Job))
+	default:
+		return nil
+	}
+}
+
+// start starts an executor. One that can never start as its progdef asks counts as started and
+// exited at once, so that its flow gets a verdict that says why.
+func (w *wiring) start(ctx context.Context, d *contract.ExecutorStarted, p progdef.Pinned) error {
+	err := w.backend.Start(ctx, backend.Spec{
+		Executor: d.Executor, Progdef: d.Progdef, Revision: d.Revision,
+		Document: p.Document, Env: w.environment(d, p),
+	})
+	var never *backend.StartError
+	if !errors.As(err, &never) {
+		return err
+	}
+	exit := backend.Exit{
+		Instance: backend.Instance{Executor: d.Executor, Progdef: d.Progdef, Revision: d.Revision},
+		Code:     -1, Reason: "it cannot be started: " + never.Problem.Message, Detail: never.Problem.String(),
+	}
+	select {
+	case w.refused <- exit:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *wiring) environment(d *contract.ExecutorStarted, p progdef.Pinned) map[string]string {
+	env := map[string]string{
+		contract.EnvQueue:    w.config.Queue,
+		contract.EnvJobs:     contract.Mailbox(d.Progdef, d.Revision),
+		contract.EnvExecutor: d.Executor,
+		contract.EnvSlots:    fmt.Sprint(p.Document.Scaling.JobsPerExecutor),
+		contract.EnvGrace:    p.Document.Drain.GracePeriod.String(),
+	}
+	if w.config.Creds != "" {
+		env[contract.EnvCreds] = w.config.Creds
+	}
+	return env
+}
+
+// post puts the jobs on their mailboxes; a job that is there already is not put twice.
+func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
+	acks := make([]jetstream.PubAckFuture, 0, len(jobs))
+	for _, j := range jobs {
+		body, err := json.Marshal(j)
+		if err != nil {
+			return err
+		}
+		m := &nats.Msg{Subject: contract.JobSubject(j.Progdef, j.Revision, j.Flow, j.Job), Data: body}
+		ack, err := w.link.JS.PublishMsgAsync(m, jetstream.WithMsgID(j.Flow+"."+j.Job))
+		if err != nil {
+			return fmt.Errorf("post job %s: %w", j.Job, err)
+		}
+		acks = append(acks, ack)
+	}
+	for i, ack := range acks {
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			return fmt.Errorf("post job %s: %w", jobs[i].Job, err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// reportExits says executor.exited for every executor that has gone, and then forgets it.
+func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[State]) error {
+	for {
+		var exit backend.Exit
+		var open bool
+		select {
+		case exit = <-w.refused:
+		case exit, open = <-w.backend.Exits():
+			if !open {
+				return nil
+			}
+		case <-ctx.Done():
+			return nil
+		}
+		if err := w.report(ctx, r, exit); err != nil {
+			return nil // the context has ended; the backend reports it again
+		}
+	}
+}
+
+// report tries until the broker has it: an exit that nobody hears of would leave its jobs hanging.
+func (w *wiring) report(ctx context.Context, r *service.Runtime[State], exit backend.Exit) error {
+	for {
+		err := r.Say(ctx, exited(exit))
+		if err == nil {
+			err = w.backend.Forget(ctx, exit.Executor)
+		}
+		if err == nil {
+			return nil
+		}
+		r.Log().Warn().Err(err).Str("executor", exit.Executor).Msg("cannot report an exit yet")
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func exited(x backend.Exit) contract.Event {
+	return contract.Event{
+		Type: contract.TypeExecutorExited, Subject: x.Executor,
+		Data: &contract.ExecutorExited{
+			Executor: x.Executor, Progdef: x.Progdef, Revision: x.Revision,
+			Code: x.Code, Signal: x.Signal, Reason: x.Reason, Detail: x.Detail,
+		},
+	}
+}

@@ -1,0 +1,134 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
+	"github.com/nats-io/nats.go/jetstream"
+	"pgregory.net/rapid"
+)
+
+// A script is one edge's life: what is sent, and what goes wrong at which record.
+type script struct {
+	sizes    []int
+	addr     contract.Address
+	target   int
+	slowSend map[int]bool
+	slowRecv map[int]bool
+	kickOut  map[int]bool
+	kickIn   map[int]bool
+	closeAt  int // the reader closes early here, if that is below len(sizes)
+	storage  jetstream.StorageType
+	out, in  jetstream.JetStream
+	b        *broker
+}
+
+func drawScript(t *rapid.T, flow string) script {
+	sizes := rapid.SliceOfN(rapid.OneOf(
+		rapid.Just(0), rapid.IntRange(1, 300), rapid.IntRange(300, 20_000),
+	), 0, 200).Draw(t, "sizes")
+	at := func(name string, most int) map[int]bool {
+		m := map[int]bool{}
+		for _, i := range rapid.SliceOfN(rapid.IntRange(0, 200), 0, most).Draw(t, name) {
+			m[i] = true
+		}
+		return m
+	}
+	s := script{
+		sizes: sizes, addr: address(flow, 0),
+		target:   rapid.SampledFrom([]int{300, 2000, stream.DefaultFrameTarget}).Draw(t, "target"),
+		slowSend: at("slow send", 3), slowRecv: at("slow recv", 3),
+		kickOut: at("kick writer", 3), kickIn: at("kick reader", 3),
+		closeAt: rapid.OneOf(rapid.Just(1000), rapid.IntRange(0, 200)).Draw(t, "close"),
+		storage: rapid.SampledFrom([]jetstream.StorageType{
+			jetstream.FileStorage, jetstream.MemoryStorage,
+		}).Draw(t, "storage"),
+	}
+	s.addr.Window = int64(rapid.IntRange(stream.MinWindow, testWindow).Draw(t, "window"))
+	s.addr.Frames = int64(rapid.IntRange(1, testFrames).Draw(t, "frames"))
+	return s
+}
+
+// stall is load, not synchronisation: the other side goes on meanwhile.
+func stall(yes bool) {
+	if yes {
+		time.Sleep(3 * time.Millisecond)
+	}
+}
+
+func (s *script) send(ctx context.Context, w *stream.Writer) error {
+	for i, size := range s.sizes {
+		stall(s.slowSend[i])
+		if s.kickOut[i] {
+			s.b.kick(s.out)
+		}
+		err := w.Send(ctx, record(i, size))
+		if errors.Is(err, stream.ErrReaderClosed) && s.closeAt < len(s.sizes) {
+			return w.Close(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("send %d: %w", i, err)
+		}
+	}
+	return w.Close(ctx)
+}
+
+func (s *script) recv(ctx context.Context, r *stream.Reader) error {
+	for i, size := range s.sizes {
+		stall(s.slowRecv[i])
+		if s.kickIn[i] {
+			s.b.kick(s.in)
+		}
+		if i == s.closeAt {
+			return r.Close(ctx)
+		}
+		if err := expectOne(ctx, r, i, size); err != nil {
+			return err
+		}
+	}
+	return expect(ctx, r, s.sizes, len(s.sizes))
+}
+
+// Whatever stalls and connections break: the reader gets what was sent, in order, once, and then
+// the end; and the broker never held more than the window.
+func TestEdgeProperty(t *testing.T) {
+	b := startBroker(t)
+	out, in, observer := b.connect(), b.connect(), b.connect()
+	flows := 0
+	rapid.Check(t, func(t *rapid.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		flows++
+		flow := fmt.Sprintf("p%d", flows)
+		s := drawScript(t, flow)
+		s.b, s.out, s.in = b, out, in
+		createFlow(ctx, t, observer, flow, 1, s.storage)
+		w, err := stream.NewWriter(out, s.addr, stream.FrameTarget(s.target))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Abort()
+		r, err := stream.NewReader(in, s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Abort()
+		sent := make(chan error, 1)
+		go func() { sent <- s.send(ctx, w) }()
+		if err := s.recv(ctx, r); err != nil {
+			cancel()
+			t.Errorf("recv: %v", err)
+		}
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+		if err := observer.DeleteStream(ctx, s.addr.Stream); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

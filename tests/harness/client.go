@@ -1,0 +1,188 @@
+package harness
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+)
+
+// Patience is how long a test waits for what must come; it is never what a test measures.
+const Patience = 60 * time.Second
+
+// A Client is a user: a NATS connection, and every event since it connected.
+type Client struct {
+	*broker.Link
+	mu     sync.Mutex
+	events []contract.Event
+	raw    []*nats.Msg
+	more   chan struct{}
+}
+
+// Client connects a user, for the length of the test.
+func (s *Stack) Client(t *testing.T) *Client {
+	t.Helper()
+	link, err := broker.Connect(t.Context(), broker.Options{URL: s.Server.ClientURL(), Name: "test client", Wait: Patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Client{Link: link, more: make(chan struct{})}
+	for _, subject := range []string{"flow.*.>", "job.>", "executor.>", "progdef.*.>", "deadletter"} {
+		if _, err := link.Subscribe(subject, c.hear); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := link.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(link.Close)
+	return c
+}
+
+func (c *Client) hear(m *nats.Msg) {
+	e, err := event.Decode(m.Subject, m.Header, m.Data)
+	if err != nil {
+		e = contract.Event{Type: "unreadable", Subject: err.Error()}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.events, c.raw = append(c.events, e), append(c.raw, m)
+	close(c.more)
+	c.more = make(chan struct{})
+}
+
+// Events returns the events so far that match.
+func (c *Client) Events(match func(contract.Event) bool) []contract.Event {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []contract.Event
+	for _, e := range c.events {
+		if match(e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// Messages returns the messages behind the events so far.
+func (c *Client) Messages() []*nats.Msg {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]*nats.Msg{}, c.raw...)
+}
+
+// Await returns the first event that matches, waiting for it if need be.
+func (c *Client) Await(t testing.TB, what string, match func(contract.Event) bool) contract.Event {
+	t.Helper()
+	deadline := time.NewTimer(Patience)
+	defer deadline.Stop()
+	seen := 0
+	for {
+		c.mu.Lock()
+		events, more := c.events[seen:], c.more
+		seen = len(c.events)
+		c.mu.Unlock()
+		for _, e := range events {
+			if match(e) {
+				return e
+			}
+		}
+		select {
+		case <-more:
+		case <-deadline.C:
+			t.Fatalf("no %s within %v; heard:\n%s", what, Patience, c.transcript())
+		}
+	}
+}
+
+func (c *Client) transcript() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var b strings.Builder
+	for i, e := range c.events[max(0, len(c.events)-200):] {
+		fmt.Fprintf(&b, "%3d %s %s\n", i, e.Type, c.raw[max(0, len(c.events)-200)+i].Subject)
+	}
+	return b.String()
+}
+
+// Is matches events of one type about one subject.
+func Is(t contract.Type, subject string) func(contract.Event) bool {
+	return func(e contract.Event) bool { return e.Type == t && e.Subject == subject }
+}
+
+// Ended matches what ends a flow: a verdict or a rejection.
+func Ended(flow string) func(contract.Event) bool {
+	return func(e contract.Event) bool {
+		return e.Subject == flow && (contract.IsVerdict(e.Type) || e.Type == contract.TypeFlowRejected)
+	}
+}
+
+// AwaitEnd returns the flow's verdict or rejection.
+func (c *Client) AwaitEnd(t testing.TB, flow string) contract.Event {
+	t.Helper()
+	return c.Await(t, "verdict on "+flow, Ended(flow))
+}
+
+// Command publishes a command with a JSON document as its data.
+func (c *Client) Command(t testing.TB, typ contract.Type, subject string, data any) {
+	t.Helper()
+	raw, ok := data.(json.RawMessage)
+	if !ok {
+		var err error
+		if raw, err = json.Marshal(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := nats.NewMsg(string(typ))
+	m.Header.Set("content-type", "application/cloudevents+json")
+	body, err := json.Marshal(map[string]any{
+		"specversion": "1.0", "id": fmt.Sprintf("%s-%s-%d", typ, subject, time.Now().UnixNano()),
+		"type": typ, "source": "/test", "subject": subject, "data": raw,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Data = body
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	if _, err := c.JS.PublishMsg(ctx, m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Submit submits a flow document.
+func (c *Client) Submit(t testing.TB, flow, document string) {
+	t.Helper()
+	c.Command(t, contract.TypeFlowSubmit, flow, json.RawMessage(document))
+}
+
+// Cancel cancels a flow.
+func (c *Client) Cancel(t testing.TB, flow string) {
+	t.Helper()
+	c.Command(t, contract.TypeFlowCancel, flow, contract.FlowCancel{Flow: flow, Reason: "test"})
+}
+
+// Apply puts a progdef into the catalogue and waits until it is there.
+func (c *Client) Apply(t testing.TB, document string) {
+	t.Helper()
+	var d struct{ Name string }
+	if err := json.Unmarshal([]byte(document), &d); err != nil {
+		t.Fatal(err)
+	}
+	c.Command(t, contract.TypeProgdefApply, d.Name, json.RawMessage(document))
+	e := c.Await(t, "answer to progdef "+d.Name, func(e contract.Event) bool {
+		return e.Subject == d.Name && (e.Type == contract.TypeProgdefApplied || e.Type == contract.TypeProgdefRejected)
+	})
+	if r, ok := e.Data.(*contract.ProgdefRejected); ok {
+		t.Fatalf("progdef %s: %v", d.Name, r.Problems)
+	}
+}

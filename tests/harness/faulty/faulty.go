@@ -1,0 +1,129 @@
+// Package faulty holds programs that misbehave, each in one way, for tests of what Dagyo makes of them.
+package faulty
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// in and out are the ports of every program here that has them.
+var (
+	in  = executor.Input("in", executor.String)
+	out = executor.Output("out", executor.String)
+	// mislabelled promises text and sends octets.
+	mislabelled = executor.Output("out", executor.Codec[[]byte](label{executor.Bytes}))
+)
+
+type label struct{ executor.Codec[[]byte] }
+
+func (label) Typename() string { return "utf8-string" }
+
+type run = func(context.Context, *executor.Job) error
+
+// Main runs the program of that name; it returns an exit code if it returns.
+func Main(name string) int {
+	if name == "never-starts" {
+		fmt.Fprintln(os.Stderr, "no such model: faulty-7b")
+		return 3
+	}
+	if name == "quits-at-once" {
+		return 0
+	}
+	p, ok := programs()[name]
+	if !ok {
+		fmt.Fprintln(os.Stderr, "no faulty program", name)
+		return executor.ExitBadUsage
+	}
+	executor.Main(p)
+	return 0
+}
+
+func programs() map[string]executor.Program {
+	outOnly := func(f run) executor.Program {
+		return executor.Program{Ports: []executor.Port{out}, Run: f}
+	}
+	inOnly := func(f run) executor.Program {
+		return executor.Program{Ports: []executor.Port{in}, Run: f}
+	}
+	return map[string]executor.Program{
+		"exits-zero":  outOnly(func(context.Context, *executor.Job) error { os.Exit(0); return nil }),
+		"exits-three": outOnly(exitsThree),
+		"kills-itself": outOnly(func(ctx context.Context, _ *executor.Job) error {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			<-ctx.Done()
+			return nil
+		}),
+		"stops-itself": outOnly(func(ctx context.Context, _ *executor.Job) error {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			<-ctx.Done()
+			return nil
+		}),
+		"blocks":        outOnly(func(context.Context, *executor.Job) error { select {} }),
+		"returns-error": outOnly(func(context.Context, *executor.Job) error { return errors.New("the model diverged") }),
+		"go-panics":     outOnly(func(context.Context, *executor.Job) error { panic("index out of range") }),
+		"garbles":       outOnly(garbles),
+		"waits":         outOnly(func(ctx context.Context, _ *executor.Job) error { <-ctx.Done(); return ctx.Err() }),
+		"endless":       outOnly(endless),
+		"takes-one":     inOnly(func(ctx context.Context, j *executor.Job) error { _, err := in.Recv(ctx, j); return err }),
+		"never-reads":   inOnly(func(ctx context.Context, _ *executor.Job) error { <-ctx.Done(); return ctx.Err() }),
+		"sink":          inOnly(sink),
+		"mislabels":     {Ports: []executor.Port{mislabelled}, Run: mislabels},
+	}
+}
+
+func exitsThree(context.Context, *executor.Job) error {
+	fmt.Fprintln(os.Stderr, "loading weights")
+	fmt.Fprintln(os.Stderr, "out of memory")
+	os.Exit(3)
+	return nil
+}
+
+// garbles writes what is no frame to its edge, past the SDK.
+func garbles(ctx context.Context, job *executor.Job) error {
+	nc, err := nats.Connect(os.Getenv(contract.EnvQueue))
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	if _, err := nc.RequestWithContext(ctx, contract.EdgeSubject(job.Flow(), 0), []byte("%PDF-1.7")); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func endless(ctx context.Context, job *executor.Job) error {
+	record := string(bytes.Repeat([]byte("x"), 1000))
+	for {
+		if err := out.Send(ctx, job, record); err != nil {
+			return err
+		}
+	}
+}
+
+func sink(ctx context.Context, job *executor.Job) error {
+	for _, err := range in.All(ctx, job) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func mislabels(ctx context.Context, job *executor.Job) error {
+	for _, record := range [][]byte{[]byte("fine"), []byte("too"), {0xff, 0xfe}} {
+		if err := mislabelled.Send(ctx, job, record); err != nil {
+			return err
+		}
+	}
+	return nil
+}

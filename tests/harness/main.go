@@ -1,0 +1,47 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/executor/std"
+	"github.com/dagyo/dagyo/services/spawner/process"
+	"github.com/dagyo/dagyo/tests/harness/faulty"
+)
+
+// envSelf makes the test binary behave as the dagyo command.
+const envSelf = "DAGYO_TEST_AS_COMMAND"
+
+// Main is the TestMain of every package that uses the harness. The test binary also serves as the
+// dagyo command that supervises and is executors.
+func Main(m *testing.M) {
+	if os.Getenv(envSelf) != "" {
+		os.Exit(command(os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func command(args []string) int {
+	if len(args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: supervise DIR | executor NAME | faulty NAME")
+		return executor.ExitBadUsage
+	}
+	switch args[0] {
+	case "supervise":
+		return process.Supervise(args[1])
+	case "faulty":
+		return faulty.Main(args[1])
+	case "executor":
+		for _, s := range std.Standard() {
+			if s.Name == args[1] {
+				executor.Main(s.Program)
+			}
+		}
+	}
+	fmt.Fprintln(os.Stderr, "unknown:", args)
+	return executor.ExitBadUsage
+}

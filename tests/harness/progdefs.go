@@ -1,0 +1,57 @@
+package harness
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/dagyo/dagyo/executor/std"
+)
+
+// ApplyStandard puts all standard progdefs into the catalogue.
+func (c *Client) ApplyStandard(t testing.TB) {
+	t.Helper()
+	for _, s := range std.Standard() {
+		c.Apply(t, string(s.Document))
+	}
+}
+
+// Faulty is the progdef of a faulty program. Its health is quick, so that tests are.
+type Faulty struct {
+	Name string
+	// In and Out say which of the ports "in" and "out" it has.
+	In, Out bool
+	Slots   int
+	Max     int
+	Idle    string
+}
+
+// ApplyFaulty puts the progdef of a faulty program into the catalogue, under the program's name.
+func (c *Client) ApplyFaulty(t testing.TB, f Faulty) {
+	t.Helper()
+	doc := map[string]any{
+		"name": f.Name, "inputs": map[string]string{}, "outputs": map[string]string{},
+		"command": []string{"dagyo", "faulty", f.Name},
+		"scaling": map[string]any{
+			"jobsPerExecutor": max(f.Slots, 1), "maxExecutors": max(f.Max, 1), "idleTimeout": def(f.Idle, "5s"),
+		},
+		"health": map[string]string{"interval": "200ms", "timeout": "1s"},
+	}
+	if f.In {
+		doc["inputs"] = map[string]string{"in": "utf8-string"}
+	}
+	if f.Out {
+		doc["outputs"] = map[string]string{"out": "utf8-string"}
+	}
+	body, err := json.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Apply(t, string(body))
+}
+
+func def(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

@@ -1,0 +1,53 @@
+package harness
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Server is an embedded nats-server that can be restarted on the same port and store.
+type Server struct {
+	*server.Server
+	options server.Options
+}
+
+// StartServer starts a nats-server with JetStream on a free port, with its store in dir.
+func StartServer(t testing.TB, dir string) *Server {
+	t.Helper()
+	s := &Server{options: server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
+		JetStream: true, StoreDir: dir, MaxPayload: 8 << 20, JetStreamLimits: server.JSLimitOpts{},
+	}}
+	s.start(t)
+	return s
+}
+
+func (s *Server) start(t testing.TB) {
+	t.Helper()
+	options := s.options
+	ns, err := server.NewServer(&options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns.Start()
+	if !ns.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the embedded nats-server does not start")
+	}
+	s.Server = ns
+	s.options.Port = options.Port
+}
+
+// Stop shuts the server down and waits for it.
+func (s *Server) Stop() {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+// Restart stops the server and starts it again where it was.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.Stop()
+	s.start(t)
+}

@@ -1,0 +1,195 @@
+package harness
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/service"
+	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
+	"github.com/dagyo/dagyo/services/planner"
+	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/services/spawner/process"
+	"github.com/dagyo/dagyo/services/validator"
+)
+
+// Options change what a Stack runs with.
+type Options struct {
+	Validator  validator.Config
+	Planner    planner.Config
+	Spawner    spawner.Config
+	Aggregator aggregator.Config
+	// Replicas is how many of each service run.
+	Replicas int
+}
+
+// DefaultOptions are the services' defaults with the times of a test: what takes minutes on a real
+// installation takes seconds.
+func DefaultOptions() Options {
+	o := Options{
+		Validator: validator.DefaultConfig(), Planner: planner.DefaultConfig(),
+		Spawner: spawner.DefaultConfig(), Aggregator: aggregator.DefaultConfig(), Replicas: 1,
+	}
+	for _, c := range o.common() {
+		c.AckWait = 2 * time.Second
+		if os.Getenv("DAGYO_TEST_LOG") != "" {
+			c.Log = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: "05.000"}).With().Timestamp().Logger()
+		}
+	}
+	o.Planner.SweepEvery = time.Second
+	o.Planner.Limits.OutputRetention = 2 * time.Second
+	o.Spawner.ReconcileEvery = time.Second
+	return o
+}
+
+func (o *Options) common() []*service.Config {
+	return []*service.Config{
+		&o.Validator.Config, &o.Planner.Config, &o.Spawner.Config, &o.Aggregator.Config,
+	}
+}
+
+// A Stack is a running Dagyo.
+type Stack struct {
+	Server *Server
+	// Dir is the process backend's state directory.
+	Dir     string
+	options Options
+
+	mu      sync.Mutex
+	running map[string][]*instance // by service name
+}
+
+// instance is one replica of a service.
+type instance struct {
+	cancel context.CancelFunc
+	link   *broker.Link
+	done   chan error
+}
+
+// Start brings everything up; the test's end takes it down and checks that no executor is left.
+func Start(t *testing.T, o Options) *Stack {
+	t.Helper()
+	dir := t.TempDir()
+	s := &Stack{
+		Server: StartServer(t, filepath.Join(dir, "nats")), Dir: filepath.Join(dir, "executors"),
+		options: o, running: make(map[string][]*instance),
+	}
+	t.Cleanup(func() { s.close(t) })
+	for range o.Replicas {
+		for _, name := range Services {
+			s.StartService(t, name)
+		}
+	}
+	return s
+}
+
+// Services are the names of the four services.
+var Services = []string{validator.Name, planner.Name, spawner.Name, aggregator.Name}
+
+// StartService starts one more replica of a service.
+func (s *Stack) StartService(t testing.TB, name string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	link, err := broker.Connect(ctx, broker.Options{URL: s.Server.ClientURL(), Name: name, Wait: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &instance{cancel: cancel, link: link, done: make(chan error, 1)}
+	go func() { i.done <- s.run(ctx, name, link) }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running[name] = append(s.running[name], i)
+}
+
+func (s *Stack) run(ctx context.Context, name string, link *broker.Link) error {
+	switch name {
+	case validator.Name:
+		return validator.Run(ctx, link, s.options.Validator)
+	case planner.Name:
+		return planner.Run(ctx, link, s.options.Planner)
+	case aggregator.Name:
+		return aggregator.Run(ctx, link, s.options.Aggregator)
+	}
+	b, err := s.Backend()
+	if err != nil {
+		return err
+	}
+	config := s.options.Spawner
+	config.Queue = s.Server.ClientURL()
+	err = spawner.Run(ctx, link, b, config)
+	return errorsJoin(err, b.Close())
+}
+
+// Backend opens the process backend on the stack's directory.
+func (s *Stack) Backend() (*process.Backend, error) {
+	return process.New(process.Config{Dir: s.Dir, SelfEnv: map[string]string{envSelf: "1"}})
+}
+
+// KillService ends all replicas of a service as a crash would: its connection goes first, so nothing
+// that it was about to say gets out.
+func (s *Stack) KillService(t testing.TB, name string) {
+	t.Helper()
+	s.mu.Lock()
+	instances := s.running[name]
+	s.running[name] = nil
+	s.mu.Unlock()
+	for _, i := range instances {
+		i.link.Close()
+		i.cancel()
+		<-i.done // an error is what a crash is
+	}
+}
+
+func (s *Stack) close(t testing.TB) {
+	for _, name := range Services {
+		s.mu.Lock()
+		instances := s.running[name]
+		s.mu.Unlock()
+		for _, i := range instances {
+			i.cancel()
+			if err := <-i.done; err != nil {
+				t.Errorf("service %s: %v", name, err)
+			}
+			i.link.Close()
+		}
+	}
+	s.endExecutors(t)
+	s.Server.Stop()
+}
+
+// endExecutors gives up what still runs, and waits for the last supervisor.
+func (s *Stack) endExecutors(t testing.TB) {
+	b, err := s.Backend()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	left, err := b.List(ctx)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, x := range left {
+		_ = b.Drain(ctx, x.Executor)
+		_ = b.Drain(ctx, x.Executor)
+	}
+	for len(left) > 0 {
+		select {
+		case exit := <-b.Exits():
+			left = without(left, exit.Executor)
+		case <-ctx.Done():
+			t.Errorf("executors that do not end: %v", left)
+			left = nil
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
