@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/stream"
@@ -190,7 +189,7 @@ func (x *executor) watchStop(ctx context.Context, r *running, cancel context.Can
 		case <-r.check:
 			retry.Reset(0)
 		case <-retry.C:
-			stopped, err := x.stopped(ctx, r.doc)
+			stopped, err := stream.Stopped(ctx, x.link.JS, contract.FlowStream(r.doc.Flow), r.doc.Stop)
 			if stopped {
 				cancel(ErrStopped)
 				return
@@ -202,24 +201,6 @@ func (x *executor) watchStop(ctx context.Context, r *running, cancel context.Can
 			return
 		}
 	}
-}
-
-// stopped reports whether the flow's stream holds a stop, or is gone.
-func (x *executor) stopped(ctx context.Context, doc contract.Job) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
-	defer cancel()
-	s, err := x.link.JS.Stream(ctx, contract.FlowStream(doc.Flow))
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	_, err = s.GetLastMsgForSubject(ctx, doc.Stop)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // reconnected has every job look for a stop that was sent while we could not hear.

@@ -25,10 +25,16 @@ func DefaultLimits() Limits { return Limits{Bytes: 512 << 10, Depth: 32} }
 // Check may be called by many goroutines at once. The first call for a schema compiles it.
 func Check(schema string, raw []byte, limits Limits) (tree any, problems problem.List) {
 	var report Report
-	tree, ok := read(raw, limits, &report)
-	if !ok {
-		return nil, report.List()
-	}
-	validate(schema, tree, &report)
+	tree = CheckInto(&report, schema, raw, limits)
 	return tree, report.List()
+}
+
+// CheckInto is [Check] for those who have more to report about the same document.
+func CheckInto(report *Report, schema string, raw []byte, limits Limits) any {
+	tree, ok := read(raw, limits, report)
+	if !ok {
+		return nil
+	}
+	validate(schema, tree, report)
+	return tree
 }

@@ -29,21 +29,21 @@ func read(raw []byte, limits Limits, report *Report) (any, bool) {
 // and bounds it, so that deeply nested input is safe here.
 func readable(raw []byte, limits Limits, report *Report) bool {
 	if len(raw) > limits.Bytes {
-		report.Add(problem.TooLarge, "", fmt.Sprintf(
+		report.Add(problem.TooLarge, fmt.Sprintf(
 			"the document has %d octets; at most %d are allowed", len(raw), limits.Bytes), "")
 		return false
 	}
 	if at := badText(raw); at >= 0 {
-		report.Add(problem.NotJSON, "", "not JSON "+place(raw, at)+": the text is not Unicode", "")
+		report.Add(problem.NotJSON, "not JSON "+place(raw, at)+": the text is not Unicode", "")
 		return false
 	}
 	var whole json.RawMessage
 	if err := json.Unmarshal(raw, &whole); err != nil {
 		if strings.Contains(err.Error(), "max depth") {
-			report.Add(problem.TooDeep, "", tooDeep(limits.Depth), "")
+			report.Add(problem.TooDeep, tooDeep(limits.Depth), "")
 			return false
 		}
-		report.Add(problem.NotJSON, "", notJSON(raw, err), "")
+		report.Add(problem.NotJSON, notJSON(raw, err), "")
 		return false
 	}
 	return true
@@ -275,5 +275,5 @@ func (r *reader) fail(code problem.Code, path []string, message string) {
 }
 
 func (r *reader) add(code problem.Code, path []string, message string) {
-	r.report.Add(code, problem.Pointer(path...), message, "")
+	r.report.Add(code, message, "", path...)
 }

@@ -21,20 +21,27 @@ type Report struct {
 	dropped  int
 }
 
-// Add notes one problem. An empty hint says that there is none.
-func (r *Report) Add(code problem.Code, pointer, message, hint string) {
-	r.add(problem.Problem{Code: code, Pointer: pointer, Message: message, Hint: hint})
-}
-
-// AddAll notes every problem of a list.
-func (r *Report) AddAll(list problem.List) {
-	for _, p := range list {
-		r.add(p)
+// Add notes one problem at the place that path leads to, key by key. An empty hint says that there
+// is none.
+func (r *Report) Add(code problem.Code, message, hint string, path ...string) {
+	if r.Full() {
+		r.dropped++
+		return
 	}
+	p := problem.Problem{
+		Code: code, Pointer: problem.Pointer(path...), Message: message, Hint: hint,
+	}
+	size := len(p.Pointer) + len(p.Message) + len(p.Hint)
+	if r.octets+size > reportOctets {
+		r.dropped++
+		return
+	}
+	r.octets += size
+	r.problems = append(r.problems, p)
 }
 
-// Full reports whether further problems would only be counted, so that finding hints for them is
-// wasted work.
+// Full reports whether further problems would only be counted, so that more than that is wasted
+// work.
 func (r *Report) Full() bool {
 	return len(r.problems) >= reportProblems || r.octets >= reportOctets
 }
@@ -51,16 +58,6 @@ func (r *Report) List() problem.List {
 		Message: fmt.Sprintf("problems left out of this list: %d", r.dropped),
 		Hint:    "mend those listed and check again",
 	})
-}
-
-func (r *Report) add(p problem.Problem) {
-	size := len(p.Pointer) + len(p.Message) + len(p.Hint)
-	if r.Full() || r.octets+size > reportOctets {
-		r.dropped++
-		return
-	}
-	r.octets += size
-	r.problems = append(r.problems, p)
 }
 
 // Quote puts a user's word into a message: quoted, and cut to 80 runes so that one long word does

@@ -115,20 +115,53 @@ func validate(name string, tree any, report *Report) {
 	l := compiled()
 	schema, err := l.schema(name)
 	if err != nil {
-		report.Add(problem.InternalFailure, "", err.Error(), "")
+		report.Add(problem.InternalFailure, err.Error(), "")
 		return
 	}
 	var invalid *jsonschema.ValidationError
 	if !errors.As(schema.Validate(tree), &invalid) {
 		return
 	}
-	t := translator{library: l, tree: tree}
-	found := t.violations(invalid)
+	t := translator{library: l}
 	// The validator walks maps in random order; what a full report leaves out must not vary.
-	slices.SortStableFunc(found, violation.compare)
-	for _, v := range found {
-		report.Add(v.code, problem.Pointer(v.at...), v.message, v.hint)
+	faults := atoms(invalid)
+	slices.SortStableFunc(faults, inOrder)
+	for i, e := range faults {
+		if report.Full() {
+			report.dropped += len(faults) - i
+			return
+		}
+		for _, v := range t.violations(e) {
+			report.Add(v.code, v.message, v.hint, v.at...)
+		}
 	}
+}
+
+// atoms returns the errors that say something of their own; those that only gather are opened.
+func atoms(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
+	switch e.ErrorKind.(type) {
+	case *kind.Schema, *kind.Group, *kind.AllOf, *kind.Reference:
+		var out []*jsonschema.ValidationError
+		for _, c := range e.Causes {
+			out = append(out, atoms(c)...)
+		}
+		return out
+	default:
+		return []*jsonschema.ValidationError{e}
+	}
+}
+
+// inOrder orders errors by place. Only those about names can be many at one place.
+func inOrder(a, b *jsonschema.ValidationError) int {
+	if c := slices.Compare(a.InstanceLocation, b.InstanceLocation); c != 0 {
+		return c
+	}
+	x, named := a.ErrorKind.(*kind.PropertyNames)
+	y, both := b.ErrorKind.(*kind.PropertyNames)
+	if !named || !both {
+		return 0
+	}
+	return strings.Compare(x.Property, y.Property)
 }
 
 // names is the keyword propertyNames once more. The validator's own errors for it carry a location

@@ -132,7 +132,7 @@ func mismatch(got, pattern string) (problem.Code, string) {
 
 // oneOfThem is a hint for a word that should have been one of a few.
 func oneOfThem(word string, known []string) string {
-	if hint := DidYouMean(word, known); hint != "" || len(known) == 0 {
+	if hint := DidYouMean(Suggest(word, known)); hint != "" || len(known) == 0 {
 		return hint
 	}
 	return "the fields are " + and(quoted(known))

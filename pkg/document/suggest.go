@@ -48,10 +48,10 @@ func farthest(word string) int { return min(max(len(word)/3, 1), 3) }
 // maxName is the length of the longest name, in octets.
 const maxName = 63
 
-// DidYouMean is a hint with the suggestion for word, "" when there is none.
-func DidYouMean(word string, candidates []string) string {
-	if s := Suggest(word, candidates); s != "" {
-		return "did you mean " + Quote(s) + "?"
+// DidYouMean is the hint with a suggestion, "" where there is none.
+func DidYouMean(suggestion string) string {
+	if suggestion == "" {
+		return ""
 	}
-	return ""
+	return "did you mean " + Quote(suggestion) + "?"
 }

@@ -18,23 +18,13 @@ type violation struct {
 	hint    string
 }
 
-func (v violation) compare(o violation) int {
-	if c := slices.Compare(v.at, o.at); c != 0 {
-		return c
-	}
-	return strings.Compare(v.message, o.message)
-}
-
 // A translator turns the validator's tree of errors into violations that a person can act on.
-type translator struct {
-	library *library
-	tree    any
-}
+type translator struct{ library *library }
 
 func (t translator) violations(e *jsonschema.ValidationError) []violation {
 	switch k := e.ErrorKind.(type) {
-	case *kind.Schema, *kind.Group, *kind.AllOf, *kind.Reference:
-		return t.all(e.Causes)
+	case *kind.Group, *kind.AllOf, *kind.Reference:
+		return t.all(atoms(e))
 	case *kind.AnyOf:
 		return t.union(e)
 	case *kind.OneOf:
@@ -71,7 +61,7 @@ func (t translator) unknown(
 	schema := t.library.source(e.SchemaURL)
 	known := properties(schema)
 	var out []violation
-	for _, name := range k.Properties {
+	for _, name := range slices.Sorted(slices.Values(k.Properties)) {
 		v := violation{at: below(e, name), code: problem.UnknownField}
 		v.message, v.hint = "there is no field "+Quote(name)+" here", oneOfThem(name, known)
 		if patterns, _ := schema["patternProperties"].(map[string]any); len(known) == 0 &&
@@ -128,7 +118,7 @@ func (t translator) value(e *jsonschema.ValidationError) violation {
 	case *kind.Enum:
 		v.message = "must be " + listed(k.Want)
 		if got, ok := k.Got.(string); ok {
-			v.hint = DidYouMean(got, words(k.Want))
+			v.hint = DidYouMean(Suggest(got, words(k.Want)))
 		}
 	default:
 		v.message = sentence(e.ErrorKind)

@@ -23,13 +23,11 @@ type Catalog map[string]progdef.Pinned
 func Check(
 	raw []byte, catalog Catalog, limits Limits,
 ) (Flow, map[string]progdef.Pinned, problem.List) {
-	tree, problems := document.Check("flow", raw, limits.Document)
-	fields, ok := tree.(map[string]any)
-	if !ok {
-		return Flow{}, nil, problems
+	c := newChecker(catalog, limits)
+	tree := document.CheckInto(&c.report, "flow", raw, limits.Document)
+	if doc, ok := tree.(map[string]any); ok {
+		c.doc = fieldsOf(doc)
 	}
-	c := newChecker(fields, catalog, limits)
-	c.report.AddAll(problems)
 	deadline := c.deadline()
 	if c.countable() {
 		c.graph()
@@ -68,19 +66,22 @@ type fields struct {
 	deadline               any
 }
 
-func newChecker(doc map[string]any, catalog Catalog, limits Limits) *checker {
-	c := &checker{
+func fieldsOf(doc map[string]any) (f fields) {
+	f.nodes, _ = doc["nodes"].(map[string]any)
+	f.inputs, _ = doc["inputs"].(map[string]any)
+	f.outputs, _ = doc["outputs"].(map[string]any)
+	f.edges, _ = doc["edges"].([]any)
+	f.deadline = doc["deadline"]
+	return f
+}
+
+func newChecker(catalog Catalog, limits Limits) *checker {
+	return &checker{
 		catalog: catalog, limits: limits, hints: speller{left: maxComparisons},
 		nodes: map[string]*node{}, ports: map[string]*ports{},
 		pinned: map[string]progdef.Pinned{},
 		claims: map[claim]*link{}, excused: map[claim]bool{},
 	}
-	c.doc.nodes, _ = doc["nodes"].(map[string]any)
-	c.doc.inputs, _ = doc["inputs"].(map[string]any)
-	c.doc.outputs, _ = doc["outputs"].(map[string]any)
-	c.doc.edges, _ = doc["edges"].([]any)
-	c.doc.deadline = doc["deadline"]
-	return c
 }
 
 func (c *checker) graph() {
@@ -105,22 +106,22 @@ func (c *checker) countable() bool {
 			values += len(records)
 		}
 	}
-	edges := ""
+	var edges []string
 	if len(c.doc.edges) > c.limits.Edges {
-		edges = "/edges"
+		edges = []string{"edges"}
 	}
-	nodesFit := c.atMost(len(c.doc.nodes), c.limits.Nodes, "nodes", "/nodes")
-	edgesFit := c.atMost(streams, c.limits.Edges, "edges", edges)
-	valuesFit := c.atMost(values, c.limits.ConstValues, "values", "/nodes")
+	nodesFit := c.atMost(len(c.doc.nodes), c.limits.Nodes, "nodes", "nodes")
+	edgesFit := c.atMost(streams, c.limits.Edges, "edges", edges...)
+	valuesFit := c.atMost(values, c.limits.ConstValues, "values", "nodes")
 	return nodesFit && edgesFit && valuesFit
 }
 
-func (c *checker) atMost(n, limit int, what, pointer string) bool {
+func (c *checker) atMost(n, limit int, what string, path ...string) bool {
 	if n <= limit {
 		return true
 	}
-	c.report.Add(problem.TooMany, pointer, fmt.Sprintf(
-		"the flow has %d %s; at most %d are allowed", n, what, limit), "")
+	c.report.Add(problem.TooMany, fmt.Sprintf(
+		"the flow has %d %s; at most %d are allowed", n, what, limit), "", path...)
 	return false
 }
 
@@ -132,15 +133,15 @@ func (c *checker) deadline() time.Duration {
 	}
 	d, _ := time.ParseDuration(written)
 	if d <= 0 || d > c.limits.MaxDeadline {
-		c.report.Add(problem.BadDuration, "/deadline", fmt.Sprintf(
+		c.report.Add(problem.BadDuration, fmt.Sprintf(
 			"the deadline is %s; it must be more than 0 and at most %s", d, c.limits.MaxDeadline),
-			"")
+			"", "deadline")
 	}
 	return d
 }
 
 func (c *checker) add(code problem.Code, at []string, message, hint string) {
-	c.report.Add(code, problem.Pointer(at...), message, hint)
+	c.report.Add(code, message, hint, at...)
 }
 
 // normal returns the flow in normal form; there must be no problem.

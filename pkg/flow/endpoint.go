@@ -48,7 +48,7 @@ func (c *checker) badEndpoint(text string, side direction, at []string) {
 	hint := "name a node and a port of it"
 	if n := c.nodes[strings.Trim(text, ".")]; n != nil {
 		if port := c.meant(n, "", side); port != "" {
-			hint = didYouMean(name(n, port))
+			hint = document.DidYouMean(name(n, port))
 		}
 	}
 	c.add(problem.BadEndpoint, at,
@@ -60,7 +60,7 @@ func (c *checker) unknownNode(nodeName, port string, side direction, at []string
 	if n := c.nodes[near]; n != nil {
 		c.excused[claim{n, port, side}] = true
 	}
-	hint := didYouMean(near)
+	hint := document.DidYouMean(near)
 	if own := side.other().String() + "s"; near == "" && nodeName == own {
 		hint = fmt.Sprintf("the flow's own %s are joined to ports in %q, not by an edge", own, own)
 	}
@@ -70,7 +70,7 @@ func (c *checker) unknownNode(nodeName, port string, side direction, at []string
 func (c *checker) unknownPort(n *node, port string, side direction, at []string) {
 	hint := portList(n, side)
 	if near := c.meant(n, port, side); near != "" {
-		hint = didYouMean(near)
+		hint = document.DidYouMean(near)
 	}
 	_, turned := n.ports[side.other()].types[port]
 	switch {

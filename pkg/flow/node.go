@@ -121,7 +121,7 @@ func (c *checker) progdefPorts(n *node) *ports {
 func (c *checker) unknownProgdef(n *node) {
 	near := c.hints.suggest(n.progdef, c.catalogNames())
 	c.add(problem.UnknownProgdef, []string{"nodes", n.name, "progdef"},
-		"there is no progdef "+document.Quote(n.progdef), didYouMean(near))
+		"there is no progdef "+document.Quote(n.progdef), document.DidYouMean(near))
 }
 
 // catalogNames is sorted only for those who misspell.
@@ -144,11 +144,4 @@ func parsed(written map[string]progdef.Port) map[string]progdef.Typename {
 		out[name] = t
 	}
 	return out
-}
-
-func didYouMean(near string) string {
-	if near == "" {
-		return ""
-	}
-	return "did you mean " + document.Quote(near) + "?"
 }

@@ -36,13 +36,13 @@ func Default() Document {
 // its typenames in canonical form, or every problem of it at once; with problems the document
 // holds what could be read (its name, say) and must not be run.
 func Check(raw []byte, limits document.Limits) (Document, problem.List) {
-	tree, problems := document.Check("progdef", raw, limits)
+	c := checker{doc: Default()}
+	tree := document.CheckInto(&c.report, "progdef", raw, limits)
 	fields, ok := tree.(map[string]any)
 	if !ok {
-		return Default(), problems
+		return c.doc, c.report.List()
 	}
-	c := checker{fields: fields, doc: Default(), faults: faults(problems)}
-	c.report.AddAll(problems)
+	c.fields, c.faults = fields, faults(c.report.List())
 	c.decode()
 	c.check()
 	return c.doc, c.report.List()
@@ -79,8 +79,8 @@ func (c *checker) decode() {
 	if err == nil {
 		err = json.Unmarshal(text, &c.doc)
 	}
-	if err != nil { // the schema lets something through that the structs cannot hold
-		c.report.Add(problem.InternalFailure, "", "cannot be read: "+err.Error(), "")
+	if err != nil && len(c.faults) == 0 { // the schema let something through
+		c.report.Add(problem.InternalFailure, "cannot be read: "+err.Error(), "")
 	}
 	if b := c.doc.Build; b != nil {
 		b.Context = cmp.Or(b.Context, ".")
@@ -122,10 +122,6 @@ func (c *checker) object(field string) map[string]any {
 	return object
 }
 
-func (c *checker) add(code problem.Code, message, hint string, path ...string) {
-	c.report.Add(code, problem.Pointer(path...), message, hint)
-}
-
 // ports checks the typenames as they were written: one bad port must not hide the others.
 func (c *checker) ports(field string, ports map[string]Port) {
 	written := c.object(field)
@@ -136,7 +132,7 @@ func (c *checker) ports(field string, ports map[string]Port) {
 		}
 		t, err := ParseTypename(*text)
 		if err != nil {
-			c.add(problem.BadTypename,
+			c.report.Add(problem.BadTypename,
 				document.Quote(*text)+" is not a typename: "+err.Error(), "", path...)
 			continue
 		}
@@ -165,15 +161,15 @@ func (c *checker) program() {
 	_, build := c.fields["build"]
 	_, command := c.fields["command"]
 	if !image && !build && !command {
-		c.add(problem.NothingToRun, "there is nothing to run",
+		c.report.Add(problem.NothingToRun, "there is nothing to run",
 			"give an image, a build or a command")
 	}
 	if image && !c.faulty("image", "") && badImage(c.doc.Image) {
-		c.add(problem.BadImage, document.Quote(c.doc.Image)+" is not an image reference", "",
+		c.report.Add(problem.BadImage, document.Quote(c.doc.Image)+" is not an image reference", "",
 			"image")
 	}
 	if len(c.doc.TypeParams) > 0 {
-		c.add(problem.GenericsNotYet, "type variables are not supported yet",
+		c.report.Add(problem.GenericsNotYet, "type variables are not supported yet",
 			"write one progdef for each type", "typeParams")
 	}
 }

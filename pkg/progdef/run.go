@@ -28,7 +28,7 @@ func (c *checker) scaling() {
 	}
 	s := c.doc.Scaling
 	if s.MinExecutors > s.MaxExecutors {
-		c.add(problem.BadScaling, fmt.Sprintf("minExecutors is %d, more than maxExecutors, %d%s",
+		c.report.Add(problem.BadScaling, fmt.Sprintf("minExecutors is %d, more than maxExecutors, %d%s",
 			s.MinExecutors, s.MaxExecutors, c.byDefault("scaling", "maxExecutors")), "", "scaling")
 	}
 }
@@ -39,7 +39,7 @@ func (c *checker) health() {
 	}
 	h := c.doc.Health
 	if h.Interval.D() < MinHealthInterval {
-		c.add(problem.BadDuration, fmt.Sprintf("the interval is %s; it must be at least %s",
+		c.report.Add(problem.BadDuration, fmt.Sprintf("the interval is %s; it must be at least %s",
 			h.Interval, MinHealthInterval), "", "health", "interval")
 	}
 	if h.Timeout.D()/2 < h.Interval.D() {
@@ -48,7 +48,7 @@ func (c *checker) health() {
 		if left != "" {
 			path = path[:1]
 		}
-		c.add(problem.BadDuration, fmt.Sprintf(
+		c.report.Add(problem.BadDuration, fmt.Sprintf(
 			"the timeout is %s%s; it must be at least twice the interval, %s",
 			h.Timeout, left, h.Interval), "", path...)
 	}
@@ -65,7 +65,7 @@ func (c *checker) byDefault(section, field string) string {
 func (c *checker) environment() {
 	for _, name := range slices.Sorted(maps.Keys(c.object("env"))) {
 		if message := badVariable(name); message != "" {
-			c.add(problem.BadEnvironment, message, "", "env", name)
+			c.report.Add(problem.BadEnvironment, message, "", "env", name)
 		}
 	}
 }
@@ -77,7 +77,7 @@ func (c *checker) sources() {
 		_, secret := from["secret"]
 		_, configMap := from["configMap"]
 		if ok && secret == configMap && !c.faulty("envFrom", strconv.Itoa(i)) {
-			c.add(problem.BadEnvironment, "must name either a secret or a configMap", "",
+			c.report.Add(problem.BadEnvironment, "must name either a secret or a configMap", "",
 				"envFrom", strconv.Itoa(i))
 		}
 	}
@@ -108,7 +108,7 @@ func (c *checker) quantities(section string) {
 	for _, resource := range slices.Sorted(maps.Keys(object)) {
 		q, ok := object[resource].(string)
 		if ok && (len(q) > 32 || !quantityPattern().MatchString(q)) {
-			c.add(problem.BadResource, document.Quote(q)+` is not a quantity such as "100m", `+
+			c.report.Add(problem.BadResource, document.Quote(q)+` is not a quantity such as "100m", `+
 				`"64Mi" or "1.5"`, "", "resources", section, resource)
 		}
 	}

@@ -1,0 +1,178 @@
+package aggregator
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/script"
+	"github.com/dagyo/dagyo/pkg/service"
+)
+
+func TestScripts(t *testing.T) {
+	script.Run(t, "testdata/*.txt", func(t *testing.T) func(string) string {
+		m := &machine{t: t, s: NewState(DefaultLimits()), now: time.Unix(1_000_000, 0).UTC()}
+		m.feed(contract.Event{Type: service.Tick, Time: m.now})
+		return m.do
+	})
+}
+
+// machine feeds a state with the events that script lines stand for, and prints what is decided.
+// Verdicts are folded at once, as they would come back from EVENTS.
+type machine struct {
+	t   *testing.T
+	s   State
+	now time.Time
+}
+
+func (m *machine) do(line string) string {
+	f := strings.Fields(line)
+	rest := func(n int) string { return strings.Join(f[min(n, len(f)):], " ") }
+	switch f[0] {
+	case "tick":
+		d, err := time.ParseDuration(f[1])
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		return m.tick(d)
+	case "jump": // the process did not run meanwhile
+		d, _ := time.ParseDuration(f[1])
+		m.now = m.now.Add(d)
+		return m.feed(contract.Event{Type: service.Tick, Time: m.now})
+	case "restart": // a new process replays
+		return m.restart()
+	case "validated":
+		return m.event(contract.TypeFlowValidated, f[1], &contract.FlowValidated{})
+	case "planned":
+		return m.event(contract.TypeFlowPlanned, f[1], m.planned(f[2:]))
+	case "spawned":
+		return m.event(contract.TypeFlowSpawned, f[1], &contract.FlowSpawned{})
+	case "rejected":
+		return m.event(contract.TypeFlowRejected, f[1], &contract.FlowRejected{Problems: problem.List{}})
+	case "cancel":
+		return m.event(contract.TypeFlowCancel, f[1], &contract.FlowCancel{Flow: f[1], Reason: rest(2)})
+	case "started":
+		return m.event(contract.TypeJobStarted, f[1], &contract.JobStarted{Job: f[2], Executor: f[3]})
+	case "done", "stopped":
+		return m.event(contract.TypeJobDone, f[1], &contract.JobDone{
+			Job: f[2], Executor: f[3], Stopped: f[0] == "stopped", PortCounts: counts(f[4:]),
+		})
+	case "panic":
+		return m.event(contract.TypeJobPanic, f[1], &contract.JobPanic{
+			Job: f[2], Executor: f[3], Failure: contract.Failure{Kind: contract.Kind(f[4]), Message: rest(5)},
+		})
+	case "exited":
+		code, _ := strconv.Atoi(f[3])
+		return m.event(contract.TypeExecutorExited, f[1], &contract.ExecutorExited{
+			Executor: f[1], Progdef: f[2], Revision: "r1", Code: code, Reason: "exited", Detail: rest(4),
+		})
+	case "draining":
+		return m.event(contract.TypeExecutorDraining, f[1], &contract.ExecutorDraining{Executor: f[1]})
+	case "beat":
+		return m.feed(contract.Event{Type: factBeat, Data: &Beat{Flow: f[1], Job: f[2], Until: m.now.Add(10 * time.Second)}})
+	case "deaf":
+		d, _ := time.ParseDuration(f[1])
+		return m.feed(contract.Event{Type: factDeaf, Data: &Deaf{For: d}})
+	case "gone":
+		return m.feed(contract.Event{Type: factGone, Data: &Gone{Flow: f[1], Job: f[2]}})
+	case "state":
+		return fmt.Sprintf("runs=%d cancels=%d", len(m.s.runs), len(m.s.cancels))
+	}
+	m.t.Fatalf("unknown command %q", line)
+	return ""
+}
+
+// planned reads "a:greet b:greet a.out>b.in deadline=10m".
+func (m *machine) planned(args []string) *contract.FlowPlanned {
+	p := &contract.FlowPlanned{Progdefs: map[string]progdef.Pinned{}, Deadline: m.now.Add(time.Hour)}
+	for _, a := range args {
+		if d, ok := strings.CutPrefix(a, "deadline="); ok {
+			wait, _ := time.ParseDuration(d)
+			p.Deadline = m.now.Add(wait)
+		} else if from, to, ok := strings.Cut(a, ">"); ok {
+			p.Edges = append(p.Edges, contract.PlannedEdge{From: from, To: to})
+		} else {
+			job, prog, _ := strings.Cut(a, ":")
+			p.Jobs = append(p.Jobs, contract.Job{Job: job, Progdef: prog, Revision: "r1"})
+			p.Progdefs[prog] = progdef.Pinned{Document: progdef.Document{Health: progdef.Health{
+				Interval: document.Duration(2 * time.Second), Timeout: document.Duration(10 * time.Second),
+			}}}
+		}
+	}
+	return p
+}
+
+// counts reads "in.name=26/100 out.greeting=26/200 early.name".
+func counts(args []string) contract.PortCounts {
+	c := contract.PortCounts{Inputs: map[string]contract.Count{}, Outputs: map[string]contract.Count{}}
+	for _, a := range args {
+		side, rest, _ := strings.Cut(a, ".")
+		port, n, _ := strings.Cut(rest, "=")
+		var count contract.Count
+		_, _ = fmt.Sscanf(n, "%d/%d", &count.Records, &count.Bytes)
+		switch side {
+		case "in":
+			c.Inputs[port] = count
+		case "out":
+			c.Outputs[port] = count
+		case "early":
+			c.ClosedEarly = append(c.ClosedEarly, port)
+		}
+	}
+	return c
+}
+
+func (m *machine) event(t contract.Type, subject string, data any) string {
+	return m.feed(contract.Event{Type: t, Subject: subject, Source: "/test", Time: m.now, Data: data})
+}
+
+func (m *machine) tick(d time.Duration) string {
+	var out []string
+	for end := m.now.Add(d); m.now.Before(end); {
+		m.now = m.now.Add(min(m.s.limits.Tick, end.Sub(m.now)))
+		if s := m.feed(contract.Event{Type: service.Tick, Time: m.now}); s != "" && (len(out) == 0 || out[len(out)-1] != s) {
+			out = append(out, s)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+func (m *machine) feed(e contract.Event) string {
+	m.s = Evolve(m.s, e)
+	effects, err := Decide(m.s, e, m.now)
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	var out []string
+	for _, x := range effects {
+		body, _ := json.Marshal(x.Data)
+		line := string(x.Type) + " " + x.Subject
+		if x.Data != nil {
+			line += " " + string(body)
+		}
+		out = append(out, line)
+		if contract.IsVerdict(x.Type) {
+			m.s = Evolve(m.s, x)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// restart forgets the clock, as a new process that has replayed the same events.
+func (m *machine) restart() string {
+	m.s.now = time.Time{}
+	for _, r := range m.s.runs {
+		r.ending = time.Time{}
+		for _, j := range r.jobs {
+			j.dead = time.Time{}
+		}
+	}
+	return ""
+}
