@@ -1,0 +1,154 @@
+package spawner
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/script"
+	"github.com/dagyo/dagyo/pkg/service"
+)
+
+func TestScripts(t *testing.T) {
+	script.Run(t, "testdata/*.txt", func(t *testing.T) func(string) string {
+		l := DefaultLimits()
+		l.Executors = 4
+		return (&machine{t: t, s: NewState(l, nil), now: time.Unix(1_000_000, 0).UTC()}).do
+	})
+}
+
+// machine feeds a state with the events that script lines stand for, and prints what is decided. What
+// is decided is folded at once, as it would come back from EVENTS.
+type machine struct {
+	t   *testing.T
+	s   State
+	now time.Time
+}
+
+func (m *machine) do(line string) string {
+	f := strings.Fields(line)
+	switch f[0] {
+	case "limit": // limit executors=4 queue=2
+		for _, a := range f[1:] {
+			name, v, _ := strings.Cut(a, "=")
+			n, _ := strconv.Atoi(v)
+			if name == "queue" {
+				m.s.limits.Queue = n
+			} else {
+				m.s.limits.Executors = n
+			}
+		}
+		return ""
+	case "applied": // applied greet@r1 slots=2 max=3 min=0 idle=1m
+		name, p := pinned(f[1], f[2:])
+		return m.event(contract.TypeProgdefApplied, name, &contract.ProgdefApplied{Name: name, Revision: p.Revision, Document: p.Document})
+	case "removed":
+		return m.event(contract.TypeProgdefRemoved, f[1], &contract.ProgdefRemoved{Name: f[1]})
+	case "planned": // planned f greet@r1*2 slots=1 max=1
+		return m.event(contract.TypeFlowPlanned, f[1], planned(f[1], f[2:]))
+	case "completed":
+		return m.event(contract.TypeFlowCompleted, f[1], &contract.FlowCompleted{})
+	case "panicked":
+		return m.event(contract.TypeFlowPanic, f[1], &contract.FlowPanic{})
+	case "cancelled":
+		return m.event(contract.TypeFlowCancelled, f[1], &contract.FlowCancelled{})
+	case "started":
+		return m.event(contract.TypeJobStarted, f[1], &contract.JobStarted{Job: f[2], Executor: f[3]})
+	case "done":
+		return m.event(contract.TypeJobDone, f[1], &contract.JobDone{Job: f[2]})
+	case "exited": // exited ID code
+		code, _ := strconv.Atoi(f[2])
+		return m.event(contract.TypeExecutorExited, f[1], &contract.ExecutorExited{Executor: f[1], Code: code})
+	case "tick":
+		d, _ := time.ParseDuration(f[1])
+		m.now = m.now.Add(d)
+		return m.feed(contract.Event{Type: service.Tick, Time: m.now})
+	case "state":
+		return m.state()
+	}
+	m.t.Fatalf("unknown command %q", line)
+	return ""
+}
+
+func pinned(ref string, args []string) (string, progdef.Pinned) {
+	name, revision, _ := strings.Cut(ref, "@")
+	p := progdef.Pinned{Revision: revision, Document: progdef.Document{Name: name, Scaling: progdef.Scaling{
+		JobsPerExecutor: 1, MaxExecutors: 3, IdleTimeout: document.Duration(time.Minute),
+	}}}
+	for _, a := range args {
+		key, v, _ := strings.Cut(a, "=")
+		n, _ := strconv.Atoi(v)
+		switch key {
+		case "slots":
+			p.Document.Scaling.JobsPerExecutor = n
+		case "max":
+			p.Document.Scaling.MaxExecutors = n
+		case "min":
+			p.Document.Scaling.MinExecutors = n
+		}
+	}
+	return name, p
+}
+
+func planned(flow string, args []string) *contract.FlowPlanned {
+	d := &contract.FlowPlanned{Progdefs: map[string]progdef.Pinned{}}
+	var options []string
+	for _, a := range args {
+		if strings.Contains(a, "=") {
+			options = append(options, a)
+		}
+	}
+	for _, a := range args {
+		ref, times, ok := strings.Cut(a, "*")
+		if !ok {
+			continue
+		}
+		name, p := pinned(ref, options)
+		d.Progdefs[name] = p
+		n, _ := strconv.Atoi(times)
+		for i := range n {
+			d.Jobs = append(d.Jobs, contract.Job{Flow: flow, Job: fmt.Sprintf("%s-%d", name, i), Progdef: name, Revision: p.Revision})
+		}
+	}
+	return d
+}
+
+func (m *machine) event(t contract.Type, subject string, data any) string {
+	return m.feed(contract.Event{Type: t, Subject: subject, Time: m.now, Data: data})
+}
+
+func (m *machine) feed(e contract.Event) string {
+	m.s = Evolve(m.s, e)
+	effects, err := Decide(m.s, e, m.now)
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	var out []string
+	for _, x := range effects {
+		x.Time = m.now
+		body, _ := json.Marshal(x.Data)
+		out = append(out, fmt.Sprintf("%s %s %s", x.Type, x.Subject, body))
+		m.s = Evolve(m.s, x)
+	}
+	return strings.Join(out, "\n")
+}
+
+func (m *machine) state() string {
+	var out []string
+	for _, mailbox := range slices.Sorted(maps.Keys(m.s.revisions)) {
+		out = append(out, fmt.Sprintf("%s used=%d", mailbox, m.s.revisions[mailbox].used))
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.s.executors)) {
+		x := m.s.executors[id]
+		out = append(out, fmt.Sprintf("%s jobs=%d draining=%v", id, x.jobs, x.draining))
+	}
+	return strings.Join(append(out, fmt.Sprintf("queue=%v runs=%d", m.s.queue, len(m.s.runs))), "\n")
+}
