@@ -160,6 +160,21 @@ func TestReportsStayBounded(t *testing.T) {
 	}
 }
 
+// What a full report leaves out must not depend on the order in which maps are walked.
+func TestFullReportsAreDeterministic(t *testing.T) {
+	var b strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&b, `,"A%d":{"x%d":1}`, i, i)
+	}
+	raw := []byte(`{"nodes":{` + b.String()[1:] + `}}`)
+	_, first := Check("flow", raw, DefaultLimits())
+	for range 3 {
+		if _, again := Check("flow", raw, DefaultLimits()); again.Error() != first.Error() {
+			t.Fatal("the same document got two different answers")
+		}
+	}
+}
+
 func TestCheckByManyAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 8 {

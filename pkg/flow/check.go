@@ -78,13 +78,14 @@ func fieldsOf(doc map[string]any) (f fields) {
 func newChecker(catalog Catalog, limits Limits) *checker {
 	return &checker{
 		catalog: catalog, limits: limits, hints: speller{left: maxComparisons},
-		nodes: map[string]*node{}, ports: map[string]*ports{},
-		pinned: map[string]progdef.Pinned{},
-		claims: map[claim]*link{}, excused: map[claim]bool{},
+		ports: map[string]*ports{}, pinned: map[string]progdef.Pinned{},
+		excused: map[claim]bool{},
 	}
 }
 
 func (c *checker) graph() {
+	c.nodes = make(map[string]*node, len(c.doc.nodes))
+	c.claims = make(map[claim]*link, 2*len(c.doc.edges))
 	c.readNodes()
 	c.readEdges()
 	c.readWith()

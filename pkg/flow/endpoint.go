@@ -9,36 +9,39 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// end finds the port that is written as "node.port", or reports why there is none.
-func (c *checker) end(written any, side direction, at []string) end {
+// end finds the port that is written as "node.port", or reports why there is none: at the place at,
+// or at the member of it that tail leads to.
+func (c *checker) end(written any, side direction, at []string, tail ...string) end {
 	text, ok := written.(string)
 	if !ok {
 		return end{text: "something"} // the schema has told
 	}
 	nodeName, port, _ := strings.Cut(text, ".")
 	if nodeName == "" || port == "" || strings.Contains(port, ".") {
-		c.badEndpoint(text, side, at)
+		c.badEndpoint(text, side, slices.Concat(at, tail))
 		return end{text: document.Quote(text)}
 	}
 	n := c.nodes[nodeName]
 	if n == nil {
-		c.unknownNode(nodeName, port, side, at)
+		c.unknownNode(nodeName, port, side, slices.Concat(at, tail))
 		return end{text: document.Quote(text)}
 	}
-	e := c.portOf(n, port, side, at)
+	e := c.portOf(n, port, side, at, tail...)
 	e.text = text
 	return e
 }
 
 // portOf finds a port of a node, or reports why there is none. A node whose ports cannot be known
 // is given the benefit of the doubt.
-func (c *checker) portOf(n *node, port string, side direction, at []string) end {
+func (c *checker) portOf(
+	n *node, port string, side direction, at []string, tail ...string,
+) end {
 	if n.ports == nil {
 		return end{node: n, port: port}
 	}
 	typename, ok := n.ports[side].types[port]
 	if !ok {
-		c.unknownPort(n, port, side, at)
+		c.unknownPort(n, port, side, slices.Concat(at, tail))
 		return end{}
 	}
 	return end{node: n, port: port, typename: typename}

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/dagyo/dagyo/pkg/document"
@@ -43,13 +44,13 @@ func (c *checker) readEdges() {
 			continue
 		}
 		l := &link{at: at}
-		l.from = c.end(edge["from"], output, append(at, "from"))
-		l.to = c.end(edge["to"], input, append(at, "to"))
+		l.from = c.end(edge["from"], output, at, "from")
+		l.to = c.end(edge["to"], input, at, "to")
 		if c.repeated(l) {
 			continue
 		}
-		c.claim(l, l.from, output, append(at, "from"))
-		c.claim(l, l.to, input, append(at, "to"))
+		c.claim(l, l.from, output, "from")
+		c.claim(l, l.to, input, "to")
 		c.join(l)
 	}
 }
@@ -57,6 +58,9 @@ func (c *checker) readEdges() {
 func (c *checker) readWith() {
 	for _, name := range c.names {
 		n := c.nodes[name]
+		if len(n.with) == 0 {
+			continue
+		}
 		for _, port := range sortedKeys(n.with) {
 			c.readWithPort(n, port, []string{"nodes", name, "with", port})
 		}
@@ -70,7 +74,7 @@ func (c *checker) readWithPort(n *node, port string, at []string) {
 	values := c.readValues(written, to.typename, at)
 	l := &link{at: at, to: to, with: &Const{Values: values}}
 	l.from.text = "the values of with"
-	c.claim(l, to, input, at)
+	c.claim(l, to, input)
 	c.join(l)
 }
 
@@ -80,14 +84,14 @@ func (c *checker) readEnds() {
 		at := []string{"inputs", name}
 		l := &link{at: at, to: c.end(c.doc.inputs[name], input, at)}
 		l.from.port, l.from.text = name, "the flow's input "+document.Quote(name)
-		c.claim(l, l.to, input, at)
+		c.claim(l, l.to, input)
 		c.join(l)
 	}
 	for _, name := range sortedKeys(c.doc.outputs) {
 		at := []string{"outputs", name}
 		l := &link{at: at, from: c.end(c.doc.outputs[name], output, at)}
 		l.to.port, l.to.text = name, "the flow's output "+document.Quote(name)
-		c.claim(l, l.from, output, at)
+		c.claim(l, l.from, output)
 		c.join(l)
 	}
 }
@@ -115,8 +119,9 @@ func (c *checker) repeated(l *link) bool {
 	return true
 }
 
-// claim gives a port its link; a port that has one already is a problem.
-func (c *checker) claim(l *link, e end, side direction, at []string) {
+// claim gives a port its link; a port that has one already is a problem, at the member of the link
+// that tail leads to.
+func (c *checker) claim(l *link, e end, side direction, tail ...string) {
 	if e.node == nil {
 		return
 	}
@@ -126,7 +131,7 @@ func (c *checker) claim(l *link, e end, side direction, at []string) {
 		c.claims[key] = l
 		return
 	}
-	where := problem.Pointer(first.at...)
+	at, where := slices.Concat(l.at, tail), problem.Pointer(first.at...)
 	if side == input {
 		c.add(problem.ManySources, at, fmt.Sprintf("%s has a source already: %s, at %s",
 			e.text, first.from.text, where), "an input has exactly one source")

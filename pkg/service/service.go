@@ -99,18 +99,21 @@ func Run[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) 
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
-	if err := broker.Ensure(ctx, link.JS, c.Broker); err != nil {
-		return fmt.Errorf("%s: %w", s.Name, err)
-	}
-	state, err := s.New(ctx, link)
-	if err != nil {
-		return fmt.Errorf("%s: load state: %w", s.Name, err)
-	}
-	r := newRuntime(link, s, c, state)
-	if err := r.run(ctx); err != nil && ctx.Err() == nil {
+	if err := serve(ctx, link, s, c); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	return nil
+}
+
+func serve[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) error {
+	if err := broker.Ensure(ctx, link.JS, c.Broker); err != nil {
+		return err
+	}
+	state, err := s.New(ctx, link)
+	if err != nil {
+		return fmt.Errorf("load state: %w", err)
+	}
+	return newRuntime(link, s, c, state).run(ctx)
 }
 
 func (r *Runtime[S]) run(ctx context.Context) error {

@@ -172,6 +172,7 @@ func (s *sender) reconnected() error {
 
 // overdue is called when the timer fires.
 func (s *sender) overdue(ctx context.Context) error {
+	println("overdue", s.frame != nil, s.number, s.pause, s.resent, len(s.msgs))
 	if s.frame != nil {
 		if !s.nc.IsConnected() {
 			return nil // reconnected will see to it
@@ -206,6 +207,7 @@ func (s *sender) askCredit() error {
 }
 
 func (s *sender) message(ctx context.Context, m *nats.Msg) error {
+	if s.number > 1000 && len(s.out.wake) > 5 {println(m.Subject)}
 	token, mine := strings.CutPrefix(m.Subject, s.inbox)
 	switch {
 	case mine && status(m) == "503":

@@ -27,6 +27,7 @@ func Decide(s State, e contract.Event, now time.Time) ([]contract.Event, error) 
 		p.sayAllQueued()
 		p.keepMinimum()
 		p.drainIdle()
+		p.giveUpLingering()
 	}
 	return p.effects, nil
 }

@@ -20,7 +20,7 @@ func Evolve(s State, e contract.Event) State {
 	case *contract.FlowSpawned:
 		s.grant(e.Subject)
 	case *contract.FlowRejected, *contract.FlowCompleted, *contract.FlowPanic, *contract.FlowCancelled:
-		s.end(e.Subject)
+		s.end(e.Subject, e.Time)
 	case *contract.JobStarted:
 		s.jobStarted(e.Subject, d)
 	case *contract.JobDone:
@@ -31,7 +31,7 @@ func Evolve(s State, e contract.Event) State {
 		s.executorStarted(d, e.Time)
 	case *contract.ExecutorDraining:
 		if x := s.executors[d.Executor]; x != nil {
-			x.draining = true
+			x.draining, x.since = true, e.Time
 		}
 	case *contract.ExecutorExited:
 		s.executorExited(d, e.Time)
@@ -92,13 +92,13 @@ func (s *State) free(j *job) {
 
 // end takes back the slots of the flow's unclaimed jobs. A running job keeps its slot until it has
 // gone: whoever ignores the stop still occupies its executor.
-func (s *State) end(flow string) {
+func (s *State) end(flow string, now time.Time) {
 	r := s.runs[flow]
 	if r == nil {
 		return
 	}
 	s.dequeue(flow)
-	r.ended, r.jobs = true, nil
+	r.ended, r.endedAt, r.jobs = true, now, nil
 	for _, j := range r.state {
 		if j.executor == "" {
 			s.free(j)

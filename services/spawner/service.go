@@ -74,6 +74,9 @@ type wiring struct {
 }
 
 func (w *wiring) perform(ctx context.Context, e contract.Event) error {
+	if e.Type == actGiveUp {
+		return w.backend.Drain(ctx, e.Subject)
+	}
 	switch d := e.Data.(type) {
 	case *contract.ExecutorStarted:
 		p, asked := e.With.(progdef.Pinned)

@@ -28,10 +28,13 @@ type Limits struct {
 	Executors int
 	// Queue bounds the flows that wait for capacity.
 	Queue int
+	// Linger is how long a job may go on after its flow has ended, and an executor without living
+	// jobs after it was told to drain. Then the spawner gives them up.
+	Linger time.Duration
 }
 
 // DefaultLimits are the documented defaults.
-func DefaultLimits() Limits { return Limits{Executors: 64, Queue: 10_000} }
+func DefaultLimits() Limits { return Limits{Executors: 64, Queue: 10_000, Linger: 20 * time.Second} }
 
 // A revision is one mailbox and what serves it.
 type revision struct {
@@ -63,6 +66,8 @@ type executor struct {
 	mailbox  string
 	draining bool
 	jobs     int
+	// since is when it was told to drain.
+	since time.Time
 	// proved is set once it has started a job.
 	proved bool
 	// idle is since when it has had no job.
@@ -73,6 +78,7 @@ type executor struct {
 type run struct {
 	granted bool
 	ended   bool
+	endedAt time.Time
 	// jobs are the documents that go on the mailboxes; dropped once they are there.
 	jobs  []contract.Job
 	need  map[string]int // jobs by mailbox

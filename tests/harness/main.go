@@ -8,7 +8,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dagyo/dagyo/executor"
-	"github.com/dagyo/dagyo/executor/std"
 	"github.com/dagyo/dagyo/services/spawner/process"
 	"github.com/dagyo/dagyo/tests/harness/faulty"
 )
@@ -36,11 +35,7 @@ func command(args []string) int {
 	case "faulty":
 		return faulty.Main(args[1])
 	case "executor":
-		for _, s := range std.Standard() {
-			if s.Name == args[1] {
-				executor.Main(s.Program)
-			}
-		}
+		standard(args[1])
 	}
 	fmt.Fprintln(os.Stderr, "unknown:", args)
 	return executor.ExitBadUsage

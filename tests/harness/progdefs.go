@@ -3,17 +3,7 @@ package harness
 import (
 	"encoding/json"
 	"testing"
-
-	"github.com/dagyo/dagyo/executor/std"
 )
-
-// ApplyStandard puts all standard progdefs into the catalogue.
-func (c *Client) ApplyStandard(t testing.TB) {
-	t.Helper()
-	for _, s := range std.Standard() {
-		c.Apply(t, string(s.Document))
-	}
-}
 
 // Faulty is the progdef of a faulty program. Its health is quick, so that tests are.
 type Faulty struct {

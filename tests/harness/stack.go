@@ -45,6 +45,7 @@ func DefaultOptions() Options {
 	o.Planner.SweepEvery = time.Second
 	o.Planner.Limits.OutputRetention = 2 * time.Second
 	o.Spawner.ReconcileEvery = time.Second
+	o.Spawner.Limits.Linger = 3 * time.Second
 	return o
 }
 

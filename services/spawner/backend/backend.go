@@ -5,6 +5,7 @@ package backend
 
 import (
 	"context"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
@@ -51,7 +52,8 @@ type Backend interface {
 	Start(ctx context.Context, spec Spec) error
 	// Drain asks an executor to finish its jobs and exit; it does not wait. Draining an executor that
 	// is gone is not an error. After the progdef's grace period the backend kills it. A second Drain
-	// of the same executor tells it to give up its running jobs now.
+	// of the same executor tells it to give up its running jobs now, and the backend kills it
+	// GiveUpGrace later.
 	Drain(ctx context.Context, executor string) error
 	// List returns the executors that run now.
 	List(ctx context.Context) ([]Instance, error)
@@ -63,6 +65,9 @@ type Backend interface {
 	// Close stops watching and waits for the backend's goroutines. Executors go on.
 	Close() error
 }
+
+// GiveUpGrace is how long an executor has for its last words after a second Drain.
+const GiveUpGrace = 10 * time.Second
 
 // A StartError says that an executor cannot be started as its progdef asks.
 type StartError struct {

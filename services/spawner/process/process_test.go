@@ -54,8 +54,13 @@ func remains(t *testing.T, dir string) []string {
 	return names
 }
 
+// config makes the test binary supervisor and program. Under the race detector every process would
+// sleep for a second before it ends.
 func config(dir string) process.Config {
-	return process.Config{Dir: dir, SelfEnv: map[string]string{envRole: "1"}}
+	return process.Config{
+		Dir:     dir,
+		SelfEnv: map[string]string{envRole: "1", "GORACE": "atexit_sleep_ms=0"},
+	}
 }
 
 func open(t *testing.T, cfg process.Config) *process.Backend {

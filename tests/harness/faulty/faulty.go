@@ -76,6 +76,7 @@ func programs() map[string]executor.Program {
 		"takes-one":     inOnly(func(ctx context.Context, j *executor.Job) error { _, err := in.Recv(ctx, j); return err }),
 		"never-reads":   inOnly(func(ctx context.Context, _ *executor.Job) error { <-ctx.Done(); return ctx.Err() }),
 		"sink":          inOnly(sink),
+		"words":         outOnly(words),
 		"mislabels":     {Ports: []executor.Port{mislabelled}, Run: mislabels},
 	}
 }
@@ -122,6 +123,16 @@ func sink(ctx context.Context, job *executor.Job) error {
 func mislabels(ctx context.Context, job *executor.Job) error {
 	for _, record := range [][]byte{[]byte("fine"), []byte("too"), {0xff, 0xfe}} {
 		if err := mislabelled.Send(ctx, job, record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// words sends a hundred records.
+func words(ctx context.Context, job *executor.Job) error {
+	for i := range 100 {
+		if err := out.Send(ctx, job, fmt.Sprintf("word %d", i)); err != nil {
 			return err
 		}
 	}
