@@ -17,6 +17,13 @@ const (
 	lastPause  = 2 * time.Second
 )
 
+// An answer that is not there by then was lost with a connection, or the broker is overloaded: each
+// try waits longer.
+const (
+	firstAnswer = time.Second
+	lastAnswer  = 8 * time.Second
+)
+
 // longer is the pause after one of d, 0 being none yet.
 func longer(d time.Duration) time.Duration {
 	return min(max(2*d, firstPause), lastPause)
@@ -50,10 +57,50 @@ func status(m *nats.Msg) string {
 	return m.Header.Get("Status")
 }
 
+// patiently asks the broker until it answers: yes, or with an error that will stay.
+func patiently(ctx context.Context, ask func(context.Context) error) error {
+	pause := longer(0)
+	for wait := firstAnswer; ; wait = min(2*wait, lastAnswer) {
+		err := within(ctx, wait, ask)
+		if err == nil {
+			return nil
+		}
+		if err := lasting(ctx, err); err != nil {
+			return err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+		pause = longer(pause)
+	}
+}
+
+// within asks once.
+func within(ctx context.Context, d time.Duration, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return ask(ctx)
+}
+
+// sleep returns after d, or with the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // checkStream returns ErrGone if the stream does not exist, an error of the context or of a closed
 // connection, and nil if it exists or that can't be told now.
 func checkStream(ctx context.Context, js jetstream.JetStream, name string) error {
-	_, err := js.Stream(ctx, name)
+	err := within(ctx, firstAnswer, func(ctx context.Context) error {
+		_, err := js.Stream(ctx, name)
+		return err
+	})
 	return lasting(ctx, err)
 }
 
@@ -64,7 +111,7 @@ func lasting(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, jetstream.ErrStreamNotFound):
+	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, ErrGone):
 		return ErrGone
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -11,7 +11,7 @@ const (
 	// MetadataFlow is the key of the stream's metadata that holds the flow's id.
 	MetadataFlow = "dagyo.flow"
 
-	// spareFrames is what the broker stores of an edge beyond its window: frames that were sent
+	// spareFrames is what the broker stores of an edge beyond two windows: frames that were sent
 	// again after their confirmation was lost.
 	spareFrames = 16
 
@@ -24,8 +24,9 @@ const (
 )
 
 // StreamConfig is the stream of a flow with so many edges, each with a window of at most maxFrames
-// frames. The broker enforces that bound on writers that do not keep to their credit. It has one
-// replica; the caller may change Replicas and Placement.
+// frames. The broker enforces a bound of two windows on writers that do not keep to their credit: one
+// would not do, because it deletes what was acknowledged later than it passes on the credit for it.
+// It has one replica; the caller may change Replicas and Placement.
 //
 // MaxBytes is not set: a stream in memory would reserve as much at once. MaxConsumers is positive,
 // for the broker would else refuse more than 1,000.
@@ -39,7 +40,7 @@ func StreamConfig(
 		Retention:            jetstream.WorkQueuePolicy,
 		Discard:              jetstream.DiscardNew,
 		DiscardNewPerSubject: true,
-		MaxMsgsPerSubject:    maxFrames + spareFrames,
+		MaxMsgsPerSubject:    2*maxFrames + spareFrames,
 		MaxMsgs:              -1,
 		MaxBytes:             -1,
 		MaxConsumers:         edges + 1,

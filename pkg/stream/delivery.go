@@ -126,7 +126,7 @@ func (r *Reader) ready(ctx context.Context) error {
 
 // open makes the consumer, or finds it, and subscribes.
 func (r *Reader) open(ctx context.Context) error {
-	if err := r.patiently(ctx, r.consumer); err != nil {
+	if err := patiently(ctx, r.consumer); err != nil {
 		return err
 	}
 	d := &delivery{
@@ -170,7 +170,7 @@ func (r *Reader) deleteConsumer(ctx context.Context) error {
 // first frame that was not acknowledged.
 func (r *Reader) reset(ctx context.Context) error {
 	r.drop()
-	return r.patiently(ctx, r.deleteConsumer)
+	return patiently(ctx, r.deleteConsumer)
 }
 
 func (r *Reader) drop() {
@@ -180,22 +180,6 @@ func (r *Reader) drop() {
 	// An error means that the connection is closed, and the subscription with it.
 	_ = r.del.sub.Unsubscribe()
 	r.del = nil
-}
-
-// patiently asks the broker until it answers: yes, or with an error that will stay.
-func (r *Reader) patiently(ctx context.Context, ask func(context.Context) error) error {
-	for pause := longer(0); ; pause = longer(pause) {
-		err := ask(ctx)
-		if err == nil {
-			return nil
-		}
-		if err := lasting(ctx, err); err != nil {
-			return err
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return err
-		}
-	}
 }
 
 // pull asks for frames.

@@ -232,21 +232,13 @@ func (r *Reader) Close(ctx context.Context) error {
 }
 
 func (r *Reader) tell(ctx context.Context, c wire.Credit) error {
-	for pause := longer(0); ; pause = longer(pause) {
+	return patiently(ctx, func(ctx context.Context) error {
 		_, err := r.js.PublishMsg(ctx, creditMessage(r.addr.Credit, c))
-		if err == nil {
-			return nil
+		if errors.Is(err, jetstream.ErrNoStreamResponse) {
+			return errors.Join(err, checkStream(ctx, r.js, r.addr.Stream))
 		}
-		if err := lasting(ctx, err); err != nil {
-			return err
-		}
-		if err := checkStream(ctx, r.js, r.addr.Stream); err != nil {
-			return err
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return err
-		}
-	}
+		return err
+	})
 }
 
 // Abort releases the reader and tells nobody. It is a no-op after Close and after io.EOF.
@@ -271,16 +263,4 @@ func (r *Reader) malformed(err error) error {
 
 func (r *Reader) broken(frame uint64, message string) error {
 	return &ProtocolError{Edge: r.addr.Subject, Frame: frame, Message: message}
-}
-
-// sleep returns after d, or with the context's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -19,6 +19,9 @@ import (
 // overflow, the connection drops messages, and the timer makes up for it.
 const senderInbox = 256
 
+// mostFull is how often in a row, in about four seconds, a full subject may refuse a frame.
+const mostFull = 5
+
 // creditReply is the last token of the subject that a stored credit is sent to.
 const creditReply = "credit"
 
@@ -45,7 +48,9 @@ type sender struct {
 	frame  []byte // under way, nil if none is
 	number uint64 // of the last frame sent
 	spare  []byte // storage of the last frame that was stored
+	stored bool   // the frame under way may be stored, although nothing confirms it
 	resent bool   // some frame may be stored twice
+	full   int    // refusals in a row because the subject is full
 	pause  time.Duration
 }
 
@@ -144,6 +149,7 @@ func (s *sender) advance() error {
 // refuses it; either way it is sent again on reconnect.
 func (s *sender) publish() error {
 	s.timer.Reset(s.ackTimeout)
+	s.stored = true
 	reply := s.inbox + strconv.FormatUint(s.number, 10)
 	err := s.nc.PublishRequest(s.addr.Subject, reply, s.frame)
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
@@ -155,8 +161,9 @@ func (s *sender) publish() error {
 	return err
 }
 
+// republish sends the frame under way again.
 func (s *sender) republish() error {
-	s.resent = true
+	s.resent = s.resent || s.stored
 	return s.publish()
 }
 
@@ -172,22 +179,28 @@ func (s *sender) reconnected() error {
 
 // overdue is called when the timer fires.
 func (s *sender) overdue(ctx context.Context) error {
-	println("overdue", s.frame != nil, s.number, s.pause, s.resent, len(s.msgs))
 	if s.frame != nil {
-		if !s.nc.IsConnected() {
-			return nil // reconnected will see to it
-		}
-		// Silence is also what a deleted stream answers if anybody else listens to the subject.
-		if err := checkStream(ctx, s.js, s.addr.Stream); err != nil {
-			return err
-		}
-		return s.republish()
+		return s.tryAgain(ctx)
 	}
 	if s.pause > 0 {
 		s.rest()
 		return s.askCredit()
 	}
 	return nil
+}
+
+// tryAgain sends a frame again that the broker refused or did not answer.
+func (s *sender) tryAgain(ctx context.Context) error {
+	if !s.nc.IsConnected() {
+		return nil // reconnected will see to it
+	}
+	if s.stored {
+		// Silence is also what a deleted stream answers if anybody else listens to the subject.
+		if err := checkStream(ctx, s.js, s.addr.Stream); err != nil {
+			return err
+		}
+	}
+	return s.republish()
 }
 
 // rest sets the timer for the next try, later each time.
@@ -207,7 +220,6 @@ func (s *sender) askCredit() error {
 }
 
 func (s *sender) message(ctx context.Context, m *nats.Msg) error {
-	if s.number > 1000 && len(s.out.wake) > 5 {println(m.Subject)}
 	token, mine := strings.CutPrefix(m.Subject, s.inbox)
 	switch {
 	case mine && status(m) == "503":
@@ -227,7 +239,7 @@ func (s *sender) unanswered(ctx context.Context) error {
 		return err
 	}
 	if s.frame != nil {
-		s.resent = true
+		s.stored = false
 		s.rest()
 	}
 	return nil
@@ -257,21 +269,25 @@ func (s *sender) confirmed(token string, data []byte) error {
 		return errStored
 	}
 	s.frame, s.spare = nil, s.frame[:0]
-	s.pause = 0
+	s.pause, s.full = 0, 0
 	s.timer.Stop()
 	return nil
 }
 
-// refused judges an error of the broker. A subject that is full after a frame was sent twice will
-// have room when the reader has dropped the second one; else somebody breaks the credit rules.
+// refused judges an error of the broker. A subject may be full for a moment, for the broker deletes
+// what the reader has acknowledged later than it passes on the credit; and for longer after frames
+// were sent twice. If it stays full, somebody breaks the credit rules.
 func (s *sender) refused(e *jetstream.APIError) error {
-	full := strings.Contains(e.Description, "maximum messages per subject")
+	if strings.Contains(e.Description, "maximum messages per subject") {
+		s.full++
+	}
 	switch {
 	case e.ErrorCode == jetstream.JSErrCodeStreamNotFound:
 		return ErrGone
-	case full && !s.resent, e.Code < 500 && e.Code != 429:
+	case s.full >= mostFull && !s.resent, e.Code < 500 && e.Code != 429:
 		return s.broken("the broker refuses it: " + e.Description)
 	}
+	s.stored = false
 	s.rest()
 	return nil
 }

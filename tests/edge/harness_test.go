@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	// limit ends a test that hangs.
-	limit = 60 * time.Second
+	limit = 30 * time.Second
 	// testWindow is small, so that little data fills it.
 	testWindow = 64 << 10
 	testFrames = 64

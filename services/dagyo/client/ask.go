@@ -1,0 +1,79 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
+)
+
+// Validate asks what a submission of the document would be answered, and starts nothing. The problems
+// are nil where the flow is right.
+func (c *Client) Validate(
+	ctx context.Context, document []byte,
+) (*contract.FlowValidated, problem.List, error) {
+	var answer struct {
+		Type contract.Type   `json:"type"`
+		Data json.RawMessage `json:"data"`
+	}
+	if err := c.ask(ctx, contract.AskFlowValidate, document, &answer); err != nil {
+		return nil, nil, err
+	}
+	switch answer.Type {
+	case contract.TypeFlowValidated:
+		var d contract.FlowValidated
+		return &d, nil, json.Unmarshal(answer.Data, &d)
+	case contract.TypeFlowRejected:
+		var d contract.FlowRejected
+		err := json.Unmarshal(answer.Data, &d)
+		return nil, d.Problems, err
+	}
+	return nil, nil, fmt.Errorf("%s was answered with a %q", contract.AskFlowValidate, answer.Type)
+}
+
+// Catalog returns every progdef, in the order of their names.
+func (c *Client) Catalog(ctx context.Context) ([]progdef.Pinned, error) {
+	var out []progdef.Pinned
+	err := c.ask(ctx, contract.AskCatalogList, nil, &out)
+	return out, err
+}
+
+// Progdef returns one progdef; the error is ErrUnknownProgdef where there is none.
+func (c *Client) Progdef(ctx context.Context, name string) (progdef.Pinned, error) {
+	all, err := c.Catalog(ctx)
+	if err != nil {
+		return progdef.Pinned{}, err
+	}
+	for _, p := range all {
+		if p.Document.Name == name {
+			return p, nil
+		}
+	}
+	return progdef.Pinned{}, fmt.Errorf("%w: %q", ErrUnknownProgdef, name)
+}
+
+// ask sends a question and decodes its answer into out.
+func (c *Client) ask(ctx context.Context, subject string, body []byte, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	m, err := c.link.RequestWithContext(ctx, subject, body)
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = ErrNoAnswer
+		}
+		return fmt.Errorf("ask %s: %w", subject, explained(err))
+	}
+	if code := m.Header.Get(micro.ErrorCodeHeader); code != "" {
+		return fmt.Errorf("ask %s: %s (%s)", subject, m.Header.Get(micro.ErrorHeader), code)
+	}
+	if err := json.Unmarshal(m.Data, out); err != nil {
+		return fmt.Errorf("ask %s: the answer cannot be read: %w", subject, err)
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+)
+
+// DefaultURL is where NATS listens by convention.
+const DefaultURL = nats.DefaultURL
+
+// connectWait bounds the first connection attempt, askWait every question.
+const (
+	connectWait = 5 * time.Second
+	askWait     = 10 * time.Second
+)
+
+// Options say where NATS is and who we are.
+type Options struct {
+	URL string
+	// Creds is the path of a NATS credentials file; "" for none.
+	Creds string
+	// Source is the CloudEvents source of what we publish, such as "/dagyo/cli/ada".
+	Source string
+}
+
+// A Client is a connection to Dagyo. Its methods may be called concurrently.
+type Client struct {
+	link   *broker.Link
+	source string
+}
+
+// Connect connects to a server that is there now; else the error is ErrNoServer. Once it was there,
+// the connection outlives its restarts. Close the client.
+func Connect(ctx context.Context, o Options) (*Client, error) {
+	link, err := broker.Connect(ctx, broker.Options{
+		URL: o.URL, Creds: o.Creds, Name: "dagyo", Wait: connectWait,
+		Extra: []nats.Option{nats.RetryOnFailedConnect(false), nats.ErrorHandler(ignore)},
+	})
+	if errors.Is(err, nats.ErrNoServers) {
+		return nil, fmt.Errorf("%w at %s", ErrNoServer, o.URL)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Client{link: link, source: o.Source}, nil
+}
+
+// ignore drops asynchronous errors, which nats.go would print: whatever waits gets its own.
+func ignore(*nats.Conn, *nats.Subscription, error) {}
+
+// Close closes the connection.
+func (c *Client) Close() { c.link.Close() }
+
+// URL is the address of the server that we are connected to.
+func (c *Client) URL() string { return c.link.ConnectedUrlRedacted() }

@@ -1,0 +1,106 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// Submit publishes a flow document, which must be JSON, and returns its place in EVENTS once it is
+// stored. Whether it is right is not known then.
+func (c *Client) Submit(ctx context.Context, flow string, document []byte) (uint64, error) {
+	e := event.New(contract.TypeFlowSubmit, c.source, flow, document, time.Now())
+	// The broker must not take a corrected document under the same id for a repeat.
+	e.MsgID = string(e.Type) + "." + flow + "." + nuid.Next()
+	return c.command(ctx, e)
+}
+
+// Cancel asks for the end of a flow.
+func (c *Client) Cancel(ctx context.Context, flow, reason string) (uint64, error) {
+	data := &contract.FlowCancel{Flow: flow, Reason: reason}
+	return c.command(ctx, event.New(contract.TypeFlowCancel, c.source, flow, data, time.Now()))
+}
+
+func (c *Client) command(ctx context.Context, e contract.Event) (uint64, error) {
+	m, err := event.Encode(e)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	ack, err := c.link.JS.PublishMsg(ctx, m)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return 0, problem.List{{
+			Code: problem.TooLarge,
+			Message: fmt.Sprintf("the event has %d octets; the NATS server takes %d",
+				len(m.Data), c.link.MaxPayload()),
+			Hint: "make the document smaller, or raise max_payload in the server's configuration",
+		}}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("publish %s of %s: %w", e.Type, e.Subject, explained(err))
+	}
+	return ack.Sequence, nil
+}
+
+// Apply publishes a progdef document, which must be JSON, under a name that the event can carry, and
+// waits for the validator's answer. Problems are an error of type problem.List.
+func (c *Client) Apply(
+	ctx context.Context, name string, document []byte,
+) (*contract.ProgdefApplied, error) {
+	e := event.New(contract.TypeProgdefApply, c.source, name, document, time.Now())
+	e.ID = string(e.Type) + "." + name + "." + nuid.Next()
+	answer, err := c.answered(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	applied, ok := answer.(*contract.ProgdefApplied)
+	if !ok {
+		return nil, fmt.Errorf("apply progdef %s: the validator answered with a %T", name, answer)
+	}
+	return applied, nil
+}
+
+// Remove takes a progdef out of the catalogue, and waits until it is. An unknown progdef is
+// ErrUnknownProgdef.
+func (c *Client) Remove(ctx context.Context, name string) error {
+	data := &contract.ProgdefRemove{Name: name}
+	e := event.New(contract.TypeProgdefRemove, c.source, name, data, time.Now())
+	_, err := c.answered(ctx, e)
+	var problems problem.List
+	if errors.As(err, &problems) && problems[0].Code == problem.UnknownProgdef {
+		return fmt.Errorf("%w: %q", ErrUnknownProgdef, name)
+	}
+	return err
+}
+
+// answered publishes a command about a progdef and waits for what the validator says to it.
+func (c *Client) answered(ctx context.Context, e contract.Event) (any, error) {
+	seq, err := c.command(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	feed, err := c.Follow(ctx, Start{Seq: seq}, "progdef.*."+e.Subject)
+	if err != nil {
+		return nil, err
+	}
+	defer feed.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*askWait, ErrNoAnswer)
+	defer cancel()
+	answer, err := feed.Next(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s of %s: %w", e.Type, e.Subject, err)
+	}
+	if d, ok := answer.Data.(*contract.ProgdefRejected); ok {
+		return nil, d.Problems
+	}
+	return answer.Data, nil
+}

@@ -1,0 +1,122 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// A Start is where in EVENTS a feed begins; its zero value is the beginning.
+type Start struct {
+	// Seq is the first place of interest.
+	Seq uint64
+	// Time is the first moment of interest.
+	Time time.Time
+	// New leaves out all that is stored already.
+	New bool
+}
+
+func (s Start) config(filters []string) jetstream.OrderedConsumerConfig {
+	c := jetstream.OrderedConsumerConfig{
+		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy,
+	}
+	switch {
+	case s.New:
+		c.DeliverPolicy = jetstream.DeliverNewPolicy
+	case s.Seq > 0:
+		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, s.Seq
+	case !s.Time.IsZero():
+		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &s.Time
+	}
+	return c
+}
+
+// A Feed delivers events in their order, across reconnects and restarts of the server.
+type Feed struct {
+	// Stored is how many events were there when the feed began.
+	Stored uint64
+
+	events    chan contract.Event
+	closed    chan struct{}
+	consuming jetstream.ConsumeContext
+}
+
+// feedBuffer bounds what waits for Next; beyond it the server keeps the rest.
+const feedBuffer = 64
+
+// Follow begins to deliver the events on the subjects. Close the feed.
+func (c *Client) Follow(ctx context.Context, from Start, subjects ...string) (*Feed, error) {
+	oc, err := c.link.JS.OrderedConsumer(ctx, contract.StreamEvents, from.config(subjects))
+	if err != nil {
+		return nil, fmt.Errorf("follow events: %w", explained(err))
+	}
+	info, err := oc.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("follow events: %w", explained(err))
+	}
+	f := &Feed{
+		Stored: info.NumPending,
+		events: make(chan contract.Event, feedBuffer), closed: make(chan struct{}),
+	}
+	quiet := jetstream.ConsumeErrHandler(func(jetstream.ConsumeContext, error) {}) // it recovers
+	f.consuming, err = oc.Consume(f.take, quiet)
+	if err != nil {
+		return nil, fmt.Errorf("follow events: %w", explained(err))
+	}
+	return f, nil
+}
+
+// FlowSubjects are the subjects of a flow's whole story behind its submission.
+func FlowSubjects(flow string) []string {
+	return []string{"flow.*." + flow, "job.*." + flow + ".*"}
+}
+
+// AllSubjects are the subjects of all events.
+func AllSubjects() []string { return contract.EventSubjects() }
+
+func (f *Feed) take(m jetstream.Msg) {
+	e, err := event.Decode(m.Subject(), m.Headers(), m.Data())
+	var unreadable *event.Unreadable
+	if errors.As(err, &unreadable) {
+		e.Raw, e.Problems = m.Data(), unreadable.Problems
+	} else if err != nil {
+		e.Problems = problem.List{{Code: problem.NotCloudEvent, Message: err.Error()}}
+	}
+	if meta, err := m.Metadata(); err == nil {
+		e.Seq = meta.Sequence.Stream
+		if e.Time.IsZero() {
+			e.Time = meta.Timestamp
+		}
+	}
+	select {
+	case f.events <- e:
+	case <-f.closed:
+	}
+}
+
+// Events delivers the events. It is never closed.
+func (f *Feed) Events() <-chan contract.Event { return f.events }
+
+// Next waits for the next event.
+func (f *Feed) Next(ctx context.Context) (contract.Event, error) {
+	select {
+	case e := <-f.events:
+		return e, nil
+	case <-ctx.Done():
+		return contract.Event{}, context.Cause(ctx)
+	}
+}
+
+// Close ends the feed and waits for its goroutines.
+func (f *Feed) Close() {
+	close(f.closed)
+	f.consuming.Stop()
+	<-f.consuming.Closed()
+}

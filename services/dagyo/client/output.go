@@ -1,0 +1,160 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
+	"github.com/dagyo/dagyo/pkg/wire"
+)
+
+// ErrEnough is what a record's taker returns when it wants no more. It is no failure.
+var ErrEnough = errors.New("enough")
+
+// Read hands every record of a flow's output to take, in order, and returns how many there were. The
+// record is take's to use only until it returns.
+//
+// The stream of a flow that fails has no end. So running, which must come from ctx, has to end when
+// the flow has its verdict: Read then takes what is stored, and returns. stream.ErrGone says that the
+// flow was cleaned up before its output was read.
+func (c *Client) Read(
+	ctx, running context.Context, a contract.Address, take func([]byte) error,
+) (contract.Count, error) {
+	r, err := stream.NewReader(c.link.JS, a)
+	if err != nil {
+		return contract.Count{}, err
+	}
+	defer r.Abort()
+	err = takeAll(running, r, take)
+	for running.Err() != nil && ctx.Err() == nil && ofContext(err) {
+		var empty bool
+		if empty, err = c.empty(ctx, a); err != nil || empty {
+			break
+		}
+		err = takeFor(ctx, r, take)
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		err = nil
+	case errors.Is(err, ErrEnough):
+		err = c.enough(ctx, r)
+	}
+	return r.Count(), err
+}
+
+func ofContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+func takeAll(ctx context.Context, r *stream.Reader, take func([]byte) error) error {
+	for {
+		record, err := r.Recv(ctx)
+		if err == nil {
+			err = take(record)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// lookEvery is the silence after which the reader of an ended flow looks whether there is more.
+const lookEvery = 100 * time.Millisecond
+
+// takeFor takes records until none came for lookEvery.
+func takeFor(ctx context.Context, r *stream.Reader, take func([]byte) error) error {
+	for {
+		wait, cancel := context.WithTimeout(ctx, lookEvery)
+		record, err := r.Recv(wait)
+		if err == nil {
+			err = take(record)
+		}
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// empty reports whether all frames of the edge have been taken up: those are deleted.
+func (c *Client) empty(ctx context.Context, a contract.Address) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	s, err := c.link.JS.Stream(ctx, a.Stream)
+	if err == nil {
+		_, err = s.GetLastMsgForSubject(ctx, a.Subject)
+	}
+	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the rest of %s: %w", a.Subject, err)
+	}
+	return false, nil
+}
+
+// enough tells the writer that its reader wants no more.
+func (c *Client) enough(ctx context.Context, r *stream.Reader) error {
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	if err := r.Close(ctx); err != nil && !errors.Is(err, stream.ErrGone) {
+		return fmt.Errorf("close output: %w", err)
+	}
+	return nil
+}
+
+// Release says that all that was wanted of a flow's outputs has been read, so that they need not be
+// kept any longer.
+func (c *Client) Release(flow string) error {
+	if err := c.link.Publish(contract.ReleaseSubject(flow), nil); err != nil {
+		return fmt.Errorf("release the outputs of flow %s: %w", flow, err)
+	}
+	return c.link.FlushTimeout(askWait)
+}
+
+// A Meter hears what the readers of a flow's edges have consumed.
+type Meter struct {
+	sub *nats.Subscription
+	// Credits delivers the edge's subject and its credit; some may be missing.
+	Credits chan Credit
+}
+
+// A Credit is what the reader of one edge has consumed so far.
+type Credit struct {
+	// Subject is the credit's own, as contract.CreditSubject makes it.
+	Subject string
+	wire.Credit
+}
+
+// meterBuffer bounds the credits that wait: they are cumulative, so those beyond it are dropped.
+const meterBuffer = 1024
+
+// Measure begins to hear the credits of a flow. Close the meter.
+func (c *Client) Measure(flow string) (*Meter, error) {
+	m := &Meter{Credits: make(chan Credit, meterBuffer)}
+	var err error
+	m.sub, err = c.link.Subscribe("credit."+flow+".*", func(msg *nats.Msg) {
+		credit, err := wire.ParseCredit(msg.Data)
+		if err != nil {
+			return
+		}
+		select {
+		case m.Credits <- Credit{Subject: msg.Subject, Credit: credit}:
+		default:
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listen to the edges of flow %s: %w", flow, err)
+	}
+	return m, nil
+}
+
+// Close stops listening.
+func (m *Meter) Close() { _ = m.sub.Unsubscribe() }

@@ -1,0 +1,138 @@
+package report
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// Line says in one line what an event says; its type and subject are not repeated.
+func Line(e contract.Event) string {
+	if len(e.Problems) > 0 {
+		return "cannot be read: " + firstOf(e.Problems)
+	}
+	return clean(strings.ReplaceAll(line(e), "\n", " "))
+}
+
+func line(e contract.Event) string {
+	switch d := e.Data.(type) {
+	case *contract.FlowCancel:
+		return "asked for by " + e.Source + reason(d.Reason)
+	case *contract.FlowRejected:
+		return firstOf(d.Problems)
+	case *contract.FlowValidated:
+		return fmt.Sprintf("%s, %s", plural(int64(len(d.Flow.Nodes)), "node"),
+			plural(int64(len(d.Flow.Edges)), "edge"))
+	case *contract.FlowPlanned:
+		return fmt.Sprintf("%s, %s", plural(int64(len(d.Jobs)), "job"),
+			plural(int64(len(d.Edges)), "edge"))
+	case *contract.FlowQueued:
+		return queued(*d)
+	case *contract.FlowSpawned:
+		return fmt.Sprintf("%s for %s", executors(d.Executors), plural(int64(d.Jobs), "job"))
+	case *contract.FlowCleaned:
+		return ""
+	case *contract.DeadLetter:
+		return fmt.Sprintf("message %d on %s: %s", d.Sequence, d.Subject, firstOf(d.Problems))
+	}
+	return smallLine(e)
+}
+
+// smallLine is about the parts of a flow, and about what outlives flows.
+func smallLine(e contract.Event) string {
+	switch d := e.Data.(type) {
+	case *contract.JobStarted:
+		return fmt.Sprintf("%s on %s", d.Job, d.Executor)
+	case *contract.JobDone:
+		return d.Job + ": " + ports(d.PortCounts) + stopped(d.Stopped)
+	case *contract.JobPanic:
+		return fmt.Sprintf("%s: %s: %s", d.Job, d.Kind, d.Message)
+	case *contract.FlowCompleted:
+		return fmt.Sprintf("%s in %s", plural(int64(d.Jobs), "job"), span(d.Duration.D()))
+	case *contract.FlowPanic:
+		return fmt.Sprintf("%s: %s: %s", whose(d.Cause), d.Cause.Kind, d.Cause.Message)
+	case *contract.FlowCancelled:
+		return "by " + d.By + reason(d.Reason)
+	case *contract.ExecutorStarted:
+		return "revision " + d.Revision
+	case *contract.ExecutorDraining:
+		return d.Reason
+	case *contract.ExecutorExited:
+		return d.Reason
+	case *contract.ProgdefApplied:
+		return "revision " + d.Revision
+	case *contract.ProgdefRejected:
+		return firstOf(d.Problems)
+	}
+	return ""
+}
+
+func firstOf(problems problem.List) string {
+	if len(problems) == 0 {
+		return "no reason given"
+	}
+	s := problems[0].String()
+	if n := len(problems) - 1; n > 0 {
+		s += fmt.Sprintf(" (and %d more)", n)
+	}
+	return s
+}
+
+func reason(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
+}
+
+func stopped(yes bool) string {
+	if yes {
+		return ", stopped"
+	}
+	return ""
+}
+
+func queued(d contract.FlowQueued) string {
+	parts := []string{fmt.Sprintf("place %d", d.Place)}
+	for _, s := range d.Shortage {
+		what := s.What
+		if s.Progdef != "" {
+			what += " of " + s.Progdef
+		}
+		parts = append(parts, fmt.Sprintf("needs %d %s, %d of %d free", s.Needed, what, s.Free, s.Limit))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// executors counts the executors of each progdef.
+func executors(byMailbox map[string]int) string {
+	total := int64(0)
+	for _, n := range byMailbox {
+		total += int64(n)
+	}
+	return plural(total, "executor")
+}
+
+// ports says how many records went in and out of a job.
+func ports(c contract.PortCounts) string {
+	parts := []string{}
+	for _, port := range slices.Sorted(maps.Keys(c.Inputs)) {
+		parts = append(parts, fmt.Sprintf("%s in %d", port, c.Inputs[port].Records))
+	}
+	for _, port := range slices.Sorted(maps.Keys(c.Outputs)) {
+		parts = append(parts, fmt.Sprintf("%s out %d", port, c.Outputs[port].Records))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// whose names what failed.
+func whose(f contract.JobFailure) string {
+	if f.Job == "" {
+		return "the flow"
+	}
+	return "job " + f.Job
+}

@@ -1,0 +1,120 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// Progress is how far a running flow has come. It is a fold over the flow's events and credits.
+type Progress struct {
+	flow    string
+	began   time.Time
+	phase   contract.Type
+	queued  *contract.FlowQueued
+	jobs    map[string]contract.JobState
+	edges   []edge
+	credits map[string]int // edge by the subject of its credits
+}
+
+type edge struct {
+	name string
+	// records is what the edge's reader has consumed; rate what it was per second at the last sample.
+	records, sampled int64
+	rate             float64
+	at               time.Time
+}
+
+// NewProgress returns the progress of a flow that was submitted now.
+func NewProgress(flow string, now time.Time) *Progress {
+	return &Progress{
+		flow: flow, began: now, phase: contract.TypeFlowSubmit,
+		jobs: make(map[string]contract.JobState), credits: make(map[string]int),
+	}
+}
+
+// Apply folds an event of the flow.
+func (p *Progress) Apply(e contract.Event) {
+	switch d := e.Data.(type) {
+	case *contract.FlowPlanned:
+		p.plan(d)
+	case *contract.FlowQueued:
+		p.queued = d
+	case *contract.JobStarted:
+		p.jobs[d.Job] = contract.JobRunning
+	case *contract.JobDone:
+		p.jobs[d.Job] = contract.JobEnded
+	case *contract.JobPanic:
+		p.jobs[d.Job] = contract.JobPanicked
+	}
+	if strings.HasPrefix(string(e.Type), "flow.") {
+		p.phase = e.Type
+	}
+}
+
+func (p *Progress) plan(d *contract.FlowPlanned) {
+	for _, j := range d.Jobs {
+		if _, known := p.jobs[j.Job]; !known {
+			p.jobs[j.Job] = contract.JobWaiting
+		}
+	}
+	for n, e := range d.Edges {
+		p.credits[contract.CreditSubject(p.flow, n)] = n
+		p.edges = append(p.edges, edge{name: e.From + " → " + e.To, at: p.began})
+	}
+}
+
+// Consumed folds what the reader of an edge has consumed so far.
+func (p *Progress) Consumed(creditSubject string, records uint64) {
+	if n, ok := p.credits[creditSubject]; ok {
+		p.edges[n].records = max(p.edges[n].records, int64(records))
+	}
+}
+
+// Sample measures the rates since the last sample.
+func (p *Progress) Sample(now time.Time) {
+	for i := range p.edges {
+		e := &p.edges[i]
+		if d := now.Sub(e.at); d > 0 {
+			e.rate = float64(e.records-e.sampled) / d.Seconds()
+		}
+		e.sampled, e.at = e.records, now
+	}
+}
+
+// shownEdges bounds the lines of a status.
+const shownEdges = 12
+
+// Lines is the status as it stands: a line for the flow and one for each edge.
+func (p *Progress) Lines(now time.Time) []string {
+	out := []string{fmt.Sprintf("%s  %s  %s  %s", p.flow, p.step(), p.counts(), span(now.Sub(p.began)))}
+	for _, e := range p.edges[:min(len(p.edges), shownEdges)] {
+		out = append(out, fmt.Sprintf("  %-40s %12d records %12.0f/s", clean(e.name), e.records, e.rate))
+	}
+	if n := len(p.edges) - shownEdges; n > 0 {
+		out = append(out, fmt.Sprintf("  … and %d more edges", n))
+	}
+	return out
+}
+
+func (p *Progress) step() string {
+	switch {
+	case p.phase == contract.TypeFlowSpawned:
+		return "running"
+	case p.phase == contract.TypeFlowQueued && p.queued != nil:
+		return "queued: " + clean(queued(*p.queued))
+	}
+	_, verb, _ := strings.Cut(string(p.phase), ".")
+	return verb
+}
+
+func (p *Progress) counts() string {
+	count := make(map[contract.JobState]int)
+	for _, state := range p.jobs {
+		count[state]++
+	}
+	return fmt.Sprintf("jobs: %d waiting, %d running, %d done", count[contract.JobWaiting],
+		count[contract.JobRunning], count[contract.JobEnded]+count[contract.JobPanicked])
+}

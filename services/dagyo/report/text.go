@@ -1,0 +1,105 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// maxRows bounds every table and list of a text: the rest is counted.
+const maxRows = 50
+
+// clean takes out what could steer a terminal.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n':
+			return r
+		case r == '\t':
+			return ' '
+		case r < ' ' || r >= 0x7f && r < 0xa0:
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// plural writes a number and what it counts.
+func plural(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// octets writes a number of octets for people.
+func octets(n int64) string {
+	const unit = 1000
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	size, prefix := float64(n)/unit, 0
+	for ; size >= unit && prefix < 4; prefix++ {
+		size /= unit
+	}
+	return fmt.Sprintf("%.1f %cB", size, "kMGTP"[prefix])
+}
+
+func counted(c contract.Count) string {
+	return fmt.Sprintf("%d (%s)", c.Records, octets(c.Bytes))
+}
+
+// span rounds a duration to what a person reads.
+func span(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// table writes rows of equal length under a heading, maxRows at most.
+func table(w io.Writer, indent string, heading []string, rows [][]string) {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, indent+strings.Join(heading, "\t"))
+	for _, row := range rows[:min(len(rows), maxRows)] {
+		fmt.Fprintln(t, indent+strings.Join(row, "\t"))
+	}
+	_ = t.Flush() // w's errors are for its owner to see
+	more(w, indent, len(rows))
+}
+
+func more(w io.Writer, indent string, n int) {
+	if n > maxRows {
+		fmt.Fprintf(w, "%s… and %d more (--output json shows all)\n", indent, n-maxRows)
+	}
+}
+
+// block writes a text of several lines, each behind a mark.
+func block(w io.Writer, mark, text string) {
+	for line := range strings.Lines(strings.TrimRight(clean(text), "\n")) {
+		fmt.Fprintf(w, "%s%s\n", mark, strings.TrimRight(line, "\n"))
+	}
+}
+
+// Problems writes every problem of a document.
+func Problems(w io.Writer, problems problem.List) {
+	for _, p := range problems[:min(len(problems), maxRows)] {
+		where := p.Pointer
+		if where == "" {
+			where = "(document)"
+		}
+		fmt.Fprintf(w, "  %s: %s [%s]\n", clean(where), clean(p.Message), p.Code)
+		if p.Hint != "" {
+			fmt.Fprintf(w, "      hint: %s\n", clean(p.Hint))
+		}
+	}
+	more(w, "  ", len(problems))
+}

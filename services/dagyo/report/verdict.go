@@ -1,0 +1,117 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// Verdict writes how a flow has ended. read holds what was read here of the flow's outputs, by the
+// output's name: the verdict itself cannot know it.
+func Verdict(w io.Writer, e contract.Event, read map[string]contract.Count) {
+	flow := e.Subject
+	switch d := e.Data.(type) {
+	case *contract.FlowCompleted:
+		fmt.Fprintf(w, "flow %s completed in %s: %s\n", flow, span(d.Duration.D()),
+			plural(int64(d.Jobs), "job"))
+		edges(w, d.Edges, read)
+	case *contract.FlowPanic:
+		fmt.Fprintf(w, "flow %s panicked after %s\n", flow, span(d.Duration.D()))
+		failures(w, append([]contract.JobFailure{d.Cause}, d.Others...))
+		jobs(w, d.Jobs)
+		edges(w, d.Edges, read)
+	case *contract.FlowCancelled:
+		fmt.Fprintf(w, "flow %s was cancelled after %s by %s%s\n", flow, span(d.Duration.D()),
+			clean(d.By), reason(clean(d.Reason)))
+		jobs(w, d.Jobs)
+		edges(w, d.Edges, read)
+	case *contract.FlowRejected:
+		fmt.Fprintf(w, "flow %s was rejected: %s\n", flow,
+			plural(int64(len(d.Problems)), "problem"))
+		Problems(w, d.Problems)
+	}
+}
+
+// failures writes the cause, and what followed from it.
+func failures(w io.Writer, all []contract.JobFailure) {
+	for i, f := range all[:min(len(all), maxRows)] {
+		head := "then"
+		if i == 0 {
+			head = "cause"
+		}
+		fmt.Fprintf(w, "  %s: %s: %s: %s\n", head, who(f), f.Kind, clean(f.Message))
+		if at := place(f.Failure); at != "" {
+			fmt.Fprintf(w, "      at %s\n", at)
+		}
+		block(w, "      | ", f.Detail)
+	}
+	more(w, "  ", len(all))
+}
+
+func who(f contract.JobFailure) string {
+	s := whose(f)
+	switch {
+	case f.Progdef != "" && f.Executor != "":
+		s += fmt.Sprintf(" (%s on %s)", f.Progdef, f.Executor)
+	case f.Progdef != "":
+		s += fmt.Sprintf(" (%s)", f.Progdef)
+	}
+	return s
+}
+
+func place(f contract.Failure) string {
+	var parts []string
+	if f.Port != "" {
+		parts = append(parts, "port "+clean(f.Port))
+	}
+	if f.Record != nil {
+		parts = append(parts, fmt.Sprintf("record %d", *f.Record))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// jobs counts the jobs in each state, and names those that have not ended well.
+func jobs(w io.Writer, all map[string]contract.JobSummary) {
+	if len(all) == 0 {
+		return
+	}
+	count := make(map[contract.JobState]int)
+	for _, j := range all {
+		count[j.State]++
+	}
+	parts := []string{}
+	for _, state := range slices.Sorted(maps.Keys(count)) {
+		parts = append(parts, fmt.Sprintf("%d %s", count[state], state))
+	}
+	fmt.Fprintf(w, "  jobs: %s\n", strings.Join(parts, ", "))
+}
+
+const outputPrefix = "outputs."
+
+func edges(w io.Writer, all []contract.EdgeCount, read map[string]contract.Count) {
+	if len(all) == 0 {
+		return
+	}
+	rows := make([][]string, len(all))
+	for i, e := range all {
+		if output, ok := strings.CutPrefix(e.To, outputPrefix); ok {
+			if n, known := read[output]; known {
+				e.Received = n
+			}
+		}
+		rows[i] = []string{clean(e.From + " → " + e.To), counted(e.Sent), received(e)}
+	}
+	table(w, "  ", []string{"EDGE", "SENT", "RECEIVED"}, rows)
+}
+
+func received(e contract.EdgeCount) string {
+	s := counted(e.Received)
+	if e.ClosedEarly {
+		s += ", closed early"
+	}
+	return s
+}

@@ -1,0 +1,184 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
+
+	"github.com/dagyo/dagyo/pkg/service"
+	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
+	"github.com/dagyo/dagyo/services/planner"
+	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/services/validator"
+)
+
+// Services is how the four services run.
+type Services struct {
+	// Common is for all of them; Resolve copies it into each.
+	Common     service.Config
+	Validator  validator.Config
+	Planner    planner.Config
+	Spawner    spawner.Config
+	Aggregator aggregator.Config
+
+	edgeStorage string
+}
+
+// Default returns the documented defaults.
+func Default() *Services {
+	return &Services{
+		Common: service.DefaultConfig(), Validator: validator.DefaultConfig(),
+		Planner: planner.DefaultConfig(), Spawner: spawner.DefaultConfig(),
+		Aggregator: aggregator.DefaultConfig(), edgeStorage: storageFile,
+	}
+}
+
+// Resolve makes the four configurations complete. It reports every flag that makes no sense.
+func (s *Services) Resolve(log zerolog.Logger) error {
+	s.Common.Log = log
+	s.Validator.Config, s.Planner.Config = s.Common, s.Common
+	s.Spawner.Config, s.Aggregator.Config = s.Common, s.Common
+	storage, err := storageType(s.edgeStorage)
+	s.Planner.EdgeStorage = storage
+	return errors.Join(err, s.positive(), s.Common.Validate())
+}
+
+// A Group is flags that belong together in the help.
+type Group struct {
+	Title string
+	Flags *pflag.FlagSet
+}
+
+// All returns the flags of all services, which set s.
+func (s *Services) All() []Group {
+	return []Group{
+		s.ValidatorFlags(), s.PlannerFlags(), s.SpawnerFlags(), s.AggregatorFlags(),
+		s.CommonFlags(),
+	}
+}
+
+// CommonFlags returns the flags that every service has.
+func (s *Services) CommonFlags() Group {
+	g := group("Flags of every service")
+	c, f := &s.Common, g.Flags
+	f.IntVar(&c.Workers, "workers", c.Workers, "flows handled at the same time, by each service")
+	f.DurationVar(&c.AckWait, "ack-wait", c.AckWait,
+		"how long a replica may hold an event before another gets it")
+	f.IntVar(&c.MaxAttempts, "max-attempts", c.MaxAttempts,
+		"how often an event is tried whose handling meets a passing error")
+	f.IntVar(&c.Broker.Replicas, "replicas", c.Broker.Replicas,
+		"replicas of the events, mailboxes and buckets: 1, 3 or 5 (NATS servers in a cluster)")
+	f.DurationVar(&c.Broker.EventsMaxAge, "events-max-age", c.Broker.EventsMaxAge,
+		"how long events are kept; no flow may live longer")
+	f.Int64Var(&c.Broker.EventsMaxBytes, "events-max-bytes", c.Broker.EventsMaxBytes,
+		"bound on the stored events in octets, -1 for none")
+	f.DurationVar(&c.Broker.StatusMaxAge, "status-max-age", c.Broker.StatusMaxAge,
+		"how long `ls` and `show` remember a flow after its last change")
+	return g
+}
+
+// ValidatorFlags returns the validator's flags: the bounds on documents.
+func (s *Services) ValidatorFlags() Group {
+	g := group("Limits on documents (validator)")
+	l, f := &s.Validator.Limits, g.Flags
+	f.IntVar(&l.Flow.Document.Bytes, "flow-bytes", l.Flow.Document.Bytes,
+		"size of a flow document in octets")
+	f.IntVar(&l.Flow.Document.Depth, "flow-depth", l.Flow.Document.Depth,
+		"nesting of a flow document")
+	f.IntVar(&l.Flow.Nodes, "flow-nodes", l.Flow.Nodes, "nodes of a flow")
+	f.IntVar(&l.Flow.Edges, "flow-edges", l.Flow.Edges, "edges of a flow")
+	f.IntVar(&l.Flow.ConstValues, "const-values", l.Flow.ConstValues,
+		"records that stand in a flow document")
+	f.IntVar(&l.Flow.RecordBytes, "const-bytes", l.Flow.RecordBytes,
+		"size of each of these records in octets")
+	f.DurationVar(&l.Flow.MaxDeadline, "max-deadline", l.Flow.MaxDeadline,
+		"the latest deadline that a flow may ask for")
+	f.DurationVar(&l.Flow.DefaultDeadline, "default-deadline", l.Flow.DefaultDeadline,
+		"the deadline of a flow that asks for none")
+	f.IntVar(&l.Progdef.Bytes, "progdef-bytes", l.Progdef.Bytes,
+		"size of a progdef document in octets")
+	f.IntVar(&l.Progdef.Depth, "progdef-depth", l.Progdef.Depth, "nesting of a progdef document")
+	f.IntVar(&l.Progdefs, "max-progdefs", l.Progdefs, "progdefs in the catalogue")
+	return g
+}
+
+// PlannerFlags returns the planner's flags: what flows may ask of the broker.
+func (s *Services) PlannerFlags() Group {
+	g := group("Limits on the broker (planner)")
+	c, f := &s.Planner, g.Flags
+	f.IntVar(&c.Limits.Flows, "max-flows", c.Limits.Flows, "flows that exist at the same time")
+	f.IntVar(&c.Limits.Edges, "max-edges", c.Limits.Edges,
+		"edges that exist at the same time, of all flows")
+	f.Int64Var(&c.Limits.Window, "edge-window", c.Limits.Window,
+		"octets that are sent over an edge and not yet read, at most")
+	f.Int64Var(&c.Limits.Frames, "edge-frames", c.Limits.Frames,
+		"frames that are sent over an edge and not yet read, at most")
+	f.DurationVar(&c.Limits.OutputRetention, "output-retention", c.Limits.OutputRetention,
+		"how long a flow's outputs can be read after its verdict")
+	f.StringVar(&s.edgeStorage, "edge-storage", s.edgeStorage,
+		"where edges are kept: file outlives a restart of NATS, memory does not")
+	f.DurationVar(&c.SweepEvery, "sweep-every", c.SweepEvery,
+		"time between two searches for what no flow needs")
+	return g
+}
+
+// SpawnerFlags returns the spawner's flags: capacity.
+func (s *Services) SpawnerFlags() Group {
+	g := group("Limits on executors (spawner)")
+	c, f := &s.Spawner, g.Flags
+	f.IntVar(&c.Limits.Executors, "max-executors", c.Limits.Executors,
+		"executors that run at the same time, of all progdefs")
+	f.IntVar(&c.Limits.Queue, "max-queue", c.Limits.Queue, "flows that wait for capacity")
+	f.DurationVar(&c.ReconcileEvery, "reconcile-every", c.ReconcileEvery,
+		"time between two comparisons of the events with what runs")
+	return g
+}
+
+// AggregatorFlags returns the panic-aggregator's flags: its times.
+func (s *Services) AggregatorFlags() Group {
+	g := group("Times of verdicts (panic-aggregator)")
+	l, f := &s.Aggregator.Limits, g.Flags
+	f.DurationVar(&l.Settle, "settle", l.Settle,
+		"how long the last words of a stopped flow's jobs are awaited")
+	f.DurationVar(&l.Tick, "tick", l.Tick, "time between two looks at deadlines and signs of life")
+	f.IntVar(&l.StartAttempts, "start-attempts", l.StartAttempts,
+		"executors in a row that may die before starting a job, until the job panics")
+	f.DurationVar(&l.CancelMemory, "cancel-memory", l.CancelMemory,
+		"how long a cancel is kept for a flow that is not known yet")
+	return g
+}
+
+func group(title string) Group {
+	return Group{Title: title, Flags: pflag.NewFlagSet(title, pflag.ContinueOnError)}
+}
+
+const (
+	storageFile   = "file"
+	storageMemory = "memory"
+)
+
+func storageType(name string) (jetstream.StorageType, error) {
+	switch name {
+	case storageFile:
+		return jetstream.FileStorage, nil
+	case storageMemory:
+		return jetstream.MemoryStorage, nil
+	}
+	return 0, fmt.Errorf("--edge-storage is %q: it must be %s or %s", name, storageFile, storageMemory)
+}
+
+// positive reports the limits that would let nothing through.
+func (s *Services) positive() error {
+	var errs []error
+	for _, g := range s.All() {
+		g.Flags.VisitAll(func(f *pflag.Flag) {
+			if f.Name != "events-max-bytes" && notPositive(f.Value) {
+				errs = append(errs, fmt.Errorf("--%s is %s: it must be more than 0", f.Name, f.Value))
+			}
+		})
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,86 @@
+package settings_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
+
+	"github.com/dagyo/dagyo/services/dagyo/settings"
+)
+
+func flags(s *settings.Services) *pflag.FlagSet {
+	all := pflag.NewFlagSet("all", pflag.ContinueOnError)
+	for _, g := range s.All() {
+		all.AddFlagSet(g.Flags)
+	}
+	return all
+}
+
+func TestEveryLimitHasAFlag(t *testing.T) {
+	s := settings.Default()
+	n := 0
+	flags(s).VisitAll(func(*pflag.Flag) { n++ })
+	want := leaves(reflect.TypeOf(s.Common)) - 1 // the logger
+	for _, v := range []any{
+		s.Validator.Limits, s.Planner.Limits, s.Spawner.Limits, s.Aggregator.Limits,
+	} {
+		want += leaves(reflect.TypeOf(v))
+	}
+	want += 3 // edge storage, sweep, reconcile; the queue and its credentials are --server and --creds
+	if n != want {
+		t.Errorf("there are %d flags for %d settings: give the new ones a flag", n, want)
+	}
+}
+
+// leaves counts the settings in a struct.
+func leaves(t reflect.Type) int {
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[zerolog.Logger]() {
+		return 1
+	}
+	n := 0
+	for i := range t.NumField() {
+		n += leaves(t.Field(i).Type)
+	}
+	return n
+}
+
+func TestFlagsReachTheServices(t *testing.T) {
+	s := settings.Default()
+	err := flags(s).Parse([]string{
+		"--workers=3", "--flow-nodes=7", "--edge-storage=memory", "--max-executors=2", "--settle=1s",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Resolve(zerolog.Nop()); err != nil {
+		t.Fatal(err)
+	}
+	if s.Validator.Workers != 3 || s.Aggregator.Workers != 3 || s.Validator.Limits.Flow.Nodes != 7 ||
+		s.Planner.EdgeStorage != jetstream.MemoryStorage || s.Spawner.Limits.Executors != 2 ||
+		s.Aggregator.Limits.Settle.Seconds() != 1 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestResolveReportsEverythingAtOnce(t *testing.T) {
+	s := settings.Default()
+	err := flags(s).Parse([]string{
+		"--edge-storage=tape", "--max-flows=0", "--tick=-1s", "--events-max-bytes=-1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Resolve(zerolog.Nop())
+	for _, flag := range []string{"--edge-storage", "--max-flows", "--tick"} {
+		if err == nil || !strings.Contains(err.Error(), flag) {
+			t.Errorf("%s is missing in: %v", flag, err)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "--events-max-bytes") {
+		t.Errorf("-1 octets is refused: %v", err)
+	}
+}
