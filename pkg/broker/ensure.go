@@ -35,7 +35,7 @@ func DefaultConfig() Config {
 // Ensure makes the streams and buckets that all services share. Every service calls it at start; it
 // changes nothing when they are there already.
 func Ensure(ctx context.Context, js jetstream.JetStream, c Config) error {
-	for _, s := range []jetstream.StreamConfig{c.events(), c.jobs()} {
+	for _, s := range []jetstream.StreamConfig{c.events(), c.jobs(), c.leases()} {
 		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
 			return fmt.Errorf("make stream %s: %w", s.Name, err)
 		}
@@ -75,6 +75,19 @@ func (c Config) jobs() jetstream.StreamConfig {
 		MaxConsumers: 100_000,
 		Duplicates:   DedupWindow,
 		AllowDirect:  true,
+	}
+}
+
+func (c Config) leases() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              contract.StreamLeases,
+		Description:       "Which replica of each service leads",
+		Subjects:          []string{contract.LeaseSubject("*")},
+		Storage:           jetstream.MemoryStorage,
+		Replicas:          c.Replicas,
+		MaxMsgsPerSubject: 1,
+		AllowMsgTTL:       true,
+		Duplicates:        time.Second,
 	}
 }
 

@@ -6,6 +6,7 @@ import "strconv"
 const (
 	StreamEvents   = "EVENTS"   // every event (file, limits retention)
 	StreamJobs     = "JOBS"     // the mailboxes (file, work-queue retention)
+	StreamLeases   = "LEASES"   // which replica of a service leads (memory)
 	BucketProgdefs = "progdefs" // the catalogue, by progdef name
 	BucketFlows    = "flows"    // the status view, by flow id
 )
@@ -32,6 +33,9 @@ func EdgeConsumer(n int) string { return "edge-" + strconv.Itoa(n) }
 
 // StopSubject ends all jobs of a flow. It is stored, so that a job that starts later sees it too.
 func StopSubject(flow string) string { return "stop." + flow }
+
+// LeaseSubject holds the lease of the replica that leads a service.
+func LeaseSubject(service string) string { return "lease." + service }
 
 // HealthSubject is the plain NATS subject of a job's signs of life.
 func HealthSubject(flow, job string) string { return "health." + flow + "." + job }

@@ -23,8 +23,9 @@ type task struct {
 }
 
 // release gives a cause back unanswered, for another replica or the next start.
-func (t task) release() {
+func (r *Runtime[S]) release(t task) {
 	if t.msg != nil {
+		r.working.end(t.msg)
 		_ = t.msg.Nak() // a lost nak only costs AckWait
 	}
 }
@@ -45,6 +46,7 @@ func (r *Runtime[S]) consume(ctx context.Context) error {
 		return fmt.Errorf("consume causes: %w", err)
 	}
 	cc, err := cons.Consume(func(m jetstream.Msg) {
+		r.working.begin(m)
 		r.dispatch(ctx, key(m), task{msg: m})
 	}, jetstream.PullMaxMessages(maxInFlight), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		r.log.Debug().Err(err).Msg("consuming interrupted; it resumes by itself")
@@ -81,7 +83,7 @@ func (r *Runtime[S]) work(ctx context.Context, tasks <-chan task) {
 			for {
 				select {
 				case t := <-tasks:
-					t.release()
+					r.release(t)
 				default:
 					return
 				}
@@ -102,6 +104,7 @@ func (r *Runtime[S]) do(ctx context.Context, t task) {
 
 func (r *Runtime[S]) answerCause(ctx context.Context, m jetstream.Msg) {
 	r.stats.Causes.Add(1)
+	defer r.working.end(m)
 	err := r.handle(ctx, m)
 	switch {
 	case err == nil:
@@ -168,23 +171,24 @@ func (r *Runtime[S]) handle(ctx context.Context, m jetstream.Msg) error {
 // carryOut makes the effects true and says so, in order.
 func (r *Runtime[S]) carryOut(ctx context.Context, effects []contract.Event) error {
 	for _, e := range effects {
-		if r.said.has(e.DedupID()) {
-			continue
-		}
-		if r.s.Perform != nil {
-			if err := r.s.Perform(ctx, e); err != nil {
-				return fmt.Errorf("%s of %s: %w", e.Type, e.Subject, err)
-			}
-		}
-		if _, said := contract.Lookup(e.Type); !said { // an act
-			r.said.add(e.DedupID())
-			continue
-		}
-		if err := r.publish(ctx, e); err != nil {
-			return fmt.Errorf("publish %s of %s: %w", e.Type, e.Subject, err)
+		err := r.said.once(ctx, e.DedupID(), func() error { return r.carryOutOne(ctx, e) })
+		if err != nil {
+			return fmt.Errorf("%s of %s: %w", e.Type, e.Subject, err)
 		}
 	}
 	return nil
+}
+
+func (r *Runtime[S]) carryOutOne(ctx context.Context, e contract.Event) error {
+	if r.s.Perform != nil {
+		if err := r.s.Perform(ctx, e); err != nil {
+			return err
+		}
+	}
+	if _, said := contract.Lookup(e.Type); !said {
+		return nil // an act
+	}
+	return r.publish(ctx, e)
 }
 
 // publishWait bounds one publication, its retries included.
@@ -205,7 +209,6 @@ func (r *Runtime[S]) publish(ctx context.Context, e contract.Event) error {
 	}
 	ack, err := r.link.JS.PublishMsg(ctx, msg, opts...)
 	if e.Once && broker.SaidBefore(err) {
-		r.said.add(e.DedupID())
 		return nil
 	}
 	if errors.Is(err, nats.ErrMaxPayload) {
@@ -214,7 +217,6 @@ func (r *Runtime[S]) publish(ctx context.Context, e contract.Event) error {
 	if err != nil {
 		return err
 	}
-	r.said.add(e.DedupID())
 	r.stats.Effects.Add(1)
 	r.log.Debug().Str("event", msg.Subject).Uint64("seq", ack.Sequence).Bool("repeat", ack.Duplicate).Msg("said")
 	return nil

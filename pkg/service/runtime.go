@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"github.com/dagyo/dagyo/pkg/broker"
@@ -23,8 +24,9 @@ type Runtime[S any] struct {
 	mu      sync.RWMutex // guards state
 	state   S
 	cursor  cursor
-	workers []chan task
+	workers atomic.Pointer[[]chan task] // the leader's
 	said    recent
+	working working
 	seed    maphash.Seed
 	stats   stats
 }
@@ -40,9 +42,7 @@ func newRuntime[S any](link *broker.Link, s Service[S], c Config, state S) *Runt
 		log:    c.Log.With().Str("service", s.Name).Logger(),
 		cursor: newCursor(),
 	}
-	for range c.Workers {
-		r.workers = append(r.workers, make(chan task, 64))
-	}
+	r.working.msgs = make(map[jetstream.Msg]struct{})
 	return r
 }
 
@@ -57,12 +57,6 @@ func (r *Runtime[S]) Read(f func(S)) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	f(r.state)
-}
-
-// Inject folds a fact that was learnt outside of EVENTS and carries out what follows from it.
-func (r *Runtime[S]) Inject(ctx context.Context, fact contract.Event) {
-	r.evolve(fact)
-	r.decideFact(ctx, fact)
 }
 
 // Say performs and publishes an event that follows from something learnt outside of EVENTS. It
@@ -100,31 +94,35 @@ func (r *Runtime[S]) decideFact(ctx context.Context, fact contract.Event) {
 	}
 }
 
-func (r *Runtime[S]) tick(ctx context.Context) error {
+// everyTick calls f with a Tick fact, every Service.Tick.
+func (r *Runtime[S]) everyTick(ctx context.Context, f func(contract.Event)) {
 	if r.s.Tick == 0 {
-		return nil
+		return
 	}
 	t := time.NewTicker(r.s.Tick)
 	defer t.Stop()
 	for {
 		select {
 		case now := <-t.C:
-			r.Inject(ctx, contract.Event{Type: Tick, Time: now})
+			f(contract.Event{Type: Tick, Time: now})
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }
 
 // dispatch hands a task to the worker of its key; tasks of one key are done in order.
 func (r *Runtime[S]) dispatch(ctx context.Context, key string, t task) {
-	w := r.workers[maphash.String(r.seed, key)%uint64(len(r.workers))]
+	workers := *r.workers.Load()
 	select {
-	case w <- t:
+	case workers[maphash.String(r.seed, key)%uint64(len(workers))] <- t:
 	case <-ctx.Done():
-		t.release()
+		r.release(t)
 	}
 }
+
+// workerQueue bounds the tasks that wait for one worker.
+const workerQueue = 64
 
 func first(a, b string) string {
 	if a != "" {

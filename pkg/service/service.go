@@ -39,13 +39,19 @@ type Service[S any] struct {
 	// Perform makes an effect true before it is published; idempotent, called concurrently for
 	// different flows. What it needs beyond the payload is in Event.With. May be nil.
 	Perform func(context.Context, contract.Event) error
-	// Tick is the time between two Tick facts; 0 for none.
+	// Tick is the time between two Tick facts, which every replica folds and the leader decides
+	// on; 0 for none.
 	Tick time.Duration
 	// Asks answers requests, by subject.
 	Asks map[string]Ask[S]
-	// Background is further I/O: watchers and reconcilers. Each runs once the state is current, and
-	// returns when its context ends.
-	Background []func(context.Context, *Runtime[S]) error
+	// Listen is I/O that every replica does: learning facts that are not in EVENTS. Each runs once the
+	// state is current, and returns when its context ends.
+	Listen []func(context.Context, *Runtime[S]) error
+	// BeginLeading prepares what only the leader needs, before it decides anything; the function that it
+	// returns is called when all of that has ended. May be nil.
+	BeginLeading func(context.Context) (end func() error, err error)
+	// Lead is I/O that only the leading replica does, such as reconcilers.
+	Lead []func(context.Context, *Runtime[S]) error
 }
 
 // An Ask answers one kind of request from the state. It only reads the state.
@@ -67,7 +73,7 @@ type Config struct {
 // DefaultConfig suits a single server.
 func DefaultConfig() Config {
 	return Config{
-		Workers: 8, AckWait: 30 * time.Second, MaxAttempts: 12,
+		Workers: 8, AckWait: 5 * time.Second, MaxAttempts: 12,
 		Broker: broker.DefaultConfig(), Log: zerolog.Nop(),
 	}
 }
@@ -119,20 +125,16 @@ func serve[S any](ctx context.Context, link *broker.Link, s Service[S], c Config
 func (r *Runtime[S]) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.fold(ctx) })
-	for _, w := range r.workers {
-		g.Go(func() error { r.work(ctx, w); return nil })
-	}
 	g.Go(func() error {
 		if err := r.awaitCurrent(ctx); err != nil {
 			return err
 		}
-		r.log.Info().Uint64("events", r.folded()).Msg("state is current; serving")
-		for _, b := range r.s.Background {
-			g.Go(func() error { return b(ctx, r) })
+		for _, l := range r.s.Listen {
+			g.Go(func() error { return l(ctx, r) })
 		}
-		g.Go(func() error { return r.tick(ctx) })
 		g.Go(func() error { return r.answer(ctx) })
-		return r.consume(ctx)
+		g.Go(func() error { r.everyTick(ctx, r.evolve); return nil })
+		return r.lead(ctx)
 	})
 	return g.Wait()
 }

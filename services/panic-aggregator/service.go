@@ -48,9 +48,8 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		Decide:  Decide,
 		Perform: w.perform,
 		Tick:    c.Limits.Tick,
-		Background: []func(context.Context, *service.Runtime[State]) error{
-			hearBeats, noteDeafness, findGone, keepStatus(c.Broker.StatusMaxAge),
-		},
+		Listen:  []func(context.Context, *service.Runtime[State]) error{hearBeats, noteDeafness},
+		Lead:    []func(context.Context, *service.Runtime[State]) error{findGone, keepStatus},
 	}, c.Config)
 }
 

@@ -17,30 +17,28 @@ import (
 // statusBatch bounds the events that one round of the view takes.
 const statusBatch = 2000
 
-// keepStatus keeps the bucket "flows" true to EVENTS. Its place is a durable consumer that the
-// replicas share, so a restart goes on where the last replica stopped.
-func keepStatus(maxAge time.Duration) func(context.Context, *service.Runtime[State]) error {
-	return func(ctx context.Context, r *service.Runtime[State]) error {
-		kv, err := r.Link().JS.KeyValue(ctx, contract.BucketFlows)
-		if err != nil {
-			return fmt.Errorf("open the status view: %w", err)
-		}
-		cons, err := r.Link().JS.CreateOrUpdateConsumer(ctx, contract.StreamEvents, jetstream.ConsumerConfig{
-			Durable: Name + "-status", Description: "events for the status view",
-			FilterSubjects: []string{"flow.>", "job.>"},
-			AckPolicy:      jetstream.AckExplicitPolicy, MaxAckPending: 2 * statusBatch,
-		})
-		if err != nil {
-			return fmt.Errorf("follow events for the status view: %w", err)
-		}
-		for ctx.Err() == nil {
-			if err := writeStatuses(ctx, cons, kv); err != nil && ctx.Err() == nil {
-				r.Log().Warn().Err(err).Msg("status view is behind; trying again")
-				pause(ctx, time.Second)
-			}
-		}
-		return nil
+// keepStatus keeps the bucket "flows" true to EVENTS. Its place is a durable consumer, so the next
+// leader goes on where the last one stopped.
+func keepStatus(ctx context.Context, r *service.Runtime[State]) error {
+	kv, err := r.Link().JS.KeyValue(ctx, contract.BucketFlows)
+	if err != nil {
+		return fmt.Errorf("open the status view: %w", err)
 	}
+	cons, err := r.Link().JS.CreateOrUpdateConsumer(ctx, contract.StreamEvents, jetstream.ConsumerConfig{
+		Durable: Name + "-status", Description: "events for the status view",
+		FilterSubjects: []string{"flow.>", "job.>"},
+		AckPolicy:      jetstream.AckExplicitPolicy, MaxAckPending: 2 * statusBatch,
+	})
+	if err != nil {
+		return fmt.Errorf("follow events for the status view: %w", err)
+	}
+	for ctx.Err() == nil {
+		if err := writeStatuses(ctx, cons, kv); err != nil && ctx.Err() == nil {
+			r.Log().Warn().Err(err).Msg("status view is behind; trying again")
+			pause(ctx, time.Second)
+		}
+	}
+	return nil
 }
 
 func writeStatuses(ctx context.Context, cons jetstream.Consumer, kv jetstream.KeyValue) error {

@@ -58,9 +58,8 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		Decide:  Decide,
 		Perform: w.perform,
 		Tick:    time.Second,
-		Background: []func(context.Context, *service.Runtime[State]) error{
-			hearReleases, w.sweep,
-		},
+		Listen:  []func(context.Context, *service.Runtime[State]) error{hearReleases},
+		Lead:    []func(context.Context, *service.Runtime[State]) error{w.sweep},
 	}, c.Config)
 }
 

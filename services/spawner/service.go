@@ -39,9 +39,10 @@ func DefaultConfig() Config {
 	}
 }
 
-// Run serves until the context ends. The backend's executors go on; Run does not close the backend.
-func Run(ctx context.Context, link *broker.Link, b backend.Backend, c Config) error {
-	w := &wiring{link: link, backend: b, config: c, refused: make(chan backend.Exit, c.Limits.Executors+1)}
+// Run serves until the context ends. The replica that leads opens the backend, and closes it when it
+// no longer does; its executors go on.
+func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, error), c Config) error {
+	w := &wiring{link: link, config: c, refused: make(chan backend.Exit, c.Limits.Executors+1)}
 	return service.Run(ctx, link, service.Service[State]{
 		Name: Name,
 		Causes: []contract.Type{
@@ -57,17 +58,25 @@ func Run(ctx context.Context, link *broker.Link, b backend.Backend, c Config) er
 			stored, err := broker.Catalog(ctx, link.JS)
 			return NewState(c.Limits, stored), err
 		},
-		Evolve:     Evolve,
-		Decide:     Decide,
-		Perform:    w.perform,
-		Tick:       100 * time.Millisecond,
-		Background: []func(context.Context, *service.Runtime[State]) error{w.reportExits, w.reconcile},
+		Evolve:  Evolve,
+		Decide:  Decide,
+		Perform: w.perform,
+		Tick:    100 * time.Millisecond,
+		BeginLeading: func(context.Context) (func() error, error) {
+			b, err := open()
+			if err != nil {
+				return nil, err
+			}
+			w.backend = b
+			return b.Close, nil
+		},
+		Lead: []func(context.Context, *service.Runtime[State]) error{w.reportExits, w.reconcile},
 	}, c.Config)
 }
 
 type wiring struct {
 	link    *broker.Link
-	backend backend.Backend
+	backend backend.Backend // the leader's
 	config  Config
 	// refused holds executors that could not be started as their progdef asks.
 	refused chan backend.Exit

@@ -149,6 +149,7 @@ func TestEventsKeepTheirSchemas(t *testing.T) {
 	c.ApplyFaulty(t, harness.Faulty{Name: "waits", Out: true})
 	c.Submit(t, "rejected", `{"nodes": {"a": {"progdef": "nope"}}}`)
 	c.Submit(t, "cancelled", alone("waits"))
+	c.Await(t, "grant", harness.Is(contract.TypeFlowSpawned, "cancelled"))
 	c.Submit(t, "queued", words)
 	c.Submit(t, "panics", alone("returns-error"))
 	c.Await(t, "queue", harness.Is(contract.TypeFlowQueued, "queued"))

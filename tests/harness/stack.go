@@ -15,6 +15,7 @@ import (
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/process"
 	"github.com/dagyo/dagyo/services/validator"
 )
@@ -117,14 +118,9 @@ func (s *Stack) run(ctx context.Context, name string, link *broker.Link) error {
 	case aggregator.Name:
 		return aggregator.Run(ctx, link, s.options.Aggregator)
 	}
-	b, err := s.Backend()
-	if err != nil {
-		return err
-	}
 	config := s.options.Spawner
 	config.Queue = s.Server.ClientURL()
-	err = spawner.Run(ctx, link, b, config)
-	return errorsJoin(err, b.Close())
+	return spawner.Run(ctx, link, func() (backend.Backend, error) { return s.Backend() }, config)
 }
 
 // Backend opens the process backend on the stack's directory.

@@ -9,8 +9,12 @@ import (
 	"time"
 )
 
-// DefaultStartTimeout is how long Start waits for a supervisor to start its program.
-const DefaultStartTimeout = 30 * time.Second
+const (
+	// DefaultStartTimeout is how long Start waits for a supervisor to start its program.
+	DefaultStartTimeout = 30 * time.Second
+	// DefaultKillDelay is how long an executor may take to give up its jobs.
+	DefaultKillDelay = 5 * time.Second
+)
 
 // A Config says how to run executors as processes. Only Dir is required.
 type Config struct {
@@ -30,6 +34,9 @@ type Config struct {
 	EnvDir string
 	// StartTimeout is how long Start waits for a supervisor; default DefaultStartTimeout.
 	StartTimeout time.Duration
+	// KillDelay is the time from the end of an executor's grace period, when it is told for the last
+	// time to give up its jobs, to its SIGKILL; default DefaultKillDelay.
+	KillDelay time.Duration
 	// Logger hears of failures that no call can return. Default: nobody.
 	Logger *slog.Logger
 }
@@ -42,6 +49,9 @@ func (c Config) Validate() error {
 	}
 	if c.StartTimeout < 0 {
 		errs = append(errs, fmt.Errorf("negative StartTimeout %s", c.StartTimeout))
+	}
+	if c.KillDelay < 0 {
+		errs = append(errs, fmt.Errorf("negative KillDelay %s", c.KillDelay))
 	}
 	return errors.Join(errs...)
 }
@@ -56,6 +66,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.StartTimeout == 0 {
 		c.StartTimeout = DefaultStartTimeout
+	}
+	if c.KillDelay == 0 {
+		c.KillDelay = DefaultKillDelay
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -27,6 +27,15 @@
 //
 // Config.Dir/scrap holds directories on their way in or out, so that both happen in one rename.
 //
+// Never remove an executor's directory by hand: its supervisor then drains the program, for a minute
+// at most, because nobody could end or even find it any more.
+//
+// # The end of a program
+//
+// Drain sends SIGTERM to the supervisor, which passes it on. At the end of the progdef's grace
+// period the program gets SIGTERM once more, Config.KillDelay later its process group SIGKILL. When
+// the program has ended, what is left of its group is killed as well.
+//
 // # What it does not do
 //
 // The progdef's resources and machine are not enforced: use the Docker or the Kubernetes backend for

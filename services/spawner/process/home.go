@@ -89,6 +89,12 @@ func (h home) claimed() (bool, error) {
 	return err == nil, err
 }
 
+// gone reports whether the directory was removed under a supervisor that holds its lock.
+func (h home) gone() bool {
+	_, err := os.Stat(h.lock())
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // idleFor is how long nothing was created in or removed from the directory.
 func (h home) idleFor(now time.Time) (time.Duration, error) {
 	info, err := os.Stat(string(h))

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -30,6 +31,8 @@ type order struct {
 	Args     []string // the first is the name of the program
 	Env      []string
 	Grace    document.Duration
+	// KillDelay is the time from the end of the grace period to SIGKILL.
+	KillDelay time.Duration
 }
 
 // resolve turns a spec into an order. What cannot be resolved is a *backend.StartError.
@@ -38,7 +41,11 @@ func (c Config) resolve(spec backend.Spec) (order, error) {
 	if err != nil {
 		return order{}, err
 	}
-	o := order{Instance: instanceOf(spec), Grace: spec.Document.Drain.GracePeriod}
+	o := order{
+		Instance:  instanceOf(spec),
+		Grace:     spec.Document.Drain.GracePeriod,
+		KillDelay: c.KillDelay,
+	}
 	command := spec.Document.Command
 	switch {
 	case len(command) == 0:

@@ -131,6 +131,19 @@ func (b *Backend) List(ctx context.Context) ([]backend.Instance, error) {
 // Drain implements [backend.Backend]. Two Drains in the same instant may count as one, as two
 // SIGTERMs do.
 func (b *Backend) Drain(ctx context.Context, executor string) error {
+	return b.signal(ctx, executor, syscall.SIGTERM, "draining")
+}
+
+// Kill ends an executor at once; it does not wait. Its jobs get no last word. Killing an executor that
+// is gone is not an error.
+func (b *Backend) Kill(ctx context.Context, executor string) error {
+	return b.signal(ctx, executor, syscall.SIGQUIT, "killing")
+}
+
+// signal sends a signal to an executor's supervisor.
+func (b *Backend) signal(
+	ctx context.Context, executor string, sig syscall.Signal, doing string,
+) error {
 	h, err := b.home(executor)
 	if err != nil {
 		return err
@@ -141,16 +154,16 @@ func (b *Backend) Drain(ctx context.Context, executor string) error {
 	pid, held, err := h.holder()
 	switch {
 	case err != nil:
-		return fmt.Errorf("draining executor %s: %w", executor, err)
+		return fmt.Errorf("%s executor %s: %w", doing, executor, err)
 	case !held:
 		return nil
 	case pid <= 0:
-		return fmt.Errorf("draining executor %s: its supervisor is in another pid namespace",
-			executor)
+		return fmt.Errorf("%s executor %s: its supervisor is in another pid namespace",
+			doing, executor)
 	}
-	err = syscall.Kill(pid, syscall.SIGTERM)
+	err = syscall.Kill(pid, sig)
 	if err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("draining executor %s: signalling its supervisor: %w", executor, err)
+		return fmt.Errorf("%s executor %s: signalling its supervisor: %w", doing, executor, err)
 	}
 	return nil
 }

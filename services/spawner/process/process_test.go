@@ -80,8 +80,9 @@ func remains(t *testing.T, dir string) []string {
 // sleep for a second before it ends.
 func config(dir string) process.Config {
 	return process.Config{
-		Dir:     dir,
-		SelfEnv: map[string]string{envRole: "1", "GORACE": "atexit_sleep_ms=0"},
+		Dir:       dir,
+		SelfEnv:   map[string]string{envRole: "1", "GORACE": "atexit_sleep_ms=0"},
+		KillDelay: 50 * time.Millisecond,
 	}
 }
 
@@ -239,6 +240,36 @@ func TestSupervisorDies(t *testing.T) {
 	if n := b.control.Starts("one"); n != 1 {
 		t.Errorf("started %d times", n)
 	}
+}
+
+// The second SIGTERM comes at the end of the grace period, before the SIGKILL: an executor needs
+// the time between to say which jobs it gives up.
+func TestGracePeriodEndsWithSecondSigterm(t *testing.T) {
+	b := setup(t, func(c *process.Config) { c.KillDelay = time.Hour })
+	spec := b.spec("one")
+	spec.Document.Drain.GracePeriod = document.Duration(10 * time.Millisecond)
+	p := b.start(t, spec)
+	if err := b.Drain(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	p.AwaitSigterm(t)
+	p.AwaitSigterm(t)
+	p.Tell(t, "exit 0")
+	if e := nextExit(t, b.Backend); e.Code != 0 || e.Signal != "" {
+		t.Errorf("exit is %+v", e)
+	}
+}
+
+// An executor that no spawner can find any more must not run for ever.
+func TestRemovedDirectoryEndsExecutor(t *testing.T) {
+	b := setup(t)
+	p := b.start(t, b.spec("one"))
+	if err := os.RemoveAll(b.home("one")); err != nil {
+		t.Fatal(err)
+	}
+	p.AwaitSigterm(t)
+	p.Tell(t, "exit 0")
+	p.AwaitEnd(t)
 }
 
 func TestNoZombies(t *testing.T) {

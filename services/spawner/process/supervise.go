@@ -45,14 +45,15 @@ const (
 // Supervise is the body of `dagyo supervise DIR`: it runs the executor whose directory dir is, until
 // its end, and returns the exit code of the supervisor itself: 0 when it did its work or another
 // supervisor does, 1 when it could not, 2 when it was not started by a Backend. It handles SIGTERM,
-// SIGINT and SIGHUP of the whole process and must be called at most once in it.
+// SIGINT, SIGHUP and SIGQUIT of the whole process and must be called at most once in it. SIGQUIT kills
+// the executor.
 func Supervise(dir string) int {
 	// The kernel kills the program when the thread that started it ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	// Before the lock is held, because whoever sees the lock may send SIGTERM.
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(signals)
 
 	var o order
@@ -165,29 +166,78 @@ func (s *supervisor) attend(program *os.Process, signals <-chan os.Signal) backe
 		state, _ := program.Wait()
 		ended <- state
 	}()
-	var grace <-chan time.Time
-	killed := false
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	end := ending{program: program, killDelay: s.order.KillDelay}
 	for {
 		select {
 		case state := <-ended:
-			return s.describe(state, killed)
+			return s.describe(state, end.killed)
 		case sig := <-signals:
-			if sig == syscall.SIGHUP {
-				continue
+			if sig != syscall.SIGHUP {
+				end.drain(s.order.Grace.D())
 			}
-			if grace == nil {
-				grace = time.After(s.order.Grace.D())
+		case <-look.C:
+			if s.home.gone() {
+				look.Stop()
+				end.hasten(min(s.order.Grace.D(), lostGrace))
 			}
-			_ = program.Signal(syscall.SIGTERM)
-		case <-grace:
-			killed = true
-			_ = syscall.Kill(-program.Pid, syscall.SIGKILL)
+		case <-end.next:
+			end.insist()
 		}
 	}
 }
 
-// describe tells how the program ended; state is nil when the system did not say.
-func (s *supervisor) describe(state *os.ProcessState, killed bool) backend.Exit {
+const (
+	// lookEvery is how soon a supervisor sees that its directory was removed.
+	lookEvery = time.Second
+	// lostGrace bounds the grace period of an executor whose directory was removed: no spawner knows
+	// of it any more, so nobody else would ever end it.
+	lostGrace = time.Minute
+)
+
+// An ending is how far the end of a program has got: SIGTERM, at the end of the grace period
+// SIGTERM once more, and SIGKILL for its whole group when that was of no use either. Between the
+// last two an executor says which jobs it gives up.
+type ending struct {
+	program   *os.Process
+	killDelay time.Duration
+	next      <-chan time.Time // when to insist; nil before the first SIGTERM
+	late      bool             // the grace period is over
+	killed    bool
+}
+
+// drain asks the program to end. Only the first time starts the grace period.
+func (e *ending) drain(grace time.Duration) {
+	if e.next == nil {
+		e.next = time.After(grace)
+	}
+	_ = e.program.Signal(syscall.SIGTERM)
+}
+
+// hasten asks the program to end and starts a new grace period.
+func (e *ending) hasten(grace time.Duration) {
+	if e.late {
+		return
+	}
+	e.next = nil
+	e.drain(grace)
+}
+
+// insist takes the next step.
+func (e *ending) insist() {
+	if !e.late {
+		e.late, e.next = true, time.After(e.killDelay)
+		_ = e.program.Signal(syscall.SIGTERM)
+		return
+	}
+	e.killed = true
+	_ = syscall.Kill(-e.program.Pid, syscall.SIGKILL)
+}
+
+// describe tells how the program ended; state is nil when the system did not say. killed is why it was
+// killed, if it was.
+func (s *supervisor) describe(state *os.ProcessState, killed string) backend.Exit {
 	if state == nil {
 		return backend.Exit{Code: -1, Reason: "it ended, and the system did not say how"}
 	}
@@ -198,8 +248,8 @@ func (s *supervisor) describe(state *os.ProcessState, killed bool) backend.Exit 
 	}
 	exit := backend.Exit{Code: -1, Signal: signalName(ws.Signal())}
 	exit.Reason = "it was ended by " + exit.Signal
-	if killed {
-		exit.Reason = fmt.Sprintf("it was killed: its grace period of %s was over", s.order.Grace)
+	if killed != "" {
+		exit.Reason = "it was killed: " + killed
 	}
 	return exit
 }
