@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -152,13 +153,31 @@ func (x *executor) count() int {
 func (x *executor) sayDraining(ctx context.Context, reason string) {
 	ctx, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
-	err := x.say(ctx, contract.Event{
+	e := contract.Event{
 		Type: contract.TypeExecutorDraining, Subject: x.config.ID,
 		Data: &contract.ExecutorDraining{
 			Executor: x.config.ID, Progdef: x.progdef, Revision: x.revision, Reason: reason,
 		},
-	})
+	}
+	said, err := x.said(ctx, e)
+	if err == nil && !said {
+		err = x.say(ctx, e)
+	}
 	if err != nil {
 		x.config.Log.Warn("cannot say that this executor drains", "error", err)
 	}
+}
+
+// said reports whether EVENTS holds the event already: when it is the spawner that drains us, the
+// spawner has said so.
+func (x *executor) said(ctx context.Context, e contract.Event) (bool, error) {
+	events, err := x.link.JS.Stream(ctx, contract.StreamEvents)
+	if err != nil {
+		return false, err
+	}
+	_, err = events.GetLastMsgForSubject(ctx, e.NATSSubject())
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -37,7 +37,7 @@ func (s State) decide(flow string, now time.Time) []contract.Event {
 		return []contract.Event{verdict(contract.TypeFlowCompleted, flow, r.completion(now))}
 	case r.cancel == nil && len(r.failures) == 0 && !r.late(now):
 		return nil
-	case r.open == 0 || !r.spawned || s.settled(r, now):
+	case r.running() == 0 || s.settled(r, now):
 		return []contract.Event{stop(flow), r.endVerdict(flow, now)}
 	default:
 		return []contract.Event{stop(flow)}
@@ -55,6 +55,18 @@ func (r *run) completed() bool {
 		}
 	}
 	return true
+}
+
+// running counts the jobs whose last words are still to come. One that nobody has claimed has none:
+// whoever claims it now finds the stop.
+func (r *run) running() int {
+	n := 0
+	for _, j := range r.jobs {
+		if j.State == contract.JobRunning {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *run) late(now time.Time) bool { return !r.deadline.IsZero() && now.After(r.deadline) }

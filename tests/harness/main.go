@@ -8,6 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/executor/std"
 	"github.com/dagyo/dagyo/services/spawner/process"
 	"github.com/dagyo/dagyo/tests/harness/faulty"
 )
@@ -35,7 +36,9 @@ func command(args []string) int {
 	case "faulty":
 		return faulty.Main(args[1])
 	case "executor":
-		standard(args[1])
+		if p, ok := std.Find(args[1]); ok {
+			executor.Main(p.Program)
+		}
 	}
 	fmt.Fprintln(os.Stderr, "unknown:", args)
 	return executor.ExitBadUsage

@@ -3,7 +3,17 @@ package harness
 import (
 	"encoding/json"
 	"testing"
+
+	"github.com/dagyo/dagyo/executor/std"
 )
+
+// ApplyStandard puts all standard progdefs into the catalogue.
+func (c *Client) ApplyStandard(t testing.TB) {
+	t.Helper()
+	for _, p := range std.Standard() {
+		c.Apply(t, string(p.Document))
+	}
+}
 
 // Faulty is the progdef of a faulty program. Its health is quick, so that tests are.
 type Faulty struct {
@@ -12,7 +22,8 @@ type Faulty struct {
 	In, Out bool
 	Slots   int
 	Max     int
-	Idle    string
+	// Idle and Silence are durations: how long an idle executor is kept, and a silent one borne.
+	Idle, Silence string
 }
 
 // ApplyFaulty puts the progdef of a faulty program into the catalogue, under the program's name.
@@ -24,7 +35,7 @@ func (c *Client) ApplyFaulty(t testing.TB, f Faulty) {
 		"scaling": map[string]any{
 			"jobsPerExecutor": max(f.Slots, 1), "maxExecutors": max(f.Max, 1), "idleTimeout": def(f.Idle, "5s"),
 		},
-		"health": map[string]string{"interval": "200ms", "timeout": "1s"},
+		"health": map[string]string{"interval": "200ms", "timeout": def(f.Silence, "1s")},
 	}
 	if f.In {
 		doc["inputs"] = map[string]string{"in": "utf8-string"}

@@ -132,6 +132,8 @@ func (s *Services) SpawnerFlags() Group {
 	f.IntVar(&c.Limits.Executors, "max-executors", c.Limits.Executors,
 		"executors that run at the same time, of all progdefs")
 	f.IntVar(&c.Limits.Queue, "max-queue", c.Limits.Queue, "flows that wait for capacity")
+	f.DurationVar(&c.Limits.Linger, "linger", c.Limits.Linger,
+		"how long a job may go on after its flow has ended, until its executor is given up")
 	f.DurationVar(&c.ReconcileEvery, "reconcile-every", c.ReconcileEvery,
 		"time between two comparisons of the events with what runs")
 	return g

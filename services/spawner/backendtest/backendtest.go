@@ -33,8 +33,8 @@ type Place struct {
 	Open func(t *testing.T) backend.Backend
 	// Document is a progdef that runs [Program]. The suite sets its grace period and environment.
 	Document progdef.Document
-	// Unrunnable is a progdef whose command or image does not exist, and Pointer the JSON pointer to
-	// what the backend must blame.
+	// Unrunnable is a progdef whose command or image does not exist, and Pointer the JSON pointer
+	// to what the backend must blame.
 	Unrunnable progdef.Document
 	Pointer    string
 	// Remains lists what is left of executors, running or not, in the place.
@@ -125,7 +125,8 @@ type opened struct {
 	closed  bool
 }
 
-// open opens a backend whose exits are read until it is closed, at the latest at the end of the test.
+// open opens a backend whose exits are read until it is closed, at the latest at the end of the
+// test.
 func (b *bench) open(t *testing.T) *opened {
 	t.Helper()
 	o := &opened{Backend: b.place.Open(t), changed: make(chan struct{})}

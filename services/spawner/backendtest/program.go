@@ -26,8 +26,8 @@ const lostTest = 99
 // Program is the program that the suite runs on a backend: a harness makes an executable of it. It
 // returns the exit code.
 //
-// What it says, a line each: "hello <executor>" first, "sigterm" for each SIGTERM, "ok <quoted>" for
-// what it was told and has done. What it understands: "env <name>", "stderr <quoted text>",
+// What it says, a line each: "hello <executor>" first, "sigterm" for each SIGTERM, "ok <quoted>"
+// for what it was told and has done. What it understands: "env <name>", "stderr <quoted text>",
 // "stdout <octets>", "fork", "kill <signal number>", "exit <code>".
 func Program() int {
 	signals := make(chan os.Signal, 8)

@@ -2,10 +2,10 @@
 // spawner without containers.
 //
 // Executors outlive the spawner. Each has a small supervisor of its own (the hidden subcommand
-// `dagyo supervise DIR`, whose body is [Supervise]), in a session of its own. It starts the program,
-// keeps the end of its output, passes SIGTERM on, kills it when the grace period is over and writes
-// down how it ended. A [Backend] starts supervisors and watches the state directory; it finds again
-// what an earlier or another Backend started there.
+// `dagyo supervise DIR`, whose body is [Supervise]), in a session of its own. It starts the
+// program, keeps the end of its output, passes SIGTERM on, kills it when the grace period is over
+// and writes down how it ended. A [Backend] starts supervisors and watches the state directory; it
+// finds again what an earlier or another Backend started there.
 //
 // # The state directory
 //
@@ -27,8 +27,8 @@
 //
 // Config.Dir/scrap holds directories on their way in or out, so that both happen in one rename.
 //
-// Never remove an executor's directory by hand: its supervisor then drains the program, for a minute
-// at most, because nobody could end or even find it any more.
+// Never remove an executor's directory by hand: its supervisor then drains the program, for a
+// minute at most, because nobody could end or even find it any more.
 //
 // # The end of a program
 //
@@ -38,9 +38,9 @@
 //
 // # What it does not do
 //
-// The progdef's resources and machine are not enforced: use the Docker or the Kubernetes backend for
-// that. A program that leaves its process group can leave processes behind. On systems other than
-// Linux a program survives the SIGKILL of its supervisor. All spawners on one state directory must
-// run as the same user and in the same pid namespace, and whoever stops the spawner must leave its
-// other processes alone (systemd: KillMode=process).
+// The progdef's resources and machine are not enforced: use the Docker or the Kubernetes backend
+// for that. A program that leaves its process group can leave processes behind. On systems other
+// than Linux a program survives the SIGKILL of its supervisor. All spawners on one state directory
+// must run as the same user and in the same pid namespace, and whoever stops the spawner must leave
+// its other processes alone (systemd: KillMode=process).
 package process

@@ -45,8 +45,8 @@ func inherited() environ {
 	return e
 }
 
-// environ builds an executor's environment. Later wins: the spawner's own, Config.Env, the progdef's
-// envFrom in its order, the progdef's env (so Kubernetes has it, too), what Dagyo adds.
+// environ builds an executor's environment. Later wins: the spawner's own, Config.Env, the
+// progdef's envFrom in its order, the progdef's env (so Kubernetes has it, too), what Dagyo adds.
 func (c Config) environ(spec backend.Spec) (environ, error) {
 	e := inherited()
 	e.add(c.Env)

@@ -193,8 +193,8 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// writeJSON puts a whole file in place, or none. It does not wait for the disk: what a loss of power
-// takes are records of processes that it took as well.
+// writeJSON puts a whole file in place, or none. It does not wait for the disk: what a loss of
+// power takes are records of processes that it took as well.
 func writeJSON(path string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {

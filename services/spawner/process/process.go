@@ -134,8 +134,8 @@ func (b *Backend) Drain(ctx context.Context, executor string) error {
 	return b.signal(ctx, executor, syscall.SIGTERM, "draining")
 }
 
-// Kill ends an executor at once; it does not wait. Its jobs get no last word. Killing an executor that
-// is gone is not an error.
+// Kill ends an executor at once; it does not wait. Its jobs get no last word. Killing an executor
+// that is gone is not an error.
 func (b *Backend) Kill(ctx context.Context, executor string) error {
 	return b.signal(ctx, executor, syscall.SIGQUIT, "killing")
 }
@@ -214,8 +214,8 @@ func (b *Backend) remove(h home) error {
 	return errors.Join(err, os.RemoveAll(out))
 }
 
-// Log returns the end of what an executor wrote, standard output and error together, at most 64 KiB.
-// It is empty for an unknown executor.
+// Log returns the end of what an executor wrote, standard output and error together, at most 64
+// KiB. It is empty for an unknown executor.
 func (b *Backend) Log(executor string) ([]byte, error) {
 	h, err := b.home(executor)
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// Start implements [backend.Backend]. It returns when the program runs, or when another call
-// has started it or is starting it. After an error that may pass, and after ctx ended, the executor may or
-// may not run: call Start again, or wait for its exit.
+// Start implements [backend.Backend]. It returns when the program runs, or when another call has
+// started it or is starting it. After an error that may pass, and after ctx ended, the executor may
+// or may not run: call Start again, or wait for its exit.
 //
 // An id is remembered until it is forgotten.
 func (b *Backend) Start(ctx context.Context, spec backend.Spec) error {

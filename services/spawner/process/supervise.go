@@ -42,11 +42,10 @@ const (
 	unfit   verdict = "unfit"   // the system would not start the program; there is an exit
 )
 
-// Supervise is the body of `dagyo supervise DIR`: it runs the executor whose directory dir is, until
-// its end, and returns the exit code of the supervisor itself: 0 when it did its work or another
-// supervisor does, 1 when it could not, 2 when it was not started by a Backend. It handles SIGTERM,
-// SIGINT, SIGHUP and SIGQUIT of the whole process and must be called at most once in it. SIGQUIT kills
-// the executor.
+// Supervise is the body of `dagyo supervise DIR`: it runs the executor whose directory dir is,
+// until its end, and returns the exit code of the supervisor itself: 0 when it did its work or
+// another supervisor does, 1 when it could not, 2 when it was not started by a Backend. It handles
+// SIGTERM, SIGINT, SIGHUP and SIGQUIT of the whole process and must be called at most once in it.
 func Supervise(dir string) int {
 	// The kernel kills the program when the thread that started it ends.
 	runtime.LockOSThread()
@@ -174,9 +173,7 @@ func (s *supervisor) attend(program *os.Process, signals <-chan os.Signal) backe
 		case state := <-ended:
 			return s.describe(state, end.killed)
 		case sig := <-signals:
-			if sig != syscall.SIGHUP {
-				end.drain(s.order.Grace.D())
-			}
+			s.obey(sig, &end)
 		case <-look.C:
 			if s.home.gone() {
 				look.Stop()
@@ -188,11 +185,21 @@ func (s *supervisor) attend(program *os.Process, signals <-chan os.Signal) backe
 	}
 }
 
+// obey does what a signal to the supervisor asks. A hangup asks nothing.
+func (s *supervisor) obey(sig os.Signal, end *ending) {
+	switch sig {
+	case syscall.SIGTERM, syscall.SIGINT:
+		end.drain(s.order.Grace.D())
+	case syscall.SIGQUIT:
+		end.kill("the spawner asked for it")
+	}
+}
+
 const (
 	// lookEvery is how soon a supervisor sees that its directory was removed.
 	lookEvery = time.Second
-	// lostGrace bounds the grace period of an executor whose directory was removed: no spawner knows
-	// of it any more, so nobody else would ever end it.
+	// lostGrace bounds the grace period of an executor whose directory was removed: no spawner
+	// knows of it any more, so nobody else would ever end it.
 	lostGrace = time.Minute
 )
 
@@ -204,7 +211,7 @@ type ending struct {
 	killDelay time.Duration
 	next      <-chan time.Time // when to insist; nil before the first SIGTERM
 	late      bool             // the grace period is over
-	killed    bool
+	killed    string           // why it was killed, if it was
 }
 
 // drain asks the program to end. Only the first time starts the grace period.
@@ -231,12 +238,19 @@ func (e *ending) insist() {
 		_ = e.program.Signal(syscall.SIGTERM)
 		return
 	}
-	e.killed = true
+	e.kill("its grace period was over")
+}
+
+// kill ends the program's whole group at once.
+func (e *ending) kill(why string) {
+	if e.killed == "" {
+		e.killed = why
+	}
 	_ = syscall.Kill(-e.program.Pid, syscall.SIGKILL)
 }
 
-// describe tells how the program ended; state is nil when the system did not say. killed is why it was
-// killed, if it was.
+// describe tells how the program ended; state is nil when the system did not say. killed is why it
+// was killed, if it was.
 func (s *supervisor) describe(state *os.ProcessState, killed string) backend.Exit {
 	if state == nil {
 		return backend.Exit{Code: -1, Reason: "it ended, and the system did not say how"}

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/services/dagyo/client"
+)
+
+// pingWait is how long services may take to answer a ping.
+const pingWait = 2 * time.Second
+
+func (a *app) healthCommand() *cobra.Command {
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use: "health [SERVICE…]", GroupID: groupServices,
+		Short: "Check that NATS and the services answer",
+		Long: `Exit with 0 if the NATS server is there and each of the services answers: all four,
+or those that are named.`,
+		Args: cobra.OnlyValidArgs, ValidArgs: client.Services(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+				ctx, cancel := context.WithTimeout(ctx, wait)
+				defer cancel()
+				found, err := c.Ping(ctx)
+				if err != nil {
+					return err
+				}
+				return a.tellHealth(c.URL(), found, args)
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&wait, "wait", pingWait, "how long they may take to answer")
+	return cmd
+}
+
+func (a *app) tellHealth(server string, found map[string]int, wanted []string) error {
+	if len(wanted) == 0 {
+		wanted = client.Services()
+	}
+	var missing []string
+	for _, name := range wanted {
+		if found[name] == 0 {
+			missing = append(missing, name)
+		}
+	}
+	if a.json() {
+		err := a.printJSON(map[string]any{
+			"server": server, "healthy": len(missing) == 0, "services": found,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("NATS answers at %s, but not %s", server, strings.Join(missing, ", "))
+	}
+	if !a.json() {
+		fmt.Fprintf(a.Out, "healthy: NATS at %s, %s\n", server, strings.Join(wanted, ", "))
+	}
+	return nil
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if a.json() {
+				return a.printJSON(map[string]string{"version": service.Version})
+			}
+			_, err := fmt.Fprintf(a.Out, "dagyo %s\n", service.Version)
+			return err
+		},
+	}
+}

@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/embedded"
+	"github.com/dagyo/dagyo/services/dagyo/local"
+	"github.com/dagyo/dagyo/services/dagyo/report"
+	"github.com/dagyo/dagyo/services/dagyo/settings"
+	"github.com/dagyo/dagyo/services/spawner/process"
+)
+
+// runOptions are the flags of run and submit.
+type runOptions struct {
+	id       string
+	progress string
+	inputs   map[string]string
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use: "run FLOW", GroupID: groupFlows,
+		Short: "Run a flow and print its outputs",
+		Long: `Submit the flow document in the file FLOW (JSON or YAML; - is standard input), print
+the records of its outputs on standard output as they come and how it comes along
+on standard error, and exit as the flow ends (see "dagyo help exit-codes").
+
+Where no server answers at the usual address, and --server does not name another,
+run brings up a Dagyo of its own for as long as the flow runs.
+
+A record of typename utf8-string or json is printed as it is, any other in base64,
+each on a line; with several outputs the output's name and a tab stand before it.
+With --output json each record is an object with the members "output" and "record"
+(or "base64"), and the last line has the members "flow", "verdict" and "data".
+
+A first interrupt cancels the flow, a second one leaves at once.`,
+		Example: "  dagyo run greetings.json\n  dagyo run - < flow.yaml\n" +
+			"  dagyo run shout.json --input words=words.txt",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.run(cmd.Context(), args[0], o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.id, "id", "", "the flow's id (default: made of the file's name)")
+	f.StringToStringVar(&o.inputs, "input", nil,
+		"feed an input of the flow from a file, a record on each line: NAME=FILE")
+	o.progressFlag(cmd)
+	return cmd
+}
+
+func (o *runOptions) progressFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.progress, "progress", progressAuto,
+		"progress on standard error: auto, status (in place), lines or none")
+}
+
+func (a *app) run(ctx context.Context, path string, o runOptions) error {
+	id, err := flowID(o.id, path)
+	if err != nil {
+		return err
+	}
+	document, err := a.flowDocument(path, id, o.inputs)
+	if err != nil {
+		return err
+	}
+	d, err := a.newDisplay(o.progress, id)
+	if err != nil {
+		return err
+	}
+	in, stop := a.interrupts()
+	defer stop()
+	c, end, err := a.connectOrStart(ctx, in)
+	if err != nil {
+		return err
+	}
+	f := &follower{app: a, client: c, flow: id, display: d, ends: &ends{
+		app: a, client: c, flow: id, inputs: o.inputs, around: d.around,
+	}}
+	return errors.Join(a.submitAndFollow(ctx, f, document, in), end())
+}
+
+// flowDocument reads a flow, and refuses what cannot even be submitted.
+func (a *app) flowDocument(path, id string, inputs map[string]string) ([]byte, error) {
+	document, err := a.readDocument(path)
+	var problems problem.List
+	if errors.As(err, &problems) {
+		return nil, a.tellVerdict(contract.Event{
+			Type: contract.TypeFlowRejected, Subject: id,
+			Data: &contract.FlowRejected{Problems: problems},
+		}, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var ends struct{ Inputs map[string]any }
+	_ = json.Unmarshal(document, &ends) // what is wrong with it the validator tells
+	if missing := unfed(ends.Inputs, inputs); len(missing) > 0 {
+		return nil, usage(fmt.Errorf("the flow has the input %s: say what to feed it, with "+
+			"--input %s=FILE", strings.Join(missing, ", "), missing[0]))
+	}
+	return document, nil
+}
+
+func (a *app) submitAndFollow(
+	ctx context.Context, f *follower, document []byte, in interrupts,
+) error {
+	var err error
+	if f.submitted, err = f.client.Submit(ctx, f.flow, document); err != nil {
+		return err
+	}
+	verdict, err := f.follow(ctx, in)
+	if errors.Is(err, errInterrupted) {
+		return &exit{ExitInterrupted, fmt.Errorf("left flow %s: see `dagyo show %s`", f.flow, f.flow)}
+	}
+	if verdict.Type == "" {
+		return err
+	}
+	if told := a.tellVerdict(verdict, f.ends.counts()); told != nil {
+		return told // a failed flow's outputs end where they end
+	}
+	return err
+}
+
+// A verdictLine is the last line of a run in --output json.
+type verdictLine struct {
+	Flow    string        `json:"flow"`
+	Verdict contract.Type `json:"verdict"`
+	Data    any           `json:"data"`
+}
+
+// tellVerdict says how a flow has ended, and returns the exit code that stands for it.
+func (a *app) tellVerdict(e contract.Event, read map[string]contract.Count) error {
+	if a.json() {
+		if err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data}); err != nil {
+			return err
+		}
+	} else {
+		report.Verdict(a.Err, e, read)
+	}
+	return told(verdictCode(e.Type))
+}
+
+// connectOrStart connects to the server; where none is and the user has named none, it starts a Dagyo
+// of its own. end closes the one and ends the other.
+func (a *app) connectOrStart(
+	ctx context.Context, in interrupts,
+) (c *client.Client, end func() error, err error) {
+	c, err = a.connect(ctx)
+	if err == nil {
+		return c, func() error { c.Close(); return nil }, nil
+	}
+	if a.explicit || !errors.Is(err, client.ErrNoServer) {
+		return nil, nil, err
+	}
+	l, remove, err := a.startOwn(ctx, in)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err = client.Connect(ctx, client.Options{URL: l.URL(), Source: a.source()})
+	end = func() error {
+		if c != nil {
+			c.Close()
+		}
+		err := l.Stop(ctx, local.Stop{Patience: ownPatience, GiveUp: in.second})
+		return errors.Join(err, remove())
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, end())
+	}
+	return c, end, nil
+}
+
+// ownPatience is how long a flow that was left may go on in a Dagyo of our own.
+const ownPatience = 2 * time.Second
+
+// envLeash holds the id of the process without which an executor must not live.
+const envLeash = "DAGYO_LEASH"
+
+// startOwn starts a Dagyo on a free port and a directory for the time being.
+func (a *app) startOwn(ctx context.Context, in interrupts) (*local.Local, func() error, error) {
+	dir, err := os.MkdirTemp("", "dagyo-run-")
+	if err != nil {
+		return nil, nil, err
+	}
+	remove := func() error { return os.RemoveAll(dir) }
+	log := a.logger("warn", true)
+	s := settings.Default()
+	if err := s.Resolve(log); err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	l, err := startUntil(ctx, in.first, local.Config{
+		Dir: dir, Port: embedded.RandomPort, Services: s, Log: log, Source: a.source(),
+		Process: process.Config{SelfEnv: map[string]string{envLeash: strconv.Itoa(os.Getpid())}},
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	return l, remove, nil
+}

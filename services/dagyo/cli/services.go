@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/services/dagyo/settings"
+	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
+	"github.com/dagyo/dagyo/services/planner"
+	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/process"
+	"github.com/dagyo/dagyo/services/validator"
+)
+
+// serviceCommand is a command that serves until a signal ends it.
+func (a *app) serviceCommand(
+	name, short string, s *settings.Services, groups []settings.Group,
+	run func(context.Context, *broker.Link, zerolog.Logger) error,
+) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: name, GroupID: groupServices,
+		Short: short,
+		Long: short + `.
+
+Any number of replicas may run; one of them leads. It waits for the NATS server to
+be there, and serves until SIGTERM or SIGINT.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.serve(cmd.Context(), name, s, run)
+		},
+	}
+	addGroups(cmd, groups...)
+	return cmd
+}
+
+func (a *app) serve(
+	ctx context.Context, name string, s *settings.Services,
+	run func(context.Context, *broker.Link, zerolog.Logger) error,
+) error {
+	log := a.logger("info", false)
+	if err := s.Resolve(log); err != nil {
+		return usage(err)
+	}
+	ctx, stop := a.untilInterrupt(ctx)
+	defer stop()
+	log.Info().Str("service", name).Str("server", a.server).Msg("connecting")
+	link, err := broker.Connect(ctx, broker.Options{URL: a.server, Name: name, Creds: a.creds})
+	if err == nil {
+		defer link.Close()
+		err = run(ctx, link, log)
+	}
+	if errors.Is(context.Cause(ctx), errInterrupted) {
+		return nil // it was asked to
+	}
+	return err
+}
+
+func (a *app) validatorCommand() *cobra.Command {
+	s := settings.Default()
+	return a.serviceCommand(validator.Name, "Check flows and progdefs; keep the catalogue", s,
+		[]settings.Group{s.ValidatorFlags(), s.CommonFlags()},
+		func(ctx context.Context, link *broker.Link, _ zerolog.Logger) error {
+			return validator.Run(ctx, link, s.Validator)
+		})
+}
+
+func (a *app) plannerCommand() *cobra.Command {
+	s := settings.Default()
+	return a.serviceCommand(planner.Name, "Give flows their place on the broker", s,
+		[]settings.Group{s.PlannerFlags(), s.CommonFlags()},
+		func(ctx context.Context, link *broker.Link, _ zerolog.Logger) error {
+			return planner.Run(ctx, link, s.Planner)
+		})
+}
+
+func (a *app) aggregatorCommand() *cobra.Command {
+	s := settings.Default()
+	return a.serviceCommand(aggregator.Name, "Give every flow its verdict", s,
+		[]settings.Group{s.AggregatorFlags(), s.CommonFlags()},
+		func(ctx context.Context, link *broker.Link, _ zerolog.Logger) error {
+			return aggregator.Run(ctx, link, s.Aggregator)
+		})
+}
+
+func (a *app) spawnerCommand() *cobra.Command {
+	s := settings.Default()
+	var p process.Config
+	var queue string
+	cmd := a.serviceCommand(spawner.Name, "Grant capacity and run executors, as processes here", s,
+		[]settings.Group{s.SpawnerFlags(), s.CommonFlags()},
+		func(ctx context.Context, link *broker.Link, log zerolog.Logger) error {
+			s.Spawner.Queue, s.Spawner.Creds = orElse(queue, a.server), a.creds
+			p.Logger = slog.New(zerolog.NewSlogHandler(log))
+			open := func() (backend.Backend, error) { return process.New(p) }
+			return spawner.Run(ctx, link, open, s.Spawner)
+		})
+	f := cmd.Flags()
+	f.StringVar(&p.Dir, "executors", filepath.Join(a.dataDir(), "executors"),
+		"directory that remembers the executors; its spawners run as one user")
+	f.StringVar(&queue, "queue", "",
+		"address of NATS for the executors, where it is another than --server")
+	processFlags(cmd, &p)
+	return cmd
+}
+
+// processFlags are the flags of the process backend.
+func processFlags(cmd *cobra.Command, p *process.Config) {
+	cmd.Flags().StringVar(&p.EnvDir, "env-dir", "",
+		"directory with secrets/NAME.env and configmaps/NAME.env, for progdefs with envFrom")
+	cmd.Flags().DurationVar(&p.StartTimeout, "start-timeout", process.DefaultStartTimeout,
+		"how long an executor's process may take to start")
+}
+
+// dataDir is where `dagyo up` keeps its data unless told otherwise.
+func (a *app) dataDir() string {
+	if state := a.Env("XDG_STATE_HOME"); state != "" {
+		return filepath.Join(state, "dagyo")
+	}
+	home := a.Env("HOME")
+	if home == "" {
+		home = os.TempDir()
+	}
+	return filepath.Join(home, ".local", "state", "dagyo")
+}
+
+// addGroups adds flags to a command, and shows each group on its own in the help.
+func addGroups(cmd *cobra.Command, groups ...settings.Group) {
+	for _, g := range groups {
+		cmd.Flags().AddFlagSet(g.Flags)
+	}
+	cmd.SetUsageFunc(func(cmd *cobra.Command) error {
+		w := cmd.OutOrStderr()
+		fmt.Fprintf(w, "Usage:\n  %s\n\nFlags:\n", cmd.UseLine())
+		fmt.Fprint(w, without(cmd.LocalNonPersistentFlags(), groups).FlagUsages())
+		for _, g := range groups {
+			fmt.Fprintf(w, "\n%s:\n%s", g.Title, g.Flags.FlagUsages())
+		}
+		fmt.Fprintf(w, "\nGlobal flags:\n%s", cmd.InheritedFlags().FlagUsages())
+		return nil
+	})
+}
+
+// without returns the flags that are in none of the groups.
+func without(flags *pflag.FlagSet, groups []settings.Group) *pflag.FlagSet {
+	rest := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.VisitAll(func(f *pflag.Flag) {
+		for _, g := range groups {
+			if g.Flags.Lookup(f.Name) != nil {
+				return
+			}
+		}
+		rest.AddFlag(f)
+	})
+	return rest
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dagyo/dagyo/services/dagyo/embedded"
+	"github.com/dagyo/dagyo/services/dagyo/local"
+	"github.com/dagyo/dagyo/services/dagyo/settings"
+	"github.com/dagyo/dagyo/services/spawner/process"
+)
+
+// upOptions are the flags of up.
+type upOptions struct {
+	data     string
+	port     int
+	drain    time.Duration
+	process  process.Config
+	services *settings.Services
+}
+
+func (a *app) upCommand() *cobra.Command {
+	o := upOptions{services: settings.Default()}
+	cmd := &cobra.Command{
+		Use: "up", GroupID: groupServices,
+		Short: "Run all of Dagyo here: NATS, the services, and executors as processes",
+		Long: `Run all of Dagyo on this machine: a NATS server, the four services, and executors as
+processes. The standard progdefs are in the catalogue.
+
+Everything is kept in --data, and is there again after a restart. Executors outlive
+even a SIGKILL; the next start adopts them.
+
+A first interrupt takes no new flows and waits for those that run, --drain-timeout at
+most; a second one gives them up (their jobs panic with kind drained). Then executors,
+services and the server end.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.up(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.data, "data", a.dataDir(), "directory for everything that is kept")
+	f.IntVar(&o.port, "port", embedded.DefaultPort, "port of NATS on 127.0.0.1; -1 for a free one")
+	f.DurationVar(&o.drain, "drain-timeout", 10*time.Second,
+		"how long flows may go on after an interrupt")
+	processFlags(cmd, &o.process)
+	addGroups(cmd, o.services.All()...)
+	return cmd
+}
+
+func (a *app) up(ctx context.Context, o upOptions) error {
+	log := a.logger("warn", true)
+	if err := o.services.Resolve(log); err != nil {
+		return usage(err)
+	}
+	in, stop := a.interrupts()
+	defer stop()
+	l, err := startUntil(ctx, in.first, local.Config{
+		Dir: o.data, Port: o.port, Services: o.services, Process: o.process, Source: a.source(), Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	err = a.tellUp(l, o.data)
+	if err == nil {
+		select {
+		case <-in.first:
+		case err = <-l.Failed():
+		case <-ctx.Done():
+		}
+	}
+	return errors.Join(err, l.Stop(context.WithoutCancel(ctx), local.Stop{
+		Patience: o.drain, GiveUp: in.second,
+		Waiting: func(flows int) {
+			fmt.Fprintf(a.Err, "waiting up to %s for %d flows to end; interrupt again to give them up\n",
+				o.drain, flows)
+		},
+	}))
+}
+
+// tellUp says that everything is there, and what to do with it.
+func (a *app) tellUp(l *local.Local, data string) error {
+	if a.json() {
+		return a.printJSON(map[string]string{"server": l.URL(), "data": data})
+	}
+	try := "dagyo run FLOW.json"
+	if l.URL() != "nats://127.0.0.1:4222" {
+		try = "dagyo --server " + l.URL() + " run FLOW.json"
+	}
+	_, err := fmt.Fprintf(a.Out, "dagyo is up at %s, data in %s; try `%s`, stop with Ctrl-C\n",
+		l.URL(), data, try)
+	return err
+}
+
+// startUntil starts a Dagyo unless a signal comes first.
+func startUntil(
+	ctx context.Context, interrupted <-chan struct{}, c local.Config,
+) (*local.Local, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan struct{})
+	defer func() { <-done }()
+	defer cancel(nil)
+	go func() {
+		defer close(done)
+		select {
+		case <-interrupted:
+			cancel(errInterrupted)
+		case <-ctx.Done():
+		}
+	}()
+	return local.Start(ctx, c)
+}

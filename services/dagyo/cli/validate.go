@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dagyo/dagyo/executor/std"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/flow"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/report"
+)
+
+func (a *app) validateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "validate FLOW", GroupID: groupFlows,
+		Short: "Check a flow without running it",
+		Long: `Ask what a submission of the flow document in the file FLOW (JSON or YAML; - is
+standard input) would be answered, and print every problem. Nothing is started.
+
+Where no server answers, the flow is checked here, against the standard progdefs.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			document, err := a.readDocument(args[0])
+			var problems problem.List
+			switch {
+			case errors.As(err, &problems):
+				return a.tellValidity(nil, problems)
+			case err != nil:
+				return err
+			}
+			return a.validate(cmd.Context(), document)
+		},
+	}
+}
+
+func (a *app) validate(ctx context.Context, document []byte) error {
+	var valid *contract.FlowValidated
+	var problems problem.List
+	err := a.with(ctx, func(ctx context.Context, c *client.Client) (err error) {
+		valid, problems, err = c.Validate(ctx, document)
+		return err
+	})
+	if errors.Is(err, client.ErrNoServer) || errors.Is(err, client.ErrNoAnswer) {
+		fmt.Fprintf(a.Err, "nobody answers at %s: checked against the standard progdefs only\n",
+			a.server)
+		valid, problems = checkOffline(document)
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	return a.tellValidity(valid, problems)
+}
+
+// checkOffline checks a flow against the standard progdefs.
+func checkOffline(document []byte) (*contract.FlowValidated, problem.List) {
+	f, pinned, problems := flow.Check(document, standardCatalog(), flow.DefaultLimits())
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return &contract.FlowValidated{Flow: f, Progdefs: pinned}, nil
+}
+
+func standardCatalog() flow.Catalog {
+	catalog := flow.Catalog{}
+	for _, s := range std.Standard() {
+		doc, _ := progdef.Check(s.Document, document.DefaultLimits())
+		catalog[s.Name] = doc.Pin()
+	}
+	return catalog
+}
+
+// tellValidity prints what a flow's submission would be answered. With problems it exits with
+// ExitRejected.
+func (a *app) tellValidity(valid *contract.FlowValidated, problems problem.List) error {
+	switch {
+	case a.json() && valid != nil:
+		return a.printJSON(map[string]any{"valid": true, "data": valid})
+	case a.json():
+		err := a.printJSON(map[string]any{"valid": false, "problems": problems})
+		return errors.Join(err, told(ExitRejected))
+	case valid != nil:
+		names := slices.Sorted(maps.Keys(valid.Progdefs))
+		_, err := fmt.Fprintf(a.Out, "valid: %d nodes, %d edges, progdefs %v\n",
+			len(valid.Flow.Nodes), len(valid.Flow.Edges), names)
+		return err
+	}
+	fmt.Fprintf(a.Out, "not valid: %d problems\n", len(problems))
+	report.Problems(a.Out, problems)
+	return told(ExitRejected)
+}
+
+// printCloudEvent prints an event as structured JSON, one it cannot make sense of as what is wrong.
+func (a *app) printCloudEvent(e contract.Event) error {
+	if e.Data == nil {
+		return a.printJSON(map[string]any{
+			"type": e.Type, "subject": e.Subject, "time": e.Time, "problems": e.Problems,
+		})
+	}
+	m, err := event.Encode(e)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.Out, "%s\n", m.Data)
+	return err
+}

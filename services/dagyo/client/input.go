@@ -1,0 +1,42 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
+)
+
+// Write sends what next returns into a flow's input, until it returns io.EOF. It waits while the flow
+// is slower, and ends without error when the flow wants no more.
+func (c *Client) Write(
+	ctx context.Context, a contract.Address, next func() ([]byte, error),
+) (contract.Count, error) {
+	w, err := stream.NewWriter(c.link.JS, a)
+	if err != nil {
+		return contract.Count{}, err
+	}
+	defer w.Abort()
+	err = writeAll(ctx, w, next)
+	if errors.Is(err, stream.ErrReaderClosed) || errors.Is(err, stream.ErrGone) {
+		err = nil
+	}
+	return w.Count(), err
+}
+
+func writeAll(ctx context.Context, w *stream.Writer, next func() ([]byte, error)) error {
+	for {
+		record, err := next()
+		if errors.Is(err, io.EOF) {
+			return w.Close(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		if err := w.Send(ctx, record); err != nil {
+			return err
+		}
+	}
+}

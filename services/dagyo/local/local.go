@@ -1,0 +1,182 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/embedded"
+	"github.com/dagyo/dagyo/services/dagyo/settings"
+	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
+	"github.com/dagyo/dagyo/services/planner"
+	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/process"
+	"github.com/dagyo/dagyo/services/validator"
+)
+
+// ErrInUse says that another process runs on the data directory.
+var ErrInUse = errors.New("the data directory is in use")
+
+// startTimeout bounds the start of the services: the replay of all stored events.
+const startTimeout = time.Minute
+
+// Config says where and how to run.
+type Config struct {
+	// Dir is the data directory; it is made when it is missing.
+	Dir string
+	// Port is embedded.DefaultPort if 0, and embedded.RandomPort for a free one.
+	Port int
+	// Services must be resolved.
+	Services *settings.Services
+	// Process configures the backend; its Dir is set here.
+	Process process.Config
+	// Source is the CloudEvents source of what is published on the user's behalf.
+	Source string
+	Log    zerolog.Logger
+}
+
+// A Local is a running Dagyo.
+type Local struct {
+	config   Config
+	lock     *os.File
+	server   *embedded.Server
+	client   *client.Client
+	services map[string]*running
+	failed   chan error
+}
+
+// running is a service under way.
+type running struct {
+	cancel context.CancelFunc
+	link   *broker.Link
+	done   chan struct{}
+}
+
+// Start brings everything up, and returns when all services answer and the standard progdefs are in the
+// catalogue. Stop the returned Local. When Start fails, nothing is left of it but executors that an
+// earlier Local had left running.
+func Start(ctx context.Context, c Config) (*Local, error) {
+	lock, err := takeLock(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &Local{
+		config: c, lock: lock, services: make(map[string]*running), failed: make(chan error, 4),
+	}
+	if err := l.start(ctx); err != nil {
+		return nil, errors.Join(err, l.abandon())
+	}
+	return l, nil
+}
+
+func (l *Local) start(ctx context.Context) error {
+	var err error
+	l.server, err = embedded.Start(ctx, embedded.Options{
+		Port: l.config.Port, Dir: filepath.Join(l.config.Dir, "nats"), Log: l.config.Log,
+	})
+	if err != nil {
+		return err
+	}
+	l.client, err = client.Connect(ctx, client.Options{URL: l.URL(), Source: l.config.Source})
+	if err != nil {
+		return err
+	}
+	if err := l.startServices(ctx); err != nil {
+		return err
+	}
+	return l.applyStandard(ctx)
+}
+
+// backend opens the place where executors run.
+func (l *Local) backend() (*process.Backend, error) {
+	p := l.config.Process
+	p.Dir = filepath.Join(l.config.Dir, "executors")
+	p.Logger = slog.New(zerolog.NewSlogHandler(l.config.Log))
+	return process.New(p)
+}
+
+// URL is the address of the embedded NATS server.
+func (l *Local) URL() string { return l.server.ClientURL() }
+
+// Failed delivers the error of a service that has ended by itself. Stop the Local then.
+func (l *Local) Failed() <-chan error { return l.failed }
+
+func (l *Local) startServices(ctx context.Context) error {
+	s := l.config.Services
+	s.Spawner.Queue = l.URL()
+	open := func() (backend.Backend, error) { return l.backend() }
+	for name, run := range map[string]func(context.Context, *broker.Link) error{
+		validator.Name: func(ctx context.Context, link *broker.Link) error {
+			return validator.Run(ctx, link, s.Validator)
+		},
+		planner.Name: func(ctx context.Context, link *broker.Link) error {
+			return planner.Run(ctx, link, s.Planner)
+		},
+		spawner.Name: func(ctx context.Context, link *broker.Link) error {
+			return spawner.Run(ctx, link, open, s.Spawner)
+		},
+		aggregator.Name: func(ctx context.Context, link *broker.Link) error {
+			return aggregator.Run(ctx, link, s.Aggregator)
+		},
+	} {
+		if err := l.startService(ctx, name, run); err != nil {
+			return err
+		}
+	}
+	return l.awaitServices(ctx)
+}
+
+func (l *Local) startService(
+	ctx context.Context, name string, run func(context.Context, *broker.Link) error,
+) error {
+	link, err := broker.Connect(ctx, broker.Options{
+		URL: l.URL(), Name: name, Wait: startTimeout,
+	})
+	if err != nil {
+		return fmt.Errorf("start the %s: %w", name, err)
+	}
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r := &running{cancel: cancel, link: link, done: make(chan struct{})}
+	l.services[name] = r
+	go func() {
+		defer close(r.done)
+		if err := run(serving, link); err != nil {
+			l.failed <- err
+		}
+	}()
+	return nil
+}
+
+// awaitServices asks until each service has answered.
+func (l *Local) awaitServices(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		ask, done := context.WithTimeout(ctx, 50*time.Millisecond)
+		found, err := l.client.Ping(ask)
+		done()
+		if err != nil {
+			return err
+		}
+		missing := client.Missing(found)
+		if len(missing) == 0 {
+			return nil
+		}
+		select {
+		case err := <-l.failed:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("services that do not answer: %v: %w", missing, context.Cause(ctx))
+		default:
+		}
+	}
+}

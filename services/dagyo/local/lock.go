@@ -1,0 +1,56 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// takeLock makes the directory and takes its lock. The system lets the lock go when the process ends,
+// however it ends.
+func takeLock(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the data directory: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = fmt.Errorf("%w: %s is used by %s; stop it, or choose another --data",
+			ErrInUse, dir, holder(f))
+	}
+	if err == nil {
+		err = sign(f)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// holder reads who has the lock.
+func holder(f *os.File) string {
+	b, err := io.ReadAll(io.LimitReader(f, 32))
+	if pid := strings.TrimSpace(string(b)); err == nil && pid != "" {
+		return "another dagyo (process " + pid + ")"
+	}
+	return "another dagyo"
+}
+
+// sign writes down who has the lock, for error messages only.
+func sign(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return fmt.Errorf("lock the data directory: %w", err)
+	}
+	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}

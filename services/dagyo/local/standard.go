@@ -1,0 +1,53 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dagyo/dagyo/executor/std"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
+)
+
+// applyStandard puts the standard progdefs into the catalogue that are not there in this version.
+func (l *Local) applyStandard(ctx context.Context) error {
+	stored, err := l.client.Catalog(ctx)
+	if err != nil {
+		return err
+	}
+	var g errgroup.Group
+	for _, s := range outdated(stored) {
+		g.Go(func() error {
+			_, err := l.client.Apply(ctx, s.Name, s.Document)
+			var problems problem.List
+			if errors.As(err, &problems) {
+				err = fmt.Errorf("the catalogue refuses it:\n%w", problems)
+			}
+			if err != nil {
+				return fmt.Errorf("standard progdef %s: %w", s.Name, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// outdated returns the standard progdefs that the catalogue lacks, or has in another revision. One that
+// runs something else than this command is the user's own and left alone.
+func outdated(stored []progdef.Pinned) []std.Progdef {
+	have := make(map[string]progdef.Pinned)
+	for _, p := range stored {
+		have[p.Document.Name] = p
+	}
+	return slices.DeleteFunc(std.Standard(), func(s std.Progdef) bool {
+		want, _ := progdef.Check(s.Document, document.DefaultLimits())
+		p, known := have[s.Name]
+		return known && (p.Revision == want.Revision() ||
+			!slices.Equal(p.Document.Command, want.Command))
+	})
+}
