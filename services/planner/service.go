@@ -160,8 +160,13 @@ func (w *wiring) ensureMailbox(ctx context.Context, progdef, revision string) er
 	return nil
 }
 
+// release deletes what the flow had. A job that still runs is told to stop first: the stop that was
+// sent for the verdict may have come before there was a stream to keep it.
 func (w *wiring) release(ctx context.Context, id string, d *contract.FlowCleaned) error {
 	if d.Stream != "" {
+		if err := w.link.Publish(contract.StopSubject(id), nil); err != nil {
+			return fmt.Errorf("stop the jobs of flow %s: %w", id, err)
+		}
 		err := w.link.JS.DeleteStream(ctx, d.Stream)
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return fmt.Errorf("delete stream %s: %w", d.Stream, err)

@@ -98,7 +98,8 @@ func TestKickedConnections(t *testing.T) {
 	storages(t, func(t *testing.T, storage jetstream.StorageType) {
 		e := setup(t, storage)
 		sizes := mixed(4, 6000, 400)
-		w, r := e.writer(), e.reader()
+		// What is lost is lost with a connection: no time-out is needed to find that out.
+		w, r := e.writer(stream.AckTimeout(limit)), e.reader()
 		wait := start(t, func() error { return sendAll(e.ctx, w, sizes) })
 		for i, size := range sizes {
 			switch i % 500 {
@@ -257,17 +258,45 @@ func TestForgedFrames(t *testing.T) {
 func TestGapIsFilledAnew(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	f := forge(e)
+	f.publish(f.frame())
+	r := e.reader()
+	if err := expectOne(e.ctx, r, 0, 20); err != nil {
+		t.Fatal(err)
+	}
+	// Another client pulls too: it gets one of the frames, and never acknowledges it.
+	c, err := e.observer.Consumer(e.ctx, e.addr.Stream, e.addr.Consumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief := start(t, func() error { _, err := c.Next(); return err })
+	for c.CachedInfo().NumWaiting < 2 {
+		if _, err := c.Info(e.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
 	f.publish(f.frame(), f.frame(), f.frame(), f.end())
+	thief()
+	if err := expect(e.ctx, r, repeated(20, 4), 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A reader that died with frames in its hands is followed by one that gets them.
+func TestUnackedFramesComeAgain(t *testing.T) {
+	e := setup(t, jetstream.MemoryStorage)
+	f := forge(e)
+	f.publish(f.frame(), f.end())
 	c, err := e.observer.CreateOrUpdateConsumer(e.ctx, e.addr.Stream, stream.ConsumerConfig(e.addr))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := e.reader()
-	// Another connection takes frame 1 and dies before it acknowledges it.
-	if _, err := c.Next(); err != nil {
+	batch, err := c.Fetch(2)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := expect(e.ctx, r, repeated(20, 3), 0); err != nil {
+	for range batch.Messages() {
+	}
+	if err := expect(e.ctx, e.reader(), repeated(20, 1), 0); err != nil {
 		t.Fatal(err)
 	}
 }

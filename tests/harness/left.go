@@ -20,10 +20,14 @@ func (s *Stack) AwaitNothingLeft(t *testing.T, c *Client) {
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	var left []string
 	for {
-		left, err := s.left(ctx, c)
-		if err == nil && len(left) == 0 {
+		now, err := s.left(ctx, c)
+		if err == nil && len(now) == 0 {
 			return
+		}
+		if err == nil {
+			left = now
 		}
 		select {
 		case <-tick.C:

@@ -24,6 +24,7 @@ type Faulty struct {
 	Max     int
 	// Idle and Silence are durations: how long an idle executor is kept, and a silent one borne.
 	Idle, Silence string
+	Env           map[string]string
 }
 
 // ApplyFaulty puts the progdef of a faulty program into the catalogue, under the program's name.
@@ -36,6 +37,9 @@ func (c *Client) ApplyFaulty(t testing.TB, f Faulty) {
 			"jobsPerExecutor": max(f.Slots, 1), "maxExecutors": max(f.Max, 1), "idleTimeout": def(f.Idle, "5s"),
 		},
 		"health": map[string]string{"interval": "200ms", "timeout": def(f.Silence, "1s")},
+	}
+	if f.Env != nil {
+		doc["env"] = f.Env
 	}
 	if f.In {
 		doc["inputs"] = map[string]string{"in": "utf8-string"}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -122,13 +123,10 @@ func (e *ends) feed(ctx context.Context, name string, a contract.Address) error 
 	lines.Buffer(nil, recordLimit)
 	_, err = e.client.Write(ctx, a, func() ([]byte, error) {
 		if !lines.Scan() {
-			return nil, errors.Join(lines.Err(), io.EOF)
+			return nil, cmp.Or(lines.Err(), io.EOF)
 		}
 		return parseRecord(a.Type, bytes.TrimSuffix(lines.Bytes(), []byte("\r")))
 	})
-	if lines.Err() != nil {
-		err = lines.Err()
-	}
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("feed input %s: %w", name, err)
 	}

@@ -77,11 +77,13 @@ func remains(t *testing.T, dir string) []string {
 }
 
 // config makes the test binary supervisor and program. Under the race detector every process would
-// sleep for a second before it ends.
+// sleep for a second before it ends; under -cover it would complain on standard error.
 func config(dir string) process.Config {
 	return process.Config{
-		Dir:       dir,
-		SelfEnv:   map[string]string{envRole: "1", "GORACE": "atexit_sleep_ms=0"},
+		Dir: dir,
+		SelfEnv: map[string]string{
+			envRole: "1", "GORACE": "atexit_sleep_ms=0", "GOCOVERDIR": dir,
+		},
 		KillDelay: 50 * time.Millisecond,
 	}
 }

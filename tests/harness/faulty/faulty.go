@@ -77,6 +77,8 @@ func programs() map[string]executor.Program {
 		"never-reads":   inOnly(func(ctx context.Context, _ *executor.Job) error { <-ctx.Done(); return ctx.Err() }),
 		"sink":          inOnly(sink),
 		"words":         outOnly(words),
+		"reads-slowly":  inOnly(readsSlowly),
+		"mortal":        {Run: mortal},
 		"mislabels":     {Ports: []executor.Port{mislabelled}, Run: mislabels},
 	}
 }
