@@ -24,8 +24,8 @@ const (
 )
 
 // StreamConfig is the stream of a flow with so many edges, each with a window of at most maxFrames
-// frames. The broker enforces a bound of two windows on writers that do not keep to their credit: one
-// would not do, because it deletes what was acknowledged later than it passes on the credit for it.
+// frames. The broker enforces a bound of two windows on writers that do not keep to their credit:
+// one would not do, because it deletes what was acknowledged later than it passes on the credit.
 // It has one replica; the caller may change Replicas and Placement.
 //
 // MaxBytes is not set: a stream in memory would reserve as much at once. MaxConsumers is positive,

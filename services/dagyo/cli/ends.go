@@ -30,6 +30,7 @@ type ends struct {
 
 	printer *printer
 	group   *errgroup.Group
+	failed  chan error         // an input that cannot be fed
 	over    context.CancelFunc // the flow has its verdict
 	writing sync.WaitGroup     // the printer's goroutine
 	written context.CancelFunc
@@ -39,10 +40,11 @@ type ends struct {
 }
 
 // open begins to feed the inputs and to print the outputs.
-func (e *ends) open(ctx context.Context, d *contract.FlowPlanned) error {
+func (e *ends) open(ctx context.Context, d *contract.FlowPlanned) {
 	if e.group != nil || len(d.Inputs)+len(d.Outputs) == 0 {
-		return nil
+		return
 	}
+	e.failed = make(chan error, len(d.Inputs))
 	e.read = make(map[string]contract.Count)
 	e.group, ctx = errgroup.WithContext(ctx)
 	var running, printing context.Context
@@ -54,9 +56,13 @@ func (e *ends) open(ctx context.Context, d *contract.FlowPlanned) error {
 		e.group.Go(func() error { return e.readOutput(ctx, running, name, a) })
 	}
 	for name, a := range d.Inputs {
-		e.group.Go(func() error { return e.feed(running, name, a) })
+		e.group.Go(func() error {
+			if err := e.feed(running, name, a); err != nil && running.Err() == nil {
+				e.failed <- err
+			}
+			return nil
+		})
 	}
-	return nil
 }
 
 func (e *ends) readOutput(
@@ -109,28 +115,71 @@ func (e *ends) counts() map[string]contract.Count {
 	return e.read
 }
 
+// failure delivers the error of an input that cannot be fed.
+func (e *ends) failure() <-chan error {
+	if e == nil {
+		return nil
+	}
+	return e.failed
+}
+
 // recordLimit bounds a line of an input, in octets.
 const recordLimit = 64 << 20
 
 // feed sends each line of a file as a record.
 func (e *ends) feed(ctx context.Context, name string, a contract.Address) error {
-	in, closeFile, err := e.app.openInput(e.inputs[name])
-	if err != nil {
-		return err
-	}
-	defer closeFile()
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, recordLimit)
-	_, err = e.client.Write(ctx, a, func() ([]byte, error) {
-		if !lines.Scan() {
-			return nil, cmp.Or(lines.Err(), io.EOF)
+	lines := make(chan line)
+	// Nobody waits for this goroutine: a read from a terminal or a pipe cannot be ended from here.
+	go e.app.readLines(ctx, e.inputs[name], lines)
+	_, err := e.client.Write(ctx, a, func() ([]byte, error) {
+		select {
+		case l := <-lines:
+			if l.err != nil {
+				return nil, l.err
+			}
+			return parseRecord(a.Type, l.text)
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
-		return parseRecord(a.Type, bytes.TrimSuffix(lines.Bytes(), []byte("\r")))
 	})
-	if err != nil && ctx.Err() == nil {
+	if err != nil {
 		return fmt.Errorf("feed input %s: %w", name, err)
 	}
 	return nil
+}
+
+// A line of a file, or why there is none; io.EOF is the last.
+type line struct {
+	text []byte
+	err  error
+}
+
+// readLines hands over the lines of a file.
+func (a *app) readLines(ctx context.Context, path string, lines chan<- line) {
+	in, closeFile, err := a.openInput(path)
+	if err == nil {
+		defer closeFile()
+		err = scan(ctx, in, lines)
+	}
+	select {
+	case lines <- line{err: err}:
+	case <-ctx.Done():
+	}
+}
+
+// scan returns io.EOF when it has handed over every line.
+func scan(ctx context.Context, in io.Reader, lines chan<- line) error {
+	s := bufio.NewScanner(in)
+	s.Buffer(nil, recordLimit)
+	for s.Scan() {
+		text := bytes.Clone(bytes.TrimSuffix(s.Bytes(), []byte("\r")))
+		select {
+		case lines <- line{text: text}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return cmp.Or(s.Err(), io.EOF)
 }
 
 func (a *app) openInput(path string) (io.Reader, func(), error) {

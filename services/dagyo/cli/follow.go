@@ -23,9 +23,11 @@ type follower struct {
 	// ends are the flow's own inputs and outputs; nil leaves them to others.
 	ends *ends
 
-	known  bool // the flow had been found valid before our submission
-	heard  bool // an event of the flow has come
-	warned bool
+	// aborted is why we have cancelled the flow ourselves.
+	aborted error
+	known   bool // the flow had been found valid before our submission
+	heard   bool // an event of the flow has come
+	warned  bool
 }
 
 // cancelWait bounds the sending of a cancel.
@@ -81,8 +83,8 @@ func (f *follower) listen(
 	for {
 		select {
 		case e := <-feed.Events():
-			if ended, err := f.take(ctx, e); ended || err != nil {
-				return e, err
+			if f.take(ctx, e) {
+				return e, nil
 			}
 		case c := <-meter.Credits:
 			f.display.consumed(c.Subject, c.Records)
@@ -93,7 +95,11 @@ func (f *follower) listen(
 			}
 		case <-cancelled:
 			cancelled = nil
-			f.cancel(ctx)
+			f.say("cancelling flow %s; interrupt again to leave it alone", f.flow)
+			f.cancel(ctx, "interrupted")
+		case f.aborted = <-f.ends.failure():
+			f.say("cancelling flow %s: %v", f.flow, f.aborted)
+			f.cancel(ctx, f.aborted.Error())
 		case <-ctx.Done():
 			return contract.Event{}, context.Cause(ctx)
 		}
@@ -101,18 +107,16 @@ func (f *follower) listen(
 }
 
 // take takes an event of the flow, and reports whether it is the one that ends it.
-func (f *follower) take(ctx context.Context, e contract.Event) (ended bool, err error) {
+func (f *follower) take(ctx context.Context, e contract.Event) (ended bool) {
 	if f.stale(e) {
-		return false, nil
+		return false
 	}
 	f.heard = true
 	f.display.event(e)
 	if d, planned := e.Data.(*contract.FlowPlanned); planned && f.ends != nil && !f.known {
-		if err := f.ends.open(ctx, d); err != nil {
-			return false, err
-		}
+		f.ends.open(ctx, d)
 	}
-	return contract.IsVerdict(e.Type) || e.Type == contract.TypeFlowRejected, nil
+	return contract.IsVerdict(e.Type) || e.Type == contract.TypeFlowRejected
 }
 
 // stale reports whether an event is about an earlier submission under the same id that was rejected. One
@@ -132,11 +136,10 @@ func (f *follower) say(format string, args ...any) {
 	f.display.around(func() { fmt.Fprintf(f.app.Err, format+"\n", args...) })
 }
 
-func (f *follower) cancel(ctx context.Context) {
-	f.say("cancelling flow %s; interrupt again to leave it alone", f.flow)
+func (f *follower) cancel(ctx context.Context, reason string) {
 	ctx, done := context.WithTimeout(ctx, cancelWait)
 	defer done()
-	if _, err := f.client.Cancel(ctx, f.flow, "interrupted"); err != nil {
+	if _, err := f.client.Cancel(ctx, f.flow, reason); err != nil {
 		f.say("cannot cancel flow %s: %v", f.flow, err)
 	}
 }

@@ -111,6 +111,11 @@ func (a *app) flowDocument(path, id string, inputs map[string]string) ([]byte, e
 		return nil, usage(fmt.Errorf("the flow has the input %s: say what to feed it, with "+
 			"--input %s=FILE", strings.Join(missing, ", "), missing[0]))
 	}
+	for _, path := range inputs {
+		if _, err := os.Stat(path); err != nil && path != stdin {
+			return nil, usage(err)
+		}
+	}
 	return document, nil
 }
 
@@ -128,7 +133,11 @@ func (a *app) submitAndFollow(
 	if verdict.Type == "" {
 		return err
 	}
-	if told := a.tellVerdict(verdict, f.ends.counts()); told != nil {
+	told := a.tellVerdict(verdict, f.ends.counts())
+	switch {
+	case f.aborted != nil:
+		return f.aborted
+	case told != nil:
 		return told // a failed flow's outputs end where they end
 	}
 	return err
@@ -139,12 +148,14 @@ type verdictLine struct {
 	Flow    string        `json:"flow"`
 	Verdict contract.Type `json:"verdict"`
 	Data    any           `json:"data"`
+	// Read is what was read of the outputs.
+	Read map[string]contract.Count `json:"read,omitempty"`
 }
 
 // tellVerdict says how a flow has ended, and returns the exit code that stands for it.
 func (a *app) tellVerdict(e contract.Event, read map[string]contract.Count) error {
 	if a.json() {
-		if err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data}); err != nil {
+		if err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data, read}); err != nil {
 			return err
 		}
 	} else {

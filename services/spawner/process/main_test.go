@@ -16,7 +16,11 @@ const envRole = "PROCESS_TEST_ROLE"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(envRole) == "" {
-		goleak.VerifyTestMain(m)
+		dir := coverDir()
+		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+			_ = os.RemoveAll(dir)
+			os.Exit(code)
+		}))
 		return
 	}
 	switch role := os.Args[1]; role {
@@ -30,4 +34,17 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "no role %q\n", role)
 		os.Exit(2)
 	}
+}
+
+// coverDir makes a folder for what the processes of the test write under -cover.
+func coverDir() string {
+	dir, err := os.MkdirTemp("", "process-cover-*")
+	if err == nil {
+		err = os.Setenv("GOCOVERDIR", dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	return dir
 }

@@ -82,7 +82,7 @@ func config(dir string) process.Config {
 	return process.Config{
 		Dir: dir,
 		SelfEnv: map[string]string{
-			envRole: "1", "GORACE": "atexit_sleep_ms=0", "GOCOVERDIR": dir,
+			envRole: "1", "GORACE": "atexit_sleep_ms=0", "GOCOVERDIR": os.Getenv("GOCOVERDIR"),
 		},
 		KillDelay: 50 * time.Millisecond,
 	}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// patience bounds every wait of a script: it only ever passes when something is broken.
+const patience = time.Minute
+
+// processesKey is where a script's background processes are kept.
+type processesKey struct{}
+
+// setup gives a script a port of its own, the sample flows, and a place for its background processes.
+func setup(env *testscript.Env) error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	flows, err := filepath.Abs("../../tests/flows")
+	if err != nil {
+		return err
+	}
+	env.Setenv("PORT", strconv.Itoa(port))
+	env.Setenv("SERVER", "nats://127.0.0.1:"+strconv.Itoa(port))
+	env.Setenv("FLOWS", flows)
+	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+	env.Setenv("USER", "ada")
+	processes := make(map[string]*process)
+	env.Values[processesKey{}] = processes
+	env.Defer(func() {
+		for _, p := range processes {
+			p.kill()
+		}
+	})
+	return nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}
+
+// A process runs in the background of a script.
+type process struct {
+	cmd            *exec.Cmd
+	stdout, stderr *transcript
+	ended          chan struct{}
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+func (p *process) stream(ts *testscript.TestScript, name string) *transcript {
+	switch name {
+	case "stdout":
+		return p.stdout
+	case "stderr":
+		return p.stderr
+	}
+	ts.Fatalf("%q is neither stdout nor stderr", name)
+	return nil
+}
+
+// A transcript gathers what a process writes.
+type transcript struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	grown chan struct{} // closed and replaced when there is more
+}
+
+func newTranscript() *transcript { return &transcript{grown: make(chan struct{})} }
+
+// Write implements io.Writer.
+func (t *transcript) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.grown)
+	t.grown = make(chan struct{})
+	return t.text.Write(b)
+}
+
+func (t *transcript) now() (string, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String(), t.grown
+}
+
+// begin NAME COMMAND ARG… starts a process in the background.
+func begin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: begin NAME COMMAND ARG…")
+	}
+	path, err := exec.LookPath(args[1])
+	ts.Check(err)
+	p := &process{stdout: newTranscript(), stderr: newTranscript(), ended: make(chan struct{})}
+	p.cmd = exec.Command(path, args[2:]...)
+	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	p.cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "USER", "DAGYO_QUEUE"} {
+		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
+	}
+	ts.Check(p.cmd.Start())
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait()
+	}()
+	ts.Value(processesKey{}).(map[string]*process)[args[0]] = p
+}
+
+func named(ts *testscript.TestScript, name string) *process {
+	p := ts.Value(processesKey{}).(map[string]*process)[name]
+	if p == nil {
+		ts.Fatalf("no process %q", name)
+	}
+	return p
+}
+
+// until NAME stdout|stderr REGEXP waits until a process has written something.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: until NAME stdout|stderr REGEXP")
+	}
+	p := named(ts, args[0])
+	want := regexp.MustCompile("(?m)" + args[2])
+	timeout := time.After(patience)
+	for {
+		text, grown := p.stream(ts, args[1]).now()
+		if want.MatchString(text) {
+			return
+		}
+		select {
+		case <-grown:
+		case <-p.ended:
+			if text, _ = p.stream(ts, args[1]).now(); !want.MatchString(text) {
+				stderr, _ := p.stderr.now()
+				ts.Fatalf("%s has ended (%v) and did not write %q:\n%s\n%s", args[0],
+					p.cmd.ProcessState, args[2], text, stderr)
+			}
+		case <-timeout:
+			stderr, _ := p.stderr.now()
+			ts.Fatalf("%s does not write %q:\n%s\n%s", args[0], args[2], text, stderr)
+		}
+	}
+}
+
+// signal NAME INT|TERM|KILL sends a signal.
+func signalProcess(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]syscall.Signal{
+		"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL,
+	}
+	if neg || len(args) != 2 || signals[args[1]] == 0 {
+		ts.Fatalf("usage: signal NAME INT|TERM|KILL")
+	}
+	ts.Check(named(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
+}
+
+// ends NAME CODE waits for a process to end, with that exit code; -1 is a signal.
+func ends(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: ends NAME CODE")
+	}
+	p := named(ts, args[0])
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		stderr, _ := p.stderr.now()
+		ts.Fatalf("%s does not end:\n%s", args[0], stderr)
+	}
+	stdout, _ := p.stdout.now()
+	stderr, _ := p.stderr.now()
+	ts.Logf("[%s stdout]\n%s[%s stderr]\n%s", args[0], stdout, args[0], stderr)
+	if got := strconv.Itoa(p.cmd.ProcessState.ExitCode()); got != args[1] {
+		ts.Fatalf("%s ended with %s, want %s", args[0], got, args[1])
+	}
+}
+
+// matches NAME stdout|stderr REGEXP looks at what a process has written so far.
+func matches(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: matches NAME stdout|stderr REGEXP")
+	}
+	text, _ := named(ts, args[0]).stream(ts, args[1]).now()
+	if found := regexp.MustCompile("(?m)" + args[2]).MatchString(text); found == neg {
+		ts.Fatalf("%s wrote:\n%s", args[0], text)
+	}
+}
+
+// gone waits until no process of the script is left but those that begin has started, and with ! says
+// that there is one.
+func gone(ts *testscript.TestScript, neg bool, _ []string) {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		left := processesOf(ts.MkAbs("."))
+		switch {
+		case neg && len(left) > 0, !neg && len(left) == 0:
+			return
+		case time.Now().After(deadline):
+			ts.Fatalf("processes: %q", left)
+		}
+		time.Sleep(5 * time.Millisecond) // a process that nobody may wait for has to be looked for
+	}
+}
+
+// processesOf lists the supervisors and executors whose command line or environment names the folder.
+func processesOf(dir string) []string {
+	var found []string
+	all, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range all {
+		args, err := os.ReadFile(filepath.Join(p, "cmdline"))
+		if err != nil {
+			continue
+		}
+		environ, err := os.ReadFile(filepath.Join(p, "environ"))
+		words := strings.Split(string(args), "\x00")
+		if err != nil || len(words) < 3 || words[1] != "supervise" && words[1] != "executor" {
+			continue
+		}
+		if strings.Contains(string(args), dir) || strings.Contains(string(environ), dir) {
+			found = append(found, strings.Join(words, " "))
+		}
+	}
+	return found
+}
+
+var _ io.Writer = (*transcript)(nil)

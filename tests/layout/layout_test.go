@@ -1,0 +1,104 @@
+// Package layout holds the module arrows to DESIGN section 12.
+package layout
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const root = "github.com/dagyo/dagyo/"
+
+// may lists, for each module, the modules of ours that it may import, and the heavy dependencies that
+// only it may have.
+var may = map[string]struct{ modules, heavy []string }{
+	"schemas":                   {},
+	"pkg":                       {modules: []string{"schemas"}},
+	"executor":                  {modules: []string{"schemas", "pkg"}},
+	"services/validator":        {modules: []string{"schemas", "pkg"}},
+	"services/planner":          {modules: []string{"schemas", "pkg"}},
+	"services/spawner":          {modules: []string{"schemas", "pkg"}, heavy: []string{"k8s.io/", "github.com/moby/"}},
+	"services/panic-aggregator": {modules: []string{"schemas", "pkg"}},
+	"services/dagyo": {
+		modules: []string{
+			"schemas", "pkg", "executor", "services/validator", "services/planner",
+			"services/spawner", "services/panic-aggregator",
+		},
+		heavy: []string{"github.com/nats-io/nats-server/", "k8s.io/", "github.com/moby/"},
+	},
+}
+
+var heavy = []string{"github.com/nats-io/nats-server/", "k8s.io/", "github.com/moby/"}
+
+func TestModuleArrows(t *testing.T) {
+	for module, allowed := range may {
+		t.Run(module, func(t *testing.T) {
+			for _, dep := range deps(t, module) {
+				if own, ok := strings.CutPrefix(dep, root); ok {
+					if m := moduleOf(own); m != module && !slices.Contains(allowed.modules, m) {
+						t.Errorf("%s imports %s", module, dep)
+					}
+				}
+				for _, h := range heavy {
+					if strings.HasPrefix(dep, h) && !slices.Contains(allowed.heavy, h) {
+						t.Errorf("%s pulls in %s", module, dep)
+					}
+				}
+			}
+		})
+	}
+}
+
+// deps lists all packages that the module's packages, tests included, are built from.
+func deps(t *testing.T, module string) []string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", "-test", "./...")
+	cmd.Dir = "../../" + module
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list in %s: %v", module, err)
+	}
+	var list []string
+	for line := range strings.Lines(string(out)) {
+		if pkg := strings.Fields(line)[0]; !strings.HasSuffix(pkg, ".test") {
+			list = append(list, pkg)
+		}
+	}
+	return list
+}
+
+func moduleOf(pkg string) string {
+	for m := range may {
+		if pkg == m || strings.HasPrefix(pkg, m+"/") {
+			return m
+		}
+	}
+	return pkg
+}
+
+// The pure packages and files do no I/O: decisions take no context, clock or randomness.
+func TestDecisionsArePure(t *testing.T) {
+	for _, pkg := range []string{"problem", "document", "progdef", "flow", "contract", "wire"} {
+		cmd := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, ".")
+		cmd.Dir = "../../pkg/" + pkg
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []string{"context", "net", "os", "math/rand", "math/rand/v2", "log", "log/slog", "github.com/nats-io/nats.go"} {
+			if slices.Contains(strings.Split(strings.TrimSpace(string(out)), "\n"), bad) {
+				t.Errorf("pkg/%s imports %s", pkg, bad)
+			}
+		}
+	}
+	for _, service := range []string{"validator", "planner", "spawner", "panic-aggregator"} {
+		for _, file := range []string{"decide.go", "state.go"} {
+			for _, bad := range []string{`"context"`, "time.Now", `"os"`, "rand", "zerolog", "nats.go"} {
+				if out, err := exec.Command("grep", "-n", bad, "../../services/"+service+"/"+file).Output(); err == nil {
+					t.Errorf("services/%s/%s: %s", service, file, out)
+				}
+			}
+		}
+	}
+}
