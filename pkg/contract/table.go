@@ -154,5 +154,14 @@ func IsVerdict(t Type) bool {
 	return t == TypeFlowCompleted || t == TypeFlowPanic || t == TypeFlowCancelled
 }
 
+// EndsFlow reports whether the event ends a flow that was found valid: a verdict, or a rejection by
+// planner or spawner. The validator's rejections are about submissions that never became a flow.
+func (e Event) EndsFlow() bool {
+	return IsVerdict(e.Type) || e.Type == TypeFlowRejected && e.Source != Source("validator")
+}
+
+// Source is the CloudEvents source of what a service says.
+func Source(service string) string { return "/dagyo/" + service }
+
 // MarshalData returns the payload as JSON.
 func (e Event) MarshalData() ([]byte, error) { return json.Marshal(e.Data) }

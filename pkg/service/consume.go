@@ -141,7 +141,10 @@ func (r *Runtime[S]) handle(ctx context.Context, m jetstream.Msg) error {
 	if e.Time.IsZero() {
 		e.Time = meta.Timestamp
 	}
-	if err := r.cursor.await(ctx, seq, r.c.AckWait/2); err != nil {
+	// One flow's causes are answered one after the other, and each sees the effects of the one before:
+	// two submissions of one flow must not be judged as if the other did not exist.
+	defer r.busy.lock(e.Subject)()
+	if err := r.cursor.await(ctx, seq, r.c.AckWait); err != nil {
 		return err
 	}
 	effects, err := r.decide(e)
@@ -152,6 +155,9 @@ func (r *Runtime[S]) handle(ctx context.Context, m jetstream.Msg) error {
 		effects[i].TraceParent = first(effects[i].TraceParent, e.TraceParent)
 	}
 	err = r.carryOut(ctx, effects)
+	if err == nil {
+		err = r.cursor.await(ctx, r.ownLast.Load(), r.c.AckWait)
+	}
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -195,7 +201,7 @@ func (r *Runtime[S]) carryOutOne(ctx context.Context, e contract.Event) error {
 const publishWait = 10 * time.Second
 
 func (r *Runtime[S]) publish(ctx context.Context, e contract.Event) error {
-	e.Source = "/dagyo/" + r.s.Name
+	e.Source = contract.Source(r.s.Name)
 	e.Time = time.Now().UTC()
 	msg, err := event.Encode(e)
 	if err != nil {
@@ -218,6 +224,9 @@ func (r *Runtime[S]) publish(ctx context.Context, e contract.Event) error {
 		return err
 	}
 	r.stats.Effects.Add(1)
+	if r.folds[e.Type] && !ack.Duplicate {
+		raise(&r.ownLast, ack.Sequence)
+	}
 	r.log.Debug().Str("event", msg.Subject).Uint64("seq", ack.Sequence).Bool("repeat", ack.Duplicate).Msg("said")
 	return nil
 }

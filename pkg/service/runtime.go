@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,11 @@ type Runtime[S any] struct {
 	cursor  cursor
 	workers atomic.Pointer[[]chan task] // the leader's
 	said    recent
+	// busy lets one cause of a flow be answered at a time.
+	busy keyLock
+	// ownLast is the place of our own last event that we fold ourselves.
+	ownLast atomic.Uint64
+	folds   map[contract.Type]bool
 	working working
 	seed    maphash.Seed
 	stats   stats
@@ -40,9 +46,12 @@ func newRuntime[S any](link *broker.Link, s Service[S], c Config, state S) *Runt
 	r := &Runtime[S]{
 		link: link, s: s, c: c, state: state, seed: maphash.MakeSeed(),
 		log:    c.Log.With().Str("service", s.Name).Logger(),
-		cursor: newCursor(),
+		cursor: newCursor(), folds: make(map[contract.Type]bool),
 	}
 	r.working.msgs = make(map[jetstream.Msg]struct{})
+	for _, t := range slices.Concat(s.Causes, s.Folds) {
+		r.folds[t] = true
+	}
 	return r
 }
 

@@ -10,18 +10,22 @@ import (
 
 // Evolve returns the state after an event or fact. It changes s in place.
 func Evolve(s State, e contract.Event) State {
+	if e.EndsFlow() {
+		delete(s.runs, e.Subject)
+		delete(s.cancels, e.Subject)
+		return s
+	}
 	switch d := e.Data.(type) {
 	case *contract.FlowValidated:
 		s.begin(e)
+	case *contract.FlowRejected:
+		delete(s.cancels, e.Subject) // of a submission that never became a flow
 	case *contract.FlowPlanned:
 		s.plan(e.Subject, d)
 	case *contract.FlowSpawned:
 		s.with(e.Subject, func(r *run) { r.spawned, r.waiting = true, s.now })
 	case *contract.FlowCancel:
 		s.askCancel(e, d)
-	case *contract.FlowRejected, *contract.FlowCompleted, *contract.FlowPanic, *contract.FlowCancelled:
-		delete(s.runs, e.Subject)
-		delete(s.cancels, e.Subject)
 	case *contract.JobStarted:
 		s.jobStarted(e.Subject, d)
 	case *contract.JobDone:

@@ -61,6 +61,10 @@ const FactReleased contract.Type = "fact.released"
 
 // Evolve returns the state after an event or fact. It changes s in place.
 func Evolve(s State, e contract.Event) State {
+	if e.EndsFlow() {
+		s.ended(e)
+		return s
+	}
 	switch d := e.Data.(type) {
 	case *contract.FlowValidated:
 		if s.runs[e.Subject] == nil {
@@ -69,10 +73,6 @@ func Evolve(s State, e contract.Event) State {
 		}
 	case *contract.FlowPlanned:
 		s.planned(e.Subject, d)
-	case *contract.FlowCompleted:
-		s.ended(e, true)
-	case *contract.FlowPanic, *contract.FlowCancelled, *contract.FlowRejected:
-		s.ended(e, false)
 	case *contract.FlowCleaned:
 		if r := s.runs[e.Subject]; r != nil {
 			s.edges -= r.edges
@@ -103,9 +103,9 @@ func (s *State) planned(flow string, d *contract.FlowPlanned) {
 	}
 }
 
-func (s *State) ended(e contract.Event, ok bool) {
+func (s *State) ended(e contract.Event) {
 	if r := s.runs[e.Subject]; r != nil && r.ended.IsZero() {
-		r.ended, r.ok = e.Time, ok
+		r.ended, r.ok = e.Time, e.Type == contract.TypeFlowCompleted
 		if e.Type == contract.TypeFlowRejected {
 			r.outputs = false
 		}

@@ -181,7 +181,7 @@ func (p *plan) start(r *revision, n int) {
 	mailbox := r.mailbox()
 	started := 0
 	for ; started < n && p.total < p.s.limits.Executors; started++ {
-		number := r.last + 1 + p.startedNow(mailbox)
+		number := p.s.last[mailbox] + 1 + p.startedNow(mailbox)
 		id := executorID(r.name, mailbox, number)
 		p.do(contract.Event{
 			Type: contract.TypeExecutorStarted, Subject: id, With: r.pinned,

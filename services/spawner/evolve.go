@@ -10,6 +10,10 @@ import (
 
 // Evolve returns the state after an event. It changes s in place.
 func Evolve(s State, e contract.Event) State {
+	if e.EndsFlow() {
+		s.end(e.Subject, e.Time)
+		return s
+	}
 	switch d := e.Data.(type) {
 	case *contract.ProgdefApplied:
 		s.makeCurrent(d.Name, progdef.Pinned{Revision: d.Revision, Document: d.Document})
@@ -19,8 +23,8 @@ func Evolve(s State, e contract.Event) State {
 		s.enqueue(e.Subject, d)
 	case *contract.FlowSpawned:
 		s.grant(e.Subject)
-	case *contract.FlowRejected, *contract.FlowCompleted, *contract.FlowPanic, *contract.FlowCancelled:
-		s.end(e.Subject, e.Time)
+	case *contract.FlowCleaned:
+		delete(s.over, e.Subject)
 	case *contract.JobStarted:
 		s.jobStarted(e.Subject, d)
 	case *contract.JobDone:
@@ -40,7 +44,7 @@ func Evolve(s State, e contract.Event) State {
 }
 
 func (s *State) enqueue(flow string, d *contract.FlowPlanned) {
-	if s.runs[flow] != nil {
+	if s.runs[flow] != nil || s.over[flow] {
 		return
 	}
 	r := &run{jobs: d.Jobs, need: make(map[string]int), state: make(map[string]*job)}
@@ -95,6 +99,7 @@ func (s *State) free(j *job) {
 func (s *State) end(flow string, now time.Time) {
 	r := s.runs[flow]
 	if r == nil {
+		s.over[flow] = true
 		return
 	}
 	s.dequeue(flow)
@@ -165,9 +170,7 @@ func (s *State) executorStarted(d *contract.ExecutorStarted, now time.Time) {
 		return
 	}
 	s.executors[d.Executor] = &executor{mailbox: mailbox, idle: now}
-	if r := s.revisions[mailbox]; r != nil {
-		r.last = max(r.last, executorNumber(d.Executor))
-	}
+	s.last[mailbox] = max(s.last[mailbox], executorNumber(d.Executor))
 }
 
 func (s *State) executorExited(d *contract.ExecutorExited, now time.Time) {

@@ -52,7 +52,7 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 		Folds: []contract.Type{
 			contract.TypeFlowSpawned, contract.TypeJobStarted, contract.TypeJobDone,
 			contract.TypeJobPanic, contract.TypeExecutorStarted, contract.TypeExecutorDraining,
-			contract.TypeProgdefApplied, contract.TypeProgdefRemoved,
+			contract.TypeProgdefApplied, contract.TypeProgdefRemoved, contract.TypeFlowCleaned,
 		},
 		New: func(ctx context.Context, link *broker.Link) (State, error) {
 			stored, err := broker.Catalog(ctx, link.JS)
@@ -84,7 +84,7 @@ type wiring struct {
 
 func (w *wiring) perform(ctx context.Context, e contract.Event) error {
 	if e.Type == actGiveUp {
-		return w.backend.Drain(ctx, e.Subject)
+		return w.backend.GiveUp(ctx, e.Subject)
 	}
 	switch d := e.Data.(type) {
 	case *contract.ExecutorStarted:

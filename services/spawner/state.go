@@ -20,6 +20,12 @@ type State struct {
 	executors map[string]*executor // by id, until they have exited
 	runs      map[string]*run
 	queue     []string // flows that wait, first come first
+	// last is the highest number given to an executor of each mailbox. It outlives the revision, so
+	// that no id is given twice.
+	last map[string]int
+	// over holds flows that ended before they were planned, until they are cleaned up: their plan may
+	// be on its way.
+	over map[string]bool
 }
 
 // Limits bound what the spawner grants.
@@ -44,8 +50,6 @@ type revision struct {
 	current bool
 	// used counts the granted jobs that have not ended.
 	used int
-	// last is the highest number given to one of its executors.
-	last int
 	// failures counts the executors in a row that died before they started a job; until is when the
 	// next one may be started.
 	failures int
@@ -97,6 +101,7 @@ func NewState(l Limits, stored map[string]contract.CatalogEntry) State {
 	s := State{
 		limits: l, revisions: make(map[string]*revision),
 		executors: make(map[string]*executor), runs: make(map[string]*run),
+		over: make(map[string]bool), last: make(map[string]int),
 	}
 	for name, e := range stored {
 		if !e.Removed {

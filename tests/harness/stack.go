@@ -176,8 +176,9 @@ func (s *Stack) endExecutors(t testing.TB) {
 		t.Error(err)
 	}
 	for _, x := range left {
-		_ = b.Drain(ctx, x.Executor)
-		_ = b.Drain(ctx, x.Executor)
+		if err := b.GiveUp(ctx, x.Executor); err != nil {
+			t.Error(err)
+		}
 	}
 	for len(left) > 0 {
 		select {

@@ -172,8 +172,13 @@ func (w *world) answer(r *replica, i, limit int) error {
 	if err != nil {
 		return fmt.Errorf("%s on %s: %w", r.name, w.log[place].Type, err)
 	}
+	for i := range effects {
+		effects[i].Source = contract.Source(r.name)
+	}
 	if w.carryOut(effects, limit) {
 		r.open = append(r.open[:i:i], r.open[i+1:]...)
+		for w.fold(r) { // the shell waits until its own effects are folded
+		}
 		return nil
 	}
 	w.crash(r)
@@ -196,9 +201,7 @@ func (w *world) carryOut(effects []contract.Event, limit int) (all bool) {
 // crash has a service lose its state; it replays the whole log before it answers anything.
 func (w *world) crash(r *replica) {
 	r.reset()
-	for r.folded < min(r.taken, len(w.log)) {
-		r.evolve(w.log[r.folded])
-		r.folded++
+	for w.fold(r) {
 	}
 }
 

@@ -121,7 +121,7 @@ func (l *Local) endExecutors(ctx context.Context, patience time.Duration) error 
 		tell func(context.Context, string) error
 		wait time.Duration
 	}{
-		{b.Drain, max(patience, firstSignal)}, {b.Drain, lastWords}, {b.Kill, killed},
+		{b.Drain, patience}, {b.GiveUp, backend.GiveUpGrace + lastWords},
 	} {
 		left, err := tellAll(ctx, b, step.tell)
 		if err != nil {
@@ -133,9 +133,6 @@ func (l *Local) endExecutors(ctx context.Context, patience time.Duration) error 
 	}
 	return errors.New("some executors do not end, although they were killed")
 }
-
-// firstSignal keeps a second signal from arriving together with the first, as one.
-const firstSignal = 200 * time.Millisecond
 
 func tellAll(
 	ctx context.Context, b backend.Backend, tell func(context.Context, string) error,

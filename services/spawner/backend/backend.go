@@ -50,11 +50,13 @@ type Backend interface {
 	// nothing. A *StartError says that it can never start as its progdef asks; any other error may
 	// pass.
 	Start(ctx context.Context, spec Spec) error
-	// Drain asks an executor to finish its jobs and exit; it does not wait. Draining an executor that
-	// is gone is not an error. After the progdef's grace period the backend kills it. A second Drain
-	// of the same executor tells it to give up its running jobs now, and the backend kills it
-	// GiveUpGrace later.
+	// Drain asks an executor to finish its jobs and exit (SIGTERM); it does not wait. Doing it again
+	// changes nothing, and draining an executor that is gone is not an error. At the end of the
+	// progdef's grace period the executor is given up.
 	Drain(ctx context.Context, executor string) error
+	// GiveUp tells an executor to give up its running jobs (a second SIGTERM), drained or not, and
+	// kills it GiveUpGrace later; it does not wait. As Drain, it may be repeated.
+	GiveUp(ctx context.Context, executor string) error
 	// List returns the executors that run now.
 	List(ctx context.Context) ([]Instance, error)
 	// Exits delivers the end of every executor at least once, those included that ended while no
@@ -66,8 +68,8 @@ type Backend interface {
 	Close() error
 }
 
-// GiveUpGrace is how long an executor has for its last words after a second Drain.
-const GiveUpGrace = 10 * time.Second
+// GiveUpGrace is how long an executor that is given up has for its last words.
+const GiveUpGrace = 5 * time.Second
 
 // A StartError says that an executor cannot be started as its progdef asks.
 type StartError struct {

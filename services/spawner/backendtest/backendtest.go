@@ -57,7 +57,8 @@ func Run(t *testing.T, h Harness) {
 		{"what a program leaves running ends with it", testFork},
 		{"much output neither blocks nor is all kept", testMuchOutput},
 		{"Drain lets the program finish", testDrain},
-		{"a second Drain is a second SIGTERM", testDrainTwice},
+		{"a repeated Drain changes nothing, GiveUp is a second SIGTERM", testGiveUp},
+		{"GiveUp of one that was not drained", testGiveUpAtOnce},
 		{"the end of the grace period kills", testGracePeriod},
 		{"Drain of what is gone is no error", testDrainGone},
 		{"a progdef that cannot run is a StartError", testUnrunnable},
@@ -228,6 +229,13 @@ func (o *opened) drain(t *testing.T, id string) {
 	t.Helper()
 	if err := o.Drain(t.Context(), id); err != nil {
 		t.Fatalf("Drain: %v", err)
+	}
+}
+
+func (o *opened) giveUp(t *testing.T, id string) {
+	t.Helper()
+	if err := o.GiveUp(t.Context(), id); err != nil {
+		t.Fatalf("GiveUp: %v", err)
 	}
 }
 

@@ -132,13 +132,25 @@ func testDrain(t *testing.T, b *bench) {
 	o.wantExit(t, "one", backend.Exit{})
 }
 
-func testDrainTwice(t *testing.T, b *bench) {
+func testGiveUp(t *testing.T, b *bench) {
 	o := b.open(t)
 	p := b.start(t, o, b.spec("one"))
-	for range 2 {
+	for range 3 {
 		o.drain(t, "one")
-		p.AwaitSigterm(t)
 	}
+	p.AwaitSigterm(t)
+	o.giveUp(t, "one")
+	p.AwaitSigterm(t)
+	p.Tell(t, "exit 0")
+	o.wantExit(t, "one", backend.Exit{})
+}
+
+func testGiveUpAtOnce(t *testing.T, b *bench) {
+	o := b.open(t)
+	p := b.start(t, o, b.spec("one"))
+	o.giveUp(t, "one")
+	p.AwaitSigterm(t)
+	p.AwaitSigterm(t)
 	p.Tell(t, "exit 0")
 	o.wantExit(t, "one", backend.Exit{})
 }
@@ -206,7 +218,7 @@ func testAdoptDrain(t *testing.T, b *bench) {
 	p.AwaitSigterm(t)
 	first.close(t)
 	second := b.open(t)
-	second.drain(t, "one")
+	second.giveUp(t, "one")
 	p.AwaitSigterm(t)
 	p.Tell(t, "exit 0")
 	second.wantExit(t, "one", backend.Exit{})

@@ -7,13 +7,15 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
 const (
 	// DefaultStartTimeout is how long Start waits for a supervisor to start its program.
 	DefaultStartTimeout = 30 * time.Second
 	// DefaultKillDelay is how long an executor may take to give up its jobs.
-	DefaultKillDelay = 5 * time.Second
+	DefaultKillDelay = backend.GiveUpGrace
 )
 
 // A Config says how to run executors as processes. Only Dir is required.

@@ -32,9 +32,10 @@
 //
 // # The end of a program
 //
-// Drain sends SIGTERM to the supervisor, which passes it on. At the end of the progdef's grace
-// period the program gets SIGTERM once more, Config.KillDelay later its process group SIGKILL. When
-// the program has ended, what is left of its group is killed as well.
+// Drain sends SIGTERM to the supervisor, which passes the first on. At the end of the progdef's grace
+// period, or at GiveUp (SIGQUIT to the supervisor), the program gets SIGTERM once more, and
+// Config.KillDelay later its process group SIGKILL. When the program has ended, what is left of its
+// group is killed as well.
 //
 // # What it does not do
 //

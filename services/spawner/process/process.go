@@ -128,16 +128,14 @@ func (b *Backend) List(ctx context.Context) ([]backend.Instance, error) {
 	return running, nil
 }
 
-// Drain implements [backend.Backend]. Two Drains in the same instant may count as one, as two
-// SIGTERMs do.
+// Drain implements [backend.Backend].
 func (b *Backend) Drain(ctx context.Context, executor string) error {
 	return b.signal(ctx, executor, syscall.SIGTERM, "draining")
 }
 
-// Kill ends an executor at once; it does not wait. Its jobs get no last word. Killing an executor
-// that is gone is not an error.
-func (b *Backend) Kill(ctx context.Context, executor string) error {
-	return b.signal(ctx, executor, syscall.SIGQUIT, "killing")
+// GiveUp implements [backend.Backend].
+func (b *Backend) GiveUp(ctx context.Context, executor string) error {
+	return b.signal(ctx, executor, syscall.SIGQUIT, "giving up")
 }
 
 // signal sends a signal to an executor's supervisor.

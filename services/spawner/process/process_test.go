@@ -262,23 +262,23 @@ func TestGracePeriodEndsWithSecondSigterm(t *testing.T) {
 	}
 }
 
-func TestKill(t *testing.T) {
+func TestGiveUpKills(t *testing.T) {
 	b := setup(t)
 	p := b.start(t, b.spec("one"))
 	if err := p.Ask(t, "fork"); err != "<nil>" {
 		t.Fatalf("fork: %s", err)
 	}
 	child := b.control.Program(t, "one-child")
-	if err := b.Kill(t.Context(), "one"); err != nil {
+	if err := b.GiveUp(t.Context(), "one"); err != nil {
 		t.Fatal(err)
 	}
 	e := nextExit(t, b.Backend)
-	if e.Signal != "SIGKILL" || e.Reason != "it was killed: the spawner asked for it" {
+	if e.Signal != "SIGKILL" || e.Reason != "it was killed: it did not end when it was told to" {
 		t.Errorf("exit is %+v", e)
 	}
 	child.AwaitEnd(t)
-	if err := b.Kill(t.Context(), "one"); err != nil {
-		t.Errorf("Kill of an executor that is gone: %v", err)
+	if err := b.GiveUp(t.Context(), "one"); err != nil {
+		t.Errorf("GiveUp of an executor that is gone: %v", err)
 	}
 }
 
@@ -596,7 +596,7 @@ func TestReasons(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := nextExit(t, b.Backend).Reason; got !=
-		"it was killed: its grace period was over" {
+		"it was killed: it did not end when it was told to" {
 		t.Errorf("reason is %q", got)
 	}
 	b.start(t, b.spec("hit")).Tell(t, "kill 9")
@@ -612,7 +612,7 @@ func TestBadIds(t *testing.T) {
 		for call, err := range map[string]error{
 			"Start":  b.Start(t.Context(), b.spec(id)),
 			"Drain":  b.Drain(t.Context(), id),
-			"Kill":   b.Kill(t.Context(), id),
+			"GiveUp": b.GiveUp(t.Context(), id),
 			"Forget": b.Forget(t.Context(), id),
 			"Log":    logErr,
 		} {

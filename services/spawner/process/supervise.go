@@ -191,7 +191,7 @@ func (s *supervisor) obey(sig os.Signal, end *ending) {
 	case syscall.SIGTERM, syscall.SIGINT:
 		end.drain(s.order.Grace.D())
 	case syscall.SIGQUIT:
-		end.kill("the spawner asked for it")
+		end.giveUp()
 	}
 }
 
@@ -210,16 +210,30 @@ type ending struct {
 	program   *os.Process
 	killDelay time.Duration
 	next      <-chan time.Time // when to insist; nil before the first SIGTERM
-	late      bool             // the grace period is over
+	late      bool             // the second SIGTERM was sent
 	killed    string           // why it was killed, if it was
 }
 
-// drain asks the program to end. Only the first time starts the grace period.
+// drain asks the program to end, the first time it is called.
 func (e *ending) drain(grace time.Duration) {
 	if e.next == nil {
 		e.next = time.After(grace)
+		_ = e.program.Signal(syscall.SIGTERM)
 	}
-	_ = e.program.Signal(syscall.SIGTERM)
+}
+
+// signalGap keeps two SIGTERMs from counting as one, as they may in the same instant.
+const signalGap = 100 * time.Millisecond
+
+// giveUp has the program asked for the last time, now or right behind the first time.
+func (e *ending) giveUp() {
+	switch {
+	case e.late:
+	case e.next == nil:
+		e.drain(signalGap)
+	default:
+		e.insist()
+	}
 }
 
 // hasten asks the program to end and starts a new grace period.
@@ -238,7 +252,7 @@ func (e *ending) insist() {
 		_ = e.program.Signal(syscall.SIGTERM)
 		return
 	}
-	e.kill("its grace period was over")
+	e.kill("it did not end when it was told to")
 }
 
 // kill ends the program's whole group at once.
