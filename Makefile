@@ -36,6 +36,10 @@ flakes: ## run the concurrent tests many times: COUNT=200 PACKAGE=./tests/e2e RU
 	go test $(RACE) -count $(or $(COUNT),200) -run '$(or $(RUN),.)' $(or $(PACKAGE),./tests/edge)
 	GOMAXPROCS=1 go test -count $(or $(COUNT),200) -run '$(or $(RUN),.)' $(or $(PACKAGE),./tests/edge)
 
+.PHONY: simulate
+simulate: ## search CHECKS (default 20000) random histories of all services for a bad end
+	go test ./tests/simulation -count 1 -rapid.checks $(or $(CHECKS),20000)
+
 .PHONY: fuzz
 fuzz: ## fuzz every decoder for FUZZTIME (default 30s) each
 	tests/fuzz.sh $(or $(FUZZTIME),30s)

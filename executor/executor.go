@@ -59,16 +59,40 @@ func Run(ctx context.Context, c Config, p Program, drain <-chan os.Signal) error
 	}
 	x := &executor{config: c, program: p, slots: make(chan struct{}, c.Slots), running: make(map[*running]struct{})}
 	x.progdef, x.revision, _ = strings.Cut(c.Mailbox, ".")
-	link, err := broker.Connect(ctx, broker.Options{
-		URL: c.Queue, Name: "executor " + c.ID, Creds: c.Creds,
-		Extra: []nats.Option{nats.ReconnectHandler(func(*nats.Conn) { x.reconnected() })},
-	})
-	if err != nil {
+	link, err := x.connect(ctx, drain)
+	if err != nil || link == nil {
 		return err
 	}
 	defer link.Close()
 	x.link = link
 	return x.serve(ctx, drain)
+}
+
+// connect waits for NATS; without it there is nothing to drain, so being told to ends the wait, and
+// there is no link then.
+func (x *executor) connect(ctx context.Context, drain <-chan os.Signal) (*broker.Link, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var link *broker.Link
+	connected := make(chan error, 1)
+	go func() {
+		var err error
+		link, err = broker.Connect(ctx, broker.Options{
+			URL: x.config.Queue, Name: "executor " + x.config.ID, Creds: x.config.Creds,
+			Extra: []nats.Option{nats.ReconnectHandler(func(*nats.Conn) { x.reconnected() })},
+		})
+		connected <- err
+	}()
+	select {
+	case err := <-connected:
+		return link, err
+	case <-drain:
+		cancel()
+		if err := <-connected; err == nil {
+			link.Close()
+		}
+		return nil, nil
+	}
 }
 
 // executor is a running executor.

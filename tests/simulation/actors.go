@@ -87,6 +87,13 @@ func (w *world) finishOne(pick func(n int) int, fail bool) bool {
 	return true
 }
 
+// sweep is the planner's: jobs that were posted after their flow was cleaned up are purged.
+func (w *world) sweep() {
+	w.mailbox = slices.DeleteFunc(w.mailbox, func(j contract.Job) bool {
+		return w.subjects[string(contract.TypeFlowCleaned)+"."+j.Flow]
+	})
+}
+
 // over reports whether the flow has its verdict.
 func (w *world) over(flow string) bool {
 	return slices.ContainsFunc(w.log, func(e contract.Event) bool {

@@ -87,6 +87,7 @@ func settle(t *rapid.T, w *world) {
 		for w.claimOne(first) || w.finishOne(first, false) || w.exitOne(first, false) {
 			moved = true
 		}
+		w.sweep()
 		w.now = w.now.Add(20 * time.Second)
 		if quiet++; moved {
 			quiet = 0

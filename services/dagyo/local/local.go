@@ -104,6 +104,14 @@ func (l *Local) backend() (*process.Backend, error) {
 	return process.New(p)
 }
 
+// A finisher brings every start to its end, so that no executor can appear after the spawner has ended
+// and we have counted what runs. The backend bounds it.
+type finisher struct{ backend.Backend }
+
+func (f finisher) Start(ctx context.Context, spec backend.Spec) error {
+	return f.Backend.Start(context.WithoutCancel(ctx), spec)
+}
+
 // URL is the address of the embedded NATS server.
 func (l *Local) URL() string { return l.server.ClientURL() }
 
@@ -113,7 +121,13 @@ func (l *Local) Failed() <-chan error { return l.failed }
 func (l *Local) startServices(ctx context.Context) error {
 	s := l.config.Services
 	s.Spawner.Queue = l.URL()
-	open := func() (backend.Backend, error) { return l.backend() }
+	open := func() (backend.Backend, error) {
+		b, err := l.backend()
+		if err != nil {
+			return nil, err
+		}
+		return finisher{b}, nil
+	}
 	for name, run := range map[string]func(context.Context, *broker.Link) error{
 		validator.Name: func(ctx context.Context, link *broker.Link) error {
 			return validator.Run(ctx, link, s.Validator)
