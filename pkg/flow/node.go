@@ -58,6 +58,10 @@ func (c *checker) readNodes() {
 
 func (c *checker) readNode(name string, written any) *node {
 	n := &node{name: name}
+	if name == "inputs" || name == "outputs" {
+		c.add(problem.BadName, []string{"nodes", name},
+			document.Quote(name)+" is what the flow's own ends are called; no node may be", "")
+	}
 	object, _ := written.(map[string]any)
 	constant, isConst := object["const"]
 	used, isUse := object["progdef"]

@@ -150,14 +150,26 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 		case <-grown:
 		case <-p.ended:
 			if text, _ = p.stream(ts, args[1]).now(); !want.MatchString(text) {
-				stderr, _ := p.stderr.now()
-				ts.Fatalf("%s has ended (%v) and did not write %q:\n%s\n%s", args[0],
-					p.cmd.ProcessState, args[2], text, stderr)
+				transcripts(ts)
+				ts.Fatalf("%s has ended (%v) and did not write %q", args[0], p.cmd.ProcessState, args[2])
 			}
 		case <-timeout:
-			stderr, _ := p.stderr.now()
-			ts.Fatalf("%s does not write %q:\n%s\n%s", args[0], args[2], text, stderr)
+			transcripts(ts)
+			ts.Fatalf("%s does not write %q", args[0], args[2])
 		}
+	}
+}
+
+func (p *process) log(ts *testscript.TestScript, name string) {
+	stdout, _ := p.stdout.now()
+	stderr, _ := p.stderr.now()
+	ts.Logf("[%s stdout]\n%s[%s stderr]\n%s", name, stdout, name, stderr)
+}
+
+// transcripts logs what all processes have written.
+func transcripts(ts *testscript.TestScript) {
+	for name, p := range ts.Value(processesKey{}).(map[string]*process) {
+		p.log(ts, name)
 	}
 }
 
@@ -181,12 +193,10 @@ func ends(ts *testscript.TestScript, neg bool, args []string) {
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
-		stderr, _ := p.stderr.now()
-		ts.Fatalf("%s does not end:\n%s", args[0], stderr)
+		transcripts(ts)
+		ts.Fatalf("%s does not end", args[0])
 	}
-	stdout, _ := p.stdout.now()
-	stderr, _ := p.stderr.now()
-	ts.Logf("[%s stdout]\n%s[%s stderr]\n%s", args[0], stdout, args[0], stderr)
+	p.log(ts, args[0])
 	if got := strconv.Itoa(p.cmd.ProcessState.ExitCode()); got != args[1] {
 		ts.Fatalf("%s ended with %s, want %s", args[0], got, args[1])
 	}

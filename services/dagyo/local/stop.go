@@ -18,12 +18,10 @@ import (
 const (
 	// idleExit is how long executors without jobs may take to end.
 	idleExit = 5 * time.Second
-	// lastWords is how long executors may take to give up their jobs, above their own limit.
+	// lastWords is how long executors that are given up may take to be gone, above their own limit.
 	lastWords = 6 * time.Second
 	// verdicts is how long the verdicts on given up flows are awaited.
 	verdicts = 3 * time.Second
-	// killed is how long the system may take to end a process that was killed.
-	killed = 10 * time.Second
 )
 
 // A Stop says how a Local ends.
