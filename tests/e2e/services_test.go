@@ -95,6 +95,9 @@ func TestReplicas(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for _, m := range c.Messages() {
+		if strings.HasPrefix(m.Subject, string(contract.TypeFlowQueued)) {
+			continue // said again when the place has changed
+		}
 		if seen[m.Subject]++; seen[m.Subject] > 1 {
 			t.Errorf("%s was said %d times", m.Subject, seen[m.Subject])
 		}
