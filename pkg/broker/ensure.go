@@ -83,7 +83,7 @@ func (c Config) leases() jetstream.StreamConfig {
 		Name:              contract.StreamLeases,
 		Description:       "Which replica of each service leads",
 		Subjects:          []string{contract.LeaseSubject("*")},
-		Storage:           jetstream.MemoryStorage,
+		Storage:           jetstream.FileStorage, // a restarted server forgets streams in memory
 		Replicas:          c.Replicas,
 		MaxMsgsPerSubject: 1,
 		AllowMsgTTL:       true,

@@ -6,7 +6,7 @@ import "strconv"
 const (
 	StreamEvents   = "EVENTS"   // every event (file, limits retention)
 	StreamJobs     = "JOBS"     // the mailboxes (file, work-queue retention)
-	StreamLeases   = "LEASES"   // which replica of a service leads (memory)
+	StreamLeases   = "LEASES"   // which replica of a service leads (file)
 	BucketProgdefs = "progdefs" // the catalogue, by progdef name
 	BucketFlows    = "flows"    // the status view, by flow id
 )

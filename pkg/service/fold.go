@@ -3,49 +3,29 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
 )
 
 // fold reads EVENTS from its beginning, in order, for as long as the service runs.
 func (r *Runtime[S]) fold(ctx context.Context) error {
-	oc, err := r.link.JS.OrderedConsumer(ctx, contract.StreamEvents, jetstream.OrderedConsumerConfig{
-		FilterSubjects: patterns(append(r.s.Causes, r.s.Folds...)),
-		DeliverPolicy:  jetstream.DeliverAllPolicy,
-	})
-	if err != nil {
-		return fmt.Errorf("replay events: %w", err)
-	}
-	info, err := oc.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("replay events: %w", err)
-	}
-	if info.NumPending == 0 {
-		r.cursor.caughtUp()
-	}
-	cc, err := oc.Consume(r.foldOne, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		r.log.Debug().Err(err).Msg("replay interrupted; it resumes by itself")
-	}))
-	if err != nil {
-		return fmt.Errorf("replay events: %w", err)
-	}
-	<-ctx.Done()
-	cc.Stop()
-	<-cc.Closed()
-	return nil
+	return broker.Follower{
+		JS: r.link.JS, Stream: contract.StreamEvents,
+		Filters:     patterns(slices.Concat(r.s.Causes, r.s.Folds)),
+		Handle:      r.foldOne,
+		CaughtUp:    func() { r.current.Store(true); r.cursor.caughtUp() },
+		Interrupted: func() { r.current.Store(false) },
+	}.Run(ctx)
 }
 
-func (r *Runtime[S]) foldOne(m jetstream.Msg) {
-	meta, err := m.Metadata()
-	if err != nil {
-		r.log.Error().Err(err).Msg("event without a place in EVENTS")
-		return
-	}
+func (r *Runtime[S]) foldOne(m jetstream.Msg, meta *jetstream.MsgMetadata) {
 	e, err := event.Decode(m.Subject(), m.Headers(), m.Data())
 	if err == nil {
 		e.Seq = meta.Sequence.Stream
@@ -54,7 +34,7 @@ func (r *Runtime[S]) foldOne(m jetstream.Msg) {
 		}
 		r.evolve(e)
 	}
-	r.cursor.advance(meta.Sequence.Stream, meta.NumPending == 0)
+	r.cursor.advance(meta.Sequence.Stream)
 }
 
 func (r *Runtime[S]) folded() uint64 { return r.cursor.position() }
@@ -91,15 +71,12 @@ func newCursor() cursor {
 
 func (c *cursor) caughtUp() { c.once.Do(func() { close(c.current) }) }
 
-func (c *cursor) advance(seq uint64, last bool) {
+func (c *cursor) advance(seq uint64) {
 	c.mu.Lock()
 	c.seq = seq
 	close(c.moved)
 	c.moved = make(chan struct{})
 	c.mu.Unlock()
-	if last {
-		c.caughtUp()
-	}
 }
 
 func (c *cursor) position() uint64 {

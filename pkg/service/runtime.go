@@ -25,6 +25,7 @@ type Runtime[S any] struct {
 	mu      sync.RWMutex // guards state
 	state   S
 	cursor  cursor
+	current atomic.Bool                 // nothing that is in EVENTS is known to be unfolded
 	workers atomic.Pointer[[]chan task] // the leader's
 	said    recent
 	// busy lets one cause of a flow be answered at a time.
@@ -103,7 +104,8 @@ func (r *Runtime[S]) decideFact(ctx context.Context, fact contract.Event) {
 	}
 }
 
-// everyTick calls f with a Tick fact, every Service.Tick.
+// everyTick calls f with a Tick fact, every Service.Tick while the state is current: nobody is to be
+// judged late by a state that has not heard the latest.
 func (r *Runtime[S]) everyTick(ctx context.Context, f func(contract.Event)) {
 	if r.s.Tick == 0 {
 		return
@@ -113,7 +115,9 @@ func (r *Runtime[S]) everyTick(ctx context.Context, f func(contract.Event)) {
 	for {
 		select {
 		case now := <-t.C:
-			f(contract.Event{Type: Tick, Time: now})
+			if r.current.Load() {
+				f(contract.Event{Type: Tick, Time: now})
+			}
 		case <-ctx.Done():
 			return
 		}

@@ -282,6 +282,22 @@ func TestGiveUpKills(t *testing.T) {
 	}
 }
 
+// Two SIGTERMs in the same instant would count as one.
+func TestGiveUpRightBehindDrain(t *testing.T) {
+	b := setup(t)
+	for i := range 20 {
+		id := fmt.Sprintf("one-%d", i)
+		p := b.start(t, b.spec(id))
+		if err := errors.Join(b.Drain(t.Context(), id), b.GiveUp(t.Context(), id)); err != nil {
+			t.Fatal(err)
+		}
+		p.AwaitSigterm(t)
+		p.AwaitSigterm(t)
+		p.Tell(t, "exit 0")
+		nextExit(t, b.Backend)
+	}
+}
+
 // An executor that no spawner can find any more must not run for ever.
 func TestRemovedDirectoryEndsExecutor(t *testing.T) {
 	b := setup(t)

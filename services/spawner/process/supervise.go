@@ -209,6 +209,7 @@ const (
 type ending struct {
 	program   *os.Process
 	killDelay time.Duration
+	asked     time.Time        // when the first SIGTERM was sent
 	next      <-chan time.Time // when to insist; nil before the first SIGTERM
 	late      bool             // the second SIGTERM was sent
 	killed    string           // why it was killed, if it was
@@ -217,7 +218,7 @@ type ending struct {
 // drain asks the program to end, the first time it is called.
 func (e *ending) drain(grace time.Duration) {
 	if e.next == nil {
-		e.next = time.After(grace)
+		e.asked, e.next = time.Now(), time.After(grace)
 		_ = e.program.Signal(syscall.SIGTERM)
 	}
 }
@@ -225,14 +226,14 @@ func (e *ending) drain(grace time.Duration) {
 // signalGap keeps two SIGTERMs from counting as one, as they may in the same instant.
 const signalGap = 100 * time.Millisecond
 
-// giveUp has the program asked for the last time, now or right behind the first time.
+// giveUp has the program asked for the last time, as soon as that cannot count as the first time.
 func (e *ending) giveUp() {
 	switch {
 	case e.late:
 	case e.next == nil:
 		e.drain(signalGap)
 	default:
-		e.insist()
+		e.next = time.After(signalGap - time.Since(e.asked))
 	}
 }
 

@@ -78,6 +78,7 @@ func programs() map[string]executor.Program {
 		"sink":          inOnly(sink),
 		"words":         outOnly(words),
 		"reads-slowly":  inOnly(readsSlowly),
+		"trickles":      outOnly(trickles),
 		"mortal":        {Run: mortal},
 		"mislabels":     {Ports: []executor.Port{mislabelled}, Run: mislabels},
 	}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -43,6 +44,21 @@ func readsSlowly(ctx context.Context, job *executor.Job) error {
 		}
 		select {
 		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// trickles sends a record every few milliseconds, a few hundred in all.
+func trickles(ctx context.Context, job *executor.Job) error {
+	for i := range 300 {
+		if err := out.Send(ctx, job, strconv.Itoa(i)); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

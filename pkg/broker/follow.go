@@ -1,0 +1,143 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	followBatch = 1000
+	followWait  = 30 * time.Second
+	followBeat  = time.Second
+	// followKeep is how long the server keeps the consumer of a follower that has vanished.
+	followKeep = time.Minute
+	// followPause is the time between two tries while the broker is away.
+	followPause = 100 * time.Millisecond
+	// The broker has this long to make a consumer: the first time, and after time-outs.
+	leastPatience = 500 * time.Millisecond
+	mostPatience  = 8 * time.Second
+)
+
+// A Follower reads a stream with limits retention from its beginning, and goes on with what is added.
+type Follower struct {
+	JS      jetstream.JetStream
+	Stream  string
+	Filters []string
+	// Handle gets every message that matches, in order and once.
+	Handle func(m jetstream.Msg, meta *jetstream.MsgMetadata)
+	// CaughtUp is called whenever nothing that was stored before is left to handle, Interrupted when
+	// that can no longer be told.
+	CaughtUp, Interrupted func()
+}
+
+var errGap = errors.New("a message was lost on its way")
+
+// Run follows until the context ends. Reconnects and restarts of the broker only delay it: it makes its
+// consumer anew behind the last message that it has handled.
+//
+// It stands in for nats.go's ordered consumer because that can take five seconds to stop, and as
+// many to notice a restart.
+func (f Follower) Run(ctx context.Context) error {
+	next := uint64(1)
+	patience := leastPatience
+	for ctx.Err() == nil {
+		err := f.from(ctx, &next, patience)
+		f.Interrupted()
+		if lasting(err) {
+			return fmt.Errorf("follow %s: %w", f.Stream, err)
+		}
+		// A request that was lost in a restart is never answered; a busy broker answers late.
+		if errors.Is(err, context.DeadlineExceeded) {
+			patience = min(2*patience, mostPatience)
+		} else {
+			patience = leastPatience
+		}
+		select {
+		case <-time.After(followPause):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// lasting reports whether trying again is of no use.
+func lasting(err error) bool {
+	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrStreamNotFound)
+}
+
+// from makes a consumer at *next and reads until something goes wrong.
+func (f Follower) from(ctx context.Context, next *uint64, patience time.Duration) error {
+	made, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	cons, err := f.JS.CreateConsumer(made, f.Stream, jetstream.ConsumerConfig{
+		FilterSubjects: f.Filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *next,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: followKeep,
+	})
+	if err != nil {
+		return err
+	}
+	name := cons.CachedInfo().Name
+	defer func() {
+		gone, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = f.JS.DeleteConsumer(gone, f.Stream, name) // or it goes by itself after followKeep
+	}()
+	if cons.CachedInfo().NumPending == 0 {
+		f.CaughtUp()
+	}
+	for delivered := uint64(0); ; {
+		if err := f.batch(ctx, cons, next, &delivered); err != nil {
+			return err
+		}
+	}
+}
+
+func (f Follower) batch(ctx context.Context, cons jetstream.Consumer, next, delivered *uint64) error {
+	wait, cancel := context.WithTimeout(ctx, followWait)
+	defer cancel()
+	changed := f.JS.Conn().StatusChanged(nats.RECONNECTING, nats.CONNECTED, nats.CLOSED)
+	defer f.JS.Conn().RemoveStatusListener(changed)
+	batch, err := cons.Fetch(followBatch, jetstream.FetchContext(wait), jetstream.FetchHeartbeat(followBeat))
+	if err != nil {
+		return err
+	}
+	for {
+		select {
+		case m, more := <-batch.Messages():
+			if !more {
+				return f.over(ctx, batch.Error())
+			}
+			meta, err := m.Metadata()
+			if err != nil {
+				return err
+			}
+			if *delivered++; meta.Sequence.Consumer != *delivered {
+				return errGap
+			}
+			*next = meta.Sequence.Stream + 1
+			f.Handle(m, meta)
+			if meta.NumPending == 0 {
+				f.CaughtUp()
+			}
+		case <-changed:
+			return errors.New("the connection was interrupted")
+		}
+	}
+}
+
+// over tells a batch that has simply ended from one that failed.
+func (f Follower) over(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, jetstream.ErrNoMessages):
+		return nil
+	default:
+		return err
+	}
+}

@@ -1,0 +1,299 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/services/dagyo/client"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// call runs the command without a process around it.
+func call(t *testing.T, in string, args ...string) (code int, out, err string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = Run(t.Context(), Invocation{
+		Args: args, In: strings.NewReader(in), Out: &stdout, Err: &stderr,
+		Env: func(string) string { return "" },
+	})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestExitCodesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/exit-codes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	help := regexp.MustCompile(`(?m)^  (\d+) +(.*)$`).FindAllStringSubmatch(exitCodes, -1)
+	rows := regexp.MustCompile(`(?m)^\| (\d+) \| (.*) \|$`).FindAllStringSubmatch(
+		strings.ReplaceAll(string(page), "`", ""), -1)
+	if len(help) == 0 || len(help) != len(rows) {
+		t.Fatalf("the help has %d codes, the page %d", len(help), len(rows))
+	}
+	for i := range help {
+		if help[i][1] != rows[i][1] || help[i][2] != rows[i][2] {
+			t.Errorf("the help says %q, the page %q", help[i][1:], rows[i][1:])
+		}
+	}
+}
+
+func TestErrorsHaveTheirCodes(t *testing.T) {
+	for err, want := range map[error]int{
+		errors.New("anything"):                             ExitFailed,
+		usage(errors.New("wrong")):                         ExitUsage,
+		errors.Join(problem.List{{Code: problem.NotJSON}}): ExitRejected,
+		client.ErrUnknownFlow:                              ExitNotFound,
+		client.ErrUnknownProgdef:                           ExitNotFound,
+		errInterrupted:                                     ExitInterrupted,
+		told(ExitPanic):                                    ExitPanic,
+	} {
+		if code, _ := codeOf(err); code != want {
+			t.Errorf("%v stands for %d, want %d", err, code, want)
+		}
+	}
+}
+
+func TestEveryEndOfAFlowHasACode(t *testing.T) {
+	seen := map[int]contract.Type{}
+	for _, entry := range contract.Table {
+		if !contract.IsVerdict(entry.Type) && entry.Type != contract.TypeFlowRejected {
+			continue
+		}
+		code := verdictCode(entry.Type)
+		if other, twice := seen[code]; twice || code == ExitFailed {
+			t.Errorf("%s has the code %d, as has %q", entry.Type, code, other)
+		}
+		seen[code] = entry.Type
+	}
+}
+
+func TestEveryCommandHasHelp(t *testing.T) {
+	a := &app{Invocation: Invocation{Env: func(string) string { return "" }}}
+	for _, cmd := range a.root().Commands() {
+		code, out, stderr := call(t, "", "help", cmd.Name())
+		if code != ExitOK || !strings.Contains(out, "Usage:") && cmd.Runnable() {
+			t.Errorf("help %s exits with %d: %s%s", cmd.Name(), code, out, stderr)
+		}
+		if cmd.Short == "" {
+			t.Errorf("%s says nothing in the list", cmd.Name())
+		}
+	}
+}
+
+func TestValidateReadsYAMLFromStandardInput(t *testing.T) {
+	code, out, stderr := call(t, "nodes:\n  a: {progdef: nothing}\n",
+		"--server", "nats://127.0.0.1:1", "validate", "-")
+	if code != ExitRejected || !strings.Contains(out, `no progdef "nothing"`) ||
+		!strings.Contains(stderr, "nobody answers at nats://127.0.0.1:1") {
+		t.Errorf("exits with %d: %s%s", code, out, stderr)
+	}
+}
+
+func TestNoServerIsSaidAtOnce(t *testing.T) {
+	code, _, stderr := call(t, "", "--server", "nats://127.0.0.1:1", "ls")
+	if code != ExitFailed || !strings.Contains(stderr, "no NATS server answers") {
+		t.Errorf("exits with %d: %s", code, stderr)
+	}
+}
+
+func TestIDsAreNames(t *testing.T) {
+	for _, path := range []string{
+		"flow.json", "-", "/a/b/My Flow (2).yaml", "Straße.json", ".json", "a.b.c",
+		strings.Repeat("x", 300), "--.json", "_x_.json",
+	} {
+		id := newID(path)
+		if !document.ValidName(id) {
+			t.Errorf("%q gives the id %q", path, id)
+		}
+	}
+	if a, b := newID("f.json"), newID("f.json"); a == b {
+		t.Errorf("twice %s", a)
+	}
+}
+
+func TestReadDocument(t *testing.T) {
+	dir := t.TempDir()
+	a := &app{Invocation: Invocation{In: strings.NewReader("")}}
+	for _, c := range []struct {
+		name, text, want string
+		code             problem.Code
+	}{
+		{name: "a.json", text: `{"nodes": {}}`, want: `{"nodes": {}}`},
+		{name: "b.yaml", text: "nodes: {}\n", want: `{"nodes": {}}`},
+		{name: "c.yaml", text: `{"a": 1, "a": 2}`, want: `{"a": 1, "a": 2}`}, // as it stands
+		{name: "d.json", text: `{"nodes": `, code: problem.NotJSON},
+		{name: "e.yaml", text: "a: [", code: problem.NotJSON},
+		{name: "f.yaml", text: " \n", code: problem.NotJSON},
+		{name: "g.json", text: strings.Repeat(" ", 8<<20) + "{}", code: problem.TooLarge},
+	} {
+		path := filepath.Join(dir, c.name)
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := a.readDocument(path)
+		var problems problem.List
+		errors.As(err, &problems)
+		switch {
+		case c.code != "" && (len(problems) != 1 || problems[0].Code != c.code):
+			t.Errorf("%s: got %v, want a problem %s", c.name, err, c.code)
+		case c.code == "" && (err != nil || strings.TrimSpace(string(got)) != c.want):
+			t.Errorf("%s: got %s, %v", c.name, got, err)
+		}
+	}
+}
+
+func TestRecordsGoThereAndBack(t *testing.T) {
+	for _, c := range []struct{ typename, record, line string }{
+		{"utf8-string", "Ada", "Ada\n"},
+		{"json", `{"a":1}`, `{"a":1}` + "\n"},
+		{"octets", "\x00\xff", "AP8=\n"},
+		{"list<utf8-string>", "x", "eA==\n"},
+	} {
+		line := recordText(nil, c.typename, []byte(c.record))
+		if string(line) != c.line {
+			t.Errorf("%s: printed as %q, want %q", c.typename, line, c.line)
+		}
+		back, err := parseRecord(c.typename, bytes.TrimSuffix(line, []byte("\n")))
+		if err != nil || string(back) != c.record {
+			t.Errorf("%s: read back as %q, %v", c.typename, back, err)
+		}
+	}
+	if _, err := parseRecord("octets", []byte("no base64!")); err == nil {
+		t.Error("no error for what is not base64")
+	}
+}
+
+func TestRecordsInJSON(t *testing.T) {
+	for _, c := range []struct{ typename, record, want string }{
+		{"utf8-string", "<Ada>", `{"output":"o","record":"<Ada>"}`},
+		{"json", `{"a": 1}`, `{"output":"o","record":{"a":1}}`},
+		{"json", `not json`, `{"output":"o","base64":"bm90IGpzb24="}`},
+		{"octets", "", `{"output":"o","base64":""}`},
+	} {
+		line, err := recordJSON(nil, "o", c.typename, []byte(c.record))
+		if err != nil || string(line) != c.want+"\n" {
+			t.Errorf("%s %q: got %s, %v", c.typename, c.record, line, err)
+		}
+	}
+}
+
+// limited is a pipe whose reader goes away after some octets.
+type limited struct {
+	bytes.Buffer
+	left int
+}
+
+func (l *limited) Write(b []byte) (int, error) {
+	if len(b) > l.left {
+		return 0, os.ErrClosed
+	}
+	l.left -= len(b)
+	return l.Buffer.Write(b)
+}
+
+func direct(write func()) { write() }
+
+func TestPrinterWritesEverything(t *testing.T) {
+	var out bytes.Buffer
+	p := newPrinter(&out, false, true, direct)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); p.run(ctx) }()
+	long := strings.Repeat("x", 200<<10)
+	for _, record := range []string{"a", long, "", "b"} {
+		if err := p.print("o", "utf8-string", []byte(record)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	<-done
+	if want := "o\ta\no\t" + long + "\no\t\no\tb\n"; out.String() != want {
+		t.Errorf("wrote %d octets, want %d", out.Len(), len(want))
+	}
+}
+
+func TestPrinterHasEnoughWhenNobodyReads(t *testing.T) {
+	p := newPrinter(&limited{left: 10}, false, false, direct)
+	var err error
+	for range 100_000 {
+		if err = p.print("o", "utf8-string", []byte("record")); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, client.ErrEnough) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStatusIsDrawnInPlace(t *testing.T) {
+	var out bytes.Buffer
+	s := newStatus(&out, "f")
+	s.event(contract.Event{Type: contract.TypeFlowPlanned, Data: &contract.FlowPlanned{
+		Jobs:  []contract.Job{{Job: "a"}},
+		Edges: []contract.PlannedEdge{{From: "a.out", To: "b.in"}},
+	}})
+	s.consumed("credit.f.0", 5)
+	s.tick(time.Now())
+	first := out.String()
+	if !strings.Contains(first, "1 waiting") || !strings.Contains(first, "5 records") {
+		t.Errorf("drew %q", first)
+	}
+	s.around(func() { out.WriteString("a record\n") })
+	s.tick(time.Now())
+	s.close()
+	rest := strings.TrimPrefix(out.String(), first)
+	if !strings.HasPrefix(rest, "\x1b[2A\x1b[Ja record\n") || !strings.HasSuffix(rest, "\x1b[2A\x1b[J") {
+		t.Errorf("then drew %q", rest)
+	}
+}
+
+func TestTruncate(t *testing.T) {
+	for _, c := range []struct {
+		line  string
+		width int
+		want  string
+	}{
+		{"short", 80, "short"}, {"ääääää", 4, "ää…"}, {"exact", 5, "exa…"}, {"x", 0, "x"},
+	} {
+		if got := truncate(c.line, c.width); got != c.want {
+			t.Errorf("%q in %d columns is %q, want %q", c.line, c.width, got, c.want)
+		}
+	}
+}
+
+func TestSignalsAreCounted(t *testing.T) {
+	signals := make(chan os.Signal, 2)
+	a := &app{Invocation: Invocation{Signals: signals}}
+	in, stop := a.interrupts()
+	signals <- os.Interrupt
+	<-in.first
+	select {
+	case <-in.second:
+		t.Error("one signal counts as two")
+	default:
+	}
+	signals <- os.Interrupt
+	<-in.second
+	stop()
+
+	ctx, end := a.untilInterrupt(t.Context())
+	signals <- os.Interrupt
+	<-ctx.Done()
+	if !errors.Is(context.Cause(ctx), errInterrupted) {
+		t.Errorf("the cause is %v", context.Cause(ctx))
+	}
+	end()
+}

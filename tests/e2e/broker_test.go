@@ -1,0 +1,36 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/tests/harness"
+)
+
+// The broker is restarted in the middle of a stream, twice: services and executors find it again, and
+// the flow goes on to its end, in order and complete.
+func TestBrokerRestart(t *testing.T) {
+	s := harness.Start(t, harness.DefaultOptions())
+	c := s.Client(t)
+	c.ApplyFaulty(t, harness.Faulty{Name: "trickles", Out: true})
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true})
+	c.Submit(t, "restart", `{"nodes": {"from": {"progdef": "trickles"}, "to": {"progdef": "sink"}},
+		"edges": [{"from": "from.out", "to": "to.in"}]}`)
+	c.Await(t, "start", func(e contract.Event) bool {
+		d, ok := e.Data.(*contract.JobStarted)
+		return ok && d.Job == "from"
+	})
+	for range 2 {
+		s.Server.Restart(t)
+		if err := c.FlushTimeout(harness.Patience); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := completed(t, c.AwaitEnd(t, "restart"))
+	if got := done.Edges[0].Received.Records; got != 300 {
+		t.Errorf("%d records arrived, want 300", got)
+	}
+	c.Await(t, "clean-up", harness.Is(contract.TypeFlowCleaned, "restart"))
+	oneEnd(t, c, "restart")
+	s.AwaitNothingLeft(t, c)
+}
