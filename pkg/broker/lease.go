@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 )
@@ -23,11 +24,13 @@ const (
 type Lease struct {
 	js      jetstream.JetStream
 	subject string
+	// holder is what we write into it, to know our own.
+	holder string
 }
 
 // NewLease returns the lease of a service. It is not held yet.
 func NewLease(js jetstream.JetStream, service string) *Lease {
-	return &Lease{js: js, subject: contract.LeaseSubject(service)}
+	return &Lease{js: js, subject: contract.LeaseSubject(service), holder: nuid.Next()}
 }
 
 // Acquire waits until the lease is ours. The returned context ends when it no longer is; release gives
@@ -52,7 +55,7 @@ func (l *Lease) Acquire(ctx context.Context) (held context.Context, release func
 func (l *Lease) write(ctx context.Context, last uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseRenewal)
 	defer cancel()
-	ack, err := l.js.PublishMsg(ctx, nats.NewMsg(l.subject),
+	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: l.subject, Data: []byte(l.holder)},
 		jetstream.WithMsgTTL(leaseTime), jetstream.WithExpectLastSequencePerSubject(last),
 		jetstream.WithRetryAttempts(0))
 	if err != nil {
@@ -89,13 +92,37 @@ func (l *Lease) renew(ctx context.Context, seq uint64, since time.Time) uint64 {
 		}
 		asked := time.Now()
 		next, err := l.write(ctx, seq)
+		if SaidBefore(err) {
+			next, err = l.ours(ctx)
+		}
 		switch {
 		case err == nil:
 			seq, since = next, asked
-		case SaidBefore(err), time.Since(since) > leaseTime-leaseRenewal:
+		case errors.Is(err, errNotOurs), time.Since(since) > leaseTime-leaseRenewal:
 			return seq
 		}
 	}
+}
+
+var errNotOurs = errors.New("another replica holds the lease")
+
+// ours returns the number of the stored lease if it is ours: the answer to a renewal may have been lost
+// on its way.
+func (l *Lease) ours(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseRenewal)
+	defer cancel()
+	s, err := l.js.Stream(ctx, contract.StreamLeases)
+	if err != nil {
+		return 0, err
+	}
+	m, err := s.GetLastMsgForSubject(ctx, l.subject)
+	if err == nil && string(m.Data) != l.holder || errors.Is(err, jetstream.ErrMsgNotFound) {
+		err = errNotOurs
+	}
+	if err != nil {
+		return 0, err
+	}
+	return m.Sequence, nil
 }
 
 // giveBack lets another replica take over at once. If it fails the lease runs out by itself.

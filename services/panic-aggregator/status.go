@@ -1,13 +1,13 @@
 package aggregator
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// With returns the status after one more event of the flow. The order in which events are added
-// does not matter, nor do repeats: replicas may share the work.
+// With returns the status after one more event of the flow. Repeats do not matter.
 func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	s.Flow = e.Subject
 	if e.Time.After(s.Updated) {
@@ -51,30 +51,45 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	return advance(s, e)
 }
 
-// phases, from first to last; the verdicts are of one rank.
-var rank = map[contract.Type]int{
-	contract.TypeFlowSubmit: 1, contract.TypeFlowValidated: 2, contract.TypeFlowPlanned: 3,
-	contract.TypeFlowQueued: 4, contract.TypeFlowSpawned: 5, contract.TypeJobStarted: 6,
-	contract.TypeFlowRejected: 7, contract.TypeFlowCompleted: 7, contract.TypeFlowPanic: 7,
-	contract.TypeFlowCancelled: 7, contract.TypeFlowCleaned: 8,
+// rank orders the phases of a flow from first to last. A rejection by the validator is early: the flow
+// may be corrected and submitted again.
+func rank(t contract.Type) int {
+	return slices.Index([]contract.Type{
+		"", contract.TypeFlowSubmit, contract.TypeFlowRejected, contract.TypeFlowValidated,
+		contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned, contract.TypeJobStarted,
+		contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled, contract.TypeFlowCleaned,
+	}, t)
 }
 
 func advance(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	if e.Type == contract.TypeFlowSubmit && (s.Submitted.IsZero() || e.Time.Before(s.Submitted)) {
 		s.Submitted = e.Time
 	}
-	if rank[e.Type] == 7 && s.Verdict == "" {
+	switch {
+	case contract.IsVerdict(e.Type):
+		s.Verdict, s.Problems = e.Type, nil // of a submission before this one
+	case e.Type == contract.TypeFlowRejected && s.Verdict == "":
 		s.Verdict = e.Type
+	case e.Type == contract.TypeFlowValidated && rank(s.Phase) < rank(e.Type):
+		s.Verdict, s.Problems = "", nil
 	}
-	if rank[e.Type] > rank[s.Phase] {
+	if rank(e.Type) > rank(s.Phase) || e.EndsFlow() && rank(s.Phase) < rank(contract.TypeFlowCompleted) {
 		s.Phase = e.Type
 	}
 	return s
 }
 
-var jobRank = map[contract.JobState]int{
-	contract.JobWaiting: 1, contract.JobRunning: 2,
-	contract.JobEnded: 3, contract.JobStopped: 3, contract.JobPanicked: 3,
+func jobRank(s contract.JobState) int {
+	switch s {
+	case "":
+		return 0
+	case contract.JobWaiting:
+		return 1
+	case contract.JobRunning:
+		return 2
+	default:
+		return 3
+	}
 }
 
 // setJob merges what one event says of a job into what is known.
@@ -89,7 +104,7 @@ func setJob(s *contract.FlowStatus, name string, n contract.JobStatus) {
 	if n.Executor != "" {
 		j.Executor = n.Executor
 	}
-	if jobRank[n.State] > jobRank[j.State] {
+	if jobRank(n.State) > jobRank(j.State) {
 		j.State, j.PortCounts = n.State, n.PortCounts
 	}
 	s.Jobs[name] = j

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -72,7 +71,7 @@ func leash(ctx context.Context, parent int) {
 			return
 		}
 	}
-	if err := syscall.Kill(os.Getpid(), syscall.SIGQUIT); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := syscall.Kill(os.Getpid(), syscall.SIGQUIT); err != nil {
 		fmt.Fprintln(os.Stderr, "dagyo supervise:", err)
 	}
 }

@@ -119,8 +119,8 @@ func (f *follower) take(ctx context.Context, e contract.Event) (ended bool) {
 	return contract.IsVerdict(e.Type) || e.Type == contract.TypeFlowRejected
 }
 
-// stale reports whether an event is about an earlier submission under the same id that was rejected. One
-// that was found valid is the same flow as ours.
+// stale reports whether an event is about an earlier submission under the same id that was
+// rejected. One that was found valid is the same flow as ours.
 func (f *follower) stale(e contract.Event) bool {
 	if e.Seq >= f.submitted {
 		return false

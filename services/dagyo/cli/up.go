@@ -74,7 +74,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	return errors.Join(err, l.Stop(context.WithoutCancel(ctx), local.Stop{
 		Patience: o.drain, GiveUp: in.second,
 		Waiting: func(flows int) {
-			fmt.Fprintf(a.Err, "waiting up to %s for %d flows to end; interrupt again to give them up\n",
+			fmt.Fprintf(a.Err, "waiting up to %s for the flows that run (%d); interrupt again to give them up\n",
 				o.drain, flows)
 		},
 	}))

@@ -90,6 +90,10 @@ func (l *Local) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A server that is shut down while it makes streams leaves goroutines behind (nats-server 2.15).
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err := l.startServices(ctx); err != nil {
 		return err
 	}

@@ -225,10 +225,11 @@ func TestOutputsOfAFailedFlowAreRead(t *testing.T) {
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	for output, want := range map[string]int64{"good": 26, "bad": 0} {
+	for output, job := range map[string]string{"good": "hello", "bad": "boom"} {
 		n, err := c.Read(t.Context(), over, s.Outputs[output], func([]byte) error { return nil })
-		if err != nil || n.Records != want {
-			t.Errorf("read %d records of %s, want %d: %v", n.Records, output, want, err)
+		sent := s.Jobs[job].Outputs["greeting"].Records
+		if err != nil || n.Records > sent || n.Records < sent && s.Jobs[job].State == contract.JobEnded {
+			t.Errorf("read %d records of %s, %d were sent: %v", n.Records, output, sent, err)
 		}
 	}
 }

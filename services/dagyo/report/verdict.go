@@ -98,17 +98,19 @@ func edges(w io.Writer, all []contract.EdgeCount, read map[string]contract.Count
 	}
 	rows := make([][]string, len(all))
 	for i, e := range all {
-		if output, ok := strings.CutPrefix(e.To, outputPrefix); ok {
-			if n, known := read[output]; known {
-				e.Received = n
-			}
-		}
-		rows[i] = []string{clean(e.From + " → " + e.To), counted(e.Sent), received(e)}
+		rows[i] = []string{clean(e.From + " → " + e.To), counted(e.Sent), received(e, read)}
 	}
 	table(w, "  ", []string{"EDGE", "SENT", "RECEIVED"}, rows)
 }
 
-func received(e contract.EdgeCount) string {
+func received(e contract.EdgeCount, read map[string]contract.Count) string {
+	if output, ok := strings.CutPrefix(e.To, outputPrefix); ok {
+		n, known := read[output]
+		if !known {
+			return "by a client"
+		}
+		e.Received = n
+	}
 	s := counted(e.Received)
 	if e.ClosedEarly {
 		s += ", closed early"

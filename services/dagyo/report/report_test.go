@@ -1,0 +1,212 @@
+package report_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dagyo/dagyo/executor/std"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/services/dagyo/report"
+)
+
+// golden compares a text with testdata/<name>.txt; `go test -update` rewrites the file.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".txt")
+	if flag.Lookup("update").Value.String() == "true" {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestMain(m *testing.M) {
+	flag.Bool("update", false, "rewrite testdata")
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+func count(records, bytes int64) contract.Count {
+	return contract.Count{Records: records, Bytes: bytes}
+}
+
+func edges() []contract.EdgeCount {
+	return []contract.EdgeCount{
+		{From: "names.name", To: "hello.name", Sent: count(26, 133), Received: count(3, 13),
+			ClosedEarly: true},
+		{From: "hello.greeting", To: "outputs.greetings", Sent: count(1_000_000, 12_345_678)},
+	}
+}
+
+func verdicts() map[string]contract.Event {
+	record := int64(12)
+	events := map[contract.Type]any{
+		contract.TypeFlowCompleted: &contract.FlowCompleted{
+			Duration: document.Duration(1234567 * time.Microsecond), Jobs: 1, Edges: edges(),
+		},
+		contract.TypeFlowPanic: &contract.FlowPanic{
+			Duration: document.Duration(90 * time.Second),
+			Cause: contract.JobFailure{
+				Job: "hello", Progdef: "greet", Executor: "greet-1",
+				Failure: contract.Failure{
+					Kind: contract.KindDeserialization, Message: "not \x1b[31mUTF-8", Port: "name",
+					Record: &record, Detail: "first line\n\tsecond line\r\n",
+				},
+			},
+			Others: []contract.JobFailure{{Failure: contract.Failure{
+				Kind: contract.KindDeadline, Message: "too late",
+			}}},
+			Jobs: map[string]contract.JobSummary{
+				"hello": {State: contract.JobPanicked}, "names": {State: contract.JobEnded},
+			},
+			Edges: edges(),
+		},
+		contract.TypeFlowCancelled: &contract.FlowCancelled{
+			Duration: document.Duration(time.Millisecond), By: "/dagyo/cli/ada", Reason: "enough",
+			Jobs: map[string]contract.JobSummary{"hello": {State: contract.JobStopped}},
+		},
+		contract.TypeFlowRejected: &contract.FlowRejected{Problems: problem.List{
+			{Code: problem.NoSource, Pointer: "/nodes/hello", Message: "no source", Hint: "add an edge"},
+			{Code: problem.NotJSON, Message: "not JSON"},
+		}},
+	}
+	out := make(map[string]contract.Event)
+	for t, data := range events {
+		out[string(t)] = contract.Event{Type: t, Subject: "greet-1", Data: data}
+	}
+	return out
+}
+
+func TestVerdicts(t *testing.T) {
+	for name, e := range verdicts() {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			report.Verdict(&b, e, map[string]contract.Count{"greetings": count(7, 70)})
+			golden(t, name, b.String())
+		})
+	}
+}
+
+func TestFlows(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	running := contract.FlowStatus{
+		Flow: "running", Phase: contract.TypeJobStarted, Submitted: now.Add(-time.Minute),
+		Deadline: now.Add(time.Hour),
+		Jobs: map[string]contract.JobStatus{
+			"hello": {Progdef: "greet", JobSummary: contract.JobSummary{
+				State: contract.JobRunning, Executor: "greet-1"}},
+			"names": {Progdef: "source", JobSummary: contract.JobSummary{State: contract.JobEnded},
+				PortCounts: contract.PortCounts{
+					Outputs: map[string]contract.Count{"name": count(26, 133)},
+				}},
+		},
+	}
+	queued := contract.FlowStatus{
+		Flow: "queued", Phase: contract.TypeFlowQueued, Submitted: now.Add(-time.Second),
+		Queued: &contract.FlowQueued{Place: 2, Shortage: []contract.Shortage{
+			{Progdef: "greet", What: "slots", Needed: 5, Free: 1, Limit: 10}, {What: "executors", Needed: 1},
+		}},
+	}
+	failed := contract.FlowStatus{
+		Flow: "failed", Phase: contract.TypeFlowCleaned, Verdict: contract.TypeFlowPanic,
+		Submitted: now.Add(-time.Hour), Duration: document.Duration(2 * time.Second),
+		Failures: []contract.JobFailure{{Job: "hello", Failure: contract.Failure{
+			Kind: contract.KindCrash, Message: "exit code 3",
+		}}},
+		Edges: edges(),
+	}
+	all := []contract.FlowStatus{queued, running, failed}
+	var b bytes.Buffer
+	report.Flows(&b, all, now)
+	for _, s := range all {
+		b.WriteByte('\n')
+		report.Flow(&b, s, now)
+	}
+	golden(t, "flows", b.String())
+}
+
+func TestProgdefs(t *testing.T) {
+	var all []progdef.Pinned
+	for _, s := range std.Standard() {
+		doc, problems := progdef.Check(s.Document, document.DefaultLimits())
+		if err := problems.Err(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, progdef.Pinned{Revision: "0123456789abcdef", Document: doc})
+	}
+	var b bytes.Buffer
+	report.Progdefs(&b, all)
+	report.Progdef(&b, all[0], 3)
+	report.Progdef(&b, all[2], -1)
+	golden(t, "progdefs", b.String())
+}
+
+// Every event has a line, whatever it lacks, and none can move the cursor.
+func TestLines(t *testing.T) {
+	var b strings.Builder
+	for _, entry := range contract.Table {
+		empty := report.Line(contract.Event{Type: entry.Type, Data: entry.New()})
+		b.WriteString(string(entry.Type) + ": " + empty + "\n")
+	}
+	for name, e := range verdicts() {
+		if line := report.Line(e); strings.ContainsAny(line, "\x1b\r\n") {
+			t.Errorf("%s: %q", name, line)
+		}
+	}
+	unreadable := contract.Event{Problems: problem.List{{Code: problem.NotJSON, Message: "broken"}}}
+	b.WriteString(report.Line(unreadable) + "\n")
+	golden(t, "lines", b.String())
+}
+
+func TestLongTablesAreCut(t *testing.T) {
+	many := contract.FlowCompleted{Edges: make([]contract.EdgeCount, 1000)}
+	var b bytes.Buffer
+	report.Verdict(&b, contract.Event{Data: &many}, nil)
+	if n := strings.Count(b.String(), "\n"); n > 60 || !strings.Contains(b.String(), "… and 950 more") {
+		t.Errorf("%d lines:\n%s", n, b.String())
+	}
+}
+
+func TestProgress(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	p := report.NewProgress("f", now)
+	var b strings.Builder
+	step := func(after time.Duration) {
+		b.WriteString(strings.Join(p.Lines(now.Add(after)), "\n") + "\n\n")
+	}
+	step(0)
+	p.Consumed("credit.f.0", 5) // nobody knows the edge yet
+	planned := contract.FlowPlanned{
+		Jobs:  []contract.Job{{Job: "a"}, {Job: "b"}},
+		Edges: []contract.PlannedEdge{{From: "a.out", To: "b.in"}, {From: "const", To: "b.other"}},
+	}
+	p.Apply(contract.Event{Type: contract.TypeFlowPlanned, Data: &planned})
+	p.Apply(contract.Event{Type: contract.TypeFlowQueued, Data: &contract.FlowQueued{Place: 1}})
+	step(time.Second)
+	p.Apply(contract.Event{Type: contract.TypeFlowSpawned, Data: &contract.FlowSpawned{}})
+	p.Apply(contract.Event{Type: contract.TypeJobStarted, Data: &contract.JobStarted{Job: "a"}})
+	p.Consumed("credit.f.0", 1000)
+	p.Consumed("credit.f.0", 900) // late
+	p.Sample(now.Add(2 * time.Second))
+	step(2 * time.Second)
+	p.Consumed("credit.f.0", 3000)
+	p.Sample(now.Add(4 * time.Second))
+	p.Apply(contract.Event{Type: contract.TypeJobDone, Data: &contract.JobDone{Job: "a"}})
+	step(100 * time.Second)
+	golden(t, "progress", b.String())
+}

@@ -1,0 +1,67 @@
+package aggregator
+
+import (
+	"testing"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// fold adds events to an empty status.
+func fold(events ...contract.Event) (s contract.FlowStatus) {
+	for _, e := range events {
+		e.Subject = "f"
+		s = With(s, e)
+	}
+	return s
+}
+
+func TestStatus(t *testing.T) {
+	submit := contract.Event{Type: contract.TypeFlowSubmit}
+	valid := contract.Event{Type: contract.TypeFlowValidated, Data: &contract.FlowValidated{}}
+	planned := contract.Event{Type: contract.TypeFlowPlanned, Data: &contract.FlowPlanned{Jobs: []contract.Job{{Job: "a", Progdef: "p"}}}}
+	started := contract.Event{Type: contract.TypeJobStarted, Data: &contract.JobStarted{Job: "a", Executor: "x"}}
+	done := contract.Event{Type: contract.TypeJobDone, Data: &contract.JobDone{Job: "a", Executor: "x"}}
+	completed := contract.Event{Type: contract.TypeFlowCompleted, Data: &contract.FlowCompleted{}}
+	cleaned := contract.Event{Type: contract.TypeFlowCleaned, Data: &contract.FlowCleaned{}}
+	rejected := func(by string) contract.Event {
+		return contract.Event{Type: contract.TypeFlowRejected, Source: contract.Source(by), Data: &contract.FlowRejected{
+			Problems: problem.List{{Code: problem.NotJSON}},
+		}}
+	}
+	tests := map[string]struct {
+		events         []contract.Event
+		phase, verdict contract.Type
+		problems       int
+		job            contract.JobState
+	}{
+		"completed": {
+			events: []contract.Event{submit, valid, planned, started, done, completed, cleaned},
+			phase:  contract.TypeFlowCleaned, verdict: contract.TypeFlowCompleted, job: contract.JobEnded,
+		},
+		"out of order and twice": {
+			events: []contract.Event{submit, valid, planned, done, started, done, completed, completed},
+			phase:  contract.TypeFlowCompleted, verdict: contract.TypeFlowCompleted, job: contract.JobEnded,
+		},
+		"rejected": {
+			events: []contract.Event{submit, rejected("validator")},
+			phase:  contract.TypeFlowRejected, verdict: contract.TypeFlowRejected, problems: 1,
+		},
+		"corrected and submitted again": {
+			events: []contract.Event{submit, rejected("validator"), submit, valid, planned},
+			phase:  contract.TypeFlowPlanned, job: contract.JobWaiting,
+		},
+		"rejected by the spawner": {
+			events: []contract.Event{submit, valid, planned, rejected("spawner")},
+			phase:  contract.TypeFlowRejected, verdict: contract.TypeFlowRejected, problems: 1, job: contract.JobWaiting,
+		},
+	}
+	for name, want := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := fold(want.events...)
+			if got.Phase != want.phase || got.Verdict != want.verdict || len(got.Problems) != want.problems || got.Jobs["a"].State != want.job {
+				t.Errorf("got phase %s, verdict %q, %d problems, job %q", got.Phase, got.Verdict, len(got.Problems), got.Jobs["a"].State)
+			}
+		})
+	}
+}
