@@ -11,9 +11,6 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// slotsOf is jobsPerExecutor of the simulated progdefs.
-func slotsOf(progdef string) int { return map[string]int{"a": 1, "b": 2}[progdef] }
-
 func progdefDocument(name string) json.RawMessage {
 	return fmt.Appendf(nil, `{"name": %q, "inputs": {}, "outputs": {}, "command": ["x"],
 		"scaling": {"jobsPerExecutor": %d, "maxExecutors": 2, "idleTimeout": "10s"}}`, name, slotsOf(name))

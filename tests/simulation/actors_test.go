@@ -138,3 +138,6 @@ func split(mailbox string) (progdef, revision string) {
 func pickFrom(t *rapid.T) func(n int) int {
 	return func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "pick") }
 }
+
+// slotsOf is jobsPerExecutor of the simulated progdefs.
+func slotsOf(progdef string) int { return map[string]int{"a": 1, "b": 2}[progdef] }
