@@ -30,18 +30,35 @@ func (s State) decideAll(now time.Time) []contract.Event {
 
 func (s State) decide(flow string, now time.Time) []contract.Event {
 	r := s.runs[flow]
-	switch {
-	case r == nil:
+	if r == nil {
 		return nil
+	}
+	effects := s.decideRun(flow, r, now)
+	for i := range effects {
+		effects[i].TraceParent = r.trace
+	}
+	return effects
+}
+
+func (s State) decideRun(flow string, r *run, now time.Time) []contract.Event {
+	switch {
 	case r.completed():
 		return []contract.Event{verdict(contract.TypeFlowCompleted, flow, r.completion(now))}
 	case r.cancel == nil && len(r.failures) == 0 && !r.late(now):
 		return nil
 	case r.running() == 0 || s.settled(r, now):
-		return []contract.Event{stop(flow), r.endVerdict(flow, now)}
+		return append(r.stops(flow), r.endVerdict(flow, now))
 	default:
-		return []contract.Event{stop(flow)}
+		return r.stops(flow)
 	}
+}
+
+// stops tells the flow's jobs to stop, once there can be any that hear it.
+func (r *run) stops(flow string) []contract.Event {
+	if !r.spawned || len(r.jobs) == 0 {
+		return nil
+	}
+	return []contract.Event{{Type: actStop, Subject: flow, MsgID: "stop." + flow}}
 }
 
 // completed reports whether every job ended by itself, without failing.
@@ -171,8 +188,4 @@ func (r *run) jobAt(endpoint string) (*job, string) {
 
 func verdict(t contract.Type, flow string, data any) contract.Event {
 	return contract.Event{Type: t, Subject: flow, MsgID: contract.VerdictID(flow), Data: data}
-}
-
-func stop(flow string) contract.Event {
-	return contract.Event{Type: actStop, Subject: flow, MsgID: "stop." + flow}
 }

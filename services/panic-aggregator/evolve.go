@@ -59,7 +59,7 @@ func (s *State) begin(e contract.Event) {
 	if s.runs[e.Subject] != nil {
 		return
 	}
-	r := &run{since: e.Time, jobs: map[string]*job{}, failedStarts: map[string]int{}}
+	r := &run{since: e.Time, trace: e.TraceParent, jobs: map[string]*job{}, failedStarts: map[string]int{}}
 	s.runs[e.Subject] = r
 	if c, ok := s.cancels[e.Subject]; ok {
 		delete(s.cancels, e.Subject)

@@ -53,6 +53,7 @@ func NewState(l Limits) State {
 // A run is one flow on its way to its verdict.
 type run struct {
 	since    time.Time // when it was validated
+	trace    string    // its W3C trace context
 	deadline time.Time // zero until planned
 	spawned  bool
 	// waiting is the tick at which the jobs were put on their mailboxes.

@@ -26,7 +26,9 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	case *contract.FlowQueued:
 		s.Queued = d
 	case *contract.FlowRejected:
-		s.Problems = d.Problems
+		if e.EndsFlow() || rank(s.Phase) < rank(contract.TypeFlowValidated) {
+			s.Verdict, s.Problems = e.Type, d.Problems
+		}
 	case *contract.JobStarted:
 		setJob(&s, d.Job, contract.JobStatus{JobSummary: contract.JobSummary{State: contract.JobRunning, Executor: d.Executor}})
 	case *contract.JobDone:
@@ -68,8 +70,6 @@ func advance(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	switch {
 	case contract.IsVerdict(e.Type):
 		s.Verdict, s.Problems = e.Type, nil // of a submission before this one
-	case e.Type == contract.TypeFlowRejected && s.Verdict == "":
-		s.Verdict = e.Type
 	case e.Type == contract.TypeFlowValidated && rank(s.Phase) < rank(e.Type):
 		s.Verdict, s.Problems = "", nil
 	}

@@ -18,6 +18,7 @@ type State struct {
 
 // A run is one flow from flow.validated to flow.cleaned.
 type run struct {
+	trace     string // its W3C trace context
 	edges     int
 	planned   bool
 	mailboxes []string
@@ -68,7 +69,7 @@ func Evolve(s State, e contract.Event) State {
 	switch d := e.Data.(type) {
 	case *contract.FlowValidated:
 		if s.runs[e.Subject] == nil {
-			s.runs[e.Subject] = &run{edges: len(d.Flow.Edges)}
+			s.runs[e.Subject] = &run{trace: e.TraceParent, edges: len(d.Flow.Edges)}
 			s.edges += len(d.Flow.Edges)
 		}
 	case *contract.FlowPlanned:

@@ -63,7 +63,13 @@ func newPlan(s State, now time.Time) *plan {
 	return p
 }
 
-func (p *plan) do(e contract.Event) { p.effects = append(p.effects, e) }
+// do adds an effect; one on a flow carries the flow's trace.
+func (p *plan) do(e contract.Event) {
+	if r := p.s.runs[e.Subject]; r != nil && e.Flow() != "" {
+		e.TraceParent = r.trace
+	}
+	p.effects = append(p.effects, e)
+}
 
 // admit grants capacity in order until a flow has to wait. Flows without jobs never wait.
 func (p *plan) admit() {

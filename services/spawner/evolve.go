@@ -20,7 +20,7 @@ func Evolve(s State, e contract.Event) State {
 	case *contract.ProgdefRemoved:
 		s.noLongerCurrent(d.Name)
 	case *contract.FlowPlanned:
-		s.enqueue(e.Subject, d)
+		s.enqueue(e, d)
 	case *contract.FlowSpawned:
 		s.grant(e.Subject)
 	case *contract.FlowCleaned:
@@ -43,11 +43,12 @@ func Evolve(s State, e contract.Event) State {
 	return s
 }
 
-func (s *State) enqueue(flow string, d *contract.FlowPlanned) {
+func (s *State) enqueue(e contract.Event, d *contract.FlowPlanned) {
+	flow := e.Subject
 	if s.runs[flow] != nil || s.over[flow] {
 		return
 	}
-	r := &run{jobs: d.Jobs, need: make(map[string]int), state: make(map[string]*job)}
+	r := &run{trace: e.TraceParent, jobs: d.Jobs, need: make(map[string]int), state: make(map[string]*job)}
 	for name, p := range d.Progdefs {
 		s.revision(name, p)
 	}

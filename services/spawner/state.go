@@ -80,6 +80,7 @@ type executor struct {
 
 // A run is one flow, from flow.planned until it has ended and its last job has gone.
 type run struct {
+	trace   string // its W3C trace context
 	granted bool
 	ended   bool
 	endedAt time.Time

@@ -186,7 +186,7 @@ func (a *app) watchFlow(ctx context.Context, c *client.Client, flow string) erro
 		return err
 	}
 	defer feed.Close()
-	for {
+	for s := newStory(feed); ; {
 		e, err := feed.Next(ctx)
 		if err == nil {
 			err = a.printEvent(e)
@@ -194,7 +194,7 @@ func (a *app) watchFlow(ctx context.Context, c *client.Client, flow string) erro
 		if err != nil {
 			return err
 		}
-		if contract.IsVerdict(e.Type) || e.Type == contract.TypeFlowRejected {
+		if s.ends(e) {
 			return told(verdictCode(e.Type))
 		}
 	}

@@ -25,6 +25,7 @@ type follower struct {
 
 	// aborted is why we have cancelled the flow ourselves.
 	aborted error
+	story   story
 	known   bool // the flow had been found valid before our submission
 	heard   bool // an event of the flow has come
 	warned  bool
@@ -66,6 +67,7 @@ func (f *follower) follow(ctx context.Context, in interrupts) (contract.Event, e
 		case <-ctx.Done():
 		}
 	}()
+	f.story = newStory(feed)
 	verdict, err := f.listen(ctx, feed, meter, in.first)
 	if err != nil || f.ends == nil {
 		return verdict, err
@@ -108,6 +110,7 @@ func (f *follower) listen(
 
 // take takes an event of the flow, and reports whether it is the one that ends it.
 func (f *follower) take(ctx context.Context, e contract.Event) (ended bool) {
+	ended = f.story.ends(e)
 	if f.stale(e) {
 		return false
 	}
@@ -116,7 +119,7 @@ func (f *follower) take(ctx context.Context, e contract.Event) (ended bool) {
 	if d, planned := e.Data.(*contract.FlowPlanned); planned && f.ends != nil && !f.known {
 		f.ends.open(ctx, d)
 	}
-	return contract.IsVerdict(e.Type) || e.Type == contract.TypeFlowRejected
+	return ended || f.submitted > 0 && e.Type == contract.TypeFlowRejected
 }
 
 // stale reports whether an event is about an earlier submission under the same id that was
