@@ -106,7 +106,9 @@ func (r *run) job(name string) *job {
 }
 
 func (s *State) jobStarted(flow string, d *contract.JobStarted) {
-	s.proved[d.Executor] = true
+	if s.exits.known[d.Executor] == nil {
+		s.proved[d.Executor] = true
+	}
 	s.with(flow, func(r *run) {
 		j := r.job(d.Job)
 		if j == nil {
@@ -114,6 +116,10 @@ func (s *State) jobStarted(flow string, d *contract.JobStarted) {
 		}
 		j.State, j.Executor = contract.JobRunning, d.Executor
 		j.dead = s.lease(j)
+		if exit := s.exits.known[d.Executor]; exit != nil {
+			r.fail(d.Job, j, crash(exit), contract.PortCounts{}, s.now)
+			return
+		}
 		s.forgiveStarts(contract.Mailbox(j.progdef, j.revision))
 	})
 }
@@ -171,6 +177,7 @@ func (r *run) fail(name string, j *job, f contract.Failure, ports contract.PortC
 }
 
 func (s *State) executorExited(d *contract.ExecutorExited) {
+	s.exits.add(d)
 	failedStart := !s.proved[d.Executor]
 	delete(s.proved, d.Executor)
 	for _, r := range s.runs {

@@ -17,8 +17,24 @@ type State struct {
 	// proved holds the executors that have started a job or were told to drain: their exit is no
 	// failed start.
 	proved map[string]bool
-	// suspected is when the link was last suspected because most jobs fell silent together.
-	suspected time.Time
+	exits  exits
+}
+
+// exits remembers a bounded number of executors that have exited, and how: the word of a job's start
+// may come after that of its executor's end.
+type exits struct {
+	known map[string]*contract.ExecutorExited
+	order []string
+}
+
+const exitsRemembered = 10_000
+
+func (x *exits) add(d *contract.ExecutorExited) {
+	if len(x.order) == exitsRemembered {
+		delete(x.known, x.order[0])
+		x.order = x.order[1:]
+	}
+	x.known[d.Executor], x.order = d, append(x.order, d.Executor)
 }
 
 // Limits are the aggregator's times.
@@ -46,7 +62,7 @@ func DefaultLimits() Limits {
 func NewState(l Limits) State {
 	return State{
 		limits: l, runs: make(map[string]*run), cancels: make(map[string]cancel),
-		proved: make(map[string]bool),
+		proved: make(map[string]bool), exits: exits{known: make(map[string]*contract.ExecutorExited)},
 	}
 }
 

@@ -26,7 +26,7 @@ func Evolve(s State, e contract.Event) State {
 	case *contract.FlowCleaned:
 		delete(s.over, e.Subject)
 	case *contract.JobStarted:
-		s.jobStarted(e.Subject, d)
+		s.jobStarted(e.Subject, d, e.Time)
 	case *contract.JobDone:
 		s.jobEnded(e.Subject, d.Job, e.Time)
 	case *contract.JobPanic:
@@ -129,23 +129,37 @@ func (s *State) retire(flow string, r *run) {
 	}
 }
 
-func (s *State) jobStarted(flow string, d *contract.JobStarted) {
-	x := s.executors[d.Executor]
-	if x != nil {
-		x.proved = true
-		if r := s.revisions[x.mailbox]; r != nil {
-			r.failures, r.until = 0, time.Time{}
-		}
-	}
+// jobStarted gives the job to its executor. The executor may be too quick for us and say it before
+// executor.started is published; and it may be dead already, if its death was heard first: then the job
+// is lost, and holds nothing.
+func (s *State) jobStarted(flow string, d *contract.JobStarted, now time.Time) {
 	r := s.runs[flow]
 	if r == nil || r.state[d.Job] == nil {
+		s.prove(d.Executor)
 		return
 	}
 	j := r.state[d.Job]
+	if s.gone.known[d.Executor] {
+		s.free(j)
+		s.retire(flow, r)
+		return
+	}
+	s.addExecutor(d.Executor, j.mailbox, now)
+	s.prove(d.Executor)
 	j.executor = d.Executor
 	s.hold(j)
-	if x != nil {
-		x.jobs++
+	s.executors[d.Executor].jobs++
+}
+
+// prove notes that an executor can start jobs: its kind is not broken.
+func (s *State) prove(executor string) {
+	x := s.executors[executor]
+	if x == nil {
+		return
+	}
+	x.proved = true
+	if r := s.revisions[x.mailbox]; r != nil {
+		r.failures, r.until = 0, time.Time{}
 	}
 }
 
@@ -166,15 +180,20 @@ func (s *State) jobEnded(flow, name string, now time.Time) {
 }
 
 func (s *State) executorStarted(d *contract.ExecutorStarted, now time.Time) {
-	mailbox := contract.Mailbox(d.Progdef, d.Revision)
-	if s.executors[d.Executor] != nil {
-		return
+	if !s.gone.known[d.Executor] {
+		s.addExecutor(d.Executor, contract.Mailbox(d.Progdef, d.Revision), now)
 	}
-	s.executors[d.Executor] = &executor{mailbox: mailbox, idle: now}
-	s.last[mailbox] = max(s.last[mailbox], executorNumber(d.Executor))
+}
+
+func (s *State) addExecutor(id, mailbox string, now time.Time) {
+	if s.executors[id] == nil {
+		s.executors[id] = &executor{mailbox: mailbox, idle: now}
+		s.last[mailbox] = max(s.last[mailbox], executorNumber(id))
+	}
 }
 
 func (s *State) executorExited(d *contract.ExecutorExited, now time.Time) {
+	s.gone.add(d.Executor)
 	x := s.executors[d.Executor]
 	if x == nil {
 		return

@@ -23,6 +23,8 @@ type State struct {
 	// last is the highest number given to an executor of each mailbox. It outlives the revision, so
 	// that no id is given twice.
 	last map[string]int
+	// gone holds the last executors that have exited, of which an older word may still be on its way.
+	gone exits
 	// over holds flows that ended before they were planned, until they are cleaned up: their plan may
 	// be on its way.
 	over map[string]bool
@@ -97,12 +99,31 @@ type job struct {
 	holds bool
 }
 
+// exits remembers a bounded number of executors.
+type exits struct {
+	known map[string]bool
+	order []string
+}
+
+const exitsRemembered = 10_000
+
+func (x *exits) add(id string) {
+	if x.known[id] {
+		return
+	}
+	if len(x.order) == exitsRemembered {
+		delete(x.known, x.order[0])
+		x.order = x.order[1:]
+	}
+	x.known[id], x.order = true, append(x.order, id)
+}
+
 // NewState returns the state that the stored catalogue begins with.
 func NewState(l Limits, stored map[string]contract.CatalogEntry) State {
 	s := State{
 		limits: l, revisions: make(map[string]*revision),
 		executors: make(map[string]*executor), runs: make(map[string]*run),
-		over: make(map[string]bool), last: make(map[string]int),
+		gone: exits{known: make(map[string]bool)}, over: make(map[string]bool), last: make(map[string]int),
 	}
 	for name, e := range stored {
 		if !e.Removed {

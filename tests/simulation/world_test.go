@@ -24,6 +24,7 @@ type world struct {
 	mailbox   []contract.Job
 	posted    map[string]bool
 	running   map[string]claim // by flow.job
+	lost      map[string]claim // said to have started by executors that are dead
 	executors map[string]instance
 	streams   map[string]bool // planned and not cleaned
 }
@@ -69,7 +70,7 @@ func newWorld() *world {
 	l.Executors = 3
 	return &world{
 		now: time.Unix(1_000_000, 0), ids: map[string]bool{}, subjects: map[string]bool{},
-		posted: map[string]bool{}, running: map[string]claim{}, executors: map[string]instance{},
+		posted: map[string]bool{}, running: map[string]claim{}, lost: map[string]claim{}, executors: map[string]instance{},
 		streams: map[string]bool{},
 		services: []*replica{
 			newReplica("validator",
