@@ -32,8 +32,13 @@ type Follower struct {
 	Handle func(m jetstream.Msg, meta *jetstream.MsgMetadata)
 	// CaughtUp is called whenever nothing that was stored before is left to handle, Interrupted when
 	// that can no longer be told.
-	CaughtUp, Interrupted func()
+	CaughtUp    func()
+	Interrupted func(error)
 }
+
+// errRewound says that the broker has lost the end of the stream: numbers that we know are given again,
+// and what was made of them is not true any more.
+var errRewound = errors.New("the stream ends before what was read of it; it was restored or lost its end")
 
 var errGap = errors.New("a message was lost on its way")
 
@@ -47,7 +52,7 @@ func (f Follower) Run(ctx context.Context) error {
 	patience := leastPatience
 	for ctx.Err() == nil {
 		err := f.from(ctx, &next, patience)
-		f.Interrupted()
+		f.Interrupted(err)
 		if lasting(err) {
 			return fmt.Errorf("follow %s: %w", f.Stream, err)
 		}
@@ -67,7 +72,8 @@ func (f Follower) Run(ctx context.Context) error {
 
 // lasting reports whether trying again is of no use.
 func lasting(err error) bool {
-	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrStreamNotFound)
+	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrStreamNotFound) ||
+		errors.Is(err, errRewound)
 }
 
 // from makes a consumer at *next and reads until something goes wrong.
@@ -80,6 +86,13 @@ func (f Follower) from(ctx context.Context, next *uint64, patience time.Duration
 	})
 	if err != nil {
 		return err
+	}
+	stream, err := f.JS.Stream(made, f.Stream)
+	if err != nil {
+		return err
+	}
+	if stream.CachedInfo().State.LastSeq+1 < *next {
+		return errRewound
 	}
 	name := cons.CachedInfo().Name
 	defer func() {

@@ -54,10 +54,14 @@ func (r *Runtime[S]) consume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("consume causes: %w", err)
 	}
-	<-ctx.Done()
-	cc.Stop()
-	<-cc.Closed()
-	return nil
+	select {
+	case <-ctx.Done():
+		cc.Stop()
+		<-cc.Closed()
+		return nil
+	case <-cc.Closed(): // somebody has deleted the consumer
+		return errors.New("consume causes: the consumer is gone")
+	}
 }
 
 // key fixes the worker: all events of one flow go to the same, so that its effects keep their order.
@@ -80,14 +84,16 @@ func (r *Runtime[S]) work(ctx context.Context, tasks <-chan task) {
 		case t := <-tasks:
 			r.do(ctx, t)
 		case <-ctx.Done():
-			for {
-				select {
-				case t := <-tasks:
-					r.release(t)
-				default:
-					return
-				}
-			}
+			return
+		}
+	}
+}
+
+// handBack gives back what no worker has taken up.
+func (r *Runtime[S]) handBack(workers []chan task) {
+	for _, tasks := range workers {
+		for len(tasks) > 0 {
+			r.release(<-tasks)
 		}
 	}
 }
@@ -97,8 +103,36 @@ func (r *Runtime[S]) do(ctx context.Context, t task) {
 		r.answerCause(ctx, t.msg)
 		return
 	}
-	if err := r.carryOut(ctx, t.effects); err != nil && ctx.Err() == nil {
-		r.log.Warn().Err(err).Msg("effect of a fact failed; the next tick tries again")
+	err := r.carryOut(ctx, t.effects)
+	if ctx.Err() != nil {
+		return
+	}
+	id := t.effects[0].DedupID()
+	attempt := r.tries.note(id, err, time.Now())
+	if err == nil {
+		return
+	}
+	r.log.Warn().Err(err).Int("attempt", attempt).Msg("effect of a fact failed; a later tick tries again")
+	if p := r.hopeless(err, attempt); p != nil {
+		if err := r.refuse(ctx, contract.Event{}, t.effects, *p); err == nil {
+			r.tries.note(id, nil, time.Now())
+		}
+	}
+}
+
+// hopeless returns the problem of an error that is not worth another attempt, else nil.
+func (r *Runtime[S]) hopeless(err error, attempt int) *problem.Problem {
+	var permanent *Permanent
+	switch {
+	case errors.As(err, &permanent):
+		return &permanent.Problem
+	case attempt >= r.c.MaxAttempts:
+		return &problem.Problem{
+			Code:    problem.GaveUp,
+			Message: fmt.Sprintf("%s gave up after %d attempts: %v", r.s.Name, attempt, err),
+		}
+	default:
+		return nil
 	}
 }
 
@@ -149,7 +183,10 @@ func (r *Runtime[S]) handle(ctx context.Context, m jetstream.Msg) error {
 	}
 	effects, err := r.decide(e)
 	if err != nil {
-		return r.refuse(ctx, e, problem.Problem{Code: problem.InternalFailure, Message: err.Error()})
+		return r.refuse(ctx, e, nil, problem.Problem{Code: problem.InternalFailure, Message: err.Error()})
+	}
+	if len(effects) == 0 && len(e.Problems) > 0 { // a command that nobody can carry out
+		return r.publish(ctx, deadLetter(m.Subject(), seq, e.Problems, m.Data()))
 	}
 	for i := range effects {
 		effects[i].TraceParent = first(effects[i].TraceParent, e.TraceParent)
@@ -161,15 +198,8 @@ func (r *Runtime[S]) handle(ctx context.Context, m jetstream.Msg) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	var permanent *Permanent
-	if errors.As(err, &permanent) {
-		return r.refuse(ctx, e, permanent.Problem)
-	}
-	if attempts(m) >= uint64(r.c.MaxAttempts) {
-		return r.refuse(ctx, e, problem.Problem{
-			Code:    problem.GaveUp,
-			Message: fmt.Sprintf("%s gave up after %d attempts: %v", r.s.Name, attempts(m), err),
-		})
+	if p := r.hopeless(err, int(attempts(m))); p != nil {
+		return r.refuse(ctx, e, effects, *p)
 	}
 	return err
 }
@@ -239,23 +269,40 @@ func tooLarge(e contract.Event, size int, limit int64) problem.Problem {
 	}
 }
 
-// refuse turns an error that does not pass into an event that says why.
-func (r *Runtime[S]) refuse(ctx context.Context, cause contract.Event, p problem.Problem) error {
+// refuse turns an error that does not pass into an event that says why: a rejection of the flow that
+// the effects are about, else of the cause's, else a dead letter. A flow that has ended already is left
+// to ticks and reconcilers.
+func (r *Runtime[S]) refuse(ctx context.Context, cause contract.Event, effects []contract.Event, p problem.Problem) error {
 	r.stats.Refused.Add(1)
 	r.log.Error().Str("cause", string(cause.Type)).Str("subject", cause.Subject).Stringer("problem", p).Msg("refused")
-	e := contract.Event{
-		Type: contract.TypeFlowRejected, Subject: cause.Flow(), MsgID: contract.VerdictID(cause.Flow()),
-		Data:        &contract.FlowRejected{Problems: problem.List{p}},
-		TraceParent: cause.TraceParent,
+	flow, trace := cause.Flow(), cause.TraceParent
+	for _, e := range effects {
+		if e.Type == contract.TypeFlowCleaned {
+			return nil
+		}
+		if e.Flow() != "" {
+			flow, trace = e.Flow(), e.TraceParent
+			break
+		}
 	}
-	if cause.Flow() == "" {
-		e = deadLetter(string(cause.Type), cause.Seq, problem.List{p}, cause.Raw)
+	switch {
+	case flow == "":
+		return r.publish(ctx, deadLetter(string(cause.Type), cause.Seq, problem.List{p}, cause.Raw))
+	case cause.EndsFlow() && flow == cause.Flow():
+		return nil
 	}
-	return r.publish(ctx, e)
+	rejection := contract.Event{
+		Type: contract.TypeFlowRejected, Subject: flow, MsgID: contract.VerdictID(flow), TraceParent: trace,
+		Data: &contract.FlowRejected{Problems: problem.List{p}},
+	}
+	if cause.Type == contract.TypeFlowSubmit {
+		rejection.MsgID = contract.JudgedID(flow, cause.Seq)
+	}
+	return r.publish(ctx, rejection)
 }
 
-// refuseUnreadable answers a message that is no event: to its sender where it says which flow or
-// progdef it is about, else as a dead letter.
+// refuseUnreadable answers a message that is no event: a submission that says which flow it is about
+// with a rejection, all else with a dead letter.
 func refuseUnreadable(e contract.Event, m jetstream.Msg, seq uint64, problems problem.List) contract.Event {
 	switch {
 	case e.Type == contract.TypeFlowSubmit && e.Subject != "":

@@ -18,10 +18,15 @@ import (
 func (r *Runtime[S]) fold(ctx context.Context) error {
 	return broker.Follower{
 		JS: r.link.JS, Stream: contract.StreamEvents,
-		Filters:     patterns(slices.Concat(r.s.Causes, r.s.Folds)),
-		Handle:      r.foldOne,
-		CaughtUp:    func() { r.current.Store(true); r.cursor.caughtUp() },
-		Interrupted: func() { r.current.Store(false) },
+		Filters:  patterns(slices.Concat(r.s.Causes, r.s.Folds)),
+		Handle:   r.foldOne,
+		CaughtUp: func() { r.current.Store(true); r.cursor.caughtUp() },
+		Interrupted: func(err error) {
+			r.current.Store(false)
+			if ctx.Err() == nil {
+				r.log.Warn().Err(err).Msg("cannot follow events; trying again")
+			}
+		},
 	}.Run(ctx)
 }
 

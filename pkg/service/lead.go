@@ -69,6 +69,7 @@ func (r *Runtime[S]) leading(ctx context.Context) error {
 	g.Go(func() error { return r.consume(ctx) })
 	g.Go(func() error { r.keepInProgress(ctx); return nil })
 	err := g.Wait()
+	r.handBack(workers)
 	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, jetstream.ErrConsumerDeleted)) {
 		return nil
 	}

@@ -28,6 +28,7 @@ type Runtime[S any] struct {
 	current atomic.Bool                 // nothing that is in EVENTS is known to be unfolded
 	workers atomic.Pointer[[]chan task] // the leader's
 	said    recent
+	tries   tries
 	// busy lets one cause of a flow be answered at a time.
 	busy keyLock
 	// ownLast is the place of our own last event that we fold ourselves.
@@ -62,11 +63,16 @@ func (r *Runtime[S]) Link() *broker.Link { return r.link }
 // Log returns the service's logger, for background work.
 func (r *Runtime[S]) Log() *zerolog.Logger { return &r.log }
 
-// Read calls f with the state, which f must neither change nor keep.
-func (r *Runtime[S]) Read(f func(S)) {
+// Read calls f with the state, which f must neither change nor keep, if the state is current. It reports
+// whether it was: what is to be removed or declared lost must not be judged by an old state.
+func (r *Runtime[S]) Read(f func(S)) (current bool) {
+	if !r.current.Load() {
+		return false
+	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	f(r.state)
+	return true
 }
 
 // Say performs and publishes an event that follows from something learnt outside of EVENTS. It
@@ -95,13 +101,28 @@ func (r *Runtime[S]) decideFact(ctx context.Context, fact contract.Event) {
 	if err != nil {
 		r.log.Error().Err(err).Str("fact", string(fact.Type)).Msg("cannot decide")
 	}
-	for _, e := range effects {
-		if r.said.has(e.DedupID()) {
-			continue
+	for _, group := range grouped(effects) {
+		news := slices.ContainsFunc(group, func(e contract.Event) bool { return !r.said.has(e.DedupID()) })
+		if news && r.tries.due(group[0].DedupID(), time.Now()) {
+			r.dispatch(ctx, group[len(group)-1].Subject, task{effects: group})
 		}
-		e.TraceParent = first(e.TraceParent, fact.TraceParent)
-		r.dispatch(ctx, e.Subject, task{effects: []contract.Event{e}})
 	}
+}
+
+// grouped splits effects behind each one that is about a flow: what comes before it must be true before
+// the flow is told. Those behind the last such effect stand alone.
+func grouped(effects []contract.Event) (groups [][]contract.Event) {
+	begin := 0
+	for i, e := range effects {
+		if e.Flow() != "" {
+			groups = append(groups, effects[begin:i+1])
+			begin = i + 1
+		}
+	}
+	for i := begin; i < len(effects); i++ {
+		groups = append(groups, effects[i:i+1])
+	}
+	return groups
 }
 
 // everyTick calls f with a Tick fact, every Service.Tick while the state is current: nobody is to be

@@ -140,9 +140,30 @@ func listed(names []string) string {
 
 func (r *run) panic(failures []contract.JobFailure, now time.Time) *contract.FlowPanic {
 	return &contract.FlowPanic{
-		Duration: r.duration(now), Cause: failures[0], Others: append([]contract.JobFailure{}, failures[1:]...),
+		Duration: r.duration(now), Cause: failures[0], Others: brief(failures[1:], failures[0].Detail),
 		Jobs: r.summaries(), Edges: r.counts(),
 	}
+}
+
+// othersLimit bounds the texts of all further failures of a verdict, in octets: an executor that takes
+// a thousand jobs with it gives each the same last words.
+const othersLimit = 128 << 10
+
+// brief returns the failures without details that were given already, and within othersLimit.
+func brief(failures []contract.JobFailure, given string) []contract.JobFailure {
+	out := make([]contract.JobFailure, len(failures))
+	left := othersLimit
+	for i, f := range failures {
+		if f.Detail == given || len(f.Detail) > left {
+			f.Detail = ""
+		}
+		if most := max(left, 100); len(f.Message) > most {
+			f.Message = strings.ToValidUTF8(f.Message[:most], "") + "…"
+		}
+		left = max(0, left-len(f.Detail)-len(f.Message))
+		out[i] = f
+	}
+	return out
 }
 
 func (r *run) completion(now time.Time) *contract.FlowCompleted {

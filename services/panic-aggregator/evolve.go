@@ -17,7 +17,7 @@ func Evolve(s State, e contract.Event) State {
 	}
 	switch d := e.Data.(type) {
 	case *contract.FlowValidated:
-		s.begin(e)
+		s.begin(e, d)
 	case *contract.FlowRejected:
 		delete(s.cancels, e.Subject) // of a submission that never became a flow
 	case *contract.FlowPlanned:
@@ -29,7 +29,7 @@ func Evolve(s State, e contract.Event) State {
 	case *contract.JobStarted:
 		s.jobStarted(e.Subject, d)
 	case *contract.JobDone:
-		s.jobDone(e.Subject, d)
+		s.jobDone(e, d)
 	case *contract.JobPanic:
 		s.jobPanicked(e.Subject, d)
 	case *contract.ExecutorDraining:
@@ -38,8 +38,6 @@ func Evolve(s State, e contract.Event) State {
 		s.executorExited(d)
 	case *Beat:
 		s.heard(d)
-	case *Deaf:
-		s.postpone(d.For)
 	case *Gone:
 		s.found(d)
 	}
@@ -55,11 +53,14 @@ func (s *State) with(flow string, f func(*run)) {
 	}
 }
 
-func (s *State) begin(e contract.Event) {
+func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
 	if s.runs[e.Subject] != nil {
 		return
 	}
 	r := &run{since: e.Time, trace: e.TraceParent, jobs: map[string]*job{}, failedStarts: map[string]int{}}
+	if d.Flow.Deadline > 0 {
+		r.deadline = e.Time.Add(d.Flow.Deadline.D())
+	}
 	s.runs[e.Subject] = r
 	if c, ok := s.cancels[e.Subject]; ok {
 		delete(s.cancels, e.Subject)
@@ -81,7 +82,7 @@ func (s *State) plan(flow string, d *contract.FlowPlanned) {
 }
 
 func (s *State) askCancel(e contract.Event, d *contract.FlowCancel) {
-	c := cancel{by: e.Source, reason: d.Reason, at: s.now}
+	c := cancel{by: e.Source, reason: d.Reason, at: e.Time}
 	r := s.runs[e.Subject]
 	switch {
 	case r == nil:
@@ -135,15 +136,23 @@ func (s *State) lease(j *job) time.Time {
 
 // forgiveStarts forgets failed starts on a mailbox once one of its executors has started a job.
 func (s *State) forgiveStarts(mailbox string) {
+	if !s.failing[mailbox] {
+		return
+	}
+	delete(s.failing, mailbox)
 	for _, r := range s.runs {
 		delete(r.failedStarts, mailbox)
 	}
 }
 
-func (s *State) jobDone(flow string, d *contract.JobDone) {
-	s.with(flow, func(r *run) {
+func (s *State) jobDone(e contract.Event, d *contract.JobDone) {
+	s.with(e.Subject, func(r *run) {
 		j := r.job(d.Job)
 		if j == nil {
+			return
+		}
+		if d.Stopped && r.goesOn(later(s.now, e.Time)) {
+			r.fail(d.Job, j, edgesGone(), d.PortCounts, s.now)
 			return
 		}
 		state := contract.JobEnded
@@ -152,6 +161,27 @@ func (s *State) jobDone(flow string, d *contract.JobDone) {
 		}
 		r.end(j, state, d.PortCounts)
 	})
+}
+
+// goesOn reports whether nobody has had a reason to stop the run.
+func (r *run) goesOn(now time.Time) bool {
+	return r.cancel == nil && len(r.failures) == 0 && !r.late(now)
+}
+
+// edgesGone is the failure of a job that found its flow stopped although nobody had stopped it: a
+// broker that keeps edges in memory was restarted, or somebody has deleted the stream.
+func edgesGone() contract.Failure {
+	return contract.Failure{
+		Kind:    contract.KindProtocol,
+		Message: "the flow's edges are gone from the broker: its stream was deleted, or kept in memory by a server that restarted",
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (s *State) jobPanicked(flow string, d *contract.JobPanic) {
@@ -219,6 +249,7 @@ func (s *State) startFailed(r *run, d *contract.ExecutorExited) {
 	if !r.spawned || !r.waitsFor(mailbox) {
 		return
 	}
+	s.failing[mailbox] = true
 	if r.failedStarts[mailbox]++; r.failedStarts[mailbox] < s.limits.StartAttempts {
 		return
 	}

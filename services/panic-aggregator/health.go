@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -60,16 +61,16 @@ func (s *State) tick(now time.Time) {
 	}
 	s.now = now
 	maps.DeleteFunc(s.cancels, func(_ string, c cancel) bool {
-		return !c.at.IsZero() && now.Sub(c.at) > s.limits.CancelMemory
+		return now.Sub(c.at) > s.limits.CancelMemory
 	})
-	silent, running := s.silent()
+	silent, lost, running := s.silent()
 	if s.linkSuspected(silent, running) {
 		for _, x := range silent {
 			x.job.dead, x.job.spared = now.Add(x.job.health.Timeout.D()), true
 		}
-		return
+		silent = nil
 	}
-	for _, x := range silent {
+	for _, x := range slices.Concat(silent, lost) {
 		x.run.fail(x.name, x.job, x.job.silence(), contract.PortCounts{}, now)
 	}
 }
@@ -80,26 +81,30 @@ type silentJob struct {
 	job  *job
 }
 
-// silent returns the jobs whose time is over, and how many jobs run. A job that was started while
-// the clock stood still (a replay) gets its first lease here.
-func (s *State) silent() (silent []silentJob, running int) {
+// silent returns the running jobs whose time is over, those that were claimed and never started, and how
+// many jobs run. A job that was started while the clock stood still (a replay) gets its first lease here.
+func (s *State) silent() (silent, lost []silentJob, running int) {
 	for _, r := range s.runs {
-		for name, j := range r.sorted() {
+		for name, j := range r.jobs {
 			switch {
-			case j.State == contract.JobRunning && j.dead.IsZero():
+			case j.State == contract.JobWaiting && !j.gone.IsZero() && s.now.Sub(j.gone) > j.health.Timeout.D():
+				lost = append(lost, silentJob{r, name, j})
+			case j.State != contract.JobRunning:
+			case j.dead.IsZero():
 				j.dead = s.lease(j)
 				running++
-			case j.State == contract.JobRunning:
+			default:
 				running++
 				if s.now.After(j.dead) {
 					silent = append(silent, silentJob{r, name, j})
 				}
-			case j.State == contract.JobWaiting && !j.gone.IsZero() && s.now.Sub(j.gone) > j.health.Timeout.D():
-				silent = append(silent, silentJob{r, name, j})
 			}
 		}
 	}
-	return silent, running
+	byName := func(a, b silentJob) int { return strings.Compare(a.name, b.name) }
+	slices.SortFunc(silent, byName) // the same events give the same verdict
+	slices.SortFunc(lost, byName)
+	return silent, lost, running
 }
 
 // linkSuspected reports whether so many jobs, of more than one executor, fell silent together that

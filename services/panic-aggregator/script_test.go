@@ -77,9 +77,6 @@ func (m *machine) do(line string) string {
 		return m.event(contract.TypeExecutorDraining, f[1], &contract.ExecutorDraining{Executor: f[1]})
 	case "beat":
 		return m.feed(contract.Event{Type: factBeat, Data: &Beat{Flow: f[1], Job: f[2], Until: m.now.Add(10 * time.Second)}})
-	case "deaf":
-		d, _ := time.ParseDuration(f[1])
-		return m.feed(contract.Event{Type: factDeaf, Data: &Deaf{For: d}})
 	case "gone":
 		return m.feed(contract.Event{Type: factGone, Data: &Gone{Flow: f[1], Job: f[2]}})
 	case "state":

@@ -48,7 +48,7 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		Decide:  Decide,
 		Perform: w.perform,
 		Tick:    c.Limits.Tick,
-		Listen:  []func(context.Context, *service.Runtime[State]) error{hearBeats, noteDeafness},
+		Listen:  []func(context.Context, *service.Runtime[State]) error{hearBeats},
 		Lead:    []func(context.Context, *service.Runtime[State]) error{findGone, keepStatus},
 	}, c.Config)
 }
@@ -91,27 +91,6 @@ func readBeat(m *nats.Msg) (Beat, bool) {
 	return Beat{Flow: tokens[1], Job: tokens[2], Until: time.UnixMilli(ms)}, true
 }
 
-// noteDeafness tells the state for how long the connection was down.
-func noteDeafness(ctx context.Context, r *service.Runtime[State]) error {
-	changes := r.Link().StatusChanged(nats.RECONNECTING, nats.CONNECTED)
-	defer r.Link().RemoveStatusListener(changes)
-	var since time.Time
-	for {
-		select {
-		case status := <-changes:
-			switch {
-			case status == nats.RECONNECTING && since.IsZero():
-				since = time.Now()
-			case status == nats.CONNECTED && !since.IsZero():
-				r.Fold(contract.Event{Type: factDeaf, Data: &Deaf{For: time.Since(since)}})
-				since = time.Time{}
-			}
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
 const (
 	goneEvery = 500 * time.Millisecond
 	// goneBatch bounds the look-ups of one round: the broker is not to be polled hard.
@@ -129,36 +108,36 @@ func findGone(ctx context.Context, r *service.Runtime[State]) error {
 		case <-ctx.Done():
 			return nil
 		}
-		var waiting []waitingJob
-		r.Read(func(s State) { waiting = s.longWaiting(goneBatch) })
-		for _, w := range waiting {
-			gone, err := w.gone(ctx, r.Link().JS)
-			if err != nil {
-				r.Log().Debug().Err(err).Str("flow", w.Flow).Msg("cannot look into a mailbox")
-				break
-			}
-			if gone {
-				r.Fold(contract.Event{Type: factGone, Data: &w.Gone})
-			}
+		if err := lookForGone(ctx, r); err != nil && ctx.Err() == nil {
+			r.Log().Debug().Err(err).Msg("cannot look into the mailboxes")
 		}
 	}
+}
+
+func lookForGone(ctx context.Context, r *service.Runtime[State]) error {
+	var waiting []waitingJob
+	if !r.Read(func(s State) { waiting = s.longWaiting(goneBatch) }) || len(waiting) == 0 {
+		return nil
+	}
+	jobs, err := r.Link().JS.Stream(ctx, contract.StreamJobs)
+	if err != nil {
+		return err
+	}
+	for _, w := range waiting {
+		_, err := jobs.GetLastMsgForSubject(ctx, w.subject)
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			r.Fold(contract.Event{Type: factGone, Data: &w.Gone})
+		case err != nil:
+			return err
+		}
+	}
+	return nil
 }
 
 type waitingJob struct {
 	Gone
 	subject string
-}
-
-func (w waitingJob) gone(ctx context.Context, js jetstream.JetStream) (bool, error) {
-	stream, err := js.Stream(ctx, contract.StreamJobs)
-	if err != nil {
-		return false, err
-	}
-	_, err = stream.GetLastMsgForSubject(ctx, w.subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return true, nil
-	}
-	return false, err
 }
 
 // longWaiting returns up to limit jobs that have waited for a claim for longer than a beat.

@@ -18,6 +18,8 @@ type State struct {
 	// failed start.
 	proved map[string]bool
 	exits  exits
+	// failing holds the mailboxes for which some run counts failed starts.
+	failing map[string]bool
 }
 
 // exits remembers a bounded number of executors that have exited, and how: the word of a job's start
@@ -62,7 +64,7 @@ func DefaultLimits() Limits {
 func NewState(l Limits) State {
 	return State{
 		limits: l, runs: make(map[string]*run), cancels: make(map[string]cancel),
-		proved: make(map[string]bool), exits: exits{known: make(map[string]*contract.ExecutorExited)},
+		proved: make(map[string]bool), failing: make(map[string]bool), exits: exits{known: make(map[string]*contract.ExecutorExited)},
 	}
 }
 
@@ -110,7 +112,6 @@ func (j *job) ended() bool { return j.State != contract.JobWaiting && j.State !=
 // Facts that the aggregator learns outside of EVENTS.
 const (
 	factBeat contract.Type = "fact.beat" // Data *Beat
-	factDeaf contract.Type = "fact.deaf" // Data *Deaf
 	factGone contract.Type = "fact.gone" // Data *Gone
 )
 
@@ -120,9 +121,6 @@ type Beat struct {
 	// Until is when the job is dead unless it beats again.
 	Until time.Time
 }
-
-// Deaf is a time in which no beat could be heard.
-type Deaf struct{ For time.Duration }
 
 // Gone says that an unclaimed job is no longer in its mailbox.
 type Gone struct{ Flow, Job string }

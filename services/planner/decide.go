@@ -13,6 +13,9 @@ import (
 	"github.com/dagyo/dagyo/pkg/service"
 )
 
+// actStop tells a flow's jobs to stop; it is performed, not published.
+const actStop contract.Type = "act.stop"
+
 // Decide returns the plan of a valid flow, and the clean-up of an ended one.
 func Decide(s State, e contract.Event, now time.Time) ([]contract.Event, error) {
 	if e.Type == service.Tick {
@@ -40,8 +43,14 @@ func (s State) cleanUps(now time.Time) []contract.Event {
 }
 
 func (s State) cleanUp(id string, r *run, now time.Time) []contract.Event {
-	if r.ended.IsZero() || r.retained(now) {
+	switch {
+	case r.ended.IsZero():
 		return nil
+	case r.retained(now) && (r.ok || !r.planned):
+		return nil
+	case r.retained(now):
+		// The verdict's stop may have come before there was a stream to keep it.
+		return []contract.Event{{Type: actStop, Subject: id, MsgID: "stop." + id}}
 	}
 	cleaned := contract.FlowCleaned{Stream: contract.FlowStream(id), Mailboxes: []string{}}
 	if r.planned {
@@ -54,7 +63,7 @@ func (s State) cleanUp(id string, r *run, now time.Time) []contract.Event {
 }
 
 func (s State) plan(e contract.Event, d *contract.FlowValidated) contract.Event {
-	if p := s.overBudget(); p != nil {
+	if p := s.overBudget(d.Flow); p != nil {
 		return contract.Event{
 			Type: contract.TypeFlowRejected, Subject: e.Subject, MsgID: contract.VerdictID(e.Subject),
 			Data: &contract.FlowRejected{Problems: p},
@@ -64,7 +73,7 @@ func (s State) plan(e contract.Event, d *contract.FlowValidated) contract.Event 
 }
 
 // overBudget reports what the broker may not bear, the flow that asks included.
-func (s State) overBudget() problem.List {
+func (s State) overBudget(f flow.Flow) problem.List {
 	var out problem.List
 	check := func(have, limit int, what string) {
 		if have > limit {
@@ -75,8 +84,26 @@ func (s State) overBudget() problem.List {
 			})
 		}
 	}
-	check(len(s.runs), s.limits.Flows, "flows")
-	check(s.edges, s.limits.Edges, "edges")
+	check(s.flows+1, s.limits.Flows, "flows")
+	check(s.edges+len(f.Edges), s.limits.Edges, "edges")
+	out = append(out, s.limits.tooLong(f)...)
+	return out
+}
+
+// tooLong reports constants that do not fit into their edge: they lie there before anybody reads.
+func (l Limits) tooLong(f flow.Flow) (out problem.List) {
+	for _, e := range f.Edges {
+		n := count(e.Const)
+		if n == nil || n.Bytes+10*n.Records <= l.Window/2 {
+			continue
+		}
+		out = append(out, problem.Problem{
+			Code: problem.TooLarge, Pointer: "/nodes",
+			Message: fmt.Sprintf("the constant %s has %d octets in %d records; an edge may hold %d octets before it is read",
+				e.Source(), n.Bytes, n.Records, l.Window/2),
+			Hint: "shorten it, raise the planner's edge window, or feed the records by one of the flow's inputs",
+		})
+	}
 	return out
 }
 
@@ -101,7 +128,7 @@ func (s State) lay(e contract.Event, d *contract.FlowValidated) *contract.FlowPl
 		jobs[p.Jobs[i].Job] = &p.Jobs[i]
 	}
 	for n, edge := range d.Flow.Edges {
-		a := s.address(id, n, edge.Type)
+		a := s.limits.address(id, n, edge.Type)
 		p.Edges[n] = contract.PlannedEdge{
 			From: edge.Source(), To: edge.Sink(), Type: edge.Type, Subject: a.Subject, Const: count(edge.Const),
 		}
@@ -127,11 +154,11 @@ func attach(p *contract.FlowPlanned, jobs map[string]*contract.Job, edge flow.Ed
 	jobs[node].Inputs[port] = a
 }
 
-func (s State) address(id string, n int, typename string) contract.Address {
+func (l Limits) address(id string, n int, typename string) contract.Address {
 	return contract.Address{
 		Stream: contract.FlowStream(id), Subject: contract.EdgeSubject(id, n),
 		Credit: contract.CreditSubject(id, n), Consumer: contract.EdgeConsumer(n),
-		Window: s.limits.Window, Frames: s.limits.Frames, Type: typename,
+		Window: l.Window, Frames: l.Frames, Type: typename,
 	}
 }
 

@@ -72,6 +72,9 @@ type wiring struct {
 }
 
 func (w *wiring) perform(ctx context.Context, effect contract.Event) error {
+	if effect.Type == actStop {
+		return w.stop(effect.Subject)
+	}
 	switch d := effect.Data.(type) {
 	case *contract.FlowPlanned:
 		return w.provision(ctx, effect.Subject, d, effect.With.(flow.Flow))
@@ -114,35 +117,6 @@ func brokerError(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// writeConstants fills the edges that constants feed. Writing them twice does no harm: their reader
-// drops frames that it has seen.
-func (w *wiring) writeConstants(ctx context.Context, id string, f flow.Flow) error {
-	limits := State{limits: w.config.Limits}
-	for n, e := range f.Edges {
-		if e.Const == nil {
-			continue
-		}
-		if err := w.writeConstant(ctx, limits.address(id, n, e.Type), e.Const); err != nil {
-			return fmt.Errorf("write constant %s: %w", e.Source(), err)
-		}
-	}
-	return nil
-}
-
-func (w *wiring) writeConstant(ctx context.Context, a contract.Address, c *flow.Const) error {
-	out, err := stream.NewWriter(w.link.JS, a)
-	if err != nil {
-		return err
-	}
-	defer out.Abort()
-	for _, v := range c.Values {
-		if err := out.Send(ctx, v); err != nil {
-			return err
-		}
-	}
-	return out.Close(ctx)
-}
-
 func (w *wiring) ensureMailbox(ctx context.Context, progdef, revision string) error {
 	name := contract.Mailbox(progdef, revision)
 	w.mu.Lock()
@@ -164,8 +138,8 @@ func (w *wiring) ensureMailbox(ctx context.Context, progdef, revision string) er
 // sent for the verdict may have come before there was a stream to keep it.
 func (w *wiring) release(ctx context.Context, id string, d *contract.FlowCleaned) error {
 	if d.Stream != "" {
-		if err := w.link.Publish(contract.StopSubject(id), nil); err != nil {
-			return fmt.Errorf("stop the jobs of flow %s: %w", id, err)
+		if err := w.stop(id); err != nil {
+			return err
 		}
 		err := w.link.JS.DeleteStream(ctx, d.Stream)
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -176,6 +150,13 @@ func (w *wiring) release(ctx context.Context, id string, d *contract.FlowCleaned
 		return nil
 	}
 	return w.purgeJobs(ctx, id)
+}
+
+func (w *wiring) stop(id string) error {
+	if err := w.link.Publish(contract.StopSubject(id), nil); err != nil {
+		return fmt.Errorf("stop the jobs of flow %s: %w", id, err)
+	}
+	return nil
 }
 
 func (w *wiring) purgeJobs(ctx context.Context, id string) error {

@@ -11,9 +11,10 @@ import (
 type State struct {
 	limits Limits
 	runs   map[string]*run
-	edges  int // of all runs
-	// executors counts the live executors of each mailbox.
-	executors map[string]int
+	flows  int // planned and not cleaned
+	edges  int // of these
+	// executors are the live ones, and their mailboxes.
+	executors map[string]string
 }
 
 // A run is one flow from flow.validated to flow.cleaned.
@@ -54,7 +55,7 @@ func DefaultLimits() Limits {
 
 // NewState returns the state before the first event.
 func NewState(l Limits) State {
-	return State{limits: l, runs: make(map[string]*run), executors: make(map[string]int)}
+	return State{limits: l, runs: make(map[string]*run), executors: make(map[string]string)}
 }
 
 // FactReleased says that a client has read all it wants of a flow's outputs.
@@ -70,19 +71,15 @@ func Evolve(s State, e contract.Event) State {
 	case *contract.FlowValidated:
 		if s.runs[e.Subject] == nil {
 			s.runs[e.Subject] = &run{trace: e.TraceParent, edges: len(d.Flow.Edges)}
-			s.edges += len(d.Flow.Edges)
 		}
 	case *contract.FlowPlanned:
 		s.planned(e.Subject, d)
 	case *contract.FlowCleaned:
-		if r := s.runs[e.Subject]; r != nil {
-			s.edges -= r.edges
-			delete(s.runs, e.Subject)
-		}
+		s.cleaned(e.Subject)
 	case *contract.ExecutorStarted:
-		s.executors[contract.Mailbox(d.Progdef, d.Revision)]++
+		s.executors[d.Executor] = contract.Mailbox(d.Progdef, d.Revision)
 	case *contract.ExecutorExited:
-		s.exited(contract.Mailbox(d.Progdef, d.Revision))
+		delete(s.executors, d.Executor)
 	}
 	if e.Type == FactReleased {
 		if r := s.runs[e.Subject]; r != nil {
@@ -96,6 +93,10 @@ func (s *State) planned(flow string, d *contract.FlowPlanned) {
 	r := s.runs[flow]
 	if r == nil {
 		return
+	}
+	if !r.planned {
+		s.flows++
+		s.edges += r.edges
 	}
 	r.planned, r.outputs, r.stream = true, len(d.Outputs) > 0, d.Stream
 	r.retention = d.OutputRetention.D()
@@ -113,10 +114,16 @@ func (s *State) ended(e contract.Event) {
 	}
 }
 
-func (s *State) exited(mailbox string) {
-	if s.executors[mailbox]--; s.executors[mailbox] <= 0 {
-		delete(s.executors, mailbox)
+func (s *State) cleaned(flow string) {
+	r := s.runs[flow]
+	if r == nil {
+		return
 	}
+	if r.planned {
+		s.flows--
+		s.edges -= r.edges
+	}
+	delete(s.runs, flow)
 }
 
 // retained reports until when the run's outputs must stay.

@@ -28,6 +28,9 @@ func (s State) orphans(have inventory) inventory {
 			used[m] = true
 		}
 	}
+	for _, mailbox := range s.executors {
+		used[mailbox] = true
+	}
 	for _, id := range have.streams {
 		if s.runs[id] == nil {
 			out.streams = append(out.streams, id)
@@ -39,7 +42,7 @@ func (s State) orphans(have inventory) inventory {
 		}
 	}
 	for mailbox, consumer := range have.mailboxes {
-		if !used[mailbox] && s.executors[mailbox] == 0 {
+		if !used[mailbox] {
 			out.mailboxes[mailbox] = consumer
 		}
 	}
@@ -59,8 +62,7 @@ func (w *wiring) sweep(ctx context.Context, r *service.Runtime[State]) error {
 			return nil
 		}
 		have, err := w.inventory(ctx)
-		if err == nil {
-			r.Read(func(s State) { have = s.orphans(have) })
+		if err == nil && r.Read(func(s State) { have = s.orphans(have) }) {
 			suspects, err = w.removeSuspects(ctx, have, suspects)
 		}
 		if err != nil && ctx.Err() == nil {
