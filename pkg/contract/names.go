@@ -1,6 +1,9 @@
 package contract
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // JetStream streams and key-value buckets.
 const (
@@ -51,6 +54,12 @@ const ReleaseSubjects = "release.*"
 
 // Mailbox names the mailbox of a progdef revision, as in DAGYO_JOBS.
 func Mailbox(progdef, revision string) string { return progdef + "." + revision }
+
+// SplitMailbox is the inverse of Mailbox.
+func SplitMailbox(mailbox string) (progdef, revision string) {
+	progdef, revision, _ = strings.Cut(mailbox, ".")
+	return progdef, revision
+}
 
 // MailboxConsumer is the durable consumer that the executors of a revision share.
 func MailboxConsumer(progdef, revision string) string { return progdef + "-" + revision }

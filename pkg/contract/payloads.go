@@ -197,6 +197,8 @@ type ExecutorExited struct {
 	Reason string `json:"reason"`
 	// Detail is the end of the process's standard error.
 	Detail string `json:"detail,omitempty"`
+	// Permanent is true when no executor of this revision can be started as its progdef asks.
+	Permanent bool `json:"permanent,omitempty"`
 }
 
 // An EdgeCount is what went over one edge.

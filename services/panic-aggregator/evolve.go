@@ -250,19 +250,23 @@ func (s *State) startFailed(r *run, d *contract.ExecutorExited) {
 		return
 	}
 	s.failing[mailbox] = true
-	if r.failedStarts[mailbox]++; r.failedStarts[mailbox] < s.limits.StartAttempts {
+	if r.failedStarts[mailbox]++; r.failedStarts[mailbox] < s.limits.StartAttempts && !d.Permanent {
 		return
 	}
 	for name, j := range r.sorted() {
 		if j.State == contract.JobWaiting && contract.Mailbox(j.progdef, j.revision) == mailbox {
-			r.fail(name, j, contract.Failure{
-				Kind: contract.KindCrash,
-				Message: fmt.Sprintf("%d executors of %s in a row ended before they started a job; the last one %s",
-					r.failedStarts[mailbox], d.Progdef, ending(d)),
-				Detail: d.Detail,
-			}, contract.PortCounts{}, s.now)
+			r.fail(name, j, neverStarted(d, r.failedStarts[mailbox]), contract.PortCounts{}, s.now)
 		}
 	}
+}
+
+func neverStarted(d *contract.ExecutorExited, times int) contract.Failure {
+	f := contract.Failure{Kind: contract.KindCrash, Detail: d.Detail}
+	if f.Message = "no executor of " + d.Progdef + " can run: " + d.Reason; !d.Permanent {
+		f.Message = fmt.Sprintf("%d executors of %s in a row ended before they started a job; the last one %s",
+			times, d.Progdef, ending(d))
+	}
+	return f
 }
 
 func (r *run) waitsFor(mailbox string) bool {

@@ -77,6 +77,9 @@ func (p *plan) admit() {
 	blocked := false
 	for _, id := range p.s.queue {
 		r := p.s.runs[id]
+		if p.reject(id, p.never(r)) { // a limit was lowered meanwhile
+			continue
+		}
 		if len(r.state) > 0 && (blocked || !p.fits(r)) {
 			blocked = true
 			waiting = append(waiting, id)
@@ -226,6 +229,10 @@ func (p *plan) refuse(id string) bool {
 			Hint:    "submit it again when other flows have ended",
 		})
 	}
+	return p.reject(id, problems)
+}
+
+func (p *plan) reject(id string, problems problem.List) bool {
 	if len(problems) == 0 {
 		return false
 	}
@@ -319,9 +326,7 @@ func (p *plan) drainIdle() {
 func (p *plan) drain(id string, x *executor, reason string) {
 	p.drained[id] = true
 	p.live[x.mailbox]--
-	d := &contract.ExecutorDraining{Executor: id, Reason: reason}
-	if r := p.s.revisions[x.mailbox]; r != nil {
-		d.Progdef, d.Revision = r.name, r.pinned.Revision
-	}
+	progdef, revision := contract.SplitMailbox(x.mailbox)
+	d := &contract.ExecutorDraining{Executor: id, Progdef: progdef, Revision: revision, Reason: reason}
 	p.do(contract.Event{Type: contract.TypeExecutorDraining, Subject: id, Data: d})
 }

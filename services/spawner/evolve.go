@@ -70,7 +70,9 @@ func (s *State) grant(flow string) {
 	r.granted, r.jobs = true, nil
 	s.dequeue(flow)
 	for _, j := range r.state {
-		s.hold(j)
+		if !j.over {
+			s.hold(j)
+		}
 	}
 }
 
@@ -174,7 +176,7 @@ func (s *State) jobEnded(flow, name string, now time.Time) {
 			x.idle = now
 		}
 	}
-	j.executor = ""
+	j.executor, j.over = "", true
 	s.free(j)
 	s.retire(flow, r)
 }
@@ -194,14 +196,18 @@ func (s *State) addExecutor(id, mailbox string, now time.Time) {
 
 func (s *State) executorExited(d *contract.ExecutorExited, now time.Time) {
 	s.gone.add(d.Executor)
+	mailbox := contract.Mailbox(d.Progdef, d.Revision)
+	s.last[mailbox] = max(s.last[mailbox], executorNumber(d.Executor))
 	x := s.executors[d.Executor]
 	if x == nil {
 		return
 	}
 	delete(s.executors, d.Executor)
 	if r := s.revisions[x.mailbox]; r != nil && !x.proved && !x.draining {
-		r.failures++
-		r.until = now.Add(backOff(r.failures))
+		if !d.Permanent { // what can never start fails its flow at once, each time
+			r.failures++
+		}
+		r.until = now.Add(backOff(max(r.failures, 1)))
 	}
 	for flow, r := range s.runs {
 		for _, j := range r.state {

@@ -23,8 +23,9 @@ func (s State) differences(running []backend.Instance) (lost, strays []backend.I
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.executors)) {
-		if r := s.revisions[s.executors[id].mailbox]; !seen[id] && r != nil {
-			lost = append(lost, backend.Instance{Executor: id, Progdef: r.name, Revision: r.pinned.Revision})
+		if !seen[id] {
+			progdef, revision := contract.SplitMailbox(s.executors[id].mailbox)
+			lost = append(lost, backend.Instance{Executor: id, Progdef: progdef, Revision: revision})
 		}
 	}
 	return lost, strays
@@ -58,11 +59,13 @@ func (w *wiring) compare(ctx context.Context, r *service.Runtime[State], suspect
 		return nil, fmt.Errorf("list executors: %w", err)
 	}
 	var lost, strays []backend.Instance
-	r.Read(func(s State) { lost, strays = s.differences(running) })
+	if !r.Read(func(s State) { lost, strays = s.differences(running) }) {
+		return nil, nil // wait for the latest events
+	}
 	next := make(map[string]bool)
 	for _, x := range lost {
 		if next["lost "+x.Executor] = true; suspects["lost "+x.Executor] {
-			e := exited(backend.Exit{Instance: x, Code: -1, Reason: "it no longer runs, and nobody saw its end"})
+			e := exited(backend.Exit{Instance: x, Code: -1, Reason: "it no longer runs, and nobody saw its end"}, false)
 			if err := r.Say(ctx, e); err != nil {
 				return nil, err
 			}

@@ -139,8 +139,13 @@ func (w *wiring) environment(d *contract.ExecutorStarted, p progdef.Pinned) map[
 	return env
 }
 
+// postWait bounds putting the jobs of one flow on their mailboxes.
+const postWait = 30 * time.Second
+
 // post puts the jobs on their mailboxes; a job that is there already is not put twice.
 func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
+	ctx, cancel := context.WithTimeout(ctx, postWait)
+	defer cancel()
 	acks := make([]jetstream.PubAckFuture, 0, len(jobs))
 	for _, j := range jobs {
 		body, err := json.Marshal(j)
@@ -170,9 +175,10 @@ func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
 func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[State]) error {
 	for {
 		var exit backend.Exit
-		var open bool
+		var open, permanent bool
 		select {
 		case exit = <-w.refused:
+			permanent = true
 		case exit, open = <-w.backend.Exits():
 			if !open {
 				return nil
@@ -180,23 +186,23 @@ func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[State]) err
 		case <-ctx.Done():
 			return nil
 		}
-		if err := w.report(ctx, r, exit); err != nil {
+		if err := w.report(ctx, r, exited(exit, permanent)); err != nil {
 			return nil // the context has ended; the backend reports it again
 		}
 	}
 }
 
 // report tries until the broker has it: an exit that nobody hears of would leave its jobs hanging.
-func (w *wiring) report(ctx context.Context, r *service.Runtime[State], exit backend.Exit) error {
+func (w *wiring) report(ctx context.Context, r *service.Runtime[State], exit contract.Event) error {
 	for {
-		err := r.Say(ctx, exited(exit))
+		err := r.Say(ctx, exit)
 		if err == nil {
-			err = w.backend.Forget(ctx, exit.Executor)
+			err = w.backend.Forget(ctx, exit.Subject)
 		}
 		if err == nil {
 			return nil
 		}
-		r.Log().Warn().Err(err).Str("executor", exit.Executor).Msg("cannot report an exit yet")
+		r.Log().Warn().Err(err).Str("executor", exit.Subject).Msg("cannot report an exit yet")
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -205,12 +211,12 @@ func (w *wiring) report(ctx context.Context, r *service.Runtime[State], exit bac
 	}
 }
 
-func exited(x backend.Exit) contract.Event {
+func exited(x backend.Exit, permanent bool) contract.Event {
 	return contract.Event{
 		Type: contract.TypeExecutorExited, Subject: x.Executor,
 		Data: &contract.ExecutorExited{
 			Executor: x.Executor, Progdef: x.Progdef, Revision: x.Revision,
-			Code: x.Code, Signal: x.Signal, Reason: x.Reason, Detail: x.Detail,
+			Code: x.Code, Signal: x.Signal, Reason: x.Reason, Detail: x.Detail, Permanent: permanent,
 		},
 	}
 }

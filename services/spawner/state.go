@@ -95,8 +95,8 @@ type run struct {
 type job struct {
 	mailbox  string
 	executor string // while it runs
-	// holds is true while the job holds a slot.
-	holds bool
+	// holds is true while the job holds a slot, over once it has ended.
+	holds, over bool
 }
 
 // exits remembers a bounded number of executors.

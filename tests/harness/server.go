@@ -14,11 +14,11 @@ type Server struct {
 }
 
 // StartServer starts a nats-server with JetStream on a free port, with its store in dir.
-func StartServer(t testing.TB, dir string) *Server {
+func StartServer(t testing.TB, dir string, maxPayload int32) *Server {
 	t.Helper()
 	s := &Server{options: server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
-		JetStream: true, StoreDir: dir, MaxPayload: 8 << 20, JetStreamLimits: server.JSLimitOpts{},
+		JetStream: true, StoreDir: dir, MaxPayload: maxPayload, JetStreamLimits: server.JSLimitOpts{},
 	}}
 	s.start(t)
 	return s

@@ -26,6 +26,8 @@ type Options struct {
 	Planner    planner.Config
 	Spawner    spawner.Config
 	Aggregator aggregator.Config
+	// MaxPayload is the broker's, in octets.
+	MaxPayload int32
 	// Replicas is how many of each service run.
 	Replicas int
 }
@@ -35,7 +37,7 @@ type Options struct {
 func DefaultOptions() Options {
 	o := Options{
 		Validator: validator.DefaultConfig(), Planner: planner.DefaultConfig(),
-		Spawner: spawner.DefaultConfig(), Aggregator: aggregator.DefaultConfig(), Replicas: 1,
+		Spawner: spawner.DefaultConfig(), Aggregator: aggregator.DefaultConfig(), Replicas: 1, MaxPayload: 8 << 20,
 	}
 	for _, c := range o.common() {
 		c.AckWait = 2 * time.Second
@@ -81,7 +83,7 @@ func Start(t *testing.T, o Options) *Stack {
 	t.Helper()
 	dir := t.TempDir()
 	s := &Stack{
-		Server: StartServer(t, filepath.Join(dir, "nats")), Dir: filepath.Join(dir, "executors"),
+		Server: StartServer(t, filepath.Join(dir, "nats"), o.MaxPayload), Dir: filepath.Join(dir, "executors"),
 		options: o, running: make(map[string][]*instance),
 	}
 	t.Cleanup(func() { s.close(t) })

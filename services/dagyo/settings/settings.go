@@ -43,7 +43,18 @@ func (s *Services) Resolve(log zerolog.Logger) error {
 	s.Spawner.Config, s.Aggregator.Config = s.Common, s.Common
 	storage, err := storageType(s.edgeStorage)
 	s.Planner.EdgeStorage = storage
-	return errors.Join(err, s.positive(), s.Common.Validate())
+	return errors.Join(err, s.positive(), s.Common.Validate(), s.outlives())
+}
+
+// outlives checks that events are kept for longer than any flow lives: a service that restarts knows
+// of a flow what EVENTS still holds.
+func (s *Services) outlives() error {
+	longest := s.Validator.Limits.Flow.MaxDeadline + s.Planner.Limits.OutputRetention
+	if kept := s.Common.Broker.EventsMaxAge; longest >= kept {
+		return fmt.Errorf("--max-deadline and --output-retention come to %v together; events are kept for %v:"+
+			" raise --events-max-age above that", longest, kept)
+	}
+	return nil
 }
 
 // A Group is flags that belong together in the help.

@@ -1,0 +1,116 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/services/planner"
+	"github.com/dagyo/dagyo/tests/harness"
+)
+
+// Edges in memory do not outlive their broker: the flow panics, and does not hang.
+func TestEdgesInMemoryAreLostWithTheBroker(t *testing.T) {
+	o := harness.DefaultOptions()
+	o.Planner.EdgeStorage = jetstream.MemoryStorage
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	c.ApplyFaulty(t, harness.Faulty{Name: "trickles", Out: true, Silence: "10s"})
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Silence: "10s"})
+	c.Submit(t, "memory", `{"nodes": {"from": {"progdef": "trickles"}, "to": {"progdef": "sink"}},
+		"edges": [{"from": "from.out", "to": "to.in"}]}`)
+	for _, job := range []string{"from", "to"} {
+		c.Await(t, "start of "+job, func(e contract.Event) bool {
+			d, ok := e.Data.(*contract.JobStarted)
+			return ok && d.Job == job
+		})
+	}
+	s.Server.Restart(t)
+	if got := panicked(t, c.AwaitEnd(t, "memory")).Cause; got.Kind != contract.KindProtocol {
+		t.Errorf("cause %+v, want protocol", got)
+	}
+	oneEnd(t, c, "memory")
+}
+
+// A leader whose consumer somebody has deleted makes it anew.
+func TestDeletedConsumerIsMadeAnew(t *testing.T) {
+	s := harness.Start(t, harness.DefaultOptions())
+	c := s.Client(t)
+	applyGood(t, c, 10, 1)
+	c.Submit(t, "before", words)
+	completed(t, c.AwaitEnd(t, "before"))
+	if err := c.JS.DeleteConsumer(t.Context(), contract.StreamEvents, planner.Name); err != nil {
+		t.Fatal(err)
+	}
+	c.Submit(t, "after", words)
+	completed(t, c.AwaitEnd(t, "after"))
+}
+
+// Constants as large as an edge holds arrive whole; larger ones are refused, and block nobody.
+func TestLargeConstants(t *testing.T) {
+	o := harness.DefaultOptions()
+	o.Planner.Limits.Window = 400_000
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 10})
+	flow := func(records int) string {
+		values := strings.TrimSuffix(strings.Repeat(`"`+strings.Repeat("x", 10_000)+`",`, records), ",")
+		return fmt.Sprintf(`{"nodes": {"to": {"progdef": "sink", "with": {"in": [%s]}}}}`, values)
+	}
+	c.Submit(t, "fits", flow(15))
+	c.Submit(t, "too-long", flow(40))
+	if got := completed(t, c.AwaitEnd(t, "fits")).Edges[0].Received; got != (contract.Count{Records: 15, Bytes: 150_000}) {
+		t.Errorf("received %+v", got)
+	}
+	expect(t, c.AwaitEnd(t, "too-long").Data.(*contract.FlowRejected).Problems, problem.TooLarge, "/nodes")
+}
+
+// A cancel that cannot be read is answered.
+func TestMalformedCancel(t *testing.T) {
+	s := harness.Start(t, harness.DefaultOptions())
+	c := s.Client(t)
+	c.Command(t, contract.TypeFlowCancel, "f", map[string]any{"flow": "f", "reason": 5})
+	e := c.Await(t, "dead letter", func(e contract.Event) bool { return e.Type == contract.TypeDeadLetter })
+	expect(t, e.Data.(*contract.DeadLetter).Problems, problem.SchemaMismatch, "*")
+}
+
+// A program that cannot be started as its progdef asks fails its flow at the first attempt.
+func TestUnstartableProgdef(t *testing.T) {
+	s := harness.Start(t, harness.DefaultOptions())
+	c := s.Client(t)
+	c.Apply(t, `{"name": "missing", "inputs": {}, "outputs": {}, "command": ["no-such-program"]}`)
+	for i := range 5 {
+		id := fmt.Sprintf("missing-%d", i)
+		c.Submit(t, id, `{"nodes": {"m": {"progdef": "missing"}}}`)
+		got := panicked(t, c.AwaitEnd(t, id)).Cause
+		if got.Kind != contract.KindCrash || !strings.Contains(got.Message, "no-such-program") {
+			t.Errorf("cause %+v, want a crash that names the program", got)
+		}
+	}
+}
+
+// A flow whose events the broker cannot carry is rejected, and its id is free for a smaller one.
+func TestFlowTooLargeForTheBroker(t *testing.T) {
+	o := harness.DefaultOptions()
+	o.MaxPayload = 300_000
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	applyGood(t, c, 100, 1)
+	c.ApplyFaulty(t, harness.Faulty{Name: "mortal"})
+	nodes := make([]string, 5500) // flow.validated, which pins each, is above the broker's limit
+	for i := range nodes {
+		nodes[i] = fmt.Sprintf(`"n%d":{"progdef":"mortal"}`, i)
+	}
+	c.Submit(t, "size", `{"nodes": {`+strings.Join(nodes, ",")+`}}`)
+	d, ok := c.AwaitEnd(t, "size").Data.(*contract.FlowRejected)
+	if !ok {
+		t.Fatal("the flow was not rejected")
+	}
+	expect(t, d.Problems, problem.TooLarge, "*")
+	c.Submit(t, "size", words)
+	c.Await(t, "completion", harness.Is(contract.TypeFlowCompleted, "size"))
+}
