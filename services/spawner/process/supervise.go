@@ -168,6 +168,7 @@ func (s *supervisor) attend(program *os.Process, signals <-chan os.Signal) backe
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	end := ending{program: program, killDelay: s.order.KillDelay}
+	lost := false
 	for {
 		select {
 		case state := <-ended:
@@ -175,8 +176,9 @@ func (s *supervisor) attend(program *os.Process, signals <-chan os.Signal) backe
 		case sig := <-signals:
 			s.obey(sig, &end)
 		case <-look.C:
-			if s.home.gone() {
-				look.Stop()
+			end.remind()
+			if !lost && s.home.gone() {
+				lost = true
 				end.hasten(min(s.order.Grace.D(), lostGrace))
 			}
 		case <-end.next:
@@ -254,6 +256,13 @@ func (e *ending) insist() {
 		return
 	}
 	e.kill("it did not end when it was told to")
+}
+
+// remind repeats the last SIGTERM: on a busy machine two of them may have counted as one.
+func (e *ending) remind() {
+	if e.late {
+		_ = e.program.Signal(syscall.SIGTERM)
+	}
 }
 
 // kill ends the program's whole group at once.
