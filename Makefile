@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 MODULES := schemas pkg executor services/validator services/planner services/spawner \
-           services/panic-aggregator services/dagyo tests
+           services/panic-aggregator services/dagyo tests tests/bench
 PACKAGES := $(addsuffix /...,$(addprefix ./,$(MODULES)))
 
 # The race detector needs a C compiler; without one the tests run all the same.
@@ -35,6 +35,14 @@ test: ## all tests that need nothing but Go
 flakes: ## run the concurrent tests many times: COUNT=200 PACKAGE=./tests/e2e RUN=TestName
 	go test $(RACE) -count $(or $(COUNT),200) -run '$(or $(RUN),.)' $(or $(PACKAGE),./tests/edge)
 	GOMAXPROCS=1 go test -count $(or $(COUNT),200) -run '$(or $(RUN),.)' $(or $(PACKAGE),./tests/edge)
+
+.PHONY: bench
+bench: ## measure every figure next to its reference; the page goes to docs/bench
+	go run ./tests/bench
+
+.PHONY: bench-short
+bench-short: ## the same, small, in under 2 minutes: shows that it all runs
+	go run ./tests/bench -short
 
 .PHONY: simulate
 simulate: ## search CHECKS (default 20000) random histories of all services for a bad end

@@ -184,6 +184,7 @@ func (s *State) jobEnded(flow, name string, now time.Time) {
 func (s *State) executorStarted(d *contract.ExecutorStarted, now time.Time) {
 	if !s.gone.known[d.Executor] {
 		s.addExecutor(d.Executor, contract.Mailbox(d.Progdef, d.Revision), now)
+		s.executors[d.Executor].said = true
 	}
 }
 

@@ -192,8 +192,31 @@ func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[State]) err
 	}
 }
 
+// startedWithin is how long the word of an executor's start may take behind the start itself.
+const startedWithin = 5 * time.Second
+
+// awaitStarted waits until executor.started is in EVENTS, so that the end does not overtake it for those
+// who count executors. Where a leader has died between the start and the word, there is none to come.
+func awaitStarted(ctx context.Context, r *service.Runtime[State], executor string) {
+	ctx, cancel := context.WithTimeout(ctx, startedWithin)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for known := false; !known; {
+		r.Read(func(s State) {
+			known = s.executors[executor] != nil && s.executors[executor].said || s.gone.known[executor]
+		})
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // report tries until the broker has it: an exit that nobody hears of would leave its jobs hanging.
 func (w *wiring) report(ctx context.Context, r *service.Runtime[State], exit contract.Event) error {
+	awaitStarted(ctx, r, exit.Subject)
 	for {
 		err := r.Say(ctx, exit)
 		if err == nil {

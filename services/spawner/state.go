@@ -74,8 +74,8 @@ type executor struct {
 	jobs     int
 	// since is when it was told to drain.
 	since time.Time
-	// proved is set once it has started a job.
-	proved bool
+	// said is set by executor.started, proved once it has started a job.
+	said, proved bool
 	// idle is since when it has had no job.
 	idle time.Time
 }

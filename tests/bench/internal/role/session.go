@@ -1,0 +1,107 @@
+// Package role starts this program again in another role and talks to it: JSON lines on its
+// standard input and output. A role ends when its input does.
+package role
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxLine bounds one line in either direction, in octets.
+const maxLine = 16 << 20
+
+// Commands that every role may be given, one a line.
+const (
+	Go   = "go"   // begin what was prepared
+	Stop = "stop" // end it
+)
+
+// A command is what a role is told.
+type command struct {
+	Verb string          `json:"verb"`
+	Arg  json.RawMessage `json:"arg,omitempty"`
+}
+
+// A reply is what a role says.
+type reply struct {
+	Data  json.RawMessage `json:"data,omitempty"`
+	Error string          `json:"error,omitempty"`
+}
+
+// A Command is one command as a role gets it.
+type Command struct {
+	Verb string
+	arg  json.RawMessage
+}
+
+// Decode reads the command's argument.
+func (c Command) Decode(v any) error { return json.Unmarshal(c.arg, v) }
+
+// A Session is the role's side of the talk. Its methods are for one goroutine.
+type Session struct {
+	commands chan Command
+	out      *json.Encoder
+}
+
+// A Worker is what a role does. An error that it returns is told to the parent.
+type Worker func(context.Context, *Session) error
+
+// Serve runs a worker until it returns or the input ends. It returns the process's exit code.
+func Serve(in io.Reader, out io.Writer, work Worker) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	s := &Session{commands: make(chan Command, 16), out: json.NewEncoder(out)}
+	go s.read(in, cancel) // ends with the process at the latest
+	if err := work(ctx, s); err != nil {
+		_ = s.out.Encode(reply{Error: err.Error()}) // the parent may be gone
+		return 1
+	}
+	return 0
+}
+
+var errInputEnded = errors.New("the parent has closed the input")
+
+func (s *Session) read(in io.Reader, end context.CancelCauseFunc) {
+	defer end(errInputEnded)
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		var c command
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			return
+		}
+		s.commands <- Command{Verb: c.Verb, arg: c.Arg}
+	}
+}
+
+// Next waits for the next command.
+func (s *Session) Next(ctx context.Context) (Command, error) {
+	select {
+	case c := <-s.commands:
+		return c, nil
+	case <-ctx.Done():
+		return Command{}, context.Cause(ctx)
+	}
+}
+
+// Expect waits for the next command, which must be this one.
+func (s *Session) Expect(ctx context.Context, verb string) (Command, error) {
+	c, err := s.Next(ctx)
+	if err == nil && c.Verb != verb {
+		err = fmt.Errorf("told to %q, not to %q", c.Verb, verb)
+	}
+	return c, err
+}
+
+// Reply says something to the parent.
+func (s *Session) Reply(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return s.out.Encode(reply{Data: data})
+}

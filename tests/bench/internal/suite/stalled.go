@@ -1,0 +1,102 @@
+package suite
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/tests/bench/internal/role"
+	"github.com/dagyo/dagyo/tests/bench/internal/worker"
+)
+
+// stalled is the memory that an edge costs the broker when nobody reads on.
+func stalled() Figure {
+	goal := Goal{AtMost: window + 1<<20, Text: "≤ window + 1 MiB"}
+	return Figure{
+		Name: "stalled reader", Rounds: 3,
+		How: "A nats-server of its own for each run, since memory is looked at. A writer writes records " +
+			"of 1 KiB until its window of 8 MiB is full; the reader has taken one record and stopped. " +
+			"Stream bytes are JetStream's own count, resident memory and the heap (after a collection) " +
+			"are those of the nats-server process, each less what it was before.",
+		Variants: []Variant{
+			{"file", stalledOn("file", jetstream.FileStorage)},
+			{"memory", stalledOn("memory", jetstream.MemoryStorage)},
+		},
+		Rows: []Row{
+			{"broker memory (RSS) for a stalled edge, file", "file rss", "", Size, goal},
+			{"… heap after a collection, file", "file heap", "", Size, goal},
+			{"… stream bytes, file", "file stream", "", Size, goal},
+			{"broker memory (RSS) for a stalled edge, memory", "memory rss", "", Size, goal},
+			{"… heap after a collection, memory", "memory heap", "", Size, goal},
+			{"… stream bytes, memory", "memory stream", "", Size, goal},
+		},
+	}
+}
+
+func stalledOn(series string, storage jetstream.StorageType) func(*Run) (Values, error) {
+	return func(r *Run) (Values, error) {
+		b, err := r.startBroker(r)
+		if err != nil {
+			return nil, err
+		}
+		defer b.close()
+		f, err := r.flowOn(b, storage, 1)
+		if err != nil {
+			return nil, err
+		}
+		return f.stall(series)
+	}
+}
+
+func (f *stub) stall(series string) (Values, error) {
+	p := &Parts{run: f.Run}
+	defer p.end()
+	l := f.load(f.broker, 1<<10)
+	l.Address = f.address(0)
+	reader, err := p.start("edge-stall", l)
+	if err != nil {
+		return nil, err
+	}
+	writer, err := p.start("edge-fill", l)
+	if err != nil {
+		return nil, err
+	}
+	rss0, heap0, err := memory(f.Run, f.broker.Process)
+	if err != nil {
+		return nil, err
+	}
+	if err := reader.Tell(role.Go, nil); err != nil {
+		return nil, err
+	}
+	var sent worker.Result
+	if err := writer.Ask(f, role.Go, nil, &sent); err != nil {
+		return nil, err
+	}
+	rss1, err := resident(f.broker.PID())
+	if err != nil {
+		return nil, err
+	}
+	_, heap1, err := memory(f.Run, f.broker.Process)
+	if err != nil {
+		return nil, err
+	}
+	s, err := f.broker.Link.JS.Stream(f, contract.FlowStream(f.id))
+	if err != nil {
+		return nil, err
+	}
+	return Values{
+		series + " rss": rss1 - rss0, series + " heap": heap1 - heap0,
+		series + " stream": float64(s.CachedInfo().State.Bytes), series + " sent": float64(sent.Bytes),
+	}, nil
+}
+
+// memory has a process collect its garbage, and returns what is left of it.
+func memory(r *Run, p *role.Process) (rss, heap float64, err error) {
+	if err := p.Ask(r, worker.Memory, nil, &heap); err != nil {
+		return 0, 0, err
+	}
+	time.Sleep(50 * time.Millisecond) // the system takes back its pages
+	rss, err = resident(p.PID())
+	return rss, heap, err
+}

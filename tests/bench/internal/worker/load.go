@@ -1,0 +1,176 @@
+// Package worker is the parts that a measurement runs, each in a process of its own: the
+// nats-server, the two ends of an edge, and the ends and stages of what it is compared with.
+package worker
+
+import (
+	"encoding/binary"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// A Load says what a worker sends, or is sent. Workers of one run get the same load.
+type Load struct {
+	URL string `json:"url"`
+	// Size is the length of each record in octets, For how long records are sent.
+	Size int           `json:"size"`
+	For  time.Duration `json:"for"`
+	// Gap is the pause between two lone records, each of which begins with the time it was sent.
+	Gap time.Duration `json:"gap,omitempty"`
+	// Window bounds what is sent and not yet received where NATS itself does not, in octets.
+	Window int64 `json:"window,omitempty"`
+	// Subject carries the records of the references; Next is where a stage sends them.
+	Subject string `json:"subject,omitempty"`
+	Next    string `json:"next,omitempty"`
+	// Workers is how many senders and receivers a Watermill process has; above 1 order is lost.
+	Workers int `json:"workers,omitempty"`
+	// AckAsync is Watermill's.
+	AckAsync bool `json:"ackAsync,omitempty"`
+	// Address is an edge, for workers on package stream.
+	Address contract.Address `json:"address,omitzero"`
+	// Mailbox and Slots are an executor's.
+	Mailbox string `json:"mailbox,omitempty"`
+	Slots   int    `json:"slots,omitempty"`
+	// Borrow has a receiver look at records where they lie, instead of taking copies.
+	Borrow bool `json:"borrow,omitempty"`
+	// Profile is the path, without extension, of the profiles to write; "" for none.
+	Profile string `json:"profile,omitempty"`
+}
+
+// A Result is what a worker has done.
+type Result struct {
+	Records int64 `json:"records"`
+	Bytes   int64 `json:"bytes"`
+	// First and Last are the times of the first and the last record, in nanoseconds since 1970.
+	First int64 `json:"first"`
+	Last  int64 `json:"last"`
+	// Allocs is how many heap objects were made for AllocRecords records of the steady state.
+	Allocs       uint64 `json:"allocs"`
+	AllocRecords int64  `json:"allocRecords"`
+	// Delays of lone records, one way: the median and the 99th of a hundred.
+	P50 time.Duration `json:"p50,omitempty"`
+	P99 time.Duration `json:"p99,omitempty"`
+}
+
+// Add returns the result of two workers that worked at the same time.
+func (r Result) Add(o Result) Result {
+	switch {
+	case r.Records == 0:
+		return o
+	case o.Records == 0:
+		return r
+	}
+	r.Records, r.Bytes = r.Records+o.Records, r.Bytes+o.Bytes
+	r.First, r.Last = min(r.First, o.First), max(r.Last, o.Last)
+	return r
+}
+
+// A meter counts records. It is for one goroutine.
+type meter struct {
+	load    Load
+	every   int64 // records between two looks at the clock
+	until   int64 // records to the next one
+	start   time.Time
+	elapsed time.Duration
+	result  Result
+	delays  []time.Duration
+
+	began, closed bool // the steady state
+	before        uint64
+	beforeRecords int64
+}
+
+func newMeter(l Load) *meter {
+	every := max(1, min(256, int64(32<<10)/int64(max(l.Size, 1))))
+	return &meter{load: l, every: every, until: 1}
+}
+
+// add counts a record of n octets.
+func (m *meter) add(n int) {
+	m.result.Records++
+	m.result.Bytes += int64(n)
+	if m.until--; m.until == 0 {
+		m.until = m.every
+		m.look()
+	}
+}
+
+// look looks at the clock. The steady state begins after a quarter of the time and ends before its
+// last tenth.
+func (m *meter) look() {
+	now := time.Now()
+	if m.start.IsZero() {
+		m.start, m.result.First = now, now.UnixNano()
+	}
+	m.elapsed = now.Sub(m.start)
+	m.result.Last = now.UnixNano()
+	switch {
+	case !m.began && m.elapsed >= m.load.For/4:
+		m.began, m.before, m.beforeRecords = true, mallocs(), m.result.Records
+	case m.began && !m.closed && m.elapsed >= m.load.For*9/10:
+		m.settle()
+	}
+}
+
+func (m *meter) settle() {
+	m.closed = true
+	m.result.Allocs = mallocs() - m.before
+	m.result.AllocRecords = m.result.Records - m.beforeRecords
+}
+
+// over reports whether a sender has sent for long enough.
+func (m *meter) over() bool { return m.elapsed >= m.load.For }
+
+// delay notes how long ago a lone record was sent.
+func (m *meter) delay(record []byte) {
+	if m.load.Gap > 0 && len(record) >= 8 {
+		m.delays = append(m.delays, time.Duration(time.Now().UnixNano()-sentAt(record)))
+	}
+}
+
+// done returns what was counted.
+func (m *meter) done() Result {
+	m.look()
+	if m.began && !m.closed {
+		m.settle()
+	}
+	m.result.P50, m.result.P99 = Quantile(m.delays, 0.5), Quantile(m.delays, 0.99)
+	return m.result
+}
+
+// Quantile returns the value below which the share q of all lie; 0 where there are none.
+func Quantile(all []time.Duration, q float64) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
+
+func mallocs() uint64 {
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return s.Mallocs
+}
+
+// newRecord makes a record of the load's size.
+func newRecord(l Load) []byte {
+	b := make([]byte, l.Size)
+	for i := range b {
+		b[i] = 'a' + byte(i%26)
+	}
+	return b
+}
+
+// stamp writes the time into a lone record, and waits for its turn before.
+func stamp(l Load, record []byte) {
+	if l.Gap == 0 {
+		return
+	}
+	time.Sleep(l.Gap)
+	binary.BigEndian.PutUint64(record, uint64(time.Now().UnixNano()))
+}
+
+func sentAt(record []byte) int64 { return int64(binary.BigEndian.Uint64(record)) }

@@ -1,0 +1,139 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/tests/bench/internal/role"
+)
+
+// view is typename octets for programs that look at a record only until they ask for the next: its
+// values are borrowed from the edge.
+type view struct{ executor.Codec[[]byte] }
+
+func (view) Decode(record []byte) ([]byte, error) { return record, nil }
+
+func codec(l Load) executor.Codec[[]byte] {
+	if l.Borrow {
+		return view{executor.Bytes}
+	}
+	return executor.Bytes
+}
+
+// An outcome is what one job has counted.
+type outcome struct {
+	result Result
+	err    error
+}
+
+type job = func(context.Context, *executor.Job) (Result, error)
+
+// source writes records of octets to its output "out" for as long as the load says.
+func source(ctx context.Context, l Load) (prepared, error) {
+	out := executor.Output("out", executor.Bytes)
+	return sdk(l, []executor.Port{out}, func(ctx context.Context, j *executor.Job) (Result, error) {
+		m, record := newMeter(l), newRecord(l)
+		for !m.over() {
+			stamp(l, record)
+			if err := out.Send(ctx, j, record); err != nil {
+				return Result{}, err
+			}
+			m.add(l.Size)
+		}
+		return m.done(), nil
+	})
+}
+
+// mapper changes the first octet of each record.
+func mapper(ctx context.Context, l Load) (prepared, error) {
+	in, out := executor.Input("in", codec(l)), executor.Output("out", executor.Bytes)
+	ports := []executor.Port{in, out}
+	return sdk(l, ports, func(ctx context.Context, j *executor.Job) (Result, error) {
+		m := newMeter(l)
+		for record, err := range in.All(ctx, j) {
+			if err != nil {
+				return Result{}, err
+			}
+			record[0] ^= 1
+			if err := out.Send(ctx, j, record); err != nil {
+				return Result{}, err
+			}
+			m.add(len(record))
+		}
+		return m.done(), nil
+	})
+}
+
+// sink counts the records of its input "in".
+func sink(ctx context.Context, l Load) (prepared, error) {
+	in := executor.Input("in", codec(l))
+	return sdk(l, []executor.Port{in}, func(ctx context.Context, j *executor.Job) (Result, error) {
+		m := newMeter(l)
+		for record, err := range in.All(ctx, j) {
+			if err != nil {
+				return Result{}, err
+			}
+			m.delay(record)
+			m.add(len(record))
+		}
+		return m.done(), nil
+	})
+}
+
+// sdk prepares a real executor, which takes its jobs from the load's mailbox. It answers when it
+// has run as many jobs as it has slots.
+func sdk(l Load, ports []executor.Port, run job) (prepared, error) {
+	outcomes := make(chan outcome, l.Slots)
+	p := executor.Program{Ports: ports, Run: func(ctx context.Context, j *executor.Job) error {
+		r, err := run(ctx, j)
+		outcomes <- outcome{r, err}
+		return err
+	}}
+	c := executor.Config{
+		Queue: l.URL, Mailbox: l.Mailbox, ID: "x-" + id(), Slots: l.Slots, Grace: time.Minute,
+	}
+	if err := c.Validate(); err != nil {
+		return prepared{}, err
+	}
+	drain := make(chan os.Signal, 2)
+	ended := make(chan error, 1)
+	go func() { ended <- executor.Run(context.Background(), c, p, drain) }()
+	end := func() {
+		drain <- syscall.SIGTERM
+		select {
+		case <-ended:
+		case <-time.After(patience):
+		}
+	}
+	return prepared{end: end, run: func(ctx context.Context, _ *role.Session) (Result, error) {
+		return gather(ctx, l, outcomes)
+	}}, nil
+}
+
+// gather adds up what the jobs have counted.
+func gather(ctx context.Context, l Load, outcomes <-chan outcome) (Result, error) {
+	var total Result
+	for n := range l.Slots {
+		select {
+		case o := <-outcomes:
+			if o.err != nil {
+				return Result{}, o.err
+			}
+			total = total.Add(o.result)
+		case <-time.After(l.For + patience):
+			return Result{}, fmt.Errorf("%d of %d jobs ended: %w", n, l.Slots, errPatience)
+		case <-ctx.Done():
+			return Result{}, context.Cause(ctx)
+		}
+	}
+	return total, nil
+}
+
+func id() string { return strings.ToLower(nuid.Next()) }

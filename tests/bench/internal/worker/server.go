@@ -1,0 +1,138 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/dagyo/dagyo/services/dagyo/cli"
+	"github.com/dagyo/dagyo/services/dagyo/embedded"
+	"github.com/dagyo/dagyo/tests/bench/internal/role"
+)
+
+// A Server says how to run the nats-server.
+type Server struct {
+	// Dir holds its streams.
+	Dir string `json:"dir"`
+}
+
+// Commands of the server and the services beside role.Stop.
+const (
+	// Memory has garbage collected and answers with the heap in use, in octets.
+	Memory = "memory"
+	// Profile begins a profile at the path that is its argument; ProfileEnd ends it.
+	Profile    = "profile"
+	ProfileEnd = "profile-end"
+)
+
+// serverStart bounds the start of the nats-server.
+const serverStart = 20 * time.Second
+
+// memoryLimit bounds the streams in memory, storeLimit those in files, in octets.
+const (
+	memoryLimit = 4 << 30
+	storeLimit  = 32 << 30
+)
+
+// server is a nats-server as `dagyo up` runs it. It answers with its URL.
+func server(ctx context.Context, s *role.Session) error {
+	c, err := s.Expect(ctx, "serve")
+	if err != nil {
+		return err
+	}
+	var o Server
+	if err := c.Decode(&o); err != nil {
+		return err
+	}
+	ns, err := natsd.NewServer(&natsd.Options{
+		ServerName: "bench", Host: "127.0.0.1", Port: natsd.RANDOM_PORT, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: o.Dir, MaxPayload: embedded.MaxPayload,
+		JetStreamMaxMemory: memoryLimit, JetStreamMaxStore: storeLimit,
+	})
+	if err != nil {
+		return fmt.Errorf("nats-server: %w", err)
+	}
+	ns.Start()
+	defer ns.WaitForShutdown()
+	defer ns.Shutdown()
+	if !ns.ReadyForConnections(serverStart) {
+		return fmt.Errorf("nats-server is not ready after %v", serverStart)
+	}
+	if err := s.Reply(ns.ClientURL()); err != nil {
+		return err
+	}
+	return answer(ctx, s)
+}
+
+// answer answers commands until it is told to stop.
+func answer(ctx context.Context, s *role.Session) error {
+	var p *profile
+	for {
+		c, err := s.Next(ctx)
+		if err != nil {
+			return nil // the parent is gone: nobody would hear an error
+		}
+		var said any
+		switch c.Verb {
+		case role.Stop:
+			return nil
+		case Memory:
+			said = heap()
+		case Profile:
+			var path string
+			if err = c.Decode(&path); err == nil {
+				p, err = startProfile(path)
+			}
+		case ProfileEnd:
+			err, p = p.stop(), nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.Reply(said); err != nil {
+			return err
+		}
+	}
+}
+
+func heap() uint64 {
+	runtime.GC() // what pools hold goes with the second collection
+	debug.FreeOSMemory()
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return s.HeapInuse
+}
+
+// service is the dagyo command with the arguments that it is told, such as one of the services.
+func service(ctx context.Context, s *role.Session) error {
+	c, err := s.Expect(ctx, "serve")
+	if err != nil {
+		return err
+	}
+	var args []string
+	if err := c.Decode(&args); err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 2)
+	ended := make(chan int, 1)
+	go func() {
+		ended <- cli.Run(context.WithoutCancel(ctx), cli.Invocation{
+			Args: args, In: nil, Out: os.Stderr, Err: os.Stderr, Env: os.Getenv, Signals: signals,
+		})
+	}()
+	if err := s.Reply("started"); err != nil {
+		return err
+	}
+	err = answer(ctx, s)
+	signals <- syscall.SIGTERM
+	if code := <-ended; code != 0 {
+		return fmt.Errorf("dagyo %v ended with code %d", args, code)
+	}
+	return err
+}
