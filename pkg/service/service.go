@@ -129,6 +129,9 @@ func (r *Runtime[S]) run(ctx context.Context) error {
 		if err := r.awaitCurrent(ctx); err != nil {
 			return err
 		}
+		if r.s.Tick > 0 { // nothing is decided by a state that does not know the time
+			r.evolve(contract.Event{Type: Tick, Time: time.Now()})
+		}
 		for _, l := range r.s.Listen {
 			g.Go(func() error { return l(ctx, r) })
 		}

@@ -63,6 +63,11 @@ func (s *State) tick(now time.Time) {
 	maps.DeleteFunc(s.cancels, func(_ string, c cancel) bool {
 		return now.Sub(c.at) > s.limits.CancelMemory
 	})
+	for _, r := range s.runs {
+		if r.cancel != nil || len(r.failures) > 0 { // a replay does not know when it began to end
+			r.beginEnding(now)
+		}
+	}
 	silent, lost, running := s.silent()
 	if s.linkSuspected(silent, running) {
 		for _, x := range silent {
