@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
 )
@@ -162,6 +161,3 @@ func (e Event) EndsFlow() bool {
 
 // Source is the CloudEvents source of what a service says.
 func Source(service string) string { return "/dagyo/" + service }
-
-// MarshalData returns the payload as JSON.
-func (e Event) MarshalData() ([]byte, error) { return json.Marshal(e.Data) }

@@ -1,7 +1,7 @@
 // Package aggregator gives every flow its one verdict.
 //
 // It reads flow.validated, flow.planned, flow.spawned, flow.rejected, flow.cancel, job.*,
-// executor.started and executor.exited, and the signs of life on health.<flow>.<job>. It writes
+// executor.draining and executor.exited, and the signs of life on health.<flow>.<job>. It writes
 // flow.completed, flow.panic and flow.cancelled, sends stop.<flow>, and keeps the status view in the
 // key-value bucket "flows".
 //

@@ -1,6 +1,7 @@
 // Package spawner grants capacity to flows and keeps the executors that serve them.
 //
-// It reads flow.planned, the verdicts, flow.rejected, job.* and executor.*. It writes flow.queued,
+// It reads flow.planned, the verdicts, flow.rejected, flow.cleaned, job.*, executor.*, progdef.applied
+// and progdef.removed. It writes flow.queued,
 // flow.spawned (the flow's jobs are on their mailboxes), flow.rejected for what can never fit,
 // executor.started, executor.draining and executor.exited.
 //
