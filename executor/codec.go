@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // A Codec turns values into the octets that a typename promises, and back. Implementations must be
@@ -18,10 +19,26 @@ type Codec[T any] interface {
 	Decode(record []byte) (T, error)
 }
 
+// A StableDecoder is a codec that can save a copy: its values may share the record's memory.
+type StableDecoder[T any] interface {
+	Codec[T]
+	// DecodeStable is Decode for a record that will never change.
+	DecodeStable(record []byte) (T, error)
+}
+
+// A Viewer is a codec that can save a copy: its values hold their octets already.
+type Viewer[T any] interface {
+	Codec[T]
+	// View returns the octets that Append would append. Nobody writes to them, or keeps them.
+	View(v T) ([]byte, error)
+}
+
 // String is typename utf8-string: the text's UTF-8 octets.
 var String Codec[string] = utf8String{}
 
-// Bytes is typename octets: any octets at all.
+// Bytes is typename octets: any octets at all. A received value is the program's own, but it may lie
+// in memory with hundreds of others of its stream, which stay as long as it does: keep a clone of what
+// is kept for long.
 var Bytes Codec[[]byte] = octets{}
 
 // JSON returns typename json for values of type T: one JSON text per record.
@@ -38,6 +55,13 @@ func (utf8String) Append(dst []byte, v string) ([]byte, error) {
 	return append(dst, v...), nil
 }
 
+func (utf8String) View(v string) ([]byte, error) {
+	if !utf8.ValidString(v) {
+		return nil, errors.New("the text is not valid UTF-8")
+	}
+	return unsafe.Slice(unsafe.StringData(v), len(v)), nil
+}
+
 func (utf8String) Decode(record []byte) (string, error) {
 	if !utf8.Valid(record) {
 		return "", errors.New("not valid UTF-8")
@@ -51,7 +75,11 @@ func (octets) Typename() string { return "octets" }
 
 func (octets) Append(dst []byte, v []byte) ([]byte, error) { return append(dst, v...), nil }
 
+func (octets) View(v []byte) ([]byte, error) { return v, nil }
+
 func (octets) Decode(record []byte) ([]byte, error) { return append([]byte{}, record...), nil }
+
+func (octets) DecodeStable(record []byte) ([]byte, error) { return record, nil }
 
 type jsonText[T any] struct{}
 

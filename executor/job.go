@@ -19,8 +19,8 @@ import (
 // A Job is one run of the program: one node of one flow.
 type Job struct {
 	doc     contract.Job
-	inputs  map[string]*input
-	outputs map[string]*output
+	inputs  []*input
+	outputs []*output
 
 	mu      sync.Mutex
 	failure *PortError // the first one; the job panics with it whatever the program returns
@@ -28,13 +28,17 @@ type Job struct {
 
 type input struct {
 	*stream.Reader
+	port   string
 	ended  bool // io.EOF was seen
 	closed bool // closed early
+	batch  [][]byte
 }
 
 type output struct {
 	*stream.Writer
+	port    string
 	scratch []byte
+	batch   [][]byte
 }
 
 // Flow returns the id of the flow that the job belongs to.
@@ -44,14 +48,14 @@ func (j *Job) Flow() string { return j.doc.Flow }
 func (j *Job) Node() string { return j.doc.Node }
 
 func openJob(js jetstream.JetStream, doc contract.Job) (*Job, error) {
-	j := &Job{doc: doc, inputs: make(map[string]*input), outputs: make(map[string]*output)}
+	j := &Job{doc: doc}
 	for port, a := range doc.Inputs {
 		r, err := stream.NewReader(js, a)
 		if err != nil {
 			j.abort()
 			return nil, fmt.Errorf("input %s: %w", port, err)
 		}
-		j.inputs[port] = &input{Reader: r}
+		j.inputs = append(j.inputs, &input{Reader: r, port: port})
 	}
 	for port, a := range doc.Outputs {
 		w, err := stream.NewWriter(js, a)
@@ -59,32 +63,51 @@ func openJob(js jetstream.JetStream, doc contract.Job) (*Job, error) {
 			j.abort()
 			return nil, fmt.Errorf("output %s: %w", port, err)
 		}
-		j.outputs[port] = &output{Writer: w}
+		j.outputs = append(j.outputs, &output{Writer: w, port: port})
 	}
 	return j, nil
 }
 
+// input looks a port up, for each record: jobs have too few ports for a map to be faster.
 func (j *Job) input(port string) (*input, error) {
-	if in := j.inputs[port]; in != nil {
-		return in, nil
+	for _, in := range j.inputs {
+		if in.port == port {
+			return in, nil
+		}
 	}
-	return nil, fmt.Errorf("the job has no input %q; it has %v", port, slices.Sorted(maps.Keys(j.inputs)))
+	return nil, fmt.Errorf("the job has no input %q; it has %v",
+		port, slices.Sorted(maps.Keys(j.doc.Inputs)))
 }
 
 func (j *Job) output(port string) (*output, error) {
-	if out := j.outputs[port]; out != nil {
-		return out, nil
+	for _, out := range j.outputs {
+		if out.port == port {
+			return out, nil
+		}
 	}
-	return nil, fmt.Errorf("the job has no output %q; it has %v", port, slices.Sorted(maps.Keys(j.outputs)))
+	return nil, fmt.Errorf("the job has no output %q; it has %v",
+		port, slices.Sorted(maps.Keys(j.doc.Outputs)))
 }
 
 // Recv hides the reader's, to note the end of the stream.
 func (in *input) Recv(ctx context.Context) ([]byte, error) {
 	record, err := in.Reader.Recv(ctx)
-	if errors.Is(err, io.EOF) {
+	if err != nil && errors.Is(err, io.EOF) {
 		in.ended = true
 	}
 	return record, err
+}
+
+// recvBatch returns the records that are at hand.
+func (in *input) recvBatch(ctx context.Context) (records [][]byte, err error) {
+	if in.batch == nil {
+		in.batch = make([][]byte, 0, maxBatch)
+	}
+	in.batch, err = in.RecvBatch(ctx, in.batch[:0])
+	if err != nil && errors.Is(err, io.EOF) {
+		in.ended = true
+	}
+	return in.batch, err
 }
 
 // Close hides the reader's, to note that the rest stays unread.
@@ -130,19 +153,19 @@ func (j *Job) failed() *PortError {
 // finish ends all streams of a job whose program has returned without failing: inputs first, so that
 // their writers can go on, then all outputs at once, since readers may wait for one before another.
 func (j *Job) finish(ctx context.Context) error {
-	for port, in := range j.inputs {
+	for _, in := range j.inputs {
 		if err := in.Close(ctx); err != nil {
-			return j.portFailed(port, fmt.Errorf("input %s: %w", port, err))
+			return j.portFailed(in.port, fmt.Errorf("input %s: %w", in.port, err))
 		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	for port, out := range j.outputs {
+	for _, out := range j.outputs {
 		g.Go(func() error {
 			err := out.Close(ctx)
 			if err == nil || errors.Is(err, ErrReaderClosed) || errors.Is(err, stream.ErrClosed) {
 				return nil
 			}
-			return j.portFailed(port, fmt.Errorf("output %s: %w", port, err))
+			return j.portFailed(out.port, fmt.Errorf("output %s: %w", out.port, err))
 		})
 	}
 	return g.Wait()
@@ -162,14 +185,14 @@ func (j *Job) counts() contract.PortCounts {
 	c := contract.PortCounts{
 		Inputs: make(map[string]contract.Count), Outputs: make(map[string]contract.Count),
 	}
-	for port, in := range j.inputs {
-		c.Inputs[port] = in.Count()
+	for _, in := range j.inputs {
+		c.Inputs[in.port] = in.Count()
 		if in.closed {
-			c.ClosedEarly = append(c.ClosedEarly, port)
+			c.ClosedEarly = append(c.ClosedEarly, in.port)
 		}
 	}
-	for port, out := range j.outputs {
-		c.Outputs[port] = out.Count()
+	for _, out := range j.outputs {
+		c.Outputs[out.port] = out.Count()
 	}
 	slices.Sort(c.ClosedEarly)
 	return c

@@ -8,6 +8,9 @@ import (
 	"iter"
 )
 
+// maxBatch is how many values Batches yields at once, at most.
+const maxBatch = 1024
+
 // A Port is an input or output of a program: [In] and [Out] are the two.
 type Port interface {
 	portName() string
@@ -17,21 +20,29 @@ type Port interface {
 
 // In is an input port that carries values of type T.
 type In[T any] struct {
-	name  string
-	codec Codec[T]
+	name   string
+	codec  Codec[T]
+	stable StableDecoder[T] // nil if the codec is none
 }
 
 // Out is an output port that carries values of type T.
 type Out[T any] struct {
-	name  string
-	codec Codec[T]
+	name   string
+	codec  Codec[T]
+	viewer Viewer[T] // nil if the codec is none
 }
 
 // Input declares an input port. The name and the codec's typename must be those of the progdef.
-func Input[T any](name string, c Codec[T]) In[T] { return In[T]{name, c} }
+func Input[T any](name string, c Codec[T]) In[T] {
+	stable, _ := c.(StableDecoder[T])
+	return In[T]{name, c, stable}
+}
 
 // Output declares an output port. The name and the codec's typename must be those of the progdef.
-func Output[T any](name string, c Codec[T]) Out[T] { return Out[T]{name, c} }
+func Output[T any](name string, c Codec[T]) Out[T] {
+	viewer, _ := c.(Viewer[T])
+	return Out[T]{name, c, viewer}
+}
 
 func (p In[T]) portName() string { return p.name }
 func (p In[T]) typename() string { return p.codec.Typename() }
@@ -51,17 +62,28 @@ func (p In[T]) Recv(ctx context.Context, job *Job) (T, error) {
 		return zero, err
 	}
 	record, err := in.Recv(ctx)
-	if errors.Is(err, io.EOF) {
-		return zero, io.EOF
-	}
 	if err != nil {
-		return zero, job.portFailed(p.name, err)
+		return zero, p.failed(job, err)
 	}
-	v, err := p.codec.Decode(record)
+	v, err := p.decode(in, record)
 	if err != nil {
 		return zero, job.undecodable(p.name, in.Count().Records-1, p.codec.Typename(), err)
 	}
 	return v, nil
+}
+
+func (p In[T]) failed(job *Job, err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	return job.portFailed(p.name, err)
+}
+
+func (p In[T]) decode(in *input, record []byte) (T, error) {
+	if p.stable != nil && in.Stable() {
+		return p.stable.DecodeStable(record)
+	}
+	return p.codec.Decode(record)
 }
 
 // All yields every value to the end of the stream; an error is the last thing it yields. Breaking out
@@ -70,7 +92,7 @@ func (p In[T]) All(ctx context.Context, job *Job) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for {
 			v, err := p.Recv(ctx, job)
-			if errors.Is(err, io.EOF) {
+			if err != nil && errors.Is(err, io.EOF) {
 				return
 			}
 			if !yield(v, err) || err != nil {
@@ -78,6 +100,46 @@ func (p In[T]) All(ctx context.Context, job *Job) iter.Seq2[T, error] {
 			}
 		}
 	}
+}
+
+// Batches yields every value to the end of the stream, as many at once as are there, at least one. It
+// costs less than All where values are small. The slice is valid until the next one is asked for; the
+// values are as All's. An error is the last thing it yields, with the values before it.
+func (p In[T]) Batches(ctx context.Context, job *Job) iter.Seq2[[]T, error] {
+	return func(yield func([]T, error) bool) {
+		values := make([]T, 0, 16)
+		for {
+			var err error
+			values, err = p.recvBatch(ctx, job, values[:0])
+			if err != nil && errors.Is(err, io.EOF) {
+				return
+			}
+			if !yield(values, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// recvBatch appends the values that are there.
+func (p In[T]) recvBatch(ctx context.Context, job *Job, values []T) ([]T, error) {
+	in, err := job.input(p.name)
+	if err != nil {
+		return values, err
+	}
+	records, err := in.recvBatch(ctx)
+	if err != nil {
+		return values, p.failed(job, err)
+	}
+	first := in.Count().Records - int64(len(records))
+	for i, record := range records {
+		v, err := p.decode(in, record)
+		if err != nil {
+			return values, job.undecodable(p.name, first+int64(i), p.codec.Typename(), err)
+		}
+		values = append(values, v)
+	}
+	return values, nil
 }
 
 // Close says that the job wants no more of this input: the writer learns it, and may end. An input that
@@ -98,13 +160,90 @@ func (p Out[T]) Send(ctx context.Context, job *Job, v T) error {
 	if err != nil {
 		return err
 	}
-	if out.scratch, err = p.codec.Append(out.scratch[:0], v); err != nil {
-		return fmt.Errorf("output %s: encode %s: %w", p.name, p.codec.Typename(), err)
+	record, err := p.encode(out, v)
+	if err != nil {
+		return err
 	}
-	if err := out.Send(ctx, out.scratch); err != nil {
+	if err := out.Send(ctx, record); err != nil {
 		return job.portFailed(p.name, err)
 	}
 	return nil
+}
+
+// encode returns the octets of a value, which are valid until the next call.
+func (p Out[T]) encode(out *output, v T) (record []byte, err error) {
+	if p.viewer != nil {
+		record, err = p.viewer.View(v)
+	} else {
+		out.scratch, err = p.codec.Append(out.scratch[:0], v)
+		record = out.scratch
+	}
+	if err != nil {
+		return nil, fmt.Errorf("output %s: encode %s: %w", p.name, p.codec.Typename(), err)
+	}
+	return record, nil
+}
+
+// SendBatch writes values one after the other, for less than as many calls of Send. Should one not
+// encode, those before it are sent.
+func (p Out[T]) SendBatch(ctx context.Context, job *Job, values []T) error {
+	out, err := job.output(p.name)
+	if err != nil {
+		return err
+	}
+	for len(values) > 0 {
+		n := min(len(values), maxBatch)
+		if err := p.sendBatch(ctx, job, out, values[:n]); err != nil {
+			return err
+		}
+		values = values[n:]
+	}
+	return nil
+}
+
+func (p Out[T]) sendBatch(ctx context.Context, job *Job, out *output, values []T) error {
+	encoded := p.encodeBatch(out, values)
+	defer clear(out.batch)
+	if _, err := out.Writer.SendBatch(ctx, out.batch); err != nil {
+		return job.portFailed(p.name, err)
+	}
+	return encoded
+}
+
+// encodeBatch puts the octets of values into the output's batch, up to the first that does not encode.
+func (p Out[T]) encodeBatch(out *output, values []T) error {
+	out.batch = out.batch[:0]
+	if p.viewer == nil {
+		return p.appendBatch(out, values)
+	}
+	for _, v := range values {
+		record, err := p.encode(out, v)
+		if err != nil {
+			return err
+		}
+		out.batch = append(out.batch, record)
+	}
+	return nil
+}
+
+// appendBatch is encodeBatch where octets have to be made: all of them in one scratch, which may move
+// while it grows.
+func (p Out[T]) appendBatch(out *output, values []T) (err error) {
+	out.scratch = out.scratch[:0]
+	ends := make([]int, 0, len(values))
+	for _, v := range values {
+		if out.scratch, err = p.codec.Append(out.scratch, v); err != nil {
+			err = fmt.Errorf("output %s: encode %s: %w", p.name, p.codec.Typename(), err)
+			break
+		}
+		ends = append(ends, len(out.scratch))
+	}
+	from := 0
+	for _, end := range ends {
+		out.batch = append(out.batch, out.scratch[from:end:end])
+		from = end
+	}
+	return err
 }
 
 // Close ends the stream before the program returns, so that the reader can finish.

@@ -35,8 +35,8 @@ type Address struct {
 	Subject string `json:"subject"`
 	// Credit carries what the reader has consumed.
 	Credit string `json:"credit"`
-	// Consumer is the durable name that the edge's one reader uses.
-	Consumer string `json:"consumer"`
+	// Direct is the plain NATS subject, less a token, on which the reader hears frames directly.
+	Direct string `json:"direct"`
 	// Window bounds the octets, Frames the number of frames, that are sent and not yet consumed.
 	Window int64 `json:"window"`
 	Frames int64 `json:"frames"`

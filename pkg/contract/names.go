@@ -9,7 +9,7 @@ import (
 const (
 	StreamEvents   = "EVENTS"   // every event (file, limits retention)
 	StreamJobs     = "JOBS"     // the mailboxes (file, work-queue retention)
-	StreamLeases   = "LEASES"   // which replica of a service leads (file)
+	StreamLeases   = "LEASES"   // which replica of a service leads, and how far it has come (file)
 	BucketProgdefs = "progdefs" // the catalogue, by progdef name
 	BucketFlows    = "flows"    // the status view, by flow id
 )
@@ -31,14 +31,18 @@ func EdgeSubject(flow string, n int) string { return "edge." + flow + "." + strc
 // CreditSubject carries what the reader of the flow's n-th edge has consumed.
 func CreditSubject(flow string, n int) string { return "credit." + flow + "." + strconv.Itoa(n) }
 
-// EdgeConsumer is the durable consumer of the flow's n-th edge.
-func EdgeConsumer(n int) string { return "edge-" + strconv.Itoa(n) }
+// DirectSubject, with the reader's token appended, carries frames of the flow's n-th edge that no
+// stream stores.
+func DirectSubject(flow string, n int) string { return "direct." + flow + "." + strconv.Itoa(n) }
 
 // StopSubject ends all jobs of a flow. It is stored, so that a job that starts later sees it too.
 func StopSubject(flow string) string { return "stop." + flow }
 
 // LeaseSubject holds the lease of the replica that leads a service.
 func LeaseSubject(service string) string { return "lease." + service }
+
+// ProgressSubject says how far a reader of EVENTS has come, for whoever goes on after it.
+func ProgressSubject(reader string) string { return "progress." + reader }
 
 // HealthSubject is the plain NATS subject of a job's signs of life.
 func HealthSubject(flow, job string) string { return "health." + flow + "." + job }

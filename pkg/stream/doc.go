@@ -1,20 +1,26 @@
-// Package stream carries one edge over JetStream: an ordered sequence of records from one Writer
-// to one Reader, with an end, and never more than a window of it unread.
+// Package stream carries one edge over NATS: an ordered sequence of records from one Writer to one
+// Reader, with an end, and never more than a window of it unread.
 //
-// The flow's stream (StreamConfig; the planner creates and deletes it) stores what both sides say:
+// Frames of package wire go one of two ways, and the reader takes them by number from wherever they
+// come:
 //
-//	contract.Address.Subject   frames of package wire, writer to reader, deleted by the reader's ack
-//	contract.Address.Credit    what the reader has consumed, reader to writer; only the last is kept
+//	contract.Address.Direct    to a reader that is there, by plain NATS
+//	contract.Address.Subject   into the flow's stream (StreamConfig; the planner makes and deletes it)
+//	contract.Address.Credit    what the reader has consumed; the stream keeps the last one
 //
-// The writer sends one frame at a time and waits for the broker to confirm it; meanwhile the next
-// frame grows. So a lone record leaves at once and a burst is packed, with no timer. A frame whose
-// confirmation is lost is sent again under its number, and the reader drops what it has seen; since
-// there is only ever one frame under way, they can't change places, and a gap is a real loss.
+// A reader that waits for frames attaches: it listens on a subject of its own and says so in a
+// credit. From then on the writer sends directly, and keeps each frame until a credit says that it
+// was consumed. Where there is no reader, or it does nothing for a while, or the writer's job is
+// done, the writer stores what it keeps instead, in order. So the broker stores what nobody takes,
+// memory on both sides is a fraction of the window, and an edge whose ends are both awake costs what
+// plain NATS costs. A flow is not recoverable: what dies with its writer needs no copy.
 //
-// The reader pulls a bounded number of octets and acknowledges each frame as it takes it up. The
-// writer learns from credits what was consumed, and keeps at most Address.Window octets and
-// Address.Frames frames ahead. Credits are cumulative and stored, so a writer that missed some, or
-// came late, asks the broker for the last one.
+// A frame leaves at once when the connection is idle, which an echo from the broker tells, and grows
+// while it is not. So a lone record waits for nobody and a burst is packed, with no timer.
+//
+// Frames have numbers: a repeat is dropped, and for one that is missing the reader attaches anew and
+// looks into the stream; what is then still missing is a real loss. Credits are cumulative, so any
+// may be lost.
 //
 // Both sides outlive reconnects and broker restarts for as long as the stream does; when it is
 // gone, the flow is over and they say ErrGone. docs/protocol.md has the rules for other languages.

@@ -15,13 +15,12 @@ import (
 )
 
 const (
-	// DefaultPrefetch is how many octets of frames a reader asks for at once. All of them may lie
-	// in its memory.
+	// DefaultPrefetch is how many octets of stored frames a reader asks for at once.
 	DefaultPrefetch = 1 << 20
 
 	// report is the longest time between two credits while there is progress.
 	report = time.Second
-	// creditShare is the part of the window after which credit is given: an eighth.
+	// creditShare is the part of a window after which credit is given: an eighth.
 	creditShare = 8
 )
 
@@ -37,27 +36,26 @@ func MaxRecord(octets int) ReaderOption {
 	return func(c *readerConfig) { c.maxRecord = octets }
 }
 
-// Prefetch sets how many octets of frames to ask for at once (DefaultPrefetch). It must be above
-// the broker's max_payload, or a frame could come that does not fit.
+// Prefetch sets how many octets of stored frames to ask for at once (DefaultPrefetch).
 func Prefetch(octets int) ReaderOption {
 	return func(c *readerConfig) { c.prefetch = octets }
 }
 
-// A Reader is the receiving end of an edge. An edge has one reader in its life: what it has taken
-// up is deleted from the broker.
+// A Reader is the receiving end of an edge. An edge has one reader in its life: what it has consumed
+// is deleted.
 //
 // A reader runs no goroutine: all happens in Recv, which is for one goroutine at a time, as are
-// Close and Abort. Count may be called at any time. It holds at most the prefetched frames and one
-// record.
+// Close and Abort. Count may be called at any time. It holds at most a quarter of the window and the
+// prefetched frames, and one record.
 type Reader struct {
-	js       jetstream.JetStream
-	nc       *nats.Conn
-	addr     contract.Address
-	prefetch int
-	dec      *wire.Decoder
-	status   chan nats.Status
-	del      *delivery // nil until the first Recv, and after what made it useless
-	wait     *time.Timer
+	js     jetstream.JetStream
+	nc     *nats.Conn
+	addr   contract.Address
+	dec    *wire.Decoder
+	status chan nats.Status
+	wait   *time.Timer
+	direct attachment
+	store  lookup
 
 	report *time.Timer // sets due
 	due    atomic.Bool
@@ -67,7 +65,8 @@ type Reader struct {
 	frames    int64       // likewise
 	credit    wire.Credit // given last
 	confirmed bool        // the broker has stored it
-	gap       uint64      // frame for whose sake the consumer was made anew
+	stable    bool        // what Stable says
+	gap       uint64      // missing frame for whose sake the reader attached anew
 	over      error       // what Recv says from now on
 
 	count struct{ records, octets atomic.Int64 }
@@ -87,9 +86,10 @@ func NewReader(
 			addr.Subject, addr.Window, addr.Frames, MinWindow)
 	}
 	r := &Reader{
-		js: js, nc: js.Conn(), addr: addr, prefetch: cfg.prefetch,
-		dec:  wire.NewDecoder(cfg.maxRecord),
-		wait: time.NewTimer(report),
+		js: js, nc: js.Conn(), addr: addr,
+		dec:   wire.NewDecoder(cfg.maxRecord),
+		wait:  time.NewTimer(report),
+		store: lookup{prefetch: cfg.prefetch, from: 1, first: true},
 		// Only these: a burst of others must not push them out of the channel.
 		status: js.Conn().StatusChanged(nats.CONNECTED, nats.CLOSED),
 	}
@@ -117,6 +117,37 @@ func (r *Reader) Recv(ctx context.Context) ([]byte, error) {
 	return record, nil
 }
 
+// RecvBatch appends to batch the records that are at hand, as far as its capacity goes, and waits
+// only for the first. They are borrowed, and consumed, together. Errors are those of Recv, and come
+// without records.
+func (r *Reader) RecvBatch(ctx context.Context, batch [][]byte) ([][]byte, error) {
+	first, err := r.Recv(ctx)
+	if err != nil {
+		return batch, err
+	}
+	batch = append(batch, first)
+	if !r.stable {
+		return batch, nil
+	}
+	n, octets := 0, 0
+	for len(batch) < cap(batch) {
+		record, ok, err := r.dec.Next()
+		if err != nil || !ok {
+			break // the decoder will say an error again
+		}
+		batch = append(batch, record)
+		n++
+		octets += len(record)
+	}
+	r.count.records.Add(int64(n))
+	r.count.octets.Add(int64(octets))
+	return batch, nil
+}
+
+// Stable reports whether the memory of what Recv or RecvBatch returned last is never written again:
+// it may then be kept, at the cost of keeping the frame around it too.
+func (r *Reader) Stable() bool { return r.stable }
+
 func (r *Reader) next(ctx context.Context) ([]byte, error) {
 	if r.due.Load() {
 		r.tick()
@@ -127,6 +158,7 @@ func (r *Reader) next(ctx context.Context) ([]byte, error) {
 		case err != nil:
 			return nil, r.malformed(err)
 		case ok:
+			r.stable = r.dec.Stable()
 			return record, nil
 		}
 		r.passed()
@@ -145,7 +177,8 @@ func (r *Reader) end(err error) error {
 		err = edgeError(r.addr.Subject, err)
 	}
 	r.over = err
-	r.drop()
+	r.detach()
+	r.forget()
 	r.wait.Stop()
 	r.report.Stop()
 	r.nc.RemoveStatusListener(r.status)
@@ -160,8 +193,11 @@ func (r *Reader) passed() {
 	r.octets += int64(r.size)
 	r.frames++
 	r.size = 0
-	if r.octets >= r.addr.Window/creditShare || r.frames >= r.addr.Frames/creditShare ||
-		r.dec.Ended() {
+	window, frames := r.addr.Window, r.addr.Frames
+	if r.direct.reply != "" {
+		window, frames = directWindow(r.addr), int64(directFrames(r.addr))
+	}
+	if r.octets >= window/creditShare || r.frames >= frames/creditShare || r.dec.Ended() {
 		r.give()
 	}
 }
@@ -170,8 +206,9 @@ func (r *Reader) passed() {
 func (r *Reader) tick() {
 	r.due.Store(false)
 	r.report.Reset(report)
-	if r.consumed() != r.credit {
-		r.give()
+	if c := r.consumed(); c != r.credit {
+		r.given(c, false)
+		_ = r.nc.PublishMsg(creditMessage(r.addr.Credit, c))
 	}
 }
 
@@ -182,6 +219,7 @@ func (r *Reader) consumed() wire.Credit {
 		Frame:   r.dec.Number(),
 		Records: uint64(r.count.records.Load()),
 		Octets:  uint64(r.count.octets.Load()),
+		Attach:  r.direct.token,
 	}
 	if r.size > 0 {
 		c.Frame--
@@ -189,12 +227,22 @@ func (r *Reader) consumed() wire.Credit {
 	return c
 }
 
-// give sends a credit without waiting. Should it be lost, confirm sends it again.
+// give sends a credit without waiting: to the writer alone, if it was heard of. Should it be lost,
+// confirm sends it again.
 func (r *Reader) give() {
-	r.credit, r.confirmed = r.consumed(), false
-	r.octets, r.frames = 0, 0
+	c := r.consumed()
+	r.given(c, false)
 	// The only errors are those of a connection that is down, which fetch will see.
-	_ = r.nc.PublishMsg(creditMessage(r.addr.Credit, r.credit))
+	if r.direct.reply != "" {
+		_ = r.nc.Publish(r.direct.reply, c.Append(nil))
+		return
+	}
+	_ = r.nc.PublishMsg(creditMessage(r.addr.Credit, c))
+}
+
+func (r *Reader) given(c wire.Credit, confirmed bool) {
+	r.credit, r.confirmed = c, confirmed
+	r.octets, r.frames = 0, 0
 }
 
 // unconfirmed reports whether something was consumed that the broker may not know of.
@@ -204,17 +252,19 @@ func (r *Reader) unconfirmed() bool {
 }
 
 // confirm sends the credit that is due and waits until it is stored. A writer that is blocked for
-// a lost credit would wait for ever.
-func (r *Reader) confirm(ctx context.Context) {
+// a lost credit would wait for ever. If it fails, the next second will try again.
+func (r *Reader) confirm(ctx context.Context) error {
 	c := r.consumed()
-	ctx, cancel := context.WithTimeout(ctx, lastPause)
-	defer cancel()
-	_, err := r.js.PublishMsg(ctx, creditMessage(r.addr.Credit, c))
+	err := within(ctx, lastPause, func(ctx context.Context) error {
+		_, err := r.js.PublishMsg(ctx, creditMessage(r.addr.Credit, c))
+		return err
+	})
 	if err != nil {
-		return // the next second will try again
+		// Where the writer hears it too, a deleted stream answers with silence.
+		return errors.Join(checkStream(ctx, r.js, r.addr.Stream), ctx.Err())
 	}
-	r.credit, r.confirmed = c, true
-	r.octets, r.frames = 0, 0
+	r.given(c, true)
+	return nil
 }
 
 // Close tells the writer that no more is wanted, and returns when the broker has stored that: a
@@ -232,10 +282,11 @@ func (r *Reader) Close(ctx context.Context) error {
 }
 
 func (r *Reader) tell(ctx context.Context, c wire.Credit) error {
-	return patiently(ctx, func(ctx context.Context) error {
-		_, err := r.js.PublishMsg(ctx, creditMessage(r.addr.Credit, c))
-		if errors.Is(err, jetstream.ErrNoStreamResponse) {
-			return errors.Join(err, checkStream(ctx, r.js, r.addr.Stream))
+	return patiently(ctx, func(once context.Context) error {
+		_, err := r.js.PublishMsg(once, creditMessage(r.addr.Credit, c))
+		if err != nil {
+			// Where the writer hears it too, a deleted stream answers with silence.
+			err = errors.Join(err, checkStream(ctx, r.js, r.addr.Stream))
 		}
 		return err
 	})

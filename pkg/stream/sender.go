@@ -2,11 +2,10 @@ package stream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"strconv"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -15,22 +14,38 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Room for what the broker says to a sender: one confirmation and any number of credits. Should it
-// overflow, the connection drops messages, and the timer makes up for it.
+// Room for what the broker says to a sender: one confirmation, one echo and any number of credits.
+// Should it overflow, the connection drops messages, and the timer makes up for it.
 const senderInbox = 256
 
-// mostFull is how often in a row, in about four seconds, a full subject may refuse a frame.
-const mostFull = 5
+// How the answers to a sender are told apart: by the last token of the subject that they go to,
+// which is the number of a frame or one of these.
+const (
+	replyAsk    = "ask"    // the last stored credit
+	replyCredit = "credit" // a credit from a reader that hears us directly
+	replyEcho   = "echo"   // the broker has taken all that we sent
+	replyPurge  = "purge"
+)
 
-// creditReply is the last token of the subject that a stored credit is sent to.
-const creditReply = "credit"
+// errOver ends a sender that has nothing left to do.
+var errOver = errors.New("all was consumed or stored")
 
-// errStored ends a sender that has nothing left to do.
-var errStored = errors.New("all is stored")
+// A heldFrame was taken up, and is neither stored nor known to be consumed.
+type heldFrame struct {
+	number uint64
+	octets []byte
+}
+
+// frameStorage is storage of frames that are no longer needed, for those to come of all writers.
+var frameStorage sync.Pool
 
 // A sender is the goroutine of a writer. It is a loop over events: messages, changes of the
-// connection, something new to send, and one timer, which means "send again" while a frame is under
-// way, and "ask for the credit" while the window is full.
+// connection, something new to send, and one timer.
+//
+// It has two modes (doc.go). In both, held are the frames that only it has. Sending directly, it
+// takes up frames as the direct window allows, and the timer means that the reader has been silent
+// for too long. Storing, it has one frame under way to the stream at a time, so that they can't
+// change places, and the timer means "send again", or "ask for the credit" while the window is full.
 type sender struct {
 	js         jetstream.JetStream
 	nc         *nats.Conn
@@ -38,24 +53,26 @@ type sender struct {
 	out        *Writer
 	ackTimeout time.Duration
 
-	inbox  string // prefix of reply subjects: the frame's number, or creditReply
+	inbox  string // prefix of reply subjects
 	subs   []*nats.Subscription
 	msgs   chan *nats.Msg
 	status chan nats.Status
 	timer  *time.Timer
 
 	win    window
-	frame  []byte // under way, nil if none is
-	number uint64 // of the last frame sent
-	spare  []byte // storage of the last frame that was stored
-	stored bool   // the frame under way may be stored, although nothing confirms it
-	resent bool   // some frame may be stored twice
-	full   int    // refusals in a row because the subject is full
-	pause  time.Duration
+	held   []heldFrame // oldest first
+	octets int64       // of held
+	number uint64      // of the last frame taken up
+	ended  bool        // that had END
+	full   bool        // only a window is in the way of the next one
+	asking bool // nothing is stored before it is known whether a reader is there
+
+	direct direct
+	store  store
 }
 
 func newSender(
-	js jetstream.JetStream, addr contract.Address, out *Writer, ackTimeout time.Duration,
+	js jetstream.JetStream, addr contract.Address, out *Writer, frame int64, ackTimeout time.Duration,
 ) (*sender, error) {
 	nc := js.Conn()
 	s := &sender{
@@ -63,8 +80,10 @@ func newSender(
 		inbox:  nc.NewInbox() + ".",
 		msgs:   make(chan *nats.Msg, senderInbox),
 		status: nc.StatusChanged(nats.CONNECTED, nats.CLOSED),
-		timer:  time.NewTimer(ackTimeout),
+		timer:  time.NewTimer(firstPause),
 		win:    window{octets: addr.Window, frames: addr.Frames},
+		asking: true,
+		direct: direct{window: max(directWindow(addr), frame), frames: directFrames(addr)},
 	}
 	for _, subject := range []string{s.inbox + "*", addr.Credit} {
 		sub, err := nc.ChanSubscribe(subject, s.msgs)
@@ -86,9 +105,9 @@ func (s *sender) release() {
 	}
 }
 
-// run sends until the last frame is stored (nil), the context ends, or the edge can't go on.
+// run sends until all is consumed or stored (nil), the context ends, or the edge can't go on.
 func (s *sender) run(ctx context.Context) error {
-	// A reader may have been here before: it may even have closed.
+	// A reader may be here already: it may even have closed.
 	err := s.askCredit()
 	for err == nil {
 		if err = s.advance(); err == nil {
@@ -96,7 +115,7 @@ func (s *sender) run(ctx context.Context) error {
 		}
 	}
 	switch {
-	case errors.Is(err, errStored):
+	case errors.Is(err, errOver):
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -123,173 +142,158 @@ func (s *sender) event(ctx context.Context) error {
 	}
 }
 
-// advance takes up the next frame if none is under way and the window has room.
+// advance does what can be done now.
 func (s *sender) advance() error {
-	if s.frame != nil {
-		return nil
+	for {
+		more, err := s.step()
+		switch {
+		case err != nil:
+			return err
+		case s.ended && len(s.held) == 0:
+			return errOver
+		case !more:
+			return nil
+		}
 	}
-	frame, full, err := s.out.take(s.win.fits, s.spare)
+}
+
+// step does one thing, and reports whether there may be another.
+func (s *sender) step() (more bool, err error) {
 	switch {
-	case err != nil:
-		return err
-	case full && s.pause == 0:
+	case s.asking:
+		return false, nil
+	case s.direct.on:
+		return s.sendNext()
+	case s.store.busy:
+		return false, nil
+	case len(s.held) > 0:
+		return false, s.storeOldest()
+	}
+	more, err = s.takeUp(s.win.fits, true)
+	if s.full && s.store.pause == 0 {
 		s.rest()
-		return nil
-	case frame == nil:
-		return nil
 	}
-	s.frame, s.spare = frame, nil
+	return more, err
+}
+
+// takeUp takes the next frame from the writer, if there is one and it fits.
+func (s *sender) takeUp(fits func(int) bool, any bool) (taken bool, err error) {
+	s.full = false
+	if s.ended {
+		return false, nil
+	}
+	frame, full, err := s.out.take(fits, any)
+	if s.full = full; err != nil || frame == nil {
+		return false, err
+	}
 	s.number++
-	s.pause = 0
+	s.ended = frame[1]&wire.FlagEnd != 0
 	s.win.add(len(frame))
-	return s.publish()
+	s.octets += int64(len(frame))
+	s.held = append(s.held, heldFrame{s.number, frame})
+	s.store.pause = 0
+	return true, nil
 }
 
-// publish sends the frame under way. While the connection is down the client holds it back, or
-// refuses it; either way it is sent again on reconnect.
-func (s *sender) publish() error {
-	s.timer.Reset(s.ackTimeout)
-	s.stored = true
-	reply := s.inbox + strconv.FormatUint(s.number, 10)
-	err := s.nc.PublishRequest(s.addr.Subject, reply, s.frame)
-	if errors.Is(err, nats.ErrReconnectBufExceeded) {
-		return nil
+// drop lets go of the held frames up to a number.
+func (s *sender) drop(number uint64) {
+	n := 0
+	for _, f := range s.held {
+		if f.number > number {
+			break
+		}
+		n++
+		s.octets -= int64(len(f.octets))
+		if cap(f.octets) > DefaultFrameTarget/2 {
+			frameStorage.Put(&f.octets)
+		}
 	}
-	if errors.Is(err, nats.ErrMaxPayload) {
-		return s.broken(err.Error())
-	}
-	return err
-}
-
-// republish sends the frame under way again.
-func (s *sender) republish() error {
-	s.resent = s.resent || s.stored
-	return s.publish()
+	s.held = slices.Delete(s.held, 0, n)
 }
 
 // reconnected sends again what may be lost, and asks for a credit that may be.
 func (s *sender) reconnected() error {
-	if s.frame != nil {
-		if err := s.republish(); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case s.direct.on:
+		err = s.sendDirectly()
+	case s.store.busy:
+		err = s.storeAgain()
 	}
-	return s.askCredit()
+	return errors.Join(err, s.askCredit())
 }
 
 // overdue is called when the timer fires.
 func (s *sender) overdue(ctx context.Context) error {
-	if s.frame != nil {
+	switch {
+	case s.asking:
+		s.asking = false
+		return nil
+	case s.direct.on:
+		s.silence()
+		return nil
+	case s.store.busy:
 		return s.tryAgain(ctx)
-	}
-	if s.pause > 0 {
+	case s.store.pause > 0:
 		s.rest()
 		return s.askCredit()
 	}
 	return nil
 }
 
-// tryAgain sends a frame again that the broker refused or did not answer.
-func (s *sender) tryAgain(ctx context.Context) error {
-	if !s.nc.IsConnected() {
-		return nil // reconnected will see to it
-	}
-	if s.stored {
-		// Silence is also what a deleted stream answers if anybody else listens to the subject.
-		if err := checkStream(ctx, s.js, s.addr.Stream); err != nil {
-			return err
-		}
-	}
-	return s.republish()
-}
-
-// rest sets the timer for the next try, later each time.
-func (s *sender) rest() {
-	s.pause = longer(s.pause)
-	s.timer.Reset(s.pause)
-}
-
 // askCredit asks for the last stored credit. The answer arrives as a message like any other.
 func (s *sender) askCredit() error {
 	subject := apiSubject(s.js, "DIRECT.GET."+s.addr.Stream+"."+s.addr.Credit)
-	err := s.nc.PublishRequest(subject, s.inbox+creditReply, nil)
-	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+	return s.publish(subject, replyAsk, nil)
+}
+
+// publish publishes, and has the answer come as a message. While the connection is down the client
+// holds the message back, or refuses it; reconnected makes up for that.
+func (s *sender) publish(subject, reply string, data []byte) error {
+	err := s.nc.PublishRequest(subject, s.inbox+reply, data)
+	switch {
+	case errors.Is(err, nats.ErrReconnectBufExceeded):
 		return nil
+	case errors.Is(err, nats.ErrMaxPayload):
+		return s.broken(err.Error())
 	}
 	return err
 }
 
 func (s *sender) message(ctx context.Context, m *nats.Msg) error {
 	token, mine := strings.CutPrefix(m.Subject, s.inbox)
+	code := status(m)
 	switch {
-	case mine && status(m) == "503":
+	case !mine:
+		return s.credit(m.Data)
+	case token == replyEcho:
+		s.direct.busy = false
+		return nil
+	case token == replyPurge:
+		return nil
+	case token == replyCredit && code == "503":
+		s.direct.on = false // nobody listens: it may be back soon
+		return nil
+	case token == replyCredit:
+		return s.credit(m.Data)
+	case token == replyAsk:
+		return s.answered(ctx, code, m.Data)
+	case code == "503":
 		return s.unanswered(ctx)
-	case mine && token != creditReply:
-		return s.confirmed(token, m.Data)
-	case status(m) != "":
-		return nil // no credit is stored yet
 	}
-	return s.credit(m.Data)
+	return s.confirmed(token, m.Data)
 }
 
-// unanswered is called when the broker says that nobody listens: the stream is gone, or not back
-// yet.
-func (s *sender) unanswered(ctx context.Context) error {
-	if err := checkStream(ctx, s.js, s.addr.Stream); err != nil {
-		return err
+// answered takes the answer to askCredit.
+func (s *sender) answered(ctx context.Context, code string, data []byte) error {
+	s.asking = false
+	switch code {
+	case "":
+		return s.credit(data)
+	case "503":
+		return checkStream(ctx, s.js, s.addr.Stream)
 	}
-	if s.frame != nil {
-		s.stored = false
-		s.rest()
-	}
-	return nil
-}
-
-// A confirmation is JetStream's answer to a publish.
-type confirmation struct {
-	Stream string              `json:"stream"`
-	Error  *jetstream.APIError `json:"error"`
-}
-
-// confirmed takes an answer for the frame whose number is token.
-func (s *sender) confirmed(token string, data []byte) error {
-	if s.frame == nil || token != strconv.FormatUint(s.number, 10) {
-		return nil // a second answer, to a frame that was sent twice
-	}
-	var c confirmation
-	if err := json.Unmarshal(data, &c); err != nil {
-		return s.broken(fmt.Sprintf("the broker's answer is not JSON: %v", err))
-	}
-	switch {
-	case c.Error != nil:
-		return s.refused(c.Error)
-	case c.Stream != s.addr.Stream:
-		return s.broken(fmt.Sprintf("stored in stream %q, not %q", c.Stream, s.addr.Stream))
-	case s.frame[1]&wire.FlagEnd != 0:
-		return errStored
-	}
-	s.frame, s.spare = nil, s.frame[:0]
-	s.pause, s.full = 0, 0
-	s.timer.Stop()
-	return nil
-}
-
-// refused judges an error of the broker. A subject may be full for a moment, for the broker deletes
-// what the reader has acknowledged later than it passes on the credit; and for longer after frames
-// were sent twice. If it stays full, somebody breaks the credit rules.
-func (s *sender) refused(e *jetstream.APIError) error {
-	if strings.Contains(e.Description, "maximum messages per subject") {
-		s.full++
-	}
-	switch {
-	case e.ErrorCode == jetstream.JSErrCodeStreamNotFound:
-		return ErrGone
-	case s.full >= mostFull && !s.resent, e.Code < 500 && e.Code != 429:
-		return s.broken("the broker refuses it: " + e.Description)
-	}
-	s.stored = false
-	s.rest()
-	return nil
+	return nil // no credit is stored yet
 }
 
 func (s *sender) credit(data []byte) error {
@@ -303,12 +307,30 @@ func (s *sender) credit(data []byte) error {
 		return s.broken(err.Error())
 	case c.Closed:
 		return ErrReaderClosed
-	case news && s.frame == nil:
-		s.pause = 0
 	}
-	return nil
+	if news {
+		s.consumed(c.Frame)
+	}
+	return s.heard(c.Attach, news)
+}
+
+// consumed takes note of frames that the reader has consumed.
+func (s *sender) consumed(number uint64) {
+	if len(s.held) > 0 && s.held[0].number <= number {
+		s.store.leave()
+	}
+	s.drop(number)
+	s.direct.progress = time.Now()
+	if !s.store.busy {
+		s.store.pause = 0
+	}
+	s.purge(number)
 }
 
 func (s *sender) broken(message string) error {
-	return &ProtocolError{Edge: s.addr.Subject, Frame: s.number, Message: message}
+	frame := s.number
+	if s.store.busy {
+		frame = s.held[0].number
+	}
+	return &ProtocolError{Edge: s.addr.Subject, Frame: frame, Message: message}
 }

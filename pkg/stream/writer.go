@@ -44,8 +44,9 @@ func AckTimeout(d time.Duration) WriterOption {
 
 // A Writer is the sending end of an edge. It must be released with Close or Abort.
 //
-// Send and Close are for one goroutine at a time; Abort and Count may be called at any time. The
-// writer holds at most two frames: the one under way and the one that grows.
+// Send, SendBatch and Close are for one goroutine at a time; Abort and Count may be called at any
+// time. The writer holds the frame that grows, and at most a quarter of the window that the reader
+// has not consumed: what is beyond that, and what is long in its hands, the broker stores.
 type Writer struct {
 	edge   string
 	cancel context.CancelCauseFunc
@@ -57,6 +58,7 @@ type Writer struct {
 
 	mu     sync.Mutex
 	enc    *wire.Encoder
+	filled bool // the growing frame has no room for the record at hand
 	finish bool
 	err    error // why the writer takes no more
 }
@@ -83,7 +85,7 @@ func NewWriter(
 		ended:  make(chan struct{}),
 		enc:    wire.NewEncoder(target, limit),
 	}
-	s, err := newSender(js, addr, w, cfg.ackTimeout)
+	s, err := newSender(js, addr, w, int64(limit), cfg.ackTimeout)
 	if err != nil {
 		cancel(nil)
 		return nil, edgeError(addr.Subject, err)
@@ -126,43 +128,58 @@ func (w *Writer) run(ctx context.Context, s *sender) {
 // closed, and the context's: if the context ends when a part of the record was taken, the edge can
 // not go on and the writer is aborted.
 func (w *Writer) Send(ctx context.Context, record []byte) error {
+	_, err := w.SendBatch(ctx, [][]byte{record})
+	return err
+}
+
+// SendBatch sends records one after the other, like Send but for less. It returns how many were
+// taken whole; all of them, unless there is an error.
+func (w *Writer) SendBatch(ctx context.Context, records [][]byte) (taken int, err error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return 0, err
 	}
-	for rest := record; ; {
-		n, done, err := w.add(rest)
-		if err != nil {
-			return err
-		}
-		if rest = rest[n:]; done {
-			w.records.Add(1)
-			w.octets.Add(int64(len(record)))
-			return nil
+	part := 0 // octets of records[taken] that were taken
+	for {
+		n, cut, err := w.add(records[taken:], part)
+		taken += n
+		if part = cut; err != nil || taken == len(records) {
+			return taken, err
 		}
 		if err := w.await(ctx, w.room); err != nil {
-			if len(rest) < len(record) {
+			if part > 0 {
 				w.stop(fmt.Errorf("a record was cut short: %w", err))
 			}
-			return err
+			return taken, err
 		}
 	}
 }
 
-// add puts octets into the growing frame and wakes the sender if that was empty.
-func (w *Writer) add(rest []byte) (n int, done bool, err error) {
+// add puts records into the growing frame, of the first one what is behind part octets. It returns
+// how many it took whole, and how many octets of the one after those.
+func (w *Writer) add(records [][]byte, part int) (taken, cut int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err != nil {
-		return 0, false, w.err
+	switch {
+	case w.err != nil:
+		return 0, part, w.err
+	case w.finish:
+		return 0, part, edgeError(w.edge, ErrClosed)
 	}
-	if w.finish {
-		return 0, false, edgeError(w.edge, ErrClosed)
+	idle := w.enc.Empty()
+	for _, record := range records {
+		n, done := w.enc.Append(record[part:])
+		if !done {
+			w.filled, cut = true, part+n
+			break
+		}
+		taken, part = taken+1, 0
+		w.records.Add(1)
+		w.octets.Add(int64(len(record)))
 	}
-	if w.enc.Empty() {
+	if idle || w.filled || w.enc.Full() {
 		notify(w.wake)
 	}
-	n, done = w.enc.Append(rest)
-	return n, done, nil
+	return taken, cut, nil
 }
 
 // await returns when ch is ready or the sender has ended, or with the context's error.
@@ -178,30 +195,44 @@ func (w *Writer) await(ctx context.Context, ch <-chan struct{}) error {
 }
 
 // take hands the growing frame to the sender, if there is anything in it and a frame of its size
-// fits. storage is for the next one. full reports that only the window is in the way.
-func (w *Writer) take(fits func(int) bool, storage []byte) (frame []byte, full bool, err error) {
+// fits; unless any will do, only when it can't grow further. full reports that only the window is in
+// the way.
+func (w *Writer) take(fits func(int) bool, any bool) (frame []byte, full bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	size := w.enc.Size()
 	switch {
 	case w.finish:
 		size += wire.TrailerSize
-	case w.enc.Empty():
+	case w.enc.Empty(), !any && !w.filled && !w.enc.Full():
 		return nil, false, nil
 	}
 	if !fits(size) {
 		return nil, true, nil
 	}
+	w.filled = false
 	notify(w.room)
 	if w.finish {
 		frame, err = w.enc.Finish()
 		return frame, false, err
 	}
-	return w.enc.Take(storage), false, nil
+	return w.enc.Take(storage(size)), false, nil
 }
 
-// Close sends the end of the edge and returns when the broker has stored all of it; that blocks
-// while the window is full. The writer is released when Close returns, whatever it returns. If the
+// storage returns storage for the frame after one of so many octets: a stream of small frames has no
+// use for the storage of large ones.
+func storage(octets int) []byte {
+	if octets < DefaultFrameTarget/2 {
+		return nil
+	}
+	if b, ok := frameStorage.Get().(*[]byte); ok {
+		return *b
+	}
+	return make([]byte, 0, octets+octets/4)
+}
+
+// Close sends the end of the edge and returns when all of it was consumed or the broker has stored
+// it; that blocks while the window is full. The writer is released when Close returns, whatever it returns. If the
 // reader wants no more, that is a success: it has all that it asked for. If the context ends
 // first, what was not stored is dropped, as by Abort.
 func (w *Writer) Close(ctx context.Context) error {
@@ -229,7 +260,8 @@ func (w *Writer) stop(why error) {
 	<-w.ended
 }
 
-// Count is what Send has taken so far; after a Close without error the broker has stored it.
+// Count is what Send has taken so far; after a Close without error none of it can be lost with
+// this process.
 func (w *Writer) Count() contract.Count {
 	return contract.Count{Records: w.records.Load(), Bytes: w.octets.Load()}
 }

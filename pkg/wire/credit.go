@@ -12,6 +12,9 @@ type Credit struct {
 	// Records and Octets are what was read, for displays; they may include a part of the frame
 	// after Frame.
 	Records, Octets uint64
+	// Attach is the last token of the subject on which the reader hears frames directly, 0 if it
+	// does not. A reader that may have missed some takes a new one, which is larger.
+	Attach uint64
 }
 
 // Append adds the credit's CreditSize octets to b.
@@ -23,7 +26,8 @@ func (c Credit) Append(b []byte) []byte {
 	b = append(b, Version, flags)
 	b = binary.BigEndian.AppendUint64(b, c.Frame)
 	b = binary.BigEndian.AppendUint64(b, c.Records)
-	return binary.BigEndian.AppendUint64(b, c.Octets)
+	b = binary.BigEndian.AppendUint64(b, c.Octets)
+	return binary.BigEndian.AppendUint64(b, c.Attach)
 }
 
 // ParseCredit reads a credit; the error is an *Error.
@@ -43,5 +47,6 @@ func ParseCredit(b []byte) (Credit, error) {
 		Frame:   binary.BigEndian.Uint64(b[2:]),
 		Records: binary.BigEndian.Uint64(b[10:]),
 		Octets:  binary.BigEndian.Uint64(b[18:]),
+		Attach:  binary.BigEndian.Uint64(b[26:]),
 	}, nil
 }

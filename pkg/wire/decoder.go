@@ -6,7 +6,7 @@ import (
 )
 
 // Storage of a joined record above this many octets is given back once the record was read.
-const keepJoined = 1 << 20
+const keepJoined = 2 << 20
 
 // A Decoder turns the frames of one edge back into records, and checks their numbers, the totals
 // and the checksum. It is not safe for concurrent use. After an error other than ReasonGap and
@@ -17,6 +17,8 @@ type Decoder struct {
 	body            []byte // chunks of that frame that are not read yet
 	trailer         []byte // of the frame with END
 	joined          []byte // the record being put together, or the last one that was
+	before          []byte // the storage of the one before that
+	stable          bool   // the last record lies in its frame
 	open            bool   // a record goes on in the next frame
 	records, octets uint64
 	crc             uint32
@@ -100,7 +102,7 @@ func (d *Decoder) begin(body []byte, flags byte, number uint64) error {
 
 // Next returns the next record that the current frame completes. It reports false at the end of
 // the frame: give the next one to Frame, unless Ended. The record is borrowed: it is a part of the
-// frame, or of the decoder's own storage, and valid until the next call of any method.
+// frame, or of the decoder's own storage, and valid until the next call of Frame.
 func (d *Decoder) Next() (record []byte, ok bool, err error) {
 	if d.err != nil {
 		return nil, false, d.err
@@ -151,17 +153,22 @@ func (d *Decoder) chunk() (p []byte, more bool, err error) {
 
 // join returns the record that p completes. Records that lie in one frame are not copied.
 func (d *Decoder) join(p []byte, more bool) ([]byte, bool) {
-	if !d.open && !more {
+	if d.stable = !d.open && !more; d.stable {
 		return p, true
 	}
 	if !d.open {
-		d.release()
+		// The last one may still be borrowed.
+		d.joined, d.before = d.before[:0], d.joined
 	}
 	d.joined, d.open = append(d.joined, p...), more
 	return d.joined, !more
 }
 
-// release empties the storage of a joined record that was read.
+// Stable reports whether the last record lies in its frame. Otherwise its storage is used again for
+// the second of the records to come that are split over frames.
+func (d *Decoder) Stable() bool { return d.stable }
+
+// release gives back large storage of joined records that were read.
 func (d *Decoder) release() {
 	if d.open {
 		return
@@ -169,7 +176,9 @@ func (d *Decoder) release() {
 	if cap(d.joined) > keepJoined {
 		d.joined = nil
 	}
-	d.joined = d.joined[:0]
+	if cap(d.before) > keepJoined {
+		d.before = nil
+	}
 }
 
 func (d *Decoder) finish() error {

@@ -16,6 +16,8 @@ const (
 	Version = 1
 	// FlagEnd in a frame's flags says that no frame follows it.
 	FlagEnd = 1
+	// FlagStored says that a header is a hint and no frame.
+	FlagStored = 2
 	// FlagClosed in a credit's flags says that the reader wants no more.
 	FlagClosed = 1
 
@@ -23,7 +25,7 @@ const (
 	HeaderSize  = 10
 	TrailerSize = 20
 	// CreditSize is the length of every credit, in octets.
-	CreditSize = 26
+	CreditSize = 34
 
 	// DefaultMaxRecord is the longest record, in octets, that a decoder takes unless told
 	// otherwise: 1 GiB.

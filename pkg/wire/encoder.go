@@ -39,13 +39,16 @@ func (e *Encoder) begin(storage []byte) {
 // Empty reports whether the frame has no chunk yet.
 func (e *Encoder) Empty() bool { return len(e.buf) == HeaderSize }
 
+// Full reports whether the frame has reached the target size.
+func (e *Encoder) Full() bool { return len(e.buf) >= e.target }
+
 // Size is the length in octets of the frame as it stands, without a trailer.
 func (e *Encoder) Size() int { return len(e.buf) }
 
 // Append copies octets of one record into the frame. It returns how many it took, and whether
 // that completes the record. If it does not, the frame is full: Take it, then Append the rest.
 func (e *Encoder) Append(rest []byte) (n int, done bool) {
-	if len(e.buf) >= e.target {
+	if e.Full() {
 		return 0, false
 	}
 	room := e.limit - TrailerSize - len(e.buf)

@@ -28,7 +28,13 @@ type creditVector struct {
 	Name, About, Credit    string
 	Closed                 bool
 	Frame, Records, Octets string
+	Attach                 string
 	Error                  wire.Reason
+}
+
+type hintVector struct {
+	Name, About, Hint string
+	Number            string
 }
 
 func vectors[V any](t testing.TB, name string) []V {
@@ -172,12 +178,30 @@ func TestCreditVectors(t *testing.T) {
 			want := wire.Credit{
 				Closed: v.Closed, Frame: number(t, v.Frame),
 				Records: number(t, v.Records), Octets: number(t, v.Octets),
+				Attach: number(t, v.Attach),
 			}
 			if got != want {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 			if hex.EncodeToString(got.Append(nil)) != v.Credit {
 				t.Errorf("written again: %x", got.Append(nil))
+			}
+		})
+	}
+}
+
+func TestHintVectors(t *testing.T) {
+	for _, v := range vectors[hintVector](t, "hints.json") {
+		t.Run(v.Name, func(t *testing.T) {
+			got, ok := wire.ParseHint(unhex(t, v.Hint))
+			if ok != (v.Number != "") {
+				t.Fatalf("a hint: %t", ok)
+			}
+			if !ok {
+				return
+			}
+			if got != number(t, v.Number) || hex.EncodeToString(wire.Hint(got)) != v.Hint {
+				t.Errorf("got %d, written again %x", got, wire.Hint(got))
 			}
 		})
 	}

@@ -157,7 +157,7 @@ func attach(p *contract.FlowPlanned, jobs map[string]*contract.Job, edge flow.Ed
 func (l Limits) address(id string, n int, typename string) contract.Address {
 	return contract.Address{
 		Stream: contract.FlowStream(id), Subject: contract.EdgeSubject(id, n),
-		Credit: contract.CreditSubject(id, n), Consumer: contract.EdgeConsumer(n),
+		Credit: contract.CreditSubject(id, n), Direct: contract.DirectSubject(id, n),
 		Window: l.Window, Frames: l.Frames, Type: typename,
 	}
 }

@@ -90,7 +90,7 @@ func (w *wiring) provision(ctx context.Context, id string, p *contract.FlowPlann
 	if p.Stream == "" {
 		return nil
 	}
-	cfg := stream.StreamConfig(id, len(p.Edges), w.config.EdgeStorage, w.config.Limits.Frames)
+	cfg := stream.StreamConfig(id, w.config.EdgeStorage, w.config.Limits.Frames)
 	if _, err := w.link.JS.CreateOrUpdateStream(ctx, cfg); err != nil {
 		return brokerError("make the flow's stream", err)
 	}

@@ -77,16 +77,8 @@ func TestReaderMayComeFirst(t *testing.T) {
 	sizes := repeated(100, 300)
 	r := e.reader()
 	wait := start(t, func() error { return expect(e.ctx, r, sizes, 0) })
-	// The consumer's existence shows that the reader waits.
-	for {
-		_, err := e.observer.Consumer(e.ctx, e.addr.Stream, e.addr.Consumer)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			t.Fatal(err)
-		}
-	}
+	// Its stored credit shows that the reader waits.
+	e.awaitStored(1)
 	if err := sendAll(e.ctx, e.writer(), sizes); err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +250,7 @@ func TestCloseGivesUpWithItsContext(t *testing.T) {
 func TestManyEdgesAtOnce(t *testing.T) {
 	e := setup(t, jetstream.FileStorage)
 	const edges = 50
-	createFlow(e.ctx, t, e.observer, "many", edges, jetstream.FileStorage)
+	createFlow(e.ctx, t, e.observer, "many", jetstream.FileStorage)
 	var waits []func()
 	for i := range edges {
 		addr := address("many", i)

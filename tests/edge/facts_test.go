@@ -1,9 +1,9 @@
 package edge
 
 import (
+	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/stream"
@@ -29,7 +29,7 @@ func (e *bundle) publish(subject, data string, header ...string) *jetstream.PubA
 }
 
 // A rolled-up credit replaces the one before it, also with DiscardNewPerSubject, and can be had by
-// a direct get although the stream is a work queue.
+// a direct get.
 func TestFactCreditsRollUp(t *testing.T) {
 	storages(t, func(t *testing.T, storage jetstream.StorageType) {
 		e := setup(t, storage)
@@ -49,7 +49,7 @@ func TestFactCreditsRollUp(t *testing.T) {
 }
 
 func (e *bundle) maxMessages() int64 {
-	return stream.StreamConfig("f", 1, jetstream.FileStorage, testFrames).MaxMsgsPerSubject
+	return stream.StreamConfig("f", jetstream.FileStorage, testFrames).MaxMsgsPerSubject
 }
 
 // A full subject refuses a message, and leaves the others alone.
@@ -84,59 +84,83 @@ func TestFactSubscribersHearStreamSubjects(t *testing.T) {
 	}
 }
 
-// A consumer that is made anew begins at the first message that was not acknowledged, in order.
-func TestFactNewConsumerBeginsAtFirstUnacked(t *testing.T) {
+// A batch of direct gets comes in order, from a place on, of one subject, and tells where it ends and
+// what is behind it.
+func TestFactBatchedGets(t *testing.T) {
 	storages(t, func(t *testing.T, storage jetstream.StorageType) {
 		e := setup(t, storage)
 		for i := range 6 {
 			e.publish(e.addr.Subject, fmt.Sprint(i))
+			e.publish(contract.EdgeSubject("f", 1), "of another edge")
 		}
-		take := func(n, acks int) (got string) {
-			c, err := e.observer.CreateOrUpdateConsumer(e.ctx, e.addr.Stream,
-				stream.ConsumerConfig(e.addr))
-			if err != nil {
-				t.Fatal(err)
+		cases := []struct{ request, want string }{
+			{`"seq":1,"batch":3,"max_bytes":1000`, "012 204 3"},
+			{`"seq":5,"batch":9,"max_bytes":1000`, "2345 204 0"},
+			{`"seq":1,"batch":9,"max_bytes":12`, "01 204 4"},
+			{`"seq":12,"batch":9,"max_bytes":1000`, " 404 "},
+		}
+		for _, c := range cases {
+			if got := e.batch(c.request); got != c.want {
+				t.Errorf("%s: %q, want %q", c.request, got, c.want)
 			}
-			batch, err := c.Fetch(n, jetstream.FetchMaxWait(5*time.Second))
-			if err != nil {
-				t.Fatal(err)
-			}
-			i := 0
-			for m := range batch.Messages() {
-				got += string(m.Data())
-				if i++; i <= acks {
-					if err := m.DoubleAck(e.ctx); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			return got
-		}
-		if got := take(4, 2); got != "0123" {
-			t.Fatal(got)
-		}
-		if err := e.observer.DeleteConsumer(e.ctx, e.addr.Stream, e.addr.Consumer); err != nil {
-			t.Fatal(err)
-		}
-		if got := take(4, 0); got != "2345" {
-			t.Fatal(got)
 		}
 	})
 }
 
-// MaxConsumers above the broker's default of 1,000 is what lifts that default.
-func TestFactMoreThanThousandConsumers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("creates 1,010 consumers")
+// batch asks for stored frames and returns their data, the last status, and what is behind them.
+func (e *bundle) batch(request string) (got string) {
+	e.t.Helper()
+	nc := e.observer.Conn()
+	inbox := nc.NewInbox()
+	sub, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		e.t.Fatal(err)
 	}
-	e := setup(t, jetstream.MemoryStorage)
-	const edges = 1010
-	createFlow(e.ctx, t, e.observer, "big", edges, jetstream.MemoryStorage)
-	for i := range edges {
-		addr := address("big", i)
-		_, err := e.observer.CreateOrUpdateConsumer(e.ctx, addr.Stream, stream.ConsumerConfig(addr))
+	request = fmt.Sprintf(`{"next_by_subj":%q,%s}`, e.addr.Subject, request)
+	err = nc.PublishRequest("$JS.API.DIRECT.GET."+e.addr.Stream, inbox, []byte(request))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for {
+		m, err := sub.NextMsgWithContext(e.ctx)
 		if err != nil {
-			t.Fatalf("consumer %d: %v", i, err)
+			e.t.Fatal(err)
 		}
+		if code := m.Header.Get("Status"); code != "" {
+			return got + " " + code + " " + m.Header.Get("Nats-Num-Pending")
+		}
+		got += string(m.Data)
+	}
+}
+
+// A purge by subject and sequence leaves what is behind it, and other edges.
+func TestFactPurgeUpToSequence(t *testing.T) {
+	storages(t, func(t *testing.T, storage jetstream.StorageType) {
+		e := setup(t, storage)
+		for i := range 4 {
+			e.publish(e.addr.Subject, fmt.Sprint(i))
+			e.publish(contract.EdgeSubject("f", 1), "of another edge")
+		}
+		request := fmt.Sprintf(`{"filter":%q,"seq":5}`, e.addr.Subject)
+		_, err := e.observer.Conn().RequestWithContext(e.ctx,
+			"$JS.API.STREAM.PURGE."+e.addr.Stream, []byte(request))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.batch(`"seq":1,"batch":9,"max_bytes":1000`); got != "23 204 0" {
+			t.Error(got)
+		}
+		if got := e.state().Msgs; got != 6 {
+			t.Errorf("%d messages left", got)
+		}
+	})
+}
+
+// What is sent directly to nobody is answered at once.
+func TestFactNobodyListens(t *testing.T) {
+	e := setup(t, jetstream.MemoryStorage)
+	m, err := e.observer.Conn().RequestWithContext(e.ctx, e.addr.Direct+".1", []byte("x"))
+	if !errors.Is(err, nats.ErrNoResponders) {
+		t.Fatal(m, err)
 	}
 }

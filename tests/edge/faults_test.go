@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/dagyo/dagyo/pkg/stream"
@@ -254,49 +255,88 @@ func TestForgedFrames(t *testing.T) {
 	}
 }
 
-// A frame that was lost to a dead connection looks like a gap, and is found by beginning anew.
-func TestGapIsFilledAnew(t *testing.T) {
-	e := setup(t, jetstream.MemoryStorage)
-	f := forge(e)
-	f.publish(f.frame())
-	r := e.reader()
-	if err := expectOne(e.ctx, r, 0, 20); err != nil {
-		t.Fatal(err)
-	}
-	// Another client pulls too: it gets one of the frames, and never acknowledges it.
-	c, err := e.observer.Consumer(e.ctx, e.addr.Stream, e.addr.Consumer)
+// attached waits for the reader's credit and returns the subject on which it hears frames directly.
+func (e *bundle) attached() string {
+	e.t.Helper()
+	e.awaitStored(1)
+	m, err := e.observer.Conn().RequestWithContext(e.ctx,
+		"$JS.API.DIRECT.GET."+e.addr.Stream+"."+e.addr.Credit, nil)
 	if err != nil {
-		t.Fatal(err)
+		e.t.Fatal(err)
 	}
-	thief := start(t, func() error { _, err := c.Next(); return err })
-	for c.CachedInfo().NumWaiting < 2 {
-		if _, err := c.Info(e.ctx); err != nil {
-			t.Fatal(err)
+	c, err := wire.ParseCredit(m.Data)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return fmt.Sprintf("%s.%d", e.addr.Direct, c.Attach)
+}
+
+// awaitStored waits until the flow's stream holds so many messages.
+func (e *bundle) awaitStored(n uint64) {
+	e.t.Helper()
+	for e.state().Msgs < n {
+		if e.ctx.Err() != nil {
+			e.t.Fatal("the stream does not fill")
 		}
-	}
-	f.publish(f.frame(), f.frame(), f.frame(), f.end())
-	thief()
-	if err := expect(e.ctx, r, repeated(20, 4), 1); err != nil {
-		t.Fatal(err)
 	}
 }
 
-// A reader that died with frames in its hands is followed by one that gets them.
-func TestUnackedFramesComeAgain(t *testing.T) {
+// What is lost on its way directly looks like a gap, and is found by attaching anew.
+func TestGapIsFilledAnew(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	f := forge(e)
-	f.publish(f.frame(), f.end())
-	c, err := e.observer.CreateOrUpdateConsumer(e.ctx, e.addr.Stream, stream.ConsumerConfig(e.addr))
-	if err != nil {
+	a, b, c, end := f.frame(), f.frame(), f.frame(), f.end()
+	r := e.reader()
+	wait := start(t, func() error { return expect(e.ctx, r, repeated(20, 3), 0) })
+	to := e.attached()
+	f.publish(b, c, end) // where it is found in the end
+	for _, frame := range [][]byte{a, c} {
+		if err := e.observer.Conn().Publish(to, frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait()
+}
+
+// A frame that the writer has stored, as it says, and that is not there is a loss.
+func TestStoredFrameIsLost(t *testing.T) {
+	e := setup(t, jetstream.MemoryStorage)
+	r := e.reader()
+	wait := start(t, func() error {
+		_, err := r.Recv(e.ctx)
+		var p *stream.ProtocolError
+		if !errors.As(err, &p) || p.Frame != 1 {
+			return fmt.Errorf("recv: %w", err)
+		}
+		return nil
+	})
+	first := e.attached()
+	hint := func(to string) {
+		t.Helper()
+		if err := e.observer.Conn().Publish(to, wire.Hint(3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hint(first)
+	second := first
+	for second == first && e.ctx.Err() == nil {
+		second = e.attached()
+	}
+	hint(second)
+	wait()
+}
+
+// A reader that died with frames in its hands is followed by one that gets them.
+func TestFramesOfADeadReaderComeAgain(t *testing.T) {
+	e := setup(t, jetstream.MemoryStorage)
+	f := forge(e)
+	f.publish(f.frame(), f.frame(), f.end())
+	dead := e.reader()
+	if err := expectOne(e.ctx, dead, 0, 20); err != nil {
 		t.Fatal(err)
 	}
-	batch, err := c.Fetch(2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range batch.Messages() {
-	}
-	if err := expect(e.ctx, e.reader(), repeated(20, 1), 0); err != nil {
+	dead.Abort()
+	if err := expect(e.ctx, e.reader(), repeated(20, 2), 0); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -100,7 +100,7 @@ func (b *broker) kick(js jetstream.JetStream) {
 func address(flow string, n int) contract.Address {
 	return contract.Address{
 		Stream: contract.FlowStream(flow), Subject: contract.EdgeSubject(flow, n),
-		Credit: contract.CreditSubject(flow, n), Consumer: contract.EdgeConsumer(n),
+		Credit: contract.CreditSubject(flow, n), Direct: contract.DirectSubject(flow, n),
 		Window: testWindow, Frames: testFrames, Type: "octets",
 	}
 }
@@ -121,16 +121,15 @@ func setup(t testing.TB, storage jetstream.StorageType) *bundle {
 	t.Cleanup(cancel)
 	e := &bundle{broker: b, ctx: ctx, addr: address("f", 0),
 		out: b.connect(), in: b.connect(), observer: b.connect()}
-	createFlow(ctx, t, e.observer, "f", 1, storage)
+	createFlow(ctx, t, e.observer, "f", storage)
 	return e
 }
 
 func createFlow(
-	ctx context.Context, t fatal, js jetstream.JetStream, flow string, edges int,
-	storage jetstream.StorageType,
+	ctx context.Context, t fatal, js jetstream.JetStream, flow string, storage jetstream.StorageType,
 ) {
 	t.Helper()
-	cfg := stream.StreamConfig(flow, edges, storage, testFrames)
+	cfg := stream.StreamConfig(flow, storage, testFrames)
 	if _, err := js.CreateStream(ctx, cfg); err != nil {
 		t.Fatal(err)
 	}

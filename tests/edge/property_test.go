@@ -9,6 +9,8 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/stream"
+	"github.com/dagyo/dagyo/pkg/wire"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"pgregory.net/rapid"
 )
@@ -22,9 +24,13 @@ type script struct {
 	slowRecv map[int]bool
 	kickOut  map[int]bool
 	kickIn   map[int]bool
-	closeAt  int // the reader closes early here, if that is below len(sizes)
+	longRecv map[int]bool // long enough for the writer to store what it holds
+	stale    map[int]bool // an old credit comes late
+	restart  map[int]bool // of the broker
+	closeAt  int          // the reader closes early here, if that is below len(sizes)
 	storage  jetstream.StorageType
 	out, in  jetstream.JetStream
+	observer jetstream.JetStream
 	b        *broker
 }
 
@@ -44,10 +50,14 @@ func drawScript(t *rapid.T, flow string) script {
 		target:   rapid.SampledFrom([]int{300, 2000, stream.DefaultFrameTarget}).Draw(t, "target"),
 		slowSend: at("slow send", 3), slowRecv: at("slow recv", 3),
 		kickOut: at("kick writer", 3), kickIn: at("kick reader", 3),
+		longRecv: at("long recv", 1), stale: at("stale credit", 2), restart: map[int]bool{},
 		closeAt: rapid.OneOf(rapid.Just(1000), rapid.IntRange(0, 200)).Draw(t, "close"),
 		storage: rapid.SampledFrom([]jetstream.StorageType{
 			jetstream.FileStorage, jetstream.MemoryStorage,
 		}).Draw(t, "storage"),
+	}
+	if s.storage == jetstream.FileStorage && rapid.IntRange(0, 4).Draw(t, "restarts") == 0 {
+		s.restart = at("restart", 1)
 	}
 	s.addr.Window = int64(rapid.IntRange(stream.MinWindow, testWindow).Draw(t, "window"))
 	s.addr.Frames = int64(rapid.IntRange(1, testFrames).Draw(t, "frames"))
@@ -81,8 +91,8 @@ func (s *script) send(ctx context.Context, w *stream.Writer) error {
 func (s *script) recv(ctx context.Context, r *stream.Reader) error {
 	for i, size := range s.sizes {
 		stall(s.slowRecv[i])
-		if s.kickIn[i] {
-			s.b.kick(s.in)
+		if err := s.trouble(i); err != nil {
+			return err
 		}
 		if i == s.closeAt {
 			return r.Close(ctx)
@@ -94,14 +104,37 @@ func (s *script) recv(ctx context.Context, r *stream.Reader) error {
 	return expect(ctx, r, s.sizes, len(s.sizes))
 }
 
+// trouble is what happens to the reader at its i-th record.
+func (s *script) trouble(i int) error {
+	if s.kickIn[i] {
+		s.b.kick(s.in)
+	}
+	if s.longRecv[i] {
+		time.Sleep(longStall)
+	}
+	if s.restart[i] {
+		s.b.stop()
+		s.b.start()
+	}
+	if s.stale[i] {
+		m := nats.NewMsg(s.addr.Credit)
+		m.Data = wire.Credit{}.Append(nil)
+		return s.observer.Conn().PublishMsg(m)
+	}
+	return nil
+}
+
+// longStall is beyond what a writer waits for a reader when it has no room.
+const longStall = 200 * time.Millisecond
+
 // Whatever stalls and connections break: the reader gets what was sent, in order, once, and then
-// the end; and the broker never held more than the window.
+// the end.
 func TestEdgeProperty(t *testing.T) {
 	b := startBroker(t)
 	out, in, observer := b.connect(), b.connect(), b.connect()
 	// The broker drops the folders of an account with its last stream, and that races with making
 	// the next one (nats-server 2.15.2). Dagyo's EVENTS stream is always there, so here is one too.
-	createFlow(context.Background(), t, observer, "keep", 1, jetstream.FileStorage)
+	createFlow(context.Background(), t, observer, "keep", jetstream.FileStorage)
 	flows := 0
 	rapid.Check(t, func(t *rapid.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -109,8 +142,8 @@ func TestEdgeProperty(t *testing.T) {
 		flows++
 		flow := fmt.Sprintf("p%d", flows)
 		s := drawScript(t, flow)
-		s.b, s.out, s.in = b, out, in
-		createFlow(ctx, t, observer, flow, 1, s.storage)
+		s.b, s.out, s.in, s.observer = b, out, in, observer
+		createFlow(ctx, t, observer, flow, s.storage)
 		w, err := stream.NewWriter(out, s.addr, stream.FrameTarget(s.target))
 		if err != nil {
 			t.Fatal(err)

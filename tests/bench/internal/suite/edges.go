@@ -31,35 +31,37 @@ func smallRecords() Figure {
 	return Figure{
 		Name: "edge 128 B",
 		How: "One edge from a producer to a consumer process through the nats-server process. Ours " +
-			"are two executors (`executor.Run`, jobs from the mailbox, file storage); `pkg/stream` is " +
+			"are two executors (`executor.Run`, jobs from the mailbox); `pkg/stream` is " +
 			"the edge without the SDK. Core NATS keeps a window of 8 MiB by credits. JetStream is " +
 			"`PublishAsync` (4,000 unconfirmed) and an ordered consumer. Rates are from the first send " +
 			"to the last receipt; totals are compared.",
 		Variants: []Variant{
-			{"SDK, file", sdkEdge("sdk", 128, jetstream.FileStorage, false)},
+			{"SDK, batches", sdkEdge("batches", 128, true)},
 			{"core, one a record", core("core", 128)},
+			{"SDK, one by one", sdkEdge("sdk", 128, false)},
 			{"core, 64 KiB", core("core64k", 64<<10)},
-			{"SDK, memory", sdkEdge("sdkMemory", 128, jetstream.MemoryStorage, false)},
-			{"SDK, borrowed", sdkEdge("sdkBorrowed", 128, jetstream.FileStorage, true)},
-			{"pkg/stream, file", plainEdge("stream", 128, jetstream.FileStorage)},
+			{"pkg/stream", plainEdge("stream", 128)},
 			{"JetStream, memory", plainJetStream("jsMemory", 128, jetstream.MemoryStorage)},
 			{"JetStream, file", plainJetStream("jsFile", 128, jetstream.FileStorage)},
 		},
 		Rows: []Row{
-			{"one edge, 128-byte records / core NATS one message a record", "sdk", "core", rec,
+			{"one edge, 128-byte records, `SendBatch` and `Batches` / core NATS one message a record",
+				"batches", "core", rec, Goal{AtLeast: 2, Text: "≥ 2"}},
+			{"… `Send` and `All`, one record at a time", "sdk", "core", rec,
 				Goal{AtLeast: 2, Text: "≥ 2"}},
-			{"… memory storage", "sdkMemory", "core", rec, Goal{}},
-			{"… values borrowed from the edge (a codec of the program's own)", "sdkBorrowed", "core", rec,
+			{"… `pkg/stream` alone, one at a time", "stream", "core", rec, Goal{}},
+			{"… `Send` and `All` / JetStream `PublishAsync`, memory", "sdk", "jsMemory", rec, Goal{}},
+			{"… `Send` and `All` / JetStream `PublishAsync`, file", "sdk", "jsFile", rec, Goal{}},
+			{"… bytes/s of batches / core NATS 64 KiB messages", "batches bytes", "core64k bytes", Octets,
 				Goal{}},
-			{"… `pkg/stream` alone", "stream", "core", rec, Goal{}},
-			{"… / JetStream `PublishAsync`, memory", "sdk", "jsMemory", rec, Goal{}},
-			{"… / JetStream `PublishAsync`, file", "sdk", "jsFile", rec, Goal{}},
-			{"… bytes/s / core NATS 64 KiB messages", "sdk bytes", "core64k bytes", Octets, Goal{}},
-			{"heap allocations a record, send", "sdk allocs send", "", Plain, Goal{AtMost: 0.1, Text: "≤ 0.1"}},
-			{"heap allocations a record, receive", "sdk allocs recv", "", Plain,
+			{"heap allocations a record, `SendBatch`", "batches allocs send", "", Plain,
 				Goal{AtMost: 0.1, Text: "≤ 0.1"}},
-			{"… receive, values borrowed", "sdkBorrowed allocs recv", "", Plain, Goal{}},
-			{"… receive, `pkg/stream` alone", "stream allocs recv", "", Plain, Goal{}},
+			{"heap allocations a record, `Batches`", "batches allocs recv", "", Plain,
+				Goal{AtMost: 0.1, Text: "≤ 0.1"}},
+			{"heap allocations a record, `Send`", "sdk allocs send", "", Plain,
+				Goal{AtMost: 0.1, Text: "≤ 0.1"}},
+			{"heap allocations a record, `All`", "sdk allocs recv", "", Plain,
+				Goal{AtMost: 0.1, Text: "≤ 0.1"}},
 		},
 	}
 }
@@ -70,14 +72,12 @@ func octetsOf(size int, name string) Figure {
 		Name: "edge " + name,
 		How:  "As with 128 bytes; the reference is core NATS with messages of 64 KiB.",
 		Variants: []Variant{
-			{"SDK, file", sdkEdge("sdk", size, jetstream.FileStorage, false)},
+			{"SDK", sdkEdge("sdk", size, false)},
 			{"core, 64 KiB", core("core64k", 64<<10)},
-			{"SDK, memory", sdkEdge("sdkMemory", size, jetstream.MemoryStorage, false)},
 		},
 		Rows: []Row{
 			{"one edge, bytes/s, records of " + name + " / core NATS 64 KiB messages",
 				"sdk bytes", "core64k bytes", Octets, Goal{AtLeast: 0.8, Text: "≥ 0.8"}},
-			{"… memory storage", "sdkMemory bytes", "core64k bytes", Octets, Goal{}},
 		},
 	}
 }
@@ -100,7 +100,7 @@ func manyEdges() Figure {
 		}
 	}
 	one := func(size int) func(*Run) (Values, error) {
-		return sdkEdge(fmt.Sprintf("one %d", size), size, jetstream.FileStorage, false)
+		return sdkEdge(fmt.Sprintf("one %d", size), size, false)
 	}
 	return Figure{
 		Name: "100 edges",
@@ -119,16 +119,14 @@ func manyEdges() Figure {
 }
 
 // sdkEdge runs an edge between two executors.
-func sdkEdge(
-	series string, size int, storage jetstream.StorageType, borrow bool,
-) func(*Run) (Values, error) {
+func sdkEdge(series string, size int, batch bool) func(*Run) (Values, error) {
 	return func(r *Run) (Values, error) {
-		f, err := r.flow(storage, 1)
+		f, err := r.flow(jetstream.FileStorage, 1)
 		if err != nil {
 			return nil, err
 		}
 		defer f.end()
-		received, sent, err := f.edges(size, borrow)
+		received, sent, err := f.edges(size, batch)
 		if err != nil {
 			return nil, err
 		}
@@ -141,9 +139,9 @@ func sdkEdge(
 }
 
 // plainEdge runs an edge between two processes that use package stream alone.
-func plainEdge(series string, size int, storage jetstream.StorageType) func(*Run) (Values, error) {
+func plainEdge(series string, size int) func(*Run) (Values, error) {
 	return func(r *Run) (Values, error) {
-		f, err := r.flow(storage, 1)
+		f, err := r.flow(jetstream.FileStorage, 1)
 		if err != nil {
 			return nil, err
 		}

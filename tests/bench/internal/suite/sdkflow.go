@@ -37,7 +37,7 @@ func (r *Run) flow(storage jetstream.StorageType, edges int) (*stub, error) {
 
 func (r *Run) flowOn(b *Broker, storage jetstream.StorageType, edges int) (*stub, error) {
 	f := &stub{Run: r, broker: b, id: r.nextID(), count: edges}
-	_, err := b.Link.JS.CreateStream(r, stream.StreamConfig(f.id, edges, storage, frames))
+	_, err := b.Link.JS.CreateStream(r, stream.StreamConfig(f.id, storage, frames))
 	return f, err
 }
 
@@ -48,7 +48,7 @@ func (f *stub) end() {
 func (f *stub) address(n int) contract.Address {
 	return contract.Address{
 		Stream: contract.FlowStream(f.id), Subject: contract.EdgeSubject(f.id, n),
-		Credit: contract.CreditSubject(f.id, n), Consumer: contract.EdgeConsumer(n),
+		Credit: contract.CreditSubject(f.id, n), Direct: contract.DirectSubject(f.id, n),
 		Window: window, Frames: frames, Type: "octets",
 	}
 }
@@ -68,9 +68,9 @@ func (f *stub) job(progdef string, n int) contract.Job {
 }
 
 // edges runs a source and a sink for each edge, and returns what they have counted.
-func (f *stub) edges(size int, borrow bool) (received, sent worker.Result, err error) {
+func (f *stub) edges(size int, batch bool) (received, sent worker.Result, err error) {
 	l := f.load(f.broker, size)
-	l.Slots, l.Gap, l.Borrow = f.count, f.pause, borrow
+	l.Slots, l.Gap, l.Batch = f.count, f.pause, batch
 	in, out := l, l
 	for progdef, load := range map[string]*worker.Load{"sink": &in, "source": &out} {
 		if load.Mailbox, err = f.mailbox(progdef); err != nil {

@@ -33,8 +33,8 @@ type Load struct {
 	// Mailbox and Slots are an executor's.
 	Mailbox string `json:"mailbox,omitempty"`
 	Slots   int    `json:"slots,omitempty"`
-	// Borrow has a receiver look at records where they lie, instead of taking copies.
-	Borrow bool `json:"borrow,omitempty"`
+	// Batch has executors send and receive many records by one call.
+	Batch bool `json:"batch,omitempty"`
 	// Profile is the path, without extension, of the profiles to write; "" for none.
 	Profile string `json:"profile,omitempty"`
 }

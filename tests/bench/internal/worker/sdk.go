@@ -3,7 +3,9 @@ package worker
 import (
 	"context"
 	"fmt"
+	"iter"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -14,18 +16,8 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/role"
 )
 
-// view is typename octets for programs that look at a record only until they ask for the next: its
-// values are borrowed from the edge.
-type view struct{ executor.Codec[[]byte] }
-
-func (view) Decode(record []byte) ([]byte, error) { return record, nil }
-
-func codec(l Load) executor.Codec[[]byte] {
-	if l.Borrow {
-		return view{executor.Bytes}
-	}
-	return executor.Bytes
-}
+// batchOctets is how much a source of batches sends by one call.
+const batchOctets = 32 << 10
 
 // An outcome is what one job has counted.
 type outcome struct {
@@ -40,6 +32,10 @@ func source(ctx context.Context, l Load) (prepared, error) {
 	out := executor.Output("out", executor.Bytes)
 	return sdk(l, []executor.Port{out}, func(ctx context.Context, j *executor.Job) (Result, error) {
 		m, record := newMeter(l), newRecord(l)
+		if l.Batch {
+			return sendBatches(m, slices.Repeat([][]byte{record}, batchOctets/l.Size),
+				func(batch [][]byte) error { return out.SendBatch(ctx, j, batch) })
+		}
 		for !m.over() {
 			stamp(l, record)
 			if err := out.Send(ctx, j, record); err != nil {
@@ -51,9 +47,34 @@ func source(ctx context.Context, l Load) (prepared, error) {
 	})
 }
 
+// sendBatches sends the same records again and again.
+func sendBatches(m *meter, records [][]byte, send func([][]byte) error) (Result, error) {
+	for !m.over() {
+		if err := send(records); err != nil {
+			return Result{}, err
+		}
+		for _, record := range records {
+			m.add(len(record))
+		}
+	}
+	return m.done(), nil
+}
+
+func recvBatches(m *meter, batches iter.Seq2[[][]byte, error]) (Result, error) {
+	for batch, err := range batches {
+		if err != nil {
+			return Result{}, err
+		}
+		for _, record := range batch {
+			m.add(len(record))
+		}
+	}
+	return m.done(), nil
+}
+
 // mapper changes the first octet of each record.
 func mapper(ctx context.Context, l Load) (prepared, error) {
-	in, out := executor.Input("in", codec(l)), executor.Output("out", executor.Bytes)
+	in, out := executor.Input("in", executor.Bytes), executor.Output("out", executor.Bytes)
 	ports := []executor.Port{in, out}
 	return sdk(l, ports, func(ctx context.Context, j *executor.Job) (Result, error) {
 		m := newMeter(l)
@@ -73,9 +94,12 @@ func mapper(ctx context.Context, l Load) (prepared, error) {
 
 // sink counts the records of its input "in".
 func sink(ctx context.Context, l Load) (prepared, error) {
-	in := executor.Input("in", codec(l))
+	in := executor.Input("in", executor.Bytes)
 	return sdk(l, []executor.Port{in}, func(ctx context.Context, j *executor.Job) (Result, error) {
 		m := newMeter(l)
+		if l.Batch {
+			return recvBatches(m, in.Batches(ctx, j))
+		}
 		for record, err := range in.All(ctx, j) {
 			if err != nil {
 				return Result{}, err

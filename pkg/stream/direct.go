@@ -1,0 +1,133 @@
+package stream
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/wire"
+)
+
+const (
+	// directShare is the part of the window that may be on its way directly: a quarter. Writer and
+	// reader may each have as much in memory.
+	directShare = 4
+	// maxDirectFrames is how many frames may be on their way directly.
+	maxDirectFrames = 64
+)
+
+// How long a reader may consume nothing before the frames on their way to it are stored.
+const (
+	patienceIdle = 2 * time.Second        // the frames may be lost
+	patienceFull = 150 * time.Millisecond // the writer has to wait
+	patienceEnd  = 50 * time.Millisecond  // the writer's job has nothing else to do
+)
+
+func directWindow(addr contract.Address) int64 { return addr.Window / directShare }
+
+func directFrames(addr contract.Address) int { return int(min(addr.Frames, maxDirectFrames)) }
+
+// direct is what a sender knows of sending directly.
+type direct struct {
+	on       bool
+	token    uint64 // of the reader's subject, 0: none was there yet
+	subject  string
+	busy     bool      // an echo is under way
+	progress time.Time // when the reader last consumed something, or got something to consume
+	window   int64     // octets that may be on their way
+	frames   int       // likewise
+}
+
+func (s *sender) fitsDirectly(n int) bool {
+	room := s.octets+int64(n) <= s.direct.window && len(s.held) < s.direct.frames
+	return s.win.fits(n) && (room || len(s.held) == 0)
+}
+
+// sendNext sends the next frame directly: a full one at once, any if the connection is idle.
+func (s *sender) sendNext() (sent bool, err error) {
+	idle := len(s.held) == 0
+	sent, err = s.takeUp(s.fitsDirectly, !s.direct.busy)
+	switch {
+	case err != nil:
+		return false, err
+	case !sent:
+		s.watch()
+		return false, nil
+	case idle:
+		s.direct.progress = time.Now()
+	}
+	return true, s.sendFrame(s.held[len(s.held)-1])
+}
+
+// sendFrame sends a frame directly, and behind it an echo that tells when the broker has it.
+func (s *sender) sendFrame(f heldFrame) error {
+	if err := s.publish(s.direct.subject, replyCredit, f.octets); err != nil || s.direct.busy {
+		return err
+	}
+	s.direct.busy = true
+	return s.nc.Publish(s.inbox+replyEcho, nil)
+}
+
+// heard takes note of the token in a credit. A new one asks for all that was not consumed.
+func (s *sender) heard(token uint64, news bool) error {
+	switch {
+	case token > s.direct.token:
+		s.direct.token = token
+		s.direct.subject = s.addr.Direct + "." + strconv.FormatUint(token, 10)
+		return s.sendDirectly()
+	case news && token > 0 && !s.direct.on:
+		return s.sendDirectly()
+	}
+	s.store.hinted = false
+	return nil
+}
+
+// sendDirectly begins to send directly: first word of what is stored, then all that is held.
+func (s *sender) sendDirectly() error {
+	s.asking = false
+	s.store.leave()
+	s.direct.on, s.direct.busy, s.direct.progress = true, false, time.Now()
+	if s.store.last > s.win.consumed {
+		if err := s.hint(); err != nil {
+			return err
+		}
+	}
+	for _, f := range s.held {
+		if err := s.sendFrame(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hint tells a reader that listens what the stream holds.
+func (s *sender) hint() error {
+	s.store.hinted = true
+	return s.publish(s.direct.subject, replyCredit, wire.Hint(s.store.last))
+}
+
+func (s *sender) patience() time.Duration {
+	switch {
+	case s.ended:
+		return patienceEnd
+	case s.full:
+		return patienceFull
+	}
+	return patienceIdle
+}
+
+// watch sets the timer to when the reader will have been silent for too long.
+func (s *sender) watch() {
+	if len(s.held) > 0 {
+		s.timer.Reset(s.patience() - time.Since(s.direct.progress))
+	}
+}
+
+// silence is called when the timer fires: unless the reader was heard of meanwhile, what it has not
+// consumed is stored.
+func (s *sender) silence() {
+	s.direct.busy = false
+	if len(s.held) > 0 && time.Since(s.direct.progress) >= s.patience() {
+		s.direct.on = false
+	}
+}

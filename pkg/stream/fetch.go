@@ -1,0 +1,195 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/wire"
+	"github.com/nats-io/nats.go"
+)
+
+// An attachment is what a reader knows of hearing frames directly.
+type attachment struct {
+	token uint64 // of our subject, 0: not attached yet
+	sub   *nats.Subscription
+	msgs  chan *nats.Msg
+	reply string    // where the writer takes credits, "" until it was heard of
+	kept  uint64    // the stream holds frames up to this number, as the writer says
+	ahead *nats.Msg // a frame that came while those before it are in the stream
+	look  time.Duration
+	heard time.Time
+}
+
+// While nothing comes a reader looks into the stream, ever more seldom: the writer may have gone
+// before it heard of us.
+const (
+	firstLook = time.Second
+	lastLook  = 30 * time.Second
+)
+
+// fetch waits until a new frame is in the decoder.
+func (r *Reader) fetch(ctx context.Context) error {
+	for {
+		if r.nc.IsClosed() {
+			return nats.ErrConnectionClosed
+		}
+		if fresh, err := r.step(ctx); fresh || err != nil {
+			return err
+		}
+	}
+}
+
+// step does one thing to get the next frame, and reports whether it has it. An edge that ended
+// before its reader came needs no more than one answer from the stream.
+func (r *Reader) step(ctx context.Context) (fresh bool, err error) {
+	switch next := r.dec.Number() + 1; {
+	case r.store.first:
+		r.store.first = false
+		return false, r.get()
+	case r.store.open:
+		return r.stored(ctx)
+	case r.direct.sub == nil:
+		return false, r.attach(ctx)
+	case next <= r.direct.kept:
+		return false, r.get()
+	case r.direct.ahead != nil:
+		return r.take(r.direct.ahead)
+	}
+	return r.hear(ctx)
+}
+
+// attach asks the writer for all that was not consumed, under a new token: what was sent under the
+// last one may be lost. It looks into the stream for what the writer has stored and left.
+func (r *Reader) attach(ctx context.Context) error {
+	d := &r.direct
+	d.token = max(d.token+1, uint64(time.Now().UnixNano()))
+	d.msgs = make(chan *nats.Msg, 4*maxDirectFrames)
+	subject := r.addr.Direct + "." + strconv.FormatUint(d.token, 10)
+	sub, err := r.nc.ChanSubscribe(subject, d.msgs)
+	if err != nil {
+		return err
+	}
+	d.sub, d.reply, d.kept, d.ahead = sub, "", 0, nil
+	d.look, d.heard = firstLook, time.Now()
+	c := r.consumed()
+	if err := r.tell(ctx, c); err != nil {
+		r.detach()
+		return err
+	}
+	r.given(c, true)
+	return r.get()
+}
+
+func (r *Reader) detach() {
+	if r.direct.sub == nil {
+		return
+	}
+	// An error means that the connection is closed, and the subscription with it.
+	_ = r.direct.sub.Unsubscribe()
+	r.direct.sub, r.direct.ahead = nil, nil
+}
+
+// hear waits for a message from the writer.
+func (r *Reader) hear(ctx context.Context) (fresh bool, err error) {
+	select {
+	case m := <-r.direct.msgs:
+		return r.take(m)
+	default:
+	}
+	if r.store.unsaid {
+		// A writer that stores does not know that we are waiting for it.
+		r.store.unsaid = false
+		r.give()
+	}
+	r.wait.Reset(r.patience())
+	select {
+	case m := <-r.direct.msgs:
+		return r.take(m)
+	case s, ok := <-r.status:
+		return false, r.changed(s, ok)
+	case <-r.wait.C:
+		return false, r.idle(ctx)
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+// changed takes note of a change of the connection: what was on its way is lost.
+func (r *Reader) changed(s nats.Status, ok bool) error {
+	if !ok || s == nats.CLOSED {
+		return nats.ErrConnectionClosed
+	}
+	r.detach()
+	r.forget()
+	return nil
+}
+
+// take takes a message from the writer.
+func (r *Reader) take(m *nats.Msg) (fresh bool, err error) {
+	d := &r.direct
+	d.reply, d.heard, d.look, d.ahead = m.Reply, time.Now(), firstLook, nil
+	number, hint := wire.ParseHint(m.Data)
+	if !hint {
+		number = wire.Number(m.Data)
+	}
+	switch last := r.dec.Number(); {
+	case number > 0 && number <= last:
+		r.give() // the writer does not know what was consumed
+		return false, nil
+	case hint:
+		d.kept = max(d.kept, number)
+		return false, nil
+	case number > last+1 && last < d.kept:
+		d.ahead = m
+		return false, nil
+	}
+	return r.decode(m.Data)
+}
+
+// decode gives a frame to the decoder.
+func (r *Reader) decode(frame []byte) (fresh bool, err error) {
+	fresh, err = r.dec.Frame(frame)
+	if err != nil {
+		return false, r.unexpected(err)
+	}
+	if fresh {
+		r.size = len(frame)
+	}
+	return fresh, nil
+}
+
+// unexpected judges a frame that the decoder refuses. A gap may come from a frame that was sent to
+// a connection that died; the writer sends again what it has, and the rest is in the stream. A gap
+// that stays is a loss.
+func (r *Reader) unexpected(err error) error {
+	var e *wire.Error
+	missing := r.dec.Number() + 1
+	if errors.As(err, &e) && e.Reason == wire.ReasonGap && r.gap != missing {
+		r.gap = missing
+		r.detach()
+		r.forget()
+		r.store.from = 1
+		return nil
+	}
+	return r.malformed(err)
+}
+
+// patience is how long to wait for a message before idle has something to do.
+func (r *Reader) patience() time.Duration {
+	if r.unconfirmed() {
+		return report
+	}
+	return r.direct.look - time.Since(r.direct.heard)
+}
+
+// idle is called when nothing has come for as long as patience.
+func (r *Reader) idle(ctx context.Context) error {
+	if r.unconfirmed() {
+		return r.confirm(ctx)
+	}
+	r.direct.heard = time.Now()
+	r.direct.look = min(2*r.direct.look, lastLook)
+	return r.get()
+}

@@ -1,0 +1,30 @@
+package wire
+
+import "encoding/binary"
+
+// A hint is a header alone, with FlagStored: it tells a reader that hears frames directly that the
+// stream holds what it has not heard, up to and with the frame of that number.
+
+// Hint makes the hint that frames up to number are stored.
+func Hint(number uint64) []byte {
+	b := make([]byte, HeaderSize)
+	putHeader(b, FlagStored, number)
+	return b
+}
+
+// ParseHint returns the number in a hint. It reports false for anything else: Decoder.Frame judges
+// that.
+func ParseHint(b []byte) (number uint64, ok bool) {
+	if len(b) != HeaderSize || b[0] != Version || b[1] != FlagStored {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(b[2:]), true
+}
+
+// Number is the number in the header of a frame, 0 where it has none.
+func Number(frame []byte) uint64 {
+	if len(frame) < HeaderSize {
+		return 0
+	}
+	return binary.BigEndian.Uint64(frame[2:])
+}
