@@ -51,7 +51,7 @@ func (r *Reader) step(ctx context.Context) (fresh bool, err error) {
 	case r.store.open:
 		return r.stored(ctx)
 	case r.direct.sub == nil:
-		return false, r.attach(ctx)
+		return false, r.attach()
 	case next <= r.direct.kept:
 		return false, r.get()
 	case r.direct.ahead != nil:
@@ -61,8 +61,10 @@ func (r *Reader) step(ctx context.Context) (fresh bool, err error) {
 }
 
 // attach asks the writer for all that was not consumed, under a new token: what was sent under the
-// last one may be lost. It looks into the stream for what the writer has stored and left.
-func (r *Reader) attach(ctx context.Context) error {
+// last one may be lost. It looks into the stream for what the writer has stored and left. Nobody waits
+// until the credit is stored: a writer that comes before it is asks once more behind its first frame,
+// and should it be lost, confirm sends it again.
+func (r *Reader) attach() error {
 	d := &r.direct
 	d.token = max(d.token+1, uint64(time.Now().UnixNano()))
 	d.msgs = make(chan *nats.Msg, 4*maxDirectFrames)
@@ -73,12 +75,7 @@ func (r *Reader) attach(ctx context.Context) error {
 	}
 	d.sub, d.reply, d.kept, d.ahead = sub, "", 0, nil
 	d.look, d.heard = firstLook, time.Now()
-	c := r.consumed()
-	if err := r.tell(ctx, c); err != nil {
-		r.detach()
-		return err
-	}
-	r.given(c, true)
+	r.give()
 	return r.get()
 }
 

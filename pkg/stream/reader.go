@@ -248,7 +248,7 @@ func (r *Reader) given(c wire.Credit, confirmed bool) {
 // unconfirmed reports whether something was consumed that the broker may not know of.
 func (r *Reader) unconfirmed() bool {
 	c := r.consumed()
-	return c != r.credit || c.Frame > 0 && !r.confirmed
+	return c != r.credit || (c.Frame > 0 || c.Attach > 0) && !r.confirmed
 }
 
 // confirm sends the credit that is due and waits until it is stored. A writer that is blocked for

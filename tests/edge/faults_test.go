@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/dagyo/dagyo/pkg/stream"
@@ -289,12 +290,18 @@ func TestGapIsFilledAnew(t *testing.T) {
 	r := e.reader()
 	wait := start(t, func() error { return expect(e.ctx, r, repeated(20, 3), 0) })
 	to := e.attached()
-	f.publish(b, c, end) // where it is found in the end
-	for _, frame := range [][]byte{a, c} {
+	send := func(frame []byte) {
+		t.Helper()
 		if err := e.observer.Conn().Publish(to, frame); err != nil {
 			t.Fatal(err)
 		}
 	}
+	send(a)
+	for r.Count().Records < 1 && e.ctx.Err() == nil {
+		runtime.Gosched()
+	}
+	f.publish(b, c, end) // where it is found in the end
+	send(c)
 	wait()
 }
 
