@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
