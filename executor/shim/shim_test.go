@@ -118,9 +118,7 @@ func TestRawTextIsCutBetweenCharacters(t *testing.T) {
 }
 
 func TestRecordsHaveALimit(t *testing.T) {
-	endless := iotest.OneByteReader(strings.NewReader("")) // replaced below: a line without an end
-	endless = io.MultiReader(io.LimitReader(zeros{}, 3*RecordLimit), endless)
-	if _, err := all(Lines, "octets", endless); err == nil || !strings.Contains(err.Error(), "longer than") {
+	if _, err := all(Lines, "octets", zeros{}); err == nil || !strings.Contains(err.Error(), "longer than") {
 		t.Errorf("got %v", err)
 	}
 }
