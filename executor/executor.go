@@ -18,6 +18,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/heap"
 )
 
 // Exit codes of Main.
@@ -30,6 +31,7 @@ const (
 // Main serves jobs as the environment says until SIGTERM or SIGINT has drained the executor, and exits.
 // The first signal lets the running jobs finish; a second one gives them up.
 func Main(p Program) {
+	defer heap.Settle()()
 	c, err := FromEnvironment()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

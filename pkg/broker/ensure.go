@@ -45,7 +45,18 @@ func Ensure(ctx context.Context, js jetstream.JetStream, c Config) error {
 			return fmt.Errorf("make bucket %s: %w", kv.Bucket, err)
 		}
 	}
+	if _, err := js.CreateOrUpdateObjectStore(ctx, c.data()); err != nil {
+		return fmt.Errorf("make bucket %s: %w", contract.BucketData, err)
+	}
 	return nil
+}
+
+// data outlives the events that refer to it, which are stored later and kept as long.
+func (c Config) data() jetstream.ObjectStoreConfig {
+	return jetstream.ObjectStoreConfig{
+		Bucket: contract.BucketData, Description: "Data of events too large for a message",
+		Storage: jetstream.FileStorage, Replicas: c.Replicas, TTL: c.EventsMaxAge + time.Hour,
+	}
 }
 
 func (c Config) events() jetstream.StreamConfig {
@@ -81,8 +92,8 @@ func (c Config) jobs() jetstream.StreamConfig {
 func (c Config) leases() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              contract.StreamLeases,
-		Description:       "Which replica of each service leads",
-		Subjects:          []string{contract.LeaseSubject("*")},
+		Description:       "Which replica of each service leads, and how far it has come",
+		Subjects:          []string{contract.LeaseSubject("*"), contract.ProgressSubject("*")},
 		Storage:           jetstream.FileStorage, // a restarted server forgets streams in memory
 		Replicas:          c.Replicas,
 		MaxMsgsPerSubject: 1,

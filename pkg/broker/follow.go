@@ -25,8 +25,9 @@ const (
 
 // A Follower reads a stream with limits retention from its beginning, and goes on with what is added.
 type Follower struct {
-	JS      jetstream.JetStream
-	Stream  string
+	JS     jetstream.JetStream
+	Stream string
+	// Filters are the subjects to read; none stands for all of them.
 	Filters []string
 	// Handle gets every message that matches, in order and once.
 	Handle func(m jetstream.Msg, meta *jetstream.MsgMetadata)
@@ -80,10 +81,7 @@ func lasting(err error) bool {
 func (f Follower) from(ctx context.Context, next *uint64, patience time.Duration) error {
 	made, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	cons, err := f.JS.CreateConsumer(made, f.Stream, jetstream.ConsumerConfig{
-		FilterSubjects: f.Filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *next,
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: followKeep,
-	})
+	cons, err := f.JS.CreateConsumer(made, f.Stream, passing(f.Filters, *next))
 	if err != nil {
 		return err
 	}
@@ -94,12 +92,7 @@ func (f Follower) from(ctx context.Context, next *uint64, patience time.Duration
 	if stream.CachedInfo().State.LastSeq+1 < *next {
 		return errRewound
 	}
-	name := cons.CachedInfo().Name
-	defer func() {
-		gone, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = f.JS.DeleteConsumer(gone, f.Stream, name) // or it goes by itself after followKeep
-	}()
+	defer drop(ctx, f.JS, f.Stream, cons)
 	if cons.CachedInfo().NumPending == 0 {
 		f.CaughtUp()
 	}
@@ -108,6 +101,21 @@ func (f Follower) from(ctx context.Context, next *uint64, patience time.Duration
 			return err
 		}
 	}
+}
+
+// passing is a consumer for one look at a stream, from a number on.
+func passing(filters []string, from uint64) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: followKeep,
+	}
+}
+
+// drop deletes a passing consumer; what cannot be deleted goes by itself after followKeep.
+func drop(ctx context.Context, js jetstream.JetStream, stream string, cons jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = js.DeleteConsumer(ctx, stream, cons.CachedInfo().Name)
 }
 
 func (f Follower) batch(ctx context.Context, cons jetstream.Consumer, next, delivered *uint64) error {

@@ -33,6 +33,9 @@ const (
 	TypeProgdefApplied   Type = "progdef.applied"
 	TypeProgdefRejected  Type = "progdef.rejected"
 	TypeProgdefRemoved   Type = "progdef.removed"
+	TypeTypeApply        Type = "type.apply"
+	TypeTypeApplied      Type = "type.applied"
+	TypeTypeRejected     Type = "type.rejected"
 	TypeDeadLetter       Type = "deadletter"
 )
 

@@ -11,7 +11,9 @@ const (
 	StreamJobs     = "JOBS"     // the mailboxes (file, work-queue retention)
 	StreamLeases   = "LEASES"   // which replica of a service leads, and how far it has come (file)
 	BucketProgdefs = "progdefs" // the catalogue, by progdef name
+	BucketTypes    = "types"    // the type catalogue, by TypeKey
 	BucketFlows    = "flows"    // the status view, by flow id
+	BucketData     = "data"     // object store: data of events too large for a message
 )
 
 // FlowStreamPrefix begins the name of every flow's own stream.
@@ -93,7 +95,9 @@ const (
 
 // Questions are asked as requests, outside every stream.
 const (
-	AskFlowValidate = "ask.flow.validate"
-	AskCatalogList  = "ask.catalog.list"
-	AskCatalogGet   = "ask.catalog.get"
+	AskFlowValidate      = "ask.flow.validate"
+	AskCatalogList       = "ask.catalog.list"
+	AskCatalogGet        = "ask.catalog.get"
+	AskCatalogCompatible = "ask.catalog.compatible"
+	AskCatalogTypes      = "ask.catalog.types"
 )

@@ -14,6 +14,7 @@ const (
 	OfJob                // the flow id; the NATS subject ends in <flow>.<job>
 	OfExecutor           // the executor id; the NATS subject ends in <progdef>.<executor>
 	OfProgdef            // the progdef name
+	OfType               // what the type.apply chose to be called
 	OfMessage            // a message that could not be read
 )
 
@@ -55,6 +56,9 @@ var Table = []Entry{
 	{TypeProgdefApplied, OfProgdef, false, []string{"validator"}, payload[ProgdefApplied], "The progdef is in the catalogue under this revision."},
 	{TypeProgdefRejected, OfProgdef, false, []string{"validator"}, payload[ProgdefRejected], "The progdef was refused; lists every problem at once."},
 	{TypeProgdefRemoved, OfProgdef, false, []string{"validator"}, payload[ProgdefRemoved], "The progdef is no longer in the catalogue."},
+	{TypeTypeApply, OfType, true, []string{"user"}, payload[TypeApply], "Puts the documentation of a type in its data into the type catalogue."},
+	{TypeTypeApplied, OfType, false, []string{"validator"}, payload[TypeApplied], "The documentation of the type is in the type catalogue."},
+	{TypeTypeRejected, OfType, false, []string{"validator"}, payload[TypeRejected], "The documentation was refused; lists every problem at once."},
 	{TypeDeadLetter, OfMessage, false, []string{"validator", "planner", "spawner", "panic-aggregator"}, payload[DeadLetter], "A message that could not be answered to its sender."},
 }
 
@@ -62,12 +66,22 @@ func payload[T any]() any { return new(T) }
 
 // Lookup returns the table's entry for a type.
 func Lookup(t Type) (Entry, bool) {
-	for _, e := range Table {
-		if e.Type == t {
-			return e, true
+	for i := range Table {
+		if Table[i].Type == t {
+			return Table[i], true
 		}
 	}
 	return Entry{}, false
+}
+
+// TypeOf returns the type of the events that a NATS subject carries, judged by its head alone.
+func TypeOf(subject string) Type {
+	area, rest, _ := strings.Cut(subject, ".")
+	if rest == "" {
+		return Type(area)
+	}
+	verb, _, _ := strings.Cut(rest, ".")
+	return Type(subject[:len(area)+1+len(verb)])
 }
 
 // Pattern is the NATS subject of the event with a wildcard for each variable token.

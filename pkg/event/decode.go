@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -16,9 +15,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// SizeLimit bounds the body of a message, in octets. It is the largest that a NATS server's
-// max_payload is advised to be.
-const SizeLimit = 8 << 20
+// SizeLimit bounds an event, in octets. What no message carries travels by reference.
+const SizeLimit = 64 << 20
 
 // Decode reads the event in a NATS message. It may be called concurrently, never panics, and keeps
 // a reference to data.
@@ -40,6 +38,16 @@ func Decode(subject string, header nats.Header, data []byte) (contract.Event, er
 			Message: "no event is published on the subject " + clip(subject),
 		}}}
 	}
+	if e, ok := plain(entry, subject, header, data); ok {
+		return e, nil
+	}
+	return interpret(entry, subject, header, data)
+}
+
+// interpret reads a message by all that CloudEvents allow.
+func interpret(
+	entry contract.Entry, subject string, header nats.Header, data []byte,
+) (contract.Event, error) {
 	m, problems := read(entry.Type, header, data)
 	if m.attrs == nil {
 		return contract.Event{}, &Unreadable{problems}
@@ -81,17 +89,21 @@ func oversize(n int) problem.Problem {
 
 // carried finds the event that a NATS subject carries.
 func carried(subject string) (contract.Entry, bool) {
-	for _, entry := range contract.Table {
-		if strings.HasPrefix(subject, string(entry.Type)) && matches(entry.Pattern(), subject) {
-			return entry, true
-		}
-	}
-	return contract.Entry{}, false
+	entry, ok := contract.Lookup(contract.TypeOf(subject))
+	return entry, ok && matches(entry.Pattern(), subject)
 }
 
 func matches(pattern, subject string) bool {
-	same := func(want, got string) bool { return want == got || want == "*" && got != "" }
-	return slices.EqualFunc(strings.Split(pattern, "."), strings.Split(subject, "."), same)
+	for more := true; more; {
+		var want, got string
+		var left bool
+		want, pattern, more = strings.Cut(pattern, ".")
+		got, subject, left = strings.Cut(subject, ".")
+		if left != more || want != got && (want != "*" || got == "") {
+			return false
+		}
+	}
+	return true
 }
 
 // decode makes a contract.Event of a message on a subject that carries entry.

@@ -26,7 +26,8 @@ type envelope struct {
 	Time            time.Time `json:"time"`
 	DataContentType string    `json:"datacontenttype"`
 	TraceParent     string    `json:"traceparent,omitempty"`
-	Data            any       `json:"data"`
+	DataRef         string    `json:"dataref,omitempty"`
+	Data            any       `json:"data,omitempty"`
 }
 
 // Encode returns the message that publishes e: structured JSON on e.NATSSubject(), de-duplicated by
@@ -35,13 +36,19 @@ type envelope struct {
 //
 // Lists and objects that are nil in the payload are written empty, never as null. A TraceParent
 // that is not a W3C trace context is left out. An error is a defect of the caller.
-func Encode(e contract.Event) (*nats.Msg, error) {
+func Encode(e contract.Event) (*nats.Msg, error) { return encode(e, "") }
+
+// encode writes the data, or where ref says that it is.
+func encode(e contract.Event, ref string) (*nats.Msg, error) {
 	if err := encodable(e); err != nil {
 		return nil, fmt.Errorf("encode %s of %q: %w", e.Type, e.Subject, err)
 	}
 	out := envelope{
 		SpecVersion: specVersion, ID: e.ID, Type: string(e.Type), Source: e.Source,
-		Subject: e.Subject, Time: e.Time.UTC(), DataContentType: mediaJSON, Data: filled(e.Data),
+		Subject: e.Subject, Time: e.Time.UTC(), DataContentType: mediaJSON, DataRef: ref,
+	}
+	if ref == "" {
+		out.Data = filled(e.Data)
 	}
 	if out.ID == "" {
 		out.ID = e.DedupID()

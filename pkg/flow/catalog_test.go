@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/dagyo/dagyo/pkg/document"
@@ -23,6 +24,24 @@ func catalog(t testing.TB) Catalog {
 		`{"name":"void_sink","image":"i","inputs":{"items":"json"}}`,
 		`{"name":"count","image":"i","inputs":{"items":"list<utf8-string>"},
 			"outputs":{"count":"json"}}`,
+		`{"name":"same","image":"i","typeParams":["T"],"inputs":{"in":"T"},"outputs":{"out":"T"}}`,
+		`{"name":"tee","image":"i","typeParams":["T"],"inputs":{"in":"T"},
+			"outputs":{"left":"T","right":"T"}}`,
+		`{"name":"wrap","image":"i","typeParams":["X"],"inputs":{"in":"X"},
+			"outputs":{"out":"list<X>"}}`,
+		`{"name":"first","image":"i","typeParams":["E"],"inputs":{"in":"list<E>"},
+			"outputs":{"out":"E"}}`,
+		`{"name":"zip","image":"i","typeParams":["A","B"],"inputs":{"a":"A","b":"B"},
+			"outputs":{"out":"Pair<A,B>"}}`,
+		`{"name":"unzip","image":"i","typeParams":["A","B"],"inputs":{"in":"Pair<A,B>"},
+			"outputs":{"a":"A","b":"B"}}`,
+		`{"name":"twice","image":"i","typeParams":["T"],"inputs":{"in":"T"},
+			"outputs":{"out":"Pair<T,T>"}}`,
+		`{"name":"append","image":"i","typeParams":["T"],"inputs":{"item":"T","to":"list<T>"},
+			"outputs":{"out":"list<T>"}}`,
+		`{"name":"assert","image":"i","typeParams":["T"],"inputs":{"in":"Result<T>"},
+			"outputs":{"out":"T"}}`,
+		`{"name":"ignore","image":"i","typeParams":["T"],"inputs":{"in":"T"}}`,
 	} {
 		doc, problems := progdef.Check([]byte(raw), document.DefaultLimits())
 		if problems != nil {
@@ -30,5 +49,14 @@ func catalog(t testing.TB) Catalog {
 		}
 		out[doc.Name] = doc.Pin()
 	}
+	return out
+}
+
+// plain is the catalogue without its generic progdefs.
+func plain(t testing.TB) Catalog {
+	out := catalog(t)
+	maps.DeleteFunc(out, func(_ string, p progdef.Pinned) bool {
+		return len(p.Document.TypeParams) > 0
+	})
 	return out
 }

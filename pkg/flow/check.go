@@ -9,21 +9,36 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/typedoc"
 )
 
 // A Catalog holds the progdefs that flows may use, by name.
 type Catalog map[string]progdef.Pinned
 
-// Check reads a flow document and checks it against the catalogue. It returns either the flow in
+// Known is what flows are checked against.
+type Known struct {
+	Progdefs Catalog
+	// Types documents typenames, by identifier: a few words for messages.
+	Types map[string]string
+}
+
+// Check is [Known.Check] for those who know only the built-in types.
+func Check(
+	raw []byte, catalog Catalog, limits Limits,
+) (Flow, map[string]progdef.Pinned, problem.List) {
+	return Known{Progdefs: catalog, Types: typedoc.Summaries()}.Check(raw, limits)
+}
+
+// Check reads a flow document and checks it against what is known. It returns either the flow in
 // normal form with the progdefs that its nodes are pinned to, or every problem at once: those of
 // the document's form together with those of the graph, as far as the document can be understood.
 //
 // Edges of the normal form are in this order: the document's edges as they stand there; then the
 // records of every "with" by node and port; then the flow's inputs; then its outputs, by name.
-func Check(
-	raw []byte, catalog Catalog, limits Limits,
+func (k Known) Check(
+	raw []byte, limits Limits,
 ) (Flow, map[string]progdef.Pinned, problem.List) {
-	c := newChecker(catalog, limits)
+	c := newChecker(k, limits)
 	tree := document.CheckInto(&c.report, "flow", raw, limits.Document)
 	if doc, ok := tree.(map[string]any); ok {
 		c.doc = fieldsOf(doc)
@@ -43,9 +58,11 @@ func Check(
 type checker struct {
 	doc     fields
 	catalog Catalog
-	limits  Limits
-	report  document.Report
-	hints   speller
+	// meanings are words for typenames.
+	meanings map[string]string
+	limits   Limits
+	report   document.Report
+	hints    speller
 
 	nodes map[string]*node
 	names []string // of nodes, in order
@@ -57,6 +74,7 @@ type checker struct {
 	claims map[claim]*link
 	// excused ports seem to be missing a link only because a problem is told elsewhere.
 	excused map[claim]bool
+	types   *typing
 }
 
 // fields are the top-level fields of the document, empty where they are missing or malformed.
@@ -75,11 +93,11 @@ func fieldsOf(doc map[string]any) (f fields) {
 	return f
 }
 
-func newChecker(catalog Catalog, limits Limits) *checker {
+func newChecker(k Known, limits Limits) *checker {
 	return &checker{
-		catalog: catalog, limits: limits, hints: speller{left: maxComparisons},
+		catalog: k.Progdefs, meanings: k.Types, limits: limits, hints: speller{left: maxComparisons},
 		ports: map[string]*ports{}, pinned: map[string]progdef.Pinned{},
-		excused: map[claim]bool{},
+		excused: map[claim]bool{}, types: newTyping(),
 	}
 }
 

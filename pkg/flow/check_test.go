@@ -16,7 +16,7 @@ import (
 
 func TestExamplesAreFlows(t *testing.T) {
 	for _, name := range []string{
-		"flow", "flow-client", "flow-const", "flow-empty", "flow-with",
+		"flow", "flow-client", "flow-const", "flow-empty", "flow-generic", "flow-with",
 	} {
 		raw, err := schemas.Files.ReadFile("examples/" + name + ".json")
 		if err != nil {
@@ -157,19 +157,22 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// BenchmarkCheck measures one chain of 10,000 nodes.
+// BenchmarkCheck measures flows of 10,000 nodes: a chain without type variables, chains of generic
+// nodes that pass on, or wrap and unwrap, what a constant at the far end of the document tells, and a
+// tree of generic nodes with two outputs each.
 func BenchmarkCheck(b *testing.B) {
-	var nodes, edges []string
 	const n = 10_000
-	for i := range n {
-		nodes = append(nodes, fmt.Sprintf(`"n%d":{"progdef":"greet"}`, i))
-		if i > 0 {
-			edges = append(edges, fmt.Sprintf(`{"from":"n%d.greeting","to":"n%d.name"}`, i-1, i))
-		}
+	for name, raw := range map[string]string{
+		"plain-chain":    chainFlow(n, "greet", "name", "greeting", "utf8-string"),
+		"generic-chain":  chainFlow(n, "same", "in", "out", "json"),
+		"generic-nested": chainFlow(n, "wrap first", "in", "out", "json"),
+		"generic-wide":   wideFlow(n),
+	} {
+		b.Run(name, func(b *testing.B) { benchmarkCheck(b, []byte(raw)) })
 	}
-	raw := []byte(fmt.Sprintf(
-		`{"nodes":{%s},"edges":[%s],"inputs":{"in":"n0.name"},"outputs":{"out":"n%d.greeting"}}`,
-		strings.Join(nodes, ","), strings.Join(edges, ","), n-1))
+}
+
+func benchmarkCheck(b *testing.B, raw []byte) {
 	known, limits := catalog(b), DefaultLimits()
 	limits.Document.Bytes = 2 << 20
 	b.SetBytes(int64(len(raw)))
@@ -179,4 +182,39 @@ func BenchmarkCheck(b *testing.B) {
 			b.Fatal(problems)
 		}
 	}
+}
+
+// chainFlow is a chain of n nodes of progdefs that take turns, with a constant at its beginning.
+func chainFlow(n int, progdefs, in, out, typename string) string {
+	var nodes, edges []string
+	turns := strings.Fields(progdefs)
+	for i := range n - 1 {
+		nodes = append(nodes, fmt.Sprintf(`"n%d":{"progdef":%q}`, i, turns[i%len(turns)]))
+		if i > 0 {
+			edges = append(edges, fmt.Sprintf(`{"from":"n%d.%s","to":"n%d.%s"}`, i-1, out, i, in))
+		}
+	}
+	nodes = append(nodes, fmt.Sprintf(`"c":{"const":{"type":%q,"values":[]}}`, typename))
+	edges = append(edges, fmt.Sprintf(`{"from":"c.out","to":"n0.%s"}`, in))
+	return fmt.Sprintf(`{"nodes":{%s},"edges":[%s],"outputs":{"out":"n%d.%s"}}`,
+		strings.Join(nodes, ","), strings.Join(edges, ","), n-2, out)
+}
+
+// wideFlow is a tree of n nodes that have two outputs each; the types of the outputs are wrapped.
+func wideFlow(n int) string {
+	var nodes, edges, outputs []string
+	for i := range n - 1 {
+		nodes = append(nodes, fmt.Sprintf(`"n%d":{"progdef":"tee"}`, i))
+		for side, port := range []string{"left", "right"} {
+			if to := 2*i + side + 1; to < n-1 {
+				edges = append(edges, fmt.Sprintf(`{"from":"n%d.%s","to":"n%d.in"}`, i, port, to))
+			} else {
+				outputs = append(outputs, fmt.Sprintf(`"o%d":"n%d.%s"`, to, i, port))
+			}
+		}
+	}
+	nodes = append(nodes, `"c":{"const":{"type":"json","values":[]}}`)
+	edges = append(edges, `{"from":"c.out","to":"n0.in"}`)
+	return fmt.Sprintf(`{"nodes":{%s},"edges":[%s],"outputs":{%s}}`,
+		strings.Join(nodes, ","), strings.Join(edges, ","), strings.Join(outputs, ","))
 }

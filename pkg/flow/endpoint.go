@@ -39,12 +39,12 @@ func (c *checker) portOf(
 	if n.ports == nil {
 		return end{node: n, port: port}
 	}
-	typename, ok := n.ports[side].types[port]
+	t, ok := n.ports.sides[side].types[port]
 	if !ok {
 		c.unknownPort(n, port, side, slices.Concat(at, tail))
 		return end{}
 	}
-	return end{node: n, port: port, typename: typename}
+	return end{node: n, port: port, typ: t}
 }
 
 func (c *checker) badEndpoint(text string, side direction, at []string) {
@@ -75,7 +75,7 @@ func (c *checker) unknownPort(n *node, port string, side direction, at []string)
 	if near := c.meant(n, port, side); near != "" {
 		hint = document.DidYouMean(near)
 	}
-	_, turned := n.ports[side.other()].types[port]
+	_, turned := n.ports.sides[side.other()].types[port]
 	switch {
 	case turned:
 		c.excused[claim{n, port, side.other()}] = true // most likely the ends are swapped
@@ -96,7 +96,7 @@ func (c *checker) meant(n *node, port string, side direction) string {
 	if n.ports == nil {
 		return ""
 	}
-	names := n.ports[side].names
+	names := n.ports.sides[side].names
 	near := c.hints.suggest(port, names)
 	if near == "" && len(names) == 1 {
 		near = names[0]
@@ -109,7 +109,7 @@ func (c *checker) meant(n *node, port string, side direction) string {
 
 // portList is a hint that lists a node's ports, unless there are too many to help.
 func portList(n *node, side direction) string {
-	names := n.ports[side].names
+	names := n.ports.sides[side].names
 	switch {
 	case len(names) == 0:
 		return fmt.Sprintf("%s has no %ss", n.name, side)

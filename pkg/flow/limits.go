@@ -23,11 +23,13 @@ type Limits struct {
 	DefaultDeadline time.Duration
 }
 
-// DefaultLimits returns 10,000 nodes, 100,000 edges, 10,000 values of at most 64 KiB, and deadlines
+// DefaultLimits returns documents of 4 MiB, 10,000 nodes, 100,000 edges, 10,000 values of at most 64 KiB, and deadlines
 // of at most 144 hours, 24 hours by default.
 func DefaultLimits() Limits {
+	size := document.DefaultLimits()
+	size.Bytes = 4 << 20
 	return Limits{
-		Document:        document.DefaultLimits(),
+		Document:        size,
 		Nodes:           10_000,
 		Edges:           100_000,
 		ConstValues:     10_000,

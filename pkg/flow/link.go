@@ -6,8 +6,8 @@ import (
 	"strconv"
 
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/flow/unify"
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
 // A link is one stream of the document, whichever way it is written.
@@ -15,7 +15,10 @@ type link struct {
 	at       []string // where it stands
 	from, to end
 	with     *Const // the records of a "with", which have no node
-	typename progdef.Typename
+	// surplus links have a port that has a link already.
+	surplus bool
+	// typename is what the ends were found to carry.
+	typename string
 }
 
 // An end is one end of a link.
@@ -25,8 +28,12 @@ type end struct {
 	port string
 	// text is the end as it was written, or words for it where it was not.
 	text string
-	// typename is empty where it cannot be known.
-	typename progdef.Typename
+	// free ends take any type: they are the flow's own, or records.
+	free bool
+	// typ is nil where the port's typename cannot be known.
+	typ *portType
+	// term is the port's type in this node.
+	term unify.Term
 }
 
 // A claim is one port's right to one link.
@@ -71,9 +78,8 @@ func (c *checker) readWithPort(n *node, port string, at []string) {
 	to := c.portOf(n, port, input, at)
 	to.text = name(n, port)
 	written, _ := n.with[port].([]any)
-	values := c.readValues(written, to.typename, at)
-	l := &link{at: at, to: to, with: &Const{Values: values}}
-	l.from.text = "the values of with"
+	l := &link{at: at, to: to, with: &Const{Values: c.readValues(written, at)}}
+	l.from = end{free: true, text: "the values of with"}
 	c.claim(l, to, input)
 	c.join(l)
 }
@@ -83,14 +89,14 @@ func (c *checker) readEnds() {
 	for _, name := range sortedKeys(c.doc.inputs) {
 		at := []string{"inputs", name}
 		l := &link{at: at, to: c.end(c.doc.inputs[name], input, at)}
-		l.from.port, l.from.text = name, "the flow's input "+document.Quote(name)
+		l.from = end{free: true, port: name, text: "the flow's input " + document.Quote(name)}
 		c.claim(l, l.to, input)
 		c.join(l)
 	}
 	for _, name := range sortedKeys(c.doc.outputs) {
 		at := []string{"outputs", name}
 		l := &link{at: at, from: c.end(c.doc.outputs[name], output, at)}
-		l.to.port, l.to.text = name, "the flow's output "+document.Quote(name)
+		l.to = end{free: true, port: name, text: "the flow's output " + document.Quote(name)}
 		c.claim(l, l.from, output)
 		c.join(l)
 	}
@@ -131,6 +137,7 @@ func (c *checker) claim(l *link, e end, side direction, tail ...string) {
 		c.claims[key] = l
 		return
 	}
+	l.surplus = true
 	at, where := slices.Concat(l.at, tail), problem.Pointer(first.at...)
 	if side == input {
 		c.add(problem.ManySources, at, fmt.Sprintf("%s has a source already: %s, at %s",
@@ -157,7 +164,7 @@ func (c *checker) findMissing() {
 }
 
 func (c *checker) missing(n *node, side direction, code problem.Code, what, hint string) {
-	for _, port := range n.ports[side].names {
+	for _, port := range n.ports.sides[side].names {
 		key := claim{n, port, side}
 		if c.claims[key] == nil && !c.excused[key] {
 			c.add(code, []string{"nodes", n.name},
@@ -168,7 +175,7 @@ func (c *checker) missing(n *node, side direction, code problem.Code, what, hint
 
 // edge returns the link in normal form.
 func (l *link) edge() Edge {
-	e := Edge{Type: l.typename.String()}
+	e := Edge{Type: l.typename}
 	switch {
 	case l.with != nil:
 		e.Const = l.with
@@ -185,6 +192,13 @@ func (l *link) edge() Edge {
 		e.To = l.to.text
 	}
 	return e
+}
+
+func (l *link) String() string {
+	if l.from.free {
+		return l.from.text
+	}
+	return l.from.text + " -> " + l.to.text
 }
 
 func name(n *node, port string) string { return n.name + "." + port }

@@ -1,7 +1,10 @@
 package flow
 
 import (
+	"slices"
+
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/flow/unify"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
@@ -22,16 +25,45 @@ func (d direction) String() string { return [...]string{"input", "output"}[d] }
 func (d direction) other() direction { return 1 - d }
 
 // ports are the two sides of a node. Nodes of one progdef share them.
-type ports [2]side
+type ports struct {
+	sides [2]side
+	// params are the type parameters of a generic progdef.
+	params []string
+}
 
-// A side is all ports of one direction. An empty typename is one that cannot be known.
+// A side is all ports of one direction. The type is nil of a port whose typename cannot be known.
 type side struct {
-	types map[string]progdef.Typename
+	types map[string]*portType
 	names []string // in order
 }
 
-func newSide(types map[string]progdef.Typename) side {
+func newSide(types map[string]*portType) side {
 	return side{types: types, names: sortedKeys(types)}
+}
+
+// A portType is the typename of a port as it is declared.
+type portType struct {
+	typename progdef.Typename
+	text     string
+	// params are the places, among the progdef's type parameters, of those that it uses.
+	params []int
+}
+
+func (t *portType) generic() bool { return len(t.params) > 0 }
+
+func newPortType(t progdef.Typename, params []string) *portType {
+	out := &portType{typename: t, text: t.String()}
+	for i, p := range params {
+		if mentions(t, p) {
+			out.params = append(out.params, i)
+		}
+	}
+	return out
+}
+
+func mentions(t progdef.Typename, name string) bool {
+	return t.Name == name ||
+		slices.ContainsFunc(t.Args, func(a progdef.Typename) bool { return mentions(a, name) })
 }
 
 // A node is a node of the document as far as it can be understood.
@@ -41,8 +73,12 @@ type node struct {
 	// constant holds the records of a const node; nil for a use of a progdef.
 	constant *Const
 	with     map[string]any
+	// types are what the document says of the type parameters.
+	types map[string]any
 	// ports is nil where they cannot be known; nothing is said about them then.
 	ports *ports
+	// vars are what the type parameters of the node's progdef stand for in this node.
+	vars []unify.Term
 	// out are the links that leave the node, for the search for cycles.
 	out   []*link
 	fed   bool
@@ -71,6 +107,7 @@ func (c *checker) readNode(name string, written any) *node {
 	case isUse && !isConst:
 		n.progdef, _ = used.(string)
 		n.with, _ = object["with"].(map[string]any)
+		n.types, _ = object["types"].(map[string]any)
 		if _, ok := used.(string); ok {
 			n.ports = c.progdefPorts(n)
 		}
@@ -83,25 +120,29 @@ func (c *checker) readConst(n *node, written any) {
 	values, _ := object["values"].([]any)
 	at := []string{"nodes", n.name, "const"}
 	typename := c.constType(object["type"], append(at, "type"))
-	n.constant = &Const{
-		Node: n.name, Values: c.readValues(values, typename, append(at, "values")),
+	at = append(at, "values")
+	n.constant = &Const{Node: n.name, Values: c.readValues(values, at)}
+	if typename != nil {
+		c.hold(n.constant.Values, typename.text, at)
 	}
-	n.ports = &ports{output: newSide(map[string]progdef.Typename{constPort: typename})}
+	n.ports = &ports{sides: [2]side{
+		output: newSide(map[string]*portType{constPort: typename}),
+	}}
 }
 
-// constType reads the typename of a const node, the empty one where there is none to read.
-func (c *checker) constType(written any, at []string) progdef.Typename {
+// constType reads the typename of a const node, nil where there is none to read.
+func (c *checker) constType(written any, at []string) *portType {
 	text, ok := written.(string)
 	if !ok {
-		return progdef.Typename{}
+		return nil
 	}
 	t, err := progdef.ParseTypename(text)
 	if err != nil {
 		c.add(problem.BadTypename, at,
 			document.Quote(text)+" is not a typename: "+err.Error(), "")
-		return progdef.Typename{}
+		return nil
 	}
-	return t
+	return newPortType(t, nil)
 }
 
 // progdefPorts looks up what the node uses and pins it; nil when there is no such progdef.
@@ -114,10 +155,7 @@ func (c *checker) progdefPorts(n *node) *ports {
 		c.unknownProgdef(n)
 		return nil
 	}
-	p := &ports{
-		input:  newSide(parsed(pinned.Document.Inputs)),
-		output: newSide(parsed(pinned.Document.Outputs)),
-	}
+	p := portsOf(pinned.Document)
 	c.ports[n.progdef], c.pinned[n.progdef] = p, pinned
 	return p
 }
@@ -137,15 +175,22 @@ func (c *checker) catalogNames() []string {
 	return sortedKeys(c.catalog)
 }
 
-func parsed(written map[string]progdef.Port) map[string]progdef.Typename {
-	out := make(map[string]progdef.Typename, len(written))
+func portsOf(doc progdef.Document) *ports {
+	return &ports{params: doc.TypeParams, sides: [2]side{
+		input:  newSide(parsed(doc.Inputs, doc.TypeParams)),
+		output: newSide(parsed(doc.Outputs, doc.TypeParams)),
+	}}
+}
+
+func parsed(written map[string]progdef.Port, params []string) map[string]*portType {
+	out := make(map[string]*portType, len(written))
 	for name, p := range written {
 		// A catalogue holds checked documents; anything else matches nothing but itself.
 		t, err := progdef.ParseTypename(p.Type)
 		if err != nil {
 			t = progdef.Typename{Name: p.Type}
 		}
-		out[name] = t
+		out[name] = newPortType(t, params)
 	}
 	return out
 }

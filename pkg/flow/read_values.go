@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
 // valueLists returns the two places of a node at which records may stand.
@@ -20,14 +19,11 @@ func valueLists(written any) (constant []any, with map[string]any) {
 	return constant, with
 }
 
-// readValues decodes the records of a constant and holds them to what its typename promises.
-func (c *checker) readValues(written []any, typename progdef.Typename, at []string) []Value {
+// readValues decodes the records of a constant.
+func (c *checker) readValues(written []any, at []string) []Value {
 	out := make([]Value, 0, len(written))
 	for i, w := range written {
 		v, message := readValue(w)
-		if message == "" {
-			message = promise(v, typename)
-		}
 		if message != "" {
 			c.add(problem.BadValue, append(at, strconv.Itoa(i)), message, "")
 		}
@@ -39,6 +35,15 @@ func (c *checker) readValues(written []any, typename progdef.Typename, at []stri
 		out = append(out, v)
 	}
 	return out
+}
+
+// hold holds the records of a constant to what their typename promises.
+func (c *checker) hold(values []Value, typename string, at []string) {
+	for i, v := range values {
+		if message := promise(v, typename); message != "" {
+			c.add(problem.BadValue, append(at, strconv.Itoa(i)), message, "")
+		}
+	}
 }
 
 // readValue decodes one record, or says why it cannot. What breaks the schema becomes nil.
@@ -63,13 +68,13 @@ func readValue(written any) (Value, string) {
 
 // promise says how a record breaks what its typename promises, "" when it does not. Only the
 // built-in typenames promise anything that can be seen here.
-func promise(v Value, typename progdef.Typename) string {
+func promise(v Value, typename string) string {
 	switch {
-	case v == nil || len(typename.Args) > 0:
+	case v == nil:
 		return ""
-	case typename.Name == "utf8-string" && !utf8.Valid(v):
+	case typename == "utf8-string" && !utf8.Valid(v):
 		return "the value is not UTF-8, as its type utf8-string promises"
-	case typename.Name == "json" && !json.Valid(v):
+	case typename == "json" && !json.Valid(v):
 		return "the value is not JSON, as its type json promises"
 	default:
 		return ""

@@ -21,24 +21,33 @@ const (
 	UnknownProgdef Code = "unknown-progdef"
 	UnknownNode    Code = "unknown-node"
 	UnknownPort    Code = "unknown-port"
-	BadEndpoint    Code = "bad-endpoint"     // not of the form node.port
-	WrongDirection Code = "wrong-direction"  // an input used as an output, or the other way round
-	NoSource       Code = "no-source"        // an input that nothing feeds
-	ManySources    Code = "many-sources"     // an input that more than one thing feeds
-	NoSink         Code = "no-sink"          // an output that nothing reads
-	ManySinks      Code = "many-sinks"       // an output that more than one thing reads
-	Cycle          Code = "cycle"            // the graph has a cycle
-	TypeMismatch   Code = "type-mismatch"    // the two ends of an edge have different typenames
-	BadTypename    Code = "bad-typename"     // not a typename by the grammar
-	BadValue       Code = "bad-value"        // a const value that its type or encoding refuses
-	TooMany        Code = "too-many"         // more nodes, edges, values … than the limit
-	BadDuration    Code = "bad-duration"     // not a duration, or out of its range
-	BadImage       Code = "bad-image"        // an image reference that cannot be pinned
-	NothingToRun   Code = "nothing-to-run"   // a progdef with neither image nor command
-	GenericsNotYet Code = "generics-not-yet" // typeParams, which this version does not solve
-	BadScaling     Code = "bad-scaling"      // scaling numbers that contradict each other
-	BadResource    Code = "bad-resource"     // a resource quantity that cannot be read
-	BadEnvironment Code = "bad-environment"  // a reserved or malformed environment variable
+	BadEndpoint    Code = "bad-endpoint"    // not of the form node.port
+	WrongDirection Code = "wrong-direction" // an input used as an output, or the other way round
+	NoSource       Code = "no-source"       // an input that nothing feeds
+	ManySources    Code = "many-sources"    // an input that more than one thing feeds
+	NoSink         Code = "no-sink"         // an output that nothing reads
+	ManySinks      Code = "many-sinks"      // an output that more than one thing reads
+	Cycle          Code = "cycle"           // the graph has a cycle
+	TypeMismatch   Code = "type-mismatch"   // the two ends of an edge have different typenames
+	BadTypename    Code = "bad-typename"    // not a typename by the grammar
+	BadValue       Code = "bad-value"       // a const value that its type or encoding refuses
+	TooMany        Code = "too-many"        // more nodes, edges, values … than the limit
+	BadDuration    Code = "bad-duration"    // not a duration, or out of its range
+	BadImage       Code = "bad-image"       // an image reference that cannot be pinned
+	NothingToRun   Code = "nothing-to-run"  // a progdef with neither image nor command
+	BadScaling     Code = "bad-scaling"     // scaling numbers that contradict each other
+	BadResource    Code = "bad-resource"    // a resource quantity that cannot be read
+	BadEnvironment Code = "bad-environment" // a reserved or malformed environment variable
+)
+
+// Problems of types that have variables.
+const (
+	BadTypeParam     Code = "bad-type-param"     // a malformed type parameter, or a built-in's name
+	UnusedTypeParam  Code = "unused-type-param"  // a type parameter that no port uses
+	UnknownTypeParam Code = "unknown-type-param" // a node names one that its progdef lacks
+	BuiltinType      Code = "builtin-type"       // documentation of a type that Dagyo itself lays down
+	InfiniteType     Code = "infinite-type"      // a type that would have to contain itself
+	UnsolvedType     Code = "unsolved-type"      // a type variable that nothing in the flow fixes
 )
 
 // Problems met after a flow was found valid.

@@ -3,6 +3,7 @@ package progdef
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -36,7 +37,7 @@ func Default() Document {
 // its typenames in canonical form, or every problem of it at once; with problems the document
 // holds what could be read (its name, say) and must not be run.
 func Check(raw []byte, limits document.Limits) (Document, problem.List) {
-	c := checker{doc: Default()}
+	c := checker{doc: Default(), uses: map[string]bool{}}
 	tree := document.CheckInto(&c.report, "progdef", raw, limits)
 	fields, ok := tree.(map[string]any)
 	if !ok {
@@ -56,6 +57,11 @@ type checker struct {
 	// faults holds the fields, and the members of fields, in which the schema found fault.
 	faults map[[2]string]bool
 	report document.Report
+	// params are the type parameters, uses those that a port uses. What is used is vague where a
+	// typename cannot be read.
+	params []string
+	uses   map[string]bool
+	vague  bool
 }
 
 // faults returns the first two tokens of every problem's pointer.
@@ -105,8 +111,10 @@ func (c *checker) sound() map[string]any {
 }
 
 func (c *checker) check() {
+	c.typeParams()
 	c.ports("inputs", c.doc.Inputs)
 	c.ports("outputs", c.doc.Outputs)
+	c.unused()
 	c.program()
 	c.scaling()
 	c.health()
@@ -130,17 +138,28 @@ func (c *checker) ports(field string, ports map[string]Port) {
 		if text == nil {
 			continue
 		}
-		t, err := ParseTypename(*text)
-		if err != nil {
-			c.report.Add(problem.BadTypename,
-				document.Quote(*text)+" is not a typename: "+err.Error(), "", path...)
-			continue
-		}
-		if p, ok := ports[name]; ok {
+		t, ok := c.typename(*text, path)
+		if p, known := ports[name]; known && ok {
 			p.Type = t.String()
 			ports[name] = p
 		}
 	}
+}
+
+// typename reads the typename of a port, or reports why it is none.
+func (c *checker) typename(text string, path []string) (Typename, bool) {
+	t, err := ParseTypename(text)
+	if err == nil {
+		if applied := c.used(t); applied != "" {
+			err = fmt.Errorf("%s is a type parameter, which takes no arguments", applied)
+		}
+	}
+	if err != nil {
+		c.report.Add(problem.BadTypename,
+			document.Quote(text)+" is not a typename: "+err.Error(), "", path...)
+		c.vague = true
+	}
+	return t, err == nil
 }
 
 // portType returns the typename of a port in either form and where it stands, nil where the schema
@@ -167,10 +186,6 @@ func (c *checker) program() {
 	if image && !c.faulty("image", "") && badImage(c.doc.Image) {
 		c.report.Add(problem.BadImage, document.Quote(c.doc.Image)+" is not an image reference", "",
 			"image")
-	}
-	if len(c.doc.TypeParams) > 0 {
-		c.report.Add(problem.GenericsNotYet, "type variables are not supported yet",
-			"write one progdef for each type", "typeParams")
 	}
 }
 

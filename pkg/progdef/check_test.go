@@ -54,9 +54,38 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 				`/inputs/b/type: "9" is not a typename: octet 1 of a typename must be a letter ` +
 					`[bad-typename]`,
 				"/inputs/c: must be a string or an object, not a number [schema]"}},
-		{"generics", `{"name":"p","image":"p","typeParams":["T"],"inputs":{"a":"list<T>"}}`,
-			[]string{"/typeParams: type variables are not supported yet [generics-not-yet] — " +
-				"write one progdef for each type"}},
+		{"type parameters", `{"name":"p","image":"p","typeParams":["T","Err2"],` +
+			`"inputs":{"a":"list<T>"},"outputs":{"b":{"type":"Result<Pair<T, Err2>>"}}}`, nil},
+		{"bad type parameters", `{"name":"p","image":"p","typeParams":["Result","t","T-1",1,""],` +
+			`"inputs":{"a":"json"}}`, []string{
+			`/typeParams/0: "Result" is a built-in typename; a type parameter needs another name ` +
+				`[bad-type-param]`,
+			"/typeParams/1: the name of a type parameter is a capital letter, then letters and " +
+				"digits, 32 in all at most [bad-type-param]",
+			"/typeParams/2: the name of a type parameter is a capital letter, then letters and " +
+				"digits, 32 in all at most [bad-type-param]",
+			"/typeParams/3: must be a string, not a number [schema]",
+			"/typeParams/4: the name of a type parameter is a capital letter, then letters and " +
+				"digits, 32 in all at most [bad-type-param]"}},
+		{"too many type parameters", `{"name":"p","image":"p","inputs":{"a":"x<A>"},"typeParams":[` +
+			`"A","B","C","D","E","F","G","H","I","J","K","L","M","N","O","P","Q"]}`,
+			[]string{"/typeParams: must have at most 16 items, not 17 [schema]"}},
+		{"the same type parameter", `{"name":"p","image":"p","inputs":{"a":"T"},` +
+			`"typeParams":["T","T"]}`,
+			[]string{"/typeParams: the items 0 and 1 are equal [schema]"}},
+		{"unused type parameter", `{"name":"p","image":"p","typeParams":["T","U"],` +
+			`"outputs":{"a":"list<U>"}}`, []string{
+			`/typeParams/0: no port uses the type parameter "T" [unused-type-param] — ` +
+				`use it in the typename of a port, or take it out`}},
+		{"type parameter with arguments", `{"name":"p","image":"p","typeParams":["T","U"],` +
+			`"inputs":{"a":"list<T<json>>"}}`, []string{
+			`/inputs/a: "list<T<json>>" is not a typename: T is a type parameter, which takes no ` +
+				`arguments [bad-typename]`}},
+		{"nothing is unused where a port is faulty", `{"name":"p","image":"p",` +
+			`"typeParams":["T"],"inputs":{"a":"list<T","b":1}}`, []string{
+			`/inputs/a: "list<T" is not a typename: a typename cannot end here: "," or ">" must ` +
+				`follow [bad-typename]`,
+			"/inputs/b: must be a string or an object, not a number [schema]"}},
 		{"environment", `{"name":"p","image":"p","env":{"":"","1A":"","DAGYO_JOBS":"","a_1":"",` +
 			`"OK":1},"envFrom":[{},{"secret":"a","configMap":"b"},{"secret":"a"}]}`, []string{
 			"/env/: the name of an environment variable is made of letters, digits and " +
@@ -126,7 +155,9 @@ func TestCheckFillsInDefaults(t *testing.T) {
 
 // What Check returns is itself a document, and checks to the same.
 func TestCheckedExamplesCheckAgain(t *testing.T) {
-	for _, name := range []string{"progdef", "progdef-minimal", "progdef-sink"} {
+	for _, name := range []string{
+		"progdef", "progdef-generic", "progdef-minimal", "progdef-sink",
+	} {
 		first := example(t, name)
 		raw, err := json.Marshal(first)
 		if err != nil {
@@ -156,6 +187,7 @@ func example(t *testing.T, name string) Document {
 func TestRevisionIsStable(t *testing.T) {
 	for name, want := range map[string]string{
 		"progdef":         "be23c46aeb9ca28a",
+		"progdef-generic": "c36d37284ca02a68",
 		"progdef-minimal": "1a62e343f19fb444",
 		"progdef-sink":    "c8367e5978d2b038",
 	} {
@@ -245,7 +277,7 @@ func shuffled(t *rapid.T, tree any) string {
 }
 
 func FuzzCheck(f *testing.F) {
-	for _, name := range []string{"progdef", "progdef-minimal", "progdef-sink"} {
+	for _, name := range []string{"progdef", "progdef-generic", "progdef-minimal", "progdef-sink"} {
 		raw, err := schemas.Files.ReadFile("examples/" + name + ".json")
 		if err != nil {
 			f.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,109 +13,101 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
 // A task is a cause to be answered, or effects that follow from a fact.
 type task struct {
-	msg     jetstream.Msg // nil for facts
+	cause *delivery // nil for facts
+	// attempt is 1 the first time.
+	attempt uint64
 	effects []contract.Event
 }
 
-// release gives a cause back unanswered, for another replica or the next start.
-func (r *Runtime[S]) release(t task) {
-	if t.msg != nil {
-		r.working.end(t.msg)
-		_ = t.msg.Nak() // a lost nak only costs AckWait
+// maxInFlight bounds the causes that are being answered.
+const maxInFlight = 512
+
+// A term is the time for which one replica leads.
+type term struct {
+	workers []chan task
+	// book holds the causes that were taken up and answered, slots what may still be taken up.
+	book  *book
+	slots chan struct{}
+	// after runs what belongs to the term; its end awaits it.
+	after func(func())
+}
+
+// consume hands the causes to the workers. What the last leader has left open comes first.
+func (r *Runtime[S]) consume(ctx context.Context, t *term) {
+	p := r.tail.join(r.s.Causes, t.book.next())
+	defer r.tail.leave(p)
+	for ctx.Err() == nil {
+		batch, err := r.read(ctx, p)
+		if err != nil && ctx.Err() == nil {
+			r.log.Warn().Err(err).Msg("cannot read causes; trying again")
+			pause(ctx, readPause)
+		}
+		for _, d := range batch {
+			r.takeUp(ctx, t, d)
+		}
 	}
 }
 
-// maxInFlight bounds the causes that one replica holds unanswered.
-const maxInFlight = 512
-
-func (r *Runtime[S]) consume(ctx context.Context) error {
-	cons, err := r.link.JS.CreateOrUpdateConsumer(ctx, contract.StreamEvents, jetstream.ConsumerConfig{
-		Durable:        r.s.Name,
-		Description:    "causes that " + r.s.Name + " answers",
-		FilterSubjects: patterns(r.s.Causes),
-		AckPolicy:      jetstream.AckExplicitPolicy,
-		AckWait:        r.c.AckWait,
-		MaxAckPending:  10 * maxInFlight,
-	})
-	if err != nil {
-		return fmt.Errorf("consume causes: %w", err)
-	}
-	cc, err := cons.Consume(func(m jetstream.Msg) {
-		r.working.begin(m)
-		r.dispatch(ctx, key(m), task{msg: m})
-	}, jetstream.PullMaxMessages(maxInFlight), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		r.log.Debug().Err(err).Msg("consuming interrupted; it resumes by itself")
-	}))
-	if err != nil {
-		return fmt.Errorf("consume causes: %w", err)
-	}
+func (r *Runtime[S]) takeUp(ctx context.Context, t *term, d *delivery) {
 	select {
+	case t.slots <- struct{}{}:
 	case <-ctx.Done():
-		cc.Stop()
-		<-cc.Closed()
-		return nil
-	case <-cc.Closed(): // somebody has deleted the consumer
-		return errors.New("consume causes: the consumer is gone")
+		return
 	}
+	if !t.book.begin(d) {
+		<-t.slots
+		return
+	}
+	r.dispatch(ctx, t, key(d), task{cause: d, attempt: 1})
 }
 
 // key fixes the worker: all events of one flow go to the same, so that its effects keep their order.
 // Submissions are independent of each other, and say their flow only inside.
-func key(m jetstream.Msg) string {
-	tokens := strings.SplitN(m.Subject(), ".", 4)
+func key(d *delivery) string {
+	tokens := strings.SplitN(d.subject, ".", 4)
 	switch {
 	case len(tokens) > 2:
 		return tokens[2]
-	case m.Subject() == string(contract.TypeFlowSubmit):
-		return m.Reply() // unique: it names the message's place in the stream
+	case d.subject == string(contract.TypeFlowSubmit):
+		return strconv.FormatUint(d.seq, 10)
 	default:
-		return m.Subject()
+		return d.subject
 	}
 }
 
-func (r *Runtime[S]) work(ctx context.Context, tasks <-chan task) {
+func (r *Runtime[S]) work(ctx context.Context, t *term, tasks <-chan task) {
 	for {
 		select {
-		case t := <-tasks:
-			r.do(ctx, t)
+		case todo := <-tasks:
+			r.do(ctx, t, todo)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// handBack gives back what no worker has taken up.
-func (r *Runtime[S]) handBack(workers []chan task) {
-	for _, tasks := range workers {
-		for len(tasks) > 0 {
-			r.release(<-tasks)
-		}
-	}
-}
-
-func (r *Runtime[S]) do(ctx context.Context, t task) {
-	if t.msg != nil {
-		r.answerCause(ctx, t.msg)
+func (r *Runtime[S]) do(ctx context.Context, t *term, todo task) {
+	if todo.cause != nil {
+		r.answerCause(ctx, t, todo)
 		return
 	}
-	err := r.carryOut(ctx, t.effects)
+	_, err := r.carryOut(ctx, todo.effects, none)
 	if ctx.Err() != nil {
 		return
 	}
-	id := t.effects[0].DedupID()
+	id := todo.effects[0].DedupID()
 	attempt := r.tries.note(id, err, time.Now())
 	if err == nil {
 		return
 	}
 	r.log.Warn().Err(err).Int("attempt", attempt).Msg("effect of a fact failed; a later tick tries again")
 	if p := r.hopeless(err, attempt); p != nil {
-		if err := r.refuse(ctx, contract.Event{}, t.effects, *p); err == nil {
+		if err := r.refuse(ctx, contract.Event{}, todo.effects, *p); err == nil {
 			r.tries.note(id, nil, time.Now())
 		}
 	}
@@ -136,93 +129,103 @@ func (r *Runtime[S]) hopeless(err error, attempt int) *problem.Problem {
 	}
 }
 
-func (r *Runtime[S]) answerCause(ctx context.Context, m jetstream.Msg) {
+// answerCause answers a cause, or tries again later. What the end of the term leaves open is for the next
+// leader.
+func (r *Runtime[S]) answerCause(ctx context.Context, t *term, todo task) {
 	r.stats.Causes.Add(1)
-	defer r.working.end(m)
-	err := r.handle(ctx, m)
+	err := r.handle(ctx, todo)
 	switch {
 	case err == nil:
-		err = m.Ack()
-	case ctx.Err() != nil:
-		err = m.Nak()
-	default:
+		t.book.done(todo.cause.seq)
+		<-t.slots
+	case ctx.Err() == nil:
 		r.stats.Retries.Add(1)
-		delay := backOff(attempts(m))
-		r.log.Warn().Err(err).Str("cause", m.Subject()).Dur("retry", delay).Msg("passing error")
-		err = m.NakWithDelay(delay)
-	}
-	if err != nil && ctx.Err() == nil {
-		r.log.Debug().Err(err).Str("cause", m.Subject()).Msg("cannot acknowledge; it comes again")
+		delay := backOff(todo.attempt)
+		r.log.Warn().Err(err).Str("cause", todo.cause.subject).Dur("retry", delay).Msg("passing error")
+		todo.attempt++
+		t.after(func() {
+			pause(ctx, delay)
+			r.dispatch(ctx, t, key(todo.cause), todo)
+		})
 	}
 }
 
-// handle answers one cause. An error means: try again later.
-func (r *Runtime[S]) handle(ctx context.Context, m jetstream.Msg) error {
-	meta, err := m.Metadata()
-	if err != nil {
-		return err
-	}
-	seq := meta.Sequence.Stream
-	e, err := event.Decode(m.Subject(), m.Headers(), m.Data())
-	var unreadable *event.Unreadable
-	if errors.As(err, &unreadable) {
+// handle answers one cause, which the state has folded. An error means: try again later.
+func (r *Runtime[S]) handle(ctx context.Context, todo task) error {
+	d, e := todo.cause, todo.cause.event
+	if len(d.problems) > 0 {
 		r.stats.Unreadable.Add(1)
-		return r.publish(ctx, refuseUnreadable(e, m, seq, unreadable.Problems))
-	} else if err != nil {
+		_, err := r.publish(ctx, refuseUnreadable(d))
 		return err
-	}
-	e.Seq = seq
-	if e.Time.IsZero() {
-		e.Time = meta.Timestamp
 	}
 	// One flow's causes are answered one after the other, and each sees the effects of the one before:
 	// two submissions of one flow must not be judged as if the other did not exist.
 	defer r.busy.lock(e.Subject)()
-	if err := r.cursor.await(ctx, seq, r.c.AckWait); err != nil {
-		return err
-	}
 	effects, err := r.decide(e)
 	if err != nil {
 		return r.refuse(ctx, e, nil, problem.Problem{Code: problem.InternalFailure, Message: err.Error()})
 	}
 	if len(effects) == 0 && len(e.Problems) > 0 { // a command that nobody can carry out
-		return r.publish(ctx, deadLetter(m.Subject(), seq, e.Problems, m.Data()))
+		_, err := r.publish(ctx, deadLetter(d.subject, d.seq, e.Problems, d.data))
+		return err
 	}
 	for i := range effects {
 		effects[i].TraceParent = first(effects[i].TraceParent, e.TraceParent)
 	}
-	err = r.carryOut(ctx, effects)
+	last, err := r.carryOutFor(ctx, e.Subject, effects)
 	if err == nil {
-		err = r.cursor.await(ctx, r.ownLast.Load(), r.c.AckWait)
+		err = r.cursor.await(ctx, last, r.c.FoldWait)
 	}
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if p := r.hopeless(err, int(attempts(m))); p != nil {
+	if p := r.hopeless(err, int(todo.attempt)); p != nil {
 		return r.refuse(ctx, e, effects, *p)
 	}
 	return err
 }
 
-// carryOut makes the effects true and says so, in order.
-func (r *Runtime[S]) carryOut(ctx context.Context, effects []contract.Event) error {
-	for _, e := range effects {
-		err := r.said.once(ctx, e.DedupID(), func() error { return r.carryOutOne(ctx, e) })
-		if err != nil {
-			return fmt.Errorf("%s of %s: %w", e.Type, e.Subject, err)
-		}
-	}
-	return nil
+// carryOutFor carries out the effects of a cause, but leaves those that another worker is at to that worker,
+// unless they are about the cause's own subject or about no flow. A decision about shared capacity is one
+// for many flows, and many causes lead to it at once: each worker takes up the next of them.
+func (r *Runtime[S]) carryOutFor(ctx context.Context, subject string, effects []contract.Event) (uint64, error) {
+	return r.carryOut(ctx, effects, func(e contract.Event) bool {
+		return e.Flow() != "" && e.Subject != subject && r.said.pends(e.DedupID())
+	})
 }
 
-func (r *Runtime[S]) carryOutOne(ctx context.Context, e contract.Event) error {
+// carryOut makes the effects true and says so, in order, without those that are left to others. It returns
+// the place of the last one that we fold ourselves.
+func (r *Runtime[S]) carryOut(
+	ctx context.Context, effects []contract.Event, left func(contract.Event) bool,
+) (last uint64, err error) {
+	for _, e := range effects {
+		if left(e) {
+			continue
+		}
+		err := r.said.once(ctx, e.DedupID(), func() error {
+			seq, err := r.carryOutOne(ctx, e)
+			last = max(last, seq)
+			return err
+		})
+		if err != nil {
+			return last, fmt.Errorf("%s of %s: %w", e.Type, e.Subject, err)
+		}
+	}
+	return last, nil
+}
+
+// none leaves nothing to others.
+func none(contract.Event) bool { return false }
+
+func (r *Runtime[S]) carryOutOne(ctx context.Context, e contract.Event) (uint64, error) {
 	if r.s.Perform != nil {
 		if err := r.s.Perform(ctx, e); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if _, said := contract.Lookup(e.Type); !said {
-		return nil // an act
+		return 0, nil // an act
 	}
 	return r.publish(ctx, e)
 }
@@ -230,43 +233,48 @@ func (r *Runtime[S]) carryOutOne(ctx context.Context, e contract.Event) error {
 // publishWait bounds one publication, its retries included.
 const publishWait = 10 * time.Second
 
-func (r *Runtime[S]) publish(ctx context.Context, e contract.Event) error {
+// publish says an event, and returns its place in EVENTS if it is new and we fold it ourselves.
+func (r *Runtime[S]) publish(ctx context.Context, e contract.Event) (uint64, error) {
 	e.Source = contract.Source(r.s.Name)
 	e.Time = time.Now().UTC()
-	msg, err := event.Encode(e)
-	if err != nil {
-		return &Permanent{problem.Problem{Code: problem.InternalFailure, Message: err.Error()}}
-	}
 	ctx, cancel := context.WithTimeout(ctx, publishWait)
 	defer cancel()
+	msg, err := r.encode(ctx, e)
+	if err != nil {
+		return 0, err
+	}
 	var opts []jetstream.PublishOpt
 	if e.Once {
 		opts = append(opts, jetstream.WithExpectLastSequencePerSubject(0))
 	}
 	ack, err := r.link.JS.PublishMsg(ctx, msg, opts...)
 	if e.Once && broker.SaidBefore(err) {
-		return nil
-	}
-	if errors.Is(err, nats.ErrMaxPayload) {
-		return &Permanent{tooLarge(e, len(msg.Data), r.link.MaxPayload())}
+		return 0, nil
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	r.stats.Effects.Add(1)
-	if r.folds[e.Type] && !ack.Duplicate {
-		raise(&r.ownLast, ack.Sequence)
-	}
 	r.log.Debug().Str("event", msg.Subject).Uint64("seq", ack.Sequence).Bool("repeat", ack.Duplicate).Msg("said")
-	return nil
+	if ack.Duplicate || !r.folds[e.Type] {
+		return 0, nil
+	}
+	return ack.Sequence, nil
 }
 
-func tooLarge(e contract.Event, size int, limit int64) problem.Problem {
-	return problem.Problem{
-		Code:    problem.TooLarge,
-		Message: fmt.Sprintf("the %s event has %d octets; the broker carries %d", e.Type, size, limit),
-		Hint:    "raise max_payload in the NATS server's configuration, or split the flow",
+// encode makes the message of an event. What no try will make better is Permanent.
+func (r *Runtime[S]) encode(ctx context.Context, e contract.Event) (*nats.Msg, error) {
+	msg, err := r.link.Encode(ctx, e)
+	var problems problem.List
+	switch {
+	case errors.As(err, &problems):
+		return nil, &Permanent{problems[0]}
+	case err != nil && broker.Passing(err):
+		return nil, err
+	case err != nil:
+		return nil, &Permanent{problem.Problem{Code: problem.InternalFailure, Message: err.Error()}}
 	}
+	return msg, nil
 }
 
 // refuse turns an error that does not pass into an event that says why: a rejection of the flow that
@@ -287,7 +295,8 @@ func (r *Runtime[S]) refuse(ctx context.Context, cause contract.Event, effects [
 	}
 	switch {
 	case flow == "":
-		return r.publish(ctx, deadLetter(string(cause.Type), cause.Seq, problem.List{p}, cause.Raw))
+		_, err := r.publish(ctx, deadLetter(string(cause.Type), cause.Seq, problem.List{p}, cause.Raw))
+		return err
 	case cause.EndsFlow() && flow == cause.Flow():
 		return nil
 	}
@@ -298,20 +307,22 @@ func (r *Runtime[S]) refuse(ctx context.Context, cause contract.Event, effects [
 	if cause.Type == contract.TypeFlowSubmit {
 		rejection.MsgID = contract.JudgedID(flow, cause.Seq)
 	}
-	return r.publish(ctx, rejection)
+	_, err := r.publish(ctx, rejection)
+	return err
 }
 
 // refuseUnreadable answers a message that is no event: a submission that says which flow it is about
 // with a rejection, all else with a dead letter.
-func refuseUnreadable(e contract.Event, m jetstream.Msg, seq uint64, problems problem.List) contract.Event {
+func refuseUnreadable(d *delivery) contract.Event {
+	e := d.event
 	switch {
 	case e.Type == contract.TypeFlowSubmit && e.Subject != "":
 		return contract.Event{
-			Type: contract.TypeFlowRejected, Subject: e.Subject, MsgID: contract.JudgedID(e.Subject, seq),
-			Data: &contract.FlowRejected{Problems: problems},
+			Type: contract.TypeFlowRejected, Subject: e.Subject, MsgID: contract.JudgedID(e.Subject, d.seq),
+			Data: &contract.FlowRejected{Problems: d.problems},
 		}
 	default:
-		return deadLetter(m.Subject(), seq, problems, m.Data())
+		return deadLetter(d.subject, d.seq, d.problems, d.data)
 	}
 }
 
@@ -328,14 +339,6 @@ func deadLetter(subject string, seq uint64, problems problem.List, raw []byte) c
 
 func excerpt(raw []byte) string {
 	return string([]rune(string(raw[:min(len(raw), excerptLimit)])))
-}
-
-func attempts(m jetstream.Msg) uint64 {
-	meta, err := m.Metadata()
-	if err != nil {
-		return 1
-	}
-	return meta.NumDelivered
 }
 
 // backOff grows from 100 ms to 5 s.

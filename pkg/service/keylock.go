@@ -3,7 +3,6 @@ package service
 import (
 	"hash/maphash"
 	"sync"
-	"sync/atomic"
 )
 
 // keyLock locks by key. Different keys may share a lock, which costs time and nothing else.
@@ -19,10 +18,4 @@ func (k *keyLock) lock(key string) (unlock func()) {
 	m := &k.locks[maphash.String(k.seed, key)%uint64(len(k.locks))]
 	m.Lock()
 	return m.Unlock
-}
-
-// raise sets v to n unless it is higher already.
-func raise(v *atomic.Uint64, n uint64) {
-	for old := v.Load(); old < n && !v.CompareAndSwap(old, n); old = v.Load() {
-	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/pkg/broker"
@@ -52,25 +51,28 @@ func (r *Runtime[S]) prepareAndLead(ctx context.Context) error {
 
 // leading does what only the leader does, until it no longer is.
 func (r *Runtime[S]) leading(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	workers := make([]chan task, r.c.Workers)
-	for i := range workers {
-		workers[i] = make(chan task, workerQueue)
-		g.Go(func() error { r.work(ctx, workers[i]); return nil })
+	b, err := r.openBook(ctx, r.s.Name)
+	if err != nil {
+		return err
 	}
-	r.workers.Store(&workers)
+	g, ctx := errgroup.WithContext(ctx)
+	t := &term{
+		workers: make([]chan task, r.c.Workers), book: b, slots: make(chan struct{}, maxInFlight),
+		after: func(f func()) { g.Go(func() error { f(); return nil }) },
+	}
+	for i := range t.workers {
+		t.workers[i] = make(chan task, workerQueue)
+		t.after(func() { r.work(ctx, t, t.workers[i]) })
+	}
 	for _, l := range r.s.Lead {
 		g.Go(func() error { return l(ctx, r) })
 	}
-	g.Go(func() error {
-		r.everyTick(ctx, func(tick contract.Event) { r.decideFact(ctx, tick) })
-		return nil
-	})
-	g.Go(func() error { return r.consume(ctx) })
-	g.Go(func() error { r.keepInProgress(ctx); return nil })
-	err := g.Wait()
-	r.handBack(workers)
-	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, jetstream.ErrConsumerDeleted)) {
+	t.after(func() { r.everyTick(ctx, func(tick contract.Event) { r.decideFact(ctx, t, tick) }) })
+	t.after(func() { r.consume(ctx, t) })
+	t.after(func() { r.keepBook(ctx, b) })
+	err = g.Wait()
+	r.closeBook(ctx, b)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}
 	if err != nil {

@@ -21,6 +21,16 @@ func (r *recent) has(id string) bool {
 	return r.hasLocked(id)
 }
 
+// pends reports whether somebody is about to say the id.
+func (r *recent) pends(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pending[id] != nil
+}
+
+// knows reports whether the id was said, or somebody is about to.
+func (r *recent) knows(id string) bool { return r.has(id) || r.pends(id) }
+
 func (r *recent) hasLocked(id string) bool {
 	_, a := r.now[id]
 	_, b := r.old[id]

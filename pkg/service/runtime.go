@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"github.com/dagyo/dagyo/pkg/broker"
@@ -25,18 +24,16 @@ type Runtime[S any] struct {
 	mu      sync.RWMutex // guards state
 	state   S
 	cursor  cursor
-	current atomic.Bool                 // nothing that is in EVENTS is known to be unfolded
-	workers atomic.Pointer[[]chan task] // the leader's
+	tail    tail
+	current atomic.Bool // nothing that is in EVENTS is known to be unfolded
 	said    recent
 	tries   tries
 	// busy lets one cause of a flow be answered at a time.
 	busy keyLock
-	// ownLast is the place of our own last event that we fold ourselves.
-	ownLast atomic.Uint64
-	folds   map[contract.Type]bool
-	working working
-	seed    maphash.Seed
-	stats   stats
+	// folds are the types that Evolve gets, answers those that readers of the tail may want.
+	folds, answers map[contract.Type]bool
+	seed           maphash.Seed
+	stats          stats
 }
 
 // stats are shown by `nats micro stats`.
@@ -45,16 +42,12 @@ type stats struct {
 }
 
 func newRuntime[S any](link *broker.Link, s Service[S], c Config, state S) *Runtime[S] {
-	r := &Runtime[S]{
+	return &Runtime[S]{
 		link: link, s: s, c: c, state: state, seed: maphash.MakeSeed(),
 		log:    c.Log.With().Str("service", s.Name).Logger(),
-		cursor: newCursor(), folds: make(map[contract.Type]bool),
+		cursor: newCursor(), tail: newTail(),
+		folds: setOf(slices.Concat(s.Causes, s.Folds)), answers: setOf(slices.Concat(s.Causes, s.Reads)),
 	}
-	r.working.msgs = make(map[jetstream.Msg]struct{})
-	for _, t := range slices.Concat(s.Causes, s.Folds) {
-		r.folds[t] = true
-	}
-	return r
 }
 
 // Link returns the service's connection.
@@ -78,7 +71,8 @@ func (r *Runtime[S]) Read(f func(S)) (current bool) {
 // Say performs and publishes an event that follows from something learnt outside of EVENTS. It
 // returns when the broker has it, or with the error that prevented that.
 func (r *Runtime[S]) Say(ctx context.Context, e contract.Event) error {
-	return r.carryOut(ctx, []contract.Event{e})
+	_, err := r.carryOut(ctx, []contract.Event{e}, none)
+	return err
 }
 
 // Fold folds a fact without asking for its effects; the next Tick sees it.
@@ -96,15 +90,15 @@ func (r *Runtime[S]) decide(e contract.Event) ([]contract.Event, error) {
 	return r.s.Decide(r.state, e, time.Now())
 }
 
-func (r *Runtime[S]) decideFact(ctx context.Context, fact contract.Event) {
+func (r *Runtime[S]) decideFact(ctx context.Context, t *term, fact contract.Event) {
 	effects, err := r.decide(fact)
 	if err != nil {
 		r.log.Error().Err(err).Str("fact", string(fact.Type)).Msg("cannot decide")
 	}
 	for _, group := range grouped(effects) {
-		news := slices.ContainsFunc(group, func(e contract.Event) bool { return !r.said.has(e.DedupID()) })
+		news := slices.ContainsFunc(group, func(e contract.Event) bool { return !r.said.knows(e.DedupID()) })
 		if news && r.tries.due(group[0].DedupID(), time.Now()) {
-			r.dispatch(ctx, group[len(group)-1].Subject, task{effects: group})
+			r.dispatch(ctx, t, group[len(group)-1].Subject, task{effects: group})
 		}
 	}
 }
@@ -146,12 +140,10 @@ func (r *Runtime[S]) everyTick(ctx context.Context, f func(contract.Event)) {
 }
 
 // dispatch hands a task to the worker of its key; tasks of one key are done in order.
-func (r *Runtime[S]) dispatch(ctx context.Context, key string, t task) {
-	workers := *r.workers.Load()
+func (r *Runtime[S]) dispatch(ctx context.Context, t *term, key string, todo task) {
 	select {
-	case workers[maphash.String(r.seed, key)%uint64(len(workers))] <- t:
+	case t.workers[maphash.String(r.seed, key)%uint64(len(t.workers))] <- todo:
 	case <-ctx.Done():
-		r.release(t)
 	}
 }
 

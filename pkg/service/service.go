@@ -22,14 +22,16 @@ const Tick contract.Type = "tick"
 //
 // Evolve and Decide are pure: no context, I/O, clock, log or random number. Evolve may change the
 // state in place and is never called concurrently; Decide only reads it, and may be called
-// concurrently with itself.
+// concurrently with itself. Neither changes the event, which others read at the same time.
 type Service[S any] struct {
-	// Name is the durable consumer's and the micro service's name.
+	// Name is the micro service's name, and that under which its place in EVENTS is kept.
 	Name string
 	// Causes are the types that Decide answers; every cause is also folded.
 	Causes []contract.Type
 	// Folds are the further types that Evolve cares about.
 	Folds []contract.Type
+	// Reads are the types that Runtime.Follow hands out.
+	Reads []contract.Type
 	// New makes the state that the events are folded into.
 	New func(context.Context, *broker.Link) (S, error)
 	// Evolve returns the state after the event or fact.
@@ -61,8 +63,8 @@ type Ask[S any] func(S, []byte) (any, error)
 type Config struct {
 	// Workers is how many flows are handled at the same time.
 	Workers int
-	// AckWait is how long a replica may hold a cause before another replica gets it.
-	AckWait time.Duration
+	// FoldWait bounds the time until the state has folded what the service itself has said.
+	FoldWait time.Duration
 	// MaxAttempts bounds how often a cause with a passing error is tried.
 	MaxAttempts int
 	// Broker is how the shared streams are kept.
@@ -73,7 +75,7 @@ type Config struct {
 // DefaultConfig suits a single server.
 func DefaultConfig() Config {
 	return Config{
-		Workers: 8, AckWait: 5 * time.Second, MaxAttempts: 12,
+		Workers: 8, FoldWait: 5 * time.Second, MaxAttempts: 12,
 		Broker: broker.DefaultConfig(), Log: zerolog.Nop(),
 	}
 }
@@ -84,8 +86,8 @@ func (c Config) Validate() error {
 	if c.Workers < 1 {
 		errs = append(errs, fmt.Errorf("workers: %d is less than 1", c.Workers))
 	}
-	if c.AckWait < 100*time.Millisecond {
-		errs = append(errs, fmt.Errorf("ack wait: %v is less than 100ms", c.AckWait))
+	if c.FoldWait < 100*time.Millisecond {
+		errs = append(errs, fmt.Errorf("fold wait: %v is less than 100ms", c.FoldWait))
 	}
 	if c.MaxAttempts < 1 {
 		errs = append(errs, fmt.Errorf("max attempts: %d is less than 1", c.MaxAttempts))

@@ -101,9 +101,38 @@ func TestEffectsAreGroupedBeforeTheirFlow(t *testing.T) {
 	}
 }
 
+// Two workers come to the same grants: neither waits for what the other is at, unless it is its own flow.
+func TestEffectsOfOtherFlowsAreLeftToWhoIsAtThem(t *testing.T) {
+	busy, release := make(chan struct{}), make(chan struct{})
+	failed := errors.New("performed")
+	r := newRuntime(nil, Service[int]{Perform: func(_ context.Context, e contract.Event) error {
+		if e.Subject == "f" {
+			close(busy)
+			<-release
+		}
+		return fmt.Errorf("%w: %s", failed, e.Subject)
+	}}, DefaultConfig(), 0)
+	grants := []contract.Event{
+		{Type: contract.TypeFlowSpawned, Subject: "f"}, {Type: contract.TypeFlowSpawned, Subject: "g"},
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = r.carryOutFor(t.Context(), "f", grants) })
+	<-busy
+	if _, err := r.carryOutFor(t.Context(), "g", grants); !errors.Is(err, failed) || !strings.Contains(err.Error(), "g") {
+		t.Errorf("carry out for g: %v, want that g was performed", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := r.carryOutFor(ctx, "f", grants); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("carry out for f: %v, want it to wait for the other worker", err)
+	}
+	close(release)
+	wg.Wait()
+}
+
 func TestConfigReportsEverything(t *testing.T) {
 	err := Config{}.Validate()
-	for _, what := range []string{"workers", "ack wait", "max attempts"} {
+	for _, what := range []string{"workers", "fold wait", "max attempts"} {
 		if err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%v does not name %s", err, what)
 		}

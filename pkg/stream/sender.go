@@ -65,7 +65,7 @@ type sender struct {
 	number uint64      // of the last frame taken up
 	ended  bool        // that had END
 	full   bool        // only a window is in the way of the next one
-	asking bool // nothing is stored before it is known whether a reader is there
+	asking bool        // nothing is stored before it is known whether a reader is there
 
 	direct direct
 	store  store

@@ -5,7 +5,13 @@ package main
 import (
 	"os"
 
+	"github.com/dagyo/dagyo/pkg/heap"
 	"github.com/dagyo/dagyo/services/dagyo/cli"
 )
 
-func main() { os.Exit(cli.Main()) }
+func main() {
+	release := heap.Settle()
+	code := cli.Main()
+	release()
+	os.Exit(code)
+}

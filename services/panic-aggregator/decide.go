@@ -2,7 +2,7 @@ package aggregator
 
 import (
 	"fmt"
-	"maps"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -22,10 +22,21 @@ func Decide(s State, e contract.Event, now time.Time) ([]contract.Event, error) 
 
 func (s State) decideAll(now time.Time) []contract.Event {
 	var out []contract.Event
-	for _, flow := range slices.Sorted(maps.Keys(s.runs)) {
+	for _, flow := range slices.Sorted(s.due(now)) {
 		out = append(out, s.decide(flow, now)...)
 	}
 	return out
+}
+
+// due yields the flows that are to be stopped or have a verdict coming: few of those that run.
+func (s State) due(now time.Time) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for flow, r := range s.runs {
+			if (r.completed() || r.ends(now)) && !yield(flow) {
+				return
+			}
+		}
+	}
 }
 
 func (s State) decide(flow string, now time.Time) []contract.Event {
@@ -44,7 +55,7 @@ func (s State) decideRun(flow string, r *run, now time.Time) []contract.Event {
 	switch {
 	case r.completed():
 		return []contract.Event{verdict(contract.TypeFlowCompleted, flow, r.completion(now))}
-	case r.cancel == nil && len(r.failures) == 0 && !r.late(now):
+	case !r.ends(now):
 		return nil
 	case r.running() == 0 || s.settled(r, now):
 		return append(r.stops(flow), r.endVerdict(flow, now))
@@ -85,6 +96,9 @@ func (r *run) running() int {
 	}
 	return n
 }
+
+// ends reports whether the run has a reason to end other than that all is done.
+func (r *run) ends(now time.Time) bool { return r.cancel != nil || len(r.failures) > 0 || r.late(now) }
 
 func (r *run) late(now time.Time) bool { return !r.deadline.IsZero() && now.After(r.deadline) }
 

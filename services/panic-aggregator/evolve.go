@@ -165,7 +165,7 @@ func (s *State) jobDone(e contract.Event, d *contract.JobDone) {
 
 // goesOn reports whether nobody has had a reason to stop the run.
 func (r *run) goesOn(now time.Time) bool {
-	return r.cancel == nil && len(r.failures) == 0 && !r.late(now)
+	return !r.ends(now)
 }
 
 // edgesGone is the failure of a job that found its flow stopped although nobody had stopped it: a

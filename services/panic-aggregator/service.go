@@ -43,6 +43,7 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
 			contract.TypeExecutorDraining,
 		},
+		Reads:   shown(),
 		New:     func(context.Context, *broker.Link) (State, error) { return NewState(c.Limits), nil },
 		Evolve:  Evolve,
 		Decide:  Decide,

@@ -10,116 +10,120 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/service"
 )
 
-// statusBatch bounds the events that one round of the view takes.
-const statusBatch = 2000
+// shown are the events of which the status view is made.
+func shown() []contract.Type {
+	var out []contract.Type
+	for _, e := range contract.Table {
+		if e.Of == contract.OfFlow || e.Of == contract.OfJob {
+			out = append(out, e.Type)
+		}
+	}
+	return out
+}
 
-// keepStatus keeps the bucket "flows" true to EVENTS. Its place is a durable consumer, so the next
-// leader goes on where the last one stopped.
+// keepStatus keeps the bucket "flows" true to EVENTS. The next leader goes on where the last one stopped.
 func keepStatus(ctx context.Context, r *service.Runtime[State]) error {
 	kv, err := r.Link().JS.KeyValue(ctx, contract.BucketFlows)
 	if err != nil {
 		return fmt.Errorf("open the status view: %w", err)
 	}
-	cons, err := r.Link().JS.CreateOrUpdateConsumer(ctx, contract.StreamEvents, jetstream.ConsumerConfig{
-		Durable: Name + "-status", Description: "events for the status view",
-		FilterSubjects: []string{"flow.>", "job.>"},
-		AckPolicy:      jetstream.AckExplicitPolicy, MaxAckPending: 2 * statusBatch,
+	v := view{kv: kv, known: make(map[string]entry)}
+	return r.Follow(ctx, Name+"-status", statusDelay, func(events []contract.Event) error {
+		return v.write(ctx, events)
 	})
-	if err != nil {
-		return fmt.Errorf("follow events for the status view: %w", err)
-	}
-	for ctx.Err() == nil {
-		if err := writeStatuses(ctx, cons, kv); err != nil && ctx.Err() == nil {
-			r.Log().Warn().Err(err).Msg("status view is behind; trying again")
-			pause(ctx, time.Second)
-		}
-	}
-	return nil
 }
 
-func writeStatuses(ctx context.Context, cons jetstream.Consumer, kv jetstream.KeyValue) error {
-	msgs, err := gather(ctx, cons)
-	if err != nil {
-		return err
-	}
+// A view is the bucket, and what this replica has last written into it.
+type view struct {
+	kv    jetstream.KeyValue
+	known map[string]entry
+}
+
+type entry struct {
+	status   contract.FlowStatus
+	revision uint64
+}
+
+// knownLimit bounds the statuses that are remembered; one that is not is read again.
+const knownLimit = 2000
+
+// write merges the events into the statuses of their flows.
+func (v *view) write(ctx context.Context, events []contract.Event) error {
 	flows := make(map[string][]contract.Event)
-	for _, m := range msgs {
-		if e, err := event.Decode(m.Subject(), m.Headers(), m.Data()); err == nil && e.Flow() != "" {
-			flows[e.Flow()] = append(flows[e.Flow()], e)
-		}
+	for _, e := range events {
+		flows[e.Subject] = append(flows[e.Subject], e)
 	}
 	for flow, events := range flows {
-		if err := mergeStatus(ctx, kv, flow, events); err != nil {
+		if err := v.merge(ctx, flow, events); err != nil {
 			return fmt.Errorf("status of flow %s: %w", flow, err)
 		}
 	}
-	for _, m := range msgs {
-		if err := m.Ack(); err != nil {
-			return err
-		}
-	}
+	pause(ctx, min(time.Duration(len(flows))*restPerFlow, mostRest))
 	return nil
 }
 
-// gather waits for an event, and then takes what arrives within statusDelay.
-func gather(ctx context.Context, cons jetstream.Consumer) ([]jetstream.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	out, err := fetch(cons.Fetch(1, jetstream.FetchContext(ctx)))
-	if err != nil || len(out) == 0 {
-		return out, err
-	}
-	pause(ctx, statusDelay)
-	more, err := fetch(cons.FetchNoWait(statusBatch))
-	return append(out, more...), err
-}
+// When many flows change at once the view takes its time: each flow is then written less often.
+const (
+	restPerFlow = 4 * time.Millisecond
+	mostRest    = 400 * time.Millisecond
+)
 
-func fetch(batch jetstream.MessageBatch, err error) ([]jetstream.Msg, error) {
-	if err != nil {
-		return nil, err
-	}
-	var out []jetstream.Msg
-	for m := range batch.Messages() {
-		out = append(out, m)
-	}
-	if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) &&
-		!errors.Is(err, context.Canceled) && !errors.Is(err, jetstream.ErrNoMessages) {
-		return out, err
-	}
-	return out, nil
-}
-
-// mergeStatus adds the events to the flow's stored status, however many replicas do so at once.
-func mergeStatus(ctx context.Context, kv jetstream.KeyValue, flow string, events []contract.Event) error {
-	for {
-		var status contract.FlowStatus
-		var revision uint64
-		entry, err := kv.Get(ctx, flow)
-		switch {
-		case err == nil:
-			revision = entry.Revision()
-			if err := json.Unmarshal(entry.Value(), &status); err != nil {
-				return err
-			}
-		case !errors.Is(err, jetstream.ErrKeyNotFound):
-			return err
-		}
+// merge adds the events to the flow's stored status, however many replicas do so at once.
+func (v *view) merge(ctx context.Context, flow string, events []contract.Event) error {
+	have, err := v.load(ctx, flow, events[0].Type == contract.TypeFlowSubmit)
+	for err == nil {
 		for _, e := range events {
-			status = With(status, e)
+			have.status = With(have.status, e)
 		}
-		body, err := json.Marshal(status)
-		if err != nil {
-			return err
+		if have.revision, err = v.store(ctx, flow, have); err == nil {
+			v.remember(flow, have)
+			return nil
 		}
-		_, err = kv.Update(ctx, flow, body, revision)
-		if !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-			return err
+		delete(v.known, flow)
+		if errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+			have, err = v.load(ctx, flow, false)
 		}
 	}
+	return err
+}
+
+// load returns the stored status. Of a flow that is new there is none, most likely; storing finds out.
+func (v *view) load(ctx context.Context, flow string, isNew bool) (entry, error) {
+	if have, ok := v.known[flow]; ok || isNew {
+		return have, nil
+	}
+	stored, err := v.kv.Get(ctx, flow)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return entry{}, nil
+	}
+	if err != nil {
+		return entry{}, err
+	}
+	have := entry{revision: stored.Revision()}
+	return have, json.Unmarshal(stored.Value(), &have.status)
+}
+
+func (v *view) store(ctx context.Context, flow string, e entry) (revision uint64, err error) {
+	body, err := json.Marshal(e.status)
+	if err != nil {
+		return 0, err
+	}
+	return v.kv.Update(ctx, flow, body, e.revision)
+}
+
+// remember keeps the status until the flow's last event.
+func (v *view) remember(flow string, e entry) {
+	if e.status.Phase == contract.TypeFlowCleaned {
+		delete(v.known, flow)
+		return
+	}
+	if len(v.known) >= knownLimit {
+		clear(v.known)
+	}
+	v.known[flow] = e
 }
 
 func pause(ctx context.Context, d time.Duration) {

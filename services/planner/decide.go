@@ -59,7 +59,9 @@ func (s State) cleanUp(id string, r *run, now time.Time) []contract.Event {
 	if !r.ok { // a completed flow has left no job unclaimed
 		cleaned.Mailboxes = slices.Sorted(slices.Values(r.mailboxes))
 	}
-	return []contract.Event{{Type: contract.TypeFlowCleaned, Subject: id, Data: &cleaned, TraceParent: r.trace}}
+	return []contract.Event{{
+		Type: contract.TypeFlowCleaned, Subject: id, Data: &cleaned, TraceParent: r.trace, With: r.ok,
+	}}
 }
 
 func (s State) plan(e contract.Event, d *contract.FlowValidated) contract.Event {

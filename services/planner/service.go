@@ -26,7 +26,7 @@ const Name = "planner"
 type Config struct {
 	service.Config
 	Limits Limits
-	// EdgeStorage keeps the edges' frames in files or in memory.
+	// EdgeStorage keeps in files or in memory what no reader is there for (ADR 10).
 	EdgeStorage jetstream.StorageType
 	// SweepEvery is the time between two searches for what belongs to no living flow.
 	SweepEvery time.Duration
@@ -36,7 +36,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Config: service.DefaultConfig(), Limits: DefaultLimits(),
-		EdgeStorage: jetstream.FileStorage, SweepEvery: 30 * time.Second,
+		EdgeStorage: jetstream.MemoryStorage, SweepEvery: 30 * time.Second,
 	}
 }
 
@@ -79,7 +79,8 @@ func (w *wiring) perform(ctx context.Context, effect contract.Event) error {
 	case *contract.FlowPlanned:
 		return w.provision(ctx, effect.Subject, d, effect.With.(flow.Flow))
 	case *contract.FlowCleaned:
-		return w.release(ctx, effect.Subject, d)
+		completed, _ := effect.With.(bool)
+		return w.release(ctx, effect.Subject, d, !completed)
 	default:
 		return nil
 	}
@@ -91,7 +92,7 @@ func (w *wiring) provision(ctx context.Context, id string, p *contract.FlowPlann
 		return nil
 	}
 	cfg := stream.StreamConfig(id, w.config.EdgeStorage, w.config.Limits.Frames)
-	if _, err := w.link.JS.CreateOrUpdateStream(ctx, cfg); err != nil {
+	if err := w.makeStream(ctx, cfg); err != nil {
 		return brokerError("make the flow's stream", err)
 	}
 	if err := w.writeConstants(ctx, id, f); err != nil {
@@ -103,6 +104,15 @@ func (w *wiring) provision(ctx context.Context, id string, p *contract.FlowPlann
 		}
 	}
 	return nil
+}
+
+// makeStream makes a stream that is hardly ever there already.
+func (w *wiring) makeStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	_, err := w.link.JS.CreateStream(ctx, cfg)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // in another form
+		_, err = w.link.JS.UpdateStream(ctx, cfg)
+	}
+	return err
 }
 
 // brokerError tells a broker that cannot from one that cannot now.
@@ -134,12 +144,14 @@ func (w *wiring) ensureMailbox(ctx context.Context, progdef, revision string) er
 	return nil
 }
 
-// release deletes what the flow had. A job that still runs is told to stop first: the stop that was
-// sent for the verdict may have come before there was a stream to keep it.
-func (w *wiring) release(ctx context.Context, id string, d *contract.FlowCleaned) error {
+// release deletes what the flow had. Where a job may still run it is told to stop first: the stop that
+// was sent for the verdict may have come before there was a stream to keep it.
+func (w *wiring) release(ctx context.Context, id string, d *contract.FlowCleaned, mayRun bool) error {
 	if d.Stream != "" {
-		if err := w.stop(id); err != nil {
-			return err
+		if mayRun {
+			if err := w.stop(id); err != nil {
+				return err
+			}
 		}
 		err := w.link.JS.DeleteStream(ctx, d.Stream)
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -112,7 +112,7 @@ func (w *wiring) removeSuspects(ctx context.Context, o inventory, suspects map[s
 	}
 	for _, id := range o.streams {
 		if twice("stream " + id) {
-			if err := w.release(ctx, id, &contract.FlowCleaned{Stream: contract.FlowStream(id)}); err != nil {
+			if err := w.release(ctx, id, &contract.FlowCleaned{Stream: contract.FlowStream(id)}, true); err != nil {
 				return next, err
 			}
 		}

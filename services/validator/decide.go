@@ -21,13 +21,15 @@ func Decide(s State, e contract.Event, _ time.Time) ([]contract.Event, error) {
 		return []contract.Event{s.answerApply(e)}, nil
 	case contract.TypeProgdefRemove:
 		return []contract.Event{s.answerRemove(e)}, nil
+	case contract.TypeTypeApply:
+		return []contract.Event{s.answerTypeApply(e)}, nil
 	default:
 		return nil, fmt.Errorf("the validator has no answer to %s", e.Type)
 	}
 }
 
 func (s State) judge(e contract.Event) []contract.Event {
-	if _, same := s.known[e.Subject]; same {
+	if _, same := s.flows[e.Subject]; same {
 		return nil // the same flow id is the same submission
 	}
 	return []contract.Event{s.Judge(e.Subject, e.Raw, e.Seq)}
@@ -35,7 +37,7 @@ func (s State) judge(e contract.Event) []contract.Event {
 
 // Judge returns flow.validated or flow.rejected for a flow document, as if it were submitted now.
 func (s State) Judge(id string, raw []byte, seq uint64) contract.Event {
-	f, pinned, problems := flow.Check(raw, s.catalog, s.limits.Flow)
+	f, pinned, problems := s.known().Check(raw, s.limits.Flow)
 	out := contract.Event{Subject: id, MsgID: contract.JudgedID(id, seq)}
 	if len(problems) > 0 {
 		out.Type, out.Data = contract.TypeFlowRejected, &contract.FlowRejected{Problems: problems}
@@ -44,6 +46,10 @@ func (s State) Judge(id string, raw []byte, seq uint64) contract.Event {
 	out.Type, out.Once = contract.TypeFlowValidated, true
 	out.Data = &contract.FlowValidated{Flow: f, Progdefs: pinned}
 	return out
+}
+
+func (s State) known() flow.Known {
+	return flow.Known{Progdefs: s.catalog, Types: s.types.meanings}
 }
 
 // check reads the progdef document of a progdef.apply.

@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service"
 )
@@ -34,6 +32,7 @@ func DefaultConfig() Config {
 func Run(ctx context.Context, link *broker.Link, c Config) error {
 	commands := []contract.Type{
 		contract.TypeFlowSubmit, contract.TypeProgdefApply, contract.TypeProgdefRemove,
+		contract.TypeTypeApply,
 	}
 	return service.Run(ctx, link, service.Service[State]{
 		Name:   Name,
@@ -41,90 +40,78 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		Folds:  []contract.Type{contract.TypeFlowValidated},
 		New: func(ctx context.Context, link *broker.Link) (State, error) {
 			stored, err := broker.Catalog(ctx, link.JS)
-			return NewState(c.Limits, stored), err
+			if err != nil {
+				return State{}, err
+			}
+			types, err := broker.Types(ctx, link.JS, c.Broker)
+			return NewState(c.Limits, stored).WithTypes(types), err
 		},
 		Evolve: Evolve,
 		Decide: Decide,
 		Perform: func(ctx context.Context, effect contract.Event) error {
 			return storeCatalog(ctx, link.JS, effect)
 		},
-		Asks: map[string]service.Ask[State]{
-			contract.AskFlowValidate: askValidate,
-			contract.AskCatalogList:  askList,
-			contract.AskCatalogGet:   askGet,
-		},
+		Asks: asks(link.MaxPayload),
 	}, c.Config)
 }
 
 // storeCatalog writes what an answer has changed, unless a later change is stored already.
 func storeCatalog(ctx context.Context, js jetstream.JetStream, effect contract.Event) error {
 	seq, _ := effect.With.(uint64)
-	entry := contract.CatalogEntry{Seq: seq}
 	switch d := effect.Data.(type) {
 	case *contract.ProgdefApplied:
-		entry.Pinned = progdef.Pinned{Revision: d.Revision, Document: d.Document}
+		pinned := progdef.Pinned{Revision: d.Revision, Document: d.Document}
+		return store(ctx, js, contract.BucketProgdefs, d.Name, seq,
+			contract.CatalogEntry{Seq: seq, Pinned: pinned})
 	case *contract.ProgdefRemoved:
-		entry.Removed = true
+		return store(ctx, js, contract.BucketProgdefs, d.Name, seq,
+			contract.CatalogEntry{Seq: seq, Removed: true})
+	case *contract.TypeApplied:
+		return store(ctx, js, contract.BucketTypes, contract.TypeKey(d.Name), seq,
+			contract.TypeEntry{Seq: seq, Document: d.Document})
 	default:
 		return nil
 	}
+}
+
+// store puts an entry under its key, unless the bucket holds that of a later change.
+func store(
+	ctx context.Context, js jetstream.JetStream, bucket, key string, seq uint64, entry any,
+) error {
 	body, err := json.Marshal(entry)
 	if err != nil {
 		return err
 	}
-	kv, err := js.KeyValue(ctx, contract.BucketProgdefs)
+	kv, err := js.KeyValue(ctx, bucket)
 	if err != nil {
-		return fmt.Errorf("open the catalogue: %w", err)
+		return fmt.Errorf("open bucket %s: %w", bucket, err)
 	}
 	for {
-		revision, newest, err := storedSeq(ctx, kv, effect.Subject)
+		revision, newest, err := storedSeq(ctx, kv, key)
 		if err != nil || newest >= seq {
 			return err
 		}
-		_, err = kv.Update(ctx, effect.Subject, body, revision)
+		_, err = kv.Update(ctx, key, body, revision)
 		if !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 			return err
 		}
 	}
 }
 
-// storedSeq returns the bucket's revision of a progdef and the change that it holds.
-func storedSeq(ctx context.Context, kv jetstream.KeyValue, name string) (revision, seq uint64, err error) {
-	stored, err := kv.Get(ctx, name)
+// storedSeq returns the bucket's revision of a key and the change that it holds.
+func storedSeq(
+	ctx context.Context, kv jetstream.KeyValue, key string,
+) (revision, seq uint64, err error) {
+	stored, err := kv.Get(ctx, key)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return 0, 0, nil
 	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("read progdef %s: %w", name, err)
+		return 0, 0, fmt.Errorf("read %s of bucket %s: %w", key, kv.Bucket(), err)
 	}
-	var e contract.CatalogEntry
+	var e struct {
+		Seq uint64 `json:"seq"`
+	}
 	err = json.Unmarshal(stored.Value(), &e)
 	return stored.Revision(), e.Seq, err
-}
-
-// askValidate answers a flow document with the event that its submission would get.
-func askValidate(s State, raw []byte) (any, error) {
-	e := s.Judge("would-be", raw, 0)
-	e.Source, e.Time = "/dagyo/"+Name, time.Now().UTC()
-	msg, err := event.Encode(e)
-	if err != nil {
-		return nil, err
-	}
-	return json.RawMessage(msg.Data), nil
-}
-
-func askList(s State, _ []byte) (any, error) {
-	out := make([]progdef.Pinned, 0, len(s.catalog))
-	for _, name := range s.names() {
-		out = append(out, s.catalog[name])
-	}
-	return out, nil
-}
-
-func askGet(s State, name []byte) (any, error) {
-	p, ok := s.catalog[string(name)]
-	if !ok {
-		return nil, fmt.Errorf("there is no progdef %q", name)
-	}
-	return p, nil
 }

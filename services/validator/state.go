@@ -6,33 +6,38 @@ import (
 	"github.com/dagyo/dagyo/pkg/flow"
 )
 
-// State is the catalogue, and the ids of the flows that were found valid.
+// State is the catalogue of progdefs, that of types, and the ids of the flows that were found valid.
 type State struct {
 	limits  Limits
 	catalog flow.Catalog
 	// changed is the place in EVENTS of each progdef's last change, removals included.
 	changed map[string]uint64
-	known   map[string]struct{}
+	types   types
+	flows   map[string]struct{}
 }
 
 // Limits bound the documents.
 type Limits struct {
-	Flow    flow.Limits
+	Flow flow.Limits
+	// Progdef bounds the documents of progdefs and of types.
 	Progdef document.Limits
-	// Progdefs bounds the catalogue.
+	// Progdefs and Types bound the catalogues.
 	Progdefs int
+	Types    int
 }
 
 // DefaultLimits are the documented defaults.
 func DefaultLimits() Limits {
-	return Limits{Flow: flow.DefaultLimits(), Progdef: document.DefaultLimits(), Progdefs: 10_000}
+	return Limits{
+		Flow: flow.DefaultLimits(), Progdef: document.DefaultLimits(), Progdefs: 10_000, Types: 10_000,
+	}
 }
 
 // NewState returns the state that the stored catalogue begins with.
 func NewState(l Limits, stored map[string]contract.CatalogEntry) State {
 	s := State{
 		limits: l, catalog: flow.Catalog{},
-		changed: make(map[string]uint64), known: make(map[string]struct{}),
+		changed: make(map[string]uint64), types: newTypes(), flows: make(map[string]struct{}),
 	}
 	for name, e := range stored {
 		s.changed[name] = e.Seq
@@ -53,7 +58,11 @@ func Evolve(s State, e contract.Event) State {
 			delete(s.catalog, e.Subject)
 		}
 	case contract.TypeFlowValidated:
-		s.known[e.Subject] = struct{}{}
+		s.flows[e.Subject] = struct{}{}
+	case contract.TypeTypeApply:
+		if doc, problems := s.checkType(e); len(problems) == 0 {
+			s.types.put(doc, e.Seq)
+		}
 	}
 	return s
 }

@@ -38,7 +38,7 @@ func TestBadInput(t *testing.T) {
 		{"arrow-node", `{"nodes": {">": {"progdef": "words"}}}`, problem.BadName, "/nodes/>"},
 		{"space-node", `{"nodes": {"a b": {"progdef": "words"}}}`, problem.BadName, "/nodes/a b"},
 		{"star-progdef", `{"nodes": {"a": {"progdef": "*"}}}`, problem.UnknownProgdef, "/nodes/a/progdef"},
-		{"big", `{"nodes": {}, "edges": [], "x": "` + strings.Repeat("x", 600<<10) + `"}`, problem.TooLarge, ""},
+		{"big", `{"nodes": {}, "edges": [], "x": "` + strings.Repeat("x", 5<<20) + `"}`, problem.TooLarge, ""},
 	}
 	for _, x := range rejections {
 		t.Run(x.name, func(t *testing.T) {
@@ -49,6 +49,22 @@ func TestBadInput(t *testing.T) {
 				t.Fatalf("%s, want flow.rejected", end.Type)
 			}
 			expect(t, d.Problems, x.code, x.pointer)
+		})
+	}
+
+	for name, ref := range map[string]string{
+		"ref-of-the-web": "https://example.com/x", "ref-to-nothing": "nats-object://data/x",
+		"ref-elsewhere": "nats-object://OTHER/x",
+	} {
+		t.Run(name, func(t *testing.T) {
+			header := binaryHeader(name)
+			header.Set("ce-dataref", ref)
+			send(t, c, "flow.submit", header, nil)
+			d, ok := c.AwaitEnd(t, name).Data.(*contract.FlowRejected)
+			if !ok {
+				t.Fatal("not rejected")
+			}
+			expect(t, d.Problems, problem.NotCloudEvent, "/dataref")
 		})
 	}
 

@@ -3,6 +3,8 @@ package e2e
 import (
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/tests/harness"
 )
@@ -10,7 +12,9 @@ import (
 // The broker is restarted in the middle of a stream, twice: services and executors find it again, and
 // the flow goes on to its end, in order and complete.
 func TestBrokerRestart(t *testing.T) {
-	s := harness.Start(t, harness.DefaultOptions())
+	o := harness.DefaultOptions()
+	o.Planner.EdgeStorage = jetstream.FileStorage // those in memory would be lost
+	s := harness.Start(t, o)
 	c := s.Client(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "trickles", Out: true})
 	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true})

@@ -159,6 +159,10 @@ func TestEventsKeepTheirSchemas(t *testing.T) {
 	}
 	c.Command(t, contract.TypeProgdefRemove, "waits", contract.ProgdefRemove{Name: "waits"})
 	c.Command(t, contract.TypeProgdefRemove, "nobody", contract.ProgdefRemove{Name: "nobody"})
+	c.Command(t, contract.TypeTypeApply, "invoice", map[string]any{"name": "invoice", "description": "A bill."})
+	c.Command(t, contract.TypeTypeApply, "nothing", map[string]any{"name": "nothing"})
+	c.Await(t, "type", harness.Is(contract.TypeTypeApplied, "invoice"))
+	c.Await(t, "refused type", harness.Is(contract.TypeTypeRejected, "nothing"))
 	c.Await(t, "removal", harness.Is(contract.TypeProgdefRemoved, "waits"))
 	c.Await(t, "refusal", harness.Is(contract.TypeProgdefRejected, "nobody"))
 	c.Await(t, "idle executor's exit", func(e contract.Event) bool {

@@ -1,15 +1,17 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
@@ -36,15 +38,27 @@ func TestEdgesInMemoryAreLostWithTheBroker(t *testing.T) {
 	oneEnd(t, c, "memory")
 }
 
-// A leader whose consumer somebody has deleted makes it anew.
-func TestDeletedConsumerIsMadeAnew(t *testing.T) {
+// Services whose consumers somebody has deleted make them anew.
+func TestDeletedConsumersAreMadeAnew(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
 	applyGood(t, c, 10, 1)
 	c.Submit(t, "before", words)
 	completed(t, c.AwaitEnd(t, "before"))
-	if err := c.JS.DeleteConsumer(t.Context(), contract.StreamEvents, planner.Name); err != nil {
+	events, err := c.JS.Stream(t.Context(), contract.StreamEvents)
+	if err != nil {
 		t.Fatal(err)
+	}
+	names := events.ConsumerNames(t.Context())
+	deleted := 0
+	for name := range names.Name() {
+		if err := events.DeleteConsumer(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		deleted++
+	}
+	if names.Err() != nil || deleted < len(harness.Services) {
+		t.Fatalf("%d consumers of EVENTS were deleted, %v; want one of each service", deleted, names.Err())
 	}
 	c.Submit(t, "after", words)
 	completed(t, c.AwaitEnd(t, "after"))
@@ -93,24 +107,34 @@ func TestUnstartableProgdef(t *testing.T) {
 	}
 }
 
-// A flow whose events the broker cannot carry is rejected, and its id is free for a smaller one.
-func TestFlowTooLargeForTheBroker(t *testing.T) {
+// A flow whose events are larger than a message may be: they travel by reference, unseen.
+func TestEventsAboveMaxPayload(t *testing.T) {
 	o := harness.DefaultOptions()
 	o.MaxPayload = 300_000
 	s := harness.Start(t, o)
 	c := s.Client(t)
-	applyGood(t, c, 100, 1)
-	c.ApplyFaulty(t, harness.Faulty{Name: "mortal"})
-	nodes := make([]string, 5500) // flow.validated, which pins each, is above the broker's limit
-	for i := range nodes {
-		nodes[i] = fmt.Sprintf(`"n%d":{"progdef":"mortal"}`, i)
+	applyGood(t, c, 1000, 1)
+	const count = 400
+	var nodes []string
+	for i := range count {
+		nodes = append(nodes, fmt.Sprintf(`"s%d": {"progdef": "sink", "with": {"in": ["%s"]}}`,
+			i, strings.Repeat("x", 1000)))
 	}
-	c.Submit(t, "size", `{"nodes": {`+strings.Join(nodes, ",")+`}}`)
-	d, ok := c.AwaitEnd(t, "size").Data.(*contract.FlowRejected)
-	if !ok {
-		t.Fatal("the flow was not rejected")
+	document := `{"nodes": {` + strings.Join(nodes, ",") + `}}`
+	e := event.New(contract.TypeFlowSubmit, "/test", "size", []byte(document), time.Now())
+	m, err := c.Encode(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
 	}
-	expect(t, d.Problems, problem.TooLarge, "*")
-	c.Submit(t, "size", words)
+	if !bytes.Contains(m.Data, []byte(`"dataref":"nats-object://data/`)) {
+		t.Errorf("a submission of %d octets refers to nothing", len(m.Data))
+	}
+	if _, err := c.JS.PublishMsg(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
 	c.Await(t, "completion", harness.Is(contract.TypeFlowCompleted, "size"))
+	planned := c.Await(t, "plan", harness.Is(contract.TypeFlowPlanned, "size"))
+	if got := len(planned.Data.(*contract.FlowPlanned).Jobs); got != count {
+		t.Errorf("%d jobs planned, want %d", got, count)
+	}
 }

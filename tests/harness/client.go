@@ -36,7 +36,7 @@ func (s *Stack) Client(t *testing.T) *Client {
 		t.Fatal(err)
 	}
 	c := &Client{Link: link, more: make(chan struct{})}
-	for _, subject := range []string{"flow.*.>", "job.>", "executor.>", "progdef.*.>", "deadletter"} {
+	for _, subject := range []string{"flow.*.>", "job.>", "executor.>", "progdef.*.>", "type.*.>", "deadletter"} {
 		if _, err := link.Subscribe(subject, c.hear); err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,11 @@ func (s *Stack) Client(t *testing.T) *Client {
 }
 
 func (c *Client) hear(m *nats.Msg) {
-	e, err := event.Decode(m.Subject, m.Header, m.Data)
+	body, err := c.Resolve(context.Background(), m.Header, m.Data)
+	var e contract.Event
+	if err == nil {
+		e, err = event.Decode(m.Subject, m.Header, body)
+	}
 	if err != nil {
 		e = contract.Event{Type: "unreadable", Subject: err.Error()}
 	}

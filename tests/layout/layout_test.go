@@ -79,7 +79,9 @@ func moduleOf(pkg string) string {
 
 // The pure packages and files do no I/O: decisions take no context, clock or randomness.
 func TestDecisionsArePure(t *testing.T) {
-	for _, pkg := range []string{"problem", "document", "progdef", "flow", "contract", "wire"} {
+	for _, pkg := range []string{
+		"problem", "document", "progdef", "typedoc", "flow", "flow/unify", "contract", "wire",
+	} {
 		cmd := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, ".")
 		cmd.Dir = "../../pkg/" + pkg
 		out, err := cmd.Output()

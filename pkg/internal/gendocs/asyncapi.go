@@ -77,6 +77,7 @@ func tokensOf(entry contract.Entry) []string {
 		contract.OfJob:      {"flow", "job"},
 		contract.OfExecutor: {"progdef", "executor"},
 		contract.OfProgdef:  {"progdef"},
+		contract.OfType:     {"type"},
 	}[entry.Of]
 }
 

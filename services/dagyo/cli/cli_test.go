@@ -15,6 +15,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
@@ -57,6 +58,7 @@ func TestErrorsHaveTheirCodes(t *testing.T) {
 		errors.Join(problem.List{{Code: problem.NotJSON}}): ExitRejected,
 		client.ErrUnknownFlow:                              ExitNotFound,
 		client.ErrUnknownProgdef:                           ExitNotFound,
+		client.ErrUnknownType:                              ExitNotFound,
 		errInterrupted:                                     ExitInterrupted,
 		told(ExitPanic):                                    ExitPanic,
 	} {
@@ -137,7 +139,7 @@ func TestReadDocument(t *testing.T) {
 		{name: "d.json", text: `{"nodes": `, code: problem.NotJSON},
 		{name: "e.yaml", text: "a: [", code: problem.NotJSON},
 		{name: "f.yaml", text: " \n", code: problem.NotJSON},
-		{name: "g.json", text: strings.Repeat(" ", 8<<20) + "{}", code: problem.TooLarge},
+		{name: "g.json", text: strings.Repeat(" ", event.SizeLimit) + "{}", code: problem.TooLarge},
 	} {
 		path := filepath.Join(dir, c.name)
 		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {

@@ -47,3 +47,21 @@ func (a *app) progdefNames(
 	})
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
+
+// typeNames completes the names of types.
+func (a *app) typeNames(
+	cmd *cobra.Command, args []string, _ string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []cobra.Completion
+	_ = a.complete(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+		all, err := c.Types(ctx)
+		for _, t := range all[:min(len(all), completions)] {
+			names = append(names, cobra.CompletionWithDesc(t.Name, t.Summary))
+		}
+		return err
+	})
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -72,7 +72,8 @@ func codeOf(err error) (code int, told bool) {
 		return known.code, known.err == nil
 	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
 		return ExitInterrupted, false
-	case errors.Is(err, client.ErrUnknownFlow), errors.Is(err, client.ErrUnknownProgdef):
+	case errors.Is(err, client.ErrUnknownFlow), errors.Is(err, client.ErrUnknownProgdef),
+		errors.Is(err, client.ErrUnknownType):
 		return ExitNotFound, false
 	case errors.As(err, &problems):
 		return ExitRejected, false

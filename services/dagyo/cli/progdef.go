@@ -59,7 +59,7 @@ func (a *app) apply(ctx context.Context, c *client.Client, path string) error {
 	var problems problem.List
 	switch {
 	case errors.As(err, &problems):
-		return a.tellRefused(path, problems)
+		return a.tellRefused("progdef", path, problems)
 	case err != nil:
 		return fmt.Errorf("apply %s: %w", path, err)
 	case a.json():
@@ -71,12 +71,12 @@ func (a *app) apply(ctx context.Context, c *client.Client, path string) error {
 	return err
 }
 
-func (a *app) tellRefused(path string, problems problem.List) error {
+func (a *app) tellRefused(what, path string, problems problem.List) error {
 	if a.json() {
 		err := a.printJSON(map[string]any{"file": path, "problems": problems})
 		return errors.Join(err, told(ExitRejected))
 	}
-	fmt.Fprintf(a.Err, "progdef in %s rejected: %d problems\n", path, len(problems))
+	fmt.Fprintf(a.Err, "%s in %s rejected: %d problems\n", what, path, len(problems))
 	report.Problems(a.Err, problems)
 	return told(ExitRejected)
 }

@@ -55,13 +55,13 @@ Or keep it running:                dagyo up`,
 		"what is logged on standard error: trace, debug, info, warn, error or off")
 	root.AddGroup(
 		&cobra.Group{ID: groupFlows, Title: "Flows:"},
-		&cobra.Group{ID: groupProgdefs, Title: "Progdefs:"},
+		&cobra.Group{ID: groupProgdefs, Title: "Progdefs and types:"},
 		&cobra.Group{ID: groupServices, Title: "Services:"},
 	)
 	root.AddCommand(
 		a.runCommand(), a.submitCommand(), a.validateCommand(), a.watchCommand(), a.lsCommand(),
 		a.showCommand(), a.cancelCommand(),
-		a.progdefCommand(),
+		a.progdefCommand(), a.typesCommand(),
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),
 		a.aggregatorCommand(), a.healthCommand(), a.executorCommand(), a.execCommand(), a.superviseCommand(),
 		a.versionCommand(),

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/typedoc"
 )
 
 // Validate asks what a submission of the document would be answered, and starts nothing. The problems
@@ -56,6 +58,32 @@ func (c *Client) Progdef(ctx context.Context, name string) (progdef.Pinned, erro
 		}
 	}
 	return progdef.Pinned{}, fmt.Errorf("%w: %q", ErrUnknownProgdef, name)
+}
+
+// Types returns a line for each documented type, in the order of their names.
+func (c *Client) Types(ctx context.Context) ([]contract.TypeLine, error) {
+	var out []contract.TypeLine
+	err := c.ask(ctx, contract.AskCatalogTypes, nil, &out)
+	return out, err
+}
+
+// Type returns the documentation of a typename, whatever its arguments; the error is ErrUnknownType
+// where there is none.
+func (c *Client) Type(ctx context.Context, typename string) (typedoc.Document, error) {
+	t, err := progdef.ParseTypename(typename)
+	if err != nil {
+		return typedoc.Document{}, fmt.Errorf("%w: %w", ErrUnknownType, err)
+	}
+	all, err := c.Types(ctx)
+	if err != nil {
+		return typedoc.Document{}, err
+	}
+	if !slices.ContainsFunc(all, func(l contract.TypeLine) bool { return l.Name == t.Name }) {
+		return typedoc.Document{}, fmt.Errorf("%w: %q", ErrUnknownType, t.Name)
+	}
+	var out typedoc.Document
+	err = c.ask(ctx, contract.AskCatalogTypes, []byte(t.Name), &out)
+	return out, err
 }
 
 // ask sends a question and decodes its answer into out.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -30,21 +30,13 @@ func (c *Client) Cancel(ctx context.Context, flow, reason string) (uint64, error
 }
 
 func (c *Client) command(ctx context.Context, e contract.Event) (uint64, error) {
-	m, err := event.Encode(e)
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	m, err := c.link.Encode(ctx, e)
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, askWait)
-	defer cancel()
 	ack, err := c.link.JS.PublishMsg(ctx, m)
-	if errors.Is(err, nats.ErrMaxPayload) {
-		return 0, problem.List{{
-			Code: problem.TooLarge,
-			Message: fmt.Sprintf("the event has %d octets; the NATS server takes %d",
-				len(m.Data), c.link.MaxPayload()),
-			Hint: "make the document smaller, or raise max_payload in the server's configuration",
-		}}
-	}
 	if err != nil {
 		return 0, fmt.Errorf("publish %s of %s: %w", e.Type, e.Subject, explained(err))
 	}
@@ -82,13 +74,31 @@ func (c *Client) Remove(ctx context.Context, name string) error {
 	return err
 }
 
-// answered publishes a command about a progdef and waits for what the validator says to it.
+// ApplyType publishes the document of a type, which must be JSON, under a name that no other command
+// has, and waits for the validator's answer. Problems are an error of type problem.List.
+func (c *Client) ApplyType(
+	ctx context.Context, id string, document []byte,
+) (*contract.TypeApplied, error) {
+	e := event.New(contract.TypeTypeApply, c.source, id, document, time.Now())
+	answer, err := c.answered(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	applied, ok := answer.(*contract.TypeApplied)
+	if !ok {
+		return nil, fmt.Errorf("apply type %s: the validator answered with a %T", id, answer)
+	}
+	return applied, nil
+}
+
+// answered publishes a command about a catalogue and waits for what the validator says to it.
 func (c *Client) answered(ctx context.Context, e contract.Event) (any, error) {
 	seq, err := c.command(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	feed, err := c.Follow(ctx, Start{Seq: seq}, "progdef.*."+e.Subject)
+	area, _, _ := strings.Cut(string(e.Type), ".")
+	feed, err := c.Follow(ctx, Start{Seq: seq}, area+".*."+e.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +109,10 @@ func (c *Client) answered(ctx context.Context, e contract.Event) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s of %s: %w", e.Type, e.Subject, err)
 	}
-	if d, ok := answer.Data.(*contract.ProgdefRejected); ok {
+	switch d := answer.Data.(type) {
+	case *contract.ProgdefRejected:
+		return nil, d.Problems
+	case *contract.TypeRejected:
 		return nil, d.Problems
 	}
 	return answer.Data, nil

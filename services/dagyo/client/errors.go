@@ -27,6 +27,9 @@ var ErrUnknownFlow = errors.New("no such flow")
 // ErrUnknownProgdef says that the catalogue has no such progdef.
 var ErrUnknownProgdef = errors.New("no such progdef")
 
+// ErrUnknownType says that the type catalogue has no documentation of the type.
+var ErrUnknownType = errors.New("no such type is documented")
+
 // explained replaces what NATS says of a server without Dagyo by what that means.
 func explained(err error) error {
 	switch {

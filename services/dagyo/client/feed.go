@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -43,8 +44,10 @@ type Feed struct {
 	// Stored is how many events were there when the feed began.
 	Stored uint64
 
+	link      *broker.Link
 	events    chan contract.Event
 	closed    chan struct{}
+	stop      context.CancelFunc
 	consuming jetstream.ConsumeContext
 }
 
@@ -62,12 +65,16 @@ func (c *Client) Follow(ctx context.Context, from Start, subjects ...string) (*F
 		return nil, fmt.Errorf("follow events: %w", explained(err))
 	}
 	f := &Feed{
-		Stored: info.NumPending,
+		Stored: info.NumPending, link: c.link,
 		events: make(chan contract.Event, feedBuffer), closed: make(chan struct{}),
 	}
+	var fetching context.Context
+	fetching, f.stop = context.WithCancel(context.WithoutCancel(ctx))
+	take := func(m jetstream.Msg) { f.take(fetching, m) }
 	quiet := jetstream.ConsumeErrHandler(func(jetstream.ConsumeContext, error) {}) // it recovers
-	f.consuming, err = oc.Consume(f.take, quiet)
+	f.consuming, err = oc.Consume(take, quiet)
 	if err != nil {
+		f.stop()
 		return nil, fmt.Errorf("follow events: %w", explained(err))
 	}
 	return f, nil
@@ -81,11 +88,15 @@ func FlowSubjects(flow string) []string {
 // AllSubjects are the subjects of all events.
 func AllSubjects() []string { return contract.EventSubjects() }
 
-func (f *Feed) take(m jetstream.Msg) {
-	e, err := event.Decode(m.Subject(), m.Headers(), m.Data())
+func (f *Feed) take(ctx context.Context, m jetstream.Msg) {
+	body, err := f.link.Resolve(ctx, m.Headers(), m.Data())
+	var e contract.Event
+	if err == nil {
+		e, err = event.Decode(m.Subject(), m.Headers(), body)
+	}
 	var unreadable *event.Unreadable
 	if errors.As(err, &unreadable) {
-		e.Raw, e.Problems = m.Data(), unreadable.Problems
+		e.Raw, e.Problems = body, unreadable.Problems
 	} else if err != nil {
 		e.Problems = problem.List{{Code: problem.NotCloudEvent, Message: err.Error()}}
 	}
@@ -117,6 +128,7 @@ func (f *Feed) Next(ctx context.Context) (contract.Event, error) {
 // Close ends the feed and waits for its goroutines.
 func (f *Feed) Close() {
 	close(f.closed)
+	f.stop()
 	f.consuming.Stop()
 	<-f.consuming.Closed()
 }

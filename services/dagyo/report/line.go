@@ -63,6 +63,10 @@ func smallLine(e contract.Event) string {
 		return d.Reason
 	case *contract.ExecutorExited:
 		return d.Reason
+	case *contract.TypeApplied:
+		return d.Document.Typename()
+	case *contract.TypeRejected:
+		return firstOf(d.Problems)
 	case *contract.ProgdefApplied:
 		return "revision " + d.Revision
 	case *contract.ProgdefRejected:

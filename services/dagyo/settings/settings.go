@@ -32,7 +32,7 @@ func Default() *Services {
 	return &Services{
 		Common: service.DefaultConfig(), Validator: validator.DefaultConfig(),
 		Planner: planner.DefaultConfig(), Spawner: spawner.DefaultConfig(),
-		Aggregator: aggregator.DefaultConfig(), edgeStorage: storageFile,
+		Aggregator: aggregator.DefaultConfig(), edgeStorage: storageMemory,
 	}
 }
 
@@ -76,8 +76,8 @@ func (s *Services) CommonFlags() Group {
 	g := group("Flags of every service")
 	c, f := &s.Common, g.Flags
 	f.IntVar(&c.Workers, "workers", c.Workers, "flows handled at the same time, by each service")
-	f.DurationVar(&c.AckWait, "ack-wait", c.AckWait,
-		"how long a replica may hold an event before another gets it")
+	f.DurationVar(&c.FoldWait, "fold-wait", c.FoldWait,
+		"how long a service may take to hear what it has said itself")
 	f.IntVar(&c.MaxAttempts, "max-attempts", c.MaxAttempts,
 		"how often an event is tried whose handling meets a passing error")
 	f.IntVar(&c.Broker.Replicas, "replicas", c.Broker.Replicas,
@@ -110,9 +110,11 @@ func (s *Services) ValidatorFlags() Group {
 	f.DurationVar(&l.Flow.DefaultDeadline, "default-deadline", l.Flow.DefaultDeadline,
 		"the deadline of a flow that asks for none")
 	f.IntVar(&l.Progdef.Bytes, "progdef-bytes", l.Progdef.Bytes,
-		"size of a progdef document in octets")
-	f.IntVar(&l.Progdef.Depth, "progdef-depth", l.Progdef.Depth, "nesting of a progdef document")
+		"size of a progdef document, or of one about a type, in octets")
+	f.IntVar(&l.Progdef.Depth, "progdef-depth", l.Progdef.Depth,
+		"nesting of a progdef document, or of one about a type")
 	f.IntVar(&l.Progdefs, "max-progdefs", l.Progdefs, "progdefs in the catalogue")
+	f.IntVar(&l.Types, "max-types", l.Types, "types in the type catalogue")
 	return g
 }
 

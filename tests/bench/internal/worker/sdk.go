@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/executor"
+	dagyoheap "github.com/dagyo/dagyo/pkg/heap"
 	"github.com/dagyo/dagyo/tests/bench/internal/role"
 )
 
@@ -126,6 +127,7 @@ func sdk(l Load, ports []executor.Port, run job) (prepared, error) {
 	if err := c.Validate(); err != nil {
 		return prepared{}, err
 	}
+	release := dagyoheap.Settle() // as executor.Main does
 	drain := make(chan os.Signal, 2)
 	ended := make(chan error, 1)
 	go func() { ended <- executor.Run(context.Background(), c, p, drain) }()
@@ -135,6 +137,7 @@ func sdk(l Load, ports []executor.Port, run job) (prepared, error) {
 		case <-ended:
 		case <-time.After(patience):
 		}
+		release()
 	}
 	return prepared{end: end, run: func(ctx context.Context, _ *role.Session) (Result, error) {
 		return gather(ctx, l, outcomes)

@@ -1,0 +1,129 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// payloadSlack is what a publication may add to an encoded event, in octets: headers for JetStream.
+const payloadSlack = 1 << 10
+
+// Encode returns the message that publishes e. Where the server's max_payload is too small for it, the
+// data is put into the object store first and the event refers to it.
+func (l *Link) Encode(ctx context.Context, e contract.Event) (*nats.Msg, error) {
+	m, err := event.Encode(e)
+	if err != nil || int64(m.Size()+payloadSlack) <= l.MaxPayload() {
+		return m, err
+	}
+	data, err := event.Payload(e)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > event.SizeLimit {
+		return nil, problem.List{{
+			Code:    problem.TooLarge,
+			Message: fmt.Sprintf("the %s event has %d octets; the limit is %d", e.Type, len(data), event.SizeLimit),
+			Hint:    "split the flow, or shorten the document",
+		}}
+	}
+	to, err := l.putData(ctx, e.DedupID(), data)
+	if err != nil {
+		return nil, &storeError{fmt.Errorf("store the data of %s of %q: %w", e.Type, e.Subject, err)}
+	}
+	return event.EncodeReference(e, to)
+}
+
+// A storeError is the broker's, not the event's.
+type storeError struct{ error }
+
+func (e *storeError) Unwrap() error { return e.error }
+
+// Passing reports whether an error of Encode is the broker's, and may be gone at the next try.
+func Passing(err error) bool {
+	var s *storeError
+	return errors.As(err, &s)
+}
+
+// putData stores data under a name that its event and its contents fix, so that a second try finds the
+// first one's object, and no reader sees it change.
+func (l *Link) putData(ctx context.Context, id string, data []byte) (event.Reference, error) {
+	digest := sha256.Sum256(data)
+	to := event.Reference{Bucket: contract.BucketData, Object: id + "." + hex.EncodeToString(digest[:8])}
+	store, err := l.JS.ObjectStore(ctx, to.Bucket)
+	if err != nil {
+		return to, err
+	}
+	switch _, err = store.GetInfo(ctx, to.Object); {
+	case err == nil:
+		return to, nil
+	case !errors.Is(err, jetstream.ErrObjectNotFound):
+		return to, err
+	}
+	_, err = store.PutBytes(ctx, to.Object, data)
+	return to, err
+}
+
+// Resolve returns the body of a message as it would be if no event were too large: with the data that it
+// refers to. Most messages refer to nothing and come back as they are. An error of type
+// *event.Unreadable says that the data will never be had; others may pass.
+func (l *Link) Resolve(ctx context.Context, header nats.Header, body []byte) ([]byte, error) {
+	to, ok, err := event.Referenced(header, body)
+	if !ok || err != nil {
+		return body, err
+	}
+	if to.Bucket != contract.BucketData {
+		return body, unreadable("dataref names the bucket %q; events' data is in %q", to.Bucket, contract.BucketData)
+	}
+	data, err := l.getData(ctx, to)
+	if err != nil {
+		return body, err
+	}
+	whole, err := event.WithData(header, body, data)
+	if err != nil {
+		return body, unreadable("%v", err)
+	}
+	return whole, nil
+}
+
+// getWait bounds one attempt to get an event's data.
+const getWait = 10 * time.Second
+
+func (l *Link) getData(ctx context.Context, to event.Reference) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, getWait)
+	defer cancel()
+	store, err := l.JS.ObjectStore(ctx, to.Bucket)
+	if err != nil {
+		return nil, fmt.Errorf("get the data at %s: %w", to, err)
+	}
+	info, err := store.GetInfo(ctx, to.Object)
+	switch {
+	case errors.Is(err, jetstream.ErrObjectNotFound):
+		return nil, unreadable("the data at %s is not there (any more)", to)
+	case err != nil:
+		return nil, fmt.Errorf("get the data at %s: %w", to, err)
+	case info.Size > event.SizeLimit:
+		return nil, unreadable("the data at %s has %d octets; the limit is %d", to, info.Size, event.SizeLimit)
+	}
+	data, err := store.GetBytes(ctx, to.Object) // compares the digest, too
+	if err != nil {
+		return nil, fmt.Errorf("get the data at %s: %w", to, err)
+	}
+	return data, nil
+}
+
+func unreadable(format string, args ...any) error {
+	return &event.Unreadable{Problems: problem.List{{
+		Code: problem.NotCloudEvent, Pointer: "/dataref", Message: fmt.Sprintf(format, args...),
+	}}}
+}

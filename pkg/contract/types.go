@@ -1,0 +1,55 @@
+package contract
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/dagyo/dagyo/pkg/flow"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/typedoc"
+)
+
+// TypeApply is the document of a type as the user sent it; package typedoc checks it. The event's
+// subject, which is its id where the sender leaves it out, only serves to tell answers apart: the
+// identifiers of typenames need not be names.
+type TypeApply = json.RawMessage
+
+// TypeApplied says that the documentation of a type is in the type catalogue.
+type TypeApplied struct {
+	// Name is the identifier of the typename.
+	Name     string           `json:"name"`
+	Document typedoc.Document `json:"document"`
+}
+
+// TypeRejected lists all that is wrong with the document of a type.
+type TypeRejected struct {
+	Name     string       `json:"name"`
+	Problems problem.List `json:"problems"`
+}
+
+// A TypeEntry is what BucketTypes holds under TypeKey.
+type TypeEntry struct {
+	typedoc.Document
+	// Seq is the place in EVENTS of the type.apply.
+	Seq uint64 `json:"seq"`
+}
+
+// TypeKey is the key of a type in BucketTypes. Identifiers may have dots where keys may not.
+func TypeKey(name string) string { return strings.ReplaceAll(name, ".", "=") }
+
+// A TypeLine is one type of the answer to AskCatalogTypes without a name. With a name, which may
+// have arguments, the answer is the type's typedoc.Document.
+type TypeLine struct {
+	Name string `json:"name"`
+	// Typename is the name with its type parameters.
+	Typename string `json:"typename"`
+	Summary  string `json:"summary"`
+	Builtin  bool   `json:"builtin,omitempty"`
+}
+
+// CatalogCompatible is the answer to AskCatalogCompatible, whose question is a flow.Query: what
+// fits, or what is wrong with the question.
+type CatalogCompatible struct {
+	*flow.Compatibility
+	Problems problem.List `json:"problems,omitempty"`
+}

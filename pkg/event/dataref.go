@@ -1,0 +1,98 @@
+package event
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// An event that is too large for a message travels by reference: it has the CloudEvents extension
+// dataref and no data. The data lies in JetStream's object store; package broker puts and gets it.
+
+// dataRef is the attribute's name (CloudEvents' claim-check extension).
+const dataRef = "dataref"
+
+// refScheme begins the references that Dagyo makes and follows: nats-object://BUCKET/NAME.
+const refScheme = "nats-object"
+
+// refBodyLimit is the longest body, in octets, of a message that is looked at for a reference.
+const refBodyLimit = 128 << 10
+
+// A Reference names an object.
+type Reference struct{ Bucket, Object string }
+
+// String is the reference as dataref carries it, a URI.
+func (r Reference) String() string {
+	return refScheme + "://" + r.Bucket + "/" + url.PathEscape(r.Object)
+}
+
+// Payload returns the data of an event as Encode writes it.
+func Payload(e contract.Event) ([]byte, error) { return marshal(filled(e.Data)) }
+
+// EncodeReference is Encode for an event whose data lies elsewhere.
+func EncodeReference(e contract.Event, to Reference) (*nats.Msg, error) {
+	return encode(e, to.String())
+}
+
+// Referenced returns what a message refers to instead of carrying data; ok is false for a message that
+// carries its data, and for one that is no CloudEvent. An error says why a reference can't be followed.
+func Referenced(header nats.Header, body []byte) (to Reference, ok bool, err error) {
+	if len(body) > refBodyLimit || !mentions(header, body) {
+		return Reference{}, false, nil
+	}
+	m, _ := read("", header, body)
+	text := m.text(dataRef)
+	if text == "" || len(m.data) > 0 {
+		return Reference{}, false, nil
+	}
+	to, err = parseReference(text)
+	return to, true, err
+}
+
+// mentions reports whether there may be a reference: nearly no message has one.
+func mentions(header nats.Header, body []byte) bool {
+	if bytes.Contains(body, []byte(dataRef)) {
+		return true
+	}
+	for key := range header {
+		if strings.EqualFold(key, headerPrefix+dataRef) {
+			return true
+		}
+	}
+	return false
+}
+
+func parseReference(text string) (Reference, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != refScheme || u.Host == "" || len(u.Path) < 2 || u.RawQuery != "" {
+		return Reference{}, &Unreadable{problem.List{{
+			Code:    problem.NotCloudEvent,
+			Pointer: problem.Pointer(dataRef),
+			Message: "the data is at " + clip(text) + ", which Dagyo does not fetch",
+			Hint:    "put the data into the event, or into the object store of this NATS: " + refScheme + "://BUCKET/NAME",
+		}}}
+	}
+	return Reference{Bucket: u.Host, Object: u.Path[1:]}, nil
+}
+
+// WithData returns the body of a message that carries data, made of one that referred to it.
+func WithData(header nats.Header, body, data []byte) ([]byte, error) {
+	if attrs, _, _ := readHeaders(header); len(attrs) > 0 {
+		return data, nil // binary mode: the body is the data
+	}
+	open := bytes.TrimRight(body, " \t\r\n")
+	if len(open) < 2 || open[len(open)-1] != '}' {
+		return nil, fmt.Errorf("the event ends in %q, not in a brace", clip(string(open[max(0, len(open)-1):])))
+	}
+	whole := make([]byte, 0, len(open)+len(data)+8)
+	whole = append(whole, open[:len(open)-1]...)
+	whole = append(whole, `,"data":`...)
+	whole = append(whole, data...)
+	return append(whole, '}'), nil
+}

@@ -1,0 +1,26 @@
+package heap_test
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/dagyo/dagyo/pkg/heap"
+)
+
+var sink []byte
+
+// A small heap that allocates is collected once in Floor octets, at most twice.
+func TestSmallHeapsAreSeldomCollected(t *testing.T) {
+	defer heap.Settle()()
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const rounds = 20
+	for range rounds * heap.Floor / (64 << 10) {
+		sink = make([]byte, 64<<10)
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.NumGC - before.NumGC; n > 2*rounds {
+		t.Errorf("%d collections while %d times the floor were allocated", n, rounds)
+	}
+}

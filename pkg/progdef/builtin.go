@@ -1,0 +1,11 @@
+package progdef
+
+// IsBuiltin reports whether the identifier is that of a typename whose serialization Dagyo itself
+// lays down: utf8-string, octets, json, Result<T> or list<T>.
+func IsBuiltin(ident string) bool {
+	switch ident {
+	case "utf8-string", "octets", "json", "Result", "list":
+		return true
+	}
+	return false
+}

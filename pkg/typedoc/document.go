@@ -1,0 +1,67 @@
+package typedoc
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// A Document documents one type (schemas/type.json).
+type Document struct {
+	// Name is the identifier of the typename: Result for Result<T>.
+	Name string `json:"name"`
+	// TypeParams name the typename's arguments, in their order.
+	TypeParams  []string `json:"typeParams,omitempty"`
+	Description string   `json:"description"`
+	// Schema is the JSON Schema of a record, Protobuf a message definition; at most one is set.
+	Schema   json.RawMessage `json:"schema,omitempty"`
+	Protobuf string          `json:"protobuf,omitempty"`
+}
+
+// Typename is the typename that is documented, with its type parameters.
+func (d Document) Typename() string {
+	if len(d.TypeParams) == 0 {
+		return d.Name
+	}
+	return d.Name + "<" + strings.Join(d.TypeParams, ",") + ">"
+}
+
+// summaryRunes is how long a summary is at most.
+const summaryRunes = 100
+
+// Summary is the first sentence of the description, for messages: on one line, without its full
+// stop, and not too long.
+func (d Document) Summary() string {
+	text := strings.Join(strings.Fields(d.Description), " ")
+	text, _, _ = strings.Cut(text+" ", ". ")
+	text = strings.TrimRight(text, " .")
+	if runes := []rune(text); len(runes) > summaryRunes {
+		return string(runes[:summaryRunes-1]) + "…"
+	}
+	return text
+}
+
+// Builtins returns the documents of the types that Dagyo itself lays down, in the order of their
+// names. Nobody can change these.
+func Builtins() []Document {
+	t := []string{"T"}
+	return []Document{
+		{Name: "Result", TypeParams: t, Description: "Either a T or an error. The first octet is 0 " +
+			"and the octets of the T follow; or it is 1 and a message follows, which is UTF-8 text."},
+		{Name: "json", Description: "One JSON value in UTF-8. See RFC 8259; white space around the " +
+			"value means nothing."},
+		{Name: "list", TypeParams: t, Description: "Many T in one record. The items stand one behind " +
+			"the other: of each its length in octets, as an unsigned LEB128 number, then its octets."},
+		{Name: "octets", Description: "Octets of any meaning. Dagyo passes them on as they are."},
+		{Name: "utf8-string", Description: "Text in UTF-8. It ends where the record ends, without a " +
+			"final NUL, and may be empty."},
+	}
+}
+
+// Summaries returns the summary of each built-in type, by name.
+func Summaries() map[string]string {
+	out := map[string]string{}
+	for _, d := range Builtins() {
+		out[d.Name] = d.Summary()
+	}
+	return out
+}

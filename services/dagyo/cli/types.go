@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/report"
+)
+
+func (a *app) typesCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "types [NAME]", GroupID: groupProgdefs, Aliases: []string{"type"},
+		Short: "List the types that are documented, or show one",
+		Long: `List the type catalogue: what is known of the typenames on the ports of progdefs. With
+a NAME, which may be a whole typename such as 'list<json>', show how its records are
+laid out, with their JSON Schema or protobuf message.`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.typeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+				if len(args) == 1 {
+					return a.showType(ctx, c, args[0])
+				}
+				return a.listTypes(ctx, c)
+			})
+		},
+	}
+	cmd.AddCommand(a.typesApplyCommand())
+	return cmd
+}
+
+func (a *app) listTypes(ctx context.Context, c *client.Client) error {
+	all, err := c.Types(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(append([]contract.TypeLine{}, all...))
+	}
+	report.Types(a.Out, all)
+	return nil
+}
+
+func (a *app) showType(ctx context.Context, c *client.Client, typename string) error {
+	d, err := c.Type(ctx, typename)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(d)
+	}
+	report.Type(a.Out, d)
+	return nil
+}
+
+func (a *app) typesApplyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "apply FILE…",
+		Short: "Put documentation of types into the catalogue",
+		Long: `Put the documents in the files (JSON or YAML; - is standard input) into the type
+catalogue: what a typename means, and optionally its JSON Schema or protobuf message.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+				var errs []error
+				for _, path := range args {
+					errs = append(errs, a.applyType(ctx, c, path))
+				}
+				return errors.Join(errs...)
+			})
+		},
+	}
+}
+
+// applyType applies one document and says what came of it.
+func (a *app) applyType(ctx context.Context, c *client.Client, path string) error {
+	raw, err := a.readDocument(path)
+	var applied *contract.TypeApplied
+	if err == nil {
+		applied, err = c.ApplyType(ctx, typeID(raw), raw)
+	}
+	var problems problem.List
+	switch {
+	case errors.As(err, &problems):
+		return a.tellRefused("type", path, problems)
+	case err != nil:
+		return fmt.Errorf("apply %s: %w", path, err)
+	case a.json():
+		return a.printJSON(map[string]string{"file": path, "type": applied.Name})
+	}
+	_, err = fmt.Fprintf(a.Out, "type %s applied\n", applied.Document.Typename())
+	return err
+}
+
+// typeID returns a name to apply a document under that reminds of the type and is like no other.
+func typeID(raw []byte) string {
+	var named struct{ Name any }
+	_ = json.Unmarshal(raw, &named) // the validator tells what is wrong
+	name, _ := named.Name.(string)
+	return newID(orElse(name, "type"))
+}

@@ -1,0 +1,44 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/typedoc"
+)
+
+// Types writes a table of types.
+func Types(w io.Writer, all []contract.TypeLine) {
+	rows := make([][]string, len(all))
+	for i, t := range all {
+		rows[i] = []string{t.Typename, origin(t.Builtin), clean(t.Summary)}
+	}
+	table(w, "", []string{"TYPE", "FROM", "MEANING"}, rows)
+}
+
+func origin(builtin bool) string {
+	if builtin {
+		return "Dagyo"
+	}
+	return "user"
+}
+
+// Type writes all there is to know about one type.
+func Type(w io.Writer, d typedoc.Document) {
+	fmt.Fprintf(w, "type %s, from %s\n", d.Typename(), origin(progdef.IsBuiltin(d.Name)))
+	block(w, "  ", d.Description)
+	if len(d.Schema) > 0 {
+		var b bytes.Buffer
+		_ = json.Indent(&b, d.Schema, "", "  ") // the answer was JSON
+		fmt.Fprintln(w, "  JSON Schema:")
+		block(w, "    ", b.String())
+	}
+	if d.Protobuf != "" {
+		fmt.Fprintln(w, "  protobuf:")
+		block(w, "    ", d.Protobuf)
+	}
+}

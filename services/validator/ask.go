@@ -1,0 +1,130 @@
+package validator
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/flow"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/typedoc"
+)
+
+// asks lists the questions that the validator answers. most is how long a message may be.
+func asks(most func() int64) map[string]service.Ask[State] {
+	all := map[string]service.Ask[State]{
+		contract.AskFlowValidate:      askValidate,
+		contract.AskCatalogList:       askList,
+		contract.AskCatalogGet:        askGet,
+		contract.AskCatalogCompatible: askCompatible,
+		contract.AskCatalogTypes:      askTypes,
+	}
+	for subject, ask := range all {
+		all[subject] = bounded(most, ask)
+	}
+	return all
+}
+
+// bounded answers with an error what would not fit into a message, so that nobody waits for an
+// answer that the server refuses.
+func bounded(most func() int64, ask service.Ask[State]) service.Ask[State] {
+	return func(s State, raw []byte) (any, error) {
+		answer, err := ask(s, raw)
+		if err != nil {
+			return nil, err
+		}
+		body, err := json.Marshal(answer)
+		if err != nil {
+			return nil, err
+		}
+		if limit := most(); int64(len(body)) > limit {
+			return nil, fmt.Errorf("the answer has %d octets; the NATS server takes %d: "+
+				"ask for less, or raise its max_payload", len(body), limit)
+		}
+		return json.RawMessage(body), nil
+	}
+}
+
+// askValidate answers a flow document with the event that its submission would get.
+func askValidate(s State, raw []byte) (any, error) {
+	e := s.Judge("would-be", raw, 0)
+	e.Source, e.Time = "/dagyo/"+Name, time.Now().UTC()
+	msg, err := event.Encode(e)
+	if err != nil {
+		return nil, err
+	}
+	return json.RawMessage(msg.Data), nil
+}
+
+func askList(s State, _ []byte) (any, error) {
+	out := make([]progdef.Pinned, 0, len(s.catalog))
+	for _, name := range s.names() {
+		out = append(out, s.catalog[name])
+	}
+	return out, nil
+}
+
+func askGet(s State, name []byte) (any, error) {
+	p, ok := s.catalog[string(name)]
+	if !ok {
+		return nil, fmt.Errorf("there is no progdef %q", name)
+	}
+	return p, nil
+}
+
+// askCompatible answers which ports a port may be connected to.
+func askCompatible(s State, raw []byte) (any, error) {
+	var q flow.Query
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&q); err != nil {
+		return contract.CatalogCompatible{Problems: problem.List{{
+			Code: problem.SchemaMismatch, Message: "the question cannot be read: " + err.Error(),
+			Hint: `ask for instance {"progdef": "greet", "port": "name"}`,
+		}}}, nil
+	}
+	answer, problems := s.known().Compatible(q, s.limits.Flow)
+	if len(problems) > 0 {
+		return contract.CatalogCompatible{Problems: problems}, nil
+	}
+	return contract.CatalogCompatible{Compatibility: &answer}, nil
+}
+
+// askTypes answers with one line for each type, or with the document of the one that is named.
+func askTypes(s State, raw []byte) (any, error) {
+	if name := strings.TrimSpace(string(raw)); name != "" {
+		return s.typeOf(name)
+	}
+	out := []contract.TypeLine{}
+	for _, name := range s.types.names() {
+		d := s.types.docs[name]
+		out = append(out, contract.TypeLine{
+			Name: name, Typename: d.Typename(), Summary: d.Summary(), Builtin: progdef.IsBuiltin(name),
+		})
+	}
+	return out, nil
+}
+
+// typeOf finds the document of a typename, whatever its arguments.
+func (s State) typeOf(typename string) (typedoc.Document, error) {
+	t, err := progdef.ParseTypename(typename)
+	if err != nil {
+		return typedoc.Document{}, fmt.Errorf("%s is not a typename: %w", document.Quote(typename), err)
+	}
+	d, ok := s.types.docs[t.Name]
+	if !ok {
+		message := "there is no documentation of the type " + document.Quote(t.Name)
+		if near := document.Suggest(t.Name, s.types.names()); near != "" {
+			message += "; " + document.DidYouMean(near)
+		}
+		return typedoc.Document{}, fmt.Errorf("%s", message)
+	}
+	return d, nil
+}

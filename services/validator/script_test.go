@@ -1,0 +1,224 @@
+package validator
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/script"
+	"github.com/dagyo/dagyo/pkg/typedoc"
+)
+
+func TestScripts(t *testing.T) {
+	script.Run(t, "testdata/*.txt", func(t *testing.T) func(string) string {
+		return (&machine{t: t, s: NewState(DefaultLimits(), nil)}).do
+	})
+}
+
+// machine feeds a state with the commands that script lines stand for, and prints the answers.
+type machine struct {
+	t *testing.T
+	s State
+	n uint64
+}
+
+func (m *machine) do(line string) string {
+	f := strings.Fields(line)
+	rest := strings.TrimSpace(strings.TrimPrefix(line, f[0]))
+	switch f[0] {
+	case "progdef": // progdef zip<A,B> a:A b:B > out:Pair<A,B>
+		return m.say(contract.TypeProgdefApply, progdefOf(f[1:]))
+	case "type": // type {"name": …}
+		return m.say(contract.TypeTypeApply, rest)
+	case "submit": // submit a=const:json b=tee | a.out>b.in | inputs.x>b.in b.left>outputs.l
+		return m.say(contract.TypeFlowSubmit, flowOf(f[1:]))
+	case "compatible": // compatible b.left in a=const:json b=tee | a.out>b.in
+		return m.ask(askCompatible, queryOf(f[1], f[3:]))
+	case "types":
+		return m.ask(askTypes, rest)
+	}
+	m.t.Fatalf("unknown command %q", line)
+	return ""
+}
+
+func (m *machine) say(typ contract.Type, document string) string {
+	m.n++
+	e := contract.Event{Type: typ, Subject: "x", Raw: []byte(document), Seq: m.n}
+	var named struct{ Name string }
+	if json.Unmarshal([]byte(document), &named) == nil && typ == contract.TypeProgdefApply {
+		e.Subject = named.Name
+	}
+	m.s = Evolve(m.s, e)
+	answers, err := Decide(m.s, e, time.Time{})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	delete(m.s.flows, "x")
+	var out []string
+	for _, a := range answers {
+		out = append(out, tell(a))
+	}
+	return strings.Join(out, "\n")
+}
+
+func tell(e contract.Event) string {
+	lines := []string{string(e.Type)}
+	list := func(problems problem.List) {
+		for _, p := range problems {
+			lines = append(lines, " "+p.String())
+		}
+	}
+	switch d := e.Data.(type) {
+	case *contract.FlowRejected:
+		list(d.Problems)
+	case *contract.ProgdefRejected:
+		list(d.Problems)
+	case *contract.TypeRejected:
+		list(d.Problems)
+	case *contract.ProgdefApplied:
+		return fmt.Sprintf("%s %s.%s", e.Type, d.Name, d.Revision)
+	case *contract.TypeApplied:
+		return fmt.Sprintf("%s %s", e.Type, d.Document.Typename())
+	case *contract.FlowValidated:
+		for _, edge := range d.Flow.Edges {
+			lines = append(lines, fmt.Sprintf(" %s -> %s: %s", edge.Source(), edge.Sink(), edge.Type))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (m *machine) ask(ask func(State, []byte) (any, error), question string) string {
+	answer, err := ask(m.s, []byte(question))
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	switch a := answer.(type) {
+	case contract.CatalogCompatible:
+		return compatibles(a)
+	case []contract.TypeLine:
+		var out []string
+		for _, l := range a {
+			out = append(out, fmt.Sprintf("%s: %s", l.Typename, l.Summary))
+		}
+		return strings.Join(out, "\n")
+	case typedoc.Document:
+		text, _ := json.MarshalIndent(a, "", " ")
+		return string(text)
+	}
+	m.t.Fatalf("answered with a %T", answer)
+	return ""
+}
+
+func compatibles(a contract.CatalogCompatible) string {
+	if a.Compatibility == nil {
+		return a.Problems.Error()
+	}
+	lines := []string{a.Side + " of type " + a.Type}
+	for _, f := range a.Ports {
+		where := f.Node
+		if where == "" {
+			where = "(" + f.Progdef + ")"
+		}
+		lines = append(lines, fmt.Sprintf(" %s.%s: %s, the edge: %s", where, f.Port, f.Declared, f.Type))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// progdefOf makes a document of "zip<A,B> a:A b:B > out:Pair<A,B>".
+func progdefOf(words []string) string {
+	name, params, _ := strings.Cut(strings.TrimSuffix(words[0], ">"), "<")
+	doc := map[string]any{"name": name, "command": []string{"x"}}
+	if params != "" {
+		doc["typeParams"] = strings.Split(params, ",")
+	}
+	side := "inputs"
+	for _, w := range words[1:] {
+		if w == ">" {
+			side = "outputs"
+			continue
+		}
+		port, typename, _ := strings.Cut(w, ":")
+		ports, _ := doc[side].(map[string]string)
+		if ports == nil {
+			ports = map[string]string{}
+			doc[side] = ports
+		}
+		ports[port] = typename
+	}
+	return asJSON(doc)
+}
+
+// flowOf makes a document of "a=const:json b=tee:T=json | a.out>b.in b.left>outputs.l".
+func flowOf(words []string) string {
+	nodes, edges := map[string]any{}, []any{}
+	inputs, outputs := map[string]string{}, map[string]string{}
+	for _, w := range words {
+		if name, used, ok := strings.Cut(w, "="); ok {
+			nodes[name] = nodeOf(used)
+		} else if from, to, ok := strings.Cut(w, ">"); ok {
+			in, isIn := strings.CutPrefix(from, "inputs.")
+			out, isOut := strings.CutPrefix(to, "outputs.")
+			switch {
+			case isIn:
+				inputs[in] = to
+			case isOut:
+				outputs[out] = from
+			default:
+				edges = append(edges, map[string]string{"from": from, "to": to})
+			}
+		}
+	}
+	return asJSON(map[string]any{"nodes": nodes, "edges": edges, "inputs": inputs, "outputs": outputs})
+}
+
+func nodeOf(used string) map[string]any {
+	kind, detail, _ := strings.Cut(used, ":")
+	param, typename, named := strings.Cut(detail, "=")
+	switch {
+	case kind == "const":
+		return map[string]any{"const": map[string]any{"type": detail, "values": []any{}}}
+	case named:
+		return map[string]any{"progdef": kind, "types": map[string]string{param: typename}}
+	default:
+		return map[string]any{"progdef": kind}
+	}
+}
+
+// queryOf makes a question about a port "node.port", or "(progdef).port", of a flow so far.
+func queryOf(port string, words []string) string {
+	node, port, _ := strings.Cut(port, ".")
+	q := map[string]any{"flow": json.RawMessage(flowOf(words)), "port": port}
+	if used := strings.Trim(node, "()"); used != node {
+		q["progdef"] = used
+	} else {
+		q["node"] = node
+	}
+	return asJSON(q)
+}
+
+func asJSON(v any) string {
+	text, _ := json.Marshal(v)
+	return string(text)
+}
+
+// Every ask answers what is too large for a message with an error.
+func TestAnswersFitIntoMessages(t *testing.T) {
+	s := NewState(DefaultLimits(), nil)
+	var subjects []string
+	for subject, ask := range asks(func() int64 { return 10 }) {
+		if _, err := ask(s, []byte("{}")); err == nil || !strings.Contains(err.Error(), "max_payload") {
+			subjects = append(subjects, subject)
+		}
+	}
+	slices.Sort(subjects)
+	// The catalogue is empty, and no type is called "{}" nor progdef.
+	want := []string{contract.AskCatalogGet, contract.AskCatalogList, contract.AskCatalogTypes}
+	if !slices.Equal(subjects, want) {
+		t.Errorf("answered by %v, want %v", subjects, want)
+	}
+}
