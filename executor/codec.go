@@ -39,7 +39,7 @@ var String Codec[string] = utf8String{}
 // Bytes is typename octets: any octets at all. A received value is the program's own, but it may lie
 // in memory with hundreds of others of its stream, which stay as long as it does: keep a clone of what
 // is kept for long.
-var Bytes Codec[[]byte] = octets{}
+var Bytes = Any("octets")
 
 // JSON returns typename json for values of type T: one JSON text per record.
 func JSON[T any]() Codec[T] { return jsonText[T]{} }
@@ -68,18 +68,6 @@ func (utf8String) Decode(record []byte) (string, error) {
 	}
 	return string(record), nil
 }
-
-type octets struct{}
-
-func (octets) Typename() string { return "octets" }
-
-func (octets) Append(dst []byte, v []byte) ([]byte, error) { return append(dst, v...), nil }
-
-func (octets) View(v []byte) ([]byte, error) { return v, nil }
-
-func (octets) Decode(record []byte) ([]byte, error) { return append([]byte{}, record...), nil }
-
-func (octets) DecodeStable(record []byte) ([]byte, error) { return record, nil }
 
 type jsonText[T any] struct{}
 

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -17,7 +18,8 @@ var ErrStopped = errors.New("the flow was stopped")
 // ErrDrained is the cause of the context's end when the executor has to go before the job is done.
 var ErrDrained = errors.New("the executor was drained before the job was done")
 
-// A PortError is a failure of one port; find it with errors.As.
+// A PortError is a failure of one port; find it with errors.As. A program may return one of its own,
+// so that the job's panic names port and record.
 type PortError struct {
 	Port string
 	// Record is the number of the record, from 0; -1 where it is not about one record.
@@ -37,12 +39,23 @@ func (e *PortError) Error() string {
 func (e *PortError) Unwrap() error { return e.Err }
 
 func (e *PortError) failure() contract.Failure {
-	f := contract.Failure{Kind: e.kind, Message: clip(e.Err.Error()), Port: e.Port}
+	f := contract.Failure{Kind: cmp.Or(e.kind, contract.KindError), Message: clip(e.Err.Error()), Port: e.Port}
 	if e.Record >= 0 {
 		f.Record = &e.Record
 	}
 	return f
 }
+
+// A DetailedError has more to say than its message: a program returns it to have Detail, at most its
+// last 8 KiB, in the job's panic.
+type DetailedError struct {
+	Err    error
+	Detail string
+}
+
+func (e *DetailedError) Error() string { return e.Err.Error() }
+
+func (e *DetailedError) Unwrap() error { return e.Err }
 
 // clip bounds a text that goes into an event, keeping its end: the last lines say most.
 func clip(s string) string {

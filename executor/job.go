@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -21,6 +22,7 @@ type Job struct {
 	doc     contract.Job
 	inputs  []*input
 	outputs []*output
+	log     *slog.Logger
 
 	mu      sync.Mutex
 	failure *PortError // the first one; the job panics with it whatever the program returns
@@ -46,6 +48,10 @@ func (j *Job) Flow() string { return j.doc.Flow }
 
 // Node returns the name of the flow's node that the job runs.
 func (j *Job) Node() string { return j.doc.Node }
+
+// Log returns the executor's log, with what tells this job from others. It is for operators: users see
+// panics and records only.
+func (j *Job) Log() *slog.Logger { return j.log }
 
 func openJob(js jetstream.JetStream, doc contract.Job) (*Job, error) {
 	j := &Job{doc: doc}

@@ -10,8 +10,14 @@ import (
 
 // A Program is the code of one progdef.
 type Program struct {
+	// TypeParams are the variables that stand for typenames on the ports, as the progdef's typeParams
+	// has them. Within one job, each stands for the same typename everywhere.
+	TypeParams []string
 	// Ports are all inputs and outputs, as the progdef declares them.
 	Ports []Port
+	// Dynamic says that the program bears any ports. It declares none, and learns from [Job.Inputs] and
+	// [Job.Outputs] which ones a job has.
+	Dynamic bool
 	// Run serves one job; it is called concurrently for different jobs.
 	Run func(ctx context.Context, job *Job) error
 }
@@ -19,30 +25,58 @@ type Program struct {
 // check reports how a job differs from what the program declares: its progdef and its code have
 // drifted apart.
 func (p Program) check(j contract.Job) error {
-	var wrong []string
-	ports := map[bool]map[string]contract.Address{true: j.Inputs, false: j.Outputs}
-	declared := map[bool]int{}
-	for _, port := range p.Ports {
-		a, ok := ports[port.isInput()][port.portName()]
-		declared[port.isInput()]++
-		switch {
-		case !ok:
-			wrong = append(wrong, fmt.Sprintf("the progdef has no %s %q", direction(port.isInput()), port.portName()))
-		case a.Type != port.typename():
-			wrong = append(wrong, fmt.Sprintf("%s %q carries %s, the program expects %s",
-				direction(port.isInput()), port.portName(), a.Type, port.typename()))
-		}
+	if p.Dynamic {
+		return nil
 	}
-	for input, addresses := range ports {
-		if len(wrong) == 0 && declared[input] < len(addresses) {
-			wrong = append(wrong, fmt.Sprintf("the progdef has %d %ss, the program declares %d",
-				len(addresses), direction(input), declared[input]))
-		}
+	wrong := p.mismatches(j)
+	if len(wrong) == 0 {
+		wrong = p.undeclared(j)
 	}
 	if len(wrong) == 0 {
 		return nil
 	}
 	return fmt.Errorf("progdef %s does not fit its program: %s", j.Progdef, strings.Join(wrong, "; "))
+}
+
+// mismatches tells which declared ports the job does not have, or not with such a typename.
+func (p Program) mismatches(j contract.Job) []string {
+	var wrong []string
+	s := solution{params: p.TypeParams, bound: make(map[string]binding)}
+	for _, port := range p.Ports {
+		name := fmt.Sprintf("%s %q", direction(port.isInput()), port.portName())
+		a, ok := addresses(j, port.isInput())[port.portName()]
+		if !ok {
+			wrong = append(wrong, "the progdef has no "+name)
+			continue
+		}
+		if err := s.port(name, port.typename(), a.Type); err != nil {
+			wrong = append(wrong, err.Error())
+		}
+	}
+	return wrong
+}
+
+// undeclared tells whether the job has more ports than the program declares.
+func (p Program) undeclared(j contract.Job) []string {
+	var wrong []string
+	declared := map[bool]int{}
+	for _, port := range p.Ports {
+		declared[port.isInput()]++
+	}
+	for _, input := range []bool{true, false} {
+		if has := len(addresses(j, input)); declared[input] < has {
+			wrong = append(wrong, fmt.Sprintf("the progdef has %d %ss, the program declares %d",
+				has, direction(input), declared[input]))
+		}
+	}
+	return wrong
+}
+
+func addresses(j contract.Job, input bool) map[string]contract.Address {
+	if input {
+		return j.Inputs
+	}
+	return j.Outputs
 }
 
 func direction(input bool) string {

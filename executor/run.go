@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -39,17 +40,18 @@ func (x *executor) run(parent context.Context, doc contract.Job, stuck chan<- st
 		x.sayPanic(parent, doc, contract.Failure{Kind: contract.KindError, Message: clip(err.Error())}, contract.PortCounts{})
 		return
 	}
-	returned := make(chan outcome, 1)
+	job.log = x.config.Log.With("flow", doc.Flow, "job", doc.Job, "node", doc.Node)
+	returned := make(chan error, 1)
 	go func() { returned <- x.call(ctx, job) }()
 	select {
-	case o := <-returned:
+	case err := <-returned:
 		job.abort()
-		x.report(ctx, parent, job, o)
+		x.report(ctx, parent, job, err)
 	case <-x.overdue(ctx):
 		select { // both may be ready
-		case o := <-returned:
+		case err := <-returned:
 			job.abort()
-			x.report(ctx, parent, job, o)
+			x.report(ctx, parent, job, err)
 		default:
 			x.abandon(ctx, parent, doc, stuck)
 		}
@@ -77,54 +79,57 @@ func (x *executor) abandon(ctx, parent context.Context, doc contract.Job, stuck 
 	}
 }
 
-// An outcome is what a program's function came to.
-type outcome struct {
-	err   error
-	panic string // a Go panic and its stack
-}
-
 // call calls the program, and ends the streams when it returns nil.
-func (x *executor) call(ctx context.Context, job *Job) (o outcome) {
+func (x *executor) call(ctx context.Context, job *Job) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			o = outcome{err: fmt.Errorf("panic: %v", p), panic: string(debug.Stack())}
+			err = &DetailedError{Err: fmt.Errorf("panic: %v", p), Detail: string(debug.Stack())}
 		}
 	}()
 	if err := x.program.check(job.doc); err != nil {
-		return outcome{err: err}
+		return err
 	}
-	err := x.program.Run(ctx, job)
+	err = x.program.Run(ctx, job)
 	if err != nil && !errors.Is(err, ErrReaderClosed) {
-		return outcome{err: err}
+		return err
 	}
 	if f := job.failed(); f != nil {
-		return outcome{err: f}
+		return f
 	}
-	return outcome{err: job.finish(ctx)}
+	return job.finish(ctx)
 }
 
 // report says how the job has ended. The broker may be away for a while: the word is kept until it is
 // back, or the executor has to go.
-func (x *executor) report(ctx, parent context.Context, job *Job, o outcome) {
+func (x *executor) report(ctx, parent context.Context, job *Job, err error) {
 	cause := context.Cause(ctx)
 	failure := job.failed()
 	switch {
 	case failure != nil:
 		x.sayPanic(parent, job.doc, failure.failure(), job.counts())
-	case o.err == nil:
+	case err == nil:
 		x.sayDone(parent, job, false)
-	case errors.Is(cause, ErrStopped), errors.Is(o.err, stream.ErrGone):
+	case errors.Is(cause, ErrStopped), errors.Is(err, stream.ErrGone):
 		x.sayDone(parent, job, true)
 	case errors.Is(cause, ErrDrained):
 		x.sayPanic(parent, job.doc, drained(), job.counts())
 	default:
-		f := contract.Failure{Kind: contract.KindError, Message: clip(o.err.Error()), Detail: clip(o.panic)}
-		var port *PortError
-		if errors.As(o.err, &port) {
-			f = port.failure()
-		}
-		x.sayPanic(parent, job.doc, f, job.counts())
+		x.sayPanic(parent, job.doc, failureOf(err), job.counts())
 	}
+}
+
+// failureOf is what a program's own error or Go panic is to others.
+func failureOf(err error) contract.Failure {
+	f := contract.Failure{Kind: contract.KindError, Message: clip(err.Error())}
+	var port *PortError
+	if errors.As(err, &port) {
+		f = port.failure()
+	}
+	var detailed *DetailedError
+	if errors.As(err, &detailed) {
+		f.Detail = clip(strings.ToValidUTF8(detailed.Detail, "\ufffd"))
+	}
+	return f
 }
 
 func drained() contract.Failure {

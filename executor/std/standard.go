@@ -21,10 +21,25 @@ type Progdef struct {
 // Standard returns every standard progdef, in the order of their names.
 func Standard() []Progdef {
 	return []Progdef{
+		with("assert", assert()),
+		with("concat", concat()),
+		with("count", count()),
+		with("counter", counter()),
+		with("flatten", flatten()),
 		with("greet", greeter()),
+		with("head", head()),
+		with("http_get", httpGet()),
+		with("ignore_errors", ignoreErrors()),
+		with("jq", jq()),
+		with("lines", lines()),
+		with("log_errors", logErrors()),
+		with("merge", merge()),
 		with("source", source()),
+		with("split_errors", splitErrors()),
+		with("tee", tee()),
 		with("unordered_cartesian_product", cartesianProduct()),
 		with("void_sink", voidSink()),
+		with("zip", zip()),
 	}
 }
 

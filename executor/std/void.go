@@ -8,16 +8,8 @@ import (
 
 // voidSink reads everything and keeps nothing.
 func voidSink() executor.Program {
-	in := executor.Input("in", executor.String)
-	return executor.Program{
-		Ports: []executor.Port{in},
-		Run: func(ctx context.Context, job *executor.Job) error {
-			for _, err := range in.All(ctx, job) {
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	}
+	in := executor.Input("in", value)
+	return generic(func(ctx context.Context, job *executor.Job) error {
+		return batches(ctx, job, in, func([][]byte) error { return nil })
+	}, in)
 }

@@ -63,7 +63,7 @@ Or keep it running:                dagyo up`,
 		a.showCommand(), a.cancelCommand(),
 		a.progdefCommand(), a.typesCommand(),
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),
-		a.aggregatorCommand(), a.healthCommand(), a.executorCommand(), a.superviseCommand(),
+		a.aggregatorCommand(), a.healthCommand(), a.executorCommand(), a.execCommand(), a.superviseCommand(),
 		a.versionCommand(),
 		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes},
 	)

@@ -1,0 +1,150 @@
+package executor
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Any passes records of a typename on as they are, whatever they hold: Any("T") in a generic program,
+// where T is one of [Program.TypeParams]. What [Bytes] says of received values goes for these too.
+func Any(typename string) Codec[[]byte] { return raw(typename) }
+
+type raw string
+
+func (r raw) Typename() string { return string(r) }
+
+func (raw) Append(dst []byte, v []byte) ([]byte, error) { return append(dst, v...), nil }
+
+func (raw) View(v []byte) ([]byte, error) { return v, nil }
+
+func (raw) Decode(record []byte) ([]byte, error) { return append([]byte{}, record...), nil }
+
+func (raw) DecodeStable(record []byte) ([]byte, error) { return record, nil }
+
+// A Result is a value, or why there is none.
+type Result[V any] struct {
+	Value V
+	// Err is nil where there is a value. On the wire it is its text.
+	Err error
+}
+
+// Tags of a Result's record.
+const (
+	tagValue = 0
+	tagError = 1
+)
+
+// ResultOf returns typename Result<T> for values of typename T: octet 0 and the value's octets, or
+// octet 1 and the error's text in UTF-8. Invalid UTF-8 in an error's text is sent as U+FFFD.
+func ResultOf[V any](value Codec[V]) Codec[Result[V]] {
+	stable, _ := value.(StableDecoder[V])
+	return result[V]{value, stable}
+}
+
+type result[V any] struct {
+	value  Codec[V]
+	stable StableDecoder[V] // nil if value is none
+}
+
+func (r result[V]) Typename() string { return "Result<" + r.value.Typename() + ">" }
+
+func (r result[V]) Append(dst []byte, v Result[V]) ([]byte, error) {
+	if v.Err != nil {
+		return append(append(dst, tagError), strings.ToValidUTF8(v.Err.Error(), "\ufffd")...), nil
+	}
+	return r.value.Append(append(dst, tagValue), v.Value)
+}
+
+func (r result[V]) Decode(record []byte) (Result[V], error) {
+	return parseResult(record, r.value.Decode)
+}
+
+func (r result[V]) DecodeStable(record []byte) (Result[V], error) {
+	if r.stable == nil {
+		return r.Decode(record)
+	}
+	return parseResult(record, r.stable.DecodeStable)
+}
+
+func parseResult[V any](record []byte, decode func([]byte) (V, error)) (v Result[V], err error) {
+	switch {
+	case len(record) == 0:
+		return v, errors.New("it is empty: a Result begins with octet 0 (a value) or 1 (an error)")
+	case record[0] == tagValue:
+		v.Value, err = decode(record[1:])
+	case record[0] != tagError:
+		err = fmt.Errorf("its first octet is %d: it must be 0 (a value) or 1 (an error)", record[0])
+	case !utf8.Valid(record[1:]):
+		err = errors.New("the text of its error is not valid UTF-8")
+	default:
+		v.Err = errors.New(string(record[1:]))
+	}
+	return v, err
+}
+
+// ListOf returns typename list<T> for slices of typename T: for each element the number of its octets
+// in four octets, big-endian, and then these.
+func ListOf[V any](element Codec[V]) Codec[[]V] {
+	stable, _ := element.(StableDecoder[V])
+	return list[V]{element, stable}
+}
+
+// sizeOctets is how many octets hold the length of a list's element.
+const sizeOctets = 4
+
+type list[V any] struct {
+	element Codec[V]
+	stable  StableDecoder[V] // nil if element is none
+}
+
+func (l list[V]) Typename() string { return "list<" + l.element.Typename() + ">" }
+
+func (l list[V]) Append(dst []byte, v []V) ([]byte, error) {
+	for i, e := range v {
+		var err error
+		at := len(dst)
+		dst, err = l.element.Append(append(dst, make([]byte, sizeOctets)...), e)
+		size := len(dst) - at - sizeOctets
+		if err == nil && uint64(size) > 1<<32-1 {
+			err = fmt.Errorf("it has %d octets, more than 4 GiB", size)
+		}
+		if err != nil {
+			return dst, fmt.Errorf("element %d: %w", i, err)
+		}
+		binary.BigEndian.PutUint32(dst[at:], uint32(size))
+	}
+	return dst, nil
+}
+
+func (l list[V]) Decode(record []byte) ([]V, error) { return parseList(record, l.element.Decode) }
+
+func (l list[V]) DecodeStable(record []byte) ([]V, error) {
+	if l.stable == nil {
+		return l.Decode(record)
+	}
+	return parseList(record, l.stable.DecodeStable)
+}
+
+func parseList[V any](record []byte, decode func([]byte) (V, error)) ([]V, error) {
+	var values []V
+	for len(record) > 0 {
+		if len(record) < sizeOctets {
+			return nil, fmt.Errorf("element %d: its length is cut off", len(values))
+		}
+		size := uint64(binary.BigEndian.Uint32(record))
+		record = record[sizeOctets:]
+		if size > uint64(len(record)) {
+			return nil, fmt.Errorf("element %d: it should have %d octets, and %d are left",
+				len(values), size, len(record))
+		}
+		v, err := decode(record[:size:size])
+		if err != nil {
+			return nil, fmt.Errorf("element %d: %w", len(values), err)
+		}
+		values, record = append(values, v), record[size:]
+	}
+	return values, nil
+}

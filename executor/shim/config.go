@@ -1,0 +1,86 @@
+package shim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/dagyo/dagyo/executor"
+)
+
+const (
+	// DefaultStopGrace is Config.StopGrace unless set.
+	DefaultStopGrace = 5 * time.Second
+	// MaxStopGrace is the longest time that a spawner waits for the end of a stopped job.
+	MaxStopGrace = 15 * time.Second
+)
+
+// Config is what to run, and how.
+type Config struct {
+	// Command is the program and its arguments.
+	Command []string
+	// Framing holds the framings that do not follow from typenames.
+	Framing Framings
+	// StopGrace is the time from SIGTERM to SIGKILL when the flow was stopped. It is also how long an
+	// output may be silent that is still open when the command has exited.
+	StopGrace time.Duration
+	// Stderr gets what commands write to standard error.
+	Stderr io.Writer
+}
+
+// DefaultConfig runs a command with the framings that EXEC_FRAMING and then the settings say.
+func DefaultConfig(command []string, settings ...string) (Config, error) {
+	c := Config{Command: command, Framing: Framings{}, StopGrace: DefaultStopGrace, Stderr: os.Stderr}
+	for _, s := range append([]string{os.Getenv(EnvFraming)}, settings...) {
+		set, err := ParseFramings(s)
+		if err != nil {
+			return c, err
+		}
+		for port, framing := range set {
+			c.Framing[port] = framing
+		}
+	}
+	return c, nil
+}
+
+// Validate reports everything that is wrong with the configuration; a command that cannot be found
+// among it.
+func (c Config) Validate() error {
+	var errs []error
+	if len(c.Command) == 0 {
+		errs = append(errs, errors.New("there is no command: write it behind --"))
+	} else if _, err := exec.LookPath(c.Command[0]); err != nil {
+		errs = append(errs, cannotRun(c.Command[0], err))
+	}
+	if c.StopGrace <= 0 || c.StopGrace > MaxStopGrace {
+		errs = append(errs, fmt.Errorf("--stop-grace is %s: it must be above 0 and at most %s",
+			c.StopGrace, MaxStopGrace))
+	}
+	return errors.Join(errs...)
+}
+
+// cannotRun says why a command cannot be started.
+func cannotRun(name string, err error) error {
+	var e *exec.Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return fmt.Errorf("the command %q cannot be run: it is in no folder of PATH, %q", name, os.Getenv("PATH"))
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the command %q cannot be run: there is no such file, or its interpreter is missing", name)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the command %q cannot be run: it is not executable", name)
+	}
+	return fmt.Errorf("the command %q cannot be run: %w", name, err)
+}
+
+// Program returns the command as a program of any ports.
+func (c Config) Program() executor.Program {
+	return executor.Program{Dynamic: true, Run: c.run}
+}

@@ -1,0 +1,26 @@
+package shim_test
+
+import (
+	"fmt"
+
+	"github.com/dagyo/dagyo/executor/shim"
+)
+
+// A port's framing is set by its name; the others' follow from their typenames.
+func ExampleParseFramings() {
+	framings, err := shim.ParseFramings("frames=raw, meta=jsonl")
+	fmt.Println(framings, err)
+	_, err = shim.ParseFramings("frames=row")
+	fmt.Println(err)
+	// Output:
+	// map[frames:raw meta:jsonl] <nil>
+	// "row" is no framing: there are [lines nul length jsonl raw]
+}
+
+// Main does the same from arguments, in the command dagyo-exec.
+func ExampleConfig_Program() {
+	c, err := shim.DefaultConfig([]string{"sort", "--zero-terminated"}, "nul")
+	fmt.Println(c.Program().Dynamic, err)
+	// In main: executor.Main(c.Program())
+	// Output: true <nil>
+}

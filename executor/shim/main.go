@@ -1,0 +1,90 @@
+package shim
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/dagyo/dagyo/executor"
+)
+
+// Exit codes are those of package executor.
+const (
+	executorOK     = executor.ExitOK
+	executorFailed = executor.ExitFailed
+	badUsage       = executor.ExitBadUsage
+)
+
+// spareGrace is how much later than SIGKILL an executor gives a stopped job up.
+const spareGrace = 5 * time.Second
+
+// FramingUsage and StopGraceUsage explain the flags of the same names.
+const (
+	FramingUsage = "`FRAMING` of all ports, or PORT=FRAMING: lines, nul, length, jsonl or raw; several with " +
+		"commas (environment: " + EnvFraming + ")"
+	StopGraceUsage = "`time` from SIGTERM to SIGKILL when the flow was stopped"
+)
+
+// Main is the command dagyo-exec: it serves jobs as the environment says until SIGTERM or SIGINT has
+// drained it, and returns an exit code.
+func Main(args []string) int {
+	if code, was := Init(); was {
+		return code
+	}
+	c, err := parse(args, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return executorOK
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "dagyo-exec:", err)
+		return badUsage
+	}
+	config, err := executor.FromEnvironment()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return badUsage
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	if err := Run(context.Background(), config, c, signals); err != nil {
+		fmt.Fprintln(os.Stderr, "dagyo-exec:", err)
+		return executorFailed
+	}
+	return executorOK
+}
+
+// Run serves jobs with the command until drained, as [executor.Run] does.
+func Run(ctx context.Context, config executor.Config, c Config, drain <-chan os.Signal) error {
+	config.StopGrace = c.StopGrace + spareGrace
+	return executor.Run(ctx, config, c.Program(), drain)
+}
+
+// parse reads the arguments, and finds the command.
+func parse(args []string, help io.Writer) (Config, error) {
+	flags := flag.NewFlagSet("dagyo-exec", flag.ContinueOnError)
+	flags.SetOutput(help)
+	flags.Usage = func() {
+		fmt.Fprintln(help, "usage: dagyo-exec [FLAGS] -- COMMAND [ARG…]\n\n"+
+			"Runs the command once for each job of a progdef, on its records.")
+		flags.PrintDefaults()
+	}
+	var settings []string
+	flags.Func("framing", FramingUsage, func(s string) error {
+		settings = append(settings, s)
+		return nil
+	})
+	grace := flags.Duration("stop-grace", DefaultStopGrace, StopGraceUsage)
+	if err := flags.Parse(args); err != nil {
+		return Config{}, err
+	}
+	c, err := DefaultConfig(flags.Args(), settings...)
+	c.StopGrace = *grace
+	return c, errors.Join(err, c.Validate())
+}

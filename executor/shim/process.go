@@ -1,0 +1,197 @@
+package shim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/dagyo/dagyo/executor"
+)
+
+// A process is the command of one job, with our ends of its pipes.
+type process struct {
+	cmd    *exec.Cmd
+	ports  []port
+	pipes  []*os.File // of the ports, in their order
+	stderr *os.File
+	exited chan struct{} // closed when state is known
+	status error         // what exec.Cmd.Wait has said
+}
+
+// start starts the command with a pipe for each port.
+func (c Config) start(job *executor.Job, ports []port) (*process, error) {
+	p := &process{ports: ports, exited: make(chan struct{}), cmd: exec.Command(c.Command[0], c.Command[1:]...)}
+	p.cmd.Env = environ(job, ports)
+	p.cmd.SysProcAttr = commandAttr()
+	theirs, err := p.connect()
+	defer closeAll(theirs)
+	if err == nil {
+		err = p.spawn()
+	}
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// environ is the executor's own environment, without what is between Dagyo and it: that holds an
+// address with credentials.
+func environ(job *executor.Job, ports []port) []string {
+	var env []string
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, envOwn) {
+			env = append(env, v)
+		}
+	}
+	env = append(env, envFlow+"="+job.Flow(), envNode+"="+job.Node())
+	for _, p := range ports {
+		env = append(env, p.variable()+"=/dev/fd/"+strconv.Itoa(p.fd))
+	}
+	return env
+}
+
+// connect makes the pipes and returns their other ends, which the command inherits.
+func (p *process) connect() (theirs []*os.File, err error) {
+	pipe := func(input bool) (our, their *os.File) {
+		if err != nil {
+			return nil, nil
+		}
+		var r, w *os.File
+		if r, w, err = os.Pipe(); err != nil {
+			err = fmt.Errorf("make a pipe: %w", err)
+			return nil, nil
+		}
+		our, their = r, w
+		if input {
+			our, their = w, r
+		}
+		theirs = append(theirs, their)
+		return our, their
+	}
+	our, their := pipe(false)
+	p.stderr, p.cmd.Stderr, p.cmd.Stdout = our, their, their
+	for _, port := range p.ports {
+		our, their := pipe(port.input)
+		p.pipes = append(p.pipes, our)
+		p.give(port.fd, their)
+	}
+	return theirs, err
+}
+
+// give makes f the command's file descriptor fd.
+func (p *process) give(fd int, f *os.File) {
+	switch fd {
+	case 0:
+		p.cmd.Stdin = f
+	case 1:
+		p.cmd.Stdout = f
+	default: // place numbers these one after the other
+		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, f)
+	}
+}
+
+// spawn starts the command from a goroutine that keeps its thread until it has ended: the kernel takes
+// the thread for the parent.
+func (p *process) spawn() error {
+	started := make(chan error, 1)
+	go func() {
+		defer close(p.exited)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.status = p.cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return cannotRun(p.cmd.Args[0], err)
+	}
+	return nil
+}
+
+// signal reaches all of the command's process group.
+func (p *process) signal(s syscall.Signal) {
+	_ = syscall.Kill(-p.cmd.Process.Pid, s) // an error means that there is none of it left
+}
+
+// await returns when the command has exited. When over is ready before, it gets SIGTERM, and SIGKILL
+// after grace.
+func (p *process) await(over <-chan struct{}, grace func() time.Duration) {
+	select {
+	case <-p.exited:
+		return
+	case <-over:
+	}
+	p.signal(syscall.SIGTERM)
+	kill := time.NewTimer(grace())
+	defer kill.Stop()
+	select {
+	case <-p.exited:
+	case <-kill.C:
+		p.signal(syscall.SIGKILL)
+		<-p.exited
+	}
+}
+
+func (p *process) close() {
+	closeAll(p.pipes)
+	closeAll([]*os.File{p.stderr})
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close() // a second time is no matter, and nil says so too
+	}
+}
+
+// failure says how the command has failed; nil if it has not. brokenPipe is true when it could not
+// write to an output that nobody reads.
+func (p *process) failure() (err error, brokenPipe bool) {
+	var exit *exec.ExitError
+	if p.status == nil || !errors.As(p.status, &exit) {
+		return p.status, false
+	}
+	name, code := p.cmd.Args[0], exit.ExitCode()
+	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		s := ws.Signal()
+		return fmt.Errorf("the command %s was ended by signal %d (%s)", name, s, s), s == syscall.SIGPIPE
+	}
+	// A shell says so for a command that a signal has ended.
+	return fmt.Errorf("the command %s has exited with code %d", name, code), code == 128+int(syscall.SIGPIPE)
+}
+
+// A source reads what the command writes: to its end, or, once the command has exited and something
+// else holds the pipe, until nothing comes for a while.
+type source struct {
+	f      *os.File
+	idle   time.Duration
+	exited atomic.Bool
+}
+
+// Read implements io.Reader. A pipe that was closed on our side has ended, too.
+func (s *source) Read(b []byte) (int, error) {
+	if s.exited.Load() {
+		_ = s.f.SetReadDeadline(time.Now().Add(s.idle)) // fails on a closed pipe, as Read will
+	}
+	n, err := s.f.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// over says that the command has exited.
+func (s *source) over() {
+	s.exited.Store(true)
+	_ = s.f.SetReadDeadline(time.Now().Add(s.idle))
+}

@@ -1,0 +1,174 @@
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/dagyo/dagyo/executor"
+)
+
+// drainedGrace is the time from SIGTERM to SIGKILL when the executor itself has to go: it is given
+// three seconds for its last words.
+const drainedGrace = 2 * time.Second
+
+// errExited ends what waits for a command that has exited.
+var errExited = errors.New("the command has exited")
+
+// A run is one job's command at work.
+type run struct {
+	*process
+	job     *executor.Job
+	grace   time.Duration
+	fail    context.CancelCauseFunc
+	outputs *outputs
+	tail    tail
+}
+
+// run runs the command for one job.
+func (c Config) run(ctx context.Context, job *executor.Job) error {
+	ports, err := plan(job, c.Framing)
+	if err != nil {
+		return err
+	}
+	p, err := c.start(job, ports)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	r := &run{
+		process: p, job: job, grace: c.StopGrace,
+		outputs: newOutputs(p, c.StopGrace), tail: tail{log: c.Stderr},
+	}
+	ctx, r.fail = context.WithCancelCause(ctx)
+	defer r.fail(nil)
+	r.serve(ctx)
+	return r.outcome(ctx)
+}
+
+// serve passes records between the job and the command until this has exited and all is read that it
+// has written.
+func (r *run) serve(ctx context.Context) {
+	var feeding, collecting sync.WaitGroup
+	reading, stopReading := context.WithCancelCause(ctx)
+	for i, p := range r.ports {
+		if p.input {
+			feeding.Go(func() { r.do(ctx, r.feed(ctx, reading, p, r.pipes[i])) })
+		} else {
+			collecting.Go(func() { r.do(ctx, r.collect(ctx, p, r.outputs.sources[p.Name])) })
+		}
+	}
+	errs := &source{f: r.stderr, idle: r.grace}
+	collecting.Go(func() { _, _ = io.Copy(&r.tail, errs) })
+
+	r.await(ctx.Done(), func() time.Duration { return r.graceOf(ctx) })
+	if failed, _ := r.failure(); failed != nil || ctx.Err() != nil {
+		r.signal(syscall.SIGKILL) // nothing of it is of use any more
+	}
+	stopReading(errExited)
+	r.closeInputs()
+	feeding.Wait()
+	errs.over()
+	r.outputs.over()
+	collecting.Wait()
+	r.signal(syscall.SIGKILL)
+}
+
+// do ends the command when what was done for a port has failed.
+func (r *run) do(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		r.fail(err)
+	}
+}
+
+func (r *run) graceOf(ctx context.Context) time.Duration {
+	if errors.Is(context.Cause(ctx), executor.ErrDrained) {
+		return min(r.grace, drainedGrace)
+	}
+	return r.grace
+}
+
+func (r *run) closeInputs() {
+	for i, p := range r.ports {
+		if p.input {
+			_ = r.pipes[i].Close()
+		}
+	}
+}
+
+// outcome says how the job has ended.
+func (r *run) outcome(ctx context.Context) error {
+	err := context.Cause(ctx)
+	if err == nil {
+		var brokenPipe bool
+		err, brokenPipe = r.failure()
+		if r.outputs.unwanted(brokenPipe) {
+			return nil
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return &executor.DetailedError{Err: err, Detail: r.tail.String()}
+}
+
+// feed writes an input's records to the command, while reading goes on. A command that reads no further
+// closes the input.
+func (r *run) feed(ctx, reading context.Context, p port, pipe io.WriteCloser) error {
+	defer func() { _ = pipe.Close() }()
+	in := executor.Input(p.Name, executor.Codec[[]byte](checked(p.Typename)))
+	w := &frameWriter{w: pipe, port: p}
+	for records, err := range in.Batches(reading, r.job) {
+		failed := w.write(records)
+		switch {
+		case errors.Is(failed, syscall.EPIPE):
+			return in.Close(ctx, r.job)
+		case errors.Is(context.Cause(reading), errExited):
+			return nil
+		case failed != nil:
+			return failed
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// A frameWriter writes records to a pipe.
+type frameWriter struct {
+	w     io.Writer
+	port  port
+	buf   []byte
+	count int64
+}
+
+// write writes records, many at once.
+func (w *frameWriter) write(records [][]byte) error {
+	for _, record := range records {
+		var err error
+		if w.buf, err = w.port.framing.append(w.buf, record); err != nil {
+			err = fmt.Errorf("%s, record %d, cannot be framed as %s: %w", w.port, w.count, w.port.framing, err)
+			return &executor.PortError{Port: w.port.Name, Record: w.count, Err: err}
+		}
+		w.count++
+		if len(w.buf) >= chunk {
+			if err := w.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return w.flush()
+}
+
+func (w *frameWriter) flush() error {
+	_, err := w.w.Write(w.buf)
+	w.buf = w.buf[:0]
+	if cap(w.buf) > keep {
+		w.buf = nil
+	}
+	return err
+}

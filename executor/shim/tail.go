@@ -1,0 +1,35 @@
+package shim
+
+import (
+	"io"
+	"sync"
+)
+
+// tailLimit is how much of standard error is kept for a panic, in octets.
+const tailLimit = 8 << 10
+
+// A tail keeps the end of what is written to it, and passes all of it on to a log.
+type tail struct {
+	log io.Writer
+
+	mu   sync.Mutex
+	kept []byte
+}
+
+// Write implements io.Writer. A log that takes no more is no reason for the command to stop.
+func (t *tail) Write(b []byte) (int, error) {
+	_, _ = t.log.Write(b)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kept = append(t.kept, b[max(len(b)-tailLimit, 0):]...)
+	if over := len(t.kept) - tailLimit; over > 0 {
+		t.kept = append(t.kept[:0], t.kept[over:]...)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.kept)
+}

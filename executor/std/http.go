@@ -1,0 +1,212 @@
+package std
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dagyo/dagyo/executor"
+)
+
+// What http_get bears.
+const (
+	// BodyLimit is the longest body of an answer, in octets.
+	BodyLimit = 16 << 20
+	// httpAtOnce is how many requests a job has under way, or answered and not yet written.
+	httpAtOnce = 8
+	// httpTries is how often a URL is asked for in all, httpTimeout how long each try may take.
+	httpTries   = 4
+	httpTimeout = 30 * time.Second
+	// httpPause is the pause before the second try; each further one is twice as long. httpLongest
+	// bounds what a server may ask for with Retry-After.
+	httpPause   = 250 * time.Millisecond
+	httpLongest = 30 * time.Second
+)
+
+// httpGet writes, for each URL in its place, the body that it answers with, or why there is none.
+func httpGet() executor.Program {
+	urls := executor.Input("url", executor.String)
+	out := executor.Output("body", executor.ResultOf(executor.Bytes))
+	return executor.Program{
+		Ports: []executor.Port{urls, out},
+		Run: func(ctx context.Context, job *executor.Job) error {
+			f := newFetcher()
+			defer f.client.CloseIdleConnections()
+			// One slot for each request under way, in the order of the URLs.
+			slots := make(chan chan valueOrError, httpAtOnce-1)
+			return both(ctx, func(ctx context.Context) error {
+				defer close(slots)
+				return f.start(ctx, job, urls, slots)
+			}, func(ctx context.Context) error {
+				return writeSlots(ctx, job, slots, out)
+			})
+		},
+	}
+}
+
+// start begins a request for each URL once there is a slot for it, and waits for all of them.
+func (f *fetcher) start(
+	ctx context.Context, job *executor.Job, urls executor.In[string], slots chan<- chan valueOrError,
+) error {
+	var g errgroup.Group
+	defer func() { _ = g.Wait() }() // they have no errors: those are Results
+	for u, err := range urls.All(ctx, job) {
+		if err != nil {
+			return err
+		}
+		slot := make(chan valueOrError, 1)
+		select {
+		case slots <- slot:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		g.Go(func() error {
+			body, err := f.get(ctx, u)
+			slot <- valueOrError{Value: body, Err: err}
+			return nil
+		})
+	}
+	return nil
+}
+
+// writeSlots writes the results in the order of their slots.
+func writeSlots(
+	ctx context.Context, job *executor.Job, slots <-chan chan valueOrError, out executor.Out[valueOrError],
+) error {
+	for slot := range slots {
+		select {
+		case r := <-slot:
+			if err := out.Send(ctx, job, r); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// A fetcher asks for URLs, more than once if need be.
+type fetcher struct {
+	client *http.Client
+	limit  int64 // octets of a body
+	tries  int
+	pause  time.Duration
+}
+
+func newFetcher() *fetcher {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = httpAtOnce
+	return &fetcher{
+		client: &http.Client{Transport: transport, Timeout: httpTimeout},
+		limit:  BodyLimit, tries: httpTries, pause: httpPause,
+	}
+}
+
+// An answerError says that there is no body, and whether another try may get one.
+type answerError struct {
+	err     error
+	passing bool
+	after   time.Duration // what the server asks to wait
+}
+
+func (e *answerError) Error() string { return e.err.Error() }
+
+func (e *answerError) Unwrap() error { return e.err }
+
+// get returns the body that a URL answers with.
+func (f *fetcher) get(ctx context.Context, address string) ([]byte, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("this is no URL: %w", err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("%q is no URL that http_get takes: write http://… or https://…", address)
+	}
+	pause := f.pause
+	for try := 1; ; try++ {
+		body, failed := f.try(ctx, address)
+		if failed == nil {
+			return body, nil
+		}
+		if !failed.passing || try == f.tries {
+			return nil, fmt.Errorf("GET %s: %w (try %d of %d)", u.Redacted(), failed, try, f.tries)
+		}
+		if err := sleep(ctx, max(failed.after, jitter(pause))); err != nil {
+			return nil, err
+		}
+		pause *= 2
+	}
+}
+
+// try asks once.
+func (f *fetcher) try(ctx context.Context, address string) ([]byte, *answerError) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, &answerError{err: err}
+	}
+	request.Header.Set("User-Agent", "dagyo-http_get")
+	answer, err := f.client.Do(request)
+	if err != nil {
+		return nil, &answerError{err: innermost(err), passing: true}
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode < 200 || answer.StatusCode > 299 {
+		return nil, refusal(answer)
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, f.limit+1))
+	switch {
+	case err != nil:
+		return nil, &answerError{err: fmt.Errorf("the body breaks off: %w", err), passing: true}
+	case int64(len(body)) > f.limit:
+		return nil, &answerError{err: fmt.Errorf("the body is longer than %d octets", f.limit)}
+	}
+	return body, nil
+}
+
+// refusal is the error of an answer without success.
+func refusal(answer *http.Response) *answerError {
+	e := &answerError{err: fmt.Errorf("the answer is %s", answer.Status)}
+	switch answer.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable,
+		http.StatusGatewayTimeout:
+		e.passing = true
+	}
+	if seconds, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		e.after = min(time.Duration(seconds)*time.Second, httpLongest)
+	}
+	return e
+}
+
+// innermost unwraps url.Error, which would repeat the URL with its password.
+func innermost(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+// jitter spreads the tries of those that failed together: half of d to all of it.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+
+// sleep returns after d, or with the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

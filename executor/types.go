@@ -1,0 +1,90 @@
+package executor
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
+)
+
+// A solution holds what the variables of a program stand for in one job.
+type solution struct {
+	params []string
+	bound  map[string]binding
+}
+
+// A binding is what a variable stands for, and the port that has decided it.
+type binding struct {
+	typename progdef.Typename
+	port     string
+}
+
+// port matches the typename that a port's edge carries with the one that the program declares.
+func (s *solution) port(port, declared, carried string) error {
+	pattern, err := progdef.ParseTypename(declared)
+	if err != nil {
+		return fmt.Errorf("%s: the program declares %q: %w", port, declared, err)
+	}
+	typename, err := progdef.ParseTypename(carried)
+	if err != nil {
+		return fmt.Errorf("%s carries %q: %w", port, carried, err)
+	}
+	fits, err := s.match(pattern, typename, port)
+	if err == nil && !fits {
+		err = fmt.Errorf("%s carries %s, the program expects %s", port, typename, pattern)
+	}
+	return err
+}
+
+// match reports whether the pattern has the typename's form. The error is about a variable that would
+// have to stand for two typenames.
+func (s *solution) match(pattern, typename progdef.Typename, port string) (bool, error) {
+	if len(pattern.Args) == 0 && slices.Contains(s.params, pattern.Name) {
+		return true, s.bind(pattern.Name, binding{typename, port})
+	}
+	if pattern.Name != typename.Name || len(pattern.Args) != len(typename.Args) {
+		return false, nil
+	}
+	for i, arg := range pattern.Args {
+		if fits, err := s.match(arg, typename.Args[i], port); !fits || err != nil {
+			return fits, err
+		}
+	}
+	return true, nil
+}
+
+func (s *solution) bind(param string, b binding) error {
+	first, known := s.bound[param]
+	if !known {
+		s.bound[param] = b
+	}
+	if known && !first.typename.Equal(b.typename) {
+		return fmt.Errorf("%s is %s on %s, but %s on %s",
+			param, first.typename, first.port, b.typename, b.port)
+	}
+	return nil
+}
+
+// A PortInfo is one port of a job.
+type PortInfo struct {
+	Name string
+	// Typename is what its edge carries; it has no variables.
+	Typename string
+}
+
+// Inputs returns the job's inputs in the order of their names. A [Program] that is Dynamic learns here
+// what it reads, and makes its ports with [Input].
+func (j *Job) Inputs() []PortInfo { return portInfos(j.doc.Inputs) }
+
+// Outputs returns the job's outputs in the order of their names; see [Job.Inputs].
+func (j *Job) Outputs() []PortInfo { return portInfos(j.doc.Outputs) }
+
+func portInfos(ports map[string]contract.Address) []PortInfo {
+	infos := make([]PortInfo, 0, len(ports))
+	for _, name := range slices.Sorted(maps.Keys(ports)) {
+		infos = append(infos, PortInfo{Name: name, Typename: ports[name].Type})
+	}
+	return infos
+}

@@ -1,0 +1,304 @@
+package programs
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/executor/std"
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+func program(t *testing.T, name string) executor.Program {
+	t.Helper()
+	p, ok := std.Find(name)
+	if !ok {
+		t.Fatalf("no standard progdef %q", name)
+	}
+	return p.Program
+}
+
+func equal(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: got %q, want %q", what, got, want)
+	}
+}
+
+// numbers are n records, of which each is size octets long at least.
+func numbers(n, size int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("%0*d", size, i)
+	}
+	return out
+}
+
+// A case is one job of a standard progdef: what goes in, what must come out. Records are written as
+// typename and records, ports in pairs.
+type stdCase struct {
+	name, program string
+	in, want      map[string][]string
+	panics        string
+}
+
+func TestStandardProgdefs(t *testing.T) {
+	ok := func(v string) string { return "\x00" + v }
+	bad := func(v string) string { return "\x01" + v }
+	rs := []string{"Result<utf8-string>", ok("a"), bad("no b"), ok("c"), bad("no d"), ok("")}
+	text, js := "utf8-string", "json"
+	tests := []stdCase{
+		{"tee", "tee", map[string][]string{"in": {"x<y>", "1", "", "3"}},
+			map[string][]string{"a": {"x<y>", "1", "", "3"}, "b": {"x<y>", "1", "", "3"}}, ""},
+		{"merge", "merge", map[string][]string{"a": {text, "1"}, "b": {text}},
+			map[string][]string{"out": {text, "1"}}, ""},
+		{"concat", "concat", map[string][]string{"a": {text, "1", "2"}, "b": {text, "3"}},
+			map[string][]string{"out": {text, "1", "2", "3"}}, ""},
+		{"zip", "zip", map[string][]string{"a": {text, "a", "bc"}, "b": {text, "", "d"}},
+			map[string][]string{"pair": {"list<utf8-string>", "\x00\x00\x00\x01a\x00\x00\x00\x00", "\x00\x00\x00\x02bc\x00\x00\x00\x01d"}}, ""},
+		{"zip of nothing", "zip", map[string][]string{"a": {text}, "b": {text}},
+			map[string][]string{"pair": {"list<utf8-string>"}}, ""},
+		{"zip, a too short", "zip", map[string][]string{"a": {text, "1"}, "b": {text, "1", "2"}},
+			map[string][]string{"pair": {"list<utf8-string>"}}, "the input a has ended after 1 records, and b goes on"},
+		{"zip, b too short", "zip", map[string][]string{"a": {text, "1"}, "b": {text}},
+			map[string][]string{"pair": {"list<utf8-string>"}}, "the input b has ended after 0 records, and a goes on"},
+		{"flatten", "flatten", map[string][]string{"in": {"list<json>", "\x00\x00\x00\x011\x00\x00\x00\x012", "", "\x00\x00\x00\x013"}},
+			map[string][]string{"out": {js, "1", "2", "3"}}, ""},
+		{"flatten no list", "flatten", map[string][]string{"in": {"list<json>", "\x00\x00\x00\x09abc"}},
+			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not list<T>: element 0: it should have 9 octets, and 3 are left"},
+		{"head", "head", map[string][]string{"n": {js, "2"}, "in": {text, "1", "2", "3"}},
+			map[string][]string{"out": {text, "1", "2"}}, ""},
+		{"head of less", "head", map[string][]string{"n": {js, "5"}, "in": {text, "1"}},
+			map[string][]string{"out": {text, "1"}}, ""},
+		{"head of none", "head", map[string][]string{"n": {js, "0"}, "in": {text, "1"}},
+			map[string][]string{"out": {text}}, ""},
+		{"head without n", "head", map[string][]string{"n": {js}, "in": {text, "1"}},
+			map[string][]string{"out": {text}}, "the input n has no record"},
+		{"head with two n", "head", map[string][]string{"n": {js, "1", "2"}, "in": {text, "1"}},
+			map[string][]string{"out": {text}}, "the input n has more than one record"},
+		{"head of minus one", "head", map[string][]string{"n": {js, "-1"}, "in": {text, "1"}},
+			map[string][]string{"out": {text}}, "n is -1: it cannot be negative"},
+		{"head of a half", "head", map[string][]string{"n": {js, "0.5"}, "in": {text, "1"}},
+			map[string][]string{"out": {text}}, "deserialization at n 0"},
+		{"count", "count", map[string][]string{"in": {"x", "", "", "3"}}, map[string][]string{"count": {js, "3"}}, ""},
+		{"void_sink", "void_sink", map[string][]string{"in": {"list<x>", "1", "2"}}, nil, ""},
+		{"assert", "assert", map[string][]string{"in": {"Result<json>", ok("1"), ok("")}},
+			map[string][]string{"out": {js, "1", ""}}, ""},
+		{"assert an error", "assert", map[string][]string{"in": rs},
+			map[string][]string{"out": {text}}, "error at in 1: no b"},
+		{"assert no result", "assert", map[string][]string{"in": {"Result<json>", "2"}},
+			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not Result<T>: its first octet is 50"},
+		{"assert nothing", "assert", map[string][]string{"in": {"Result<json>", ""}},
+			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not Result<T>: it is empty"},
+		{"ignore_errors", "ignore_errors", map[string][]string{"in": rs},
+			map[string][]string{"out": {text, "a", "c", ""}}, ""},
+		{"log_errors", "log_errors", map[string][]string{"in": rs},
+			map[string][]string{"out": {text, "a", "c", ""}}, ""},
+		{"split_errors", "split_errors", map[string][]string{"in": rs},
+			map[string][]string{"out": {text, "a", "c", ""}, "errors": {text, "no b", "no d"}}, ""},
+		{"lines", "lines", map[string][]string{"in": {"octets", "a\nb", "c\r\n\n", "", "d\xc3", "\xa4"}},
+			map[string][]string{"line": {text, "a", "bc", "", "dä"}}, ""},
+		{"lines, not UTF-8", "lines", map[string][]string{"in": {text, "a\nb\xff\n"}},
+			map[string][]string{"line": {text}}, "line 2 is not valid UTF-8"},
+		{"jq", "jq", map[string][]string{"filter": {text, ".[] | {a}"}, "in": {js, `[{"a":1,"b":2},{"a":100000000000000000000}]`, "[]"}},
+			map[string][]string{"out": {js, `{"a":1}`, `{"a":100000000000000000000}`}}, ""},
+		{"jq, not jq", "jq", map[string][]string{"filter": {text, ".a |"}, "in": {js, "1"}},
+			map[string][]string{"out": {js}}, `the filter ".a |" is not jq: octet 4: unexpected EOF`},
+		{"jq, unknown function", "jq", map[string][]string{"filter": {text, "nope"}, "in": {js, "1"}},
+			map[string][]string{"out": {js}}, `the filter "nope" does not compile: function not defined: nope/0`},
+		{"jq fails", "jq", map[string][]string{"filter": {text, ".a"}, "in": {js, "{}", "1"}},
+			map[string][]string{"out": {js}}, "error at in 1: the filter fails: expected an object but got: number (1)"},
+		{"jq halts", "jq", map[string][]string{"filter": {text, "if . > 1 then halt else . end"}, "in": {js, "1", "2", "3"}},
+			map[string][]string{"out": {js, "1"}}, ""},
+		{"jq halts with an error", "jq", map[string][]string{"filter": {text, `"enough" | halt_error`}, "in": {js, "1"}},
+			map[string][]string{"out": {js}}, "error at in 0: the filter fails: halt error: enough"},
+		{"jq of what is no JSON", "jq", map[string][]string{"filter": {text, "."}, "in": {js, "1 2"}},
+			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not json: something follows the JSON text"},
+	}
+	for _, c := range tests {
+		t.Run(c.name, c.test)
+	}
+}
+
+func (c stdCase) test(t *testing.T) {
+	b := newBench(t)
+	inputs, outputs := edges{}, edges{}
+	for port, records := range c.in {
+		inputs[port] = b.given(records[0], records[1:]...)
+	}
+	for port, records := range c.want {
+		outputs[port] = b.edge(records[0])
+	}
+	j := b.run(program(t, c.program), inputs, outputs)
+	if c.panics != "" {
+		if got := told(j.panic()); !strings.Contains(got, c.panics) {
+			t.Errorf("panic %q, want %q", got, c.panics)
+		}
+		return
+	}
+	for port, records := range c.want {
+		equal(t, "output "+port, b.receive(outputs[port]), records[1:]...)
+	}
+	j.done()
+}
+
+// told is a panic as a text.
+func told(p *contract.JobPanic) string {
+	if p.Record == nil {
+		return fmt.Sprintf("%s: %s", p.Kind, p.Message)
+	}
+	return fmt.Sprintf("%s at %s %d: %s", p.Kind, p.Port, *p.Record, p.Message)
+}
+
+// What one variable stands for must be the same on all ports.
+func TestVariablesStandForOneTypename(t *testing.T) {
+	b := newBench(t)
+	j := b.run(program(t, "tee"), edges{"in": b.given("json")}, edges{"a": b.edge("json"), "b": b.edge("octets")})
+	want := `T is json on input "in", but octets on output "b"`
+	if got := j.panic().Message; !strings.HasSuffix(got, want) {
+		t.Errorf("panic %q, want %q", got, want)
+	}
+	j = b.run(program(t, "assert"), edges{"in": b.given("list<json>")}, edges{"out": b.edge("json")})
+	want = `input "in" carries list<json>, the program expects Result<T>`
+	if got := j.panic().Message; !strings.HasSuffix(got, want) {
+		t.Errorf("panic %q, want %q", got, want)
+	}
+}
+
+// A head ends an endless source, through whatever lies between them, and takes no more than it says.
+func TestHeadEndsEndlessSource(t *testing.T) {
+	b := newBench(t)
+	numbers, copies, unread, out := b.edge("json"), b.edge("json"), b.edge("json"), b.edge("json")
+	counter := b.run(program(t, "counter"), nil, edges{"number": numbers})
+	tee := b.run(program(t, "tee"), edges{"in": numbers}, edges{"a": copies, "b": unread})
+	head := b.run(program(t, "head"), edges{"in": copies, "n": b.given("json", "3")}, edges{"out": out})
+	if err := b.reader(unread).Close(b.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "head", b.receive(out), "0", "1", "2")
+	done := head.done()
+	if got := done.Inputs["in"].Records; got != 3 || !slices.Contains(done.ClosedEarly, "in") {
+		t.Errorf("head has read %d records, closed early: %v", got, done.ClosedEarly)
+	}
+	tee.done()
+	counter.done()
+}
+
+// A reader that goes early does not keep records from the other one; and nobody is ahead of the other
+// by more than the windows hold.
+func TestTeeGoesOnWithOneReader(t *testing.T) {
+	b := newBench(t)
+	records := numbers(5000, 100) // several windows
+	first, second := b.edge("octets"), b.edge("octets")
+	j := b.run(program(t, "tee"), edges{"in": b.given("octets", records...)}, edges{"a": first, "b": second})
+	r := b.reader(first)
+	equal(t, "before it closes", b.some(r, 10), records[:10]...)
+	if err := r.Close(b.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "the other", b.receive(second), records...)
+	j.done()
+}
+
+// Two branches that meet again do not wait for each other for ever.
+func TestBranchesMeetAgain(t *testing.T) {
+	for _, meet := range []string{"zip", "merge"} {
+		t.Run(meet, func(t *testing.T) {
+			b := newBench(t)
+			records := numbers(5000, 100)
+			first, second := b.edge("octets"), b.edge("octets")
+			port, typename := "out", "octets"
+			if meet == "zip" {
+				port, typename = "pair", "list<octets>"
+			}
+			out, total := b.edge(typename), b.edge("json")
+			b.run(program(t, "tee"), edges{"in": b.given("octets", records...)}, edges{"a": first, "b": second})
+			b.run(program(t, meet), edges{"a": first, "b": second}, edges{port: out})
+			b.run(program(t, "count"), edges{"in": out}, edges{"count": total})
+			want := map[string]string{"zip": "5000", "merge": "10000"}[meet]
+			equal(t, "records", b.receive(total), want)
+		})
+	}
+}
+
+// merge keeps the order of each source.
+func TestMergeKeepsOrderOfEachSource(t *testing.T) {
+	b := newBench(t)
+	out := b.edge("utf8-string")
+	left, right := numbers(3000, 50), numbers(3000, 51)
+	j := b.run(program(t, "merge"),
+		edges{"a": b.given("utf8-string", left...), "b": b.given("utf8-string", right...)}, edges{"out": out})
+	var as, bs []string
+	for _, r := range b.receive(out) {
+		if len(r) == 50 {
+			as = append(as, r)
+		} else {
+			bs = append(bs, r)
+		}
+	}
+	equal(t, "a", as, left...)
+	equal(t, "b", bs, right...)
+	j.done()
+}
+
+// When nobody wants the outputs any more, merge leaves both inputs, also one that is silent.
+func TestMergeEndsWithItsReader(t *testing.T) {
+	b := newBench(t)
+	number, silent, out := b.edge("json"), b.edge("json"), b.edge("json")
+	counter := b.run(program(t, "counter"), nil, edges{"number": number})
+	j := b.run(program(t, "merge"), edges{"a": number, "b": silent}, edges{"out": out})
+	r := b.reader(out)
+	b.some(r, 1)
+	if err := r.Close(b.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "closed early", j.done().ClosedEarly, "a", "b")
+	counter.done()
+}
+
+// http_get answers in the order of the URLs, asks again where that may help, and says what was wrong.
+func TestHTTPGet(t *testing.T) {
+	var mu sync.Mutex
+	asked := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked[r.URL.Path]++
+		n := asked[r.URL.Path]
+		mu.Unlock()
+		switch r.URL.Path {
+		case "/missing":
+			http.NotFound(w, r)
+		case "/busy":
+			if n == 1 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			_, _ = w.Write([]byte("at last"))
+		case "/large":
+			w.Header().Set("Content-Length", strconv.Itoa(std.BodyLimit+1))
+			_, _ = w.Write(make([]byte, std.BodyLimit+1))
+		default:
+			_, _ = w.Write([]byte("page " + r.URL.Path))
+		}
+	}))
+	defer server.Close()
+	b := newBench(t)
+	out := b.edge("Result<octets>")
+	urls := []string{server.URL + "/busy", server.URL + "/missing", "ftp://x/y", server.URL + "/large"}
+	want := []string{"\x00at last", "\x01GET " + server.URL + "/missing: the answer is 404 Not Found (try 1 of 4)",
+		"\x01\"ftp://x/y\" is no URL that http_get takes: write http://… or https://…",
+		"\x01GET " + server.URL + "/large: the body is longer than 16777216 octets (try 1 of 4)"}
+	for i := range 40 {
+		urls = append(urls, fmt.Sprintf("%s/%d", server.URL, i))
+		want = append(want, fmt.Sprintf("\x00page /%d", i))
+	}
+	j := b.run(program(t, "http_get"), edges{"url": b.given("utf8-string", urls...)}, edges{"body": out})
+	equal(t, "results", b.receive(out), want...)
+	j.done()
+}
