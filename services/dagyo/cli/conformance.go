@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,7 @@ type conformanceFlags struct {
 	ports    string
 	typename string
 	parallel int
+	patience time.Duration
 }
 
 func (a *app) conformanceCommand() *cobra.Command {
@@ -59,13 +61,17 @@ if no check has failed.`,
 	flags.StringVar(&f.progdef, "progdef", "", "progdef document with the program's ports, and its command where CMD is not given")
 	flags.StringVar(&f.ports, "ports", ports.In+","+ports.Out, "the program's input and output")
 	flags.StringVar(&f.typename, "type", ports.Type, "the typename that both carry")
+	flags.DurationVar(&f.patience, "patience", conformance.DefaultPatience,
+		"how long to wait for what the protocol gives no time, such as the start of CMD")
 	flags.IntVar(&f.parallel, "parallel", conformance.DefaultParallel, "checks that run at the same time")
 	return cmd
 }
 
 // conformanceConfig reads the arguments. What is wrong with them is a usage error.
 func (a *app) conformanceConfig(f conformanceFlags, command []string) (conformance.Config, error) {
-	c := conformance.Config{Command: command, Ports: conformance.DefaultPorts(), Parallel: f.parallel}
+	c := conformance.Config{
+		Command: command, Ports: conformance.DefaultPorts(), Parallel: f.parallel, Patience: f.patience,
+	}
 	c.Ports.In, c.Ports.Out, _ = strings.Cut(f.ports, ",")
 	c.Ports.Type = f.typename
 	if f.progdef != "" {

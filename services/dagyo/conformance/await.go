@@ -39,7 +39,7 @@ func (p *program) await(
 
 // ready awaits that the executor asks for jobs.
 func (p *program) ready(ctx context.Context) error {
-	_, _, err := p.await(ctx, patience, "request for jobs (the executor does not pull from its mailbox)",
+	_, _, err := p.await(ctx, p.patience, "request for jobs (the executor does not pull from its mailbox)",
 		0, audit.IsPull)
 	return err
 }
@@ -115,7 +115,7 @@ func (s said) decode() (contract.Event, error) {
 
 // started awaits that the job was started.
 func (f *flow) started(ctx context.Context) error {
-	_, err := f.hub.stored(ctx, patience, "job.started", f.doc.Started)
+	_, err := f.hub.stored(ctx, f.patience, "job.started", f.doc.Started)
 	return err
 }
 
@@ -187,7 +187,7 @@ func (f *flow) during(ctx context.Context, tasks ...func(context.Context) error)
 		defer close(watching)
 		_, _, err := f.hub.events.Await(ctx, 0, func(s said) bool { return s.subject == f.doc.Panic })
 		if err == nil {
-			_, err = f.done(ctx, patience)
+			_, err = f.done(ctx, f.patience)
 			cancel(err)
 		}
 	}()
@@ -216,6 +216,9 @@ func (f *flow) echo(ctx context.Context, l load) error {
 
 // echoFrom is echo for an input that send writes.
 func (f *flow) echoFrom(ctx context.Context, l load, send func(context.Context) error) error {
+	if err := f.started(ctx); err != nil {
+		return err
+	}
 	r, err := f.reader()
 	if err != nil {
 		return err
@@ -230,7 +233,7 @@ func (f *flow) echoFrom(ctx context.Context, l load, send func(context.Context) 
 
 // doneWith awaits job.done and holds its counts to what went in and came out.
 func (f *flow) doneWith(ctx context.Context, want contract.Count) error {
-	d, err := f.done(ctx, patience)
+	d, err := f.done(ctx, f.patience)
 	if err != nil {
 		return err
 	}

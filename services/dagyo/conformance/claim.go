@@ -88,7 +88,7 @@ func claimConfirmation(ctx context.Context, s *stage) (string, error) {
 	if err := f.put(ctx); err != nil {
 		return "", err
 	}
-	ack, at, err := p.await(ctx, patience, "acknowledgement of the job", 0, isAck)
+	ack, at, err := p.await(ctx, s.patience, "acknowledgement of the job", 0, isAck)
 	switch {
 	case err != nil:
 		return "", err
@@ -119,7 +119,7 @@ func claimStored(ctx context.Context, s *stage) (string, error) {
 	if err := f.put(ctx); err != nil {
 		return "", err
 	}
-	said, at, err := p.await(ctx, patience, "job.started", 0, published(f.doc.Started))
+	said, at, err := p.await(ctx, s.patience, "job.started", 0, published(f.doc.Started))
 	if err != nil {
 		return "", err
 	}
@@ -162,7 +162,7 @@ func claimStartedElsewhere(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := s.sayStarted(ctx, taken); err != nil {
+	if err := errors.Join(s.sayStarted(ctx, taken), taken.prepare(ctx, repeated(10, 3))); err != nil {
 		return "", err
 	}
 	p, next, err := s.behind(ctx, taken)
@@ -201,14 +201,15 @@ func claimDeliveredTwice(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := f.put(ctx); err != nil {
+	l := repeated(10, 3)
+	if err := errors.Join(f.prepare(ctx, l), f.put(ctx)); err != nil {
 		return "", err
 	}
 	p, next, err := s.behind(ctx, f)
 	if err != nil {
 		return "", err
 	}
-	if err := f.echo(ctx, repeated(10, 3)); err != nil {
+	if err := f.doneWith(ctx, l.count()); err != nil {
 		return "", err
 	}
 	last := p.tap.Journal.Len()
@@ -244,7 +245,7 @@ func claimTwoExecutors(ctx context.Context, s *stage) (string, error) {
 	}
 	ran := map[string]int{}
 	for _, f := range flows {
-		d, err := f.done(ctx, patience)
+		d, err := f.done(ctx, s.patience)
 		if err != nil {
 			return "", fmt.Errorf("of %d jobs that were each in the mailbox twice: %w", jobs, err)
 		}
@@ -371,7 +372,7 @@ func claimOwnID(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w, err := s.hub.stored(ctx, patience, "job.started", f.doc.Started)
+	w, err := s.hub.stored(ctx, s.patience, "job.started", f.doc.Started)
 	if err != nil {
 		return "", err
 	}

@@ -96,7 +96,7 @@ func (f *flow) feed(ctx context.Context) (*contract.JobDone, contract.Count, err
 	if err := plenty().send(ctx, w); err != nil && !errors.Is(err, stream.ErrReaderClosed) {
 		return nil, contract.Count{}, err
 	}
-	d, err := f.done(ctx, patience)
+	d, err := f.done(ctx, f.patience)
 	return d, w.Count(), err
 }
 

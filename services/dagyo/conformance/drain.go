@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -31,8 +31,11 @@ func drainChecks() []Check {
 		Name: "drain.takes-nothing", See: see, run: drainTakesNothing,
 		Demand: "A job that comes after executor.draining goes to another executor at once, also when slots are free.",
 	}, {
-		Name: "drain.late-delivery", See: see + "; Claim, Jobs that arrive", run: drainLateDelivery,
-		Demand: "A job that was under way to an executor that drains is given back with -NAK.",
+		Name: "drain.late-delivery", See: see, run: drainLateDelivery,
+		Demand: "A job that is delivered when executor.draining was published is not claimed.",
+	}, {
+		Name: "drain.gives-back", See: "Executors, Claim, Jobs that arrive", run: drainGivesBack,
+		Demand: "A job that was under way to an executor when it began to drain is given back with -NAK.",
 	}, {
 		Name: "drain.second-signal", See: see, run: drainSecond,
 		Demand: "On a second SIGTERM running jobs panic with kind drained, and the exit code is not 0.",
@@ -52,7 +55,7 @@ func (s *stage) drain(ctx context.Context, p *program) error {
 	if err := p.terminate(); err != nil {
 		return err
 	}
-	_, err := s.hub.stored(ctx, patience, "executor.draining after SIGTERM", s.drainingSubject(p))
+	_, err := s.hub.stored(ctx, s.patience, "executor.draining after SIGTERM", s.drainingSubject(p))
 	return err
 }
 
@@ -79,7 +82,7 @@ func drainIdle(ctx context.Context, s *stage) (string, error) {
 		err = s.drain(ctx, p)
 	}
 	if err == nil {
-		err = p.exits(ctx, patience, true)
+		err = p.exits(ctx, s.patience, true)
 	}
 	return "executor.draining, and exit code 0", err
 }
@@ -98,7 +101,7 @@ func drainSaid(ctx context.Context, s *stage) (string, error) {
 	if err := errors.Join(s.say(ctx, e), p.terminate()); err != nil {
 		return "", err
 	}
-	if err := p.exits(ctx, patience, true); err != nil {
+	if err := p.exits(ctx, s.patience, true); err != nil {
 		return "", err
 	}
 	for _, m := range p.tap.Journal.All() {
@@ -123,7 +126,7 @@ func drainRunning(ctx context.Context, s *stage) (string, error) {
 	if err := f.echo(ctx, varied(1000, 100)); err != nil {
 		return "", fmt.Errorf("the job that was running when SIGTERM came: %w", err)
 	}
-	return "the running job was done, then exit code 0", p.exits(ctx, patience, true)
+	return "the running job was done, then exit code 0", p.exits(ctx, s.patience, true)
 }
 
 func drainTakesNothing(ctx context.Context, s *stage) (string, error) {
@@ -151,7 +154,7 @@ func drainTakesNothing(ctx context.Context, s *stage) (string, error) {
 	if err := running.echo(ctx, repeated(10, 3)); err != nil {
 		return "", fmt.Errorf("the job that was running when SIGTERM came: %w", err)
 	}
-	return seen, p.exits(ctx, patience, true)
+	return seen, p.exits(ctx, s.patience, true)
 }
 
 // drainBeside drains an executor once another one is there that can take its place.
@@ -187,48 +190,80 @@ func (s *stage) goesElsewhere(ctx context.Context, p *program) (string, error) {
 }
 
 func drainLateDelivery(ctx context.Context, s *stage) (string, error) {
+	p, answer, err := s.answerAtDrain(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case answer != audit.Nak && answer != audit.NoAnswer:
+		return "", errors.New("the job was claimed behind executor.draining")
+	}
+	return "the job was not claimed", p.exits(ctx, s.patience, true)
+}
+
+func drainGivesBack(ctx context.Context, s *stage) (string, error) {
+	p, answer, err := s.answerAtDrain(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case answer == audit.NoAnswer:
+		return "", fmt.Errorf("the job was neither claimed nor given back: it waits %v for another executor", claimWait)
+	case answer != audit.Nak:
+		return "", errors.New("the job was claimed behind executor.draining")
+	}
+	return "the job was given back", p.exits(ctx, s.patience, true)
+}
+
+// answerAtDrain has a job arrive in the moment in which the executor says that it drains, and returns
+// what the executor says to it before it goes.
+func (s *stage) answerAtDrain(ctx context.Context) (*program, audit.Answer, error) {
 	p, err := s.start(ctx)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	release := make(chan struct{})
-	p.tap.Decide(func(m *tap.Message) tap.Decision {
-		if audit.IsDelivery(*m) {
-			return tap.Decision{Until: release}
-		}
-		return tap.Pass
-	})
+	answered := s.deliverAtDrain(p)
 	f, err := s.flow(ctx)
 	if err == nil {
 		err = f.put(ctx)
 	}
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	_, at, err := p.await(ctx, patience, "delivery of a job", 0, audit.IsDelivery)
+	_, at, err := p.await(ctx, s.patience, "delivery of a job", 0, audit.IsDelivery)
 	if err == nil {
 		err = s.drain(ctx, p)
 	}
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	close(release)
-	m, _, err := p.await(ctx, claimWait, "answer to a job that came after executor.draining", at, answers(f))
-	switch {
-	case err != nil:
-		return "", err
-	case audit.AnswerOf(m) != audit.Nak:
-		return "", fmt.Errorf("the job was claimed after executor.draining had been said: published %.20q on %s",
-			m.Data, strings.SplitN(m.Subject, ".", 4)[:3])
+	within, cancel := context.WithTimeoutCause(ctx, hold, errLate)
+	defer cancel()
+	m, _, err := p.tap.Journal.Await(within, at, func(m tap.Message) bool { return audit.AnswerOf(m) != audit.NoAnswer })
+	close(answered)
+	if errors.Is(err, errLate) {
+		return p, audit.NoAnswer, nil
 	}
-	return "it was given back", p.exits(ctx, patience, true)
+	return p, audit.AnswerOf(m), err
 }
 
-// answers matches what an executor says to the delivery of the flow's job.
-func answers(f *flow) func(tap.Message) bool {
-	return func(m tap.Message) bool {
-		return audit.AnswerOf(m) != audit.NoAnswer || published(f.doc.Started)(m)
-	}
+// deliverAtDrain holds back jobs until the executor says executor.draining, and the answer to that until
+// the channel is closed: the job comes in the moment in which the executor has spoken.
+func (s *stage) deliverAtDrain(p *program) (answered chan struct{}) {
+	answered = make(chan struct{})
+	spoken := make(chan struct{})
+	held := &holder{release: answered, replies: map[string]bool{}, asked: func(subject string) bool {
+		return subject == s.drainingSubject(p)
+	}}
+	var once sync.Once
+	p.tap.Decide(func(m *tap.Message) tap.Decision {
+		if audit.IsDelivery(*m) {
+			return tap.Decision{Until: spoken}
+		}
+		if published(s.drainingSubject(p))(*m) {
+			once.Do(func() { close(spoken) })
+		}
+		return held.decide(m)
+	})
+	return answered
 }
 
 func drainSecond(ctx context.Context, s *stage) (string, error) {

@@ -48,7 +48,7 @@ func (s *stage) lives(ctx context.Context) (*program, []said, error) {
 	if err := errors.Join(bad.store(ctx, forge(greetings()...).flipped(1)), bad.put(ctx)); err != nil {
 		return nil, nil, err
 	}
-	if _, err := bad.ended(ctx, patience); err != nil {
+	if _, err := bad.ended(ctx, s.patience); err != nil {
 		return nil, nil, err
 	}
 	if err := s.drain(ctx, p); err != nil {

@@ -69,7 +69,7 @@ func faulty(frames func() forgery) func(context.Context, *stage) (string, error)
 		if err != nil {
 			return "", err
 		}
-		d, err := f.panicked(ctx, patience, contract.KindProtocol)
+		d, err := f.panicked(ctx, s.patience, contract.KindProtocol)
 		if err != nil {
 			return "", err
 		}
@@ -94,7 +94,7 @@ func decodeUTF8(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d, err := f.panicked(ctx, patience, contract.KindDeserialization)
+	d, err := f.panicked(ctx, s.patience, contract.KindDeserialization)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("record %d was not valid UTF-8: %w", bad, err)
@@ -113,7 +113,7 @@ func faultNoEnd(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := f.panicked(ctx, patience, contract.KindProtocol); err != nil {
+	if _, err := f.panicked(ctx, s.patience, contract.KindProtocol); err != nil {
 		return "", err
 	}
 	// A sentinel: what the job before it left undone is done or never will be.

@@ -36,7 +36,7 @@ func healthIdle(ctx context.Context, s *stage) (string, error) {
 
 // beats waits for some signs of life and judges them.
 func (f *flow) beats(ctx context.Context, p *program) (string, error) {
-	started, at, err := p.await(ctx, patience, "job.started", 0, published(f.doc.Started))
+	started, at, err := p.await(ctx, f.patience, "job.started", 0, published(f.doc.Started))
 	if err != nil {
 		return "", err
 	}
@@ -110,7 +110,7 @@ func healthBlocked(ctx context.Context, s *stage) (string, error) {
 	err = f.during(ctx,
 		func(ctx context.Context) error { return repeated(1000, 20_000).send(ctx, w) },
 		func(ctx context.Context) (err error) {
-			if _, _, err := p.await(ctx, patience, "frame on the output", 0, f.writes); err != nil {
+			if _, _, err := p.await(ctx, s.patience, "frame on the output", 0, f.writes); err != nil {
 				return err
 			}
 			if seen, err = f.beats(ctx, p); err == nil {

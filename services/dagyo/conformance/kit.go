@@ -15,8 +15,10 @@ import (
 const (
 	// DefaultParallel is how many checks run at the same time.
 	DefaultParallel = 4
-	// limit bounds one check.
-	limit = 90 * time.Second
+	// DefaultPatience is how long the kit waits for what the protocol gives no time.
+	DefaultPatience = 30 * time.Second
+	// limit bounds one check, beyond the patience.
+	limit = time.Minute
 )
 
 // Ports are what the program under test reads and writes.
@@ -39,6 +41,8 @@ type Config struct {
 	Only *regexp.Regexp
 	// Parallel is how many checks run at the same time.
 	Parallel int
+	// Patience is how long to wait for what the protocol gives no time, such as an executor's start.
+	Patience time.Duration
 	// Told is called with each result as it is known, by one goroutine at a time; nil for nobody.
 	Told func(Result)
 }
@@ -57,6 +61,9 @@ func (c Config) Validate() error {
 	}
 	if c.Parallel < 1 {
 		errs = append(errs, fmt.Errorf("%d checks at the same time: at least 1 is needed", c.Parallel))
+	}
+	if c.Patience <= 0 {
+		errs = append(errs, fmt.Errorf("a patience of %v: it must be positive", c.Patience))
 	}
 	if len(c.checks()) == 0 {
 		errs = append(errs, fmt.Errorf("no check matches %v; see --list", c.Only))
@@ -113,11 +120,15 @@ func Run(ctx context.Context, c Config) (Report, error) {
 // runCheck runs one check on a stage of its own.
 func (c Config) runCheck(ctx context.Context, h *hub, number int, check Check) Result {
 	from := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it was not over after %v", limit))
+	bound := limit + c.Patience
+	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("it was not over after %v", bound))
 	defer cancel()
 	ctx, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
-	s := &stage{ports: c.Ports, command: c.Command, hub: h, name: fmt.Sprintf("c%02d", number+1), lost: lost}
+	s := &stage{
+		ports: c.Ports, command: c.Command, hub: h, name: fmt.Sprintf("c%02d", number+1),
+		lost: lost, patience: c.Patience,
+	}
 	seen, err := s.run(ctx, check)
 	r := judged(check, seen, explained(ctx, err))
 	r.Seconds = time.Since(from).Seconds()

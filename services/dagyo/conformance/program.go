@@ -24,9 +24,10 @@ type program struct {
 	cmd *exec.Cmd
 	out tail
 
-	leaving atomic.Bool // it is meant to end
-	exited  chan struct{}
-	err     error // of Wait, once exited is closed
+	patience time.Duration
+	leaving  atomic.Bool // it is meant to end
+	exited   chan struct{}
+	err      error // of Wait, once exited is closed
 }
 
 // startProgram starts the command with an executor's environment, less the queue. Should the process end

@@ -17,9 +17,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
-// Times of the protocol and of docs/limits.md; patience is for what they leave open.
+// Times of the protocol and of docs/limits.md. For what they leave open there is Config.Patience.
 const (
-	patience     = 30 * time.Second
 	stopLimit    = 10 * time.Second // a job that goes on longer costs its executor
 	claimWait    = 10 * time.Second // until a job that nobody acknowledges goes to another executor
 	lastWords    = 5 * time.Second  // of an executor that has to go
@@ -46,6 +45,7 @@ type stage struct {
 	hub      *hub
 	name     string      // tells its flows and its mailbox from those of others
 	lost     func(error) // an executor has ended that should not have
+	patience time.Duration
 	programs []*program
 	flows    int
 }
@@ -94,6 +94,7 @@ func (s *stage) startAlone(options ...option) (*program, error) {
 	}
 	p, err := startProgram(s.command, environ(os.Environ(), env), id, s.hub.server.ClientURL(), s.lost)
 	if err == nil {
+		p.patience = s.patience
 		s.programs = append(s.programs, p)
 	}
 	return p, err
@@ -122,6 +123,8 @@ type flow struct {
 	doc     contract.Job
 	in, out contract.Address
 	hub     *hub
+
+	patience time.Duration
 }
 
 // An edit changes a flow before it exists.
@@ -142,7 +145,7 @@ func outWindow(octets, frames int64) edit {
 func (s *stage) flow(ctx context.Context, edits ...edit) (*flow, error) {
 	s.flows++
 	id := fmt.Sprintf("%s-f%d", s.name, s.flows)
-	f := &flow{hub: s.hub, in: s.address(id, 0), out: s.address(id, 1)}
+	f := &flow{hub: s.hub, patience: s.patience, in: s.address(id, 0), out: s.address(id, 1)}
 	for _, e := range edits {
 		e(f)
 	}

@@ -151,7 +151,7 @@ func stopBlocked(ctx context.Context, s *stage) (string, error) {
 		return "", err
 	}
 	return f.stopAfter(ctx, func(ctx context.Context) error {
-		if _, _, err := p.await(ctx, patience, "frame on the output", 0, f.writes); err != nil {
+		if _, _, err := p.await(ctx, s.patience, "frame on the output", 0, f.writes); err != nil {
 			return err
 		}
 		return p.quiet(ctx, f.writes)
@@ -185,7 +185,7 @@ func stopMissed(ctx context.Context, s *stage) (string, error) {
 	}
 	// Its first look lies behind it when it has begun to read.
 	looked := func(m tap.Message) bool { return m.Op == tap.Pub && m.Subject == f.in.Credit }
-	if _, _, err := p.await(ctx, patience, "credit with which the input's reader attaches", 0, looked); err != nil {
+	if _, _, err := p.await(ctx, s.patience, "credit with which the input's reader attaches", 0, looked); err != nil {
 		return "", err
 	}
 	p.tap.Down()
@@ -194,7 +194,7 @@ func stopMissed(ctx context.Context, s *stage) (string, error) {
 	}
 	back := p.tap.Journal.Len()
 	p.tap.Up()
-	if _, _, err := p.await(ctx, patience, "reconnect", back, func(tap.Message) bool { return true }); err != nil {
+	if _, _, err := p.await(ctx, s.patience, "reconnect", back, func(tap.Message) bool { return true }); err != nil {
 		return "", err
 	}
 	if err := f.stopped(ctx, stopLimit); err != nil {
@@ -229,7 +229,7 @@ func stopGone(ctx context.Context, s *stage) (string, error) {
 		return "", err
 	}
 	attached := func(m tap.Message) bool { return m.Op == tap.Pub && m.Subject == f.in.Credit }
-	if _, _, err := p.await(ctx, patience, "credit with which the input's reader attaches", 0, attached); err != nil {
+	if _, _, err := p.await(ctx, s.patience, "credit with which the input's reader attaches", 0, attached); err != nil {
 		return "", err
 	}
 	from := time.Now()

@@ -85,7 +85,12 @@ func streamStored(ctx context.Context, s *stage) (string, error) {
 		return "", err
 	}
 	defer r.Abort()
-	return fmt.Sprintf("%v were read behind job.done", l), l.expect(ctx, r, 0)
+	within, cancel := context.WithTimeoutCause(ctx, s.patience, errLate)
+	defer cancel()
+	if err := l.expect(within, r, 0); err != nil {
+		return "", fmt.Errorf("behind job.done: %w", err)
+	}
+	return fmt.Sprintf("%v were read behind job.done", l), nil
 }
 
 func streamLoneRecord(ctx context.Context, s *stage) (string, error) {
@@ -109,11 +114,11 @@ func streamLoneRecord(ctx context.Context, s *stage) (string, error) {
 			if err := w.Send(ctx, record(i, size)); err != nil {
 				return err
 			}
-			within, cancel := context.WithTimeoutCause(ctx, patience, errLate)
+			within, cancel := context.WithTimeoutCause(ctx, s.patience, errLate)
 			err := l.expectOne(within, r, i)
 			cancel()
 			if err != nil {
-				return fmt.Errorf("nothing was sent behind record %d, and it did not come out in %v: %w", i, patience, err)
+				return fmt.Errorf("nothing was sent behind record %d, and it did not come out in %v: %w", i, s.patience, err)
 			}
 		}
 		return w.Close(ctx)

@@ -69,7 +69,7 @@ func windowAbsent(bound edit) func(context.Context, *stage) (string, error) {
 
 // fills waits until the program writes no more although nobody reads, and judges what it did.
 func (f *flow) fills(ctx context.Context, p *program, w *stream.Writer, records int) (audit.Ahead, error) {
-	if _, _, err := p.await(ctx, patience, "frame on the output", 0, f.writes); err != nil {
+	if _, _, err := p.await(ctx, f.patience, "frame on the output", 0, f.writes); err != nil {
 		return audit.Ahead{}, err
 	}
 	if err := p.quiet(ctx, f.writes); err != nil {

@@ -3,6 +3,7 @@ package tap
 import (
 	"bufio"
 	"net"
+	"strings"
 	"sync"
 )
 
@@ -11,6 +12,9 @@ type link struct {
 	tap            *Tap
 	number         int
 	client, server *side
+
+	mu   sync.Mutex
+	subs map[string]string // the client's subscriptions, by SID
 }
 
 // A side is one end of a link. Held messages are written by goroutines of their own.
@@ -56,11 +60,10 @@ func (l *link) relay(m Message, to *side, last bool) error {
 	if m.Op == Other {
 		return to.write(m.encode(), last)
 	}
+	l.note(m)
 	d := l.tap.decision(&m)
-	if d.Answer != nil {
-		if err := l.client.write(d.Answer.encode(), true); err != nil {
-			return err
-		}
+	if err := l.say(d); err != nil {
+		return err
 	}
 	switch {
 	case d.Drop:
@@ -79,4 +82,57 @@ func (l *link) hold(m Message, to *side, until <-chan struct{}) {
 		_ = to.write(m.encode(), true)
 	case <-l.tap.closed:
 	}
+}
+
+// say writes what was decided to be said besides.
+func (l *link) say(d Decision) error {
+	for _, m := range d.ToClient {
+		m.Op, m.SID = Msg, l.sid(m.Subject)
+		if err := l.client.write(m.encode(), true); err != nil {
+			return err
+		}
+	}
+	for _, m := range d.ToServer {
+		m.Op = Pub
+		if err := l.server.write(m.encode(), true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// note remembers the client's subscriptions.
+func (l *link) note(m Message) {
+	if m.Op != Sub {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.subs[m.SID] = m.Subject
+}
+
+// sid is the client's subscription to a subject, 0 where it has none.
+func (l *link) sid(subject string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for sid, pattern := range l.subs {
+		if matches(pattern, subject) {
+			return sid
+		}
+	}
+	return "0"
+}
+
+// matches reports whether a subscription to pattern hears subject.
+func matches(pattern, subject string) bool {
+	p, s := strings.Split(pattern, "."), strings.Split(subject, ".")
+	for i, token := range p {
+		if token == ">" {
+			return len(s) > i
+		}
+		if i >= len(s) || token != "*" && token != s[i] {
+			return false
+		}
+	}
+	return len(p) == len(s)
 }

@@ -23,8 +23,8 @@ type Decision struct {
 	Drop bool
 	// Until holds the message, and only it, until the channel is closed.
 	Until <-chan struct{}
-	// Answer goes to the client instead, or besides: what a server could have said.
-	Answer *Message
+	// ToClient and ToServer are said besides. What goes to the client is a Msg, and needs no SID.
+	ToClient, ToServer []Message
 }
 
 // Pass is the decision to do nothing.
@@ -125,7 +125,7 @@ func (t *Tap) begin(client, server net.Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := &link{
-		tap: t, client: &side{conn: client, w: bufio.NewWriterSize(client, 64<<10)},
+		tap: t, subs: map[string]string{}, client: &side{conn: client, w: bufio.NewWriterSize(client, 64<<10)},
 		server: &side{conn: server, w: bufio.NewWriterSize(server, 64<<10)},
 	}
 	if t.down || isClosed(t.closed) {
