@@ -87,17 +87,44 @@ func (f *flow) closeBehind(ctx context.Context, records int) (*contract.JobDone,
 
 // feed writes to the input until nobody wants more or all is said, and returns how the job has ended and
 // what was sent.
-func (f *flow) feed(ctx context.Context) (*contract.JobDone, contract.Count, error) {
+func (f *flow) feed(ctx context.Context) (d *contract.JobDone, sent contract.Count, err error) {
 	w, err := f.writer()
 	if err != nil {
 		return nil, contract.Count{}, err
 	}
 	defer w.Abort()
-	if err := plenty().send(ctx, w); err != nil && !errors.Is(err, stream.ErrReaderClosed) {
-		return nil, contract.Count{}, err
-	}
-	d, err := f.done(ctx, f.patience)
+	over := make(chan struct{})
+	err = f.during(ctx,
+		func(ctx context.Context) error {
+			defer close(over)
+			err := plenty().send(ctx, w)
+			if errors.Is(err, stream.ErrReaderClosed) {
+				err = nil
+			}
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			if d, err = f.done(ctx, limit); err == nil {
+				err = f.learns(ctx, over)
+			}
+			return err
+		},
+	)
 	return d, w.Count(), err
+}
+
+// learns holds a job that is done to its word: the writer of its input, which is over then, is told that
+// nobody reads it.
+func (f *flow) learns(ctx context.Context, over <-chan struct{}) error {
+	within, cancel := context.WithTimeoutCause(ctx, f.patience, errLate)
+	defer cancel()
+	select {
+	case <-over:
+		return nil
+	case <-within.Done():
+		return fmt.Errorf("the job is done, and the writer of its input was not told in %v that nobody reads it",
+			f.patience)
+	}
 }
 
 // endedEarly judges a job whose output was closed by its reader.
