@@ -76,7 +76,7 @@ async def test_python_has_gone_before(shared_broker: Broker, links: Links) -> No
 @pytest.mark.parametrize("python_writes", [True, False])
 async def test_a_restarted_broker_between(broker: Broker, python_writes: bool) -> None:
     a = address(broker.flow(), window=256 << 10)
-    sent = [fill(n, 1000) for n in range(20_000)]
+    sent = [fill(n, 1000) for n in range(60_000)]
     async with connected(broker.url) as link:
         if python_writes:
             go = broker.run_peer("read", broker.url, address_json(a))
@@ -84,7 +84,8 @@ async def test_a_restarted_broker_between(broker: Broker, python_writes: bool) -
         else:
             go = broker.run_peer("write", broker.url, address_json(a), len(sent), 1000)
             both = asyncio.gather(go, read(link, a, pause=0.005))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.2)
+        assert not both.done()
         await broker.restart()
         counted, other = await run(both)
         assert counted == {"records": len(sent), "bytes": len(sent) * 1000}

@@ -46,9 +46,9 @@ class Address:
     type: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
-    """One node of one flow, ready to run. Times are in seconds."""
+    """One node of one flow, ready to run. Times are in seconds. Every claim has a Job of its own."""
 
     flow: str
     job: str
