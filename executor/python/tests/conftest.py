@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import dagyo
 from dagyo.link import Link
 
 from .helpers import Broker, go_build
+
+
+PACKAGE = str(Path(dagyo.__file__).parent)
 
 
 @pytest.fixture(scope="session")
@@ -61,12 +65,13 @@ async def no_task_is_left() -> AsyncIterator[None]:
     """Every task that a test started has ended with it, other than the connections' own."""
     yield
     await asyncio.sleep(0)
-    left = [
-        t
-        for t in asyncio.all_tasks()
-        if t is not asyncio.current_task() and "dagyo" in (t.get_coro().__qualname__ + str(t))
-    ]
-    assert not [t for t in left if "/src/dagyo/" in str(t.get_coro())]
+    left = [t for t in asyncio.all_tasks() if _ours(t)]
+    assert not left
+
+
+def _ours(task: asyncio.Task[object]) -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and code.co_filename.startswith(PACKAGE)
 
 
 def pytest_configure() -> None:

@@ -54,6 +54,12 @@ async def pour(out: Out[bytes]) -> None:
         await out.send_batch([b"x" * 100] * 1000)
 
 
+@dagyo.progdef(inputs={"in": Octets("octets")})
+async def swallow(in_: In[bytes]) -> None:
+    async for _ in in_.batches():
+        pass
+
+
 @dagyo.progdef(outputs={"out": dagyo.Result[String]})
 async def results(out: Out[dagyo.Outcome[str]], job: dagyo.JobInfo) -> None:
     await out.send_batch([dagyo.Ok(job.flow), dagyo.Err("no luck")])
@@ -87,7 +93,7 @@ async def wrong(out: Out[Any]) -> None:
     await out.send({"x": float("nan")})
 
 
-PROGRAMS = [greet, tee, fail, stubborn, head, pour, results, block, deaf, leave, wrong]
+PROGRAMS = [greet, tee, fail, stubborn, head, pour, swallow, results, block, deaf, leave, wrong]
 
 if __name__ == "__main__":
     dagyo.main(*PROGRAMS)

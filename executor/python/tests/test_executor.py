@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import signal
 import time
 from collections.abc import AsyncIterator
 
 import pytest
+
+from dagyo.link import Link
+from dagyo.reader import Reader
 
 from .helpers import Broker
 from .office import Office, _validator, office
@@ -79,7 +83,7 @@ async def test_a_job_that_was_started_elsewhere_is_dropped(o: Office) -> None:
         after = o.job("greet", "r4", {"name": TEXT}, {"greeting": TEXT})
         await o.post(after)
         await o.said(after, "started")
-        assert not [h for h in o.beats(job)]
+        assert not o.beats(job)
         x.signal(signal.SIGTERM)
         x.signal(signal.SIGINT)
 
@@ -197,8 +201,6 @@ async def test_an_input_is_closed_early(o: Office) -> None:
 
 
 async def test_a_reader_that_closes_early_ends_the_job(o: Office) -> None:
-    from dagyo.reader import Reader
-
     job = o.job("pour", "r1", outputs={"out": "octets"})
     await o.post(job)
     async with o.executor("pour", "r1"):
@@ -251,7 +253,7 @@ async def test_a_blocked_event_loop_beats_and_hears(o: Office) -> None:
         assert done.at - started.at > 3.5
         beats = o.beats(job)
         moments = [started.at, *(b.at for b in beats), done.at]
-        gaps = [b - a for a, b in zip(moments, moments[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(moments)]
         assert max(gaps) < 0.6
         for b in beats:
             assert abs(int(b.raw) / 1000 - (b.at + 1)) < 0.3
@@ -359,6 +361,21 @@ async def test_a_stopped_job_that_goes_on_costs_its_executor(o: Office) -> None:
         assert await x.ended() == 1
 
 
+async def test_a_stopped_job_that_blocks_costs_its_executor(o: Office) -> None:
+    job = o.job("block", "r3", {"in": TEXT})
+    other = o.job("block", "r3", {"in": TEXT})
+    async with o.executor("block", "r3", DAGYO_SLOTS="2") as x:
+        for j in (job, other):
+            await o.post(j)
+            await o.said(j, "started")
+        await o.write(job.inputs["in"], b"120")
+        await asyncio.sleep(0.5)
+        await o.stop(job)
+        assert (await o.said(other, "panic"))["kind"] == "drained"
+        assert [h for h in o.heard if h.subject == f"executor.draining.block.{x.identity}"]
+        assert await x.ended() == 1
+
+
 async def test_a_broker_that_restarts_under_a_job(broker: Broker) -> None:
     async with office(broker) as o:
         job = o.job("greet", "r11", {"name": TEXT}, {"greeting": TEXT})
@@ -395,24 +412,11 @@ async def test_a_stop_while_the_broker_was_away_from_us(broker: Broker) -> None:
 
 async def test_it_waits_for_its_broker(broker: Broker) -> None:
     await asyncio.to_thread(broker.stop)
-    async with office_later(broker) as x:
+    async with Office(broker, Link()).executor("greet", "r13") as x:
+        await asyncio.sleep(1.5)
+        assert x.process.returncode is None
         x.signal()
         assert await x.ended(10) == 0
-
-
-def office_later(broker: Broker):  # type: ignore[no-untyped-def]
-    from contextlib import asynccontextmanager
-
-    from dagyo.link import Link
-
-    @asynccontextmanager
-    async def made():  # type: ignore[no-untyped-def]
-        async with Office(broker, Link()).executor("greet", "r13") as x:
-            await asyncio.sleep(1.5)
-            assert x.process.returncode is None
-            yield x
-
-    return made()
 
 
 async def test_a_wrong_environment_is_told_at_once(o: Office) -> None:

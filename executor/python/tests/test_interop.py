@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -80,10 +81,11 @@ async def test_a_restarted_broker_between(broker: Broker, python_writes: bool) -
     async with connected(broker.url) as link:
         if python_writes:
             go = broker.run_peer("read", broker.url, address_json(a))
-            both = asyncio.gather(go, write(link, a, sent, batch=20))
+            here: Any = write(link, a, sent, batch=20)
         else:
             go = broker.run_peer("write", broker.url, address_json(a), len(sent), 1000)
-            both = asyncio.gather(go, read(link, a, pause=0.005))
+            here = read(link, a, pause=0.005)
+        both: asyncio.Future[Any] = asyncio.gather(go, here)
         await asyncio.sleep(0.2)
         assert not both.done()
         await broker.restart()
