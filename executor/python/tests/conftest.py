@@ -15,7 +15,6 @@ from dagyo.link import Link
 
 from .helpers import Broker, go_build
 
-
 PACKAGE = str(Path(dagyo.__file__).parent)
 
 

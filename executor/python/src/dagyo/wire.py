@@ -335,30 +335,184 @@ class Decoder:
         return records
 
     def _chunks(self, data: bytes, end: int, records: list[bytes]) -> None:
-        """Split the chunks of data up to end into records."""
+        """Split the chunks of data up to end into records.
+
+        This loop costs more than all else that a reader does per record. It sees to whole records
+        with heads of one or two octets; all others, and what is wrong, go to _chunk.
+        """
         at = HEADER_SIZE
-        limit = self._limit
+        append, pieces = records.append, self._pieces
+        if end - at > self._limit or pieces:
+            at = self._carefully(data, at, end, records)
+        last = end - 1  # no head of two octets begins here
         while at < end:
-            head = data[at]
-            at += 1
-            if head >= 0x80:
-                if at < end and 0 < data[at] < 0x80:
-                    head += (data[at] - 1) << 7
-                    at += 1
-                else:
-                    head, at = self._uvarint(data, at - 1, end)
-            stop = at + (head >> 1)
-            if stop > end:
-                self._fail(
-                    "length", self.number, f"a chunk of {head >> 1} octets where {end - at} are left"
-                )
-            if head & 1 or self._pieces:
-                self._join(data[at:stop], bool(head & 1), stop == end, records)
-            elif stop - at > limit:
-                self._too_long()
+            low = data[at]
+            if low < 0x80:
+                start = at + 1
+                stop = start + (low >> 1)
+            elif at < last and 0 < (high := data[at + 1]) < 0x80:
+                start = at + 2
+                stop = start + (high << 6) + (low - 0x80 >> 1)
             else:
-                records.append(data[at:stop])
-            at = stop
+                at = self._chunk(data, at, end, records)
+                continue
+            if low & 1 or stop > end:
+                at = self._chunk(data, at, end, records)
+            else:
+                append(data[start:stop])
+                at = stop
+
+    def _carefully(self, data: bytes, at: int, end: int, records: list[bytes]) -> int:
+        """Take chunks one by one: up to the end of an open record, or all that may be too long."""
+        while at < end and (self._pieces or end - at > self._limit):
+            at = self._chunk(data, at, end, records)
+        return at
+
+    def _chunk(self, octets: bytes | memoryview, *, more: bool) -> None:
+        head = uvarint(len(octets) << 1 | more)
+        self._parts.append(head)
+        self._parts.append(octets)
+        self.size += len(head) + len(octets)
+        self._octets += len(octets)
+        self._records += not more
+        self._open = more
+
+    def take(self) -> bytes:
+        """Seal the frame and return it; the next one begins."""
+        return self._seal(0)
+
+    def finish(self) -> bytes:
+        """Seal the last frame: what is left to send, and the trailer. ValueError inside a record."""
+        if self._open:
+            raise ValueError("an edge cannot end inside a record")
+        frame = self._seal(FLAG_END)
+        return frame + _TRAILER.pack(self._records, self._octets, self._crc)
+
+    def _seal(self, flags: int) -> bytes:
+        self._number += 1
+        body = b"".join(self._parts)
+        self._crc = zlib.crc32(body, self._crc)
+        self._begin()
+        return _HEADER.pack(VERSION, flags, self._number) + body
+
+
+class Decoder:
+    """Turns the frames of one edge back into records, and checks numbers, totals and checksum.
+
+    After an error other than ``gap`` every call raises that error again.
+    """
+
+    def __init__(self, max_record: int = DEFAULT_MAX_RECORD) -> None:
+        self._limit = max_record
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._crc = 0
+        self._error: WireError | None = None
+        #: The number of the last new frame, 0 before the first.
+        self.number = 0
+        #: Whether all was read and the trailer was found right.
+        self.ended = False
+        #: How many records were completed so far, and the sum of their lengths.
+        self.records = 0
+        self.octets = 0
+
+    def frame(self, data: bytes) -> list[bytes] | None:
+        """Return the records that a frame completes, or None for a frame that was seen before.
+
+        A frame beyond the next one raises WireError with reason ``gap`` and changes nothing. Storage
+        grows with the octets that arrive, never by a length that was told.
+        """
+        if self._error is not None:
+            raise self._error
+        flags, number = self._header(data)
+        if number <= self.number:
+            return None
+        if self.ended:
+            self._fail("after-end", number, f"a new frame after the edge ended at {self.number}")
+        if number != self.number + 1:
+            raise WireError("gap", number, f"frame {self.number + 1} is missing")
+        self.number = number
+        return self._body(data, flags)
+
+    def _header(self, data: bytes) -> tuple[int, int]:
+        if len(data) < HEADER_SIZE:
+            self._fail("short", 0, f"a frame of {len(data)} octets has no whole header")
+        version, flags, number = _HEADER.unpack_from(data)
+        if version != VERSION:
+            self._fail("version", number, f"version {version}, not {VERSION}")
+        if flags & ~FLAG_END:
+            self._fail("flags", number, f"unknown flags {flags:#x}")
+        if number == 0:
+            self._fail("number", 0, "frames are numbered from 1, this one has 0")
+        return flags, number
+
+    def _body(self, data: bytes, flags: int) -> list[bytes]:
+        end = len(data)
+        if flags & FLAG_END:
+            end -= TRAILER_SIZE
+            if end < HEADER_SIZE:
+                self._fail("short", self.number, "END without a whole trailer")
+        elif end == HEADER_SIZE:
+            self._fail("empty", self.number, "neither a chunk nor END")
+        self._crc = zlib.crc32(memoryview(data)[HEADER_SIZE:end], self._crc)
+        records: list[bytes] = []
+        try:
+            self._chunks(data, end, records)
+            self.records += len(records)
+            self.octets += sum(map(len, records))
+            if flags & FLAG_END:
+                self._finish(data, end)
+        except WireError as e:
+            e.records = records
+            raise
+        return records
+
+    def _chunks(self, data: bytes, end: int, records: list[bytes]) -> None:
+        """Split the chunks of data up to end into records.
+
+        This loop costs more than all else that a reader does per record. It sees to whole records
+        with heads of one or two octets; all others, and what is wrong, go to _chunk.
+        """
+        at = HEADER_SIZE
+        append, limit = records.append, self._limit
+        spare = len(data) - end > 1 or not end  # what is behind end may be read
+        while at < end:
+            low = data[at]
+            if low < 0x80:
+                start = at + 1
+                stop = start + (low >> 1)
+            elif (spare or at + 1 < end) and 0 < data[at + 1] < 0x80:
+                start = at + 2
+                stop = start + (data[at + 1] << 6) + (low - 0x80 >> 1)
+            else:
+                at = self._chunk(data, at, end, records)
+                continue
+            if low & 1 or stop > end or stop - start > limit or self._pieces:
+                at = self._chunk(data, at, end, records)
+            else:
+                append(data[start:stop])
+                at = stop
+
+    def _chunk(self, data: bytes, at: int, end: int, records: list[bytes]) -> int:
+        """Take one chunk of any kind; return where the next one begins."""
+        head, at = self._uvarint(data, at, end)
+        length, more = head >> 1, bool(head & 1)
+        stop = at + length
+        if stop > end:
+            left = end - at
+            self._fail("length", self.number, f"a chunk of {length} octets where {left} are left")
+        if more and not length:
+            self._fail("no-progress", self.number, "a chunk of no octets says more")
+        if more and stop < end:
+            self._fail("more", self.number, "a chunk that says more is not the last")
+        if self._held + length > self._limit:
+            self._fail("too-long", self.number, f"a record of more than {self._limit} octets")
+        self._pieces.append(data[at:stop])
+        self._held += length
+        if not more:
+            records.append(b"".join(self._pieces))
+            self._pieces, self._held = [], 0
+        return stop
 
     def _uvarint(self, data: bytes, at: int, end: int) -> tuple[int, int]:
         value = shift = 0
@@ -372,23 +526,6 @@ class Decoder:
                 break
             shift += 7
         self._fail("varint", self.number, "a length is cut off, over-long or too large")
-
-    def _join(self, piece: bytes, more: bool, last: bool, records: list[bytes]) -> None:
-        """Add a piece of a record that is split over frames."""
-        if more and not piece:
-            self._fail("no-progress", self.number, "a chunk of no octets says more")
-        if more and not last:
-            self._fail("more", self.number, "a chunk that says more is not the last")
-        if self._held + len(piece) > self._limit:
-            self._too_long()
-        self._pieces.append(piece)
-        self._held += len(piece)
-        if not more:
-            records.append(b"".join(self._pieces))
-            self._pieces, self._held = [], 0
-
-    def _too_long(self) -> NoReturn:
-        self._fail("too-long", self.number, f"a record of more than {self._limit} octets")
 
     def _finish(self, data: bytes, at: int) -> None:
         records, octets, crc = _TRAILER.unpack_from(data, at)
