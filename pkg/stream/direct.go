@@ -2,6 +2,7 @@ package stream
 
 import (
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -14,7 +15,15 @@ const (
 	directShare = 4
 	// maxDirectFrames is how many frames may be on their way directly.
 	maxDirectFrames = 64
+
+	// processWindow is what all writers of a process together may have on their way directly, as long as
+	// that leaves each of them minDirectWindow: more would only leave the processor's caches.
+	processWindow   = 16 << 20
+	minDirectWindow = 2 * DefaultFrameTarget
 )
+
+// sending is how many writers of this process have something on its way directly.
+var sending atomic.Int64
 
 // How long a reader may consume nothing before the frames on their way to it are stored.
 const (
@@ -34,13 +43,26 @@ type direct struct {
 	subject  string
 	busy     bool      // an echo is under way
 	progress time.Time // when the reader last consumed something, or got something to consume
-	window   int64     // octets that may be on their way
+	window   int64     // octets that may be on their way, if no other writer sends
+	counted  bool      // in sending
 	frames   int       // likewise
 }
 
 func (s *sender) fitsDirectly(n int) bool {
-	room := s.octets+int64(n) <= s.direct.window && len(s.held) < s.direct.frames
+	window := min(s.direct.window, max(minDirectWindow, processWindow/max(1, sending.Load())))
+	room := s.octets+int64(n) <= window && len(s.held) < s.direct.frames
 	return s.win.fits(n) && (room || len(s.held) == 0)
+}
+
+// count keeps sending right.
+func (d *direct) count(sends bool) {
+	switch {
+	case sends && !d.counted:
+		sending.Add(1)
+	case !sends && d.counted:
+		sending.Add(-1)
+	}
+	d.counted = sends
 }
 
 // sendNext sends the next frame directly: a full one at once, any if the connection is idle.

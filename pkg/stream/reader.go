@@ -22,6 +22,9 @@ const (
 	report = time.Second
 	// creditShare is the part of a window after which credit is given: an eighth.
 	creditShare = 8
+	// creditStep is after how many octets credit is given at the latest to a writer that sends directly:
+	// a full frame. Its window may be small.
+	creditStep = DefaultFrameTarget
 )
 
 type readerConfig struct {
@@ -193,11 +196,12 @@ func (r *Reader) passed() {
 	r.octets += int64(r.size)
 	r.frames++
 	r.size = 0
-	window, frames := r.addr.Window, r.addr.Frames
+	octets, frames := r.addr.Window/creditShare, r.addr.Frames/creditShare
 	if r.direct.reply != "" {
-		window, frames = directWindow(r.addr), int64(directFrames(r.addr))
+		octets = min(directWindow(r.addr)/creditShare, creditStep)
+		frames = int64(directFrames(r.addr)) / creditShare
 	}
-	if r.octets >= window/creditShare || r.frames >= frames/creditShare || r.dec.Ended() {
+	if r.octets >= octets || r.frames >= frames || r.dec.Ended() {
 		r.give()
 	}
 }

@@ -97,6 +97,7 @@ func newSender(
 }
 
 func (s *sender) release() {
+	s.direct.count(false)
 	s.timer.Stop()
 	s.nc.RemoveStatusListener(s.status)
 	for _, sub := range s.subs {
@@ -146,6 +147,7 @@ func (s *sender) event(ctx context.Context) error {
 func (s *sender) advance() error {
 	for {
 		more, err := s.step()
+		s.direct.count(s.direct.on && len(s.held) > 0)
 		switch {
 		case err != nil:
 			return err
