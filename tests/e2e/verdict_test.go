@@ -70,6 +70,7 @@ func TestCancel(t *testing.T) {
 			d, ok := e.Data.(*contract.JobStarted)
 			return ok && e.Subject == "running" && d.Job == "bad"
 		})
+		c.AwaitStored(t, "job.started.running.bad")
 		c.Cancel(t, "running")
 		if d := cancelled(t, "running"); d.Jobs["bad"].State != contract.JobStopped {
 			t.Errorf("jobs %+v, want them stopped", d.Jobs)

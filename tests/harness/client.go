@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -161,6 +163,24 @@ func (c *Client) Command(t testing.TB, typ contract.Type, subject string, data a
 	if _, err := c.JS.PublishMsg(ctx, m); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// AwaitStored waits until EVENTS holds an event on the subject. What a plain subscriber hears may be on its way
+// there still, and be overtaken by what the subscriber then publishes.
+func (c *Client) AwaitStored(t testing.TB, subject string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	events, err := c.JS.Stream(ctx, contract.StreamEvents)
+	for err == nil {
+		if _, err = events.GetLastMsgForSubject(ctx, subject); err == nil {
+			return
+		}
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			err = nil
+		}
+	}
+	t.Fatalf("%s is not stored: %v", subject, err)
 }
 
 // Submit submits a flow document.
