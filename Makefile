@@ -12,7 +12,7 @@ RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && [ "$$(go env CGO_ENA
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: bin/dagyo ## run a sample flow on an embedded NATS; print its outputs and verdict
@@ -30,6 +30,24 @@ bin/dagyo:
 test: ## all tests that need nothing but Go
 	go vet $(PACKAGES)
 	go test $(RACE) -timeout 20m $(PACKAGES)
+
+PYTHON_SDK := executor/python
+VENV := $(PYTHON_SDK)/.venv
+
+.PHONY: python
+python: $(VENV)/installed ## check and test the Python SDK; needs python3 >= 3.10 with venv
+	cd $(PYTHON_SDK) && .venv/bin/ruff check . && .venv/bin/ruff format --check .
+	cd $(PYTHON_SDK) && .venv/bin/mypy
+	cd $(PYTHON_SDK) && .venv/bin/pytest -q $(PYTEST)
+
+$(VENV)/installed: $(PYTHON_SDK)/pyproject.toml
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '$(PYTHON_SDK)[dev]'
+	touch $@
+
+.PHONY: python-bench
+python-bench: $(VENV)/installed ## records a second of the Python SDK beside plain nats-py
+	cd $(PYTHON_SDK) && .venv/bin/python bench/edge.py
 
 .PHONY: flakes
 flakes: ## run the concurrent tests many times: COUNT=200 PACKAGE=./tests/e2e RUN=TestName
@@ -64,4 +82,4 @@ verify: generate ## check formatting, generated files, and that each module buil
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin dist
+	rm -rf bin dist $(VENV)

@@ -130,13 +130,15 @@ func (x *executor) serve(ctx context.Context, drain <-chan os.Signal) error {
 	var failed error
 	select {
 	case <-drain:
+		stopClaiming() // first: who hears that we drain relies on it
 		x.sayDraining(ctx, "told to")
 	case <-stuck:
 		failed = errStuck
+		stopClaiming()
 		x.sayDraining(ctx, errStuck.Error())
 	case <-ctx.Done():
+		stopClaiming()
 	}
-	stopClaiming()
 	<-claimed
 
 	idle := make(chan struct{})

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/dagyo/dagyo/executor v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/pkg v0.0.0-00010101000000-000000000000
+	github.com/dagyo/dagyo/services/dagyo v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/services/panic-aggregator v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/services/planner v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/services/spawner v0.0.0-00010101000000-000000000000

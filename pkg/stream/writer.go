@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// DefaultFrameTarget is the size in octets to which frames grow while one is under way.
-	DefaultFrameTarget = 64 << 10
+	// DefaultFrameTarget is the size in octets to which frames grow while the connection is busy. With
+	// one more small record, and what NATS puts around it, a frame fits into 64 KiB of memory.
+	DefaultFrameTarget = 62 << 10
 	// DefaultAckTimeout is how long a writer waits for the broker to confirm a frame before it
 	// sends it again.
 	DefaultAckTimeout = 5 * time.Second

@@ -5,13 +5,7 @@ package main
 import (
 	"os"
 
-	"github.com/dagyo/dagyo/pkg/heap"
 	"github.com/dagyo/dagyo/services/dagyo/cli"
 )
 
-func main() {
-	release := heap.Settle()
-	code := cli.Main()
-	release()
-	os.Exit(code)
-}
+func main() { os.Exit(cli.Main()) }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dagyo/dagyo/pkg/heap"
 )
 
 // An Invocation is one call of the command, with all that it may touch of the world.
@@ -27,6 +29,7 @@ type Invocation struct {
 
 // Main runs the command as the process was called, and returns its exit code.
 func Main() int {
+	defer heap.Settle()()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)

@@ -61,7 +61,7 @@ Or keep it running:                dagyo up`,
 	root.AddCommand(
 		a.runCommand(), a.submitCommand(), a.validateCommand(), a.watchCommand(), a.lsCommand(),
 		a.showCommand(), a.cancelCommand(),
-		a.progdefCommand(), a.typesCommand(),
+		a.progdefCommand(), a.typesCommand(), a.conformanceCommand(),
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),
 		a.aggregatorCommand(), a.healthCommand(), a.executorCommand(), a.execCommand(), a.superviseCommand(),
 		a.versionCommand(),

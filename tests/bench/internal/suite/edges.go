@@ -21,7 +21,7 @@ const lonePause = time.Millisecond
 func (s *Suite) edgeFigures() []Figure {
 	return []Figure{
 		smallRecords(), octetsOf(1<<10, "1 KiB"), octetsOf(64<<10, "64 KiB"), octetsOf(1<<20, "1 MiB"),
-		pipeline(), loneRecord(), manyEdges(), stalled(),
+		extremes(), pipeline(), loneRecord(), manyEdges(), stalled(),
 	}
 }
 
@@ -78,6 +78,24 @@ func octetsOf(size int, name string) Figure {
 		Rows: []Row{
 			{"one edge, bytes/s, records of " + name + " / core NATS 64 KiB messages",
 				"sdk bytes", "core64k bytes", Octets, Goal{AtLeast: 0.8, Text: "≥ 0.8"}},
+		},
+	}
+}
+
+// extremes are the smallest and the largest records.
+func extremes() Figure {
+	return Figure{
+		Name: "extremes",
+		How:  "As with 128 bytes, with records of no octets, and of 256 MiB, which a reader has in memory whole.",
+		Variants: []Variant{
+			{"SDK, 0 B", sdkEdge("zero", 0, false)},
+			{"SDK, 256 MiB", sdkEdge("huge", 256<<20, false)},
+			{"core, 64 KiB", core("core64k", 64<<10)},
+		},
+		Rows: []Row{
+			{"one edge, records of 0 bytes", "zero", "", PerSecond("records"), Goal{}},
+			{"one edge, bytes/s, records of 256 MiB / core NATS 64 KiB messages", "huge bytes", "core64k bytes",
+				Octets, Goal{}},
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	natsd "github.com/nats-io/nats-server/v2/server"
 
+	dagyoheap "github.com/dagyo/dagyo/pkg/heap"
 	"github.com/dagyo/dagyo/services/dagyo/cli"
 	"github.com/dagyo/dagyo/services/dagyo/embedded"
 	"github.com/dagyo/dagyo/tests/bench/internal/role"
@@ -119,6 +120,7 @@ func service(ctx context.Context, s *role.Session) error {
 	if err := c.Decode(&args); err != nil {
 		return err
 	}
+	defer dagyoheap.Settle()() // as the dagyo command does
 	signals := make(chan os.Signal, 2)
 	ended := make(chan int, 1)
 	go func() {

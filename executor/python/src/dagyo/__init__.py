@@ -1,0 +1,47 @@
+"""Dagyo: programs for typed data-flow graphs, in Python.
+
+::
+
+    import dagyo
+
+    @dagyo.progdef(inputs={"name": dagyo.String}, outputs={"greeting": dagyo.String})
+    async def greet(name: dagyo.In[str], greeting: dagyo.Out[str]) -> None:
+        async for n in name:
+            await greeting.send("hello " + n)
+
+    dagyo.main(greet)
+"""
+
+from .config import Config
+from .errors import DagyoError, Gone, LinkClosed, PortError, ReaderClosed, UsageError
+from .executor import Executor
+from .main import main
+from .ports import In, Out
+from .progdef import JobInfo, Progdef, progdef
+from .types import Bytes, Err, Json, Octets, Ok, Outcome, Result, String, Type
+
+__all__ = [
+    "Bytes",
+    "Config",
+    "DagyoError",
+    "Err",
+    "Executor",
+    "Gone",
+    "In",
+    "JobInfo",
+    "Json",
+    "LinkClosed",
+    "Octets",
+    "Ok",
+    "Out",
+    "Outcome",
+    "PortError",
+    "Progdef",
+    "ReaderClosed",
+    "Result",
+    "String",
+    "Type",
+    "UsageError",
+    "main",
+    "progdef",
+]

@@ -1,0 +1,67 @@
+"""What a spawner tells an executor: the environment (docs/protocol.md, "Environment")."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import UsageError
+from .job import parse_duration, valid_name
+
+
+@dataclass(frozen=True)
+class Config:
+    """Where an executor finds its jobs. ``grace`` and ``stop_grace`` are in seconds."""
+
+    queue: str
+    progdef: str
+    revision: str
+    executor: str
+    slots: int = 1
+    grace: float = 24 * 3600.0
+    creds: str | None = None
+    #: How long a stopped job may take to end before it costs its executor.
+    stop_grace: float = 10.0
+
+
+def from_environment(environ: Mapping[str, str]) -> Config:
+    """Read DAGYO_*; UsageError lists everything that is wrong, a line each."""
+    wrong: list[str] = []
+    queue = environ.get("DAGYO_QUEUE", "")
+    if not queue:
+        wrong.append("DAGYO_QUEUE is not set: give the address of NATS")
+    mailbox = environ.get("DAGYO_JOBS", "")
+    progdef, _, revision = mailbox.partition(".")
+    if not valid_name(progdef) or not valid_name(revision):
+        wrong.append(f"DAGYO_JOBS is {mailbox!r}: it must be <progdef>.<revision>")
+    executor = environ.get("DAGYO_EXECUTOR", "") or f"py-{secrets.token_hex(8)}"
+    if not valid_name(executor):
+        wrong.append(
+            f"DAGYO_EXECUTOR is {executor!r}: it must be a name of a-z, 0-9, - and _, "
+            "at most 63 long, with a letter or a digit at both ends"
+        )
+    slots = _slots(environ.get("DAGYO_SLOTS", "") or "1", wrong)
+    grace = _grace(environ.get("DAGYO_GRACE", "") or "24h", wrong)
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    creds = environ.get("DAGYO_CREDS") or None
+    return Config(queue, progdef, revision, executor, slots, grace, creds)
+
+
+def _slots(text: str, wrong: list[str]) -> int:
+    try:
+        slots = int(text)
+    except ValueError:
+        slots = 0
+    if slots < 1:
+        wrong.append(f"DAGYO_SLOTS is {text!r}: it must be a number, at least 1")
+    return slots
+
+
+def _grace(text: str, wrong: list[str]) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as e:
+        wrong.append(f"DAGYO_GRACE: {e}")
+        return 0.0

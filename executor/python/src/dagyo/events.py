@@ -1,0 +1,110 @@
+"""Events: CloudEvents in structured JSON, stored in JetStream (docs/events.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import nats.errors
+
+from .errors import BrokerError, DagyoError, NoAnswer
+from .link import Link
+
+log = logging.getLogger("dagyo")
+
+#: The longest free text in an event, in octets.
+DETAIL_LIMIT = 8 << 10
+
+_STORED = 2.0  # seconds to wait for JetStream's answer
+_PAUSE = 0.1  # seconds between two tries
+_WRONG_LAST_SEQUENCE = (10071, 10164)
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class SaidBefore(DagyoError):
+    """The event was to be the first on its subject, and is not."""
+
+
+def clip(text: str) -> str:
+    """Bound a text that goes into an event, keeping its end: the last lines say most."""
+    octets = text.encode(errors="replace")
+    if len(octets) <= DETAIL_LIMIT:
+        return octets.decode()
+    mark = "… "
+    return mark + octets[len(octets) - DETAIL_LIMIT + len(mark.encode()) :].decode(errors="ignore")
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event that an executor says: ``about`` is the CloudEvents subject, ``on`` NATS's."""
+
+    type: str
+    executor: str
+    about: str
+    on: str
+    data: Mapping[str, Any]
+    traceparent: str | None = None
+    #: What de-duplicates the event; its NATS subject where it is None.
+    message_id: str | None = None
+    #: Whether the event has to be the first on its subject.
+    once: bool = False
+
+    def encode(self) -> bytes:
+        """Return the CloudEvent as JSON."""
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        envelope: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.message_id or self.on,
+            "type": self.type,
+            "source": f"/dagyo/executor/{self.executor}",
+            "subject": self.about,
+            "time": now.replace("+00:00", "Z"),
+            "datacontenttype": "application/json",
+        }
+        if self.traceparent and _TRACEPARENT.fullmatch(self.traceparent):
+            envelope["traceparent"] = self.traceparent
+        envelope["data"] = self.data
+        return json.dumps(envelope, ensure_ascii=False).encode()
+
+    def headers(self) -> dict[str, str]:
+        """Return the message's headers."""
+        headers = {
+            "content-type": "application/cloudevents+json",
+            "Nats-Msg-Id": self.message_id or self.on,
+        }
+        if self.once:
+            headers["Nats-Expected-Last-Subject-Sequence"] = "0"
+        return headers
+
+
+async def say(link: Link, event: Event) -> None:
+    """Publish an event; try until JetStream has stored it.
+
+    SaidBefore where it had to be the first and is not; DagyoError where it is too long.
+    """
+    data, headers = event.encode(), event.headers()
+    while True:
+        try:
+            await link.ask(event.on, data, headers=headers, timeout=_STORED)
+            return
+        except BrokerError as e:
+            if e.err_code in _WRONG_LAST_SEQUENCE:
+                raise SaidBefore(f"{event.on} was said before") from e
+            log.warning("cannot store %s: %s; trying again", event.on, e)
+        except NoAnswer as e:
+            log.debug("cannot store %s: %s; trying again", event.on, e)
+        except nats.errors.MaxPayloadError as e:
+            raise DagyoError(f"{event.on} has {len(data)} octets, above max_payload") from e
+        await asyncio.sleep(_PAUSE)
+
+
+async def said(link: Link, subject: str) -> bool:
+    """Report whether EVENTS holds an event on subject. NoAnswer if the broker does not say."""
+    msg = await link.request(f"$JS.API.DIRECT.GET.EVENTS.{subject}")
+    return (msg.headers or {}).get("Status") != "404"

@@ -1,0 +1,196 @@
+"""An executor: takes jobs from its mailbox and runs them until it is drained."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from nats.aio.msg import Msg
+
+from .bell import Bell
+from .config import Config
+from .errors import DagyoError, LinkClosed, UsageError
+from .events import say
+from .job import Job, parse_job
+from .link import Link
+from .mailbox import Mailbox, claim, refuse
+from .progdef import Progdef
+from .runner import LAST_WORDS, Ending, Runner
+from .warden import Orders, Warden, exit_now
+
+log = logging.getLogger("dagyo")
+
+#: Exit codes: every job has ended; NATS refused us, or jobs had to be given up; bad environment.
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+
+class Executor:
+    """Serves the mailbox that a configuration names with one of some progdefs."""
+
+    def __init__(self, config: Config, programs: Sequence[Progdef]) -> None:
+        self._config = config
+        self._program = choose(config, programs)
+        self._link = Link()
+        self._warden = Warden(config)
+        self._bell = Bell()  # rung at all that may end the executor
+        self._freed = Bell()
+        self._jobs: dict[asyncio.Task[None], Runner | None] = {}
+        self._mailbox: Mailbox | None = None
+        self._draining = False
+        self._giving_up = False
+        self._stuck = False
+
+    async def run(self, *, signals: bool = True) -> int:
+        """Serve jobs until drained; return the exit code. Signals are for the main thread only."""
+        orders = Orders(drain=self.drain, give_up=self.give_up)
+        self._warden.start(asyncio.get_running_loop(), orders)
+        undo = self._warden.take_signals() if signals else None
+        try:
+            if not await self._connect():
+                return EXIT_OK
+            return await self._serve()
+        except DagyoError as e:
+            log.error("%s", e)
+            return EXIT_FAILED
+        finally:
+            await self._link.close()
+            await asyncio.to_thread(self._warden.stop)
+            if undo is not None:
+                undo()
+
+    def drain(self) -> None:
+        """Take no more jobs; finish those that run."""
+        self._draining = True
+        if self._mailbox is not None:
+            self._mailbox.stop()
+        self._freed.ring()
+        self._bell.ring()
+
+    def give_up(self) -> None:
+        """End the running jobs, too: each of them panics."""
+        self._giving_up = True
+        self.drain()
+        for runner in self._jobs.values():
+            if runner is not None:
+                runner.end(Ending.DRAINED)
+
+    async def _connect(self) -> bool:
+        """Wait for NATS. Without it there is nothing to drain; report False if told to meanwhile."""
+        c = self._config
+        connecting = asyncio.create_task(self._link.connect(c.queue, f"executor {c.executor}", c.creds))
+        draining = asyncio.create_task(self._bell.wait())
+        await asyncio.wait({connecting, draining}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (connecting, draining):
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        if self._draining:
+            return False
+        connecting.result()
+        return True
+
+    async def _serve(self) -> int:
+        self._link.add_hook(self._bell.ring)
+        claiming = asyncio.create_task(self._claim_jobs())
+        claiming.add_done_callback(lambda _: self._bell.ring())
+        try:
+            while not (self._draining or claiming.done() or self._link.closed):
+                await self._bell.wait()
+        finally:
+            self.drain()
+            await asyncio.wait({claiming})
+        await self._finish_jobs()
+        if self._stuck:
+            log.error("gave up %d jobs that do not end", len(self._jobs))
+            await self._link.close()
+            await asyncio.to_thread(self._warden.stop)
+            exit_now(EXIT_FAILED)
+        if claiming.exception() is not None or self._link.closed:
+            raise claiming.exception() or LinkClosed("NATS has closed the connection")
+        return EXIT_FAILED if self._giving_up else EXIT_OK
+
+    async def _finish_jobs(self) -> None:
+        """Wait for the running jobs; when they are given up, for their last words only."""
+        while self._jobs and not self._giving_up and not self._link.closed:
+            await self._bell.wait()
+        if self._link.closed:
+            self.give_up()
+        if self._jobs:
+            await asyncio.wait(list(self._jobs), timeout=LAST_WORDS)
+        if self._jobs:
+            self._stuck = True
+
+    async def _claim_jobs(self) -> None:
+        """Take jobs while there are free slots."""
+        mailbox = Mailbox(self._link, self._config.progdef, self._config.revision)
+        self._mailbox = mailbox
+        try:
+            while not self._draining:
+                free = self._config.slots - len(self._jobs)
+                if free < 1:
+                    await self._freed.wait()
+                    continue
+                msg = await mailbox.receive(free)
+                if msg is not None:
+                    self._start(msg)
+        finally:
+            await mailbox.close()
+
+    def _start(self, msg: Msg) -> None:
+        task = asyncio.create_task(self._take(msg))
+        self._jobs[task] = None
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._jobs[task]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a defect: serving a job failed", exc_info=task.exception())
+        self._freed.ring()
+        self._bell.ring()
+
+    async def _take(self, msg: Msg) -> None:
+        """Claim a job and run it. Whatever prevents the claim leaves the job to others."""
+        try:
+            job = parse_job(msg.data)
+        except ValueError as e:
+            return await refuse(self._link, msg, str(e))
+        if self._draining:
+            return await self._link.publish(msg.reply, b"-NAK")
+        if await claim(self._link, msg, job, self._config.executor):
+            await self._run(job)
+
+    async def _run(self, job: Job) -> None:
+        c = self._config
+        runner = Runner(self._link, job, self._program, c.executor, c.stop_grace)
+        task = asyncio.current_task()
+        if task is not None:
+            self._jobs[task] = runner
+        if self._giving_up:
+            runner.end(Ending.DRAINED)
+        self._warden.enter(job, lambda: runner.end(Ending.STOPPED))
+        try:
+            word = await runner.run()
+            if word is None:
+                self._abandon()
+            else:
+                await say(self._link, word)
+        finally:
+            self._warden.leave(job)
+
+    def _abandon(self) -> None:
+        """A job does not end: take no more, finish the others, and go."""
+        self._stuck = True
+        self._warden.say_draining("a stopped job does not end")
+        self.drain()
+
+
+def choose(config: Config, programs: Sequence[Progdef]) -> Progdef:
+    """Return the program for a configuration's mailbox; UsageError if there is none."""
+    if len(programs) == 1:
+        return programs[0]
+    for program in programs:
+        if program.name == config.progdef:
+            return program
+    names = ", ".join(p.name for p in programs) or "none"
+    raise UsageError(f"DAGYO_JOBS names progdef {config.progdef}; this program has {names}")

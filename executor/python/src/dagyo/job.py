@@ -1,0 +1,110 @@
+"""A job as it lies in a mailbox (schemas/job.json)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?)(ns|us|µs|ms|s|m|h)")
+_SECONDS = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0,
+}  # fmt: skip
+
+
+def valid_name(text: str) -> bool:
+    """Report whether text is a name: of a flow, node, job, progdef, port or executor."""
+    return _NAME.fullmatch(text) is not None
+
+
+def parse_duration(text: str) -> float:
+    """Return a length of time as Go writes it, such as 1m30s, in seconds; ValueError if it is none."""
+    seconds, at = 0.0, 0
+    for part in _DURATION.finditer(text):
+        if part.start() != at:
+            break
+        seconds += float(part[1]) * _SECONDS[part[2]]
+        at = part.end()
+    if at != len(text) or not text:
+        raise ValueError(f"{text!r} is not a duration such as 24h or 1m30s")
+    return seconds
+
+
+@dataclass(frozen=True)
+class Address:
+    """One end of an edge (schemas/address.json). ``window`` is in octets."""
+
+    stream: str
+    subject: str
+    credit: str
+    direct: str
+    window: int
+    frames: int
+    type: str
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One node of one flow, ready to run. Times are in seconds. Every claim has a Job of its own."""
+
+    flow: str
+    job: str
+    node: str
+    progdef: str
+    revision: str
+    inputs: Mapping[str, Address]
+    outputs: Mapping[str, Address]
+    started: str
+    done: str
+    panic: str
+    health: str
+    stop: str
+    health_interval: float
+    health_timeout: float
+    traceparent: str | None = None
+
+
+def parse_job(data: bytes) -> Job:
+    """Return the job in a message's payload; ValueError says what is wrong with it."""
+    try:
+        document = json.loads(data)
+        return _job(document)
+    except KeyError as e:
+        raise ValueError(f"the job lacks {e}") from e
+    except (TypeError, AttributeError) as e:
+        raise ValueError(f"the job has not the form of schemas/job.json: {e}") from e
+
+
+def _job(document: Mapping[str, Any]) -> Job:
+    texts = {
+        key: str(document[key])
+        for key in (
+            "flow", "job", "node", "progdef", "revision", "started", "done", "panic", "health", "stop",
+        )
+    }  # fmt: skip
+    for key in ("flow", "job"):
+        if not valid_name(texts[key]):
+            raise ValueError(f"the job's {key} {texts[key]!r} is not a name")
+    return Job(
+        **texts,
+        inputs={port: _address(a) for port, a in document["inputs"].items()},
+        outputs={port: _address(a) for port, a in document["outputs"].items()},
+        health_interval=parse_duration(document["healthInterval"]),
+        health_timeout=parse_duration(document["healthTimeout"]),
+        traceparent=document.get("traceparent"),
+    )
+
+
+def _address(a: Mapping[str, Any]) -> Address:
+    return Address(
+        stream=a["stream"],
+        subject=a["subject"],
+        credit=a["credit"],
+        direct=a["direct"],
+        window=int(a["window"]),
+        frames=int(a["frames"]),
+        type=a["type"],
+    )

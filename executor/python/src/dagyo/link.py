@@ -1,0 +1,233 @@
+"""A connection to NATS: what edges, claims and events need of it, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from .errors import BrokerError, DagyoError, Gone, LinkClosed, NoAnswer
+
+log = logging.getLogger("dagyo")
+
+#: The smallest max_payload, in octets, with which Dagyo works.
+MIN_PAYLOAD = 256 << 10
+
+#: How long, in seconds, to wait for the broker's answer to a question.
+ANSWER = 1.0
+
+RECONNECT_WAIT = 0.1
+_PENDING_OCTETS = 8 << 20
+_PING_SECONDS = 20
+
+STREAM_NOT_FOUND = 10059
+
+#: A credit replaces the one before it.
+ROLLUP = {"Nats-Rollup": "sub"}
+
+
+def status(msg: Msg) -> str:
+    """Return the status code of a message that carries one instead of a payload, else ""."""
+    if msg.data or not msg.headers:
+        return ""
+    return msg.headers.get("Status", "")
+
+
+class Link:
+    """A connection that reconnects for ever.
+
+    Hooks are called, on the event loop, after every reconnect and once when the connection is closed
+    for good. ``epoch`` counts the reconnects.
+    """
+
+    def __init__(self) -> None:
+        self.client = Client()
+        self.epoch = 0
+        self._hooks: set[Callable[[], None]] = set()
+
+    async def connect(self, servers: str, name: str, creds: str | None = None) -> None:
+        """Connect; wait until a server answers. DagyoError if its max_payload is too small."""
+        options: dict[str, Any] = {"user_credentials": creds} if creds else {}
+        await self.client.connect(
+            [s.strip() for s in servers.split(",")],
+            name=name,
+            max_reconnect_attempts=-1,
+            # nats-py takes seconds, and any fraction of them.
+            reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]
+            ping_interval=_PING_SECONDS,
+            pending_size=_PENDING_OCTETS,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnect,
+            reconnected_cb=self._on_reconnect,
+            closed_cb=self._on_close,
+            **options,
+        )
+        if self.max_payload < MIN_PAYLOAD:
+            await self.close()
+            raise DagyoError(
+                f"NATS at {servers} has max_payload {self.max_payload}; Dagyo needs at least "
+                f"{MIN_PAYLOAD}: raise it in the server's configuration"
+            )
+
+    async def close(self) -> None:
+        """Send what is on its way, and close the connection for good."""
+        self._hooks.clear()
+        if self.client.is_connected:
+            try:
+                await self.client.flush(timeout=2)
+            except (nats.errors.Error, OSError, asyncio.TimeoutError) as e:
+                log.debug("flush before closing the connection: %s", e)
+        await self.client.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is closed for good."""
+        return self.client.is_closed
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a server now."""
+        return self.client.is_connected
+
+    @property
+    def max_payload(self) -> int:
+        """The longest message, in octets, that the server takes."""
+        return self.client.max_payload
+
+    def add_hook(self, hook: Callable[[], None]) -> None:
+        """Have hook called after reconnects, and at the connection's end."""
+        self._hooks.add(hook)
+
+    def remove_hook(self, hook: Callable[[], None]) -> None:
+        """Forget a hook."""
+        self._hooks.discard(hook)
+
+    async def _on_error(self, error: Exception) -> None:
+        log.debug("NATS: %r", error)
+
+    async def _on_disconnect(self) -> None:
+        if not self.closed:
+            log.warning("the connection to NATS was lost; connecting again")
+
+    async def _on_reconnect(self) -> None:
+        log.info("connected to NATS again")
+        self.epoch += 1
+        self._ring()
+
+    async def _on_close(self) -> None:
+        self._ring()
+
+    def _ring(self) -> None:
+        for hook in list(self._hooks):
+            hook()
+
+    def inbox(self) -> str:
+        """Return a new prefix of subjects that nobody else uses, with a dot at its end."""
+        return self.client.new_inbox() + "."
+
+    async def subscribe(
+        self, subject: str, handler: Callable[[Msg], None], *, messages: int, octets: int
+    ) -> Subscription:
+        """Call handler for every message on subject.
+
+        Messages beyond the limits that wait to be handled are dropped, as edges' rules allow for.
+        """
+
+        async def handle(msg: Msg) -> None:
+            handler(msg)
+
+        try:
+            return await self.client.subscribe(
+                subject, cb=handle, pending_msgs_limit=messages, pending_bytes_limit=octets
+            )
+        except nats.errors.ConnectionClosedError as e:
+            raise LinkClosed("the connection to NATS is closed") from e
+
+    async def unsubscribe(self, subscription: Subscription | None) -> None:
+        """End a subscription, if there is one, whatever state the connection is in."""
+        if subscription is None:
+            return
+        try:
+            await subscription.unsubscribe()
+        except nats.errors.Error as e:
+            log.debug("unsubscribe from %s: %r", subscription.subject, e)
+
+    async def publish(
+        self, subject: str, data: bytes, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        """Publish. While there is no server the message waits, or is dropped where many do."""
+        try:
+            await self.client.publish(subject, data, reply=reply, headers=headers)
+        except nats.errors.OutboundBufferLimitError:
+            log.debug("dropped a message to %s: there is no server", subject)
+        except nats.errors.ConnectionClosedError as e:
+            raise LinkClosed("the connection to NATS is closed") from e
+
+    async def request(
+        self,
+        subject: str,
+        data: bytes = b"",
+        *,
+        timeout: float = ANSWER,
+        headers: dict[str, str] | None = None,
+    ) -> Msg:
+        """Ask, and return the answer. NoAnswer if nobody listens or none comes within timeout s."""
+        try:
+            return await self.client.request(subject, data, timeout=timeout, headers=headers)
+        except (nats.errors.NoRespondersError, nats.errors.TimeoutError) as e:
+            raise NoAnswer(f"no answer on {subject} within {timeout} s: {e}") from e
+        except nats.errors.OutboundBufferLimitError as e:
+            raise NoAnswer(f"nothing can be asked on {subject} while there is no server") from e
+        except nats.errors.ConnectionClosedError as e:
+            raise LinkClosed("the connection to NATS is closed") from e
+
+    async def ask(
+        self,
+        subject: str,
+        question: Mapping[str, object] | bytes = b"",
+        *,
+        timeout: float = ANSWER,
+        headers: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Ask JetStream, or publish to a stream, and return the answer's JSON.
+
+        BrokerError if it refuses, NoAnswer if none comes within timeout seconds.
+        """
+        data = question if isinstance(question, bytes) else json.dumps(question).encode()
+        msg = await self.request(subject, data, timeout=timeout, headers=headers)
+        return answer(msg.data)
+
+    async def check_stream(self, name: str) -> None:
+        """Raise Gone if a stream does not exist; return if it does, or if that can't be told now."""
+        try:
+            await self.ask(f"$JS.API.STREAM.INFO.{name}")
+        except BrokerError as e:
+            if e.err_code == STREAM_NOT_FOUND:
+                raise Gone(f"the stream {name} is gone") from e
+        except NoAnswer as e:
+            log.debug("look for the stream %s: %s", name, e)
+
+
+def answer(data: bytes) -> dict[str, Any]:
+    """Return JetStream's answer in data; BrokerError if it is an error."""
+    try:
+        decoded = json.loads(data)
+    except ValueError as e:
+        raise BrokerError(500, 0, f"an answer that is not JSON: {e}") from e
+    if not isinstance(decoded, dict):
+        raise BrokerError(500, 0, "an answer that is not an object")
+    error = decoded.get("error")
+    if isinstance(error, dict):
+        raise BrokerError(
+            int(error.get("code", 500)),
+            int(error.get("err_code", 0)),
+            str(error.get("description", "no reason is given")),
+        )
+    return decoded

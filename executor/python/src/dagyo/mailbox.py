@@ -1,0 +1,191 @@
+"""Taking jobs from the mailbox, and claiming them (docs/protocol.md, "Claim")."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import deque
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from .bell import Bell
+from .errors import BrokerError, NoAnswer
+from .events import Event, SaidBefore, say
+from .job import Job
+from .link import Link
+
+log = logging.getLogger("dagyo")
+
+_SECOND = 1_000_000_000  # nanoseconds
+
+# How long one request for jobs stays open, and how often the broker shows that it still knows of it.
+_PULL_FOR = 30.0
+_PULL_BEAT = 2.0
+# The most jobs of one request, so that the executors of a mailbox share a burst.
+_PULL_MOST = 64
+# Bounds a claim; below the mailbox's ack_wait.
+_CLAIM = 5.0
+_PAUSE = 0.25
+
+
+class Mailbox:
+    """The mailbox of one revision. One request for jobs is open at a time."""
+
+    def __init__(self, link: Link, progdef: str, revision: str) -> None:
+        self._link = link
+        self._progdef = progdef
+        self._revision = revision
+        self._consumer = f"{progdef}-{revision}"
+        self._bell = Bell()
+        self._messages: deque[Msg] = deque()
+        self._inbox = link.inbox()
+        self._subscription: Subscription | None = None
+        self._wanted = 0  # jobs that the open request may still bring
+        self._until = 0.0  # when the broker must have been heard of
+        self._epoch = 0
+        self._made = False
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Have receive return None from now on."""
+        self._stopped = True
+        self._bell.ring()
+
+    async def receive(self, free: int) -> Msg | None:
+        """Return a job, of free at most that may be run; None if there is none for the moment."""
+        if self._wanted == 0 and not self._stopped and not await self._pull(free):
+            return None
+        while not self._stopped:
+            if self._messages:
+                return await self._message(self._messages.popleft())
+            left = self._until - time.monotonic()
+            if left <= 0 or self._epoch != self._link.epoch:
+                self._wanted = 0  # lost: what it may still bring goes back
+                return None
+            await self._bell.wait(left)
+        return None
+
+    async def _pull(self, free: int) -> bool:
+        """Ask for jobs; report False, after a while, if that is not possible now."""
+        try:
+            await self._ready()
+        except (BrokerError, NoAnswer) as e:
+            log.warning("cannot take jobs from %s: %s; trying again", self._consumer, e)
+            await self._bell.wait(_PAUSE)
+            return False
+        self._wanted = min(free, _PULL_MOST)
+        self._epoch = self._link.epoch
+        self._until = time.monotonic() + 3 * _PULL_BEAT
+        request = {
+            "batch": self._wanted,
+            "expires": int(_PULL_FOR * _SECOND),
+            "idle_heartbeat": int(_PULL_BEAT * _SECOND),
+        }
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.JOBS.{self._consumer}"
+        await self._link.publish(subject, json.dumps(request).encode(), reply=self._inbox + "pull")
+        return True
+
+    async def _ready(self) -> None:
+        if self._subscription is None:
+            self._subscription = await self._link.subscribe(
+                self._inbox + "*", self._heard, messages=1024, octets=64 << 20
+            )
+        if not self._made:
+            await self._make()
+            self._made = True
+
+    async def _make(self) -> None:
+        """Make the mailbox's consumer, unless it is there: the planner makes it too."""
+        config = {
+            "durable_name": self._consumer,
+            "description": f"mailbox of {self._progdef}.{self._revision}",
+            "filter_subject": f"jobs.{self._progdef}.{self._revision}.*.*",
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": 10 * _SECOND,
+            "max_ack_pending": -1,
+            "max_waiting": 16384,
+            "replay_policy": "instant",
+            "metadata": {"dagyo.progdef": self._progdef, "dagyo.revision": self._revision},
+        }
+        await self._link.ask(
+            f"$JS.API.CONSUMER.DURABLE.CREATE.JOBS.{self._consumer}",
+            {"stream_name": "JOBS", "config": config},
+            timeout=_CLAIM,
+        )
+
+    def _heard(self, msg: Msg) -> None:
+        self._messages.append(msg)
+        self._bell.ring()
+
+    async def _message(self, msg: Msg) -> Msg | None:
+        """Return a job that was asked for; see to everything else."""
+        self._until = time.monotonic() + 3 * _PULL_BEAT
+        if msg.subject.startswith("jobs."):
+            if self._wanted > 0:
+                self._wanted -= 1
+                return msg
+            await self.give_back(msg)
+            return None
+        code = (msg.headers or {}).get("Status", "")
+        if code == "100":
+            return None
+        self._wanted = 0
+        if code not in ("404", "408"):
+            # 409: the consumer was deleted, or a limit; 503: there is none.
+            self._made = False
+            await self._bell.wait(_PAUSE)
+        return None
+
+    async def give_back(self, msg: Msg) -> None:
+        """Let others get a job at once."""
+        await self._link.publish(msg.reply, b"-NAK")
+
+    async def close(self) -> None:
+        """Give back what comes after nobody wants it."""
+        self.stop()
+        if self._subscription is not None and self._link.connected:
+            try:
+                # Unsubscribes, and returns when all that was sent before has arrived.
+                await asyncio.wait_for(self._subscription.drain(), 2)  # type: ignore[no-untyped-call]
+            except (nats.errors.Error, asyncio.TimeoutError) as e:
+                log.debug("end the request for jobs: %r", e)
+        for msg in self._messages:
+            if msg.subject.startswith("jobs."):
+                await self.give_back(msg)
+        self._messages.clear()
+
+
+async def claim(link: Link, msg: Msg, job: Job, executor: str) -> bool:
+    """Make a job ours, and nobody else's; report whether it is.
+
+    The broker confirms that it is off the mailbox, and that our job.started is the first. The second
+    matters because a broker confirms late acknowledgements too.
+    """
+    started = Event(
+        type="job.started",
+        executor=executor,
+        about=job.flow,
+        on=job.started,
+        data={"job": job.job, "executor": executor},
+        traceparent=job.traceparent,
+        message_id=f"{job.started}.{executor}",
+        once=True,
+    )
+    try:
+        await link.request(msg.reply, b"+ACK", timeout=_CLAIM)
+        await asyncio.wait_for(say(link, started), _CLAIM)
+    except (NoAnswer, SaidBefore, asyncio.TimeoutError) as e:
+        log.warning("job %s of flow %s is not ours: %s", job.job, job.flow, e)
+        return False
+    return True
+
+
+async def refuse(link: Link, msg: Msg, why: str) -> None:
+    """Take a message off the mailbox that is no job."""
+    log.error("a message on %s is no job: %s", msg.subject, why)
+    await link.publish(msg.reply, b"+TERM " + why.encode()[:200])

@@ -1,0 +1,479 @@
+"""The receiving end of an edge. It has no task: all happens in ``receive``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from . import wire
+from .bell import Bell
+from .errors import BrokerError, DagyoError, EdgeClosed, Gone, LinkClosed, NoAnswer, ProtocolError
+from .job import Address
+from .link import ROLLUP, STREAM_NOT_FOUND, Link, status
+from .window import (
+    EIGHTH,
+    FIRST_PAUSE,
+    LAST_PAUSE,
+    MAX_DIRECT_FRAMES,
+    check_window,
+    direct_frames,
+    direct_window,
+    longer,
+)
+
+# How many stored frames, and octets of them, to ask for at once.
+_BATCH = 64
+_BATCH_OCTETS = 1 << 20
+
+# The longest time, in seconds, between two credits while there is progress.
+_REPORT = 1.0
+
+# While nothing comes, look into the stream after so many seconds, then ever more seldom.
+_FIRST_LOOK = 1.0
+_LAST_LOOK = 30.0
+
+# How long, in seconds, to wait for the answer to a question for stored frames.
+_BATCH_ANSWER = 5.0
+
+_SLACK = 4  # direct messages that may wait, in direct windows
+
+
+class _Direct:
+    """What a reader knows of hearing frames directly."""
+
+    def __init__(self) -> None:
+        self.token = 0  # of our subject, 0: not attached yet
+        self.subscription: Subscription | None = None
+        self.messages: deque[Msg] = deque()
+        self.reply = ""  # where the writer takes credits, "" until it was heard of
+        self.kept = 0  # the stream holds frames up to this number, as the writer says
+        self.ahead: Msg | None = None  # a frame that came while those before it are in the stream
+        self.look = _FIRST_LOOK
+        self.heard = 0.0
+
+
+class _Lookup:
+    """What a reader knows of the stored frames. It asks for one batch of them at a time."""
+
+    def __init__(self) -> None:
+        self.place = 1  # sequence in the stream to go on at
+        self.first = True  # nothing was asked yet
+        self.asked = 0  # number of the last batch, and last token of its answers' subject
+        self.open = False  # that batch may bring more
+        self.got = 0  # frames that it brought
+        self.unsaid = False  # something was read since the last word to the writer
+        self.inbox = ""
+        self.subscription: Subscription | None = None
+        self.messages: deque[Msg] = deque()
+
+
+class Reader:
+    """Reads an edge frame by frame. What it has consumed is deleted: an edge has one reader.
+
+    It holds at most a quarter of the window, a batch of stored frames, and one record. It is released
+    by reading to the end or to another lasting error, by ``close`` or by ``abort``.
+    """
+
+    def __init__(self, link: Link, address: Address, max_record: int = wire.DEFAULT_MAX_RECORD) -> None:
+        check_window(address)
+        self._link = link
+        self._address = address
+        self._decoder = wire.Decoder(max_record)
+        self._bell = Bell()
+        self._epoch = link.epoch
+        self._direct = _Direct()
+        self._lookup = _Lookup()
+        self._fresh: list[bytes] | None = None  # the records of a new frame
+        self._size = 0  # octets of the frame that is being read
+        self._octets = 0  # consumed since the last credit
+        self._frames = 0  # likewise
+        self._credit = wire.Credit()  # given last
+        self._confirmed = False  # the broker has stored it
+        self._due = 0.0  # when the next report for displays is due
+        self._gap = 0  # the missing frame for whose sake we attached anew
+        self._over: DagyoError | None = None
+        #: Whether the end of the edge was read.
+        self.ended = False
+        #: How many records were returned, and the sum of their lengths.
+        self.records = 0
+        self.octets = 0
+
+    async def receive(self) -> list[bytes] | None:
+        """Return the records of the next frame that completes any; None at the end of the edge.
+
+        Calling it says that all records returned before were consumed. Raises ProtocolError, Gone,
+        LinkClosed, EdgeClosed, and the same again from then on.
+        """
+        if self.ended:
+            return None
+        if self._over is not None:
+            raise self._over
+        try:
+            records = await self._next()
+        except ProtocolError as e:
+            error = ProtocolError(f"edge {self._address.subject}: {e}")
+            await self._end(error)
+            raise error from e
+        except (Gone, LinkClosed) as e:
+            await self._end(e)
+            raise
+        if records is None:
+            self.ended = True
+            await self._end(EdgeClosed("the input is at its end"))
+            return None
+        self.records += len(records)
+        self.octets += sum(map(len, records))
+        return records
+
+    def untake(self, records: list[bytes]) -> None:
+        """Take records out of the counts: the program will not get them."""
+        self.records -= len(records)
+        self.octets -= sum(map(len, records))
+
+    async def _next(self) -> list[bytes] | None:
+        if self._due == 0:
+            self._due = time.monotonic() + _REPORT
+            self._link.add_hook(self._bell.ring)
+        elif time.monotonic() >= self._due:
+            await self._report()
+        while True:
+            await self._passed()
+            if self._decoder.ended:
+                return None
+            while self._fresh is None:
+                if self._link.closed:
+                    raise LinkClosed("the connection to NATS is closed")
+                await self._step()
+            records, self._fresh = self._fresh, None
+            if records:
+                return records
+
+    async def _end(self, error: DagyoError) -> None:
+        """Make error the last word, and release everything."""
+        self._over = error
+        self._link.remove_hook(self._bell.ring)
+        await self._detach()
+        await self._forget()
+
+    # Credits.
+
+    async def _passed(self) -> None:
+        """Account for the frame that was read to its end; give credit if enough is consumed."""
+        if self._size == 0:
+            return
+        self._octets += self._size
+        self._frames += 1
+        self._size = 0
+        window, frames = self._address.window, self._address.frames
+        if self._direct.reply:
+            window, frames = direct_window(self._address), direct_frames(self._address)
+        enough = self._octets >= window // EIGHTH or self._frames >= frames // EIGHTH
+        if enough or self._decoder.ended:
+            await self._give()
+
+    def _consumed(self, *, closed: bool = False) -> wire.Credit:
+        """Return the credit that is due. A frame is consumed when all its records are."""
+        frame = self._decoder.number - (self._size > 0)
+        return wire.Credit(frame, self.records, self.octets, self._direct.token, closed)
+
+    async def _give(self) -> None:
+        """Send a credit without waiting: to the writer alone, if it was heard of."""
+        credit = self._consumed()
+        self._given(credit, confirmed=False)
+        if self._direct.reply:
+            await self._link.publish(self._direct.reply, credit.pack())
+        else:
+            await self._link.publish(self._address.credit, credit.pack(), headers=ROLLUP)
+
+    def _given(self, credit: wire.Credit, *, confirmed: bool) -> None:
+        self._credit, self._confirmed = credit, confirmed
+        self._octets = self._frames = 0
+
+    async def _report(self) -> None:
+        """Give credit for what was consumed in the last second, so that displays move."""
+        self._due = time.monotonic() + _REPORT
+        credit = self._consumed()
+        if credit != self._credit:
+            self._given(credit, confirmed=False)
+            await self._link.publish(self._address.credit, credit.pack(), headers=ROLLUP)
+
+    def _unconfirmed(self) -> bool:
+        """Report whether something was consumed that the broker may not know of."""
+        credit = self._consumed()
+        if credit != self._credit:
+            return True
+        return not self._confirmed and (credit.frame > 0 or credit.attach > 0)
+
+    async def _confirm(self) -> None:
+        """Send the credit that is due and wait until it is stored.
+
+        A writer that is blocked for a lost credit would wait for ever. If it fails, the next second
+        will try again.
+        """
+        credit = self._consumed()
+        try:
+            await self._link.ask(
+                self._address.credit, credit.pack(), headers=ROLLUP, timeout=LAST_PAUSE
+            )
+        except (NoAnswer, BrokerError):
+            # Where the writer hears it too, a deleted stream answers with silence.
+            await self._link.check_stream(self._address.stream)
+            return
+        self._given(credit, confirmed=True)
+
+    # Frames.
+
+    async def _step(self) -> None:
+        """Do one thing to get the next frame."""
+        if self._epoch != self._link.epoch:
+            await self._changed()
+        following = self._decoder.number + 1
+        if self._lookup.first:
+            self._lookup.first = False
+            await self._get()
+        elif self._lookup.open:
+            await self._stored()
+        elif self._direct.subscription is None:
+            await self._attach()
+        elif following <= self._direct.kept:
+            await self._get()
+        elif self._direct.ahead is not None:
+            await self._take(self._direct.ahead)
+        else:
+            await self._hear()
+
+    async def _changed(self) -> None:
+        """The connection was made anew: what was on its way is lost."""
+        self._epoch = self._link.epoch
+        if not self._lookup.asked:
+            return
+        await self._detach()
+        await self._forget()
+        self._lookup.place = 1
+
+    async def _attach(self) -> None:
+        """Ask the writer for all that was not consumed, under a new token.
+
+        What was sent under the last one may be lost. The stream may have what the writer has stored
+        before it left.
+        """
+        d = self._direct
+        d.token = max(d.token + 1, time.time_ns())
+        d.messages.clear()
+        d.subscription = await self._link.subscribe(
+            f"{self._address.direct}.{d.token}",
+            self._heard_directly,
+            messages=_SLACK * MAX_DIRECT_FRAMES,
+            octets=_SLACK * max(direct_window(self._address), self._link.max_payload),
+        )
+        d.reply, d.kept, d.ahead = "", 0, None
+        d.look, d.heard = _FIRST_LOOK, time.monotonic()
+        await self._give()
+        await self._get()
+
+    async def _detach(self) -> None:
+        subscription, self._direct.subscription = self._direct.subscription, None
+        self._direct.ahead = None
+        self._direct.messages.clear()
+        await self._link.unsubscribe(subscription)
+
+    def _heard_directly(self, msg: Msg) -> None:
+        d = self._direct
+        if msg.subject.endswith(f".{d.token}") and len(d.messages) < _SLACK * MAX_DIRECT_FRAMES:
+            d.messages.append(msg)
+            self._bell.ring()
+
+    async def _hear(self) -> None:
+        """Wait for a message from the writer."""
+        d = self._direct
+        if not d.messages and self._lookup.unsaid:
+            # A writer that stores does not know that we are waiting for it.
+            self._lookup.unsaid = False
+            await self._give()
+        if not d.messages and not await self._bell.wait(self._patience()):
+            await self._idle()
+        if d.messages:
+            await self._take(d.messages.popleft())
+
+    def _patience(self) -> float:
+        """Return how many seconds to wait for a message before _idle has something to do."""
+        if self._unconfirmed():
+            return _REPORT
+        return self._direct.look - (time.monotonic() - self._direct.heard)
+
+    async def _idle(self) -> None:
+        """Nothing has come for as long as _patience."""
+        if self._unconfirmed():
+            return await self._confirm()
+        self._direct.heard = time.monotonic()
+        self._direct.look = min(2 * self._direct.look, _LAST_LOOK)
+        await self._get()
+
+    async def _take(self, msg: Msg) -> None:
+        """Take a message from the writer."""
+        d = self._direct
+        d.reply, d.heard, d.look, d.ahead = msg.reply, time.monotonic(), _FIRST_LOOK, None
+        hinted = wire.parse_hint(msg.data)
+        number = wire.frame_number(msg.data) if hinted is None else hinted
+        last = self._decoder.number
+        if 0 < number <= last:
+            await self._give()  # the writer does not know what was consumed
+        elif hinted is not None:
+            d.kept = max(d.kept, number)
+        elif number > last + 1 and last < d.kept:
+            d.ahead = msg
+        else:
+            await self._decode(msg.data)
+
+    async def _decode(self, frame: bytes) -> None:
+        try:
+            records = self._decoder.frame(frame)
+        except wire.WireError as e:
+            return await self._unexpected(e)
+        if records is not None:
+            self._fresh = records
+            self._size = len(frame)
+
+    async def _unexpected(self, error: wire.WireError) -> None:
+        """Judge a frame that the decoder refuses.
+
+        A gap may come from a frame that was sent to a connection that died: the writer sends again
+        what it has, and the rest is in the stream. A gap that stays is a loss.
+        """
+        missing = self._decoder.number + 1
+        if error.reason != "gap" or self._gap == missing:
+            raise ProtocolError(str(error)) from error
+        self._gap = missing
+        await self._detach()
+        await self._forget()
+        self._lookup.place = 1
+
+    # Stored frames.
+
+    async def _get(self) -> None:
+        """Ask for the next batch."""
+        look = self._lookup
+        if look.subscription is None:
+            look.inbox = self._link.inbox()
+            look.messages.clear()
+            look.subscription = await self._link.subscribe(
+                look.inbox + "*",
+                self._heard_stored,
+                messages=2 * _BATCH,
+                octets=2 * (_BATCH_OCTETS + self._link.max_payload),
+            )
+        look.asked += 1
+        look.open, look.got = True, 0
+        question = {
+            "seq": look.place,
+            "next_by_subj": self._address.subject,
+            "batch": _BATCH,
+            "max_bytes": _BATCH_OCTETS,
+        }
+        await self._link.publish(
+            f"$JS.API.DIRECT.GET.{self._address.stream}",
+            json.dumps(question).encode(),
+            reply=f"{look.inbox}{look.asked}",
+        )
+
+    async def _forget(self) -> None:
+        """Drop the open batch and what it has brought."""
+        subscription, self._lookup.subscription = self._lookup.subscription, None
+        self._lookup.open = False
+        self._lookup.messages.clear()
+        await self._link.unsubscribe(subscription)
+
+    def _heard_stored(self, msg: Msg) -> None:
+        look = self._lookup
+        if msg.subject.startswith(look.inbox) and len(look.messages) < 2 * _BATCH:
+            look.messages.append(msg)
+            self._bell.ring()
+
+    async def _stored(self) -> None:
+        """Wait for the next message of the open batch."""
+        look = self._lookup
+        if not look.messages:
+            deadline = time.monotonic() + _BATCH_ANSWER
+            while not look.messages and self._epoch == self._link.epoch and not self._link.closed:
+                if not await self._bell.wait(deadline - time.monotonic()):
+                    await self._forget()
+                    await self._link.check_stream(self._address.stream)
+                    return await self._get()
+        if look.messages:
+            await self._answer(look.messages.popleft())
+
+    async def _answer(self, msg: Msg) -> None:
+        """Take a message of a batch: a frame, or the broker's word."""
+        look = self._lookup
+        if msg.subject != f"{look.inbox}{look.asked}":
+            return  # of a batch that was given up
+        headers = msg.headers or {}
+        code = status(msg)
+        if code in ("204", "404"):
+            return await self._complete(headers.get("Nats-Num-Pending", "0"))
+        if code == "503":
+            look.open = False
+            await self._link.check_stream(self._address.stream)
+            await self._bell.wait(FIRST_PAUSE)
+            return await self._get()
+        if code or "Nats-Sequence" not in headers:
+            raise ProtocolError(
+                f"the broker does not give stored frames (status {code or 'none'} "
+                f"{headers.get('Description', '')}); nats-server 2.11 or later is needed"
+            )
+        look.place = int(headers["Nats-Sequence"]) + 1
+        look.unsaid = True
+        look.got += 1
+        await self._decode(msg.data)
+
+    async def _complete(self, pending: str) -> None:
+        """End a batch. One without the frame that the writer has stored means that it was lost."""
+        self._lookup.open = False
+        missing = self._decoder.number + 1
+        if self._lookup.got:
+            if pending != "0":
+                await self._get()
+        elif missing <= self._direct.kept:
+            await self._unexpected(wire.WireError("gap", missing, "the broker has lost it"))
+
+    # The end.
+
+    async def close(self) -> None:
+        """Tell the writer that no more is wanted; return when the broker has stored that.
+
+        Raises Gone, LinkClosed. At the end of the edge there is nothing to tell.
+        """
+        if self._over is not None:
+            return
+        credit = self._consumed(closed=True)
+        try:
+            await self._tell(credit)
+        finally:
+            await self._end(EdgeClosed("the input was closed"))
+
+    async def _tell(self, credit: wire.Credit) -> None:
+        pause = 0.0
+        while True:
+            try:
+                await self._link.ask(
+                    self._address.credit, credit.pack(), headers=ROLLUP, timeout=LAST_PAUSE
+                )
+                return
+            except BrokerError as e:
+                if e.err_code == STREAM_NOT_FOUND:
+                    raise Gone(f"the stream {self._address.stream} is gone") from e
+                if e.code < 500 and e.code not in (408, 429):
+                    raise ProtocolError(f"edge {self._address.subject}: {e}") from e
+            except NoAnswer:
+                await self._link.check_stream(self._address.stream)
+            pause = longer(pause)
+            await self._bell.wait(pause)
+
+    async def abort(self) -> None:
+        """Release the reader and tell nobody. After the end there is nothing to do."""
+        if self._over is None:
+            await self._end(EdgeClosed("the input was given up"))

@@ -1,0 +1,249 @@
+"""Running one job from its first record to its last word."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from .errors import DagyoError, Gone, PortError, ReaderClosed
+from .events import Event, clip
+from .job import Job
+from .link import Link
+from .ports import In, Out
+from .progdef import JOB, JobInfo, Progdef
+from .reader import Reader
+from .writer import Writer
+
+log = logging.getLogger("dagyo")
+
+#: How long, in seconds, jobs that are given up have to say so.
+LAST_WORDS = 3.0
+
+# How long, in seconds, a program whose port has failed may take to end by itself.
+_UNWIND = 0.25
+
+
+class Ending(Enum):
+    """Why a job has to end before its program has."""
+
+    STOPPED = "the flow was stopped"
+    DRAINED = "the executor was drained before the job was done"
+    FAILED = "a port has failed"
+
+
+@dataclass
+class Panic:
+    """What goes into job.panic, less the counts."""
+
+    kind: str
+    message: str
+    port: str | None = None
+    record: int | None = None
+    detail: str = ""
+
+    def data(self) -> dict[str, Any]:
+        """Return the fields that are known."""
+        data: dict[str, Any] = {"kind": self.kind, "message": clip(self.message)}
+        if self.port is not None:
+            data["port"] = self.port
+        if self.record is not None:
+            data["record"] = self.record
+        if self.detail:
+            data["detail"] = clip(self.detail)
+        return data
+
+
+def drained() -> Panic:
+    """Return the panic of a job whose executor has to go."""
+    return Panic("drained", Ending.DRAINED.value)
+
+
+def word(job: Job, executor: str, panic: Panic | None, rest: dict[str, Any]) -> Event:
+    """Return the last word on a job: job.panic, or job.done where panic is None."""
+    data: dict[str, Any] = {"job": job.job, "executor": executor}
+    if panic is not None:
+        data.update(panic.data())
+    data.update(rest)
+    return Event(
+        type="job.done" if panic is None else "job.panic",
+        executor=executor,
+        about=job.flow,
+        on=job.done if panic is None else job.panic,
+        data=data,
+        traceparent=job.traceparent,
+    )
+
+
+class Runner:
+    """Runs a job that is ours. ``run`` returns its last word, or None if the program does not end."""
+
+    def __init__(
+        self, link: Link, job: Job, program: Progdef, executor: str, stop_grace: float
+    ) -> None:
+        self._link = link
+        self.job = job
+        self._program = program
+        self._executor = executor
+        self._stop_grace = stop_grace
+        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._failure: PortError | None = None
+        self._inputs: dict[str, In[Any]] = {}
+        self._outputs: dict[str, Out[Any]] = {}
+        self._readers: list[Reader] = []
+        self._writers: list[Writer] = []
+
+    def end(self, why: Ending) -> None:
+        """Have the job end soon. The first reason counts."""
+        if not self._ending.done():
+            self._ending.set_result(why)
+
+    def _fail(self, failure: PortError) -> None:
+        self._failure = self._failure or failure
+        self.end(Ending.FAILED)
+
+    def _gate(self) -> None:
+        """Have ports do nothing for a program that goes on after its end."""
+        if self._ending.done() and self._ending.result() is not Ending.FAILED:
+            raise asyncio.CancelledError(self._ending.result().value)
+
+    async def run(self) -> Event | None:
+        """Run the job, and say what it came to."""
+        try:
+            self._program.check(self.job)
+            self._open()
+        except DagyoError as e:
+            await self._abort()
+            return self._word(Panic("error", str(e)))
+        task = asyncio.create_task(self._call())
+        try:
+            either: set[asyncio.Future[Any]] = {task, self._ending}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and not await self._interrupt(task):
+                return None
+        finally:
+            await self._abort()
+        return self._judge(None if task.cancelled() else task.exception(), task.cancelled())
+
+    def _open(self) -> None:
+        for port, address in self.job.inputs.items():
+            reader = Reader(self._link, address)
+            self._readers.append(reader)
+            type_ = self._program.inputs[port]
+            self._inputs[port] = In(port, type_, reader, self._gate, self._fail)
+        for port, address in self.job.outputs.items():
+            writer = Writer(self._link, address)
+            self._writers.append(writer)
+            type_ = self._program.outputs[port]
+            self._outputs[port] = Out(port, type_, writer, self._gate, self._fail)
+        for writer in self._writers:
+            writer.start()
+
+    async def _abort(self) -> None:
+        """Release all edges without ending them."""
+        for reader in self._readers:
+            await reader.abort()
+        for writer in self._writers:
+            await writer.abort()
+
+    async def _call(self) -> None:
+        """Call the program, and end the streams when it returns."""
+        arguments: dict[str, Any] = {
+            self._program.input_parameters[port]: p for port, p in self._inputs.items()
+        }
+        for port, p in self._outputs.items():
+            arguments[self._program.output_parameters[port]] = p
+        if self._program.wants_job:
+            j = self.job
+            arguments[JOB] = JobInfo(j.flow, j.node, j.job, self._executor, j.traceparent)
+        try:
+            await self._program.function(**arguments)
+        except ReaderClosed:
+            pass  # it has all that it asked for
+        except (SystemExit, KeyboardInterrupt) as e:
+            raise RuntimeError(f"the program raised {e!r}") from e
+        if self._failure is None:
+            await self._finish()
+
+    async def _finish(self) -> None:
+        """End all streams: inputs first, so that their writers can go on, then all outputs at once."""
+        for port in self._inputs.values():
+            await port.close()
+        ends = [port.close() for port in self._outputs.values()]
+        for result in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(result, BaseException) and not isinstance(result, ReaderClosed):
+                raise result
+
+    async def _interrupt(self, task: asyncio.Task[None]) -> bool:
+        """End the program's task; report whether it has ended."""
+        why = self._ending.result()
+        if why is Ending.FAILED:
+            await asyncio.wait({task}, timeout=_UNWIND)
+        task.cancel()
+        grace = LAST_WORDS / 2 if why is Ending.DRAINED else self._stop_grace
+        await asyncio.wait({task}, timeout=grace)
+        if task.done():
+            return True
+        log.error(
+            "job %s of flow %s does not end although it was told to; this executor takes no more",
+            self.job.job, self.job.flow,
+        )  # fmt: skip
+        task.add_done_callback(_forget)
+        return False
+
+    def _judge(self, error: BaseException | None, cancelled: bool) -> Event:
+        """Return the last word on a program that has ended."""
+        why = self._ending.result() if self._ending.done() else None
+        if self._failure is not None:
+            f = self._failure
+            return self._word(Panic(f.kind, f.message, f.port, f.record, _trace(error or f)))
+        if error is None and not cancelled:
+            return self._word(None)
+        if why is Ending.STOPPED or isinstance(error, Gone):
+            return self._word(None, stopped=True)
+        if why is Ending.DRAINED:
+            return self._word(drained())
+        if cancelled or error is None:
+            return self._word(Panic("error", "the program cancelled itself"))
+        return self._word(Panic("error", _sentence(error), detail=_trace(error)))
+
+    def _word(self, panic: Panic | None, *, stopped: bool = False) -> Event:
+        rest: dict[str, Any] = {"stopped": True} if stopped else {}
+        return word(self.job, self._executor, panic, rest | self.counts())
+
+    def counts(self) -> dict[str, Any]:
+        """Return what the job has read and written so far."""
+        early = sorted(p.name for p in self._inputs.values() if p.closed_early)
+        counts: dict[str, Any] = {
+            "inputs": {p.name: _count(p) for p in self._inputs.values()},
+            "outputs": {p.name: _count(p) for p in self._outputs.values()},
+        }
+        if early:
+            counts["closedEarly"] = early
+        return counts
+
+
+def _count(port: In[Any] | Out[Any]) -> dict[str, int]:
+    return {"records": port.records, "bytes": port.octets}
+
+
+def _sentence(error: BaseException) -> str:
+    """Return one line on an error."""
+    return "".join(traceback.format_exception_only(type(error), error)).strip()
+
+
+def _trace(error: BaseException) -> str:
+    """Return an error's traceback, from the program's own code on."""
+    trace = error.__traceback__
+    if trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next  # our own call of the program
+    return "".join(traceback.format_exception(type(error), error, trace))
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    """Take note of the end of a task that nobody waits for any more."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("a job that was given up has failed", exc_info=task.exception())

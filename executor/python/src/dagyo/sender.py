@@ -1,0 +1,459 @@
+"""The task behind a writer: gets frames to the reader, or into the flow's stream.
+
+It is a loop over events: messages, reconnects, something new to send, and one timer. It has two
+modes (docs/protocol.md, "Edges"). In both, ``held`` are the frames that only it has. Sending
+directly, it takes frames as the direct window allows, and the timer means that the reader has been
+silent for too long. Storing, it has one frame under way to the stream at a time, so that they can
+not change places, and the timer means "send again", or "ask for the credit" while the window is full.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from . import wire
+from .bell import Bell, Timer
+from .errors import BrokerError, Gone, LinkClosed, ProtocolError, ReaderClosed
+from .job import Address
+from .link import STREAM_NOT_FOUND, Link, answer, status
+from .window import EIGHTH, FIRST_PAUSE, Window, direct_frames, direct_window, longer
+
+# How the answers are told apart: by the last token of the subject that they go to, which is the
+# number of a frame or one of these.
+_ASK = "ask"  # the last stored credit
+_CREDIT = "credit"  # a credit from a reader that hears us directly
+_ECHO = "echo"  # the broker has taken all that we sent
+_PURGE = "purge"
+
+# Messages that may wait for the sender. Beyond that they are dropped, and the timer makes up for it.
+_INBOX = 256
+_INBOX_OCTETS = 1 << 20
+
+# How long, in seconds, a reader may consume nothing before what it has not consumed is stored.
+_PATIENCE_IDLE = 2.0
+_PATIENCE_FULL = 0.15
+_PATIENCE_END = 0.05
+
+# How long, in seconds, to wait for the broker to confirm a stored frame.
+_CONFIRMATION = 5.0
+
+# How often in a row, in about four seconds, a full subject may refuse a frame.
+_MOST_FULL = 5
+
+Take = Callable[[Callable[[int], bool], bool], "tuple[bytes | None, bool]"]
+
+
+class _Held(NamedTuple):
+    """A frame that was taken, and is neither stored nor known to be consumed."""
+
+    number: int
+    octets: bytes
+
+
+class _Stored(NamedTuple):
+    """A frame in the stream that was not deleted yet."""
+
+    number: int
+    sequence: int
+    size: int
+
+
+class _Direct:
+    """What a sender knows of sending directly."""
+
+    def __init__(self, address: Address, frame: int) -> None:
+        self.on = False
+        self.token = 0
+        self.subject = ""
+        self.busy = False  # an echo is under way
+        self.progress = 0.0  # when the reader last consumed something, or got something to consume
+        self.window = max(direct_window(address), frame)
+        self.frames = direct_frames(address)
+
+
+class _Store:
+    """What a sender knows of the frames in the stream."""
+
+    def __init__(self) -> None:
+        self.busy = False  # the oldest held frame was published and is not confirmed
+        self.maybe = False  # that frame may be stored although nothing confirms it
+        self.resent = False  # some frame may be stored twice
+        self.full = 0  # refusals in a row because the subject is full
+        self.last = 0  # number of the last frame that is stored
+        self.hinted = False  # the reader was told of a stored frame since it was last heard of
+        self.asked = False  # the credit was asked for since something was stored
+        self.pause = 0.0
+        self.frames: deque[_Stored] = deque()
+
+    def leave(self) -> None:
+        """Forget the frame under way: it went, or goes, another way."""
+        self.resent = self.resent or self.busy
+        self.busy, self.pause, self.full = False, 0.0, 0
+
+
+class Sender:
+    """Sends what ``take`` hands over. ``frame`` is the longest frame in octets."""
+
+    def __init__(self, link: Link, address: Address, take: Take, frame: int) -> None:
+        self._link = link
+        self._address = address
+        self._take = take
+        #: Rung when there is something to send, or something has happened.
+        self.bell = Bell()
+        self._timer = Timer(self.bell)
+        self._messages: deque[Msg] = deque()
+        self._subscriptions: list[Subscription] = []
+        self._inbox = link.inbox()
+        self._epoch = link.epoch
+        self._window = Window(address)
+        self._held: deque[_Held] = deque()
+        self._held_octets = 0
+        self._number = 0
+        self._ended = False  # the last frame had END
+        self._full = False  # only a window is in the way of the next frame
+        self._asking = True  # nothing is sent before it is known whether a reader is there
+        self._direct = _Direct(address, frame)
+        self._store = _Store()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Have run return soon. Its task is to be cancelled too: it may wait for the broker."""
+        self._stopped = True
+        self.bell.ring()
+
+    async def run(self) -> None:
+        """Send until all is consumed or stored, or stop was called.
+
+        Raises ReaderClosed, Gone, ProtocolError, LinkClosed.
+        """
+        self._link.add_hook(self.bell.ring)
+        try:
+            await self._subscribe()
+            await self._ask_credit()
+            self._timer.set(FIRST_PAUSE)
+            while not self._stopped:
+                await self._advance()
+                if self._ended and not self._held:
+                    return
+                await self.bell.wait()
+                await self._events()
+        except ProtocolError as e:
+            raise ProtocolError(f"edge {self._address.subject}: {e}") from e
+        finally:
+            await self._release()
+
+    async def _subscribe(self) -> None:
+        for subject in (self._inbox + "*", self._address.credit):
+            subscription = await self._link.subscribe(
+                subject, self._heard, messages=_INBOX, octets=_INBOX_OCTETS
+            )
+            self._subscriptions.append(subscription)
+
+    async def _release(self) -> None:
+        self._link.remove_hook(self.bell.ring)
+        self._timer.clear()
+        for subscription in self._subscriptions:
+            await self._link.unsubscribe(subscription)
+
+    def _heard(self, msg: Msg) -> None:
+        if len(self._messages) < _INBOX:
+            self._messages.append(msg)
+            self.bell.ring()
+
+    async def _events(self) -> None:
+        """Handle all that has happened."""
+        if self._link.closed:
+            raise LinkClosed("the connection to NATS is closed")
+        if self._epoch != self._link.epoch:
+            self._epoch = self._link.epoch
+            await self._reconnected()
+        while self._messages and not self._stopped:
+            await self._message(self._messages.popleft())
+        if self._timer.fired():
+            await self._overdue()
+
+    async def _advance(self) -> None:
+        """Do what can be done now."""
+        while not self._stopped and not (self._ended and not self._held):
+            if not await self._step():
+                return
+
+    async def _step(self) -> bool:
+        """Do one thing; report whether there may be another."""
+        if self._asking or (self._store.busy and not self._direct.on):
+            return False
+        if self._direct.on:
+            return await self._send_next()
+        if self._held:
+            await self._store_oldest()
+            return False
+        more = self._take_up(self._window.fits, small=True)
+        if self._full and self._store.pause == 0:
+            self._rest()
+        return more
+
+    def _take_up(self, fits: Callable[[int], bool], small: bool) -> bool:
+        """Take the next frame, if there is one and it fits."""
+        self._full = False
+        if self._ended:
+            return False
+        frame, self._full = self._take(fits, small)
+        if frame is None:
+            return False
+        self._number += 1
+        self._ended = wire.ends(frame)
+        self._window.add(len(frame))
+        self._held.append(_Held(self._number, frame))
+        self._held_octets += len(frame)
+        self._store.pause = 0.0
+        return True
+
+    def _drop(self, number: int) -> None:
+        """Let go of the held frames up to a number."""
+        while self._held and self._held[0].number <= number:
+            self._held_octets -= len(self._held.popleft().octets)
+
+    async def _reconnected(self) -> None:
+        """Send again what may be lost, and ask for a credit that may be."""
+        if self._direct.on:
+            await self._send_directly()
+        elif self._store.busy:
+            await self._store_again()
+        await self._ask_credit()
+
+    async def _overdue(self) -> None:
+        """The timer has fired."""
+        if self._asking:
+            self._asking = False
+        elif self._direct.on:
+            self._silence()
+        elif self._store.busy:
+            await self._try_again()
+        elif self._store.pause > 0:
+            self._rest()
+            await self._ask_credit()
+
+    async def _ask_credit(self) -> None:
+        """Ask for the last stored credit. The answer comes as a message like any other."""
+        a = self._address
+        await self._publish(f"$JS.API.DIRECT.GET.{a.stream}.{a.credit}", _ASK, b"")
+
+    async def _publish(self, subject: str, reply: str, data: bytes) -> None:
+        await self._link.publish(subject, data, reply=self._inbox + reply)
+
+    async def _message(self, msg: Msg) -> None:
+        if not msg.subject.startswith(self._inbox):
+            return await self._credit(msg.data)
+        token, code = msg.subject[len(self._inbox) :], status(msg)
+        if token == _ECHO:
+            self._direct.busy = False
+        elif token == _CREDIT and code == "503":
+            self._direct.on = False  # nobody listens: it may be back soon
+        elif token == _CREDIT:
+            await self._credit(msg.data)
+        elif token == _ASK:
+            await self._answered(code, msg.data)
+        elif token == _PURGE:
+            pass
+        elif code == "503":
+            await self._unanswered()
+        else:
+            await self._confirmed(token, msg.data)
+
+    async def _answered(self, code: str, data: bytes) -> None:
+        """Take the answer to _ask_credit."""
+        self._asking = False
+        if code == "":
+            await self._credit(data)
+        elif code == "503":
+            await self._link.check_stream(self._address.stream)
+
+    async def _credit(self, data: bytes) -> None:
+        try:
+            credit = wire.parse_credit(data)
+        except wire.WireError as e:
+            raise ProtocolError(f"a malformed credit: {e.message}") from e
+        news = self._window.consume(credit.frame)
+        if credit.closed:
+            raise ReaderClosed("the reader wants no more")
+        if news:
+            await self._consumed(credit.frame)
+        await self._attached(credit.attach, news)
+
+    async def _consumed(self, number: int) -> None:
+        """Take note of frames that the reader has consumed."""
+        if self._held and self._held[0].number <= number:
+            self._store.leave()
+        self._drop(number)
+        self._direct.progress = time.monotonic()
+        if not self._store.busy:
+            self._store.pause = 0.0
+        await self._purge(number)
+
+    # Sending directly.
+
+    def _fits_directly(self, size: int) -> bool:
+        if not self._window.fits(size):
+            return False
+        room = self._held_octets + size <= self._direct.window
+        return not self._held or (room and len(self._held) < self._direct.frames)
+
+    async def _send_next(self) -> bool:
+        """Send the next frame: a full one at once, any if the connection is idle."""
+        idle = not self._held
+        if not self._take_up(self._fits_directly, not self._direct.busy):
+            self._watch()
+            return False
+        if idle:
+            self._direct.progress = time.monotonic()
+        await self._send_frame(self._held[-1])
+        return True
+
+    async def _send_frame(self, frame: _Held) -> None:
+        """Send a frame, and behind it an echo that tells when the broker has it."""
+        await self._publish(self._direct.subject, _CREDIT, frame.octets)
+        if not self._direct.busy:
+            self._direct.busy = True
+            await self._link.publish(self._inbox + _ECHO, b"")
+
+    async def _attached(self, token: int, news: bool) -> None:
+        """Take note of the token in a credit. A new one asks for all that was not consumed."""
+        if token > self._direct.token:
+            self._direct.token = token
+            self._direct.subject = f"{self._address.direct}.{token}"
+            await self._send_directly()
+        elif news and token and not self._direct.on:
+            await self._send_directly()
+        else:
+            self._store.hinted = False
+
+    async def _send_directly(self) -> None:
+        """Begin to send directly: first word of what is stored, then all that is held."""
+        self._asking = False
+        self._store.leave()
+        self._direct.on, self._direct.busy = True, False
+        self._direct.progress = time.monotonic()
+        if self._store.last > self._window.consumed:
+            await self._hint()
+        for frame in list(self._held):
+            await self._send_frame(frame)
+
+    async def _hint(self) -> None:
+        """Tell a reader that listens what the stream holds."""
+        self._store.hinted = True
+        await self._publish(self._direct.subject, _CREDIT, wire.hint(self._store.last))
+
+    def _patience(self) -> float:
+        if self._ended:
+            return _PATIENCE_END
+        return _PATIENCE_FULL if self._full else _PATIENCE_IDLE
+
+    def _watch(self) -> None:
+        """Set the timer to when the reader will have been silent for too long."""
+        if self._held:
+            self._timer.set(self._direct.progress + self._patience() - time.monotonic())
+
+    def _silence(self) -> None:
+        """Unless the reader was heard of meanwhile, what it has not consumed is stored."""
+        self._direct.busy = False
+        silent = time.monotonic() - self._direct.progress
+        if self._held and silent >= self._patience():
+            self._direct.on = False
+
+    # Storing.
+
+    async def _store_oldest(self) -> None:
+        self._store.busy = self._store.maybe = True
+        self._timer.set(_CONFIRMATION)
+        frame = self._held[0]
+        await self._publish(self._address.subject, str(frame.number), frame.octets)
+
+    async def _store_again(self) -> None:
+        self._store.resent = self._store.resent or self._store.maybe
+        await self._store_oldest()
+
+    async def _try_again(self) -> None:
+        """Store a frame again that the broker refused or did not answer."""
+        if not self._link.connected:
+            return  # a reconnect will see to it
+        if self._store.maybe:
+            # Silence is also what a deleted stream answers if anybody else listens to the subject.
+            await self._link.check_stream(self._address.stream)
+        await self._store_again()
+
+    def _rest(self) -> None:
+        """Set the timer for the next try, later each time."""
+        self._store.pause = longer(self._store.pause)
+        self._timer.set(self._store.pause)
+
+    async def _unanswered(self) -> None:
+        """Nobody listens: the stream is gone, or not back yet."""
+        await self._link.check_stream(self._address.stream)
+        if self._store.busy:
+            self._store.maybe = False
+            self._rest()
+
+    async def _confirmed(self, token: str, data: bytes) -> None:
+        """Take JetStream's answer for the frame whose number is token."""
+        if not self._store.busy or token != str(self._held[0].number):
+            return  # a second answer, to a frame that was sent twice
+        try:
+            said = answer(data)
+        except BrokerError as e:
+            return self._refused(e)
+        if said.get("stream") != self._address.stream:
+            raise ProtocolError(
+                f"frame {token} was stored in {said.get('stream')!r}, not {self._address.stream!r}"
+            )
+        await self._has_stored(self._held[0], int(said["seq"]))
+
+    async def _has_stored(self, frame: _Held, sequence: int) -> None:
+        store = self._store
+        store.busy, store.pause, store.full, store.last = False, 0.0, 0, frame.number
+        store.frames.append(_Stored(frame.number, sequence, len(frame.octets)))
+        self._timer.clear()
+        self._drop(frame.number)
+        last = self._ended and not self._held
+        if self._direct.token:
+            if last or not store.hinted:
+                await self._hint()
+        elif not store.asked and not last:
+            # A credit that was on its way when we asked before lies in front of this frame.
+            store.asked = True
+            await self._ask_credit()
+
+    def _refused(self, error: BrokerError) -> None:
+        """Judge an error of the broker.
+
+        A subject may be full for a moment, for the broker deletes what was consumed later than it
+        passes on the credit. If it stays full, somebody breaks the rules of the credit.
+        """
+        if error.err_code == STREAM_NOT_FOUND:
+            raise Gone(f"the stream {self._address.stream} is gone") from error
+        if "maximum messages per subject" in error.description:
+            self._store.full += 1
+        stays = self._store.full >= _MOST_FULL and not self._store.resent
+        if stays or (error.code < 500 and error.code != 429):
+            raise ProtocolError(f"frame {self._held[0].number}: {error}") from error
+        self._store.maybe = False
+        self._rest()
+
+    async def _purge(self, number: int) -> None:
+        """Delete stored frames that were consumed, when there are enough of them to be worth it."""
+        consumed = [f for f in self._store.frames if f.number <= number]
+        octets = sum(f.size for f in consumed)
+        a = self._address
+        if not consumed or (octets < a.window / EIGHTH and len(consumed) < a.frames / EIGHTH):
+            return
+        for _ in consumed:
+            self._store.frames.popleft()
+        request = {"filter": a.subject, "seq": consumed[-1].sequence + 1}
+        # Should it be lost, the next one deletes what this one had to.
+        await self._publish(f"$JS.API.STREAM.PURGE.{a.stream}", _PURGE, json.dumps(request).encode())

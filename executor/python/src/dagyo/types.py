@@ -1,0 +1,257 @@
+"""Typenames, and what turns values into the octets that they promise."""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, Union
+
+from .errors import DagyoError
+
+T = TypeVar("T")
+
+
+class Undecodable(DagyoError):
+    """A record is not what its typename promises: the one at ``index``; ``values`` came before it."""
+
+    def __init__(self, index: int, message: str, values: list[Any]) -> None:
+        super().__init__(message)
+        self.index = index
+        self.values = values
+
+
+class Type(ABC, Generic[T]):
+    """What a port carries: a typename, and how its values are written and read.
+
+    A subclass has ``encode`` and ``decode``, which raise ValueError or TypeError for what they do not
+    take; ``encode_batch`` and ``decode_batch`` may be overridden to be fast.
+    """
+
+    def __init__(self, name: str) -> None:
+        #: The typename as progdefs write it. It may hold type variables.
+        self.name = normal(name)
+
+    @abstractmethod
+    def encode(self, value: T) -> bytes:
+        """Return the octets of a value."""
+
+    @abstractmethod
+    def decode(self, record: bytes) -> T:
+        """Return the value in a record."""
+
+    def encode_batch(self, values: Sequence[T]) -> list[bytes]:
+        """Return the octets of each value."""
+        return [self.encode(v) for v in values]
+
+    def decode_batch(self, records: Sequence[bytes]) -> list[T]:
+        """Return the value of each record; Undecodable at the first that has none."""
+        values: list[T] = []
+        for index, record in enumerate(records):
+            try:
+                values.append(self.decode(record))
+            except (ValueError, TypeError) as e:
+                message = f"the record is not {self.name}: {e}"
+                raise Undecodable(index, message, values) from e
+        return values
+
+    def __repr__(self) -> str:
+        return f"<dagyo type {self.name}>"
+
+
+class _String(Type[str]):
+    def encode(self, value: str) -> bytes:
+        if not isinstance(value, str):
+            raise TypeError(f"{self.name} needs a str, not {type(value).__name__}")
+        return value.encode()
+
+    def decode(self, record: bytes) -> str:
+        return record.decode()
+
+    def encode_batch(self, values: Sequence[str]) -> list[bytes]:
+        try:
+            return list(map(str.encode, values))
+        except TypeError:
+            return super().encode_batch(values)
+
+    def decode_batch(self, records: Sequence[bytes]) -> list[str]:
+        try:
+            return list(map(bytes.decode, records))
+        except UnicodeDecodeError:
+            return super().decode_batch(records)
+
+
+class Octets(Type[bytes]):
+    """Any octets, under a typename of your own: ``Octets("png-image")``."""
+
+    def encode(self, value: bytes) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        if isinstance(value, bytearray | memoryview):
+            return bytes(value)
+        raise TypeError(f"{self.name} needs bytes, not {type(value).__name__}")
+
+    def decode(self, record: bytes) -> bytes:
+        return record
+
+    def encode_batch(self, values: Sequence[bytes]) -> list[bytes]:
+        if set(map(type, values)) <= {bytes}:
+            return list(values)
+        return super().encode_batch(values)
+
+    def decode_batch(self, records: Sequence[bytes]) -> list[bytes]:
+        return list(records)
+
+
+class _Json(Type[Any]):
+    def encode(self, value: Any) -> bytes:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode()
+
+    def decode(self, record: bytes) -> Any:
+        return json.loads(record.decode(), parse_constant=_no_json)
+
+
+def _no_json(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+@dataclass(frozen=True)
+class Ok(Generic[T]):
+    """A result that went well."""
+
+    value: T
+
+
+@dataclass(frozen=True)
+class Err:
+    """A result that is an error."""
+
+    message: str
+
+
+#: What a port of type ``Result[...]`` carries.
+Outcome = Union[Ok[T], Err]  # noqa: UP007 (Python 3.10 cannot subscript a union of a variable)
+
+
+class _ResultOf(Type["Outcome[T]"]):
+    """One octet, 0 or 1, and the value's octets or a message in UTF-8."""
+
+    def __init__(self, inner: Type[T]) -> None:
+        super().__init__(f"Result<{inner.name}>")
+        self._inner = inner
+
+    def encode(self, value: Outcome[T]) -> bytes:
+        if isinstance(value, Ok):
+            return b"\0" + self._inner.encode(value.value)
+        if isinstance(value, Err):
+            return b"\1" + value.message.encode()
+        raise TypeError(f"{self.name} needs dagyo.Ok or dagyo.Err, not {type(value).__name__}")
+
+    def decode(self, record: bytes) -> Outcome[T]:
+        if record[:1] == b"\0":
+            return Ok(self._inner.decode(record[1:]))
+        if record[:1] == b"\1":
+            return Err(record[1:].decode())
+        raise ValueError(f"its tag is {record[:1].hex() or 'missing'}, not 00 or 01")
+
+
+class _Result:
+    """``Result[String]`` is the type of results of strings."""
+
+    def __getitem__(self, inner: Type[T]) -> Type[Outcome[T]]:
+        return _ResultOf(as_type(inner))
+
+
+def as_type(t: Type[T] | str) -> Type[Any]:
+    """Return a type as it is, and for a typename one that carries raw octets."""
+    return Octets(t) if isinstance(t, str) else t
+
+
+# Typenames.
+
+_TOKEN = re.compile(r"\s*([^<>,\s]+|[<>,])")
+_VARIABLE = re.compile(r"[A-Z][a-zA-Z0-9]*")
+
+
+@dataclass(frozen=True)
+class Typename:
+    """A typename taken apart: ``list<T>`` has head ``list`` and one argument."""
+
+    head: str
+    arguments: tuple[Typename, ...] = ()
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether it is a type variable, such as T."""
+        return not self.arguments and _VARIABLE.fullmatch(self.head) is not None
+
+    def __str__(self) -> str:
+        if not self.arguments:
+            return self.head
+        return f"{self.head}<{','.join(map(str, self.arguments))}>"
+
+
+def parse_typename(text: str) -> Typename:
+    """Take a typename apart; ValueError if it is none."""
+    tokens, at = [], 0
+    while match := _TOKEN.match(text, at):
+        tokens.append(match[1])
+        at = match.end()
+    tokens.reverse()
+    name = _parse(tokens, text)
+    if tokens or text[at:].strip():
+        raise ValueError(f"{text!r} is not a typename: something is behind its end")
+    return name
+
+
+def _parse(tokens: list[str], text: str) -> Typename:
+    if not tokens or tokens[-1] in "<>,":
+        raise ValueError(f"{text!r} is not a typename: a name is missing")
+    head, arguments = tokens.pop(), []
+    if tokens and tokens[-1] == "<":
+        while tokens[-1] in "<,":
+            tokens.pop()
+            arguments.append(_parse(tokens, text))
+            if not tokens:
+                raise ValueError(f"{text!r} is not a typename: a > is missing")
+        if tokens.pop() != ">":
+            raise ValueError(f"{text!r} is not a typename: a comma or a > is missing")
+    return Typename(head, tuple(arguments))
+
+
+def normal(text: str) -> str:
+    """Return a typename without spaces; ValueError if it is none."""
+    return str(parse_typename(text))
+
+
+def matches(pattern: Typename, actual: Typename, bound: dict[str, Typename]) -> bool:
+    """Report whether a typename fits a pattern, given what its variables stand for; add to that."""
+    if pattern.is_variable:
+        return bound.setdefault(pattern.head, actual) == actual
+    if pattern.head != actual.head or len(pattern.arguments) != len(actual.arguments):
+        return False
+    return all(matches(p, a, bound) for p, a in zip(pattern.arguments, actual.arguments, strict=True))
+
+
+def variables(name: Typename) -> set[str]:
+    """Return the type variables in a typename."""
+    if name.is_variable:
+        return {name.head}
+    found: set[str] = set()
+    return found.union(*map(variables, name.arguments))
+
+
+#: Typename utf8-string: text.
+String: Type[str] = _String("utf8-string")
+
+#: Typename octets: any octets.
+Bytes: Type[bytes] = Octets("octets")
+
+#: Typename json: one JSON text per record.
+Json: Type[Any] = _Json("json")
+
+#: Result[String] is typename Result<utf8-string>; its values are Ok and Err.
+Result = _Result()

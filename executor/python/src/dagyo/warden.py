@@ -1,0 +1,335 @@
+"""The thread that the program's code cannot block.
+
+It has an event loop and a connection of its own. It says that jobs live, hears that flows are
+stopped, takes the signals, and has the last word when the program's event loop does not answer any
+more. Code that holds the interpreter's lock for longer than a job's health time-out (a C extension
+that never releases it) blocks it all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from .bell import Bell
+from .config import Config
+from .errors import DagyoError, Gone, LinkClosed, NoAnswer
+from .events import Event, said, say
+from .job import Job
+from .link import Link
+from .runner import LAST_WORDS, drained, word
+
+log = logging.getLogger("dagyo")
+
+_BEAT_CHECK = 0.1  # seconds between two looks for jobs whose beat is due
+_LOOK_PAUSE = 1.0  # seconds between two looks for a stop when the broker does not answer
+_BLOCKED = 2.0  # seconds in which an event loop that is not blocked answers
+
+
+@dataclass(eq=False)
+class _Watched:
+    """A job under way. ``stop`` is called on the program's event loop."""
+
+    job: Job
+    stop: Callable[[], None]
+    beaten: float = field(default_factory=time.monotonic)  # job.started counts
+    stopped: float | None = None
+    bell: Bell = field(default_factory=Bell)
+    watch: asyncio.Task[None] | None = None
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the warden tells the program's event loop to do."""
+
+    #: Take no more jobs.
+    drain: Callable[[], None]
+    #: End the running jobs: the executor has to go.
+    give_up: Callable[[], None]
+
+
+class Warden:
+    """Start it, enter jobs into it, stop it. Methods are for the program's thread."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._link = Link()
+        self._thread = threading.Thread(target=self._main, name="dagyo-warden", daemon=True)
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._over: asyncio.Event
+        self._program: asyncio.AbstractEventLoop
+        self._orders: Orders
+        self._watched: dict[Job, _Watched] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._signals = 0
+        self._sockets = socket.socketpair()
+        self._draining = False
+
+    # Called by the program's thread.
+
+    def start(self, program: asyncio.AbstractEventLoop, orders: Orders) -> None:
+        """Start the thread. Orders are carried out on the event loop program."""
+        self._program, self._orders = program, orders
+        self._thread.start()
+        self._ready.wait()
+
+    def take_signals(self) -> Callable[[], None]:
+        """Drain on SIGTERM and SIGINT; for the main thread. Call the result to undo it.
+
+        The wake-up descriptor hears of a signal also while the main thread is blocked.
+        """
+        ours, theirs = self._sockets
+        theirs.setblocking(False)
+        before = {s: signal.signal(s, _noted) for s in (signal.SIGTERM, signal.SIGINT)}
+        wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        self._post(lambda: self._loop.add_reader(ours.fileno(), self._on_signal))
+
+        def undo() -> None:
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        return undo
+
+    def enter(self, job: Job, stop: Callable[[], None]) -> None:
+        """Beat for a job, and call stop when its flow is stopped."""
+        watched = _Watched(job, stop)
+        self._post(lambda: self._enter(watched))
+
+    def leave(self, job: Job) -> None:
+        """Forget a job that has said its last word."""
+        self._post(lambda: self._leave(job))
+
+    def say_draining(self, reason: str) -> None:
+        """Say that the executor drains, unless that was said."""
+        self._post(lambda: self._say_draining(reason))
+
+    def stop(self) -> None:
+        """End the thread, and wait for it for a moment."""
+        self._post(lambda: self._over.set())
+        self._thread.join(LAST_WORDS + 2)
+        for s in self._sockets:
+            s.close()
+
+    def _post(self, call: Callable[[], object]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            log.debug("the warden has ended already")
+
+    # The rest is called by the thread itself.
+
+    def _main(self) -> None:
+        asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+        self._ready.set()
+        connecting = asyncio.create_task(self._connect())
+        beating = asyncio.create_task(self._beat())
+        await self._over.wait()
+        for task in (connecting, beating, *self._tasks):
+            if task is not self._drain_task:
+                task.cancel()
+        await asyncio.wait({connecting, beating, *self._tasks}, timeout=LAST_WORDS)
+        if not connecting.cancelled():
+            await self._link.close()
+
+    async def _connect(self) -> None:
+        c = self._config
+        try:
+            await self._link.connect(c.queue, f"warden {c.executor}", c.creds)
+        except DagyoError as e:
+            log.error("%s", e)
+            return
+        self._link.add_hook(self._look_again)
+
+    _drain_task: asyncio.Task[None] | None = None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task that _run waits for."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a defect: a task of the warden failed", exc_info=task.exception())
+
+    def _tell(self, order: Callable[[], None]) -> None:
+        """Have the program's event loop carry out an order."""
+        try:
+            self._program.call_soon_threadsafe(order)
+        except RuntimeError:
+            log.debug("the program's event loop has ended already")
+
+    # Health.
+
+    async def _beat(self) -> None:
+        """Say, for every job, until when it vouches to live."""
+        while True:
+            await asyncio.sleep(_BEAT_CHECK)
+            if not self._link.connected:
+                continue  # not sent is not heard: the job then counts as silent, which it is
+            now = time.monotonic()
+            for w in list(self._watched.values()):
+                if now - w.beaten < w.job.health_interval - 2 * _BEAT_CHECK:
+                    continue
+                until = int((time.time() + w.job.health_timeout) * 1000)
+                w.beaten = now
+                try:
+                    await self._link.publish(w.job.health, str(until).encode())
+                except LinkClosed:
+                    return
+
+    # Stop.
+
+    def _enter(self, w: _Watched) -> None:
+        self._watched[w.job] = w
+        w.watch = self._spawn(self._watch(w))
+
+    def _leave(self, job: Job) -> None:
+        w = self._watched.pop(job, None)
+        if w is not None and w.watch is not None:
+            w.watch.cancel()
+
+    def _look_again(self) -> None:
+        for w in self._watched.values():
+            w.bell.ring()
+
+    async def _watch(self, w: _Watched) -> None:
+        """Wait until a job's flow is stopped, and see that the job ends then."""
+        heard: list[bytes] = []
+
+        def hear(msg: Any) -> None:
+            heard.append(msg.data)
+            w.bell.ring()
+
+        subscription = None
+        try:
+            subscription = await self._link.subscribe(w.job.stop, hear, messages=8, octets=1 << 20)
+            # Behind the subscription, so that none is missed.
+            while not heard and not await self._stopped(w):
+                await w.bell.wait()
+            w.stopped = time.monotonic()
+            self._tell(w.stop)
+        except LinkClosed as e:
+            log.error("cannot hear of a stop of flow %s: %s", w.job.flow, e)
+        finally:
+            await self._link.unsubscribe(subscription)
+        if w.stopped is not None:
+            await asyncio.sleep(self._config.stop_grace + _BLOCKED)
+            await self._overdue()
+
+    async def _stopped(self, w: _Watched) -> bool:
+        """Report whether a stop is stored, or the stream is gone; ask until the broker answers."""
+        streams = {a.stream for a in (*w.job.inputs.values(), *w.job.outputs.values())}
+        stream = streams.pop() if streams else f"FLOW-{w.job.flow}"
+        while True:
+            try:
+                msg = await self._link.request(f"$JS.API.DIRECT.GET.{stream}.{w.job.stop}")
+            except NoAnswer:
+                try:
+                    await self._link.check_stream(stream)
+                except Gone:
+                    return True
+                if await w.bell.wait(_LOOK_PAUSE):
+                    return False  # a stop was heard, or there is a new connection: look again
+                continue
+            code = (msg.headers or {}).get("Status", "")
+            if code in ("", "404"):
+                return code == ""
+            await w.bell.wait(_LOOK_PAUSE)
+
+    async def _overdue(self) -> None:
+        """A stopped job goes on. If the program's event loop is blocked, nothing else can end it."""
+        answered = asyncio.Event()
+        self._tell(lambda: self._post(answered.set))
+        try:
+            await asyncio.wait_for(answered.wait(), _BLOCKED)
+        except asyncio.TimeoutError:
+            log.error("a stopped job blocks the event loop: giving up this executor")
+            self._say_draining("a stopped job does not end")
+            await self._give_up()
+
+    # Drain.
+
+    def _on_signal(self) -> None:
+        for number in self._sockets[0].recv(64):
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._signals += 1
+                if self._signals == 1:
+                    self._spawn(self._drain())
+                elif self._signals == 2:
+                    self._spawn(self._give_up())
+
+    async def _drain(self) -> None:
+        """Let the running jobs finish; give them up when the time is over."""
+        self._say_draining("told to")
+        self._tell(self._orders.drain)
+        await asyncio.sleep(self._config.grace)
+        await self._give_up()
+
+    def _say_draining(self, reason: str) -> None:
+        if not self._draining:
+            self._draining = True
+            self._drain_task = self._spawn(self._publish_draining(reason))
+
+    async def _publish_draining(self, reason: str) -> None:
+        c = self._config
+        event = Event(
+            type="executor.draining",
+            executor=c.executor,
+            about=c.executor,
+            on=f"executor.draining.{c.progdef}.{c.executor}",
+            data={
+                "executor": c.executor,
+                "progdef": c.progdef,
+                "revision": c.revision,
+                "reason": reason,
+            },
+        )
+        try:
+            # When it is the spawner that drains us, the spawner has said so.
+            if not await said(self._link, event.on):
+                await asyncio.wait_for(say(self._link, event), LAST_WORDS)
+        except (DagyoError, asyncio.TimeoutError) as e:
+            log.warning("cannot say that this executor drains: %s", e)
+
+    async def _give_up(self) -> None:
+        """End the running jobs; speak for those that do not, and end the process."""
+        self._tell(self._orders.give_up)
+        await asyncio.sleep(LAST_WORDS)
+        left = [w.job for w in self._watched.values() if w.stopped is None]
+        words = [say(self._link, word(j, self._config.executor, drained(), {})) for j in left]
+        try:
+            await asyncio.wait_for(asyncio.gather(*words), LAST_WORDS)
+        except (DagyoError, asyncio.TimeoutError) as e:
+            log.error("cannot say that jobs are given up: %s", e)
+        log.error("gave up %d running jobs that do not end", len(self._watched))
+        exit_now(1)
+
+
+def _noted(*_: object) -> None:
+    """The wake-up descriptor has the signal."""
+
+
+def exit_now(code: int) -> None:
+    """End the process without waiting for tasks and threads that do not end."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)

@@ -1,0 +1,84 @@
+"""What an edge may carry that is not consumed yet, and how that is shared out."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .errors import DagyoError, ProtocolError
+from .job import Address
+
+#: The smallest window, in octets, that an edge works with.
+MIN_WINDOW = 1 << 10
+
+#: The part of the window that may be on its way directly: a quarter, and so many frames at most.
+DIRECT_SHARE = 4
+MAX_DIRECT_FRAMES = 64
+
+#: Credit is given, and what was consumed is deleted, after each eighth of a window.
+EIGHTH = 8
+
+FIRST_PAUSE = 0.25
+LAST_PAUSE = 2.0
+
+
+def longer(pause: float) -> float:
+    """Return the pause, in seconds, after one of so many, 0 being none yet."""
+    return min(max(2 * pause, FIRST_PAUSE), LAST_PAUSE)
+
+
+def direct_window(address: Address) -> int:
+    """Return how many octets may be on their way directly."""
+    return address.window // DIRECT_SHARE
+
+
+def direct_frames(address: Address) -> int:
+    """Return how many frames may be on their way directly."""
+    return min(address.frames, MAX_DIRECT_FRAMES)
+
+
+def check_window(address: Address) -> None:
+    """DagyoError if no edge can work with the address's window."""
+    if address.window < MIN_WINDOW or address.frames < 1:
+        raise DagyoError(
+            f"edge {address.subject}: a window of {address.window} octets and {address.frames} "
+            f"frames is too small; at least {MIN_WINDOW} and 1 are needed"
+        )
+
+
+class Window:
+    """The frames that were sent and are not consumed yet."""
+
+    def __init__(self, address: Address) -> None:
+        self._octets = address.window
+        self._frames = address.frames
+        self._sizes: deque[int] = deque()
+        self._used = 0
+        #: The number of the last frame consumed.
+        self.consumed = 0
+
+    def fits(self, size: int) -> bool:
+        """Report whether a frame of so many octets may be sent. With nothing unconsumed any may."""
+        if not self._sizes:
+            return True
+        return self._used + size <= self._octets and len(self._sizes) < self._frames
+
+    def add(self, size: int) -> None:
+        """Take note of a frame that is sent."""
+        self._sizes.append(size)
+        self._used += size
+
+    def consume(self, number: int) -> bool:
+        """Take a credit up to a frame's number; report whether it was news.
+
+        ProtocolError for a frame that was never sent.
+        """
+        if number <= self.consumed:
+            return False
+        count = number - self.consumed
+        if count > len(self._sizes):
+            sent = self.consumed + len(self._sizes)
+            raise ProtocolError(f"credit for frame {number}, but only {sent} were sent")
+        for _ in range(count):
+            self._used -= self._sizes.popleft()
+        self.consumed = number
+        return True

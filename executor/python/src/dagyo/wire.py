@@ -1,0 +1,422 @@
+"""Frames, credits and hints: the octets of an edge (docs/protocol.md, "Frames"). Pure: no I/O.
+
+An ``Encoder`` packs records into frames, a ``Decoder`` takes frames apart again. Both work on whole
+lists of records, so that most of the work per record is done by the interpreter's C code.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, chain
+from typing import NamedTuple, NoReturn
+
+VERSION = 1
+FLAG_END = 1
+FLAG_STORED = 2
+FLAG_CLOSED = 1
+
+HEADER_SIZE = 10
+TRAILER_SIZE = 20
+CREDIT_SIZE = 34
+
+#: The longest record, in octets, that a decoder takes unless told otherwise: 1 GiB.
+DEFAULT_MAX_RECORD = 1 << 30
+
+_HEADER = struct.Struct(">BBQ")
+_TRAILER = struct.Struct(">QQI")
+_CREDIT = struct.Struct(">BBQQQQ")
+_MAX_UINT64 = (1 << 64) - 1
+
+
+def uvarint(value: int) -> bytes:
+    """Return value, 0 or more, as LEB128: groups of seven bits, the low one first."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _uvarint_size(value: int) -> int:
+    return max(1, (value.bit_length() + 6) // 7)
+
+
+# Records below this many octets take the fast path: their chunks' heads are made once.
+_SHORT = 8192
+_HEADS = [uvarint(length << 1) for length in range(_SHORT)]
+_COSTS = [length + len(head) for length, head in enumerate(_HEADS)]
+
+# How many records the encoder looks at together.
+_SLICE = 1024
+
+
+class WireError(Exception):
+    """A frame, credit or hint that breaks the protocol.
+
+    ``reason`` is one of the names in docs/protocol.md, ``frame`` the number of the frame at fault (0
+    where it is unknown), ``records`` what the frame held before the fault.
+    """
+
+    def __init__(self, reason: str, frame: int, message: str) -> None:
+        super().__init__(f"frame {frame}: {message}" if frame else message)
+        self.reason = reason
+        self.frame = frame
+        self.message = message
+        self.records: list[bytes] = []
+
+
+class Credit(NamedTuple):
+    """What a reader has consumed: figures since the edge began."""
+
+    frame: int = 0
+    records: int = 0
+    octets: int = 0
+    attach: int = 0
+    closed: bool = False
+
+    def pack(self) -> bytes:
+        """Return the credit's 34 octets."""
+        flags = FLAG_CLOSED if self.closed else 0
+        return _CREDIT.pack(VERSION, flags, self.frame, self.records, self.octets, self.attach)
+
+
+def parse_credit(data: bytes) -> Credit:
+    """Return the credit in data; WireError if it is none."""
+    if len(data) != CREDIT_SIZE:
+        reason = "short" if len(data) < CREDIT_SIZE else "trailing"
+        raise WireError(reason, 0, f"a credit has {CREDIT_SIZE} octets, not {len(data)}")
+    version, flags, frame, records, octets, attach = _CREDIT.unpack(data)
+    if version != VERSION:
+        raise WireError("version", 0, f"a credit of version {version}, not {VERSION}")
+    if flags & ~FLAG_CLOSED:
+        raise WireError("flags", 0, f"a credit with unknown flags {flags:#x}")
+    return Credit(frame, records, octets, attach, bool(flags & FLAG_CLOSED))
+
+
+def hint(number: int) -> bytes:
+    """Return a hint: the frames up to number are in the stream."""
+    return _HEADER.pack(VERSION, FLAG_STORED, number)
+
+
+def parse_hint(data: bytes) -> int | None:
+    """Return the number in a hint, or None if data is no hint."""
+    if len(data) != HEADER_SIZE or data[0] != VERSION or data[1] != FLAG_STORED:
+        return None
+    return int.from_bytes(data[2:], "big")
+
+
+def frame_number(data: bytes) -> int:
+    """Return the number that a frame claims, 0 where it has none."""
+    return int.from_bytes(data[2:HEADER_SIZE], "big") if len(data) >= HEADER_SIZE else 0
+
+
+def ends(frame: bytes) -> bool:
+    """Report whether a frame of our own has END."""
+    return bool(frame[1] & FLAG_END)
+
+
+class Encoder:
+    """Packs records into frames, numbered from 1.
+
+    A frame grows until it is taken. It is ready when it has ``target`` octets, or when the next
+    record has no room in it; it is never longer than ``limit`` octets. Only records that do not fit
+    into a frame of their own are split.
+    """
+
+    def __init__(self, target: int, limit: int) -> None:
+        self._target = max(target, HEADER_SIZE + 1)
+        self._limit = max(limit, self._target + 64)
+        self._number = 0
+        self._octets = 0
+        self._records = 0
+        self._crc = 0
+        self._open = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._parts: list[bytes | memoryview] = []
+        #: Length in octets of the growing frame, without a trailer.
+        self.size = HEADER_SIZE
+        self._filled = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether the frame has no chunk yet."""
+        return not self._parts
+
+    @property
+    def ready(self) -> bool:
+        """Whether the frame should grow no further: take it."""
+        return self._filled or self.size >= self._target
+
+    @property
+    def open(self) -> bool:
+        """Whether a record was appended in part only."""
+        return self._open
+
+    def push(self, record: bytes) -> bool:
+        """Append one short record if the frame has room for it; report whether it had."""
+        length = len(record)
+        if length >= _SHORT or self._filled or self.size >= self._target:
+            return False
+        size = self.size + _COSTS[length]
+        if size > self._limit - TRAILER_SIZE:
+            return False
+        self._parts.append(_HEADS[length])
+        self._parts.append(record)
+        self.size = size
+        self._records += 1
+        self._octets += length
+        return True
+
+    def extend(self, records: Sequence[bytes], start: int) -> int:
+        """Append whole records from index start on, as far as the frame goes.
+
+        Return the index of the first that was not taken. If that is below the number of records and
+        the frame is not ready, the record has to be split: see append.
+        """
+        while start < len(records) and not self.ready:
+            taken = self._extend(records[start : start + _SLICE])
+            if taken == 0:
+                if not self._append_whole(records[start]):
+                    break
+                taken = 1
+            start += taken
+        return start
+
+    def _extend(self, part: Sequence[bytes]) -> int:
+        """Append the first few of some short records; 0 if the first is not one of those."""
+        lengths = list(map(len, part))
+        try:
+            sizes = list(accumulate(map(_COSTS.__getitem__, lengths), initial=self.size))
+        except IndexError:
+            return 0
+        room = bisect_right(sizes, self._limit - TRAILER_SIZE) - 1
+        count = min(len(part), bisect_left(sizes, self._target), room)
+        if count <= 0:
+            return 0
+        if count < len(part):
+            part, lengths = part[:count], lengths[:count]
+        heads = map(_HEADS.__getitem__, lengths)
+        self._parts.extend(chain.from_iterable(zip(heads, part, strict=True)))
+        self.size = sizes[count]
+        self._records += count
+        self._octets += sum(lengths)
+        return count
+
+    def _append_whole(self, record: bytes) -> bool:
+        """Append a record of any length if it fits whole; else say so, or that the frame is full."""
+        cost = _uvarint_size(len(record) << 1) + len(record)
+        if cost <= self._limit - TRAILER_SIZE - self.size:
+            self._chunk(record, more=False)
+            return True
+        if self._parts and cost <= self._limit - TRAILER_SIZE - HEADER_SIZE:
+            self._filled = True
+        return False
+
+    def append(self, record: bytes, start: int) -> tuple[int, bool]:
+        """Append octets of one record from start on, splitting it where the frame ends.
+
+        Return where to go on, and whether the record is complete. If it is not, take the frame.
+        """
+        if self.ready:
+            return start, False
+        rest = len(record) - start
+        room = self._limit - TRAILER_SIZE - self.size
+        if _uvarint_size(rest << 1) + rest <= room:
+            self._chunk(memoryview(record)[start:], more=False)
+            return len(record), True
+        length = room - _uvarint_size(room << 1)
+        self._chunk(memoryview(record)[start : start + length], more=True)
+        self._filled = True
+        return start + length, False
+
+    def _chunk(self, octets: bytes | memoryview, *, more: bool) -> None:
+        head = uvarint(len(octets) << 1 | more)
+        self._parts.append(head)
+        self._parts.append(octets)
+        self.size += len(head) + len(octets)
+        self._octets += len(octets)
+        self._records += not more
+        self._open = more
+
+    def take(self) -> bytes:
+        """Seal the frame and return it; the next one begins."""
+        return self._seal(0)
+
+    def finish(self) -> bytes:
+        """Seal the last frame: what is left to send, and the trailer. ValueError inside a record."""
+        if self._open:
+            raise ValueError("an edge cannot end inside a record")
+        frame = self._seal(FLAG_END)
+        return frame + _TRAILER.pack(self._records, self._octets, self._crc)
+
+    def _seal(self, flags: int) -> bytes:
+        self._number += 1
+        body = b"".join(self._parts)
+        self._crc = zlib.crc32(body, self._crc)
+        self._begin()
+        return _HEADER.pack(VERSION, flags, self._number) + body
+
+
+class Decoder:
+    """Turns the frames of one edge back into records, and checks numbers, totals and checksum.
+
+    After an error other than ``gap`` every call raises that error again.
+    """
+
+    def __init__(self, max_record: int = DEFAULT_MAX_RECORD) -> None:
+        self._limit = max_record
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._crc = 0
+        self._error: WireError | None = None
+        #: The number of the last new frame, 0 before the first.
+        self.number = 0
+        #: Whether all was read and the trailer was found right.
+        self.ended = False
+        #: How many records were completed so far, and the sum of their lengths.
+        self.records = 0
+        self.octets = 0
+
+    def frame(self, data: bytes) -> list[bytes] | None:
+        """Return the records that a frame completes, or None for a frame that was seen before.
+
+        A frame beyond the next one raises WireError with reason ``gap`` and changes nothing. Storage
+        grows with the octets that arrive, never by a length that was told.
+        """
+        if self._error is not None:
+            raise self._error
+        flags, number = self._header(data)
+        if number <= self.number:
+            return None
+        if self.ended:
+            self._fail("after-end", number, f"a new frame after the edge ended at {self.number}")
+        if number != self.number + 1:
+            raise WireError("gap", number, f"frame {self.number + 1} is missing")
+        self.number = number
+        return self._body(data, flags)
+
+    def _header(self, data: bytes) -> tuple[int, int]:
+        if len(data) < HEADER_SIZE:
+            self._fail("short", 0, f"a frame of {len(data)} octets has no whole header")
+        version, flags, number = _HEADER.unpack_from(data)
+        if version != VERSION:
+            self._fail("version", number, f"version {version}, not {VERSION}")
+        if flags & ~FLAG_END:
+            self._fail("flags", number, f"unknown flags {flags:#x}")
+        if number == 0:
+            self._fail("number", 0, "frames are numbered from 1, this one has 0")
+        return flags, number
+
+    def _body(self, data: bytes, flags: int) -> list[bytes]:
+        end = len(data)
+        if flags & FLAG_END:
+            end -= TRAILER_SIZE
+            if end < HEADER_SIZE:
+                self._fail("short", self.number, "END without a whole trailer")
+        elif end == HEADER_SIZE:
+            self._fail("empty", self.number, "neither a chunk nor END")
+        self._crc = zlib.crc32(memoryview(data)[HEADER_SIZE:end], self._crc)
+        records: list[bytes] = []
+        try:
+            self._chunks(data, end, records)
+            self.records += len(records)
+            self.octets += sum(map(len, records))
+            if flags & FLAG_END:
+                self._finish(data, end)
+        except WireError as e:
+            e.records = records
+            raise
+        return records
+
+    def _chunks(self, data: bytes, end: int, records: list[bytes]) -> None:
+        """Split the chunks of data up to end into records.
+
+        This loop costs more than all else that a reader does per record. It sees to whole records
+        with heads of one or two octets; all others, and what is wrong, go to _chunk.
+        """
+        at = HEADER_SIZE
+        append, pieces = records.append, self._pieces
+        if end - at > self._limit or pieces:
+            at = self._carefully(data, at, end, records)
+        last = end - 1  # no head of two octets begins here
+        while at < end:
+            low = data[at]
+            if low < 0x80:
+                start = at + 1
+                stop = start + (low >> 1)
+            elif at < last and 0 < (high := data[at + 1]) < 0x80:
+                start = at + 2
+                stop = start + (high << 6) + (low - 0x80 >> 1)
+            else:
+                at = self._chunk(data, at, end, records)
+                continue
+            if low & 1 or stop > end:
+                at = self._chunk(data, at, end, records)
+            else:
+                append(data[start:stop])
+                at = stop
+
+    def _carefully(self, data: bytes, at: int, end: int, records: list[bytes]) -> int:
+        """Take chunks one by one: up to the end of an open record, or all that may be too long."""
+        while at < end and (self._pieces or end - at > self._limit):
+            at = self._chunk(data, at, end, records)
+        return at
+
+    def _chunk(self, data: bytes, at: int, end: int, records: list[bytes]) -> int:
+        """Take one chunk of any kind; return where the next one begins."""
+        head, at = self._uvarint(data, at, end)
+        length, more = head >> 1, bool(head & 1)
+        stop = at + length
+        if stop > end:
+            left = end - at
+            self._fail("length", self.number, f"a chunk of {length} octets where {left} are left")
+        if more and not length:
+            self._fail("no-progress", self.number, "a chunk of no octets says more")
+        if more and stop < end:
+            self._fail("more", self.number, "a chunk that says more is not the last")
+        if self._held + length > self._limit:
+            self._fail("too-long", self.number, f"a record of more than {self._limit} octets")
+        self._pieces.append(data[at:stop])
+        self._held += length
+        if not more:
+            records.append(b"".join(self._pieces))
+            self._pieces, self._held = [], 0
+        return stop
+
+    def _uvarint(self, data: bytes, at: int, end: int) -> tuple[int, int]:
+        value = shift = 0
+        while at < end and shift < 70:
+            octet = data[at]
+            at += 1
+            value |= (octet & 0x7F) << shift
+            if octet < 0x80:
+                if value <= _MAX_UINT64 and (octet or not shift):
+                    return value, at
+                break
+            shift += 7
+        self._fail("varint", self.number, "a length is cut off, over-long or too large")
+
+    def _finish(self, data: bytes, at: int) -> None:
+        records, octets, crc = _TRAILER.unpack_from(data, at)
+        if self._pieces:
+            self._fail("cut", self.number, "the edge ends inside a record")
+        if (records, octets) != (self.records, self.octets):
+            self._fail(
+                "totals",
+                self.number,
+                f"{records} records of {octets} octets sent, {self.records} of {self.octets} received",
+            )
+        if crc != self._crc:
+            self._fail("checksum", self.number, f"checksum {crc:08x} sent, {self._crc:08x} received")
+        self.ended = True
+
+    def _fail(self, reason: str, frame: int, message: str) -> NoReturn:
+        self._pieces = []
+        self._error = WireError(reason, frame, message)
+        raise self._error

@@ -1,0 +1,181 @@
+"""The sending end of an edge, as a program uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from .bell import Bell
+from .errors import DagyoError, EdgeClosed, ReaderClosed
+from .job import Address
+from .link import Link
+from .sender import Sender
+from .window import MIN_WINDOW, check_window
+from .wire import TRAILER_SIZE, Encoder
+
+log = logging.getLogger("dagyo")
+
+#: The size in octets to which frames grow while one is under way.
+FRAME_TARGET = 64 << 10
+
+
+def frame_sizes(address: Address, max_payload: int) -> tuple[int, int]:
+    """Return the size in octets to which frames grow, and the longest that one may have.
+
+    Several frames fit into the window. DagyoError if the window or max_payload are too small.
+    """
+    check_window(address)
+    limit = min(2 * FRAME_TARGET, address.window // 4, max_payload)
+    if limit < MIN_WINDOW // 4:
+        raise DagyoError(
+            f"edge {address.subject}: frames of at most {limit} octets are too small; "
+            f"{MIN_WINDOW // 4} are needed: raise the broker's max_payload"
+        )
+    return limit // 2, limit
+
+
+class Writer:
+    """Packs records into frames and has them sent.
+
+    A frame grows while the one before it is under way. ``start`` makes one task, which ``close`` and
+    ``abort`` wait for. At most a quarter of the window is held here; when no more may be sent,
+    sending waits.
+    """
+
+    def __init__(self, link: Link, address: Address) -> None:
+        target, limit = frame_sizes(address, link.max_payload)
+        self._encoder = Encoder(target, limit)
+        self._sender = Sender(link, address, self._take, limit)
+        self._task: asyncio.Task[None] | None = None
+        self._room = Bell()
+        self._lock = asyncio.Lock()
+        self._finish = False
+        self._ended_well = False
+        self._error: DagyoError | None = None
+        #: How many records were taken, and the sum of their lengths.
+        self.records = 0
+        self.octets = 0
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._task = asyncio.create_task(self._send())
+
+    async def _send(self) -> None:
+        """Run the sender; keep what ended it, for whoever uses the writer."""
+        try:
+            await self._sender.run()
+            self._ended_well = self._error is None
+        except DagyoError as e:
+            self._error = self._error or e
+        except Exception as e:
+            log.exception("a defect: the sender of an edge failed")
+            self._error = self._error or DagyoError(f"a defect: the sender failed: {e!r}")
+        finally:
+            self._error = self._error or EdgeClosed("the output is closed")
+            self._room.ring()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._finish:
+            raise EdgeClosed("the output was closed; nothing can be sent on it")
+
+    async def send(self, record: bytes) -> None:
+        """Send one record: see send_batch."""
+        if self._error is None and not self._finish and not self._lock.locked():
+            idle = self._encoder.empty
+            if self._encoder.push(record):
+                self.records += 1
+                self.octets += len(record)
+                if idle or self._encoder.ready:
+                    self._sender.bell.ring()
+                return
+        await self.send_batch((record,))
+
+    async def send_batch(self, records: Sequence[bytes]) -> None:
+        """Take records, and wait while the window is full.
+
+        Raises ReaderClosed, Gone, ProtocolError, LinkClosed, EdgeClosed. If the task is cancelled
+        when a part of a record was taken, the edge can not go on and takes no more.
+        """
+        async with self._lock:
+            done = 0
+            while True:
+                self._check()
+                idle = self._encoder.empty
+                before, done = done, self._encoder.extend(records, done)
+                self.records += done - before
+                self.octets += sum(map(len, records[before:done]))
+                if idle or self._encoder.ready:
+                    self._sender.bell.ring()
+                if done == len(records):
+                    return
+                if self._encoder.ready:
+                    await self._room.wait()
+                else:
+                    await self._split(records[done])
+                    done += 1
+
+    async def _split(self, record: bytes) -> None:
+        """Send a record that is longer than a frame."""
+        at, whole = 0, False
+        try:
+            while True:
+                self._check()
+                at, whole = self._encoder.append(record, at)
+                self._sender.bell.ring()
+                if whole:
+                    break
+                await self._room.wait()
+        finally:
+            if not whole and self._encoder.open:
+                self._error = self._error or EdgeClosed("a record was cut short")
+        self.records += 1
+        self.octets += len(record)
+
+    def _take(self, fits: Callable[[int], bool], small: bool) -> tuple[bytes | None, bool]:
+        """Hand the growing frame to the sender if a frame of its size fits.
+
+        Unless small ones will do, only when it should grow no further. The second value reports that
+        only the window is in the way.
+        """
+        encoder = self._encoder
+        size = encoder.size
+        if self._finish:
+            size += TRAILER_SIZE
+        elif encoder.empty or not (small or encoder.ready):
+            return None, False
+        if not fits(size):
+            return None, True
+        frame = encoder.finish() if self._finish else encoder.take()
+        self._room.ring()
+        return frame, False
+
+    async def close(self) -> None:
+        """Send the end; return when all was consumed or is stored. Errors are those of send_batch.
+
+        That the reader wants no more is a success: it has all that it asked for.
+        """
+        async with self._lock:
+            if self._encoder.open:
+                await self.abort()
+                self._check()
+            self._finish = True
+            self._sender.bell.ring()
+            await self._ended()
+        if not self._ended_well and not isinstance(self._error, ReaderClosed):
+            self._check()
+
+    async def _ended(self) -> None:
+        if self._task is not None:
+            # Whoever waits may be cancelled; the task goes on until abort.
+            await asyncio.wait({self._task})
+
+    async def abort(self) -> None:
+        """Release the writer without an end. After close there is nothing to do."""
+        self._error = self._error or EdgeClosed("the output was given up")
+        self._sender.stop()
+        if self._task is not None:
+            self._task.cancel()
+            await self._ended()

@@ -1,0 +1,83 @@
+"""A real broker, and what tests do with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+import dagyo
+from dagyo.link import Link
+
+from .helpers import Broker, go_build
+
+PACKAGE = str(Path(dagyo.__file__).parent)
+
+
+@pytest.fixture(scope="session")
+def peer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Go side of the tests: tests/peer."""
+    return go_build("./tests/peer", tmp_path_factory.mktemp("go") / "peer")
+
+
+@pytest.fixture(scope="session")
+def dagyo_command(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command dagyo."""
+    return go_build("./services/dagyo", tmp_path_factory.mktemp("go") / "dagyo")
+
+
+@pytest.fixture(scope="session")
+def shared_broker(peer: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker for all tests that leave it alone."""
+    broker = Broker(peer, tmp_path_factory.mktemp("nats"))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def broker(peer: Path, tmp_path: Path) -> Iterator[Broker]:
+    """A broker of the test's own, to be stopped and restarted."""
+    broker = Broker(peer, tmp_path / "nats")
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+async def links(shared_broker: Broker) -> AsyncIterator[tuple[Link, Link]]:
+    """Two connections to the shared broker: a writer's and a reader's."""
+    pair = Link(), Link()
+    for link in pair:
+        await link.connect(shared_broker.url, "test")
+    yield pair
+    for link in pair:
+        await link.close()
+
+
+@pytest.fixture(autouse=True)
+async def no_task_is_left() -> AsyncIterator[None]:
+    """Every task that a test started has ended with it, other than the connections' own."""
+    yield
+    await asyncio.sleep(0)
+    left = [t for t in asyncio.all_tasks() if _ours(t)]
+    assert not left
+
+
+def _ours(task: asyncio.Task[object]) -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and code.co_filename.startswith(PACKAGE)
+
+
+def pytest_configure() -> None:
+    """Have nothing of the environment reach an executor by accident."""
+    for name in list(os.environ):
+        if name.startswith("DAGYO_"):
+            del os.environ[name]
+    assert subprocess.run(["go", "version"], capture_output=True, check=False).returncode == 0, (
+        "the tests need Go, for a nats-server and as the other side"
+    )

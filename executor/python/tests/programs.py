@@ -1,0 +1,99 @@
+"""Progdefs for tests: run it as an executor, `python -m tests.programs`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import dagyo
+from dagyo import In, Octets, Out, String
+
+
+@dagyo.progdef(inputs={"name": String}, outputs={"greeting": String})
+async def greet(name: In[str], greeting: Out[str]) -> None:
+    """Write "hello " before each name."""
+    async for n in name:
+        await greeting.send("hello " + n)
+
+
+@dagyo.progdef(inputs={"in": "T"}, outputs={"a": "T", "b": "T"})
+async def tee(in_: In[bytes], a: Out[bytes], b: Out[bytes]) -> None:
+    async for batch in in_.batches():
+        await a.send_batch(batch)
+        await b.send_batch(batch)
+
+
+@dagyo.progdef(inputs={"in": String})
+async def fail(in_: In[str]) -> None:
+    async for value in in_:
+        if value == "bad":
+            raise ValueError(f"cannot take {value!r}")
+
+
+@dagyo.progdef(inputs={"in": String})
+async def stubborn(in_: In[str]) -> None:
+    """Go on after a failure of its port."""
+    try:
+        async for _ in in_:
+            pass
+    except dagyo.PortError:
+        await asyncio.sleep(60)
+
+
+@dagyo.progdef(inputs={"in": String}, outputs={"out": String})
+async def head(in_: In[str], out: Out[str]) -> None:
+    async for value in in_:
+        await out.send(value)
+        break
+
+
+@dagyo.progdef(outputs={"out": Octets("octets")})
+async def pour(out: Out[bytes]) -> None:
+    while True:
+        await out.send_batch([b"x" * 100] * 1000)
+
+
+@dagyo.progdef(inputs={"in": Octets("octets")})
+async def swallow(in_: In[bytes]) -> None:
+    async for _ in in_.batches():
+        pass
+
+
+@dagyo.progdef(outputs={"out": dagyo.Result[String]})
+async def results(out: Out[dagyo.Outcome[str]], job: dagyo.JobInfo) -> None:
+    await out.send_batch([dagyo.Ok(job.flow), dagyo.Err("no luck")])
+
+
+@dagyo.progdef(inputs={"in": String})
+async def block(in_: In[str]) -> None:
+    """Block the event loop for as long as a record says, in seconds."""
+    async for value in in_:
+        time.sleep(float(value))
+
+
+@dagyo.progdef(inputs={"in": String})
+async def deaf(in_: In[str]) -> None:
+    """Do not end when told to."""
+    async for _ in in_:
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                continue
+
+
+@dagyo.progdef()
+async def leave() -> None:
+    raise SystemExit(3)
+
+
+@dagyo.progdef(outputs={"out": dagyo.Json})
+async def wrong(out: Out[Any]) -> None:
+    await out.send({"x": float("nan")})
+
+
+PROGRAMS = [greet, tee, fail, stubborn, head, pour, swallow, results, block, deaf, leave, wrong]
+
+if __name__ == "__main__":
+    dagyo.main(*PROGRAMS)

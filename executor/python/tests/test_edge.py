@@ -1,0 +1,293 @@
+"""Edges, Python to Python, over a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import pytest
+
+from dagyo.errors import DagyoError, EdgeClosed, Gone, ProtocolError, ReaderClosed
+from dagyo.link import ROLLUP, Link
+from dagyo.reader import Reader
+from dagyo.wire import Credit, Encoder
+from dagyo.writer import Writer
+
+from .helpers import Broker, address, connected, fill, read, run, write
+
+Links = tuple[Link, Link]
+
+
+@pytest.mark.parametrize("size", [0, 1, 128, 9000, 300_000])
+async def test_all_records_in_order(shared_broker: Broker, links: Links, size: int) -> None:
+    a = address(shared_broker.flow())
+    sent = [fill(n, size) for n in range(20_000_000 // (size + 1000))]
+    writer, got = await run(asyncio.gather(write(links[0], a, sent), read(links[1], a)))
+    assert got == sent
+    assert (writer.records, writer.octets) == (len(sent), size * len(sent))
+
+
+async def test_nothing_is_an_edge_too(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow())
+    _, got = await run(asyncio.gather(write(links[0], a, []), read(links[1], a)))
+    assert got == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_mixed_sizes_and_pauses(shared_broker: Broker, links: Links, seed: int) -> None:
+    rng = random.Random(seed)
+    a = address(shared_broker.flow(frames=8), window=32 << 10, frames=8)
+    sent = [rng.randbytes(rng.choice([0, 5, 300, 9000, 40_000])) for _ in range(200)]
+
+    async def late(coroutine: object) -> object:
+        await asyncio.sleep(rng.random() * 0.4)
+        return await coroutine  # type: ignore[misc]
+
+    both = asyncio.gather(
+        late(write(links[0], a, sent, batch=rng.choice([1, 7, 200]))),
+        late(read(links[1], a, pause=rng.choice([0, 0.01]))),
+    )
+    assert (await run(both))[1] == sent
+
+
+async def test_a_large_record(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow(frames=4096), window=8 << 20, frames=4096)
+    large = random.Random(1).randbytes(32 << 20)
+    _, got = await run(asyncio.gather(write(links[0], a, [b"before", large, b""]), read(links[1], a)))
+    assert got == [b"before", large, b""]
+
+
+async def test_a_lone_record_leaves_at_once(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow())
+    writer, reader = Writer(links[0], a), Reader(links[1], a)
+    writer.start()
+    await writer.send(b"first")
+    assert await run(reader.receive()) == [b"first"]
+    delays = []
+    for _ in range(20):
+        before = time.monotonic()
+        await writer.send(b"next")
+        assert await run(reader.receive()) == [b"next"]
+        delays.append(time.monotonic() - before)
+    assert sorted(delays)[10] < 0.05
+    await writer.abort()
+    await reader.abort()
+
+
+async def test_the_writer_may_end_before_its_reader_comes(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow())
+    sent = [fill(n, 1000) for n in range(500)]
+    await run(write(links[0], a, sent))
+    assert await run(read(links[1], a)) == sent
+
+
+async def test_an_absent_reader_holds_the_writer(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow(), window=64 << 10)
+    sent = [fill(n, 1000) for n in range(2000)]
+    writing = asyncio.create_task(write(links[0], a, sent))
+    await asyncio.sleep(1.5)
+    assert not writing.done()
+    info = await links[1].ask(f"$JS.API.STREAM.INFO.{a.stream}")
+    assert 32 << 10 < info["state"]["bytes"] < 80 << 10
+    assert await run(read(links[1], a)) == sent
+    await run(writing)
+
+
+async def test_a_slow_reader(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow(), window=64 << 10)
+    sent = [fill(n, 2000) for n in range(400)]
+    both = asyncio.gather(write(links[0], a, sent), read(links[1], a, pause=0.02))
+    assert (await run(both))[1] == sent
+
+
+async def test_a_reader_that_falls_silent_and_comes_back(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow(), window=64 << 10)
+    sent = [fill(n, 1000) for n in range(1000)]
+    writing = asyncio.create_task(write(links[0], a, sent))
+    reader = Reader(links[1], a)
+    got: list[bytes] = []
+    while (part := await run(reader.receive())) is not None:
+        got += part
+        if len(got) > 300 and len(got) < 400:
+            await asyncio.sleep(0.4)  # what is on its way is stored meanwhile
+    assert got == sent
+    await run(writing)
+
+
+async def test_consumed_frames_are_deleted(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow(), window=64 << 10)
+    sent = [fill(n, 1000) for n in range(50)]
+    writer = Writer(links[0], a)
+    writer.start()
+    await writer.send_batch(sent)
+    await asyncio.sleep(0.6)
+    reader = Reader(links[1], a)
+    got: list[bytes] = []
+    while len(got) < 50:
+        got += await run(reader.receive()) or []
+    closing = asyncio.create_task(writer.close())
+    assert await run(reader.receive()) is None
+    await run(closing)
+    await asyncio.sleep(0.1)
+    info = await links[1].ask(f"$JS.API.STREAM.INFO.{a.stream}", {"subjects_filter": a.subject})
+    assert sum((info["state"].get("subjects") or {}).values()) <= 2
+
+
+async def test_early_close(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow(), window=64 << 10)
+    writer, reader = Writer(links[0], a), Reader(links[1], a)
+    writer.start()
+
+    async def pour() -> None:
+        while True:
+            await writer.send_batch([b"x" * 1000] * 100)
+
+    pouring = asyncio.create_task(pour())
+    assert await run(reader.receive())
+    await run(reader.close())
+    with pytest.raises(ReaderClosed):
+        await run(pouring)
+    await run(writer.close())  # no failure
+    with pytest.raises(EdgeClosed):
+        await reader.receive()
+
+
+async def test_early_close_before_the_writer_comes(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow())
+    await run(Reader(links[1], a).close())
+    writer = Writer(links[0], a)
+    writer.start()
+    await asyncio.sleep(0.1)
+    with pytest.raises(ReaderClosed):
+        await writer.send(b"x")
+    await run(writer.close())
+
+
+async def test_a_deleted_stream_is_the_end(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow(), window=64 << 10)
+    writer, reader = Writer(links[0], a), Reader(links[1], a)
+    writer.start()
+    await writer.send(b"x")
+    assert await run(reader.receive()) == [b"x"]
+    await links[1].ask(f"$JS.API.STREAM.DELETE.{a.stream}")
+    with pytest.raises(Gone):
+        await run(reader.receive())
+    with pytest.raises(Gone):
+        while True:
+            await run(writer.send_batch([b"y" * 1000] * 100))
+    late = Reader(links[1], a)
+    with pytest.raises(Gone):
+        await run(late.receive())
+
+
+async def test_records_above_the_readers_limit(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow())
+    writing = asyncio.create_task(write(links[0], a, [b"x" * 1001]))
+    with pytest.raises(ProtocolError, match="a record of more than 1000 octets"):
+        await run(read(links[1], a, max_record=1000))
+    await run(writing)
+
+
+async def test_a_gap_is_a_loss(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow())
+    encoder = Encoder(1000, 2000)
+    frames = []
+    for _ in range(3):
+        encoder.push(b"x")
+        frames.append(encoder.take())
+    await links[0].ask(a.subject, frames[0])
+    await links[0].ask(a.subject, frames[2])
+    with pytest.raises(ProtocolError, match=r"edge edge\.flow-.*: frame 3: frame 2 is missing"):
+        await run(read(links[1], a))
+
+
+@pytest.mark.parametrize("credit", [b"nonsense", Credit(frame=99).pack()])
+async def test_a_wrong_credit(shared_broker: Broker, links: Links, credit: bytes) -> None:
+    a = address(shared_broker.flow())
+    writer = Writer(links[0], a)
+    writer.start()
+    await writer.send(b"x")
+    await links[1].publish(a.credit, credit, headers=ROLLUP)
+    await links[1].client.flush()
+    await asyncio.sleep(0.2)
+    with pytest.raises(ProtocolError, match="credit"):
+        await writer.send(b"y")
+    await writer.abort()
+
+
+async def test_a_cancelled_record_ends_its_edge(shared_broker: Broker, links: Links) -> None:
+    a = address(shared_broker.flow(), window=64 << 10)
+    writer = Writer(links[0], a)
+    writer.start()
+    sending = asyncio.create_task(writer.send(b"x" * 1_000_000))
+    await asyncio.sleep(0.5)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    with pytest.raises(EdgeClosed, match="cut short"):
+        await writer.send(b"y")
+    with pytest.raises(EdgeClosed, match="cut short"):
+        await writer.close()
+    await writer.abort()
+
+
+def test_a_window_that_is_too_small() -> None:
+    with pytest.raises(DagyoError, match="too small"):
+        Reader(Link(), address("f", window=100))
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.01])
+async def test_kicked_connections(shared_broker: Broker, links: Links, pause: float) -> None:
+    a = address(shared_broker.flow(), window=256 << 10)
+    sent = [fill(n, 1000) for n in range(60_000)]
+    both = asyncio.ensure_future(
+        asyncio.gather(write(links[0], a, sent, batch=50), read(links[1], a, pause=pause))
+    )
+    for n in range(10):
+        await asyncio.sleep(0.03)
+        assert n > 3 or not both.done()
+        await links[n % 2].client.force_reconnect()
+    assert (await run(both))[1] == sent
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.01])
+async def test_a_restarted_broker(broker: Broker, pause: float) -> None:
+    a = address(broker.flow(), window=256 << 10)
+    sent = [fill(n, 1000) for n in range(60_000)]
+    async with connected(broker.url) as out, connected(broker.url) as into:
+        both = asyncio.ensure_future(
+            asyncio.gather(write(out, a, sent, batch=20), read(into, a, pause=pause))
+        )
+        await asyncio.sleep(0.1)
+        assert not both.done()
+        await broker.restart()
+        await asyncio.sleep(0.3)
+        await broker.restart()
+        assert (await run(both))[1] == sent
+
+
+async def test_a_restart_while_there_is_no_reader(broker: Broker) -> None:
+    a = address(broker.flow(), window=64 << 10)
+    sent = [fill(n, 1000) for n in range(500)]
+    async with connected(broker.url) as out, connected(broker.url) as into:
+        writing = asyncio.create_task(write(out, a, sent))
+        await asyncio.sleep(0.4)
+        await broker.restart()
+        assert await run(read(into, a)) == sent
+        await run(writing)
+
+
+async def test_a_broker_that_forgets_its_streams(broker: Broker) -> None:
+    a = address(broker.flow(memory=True), window=64 << 10)
+    async with connected(broker.url) as out, connected(broker.url) as into:
+        writer, reader = Writer(out, a), Reader(into, a)
+        writer.start()
+        await writer.send(b"x")
+        assert await run(reader.receive()) == [b"x"]
+        await broker.restart()
+        with pytest.raises(Gone):
+            await run(reader.receive())
+        with pytest.raises(Gone):
+            while True:
+                await run(writer.send_batch([b"y" * 1000] * 100))

@@ -1,0 +1,148 @@
+"""Whole flows through `dagyo up`: all services, executors as processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .helpers import PATIENCE, ROOT
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Up:
+    """A running Dagyo."""
+
+    command: Path
+    url: str
+    folder: Path
+
+    def dagyo(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(self.command), "--server", self.url, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def write(self, name: str, document: Any) -> str:
+        path = self.folder / name
+        path.write_text(json.dumps(document))
+        return str(path)
+
+    def apply(self, document: dict[str, Any]) -> None:
+        applied = self.dagyo("progdef", "apply", self.write("progdef.json", document))
+        assert applied.returncode == 0, applied.stderr
+
+    def run(self, flow: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        return self.dagyo("run", self.write("flow.json", flow))
+
+
+def described(script: Path) -> list[dict[str, Any]]:
+    """Return the documents of a script's progdefs."""
+    out = subprocess.run(
+        [sys.executable, str(script), "describe"], capture_output=True, text=True, check=True
+    )
+    return [json.loads(line) for line in out.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def up(dagyo_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    folder = tmp_path_factory.mktemp("up")
+    process = subprocess.Popen(
+        [str(dagyo_command), "up", "-o", "json", "--port", "-1", "--data", str(folder / "data"),
+         "--drain-timeout", "1s"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    made = Up(dagyo_command, json.loads(process.stdout.readline())["server"], folder)
+    for document in described(HERE / "programs.py") + described(
+        ROOT / "executor/python/examples/greet.py"
+    ):
+        text = json.dumps(document).replace('"T"', '"utf8-string"').replace("<T>", "<utf8-string>")
+        document = json.loads(text)
+        document.pop("typeParams", None)
+        document["scaling"] = {"jobsPerExecutor": 10, "idleTimeout": "30s"}
+        document["health"] = {"interval": "1s", "timeout": "5s"}
+        if document["name"] != "greet":  # there is one in Go
+            made.apply(document)
+    yield made
+    process.terminate()
+    process.wait(PATIENCE)
+    process.stdout.close()
+
+
+def names(*values: str) -> dict[str, Any]:
+    return {"const": {"type": "utf8-string", "values": list(values)}}
+
+
+def test_python_and_go_in_one_flow(up: Up) -> None:
+    done = up.run({
+        "nodes": {
+            "names": {"progdef": "source"},  # Go
+            "hello": {"progdef": "greet_py"},
+            "twice": {"progdef": "greet"},  # Go
+            "tee": {"progdef": "tee"},
+            "void": {"progdef": "void_sink"},  # Go
+        },
+        "edges": [
+            {"from": "names.name", "to": "hello.name"},
+            {"from": "hello.greeting", "to": "twice.name"},
+            {"from": "twice.greeting", "to": "tee.in"},
+            {"from": "tee.a", "to": "void.in"},
+        ],
+        "outputs": {"out": "tee.b"},
+    })  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines
+    assert all(line.startswith("hello hello ") for line in lines)
+
+
+def test_an_empty_input(up: Up) -> None:
+    done = up.run({
+        "nodes": {"names": names(), "hello": {"progdef": "greet_py"}},
+        "edges": [{"from": "names.out", "to": "hello.name"}],
+        "outputs": {"out": "hello.greeting"},
+    })  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_panic_is_the_verdict(up: Up) -> None:
+    done = up.run({
+        "nodes": {"names": names("good", "bad"), "f": {"progdef": "fail"}},
+        "edges": [{"from": "names.out", "to": "f.in"}],
+    })  # fmt: skip
+    assert done.returncode == 4
+    assert "ValueError: cannot take 'bad'" in done.stderr
+
+
+def test_head_ends_an_endless_source(up: Up) -> None:
+    done = up.run({
+        "nodes": {"names": names("a", "b", "c"), "h": {"progdef": "head"}},
+        "edges": [{"from": "names.out", "to": "h.in"}],
+        "outputs": {"out": "h.out"},
+    })  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "a\n")
+
+
+def test_cancel(up: Up) -> None:
+    flow = {
+        "nodes": {"p": {"progdef": "pour"}, "s": {"progdef": "swallow"}},
+        "edges": [{"from": "p.out", "to": "s.in"}],
+    }
+    submitted = up.dagyo("submit", "-o", "json", up.write("flow.json", flow))
+    assert submitted.returncode == 0, submitted.stderr
+    identity = json.loads(submitted.stdout.splitlines()[0])["flow"]
+    assert up.dagyo("cancel", identity).returncode == 0
+    shown = up.dagyo("watch", identity)
+    assert shown.returncode == 5, shown.stderr

@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/services/dagyo/conformance"
+)
+
+// conformanceFlags are the flags of the command.
+type conformanceFlags struct {
+	list     bool
+	run      string
+	progdef  string
+	ports    string
+	typename string
+	parallel int
+	patience time.Duration
+}
+
+func (a *app) conformanceCommand() *cobra.Command {
+	var f conformanceFlags
+	ports := conformance.DefaultPorts()
+	cmd := &cobra.Command{
+		Use: "conformance [--progdef FILE] -- CMD…", GroupID: groupProgdefs,
+		Short: "Check an executor in any language against the protocol",
+		Long: `Run the executor that CMD starts, and hold it to docs/protocol.md: each check is one of
+its demands, and says what was seen. The broker is the command's own.
+
+CMD must be an executor whose program has one input and one output of the same type
+and copies every record, as "cat" does; see docs/conformance.md. The exit code is 0
+if no check has failed.`,
+		Example: `  dagyo conformance -- ./echo-executor
+  dagyo conformance --run 'drain|stop' -- python3 echo.py
+  dagyo conformance --progdef echo.json --output json -- dagyo-exec -- cat
+  dagyo conformance --list`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.list {
+				return a.listChecks()
+			}
+			c, err := a.conformanceConfig(f, args)
+			if err != nil {
+				return err
+			}
+			return a.conformance(cmd.Context(), c)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.list, "list", false, "list the checks and what each demands, and run none")
+	flags.StringVar(&f.run, "run", "", "run only checks whose name matches this regular expression")
+	flags.StringVar(&f.progdef, "progdef", "", "progdef document with the program's ports, and its command where CMD is not given")
+	flags.StringVar(&f.ports, "ports", ports.In+","+ports.Out, "the program's input and output")
+	flags.StringVar(&f.typename, "type", ports.Type, "the typename that both carry")
+	flags.DurationVar(&f.patience, "patience", conformance.DefaultPatience,
+		"how long to wait for what the protocol gives no time, such as the start of CMD")
+	flags.IntVar(&f.parallel, "parallel", conformance.DefaultParallel, "checks that run at the same time")
+	return cmd
+}
+
+// conformanceConfig reads the arguments. What is wrong with them is a usage error.
+func (a *app) conformanceConfig(f conformanceFlags, command []string) (conformance.Config, error) {
+	c := conformance.Config{
+		Command: command, Ports: conformance.DefaultPorts(), Parallel: f.parallel, Patience: f.patience,
+	}
+	c.Ports.In, c.Ports.Out, _ = strings.Cut(f.ports, ",")
+	c.Ports.Type = f.typename
+	if f.progdef != "" {
+		if err := a.fromProgdef(&c, f.progdef); err != nil {
+			return c, err
+		}
+	}
+	only, err := regexp.Compile(f.run)
+	if err != nil {
+		return c, usage(fmt.Errorf("--run: %w", err))
+	}
+	c.Only = only
+	if err := c.Validate(); err != nil {
+		return c, usage(err)
+	}
+	return c, nil
+}
+
+// fromProgdef takes the ports from a progdef document.
+func (a *app) fromProgdef(c *conformance.Config, path string) error {
+	raw, err := a.readDocument(path)
+	if err != nil {
+		return err
+	}
+	d, problems := progdef.Check(raw, document.DefaultLimits())
+	if len(problems) > 0 {
+		return fmt.Errorf("the progdef in %s: %w", path, problems)
+	}
+	if len(d.Inputs) != 1 || len(d.Outputs) != 1 {
+		return usage(fmt.Errorf("progdef %s has %d inputs and %d outputs; one input and one output are needed",
+			d.Name, len(d.Inputs), len(d.Outputs)))
+	}
+	c.Ports.Progdef = d.Name
+	for name, p := range d.Inputs {
+		c.Ports.In = name
+		if !slices.Contains(d.TypeParams, p.Type) { // else --type says what it is here
+			c.Ports.Type = p.Type
+		}
+	}
+	for name := range d.Outputs {
+		c.Ports.Out = name
+	}
+	if len(c.Command) == 0 {
+		c.Command = d.Command
+	}
+	return nil
+}
+
+func (a *app) conformance(ctx context.Context, c conformance.Config) error {
+	ctx, stop := a.untilInterrupt(ctx)
+	defer stop()
+	if !a.json() {
+		c.Told = func(r conformance.Result) { r.Write(a.Out) }
+	}
+	report, err := conformance.Run(ctx, c)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		err = a.printJSON(report)
+	} else {
+		report.Write(a.Out)
+	}
+	if !report.Conforms() {
+		err = errors.Join(err, told(ExitFailed))
+	}
+	return err
+}
+
+func (a *app) listChecks() error {
+	if a.json() {
+		var all []map[string]string
+		for _, c := range conformance.Checks() {
+			all = append(all, map[string]string{"check": c.Name, "demand": c.Demand, "see": c.See})
+		}
+		return a.printJSON(all)
+	}
+	w := tabwriter.NewWriter(a.Out, 0, 8, 2, ' ', 0)
+	for _, c := range conformance.Checks() {
+		fmt.Fprintf(w, "%s\t%s\n", c.Name, c.Demand)
+	}
+	return w.Flush()
+}

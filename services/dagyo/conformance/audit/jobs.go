@@ -1,0 +1,156 @@
+package audit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
+)
+
+// IsPull reports whether the message asks a mailbox for jobs.
+func IsPull(m tap.Message) bool {
+	return m.Op == tap.Pub && strings.Contains(m.Subject, ".CONSUMER.MSG.NEXT."+contract.StreamJobs+".")
+}
+
+// IsDelivery reports whether the message hands a job over.
+func IsDelivery(m tap.Message) bool {
+	return m.Op == tap.Msg && strings.HasPrefix(m.Reply, "$JS.ACK."+contract.StreamJobs+".")
+}
+
+// An Answer is what an executor says to the delivery of a job.
+type Answer string
+
+// The answers that matter here.
+const (
+	Ack      Answer = "+ACK"
+	Nak      Answer = "-NAK"
+	NoAnswer Answer = ""
+)
+
+// AnswerOf returns what a message says to the delivery of a job.
+func AnswerOf(m tap.Message) Answer {
+	if m.Op != tap.Pub || !strings.HasPrefix(m.Subject, "$JS.ACK."+contract.StreamJobs+".") {
+		return NoAnswer
+	}
+	switch {
+	case len(m.Data) == 0, strings.HasPrefix(string(m.Data), string(Ack)):
+		return Ack
+	case strings.HasPrefix(string(m.Data), string(Nak)):
+		return Nak
+	}
+	return NoAnswer
+}
+
+// Works reports whether the message shows that its sender believes a job of the flow to be its own: a
+// sign of life, a frame, a credit, or the job's last word.
+func Works(m tap.Message, flow string) bool {
+	if m.Op != tap.Pub {
+		return false
+	}
+	head, rest, _ := strings.Cut(m.Subject, ".")
+	if head == "job" {
+		what, rest, _ := strings.Cut(rest, ".")
+		return what != "started" && strings.HasPrefix(rest, flow+".")
+	}
+	return (head == "health" || head == "edge" || head == "direct" || head == "credit") &&
+		strings.HasPrefix(rest, flow+".")
+}
+
+// Slots goes through the deliveries of jobs and their ends. It returns how many jobs the executor held
+// at the same time, at most, and an error where it asked for more than it has slots.
+func Slots(messages []tap.Message, slots int) (most int, err error) {
+	held := map[string]bool{}
+	for _, m := range messages {
+		switch {
+		case IsPull(m):
+			if n := batch(m.Data); n > slots {
+				return most, fmt.Errorf("it asked for %d jobs at once, with %d slots", n, slots)
+			}
+		case IsDelivery(m):
+			held[jobOf(m.Subject)] = true
+		case m.Op == tap.Pub && (strings.HasPrefix(m.Subject, "job.done.") || strings.HasPrefix(m.Subject, "job.panic.")):
+			delete(held, jobOf(m.Subject))
+		}
+		if most = max(most, len(held)); most > slots {
+			return most, fmt.Errorf("it was handed %d jobs before one of them had ended, with %d slots", most, slots)
+		}
+	}
+	return most, nil
+}
+
+// jobOf is the end of a subject: "<flow>.<job>".
+func jobOf(subject string) string {
+	f := strings.Split(subject, ".")
+	return strings.Join(f[max(0, len(f)-2):], ".")
+}
+
+// batch is how many messages a pull asks for.
+func batch(request []byte) int {
+	var r struct {
+		Batch int `json:"batch"`
+	}
+	if json.Unmarshal(request, &r) != nil || r.Batch == 0 {
+		n, err := strconv.Atoi(strings.TrimSpace(string(request)))
+		if err != nil {
+			return 1
+		}
+		return n
+	}
+	return r.Batch
+}
+
+// A Beat is one sign of life.
+type Beat struct {
+	At   time.Time
+	Data string
+}
+
+// BeatsOf are the signs of life on a subject.
+func BeatsOf(messages []tap.Message, subject string) []Beat {
+	var out []Beat
+	for _, m := range messages {
+		if m.Op == tap.Pub && m.Subject == subject {
+			out = append(out, Beat{m.At, string(m.Data)})
+		}
+	}
+	return out
+}
+
+// Beats checks signs of life from the moment at which the job started: how far they are apart, on
+// average and at most, and what they say. slack is for a machine that has other things to do.
+func Beats(started time.Time, beats []Beat, interval, timeout, slack time.Duration) error {
+	if len(beats) == 0 {
+		return errors.New("there was no sign of life")
+	}
+	last := started
+	for i, b := range beats {
+		if gap := b.At.Sub(last); gap > interval+slack {
+			return fmt.Errorf("sign of life %d came %v after the one before; the interval is %v", i+1, gap, interval)
+		}
+		if err := vouches(b, timeout, slack); err != nil {
+			return fmt.Errorf("sign of life %d: %w", i+1, err)
+		}
+		last = b.At
+	}
+	if average := last.Sub(started) / time.Duration(len(beats)); average > interval+interval/4 {
+		return fmt.Errorf("signs of life came every %v; the interval is %v", average, interval)
+	}
+	return nil
+}
+
+// vouches checks what a sign of life says.
+func vouches(b Beat, timeout, slack time.Duration) error {
+	ms, err := strconv.ParseInt(b.Data, 10, 64)
+	if err != nil || b.Data != strconv.FormatInt(ms, 10) {
+		return fmt.Errorf("%.40q is not a time in milliseconds, in ASCII decimal", b.Data)
+	}
+	if vouched := time.UnixMilli(ms).Sub(b.At); vouched < timeout-slack || vouched > timeout+slack {
+		return fmt.Errorf("it vouches for %v; the timeout is %v", vouched, timeout)
+	}
+	return nil
+}

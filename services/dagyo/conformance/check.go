@@ -1,0 +1,41 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// A Check is one demand of docs/protocol.md.
+type Check struct {
+	// Name is stable.
+	Name string
+	// Demand is one sentence: what an executor must do. See is where docs/protocol.md says it.
+	Demand, See string
+
+	// run says what was seen; an error is what was wrong, or a skip.
+	run func(context.Context, *stage) (seen string, err error)
+	// alone asks for a NATS server of its own.
+	alone bool
+}
+
+// skip is the error of a check that does not apply.
+type skip struct{ why string }
+
+func (s *skip) Error() string { return s.why }
+
+func skipped(err error) (why string, ok bool) {
+	var s *skip
+	if errors.As(err, &s) {
+		return s.why, true
+	}
+	return "", false
+}
+
+// Checks lists all checks in the order in which they are reported.
+func Checks() []Check {
+	return slices.Concat(
+		claimChecks(), healthChecks(), streamChecks(), faultChecks(), windowChecks(), closeChecks(),
+		stopChecks(), reconnectChecks(), drainChecks(), eventChecks(),
+	)
+}

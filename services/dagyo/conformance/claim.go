@@ -1,0 +1,388 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
+)
+
+func claimChecks() []Check {
+	const see = "Executors, Claim"
+	return []Check{{
+		Name: "claim.confirmation", See: see + ", 3 and 5", run: claimConfirmation,
+		Demand: "A job is acknowledged with a request for confirmation, and not started before that has come.",
+	}, {
+		Name: "claim.stored", See: see + ", 4 and 5", run: claimStored,
+		Demand: "A job is the executor's own only once JetStream has answered that job.started is stored.",
+	}, {
+		Name: "claim.started-elsewhere", See: see + ", 4", run: claimStartedElsewhere,
+		Demand: "A job whose job.started exists already is dropped, and the next one is taken.",
+	}, {
+		Name: "claim.delivered-twice", See: see + ", 4", run: claimDeliveredTwice,
+		Demand: "A job that is in the mailbox twice runs once.",
+	}, {
+		Name: "claim.two-executors", See: see, run: claimTwoExecutors,
+		Demand: "Of two executors of one mailbox, one runs a job and the other leaves it alone.",
+	}, {
+		Name: "claim.slots", See: see + ", 2", run: claimSlots,
+		Demand: "No more jobs are pulled than there are free slots, and all slots are used.",
+	}, {
+		Name: "claim.mailbox-missing", See: see + ", 1", run: claimMailboxMissing,
+		Demand: "A mailbox that is missing is made as the protocol describes it.",
+	}, {
+		Name: "claim.own-id", See: "Executors, Environment", run: claimOwnID,
+		Demand: "Without DAGYO_EXECUTOR the executor makes up an id that matches the grammar of names.",
+	}}
+}
+
+// A holder holds back the answers to what an executor publishes on some subjects.
+type holder struct {
+	asked func(subject string) bool
+
+	mu      sync.Mutex
+	replies map[string]bool
+	release chan struct{}
+}
+
+func holdAnswers(t *tap.Tap, asked func(subject string) bool) *holder {
+	h := &holder{asked: asked, replies: map[string]bool{}, release: make(chan struct{})}
+	t.Decide(h.decide)
+	return h
+}
+
+func (h *holder) decide(m *tap.Message) tap.Decision {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case m.Op == tap.Pub && m.Reply != "" && h.asked(m.Subject):
+		h.replies[m.Reply] = true
+	case m.Op == tap.Msg && h.replies[m.Subject]:
+		return tap.Decision{Until: h.release}
+	}
+	return tap.Pass
+}
+
+func isAck(m tap.Message) bool { return audit.AnswerOf(m) == audit.Ack }
+
+func claimConfirmation(ctx context.Context, s *stage) (string, error) {
+	p, err := s.start(ctx)
+	if err != nil {
+		return "", err
+	}
+	held := holdAnswers(p.tap, func(subject string) bool { return strings.HasPrefix(subject, "$JS.ACK.") })
+	f, err := s.flow(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := f.put(ctx); err != nil {
+		return "", err
+	}
+	ack, at, err := p.await(ctx, s.patience, "acknowledgement of the job", 0, isAck)
+	switch {
+	case err != nil:
+		return "", err
+	case ack.Reply == "":
+		return "", errors.New("the job was acknowledged without a reply subject, so no confirmation can come")
+	}
+	starts := func(m tap.Message) bool { return f.works(m) || published(f.doc.Started)(m) }
+	if err := p.never(ctx, "the job was started although its claim was not confirmed", at, starts); err != nil {
+		return "", err
+	}
+	close(held.release)
+	if err := f.started(ctx); err != nil {
+		return "", fmt.Errorf("the claim was confirmed after %v: %w", hold, err)
+	}
+	return fmt.Sprintf("nothing was started while the confirmation was held back for %v, the job was after it", hold), nil
+}
+
+func claimStored(ctx context.Context, s *stage) (string, error) {
+	p, err := s.start(ctx)
+	if err != nil {
+		return "", err
+	}
+	f, err := s.flow(ctx)
+	if err != nil {
+		return "", err
+	}
+	held := holdAnswers(p.tap, func(subject string) bool { return subject == f.doc.Started })
+	if err := f.put(ctx); err != nil {
+		return "", err
+	}
+	said, at, err := p.await(ctx, s.patience, "job.started", 0, published(f.doc.Started))
+	if err != nil {
+		return "", err
+	}
+	if said.Reply == "" {
+		return "", errors.New("job.started was published without a reply subject, so JetStream cannot answer")
+	}
+	if got := said.Header.Get(jetstream.ExpectedLastSubjSeqHeader); got != "0" {
+		return "", fmt.Errorf("job.started has %s %q, not 0", jetstream.ExpectedLastSubjSeqHeader, got)
+	}
+	if err := p.never(ctx, "the job ran although it was not known that job.started is stored", at, f.works); err != nil {
+		return "", err
+	}
+	close(held.release)
+	if err := f.echo(ctx, repeated(10, 3)); err != nil {
+		return "", fmt.Errorf("the answer came after %v: %w", hold, err)
+	}
+	return fmt.Sprintf("nothing ran while JetStream's answer was held back for %v, the job did after it", hold), nil
+}
+
+// sayStarted stores the word of another executor that has the flow's job.
+func (s *stage) sayStarted(ctx context.Context, f *flow) error {
+	data := &contract.JobStarted{Job: f.doc.Job, Executor: "somebody-else"}
+	e := event.New(contract.TypeJobStarted, "/dagyo/executor/somebody-else", f.doc.Flow, data, time.Now())
+	return s.say(ctx, e)
+}
+
+func (s *stage) say(ctx context.Context, e contract.Event) error {
+	m, err := event.Encode(e)
+	if err != nil {
+		return err
+	}
+	if _, err := s.hub.link.JS.PublishMsg(ctx, m); err != nil {
+		return fmt.Errorf("publish %s: %w", e.Type, err)
+	}
+	return nil
+}
+
+func claimStartedElsewhere(ctx context.Context, s *stage) (string, error) {
+	taken, err := s.flow(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(s.sayStarted(ctx, taken), taken.prepare(ctx, repeated(10, 3))); err != nil {
+		return "", err
+	}
+	p, next, err := s.behind(ctx, taken)
+	if err != nil {
+		return "", err
+	}
+	if err := next.echo(ctx, repeated(10, 3)); err != nil {
+		return "", fmt.Errorf("the job behind it: %w", err)
+	}
+	for _, m := range p.tap.Journal.All() {
+		if taken.works(m) {
+			return "", fmt.Errorf("the job was run, although another executor had started it: published on %s", m.Subject)
+		}
+	}
+	return "the job was dropped and the next one was run", nil
+}
+
+// behind puts a job into the mailbox, then another, and starts an executor.
+func (s *stage) behind(ctx context.Context, first *flow) (*program, *flow, error) {
+	p, err := s.start(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := first.put(ctx); err != nil {
+		return nil, nil, err
+	}
+	next, err := s.flow(ctx)
+	if err == nil {
+		err = next.put(ctx)
+	}
+	return p, next, err
+}
+
+func claimDeliveredTwice(ctx context.Context, s *stage) (string, error) {
+	f, err := s.flow(ctx)
+	if err != nil {
+		return "", err
+	}
+	l := repeated(10, 3)
+	if err := errors.Join(f.prepare(ctx, l), f.put(ctx)); err != nil {
+		return "", err
+	}
+	p, next, err := s.behind(ctx, f)
+	if err != nil {
+		return "", err
+	}
+	if err := f.doneWith(ctx, l.count()); err != nil {
+		return "", err
+	}
+	last := p.tap.Journal.Len()
+	if err := next.echo(ctx, repeated(10, 3)); err != nil {
+		return "", fmt.Errorf("the job behind it: %w", err)
+	}
+	messages, _ := p.tap.Journal.From(last)
+	for _, m := range messages {
+		if f.works(m) && m.Subject != f.doc.Done && m.Subject != f.doc.Health && m.Subject != f.in.Credit {
+			return "", fmt.Errorf("the job was run again: published on %s after its end", m.Subject)
+		}
+	}
+	return "the job ran once, and the next one was run", nil
+}
+
+func claimTwoExecutors(ctx context.Context, s *stage) (string, error) {
+	const jobs = 20
+	var flows []*flow
+	for range jobs {
+		f, err := s.flow(ctx)
+		if err != nil {
+			return "", err
+		}
+		if err := errors.Join(f.put(ctx), f.put(ctx), f.prepare(ctx, repeated(10, 3))); err != nil {
+			return "", err
+		}
+		flows = append(flows, f)
+	}
+	for range 2 {
+		if _, err := s.start(ctx, withSlots(4)); err != nil {
+			return "", err
+		}
+	}
+	ran := map[string]int{}
+	for _, f := range flows {
+		d, err := f.done(ctx, s.patience)
+		if err != nil {
+			return "", fmt.Errorf("of %d jobs that were each in the mailbox twice: %w", jobs, err)
+		}
+		ran[d.Executor]++
+	}
+	if err := s.ranOnce(flows); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("each of %d jobs ran once, in %d executors", jobs, len(ran)), nil
+}
+
+// prepare writes a whole input before there is a reader.
+func (f *flow) prepare(ctx context.Context, l load) error {
+	w, err := f.writer()
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	return l.send(ctx, w)
+}
+
+// ranOnce holds all that executors have said to one executor for each job.
+func (s *stage) ranOnce(flows []*flow) error {
+	for _, f := range flows {
+		var by []string
+		for _, p := range s.programs {
+			for _, m := range p.tap.Journal.All() {
+				if f.works(m) {
+					by = append(by, p.id)
+					break
+				}
+			}
+		}
+		if len(by) > 1 {
+			return fmt.Errorf("the job of flow %s was run by %v", f.doc.Flow, by)
+		}
+	}
+	return nil
+}
+
+func claimSlots(ctx context.Context, s *stage) (string, error) {
+	const slots, jobs = 2, 5
+	var flows []*flow
+	for range jobs {
+		f, err := s.flow(ctx)
+		if err != nil {
+			return "", err
+		}
+		flows = append(flows, f)
+	}
+	p, err := s.start(ctx, withSlots(slots))
+	if err != nil {
+		return "", err
+	}
+	for _, f := range flows {
+		if err := f.put(ctx); err != nil {
+			return "", err
+		}
+	}
+	for _, f := range flows[:slots] { // all slots are used
+		if err := f.started(ctx); err != nil {
+			return "", fmt.Errorf("with %d slots and %d jobs: %w", slots, jobs, err)
+		}
+	}
+	for _, f := range flows {
+		if err := f.echo(ctx, repeated(10, 3)); err != nil {
+			return "", err
+		}
+	}
+	most, err := audit.Slots(p.tap.Journal.All(), slots)
+	return fmt.Sprintf("%d jobs ran, %d at the same time", jobs, most), err
+}
+
+func claimMailboxMissing(ctx context.Context, s *stage) (string, error) {
+	if _, err := s.startAlone(); err != nil {
+		return "", err
+	}
+	f, err := s.flow(ctx)
+	if err == nil {
+		err = f.put(ctx)
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := f.echo(ctx, repeated(10, 3)); err != nil {
+		return "", fmt.Errorf("the executor was started without a mailbox: %w", err)
+	}
+	name := contract.MailboxConsumer(s.progdef(), s.revision())
+	made, err := s.hub.link.JS.Consumer(ctx, contract.StreamJobs, name)
+	if err != nil {
+		return "", fmt.Errorf("look for the mailbox %s: %w", name, err)
+	}
+	if err := s.wrongMailbox(made.CachedInfo().Config); err != nil {
+		return "", err
+	}
+	return "it was made, and a job was taken from it", nil
+}
+
+func (s *stage) wrongMailbox(c jetstream.ConsumerConfig) error {
+	want := contract.MailboxSubjects(s.progdef(), s.revision())
+	switch {
+	case c.FilterSubject != want && !(len(c.FilterSubjects) == 1 && c.FilterSubjects[0] == want):
+		return fmt.Errorf("the mailbox filters %q%v, not %s", c.FilterSubject, c.FilterSubjects, want)
+	case c.AckPolicy != jetstream.AckExplicitPolicy:
+		return fmt.Errorf("the mailbox has ack policy %v, not explicit", c.AckPolicy)
+	case c.AckWait != claimWait:
+		return fmt.Errorf("the mailbox has ack_wait %v, not %v", c.AckWait, claimWait)
+	case c.MaxAckPending != -1:
+		return fmt.Errorf("the mailbox has max_ack_pending %d, not -1", c.MaxAckPending)
+	case c.MaxWaiting != maxWaitingPulls:
+		return fmt.Errorf("the mailbox has max_waiting %d, not %d", c.MaxWaiting, maxWaitingPulls)
+	}
+	return nil
+}
+
+func claimOwnID(ctx context.Context, s *stage) (string, error) {
+	if _, err := s.start(ctx, withoutID); err != nil {
+		return "", err
+	}
+	f, err := s.flow(ctx)
+	if err == nil {
+		err = f.put(ctx)
+	}
+	if err != nil {
+		return "", err
+	}
+	w, err := s.hub.stored(ctx, s.patience, "job.started", f.doc.Started)
+	if err != nil {
+		return "", err
+	}
+	e, err := w.decode()
+	if err != nil {
+		return "", err
+	}
+	id := e.Data.(*contract.JobStarted).Executor
+	if !document.ValidName(id) {
+		return "", fmt.Errorf("the executor calls itself %q; a name matches %s", id, document.NamePattern)
+	}
+	return "it calls itself " + id, nil
+}

@@ -1,0 +1,155 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
+)
+
+func eventChecks() []Check {
+	const see = "Executors, How a job ends"
+	return []Check{{
+		Name: "events.valid", See: see + "; docs/events.md", run: eventsValid,
+		Demand: "job.started, job.done, job.panic and executor.draining are CloudEvents, right by their schemas, " +
+			"on their subjects, and name job and executor.",
+	}, {
+		Name: "events.message-id", See: see + "; Claim, 4", run: eventsMessageID,
+		Demand: "Nats-Msg-Id is the subject; of job.started it contains the executor's id, and " +
+			"Nats-Expected-Last-Subject-Sequence is 0.",
+	}, {
+		Name: "events.until-stored", See: see, run: eventsUntilStored,
+		Demand: "A last word that was lost is said again until JetStream has stored it.",
+	}}
+}
+
+// lives runs a job to its end and another into a panic, drains the executor, and returns all that was
+// said meanwhile.
+func (s *stage) lives(ctx context.Context) (*program, []said, error) {
+	p, f, err := s.running(ctx)
+	if err == nil {
+		err = f.echo(ctx, repeated(10, 3))
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	bad, err := s.flow(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := errors.Join(bad.store(ctx, forge(greetings()...).flipped(1)), bad.put(ctx)); err != nil {
+		return nil, nil, err
+	}
+	if _, err := bad.ended(ctx, s.patience); err != nil {
+		return nil, nil, err
+	}
+	if err := s.drain(ctx, p); err != nil {
+		return nil, nil, err
+	}
+	var all []said
+	for _, e := range s.hub.events.All() {
+		if strings.Contains(e.subject, "."+s.name+"-") {
+			all = append(all, e)
+		}
+	}
+	return p, all, nil
+}
+
+func eventsValid(ctx context.Context, s *stage) (string, error) {
+	p, all, err := s.lives(ctx)
+	if err != nil {
+		return "", err
+	}
+	var wrong []error
+	for _, e := range all {
+		wrong = append(wrong, e.check(p.id))
+	}
+	return fmt.Sprintf("%d events were right", len(all)), errors.Join(wrong...)
+}
+
+// check holds an event to its schema, and to who said it.
+func (s said) check(executor string) error {
+	e, err := s.decode()
+	if err != nil {
+		return err
+	}
+	if _, problems := document.Check(string(e.Type), e.Raw, document.DefaultLimits()); len(problems) > 0 {
+		return fmt.Errorf("the data on %s is not as its schema wants: %w", s.subject, problems)
+	}
+	var by string
+	switch d := e.Data.(type) {
+	case *contract.JobStarted:
+		by = d.Executor
+	case *contract.JobDone:
+		by = d.Executor
+	case *contract.JobPanic:
+		by = d.Executor
+	case *contract.ExecutorDraining:
+		by = d.Executor
+	}
+	if by != executor {
+		return fmt.Errorf("the event on %s names the executor %q; it is %s", s.subject, by, executor)
+	}
+	return nil
+}
+
+func eventsMessageID(ctx context.Context, s *stage) (string, error) {
+	p, all, err := s.lives(ctx)
+	if err != nil {
+		return "", err
+	}
+	var wrong []error
+	for _, e := range all {
+		wrong = append(wrong, e.checkHeader(p.id))
+	}
+	return fmt.Sprintf("%d message ids were right", len(all)), errors.Join(wrong...)
+}
+
+func (s said) checkHeader(executor string) error {
+	id := s.header.Get(nats.MsgIdHdr)
+	if !strings.HasPrefix(s.subject, string(contract.TypeJobStarted)) {
+		if id != s.subject {
+			return fmt.Errorf("the event on %s has %s %q, not its subject", s.subject, nats.MsgIdHdr, id)
+		}
+		return nil
+	}
+	if !strings.Contains(id, executor) {
+		return fmt.Errorf("the event on %s has %s %q, without the executor's id %s",
+			s.subject, nats.MsgIdHdr, id, executor)
+	}
+	if got := s.header.Get(jetstream.ExpectedLastSubjSeqHeader); got != "0" {
+		return fmt.Errorf("the event on %s has %s %q, not 0", s.subject, jetstream.ExpectedLastSubjSeqHeader, got)
+	}
+	return nil
+}
+
+func eventsUntilStored(ctx context.Context, s *stage) (string, error) {
+	p, err := s.start(ctx)
+	if err != nil {
+		return "", err
+	}
+	f, err := s.flow(ctx)
+	if err != nil {
+		return "", err
+	}
+	var lost atomic.Bool
+	p.tap.Decide(func(m *tap.Message) tap.Decision {
+		first := published(f.doc.Done)(*m) && lost.CompareAndSwap(false, true)
+		return tap.Decision{Drop: first}
+	})
+	if err := f.put(ctx); err != nil {
+		return "", err
+	}
+	if err := f.echo(ctx, repeated(10, 3)); err != nil {
+		return "", fmt.Errorf("the first job.done was lost on its way: %w", err)
+	}
+	return "the first one was lost, and said again", nil
+}

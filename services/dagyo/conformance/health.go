@@ -1,0 +1,126 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
+)
+
+// beats is how many signs of life each check waits for.
+const beats = 4
+
+func healthChecks() []Check {
+	const see = "Executors, While a job runs, Health"
+	return []Check{{
+		Name: "health.idle", See: see, run: healthIdle,
+		Demand: "A job that waits for its input beats within every healthInterval, with the time until which " +
+			"it vouches to live in ASCII milliseconds.",
+	}, {
+		Name: "health.busy", See: see, run: healthBusy,
+		Demand: "A job that is busy with as many records as it can take beats all the same.",
+	}, {
+		Name: "health.blocked", See: see, run: healthBlocked,
+		Demand: "A job that cannot write beats all the same.",
+	}}
+}
+
+func healthIdle(ctx context.Context, s *stage) (string, error) {
+	p, f, err := s.running(ctx)
+	if err != nil {
+		return "", err
+	}
+	return f.beats(ctx, p)
+}
+
+// beats waits for some signs of life and judges them.
+func (f *flow) beats(ctx context.Context, p *program) (string, error) {
+	started, at, err := p.await(ctx, f.patience, "job.started", 0, published(f.doc.Started))
+	if err != nil {
+		return "", err
+	}
+	limit := testInterval + testTimeout // a job that has said nothing for so long is lost
+	for i := range beats {
+		what := fmt.Sprintf("sign of life %d on %s (one is due every %v)", i+1, f.doc.Health, testInterval)
+		if _, at, err = p.await(ctx, limit, what, at+1, published(f.doc.Health)); err != nil {
+			return "", err
+		}
+	}
+	all := audit.BeatsOf(p.tap.Journal.All(), f.doc.Health)
+	if err := audit.Beats(started.At, all, testInterval, testTimeout, slack); err != nil {
+		return "", err
+	}
+	took := all[len(all)-1].At.Sub(started.At)
+	return fmt.Sprintf("%d signs of life in %.1f s, one due every %v", len(all), took.Seconds(), testInterval), nil
+}
+
+// errEnough ends a load that went on until something else was known.
+var errEnough = errors.New("enough")
+
+func healthBusy(ctx context.Context, s *stage) (string, error) {
+	p, f, err := s.running(ctx)
+	if err != nil {
+		return "", err
+	}
+	w, err := f.writer()
+	if err != nil {
+		return "", err
+	}
+	defer w.Abort()
+	r, err := f.reader()
+	if err != nil {
+		return "", err
+	}
+	defer r.Abort()
+	seen := ""
+	err = f.during(ctx,
+		func(ctx context.Context) error { return feedForever(ctx, w) },
+		func(ctx context.Context) error {
+			for {
+				if _, err := r.Recv(ctx); err != nil {
+					return err
+				}
+			}
+		},
+		func(ctx context.Context) (err error) {
+			if seen, err = f.beats(ctx, p); err == nil {
+				err = errEnough
+			}
+			return err
+		},
+	)
+	if !errors.Is(err, errEnough) {
+		return "", err
+	}
+	return fmt.Sprintf("%s, while %d records went through", seen, r.Count().Records), nil
+}
+
+func healthBlocked(ctx context.Context, s *stage) (string, error) {
+	p, f, err := s.running(ctx, window(64<<10, 64))
+	if err != nil {
+		return "", err
+	}
+	w, err := f.writer()
+	if err != nil {
+		return "", err
+	}
+	defer w.Abort()
+	seen := ""
+	err = f.during(ctx,
+		func(ctx context.Context) error { return repeated(1000, 20_000).send(ctx, w) },
+		func(ctx context.Context) (err error) {
+			if _, _, err := p.await(ctx, s.patience, "frame on the output", 0, f.writes); err != nil {
+				return err
+			}
+			if seen, err = f.beats(ctx, p); err == nil {
+				err = errEnough
+			}
+			return err
+		},
+	)
+	if !errors.Is(err, errEnough) {
+		return "", err
+	}
+	return seen + ", without a reader of the output", nil
+}

@@ -1,0 +1,115 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/journal"
+	"github.com/dagyo/dagyo/services/dagyo/embedded"
+)
+
+// A hub is a nats-server of the kit's own with Dagyo's streams, the kit's connection to it, and all that
+// EVENTS has stored.
+type hub struct {
+	dir    string
+	port   int
+	server *embedded.Server
+	link   *broker.Link
+	events journal.Journal[said]
+
+	cancel    context.CancelFunc
+	following sync.WaitGroup
+}
+
+// said is an event that EVENTS has stored.
+type said struct {
+	subject string
+	header  nats.Header
+	data    []byte
+}
+
+func startHub(ctx context.Context) (*hub, error) {
+	dir, err := os.MkdirTemp("", "dagyo-conformance-")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory for NATS: %w", err)
+	}
+	h := &hub{dir: dir, port: embedded.RandomPort, cancel: func() {}}
+	if err := h.begin(ctx); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	return h, nil
+}
+
+func (h *hub) begin(ctx context.Context) error {
+	err := h.startServer(ctx)
+	if err != nil {
+		return err
+	}
+	h.link, err = broker.Connect(ctx, broker.Options{URL: h.server.ClientURL(), Name: "conformance kit"})
+	if err != nil {
+		return err
+	}
+	if err := broker.Ensure(ctx, h.link.JS, broker.DefaultConfig()); err != nil {
+		return err
+	}
+	h.follow(ctx)
+	return nil
+}
+
+func (h *hub) startServer(ctx context.Context) error {
+	server, err := embedded.Start(ctx, embedded.Options{Port: h.port, Dir: h.dir, Log: zerolog.Nop()})
+	if err != nil {
+		return err
+	}
+	h.server = server
+	u, err := url.Parse(server.ClientURL())
+	if err != nil {
+		return err
+	}
+	h.port, err = strconv.Atoi(u.Port())
+	return err
+}
+
+// follow copies EVENTS into the hub's journal.
+func (h *hub) follow(ctx context.Context) {
+	ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	f := broker.Follower{
+		JS: h.link.JS, Stream: contract.StreamEvents, Filters: []string{"job.>", "executor.>"},
+		Handle: func(m jetstream.Msg, _ *jetstream.MsgMetadata) {
+			h.events.Add(said{m.Subject(), m.Headers(), m.Data()})
+		},
+		CaughtUp: func() {}, Interrupted: func(error) {},
+	}
+	// It ends with the context, or with the connection that close closes.
+	h.following.Go(func() { _ = f.Run(ctx) })
+}
+
+// restart stops the server and starts it again on its port, with what it has stored.
+func (h *hub) restart(ctx context.Context) error {
+	h.server.Shutdown()
+	h.server = nil
+	return h.startServer(ctx)
+}
+
+func (h *hub) close() error {
+	h.cancel()
+	h.following.Wait()
+	if h.link != nil {
+		h.link.Close()
+	}
+	if h.server != nil {
+		h.server.Shutdown()
+	}
+	return os.RemoveAll(h.dir)
+}

@@ -1,0 +1,171 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dagyo/dagyo/pkg/document"
+)
+
+const (
+	// DefaultParallel is how many checks run at the same time.
+	DefaultParallel = 4
+	// DefaultPatience is how long the kit waits for what the protocol gives no time.
+	DefaultPatience = 30 * time.Second
+	// limit bounds one check, beyond the patience.
+	limit = time.Minute
+)
+
+// Ports are what the program under test reads and writes.
+type Ports struct {
+	// Progdef names it in its mailbox.
+	Progdef string
+	// In and Out are its ports, Type the typename of both.
+	In, Out, Type string
+}
+
+// DefaultPorts are those of the progdef that docs/conformance.md asks for.
+func DefaultPorts() Ports { return Ports{Progdef: "echo", In: "in", Out: "out", Type: "utf8-string"} }
+
+// Config says what is to be checked.
+type Config struct {
+	// Command starts an executor.
+	Command []string
+	Ports   Ports
+	// Only selects checks by their names; nil stands for all.
+	Only *regexp.Regexp
+	// Parallel is how many checks run at the same time.
+	Parallel int
+	// Patience is how long to wait for what the protocol gives no time, such as an executor's start.
+	Patience time.Duration
+	// Told is called with each result as it is known, by one goroutine at a time; nil for nobody.
+	Told func(Result)
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if len(c.Command) == 0 {
+		errs = append(errs, errors.New("there is no command that starts an executor: give it behind --"))
+	}
+	for _, name := range []string{c.Ports.Progdef, c.Ports.In, c.Ports.Out} {
+		if !document.ValidName(name) {
+			errs = append(errs, fmt.Errorf("%q is no name of a progdef or port: it must match %s",
+				name, document.NamePattern))
+		}
+	}
+	if c.Parallel < 1 {
+		errs = append(errs, fmt.Errorf("%d checks at the same time: at least 1 is needed", c.Parallel))
+	}
+	if c.Patience <= 0 {
+		errs = append(errs, fmt.Errorf("a patience of %v: it must be positive", c.Patience))
+	}
+	if len(c.checks()) == 0 {
+		errs = append(errs, fmt.Errorf("no check matches %v; see --list", c.Only))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) checks() []Check {
+	var out []Check
+	for _, check := range Checks() {
+		if c.Only == nil || c.Only.MatchString(check.Name) {
+			out = append(out, check)
+		}
+	}
+	return out
+}
+
+// Run runs the checks. The error is the kit's own: what is wrong with the executor is in the report.
+func Run(ctx context.Context, c Config) (Report, error) {
+	if err := c.Validate(); err != nil {
+		return Report{}, err
+	}
+	h, err := startHub(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	checks := c.checks()
+	results := make([]Result, len(checks))
+	told := make(chan Result)
+	telling := make(chan struct{})
+	go func() {
+		defer close(telling)
+		for r := range told {
+			if c.Told != nil {
+				c.Told(r)
+			}
+		}
+	}()
+	var g errgroup.Group
+	g.SetLimit(c.Parallel)
+	for i, check := range checks {
+		g.Go(func() error {
+			results[i] = c.runCheck(ctx, h, i, check)
+			told <- results[i]
+			return nil
+		})
+	}
+	_ = g.Wait() // results hold the errors
+	close(told)
+	<-telling
+	return newReport(c.Command, results), errors.Join(context.Cause(ctx), h.close())
+}
+
+// runCheck runs one check on a stage of its own.
+func (c Config) runCheck(ctx context.Context, h *hub, number int, check Check) Result {
+	from := time.Now()
+	bound := limit + c.Patience
+	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("it was not over after %v", bound))
+	defer cancel()
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	s := &stage{
+		ports: c.Ports, command: c.Command, hub: h, name: fmt.Sprintf("c%02d", number+1),
+		lost: lost, patience: c.Patience,
+	}
+	seen, err := s.run(ctx, check)
+	r := judged(check, seen, explained(ctx, err))
+	r.Seconds = time.Since(from).Seconds()
+	if r.Result == Fail {
+		r.Stderr = s.output()
+	}
+	return r
+}
+
+// explained adds why the context has ended, where that is what an error is about.
+func explained(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if err == nil || cause == nil || errors.Is(err, cause) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", cause, err)
+}
+
+// run runs a check, on a hub of its own if it asks for one.
+func (s *stage) run(ctx context.Context, check Check) (seen string, err error) {
+	if check.alone {
+		own, err := startHub(ctx)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = own.close() }() // what is left is a temporary directory
+		s.hub = own
+	}
+	defer s.close()
+	return check.run(ctx, s)
+}
+
+// output is the end of what the stage's executors have written.
+func (s *stage) output() string {
+	out := ""
+	for _, p := range s.programs {
+		out += p.out.String()
+	}
+	return out
+}

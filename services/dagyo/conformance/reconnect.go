@@ -1,0 +1,73 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+)
+
+func reconnectChecks() []Check {
+	return []Check{{
+		Name: "reconnect.kicked", See: "Edges, Writer, A new token; Edges, Reader, Anew", run: reconnectKicked,
+		Demand: "An executor whose connection is cut in mid-stream reconnects and goes on: in order, each record once.",
+	}, {
+		Name: "reconnect.restart", See: "Edges, Writer, Storing; Edges, Reader, Anew", run: reconnectRestart, alone: true,
+		Demand: "A restart of the NATS server in mid-stream delays the job, and nothing else.",
+	}}
+}
+
+// interrupted sends a load through a job and calls interrupt at some places of the output.
+func (f *flow) interrupted(ctx context.Context, l load, times int, interrupt func(context.Context) error) error {
+	w, err := f.writer()
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	r, err := f.reader()
+	if err != nil {
+		return err
+	}
+	defer r.Abort()
+	err = f.during(ctx,
+		func(ctx context.Context) error { return l.send(ctx, w) },
+		func(ctx context.Context) error {
+			step := len(l) / (times + 1)
+			for i := range step * times {
+				if err := l.expectOne(ctx, r, i); err != nil {
+					return err
+				}
+				if i%step == step-1 {
+					if err := interrupt(ctx); err != nil {
+						return err
+					}
+				}
+			}
+			return l.expect(ctx, r, step*times)
+		},
+	)
+	if err != nil {
+		return err
+	}
+	return f.doneWith(ctx, l.count())
+}
+
+func reconnectKicked(ctx context.Context, s *stage) (string, error) {
+	const times = 5
+	l := varied(6000, 4000)
+	p, f, err := s.running(ctx, window(smallWindow, 64))
+	if err != nil {
+		return "", err
+	}
+	err = f.interrupted(ctx, l, times, func(context.Context) error { p.tap.Cut(); return nil })
+	return fmt.Sprintf("%v went through, with %d cuts", l, times), err
+}
+
+func reconnectRestart(ctx context.Context, s *stage) (string, error) {
+	const times = 2
+	l := varied(6000, 4000)
+	_, f, err := s.running(ctx, window(smallWindow, 64))
+	if err != nil {
+		return "", err
+	}
+	err = f.interrupted(ctx, l, times, s.hub.restart)
+	return fmt.Sprintf("%v went through, with %d restarts", l, times), err
+}

@@ -1,0 +1,86 @@
+package conformance
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// An Outcome is how a check went.
+type Outcome string
+
+// The outcomes.
+const (
+	Pass    Outcome = "pass"
+	Fail    Outcome = "fail"
+	Skipped Outcome = "skipped"
+)
+
+// A Result is what came of one check.
+type Result struct {
+	Check string `json:"check"`
+	// Demand is what an executor must do, See where docs/protocol.md says it.
+	Demand string  `json:"demand"`
+	See    string  `json:"see"`
+	Result Outcome `json:"result"`
+	// Seen is one sentence: what was seen.
+	Seen    string  `json:"seen"`
+	Seconds float64 `json:"seconds"`
+	// Stderr is the end of what the executor has written, where it failed.
+	Stderr string `json:"stderr,omitempty"`
+}
+
+// A Report is what came of all checks.
+type Report struct {
+	Command []string `json:"command"`
+	Passed  int      `json:"passed"`
+	Failed  int      `json:"failed"`
+	Skipped int      `json:"skipped"`
+	Results []Result `json:"results"`
+}
+
+// Conforms reports whether no check has failed.
+func (r Report) Conforms() bool { return r.Failed == 0 }
+
+func newReport(command []string, results []Result) Report {
+	r := Report{Command: command, Results: results}
+	for _, one := range results {
+		switch one.Result {
+		case Pass:
+			r.Passed++
+		case Fail:
+			r.Failed++
+		case Skipped:
+			r.Skipped++
+		}
+	}
+	return r
+}
+
+// judged makes a result of what a check has said.
+func judged(c Check, seen string, err error) Result {
+	r := Result{Check: c.Name, Demand: c.Demand, See: c.See, Result: Pass, Seen: seen}
+	if why, ok := skipped(err); ok {
+		r.Result, r.Seen = Skipped, why
+	} else if err != nil {
+		r.Result, r.Seen = Fail, err.Error()
+	}
+	return r
+}
+
+// Write writes a result for people.
+func (r Result) Write(w io.Writer) {
+	fmt.Fprintf(w, "%-7s  %-24s  %5.1f s  %s\n", r.Result, r.Check, r.Seconds, r.Seen)
+	if r.Result != Fail {
+		return
+	}
+	fmt.Fprintf(w, "         demanded: %s\n         see docs/protocol.md: %s\n", r.Demand, r.See)
+	for line := range strings.Lines(r.Stderr) {
+		fmt.Fprintf(w, "         | %s\n", strings.TrimRight(line, "\n"))
+	}
+}
+
+// Write writes the sum for people.
+func (r Report) Write(w io.Writer) {
+	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", r.Passed, r.Failed, r.Skipped)
+}

@@ -1,0 +1,225 @@
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/stream"
+)
+
+// Times of the protocol and of docs/limits.md. For what they leave open there is Config.Patience.
+const (
+	stopLimit    = 10 * time.Second // a job that goes on longer costs its executor
+	claimWait    = 10 * time.Second // until a job that nobody acknowledges goes to another executor
+	lastWords    = 5 * time.Second  // of an executor that has to go
+	hold         = time.Second      // for what must not happen meanwhile
+	quietFor     = 1500 * time.Millisecond
+	slack        = time.Second // of a machine that has other things to do
+	testInterval = time.Second // of signs of life
+	testTimeout  = 5 * time.Second
+)
+
+// maxWaitingPulls is the mailbox's max_waiting.
+const maxWaitingPulls = 16_384
+
+// The default window of an edge (docs/limits.md).
+const (
+	defaultWindow = 8 << 20
+	defaultFrames = 4096
+)
+
+// A stage is what one check has: a mailbox, flows and executors of its own.
+type stage struct {
+	ports    Ports
+	command  []string
+	hub      *hub
+	name     string      // tells its flows and its mailbox from those of others
+	lost     func(error) // an executor has ended that should not have
+	patience time.Duration
+	programs []*program
+	flows    int
+}
+
+func (s *stage) progdef() string  { return s.ports.Progdef }
+func (s *stage) revision() string { return s.name }
+
+// close ends what the stage has started.
+func (s *stage) close() {
+	for _, p := range s.programs {
+		p.close()
+	}
+}
+
+// An option changes an executor's environment.
+type option func(env map[string]string)
+
+func withSlots(n int) option {
+	return func(env map[string]string) { env[contract.EnvSlots] = fmt.Sprint(n) }
+}
+
+func withGrace(d time.Duration) option {
+	return func(env map[string]string) { env[contract.EnvGrace] = d.String() }
+}
+
+func withoutID(env map[string]string) { delete(env, contract.EnvExecutor) }
+
+// start makes the mailbox and starts an executor for it.
+func (s *stage) start(ctx context.Context, options ...option) (*program, error) {
+	if _, err := broker.EnsureMailbox(ctx, s.hub.link.JS, s.progdef(), s.revision()); err != nil {
+		return nil, err
+	}
+	return s.startAlone(options...)
+}
+
+// startAlone starts an executor.
+func (s *stage) startAlone(options ...option) (*program, error) {
+	id := fmt.Sprintf("%s-x%d", s.name, len(s.programs)+1)
+	env := map[string]string{
+		contract.EnvJobs:     contract.Mailbox(s.progdef(), s.revision()),
+		contract.EnvExecutor: id,
+		contract.EnvSlots:    "1",
+	}
+	for _, o := range options {
+		o(env)
+	}
+	p, err := startProgram(s.command, environ(os.Environ(), env), id, s.hub.server.ClientURL(), s.lost)
+	if err == nil {
+		p.patience = s.patience
+		s.programs = append(s.programs, p)
+	}
+	return p, err
+}
+
+// environ is an executor's environment: ours, without what another Dagyo has told us.
+func environ(ours []string, more map[string]string) []string {
+	known := []string{
+		contract.EnvQueue, contract.EnvJobs, contract.EnvExecutor, contract.EnvSlots, contract.EnvGrace,
+		contract.EnvCreds,
+	}
+	var out []string
+	for _, e := range ours {
+		if name, _, _ := strings.Cut(e, "="); !slices.Contains(known, name) {
+			out = append(out, e)
+		}
+	}
+	for name, value := range more {
+		out = append(out, name+"="+value)
+	}
+	return out
+}
+
+// A flow is a job with one input and one output, and the stream of its edges.
+type flow struct {
+	doc     contract.Job
+	in, out contract.Address
+	hub     *hub
+
+	patience time.Duration
+}
+
+// An edit changes a flow before it exists.
+type edit func(*flow)
+
+func window(octets, frames int64) edit {
+	return func(f *flow) {
+		f.in.Window, f.in.Frames, f.out.Window, f.out.Frames = octets, frames, octets, frames
+	}
+}
+
+// outWindow bounds what the program may write ahead.
+func outWindow(octets, frames int64) edit {
+	return func(f *flow) { f.out.Window, f.out.Frames = octets, frames }
+}
+
+// flow makes a flow. Its job is in no mailbox yet.
+func (s *stage) flow(ctx context.Context, edits ...edit) (*flow, error) {
+	s.flows++
+	id := fmt.Sprintf("%s-f%d", s.name, s.flows)
+	f := &flow{hub: s.hub, patience: s.patience, in: s.address(id, 0), out: s.address(id, 1)}
+	for _, e := range edits {
+		e(f)
+	}
+	f.doc = s.job(id, f.in, f.out)
+	config := stream.StreamConfig(id, jetstream.FileStorage, max(f.in.Frames, f.out.Frames))
+	if _, err := s.hub.link.JS.CreateStream(ctx, config); err != nil {
+		return nil, fmt.Errorf("make the stream of flow %s: %w", id, err)
+	}
+	return f, nil
+}
+
+func (s *stage) address(id string, n int) contract.Address {
+	return contract.Address{
+		Stream: contract.FlowStream(id), Subject: contract.EdgeSubject(id, n),
+		Credit: contract.CreditSubject(id, n), Direct: contract.DirectSubject(id, n),
+		Window: defaultWindow, Frames: defaultFrames, Type: s.ports.Type,
+	}
+}
+
+func (s *stage) job(id string, in, out contract.Address) contract.Job {
+	const job = "echo"
+	subject := func(head string) string { return head + "." + id + "." + job }
+	return contract.Job{
+		Flow: id, Job: job, Node: job, Progdef: s.progdef(), Revision: s.revision(),
+		Inputs:  map[string]contract.Address{s.ports.In: in},
+		Outputs: map[string]contract.Address{s.ports.Out: out},
+		Started: subject("job.started"), Done: subject("job.done"), Panic: subject("job.panic"),
+		Health: contract.HealthSubject(id, job), Stop: contract.StopSubject(id),
+		HealthInterval: document.Duration(testInterval), HealthTimeout: document.Duration(testTimeout),
+	}
+}
+
+// put puts the flow's job into the mailbox.
+func (f *flow) put(ctx context.Context) error {
+	d := f.doc
+	data, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	_, err = f.hub.link.JS.Publish(ctx, contract.JobSubject(d.Progdef, d.Revision, d.Flow, d.Job), data)
+	if err != nil {
+		return fmt.Errorf("put the job into the mailbox: %w", err)
+	}
+	return nil
+}
+
+// stop stops the flow, as the panic-aggregator does.
+func (f *flow) stop(ctx context.Context) error {
+	if _, err := f.hub.link.JS.Publish(ctx, f.doc.Stop, nil); err != nil {
+		return fmt.Errorf("stop the flow: %w", err)
+	}
+	return nil
+}
+
+// remove deletes the flow's stream: the flow is over.
+func (f *flow) remove(ctx context.Context) error {
+	if err := f.hub.link.JS.DeleteStream(ctx, f.in.Stream); err != nil {
+		return fmt.Errorf("delete the flow's stream: %w", err)
+	}
+	return nil
+}
+
+func (f *flow) writer() (*stream.Writer, error) { return stream.NewWriter(f.hub.link.JS, f.in) }
+func (f *flow) reader() (*stream.Reader, error) { return stream.NewReader(f.hub.link.JS, f.out) }
+
+// running starts an executor and a flow, and puts the flow's job into the mailbox.
+func (s *stage) running(ctx context.Context, edits ...edit) (*program, *flow, error) {
+	p, err := s.start(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := s.flow(ctx, edits...)
+	if err == nil {
+		err = f.put(ctx)
+	}
+	return p, f, err
+}

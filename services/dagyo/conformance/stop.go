@@ -1,0 +1,244 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/stream"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
+)
+
+func stopChecks() []Check {
+	const see = "Executors, While a job runs, Stop"
+	return []Check{{
+		Name: "stop.blocked-on-input", See: see, run: stopIdle,
+		Demand: "A job that waits for its input ends within 10 s of a stop, with job.done and stopped: true; " +
+			"the executor goes on with the next one.",
+	}, {
+		Name: "stop.running", See: see, run: stopRunning,
+		Demand: "A job in full flow ends within 10 s of a stop, with stopped: true.",
+	}, {
+		Name: "stop.blocked-on-output", See: see, run: stopBlocked,
+		Demand: "A job that cannot write ends within 10 s of a stop, with stopped: true.",
+	}, {
+		Name: "stop.before-start", See: see, run: stopBefore,
+		Demand: "A stop that was stored before the job started is found.",
+	}, {
+		Name: "stop.missed", See: see, run: stopMissed,
+		Demand: "A stop that was sent while the executor was not connected is found after the reconnect.",
+	}, {
+		Name: "stop.no-stream", See: see, run: stopNoStream,
+		Demand: "A job whose stream does not exist any more is done with stopped: true.",
+	}, {
+		Name: "stop.stream-gone", See: "Executors, While a job runs, Edges; Edges, Reader, While nothing comes", run: stopGone,
+		Demand: "A stream that is deleted while the job runs means the same as a stop.",
+	}}
+}
+
+// stopNow stops the flow and awaits what the protocol wants of it.
+func (f *flow) stopNow(ctx context.Context) (string, error) {
+	from := time.Now()
+	if err := f.stop(ctx); err != nil {
+		return "", err
+	}
+	if err := f.stopped(ctx, stopLimit); err != nil {
+		return "", fmt.Errorf("after the stop: %w", err)
+	}
+	return fmt.Sprintf("stopped: true after %.1f s", time.Since(from).Seconds()), nil
+}
+
+func stopIdle(ctx context.Context, s *stage) (string, error) {
+	_, f, err := s.running(ctx)
+	if err == nil {
+		err = f.started(ctx)
+	}
+	if err != nil {
+		return "", err
+	}
+	seen, err := f.stopNow(ctx)
+	if err != nil {
+		return "", err
+	}
+	return seen + "; the next job ran", s.another(ctx)
+}
+
+// another runs one more job.
+func (s *stage) another(ctx context.Context) error {
+	f, err := s.flow(ctx)
+	if err == nil {
+		err = f.put(ctx)
+	}
+	if err == nil {
+		err = f.echo(ctx, repeated(10, 3))
+	}
+	if err != nil {
+		return fmt.Errorf("the next job: %w", err)
+	}
+	return nil
+}
+
+func stopRunning(ctx context.Context, s *stage) (string, error) {
+	_, f, err := s.running(ctx)
+	if err != nil {
+		return "", err
+	}
+	r, err := f.reader()
+	if err != nil {
+		return "", err
+	}
+	defer r.Abort()
+	flowing := make(chan struct{})
+	ready := func(ctx context.Context) error {
+		select {
+		case <-flowing:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return f.stopAfter(ctx, ready, func(ctx context.Context) error {
+		for i := 0; ; i++ {
+			if i == 5000 {
+				close(flowing)
+			}
+			if _, err := r.Recv(ctx); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// stopAfter feeds the job, and stops it when ready says so. More tasks go on meanwhile.
+func (f *flow) stopAfter(
+	ctx context.Context, ready func(context.Context) error, more ...func(context.Context) error,
+) (seen string, err error) {
+	w, err := f.writer()
+	if err != nil {
+		return "", err
+	}
+	defer w.Abort()
+	stop := func(ctx context.Context) error {
+		err := ready(ctx)
+		if err == nil {
+			seen, err = f.stopNow(ctx)
+		}
+		if err == nil {
+			err = errEnough
+		}
+		return err
+	}
+	err = f.during(ctx, append(more, stop, func(ctx context.Context) error { return feedForever(ctx, w) })...)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return seen, err
+}
+
+// feedForever writes records until that fails.
+func feedForever(ctx context.Context, w *stream.Writer) error {
+	for i := 0; ; i++ {
+		if err := w.Send(ctx, record(i, 1000)); err != nil {
+			return err
+		}
+	}
+}
+
+func stopBlocked(ctx context.Context, s *stage) (string, error) {
+	p, f, err := s.running(ctx, window(smallWindow, 64))
+	if err != nil {
+		return "", err
+	}
+	return f.stopAfter(ctx, func(ctx context.Context) error {
+		if _, _, err := p.await(ctx, s.patience, "frame on the output", 0, f.writes); err != nil {
+			return err
+		}
+		return p.quiet(ctx, f.writes)
+	})
+}
+
+func stopBefore(ctx context.Context, s *stage) (string, error) {
+	f, err := s.flow(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(f.stop(ctx), f.put(ctx)); err != nil {
+		return "", err
+	}
+	if _, err := s.start(ctx); err != nil {
+		return "", err
+	}
+	if err := f.started(ctx); err != nil {
+		return "", err
+	}
+	if err := f.stopped(ctx, stopLimit); err != nil {
+		return "", fmt.Errorf("a stop was stored before the job started: %w", err)
+	}
+	return "the job said stopped: true", nil
+}
+
+func stopMissed(ctx context.Context, s *stage) (string, error) {
+	p, f, err := s.running(ctx)
+	if err != nil {
+		return "", err
+	}
+	// Its first look lies behind it when it has begun to read.
+	looked := func(m tap.Message) bool { return m.Op == tap.Pub && m.Subject == f.in.Credit }
+	if _, _, err := p.await(ctx, s.patience, "credit with which the input's reader attaches", 0, looked); err != nil {
+		return "", err
+	}
+	p.tap.Down()
+	if err := f.stop(ctx); err != nil {
+		return "", err
+	}
+	back := p.tap.Journal.Len()
+	p.tap.Up()
+	if _, _, err := p.await(ctx, s.patience, "reconnect", back, func(tap.Message) bool { return true }); err != nil {
+		return "", err
+	}
+	if err := f.stopped(ctx, stopLimit); err != nil {
+		return "", fmt.Errorf("after the reconnect: %w", err)
+	}
+	return "the job said stopped: true after the reconnect", nil
+}
+
+func stopNoStream(ctx context.Context, s *stage) (string, error) {
+	f, err := s.flow(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(f.remove(ctx), f.put(ctx)); err != nil {
+		return "", err
+	}
+	if _, err := s.start(ctx); err != nil {
+		return "", err
+	}
+	if err := f.started(ctx); err != nil {
+		return "", err
+	}
+	if err := f.stopped(ctx, stopLimit); err != nil {
+		return "", fmt.Errorf("the flow's stream did not exist: %w", err)
+	}
+	return "the job said stopped: true", nil
+}
+
+func stopGone(ctx context.Context, s *stage) (string, error) {
+	p, f, err := s.running(ctx)
+	if err != nil {
+		return "", err
+	}
+	attached := func(m tap.Message) bool { return m.Op == tap.Pub && m.Subject == f.in.Credit }
+	if _, _, err := p.await(ctx, s.patience, "credit with which the input's reader attaches", 0, attached); err != nil {
+		return "", err
+	}
+	from := time.Now()
+	if err := f.remove(ctx); err != nil {
+		return "", err
+	}
+	// A reader to whom nothing comes looks into the stream every 30 s at least.
+	if err := f.stopped(ctx, 30*time.Second+stopLimit); err != nil {
+		return "", fmt.Errorf("the flow's stream was deleted: %w", err)
+	}
+	return fmt.Sprintf("stopped: true after %.1f s", time.Since(from).Seconds()), nil
+}

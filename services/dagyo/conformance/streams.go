@@ -1,0 +1,163 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
+)
+
+func streamChecks() []Check {
+	const done = "Executors, How a job ends, Done"
+	return []Check{{
+		Name: "stream.echo", See: done, run: echoes(varied(50, 40)),
+		Demand: "Records go through unchanged and in order; then the output ends with the right totals, and " +
+			"job.done has the records and octets of every port.",
+	}, {
+		Name: "stream.empty", See: done, run: echoes(load{}),
+		Demand: "An input without records gives an output without records, and counts of 0.",
+	}, {
+		Name: "stream.empty-records", See: "Frames", run: echoes(load{0, 0, 5, 0}),
+		Demand: "Records of no octets are records.",
+	}, {
+		Name: "stream.many", See: "Frames", run: echoes(varied(200_000, 60)),
+		Demand: "Many records go through unchanged and in order.",
+	}, {
+		Name: "stream.large", See: "Frames", run: echoes(load{3, 16 << 20, 0, 1 << 20, 7}),
+		Demand: "A record of 16 MiB, twice the window, goes in and out split over frames, unchanged.",
+	}, {
+		Name: "stream.small-window", See: "Edges", run: streamSmallWindow,
+		Demand: "An edge with a window of 16 KiB and 8 frames carries any record.",
+	}, {
+		Name: "stream.stored", See: "Edges, Reader, Stored frames", run: streamStored,
+		Demand: "An input that was written and ended before the job started is read from the stream, and an " +
+			"output that nobody reads yet is stored there before job.done.",
+	}, {
+		Name: "stream.lone-record", See: "Edges, Writer, Directly", run: streamLoneRecord,
+		Demand: "A record does not wait for the next one: no timer and no full frame holds it back.",
+	}, {
+		Name: "stream.frames", See: "Frames", run: streamFrames,
+		Demand: "Frames have at most a quarter of the window and max_payload, and END is said once, in the last.",
+	}, {
+		Name: "stream.credits", See: "Edges, Reader, Credits", run: streamCredits,
+		Demand: "Credits are cumulative, for nothing that has not come, and the last one is for all.",
+	}}
+}
+
+// echoes is a check that sends a load through a job.
+func echoes(l load) func(context.Context, *stage) (string, error) {
+	return func(ctx context.Context, s *stage) (string, error) {
+		_, f, err := s.running(ctx)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%v went through, and were counted", l), f.echo(ctx, l)
+	}
+}
+
+func streamSmallWindow(ctx context.Context, s *stage) (string, error) {
+	l := load{1, 0, 100_000, 3, 5000, 16 << 10, 2}
+	_, f, err := s.running(ctx, window(16<<10, 8))
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%v went through, the largest of %d", l, 100_000), f.echo(ctx, l)
+}
+
+func streamStored(ctx context.Context, s *stage) (string, error) {
+	l := varied(500, 200)
+	f, err := s.flow(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(f.prepare(ctx, l), f.put(ctx)); err != nil {
+		return "", err
+	}
+	if _, err := s.start(ctx); err != nil {
+		return "", err
+	}
+	if err := f.doneWith(ctx, l.count()); err != nil {
+		return "", fmt.Errorf("nobody read the output: %w", err)
+	}
+	r, err := f.reader()
+	if err != nil {
+		return "", err
+	}
+	defer r.Abort()
+	within, cancel := context.WithTimeoutCause(ctx, s.patience, errLate)
+	defer cancel()
+	if err := l.expect(within, r, 0); err != nil {
+		return "", fmt.Errorf("behind job.done: %w", err)
+	}
+	return fmt.Sprintf("%v were read behind job.done", l), nil
+}
+
+func streamLoneRecord(ctx context.Context, s *stage) (string, error) {
+	l := varied(20, 30)
+	_, f, err := s.running(ctx)
+	if err != nil {
+		return "", err
+	}
+	w, err := f.writer()
+	if err != nil {
+		return "", err
+	}
+	defer w.Abort()
+	r, err := f.reader()
+	if err != nil {
+		return "", err
+	}
+	defer r.Abort()
+	err = f.during(ctx, func(ctx context.Context) error {
+		for i, size := range l {
+			if err := w.Send(ctx, record(i, size)); err != nil {
+				return err
+			}
+			within, cancel := context.WithTimeoutCause(ctx, s.patience, errLate)
+			err := l.expectOne(within, r, i)
+			cancel()
+			if err != nil {
+				return fmt.Errorf("nothing was sent behind record %d, and it did not come out in %v: %w", i, s.patience, err)
+			}
+		}
+		return w.Close(ctx)
+	})
+	if err == nil {
+		err = l.expect(ctx, r, len(l))
+	}
+	return fmt.Sprintf("%d records, each sent when the one before had come out", len(l)), err
+}
+
+func streamFrames(ctx context.Context, s *stage) (string, error) {
+	p, f, err := s.running(ctx, window(256<<10, 64))
+	if err != nil {
+		return "", err
+	}
+	if err := f.echo(ctx, append(varied(5000, 300), 1<<20, 0, 5)); err != nil {
+		return "", err
+	}
+	n, ended, err := audit.Frames(p.tap.Journal.All(), f.out, s.hub.link.MaxPayload())
+	if err == nil && !ended {
+		err = errors.New("no frame had END")
+	}
+	return fmt.Sprintf("%d frames were right", n), err
+}
+
+func streamCredits(ctx context.Context, s *stage) (string, error) {
+	l := varied(20_000, 400)
+	p, f, err := s.running(ctx, window(256<<10, 64))
+	if err != nil {
+		return "", err
+	}
+	if err := f.echo(ctx, l); err != nil {
+		return "", err
+	}
+	last, n, err := audit.Credits(p.tap.Journal.All(), f.in)
+	want := l.count()
+	if err == nil && (int64(last.Records) != want.Records || int64(last.Octets) != want.Bytes) {
+		err = fmt.Errorf("the last of %d credits is for %d records of %d octets; the input had %d of %d",
+			n, last.Records, last.Octets, want.Records, want.Bytes)
+	}
+	return fmt.Sprintf("%d credits, the last for all %d records", n, last.Records), err
+}

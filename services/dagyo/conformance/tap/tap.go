@@ -1,0 +1,180 @@
+package tap
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/dagyo/dagyo/services/dagyo/conformance/journal"
+)
+
+// The journal keeps all of short payloads, and of all events; of others the beginning.
+const (
+	keepShort     = 4 << 10
+	keepBeginning = 64
+)
+
+// A Decision is what becomes of a message. The zero value lets it pass.
+type Decision struct {
+	// Drop loses the message.
+	Drop bool
+	// Until holds the message, and only it, until the channel is closed.
+	Until <-chan struct{}
+	// ToClient and ToServer are said besides. What goes to the client is a Msg, and needs no SID.
+	ToClient, ToServer []Message
+}
+
+// Pass is the decision to do nothing.
+var Pass = Decision{}
+
+// A Tap is a relay in front of one server.
+type Tap struct {
+	// Journal has every message that was let pass or was held, from the moment it came.
+	Journal journal.Journal[Message]
+
+	server   string
+	listener net.Listener
+	closed   chan struct{}
+	wg       sync.WaitGroup
+
+	mu     sync.Mutex
+	decide func(*Message) Decision
+	down   bool
+	conns  int
+	links  map[*link]struct{}
+}
+
+// Start relays to the server at a NATS URL. Close the tap.
+func Start(server string) (*Tap, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, fmt.Errorf("relay to %s: %w", server, err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("relay to %s: %w", server, err)
+	}
+	t := &Tap{server: u.Host, listener: l, closed: make(chan struct{}), links: map[*link]struct{}{}}
+	t.wg.Go(t.accept)
+	return t, nil
+}
+
+// URL is where clients connect to.
+func (t *Tap) URL() string { return "nats://" + t.listener.Addr().String() }
+
+// Decide sets what decides on each message; nil lets all pass. The message may be changed. It is
+// called by many goroutines, one for each direction of each connection.
+func (t *Tap) Decide(decide func(*Message) Decision) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.decide = decide
+}
+
+// Cut ends the client's connections.
+func (t *Tap) Cut() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for l := range t.links {
+		l.close()
+	}
+}
+
+// Down ends the client's connections and takes none until Up.
+func (t *Tap) Down() {
+	t.setDown(true)
+	t.Cut()
+}
+
+// Up takes connections again.
+func (t *Tap) Up() { t.setDown(false) }
+
+func (t *Tap) setDown(down bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.down = down
+}
+
+// Close ends everything and waits for it.
+func (t *Tap) Close() {
+	close(t.closed)
+	_ = t.listener.Close()
+	t.Cut()
+	t.wg.Wait()
+}
+
+func (t *Tap) accept() {
+	for {
+		client, err := t.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		server, err := net.Dial("tcp", t.server)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		t.begin(client, server)
+	}
+}
+
+// begin relays a new connection, unless nobody is to connect.
+func (t *Tap) begin(client, server net.Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := &link{
+		tap: t, subs: map[string]string{}, client: &side{conn: client, w: bufio.NewWriterSize(client, 64<<10)},
+		server: &side{conn: server, w: bufio.NewWriterSize(server, 64<<10)},
+	}
+	if t.down || isClosed(t.closed) {
+		l.close()
+		return
+	}
+	t.conns++
+	l.number = t.conns
+	t.links[l] = struct{}{}
+	t.wg.Go(func() { l.pump(l.client, l.server) })
+	t.wg.Go(func() { l.pump(l.server, l.client) })
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func (t *Tap) gone(l *link) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.links, l)
+}
+
+// decision asks what becomes of a message, and writes it down.
+func (t *Tap) decision(m *Message) Decision {
+	t.mu.Lock()
+	decide := t.decide
+	t.mu.Unlock()
+	d := Pass
+	if decide != nil {
+		d = decide(m)
+	}
+	if !d.Drop {
+		t.Journal.Add(kept(*m))
+	}
+	return d
+}
+
+// kept is what the journal keeps of a message.
+func kept(m Message) Message {
+	event := strings.HasPrefix(m.Subject, "job.") || strings.HasPrefix(m.Subject, "executor.")
+	m.head, m.line = nil, ""
+	if !event && len(m.Data) > keepShort {
+		m.Data = append([]byte(nil), m.Data[:keepBeginning]...)
+	}
+	return m
+}

@@ -1,0 +1,63 @@
+package broken
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+)
+
+// deaf hears no signal.
+func deaf(<-chan os.Signal, func()) <-chan os.Signal { return nil }
+
+// once hears the first signal only.
+func once(signals <-chan os.Signal, _ func()) <-chan os.Signal {
+	heard := make(chan os.Signal, 1)
+	go func() { heard <- <-signals }() // it ends with the process
+	return heard
+}
+
+// twice takes the first signal for two.
+func twice(signals <-chan os.Signal, _ func()) <-chan os.Signal {
+	heard := make(chan os.Signal, 2)
+	go func() {
+		s := <-signals
+		heard <- s
+		heard <- s
+	}()
+	return heard
+}
+
+// pretends says that it drains, and goes on as before.
+func pretends(signals <-chan os.Signal, say func()) <-chan os.Signal {
+	go func() {
+		<-signals
+		say()
+	}()
+	return nil
+}
+
+// sayDraining says executor.draining for an executor.
+func sayDraining(c executor.Config) {
+	nc, err := nats.Connect(c.Queue)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
+	defer nc.Close()
+	progdef, revision, _ := strings.Cut(c.Mailbox, ".")
+	data := &contract.ExecutorDraining{Executor: c.ID, Progdef: progdef, Revision: revision, Reason: "told to"}
+	m, err := event.Encode(event.New(contract.TypeExecutorDraining, "/dagyo/executor/"+c.ID, c.ID, data, time.Now()))
+	if err == nil {
+		_, err = nc.RequestMsg(m, time.Second)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}

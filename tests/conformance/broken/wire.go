@@ -1,0 +1,309 @@
+package broken
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/wire"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
+)
+
+// decider decides on messages; one executor has one.
+type decider = func(*tap.Message) tap.Decision
+
+// always makes a wire of a decider that remembers nothing.
+func always(d decider) func() func(*tap.Message) tap.Decision {
+	return func() func(*tap.Message) tap.Decision { return d }
+}
+
+var stored = []byte(`{"stream":"EVENTS","seq":1}`)
+
+func publishes(m *tap.Message, head string) bool {
+	return m.Op == tap.Pub && strings.HasPrefix(m.Subject, head)
+}
+
+// answered says to the executor at once what the broker has not said yet.
+func answered(m *tap.Message, data []byte) tap.Decision {
+	return tap.Decision{ToClient: []tap.Message{{Subject: m.Reply, Data: data}}}
+}
+
+// edited changes the data of an event.
+func edited(m *tap.Message, change func(data map[string]any)) tap.Decision {
+	var envelope map[string]any
+	if json.Unmarshal(m.Data, &envelope) != nil {
+		return tap.Pass
+	}
+	change(envelope["data"].(map[string]any))
+	m.Data, _ = json.Marshal(envelope)
+	return tap.Pass
+}
+
+// retyped makes another event of one, with other data.
+func retyped(m *tap.Message, from, to contract.Type, change func(data map[string]any)) tap.Decision {
+	m.Data = []byte(strings.ReplaceAll(string(m.Data), string(from), string(to)))
+	m.Subject = strings.Replace(m.Subject, string(from), string(to), 1)
+	m.SetHeader("Nats-Msg-Id", m.Subject)
+	return edited(m, change)
+}
+
+// onEvent changes the data of events of one type.
+func onEvent(t contract.Type, change func(data map[string]any)) func() func(*tap.Message) tap.Decision {
+	return always(func(m *tap.Message) tap.Decision {
+		if publishes(m, string(t)+".") {
+			return edited(m, change)
+		}
+		return tap.Pass
+	})
+}
+
+// onJob changes jobs before the executor sees them.
+func onJob(change func(j *contract.Job)) func() func(*tap.Message) tap.Decision {
+	return always(func(m *tap.Message) tap.Decision {
+		var j contract.Job
+		if audit.IsDelivery(*m) && json.Unmarshal(m.Data, &j) == nil {
+			change(&j)
+			m.Data, _ = json.Marshal(j)
+		}
+		return tap.Pass
+	})
+}
+
+// outputs changes the addresses of a job's outputs.
+func outputs(change func(a *contract.Address)) func() func(*tap.Message) tap.Decision {
+	return onJob(func(j *contract.Job) {
+		for port, a := range j.Outputs {
+			change(&a)
+			j.Outputs[port] = a
+		}
+	})
+}
+
+// startsUnconfirmed does not wait for the broker's confirmation.
+func startsUnconfirmed(m *tap.Message) tap.Decision {
+	if publishes(m, "$JS.ACK.") && m.Reply != "" {
+		return answered(m, nil)
+	}
+	return tap.Pass
+}
+
+// asksForNone acknowledges without asking for a confirmation.
+func asksForNone(m *tap.Message) tap.Decision {
+	d := startsUnconfirmed(m)
+	if publishes(m, "$JS.ACK.") {
+		m.Reply = ""
+	}
+	return d
+}
+
+// startsUnstored does not wait until job.started is stored.
+func startsUnstored(m *tap.Message) tap.Decision {
+	if publishes(m, "job.started.") {
+		return answered(m, stored)
+	}
+	return tap.Pass
+}
+
+// unconditional says job.started whether there is one already or not.
+func unconditional(m *tap.Message) tap.Decision {
+	if publishes(m, "job.started.") {
+		m.SetHeader("Nats-Expected-Last-Subject-Sequence", "")
+	}
+	return tap.Pass
+}
+
+// ignoresRefusal runs jobs that others have started.
+func ignoresRefusal() func(*tap.Message) tap.Decision {
+	var mu sync.Mutex
+	replies := map[string]bool{}
+	return func(m *tap.Message) tap.Decision {
+		mu.Lock()
+		defer mu.Unlock()
+		if publishes(m, "job.started.") {
+			replies[m.Reply] = true
+		}
+		if m.Op == tap.Msg && replies[m.Subject] {
+			m.Data = stored
+		}
+		return tap.Pass
+	}
+}
+
+// otherMailbox makes a mailbox of its own kind.
+func otherMailbox(m *tap.Message) tap.Decision {
+	if publishes(m, "$JS.API.CONSUMER.") {
+		m.Data = []byte(strings.Replace(string(m.Data), `"ack_wait":10000000000`, `"ack_wait":30000000000`, 1))
+	}
+	return tap.Pass
+}
+
+// onBeat changes signs of life.
+func onBeat(change func(m *tap.Message) tap.Decision) func() func(*tap.Message) tap.Decision {
+	return always(func(m *tap.Message) tap.Decision {
+		if publishes(m, "health.") {
+			return change(m)
+		}
+		return tap.Pass
+	})
+}
+
+func dropped(*tap.Message) tap.Decision { return tap.Decision{Drop: true} }
+
+func says(text string) func(m *tap.Message) tap.Decision {
+	return func(m *tap.Message) tap.Decision { m.Data = []byte(text); return tap.Pass }
+}
+
+// everySecond beats half as often as it should.
+func everySecond() func(*tap.Message) tap.Decision {
+	var mu sync.Mutex
+	n := 0
+	return onBeat(func(*tap.Message) tap.Decision {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		return tap.Decision{Drop: n%2 == 0}
+	})()
+}
+
+// beatsWhenIdle is silent once it has written something.
+func beatsWhenIdle() func(*tap.Message) tap.Decision {
+	var mu sync.Mutex
+	busy := false
+	return func(m *tap.Message) tap.Decision {
+		mu.Lock()
+		defer mu.Unlock()
+		busy = busy || publishes(m, "direct.") || publishes(m, "edge.")
+		return tap.Decision{Drop: busy && publishes(m, "health.")}
+	}
+}
+
+// hidesPanics calls a job that failed done.
+func hidesPanics(m *tap.Message) tap.Decision {
+	if !publishes(m, "job.panic.") {
+		return tap.Pass
+	}
+	return retyped(m, contract.TypeJobPanic, contract.TypeJobDone, func(data map[string]any) {
+		for _, field := range []string{"kind", "message", "port", "record", "detail"} {
+			delete(data, field)
+		}
+	})
+}
+
+// endsAtPanic ends the output of a job that failed.
+func endsAtPanic(m *tap.Message) tap.Decision {
+	if !publishes(m, "job.panic.") {
+		return tap.Pass
+	}
+	end, _ := wire.NewEncoder(1<<10, 2<<10).Finish()
+	end[9] = 100 // behind whatever was written
+	flow := strings.Split(m.Subject, ".")[2]
+	return tap.Decision{ToServer: []tap.Message{{Subject: contract.EdgeSubject(flow, 1), Data: end}}}
+}
+
+// onCredit changes the credits for a job's input.
+func onCredit(change func(c *wire.Credit)) func() func(*tap.Message) tap.Decision {
+	return func() func(*tap.Message) tap.Decision {
+		var mu sync.Mutex
+		replies := map[string]bool{}
+		return func(m *tap.Message) tap.Decision {
+			mu.Lock()
+			defer mu.Unlock()
+			if m.Op == tap.Msg && strings.HasPrefix(m.Subject, "direct.") {
+				replies[m.Reply] = true
+			}
+			if c, err := wire.ParseCredit(m.Data); err == nil && (replies[m.Subject] || publishes(m, "credit.")) {
+				change(&c)
+				m.Data = c.Append(nil)
+			}
+			return tap.Pass
+		}
+	}
+}
+
+// forgetsUnread does not store what nobody reads, and takes it for stored.
+func forgetsUnread(m *tap.Message) tap.Decision {
+	if !publishes(m, "edge.") {
+		return tap.Pass
+	}
+	flow := strings.Split(m.Subject, ".")[1]
+	d := answered(m, []byte(`{"stream":"`+contract.FlowStream(flow)+`","seq":1}`))
+	d.Drop = true
+	return d
+}
+
+// deafToStops listens to another subject.
+var deafToStops = onJob(func(j *contract.Job) { j.Stop = contract.CreditSubject(j.Flow, 9) })
+
+// looksForNoStop hears stops, but does not look for one that is stored.
+func looksForNoStop(m *tap.Message) tap.Decision {
+	if at := strings.Index(m.Subject, ".stop."); at > 0 && publishes(m, "$JS.API.DIRECT.GET.FLOW-") {
+		m.Subject = m.Subject[:at] + "." + contract.CreditSubject(m.Subject[at+len(".stop."):], 9)
+	}
+	return tap.Pass
+}
+
+// panicsWhenStopped calls a stop a failure.
+func panicsWhenStopped(m *tap.Message) tap.Decision {
+	if !publishes(m, "job.done.") || !strings.Contains(string(m.Data), `"stopped":true`) {
+		return tap.Pass
+	}
+	return retyped(m, contract.TypeJobDone, contract.TypeJobPanic, func(data map[string]any) {
+		delete(data, "stopped")
+		data["kind"], data["message"] = "error", "interrupted"
+	})
+}
+
+// drainsSilently does not say that it drains.
+func drainsSilently(m *tap.Message) tap.Decision {
+	if !publishes(m, "executor.draining.") {
+		return tap.Pass
+	}
+	d := answered(m, stored)
+	d.Drop = true
+	return d
+}
+
+// saysAgain does not look whether executor.draining was said.
+func saysAgain(m *tap.Message) tap.Decision {
+	const look = "$JS.API.DIRECT.GET.EVENTS.executor.draining."
+	if publishes(m, look) {
+		m.Subject = look + "nobody.nobody"
+	}
+	return tap.Pass
+}
+
+// saysOnce does not wait until its last word is stored.
+func saysOnce(m *tap.Message) tap.Decision {
+	if publishes(m, "job.done.") {
+		return answered(m, stored)
+	}
+	return tap.Pass
+}
+
+// withoutMessageID publishes its last words without one.
+func withoutMessageID(m *tap.Message) tap.Decision {
+	if publishes(m, "job.done.") {
+		m.SetHeader("Nats-Msg-Id", "")
+	}
+	return tap.Pass
+}
+
+// doubled counts one record too many.
+func doubled(data map[string]any) {
+	in := data["inputs"].(map[string]any)["in"].(map[string]any)
+	in["records"] = in["records"].(float64) + 1
+}
+
+func removes(field string) func(map[string]any) {
+	return func(data map[string]any) { delete(data, field) }
+}
+
+func sets(field string, value any) func(map[string]any) {
+	return func(data map[string]any) { data[field] = value }
+}
+
+// A long time, for settings.
+const never = 24 * time.Hour

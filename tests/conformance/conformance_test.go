@@ -1,0 +1,102 @@
+package conformance
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/dagyo/dagyo/services/dagyo/conformance"
+	"github.com/dagyo/dagyo/tests/conformance/broken"
+)
+
+// envFault makes the test binary an executor: with the fault of that name, or "none".
+const envFault = "DAGYO_TEST_FAULT"
+
+func TestMain(m *testing.M) {
+	if name, ok := os.LookupEnv(envFault); ok {
+		os.Exit(broken.Main(strings.TrimPrefix(name, "none")))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// command starts this test binary as an executor.
+func command(fault string) []string {
+	return []string{"/usr/bin/env", envFault + "=" + fault, os.Args[0]}
+}
+
+func config(command []string) conformance.Config {
+	return conformance.Config{
+		Command: command, Ports: conformance.DefaultPorts(),
+		Parallel: conformance.DefaultParallel, Patience: conformance.DefaultPatience,
+	}
+}
+
+func run(t *testing.T, c conformance.Config) conformance.Report {
+	t.Helper()
+	report, err := conformance.Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// knownDefects are checks that the Go SDK does not pass, and why. Who mends one takes it out here.
+var knownDefects = map[string]string{
+	"drain.gives-back": "nats.go drops what is delivered to a fetch that was cancelled; see tests/conformance/README.md",
+}
+
+func TestGoSDK(t *testing.T) {
+	report := run(t, config(command("none")))
+	for _, r := range report.Results {
+		defect, known := knownDefects[r.Check]
+		switch {
+		case r.Result == conformance.Fail && !known:
+			t.Errorf("%s: %s\n%s", r.Check, r.Seen, r.Stderr)
+		case r.Result == conformance.Fail:
+			t.Logf("%s: %s (known: %s)", r.Check, r.Seen, defect)
+		case known:
+			t.Errorf("%s passes now: take it out of the known defects", r.Check)
+		case r.Result == conformance.Skipped:
+			t.Errorf("%s was skipped: %s", r.Check, r.Seen)
+		}
+	}
+}
+
+// TestBroken lets the kit find each fault, by the checks that are there for it.
+func TestBroken(t *testing.T) {
+	for _, f := range broken.Faults() {
+		t.Run(f.Name, func(t *testing.T) {
+			t.Parallel()
+			c := config(command(f.Name))
+			c.Only = regexp.MustCompile("^(" + strings.Join(f.Checks, "|") + ")$")
+			c.Parallel, c.Patience = 8, 5*time.Second
+			report := run(t, c)
+			if len(report.Results) != len(f.Checks) {
+				t.Fatalf("%d of the checks %v exist", len(report.Results), f.Checks)
+			}
+			for _, r := range report.Results {
+				if r.Result != conformance.Fail || !strings.Contains(r.Seen, f.Seen) {
+					t.Errorf("%s: %s, %q; want a failure that says %q\n%s", r.Check, r.Result, r.Seen, f.Seen, r.Stderr)
+				}
+			}
+		})
+	}
+}
+
+// TestEveryCheckCanFail holds the faults to the checks: a check that no fault fails shows nothing.
+func TestEveryCheckCanFail(t *testing.T) {
+	var failed []string
+	for _, f := range broken.Faults() {
+		failed = append(failed, f.Checks...)
+	}
+	for _, c := range conformance.Checks() {
+		if !slices.Contains(failed, c.Name) {
+			t.Errorf("no fault fails %s", c.Name)
+		}
+	}
+}
