@@ -2,6 +2,7 @@ package programs
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -262,6 +263,30 @@ func TestMergeEndsWithItsReader(t *testing.T) {
 	counter.done()
 }
 
+// log_errors logs each of the first errors, and of all how many there were.
+func TestLogErrorsLogsABoundedNumber(t *testing.T) {
+	b := newBench(t)
+	var mu sync.Mutex
+	var log strings.Builder
+	b.log = slog.New(slog.NewTextHandler(writer(func(line []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return log.Write(line)
+	}), nil))
+	records := slices.Repeat([]string{"\x01no"}, 2500)
+	j := b.run(program(t, "log_errors"), edges{"in": b.given("Result<x>", records...)}, edges{"out": b.edge("x")})
+	j.done()
+	mu.Lock()
+	defer mu.Unlock()
+	if n := strings.Count(log.String(), "error=no"); n != 100 || !strings.Contains(log.String(), "errors=2500") {
+		t.Errorf("%d errors are logged:\n%s", n, log.String())
+	}
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }
+
 // http_get answers in the order of the URLs, asks again where that may help, and says what was wrong.
 func TestHTTPGet(t *testing.T) {
 	var mu sync.Mutex
@@ -294,6 +319,9 @@ func TestHTTPGet(t *testing.T) {
 	want := []string{"\x00at last", "\x01GET " + server.URL + "/missing: the answer is 404 Not Found (try 1 of 4)",
 		"\x01\"ftp://x/y\" is no URL that http_get takes: write http://… or https://…",
 		"\x01GET " + server.URL + "/large: the body is longer than 16777216 octets (try 1 of 4)"}
+	refused := server.URL[:strings.LastIndexByte(server.URL, ':')] + ":1/"
+	urls = append(urls, refused)
+	want = append(want, "\x01GET "+refused+": dial tcp 127.0.0.1:1: connect: connection refused (try 4 of 4)")
 	for i := range 40 {
 		urls = append(urls, fmt.Sprintf("%s/%d", server.URL, i))
 		want = append(want, fmt.Sprintf("\x00page /%d", i))
