@@ -30,6 +30,10 @@
 // stopped: return soon. A function that does not return within [Config.StopGrace] costs its
 // executor: it takes no more jobs and exits when its other jobs are done.
 //
+// A program that does not care what its records are declares [Program.TypeParams] and uses [Any],
+// [ResultOf] and [ListOf] on its ports. One that does not know its ports is Dynamic. Package shim
+// makes a program of any command.
+//
 // Everything else is the SDK's: claiming jobs so that none starts twice, the streams and their flow
 // control, signs of life, counts, and draining on SIGTERM.
 package executor

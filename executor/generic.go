@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -85,15 +86,12 @@ func parseResult[V any](record []byte, decode func([]byte) (V, error)) (v Result
 	return v, err
 }
 
-// ListOf returns typename list<T> for slices of typename T: for each element the number of its octets
-// in four octets, big-endian, and then these.
+// ListOf returns typename list<T> for slices of typename T: for each element the number of its octets as
+// an unsigned LEB128 number, and then these.
 func ListOf[V any](element Codec[V]) Codec[[]V] {
 	stable, _ := element.(StableDecoder[V])
 	return list[V]{element, stable}
 }
-
-// sizeOctets is how many octets hold the length of a list's element.
-const sizeOctets = 4
 
 type list[V any] struct {
 	element Codec[V]
@@ -102,19 +100,15 @@ type list[V any] struct {
 
 func (l list[V]) Typename() string { return "list<" + l.element.Typename() + ">" }
 
-func (l list[V]) Append(dst []byte, v []V) ([]byte, error) {
+func (l list[V]) Append(dst []byte, v []V) (_ []byte, err error) {
 	for i, e := range v {
-		var err error
-		at := len(dst)
-		dst, err = l.element.Append(append(dst, make([]byte, sizeOctets)...), e)
-		size := len(dst) - at - sizeOctets
-		if err == nil && uint64(size) > 1<<32-1 {
-			err = fmt.Errorf("it has %d octets, more than 4 GiB", size)
-		}
-		if err != nil {
+		begin := len(dst)
+		if dst, err = l.element.Append(dst, e); err != nil {
 			return dst, fmt.Errorf("element %d: %w", i, err)
 		}
-		binary.BigEndian.PutUint32(dst[at:], uint32(size))
+		var size [binary.MaxVarintLen64]byte
+		n := binary.PutUvarint(size[:], uint64(len(dst)-begin))
+		dst = slices.Insert(dst, begin, size[:n]...)
 	}
 	return dst, nil
 }
@@ -131,12 +125,11 @@ func (l list[V]) DecodeStable(record []byte) ([]V, error) {
 func parseList[V any](record []byte, decode func([]byte) (V, error)) ([]V, error) {
 	var values []V
 	for len(record) > 0 {
-		if len(record) < sizeOctets {
-			return nil, fmt.Errorf("element %d: its length is cut off", len(values))
+		size, n := binary.Uvarint(record)
+		if n <= 0 {
+			return nil, fmt.Errorf("element %d: its length is cut off, or above 64 bits", len(values))
 		}
-		size := uint64(binary.BigEndian.Uint32(record))
-		record = record[sizeOctets:]
-		if size > uint64(len(record)) {
+		if record = record[n:]; size > uint64(len(record)) {
 			return nil, fmt.Errorf("element %d: it should have %d octets, and %d are left",
 				len(values), size, len(record))
 		}

@@ -10,8 +10,8 @@ import (
 
 // A Program is the code of one progdef.
 type Program struct {
-	// TypeParams are the variables that stand for typenames on the ports, as the progdef's typeParams
-	// has them. Within one job, each stands for the same typename everywhere.
+	// TypeParams are the names that stand for any typename on the ports, as the progdef's typeParams
+	// has them. Within one job, each stands for the same one everywhere.
 	TypeParams []string
 	// Ports are all inputs and outputs, as the progdef declares them.
 	Ports []Port

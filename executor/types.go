@@ -9,13 +9,13 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// A solution holds what the variables of a program stand for in one job.
+// A solution holds what the type parameters of a program stand for in one job.
 type solution struct {
 	params []string
 	bound  map[string]binding
 }
 
-// A binding is what a variable stands for, and the port that has decided it.
+// A binding is what a type parameter stands for, and the port that has decided it.
 type binding struct {
 	typename progdef.Typename
 	port     string
@@ -38,8 +38,8 @@ func (s *solution) port(port, declared, carried string) error {
 	return err
 }
 
-// match reports whether the pattern has the typename's form. The error is about a variable that would
-// have to stand for two typenames.
+// match reports whether the pattern has the typename's form. The error is about a type
+// parameter that would have to stand for two typenames.
 func (s *solution) match(pattern, typename progdef.Typename, port string) (bool, error) {
 	if len(pattern.Args) == 0 && slices.Contains(s.params, pattern.Name) {
 		return true, s.bind(pattern.Name, binding{typename, port})
@@ -70,7 +70,7 @@ func (s *solution) bind(param string, b binding) error {
 // A PortInfo is one port of a job.
 type PortInfo struct {
 	Name string
-	// Typename is what its edge carries; it has no variables.
+	// Typename is what its edge carries; it has no type parameters.
 	Typename string
 }
 

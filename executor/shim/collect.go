@@ -63,16 +63,16 @@ func (o *outputs) unwanted(brokenPipe bool) bool {
 	return o.closed > 0 && (brokenPipe || o.closed == len(o.sources))
 }
 
-// collect sends what the command writes to an output. When its reader wants no more, the rest is
-// dropped for as long as others read theirs: the command must not block.
-func (r *run) collect(ctx context.Context, p port, from *source) error {
+// collect sends what the command writes to an output. When its reader wants no more, or it has failed,
+// the rest is dropped for as long as other outputs are open: the command must not block.
+func (r *run) collect(ctx context.Context, p port, from *source) {
 	err := r.sendAll(ctx, p, from)
 	byReader := errors.Is(err, executor.ErrReaderClosed)
-	r.outputs.leave(byReader)
-	if byReader {
-		_, err = io.Copy(io.Discard, from)
+	if !byReader {
+		r.failWith(ctx, err)
 	}
-	return err
+	r.outputs.leave(byReader)
+	_, _ = io.Copy(io.Discard, from) // an error is an end, too
 }
 
 func (r *run) sendAll(ctx context.Context, p port, from *source) error {

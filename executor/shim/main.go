@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/pkg/heap"
 )
 
 // Exit codes are those of package executor.
@@ -37,6 +38,7 @@ func Main(args []string) int {
 	if code, was := Init(); was {
 		return code
 	}
+	defer heap.Settle()()
 	c, err := parse(args, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -16,6 +16,9 @@ import (
 // three seconds for its last words.
 const drainedGrace = 2 * time.Second
 
+// lastRecords is how long those who read may take for what a command has written before it failed.
+const lastRecords = time.Second
+
 // errExited ends what waits for a command that has exited.
 var errExited = errors.New("the command has exited")
 
@@ -47,7 +50,10 @@ func (c Config) run(ctx context.Context, job *executor.Job) error {
 	ctx, r.fail = context.WithCancelCause(ctx)
 	defer r.fail(nil)
 	r.serve(ctx)
-	return r.outcome(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return &executor.DetailedError{Err: err, Detail: r.tail.String()}
+	}
+	return nil
 }
 
 // serve passes records between the job and the command until this has exited and all is read that it
@@ -57,32 +63,47 @@ func (r *run) serve(ctx context.Context) {
 	reading, stopReading := context.WithCancelCause(ctx)
 	for i, p := range r.ports {
 		if p.input {
-			feeding.Go(func() { r.do(ctx, r.feed(ctx, reading, p, r.pipes[i])) })
+			feeding.Go(func() { r.failWith(ctx, r.feed(ctx, reading, p, r.pipes[i])) })
 		} else {
-			collecting.Go(func() { r.do(ctx, r.collect(ctx, p, r.outputs.sources[p.Name])) })
+			collecting.Go(func() { r.collect(ctx, p, r.outputs.sources[p.Name]) })
 		}
 	}
 	errs := &source{f: r.stderr, idle: r.grace}
 	collecting.Go(func() { _, _ = io.Copy(&r.tail, errs) })
 
 	r.await(ctx.Done(), func() time.Duration { return r.graceOf(ctx) })
-	if failed, _ := r.failure(); failed != nil || ctx.Err() != nil {
-		r.signal(syscall.SIGKILL) // nothing of it is of use any more
+	failed := r.failed()
+	if failed != nil || ctx.Err() != nil {
+		r.signal(syscall.SIGKILL) // nothing that is left of it is of use any more
 	}
 	stopReading(errExited)
 	r.closeInputs()
 	feeding.Wait()
 	errs.over()
 	r.outputs.over()
+	if failed != nil {
+		late := time.AfterFunc(lastRecords, func() { r.fail(failed) })
+		defer late.Stop()
+	}
 	collecting.Wait()
+	r.failWith(ctx, failed)
 	r.signal(syscall.SIGKILL)
 }
 
-// do ends the command when what was done for a port has failed.
-func (r *run) do(ctx context.Context, err error) {
+// failWith ends the command when something has failed; the first error counts.
+func (r *run) failWith(ctx context.Context, err error) {
 	if err != nil && ctx.Err() == nil {
 		r.fail(err)
 	}
+}
+
+// failed says how the command has failed, unless that does not matter.
+func (r *run) failed() error {
+	err, brokenPipe := r.failure()
+	if r.outputs.unwanted(brokenPipe) {
+		return nil
+	}
+	return err
 }
 
 func (r *run) graceOf(ctx context.Context) time.Duration {
@@ -98,22 +119,6 @@ func (r *run) closeInputs() {
 			_ = r.pipes[i].Close()
 		}
 	}
-}
-
-// outcome says how the job has ended.
-func (r *run) outcome(ctx context.Context) error {
-	err := context.Cause(ctx)
-	if err == nil {
-		var brokenPipe bool
-		err, brokenPipe = r.failure()
-		if r.outputs.unwanted(brokenPipe) {
-			return nil
-		}
-	}
-	if err == nil {
-		return nil
-	}
-	return &executor.DetailedError{Err: err, Detail: r.tail.String()}
 }
 
 // feed writes an input's records to the command, while reading goes on. A command that reads no further

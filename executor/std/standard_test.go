@@ -27,7 +27,7 @@ func TestDocumentsAgreeWithPrograms(t *testing.T) {
 				t.Errorf("the document has the outputs %v, the program %v", got, outputs)
 			}
 			if !slices.Equal(doc.TypeParams, s.Program.TypeParams) {
-				t.Errorf("the document has the variables %v, the program %v", doc.TypeParams, s.Program.TypeParams)
+				t.Errorf("the document has the type parameters %v, the program %v", doc.TypeParams, s.Program.TypeParams)
 			}
 			if want := []string{"dagyo", "executor", s.Name}; !slices.Equal(doc.Command, want) {
 				t.Errorf("the command is %v, want %v", doc.Command, want)

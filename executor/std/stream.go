@@ -14,7 +14,7 @@ import (
 // value passes records of any typename on, octet by octet.
 var value = executor.Any("T")
 
-// generic makes a program whose ports use the variable T.
+// generic makes a program whose ports use the type parameter T.
 func generic(run func(context.Context, *executor.Job) error, ports ...executor.Port) executor.Program {
 	return executor.Program{TypeParams: []string{"T"}, Ports: ports, Run: run}
 }

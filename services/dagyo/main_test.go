@@ -18,8 +18,13 @@ func TestMain(m *testing.M) {
 // TestScripts runs the real command, with real processes, as testdata/script says. See script_test.go
 // for the commands that these scripts have beyond testscript's own.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+	params := scriptParams()
+	params.Dir = "testdata/script"
+	testscript.Run(t, params)
+}
+
+func scriptParams() testscript.Params {
+	return testscript.Params{
 		Setup:               setup,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -27,5 +32,5 @@ func TestScripts(t *testing.T) {
 			"begin": begin, "until": until, "signal": signalProcess, "ends": ends, "gone": gone,
 			"matches": matches,
 		},
-	})
+	}
 }

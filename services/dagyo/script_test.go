@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -240,7 +241,7 @@ func processesOf(dir string) []string {
 		}
 		environ, err := os.ReadFile(filepath.Join(p, "environ"))
 		words := strings.Split(string(args), "\x00")
-		if err != nil || len(words) < 3 || words[1] != "supervise" && words[1] != "executor" {
+		if err != nil || len(words) < 3 || !slices.Contains([]string{"supervise", "executor", "exec"}, words[1]) {
 			continue
 		}
 		if strings.Contains(string(args), dir) || strings.Contains(string(environ), dir) {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"github.com/dagyo/dagyo/executor"
 	"github.com/dagyo/dagyo/pkg/broker"
@@ -26,8 +25,6 @@ import (
 	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/tests/harness"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	flow = "f"

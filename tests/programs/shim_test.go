@@ -356,3 +356,30 @@ func TestManyCommands(t *testing.T) {
 		jobs[i].done()
 	}
 }
+
+// A command that has failed is told of soon, although a reader does not read what it has written.
+func TestFailureBehindSlowReader(t *testing.T) {
+	b := newBench(t)
+	out := b.edge("utf8-string")
+	j := b.run(sh(t, "", "head -c 100000 /dev/zero | tr '\\0' '\\n'; exit 3"), nil, edges{"out": out})
+	if got := told(j.panic()); got != "error: the command sh has exited with code 3" {
+		t.Errorf("panic %q", got)
+	}
+}
+
+// On a stop a command may still write: nobody keeps it from ending.
+func TestStoppedCommandWritesOn(t *testing.T) {
+	b := newBench(t)
+	one, two := b.edge("utf8-string"), b.edge("utf8-string")
+	j := b.run(sh(t, "", `trap 'head -c 1000000 /dev/zero | tr "\0" "\n"; echo end >&3; exit 0' TERM
+		echo ready >&3; while :; do sleep 0.01; done`), nil, edges{"out": one, "two": two})
+	b.some(b.reader(two), 1)
+	began := time.Now()
+	b.stop()
+	if !j.done().Stopped {
+		t.Error("job.done does not say that the job was stopped")
+	}
+	if took := time.Since(began); took > shim.DefaultStopGrace-time.Second {
+		t.Errorf("it took %v: the command was killed", took)
+	}
+}

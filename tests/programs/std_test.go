@@ -2,6 +2,7 @@ package programs
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -61,16 +62,16 @@ func TestStandardProgdefs(t *testing.T) {
 		{"concat", "concat", map[string][]string{"a": {text, "1", "2"}, "b": {text, "3"}},
 			map[string][]string{"out": {text, "1", "2", "3"}}, ""},
 		{"zip", "zip", map[string][]string{"a": {text, "a", "bc"}, "b": {text, "", "d"}},
-			map[string][]string{"pair": {"list<utf8-string>", "\x00\x00\x00\x01a\x00\x00\x00\x00", "\x00\x00\x00\x02bc\x00\x00\x00\x01d"}}, ""},
+			map[string][]string{"pair": {"list<utf8-string>", "\x01a\x00", "\x02bc\x01d"}}, ""},
 		{"zip of nothing", "zip", map[string][]string{"a": {text}, "b": {text}},
 			map[string][]string{"pair": {"list<utf8-string>"}}, ""},
 		{"zip, a too short", "zip", map[string][]string{"a": {text, "1"}, "b": {text, "1", "2"}},
 			map[string][]string{"pair": {"list<utf8-string>"}}, "the input a has ended after 1 records, and b goes on"},
 		{"zip, b too short", "zip", map[string][]string{"a": {text, "1"}, "b": {text}},
 			map[string][]string{"pair": {"list<utf8-string>"}}, "the input b has ended after 0 records, and a goes on"},
-		{"flatten", "flatten", map[string][]string{"in": {"list<json>", "\x00\x00\x00\x011\x00\x00\x00\x012", "", "\x00\x00\x00\x013"}},
+		{"flatten", "flatten", map[string][]string{"in": {"list<json>", "\x011\x012", "", "\x013"}},
 			map[string][]string{"out": {js, "1", "2", "3"}}, ""},
-		{"flatten no list", "flatten", map[string][]string{"in": {"list<json>", "\x00\x00\x00\x09abc"}},
+		{"flatten no list", "flatten", map[string][]string{"in": {"list<json>", "\x09abc"}},
 			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not list<T>: element 0: it should have 9 octets, and 3 are left"},
 		{"head", "head", map[string][]string{"n": {js, "2"}, "in": {text, "1", "2", "3"}},
 			map[string][]string{"out": {text, "1", "2"}}, ""},
@@ -156,8 +157,8 @@ func told(p *contract.JobPanic) string {
 	return fmt.Sprintf("%s at %s %d: %s", p.Kind, p.Port, *p.Record, p.Message)
 }
 
-// What one variable stands for must be the same on all ports.
-func TestVariablesStandForOneTypename(t *testing.T) {
+// What a type parameter stands for must be the same on all ports.
+func TestTypeParamsStandForOneTypename(t *testing.T) {
 	b := newBench(t)
 	j := b.run(program(t, "tee"), edges{"in": b.given("json")}, edges{"a": b.edge("json"), "b": b.edge("octets")})
 	want := `T is json on input "in", but octets on output "b"`
@@ -262,6 +263,30 @@ func TestMergeEndsWithItsReader(t *testing.T) {
 	counter.done()
 }
 
+// log_errors logs each of the first errors, and of all how many there were.
+func TestLogErrorsLogsABoundedNumber(t *testing.T) {
+	b := newBench(t)
+	var mu sync.Mutex
+	var log strings.Builder
+	b.log = slog.New(slog.NewTextHandler(writer(func(line []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return log.Write(line)
+	}), nil))
+	records := slices.Repeat([]string{"\x01no"}, 2500)
+	j := b.run(program(t, "log_errors"), edges{"in": b.given("Result<x>", records...)}, edges{"out": b.edge("x")})
+	j.done()
+	mu.Lock()
+	defer mu.Unlock()
+	if n := strings.Count(log.String(), "error=no"); n != 100 || !strings.Contains(log.String(), "errors=2500") {
+		t.Errorf("%d errors are logged:\n%s", n, log.String())
+	}
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }
+
 // http_get answers in the order of the URLs, asks again where that may help, and says what was wrong.
 func TestHTTPGet(t *testing.T) {
 	var mu sync.Mutex
@@ -294,6 +319,9 @@ func TestHTTPGet(t *testing.T) {
 	want := []string{"\x00at last", "\x01GET " + server.URL + "/missing: the answer is 404 Not Found (try 1 of 4)",
 		"\x01\"ftp://x/y\" is no URL that http_get takes: write http://… or https://…",
 		"\x01GET " + server.URL + "/large: the body is longer than 16777216 octets (try 1 of 4)"}
+	refused := server.URL[:strings.LastIndexByte(server.URL, ':')] + ":1/"
+	urls = append(urls, refused)
+	want = append(want, "\x01GET "+refused+": dial tcp 127.0.0.1:1: connect: connection refused (try 4 of 4)")
 	for i := range 40 {
 		urls = append(urls, fmt.Sprintf("%s/%d", server.URL, i))
 		want = append(want, fmt.Sprintf("\x00page /%d", i))
