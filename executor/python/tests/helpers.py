@@ -22,7 +22,7 @@ from dagyo.reader import Reader
 from dagyo.writer import Writer
 
 ROOT = Path(__file__).parents[3]
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 _numbers = count(1)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import signal
 import time
 from typing import Any
 
@@ -72,15 +74,33 @@ async def block(in_: In[str]) -> None:
         time.sleep(float(value))
 
 
-@dagyo.progdef(inputs={"in": String})
-async def deaf(in_: In[str]) -> None:
+@dagyo.progdef(inputs={"in": String, "more": String})
+async def deaf(in_: In[str], more: In[str]) -> None:
     """Do not end when told to."""
+    reading = asyncio.create_task(more.receive_batch())
     async for _ in in_:
+        await asyncio.wait({reading}, timeout=1)
         while True:
             try:
                 await asyncio.sleep(3600)
             except asyncio.CancelledError:
                 continue
+
+
+def _sleep() -> None:
+    time.sleep(60)
+
+
+@dagyo.progdef()
+async def forks() -> None:
+    """Fork a process and terminate it."""
+    child = multiprocessing.get_context("fork").Process(target=_sleep)
+    child.start()
+    await asyncio.sleep(0.3)
+    child.terminate()
+    await asyncio.to_thread(child.join, 5)
+    if child.exitcode != -signal.SIGTERM:
+        raise RuntimeError(f"the child has ended with {child.exitcode}")
 
 
 @dagyo.progdef()
@@ -93,7 +113,7 @@ async def wrong(out: Out[Any]) -> None:
     await out.send({"x": float("nan")})
 
 
-PROGRAMS = [greet, tee, fail, stubborn, head, pour, swallow, results, block, deaf, leave, wrong]
+PROGRAMS = [greet, tee, fail, stubborn, head, pour, swallow, results, block, deaf, forks, leave, wrong]
 
 if __name__ == "__main__":
     dagyo.main(*PROGRAMS)

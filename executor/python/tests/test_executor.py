@@ -181,6 +181,16 @@ async def test_sys_exit_is_a_panic(o: Office) -> None:
     assert "SystemExit(3)" in panic["message"]
 
 
+async def test_a_forked_process_has_its_own_signals(o: Office) -> None:
+    job = o.job("forks", "r1")
+    after = o.job("forks", "r1")
+    async with o.executor("forks", "r1"):
+        for j in (job, after):
+            await o.post(j)
+            await o.said(j, "done")
+    assert not [h for h in o.heard if h.subject.startswith("executor.draining.forks.")]
+
+
 async def test_results(o: Office) -> None:
     job = o.job("results", "r1", outputs={"out": "Result<utf8-string>"})
     await o.post(job)
@@ -344,21 +354,47 @@ async def test_a_blocked_event_loop_is_given_up(o: Office) -> None:
 
 
 async def test_a_stopped_job_that_goes_on_costs_its_executor(o: Office) -> None:
-    job = o.job("deaf", "r1", {"in": TEXT})
-    other = o.job("deaf", "r1", {"in": TEXT})
+    job = o.job("deaf", "r1", {"in": TEXT, "more": TEXT})
+    other = o.job("deaf", "r1", {"in": TEXT, "more": TEXT})
     async with o.executor("deaf", "r1", DAGYO_SLOTS="2") as x:
         for j in (job, other):
             await o.post(j)
             await o.said(j, "started")
         await o.write(job.inputs["in"], b"go")
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         await o.stop(job)
         subject = f"executor.draining.deaf.{x.identity}"
         drain = await o.await_heard(lambda h: h.subject == subject, 20)
-        assert drain.data["reason"] == "a stopped job does not end"
+        assert drain.data["reason"] == "a job does not end although it was told to"
+        await o.write(other.inputs["more"])
         await o.write(other.inputs["in"])
         await o.said(other, "done")
         assert await x.ended() == 1
+
+
+async def test_a_deaf_job_is_given_up(o: Office) -> None:
+    job = o.job("deaf", "r2", {"in": TEXT, "more": TEXT})
+    await o.post(job)
+    async with o.executor("deaf", "r2") as x:
+        await o.write(job.inputs["in"], b"go")
+        await o.said(job, "started")
+        await asyncio.sleep(1.5)
+        x.signal()
+        await asyncio.sleep(0.1)
+        x.signal()
+        assert (await o.said(job, "panic", patience=5))["kind"] == "drained"
+        assert await x.ended(5) == 1
+
+
+async def test_a_deaf_job_whose_port_fails(o: Office) -> None:
+    job = o.job("deaf", "r3", {"in": TEXT, "more": TEXT})
+    await o.post(job)
+    async with o.executor("deaf", "r3") as x:
+        await o.said(job, "started")
+        await o.write(job.inputs["more"], b"\xff")
+        await o.write(job.inputs["in"], b"go")
+        assert (await o.said(job, "panic", patience=5))["kind"] == "deserialization"
+        assert await x.ended(20) == 1
 
 
 async def test_a_stopped_job_that_blocks_costs_its_executor(o: Office) -> None:

@@ -171,17 +171,17 @@ class Executor:
         self._warden.enter(job, lambda: runner.end(Ending.STOPPED))
         try:
             word = await runner.run()
-            if word is None:
-                self._abandon()
-            else:
+            if word is not None:
                 await say(self._link, word)
+            if not await runner.over():
+                self._abandon()
         finally:
             self._warden.leave(job)
 
     def _abandon(self) -> None:
         """A job does not end: take no more, finish the others, and go."""
         self._stuck = True
-        self._warden.say_draining("a stopped job does not end")
+        self._warden.say_draining("a job does not end although it was told to")
         self.drain()
 
 

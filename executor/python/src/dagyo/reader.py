@@ -49,6 +49,7 @@ class _Direct:
         self.token = 0  # of our subject, 0: not attached yet
         self.subscription: Subscription | None = None
         self.messages: deque[Msg] = deque()
+        self.octets = 0  # of the messages
         self.reply = ""  # where the writer takes credits, "" until it was heard of
         self.kept = 0  # the stream holds frames up to this number, as the writer says
         self.ahead: Msg | None = None  # a frame that came while those before it are in the stream
@@ -264,11 +265,12 @@ class Reader:
         d = self._direct
         d.token = max(d.token + 1, time.time_ns())
         d.messages.clear()
+        d.octets = 0
         d.subscription = await self._link.subscribe(
             f"{self._address.direct}.{d.token}",
             self._heard_directly,
             messages=_SLACK * MAX_DIRECT_FRAMES,
-            octets=_SLACK * max(direct_window(self._address), self._link.max_payload),
+            octets=self._most(),
         )
         d.reply, d.kept, d.ahead = "", 0, None
         d.look, d.heard = _FIRST_LOOK, time.monotonic()
@@ -279,12 +281,19 @@ class Reader:
         subscription, self._direct.subscription = self._direct.subscription, None
         self._direct.ahead = None
         self._direct.messages.clear()
+        self._direct.octets = 0
         await self._link.unsubscribe(subscription)
+
+    def _most(self) -> int:
+        """Return how many octets of direct messages may wait: more than the rules allow."""
+        return _SLACK * max(direct_window(self._address), self._link.max_payload)
 
     def _heard_directly(self, msg: Msg) -> None:
         d = self._direct
-        if msg.subject.endswith(f".{d.token}") and len(d.messages) < _SLACK * MAX_DIRECT_FRAMES:
+        full = len(d.messages) >= _SLACK * MAX_DIRECT_FRAMES or d.octets >= self._most()
+        if msg.subject.endswith(f".{d.token}") and not full:
             d.messages.append(msg)
+            d.octets += len(msg.data)
             self._bell.ring()
 
     async def _hear(self) -> None:
@@ -297,7 +306,9 @@ class Reader:
         if not d.messages and not await self._bell.wait(self._patience()):
             await self._idle()
         if d.messages:
-            await self._take(d.messages.popleft())
+            msg = d.messages.popleft()
+            d.octets -= len(msg.data)
+            await self._take(msg)
 
     def _patience(self) -> float:
         """Return how many seconds to wait for a message before _idle has something to do."""

@@ -23,8 +23,10 @@ log = logging.getLogger("dagyo")
 #: How long, in seconds, jobs that are given up have to say so.
 LAST_WORDS = 3.0
 
-# How long, in seconds, a program whose port has failed may take to end by itself.
+# How long, in seconds, a program whose port has failed may take to end by itself, and when it is
+# cancelled then, before the panic is said without it.
 _UNWIND = 0.25
+_UNWIND_CANCELLED = 1.0
 
 
 class Ending(Enum):
@@ -79,7 +81,7 @@ def word(job: Job, executor: str, panic: Panic | None, rest: dict[str, Any]) -> 
 
 
 class Runner:
-    """Runs a job that is ours. ``run`` returns its last word, or None if the program does not end."""
+    """Runs a job that is ours. Call ``run``, then ``over``."""
 
     def __init__(
         self, link: Link, job: Job, program: Progdef, executor: str, stop_grace: float
@@ -95,6 +97,7 @@ class Runner:
         self._outputs: dict[str, Out[Any]] = {}
         self._readers: list[Reader] = []
         self._writers: list[Writer] = []
+        self._task: asyncio.Task[None] | None = None
 
     def end(self, why: Ending) -> None:
         """Have the job end soon. The first reason counts."""
@@ -111,22 +114,39 @@ class Runner:
             raise asyncio.CancelledError(self._ending.result().value)
 
     async def run(self) -> Event | None:
-        """Run the job, and say what it came to."""
+        """Run the job; return its last word, or None for a stopped one that does not end."""
         try:
             self._program.check(self.job)
             self._open()
         except DagyoError as e:
             await self._abort()
             return self._word(Panic("error", str(e)))
-        task = asyncio.create_task(self._call())
+        task = self._task = asyncio.create_task(self._call())
         try:
             either: set[asyncio.Future[Any]] = {task, self._ending}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done() and not await self._interrupt(task):
-                return None
+            if not task.done():
+                await self._interrupt(task)
         finally:
             await self._abort()
+        if not task.done():
+            return self._word_without()
         return self._judge(None if task.cancelled() else task.exception(), task.cancelled())
+
+    async def over(self) -> bool:
+        """Wait for the program's end; report False if it does not come although it was told to."""
+        task = self._task
+        if task is None or task.done():
+            return True
+        if self._failure is not None:
+            await asyncio.wait({task}, timeout=self._stop_grace)
+        task.add_done_callback(_forget)
+        if not task.done():
+            log.error(
+                "job %s of flow %s does not end although it was told to; this executor takes no more",
+                self.job.job, self.job.flow,
+            )  # fmt: skip
+        return task.done()
 
     def _open(self) -> None:
         for port, address in self.job.inputs.items():
@@ -177,22 +197,24 @@ class Runner:
             if isinstance(result, BaseException) and not isinstance(result, ReaderClosed):
                 raise result
 
-    async def _interrupt(self, task: asyncio.Task[None]) -> bool:
-        """End the program's task; report whether it has ended."""
+    async def _interrupt(self, task: asyncio.Task[None]) -> None:
+        """End the program's task, if it does end in time."""
         why = self._ending.result()
+        grace = {
+            Ending.STOPPED: self._stop_grace,
+            Ending.DRAINED: LAST_WORDS / 2,
+            Ending.FAILED: _UNWIND_CANCELLED,
+        }
         if why is Ending.FAILED:
             await asyncio.wait({task}, timeout=_UNWIND)
         task.cancel()
-        grace = LAST_WORDS / 2 if why is Ending.DRAINED else self._stop_grace
-        await asyncio.wait({task}, timeout=grace)
-        if task.done():
-            return True
-        log.error(
-            "job %s of flow %s does not end although it was told to; this executor takes no more",
-            self.job.job, self.job.flow,
-        )  # fmt: skip
-        task.add_done_callback(_forget)
-        return False
+        await asyncio.wait({task}, timeout=grace[why])
+
+    def _word_without(self) -> Event | None:
+        """Return the last word on a program that has not ended."""
+        if self._failure is not None:
+            return self._judge(None, cancelled=True)
+        return self._word(drained()) if self._ending.result() is Ending.DRAINED else None
 
     def _judge(self, error: BaseException | None, cancelled: bool) -> Event:
         """Return the last word on a program that has ended."""

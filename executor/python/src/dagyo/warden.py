@@ -34,6 +34,8 @@ _BEAT_CHECK = 0.1  # seconds between two looks for jobs whose beat is due
 _LOOK_PAUSE = 1.0  # seconds between two looks for a stop when the broker does not answer
 _BLOCKED = 2.0  # seconds in which an event loop that is not blocked answers
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 @dataclass(eq=False)
 class _Watched:
@@ -90,7 +92,8 @@ class Warden:
         """
         ours, theirs = self._sockets
         theirs.setblocking(False)
-        before = {s: signal.signal(s, _noted) for s in (signal.SIGTERM, signal.SIGINT)}
+        before = {s: signal.signal(s, _noted) for s in _SIGNALS}
+        os.register_at_fork(after_in_child=_in_child)
         wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         self._post(lambda: self._loop.add_reader(ours.fileno(), self._on_signal))
 
@@ -222,7 +225,7 @@ class Warden:
         try:
             subscription = await self._link.subscribe(w.job.stop, hear, messages=8, octets=1 << 20)
             # Behind the subscription, so that none is missed.
-            while not heard and not await self._stopped(w):
+            while not heard and not await self._look(w):
                 await w.bell.wait()
             w.stopped = time.monotonic()
             self._tell(w.stop)
@@ -234,24 +237,22 @@ class Warden:
             await asyncio.sleep(self._config.stop_grace + _BLOCKED)
             await self._overdue()
 
-    async def _stopped(self, w: _Watched) -> bool:
+    async def _look(self, w: _Watched) -> bool:
         """Report whether a stop is stored, or the stream is gone; ask until the broker answers."""
         streams = {a.stream for a in (*w.job.inputs.values(), *w.job.outputs.values())}
         stream = streams.pop() if streams else f"FLOW-{w.job.flow}"
         while True:
             try:
                 msg = await self._link.request(f"$JS.API.DIRECT.GET.{stream}.{w.job.stop}")
+                code = (msg.headers or {}).get("Status", "")
+                if code in ("", "404"):
+                    return code == ""
             except NoAnswer:
                 try:
                     await self._link.check_stream(stream)
                 except Gone:
                     return True
-                if await w.bell.wait(_LOOK_PAUSE):
-                    return False  # a stop was heard, or there is a new connection: look again
-                continue
-            code = (msg.headers or {}).get("Status", "")
-            if code in ("", "404"):
-                return code == ""
+            # A stop that is heard meanwhile is stored too.
             await w.bell.wait(_LOOK_PAUSE)
 
     async def _overdue(self) -> None:
@@ -262,14 +263,14 @@ class Warden:
             await asyncio.wait_for(answered.wait(), _BLOCKED)
         except asyncio.TimeoutError:
             log.error("a stopped job blocks the event loop: giving up this executor")
-            self._say_draining("a stopped job does not end")
+            self._say_draining("a job does not end although it was told to")
             await self._give_up()
 
     # Drain.
 
     def _on_signal(self) -> None:
         for number in self._sockets[0].recv(64):
-            if number in (signal.SIGTERM, signal.SIGINT):
+            if number in _SIGNALS:
                 self._signals += 1
                 if self._signals == 1:
                     self._spawn(self._drain())
@@ -325,6 +326,14 @@ class Warden:
 
 def _noted(*_: object) -> None:
     """The wake-up descriptor has the signal."""
+
+
+def _in_child() -> None:
+    """Have a forked process end by its signals, and not tell us of them."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _noted:
+            signal.signal(number, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
 
 
 def exit_now(code: int) -> None:
