@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
 // A Program is the code of one progdef.
@@ -32,6 +33,9 @@ func (p Program) check(j contract.Job) error {
 			wrong = append(wrong, fmt.Sprintf("%s %q carries %s, the program expects %s",
 				direction(port.isInput()), port.portName(), a.Type, port.typename()))
 		}
+	}
+	if _, wired := j.Inputs[progdef.StopPort]; wired {
+		declared[true]++ // it is ours, not the program's
 	}
 	for input, addresses := range ports {
 		if len(wrong) == 0 && declared[input] < len(addresses) {

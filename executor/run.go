@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
@@ -39,20 +40,31 @@ func (x *executor) run(parent context.Context, doc contract.Job, stuck chan<- st
 		x.sayPanic(parent, doc, contract.Failure{Kind: contract.KindError, Message: clip(err.Error())}, contract.PortCounts{})
 		return
 	}
+	e := x.watchEnd(ctx, job)
 	returned := make(chan outcome, 1)
-	go func() { returned <- x.call(ctx, job) }()
+	go func() { returned <- x.call(ctx, e, job) }()
+	o, inTime := x.await(ctx, e, returned)
+	if !inTime {
+		x.abandon(ctx, parent, doc, stuck)
+		return
+	}
+	job.abort()
+	x.report(ctx, parent, job, o)
+}
+
+// await waits for what the program returns. It is not in time where it has been stopped StopGrace ago.
+func (x *executor) await(ctx context.Context, e *ending, returned <-chan outcome) (outcome, bool) {
 	select {
 	case o := <-returned:
-		job.abort()
-		x.report(ctx, parent, job, o)
+		return o, true
 	case <-x.overdue(ctx):
-		select { // both may be ready
-		case o := <-returned:
-			job.abort()
-			x.report(ctx, parent, job, o)
-		default:
-			x.abandon(ctx, parent, doc, stuck)
-		}
+	case <-e.late:
+	}
+	select { // both may be ready
+	case o := <-returned:
+		return o, true
+	default:
+		return outcome{}, false
 	}
 }
 
@@ -68,7 +80,10 @@ func (x *executor) overdue(ctx context.Context) <-chan struct{} {
 // abandon tells of a job whose function does not return although its context has ended.
 func (x *executor) abandon(ctx, parent context.Context, doc contract.Job, stuck chan<- struct{}) {
 	x.config.Log.Error("a job does not return; this executor takes no more", "flow", doc.Flow, "job", doc.Job)
-	if errors.Is(context.Cause(ctx), ErrDrained) {
+	switch {
+	case ctx.Err() == nil:
+		x.sayPanic(parent, doc, deaf(x.config.StopGrace), contract.PortCounts{})
+	case errors.Is(context.Cause(ctx), ErrDrained):
 		x.sayPanic(parent, doc, drained(), contract.PortCounts{})
 	}
 	select {
@@ -84,7 +99,8 @@ type outcome struct {
 }
 
 // call calls the program, and ends the streams when it returns nil.
-func (x *executor) call(ctx context.Context, job *Job) (o outcome) {
+func (x *executor) call(ctx context.Context, e *ending, job *Job) (o outcome) {
+	defer e.release()
 	defer func() {
 		if p := recover(); p != nil {
 			o = outcome{err: fmt.Errorf("panic: %v", p), panic: string(debug.Stack())}
@@ -93,8 +109,9 @@ func (x *executor) call(ctx context.Context, job *Job) (o outcome) {
 	if err := x.program.check(job.doc); err != nil {
 		return outcome{err: err}
 	}
-	err := x.program.Run(ctx, job)
-	if err != nil && !errors.Is(err, ErrReaderClosed) {
+	err := x.program.Run(e.ctx, job)
+	e.release()
+	if err != nil && !errors.Is(err, ErrReaderClosed) && !e.ended(ctx) {
 		return outcome{err: err}
 	}
 	if f := job.failed(); f != nil {
@@ -124,6 +141,15 @@ func (x *executor) report(ctx, parent context.Context, job *Job, o outcome) {
 			f = port.failure()
 		}
 		x.sayPanic(parent, job.doc, f, job.counts())
+	}
+}
+
+// deaf is the failure of a program that a stream has stopped and that goes on.
+func deaf(grace time.Duration) contract.Failure {
+	return contract.Failure{
+		Kind:    contract.KindError,
+		Message: fmt.Sprintf("a stream has stopped the node, and its program did not return within %v", grace),
+		Port:    progdef.StopPort,
 	}
 }
 
