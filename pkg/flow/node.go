@@ -118,6 +118,9 @@ func (c *checker) progdefPorts(n *node) *ports {
 		input:  newSide(parsed(pinned.Document.Inputs)),
 		output: newSide(parsed(pinned.Document.Outputs)),
 	}
+	// Not among the names: a flow need not wire these two.
+	p[input].types[progdef.StopPort] = progdef.Typename{}
+	p[output].types[progdef.PanicPort] = progdef.Typename{Name: progdef.PanicType}
 	c.ports[n.progdef], c.pinned[n.progdef] = p, pinned
 	return p
 }

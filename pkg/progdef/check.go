@@ -107,6 +107,8 @@ func (c *checker) sound() map[string]any {
 func (c *checker) check() {
 	c.ports("inputs", c.doc.Inputs)
 	c.ports("outputs", c.doc.Outputs)
+	c.reserved("inputs", StopPort)
+	c.reserved("outputs", PanicPort)
 	c.program()
 	c.scaling()
 	c.health()
@@ -140,6 +142,15 @@ func (c *checker) ports(field string, ports map[string]Port) {
 			p.Type = t.String()
 			ports[name] = p
 		}
+	}
+}
+
+// reserved refuses a port that every node has.
+func (c *checker) reserved(field, name string) {
+	if _, declared := c.object(field)[name]; declared {
+		c.report.Add(problem.BadName,
+			document.Quote(name)+" is among the "+field+" of every node; a progdef cannot declare it",
+			"give the port another name", field, name)
 	}
 }
 

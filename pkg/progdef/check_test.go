@@ -54,6 +54,12 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 				`/inputs/b/type: "9" is not a typename: octet 1 of a typename must be a letter ` +
 					`[bad-typename]`,
 				"/inputs/c: must be a string or an object, not a number [schema]"}},
+		{"ports that every node has", `{"name":"p","image":"p","inputs":{"stop":"json","panic":"json"},` +
+			`"outputs":{"panic":"json","stop":"json"}}`, []string{
+			`/inputs/stop: "stop" is among the inputs of every node; a progdef cannot declare it ` +
+				`[bad-name] — give the port another name`,
+			`/outputs/panic: "panic" is among the outputs of every node; a progdef cannot declare it ` +
+				`[bad-name] — give the port another name`}},
 		{"generics", `{"name":"p","image":"p","typeParams":["T"],"inputs":{"a":"list<T>"}}`,
 			[]string{"/typeParams: type variables are not supported yet [generics-not-yet] — " +
 				"write one progdef for each type"}},
