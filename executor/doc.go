@@ -30,6 +30,9 @@
 // stopped: return soon. A function that does not return within [Config.StopGrace] costs its
 // executor: it takes no more jobs and exits when its other jobs are done.
 //
+// The context also ends, with the cause [ErrEnded], when a stream that the flow has wired to the node's
+// stop has its first record. Then the outputs get their end whatever the function returns.
+//
 // Everything else is the SDK's: claiming jobs so that none starts twice, the streams and their flow
 // control, signs of life, counts, and draining on SIGTERM.
 package executor
