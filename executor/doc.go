@@ -30,6 +30,9 @@
 // stopped: return soon. A function that does not return within [Config.StopGrace] costs its
 // executor: it takes no more jobs and exits when its other jobs are done.
 //
+// The context also ends, with the cause [ErrEnded], when a stream that the flow has wired to the node's
+// stop has its first record. Then the outputs get their end whatever the function returns.
+//
 // A program that does not care what its records are declares [Program.TypeParams] and uses [Any],
 // [ResultOf] and [ListOf] on its ports. One that does not know its ports is Dynamic. Package shim
 // makes a program of any command.

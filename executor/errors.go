@@ -15,6 +15,10 @@ var ErrReaderClosed = stream.ErrReaderClosed
 // ErrStopped is the cause of the context's end when the job's flow was stopped.
 var ErrStopped = errors.New("the flow was stopped")
 
+// ErrEnded is the cause of the context's end when a stream that is wired to the node's stop has stopped
+// it. A program may finish what it has at hand; what it returns then is no failure.
+var ErrEnded = fmt.Errorf("a stream has stopped the node: %w", stream.ErrFinishing)
+
 // ErrDrained is the cause of the context's end when the executor has to go before the job is done.
 var ErrDrained = errors.New("the executor was drained before the job was done")
 

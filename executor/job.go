@@ -182,6 +182,11 @@ func (j *Job) abort() {
 	for _, in := range j.inputs {
 		in.Abort()
 	}
+	j.abortOutputs()
+}
+
+// abortOutputs may be called while the program writes.
+func (j *Job) abortOutputs() {
 	for _, out := range j.outputs {
 		out.Abort()
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
 // A Program is the code of one progdef.
@@ -62,6 +63,9 @@ func (p Program) undeclared(j contract.Job) []string {
 	declared := map[bool]int{}
 	for _, port := range p.Ports {
 		declared[port.isInput()]++
+	}
+	if _, wired := j.Inputs[progdef.StopPort]; wired {
+		declared[true]++ // it is ours, not the program's
 	}
 	for _, input := range []bool{true, false} {
 		if has := len(addresses(j, input)); declared[input] < has {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
@@ -41,20 +42,31 @@ func (x *executor) run(parent context.Context, doc contract.Job, stuck chan<- st
 		return
 	}
 	job.log = x.config.Log.With("flow", doc.Flow, "job", doc.Job, "node", doc.Node)
+	e := x.watchEnd(ctx, job)
 	returned := make(chan error, 1)
-	go func() { returned <- x.call(ctx, job) }()
+	go func() { returned <- x.call(ctx, e, job) }()
+	err, inTime := x.await(ctx, e, returned)
+	if !inTime {
+		x.abandon(ctx, parent, doc, stuck)
+		return
+	}
+	job.abort()
+	x.report(ctx, parent, job, err)
+}
+
+// await waits for what the program returns. It is not in time where it has been stopped StopGrace ago.
+func (x *executor) await(ctx context.Context, e *ending, returned <-chan error) (err error, inTime bool) {
 	select {
 	case err := <-returned:
-		job.abort()
-		x.report(ctx, parent, job, err)
+		return err, true
 	case <-x.overdue(ctx):
-		select { // both may be ready
-		case err := <-returned:
-			job.abort()
-			x.report(ctx, parent, job, err)
-		default:
-			x.abandon(ctx, parent, doc, stuck)
-		}
+	case <-e.late:
+	}
+	select { // both may be ready
+	case err := <-returned:
+		return err, true
+	default:
+		return nil, false
 	}
 }
 
@@ -70,7 +82,10 @@ func (x *executor) overdue(ctx context.Context) <-chan struct{} {
 // abandon tells of a job whose function does not return although its context has ended.
 func (x *executor) abandon(ctx, parent context.Context, doc contract.Job, stuck chan<- struct{}) {
 	x.config.Log.Error("a job does not return; this executor takes no more", "flow", doc.Flow, "job", doc.Job)
-	if errors.Is(context.Cause(ctx), ErrDrained) {
+	switch {
+	case ctx.Err() == nil:
+		x.sayPanic(parent, doc, deaf(x.config.StopGrace), contract.PortCounts{})
+	case errors.Is(context.Cause(ctx), ErrDrained):
 		x.sayPanic(parent, doc, drained(), contract.PortCounts{})
 	}
 	select {
@@ -80,7 +95,8 @@ func (x *executor) abandon(ctx, parent context.Context, doc contract.Job, stuck 
 }
 
 // call calls the program, and ends the streams when it returns nil.
-func (x *executor) call(ctx context.Context, job *Job) (err error) {
+func (x *executor) call(ctx context.Context, e *ending, job *Job) (err error) {
+	defer e.release()
 	defer func() {
 		if p := recover(); p != nil {
 			err = &DetailedError{Err: fmt.Errorf("panic: %v", p), Detail: string(debug.Stack())}
@@ -89,8 +105,9 @@ func (x *executor) call(ctx context.Context, job *Job) (err error) {
 	if err := x.program.check(job.doc); err != nil {
 		return err
 	}
-	err = x.program.Run(ctx, job)
-	if err != nil && !errors.Is(err, ErrReaderClosed) {
+	err = x.program.Run(e.ctx, job)
+	e.release()
+	if err != nil && !errors.Is(err, ErrReaderClosed) && !e.ended(ctx) {
 		return err
 	}
 	if f := job.failed(); f != nil {
@@ -130,6 +147,15 @@ func failureOf(err error) contract.Failure {
 		f.Detail = clip(strings.ToValidUTF8(detailed.Detail, "\ufffd"))
 	}
 	return f
+}
+
+// deaf is the failure of a program that a stream has stopped and that goes on.
+func deaf(grace time.Duration) contract.Failure {
+	return contract.Failure{
+		Kind:    contract.KindError,
+		Message: fmt.Sprintf("a stream has stopped the node, and its program did not return within %v", grace),
+		Port:    progdef.StopPort,
+	}
 }
 
 func drained() contract.Failure {

@@ -24,7 +24,9 @@ func FlowStream(flow string) string { return FlowStreamPrefix + flow }
 
 // FlowStreamSubjects lists the subjects of a flow's stream.
 func FlowStreamSubjects(flow string) []string {
-	return []string{"edge." + flow + ".*", "credit." + flow + ".*", StopSubject(flow)}
+	return []string{
+		"edge." + flow + ".*", "credit." + flow + ".*", StopSubject(flow), LastStopSubject(flow),
+	}
 }
 
 // EdgeSubject carries the frames of the flow's n-th edge.
@@ -37,8 +39,12 @@ func CreditSubject(flow string, n int) string { return "credit." + flow + "." + 
 // stream stores.
 func DirectSubject(flow string, n int) string { return "direct." + flow + "." + strconv.Itoa(n) }
 
-// StopSubject ends all jobs of a flow. It is stored, so that a job that starts later sees it too.
+// StopSubject ends all jobs of a flow but the reporting ones. It is stored, so that a job that starts
+// later sees it too.
 func StopSubject(flow string) string { return "stop." + flow }
+
+// LastStopSubject ends the reporting jobs of a flow: those that a wired panic leads to.
+func LastStopSubject(flow string) string { return "stop." + flow + ".last" }
 
 // LeaseSubject holds the lease of the replica that leads a service.
 func LeaseSubject(service string) string { return "lease." + service }

@@ -67,11 +67,13 @@ type FlowPlanned struct {
 	// Inputs and Outputs are the flow's own ends: clients write the first and read the second.
 	Inputs  map[string]Address `json:"inputs"`
 	Outputs map[string]Address `json:"outputs"`
+	// Panics says where the panic-aggregator writes the panic of a job that has it wired, by job.
+	Panics map[string]Address `json:"panics,omitempty"`
 	// Deadline is the moment at which the flow panics if it has not ended.
 	Deadline time.Time `json:"deadline"`
 	// Stream is the flow's JetStream stream, "" for a flow without edges.
 	Stream string `json:"stream,omitempty"`
-	// Stop is the subject that stops all the flow's jobs.
+	// Stop is the subject that stops the flow's jobs; reporting ones have another.
 	Stop string `json:"stop"`
 	// OutputRetention is how long the outputs stay readable after the verdict.
 	OutputRetention document.Duration `json:"outputRetention"`

@@ -189,7 +189,7 @@ func TestCheckByManyAtOnce(t *testing.T) {
 }
 
 func TestExamplesKeepTheirSchemas(t *testing.T) {
-	for _, schema := range []string{"flow", "progdef"} {
+	for _, schema := range []string{"flow", "progdef", "test"} {
 		for _, name := range examples(t, schema) {
 			raw, err := schemas.Files.ReadFile("examples/" + name)
 			if err != nil {

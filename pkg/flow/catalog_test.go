@@ -22,6 +22,7 @@ func catalog(t testing.TB) Catalog {
 		`{"name":"parse","image":"i","inputs":{"text":"utf8-string"},
 			"outputs":{"value":"json","errors":"list<utf8-string>"}}`,
 		`{"name":"void_sink","image":"i","inputs":{"items":"json"}}`,
+		`{"name":"render","image":"i","inputs":{"in":"json"},"outputs":{"out":"utf8-string"}}`,
 		`{"name":"count","image":"i","inputs":{"items":"list<utf8-string>"},
 			"outputs":{"count":"json"}}`,
 		`{"name":"same","image":"i","typeParams":["T"],"inputs":{"in":"T"},"outputs":{"out":"T"}}`,

@@ -8,6 +8,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/flow/unify"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
 // A link is one stream of the document, whichever way it is written.
@@ -102,10 +103,10 @@ func (c *checker) readEnds() {
 	}
 }
 
-// join adds a link to the graph.
+// join adds a link to the graph. A node may be stopped from downstream: that makes no cycle.
 func (c *checker) join(l *link) {
 	c.links = append(c.links, l)
-	if l.from.node != nil && l.to.node != nil {
+	if l.from.node != nil && l.to.node != nil && l.to.port != progdef.StopPort {
 		l.from.node.out = append(l.from.node.out, l)
 		l.to.node.fed = true
 	}
@@ -173,9 +174,15 @@ func (c *checker) missing(n *node, side direction, code problem.Code, what, hint
 	}
 }
 
+// stopType is the typename of a stream that stops a node and has no port at its other end.
+const stopType = "utf8-string"
+
 // edge returns the link in normal form.
 func (l *link) edge() Edge {
 	e := Edge{Type: l.typename}
+	if e.Type == "" { // records that nobody but a stop reads
+		e.Type = stopType
+	}
 	switch {
 	case l.with != nil:
 		e.Const = l.with

@@ -156,6 +156,9 @@ func (c *checker) progdefPorts(n *node) *ports {
 		return nil
 	}
 	p := portsOf(pinned.Document)
+	// Not among the names: a flow need not wire these two. Any type may stop a node.
+	p.sides[input].types[progdef.StopPort] = nil
+	p.sides[output].types[progdef.PanicPort] = newPortType(progdef.Typename{Name: progdef.PanicType}, nil)
 	c.ports[n.progdef], c.pinned[n.progdef] = p, pinned
 	return p
 }

@@ -163,6 +163,9 @@ func (c *checker) equate(i int) bool {
 // comparable reports whether both ends of a link have a type that means something. What a faulty
 // link leaves open is no problem of its own.
 func (c *checker) comparable(l *link) bool {
+	if l.to.node != nil && l.to.port == progdef.StopPort {
+		return false // any type may stop a node
+	}
 	if l.from.free || l.to.free {
 		return l.from.typ != nil && l.to.typ != nil
 	}
@@ -196,7 +199,7 @@ func (c *checker) excuseUnlinked() {
 		}
 		for side := range n.ports.sides {
 			for port, p := range n.ports.sides[side].types {
-				if c.claims[claim{n, port, direction(side)}] == nil {
+				if p != nil && c.claims[claim{n, port, direction(side)}] == nil {
 					c.types.excusePort(n, p)
 				}
 			}

@@ -115,6 +115,8 @@ func (c *checker) check() {
 	c.ports("inputs", c.doc.Inputs)
 	c.ports("outputs", c.doc.Outputs)
 	c.unused()
+	c.reserved("inputs", StopPort)
+	c.reserved("outputs", PanicPort)
 	c.program()
 	c.scaling()
 	c.health()
@@ -160,6 +162,15 @@ func (c *checker) typename(text string, path []string) (Typename, bool) {
 		c.vague = true
 	}
 	return t, err == nil
+}
+
+// reserved refuses a port that every node has.
+func (c *checker) reserved(field, name string) {
+	if _, declared := c.object(field)[name]; declared {
+		c.report.Add(problem.BadName,
+			document.Quote(name)+" is among the "+field+" of every node; a progdef cannot declare it",
+			"give the port another name", field, name)
+	}
 }
 
 // portType returns the typename of a port in either form and where it stands, nil where the schema

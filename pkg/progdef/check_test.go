@@ -86,6 +86,12 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 			`/inputs/a: "list<T" is not a typename: a typename cannot end here: "," or ">" must ` +
 				`follow [bad-typename]`,
 			"/inputs/b: must be a string or an object, not a number [schema]"}},
+		{"ports that every node has", `{"name":"p","image":"p","inputs":{"stop":"json","panic":"json"},` +
+			`"outputs":{"panic":"json","stop":"json"}}`, []string{
+			`/inputs/stop: "stop" is among the inputs of every node; a progdef cannot declare it ` +
+				`[bad-name] — give the port another name`,
+			`/outputs/panic: "panic" is among the outputs of every node; a progdef cannot declare it ` +
+				`[bad-name] — give the port another name`}},
 		{"environment", `{"name":"p","image":"p","env":{"":"","1A":"","DAGYO_JOBS":"","a_1":"",` +
 			`"OK":1},"envFrom":[{},{"secret":"a","configMap":"b"},{"secret":"a"}]}`, []string{
 			"/env/: the name of an environment variable is made of letters, digits and " +

@@ -12,6 +12,10 @@ var ErrGone = errors.New("the flow's stream is gone")
 // ErrReaderClosed says that the reader wants no more records; the writer may end normally.
 var ErrReaderClosed = errors.New("the reader wants no more")
 
+// ErrFinishing as the cause of a context's end lets Send finish the record of which it has taken a part
+// already. So the edge can still be closed in order.
+var ErrFinishing = errors.New("no more records are wanted")
+
 // ErrClosed says that this end was closed or aborted by its own user.
 var ErrClosed = errors.New("closed")
 

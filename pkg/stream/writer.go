@@ -127,7 +127,7 @@ func (w *Writer) run(ctx context.Context, s *sender) {
 // Send takes a copy of one record of any length. It blocks while the window is full. Errors are
 // ErrReaderClosed, ErrGone, a *ProtocolError, ErrClosed, an error of the connection once that is
 // closed, and the context's: if the context ends when a part of the record was taken, the edge can
-// not go on and the writer is aborted.
+// not go on and the writer is aborted; unless the cause is ErrFinishing.
 func (w *Writer) Send(ctx context.Context, record []byte) error {
 	_, err := w.SendBatch(ctx, [][]byte{record})
 	return err
@@ -147,12 +147,26 @@ func (w *Writer) SendBatch(ctx context.Context, records [][]byte) (taken int, er
 			return taken, err
 		}
 		if err := w.await(ctx, w.room); err != nil {
-			if part > 0 {
-				w.stop(fmt.Errorf("a record was cut short: %w", err))
+			if part == 0 {
+				return taken, err
 			}
-			return taken, err
+			n, err := w.cutShort(ctx, records[taken:taken+1], part)
+			return taken + n, err
 		}
 	}
+}
+
+// cutShort ends the sending of a record of which part octets were taken: by finishing it, or the edge.
+func (w *Writer) cutShort(ctx context.Context, record [][]byte, part int) (taken int, err error) {
+	if !errors.Is(context.Cause(ctx), ErrFinishing) {
+		w.stop(fmt.Errorf("a record was cut short: %w", ctx.Err()))
+		return 0, ctx.Err()
+	}
+	for taken == 0 && err == nil {
+		_ = w.await(context.Background(), w.room) // Abort ends it
+		taken, part, err = w.add(record, part)
+	}
+	return taken, errors.Join(err, ctx.Err())
 }
 
 // add puts records into the growing frame, of the first one what is behind part octets. It returns

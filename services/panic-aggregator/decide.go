@@ -9,6 +9,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service"
 )
 
@@ -17,13 +18,21 @@ func Decide(s State, e contract.Event, now time.Time) ([]contract.Event, error) 
 	if e.Type == service.Tick || e.Flow() == "" {
 		return s.decideAll(now), nil
 	}
-	return s.decide(e.Subject, now), nil
+	return s.decide(e.Subject, jobOf(e), now), nil
+}
+
+// jobOf is the job whose end an event tells, "" where it tells of none.
+func jobOf(e contract.Event) string {
+	if d, ok := e.Data.(*contract.JobDone); ok {
+		return d.Job
+	}
+	return "" // a panic ends the run, and then all are looked at
 }
 
 func (s State) decideAll(now time.Time) []contract.Event {
 	var out []contract.Event
 	for _, flow := range slices.Sorted(s.due(now)) {
-		out = append(out, s.decide(flow, now)...)
+		out = append(out, s.decide(flow, "", now)...)
 	}
 	return out
 }
@@ -39,12 +48,12 @@ func (s State) due(now time.Time) iter.Seq[string] {
 	}
 }
 
-func (s State) decide(flow string, now time.Time) []contract.Event {
+func (s State) decide(flow, ended string, now time.Time) []contract.Event {
 	r := s.runs[flow]
 	if r == nil {
 		return nil
 	}
-	effects := s.decideRun(flow, r, now)
+	effects := append(s.reports(flow, r, ended, now), s.decideRun(flow, r, now)...)
 	for i := range effects {
 		effects[i].TraceParent = r.trace
 	}
@@ -57,19 +66,33 @@ func (s State) decideRun(flow string, r *run, now time.Time) []contract.Event {
 		return []contract.Event{verdict(contract.TypeFlowCompleted, flow, r.completion(now))}
 	case !r.ends(now):
 		return nil
-	case r.running() == 0 || s.settled(r, now):
-		return append(r.stops(flow), r.endVerdict(flow, now))
+	case s.over(r, now):
+		return append(r.stops(flow, true), r.endVerdict(flow, now))
 	default:
-		return r.stops(flow)
+		return r.stops(flow, !s.reporting(r, now))
 	}
 }
 
-// stops tells the flow's jobs to stop, once there can be any that hear it.
-func (r *run) stops(flow string) []contract.Event {
+// ends reports whether the run has a reason to end other than that all is done.
+func (r *run) ends(now time.Time) bool {
+	return r.cancel != nil || len(r.failures) > 0 || r.late(now)
+}
+
+// over reports whether nothing is to be awaited any more before the verdict on a run that ends.
+func (s State) over(r *run, now time.Time) bool {
+	return !s.reporting(r, now) && (r.running() == 0 || s.settled(r, now))
+}
+
+// stops tells the flow's jobs to stop, once there can be any that hear it; the reporting ones last.
+func (r *run) stops(flow string, last bool) []contract.Event {
 	if !r.spawned || len(r.jobs) == 0 {
 		return nil
 	}
-	return []contract.Event{{Type: actStop, Subject: flow, MsgID: "stop." + flow}}
+	out := []contract.Event{{Type: actStop, Subject: flow, MsgID: "stop." + flow}}
+	if last && r.reporters() > 0 {
+		out = append(out, contract.Event{Type: actStopLast, Subject: flow, MsgID: "stop-last." + flow})
+	}
+	return out
 }
 
 // completed reports whether every job ended by itself, without failing.
@@ -97,9 +120,6 @@ func (r *run) running() int {
 	return n
 }
 
-// ends reports whether the run has a reason to end other than that all is done.
-func (r *run) ends(now time.Time) bool { return r.cancel != nil || len(r.failures) > 0 || r.late(now) }
-
 func (r *run) late(now time.Time) bool { return !r.deadline.IsZero() && now.After(r.deadline) }
 
 // settled reports whether the jobs have had their time for last words. The time counts from the
@@ -108,6 +128,12 @@ func (s State) settled(r *run, now time.Time) bool {
 	from := r.ending
 	if len(r.failures) == 0 && r.cancel == nil {
 		from = r.deadline
+	}
+	if len(r.failures) > 0 && r.reportersRunning() { // they have been stopped only lately
+		from = from.Add(s.limits.Report)
+		if r.cancel != nil {
+			from = r.cancel.at
+		}
 	}
 	return now.Sub(from) >= s.limits.Settle
 }
@@ -201,7 +227,9 @@ func (r *run) counts() []contract.EdgeCount {
 	out := make([]contract.EdgeCount, len(r.edges))
 	for i, e := range r.edges {
 		c := contract.EdgeCount{From: e.From, To: e.To}
-		if j, port := r.jobAt(e.From); j != nil {
+		if j, port := r.jobAt(e.From); j != nil && port == progdef.PanicPort {
+			c.Sent = j.reported()
+		} else if j != nil {
 			c.Sent = j.ports.Outputs[port]
 		} else if e.Const != nil {
 			c.Sent = *e.Const

@@ -2,8 +2,9 @@
 //
 // It reads flow.validated, flow.planned, flow.spawned, flow.rejected, flow.cancel, job.*,
 // executor.draining and executor.exited, and the signs of life on health.<flow>.<job>. It writes
-// flow.completed, flow.panic and flow.cancelled, sends stop.<flow>, and keeps the status view in the
-// key-value bucket "flows".
+// flow.completed, flow.panic and flow.cancelled, sends stop.<flow> and stop.<flow>.last, and keeps the status view in the
+// key-value bucket "flows". Where a flow has wired a node's panic to something, it writes that edge too:
+// only it knows of every failure (docs/adr/0011-panic-and-stop-ports.md).
 //
 // After a flow's first failure the other jobs are stopped, their last words are awaited for a short
 // settle time, and the verdict names the first cause first. Silence counts only for the time in

@@ -70,12 +70,13 @@ func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
 
 func (s *State) plan(flow string, d *contract.FlowPlanned) {
 	s.with(flow, func(r *run) {
-		r.deadline, r.edges, r.open = d.Deadline, d.Edges, len(d.Jobs)
+		r.deadline, r.edges, r.open, r.panics = d.Deadline, d.Edges, len(d.Jobs), d.Panics
 		for _, j := range d.Jobs {
 			r.jobs[j.Job] = &job{
 				JobSummary: contract.JobSummary{State: contract.JobWaiting},
 				progdef:    j.Progdef, revision: j.Revision,
-				health: d.Progdefs[j.Progdef].Document.Health,
+				health:    d.Progdefs[j.Progdef].Document.Health,
+				reporting: j.Stop == contract.LastStopSubject(flow),
 			}
 		}
 	})
@@ -200,9 +201,8 @@ func (r *run) end(j *job, state contract.JobState, ports contract.PortCounts) {
 
 func (r *run) fail(name string, j *job, f contract.Failure, ports contract.PortCounts, now time.Time) {
 	r.end(j, contract.JobPanicked, ports)
-	r.failures = append(r.failures, contract.JobFailure{
-		Job: name, Progdef: j.progdef, Executor: j.Executor, Failure: f,
-	})
+	j.failure = &contract.JobFailure{Job: name, Progdef: j.progdef, Executor: j.Executor, Failure: f}
+	r.failures = append(r.failures, *j.failure)
 	r.beginEnding(now)
 }
 

@@ -51,7 +51,7 @@ func (m *machine) do(line string) string {
 	case "validated":
 		return m.event(contract.TypeFlowValidated, f[1], &contract.FlowValidated{})
 	case "planned":
-		return m.event(contract.TypeFlowPlanned, f[1], m.planned(f[2:]))
+		return m.event(contract.TypeFlowPlanned, f[1], m.planned(f[1], f[2:]))
 	case "spawned":
 		return m.event(contract.TypeFlowSpawned, f[1], &contract.FlowSpawned{})
 	case "rejected":
@@ -86,8 +86,9 @@ func (m *machine) do(line string) string {
 	return ""
 }
 
-// planned reads "a:greet b:greet a.out>b.in deadline=10m".
-func (m *machine) planned(args []string) *contract.FlowPlanned {
+// planned reads "a:greet b:greet a.out>b.in deadline=10m". An edge from a.panic is written by us, and a
+// job like r:greet! is a reporting one.
+func (m *machine) planned(flow string, args []string) *contract.FlowPlanned {
 	p := &contract.FlowPlanned{Progdefs: map[string]progdef.Pinned{}, Deadline: m.now.Add(time.Hour)}
 	for _, a := range args {
 		if d, ok := strings.CutPrefix(a, "deadline="); ok {
@@ -95,9 +96,17 @@ func (m *machine) planned(args []string) *contract.FlowPlanned {
 			p.Deadline = m.now.Add(wait)
 		} else if from, to, ok := strings.Cut(a, ">"); ok {
 			p.Edges = append(p.Edges, contract.PlannedEdge{From: from, To: to})
+			if node, wired := strings.CutSuffix(from, ".panic"); wired {
+				p.Panics = map[string]contract.Address{node: {Subject: to}}
+			}
 		} else {
 			job, prog, _ := strings.Cut(a, ":")
-			p.Jobs = append(p.Jobs, contract.Job{Job: job, Progdef: prog, Revision: "r1"})
+			prog, last := strings.CutSuffix(prog, "!")
+			j := contract.Job{Job: job, Progdef: prog, Revision: "r1", Stop: contract.StopSubject(flow)}
+			if last {
+				j.Stop = contract.LastStopSubject(flow)
+			}
+			p.Jobs = append(p.Jobs, j)
 			p.Progdefs[prog] = progdef.Pinned{Document: progdef.Document{Health: progdef.Health{
 				Interval: document.Duration(2 * time.Second), Timeout: document.Duration(10 * time.Second),
 			}}}

@@ -13,6 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/stream"
 )
 
 // Name is the service's name.
@@ -56,13 +57,38 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 
 type wiring struct{ link *broker.Link }
 
-// perform sends the stop. It is stored in the flow's stream, where a job that starts later finds it;
-// a flow without a stream has no job to stop.
 func (w wiring) perform(ctx context.Context, e contract.Event) error {
-	if e.Type != actStop {
-		return nil
+	switch e.Type {
+	case actStop:
+		return w.stop(ctx, contract.StopSubject(e.Subject))
+	case actStopLast:
+		return w.stop(ctx, contract.LastStopSubject(e.Subject))
+	case actReport:
+		return w.report(ctx, e.Data.(*Report), e.With.(contract.Address))
 	}
-	_, err := w.link.JS.Publish(ctx, contract.StopSubject(e.Subject), nil)
+	return nil
+}
+
+// report writes what is wired to a job's panic.
+func (w wiring) report(ctx context.Context, d *Report, to contract.Address) error {
+	record, err := d.record()
+	if err != nil {
+		return err
+	}
+	var records [][]byte
+	if record != nil {
+		records = append(records, record)
+	}
+	if err := stream.Fill(ctx, w.link.JS, to, records...); !errors.Is(err, stream.ErrGone) {
+		return err
+	}
+	return nil
+}
+
+// stop sends a stop. It is stored in the flow's stream, where a job that starts later finds it; a flow
+// without a stream has no job to stop.
+func (w wiring) stop(ctx context.Context, subject string) error {
+	_, err := w.link.JS.Publish(ctx, subject, nil)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 		return nil
 	}

@@ -43,6 +43,8 @@ func (x *exits) add(d *contract.ExecutorExited) {
 type Limits struct {
 	// Settle is how long the last words of a stopped flow's jobs are awaited.
 	Settle time.Duration
+	// Report is how long reporting jobs may go on after the flow's first failure.
+	Report time.Duration
 	// Tick is the time between two ticks; a longer gap is time in which we were deaf.
 	Tick time.Duration
 	// StartAttempts is how many executors in a row may die before starting a job until the jobs
@@ -55,7 +57,7 @@ type Limits struct {
 // DefaultLimits are the documented defaults.
 func DefaultLimits() Limits {
 	return Limits{
-		Settle: 150 * time.Millisecond, Tick: 50 * time.Millisecond,
+		Settle: 150 * time.Millisecond, Report: 10 * time.Second, Tick: 50 * time.Millisecond,
 		StartAttempts: 3, CancelMemory: 10 * time.Minute,
 	}
 }
@@ -79,7 +81,9 @@ type run struct {
 	jobs    map[string]*job
 	open    int // jobs that have not ended
 	edges   []contract.PlannedEdge
-	cancel  *cancel
+	// panics is where the panics of jobs that have them wired are written, by job.
+	panics map[string]contract.Address
+	cancel *cancel
 	// cancelledFirst is true when the cancel came before the first failure.
 	cancelledFirst bool
 	failures       []contract.JobFailure
@@ -103,6 +107,10 @@ type job struct {
 	// gone is when the unclaimed job was found to be no longer in its mailbox.
 	gone  time.Time
 	ports contract.PortCounts
+	// failure is why the job panicked, nil unless it has.
+	failure *contract.JobFailure
+	// reporting is true of a job that a wired panic leads to: it may end by itself after a failure.
+	reporting bool
 	// spared is set once its silence has been put down to the link.
 	spared bool
 }
@@ -125,5 +133,18 @@ type Beat struct {
 // Gone says that an unclaimed job is no longer in its mailbox.
 type Gone struct{ Flow, Job string }
 
-// actStop tells a flow's jobs to stop; it is performed, not published.
-const actStop contract.Type = "act.stop"
+// Effects that are performed, not published.
+const (
+	// actStop tells a flow's jobs to stop, all but the reporting ones.
+	actStop contract.Type = "act.stop"
+	// actStopLast tells the reporting ones.
+	actStopLast contract.Type = "act.stop-last"
+	// actReport writes a job's panic to where it is wired. Data is a *Report, With the address.
+	actReport contract.Type = "act.report"
+)
+
+// A Report is what is written of one job: its failure, and the end; without one the end alone.
+type Report struct {
+	Job     string               `json:"job"`
+	Failure *contract.JobFailure `json:"failure,omitempty"`
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service"
 )
 
@@ -123,8 +124,13 @@ func (s State) lay(e contract.Event, d *contract.FlowValidated) *contract.FlowPl
 		p.Stream = contract.FlowStream(id)
 	}
 	jobs := make(map[string]*contract.Job, len(d.Flow.Nodes))
+	reporting := reporters(d.Flow)
 	for _, name := range slices.Sorted(maps.Keys(d.Flow.Nodes)) {
-		p.Jobs = append(p.Jobs, job(e, name, d))
+		j := job(e, name, d)
+		if reporting[name] {
+			j.Stop = contract.LastStopSubject(id)
+		}
+		p.Jobs = append(p.Jobs, j)
 	}
 	for i := range p.Jobs {
 		jobs[p.Jobs[i].Job] = &p.Jobs[i]
@@ -144,7 +150,11 @@ func attach(p *contract.FlowPlanned, jobs map[string]*contract.Job, edge flow.Ed
 	switch {
 	case edge.From != "":
 		node, port, _ := strings.Cut(edge.From, ".")
-		jobs[node].Outputs[port] = a
+		if port == progdef.PanicPort {
+			p.Panics = with(p.Panics, node, a)
+		} else {
+			jobs[node].Outputs[port] = a
+		}
 	case edge.Input != "":
 		p.Inputs[edge.Input] = a
 	}
@@ -154,6 +164,42 @@ func attach(p *contract.FlowPlanned, jobs map[string]*contract.Job, edge flow.Ed
 	}
 	node, port, _ := strings.Cut(edge.To, ".")
 	jobs[node].Inputs[port] = a
+}
+
+func with(m map[string]contract.Address, key string, a contract.Address) map[string]contract.Address {
+	if m == nil {
+		m = make(map[string]contract.Address)
+	}
+	m[key] = a
+	return m
+}
+
+// reporters finds the nodes that a wired panic leads to, and all downstream of them. A stop leads to
+// nothing: its node reads no data there.
+func reporters(f flow.Flow) map[string]bool {
+	next := make(map[string][]string)
+	var open []string
+	for _, e := range f.Edges {
+		from, out, _ := strings.Cut(e.From, ".")
+		to, in, _ := strings.Cut(e.To, ".")
+		switch {
+		case to == "" || in == progdef.StopPort:
+		case out == progdef.PanicPort:
+			open = append(open, to)
+		default:
+			next[from] = append(next[from], to)
+		}
+	}
+	found := make(map[string]bool)
+	for len(open) > 0 {
+		node := open[len(open)-1]
+		open = open[:len(open)-1]
+		if !found[node] {
+			found[node] = true
+			open = append(open, next[node]...)
+		}
+	}
+	return found
 }
 
 func (l Limits) address(id string, n int, typename string) contract.Address {

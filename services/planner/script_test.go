@@ -14,6 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/script"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
@@ -130,11 +131,11 @@ func TestConstantFrames(t *testing.T) {
 	for i := range 50 {
 		values = append(values, flow.Value(strings.Repeat("x", i*i*100)))
 	}
-	frames, err := constantFrames(values)
+	frames, err := stream.Frames(values)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, _ := constantFrames(values)
+	again, _ := stream.Frames(values)
 	if !slices.EqualFunc(frames, again, slices.Equal) {
 		t.Error("the second time the frames are others")
 	}

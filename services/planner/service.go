@@ -165,8 +165,10 @@ func (w *wiring) release(ctx context.Context, id string, d *contract.FlowCleaned
 }
 
 func (w *wiring) stop(id string) error {
-	if err := w.link.Publish(contract.StopSubject(id), nil); err != nil {
-		return fmt.Errorf("stop the jobs of flow %s: %w", id, err)
+	for _, subject := range []string{contract.StopSubject(id), contract.LastStopSubject(id)} {
+		if err := w.link.Publish(subject, nil); err != nil {
+			return fmt.Errorf("stop the jobs of flow %s: %w", id, err)
+		}
 	}
 	return nil
 }

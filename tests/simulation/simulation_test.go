@@ -12,8 +12,12 @@ import (
 )
 
 func progdefDocument(name string) json.RawMessage {
-	return fmt.Appendf(nil, `{"name": %q, "inputs": {}, "outputs": {}, "command": ["x"],
-		"scaling": {"jobsPerExecutor": %d, "maxExecutors": 2, "idleTimeout": "10s"}}`, name, slotsOf(name))
+	inputs := `{}`
+	if name == "reporter" {
+		inputs = `{"in": "json"}`
+	}
+	return fmt.Appendf(nil, `{"name": %q, "inputs": %s, "outputs": {}, "command": ["x"],
+		"scaling": {"jobsPerExecutor": %d, "maxExecutors": 2, "idleTimeout": "10s"}}`, name, inputs, slotsOf(name))
 }
 
 var documents = []string{
@@ -23,6 +27,8 @@ var documents = []string{
 	`{"nodes": {"x": {"progdef": "a"}, "y": {"progdef": "a"}}}`,
 	`{"nodes": {"x": {"progdef": "a"}, "y": {"progdef": "a"}, "z": {"progdef": "a"}}}`, // never fits
 	`{"nodes": {"x": {"progdef": "unknown"}}}`,
+	`{"nodes": {"x": {"progdef": "a"}, "r": {"progdef": "reporter"}, "y": {"progdef": "b"}},
+		"edges": [{"from": "x.panic", "to": "r.in"}, {"from": "r.panic", "to": "y.stop"}]}`,
 }
 
 func TestEveryFlowEndsOnce(t *testing.T) {
@@ -30,6 +36,7 @@ func TestEveryFlowEndsOnce(t *testing.T) {
 		w := newWorld()
 		w.command(contract.TypeProgdefApply, "a", progdefDocument("a"))
 		w.command(contract.TypeProgdefApply, "b", progdefDocument("b"))
+		w.command(contract.TypeProgdefApply, "reporter", progdefDocument("reporter"))
 		pick := pickFrom(t)
 		service := func() *replica { return w.services[pick(len(w.services))] }
 		submitted := map[string]bool{}

@@ -2,19 +2,14 @@ package cli
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/dagyo/dagyo/pkg/document"
-	"github.com/dagyo/dagyo/pkg/event"
-	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
 // stdin names standard input on the command line.
@@ -23,47 +18,15 @@ const stdin = "-"
 // readDocument reads a JSON or YAML document and returns it as JSON. A file that is neither is a
 // problem.List.
 func (a *app) readDocument(path string) ([]byte, error) {
-	raw, err := a.readFile(path)
-	if err != nil {
-		return nil, err
+	if path == stdin {
+		return docfile.Read(a.In, path)
 	}
-	if json.Valid(raw) {
-		return raw, nil
+	raw, err := docfile.ReadFile(path)
+	var missing *fs.PathError
+	if errors.As(err, &missing) && missing.Op == "open" {
+		err = usage(err)
 	}
-	if strings.HasSuffix(path, ".json") || len(strings.TrimSpace(string(raw))) == 0 {
-		_, problems := document.Check("flow", raw, document.Limits{Bytes: len(raw), Depth: 1000})
-		return nil, problems
-	}
-	converted, err := yaml.YAMLToJSON(raw)
-	if err != nil {
-		return nil, problem.List{{
-			Code: problem.NotJSON, Message: "the document is neither JSON nor YAML: " + err.Error(),
-		}}
-	}
-	return converted, nil
-}
-
-func (a *app) readFile(path string) ([]byte, error) {
-	in := a.In
-	if path != stdin {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, usage(err)
-		}
-		defer f.Close()
-		in = f
-	}
-	raw, err := io.ReadAll(io.LimitReader(in, event.SizeLimit+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	if len(raw) > event.SizeLimit {
-		return nil, problem.List{{
-			Code:    problem.TooLarge,
-			Message: fmt.Sprintf("the document has more than %d octets", event.SizeLimit),
-		}}
-	}
-	return raw, nil
+	return raw, err
 }
 
 // flowID returns the id that the user has chosen, else a new one that reminds of the file.

@@ -18,6 +18,7 @@ const (
 	ExitPanic       = 4
 	ExitCancelled   = 5
 	ExitNotFound    = 6
+	ExitTests       = 7
 	ExitInterrupted = 130
 )
 
@@ -31,6 +32,7 @@ const exitCodes = `The exit code says how it went:
   4    the flow panicked
   5    the flow was cancelled
   6    there is no such flow or progdef
+  7    a test case is not as expected
   130  an interrupt ended the command before it was done
 
 The commands run, watch FLOW-ID and submit --wait exit as their flow ended. The

@@ -59,8 +59,8 @@ Or keep it running:                dagyo up`,
 		&cobra.Group{ID: groupServices, Title: "Services:"},
 	)
 	root.AddCommand(
-		a.runCommand(), a.submitCommand(), a.validateCommand(), a.watchCommand(), a.lsCommand(),
-		a.showCommand(), a.cancelCommand(),
+		a.runCommand(), a.testCommand(), a.submitCommand(), a.validateCommand(), a.watchCommand(),
+		a.lsCommand(), a.showCommand(), a.cancelCommand(),
 		a.progdefCommand(), a.typesCommand(), a.conformanceCommand(),
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),
 		a.aggregatorCommand(), a.healthCommand(), a.executorCommand(), a.execCommand(), a.superviseCommand(),

@@ -176,22 +176,11 @@ func (a *app) connectOrStart(
 	if a.explicit || !errors.Is(err, client.ErrNoServer) {
 		return nil, nil, err
 	}
-	l, remove, err := a.startOwn(ctx, in)
+	o, err := a.startOwn(ctx, in)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err = client.Connect(ctx, client.Options{URL: l.URL(), Source: a.source()})
-	end = func() error {
-		if c != nil {
-			c.Close()
-		}
-		err := l.Stop(ctx, local.Stop{Patience: ownPatience, GiveUp: in.second})
-		return errors.Join(err, remove())
-	}
-	if err != nil {
-		return nil, nil, errors.Join(err, end())
-	}
-	return c, end, nil
+	return o.client, func() error { return o.end(ctx, in) }, nil
 }
 
 // ownPatience is how long a flow that was left may go on in a Dagyo of our own.
@@ -200,24 +189,47 @@ const ownPatience = 2 * time.Second
 // envLeash holds the id of the process without which an executor must not live.
 const envLeash = "DAGYO_LEASH"
 
+// An own is a Dagyo that ends with the command.
+type own struct {
+	local  *local.Local
+	client *client.Client
+	dir    string
+}
+
+// end ends it all, and leaves nothing behind.
+func (o *own) end(ctx context.Context, in interrupts) error {
+	if o.client != nil {
+		o.client.Close()
+	}
+	err := o.local.Stop(ctx, local.Stop{Patience: ownPatience, GiveUp: in.second})
+	return errors.Join(err, os.RemoveAll(o.dir))
+}
+
 // startOwn starts a Dagyo on a free port and a directory for the time being.
-func (a *app) startOwn(ctx context.Context, in interrupts) (*local.Local, func() error, error) {
+func (a *app) startOwn(ctx context.Context, in interrupts) (*own, error) {
 	dir, err := os.MkdirTemp("", "dagyo-run-")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	remove := func() error { return os.RemoveAll(dir) }
+	o := &own{dir: dir}
+	if o.local, err = a.startIn(ctx, in, dir); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	o.client, err = client.Connect(ctx, client.Options{URL: o.local.URL(), Source: a.source()})
+	if err != nil {
+		return nil, errors.Join(err, o.end(ctx, in))
+	}
+	return o, nil
+}
+
+func (a *app) startIn(ctx context.Context, in interrupts, dir string) (*local.Local, error) {
 	log := a.logger("warn", true)
 	s := settings.Default()
 	if err := s.Resolve(log); err != nil {
-		return nil, nil, errors.Join(err, remove())
+		return nil, err
 	}
-	l, err := startUntil(ctx, in.first, local.Config{
+	return startUntil(ctx, in.first, local.Config{
 		Dir: dir, Port: embedded.RandomPort, Services: s, Log: log, Source: a.source(),
 		Process: process.Config{SelfEnv: map[string]string{envLeash: strconv.Itoa(os.Getpid())}},
 	})
-	if err != nil {
-		return nil, nil, errors.Join(err, remove())
-	}
-	return l, remove, nil
 }

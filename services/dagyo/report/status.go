@@ -122,7 +122,7 @@ func signature(ports map[string]progdef.Port) string {
 func Progdef(w io.Writer, p progdef.Pinned, executors int) {
 	d := p.Document
 	fmt.Fprintf(w, "progdef %s, revision %s\n", d.Name, p.Revision)
-	block(w, "  ", d.Description)
+	Block(w, "  ", d.Description)
 	portList(w, "input", d.Inputs)
 	portList(w, "output", d.Outputs)
 	if d.Image != "" {

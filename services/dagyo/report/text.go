@@ -82,8 +82,8 @@ func more(w io.Writer, indent string, n int) {
 	}
 }
 
-// block writes a text of several lines, each behind a mark.
-func block(w io.Writer, mark, text string) {
+// Block writes a text of several lines, each behind a mark.
+func Block(w io.Writer, mark, text string) {
 	for line := range strings.Lines(strings.TrimRight(clean(text), "\n")) {
 		fmt.Fprintf(w, "%s%s\n", mark, strings.TrimRight(line, "\n"))
 	}

@@ -30,15 +30,15 @@ func origin(builtin bool) string {
 // Type writes all there is to know about one type.
 func Type(w io.Writer, d typedoc.Document) {
 	fmt.Fprintf(w, "type %s, from %s\n", d.Typename(), origin(progdef.IsBuiltin(d.Name)))
-	block(w, "  ", d.Description)
+	Block(w, "  ", d.Description)
 	if len(d.Schema) > 0 {
 		var b bytes.Buffer
 		_ = json.Indent(&b, d.Schema, "", "  ") // the answer was JSON
 		fmt.Fprintln(w, "  JSON Schema:")
-		block(w, "    ", b.String())
+		Block(w, "    ", b.String())
 	}
 	if d.Protobuf != "" {
 		fmt.Fprintln(w, "  protobuf:")
-		block(w, "    ", d.Protobuf)
+		Block(w, "    ", d.Protobuf)
 	}
 }

@@ -47,7 +47,7 @@ func failures(w io.Writer, all []contract.JobFailure) {
 		if at := place(f.Failure); at != "" {
 			fmt.Fprintf(w, "      at %s\n", at)
 		}
-		block(w, "      | ", f.Detail)
+		Block(w, "      | ", f.Detail)
 	}
 	more(w, "  ", len(all))
 }

@@ -158,6 +158,8 @@ func (s *Services) AggregatorFlags() Group {
 	l, f := &s.Aggregator.Limits, g.Flags
 	f.DurationVar(&l.Settle, "settle", l.Settle,
 		"how long the last words of a stopped flow's jobs are awaited")
+	f.DurationVar(&l.Report, "report-time", l.Report,
+		"how long jobs that a wired panic leads to may go on after a flow's first failure")
 	f.DurationVar(&l.Tick, "tick", l.Tick, "time between two looks at deadlines and signs of life")
 	f.IntVar(&l.StartAttempts, "start-attempts", l.StartAttempts,
 		"executors in a row that may die before starting a job, until the job panics")

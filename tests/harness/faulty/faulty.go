@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -19,6 +20,8 @@ import (
 var (
 	in  = executor.Input("in", executor.String)
 	out = executor.Output("out", executor.String)
+	// panics is what another node's panic is wired to.
+	panics = executor.Input("in", executor.JSON[contract.JobFailure]())
 	// mislabelled promises text and sends octets.
 	mislabelled = executor.Output("out", executor.Codec[[]byte](label{executor.Bytes}))
 )
@@ -80,6 +83,10 @@ func programs() map[string]executor.Program {
 		"reads-slowly":  inOnly(readsSlowly),
 		"trickles":      outOnly(trickles),
 		"mortal":        {Run: mortal},
+		"reporter":      {Ports: []executor.Port{panics, out}, Run: report},
+		"reports-ever":  {Ports: []executor.Port{panics, out}, Run: reportEver},
+		"deaf":          outOnly(func(context.Context, *executor.Job) error { time.Sleep(time.Hour); return nil }),
+		"huge":          outOnly(huge),
 		"mislabels":     {Ports: []executor.Port{mislabelled}, Run: mislabels},
 	}
 }
@@ -112,6 +119,38 @@ func endless(ctx context.Context, job *executor.Job) error {
 			return err
 		}
 	}
+}
+
+// huge sends records of many frames, faster than anybody reads them.
+func huge(ctx context.Context, job *executor.Job) error {
+	record := string(bytes.Repeat([]byte("x"), 3<<20))
+	for {
+		if err := out.Send(ctx, job, record); err != nil {
+			return err
+		}
+	}
+}
+
+// report says in a word what has happened.
+func report(ctx context.Context, job *executor.Job) error {
+	for f, err := range panics.All(ctx, job) {
+		if err != nil {
+			return err
+		}
+		if err := out.Send(ctx, job, fmt.Sprintf("%s: %s: %s", f.Job, f.Kind, f.Message)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reportEver reports, and then does not end.
+func reportEver(ctx context.Context, job *executor.Job) error {
+	if err := report(ctx, job); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func sink(ctx context.Context, job *executor.Job) error {

@@ -1,0 +1,78 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/wire"
+)
+
+// Frames packs all records of an edge into frames whose borders depend on nothing but the records, the
+// end included. So whoever stores them may do so twice: the reader drops the repeats.
+func Frames[Record ~[]byte](records []Record) ([][]byte, error) {
+	enc := wire.NewEncoder(DefaultFrameTarget, 2*DefaultFrameTarget)
+	var frames [][]byte
+	for _, r := range records {
+		for rest, done := []byte(r), false; !done; {
+			if enc.Size() >= DefaultFrameTarget {
+				frames = append(frames, enc.Take(nil))
+			}
+			var n int
+			n, done = enc.Append(rest)
+			if rest = rest[n:]; !done {
+				frames = append(frames, enc.Take(nil))
+			}
+		}
+	}
+	last, err := enc.Finish()
+	return append(frames, last), err
+}
+
+// Fill writes a whole edge, whose records fit into its window, and returns once it is stored. It may be
+// repeated with the same records, by another process too. A reader that waits already is told. ErrGone
+// says that nobody needs it any more.
+func Fill(
+	ctx context.Context, js jetstream.JetStream, addr contract.Address, records ...[]byte,
+) error {
+	frames, err := Frames(records)
+	if err != nil {
+		return edgeError(addr.Subject, err)
+	}
+	for _, f := range frames {
+		if _, err := js.Publish(ctx, addr.Subject, f); err != nil {
+			return edgeError(addr.Subject, errors.Join(err, checkStream(ctx, js, addr.Stream)))
+		}
+	}
+	if err := hintAt(ctx, js, addr, uint64(len(frames))); err != nil {
+		return edgeError(addr.Subject, err)
+	}
+	return nil
+}
+
+// hintAt tells the reader that the stream holds frames up to that number. One that begins to wait at
+// this very moment misses it, and looks by itself a second later.
+func hintAt(
+	ctx context.Context, js jetstream.JetStream, addr contract.Address, last uint64,
+) error {
+	s, err := js.Stream(ctx, addr.Stream)
+	if err != nil {
+		return err
+	}
+	m, err := s.GetLastMsgForSubject(ctx, addr.Credit)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil // it will look into the stream when it comes
+	}
+	if err != nil {
+		return fmt.Errorf("look for the edge's reader: %w", err)
+	}
+	c, err := wire.ParseCredit(m.Data)
+	if err != nil || c.Attach == 0 || c.Closed {
+		return nil
+	}
+	return js.Conn().Publish(addr.Direct+"."+strconv.FormatUint(c.Attach, 10), wire.Hint(last))
+}

@@ -1,0 +1,228 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/flowtest"
+)
+
+// testOptions are the flags of test.
+type testOptions struct {
+	parallel  int
+	only      string
+	update    bool
+	deadline  time.Duration
+	maxOutput int64
+}
+
+func (a *app) testCommand() *cobra.Command {
+	var o testOptions
+	cmd := &cobra.Command{
+		Use: "test DIR…", GroupID: groupFlows,
+		Short: "Run flows as tests: given inputs, expected outputs, panics and rejections",
+		Long: `Run every case in the folders DIR and below, in a Dagyo of its own that ends with
+them: an embedded NATS, all services, and executors as processes.
+
+A case is a folder:
+
+  greet/flow.yaml               the flow, JSON or YAML
+  greet/test.yaml               what is expected, where it is not that it completes
+  greet/inputs/names.txt        what the flow's input "names" is fed
+  greet/outputs/greetings.txt   what the flow's output "greetings" must write
+  progdefs/                     progdefs that are applied first; beside a case or above
+
+Records stand in a .txt file one on each line, in a .jsonl file as a JSON value on
+each line; a .bin file is one record. With --update the files in outputs/ are written
+anew. Everything in a case's folder is looked at: a file that is no part of it is an
+error. docs/testing-flows.md describes all of it.
+
+The exit code is 0 if all cases are as expected, 7 if one is not, and 3 if a file of
+the tests is wrong; then none is run.`,
+		Example: "  dagyo test tests/\n  dagyo test --run 'greet|shout' --update tests/",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("server") {
+				return usage(errors.New("test runs a Dagyo of its own: leave --server away"))
+			}
+			return a.test(cmd.Context(), args, o)
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "cases that run at the same time, at most")
+	f.StringVar(&o.only, "run", "", "run only the cases whose path matches this regular expression")
+	f.BoolVar(&o.update, "update", false, "write the files in outputs/ anew where the outputs are otherwise")
+	f.DurationVar(&o.deadline, "deadline", 30*time.Second, "how long a case may take that has no deadline")
+	f.Int64Var(&o.maxOutput, "max-output", 16<<20,
+		"how much of each output is kept to be compared, in octets, at most")
+	return cmd
+}
+
+// check returns the expression of --run, or what is wrong with the flags.
+func (o testOptions) check() (*regexp.Regexp, error) {
+	if o.parallel < 1 || o.deadline <= 0 || o.maxOutput < 1 {
+		return nil, errors.New("--parallel, --deadline and --max-output must be more than 0")
+	}
+	if o.only == "" {
+		return nil, nil
+	}
+	only, err := regexp.Compile(o.only)
+	if err != nil {
+		return nil, fmt.Errorf("--run: %w", err)
+	}
+	return only, nil
+}
+
+func (a *app) test(ctx context.Context, dirs []string, o testOptions) error {
+	only, err := o.check()
+	if err != nil {
+		return usage(err)
+	}
+	suite, err := flowtest.Find(dirs, only)
+	var faults flowtest.Faults
+	switch {
+	case errors.As(err, &faults):
+		return a.tellFaults(faults)
+	case err != nil: // a folder that cannot be read
+		return usage(err)
+	}
+	in, stop := a.interrupts()
+	defer stop()
+	own, err := a.startOwn(ctx, in)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.testOn(ctx, own, suite, o, in), own.end(ctx, in))
+}
+
+// testOn runs the cases until they are over, a signal comes, or a service fails.
+func (a *app) testOn(
+	ctx context.Context, own *own, suite flowtest.Suite, o testOptions, in interrupts,
+) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	over, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-in.first:
+			cancel(errInterrupted)
+		case err := <-own.local.Failed():
+			cancel(err)
+		case <-over:
+		}
+	}()
+	defer func() { close(over); <-watched; cancel(nil) }()
+	faults, err := applyProgdefs(ctx, own.client, suite.Progdefs)
+	switch {
+	case err != nil:
+		return err
+	case faults != nil:
+		return a.tellFaults(faults)
+	}
+	return a.runCases(ctx, own.client, suite.Cases, o)
+}
+
+// applyProgdefs returns those that the validator refuses.
+func applyProgdefs(
+	ctx context.Context, c *client.Client, all []flowtest.Progdef,
+) (faults flowtest.Faults, err error) {
+	for _, p := range all {
+		_, err := c.Apply(ctx, applyAs(p.Document), p.Document)
+		var problems problem.List
+		switch {
+		case errors.As(err, &problems):
+			faults = append(faults, flowtest.Fault{File: p.File, Problems: problems})
+		case err != nil:
+			return nil, fmt.Errorf("apply %s: %w", p.File, err)
+		}
+	}
+	return faults, nil
+}
+
+// runCases runs the cases and tells of each in their order, as soon as those before it are over.
+func (a *app) runCases(
+	ctx context.Context, c *client.Client, cases []flowtest.Case, o testOptions,
+) error {
+	began := time.Now()
+	runner := &flowtest.Runner{
+		Client: c, ID: newID, Deadline: o.deadline, OutputLimit: o.maxOutput, Update: o.update,
+	}
+	results := make([]chan flowtest.Result, len(cases))
+	for i := range cases {
+		results[i] = make(chan flowtest.Result, 1)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(o.parallel + 1) // and the teller
+	var total flowtest.Summary
+	group.Go(func() error { return a.tellCases(ctx, results, &total) })
+	for i, each := range cases {
+		group.Go(func() error {
+			result, err := runner.Run(ctx, each)
+			results[i] <- result
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	total.Seconds = time.Since(began).Seconds()
+	return a.tellTotal(total)
+}
+
+// tellCases prints the results in their order.
+func (a *app) tellCases(
+	ctx context.Context, results []chan flowtest.Result, total *flowtest.Summary,
+) error {
+	for _, next := range results {
+		select {
+		case result := <-next:
+			total.Add(result)
+			if err := a.tellCase(result); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+func (a *app) tellCase(r flowtest.Result) error {
+	if a.json() {
+		return a.printJSON(r)
+	}
+	return r.Text(a.Out)
+}
+
+func (a *app) tellTotal(s flowtest.Summary) error {
+	var err error
+	if a.json() {
+		err = a.printJSON(s)
+	} else {
+		_, err = fmt.Fprintln(a.Out, s)
+	}
+	if err == nil && s.Failed > 0 {
+		err = told(ExitTests)
+	}
+	return err
+}
+
+// tellFaults tells which files of the tests are wrong.
+func (a *app) tellFaults(faults flowtest.Faults) error {
+	var err error
+	if a.json() {
+		err = a.printJSON(map[string]flowtest.Faults{"faults": faults})
+	} else {
+		err = faults.Text(a.Err)
+	}
+	return errors.Join(err, told(ExitRejected))
+}

@@ -1,0 +1,64 @@
+package flowtest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// A Fault is what is wrong with one file of the tests themselves.
+type Fault struct {
+	File     string       `json:"file"`
+	Problems problem.List `json:"problems"`
+}
+
+// Faults are an error that keeps all cases from running.
+type Faults []Fault
+
+func (f Faults) Error() string {
+	var b strings.Builder
+	for _, fault := range f {
+		fmt.Fprintf(&b, "%s: %v\n", fault.File, fault.Problems)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// Err returns the faults as an error, in the order of their files, or nil when there is none.
+func (f Faults) Err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return Faults(slices.SortedStableFunc(slices.Values(f), func(a, b Fault) int {
+		return strings.Compare(a.File, b.File)
+	}))
+}
+
+// add notes that a file is wrong. An error that is a problem.List is told problem by problem.
+func (f *Faults) add(file string, err error) {
+	var problems problem.List
+	if !errors.As(err, &problems) {
+		problems = problem.List{{Code: unreadable, Message: err.Error()}}
+	}
+	if i := slices.IndexFunc(*f, func(known Fault) bool { return known.File == file }); i >= 0 {
+		(*f)[i].Problems = append((*f)[i].Problems, problems...)
+		return
+	}
+	*f = append(*f, Fault{file, problems})
+}
+
+// say notes one problem of a file.
+func (f *Faults) say(file string, code problem.Code, message, hint string) {
+	f.add(file, problem.List{{Code: code, Message: message, Hint: hint}})
+}
+
+// Codes of faults that no service tells of.
+const (
+	unreadable  problem.Code = "unreadable"   // the file cannot be read
+	unknownFile problem.Code = "unknown-file" // no part of a case, or of no use to it
+	missingFile problem.Code = "missing-file" // a part of a case that is not there
+	ambiguous   problem.Code = "ambiguous"    // two files for one thing
+	noCases     problem.Code = "no-cases"     // nothing to run
+)

@@ -1,0 +1,167 @@
+package flowtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/dagyo/client"
+)
+
+// A follower follows one flow to its end, feeds it, and keeps its outputs.
+type follower struct {
+	runner *Runner
+	c      Case
+	flow   string
+	feed   *client.Feed
+	phase  contract.Type
+	jobs   map[string]contract.JobState
+	// over ends what depends on the flow being alive.
+	over    context.CancelFunc
+	reading sync.WaitGroup
+	feeding sync.WaitGroup
+	outputs map[string]*collected
+
+	mu    sync.Mutex
+	unfed map[string]error
+}
+
+func (r *Runner) follow(ctx context.Context, c Case, flow string, seq uint64) (*follower, error) {
+	feed, err := r.Client.Follow(ctx, client.Start{Seq: seq}, client.FlowSubjects(flow)...)
+	if err != nil {
+		return nil, err
+	}
+	return &follower{
+		runner: r, c: c, flow: flow, feed: feed, phase: contract.TypeFlowSubmit, over: func() {},
+		jobs: make(map[string]contract.JobState), outputs: make(map[string]*collected),
+		unfed: make(map[string]error),
+	}, nil
+}
+
+// close waits for all goroutines, and lets the broker forget the outputs.
+func (f *follower) close() {
+	f.over()
+	f.reading.Wait()
+	f.feeding.Wait()
+	f.feed.Close()
+	_ = f.runner.Client.Release(f.flow) // else they are kept for the retention
+}
+
+// observe waits for the verdict, and for the outputs to be read.
+func (f *follower) observe(ctx context.Context) (observation, error) {
+	seen := observation{outputs: f.outputs, unfed: f.unfed}
+	var err error
+	seen.verdict, err = f.verdict(ctx)
+	if errors.Is(err, errLate) {
+		seen.late = f.standing()
+		seen.verdict, err = f.cancelled(ctx)
+	}
+	f.over()
+	f.reading.Wait()
+	f.feeding.Wait()
+	if err == nil && seen.late == "" && context.Cause(ctx) == errLate {
+		seen.late = "its outputs were not read to their end"
+	}
+	return seen, err
+}
+
+// standing says how far the flow has come.
+func (f *follower) standing() string {
+	s := "the last that was heard is " + string(f.phase)
+	if jobs := running(f.jobs); jobs != "" {
+		s += "; jobs: " + jobs
+	}
+	return s
+}
+
+// cancelled cancels a flow that is late, so that it does not hold what the next case needs.
+func (f *follower) cancelled(ctx context.Context) (contract.Event, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelWait)
+	defer cancel()
+	if _, err := f.runner.Client.Cancel(ctx, f.flow, "the test's deadline is over"); err != nil {
+		return contract.Event{}, err
+	}
+	e, err := f.verdict(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil // that it is late is said already
+	}
+	return e, err
+}
+
+// verdict takes the flow's events up to the one that ends it.
+func (f *follower) verdict(ctx context.Context) (contract.Event, error) {
+	for {
+		e, err := f.feed.Next(ctx)
+		if err != nil {
+			return e, err
+		}
+		switch d := e.Data.(type) {
+		case *contract.FlowPlanned:
+			f.open(ctx, d)
+		case *contract.JobStarted:
+			f.jobs[d.Job] = contract.JobRunning
+		case *contract.JobDone:
+			f.jobs[d.Job] = contract.JobEnded
+		case *contract.JobPanic:
+			f.jobs[d.Job] = contract.JobPanicked
+		}
+		if strings.HasPrefix(string(e.Type), "flow.") {
+			f.phase = e.Type
+		}
+		if contract.IsVerdict(e.Type) || e.Type == contract.TypeFlowRejected {
+			return e, nil
+		}
+	}
+}
+
+// open begins to feed the inputs and to read the outputs.
+func (f *follower) open(ctx context.Context, d *contract.FlowPlanned) {
+	for _, j := range d.Jobs {
+		f.jobs[j.Job] = contract.JobWaiting
+	}
+	running, over := context.WithCancel(ctx)
+	f.over = over
+	for name, a := range d.Outputs {
+		out := &collected{typename: a.Type, limit: f.runner.OutputLimit}
+		f.outputs[name] = out
+		keep := !f.c.Document.Outputs[name].Ignored
+		f.reading.Go(func() { out.read(ctx, running, f.runner.Client, a, keep) })
+	}
+	for name, a := range d.Inputs {
+		f.feeding.Go(func() {
+			if err := f.write(running, f.c.Inputs[name], a); err != nil && running.Err() == nil {
+				f.failed(ctx, name, err)
+			}
+		})
+	}
+}
+
+// failed notes an input that cannot be fed, and ends the flow, which would wait for it.
+func (f *follower) failed(ctx context.Context, name string, err error) {
+	f.mu.Lock()
+	f.unfed[name] = err
+	f.mu.Unlock()
+	if _, err := f.runner.Client.Cancel(ctx, f.flow, fmt.Sprintf("input %s: %v", name, err)); err != nil {
+		f.over() // the case's deadline ends it
+	}
+}
+
+// write feeds the records of a file.
+func (f *follower) write(ctx context.Context, path string, a contract.Address) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	next, stop := puller(format(filepath.Ext(path)).read(file, a.Type))
+	defer stop()
+	if _, err := f.runner.Client.Write(ctx, a, next); err != nil {
+		return fmt.Errorf("feed it from %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package flowtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/dagyo/client"
+)
+
+// recordCost is what keeping a record costs beside its octets: without it, empty records without end
+// would cost nothing.
+const recordCost = 32
+
+// A collected is what was read of one output.
+type collected struct {
+	typename string
+	limit    int64
+	size     int64
+	records  [][]byte
+	err      error
+}
+
+// errTooMuch says that an output was not read to its end.
+var errTooMuch = errors.New("it has written more than a test may keep")
+
+// read reads the output to its end. Without keep it keeps nothing.
+func (c *collected) read(
+	ctx, running context.Context, from *client.Client, a contract.Address, keep bool,
+) {
+	take := func([]byte) error { return nil }
+	if keep {
+		take = c.take
+	}
+	if _, err := from.Read(ctx, running, a, take); err != nil && c.err == nil {
+		c.err = err
+	}
+}
+
+func (c *collected) take(record []byte) error {
+	c.size += int64(len(record)) + recordCost
+	if c.size > c.limit {
+		c.err = errTooMuch
+		return client.ErrEnough
+	}
+	c.records = append(c.records, bytes.Clone(record))
+	return nil
+}
+
+// overflows tells of the outputs that were too much to keep.
+func (r *Runner) overflows(outputs map[string]*collected) []Failure {
+	var out []Failure
+	for _, name := range slices.Sorted(maps.Keys(outputs)) {
+		if errors.Is(outputs[name].err, errTooMuch) {
+			out = append(out, Failure{
+				About: "output " + name, Hint: "raise --max-output, or ignore the output in test.yaml",
+				Message: fmt.Sprintf("%v: %d octets, each record counted as %d more", errTooMuch, r.OutputLimit,
+					recordCost),
+			})
+		}
+	}
+	return out
+}
+
+// judgeOutput compares one output with its file.
+func (r *Runner) judgeOutput(c Case, name string, out *collected, result *Result) {
+	fail := func(message, detail, hint string) {
+		result.Failures = append(result.Failures, Failure{"output " + name, message, detail, hint})
+	}
+	path := c.Goldens[name]
+	switch {
+	case out == nil, path == "" && c.Panic != nil:
+		return // the flow has ended before it was planned, or there is nothing to say
+	case out.err != nil:
+		fail("it cannot be read: "+out.err.Error(), "", "")
+		return
+	}
+	cmp, err := r.comparison(c, name, out)
+	if err != nil {
+		fail(err.Error(), "", "")
+		return
+	}
+	shown := cmp.diff(orElse(path, "nothing"), "output "+name)
+	switch {
+	case shown == "" && path != "":
+	case r.Update && c.Panic == nil:
+		r.update(c, name, cmp, result)
+	case path == "":
+		fail("there is no file to compare it with", shown,
+			fmt.Sprintf("write %s with --update, or ignore the output in test.yaml",
+				c.golden(name, suits(out.records, out.typename))))
+	default:
+		fail("it is not as in "+path, shown, "")
+	}
+}
+
+func orElse(s, otherwise string) string {
+	if s != "" {
+		return s
+	}
+	return otherwise
+}
+
+func (c Case) golden(output string, f format) string {
+	return filepath.Join(c.Dir, outputsDir, output+string(f))
+}
+
+// comparison reads the file of an output.
+func (r *Runner) comparison(c Case, name string, out *collected) (comparison, error) {
+	cmp := comparison{
+		typename: out.typename, format: suits(out.records, out.typename), got: out.records,
+		unordered: c.Document.Outputs[name].Unordered, partial: c.Panic != nil,
+	}
+	path := c.Goldens[name]
+	if path == "" {
+		return cmp, nil
+	}
+	cmp.format = format(filepath.Ext(path))
+	f, err := os.Open(path)
+	if err != nil {
+		return cmp, err
+	}
+	defer f.Close()
+	want := collected{limit: r.OutputLimit}
+	for record, err := range cmp.format.read(f, out.typename) {
+		if err == nil && want.take(record) != nil {
+			err = fmt.Errorf("it has more than the %d octets that a test may keep: raise --max-output", r.OutputLimit)
+		}
+		if err != nil {
+			return cmp, fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+	cmp.want = want.records
+	return cmp, nil
+}
+
+// update writes what was read into the output's file.
+func (r *Runner) update(c Case, name string, cmp comparison, result *Result) {
+	f := cmp.format
+	if !f.holds(cmp.got, cmp.typename) {
+		f = suits(cmp.got, cmp.typename)
+	}
+	path, old := c.golden(name, f), c.Goldens[name]
+	err := errors.New("a record is not JSON, although its typename is json: no file can hold it")
+	if f.holds(cmp.got, cmp.typename) {
+		err = replace(path, f.encode(cmp.sorted(), cmp.typename))
+	}
+	if err == nil && old != "" && old != path {
+		err = os.Remove(old)
+	}
+	if err != nil {
+		result.Failures = append(result.Failures, Failure{About: "output " + name, Message: err.Error()})
+		return
+	}
+	result.Updated = append(result.Updated, path)
+}
+
+// sorted puts unordered records into an order, so that the file is the same whenever they are.
+func (c comparison) sorted() [][]byte {
+	if !c.unordered {
+		return c.got
+	}
+	return slices.SortedFunc(slices.Values(c.got), bytes.Compare)
+}
+
+// replace writes a file as a whole or not at all.
+func replace(path string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".update-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// puller turns records into calls, the last of which returns io.EOF.
+func puller(records iter.Seq2[[]byte, error]) (next func() ([]byte, error), stop func()) {
+	pull, stop := iter.Pull2(records)
+	return func() ([]byte, error) {
+		record, err, more := pull()
+		if !more {
+			return nil, io.EOF
+		}
+		return record, err
+	}, stop
+}

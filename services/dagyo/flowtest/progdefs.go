@@ -1,0 +1,111 @@
+package flowtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dagyo/dagyo/services/dagyo/docfile"
+)
+
+// A Progdef is one that is applied before the cases run.
+type Progdef struct {
+	File     string
+	Name     string
+	Document []byte // JSON
+}
+
+// gatherProgdefs reads the progdefs that the cases use. All cases of a run share one catalogue, so a
+// name must mean the same everywhere.
+func gatherProgdefs(cases []Case, faults *Faults) []Progdef {
+	var out []Progdef
+	first := make(map[string]Progdef)
+	for _, dir := range progdefDirs(cases) {
+		for _, p := range readProgdefs(dir, faults) {
+			switch other, known := first[p.Name]; {
+			case !known:
+				first[p.Name] = p
+				out = append(out, p)
+			case !bytes.Equal(other.Document, p.Document):
+				faults.say(p.File, ambiguous, fmt.Sprintf("%s defines the progdef %q in another way", other.File,
+					p.Name), "all cases of a run share one catalogue: rename one, or test the folders one by one")
+			}
+		}
+	}
+	return out
+}
+
+// progdefDirs lists the folders of progdefs beside each case and above it, as far as its path goes.
+func progdefDirs(cases []Case) []string {
+	var out []string
+	for _, c := range cases {
+		for dir := c.Dir; ; dir = filepath.Dir(dir) {
+			out = append(out, filepath.Join(dir, progdefsDir))
+			if parent := filepath.Dir(dir); parent == dir || filepath.Base(dir) == ".." {
+				break
+			}
+		}
+	}
+	slices.Sort(out)
+	out = slices.Compact(out)
+	return slices.DeleteFunc(out, func(dir string) bool {
+		info, err := os.Stat(dir)
+		return err != nil || !info.IsDir()
+	})
+}
+
+// readProgdefs reads the documents in one folder; all else in it are the programs' own files.
+func readProgdefs(dir string, faults *Faults) []Progdef {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		faults.add(dir, err)
+	}
+	var out []Progdef
+	for _, e := range entries {
+		if _, known := documentStem(e.Name()); !known || e.IsDir() {
+			continue
+		}
+		p := Progdef{File: filepath.Join(dir, e.Name())}
+		raw, err := docfile.ReadFile(p.File)
+		if err == nil {
+			p.Name, p.Document, err = placed(raw, dir)
+		}
+		if err != nil {
+			faults.add(p.File, err)
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// placed makes the paths in a progdef's command absolute: the words that begin with ./ or ../ stand for
+// files beside the document, wherever its executor runs. What is wrong with the document the validator
+// tells.
+func placed(raw []byte, dir string) (name string, document []byte, err error) {
+	var tree map[string]any
+	if json.Unmarshal(raw, &tree) != nil {
+		return "", raw, nil
+	}
+	name, _ = tree["name"].(string)
+	command, _ := tree["command"].([]any)
+	if dir, err = filepath.Abs(dir); err != nil {
+		return name, nil, err
+	}
+	moved := false
+	for i, word := range command {
+		path, _ := word.(string)
+		if strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../") {
+			command[i], moved = filepath.Join(dir, path), true
+		}
+	}
+	if !moved {
+		return name, raw, nil
+	}
+	document, err = json.Marshal(tree)
+	return name, document, err
+}

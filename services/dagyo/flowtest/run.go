@@ -1,0 +1,163 @@
+package flowtest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/services/dagyo/client"
+)
+
+// A Runner runs cases. Its method may be called concurrently.
+type Runner struct {
+	Client *client.Client
+	// ID makes a new flow id that reminds of a path.
+	ID func(path string) string
+	// Deadline is for cases that have none of their own.
+	Deadline time.Duration
+	// OutputLimit bounds what is kept of each output and read of each file in outputs/, in octets; a
+	// record counts recordCost more than its length.
+	OutputLimit int64
+	// Update writes the files in outputs/ anew where the outputs are otherwise.
+	Update bool
+}
+
+// Outcomes of a case.
+const (
+	OK      = "ok"
+	Failed  = "failed"
+	Updated = "updated"
+)
+
+// A Result is how a case went.
+type Result struct {
+	Case    string  `json:"case"`
+	Outcome string  `json:"outcome"`
+	Seconds float64 `json:"seconds"`
+	// Verdict is the event that ended the flow, "" where it was not submitted.
+	Verdict  contract.Type `json:"verdict,omitempty"`
+	Failures []Failure     `json:"failures,omitempty"`
+	// Updated are the files that were written.
+	Updated []string `json:"updated,omitempty"`
+}
+
+// cancelWait bounds the wait for the verdict on a flow that was cancelled at its case's deadline.
+const cancelWait = 5 * time.Second
+
+// errLate is the cause of a case's context at its deadline.
+var errLate = errors.New("the case's deadline is over")
+
+// Run runs one case. The error is the context's, where that has ended.
+func (r *Runner) Run(ctx context.Context, c Case) (Result, error) {
+	began := time.Now()
+	result := Result{Case: c.Name}
+	seen, err := r.observe(ctx, c)
+	switch {
+	case ctx.Err() != nil:
+		return result, context.Cause(ctx)
+	case err != nil:
+		result.Failures = []Failure{{About: "case", Message: err.Error()}}
+	default:
+		result.Verdict = seen.verdict.Type
+		r.judge(c, seen, &result)
+	}
+	result.Seconds = time.Since(began).Seconds()
+	result.Outcome = cmp.Or(outcome(result), OK)
+	return result, nil
+}
+
+func outcome(r Result) string {
+	switch {
+	case len(r.Failures) > 0:
+		return Failed
+	case len(r.Updated) > 0:
+		return Updated
+	}
+	return ""
+}
+
+// An observation is what was seen of a flow.
+type observation struct {
+	verdict contract.Event
+	outputs map[string]*collected
+	unfed   map[string]error // inputs that could not be fed
+	late    string           // what was still to come at the deadline; "" in time
+}
+
+// observe runs the flow of a case to its end.
+func (r *Runner) observe(ctx context.Context, c Case) (observation, error) {
+	if c.Problems != nil {
+		return observation{verdict: rejected("", c.Problems)}, nil
+	}
+	deadline := cmp.Or(c.Deadline.D(), r.Deadline)
+	ctx, cancel := context.WithTimeoutCause(ctx, deadline, errLate)
+	defer cancel()
+	id := r.ID(c.Path)
+	seq, err := r.Client.Submit(ctx, id, c.Flow)
+	var problems problem.List
+	if errors.As(err, &problems) {
+		return observation{verdict: rejected(id, problems)}, nil
+	}
+	if err != nil {
+		return observation{}, err
+	}
+	f, err := r.follow(ctx, c, id, seq)
+	if err != nil {
+		return observation{}, err
+	}
+	defer f.close()
+	return f.observe(ctx)
+}
+
+func rejected(flow string, problems problem.List) contract.Event {
+	return contract.Event{
+		Type: contract.TypeFlowRejected, Subject: flow, Data: &contract.FlowRejected{Problems: problems},
+	}
+}
+
+// judge compares what was seen with what is expected, and updates files if that is wanted.
+func (r *Runner) judge(c Case, seen observation, result *Result) {
+	if seen.late != "" {
+		result.Failures = []Failure{{
+			About:   "case",
+			Message: fmt.Sprintf("not over after %v: %s", cmp.Or(c.Deadline.D(), r.Deadline), seen.late),
+			Hint:    `raise "deadline" in test.yaml, or --deadline`, Detail: verdictText(seen.verdict),
+		}}
+		return
+	}
+	// Where we have disturbed the flow ourselves, its verdict says nothing.
+	result.Failures = append(judgeInputs(seen.unfed), r.overflows(seen.outputs)...)
+	if len(result.Failures) == 0 {
+		result.Failures = c.judgeVerdict(seen.verdict)
+	}
+	if result.Verdict == contract.TypeFlowRejected || len(result.Failures) > 0 {
+		return
+	}
+	for _, name := range c.Outputs {
+		if !c.Document.Outputs[name].Ignored {
+			r.judgeOutput(c, name, seen.outputs[name], result)
+		}
+	}
+}
+
+// running names the jobs that have not ended, for a message.
+func running(jobs map[string]contract.JobState) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(jobs)) {
+		if s := jobs[name]; s == contract.JobWaiting || s == contract.JobRunning {
+			parts = append(parts, name+" "+string(s))
+		}
+	}
+	const most = 10
+	if len(parts) > most {
+		parts = append(parts[:most], fmt.Sprintf("and %d more", len(parts)-most))
+	}
+	return strings.Join(parts, ", ")
+}
