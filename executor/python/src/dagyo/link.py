@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -54,6 +55,8 @@ class Link:
 
     async def connect(self, servers: str, name: str, creds: str | None = None) -> None:
         """Connect; wait until a server answers. DagyoError if its max_payload is too small."""
+        if creds and importlib.util.find_spec("nkeys") is None:
+            raise DagyoError("DAGYO_CREDS needs the package nkeys: install dagyo[creds]")
         options: dict[str, Any] = {"user_credentials": creds} if creds else {}
         await self.client.connect(
             [s.strip() for s in servers.split(",")],
