@@ -68,6 +68,6 @@ func reconnectRestart(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	err = f.interrupted(ctx, l, times, s.hub.restart)
+	err = f.interrupted(ctx, l, times, func(ctx context.Context) error { return s.hub.restart(ctx, s.programs) })
 	return fmt.Sprintf("%v went through, with %d restarts", l, times), err
 }

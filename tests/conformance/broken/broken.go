@@ -48,6 +48,9 @@ func Main(name string) int {
 }
 
 func (f Fault) main() int {
+	if f.Name == "never-starts" {
+		select {} // whoever started it ends it
+	}
 	c, err := executor.FromEnvironment()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

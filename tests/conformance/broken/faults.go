@@ -23,6 +23,7 @@ func Faults() []Fault {
 
 func claimFaults() []Fault {
 	return []Fault{
+		{Name: "never-starts", Checks: names("start.job"), Seen: "does not pull"},
 		{Name: "starts-unconfirmed", Checks: names("claim.confirmation"), Seen: "not confirmed", wire: always(startsUnconfirmed)},
 		{Name: "asks-for-no-confirmation", Checks: names("claim.confirmation"), Seen: "without a reply subject", wire: always(asksForNone)},
 		{Name: "starts-unstored", Checks: names("claim.stored"), Seen: "job.started is stored", wire: always(startsUnstored)},
