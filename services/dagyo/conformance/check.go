@@ -38,7 +38,8 @@ const startCheck = "start.job"
 func startChecks() []Check {
 	return []Check{{
 		Name: startCheck, See: "Executors, Environment", run: startJob,
-		Demand: "An executor that is started with its environment pulls a job from its mailbox and says job.started.",
+		Demand: "An executor that is started with its environment pulls a job from its mailbox and says " +
+			"job.started.",
 	}}
 }
 

@@ -29,7 +29,8 @@ func drainChecks() []Check {
 		Demand: "On SIGTERM the running job goes on to its end, and the executor exits 0.",
 	}, {
 		Name: "drain.takes-nothing", See: see, run: drainTakesNothing,
-		Demand: "A job that comes after executor.draining goes to another executor at once, also when slots are free.",
+		Demand: "A job that comes after executor.draining goes to another executor at once, also when slots are " +
+			"free.",
 	}, {
 		Name: "drain.late-delivery", See: see, run: drainLateDelivery,
 		Demand: "A job that is delivered when executor.draining was published is not claimed.",
@@ -41,8 +42,8 @@ func drainChecks() []Check {
 		Demand: "On a second SIGTERM running jobs panic with kind drained, and the exit code is not 0.",
 	}, {
 		Name: "drain.grace", See: see, run: drainGrace,
-		Demand: "When DAGYO_GRACE has passed since SIGTERM, and not before, running jobs panic with kind drained, " +
-			"and the exit code is not 0.",
+		Demand: "When DAGYO_GRACE has passed since SIGTERM, and not before, running jobs panic with kind " +
+			"drained, and the exit code is not 0.",
 	}}
 }
 
@@ -134,10 +135,7 @@ func drainTakesNothing(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	running, err := s.flow(ctx)
-	if err == nil {
-		err = running.put(ctx)
-	}
+	running, err := s.queued(ctx)
 	if err == nil {
 		err = running.started(ctx)
 	}
@@ -206,7 +204,7 @@ func drainGivesBack(ctx context.Context, s *stage) (string, error) {
 	case err != nil:
 		return "", err
 	case answer == audit.NoAnswer:
-		return "", fmt.Errorf("the job was neither claimed nor given back: it waits %v for another executor", claimWait)
+		return "", fmt.Errorf("the job was neither claimed nor given back: it waits %v for another", claimWait)
 	case answer != audit.Nak:
 		return "", errors.New("the job was claimed behind executor.draining")
 	}
@@ -221,11 +219,7 @@ func (s *stage) answerAtDrain(ctx context.Context) (*program, audit.Answer, erro
 		return nil, "", err
 	}
 	answered := s.deliverAtDrain(p)
-	f, err := s.flow(ctx)
-	if err == nil {
-		err = f.put(ctx)
-	}
-	if err != nil {
+	if _, err := s.queued(ctx); err != nil {
 		return nil, "", err
 	}
 	_, at, err := p.await(ctx, s.patience, "delivery of a job", 0, audit.IsDelivery)
@@ -237,7 +231,8 @@ func (s *stage) answerAtDrain(ctx context.Context) (*program, audit.Answer, erro
 	}
 	within, cancel := context.WithTimeoutCause(ctx, hold, errLate)
 	defer cancel()
-	m, _, err := p.tap.Journal.Await(within, at, func(m tap.Message) bool { return audit.AnswerOf(m) != audit.NoAnswer })
+	said := func(m tap.Message) bool { return audit.AnswerOf(m) != audit.NoAnswer }
+	m, _, err := p.tap.Journal.Await(within, at, said)
 	close(answered)
 	if errors.Is(err, errLate) {
 		return p, audit.NoAnswer, nil
@@ -299,10 +294,7 @@ func drainGrace(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f, err := s.flow(ctx)
-	if err == nil {
-		err = f.put(ctx)
-	}
+	f, err := s.queued(ctx)
 	if err == nil {
 		err = f.started(ctx)
 	}

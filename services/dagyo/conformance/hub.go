@@ -72,7 +72,9 @@ func (h *hub) begin(ctx context.Context) error {
 }
 
 func (h *hub) startServer(ctx context.Context) error {
-	server, err := embedded.Start(ctx, embedded.Options{Port: embedded.RandomPort, Dir: h.dir, Log: zerolog.Nop()})
+	server, err := embedded.Start(ctx, embedded.Options{
+		Port: embedded.RandomPort, Dir: h.dir, Log: zerolog.Nop(),
+	})
 	if err != nil {
 		return err
 	}

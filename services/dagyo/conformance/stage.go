@@ -192,6 +192,15 @@ func (f *flow) put(ctx context.Context) error {
 	return nil
 }
 
+// queued makes a flow and puts its job into the mailbox.
+func (s *stage) queued(ctx context.Context, edits ...edit) (*flow, error) {
+	f, err := s.flow(ctx, edits...)
+	if err == nil {
+		err = f.put(ctx)
+	}
+	return f, err
+}
+
 // stop stops the flow, as the panic-aggregator does.
 func (f *flow) stop(ctx context.Context) error {
 	if _, err := f.hub.link.JS.Publish(ctx, f.doc.Stop, nil); err != nil {
@@ -208,6 +217,18 @@ func (f *flow) remove(ctx context.Context) error {
 	return nil
 }
 
+// ends opens the flow's ends: what the program reads from and what it writes to. Release them.
+func (f *flow) ends() (w *stream.Writer, r *stream.Reader, release func(), err error) {
+	if w, err = f.writer(); err != nil {
+		return nil, nil, nil, err
+	}
+	if r, err = f.reader(); err != nil {
+		w.Abort()
+		return nil, nil, nil, err
+	}
+	return w, r, func() { w.Abort(); r.Abort() }, nil
+}
+
 func (f *flow) writer() (*stream.Writer, error) { return stream.NewWriter(f.hub.link.JS, f.in) }
 func (f *flow) reader() (*stream.Reader, error) { return stream.NewReader(f.hub.link.JS, f.out) }
 
@@ -217,9 +238,6 @@ func (s *stage) running(ctx context.Context, edits ...edit) (*program, *flow, er
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := s.flow(ctx, edits...)
-	if err == nil {
-		err = f.put(ctx)
-	}
+	f, err := s.queued(ctx, edits...)
 	return p, f, err
 }

@@ -49,14 +49,29 @@ func TestWindow(t *testing.T) {
 		wrong    string
 		most     audit.Ahead
 	}{
-		"nothing":        {},
-		"in the window":  {messages: []tap.Message{stored(1, 400), direct(2, 500)}, most: audit.Ahead{Octets: 900, Frames: 2, Sent: 2}},
-		"octets":         {messages: []tap.Message{stored(1, 400), direct(2, 601)}, wrong: "1001 octets"},
-		"frames":         {messages: []tap.Message{stored(1, 20), stored(2, 20), stored(3, 20), stored(4, 20)}, wrong: "4 frames"},
+		"nothing": {},
+		"in the window": {
+			messages: []tap.Message{stored(1, 400), direct(2, 500)},
+			most:     audit.Ahead{Octets: 900, Frames: 2, Sent: 2},
+		},
+		"octets": {messages: []tap.Message{stored(1, 400), direct(2, 601)}, wrong: "1001 octets"},
+		"frames": {
+			messages: []tap.Message{stored(1, 20), stored(2, 20), stored(3, 20), stored(4, 20)},
+			wrong:    "4 frames",
+		},
 		"alone any size": {messages: []tap.Message{stored(1, 5000)}, most: audit.Ahead{Sent: 1}},
-		"again is once":  {messages: []tap.Message{direct(1, 900), stored(1, 900), direct(1, 900)}, most: audit.Ahead{Sent: 1}},
-		"after a credit": {messages: []tap.Message{direct(1, 900), heard("credit.f.1", 1), direct(2, 900)}, most: audit.Ahead{Sent: 2}},
-		"after a reply":  {messages: []tap.Message{direct(1, 900), heard("inbox.credit", 1), direct(2, 900)}, most: audit.Ahead{Sent: 2}},
+		"again is once": {
+			messages: []tap.Message{direct(1, 900), stored(1, 900), direct(1, 900)},
+			most:     audit.Ahead{Sent: 1},
+		},
+		"after a credit": {
+			messages: []tap.Message{direct(1, 900), heard("credit.f.1", 1), direct(2, 900)},
+			most:     audit.Ahead{Sent: 2},
+		},
+		"after a reply": {
+			messages: []tap.Message{direct(1, 900), heard("inbox.credit", 1), direct(2, 900)},
+			most:     audit.Ahead{Sent: 2},
+		},
 		"credit for another": {
 			messages: []tap.Message{direct(1, 900), heard("credit.f.2", 1), direct(2, 900)}, wrong: "1800 octets",
 		},
@@ -90,7 +105,9 @@ func TestFrames(t *testing.T) {
 		"too large":      {messages: []tap.Message{stored(1, 251)}, wrong: "251 octets"},
 		"two ends":       {messages: []tap.Message{end(1), end(2)}, wrong: "both have END"},
 		"behind the end": {messages: []tap.Message{end(1), stored(2, 20)}, wrong: "came behind"},
-		"a hint":         {messages: []tap.Message{{Op: tap.Pub, Subject: "direct.f.1.7", Data: wire.Hint(9), Size: 10}, end(1)}},
+		"a hint": {
+			messages: []tap.Message{{Op: tap.Pub, Subject: "direct.f.1.7", Data: wire.Hint(9), Size: 10}, end(1)},
+		},
 	} {
 		if _, _, err := audit.Frames(tt.messages, addr(), 1<<20); !says(err, tt.wrong) {
 			t.Errorf("%s: %v; want %q", name, err, tt.wrong)
@@ -108,11 +125,17 @@ func TestCredits(t *testing.T) {
 		"right": {messages: []tap.Message{
 			gives("credit.f.1", wire.Credit{Attach: 7}), came, gives("w.credit", wire.Credit{Frame: 5, Records: 3, Attach: 7}),
 		}},
-		"in advance": {messages: []tap.Message{came, gives("w.credit", wire.Credit{Frame: 6})}, wrong: "only 5 had come"},
+		"in advance": {
+			messages: []tap.Message{came, gives("w.credit", wire.Credit{Frame: 6})},
+			wrong:    "only 5 had come",
+		},
 		"takes back": {messages: []tap.Message{
 			came, gives("w.credit", wire.Credit{Frame: 3, Records: 3}), gives("credit.f.1", wire.Credit{Frame: 4, Records: 2}),
 		}, wrong: "takes back"},
-		"malformed": {messages: []tap.Message{{Op: tap.Pub, Subject: "credit.f.1", Data: []byte("5")}}, wrong: "malformed"},
+		"malformed": {
+			messages: []tap.Message{{Op: tap.Pub, Subject: "credit.f.1", Data: []byte("5")}},
+			wrong:    "malformed",
+		},
 		"another's": {messages: []tap.Message{{Op: tap.Pub, Subject: "credit.f.2", Data: []byte("5")}}},
 	} {
 		if _, _, err := audit.Credits(tt.messages, addr()); !says(err, tt.wrong) {
@@ -134,11 +157,14 @@ func TestSlots(t *testing.T) {
 		most     int
 		wrong    string
 	}{
-		"one after the other": {messages: []tap.Message{pull(`{"batch":2}`), job(1), job(2), done(1), job(3)}, most: 2},
-		"too many":            {messages: []tap.Message{job(1), job(2), job(3)}, wrong: "handed 3 jobs"},
-		"asks for too many":   {messages: []tap.Message{pull(`{"batch":3}`)}, wrong: "asked for 3"},
-		"asks in digits":      {messages: []tap.Message{pull("3")}, wrong: "asked for 3"},
-		"asks for one":        {messages: []tap.Message{pull("")}},
+		"one after the other": {
+			messages: []tap.Message{pull(`{"batch":2}`), job(1), job(2), done(1), job(3)},
+			most:     2,
+		},
+		"too many":          {messages: []tap.Message{job(1), job(2), job(3)}, wrong: "handed 3 jobs"},
+		"asks for too many": {messages: []tap.Message{pull(`{"batch":3}`)}, wrong: "asked for 3"},
+		"asks in digits":    {messages: []tap.Message{pull("3")}, wrong: "asked for 3"},
+		"asks for one":      {messages: []tap.Message{pull("")}},
 	} {
 		most, err := audit.Slots(tt.messages, 2)
 		if !says(err, tt.wrong) || tt.wrong == "" && most != tt.most {
@@ -158,11 +184,14 @@ func TestBeats(t *testing.T) {
 		beats []audit.Beat
 		wrong string
 	}{
-		"right":        {beats: []audit.Beat{at(s, 5*s), at(2*s, 5*s), at(2900*time.Millisecond, 5*s)}},
-		"none":         {wrong: "no sign of life"},
-		"first late":   {beats: []audit.Beat{at(3*s, 5*s)}, wrong: "sign of life 1 came 3s"},
-		"gap":          {beats: []audit.Beat{at(s, 5*s), at(4*s, 5*s)}, wrong: "sign of life 2 came 3s"},
-		"too seldom":   {beats: []audit.Beat{at(1900*time.Millisecond, 5*s), at(3800*time.Millisecond, 5*s)}, wrong: "every 1.9s"},
+		"right":      {beats: []audit.Beat{at(s, 5*s), at(2*s, 5*s), at(2900*time.Millisecond, 5*s)}},
+		"none":       {wrong: "no sign of life"},
+		"first late": {beats: []audit.Beat{at(3*s, 5*s)}, wrong: "sign of life 1 came 3s"},
+		"gap":        {beats: []audit.Beat{at(s, 5*s), at(4*s, 5*s)}, wrong: "sign of life 2 came 3s"},
+		"too seldom": {
+			beats: []audit.Beat{at(1900*time.Millisecond, 5*s), at(3800*time.Millisecond, 5*s)},
+			wrong: "every 1.9s",
+		},
 		"a date":       {beats: []audit.Beat{{At: from.Add(s), Data: "2023-11-14"}}, wrong: "not a time"},
 		"leading zero": {beats: []audit.Beat{{At: from.Add(s), Data: "01700000005000"}}, wrong: "not a time"},
 		"too short":    {beats: []audit.Beat{at(s, 2*s)}, wrong: "vouches for 2s"},
