@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"flag"
 	"os"
 	"regexp"
 	"slices"
@@ -20,6 +21,10 @@ const envFault = "DAGYO_TEST_FAULT"
 func TestMain(m *testing.M) {
 	if name, ok := os.LookupEnv(envFault); ok {
 		os.Exit(broken.Main(strings.TrimPrefix(name, "none")))
+	}
+	// The tests wait, mostly: for deadlines that a broken executor lets pass.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }

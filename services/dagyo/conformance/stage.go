@@ -75,11 +75,15 @@ func withoutID(env map[string]string) { delete(env, contract.EnvExecutor) }
 
 // start makes the mailbox and starts an executor for it.
 func (s *stage) start(ctx context.Context, options ...option) (*program, error) {
-	if _, err := broker.EnsureMailbox(ctx, s.hub.link.JS, s.progdef(), s.revision()); err != nil {
+	if _, err := broker.EnsureMailbox(whole(ctx), s.hub.link.JS, s.progdef(), s.revision()); err != nil {
 		return nil, err
 	}
 	return s.startAlone(options...)
 }
+
+// whole is for what the server must not be left in the middle of: one that shuts down while it makes a
+// stream or a consumer does not end cleanly. The client's own time-out bounds it.
+func whole(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
 // startAlone starts an executor.
 func (s *stage) startAlone(options ...option) (*program, error) {
@@ -151,7 +155,7 @@ func (s *stage) flow(ctx context.Context, edits ...edit) (*flow, error) {
 	}
 	f.doc = s.job(id, f.in, f.out)
 	config := stream.StreamConfig(id, jetstream.FileStorage, max(f.in.Frames, f.out.Frames))
-	if _, err := s.hub.link.JS.CreateStream(ctx, config); err != nil {
+	if _, err := s.hub.link.JS.CreateStream(whole(ctx), config); err != nil {
 		return nil, fmt.Errorf("make the stream of flow %s: %w", id, err)
 	}
 	return f, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/stream"
@@ -51,18 +52,33 @@ func (f *flow) stopNow(ctx context.Context) (string, error) {
 }
 
 func stopIdle(ctx context.Context, s *stage) (string, error) {
-	_, f, err := s.running(ctx)
+	p, f, err := s.running(ctx)
 	if err == nil {
 		err = f.started(ctx)
 	}
 	if err != nil {
 		return "", err
 	}
+	f.looked(ctx, p)
 	seen, err := f.stopNow(ctx)
 	if err != nil {
 		return "", err
 	}
 	return seen + "; the next job ran", s.another(ctx)
+}
+
+// looked waits until the executor has had an answer to its look for a stop, if it looks at all. A stop
+// that is stored in that moment is missed by its subscription and by its look.
+func (f *flow) looked(ctx context.Context, p *program) {
+	look := func(m tap.Message) bool {
+		return m.Op == tap.Pub && strings.HasSuffix(m.Subject, "."+f.in.Stream+"."+f.doc.Stop)
+	}
+	ask, at, err := p.await(ctx, f.patience, "look for a stop", 0, look)
+	if err != nil {
+		return
+	}
+	answer := func(m tap.Message) bool { return m.Op == tap.Msg && m.Subject == ask.Reply }
+	_, _, _ = p.await(ctx, f.patience, "answer to the look for a stop", at, answer)
 }
 
 // another runs one more job.
