@@ -123,7 +123,7 @@ func (c Config) runAll(ctx context.Context, h *hub) []Result {
 	for i := first; i < len(checks); i++ {
 		g.Go(func() error {
 			if results[0].Check == startCheck && results[0].Result == Fail {
-				tell(i, judged(checks[i], "", &skip{"nothing else was tried, since " + startCheck + " failed"}))
+				results[i] = judged(checks[i], "", &skip{"nothing else was tried, since " + startCheck + " failed"})
 				return nil
 			}
 			tell(i, c.runCheck(ctx, h, i, checks[i]))

@@ -23,6 +23,8 @@ type Decision struct {
 	Drop bool
 	// Until holds the message, and only it, until the channel is closed.
 	Until <-chan struct{}
+	// Block holds the message and all behind it, as a slow network does, until the channel is closed.
+	Block <-chan struct{}
 	// ToClient and ToServer are said besides. What goes to the client is a Msg, and needs no SID.
 	ToClient, ToServer []Message
 }

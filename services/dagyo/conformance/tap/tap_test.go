@@ -149,6 +149,33 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+func TestBlockKeepsTheOrder(t *testing.T) {
+	b := setup(t)
+	sub := subscribe(t, b.aside, ">")
+	release := make(chan struct{})
+	b.Decide(func(m *tap.Message) tap.Decision {
+		if m.Subject == "first" {
+			return tap.Decision{Block: release}
+		}
+		return tap.Pass
+	})
+	for _, subject := range []string{"first", "second"} {
+		if err := b.behind.Publish(subject, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.await(t, tap.Pub, "first")
+	if n, _, err := sub.Pending(); n != 0 || err != nil {
+		t.Errorf("%d messages passed, %v", n, err)
+	}
+	close(release)
+	for _, want := range []string{"first", "second"} {
+		if m := b.next(t, sub); m.Subject != want {
+			t.Errorf("there came %s, want %s", m.Subject, want)
+		}
+	}
+}
+
 func TestAnswersOfItsOwn(t *testing.T) {
 	b := setup(t)
 	b.Decide(func(m *tap.Message) tap.Decision {
