@@ -1,18 +1,42 @@
 package main
 
 import (
+	"context"
 	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/dagyo/dagyo/executor"
 	"github.com/dagyo/dagyo/services/dagyo/cli"
 )
 
 // TestMain lets the test binary also be the command: for the scripts, and for the supervisors and
 // executors that it starts.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"dagyo": func() { os.Exit(cli.Main()) }})
+	testscript.Main(m, map[string]func(){
+		"dagyo":         func() { os.Exit(cli.Main()) },
+		"copy-executor": func() { executor.Main(copies()) },
+	})
+}
+
+// copies is the program that the conformance kit asks for.
+func copies() executor.Program {
+	in, out := executor.Input("in", executor.String), executor.Output("out", executor.String)
+	return executor.Program{
+		Ports: []executor.Port{in, out},
+		Run: func(ctx context.Context, job *executor.Job) error {
+			for v, err := range in.All(ctx, job) {
+				if err != nil {
+					return err
+				}
+				if err := out.Send(ctx, job, v); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
 }
 
 // TestScripts runs the real command, with real processes, as testdata/script says. See script_test.go

@@ -58,7 +58,8 @@ if no check has failed.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&f.list, "list", false, "list the checks and what each demands, and run none")
 	flags.StringVar(&f.run, "run", "", "run only checks whose name matches this regular expression")
-	flags.StringVar(&f.progdef, "progdef", "", "progdef document with the program's ports, and its command where CMD is not given")
+	flags.StringVar(&f.progdef, "progdef", "",
+		"progdef document with the program's ports, and its command where CMD is not given")
 	flags.StringVar(&f.ports, "ports", ports.In+","+ports.Out, "the program's input and output")
 	flags.StringVar(&f.typename, "type", ports.Type, "the typename that both carry")
 	flags.DurationVar(&f.patience, "patience", conformance.DefaultPatience,
@@ -104,20 +105,27 @@ func (a *app) fromProgdef(c *conformance.Config, path string) error {
 		return usage(fmt.Errorf("progdef %s has %d inputs and %d outputs; one input and one output are needed",
 			d.Name, len(d.Inputs), len(d.Outputs)))
 	}
-	c.Ports.Progdef = d.Name
-	for name, p := range d.Inputs {
-		c.Ports.In = name
-		if !slices.Contains(d.TypeParams, p.Type) { // else --type says what it is here
-			c.Ports.Type = p.Type
-		}
-	}
-	for name := range d.Outputs {
-		c.Ports.Out = name
-	}
+	c.Ports = portsOf(d, c.Ports.Type)
 	if len(c.Command) == 0 {
 		c.Command = d.Command
 	}
 	return nil
+}
+
+// portsOf are the ports of a progdef with one input and one output. typename stands for what it leaves
+// open.
+func portsOf(d progdef.Document, typename string) conformance.Ports {
+	ports := conformance.Ports{Progdef: d.Name, Type: typename}
+	for name, p := range d.Inputs {
+		ports.In = name
+		if !slices.Contains(d.TypeParams, p.Type) {
+			ports.Type = p.Type
+		}
+	}
+	for name := range d.Outputs {
+		ports.Out = name
+	}
+	return ports
 }
 
 func (a *app) conformance(ctx context.Context, c conformance.Config) error {

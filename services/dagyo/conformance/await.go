@@ -154,7 +154,9 @@ func unwanted(e contract.Event) error {
 }
 
 // panicked awaits a panic of a kind.
-func (f *flow) panicked(ctx context.Context, within time.Duration, kind contract.Kind) (*contract.JobPanic, error) {
+func (f *flow) panicked(
+	ctx context.Context, within time.Duration, kind contract.Kind,
+) (*contract.JobPanic, error) {
 	e, err := f.ended(ctx, within)
 	if err != nil {
 		return nil, err

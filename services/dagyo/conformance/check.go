@@ -32,10 +32,32 @@ func skipped(err error) (why string, ok bool) {
 	return "", false
 }
 
+// startCheck is run before all others.
+const startCheck = "start.job"
+
+func startChecks() []Check {
+	return []Check{{
+		Name: startCheck, See: "Executors, Environment", run: startJob,
+		Demand: "An executor that is started with its environment pulls a job from its mailbox and says " +
+			"job.started.",
+	}}
+}
+
+func startJob(ctx context.Context, s *stage) (string, error) {
+	p, f, err := s.running(ctx)
+	if err == nil {
+		err = p.ready(ctx)
+	}
+	if err == nil {
+		err = f.started(ctx)
+	}
+	return "it pulled a job and started it", err
+}
+
 // Checks lists all checks in the order in which they are reported.
 func Checks() []Check {
 	return slices.Concat(
-		claimChecks(), healthChecks(), streamChecks(), faultChecks(), windowChecks(), closeChecks(),
+		startChecks(), claimChecks(), healthChecks(), streamChecks(), faultChecks(), windowChecks(), closeChecks(),
 		stopChecks(), reconnectChecks(), drainChecks(), eventChecks(),
 	)
 }

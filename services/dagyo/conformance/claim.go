@@ -81,11 +81,8 @@ func claimConfirmation(ctx context.Context, s *stage) (string, error) {
 		return "", err
 	}
 	held := holdAnswers(p.tap, func(subject string) bool { return strings.HasPrefix(subject, "$JS.ACK.") })
-	f, err := s.flow(ctx)
+	f, err := s.queued(ctx)
 	if err != nil {
-		return "", err
-	}
-	if err := f.put(ctx); err != nil {
 		return "", err
 	}
 	ack, at, err := p.await(ctx, s.patience, "acknowledgement of the job", 0, isAck)
@@ -96,14 +93,15 @@ func claimConfirmation(ctx context.Context, s *stage) (string, error) {
 		return "", errors.New("the job was acknowledged without a reply subject, so no confirmation can come")
 	}
 	starts := func(m tap.Message) bool { return f.works(m) || published(f.doc.Started)(m) }
-	if err := p.never(ctx, "the job was started although its claim was not confirmed", at, starts); err != nil {
+	const early = "the job was started although its claim was not confirmed"
+	if err := p.never(ctx, early, at, starts); err != nil {
 		return "", err
 	}
 	close(held.release)
 	if err := f.started(ctx); err != nil {
 		return "", fmt.Errorf("the claim was confirmed after %v: %w", hold, err)
 	}
-	return fmt.Sprintf("nothing was started while the confirmation was held back for %v, the job was after it", hold), nil
+	return fmt.Sprintf("nothing was started while the confirmation was held back for %v", hold), nil
 }
 
 func claimStored(ctx context.Context, s *stage) (string, error) {
@@ -129,14 +127,15 @@ func claimStored(ctx context.Context, s *stage) (string, error) {
 	if got := said.Header.Get(jetstream.ExpectedLastSubjSeqHeader); got != "0" {
 		return "", fmt.Errorf("job.started has %s %q, not 0", jetstream.ExpectedLastSubjSeqHeader, got)
 	}
-	if err := p.never(ctx, "the job ran although it was not known that job.started is stored", at, f.works); err != nil {
+	const early = "the job ran although it was not known that job.started is stored"
+	if err := p.never(ctx, early, at, f.works); err != nil {
 		return "", err
 	}
 	close(held.release)
 	if err := f.echo(ctx, repeated(10, 3)); err != nil {
 		return "", fmt.Errorf("the answer came after %v: %w", hold, err)
 	}
-	return fmt.Sprintf("nothing ran while JetStream's answer was held back for %v, the job did after it", hold), nil
+	return fmt.Sprintf("nothing ran while JetStream's answer was held back for %v", hold), nil
 }
 
 // sayStarted stores the word of another executor that has the flow's job.
@@ -174,7 +173,7 @@ func claimStartedElsewhere(ctx context.Context, s *stage) (string, error) {
 	}
 	for _, m := range p.tap.Journal.All() {
 		if taken.works(m) {
-			return "", fmt.Errorf("the job was run, although another executor had started it: published on %s", m.Subject)
+			return "", fmt.Errorf("the job was run, although another had started it: published on %s", m.Subject)
 		}
 	}
 	return "the job was dropped and the next one was run", nil
@@ -189,10 +188,7 @@ func (s *stage) behind(ctx context.Context, first *flow) (*program, *flow, error
 	if err := first.put(ctx); err != nil {
 		return nil, nil, err
 	}
-	next, err := s.flow(ctx)
-	if err == nil {
-		err = next.put(ctx)
-	}
+	next, err := s.queued(ctx)
 	return p, next, err
 }
 
@@ -323,10 +319,7 @@ func claimMailboxMissing(ctx context.Context, s *stage) (string, error) {
 	if _, err := s.startAlone(); err != nil {
 		return "", err
 	}
-	f, err := s.flow(ctx)
-	if err == nil {
-		err = f.put(ctx)
-	}
+	f, err := s.queued(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -365,10 +358,7 @@ func claimOwnID(ctx context.Context, s *stage) (string, error) {
 	if _, err := s.start(ctx, withoutID); err != nil {
 		return "", err
 	}
-	f, err := s.flow(ctx)
-	if err == nil {
-		err = f.put(ctx)
-	}
+	f, err := s.queued(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -22,8 +22,8 @@ func closeChecks() []Check {
 		Demand: "A reader that closed before the job started is heard all the same.",
 	}, {
 		Name: "close.input", See: "Executors, How a job ends, Done; Edges, Reader, Close early", run: closeInput,
-		Demand: "An input that the program does not read to its end is closed: its writer learns it, and job.done " +
-			"names it in closedEarly.",
+		Demand: "An input that the program does not read to its end is closed: its writer learns it, and " +
+			"job.done names it in closedEarly.",
 	}}
 }
 
@@ -122,7 +122,7 @@ func (f *flow) learns(ctx context.Context, over <-chan struct{}) error {
 	case <-over:
 		return nil
 	case <-within.Done():
-		return fmt.Errorf("the job is done, and the writer of its input was not told in %v that nobody reads it",
+		return fmt.Errorf("the job is done, and in %v the writer of its input was not told that nobody reads it",
 			f.patience)
 	}
 }
@@ -134,7 +134,8 @@ func (f *flow) endedEarly(d *contract.JobDone, sent contract.Count) (string, err
 	case d.Stopped:
 		return "", errors.New("job.done says stopped: true, and nobody stopped the flow")
 	case early && in.Records > sent.Records:
-		return "", fmt.Errorf("job.done counts %d records on %s; %d were sent", in.Records, f.inPort(), sent.Records)
+		return "", fmt.Errorf("job.done counts %d records on %s; %d were sent",
+			in.Records, f.inPort(), sent.Records)
 	case !early && in != sent:
 		return "", fmt.Errorf("job.done counts %+v on %s and does not say that it was closed early; %+v was sent",
 			in, f.inPort(), sent)

@@ -29,7 +29,8 @@ func drainChecks() []Check {
 		Demand: "On SIGTERM the running job goes on to its end, and the executor exits 0.",
 	}, {
 		Name: "drain.takes-nothing", See: see, run: drainTakesNothing,
-		Demand: "A job that comes after executor.draining goes to another executor at once, also when slots are free.",
+		Demand: "A job that comes after executor.draining goes to another executor at once, also when slots are " +
+			"free.",
 	}, {
 		Name: "drain.late-delivery", See: see, run: drainLateDelivery,
 		Demand: "A job that is delivered when executor.draining was published is not claimed.",
@@ -41,8 +42,8 @@ func drainChecks() []Check {
 		Demand: "On a second SIGTERM running jobs panic with kind drained, and the exit code is not 0.",
 	}, {
 		Name: "drain.grace", See: see, run: drainGrace,
-		Demand: "When DAGYO_GRACE has passed since SIGTERM, and not before, running jobs panic with kind drained, " +
-			"and the exit code is not 0.",
+		Demand: "When DAGYO_GRACE has passed since SIGTERM, and not before, running jobs panic with kind " +
+			"drained, and the exit code is not 0.",
 	}}
 }
 
@@ -134,10 +135,7 @@ func drainTakesNothing(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	running, err := s.flow(ctx)
-	if err == nil {
-		err = running.put(ctx)
-	}
+	running, err := s.queued(ctx)
 	if err == nil {
 		err = running.started(ctx)
 	}
@@ -190,7 +188,13 @@ func (s *stage) goesElsewhere(ctx context.Context, p *program) (string, error) {
 }
 
 func drainLateDelivery(ctx context.Context, s *stage) (string, error) {
-	p, answer, err := s.answerAtDrain(ctx)
+	p, err := s.start(ctx)
+	if err != nil {
+		return "", err
+	}
+	answered := s.deliverAtDrain(p)
+	answer, err := s.answerAtDrain(ctx, p)
+	close(answered)
 	switch {
 	case err != nil:
 		return "", err
@@ -201,48 +205,44 @@ func drainLateDelivery(ctx context.Context, s *stage) (string, error) {
 }
 
 func drainGivesBack(ctx context.Context, s *stage) (string, error) {
-	p, answer, err := s.answerAtDrain(ctx)
+	p, err := s.start(ctx)
+	if err != nil {
+		return "", err
+	}
+	deliverAtSignal(p)
+	answer, err := s.answerAtDrain(ctx, p)
 	switch {
 	case err != nil:
 		return "", err
 	case answer == audit.NoAnswer:
-		return "", fmt.Errorf("the job was neither claimed nor given back: it waits %v for another executor", claimWait)
+		return "", fmt.Errorf("the job was neither claimed nor given back: it waits %v for another", claimWait)
 	case answer != audit.Nak:
-		return "", errors.New("the job was claimed behind executor.draining")
+		return "", errors.New("the job was claimed although SIGTERM had come before it")
 	}
 	return "the job was given back", p.exits(ctx, s.patience, true)
 }
 
-// answerAtDrain has a job arrive in the moment in which the executor says that it drains, and returns
-// what the executor says to it before it goes.
-func (s *stage) answerAtDrain(ctx context.Context) (*program, audit.Answer, error) {
-	p, err := s.start(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	answered := s.deliverAtDrain(p)
-	f, err := s.flow(ctx)
-	if err == nil {
-		err = f.put(ctx)
-	}
-	if err != nil {
-		return nil, "", err
+// answerAtDrain sends a job to an executor and drains it, and returns what it says to the job before it
+// goes. When the job arrives is for the tap to decide.
+func (s *stage) answerAtDrain(ctx context.Context, p *program) (audit.Answer, error) {
+	if _, err := s.queued(ctx); err != nil {
+		return "", err
 	}
 	_, at, err := p.await(ctx, s.patience, "delivery of a job", 0, audit.IsDelivery)
 	if err == nil {
 		err = s.drain(ctx, p)
 	}
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
 	within, cancel := context.WithTimeoutCause(ctx, hold, errLate)
 	defer cancel()
-	m, _, err := p.tap.Journal.Await(within, at, func(m tap.Message) bool { return audit.AnswerOf(m) != audit.NoAnswer })
-	close(answered)
+	said := func(m tap.Message) bool { return audit.AnswerOf(m) != audit.NoAnswer }
+	m, _, err := p.tap.Journal.Await(within, at, said)
 	if errors.Is(err, errLate) {
-		return p, audit.NoAnswer, nil
+		return audit.NoAnswer, nil
 	}
-	return p, audit.AnswerOf(m), err
+	return audit.AnswerOf(m), err
 }
 
 // deliverAtDrain holds back jobs until the executor says executor.draining, and the answer to that until
@@ -264,6 +264,22 @@ func (s *stage) deliverAtDrain(p *program) (answered chan struct{}) {
 		return held.decide(m)
 	})
 	return answered
+}
+
+// deliverAtSignal delays a job, and what comes behind it, until the executor reacts to SIGTERM: it was
+// under way when the executor began to drain.
+func deliverAtSignal(p *program) {
+	reacted := make(chan struct{})
+	var once sync.Once
+	p.tap.Decide(func(m *tap.Message) tap.Decision {
+		switch {
+		case audit.IsDelivery(*m):
+			return tap.Decision{Block: reacted}
+		case m.Op != tap.Msg && p.leaving.Load():
+			once.Do(func() { close(reacted) })
+		}
+		return tap.Pass
+	})
 }
 
 func drainSecond(ctx context.Context, s *stage) (string, error) {
@@ -299,10 +315,7 @@ func drainGrace(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f, err := s.flow(ctx)
-	if err == nil {
-		err = f.put(ctx)
-	}
+	f, err := s.queued(ctx)
 	if err == nil {
 		err = f.started(ctx)
 	}

@@ -17,23 +17,29 @@ func faultChecks() []Check {
 		Demand: "A record that is not what its typename promises is a panic of kind deserialization, with " +
 			"port and record.",
 	}, {
-		Name: "fault.gap", See: "Edges, Reader, Anew", run: faulty(func() forgery { return forge(greetings()...).without(1) }),
+		Name: "fault.gap", See: "Edges, Reader, Anew",
 		Demand: "A frame that is missing, and stays so, is a panic of kind protocol.",
+		run:    faulty(func(y forgery) forgery { return y.without(1) }),
 	}, {
-		Name: "fault.records", See: reader + ", 6", run: faulty(func() forgery { return forge(greetings()...).flipped(13) }),
+		Name: "fault.records", See: reader + ", 6",
 		Demand: "An END whose number of records is wrong is a panic of kind protocol.",
+		run:    faulty(func(y forgery) forgery { return y.flipped(13) }),
 	}, {
-		Name: "fault.octets", See: reader + ", 6", run: faulty(func() forgery { return forge(greetings()...).flipped(5) }),
+		Name: "fault.octets", See: reader + ", 6",
 		Demand: "An END whose sum of octets is wrong is a panic of kind protocol.",
+		run:    faulty(func(y forgery) forgery { return y.flipped(5) }),
 	}, {
-		Name: "fault.checksum", See: reader + ", 6", run: faulty(func() forgery { return forge(greetings()...).flipped(1) }),
+		Name: "fault.checksum", See: reader + ", 6",
 		Demand: "An END whose checksum is wrong is a panic of kind protocol.",
+		run:    faulty(func(y forgery) forgery { return y.flipped(1) }),
 	}, {
-		Name: "fault.frame", See: reader + ", 1", run: faulty(func() forgery { return forge(greetings()...).replaced(1, []byte("%PDF-1.7")) }),
+		Name: "fault.frame", See: reader + ", 1",
 		Demand: "What is no frame is a panic of kind protocol.",
+		run:    faulty(func(y forgery) forgery { return y.replaced(1, []byte("%PDF-1.7")) }),
 	}, {
-		Name: "fault.length", See: reader + ", 5", run: faulty(func() forgery { return forge(greetings()...).replaced(1, endless(2)) }),
+		Name: "fault.length", See: reader + ", 5",
 		Demand: "A chunk that says more octets than there are is a panic of kind protocol, and costs no memory.",
+		run:    faulty(func(y forgery) forgery { return y.replaced(1, endless(2)) }),
 	}, {
 		Name: "fault.no-end", See: see, run: faultNoEnd,
 		Demand: "A job that panics does not end its outputs.",
@@ -62,10 +68,10 @@ func (s *stage) forged(ctx context.Context, frames forgery) (*program, *flow, er
 	return p, f, err
 }
 
-// faulty is a check that forges an input which the job must refuse.
-func faulty(frames func() forgery) func(context.Context, *stage) (string, error) {
+// faulty is a check that makes an input wrong, which the job must refuse.
+func faulty(wrong func(forgery) forgery) func(context.Context, *stage) (string, error) {
 	return func(ctx context.Context, s *stage) (string, error) {
-		_, f, err := s.forged(ctx, frames())
+		_, f, err := s.forged(ctx, wrong(forge(greetings()...)))
 		if err != nil {
 			return "", err
 		}
@@ -87,7 +93,7 @@ func (f *flow) rightPort(d *contract.JobPanic) error {
 
 func decodeUTF8(ctx context.Context, s *stage) (string, error) {
 	if s.ports.Type != "utf8-string" {
-		return "", &skip{fmt.Sprintf("the ports carry %s; only what utf8-string promises is known here", s.ports.Type)}
+		return "", &skip{"the ports carry " + s.ports.Type + "; only what utf8-string promises is known here"}
 	}
 	const bad = 2
 	_, f, err := s.forged(ctx, forge([]byte("fine"), []byte("too"), []byte{'n', 0xff, 0xfe}, []byte("late")))
@@ -117,15 +123,8 @@ func faultNoEnd(ctx context.Context, s *stage) (string, error) {
 		return "", err
 	}
 	// A sentinel: what the job before it left undone is done or never will be.
-	next, err := s.flow(ctx)
-	if err == nil {
-		err = next.put(ctx)
-	}
-	if err == nil {
-		err = next.echo(ctx, repeated(10, 3))
-	}
-	if err != nil {
-		return "", fmt.Errorf("the job behind the one that panicked: %w", err)
+	if err := s.another(ctx); err != nil {
+		return "", fmt.Errorf("behind the job that panicked: %w", err)
 	}
 	n, ended, err := audit.Frames(p.tap.Journal.All(), f.out, s.hub.link.MaxPayload())
 	if err == nil && ended {

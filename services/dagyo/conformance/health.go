@@ -52,7 +52,8 @@ func (f *flow) beats(ctx context.Context, p *program) (string, error) {
 		return "", err
 	}
 	took := all[len(all)-1].At.Sub(started.At)
-	return fmt.Sprintf("%d signs of life in %.1f s, one due every %v", len(all), took.Seconds(), testInterval), nil
+	return fmt.Sprintf("%d signs of life in %.1f s, one due every %v",
+		len(all), took.Seconds(), testInterval), nil
 }
 
 // errEnough ends a load that went on until something else was known.
@@ -63,16 +64,11 @@ func healthBusy(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w, err := f.writer()
+	w, r, release, err := f.ends()
 	if err != nil {
 		return "", err
 	}
-	defer w.Abort()
-	r, err := f.reader()
-	if err != nil {
-		return "", err
-	}
-	defer r.Abort()
+	defer release()
 	seen := ""
 	err = f.during(ctx,
 		func(ctx context.Context) error { return feedForever(ctx, w) },

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
-	"strconv"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,8 +24,8 @@ import (
 // EVENTS has stored.
 type hub struct {
 	dir    string
-	port   int
 	server *embedded.Server
+	dial   dialer
 	link   *broker.Link
 	events journal.Journal[said]
 
@@ -44,7 +45,7 @@ func startHub(ctx context.Context) (*hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for NATS: %w", err)
 	}
-	h := &hub{dir: dir, port: embedded.RandomPort, cancel: func() {}}
+	h := &hub{dir: dir, cancel: func() {}}
 	if err := h.begin(ctx); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
@@ -56,11 +57,14 @@ func (h *hub) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.link, err = broker.Connect(ctx, broker.Options{URL: h.server.ClientURL(), Name: "conformance kit"})
+	h.link, err = broker.Connect(ctx, broker.Options{
+		URL: h.server.ClientURL(), Name: "conformance kit",
+		Extra: []nats.Option{nats.SetCustomDialer(&h.dial)},
+	})
 	if err != nil {
 		return err
 	}
-	if err := broker.Ensure(ctx, h.link.JS, broker.DefaultConfig()); err != nil {
+	if err := broker.Ensure(whole(ctx), h.link.JS, broker.DefaultConfig()); err != nil {
 		return err
 	}
 	h.follow(ctx)
@@ -68,7 +72,9 @@ func (h *hub) begin(ctx context.Context) error {
 }
 
 func (h *hub) startServer(ctx context.Context) error {
-	server, err := embedded.Start(ctx, embedded.Options{Port: h.port, Dir: h.dir, Log: zerolog.Nop()})
+	server, err := embedded.Start(ctx, embedded.Options{
+		Port: embedded.RandomPort, Dir: h.dir, Log: zerolog.Nop(),
+	})
 	if err != nil {
 		return err
 	}
@@ -77,8 +83,28 @@ func (h *hub) startServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.port, err = strconv.Atoi(u.Port())
-	return err
+	h.dial.to(u.Host)
+	return nil
+}
+
+// A dialer connects to where the server is now: a restarted one has another port, since somebody may
+// have taken the old one meanwhile.
+type dialer struct {
+	mu      sync.Mutex
+	address string
+}
+
+func (d *dialer) to(address string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.address = address
+}
+
+// Dial implements nats.CustomDialer.
+func (d *dialer) Dial(network, _ string) (net.Conn, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return net.DialTimeout(network, d.address, time.Second)
 }
 
 // follow copies EVENTS into the hub's journal.
@@ -95,11 +121,23 @@ func (h *hub) follow(ctx context.Context) {
 	h.following.Go(func() { _ = f.Run(ctx) })
 }
 
-// restart stops the server and starts it again on its port, with what it has stored.
-func (h *hub) restart(ctx context.Context) error {
+// restart stops the server and starts it again with what it has stored. The executors' taps lead to it.
+func (h *hub) restart(ctx context.Context, programs []*program) error {
+	for _, p := range programs {
+		p.tap.Down()
+	}
 	h.server.Shutdown()
 	h.server = nil
-	return h.startServer(ctx)
+	if err := h.startServer(ctx); err != nil {
+		return err
+	}
+	for _, p := range programs {
+		if err := p.tap.Redirect(h.server.ClientURL()); err != nil {
+			return err
+		}
+		p.tap.Up()
+	}
+	return nil
 }
 
 func (h *hub) close() error {

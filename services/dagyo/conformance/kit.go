@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"regexp"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -86,35 +88,50 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	if err := c.Validate(); err != nil {
 		return Report{}, err
 	}
+	if _, err := exec.LookPath(c.Command[0]); err != nil {
+		return Report{}, fmt.Errorf("find the executor's program: %w", err)
+	}
 	h, err := startHub(ctx)
 	if err != nil {
 		return Report{}, err
 	}
+	results := c.runAll(ctx, h)
+	return newReport(c.Command, results), errors.Join(context.Cause(ctx), h.close())
+}
+
+// runAll runs the checks, some at the same time, and tells of each. The first one is whether the
+// executor starts at all: if not, nothing else is tried.
+func (c Config) runAll(ctx context.Context, h *hub) []Result {
 	checks := c.checks()
 	results := make([]Result, len(checks))
-	told := make(chan Result)
-	telling := make(chan struct{})
-	go func() {
-		defer close(telling)
-		for r := range told {
-			if c.Told != nil {
-				c.Told(r)
-			}
+	var telling sync.Mutex
+	tell := func(i int, r Result) {
+		results[i] = r
+		telling.Lock()
+		defer telling.Unlock()
+		if c.Told != nil && ctx.Err() == nil {
+			c.Told(r)
 		}
-	}()
+	}
+	first := 0
+	if checks[0].Name == startCheck {
+		tell(0, c.runCheck(ctx, h, 0, checks[0]))
+		first = 1
+	}
 	var g errgroup.Group
 	g.SetLimit(c.Parallel)
-	for i, check := range checks {
+	for i := first; i < len(checks); i++ {
 		g.Go(func() error {
-			results[i] = c.runCheck(ctx, h, i, check)
-			told <- results[i]
+			if results[0].Check == startCheck && results[0].Result == Fail {
+				results[i] = judged(checks[i], "", &skip{"nothing else was tried, since " + startCheck + " failed"})
+				return nil
+			}
+			tell(i, c.runCheck(ctx, h, i, checks[i]))
 			return nil
 		})
 	}
-	_ = g.Wait() // results hold the errors
-	close(told)
-	<-telling
-	return newReport(c.Command, results), errors.Join(context.Cause(ctx), h.close())
+	_ = g.Wait() // the results hold the errors
+	return results
 }
 
 // runCheck runs one check on a stage of its own.

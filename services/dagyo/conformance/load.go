@@ -42,11 +42,11 @@ func record(i, size int) []byte {
 	for len(b) < size {
 		b = append(b, filling...)
 	}
-	return whole(b[:size], size)
+	return mended(b[:size], size)
 }
 
-// whole replaces a letter that was cut off at the end.
-func whole(b []byte, size int) []byte {
+// mended replaces a letter that was cut off at the end.
+func mended(b []byte, size int) []byte {
 	b = bytes.ToValidUTF8(b, nil)
 	for len(b) < size {
 		b = append(b, '.')

@@ -8,25 +8,24 @@ import (
 func reconnectChecks() []Check {
 	return []Check{{
 		Name: "reconnect.kicked", See: "Edges, Writer, A new token; Edges, Reader, Anew", run: reconnectKicked,
-		Demand: "An executor whose connection is cut in mid-stream reconnects and goes on: in order, each record once.",
+		Demand: "An executor whose connection is cut in mid-stream reconnects and goes on: in order, each record " +
+			"once.",
 	}, {
-		Name: "reconnect.restart", See: "Edges, Writer, Storing; Edges, Reader, Anew", run: reconnectRestart, alone: true,
+		Name: "reconnect.restart", See: "Edges, Writer, Storing; Edges, Reader, Anew", alone: true,
+		run:    reconnectRestart,
 		Demand: "A restart of the NATS server in mid-stream delays the job, and nothing else.",
 	}}
 }
 
 // interrupted sends a load through a job and calls interrupt at some places of the output.
-func (f *flow) interrupted(ctx context.Context, l load, times int, interrupt func(context.Context) error) error {
-	w, err := f.writer()
+func (f *flow) interrupted(
+	ctx context.Context, l load, times int, interrupt func(context.Context) error,
+) error {
+	w, r, release, err := f.ends()
 	if err != nil {
 		return err
 	}
-	defer w.Abort()
-	r, err := f.reader()
-	if err != nil {
-		return err
-	}
-	defer r.Abort()
+	defer release()
 	err = f.during(ctx,
 		func(ctx context.Context) error { return l.send(ctx, w) },
 		func(ctx context.Context) error {
@@ -68,6 +67,6 @@ func reconnectRestart(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	err = f.interrupted(ctx, l, times, s.hub.restart)
+	err = f.interrupted(ctx, l, times, func(ctx context.Context) error { return s.hub.restart(ctx, s.programs) })
 	return fmt.Sprintf("%v went through, with %d restarts", l, times), err
 }

@@ -75,11 +75,15 @@ func withoutID(env map[string]string) { delete(env, contract.EnvExecutor) }
 
 // start makes the mailbox and starts an executor for it.
 func (s *stage) start(ctx context.Context, options ...option) (*program, error) {
-	if _, err := broker.EnsureMailbox(ctx, s.hub.link.JS, s.progdef(), s.revision()); err != nil {
+	if _, err := broker.EnsureMailbox(whole(ctx), s.hub.link.JS, s.progdef(), s.revision()); err != nil {
 		return nil, err
 	}
 	return s.startAlone(options...)
 }
+
+// whole is for what the server must not be left in the middle of: one that shuts down while it makes a
+// stream or a consumer does not end cleanly. The client's own time-out bounds it.
+func whole(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
 // startAlone starts an executor.
 func (s *stage) startAlone(options ...option) (*program, error) {
@@ -151,7 +155,7 @@ func (s *stage) flow(ctx context.Context, edits ...edit) (*flow, error) {
 	}
 	f.doc = s.job(id, f.in, f.out)
 	config := stream.StreamConfig(id, jetstream.FileStorage, max(f.in.Frames, f.out.Frames))
-	if _, err := s.hub.link.JS.CreateStream(ctx, config); err != nil {
+	if _, err := s.hub.link.JS.CreateStream(whole(ctx), config); err != nil {
 		return nil, fmt.Errorf("make the stream of flow %s: %w", id, err)
 	}
 	return f, nil
@@ -192,6 +196,15 @@ func (f *flow) put(ctx context.Context) error {
 	return nil
 }
 
+// queued makes a flow and puts its job into the mailbox.
+func (s *stage) queued(ctx context.Context, edits ...edit) (*flow, error) {
+	f, err := s.flow(ctx, edits...)
+	if err == nil {
+		err = f.put(ctx)
+	}
+	return f, err
+}
+
 // stop stops the flow, as the panic-aggregator does.
 func (f *flow) stop(ctx context.Context) error {
 	if _, err := f.hub.link.JS.Publish(ctx, f.doc.Stop, nil); err != nil {
@@ -208,6 +221,18 @@ func (f *flow) remove(ctx context.Context) error {
 	return nil
 }
 
+// ends opens the flow's ends: what the program reads from and what it writes to. Release them.
+func (f *flow) ends() (w *stream.Writer, r *stream.Reader, release func(), err error) {
+	if w, err = f.writer(); err != nil {
+		return nil, nil, nil, err
+	}
+	if r, err = f.reader(); err != nil {
+		w.Abort()
+		return nil, nil, nil, err
+	}
+	return w, r, func() { w.Abort(); r.Abort() }, nil
+}
+
 func (f *flow) writer() (*stream.Writer, error) { return stream.NewWriter(f.hub.link.JS, f.in) }
 func (f *flow) reader() (*stream.Reader, error) { return stream.NewReader(f.hub.link.JS, f.out) }
 
@@ -217,9 +242,6 @@ func (s *stage) running(ctx context.Context, edits ...edit) (*program, *flow, er
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := s.flow(ctx, edits...)
-	if err == nil {
-		err = f.put(ctx)
-	}
+	f, err := s.queued(ctx, edits...)
 	return p, f, err
 }

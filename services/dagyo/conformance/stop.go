@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/stream"
@@ -32,7 +33,8 @@ func stopChecks() []Check {
 		Name: "stop.no-stream", See: see, run: stopNoStream,
 		Demand: "A job whose stream does not exist any more is done with stopped: true.",
 	}, {
-		Name: "stop.stream-gone", See: "Executors, While a job runs, Edges; Edges, Reader, While nothing comes", run: stopGone,
+		Name: "stop.stream-gone", run: stopGone,
+		See:    "Executors, While a job runs, Edges; Edges, Reader, While nothing comes",
 		Demand: "A stream that is deleted while the job runs means the same as a stop.",
 	}}
 }
@@ -50,13 +52,14 @@ func (f *flow) stopNow(ctx context.Context) (string, error) {
 }
 
 func stopIdle(ctx context.Context, s *stage) (string, error) {
-	_, f, err := s.running(ctx)
+	p, f, err := s.running(ctx)
 	if err == nil {
 		err = f.started(ctx)
 	}
 	if err != nil {
 		return "", err
 	}
+	f.looked(ctx, p)
 	seen, err := f.stopNow(ctx)
 	if err != nil {
 		return "", err
@@ -64,12 +67,23 @@ func stopIdle(ctx context.Context, s *stage) (string, error) {
 	return seen + "; the next job ran", s.another(ctx)
 }
 
+// looked waits until the executor has had an answer to its look for a stop, if it looks at all. A stop
+// that is stored in that moment is missed by its subscription and by its look.
+func (f *flow) looked(ctx context.Context, p *program) {
+	look := func(m tap.Message) bool {
+		return m.Op == tap.Pub && strings.HasSuffix(m.Subject, "."+f.in.Stream+"."+f.doc.Stop)
+	}
+	ask, at, err := p.await(ctx, f.patience, "look for a stop", 0, look)
+	if err != nil {
+		return
+	}
+	answer := func(m tap.Message) bool { return m.Op == tap.Msg && m.Subject == ask.Reply }
+	_, _, _ = p.await(ctx, f.patience, "answer to the look for a stop", at, answer)
+}
+
 // another runs one more job.
 func (s *stage) another(ctx context.Context) error {
-	f, err := s.flow(ctx)
-	if err == nil {
-		err = f.put(ctx)
-	}
+	f, err := s.queued(ctx)
 	if err == nil {
 		err = f.echo(ctx, repeated(10, 3))
 	}
@@ -178,14 +192,20 @@ func stopBefore(ctx context.Context, s *stage) (string, error) {
 	return "the job said stopped: true", nil
 }
 
+// attached awaits that the input's reader has begun to wait.
+func (f *flow) attached(ctx context.Context, p *program) error {
+	const what = "credit with which the input's reader attaches"
+	_, _, err := p.await(ctx, f.patience, what, 0, published(f.in.Credit))
+	return err
+}
+
 func stopMissed(ctx context.Context, s *stage) (string, error) {
 	p, f, err := s.running(ctx)
 	if err != nil {
 		return "", err
 	}
 	// Its first look lies behind it when it has begun to read.
-	looked := func(m tap.Message) bool { return m.Op == tap.Pub && m.Subject == f.in.Credit }
-	if _, _, err := p.await(ctx, s.patience, "credit with which the input's reader attaches", 0, looked); err != nil {
+	if err := f.attached(ctx, p); err != nil {
 		return "", err
 	}
 	p.tap.Down()
@@ -194,7 +214,8 @@ func stopMissed(ctx context.Context, s *stage) (string, error) {
 	}
 	back := p.tap.Journal.Len()
 	p.tap.Up()
-	if _, _, err := p.await(ctx, s.patience, "reconnect", back, func(tap.Message) bool { return true }); err != nil {
+	anything := func(tap.Message) bool { return true }
+	if _, _, err := p.await(ctx, s.patience, "reconnect", back, anything); err != nil {
 		return "", err
 	}
 	if err := f.stopped(ctx, stopLimit); err != nil {
@@ -228,8 +249,7 @@ func stopGone(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	attached := func(m tap.Message) bool { return m.Op == tap.Pub && m.Subject == f.in.Credit }
-	if _, _, err := p.await(ctx, s.patience, "credit with which the input's reader attaches", 0, attached); err != nil {
+	if err := f.attached(ctx, p); err != nil {
 		return "", err
 	}
 	from := time.Now()

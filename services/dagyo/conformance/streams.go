@@ -99,16 +99,11 @@ func streamLoneRecord(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w, err := f.writer()
+	w, r, release, err := f.ends()
 	if err != nil {
 		return "", err
 	}
-	defer w.Abort()
-	r, err := f.reader()
-	if err != nil {
-		return "", err
-	}
-	defer r.Abort()
+	defer release()
 	err = f.during(ctx, func(ctx context.Context) error {
 		for i, size := range l {
 			if err := w.Send(ctx, record(i, size)); err != nil {
@@ -118,7 +113,7 @@ func streamLoneRecord(ctx context.Context, s *stage) (string, error) {
 			err := l.expectOne(within, r, i)
 			cancel()
 			if err != nil {
-				return fmt.Errorf("nothing was sent behind record %d, and it did not come out in %v: %w", i, s.patience, err)
+				return fmt.Errorf("record %d did not come out while none was sent behind it: %w", i, err)
 			}
 		}
 		return w.Close(ctx)

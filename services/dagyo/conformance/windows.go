@@ -98,16 +98,11 @@ func windowSlow(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w, err := f.writer()
+	w, r, release, err := f.ends()
 	if err != nil {
 		return "", err
 	}
-	defer w.Abort()
-	r, err := f.reader()
-	if err != nil {
-		return "", err
-	}
-	defer r.Abort()
+	defer release()
 	err = f.during(ctx,
 		func(ctx context.Context) error { return l.send(ctx, w) },
 		func(ctx context.Context) error { return f.crawl(ctx, p, l, r) },

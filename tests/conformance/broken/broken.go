@@ -24,6 +24,8 @@ type Fault struct {
 	config  func(*executor.Config)                          // changes the configuration
 	signals func(<-chan os.Signal, func()) <-chan os.Signal // changes what is heard of signals
 	exit    func(int) int                                   // changes the exit code
+	codec   executor.Codec[string]                          // instead of executor.String
+	sleeps  bool                                            // and never does anything
 }
 
 type program = func(context.Context, *executor.Job, ports) error
@@ -48,6 +50,9 @@ func Main(name string) int {
 }
 
 func (f Fault) main() int {
+	if f.sleeps {
+		select {} // whoever started it ends it
+	}
 	c, err := executor.FromEnvironment()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -84,12 +89,12 @@ func (f Fault) serve(c executor.Config, t *tap.Tap) error {
 	if f.signals != nil {
 		heard = f.signals(signals, func() { sayDraining(c) })
 	}
-	run, codec := f.run, executor.String
+	run, codec := f.run, f.codec
 	if run == nil {
 		run = copies
 	}
-	if f.Name == "takes-any-text" {
-		codec = anyText{}
+	if codec == nil {
+		codec = executor.String
 	}
 	return executor.Run(context.Background(), c, serve(run, codec), heard)
 }

@@ -53,7 +53,8 @@ func sayDraining(c executor.Config) {
 	defer nc.Close()
 	progdef, revision, _ := strings.Cut(c.Mailbox, ".")
 	data := &contract.ExecutorDraining{Executor: c.ID, Progdef: progdef, Revision: revision, Reason: "told to"}
-	m, err := event.Encode(event.New(contract.TypeExecutorDraining, "/dagyo/executor/"+c.ID, c.ID, data, time.Now()))
+	e := event.New(contract.TypeExecutorDraining, "/dagyo/executor/"+c.ID, c.ID, data, time.Now())
+	m, err := event.Encode(e)
 	if err == nil {
 		_, err = nc.RequestMsg(m, time.Second)
 	}

@@ -73,14 +73,19 @@ func Slots(messages []tap.Message, slots int) (most int, err error) {
 			}
 		case IsDelivery(m):
 			held[jobOf(m.Subject)] = true
-		case m.Op == tap.Pub && (strings.HasPrefix(m.Subject, "job.done.") || strings.HasPrefix(m.Subject, "job.panic.")):
+		case isLastWord(m):
 			delete(held, jobOf(m.Subject))
 		}
 		if most = max(most, len(held)); most > slots {
-			return most, fmt.Errorf("it was handed %d jobs before one of them had ended, with %d slots", most, slots)
+			return most, fmt.Errorf("it was handed %d jobs before one had ended, with %d slots", most, slots)
 		}
 	}
 	return most, nil
+}
+
+func isLastWord(m tap.Message) bool {
+	done, panicked := strings.HasPrefix(m.Subject, "job.done."), strings.HasPrefix(m.Subject, "job.panic.")
+	return m.Op == tap.Pub && (done || panicked)
 }
 
 // jobOf is the end of a subject: "<flow>.<job>".

@@ -2,6 +2,7 @@ package tap
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -65,6 +66,9 @@ func (l *link) relay(m Message, to *side, last bool) error {
 	if err := l.say(d); err != nil {
 		return err
 	}
+	if d.Block != nil && !l.tap.wait(d.Block) {
+		return errClosed
+	}
 	switch {
 	case d.Drop:
 		return to.write(nil, last)
@@ -77,10 +81,20 @@ func (l *link) relay(m Message, to *side, last bool) error {
 
 // hold relays a message once until is closed. It is lost with its connection.
 func (l *link) hold(m Message, to *side, until <-chan struct{}) {
-	select {
-	case <-until:
+	if l.tap.wait(until) {
 		_ = to.write(m.encode(), true)
-	case <-l.tap.closed:
+	}
+}
+
+var errClosed = errors.New("the tap was closed")
+
+// wait waits for the channel, and reports false when the tap is closed.
+func (t *Tap) wait(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	case <-t.closed:
+		return false
 	}
 }
 

@@ -3,7 +3,6 @@ package tap
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -25,8 +24,9 @@ const (
 	Other Op = ""      // all else: never written down
 )
 
-// maxLine bounds a line of the protocol, in octets.
-const maxLine = 1 << 20
+// maxPayload bounds a message, in octets: no nats-server takes more. A line has to fit into the buffer
+// of what read reads from.
+const maxPayload = 64 << 20
 
 // A Message is one operation of the protocol.
 type Message struct {
@@ -106,7 +106,7 @@ func lengths(f []string) (payload, header int, err error) {
 	if len(f) == 2 && err == nil {
 		header, err = strconv.Atoi(f[0])
 	}
-	if err == nil && (header < 0 || header > payload) {
+	if err == nil && (header < 0 || header > payload || payload > maxPayload) {
 		err = fmt.Errorf("a header of %d octets in a payload of %d", header, payload)
 	}
 	return payload, header, err
@@ -114,14 +114,11 @@ func lengths(f []string) (payload, header int, err error) {
 
 // read reads the next message.
 func read(r *bufio.Reader) (m Message, err error) {
-	line, err := r.ReadString('\n')
+	line, err := r.ReadSlice('\n')
 	if err != nil {
 		return m, err
 	}
-	if len(line) > maxLine {
-		return m, errors.New("a line without end")
-	}
-	payload, header, err := m.parse(line)
+	payload, header, err := m.parse(string(line))
 	if err != nil || payload < 0 {
 		return m, err
 	}

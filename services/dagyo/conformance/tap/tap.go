@@ -23,6 +23,8 @@ type Decision struct {
 	Drop bool
 	// Until holds the message, and only it, until the channel is closed.
 	Until <-chan struct{}
+	// Block holds the message and all behind it, as a slow network does, until the channel is closed.
+	Block <-chan struct{}
 	// ToClient and ToServer are said besides. What goes to the client is a Msg, and needs no SID.
 	ToClient, ToServer []Message
 }
@@ -35,12 +37,12 @@ type Tap struct {
 	// Journal has every message that was let pass or was held, from the moment it came.
 	Journal journal.Journal[Message]
 
-	server   string
 	listener net.Listener
 	closed   chan struct{}
 	wg       sync.WaitGroup
 
 	mu     sync.Mutex
+	server string
 	decide func(*Message) Decision
 	down   bool
 	conns  int
@@ -49,17 +51,29 @@ type Tap struct {
 
 // Start relays to the server at a NATS URL. Close the tap.
 func Start(server string) (*Tap, error) {
-	u, err := url.Parse(server)
-	if err != nil {
-		return nil, fmt.Errorf("relay to %s: %w", server, err)
+	t := &Tap{closed: make(chan struct{}), links: map[*link]struct{}{}}
+	if err := t.Redirect(server); err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("relay to %s: %w", server, err)
 	}
-	t := &Tap{server: u.Host, listener: l, closed: make(chan struct{}), links: map[*link]struct{}{}}
+	t.listener = l
 	t.wg.Go(t.accept)
 	return t, nil
+}
+
+// Redirect has new connections go to the server at another NATS URL.
+func (t *Tap) Redirect(server string) error {
+	u, err := url.Parse(server)
+	if err != nil {
+		return fmt.Errorf("relay to %s: %w", server, err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.server = u.Host
+	return nil
 }
 
 // URL is where clients connect to.
@@ -111,7 +125,10 @@ func (t *Tap) accept() {
 		if err != nil {
 			return // closed
 		}
-		server, err := net.Dial("tcp", t.server)
+		t.mu.Lock()
+		address := t.server
+		t.mu.Unlock()
+		server, err := net.Dial("tcp", address)
 		if err != nil {
 			_ = client.Close()
 			continue

@@ -1,0 +1,14 @@
+// Package conformance is the conformance kit: it runs an executor in any language against a scripted
+// broker side, and says what holds of docs/protocol.md.
+//
+// It knows the executor by its process only. CMD must serve a program with one input and one output
+// that copies each record; docs/conformance.md describes it, the flags, and each check.
+//
+// A check ([Checks]) has a stage: a mailbox, flows and executors of its own on a nats-server of the kit's.
+// In front of each executor is a relay (package tap) that writes down what both sides say (package
+// journal) and can hold back, lose or change it. What was written down is judged by pure functions
+// (package audit).
+//
+// It reads and writes the subjects of the spawner (jobs.>), of the planner (FLOW-* streams) and of both
+// ends of edges, and reads EVENTS; on its own server, so no other Dagyo is concerned.
+package conformance
