@@ -35,10 +35,11 @@ PYTHON_SDK := executor/python
 VENV := $(PYTHON_SDK)/.venv
 
 .PHONY: python
-python: $(VENV)/installed ## check and test the Python SDK; needs python3 >= 3.10 with venv
+python: $(VENV)/installed bin/dagyo ## check and test the Python SDK; needs python3 >= 3.10 with venv
 	cd $(PYTHON_SDK) && .venv/bin/ruff check . && .venv/bin/ruff format --check .
 	cd $(PYTHON_SDK) && .venv/bin/mypy
 	cd $(PYTHON_SDK) && .venv/bin/pytest -q $(PYTEST)
+	bin/dagyo conformance -- $(VENV)/bin/python $(PYTHON_SDK)/examples/echo.py
 
 $(VENV)/installed: $(PYTHON_SDK)/pyproject.toml
 	python3 -m venv $(VENV)

@@ -29,19 +29,16 @@ const (
 
 // claimJobs takes jobs from the mailbox while there are free slots. Jobs run under jobCtx.
 func (x *executor) claimJobs(ctx, jobCtx context.Context, working *sync.WaitGroup, stuck chan<- struct{}) {
-	var mailbox jetstream.Consumer
+	there := false // the mailbox
 	for {
 		free := x.takeSlots(ctx)
 		if free == 0 {
 			return // the context has ended
 		}
-		var err error
-		if mailbox == nil {
-			mailbox, err = broker.EnsureMailbox(ctx, x.link.JS, x.progdef, x.revision)
-		}
 		got := 0
+		err := x.ensureMailbox(ctx, there)
 		if err == nil {
-			got, err = x.pull(ctx, mailbox, free, func(m jetstream.Msg) {
+			got, err = x.pull(ctx, free, func(m *nats.Msg) {
 				working.Go(func() {
 					defer x.freeSlots(1)
 					x.serveJob(jobCtx, m, stuck)
@@ -49,16 +46,24 @@ func (x *executor) claimJobs(ctx, jobCtx context.Context, working *sync.WaitGrou
 			})
 		}
 		x.freeSlots(free - got)
-		if err == nil || ctx.Err() != nil {
+		there = err == nil
+		if there || ctx.Err() != nil {
 			continue
 		}
 		x.config.Log.Warn("cannot take jobs; trying again", "mailbox", x.config.Mailbox, "error", err)
-		mailbox = nil
 		select {
 		case <-time.After(250 * time.Millisecond):
 		case <-ctx.Done():
 		}
 	}
+}
+
+func (x *executor) ensureMailbox(ctx context.Context, there bool) error {
+	if there {
+		return nil
+	}
+	_, err := broker.EnsureMailbox(ctx, x.link.JS, x.progdef, x.revision)
+	return err
 }
 
 // takeSlots waits for a free slot, and takes all that are free, pullMost at most.
@@ -85,37 +90,12 @@ func (x *executor) freeSlots(n int) {
 	}
 }
 
-// pull asks for up to n jobs and hands over each that comes. Those that come when we no longer want
-// any go back.
-func (x *executor) pull(ctx context.Context, mailbox jetstream.Consumer, n int, take func(jetstream.Msg)) (int, error) {
-	wait, cancel := context.WithTimeout(ctx, pullFor)
-	defer cancel()
-	batch, err := mailbox.Fetch(n, jetstream.FetchContext(wait), jetstream.FetchHeartbeat(pullBeat))
-	if err != nil {
-		return 0, err
-	}
-	got := 0
-	for m := range batch.Messages() {
-		if ctx.Err() != nil {
-			_ = m.Nak() // a lost nak costs ClaimWait
-			continue
-		}
-		got++
-		take(m)
-	}
-	err = batch.Error()
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
-		err = nil
-	}
-	return got, err
-}
-
 // serveJob claims a job and runs it. Whatever prevents the claim leaves the job to others.
-func (x *executor) serveJob(ctx context.Context, m jetstream.Msg, stuck chan<- struct{}) {
+func (x *executor) serveJob(ctx context.Context, m *nats.Msg, stuck chan<- struct{}) {
 	var doc contract.Job
-	if err := json.Unmarshal(m.Data(), &doc); err != nil {
-		x.config.Log.Error("a job that cannot be read", "subject", m.Subject(), "error", err)
-		_ = m.TermWithReason("not a job: " + err.Error())
+	if err := json.Unmarshal(m.Data, &doc); err != nil {
+		x.config.Log.Error("a job that cannot be read", "subject", m.Subject, "error", err)
+		_ = x.link.Publish(m.Reply, []byte("+TERM not a job: "+err.Error())) // lost, it comes again
 		return
 	}
 	if err := x.claim(ctx, m, doc); err != nil {
@@ -128,10 +108,10 @@ func (x *executor) serveJob(ctx context.Context, m jetstream.Msg, stuck chan<- s
 // claim makes the job ours, and nobody else's: the broker confirms that it is off the mailbox, and
 // that our job.started is the first. The second matters because a broker confirms late
 // acknowledgements too: after ClaimWait two executors may both hold one.
-func (x *executor) claim(ctx context.Context, m jetstream.Msg, doc contract.Job) error {
+func (x *executor) claim(ctx context.Context, m *nats.Msg, doc contract.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
-	if err := m.DoubleAck(ctx); err != nil {
+	if _, err := x.link.RequestWithContext(ctx, m.Reply, []byte("+ACK")); err != nil {
 		return fmt.Errorf("acknowledge: %w", err)
 	}
 	err := x.say(ctx, contract.Event{

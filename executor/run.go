@@ -201,6 +201,12 @@ func (x *executor) leave(r *running) {
 	delete(x.running, r)
 }
 
+// Pauses between looks for a stored stop.
+const (
+	firstStopLook = time.Second
+	lastStopLook  = time.Minute
+)
+
 // watchStop ends the job's context when its flow is stopped, or was before the job began.
 func (x *executor) watchStop(ctx context.Context, r *running, cancel context.CancelCauseFunc) {
 	stops := make(chan *nats.Msg, 1)
@@ -210,8 +216,11 @@ func (x *executor) watchStop(ctx context.Context, r *running, cancel context.Can
 		return
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	retry := time.NewTimer(0) // look once at the beginning: behind the subscription, so none is missed
+	// Look behind the subscription, so none is missed. And again: subscribers hear a message before it is
+	// stored, so one may be too early for the subscription and too late for the first look.
+	retry := time.NewTimer(0)
 	defer retry.Stop()
+	next := firstStopLook
 	for {
 		select {
 		case <-stops:
@@ -226,8 +235,10 @@ func (x *executor) watchStop(ctx context.Context, r *running, cancel context.Can
 				return
 			}
 			if err != nil {
-				retry.Reset(time.Second)
+				next = firstStopLook
 			}
+			retry.Reset(next)
+			next = min(4*next, lastStopLook)
 		case <-ctx.Done():
 			return
 		}

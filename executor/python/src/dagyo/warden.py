@@ -31,7 +31,8 @@ from .runner import LAST_WORDS, drained, word
 log = logging.getLogger("dagyo")
 
 _BEAT_CHECK = 0.1  # seconds between two looks for jobs whose beat is due
-_LOOK_PAUSE = 1.0  # seconds between two looks for a stop when the broker does not answer
+_LOOK_PAUSE = 1.0  # seconds between two looks for a stop at first, or when none is answered
+_LOOK_LAST = 60.0  # seconds between two looks at last
 _BLOCKED = 2.0  # seconds in which an event loop that is not blocked answers
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -224,9 +225,12 @@ class Warden:
         subscription = None
         try:
             subscription = await self._link.subscribe(w.job.stop, hear, messages=8, octets=1 << 20)
-            # Behind the subscription, so that none is missed.
+            # Behind the subscription, so that none is missed. And again: subscribers hear a message
+            # before it is stored: one may be too early for us and too late for a look.
+            pause = _LOOK_PAUSE
             while not heard and not await self._look(w):
-                await w.bell.wait()
+                await w.bell.wait(pause)
+                pause = min(4 * pause, _LOOK_LAST)
             w.stopped = time.monotonic()
             self._tell(w.stop)
         except LinkClosed as e:

@@ -1,0 +1,14 @@
+"""Passes every record on. The conformance kit runs it: dagyo conformance -- python3 echo.py."""
+
+import dagyo
+
+
+@dagyo.progdef(inputs={"in": dagyo.String}, outputs={"out": dagyo.String})
+async def echo(in_: dagyo.In[str], out: dagyo.Out[str]) -> None:
+    """Write what is read."""
+    async for text in in_:
+        await out.send(text)
+
+
+if __name__ == "__main__":
+    dagyo.main(echo)
