@@ -151,7 +151,7 @@ func (s *sender) advance() error {
 		switch {
 		case err != nil:
 			return err
-		case s.ended && len(s.held) == 0:
+		case s.ended && len(s.held) == 0 && !s.store.parting:
 			return errOver
 		case !more:
 			return nil
@@ -231,6 +231,9 @@ func (s *sender) overdue(ctx context.Context) error {
 	case s.asking:
 		s.asking = false
 		return nil
+	case s.store.parting:
+		s.store.parting = false
+		return checkStream(ctx, s.js, s.addr.Stream)
 	case s.direct.on:
 		s.silence()
 		return nil
@@ -288,7 +291,7 @@ func (s *sender) message(ctx context.Context, m *nats.Msg) error {
 
 // answered takes the answer to askCredit.
 func (s *sender) answered(ctx context.Context, code string, data []byte) error {
-	s.asking = false
+	s.asking, s.store.parting = false, false
 	switch code {
 	case "":
 		return s.credit(data)

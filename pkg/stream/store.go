@@ -27,7 +27,9 @@ type store struct {
 	last   uint64 // number of the last frame that is stored
 	hinted bool   // the reader was told of a stored frame since it was last heard of
 	asked  bool   // the credit was asked for since something was stored
-	pause  time.Duration
+	// parting: all is stored, and nothing but the answer to that is awaited.
+	parting bool
+	pause   time.Duration
 
 	frames []storedFrame // not yet deleted, oldest first
 }
@@ -121,12 +123,15 @@ func (s *sender) hasStored(f heldFrame, seq uint64) error {
 	st.frames = append(st.frames, storedFrame{f.number, seq, len(f.octets)})
 	s.timer.Stop()
 	s.drop(f.number)
-	switch last := s.ended && len(s.held) == 0; {
+	last := s.ended && len(s.held) == 0
+	switch {
 	case s.direct.token > 0 && (!st.hinted || last):
 		return s.hint()
-	case s.direct.token == 0 && !st.asked && !last:
-		// A credit that was on its way when we asked before lies in front of this frame.
-		st.asked = true
+	case s.direct.token == 0 && (!st.asked || last):
+		// A credit that was on its way when we asked before lies in front of this frame. Its reader may
+		// have looked for the frame too early, and waits to hear of it.
+		st.asked, st.parting = true, last
+		s.timer.Reset(s.ackTimeout)
 		return s.askCredit()
 	}
 	return nil

@@ -25,6 +25,8 @@ type ends struct {
 	flow   string
 	// inputs are files by the input's name.
 	inputs map[string]string
+	// outputs are files by the output's name; the others are printed.
+	outputs map[string]string
 	// around keeps the display out of the way of what is printed.
 	around func(func())
 
@@ -68,9 +70,12 @@ func (e *ends) open(ctx context.Context, d *contract.FlowPlanned) {
 func (e *ends) readOutput(
 	ctx, running context.Context, name string, a contract.Address,
 ) error {
-	n, err := e.client.Read(ctx, running, a, func(record []byte) error {
-		return e.printer.print(name, a.Type, record)
-	})
+	take, end, err := e.sink(name, a.Type)
+	if err != nil {
+		return err
+	}
+	n, err := e.client.Read(ctx, running, a, take)
+	err = errors.Join(err, end())
 	e.mu.Lock()
 	e.read[name] = n
 	e.mu.Unlock()
@@ -81,6 +86,27 @@ func (e *ends) readOutput(
 		return fmt.Errorf("read output %s: %w", name, err)
 	}
 	return nil
+}
+
+// sink returns what takes the records of an output, and what ends it.
+func (e *ends) sink(name, typename string) (take func([]byte) error, end func() error, err error) {
+	path := e.outputs[name]
+	if path == "" || path == stdin {
+		take = func(record []byte) error { return e.printer.print(name, typename, record) }
+		return take, func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("write output %s: %w", name, err)
+	}
+	w := bufio.NewWriter(f)
+	var text []byte
+	take = func(record []byte) error {
+		text = recordText(text[:0], typename, record)
+		_, err := w.Write(text)
+		return err
+	}
+	return take, func() error { return errors.Join(w.Flush(), f.Close()) }, nil
 }
 
 // finish reads the rest of the outputs after the verdict, and lets the broker forget them.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,10 +29,33 @@ type runOptions struct {
 	id       string
 	progress string
 	inputs   map[string]string
+	outputs  map[string]string
+}
+
+// outputFlag is --output of run: how to print, or where to write one output.
+type outputFlag struct {
+	app     *app
+	outputs map[string]string
+}
+
+func (o outputFlag) String() string { return "" }
+func (o outputFlag) Type() string   { return "string" }
+
+func (o outputFlag) Set(value string) error {
+	name, path, named := strings.Cut(value, "=")
+	if !named {
+		o.app.output = value
+		return nil
+	}
+	if path == "" {
+		return fmt.Errorf("say where to write the output: %s=FILE, or %s=- for standard output", name, name)
+	}
+	o.outputs[name] = path
+	return nil
 }
 
 func (a *app) runCommand() *cobra.Command {
-	var o runOptions
+	o := runOptions{outputs: make(map[string]string)}
 	cmd := &cobra.Command{
 		Use: "run FLOW", GroupID: groupFlows,
 		Short: "Run a flow and print its outputs",
@@ -43,12 +68,13 @@ run brings up a Dagyo of its own for as long as the flow runs.
 
 A record of typename utf8-string or json is printed as it is, any other in base64,
 each on a line; with several outputs the output's name and a tab stand before it.
+With --output NAME=FILE the records of one output go to a file instead, in the same form.
 With --output json each record is an object with the members "output" and "record"
 (or "base64"), and the last line has the members "flow", "verdict" and "data".
 
 A first interrupt cancels the flow, a second one leaves at once.`,
 		Example: "  dagyo run greetings.json\n  dagyo run - < flow.yaml\n" +
-			"  dagyo run shout.json --input words=words.txt",
+			"  dagyo run shout.json --input words=words.txt --output loud=-",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.run(cmd.Context(), args[0], o)
@@ -57,7 +83,9 @@ A first interrupt cancels the flow, a second one leaves at once.`,
 	f := cmd.Flags()
 	f.StringVar(&o.id, "id", "", "the flow's id (default: made of the file's name)")
 	f.StringToStringVar(&o.inputs, "input", nil,
-		"feed an input of the flow from a file, a record on each line: NAME=FILE")
+		"feed an input of the flow from a file, a record on each line: NAME=FILE or NAME=@FILE")
+	f.VarP(outputFlag{a, o.outputs}, "output", "o",
+		"what is printed: text or json; or where an output goes: NAME=FILE, - is standard output")
 	o.progressFlag(cmd)
 	return cmd
 }
@@ -72,7 +100,10 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	document, err := a.flowDocument(path, id, o.inputs)
+	for name, path := range o.inputs {
+		o.inputs[name] = strings.TrimPrefix(path, "@")
+	}
+	document, err := a.flowDocument(path, id, o)
 	if err != nil {
 		return err
 	}
@@ -87,13 +118,13 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 		return err
 	}
 	f := &follower{app: a, client: c, flow: id, display: d, ends: &ends{
-		app: a, client: c, flow: id, inputs: o.inputs, around: d.around,
+		app: a, client: c, flow: id, inputs: o.inputs, outputs: o.outputs, around: d.around,
 	}}
 	return errors.Join(a.submitAndFollow(ctx, f, document, in), end())
 }
 
 // flowDocument reads a flow, and refuses what cannot even be submitted.
-func (a *app) flowDocument(path, id string, inputs map[string]string) ([]byte, error) {
+func (a *app) flowDocument(path, id string, o runOptions) ([]byte, error) {
 	document, err := a.readDocument(path)
 	var problems problem.List
 	if errors.As(err, &problems) {
@@ -105,13 +136,19 @@ func (a *app) flowDocument(path, id string, inputs map[string]string) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	var ends struct{ Inputs map[string]any }
+	var ends struct{ Inputs, Outputs map[string]any }
 	_ = json.Unmarshal(document, &ends) // what is wrong with it the validator tells
-	if missing := unfed(ends.Inputs, inputs); len(missing) > 0 {
+	for name := range o.outputs {
+		if _, ok := ends.Outputs[name]; !ok {
+			return nil, usage(fmt.Errorf("the flow has no output %q; it has %q", name,
+				slices.Sorted(maps.Keys(ends.Outputs))))
+		}
+	}
+	if missing := unfed(ends.Inputs, o.inputs); len(missing) > 0 {
 		return nil, usage(fmt.Errorf("the flow has the input %s: say what to feed it, with "+
 			"--input %s=FILE", strings.Join(missing, ", "), missing[0]))
 	}
-	for _, path := range inputs {
+	for _, path := range o.inputs {
 		if _, err := os.Stat(path); err != nil && path != stdin {
 			return nil, usage(err)
 		}
