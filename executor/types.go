@@ -74,9 +74,13 @@ type PortInfo struct {
 	Typename string
 }
 
-// Inputs returns the job's inputs in the order of their names. A [Program] that is Dynamic learns here
-// what it reads, and makes its ports with [Input].
-func (j *Job) Inputs() []PortInfo { return portInfos(j.doc.Inputs) }
+// Inputs returns the job's inputs in the order of their names, without the stop that a flow may have wired.
+// A [Program] that is Dynamic learns here what it reads, and makes its ports with [Input].
+func (j *Job) Inputs() []PortInfo {
+	return slices.DeleteFunc(portInfos(j.doc.Inputs), func(p PortInfo) bool {
+		return p.Name == progdef.StopPort
+	})
+}
 
 // Outputs returns the job's outputs in the order of their names; see [Job.Inputs].
 func (j *Job) Outputs() []PortInfo { return portInfos(j.doc.Outputs) }

@@ -27,7 +27,8 @@
 // output that nobody reads while others are read is drained.
 //
 // When the flow is stopped, the command's process group gets SIGTERM, and SIGKILL after
-// [Config.StopGrace]. A SIGTERM to the executor drains it, and does not reach the command.
+// [Config.StopGrace]. When a stream stops the node, its inputs end first, it has that time to end by itself,
+// and what it writes until then is sent. A SIGTERM to the executor drains it, and does not reach the command.
 //
 // As the first process of a container (PID 1) it runs itself again as a child, passes signals on to it,
 // and reaps what others leave behind.

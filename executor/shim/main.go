@@ -22,8 +22,9 @@ const (
 	badUsage       = executor.ExitBadUsage
 )
 
-// spareGrace is how much later than SIGKILL an executor gives a stopped job up.
-const spareGrace = 5 * time.Second
+// spareGrace is how much later than the stop grace an executor gives a stopped job up: there may be a
+// shortGrace behind that.
+const spareGrace = shortGrace + 3*time.Second
 
 // FramingUsage and StopGraceUsage explain the flags of the same names.
 const (

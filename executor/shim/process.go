@@ -124,20 +124,22 @@ func (p *process) signal(s syscall.Signal) {
 	_ = syscall.Kill(-p.cmd.Process.Pid, s) // an error means that there is none of it left
 }
 
-// await returns when the command has exited. When over is ready before, it gets SIGTERM, and SIGKILL
-// after grace.
-func (p *process) await(over <-chan struct{}, grace func() time.Duration) {
+// exitsWithin waits for the command to exit.
+func (p *process) exitsWithin(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
 	select {
 	case <-p.exited:
-		return
-	case <-over:
+		return true
+	case <-t.C:
+		return false
 	}
+}
+
+// terminate sends SIGTERM, and after grace SIGKILL; it returns when the command has exited.
+func (p *process) terminate(grace time.Duration) {
 	p.signal(syscall.SIGTERM)
-	kill := time.NewTimer(grace())
-	defer kill.Stop()
-	select {
-	case <-p.exited:
-	case <-kill.C:
+	if !p.exitsWithin(grace) {
 		p.signal(syscall.SIGKILL)
 		<-p.exited
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -12,9 +13,9 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// drainedGrace is the time from SIGTERM to SIGKILL when the executor itself has to go: it is given
-// three seconds for its last words.
-const drainedGrace = 2 * time.Second
+// shortGrace is the time from SIGTERM to SIGKILL when the executor itself has to go, which is given three
+// seconds for its last words; and when the command has had its time already.
+const shortGrace = 2 * time.Second
 
 // lastRecords is how long those who read may take for what a command has written before it failed.
 const lastRecords = time.Second
@@ -61,17 +62,19 @@ func (c Config) run(ctx context.Context, job *executor.Job) error {
 func (r *run) serve(ctx context.Context) {
 	var feeding, collecting sync.WaitGroup
 	reading, stopReading := context.WithCancelCause(ctx)
+	sending, stopSending := unlessEnded(ctx)
+	defer stopSending()
 	for i, p := range r.ports {
 		if p.input {
 			feeding.Go(func() { r.failWith(ctx, r.feed(ctx, reading, p, r.pipes[i])) })
 		} else {
-			collecting.Go(func() { r.collect(ctx, p, r.outputs.sources[p.Name]) })
+			collecting.Go(func() { r.collect(sending, p, r.outputs.sources[p.Name]) })
 		}
 	}
 	errs := &source{f: r.stderr, idle: r.grace}
 	collecting.Go(func() { _, _ = io.Copy(&r.tail, errs) })
 
-	r.await(ctx.Done(), func() time.Duration { return r.graceOf(ctx) })
+	r.await(ctx)
 	failed := r.failed()
 	if failed != nil || ctx.Err() != nil {
 		r.signal(syscall.SIGKILL) // nothing that is left of it is of use any more
@@ -106,11 +109,42 @@ func (r *run) failed() error {
 	return err
 }
 
-func (r *run) graceOf(ctx context.Context) time.Duration {
-	if errors.Is(context.Cause(ctx), executor.ErrDrained) {
-		return min(r.grace, drainedGrace)
+// await returns when the command has exited; that the context ends makes it.
+func (r *run) await(ctx context.Context) {
+	select {
+	case <-r.exited:
+		return
+	case <-ctx.Done():
 	}
-	return r.grace
+	grace := r.grace
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, executor.ErrDrained):
+		grace = min(grace, shortGrace)
+	case errors.Is(cause, executor.ErrEnded) && r.reads():
+		// Its inputs have ended. That alone ends most commands, and lets them write what they have.
+		if r.exitsWithin(grace) {
+			return
+		}
+		grace = min(grace, shortGrace)
+	}
+	r.terminate(grace)
+}
+
+// reads reports whether the command has inputs.
+func (r *run) reads() bool {
+	return slices.ContainsFunc(r.ports, func(p port) bool { return p.input })
+}
+
+// unlessEnded returns a context that ends as ctx does, unless a stream has stopped the node: what its
+// command still writes is sent.
+func unlessEnded(ctx context.Context) (context.Context, func()) {
+	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	unlink := context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); !errors.Is(cause, executor.ErrEnded) {
+			cancel(cause)
+		}
+	})
+	return sending, func() { unlink(); cancel(nil) }
 }
 
 func (r *run) closeInputs() {

@@ -383,3 +383,38 @@ func TestStoppedCommandWritesOn(t *testing.T) {
 		t.Errorf("it took %v: the command was killed", took)
 	}
 }
+
+// A stream that stops the node ends the command's inputs, so that it can write what it has.
+func TestStreamStopsTheCommand(t *testing.T) {
+	for name, test := range map[string]struct {
+		program executor.Program
+		in      bool
+		want    string
+	}{
+		"by its input":        {sh(t, "", "read first; echo $first; sort -n"), true, "127"}, // a counter writes 128 at once
+		"by SIGTERM":          {sh(t, "", "trap 'echo last; exit 1' TERM; echo 0; while :; do sleep 0.01; done"), false, "last"},
+		"which it deals with": {sh(t, "", "trap '' TERM; cat"), true, "127"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			stop, out := b.edge("x"), b.edge("json")
+			inputs := edges{"stop": stop}
+			if test.in {
+				inputs["in"] = b.edge("json")
+				b.run(program(t, "counter"), nil, edges{"number": inputs["in"]})
+			} else {
+				out = b.edge("utf8-string")
+			}
+			j := b.run(test.program, inputs, edges{"out": out})
+			r := b.reader(out)
+			b.some(r, 1)
+			b.send(stop, "enough")
+			if got := b.rest(r); !slices.Contains(got, test.want) {
+				t.Errorf("%d records without %q", len(got), test.want)
+			}
+			if done := j.done(); done.Stopped || done.Inputs["stop"].Records != 1 {
+				t.Errorf("%+v", done)
+			}
+		})
+	}
+}
