@@ -36,7 +36,7 @@ func TestPlainAcceptsNothingElse(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		entry := rapid.SampledFrom(contract.Table).Draw(rt, "entry")
 		msg := written(t, entry)
-		for range rapid.IntRange(1, 3).Draw(rt, "changes") {
+		for range rapid.IntRange(0, 3).Draw(rt, "changes") {
 			msg.Data = changed(rt, msg.Data)
 		}
 		if rapid.IntRange(0, 4).Draw(rt, "other header") == 0 {
@@ -53,7 +53,7 @@ func TestPlainAcceptsNothingElse(t *testing.T) {
 		}
 	})
 	if accepted == 0 {
-		t.Error("no changed event was accepted")
+		t.Error("no event was accepted")
 	}
 }
 

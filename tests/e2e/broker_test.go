@@ -26,9 +26,7 @@ func TestBrokerRestart(t *testing.T) {
 	})
 	for range 2 {
 		s.Server.Restart(t)
-		if err := c.FlushTimeout(harness.Patience); err != nil {
-			t.Fatal(err)
-		}
+		c.AwaitFlush(t)
 	}
 	done := completed(t, c.AwaitEnd(t, "restart"))
 	if got := done.Edges[0].Received.Records; got != 300 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,7 +40,9 @@ type fatal interface {
 type broker struct {
 	t    testing.TB
 	opts server.Options
-	srv  *server.Server
+
+	mu  sync.Mutex // one may kick while another restarts
+	srv *server.Server
 }
 
 func startBroker(t testing.TB) *broker {
@@ -64,6 +67,8 @@ func (b *broker) start() {
 	if !srv.ReadyForConnections(20 * time.Second) {
 		b.t.Fatal("the broker does not start")
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.srv = srv
 	b.opts.Port = opts.Port
 }
@@ -91,9 +96,12 @@ func (b *broker) connect() jetstream.JetStream {
 
 // kick has the broker drop a client's connection.
 func (b *broker) kick(js jetstream.JetStream) {
+	b.mu.Lock()
+	srv := b.srv
+	b.mu.Unlock()
 	if id, err := js.Conn().GetClientID(); err == nil {
 		// An error means that the client is already gone.
-		_ = b.srv.DisconnectClientByID(id)
+		_ = srv.DisconnectClientByID(id)
 	}
 }
 

@@ -165,6 +165,21 @@ func (c *Client) Command(t testing.TB, typ contract.Type, subject string, data a
 	}
 }
 
+// AwaitFlush waits until the server has taken all that was published. A connection that breaks meanwhile ends a
+// flush with an error, and comes back.
+func (c *Client) AwaitFlush(t testing.TB) {
+	t.Helper()
+	for {
+		err := c.FlushTimeout(Patience)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, nats.ErrConnectionClosed) || c.IsClosed() {
+			t.Fatal(err)
+		}
+	}
+}
+
 // AwaitStored waits until EVENTS holds an event on the subject. What a plain subscriber hears may be on its way
 // there still, and be overtaken by what the subscriber then publishes.
 func (c *Client) AwaitStored(t testing.TB, subject string) {
