@@ -17,7 +17,7 @@ func (s *Suite) validation() Figure {
 		Name: "validate",
 		How: fmt.Sprintf("A chain of so many nodes, checked in this process (`flow.Check`, %d and %d "+
 			"times a round) and by a request to `ask.flow.validate`; medians. The validator runs with "+
-			"--flow-bytes %d: by default it refuses documents above 512 KiB, which 10,000 nodes are.",
+			"--flow-bytes %d.",
 			small, large, flowBytes),
 		Variants: []Variant{
 			{"check, 100", func(r *Run) (Values, error) { return checkHere("check 100", 100, small) }},
