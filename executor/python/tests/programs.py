@@ -56,6 +56,16 @@ async def pour(out: Out[bytes]) -> None:
         await out.send_batch([b"x" * 100] * 1000)
 
 
+@dagyo.progdef(outputs={"out": Octets("octets")})
+async def bulk(out: Out[bytes]) -> None:
+    """Write records that are longer than the window; fail when cancelled."""
+    try:
+        while True:
+            await out.send(b"x" * (4 << 20))
+    except asyncio.CancelledError:
+        raise ValueError("cancelled") from None
+
+
 @dagyo.progdef(inputs={"in": Octets("octets")})
 async def swallow(in_: In[bytes]) -> None:
     async for _ in in_.batches():
@@ -113,7 +123,9 @@ async def wrong(out: Out[Any]) -> None:
     await out.send({"x": float("nan")})
 
 
-PROGRAMS = [greet, tee, fail, stubborn, head, pour, swallow, results, block, deaf, forks, leave, wrong]
+PROGRAMS = [
+    greet, tee, fail, stubborn, head, pour, bulk, swallow, results, block, deaf, forks, leave, wrong,
+]  # fmt: skip
 
 if __name__ == "__main__":
     dagyo.main(*PROGRAMS)

@@ -254,6 +254,118 @@ async def test_a_stream_that_is_gone_is_a_stop(o: Office) -> None:
         assert (await o.said(job, "done"))["stopped"] is True
 
 
+async def test_a_record_on_stop_ends_the_program(o: Office) -> None:
+    job = o.job("pour", "r3", {"stop": TEXT}, {"out": "octets"})
+    await o.post(job)
+    async with o.executor("pour", "r3") as x:
+        reading = asyncio.create_task(o.read(job.outputs["out"]))
+        await o.said(job, "started")
+        await asyncio.sleep(0.5)
+        assert not reading.done()
+        await o.write(job.inputs["stop"], b"enough", b"more")
+        done = await o.said(job, "done")
+        records = await reading
+        assert done == {
+            "job": job.document["job"],
+            "executor": x.identity,
+            "inputs": {"stop": {"records": 1, "bytes": 6}},
+            "outputs": {"out": {"records": len(records), "bytes": 100 * len(records)}},
+            "closedEarly": ["stop"],
+        }
+        assert len(records) > 0
+        x.signal()
+        assert await x.ended() == 0
+    assert x.stderr == b""
+
+
+async def test_a_program_that_waits_for_records_is_stopped_too(o: Office) -> None:
+    job = o.job("greet", "r14", {"name": TEXT, "stop": "octets"}, {"greeting": TEXT})
+    await o.post(job)
+    async with o.executor("greet", "r14"):
+        await o.said(job, "started")
+        await o.write(job.inputs["stop"], b"\xff")
+        assert await o.read(job.outputs["greeting"]) == []
+        done = await o.said(job, "done")
+    assert "stopped" not in done
+    assert done["closedEarly"] == ["name", "stop"]
+
+
+async def test_a_record_under_way_is_finished_before_the_end(o: Office) -> None:
+    """What the program raises then is no failure."""
+    job = o.job("bulk", "r1", {"stop": TEXT}, {"out": "octets"})
+    await o.post(job)
+    async with o.executor("bulk", "r1"):
+        await o.said(job, "started")
+        await asyncio.sleep(0.5)
+        await o.write(job.inputs["stop"], b"enough")
+        await asyncio.sleep(0.5)
+        assert await o.read(job.outputs["out"]) == [b"x" * (4 << 20)]
+        done = await o.said(job, "done")
+    assert done["outputs"] == {"out": {"records": 1, "bytes": 4 << 20}}
+
+
+async def test_the_end_of_stop_changes_nothing(o: Office) -> None:
+    job = o.job("greet", "r15", {"name": TEXT, "stop": TEXT}, {"greeting": TEXT})
+    await o.post(job)
+    async with o.executor("greet", "r15"):
+        await o.write(job.inputs["stop"])
+        await asyncio.sleep(0.5)
+        await o.write(job.inputs["name"], b"Ida")
+        assert await o.read(job.outputs["greeting"]) == [b"hello Ida"]
+        done = await o.said(job, "done")
+    assert done["inputs"]["stop"] == {"records": 0, "bytes": 0}
+    assert "closedEarly" not in done
+
+
+async def test_a_job_ends_by_itself_before_its_stop(o: Office) -> None:
+    job = o.job("greet", "r16", {"name": TEXT, "stop": TEXT}, {"greeting": TEXT})
+    await o.post(job)
+    async with o.executor("greet", "r16"):
+        await o.write(job.inputs["name"], b"Ida")
+        assert await o.read(job.outputs["greeting"]) == [b"hello Ida"]
+        assert (await o.said(job, "done"))["closedEarly"] == ["stop"]
+
+
+async def test_a_breach_of_the_rules_on_stop(o: Office) -> None:
+    job = o.job("pour", "r4", {"stop": TEXT}, {"out": "octets"})
+    await o.link.ask(job.inputs["stop"].subject, b"this is no frame")
+    await o.post(job)
+    async with o.executor("pour", "r4"):
+        panic = await o.said(job, "panic")
+    assert (panic["kind"], panic["port"]) == ("protocol", "stop")
+
+
+async def test_a_stopped_flow_ends_a_program_that_stop_has_ended(o: Office) -> None:
+    job = o.job("bulk", "r2", {"stop": TEXT}, {"out": "octets"})
+    await o.post(job)
+    async with o.executor("bulk", "r2"):
+        await o.said(job, "started")
+        await o.write(job.inputs["stop"], b"enough")
+        await asyncio.sleep(0.5)
+        before = time.monotonic()
+        await o.stop(job)
+        assert (await o.said(job, "done"))["stopped"] is True
+        assert time.monotonic() - before < 2
+
+
+async def test_a_program_that_is_deaf_to_its_stop(o: Office) -> None:
+    job = o.job("deaf", "r4", {"in": TEXT, "more": TEXT, "stop": TEXT})
+    await o.post(job)
+    async with o.executor("deaf", "r4") as x:
+        await o.write(job.inputs["in"], b"go")
+        await o.said(job, "started")
+        await asyncio.sleep(1.5)
+        await o.write(job.inputs["stop"], b"enough")
+        before = time.monotonic()
+        panic = await o.said(job, "panic", patience=20)
+        assert 9.5 < time.monotonic() - before < 13
+        assert (panic["kind"], panic["port"]) == ("error", "stop")
+        assert panic["message"] == (
+            "a stream has stopped the node, and its program did not return within 10 s"
+        )
+        assert await x.ended() == 1
+
+
 async def test_a_blocked_event_loop_beats_and_hears(o: Office) -> None:
     job = o.job("block", "r1", {"in": TEXT}, interval="300ms", timeout="1s")
     await o.post(job)

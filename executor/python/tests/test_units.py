@@ -157,6 +157,8 @@ async def _extra(a: Any, more: Any) -> None:
         ({"inputs": {"a": "x<"}}, _nothing, "port a: 'x<' is not a typename"),
         ({"name": "No Name"}, _nothing, "progdef No Name: this is not a name"),
         ({"inputs": {"a-b": String, "a_b": String}}, _nothing, "two ports need the same"),
+        ({"inputs": {"stop": String}}, _nothing, "every node has an input stop and an output panic"),
+        ({"outputs": {"panic": String}}, _nothing, "every node has an input stop and an output panic"),
     ],
 )
 def test_progdefs_that_are_none(ports: dict[str, Any], function: Any, message: str) -> None:
@@ -207,6 +209,15 @@ def test_a_job_of_another_progdef() -> None:
         "expects octets; the progdef has no input more, which the program declares; the progdef has "
         "output greeting, which the program does not declare"
     )
+
+
+def test_stop_is_no_port_of_the_program() -> None:
+    @dagyo.progdef(inputs={"name": String}, outputs={"greeting": String})
+    async def greet(name: Any, greeting: Any) -> None:
+        pass
+
+    inputs = example()["inputs"]
+    greet.check(job(inputs=inputs | {"stop": inputs["name"]}))
 
 
 # The environment.

@@ -30,8 +30,8 @@ class EdgeClosed(DagyoError):
 class PortError(DagyoError):
     """A failure at one port: the job panics with it, whatever the program does.
 
-    ``kind`` is ``protocol`` or ``deserialization``; ``record`` counts from 0 and is None where the
-    failure is not about one record.
+    ``kind`` is ``protocol``, ``deserialization``, or ``error`` for a program that its node's ``stop``
+    does not end; ``record`` counts from 0 and is None where the failure is not about one record.
     """
 
     def __init__(self, kind: str, port: str, record: int | None, message: str) -> None:

@@ -15,6 +15,10 @@ _SECONDS = {
 }  # fmt: skip
 
 
+#: The port that every node has and no progdef declares: its first record ends the program.
+STOP = "stop"
+
+
 def valid_name(text: str) -> bool:
     """Report whether text is a name: of a flow, node, job, progdef, port or executor."""
     return _NAME.fullmatch(text) is not None

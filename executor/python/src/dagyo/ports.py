@@ -90,6 +90,7 @@ class In(Generic[T]):
             self._fault = PortError("protocol", self.name, None, str(e))
             self._fail(self._fault)
             raise self._fault from e
+        self._records = records or []  # not taken yet
         # Many frames may be here already: others want to run too.
         await asyncio.sleep(0)
         self._gate()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import UsageError
-from .job import Address, Job, valid_name
+from .job import STOP, Address, Job, valid_name
 from .types import Type, as_type, matches, parse_typename, variables
 
 Function = Callable[..., Awaitable[None]]
@@ -52,8 +52,9 @@ class Progdef:
         Progdef and program have drifted apart then.
         """
         bound: dict[str, Any] = {}
+        inputs = {port: a for port, a in job.inputs.items() if port != STOP}  # the executor's own
         wrong = [
-            *_compare("input", self.inputs, job.inputs, bound),
+            *_compare("input", self.inputs, inputs, bound),
             *_compare("output", self.outputs, job.outputs, bound),
         ]
         if wrong:
@@ -108,6 +109,8 @@ def progdef(
         called = name or function.__name__.strip("_")
         ins = _types(called, inputs or {})
         outs = _types(called, outputs or {})
+        if STOP in ins or "panic" in outs:
+            raise UsageError(f"progdef {called}: every node has an input stop and an output panic")
         if not inspect.iscoroutinefunction(function):
             raise UsageError(f"progdef {called}: the function must be written with async def")
         if not valid_name(called):

@@ -11,11 +11,12 @@ from typing import Any
 
 from .errors import DagyoError, Gone, PortError, ReaderClosed
 from .events import Event, clip
-from .job import Job
+from .job import STOP, Job
 from .link import Link
 from .ports import In, Out
 from .progdef import JOB, JobInfo, Progdef
 from .reader import Reader
+from .types import Octets
 from .writer import Writer
 
 log = logging.getLogger("dagyo")
@@ -98,6 +99,8 @@ class Runner:
         self._readers: list[Reader] = []
         self._writers: list[Writer] = []
         self._task: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._ended = False  # by the stream that is wired to the node's stop
 
     def end(self, why: Ending) -> None:
         """Have the job end soon. The first reason counts."""
@@ -112,6 +115,8 @@ class Runner:
         """Have ports do nothing for a program that goes on after its end."""
         if self._ending.done() and self._ending.result() is not Ending.FAILED:
             raise asyncio.CancelledError(self._ending.result().value)
+        if self._ended:
+            raise asyncio.CancelledError("a stream has stopped the node")
 
     async def run(self) -> Event | None:
         """Run the job; return its last word, or None for a stopped one that does not end."""
@@ -128,6 +133,7 @@ class Runner:
             if not task.done():
                 await self._interrupt(task)
         finally:
+            await self._unwatch()
             await self._abort()
         if not task.done():
             return self._word_without()
@@ -152,7 +158,7 @@ class Runner:
         for port, address in self.job.inputs.items():
             reader = Reader(self._link, address)
             self._readers.append(reader)
-            type_ = self._program.inputs[port]
+            type_ = Octets("octets") if port == STOP else self._program.inputs[port]
             self._inputs[port] = In(port, type_, reader, self._gate, self._fail)
         for port, address in self.job.outputs.items():
             writer = Writer(self._link, address)
@@ -172,21 +178,56 @@ class Runner:
     async def _call(self) -> None:
         """Call the program, and end the streams when it returns."""
         arguments: dict[str, Any] = {
-            self._program.input_parameters[port]: p for port, p in self._inputs.items()
+            parameter: self._inputs[port] for port, parameter in self._program.input_parameters.items()
         }
         for port, p in self._outputs.items():
             arguments[self._program.output_parameters[port]] = p
         if self._program.wants_job:
             j = self.job
             arguments[JOB] = JobInfo(j.flow, j.node, j.job, self._executor, j.traceparent)
+        if STOP in self._inputs and self._task is not None:
+            self._watch = asyncio.create_task(self._watch_stop(self._inputs[STOP], self._task))
         try:
             await self._program.function(**arguments)
         except ReaderClosed:
             pass  # it has all that it asked for
         except (SystemExit, KeyboardInterrupt) as e:
             raise RuntimeError(f"the program raised {e!r}") from e
+        except (Exception, asyncio.CancelledError):
+            if not self._ended or self._ending.done():
+                raise
+        await self._unwatch()
         if self._failure is None:
             await self._finish()
+
+    async def _watch_stop(self, stop: In[bytes], task: asyncio.Task[None]) -> None:
+        """End the program at the first record of a stream. The end of the stream alone ends nothing.
+
+        It is cancelled when the program has returned: see _unwatch.
+        """
+        try:
+            await anext(stop)
+        except (StopAsyncIteration, DagyoError):
+            return  # a breach of the rules has failed the job; that the flow is over others see too
+        self._ended = True
+        grace = self._stop_grace
+        deaf = f"a stream has stopped the node, and its program did not return within {grace:g} s"
+        late = asyncio.get_running_loop().call_later(
+            grace, self._fail, PortError("error", STOP, None, deaf)
+        )
+        try:
+            for writer in self._writers:
+                await writer.rest()
+            task.cancel()
+            await asyncio.wait({task})
+        finally:
+            late.cancel()
+
+    async def _unwatch(self) -> None:
+        """Return when the stream that may end the program is not read any more."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait({self._watch})
 
     async def _finish(self) -> None:
         """End all streams: inputs first, so that their writers can go on, then all outputs at once."""

@@ -50,6 +50,8 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._room = Bell()
         self._lock = asyncio.Lock()
+        self._whole = Bell()  # rung when a long record was sent, or never will be
+        self._resting = False
         self._finish = False
         self._ended_well = False
         self._error: DagyoError | None = None
@@ -103,6 +105,8 @@ class Writer:
             done = 0
             while True:
                 self._check()
+                if self._resting:
+                    raise asyncio.CancelledError("no more is to be sent")
                 idle = self._encoder.empty
                 before, done = done, self._encoder.extend(records, done)
                 self.records += done - before
@@ -131,6 +135,7 @@ class Writer:
         finally:
             if not whole and self._encoder.open:
                 self._error = self._error or EdgeClosed("a record was cut short")
+            self._whole.ring()
         self.records += 1
         self.octets += len(record)
 
@@ -151,6 +156,12 @@ class Writer:
         frame = encoder.finish() if self._finish else encoder.take()
         self._room.ring()
         return frame, False
+
+    async def rest(self) -> None:
+        """Begin no more records; return when none is under way of which a part was taken."""
+        self._resting = True
+        while self._encoder.open and self._error is None:
+            await self._whole.wait()
 
     async def close(self) -> None:
         """Send the end; return when all was consumed or is stored. Errors are those of send_batch.
