@@ -12,7 +12,7 @@ RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && [ "$$(go env CGO_ENA
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: bin/dagyo ## run a sample flow on an embedded NATS; print its outputs and verdict
@@ -30,6 +30,12 @@ bin/dagyo:
 test: ## all tests that need nothing but Go
 	go vet $(PACKAGES)
 	go test $(RACE) -timeout 20m $(PACKAGES)
+
+.PHONY: conformance-image
+conformance-image: bin/dagyo ## run the conformance checks against an image; needs Docker on this machine
+	CGO_ENABLED=0 go test -c -o bin/image/conformance.test ./tests/conformance
+	docker build --quiet --tag dagyo-conformance-echo --file tests/conformance/Dockerfile bin/image
+	bin/dagyo conformance --image dagyo-conformance-echo
 
 PYTHON_SDK := executor/python
 VENV := $(PYTHON_SDK)/.venv

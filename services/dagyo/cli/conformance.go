@@ -21,6 +21,7 @@ import (
 type conformanceFlags struct {
 	list     bool
 	run      string
+	image    string
 	progdef  string
 	ports    string
 	typename string
@@ -32,17 +33,23 @@ func (a *app) conformanceCommand() *cobra.Command {
 	var f conformanceFlags
 	ports := conformance.DefaultPorts()
 	cmd := &cobra.Command{
-		Use: "conformance [--progdef FILE] -- CMD…", GroupID: groupProgdefs,
+		Use: "conformance [--progdef FILE] {-- CMD… | --image IMAGE [-- ARGS…]}", GroupID: groupProgdefs,
 		Short: "Check an executor in any language against the protocol",
 		Long: `Run the executor that CMD starts, and hold it to docs/protocol.md: each check is one of
 its demands, and says what was seen. The broker is the command's own.
 
 CMD must be an executor whose program has one input and one output of the same type
 and copies every record, as "cat" does; see docs/conformance.md. The exit code is 0
-if no check has failed.`,
+if no check has failed.
+
+With --image, Docker on this machine runs IMAGE with ARGS: one container for each
+executor, in the network of the host and with a read-only file system. They are gone
+when the command ends. It is told the variables of the environment whose names begin
+with DAGYO_, and no others.`,
 		Example: `  dagyo conformance -- ./echo-executor
   dagyo conformance --run 'drain|stop' -- python3 echo.py
   dagyo conformance --progdef echo.json --output json -- dagyo-exec -- cat
+  dagyo conformance --image registry.example.com/echo:1.2
   dagyo conformance --list`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.list {
@@ -58,6 +65,7 @@ if no check has failed.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&f.list, "list", false, "list the checks and what each demands, and run none")
 	flags.StringVar(&f.run, "run", "", "run only checks whose name matches this regular expression")
+	flags.StringVar(&f.image, "image", "", "run this image by Docker instead of CMD")
 	flags.StringVar(&f.progdef, "progdef", "",
 		"progdef document with the program's ports, and its command where CMD is not given")
 	flags.StringVar(&f.ports, "ports", ports.In+","+ports.Out, "the program's input and output")
@@ -71,7 +79,7 @@ if no check has failed.`,
 // conformanceConfig reads the arguments. What is wrong with them is a usage error.
 func (a *app) conformanceConfig(f conformanceFlags, command []string) (conformance.Config, error) {
 	c := conformance.Config{
-		Command: command, Ports: conformance.DefaultPorts(), Parallel: f.parallel, Patience: f.patience,
+		Command: command, Image: f.image, Ports: conformance.DefaultPorts(), Parallel: f.parallel, Patience: f.patience,
 	}
 	c.Ports.In, c.Ports.Out, _ = strings.Cut(f.ports, ",")
 	c.Ports.Type = f.typename
@@ -106,7 +114,7 @@ func (a *app) fromProgdef(c *conformance.Config, path string) error {
 			d.Name, len(d.Inputs), len(d.Outputs)))
 	}
 	c.Ports = portsOf(d, c.Ports.Type)
-	if len(c.Command) == 0 {
+	if len(c.Command) == 0 && c.Image == "" {
 		c.Command = d.Command
 	}
 	return nil

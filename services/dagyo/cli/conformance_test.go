@@ -30,6 +30,7 @@ func TestConformanceRefusesWrongArguments(t *testing.T) {
 		"no expression":  {"--run", "(", "--", "true"},
 		"no port":        {"--ports", "in", "--", "true"},
 		"no parallelism": {"--parallel", "0", "--", "true"},
+		"no image":       {"--image", "-it"},
 		"no file":        {"--progdef", "/no/such/file", "--", "true"},
 	} {
 		if code, _, err := call(t, "", append([]string{"conformance"}, args...)...); code != ExitUsage {
@@ -59,6 +60,10 @@ func TestConformanceTakesPortsFromAProgdef(t *testing.T) {
 	if c, err = configured(t, `{"name": "cat", "inputs": {"in": "octets"}, "outputs": {"out": "octets"},
 		"command": ["cat"]}`, "./other"); err != nil || c.Command[0] != "./other" {
 		t.Errorf("got %v, %v", c.Command, err)
+	}
+	image := conformanceFlags{image: "cat:1", ports: "in,out", typename: "octets", parallel: 1, patience: 1}
+	if c, err = (&app{}).conformanceConfig(image, nil); err != nil || c.Image != "cat:1" || len(c.Command) != 0 {
+		t.Errorf("got %q %v, %v", c.Image, c.Command, err)
 	}
 	_, err = configured(t, `{"name": "zip", "inputs": {"a": "json", "b": "json"}, "outputs": {}, "command": ["zip"]}`)
 	if err == nil || !strings.Contains(err.Error(), "2 inputs and 0 outputs") {

@@ -163,7 +163,7 @@ func TestTailKeepsTheEnd(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	c := Check{Name: "a.b", Demand: "It works.", See: "Frames"}
-	r := newReport([]string{"x"}, []Result{
+	r := newReport("", []string{"x"}, []Result{
 		judged(c, "fine", nil),
 		judged(c, "", fmt.Errorf("wrapped: %w", &skip{"no occasion"})),
 		judged(c, "", errors.New("it broke")),

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,9 +36,11 @@ func DefaultPorts() Ports { return Ports{Progdef: "echo", In: "in", Out: "out", 
 
 // Config says what is to be checked.
 type Config struct {
-	// Command starts an executor.
+	// Command starts an executor. With an image, it is what the image's entry point is given.
 	Command []string
-	Ports   Ports
+	// Image is run by Docker, one container for each executor; "" for none.
+	Image string
+	Ports Ports
 	// Only selects checks by their names; nil stands for all.
 	Only *regexp.Regexp
 	// Parallel is how many checks run at the same time.
@@ -52,8 +54,11 @@ type Config struct {
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
-	if len(c.Command) == 0 {
+	if len(c.Command) == 0 && c.Image == "" {
 		errs = append(errs, errors.New("there is no command that starts an executor: give it behind --"))
+	}
+	if strings.HasPrefix(c.Image, "-") {
+		errs = append(errs, fmt.Errorf("%q is no image", c.Image))
 	}
 	for _, name := range []string{c.Ports.Progdef, c.Ports.In, c.Ports.Out} {
 		if !document.ValidName(name) {
@@ -88,20 +93,21 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	if err := c.Validate(); err != nil {
 		return Report{}, err
 	}
-	if _, err := exec.LookPath(c.Command[0]); err != nil {
-		return Report{}, fmt.Errorf("find the executor's program: %w", err)
+	l := c.launcher()
+	if err := l.find(); err != nil {
+		return Report{}, err
 	}
 	h, err := startHub(ctx)
 	if err != nil {
 		return Report{}, err
 	}
-	results := c.runAll(ctx, h)
-	return newReport(c.Command, results), errors.Join(context.Cause(ctx), h.close())
+	results := c.runAll(ctx, h, l)
+	return newReport(c.Image, c.Command, results), errors.Join(context.Cause(ctx), l.close(), h.close())
 }
 
 // runAll runs the checks, some at the same time, and tells of each. The first one is whether the
 // executor starts at all: if not, nothing else is tried.
-func (c Config) runAll(ctx context.Context, h *hub) []Result {
+func (c Config) runAll(ctx context.Context, h *hub, l launcher) []Result {
 	checks := c.checks()
 	results := make([]Result, len(checks))
 	var telling sync.Mutex
@@ -115,7 +121,7 @@ func (c Config) runAll(ctx context.Context, h *hub) []Result {
 	}
 	first := 0
 	if checks[0].Name == startCheck {
-		tell(0, c.runCheck(ctx, h, 0, checks[0]))
+		tell(0, c.runCheck(ctx, h, l, 0, checks[0]))
 		first = 1
 	}
 	var g errgroup.Group
@@ -126,7 +132,7 @@ func (c Config) runAll(ctx context.Context, h *hub) []Result {
 				results[i] = judged(checks[i], "", &skip{"nothing else was tried, since " + startCheck + " failed"})
 				return nil
 			}
-			tell(i, c.runCheck(ctx, h, i, checks[i]))
+			tell(i, c.runCheck(ctx, h, l, i, checks[i]))
 			return nil
 		})
 	}
@@ -135,7 +141,7 @@ func (c Config) runAll(ctx context.Context, h *hub) []Result {
 }
 
 // runCheck runs one check on a stage of its own.
-func (c Config) runCheck(ctx context.Context, h *hub, number int, check Check) Result {
+func (c Config) runCheck(ctx context.Context, h *hub, l launcher, number int, check Check) Result {
 	from := time.Now()
 	bound := limit + c.Patience
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("it was not over after %v", bound))
@@ -143,7 +149,7 @@ func (c Config) runCheck(ctx context.Context, h *hub, number int, check Check) R
 	ctx, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
 	s := &stage{
-		ports: c.Ports, command: c.Command, hub: h, name: fmt.Sprintf("c%02d", number+1),
+		ports: c.Ports, launcher: l, hub: h, name: fmt.Sprintf("c%02d", number+1),
 		lost: lost, patience: c.Patience,
 	}
 	seen, err := s.run(ctx, check)

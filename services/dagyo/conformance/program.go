@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
 
@@ -19,10 +20,11 @@ const tailSize = 4 << 10
 
 // A program is one process of the executor under test, behind a tap of its own.
 type program struct {
-	id  string
-	tap *tap.Tap
-	cmd *exec.Cmd
-	out tail
+	id     string
+	tap    *tap.Tap
+	cmd    *exec.Cmd
+	remove func() // what the end of the process leaves
+	out    tail
 
 	patience time.Duration
 	leaving  atomic.Bool // it is meant to end
@@ -30,16 +32,15 @@ type program struct {
 	err      error // of Wait, once exited is closed
 }
 
-// startProgram starts the command with an executor's environment, less the queue. Should the process end
+// startProgram launches an executor with its environment, less the queue. Should the process end
 // although nobody wanted it to, lost is called.
-func startProgram(command, environ []string, id, server string, lost func(error)) (*program, error) {
+func startProgram(l launcher, environ []string, id, server string, lost func(error)) (*program, error) {
 	t, err := tap.Start(server)
 	if err != nil {
 		return nil, err
 	}
 	p := &program{id: id, tap: t, exited: make(chan struct{})}
-	p.cmd = exec.Command(command[0], command[1:]...)
-	p.cmd.Env = append(environ, "DAGYO_QUEUE="+t.URL())
+	p.cmd, p.remove = l.launch(append(environ, contract.EnvQueue+"="+t.URL()))
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	// A group of its own, so that close ends what it has started too.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -91,6 +92,7 @@ func (p *program) close() {
 	p.leaving.Store(true)
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // or it has gone
 	<-p.exited
+	p.remove()
 	p.tap.Close()
 }
 

@@ -32,6 +32,8 @@ type Result struct {
 
 // A Report is what came of all checks.
 type Report struct {
+	// Image is what was run by Docker, with the command as its arguments.
+	Image   string   `json:"image,omitempty"`
 	Command []string `json:"command"`
 	Passed  int      `json:"passed"`
 	Failed  int      `json:"failed"`
@@ -42,8 +44,8 @@ type Report struct {
 // Conforms reports whether no check has failed.
 func (r Report) Conforms() bool { return r.Failed == 0 }
 
-func newReport(command []string, results []Result) Report {
-	r := Report{Command: command, Results: results}
+func newReport(image string, command []string, results []Result) Report {
+	r := Report{Image: image, Command: append([]string{}, command...), Results: results}
 	for _, one := range results {
 		switch one.Result {
 		case Pass:

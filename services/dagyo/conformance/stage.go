@@ -41,7 +41,7 @@ const (
 // A stage is what one check has: a mailbox, flows and executors of its own.
 type stage struct {
 	ports    Ports
-	command  []string
+	launcher launcher
 	hub      *hub
 	name     string      // tells its flows and its mailbox from those of others
 	lost     func(error) // an executor has ended that should not have
@@ -96,7 +96,7 @@ func (s *stage) startAlone(options ...option) (*program, error) {
 	for _, o := range options {
 		o(env)
 	}
-	p, err := startProgram(s.command, environ(os.Environ(), env), id, s.hub.server.ClientURL(), s.lost)
+	p, err := startProgram(s.launcher, environ(os.Environ(), env), id, s.hub.server.ClientURL(), s.lost)
 	if err == nil {
 		p.patience = s.patience
 		s.programs = append(s.programs, p)
