@@ -21,13 +21,12 @@ const numPending = "Nats-Num-Pending"
 // A lookup is what a reader knows of the stored frames. It asks for batches of them by direct get
 // (nats-server 2.11), one batch at a time, and never deletes any: the writer does.
 type lookup struct {
-	prefetch int    // octets to ask for at once
-	from     uint64 // sequence in the stream to go on at
-	first    bool   // nothing was asked yet
-	asked    int    // number of the last batch, and the last token of its answers' subject
-	open     bool   // that batch may bring more
-	got      int    // frames that it brought
-	unsaid   bool   // something was read since the last word to the writer
+	from   uint64 // sequence in the stream to go on at
+	first  bool   // nothing was asked yet
+	asked  int    // number of the last batch, and the last token of its answers' subject
+	open   bool   // that batch may bring more
+	got    int    // frames that it brought
+	unsaid bool   // something was read since the last word to the writer
 
 	inbox string
 	sub   *nats.Subscription
@@ -55,7 +54,7 @@ func (r *Reader) get() error {
 	}
 	l.asked++
 	l.open, l.got = true, 0
-	request, err := json.Marshal(batch{l.from, r.addr.Subject, lookupFrames, l.prefetch})
+	request, err := json.Marshal(batch{l.from, r.addr.Subject, lookupFrames, prefetch})
 	if err != nil {
 		return err
 	}

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// DefaultPrefetch is how many octets of stored frames a reader asks for at once.
-	DefaultPrefetch = 1 << 20
+	// prefetch is how many octets of stored frames a reader asks for at once.
+	prefetch = 1 << 20
 
 	// report is the longest time between two credits while there is progress.
 	report = time.Second
@@ -28,7 +28,7 @@ const (
 )
 
 type readerConfig struct {
-	maxRecord, prefetch int
+	maxRecord int
 }
 
 // A ReaderOption changes a reader's defaults.
@@ -37,11 +37,6 @@ type ReaderOption func(*readerConfig)
 // MaxRecord sets the longest record, in octets, that the reader takes (wire.DefaultMaxRecord).
 func MaxRecord(octets int) ReaderOption {
 	return func(c *readerConfig) { c.maxRecord = octets }
-}
-
-// Prefetch sets how many octets of stored frames to ask for at once (DefaultPrefetch).
-func Prefetch(octets int) ReaderOption {
-	return func(c *readerConfig) { c.prefetch = octets }
 }
 
 // A Reader is the receiving end of an edge. An edge has one reader in its life: what it has consumed
@@ -80,7 +75,7 @@ type Reader struct {
 func NewReader(
 	js jetstream.JetStream, addr contract.Address, opts ...ReaderOption,
 ) (*Reader, error) {
-	cfg := readerConfig{maxRecord: wire.DefaultMaxRecord, prefetch: DefaultPrefetch}
+	cfg := readerConfig{maxRecord: wire.DefaultMaxRecord}
 	for _, opt := range opts {
 		opt(&cfg)
 	}
@@ -92,7 +87,7 @@ func NewReader(
 		js: js, nc: js.Conn(), addr: addr,
 		dec:   wire.NewDecoder(cfg.maxRecord),
 		wait:  time.NewTimer(report),
-		store: lookup{prefetch: cfg.prefetch, from: 1, first: true},
+		store: lookup{from: 1, first: true},
 		// Only these: a burst of others must not push them out of the channel.
 		status: js.Conn().StatusChanged(nats.CONNECTED, nats.CLOSED),
 	}
