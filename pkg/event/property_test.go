@@ -89,6 +89,8 @@ func drawInto(t *rapid.T, v reflect.Value, tag string) {
 		v.SetInt(rapid.Int64().Draw(t, "int"))
 	case reflect.Uint64:
 		v.SetUint(rapid.Uint64().Draw(t, "uint"))
+	case reflect.Interface: // any JSON
+		v.Set(reflect.ValueOf(rapid.String().Draw(t, "any")))
 	default:
 		drawContainer(t, v, tag)
 	}

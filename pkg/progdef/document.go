@@ -55,6 +55,16 @@ type Resources struct {
 type Machine struct {
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	Tolerations  []Toleration      `json:"tolerations,omitempty"`
+	// Affinity is Kubernetes' affinity, as it was written.
+	Affinity          map[string]any `json:"affinity,omitempty"`
+	PriorityClassName string         `json:"priorityClassName,omitempty"`
+	RuntimeClassName  string         `json:"runtimeClassName,omitempty"`
+}
+
+// IsZero reports whether any machine will do.
+func (m Machine) IsZero() bool {
+	return len(m.NodeSelector) == 0 && len(m.Tolerations) == 0 && len(m.Affinity) == 0 &&
+		m.PriorityClassName == "" && m.RuntimeClassName == ""
 }
 
 // A Toleration is Kubernetes' toleration.

@@ -35,10 +35,10 @@ func (d Document) Revision() string {
 		Requests: d.Resources.Requests, Limits: d.Resources.Limits,
 		JobsPerExecutor: d.Scaling.JobsPerExecutor,
 	}
-	if len(d.Machine.NodeSelector) > 0 || len(d.Machine.Tolerations) > 0 {
+	if !d.Machine.IsZero() {
 		id.Machine = &d.Machine
 	}
-	// Strings, numbers and maps of them cannot fail to marshal, and maps come out in key order.
+	// Strings, numbers, maps of them and what was JSON cannot fail to marshal, and maps come out in key order.
 	canonical, _ := json.Marshal(id)
 	sum := sha256.Sum256(canonical)
 	return hex.EncodeToString(sum[:8])

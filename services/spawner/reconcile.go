@@ -14,12 +14,12 @@ import (
 
 // differences compares EVENTS with what the backend runs: lost executors should run and do not,
 // strays run and are in no event.
-func (s State) differences(running []backend.Instance) (lost, strays []backend.Instance) {
+func (s State) differences(running []backend.Status) (lost, strays []backend.Instance) {
 	seen := make(map[string]bool)
 	for _, x := range running {
 		seen[x.Executor] = true
 		if s.executors[x.Executor] == nil {
-			strays = append(strays, x)
+			strays = append(strays, x.Instance)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.executors)) {

@@ -6,6 +6,6 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-func without(list []backend.Instance, executor string) []backend.Instance {
-	return slices.DeleteFunc(list, func(x backend.Instance) bool { return x.Executor == executor })
+func without(list []backend.Status, executor string) []backend.Status {
+	return slices.DeleteFunc(list, func(x backend.Status) bool { return x.Executor == executor })
 }

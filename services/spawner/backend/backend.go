@@ -30,6 +30,14 @@ type Instance struct {
 	Revision string `json:"revision"`
 }
 
+// A Status is an executor as it stands now.
+type Status struct {
+	Instance
+	// Waiting says in a sentence why the executor cannot run yet (no machine has room for it, its image
+	// cannot be had); "" while nothing is in the way.
+	Waiting string `json:"waiting,omitempty"`
+}
+
 // An Exit is the end of an executor.
 type Exit struct {
 	Instance
@@ -39,6 +47,9 @@ type Exit struct {
 	// Reason is a sentence; Detail the end of standard error, at most contract.DetailLimit octets.
 	Reason string `json:"reason"`
 	Detail string `json:"detail,omitempty"`
+	// Permanent is true when no executor of the revision can ever run as its progdef asks, and the
+	// backend found that out only after Start: then Reason says what to change.
+	Permanent bool `json:"permanent,omitempty"`
 }
 
 // A Backend runs executors. All methods may be called concurrently.
@@ -54,11 +65,16 @@ type Backend interface {
 	// changes nothing, and draining an executor that is gone is not an error. At the end of the
 	// progdef's grace period the executor is given up.
 	Drain(ctx context.Context, executor string) error
-	// GiveUp tells an executor to give up its running jobs (a second SIGTERM), drained or not, and
-	// kills it GiveUpGrace later; it does not wait. As Drain, it may be repeated.
+	// GiveUp tells an executor to give up its running jobs (a second SIGTERM, where the place can send
+	// one), drained or not, and kills it GiveUpGrace later; it does not wait. As Drain, it may be
+	// repeated.
 	GiveUp(ctx context.Context, executor string) error
-	// List returns the executors that run now.
-	List(ctx context.Context) ([]Instance, error)
+	// Protect says whether an executor has jobs, so that the place can spare it: nothing that moves
+	// executors about should move one that works. An executor is protected from its start on. Where
+	// nobody moves them, it does nothing; for one that is gone, too.
+	Protect(ctx context.Context, executor string, busy bool) error
+	// List returns the executors that run now, or will once the place lets them.
+	List(ctx context.Context) ([]Status, error)
 	// Exits delivers the end of every executor at least once, those included that ended while no
 	// spawner ran, until Forget is called for it. The channel is closed by Close.
 	Exits() <-chan Exit

@@ -24,6 +24,13 @@ type Harness struct {
 	// Listen returns a listener and the address by which programs on a place reach it. Without it a
 	// port of the loopback interface is used.
 	Listen func(t *testing.T) (l net.Listener, dial string)
+	// OneSIGTERM is set where the place sends SIGTERM once: what is given up then goes without a
+	// second warning.
+	OneSIGTERM bool
+	// Restarts is set where the place starts a program that has ended again, under the same id, until
+	// it is forgotten. As every executor must, the second program then finds its name taken, and waits
+	// for SIGTERM.
+	Restarts bool
 }
 
 // A Place is where executors run, and outlive the backends that started them.
@@ -34,7 +41,8 @@ type Place struct {
 	// Document is a progdef that runs [Program]. The suite sets its grace period and environment.
 	Document progdef.Document
 	// Unrunnable is a progdef whose command or image does not exist, and Pointer the JSON pointer
-	// to what the backend must blame.
+	// to what the backend must blame. Without a Pointer the backend finds out only later: then it
+	// reports a permanent exit.
 	Unrunnable progdef.Document
 	Pointer    string
 	// Remains lists what is left of executors, running or not, in the place.
@@ -59,6 +67,7 @@ func Run(t *testing.T, h Harness) {
 		{"Drain lets the program finish", testDrain},
 		{"a repeated Drain changes nothing, GiveUp is a second SIGTERM", testGiveUp},
 		{"GiveUp of one that was not drained", testGiveUpAtOnce},
+		{"Protect disturbs nothing", testProtect},
 		{"the end of the grace period kills", testGracePeriod},
 		{"Drain of what is gone is no error", testDrainGone},
 		{"a progdef that cannot run is a StartError", testUnrunnable},
@@ -77,18 +86,19 @@ func Run(t *testing.T, h Harness) {
 
 // A bench is one test's place and what it has opened there.
 type bench struct {
+	harness Harness
 	place   Place
 	control *Control
 	dial    string
 }
 
 func newBench(t *testing.T, h Harness) *bench {
-	b := &bench{place: h.Place(t)}
+	b := &bench{harness: h, place: h.Place(t)}
 	var l net.Listener
 	if h.Listen != nil {
 		l, b.dial = h.Listen(t)
 	}
-	b.control = NewControl(t, l)
+	b.control = NewControl(t, l, h.Restarts)
 	if b.dial == "" {
 		b.dial = b.control.Addr()
 	}
@@ -217,11 +227,15 @@ func (o *opened) wantList(t *testing.T, ids ...string) {
 	for _, id := range ids {
 		want = append(want, instance(id))
 	}
+	running := make([]backend.Instance, 0, len(got))
+	for _, x := range got {
+		running = append(running, x.Instance)
+	}
 	byID := func(a, b backend.Instance) int { return strings.Compare(a.Executor, b.Executor) }
-	slices.SortFunc(got, byID)
+	slices.SortFunc(running, byID)
 	slices.SortFunc(want, byID)
-	if !slices.Equal(got, want) {
-		t.Errorf("List is %v, want %v", got, want)
+	if !slices.Equal(running, want) {
+		t.Errorf("List is %v, want %v", running, want)
 	}
 }
 

@@ -140,9 +140,19 @@ func testGiveUp(t *testing.T, b *bench) {
 	}
 	p.AwaitSigterm(t)
 	o.giveUp(t, "one")
+	b.wantGivenUp(t, o, p)
+}
+
+// wantGivenUp lets a program that has heard the first SIGTERM end at the second, where there is one.
+func (b *bench) wantGivenUp(t *testing.T, o *opened, p *Running) {
+	t.Helper()
+	if b.harness.OneSIGTERM {
+		o.wantExit(t, p.Executor, backend.Exit{Code: -1, Signal: "SIGKILL"})
+		return
+	}
 	p.AwaitSigterm(t)
 	p.Tell(t, "exit 0")
-	o.wantExit(t, "one", backend.Exit{})
+	o.wantExit(t, p.Executor, backend.Exit{})
 }
 
 func testGiveUpAtOnce(t *testing.T, b *bench) {
@@ -150,9 +160,25 @@ func testGiveUpAtOnce(t *testing.T, b *bench) {
 	p := b.start(t, o, b.spec("one"))
 	o.giveUp(t, "one")
 	p.AwaitSigterm(t)
-	p.AwaitSigterm(t)
+	b.wantGivenUp(t, o, p)
+}
+
+func testProtect(t *testing.T, b *bench) {
+	o := b.open(t)
+	p := b.start(t, o, b.spec("one"))
+	for _, busy := range []bool{true, false, false, true} {
+		if err := o.Protect(t.Context(), "one", busy); err != nil {
+			t.Errorf("Protect(%v): %v", busy, err)
+		}
+	}
+	o.wantList(t, "one")
 	p.Tell(t, "exit 0")
 	o.wantExit(t, "one", backend.Exit{})
+	for _, id := range []string{"one", "never-was"} {
+		if err := o.Protect(t.Context(), id, true); err != nil {
+			t.Errorf("Protect of %s, which is gone: %v", id, err)
+		}
+	}
 }
 
 func testGracePeriod(t *testing.T, b *bench) {
@@ -184,6 +210,19 @@ func testDrainGone(t *testing.T, b *bench) {
 func testUnrunnable(t *testing.T, b *bench) {
 	o := b.open(t)
 	err := o.Start(t.Context(), b.specWith("one", b.place.Unrunnable))
+	if b.place.Pointer == "" {
+		if err != nil {
+			t.Fatalf("Start: %v", err)
+		}
+		x := o.exit(t, "one")
+		if !x.Permanent || x.Reason == "" {
+			t.Errorf("exit is %+v, want a permanent one with a reason", x)
+		}
+		o.forget(t, "one")
+		o.wantList(t)
+		b.wantRemains(t, 0)
+		return
+	}
 	var refusal *backend.StartError
 	if !errors.As(err, &refusal) {
 		t.Fatalf("Start: %v, want a StartError", err)
@@ -219,9 +258,7 @@ func testAdoptDrain(t *testing.T, b *bench) {
 	first.close(t)
 	second := b.open(t)
 	second.giveUp(t, "one")
-	p.AwaitSigterm(t)
-	p.Tell(t, "exit 0")
-	second.wantExit(t, "one", backend.Exit{})
+	b.wantGivenUp(t, second, p)
 }
 
 func testAbsence(t *testing.T, b *bench) {

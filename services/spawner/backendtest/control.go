@@ -18,6 +18,7 @@ const patience = time.Minute
 // A Control is the test's end of the programs' connections. Close ends all programs.
 type Control struct {
 	listener net.Listener
+	restarts bool
 	serving  sync.WaitGroup
 
 	mu       sync.Mutex
@@ -27,8 +28,8 @@ type Control struct {
 }
 
 // NewControl listens for programs until the end of the test. With a nil listener it takes a port of
-// its own on the loopback interface.
-func NewControl(t *testing.T, l net.Listener) *Control {
+// its own on the loopback interface. Where programs are restarted, only the first of a name counts.
+func NewControl(t *testing.T, l net.Listener, restarts bool) *Control {
 	t.Helper()
 	if l == nil {
 		var err error
@@ -36,7 +37,7 @@ func NewControl(t *testing.T, l net.Listener) *Control {
 			t.Fatal(err)
 		}
 	}
-	c := &Control{listener: l, changed: make(chan struct{}), programs: map[string][]*Running{}}
+	c := &Control{listener: l, restarts: restarts, changed: make(chan struct{}), programs: map[string][]*Running{}}
 	c.serving.Go(c.accept)
 	t.Cleanup(c.close)
 	return c
@@ -77,7 +78,12 @@ func (c *Control) serve(conn net.Conn) {
 		ended:    make(chan struct{}),
 	}
 	defer close(p.ended)
-	c.add(p)
+	if !c.add(p) {
+		fmt.Fprintln(conn, "taken")
+		for lines.Scan() { // until it ends
+		}
+		return
+	}
 	for lines.Scan() {
 		if lines.Text() == "sigterm" {
 			p.sigterms <- struct{}{}
@@ -87,12 +93,17 @@ func (c *Control) serve(conn net.Conn) {
 	}
 }
 
-func (c *Control) add(p *Running) {
+// add reports whether the program counts.
+func (c *Control) add(p *Running) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.restarts && len(c.programs[p.Executor]) > 0 {
+		return false
+	}
 	c.programs[p.Executor] = append(c.programs[p.Executor], p)
 	close(c.changed)
 	c.changed = make(chan struct{})
+	return true
 }
 
 func (c *Control) close() {

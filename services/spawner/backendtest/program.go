@@ -46,17 +46,25 @@ func Program() int {
 			told <- s.Text()
 		}
 	}()
+	taken := false
 	for {
 		select {
 		case <-signals:
+			if taken {
+				return 0
+			}
 			fmt.Fprintln(conn, "sigterm")
 		case line, ok := <-told:
 			if !ok {
 				return lostTest
 			}
 			verb, arg, _ := strings.Cut(line, " ")
-			if verb == "exit" {
+			switch verb {
+			case "exit":
 				return number(arg)
+			case "taken": // another program had our name: as an executor does, wait to be ended
+				taken = true
+				continue
 			}
 			fmt.Fprintf(conn, "ok %q\n", obey(verb, arg))
 		}

@@ -53,14 +53,14 @@ func (c Config) resolve(spec backend.Spec) (order, error) {
 	case command[0] == dagyo:
 		o.Path = c.Self
 		o.Args = append(append([]string{c.Self}, c.SelfArgs...), command[1:]...)
-		env.add(c.SelfEnv)
+		env.Add(c.SelfEnv)
 	default:
 		if o.Path, err = lookPath(command[0], env["PATH"]); err != nil {
 			return order{}, refused(cannotRun(command[0], err))
 		}
 		o.Args = command
 	}
-	o.Env = env.list()
+	o.Env = env.List()
 	return o, nil
 }
 

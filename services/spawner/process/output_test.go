@@ -3,7 +3,6 @@ package process
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -53,22 +52,4 @@ func TestRotating(t *testing.T) {
 			t.Errorf("%s holds %q (%v), want %q", filepath.Base(path), got, err, want)
 		}
 	}
-}
-
-func FuzzParseEnv(f *testing.F) {
-	f.Add("A=1\n# c\n\nB=\"x=y\"\r\n")
-	f.Add("no equals")
-	f.Add("=x")
-	f.Fuzz(func(t *testing.T, text string) {
-		e, err := parseEnv(strings.NewReader(text))
-		if err != nil {
-			return
-		}
-		for name, value := range e {
-			if name == "" || strings.ContainsAny(name, "= \t\n\x00") ||
-				strings.ContainsAny(value, "\n\x00") {
-				t.Errorf("%q=%q", name, value)
-			}
-		}
-	})
 }

@@ -104,12 +104,12 @@ func (b *Backend) home(executor string) (home, error) {
 func (b *Backend) Exits() <-chan backend.Exit { return b.exits }
 
 // List implements [backend.Backend].
-func (b *Backend) List(ctx context.Context) ([]backend.Instance, error) {
+func (b *Backend) List(ctx context.Context) ([]backend.Status, error) {
 	entries, err := os.ReadDir(b.executors)
 	if err != nil {
 		return nil, fmt.Errorf("listing executors: %w", err)
 	}
-	running := []backend.Instance{}
+	running := []backend.Status{}
 	for _, entry := range entries {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -122,7 +122,7 @@ func (b *Backend) List(ctx context.Context) ([]backend.Instance, error) {
 			return nil, fmt.Errorf("listing executor %s: %w", entry.Name(), err)
 		}
 		if runs {
-			running = append(running, instance)
+			running = append(running, backend.Status{Instance: instance})
 		}
 	}
 	return running, nil
@@ -137,6 +137,9 @@ func (b *Backend) Drain(ctx context.Context, executor string) error {
 func (b *Backend) GiveUp(ctx context.Context, executor string) error {
 	return b.signal(ctx, executor, syscall.SIGQUIT, "giving up")
 }
+
+// Protect implements [backend.Backend]. Nobody moves processes.
+func (b *Backend) Protect(context.Context, string, bool) error { return nil }
 
 // signal sends a signal to an executor's supervisor.
 func (b *Backend) signal(

@@ -106,7 +106,7 @@ type bench struct {
 
 func setup(t *testing.T, change ...func(*process.Config)) *bench {
 	t.Helper()
-	b := &bench{dir: stateDir(t), control: backendtest.NewControl(t, nil)}
+	b := &bench{dir: stateDir(t), control: backendtest.NewControl(t, nil, false)}
 	cfg := config(b.dir)
 	for _, f := range change {
 		f(&cfg)
@@ -187,7 +187,7 @@ func spawner() int {
 }
 
 func TestExecutorOutlivesKilledSpawner(t *testing.T) {
-	dir, control := stateDir(t), backendtest.NewControl(t, nil)
+	dir, control := stateDir(t), backendtest.NewControl(t, nil, false)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

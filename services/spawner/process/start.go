@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/envset"
 )
 
 // Start implements [backend.Backend]. It returns when the program runs, or when another call has
@@ -114,11 +115,11 @@ func (b *Backend) launch(h home, o order) (answers *os.File, err error) {
 	}
 	defer w.Close()
 	// Only what it needs to start: the spawner's own environment may hold secrets.
-	env := environ{}
-	env.add(b.cfg.SelfEnv)
+	env := envset.Vars{}
+	env.Add(b.cfg.SelfEnv)
 	args := append(append([]string{b.cfg.Self}, b.cfg.SelfArgs...), "supervise", string(h))
 	p, err := os.StartProcess(b.cfg.Self, args, &os.ProcAttr{
-		Env:   env.list(),
+		Env:   env.List(),
 		Files: append(files, w), // answerFD
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
