@@ -17,7 +17,7 @@ func TestConformance(t *testing.T) {
 			p := newPlace(t)
 			return backendtest.Place{
 				Open:       func(t *testing.T) backend.Backend { return p.open(t) },
-				Document:   document(),
+				Document:   runnable(),
 				Unrunnable: progdef.Document{Image: cluster.Registry + "/no/such:image"},
 				Remains:    p.remains,
 			}
@@ -25,6 +25,7 @@ func TestConformance(t *testing.T) {
 		Listen:     listen,
 		OneSIGTERM: true,
 		Unhurried:  true,
+		OneLog:     true,
 		Restarts:   true,
 	})
 }

@@ -23,8 +23,11 @@ const envRole = "KUBERNETES_TEST_ROLE"
 var image string
 
 func TestMain(m *testing.M) {
-	if os.Getenv(envRole) != "" {
+	switch os.Getenv(envRole) {
+	case "program":
 		os.Exit(backendtest.Program())
+	case "hog":
+		hog()
 	}
 	var err error
 	if image, err = pushSelf(); err != nil {
@@ -32,6 +35,17 @@ func TestMain(m *testing.M) {
 		os.Exit(2)
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// hog uses memory until it is stopped.
+func hog() {
+	for kept := [][]byte{}; ; {
+		more := make([]byte, 1<<20)
+		for i := range more {
+			more[i] = 1
+		}
+		kept = append(kept, more)
+	}
 }
 
 // pushSelf makes an image of this very program.

@@ -128,8 +128,8 @@ func (p *place) open(t *testing.T, change ...func(*kubernetes.Config)) backend.B
 	return b
 }
 
-// document runs the program of the suite.
-func document() progdef.Document { return progdef.Document{Image: image} }
+// runnable runs the program of the suite.
+func runnable() progdef.Document { return progdef.Document{Image: image} }
 
 // listen is where pods reach the test.
 func listen(t *testing.T) (net.Listener, string) {
