@@ -95,7 +95,7 @@ clean: ## remove what was built
 KUBERNETES := bin/kubernetes
 KUBERNETES_VERSION := v1.36.3
 # The packages whose tests with the tag kubernetes are run in the cluster, and its nodes.
-KUBERNETES_TESTS := ./tests/kubernetes
+KUBERNETES_TESTS := ./tests/kubernetes ./tests/kubernetes/backend
 KUBERNETES_NODES := real=1,simulated=5
 
 .PHONY: kubernetes

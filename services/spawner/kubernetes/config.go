@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -139,6 +140,9 @@ func (c Config) connect() (Config, error) {
 	c.Namespace = cmp.Or(c.Namespace, namespace)
 	if c.Namespace == "" {
 		return c, errors.New("no namespace was given (Namespace), and there is none to be found")
+	}
+	if c.REST.Dial == nil {
+		c.REST.Dial = (&net.Dialer{Timeout: c.CallTimeout}).DialContext
 	}
 	c.REST.QPS, c.REST.Burst = c.QPS, c.Burst
 	c.REST.UserAgent = fieldManager

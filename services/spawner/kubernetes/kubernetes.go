@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	ametav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/connrotation"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
@@ -67,18 +67,16 @@ func newBackend(cfg Config) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport, err := rest.HTTPClientFor(cfg.REST)
-	if err != nil {
-		return nil, err
-	}
-	client, err := kubernetes.NewForConfigAndClient(cfg.REST, transport)
+	connections := connrotation.NewDialer(cfg.REST.Dial)
+	cfg.REST.Dial = connections.DialContext
+	client, err := kubernetes.NewForConfig(cfg.REST)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(klog.NewContext(context.Background(),
 		logr.FromSlogHandler(cfg.Logger.Handler())))
 	b := &Backend{
-		cfg: cfg, client: client, hangUp: transport.CloseIdleConnections,
+		cfg: cfg, client: client, hangUp: connections.CloseAll,
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
 		exits: make(chan backend.Exit), news: make(chan struct{}, 1),

@@ -19,6 +19,7 @@ import (
 	clientset "k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/connrotation"
 
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/spawner/backend"
@@ -45,12 +46,11 @@ func newPlace(t *testing.T) *place {
 		t.Fatal(err)
 	}
 	admin.QPS = -1
-	transport, err := rest.HTTPClientFor(admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(transport.CloseIdleConnections)
-	client, err := clientset.NewForConfigAndClient(admin, transport)
+	connections := connrotation.NewDialer((&net.Dialer{}).DialContext)
+	t.Cleanup(connections.CloseAll)
+	dialing := rest.CopyConfig(admin)
+	dialing.Dial = connections.DialContext
+	client, err := clientset.NewForConfig(dialing)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,8 @@ func idsIn(list string) []string {
 	return out
 }
 
-// eventually waits until a condition holds. It asks anew whenever something in the namespace changes.
+// eventually waits until a condition holds. It asks again and again, for what it waits for is spread over
+// many objects, and in part over the memory of a backend.
 func (p *place) eventually(t *testing.T, what string, holds func(context.Context) (bool, error)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
