@@ -87,6 +87,23 @@ verify: generate ## check formatting, generated files, and that each module buil
 	git diff --exit-code -- docs/events.md schemas/generated
 	for m in $(MODULES); do (cd $$m && GOWORK=off go build ./... && GOWORK=off go mod tidy -diff) || exit 1; done
 
+# What the images are made of: static, for Linux, from the modules' own go.mod (GOWORK=off), so that it is the
+# same here and in the Dockerfile.
+VERSION ?= 0.1.0
+DIST := GOWORK=off GOOS=linux CGO_ENABLED=0 go build -trimpath -tags timetzdata
+
+.PHONY: dist
+dist: ## build dist/, from which the images need no base image and no registry
+	@rm -rf dist && mkdir -p dist/data
+	cd services/dagyo && $(DIST) -ldflags '-s -w -X github.com/dagyo/dagyo/pkg/service.Version=$(VERSION)' \
+		-o ../../dist/dagyo .
+	cd services/dagyo && $(DIST) -ldflags '-s -w' -o ../../dist/nats-server github.com/nats-io/nats-server/v2
+
+.PHONY: images
+images: dist ## build the images dagyo and dagyo-nats from dist/; needs Docker, and no registry
+	docker build --quiet --tag dagyo --target prebuilt --build-arg VERSION=$(VERSION) .
+	docker build --quiet --tag dagyo-nats --file deploy/nats/Dockerfile dist
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist $(VENV)

@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go/micro"
 )
 
-// Version is what `nats micro ls` shows.
-const Version = "0.1.0"
+// Version is what `dagyo version` and `nats micro ls` show; `make dist` has the linker put its own there.
+var Version = "0.1.0"
 
 // answer serves the service's questions, and shows it in `nats micro ls`, until the context ends.
 func (r *Runtime[S]) answer(ctx context.Context) error {
