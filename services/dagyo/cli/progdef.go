@@ -24,8 +24,8 @@ func (a *app) progdefCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(
-		a.progdefApplyCommand(), a.progdefLsCommand(), a.progdefShowCommand(),
-		a.progdefRmCommand(),
+		a.progdefBuildCommand(), a.progdefApplyCommand(), a.progdefLsCommand(),
+		a.progdefShowCommand(), a.progdefRmCommand(),
 	)
 	return cmd
 }
