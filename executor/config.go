@@ -25,6 +25,8 @@ type Config struct {
 	Mailbox string
 	// ID names the executor in events.
 	ID string
+	// Spawned is set where a spawner gave the ID: one program runs under it, once.
+	Spawned bool
 	// Slots is how many jobs run at the same time.
 	Slots int
 	// Grace is how long running jobs may go on after the first SIGTERM.
@@ -62,7 +64,7 @@ func FromEnvironment() (Config, error) {
 		}
 		c.Grace = d
 	}
-	if c.ID == "" {
+	if c.Spawned = c.ID != ""; !c.Spawned {
 		c.ID = "x-" + strings.ToLower(nuid.Next())
 	}
 	return c, errors.Join(append(errs, c.Validate())...)

@@ -52,6 +52,13 @@ func LeaseSubject(service string) string { return "lease." + service }
 // ProgressSubject says how far a reader of EVENTS has come, for whoever goes on after it.
 func ProgressSubject(reader string) string { return "progress." + reader }
 
+// NameSubject holds the id of an executor from the start of its program until its end is reported: no
+// second program may run under it.
+func NameSubject(executor string) string { return "name." + executor }
+
+// NamedExecutor is the inverse of NameSubject.
+func NamedExecutor(subject string) string { return strings.TrimPrefix(subject, "name.") }
+
 // HealthSubject is the plain NATS subject of a job's signs of life.
 func HealthSubject(flow, job string) string { return "health." + flow + "." + job }
 

@@ -222,6 +222,9 @@ func (w *wiring) report(ctx context.Context, r *service.Runtime[State], exit con
 		if err == nil {
 			err = w.backend.Forget(ctx, exit.Subject)
 		}
+		if err == nil { // last: until then the place may start its program again
+			err = broker.DropName(ctx, w.link.JS, exit.Subject)
+		}
 		if err == nil {
 			return nil
 		}

@@ -23,6 +23,8 @@ class Config:
     creds: str | None = None
     #: How long a stopped job may take to end before it costs its executor.
     stop_grace: float = 10.0
+    #: Whether a spawner gave the id: then one program runs under it, once.
+    spawned: bool = False
 
 
 def from_environment(environ: Mapping[str, str]) -> Config:
@@ -35,7 +37,8 @@ def from_environment(environ: Mapping[str, str]) -> Config:
     progdef, _, revision = mailbox.partition(".")
     if not valid_name(progdef) or not valid_name(revision):
         wrong.append(f"DAGYO_JOBS is {mailbox!r}: it must be <progdef>.<revision>")
-    executor = environ.get("DAGYO_EXECUTOR", "") or f"py-{secrets.token_hex(8)}"
+    given = environ.get("DAGYO_EXECUTOR", "")
+    executor = given or f"py-{secrets.token_hex(8)}"
     if not valid_name(executor):
         wrong.append(
             f"DAGYO_EXECUTOR is {executor!r}: it must be a name of a-z, 0-9, - and _, "
@@ -46,7 +49,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
     if wrong:
         raise UsageError("\n".join(wrong))
     creds = environ.get("DAGYO_CREDS") or None
-    return Config(queue, progdef, revision, executor, slots, grace, creds)
+    return Config(queue, progdef, revision, executor, slots, grace, creds, spawned=given != "")
 
 
 def _slots(text: str, wrong: list[str]) -> int:

@@ -15,6 +15,7 @@ from .events import say
 from .job import Job, parse_job
 from .link import Link
 from .mailbox import Mailbox, claim, refuse
+from .name import take_name
 from .progdef import Progdef
 from .runner import LAST_WORDS, Ending, Runner
 from .warden import Orders, Warden, exit_now
@@ -48,6 +49,9 @@ class Executor:
         undo = self._warden.take_signals() if signals else None
         try:
             if not await self._connect():
+                return EXIT_OK
+            self._link.add_hook(self._bell.ring)
+            if not await self._take_name():
                 return EXIT_OK
             return await self._serve()
         except DagyoError as e:
@@ -90,8 +94,29 @@ class Executor:
         connecting.result()
         return True
 
+    async def _take_name(self) -> bool:
+        """Report whether jobs may be run under our id; where they may not, wait to be drained."""
+        if not self._config.spawned:
+            return True
+        asking = asyncio.create_task(take_name(self._link, self._config.executor))
+        asking.add_done_callback(lambda _: self._bell.ring())
+        while not (self._draining or asking.done() or self._link.closed):
+            await self._bell.wait()
+        if not asking.done():
+            asking.cancel()
+            await asyncio.wait({asking})
+        if self._draining:
+            return False
+        if self._link.closed:
+            raise LinkClosed("NATS has closed the connection")
+        if asking.result():
+            return True
+        log.warning("a program has run as %s before; waiting to be ended", self._config.executor)
+        while not (self._draining or self._link.closed):
+            await self._bell.wait()
+        return False
+
     async def _serve(self) -> int:
-        self._link.add_hook(self._bell.ring)
         claiming = asyncio.create_task(self._claim_jobs())
         claiming.add_done_callback(lambda _: self._bell.ring())
         try:
