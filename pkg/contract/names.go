@@ -9,7 +9,7 @@ import (
 const (
 	StreamEvents   = "EVENTS"   // every event (file, limits retention)
 	StreamJobs     = "JOBS"     // the mailboxes (file, work-queue retention)
-	StreamLeases   = "LEASES"   // which replica of a service leads, and how far it has come (file)
+	StreamLeases   = "LEASES"   // which replica of a service leads, how far it has come; the names of executors (file)
 	BucketProgdefs = "progdefs" // the catalogue, by progdef name
 	BucketTypes    = "types"    // the type catalogue, by TypeKey
 	BucketFlows    = "flows"    // the status view, by flow id
@@ -113,4 +113,5 @@ const (
 	AskCatalogGet        = "ask.catalog.get"
 	AskCatalogCompatible = "ask.catalog.compatible"
 	AskCatalogTypes      = "ask.catalog.types"
+	AskExecutors         = "ask.executors"
 )
