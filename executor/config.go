@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nuid"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 )
@@ -19,8 +20,8 @@ import (
 type Config struct {
 	// Queue is a NATS URL or a comma-separated list of them.
 	Queue string
-	// Creds is the path of a NATS credentials file, "" for none.
-	Creds string
+	// Access holds the files with which NATS lets us in.
+	Access broker.Access
 	// Mailbox is "<progdef>.<revision>".
 	Mailbox string
 	// ID names the executor in events.
@@ -44,7 +45,7 @@ const DefaultStopGrace = 10 * time.Second
 // FromEnvironment reads the configuration that a spawner gives to an executor.
 func FromEnvironment() (Config, error) {
 	c := Config{
-		Queue: os.Getenv(contract.EnvQueue), Creds: os.Getenv(contract.EnvCreds),
+		Queue: os.Getenv(contract.EnvQueue), Access: broker.AccessFromEnvironment(os.Getenv),
 		Mailbox: os.Getenv(contract.EnvJobs), ID: os.Getenv(contract.EnvExecutor),
 		Slots: 1, Grace: 24 * time.Hour, StopGrace: DefaultStopGrace,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
@@ -86,5 +87,5 @@ func (c Config) Validate() error {
 	if c.Slots < 1 {
 		errs = append(errs, fmt.Errorf("%s is %d: it must be at least 1", contract.EnvSlots, c.Slots))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Access.Validate())...)
 }

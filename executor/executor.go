@@ -132,7 +132,7 @@ func (x *executor) connect(ctx context.Context, drain <-chan os.Signal) (*broker
 	go func() {
 		var err error
 		link, err = broker.Connect(ctx, broker.Options{
-			URL: x.config.Queue, Name: "executor " + x.config.ID, Creds: x.config.Creds,
+			URL: x.config.Queue, Name: "executor " + x.config.ID, Access: x.config.Access,
 			Extra: []nats.Option{nats.ReconnectHandler(func(*nats.Conn) { x.reconnected() })},
 		})
 		connected <- err

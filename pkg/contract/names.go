@@ -104,6 +104,9 @@ const (
 	EnvSlots    = "DAGYO_SLOTS"    // jobs to run at the same time
 	EnvGrace    = "DAGYO_GRACE"    // time from SIGTERM to giving up the running jobs
 	EnvCreds    = "DAGYO_CREDS"    // NATS credentials file
+	EnvTLSCA    = "DAGYO_TLS_CA"   // certificates of the authorities that may vouch for NATS
+	EnvTLSCert  = "DAGYO_TLS_CERT" // our own certificate
+	EnvTLSKey   = "DAGYO_TLS_KEY"  // its key
 )
 
 // Questions are asked as requests, outside every stream.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,8 +27,8 @@ type Config struct {
 	Limits Limits
 	// Queue is the NATS URL list that executors are given.
 	Queue string
-	// Creds is the path of the credentials file that executors are given; "" for none.
-	Creds string
+	// Access holds the paths, where executors run, of the files with which NATS lets them in.
+	Access broker.Access
 	// ReconcileEvery is the time between two comparisons of EVENTS with what the backend runs.
 	ReconcileEvery time.Duration
 }
@@ -135,9 +136,7 @@ func (w *wiring) environment(d *contract.ExecutorStarted, p progdef.Pinned) map[
 		contract.EnvSlots:    fmt.Sprint(p.Document.Scaling.JobsPerExecutor),
 		contract.EnvGrace:    p.Document.Drain.GracePeriod.String(),
 	}
-	if w.config.Creds != "" {
-		env[contract.EnvCreds] = w.config.Creds
-	}
+	maps.Copy(env, w.config.Access.Environment())
 	return env
 }
 

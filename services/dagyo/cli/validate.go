@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dagyo/dagyo/executor/std"
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/event"
@@ -52,7 +53,7 @@ func (a *app) validate(ctx context.Context, document []byte) error {
 	})
 	if errors.Is(err, client.ErrNoServer) || errors.Is(err, client.ErrNoAnswer) {
 		fmt.Fprintf(a.Err, "nobody answers at %s: checked against the standard progdefs only\n",
-			a.server)
+			broker.Redact(a.server))
 		valid, problems = checkOffline(document)
 		err = nil
 	}

@@ -82,7 +82,9 @@ class Executor:
     async def _connect(self) -> bool:
         """Wait for NATS. Without it there is nothing to drain; report False if told to meanwhile."""
         c = self._config
-        connecting = asyncio.create_task(self._link.connect(c.queue, f"executor {c.executor}", c.creds))
+        connecting = asyncio.create_task(
+            self._link.connect(c.queue, f"executor {c.executor}", c.access)
+        )
         draining = asyncio.create_task(self._bell.wait())
         await asyncio.wait({connecting, draining}, return_when=asyncio.FIRST_COMPLETED)
         for task in (connecting, draining):
