@@ -70,6 +70,9 @@ func (m *machine) do(line string) string {
 	case "exited": // exited ID code
 		code, _ := strconv.Atoi(f[2])
 		return m.event(contract.TypeExecutorExited, f[1], &contract.ExecutorExited{Executor: f[1], Code: code})
+	case "refused": // refused ID
+		return m.event(contract.TypeExecutorExited, f[1],
+			&contract.ExecutorExited{Executor: f[1], Code: -1, Permanent: true})
 	case "tick":
 		d, _ := time.ParseDuration(f[1])
 		m.now = m.now.Add(d)
