@@ -45,6 +45,15 @@ Where no server answers, the flow is checked here, against the standard progdefs
 }
 
 func (a *app) validate(ctx context.Context, document []byte) error {
+	valid, problems, err := a.judge(ctx, document)
+	if err != nil {
+		return err
+	}
+	return a.tellValidity(valid, problems)
+}
+
+// judge asks the validator, or checks here where there is none.
+func (a *app) judge(ctx context.Context, document []byte) (*contract.FlowValidated, problem.List, error) {
 	var valid *contract.FlowValidated
 	var problems problem.List
 	err := a.with(ctx, func(ctx context.Context, c *client.Client) (err error) {
@@ -57,10 +66,7 @@ func (a *app) validate(ctx context.Context, document []byte) error {
 		valid, problems = checkOffline(document)
 		err = nil
 	}
-	if err != nil {
-		return err
-	}
-	return a.tellValidity(valid, problems)
+	return valid, problems, err
 }
 
 // checkOffline checks a flow against the standard progdefs.
