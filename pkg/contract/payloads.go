@@ -91,7 +91,8 @@ type PlannedEdge struct {
 
 // FlowQueued says what a flow waits for.
 type FlowQueued struct {
-	// Place is 1 for the flow that is next.
+	// Place is 1 for the flow that is next, 0 for one that has its capacity and waits for executors that
+	// cannot run yet.
 	Place    int        `json:"place"`
 	Shortage []Shortage `json:"shortage"`
 }
@@ -105,6 +106,8 @@ type Shortage struct {
 	Needed int    `json:"needed"`
 	Free   int    `json:"free"`
 	Limit  int    `json:"limit"`
+	// Reason says in words why executors that were started cannot run yet.
+	Reason string `json:"reason,omitempty"`
 }
 
 // FlowSpawned says that the flow's capacity is granted and its jobs are on their mailboxes.
@@ -279,4 +282,20 @@ type DeadLetter struct {
 	Problems problem.List `json:"problems"`
 	// Excerpt is the beginning of the message, as text.
 	Excerpt string `json:"excerpt"`
+}
+
+// A Capacity is what serves one revision now; AskExecutors is answered with one for each revision that
+// has executors, jobs, or the catalogue's word, of all progdefs or of the one whose name is asked for.
+type Capacity struct {
+	Progdef  string `json:"progdef"`
+	Revision string `json:"revision"`
+	// Current is true for the revision that new flows get.
+	Current bool `json:"current"`
+	// Executors take jobs; Draining only finish those that they run.
+	Executors int `json:"executors"`
+	Draining  int `json:"draining"`
+	// Running counts the jobs that executors have claimed, Waiting those that have a slot and are in
+	// the mailbox.
+	Running int `json:"running"`
+	Waiting int `json:"waiting"`
 }

@@ -161,7 +161,7 @@ func (a *app) progdefLsCommand() *cobra.Command {
 func (a *app) progdefShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "show NAME",
-		Short:             "Show a progdef: its ports, revision and scaling",
+		Short:             "Show a progdef: its ports, revision, scaling and executors",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.progdefNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -170,14 +170,14 @@ func (a *app) progdefShowCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				n, err := c.Executors(ctx, p.Document.Name, p.Revision)
+				serving, err := c.Capacity(ctx, p.Document.Name)
 				if err != nil {
 					return err
 				}
 				if a.json() {
-					return a.printJSON(shownProgdef{p, n})
+					return a.printJSON(shownProgdef{p, serving})
 				}
-				report.Progdef(a.Out, p, n)
+				report.Progdef(a.Out, p, serving)
 				return nil
 			})
 		},
@@ -187,8 +187,8 @@ func (a *app) progdefShowCommand() *cobra.Command {
 // shownProgdef is `progdef show` in --output json.
 type shownProgdef struct {
 	progdef.Pinned
-	// Executors run this revision now.
-	Executors int `json:"executors"`
+	// Capacity is what serves each of its revisions now.
+	Capacity []contract.Capacity `json:"capacity"`
 }
 
 func (a *app) progdefRmCommand() *cobra.Command {

@@ -53,8 +53,8 @@ func (a *app) serve(
 	}
 	ctx, stop := a.untilInterrupt(ctx)
 	defer stop()
-	log.Info().Str("service", name).Str("server", a.server).Msg("connecting")
-	link, err := broker.Connect(ctx, broker.Options{URL: a.server, Name: name, Creds: a.creds})
+	log.Info().Str("service", name).Str("server", broker.Redact(a.server)).Msg("connecting")
+	link, err := broker.Connect(ctx, broker.Options{URL: a.server, Name: name, Access: a.access})
 	if err == nil {
 		defer link.Close()
 		err = run(ctx, link, log)
@@ -99,7 +99,7 @@ func (a *app) spawnerCommand() *cobra.Command {
 	cmd := a.serviceCommand(spawner.Name, "Grant capacity and run executors, as processes here", s,
 		[]settings.Group{s.SpawnerFlags(), s.CommonFlags()},
 		func(ctx context.Context, link *broker.Link, log zerolog.Logger) error {
-			s.Spawner.Queue, s.Spawner.Creds = orElse(queue, a.server), a.creds
+			s.Spawner.Queue, s.Spawner.Access = orElse(queue, a.server), a.access
 			p.Logger = slog.New(zerolog.NewSlogHandler(log))
 			open := func() (backend.Backend, error) { return process.New(p) }
 			return spawner.Run(ctx, link, open, s.Spawner)
