@@ -90,3 +90,7 @@ verify: generate ## check formatting, generated files, and that each module buil
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist $(VENV)
+
+.PHONY: docker
+docker: ## test the Docker backend on this machine's Docker daemon
+	go test $(RACE) -count 1 -timeout 20m -tags docker ./services/spawner/docker/...
