@@ -107,3 +107,7 @@ images: dist ## build the images dagyo and dagyo-nats from dist/; needs Docker, 
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist $(VENV)
+
+.PHONY: docker
+docker: ## test the Docker backend on this machine's Docker daemon
+	go test $(RACE) -count 1 -timeout 20m -tags docker ./services/spawner/docker/...

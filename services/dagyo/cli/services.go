@@ -17,7 +17,6 @@ import (
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
-	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/process"
 	"github.com/dagyo/dagyo/services/validator"
 )
@@ -94,22 +93,21 @@ func (a *app) aggregatorCommand() *cobra.Command {
 
 func (a *app) spawnerCommand() *cobra.Command {
 	s := settings.Default()
-	var p process.Config
+	var b backendFlags
 	var queue string
-	cmd := a.serviceCommand(spawner.Name, "Grant capacity and run executors, as processes here", s,
+	cmd := a.serviceCommand(spawner.Name, "Grant capacity and run executors", s,
 		[]settings.Group{s.SpawnerFlags(), s.CommonFlags()},
 		func(ctx context.Context, link *broker.Link, log zerolog.Logger) error {
 			s.Spawner.Queue, s.Spawner.Access = orElse(queue, a.server), a.access
-			p.Logger = slog.New(zerolog.NewSlogHandler(log))
-			open := func() (backend.Backend, error) { return process.New(p) }
+			open, err := b.opener(ctx, slog.New(zerolog.NewSlogHandler(log)))
+			if err != nil {
+				return usage(err)
+			}
 			return spawner.Run(ctx, link, open, s.Spawner)
 		})
-	f := cmd.Flags()
-	f.StringVar(&p.Dir, "executors", filepath.Join(a.dataDir(), "executors"),
-		"directory that remembers the executors; its spawners run as one user")
-	f.StringVar(&queue, "queue", "",
+	cmd.Flags().StringVar(&queue, "queue", "",
 		"address of NATS for the executors, where it is another than --server")
-	processFlags(cmd, &p)
+	a.addBackendFlags(cmd, &b)
 	return cmd
 }
 
