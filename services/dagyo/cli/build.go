@@ -94,7 +94,7 @@ func (a *app) checkBuild(f buildFlags, files []string) error {
 func (a *app) buildProgdefs(ctx context.Context, f buildFlags, files []string) error {
 	ctx, stop := a.untilInterrupt(ctx)
 	defer stop()
-	builder, err := image.Open(f.host)
+	builder, err := image.Open(ctx, f.host)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,8 @@ type Config struct {
 	// Host is the address of the Docker daemon, such as unix:///var/run/docker.sock. Default: DOCKER_HOST
 	// and the other variables that Docker's own command reads, then the socket of this machine.
 	Host string
-	// Place separates installations on one host: a Backend sees only the containers of its place.
+	// Place separates installations on one host: a Backend sees only the containers of its place. Default:
+	// the Compose project that this program runs in, outside of one DefaultPlace.
 	Place string
 	// Network is the network that executors join; they must reach the queue's address in it. Default:
 	// that of the container in which this program runs, a user-defined one before others; outside of
@@ -111,7 +112,6 @@ func validMount(m string) bool {
 
 // withDefaults fills in what was left out, and makes paths independent of the working directory.
 func (c Config) withDefaults() (Config, error) {
-	fill(&c.Place, DefaultPlace)
 	fill(&c.Pull, PullMissing)
 	fill(&c.PullTimeout, DefaultPullTimeout)
 	fill(&c.LogSize, DefaultLogSize)

@@ -54,23 +54,26 @@ func fit(version, system string) error {
 // bridge is the network that containers join when nobody says which.
 const bridge = "bridge"
 
-// ownNetwork returns the network of the container in which this program runs, or the default bridge.
-func ownNetwork(ctx context.Context, c *client.Client) (string, error) {
+// An own is what is known of the container in which this program runs; outside of one, the default bridge.
+type own struct {
+	network string
+	labels  map[string]string
+}
+
+// findOwn finds the container in which this program runs, if it is one of the daemon's.
+func findOwn(ctx context.Context, c *client.Client) (own, error) {
 	id, err := ownContainer()
-	if err != nil {
-		return "", err
+	if err != nil || id == "" {
+		return own{network: bridge}, err
 	}
-	if id == "" {
-		return bridge, nil
-	}
-	own, err := c.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	found, err := c.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
 	if cerrdefs.IsNotFound(err) { // a container of another daemon
-		return bridge, nil
+		return own{network: bridge}, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("looking for the network of the container %s, in which this program runs: %w", id, err)
+		return own{}, fmt.Errorf("looking for the container %s, in which this program runs: %w", id, err)
 	}
-	return pickNetwork(own.Container.NetworkSettings), nil
+	return own{pickNetwork(found.Container.NetworkSettings), found.Container.Config.Labels}, nil
 }
 
 // pickNetwork prefers user-defined networks: those have names for containers.

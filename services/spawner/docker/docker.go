@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,11 +99,14 @@ func (b *Backend) survey(ctx context.Context) error {
 	for _, w := range host.Info.Warnings { // that it cannot limit memory, say
 		b.cfg.Logger.Warn("the Docker host warns", "warning", w)
 	}
-	if b.network = b.cfg.Network; b.network == "" {
-		b.network, err = ownNetwork(ctx, b.docker)
-		b.cfg.Logger.Info("executors join the network found", "network", b.network)
+	own, err := findOwn(ctx, b.docker)
+	if err != nil {
 		return err
 	}
+	b.cfg.Place = cmp.Or(b.cfg.Place, own.project(), DefaultPlace)
+	b.cfg.Labels = own.compose(b.cfg.Labels)
+	b.network = cmp.Or(b.cfg.Network, own.network)
+	b.cfg.Logger.Info("where executors run", "place", b.cfg.Place, "network", b.network)
 	if _, err := b.docker.NetworkInspect(ctx, b.network, client.NetworkInspectOptions{}); err != nil {
 		return fmt.Errorf("the network for executors: %w", err)
 	}

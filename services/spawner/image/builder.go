@@ -11,13 +11,15 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/services/spawner/docker"
 )
 
 // DefaultContextBytes is how large a build context may be unless the user says otherwise.
 const DefaultContextBytes = 512 << 20
 
-// LabelProgdef is the label that names the progdef of an image.
-const LabelProgdef = "dagyo.progdef"
+// LabelProgdef is the label that names the progdef of an image. Containers inherit it, so it is none of
+// those that the Docker backend knows executors by.
+const LabelProgdef = "dev.dagyo.built-for"
 
 // A Spec is an image to build.
 type Spec struct {
@@ -49,21 +51,16 @@ type Builder struct {
 }
 
 // Open returns a builder on a Docker host; "" is what DOCKER_HOST says, else the socket of this machine.
-// It connects to it at the first build.
-func Open(host string) (*Builder, error) {
-	options := []client.Opt{client.FromEnv}
-	if host != "" {
-		options = append(options, client.WithHost(host))
-	}
-	docker, err := client.New(options...)
-	if err != nil {
-		return nil, fmt.Errorf("Docker host: %w", err)
-	}
+func Open(ctx context.Context, host string) (*Builder, error) {
 	logins, err := loadLogins()
 	if err != nil {
-		return nil, errors.Join(err, docker.Close())
+		return nil, err
 	}
-	return &Builder{docker, logins}, nil
+	c, err := docker.Connect(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	return &Builder{c, logins}, nil
 }
 
 // Close closes the connections to the host.
