@@ -91,7 +91,18 @@ func (a *app) checkBuild(f buildFlags, files []string) error {
 	return errors.Join(errs...)
 }
 
+// A source is a document that has a build: its text as it was written, and what it says.
+type source struct {
+	path string
+	text []byte
+	doc  progdef.Document
+}
+
 func (a *app) buildProgdefs(ctx context.Context, f buildFlags, files []string) error {
+	sources, err := a.readSources(files)
+	if err != nil {
+		return err
+	}
 	ctx, stop := a.untilInterrupt(ctx)
 	defer stop()
 	builder, err := image.Open(ctx, f.host)
@@ -100,75 +111,84 @@ func (a *app) buildProgdefs(ctx context.Context, f buildFlags, files []string) e
 	}
 	defer builder.Close()
 	var errs []error
-	for _, path := range files {
-		err := a.buildProgdef(ctx, builder, f, path)
-		var problems problem.List
-		if errors.As(err, &problems) {
-			err = a.tellRefused("progdef", path, problems)
-		} else if err != nil {
-			err = fmt.Errorf("build %s: %w", path, err)
+	for _, s := range sources {
+		if err := a.buildProgdef(ctx, builder, f, s); err != nil {
+			errs = append(errs, fmt.Errorf("build %s: %w", s.path, err))
 		}
-		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// buildProgdef builds the image of one file.
-func (a *app) buildProgdef(ctx context.Context, b *image.Builder, f buildFlags, path string) error {
-	text, doc, err := a.readBuild(path)
-	if err != nil {
-		return err
-	}
-	built, err := b.Build(ctx, f.spec(doc, path), a.Err)
-	if err != nil {
-		return err
-	}
-	text, err = pinImage(text, built.Pinned)
-	if err != nil {
-		return err
-	}
-	doc.Image = built.Pinned
-	if f.write {
-		if err := replaceFile(path, text); err != nil {
-			return err
+// readSources reads all documents; nothing is built while one of them is wrong.
+func (a *app) readSources(files []string) ([]source, error) {
+	var sources []source
+	var errs []error
+	for _, path := range files {
+		s, err := a.readSource(path)
+		var problems problem.List
+		switch {
+		case errors.As(err, &problems):
+			errs = append(errs, a.tellRefused("progdef", path, problems))
+		case err != nil:
+			errs = append(errs, fmt.Errorf("build %s: %w", path, err))
+		default:
+			sources = append(sources, s)
 		}
 	}
-	return a.tellBuilt(path, text, doc, built, f.write)
+	return sources, errors.Join(errs...)
 }
 
-// readBuild reads a document that has a build: its text as it was written, and what it says. Whatever its
-// image is now, there will be another one.
-func (a *app) readBuild(path string) (text []byte, doc progdef.Document, err error) {
+// readSource reads one document. Whatever its image is now, there will be another one.
+func (a *app) readSource(path string) (source, error) {
+	s := source{path: path}
 	in := a.In
 	if path != stdin {
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, doc, usage(err)
+			return s, usage(err)
 		}
 		defer f.Close()
 		in = f
 	}
 	limits := document.DefaultLimits()
-	text, err = io.ReadAll(io.LimitReader(in, int64(limits.Bytes)+1))
-	if err != nil {
-		return nil, doc, err
+	var err error
+	if s.text, err = io.ReadAll(io.LimitReader(in, int64(limits.Bytes)+1)); err != nil {
+		return s, err
 	}
-	raw, err := docfile.Read(bytes.NewReader(text), path)
+	raw, err := docfile.Read(bytes.NewReader(s.text), path)
 	if err != nil {
-		return nil, doc, err
+		return s, err
 	}
 	if imagined, err := withImage(raw, "yet-to-be-built"); err == nil {
 		raw = imagined
 	}
-	doc, problems := progdef.Check(raw, limits)
-	if len(problems) > 0 {
-		return nil, doc, problems
+	var problems problem.List
+	if s.doc, problems = progdef.Check(raw, limits); len(problems) > 0 {
+		return s, problems
 	}
-	if doc.Build == nil {
-		return nil, doc, &exit{ExitRejected, fmt.Errorf("the progdef %s has no `build`", doc.Name)}
+	if s.doc.Build == nil {
+		return s, &exit{ExitRejected, fmt.Errorf("the progdef %s has no `build`", s.doc.Name)}
 	}
-	_, err = pinImage(text, doc.Image) // it must not fail when the image is there
-	return text, doc, err
+	_, err = pinImage(s.text, s.doc.Image) // it must not fail when the image is there
+	return s, err
+}
+
+// buildProgdef builds the image of one document, and tells it.
+func (a *app) buildProgdef(ctx context.Context, b *image.Builder, f buildFlags, s source) error {
+	built, err := b.Build(ctx, f.spec(s), a.Err)
+	if err != nil {
+		return err
+	}
+	s.doc.Image = built.Pinned
+	if s.text, err = pinImage(s.text, built.Pinned); err != nil {
+		return err
+	}
+	if f.write {
+		if err := replaceFile(s.path, s.text); err != nil {
+			return err
+		}
+	}
+	return a.tellBuilt(s, built, f.write)
 }
 
 func pinImage(text []byte, pinned string) ([]byte, error) {
@@ -176,43 +196,40 @@ func pinImage(text []byte, pinned string) ([]byte, error) {
 }
 
 // spec is what the flags and the document ask for.
-func (f buildFlags) spec(doc progdef.Document, path string) image.Spec {
-	s := image.Spec{
-		Progdef: doc.Name, Dir: filepath.Dir(path), Build: *doc.Build,
-		Name: orElse(f.push+f.tag, "dagyo-"+doc.Name), Push: f.push != "",
+func (f buildFlags) spec(s source) image.Spec {
+	build := *s.doc.Build
+	build.Args = maps.Clone(build.Args)
+	for _, arg := range f.args {
+		if build.Args == nil {
+			build.Args = make(map[string]string)
+		}
+		name, value, _ := strings.Cut(arg, "=")
+		build.Args[name] = value
+	}
+	return image.Spec{
+		Progdef: s.doc.Name, Dir: filepath.Dir(s.path), Build: build,
+		Name: orElse(f.push+f.tag, "dagyo-"+s.doc.Name), Push: f.push != "",
 		ContextBytes: f.contextBytes,
 	}
-	args := maps.Clone(doc.Build.Args)
-	if args == nil {
-		args = make(map[string]string)
-	}
-	for _, arg := range f.args {
-		name, value, _ := strings.Cut(arg, "=")
-		args[name] = value
-	}
-	s.Build.Args = args
-	return s
 }
 
 // tellBuilt prints the document, unless it is in its file, and which image that is.
-func (a *app) tellBuilt(
-	path string, text []byte, doc progdef.Document, built image.Image, written bool,
-) error {
+func (a *app) tellBuilt(s source, built image.Image, written bool) error {
 	if a.json() {
-		raw, err := docfile.Read(bytes.NewReader(text), path)
+		raw, err := docfile.Read(bytes.NewReader(s.text), s.path)
 		if err != nil {
 			return err
 		}
 		return a.printJSON(map[string]any{
-			"file": path, "progdef": doc.Name, "revision": doc.Revision(),
+			"file": s.path, "progdef": s.doc.Name, "revision": s.doc.Revision(),
 			"image": built.Pinned, "id": built.ID, "tag": built.Name, "document": json.RawMessage(raw),
 		})
 	}
-	fmt.Fprintf(a.Err, "progdef %s: image %s is %s\n", doc.Name, built.Name, built.Pinned)
+	fmt.Fprintf(a.Err, "progdef %s: image %s is %s\n", s.doc.Name, built.Name, built.Pinned)
 	if written {
 		return nil
 	}
-	_, err := a.Out.Write(text)
+	_, err := a.Out.Write(s.text)
 	return err
 }
 
