@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -180,33 +180,23 @@ func (c *components) startSimulation(client kubernetes.Interface, nodes int) err
 	)
 }
 
-// addSimulated adds a node that is ready, and stays so while kwok renews its lease.
+// addSimulated adds a node, which kwok makes ready.
 func addSimulated(ctx context.Context, client kubernetes.Interface, name string) error {
 	capacity := corev1.ResourceList{
 		corev1.ResourceCPU:    resource.MustParse("64"),
 		corev1.ResourceMemory: resource.MustParse("256Gi"),
 		corev1.ResourcePods:   resource.MustParse("110"),
 	}
-	now := metav1.Now()
 	_, err := client.CoreV1().Nodes().Create(ctx, &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
 			NodeLabel: Simulated, corev1.LabelHostname: name,
-			corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64",
+			corev1.LabelOSStable: "linux", corev1.LabelArchStable: runtime.GOARCH,
 		}},
 		Spec: corev1.NodeSpec{Taints: []corev1.Taint{
 			{Key: NodeLabel, Value: Simulated, Effect: corev1.TaintEffectNoSchedule},
 		}},
-		Status: corev1.NodeStatus{
-			Capacity: capacity, Allocatable: capacity,
-			Conditions: []corev1.NodeCondition{{
-				Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Simulated",
-				LastHeartbeatTime: now, LastTransitionTime: now,
-			}},
-		},
+		Status: corev1.NodeStatus{Capacity: capacity, Allocatable: capacity},
 	}, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
-		return nil
-	}
 	return err
 }
 
