@@ -115,7 +115,8 @@ func podSpec(args ...string) corev1.PodSpec {
 func server() corev1.PodSpec {
 	spec := podSpec("serve")
 	spec.Containers[0].ReadinessProbe = &corev1.Probe{
-		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: intstr.FromInt32(8080)}},
+		PeriodSeconds: 1,
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: intstr.FromInt32(8080)}},
 	}
 	return spec
 }

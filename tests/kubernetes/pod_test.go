@@ -118,6 +118,41 @@ func TestUnschedulable(t *testing.T) {
 	contains(t, "the scheduler", scheduled(pod).Message, "Insufficient cpu")
 }
 
+// A claim gets a volume, which keeps what one pod wrote for the next, and which a pod without rights may
+// write to if it has an fsGroup.
+func TestVolume(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	if _, err := client.CoreV1().PersistentVolumeClaims(ns).Create(t.Context(), &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Name: "data"},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Resources: corev1.VolumeResourceRequirements{
+				Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")},
+			},
+		},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"1", "2"} {
+		spec := podSpec("count", "/data/number")
+		spec.RestartPolicy = corev1.RestartPolicyNever
+		group := int64(65532)
+		spec.SecurityContext.FSGroup = &group
+		spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"},
+		}}}
+		spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}
+		create(t, ns, "count-"+name, spec)
+		await(t, ns, "count-"+name, "terminated", terminated)
+		said, err := client.CoreV1().Pods(ns).GetLogs("count-"+name, &corev1.PodLogOptions{}).DoRaw(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		contains(t, "the count", string(said), name)
+	}
+}
+
 func scheduled(pod *corev1.Pod) corev1.PodCondition {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled {

@@ -39,7 +39,7 @@ func settleFiles(config Config) error {
 		func() error { return overlay("/var/lib") },
 		func() error { return overlay("/var/log") },
 		copyConfiguration,
-		func() error { return linkKubectl(config.Distribution) },
+		func() error { return linkPrograms(config.Distribution) },
 		settleResolver,
 		settleKernel,
 	} {
@@ -80,9 +80,6 @@ func overlay(dir string) error {
 func copyConfiguration() error {
 	from, err := fs.Sub(configuration, "config")
 	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(path("log"), 0o755); err != nil {
 		return err
 	}
 	return os.CopyFS(path("config"), from)

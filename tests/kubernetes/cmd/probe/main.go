@@ -5,36 +5,53 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
+	"strconv"
 	"syscall"
 	"time"
 )
 
-const usage = `usage: probe serve | eat
+const usage = `usage: probe serve | eat | count FILE
 
   serve  answer on port 8080 until SIGTERM, and two seconds more:
            /env/NAME        the value of a variable
            /fetch?url=URL   what URL answers to this pod, which shows its service account over https
-  eat    use ever more memory`
+  eat    use ever more memory
+  count  add one to the number in a file, and print it`
 
 func main() {
-	switch strings.Join(os.Args[1:], " ") {
-	case "serve":
-		if err := serve(); err != nil {
-			fmt.Fprintln(os.Stderr, "probe:", err)
-			os.Exit(1)
-		}
-	case "eat":
-		eat()
-	default:
-		fmt.Fprintln(os.Stderr, usage)
-		os.Exit(2)
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "probe:", err)
+		os.Exit(1)
 	}
+}
+
+func run(args []string) error {
+	switch {
+	case len(args) == 1 && args[0] == "serve":
+		return serve()
+	case len(args) == 1 && args[0] == "eat":
+		eat()
+	case len(args) == 2 && args[0] == "count":
+		return count(args[1])
+	}
+	return errors.New(usage)
+}
+
+func count(file string) error {
+	content, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	number, _ := strconv.Atoi(string(content)) // none is zero
+	number++
+	fmt.Println(number)
+	return os.WriteFile(file, []byte(strconv.Itoa(number)), 0o644)
 }
 
 func serve() error {
