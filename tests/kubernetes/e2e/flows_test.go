@@ -184,6 +184,11 @@ func TestNodeDrain(t *testing.T) {
 	u.Apply(t, greeter("settled").with("scaling", map[string]any{"idleTimeout": "5m"}).json(t))
 	f := u.open(t, "settled", through("settled", "name", "greeting"))
 	pod := podOf(t, "settled", f.onNode)
+	// Until the kubelet has told that it runs, a pod is pending to the API server, and may be evicted.
+	eventually(t, "the pod to be known to run", func() (string, bool) {
+		p := podOf(t, "settled", f.onNode)
+		return string(p.Status.Phase), p.Status.Phase == corev1.PodRunning
+	})
 	evict := func() error {
 		return api.PolicyV1().Evictions(space).Evict(t.Context(), &policyv1.Eviction{
 			ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: space},
