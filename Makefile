@@ -87,19 +87,36 @@ verify: generate ## check formatting, generated files, and that each module buil
 	git diff --exit-code -- docs/events.md schemas/generated
 	for m in $(MODULES); do (cd $$m && GOWORK=off go build ./... && GOWORK=off go mod tidy -diff) || exit 1; done
 
-.PHONY: clean
-clean: ## remove what was built
-	rm -rf bin dist $(VENV)
+# What the images are made of: static, for Linux, from the modules' own go.mod (GOWORK=off), so that it is the
+# same here and in the Dockerfile.
+VERSION ?= 0.1.0
+DIST := GOWORK=off GOOS=linux CGO_ENABLED=0 go build -trimpath -tags timetzdata
+
+.PHONY: dist
+dist: ## build dist/, from which the images need no base image and no registry
+	@rm -rf dist && mkdir -p dist/data
+	cd services/dagyo && $(DIST) -ldflags '-s -w -X github.com/dagyo/dagyo/pkg/service.Version=$(VERSION)' \
+		-o ../../dist/dagyo .
+	cd services/dagyo && $(DIST) -ldflags '-s -w' -o ../../dist/nats-server github.com/nats-io/nats-server/v2
+
+.PHONY: images
+images: dist ## build the images dagyo and dagyo-nats from dist/; needs Docker, and no registry
+	docker build --quiet --tag dagyo --target prebuilt --build-arg VERSION=$(VERSION) .
+	docker build --quiet --tag dagyo-nats --file deploy/nats/Dockerfile dist
+
+.PHONY: docker
+docker: ## test the Docker backend on this machine's Docker daemon
+	go test $(RACE) -count 1 -timeout 20m -tags docker ./services/spawner/docker/...
 
 # A Kubernetes for tests, from Go modules and Debian packages: see tests/kubernetes/README.md.
 KUBERNETES := bin/kubernetes
 KUBERNETES_VERSION := v1.36.3
 # The packages whose tests with the tag kubernetes are run in the cluster, and its nodes.
-KUBERNETES_TESTS := ./tests/kubernetes ./tests/kubernetes/backend
+KUBERNETES_TESTS := ./tests/kubernetes ./tests/kubernetes/backend ./tests/kubernetes/e2e
 KUBERNETES_NODES := real=1,simulated=5
 
 .PHONY: kubernetes
-kubernetes: kubernetes-build ## run the tests that need it in a real Kubernetes; takes root
+kubernetes: kubernetes-build dist ## run the tests that need it in a real Kubernetes; takes root
 	go vet -tags kubernetes $(KUBERNETES_TESTS)
 	for p in $(KUBERNETES_TESTS); do name=$${p#./}; \
 		CGO_ENABLED=0 go test -c -tags kubernetes -o $(KUBERNETES)/$${name//\//-}.test $$p || exit; done
@@ -119,3 +136,7 @@ kubernetes-deps: ## install Debian's packages that the cluster runs on
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 		containerd runc containernetworking-plugins iproute2 nftables >/dev/null
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist $(VENV)

@@ -52,7 +52,7 @@ func (x *executor) claimJobs(ctx, jobCtx context.Context, working *sync.WaitGrou
 		}
 		x.config.Log.Warn("cannot take jobs; trying again", "mailbox", x.config.Mailbox, "error", err)
 		select {
-		case <-time.After(250 * time.Millisecond):
+		case <-time.After(retryPause):
 		case <-ctx.Done():
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nuid"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 )
@@ -19,12 +20,14 @@ import (
 type Config struct {
 	// Queue is a NATS URL or a comma-separated list of them.
 	Queue string
-	// Creds is the path of a NATS credentials file, "" for none.
-	Creds string
+	// Access holds the files with which NATS lets us in.
+	Access broker.Access
 	// Mailbox is "<progdef>.<revision>".
 	Mailbox string
 	// ID names the executor in events.
 	ID string
+	// Spawned is set where a spawner gave the ID: one program runs under it, once.
+	Spawned bool
 	// Slots is how many jobs run at the same time.
 	Slots int
 	// Grace is how long running jobs may go on after the first SIGTERM.
@@ -42,7 +45,7 @@ const DefaultStopGrace = 10 * time.Second
 // FromEnvironment reads the configuration that a spawner gives to an executor.
 func FromEnvironment() (Config, error) {
 	c := Config{
-		Queue: os.Getenv(contract.EnvQueue), Creds: os.Getenv(contract.EnvCreds),
+		Queue: os.Getenv(contract.EnvQueue), Access: broker.AccessFromEnvironment(os.Getenv),
 		Mailbox: os.Getenv(contract.EnvJobs), ID: os.Getenv(contract.EnvExecutor),
 		Slots: 1, Grace: 24 * time.Hour, StopGrace: DefaultStopGrace,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
@@ -62,7 +65,7 @@ func FromEnvironment() (Config, error) {
 		}
 		c.Grace = d
 	}
-	if c.ID == "" {
+	if c.Spawned = c.ID != ""; !c.Spawned {
 		c.ID = "x-" + strings.ToLower(nuid.Next())
 	}
 	return c, errors.Join(append(errs, c.Validate())...)
@@ -84,5 +87,5 @@ func (c Config) Validate() error {
 	if c.Slots < 1 {
 		errs = append(errs, fmt.Errorf("%s is %d: it must be at least 1", contract.EnvSlots, c.Slots))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Access.Validate())...)
 }

@@ -67,8 +67,60 @@ func Run(ctx context.Context, c Config, p Program, drain <-chan os.Signal) error
 	}
 	defer link.Close()
 	x.link = link
+	if !x.takeName(ctx, drain) {
+		return nil
+	}
 	return x.serve(ctx, drain)
 }
+
+// takeName reports whether jobs may be run under our id. Where another program has had it, or while
+// the broker does not answer, it waits to be drained.
+func (x *executor) takeName(ctx context.Context, drain <-chan os.Signal) bool {
+	if !x.config.Spawned {
+		return true
+	}
+	asking, cancel := context.WithCancel(ctx)
+	ours := make(chan bool, 1)
+	go func() { ours <- x.askName(asking) }()
+	select {
+	case <-drain:
+		cancel()
+		<-ours
+		return false
+	case mine := <-ours:
+		cancel()
+		if mine || ctx.Err() != nil {
+			return mine
+		}
+	}
+	x.config.Log.Warn("a program has run under this executor's id before; waiting to be ended", "executor", x.config.ID)
+	select {
+	case <-drain:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// askName asks the broker until it answers.
+func (x *executor) askName(ctx context.Context) bool {
+	for {
+		ours, err := broker.TakeName(ctx, x.link.JS, x.config.ID)
+		if err == nil {
+			return ours
+		}
+		if ctx.Err() == nil {
+			x.config.Log.Warn("cannot take this executor's name; trying again", "error", err)
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// retryPause is between two tries of what the broker does not let us do.
+const retryPause = 250 * time.Millisecond
 
 // connect waits for NATS; without it there is nothing to drain, so being told to ends the wait, and
 // there is no link then.
@@ -80,7 +132,7 @@ func (x *executor) connect(ctx context.Context, drain <-chan os.Signal) (*broker
 	go func() {
 		var err error
 		link, err = broker.Connect(ctx, broker.Options{
-			URL: x.config.Queue, Name: "executor " + x.config.ID, Creds: x.config.Creds,
+			URL: x.config.Queue, Name: "executor " + x.config.ID, Access: x.config.Access,
 			Extra: []nats.Option{nats.ReconnectHandler(func(*nats.Conn) { x.reconnected() })},
 		})
 		connected <- err

@@ -20,8 +20,7 @@ type Options struct {
 	URL string
 	// Name shows in the server's connection list.
 	Name string
-	// Creds is the path of a NATS credentials file; "" for none.
-	Creds string
+	Access
 	// Wait bounds the first connection attempt; 0 waits as long as the context.
 	Wait time.Duration
 	// Extra options for special cases, such as callbacks on disconnect.
@@ -37,18 +36,21 @@ type Link struct {
 // Connect opens a connection that reconnects for ever, and refuses a server whose max_payload is
 // below MinPayload. Close the returned link.
 func Connect(ctx context.Context, o Options) (*Link, error) {
+	if err := o.Access.Validate(); err != nil {
+		return nil, err
+	}
 	nc, err := nats.Connect(o.URL, options(o)...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", o.URL, err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w", Redact(o.URL), err)
 	}
 	if err := awaitConnected(ctx, nc, o.Wait); err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("connect to NATS at %s: %w", o.URL, err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w", Redact(o.URL), err)
 	}
 	if got := nc.MaxPayload(); got < MinPayload {
 		nc.Close()
 		return nil, fmt.Errorf("NATS at %s has max_payload %d; Dagyo needs at least %d: raise it in "+
-			"the server's configuration", o.URL, got, MinPayload)
+			"the server's configuration", Redact(o.URL), got, MinPayload)
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -67,10 +69,7 @@ func options(o Options) []nats.Option {
 		nats.RetryOnFailedConnect(true),
 		nats.IgnoreAuthErrorAbort(),
 	}
-	if o.Creds != "" {
-		opts = append(opts, nats.UserCredentials(o.Creds))
-	}
-	return append(opts, o.Extra...)
+	return append(append(opts, o.Access.options()...), o.Extra...)
 }
 
 var errNoServer = errors.New("no server answers")

@@ -9,7 +9,7 @@ import (
 const (
 	StreamEvents   = "EVENTS"   // every event (file, limits retention)
 	StreamJobs     = "JOBS"     // the mailboxes (file, work-queue retention)
-	StreamLeases   = "LEASES"   // which replica of a service leads, and how far it has come (file)
+	StreamLeases   = "LEASES"   // which replica of a service leads, how far it has come; the names of executors (file)
 	BucketProgdefs = "progdefs" // the catalogue, by progdef name
 	BucketTypes    = "types"    // the type catalogue, by TypeKey
 	BucketFlows    = "flows"    // the status view, by flow id
@@ -51,6 +51,13 @@ func LeaseSubject(service string) string { return "lease." + service }
 
 // ProgressSubject says how far a reader of EVENTS has come, for whoever goes on after it.
 func ProgressSubject(reader string) string { return "progress." + reader }
+
+// NameSubject holds the id of an executor from the start of its program until its end is reported: no
+// second program may run under it.
+func NameSubject(executor string) string { return "name." + executor }
+
+// NamedExecutor is the inverse of NameSubject.
+func NamedExecutor(subject string) string { return strings.TrimPrefix(subject, "name.") }
 
 // HealthSubject is the plain NATS subject of a job's signs of life.
 func HealthSubject(flow, job string) string { return "health." + flow + "." + job }
@@ -97,6 +104,9 @@ const (
 	EnvSlots    = "DAGYO_SLOTS"    // jobs to run at the same time
 	EnvGrace    = "DAGYO_GRACE"    // time from SIGTERM to giving up the running jobs
 	EnvCreds    = "DAGYO_CREDS"    // NATS credentials file
+	EnvTLSCA    = "DAGYO_TLS_CA"   // certificates of the authorities that may vouch for NATS
+	EnvTLSCert  = "DAGYO_TLS_CERT" // our own certificate
+	EnvTLSKey   = "DAGYO_TLS_KEY"  // its key
 )
 
 // Questions are asked as requests, outside every stream.
@@ -106,4 +116,5 @@ const (
 	AskCatalogGet        = "ask.catalog.get"
 	AskCatalogCompatible = "ask.catalog.compatible"
 	AskCatalogTypes      = "ask.catalog.types"
+	AskExecutors         = "ask.executors"
 )

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/document"
@@ -91,7 +92,8 @@ type PlannedEdge struct {
 
 // FlowQueued says what a flow waits for.
 type FlowQueued struct {
-	// Place is 1 for the flow that is next.
+	// Place is 1 for the flow that is next, 0 for one that has its capacity and waits for executors that
+	// cannot run yet.
 	Place    int        `json:"place"`
 	Shortage []Shortage `json:"shortage"`
 }
@@ -105,6 +107,8 @@ type Shortage struct {
 	Needed int    `json:"needed"`
 	Free   int    `json:"free"`
 	Limit  int    `json:"limit"`
+	// Reason says in words why executors that were started cannot run yet.
+	Reason string `json:"reason,omitempty"`
 }
 
 // FlowSpawned says that the flow's capacity is granted and its jobs are on their mailboxes.
@@ -203,6 +207,14 @@ type ExecutorExited struct {
 	Permanent bool `json:"permanent,omitempty"`
 }
 
+// PlainEnding is the reason of an exit of which no more is known than code and signal.
+func PlainEnding(code int, signal string) string {
+	if signal != "" {
+		return "it was ended by " + signal
+	}
+	return fmt.Sprintf("it ended with exit code %d", code)
+}
+
 // An EdgeCount is what went over one edge.
 type EdgeCount struct {
 	From     string `json:"from"`
@@ -279,4 +291,20 @@ type DeadLetter struct {
 	Problems problem.List `json:"problems"`
 	// Excerpt is the beginning of the message, as text.
 	Excerpt string `json:"excerpt"`
+}
+
+// A Capacity is what serves one revision now; AskExecutors is answered with one for each revision that
+// has executors, jobs, or the catalogue's word, of all progdefs or of the one whose name is asked for.
+type Capacity struct {
+	Progdef  string `json:"progdef"`
+	Revision string `json:"revision"`
+	// Current is true for the revision that new flows get.
+	Current bool `json:"current"`
+	// Executors take jobs; Draining only finish those that they run.
+	Executors int `json:"executors"`
+	Draining  int `json:"draining"`
+	// Running counts the jobs that executors have claimed, Waiting those that have a slot and are in
+	// the mailbox.
+	Running int `json:"running"`
+	Waiting int `json:"waiting"`
 }

@@ -190,9 +190,13 @@ func (c *checker) program() {
 	_, image := c.fields["image"]
 	_, build := c.fields["build"]
 	_, command := c.fields["command"]
-	if !image && !build && !command {
-		c.report.Add(problem.NothingToRun, "there is nothing to run",
-			"give an image, a build or a command")
+	switch {
+	case image || command:
+	case build:
+		c.report.Add(problem.NothingToRun, "there is nothing to run: the image of its build is not made yet",
+			"apply what `dagyo progdef build` prints", "build")
+	default:
+		c.report.Add(problem.NothingToRun, "there is nothing to run", "give an image or a command")
 	}
 	if image && !c.faulty("image", "") && badImage(c.doc.Image) {
 		c.report.Add(problem.BadImage, document.Quote(c.doc.Image)+" is not an image reference", "",

@@ -25,7 +25,10 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 			"(document): not JSON at line 1, column 2: unexpected end of JSON input [not-json]"}},
 		{"nothing to run", `{"name":"p"}`, []string{
 			"(document): there is nothing to run [nothing-to-run] — " +
-				"give an image, a build or a command"}},
+				"give an image or a command"}},
+		{"nothing to run yet", `{"name":"p","build":{}}`, []string{
+			"/build: there is nothing to run: the image of its build is not made yet [nothing-to-run] — " +
+				"apply what `dagyo progdef build` prints"}},
 		{"a malformed command is a command", `{"name":"p","command":"true"}`, []string{
 			"/command: must be an array, not a string [schema]"}},
 		{"bad image", `{"name":"p","image":"--privileged"}`, []string{
@@ -113,7 +116,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 		{"all together", `{"nmae":"p","scaling":{"jobsPerExecutor":0,"minExecutors":30},` +
 			`"inputs":{"A":"x","b":""}}`, []string{
 			"(document): there is nothing to run [nothing-to-run] — " +
-				"give an image, a build or a command",
+				"give an image or a command",
 			`(document): the field "name" is missing [schema]`,
 			`/inputs/A: "A" is not a name: 1 to 63 lower-case letters, digits, "-" or "_", ` +
 				`a letter or a digit at both ends [bad-name]`,
@@ -134,7 +137,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 }
 
 func TestCheckFillsInDefaults(t *testing.T) {
-	raw := `{"name":"p","build":{},"inputs":{"a":"list< json >","b":{"type":"json",
+	raw := `{"name":"p","image":"p","build":{},"inputs":{"a":"list< json >","b":{"type":"json",
 		"description":"d"}},"scaling":{"jobsPerExecutor":1e3}}`
 	got, problems := Check([]byte(raw), document.DefaultLimits())
 	if problems != nil {
@@ -142,6 +145,7 @@ func TestCheckFillsInDefaults(t *testing.T) {
 	}
 	want := Document{
 		Name:    "p",
+		Image:   "p",
 		Build:   &Build{Context: ".", Dockerfile: "Dockerfile"},
 		Inputs:  map[string]Port{"a": {Type: "list<json>"}, "b": {Type: "json", Description: "d"}},
 		Outputs: map[string]Port{},

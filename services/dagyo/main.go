@@ -5,6 +5,9 @@ package main
 import (
 	"os"
 
+	// Where the system has no certificates of authorities, as in our image, those of Mozilla count.
+	_ "golang.org/x/crypto/x509roots/fallback"
+
 	"github.com/dagyo/dagyo/services/dagyo/cli"
 )
 

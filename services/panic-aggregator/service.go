@@ -127,18 +127,12 @@ const (
 // findGone looks for jobs that have left their mailbox without having been started: their executor
 // died between claiming and saying so.
 func findGone(ctx context.Context, r *service.Runtime[State]) error {
-	t := time.NewTicker(goneEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return nil
-		}
+	service.Every(ctx, goneEvery, func() {
 		if err := lookForGone(ctx, r); err != nil && ctx.Err() == nil {
 			r.Log().Debug().Err(err).Msg("cannot look into the mailboxes")
 		}
-	}
+	})
+	return nil
 }
 
 func lookForGone(ctx context.Context, r *service.Runtime[State]) error {

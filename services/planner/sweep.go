@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -52,15 +51,8 @@ func (s State) orphans(have inventory) inventory {
 // sweep looks for orphans and removes those that it has seen twice in a row: what is found once may
 // belong to a flow whose events are still on their way here.
 func (w *wiring) sweep(ctx context.Context, r *service.Runtime[State]) error {
-	t := time.NewTicker(w.config.SweepEvery)
-	defer t.Stop()
 	suspects := make(map[string]bool)
-	for {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return nil
-		}
+	service.Every(ctx, w.config.SweepEvery, func() {
 		have, err := w.inventory(ctx)
 		if err == nil && r.Read(func(s State) { have = s.orphans(have) }) {
 			suspects, err = w.removeSuspects(ctx, have, suspects)
@@ -68,7 +60,8 @@ func (w *wiring) sweep(ctx context.Context, r *service.Runtime[State]) error {
 		if err != nil && ctx.Err() == nil {
 			r.Log().Warn().Err(err).Msg("sweep failed; the next one tries again")
 		}
-	}
+	})
+	return nil
 }
 
 func (w *wiring) inventory(ctx context.Context) (inventory, error) {

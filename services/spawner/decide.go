@@ -298,7 +298,7 @@ func (p *plan) sayAllQueued() {
 // keepMinimum holds minExecutors of every current revision.
 func (p *plan) keepMinimum() {
 	for _, mailbox := range slices.Sorted(maps.Keys(p.s.revisions)) {
-		if r := p.s.revisions[mailbox]; r.current {
+		if r := p.s.revisions[mailbox]; r.current && !p.now.Before(r.spare) {
 			p.start(r, r.pinned.Document.Scaling.MinExecutors-p.live[mailbox])
 		}
 	}

@@ -162,6 +162,7 @@ func (s *State) prove(executor string) {
 	x.proved = true
 	if r := s.revisions[x.mailbox]; r != nil {
 		r.failures, r.until = 0, time.Time{}
+		r.refusals, r.spare = 0, time.Time{}
 	}
 }
 
@@ -205,7 +206,10 @@ func (s *State) executorExited(d *contract.ExecutorExited, now time.Time) {
 	}
 	delete(s.executors, d.Executor)
 	if r := s.revisions[x.mailbox]; r != nil && !x.proved && !x.draining {
-		if !d.Permanent { // what can never start fails its flow at once, each time
+		if d.Permanent { // what can never start fails its flow at once, each time
+			r.refusals++
+			r.spare = now.Add(backOff(r.refusals))
+		} else {
 			r.failures++
 		}
 		r.until = now.Add(backOff(max(r.failures, 1)))

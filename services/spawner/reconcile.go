@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/services/spawner/backend"
@@ -31,33 +32,43 @@ func (s State) differences(running []backend.Status) (lost, strays []backend.Ins
 	return lost, strays
 }
 
+// sweepAfter is how many rounds of the reconciler pass until it looks for names of the dead: by then
+// the exits that nobody had reported are.
+const sweepAfter = 10
+
 // reconcile says executor.exited for executors that are gone without an exit report, and
 // executor.started for those that run unheard of, so that they are counted and drained when idle.
-// It acts on what it has seen twice in a row: events and exits may be on their way.
+// It acts on what it has seen twice in a row: events and exits may be on their way. Flows hear why
+// their executors do not run yet.
 func (w *wiring) reconcile(ctx context.Context, r *service.Runtime[State]) error {
-	t := time.NewTicker(w.config.ReconcileEvery)
-	defer t.Stop()
 	suspects := make(map[string]bool)
-	for {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return nil
+	told := make(stallsTold)
+	round := 0
+	service.Every(ctx, w.config.ReconcileEvery, func() {
+		running, err := w.backend.List(ctx)
+		if err != nil {
+			err = fmt.Errorf("list executors: %w", err)
 		}
-		next, err := w.compare(ctx, r, suspects)
+		if err == nil {
+			suspects, err = w.compare(ctx, r, running, suspects)
+		}
+		if err == nil {
+			err = w.tellStalls(ctx, r, running, told)
+		}
+		if round++; err == nil && round == sweepAfter {
+			err = w.sweepNames(ctx, r, running)
+		}
 		if err != nil && ctx.Err() == nil {
 			r.Log().Warn().Err(err).Msg("cannot compare executors; trying again")
-			continue
 		}
-		suspects = next
-	}
+	})
+	return nil
 }
 
-func (w *wiring) compare(ctx context.Context, r *service.Runtime[State], suspects map[string]bool) (map[string]bool, error) {
-	running, err := w.backend.List(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list executors: %w", err)
-	}
+// compare says what EVENTS does not know, and returns what to look at again.
+func (w *wiring) compare(
+	ctx context.Context, r *service.Runtime[State], running []backend.Status, suspects map[string]bool,
+) (map[string]bool, error) {
 	var lost, strays []backend.Instance
 	if !r.Read(func(s State) { lost, strays = s.differences(running) }) {
 		return nil, nil // wait for the latest events
@@ -65,16 +76,16 @@ func (w *wiring) compare(ctx context.Context, r *service.Runtime[State], suspect
 	next := make(map[string]bool)
 	for _, x := range lost {
 		if next["lost "+x.Executor] = true; suspects["lost "+x.Executor] {
-			e := exited(backend.Exit{Instance: x, Code: -1, Reason: "it no longer runs, and nobody saw its end"}, false)
+			e := exited(backend.Exit{Instance: x, Code: -1, Reason: "it no longer runs, and nobody saw its end"})
 			if err := r.Say(ctx, e); err != nil {
-				return nil, err
+				return suspects, err
 			}
 		}
 	}
 	for _, x := range strays {
 		if next["stray "+x.Executor] = true; suspects["stray "+x.Executor] {
 			if err := r.Say(ctx, adopted(x)); err != nil {
-				return nil, err
+				return suspects, err
 			}
 		}
 	}
@@ -87,4 +98,75 @@ func adopted(x backend.Instance) contract.Event {
 		Type: contract.TypeExecutorStarted, Subject: x.Executor, MsgID: "adopted." + x.Executor,
 		Data: &contract.ExecutorStarted{Executor: x.Executor, Progdef: x.Progdef, Revision: x.Revision},
 	}
+}
+
+// sweepNames drops the names of executors that are gone, which a leader that died on the way has left.
+func (w *wiring) sweepNames(ctx context.Context, r *service.Runtime[State], running []backend.Status) error {
+	names, err := broker.Names(ctx, w.link.JS)
+	if err != nil {
+		return err
+	}
+	live := make(map[string]bool)
+	for _, x := range running {
+		live[x.Executor] = true
+	}
+	r.Read(func(s State) {
+		names = slices.DeleteFunc(names, func(id string) bool { return live[id] || s.executors[id] != nil })
+	})
+	for _, id := range names {
+		if err := broker.DropName(ctx, w.link.JS, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	// protectEvery is how soon the backend hears that an executor has got a job.
+	protectEvery = 250 * time.Millisecond
+	// calm is how long an executor has had no job when it may be moved: one that gets its next job
+	// at once stays protected.
+	calm = 5 * time.Second
+)
+
+// protected tells of each executor whether it must be left where it is: it has a job, had one a moment
+// ago, or is there for jobs that wait.
+func (s State) protected(now time.Time) map[string]bool {
+	running := make(map[string]int) // jobs by mailbox
+	for _, x := range s.executors {
+		running[x.mailbox] += x.jobs
+	}
+	out := make(map[string]bool, len(s.executors))
+	for id, x := range s.executors {
+		r := s.revisions[x.mailbox]
+		awaited := r != nil && r.used > running[x.mailbox]
+		out[id] = x.jobs > 0 || awaited || now.Sub(x.idle) < calm
+	}
+	return out
+}
+
+// protect tells the backend which executors have jobs. A backend protects every executor from its start
+// on; a new leader tells of all.
+func (w *wiring) protect(ctx context.Context, r *service.Runtime[State]) error {
+	told := make(map[string]bool)
+	service.Every(ctx, protectEvery, func() {
+		var now map[string]bool
+		if !r.Read(func(s State) { now = s.protected(time.Now()) }) {
+			return
+		}
+		for id, busy := range now {
+			if before, known := told[id]; known && before == busy {
+				continue
+			}
+			if err := w.backend.Protect(ctx, id, busy); err != nil {
+				if ctx.Err() == nil {
+					r.Log().Warn().Err(err).Str("executor", id).Msg("cannot tell that an executor is busy or idle; trying again")
+				}
+				return
+			}
+			told[id] = busy
+		}
+		maps.DeleteFunc(told, func(id string, _ bool) bool { _, there := now[id]; return !there })
+	})
+	return nil
 }

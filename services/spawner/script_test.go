@@ -15,6 +15,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/script"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
 func TestScripts(t *testing.T) {
@@ -31,6 +32,8 @@ type machine struct {
 	t   *testing.T
 	s   State
 	now time.Time
+	// told is what flows have heard of executors that do not run yet.
+	told stallsTold
 }
 
 func (m *machine) do(line string) string {
@@ -67,15 +70,56 @@ func (m *machine) do(line string) string {
 	case "exited": // exited ID code
 		code, _ := strconv.Atoi(f[2])
 		return m.event(contract.TypeExecutorExited, f[1], &contract.ExecutorExited{Executor: f[1], Code: code})
+	case "refused": // refused ID
+		return m.event(contract.TypeExecutorExited, f[1],
+			&contract.ExecutorExited{Executor: f[1], Code: -1, Permanent: true})
 	case "tick":
 		d, _ := time.ParseDuration(f[1])
 		m.now = m.now.Add(d)
 		return m.feed(contract.Event{Type: service.Tick, Time: m.now})
 	case "state":
 		return m.state()
+	case "ask": // ask [progdef]
+		all, _ := askExecutors(m.s, []byte(strings.Join(f[1:], "")))
+		return lines(all.([]contract.Capacity))
+	case "stalls": // stalls executor=reason-in-words
+		return m.stalls(f[1:])
+	case "protected":
+		return fmt.Sprint(m.s.protected(m.now))
 	}
 	m.t.Fatalf("unknown command %q", line)
 	return ""
+}
+
+// stalls is what flows hear of executors that run but for a reason.
+func (m *machine) stalls(args []string) string {
+	var running []backend.Status
+	for _, a := range args {
+		id, why, _ := strings.Cut(a, "=")
+		progdef, revision := contract.SplitMailbox(m.s.executors[id].mailbox)
+		running = append(running, backend.Status{
+			Instance: backend.Instance{Executor: id, Progdef: progdef, Revision: revision},
+			Waiting:  strings.ReplaceAll(why, "-", " "),
+		})
+	}
+	if m.told == nil {
+		m.told = make(stallsTold)
+	}
+	var out []string
+	for _, e := range m.told.news(m.s.stalls(running), m.now) {
+		body, _ := json.Marshal(e.Data)
+		out = append(out, fmt.Sprintf("%s %s %s", e.Type, e.Subject, body))
+	}
+	return strings.Join(out, "\n")
+}
+
+func lines[T any](all []T) string {
+	var out []string
+	for _, x := range all {
+		body, _ := json.Marshal(x)
+		out = append(out, string(body))
+	}
+	return strings.Join(out, "\n")
 }
 
 func pinned(ref string, args []string) (string, progdef.Pinned) {

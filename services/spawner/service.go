@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,8 +27,8 @@ type Config struct {
 	Limits Limits
 	// Queue is the NATS URL list that executors are given.
 	Queue string
-	// Creds is the path of the credentials file that executors are given; "" for none.
-	Creds string
+	// Access holds the paths, where executors run, of the files with which NATS lets them in.
+	Access broker.Access
 	// ReconcileEvery is the time between two comparisons of EVENTS with what the backend runs.
 	ReconcileEvery time.Duration
 }
@@ -62,6 +63,7 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 		Decide:  Decide,
 		Perform: w.perform,
 		Tick:    100 * time.Millisecond,
+		Asks:    map[string]service.Ask[State]{contract.AskExecutors: askExecutors},
 		BeginLeading: func(context.Context) (func() error, error) {
 			b, err := open()
 			if err != nil {
@@ -70,7 +72,7 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 			w.backend = b
 			return b.Close, nil
 		},
-		Lead: []func(context.Context, *service.Runtime[State]) error{w.reportExits, w.reconcile},
+		Lead: []func(context.Context, *service.Runtime[State]) error{w.reportExits, w.reconcile, w.protect},
 	}, c.Config)
 }
 
@@ -115,7 +117,8 @@ func (w *wiring) start(ctx context.Context, d *contract.ExecutorStarted, p progd
 	}
 	exit := backend.Exit{
 		Instance: backend.Instance{Executor: d.Executor, Progdef: d.Progdef, Revision: d.Revision},
-		Code:     -1, Reason: "it cannot be started: " + never.Problem.Message, Detail: never.Problem.String(),
+		Code:     -1, Permanent: true,
+		Reason: "it cannot be started: " + never.Problem.Message, Detail: never.Problem.String(),
 	}
 	select {
 	case w.refused <- exit:
@@ -133,9 +136,7 @@ func (w *wiring) environment(d *contract.ExecutorStarted, p progdef.Pinned) map[
 		contract.EnvSlots:    fmt.Sprint(p.Document.Scaling.JobsPerExecutor),
 		contract.EnvGrace:    p.Document.Drain.GracePeriod.String(),
 	}
-	if w.config.Creds != "" {
-		env[contract.EnvCreds] = w.config.Creds
-	}
+	maps.Copy(env, w.config.Access.Environment())
 	return env
 }
 
@@ -175,10 +176,9 @@ func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
 func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[State]) error {
 	for {
 		var exit backend.Exit
-		var open, permanent bool
+		var open bool
 		select {
 		case exit = <-w.refused:
-			permanent = true
 		case exit, open = <-w.backend.Exits():
 			if !open {
 				return nil
@@ -186,7 +186,7 @@ func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[State]) err
 		case <-ctx.Done():
 			return nil
 		}
-		if err := w.report(ctx, r, exited(exit, permanent)); err != nil {
+		if err := w.report(ctx, r, exited(exit)); err != nil {
 			return nil // the context has ended; the backend reports it again
 		}
 	}
@@ -222,8 +222,11 @@ func (w *wiring) report(ctx context.Context, r *service.Runtime[State], exit con
 		if err == nil {
 			err = w.backend.Forget(ctx, exit.Subject)
 		}
-		if err == nil {
-			return nil
+		if err == nil { // last: until then the place may start its program again
+			err = broker.DropName(ctx, w.link.JS, exit.Subject)
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
 		}
 		r.Log().Warn().Err(err).Str("executor", exit.Subject).Msg("cannot report an exit yet")
 		select {
@@ -234,12 +237,12 @@ func (w *wiring) report(ctx context.Context, r *service.Runtime[State], exit con
 	}
 }
 
-func exited(x backend.Exit, permanent bool) contract.Event {
+func exited(x backend.Exit) contract.Event {
 	return contract.Event{
 		Type: contract.TypeExecutorExited, Subject: x.Executor,
 		Data: &contract.ExecutorExited{
 			Executor: x.Executor, Progdef: x.Progdef, Revision: x.Revision,
-			Code: x.Code, Signal: x.Signal, Reason: x.Reason, Detail: x.Detail, Permanent: permanent,
+			Code: x.Code, Signal: x.Signal, Reason: x.Reason, Detail: x.Detail, Permanent: x.Permanent,
 		},
 	}
 }

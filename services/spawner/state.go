@@ -56,6 +56,10 @@ type revision struct {
 	// next one may be started.
 	failures int
 	until    time.Time
+	// refusals counts the executors in a row that can never run as the progdef asks. Each flow that needs
+	// one hears it at once; for the minimum it is tried again only at spare.
+	refusals int
+	spare    time.Time
 }
 
 func (r *revision) mailbox() string { return contract.Mailbox(r.name, r.pinned.Revision) }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
@@ -57,6 +58,13 @@ func (s *Stack) left(ctx context.Context, c *Client) ([]string, error) {
 	}
 	if n := jobs.CachedInfo().State.Consumers; n > 0 {
 		left = append(left, fmt.Sprintf("%d mailboxes", n))
+	}
+	taken, err := broker.Names(ctx, c.JS)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range taken {
+		left = append(left, "the name of executor "+name)
 	}
 	dirs, err := os.ReadDir(filepath.Join(s.Dir, "executors"))
 	for _, d := range dirs {

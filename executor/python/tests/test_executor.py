@@ -89,6 +89,18 @@ async def test_a_job_that_was_started_elsewhere_is_dropped(o: Office) -> None:
         x.signal(signal.SIGINT)
 
 
+async def test_under_a_name_that_is_taken_nothing_runs(o: Office) -> None:
+    await o.link.ask("name.taken-1", b"by another", timeout=5)
+    job = o.job("greet", "r4b", {"name": TEXT}, {"greeting": TEXT})
+    await o.post(job)
+    async with o.executor("greet", "r4b", DAGYO_EXECUTOR="taken-1") as x:
+        with pytest.raises(AssertionError):
+            await o.said(job, "started", patience=1)
+        x.signal()
+        assert await x.ended() == 0
+    assert b"has run as taken-1 before" in x.stderr
+
+
 async def test_generic_ports_and_batches(o: Office) -> None:
     ports = {"a": "list<octets>", "b": "list<octets>"}
     job = o.job("tee", "r1", {"in": "list<octets>"}, ports)

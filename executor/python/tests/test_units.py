@@ -228,7 +228,7 @@ GOOD = {"DAGYO_QUEUE": "nats://a,nats://b", "DAGYO_JOBS": "greet.3f9a", "DAGYO_E
 def test_defaults() -> None:
     c = from_environment(GOOD)
     assert (c.progdef, c.revision, c.executor) == ("greet", "3f9a", "greet-1")
-    assert (c.slots, c.grace, c.creds, c.stop_grace) == (1, 24 * 3600, None, 10)
+    assert (c.slots, c.grace, c.access.creds, c.stop_grace) == (1, 24 * 3600, None, 10)
     made_up = from_environment(GOOD | {"DAGYO_EXECUTOR": ""})
     assert valid_name(made_up.executor)
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/heap"
 )
 
@@ -64,7 +65,7 @@ type app struct {
 	Invocation
 	// Global flags.
 	server   string
-	creds    string
+	access   broker.Access
 	output   string
 	logLevel string
 

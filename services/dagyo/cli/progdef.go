@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dagyo/dagyo/executor/std"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -24,38 +25,83 @@ func (a *app) progdefCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(
-		a.progdefApplyCommand(), a.progdefLsCommand(), a.progdefShowCommand(),
-		a.progdefRmCommand(),
+		a.progdefBuildCommand(), a.progdefApplyCommand(), a.progdefLsCommand(),
+		a.progdefShowCommand(), a.progdefRmCommand(),
 	)
 	return cmd
 }
 
 func (a *app) progdefApplyCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "apply FILE…",
+	var standard string
+	cmd := &cobra.Command{
+		Use:   "apply {FILE… | --standard IMAGE}",
 		Short: "Put progdefs into the catalogue",
 		Long: `Put the progdef documents in the files (JSON or YAML; - is standard input) into the
-catalogue, and print the revision of each, or every problem.`,
-		Args: cobra.MinimumNArgs(1),
+catalogue, and print the revision of each, or every problem.
+
+With --standard the standard progdefs come before them, run in an image of Dagyo:
+"dagyo up" has them by itself, a spawner that runs containers is told so.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 && standard == "" {
+				return errors.New("name the files of progdefs, or --standard IMAGE")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				var errs []error
+				if standard != "" {
+					errs = append(errs, a.applyStandard(ctx, c, standard))
+				}
 				for _, path := range args {
-					errs = append(errs, a.apply(ctx, c, path))
+					errs = append(errs, a.applyFile(ctx, c, path))
 				}
 				return errors.Join(errs...)
 			})
 		},
 	}
+	cmd.Flags().StringVar(&standard, "standard", "", "apply the standard progdefs, run in this image of Dagyo")
+	return cmd
+}
+
+// applyStandard applies the standard progdefs, each with the image.
+func (a *app) applyStandard(ctx context.Context, c *client.Client, image string) error {
+	var errs []error
+	for _, s := range std.Standard() {
+		raw, err := withImage(s.Document, image)
+		if err == nil {
+			err = a.apply(ctx, c, "standard progdef "+s.Name, raw)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func withImage(raw []byte, image string) ([]byte, error) {
+	var fields map[string]any
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, err
+	}
+	fields["image"] = image
+	return json.Marshal(fields)
+}
+
+// applyFile applies the document in a file.
+func (a *app) applyFile(ctx context.Context, c *client.Client, path string) error {
+	raw, err := a.readDocument(path)
+	var problems problem.List
+	switch {
+	case errors.As(err, &problems):
+		return a.tellRefused("progdef", path, problems)
+	case err != nil:
+		return fmt.Errorf("apply %s: %w", path, err)
+	}
+	return a.apply(ctx, c, path, raw)
 }
 
 // apply applies one document and says what came of it.
-func (a *app) apply(ctx context.Context, c *client.Client, path string) error {
-	raw, err := a.readDocument(path)
-	var applied *contract.ProgdefApplied
-	if err == nil {
-		applied, err = c.Apply(ctx, applyAs(raw), raw)
-	}
+func (a *app) apply(ctx context.Context, c *client.Client, path string, raw []byte) error {
+	applied, err := c.Apply(ctx, applyAs(raw), raw)
 	var problems problem.List
 	switch {
 	case errors.As(err, &problems):
@@ -116,7 +162,7 @@ func (a *app) progdefLsCommand() *cobra.Command {
 func (a *app) progdefShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "show NAME",
-		Short:             "Show a progdef: its ports, revision and scaling",
+		Short:             "Show a progdef: its ports, revision, scaling and executors",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.progdefNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -125,14 +171,14 @@ func (a *app) progdefShowCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				n, err := c.Executors(ctx, p.Document.Name, p.Revision)
+				serving, err := c.Capacity(ctx, p.Document.Name)
 				if err != nil {
 					return err
 				}
 				if a.json() {
-					return a.printJSON(shownProgdef{p, n})
+					return a.printJSON(shownProgdef{p, serving})
 				}
-				report.Progdef(a.Out, p, n)
+				report.Progdef(a.Out, p, serving)
 				return nil
 			})
 		},
@@ -142,8 +188,8 @@ func (a *app) progdefShowCommand() *cobra.Command {
 // shownProgdef is `progdef show` in --output json.
 type shownProgdef struct {
 	progdef.Pinned
-	// Executors run this revision now.
-	Executors int `json:"executors"`
+	// Capacity is what serves each of its revisions now.
+	Capacity []contract.Capacity `json:"capacity"`
 }
 
 func (a *app) progdefRmCommand() *cobra.Command {

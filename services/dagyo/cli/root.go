@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
@@ -22,7 +24,6 @@ const (
 	outputJSON = "json"
 
 	envServer = "DAGYO_QUEUE"
-	envCreds  = "DAGYO_CREDS"
 )
 
 // Groups of commands in the help.
@@ -48,8 +49,16 @@ Or keep it running:                dagyo up`,
 	f := root.PersistentFlags()
 	f.StringVarP(&a.server, "server", "s", orElse(a.Env(envServer), client.DefaultURL),
 		"URL of the NATS server, or several with commas (environment: "+envServer+")")
-	f.StringVar(&a.creds, "creds", a.Env(envCreds),
-		"NATS credentials file (environment: "+envCreds+")")
+	f.Lookup("server").DefValue = broker.Redact(a.server) // the help shows it
+	a.access = broker.AccessFromEnvironment(a.Env)
+	f.StringVar(&a.access.Creds, "creds", a.access.Creds,
+		"NATS credentials file (environment: "+contract.EnvCreds+")")
+	f.StringVar(&a.access.CA, "tls-ca", a.access.CA,
+		"file with the authorities that vouch for NATS (environment: "+contract.EnvTLSCA+")")
+	f.StringVar(&a.access.Cert, "tls-cert", a.access.Cert,
+		"file with our certificate for NATS (environment: "+contract.EnvTLSCert+")")
+	f.StringVar(&a.access.Key, "tls-key", a.access.Key,
+		"file with the certificate's key (environment: "+contract.EnvTLSKey+")")
 	f.StringVarP(&a.output, "output", "o", outputText, "what is printed: text or json")
 	f.StringVar(&a.logLevel, "log-level", "",
 		"what is logged on standard error: trace, debug, info, warn, error or off")
@@ -59,7 +68,7 @@ Or keep it running:                dagyo up`,
 		&cobra.Group{ID: groupServices, Title: "Services:"},
 	)
 	root.AddCommand(
-		a.runCommand(), a.testCommand(), a.submitCommand(), a.validateCommand(), a.watchCommand(),
+		a.runCommand(), a.testCommand(), a.submitCommand(), a.validateCommand(), a.graphCommand(), a.watchCommand(),
 		a.lsCommand(), a.showCommand(), a.cancelCommand(),
 		a.progdefCommand(), a.typesCommand(), a.conformanceCommand(),
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),
@@ -79,7 +88,7 @@ func orElse(s, otherwise string) string {
 
 // connect connects to the server that the flags name.
 func (a *app) connect(ctx context.Context) (*client.Client, error) {
-	c, err := client.Connect(ctx, client.Options{URL: a.server, Creds: a.creds, Source: a.source()})
+	c, err := client.Connect(ctx, client.Options{URL: a.server, Access: a.access, Source: a.source()})
 	if errors.Is(err, client.ErrNoServer) {
 		return nil, fmt.Errorf("%w: start one with `dagyo up`, or say where it is with --server", err)
 	}

@@ -17,7 +17,6 @@ import (
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
-	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/process"
 	"github.com/dagyo/dagyo/services/validator"
 )
@@ -53,8 +52,8 @@ func (a *app) serve(
 	}
 	ctx, stop := a.untilInterrupt(ctx)
 	defer stop()
-	log.Info().Str("service", name).Str("server", a.server).Msg("connecting")
-	link, err := broker.Connect(ctx, broker.Options{URL: a.server, Name: name, Creds: a.creds})
+	log.Info().Str("service", name).Str("server", broker.Redact(a.server)).Msg("connecting")
+	link, err := broker.Connect(ctx, broker.Options{URL: a.server, Name: name, Access: a.access})
 	if err == nil {
 		defer link.Close()
 		err = run(ctx, link, log)
@@ -94,22 +93,24 @@ func (a *app) aggregatorCommand() *cobra.Command {
 
 func (a *app) spawnerCommand() *cobra.Command {
 	s := settings.Default()
-	var p process.Config
+	var b backendFlags
 	var queue string
-	cmd := a.serviceCommand(spawner.Name, "Grant capacity and run executors, as processes here", s,
-		[]settings.Group{s.SpawnerFlags(), s.CommonFlags()},
+	cmd := a.serviceCommand(spawner.Name, "Grant capacity and run executors", s,
+		append(b.groups(a), s.SpawnerFlags(), s.CommonFlags()),
 		func(ctx context.Context, link *broker.Link, log zerolog.Logger) error {
-			s.Spawner.Queue, s.Spawner.Creds = orElse(queue, a.server), a.creds
-			p.Logger = slog.New(zerolog.NewSlogHandler(log))
-			open := func() (backend.Backend, error) { return process.New(p) }
+			access, err := b.access(a.access)
+			if err != nil {
+				return usage(err)
+			}
+			s.Spawner.Queue, s.Spawner.Access = orElse(queue, a.server), access
+			open, err := b.opener(ctx, slog.New(zerolog.NewSlogHandler(log)))
+			if err != nil {
+				return usage(err)
+			}
 			return spawner.Run(ctx, link, open, s.Spawner)
 		})
-	f := cmd.Flags()
-	f.StringVar(&p.Dir, "executors", filepath.Join(a.dataDir(), "executors"),
-		"directory that remembers the executors; its spawners run as one user")
-	f.StringVar(&queue, "queue", "",
+	cmd.Flags().StringVar(&queue, "queue", "",
 		"address of NATS for the executors, where it is another than --server")
-	processFlags(cmd, &p)
 	return cmd
 }
 

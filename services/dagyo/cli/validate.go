@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dagyo/dagyo/executor/std"
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/event"
@@ -44,6 +45,15 @@ Where no server answers, the flow is checked here, against the standard progdefs
 }
 
 func (a *app) validate(ctx context.Context, document []byte) error {
+	valid, problems, err := a.judge(ctx, document)
+	if err != nil {
+		return err
+	}
+	return a.tellValidity(valid, problems)
+}
+
+// judge asks the validator, or checks here where there is none.
+func (a *app) judge(ctx context.Context, document []byte) (*contract.FlowValidated, problem.List, error) {
 	var valid *contract.FlowValidated
 	var problems problem.List
 	err := a.with(ctx, func(ctx context.Context, c *client.Client) (err error) {
@@ -52,14 +62,11 @@ func (a *app) validate(ctx context.Context, document []byte) error {
 	})
 	if errors.Is(err, client.ErrNoServer) || errors.Is(err, client.ErrNoAnswer) {
 		fmt.Fprintf(a.Err, "nobody answers at %s: checked against the standard progdefs only\n",
-			a.server)
+			broker.Redact(a.server))
 		valid, problems = checkOffline(document)
 		err = nil
 	}
-	if err != nil {
-		return err
-	}
-	return a.tellValidity(valid, problems)
+	return valid, problems, err
 }
 
 // checkOffline checks a flow against the standard progdefs.

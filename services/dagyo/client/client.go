@@ -23,8 +23,8 @@ const (
 // Options say where NATS is and who we are.
 type Options struct {
 	URL string
-	// Creds is the path of a NATS credentials file; "" for none.
-	Creds string
+	// Access holds the files with which NATS lets us in.
+	Access broker.Access
 	// Source is the CloudEvents source of what we publish, such as "/dagyo/cli/ada".
 	Source string
 }
@@ -39,11 +39,11 @@ type Client struct {
 // the connection outlives its restarts. Close the client.
 func Connect(ctx context.Context, o Options) (*Client, error) {
 	link, err := broker.Connect(ctx, broker.Options{
-		URL: o.URL, Creds: o.Creds, Name: "dagyo", Wait: connectWait,
+		URL: o.URL, Access: o.Access, Name: "dagyo", Wait: connectWait,
 		Extra: []nats.Option{nats.RetryOnFailedConnect(false), nats.ErrorHandler(ignore)},
 	})
 	if errors.Is(err, nats.ErrNoServers) {
-		return nil, fmt.Errorf("%w at %s", ErrNoServer, o.URL)
+		return nil, fmt.Errorf("%w at %s", ErrNoServer, broker.Redact(o.URL))
 	}
 	if err != nil {
 		return nil, err

@@ -20,6 +20,12 @@ import (
 func claimChecks() []Check {
 	const see = "Executors, Claim"
 	return []Check{{
+		Name: "name.taken-first", See: "Executors, Name", run: nameTaken,
+		Demand: "An executor takes its name, once and before it pulls.",
+	}, {
+		Name: "name.taken-by-another", See: "Executors, Name", run: nameTakenBefore,
+		Demand: "An executor under whose id a program has run before pulls no job, waits, and exits 0 on SIGTERM.",
+	}, {
 		Name: "claim.confirmation", See: see + ", 3 and 5", run: claimConfirmation,
 		Demand: "A job is acknowledged with a request for confirmation, and not started before that has come.",
 	}, {

@@ -108,7 +108,7 @@ func (s *stage) startAlone(options ...option) (*program, error) {
 func environ(ours []string, more map[string]string) []string {
 	known := []string{
 		contract.EnvQueue, contract.EnvJobs, contract.EnvExecutor, contract.EnvSlots, contract.EnvGrace,
-		contract.EnvCreds,
+		contract.EnvCreds, contract.EnvTLSCA, contract.EnvTLSCert, contract.EnvTLSKey,
 	}
 	var out []string
 	for _, e := range ours {

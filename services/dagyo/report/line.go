@@ -101,15 +101,25 @@ func stopped(yes bool) string {
 }
 
 func queued(d contract.FlowQueued) string {
-	parts := []string{fmt.Sprintf("place %d", d.Place)}
+	var parts []string
+	if d.Place > 0 {
+		parts = append(parts, fmt.Sprintf("place %d", d.Place))
+	}
 	for _, s := range d.Shortage {
-		what := s.What
-		if s.Progdef != "" {
-			what += " of " + s.Progdef
-		}
-		parts = append(parts, fmt.Sprintf("needs %d %s, %d of %d free", s.Needed, what, s.Free, s.Limit))
+		parts = append(parts, shortage(s))
 	}
 	return strings.Join(parts, ", ")
+}
+
+func shortage(s contract.Shortage) string {
+	if s.Reason != "" {
+		return fmt.Sprintf("%s of %s waiting: %s", plural(int64(s.Needed), "job"), s.Progdef, clean(s.Reason))
+	}
+	what := s.What
+	if s.Progdef != "" {
+		what += " of " + s.Progdef
+	}
+	return fmt.Sprintf("needs %d %s, %d of %d free", s.Needed, what, s.Free, s.Limit)
 }
 
 // executors counts the executors of each progdef.

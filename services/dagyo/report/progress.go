@@ -49,9 +49,15 @@ func (p *Progress) Apply(e contract.Event) {
 	case *contract.JobPanic:
 		p.jobs[d.Job] = contract.JobPanicked
 	}
-	if strings.HasPrefix(string(e.Type), "flow.") {
+	if strings.HasPrefix(string(e.Type), "flow.") && !isStall(e) {
 		p.phase = e.Type
 	}
+}
+
+// isStall reports whether the event tells of a flow that has its capacity.
+func isStall(e contract.Event) bool {
+	d, ok := e.Data.(*contract.FlowQueued)
+	return ok && d.Place == 0
 }
 
 func (p *Progress) plan(d *contract.FlowPlanned) {
@@ -101,6 +107,8 @@ func (p *Progress) Lines(now time.Time) []string {
 
 func (p *Progress) step() string {
 	switch {
+	case p.phase == contract.TypeFlowSpawned && p.waits():
+		return "waiting: " + queued(*p.queued)
 	case p.phase == contract.TypeFlowSpawned:
 		return "running"
 	case p.phase == contract.TypeFlowQueued && p.queued != nil:
@@ -108,6 +116,19 @@ func (p *Progress) step() string {
 	}
 	_, verb, _ := strings.Cut(string(p.phase), ".")
 	return verb
+}
+
+// waits reports whether jobs wait for executors that cannot run yet.
+func (p *Progress) waits() bool {
+	if p.queued == nil || p.queued.Place != 0 {
+		return false
+	}
+	for _, state := range p.jobs {
+		if state == contract.JobWaiting {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Progress) counts() string {

@@ -122,6 +122,15 @@ func TestFlows(t *testing.T) {
 			{Progdef: "greet", What: "slots", Needed: 5, Free: 1, Limit: 10}, {What: "executors", Needed: 1},
 		}},
 	}
+	stalled := contract.FlowStatus{
+		Flow: "stalled", Phase: contract.TypeFlowSpawned, Submitted: now.Add(-time.Second),
+		Queued: &contract.FlowQueued{Shortage: []contract.Shortage{
+			{Progdef: "greet", What: "slots", Needed: 1, Limit: 10, Reason: "no machine has room"},
+		}},
+		Jobs: map[string]contract.JobStatus{
+			"hello": {Progdef: "greet", JobSummary: contract.JobSummary{State: contract.JobWaiting}},
+		},
+	}
 	failed := contract.FlowStatus{
 		Flow: "failed", Phase: contract.TypeFlowCleaned, Verdict: contract.TypeFlowPanic,
 		Submitted: now.Add(-time.Hour), Duration: document.Duration(2 * time.Second),
@@ -130,7 +139,7 @@ func TestFlows(t *testing.T) {
 		}}},
 		Edges: edges(),
 	}
-	all := []contract.FlowStatus{queued, running, failed}
+	all := []contract.FlowStatus{queued, stalled, running, failed}
 	var b bytes.Buffer
 	report.Flows(&b, all, now)
 	for _, s := range all {
@@ -151,8 +160,11 @@ func TestProgdefs(t *testing.T) {
 	}
 	var b bytes.Buffer
 	report.Progdefs(&b, all)
-	report.Progdef(&b, all[0], 3)
-	report.Progdef(&b, all[2], -1)
+	report.Progdef(&b, all[0], []contract.Capacity{
+		{Progdef: "assert", Revision: "0123456789abcdef", Current: true, Executors: 3, Running: 7, Waiting: 1},
+		{Progdef: "assert", Revision: "fedcba9876543210", Draining: 1, Running: 2},
+	})
+	report.Progdef(&b, all[2], nil)
 	golden(t, "progdefs", b.String())
 }
 

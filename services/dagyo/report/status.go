@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -75,6 +76,9 @@ func Flow(w io.Writer, s contract.FlowStatus, now time.Time) {
 	if s.Queued != nil && s.Phase == contract.TypeFlowQueued {
 		fmt.Fprintf(w, "  queued:    %s\n", queued(*s.Queued))
 	}
+	for _, why := range stalled(s) {
+		fmt.Fprintf(w, "  stalled:   %s\n", why)
+	}
 	if s.CancelledBy != "" {
 		fmt.Fprintf(w, "  cancelled: by %s%s\n", clean(s.CancelledBy), reason(clean(s.Reason)))
 	}
@@ -82,6 +86,26 @@ func Flow(w io.Writer, s contract.FlowStatus, now time.Time) {
 	failures(w, s.Failures)
 	jobTable(w, s.Jobs)
 	edges(w, s.Edges, nil)
+}
+
+// stalled tells what keeps jobs of a running flow waiting for their executors.
+func stalled(s contract.FlowStatus) []string {
+	if s.Queued == nil || s.Queued.Place != 0 || s.Verdict != "" {
+		return nil
+	}
+	waiting := make(map[string]bool)
+	for _, j := range s.Jobs {
+		if j.State == contract.JobWaiting {
+			waiting[j.Progdef] = true
+		}
+	}
+	var out []string
+	for _, x := range s.Queued.Shortage {
+		if waiting[x.Progdef] {
+			out = append(out, shortage(x))
+		}
+	}
+	return out
 }
 
 func jobTable(w io.Writer, all map[string]contract.JobStatus) {
@@ -117,9 +141,8 @@ func signature(ports map[string]progdef.Port) string {
 	return clean(strings.Join(parts, ", "))
 }
 
-// Progdef writes all there is to know about one progdef. executors is the number of those that run its
-// revision, negative where that is not known.
-func Progdef(w io.Writer, p progdef.Pinned, executors int) {
+// Progdef writes all there is to know about one progdef, and what serves its revisions.
+func Progdef(w io.Writer, p progdef.Pinned, serving []contract.Capacity) {
 	d := p.Document
 	fmt.Fprintf(w, "progdef %s, revision %s\n", d.Name, p.Revision)
 	Block(w, "  ", d.Description)
@@ -135,9 +158,23 @@ func Progdef(w io.Writer, p progdef.Pinned, executors int) {
 	fmt.Fprintf(w, "  scaling:  %s an executor, %d to %d executors, idle for %s at most\n",
 		plural(int64(s.JobsPerExecutor), "job"), s.MinExecutors, s.MaxExecutors, s.IdleTimeout)
 	fmt.Fprintf(w, "  health:   every %s, dead after %s\n", d.Health.Interval, d.Health.Timeout)
-	if executors >= 0 {
-		fmt.Fprintf(w, "  running:  %s of this revision\n", plural(int64(executors), "executor"))
+	capacity(w, serving)
+}
+
+// capacity writes what serves each revision: old ones are there until their last job has ended.
+func capacity(w io.Writer, serving []contract.Capacity) {
+	rows := make([][]string, 0, len(serving))
+	for _, c := range serving {
+		state := "current"
+		if !c.Current {
+			state = "old"
+		}
+		rows = append(rows, []string{
+			c.Revision, state, strconv.Itoa(c.Executors), strconv.Itoa(c.Draining),
+			strconv.Itoa(c.Running), strconv.Itoa(c.Waiting),
+		})
 	}
+	table(w, "  ", []string{"REVISION", "STATE", "EXECUTORS", "DRAINING", "JOBS RUNNING", "JOBS WAITING"}, rows)
 }
 
 func portList(w io.Writer, what string, ports map[string]progdef.Port) {

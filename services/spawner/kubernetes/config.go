@@ -19,7 +19,7 @@ import (
 
 const (
 	// DefaultPlace is the place of a spawner that is told none.
-	DefaultPlace = "default"
+	DefaultPlace = "dagyo"
 	// DefaultPullTimeout is how long an image may fail to be pulled before its executor is given up.
 	DefaultPullTimeout = 2 * time.Minute
 	// DefaultStartTimeout is how long a container may fail to be made (a missing secret, say) before its
@@ -59,9 +59,8 @@ type Config struct {
 	ImagePullSecrets []string
 	// ServiceAccount is what executors run as; no token is given to them. Default: the namespace's.
 	ServiceAccount string
-	// Creds is the name of a Secret whose key "nats.creds" is the NATS credentials file of executors; ""
-	// for none.
-	Creds string
+	// Credentials is the name of a Secret that executors find at backend.CredentialsDir; "" for none.
+	Credentials string
 	// RunAsUser is the numeric user and group of executors; default DefaultRunAsUser.
 	RunAsUser int64
 	// TmpLimit bounds /tmp, all that an executor can write to; default DefaultTmpLimit.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -39,12 +38,6 @@ func (t template) decode() (*acorev1.PodTemplateSpecApplyConfiguration, error) {
 	}
 	return out, nil
 }
-
-const (
-	// credsDir is where a pod finds the credentials, and credsFile their key in the Secret.
-	credsDir  = "/run/secrets/dagyo"
-	credsFile = "nats.creds"
-)
 
 // render makes the pod template of an executor's revision. An error is a *backend.StartError.
 func (c Config) render(spec backend.Spec) (template, error) {
@@ -138,9 +131,9 @@ func (c Config) pod(spec backend.Spec) (*acorev1.PodSpecApplyConfiguration, erro
 			WithSeccompProfile(acorev1.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
 		WithVolumes(acorev1.Volume().WithName("tmp").
 			WithEmptyDir(acorev1.EmptyDirVolumeSource().WithSizeLimit(c.TmpLimit)))
-	if c.Creds != "" {
-		pod.WithVolumes(acorev1.Volume().WithName("creds").
-			WithSecret(acorev1.SecretVolumeSource().WithSecretName(c.Creds)))
+	if c.Credentials != "" {
+		pod.WithVolumes(acorev1.Volume().WithName("credentials").
+			WithSecret(acorev1.SecretVolumeSource().WithSecretName(c.Credentials)))
 	}
 	if c.ServiceAccount != "" {
 		pod.WithServiceAccountName(c.ServiceAccount)
@@ -237,9 +230,9 @@ func (c Config) container(spec backend.Spec) *acorev1.ContainerApplyConfiguratio
 	}
 	maps.Copy(env, spec.Env)
 	delete(env, contract.EnvExecutor)
-	if c.Creds != "" {
-		env[contract.EnvCreds] = path.Join(credsDir, credsFile)
-		out.WithVolumeMounts(acorev1.VolumeMount().WithName("creds").WithMountPath(credsDir).WithReadOnly(true))
+	if c.Credentials != "" {
+		out.WithVolumeMounts(acorev1.VolumeMount().WithName("credentials").
+			WithMountPath(backend.CredentialsDir).WithReadOnly(true))
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		out.WithEnv(acorev1.EnvVar().WithName(name).WithValue(literal(env[name])))

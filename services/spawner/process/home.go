@@ -14,6 +14,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/tail"
 )
 
 // A home is the directory of one executor (see the package comment).
@@ -166,10 +167,10 @@ func (h home) identity() (backend.Instance, error) {
 }
 
 // readLog returns the last limit octets of what the program wrote.
-func (h home) readLog(limit int) (*tail, error) {
-	t := newTail(limit)
+func (h home) readLog(limit int) (*tail.Tail, error) {
+	t := tail.New(limit)
 	for _, path := range []string{previous(h.log()), h.log()} {
-		if err := t.readFile(path); err != nil {
+		if err := addFile(t, path); err != nil {
 			return t, err
 		}
 	}

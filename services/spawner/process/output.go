@@ -1,40 +1,18 @@
 package process
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
+
+	"github.com/dagyo/dagyo/services/spawner/tail"
 )
 
-// A tail keeps the last limit octets that were written to it. Not safe for concurrent use.
-type tail struct {
-	limit int
-	kept  []byte
-	cut   bool // something was dropped
-}
-
-func newTail(limit int) *tail { return &tail{limit: limit} }
-
-func (t *tail) Write(p []byte) (int, error) {
-	n := len(p)
-	if over := len(t.kept) + n - t.limit; over > 0 {
-		t.cut = true
-		fromKept := min(over, len(t.kept))
-		t.kept = append(t.kept[:0], t.kept[fromKept:]...)
-		p = p[over-fromKept:]
-	}
-	t.kept = append(t.kept, p...)
-	return n, nil
-}
-
-// readFile adds the end of a file; a missing file adds nothing.
-func (t *tail) readFile(path string) error {
+// addFile writes a file to a tail; a missing file adds nothing.
+func addFile(t *tail.Tail, path string) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -45,21 +23,6 @@ func (t *tail) readFile(path string) error {
 	defer f.Close()
 	_, err = io.Copy(t, f)
 	return err
-}
-
-// String returns what was kept as valid UTF-8 of at most limit octets. When the beginning was
-// dropped it starts with a whole line, unless that would lose more than half.
-func (t *tail) String() string {
-	b := t.kept
-	if t.cut {
-		if i := bytes.IndexByte(b, '\n'); i >= 0 && i < len(b)/2 {
-			b = b[i+1:]
-		}
-		for len(b) > 0 && !utf8.RuneStart(b[0]) {
-			b = b[1:]
-		}
-	}
-	return strings.ToValidUTF8(string(b), "?")
 }
 
 // logLimit bounds each of the two log files, in octets.
@@ -118,7 +81,7 @@ const lastWords = time.Second
 // An output reads what a program writes: all of it into the log, standard error also into the tail.
 type output struct {
 	log     *rotating
-	errors  *tail
+	errors  *tail.Tail
 	readers []*os.File
 	copying sync.WaitGroup
 }
@@ -126,7 +89,7 @@ type output struct {
 func newOutput(h home, limit int) *output {
 	return &output{
 		log:    &rotating{path: h.log(), limit: logLimit},
-		errors: newTail(limit),
+		errors: tail.New(limit),
 	}
 }
 

@@ -226,7 +226,7 @@ func (b *Backend) Log(executor string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log of executor %s: %w", executor, err)
 	}
-	return log.kept, nil
+	return log.Bytes(), nil
 }
 
 // Close implements [backend.Backend].

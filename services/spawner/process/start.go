@@ -14,6 +14,7 @@ import (
 
 	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/envset"
+	"github.com/dagyo/dagyo/services/spawner/tail"
 )
 
 // Start implements [backend.Backend]. It returns when the program runs, or when another call has
@@ -193,8 +194,8 @@ func (b *Backend) conclude(h home, o order, a answer) error {
 
 // complaints is what supervisors of the executor had to say for themselves.
 func (h home) complaints() string {
-	t := newTail(1 << 10)
-	if err := t.readFile(h.supervisorLog()); err != nil {
+	t := tail.New(1 << 10)
+	if err := addFile(t, h.supervisorLog()); err != nil {
 		return err.Error()
 	}
 	return filepath.Base(h.supervisorLog()) + ": " + t.String()

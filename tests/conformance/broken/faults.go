@@ -25,6 +25,10 @@ func claimFaults() []Fault {
 	return []Fault{
 		{Name: "never-starts", Checks: names("start.job"), Seen: "does not pull", sleeps: true},
 		{
+			Name: "takes-no-name", Checks: names("name.taken-first", "name.taken-by-another"), Seen: "name",
+			config: func(c *executor.Config) { c.Spawned = false },
+		},
+		{
 			Name: "starts-unconfirmed", Checks: names("claim.confirmation"), Seen: "not confirmed",
 			wire: always(startsUnconfirmed),
 		},

@@ -11,6 +11,16 @@ from .job import parse_duration, valid_name
 
 
 @dataclass(frozen=True)
+class Access:
+    """The files with which NATS lets us in: credentials, authorities, our certificate, its key."""
+
+    creds: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True)
 class Config:
     """Where an executor finds its jobs. ``grace`` and ``stop_grace`` are in seconds."""
 
@@ -20,9 +30,11 @@ class Config:
     executor: str
     slots: int = 1
     grace: float = 24 * 3600.0
-    creds: str | None = None
+    access: Access = Access()
     #: How long a stopped job may take to end before it costs its executor.
     stop_grace: float = 10.0
+    #: Whether a spawner gave the id: then one program runs under it, once.
+    spawned: bool = False
 
 
 def from_environment(environ: Mapping[str, str]) -> Config:
@@ -35,7 +47,8 @@ def from_environment(environ: Mapping[str, str]) -> Config:
     progdef, _, revision = mailbox.partition(".")
     if not valid_name(progdef) or not valid_name(revision):
         wrong.append(f"DAGYO_JOBS is {mailbox!r}: it must be <progdef>.<revision>")
-    executor = environ.get("DAGYO_EXECUTOR", "") or f"py-{secrets.token_hex(8)}"
+    given = environ.get("DAGYO_EXECUTOR", "")
+    executor = given or f"py-{secrets.token_hex(8)}"
     if not valid_name(executor):
         wrong.append(
             f"DAGYO_EXECUTOR is {executor!r}: it must be a name of a-z, 0-9, - and _, "
@@ -43,10 +56,17 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         )
     slots = _slots(environ.get("DAGYO_SLOTS", "") or "1", wrong)
     grace = _grace(environ.get("DAGYO_GRACE", "") or "24h", wrong)
+    access = Access(
+        creds=environ.get("DAGYO_CREDS") or None,
+        ca=environ.get("DAGYO_TLS_CA") or None,
+        cert=environ.get("DAGYO_TLS_CERT") or None,
+        key=environ.get("DAGYO_TLS_KEY") or None,
+    )
+    if (access.cert is None) != (access.key is None):
+        wrong.append("DAGYO_TLS_CERT and DAGYO_TLS_KEY belong together: set both, or neither")
     if wrong:
         raise UsageError("\n".join(wrong))
-    creds = environ.get("DAGYO_CREDS") or None
-    return Config(queue, progdef, revision, executor, slots, grace, creds)
+    return Config(queue, progdef, revision, executor, slots, grace, access, spawned=given != "")
 
 
 def _slots(text: str, wrong: list[str]) -> int:

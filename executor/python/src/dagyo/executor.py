@@ -15,6 +15,7 @@ from .events import say
 from .job import Job, parse_job
 from .link import Link
 from .mailbox import Mailbox, claim, refuse
+from .name import take_name
 from .progdef import Progdef
 from .runner import LAST_WORDS, Ending, Runner
 from .warden import Orders, Warden, exit_now
@@ -49,6 +50,9 @@ class Executor:
         try:
             if not await self._connect():
                 return EXIT_OK
+            self._link.add_hook(self._bell.ring)
+            if not await self._take_name():
+                return EXIT_OK
             return await self._serve()
         except DagyoError as e:
             log.error("%s", e)
@@ -78,7 +82,9 @@ class Executor:
     async def _connect(self) -> bool:
         """Wait for NATS. Without it there is nothing to drain; report False if told to meanwhile."""
         c = self._config
-        connecting = asyncio.create_task(self._link.connect(c.queue, f"executor {c.executor}", c.creds))
+        connecting = asyncio.create_task(
+            self._link.connect(c.queue, f"executor {c.executor}", c.access)
+        )
         draining = asyncio.create_task(self._bell.wait())
         await asyncio.wait({connecting, draining}, return_when=asyncio.FIRST_COMPLETED)
         for task in (connecting, draining):
@@ -90,8 +96,29 @@ class Executor:
         connecting.result()
         return True
 
+    async def _take_name(self) -> bool:
+        """Report whether jobs may be run under our id; where they may not, wait to be drained."""
+        if not self._config.spawned:
+            return True
+        asking = asyncio.create_task(take_name(self._link, self._config.executor))
+        asking.add_done_callback(lambda _: self._bell.ring())
+        while not (self._draining or asking.done() or self._link.closed):
+            await self._bell.wait()
+        if not asking.done():
+            asking.cancel()
+            await asyncio.wait({asking})
+        if self._draining:
+            return False
+        if self._link.closed:
+            raise LinkClosed("NATS has closed the connection")
+        if asking.result():
+            return True
+        log.warning("a program has run as %s before; waiting to be ended", self._config.executor)
+        while not (self._draining or self._link.closed):
+            await self._bell.wait()
+        return False
+
     async def _serve(self) -> int:
-        self._link.add_hook(self._bell.ring)
         claiming = asyncio.create_task(self._claim_jobs())
         claiming.add_done_callback(lambda _: self._bell.ring())
         try:

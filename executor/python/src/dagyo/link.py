@@ -6,6 +6,8 @@ import asyncio
 import importlib.util
 import json
 import logging
+import re
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from .config import Access
 from .errors import BrokerError, DagyoError, Gone, LinkClosed, NoAnswer
 
 log = logging.getLogger("dagyo")
@@ -41,6 +44,26 @@ def status(msg: Msg) -> str:
     return msg.headers.get("Status", "")
 
 
+def _options(access: Access) -> dict[str, Any]:
+    """Return what nats-py needs to be let in."""
+    options: dict[str, Any] = {}
+    if access.creds is not None:
+        if importlib.util.find_spec("nkeys") is None:
+            raise DagyoError("DAGYO_CREDS needs the package nkeys: install dagyo[creds]")
+        options["user_credentials"] = access.creds
+    if access.ca is not None or access.cert is not None:
+        context = ssl.create_default_context(cafile=access.ca)
+        if access.cert is not None:
+            context.load_cert_chain(access.cert, access.key)
+        options["tls"] = context
+    return options
+
+
+def _redact(servers: str) -> str:
+    """Make a list of NATS URLs fit to be shown."""
+    return re.sub(r"[^/,\s]*@", "xxxxx@", servers)
+
+
 class Link:
     """A connection that reconnects for ever.
 
@@ -53,11 +76,9 @@ class Link:
         self.epoch = 0
         self._hooks: set[Callable[[], None]] = set()
 
-    async def connect(self, servers: str, name: str, creds: str | None = None) -> None:
+    async def connect(self, servers: str, name: str, access: Access | None = None) -> None:
         """Connect; wait until a server answers. DagyoError if its max_payload is too small."""
-        if creds and importlib.util.find_spec("nkeys") is None:
-            raise DagyoError("DAGYO_CREDS needs the package nkeys: install dagyo[creds]")
-        options: dict[str, Any] = {"user_credentials": creds} if creds else {}
+        options = _options(access or Access())
         await self.client.connect(
             [s.strip() for s in servers.split(",")],
             name=name,
@@ -75,7 +96,7 @@ class Link:
         if self.max_payload < MIN_PAYLOAD:
             await self.close()
             raise DagyoError(
-                f"NATS at {servers} has max_payload {self.max_payload}; Dagyo needs at least "
+                f"NATS at {_redact(servers)} has max_payload {self.max_payload}; Dagyo needs at least "
                 f"{MIN_PAYLOAD}: raise it in the server's configuration"
             )
 

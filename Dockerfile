@@ -1,0 +1,43 @@
+# The image of Dagyo: one static binary, which is every service, the command and the standard executors.
+#
+#   docker build --tag dagyo .                                        from source
+#   make dist && docker build --tag dagyo --target prebuilt .         without any base image
+#
+# The builder of old Docker builds every stage up to the target, so the stages that need no registry are first.
+
+FROM scratch AS base
+ENV PATH=/usr/local/bin
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/dagyo"]
+LABEL org.opencontainers.image.title="Dagyo" \
+      org.opencontainers.image.description="Typed, streaming data-flow graphs: services, command and standard executors" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+
+FROM base AS prebuilt
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.version="${VERSION}"
+COPY dist/dagyo /usr/local/bin/dagyo
+# A named volume takes its owner from the folder that it is mounted on.
+COPY --chown=65532:65532 dist/data /data
+
+FROM golang:1.26 AS build
+WORKDIR /src
+# The modules first: as long as they stay the same they are not fetched again.
+COPY schemas/go.mod schemas/
+COPY pkg/go.mod pkg/go.sum pkg/
+COPY executor/go.mod executor/go.sum executor/
+COPY services/validator/go.mod services/validator/go.sum services/validator/
+COPY services/planner/go.mod services/planner/go.sum services/planner/
+COPY services/spawner/go.mod services/spawner/go.sum services/spawner/
+COPY services/panic-aggregator/go.mod services/panic-aggregator/go.sum services/panic-aggregator/
+COPY services/dagyo/go.mod services/dagyo/go.sum services/dagyo/
+RUN cd services/dagyo && GOWORK=off go mod download
+COPY . .
+ARG VERSION=0.1.0
+RUN make dist VERSION="${VERSION}"
+
+FROM base AS release
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.version="${VERSION}"
+COPY --from=build /src/dist/dagyo /usr/local/bin/dagyo
+COPY --from=build --chown=65532:65532 /src/dist/data /data

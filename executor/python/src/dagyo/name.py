@@ -1,0 +1,42 @@
+"""Taking an executor's name (docs/protocol.md, "Name")."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import secrets
+
+from .errors import BrokerError, NoAnswer
+from .link import Link
+
+log = logging.getLogger("dagyo")
+
+_STORED = 5.0  # seconds to wait for JetStream's answer
+_PAUSE = 0.25  # seconds between two tries
+_WRONG_LAST_SEQUENCE = (10071, 10164)
+
+
+async def take_name(link: Link, executor: str) -> bool:
+    """Make an id ours for good; report False if another program has run under it."""
+    subject = f"name.{executor}"
+    token = secrets.token_hex(16).encode()
+    while True:
+        try:
+            try:
+                headers = {"Nats-Expected-Last-Subject-Sequence": "0"}
+                await link.ask(subject, token, headers=headers, timeout=_STORED)
+                return True
+            except BrokerError as e:
+                if e.err_code not in _WRONG_LAST_SEQUENCE:
+                    raise
+            # By another, or by us: the answer to a first try may have been lost on its way.
+            return await _holder(link, subject) == token
+        except (BrokerError, NoAnswer) as e:
+            log.warning("cannot take the name %s: %s; trying again", executor, e)
+        await asyncio.sleep(_PAUSE)
+
+
+async def _holder(link: Link, subject: str) -> bytes:
+    found = await link.ask("$JS.API.STREAM.MSG.GET.LEASES", {"last_by_subj": subject})
+    return base64.b64decode(found["message"]["data"])

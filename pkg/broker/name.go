@@ -1,0 +1,75 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// nameWait bounds one try to take a name.
+const nameWait = 5 * time.Second
+
+// TakeName makes an executor's id the caller's own, once and for all: it reports false where a program
+// has run under the id before. Kubernetes starts a container that has crashed again with the same
+// environment; its end is reported, so nothing may run under its name any more.
+func TakeName(ctx context.Context, js jetstream.JetStream, executor string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, nameWait)
+	defer cancel()
+	mark := []byte(nuid.Next())
+	subject := contract.NameSubject(executor)
+	_, err := js.Publish(ctx, subject, mark, jetstream.WithExpectLastSequencePerSubject(0))
+	if err == nil {
+		return true, nil
+	}
+	if !SaidBefore(err) {
+		return false, fmt.Errorf("take the name %s: %w", executor, err)
+	}
+	// By another, or by us: the answer to a first try may have been lost on its way.
+	s, err := js.Stream(ctx, contract.StreamLeases)
+	if err != nil {
+		return false, fmt.Errorf("take the name %s: %w", executor, err)
+	}
+	m, err := s.GetLastMsgForSubject(ctx, subject)
+	if err != nil {
+		return false, fmt.Errorf("take the name %s: %w", executor, err)
+	}
+	return string(m.Data) == string(mark), nil
+}
+
+// DropName forgets an executor that is gone for good.
+func DropName(ctx context.Context, js jetstream.JetStream, executor string) error {
+	s, err := js.Stream(ctx, contract.StreamLeases)
+	if err == nil {
+		err = s.Purge(ctx, jetstream.WithPurgeSubject(contract.NameSubject(executor)))
+	}
+	if err != nil {
+		return fmt.Errorf("drop the name %s: %w", executor, err)
+	}
+	return nil
+}
+
+// Names returns the ids under which executors run or have run.
+func Names(ctx context.Context, js jetstream.JetStream) ([]string, error) {
+	s, err := js.Stream(ctx, contract.StreamLeases)
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(contract.NameSubject("*")))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the names of executors: %w", err)
+	}
+	out := make([]string, 0, len(info.State.Subjects))
+	for subject := range info.State.Subjects {
+		out = append(out, contract.NamedExecutor(subject))
+	}
+	return out, nil
+}

@@ -1,0 +1,164 @@
+package docfile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// Set returns the text of a document, JSON or YAML, with a member of the outermost object set to a string.
+// All else stays as it was written, comments and white space too. Where there is no such member it is put
+// before another one, which must be there.
+func Set(text []byte, member, value, before string) ([]byte, error) {
+	quoted, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	edit := setYAML
+	if json.Valid(text) {
+		edit = setJSON
+	}
+	out, err := edit(text, member, string(quoted), before)
+	if err == nil {
+		err = onlyDiffers(text, out, member, value)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("set %q to %s: %w", member, quoted, err)
+	}
+	return out, nil
+}
+
+// onlyDiffers makes sure that an edit has done what it should, and nothing else.
+func onlyDiffers(text, edited []byte, member, value string) error {
+	var was, is map[string]any
+	if err := yaml.Unmarshal(text, &was); err != nil {
+		return err
+	}
+	was[member] = value
+	if err := yaml.Unmarshal(edited, &is); err != nil || !reflect.DeepEqual(was, is) {
+		return errors.New("the document is not written in a way that can be edited; do it by hand")
+	}
+	return nil
+}
+
+// A span is where a member stands in a JSON text.
+type span struct {
+	name, value int // where each begins
+	end         int
+}
+
+func setJSON(text []byte, member, quoted, before string) ([]byte, error) {
+	members, err := spans(text)
+	if err != nil {
+		return nil, err
+	}
+	if m, ok := members[member]; ok {
+		return splice(text, m.value, m.end, quoted), nil
+	}
+	next, ok := members[before]
+	if !ok {
+		return nil, fmt.Errorf("there is no %q", before)
+	}
+	// Written as its neighbour is: the same white space around it.
+	head := text[:next.name]
+	space := head[len(bytes.TrimRight(head, " \t\r\n")):]
+	colon := text[next.name+len(before)+len(`""`) : next.value]
+	line := fmt.Sprintf("%q%s%s,%s", member, colon, quoted, space)
+	return splice(text, next.name, next.name, line), nil
+}
+
+// spans finds the members of the outermost object.
+func spans(text []byte) (map[string]span, error) {
+	in := json.NewDecoder(bytes.NewReader(text))
+	if open, err := in.Token(); err != nil || open != json.Delim('{') {
+		return nil, errors.New("the document is no object")
+	}
+	out := map[string]span{}
+	for in.More() {
+		from := in.InputOffset()
+		name, err := in.Token()
+		if err != nil {
+			return nil, err
+		}
+		start := from + int64(bytes.IndexByte(text[from:], '"'))
+		var value json.RawMessage
+		if err := in.Decode(&value); err != nil {
+			return nil, err
+		}
+		end := int(in.InputOffset())
+		out[name.(string)] = span{int(start), end - len(value), end}
+	}
+	return out, nil
+}
+
+func setYAML(text []byte, member, quoted, before string) ([]byte, error) {
+	lines, err := memberLines(text)
+	if err != nil {
+		return nil, err
+	}
+	all := bytes.SplitAfter(text, []byte("\n"))
+	if n, ok := lines[member]; ok {
+		all[n] = replaceScalar(all[n], member, quoted)
+		return bytes.Join(all, nil), nil
+	}
+	n, ok := lines[before]
+	if !ok {
+		return nil, fmt.Errorf("there is no %q", before)
+	}
+	indent := all[n][:len(all[n])-len(bytes.TrimLeft(all[n], " "))]
+	for n > 0 && bytes.HasPrefix(bytes.TrimLeft(all[n-1], " "), []byte("#")) {
+		n-- // a comment stays with what it is about
+	}
+	line := fmt.Appendf(nil, "%s%s: %s\n", indent, member, quoted)
+	all = append(all[:n:n], append([][]byte{line}, all[n:]...)...)
+	return bytes.Join(all, nil), nil
+}
+
+// memberLines finds the line, counted from 0, of each member of the outermost mapping.
+func memberLines(text []byte) (map[string]int, error) {
+	f, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(f.Docs) != 1 {
+		return nil, fmt.Errorf("there are %d documents", len(f.Docs))
+	}
+	out := map[string]int{}
+	switch body := f.Docs[0].Body.(type) {
+	case *ast.MappingNode:
+		for _, v := range body.Values {
+			out[v.Key.String()] = v.Key.GetToken().Position.Line - 1
+		}
+	case *ast.MappingValueNode:
+		out[body.Key.String()] = body.Key.GetToken().Position.Line - 1
+	default:
+		return nil, errors.New("the document is no mapping")
+	}
+	return out, nil
+}
+
+// replaceScalar replaces what stands behind the member's name, up to a comment or the line's end.
+func replaceScalar(line []byte, member, quoted string) []byte {
+	name, rest, _ := strings.Cut(string(line), ":")
+	if trimmed := strings.TrimSpace(name); strings.Trim(trimmed, `"'`) != member {
+		return line
+	}
+	end := "\n"
+	if i := strings.Index(rest, " #"); i >= 0 {
+		end = rest[i:]
+	}
+	return []byte(name + ": " + quoted + end)
+}
+
+func splice(text []byte, from, to int, with string) []byte {
+	out := append([]byte(nil), text[:from]...)
+	out = append(out, with...)
+	return append(out, text[to:]...)
+}

@@ -1,0 +1,56 @@
+package spawner
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// askExecutors answers what serves each revision of the progdef that is named, or of all.
+func askExecutors(s State, name []byte) (any, error) {
+	all := make(map[string]*contract.Capacity)
+	of := func(mailbox string) *contract.Capacity {
+		if all[mailbox] == nil {
+			progdef, revision := contract.SplitMailbox(mailbox)
+			all[mailbox] = &contract.Capacity{Progdef: progdef, Revision: revision}
+		}
+		return all[mailbox]
+	}
+	for mailbox, r := range s.revisions {
+		of(mailbox).Current = r.current
+	}
+	for _, x := range s.executors {
+		c := of(x.mailbox)
+		if x.draining {
+			c.Draining++
+		} else {
+			c.Executors++
+		}
+		c.Running += x.jobs
+	}
+	for _, r := range s.runs {
+		for _, j := range r.state {
+			if j.holds && j.executor == "" {
+				of(j.mailbox).Waiting++
+			}
+		}
+	}
+	out := []contract.Capacity{}
+	for _, c := range all {
+		if len(name) == 0 || c.Progdef == string(name) {
+			out = append(out, *c)
+		}
+	}
+	slices.SortFunc(out, func(a, b contract.Capacity) int {
+		newer := 0
+		if a.Current != b.Current {
+			newer = 1
+			if a.Current {
+				newer = -1
+			}
+		}
+		return cmp.Or(cmp.Compare(a.Progdef, b.Progdef), newer, cmp.Compare(a.Revision, b.Revision))
+	})
+	return out, nil
+}

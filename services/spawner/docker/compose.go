@@ -1,0 +1,38 @@
+package docker
+
+import (
+	"maps"
+
+	"github.com/dagyo/dagyo/pkg/document"
+)
+
+// The labels by which Compose knows its containers.
+const (
+	composeProject = "com.docker.compose.project"
+	composeService = "com.docker.compose.service"
+	composeOneOff  = "com.docker.compose.oneoff"
+)
+
+// project is the Compose project of the container, "" where there is none that could be a place.
+func (o own) project() string {
+	if name := o.labels[composeProject]; document.ValidName(name) {
+		return name
+	}
+	return ""
+}
+
+// compose adds the labels that make an executor, to Compose, like a container of `docker compose run` of the
+// spawner's service would make. So `up`, `stop` and `restart` leave executors alone, and `down
+// --remove-orphans` removes them, which it must: nobody else would, and their network could not go.
+func (o own) compose(labels map[string]string) map[string]string {
+	if o.labels[composeProject] == "" {
+		return labels
+	}
+	out := map[string]string{
+		composeProject: o.labels[composeProject],
+		composeService: o.labels[composeService],
+		composeOneOff:  "True",
+	}
+	maps.Copy(out, labels)
+	return out
+}

@@ -1,0 +1,141 @@
+package docker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+// A PullPolicy says when an image is fetched from its registry. An image with a digest never changes,
+// so it is fetched at most once.
+type PullPolicy string
+
+// The policies.
+const (
+	PullMissing PullPolicy = "missing" // when the host has no image of that name
+	PullNever   PullPolicy = "never"   // the host must have it
+	PullAlways  PullPolicy = "always"  // before every start
+)
+
+// The defaults of a Config.
+const (
+	DefaultPlace       = "dagyo"
+	DefaultPullTimeout = 30 * time.Minute
+	DefaultLogSize     = 10 << 20
+	DefaultLogFiles    = 2
+	DefaultTmpSize     = 64 << 20
+	DefaultPidsLimit   = 4096
+	DefaultKillDelay   = backend.GiveUpGrace
+)
+
+// A Config says how to run executors as containers. Everything has a default.
+type Config struct {
+	// Host is the address of the Docker daemon, such as unix:///var/run/docker.sock. Default: DOCKER_HOST
+	// and the other variables that Docker's own command reads, then the socket of this machine.
+	Host string
+	// Place separates installations on one host: a Backend sees only the containers of its place. Default:
+	// the Compose project that this program runs in, outside of one DefaultPlace.
+	Place string
+	// Network is the network that executors join; they must reach the queue's address in it. Default:
+	// that of the container in which this program runs, a user-defined one before others; outside of
+	// containers, Docker's default bridge.
+	Network string
+	// ExtraHosts are further entries of the executors' /etc/hosts, as name:address. The address
+	// host-gateway is that of the host.
+	ExtraHosts []string
+	// Mounts are shown to every executor, as source:target, read-only: the credentials and certificates
+	// for the queue. A source is a folder or file on the Docker host, or the name of a volume.
+	Mounts []string
+	// Labels are put on every container, besides Dagyo's own.
+	Labels map[string]string
+	// EnvDir holds the sets that a progdef names in envFrom, as secrets/<name>.env and
+	// configmaps/<name>.env. Without it a progdef with envFrom cannot start.
+	EnvDir string
+	// Pull says when images are fetched; default PullMissing.
+	Pull PullPolicy
+	// PullTimeout bounds fetching one image.
+	PullTimeout time.Duration
+	// LogSize bounds each of the LogFiles log files of an executor, in octets.
+	LogSize  int64
+	LogFiles int
+	// TmpSize is the size of an executor's /tmp, in octets, unless the progdef limits its
+	// ephemeral-storage. It is memory, and counts as such.
+	TmpSize int64
+	// PidsLimit bounds the processes and threads of one executor.
+	PidsLimit int64
+	// KillDelay is the time from the end of an executor's grace period, when it is told for the last
+	// time to give up its jobs, to its SIGKILL; default backend.GiveUpGrace.
+	KillDelay time.Duration
+	// Logger hears of failures that no call can return. Default: nobody.
+	Logger *slog.Logger
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Place != "" && !document.ValidName(c.Place) {
+		errs = append(errs, fmt.Errorf("place %q is not a name (%s)", c.Place, document.NamePattern))
+	}
+	switch c.Pull {
+	case "", PullMissing, PullNever, PullAlways:
+	default:
+		errs = append(errs, fmt.Errorf("pull policy %q is none of %s, %s and %s",
+			c.Pull, PullMissing, PullNever, PullAlways))
+	}
+	for _, m := range c.Mounts {
+		if !validMount(m) {
+			errs = append(errs, fmt.Errorf("mount %q is not of the form source:target, "+
+				"with an absolute target", m))
+		}
+	}
+	for what, n := range map[string]int64{
+		"PullTimeout": int64(c.PullTimeout), "LogSize": c.LogSize, "LogFiles": int64(c.LogFiles),
+		"TmpSize": c.TmpSize, "PidsLimit": c.PidsLimit, "KillDelay": int64(c.KillDelay),
+	} {
+		if n < 0 {
+			errs = append(errs, fmt.Errorf("negative %s %d", what, n))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func validMount(m string) bool {
+	source, target, ok := strings.Cut(strings.TrimSuffix(m, ":ro"), ":")
+	return ok && source != "" && filepath.IsAbs(target) && !strings.Contains(target, ":")
+}
+
+// withDefaults fills in what was left out, and makes paths independent of the working directory.
+func (c Config) withDefaults() (Config, error) {
+	fill(&c.Pull, PullMissing)
+	fill(&c.PullTimeout, DefaultPullTimeout)
+	fill(&c.LogSize, DefaultLogSize)
+	fill(&c.LogFiles, DefaultLogFiles)
+	fill(&c.TmpSize, DefaultTmpSize)
+	fill(&c.PidsLimit, DefaultPidsLimit)
+	fill(&c.KillDelay, DefaultKillDelay)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.EnvDir == "" {
+		return c, nil
+	}
+	dir, err := filepath.Abs(c.EnvDir)
+	if err != nil {
+		return c, fmt.Errorf("absolute path of %s: %w", c.EnvDir, err)
+	}
+	c.EnvDir = dir
+	return c, nil
+}
+
+func fill[T comparable](field *T, def T) {
+	var zero T
+	if *field == zero {
+		*field = def
+	}
+}

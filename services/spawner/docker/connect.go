@@ -1,0 +1,112 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+	"github.com/moby/moby/client/pkg/versions"
+)
+
+// MinAPIVersion is the oldest version of Docker's API that will do: that of Docker 20.10.
+const MinAPIVersion = "1.41"
+
+// Connect returns a client of the Docker daemon at an address such as unix:///var/run/docker.sock, once
+// it has answered. With "", and for everything that an address does not say, it goes by DOCKER_HOST
+// and the other variables that Docker's own command reads.
+func Connect(ctx context.Context, host string) (*client.Client, error) {
+	options := []client.Opt{client.FromEnv}
+	if host != "" {
+		options = append(options, client.WithHost(host))
+	}
+	c, err := client.New(options...)
+	if err != nil {
+		return nil, fmt.Errorf("docker daemon: %w", err)
+	}
+	ping, err := c.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
+	if err == nil {
+		err = fit(c.ClientVersion(), ping.OSType)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("docker daemon at %s: %w", c.DaemonHost(), err), c.Close())
+	}
+	return c, nil
+}
+
+// fit reports why a daemon will not do.
+func fit(version, system string) error {
+	if versions.LessThan(version, MinAPIVersion) {
+		return fmt.Errorf("its API has version %s; %s or newer is needed (Docker 20.10)", version, MinAPIVersion)
+	}
+	if system != "linux" {
+		return fmt.Errorf("it runs %s containers; executors are Linux containers", system)
+	}
+	return nil
+}
+
+// bridge is the network that containers join when nobody says which.
+const bridge = "bridge"
+
+// An own is what is known of the container in which this program runs; outside of one, the default bridge.
+type own struct {
+	network string
+	labels  map[string]string
+}
+
+// findOwn finds the container in which this program runs, if it is one of the daemon's.
+func findOwn(ctx context.Context, c *client.Client) (own, error) {
+	id, err := ownContainer()
+	if err != nil || id == "" {
+		return own{network: bridge}, err
+	}
+	found, err := c.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if cerrdefs.IsNotFound(err) { // a container of another daemon
+		return own{network: bridge}, nil
+	}
+	if err != nil {
+		return own{}, fmt.Errorf("looking for the container %s, in which this program runs: %w", id, err)
+	}
+	return own{pickNetwork(found.Container.NetworkSettings), found.Container.Config.Labels}, nil
+}
+
+// pickNetwork prefers user-defined networks: those have names for containers.
+func pickNetwork(s *container.NetworkSettings) string {
+	if s == nil {
+		return bridge
+	}
+	for _, n := range slices.Sorted(maps.Keys(s.Networks)) {
+		if n != bridge && n != "host" && n != "none" {
+			return n
+		}
+	}
+	return bridge
+}
+
+// ownContainer returns the id of the container in which this program runs; "" outside of one.
+func ownContainer() (string, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil // not Linux, so no container
+	}
+	if err != nil {
+		return "", err
+	}
+	return containerOf(mounts), nil
+}
+
+// Docker mounts a container's /etc/hostname, among other files, from a folder with its id.
+var ownMount = regexp.MustCompile(`/containers/([0-9a-f]{64})/\S+ /etc/hostname `)
+
+func containerOf(mountinfo []byte) string {
+	if m := ownMount.FindSubmatch(mountinfo); m != nil {
+		return string(m[1])
+	}
+	return ""
+}

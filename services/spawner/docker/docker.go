@@ -1,0 +1,295 @@
+package docker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+// ErrClosed says that a Backend was used after Close.
+var ErrClosed = errors.New("the Docker backend is closed")
+
+// callTimeout bounds what is asked of the daemon at one time, but for fetching images.
+const callTimeout = 2 * time.Minute
+
+// A Backend runs executors as containers of one Docker host; see the package comment. Its methods may
+// be called concurrently.
+type Backend struct {
+	cfg     Config
+	docker  *client.Client
+	network string
+	cpus    int // of the host
+
+	exits  chan backend.Exit
+	outbox *queue[backend.Exit] // by executor: exits that nobody has received yet
+	look   *queue[struct{}]     // by container id: something may have happened to it
+	stop   context.CancelFunc
+	work   sync.WaitGroup // goroutines, and calls under way
+
+	mu     sync.Mutex
+	closed bool
+	pulls  map[string]*pull // by executor
+}
+
+var _ backend.Backend = (*Backend)(nil)
+
+// New connects to a Docker daemon and begins to watch the place. The caller must receive from Exits,
+// and Close the backend.
+func New(ctx context.Context, cfg Config) (*Backend, error) {
+	b, err := open(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("docker backend: %w", err)
+	}
+	background, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	b.work.Go(func() { b.follow(background) })
+	b.work.Go(func() { (&watcher{Backend: b, charges: map[string]*charge{}}).watch(background) })
+	b.work.Go(func() { b.deliver(background) })
+	return b, nil
+}
+
+// open makes a Backend that does not watch yet.
+func open(ctx context.Context, cfg Config) (*Backend, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	docker, err := Connect(ctx, cfg.Host)
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{
+		cfg:    cfg,
+		docker: docker,
+		exits:  make(chan backend.Exit),
+		outbox: newQueue[backend.Exit](),
+		look:   newQueue[struct{}](),
+		pulls:  map[string]*pull{},
+	}
+	if err := b.survey(ctx); err != nil {
+		return nil, errors.Join(err, docker.Close())
+	}
+	return b, nil
+}
+
+// survey finds out what the host is like.
+func (b *Backend) survey(ctx context.Context) error {
+	host, err := b.docker.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return fmt.Errorf("asking for the host's properties: %w", err)
+	}
+	b.cpus = host.Info.NCPU
+	for _, w := range host.Info.Warnings { // that it cannot limit memory, say
+		b.cfg.Logger.Warn("the Docker host warns", "warning", w)
+	}
+	own, err := findOwn(ctx, b.docker)
+	if err != nil {
+		return err
+	}
+	b.cfg.Place = cmp.Or(b.cfg.Place, own.project(), DefaultPlace)
+	b.cfg.Labels = own.compose(b.cfg.Labels)
+	b.network = cmp.Or(b.cfg.Network, own.network)
+	b.cfg.Logger.Info("where executors run", "place", b.cfg.Place, "network", b.network)
+	if _, err := b.docker.NetworkInspect(ctx, b.network, client.NetworkInspectOptions{}); err != nil {
+		return fmt.Errorf("the network for executors: %w", err)
+	}
+	return nil
+}
+
+// begin counts a call, so that Close can wait for it.
+func (b *Backend) begin() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrClosed
+	}
+	b.work.Add(1)
+	return nil
+}
+
+// call does something about one executor. Once begun it is brought to its end, whatever becomes of
+// ctx: between a new name and the signal that it tells of, nobody may go away.
+func (b *Backend) call(
+	ctx context.Context, doing, executor string, do func(ctx context.Context) error,
+) error {
+	if !document.ValidName(executor) {
+		return fmt.Errorf("executor id %q is not a name (%s)", executor, document.NamePattern)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := b.begin(); err != nil {
+		return err
+	}
+	defer b.work.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	if err := do(ctx); err != nil {
+		return fmt.Errorf("%s executor %s: %w", doing, executor, err)
+	}
+	return nil
+}
+
+// Exits implements [backend.Backend]. A Backend delivers each exit once; exits that are not received
+// wait, and are delivered again by the next Backend on the place until Forget.
+func (b *Backend) Exits() <-chan backend.Exit { return b.exits }
+
+// deliver hands out exits until ctx ends.
+func (b *Backend) deliver(ctx context.Context) {
+	defer close(b.exits)
+	for {
+		var exits chan<- backend.Exit // nil: never ready
+		executor, next, ok := b.outbox.first()
+		if ok {
+			exits = b.exits
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case exits <- next:
+			b.outbox.drop(executor)
+		case <-b.outbox.changed:
+		}
+	}
+}
+
+// Protect implements [backend.Backend]. Nobody moves containers from one Docker host to another.
+func (b *Backend) Protect(context.Context, string, bool) error { return nil }
+
+// List implements [backend.Backend].
+func (b *Backend) List(ctx context.Context) ([]backend.Status, error) {
+	if err := b.begin(); err != nil {
+		return nil, err
+	}
+	defer b.work.Done()
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	out := b.waiting()
+	found, err := b.containers(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing executors: %w", err)
+	}
+	for _, c := range found {
+		runs, err := b.runs(ctx, c)
+		if err != nil {
+			return nil, fmt.Errorf("listing executor %s: %w", c.Labels[labelExecutor], err)
+		}
+		if _, pulled := out[c.Labels[labelExecutor]]; runs && !pulled {
+			out[c.Labels[labelExecutor]] = backend.Status{Instance: instanceOf(c.Labels)}
+		}
+	}
+	return slices.AppendSeq(make([]backend.Status, 0, len(out)), maps.Values(out)), nil
+}
+
+// runs reports whether a container runs, or is about to.
+func (b *Backend) runs(ctx context.Context, c container.Summary) (bool, error) {
+	switch c.State {
+	case container.StateCreated: // where the daemon could not start it, only a closer look tells
+		seen, err := b.inspect(ctx, c.ID)
+		if cerrdefs.IsNotFound(err) {
+			return false, nil
+		}
+		return err == nil && !ended(seen.State, b.nameOf(seen)), err
+	case container.StateRunning, container.StatePaused, container.StateRestarting:
+		return true, nil
+	}
+	return false, nil
+}
+
+// containers lists the place's containers with all of the labels given, as key, value, key, value.
+func (b *Backend) containers(ctx context.Context, labels ...string) ([]container.Summary, error) {
+	filters := b.ours()
+	for i := 0; i < len(labels); i += 2 {
+		filters.Add("label", labels[i]+"="+labels[i+1])
+	}
+	list, err := b.docker.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filters})
+	return list.Items, err
+}
+
+// ours selects what belongs to the place.
+func (b *Backend) ours() client.Filters {
+	return client.Filters{}.Add("label", labelPlace+"="+b.cfg.Place)
+}
+
+func (b *Backend) inspect(ctx context.Context, id string) (container.InspectResponse, error) {
+	result, err := b.docker.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	return result.Container, err
+}
+
+func instanceOf(labels map[string]string) backend.Instance {
+	return backend.Instance{
+		Executor: labels[labelExecutor],
+		Progdef:  labels[labelProgdef],
+		Revision: labels[labelRevision],
+	}
+}
+
+func (b *Backend) nameOf(c container.InspectResponse) name {
+	return parseName(b.cfg.Place, c.Config.Labels[labelExecutor], c.Name)
+}
+
+// errRuns says why an executor cannot be forgotten.
+var errRuns = errors.New("it still runs")
+
+// Forget implements [backend.Backend]. Forgetting an executor that runs is an error; forgetting an
+// unknown one is not.
+func (b *Backend) Forget(ctx context.Context, executor string) error {
+	return b.call(ctx, "forgetting", executor, func(ctx context.Context) error {
+		if !b.forgetPull(executor) {
+			return errRuns
+		}
+		found, err := b.containers(ctx, labelExecutor, executor)
+		if err != nil {
+			return err
+		}
+		for _, c := range found {
+			if runs, err := b.runs(ctx, c); err != nil || runs {
+				return errors.Join(err, errRuns)
+			}
+			if err := b.remove(ctx, c.ID); err != nil {
+				return err
+			}
+		}
+		b.outbox.drop(executor)
+		return nil
+	})
+}
+
+// remove removes a container that does not run, with the volumes that only it knows.
+func (b *Backend) remove(ctx context.Context, id string) error {
+	_, err := b.docker.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true})
+	if cerrdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// Close implements [backend.Backend].
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	for _, p := range b.pulls {
+		p.cancel()
+	}
+	b.mu.Unlock()
+	b.stop()
+	b.work.Wait()
+	return b.docker.Close()
+}

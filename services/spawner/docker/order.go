@@ -1,0 +1,186 @@
+package docker
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/client"
+
+	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/envset"
+)
+
+// The labels of a container. That of the place separates installations on one host.
+const (
+	labelPlace    = "dev.dagyo.place"
+	labelExecutor = "dev.dagyo.executor"
+	labelProgdef  = "dev.dagyo.progdef"
+	labelRevision = "dev.dagyo.revision"
+	// labelImage is the id of the image, labelReference its name in the progdef.
+	labelImage     = "dev.dagyo.image"
+	labelReference = "dev.dagyo.reference"
+	// labelGrace is how long the executor may go on with its jobs after SIGTERM.
+	labelGrace = "dev.dagyo.grace"
+)
+
+// An order is an executor to start, as far as it can be known without its image. It holds the
+// environment, which may be secret.
+type order struct {
+	instance backend.Instance
+	image    imageRef
+	command  []string
+	env      envset.Vars
+	grace    time.Duration
+	needs    needs
+}
+
+// order turns a spec into an order, for a host with cpus CPUs. What cannot be had is a
+// *backend.StartError.
+func (c Config) order(spec backend.Spec, cpus int) (order, error) {
+	d := spec.Document
+	if d.Image == "" {
+		return order{}, noImage(d.Build != nil)
+	}
+	ref, err := parseImage(d.Image)
+	if err != nil {
+		return order{}, err
+	}
+	needs, err := translate(d.Resources, cpus)
+	if err != nil {
+		return order{}, err
+	}
+	env, err := envset.Dir(c.EnvDir).Environment(spec)
+	if err != nil {
+		return order{}, err
+	}
+	return order{
+		instance: backend.Instance{
+			Executor: spec.Executor, Progdef: spec.Progdef, Revision: spec.Revision,
+		},
+		image: ref, command: d.Command, env: env, grace: d.Drain.GracePeriod.D(), needs: needs,
+	}, nil
+}
+
+func noImage(built bool) error {
+	hint := "add an image, or run the spawner with the process backend"
+	if built {
+		hint = "`dagyo progdef build` makes an image of the progdef's `build` and names it in the document"
+	}
+	return refuse("the Docker backend runs a progdef's `image`, and this one has none", hint, "image")
+}
+
+// create says how to make the container of an order from its image, in a network.
+func (c Config) create(o order, i image.InspectResponse, network string) (client.ContainerCreateOptions, error) {
+	if len(o.command) == 0 && len(program(o, i)) == 0 {
+		return client.ContainerCreateOptions{}, refuse(
+			fmt.Sprintf("the image %s has no entry point, so there is nothing to run in it", o.image.text),
+			"add a command to the progdef, or an ENTRYPOINT to the image's Dockerfile", "image")
+	}
+	user, owner := unprivileged(i.Config.User)
+	return client.ContainerCreateOptions{
+		Name: name{place: c.Place, executor: o.instance.Executor}.String(),
+		Config: &container.Config{
+			Image:       i.ID, // a name may come to mean another image at any time
+			Entrypoint:  o.command,
+			Env:         o.env.List(),
+			User:        user,
+			Labels:      c.labels(o, i),
+			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}}, // executors have their own
+			StopTimeout: seconds(o.grace + c.KillDelay),
+		},
+		HostConfig: c.confine(o.needs, owner, network),
+	}, nil
+}
+
+// confine is what keeps an executor from the host and its neighbours.
+func (c Config) confine(n needs, owner, network string) *container.HostConfig {
+	init, pids := true, c.PidsLimit
+	r := n.Resources
+	r.PidsLimit = &pids
+	size := n.tmp
+	if size == 0 {
+		size = c.TmpSize
+	}
+	return &container.HostConfig{
+		NetworkMode:    container.NetworkMode(network),
+		ExtraHosts:     c.ExtraHosts,
+		Binds:          readOnly(c.Mounts),
+		Resources:      r,
+		ReadonlyRootfs: true,
+		// Programs may be run from it: compilers at run time and packed executables need that.
+		Tmpfs:       map[string]string{"/tmp": fmt.Sprintf("exec,size=%d,mode=1777%s", size, owner)},
+		CapDrop:     []string{"ALL"},
+		SecurityOpt: []string{"no-new-privileges:true"},
+		IpcMode:     container.IPCModePrivate,
+		// It reaps what the program leaves behind, and makes signals do what they do elsewhere: the
+		// first process of a container is deaf to most.
+		Init:          &init,
+		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
+		LogConfig: container.LogConfig{Type: "json-file", Config: map[string]string{
+			"max-size": strconv.FormatInt(c.LogSize, 10), "max-file": strconv.Itoa(c.LogFiles),
+		}},
+	}
+}
+
+func (c Config) labels(o order, i image.InspectResponse) map[string]string {
+	out := map[string]string{}
+	maps.Copy(out, c.Labels)
+	maps.Copy(out, map[string]string{
+		labelPlace: c.Place, labelExecutor: o.instance.Executor, labelProgdef: o.instance.Progdef,
+		labelRevision: o.instance.Revision, labelImage: i.ID, labelReference: o.image.text,
+		labelGrace: o.grace.String(),
+	})
+	return out
+}
+
+// nobody is the user of an executor whose image says none, or root.
+const nobody = "65532"
+
+// unprivileged returns the user to run as, and whose /tmp is, as an option of a mount. An image's own
+// user is kept unless it is root. The id behind a name is known only in the image.
+func unprivileged(user string) (as, owner string) {
+	uid, gid, _ := strings.Cut(user, ":")
+	n, err := strconv.Atoi(uid)
+	switch {
+	case uid == "" || uid == "root" || err == nil && n == 0:
+		return nobody + ":" + nobody, ",uid=" + nobody + ",gid=" + nobody
+	case err != nil:
+		return user, ""
+	}
+	if _, err := strconv.Atoi(gid); err != nil {
+		return user, ",uid=" + uid
+	}
+	return user, ",uid=" + uid + ",gid=" + gid
+}
+
+// program is what is run, without its arguments where the image has them apart.
+func program(o order, i image.InspectResponse) []string {
+	switch {
+	case len(o.command) > 0:
+		return o.command
+	case len(i.Config.Entrypoint) > 0:
+		return i.Config.Entrypoint
+	}
+	return i.Config.Cmd
+}
+
+// readOnly adds the option to mounts of the form source:target.
+func readOnly(mounts []string) []string {
+	out := make([]string, len(mounts))
+	for i, m := range mounts {
+		out[i] = strings.TrimSuffix(m, ":ro") + ":ro"
+	}
+	return out
+}
+
+// seconds rounds up to what Docker counts in.
+func seconds(d time.Duration) *int {
+	n := int(math.Ceil(d.Seconds()))
+	return &n
+}

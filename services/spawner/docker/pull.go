@@ -1,0 +1,222 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/client"
+
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+// A pull is an executor that waits for its image. Its fields are guarded by Backend.mu.
+type pull struct {
+	order  order
+	cancel context.CancelFunc
+	// waiting says what for.
+	waiting string
+	// over is set when the image could not be had, or is no longer wanted; the executor has an exit.
+	over bool
+}
+
+// image returns an image that the host has.
+func (b *Backend) image(ctx context.Context, ref imageRef) (i image.InspectResponse, here bool, err error) {
+	for _, name := range ref.names() {
+		found, err := b.docker.ImageInspect(ctx, name)
+		if err == nil {
+			i = found.InspectResponse
+			if i.Config == nil {
+				i.Config = &dockerspec.DockerOCIImageConfig{}
+			}
+			return i, true, nil
+		}
+		if !cerrdefs.IsNotFound(err) {
+			return i, false, err
+		}
+	}
+	return i, false, nil
+}
+
+// refetch reports whether an image is to be fetched although it is here.
+func (b *Backend) refetch(ref imageRef) bool { return b.cfg.Pull == PullAlways && ref.digest == "" }
+
+// fetch begins to fetch the image of an executor, and starts the executor when it is there.
+func (b *Backend) fetch(o order) error {
+	missing := fmt.Sprintf("the Docker host has no image %s", o.image.text)
+	switch {
+	case !o.image.named:
+		return refuse(missing+", and no registry has an image by its id",
+			"build it on the host, or push it and apply the progdef with registry, repository and digest", "image")
+	case b.cfg.Pull == PullNever:
+		return refuse(missing+", and the spawner is not to fetch any",
+			"build or load it on the host, or change the spawner's pull policy", "image")
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrClosed
+	}
+	if b.pulls[o.instance.Executor] != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.PullTimeout)
+	p := &pull{order: o, cancel: cancel, waiting: "pulling image " + o.image.text}
+	b.pulls[o.instance.Executor] = p
+	b.work.Go(func() {
+		defer cancel()
+		b.conclude(p, b.pull(ctx, p))
+	})
+	return nil
+}
+
+// pull fetches an image and starts its executor.
+func (b *Backend) pull(ctx context.Context, p *pull) error {
+	if err := b.pullPatiently(ctx, p); err != nil {
+		return err
+	}
+	i, here, err := b.image(ctx, p.order.image)
+	if err != nil {
+		return err
+	}
+	if !here {
+		return p.order.image.unavailable(errors.New("it was fetched, and is gone again"))
+	}
+	return b.launch(ctx, p.order, i)
+}
+
+const (
+	// pullAttempts is how often an image is tried to be fetched while the registry does not answer.
+	pullAttempts = 4
+	// pullPause is the time before the second attempt; it doubles.
+	pullPause = time.Second
+)
+
+// pullPatiently fetches an image, again where the failure may pass.
+func (b *Backend) pullPatiently(ctx context.Context, p *pull) error {
+	ref := p.order.image
+	for attempt, pause := 1, pullPause; ; attempt, pause = attempt+1, 2*pause {
+		err := b.pullOnce(ctx, ref)
+		if err == nil {
+			return nil
+		}
+		if definite(err) || attempt == pullAttempts || !sleep(ctx, pause) {
+			return ref.unavailable(err)
+		}
+		b.say(p, fmt.Sprintf("pulling image %s: %v; trying again", ref.text, err))
+	}
+}
+
+func (b *Backend) pullOnce(ctx context.Context, ref imageRef) error {
+	progress, err := b.docker.ImagePull(ctx, ref.text, client.ImagePullOptions{})
+	if err != nil {
+		return err
+	}
+	defer progress.Close()
+	return progress.Wait(ctx)
+}
+
+// definite reports whether a registry has answered that it does not have the image, or not for us.
+func definite(err error) bool {
+	return cerrdefs.IsNotFound(err) || cerrdefs.IsInvalidArgument(err) ||
+		cerrdefs.IsUnauthorized(err) || cerrdefs.IsPermissionDenied(err)
+}
+
+// unavailable is the error of an image that cannot be had.
+func (r imageRef) unavailable(err error) error {
+	hint := "see that the Docker host reaches the registry"
+	if definite(err) {
+		hint = "push it there, correct the progdef's image, or give the spawner the registry's credentials"
+	}
+	return refuse(fmt.Sprintf("the image %s cannot be had: %v", r.text, err), hint, "image")
+}
+
+// conclude ends a pull. What went wrong becomes the executor's exit.
+func (b *Backend) conclude(p *pull, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err == nil {
+		delete(b.pulls, p.order.instance.Executor)
+		return
+	}
+	if b.closed || p.over {
+		return
+	}
+	p.over = true
+	exit := backend.Exit{
+		Instance: p.order.instance, Code: -1, Reason: "it could not be started: " + err.Error(),
+	}
+	if refusal := new(backend.StartError); errors.As(err, &refusal) {
+		exit.Permanent = true
+		exit.Reason = refusal.Problem.Message + "; " + refusal.Problem.Hint
+	}
+	b.outbox.put(exit.Executor, exit)
+}
+
+// cancelPull ends the wait for an image: the executor is no longer wanted.
+func (b *Backend) cancelPull(executor string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.pulls[executor]
+	if p == nil || p.over {
+		return
+	}
+	p.over = true
+	p.cancel()
+	b.outbox.put(executor, backend.Exit{
+		Instance: p.order.instance, Code: -1, Reason: "it was told to end before its image was there",
+	})
+}
+
+// forgetPull reports false while the executor waits for its image.
+func (b *Backend) forgetPull(executor string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p := b.pulls[executor]; p != nil && !p.over {
+		return false
+	}
+	delete(b.pulls, executor)
+	return true
+}
+
+func (b *Backend) hasPull(executor string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pulls[executor] != nil
+}
+
+// say changes what an executor waits for.
+func (b *Backend) say(p *pull, waiting string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p.waiting = waiting
+}
+
+// waiting returns the executors whose image is being fetched, by id.
+func (b *Backend) waiting() map[string]backend.Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := map[string]backend.Status{}
+	for executor, p := range b.pulls {
+		if !p.over {
+			out[executor] = backend.Status{Instance: p.order.instance, Waiting: p.waiting}
+		}
+	}
+	return out
+}
+
+// sleep waits, and reports false when ctx ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

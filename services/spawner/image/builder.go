@@ -1,0 +1,160 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/client"
+
+	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/services/spawner/docker"
+)
+
+// DefaultContextBytes is how large a build context may be unless the user says otherwise.
+const DefaultContextBytes = 512 << 20
+
+// LabelProgdef is the label that names the progdef of an image. Containers inherit it, so it is none of
+// those that the Docker backend knows executors by.
+const LabelProgdef = "dev.dagyo.built-for"
+
+// A Spec is an image to build.
+type Spec struct {
+	// Progdef is the progdef's name.
+	Progdef string
+	// Dir is the folder that Build.Context is relative to: that of the document.
+	Dir   string
+	Build progdef.Build
+	// Name is what the image is called; its repository is pushed to if Push is true. Without a tag, the
+	// image gets one that is made of its id.
+	Name string
+	Push bool
+	// ContextBytes bounds the files that are sent to the builder.
+	ContextBytes int64
+}
+
+// An Image is one that was built.
+type Image struct {
+	ID   string
+	Name string
+	// Pinned is the reference that means this image and no other.
+	Pinned string
+}
+
+// A Builder builds images on one Docker host. It may be used concurrently.
+type Builder struct {
+	docker *client.Client
+	logins logins
+}
+
+// Open returns a builder on a Docker host; "" is what DOCKER_HOST says, else the socket of this machine.
+func Open(ctx context.Context, host string) (*Builder, error) {
+	logins, err := loadLogins()
+	if err != nil {
+		return nil, err
+	}
+	c, err := docker.Connect(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	return &Builder{c, logins}, nil
+}
+
+// Close closes the connections to the host.
+func (b *Builder) Close() error { return b.docker.Close() }
+
+// Build builds an image, names it, pushes it where that is asked for, and tells all of it to out. A build
+// that failed by its Dockerfile is a *BuildError, a context that cannot be sent a *ContextError.
+func (b *Builder) Build(ctx context.Context, spec Spec, out io.Writer) (Image, error) {
+	name, err := parseName(spec.Name)
+	if err != nil {
+		return Image{}, err
+	}
+	id, err := b.build(ctx, spec, out)
+	if err != nil {
+		return Image{}, err
+	}
+	image := Image{ID: id, Name: name.tagged(id), Pinned: id}
+	if _, err := b.docker.ImageTag(ctx, client.ImageTagOptions{Source: id, Target: image.Name}); err != nil {
+		return Image{}, fmt.Errorf("tag the image %s: %w", image.Name, err)
+	}
+	if !spec.Push {
+		return image, nil
+	}
+	digest, err := b.push(ctx, name, image.Name, out)
+	if err != nil {
+		return Image{}, fmt.Errorf("push %s: %w", image.Name, err)
+	}
+	image.Pinned = name.pinned(digest)
+	return image, nil
+}
+
+// build returns the id of the image.
+func (b *Builder) build(ctx context.Context, spec Spec, out io.Writer) (string, error) {
+	dir := spec.Build.Context
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(spec.Dir, dir)
+	}
+	f, err := openFolder(dir, spec.Build.Dockerfile, spec.ContextBytes)
+	if err != nil {
+		return "", err
+	}
+	defer f.close()
+	tar, stop := f.stream()
+	p := &progress{out: out}
+	err = b.send(ctx, spec, tar, p)
+	if sent := stop(); sent != nil {
+		return "", sent // why the daemon could not go on
+	}
+	if err == nil && p.id == "" {
+		err = errors.New("Docker did not say which image it has built")
+	}
+	return p.id, err
+}
+
+func (b *Builder) send(ctx context.Context, spec Spec, tar io.Reader, p *progress) error {
+	args := make(map[string]*string, len(spec.Build.Args))
+	for name, value := range spec.Build.Args {
+		args[name] = &value
+	}
+	r, err := b.docker.ImageBuild(ctx, tar, client.ImageBuildOptions{
+		Version:    build.BuilderV1, // BuildKit would need a session with the client
+		Dockerfile: filepath.ToSlash(spec.Build.Dockerfile),
+		BuildArgs:  args, AuthConfigs: b.logins.all(),
+		Labels: map[string]string{LabelProgdef: spec.Progdef},
+		Remove: true, ForceRemove: true,
+	})
+	if err != nil {
+		return fmt.Errorf("build: %w", err)
+	}
+	defer r.Body.Close()
+	return p.failed(p.follow(r.Body))
+}
+
+// push pushes the image and returns the digest that the registry knows it by.
+func (b *Builder) push(ctx context.Context, n name, tagged string, out io.Writer) (string, error) {
+	login, err := b.logins.header(n.registry())
+	if err != nil {
+		return "", err
+	}
+	r, err := b.docker.ImagePush(ctx, tagged, client.ImagePushOptions{RegistryAuth: login})
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	p := &progress{out: out}
+	if err := p.follow(r); err != nil {
+		return "", err
+	}
+	// Not every image store of Docker says the digest while it pushes; the registry does.
+	d, err := b.docker.DistributionInspect(ctx, tagged, client.DistributionInspectOptions{
+		EncodedRegistryAuth: login,
+	})
+	if err != nil {
+		return "", fmt.Errorf("ask the registry for its digest: %w", err)
+	}
+	return d.Descriptor.Digest.String(), nil
+}
