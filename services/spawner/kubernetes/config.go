@@ -52,9 +52,6 @@ type Config struct {
 	// cluster removes the executors. "" for none.
 	Owner string
 
-	// Image is the image of progdefs that have none and whose command is "dagyo": one with that command
-	// in it. Without it they cannot start.
-	Image string
 	// ImagePullSecrets are names of Secrets that registries want.
 	ImagePullSecrets []string
 	// ServiceAccount is what executors run as; no token is given to them. Default: the namespace's.

@@ -158,10 +158,6 @@ func (b *Backend) start(ctx context.Context, spec backend.Spec) error {
 	if told, ok := spec.Env[contract.EnvExecutor]; ok && told != spec.Executor {
 		return fmt.Errorf("its environment says that its name is %q", told)
 	}
-	if file := spec.Env[contract.EnvCreds]; file != "" && b.cfg.Creds == "" {
-		return fmt.Errorf("it is to have the credentials file %s, which no pod has: "+
-			"have the backend give it a Secret instead (Creds)", file)
-	}
 	t, err := b.cfg.render(spec)
 	if err != nil {
 		return err

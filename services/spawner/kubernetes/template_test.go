@@ -29,7 +29,7 @@ func specOf(d progdef.Document) backend.Spec {
 		Executor: "greet-1", Progdef: "greet", Revision: "0123456789abcdef", Document: d,
 		Env: map[string]string{
 			contract.EnvExecutor: "greet-1", contract.EnvJobs: "greet.0123456789abcdef",
-			contract.EnvQueue: "nats://nats:4222", contract.EnvCreds: "/the/spawner's/own.creds",
+			contract.EnvQueue: "nats://nats:4222", contract.EnvCreds: backend.CredentialsDir + "/nats.creds",
 		},
 	}
 }
@@ -69,7 +69,7 @@ func TestTemplate(t *testing.T) {
 	}{
 		"least": {document: progdef.Document{Image: "greet:1", Drain: progdef.Drain{GracePeriod: document.Duration(24 * time.Hour)}}},
 		"everything": {document: everything(), config: Config{
-			Place: "east", Creds: "executor-creds", ImagePullSecrets: []string{"registry"}, ServiceAccount: "executors",
+			Place: "east", Credentials: "nats", ImagePullSecrets: []string{"registry"}, ServiceAccount: "executors",
 			RunAsUser: 1000,
 		}},
 	} {
@@ -124,14 +124,6 @@ func TestTemplateHasNoExecutor(t *testing.T) {
 	}
 }
 
-func TestBuiltinProgdefsRunInDagyosImage(t *testing.T) {
-	builtin := progdef.Document{Command: []string{"dagyo", "executor", "tee"}}
-	got, err := Config{Image: "dagyo:1"}.withDefaults().render(specOf(builtin))
-	if err != nil || !strings.Contains(string(got), `"image":"dagyo:1"`) {
-		t.Errorf("%v: template is %s", err, got)
-	}
-}
-
 func TestWhatCannotStart(t *testing.T) {
 	with := func(change func(*progdef.Document)) progdef.Document {
 		d := everything()
@@ -143,7 +135,6 @@ func TestWhatCannotStart(t *testing.T) {
 		pointer  string
 	}{
 		{with(func(d *progdef.Document) { d.Image = "" }), "/image"},
-		{progdef.Document{Command: []string{"dagyo", "executor", "tee"}}, "/image"},
 		{with(func(d *progdef.Document) { d.Resources.Limits["nvidia.com/gpu"] = "one" }), "/resources/limits/nvidia.com~1gpu"},
 		{with(func(d *progdef.Document) { d.Resources.Requests["cpu"] = "much" }), "/resources/requests/cpu"},
 		{with(func(d *progdef.Document) { d.Machine.Affinity = map[string]any{"nodeAffinty": map[string]any{}} }), "/machine/affinity"},

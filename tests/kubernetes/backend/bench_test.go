@@ -1,6 +1,6 @@
 //go:build kubernetes
 
-package backend_test
+package backend
 
 import (
 	"context"
@@ -39,6 +39,7 @@ type bench struct {
 
 func setup(t *testing.T, change ...func(*kubernetes.Config)) *bench {
 	t.Helper()
+	t.Parallel()
 	p := newPlace(t)
 	l, dial := listen(t)
 	return p.bench(t, l, dial, change...)

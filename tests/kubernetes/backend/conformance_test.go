@@ -1,6 +1,6 @@
 //go:build kubernetes
 
-package backend_test
+package backend
 
 import (
 	"testing"

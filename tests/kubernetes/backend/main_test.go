@@ -1,7 +1,6 @@
 //go:build kubernetes
 
-// Package backend_test runs the spawner's Kubernetes backend in a real cluster.
-package backend_test
+package backend
 
 import (
 	"context"

@@ -1,6 +1,6 @@
 //go:build kubernetes
 
-package backend_test
+package backend
 
 import (
 	"context"
@@ -46,6 +46,7 @@ func newPlace(t *testing.T) *place {
 		t.Fatal(err)
 	}
 	admin.QPS = -1
+	admin.WarningHandlerWithContext = rest.NoWarnings{}
 	connections := connrotation.NewDialer((&net.Dialer{}).DialContext)
 	t.Cleanup(connections.CloseAll)
 	dialing := rest.CopyConfig(admin)
@@ -156,7 +157,7 @@ func (p *place) remains(t *testing.T) []string {
 
 // look finds the executors that records and pods speak of, and the objects that belong to none.
 func (p *place) look(ctx context.Context) (executors, strays []string, err error) {
-	ours := metav1.ListOptions{LabelSelector: "app.kubernetes.io/managed-by=dagyo"}
+	ours := metav1.ListOptions{LabelSelector: "app.kubernetes.io/managed-by=dagyo-spawner"}
 	records, err := p.client.CoreV1().ConfigMaps(p.namespace).List(ctx, ours)
 	if err != nil {
 		return nil, nil, err

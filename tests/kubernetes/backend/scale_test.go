@@ -1,6 +1,6 @@
 //go:build kubernetes
 
-package backend_test
+package backend
 
 import (
 	"context"
@@ -27,7 +27,9 @@ func simulated() progdef.Document {
 // it takes is printed, and no condition of the test.
 func TestFiveHundred(t *testing.T) {
 	const n = 500
-	b := setup(t)
+	p := newPlace(t)
+	l, dial := listen(t)
+	b := p.bench(t, l, dial)
 	ids := make([]string, n)
 	for i := range ids {
 		ids[i] = fmt.Sprintf("e-%d", i)
