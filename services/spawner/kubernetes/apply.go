@@ -151,7 +151,8 @@ func (b *Backend) put(
 	return records.Create(ctx, next, metav1.CreateOptions{FieldManager: fieldManager})
 }
 
-// refresh reads a record anew.
+// refresh reads a record anew. One that is gone, though no watch has said so yet, is an error: what it
+// said last is not known.
 func (b *Backend) refresh(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()
@@ -159,11 +160,10 @@ func (b *Backend) refresh(ctx context.Context, name string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.set(name)
-	switch {
-	case apierrors.IsNotFound(err):
-		s.record = nil
+	if apierrors.IsNotFound(err) && s.record == nil {
 		return nil
-	case err != nil:
+	}
+	if err != nil {
 		return err
 	}
 	if s.see(m) {

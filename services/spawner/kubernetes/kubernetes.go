@@ -150,6 +150,9 @@ func (b *Backend) Start(ctx context.Context, spec backend.Spec) error {
 }
 
 func (b *Backend) start(ctx context.Context, spec backend.Spec) error {
+	if b.isClosed() {
+		return ErrClosed
+	}
 	for _, name := range []string{spec.Executor, spec.Progdef, spec.Revision} {
 		if !document.ValidName(name) {
 			return fmt.Errorf("%q is not a name (%s)", name, document.NamePattern)
@@ -222,9 +225,21 @@ func (b *Backend) List(ctx context.Context) ([]backend.Status, error) {
 	defer b.mu.Unlock()
 	out := []backend.Status{}
 	for _, name := range slices.Sorted(maps.Keys(b.sets)) {
+		if err := b.sets[name].broken; err != nil {
+			return nil, fmt.Errorf("listing executors: %w", err)
+		}
 		out = append(out, b.cfg.list(b.sets[name])...)
 	}
 	return out, nil
+}
+
+func (b *Backend) isClosed() bool {
+	select {
+	case <-b.closing:
+		return true
+	default:
+		return false
+	}
 }
 
 // Close implements [backend.Backend].

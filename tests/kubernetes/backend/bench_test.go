@@ -96,7 +96,7 @@ func (b *bench) start(t *testing.T, id string) *backendtest.Running {
 // exit waits for an executor's exit.
 func (b *bench) exit(t *testing.T, id string) backend.Exit {
 	t.Helper()
-	late := time.After(patience)
+	late := time.After(b.patience)
 	for {
 		b.mu.Lock()
 		e, ok := b.exits[id]

@@ -35,6 +35,7 @@ type place struct {
 	namespace string
 	rest      *rest.Config
 	client    clientset.Interface
+	patience  time.Duration
 }
 
 // newPlace makes a namespace that admits only pods of the restricted standard, and removes it at the end of
@@ -49,9 +50,8 @@ func newPlace(t *testing.T) *place {
 	admin.WarningHandlerWithContext = rest.NoWarnings{}
 	connections := connrotation.NewDialer((&net.Dialer{}).DialContext)
 	t.Cleanup(connections.CloseAll)
-	dialing := rest.CopyConfig(admin)
-	dialing.Dial = connections.DialContext
-	client, err := clientset.NewForConfig(dialing)
+	admin.Dial = connections.DialContext
+	client, err := clientset.NewForConfig(admin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func newPlace(t *testing.T) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &place{namespace: made.Name, rest: admin, client: client}
+	p := &place{namespace: made.Name, rest: admin, client: client, patience: patience}
 	t.Cleanup(func() { p.remove(t) })
 	// Without it no pod is admitted.
 	p.eventually(t, "the default service account", func(ctx context.Context) (bool, error) {
@@ -227,7 +227,7 @@ func idsIn(list string) []string {
 // many objects, and in part over the memory of a backend.
 func (p *place) eventually(t *testing.T, what string, holds func(context.Context) (bool, error)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), p.patience)
 	defer cancel()
 	for {
 		ok, err := holds(ctx)
@@ -240,7 +240,7 @@ func (p *place) eventually(t *testing.T, what string, holds func(context.Context
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			t.Fatalf("waited %s in vain for %s", patience, what)
+			t.Fatalf("waited %s in vain for %s", p.patience, what)
 		}
 	}
 }

@@ -282,4 +282,7 @@ func TestOwner(t *testing.T) {
 	one.AwaitSigterm(t)
 	one.Tell(t, "exit 0")
 	b.wantNothingLeft(t)
+	if err := b.Start(t.Context(), b.spec("two", runnable())); !errors.Is(err, kubernetes.ErrClosed) {
+		t.Errorf("Start after Close: %v", err)
+	}
 }
