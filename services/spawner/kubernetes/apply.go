@@ -104,31 +104,31 @@ func (b *Backend) try(ctx context.Context, name string, of book) error {
 	return nil
 }
 
-// write writes a book into its record, and notes the answer. A conflict says that the record is not as
-// it was when the view was taken.
-func (b *Backend) write(ctx context.Context, name string, v view, of book) error {
+// write writes a book into its record, if that says something else, and returns the record. A conflict
+// says that the record is not as it was when the view was taken.
+func (b *Backend) write(ctx context.Context, name string, v view, of book) (*corev1.ConfigMap, error) {
 	data, err := of.encode()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if v.record != nil && maps.Equal(v.record.Data, data) || v.record == nil && len(of.Entries) == 0 {
-		return nil
+		return v.record, nil
 	}
 	if len(of.Entries) > len(v.book.Entries) && full(data) {
-		return errFull
+		return nil, errFull
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()
 	written, err := b.put(ctx, name, v.record, of, data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.set(name).see(written) {
 		b.tellNews()
 	}
-	return nil
+	return written, nil
 }
 
 // put creates or replaces a record.

@@ -125,7 +125,7 @@ func (c Config) decide(v view, requests []request, now time.Time) plan {
 	}
 	d.assign()
 	d.endStrays()
-	d.plan.replicas = d.replicas()
+	d.scale()
 	d.plan.remove = d.nothingLeft()
 	return d.plan
 }
@@ -141,10 +141,9 @@ type decision struct {
 func (d *decision) obey(r request) error {
 	i := d.plan.book.find(r.executor)
 	switch {
-	case r.verb == start:
-		return d.start(r, i)
-	case i < 0:
-		return nil // it is gone
+	case r.verb == start && i < 0:
+		d.start(r)
+	case r.verb == start || i < 0: // it was started, or it is gone
 	case r.verb == forget:
 		return d.forget(i)
 	case r.verb == protect:
@@ -155,15 +154,10 @@ func (d *decision) obey(r request) error {
 	return nil
 }
 
-// start adds an executor, once.
-func (d *decision) start(r request, i int) error {
-	if i >= 0 {
-		return nil
-	}
+func (d *decision) start(r request) {
 	b := &d.plan.book
 	b.Progdef, b.Revision, b.Template = r.book.Progdef, r.book.Revision, r.book.Template
 	b.Entries = append(b.Entries, entry{Executor: r.executor})
-	return nil
 }
 
 // forget strikes out an executor that has exited.
@@ -180,15 +174,11 @@ func (d *decision) forget(i int) error {
 // dismiss lets an executor go. One that has no pod has ended with that.
 func (d *decision) dismiss(e *entry, how verb) {
 	d.plan.drained[e.Executor] = true
-	p := d.pods[e.Pod]
-	switch {
-	case e.Exit != nil:
-	case e.Pod == "":
+	if e.Exit == nil && e.Pod == "" {
 		d.exit(e, drainedEarly())
-	case how == giveUp:
+	}
+	if e.Exit == nil && how == giveUp {
 		d.end(e.Pod, giveUpGrace)
-	case p != nil && p.DeletionTimestamp == nil:
-		d.end(e.Pod, ownGrace)
 	}
 }
 
@@ -290,6 +280,10 @@ func (d *decision) watch(e *entry, p *corev1.Pod) {
 		}
 		return
 	}
+	if d.plan.drained[e.Executor] {
+		d.end(p.Name, ownGrace)
+		return
+	}
 	if gated(p) {
 		d.plan.bind[p.Name] = e.Executor
 		return
@@ -386,14 +380,14 @@ func isBusy(p *corev1.Pod) bool { return p.Labels[labelBusy] == "true" }
 // endStrays drains the pods of executors that the book does not know, and those that have lost their
 // gate before they were given to one.
 func (d *decision) endStrays() {
-	known := map[string]bool{}
+	owner := map[string]string{}
 	for _, e := range d.plan.book.Entries {
-		known[e.Executor] = true
+		owner[e.Pod] = e.Executor
 	}
 	for _, p := range d.pods {
-		executor := p.Labels[labelExecutor]
 		_, ending := d.plan.end[p.Name]
-		if ending || known[executor] || !bound(p) && gated(p) {
+		mine := bound(p) && owner[p.Name] == p.Labels[labelExecutor]
+		if ending || mine || !bound(p) && gated(p) {
 			continue
 		}
 		if !d.fresh && p.DeletionTimestamp == nil {
@@ -417,15 +411,23 @@ func (d *decision) nothingLeft() bool {
 	return d.fresh
 }
 
-// replicas are the pods that belong to executors and are not on their way out, and those still to be
-// made. A pod that this very plan ends is counted: only when it is seen to go may a ReplicaSet be told
+// scale says how many pods there shall be. There are never fewer on hearsay.
+func (d *decision) scale() {
+	d.plan.replicas = d.replicas()
+	if d.deployment != nil && d.deployment.Spec.Replicas != nil && d.plan.replicas < *d.deployment.Spec.Replicas {
+		d.plan.refresh = d.plan.refresh || !d.fresh
+	}
+}
+
+// replicas are the pods that belong to executors and are not on their way out, and those still to be made
+// or seen. A pod that this very plan ends is counted: only when it is seen to go may a ReplicaSet be told
 // to have one less, or it might choose another.
 func (d *decision) replicas() int32 {
 	given := map[string]bool{}
 	var n int32
 	for _, e := range d.plan.book.Entries {
 		given[e.Pod] = true
-		if e.Pod == "" && e.Exit == nil {
+		if d.pods[e.Pod] == nil && e.Exit == nil {
 			n++
 		}
 	}

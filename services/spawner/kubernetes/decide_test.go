@@ -265,7 +265,7 @@ func TestDecide(t *testing.T) {
 			one has p
 			look for p
 			wake in 30s
-			replicas 0`},
+			replicas 1`},
 		{"and if it is not there, its executor has ended", recorded(bookOf("one=p")).with(func(v *view) {
 			v.gone = map[string]*corev1.Pod{"p": nil}
 		}), nil, `
@@ -309,6 +309,24 @@ func TestDecide(t *testing.T) {
 		}, `
 			remove
 			replicas 0`},
+		{"a drain is remembered until the pod is seen", recorded(bookOf("one=p"), free("p")).with(func(v *view) {
+			v.drained = map[string]bool{"one": true}
+		}), nil, `
+			one has p
+			end p in -1
+			replicas 1`},
+		{"there are never fewer pods on hearsay", recorded(bookOf("one=p"), runs("p", "one")).with(func(v *view) {
+			v.deployment = &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: new(int32(2))}}
+		}), nil, `
+			one has p
+			refresh
+			replicas 1`},
+		{"a pod that claims to be another's is a stray", recorded(bookOf("one=p"), runs("p", "one"), runs("q", "one")).with(func(v *view) {
+			v.fresh = true
+		}), nil, `
+			one has p
+			end q in -1
+			replicas 2`},
 		{"idle executors are marked", recorded(bookOf("one=p"), runs("p", "one")),
 			[]request{{verb: protect, executor: "one", busy: false}}, `
 			one has p

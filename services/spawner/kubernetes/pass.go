@@ -99,7 +99,11 @@ func (b *Backend) take(name string) []*call {
 
 // pass decides what to do about a set, and does it.
 func (b *Backend) pass(ctx context.Context, name string, calls []*call) ([]error, error) {
-	p, err := b.decideAndWrite(ctx, name, calls)
+	requests := make([]request, len(calls))
+	for i, c := range calls {
+		requests[i] = c.request
+	}
+	v, p, err := b.decideAndWrite(ctx, name, requests)
 	if err != nil {
 		return nil, err
 	}
@@ -107,50 +111,52 @@ func (b *Backend) pass(ctx context.Context, name string, calls []*call) ([]error
 		b.queue.AddAfter(name, p.wake)
 	}
 	if p.remove {
-		err = b.remove(ctx, name)
+		err = b.remove(ctx, name, v)
 	} else {
-		err = errors.Join(b.scale(ctx, name, p), b.changePods(ctx, name, p))
+		err = errors.Join(b.scale(ctx, name, v, p), b.changePods(ctx, name, v, p))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s := b.set(name); s.empty() {
+	if b.set(name).empty() {
 		delete(b.sets, name)
 	}
 	return p.answers, err
 }
 
-// decideAndWrite decides, and has the decision in the record before anything is done about it.
-func (b *Backend) decideAndWrite(ctx context.Context, name string, calls []*call) (plan, error) {
-	requests := make([]request, len(calls))
-	for i, c := range calls {
-		requests[i] = c.request
-	}
+// decideAndWrite decides, and has the decision in the record before anything is done about it. The view
+// that it returns holds the record as it is then.
+func (b *Backend) decideAndWrite(ctx context.Context, name string, requests []request) (view, plan, error) {
 	fresh := false
-	var err error
 	for range writeAttempts {
-		b.mu.Lock()
-		v, broken := b.set(name).view(fresh), b.set(name).broken
-		b.mu.Unlock()
-		if broken != nil {
-			return plan{}, broken
+		v, err := b.view(name, fresh)
+		if err != nil {
+			return v, plan{}, err
 		}
 		p := b.cfg.decide(v, requests, time.Now())
 		if !p.refresh {
-			err = b.write(ctx, name, v, p.book)
+			v.record, err = b.write(ctx, name, v, p.book)
 		}
-		if err == nil && !p.refresh {
+		switch {
+		case err == nil && !p.refresh:
 			b.settle(name, p)
-			return p, nil
-		}
-		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
-			return plan{}, fmt.Errorf("writing the record: %w", err)
+			return v, p, nil
+		case err != nil && !gone(err) && !apierrors.IsAlreadyExists(err):
+			return v, p, fmt.Errorf("writing the record: %w", err)
 		}
 		if err := b.refresh(ctx, name); err != nil {
-			return plan{}, fmt.Errorf("reading the record: %w", err)
+			return v, p, fmt.Errorf("reading the record: %w", err)
 		}
 		fresh = true
 	}
-	return plan{}, fmt.Errorf("writing the record: others changed it %d times in a row: %w", writeAttempts, err)
+	return view{}, plan{}, fmt.Errorf("writing the record: others changed it %d times in a row", writeAttempts)
+}
+
+// view returns what is known of a set.
+func (b *Backend) view(name string, fresh bool) (view, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.set(name)
+	return s.view(fresh), s.broken
 }
 
 func (b *Backend) settle(name string, p plan) {
@@ -160,11 +166,8 @@ func (b *Backend) settle(name string, p plan) {
 }
 
 // scale makes the Deployment as the plan wants it.
-func (b *Backend) scale(ctx context.Context, name string, p plan) error {
-	b.mu.Lock()
-	d := b.set(name).deployment
-	b.mu.Unlock()
-	if p.book.Template == "" || b.settled(d, p.book, p.replicas) {
+func (b *Backend) scale(ctx context.Context, name string, v view, p plan) error {
+	if p.book.Template == "" || b.settled(v.deployment, p.book, p.replicas) {
 		return nil
 	}
 	err := b.apply(ctx, name, p.book, p.replicas, false)
@@ -178,29 +181,27 @@ func (b *Backend) scale(ctx context.Context, name string, p plan) error {
 	return nil
 }
 
-// remove removes record and Deployment, unless somebody needs them again.
-func (b *Backend) remove(ctx context.Context, name string) error {
-	b.mu.Lock()
-	record, d := b.set(name).record, b.set(name).deployment
-	b.mu.Unlock()
+// remove removes record and Deployment, unless somebody has changed them since: then the watches tell,
+// and it is decided again.
+func (b *Backend) remove(ctx context.Context, name string, v view) error {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()
-	if record != nil {
-		err := b.client.CoreV1().ConfigMaps(b.cfg.Namespace).Delete(ctx, name, unchanged(record))
+	if v.record != nil {
+		err := b.client.CoreV1().ConfigMaps(b.cfg.Namespace).Delete(ctx, name, unchanged(v.record))
 		if apierrors.IsConflict(err) {
-			return b.refresh(ctx, name)
+			return nil
 		}
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("removing the record: %w", err)
 		}
 		b.mu.Lock()
-		b.set(name).lose(record, false)
+		b.set(name).lose(v.record, false)
 		b.mu.Unlock()
 	}
-	if d == nil {
+	if v.deployment == nil {
 		return nil
 	}
-	err := b.client.AppsV1().Deployments(b.cfg.Namespace).Delete(ctx, name, unchanged(d))
+	err := b.client.AppsV1().Deployments(b.cfg.Namespace).Delete(ctx, name, unchanged(v.deployment))
 	if err != nil && !gone(err) {
 		return fmt.Errorf("removing the Deployment: %w", err)
 	}
@@ -222,15 +223,10 @@ func unchanged(o metav1.Object) metav1.DeleteOptions {
 func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
 
 // changePods does what the plan wants with pods, and waits for all of it.
-func (b *Backend) changePods(ctx context.Context, name string, p plan) error {
-	b.mu.Lock()
-	v := b.set(name).view(false)
-	b.mu.Unlock()
+func (b *Backend) changePods(ctx context.Context, name string, v view, p plan) error {
 	var todo []func(context.Context) error
 	do := func(pod string, f func(context.Context, *corev1.Pod) error) {
-		if seen := v.pods[pod]; seen != nil {
-			todo = append(todo, func(ctx context.Context) error { return f(ctx, seen) })
-		}
+		todo = append(todo, func(ctx context.Context) error { return f(ctx, v.pods[pod]) })
 	}
 	for pod, executor := range p.bind {
 		do(pod, func(ctx context.Context, seen *corev1.Pod) error { return b.bind(ctx, seen, executor) })
