@@ -138,3 +138,30 @@ clean: ## remove what was built
 .PHONY: docker
 docker: ## test the Docker backend on this machine's Docker daemon
 	go test $(RACE) -count 1 -timeout 20m -tags docker ./services/spawner/docker/...
+
+# A Kubernetes for tests, from Go modules and Debian packages: see tests/kubernetes/README.md.
+KUBERNETES := bin/kubernetes
+KUBERNETES_VERSION := v1.36.3
+# Packages whose tests, with the tag kubernetes, run in the cluster.
+KUBERNETES_TESTS := ./tests/kubernetes
+
+.PHONY: kubernetes
+kubernetes: kubernetes-build kubernetes-test ## run the tests that need a cluster in a real Kubernetes; takes root
+
+.PHONY: kubernetes-deps
+kubernetes-deps: ## install what the cluster needs of Debian's packages
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		containerd runc containernetworking-plugins iproute2 nftables >/dev/null
+
+.PHONY: kubernetes-build
+kubernetes-build: ## build Kubernetes and the harness to bin/kubernetes
+	@mkdir -p $(KUBERNETES)
+	cd tests/kubernetes/distribution && GOWORK=off CGO_ENABLED=0 go build -trimpath \
+		-ldflags '-s -w $(foreach p,k8s.io/component-base/version k8s.io/client-go/pkg/version,-X $(p).gitVersion=$(KUBERNETES_VERSION))' \
+		-o ../../../$(KUBERNETES)/kubernetes .
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(KUBERNETES)/ ./tests/kubernetes/cmd/...
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist $(VENV)

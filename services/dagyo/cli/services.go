@@ -96,9 +96,13 @@ func (a *app) spawnerCommand() *cobra.Command {
 	var b backendFlags
 	var queue string
 	cmd := a.serviceCommand(spawner.Name, "Grant capacity and run executors", s,
-		[]settings.Group{s.SpawnerFlags(), s.CommonFlags()},
+		append(b.groups(a), s.SpawnerFlags(), s.CommonFlags()),
 		func(ctx context.Context, link *broker.Link, log zerolog.Logger) error {
-			s.Spawner.Queue, s.Spawner.Access = orElse(queue, a.server), a.access
+			access, err := b.access(a.access)
+			if err != nil {
+				return usage(err)
+			}
+			s.Spawner.Queue, s.Spawner.Access = orElse(queue, a.server), access
 			open, err := b.opener(ctx, slog.New(zerolog.NewSlogHandler(log)))
 			if err != nil {
 				return usage(err)
@@ -107,7 +111,6 @@ func (a *app) spawnerCommand() *cobra.Command {
 		})
 	cmd.Flags().StringVar(&queue, "queue", "",
 		"address of NATS for the executors, where it is another than --server")
-	a.addBackendFlags(cmd, &b)
 	return cmd
 }
 

@@ -87,7 +87,7 @@ func (s *Services) CommonFlags() Group {
 	f.Int64Var(&c.Broker.EventsMaxBytes, "events-max-bytes", c.Broker.EventsMaxBytes,
 		"bound on the stored events in octets, -1 for none")
 	f.DurationVar(&c.Broker.StatusMaxAge, "status-max-age", c.Broker.StatusMaxAge,
-		"how long `ls` and `show` remember a flow after its last change")
+		"how long ls and show remember a flow after its last change")
 	return g
 }
 

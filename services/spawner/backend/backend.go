@@ -84,6 +84,9 @@ type Backend interface {
 	Close() error
 }
 
+// CredentialsDir is where executors in containers find the files that let them into NATS.
+const CredentialsDir = "/run/dagyo"
+
 // GiveUpGrace is how long an executor that is given up has for its last words.
 const GiveUpGrace = 5 * time.Second
 

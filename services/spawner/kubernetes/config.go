@@ -1,0 +1,180 @@
+package kubernetes
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/dagyo/dagyo/pkg/document"
+)
+
+const (
+	// DefaultPlace is the place of a spawner that is told none.
+	DefaultPlace = "dagyo"
+	// DefaultPullTimeout is how long an image may fail to be pulled before its executor is given up.
+	DefaultPullTimeout = 2 * time.Minute
+	// DefaultStartTimeout is how long a container may fail to be made (a missing secret, say) before its
+	// executor is given up.
+	DefaultStartTimeout = 30 * time.Second
+	// DefaultCallTimeout bounds one call of the API server.
+	DefaultCallTimeout = 30 * time.Second
+	// DefaultQPS bounds the calls a second; DefaultBurst those at once.
+	DefaultQPS   = 200
+	DefaultBurst = 400
+	// DefaultRunAsUser is the user and group of executors.
+	DefaultRunAsUser = 65532
+	// DefaultTmpLimit bounds what an executor may write to /tmp.
+	DefaultTmpLimit = "1Gi"
+)
+
+// A Config says where and how to run executors as pods. Inside a cluster everything is optional.
+type Config struct {
+	// Kubeconfig is the path of a kubeconfig file, and Context one of its contexts. Without both, the
+	// spawner talks to the cluster that it runs in.
+	Kubeconfig string
+	Context    string
+	// REST is used instead of Kubeconfig and Context where it is set.
+	REST *rest.Config
+	// Namespace is where executors run. Default: the spawner's own in a cluster, else the context's.
+	Namespace string
+	// Place keeps apart the executors of several installations in one namespace; default DefaultPlace.
+	Place string
+	// Owner is the name of a Deployment in the namespace, the spawner's own say: when it is deleted, the
+	// cluster removes the executors. "" for none.
+	Owner string
+
+	// Image is the image of progdefs that have none and whose command is "dagyo": one with that command
+	// in it. Without it they cannot start.
+	Image string
+	// ImagePullSecrets are names of Secrets that registries want.
+	ImagePullSecrets []string
+	// ServiceAccount is what executors run as; no token is given to them. Default: the namespace's.
+	ServiceAccount string
+	// Credentials is the name of a Secret that executors find at backend.CredentialsDir; "" for none.
+	Credentials string
+	// RunAsUser is the numeric user and group of executors; default DefaultRunAsUser.
+	RunAsUser int64
+	// TmpLimit bounds /tmp, all that an executor can write to; default DefaultTmpLimit.
+	TmpLimit resource.Quantity
+
+	// PullTimeout, StartTimeout and CallTimeout default to DefaultPullTimeout and so on.
+	PullTimeout  time.Duration
+	StartTimeout time.Duration
+	CallTimeout  time.Duration
+	// QPS and Burst bound the calls of the API server; default DefaultQPS and DefaultBurst.
+	QPS   float32
+	Burst int
+	// Logger hears of failures that no call can return. Default: nobody.
+	Logger *slog.Logger
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Place != "" && !document.ValidName(c.Place) {
+		errs = append(errs, fmt.Errorf("place %q is not a name (%s)", c.Place, document.NamePattern))
+	}
+	if c.RunAsUser < 0 {
+		errs = append(errs, fmt.Errorf("negative RunAsUser %d", c.RunAsUser))
+	}
+	if c.TmpLimit.Sign() < 0 {
+		errs = append(errs, fmt.Errorf("negative TmpLimit %s", c.TmpLimit.String()))
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"PullTimeout", c.PullTimeout}, {"StartTimeout", c.StartTimeout}, {"CallTimeout", c.CallTimeout}} {
+		if d.value < 0 {
+			errs = append(errs, fmt.Errorf("negative %s %s", d.name, d.value))
+		}
+	}
+	if c.QPS < 0 || c.Burst < 0 {
+		errs = append(errs, errors.New("negative QPS or Burst"))
+	}
+	return errors.Join(errs...)
+}
+
+// withDefaults fills in what was left out; it leaves Namespace to connect.
+func (c Config) withDefaults() Config {
+	c.Place = cmp.Or(c.Place, DefaultPlace)
+	c.PullTimeout = cmp.Or(c.PullTimeout, DefaultPullTimeout)
+	c.StartTimeout = cmp.Or(c.StartTimeout, DefaultStartTimeout)
+	c.CallTimeout = cmp.Or(c.CallTimeout, DefaultCallTimeout)
+	c.QPS = cmp.Or(c.QPS, DefaultQPS)
+	c.Burst = cmp.Or(c.Burst, DefaultBurst)
+	c.RunAsUser = cmp.Or(c.RunAsUser, DefaultRunAsUser)
+	if c.TmpLimit.IsZero() {
+		c.TmpLimit = resource.MustParse(DefaultTmpLimit)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// connect finds the cluster, and the namespace where none was given.
+func (c Config) connect() (Config, error) {
+	var namespace string
+	var err error
+	switch {
+	case c.REST != nil:
+		c.REST = rest.CopyConfig(c.REST)
+	case c.Kubeconfig != "" || c.Context != "":
+		c.REST, namespace, err = fromKubeconfig(c.Kubeconfig, c.Context)
+	default:
+		c.REST, namespace, err = fromCluster()
+	}
+	if err != nil {
+		return c, err
+	}
+	c.Namespace = cmp.Or(c.Namespace, namespace)
+	if c.Namespace == "" {
+		return c, errors.New("no namespace was given (Namespace), and there is none to be found")
+	}
+	c.REST.QPS, c.REST.Burst = c.QPS, c.Burst
+	c.REST.UserAgent = fieldManager
+	return c, nil
+}
+
+// fromKubeconfig reads a kubeconfig file as kubectl does.
+func fromKubeconfig(path, context string) (*rest.Config, string, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = path
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
+		&clientcmd.ConfigOverrides{CurrentContext: context})
+	cluster, err := loader.ClientConfig()
+	if err != nil {
+		return nil, "", fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	namespace, _, err := loader.Namespace()
+	if err != nil {
+		return nil, "", fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	return cluster, namespace, nil
+}
+
+// namespaceFile is where a pod finds its own namespace.
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+func fromCluster() (*rest.Config, string, error) {
+	cluster, err := rest.InClusterConfig()
+	if errors.Is(err, rest.ErrNotInCluster) {
+		return nil, "", errors.New("this process runs in no cluster: give a kubeconfig or a context")
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	namespace, err := os.ReadFile(namespaceFile)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, "", err
+	}
+	return cluster, strings.TrimSpace(string(namespace)), nil
+}

@@ -1,0 +1,450 @@
+package kubernetes
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+// errRuns says that an executor cannot be forgotten.
+var errRuns = errors.New("it still runs")
+
+const (
+	// lostAfter is how long after the end of its grace period a pod is taken for lost.
+	lostAfter = time.Minute
+	// lookAgain is when a pod is looked for again that is there and in no watch.
+	lookAgain = 30 * time.Second
+)
+
+// A verb is what is asked of an executor.
+type verb int
+
+const (
+	start verb = iota
+	drain
+	giveUp
+	protect
+	forget
+)
+
+// A request is one call of the Backend.
+type request struct {
+	verb     verb
+	executor string
+	// book is, for start, one without entries that holds the latest template.
+	book book
+	// busy is for protect.
+	busy bool
+}
+
+// A view is what is known of one revision. Deciding changes nothing in it.
+type view struct {
+	// book is what the record says. Where there is no record (yet, or any more), the book is what it
+	// last said. It may lag behind the pods unless it is fresh.
+	record *corev1.ConfigMap
+	book   book
+	fresh  bool
+	// deployment is nil while there is none.
+	deployment *appsv1.Deployment
+	pods       map[string]*corev1.Pod
+	// gone is what was last seen of pods that are no more: nil for one that was not there when it was
+	// looked for.
+	gone map[string]*corev1.Pod
+	// drained are executors that were told to go, before they ran as the case may be.
+	drained map[string]bool
+	// busy says which executors have jobs, as far as Protect was told.
+	busy map[string]bool
+	// failing is since when pods have been in a trouble that may be fatal.
+	failing map[types.UID]time.Time
+}
+
+// A plan is what to do about a view.
+type plan struct {
+	// answers are the replies to the requests, in their order; nil where all is well once the plan is
+	// carried out.
+	answers []error
+	// book is the record as it shall be, to be written first.
+	book book
+	// replicas are how many pods the Deployment shall have.
+	replicas int32
+	// remove is true where no executor is left, and record and Deployment shall go.
+	remove bool
+	// refresh is true where more could be done with a fresh book.
+	refresh bool
+	// bind are pods to give to the executors that the book says, by pod.
+	bind map[string]string
+	// end are pods to delete, and how long they have.
+	end map[string]grace
+	// mark are pods to be marked as busy (true) or idle.
+	mark map[string]bool
+	// look are pods that should be there and were not seen.
+	look []string
+	// drained, busy and failing replace the view's.
+	drained map[string]bool
+	busy    map[string]bool
+	failing map[types.UID]time.Time
+	// wake is when to decide again though nothing has changed; 0 for never.
+	wake time.Duration
+}
+
+// A grace is how long a pod has from its SIGTERM to its SIGKILL, in seconds.
+type grace int64
+
+const (
+	ownGrace    grace = -1 // what the pod itself says
+	giveUpGrace       = grace(backend.GiveUpGrace / time.Second)
+	noGrace     grace = 0 // the pod is struck out, whatever its machine does
+)
+
+// longer reports whether g leaves more time than another grace.
+func (g grace) longer(than grace) bool {
+	return g != than && (g == ownGrace || than != ownGrace && g > than)
+}
+
+// decide says what to do about a revision.
+func (c Config) decide(v view, requests []request, now time.Time) plan {
+	d := &decision{Config: c, view: v, now: now, plan: plan{
+		book: v.book.clone(), bind: map[string]string{}, end: map[string]grace{},
+		mark: map[string]bool{}, drained: map[string]bool{}, busy: map[string]bool{},
+		failing: map[types.UID]time.Time{},
+	}}
+	for _, r := range requests {
+		d.plan.answers = append(d.plan.answers, d.obey(r))
+	}
+	for i := range d.plan.book.Entries {
+		d.follow(&d.plan.book.Entries[i])
+	}
+	d.assign()
+	d.endStrays()
+	d.plan.replicas = d.replicas()
+	d.plan.remove = d.nothingLeft()
+	return d.plan
+}
+
+// A decision is a plan in the making.
+type decision struct {
+	Config
+	view
+	now  time.Time
+	plan plan
+}
+
+func (d *decision) obey(r request) error {
+	i := d.plan.book.find(r.executor)
+	switch {
+	case r.verb == start:
+		return d.start(r, i)
+	case i < 0:
+		return nil // it is gone
+	case r.verb == forget:
+		return d.forget(i)
+	case r.verb == protect:
+		d.plan.busy[r.executor] = r.busy
+	default:
+		d.dismiss(&d.plan.book.Entries[i], r.verb)
+	}
+	return nil
+}
+
+// start adds an executor, once.
+func (d *decision) start(r request, i int) error {
+	if i >= 0 {
+		return nil
+	}
+	b := &d.plan.book
+	b.Progdef, b.Revision, b.Template = r.book.Progdef, r.book.Revision, r.book.Template
+	b.Entries = append(b.Entries, entry{Executor: r.executor})
+	return nil
+}
+
+// forget strikes out an executor that has exited.
+func (d *decision) forget(i int) error {
+	e := d.plan.book.Entries[i]
+	if e.Exit == nil {
+		return errRuns
+	}
+	d.end(e.Pod, giveUpGrace)
+	d.plan.book.Entries = slices.Delete(d.plan.book.Entries, i, i+1)
+	return nil
+}
+
+// dismiss lets an executor go. One that has no pod has ended with that.
+func (d *decision) dismiss(e *entry, how verb) {
+	d.plan.drained[e.Executor] = true
+	p := d.pods[e.Pod]
+	switch {
+	case e.Exit != nil:
+	case e.Pod == "":
+		d.exit(e, drainedEarly())
+	case how == giveUp:
+		d.end(e.Pod, giveUpGrace)
+	case p != nil && p.DeletionTimestamp == nil:
+		d.end(e.Pod, ownGrace)
+	}
+}
+
+func drainedEarly() backend.Exit {
+	return backend.Exit{Code: -1, Reason: "it was drained before it ran"}
+}
+
+// end deletes a pod, if it is there. Of two graces the shorter counts.
+func (d *decision) end(pod string, g grace) {
+	if _, there := d.pods[pod]; !there {
+		return
+	}
+	if before, planned := d.plan.end[pod]; !planned || before.longer(g) {
+		d.plan.end[pod] = g
+	}
+}
+
+// clear deletes a pod that nobody needs any more, by force when it should have been gone long ago.
+func (d *decision) clear(p *corev1.Pod, g grace) {
+	switch {
+	case p.DeletionTimestamp == nil:
+		d.end(p.Name, g)
+	case d.overdue(p):
+		d.end(p.Name, noGrace)
+	}
+}
+
+// overdue reports whether a pod on its way out should have been gone long ago.
+func (d *decision) overdue(p *corev1.Pod) bool {
+	left := p.DeletionTimestamp.Add(lostAfter).Sub(d.now)
+	if left > 0 {
+		d.wakeIn(left)
+	}
+	return left <= 0
+}
+
+// exit writes down how an executor has ended.
+func (d *decision) exit(e *entry, x backend.Exit) {
+	x.Instance = d.plan.book.instance(e.Executor)
+	e.Exit = &x
+}
+
+// follow looks after one executor: it writes down its end, and takes away what is left of it then.
+func (d *decision) follow(e *entry) {
+	d.remember(e.Executor)
+	p := d.pods[e.Pod]
+	switch {
+	case e.Pod == "":
+	case p == nil:
+		d.missing(e)
+	case e.Exit == nil:
+		d.watch(e, p)
+	}
+	if p != nil && e.Exit != nil {
+		d.clear(p, giveUpGrace)
+	}
+}
+
+// remember keeps what is known of an executor for the next time.
+func (d *decision) remember(executor string) {
+	if d.drained[executor] {
+		d.plan.drained[executor] = true
+	}
+	busy, told := d.busy[executor]
+	if _, now := d.plan.busy[executor]; told && !now {
+		d.plan.busy[executor] = busy
+	}
+}
+
+// missing deals with an executor whose pod is not there.
+func (d *decision) missing(e *entry) {
+	last, known := d.gone[e.Pod]
+	switch {
+	case e.Exit != nil:
+	case !known:
+		d.plan.look = append(d.plan.look, e.Pod)
+		d.wakeIn(lookAgain)
+	case last != nil && !scheduled(last) && !d.plan.drained[e.Executor]:
+		e.Pod = "" // it has not run: another pod will do
+	case last != nil && !scheduled(last):
+		d.exit(e, drainedEarly())
+	default:
+		d.exit(e, vanished(last))
+	}
+}
+
+// watch looks at the pod of an executor that has not exited.
+func (d *decision) watch(e *entry, p *corev1.Pod) {
+	if x, ok := ended(p); ok {
+		d.exit(e, d.judge(x, p))
+		return
+	}
+	if p.DeletionTimestamp != nil {
+		if d.overdue(p) {
+			d.exit(e, lost(p))
+		}
+		return
+	}
+	if gated(p) {
+		d.plan.bind[p.Name] = e.Executor
+		return
+	}
+	if busy, told := d.plan.busy[e.Executor]; told && busy != isBusy(p) {
+		d.plan.mark[p.Name] = busy
+	}
+	if d.otherImage(p) {
+		d.end(p.Name, ownGrace)
+	}
+	d.watchTrouble(e, p)
+}
+
+// watchTrouble ends an executor that will never run.
+func (d *decision) watchTrouble(e *entry, p *corev1.Pod) {
+	t := d.trouble(p)
+	if t.advice == "" {
+		return
+	}
+	since, known := d.failing[p.UID]
+	if !known {
+		since = d.now
+	}
+	d.plan.failing[p.UID] = since
+	if left := since.Add(t.patience).Sub(d.now); left > 0 {
+		d.wakeIn(left)
+		return
+	}
+	d.exit(e, t.exit())
+}
+
+// judge adds what the exit itself cannot tell. The first image that the revision was seen to run is
+// the one that its tag means.
+func (d *decision) judge(x backend.Exit, p *corev1.Pod) backend.Exit {
+	if d.otherImage(p) {
+		x.Permanent = true
+		x.Reason = fmt.Sprintf("the image %s now names another image: %s, and not %s as for the first executors"+
+			" of this revision; publish the progdef with the image's digest", imageOf(p), digest(p), d.plan.book.Image)
+	}
+	return x
+}
+
+// otherImage reports whether a pod runs another image than those before it, though by the same tag.
+func (d *decision) otherImage(p *corev1.Pod) bool {
+	found := digest(p)
+	if found == "" || strings.Contains(imageOf(p), "@") {
+		return false
+	}
+	if d.plan.book.Image == "" {
+		d.plan.book.Image = found
+	}
+	return found != d.plan.book.Image
+}
+
+// assign gives free pods to executors that have none.
+func (d *decision) assign() {
+	free := d.free()
+	for i := range d.plan.book.Entries {
+		e := &d.plan.book.Entries[i]
+		if len(free) == 0 {
+			return
+		}
+		if e.Pod == "" && e.Exit == nil {
+			e.Pod, free = free[0], free[1:]
+			d.plan.bind[e.Pod] = e.Executor
+		}
+	}
+}
+
+// free are the pods that were given to nobody, and were made from the latest template.
+func (d *decision) free() []string {
+	given := map[string]bool{}
+	for _, b := range []book{d.book, d.plan.book} {
+		for _, e := range b.Entries {
+			given[e.Pod] = true
+		}
+	}
+	hash := d.plan.book.Template.hash()
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(d.pods)) {
+		p := d.pods[name]
+		if active(p) && gated(p) && !bound(p) && !given[name] && p.Annotations[annotationTemplate] == hash {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// bound reports whether a pod was given to an executor.
+func bound(p *corev1.Pod) bool { return p.Labels[labelExecutor] != "" }
+
+func isBusy(p *corev1.Pod) bool { return p.Labels[labelBusy] == "true" }
+
+// endStrays drains the pods of executors that the book does not know, and those that have lost their
+// gate before they were given to one.
+func (d *decision) endStrays() {
+	known := map[string]bool{}
+	for _, e := range d.plan.book.Entries {
+		known[e.Executor] = true
+	}
+	for _, p := range d.pods {
+		executor := p.Labels[labelExecutor]
+		_, ending := d.plan.end[p.Name]
+		if ending || known[executor] || !bound(p) && gated(p) {
+			continue
+		}
+		if !d.fresh && p.DeletionTimestamp == nil {
+			d.plan.refresh = true // another Backend may have started it just now
+			continue
+		}
+		d.clear(p, ownGrace)
+	}
+}
+
+// nothingLeft reports whether the record and the Deployment can go. The pods of a Deployment that was
+// left without a record go with it.
+func (d *decision) nothingLeft() bool {
+	if len(d.plan.book.Entries) > 0 {
+		return false
+	}
+	if d.record != nil {
+		return len(d.pods) == 0
+	}
+	d.plan.refresh = d.plan.refresh || !d.fresh && d.deployment != nil
+	return d.fresh
+}
+
+// replicas are the pods that belong to executors and are not on their way out, and those still to be
+// made. A pod that this very plan ends is counted: only when it is seen to go may a ReplicaSet be told
+// to have one less, or it might choose another.
+func (d *decision) replicas() int32 {
+	given := map[string]bool{}
+	var n int32
+	for _, e := range d.plan.book.Entries {
+		given[e.Pod] = true
+		if e.Pod == "" && e.Exit == nil {
+			n++
+		}
+	}
+	for name, p := range d.pods {
+		if active(p) && (bound(p) || given[name]) {
+			n++
+		}
+	}
+	return n
+}
+
+func (d *decision) wakeIn(after time.Duration) {
+	if d.plan.wake == 0 || after < d.plan.wake {
+		d.plan.wake = after
+	}
+}
+
+func imageOf(p *corev1.Pod) string {
+	for _, c := range p.Spec.Containers {
+		if c.Name == container {
+			return c.Image
+		}
+	}
+	return ""
+}

@@ -1,0 +1,232 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	ametav1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+// workers is how many revisions are looked after at the same time.
+const workers = 8
+
+// ErrClosed says that a Backend was used after Close.
+var ErrClosed = errors.New("the Kubernetes backend is closed")
+
+// A Backend runs executors as pods; see the package comment. Its methods may be called concurrently.
+type Backend struct {
+	cfg    Config
+	client kubernetes.Interface
+	owner  *ametav1.OwnerReferenceApplyConfiguration // nil for none
+
+	queue workqueue.TypedRateLimitingInterface[string]
+	exits chan backend.Exit
+	news  chan struct{} // a book has changed
+
+	stop    context.CancelFunc
+	closing <-chan struct{}
+	running sync.WaitGroup
+
+	mu   sync.Mutex
+	sets map[string]*set // by name
+}
+
+var _ backend.Backend = (*Backend)(nil)
+
+// New connects to the cluster, and begins to watch the place. The caller must receive from Exits, and
+// Close the backend.
+func New(cfg Config) (*Backend, error) {
+	b, err := newBackend(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes backend: %w", err)
+	}
+	return b, nil
+}
+
+func newBackend(cfg Config) (*Backend, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg, err := cfg.withDefaults().connect()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(cfg.REST)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(klog.NewContext(context.Background(),
+		logr.FromSlogHandler(cfg.Logger.Handler())))
+	b := &Backend{
+		cfg: cfg, client: client,
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
+		exits: make(chan backend.Exit), news: make(chan struct{}, 1),
+		stop: stop, closing: ctx.Done(), sets: map[string]*set{},
+	}
+	if err := b.open(ctx); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	for range workers {
+		b.running.Go(func() { b.work(ctx) })
+	}
+	b.running.Go(b.deliver)
+	return b, nil
+}
+
+// open makes sure that the place can be worked on, and fills in what is there already.
+func (b *Backend) open(ctx context.Context) error {
+	opening, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
+	defer cancel()
+	if err := b.tryReading(opening); err != nil {
+		return err
+	}
+	if err := b.findOwner(opening); err != nil {
+		return err
+	}
+	if err := b.applyBudget(opening); err != nil {
+		return err
+	}
+	return b.watch(ctx, opening)
+}
+
+// tryReading finds out at once, and in words, what an informer would try for ever.
+func (b *Backend) tryReading(ctx context.Context) error {
+	one := metav1.ListOptions{Limit: 1, LabelSelector: b.selector()}
+	_, pods := b.client.CoreV1().Pods(b.cfg.Namespace).List(ctx, one)
+	_, records := b.client.CoreV1().ConfigMaps(b.cfg.Namespace).List(ctx, one)
+	_, deployments := b.client.AppsV1().Deployments(b.cfg.Namespace).List(ctx, one)
+	for _, err := range []error{pods, records, deployments} {
+		if err != nil {
+			return fmt.Errorf("reading the namespace %q: %w", b.cfg.Namespace, err)
+		}
+	}
+	return nil
+}
+
+func (b *Backend) selector() string {
+	return labels.SelectorFromSet(placeLabels(b.cfg.Place)).String()
+}
+
+// findOwner looks up the Deployment that executors belong to.
+func (b *Backend) findOwner(ctx context.Context) error {
+	if b.cfg.Owner == "" {
+		return nil
+	}
+	d, err := b.client.AppsV1().Deployments(b.cfg.Namespace).Get(ctx, b.cfg.Owner, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("looking up the owner of executors: %w", err)
+	}
+	b.owner = ametav1.OwnerReference().
+		WithAPIVersion("apps/v1").WithKind("Deployment").WithName(d.Name).WithUID(d.UID)
+	return nil
+}
+
+// Start implements [backend.Backend]. It returns once the executor stands in the book; its pod may have
+// to wait for a machine.
+func (b *Backend) Start(ctx context.Context, spec backend.Spec) error {
+	if err := b.start(ctx, spec); err != nil {
+		return fmt.Errorf("starting executor %s: %w", spec.Executor, err)
+	}
+	return nil
+}
+
+func (b *Backend) start(ctx context.Context, spec backend.Spec) error {
+	for _, name := range []string{spec.Executor, spec.Progdef, spec.Revision} {
+		if !document.ValidName(name) {
+			return fmt.Errorf("%q is not a name (%s)", name, document.NamePattern)
+		}
+	}
+	if told, ok := spec.Env[contract.EnvExecutor]; ok && told != spec.Executor {
+		return fmt.Errorf("its environment says that its name is %q", told)
+	}
+	t, err := b.cfg.render(spec)
+	if err != nil {
+		return err
+	}
+	name := setName(b.cfg.Place, spec.Progdef, spec.Revision)
+	first := book{Progdef: spec.Progdef, Revision: spec.Revision, Template: t}
+	if err := b.try(ctx, name, first); err != nil {
+		return err
+	}
+	return b.ask(ctx, name, request{verb: start, executor: spec.Executor, book: first})
+}
+
+// Drain implements [backend.Backend].
+func (b *Backend) Drain(ctx context.Context, executor string) error {
+	return b.tell(ctx, request{verb: drain, executor: executor}, "draining")
+}
+
+// GiveUp implements [backend.Backend]. Pods are sent SIGTERM once only: an executor that drains
+// already is killed after GiveUpGrace without further notice.
+func (b *Backend) GiveUp(ctx context.Context, executor string) error {
+	return b.tell(ctx, request{verb: giveUp, executor: executor}, "giving up")
+}
+
+// Protect implements [backend.Backend]: the pods of executors with jobs are not evicted (a
+// PodDisruptionBudget), keep the cluster's autoscaler from their machine, and are the last that a
+// ReplicaSet takes away. Pods without jobs are free to be moved.
+func (b *Backend) Protect(ctx context.Context, executor string, busy bool) error {
+	return b.tell(ctx, request{verb: protect, executor: executor, busy: busy}, "protecting")
+}
+
+// Forget implements [backend.Backend]. What is left of the executor's pod, and the Deployment when it was
+// the last one of its revision, go within seconds.
+func (b *Backend) Forget(ctx context.Context, executor string) error {
+	return b.tell(ctx, request{verb: forget, executor: executor}, "forgetting")
+}
+
+// tell asks for something about an executor that may be gone.
+func (b *Backend) tell(ctx context.Context, r request, doing string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	name := b.setOf(r.executor)
+	if name == "" {
+		return nil
+	}
+	if err := b.ask(ctx, name, r); err != nil {
+		return fmt.Errorf("%s executor %s: %w", doing, r.executor, err)
+	}
+	return nil
+}
+
+// Exits implements [backend.Backend]. A Backend delivers each exit once; exits that are not received
+// wait, and are delivered again by the next Backend on the place until Forget.
+func (b *Backend) Exits() <-chan backend.Exit { return b.exits }
+
+// List implements [backend.Backend].
+func (b *Backend) List(ctx context.Context) ([]backend.Status, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := []backend.Status{}
+	for _, name := range slices.Sorted(maps.Keys(b.sets)) {
+		out = append(out, b.cfg.list(b.sets[name])...)
+	}
+	return out, nil
+}
+
+// Close implements [backend.Backend].
+func (b *Backend) Close() error {
+	b.stop()
+	b.queue.ShutDown()
+	b.running.Wait()
+	return nil
+}

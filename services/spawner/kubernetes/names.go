@@ -1,0 +1,59 @@
+package kubernetes
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
+
+// fieldManager owns what the Backend applies.
+const fieldManager = "dagyo-spawner"
+
+// Labels and annotations. An executor's id, a place and a progdef's name keep to the grammar of a
+// label's value.
+const (
+	labelApp      = "app.kubernetes.io/name"
+	labelManager  = "app.kubernetes.io/managed-by"
+	labelSet      = "app.kubernetes.io/instance" // the name of the book and of the Deployment
+	labelPlace    = "dagyo.dev/place"
+	labelProgdef  = "dagyo.dev/progdef"
+	labelRevision = "dagyo.dev/revision"
+	labelExecutor = "dagyo.dev/executor"
+	labelBusy     = "dagyo.dev/busy"
+
+	// annotationTemplate is on a Deployment and on its pods: which template they were made from.
+	annotationTemplate = "dagyo.dev/template"
+	annotationEvict    = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+	annotationCost     = "controller.kubernetes.io/pod-deletion-cost"
+
+	// gate keeps a pod from being scheduled until it is given to an executor.
+	gate = "dagyo.dev/executor"
+	// container is the name of the one container of a pod.
+	container = "executor"
+)
+
+const (
+	appExecutor = "dagyo-executor"
+	manager     = "dagyo"
+)
+
+// setName names the book and the Deployment of a revision: readable, and unique by a hash. It is short
+// enough for the names of ReplicaSets and pods to begin with the whole of it.
+func setName(place, progdef, revision string) string {
+	const longest = 24
+	sum := sha256.Sum256([]byte(place + "/" + progdef + "/" + revision))
+	head := strings.ReplaceAll(progdef[:min(len(progdef), longest)], "_", "-")
+	return "dagyo-" + strings.TrimRight(head, "-") + "-" + hex.EncodeToString(sum[:6])
+}
+
+// budgetName names the PodDisruptionBudget of a place.
+func budgetName(place string) string {
+	sum := sha256.Sum256([]byte(place))
+	head := strings.ReplaceAll(place[:min(len(place), 40)], "_", "-")
+	return "dagyo-busy-" + strings.TrimRight(head, "-") + "-" + hex.EncodeToString(sum[:4])
+}
+
+// placeLabels are on everything that the Backend makes on a place.
+func placeLabels(place string) map[string]string {
+	return map[string]string{labelApp: appExecutor, labelManager: manager, labelPlace: place}
+}

@@ -1,0 +1,355 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+const (
+	// writeAttempts is how often a book is read anew because another Backend was faster.
+	writeAttempts = 10
+	// podCalls is how many pods of a revision are changed at the same time.
+	podCalls = 32
+	// firstRetry and lastRetry are the waits after the first and after many failures in a row.
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 30 * time.Second
+)
+
+// ask has a request carried out, and waits for it.
+func (b *Backend) ask(ctx context.Context, name string, r request) error {
+	c := &call{request: r, done: make(chan error, 1)}
+	b.mu.Lock()
+	s := b.set(name)
+	s.requests = append(s.requests, c)
+	b.mu.Unlock()
+	b.queue.Add(name)
+	select {
+	case err := <-c.done:
+		return err
+	case <-b.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// setOf finds the set of an executor, "" if no book has it.
+func (b *Backend) setOf(executor string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, s := range b.sets {
+		if s.book.find(executor) >= 0 {
+			return name
+		}
+	}
+	return ""
+}
+
+// work looks after one set after the other, until the queue is shut down.
+func (b *Backend) work(ctx context.Context) {
+	for {
+		name, shutdown := b.queue.Get()
+		if shutdown {
+			return
+		}
+		b.lookAfter(ctx, name)
+		b.queue.Done(name)
+	}
+}
+
+// lookAfter makes a pass over a set, and another one later if that failed.
+func (b *Backend) lookAfter(ctx context.Context, name string) {
+	calls := b.take(name)
+	answers, err := b.pass(ctx, name, calls)
+	for i, c := range calls {
+		if err != nil {
+			c.done <- err
+		} else {
+			c.done <- answers[i]
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		b.cfg.Logger.Warn("cannot look after a revision; trying again", "deployment", name, "error", err)
+		b.queue.AddRateLimited(name)
+	default:
+		b.queue.Forget(name)
+	}
+}
+
+// take takes the requests that wait.
+func (b *Backend) take(name string) []*call {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.set(name)
+	calls := s.requests
+	s.requests = nil
+	return calls
+}
+
+// pass decides what to do about a set, and does it.
+func (b *Backend) pass(ctx context.Context, name string, calls []*call) ([]error, error) {
+	p, err := b.decideAndWrite(ctx, name, calls)
+	if err != nil {
+		return nil, err
+	}
+	if p.wake > 0 {
+		b.queue.AddAfter(name, p.wake)
+	}
+	if p.remove {
+		err = b.remove(ctx, name)
+	} else {
+		err = errors.Join(b.scale(ctx, name, p), b.changePods(ctx, name, p))
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.set(name); s.empty() {
+		delete(b.sets, name)
+	}
+	return p.answers, err
+}
+
+// decideAndWrite decides, and has the decision in the record before anything is done about it.
+func (b *Backend) decideAndWrite(ctx context.Context, name string, calls []*call) (plan, error) {
+	requests := make([]request, len(calls))
+	for i, c := range calls {
+		requests[i] = c.request
+	}
+	fresh := false
+	var err error
+	for range writeAttempts {
+		b.mu.Lock()
+		v, broken := b.set(name).view(fresh), b.set(name).broken
+		b.mu.Unlock()
+		if broken != nil {
+			return plan{}, broken
+		}
+		p := b.cfg.decide(v, requests, time.Now())
+		if !p.refresh {
+			err = b.write(ctx, name, v, p.book)
+		}
+		if err == nil && !p.refresh {
+			b.settle(name, p)
+			return p, nil
+		}
+		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
+			return plan{}, fmt.Errorf("writing the record: %w", err)
+		}
+		if err := b.refresh(ctx, name); err != nil {
+			return plan{}, fmt.Errorf("reading the record: %w", err)
+		}
+		fresh = true
+	}
+	return plan{}, fmt.Errorf("writing the record: others changed it %d times in a row: %w", writeAttempts, err)
+}
+
+func (b *Backend) settle(name string, p plan) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.set(name).settle(p)
+}
+
+// scale makes the Deployment as the plan wants it.
+func (b *Backend) scale(ctx context.Context, name string, p plan) error {
+	b.mu.Lock()
+	d := b.set(name).deployment
+	b.mu.Unlock()
+	if p.book.Template == "" || b.settled(d, p.book, p.replicas) {
+		return nil
+	}
+	err := b.apply(ctx, name, p.book, p.replicas, false)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.set(name).refused = ""
+	if err != nil {
+		b.set(name).refused = sentence(err.Error())
+		return fmt.Errorf("applying the Deployment: %w", err)
+	}
+	return nil
+}
+
+// remove removes record and Deployment, unless somebody needs them again.
+func (b *Backend) remove(ctx context.Context, name string) error {
+	b.mu.Lock()
+	record, d := b.set(name).record, b.set(name).deployment
+	b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
+	defer cancel()
+	if record != nil {
+		err := b.client.CoreV1().ConfigMaps(b.cfg.Namespace).Delete(ctx, name, unchanged(record))
+		if apierrors.IsConflict(err) {
+			return b.refresh(ctx, name)
+		}
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("removing the record: %w", err)
+		}
+		b.mu.Lock()
+		b.set(name).lose(record, false)
+		b.mu.Unlock()
+	}
+	if d == nil {
+		return nil
+	}
+	err := b.client.AppsV1().Deployments(b.cfg.Namespace).Delete(ctx, name, unchanged(d))
+	if err != nil && !gone(err) {
+		return fmt.Errorf("removing the Deployment: %w", err)
+	}
+	return nil
+}
+
+// unchanged lets a deletion fail if its object is not as it was.
+func unchanged(o metav1.Object) metav1.DeleteOptions {
+	uid, version := o.GetUID(), o.GetResourceVersion()
+	background := metav1.DeletePropagationBackground
+	return metav1.DeleteOptions{
+		Preconditions:     &metav1.Preconditions{UID: &uid, ResourceVersion: &version},
+		PropagationPolicy: &background,
+	}
+}
+
+// gone reports whether a call has failed only because its object is no more, or has changed: then the
+// watches tell, and it is decided again.
+func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
+
+// changePods does what the plan wants with pods, and waits for all of it.
+func (b *Backend) changePods(ctx context.Context, name string, p plan) error {
+	b.mu.Lock()
+	v := b.set(name).view(false)
+	b.mu.Unlock()
+	var todo []func(context.Context) error
+	do := func(pod string, f func(context.Context, *corev1.Pod) error) {
+		if seen := v.pods[pod]; seen != nil {
+			todo = append(todo, func(ctx context.Context) error { return f(ctx, seen) })
+		}
+	}
+	for pod, executor := range p.bind {
+		do(pod, func(ctx context.Context, seen *corev1.Pod) error { return b.bind(ctx, seen, executor) })
+	}
+	for pod, busy := range p.mark {
+		do(pod, func(ctx context.Context, seen *corev1.Pod) error { return b.patch(ctx, seen, marks(busy)) })
+	}
+	for pod, g := range p.end {
+		do(pod, func(ctx context.Context, seen *corev1.Pod) error { return b.end(ctx, seen, g) })
+	}
+	for _, pod := range p.look {
+		todo = append(todo, func(ctx context.Context) error { return b.look(ctx, name, pod) })
+	}
+	return b.all(ctx, todo)
+}
+
+// all makes calls, some at the same time, and waits for them.
+func (b *Backend) all(ctx context.Context, todo []func(context.Context) error) error {
+	var running sync.WaitGroup
+	errs := make([]error, len(todo))
+	room := make(chan struct{}, podCalls)
+	for i, f := range todo {
+		room <- struct{}{}
+		running.Go(func() {
+			defer func() { <-room }()
+			ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
+			defer cancel()
+			errs[i] = f(ctx)
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// A merge is a JSON merge patch of a pod.
+type merge struct {
+	Metadata struct {
+		UID             types.UID         `json:"uid"`
+		ResourceVersion string            `json:"resourceVersion,omitempty"`
+		Labels          map[string]string `json:"labels,omitempty"`
+		Annotations     map[string]string `json:"annotations,omitempty"`
+	} `json:"metadata"`
+	Spec *ungated `json:"spec,omitempty"`
+}
+
+type ungated struct {
+	SchedulingGates []corev1.PodSchedulingGate `json:"schedulingGates"`
+}
+
+// costs of deleting a pod, for a ReplicaSet: pods that were given to nobody have none.
+const (
+	costBusy = "1000"
+	costIdle = "1"
+)
+
+// marks say whether an executor has jobs.
+func marks(busy bool) merge {
+	var m merge
+	m.Metadata.Labels = map[string]string{labelBusy: "false"}
+	m.Metadata.Annotations = map[string]string{annotationEvict: "true", annotationCost: costIdle}
+	if busy {
+		m.Metadata.Labels = map[string]string{labelBusy: "true"}
+		m.Metadata.Annotations = map[string]string{annotationEvict: "false", annotationCost: costBusy}
+	}
+	return m
+}
+
+// bind lets an executor's pod be scheduled. The pod must be as it was seen: the gates of others stay.
+func (b *Backend) bind(ctx context.Context, p *corev1.Pod, executor string) error {
+	m := marks(true)
+	m.Metadata.ResourceVersion = p.ResourceVersion
+	m.Metadata.Labels[labelExecutor] = executor
+	m.Spec = &ungated{SchedulingGates: otherGates(p)}
+	return b.patch(ctx, p, m)
+}
+
+func (b *Backend) patch(ctx context.Context, p *corev1.Pod, m merge) error {
+	m.Metadata.UID = p.UID
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = b.client.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.MergePatchType, text,
+		metav1.PatchOptions{FieldManager: fieldManager})
+	if err != nil && !gone(err) {
+		return fmt.Errorf("changing the pod %s: %w", p.Name, err)
+	}
+	return nil
+}
+
+// end deletes a pod.
+func (b *Backend) end(ctx context.Context, p *corev1.Pod, g grace) error {
+	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}}
+	if g != ownGrace {
+		options.GracePeriodSeconds = (*int64)(&g)
+	}
+	err := b.client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, options)
+	if err != nil && !gone(err) {
+		return fmt.Errorf("deleting the pod %s: %w", p.Name, err)
+	}
+	return nil
+}
+
+// look finds out whether a pod that no watch shows is there.
+func (b *Backend) look(ctx context.Context, name, pod string) error {
+	_, err := b.client.CoreV1().Pods(b.cfg.Namespace).Get(ctx, pod, metav1.GetOptions{})
+	if err == nil {
+		return nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("looking for the pod %s: %w", pod, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.set(name); s.pods[pod] == nil {
+		if _, known := s.gone[pod]; !known {
+			s.gone[pod] = nil
+		}
+		b.queue.Add(name)
+	}
+	return nil
+}

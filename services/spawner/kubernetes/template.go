@@ -1,0 +1,253 @@
+package kubernetes
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	acorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+// A template is the JSON of a pod template's apply configuration, the same for the executors of a
+// revision.
+type template string
+
+// hash tells templates apart.
+func (t template) hash() string {
+	sum := sha256.Sum256([]byte(t))
+	return hex.EncodeToString(sum[:8])
+}
+
+func (t template) decode() (*acorev1.PodTemplateSpecApplyConfiguration, error) {
+	out := acorev1.PodTemplateSpec()
+	if err := json.Unmarshal([]byte(t), out); err != nil {
+		return nil, fmt.Errorf("the pod template in the record cannot be read: %w", err)
+	}
+	return out, nil
+}
+
+// render makes the pod template of an executor's revision. An error is a *backend.StartError.
+func (c Config) render(spec backend.Spec) (template, error) {
+	image, err := c.image(spec.Document)
+	if err != nil {
+		return "", err
+	}
+	resources, err := resources(spec.Document.Resources)
+	if err != nil {
+		return "", err
+	}
+	pod, err := c.pod(spec)
+	if err != nil {
+		return "", err
+	}
+	pod.WithContainers(c.container(spec).WithImage(image).WithResources(resources))
+	text, err := json.Marshal(acorev1.PodTemplateSpec().
+		WithLabels(placeLabels(c.Place)).
+		WithLabels(map[string]string{
+			labelSet:      setName(c.Place, spec.Progdef, spec.Revision),
+			labelProgdef:  spec.Progdef,
+			labelRevision: spec.Revision,
+		}).
+		WithSpec(pod))
+	return template(text), err
+}
+
+// refused is a problem with what the progdef asks.
+func refused(pointer, message, hint string) *backend.StartError {
+	return &backend.StartError{Problem: problem.Problem{
+		Code: problem.StartRefused, Pointer: pointer, Message: message, Hint: hint,
+	}}
+}
+
+// image is the progdef's, or Dagyo's own for a progdef that is part of the dagyo binary.
+func (c Config) image(d progdef.Document) (string, error) {
+	if d.Image != "" {
+		return d.Image, nil
+	}
+	if c.Image != "" && len(d.Command) > 0 && d.Command[0] == "dagyo" {
+		return c.Image, nil
+	}
+	return "", refused("/image", "the progdef has no image, and a pod cannot run without one",
+		"give an image; `dagyo progdef build` makes one from the progdef's build")
+}
+
+// resources reads quantities.
+func resources(r progdef.Resources) (*acorev1.ResourceRequirementsApplyConfiguration, error) {
+	out := acorev1.ResourceRequirements()
+	for _, section := range []struct {
+		name string
+		from map[string]string
+		set  func(corev1.ResourceList) *acorev1.ResourceRequirementsApplyConfiguration
+	}{
+		{"requests", r.Requests, out.WithRequests},
+		{"limits", r.Limits, out.WithLimits},
+	} {
+		list := corev1.ResourceList{}
+		for _, name := range slices.Sorted(maps.Keys(section.from)) {
+			q, err := resource.ParseQuantity(section.from[name])
+			if err != nil {
+				return nil, refused(problem.Pointer("resources", section.name, name),
+					fmt.Sprintf("%q is not a quantity", section.from[name]),
+					`write a number and a unit, such as "100m", "64Mi" or "1"`)
+			}
+			list[corev1.ResourceName(name)] = q
+		}
+		if len(list) > 0 {
+			section.set(list)
+		}
+	}
+	return out, nil
+}
+
+// pod is everything but the container.
+func (c Config) pod(spec backend.Spec) (*acorev1.PodSpecApplyConfiguration, error) {
+	affinity, err := affinity(spec.Document.Machine)
+	if err != nil {
+		return nil, err
+	}
+	pod := acorev1.PodSpec().
+		WithSchedulingGates(acorev1.PodSchedulingGate().WithName(gate)).
+		WithTerminationGracePeriodSeconds(seconds(spec.Document.Drain.GracePeriod.D() + backend.GiveUpGrace)).
+		// The program is not process 1: signals do to it what they do elsewhere, and what its
+		// children leave behind is reaped.
+		WithShareProcessNamespace(true).
+		WithAutomountServiceAccountToken(false).
+		WithEnableServiceLinks(false).
+		WithSecurityContext(acorev1.PodSecurityContext().
+			WithRunAsNonRoot(true).WithRunAsUser(c.RunAsUser).WithRunAsGroup(c.RunAsUser).
+			WithSeccompProfile(acorev1.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+		WithVolumes(acorev1.Volume().WithName("tmp").
+			WithEmptyDir(acorev1.EmptyDirVolumeSource().WithSizeLimit(c.TmpLimit)))
+	if c.Credentials != "" {
+		pod.WithVolumes(acorev1.Volume().WithName("credentials").
+			WithSecret(acorev1.SecretVolumeSource().WithSecretName(c.Credentials)))
+	}
+	if c.ServiceAccount != "" {
+		pod.WithServiceAccountName(c.ServiceAccount)
+	}
+	for _, name := range c.ImagePullSecrets {
+		pod.WithImagePullSecrets(acorev1.LocalObjectReference().WithName(name))
+	}
+	place(pod, spec.Document.Machine)
+	if affinity != nil {
+		pod.WithAffinity(affinity)
+	}
+	return pod, nil
+}
+
+// seconds rounds up: Kubernetes counts in seconds.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
+// place says which machines may run the pod, but for the affinity.
+func place(pod *acorev1.PodSpecApplyConfiguration, m progdef.Machine) {
+	if len(m.NodeSelector) > 0 {
+		pod.WithNodeSelector(m.NodeSelector)
+	}
+	for _, t := range m.Tolerations {
+		out := acorev1.Toleration()
+		if t.Key != "" {
+			out.WithKey(t.Key)
+		}
+		if t.Operator != "" {
+			out.WithOperator(corev1.TolerationOperator(t.Operator))
+		}
+		if t.Value != "" {
+			out.WithValue(t.Value)
+		}
+		if t.Effect != "" {
+			out.WithEffect(corev1.TaintEffect(t.Effect))
+		}
+		if t.TolerationSeconds != nil {
+			out.WithTolerationSeconds(*t.TolerationSeconds)
+		}
+		pod.WithTolerations(out)
+	}
+	if m.PriorityClassName != "" {
+		pod.WithPriorityClassName(m.PriorityClassName)
+	}
+	if m.RuntimeClassName != "" {
+		pod.WithRuntimeClassName(m.RuntimeClassName)
+	}
+}
+
+// affinity reads what the progdef says in Kubernetes' own words.
+func affinity(m progdef.Machine) (*acorev1.AffinityApplyConfiguration, error) {
+	if len(m.Affinity) == 0 {
+		return nil, nil
+	}
+	out := acorev1.Affinity()
+	text, err := json.Marshal(m.Affinity)
+	if err == nil {
+		strict := json.NewDecoder(bytes.NewReader(text))
+		strict.DisallowUnknownFields()
+		err = strict.Decode(out)
+	}
+	if err != nil {
+		return nil, refused("/machine/affinity",
+			"this is not an affinity: "+strings.TrimPrefix(err.Error(), "json: "),
+			"write it as the `affinity` of a pod is written (kubectl explain pod.spec.affinity)")
+	}
+	return out, nil
+}
+
+// container is the program with its environment.
+//
+// It has no probes: an executor has no port to ask, and a FROM scratch image nothing to run. Whether a
+// job lives is told on health.<flow>.<job>, and a restart in place would bring a program that may not
+// take jobs anyway.
+func (c Config) container(spec backend.Spec) *acorev1.ContainerApplyConfiguration {
+	out := acorev1.Container().
+		WithName(container).
+		WithImagePullPolicy(corev1.PullIfNotPresent).
+		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
+		WithSecurityContext(acorev1.SecurityContext().
+			WithAllowPrivilegeEscalation(false).
+			WithReadOnlyRootFilesystem(true).
+			WithCapabilities(acorev1.Capabilities().WithDrop("ALL"))).
+		WithVolumeMounts(acorev1.VolumeMount().WithName("tmp").WithMountPath("/tmp"))
+	for _, arg := range spec.Document.Command {
+		out.WithCommand(literal(arg))
+	}
+	for _, from := range spec.Document.EnvFrom {
+		out.WithEnvFrom(source(from))
+	}
+	env := maps.Clone(spec.Document.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, spec.Env)
+	delete(env, contract.EnvExecutor)
+	if c.Credentials != "" {
+		out.WithVolumeMounts(acorev1.VolumeMount().WithName("credentials").
+			WithMountPath(backend.CredentialsDir).WithReadOnly(true))
+	}
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		out.WithEnv(acorev1.EnvVar().WithName(name).WithValue(literal(env[name])))
+	}
+	return out.WithEnv(acorev1.EnvVar().WithName(contract.EnvExecutor).
+		WithValueFrom(acorev1.EnvVarSource().WithFieldRef(acorev1.ObjectFieldSelector().
+			WithFieldPath("metadata.labels['" + labelExecutor + "']"))))
+}
+
+// literal keeps Kubernetes from expanding $(NAME).
+func literal(s string) string { return strings.ReplaceAll(s, "$", "$$") }
+
+func source(from progdef.EnvSource) *acorev1.EnvFromSourceApplyConfiguration {
+	if from.ConfigMap != "" {
+		return acorev1.EnvFromSource().WithConfigMapRef(acorev1.ConfigMapEnvSource().WithName(from.ConfigMap))
+	}
+	return acorev1.EnvFromSource().WithSecretRef(acorev1.SecretEnvSource().WithName(from.Secret))
+}

@@ -1,0 +1,122 @@
+package kubernetes
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
+)
+
+// watch starts the informers, and waits until they have told what is there. They end with ctx.
+func (b *Backend) watch(ctx, opening context.Context) error {
+	factory := informers.NewSharedInformerFactoryWithOptions(b.client, 0,
+		informers.WithNamespace(b.cfg.Namespace),
+		informers.WithTransform(withoutManagers),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = b.selector() }))
+	synced := make([]cache.InformerSynced, 0, 3)
+	for _, w := range []struct {
+		informer cache.SharedIndexInformer
+		handler  cache.ResourceEventHandler
+	}{
+		{factory.Core().V1().ConfigMaps().Informer(), handler(b, (*set).see, (*set).lose)},
+		{factory.Apps().V1().Deployments().Informer(), handler(b, (*set).seeDeployment, (*set).loseDeployment)},
+		{factory.Core().V1().Pods().Informer(), handler(b, (*set).seePod, (*set).losePod)},
+	} {
+		registration, err := w.informer.AddEventHandler(w.handler)
+		if err != nil {
+			return err
+		}
+		synced = append(synced, registration.HasSynced)
+	}
+	factory.StartWithContext(ctx)
+	b.running.Go(func() {
+		<-ctx.Done()
+		factory.Shutdown()
+	})
+	if !cache.WaitForCacheSync(opening.Done(), synced...) {
+		return fmt.Errorf("reading the namespace %q took longer than %s", b.cfg.Namespace, b.cfg.CallTimeout)
+	}
+	return nil
+}
+
+// withoutManagers saves memory: who owns which field is of no interest here.
+func withoutManagers(object any) (any, error) {
+	if o, ok := object.(metav1.Object); ok {
+		o.SetManagedFields(nil)
+	}
+	return object, nil
+}
+
+// handler hands what an informer tells to the set that it belongs to. lose is told whether the informer
+// has missed the last moments of the object.
+func handler[T metav1.Object](
+	b *Backend, see func(*set, T) bool, lose func(s *set, o T, missed bool),
+) cache.ResourceEventHandler {
+	note := func(object any) {
+		if o, ok := object.(T); ok {
+			b.change(o, func(s *set) bool { return see(s, o) })
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    note,
+		UpdateFunc: func(_, object any) { note(object) },
+		DeleteFunc: func(object any) {
+			last, missed := object.(cache.DeletedFinalStateUnknown)
+			if missed {
+				object = last.Obj
+			}
+			if o, ok := object.(T); ok {
+				b.change(o, func(s *set) bool { lose(s, o, missed); return true })
+			}
+		},
+	}
+}
+
+// change changes a set, and has it looked after if that was news.
+func (b *Backend) change(o metav1.Object, f func(*set) bool) {
+	name := o.GetLabels()[labelSet]
+	if name == "" {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if f(b.set(name)) {
+		b.queue.Add(name)
+		b.tellNews()
+	}
+}
+
+// set returns a set, which may be new. The caller holds mu.
+func (b *Backend) set(name string) *set {
+	s := b.sets[name]
+	if s == nil {
+		s = newSet()
+		b.sets[name] = s
+	}
+	return s
+}
+
+func (s *set) seeDeployment(d *appsv1.Deployment) bool {
+	s.deployment = d
+	return true
+}
+
+func (s *set) loseDeployment(*appsv1.Deployment, bool) { s.deployment = nil }
+
+func (s *set) seePod(p *corev1.Pod) bool {
+	s.pods[p.Name] = p
+	return true
+}
+
+// losePod keeps the last state of a pod, if that tells its end.
+func (s *set) losePod(p *corev1.Pod, missed bool) {
+	delete(s.pods, p.Name)
+	s.gone[p.Name] = p
+	if _, told := ended(p); missed && !told {
+		s.gone[p.Name] = nil
+	}
+}

@@ -1,0 +1,228 @@
+//go:build linux
+
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Config says what a cluster is made of and where it is kept.
+type Config struct {
+	// State is the absolute path of the directory that holds all of the cluster. It names the
+	// cluster: those with different ones live side by side.
+	State string
+	// Distribution is the absolute path of the directory with the programs kubernetes and pause.
+	Distribution string
+	// Real asks for a node with a kubelet.
+	Real bool
+	// Simulated is the number of nodes that only claim to run pods.
+	Simulated int
+	// Patience is how long it may take until the nodes are ready.
+	Patience time.Duration
+}
+
+// ErrDown is the answer when there is no such cluster.
+var ErrDown = errors.New("the cluster is not up")
+
+// The arguments with which [Up] runs its own program again; it must give them to [Init] and
+// [Supervise].
+const (
+	InitCommand      = "init"
+	SuperviseCommand = "supervise"
+)
+
+// Up starts a cluster and returns when its nodes are ready. It removes what a cluster of the same
+// state directory left if it came to a sudden end. If it fails the logs stay, and the error says where.
+func Up(ctx context.Context, config Config) error {
+	if _, err := process(config.State); !errors.Is(err, ErrDown) {
+		return errors.Join(err, fmt.Errorf("a cluster with its state in %s is up: take it down first", config.State))
+	}
+	if err := remove(config.State, false); err != nil {
+		return err
+	}
+	if err := prepare(config); err != nil {
+		return err
+	}
+	if err := start(ctx, config.State); err != nil {
+		err = fmt.Errorf("%w\nthe logs are in %s", err, filepath.Join(config.State, "log"))
+		return errors.Join(err, Down(config.State, true))
+	}
+	return nil
+}
+
+// Down ends the cluster, whatever it is doing, and removes all of it; only the logs may stay. It is no
+// error if there is no cluster.
+func Down(state string, keepLogs bool) error {
+	pid, err := process(state)
+	if err == nil {
+		err = kill(pid)
+	}
+	if err != nil && !errors.Is(err, ErrDown) {
+		return fmt.Errorf("end the cluster: %w", err)
+	}
+	return remove(state, keepLogs)
+}
+
+func prepare(config Config) error {
+	for _, program := range []string{"kubernetes", "pause"} {
+		if _, err := os.Stat(filepath.Join(config.Distribution, program)); err != nil {
+			return fmt.Errorf("%w: build it with make kubernetes-build", err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(config.State, "log"), 0o755); err != nil {
+		return err
+	}
+	if err := makeCgroup(cgroup(config.State)); err != nil {
+		return err
+	}
+	content, err := json.Marshal(config)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(configFile(config.State), content, 0o644)
+}
+
+func remove(state string, keepLogs bool) error {
+	if err := removeCgroup(cgroup(state)); err != nil {
+		return err
+	}
+	if !keepLogs {
+		return os.RemoveAll(state)
+	}
+	entries, err := os.ReadDir(state)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() != "log" {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(state, e.Name())))
+		}
+	}
+	return err
+}
+
+// start runs process 1 and returns what it reports.
+func start(ctx context.Context, state string) error {
+	lock, err := os.Create(lockFile(state))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("lock %s: %w", lock.Name(), err)
+	}
+	log, err := os.Create(filepath.Join(state, "log", "cluster.log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	report, reported, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer report.Close()
+	defer context.AfterFunc(ctx, func() { report.Close() })()
+
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self, InitCommand, state)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{lock, reported}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setsid:     true,
+		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
+	}
+	err = cmd.Start()
+	reported.Close()
+	if err != nil {
+		return fmt.Errorf("start in namespaces of its own, which takes root: %w", err)
+	}
+	if _, err := fmt.Fprintln(lock, cmd.Process.Pid); err != nil {
+		return err
+	}
+	return await(ctx, report)
+}
+
+// isReady is what the supervisor reports when all is well.
+const isReadyReport = "ready"
+
+func await(ctx context.Context, report io.Reader) error {
+	said, err := io.ReadAll(report)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return err
+	case string(said) == isReadyReport:
+		return nil
+	case len(said) == 0:
+		return errors.New("the cluster ended without a word")
+	}
+	return errors.New(string(said))
+}
+
+func configFile(state string) string { return filepath.Join(state, "config.json") }
+
+// lockFile is locked by process 1 as long as it lives, and says its id.
+func lockFile(state string) string { return filepath.Join(state, "lock") }
+
+// process returns the id of the cluster's process 1, or [ErrDown].
+func process(state string) (int, error) {
+	lock, err := os.Open(lockFile(state))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, ErrDown
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer lock.Close()
+	err = unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if err == nil {
+		return 0, ErrDown
+	}
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		return 0, fmt.Errorf("lock %s: %w", lock.Name(), err)
+	}
+	content, err := io.ReadAll(lock)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(content)))
+}
+
+// kill ends process 1, and returns when the kernel has ended all that was started inside.
+func kill(pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
+		return err
+	}
+	ended := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		_, err := unix.Poll(ended, -1)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

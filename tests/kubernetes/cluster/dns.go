@@ -1,0 +1,172 @@
+//go:build linux
+
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	discoverylisters "k8s.io/client-go/listers/discovery/v1"
+)
+
+// names answers for the services of the cluster. It knows no name outside.
+type names struct {
+	services corelisters.ServiceLister
+	slices   discoverylisters.EndpointSliceLister
+}
+
+// serveNames answers, by UDP and TCP, until the components end.
+func serveNames(c *components, client kubernetes.Interface) error {
+	factory := informers.NewSharedInformerFactory(client, 0)
+	n := &names{
+		services: factory.Core().V1().Services().Lister(),
+		slices:   factory.Discovery().V1().EndpointSlices().Lister(),
+	}
+	factory.Start(c.ctx.Done())
+	context.AfterFunc(c.ctx, factory.Shutdown)
+	factory.WaitForCacheSync(c.ctx.Done())
+
+	packets, err := net.ListenPacket("udp", Address+":53")
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", Address+":53")
+	if err != nil {
+		return err
+	}
+	for _, server := range []*dns.Server{
+		{PacketConn: packets, Handler: n},
+		{Listener: listener, Handler: n},
+	} {
+		context.AfterFunc(c.ctx, func() { server.Shutdown() })
+		c.group.Go(func() error {
+			return fmt.Errorf("the name server ended: %w", ended(server.ActivateAndServe()))
+		})
+	}
+	return nil
+}
+
+// ServeDNS answers the one question of a request.
+func (n *names) ServeDNS(w dns.ResponseWriter, request *dns.Msg) {
+	reply := new(dns.Msg).SetReply(request)
+	reply.Authoritative = true
+	question := request.Question[0]
+	records, known := n.lookup(question.Name)
+	if !known {
+		reply.Rcode = dns.RcodeNameError
+	}
+	for _, r := range records {
+		if r.Header().Rrtype == question.Qtype {
+			reply.Answer = append(reply.Answer, r)
+		}
+	}
+	_ = w.WriteMsg(reply) // who asked will ask again
+}
+
+// lookup finds what is recorded of a name; a name may be known and have no record.
+func (n *names) lookup(name string) (records []dns.RR, known bool) {
+	rest, ok := strings.CutSuffix(strings.ToLower(name), ".svc."+Domain+".")
+	if !ok {
+		return nil, false
+	}
+	part := strings.Split(rest, ".")
+	if len(part) < 2 {
+		return nil, false
+	}
+	within := part[:len(part)-2]
+	service, err := n.services.Services(part[len(part)-1]).Get(part[len(part)-2])
+	if err != nil {
+		return nil, false
+	}
+	switch {
+	case len(within) == 0:
+		return addressRecords(name, n.addresses(service, "")), true
+	case len(within) == 1:
+		addresses := n.addresses(service, within[0])
+		return addressRecords(name, addresses), len(addresses) > 0
+	case len(within) == 2 && strings.HasPrefix(within[0], "_"):
+		records = n.portRecords(name, service, within[0][1:], strings.TrimPrefix(within[1], "_"))
+		return records, len(records) > 0
+	}
+	return nil, false
+}
+
+// addresses are those of the service or, of a headless one or with a host name, of its pods.
+func (n *names) addresses(service *corev1.Service, host string) []string {
+	headless := service.Spec.ClusterIP == corev1.ClusterIPNone
+	if !headless && host == "" {
+		return []string{service.Spec.ClusterIP}
+	}
+	var addresses []string
+	for _, e := range n.endpoints(service) {
+		if host == "" || e.Hostname != nil && *e.Hostname == host {
+			addresses = append(addresses, e.Addresses...)
+		}
+	}
+	return addresses
+}
+
+// endpoints are the service's pods that may be told of.
+func (n *names) endpoints(service *corev1.Service) []discoveryv1.Endpoint {
+	of := labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: service.Name})
+	list, err := n.slices.EndpointSlices(service.Namespace).List(of)
+	if err != nil {
+		return nil
+	}
+	var all []discoveryv1.Endpoint
+	for _, s := range list {
+		all = append(all, s.Endpoints...)
+	}
+	return slices.DeleteFunc(all, func(e discoveryv1.Endpoint) bool {
+		return e.Conditions.Ready != nil && !*e.Conditions.Ready && !service.Spec.PublishNotReadyAddresses
+	})
+}
+
+func (n *names) portRecords(name string, service *corev1.Service, port, protocol string) []dns.RR {
+	at := slices.IndexFunc(service.Spec.Ports, func(p corev1.ServicePort) bool {
+		return p.Name == port && strings.EqualFold(string(p.Protocol), protocol)
+	})
+	if at < 0 {
+		return nil
+	}
+	host := fmt.Sprintf("%s.%s.svc.%s.", service.Name, service.Namespace, Domain)
+	number := uint16(service.Spec.Ports[at].Port)
+	targets := []string{host}
+	if service.Spec.ClusterIP == corev1.ClusterIPNone {
+		targets = nil
+		number = uint16(service.Spec.Ports[at].TargetPort.IntValue())
+		for _, e := range n.endpoints(service) {
+			if e.Hostname != nil {
+				targets = append(targets, *e.Hostname+"."+host)
+			}
+		}
+	}
+	var records []dns.RR
+	for _, target := range targets {
+		records = append(records, &dns.SRV{Hdr: header(name, dns.TypeSRV), Port: number, Target: target})
+	}
+	return records
+}
+
+func addressRecords(name string, addresses []string) []dns.RR {
+	var records []dns.RR
+	for _, a := range addresses {
+		records = append(records, &dns.A{Hdr: header(name, dns.TypeA), A: net.ParseIP(a)})
+	}
+	return records
+}
+
+func header(name string, kind uint16) dns.RR_Header {
+	// Nobody may keep an answer: a test does not wait for a name to grow old.
+	return dns.RR_Header{Name: name, Rrtype: kind, Class: dns.ClassINET}
+}

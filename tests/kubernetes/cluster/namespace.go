@@ -1,0 +1,153 @@
+//go:build linux
+
+package cluster
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+//go:embed all:config
+var configuration embed.FS
+
+// settle makes the namespaces that the caller already lives in a place for a cluster.
+func settle(config Config) error {
+	if err := settleFiles(config); err != nil {
+		return fmt.Errorf("lay out the files: %w", err)
+	}
+	if err := settleNetwork(); err != nil {
+		return fmt.Errorf("lay out the network: %w", err)
+	}
+	return nil
+}
+
+func settleFiles(config Config) error {
+	for _, step := range []func() error{
+		// What the machine unmounts goes here too, but nothing done here is seen by the machine.
+		func() error { return mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, "") },
+		func() error { return mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "") },
+		func() error { return mount("proc", "/proc", "proc", 0, "") },
+		func() error { return settleRun(config.State) },
+		func() error { return overlay("/var/lib") },
+		func() error { return overlay("/var/log") },
+		copyConfiguration,
+		func() error { return linkKubectl(config.Distribution) },
+		settleResolver,
+		settleKernel,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleRun gives the cluster an empty /run that has the state directory in it. The directory is
+// opened first, for it may be one of those that are hidden then.
+func settleRun(dir string) error {
+	state, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	if err := mount("tmpfs", "/run", "tmpfs", 0, "mode=755"); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(inside, 0o755); err != nil {
+		return err
+	}
+	return mount(fmt.Sprintf("/proc/self/fd/%d", state.Fd()), inside, "", unix.MS_BIND, "")
+}
+
+// overlay keeps what is written below dir from the machine.
+func overlay(dir string) error {
+	upper := filepath.Join("/run/overlay", dir, "upper")
+	work := filepath.Join("/run/overlay", dir, "work")
+	if err := errors.Join(os.MkdirAll(upper, 0o755), os.MkdirAll(work, 0o755)); err != nil {
+		return err
+	}
+	return mount("overlay", dir, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", dir, upper, work))
+}
+
+func copyConfiguration() error {
+	from, err := fs.Sub(configuration, "config")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(path("log"), 0o755); err != nil {
+		return err
+	}
+	return os.CopyFS(path("config"), from)
+}
+
+func settleResolver() error {
+	search := []string{"default.svc." + Domain, "svc." + Domain, Domain}
+	return cover("/etc/resolv.conf", fmt.Sprintf(
+		"nameserver %s\nsearch %s\noptions ndots:5\n", Address, strings.Join(search, " ")))
+}
+
+// settleKernel shows the kubelet the settings that it would make on the whole machine as made.
+func settleKernel() error {
+	var errs []error
+	for name, value := range map[string]string{
+		"kernel/keys/root_maxbytes": "25000000",
+		"kernel/keys/root_maxkeys":  "1000000",
+		"kernel/panic":              "10",
+		"kernel/panic_on_oops":      "1",
+		"vm/overcommit_memory":      "1",
+		"vm/panic_on_oom":           "0",
+	} {
+		errs = append(errs, cover(filepath.Join("/proc/sys", name), value+"\n"))
+	}
+	return errors.Join(errs...)
+}
+
+// cover lays a file with the content over the one that is there.
+func cover(file, content string) error {
+	over := filepath.Join("/run/over", file)
+	if err := os.MkdirAll(filepath.Dir(over), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(over, []byte(content), 0o644); err != nil {
+		return err
+	}
+	return mount(over, file, "", unix.MS_BIND, "")
+}
+
+func mount(source, target, kind string, flags uintptr, options string) error {
+	if err := unix.Mount(source, target, kind, flags, options); err != nil {
+		return fmt.Errorf("mount %s: %w", target, err)
+	}
+	return nil
+}
+
+// The network has a loopback and no way out. Services are routed to the loopback too, since an
+// address that has no route is refused before kube-proxy's rules see it.
+const network = `
+link set lo up
+address add ` + Address + `/32 dev lo scope global
+route add 10.96.0.0/16 dev lo src ` + Address + `
+`
+
+func settleNetwork() error {
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+		return err
+	}
+	ip := exec.Command("ip", "-batch", "-")
+	ip.Stdin = strings.NewReader(network)
+	if out, err := ip.CombinedOutput(); err != nil {
+		return fmt.Errorf("ip: %w: %s", err, out)
+	}
+	if out, err := exec.Command("nft", "-f", path("config", "services.nft")).CombinedOutput(); err != nil {
+		return fmt.Errorf("nft: %w: %s", err, out)
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+//go:build linux
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// Push sends the image to the cluster's registry, which the node asks instead of whatever registry
+// the tag names. It returns the tag's repository with the image's digest.
+func Push(ctx context.Context, tag string, image v1.Image) (string, error) {
+	named, err := name.NewTag(tag)
+	if err != nil {
+		return "", err
+	}
+	repository, err := name.NewRepository(Registry+"/"+named.RepositoryStr(), name.Insecure)
+	if err != nil {
+		return "", err
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		return "", err
+	}
+	if err := remote.Write(repository.Tag(named.TagStr()), image, remote.WithContext(ctx)); err != nil {
+		return "", fmt.Errorf("push %s: %w", tag, err)
+	}
+	return named.Context().Digest(digest.String()).String(), nil
+}
+
+// Load pushes every image of an archive as "docker save" writes it. It returns what [Push] returns.
+func Load(ctx context.Context, archive string) ([]string, error) {
+	open := func() (io.ReadCloser, error) { return os.Open(archive) }
+	manifest, err := tarball.LoadManifest(open)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", archive, err)
+	}
+	var pushed []string
+	for _, entry := range manifest {
+		for _, tag := range entry.RepoTags {
+			reference, err := loadOne(ctx, open, tag)
+			if err != nil {
+				return pushed, err
+			}
+			pushed = append(pushed, reference)
+		}
+	}
+	return pushed, nil
+}
+
+func loadOne(ctx context.Context, archive tarball.Opener, tag string) (string, error) {
+	named, err := name.NewTag(tag)
+	if err != nil {
+		return "", err
+	}
+	image, err := tarball.Image(archive, &named)
+	if err != nil {
+		return "", err
+	}
+	return Push(ctx, tag, image)
+}
+
+// serveRegistry answers until the components end.
+func serveRegistry(c *components) error {
+	if err := os.MkdirAll(path("registry"), 0o755); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", Registry)
+	if err != nil {
+		return err
+	}
+	file, err := os.Create(path("log", "registry.log"))
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	server := &http.Server{Handler: registry.New(
+		registry.WithBlobHandler(registry.NewDiskBlobHandler(path("registry"))),
+		registry.Logger(log.New(file, "", log.LstdFlags)),
+	)}
+	context.AfterFunc(c.ctx, func() { server.Close() })
+	c.group.Go(func() error {
+		defer file.Close()
+		return fmt.Errorf("the registry ended: %w", server.Serve(listener))
+	})
+	return nil
+}
