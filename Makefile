@@ -136,8 +136,8 @@ clean: ## remove what was built
 	rm -rf bin dist $(VENV)
 
 .PHONY: docker
-docker: ## test the Docker backend on this machine's Docker daemon
-	go test $(RACE) -count 1 -timeout 20m -tags docker ./services/spawner/docker/...
+docker: ## test the Docker backend and the building of images on this machine's Docker daemon
+	go test $(RACE) -count 1 -timeout 20m -tags docker ./services/spawner/docker/... ./services/spawner/image
 
 # A Kubernetes for tests, from Go modules and Debian packages: see tests/kubernetes/README.md.
 KUBERNETES := bin/kubernetes

@@ -122,13 +122,7 @@ type open struct {
 // begin starts a flow on a progdef that greets, and returns when its job has answered once.
 func begin(t *testing.T, progdef string) *open {
 	t.Helper()
-	flow := filepath.Join(t.TempDir(), "flow.json")
-	text := `{"nodes": {"hello": {"progdef": "` + progdef + `"}}, "inputs": {"names": "hello.name"},
-		"outputs": {"greetings": "hello.greeting"}}`
-	if err := os.WriteFile(flow, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	o := &open{cmd: shared.command("run", flow, "--input", "names=/dev/stdin", "--progress", "lines")}
+	o := &open{cmd: shared.command("run", openFlow(t, progdef), "--input", "names=/dev/stdin", "--progress", "lines")}
 	o.cmd.Stderr = &o.stderr
 	var err error
 	if o.names, err = o.cmd.StdinPipe(); err != nil {
@@ -145,6 +139,18 @@ func begin(t *testing.T, progdef string) *open {
 	t.Cleanup(func() { _ = o.cmd.Process.Kill() })
 	o.says(t, "Ada")
 	return o
+}
+
+// openFlow writes a flow of one node, whose ends are the client's.
+func openFlow(t *testing.T, progdef string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "flow.json")
+	text := `{"nodes": {"hello": {"progdef": "` + progdef + `"}}, "inputs": {"names": "hello.name"},
+		"outputs": {"greetings": "hello.greeting"}}`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // says sends a name, and waits for its greeting.
@@ -292,6 +298,35 @@ func TestServiceStops(t *testing.T) {
 	}
 }
 
+// The broker may be restarted: the catalogue is there again, and executors and services come back to it.
+func TestNATSRestarts(t *testing.T) {
+	c, err := shared.service("nats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := docker("restart", c.ID); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, "greet").end(t)
+}
+
+// An image that is not there, and that no registry could have, fails the flow, with what to do.
+func TestImageIsMissing(t *testing.T) {
+	document := filepath.Join(t.TempDir(), "missing.json")
+	text := `{"name": "missing", "image": "sha256:` + strings.Repeat("0", 64) + `",
+		"inputs": {"name": "utf8-string"}, "outputs": {"greeting": "utf8-string"}}`
+	if err := os.WriteFile(document, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shared.dagyo(t, "progdef", "apply", document)
+	cmd := shared.command("run", openFlow(t, "missing"), "--input", "names=/dev/null")
+	said, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 4 || !bytes.Contains(said, []byte("has no image sha256:000")) {
+		t.Errorf("got %v\n%s", err, said)
+	}
+}
+
 // A spawner that is killed comes back, and goes on with the executors that it had: the flow in the middle does
 // not notice, and the next one finds the same container.
 func TestSpawnerIsKilled(t *testing.T) {
@@ -332,3 +367,6 @@ func names(all []container) (out []string) {
 	}
 	return out
 }
+
+// What still runs at the end does not keep the stack from going down; TestMain sees that nothing is left.
+func TestFlowRunsAtTheEnd(t *testing.T) { begin(t, "greet") }

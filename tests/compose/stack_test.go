@@ -131,7 +131,7 @@ func (s *stack) up() error {
 // down takes the stack away, and reports what it leaves behind.
 func (s *stack) down() error {
 	begin := time.Now()
-	if _, err := s.do("down", "--volumes", "--remove-orphans", "--timeout", "10"); err != nil {
+	if _, err := s.do("down", "--volumes", "--remove-orphans", "--timeout", "3"); err != nil {
 		return err
 	}
 	fmt.Printf("down in %v\n", time.Since(begin).Round(100*time.Millisecond))
