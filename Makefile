@@ -104,9 +104,40 @@ images: dist ## build the images dagyo and dagyo-nats from dist/; needs Docker, 
 	docker build --quiet --tag dagyo --target prebuilt --build-arg VERSION=$(VERSION) .
 	docker build --quiet --tag dagyo-nats --file deploy/nats/Dockerfile dist
 
+# The group that may use the Docker socket; where there is no such file (Docker Desktop), it is root's in the daemon's machine.
+DOCKER_GID ?= $(shell stat -c %g /var/run/docker.sock 2>/dev/null || echo 0)
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+PYTHON_BASE := dagyo-python-base
+
+.PHONY: python-base
+python-base: ## build the image dagyo-python-base from Debian packages, unless it is there; needs mmdebstrap
+	docker image inspect $(PYTHON_BASE) >/dev/null 2>&1 || deploy/docker/python-base.sh $(PYTHON_BASE)
+
+bin/wheels: $(PYTHON_SDK)/pyproject.toml
+	python3 -m venv bin/wheels-venv
+	bin/wheels-venv/bin/pip download --quiet --disable-pip-version-check --dest $@ hatchling 'nats-py>=2.10,<3'
+	touch $@
+
+.PHONY: compose
+compose: images python-base bin/wheels ## test the compose stack; needs root, Docker, Compose, python3, mmdebstrap
+	COMPOSE='$(COMPOSE)' go test -tags docker -count 1 -v -timeout 15m ./tests/compose
+
+.PHONY: compose-up
+compose-up: ## start the compose stack; settings are in .env
+	DOCKER_GID=$(DOCKER_GID) $(COMPOSE) up -d
+
+.PHONY: compose-down
+compose-down: ## take the compose stack away, its executors too; the volume stays
+	DOCKER_GID=$(DOCKER_GID) $(COMPOSE) down --remove-orphans
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist $(VENV)
+
 .PHONY: docker
-docker: ## test the Docker backend on this machine's Docker daemon
-	go test $(RACE) -count 1 -timeout 20m -tags docker ./services/spawner/docker/...
+docker: ## test the Docker backend and the building of images on this machine's Docker daemon
+	go test $(RACE) -count 1 -timeout 20m -tags docker ./services/spawner/docker/... ./services/spawner/image
 
 # A Kubernetes for tests, from Go modules and Debian packages: see tests/kubernetes/README.md.
 KUBERNETES := bin/kubernetes

@@ -15,13 +15,8 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/tail"
 )
 
-const (
-	// retryAfter is the time between two attempts to do something to a container.
-	retryAfter = time.Second
-	// abandonAfter is how long a start may make no progress before it is taken for one whose spawner
-	// was killed.
-	abandonAfter = time.Minute
-)
+// retryAfter is the time between two attempts to do something to a container.
+const retryAfter = time.Second
 
 // A watcher is the state of the one goroutine that looks at containers: it reports those that have
 // ended, and attends those that have to be brought to their end.
@@ -141,7 +136,7 @@ func (w *watcher) report(ctx context.Context, c container.InspectResponse, n nam
 	stderr := ""
 	if c.State.Status != container.StateCreated {
 		var err error
-		if stderr, err = w.stderr(ctx, c.ID); client.IsErrConnectionFailed(err) || ctx.Err() != nil {
+		if stderr, err = w.stderr(ctx, c.ID); err != nil && !answered(ctx, err) {
 			return err
 		} else if err != nil { // an exit without its last words is better than none
 			w.cfg.Logger.Warn("cannot read the log of an executor", "container", c.ID, "error", err)
@@ -186,7 +181,7 @@ func (w *watcher) attend(ctx context.Context, id string, n name, s stage) contex
 
 // abandon makes sure that an executor whose start was broken off never runs. Its exit says so.
 func (b *Backend) abandon(ctx context.Context, id string, n name) {
-	if !sleep(ctx, abandonAfter) {
+	if !sleep(ctx, b.cfg.StartTimeout) {
 		return
 	}
 	b.persist(ctx, id, func(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
 
 	"github.com/dagyo/dagyo/services/spawner/backend"
@@ -110,7 +111,7 @@ func (c Config) confine(n needs, owner, network string) *container.HostConfig {
 	return &container.HostConfig{
 		NetworkMode:    container.NetworkMode(network),
 		ExtraHosts:     c.ExtraHosts,
-		Binds:          readOnly(c.Mounts),
+		Mounts:         readOnly(c.Mounts),
 		Resources:      r,
 		ReadonlyRootfs: true,
 		// Programs may be run from it: compilers at run time and packed executables need that.
@@ -170,11 +171,16 @@ func program(o order, i image.InspectResponse) []string {
 	return i.Config.Cmd
 }
 
-// readOnly adds the option to mounts of the form source:target.
-func readOnly(mounts []string) []string {
-	out := make([]string, len(mounts))
-	for i, m := range mounts {
-		out[i] = strings.TrimSuffix(m, ":ro") + ":ro"
+// readOnly reads mounts of the form source:target. A source with a slash is a path of the host.
+func readOnly(mounts []string) []mount.Mount {
+	var out []mount.Mount
+	for _, m := range mounts {
+		source, target, _ := strings.Cut(strings.TrimSuffix(m, ":ro"), ":")
+		kind := mount.TypeVolume
+		if strings.Contains(source, "/") {
+			kind = mount.TypeBind
+		}
+		out = append(out, mount.Mount{Type: kind, Source: source, Target: target, ReadOnly: true})
 	}
 	return out
 }

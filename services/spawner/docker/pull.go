@@ -107,12 +107,16 @@ func (b *Backend) pullPatiently(ctx context.Context, p *pull) error {
 		if definite(err) || attempt == pullAttempts || !sleep(ctx, pause) {
 			return ref.unavailable(err)
 		}
-		b.say(p, fmt.Sprintf("pulling image %s: %v; trying again", ref.text, err))
+		b.say(p, fmt.Sprintf("pulling image %s: %s; trying again", ref.text, words(err)))
 	}
 }
 
 func (b *Backend) pullOnce(ctx context.Context, ref imageRef) error {
-	progress, err := b.docker.ImagePull(ctx, ref.text, client.ImagePullOptions{})
+	auth, err := RegistryAuth(ctx, ref.text)
+	if err != nil {
+		return err
+	}
+	progress, err := b.docker.ImagePull(ctx, ref.text, client.ImagePullOptions{RegistryAuth: auth})
 	if err != nil {
 		return err
 	}
@@ -132,7 +136,7 @@ func (r imageRef) unavailable(err error) error {
 	if definite(err) {
 		hint = "push it there, correct the progdef's image, or give the spawner the registry's credentials"
 	}
-	return refuse(fmt.Sprintf("the image %s cannot be had: %v", r.text, err), hint, "image")
+	return refuse(fmt.Sprintf("the image %s cannot be had: %s", r.text, words(err)), hint, "image")
 }
 
 // conclude ends a pull. What went wrong becomes the executor's exit.
@@ -148,7 +152,7 @@ func (b *Backend) conclude(p *pull, err error) {
 	}
 	p.over = true
 	exit := backend.Exit{
-		Instance: p.order.instance, Code: -1, Reason: "it could not be started: " + err.Error(),
+		Instance: p.order.instance, Code: -1, Reason: "it could not be started: " + words(err),
 	}
 	if refusal := new(backend.StartError); errors.As(err, &refusal) {
 		exit.Permanent = true

@@ -61,7 +61,7 @@ func (b *Backend) drain(ctx context.Context, id string, n name, grace time.Durat
 		return err
 	}
 	err = b.kill(ctx, id, "SIGTERM")
-	if err != nil && !client.IsErrConnectionFailed(err) && ctx.Err() == nil { // it was not sent
+	if err != nil && answered(ctx, err) { // it was not sent
 		_, undone := b.rename(ctx, id, to, n)
 		err = errors.Join(err, undone)
 	}
