@@ -143,7 +143,7 @@ docker: ## test the Docker backend and the building of images on this machine's 
 KUBERNETES := bin/kubernetes
 KUBERNETES_VERSION := v1.36.3
 # The packages whose tests with the tag kubernetes are run in the cluster, and its nodes.
-KUBERNETES_TESTS := ./tests/kubernetes ./tests/kubernetes/e2e
+KUBERNETES_TESTS := ./tests/kubernetes ./tests/kubernetes/backend ./tests/kubernetes/e2e
 KUBERNETES_NODES := real=1,simulated=5
 
 .PHONY: kubernetes
