@@ -54,23 +54,25 @@ func fit(version, system string) error {
 // bridge is the network that containers join when nobody says which.
 const bridge = "bridge"
 
-// ownNetwork returns the network of the container in which this program runs, or the default bridge.
-func ownNetwork(ctx context.Context, c *client.Client) (string, error) {
+// HostAlias is the name by which executors reach the Docker host, where the spawner does not run in a
+// container itself.
+const HostAlias = "host.docker.internal"
+
+// ownNetwork returns the network of the container in which this program runs. It reports false where
+// the daemon knows of no such container.
+func ownNetwork(ctx context.Context, c *client.Client) (network string, inside bool, err error) {
 	id, err := ownContainer()
-	if err != nil {
-		return "", err
-	}
-	if id == "" {
-		return bridge, nil
+	if id == "" || err != nil {
+		return "", false, err
 	}
 	own, err := c.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
 	if cerrdefs.IsNotFound(err) { // a container of another daemon
-		return bridge, nil
+		return "", false, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("looking for the network of the container %s, in which this program runs: %w", id, err)
+		return "", false, fmt.Errorf("looking at the container %s, in which this program runs: %w", id, err)
 	}
-	return pickNetwork(own.Container.NetworkSettings), nil
+	return pickNetwork(own.Container.NetworkSettings), true, nil
 }
 
 // pickNetwork prefers user-defined networks: those have names for containers.

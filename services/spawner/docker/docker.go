@@ -26,10 +26,9 @@ const callTimeout = 2 * time.Minute
 // A Backend runs executors as containers of one Docker host; see the package comment. Its methods may
 // be called concurrently.
 type Backend struct {
-	cfg     Config
-	docker  *client.Client
-	network string
-	cpus    int // of the host
+	cfg    Config
+	docker *client.Client
+	cpus   int // of the host
 
 	exits  chan backend.Exit
 	outbox *queue[backend.Exit] // by executor: exits that nobody has received yet
@@ -98,12 +97,19 @@ func (b *Backend) survey(ctx context.Context) error {
 	for _, w := range host.Info.Warnings { // that it cannot limit memory, say
 		b.cfg.Logger.Warn("the Docker host warns", "warning", w)
 	}
-	if b.network = b.cfg.Network; b.network == "" {
-		b.network, err = ownNetwork(ctx, b.docker)
-		b.cfg.Logger.Info("executors join the network found", "network", b.network)
+	own, inside, err := ownNetwork(ctx, b.docker)
+	if err != nil {
 		return err
 	}
-	if _, err := b.docker.NetworkInspect(ctx, b.network, client.NetworkInspectOptions{}); err != nil {
+	if !inside {
+		own = bridge
+		b.cfg.ExtraHosts = append(slices.Clone(b.cfg.ExtraHosts), HostAlias+":host-gateway")
+	}
+	if b.cfg.Network == "" {
+		b.cfg.Network = own
+		b.cfg.Logger.Info("found the network for executors", "network", own)
+	}
+	if _, err := b.docker.NetworkInspect(ctx, b.cfg.Network, client.NetworkInspectOptions{}); err != nil {
 		return fmt.Errorf("the network for executors: %w", err)
 	}
 	return nil
