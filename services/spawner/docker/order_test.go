@@ -49,7 +49,7 @@ func defaults(t *testing.T, c Config) Config {
 
 func TestContainer(t *testing.T) {
 	cfg := defaults(t, Config{
-		Network: "queues", KillDelay: 1500 * time.Millisecond, Labels: map[string]string{"team": "red", labelPlace: "forged"},
+		Place: "dagyo", Network: "queues", KillDelay: 1500 * time.Millisecond, Labels: map[string]string{"team": "red", labelPlace: "forged"},
 		Mounts: []string{"creds:/run/creds", "/etc/ca.pem:/ca.pem:ro"}, ExtraHosts: []string{"queue:host-gateway"},
 	})
 	o, err := cfg.order(someSpec(progdef.Document{
