@@ -104,9 +104,40 @@ images: dist ## build the images dagyo and dagyo-nats from dist/; needs Docker, 
 	docker build --quiet --tag dagyo --target prebuilt --build-arg VERSION=$(VERSION) .
 	docker build --quiet --tag dagyo-nats --file deploy/nats/Dockerfile dist
 
+# The group that may use the Docker socket; where there is no such file (Docker Desktop), it is root's in the daemon's machine.
+DOCKER_GID ?= $(shell stat -c %g /var/run/docker.sock 2>/dev/null || echo 0)
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+PYTHON_BASE := dagyo-python-base
+
+.PHONY: python-base
+python-base: ## build the image dagyo-python-base from Debian packages, unless it is there; needs mmdebstrap
+	docker image inspect $(PYTHON_BASE) >/dev/null 2>&1 || deploy/docker/python-base.sh $(PYTHON_BASE)
+
+bin/wheels: $(PYTHON_SDK)/pyproject.toml
+	python3 -m venv bin/wheels-venv
+	bin/wheels-venv/bin/pip download --quiet --disable-pip-version-check --dest $@ hatchling 'nats-py>=2.10,<3'
+	touch $@
+
+.PHONY: compose
+compose: images python-base bin/wheels ## test the compose stack; needs root, Docker, Compose, python3, mmdebstrap
+	COMPOSE='$(COMPOSE)' go test -tags docker -count 1 -v -timeout 15m ./tests/compose
+
+.PHONY: compose-up
+compose-up: ## start the compose stack; settings are in .env
+	DOCKER_GID=$(DOCKER_GID) $(COMPOSE) up -d
+
+.PHONY: compose-down
+compose-down: ## take the compose stack away, its executors too; the volume stays
+	DOCKER_GID=$(DOCKER_GID) $(COMPOSE) down --remove-orphans
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist $(VENV)
+
 .PHONY: docker
-docker: ## test the Docker backend on this machine's Docker daemon
-	go test $(RACE) -count 1 -timeout 20m -tags docker ./services/spawner/docker/...
+docker: ## test the Docker backend and the building of images on this machine's Docker daemon
+	go test $(RACE) -count 1 -timeout 20m -tags docker ./services/spawner/docker/... ./services/spawner/image
 
 # A Kubernetes for tests, from Go modules and Debian packages: see tests/kubernetes/README.md.
 KUBERNETES := bin/kubernetes
@@ -114,22 +145,26 @@ KUBERNETES_VERSION := v1.36.3
 # The packages whose tests with the tag kubernetes are run in the cluster, and its nodes.
 KUBERNETES_TESTS := ./tests/kubernetes ./tests/kubernetes/backend ./tests/kubernetes/e2e
 KUBERNETES_NODES := real=1,simulated=5
+# What is compiled cold and runs for a minute is compiled sooner without debugging information and
+# inlining. All of it in one way, for then the packages that the programs share are compiled once.
+KUBERNETES_FLAGS := -trimpath -gcflags='all=-dwarf=false -l'
 
 .PHONY: kubernetes
 kubernetes: kubernetes-build dist ## run the tests that need it in a real Kubernetes; takes root
-	go vet -tags kubernetes $(KUBERNETES_TESTS)
-	for p in $(KUBERNETES_TESTS); do name=$${p#./}; \
-		CGO_ENABLED=0 go test -c -tags kubernetes -o $(KUBERNETES)/$${name//\//-}.test $$p || exit; done
+	cd tests/kubernetes/distribution && GOWORK=off go mod tidy -diff
+	CGO_ENABLED=0 go vet $(KUBERNETES_FLAGS) -tags kubernetes $(KUBERNETES_TESTS)
+	for p in $(KUBERNETES_TESTS); do name=$${p#./}; CGO_ENABLED=0 go test -c -tags kubernetes \
+		$(KUBERNETES_FLAGS) -o $(KUBERNETES)/$${name//\//-}.test $$p || exit; done
 	$(KUBERNETES)/cluster down
 	$(KUBERNETES)/cluster run -nodes $(KUBERNETES_NODES) -- tests/kubernetes/run.sh $(KUBERNETES) $(KUBERNETES_TESTS)
 
 .PHONY: kubernetes-build
 kubernetes-build: ## build Kubernetes and the harness: minutes from an empty cache
 	@mkdir -p $(KUBERNETES)
-	cd tests/kubernetes/distribution && GOWORK=off go mod tidy -diff && GOWORK=off CGO_ENABLED=0 go build -trimpath \
+	cd tests/kubernetes/distribution && GOWORK=off CGO_ENABLED=0 go build $(KUBERNETES_FLAGS) \
 		-ldflags '-s -w $(foreach p,k8s.io/component-base k8s.io/client-go/pkg,-X $(p)/version.gitVersion=$(KUBERNETES_VERSION))' \
 		-o ../../../$(KUBERNETES)/kubernetes .
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(KUBERNETES)/ ./tests/kubernetes/cmd/...
+	CGO_ENABLED=0 go build $(KUBERNETES_FLAGS) -ldflags '-s -w' -o $(KUBERNETES)/ ./tests/kubernetes/cmd/...
 
 .PHONY: kubernetes-deps
 kubernetes-deps: ## install Debian's packages that the cluster runs on

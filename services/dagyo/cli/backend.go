@@ -127,3 +127,16 @@ func (b *backendFlags) opener(ctx context.Context, log *slog.Logger) (func() (ba
 	return nil, fmt.Errorf("--backend is %q: it must be %s, %s or %s",
 		b.name, backendProcess, backendDocker, backendKubernetes)
 }
+
+// reach makes sure, before the spawner counts as healthy, that the Docker daemon lets it in: the mistake that is
+// easily made, and otherwise seen only in the log.
+func (b *backendFlags) reach(ctx context.Context) error {
+	if b.name != backendDocker {
+		return nil
+	}
+	c, err := docker.Connect(ctx, b.docker.Host)
+	if err != nil {
+		return fmt.Errorf("%w (may this user use the socket? it needs the socket's group: DOCKER_GID in Compose's .env)", err)
+	}
+	return c.Close()
+}

@@ -107,6 +107,9 @@ func (a *app) spawnerCommand() *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
+			if err := b.reach(ctx); err != nil {
+				return err
+			}
 			return spawner.Run(ctx, link, open, s.Spawner)
 		})
 	cmd.Flags().StringVar(&queue, "queue", "",

@@ -15,13 +15,11 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/tail"
 )
 
-const (
-	// retryAfter is the time between two attempts to do something to a container.
-	retryAfter = time.Second
-	// abandonAfter is how long a start may make no progress before it is taken for one whose spawner
-	// was killed.
-	abandonAfter = time.Minute
-)
+// retryAfter is the time between two attempts to do something to a container.
+const retryAfter = time.Second
+
+// everything is the id of no container, and stands for all.
+const everything = ""
 
 // A watcher is the state of the one goroutine that looks at containers: it reports those that have
 // ended, and attends those that have to be brought to their end.
@@ -84,7 +82,7 @@ func (w *watcher) visit(ctx context.Context, id string) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	w.cfg.Logger.Warn("cannot look at a container; trying again", "container", id, "error", err)
+	w.cfg.Logger.Warn("cannot look at executors; trying again", "container", id, "error", err)
 	w.work.Go(func() {
 		if sleep(ctx, retryAfter) {
 			w.look.put(id, struct{}{})
@@ -92,9 +90,13 @@ func (w *watcher) visit(ctx context.Context, id string) {
 	})
 }
 
+// see reports a container that has ended, and has others attended.
 func (w *watcher) see(ctx context.Context, id string) error {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	if id == everything {
+		return w.seeAll(call)
+	}
 	c, err := w.inspect(call, id)
 	if cerrdefs.IsNotFound(err) {
 		w.forsake(id)
@@ -104,7 +106,7 @@ func (w *watcher) see(ctx context.Context, id string) error {
 		return err
 	}
 	n := w.nameOf(c)
-	now := sight{instance: instanceOf(c.Config.Labels), name: n.String(), stage: stageOf(c.State, n)}
+	now := sight{instance: instanceOf(c.Config.Labels), name: n.current(), stage: stageOf(c.State, n)}
 	if before := w.charges[id]; before != nil {
 		if before.sight == now {
 			return nil
@@ -118,6 +120,22 @@ func (w *watcher) see(ctx context.Context, id string) error {
 		w.charges[id] = &charge{sight: now, leave: w.attend(ctx, id, n, now.stage)}
 	}
 	return err
+}
+
+// seeAll asks for a look at every container, those that are gone included: much may have happened while
+// nobody listened.
+func (w *watcher) seeAll(ctx context.Context) error {
+	found, err := w.containers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range found {
+		w.look.put(c.ID, struct{}{})
+	}
+	for id := range w.charges {
+		w.look.put(id, struct{}{})
+	}
+	return nil
 }
 
 // forsake lets go of a container that is no longer there.
@@ -141,7 +159,7 @@ func (w *watcher) report(ctx context.Context, c container.InspectResponse, n nam
 	stderr := ""
 	if c.State.Status != container.StateCreated {
 		var err error
-		if stderr, err = w.stderr(ctx, c.ID); client.IsErrConnectionFailed(err) || ctx.Err() != nil {
+		if stderr, err = w.stderr(ctx, c.ID); err != nil && !answered(ctx, err) {
 			return err
 		} else if err != nil { // an exit without its last words is better than none
 			w.cfg.Logger.Warn("cannot read the log of an executor", "container", c.ID, "error", err)
@@ -186,7 +204,7 @@ func (w *watcher) attend(ctx context.Context, id string, n name, s stage) contex
 
 // abandon makes sure that an executor whose start was broken off never runs. Its exit says so.
 func (b *Backend) abandon(ctx context.Context, id string, n name) {
-	if !sleep(ctx, abandonAfter) {
+	if !sleep(ctx, b.cfg.StartTimeout) {
 		return
 	}
 	b.persist(ctx, id, func(ctx context.Context) error {

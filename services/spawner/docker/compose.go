@@ -10,6 +10,7 @@ import (
 const (
 	composeProject = "com.docker.compose.project"
 	composeService = "com.docker.compose.service"
+	composeHash    = "com.docker.compose.config-hash"
 	composeOneOff  = "com.docker.compose.oneoff"
 )
 
@@ -28,10 +29,9 @@ func (o own) compose(labels map[string]string) map[string]string {
 	if o.labels[composeProject] == "" {
 		return labels
 	}
-	out := map[string]string{
-		composeProject: o.labels[composeProject],
-		composeService: o.labels[composeService],
-		composeOneOff:  "True",
+	out := map[string]string{composeOneOff: "True"}
+	for _, name := range []string{composeProject, composeService, composeHash} {
+		out[name] = o.labels[name]
 	}
 	maps.Copy(out, labels)
 	return out

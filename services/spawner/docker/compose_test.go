@@ -7,11 +7,11 @@ import (
 
 func TestExecutorsBelongToTheComposeProject(t *testing.T) {
 	spawner := own{labels: map[string]string{
-		composeProject: "shop", composeService: "spawner", composeOneOff: "False",
+		composeProject: "shop", composeService: "spawner", composeHash: "1a", composeOneOff: "False",
 		"com.docker.compose.container-number": "1",
 	}}
 	want := map[string]string{
-		composeProject: "shop", composeService: "spawner", composeOneOff: "True", "mine": "1",
+		composeProject: "shop", composeService: "spawner", composeHash: "1a", composeOneOff: "True", "mine": "1",
 	}
 	if got := spawner.compose(map[string]string{"mine": "1"}); !maps.Equal(got, want) {
 		t.Errorf("got %v", got)

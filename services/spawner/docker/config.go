@@ -25,13 +25,14 @@ const (
 
 // The defaults of a Config.
 const (
-	DefaultPlace       = "dagyo"
-	DefaultPullTimeout = 30 * time.Minute
-	DefaultLogSize     = 10 << 20
-	DefaultLogFiles    = 2
-	DefaultTmpSize     = 64 << 20
-	DefaultPidsLimit   = 4096
-	DefaultKillDelay   = backend.GiveUpGrace
+	DefaultPlace        = "dagyo"
+	DefaultPullTimeout  = 30 * time.Minute
+	DefaultStartTimeout = time.Minute
+	DefaultLogSize      = 10 << 20
+	DefaultLogFiles     = 2
+	DefaultTmpSize      = 64 << 20
+	DefaultPidsLimit    = 4096
+	DefaultKillDelay    = backend.GiveUpGrace
 )
 
 // A Config says how to run executors as containers. Everything has a default.
@@ -61,6 +62,9 @@ type Config struct {
 	Pull PullPolicy
 	// PullTimeout bounds fetching one image.
 	PullTimeout time.Duration
+	// StartTimeout is how long a container may be there and not be started, until its start is taken
+	// for one that was broken off; then it never runs.
+	StartTimeout time.Duration
 	// LogSize bounds each of the LogFiles log files of an executor, in octets.
 	LogSize  int64
 	LogFiles int
@@ -95,7 +99,7 @@ func (c Config) Validate() error {
 		}
 	}
 	for what, n := range map[string]int64{
-		"PullTimeout": int64(c.PullTimeout), "LogSize": c.LogSize, "LogFiles": int64(c.LogFiles),
+		"PullTimeout": int64(c.PullTimeout), "StartTimeout": int64(c.StartTimeout), "LogSize": c.LogSize, "LogFiles": int64(c.LogFiles),
 		"TmpSize": c.TmpSize, "PidsLimit": c.PidsLimit, "KillDelay": int64(c.KillDelay),
 	} {
 		if n < 0 {
@@ -114,6 +118,7 @@ func validMount(m string) bool {
 func (c Config) withDefaults() (Config, error) {
 	fill(&c.Pull, PullMissing)
 	fill(&c.PullTimeout, DefaultPullTimeout)
+	fill(&c.StartTimeout, DefaultStartTimeout)
 	fill(&c.LogSize, DefaultLogSize)
 	fill(&c.LogFiles, DefaultLogFiles)
 	fill(&c.TmpSize, DefaultTmpSize)

@@ -54,8 +54,14 @@ func fit(version, system string) error {
 // bridge is the network that containers join when nobody says which.
 const bridge = "bridge"
 
-// An own is what is known of the container in which this program runs; outside of one, the default bridge.
+// HostAlias is the name by which executors reach the Docker host, where the spawner does not run in a
+// container itself.
+const HostAlias = "host.docker.internal"
+
+// An own is what is known of the container in which this program runs.
 type own struct {
+	// inside is false where the daemon knows of no such container; the network then is Docker's default.
+	inside  bool
 	network string
 	labels  map[string]string
 }
@@ -71,9 +77,9 @@ func findOwn(ctx context.Context, c *client.Client) (own, error) {
 		return own{network: bridge}, nil
 	}
 	if err != nil {
-		return own{}, fmt.Errorf("looking for the container %s, in which this program runs: %w", id, err)
+		return own{}, fmt.Errorf("looking at the container %s, in which this program runs: %w", id, err)
 	}
-	return own{pickNetwork(found.Container.NetworkSettings), found.Container.Config.Labels}, nil
+	return own{true, pickNetwork(found.Container.NetworkSettings), found.Container.Config.Labels}, nil
 }
 
 // pickNetwork prefers user-defined networks: those have names for containers.

@@ -18,12 +18,20 @@ import (
 	"testing"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+	"go.uber.org/goleak"
 
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/backendtest"
 )
+
+// patience is how long a test waits for something before it calls it missing.
+const patience = time.Minute
 
 func TestConformance(t *testing.T) {
 	image := testImage(t)
@@ -42,6 +50,30 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := cleanUp(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		os.Exit(code)
+	}))
+}
+
+// cleanUp removes the test image, if a test has built it.
+func cleanUp() error {
+	c, err := Connect(context.Background(), "")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.ImageRemove(context.Background(), testTag, client.ImageRemoveOptions{Force: true, PruneChildren: true})
+	if cerrdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
 // daemon is a client of the Docker daemon for the tests themselves.
 func daemon(t *testing.T) *client.Client {
 	t.Helper()
@@ -53,47 +85,55 @@ func daemon(t *testing.T) *client.Client {
 	return c
 }
 
+// testTag is the image whose entry point is the test program.
+const testTag = "dagyo-spawner-docker-test"
+
+var buildTestImage = sync.OnceValue(func() error {
+	return build(testTag, "FROM scratch\nCOPY program /program\nENTRYPOINT [\"/program\"]\n")
+})
+
 // testImage builds the image of the test program, once.
 func testImage(t *testing.T) string {
 	t.Helper()
-	const tag = "dagyo-spawner-docker-test"
-	if err := buildOnce(); err != nil {
+	if err := buildTestImage(); err != nil {
 		t.Fatal(err)
 	}
+	return testTag
+}
+
+// imageOf builds an image for one test from a Dockerfile. Its context has the test program as
+// "program", and in "links" a link to /opt/app/program and a broken one.
+func imageOf(t *testing.T, dockerfile string) string {
+	t.Helper()
+	tag := fmt.Sprintf("%s-%d-%d", testTag, os.Getpid(), places.Add(1))
+	if err := build(tag, dockerfile); err != nil {
+		t.Fatal(err)
+	}
+	removeLater(t, tag)
 	return tag
 }
 
-var buildOnce = sync.OnceValue(func() error {
-	return build("dagyo-spawner-docker-test", "FROM scratch\nCOPY program /program\nENTRYPOINT [\"/program\"]\n")
-})
+func removeLater(t *testing.T, image string) {
+	c := daemon(t)
+	t.Cleanup(func() {
+		_, err := c.ImageRemove(context.Background(), image, client.ImageRemoveOptions{Force: true, PruneChildren: true})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
 
-// build builds an image with the test program in it.
 func build(tag, dockerfile string) error {
-	program, err := compile()
+	files, err := buildContext(dockerfile)
 	if err != nil {
 		return err
 	}
-	ctx := context.Background()
-	c, err := Connect(ctx, "")
+	c, err := Connect(context.Background(), "")
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	files := new(bytes.Buffer)
-	w := tar.NewWriter(files)
-	for name, content := range map[string][]byte{"Dockerfile": []byte(dockerfile), "program": program} {
-		h := &tar.Header{Name: name, Mode: 0o755, Size: int64(len(content))}
-		if err := w.WriteHeader(h); err != nil {
-			return err
-		}
-		if _, err := w.Write(content); err != nil {
-			return err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	result, err := c.ImageBuild(ctx, files, client.ImageBuildOptions{
+	result, err := c.ImageBuild(context.Background(), files, client.ImageBuildOptions{
 		Tags: []string{tag}, Remove: true, ForceRemove: true,
 	})
 	if err != nil {
@@ -101,13 +141,38 @@ func build(tag, dockerfile string) error {
 	}
 	defer result.Body.Close()
 	said := new(bytes.Buffer)
-	if _, err := said.ReadFrom(result.Body); err != nil {
-		return err
+	_, err = said.ReadFrom(result.Body)
+	if err == nil && !strings.Contains(said.String(), "Successfully built") {
+		err = fmt.Errorf("building %s: %s", tag, said)
 	}
-	if !strings.Contains(said.String(), "Successfully built") {
-		return fmt.Errorf("building %s: %s", tag, said)
+	return err
+}
+
+func buildContext(dockerfile string) (*bytes.Buffer, error) {
+	program, err := compile()
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	files := new(bytes.Buffer)
+	w := tar.NewWriter(files)
+	for name, content := range map[string][]byte{"Dockerfile": []byte(dockerfile), "program": program} {
+		h := &tar.Header{Name: name, Mode: 0o755, Size: int64(len(content))}
+		if err := w.WriteHeader(h); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(content); err != nil {
+			return nil, err
+		}
+	}
+	for name, target := range map[string]string{
+		"links/program": "/opt/app/program", "links/broken": "/nowhere",
+	} {
+		err := w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: target, Mode: 0o777})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return files, w.Close()
 }
 
 // compile makes the test program, which runs in an empty image.
@@ -178,10 +243,7 @@ func containersOf(t *testing.T, c *client.Client, place string) []string {
 func remains(t *testing.T, place string) []string { return containersOf(t, daemon(t), place) }
 
 func config(place string) Config {
-	return Config{
-		Place: place, Network: bridge, KillDelay: 50 * time.Millisecond,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	}
+	return Config{Place: place, Network: bridge, KillDelay: 50 * time.Millisecond}
 }
 
 func openBackend(t *testing.T, cfg Config) *Backend {
@@ -191,4 +253,157 @@ func openBackend(t *testing.T, cfg Config) *Backend {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// A bench is a place with one backend and the programs on it.
+type bench struct {
+	*Backend
+	docker  *client.Client
+	place   string
+	image   string
+	control *backendtest.Control
+	dial    string
+	logged  *logged
+}
+
+// logged is what a backend has logged.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func setup(t *testing.T, change ...func(*Config)) *bench {
+	t.Helper()
+	b := &bench{docker: daemon(t), place: newPlace(t), image: testImage(t), logged: &logged{}}
+	var l net.Listener
+	l, b.dial = listen(t)
+	b.control = backendtest.NewControl(t, l, false)
+	cfg := b.config()
+	for _, f := range change {
+		f(&cfg)
+	}
+	b.Backend = openBackend(t, cfg)
+	t.Cleanup(func() {
+		_ = b.Close()
+		if t.Failed() {
+			t.Logf("the backend has logged:\n%s", b.logged)
+		}
+	})
+	return b
+}
+
+func (b *bench) config() Config {
+	cfg := config(b.place)
+	cfg.Logger = slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return cfg
+}
+
+// reopen closes the backend and opens another on its place.
+func (b *bench) reopen(t *testing.T) {
+	t.Helper()
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.Backend = openBackend(t, b.cfg)
+}
+
+func (b *bench) spec(id string, command ...string) backend.Spec {
+	return b.specOf(id, progdef.Document{Image: b.image, Command: command})
+}
+
+func (b *bench) specOf(id string, d progdef.Document) backend.Spec {
+	if d.Drain.GracePeriod == 0 {
+		d.Drain.GracePeriod = document.Duration(time.Hour)
+	}
+	return backend.Spec{
+		Executor: id, Progdef: "tester", Revision: "0123456789ab", Document: d,
+		Env: map[string]string{backendtest.EnvDial: b.dial, contract.EnvExecutor: id},
+	}
+}
+
+// start starts an executor and waits for its program.
+func (b *bench) start(t *testing.T, spec backend.Spec) *backendtest.Running {
+	t.Helper()
+	b.mustStart(t, spec)
+	return b.control.Program(t, spec.Executor)
+}
+
+func (b *bench) mustStart(t *testing.T, spec backend.Spec) {
+	t.Helper()
+	if err := b.Start(t.Context(), spec); err != nil {
+		t.Fatalf("Start: %v", err)
+	}
+}
+
+// result runs an executor to its end.
+func (b *bench) result(t *testing.T, spec backend.Spec) backend.Exit {
+	t.Helper()
+	b.mustStart(t, spec)
+	return b.exit(t, spec.Executor)
+}
+
+// exit waits for the next exit, which must be that of an executor.
+func (b *bench) exit(t *testing.T, id string) backend.Exit {
+	t.Helper()
+	select {
+	case e := <-b.Exits():
+		if e.Executor != id || e.Progdef != "tester" || e.Revision != "0123456789ab" {
+			t.Fatalf("exit is %+v, want one of %s", e, id)
+		}
+		return e
+	case <-time.After(patience):
+		t.Fatalf("the exit of %s was never reported", id)
+		panic("not reached")
+	}
+}
+
+// inspected is an executor's container.
+func (b *bench) inspected(t *testing.T, id string) container.InspectResponse {
+	t.Helper()
+	found, err := b.containers(t.Context(), labelExecutor, id)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%d containers of %s (%v)", len(found), id, err)
+	}
+	c, err := b.inspect(t.Context(), found[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (b *bench) drain(t *testing.T, id string) {
+	t.Helper()
+	if err := b.Drain(t.Context(), id); err != nil {
+		t.Fatalf("Drain: %v", err)
+	}
+}
+
+func (b *bench) forget(t *testing.T, id string) {
+	t.Helper()
+	if err := b.Forget(t.Context(), id); err != nil {
+		t.Fatalf("Forget: %v", err)
+	}
+}
+
+// wantNothing checks that a place is empty and nothing is waited for.
+func (b *bench) wantNothing(t *testing.T) {
+	t.Helper()
+	if left := remains(t, b.place); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	if running, err := b.List(t.Context()); err != nil || len(running) > 0 {
+		t.Errorf("List is %+v (%v)", running, err)
+	}
 }

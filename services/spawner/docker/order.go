@@ -10,6 +10,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
 
 	"github.com/dagyo/dagyo/services/spawner/backend"
@@ -75,8 +76,8 @@ func noImage(built bool) error {
 	return refuse("the Docker backend runs a progdef's `image`, and this one has none", hint, "image")
 }
 
-// create says how to make the container of an order from its image, in a network.
-func (c Config) create(o order, i image.InspectResponse, network string) (client.ContainerCreateOptions, error) {
+// create says how to make the container of an order from its image.
+func (c Config) create(o order, i image.InspectResponse) (client.ContainerCreateOptions, error) {
 	if len(o.command) == 0 && len(program(o, i)) == 0 {
 		return client.ContainerCreateOptions{}, refuse(
 			fmt.Sprintf("the image %s has no entry point, so there is nothing to run in it", o.image.text),
@@ -94,12 +95,12 @@ func (c Config) create(o order, i image.InspectResponse, network string) (client
 			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}}, // executors have their own
 			StopTimeout: seconds(o.grace + c.KillDelay),
 		},
-		HostConfig: c.confine(o.needs, owner, network),
+		HostConfig: c.confine(o.needs, owner),
 	}, nil
 }
 
 // confine is what keeps an executor from the host and its neighbours.
-func (c Config) confine(n needs, owner, network string) *container.HostConfig {
+func (c Config) confine(n needs, owner string) *container.HostConfig {
 	init, pids := true, c.PidsLimit
 	r := n.Resources
 	r.PidsLimit = &pids
@@ -108,9 +109,9 @@ func (c Config) confine(n needs, owner, network string) *container.HostConfig {
 		size = c.TmpSize
 	}
 	return &container.HostConfig{
-		NetworkMode:    container.NetworkMode(network),
+		NetworkMode:    container.NetworkMode(c.Network),
 		ExtraHosts:     c.ExtraHosts,
-		Binds:          readOnly(c.Mounts),
+		Mounts:         readOnly(c.Mounts),
 		Resources:      r,
 		ReadonlyRootfs: true,
 		// Programs may be run from it: compilers at run time and packed executables need that.
@@ -170,11 +171,16 @@ func program(o order, i image.InspectResponse) []string {
 	return i.Config.Cmd
 }
 
-// readOnly adds the option to mounts of the form source:target.
-func readOnly(mounts []string) []string {
-	out := make([]string, len(mounts))
-	for i, m := range mounts {
-		out[i] = strings.TrimSuffix(m, ":ro") + ":ro"
+// readOnly reads mounts of the form source:target. A source with a slash is a path of the host.
+func readOnly(mounts []string) []mount.Mount {
+	var out []mount.Mount
+	for _, m := range mounts {
+		source, target, _ := strings.Cut(strings.TrimSuffix(m, ":ro"), ":")
+		kind := mount.TypeVolume
+		if strings.Contains(source, "/") {
+			kind = mount.TypeBind
+		}
+		out = append(out, mount.Mount{Type: kind, Source: source, Target: target, ReadOnly: true})
 	}
 	return out
 }

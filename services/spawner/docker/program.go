@@ -1,14 +1,11 @@
 package docker
 
 import (
-	"io/fs"
 	"path"
 	"strings"
 
 	"github.com/moby/moby/api/types/image"
 )
-
-const modeSymlink = fs.ModeSymlink
 
 // defaultPath is the PATH of a container whose image sets none.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -20,6 +21,8 @@ type pull struct {
 	cancel context.CancelFunc
 	// waiting says what for.
 	waiting string
+	// starting is set when the image is here.
+	starting bool
 	// over is set when the image could not be had, or is no longer wanted; the executor has an exit.
 	over bool
 }
@@ -79,6 +82,11 @@ func (b *Backend) pull(ctx context.Context, p *pull) error {
 	if err := b.pullPatiently(ctx, p); err != nil {
 		return err
 	}
+	if !b.beginStart(p) {
+		return context.Canceled
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
 	i, here, err := b.image(ctx, p.order.image)
 	if err != nil {
 		return err
@@ -107,23 +115,33 @@ func (b *Backend) pullPatiently(ctx context.Context, p *pull) error {
 		if definite(err) || attempt == pullAttempts || !sleep(ctx, pause) {
 			return ref.unavailable(err)
 		}
-		b.say(p, fmt.Sprintf("pulling image %s: %v; trying again", ref.text, err))
+		b.say(p, fmt.Sprintf("pulling image %s: %s; trying again", ref.text, words(err)))
 	}
 }
 
 func (b *Backend) pullOnce(ctx context.Context, ref imageRef) error {
-	progress, err := b.docker.ImagePull(ctx, ref.text, client.ImagePullOptions{})
+	auth, err := RegistryAuth(ctx, ref.text)
+	if err != nil {
+		return err
+	}
+	progress, err := b.docker.ImagePull(ctx, ref.text, client.ImagePullOptions{RegistryAuth: auth})
 	if err != nil {
 		return err
 	}
 	defer progress.Close()
-	return progress.Wait(ctx)
+	err = progress.Wait(ctx)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("it was not fetched within %s", b.cfg.PullTimeout)
+	}
+	return err
 }
 
-// definite reports whether a registry has answered that it does not have the image, or not for us.
+// definite reports whether a registry has answered that it does not have the image, or not for us. The
+// daemon may call the latter its own failure, but it repeats the registry's code.
 func definite(err error) bool {
 	return cerrdefs.IsNotFound(err) || cerrdefs.IsInvalidArgument(err) ||
-		cerrdefs.IsUnauthorized(err) || cerrdefs.IsPermissionDenied(err)
+		cerrdefs.IsUnauthorized(err) || cerrdefs.IsPermissionDenied(err) ||
+		strings.HasPrefix(words(err), "unauthorized: ") || strings.HasPrefix(words(err), "denied: ")
 }
 
 // unavailable is the error of an image that cannot be had.
@@ -132,7 +150,7 @@ func (r imageRef) unavailable(err error) error {
 	if definite(err) {
 		hint = "push it there, correct the progdef's image, or give the spawner the registry's credentials"
 	}
-	return refuse(fmt.Sprintf("the image %s cannot be had: %v", r.text, err), hint, "image")
+	return refuse(fmt.Sprintf("the image %s cannot be had: %s", r.text, words(err)), hint, "image")
 }
 
 // conclude ends a pull. What went wrong becomes the executor's exit.
@@ -143,12 +161,12 @@ func (b *Backend) conclude(p *pull, err error) {
 		delete(b.pulls, p.order.instance.Executor)
 		return
 	}
-	if b.closed || p.over {
+	if p.over || b.closed {
 		return
 	}
 	p.over = true
 	exit := backend.Exit{
-		Instance: p.order.instance, Code: -1, Reason: "it could not be started: " + err.Error(),
+		Instance: p.order.instance, Code: -1, Reason: "it could not be started: " + words(err),
 	}
 	if refusal := new(backend.StartError); errors.As(err, &refusal) {
 		exit.Permanent = true
@@ -158,18 +176,30 @@ func (b *Backend) conclude(p *pull, err error) {
 }
 
 // cancelPull ends the wait for an image: the executor is no longer wanted.
-func (b *Backend) cancelPull(executor string) {
+func (b *Backend) cancelPull(executor string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.pulls[executor]
 	if p == nil || p.over {
-		return
+		return nil
+	}
+	if p.starting {
+		return errStarting
 	}
 	p.over = true
 	p.cancel()
 	b.outbox.put(executor, backend.Exit{
 		Instance: p.order.instance, Code: -1, Reason: "it was told to end before its image was there",
 	})
+	return nil
+}
+
+// beginStart reports false when the executor is no longer wanted.
+func (b *Backend) beginStart(p *pull) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p.starting = !p.over && !b.closed
+	return p.starting
 }
 
 // forgetPull reports false while the executor waits for its image.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -60,7 +61,7 @@ func (b *Backend) launch(ctx context.Context, o order, i image.InspectResponse) 
 	if err := o.image.admit(i); err != nil {
 		return err
 	}
-	options, err := b.cfg.create(o, i, b.network)
+	options, err := b.cfg.create(o, i)
 	if err != nil {
 		return err
 	}
@@ -105,7 +106,7 @@ func (b *Backend) check(
 		if p.Labels[labelExecutor] == o.instance.Executor && p.ID != id {
 			return true, nil
 		}
-		if was := p.Labels[labelImage]; was != i.ID {
+		if was := p.Labels[labelImage]; was != i.ID && o.image.digest == "" {
 			return false, moved(o, was, i.ID)
 		}
 	}
@@ -125,18 +126,21 @@ func moved(o order, was, is string) error {
 func (b *Backend) run(ctx context.Context, id string, options client.ContainerCreateOptions) error {
 	_, err := b.docker.ContainerStart(ctx, options.Name, client.ContainerStartOptions{})
 	b.look.put(id, struct{}{})
-	if err == nil || client.IsErrConnectionFailed(err) || ctx.Err() != nil || cerrdefs.IsNotFound(err) {
-		return err
+	if err == nil {
+		return nil
 	}
 	if refusal := unstartable(err, options); refusal != nil {
 		return errors.Join(refusal, b.remove(ctx, id))
 	}
-	return nil // the daemon keeps the reason with the container, and the exit tells
+	if c, unseen := b.inspect(ctx, id); unseen == nil && c.State.Error != "" {
+		return nil // the daemon keeps the reason with the container, and the exit tells
+	}
+	return err
 }
 
 // unstartable recognises the daemon's words for what can never start.
 func unstartable(err error, options client.ContainerCreateOptions) error {
-	why := err.Error()
+	why := words(err)
 	switch {
 	case strings.Contains(why, "could not select device driver"):
 		return refuse("the Docker host has no GPUs to give: "+why,
@@ -175,7 +179,7 @@ func (b *Backend) unexecutable(ctx context.Context, id, path string, follow bool
 		return "it was not found"
 	case err != nil:
 		return ""
-	case mode.Type()&modeSymlink != 0 && follow:
+	case mode.Type()&fs.ModeSymlink != 0 && follow:
 		return b.unexecutable(ctx, id, found.Stat.LinkTarget, false) // the daemon has followed all links
 	case mode.IsDir():
 		return "it is a folder"

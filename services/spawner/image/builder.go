@@ -45,22 +45,15 @@ type Image struct {
 }
 
 // A Builder builds images on one Docker host. It may be used concurrently.
-type Builder struct {
-	docker *client.Client
-	logins logins
-}
+type Builder struct{ docker *client.Client }
 
 // Open returns a builder on a Docker host; "" is what DOCKER_HOST says, else the socket of this machine.
 func Open(ctx context.Context, host string) (*Builder, error) {
-	logins, err := loadLogins()
-	if err != nil {
-		return nil, err
-	}
 	c, err := docker.Connect(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	return &Builder{c, logins}, nil
+	return &Builder{c}, nil
 }
 
 // Close closes the connections to the host.
@@ -84,7 +77,7 @@ func (b *Builder) Build(ctx context.Context, spec Spec, out io.Writer) (Image, e
 	if !spec.Push {
 		return image, nil
 	}
-	digest, err := b.push(ctx, name, image.Name, out)
+	digest, err := b.push(ctx, image.Name, out)
 	if err != nil {
 		return Image{}, fmt.Errorf("push %s: %w", image.Name, err)
 	}
@@ -116,6 +109,10 @@ func (b *Builder) build(ctx context.Context, spec Spec, out io.Writer) (string, 
 }
 
 func (b *Builder) send(ctx context.Context, spec Spec, tar io.Reader, p *progress) error {
+	logins, err := allLogins()
+	if err != nil {
+		return err
+	}
 	args := make(map[string]*string, len(spec.Build.Args))
 	for name, value := range spec.Build.Args {
 		args[name] = &value
@@ -123,7 +120,7 @@ func (b *Builder) send(ctx context.Context, spec Spec, tar io.Reader, p *progres
 	r, err := b.docker.ImageBuild(ctx, tar, client.ImageBuildOptions{
 		Version:    build.BuilderV1, // BuildKit would need a session with the client
 		Dockerfile: filepath.ToSlash(spec.Build.Dockerfile),
-		BuildArgs:  args, AuthConfigs: b.logins.all(),
+		BuildArgs:  args, AuthConfigs: logins,
 		Labels: map[string]string{LabelProgdef: spec.Progdef},
 		Remove: true, ForceRemove: true,
 	})
@@ -135,8 +132,8 @@ func (b *Builder) send(ctx context.Context, spec Spec, tar io.Reader, p *progres
 }
 
 // push pushes the image and returns the digest that the registry knows it by.
-func (b *Builder) push(ctx context.Context, n name, tagged string, out io.Writer) (string, error) {
-	login, err := b.logins.header(n.registry())
+func (b *Builder) push(ctx context.Context, tagged string, out io.Writer) (string, error) {
+	login, err := docker.RegistryAuth(ctx, tagged)
 	if err != nil {
 		return "", err
 	}

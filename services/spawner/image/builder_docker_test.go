@@ -22,6 +22,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/services/spawner/docker"
 )
 
 // These tests need a Docker daemon on this machine, which can reach a registry on 127.0.0.1.
@@ -151,7 +152,7 @@ func TestPushPinsTheManifest(t *testing.T) {
 	}
 	// Whoever has not built it gets the same image by the reference.
 	remove(t, b, image)
-	login, err := b.logins.header(host)
+	login, err := docker.RegistryAuth(t.Context(), image.Pinned)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,14 +47,3 @@ func (n name) pinned(digest string) string { return n.String() + "@" + digest }
 
 // String is the repository as people write it.
 func (n name) String() string { return reference.FamiliarName(n.repository) }
-
-// hub is the key under which Docker's command line keeps the login of Docker Hub.
-const hub = "https://index.docker.io/v1/"
-
-// registry is the key under which Docker's command line keeps the login of the image's registry.
-func (n name) registry() string {
-	if domain := reference.Domain(n.repository); domain != "docker.io" {
-		return domain
-	}
-	return hub
-}

@@ -2,11 +2,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/dagyo/dagyo/services/spawner/backendtest"
+	"github.com/dagyo/dagyo/services/spawner/docker"
 )
 
 func main() {
@@ -21,6 +27,9 @@ func main() {
 		hog()
 	case "confess":
 		confess()
+	case "spawner":
+		spawner()
+	case "nothing":
 	default:
 		fmt.Fprintf(os.Stderr, "no role %q\n", role)
 		os.Exit(2)
@@ -40,21 +49,49 @@ func hog() {
 	}
 }
 
-// confess says on standard error what it may do.
+// spawner opens a backend and closes it, and logs on standard error.
+func spawner() {
+	b, err := docker.New(context.Background(), docker.Config{
+		Place: "test", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
+	if err == nil {
+		err = b.Close()
+	}
+	fmt.Fprintln(os.Stderr, "closed:", err)
+}
+
+// confess says on standard error what it may do, a fact a line.
 func confess() {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	for line := range strings.Lines(string(status)) {
-		if key, value, _ := strings.Cut(line, ":"); key == "Uid" || key == "Gid" || key == "CapEff" ||
-			key == "CapBnd" || key == "NoNewPrivs" || key == "Seccomp" {
-			fmt.Fprintf(os.Stderr, "%s %s\n", key, strings.Join(strings.Fields(value), " "))
-		}
+		key, value, _ := strings.Cut(line, ":")
+		fact(key, strings.Join(strings.Fields(value), " "))
 	}
 	for _, dir := range []string{"/", "/tmp"} {
-		err := os.WriteFile(dir+"/file", []byte("x"), 0o700)
-		fmt.Fprintf(os.Stderr, "write %s %v\n", dir, err)
+		fact("write "+dir, os.WriteFile(filepath.Join(dir, "file"), []byte("x"), 0o600))
 	}
-	fmt.Fprintln(os.Stderr, "pid", os.Getpid())
+	fact("run /tmp", run("/tmp/program"))
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs("/tmp", &fs); err != nil {
+		fact("size /tmp", err)
+	}
+	fact("size /tmp", fs.Blocks*uint64(fs.Bsize))
+	fact("pid", os.Getpid())
+}
+
+func fact(key string, value any) { fmt.Fprintf(os.Stderr, "%s: %v\n", key, value) }
+
+// run runs a copy of the program.
+func run(path string) error {
+	self, err := os.ReadFile("/program")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, self, 0o700); err != nil {
+		return err
+	}
+	return exec.Command(path, "nothing").Run()
 }

@@ -1,0 +1,86 @@
+package docker
+
+import (
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+func TestDescribe(t *testing.T) {
+	const limit = 64 << 20
+	own := name{place: "dagyo", executor: "e"}
+	exited := func(code int) container.State {
+		return container.State{Status: container.StateExited, ExitCode: code}
+	}
+	starved := func(code int) container.State {
+		s := exited(code)
+		s.OOMKilled = true
+		return s
+	}
+	for title, c := range map[string]struct {
+		state  container.State
+		memory int64
+		phase  phase
+		stderr string
+		want   backend.Exit
+	}{
+		"zero":     {state: exited(0), want: backend.Exit{Reason: "it ended with exit code 0"}},
+		"three":    {state: exited(3), stderr: "x", want: backend.Exit{Code: 3, Reason: "it ended with exit code 3", Detail: "x"}},
+		"255":      {state: exited(255), want: backend.Exit{Code: 255, Reason: "it ended with exit code 255"}},
+		"128":      {state: exited(128), want: backend.Exit{Code: 128, Reason: "it ended with exit code 128"}},
+		"a signal": {state: exited(139), want: backend.Exit{Code: -1, Signal: "SIGSEGV", Reason: "it was ended by SIGSEGV"}},
+		"killed":   {state: exited(137), want: backend.Exit{Code: -1, Signal: "SIGKILL", Reason: "it was ended by SIGKILL"}},
+		"killed by us": {state: exited(137), phase: givenUp, want: backend.Exit{
+			Code: -1, Signal: "SIGKILL", Reason: "it was killed: it did not end when it was told to"}},
+		"gave up": {state: exited(0), phase: givenUp, want: backend.Exit{Reason: "it ended with exit code 0"}},
+		"out of memory": {state: starved(137), memory: limit, phase: givenUp, want: backend.Exit{
+			Code: -1, Signal: "SIGKILL", Reason: "the kernel ended it: it used more memory than its limit of 64Mi"}},
+		"the machine is out of memory": {state: starved(137), want: backend.Exit{
+			Code: -1, Signal: "SIGKILL", Reason: "the kernel ended it: it used more memory than the machine has"}},
+		"a child was out of memory": {state: starved(1), memory: limit, want: backend.Exit{
+			Code: 1, Reason: "it ended with exit code 1, after the kernel had ended a process of it: " +
+				"it used more memory than its limit of 64Mi"}},
+		"never started": {
+			state: container.State{Status: container.StateCreated}, phase: abandoned,
+			want: backend.Exit{Code: -1, Reason: "it was never started: the spawner died while starting it"}},
+		"could not be started": {
+			state: container.State{Status: container.StateCreated, ExitCode: 128, Error: "no space left"},
+			want:  backend.Exit{Code: -1, Reason: "it could not be started: no space left"}},
+		"cannot be executed": {
+			state: exited(126), stderr: "[FATAL tini (7)] exec /greet failed: Exec format error\n",
+			want: backend.Exit{Code: 126, Permanent: true,
+				Detail: "[FATAL tini (7)] exec /greet failed: Exec format error\n",
+				Reason: "the system does not start the program in the image: /greet failed: Exec format error; " +
+					"build the image for this machine, with the program's interpreter and loader in it"}},
+		"says it cannot": {
+			state: exited(126), stderr: "exec /greet failed", want: backend.Exit{
+				Code: 126, Reason: "it ended with exit code 126", Detail: "exec /greet failed"}},
+	} {
+		t.Run(title, func(t *testing.T) {
+			seen := container.InspectResponse{
+				State: &c.state, HostConfig: &container.HostConfig{Resources: container.Resources{Memory: c.memory}},
+			}
+			n := own.is(c.phase, time.Time{})
+			if !ended(seen.State, n) {
+				t.Error("it has not ended")
+			}
+			if got := describe(seen, n, c.stderr); got != c.want {
+				t.Errorf("got  %+v\nwant %+v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestNotEnded(t *testing.T) {
+	for _, s := range []container.ContainerState{
+		container.StateCreated, container.StateRunning, container.StatePaused, container.StateRestarting,
+		container.StateRemoving,
+	} {
+		if ended(&container.State{Status: s}, name{}) {
+			t.Errorf("%s counts as ended", s)
+		}
+	}
+}

@@ -1,0 +1,372 @@
+//go:build docker
+
+package compose
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+)
+
+// command is the command, as a user of the host calls it.
+func (s *stack) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(dagyo, args...)
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "DAGYO_QUEUE="+s.url)
+	return cmd
+}
+
+func (s *stack) dagyo(t *testing.T, args ...string) (stdout string) {
+	t.Helper()
+	cmd := s.command(args...)
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("dagyo %s: %v\n%s", strings.Join(args, " "), err, &said)
+	}
+	return out.String()
+}
+
+func TestFlowFromTheHost(t *testing.T) {
+	out := shared.dagyo(t, "run", "tests/flows/greetings.json")
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); len(lines) != 26 || lines[0] != "hello Alice" {
+		t.Errorf("got %q", lines)
+	}
+}
+
+// Who has nothing but a NATS connection submits a flow, and hears its verdict.
+func TestPlainClient(t *testing.T) {
+	nc, err := nats.Connect(shared.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	verdict, err := nc.SubscribeSync("flow.completed.plain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := nats.NewMsg("flow.submit")
+	m.Header.Set("content-type", "application/cloudevents+json")
+	m.Data = []byte(`{"specversion": "1.0", "id": "plain", "type": "flow.submit", "source": "/plain", "data": {"nodes": {
+		"hello": {"progdef": "greet", "with": {"name": ["Ada"]}},
+		"sink": {"progdef": "void_sink"}
+	}, "edges": [{"from": "hello.greeting", "to": "sink.in"}]}}`)
+	if _, err := nc.RequestMsg(m, patience); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := verdict.NextMsg(patience); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every container, executors too, runs without root, capabilities, a writable root and privileges, and within bounds; what
+// is published is published on the loopback only.
+func TestContainersAreConfined(t *testing.T) {
+	begin(t, "greet").end(t)
+	all, err := shared.containers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	executors := 0
+	for _, c := range all {
+		h := c.HostConfig
+		if c.Config.Labels["dev.dagyo.executor"] != "" {
+			executors++
+		}
+		if uid, _, _ := strings.Cut(c.Config.User, ":"); uid == "" || uid == "0" || uid == "root" {
+			t.Errorf("%s runs as %q", c.Name, c.Config.User)
+		}
+		if !h.ReadonlyRootfs || h.Privileged || len(h.CapAdd) > 0 || !slices.Equal(h.CapDrop, []string{"ALL"}) ||
+			!slices.Contains(h.SecurityOpt, "no-new-privileges:true") {
+			t.Errorf("%s is not confined: %+v", c.Name, h)
+		}
+		for port, bindings := range h.PortBindings {
+			for _, b := range bindings {
+				if b.HostIP != "127.0.0.1" {
+					t.Errorf("%s publishes %s on %q", c.Name, port, b.HostIP)
+				}
+			}
+		}
+		if c.State.Running && h.PidsLimit <= 0 {
+			t.Errorf("%s may start any number of processes", c.Name)
+		}
+		if slices.Contains(append(services, "nats"), c.Config.Labels["com.docker.compose.service"]) &&
+			c.Config.Labels["dev.dagyo.executor"] == "" && h.Memory == 0 {
+			t.Errorf("%s has no bound on its memory", c.Name)
+		}
+	}
+	if executors == 0 {
+		t.Error("there is no executor among the containers")
+	}
+}
+
+// An open flow is one whose input is open: its job is in the middle of its work.
+type open struct {
+	cmd    *exec.Cmd
+	names  io.WriteCloser
+	greet  *bufio.Scanner
+	stderr bytes.Buffer
+}
+
+// begin starts a flow on a progdef that greets, and returns when its job has answered once.
+func begin(t *testing.T, progdef string) *open {
+	t.Helper()
+	o := &open{cmd: shared.command("run", openFlow(t, progdef), "--input", "names=/dev/stdin", "--progress", "lines")}
+	o.cmd.Stderr = &o.stderr
+	var err error
+	if o.names, err = o.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := o.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.greet = bufio.NewScanner(out)
+	if err := o.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = o.cmd.Process.Kill() })
+	o.says(t, "Ada")
+	return o
+}
+
+// openFlow writes a flow of one node, whose ends are the client's.
+func openFlow(t *testing.T, progdef string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "flow.json")
+	text := `{"nodes": {"hello": {"progdef": "` + progdef + `"}}, "inputs": {"names": "hello.name"},
+		"outputs": {"greetings": "hello.greeting"}}`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// says sends a name, and waits for its greeting.
+func (o *open) says(t *testing.T, name string) {
+	t.Helper()
+	if _, err := fmt.Fprintln(o.names, name); err != nil {
+		t.Fatal(err)
+	}
+	if !o.greet.Scan() || o.greet.Text() != "hello "+name {
+		_ = o.cmd.Wait()
+		t.Fatalf("got %q\n%s", o.greet.Text(), &o.stderr)
+	}
+}
+
+// end ends the input, and waits until the flow has completed.
+func (o *open) end(t *testing.T) {
+	t.Helper()
+	if err := errors.Join(o.names.Close(), o.cmd.Wait()); err != nil {
+		t.Fatalf("%v\n%s", err, &o.stderr)
+	}
+}
+
+// The image is built from source by `progdef build`, and pinned by its id.
+func TestPythonImage(t *testing.T) {
+	document := filepath.Join(pythonContext(t), "examples", "greet.json")
+	build := shared.command("progdef", "build", "--arg", "BASE="+pythonBase, "--arg", "PIP_NO_INDEX=1",
+		"--arg", "PIP_FIND_LINKS=.", "--write", document)
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	shared.dagyo(t, "progdef", "apply", document)
+	o := begin(t, "greet_py")
+	o.says(t, "Grace")
+	o.end(t)
+}
+
+// pythonContext is a copy of the SDK with the wheels that it needs beside it: the build has no network.
+func pythonContext(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, from := range []string{"executor/python/src", "executor/python/examples"} {
+		to := filepath.Join(dir, filepath.Base(from))
+		if err := os.CopyFS(to, os.DirFS(filepath.Join(root, from))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(root, wheels, "*.whl"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there are no wheels in %s, %v", wheels, err)
+	}
+	for _, name := range []string{"pyproject.toml", "README.md", ".dockerignore"} {
+		files = append(files, filepath.Join(root, "executor", "python", name))
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, filepath.Base(file)), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// What envFrom names is read from the folder that the spawner is shown.
+func TestEnvironmentFromFiles(t *testing.T) {
+	document := filepath.Join(t.TempDir(), "greet.json")
+	text := `{"name": "greet_with_secret", "image": "dagyo", "command": ["dagyo", "executor", "greet"],
+		"inputs": {"name": "utf8-string"}, "outputs": {"greeting": "utf8-string"},
+		"envFrom": [{"secret": "sample"}, {"configMap": "sample"}]}`
+	if err := os.WriteFile(document, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shared.dagyo(t, "progdef", "apply", document)
+	o := begin(t, "greet_with_secret")
+	all, err := shared.executors("greet_with_secret")
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d executors, %v", len(all), err)
+	}
+	for _, want := range []string{"PASSWORD=no-secret", "COLOUR=blue"} {
+		if !slices.Contains(all[0].Config.Env, want) {
+			t.Errorf("the executor is not told %s", want)
+		}
+	}
+	o.end(t)
+}
+
+// A job whose process is killed is a panic that says so, and the next flow gets another executor.
+func TestExecutorIsKilled(t *testing.T) {
+	o := begin(t, "greet")
+	all, err := shared.executors("greet")
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d executors, %v", len(all), err)
+	}
+	killProgram(t, all[0])
+	err = o.cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 4 {
+		t.Fatalf("got %v, want exit code 4\n%s", err, &o.stderr)
+	}
+	for _, want := range []string{"flow.panic", "crash", "SIGKILL"} {
+		if !strings.Contains(o.stderr.String(), want) {
+			t.Errorf("the verdict does not say %q:\n%s", want, &o.stderr)
+		}
+	}
+	begin(t, "greet").end(t)
+}
+
+// killProgram kills the program of a container with SIGKILL, from the host: its first process is an init.
+func killProgram(t *testing.T, c container) {
+	t.Helper()
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", c.State.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range strings.Fields(string(children)) {
+		pid, err := strconv.Atoi(field)
+		if err == nil {
+			err = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A flow that is submitted while a service is stopped waits for it, and nothing is lost.
+func TestServiceStops(t *testing.T) {
+	for _, service := range services {
+		t.Run(service, func(t *testing.T) {
+			c, err := shared.service(service)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := docker("stop", c.ID); err != nil {
+				t.Fatal(err)
+			}
+			id := strings.TrimSpace(shared.dagyo(t, "submit", "tests/flows/greetings.json"))
+			if _, err := docker("start", c.ID); err != nil {
+				t.Fatal(err)
+			}
+			shared.dagyo(t, "watch", id)
+		})
+	}
+}
+
+// The broker may be restarted: the catalogue is there again, and executors and services come back to it.
+func TestNATSRestarts(t *testing.T) {
+	c, err := shared.service("nats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := docker("restart", c.ID); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, "greet").end(t)
+}
+
+// An image that is not there, and that no registry could have, fails the flow, with what to do.
+func TestImageIsMissing(t *testing.T) {
+	document := filepath.Join(t.TempDir(), "missing.json")
+	text := `{"name": "missing", "image": "sha256:` + strings.Repeat("0", 64) + `",
+		"inputs": {"name": "utf8-string"}, "outputs": {"greeting": "utf8-string"}}`
+	if err := os.WriteFile(document, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shared.dagyo(t, "progdef", "apply", document)
+	cmd := shared.command("run", openFlow(t, "missing"), "--input", "names=/dev/null")
+	said, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 4 || !bytes.Contains(said, []byte("has no image sha256:000")) {
+		t.Errorf("got %v\n%s", err, said)
+	}
+}
+
+// A spawner that is killed comes back, and goes on with the executors that it had: the flow in the middle does
+// not notice, and the next one finds the same container.
+func TestSpawnerIsKilled(t *testing.T) {
+	o := begin(t, "greet")
+	before, err := shared.executors("greet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spawner, err := shared.service("spawner")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(spawner.State.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	o.says(t, "Grace")
+	if err := await("another spawner", func() (bool, error) {
+		c, err := shared.service("spawner")
+		return c.State.Running && c.State.StartedAt != spawner.State.StartedAt, err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := shared.awaitHealthy("spawner"); err != nil {
+		t.Fatal(err)
+	}
+	o.says(t, "Edsger")
+	o.end(t)
+	begin(t, "greet").end(t)
+	after, err := shared.executors("greet")
+	if err != nil || len(after) != 1 || len(before) != 1 || after[0].ID != before[0].ID {
+		t.Errorf("executors before %v, after %v, %v", names(before), names(after), err)
+	}
+}
+
+func names(all []container) (out []string) {
+	for _, c := range all {
+		out = append(out, c.Name)
+	}
+	return out
+}
+
+// What still runs at the end does not keep the stack from going down; TestMain sees that nothing is left.
+func TestFlowRunsAtTheEnd(t *testing.T) { begin(t, "greet") }

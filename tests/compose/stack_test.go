@@ -1,0 +1,261 @@
+//go:build docker
+
+package compose
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what must come; it is never what a test measures.
+const patience = time.Minute
+
+// What `make compose` makes for the tests: images, and a folder with the wheels of the Python SDK's dependencies.
+const (
+	natsImage  = "dagyo-nats"
+	pythonBase = "dagyo-python-base"
+	wheels     = "bin/wheels"
+)
+
+// root is the repository's folder, dagyo the command that was built for the images.
+var root, dagyo = paths()
+
+func paths() (root, dagyo string) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		panic(err)
+	}
+	return root, filepath.Join(root, "dist", "dagyo")
+}
+
+// A stack is the compose project of one run of the tests.
+type stack struct {
+	project string
+	url     string
+	compose []string
+	env     []string
+}
+
+// shared is the stack of all tests.
+var shared *stack
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// run runs the tests between up and down, both of which are tests too.
+func run(m *testing.M) (code int, err error) {
+	if shared, err = newStack(); err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, shared.down()) }()
+	if err := shared.up(); err != nil {
+		return 1, errors.Join(err, shared.logs())
+	}
+	code = m.Run()
+	if code != 0 {
+		err = shared.logs()
+	}
+	return code, err
+}
+
+func newStack() (*stack, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	socket, err := os.Stat("/var/run/docker.sock")
+	if err != nil {
+		return nil, fmt.Errorf("these tests need a Docker daemon on this machine: %w", err)
+	}
+	compose := os.Getenv("COMPOSE")
+	if compose == "" {
+		compose = "docker-compose"
+	}
+	s := &stack{
+		project: fmt.Sprintf("dagyo-test-%d", os.Getpid()),
+		url:     fmt.Sprintf("nats://127.0.0.1:%d", port),
+		compose: strings.Fields(compose),
+	}
+	s.env = append(os.Environ(),
+		"COMPOSE_PROJECT_NAME="+s.project,
+		"DAGYO_PORT="+strconv.Itoa(port),
+		"DAGYO_BUILD_TARGET=prebuilt",
+		"NATS_IMAGE="+natsImage,
+		fmt.Sprintf("DOCKER_GID=%d", socket.Sys().(*syscall.Stat_t).Gid),
+		"DAGYO_ENV_DIR="+filepath.Join(root, "tests", "compose", "testdata", "env"),
+	)
+	return s, nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}
+
+// up returns when the services are healthy, and the progdefs applied.
+func (s *stack) up() error {
+	begin := time.Now()
+	if _, err := s.do("up", "-d"); err != nil {
+		return err
+	}
+	for _, service := range services {
+		if err := s.awaitHealthy(service); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("up and healthy in %v\n", time.Since(begin).Round(100*time.Millisecond))
+	return nil
+}
+
+// down takes the stack away, and reports what it leaves behind.
+func (s *stack) down() error {
+	begin := time.Now()
+	if _, err := s.do("down", "--volumes", "--remove-orphans", "--timeout", "3"); err != nil {
+		return err
+	}
+	fmt.Printf("down in %v\n", time.Since(begin).Round(100*time.Millisecond))
+	var errs []error
+	for what, list := range map[string][]string{
+		"containers": {"ps", "--all"}, "networks": {"network", "ls"}, "volumes": {"volume", "ls"},
+	} {
+		left, err := docker(append(list, "--quiet", "--filter", "label=com.docker.compose.project="+s.project)...)
+		if left != "" {
+			err = fmt.Errorf("%s are left behind: %s", what, left)
+		}
+		errs = append(errs, err)
+	}
+	left, err := docker("ps", "--all", "--quiet", "--filter", "label=dev.dagyo.place="+s.project)
+	if left != "" {
+		err = fmt.Errorf("executors are left behind: %s", left)
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+// logs tells what the containers have said.
+func (s *stack) logs() error {
+	said, err := s.do("logs", "--no-color")
+	fmt.Fprintln(os.Stderr, said)
+	return err
+}
+
+// do runs Compose.
+func (s *stack) do(args ...string) (string, error) {
+	args = append(slices.Clone(s.compose[1:]), args...)
+	return output(s.env, s.compose[0], args...)
+}
+
+func docker(args ...string) (string, error) { return output(os.Environ(), "docker", args...) }
+
+// output runs a command in the repository's folder, and returns what it writes to standard output.
+func output(env []string, name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Env = root, env
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, &said)
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+// services are what is there to stay, besides NATS.
+var services = []string{"validator", "planner", "panic-aggregator", "spawner"}
+
+// A container is what `docker inspect` tells of one.
+type container struct {
+	ID, Name string
+	State    struct {
+		Running   bool
+		Pid       int
+		StartedAt string
+		ExitCode  int
+		Health    *struct{ Status string }
+	}
+	Config struct {
+		User   string
+		Env    []string
+		Labels map[string]string
+	}
+	HostConfig struct {
+		ReadonlyRootfs, Privileged, OomKillDisable bool
+		CapDrop, CapAdd, SecurityOpt               []string
+		Memory, PidsLimit                          int64
+		PortBindings                               map[string][]struct{ HostIP string }
+	}
+}
+
+// containers inspects the containers with the labels.
+func (s *stack) containers(labels ...string) ([]container, error) {
+	args := []string{"ps", "--all", "--quiet", "--no-trunc"}
+	for _, l := range append(labels, "com.docker.compose.project="+s.project) {
+		args = append(args, "--filter", "label="+l)
+	}
+	ids, err := docker(args...)
+	if err != nil || ids == "" {
+		return nil, err
+	}
+	text, err := docker(append([]string{"inspect"}, strings.Fields(ids)...)...)
+	if err != nil {
+		return nil, err
+	}
+	var all []container
+	return all, json.Unmarshal([]byte(text), &all)
+}
+
+// service inspects the container of a service.
+func (s *stack) service(name string) (container, error) {
+	all, err := s.containers("com.docker.compose.service="+name, "com.docker.compose.oneoff=False")
+	if err == nil && len(all) != 1 {
+		err = fmt.Errorf("%s has %d containers", name, len(all))
+	}
+	if err != nil {
+		return container{}, err
+	}
+	return all[0], nil
+}
+
+// executors inspects the containers of a progdef's executors.
+func (s *stack) executors(progdef string) ([]container, error) {
+	return s.containers("dev.dagyo.progdef="+progdef, "dev.dagyo.executor")
+}
+
+func (s *stack) awaitHealthy(service string) error {
+	return await(service+" to be healthy", func() (bool, error) {
+		c, err := s.service(service)
+		return err == nil && c.State.Health != nil && c.State.Health.Status == "healthy", err
+	})
+}
+
+// await asks until it is so. Docker of this age has no way to wait for health.
+func await(what string, so func() (bool, error)) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		ok, err := so()
+		if ok {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(fmt.Errorf("waited %v for %s", patience, what), err)
+		}
+	}
+}
