@@ -243,7 +243,7 @@ func containersOf(t *testing.T, c *client.Client, place string) []string {
 func remains(t *testing.T, place string) []string { return containersOf(t, daemon(t), place) }
 
 func config(place string) Config {
-	return Config{Place: place, Network: bridge, KillDelay: 50 * time.Millisecond}
+	return Config{Place: place, Network: bridge, KillDelay: 2 * time.Second}
 }
 
 func openBackend(t *testing.T, cfg Config) *Backend {
