@@ -11,6 +11,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/tail"
 )
@@ -76,18 +77,15 @@ func (w *watcher) watch(ctx context.Context) {
 	}
 }
 
-// visit looks at a container, and later again if that fails.
+// visit looks at a container, and puts it back in the line if that fails.
 func (w *watcher) visit(ctx context.Context, id string) {
 	err := w.see(ctx, id)
 	if err == nil || ctx.Err() != nil {
 		return
 	}
 	w.cfg.Logger.Warn("cannot look at executors; trying again", "container", id, "error", err)
-	w.work.Go(func() {
-		if sleep(ctx, retryAfter) {
-			w.look.put(id, struct{}{})
-		}
-	})
+	w.look.put(id, struct{}{})
+	sleep(ctx, retryAfter)
 }
 
 // see reports a container that has ended, and has others attended.
@@ -102,7 +100,7 @@ func (w *watcher) see(ctx context.Context, id string) error {
 		w.forsake(id)
 		return nil
 	}
-	if err != nil {
+	if err != nil || c.State.Status == container.StateRemoving { // soon it is gone
 		return err
 	}
 	n := w.nameOf(c)
@@ -117,7 +115,7 @@ func (w *watcher) see(ctx context.Context, id string) error {
 		err = w.report(call, c, n)
 	}
 	if err == nil {
-		w.charges[id] = &charge{sight: now, leave: w.attend(ctx, id, n, now.stage)}
+		w.charges[id] = &charge{sight: now, leave: w.attend(ctx, c, n, now.stage)}
 	}
 	return err
 }
@@ -154,16 +152,15 @@ func (w *watcher) forsake(id string) {
 	}
 }
 
-// report puts the exit of a container into the outbox.
+// report puts the exit of a container into the outbox. An exit without its last words is better than
+// none.
 func (w *watcher) report(ctx context.Context, c container.InspectResponse, n name) error {
-	stderr := ""
-	if c.State.Status != container.StateCreated {
-		var err error
-		if stderr, err = w.stderr(ctx, c.ID); err != nil && !answered(ctx, err) {
-			return err
-		} else if err != nil { // an exit without its last words is better than none
-			w.cfg.Logger.Warn("cannot read the log of an executor", "container", c.ID, "error", err)
-		}
+	stderr, err := w.stderr(ctx, c.ID)
+	if err != nil && !answered(ctx, err) {
+		return err
+	}
+	if err != nil {
+		w.cfg.Logger.Warn("cannot read the log of an executor", "container", c.ID, "error", err)
 	}
 	exit := describe(c, n, stderr)
 	exit.Instance = instanceOf(c.Config.Labels)
@@ -185,21 +182,42 @@ func (b *Backend) stderr(ctx context.Context, id string) (string, error) {
 
 // attend does what is to be done to a container at its time, in a goroutine that the function it
 // returns ends. What it does gives the container another name or ends it: then there is a new sight.
-func (w *watcher) attend(ctx context.Context, id string, n name, s stage) context.CancelFunc {
-	var next func(ctx context.Context, id string, n name)
+func (w *watcher) attend(
+	ctx context.Context, c container.InspectResponse, n name, s stage,
+) context.CancelFunc {
+	var next func(context.Context)
 	switch {
 	case s == made:
-		next = w.abandon
+		next = func(ctx context.Context) { w.abandon(ctx, c.ID, n) }
+	case s == alive && n.phase == asked:
+		next = func(ctx context.Context) { w.setTime(ctx, c.ID, n, graceOf(c.Config.Labels)) }
 	case s == alive && n.phase == draining:
-		next = w.insist
+		next = func(ctx context.Context) { w.insist(ctx, c.ID, n) }
 	case s == alive && n.phase == givenUp:
-		next = w.finish
+		next = func(ctx context.Context) { w.finish(ctx, c.ID, n) }
 	default:
 		return func() {}
 	}
 	ctx, leave := context.WithCancel(ctx)
-	w.work.Go(func() { next(ctx, id, n) })
+	w.work.Go(func() { next(ctx) })
 	return leave
+}
+
+// setTime begins the grace period of an executor that was told to drain.
+func (b *Backend) setTime(ctx context.Context, id string, n name, grace time.Duration) {
+	until := time.Now().Add(grace)
+	b.persist(ctx, id, func(ctx context.Context) error {
+		_, err := b.rename(ctx, id, n, n.is(draining, until))
+		return err
+	})
+}
+
+func graceOf(labels map[string]string) time.Duration {
+	grace, err := time.ParseDuration(labels[labelGrace])
+	if err != nil { // not ours; time enough for somebody to see to it
+		return progdef.Default().Drain.GracePeriod.D()
+	}
+	return grace
 }
 
 // abandon makes sure that an executor whose start was broken off never runs. Its exit says so.

@@ -37,6 +37,8 @@ type Backend struct {
 	stop   context.CancelFunc
 	work   sync.WaitGroup // goroutines, and calls under way
 
+	renaming sync.Mutex
+
 	mu     sync.Mutex
 	closed bool
 	pulls  map[string]*pull // by executor

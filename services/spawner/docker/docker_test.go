@@ -51,6 +51,9 @@ func TestConformance(t *testing.T) {
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(envPlace) != "" {
+		os.Exit(spawner())
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if err := cleanUp(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -243,7 +246,7 @@ func containersOf(t *testing.T, c *client.Client, place string) []string {
 func remains(t *testing.T, place string) []string { return containersOf(t, daemon(t), place) }
 
 func config(place string) Config {
-	return Config{Place: place, Network: bridge, KillDelay: 50 * time.Millisecond}
+	return Config{Place: place, Network: bridge, KillDelay: 2 * time.Second}
 }
 
 func openBackend(t *testing.T, cfg Config) *Backend {

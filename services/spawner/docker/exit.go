@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -44,11 +43,8 @@ func ended(s *container.State, n name) bool {
 
 // describe tells how a container has ended. stderr is the end of its standard error.
 func describe(c container.InspectResponse, n name, stderr string) backend.Exit {
-	switch {
-	case c.State.Status == container.StateCreated && c.State.Error != "":
-		return backend.Exit{Code: -1, Reason: "it could not be started: " + words(errors.New(c.State.Error))}
-	case c.State.Status == container.StateCreated:
-		return backend.Exit{Code: -1, Reason: "it was never started: the spawner died while starting it"}
+	if c.State.Status == container.StateCreated {
+		return describeUnstarted(c.State.Error)
 	}
 	if why, ok := initFailure(c.State.ExitCode, stderr); ok {
 		return backend.Exit{Code: c.State.ExitCode, Detail: stderr, Permanent: true, Reason: why}
@@ -58,6 +54,17 @@ func describe(c container.InspectResponse, n name, stderr string) backend.Exit {
 		exit.Code = -1
 	}
 	exit.Reason = reason(c, n, exit)
+	return exit
+}
+
+// describeUnstarted tells why a container has never run, in the daemon's words if there are any.
+func describeUnstarted(why string) backend.Exit {
+	exit := backend.Exit{Code: -1, Reason: "it was never started: the spawner died while starting it"}
+	if refusal := unstartable(why); refusal != nil {
+		exit.Reason, exit.Permanent = never(refusal), true
+	} else if why != "" {
+		exit.Reason = "it could not be started: " + shorten(why)
+	}
 	return exit
 }
 

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,13 @@ func TestDescribe(t *testing.T) {
 		"could not be started": {
 			state: container.State{Status: container.StateCreated, ExitCode: 128, Error: "no space left"},
 			want:  backend.Exit{Code: -1, Reason: "it could not be started: no space left"}},
+		"can never be started": {
+			state: container.State{Status: container.StateCreated, ExitCode: 128, Error: "unable to find user x"},
+			want: backend.Exit{Code: -1, Permanent: true, Reason: "the image does not know its own user: " +
+				"unable to find user x; give the USER in the Dockerfile as numbers"}},
+		"could not be started, at length": {
+			state: container.State{Status: container.StateCreated, Error: strings.Repeat("é", 1000)},
+			want:  backend.Exit{Code: -1, Reason: "it could not be started: " + strings.Repeat("é", 512) + "…"}},
 		"cannot be executed": {
 			state: exited(126), stderr: "[FATAL tini (7)] exec /greet failed: Exec format error\n",
 			want: backend.Exit{Code: 126, Permanent: true,

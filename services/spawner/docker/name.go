@@ -10,8 +10,9 @@ import (
 // never change.
 //
 //	<place>.<executor>                                        the executor as it was started
-//	<place>.<executor>.draining-until-20260131T235959.000Z    SIGTERM was sent
-//	<place>.<executor>.killed-at-20260131T235959.000Z         the last SIGTERM was sent
+//	<place>.<executor>.draining                               SIGTERM is being sent, or was
+//	<place>.<executor>.draining-until-20260131T235959.000Z    the same, and its time runs
+//	<place>.<executor>.killed-at-20260131T235959.000Z         the last SIGTERM is being sent, or was
 //	<place>.<executor>.abandoned                              its start was broken off
 //
 // Neither a place nor an executor id can hold a dot.
@@ -29,6 +30,7 @@ type phase string
 
 const (
 	serving   phase = ""
+	asked     phase = "draining"
 	draining  phase = "draining-until"
 	givenUp   phase = "killed-at"
 	abandoned phase = "abandoned"
@@ -46,6 +48,9 @@ func (n name) String() string {
 	}
 	return s
 }
+
+// ending reports whether the executor has been told to end.
+func (n name) ending() bool { return n.phase == asked || n.phase == draining || n.phase == givenUp }
 
 // current is how Docker knows the container now.
 func (n name) current() string {
@@ -73,8 +78,8 @@ func parseName(place, executor, said string) name {
 }
 
 func (n name) parsePhase(s string) name {
-	if s == string(abandoned) {
-		return n.is(abandoned, time.Time{})
+	if p := phase(s); p == asked || p == abandoned {
+		return n.is(p, time.Time{})
 	}
 	for _, p := range []phase{draining, givenUp} {
 		text, ok := strings.CutPrefix(s, string(p)+"-")

@@ -43,7 +43,7 @@ func TestNamesAreReadAsWritten(t *testing.T) {
 	id := rapid.StringMatching(`[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?`)
 	rapid.Check(t, func(t *rapid.T) {
 		n := name{place: id.Draw(t, "place"), executor: id.Draw(t, "executor")}
-		p := rapid.SampledFrom([]phase{serving, draining, givenUp, abandoned}).Draw(t, "phase")
+		p := rapid.SampledFrom([]phase{serving, asked, draining, givenUp, abandoned}).Draw(t, "phase")
 		var at time.Time
 		if p == draining || p == givenUp {
 			at = time.UnixMilli(rapid.Int64Range(0, 1<<42).Draw(t, "at"))

@@ -170,7 +170,7 @@ func (b *Backend) conclude(p *pull, err error) {
 	}
 	if refusal := new(backend.StartError); errors.As(err, &refusal) {
 		exit.Permanent = true
-		exit.Reason = refusal.Problem.Message + "; " + refusal.Problem.Hint
+		exit.Reason = never(refusal)
 	}
 	b.outbox.put(exit.Executor, exit)
 }

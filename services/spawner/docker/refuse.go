@@ -11,11 +11,14 @@ import (
 )
 
 // refuse is the error of an executor that cannot be started as its progdef asks.
-func refuse(message, hint string, pointer ...string) error {
+func refuse(message, hint string, pointer ...string) *backend.StartError {
 	return &backend.StartError{Problem: problem.Problem{
 		Code: problem.StartRefused, Pointer: problem.Pointer(pointer...), Message: message, Hint: hint,
 	}}
 }
+
+// never tells the same in the words of an exit.
+func never(e *backend.StartError) string { return e.Problem.Message + "; " + e.Problem.Hint }
 
 // answered reports whether an error is the daemon's answer. Without an answer nobody knows what it has
 // done.
@@ -28,7 +31,10 @@ const wordsLimit = 1 << 10
 
 // words is what the daemon said, without who said it.
 func words(err error) string {
-	s := strings.TrimPrefix(err.Error(), "Error response from daemon: ")
+	return shorten(strings.TrimPrefix(err.Error(), "Error response from daemon: "))
+}
+
+func shorten(s string) string {
 	if len(s) <= wordsLimit {
 		return s
 	}

@@ -5,10 +5,13 @@ package docker
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -340,7 +343,7 @@ func TestStartRefused(t *testing.T) {
 		"a folder":         {run("/bin"), "/command/0", "it is a folder"},
 		"a broken link":    {run("/links/broken"), "/command/0", "not found"},
 		"no entry point":   {progdef.Document{Image: odd}, "/image", `"/missing" cannot be run`},
-		"an unknown user":  {progdef.Document{Image: user}, "/image", `"stranger"`},
+		"an unknown user":  {progdef.Document{Image: user}, "/image", "unable to find user stranger"},
 		"a GPU":            {progdef.Document{Image: b.image, Resources: progdef.Resources{Limits: amounts{gpu: "1"}}}, "/resources/limits/nvidia.com~1gpu", "no GPUs"},
 		"an image id":      {progdef.Document{Image: digestA}, "/image", "no registry has an image by its id"},
 		"another resource": {progdef.Document{Image: b.image, Resources: progdef.Resources{Limits: amounts{"hugepages-2Mi": "4Mi"}}}, "/resources/limits/hugepages-2Mi", "cannot give"},
@@ -350,6 +353,8 @@ func TestStartRefused(t *testing.T) {
 			b.wantNothing(t)
 		})
 	}
+	b.start(t, b.spec("two")).Tell(t, "exit 0")
+	b.exit(t, "two") // and none before
 }
 
 // The files of an image are executable, or not, as whoever built it says; a link leads to another file.
@@ -433,9 +438,6 @@ func TestEndSurvivesTheSpawner(t *testing.T) {
 	b.drain(t, "one")
 	p.AwaitSigterm(t)
 	b.reopen(t)
-	b.drain(t, "one") // no second SIGTERM
-	p.Ask(t, "env PATH")
-	p.AwaitSigterm(t) // but at the end of the grace period
 	if e := b.exit(t, "one"); e.Reason != "it was killed: it did not end when it was told to" {
 		t.Errorf("exit is %+v", e)
 	}
@@ -443,6 +445,52 @@ func TestEndSurvivesTheSpawner(t *testing.T) {
 	if e := b.exit(t, "one"); e.Reason != "it was killed: it did not end when it was told to" {
 		t.Errorf("exit is %+v", e)
 	}
+}
+
+// kills counts the signals that the daemon was told to send to an executor.
+func (b *bench) kills(t *testing.T, id string) int {
+	t.Helper()
+	events := b.docker.Events(t.Context(), client.EventsListOptions{
+		Since: "1", Until: strconv.FormatInt(time.Now().Unix()+1, 10),
+		Filters: client.Filters{}.Add("container", b.inspected(t, id).ID).Add("event", "kill"),
+	})
+	for n := 0; ; n++ {
+		select {
+		case <-events.Messages:
+		case err := <-events.Err:
+			if !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+}
+
+// A second SIGTERM would end jobs that run.
+func TestDrainSendsOneSigterm(t *testing.T) {
+	b := setup(t)
+	p := b.start(t, b.spec("one"))
+	both := []*Backend{b.Backend, openBackend(t, b.cfg)}
+	var calls sync.WaitGroup
+	for i := range 6 {
+		calls.Go(func() {
+			if err := both[i%2].Drain(t.Context(), "one"); err != nil {
+				t.Errorf("Drain: %v", err)
+			}
+		})
+	}
+	calls.Wait()
+	if err := both[1].Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.AwaitSigterm(t)
+	b.reopen(t)
+	b.drain(t, "one")
+	if n := b.kills(t, "one"); n != 1 {
+		t.Errorf("%d signals", n)
+	}
+	p.Tell(t, "exit 0")
+	b.exit(t, "one")
 }
 
 // Two SIGTERMs in the same instant would count as one.
@@ -526,6 +574,9 @@ func TestBrokenStartIsAbandoned(t *testing.T) {
 	b.wantNothing(t)
 	if n := b.control.Starts("one"); n != 0 {
 		t.Error("it was started")
+	}
+	if strings.Contains(b.logged.String(), "WARN") {
+		t.Errorf("it has logged\n%s", b.logged)
 	}
 }
 

@@ -3,7 +3,6 @@ package docker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -24,59 +23,63 @@ var errStarting = errors.New("it is only being started; try again")
 // given up. The other way about, it could be told twice, and would give up running jobs.
 func (b *Backend) Drain(ctx context.Context, executor string) error {
 	return b.call(ctx, "draining", executor, func(ctx context.Context) error {
-		c, n, ok, err := b.running(ctx, executor)
-		if err != nil || !ok || n.phase == draining || n.phase == givenUp {
+		id, n, ok, err := b.running(ctx, executor)
+		if err != nil || !ok || n.ending() {
 			return err
 		}
-		grace, err := time.ParseDuration(c.Labels[labelGrace])
-		if err != nil {
-			return fmt.Errorf("its label %s: %w", labelGrace, err)
-		}
-		return b.drain(ctx, c.ID, n, grace)
+		return b.drain(ctx, id, n)
 	})
+}
+
+// drain sends the first SIGTERM. The watcher sees the name, and then the time of the executor runs.
+func (b *Backend) drain(ctx context.Context, id string, n name) error {
+	first, err := b.rename(ctx, id, n, n.is(asked, time.Time{}))
+	if err != nil || !first {
+		return err
+	}
+	for {
+		err := b.kill(ctx, id, "SIGTERM")
+		if err == nil || !answered(ctx, err) || !sleep(ctx, retryAfter) {
+			return err
+		}
+	}
 }
 
 // GiveUp implements [backend.Backend]. It brings the end of the grace period forward.
 func (b *Backend) GiveUp(ctx context.Context, executor string) error {
 	return b.call(ctx, "giving up", executor, func(ctx context.Context) error {
-		c, n, ok, err := b.running(ctx, executor)
-		switch {
-		case err != nil || !ok || n.phase == givenUp:
-			return err
-		case n.phase != draining:
-			return b.drain(ctx, c.ID, n, signalGap)
+		for { // whenever its name has changed in between
+			id, n, ok, err := b.running(ctx, executor)
+			if err != nil || !ok || n.phase == givenUp {
+				return err
+			}
+			if done, err := b.hasten(ctx, id, n); done || err != nil {
+				return err
+			}
 		}
-		if soon := time.Now().Add(signalGap); n.at.After(soon) {
-			_, err = b.rename(ctx, c.ID, n, n.is(draining, soon))
-		}
-		return err
 	})
 }
 
-// drain sends the first SIGTERM.
-func (b *Backend) drain(ctx context.Context, id string, n name, grace time.Duration) error {
-	to := n.is(draining, time.Now().Add(grace))
-	first, err := b.rename(ctx, id, n, to)
-	if err != nil || !first {
-		return err
+// hasten takes one step on the way to the end of an executor, and reports whether it was the last.
+func (b *Backend) hasten(ctx context.Context, id string, n name) (bool, error) {
+	soon := time.Now().Add(signalGap)
+	switch {
+	case !n.ending():
+		return false, b.drain(ctx, id, n)
+	case n.phase == draining && n.at.Before(soon):
+		return true, nil
 	}
-	err = b.kill(ctx, id, "SIGTERM")
-	if err != nil && answered(ctx, err) { // it was not sent
-		_, undone := b.rename(ctx, id, to, n)
-		err = errors.Join(err, undone)
-	}
-	return err
+	return b.rename(ctx, id, n, n.is(draining, soon))
 }
 
-// running finds an executor that runs. One that is still to be started does not have to be waited
-// for when nothing but its image is missing: it is never started.
-func (b *Backend) running(ctx context.Context, executor string) (c container.Summary, n name, ok bool, err error) {
+// running finds the container of an executor that runs. One that waits for its image no longer does.
+func (b *Backend) running(ctx context.Context, executor string) (id string, n name, ok bool, err error) {
 	if err := b.cancelPull(executor); err != nil {
-		return c, n, false, err
+		return "", n, false, err
 	}
 	found, err := b.containers(ctx, labelExecutor, executor)
 	if err != nil {
-		return c, n, false, err
+		return "", n, false, err
 	}
 	for _, c := range found {
 		runs, err := b.runs(ctx, c)
@@ -84,17 +87,23 @@ func (b *Backend) running(ctx context.Context, executor string) (c container.Sum
 			err = errStarting
 		}
 		if err != nil || runs {
-			return c, parseName(b.cfg.Place, executor, c.Names[0]), runs, err
+			return c.ID, parseName(b.cfg.Place, executor, c.Names[0]), runs, err
 		}
 	}
-	return c, n, false, nil
+	return "", n, false, nil
 }
 
-// rename gives a container that has one name another. It reports false when the container is gone, or
-// no longer has the name: somebody else was faster.
+// rename gives a container that has one name another. It reports false when the container is gone, no
+// longer has the name, or has the new one already: somebody else was faster.
+//
+// The daemon finds the container first and waits for its turn then, so of two renames at the same time
+// both may succeed. Hence one at a time; and what another Backend might do at the same time, by mistake,
+// has no time in its name, so that the second finds the name given.
 func (b *Backend) rename(ctx context.Context, id string, from, to name) (bool, error) {
+	b.renaming.Lock()
+	defer b.renaming.Unlock()
 	_, err := b.docker.ContainerRename(ctx, from.current(), client.ContainerRenameOptions{NewName: to.String()})
-	if cerrdefs.IsNotFound(err) {
+	if cerrdefs.IsNotFound(err) || cerrdefs.IsInvalidArgument(err) {
 		return false, nil
 	}
 	if err != nil {

@@ -76,7 +76,7 @@ func (b *Backend) launch(ctx context.Context, o order, i image.InspectResponse) 
 	if again || err != nil {
 		return errors.Join(err, b.remove(ctx, created.ID))
 	}
-	return b.run(ctx, created.ID, options)
+	return b.run(ctx, created.ID, options.Name)
 }
 
 // taken tells who has the name of a container: another call, for which there is nothing more to do, or
@@ -123,15 +123,16 @@ func moved(o order, was, is string) error {
 }
 
 // run starts a container. It is called by its name: one that was abandoned meanwhile has another.
-func (b *Backend) run(ctx context.Context, id string, options client.ContainerCreateOptions) error {
-	_, err := b.docker.ContainerStart(ctx, options.Name, client.ContainerStartOptions{})
-	b.look.put(id, struct{}{})
+func (b *Backend) run(ctx context.Context, id, name string) error {
+	_, err := b.docker.ContainerStart(ctx, name, client.ContainerStartOptions{})
 	if err == nil {
+		b.look.put(id, struct{}{})
 		return nil
 	}
-	if refusal := unstartable(err, options); refusal != nil {
+	if refusal := unstartable(words(err)); refusal != nil {
 		return errors.Join(refusal, b.remove(ctx, id))
 	}
+	b.look.put(id, struct{}{})
 	if c, unseen := b.inspect(ctx, id); unseen == nil && c.State.Error != "" {
 		return nil // the daemon keeps the reason with the container, and the exit tells
 	}
@@ -139,15 +140,14 @@ func (b *Backend) run(ctx context.Context, id string, options client.ContainerCr
 }
 
 // unstartable recognises the daemon's words for what can never start.
-func unstartable(err error, options client.ContainerCreateOptions) error {
-	why := words(err)
+func unstartable(why string) *backend.StartError {
 	switch {
 	case strings.Contains(why, "could not select device driver"):
 		return refuse("the Docker host has no GPUs to give: "+why,
 			"install the NVIDIA container toolkit there, or use a host that has it",
 			"resources", "limits", gpu)
 	case strings.Contains(why, "unable to find user"), strings.Contains(why, "unable to find group"):
-		return refuse(fmt.Sprintf("the image does not know its user %q: %s", options.Config.User, why),
+		return refuse("the image does not know its own user: "+why,
 			"give the USER in the Dockerfile as numbers", "image")
 	}
 	return nil
@@ -157,10 +157,13 @@ func unstartable(err error, options client.ContainerCreateOptions) error {
 // executed. Where it cannot find out, the program's exit will tell.
 func (b *Backend) lookForProgram(ctx context.Context, id string, o order, i image.InspectResponse) error {
 	word := program(o, i)[0]
-	why := ""
+	why := notFound
 	for _, path := range candidates(word, i.Config.WorkingDir, searchPath(o, i)) {
-		if why = b.unexecutable(ctx, id, path, true); why == "" {
+		switch said := b.unexecutable(ctx, id, path, true); {
+		case said == "":
 			return nil
+		case said != notFound:
+			why = said
 		}
 	}
 	pointer, hint := []string{"command", "0"}, "add it to the image, or correct the command"
@@ -170,13 +173,15 @@ func (b *Backend) lookForProgram(ctx context.Context, id string, o order, i imag
 	return refuse(fmt.Sprintf("%q cannot be run in the image %s: %s", word, o.image.text, why), hint, pointer...)
 }
 
+const notFound = "it was not found"
+
 // unexecutable says why a path in a container cannot be executed; "" when it can.
 func (b *Backend) unexecutable(ctx context.Context, id, path string, follow bool) string {
 	found, err := b.docker.ContainerStatPath(ctx, id, client.ContainerStatPathOptions{Path: path})
 	mode := found.Stat.Mode
 	switch {
 	case cerrdefs.IsNotFound(err):
-		return "it was not found"
+		return notFound
 	case err != nil:
 		return ""
 	case mode.Type()&fs.ModeSymlink != 0 && follow:

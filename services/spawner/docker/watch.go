@@ -18,19 +18,19 @@ const (
 
 // follow asks for a look at every container to which something happens, until ctx ends.
 func (b *Backend) follow(ctx context.Context) {
-	wait, silent := minReconnect, false
-	for ctx.Err() == nil {
-		heard, err := b.hear(ctx)
-		switch {
-		case ctx.Err() != nil:
+	wait, told := minReconnect, false
+	for {
+		good, err := b.hear(ctx)
+		if ctx.Err() != nil {
 			return
-		case heard:
-			wait = minReconnect
-			fallthrough
-		case !silent:
-			b.cfg.Logger.Warn("cannot hear what happens to executors; trying until I can", "error", err)
 		}
-		silent = true
+		if good {
+			wait, told = minReconnect, false
+		}
+		if !told {
+			b.cfg.Logger.Warn("cannot hear what happens to executors; trying again", "error", err)
+			told = true
+		}
 		if !sleep(ctx, wait) {
 			return
 		}
@@ -38,8 +38,8 @@ func (b *Backend) follow(ctx context.Context) {
 	}
 }
 
-// hear listens to events until the connection fails, and reports whether there was one.
-func (b *Backend) hear(ctx context.Context) (heard bool, err error) {
+// hear listens to events until the connection fails, and reports whether it was a good one.
+func (b *Backend) hear(ctx context.Context) (good bool, err error) {
 	since, err := b.daemonTime(ctx)
 	if err != nil {
 		return false, err
@@ -54,13 +54,12 @@ func (b *Backend) hear(ctx context.Context) (heard bool, err error) {
 		}
 	}()
 	b.look.put(everything, struct{}{})
-	for {
+	for began := time.Now(); ; {
 		select {
 		case e := <-events.Messages:
-			heard = true
 			b.look.put(e.Actor.ID, struct{}{})
 		case err := <-events.Err:
-			return heard, err
+			return time.Since(began) > maxReconnect, err
 		}
 	}
 }
