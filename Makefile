@@ -146,25 +146,31 @@ docker: ## test the Docker backend and the building of images on this machine's 
 # A Kubernetes for tests, from Go modules and Debian packages: see tests/kubernetes/README.md.
 KUBERNETES := bin/kubernetes
 KUBERNETES_VERSION := v1.36.3
-# Packages whose tests, with the tag kubernetes, run in the cluster.
-KUBERNETES_TESTS := ./tests/kubernetes
+# The packages whose tests with the tag kubernetes are run in the cluster, and its nodes.
+KUBERNETES_TESTS := ./tests/kubernetes ./tests/kubernetes/backend ./tests/kubernetes/e2e
+KUBERNETES_NODES := real=1,simulated=5
 
 .PHONY: kubernetes
-kubernetes: kubernetes-build kubernetes-test ## run the tests that need a cluster in a real Kubernetes; takes root
+kubernetes: kubernetes-build dist ## run the tests that need it in a real Kubernetes; takes root
+	go vet -tags kubernetes $(KUBERNETES_TESTS)
+	for p in $(KUBERNETES_TESTS); do name=$${p#./}; \
+		CGO_ENABLED=0 go test -c -tags kubernetes -o $(KUBERNETES)/$${name//\//-}.test $$p || exit; done
+	$(KUBERNETES)/cluster down
+	$(KUBERNETES)/cluster run -nodes $(KUBERNETES_NODES) -- tests/kubernetes/run.sh $(KUBERNETES) $(KUBERNETES_TESTS)
+
+.PHONY: kubernetes-build
+kubernetes-build: ## build Kubernetes and the harness: minutes from an empty cache
+	@mkdir -p $(KUBERNETES)
+	cd tests/kubernetes/distribution && GOWORK=off go mod tidy -diff && GOWORK=off CGO_ENABLED=0 go build -trimpath \
+		-ldflags '-s -w $(foreach p,k8s.io/component-base k8s.io/client-go/pkg,-X $(p)/version.gitVersion=$(KUBERNETES_VERSION))' \
+		-o ../../../$(KUBERNETES)/kubernetes .
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(KUBERNETES)/ ./tests/kubernetes/cmd/...
 
 .PHONY: kubernetes-deps
-kubernetes-deps: ## install what the cluster needs of Debian's packages
+kubernetes-deps: ## install Debian's packages that the cluster runs on
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 		containerd runc containernetworking-plugins iproute2 nftables >/dev/null
-
-.PHONY: kubernetes-build
-kubernetes-build: ## build Kubernetes and the harness to bin/kubernetes
-	@mkdir -p $(KUBERNETES)
-	cd tests/kubernetes/distribution && GOWORK=off CGO_ENABLED=0 go build -trimpath \
-		-ldflags '-s -w $(foreach p,k8s.io/component-base/version k8s.io/client-go/pkg/version,-X $(p).gitVersion=$(KUBERNETES_VERSION))' \
-		-o ../../../$(KUBERNETES)/kubernetes .
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(KUBERNETES)/ ./tests/kubernetes/cmd/...
 
 .PHONY: clean
 clean: ## remove what was built

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/document"
@@ -204,6 +205,14 @@ type ExecutorExited struct {
 	Detail string `json:"detail,omitempty"`
 	// Permanent is true when no executor of this revision can be started as its progdef asks.
 	Permanent bool `json:"permanent,omitempty"`
+}
+
+// PlainEnding is the reason of an exit of which no more is known than code and signal.
+func PlainEnding(code int, signal string) string {
+	if signal != "" {
+		return "it was ended by " + signal
+	}
+	return fmt.Sprintf("it ended with exit code %d", code)
 }
 
 // An EdgeCount is what went over one edge.

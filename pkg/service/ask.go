@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 
 	"github.com/nats-io/nats.go/micro"
 )
@@ -11,10 +12,18 @@ import (
 // Version is what `dagyo version` and `nats micro ls` show; `make dist` has the linker put its own there.
 var Version = "0.1.0"
 
+// MetadataHost is the key, in what a service tells of itself, of the name of the host that it runs on.
+const MetadataHost = "host"
+
 // answer serves the service's questions, and shows it in `nats micro ls`, until the context ends.
 func (r *Runtime[S]) answer(ctx context.Context) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("serve questions: %w", err)
+	}
 	svc, err := micro.AddService(r.link.Conn, micro.Config{
-		Name: "dagyo-" + r.s.Name, Version: Version, Description: "Dagyo " + r.s.Name,
+		Metadata: map[string]string{MetadataHost: host},
+		Name:     "dagyo-" + r.s.Name, Version: Version, Description: "Dagyo " + r.s.Name,
 		StatsHandler: func(*micro.Endpoint) any { return r.snapshot() },
 	})
 	if err != nil {

@@ -226,7 +226,7 @@ func (s *State) executorExited(d *contract.ExecutorExited) {
 func crash(d *contract.ExecutorExited) contract.Failure {
 	return contract.Failure{
 		Kind:    contract.KindCrash,
-		Message: fmt.Sprintf("executor %s %s while the job was running", d.Executor, ending(d)),
+		Message: fmt.Sprintf("executor %s %s while the job was running%s", d.Executor, ending(d), because(d)),
 		Detail:  d.Detail,
 	}
 }
@@ -240,6 +240,14 @@ func ending(d *contract.ExecutorExited) string {
 	default:
 		return "ended (" + d.Reason + ")"
 	}
+}
+
+// because adds what a backend knows beyond code and signal, such as that memory was short.
+func because(d *contract.ExecutorExited) string {
+	if d.Reason == "" || d.Code < 0 && d.Signal == "" || d.Reason == contract.PlainEnding(d.Code, d.Signal) {
+		return ""
+	}
+	return ": " + d.Reason
 }
 
 // startFailed counts an executor that died before it started any job, and gives up on the jobs that
@@ -263,8 +271,8 @@ func (s *State) startFailed(r *run, d *contract.ExecutorExited) {
 func neverStarted(d *contract.ExecutorExited, times int) contract.Failure {
 	f := contract.Failure{Kind: contract.KindCrash, Detail: d.Detail}
 	if f.Message = "no executor of " + d.Progdef + " can run: " + d.Reason; !d.Permanent {
-		f.Message = fmt.Sprintf("%d executors of %s in a row ended before they started a job; the last one %s",
-			times, d.Progdef, ending(d))
+		f.Message = fmt.Sprintf("%d executors of %s in a row ended before they started a job; the last one %s%s",
+			times, d.Progdef, ending(d), because(d))
 	}
 	return f
 }

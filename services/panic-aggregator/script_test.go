@@ -71,7 +71,7 @@ func (m *machine) do(line string) string {
 	case "exited":
 		code, _ := strconv.Atoi(f[3])
 		return m.event(contract.TypeExecutorExited, f[1], &contract.ExecutorExited{
-			Executor: f[1], Progdef: f[2], Revision: "r1", Code: code, Reason: "exited", Detail: rest(4),
+			Executor: f[1], Progdef: f[2], Revision: "r1", Code: code, Reason: contract.PlainEnding(code, ""), Detail: rest(4),
 		})
 	case "draining":
 		return m.event(contract.TypeExecutorDraining, f[1], &contract.ExecutorDraining{Executor: f[1]})

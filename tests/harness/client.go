@@ -33,7 +33,13 @@ type Client struct {
 // Client connects a user, for the length of the test.
 func (s *Stack) Client(t *testing.T) *Client {
 	t.Helper()
-	link, err := broker.Connect(t.Context(), broker.Options{URL: s.Server.ClientURL(), Name: "test client", Wait: Patience})
+	return Connect(t, s.Server.ClientURL())
+}
+
+// Connect connects a user to any server, for the length of the test.
+func Connect(t *testing.T, url string) *Client {
+	t.Helper()
+	link, err := broker.Connect(t.Context(), broker.Options{URL: url, Name: "test client", Wait: Patience})
 	if err != nil {
 		t.Fatal(err)
 	}

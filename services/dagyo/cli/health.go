@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -17,17 +18,23 @@ const pingWait = 2 * time.Second
 
 func (a *app) healthCommand() *cobra.Command {
 	var wait time.Duration
+	var here bool
 	cmd := &cobra.Command{
 		Use: "health [SERVICE…]", GroupID: groupServices,
 		Short: "Check that NATS and the services answer",
 		Long: `Exit with 0 if the NATS server is there and each of the services answers: all four,
-or those that are named.`,
+or those that are named. With --here only what runs on this host, or in this
+container, counts: that is for probes.`,
 		Args: cobra.OnlyValidArgs, ValidArgs: client.Services(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				ctx, cancel := context.WithTimeout(ctx, wait)
 				defer cancel()
-				found, err := c.Ping(ctx)
+				host, err := hostOf(here)
+				if err != nil {
+					return err
+				}
+				found, err := c.PingHost(ctx, host, args...)
 				if err != nil {
 					return err
 				}
@@ -36,19 +43,23 @@ or those that are named.`,
 		},
 	}
 	cmd.Flags().DurationVar(&wait, "wait", pingWait, "how long they may take to answer")
+	cmd.Flags().BoolVar(&here, "here", false, "count only what runs on this host, or in this container")
 	return cmd
+}
+
+// hostOf returns the name of the host whose services count, "" for any.
+func hostOf(here bool) (string, error) {
+	if !here {
+		return "", nil
+	}
+	return os.Hostname()
 }
 
 func (a *app) tellHealth(server string, found map[string]int, wanted []string) error {
 	if len(wanted) == 0 {
 		wanted = client.Services()
 	}
-	var missing []string
-	for _, name := range wanted {
-		if found[name] == 0 {
-			missing = append(missing, name)
-		}
-	}
+	missing := client.Missing(found, wanted...)
 	if a.json() {
 		err := a.printJSON(map[string]any{
 			"server": server, "healthy": len(missing) == 0, "services": found,

@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/dagyo/dagyo/pkg/service"
 )
 
 // servicePrefix begins the name of every Dagyo service in `nats micro ls`.
@@ -21,8 +23,13 @@ func Services() []string {
 }
 
 // Ping counts the replicas of each service that answer before the context ends. It returns as soon as
-// one of each has answered.
-func (c *Client) Ping(ctx context.Context) (map[string]int, error) {
+// one of each that is wanted has answered; none named means all.
+func (c *Client) Ping(ctx context.Context, wanted ...string) (map[string]int, error) {
+	return c.PingHost(ctx, "", wanted...)
+}
+
+// PingHost is Ping for the replicas on one host, by its name; "" for any.
+func (c *Client) PingHost(ctx context.Context, host string, wanted ...string) (map[string]int, error) {
 	replies := nats.NewInbox()
 	sub, err := c.link.SubscribeSync(replies)
 	if err != nil {
@@ -37,7 +44,7 @@ func (c *Client) Ping(ctx context.Context) (map[string]int, error) {
 		return nil, fmt.Errorf("ping services: %w", err)
 	}
 	found := make(map[string]int)
-	for len(Missing(found)) > 0 {
+	for len(Missing(found, wanted...)) > 0 {
 		m, err := sub.NextMsgWithContext(ctx)
 		if errors.Is(err, nats.ErrNoResponders) || ctx.Err() != nil {
 			return found, nil
@@ -45,22 +52,25 @@ func (c *Client) Ping(ctx context.Context) (map[string]int, error) {
 		if err != nil {
 			return found, fmt.Errorf("ping services: %w", err)
 		}
-		if name, ours := serviceName(m.Data); ours {
+		if name, ours := serviceName(m.Data, host); ours {
 			found[name]++
 		}
 	}
 	return found, nil
 }
 
-func serviceName(reply []byte) (string, bool) {
+func serviceName(reply []byte, host string) (string, bool) {
 	var ping micro.Ping
-	if err := json.Unmarshal(reply, &ping); err != nil {
+	if err := json.Unmarshal(reply, &ping); err != nil || host != "" && ping.Metadata[service.MetadataHost] != host {
 		return "", false
 	}
 	return strings.CutPrefix(ping.Name, servicePrefix)
 }
 
-// Missing lists the services that are not among the found.
-func Missing(found map[string]int) []string {
-	return slices.DeleteFunc(Services(), func(name string) bool { return found[name] > 0 })
+// Missing lists the wanted services that are not among the found; none named means all.
+func Missing(found map[string]int, wanted ...string) []string {
+	if len(wanted) == 0 {
+		wanted = Services()
+	}
+	return slices.DeleteFunc(slices.Clone(wanted), func(name string) bool { return found[name] > 0 })
 }

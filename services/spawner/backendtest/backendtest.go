@@ -27,6 +27,12 @@ type Harness struct {
 	// OneSIGTERM is set where the place sends SIGTERM once: what is given up then goes without a
 	// second warning.
 	OneSIGTERM bool
+	// Unhurried is set where nothing but its own grace period ends an executor that drains already: to
+	// give it up does no harm then, and no good.
+	Unhurried bool
+	// OneLog is set where standard output and standard error end in one log, in which the one may overtake
+	// the other.
+	OneLog bool
 	// Restarts is set where the place starts a program that has ended again, under the same id, until
 	// it is forgotten. As every executor must, the second program then finds its name taken, and waits
 	// for SIGTERM.

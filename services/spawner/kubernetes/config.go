@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -51,9 +52,6 @@ type Config struct {
 	// cluster removes the executors. "" for none.
 	Owner string
 
-	// Image is the image of progdefs that have none and whose command is "dagyo": one with that command
-	// in it. Without it they cannot start.
-	Image string
 	// ImagePullSecrets are names of Secrets that registries want.
 	ImagePullSecrets []string
 	// ServiceAccount is what executors run as; no token is given to them. Default: the namespace's.
@@ -138,6 +136,9 @@ func (c Config) connect() (Config, error) {
 	c.Namespace = cmp.Or(c.Namespace, namespace)
 	if c.Namespace == "" {
 		return c, errors.New("no namespace was given (Namespace), and there is none to be found")
+	}
+	if c.REST.Dial == nil {
+		c.REST.Dial = (&net.Dialer{Timeout: c.CallTimeout}).DialContext
 	}
 	c.REST.QPS, c.REST.Burst = c.QPS, c.Burst
 	c.REST.UserAgent = fieldManager

@@ -216,13 +216,16 @@ func (d *decision) clear(p *corev1.Pod, g grace) {
 	}
 }
 
-// overdue reports whether a pod on its way out should have been gone long ago.
+// overdue reports whether a pod on its way out should have been gone long ago, and its machine is lost.
+// On a machine that lives it may take longer: a kubelet does not heed a grace period that is shortened
+// while it waits for the end of a container (kubernetes/kubernetes#83916).
 func (d *decision) overdue(p *corev1.Pod) bool {
 	left := p.DeletionTimestamp.Add(lostAfter).Sub(d.now)
 	if left > 0 {
 		d.wakeIn(left)
+		return false
 	}
-	return left <= 0
+	return machineLost(p)
 }
 
 // exit writes down how an executor has ended.

@@ -38,6 +38,16 @@
 // A template that changes for the same revision (another address of the queue, say) is rolled out by the
 // Deployment: executors with the old one drain, those that have no job first.
 //
+// # What Kubernetes does not do
+//
+// SIGTERM is sent once. And a kubelet that waits for the end of a container does not heed that the grace
+// period was shortened meanwhile, not even a deletion by force (kubernetes/kubernetes#83916). So an
+// executor that drains cannot be given up before its grace period is over: choose one that you can bear to
+// wait for. One that does not drain yet can.
+//
+// What a container has written to standard output and standard error is one log; the end of an exit's
+// detail comes from both.
+//
 // # What it needs
 //
 // Kubernetes 1.30 or newer, and the rights that deploy/kubernetes gives to the spawner. Executors pass the

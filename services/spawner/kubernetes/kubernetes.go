@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	ametav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/connrotation"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
@@ -31,6 +32,7 @@ var ErrClosed = errors.New("the Kubernetes backend is closed")
 type Backend struct {
 	cfg    Config
 	client kubernetes.Interface
+	hangUp func()                                    // closes idle connections
 	owner  *ametav1.OwnerReferenceApplyConfiguration // nil for none
 
 	queue workqueue.TypedRateLimitingInterface[string]
@@ -65,6 +67,8 @@ func newBackend(cfg Config) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
+	connections := connrotation.NewDialer(cfg.REST.Dial)
+	cfg.REST.Dial = connections.DialContext
 	client, err := kubernetes.NewForConfig(cfg.REST)
 	if err != nil {
 		return nil, err
@@ -72,7 +76,7 @@ func newBackend(cfg Config) (*Backend, error) {
 	ctx, stop := context.WithCancel(klog.NewContext(context.Background(),
 		logr.FromSlogHandler(cfg.Logger.Handler())))
 	b := &Backend{
-		cfg: cfg, client: client,
+		cfg: cfg, client: client, hangUp: connections.CloseAll,
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
 		exits: make(chan backend.Exit), news: make(chan struct{}, 1),
@@ -171,8 +175,8 @@ func (b *Backend) Drain(ctx context.Context, executor string) error {
 	return b.tell(ctx, request{verb: drain, executor: executor}, "draining")
 }
 
-// GiveUp implements [backend.Backend]. Pods are sent SIGTERM once only: an executor that drains
-// already is killed after GiveUpGrace without further notice.
+// GiveUp implements [backend.Backend]. It ends an executor that does not drain yet. One that does goes on
+// until its own grace period is over, because kubelets do not hurry (see the package comment).
 func (b *Backend) GiveUp(ctx context.Context, executor string) error {
 	return b.tell(ctx, request{verb: giveUp, executor: executor}, "giving up")
 }
@@ -228,5 +232,6 @@ func (b *Backend) Close() error {
 	b.stop()
 	b.queue.ShutDown()
 	b.running.Wait()
+	b.hangUp()
 	return nil
 }

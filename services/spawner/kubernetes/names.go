@@ -34,7 +34,7 @@ const (
 
 const (
 	appExecutor = "dagyo-executor"
-	manager     = "dagyo"
+	manager     = fieldManager
 )
 
 // setName names the book and the Deployment of a revision: readable, and unique by a hash. It is short

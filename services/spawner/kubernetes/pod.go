@@ -55,6 +55,16 @@ func terminated(p *corev1.Pod) *corev1.ContainerStateTerminated {
 	return s.State.Terminated
 }
 
+// machineLost reports whether the cluster has not heard of the pod's machine for some time: then it
+// takes back that the pod is ready, and leaves what the machine has said of the containers.
+func machineLost(p *corev1.Pod) bool {
+	ready := map[corev1.PodConditionType]corev1.ConditionStatus{}
+	for _, c := range p.Status.Conditions {
+		ready[c.Type] = c.Status
+	}
+	return ready[corev1.PodReady] == corev1.ConditionFalse && ready[corev1.ContainersReady] == corev1.ConditionTrue
+}
+
 // ended returns the exit of a pod's executor once its program has ended, or never will run.
 func ended(p *corev1.Pod) (backend.Exit, bool) {
 	t := terminated(p)

@@ -41,9 +41,9 @@ func (t template) decode() (*acorev1.PodTemplateSpecApplyConfiguration, error) {
 
 // render makes the pod template of an executor's revision. An error is a *backend.StartError.
 func (c Config) render(spec backend.Spec) (template, error) {
-	image, err := c.image(spec.Document)
-	if err != nil {
-		return "", err
+	if spec.Document.Image == "" {
+		return "", refused("/image", "the progdef has no image, and a pod cannot run without one",
+			"give an image; `dagyo progdef build` makes one from the progdef's build")
 	}
 	resources, err := resources(spec.Document.Resources)
 	if err != nil {
@@ -53,7 +53,7 @@ func (c Config) render(spec backend.Spec) (template, error) {
 	if err != nil {
 		return "", err
 	}
-	pod.WithContainers(c.container(spec).WithImage(image).WithResources(resources))
+	pod.WithContainers(c.container(spec).WithResources(resources))
 	text, err := json.Marshal(acorev1.PodTemplateSpec().
 		WithLabels(placeLabels(c.Place)).
 		WithLabels(map[string]string{
@@ -70,18 +70,6 @@ func refused(pointer, message, hint string) *backend.StartError {
 	return &backend.StartError{Problem: problem.Problem{
 		Code: problem.StartRefused, Pointer: pointer, Message: message, Hint: hint,
 	}}
-}
-
-// image is the progdef's, or Dagyo's own for a progdef that is part of the dagyo binary.
-func (c Config) image(d progdef.Document) (string, error) {
-	if d.Image != "" {
-		return d.Image, nil
-	}
-	if c.Image != "" && len(d.Command) > 0 && d.Command[0] == "dagyo" {
-		return c.Image, nil
-	}
-	return "", refused("/image", "the progdef has no image, and a pod cannot run without one",
-		"give an image; `dagyo progdef build` makes one from the progdef's build")
 }
 
 // resources reads quantities.
@@ -211,6 +199,7 @@ func affinity(m progdef.Machine) (*acorev1.AffinityApplyConfiguration, error) {
 func (c Config) container(spec backend.Spec) *acorev1.ContainerApplyConfiguration {
 	out := acorev1.Container().
 		WithName(container).
+		WithImage(spec.Document.Image).
 		WithImagePullPolicy(corev1.PullIfNotPresent).
 		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithSecurityContext(acorev1.SecurityContext().

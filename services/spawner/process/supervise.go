@@ -282,10 +282,10 @@ func (s *supervisor) describe(state *os.ProcessState, killed string) backend.Exi
 	ws, ok := state.Sys().(syscall.WaitStatus)
 	if !ok || !ws.Signaled() {
 		code := state.ExitCode()
-		return backend.Exit{Code: code, Reason: fmt.Sprintf("it ended with exit code %d", code)}
+		return backend.Exit{Code: code, Reason: contract.PlainEnding(code, "")}
 	}
 	exit := backend.Exit{Code: -1, Signal: signalName(ws.Signal())}
-	exit.Reason = "it was ended by " + exit.Signal
+	exit.Reason = contract.PlainEnding(-1, exit.Signal)
 	if killed != "" {
 		exit.Reason = "it was killed: " + killed
 	}

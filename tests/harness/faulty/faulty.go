@@ -87,8 +87,32 @@ func programs() map[string]executor.Program {
 		"reports-ever":  {Ports: []executor.Port{panics, out}, Run: reportEver},
 		"deaf":          outOnly(func(context.Context, *executor.Job) error { time.Sleep(time.Hour); return nil }),
 		"huge":          outOnly(huge),
+		"environment":   {Ports: []executor.Port{in, out}, Run: environment},
+		"eats-memory":   outOnly(eatsMemory),
 		"mislabels":     {Ports: []executor.Port{mislabelled}, Run: mislabels},
 	}
+}
+
+// environment answers each name of a variable with its value.
+func environment(ctx context.Context, job *executor.Job) error {
+	for name, err := range in.All(ctx, job) {
+		if err != nil {
+			return err
+		}
+		if err := out.Send(ctx, job, os.Getenv(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eatsMemory takes memory, and uses it, until somebody stops it.
+func eatsMemory(ctx context.Context, _ *executor.Job) error {
+	var eaten [][]byte
+	for ctx.Err() == nil {
+		eaten = append(eaten, bytes.Repeat([]byte{1}, 8<<20))
+	}
+	return fmt.Errorf("ate %d pieces: %w", len(eaten), ctx.Err())
 }
 
 func exitsThree(context.Context, *executor.Job) error {

@@ -44,20 +44,26 @@ const (
 	SuperviseCommand = "supervise"
 )
 
-// Up starts a cluster and returns when its nodes are ready. It removes what a cluster of the same
-// state directory left if it came to a sudden end. If it fails the logs stay, and the error says where.
+// Up starts a cluster and returns when its nodes are ready. It removes what a cluster with the same
+// state directory left if it came to a sudden end. If it fails, only the logs stay.
 func Up(ctx context.Context, config Config) error {
-	if _, err := process(config.State); !errors.Is(err, ErrDown) {
-		return errors.Join(err, fmt.Errorf("a cluster with its state in %s is up: take it down first", config.State))
-	}
-	if err := remove(config.State, false); err != nil {
+	if err := check(config); err != nil {
 		return err
 	}
-	if err := prepare(config); err != nil {
+	switch _, err := process(config.State); {
+	case err == nil:
+		return fmt.Errorf("a cluster with its state in %s is up: take it down first", config.State)
+	case !errors.Is(err, ErrDown):
 		return err
 	}
-	if err := start(ctx, config.State); err != nil {
-		err = fmt.Errorf("%w\nthe logs are in %s", err, filepath.Join(config.State, "log"))
+	err := remove(config.State, false)
+	if err == nil {
+		err = prepare(config)
+	}
+	if err == nil {
+		err = start(ctx, config.State)
+	}
+	if err != nil {
 		return errors.Join(err, Down(config.State, true))
 	}
 	return nil
@@ -76,13 +82,27 @@ func Down(state string, keepLogs bool) error {
 	return remove(state, keepLogs)
 }
 
-func prepare(config Config) error {
+// check tells what the machine lacks.
+func check(config Config) error {
+	var errs []error
+	if os.Geteuid() != 0 {
+		errs = append(errs, errors.New("namespaces and containers take root"))
+	}
 	for _, program := range []string{"kubernetes", "pause"} {
 		if _, err := os.Stat(filepath.Join(config.Distribution, program)); err != nil {
-			return fmt.Errorf("%w: build it with make kubernetes-build", err)
+			errs = append(errs, fmt.Errorf("%w (make kubernetes-build)", err))
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(config.State, "log"), 0o755); err != nil {
+	for _, program := range []string{"containerd", "runc", "/usr/lib/cni/ptp", "ip", "nft"} {
+		if _, err := exec.LookPath(program); err != nil {
+			errs = append(errs, fmt.Errorf("%w (make kubernetes-deps)", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func prepare(config Config) error {
+	if err := os.MkdirAll(logs(config.State), 0o755); err != nil {
 		return err
 	}
 	if err := makeCgroup(cgroup(config.State)); err != nil {
@@ -124,7 +144,7 @@ func start(ctx context.Context, state string) error {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("lock %s: %w", lock.Name(), err)
 	}
-	log, err := os.Create(filepath.Join(state, "log", "cluster.log"))
+	log, err := os.Create(filepath.Join(logs(state), "cluster.log"))
 	if err != nil {
 		return err
 	}
@@ -158,8 +178,8 @@ func start(ctx context.Context, state string) error {
 	return await(ctx, report)
 }
 
-// isReady is what the supervisor reports when all is well.
-const isReadyReport = "ready"
+// up is what the supervisor reports when all is well.
+const up = "up"
 
 func await(ctx context.Context, report io.Reader) error {
 	said, err := io.ReadAll(report)
@@ -168,13 +188,15 @@ func await(ctx context.Context, report io.Reader) error {
 		return context.Cause(ctx)
 	case err != nil:
 		return err
-	case string(said) == isReadyReport:
+	case string(said) == up:
 		return nil
 	case len(said) == 0:
 		return errors.New("the cluster ended without a word")
 	}
 	return errors.New(string(said))
 }
+
+func logs(state string) string { return filepath.Join(state, "log") }
 
 func configFile(state string) string { return filepath.Join(state, "config.json") }
 
@@ -202,7 +224,11 @@ func process(state string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return strconv.Atoi(strings.TrimSpace(string(content)))
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil {
+		return 0, fmt.Errorf("%s does not say which process holds it: %w", lock.Name(), err)
+	}
+	return pid, nil
 }
 
 // kill ends process 1, and returns when the kernel has ended all that was started inside.

@@ -5,6 +5,7 @@ package cluster
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,58 +16,61 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// components are the programs of a cluster. One that ends takes the others with it: a test should see
-// a cluster that is whole, or none.
+// components are what a cluster is made of. The group waits for each, and when one ends so does the
+// group's context, and with it the others: a test should see a cluster that is whole, or none.
 type components struct {
-	ctx          context.Context // ends when a component has ended
-	starting     context.Context // ends before, when all should have started
 	group        *errgroup.Group
 	distribution string
+	patience     time.Duration
 }
 
 // start starts a component of the distribution.
-func (c *components) start(name string, args ...string) error {
-	return c.startProgram(name, filepath.Join(c.distribution, "kubernetes"), args...)
+func (c *components) start(ctx context.Context, name string, args ...string) error {
+	return c.startProgram(ctx, filepath.Join(c.distribution, "kubernetes"), name, args...)
 }
 
-// startProgram starts a program, which sees name as its own, and waits for its end meanwhile.
-func (c *components) startProgram(name, program string, args ...string) error {
+// startProgram starts a program that is told its name.
+func (c *components) startProgram(ctx context.Context, program, name string, args ...string) error {
 	log, err := os.Create(path("log", name+".log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(c.ctx, program)
+	cmd := exec.CommandContext(ctx, program)
 	cmd.Args = append([]string{name}, args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // and none of the machine's proxies
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	c.group.Go(func() error {
-		err := cmd.Wait()
-		return fmt.Errorf("%s ended, see log/%s.log: %w", name, name, ended(err))
-	})
+	c.own(name+" (log/"+name+".log)", cmd.Wait)
 	return nil
 }
 
-func ended(err error) error {
-	if err == nil {
-		return fmt.Errorf("exit status 0")
-	}
-	return err
+// own waits for a component that should never end.
+func (c *components) own(name string, wait func() error) {
+	c.group.Go(func() error {
+		err := wait()
+		if err == nil {
+			err = errors.New("without an error")
+		}
+		return fmt.Errorf("%s ended: %w", name, err)
+	})
 }
 
-// await asks until the answer is yes, all should have started, or a component has ended.
-func (c *components) await(what string, ask func(context.Context) error) error {
+// await asks until the answer is yes or patience ends.
+func (c *components) await(ctx context.Context, what string, ask func(context.Context) error) error {
 	const pause = 50 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
 	for {
-		err := ask(c.starting)
+		err := ask(ctx)
 		if err == nil {
 			return nil
 		}
 		select {
-		case <-c.starting.Done():
-			return fmt.Errorf("wait for %s: %w; its last answer: %w", what, context.Cause(c.starting), err)
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w; the last answer: %w", what, context.Cause(ctx), err)
 		case <-time.After(pause):
 		}
 	}

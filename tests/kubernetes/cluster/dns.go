@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -14,7 +15,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 )
@@ -25,33 +25,30 @@ type names struct {
 	slices   discoverylisters.EndpointSliceLister
 }
 
-// serveNames answers, by UDP and TCP, until the components end.
-func serveNames(c *components, client kubernetes.Interface) error {
-	factory := informers.NewSharedInformerFactory(client, 0)
-	n := &names{
+func newNames(factory informers.SharedInformerFactory) *names {
+	return &names{
 		services: factory.Core().V1().Services().Lister(),
 		slices:   factory.Discovery().V1().EndpointSlices().Lister(),
 	}
-	factory.Start(c.ctx.Done())
-	context.AfterFunc(c.ctx, factory.Shutdown)
-	factory.WaitForCacheSync(c.ctx.Done())
+}
 
-	packets, err := net.ListenPacket("udp", Address+":53")
+// serveNames answers, by UDP and TCP, until the context ends.
+func (c *components) serveNames(ctx context.Context, n *names) error {
+	const address = Address + ":53"
+	packets, err := net.ListenPacket("udp", address)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", Address+":53")
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return err
+		return errors.Join(err, packets.Close())
 	}
 	for _, server := range []*dns.Server{
 		{PacketConn: packets, Handler: n},
 		{Listener: listener, Handler: n},
 	} {
-		context.AfterFunc(c.ctx, func() { server.Shutdown() })
-		c.group.Go(func() error {
-			return fmt.Errorf("the name server ended: %w", ended(server.ActivateAndServe()))
-		})
+		context.AfterFunc(ctx, func() { server.Shutdown() })
+		c.own("the name server", server.ActivateAndServe)
 	}
 	return nil
 }
@@ -103,9 +100,11 @@ func (n *names) lookup(name string) (records []dns.RR, known bool) {
 
 // addresses are those of the service or, of a headless one or with a host name, of its pods.
 func (n *names) addresses(service *corev1.Service, host string) []string {
-	headless := service.Spec.ClusterIP == corev1.ClusterIPNone
-	if !headless && host == "" {
-		return []string{service.Spec.ClusterIP}
+	switch ip := service.Spec.ClusterIP; {
+	case ip == "": // not given yet, or another name for something outside
+		return nil
+	case ip != corev1.ClusterIPNone && host == "":
+		return []string{ip}
 	}
 	var addresses []string
 	for _, e := range n.endpoints(service) {

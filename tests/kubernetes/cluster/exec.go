@@ -3,18 +3,28 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
+// The variables that Exec's commands find, beside KUBECONFIG, for tests of modules that may not import
+// this one.
+const (
+	AddressVariable  = "DAGYO_KUBERNETES_ADDRESS"
+	RegistryVariable = "DAGYO_KUBERNETES_REGISTRY"
+)
+
 // Exec runs a command inside the cluster with the caller's files and directory, and returns how it
-// ended. kubectl is in its PATH, and the administrator's configuration in KUBECONFIG.
+// ended. kubectl and the program that runs the cluster, as cluster, are in its PATH.
 func Exec(state string, command ...string) error {
 	pid, err := process(state)
 	if err != nil {
@@ -24,10 +34,10 @@ func Exec(state string, command ...string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("env", command...) // which finds the command inside, by the PATH there
+	cmd := exec.Command("env", command...) // which finds the command by the PATH inside
 	cmd.Dir = dir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+Kubeconfig, "PATH="+path("bin")+":"+os.Getenv("PATH"))
+	cmd.Env = environment()
 
 	// An interrupt from the terminal reaches the command by itself.
 	signals := make(chan os.Signal, 1)
@@ -48,6 +58,18 @@ func Exec(state string, command ...string) error {
 			}
 		}
 	}
+}
+
+// environment is the caller's, but for the proxies, which are out of reach.
+func environment() []string {
+	env := slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return strings.HasSuffix(strings.ToLower(name), "_proxy")
+	})
+	return append(env,
+		"PATH="+path("bin")+":"+os.Getenv("PATH"), "KUBECONFIG="+Kubeconfig,
+		AddressVariable+"="+Address, RegistryVariable+"="+Registry,
+	)
 }
 
 // startInside starts the command from a thread that has entered the namespaces. That thread can't
@@ -80,10 +102,17 @@ func enter(pid int) error {
 	return nil
 }
 
-// linkKubectl puts kubectl where Exec's commands find it.
-func linkKubectl(distribution string) error {
+// linkPrograms puts programs where Exec's commands find them.
+func linkPrograms(distribution string) error {
 	if err := os.MkdirAll(path("bin"), 0o755); err != nil {
 		return err
 	}
-	return os.Symlink(filepath.Join(distribution, "kubernetes"), path("bin", "kubectl"))
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.Symlink(self, path("bin", "cluster")),
+		os.Symlink(filepath.Join(distribution, "kubernetes"), path("bin", "kubectl")),
+	)
 }

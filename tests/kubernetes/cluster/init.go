@@ -18,8 +18,8 @@ const (
 	reportFD = 4
 )
 
-// Init is process 1 of a cluster: it runs the supervisor, and buries whoever is left to it. With it
-// ends the cluster.
+// Init is process 1 of a cluster: it runs the supervisor, and buries whoever is left to it. The cluster
+// ends with it.
 func Init(state string) error {
 	unix.CloseOnExec(lockFD)
 	unix.CloseOnExec(reportFD)
@@ -58,7 +58,7 @@ func Supervise(state string) error {
 		return err
 	}
 	err = supervise(context.Background(), config, func() {
-		fmt.Fprint(report, isReadyReport)
+		fmt.Fprint(report, up)
 		report.Close()
 	})
 	fmt.Fprint(report, err)

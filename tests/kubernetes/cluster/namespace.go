@@ -39,7 +39,7 @@ func settleFiles(config Config) error {
 		func() error { return overlay("/var/lib") },
 		func() error { return overlay("/var/log") },
 		copyConfiguration,
-		func() error { return linkKubectl(config.Distribution) },
+		func() error { return linkPrograms(config.Distribution) },
 		settleResolver,
 		settleKernel,
 	} {
@@ -80,9 +80,6 @@ func overlay(dir string) error {
 func copyConfiguration() error {
 	from, err := fs.Sub(configuration, "config")
 	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(path("log"), 0o755); err != nil {
 		return err
 	}
 	return os.CopyFS(path("config"), from)
@@ -129,8 +126,8 @@ func mount(source, target, kind string, flags uintptr, options string) error {
 	return nil
 }
 
-// The network has a loopback and no way out. Services are routed to the loopback too, since an
-// address that has no route is refused before kube-proxy's rules see it.
+// The network has a loopback and no way out. Services are routed to the loopback, since an address
+// that has no route is refused before kube-proxy's rules see it.
 const network = `
 link set lo up
 address add ` + Address + `/32 dev lo scope global
@@ -138,16 +135,26 @@ route add 10.96.0.0/16 dev lo src ` + Address + `
 `
 
 func settleNetwork() error {
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+	for name, value := range map[string]string{
+		"ip_forward":     "1",
+		"icmp_ratelimit": "0", // a refusal that is held back is a hang
+	} {
+		if err := os.WriteFile(filepath.Join("/proc/sys/net/ipv4", name), []byte(value), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := run(network, "ip", "-batch", "-"); err != nil {
 		return err
 	}
-	ip := exec.Command("ip", "-batch", "-")
-	ip.Stdin = strings.NewReader(network)
-	if out, err := ip.CombinedOutput(); err != nil {
-		return fmt.Errorf("ip: %w: %s", err, out)
-	}
-	if out, err := exec.Command("nft", "-f", path("config", "services.nft")).CombinedOutput(); err != nil {
-		return fmt.Errorf("nft: %w: %s", err, out)
+	return run("", "nft", "-f", path("config/network.nft"))
+}
+
+// run runs a program of the machine that says nothing unless it fails.
+func run(input, program string, args ...string) error {
+	cmd := exec.Command(program, args...)
+	cmd.Stdin = strings.NewReader(input)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", program, err, out)
 	}
 	return nil
 }

@@ -19,6 +19,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
+// transport goes to the registry and never to a proxy.
+var transport = &http.Transport{}
+
 // Push sends the image to the cluster's registry, which the node asks instead of whatever registry
 // the tag names. It returns the tag's repository with the image's digest.
 func Push(ctx context.Context, tag string, image v1.Image) (string, error) {
@@ -34,7 +37,7 @@ func Push(ctx context.Context, tag string, image v1.Image) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := remote.Write(repository.Tag(named.TagStr()), image, remote.WithContext(ctx)); err != nil {
+	if err := remote.Write(repository.Tag(named.TagStr()), image, remote.WithContext(ctx), remote.WithTransport(transport)); err != nil {
 		return "", fmt.Errorf("push %s: %w", tag, err)
 	}
 	return named.Context().Digest(digest.String()).String(), nil
@@ -72,27 +75,27 @@ func loadOne(ctx context.Context, archive tarball.Opener, tag string) (string, e
 	return Push(ctx, tag, image)
 }
 
-// serveRegistry answers until the components end.
-func serveRegistry(c *components) error {
+// serveRegistry answers until the context ends.
+func (c *components) serveRegistry(ctx context.Context) error {
 	if err := os.MkdirAll(path("registry"), 0o755); err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", Registry)
-	if err != nil {
 		return err
 	}
 	file, err := os.Create(path("log", "registry.log"))
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
+	}
+	listener, err := net.Listen("tcp", Registry)
+	if err != nil {
+		return errors.Join(err, file.Close())
 	}
 	server := &http.Server{Handler: registry.New(
 		registry.WithBlobHandler(registry.NewDiskBlobHandler(path("registry"))),
 		registry.Logger(log.New(file, "", log.LstdFlags)),
 	)}
-	context.AfterFunc(c.ctx, func() { server.Close() })
-	c.group.Go(func() error {
+	context.AfterFunc(ctx, func() { server.Close() })
+	c.own("the registry", func() error {
 		defer file.Close()
-		return fmt.Errorf("the registry ended: %w", server.Serve(listener))
+		return server.Serve(listener)
 	})
 	return nil
 }

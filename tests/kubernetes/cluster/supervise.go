@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -18,14 +18,12 @@ import (
 )
 
 // supervise runs a cluster in the namespaces that it is called in, and calls ready when the nodes
-// are. It returns when a component has ended, with the reason, or when the context has.
+// are. It returns when a component has ended, with the reason.
 func supervise(ctx context.Context, config Config, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
-	until, cancel := context.WithTimeout(ctx, config.Patience)
-	defer cancel()
-	c := &components{ctx: ctx, starting: until, group: group, distribution: config.Distribution}
+	c := &components{group: group, distribution: config.Distribution, patience: config.Patience}
 	group.Go(func() error {
-		if err := c.bringUp(config); err != nil {
+		if err := c.bringUp(ctx, config); err != nil {
 			return err
 		}
 		ready()
@@ -34,40 +32,40 @@ func supervise(ctx context.Context, config Config, ready func()) error {
 	return group.Wait()
 }
 
-func (c *components) bringUp(config Config) error {
+func (c *components) bringUp(ctx context.Context, config Config) error {
 	if err := settle(config); err != nil {
 		return err
 	}
 	if err := writePKI(); err != nil {
 		return fmt.Errorf("make certificates: %w", err)
 	}
-	if err := serveRegistry(c); err != nil {
+	if err := c.serveRegistry(ctx); err != nil {
 		return fmt.Errorf("serve the registry: %w", err)
 	}
-	if err := c.startAPI(); err != nil {
+	if err := c.startAPI(ctx); err != nil {
 		return err
 	}
 	client, err := connect()
 	if err != nil {
 		return err
 	}
-	if err := c.startControllers(client); err != nil {
+	if err := c.startControllers(ctx, client); err != nil {
 		return err
 	}
-	if err := serveNames(c, client); err != nil {
-		return fmt.Errorf("serve names: %w", err)
+	if err := c.serveObjects(ctx, client); err != nil {
+		return err
 	}
 	if config.Real {
-		if err := c.startNode(config); err != nil {
+		if err := c.startNode(ctx, cgroup(config.State)); err != nil {
 			return err
 		}
 	}
 	if config.Simulated > 0 {
-		if err := c.startSimulation(client, config.Simulated); err != nil {
+		if err := c.startSimulation(ctx, client, config.Simulated); err != nil {
 			return err
 		}
 	}
-	return c.await("the nodes", func(ctx context.Context) error { return nodesReady(ctx, client, config) })
+	return c.await(ctx, "the nodes", func(ctx context.Context) error { return nodesReady(ctx, client, config) })
 }
 
 func connect() (kubernetes.Interface, error) {
@@ -79,18 +77,18 @@ func connect() (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(config)
 }
 
-func (c *components) startAPI() error {
-	if err := c.start("etcd",
+func (c *components) startAPI(ctx context.Context) error {
+	if err := c.start(ctx, "etcd",
 		"--data-dir", path("etcd"), "--unsafe-no-fsync", "--log-level", "warn",
 		"--listen-client-urls", etcd, "--advertise-client-urls", etcd,
 		"--listen-peer-urls", "http://127.0.0.1:2380",
 	); err != nil {
 		return err
 	}
-	if err := c.await("etcd", healthy(etcd+"/readyz")); err != nil {
+	if err := c.await(ctx, "etcd", healthy(etcd+"/readyz")); err != nil {
 		return err
 	}
-	if err := c.start("kube-apiserver",
+	if err := c.start(ctx, "kube-apiserver",
 		"--etcd-servers", etcd,
 		"--bind-address", Address, "--advertise-address", Address, "--secure-port", "6443",
 		"--tls-cert-file", path("pki/apiserver.crt"), "--tls-private-key-file", path("pki/apiserver.key"),
@@ -109,12 +107,12 @@ func (c *components) startAPI() error {
 		return err
 	}
 	// Before it is ready, the rights of the other components are not there yet.
-	return c.await("the API server", healthy(apiServer+"/readyz"))
+	return c.await(ctx, "the API server", healthy(apiServer+"/readyz"))
 }
 
-func (c *components) startControllers(client kubernetes.Interface) error {
+func (c *components) startControllers(ctx context.Context, client kubernetes.Interface) error {
 	manager := path("controller-manager.kubeconfig")
-	if err := c.start("kube-controller-manager",
+	if err := c.start(ctx, "kube-controller-manager",
 		"--kubeconfig", manager, "--authentication-kubeconfig", manager, "--authorization-kubeconfig", manager,
 		"--bind-address", "127.0.0.1", "--cert-dir", path("controller-manager"),
 		"--leader-elect=false", "--kube-api-qps", "200", "--kube-api-burst", "400",
@@ -124,89 +122,87 @@ func (c *components) startControllers(client kubernetes.Interface) error {
 		return err
 	}
 	scheduler := path("scheduler.kubeconfig")
-	if err := c.start("kube-scheduler", "--config", path("config/scheduler.yaml"),
+	if err := c.start(ctx, "kube-scheduler", "--config", path("config/scheduler.yaml"),
 		"--authentication-kubeconfig", scheduler, "--authorization-kubeconfig", scheduler,
 		"--bind-address", "127.0.0.1", "--cert-dir", path("scheduler"),
 	); err != nil {
 		return err
 	}
-	return c.await("the controllers", func(ctx context.Context) error {
+	return c.await(ctx, "the controllers", func(ctx context.Context) error {
 		_, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
 }
 
-func (c *components) startNode(config Config) error {
-	pause := Image{Files: map[string]string{"/pause": filepath.Join(config.Distribution, "pause")}, Entrypoint: []string{"/pause"}}
-	image, err := pause.Build()
-	if err != nil {
+func (c *components) startNode(ctx context.Context, cgroup string) error {
+	if err := c.pushPause(ctx); err != nil {
 		return fmt.Errorf("make the pause image: %w", err)
 	}
-	if _, err := Push(c.ctx, Registry+"/pause", image); err != nil {
+	if err := c.startProgram(ctx, "containerd", "containerd", "--config", path("config/containerd.toml")); err != nil {
 		return err
 	}
-	if err := c.startProgram("containerd", "containerd", "--config", path("config/containerd.toml")); err != nil {
-		return err
-	}
-	if err := c.await("containerd", func(context.Context) error {
+	if err := c.await(ctx, "containerd", func(context.Context) error {
 		_, err := os.Stat("/run/containerd/containerd.sock")
 		return err
 	}); err != nil {
 		return err
 	}
-	if err := c.start("kubelet", "--config", path("config/kubelet.yaml"), "--kubeconfig", path("node.kubeconfig"),
+	if err := c.start(ctx, "kubelet", "--config", path("config/kubelet.yaml"), "--kubeconfig", path("node.kubeconfig"),
 		"--hostname-override", Real, "--node-ip", Address, "--node-labels", NodeLabel+"="+Real,
 		"--root-dir", path("kubelet"), "--cert-dir", path("kubelet/pki"),
-		"--cgroup-root", "/"+cgroup(config.State),
+		"--cgroup-root", "/"+cgroup,
 	); err != nil {
 		return err
 	}
-	if err := c.start("kube-proxy", "--config", path("config/proxy.yaml")); err != nil {
+	if err := c.start(ctx, "kube-proxy", "--config", path("config/proxy.yaml")); err != nil {
 		return err
 	}
-	return c.await("kube-proxy", healthy("http://127.0.0.1:10256/healthz"))
+	return c.await(ctx, "kube-proxy", healthy("http://127.0.0.1:10256/healthz"))
 }
 
-func (c *components) startSimulation(client kubernetes.Interface, nodes int) error {
+// pushPause puts the image that each pod begins with into the registry.
+func (c *components) pushPause(ctx context.Context) error {
+	image, err := Image{
+		Files:      map[string]string{"/pause": filepath.Join(c.distribution, "pause")},
+		Entrypoint: []string{"/pause"},
+	}.Build()
+	if err != nil {
+		return err
+	}
+	_, err = Push(ctx, Registry+"/pause", image)
+	return err
+}
+
+func (c *components) startSimulation(ctx context.Context, client kubernetes.Interface, nodes int) error {
 	for i := range nodes {
-		if err := addSimulated(c.ctx, client, fmt.Sprintf("%s-%03d", Simulated, i)); err != nil {
+		if err := addSimulated(ctx, client, fmt.Sprintf("%s-%03d", Simulated, i)); err != nil {
 			return err
 		}
 	}
-	return c.start("kwok", "--kubeconfig", Kubeconfig, "--config", path("config/kwok.yaml"),
+	return c.start(ctx, "kwok", "--kubeconfig", Kubeconfig, "--config", path("config/kwok.yaml"),
 		"--manage-all-nodes=false", "--manage-nodes-with-label-selector", NodeLabel+"="+Simulated,
 		"--node-lease-duration-seconds", "40", "--node-ip", Address, "--cidr", "10.245.0.0/16",
 		"--server-address", "127.0.0.1:10247",
 	)
 }
 
-// addSimulated adds a node that is ready, and stays so while kwok renews its lease.
+// addSimulated adds a node, which kwok makes ready.
 func addSimulated(ctx context.Context, client kubernetes.Interface, name string) error {
 	capacity := corev1.ResourceList{
 		corev1.ResourceCPU:    resource.MustParse("64"),
 		corev1.ResourceMemory: resource.MustParse("256Gi"),
 		corev1.ResourcePods:   resource.MustParse("110"),
 	}
-	now := metav1.Now()
 	_, err := client.CoreV1().Nodes().Create(ctx, &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
 			NodeLabel: Simulated, corev1.LabelHostname: name,
-			corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64",
+			corev1.LabelOSStable: "linux", corev1.LabelArchStable: runtime.GOARCH,
 		}},
 		Spec: corev1.NodeSpec{Taints: []corev1.Taint{
 			{Key: NodeLabel, Value: Simulated, Effect: corev1.TaintEffectNoSchedule},
 		}},
-		Status: corev1.NodeStatus{
-			Capacity: capacity, Allocatable: capacity,
-			Conditions: []corev1.NodeCondition{{
-				Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Simulated",
-				LastHeartbeatTime: now, LastTransitionTime: now,
-			}},
-		},
+		Status: corev1.NodeStatus{Capacity: capacity, Allocatable: capacity},
 	}, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
-		return nil
-	}
 	return err
 }
 

@@ -23,13 +23,16 @@ import (
 
 const usage = `usage: cluster [-state DIR] COMMAND
 
-  up [-nodes real=1,simulated=0] [-patience 2m]
-                                            bring a cluster up
-  down                                      end it, and remove all of it
-  run [-nodes real=1,simulated=0] -- CMD    up, exec and down; logs stay if CMD fails
-  exec -- CMD                               run a command inside
-  load IMAGE.tar...                         push the images that docker save wrote
-  status                                    show the nodes
+outside:
+  up [-nodes real=1,simulated=0] [-patience 2m]   bring a cluster up
+  down                                            end it, and remove all of it
+  run [-nodes …] [-patience …] -- PROGRAM …       up, exec and down; the logs stay if PROGRAM fails
+  exec -- PROGRAM …                               run a program inside
+  load IMAGE.tar …                                push the images that docker save wrote
+
+inside:
+  image TAG PROGRAM [FILE …]                      push an image that runs PROGRAM, and say its digest
+  push IMAGE.tar …                                what load does
 `
 
 func main() {
@@ -81,8 +84,8 @@ func run(ctx context.Context, args []string) error {
 		return cluster.Exec(config.State, append([]string{self, "push"}, args...)...)
 	case "push":
 		return push(ctx, args)
-	case "status":
-		return cluster.Exec(config.State, "kubectl", "get", "nodes", "--output", "wide")
+	case "image":
+		return image(ctx, args)
 	}
 	flags.Usage()
 	return errors.New("say which command")
@@ -100,7 +103,7 @@ func up(ctx context.Context, config cluster.Config, args []string) (rest []strin
 	}
 	began := time.Now()
 	if err := cluster.Up(ctx, config); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w\nthe logs are in %s", err, logs(config))
 	}
 	fmt.Fprintf(os.Stderr, "cluster: up after %.1f s\n", time.Since(began).Seconds())
 	return flags.Args(), nil
@@ -137,10 +140,12 @@ func upAndDown(ctx context.Context, config cluster.Config, args []string) error 
 	}
 	fmt.Fprintf(os.Stderr, "cluster: down after %.1f s\n", time.Since(began).Seconds())
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "cluster: the logs are in %s\n", filepath.Join(config.State, "log"))
+		fmt.Fprintln(os.Stderr, "cluster: the logs are in", logs(config))
 	}
 	return err
 }
+
+func logs(config cluster.Config) string { return filepath.Join(config.State, "log") }
 
 func inside(state string, args []string) error {
 	if len(args) > 0 && args[0] == "--" {
@@ -162,5 +167,27 @@ func push(ctx context.Context, archives []string) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// image makes an image of the files, all in the root directory, that runs the first.
+func image(ctx context.Context, args []string) error {
+	if len(args) < 2 {
+		return errors.New("say which tag and which program")
+	}
+	content := cluster.Image{Files: map[string]string{}}
+	for _, file := range args[1:] {
+		content.Files["/"+filepath.Base(file)] = file
+	}
+	content.Entrypoint = []string{"/" + filepath.Base(args[1])}
+	built, err := content.Build()
+	if err != nil {
+		return err
+	}
+	reference, err := cluster.Push(ctx, args[0], built)
+	if err != nil {
+		return err
+	}
+	fmt.Println(reference)
 	return nil
 }
