@@ -18,6 +18,9 @@ import (
 // retryAfter is the time between two attempts to do something to a container.
 const retryAfter = time.Second
 
+// everything is the id of no container, and stands for all.
+const everything = ""
+
 // A watcher is the state of the one goroutine that looks at containers: it reports those that have
 // ended, and attends those that have to be brought to their end.
 type watcher struct {
@@ -79,7 +82,7 @@ func (w *watcher) visit(ctx context.Context, id string) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	w.cfg.Logger.Warn("cannot look at a container; trying again", "container", id, "error", err)
+	w.cfg.Logger.Warn("cannot look at executors; trying again", "container", id, "error", err)
 	w.work.Go(func() {
 		if sleep(ctx, retryAfter) {
 			w.look.put(id, struct{}{})
@@ -87,9 +90,13 @@ func (w *watcher) visit(ctx context.Context, id string) {
 	})
 }
 
+// see reports a container that has ended, and has others attended.
 func (w *watcher) see(ctx context.Context, id string) error {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	if id == everything {
+		return w.seeAll(call)
+	}
 	c, err := w.inspect(call, id)
 	if cerrdefs.IsNotFound(err) {
 		w.forsake(id)
@@ -99,7 +106,7 @@ func (w *watcher) see(ctx context.Context, id string) error {
 		return err
 	}
 	n := w.nameOf(c)
-	now := sight{instance: instanceOf(c.Config.Labels), name: n.String(), stage: stageOf(c.State, n)}
+	now := sight{instance: instanceOf(c.Config.Labels), name: n.current(), stage: stageOf(c.State, n)}
 	if before := w.charges[id]; before != nil {
 		if before.sight == now {
 			return nil
@@ -113,6 +120,22 @@ func (w *watcher) see(ctx context.Context, id string) error {
 		w.charges[id] = &charge{sight: now, leave: w.attend(ctx, id, n, now.stage)}
 	}
 	return err
+}
+
+// seeAll asks for a look at every container, those that are gone included: much may have happened while
+// nobody listened.
+func (w *watcher) seeAll(ctx context.Context) error {
+	found, err := w.containers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range found {
+		w.look.put(c.ID, struct{}{})
+	}
+	for id := range w.charges {
+		w.look.put(id, struct{}{})
+	}
+	return nil
 }
 
 // forsake lets go of a container that is no longer there.

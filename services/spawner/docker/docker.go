@@ -27,10 +27,9 @@ const callTimeout = 2 * time.Minute
 // A Backend runs executors as containers of one Docker host; see the package comment. Its methods may
 // be called concurrently.
 type Backend struct {
-	cfg     Config
-	docker  *client.Client
-	network string
-	cpus    int // of the host
+	cfg    Config
+	docker *client.Client
+	cpus   int // of the host
 
 	exits  chan backend.Exit
 	outbox *queue[backend.Exit] // by executor: exits that nobody has received yet
@@ -99,15 +98,19 @@ func (b *Backend) survey(ctx context.Context) error {
 	for _, w := range host.Info.Warnings { // that it cannot limit memory, say
 		b.cfg.Logger.Warn("the Docker host warns", "warning", w)
 	}
-	own, err := findOwn(ctx, b.docker)
+	own, inside, err := findOwn(ctx, b.docker)
 	if err != nil {
 		return err
 	}
+	if !inside {
+		own.network = bridge
+		b.cfg.ExtraHosts = append(slices.Clone(b.cfg.ExtraHosts), HostAlias+":host-gateway")
+	}
 	b.cfg.Place = cmp.Or(b.cfg.Place, own.project(), DefaultPlace)
 	b.cfg.Labels = own.compose(b.cfg.Labels)
-	b.network = cmp.Or(b.cfg.Network, own.network)
-	b.cfg.Logger.Info("where executors run", "place", b.cfg.Place, "network", b.network)
-	if _, err := b.docker.NetworkInspect(ctx, b.network, client.NetworkInspectOptions{}); err != nil {
+	b.cfg.Network = cmp.Or(b.cfg.Network, own.network)
+	b.cfg.Logger.Info("where executors run", "place", b.cfg.Place, "network", b.cfg.Network)
+	if _, err := b.docker.NetworkInspect(ctx, b.cfg.Network, client.NetworkInspectOptions{}); err != nil {
 		return fmt.Errorf("the network for executors: %w", err)
 	}
 	return nil

@@ -18,8 +18,10 @@ import (
 	"testing"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+	"go.uber.org/goleak"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
@@ -46,6 +48,30 @@ func TestConformance(t *testing.T) {
 			}
 		},
 	})
+}
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := cleanUp(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		os.Exit(code)
+	}))
+}
+
+// cleanUp removes the test image, if a test has built it.
+func cleanUp() error {
+	c, err := Connect(context.Background(), "")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.ImageRemove(context.Background(), testTag, client.ImageRemoveOptions{Force: true, PruneChildren: true})
+	if cerrdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // daemon is a client of the Docker daemon for the tests themselves.
@@ -90,7 +116,7 @@ func imageOf(t *testing.T, dockerfile string) string {
 func removeLater(t *testing.T, image string) {
 	c := daemon(t)
 	t.Cleanup(func() {
-		_, err := c.ImageRemove(context.Background(), image, client.ImageRemoveOptions{Force: true})
+		_, err := c.ImageRemove(context.Background(), image, client.ImageRemoveOptions{Force: true, PruneChildren: true})
 		if err != nil {
 			t.Error(err)
 		}

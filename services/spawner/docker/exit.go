@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -45,7 +46,7 @@ func ended(s *container.State, n name) bool {
 func describe(c container.InspectResponse, n name, stderr string) backend.Exit {
 	switch {
 	case c.State.Status == container.StateCreated && c.State.Error != "":
-		return backend.Exit{Code: -1, Reason: "it could not be started: " + c.State.Error}
+		return backend.Exit{Code: -1, Reason: "it could not be started: " + words(errors.New(c.State.Error))}
 	case c.State.Status == container.StateCreated:
 		return backend.Exit{Code: -1, Reason: "it was never started: the spawner died while starting it"}
 	}

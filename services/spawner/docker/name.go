@@ -20,6 +20,8 @@ type name struct {
 	phase           phase
 	// at is when the phase is over; zero where it has no end.
 	at time.Time
+	// said is how Docker says it, which somebody may have changed; "" for a name to be given.
+	said string
 }
 
 // A phase is how far an executor has been brought to its end.
@@ -45,24 +47,37 @@ func (n name) String() string {
 	return s
 }
 
+// current is how Docker knows the container now.
+func (n name) current() string {
+	if n.said != "" {
+		return n.said
+	}
+	return n.String()
+}
+
 // is returns the name of the same executor in another phase.
 func (n name) is(p phase, until time.Time) name {
 	return name{place: n.place, executor: n.executor, phase: p, at: until.Truncate(time.Millisecond)}
 }
 
-// parseName reads a container's name as Docker gives it, with or without the slash. A name that was
-// changed by hand says nothing: its executor serves.
-func parseName(place, executor, s string) name {
+// parseName reads a container's name as Docker says it, with or without the slash. A name that was
+// changed by hand tells nothing: its executor serves.
+func parseName(place, executor, said string) name {
 	n := name{place: place, executor: executor}
-	rest, ok := strings.CutPrefix(strings.TrimPrefix(s, "/"), n.String()+".")
-	if !ok {
-		return n
+	said = strings.TrimPrefix(said, "/")
+	if rest, ok := strings.CutPrefix(said, n.String()+"."); ok {
+		n = n.parsePhase(rest)
 	}
-	if rest == string(abandoned) {
+	n.said = said
+	return n
+}
+
+func (n name) parsePhase(s string) name {
+	if s == string(abandoned) {
 		return n.is(abandoned, time.Time{})
 	}
 	for _, p := range []phase{draining, givenUp} {
-		text, ok := strings.CutPrefix(rest, string(p)+"-")
+		text, ok := strings.CutPrefix(s, string(p)+"-")
 		at, err := time.Parse(stamp, text)
 		if ok && err == nil {
 			return n.is(p, at)

@@ -76,8 +76,8 @@ func noImage(built bool) error {
 	return refuse("the Docker backend runs a progdef's `image`, and this one has none", hint, "image")
 }
 
-// create says how to make the container of an order from its image, in a network.
-func (c Config) create(o order, i image.InspectResponse, network string) (client.ContainerCreateOptions, error) {
+// create says how to make the container of an order from its image.
+func (c Config) create(o order, i image.InspectResponse) (client.ContainerCreateOptions, error) {
 	if len(o.command) == 0 && len(program(o, i)) == 0 {
 		return client.ContainerCreateOptions{}, refuse(
 			fmt.Sprintf("the image %s has no entry point, so there is nothing to run in it", o.image.text),
@@ -95,12 +95,12 @@ func (c Config) create(o order, i image.InspectResponse, network string) (client
 			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}}, // executors have their own
 			StopTimeout: seconds(o.grace + c.KillDelay),
 		},
-		HostConfig: c.confine(o.needs, owner, network),
+		HostConfig: c.confine(o.needs, owner),
 	}, nil
 }
 
 // confine is what keeps an executor from the host and its neighbours.
-func (c Config) confine(n needs, owner, network string) *container.HostConfig {
+func (c Config) confine(n needs, owner string) *container.HostConfig {
 	init, pids := true, c.PidsLimit
 	r := n.Resources
 	r.PidsLimit = &pids
@@ -109,7 +109,7 @@ func (c Config) confine(n needs, owner, network string) *container.HostConfig {
 		size = c.TmpSize
 	}
 	return &container.HostConfig{
-		NetworkMode:    container.NetworkMode(network),
+		NetworkMode:    container.NetworkMode(c.Network),
 		ExtraHosts:     c.ExtraHosts,
 		Mounts:         readOnly(c.Mounts),
 		Resources:      r,

@@ -49,7 +49,7 @@ func defaults(t *testing.T, c Config) Config {
 
 func TestContainer(t *testing.T) {
 	cfg := defaults(t, Config{
-		KillDelay: 1500 * time.Millisecond, Labels: map[string]string{"team": "red", labelPlace: "forged"},
+		Network: "queues", KillDelay: 1500 * time.Millisecond, Labels: map[string]string{"team": "red", labelPlace: "forged"},
 		Mounts: []string{"creds:/run/creds", "/etc/ca.pem:/ca.pem:ro"}, ExtraHosts: []string{"queue:host-gateway"},
 	})
 	o, err := cfg.order(someSpec(progdef.Document{
@@ -59,7 +59,7 @@ func TestContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := cfg.create(o, someImage(nil), "queues")
+	got, err := cfg.create(o, someImage(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,13 +113,13 @@ func TestContainerOfTheImagesOwnProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := cfg.create(o, someImage(nil), bridge)
+	got, err := cfg.create(o, someImage(nil))
 	if err != nil || got.Config.Entrypoint != nil || got.Config.Cmd != nil {
 		t.Errorf("container is %+v (%v)", got.Config, err)
 	}
 	_, err = cfg.create(o, someImage(func(c *dockerspec.DockerOCIImageConfig) {
 		c.Entrypoint, c.Cmd = nil, nil
-	}), bridge)
+	}))
 	wantRefusal(t, err, "/image", "has no entry point")
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -20,6 +21,8 @@ type pull struct {
 	cancel context.CancelFunc
 	// waiting says what for.
 	waiting string
+	// starting is set when the image is here.
+	starting bool
 	// over is set when the image could not be had, or is no longer wanted; the executor has an exit.
 	over bool
 }
@@ -79,6 +82,11 @@ func (b *Backend) pull(ctx context.Context, p *pull) error {
 	if err := b.pullPatiently(ctx, p); err != nil {
 		return err
 	}
+	if !b.beginStart(p) {
+		return context.Canceled
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
 	i, here, err := b.image(ctx, p.order.image)
 	if err != nil {
 		return err
@@ -121,13 +129,19 @@ func (b *Backend) pullOnce(ctx context.Context, ref imageRef) error {
 		return err
 	}
 	defer progress.Close()
-	return progress.Wait(ctx)
+	err = progress.Wait(ctx)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("it was not fetched within %s", b.cfg.PullTimeout)
+	}
+	return err
 }
 
-// definite reports whether a registry has answered that it does not have the image, or not for us.
+// definite reports whether a registry has answered that it does not have the image, or not for us. The
+// daemon may call the latter its own failure, but it repeats the registry's code.
 func definite(err error) bool {
 	return cerrdefs.IsNotFound(err) || cerrdefs.IsInvalidArgument(err) ||
-		cerrdefs.IsUnauthorized(err) || cerrdefs.IsPermissionDenied(err)
+		cerrdefs.IsUnauthorized(err) || cerrdefs.IsPermissionDenied(err) ||
+		strings.HasPrefix(words(err), "unauthorized: ") || strings.HasPrefix(words(err), "denied: ")
 }
 
 // unavailable is the error of an image that cannot be had.
@@ -147,7 +161,7 @@ func (b *Backend) conclude(p *pull, err error) {
 		delete(b.pulls, p.order.instance.Executor)
 		return
 	}
-	if b.closed || p.over {
+	if p.over || b.closed {
 		return
 	}
 	p.over = true
@@ -162,18 +176,30 @@ func (b *Backend) conclude(p *pull, err error) {
 }
 
 // cancelPull ends the wait for an image: the executor is no longer wanted.
-func (b *Backend) cancelPull(executor string) {
+func (b *Backend) cancelPull(executor string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.pulls[executor]
 	if p == nil || p.over {
-		return
+		return nil
+	}
+	if p.starting {
+		return errStarting
 	}
 	p.over = true
 	p.cancel()
 	b.outbox.put(executor, backend.Exit{
 		Instance: p.order.instance, Code: -1, Reason: "it was told to end before its image was there",
 	})
+	return nil
+}
+
+// beginStart reports false when the executor is no longer wanted.
+func (b *Backend) beginStart(p *pull) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p.starting = !p.over && !b.closed
+	return p.starting
 }
 
 // forgetPull reports false while the executor waits for its image.

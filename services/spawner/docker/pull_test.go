@@ -68,7 +68,7 @@ func (b *bench) push(t *testing.T, name string) string {
 
 func removeHere(t *testing.T, c *client.Client, image string) {
 	t.Helper()
-	if _, err := c.ImageRemove(t.Context(), image, client.ImageRemoveOptions{Force: true}); err != nil {
+	if _, err := c.ImageRemove(t.Context(), image, client.ImageRemoveOptions{Force: true, PruneChildren: true}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -136,7 +136,7 @@ func TestTagHasMoved(t *testing.T) {
 	p.Tell(t, "exit 0")
 	b.exit(t, "one")
 	b.forget(t, "one")
-	if _, err := b.docker.ImageRemove(t.Context(), old, client.ImageRemoveOptions{}); err != nil {
+	if _, err := b.docker.ImageRemove(t.Context(), old, client.ImageRemoveOptions{PruneChildren: true}); err != nil {
 		t.Error(err)
 	}
 }
@@ -273,7 +273,8 @@ func TestPrivateRegistry(t *testing.T) {
 	removeHere(t, b.docker, b.image)
 	logIn(t, address, "dagyo", "wrong")
 	e := b.result(t, b.specOf("one", progdef.Document{Image: pinned}))
-	if !e.Permanent || !strings.Contains(e.Reason, "cannot be had") || strings.Contains(e.Reason, "wrong") {
+	if !e.Permanent || !strings.Contains(e.Reason, "or give the spawner the registry's credentials") ||
+		strings.Contains(e.Reason, "wrong") {
 		t.Errorf("exit is %+v", e)
 	}
 	logIn(t, address, "dagyo", "hush")

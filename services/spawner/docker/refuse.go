@@ -23,7 +23,14 @@ func answered(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && !client.IsErrConnectionFailed(err)
 }
 
+// wordsLimit bounds what the daemon says, in octets: it may pass on the output of other programs.
+const wordsLimit = 1 << 10
+
 // words is what the daemon said, without who said it.
 func words(err error) string {
-	return strings.TrimPrefix(err.Error(), "Error response from daemon: ")
+	s := strings.TrimPrefix(err.Error(), "Error response from daemon: ")
+	if len(s) <= wordsLimit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:wordsLimit], "") + "…"
 }

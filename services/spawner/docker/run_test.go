@@ -5,6 +5,7 @@ package docker
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
 	"github.com/dagyo/dagyo/pkg/document"
@@ -212,10 +214,9 @@ func TestMounts(t *testing.T) {
 	b.exit(t, "one")
 }
 
-// A container is reached by other names on a network of its own; that it gets another name while it
-// drains must not cut it off.
-func TestUserDefinedNetwork(t *testing.T) {
-	b := setup(t)
+// onNetwork moves the backend to a network of its own.
+func (b *bench) onNetwork(t *testing.T) string {
+	t.Helper()
 	network := "dagyo-" + b.place
 	if _, err := b.docker.NetworkCreate(t.Context(), network, client.NetworkCreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -226,6 +227,21 @@ func TestUserDefinedNetwork(t *testing.T) {
 	cfg := b.cfg
 	cfg.Network = network
 	b.Backend = openBackend(t, cfg)
+	return network
+}
+
+func (b *bench) removeNetwork(t *testing.T, network string) {
+	t.Helper()
+	if _, err := b.docker.NetworkRemove(t.Context(), network, client.NetworkRemoveOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A container is reached by other names on a network of its own; that it gets another name while it
+// drains must not cut it off.
+func TestUserDefinedNetwork(t *testing.T) {
+	b := setup(t)
+	network := b.onNetwork(t)
 	p := b.start(t, b.spec("one"))
 	if _, ok := b.inspected(t, "one").NetworkSettings.Networks[network]; !ok {
 		t.Error("it is not on the network")
@@ -236,8 +252,69 @@ func TestUserDefinedNetwork(t *testing.T) {
 	p.Tell(t, "exit 0")
 	b.exit(t, "one")
 	b.forget(t, "one")
-	if _, err := b.docker.NetworkRemove(t.Context(), network, client.NetworkRemoveOptions{}); err != nil {
-		t.Error(err)
+	b.removeNetwork(t, network)
+}
+
+// A spawner that runs in a container finds the network of its own.
+func TestNetworkIsFound(t *testing.T) {
+	b := setup(t)
+	socket, ok := strings.CutPrefix(b.docker.DaemonHost(), "unix://")
+	if !ok {
+		t.Fatalf("the daemon at %s has no socket to show to a container", b.docker.DaemonHost())
+	}
+	network := b.onNetwork(t)
+	created, err := b.docker.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+		Config: &container.Config{
+			Image: b.image, Cmd: []string{"spawner"}, Labels: map[string]string{labelPlace: b.place, labelExecutor: "spawner"},
+			Hostname: "not-the-id",
+		},
+		HostConfig: &container.HostConfig{
+			NetworkMode: container.NetworkMode(network), Binds: []string{socket + ":/var/run/docker.sock"},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := b.docker.ContainerWait(t.Context(), created.ID, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
+	if _, err := b.docker.ContainerStart(t.Context(), created.ID, client.ContainerStartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-wait.Result:
+	case err := <-wait.Error:
+		t.Fatal(err)
+	}
+	said, err := b.stderr(t.Context(), created.ID)
+	if err != nil || !strings.Contains(said, "found the network for executors") || !strings.Contains(said, network) {
+		t.Errorf("it said %q (%v), want the network %s", said, err, network)
+	}
+	b.forget(t, "spawner")
+	b.removeNetwork(t, network)
+}
+
+// Where the spawner does not run in a container, nor does the queue, perhaps.
+func TestHostHasAName(t *testing.T) {
+	b := setup(t)
+	_, port, _ := net.SplitHostPort(b.dial)
+	b.dial = net.JoinHostPort(HostAlias, port)
+	b.start(t, b.spec("one"))
+}
+
+func TestRenamedByHand(t *testing.T) {
+	b := setup(t)
+	p := b.start(t, b.spec("one"))
+	_, err := b.docker.ContainerRename(t.Context(), b.inspected(t, "one").ID,
+		client.ContainerRenameOptions{NewName: b.place + "-my-favourite"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.mustStart(t, b.spec("one"))
+	b.drain(t, "one")
+	p.AwaitSigterm(t)
+	p.Tell(t, "exit 0")
+	b.exit(t, "one")
+	if n := b.control.Starts("one"); n != 1 {
+		t.Errorf("started %d times", n)
 	}
 }
 
@@ -279,7 +356,7 @@ func TestStartRefused(t *testing.T) {
 func TestProgramIsFound(t *testing.T) {
 	b := setup(t)
 	image := imageOf(t, "FROM scratch\nCOPY program /opt/app/program\nCOPY links /links\n"+
-		"WORKDIR /opt/app\nENV PATH=/bin:/opt/app\n")
+		"WORKDIR /opt/app\nENV PATH=/bin:/opt/app\nCMD [\"no such role\"]\n")
 	for i, word := range []string{"program", "./program", "/opt/app/program", "../app/program", "/links/program"} {
 		id := fmt.Sprintf("e-%d", i)
 		p := b.start(t, b.specOf(id, progdef.Document{Image: image, Command: []string{word}}))
@@ -424,7 +501,7 @@ func (b *bench) broken(t *testing.T, id string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options, err := b.cfg.create(o, i, b.network)
+	options, err := b.cfg.create(o, i)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -479,19 +556,8 @@ func TestDrainOfAnUnfinishedStart(t *testing.T) {
 // What the daemon cannot start now, and nobody can blame on the progdef, is an exit.
 func TestDaemonCannotStart(t *testing.T) {
 	b := setup(t)
-	network := "dagyo-" + b.place
-	if _, err := b.docker.NetworkCreate(t.Context(), network, client.NetworkCreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	cfg := b.cfg
-	cfg.Network = network
-	b.Backend = openBackend(t, cfg)
-	if _, err := b.docker.NetworkRemove(t.Context(), network, client.NetworkRemoveOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	network := b.onNetwork(t)
+	b.removeNetwork(t, network)
 	e := b.result(t, b.spec("one"))
 	if e.Code != -1 || e.Permanent || !strings.Contains(e.Reason, "it could not be started: network "+network) {
 		t.Errorf("exit is %+v", e)

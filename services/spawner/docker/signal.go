@@ -71,7 +71,9 @@ func (b *Backend) drain(ctx context.Context, id string, n name, grace time.Durat
 // running finds an executor that runs. One that is still to be started does not have to be waited
 // for when nothing but its image is missing: it is never started.
 func (b *Backend) running(ctx context.Context, executor string) (c container.Summary, n name, ok bool, err error) {
-	b.cancelPull(executor)
+	if err := b.cancelPull(executor); err != nil {
+		return c, n, false, err
+	}
 	found, err := b.containers(ctx, labelExecutor, executor)
 	if err != nil {
 		return c, n, false, err
@@ -91,7 +93,7 @@ func (b *Backend) running(ctx context.Context, executor string) (c container.Sum
 // rename gives a container that has one name another. It reports false when the container is gone, or
 // no longer has the name: somebody else was faster.
 func (b *Backend) rename(ctx context.Context, id string, from, to name) (bool, error) {
-	_, err := b.docker.ContainerRename(ctx, from.String(), client.ContainerRenameOptions{NewName: to.String()})
+	_, err := b.docker.ContainerRename(ctx, from.current(), client.ContainerRenameOptions{NewName: to.String()})
 	if cerrdefs.IsNotFound(err) {
 		return false, nil
 	}

@@ -61,7 +61,7 @@ func (b *Backend) launch(ctx context.Context, o order, i image.InspectResponse) 
 	if err := o.image.admit(i); err != nil {
 		return err
 	}
-	options, err := b.cfg.create(o, i, b.network)
+	options, err := b.cfg.create(o, i)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (b *Backend) check(
 		if p.Labels[labelExecutor] == o.instance.Executor && p.ID != id {
 			return true, nil
 		}
-		if was := p.Labels[labelImage]; was != i.ID {
+		if was := p.Labels[labelImage]; was != i.ID && o.image.digest == "" {
 			return false, moved(o, was, i.ID)
 		}
 	}

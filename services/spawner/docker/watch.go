@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -19,63 +18,65 @@ const (
 
 // follow asks for a look at every container to which something happens, until ctx ends.
 func (b *Backend) follow(ctx context.Context) {
-	for wait := minReconnect; ; wait = min(2*wait, maxReconnect) {
+	wait, silent := minReconnect, false
+	for ctx.Err() == nil {
 		heard, err := b.hear(ctx)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return
-		}
-		if heard {
+		case heard:
 			wait = minReconnect
+			fallthrough
+		case !silent:
+			b.cfg.Logger.Warn("cannot hear what happens to executors; trying until I can", "error", err)
 		}
-		b.cfg.Logger.Warn("cannot hear what happens to executors; trying again", "in", wait, "error", err)
+		silent = true
 		if !sleep(ctx, wait) {
 			return
 		}
+		wait = min(2*wait, maxReconnect)
 	}
 }
 
 // hear listens to events until the connection fails, and reports whether there was one.
 func (b *Backend) hear(ctx context.Context) (heard bool, err error) {
-	host, err := b.docker.Info(ctx, client.InfoOptions{})
+	since, err := b.daemonTime(ctx)
 	if err != nil {
 		return false, err
 	}
-	now, err := time.Parse(time.RFC3339Nano, host.Info.SystemTime)
-	if err != nil {
-		return false, fmt.Errorf("the daemon's time: %w", err)
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	events := b.docker.Events(ctx, client.EventsListOptions{
-		Since: now.Add(-overlap).Format(time.RFC3339Nano), Filters: b.happenings(),
+		Since: since.Add(-overlap).Format(time.RFC3339Nano), Filters: b.happenings(),
 	})
 	defer func() {
 		cancel()
 		for range events.Err { // until the stream has let go
 		}
 	}()
-	if err := b.lookAtAll(ctx); err != nil {
-		return false, err
-	}
+	b.look.put(everything, struct{}{})
 	for {
 		select {
 		case e := <-events.Messages:
+			heard = true
 			b.look.put(e.Actor.ID, struct{}{})
 		case err := <-events.Err:
-			return true, err
+			return heard, err
 		}
 	}
+}
+
+// daemonTime is the time by the daemon's clock, which stamps the events.
+func (b *Backend) daemonTime(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	host, err := b.docker.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Parse(time.RFC3339Nano, host.Info.SystemTime)
 }
 
 // happenings selects the events of the place's containers that change something here.
 func (b *Backend) happenings() client.Filters {
 	return b.ours().Add("type", "container").Add("event", "start", "die", "rename", "destroy")
-}
-
-// lookAtAll asks for a look at every container, for what happened while nobody listened.
-func (b *Backend) lookAtAll(ctx context.Context) error {
-	found, err := b.containers(ctx)
-	for _, c := range found {
-		b.look.put(c.ID, struct{}{})
-	}
-	return err
 }

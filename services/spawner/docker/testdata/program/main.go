@@ -2,7 +2,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/dagyo/dagyo/services/spawner/backendtest"
+	"github.com/dagyo/dagyo/services/spawner/docker"
 )
 
 func main() {
@@ -24,6 +27,8 @@ func main() {
 		hog()
 	case "confess":
 		confess()
+	case "spawner":
+		spawner()
 	case "nothing":
 	default:
 		fmt.Fprintf(os.Stderr, "no role %q\n", role)
@@ -42,6 +47,17 @@ func hog() {
 		}
 		all = append(all, b)
 	}
+}
+
+// spawner opens a backend and closes it, and logs on standard error.
+func spawner() {
+	b, err := docker.New(context.Background(), docker.Config{
+		Place: "test", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
+	if err == nil {
+		err = b.Close()
+	}
+	fmt.Fprintln(os.Stderr, "closed:", err)
 }
 
 // confess says on standard error what it may do, a fact a line.
