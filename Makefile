@@ -149,22 +149,26 @@ KUBERNETES_VERSION := v1.36.3
 # The packages whose tests with the tag kubernetes are run in the cluster, and its nodes.
 KUBERNETES_TESTS := ./tests/kubernetes ./tests/kubernetes/backend ./tests/kubernetes/e2e
 KUBERNETES_NODES := real=1,simulated=5
+# What is compiled cold and runs for a minute is compiled sooner without debugging information and
+# inlining. All of it in one way, for then the packages that the programs share are compiled once.
+KUBERNETES_FLAGS := -trimpath -gcflags='all=-dwarf=false -l'
 
 .PHONY: kubernetes
 kubernetes: kubernetes-build dist ## run the tests that need it in a real Kubernetes; takes root
-	go vet -tags kubernetes $(KUBERNETES_TESTS)
-	for p in $(KUBERNETES_TESTS); do name=$${p#./}; \
-		CGO_ENABLED=0 go test -c -tags kubernetes -o $(KUBERNETES)/$${name//\//-}.test $$p || exit; done
+	cd tests/kubernetes/distribution && GOWORK=off go mod tidy -diff
+	CGO_ENABLED=0 go vet $(KUBERNETES_FLAGS) -tags kubernetes $(KUBERNETES_TESTS)
+	for p in $(KUBERNETES_TESTS); do name=$${p#./}; CGO_ENABLED=0 go test -c -tags kubernetes \
+		$(KUBERNETES_FLAGS) -o $(KUBERNETES)/$${name//\//-}.test $$p || exit; done
 	$(KUBERNETES)/cluster down
 	$(KUBERNETES)/cluster run -nodes $(KUBERNETES_NODES) -- tests/kubernetes/run.sh $(KUBERNETES) $(KUBERNETES_TESTS)
 
 .PHONY: kubernetes-build
 kubernetes-build: ## build Kubernetes and the harness: minutes from an empty cache
 	@mkdir -p $(KUBERNETES)
-	cd tests/kubernetes/distribution && GOWORK=off go mod tidy -diff && GOWORK=off CGO_ENABLED=0 go build -trimpath \
+	cd tests/kubernetes/distribution && GOWORK=off CGO_ENABLED=0 go build $(KUBERNETES_FLAGS) \
 		-ldflags '-s -w $(foreach p,k8s.io/component-base k8s.io/client-go/pkg,-X $(p)/version.gitVersion=$(KUBERNETES_VERSION))' \
 		-o ../../../$(KUBERNETES)/kubernetes .
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(KUBERNETES)/ ./tests/kubernetes/cmd/...
+	CGO_ENABLED=0 go build $(KUBERNETES_FLAGS) -ldflags '-s -w' -o $(KUBERNETES)/ ./tests/kubernetes/cmd/...
 
 .PHONY: kubernetes-deps
 kubernetes-deps: ## install Debian's packages that the cluster runs on

@@ -123,9 +123,10 @@ func remove(state string, keepLogs bool) error {
 		return os.RemoveAll(state)
 	}
 	entries, err := os.ReadDir(state)
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	err = nil
 	for _, e := range entries {
 		if e.Name() != "log" {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(state, e.Name())))

@@ -107,54 +107,55 @@ func (n *names) addresses(service *corev1.Service, host string) []string {
 		return []string{ip}
 	}
 	var addresses []string
-	for _, e := range n.endpoints(service) {
-		if host == "" || e.Hostname != nil && *e.Hostname == host {
-			addresses = append(addresses, e.Addresses...)
+	for _, s := range n.endpoints(service) {
+		for _, e := range s.Endpoints {
+			if ready(e) && (host == "" || e.Hostname != nil && *e.Hostname == host) {
+				addresses = append(addresses, e.Addresses...)
+			}
 		}
 	}
 	return addresses
 }
 
-// endpoints are the service's pods that may be told of.
-func (n *names) endpoints(service *corev1.Service) []discoveryv1.Endpoint {
+// portRecords say at which host and number a port of the service is: of a headless one, at each pod
+// that has a host name.
+func (n *names) portRecords(name string, service *corev1.Service, port, protocol string) []dns.RR {
+	host := fmt.Sprintf("%s.%s.svc.%s.", service.Name, service.Namespace, Domain)
+	var records []dns.RR
+	if service.Spec.ClusterIP != corev1.ClusterIPNone {
+		for _, p := range service.Spec.Ports {
+			if p.Name == port && strings.EqualFold(string(p.Protocol), protocol) {
+				records = append(records, portRecord(name, host, p.Port))
+			}
+		}
+		return records
+	}
+	for _, s := range n.endpoints(service) {
+		at := slices.IndexFunc(s.Ports, func(p discoveryv1.EndpointPort) bool {
+			return *p.Name == port && strings.EqualFold(string(*p.Protocol), protocol)
+		})
+		for _, e := range s.Endpoints {
+			if at >= 0 && ready(e) && e.Hostname != nil {
+				records = append(records, portRecord(name, *e.Hostname+"."+host, *s.Ports[at].Port))
+			}
+		}
+	}
+	return records
+}
+
+func (n *names) endpoints(service *corev1.Service) []*discoveryv1.EndpointSlice {
 	of := labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: service.Name})
 	list, err := n.slices.EndpointSlices(service.Namespace).List(of)
 	if err != nil {
 		return nil
 	}
-	var all []discoveryv1.Endpoint
-	for _, s := range list {
-		all = append(all, s.Endpoints...)
-	}
-	return slices.DeleteFunc(all, func(e discoveryv1.Endpoint) bool {
-		return e.Conditions.Ready != nil && !*e.Conditions.Ready && !service.Spec.PublishNotReadyAddresses
-	})
+	return list
 }
 
-func (n *names) portRecords(name string, service *corev1.Service, port, protocol string) []dns.RR {
-	at := slices.IndexFunc(service.Spec.Ports, func(p corev1.ServicePort) bool {
-		return p.Name == port && strings.EqualFold(string(p.Protocol), protocol)
-	})
-	if at < 0 {
-		return nil
-	}
-	host := fmt.Sprintf("%s.%s.svc.%s.", service.Name, service.Namespace, Domain)
-	number := uint16(service.Spec.Ports[at].Port)
-	targets := []string{host}
-	if service.Spec.ClusterIP == corev1.ClusterIPNone {
-		targets = nil
-		number = uint16(service.Spec.Ports[at].TargetPort.IntValue())
-		for _, e := range n.endpoints(service) {
-			if e.Hostname != nil {
-				targets = append(targets, *e.Hostname+"."+host)
-			}
-		}
-	}
-	var records []dns.RR
-	for _, target := range targets {
-		records = append(records, &dns.SRV{Hdr: header(name, dns.TypeSRV), Port: number, Target: target})
-	}
-	return records
+func ready(e discoveryv1.Endpoint) bool { return e.Conditions.Ready == nil || *e.Conditions.Ready }
+
+func portRecord(name, host string, port int32) dns.RR {
+	return &dns.SRV{Hdr: header(name, dns.TypeSRV), Port: uint16(port), Target: host}
 }
 
 func addressRecords(name string, addresses []string) []dns.RR {
