@@ -3,22 +3,23 @@
 #   docker build --tag dagyo .                                        from source
 #   make dist && docker build --tag dagyo --target prebuilt .         without any base image
 #
-# The builder of old Docker builds every stage up to the target, so the stages that need no registry are first.
+# Docker's old builder builds every stage up to its target. So the stages that need no registry are first, and `prebuilt` is
+# built, in vain, where nothing is in dist/.
 
 FROM scratch AS base
-ENV PATH=/usr/local/bin
+ENV PATH=/
+# A named volume takes its owner from the folder that it is mounted on.
+COPY --chown=65532:65532 deploy/docker/data /data
 USER 65532:65532
-ENTRYPOINT ["/usr/local/bin/dagyo"]
+ENTRYPOINT ["/dagyo"]
+ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="Dagyo" \
       org.opencontainers.image.description="Typed, streaming data-flow graphs: services, command and standard executors" \
-      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
 
 FROM base AS prebuilt
-ARG VERSION=0.1.0
-LABEL org.opencontainers.image.version="${VERSION}"
-COPY dist/dagyo /usr/local/bin/dagyo
-# A named volume takes its owner from the folder that it is mounted on.
-COPY --chown=65532:65532 dist/data /data
+COPY LICENSE-* dist/dagy[o] /
 
 FROM golang:1.26 AS build
 WORKDIR /src
@@ -34,10 +35,8 @@ COPY services/dagyo/go.mod services/dagyo/go.sum services/dagyo/
 RUN cd services/dagyo && GOWORK=off go mod download
 COPY . .
 ARG VERSION=0.1.0
-RUN make dist VERSION="${VERSION}"
+RUN make dist/dagyo VERSION="${VERSION}"
 
 FROM base AS release
-ARG VERSION=0.1.0
-LABEL org.opencontainers.image.version="${VERSION}"
-COPY --from=build /src/dist/dagyo /usr/local/bin/dagyo
-COPY --from=build --chown=65532:65532 /src/dist/data /data
+COPY LICENSE-* /
+COPY --from=build /src/dist/dagyo /

@@ -93,11 +93,15 @@ VERSION ?= 0.1.0
 DIST := GOWORK=off GOOS=linux CGO_ENABLED=0 go build -trimpath -tags timetzdata
 
 .PHONY: dist
-dist: ## build dist/, from which the images need no base image and no registry
-	@rm -rf dist && mkdir -p dist/data
-	cd services/dagyo && $(DIST) -ldflags '-s -w -X github.com/dagyo/dagyo/pkg/service.Version=$(VERSION)' \
-		-o ../../dist/dagyo .
-	cd services/dagyo && $(DIST) -ldflags '-s -w' -o ../../dist/nats-server github.com/nats-io/nats-server/v2
+dist: dist/dagyo dist/nats-server ## build dist/, from which the images need no base image and no registry
+
+.PHONY: dist/dagyo
+dist/dagyo:
+	cd services/dagyo && $(DIST) -ldflags '-s -w -X github.com/dagyo/dagyo/pkg/service.Version=$(VERSION)' -o ../../$@ .
+
+.PHONY: dist/nats-server
+dist/nats-server:
+	cd services/dagyo && $(DIST) -ldflags '-s -w' -o ../../$@ github.com/nats-io/nats-server/v2
 
 .PHONY: images
 images: dist ## build the images dagyo and dagyo-nats from dist/; needs Docker, and no registry

@@ -116,6 +116,7 @@ func validMount(m string) bool {
 
 // withDefaults fills in what was left out, and makes paths independent of the working directory.
 func (c Config) withDefaults() (Config, error) {
+	fill(&c.Place, DefaultPlace)
 	fill(&c.Pull, PullMissing)
 	fill(&c.PullTimeout, DefaultPullTimeout)
 	fill(&c.StartTimeout, DefaultStartTimeout)

@@ -58,28 +58,26 @@ const bridge = "bridge"
 // container itself.
 const HostAlias = "host.docker.internal"
 
-// An own is what is known of the container in which this program runs.
+// An own is what the daemon knows of the container in which this program runs.
 type own struct {
-	// inside is false where the daemon knows of no such container; the network then is Docker's default.
-	inside  bool
 	network string
 	labels  map[string]string
 }
 
-// findOwn finds the container in which this program runs, if it is one of the daemon's.
-func findOwn(ctx context.Context, c *client.Client) (own, error) {
+// findOwn reports false where the daemon knows of no such container.
+func findOwn(ctx context.Context, c *client.Client) (o own, inside bool, err error) {
 	id, err := ownContainer()
-	if err != nil || id == "" {
-		return own{network: bridge}, err
+	if id == "" || err != nil {
+		return own{}, false, err
 	}
 	found, err := c.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
 	if cerrdefs.IsNotFound(err) { // a container of another daemon
-		return own{network: bridge}, nil
+		return own{}, false, nil
 	}
 	if err != nil {
-		return own{}, fmt.Errorf("looking at the container %s, in which this program runs: %w", id, err)
+		return own{}, false, fmt.Errorf("looking at the container %s, in which this program runs: %w", id, err)
 	}
-	return own{true, pickNetwork(found.Container.NetworkSettings), found.Container.Config.Labels}, nil
+	return own{pickNetwork(found.Container.NetworkSettings), found.Container.Config.Labels}, true, nil
 }
 
 // pickNetwork prefers user-defined networks: those have names for containers.

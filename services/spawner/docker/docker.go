@@ -66,6 +66,7 @@ func open(ctx context.Context, cfg Config) (*Backend, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	chosen := cfg.Place
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -84,14 +85,15 @@ func open(ctx context.Context, cfg Config) (*Backend, error) {
 		look:   newQueue[struct{}](),
 		pulls:  map[string]*pull{},
 	}
-	if err := b.survey(ctx); err != nil {
+	if err := b.survey(ctx, chosen); err != nil {
 		return nil, errors.Join(err, docker.Close())
 	}
 	return b, nil
 }
 
-// survey finds out what the host is like.
-func (b *Backend) survey(ctx context.Context) error {
+// survey finds out what the host is like, and where on it this program runs. The place is the one that
+// was chosen, if any.
+func (b *Backend) survey(ctx context.Context, place string) error {
 	host, err := b.docker.Info(ctx, client.InfoOptions{})
 	if err != nil {
 		return fmt.Errorf("asking for the host's properties: %w", err)
@@ -100,16 +102,17 @@ func (b *Backend) survey(ctx context.Context) error {
 	for _, w := range host.Info.Warnings { // that it cannot limit memory, say
 		b.cfg.Logger.Warn("the Docker host warns", "warning", w)
 	}
-	own, err := findOwn(ctx, b.docker)
+	own, inside, err := findOwn(ctx, b.docker)
 	if err != nil {
 		return err
 	}
-	b.cfg.Place = cmp.Or(b.cfg.Place, own.project(), DefaultPlace)
-	b.cfg.Labels = own.compose(b.cfg.Labels)
-	b.cfg.Network = cmp.Or(b.cfg.Network, own.network)
-	if !own.inside {
+	if !inside {
+		own.network = bridge
 		b.cfg.ExtraHosts = append(slices.Clone(b.cfg.ExtraHosts), HostAlias+":host-gateway")
 	}
+	b.cfg.Place = cmp.Or(place, own.project(), DefaultPlace)
+	b.cfg.Labels = own.compose(b.cfg.Labels)
+	b.cfg.Network = cmp.Or(b.cfg.Network, own.network)
 	b.cfg.Logger.Info("where executors run", "place", b.cfg.Place, "network", b.cfg.Network)
 	if _, err := b.docker.NetworkInspect(ctx, b.cfg.Network, client.NetworkInspectOptions{}); err != nil {
 		return fmt.Errorf("the network for executors: %w", err)
