@@ -323,10 +323,12 @@ func (p *plan) drainIdle() {
 	}
 }
 
-func (p *plan) drain(id string, x *executor, reason string) {
+// drain returns the effect, for it to be changed.
+func (p *plan) drain(id string, x *executor, reason string) *contract.Event {
 	p.drained[id] = true
 	p.live[x.mailbox]--
 	progdef, revision := contract.SplitMailbox(x.mailbox)
 	d := &contract.ExecutorDraining{Executor: id, Progdef: progdef, Revision: revision, Reason: reason}
 	p.do(contract.Event{Type: contract.TypeExecutorDraining, Subject: id, Data: d})
+	return &p.effects[len(p.effects)-1]
 }

@@ -179,7 +179,11 @@ func (m *machine) feed(e contract.Event) string {
 	for _, x := range effects {
 		x.Time = m.now
 		body, _ := json.Marshal(x.Data)
-		out = append(out, fmt.Sprintf("%s %s %s", x.Type, x.Subject, body))
+		how := ""
+		if x.With == giveUp {
+			how = " (given up)"
+		}
+		out = append(out, fmt.Sprintf("%s %s %s%s", x.Type, x.Subject, body, how))
 		m.s = Evolve(m.s, x)
 	}
 	return strings.Join(out, "\n")

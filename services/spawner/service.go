@@ -96,6 +96,9 @@ func (w *wiring) perform(ctx context.Context, e contract.Event) error {
 		}
 		return w.start(ctx, d, p)
 	case *contract.ExecutorDraining:
+		if e.With == giveUp {
+			return w.backend.GiveUp(ctx, d.Executor)
+		}
 		return w.backend.Drain(ctx, d.Executor)
 	case *contract.FlowSpawned:
 		return w.post(ctx, e.With.([]contract.Job))

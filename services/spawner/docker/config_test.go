@@ -33,7 +33,7 @@ func TestConfigValidate(t *testing.T) {
 
 func TestConfigDefaults(t *testing.T) {
 	c := defaults(t, Config{EnvDir: "env", LogFiles: 7})
-	if c.Place != "" || c.Pull != PullMissing || c.LogFiles != 7 || c.LogSize != DefaultLogSize ||
+	if c.Place != DefaultPlace || c.Pull != PullMissing || c.LogFiles != 7 || c.LogSize != DefaultLogSize ||
 		c.KillDelay != DefaultKillDelay || c.Logger == nil || !filepath.IsAbs(c.EnvDir) {
 		t.Errorf("defaults are %+v", c)
 	}
