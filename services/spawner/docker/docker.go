@@ -112,8 +112,10 @@ func (b *Backend) survey(ctx context.Context, place string) error {
 	}
 	b.cfg.Place = cmp.Or(place, own.project(), DefaultPlace)
 	b.cfg.Labels = own.compose(b.cfg.Labels)
-	b.cfg.Network = cmp.Or(b.cfg.Network, own.network)
-	b.cfg.Logger.Info("where executors run", "place", b.cfg.Place, "network", b.cfg.Network)
+	if b.cfg.Network == "" {
+		b.cfg.Network = own.network
+		b.cfg.Logger.Info("found the network for executors", "network", own.network, "place", b.cfg.Place)
+	}
 	if _, err := b.docker.NetworkInspect(ctx, b.cfg.Network, client.NetworkInspectOptions{}); err != nil {
 		return fmt.Errorf("the network for executors: %w", err)
 	}
