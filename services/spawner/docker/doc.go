@@ -1,7 +1,8 @@
 // Package docker runs executors as containers of one Docker host: the backend of the compose stack.
 //
 // Executors outlive the spawner. What a [Backend] has to know of them is kept by the Docker daemon,
-// with the containers themselves; a Backend holds nothing that the next one could not find again.
+// with the containers themselves. Only an executor that still waits for its image is unknown to the next
+// Backend, and lost: it has no container yet.
 //
 // # A container
 //
