@@ -1,7 +1,8 @@
 // Package docker runs executors as containers of one Docker host: the backend of the compose stack.
 //
 // Executors outlive the spawner. What a [Backend] has to know of them is kept by the Docker daemon,
-// with the containers themselves; a Backend holds nothing that the next one could not find again.
+// with the containers themselves. Only an executor that still waits for its image is unknown to the next
+// Backend, and lost: it has no container yet.
 //
 // # A container
 //
@@ -17,9 +18,9 @@
 //
 // The name is the claim to the executor: a host has it once, so a start happens once, however many
 // Backends try. What is done to end an executor is added to the name before it is done, because labels
-// never change: the container of an executor that drains is called
-// <place>.<executor>.draining-until-<time>. So a Backend that comes later goes on where another was
-// killed, and nobody sends the first SIGTERM twice.
+// never change: <place>.<executor>.draining-until-<time>, then <place>.<executor>.killed-at-<time>. So a
+// Backend that comes later goes on where another was killed, nobody sends the first SIGTERM twice, and
+// `docker ps` shows how things stand.
 //
 // Containers run without root, capabilities and a writable root, see [Config]. The environment can be
 // read by whoever may use the Docker daemon, as always with Docker; it is in no log, label or image.
@@ -28,10 +29,12 @@
 //
 // Drain sends SIGTERM. At the end of the progdef's grace period, or at GiveUp, the container gets
 // SIGTERM once more, and Config.KillDelay later SIGKILL. What a program leaves running ends with its
-// container. `docker stop` drains too, and waits as long.
+// container. `docker stop` drains too, and waits as long as the grace period; so does the Docker daemon
+// when it is shut down.
 //
 // The daemon's events tell when something has happened to a container; the Backend then looks at it,
-// and at all of them whenever the events were interrupted.
+// and at all of them whenever the events were interrupted. An exit is told until Forget removes the
+// container.
 //
 // # Images
 //

@@ -88,8 +88,8 @@ func daemon(t *testing.T) *client.Client {
 	return c
 }
 
-// testTag is the image whose entry point is the test program.
-const testTag = "dagyo-spawner-docker-test"
+// testTag is the image whose entry point is the test program. Others may test on the same daemon.
+var testTag = fmt.Sprintf("dagyo-spawner-docker-test-%d", os.Getpid())
 
 var buildTestImage = sync.OnceValue(func() error {
 	return build(testTag, "FROM scratch\nCOPY program /program\nENTRYPOINT [\"/program\"]\n")
@@ -108,7 +108,7 @@ func testImage(t *testing.T) string {
 // "program", and in "links" a link to /opt/app/program and a broken one.
 func imageOf(t *testing.T, dockerfile string) string {
 	t.Helper()
-	tag := fmt.Sprintf("%s-%d-%d", testTag, os.Getpid(), places.Add(1))
+	tag := fmt.Sprintf("%s-%d", testTag, places.Add(1))
 	if err := build(tag, dockerfile); err != nil {
 		t.Fatal(err)
 	}
