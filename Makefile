@@ -135,10 +135,6 @@ compose-up: ## start the compose stack; settings are in .env
 compose-down: ## take the compose stack away, its executors too; the volume stays
 	DOCKER_GID=$(DOCKER_GID) $(COMPOSE) down --remove-orphans
 
-.PHONY: clean
-clean: ## remove what was built
-	rm -rf bin dist $(VENV)
-
 .PHONY: docker
 docker: ## test the Docker backend and the building of images on this machine's Docker daemon
 	go test $(RACE) -count 1 -timeout 20m -tags docker ./services/spawner/docker/... ./services/spawner/image
