@@ -1,12 +1,12 @@
 package docker
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
@@ -69,10 +69,7 @@ func describeUnstarted(why string) backend.Exit {
 }
 
 func reason(c container.InspectResponse, n name, exit backend.Exit) string {
-	how := fmt.Sprintf("it ended with exit code %d", exit.Code)
-	if exit.Signal != "" {
-		how = "it was ended by " + exit.Signal
-	}
+	how := contract.PlainEnding(exit.Code, exit.Signal)
 	switch {
 	case c.State.OOMKilled && exit.Signal == "SIGKILL":
 		return "the kernel ended it: it used more memory than " + memoryLimit(c)

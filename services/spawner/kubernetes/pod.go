@@ -117,10 +117,8 @@ func describe(p *corev1.Pod, t *corev1.ContainerStateTerminated) backend.Exit {
 		exit.Permanent = noSuchCommand(t.Message)
 	case exit.Signal == "SIGKILL" && p.DeletionTimestamp != nil:
 		exit.Reason = "it was killed: it did not end when it was told to"
-	case exit.Signal != "":
-		exit.Reason = "it was ended by " + exit.Signal
 	default:
-		exit.Reason = fmt.Sprintf("it ended with exit code %d", exit.Code)
+		exit.Reason = contract.PlainEnding(exit.Code, exit.Signal)
 	}
 	exit.Reason += disruption(p)
 	return exit

@@ -82,6 +82,21 @@ func TestMissingSecret(t *testing.T) {
 	none(t, "keyless")
 }
 
+// An image that cannot be had is told while it is tried, and ends the flow when that was long enough.
+func TestMissingImage(t *testing.T) {
+	u := newUser(t)
+	u.Apply(t, program("unbuilt", "waits", "out").with("image", "registry.test/unbuilt:1").json(t))
+	u.Submit(t, "unbuilt", only("unbuilt").json(t))
+	queued := u.Await(t, "word of why the flow waits", func(e contract.Event) bool {
+		return e.Type == contract.TypeFlowQueued && e.Subject == "unbuilt"
+	}).Data.(*contract.FlowQueued)
+	if why := queued.Shortage[0].Reason; !strings.Contains(why, "image") || !strings.Contains(why, "registry.test/unbuilt:1") {
+		t.Errorf("the flow waits because %q", why)
+	}
+	u.panics(t, "unbuilt", contract.KindCrash, "image", "registry.test/unbuilt:1")
+	none(t, "unbuilt")
+}
+
 func TestOutOfMemory(t *testing.T) {
 	u := newUser(t)
 	u.Apply(t, program("glutton", "eats-memory", "out").

@@ -122,9 +122,17 @@ func overlay(nats string) (string, error) {
 		repository, digest, _ := strings.Cut(reference, "@")
 		return fmt.Sprintf("- {name: %s, newName: %s, digest: %q}\n", name, repository, digest)
 	}
-	content := "resources: [" + base + "]\nimages:\n" + image("dagyo", dagyoImage) + image("nats", nats)
+	content := "resources: [" + base + "]\nimages:\n" + image("dagyo", dagyoImage) + image("nats", nats) + impatient
 	return folder, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(content), 0o644)
 }
+
+// impatient has the spawner give up sooner than operators want.
+const impatient = `patches:
+- target: {kind: Deployment, name: spawner}
+  patch: |-
+    - {op: add, path: /spec/template/spec/containers/0/args/-, value: --image-timeout=15s}
+    - {op: add, path: /spec/template/spec/containers/0/args/-, value: --create-timeout=5s}
+`
 
 func kubectl(args ...string) error {
 	out, err := exec.Command("kubectl", args...).CombinedOutput()
