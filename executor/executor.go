@@ -15,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -103,8 +104,9 @@ func (x *executor) takeName(ctx context.Context, drain <-chan os.Signal) bool {
 
 // askName asks the broker until it answers.
 func (x *executor) askName(ctx context.Context) bool {
+	mark := nuid.Next()
 	for {
-		ours, err := broker.TakeName(ctx, x.link.JS, x.config.ID)
+		ours, err := broker.TakeName(ctx, x.link.JS, x.config.ID, mark)
 		if err == nil {
 			return ours
 		}

@@ -2,7 +2,7 @@ package broker
 
 import (
 	"errors"
-	"regexp"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 
@@ -63,8 +63,16 @@ func (a Access) options() []nats.Option {
 	return out
 }
 
-// userInfo is what stands before the host of a URL, with or without a scheme.
-var userInfo = regexp.MustCompile(`[^/,\s]*@`)
-
-// Redact makes a list of NATS URLs fit to be shown: without users, passwords and tokens.
-func Redact(urls string) string { return userInfo.ReplaceAllString(urls, "xxxxx@") }
+// Redact makes a list of NATS URLs fit to be shown: without users, passwords and tokens. A password may
+// have anything in it, so all is hidden from the first scheme to the last "@", other servers' names too.
+func Redact(urls string) string {
+	at := strings.LastIndexByte(urls, '@')
+	if at < 0 {
+		return urls
+	}
+	shown := "xxxxx@" + urls[at+1:]
+	if scheme, _, ok := strings.Cut(urls[:at], "://"); ok {
+		shown = scheme + "://" + shown
+	}
+	return shown
+}

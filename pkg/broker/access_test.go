@@ -10,6 +10,8 @@ func TestRedact(t *testing.T) {
 		"a:4222":                           "a:4222",
 		"ada:secret@a:4222":                "xxxxx@a:4222",
 		"tls://ada:se%zz@cret@a:1":         "tls://xxxxx@a:1",
+		"nats://ada:a/b@a:1":               "nats://xxxxx@a:1",
+		"nats://ada:a@b,c@a:1":             "nats://xxxxx@a:1",
 	} {
 		if got := Redact(in); got != want {
 			t.Errorf("%q is shown as %q, want %q", in, got, want)

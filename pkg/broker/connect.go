@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -40,6 +41,10 @@ func Connect(ctx context.Context, o Options) (*Link, error) {
 		return nil, err
 	}
 	nc, err := nats.Connect(o.URL, options(o)...)
+	if bad := new(url.Error); errors.As(err, &bad) { // it has the URL in it, with the password
+		return nil, fmt.Errorf("%s is not the URL of a NATS server, or a list of them: "+
+			"in a password, %%, /, @ and others are written %%25, %%2F, %%40", Redact(o.URL))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", Redact(o.URL), err)
 	}

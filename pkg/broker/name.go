@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 )
@@ -18,19 +17,20 @@ const nameWait = 5 * time.Second
 // TakeName makes an executor's id the caller's own, once and for all: it reports false where a program
 // has run under the id before. Kubernetes starts a container that has crashed again with the same
 // environment; its end is reported, so nothing may run under its name any more.
-func TakeName(ctx context.Context, js jetstream.JetStream, executor string) (bool, error) {
+//
+// The mark tells the caller from others. It is the same in every try: the answer to one may be lost.
+func TakeName(ctx context.Context, js jetstream.JetStream, executor, mark string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, nameWait)
 	defer cancel()
-	mark := []byte(nuid.Next())
 	subject := contract.NameSubject(executor)
-	_, err := js.Publish(ctx, subject, mark, jetstream.WithExpectLastSequencePerSubject(0))
+	_, err := js.Publish(ctx, subject, []byte(mark), jetstream.WithExpectLastSequencePerSubject(0))
 	if err == nil {
 		return true, nil
 	}
 	if !SaidBefore(err) {
 		return false, fmt.Errorf("take the name %s: %w", executor, err)
 	}
-	// By another, or by us: the answer to a first try may have been lost on its way.
+	// By another, or by us in a try before.
 	s, err := js.Stream(ctx, contract.StreamLeases)
 	if err != nil {
 		return false, fmt.Errorf("take the name %s: %w", executor, err)
@@ -39,7 +39,7 @@ func TakeName(ctx context.Context, js jetstream.JetStream, executor string) (boo
 	if err != nil {
 		return false, fmt.Errorf("take the name %s: %w", executor, err)
 	}
-	return string(m.Data) == string(mark), nil
+	return string(m.Data) == mark, nil
 }
 
 // DropName forgets an executor that is gone for good.

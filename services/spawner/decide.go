@@ -133,15 +133,18 @@ func (p *plan) shortage(r *run) []contract.Shortage {
 	return out
 }
 
-// makeRoom drains up to n idle executors that the flow has no use for.
+// makeRoom drains up to n idle executors that the flow has no use for, less those that are about to go.
 func (p *plan) makeRoom(n int, r *run) {
+	for id, x := range p.s.executors {
+		if (x.draining || p.drained[id]) && x.jobs == 0 {
+			n--
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(p.s.executors)) {
 		x := p.s.executors[id]
 		switch {
 		case n <= 0:
 			return
-		case x.draining || p.drained[id]:
-			n-- // its place will be free without further ado
 		case r.need[x.mailbox] == 0 && p.spare(id, x):
 			p.drain(id, x, "its place is needed by another progdef")
 			n--
@@ -180,12 +183,15 @@ func (p *plan) repair() {
 // revision keep dying it waits; the next tick comes back to it.
 func (p *plan) cover(mailbox string) {
 	r := p.s.revisions[mailbox]
-	p.start(r, r.executorsFor(p.used[mailbox])-p.live[mailbox])
+	if missing := p.start(r, r.executorsFor(p.used[mailbox])-p.live[mailbox]); missing > 0 {
+		p.makeRoom(missing, &run{need: map[string]int{mailbox: 1}})
+	}
 }
 
-func (p *plan) start(r *revision, n int) {
+// start starts up to n executors, and returns how many have no place.
+func (p *plan) start(r *revision, n int) int {
 	if p.now.Before(r.until) {
-		return
+		return 0
 	}
 	mailbox := r.mailbox()
 	started := 0
@@ -199,9 +205,7 @@ func (p *plan) start(r *revision, n int) {
 		p.live[mailbox]++
 		p.total++
 	}
-	if started < n {
-		p.makeRoom(n-started, &run{need: map[string]int{mailbox: 1}})
-	}
+	return n - started
 }
 
 // startedNow counts the executors of a mailbox that this plan starts already.

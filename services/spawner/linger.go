@@ -25,7 +25,7 @@ func (p *plan) giveUpLingering() {
 		x := p.s.executors[id]
 		dead, since := left[id].jobs, left[id].since
 		switch {
-		case x.draining && dead == x.jobs && p.now.Sub(later(x.since, since)) >= p.s.limits.Linger:
+		case x.draining && dead == x.jobs && p.now.Sub(later(later(x.since, x.idle), since)) >= p.s.limits.Linger:
 			p.do(contract.Event{Type: actGiveUp, Subject: id, MsgID: "give-up." + id})
 		case !x.draining && !p.drained[id] && dead > 0 && p.now.Sub(since) >= p.s.limits.Linger:
 			e := p.drain(id, x, fmt.Sprintf("a job has not ended %v after its flow", p.s.limits.Linger))

@@ -32,16 +32,15 @@ func (s State) differences(running []backend.Status) (lost, strays []backend.Ins
 	return lost, strays
 }
 
-// sweepAfter is how many rounds of the reconciler pass until it looks for names of the dead: by then
-// the exits that nobody had reported are.
-const sweepAfter = 10
+// sweepEvery is how many rounds of the reconciler lie between two looks for names of the dead.
+const sweepEvery = 6
 
 // reconcile says executor.exited for executors that are gone without an exit report, and
 // executor.started for those that run unheard of, so that they are counted and drained when idle.
 // It acts on what it has seen twice in a row: events and exits may be on their way. Flows hear why
 // their executors do not run yet.
 func (w *wiring) reconcile(ctx context.Context, r *service.Runtime[State]) error {
-	suspects := make(map[string]bool)
+	var suspects, nameless map[string]bool
 	told := make(stallsTold)
 	round := 0
 	service.Every(ctx, w.config.ReconcileEvery, func() {
@@ -55,8 +54,8 @@ func (w *wiring) reconcile(ctx context.Context, r *service.Runtime[State]) error
 		if err == nil {
 			err = w.tellStalls(ctx, r, running, told)
 		}
-		if round++; err == nil && round == sweepAfter {
-			err = w.sweepNames(ctx, r, running)
+		if round++; err == nil && round%sweepEvery == 0 {
+			nameless, err = w.sweepNames(ctx, r, running, nameless)
 		}
 		if err != nil && ctx.Err() == nil {
 			r.Log().Warn().Err(err).Msg("cannot compare executors; trying again")
@@ -75,6 +74,9 @@ func (w *wiring) compare(
 	}
 	next := make(map[string]bool)
 	for _, x := range lost {
+		if w.leaving.has(x.Executor) {
+			continue // its true end is being told
+		}
 		if next["lost "+x.Executor] = true; suspects["lost "+x.Executor] {
 			e := exited(backend.Exit{Instance: x, Code: -1, Reason: "it no longer runs, and nobody saw its end"})
 			if err := r.Say(ctx, e); err != nil {
@@ -84,12 +86,24 @@ func (w *wiring) compare(
 	}
 	for _, x := range strays {
 		if next["stray "+x.Executor] = true; suspects["stray "+x.Executor] {
-			if err := r.Say(ctx, adopted(x)); err != nil {
+			if err := w.takeIn(ctx, r, x); err != nil {
 				return suspects, err
 			}
 		}
 	}
 	return next, nil
+}
+
+// takeIn makes a stray known, or ends it where everybody has heard that it is gone: its jobs are lost.
+func (w *wiring) takeIn(ctx context.Context, r *service.Runtime[State], x backend.Instance) error {
+	gone := false
+	if !r.Read(func(s State) { gone = s.gone.known[x.Executor] }) {
+		return nil
+	}
+	if gone {
+		return w.backend.GiveUp(ctx, x.Executor)
+	}
+	return r.Say(ctx, adopted(x))
 }
 
 // adopted tells of an executor that runs already: there is nothing to perform.
@@ -100,25 +114,38 @@ func adopted(x backend.Instance) contract.Event {
 	}
 }
 
-// sweepNames drops the names of executors that are gone, which a leader that died on the way has left.
-func (w *wiring) sweepNames(ctx context.Context, r *service.Runtime[State], running []backend.Status) error {
+// sweepNames drops the names of executors that are gone, and returns those to look at again. It drops what
+// it has seen twice: until a pod is gone for good its program may be started once more.
+func (w *wiring) sweepNames(
+	ctx context.Context, r *service.Runtime[State], running []backend.Status, suspects map[string]bool,
+) (map[string]bool, error) {
 	names, err := broker.Names(ctx, w.link.JS)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	live := make(map[string]bool)
 	for _, x := range running {
 		live[x.Executor] = true
 	}
-	r.Read(func(s State) {
-		names = slices.DeleteFunc(names, func(id string) bool { return live[id] || s.executors[id] != nil })
-	})
+	known := func(s State) {
+		names = slices.DeleteFunc(names, func(id string) bool {
+			return live[id] || s.executors[id] != nil || w.leaving.has(id)
+		})
+	}
+	if !r.Read(known) {
+		return nil, nil // wait for the latest events
+	}
+	next := make(map[string]bool)
 	for _, id := range names {
+		if !suspects[id] {
+			next[id] = true
+			continue
+		}
 		if err := broker.DropName(ctx, w.link.JS, id); err != nil {
-			return err
+			return next, err
 		}
 	}
-	return nil
+	return next, nil
 }
 
 const (

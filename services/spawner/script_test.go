@@ -70,6 +70,8 @@ func (m *machine) do(line string) string {
 	case "exited": // exited ID code
 		code, _ := strconv.Atoi(f[2])
 		return m.event(contract.TypeExecutorExited, f[1], &contract.ExecutorExited{Executor: f[1], Code: code})
+	case "draining": // draining ID, told from outside
+		return m.event(contract.TypeExecutorDraining, f[1], &contract.ExecutorDraining{Executor: f[1]})
 	case "refused": // refused ID
 		return m.event(contract.TypeExecutorExited, f[1],
 			&contract.ExecutorExited{Executor: f[1], Code: -1, Permanent: true})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -82,6 +83,7 @@ type wiring struct {
 	config  Config
 	// refused holds executors that could not be started as their progdef asks.
 	refused chan backend.Exit
+	leaving leaving
 }
 
 func (w *wiring) perform(ctx context.Context, e contract.Event) error {
@@ -175,8 +177,11 @@ func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
 	return nil
 }
 
-// reportExits says executor.exited for every executor that has gone, and then forgets it.
+// reportExits says executor.exited for every executor that has gone, and then forgets it. One that
+// cannot be forgotten yet does not hold up the others.
 func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[State]) error {
+	var reporting sync.WaitGroup
+	defer reporting.Wait()
 	for {
 		var exit backend.Exit
 		var open bool
@@ -189,10 +194,45 @@ func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[State]) err
 		case <-ctx.Done():
 			return nil
 		}
-		if err := w.report(ctx, r, exited(exit)); err != nil {
-			return nil // the context has ended; the backend reports it again
+		if w.leaving.begin(exit.Executor) {
+			reporting.Go(func() {
+				defer w.leaving.end(exit.Executor)
+				w.report(ctx, r, exited(exit))
+			})
 		}
 	}
+}
+
+// leaving is the executors whose exits are in hand.
+type leaving struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+// begin reports false where the exit is in hand already.
+func (l *leaving) begin(executor string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ids[executor] {
+		return false
+	}
+	if l.ids == nil {
+		l.ids = make(map[string]bool)
+	}
+	l.ids[executor] = true
+	return true
+}
+
+func (l *leaving) end(executor string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.ids, executor)
+}
+
+func (l *leaving) has(executor string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ids[executor]
 }
 
 // startedWithin is how long the word of an executor's start may take behind the start itself.
@@ -217,25 +257,25 @@ func awaitStarted(ctx context.Context, r *service.Runtime[State], executor strin
 	}
 }
 
-// report tries until the broker has it: an exit that nobody hears of would leave its jobs hanging.
-func (w *wiring) report(ctx context.Context, r *service.Runtime[State], exit contract.Event) error {
+// report tries until the broker has the exit, for one that nobody hears of would leave its jobs hanging,
+// and the backend has forgotten it. When the context ends the backend reports it again.
+func (w *wiring) report(ctx context.Context, r *service.Runtime[State], exit contract.Event) {
 	awaitStarted(ctx, r, exit.Subject)
-	for {
-		err := r.Say(ctx, exit)
-		if err == nil {
-			err = w.backend.Forget(ctx, exit.Subject)
-		}
-		if err == nil { // last: until then the place may start its program again
-			err = broker.DropName(ctx, w.link.JS, exit.Subject)
-		}
+	w.insist(ctx, r, exit.Subject, "report", func() error { return r.Say(ctx, exit) })
+	w.insist(ctx, r, exit.Subject, "forget", func() error { return w.backend.Forget(ctx, exit.Subject) })
+}
+
+// insist does something until it succeeds or the context ends.
+func (w *wiring) insist(ctx context.Context, r *service.Runtime[State], executor, what string, do func() error) {
+	for ctx.Err() == nil {
+		err := do()
 		if err == nil || ctx.Err() != nil {
-			return err
+			return
 		}
-		r.Log().Warn().Err(err).Str("executor", exit.Subject).Msg("cannot report an exit yet")
+		r.Log().Warn().Err(err).Str("executor", executor).Msgf("cannot %s the exit of an executor yet; trying again", what)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
 }

@@ -72,7 +72,7 @@ func (b *Backend) fetch(o order) error {
 	b.pulls[o.instance.Executor] = p
 	b.work.Go(func() {
 		defer cancel()
-		b.conclude(p, b.pull(ctx, p))
+		b.conclude(ctx, p, b.pull(ctx, p))
 	})
 	return nil
 }
@@ -153,8 +153,12 @@ func (r imageRef) unavailable(err error) error {
 	return refuse(fmt.Sprintf("the image %s cannot be had: %s", r.text, words(err)), hint, "image")
 }
 
-// conclude ends a pull. What went wrong becomes the executor's exit.
-func (b *Backend) conclude(p *pull, err error) {
+// conclude ends a pull. What went wrong becomes the executor's exit, unless there is a container: it may
+// have been started for all that, and the watcher tells how it ends.
+func (b *Backend) conclude(ctx context.Context, p *pull, err error) {
+	if refusal := new(backend.StartError); err != nil && !errors.As(err, &refusal) && b.seen(ctx, p.order.instance.Executor) {
+		err = nil
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err == nil {
@@ -173,6 +177,21 @@ func (b *Backend) conclude(p *pull, err error) {
 		exit.Reason = never(refusal)
 	}
 	b.outbox.put(exit.Executor, exit)
+}
+
+// lookTimeout bounds a look at what has become of a start.
+const lookTimeout = 10 * time.Second
+
+// seen reports whether an executor has a container, and has the watcher look at it.
+func (b *Backend) seen(ctx context.Context, executor string) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+	defer cancel()
+	found, err := b.containers(ctx, labelExecutor, executor)
+	if err != nil || len(found) == 0 {
+		return false
+	}
+	b.look.put(found[0].ID, struct{}{})
+	return true
 }
 
 // cancelPull ends the wait for an image: the executor is no longer wanted.

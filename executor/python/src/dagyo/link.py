@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import json
 import logging
-import re
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -61,7 +60,9 @@ def _options(access: Access) -> dict[str, Any]:
 
 def _redact(servers: str) -> str:
     """Make a list of NATS URLs fit to be shown."""
-    return re.sub(r"[^/,\s]*@", "xxxxx@", servers)
+    before, at, after = servers.rpartition("@")
+    scheme, found, _ = before.partition("://")
+    return f"{scheme}://xxxxx@{after}" if found else f"xxxxx@{after}" if at else servers
 
 
 class Link:
