@@ -208,9 +208,14 @@ func (d *decision) clear(p *corev1.Pod, g grace) {
 
 // overdue reports whether a pod on its way out should have been gone long ago, and its machine is lost.
 // On a machine that lives it may take longer: a kubelet does not heed a grace period that is shortened
-// while it waits for the end of a container (kubernetes/kubernetes#83916).
+// while it waits for the end of a container (kubernetes/kubernetes#83916). An executor that had no job
+// when its machine was lost has nothing to finish, and so no grace period.
 func (d *decision) overdue(p *corev1.Pod) bool {
-	left := p.DeletionTimestamp.Add(lostAfter).Sub(d.now)
+	due := p.DeletionTimestamp.Time
+	if g := p.DeletionGracePeriodSeconds; g != nil && !isBusy(p) && machineLost(p) {
+		due = due.Add(-time.Duration(*g) * time.Second)
+	}
+	left := due.Add(lostAfter).Sub(d.now)
 	if left > 0 {
 		d.wakeIn(left)
 		return false

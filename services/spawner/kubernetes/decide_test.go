@@ -359,6 +359,13 @@ func TestDecide(t *testing.T) {
 			one has p exited -1: its machine m1 does not answer: it was to be gone by 2026-01-02T03:03:05Z
 			end p in 0
 			replicas 0`},
+		{"an idle executor on a lost machine has no grace period", recorded(bookOf("one=p"), runs("p", "one", idle,
+			deleted(now.Add(time.Hour-lostAfter)), func(p *corev1.Pod) { p.DeletionGracePeriodSeconds = new(int64(3600)) },
+			condition(corev1.PodReady, corev1.ConditionFalse, "", ""),
+			condition(corev1.ContainersReady, corev1.ConditionTrue, "", ""))), nil, `
+			one has p exited -1: its machine m1 does not answer: it was to be gone by 2026-01-02T04:03:05Z
+			end p in 0
+			replicas 0`},
 		{"a machine that answers is not", recorded(bookOf("one=p"), runs("p", "one", deleted(now.Add(-lostAfter)))), nil, `
 			one has p
 			replicas 0`},
