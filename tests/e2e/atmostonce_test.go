@@ -68,6 +68,7 @@ func TestAtMostOnce(t *testing.T) {
 		t.Errorf("only %d jobs started: the test shows nothing", len(once))
 	}
 	s.AwaitNothingLeft(t, c)
+	s.AwaitNoNames(t, c)
 }
 
 // killAtRandom kills programs and supervisors until the flows are over.

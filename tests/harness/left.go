@@ -17,13 +17,25 @@ import (
 // executors and their files. Idle executors go by their progdef's idleTimeout.
 func (s *Stack) AwaitNothingLeft(t *testing.T, c *Client) {
 	t.Helper()
+	awaitNone(t, func(ctx context.Context) ([]string, error) { return s.left(ctx, c) })
+}
+
+// AwaitNoNames waits until the names of executors that are gone are free. That takes a while.
+func (s *Stack) AwaitNoNames(t *testing.T, c *Client) {
+	t.Helper()
+	awaitNone(t, func(ctx context.Context) ([]string, error) { return broker.Names(ctx, c.JS) })
+}
+
+// awaitNone looks until nothing is left.
+func awaitNone(t *testing.T, look func(context.Context) ([]string, error)) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	var left []string
 	for {
-		now, err := s.left(ctx, c)
+		now, err := look(ctx)
 		if err == nil && len(now) == 0 {
 			return
 		}
@@ -58,13 +70,6 @@ func (s *Stack) left(ctx context.Context, c *Client) ([]string, error) {
 	}
 	if n := jobs.CachedInfo().State.Consumers; n > 0 {
 		left = append(left, fmt.Sprintf("%d mailboxes", n))
-	}
-	taken, err := broker.Names(ctx, c.JS)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range taken {
-		left = append(left, "the name of executor "+name)
 	}
 	dirs, err := os.ReadDir(filepath.Join(s.Dir, "executors"))
 	for _, d := range dirs {
