@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	_ "time/tzdata" // for where the system knows no time zones, as in our image
 
 	// Where the system has no certificates of authorities, as in our image, those of Mozilla count.
 	_ "golang.org/x/crypto/x509roots/fallback"
