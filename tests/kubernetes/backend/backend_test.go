@@ -153,6 +153,10 @@ func TestEviction(t *testing.T) {
 	if pod.Annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] != "false" {
 		t.Errorf("annotations are %v", pod.Annotations)
 	}
+	// Until the kubelet has told that it runs, a pod is pending to the API server, and may be evicted.
+	b.eventually(t, "word that the pod runs", func(context.Context) (bool, error) {
+		return b.pod(t, "one").Status.Phase == corev1.PodRunning, nil
+	})
 	if err := b.evict(t.Context(), pod.Name); !apierrors.IsTooManyRequests(err) {
 		t.Fatalf("eviction of a busy executor: %v", err)
 	}
@@ -207,6 +211,14 @@ func TestRollingUpdate(t *testing.T) {
 	if got := three.Ask(t, "env DAGYO_SLOTS"); got != "7" {
 		t.Errorf("the new template's DAGYO_SLOTS is %q", got)
 	}
+	// A ReplicaSet that is about to take away a pod does so although an executor has got the pod meanwhile:
+	// its end is told, and a spawner would start another. That is not what is tested here.
+	name := b.pod(t, "three").Labels["app.kubernetes.io/instance"]
+	b.eventually(t, "the end of the update", func(ctx context.Context) (bool, error) {
+		d, err := b.client.AppsV1().Deployments(b.namespace).Get(ctx, name, metav1.GetOptions{})
+		return err == nil && *d.Spec.Replicas == 1 && d.Status.ObservedGeneration == d.Generation &&
+			d.Status.Replicas == 1 && d.Status.UpdatedReplicas == 1, err
+	})
 	four := b.start(t, "four")
 	b.wantRunning(t, "four", "one", "three", "two")
 	for _, p := range []*backendtest.Running{one, two, three, four} {
