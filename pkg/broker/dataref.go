@@ -3,9 +3,12 @@ package broker
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,7 +40,7 @@ func (l *Link) Encode(ctx context.Context, e contract.Event) (*nats.Msg, error) 
 			Hint:    "split the flow, or shorten the document",
 		}}
 	}
-	to, err := l.putData(ctx, e.DedupID(), data)
+	to, err := l.putData(ctx, data)
 	if err != nil {
 		return nil, &storeError{fmt.Errorf("store the data of %s of %q: %w", e.Type, e.Subject, err)}
 	}
@@ -55,11 +58,11 @@ func Passing(err error) bool {
 	return errors.As(err, &s)
 }
 
-// putData stores data under a name that its event and its contents fix, so that a second try finds the
-// first one's object, and no reader sees it change.
-func (l *Link) putData(ctx context.Context, id string, data []byte) (event.Reference, error) {
+// putData stores data under a name that its contents fix, so that a second try finds the first one's object,
+// and no reader sees it change.
+func (l *Link) putData(ctx context.Context, data []byte) (event.Reference, error) {
 	digest := sha256.Sum256(data)
-	to := event.Reference{Bucket: contract.BucketData, Object: id + "." + hex.EncodeToString(digest[:8])}
+	to := event.Reference{Bucket: contract.BucketData, Object: hex.EncodeToString(digest[:])}
 	store, err := l.JS.ObjectStore(ctx, to.Bucket)
 	if err != nil {
 		return to, err
@@ -99,6 +102,9 @@ func (l *Link) Resolve(ctx context.Context, header nats.Header, body []byte) ([]
 // getWait bounds one attempt to get an event's data.
 const getWait = 10 * time.Second
 
+// getData reads an object chunk by chunk. It believes nothing that the object says of itself: anybody may
+// have put it there. The library's own reader waits for missing chunks until its context ends, takes what
+// comes however much that is, and follows links.
 func (l *Link) getData(ctx context.Context, to event.Reference) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, getWait)
 	defer cancel()
@@ -108,18 +114,62 @@ func (l *Link) getData(ctx context.Context, to event.Reference) ([]byte, error) 
 	}
 	info, err := store.GetInfo(ctx, to.Object)
 	switch {
-	case errors.Is(err, jetstream.ErrObjectNotFound):
+	case errors.Is(err, jetstream.ErrObjectNotFound), errors.Is(err, jetstream.ErrBadObjectMeta):
 		return nil, unreadable("the data at %s is not there (any more)", to)
 	case err != nil:
-		return nil, fmt.Errorf("get the data at %s: %w", to, err)
+		return nil, passingOrNot(to, err)
+	case info.Opts != nil && info.Opts.Link != nil:
+		return nil, unreadable("the object at %s is a link; an event's data is an object of its own", to)
 	case info.Size > event.SizeLimit:
-		return nil, unreadable("the data at %s has %d octets; the limit is %d", to, info.Size, event.SizeLimit)
+		return nil, unreadable("the data at %s has %d bytes; the limit is %d", to, info.Size, event.SizeLimit)
+	case !validToken(info.NUID):
+		return nil, unreadable("the object at %s has no chunks", to)
 	}
-	data, err := store.GetBytes(ctx, to.Object) // compares the digest, too
+	stream, err := l.JS.Stream(ctx, "OBJ_"+to.Bucket)
 	if err != nil {
 		return nil, fmt.Errorf("get the data at %s: %w", to, err)
 	}
+	return readChunks(ctx, stream, to, info)
+}
+
+// readChunks reads the chunks of an object, and compares size and digest with what the object promises.
+func readChunks(
+	ctx context.Context, s jetstream.Stream, to event.Reference, info *jetstream.ObjectInfo,
+) ([]byte, error) {
+	subject := "$O." + to.Bucket + ".C." + info.NUID
+	var data []byte
+	for seq := uint64(1); uint64(len(data)) < info.Size; {
+		m, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			return nil, unreadable("the data at %s is not whole: %d of %d bytes are there", to, len(data), info.Size)
+		case err != nil:
+			return nil, passingOrNot(to, err)
+		case uint64(len(data)+len(m.Data)) > info.Size || len(m.Data) == 0:
+			return nil, unreadable("the chunks of the data at %s do not make its %d bytes", to, info.Size)
+		}
+		data, seq = append(data, m.Data...), m.Sequence+1
+	}
+	digest := sha256.Sum256(data)
+	if info.Digest != "SHA-256="+base64.URLEncoding.EncodeToString(digest[:]) {
+		return nil, unreadable("the data at %s does not have the SHA-256 digest that its object promises", to)
+	}
 	return data, nil
+}
+
+// passingOrNot tells a broker that does not answer from an object whose description makes no sense.
+func passingOrNot(to event.Reference, err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &syntax) || errors.As(err, &kind) {
+		return unreadable("the object at %s cannot be read: %v", to, err)
+	}
+	return fmt.Errorf("get the data at %s: %w", to, err)
+}
+
+// validToken reports whether text is one token of a subject, without wildcards.
+func validToken(text string) bool {
+	return text != "" && !strings.ContainsAny(text, ".*> \t\r\n")
 }
 
 func unreadable(format string, args ...any) error {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,45 +11,83 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// DedupWindow is how long EVENTS and JOBS remember message ids. Two verdicts on one flow are never
-// this far apart; after it the folded state remembers.
+// DedupWindow is how long EVENTS and JOBS remember message ids. Only publications of users and mailboxes have
+// ids: nothing that a service publishes rests on them.
 const DedupWindow = 2 * time.Minute
 
 // Config is how the streams are kept.
 type Config struct {
 	// Replicas of EVENTS, JOBS and the buckets: 1, 3 or 5.
 	Replicas int
-	// EventsMaxAge is how long events are kept. No flow may live longer.
-	EventsMaxAge time.Duration
-	// EventsMaxBytes bounds the EVENTS stream in octets; -1 leaves it to the disk.
+	// EventsMaxAge, EventsMaxCount and EventsMaxBytes bound what EVENTS keeps beyond what is still needed.
+	EventsMaxAge   time.Duration
+	EventsMaxCount int64
 	EventsMaxBytes int64
-	// StatusMaxAge is how long the status of a flow can be shown after its last change.
-	StatusMaxAge time.Duration
 }
 
-// DefaultConfig is for a single server: one replica, events for a week.
+// eventsBurst is how many times EventsMaxBytes EVENTS may have while more is needed than that, or while no
+// service runs that could cut it. Then the broker refuses publications: it never drops what was stored.
+const eventsBurst = 4
+
+// DefaultConfig is for a single server: one replica.
 func DefaultConfig() Config {
-	week := 7 * 24 * time.Hour
-	return Config{Replicas: 1, EventsMaxAge: week, EventsMaxBytes: -1, StatusMaxAge: week}
+	return Config{
+		Replicas: 1, EventsMaxAge: 24 * time.Hour, EventsMaxCount: 100_000, EventsMaxBytes: 256 << 20,
+	}
 }
 
-// Ensure makes the streams and buckets that all services share. Every service calls it at start; it
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Replicas < 1 || c.Replicas > 5 {
+		errs = append(errs, fmt.Errorf("replicas: %d is not between 1 and 5", c.Replicas))
+	}
+	if c.EventsMaxAge < time.Minute {
+		errs = append(errs, fmt.Errorf("events max age: %v is less than a minute", c.EventsMaxAge))
+	}
+	if c.EventsMaxCount < leastEvents {
+		errs = append(errs, fmt.Errorf("events max count: %d is less than %d", c.EventsMaxCount, leastEvents))
+	}
+	if c.EventsMaxBytes < leastEventBytes {
+		errs = append(errs, fmt.Errorf("events max bytes: %d is less than %d", c.EventsMaxBytes, leastEventBytes))
+	}
+	return errors.Join(errs...)
+}
+
+// What EVENTS must be able to keep, so that clients can read a flow's story.
+const (
+	leastEvents     = 1000
+	leastEventBytes = 1 << 20
+)
+
+// Ensure makes the streams and buckets that all services share, and further streams. Every service calls it at start; it
 // changes nothing when they are there already.
-func Ensure(ctx context.Context, js jetstream.JetStream, c Config) error {
-	for _, s := range []jetstream.StreamConfig{c.events(), c.jobs(), c.leases()} {
+func Ensure(
+	ctx context.Context, js jetstream.JetStream, c Config, further ...jetstream.StreamConfig,
+) error {
+	for _, s := range append([]jetstream.StreamConfig{c.events(), c.jobs(), c.leases()}, further...) {
 		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
 			return fmt.Errorf("make stream %s: %w", s.Name, err)
 		}
 	}
-	for _, kv := range []jetstream.KeyValueConfig{c.progdefs(), c.flows()} {
-		if _, err := js.CreateOrUpdateKeyValue(ctx, kv); err != nil {
-			return fmt.Errorf("make bucket %s: %w", kv.Bucket, err)
+	kv := c.progdefs()
+	if _, err := js.CreateOrUpdateKeyValue(ctx, kv); err != nil {
+		return fmt.Errorf("make bucket %s: %w", kv.Bucket, err)
+	}
+	for _, o := range []jetstream.ObjectStoreConfig{c.data(), c.snapshots()} {
+		if _, err := js.CreateOrUpdateObjectStore(ctx, o); err != nil {
+			return fmt.Errorf("make bucket %s: %w", o.Bucket, err)
 		}
 	}
-	if _, err := js.CreateOrUpdateObjectStore(ctx, c.data()); err != nil {
-		return fmt.Errorf("make bucket %s: %w", contract.BucketData, err)
-	}
 	return nil
+}
+
+// snapshots has no bound of its own: each service keeps two of them.
+func (c Config) snapshots() jetstream.ObjectStoreConfig {
+	return jetstream.ObjectStoreConfig{
+		Bucket: contract.BucketSnapshots, Description: "The states of services, from which they start",
+		Storage: jetstream.FileStorage, Replicas: c.Replicas, Compression: true,
+	}
 }
 
 // data outlives the events that refer to it, which are stored later and kept as long.
@@ -67,8 +106,8 @@ func (c Config) events() jetstream.StreamConfig {
 		Retention:    jetstream.LimitsPolicy,
 		Storage:      jetstream.FileStorage,
 		Replicas:     c.Replicas,
-		MaxAge:       c.EventsMaxAge,
-		MaxBytes:     c.EventsMaxBytes,
+		MaxBytes:     eventsBurst * c.EventsMaxBytes,
+		Discard:      jetstream.DiscardNew,
 		MaxConsumers: 10_000,
 		Duplicates:   DedupWindow,
 		AllowDirect:  true,
@@ -106,12 +145,5 @@ func (c Config) progdefs() jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
 		Bucket: contract.BucketProgdefs, Description: "The catalogue of progdefs",
 		Storage: jetstream.FileStorage, Replicas: c.Replicas,
-	}
-}
-
-func (c Config) flows() jetstream.KeyValueConfig {
-	return jetstream.KeyValueConfig{
-		Bucket: contract.BucketFlows, Description: "Where each flow stands",
-		Storage: jetstream.FileStorage, Replicas: c.Replicas, TTL: c.StatusMaxAge,
 	}
 }

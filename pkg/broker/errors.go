@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"context"
 	"errors"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -10,6 +12,8 @@ import (
 const (
 	wrongLastSequence           jetstream.ErrorCode = 10071
 	wrongLastSequenceReplicated jetstream.ErrorCode = 10164
+	// clusterNotReady is a JetStream that has no leader, or not enough peers, yet.
+	clusterNotReady jetstream.ErrorCode = 10008
 )
 
 // SaidBefore reports whether a message that was to be the first on its subject came too late.
@@ -17,4 +21,16 @@ func SaidBefore(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) &&
 		(api.ErrorCode == wrongLastSequence || api.ErrorCode == wrongLastSequenceReplicated)
+}
+
+// Transient reports whether an error of the JetStream API may be gone at the next try: the broker does not
+// answer, or cannot do it now, as a cluster without a leader.
+func Transient(err error) bool {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return api.Code == 408 || api.Code == 429 || api.Code == 503 || api.Code == 500 && api.ErrorCode == clusterNotReady
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
+		errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrConnectionReconnecting)
 }

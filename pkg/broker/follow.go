@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 )
 
 const (
@@ -23,10 +24,15 @@ const (
 	mostPatience  = 8 * time.Second
 )
 
-// A Follower reads a stream with limits retention from its beginning, and goes on with what is added.
+// A Follower reads a stream with limits retention from a message on, and goes on with what is added.
 type Follower struct {
 	JS     jetstream.JetStream
 	Stream string
+	// From is the number of the first message to read; 0 stands for the first of the stream.
+	From uint64
+	// Name and Metadata tell an operator whose consumer it is: the name is the beginning of the consumer's.
+	Name     string
+	Metadata map[string]string
 	// Filters are the subjects to read; none stands for all of them.
 	Filters []string
 	// Handle gets every message that matches, in order and once.
@@ -37,9 +43,9 @@ type Follower struct {
 	Interrupted func(error)
 }
 
-// errRewound says that the broker has lost the end of the stream: numbers that we know are given again,
+// ErrRewound says that the broker has lost the end of the stream: numbers that we know are given again,
 // and what was made of them is not true any more.
-var errRewound = errors.New("the stream ends before what was read of it; it was restored or lost its end")
+var ErrRewound = errors.New("the stream ends before what was read of it; it was restored or lost its end")
 
 var errGap = errors.New("a message was lost on its way")
 
@@ -49,7 +55,7 @@ var errGap = errors.New("a message was lost on its way")
 // It stands in for nats.go's ordered consumer because that can take five seconds to stop, and as
 // many to notice a restart.
 func (f Follower) Run(ctx context.Context) error {
-	next := uint64(1)
+	next := max(f.From, 1)
 	patience := leastPatience
 	for ctx.Err() == nil {
 		err := f.from(ctx, &next, patience)
@@ -74,14 +80,19 @@ func (f Follower) Run(ctx context.Context) error {
 // lasting reports whether trying again is of no use.
 func lasting(err error) bool {
 	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrStreamNotFound) ||
-		errors.Is(err, errRewound)
+		errors.Is(err, ErrRewound)
 }
 
 // from makes a consumer at *next and reads until something goes wrong.
 func (f Follower) from(ctx context.Context, next *uint64, patience time.Duration) error {
 	made, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	cons, err := f.JS.CreateConsumer(made, f.Stream, passing(f.Filters, *next))
+	config := passing(f.Filters, *next)
+	config.Metadata = f.Metadata
+	if f.Name != "" {
+		config.Name = f.Name + "-" + nuid.Next()
+	}
+	cons, err := f.JS.CreateConsumer(made, f.Stream, config)
 	if err != nil {
 		return err
 	}
@@ -90,7 +101,7 @@ func (f Follower) from(ctx context.Context, next *uint64, patience time.Duration
 		return err
 	}
 	if stream.CachedInfo().State.LastSeq+1 < *next {
-		return errRewound
+		return ErrRewound
 	}
 	defer drop(ctx, f.JS, f.Stream, cons)
 	if cons.CachedInfo().NumPending == 0 {

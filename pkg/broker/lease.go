@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,10 +15,14 @@ import (
 )
 
 const (
-	// leaseTime is how long a lease outlives its last renewal; a dead leader is replaced after it.
+	// leaseTime is how long a lease outlives its last renewal; a dead leader is replaced after it. The holder
+	// counts it from before it asked, the broker from when it was asked.
 	leaseTime = 3 * time.Second
-	// leaseRenewal is the time between two renewals, and between two tries to acquire.
+	// leaseRenewal is the time between two renewals, leaseTry that between two tries to acquire, and
+	// leaseWait bounds the wait for the broker's answer.
 	leaseRenewal = 500 * time.Millisecond
+	leaseTry     = 250 * time.Millisecond
+	leaseWait    = 500 * time.Millisecond
 )
 
 // A Lease is held by at most one replica of a service: one message with a time to live.
@@ -26,34 +31,63 @@ type Lease struct {
 	subject string
 	// holder is what we write into it, to know our own.
 	holder string
+	// until is when it runs out unless it is renewed, 0 while we do not hold it: nanoseconds since begin, on a
+	// clock that also runs while the process is stopped.
+	until atomic.Int64
+	begin time.Time
 }
 
 // NewLease returns the lease of a service. It is not held yet.
 func NewLease(js jetstream.JetStream, service string) *Lease {
-	return &Lease{js: js, subject: contract.LeaseSubject(service), holder: nuid.Next()}
+	return &Lease{js: js, subject: contract.LeaseSubject(service), holder: nuid.Next(), begin: time.Now()}
 }
+
+// Held reports whether the lease is ours now. Whoever is about to do what only the leader may asks just
+// before: a context that ends is noticed too late by a process that was stopped.
+func (l *Lease) Held() bool { return int64(time.Since(l.begin)) < l.until.Load() }
+
+// extend notes a renewal that was asked for at a time.
+func (l *Lease) extend(asked time.Time) { l.until.Store(int64(asked.Add(leaseTime).Sub(l.begin))) }
 
 // Acquire waits until the lease is ours. The returned context ends when it no longer is; release gives
 // it back, and must be called. An error means that the context has ended.
 func (l *Lease) Acquire(ctx context.Context) (held context.Context, release func(), err error) {
 	for {
-		asked := time.Now()
-		seq, err := l.write(ctx, 0)
+		seq, err := l.take(ctx, 0)
 		if err == nil {
-			held, release = l.hold(ctx, seq, asked)
+			held, release = l.hold(ctx, seq)
 			return held, release, nil
 		}
 		select {
-		case <-time.After(leaseRenewal):
+		case <-time.After(leaseTry):
 		case <-ctx.Done():
 			return nil, nil, fmt.Errorf("acquire %s: %w", l.subject, errors.Join(context.Cause(ctx), err))
 		}
 	}
 }
 
+// take stores the lease if its last message is number last, or is ours: the answer to an earlier try may have
+// been lost on its way. What was stored then runs out earlier, so it is stored again.
+func (l *Lease) take(ctx context.Context, last uint64) (uint64, error) {
+	asked := time.Now()
+	seq, err := l.write(ctx, last)
+	if SaidBefore(err) {
+		if seq, err = l.ours(ctx); err != nil {
+			return 0, err
+		}
+		asked = time.Now()
+		seq, err = l.write(ctx, seq)
+	}
+	if err != nil {
+		return 0, err
+	}
+	l.extend(asked)
+	return seq, nil
+}
+
 // write stores the lease for leaseTime if its last message is still number last.
 func (l *Lease) write(ctx context.Context, last uint64) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, leaseRenewal)
+	ctx, cancel := context.WithTimeout(ctx, leaseWait)
 	defer cancel()
 	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: l.subject, Data: []byte(l.holder)},
 		jetstream.WithMsgTTL(leaseTime), jetstream.WithExpectLastSequencePerSubject(last),
@@ -64,52 +98,53 @@ func (l *Lease) write(ctx context.Context, last uint64) (uint64, error) {
 	return ack.Sequence, nil
 }
 
-func (l *Lease) hold(ctx context.Context, seq uint64, since time.Time) (context.Context, func()) {
+func (l *Lease) hold(ctx context.Context, seq uint64) (context.Context, func()) {
 	held, lose := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer lose()
-		seq = l.renew(held, seq, since)
+		seq = l.renew(held, seq)
 	}()
 	return held, func() {
 		lose()
 		<-done
+		l.until.Store(0)
 		l.giveBack(context.WithoutCancel(ctx), seq)
 	}
 }
 
 // renew renews the lease until somebody else has it, it has run out, or the context ends. It returns
 // the number of the last message that was ours.
-func (l *Lease) renew(ctx context.Context, seq uint64, since time.Time) uint64 {
+func (l *Lease) renew(ctx context.Context, seq uint64) uint64 {
 	t := time.NewTicker(leaseRenewal)
 	defer t.Stop()
-	for {
+	for l.Held() {
+		wait, cancel := context.WithTimeout(ctx, time.Duration(l.until.Load())-time.Since(l.begin))
 		select {
 		case <-t.C:
-		case <-ctx.Done():
+		case <-wait.Done():
+			cancel()
 			return seq
 		}
-		asked := time.Now()
-		next, err := l.write(ctx, seq)
-		if SaidBefore(err) {
-			next, err = l.ours(ctx)
-		}
+		next, err := l.take(wait, seq)
+		cancel()
 		switch {
 		case err == nil:
-			seq, since = next, asked
-		case errors.Is(err, errNotOurs), time.Since(since) > leaseTime-leaseRenewal:
+			seq = next
+		case errors.Is(err, errNotOurs):
+			l.until.Store(0)
 			return seq
 		}
 	}
+	return seq
 }
 
 var errNotOurs = errors.New("another replica holds the lease")
 
-// ours returns the number of the stored lease if it is ours: the answer to a renewal may have been lost
-// on its way.
+// ours returns the number of the stored lease if it is ours.
 func (l *Lease) ours(ctx context.Context) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, leaseRenewal)
+	ctx, cancel := context.WithTimeout(ctx, leaseWait)
 	defer cancel()
 	s, err := l.js.Stream(ctx, contract.StreamLeases)
 	if err != nil {
@@ -127,7 +162,7 @@ func (l *Lease) ours(ctx context.Context) (uint64, error) {
 
 // giveBack lets another replica take over at once. If it fails the lease runs out by itself.
 func (l *Lease) giveBack(ctx context.Context, seq uint64) {
-	ctx, cancel := context.WithTimeout(ctx, leaseRenewal)
+	ctx, cancel := context.WithTimeout(ctx, leaseWait)
 	defer cancel()
 	if s, err := l.js.Stream(ctx, contract.StreamLeases); err == nil {
 		_ = s.DeleteMsg(ctx, seq)

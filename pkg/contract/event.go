@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -37,6 +38,7 @@ const (
 	TypeTypeApplied      Type = "type.applied"
 	TypeTypeRejected     Type = "type.rejected"
 	TypeDeadLetter       Type = "deadletter"
+	TypeTick             Type = "tick"
 )
 
 // An Event is one CloudEvent with its payload decoded.
@@ -57,12 +59,13 @@ type Event struct {
 	Problems problem.List
 	// Seq is the event's place in EVENTS, 0 for one that has not been stored.
 	Seq uint64
+	// Cause is the place in EVENTS of the command that the event answers, 0 where it answers none.
+	Cause uint64
 	// With is what performing the event needs beyond its payload. It is never published.
 	With any
-	// Once asks the broker to refuse the event when its subject already holds one. Only for sending.
-	Once bool
-	// MsgID de-duplicates the publication; "" stands for the NATS subject.
-	MsgID string
+	// Opens asks the broker to refuse the event unless it is the first about its subject, but for rejections.
+	// Only for sending.
+	Opens bool
 }
 
 // Flow returns the id of the flow that the event is about, "" when it is about no flow.
@@ -71,4 +74,22 @@ func (e Event) Flow() string {
 		return e.Subject
 	}
 	return ""
+}
+
+// Aggregate is the subject, with wildcards, that matches every event about the same thing as this one: all
+// that services publish about one flow, one executor, one progdef or one type. An event is published on the
+// condition that nothing was published there since the state that decided it. It is "" for what no service
+// publishes.
+func (e Event) Aggregate() string {
+	entry, ok := Lookup(e.Type)
+	switch {
+	case !ok:
+		return ""
+	case entry.Of == OfMessage:
+		return string(e.Type)
+	case entry.Of == OfJob:
+		return e.NATSSubject()
+	}
+	area, _, _ := strings.Cut(string(e.Type), ".")
+	return strings.Join(append([]string{area, "*"}, e.Tokens()...), ".")
 }

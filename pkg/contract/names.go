@@ -7,13 +7,14 @@ import (
 
 // JetStream streams and key-value buckets.
 const (
-	StreamEvents   = "EVENTS"   // every event (file, limits retention)
-	StreamJobs     = "JOBS"     // the mailboxes (file, work-queue retention)
-	StreamLeases   = "LEASES"   // which replica of a service leads, how far it has come; the names of executors (file)
-	BucketProgdefs = "progdefs" // the catalogue, by progdef name
-	BucketTypes    = "types"    // the type catalogue, by TypeKey
-	BucketFlows    = "flows"    // the status view, by flow id
-	BucketData     = "data"     // object store: data of events too large for a message
+	StreamEvents    = "EVENTS"    // every event (file, limits retention)
+	StreamJobs      = "JOBS"      // the mailboxes (file, work-queue retention)
+	StreamLeases    = "LEASES"    // which replica of a service leads, how far it has come; the names of executors (file)
+	BucketProgdefs  = "progdefs"  // the catalogue, by progdef name
+	BucketTypes     = "types"     // the type catalogue, by TypeKey
+	BucketFlows     = "flows"     // until 0.1: the status view, by flow id
+	BucketSnapshots = "snapshots" // object store: the states of services
+	BucketData      = "data"      // object store: data of events too large for a message
 )
 
 // FlowStreamPrefix begins the name of every flow's own stream.
@@ -49,8 +50,11 @@ func LastStopSubject(flow string) string { return "stop." + flow + ".last" }
 // LeaseSubject holds the lease of the replica that leads a service.
 func LeaseSubject(service string) string { return "lease." + service }
 
-// ProgressSubject says how far a reader of EVENTS has come, for whoever goes on after it.
+// ProgressSubject is what services of the version before this one write into LEASES.
 func ProgressSubject(reader string) string { return "progress." + reader }
+
+// Services are the names of the services that an installation is made of.
+func Services() []string { return []string{"validator", "planner", "spawner", "panic-aggregator"} }
 
 // NameSubject holds the id of an executor from the start of its program until its end is reported: no
 // second program may run under it.

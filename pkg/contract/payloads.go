@@ -308,3 +308,10 @@ type Capacity struct {
 	Running int `json:"running"`
 	Waiting int `json:"waiting"`
 }
+
+// A Tick tells a service the broker's time, and that all that was stored before is known: it is the clock
+// by which time-outs and deadlines are decided.
+type Tick struct {
+	// Service is the service that asked for it.
+	Service string `json:"service"`
+}

@@ -1,9 +1,6 @@
 package contract
 
-import (
-	"strconv"
-	"strings"
-)
+import "strings"
 
 // Of says what an event is about; it fixes the tokens behind the subject's head.
 type Of int
@@ -60,6 +57,7 @@ var Table = []Entry{
 	{TypeTypeApplied, OfType, false, []string{"validator"}, payload[TypeApplied], "The documentation of the type is in the type catalogue."},
 	{TypeTypeRejected, OfType, false, []string{"validator"}, payload[TypeRejected], "The documentation was refused; lists every problem at once."},
 	{TypeDeadLetter, OfMessage, false, []string{"validator", "planner", "spawner", "panic-aggregator"}, payload[DeadLetter], "A message that could not be answered to its sender."},
+	{TypeTick, OfMessage, false, []string{"validator", "planner", "spawner", "panic-aggregator"}, payload[Tick], "The broker's time, asked for by a service that has a decision due."},
 }
 
 func payload[T any]() any { return new(T) }
@@ -125,33 +123,6 @@ func (e Event) Tokens() []string {
 		return []string{e.Subject}
 	}
 }
-
-// DedupID is the Nats-Msg-Id under which the event is published: one effect, however often its
-// cause is handled. Commands and dead letters share their NATS subject with all others of their
-// type, so a flow's submission goes by the flow and the rest by their ID; without one it is "".
-func (e Event) DedupID() string {
-	entry, _ := Lookup(e.Type)
-	switch {
-	case e.MsgID != "":
-		return e.MsgID
-	case e.Type == TypeFlowSubmit:
-		return string(e.Type) + "." + e.Subject
-	case entry.Command || entry.Of == OfMessage:
-		return e.ID
-	default:
-		return e.NATSSubject()
-	}
-}
-
-// JudgedID is the shared message id of the validator's two possible answers to the submission at seq
-// in EVENTS. A flow id is taken once it was found valid; a rejected one may be submitted again.
-func JudgedID(flow string, seq uint64) string {
-	return "judged." + flow + "." + strconv.FormatUint(seq, 10)
-}
-
-// VerdictID is the shared message id of everything that ends a valid flow: the three verdicts, and a
-// rejection by planner or spawner. Whoever is first has the last word.
-func VerdictID(flow string) string { return "verdict." + flow }
 
 // EventSubjects lists the subjects of the EVENTS stream.
 func EventSubjects() []string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -26,7 +27,7 @@ const SizeLimit = 64 << 20
 // since packages flow and progdef check them. Everything else that is wrong gives an *Unreadable;
 // the event beside it then has its Type and Subject where these could be read and were right.
 //
-// MsgID stays empty. Time is zero where the event has none; Seq is the caller's to set.
+// Time is zero where the event has none; Seq is the caller's to set.
 func Decode(subject string, header nats.Header, data []byte) (contract.Event, error) {
 	if len(data) > SizeLimit {
 		return contract.Event{}, &Unreadable{problem.List{oversize(len(data))}}
@@ -127,6 +128,7 @@ func (m message) decode(entry contract.Entry, subject string) (contract.Event, p
 	if p := m.text(traceParent); validTraceParent(p) {
 		e.TraceParent = p
 	}
+	e.Cause = cause(m.text(causeAttribute))
 	return m.payload(entry, e, subject)
 }
 
@@ -244,4 +246,13 @@ func validTraceParent(p string) bool {
 		}
 	}
 	return true
+}
+
+// cause reads the place of the command that an event answers; what is no such place counts for nothing.
+func cause(text string) uint64 {
+	seq, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return seq
 }

@@ -26,13 +26,14 @@ type envelope struct {
 	Time            time.Time `json:"time"`
 	DataContentType string    `json:"datacontenttype"`
 	TraceParent     string    `json:"traceparent,omitempty"`
+	Cause           string    `json:"cause,omitempty"`
 	DataRef         string    `json:"dataref,omitempty"`
 	Data            any       `json:"data,omitempty"`
 }
 
-// Encode returns the message that publishes e: structured JSON on e.NATSSubject(), de-duplicated by
-// e.DedupID(). An empty ID becomes DedupID; Source and Time are the caller's to set, as is the ID
-// of a command other than flow.submit and of a dead letter, which nothing else tells apart.
+// Encode returns the message that publishes e: structured JSON on e.NATSSubject(). Source and Time are the
+// caller's to set, and the ID where several events share a NATS subject; an empty ID becomes that subject.
+// The message has no Nats-Msg-Id: EVENTS has one name space of these for everybody.
 //
 // Lists and objects that are nil in the payload are written empty, never as null. A TraceParent
 // that is not a W3C trace context is left out. An error is a defect of the caller.
@@ -51,14 +52,16 @@ func encode(e contract.Event, ref string) (*nats.Msg, error) {
 		out.Data = filled(e.Data)
 	}
 	if out.ID == "" {
-		out.ID = e.DedupID()
+		out.ID = e.NATSSubject()
+	}
+	if e.Cause > 0 {
+		out.Cause = strconv.FormatUint(e.Cause, 10)
 	}
 	if validTraceParent(e.TraceParent) {
 		out.TraceParent = e.TraceParent
 	}
 	msg := nats.NewMsg(e.NATSSubject())
 	msg.Header.Set("content-type", mediaStructured)
-	msg.Header.Set(nats.MsgIdHdr, e.DedupID())
 	var err error
 	if msg.Data, err = marshal(out); err != nil {
 		return nil, fmt.Errorf("encode %s of %q: %w", e.Type, e.Subject, err)
@@ -86,7 +89,7 @@ func encodable(e contract.Event) error {
 	if reflect.ValueOf(e.Data).IsNil() {
 		return errors.New("the payload is nil")
 	}
-	if e.DedupID() == "" {
+	if e.ID == "" && (entry.Command || entry.Of == contract.OfMessage) {
 		return errors.New("it needs an ID, since its NATS subject does not tell it from others")
 	}
 	if err := nameable(entry, e); err != nil {
@@ -138,8 +141,7 @@ func attributable(e contract.Event) error {
 }
 
 // New returns an event with what Encode needs. data is a pointer to the payload that contract.Table
-// names, or for flow.submit and progdef.apply the document's JSON. The ID is left empty where
-// Encode finds it; else it is made of type, subject and time.
+// names, or for flow.submit and progdef.apply the document's JSON. The ID is made of type, subject and time.
 func New(t contract.Type, source, subject string, data any, now time.Time) contract.Event {
 	switch d := data.(type) {
 	case []byte:
@@ -148,9 +150,8 @@ func New(t contract.Type, source, subject string, data any, now time.Time) contr
 	case json.RawMessage:
 		data = &d
 	}
-	e := contract.Event{Type: t, Source: source, Subject: subject, Data: data, Time: now.UTC()}
-	if e.DedupID() == "" {
-		e.ID = string(t) + "." + subject + "." + strconv.FormatInt(now.UnixNano(), 10)
+	return contract.Event{
+		Type: t, Source: source, Subject: subject, Data: data, Time: now.UTC(),
+		ID: string(t) + "." + subject + "." + strconv.FormatInt(now.UnixNano(), 10),
 	}
-	return e
 }

@@ -22,6 +22,8 @@ const (
 const (
 	specVersion = "1.0"
 	traceParent = "traceparent"
+	// causeAttribute is text, since CloudEvents' integers have 32 bits.
+	causeAttribute = "cause"
 )
 
 // A message is a CloudEvent of either mode, taken apart but not yet checked. To the SDK it is

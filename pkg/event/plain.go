@@ -31,7 +31,7 @@ func plain(entry contract.Entry, subject string, header nats.Header, body []byte
 	}
 	e := contract.Event{
 		Type: entry.Type, ID: string(a.id), Source: string(a.source), Subject: string(a.subject),
-		Time: at, Raw: a.data,
+		Time: at, Raw: a.data, Cause: cause(string(a.cause)),
 	}
 	if p := string(a.traceParent); validTraceParent(p) {
 		e.TraceParent = p
@@ -59,7 +59,7 @@ func plainHeader(header nats.Header) bool {
 
 // attributes are the members of an event as Encode writes it: texts without their quotes, and the data.
 type attributes struct {
-	specVersion, id, kind, source, subject, time, media, traceParent, data []byte
+	specVersion, id, kind, source, subject, time, media, traceParent, cause, data []byte
 }
 
 var errNotPlain = errors.New("not as we write it")
@@ -97,6 +97,8 @@ func (a *attributes) field(name string) *[]byte {
 		return &a.media
 	case traceParent:
 		return &a.traceParent
+	case causeAttribute:
+		return &a.cause
 	case "data":
 		return &a.data
 	default:

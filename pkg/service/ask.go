@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -24,13 +25,13 @@ func (r *Runtime[S]) answer(ctx context.Context) error {
 	svc, err := micro.AddService(r.link.Conn, micro.Config{
 		Metadata: map[string]string{MetadataHost: host},
 		Name:     "dagyo-" + r.s.Name, Version: Version, Description: "Dagyo " + r.s.Name,
-		StatsHandler: func(*micro.Endpoint) any { return r.snapshot() },
+		StatsHandler: func(*micro.Endpoint) any { return r.figures() },
 	})
 	if err != nil {
 		return fmt.Errorf("serve questions: %w", err)
 	}
 	for subject, ask := range r.s.Asks {
-		err := svc.AddEndpoint(endpointName(subject), r.question(ask), micro.WithEndpointSubject(subject))
+		err := svc.AddEndpoint(endpointName(subject), r.question(ctx, ask), micro.WithEndpointSubject(subject))
 		if err != nil {
 			return fmt.Errorf("serve %s: %w", subject, err)
 		}
@@ -39,13 +40,21 @@ func (r *Runtime[S]) answer(ctx context.Context) error {
 	return svc.Stop()
 }
 
-func (r *Runtime[S]) question(ask Ask[S]) micro.HandlerFunc {
+func (r *Runtime[S]) question(ctx context.Context, ask Ask[S]) micro.HandlerFunc {
 	return func(req micro.Request) {
 		r.mu.RLock()
-		answer, err := ask(r.state, req.Data())
+		answer, err := ask(r.core.state, req.Data())
 		r.mu.RUnlock()
-		if err != nil {
-			_ = req.Error("400", err.Error(), nil) // the asker has gone: nobody to tell
+		if later, ok := answer.(Later); ok && err == nil {
+			answer, err = later(ctx)
+		}
+		var failed *AskError
+		switch {
+		case errors.As(err, &failed):
+			_ = req.Error(failed.Code, failed.Message, nil) // the asker has gone: nobody to tell
+			return
+		case err != nil:
+			_ = req.Error("400", err.Error(), nil)
 			return
 		}
 		body, err := json.Marshal(answer)
@@ -56,6 +65,11 @@ func (r *Runtime[S]) question(ask Ask[S]) micro.HandlerFunc {
 		_ = req.Respond(body)
 	}
 }
+
+// An AskError is an answer with a code other than 400.
+type AskError struct{ Code, Message string }
+
+func (e *AskError) Error() string { return e.Message + " (" + e.Code + ")" }
 
 // endpointName makes "ask.flow.validate" a name that the micro protocol allows.
 func endpointName(subject string) string {
@@ -68,10 +82,9 @@ func endpointName(subject string) string {
 	return string(name)
 }
 
-func (r *Runtime[S]) snapshot() map[string]int64 {
+func (r *Runtime[S]) figures() map[string]int64 {
 	return map[string]int64{
-		"causes": r.stats.Causes.Load(), "effects": r.stats.Effects.Load(),
-		"retries": r.stats.Retries.Load(), "refused": r.stats.Refused.Load(),
-		"unreadable": r.stats.Unreadable.Load(), "folded": int64(r.folded()),
+		"effects": r.stats.Effects.Load(), "retries": r.stats.Retries.Load(), "refused": r.stats.Refused.Load(),
+		"unreadable": r.stats.Unreadable.Load(), "snapshots": r.stats.Snapshots.Load(), "folded": int64(r.folded()),
 	}
 }

@@ -2,129 +2,74 @@ package service
 
 import (
 	"context"
-	"maps"
-	"slices"
+	"errors"
+	"strings"
 	"time"
 
-	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/nats-io/nats.go"
+
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// pageLength bounds the deliveries that a reader takes at once.
-const pageLength = 256
-
-// read waits for what the reader at p wants: from the tail, or from the stream where it is behind that.
-// All of it has been folded. Without an error it returns at least one.
-func (r *Runtime[S]) read(ctx context.Context, p *place) ([]*delivery, error) {
-	for {
-		_, moved := r.cursor.watch()
-		batch, begin := r.tail.take(p, pageLength)
-		if behind := p.next < begin; behind {
-			var err error
-			if batch, err = r.page(ctx, p, begin); err != nil {
-				return nil, err
-			}
-			moved = nil
-		}
-		if len(batch) > 0 {
-			return batch, nil
-		}
-		if moved == nil {
-			continue
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+// read decodes a message if the service has a use for it.
+func (r *Runtime[S]) read(ctx context.Context, subject string, header nats.Header, data []byte) *message {
+	m := &message{subject: subject, kind: contract.TypeOf(subject)}
+	if r.core.notes[m.kind] {
+		m.event = contract.Event{Type: m.kind, Subject: subject[strings.LastIndexByte(subject, '.')+1:]}
+		return m
+	}
+	if !r.core.wants(m.kind) && m.kind != contract.TypeDeadLetter && m.kind != contract.TypeTick {
+		return m
+	}
+	// A submission's document is had when it is judged: nothing else needs it, and it may be anywhere.
+	if m.kind != contract.TypeFlowSubmit {
+		var err error
+		if data, err = r.resolve(ctx, subject, header, data); err != nil {
+			m.refuse(err)
 		}
 	}
+	m.decode(header, data)
+	return m
 }
 
-// page reads from the stream what lies before begin, and moves the reader there or less far.
-func (r *Runtime[S]) page(ctx context.Context, p *place, begin uint64) ([]*delivery, error) {
-	subjects := patterns(slices.Sorted(maps.Keys(p.types)))
-	msgs, err := broker.Page(ctx, r.link.JS, contract.StreamEvents, subjects, p.next, pageLength)
+func (m *message) decode(header nats.Header, data []byte) {
+	var err error
+	m.event, err = event.Decode(m.subject, header, data)
 	if err != nil {
-		return nil, err
+		m.refuse(err)
 	}
-	var batch []*delivery
-	for _, m := range msgs {
-		meta, err := m.Metadata()
-		if err != nil {
-			return nil, err
-		}
-		if meta.Sequence.Stream >= begin {
-			break
-		}
-		d, err := r.decode(ctx, m, meta)
-		if err != nil {
-			return nil, err
-		}
-		batch = append(batch, d)
+	if len(m.event.Problems) > 0 && m.kind == contract.TypeFlowCancel { // a command that nobody can carry out
+		m.problems = m.event.Problems
 	}
-	next := begin
-	if len(batch) > 0 {
-		next = batch[len(batch)-1].seq + 1
-	}
-	r.tail.move(p, next)
-	return batch, nil
 }
 
-// readPause is the time between two tries while the broker is away.
-const readPause = time.Second
-
-// Follow hands out the events of Service.Reads, from where the last reader of that name has stopped: in
-// order, what has come within the given time together. What handle fails at it is given again. Follow
-// returns when the context ends; one reader of a name may follow at a time.
-func (r *Runtime[S]) Follow(
-	ctx context.Context, name string, gather time.Duration, handle func([]contract.Event) error,
-) error {
-	b, err := r.openBook(ctx, name)
-	if err != nil {
-		return err
+// refuse notes why the message is not an event.
+func (m *message) refuse(err error) {
+	var unreadable *event.Unreadable
+	if !errors.As(err, &unreadable) {
+		m.problems = problem.List{{Code: problem.InternalFailure, Message: err.Error()}}
+		return
 	}
-	p := r.tail.join(r.s.Reads, b.next())
-	defer r.tail.leave(p)
-	defer r.closeBook(ctx, b)
-	for ctx.Err() == nil {
-		batch, err := r.read(ctx, p)
-		if err != nil && ctx.Err() == nil {
-			r.log.Warn().Err(err).Str("reader", name).Msg("cannot read events; trying again")
-			pause(ctx, readPause)
-		}
-		if len(batch) == 0 {
-			continue
-		}
-		pause(ctx, gather)
-		more, _ := r.tail.take(p, gathered)
-		r.handOut(ctx, b, append(batch, more...), handle)
-		r.writeBook(ctx, b)
+	if m.problems == nil { // what comes first is the cause
+		m.problems = unreadable.Problems
 	}
-	return nil
 }
 
-// gathered bounds what Follow adds to what it waited for.
-const gathered = 2000
+// resolveTries bounds how often data by reference is asked for before its event is set aside.
+const resolveTries = 3
 
-// handOut tries until handle has taken the batch.
-func (r *Runtime[S]) handOut(
-	ctx context.Context, b *book, batch []*delivery, handle func([]contract.Event) error,
-) {
-	events := make([]contract.Event, 0, len(batch))
-	for _, d := range batch {
-		if len(d.problems) == 0 && !b.before(d) {
-			events = append(events, d.event)
+// resolve returns the message's body with the data that it may refer to. Such an event of a service is rare,
+// and small things do not wait for it for long: what cannot be had in a few tries is unreadable.
+func (r *Runtime[S]) resolve(ctx context.Context, subject string, header nats.Header, data []byte) ([]byte, error) {
+	for attempt := 1; ; attempt++ {
+		whole, err := r.link.Resolve(ctx, header, data)
+		var unreadable *event.Unreadable
+		if err == nil || errors.As(err, &unreadable) || ctx.Err() != nil || attempt == resolveTries {
+			return whole, err
 		}
-	}
-	for ctx.Err() == nil {
-		err := handle(events)
-		if err == nil {
-			b.pass(batch[len(batch)-1])
-			return
-		}
-		if ctx.Err() == nil {
-			r.log.Warn().Err(err).Str("reader", b.name).Msg("cannot take events in; trying again")
-		}
-		pause(ctx, readPause)
+		r.log.Warn().Err(err).Str("event", subject).Msg("cannot get an event's data; trying again")
+		pause(ctx, time.Second)
 	}
 }

@@ -2,52 +2,125 @@ package service
 
 import (
 	"context"
-	"hash/maphash"
-	"slices"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/history"
 )
 
-// A Runtime is a running service.
+// A Runtime is a running service: the core, and the I/O around it. Every input goes through step.
 type Runtime[S any] struct {
 	link *broker.Link
 	s    Service[S]
-	c    Config
 	log  zerolog.Logger
 
-	mu      sync.RWMutex // guards state
-	state   S
-	cursor  cursor
-	tail    tail
-	current atomic.Bool // nothing that is in EVENTS is known to be unfolded
-	said    recent
-	tries   tries
-	// busy lets one cause of a flow be answered at a time.
-	busy keyLock
-	// folds are the types that Evolve gets, answers those that readers of the tail may want.
-	folds, answers map[contract.Type]bool
-	seed           maphash.Seed
-	stats          stats
+	mu    sync.RWMutex // guards all down to term
+	core  *core[S]
+	clock clock
+	term  *term
+	// moved is closed when the core has folded or scheduled something; nil while nobody waits.
+	moved chan struct{}
+
+	current  atomic.Bool // nothing that is in EVENTS is known to be unfolded
+	caughtUp chan struct{}
+	once     sync.Once
+	bytes    atomic.Int64 // of the messages folded
+	restored place        // where the snapshot that it started from was taken
+	stats    stats
+}
+
+// A term is the time for which this replica leads.
+type term struct {
+	ctx     context.Context
+	lease   *broker.Lease
+	flights sync.WaitGroup
 }
 
 // stats are shown by `nats micro stats`.
 type stats struct {
-	Causes, Effects, Retries, Refused, Unreadable atomic.Int64
+	Effects, Retries, Refused, Unreadable, Snapshots atomic.Int64
 }
 
-func newRuntime[S any](link *broker.Link, s Service[S], c Config, state S) *Runtime[S] {
-	return &Runtime[S]{
-		link: link, s: s, c: c, state: state, seed: maphash.MakeSeed(),
-		log:    c.Log.With().Str("service", s.Name).Logger(),
-		cursor: newCursor(), tail: newTail(),
-		folds: setOf(slices.Concat(s.Causes, s.Folds)), answers: setOf(slices.Concat(s.Causes, s.Reads)),
+func serve[S any](ctx context.Context, link *broker.Link, s Service[S], c Config, log zerolog.Logger) error {
+	if err := ensure(ctx, link, c, log); err != nil {
+		return err
 	}
+	state, err := s.New(ctx, link)
+	if err != nil {
+		return err
+	}
+	r := &Runtime[S]{
+		link: link, s: s, log: log, core: newCore(s, c, state), caughtUp: make(chan struct{}),
+	}
+	r.core.alarm = func(what string) { r.log.Warn().Msg(what) }
+	if err := r.restore(ctx); err != nil {
+		return err
+	}
+	return r.run(ctx)
+}
+
+// ensurePause is between two tries to make the shared streams.
+const ensurePause = time.Second
+
+// ensure makes the shared streams. A broker that cannot yet, such as a cluster without a leader, is waited for.
+func ensure(ctx context.Context, link *broker.Link, c Config, log zerolog.Logger) error {
+	for {
+		err := broker.Ensure(ctx, link.JS, c.Broker, history.StreamConfig(c.Broker.Replicas, c.History))
+		if err == nil || !broker.Transient(err) || ctx.Err() != nil {
+			return err
+		}
+		log.Warn().Err(err).Msg("JetStream is not ready; trying again")
+		pause(ctx, ensurePause)
+	}
+}
+
+func (r *Runtime[S]) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.follow(ctx) })
+	g.Go(func() error { r.listen(ctx); return nil })
+	g.Go(func() error {
+		select {
+		case <-r.caughtUp:
+		case <-ctx.Done():
+			return nil
+		}
+		for _, l := range r.s.Listen {
+			g.Go(func() error { return l(ctx, r) })
+		}
+		g.Go(func() error { return r.answer(ctx) })
+		return r.lead(ctx)
+	})
+	return g.Wait()
+}
+
+// step changes the core and begins what follows from that.
+func (r *Runtime[S]) step(f func(*core[S])) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(r.core)
+	for _, f := range r.core.take() {
+		r.term.flights.Go(func() { r.fly(r.term, f) })
+	}
+	if r.moved != nil {
+		close(r.moved)
+		r.moved = nil
+	}
+}
+
+// watch returns what is closed at the next step. The caller holds the lock.
+func (r *Runtime[S]) watch() <-chan struct{} {
+	if r.moved == nil {
+		r.moved = make(chan struct{})
+	}
+	return r.moved
 }
 
 // Link returns the service's connection.
@@ -56,103 +129,113 @@ func (r *Runtime[S]) Link() *broker.Link { return r.link }
 // Log returns the service's logger, for background work.
 func (r *Runtime[S]) Log() *zerolog.Logger { return &r.log }
 
-// Read calls f with the state, which f must neither change nor keep, if the state is current. It reports
-// whether it was: what is to be removed or declared lost must not be judged by an old state.
-func (r *Runtime[S]) Read(f func(S)) (current bool) {
-	if !r.current.Load() {
-		return false
-	}
+// Read calls f with the state, which f must neither change nor keep. It may be behind EVENTS: what is to be
+// removed or declared lost is judged after a Sync.
+func (r *Runtime[S]) Read(f func(S)) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	f(r.state)
-	return true
+	f(r.core.state)
 }
 
-// Say performs and publishes an event that follows from something learnt outside of EVENTS. It
-// returns when the broker has it, or with the error that prevented that.
-func (r *Runtime[S]) Say(ctx context.Context, e contract.Event) error {
-	_, err := r.carryOut(ctx, []contract.Event{e}, none)
-	return err
+// Fold folds a fact: what was learnt outside of EVENTS. Its Time becomes the broker's, by our estimate.
+func (r *Runtime[S]) Fold(fact contract.Event) {
+	r.step(func(c *core[S]) {
+		fact.Time = r.clock.now(time.Now())
+		c.fact(fact)
+	})
 }
 
-// Fold folds a fact without asking for its effects; the next Tick sees it.
-func (r *Runtime[S]) Fold(fact contract.Event) { r.evolve(fact) }
-
-func (r *Runtime[S]) evolve(e contract.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.state = r.s.Evolve(r.state, e)
-}
-
-func (r *Runtime[S]) decide(e contract.Event) ([]contract.Event, error) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.s.Decide(r.state, e, time.Now())
-}
-
-func (r *Runtime[S]) decideFact(ctx context.Context, t *term, fact contract.Event) {
-	effects, err := r.decide(fact)
-	if err != nil {
-		r.log.Error().Err(err).Str("fact", string(fact.Type)).Msg("cannot decide")
-	}
-	for _, group := range grouped(effects) {
-		news := slices.ContainsFunc(group, func(e contract.Event) bool { return !r.said.knows(e.DedupID()) })
-		if news && r.tries.due(group[0].DedupID(), time.Now()) {
-			r.dispatch(ctx, t, group[len(group)-1].Subject, task{effects: group})
-		}
-	}
-}
-
-// grouped splits effects behind each one that is about a flow: what comes before it must be true before
-// the flow is told. Those behind the last such effect stand alone.
-func grouped(effects []contract.Event) (groups [][]contract.Event) {
-	begin := 0
-	for i, e := range effects {
-		if e.Flow() != "" {
-			groups = append(groups, effects[begin:i+1])
-			begin = i + 1
-		}
-	}
-	for i := begin; i < len(effects); i++ {
-		groups = append(groups, effects[i:i+1])
-	}
-	return groups
-}
-
-// everyTick calls f with a Tick fact, every Service.Tick while the state is current: nobody is to be
-// judged late by a state that has not heard the latest.
-func (r *Runtime[S]) everyTick(ctx context.Context, f func(contract.Event)) {
-	if r.s.Tick == 0 {
-		return
-	}
-	t := time.NewTicker(r.s.Tick)
-	defer t.Stop()
-	for {
-		select {
-		case now := <-t.C:
-			if r.current.Load() {
-				f(contract.Event{Type: Tick, Time: now})
-			}
-		case <-ctx.Done():
+// Say publishes what was observed outside of EVENTS. decide is pure: it returns the events that are still to
+// be published, given the state; none once they are. Say returns when there are none, or with the error that
+// prevents it.
+func (r *Runtime[S]) Say(ctx context.Context, decide func(S) []contract.Event) error {
+	s := &say[S]{decide: decide, done: make(chan error, 1)}
+	r.step(func(c *core[S]) {
+		if !c.leading {
+			s.end(errNotLeading)
 			return
 		}
+		c.says = append(c.says, s)
+	})
+	select {
+	case err := <-s.done:
+		return err
+	case <-ctx.Done():
+		r.step(func(c *core[S]) { c.forget(s) })
+		return ctx.Err()
 	}
 }
 
-// dispatch hands a task to the worker of its key; tasks of one key are done in order.
-func (r *Runtime[S]) dispatch(ctx context.Context, t *term, key string, todo task) {
+// Sync returns when the state knows all that EVENTS held when Sync was called.
+func (r *Runtime[S]) Sync(ctx context.Context) error {
+	seq, err := r.tick(ctx)
+	if err != nil {
+		return err
+	}
+	return r.await(ctx, seq)
+}
+
+// await returns when the message is folded.
+func (r *Runtime[S]) await(ctx context.Context, seq uint64) error {
+	for {
+		r.mu.Lock()
+		reached, moved := r.core.at.Seq >= seq, r.watch()
+		r.mu.Unlock()
+		if reached {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// follow folds EVENTS, in order, for as long as the service runs.
+func (r *Runtime[S]) follow(ctx context.Context) error {
+	return broker.Follower{
+		JS: r.link.JS, Stream: contract.StreamEvents, From: r.core.at.Seq + 1,
+		Name:     r.s.Name,
+		Metadata: map[string]string{"dagyo.service": r.s.Name},
+		Handle:   func(m jetstream.Msg, meta *jetstream.MsgMetadata) { r.take(ctx, m, meta) },
+		CaughtUp: func() { r.current.Store(true); r.once.Do(func() { close(r.caughtUp) }) },
+		Interrupted: func(err error) {
+			r.current.Store(false)
+			if ctx.Err() == nil {
+				r.log.Warn().Err(err).Msg("cannot follow events; trying again")
+			}
+		},
+	}.Run(ctx)
+}
+
+func (r *Runtime[S]) take(ctx context.Context, m jetstream.Msg, meta *jetstream.MsgMetadata) {
+	msg := r.read(ctx, m.Subject(), m.Headers(), m.Data())
+	if ctx.Err() != nil {
+		return
+	}
+	msg.place = place{meta.Sequence.Stream, meta.Timestamp}
+	msg.event.Seq = msg.Seq
+	r.bytes.Add(int64(len(m.Data())))
+	if len(msg.problems) > 0 {
+		r.stats.Unreadable.Add(1)
+	}
+	r.step(func(c *core[S]) {
+		if msg.kind == contract.TypeTick {
+			r.hear(time.Now()) // before it is judged who was silent
+		}
+		r.clock.note(msg.At, time.Now(), msg.kind == contract.TypeTick && msg.event.Subject == r.s.Name)
+		c.fold(msg)
+	})
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
 	select {
-	case t.workers[maphash.String(r.seed, key)%uint64(len(t.workers))] <- todo:
+	case <-t.C:
 	case <-ctx.Done():
 	}
 }
 
-// workerQueue bounds the tasks that wait for one worker.
-const workerQueue = 64
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
+var errDisconnected = errors.New("not connected to NATS")

@@ -7,43 +7,51 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// Tick is the type of the fact that the shell hands to Decide every Service.Tick. Facts are events
-// that stay in the process.
-const Tick contract.Type = "tick"
+// Facts that the shell itself folds. A fact is an event that stays in the process.
+const (
+	// FactTaken says that an event with Opens was refused: its subject is in use. Cause is the event's.
+	FactTaken contract.Type = "fact.taken"
+	// FactDeaf says that the process could not hear anything for the duration in With: it was paused, starved
+	// or disconnected.
+	FactDeaf contract.Type = "fact.deaf"
+)
 
-// A Service is what makes one service different from another.
+// A Service is what makes one service different from another. S is a pointer to its state.
 //
-// Evolve and Decide are pure: no context, I/O, clock, log or random number. Evolve may change the
-// state in place and is never called concurrently; Decide only reads it, and may be called
-// concurrently with itself. Neither changes the event, which others read at the same time.
+// Evolve, Decide and Open are pure: no context, I/O, clock, log or random number. Evolve changes the
+// state in place, the others only read it. They are called one at a time. None of them changes an event.
 type Service[S any] struct {
-	// Name is the micro service's name, and that under which its place in EVENTS is kept.
+	// Name is the micro service's name.
 	Name string
-	// Causes are the types that Decide answers; every cause is also folded.
-	Causes []contract.Type
-	// Folds are the further types that Evolve cares about.
-	Folds []contract.Type
-	// Reads are the types that Runtime.Follow hands out.
-	Reads []contract.Type
-	// New makes the state that the events are folded into.
+	// Folds are the types of events that Evolve gets. Of the Notes it gets type, subject and time alone, which
+	// costs no decoding.
+	Folds, Notes []contract.Type
+	// Answers are the types whose unreadable messages this service answers; each type has one service that does.
+	Answers []contract.Type
+	// New makes the state that events are folded into where there is no snapshot.
 	New func(context.Context, *broker.Link) (S, error)
-	// Evolve returns the state after the event or fact.
-	Evolve func(S, contract.Event) S
-	// Decide returns the effects of the event or fact on the state that has already folded it.
-	Decide func(S, contract.Event, time.Time) ([]contract.Event, error)
-	// Perform makes an effect true before it is published; idempotent, called concurrently for
-	// different flows. What it needs beyond the payload is in Event.With. May be nil.
-	Perform func(context.Context, contract.Event) error
-	// Tick is the time between two Tick facts, which every replica folds and the leader decides
-	// on; 0 for none.
-	Tick time.Duration
+	// Evolve folds an event or fact, and returns the keys of what it changes: what is to be decided anew. The
+	// event's Time is the broker's. Acts are folded when they are done.
+	Evolve func(S, contract.Event) (keys []string)
+	// Decide returns the effects that the state asks for under a key, in order; none where all is as it should
+	// be. It is asked until that is so, and again at the time that it returns, if that is not zero. now is a
+	// moment up to which the state knows all that EVENTS holds. An effect whose type is not in contract.Table is
+	// an act: it is performed, folded, and not published.
+	Decide func(s S, key string, now time.Time) (effects []contract.Event, next time.Time)
+	// Open returns the keys of all that is not finished, for a replica that begins to lead.
+	Open func(S) []string
+	// Perform makes an effect true before it is published, and returns it as it is to be published. It is
+	// idempotent, and called concurrently. May be nil.
+	Perform func(context.Context, *Runtime[S], contract.Event) (contract.Event, error)
+	// Snapshot is how the state is stored.
+	Snapshot Snapshot[S]
 	// Asks answers requests, by subject.
 	Asks map[string]Ask[S]
 	// Listen is I/O that every replica does: learning facts that are not in EVENTS. Each runs once the
@@ -56,27 +64,42 @@ type Service[S any] struct {
 	Lead []func(context.Context, *Runtime[S]) error
 }
 
-// An Ask answers one kind of request from the state. It only reads the state.
+// A Snapshot is how a state is stored, with the place in EVENTS up to which it is folded.
+type Snapshot[S any] struct {
+	// Version changes with the form: a snapshot of another version is not read.
+	Version int
+	// Encode returns the state, less facts and what New reads elsewhere.
+	Encode func(S) ([]byte, error)
+	// Decode takes a stored state into one that New has made.
+	Decode func(S, []byte) error
+	// Needs returns the first message of EVENTS that the state refers to, 0 where it refers to none. May be nil.
+	Needs func(S) uint64
+}
+
+// An Ask answers one kind of request from the state. It only reads the state, unless its answer is a Later.
 type Ask[S any] func(S, []byte) (any, error)
+
+// A Later is an answer that takes I/O: it is called without the state.
+type Later func(context.Context) (any, error)
 
 // Config is how a service runs; the same for all of them.
 type Config struct {
-	// Workers is how many flows are handled at the same time.
+	// Workers is how many effects are under way at the same time.
 	Workers int
-	// FoldWait bounds the time until the state has folded what the service itself has said.
-	FoldWait time.Duration
-	// MaxAttempts bounds how often a cause with a passing error is tried.
+	// MaxAttempts bounds how often an effect with a passing error is tried.
 	MaxAttempts int
 	// Broker is how the shared streams are kept.
 	Broker broker.Config
+	// History bounds what is kept of flows that have ended.
+	History history.Limits
 	Log    zerolog.Logger
 }
 
 // DefaultConfig suits a single server.
 func DefaultConfig() Config {
 	return Config{
-		Workers: 8, FoldWait: 5 * time.Second, MaxAttempts: 12,
-		Broker: broker.DefaultConfig(), Log: zerolog.Nop(),
+		Workers: 64, MaxAttempts: 12, Broker: broker.DefaultConfig(), History: history.DefaultLimits(),
+		Log: zerolog.Nop(),
 	}
 }
 
@@ -86,13 +109,10 @@ func (c Config) Validate() error {
 	if c.Workers < 1 {
 		errs = append(errs, fmt.Errorf("workers: %d is less than 1", c.Workers))
 	}
-	if c.FoldWait < 100*time.Millisecond {
-		errs = append(errs, fmt.Errorf("fold wait: %v is less than 100ms", c.FoldWait))
-	}
 	if c.MaxAttempts < 1 {
 		errs = append(errs, fmt.Errorf("max attempts: %d is less than 1", c.MaxAttempts))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Broker.Validate(), c.History.Validate())...)
 }
 
 // A Permanent error does not pass by itself: it becomes a rejection that carries the problem.
@@ -102,44 +122,21 @@ type Permanent struct {
 
 func (p *Permanent) Error() string { return p.Problem.String() }
 
-// Run serves until the context ends; then it hands back what it has not finished, and returns nil.
+// Run serves until the context ends, and returns nil then.
 func Run[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) error {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
-	if err := serve(ctx, link, s, c); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("%s: %w", s.Name, err)
-	}
-	return nil
-}
-
-func serve[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) error {
-	if err := broker.Ensure(ctx, link.JS, c.Broker); err != nil {
-		return err
-	}
-	state, err := s.New(ctx, link)
-	if err != nil {
-		return fmt.Errorf("load state: %w", err)
-	}
-	return newRuntime(link, s, c, state).run(ctx)
-}
-
-func (r *Runtime[S]) run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.fold(ctx) })
-	g.Go(func() error {
-		if err := r.awaitCurrent(ctx); err != nil {
-			return err
+	log := c.Log.With().Str("service", s.Name).Logger()
+	for {
+		err := serve(ctx, link, s, c, log)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, broker.ErrRewound):
+			log.Error().Err(err).Msg("EVENTS is not what it was; starting again from what it holds")
+		default:
+			return fmt.Errorf("%s: %w", s.Name, err)
 		}
-		if r.s.Tick > 0 { // nothing is decided by a state that does not know the time
-			r.evolve(contract.Event{Type: Tick, Time: time.Now()})
-		}
-		for _, l := range r.s.Listen {
-			g.Go(func() error { return l(ctx, r) })
-		}
-		g.Go(func() error { return r.answer(ctx) })
-		g.Go(func() error { r.everyTick(ctx, r.evolve); return nil })
-		return r.lead(ctx)
-	})
-	return g.Wait()
+	}
 }

@@ -2,105 +2,131 @@ package aggregator
 
 import (
 	"fmt"
-	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
-	"github.com/dagyo/dagyo/pkg/service"
 )
 
-// Decide returns the stops and verdicts that follow from the event on a state that has folded it.
-func Decide(s State, e contract.Event, now time.Time) ([]contract.Event, error) {
-	if e.Type == service.Tick || e.Flow() == "" {
-		return s.decideAll(now), nil
-	}
-	return s.decide(e.Subject, jobOf(e), now), nil
-}
+// What is decided besides flows. No flow's name has a space.
+const (
+	keyHistory      = " history"
+	keyUnanswerable = " unanswerable"
+)
 
-// jobOf is the job whose end an event tells, "" where it tells of none.
-func jobOf(e contract.Event) string {
-	if d, ok := e.Data.(*contract.JobDone); ok {
-		return d.Job
+// Decide returns the stops and verdicts that a flow's state asks for.
+func Decide(s *State, key string, now time.Time) (effects []contract.Event, next time.Time) {
+	switch key {
+	case keyHistory:
+		return s.past.decide(), next
+	case keyUnanswerable:
+		return s.refuse(now)
 	}
-	return "" // a panic ends the run, and then all are looked at
-}
-
-func (s State) decideAll(now time.Time) []contract.Event {
-	var out []contract.Event
-	for _, flow := range slices.Sorted(s.due(now)) {
-		out = append(out, s.decide(flow, "", now)...)
-	}
-	return out
-}
-
-// due yields the flows that are to be stopped or have a verdict coming: few of those that run.
-func (s State) due(now time.Time) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for flow, r := range s.runs {
-			if (r.completed() || r.ends(now)) && !yield(flow) {
-				return
-			}
-		}
-	}
-}
-
-func (s State) decide(flow, ended string, now time.Time) []contract.Event {
-	r := s.runs[flow]
+	r := s.runs[key]
 	if r == nil {
-		return nil
+		return nil, next
 	}
-	effects := append(s.reports(flow, r, ended, now), s.decideRun(flow, r, now)...)
+	effects, next = s.decideRun(key, r, now)
 	for i := range effects {
-		effects[i].TraceParent = r.trace
+		effects[i].TraceParent = r.Trace
 	}
-	return effects
+	return effects, next
 }
 
-func (s State) decideRun(flow string, r *run, now time.Time) []contract.Event {
+// Open returns all that has not ended.
+func Open(s *State) []string {
+	return append(slices.Sorted(maps.Keys(s.runs)), keyHistory, keyUnanswerable)
+}
+
+func (s *State) decideRun(flow string, r *run, now time.Time) (effects []contract.Event, next time.Time) {
 	switch {
 	case r.completed():
-		return []contract.Event{verdict(contract.TypeFlowCompleted, flow, r.completion(now))}
+		effects = append(r.reports(flow, true), verdict(contract.TypeFlowCompleted, flow, r.completion(now)))
+		return effects, next
 	case !r.ends(now):
-		return nil
-	case s.over(r, now):
-		return append(r.stops(flow, true), r.endVerdict(flow, now))
-	default:
-		return r.stops(flow, !s.reporting(r, now))
+		effects = r.reports(flow, false)
+		if r.suspect {
+			effects = append(effects, s.judgeSilence(flow, r, now)...)
+		}
+		return effects, r.Deadline
+	}
+	waits := s.waits(r, now)
+	last := waits.IsZero()
+	effects = append(r.reports(flow, last), r.stops(flow, !s.reporting(r, now))...)
+	if last {
+		effects = append(effects, r.endVerdict(flow, now))
+	}
+	return effects, waits
+}
+
+// refuse answers what leads to nothing.
+func (s *State) refuse(now time.Time) (effects []contract.Event, next time.Time) {
+	for i, c := range s.cancels {
+		if until := c.At.Add(s.limits.CancelMemory); until.After(now) && len(s.cancels)-i <= s.limits.Cancels {
+			next = until
+			break
+		}
+		effects = append(effects, deadLetter(c.Seq, unanswerable{string(contract.TypeFlowCancel),
+			fmt.Sprintf("there is no live flow %q to cancel", c.Flow)}))
+	}
+	for _, seq := range slices.Sorted(maps.Keys(s.unanswerable)) {
+		effects = append(effects, deadLetter(seq, s.unanswerable[seq]))
+	}
+	return effects, next
+}
+
+func deadLetter(seq uint64, u unanswerable) contract.Event {
+	return contract.Event{
+		Type: contract.TypeDeadLetter, Subject: "deadletter", Cause: seq,
+		Data: &contract.DeadLetter{
+			Subject: u.Subject, Sequence: seq,
+			Problems: problem.List{{Code: problem.NotAnswerable, Message: u.Why}},
+		},
 	}
 }
 
 // ends reports whether the run has a reason to end other than that all is done.
 func (r *run) ends(now time.Time) bool {
-	return r.cancel != nil || len(r.failures) > 0 || r.late(now)
+	return r.Cancel != nil || len(r.Failures) > 0 || r.late(now)
 }
 
-// over reports whether nothing is to be awaited any more before the verdict on a run that ends.
-func (s State) over(r *run, now time.Time) bool {
-	return !s.reporting(r, now) && (r.running() == 0 || s.settled(r, now))
+// waits returns until when the verdict on a run that ends has to wait, at the latest; the zero time if it need
+// not wait any more.
+func (s *State) waits(r *run, now time.Time) time.Time {
+	if s.reporting(r, now) {
+		return r.Ending.Add(s.limits.Report)
+	}
+	if settled := s.settled(r); r.running() > 0 && now.Before(settled) {
+		return settled
+	}
+	return time.Time{}
 }
 
 // stops tells the flow's jobs to stop, once there can be any that hear it; the reporting ones last.
-func (r *run) stops(flow string, last bool) []contract.Event {
-	if !r.spawned || len(r.jobs) == 0 {
+func (r *run) stops(flow string, last bool) (out []contract.Event) {
+	if !r.Spawned || len(r.Jobs) == 0 {
 		return nil
 	}
-	out := []contract.Event{{Type: actStop, Subject: flow, MsgID: "stop." + flow}}
-	if last && r.reporters() > 0 {
-		out = append(out, contract.Event{Type: actStopLast, Subject: flow, MsgID: "stop-last." + flow})
+	if !r.stopped {
+		out = append(out, contract.Event{Type: actStop, Subject: flow})
+	}
+	if last && !r.stoppedLast && r.reporters() > 0 {
+		out = append(out, contract.Event{Type: actStopLast, Subject: flow})
 	}
 	return out
 }
 
 // completed reports whether every job ended by itself, without failing.
 func (r *run) completed() bool {
-	if !r.spawned || r.open > 0 || len(r.failures) > 0 {
+	if !r.Spawned || r.Open > 0 || len(r.Failures) > 0 {
 		return false
 	}
-	for _, j := range r.jobs {
+	for _, j := range r.Jobs {
 		if j.State != contract.JobEnded {
 			return false
 		}
@@ -112,7 +138,7 @@ func (r *run) completed() bool {
 // whoever claims it now finds the stop.
 func (r *run) running() int {
 	n := 0
-	for _, j := range r.jobs {
+	for _, j := range r.Jobs {
 		if j.State == contract.JobRunning {
 			n++
 		}
@@ -120,33 +146,33 @@ func (r *run) running() int {
 	return n
 }
 
-func (r *run) late(now time.Time) bool { return !r.deadline.IsZero() && now.After(r.deadline) }
+func (r *run) late(now time.Time) bool { return !r.Deadline.IsZero() && now.After(r.Deadline) }
 
-// settled reports whether the jobs have had their time for last words. The time counts from the
-// first tick that saw the run end; for a late flow from its deadline.
-func (s State) settled(r *run, now time.Time) bool {
-	from := r.ending
-	if len(r.failures) == 0 && r.cancel == nil {
-		from = r.deadline
+// settled returns when the jobs have had their time for last events: counted from when the run began to end;
+// for a late flow from its deadline.
+func (s *State) settled(r *run) time.Time {
+	from := r.Ending
+	if len(r.Failures) == 0 && r.Cancel == nil {
+		from = r.Deadline
 	}
-	if len(r.failures) > 0 && r.reportersRunning() { // they have been stopped only lately
+	if len(r.Failures) > 0 && r.reportersRunning() { // they have been stopped only lately
 		from = from.Add(s.limits.Report)
-		if r.cancel != nil {
-			from = r.cancel.at
+		if r.Cancel != nil {
+			from = r.Cancel.At
 		}
 	}
-	return now.Sub(from) >= s.limits.Settle
+	return from.Add(s.limits.Settle)
 }
 
 // endVerdict is the verdict on a run that did not complete. A failure weighs more than a cancel that
 // came after it.
 func (r *run) endVerdict(flow string, now time.Time) contract.Event {
 	switch {
-	case len(r.failures) > 0 && !r.cancelledFirst:
-		return verdict(contract.TypeFlowPanic, flow, r.panic(r.failures, now))
-	case r.cancel != nil:
+	case len(r.Failures) > 0 && !r.CancelledFirst:
+		return verdict(contract.TypeFlowPanic, flow, r.panic(r.Failures, now))
+	case r.Cancel != nil:
 		return verdict(contract.TypeFlowCancelled, flow, &contract.FlowCancelled{
-			Duration: r.duration(now), By: r.cancel.by, Reason: r.cancel.reason,
+			Duration: r.duration(now), By: r.Cancel.By, Reason: r.Cancel.Reason,
 			Jobs: r.summaries(), Edges: r.counts(),
 		})
 	default:
@@ -165,7 +191,7 @@ func (r *run) lateness() contract.Failure {
 	return contract.Failure{
 		Kind: contract.KindDeadline,
 		Message: fmt.Sprintf("the flow did not end by its deadline, %v after it was submitted; not ended: %s",
-			r.deadline.Sub(r.since).Round(time.Millisecond), listed(open)),
+			r.Deadline.Sub(r.Since).Round(time.Millisecond), listed(open)),
 	}
 }
 
@@ -185,7 +211,7 @@ func (r *run) panic(failures []contract.JobFailure, now time.Time) *contract.Flo
 	}
 }
 
-// othersLimit bounds the texts of all further failures of a verdict, in octets: an executor that takes
+// othersLimit bounds the texts of all further failures of a verdict, in bytes: an executor that takes
 // a thousand jobs with it gives each the same last words.
 const othersLimit = 128 << 10
 
@@ -207,16 +233,16 @@ func brief(failures []contract.JobFailure, given string) []contract.JobFailure {
 }
 
 func (r *run) completion(now time.Time) *contract.FlowCompleted {
-	return &contract.FlowCompleted{Duration: r.duration(now), Jobs: len(r.jobs), Edges: r.counts()}
+	return &contract.FlowCompleted{Duration: r.duration(now), Jobs: len(r.Jobs), Edges: r.counts()}
 }
 
 func (r *run) duration(now time.Time) document.Duration {
-	return document.Duration(max(0, now.Sub(r.since)).Round(time.Microsecond))
+	return document.Duration(max(0, now.Sub(r.Since)).Round(time.Microsecond))
 }
 
 func (r *run) summaries() map[string]contract.JobSummary {
-	out := make(map[string]contract.JobSummary, len(r.jobs))
-	for name, j := range r.jobs {
+	out := make(map[string]contract.JobSummary, len(r.Jobs))
+	for name, j := range r.Jobs {
 		out[name] = j.JobSummary
 	}
 	return out
@@ -224,19 +250,19 @@ func (r *run) summaries() map[string]contract.JobSummary {
 
 // counts puts together what both ends of each edge have reported.
 func (r *run) counts() []contract.EdgeCount {
-	out := make([]contract.EdgeCount, len(r.edges))
-	for i, e := range r.edges {
+	out := make([]contract.EdgeCount, len(r.Edges))
+	for i, e := range r.Edges {
 		c := contract.EdgeCount{From: e.From, To: e.To}
 		if j, port := r.jobAt(e.From); j != nil && port == progdef.PanicPort {
 			c.Sent = j.reported()
 		} else if j != nil {
-			c.Sent = j.ports.Outputs[port]
+			c.Sent = j.Ports.Outputs[port]
 		} else if e.Const != nil {
 			c.Sent = *e.Const
 		}
 		if j, port := r.jobAt(e.To); j != nil {
-			c.Received = j.ports.Inputs[port]
-			c.ClosedEarly = slices.Contains(j.ports.ClosedEarly, port)
+			c.Received = j.Ports.Inputs[port]
+			c.ClosedEarly = slices.Contains(j.Ports.ClosedEarly, port)
 		}
 		out[i] = c
 	}
@@ -246,9 +272,9 @@ func (r *run) counts() []contract.EdgeCount {
 // jobAt finds the job and port of an edge's end; nil for the flow's own ends and constants.
 func (r *run) jobAt(endpoint string) (*job, string) {
 	node, port, _ := strings.Cut(endpoint, ".")
-	return r.jobs[node], port
+	return r.Jobs[node], port
 }
 
 func verdict(t contract.Type, flow string, data any) contract.Event {
-	return contract.Event{Type: t, Subject: flow, MsgID: contract.VerdictID(flow), Data: data}
+	return contract.Event{Type: t, Subject: flow, Data: data}
 }

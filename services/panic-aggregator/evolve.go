@@ -8,43 +8,97 @@ import (
 	"github.com/dagyo/dagyo/pkg/service"
 )
 
-// Evolve returns the state after an event or fact. It changes s in place.
-func Evolve(s State, e contract.Event) State {
+// Evolve folds an event or fact.
+func Evolve(s *State, e contract.Event) []string {
+	if e.Seq > 0 {
+		s.ears.note(e.Time)
+	}
+	if e.Flow() != "" {
+		s.show(e)
+	}
 	if e.EndsFlow() {
-		delete(s.runs, e.Subject)
-		delete(s.cancels, e.Subject)
-		return s
+		return s.end(e)
 	}
 	switch d := e.Data.(type) {
 	case *contract.FlowValidated:
 		s.begin(e, d)
-	case *contract.FlowRejected:
-		delete(s.cancels, e.Subject) // of a submission that never became a flow
 	case *contract.FlowPlanned:
 		s.plan(e.Subject, d)
 	case *contract.FlowSpawned:
-		s.with(e.Subject, func(r *run) { r.spawned, r.waiting = true, s.now })
+		s.with(e.Subject, func(r *run) { r.Spawned, r.Waiting = true, e.Time })
 	case *contract.FlowCancel:
-		s.askCancel(e, d)
+		return s.askCancel(e, d)
+	case *contract.FlowCleaned:
+		return []string{keyHistory}
 	case *contract.JobStarted:
-		s.jobStarted(e.Subject, d)
+		s.jobStarted(e, d)
 	case *contract.JobDone:
-		s.jobDone(e, d)
+		return s.jobDone(e, d)
 	case *contract.JobPanic:
-		s.jobPanicked(e.Subject, d)
+		return s.jobPanicked(e, d)
+	case *contract.ExecutorStarted:
+		s.executor(d.Executor).Known = true
+		return nil
 	case *contract.ExecutorDraining:
-		s.proved[d.Executor] = true // its exit is no failed start
+		s.executor(d.Executor).Proved = true // its exit is not a failed start
+		return nil
 	case *contract.ExecutorExited:
-		s.executorExited(d)
-	case *Beat:
-		s.heard(d)
-	case *Gone:
-		s.found(d)
+		return s.executorExited(e, d)
+	case *contract.DeadLetter:
+		return s.answered(d.Sequence)
+	default:
+		return s.fact(e)
 	}
-	if e.Type == service.Tick {
-		s.tick(e.Time)
+	return []string{e.Subject}
+}
+
+// fact folds what is no event.
+func (s *State) fact(e contract.Event) []string {
+	switch e.Type {
+	case factBeat:
+		s.heard(e.With.(Beat), e.Time)
+		return nil
+	case factGone:
+		s.found(e.With.(Gone), e.Time)
+		return nil
+	case factListening:
+		s.ears = ears{begun: true}
+		return nil
+	case service.FactDeaf:
+		s.ears.deaf += e.With.(time.Duration)
+		return nil
+	case factPulse:
+		return s.suspect(e.Time)
+	case factStored:
+		s.past.stored(e.With.(uint64))
+		return []string{keyHistory}
 	}
-	return s
+	return s.performed(e)
+}
+
+// performed folds an act that was performed.
+func (s *State) performed(e contract.Event) []string {
+	flow := e.Subject
+	if d, ok := e.Data.(*Report); ok {
+		flow = flow[:len(flow)-len(d.Job)-1]
+	}
+	s.with(flow, func(r *run) {
+		switch e.Type {
+		case actStop:
+			r.stopped = true
+		case actStopLast:
+			r.stoppedLast = true
+		case actReport:
+			r.Jobs[e.Data.(*Report).Job].reported = true
+		case actListen:
+			r.listened = e.Time
+		case actLose:
+			s.lose(flow, e.With.([]string), e.Time)
+		case actSpare:
+			s.spare(flow, e.With.([]string), e.Time)
+		}
+	})
+	return []string{flow}
 }
 
 func (s *State) with(flow string, f func(*run)) {
@@ -57,116 +111,136 @@ func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
 	if s.runs[e.Subject] != nil {
 		return
 	}
-	r := &run{since: e.Time, trace: e.TraceParent, jobs: map[string]*job{}, failedStarts: map[string]int{}}
+	r := &run{Since: e.Time, Trace: e.TraceParent, Jobs: map[string]*job{}, FailedStarts: map[string]int{}}
 	if d.Flow.Deadline > 0 {
-		r.deadline = e.Time.Add(d.Flow.Deadline.D())
+		r.Deadline = e.Time.Add(d.Flow.Deadline.D())
 	}
 	s.runs[e.Subject] = r
-	if c, ok := s.cancels[e.Subject]; ok {
-		delete(s.cancels, e.Subject)
-		r.cancel, r.cancelledFirst, r.ending = &c, true, s.now
+	if c := s.takeCancel(e.Subject); c != nil {
+		r.Cancel, r.CancelledFirst, r.Ending = c, true, e.Time
 	}
+}
+
+// end forgets a run that has its verdict.
+func (s *State) end(e contract.Event) []string {
+	r := s.runs[e.Subject]
+	if r == nil {
+		return nil
+	}
+	for _, j := range r.Jobs {
+		if j.State == contract.JobRunning {
+			s.leave(e.Subject, j)
+		}
+	}
+	delete(s.runs, e.Subject)
+	return nil
 }
 
 func (s *State) plan(flow string, d *contract.FlowPlanned) {
 	s.with(flow, func(r *run) {
-		r.deadline, r.edges, r.open, r.panics = d.Deadline, d.Edges, len(d.Jobs), d.Panics
+		if len(r.Jobs) > 0 {
+			return // it is planned
+		}
+		r.Deadline, r.Edges, r.Open, r.Panics = d.Deadline, d.Edges, len(d.Jobs), d.Panics
 		for _, j := range d.Jobs {
-			r.jobs[j.Job] = &job{
+			r.Jobs[j.Job] = &job{
 				JobSummary: contract.JobSummary{State: contract.JobWaiting},
-				progdef:    j.Progdef, revision: j.Revision,
-				health:    d.Progdefs[j.Progdef].Document.Health,
-				reporting: j.Stop == contract.LastStopSubject(flow),
+				Progdef:    j.Progdef, Revision: j.Revision,
+				Health:    d.Progdefs[j.Progdef].Document.Health,
+				Reporting: j.Stop == contract.LastStopSubject(flow),
 			}
 		}
 	})
 }
 
-func (s *State) askCancel(e contract.Event, d *contract.FlowCancel) {
-	c := cancel{by: e.Source, reason: d.Reason, at: e.Time}
-	r := s.runs[e.Subject]
-	switch {
-	case r == nil:
-		s.cancels[e.Subject] = c
-	case r.cancel == nil:
-		r.cancel, r.cancelledFirst = &c, len(r.failures) == 0
-		r.beginEnding(s.now)
-	}
-}
-
 func (r *run) beginEnding(now time.Time) {
-	if r.ending.IsZero() {
-		r.ending = now
+	if r.Ending.IsZero() {
+		r.Ending = now
 	}
 }
 
 func (r *run) job(name string) *job {
-	if j := r.jobs[name]; j != nil && !j.ended() {
+	if j := r.Jobs[name]; j != nil && !j.ended() {
 		return j
 	}
 	return nil
 }
 
-func (s *State) jobStarted(flow string, d *contract.JobStarted) {
-	if s.exits.known[d.Executor] == nil {
-		s.proved[d.Executor] = true
+func (s *State) executor(id string) *executor {
+	x := s.executors[id]
+	if x == nil && s.exits.known[id] != nil {
+		return &executor{} // it is gone: nothing is remembered of it
 	}
-	s.with(flow, func(r *run) {
-		j := r.job(d.Job)
-		if j == nil {
-			return
-		}
-		j.State, j.Executor = contract.JobRunning, d.Executor
-		j.dead = s.lease(j)
-		if exit := s.exits.known[d.Executor]; exit != nil {
-			r.fail(d.Job, j, crash(exit), contract.PortCounts{}, s.now)
-			return
-		}
-		s.forgiveStarts(contract.Mailbox(j.progdef, j.revision))
-	})
+	if x == nil {
+		x = &executor{flows: make(map[string]int)}
+		s.executors[id] = x
+	}
+	return x
 }
 
-// lease is when a job that was just heard is dead unless it beats; zero before the first tick, which
-// then grants the time.
-func (s *State) lease(j *job) time.Time {
-	if s.now.IsZero() {
-		return time.Time{}
-	}
-	return s.now.Add(j.health.Timeout.D())
+func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) {
+	s.with(e.Subject, func(r *run) {
+		j := r.job(d.Job)
+		if j == nil || j.State != contract.JobWaiting {
+			return
+		}
+		j.State, j.Executor, j.Heard = contract.JobRunning, d.Executor, e.Time
+		j.pulse = pulse{deaf: s.ears.deaf}
+		x := s.executor(d.Executor)
+		x.Proved = true
+		if exit := s.exits.known[d.Executor]; exit != nil {
+			s.fail(e.Subject, r, d.Job, j, crash(exit), contract.PortCounts{}, e.Time)
+			return
+		}
+		x.flows[e.Subject]++
+		s.forgiveStarts(j.mailbox())
+	})
 }
 
 // forgiveStarts forgets failed starts on a mailbox once one of its executors has started a job.
 func (s *State) forgiveStarts(mailbox string) {
-	if !s.failing[mailbox] {
-		return
-	}
-	delete(s.failing, mailbox)
 	for _, r := range s.runs {
-		delete(r.failedStarts, mailbox)
+		if len(r.FailedStarts) > 0 {
+			delete(r.FailedStarts, mailbox)
+		}
 	}
 }
 
-func (s *State) jobDone(e contract.Event, d *contract.JobDone) {
-	s.with(e.Subject, func(r *run) {
-		j := r.job(d.Job)
-		if j == nil {
-			return
-		}
-		if d.Stopped && r.goesOn(later(s.now, e.Time)) {
-			r.fail(d.Job, j, edgesGone(), d.PortCounts, s.now)
-			return
-		}
-		state := contract.JobEnded
-		if d.Stopped {
-			state = contract.JobStopped
-		}
-		r.end(j, state, d.PortCounts)
-	})
+// owned returns the job if the executor is the one that has started it. What another one says of a live job is
+// answered.
+func (s *State) owned(e contract.Event, r *run, name, executor string) *job {
+	j := r.job(name)
+	switch {
+	case j == nil || j.Executor == executor && j.State == contract.JobRunning:
+		return j
+	case j.Executor == "":
+		s.unanswered(e, fmt.Sprintf("executor %q tells how job %s of flow %s has ended; no executor has started it",
+			executor, name, e.Subject))
+	default:
+		s.unanswered(e, fmt.Sprintf("executor %q tells how job %s of flow %s has ended; executor %s has started it",
+			executor, name, e.Subject, j.Executor))
+	}
+	return nil
 }
 
-// goesOn reports whether nobody has had a reason to stop the run.
-func (r *run) goesOn(now time.Time) bool {
-	return !r.ends(now)
+func (s *State) unanswered(e contract.Event, why string) {
+	s.unanswerable[e.Seq] = unanswerable{Subject: string(e.Type), Why: why}
+}
+
+func (s *State) jobDone(e contract.Event, d *contract.JobDone) []string {
+	s.with(e.Subject, func(r *run) {
+		j := s.owned(e, r, d.Job, d.Executor)
+		switch {
+		case j == nil:
+		case d.Stopped && !r.ends(e.Time):
+			s.fail(e.Subject, r, d.Job, j, edgesGone(), d.PortCounts, e.Time)
+		case d.Stopped:
+			s.close(e.Subject, r, j, contract.JobStopped, d.PortCounts)
+		default:
+			s.close(e.Subject, r, j, contract.JobEnded, d.PortCounts)
+		}
+	})
+	return []string{e.Subject, keyUnanswerable}
 }
 
 // edgesGone is the failure of a job that found its flow stopped although nobody had stopped it: a
@@ -178,48 +252,68 @@ func edgesGone() contract.Failure {
 	}
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-func (s *State) jobPanicked(flow string, d *contract.JobPanic) {
-	s.with(flow, func(r *run) {
-		if j := r.job(d.Job); j != nil {
-			j.Executor = d.Executor
-			r.fail(d.Job, j, d.Failure, d.PortCounts, s.now)
+func (s *State) jobPanicked(e contract.Event, d *contract.JobPanic) []string {
+	s.with(e.Subject, func(r *run) {
+		if j := s.owned(e, r, d.Job, d.Executor); j != nil {
+			s.fail(e.Subject, r, d.Job, j, d.Failure, d.PortCounts, e.Time)
 		}
 	})
+	return []string{e.Subject, keyUnanswerable}
 }
 
-func (r *run) end(j *job, state contract.JobState, ports contract.PortCounts) {
-	j.State, j.ports = state, ports
-	r.open--
+// close ends a job.
+func (s *State) close(flow string, r *run, j *job, state contract.JobState, ports contract.PortCounts) {
+	if j.State == contract.JobRunning {
+		s.leave(flow, j)
+	}
+	j.State, j.Ports = state, ports
+	r.Open--
 }
 
-func (r *run) fail(name string, j *job, f contract.Failure, ports contract.PortCounts, now time.Time) {
-	r.end(j, contract.JobPanicked, ports)
-	j.failure = &contract.JobFailure{Job: name, Progdef: j.progdef, Executor: j.Executor, Failure: f}
-	r.failures = append(r.failures, *j.failure)
+// leave notes that an executor no longer runs a job.
+func (s *State) leave(flow string, j *job) {
+	x := s.executors[j.Executor]
+	if x == nil {
+		return
+	}
+	if x.flows[flow]--; x.flows[flow] <= 0 {
+		delete(x.flows, flow)
+	}
+	if !x.Known && len(x.flows) == 0 {
+		delete(s.executors, j.Executor) // the spawner has not started it: nothing is to come
+	}
+}
+
+func (s *State) fail(
+	flow string, r *run, name string, j *job, f contract.Failure, ports contract.PortCounts, now time.Time,
+) {
+	s.close(flow, r, j, contract.JobPanicked, ports)
+	j.Failure = &contract.JobFailure{Job: name, Progdef: j.Progdef, Executor: j.Executor, Failure: f}
+	r.Failures = append(r.Failures, *j.Failure)
 	r.beginEnding(now)
 }
 
-func (s *State) executorExited(d *contract.ExecutorExited) {
+func (s *State) executorExited(e contract.Event, d *contract.ExecutorExited) (keys []string) {
+	x := s.executors[d.Executor]
 	s.exits.add(d)
-	failedStart := !s.proved[d.Executor]
-	delete(s.proved, d.Executor)
-	for _, r := range s.runs {
-		for name, j := range r.sorted() {
-			if j.State == contract.JobRunning && j.Executor == d.Executor {
-				r.fail(name, j, crash(d), contract.PortCounts{}, s.now)
-			}
-		}
-		if failedStart {
-			s.startFailed(r, d)
-		}
+	delete(s.executors, d.Executor)
+	if x == nil {
+		x = &executor{}
 	}
+	for flow := range x.flows {
+		keys = append(keys, flow)
+		s.with(flow, func(r *run) {
+			for name, j := range r.sorted() {
+				if j.State == contract.JobRunning && j.Executor == d.Executor {
+					s.fail(flow, r, name, j, crash(d), contract.PortCounts{}, e.Time)
+				}
+			}
+		})
+	}
+	if !x.Proved {
+		keys = append(keys, s.startFailed(d, e.Time)...)
+	}
+	return keys
 }
 
 // crash is the failure of a job whose process ended without a word.
@@ -252,20 +346,23 @@ func because(d *contract.ExecutorExited) string {
 
 // startFailed counts an executor that died before it started any job, and gives up on the jobs that
 // wait for its kind after Limits.StartAttempts of them.
-func (s *State) startFailed(r *run, d *contract.ExecutorExited) {
+func (s *State) startFailed(d *contract.ExecutorExited, now time.Time) (flows []string) {
 	mailbox := contract.Mailbox(d.Progdef, d.Revision)
-	if !r.spawned || !r.waitsFor(mailbox) {
-		return
-	}
-	s.failing[mailbox] = true
-	if r.failedStarts[mailbox]++; r.failedStarts[mailbox] < s.limits.StartAttempts && !d.Permanent {
-		return
-	}
-	for name, j := range r.sorted() {
-		if j.State == contract.JobWaiting && contract.Mailbox(j.progdef, j.revision) == mailbox {
-			r.fail(name, j, neverStarted(d, r.failedStarts[mailbox]), contract.PortCounts{}, s.now)
+	for flow, r := range s.runs {
+		if !r.Spawned || !r.waitsFor(mailbox) {
+			continue
+		}
+		if r.FailedStarts[mailbox]++; r.FailedStarts[mailbox] < s.limits.StartAttempts && !d.Permanent {
+			continue
+		}
+		flows = append(flows, flow)
+		for name, j := range r.sorted() {
+			if j.State == contract.JobWaiting && j.mailbox() == mailbox {
+				s.fail(flow, r, name, j, neverStarted(d, r.FailedStarts[mailbox]), contract.PortCounts{}, now)
+			}
 		}
 	}
+	return flows
 }
 
 func neverStarted(d *contract.ExecutorExited, times int) contract.Failure {
@@ -278,8 +375,8 @@ func neverStarted(d *contract.ExecutorExited, times int) contract.Failure {
 }
 
 func (r *run) waitsFor(mailbox string) bool {
-	for _, j := range r.jobs {
-		if j.State == contract.JobWaiting && contract.Mailbox(j.progdef, j.revision) == mailbox {
+	for _, j := range r.Jobs {
+		if j.State == contract.JobWaiting && j.mailbox() == mailbox {
 			return true
 		}
 	}

@@ -9,20 +9,17 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// reports writes the wired panics of the jobs that have ended: of the one whose end was just told while
-// the run goes on, of all when it ends. Where it has been said already, it is not said again.
-func (s State) reports(flow string, r *run, ended string, now time.Time) []contract.Event {
-	ends := r.ends(now)
-	last := ends && s.over(r, now)
-	var out []contract.Event
-	for _, name := range slices.Sorted(maps.Keys(r.panics)) {
-		j := r.jobs[name]
-		if j == nil || name != ended && !(ends && j.State != contract.JobRunning) && !last {
+// reports writes the wired panics of the jobs that have ended, those of all when it is the last time. What was
+// written is not written again.
+func (r *run) reports(flow string, last bool) (out []contract.Event) {
+	for _, name := range slices.Sorted(maps.Keys(r.Panics)) {
+		j := r.Jobs[name]
+		if j == nil || j.reported || !j.ended() && !last {
 			continue
 		}
 		out = append(out, contract.Event{
-			Type: actReport, Subject: flow, MsgID: "report." + flow + "." + name,
-			Data: &Report{name, j.failure}, With: r.panics[name],
+			Type: actReport, Subject: flow + "." + name,
+			Data: &Report{name, j.Failure}, With: r.Panics[name],
 		})
 	}
 	return out
@@ -38,7 +35,7 @@ func (d *Report) record() ([]byte, error) {
 
 // reported counts what was written of the job.
 func (j *job) reported() contract.Count {
-	record, err := (&Report{Failure: j.failure}).record()
+	record, err := (&Report{Failure: j.Failure}).record()
 	if err != nil || record == nil {
 		return contract.Count{}
 	}
@@ -46,18 +43,18 @@ func (j *job) reported() contract.Count {
 }
 
 // reporting reports whether a run that failed still waits for its reporting jobs.
-func (s State) reporting(r *run, now time.Time) bool {
-	if r.cancel != nil || len(r.failures) == 0 || r.reporters() == 0 {
+func (s *State) reporting(r *run, now time.Time) bool {
+	if r.Cancel != nil || len(r.Failures) == 0 || r.reporters() == 0 {
 		return false
 	}
-	return r.ending.IsZero() || now.Sub(r.ending) < s.limits.Report
+	return now.Before(r.Ending.Add(s.limits.Report))
 }
 
 // reporters counts the reporting jobs that have not ended.
 func (r *run) reporters() int {
 	n := 0
-	for _, j := range r.jobs {
-		if j.reporting && !j.ended() {
+	for _, j := range r.Jobs {
+		if j.Reporting && !j.ended() {
 			n++
 		}
 	}
@@ -65,8 +62,8 @@ func (r *run) reporters() int {
 }
 
 func (r *run) reportersRunning() bool {
-	for _, j := range r.jobs {
-		if j.reporting && j.State == contract.JobRunning {
+	for _, j := range r.Jobs {
+		if j.Reporting && j.State == contract.JobRunning {
 			return true
 		}
 	}

@@ -7,31 +7,53 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// State is every flow that has no verdict yet.
+// State is every flow that is not cleaned up, and those that have ended and are not in history yet. Fields in
+// capitals are stored.
 type State struct {
 	limits Limits
-	// now is the time of the last tick: the only clock that Evolve has.
-	now     time.Time
-	runs    map[string]*run
-	cancels map[string]cancel // asked for before the flow was known
-	// proved holds the executors that have started a job or were told to drain: their exit is no
-	// failed start.
-	proved map[string]bool
-	exits  exits
-	// failing holds the mailboxes for which some run counts failed starts.
-	failing map[string]bool
+	runs   map[string]*run // without a verdict
+	// shown is what users are told of each flow until it is cleaned up.
+	shown map[string]*contract.FlowStatus
+	past  past
+	// cancels were asked for before their flows were known, the oldest first.
+	cancels []cancel
+	// unanswerable are messages that lead to nothing, and why.
+	unanswerable map[uint64]unanswerable
+	executors    map[string]*executor
+	// exits remembers the last executors that have exited, and how: a job's start may be stored behind its
+	// executor's end.
+	exits exits
+	ears  ears
 }
 
-// exits remembers a bounded number of executors that have exited, and how: the word of a job's start
-// may come after that of its executor's end.
+// An unanswerable message is answered by a dead letter.
+type unanswerable struct {
+	Subject string `json:"subject"`
+	Why     string `json:"why"`
+}
+
+// An executor is one that was started and has not exited, or one that runs a job.
+type executor struct {
+	// Known is set by executor.started, Proved once it has started a job or was told to drain: then its exit is
+	// not a failed start.
+	Known  bool `json:"known,omitempty"`
+	Proved bool `json:"proved,omitempty"`
+	// flows counts its running jobs by flow.
+	flows map[string]int
+}
+
+// exits remembers a bounded number of executors that have exited, and how.
 type exits struct {
 	known map[string]*contract.ExecutorExited
 	order []string
 }
 
-const exitsRemembered = 10_000
+const exitsRemembered = 2000
 
 func (x *exits) add(d *contract.ExecutorExited) {
+	if x.known[d.Executor] != nil {
+		return
+	}
 	if len(x.order) == exitsRemembered {
 		delete(x.known, x.order[0])
 		x.order = x.order[1:]
@@ -41,93 +63,108 @@ func (x *exits) add(d *contract.ExecutorExited) {
 
 // Limits are the aggregator's times.
 type Limits struct {
-	// Settle is how long the last words of a stopped flow's jobs are awaited.
+	// Settle is how long the last events of a stopped flow's jobs are awaited.
 	Settle time.Duration
 	// Report is how long reporting jobs may go on after the flow's first failure.
 	Report time.Duration
-	// Tick is the time between two ticks; a longer gap is time in which we were deaf.
-	Tick time.Duration
 	// StartAttempts is how many executors in a row may die before starting a job until the jobs
 	// that wait for them panic.
 	StartAttempts int
-	// CancelMemory is how long a cancel for an unknown flow is kept.
+	// CancelMemory is how long a cancel for an unknown flow is kept, and Cancels how many of them.
 	CancelMemory time.Duration
+	Cancels      int
 }
 
 // DefaultLimits are the documented defaults.
 func DefaultLimits() Limits {
 	return Limits{
-		Settle: 150 * time.Millisecond, Report: 10 * time.Second, Tick: 50 * time.Millisecond,
-		StartAttempts: 3, CancelMemory: 10 * time.Minute,
+		Settle: 150 * time.Millisecond, Report: 10 * time.Second,
+		StartAttempts: 3, CancelMemory: 10 * time.Minute, Cancels: 10_000,
 	}
 }
 
 // NewState returns the state before the first event.
-func NewState(l Limits) State {
-	return State{
-		limits: l, runs: make(map[string]*run), cancels: make(map[string]cancel),
-		proved: make(map[string]bool), failing: make(map[string]bool), exits: exits{known: make(map[string]*contract.ExecutorExited)},
+func NewState(l Limits) *State {
+	return &State{
+		limits: l, runs: make(map[string]*run), shown: make(map[string]*contract.FlowStatus),
+		unanswerable: make(map[uint64]unanswerable), executors: make(map[string]*executor),
+		exits: exits{known: make(map[string]*contract.ExecutorExited)},
 	}
 }
 
 // A run is one flow on its way to its verdict.
 type run struct {
-	since    time.Time // when it was validated
-	trace    string    // its W3C trace context
-	deadline time.Time // zero until planned
-	spawned  bool
-	// waiting is the tick at which the jobs were put on their mailboxes.
-	waiting time.Time
-	jobs    map[string]*job
-	open    int // jobs that have not ended
-	edges   []contract.PlannedEdge
-	// panics is where the panics of jobs that have them wired are written, by job.
-	panics map[string]contract.Address
-	cancel *cancel
-	// cancelledFirst is true when the cancel came before the first failure.
-	cancelledFirst bool
-	failures       []contract.JobFailure
-	// ending is the tick at which the run began to end, zero while it goes on.
-	ending time.Time
-	// failedStarts counts, by mailbox, the executors that died without starting a job.
-	failedStarts map[string]int
+	Since    time.Time `json:"since"`           // when it was validated
+	Trace    string    `json:"trace,omitempty"` // its W3C trace context
+	Deadline time.Time `json:"deadline,omitzero"`
+	Spawned  bool      `json:"spawned"`
+	// Waiting is when the jobs were put on their mailboxes.
+	Waiting time.Time              `json:"waiting,omitzero"`
+	Jobs    map[string]*job        `json:"jobs"`
+	Open    int                    `json:"open"` // jobs that have not ended
+	Edges   []contract.PlannedEdge `json:"edges"`
+	// Panics is where the panics of jobs that have them wired are written, by job.
+	Panics map[string]contract.Address `json:"panics,omitempty"`
+	Cancel *cancel                     `json:"cancel,omitempty"`
+	// CancelledFirst is true when the cancel came before the first failure.
+	CancelledFirst bool                  `json:"cancelledFirst,omitempty"`
+	Failures       []contract.JobFailure `json:"failures,omitempty"`
+	// Ending is when the run began to end, zero while it goes on.
+	Ending time.Time `json:"ending,omitzero"`
+	// FailedStarts counts, by mailbox, the executors that died without starting a job.
+	FailedStarts map[string]int `json:"failedStarts,omitempty"`
+
+	// stopped and stoppedLast are set once the stops were sent.
+	stopped, stoppedLast bool
+	// suspect is set when a job seems silent, listened is when all signs of life until then were heard.
+	suspect  bool
+	listened time.Time
 }
 
 type cancel struct {
-	by, reason string
-	at         time.Time
+	Seq    uint64    `json:"seq"`
+	Flow   string    `json:"flow"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
 }
 
 type job struct {
 	contract.JobSummary
-	progdef, revision string
-	health            progdef.Health
-	// dead is when the job counts as dead unless it beats again; zero until the first tick.
-	dead time.Time
-	// gone is when the unclaimed job was found to be no longer in its mailbox.
-	gone  time.Time
-	ports contract.PortCounts
-	// failure is why the job panicked, nil unless it has.
-	failure *contract.JobFailure
-	// reporting is true of a job that a wired panic leads to: it may end by itself after a failure.
-	reporting bool
-	// spared is set once its silence has been put down to the link.
-	spared bool
+	Progdef  string         `json:"progdef"`
+	Revision string         `json:"revision"`
+	Health   progdef.Health `json:"health"`
+	// Heard is when the job gave its last sign of life: it was started, or beat.
+	Heard time.Time           `json:"heard,omitzero"`
+	Ports contract.PortCounts `json:"ports"`
+	// Failure is why the job panicked, nil unless it has.
+	Failure *contract.JobFailure `json:"failure,omitempty"`
+	// Reporting is true of a job that a wired panic leads to: it may end by itself after a failure.
+	Reporting bool `json:"reporting,omitempty"`
+
+	pulse pulse
+	// reported is set once its panic was written to where it is wired.
+	reported bool
 }
 
 func (j *job) ended() bool { return j.State != contract.JobWaiting && j.State != contract.JobRunning }
 
+func (j *job) mailbox() string { return contract.Mailbox(j.Progdef, j.Revision) }
+
 // Facts that the aggregator learns outside of EVENTS.
 const (
-	factBeat contract.Type = "fact.beat" // Data *Beat
-	factGone contract.Type = "fact.gone" // Data *Gone
+	factBeat      contract.Type = "fact.beat"      // With a Beat
+	factGone      contract.Type = "fact.gone"      // With a Gone
+	factListening contract.Type = "fact.listening" // signs of life are heard from now on
+	factPulse     contract.Type = "fact.pulse"     // time to look for silent jobs
+	factStored    contract.Type = "fact.stored"    // With the last event that history includes
 )
 
 // A Beat is a sign of life.
 type Beat struct {
 	Flow, Job string
-	// Until is when the job is dead unless it beats again.
-	Until time.Time
+	// For is how long the job is alive from now on unless it beats again; 0 for its health timeout.
+	For time.Duration
 }
 
 // Gone says that an unclaimed job is no longer in its mailbox.
@@ -141,6 +178,13 @@ const (
 	actStopLast contract.Type = "act.stop-last"
 	// actReport writes a job's panic to where it is wired. Data is a *Report, With the address.
 	actReport contract.Type = "act.report"
+	// actListen makes sure that all signs of life until now are heard.
+	actListen contract.Type = "act.listen"
+	// actLose gives up jobs that are silent, actSpare waits for them once more. With is their names.
+	actLose  contract.Type = "act.lose"
+	actSpare contract.Type = "act.spare"
+	// actStore puts flows that have ended into history. With is a batch.
+	actStore contract.Type = "act.store"
 )
 
 // A Report is what is written of one job: its failure, and the end; without one the end alone.

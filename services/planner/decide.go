@@ -11,72 +11,63 @@ import (
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
-	"github.com/dagyo/dagyo/pkg/service"
 )
 
 // actStop tells a flow's jobs to stop; it is performed, not published.
 const actStop contract.Type = "act.stop"
 
 // Decide returns the plan of a valid flow, and the clean-up of an ended one.
-func Decide(s State, e contract.Event, now time.Time) ([]contract.Event, error) {
-	if e.Type == service.Tick {
-		return s.cleanUps(now), nil
-	}
-	r := s.runs[e.Subject]
-	switch d, valid := e.Data.(*contract.FlowValidated); {
-	case r == nil:
-		return nil, nil // cleaned up already
-	case !r.ended.IsZero():
-		return s.cleanUp(e.Subject, r, now), nil
-	case valid && !r.planned:
-		return []contract.Event{s.plan(e, d)}, nil
-	default:
-		return nil, nil
-	}
-}
-
-func (s State) cleanUps(now time.Time) []contract.Event {
-	var out []contract.Event
-	for _, id := range slices.Sorted(maps.Keys(s.runs)) {
-		out = append(out, s.cleanUp(id, s.runs[id], now)...)
-	}
-	return out
-}
-
-func (s State) cleanUp(id string, r *run, now time.Time) []contract.Event {
+func Decide(s *State, id string, now time.Time) (effects []contract.Event, next time.Time) {
+	r := s.runs[id]
 	switch {
-	case r.ended.IsZero():
-		return nil
-	case r.retained(now) && (r.ok || !r.planned):
-		return nil
-	case r.retained(now):
-		// The verdict's stop may have come before there was a stream to keep it.
-		return []contract.Event{{Type: actStop, Subject: id, MsgID: "stop." + id}}
+	case r == nil: // cleaned up already
+	case !r.Ended.IsZero():
+		return cleanUp(id, r, now)
+	case !r.Planned && r.Validated != nil:
+		return []contract.Event{s.plan(id, r)}, next
+	}
+	return nil, next
+}
+
+// Open returns the flows that have something on the broker, or are about to.
+func Open(s *State) []string { return slices.Sorted(maps.Keys(s.runs)) }
+
+// cleanUp takes back what the flow has on the broker, once its outputs need not be kept.
+func cleanUp(id string, r *run, now time.Time) (effects []contract.Event, next time.Time) {
+	if r.retained(now) {
+		next = r.Ended.Add(r.Retention)
+		if r.Planned && !r.OK && !r.stopped { // the verdict's stop may have come before there was a stream
+			effects = []contract.Event{{Type: actStop, Subject: id}}
+		}
+		return effects, next
 	}
 	cleaned := contract.FlowCleaned{Stream: contract.FlowStream(id), Mailboxes: []string{}}
-	if r.planned {
-		cleaned.Stream = r.stream
+	if r.Planned {
+		cleaned.Stream = r.Stream
 	}
-	if !r.ok { // a completed flow has left no job unclaimed
-		cleaned.Mailboxes = slices.Sorted(slices.Values(r.mailboxes))
+	if !r.OK { // a completed flow has left no job unclaimed
+		cleaned.Mailboxes = slices.Sorted(slices.Values(r.Mailboxes))
 	}
 	return []contract.Event{{
-		Type: contract.TypeFlowCleaned, Subject: id, Data: &cleaned, TraceParent: r.trace, With: r.ok,
-	}}
+		Type: contract.TypeFlowCleaned, Subject: id, Data: &cleaned, TraceParent: r.Trace, With: r.OK,
+	}}, next
 }
 
-func (s State) plan(e contract.Event, d *contract.FlowValidated) contract.Event {
-	if p := s.overBudget(d.Flow); p != nil {
+func (s *State) plan(id string, r *run) contract.Event {
+	if p := s.overBudget(r.Validated.Flow); p != nil {
 		return contract.Event{
-			Type: contract.TypeFlowRejected, Subject: e.Subject, MsgID: contract.VerdictID(e.Subject),
+			Type: contract.TypeFlowRejected, Subject: id, TraceParent: r.Trace,
 			Data: &contract.FlowRejected{Problems: p},
 		}
 	}
-	return contract.Event{Type: contract.TypeFlowPlanned, Subject: e.Subject, Data: s.lay(e, d), With: d.Flow}
+	return contract.Event{
+		Type: contract.TypeFlowPlanned, Subject: id, TraceParent: r.Trace,
+		Data: s.lay(id, r), With: r.Validated.Flow,
+	}
 }
 
 // overBudget reports what the broker may not bear, the flow that asks included.
-func (s State) overBudget(f flow.Flow) problem.List {
+func (s *State) overBudget(f flow.Flow) problem.List {
 	var out problem.List
 	check := func(have, limit int, what string) {
 		if have > limit {
@@ -102,7 +93,7 @@ func (l Limits) tooLong(f flow.Flow) (out problem.List) {
 		}
 		out = append(out, problem.Problem{
 			Code: problem.TooLarge, Pointer: "/nodes",
-			Message: fmt.Sprintf("the constant %s has %d octets in %d records; an edge may hold %d octets before it is read",
+			Message: fmt.Sprintf("the constant %s has %d bytes in %d records; an edge may hold %d bytes before it is read",
 				e.Source(), n.Bytes, n.Records, l.Window/2),
 			Hint: "shorten it, raise the planner's edge window, or feed the records by one of the flow's inputs",
 		})
@@ -111,13 +102,13 @@ func (l Limits) tooLong(f flow.Flow) (out problem.List) {
 }
 
 // lay turns the normal form into jobs and addresses.
-func (s State) lay(e contract.Event, d *contract.FlowValidated) *contract.FlowPlanned {
-	id := e.Subject
+func (s *State) lay(id string, r *run) *contract.FlowPlanned {
+	d := r.Validated
 	p := &contract.FlowPlanned{
 		Jobs: []contract.Job{}, Edges: make([]contract.PlannedEdge, len(d.Flow.Edges)),
 		Progdefs: d.Progdefs,
 		Inputs:   map[string]contract.Address{}, Outputs: map[string]contract.Address{},
-		Deadline: e.Time.Add(d.Flow.Deadline.D()), Stop: contract.StopSubject(id),
+		Deadline: r.At.Add(d.Flow.Deadline.D()), Stop: contract.StopSubject(id),
 		OutputRetention: retentionOf(s.limits),
 	}
 	if len(d.Flow.Nodes)+len(d.Flow.Edges) > 0 {
@@ -126,7 +117,7 @@ func (s State) lay(e contract.Event, d *contract.FlowValidated) *contract.FlowPl
 	jobs := make(map[string]*contract.Job, len(d.Flow.Nodes))
 	reporting := reporters(d.Flow)
 	for _, name := range slices.Sorted(maps.Keys(d.Flow.Nodes)) {
-		j := job(e, name, d)
+		j := job(id, r.Trace, name, d)
 		if reporting[name] {
 			j.Stop = contract.LastStopSubject(id)
 		}
@@ -210,17 +201,17 @@ func (l Limits) address(id string, n int, typename string) contract.Address {
 	}
 }
 
-func job(e contract.Event, name string, d *contract.FlowValidated) contract.Job {
+func job(id, trace, name string, d *contract.FlowValidated) contract.Job {
 	node := d.Flow.Nodes[name]
 	health := d.Progdefs[node.Progdef].Document.Health
-	subject := func(t contract.Type) string { return string(t) + "." + e.Subject + "." + name }
+	subject := func(t contract.Type) string { return string(t) + "." + id + "." + name }
 	return contract.Job{
-		Flow: e.Subject, Job: name, Node: name, Progdef: node.Progdef, Revision: node.Revision,
+		Flow: id, Job: name, Node: name, Progdef: node.Progdef, Revision: node.Revision,
 		Inputs: map[string]contract.Address{}, Outputs: map[string]contract.Address{},
 		Started: subject(contract.TypeJobStarted), Done: subject(contract.TypeJobDone),
-		Panic: subject(contract.TypeJobPanic), Health: contract.HealthSubject(e.Subject, name),
-		Stop:           contract.StopSubject(e.Subject),
-		HealthInterval: health.Interval, HealthTimeout: health.Timeout, TraceParent: e.TraceParent,
+		Panic: subject(contract.TypeJobPanic), Health: contract.HealthSubject(id, name),
+		Stop:           contract.StopSubject(id),
+		HealthInterval: health.Interval, HealthTimeout: health.Timeout, TraceParent: trace,
 	}
 }
 

@@ -43,23 +43,21 @@ func DefaultConfig() Config {
 // Run serves until the context ends.
 func Run(ctx context.Context, link *broker.Link, c Config) error {
 	w := &wiring{link: link, config: c, mailboxes: make(map[string]bool)}
-	return service.Run(ctx, link, service.Service[State]{
+	return service.Run(ctx, link, service.Service[*State]{
 		Name: Name,
-		Causes: []contract.Type{
-			contract.TypeFlowValidated, contract.TypeFlowRejected, contract.TypeFlowCompleted,
-			contract.TypeFlowPanic, contract.TypeFlowCancelled,
-		},
 		Folds: []contract.Type{
-			contract.TypeFlowPlanned, contract.TypeFlowCleaned,
-			contract.TypeExecutorStarted, contract.TypeExecutorExited,
+			contract.TypeFlowValidated, contract.TypeFlowRejected, contract.TypeFlowPlanned,
+			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
+			contract.TypeFlowCleaned, contract.TypeExecutorStarted, contract.TypeExecutorExited,
 		},
-		New:     func(context.Context, *broker.Link) (State, error) { return NewState(c.Limits), nil },
-		Evolve:  Evolve,
-		Decide:  Decide,
-		Perform: w.perform,
-		Tick:    time.Second,
-		Listen:  []func(context.Context, *service.Runtime[State]) error{hearReleases},
-		Lead:    []func(context.Context, *service.Runtime[State]) error{w.sweep},
+		New:      func(context.Context, *broker.Link) (*State, error) { return NewState(c.Limits), nil },
+		Evolve:   Evolve,
+		Decide:   Decide,
+		Open:     Open,
+		Perform:  w.perform,
+		Snapshot: snapshot(),
+		Listen:   []func(context.Context, *service.Runtime[*State]) error{hearReleases},
+		Lead:     []func(context.Context, *service.Runtime[*State]) error{w.sweep, w.trim},
 	}, c.Config)
 }
 
@@ -67,22 +65,25 @@ type wiring struct {
 	link   *broker.Link
 	config Config
 
+	// mu is held while a mailbox is made or removed: nats-server can wedge where both happen at once.
 	mu        sync.Mutex
 	mailboxes map[string]bool // known to exist
 }
 
-func (w *wiring) perform(ctx context.Context, effect contract.Event) error {
+func (w *wiring) perform(
+	ctx context.Context, _ *service.Runtime[*State], effect contract.Event,
+) (contract.Event, error) {
 	if effect.Type == actStop {
-		return w.stop(effect.Subject)
+		return effect, w.stop(effect.Subject)
 	}
 	switch d := effect.Data.(type) {
 	case *contract.FlowPlanned:
-		return w.provision(ctx, effect.Subject, d, effect.With.(flow.Flow))
+		return effect, w.provision(ctx, effect.Subject, d, effect.With.(flow.Flow))
 	case *contract.FlowCleaned:
 		completed, _ := effect.With.(bool)
-		return w.release(ctx, effect.Subject, d, !completed)
+		return effect, w.release(ctx, effect.Subject, d, !completed)
 	default:
-		return nil
+		return effect, nil
 	}
 }
 
@@ -130,17 +131,14 @@ func brokerError(what string, err error) error {
 func (w *wiring) ensureMailbox(ctx context.Context, progdef, revision string) error {
 	name := contract.Mailbox(progdef, revision)
 	w.mu.Lock()
-	known := w.mailboxes[name]
-	w.mu.Unlock()
-	if known {
+	defer w.mu.Unlock()
+	if w.mailboxes[name] {
 		return nil
 	}
 	if _, err := broker.EnsureMailbox(ctx, w.link.JS, progdef, revision); err != nil {
 		return brokerError("make the mailbox "+name, err)
 	}
-	w.mu.Lock()
 	w.mailboxes[name] = true
-	w.mu.Unlock()
 	return nil
 }
 
@@ -184,7 +182,7 @@ func (w *wiring) purgeJobs(ctx context.Context, id string) error {
 	return nil
 }
 
-func hearReleases(ctx context.Context, r *service.Runtime[State]) error {
+func hearReleases(ctx context.Context, r *service.Runtime[*State]) error {
 	sub, err := r.Link().Subscribe(contract.ReleaseSubjects, func(m *nats.Msg) {
 		id := strings.TrimPrefix(m.Subject, contract.ReleaseSubject(""))
 		r.Fold(contract.Event{Type: FactReleased, Subject: id})

@@ -19,18 +19,22 @@ type State struct {
 
 // A run is one flow from flow.validated to flow.cleaned.
 type run struct {
-	trace     string // its W3C trace context
-	edges     int
-	planned   bool
-	mailboxes []string
-	outputs   bool
-	// ended is when the verdict was given, zero before; ok is true when all its jobs were claimed.
-	ended time.Time
-	ok    bool
-	// released is true once a client has said that it has read all it wants.
-	released  bool
-	retention time.Duration
-	stream    string
+	Trace string    `json:"trace,omitempty"` // its W3C trace context
+	At    time.Time `json:"at"`              // when it was validated
+	// Validated is what is to be planned; dropped once it is.
+	Validated *contract.FlowValidated `json:"validated,omitempty"`
+	Edges     int                     `json:"edges"`
+	Planned   bool                    `json:"planned"`
+	Mailboxes []string                `json:"mailboxes"`
+	Outputs   bool                    `json:"outputs"`
+	// Ended is when the verdict was given, zero before; OK is true when all its jobs were claimed.
+	Ended     time.Time     `json:"ended,omitzero"`
+	OK        bool          `json:"ok"`
+	Retention time.Duration `json:"retention"`
+	Stream    string        `json:"stream"`
+	// released is true once a client has said that it has read all it wants, stopped once the jobs of a flow
+	// that failed were told to stop.
+	released, stopped bool
 }
 
 // Limits bound what flows may ask of the broker.
@@ -54,62 +58,67 @@ func DefaultLimits() Limits {
 }
 
 // NewState returns the state before the first event.
-func NewState(l Limits) State {
-	return State{limits: l, runs: make(map[string]*run), executors: make(map[string]string)}
+func NewState(l Limits) *State {
+	return &State{limits: l, runs: make(map[string]*run), executors: make(map[string]string)}
 }
 
 // FactReleased says that a client has read all it wants of a flow's outputs.
 const FactReleased contract.Type = "fact.released"
 
-// Evolve returns the state after an event or fact. It changes s in place.
-func Evolve(s State, e contract.Event) State {
+// Evolve folds an event or fact.
+func Evolve(s *State, e contract.Event) []string {
 	if e.EndsFlow() {
 		s.ended(e)
-		return s
+		return []string{e.Subject}
 	}
 	switch d := e.Data.(type) {
 	case *contract.FlowValidated:
-		if s.runs[e.Subject] == nil {
-			s.runs[e.Subject] = &run{trace: e.TraceParent, edges: len(d.Flow.Edges)}
-		}
+		s.begin(e, d)
 	case *contract.FlowPlanned:
 		s.planned(e.Subject, d)
 	case *contract.FlowCleaned:
 		s.cleaned(e.Subject)
 	case *contract.ExecutorStarted:
 		s.executors[d.Executor] = contract.Mailbox(d.Progdef, d.Revision)
+		return nil
 	case *contract.ExecutorExited:
 		delete(s.executors, d.Executor)
+		return nil
 	}
-	if e.Type == FactReleased {
-		if r := s.runs[e.Subject]; r != nil {
-			r.released = true
-		}
+	if r := s.runs[e.Subject]; r != nil {
+		r.released = r.released || e.Type == FactReleased
+		r.stopped = r.stopped || e.Type == actStop
 	}
-	return s
+	return []string{e.Subject}
+}
+
+func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
+	if s.runs[e.Subject] != nil {
+		return
+	}
+	r := &run{Trace: e.TraceParent, At: e.Time, Edges: len(d.Flow.Edges), Validated: d}
+	for name, p := range d.Progdefs {
+		r.Mailboxes = append(r.Mailboxes, contract.Mailbox(name, p.Revision))
+	}
+	s.runs[e.Subject] = r
 }
 
 func (s *State) planned(flow string, d *contract.FlowPlanned) {
 	r := s.runs[flow]
-	if r == nil {
+	if r == nil || r.Planned {
 		return
 	}
-	if !r.planned {
-		s.flows++
-		s.edges += r.edges
-	}
-	r.planned, r.outputs, r.stream = true, len(d.Outputs) > 0, d.Stream
-	r.retention = d.OutputRetention.D()
-	for name, p := range d.Progdefs {
-		r.mailboxes = append(r.mailboxes, contract.Mailbox(name, p.Revision))
-	}
+	s.flows++
+	s.edges += r.Edges
+	r.Planned, r.Outputs, r.Stream, r.Validated = true, len(d.Outputs) > 0, d.Stream, nil
+	r.Retention = d.OutputRetention.D()
 }
 
 func (s *State) ended(e contract.Event) {
-	if r := s.runs[e.Subject]; r != nil && r.ended.IsZero() {
-		r.ended, r.ok = e.Time, e.Type == contract.TypeFlowCompleted
+	if r := s.runs[e.Subject]; r != nil && r.Ended.IsZero() {
+		r.Ended, r.OK, r.Validated = e.Time, e.Type == contract.TypeFlowCompleted, nil
 		if e.Type == contract.TypeFlowRejected {
-			r.outputs = false
+			r.Outputs = false
 		}
 	}
 }
@@ -119,16 +128,16 @@ func (s *State) cleaned(flow string) {
 	if r == nil {
 		return
 	}
-	if r.planned {
+	if r.Planned {
 		s.flows--
-		s.edges -= r.edges
+		s.edges -= r.Edges
 	}
 	delete(s.runs, flow)
 }
 
-// retained reports until when the run's outputs must stay.
+// retained reports whether the run's outputs must stay.
 func (r *run) retained(now time.Time) bool {
-	return r.outputs && !r.released && now.Sub(r.ended) < r.retention
+	return r.Outputs && !r.released && now.Before(r.Ended.Add(r.Retention))
 }
 
 func retentionOf(l Limits) document.Duration { return document.Duration(l.OutputRetention) }

@@ -2,8 +2,10 @@ package planner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -19,17 +21,8 @@ type inventory struct {
 }
 
 // orphans returns what of the inventory belongs to no living flow or executor.
-func (s State) orphans(have inventory) inventory {
+func (s *State) orphans(have inventory) inventory {
 	out := inventory{mailboxes: make(map[string]string)}
-	used := make(map[string]bool)
-	for _, r := range s.runs {
-		for _, m := range r.mailboxes {
-			used[m] = true
-		}
-	}
-	for _, mailbox := range s.executors {
-		used[mailbox] = true
-	}
 	for _, id := range have.streams {
 		if s.runs[id] == nil {
 			out.streams = append(out.streams, id)
@@ -40,6 +33,7 @@ func (s State) orphans(have inventory) inventory {
 			out.jobs = append(out.jobs, id)
 		}
 	}
+	used := s.usedMailboxes()
 	for mailbox, consumer := range have.mailboxes {
 		if !used[mailbox] {
 			out.mailboxes[mailbox] = consumer
@@ -48,17 +42,47 @@ func (s State) orphans(have inventory) inventory {
 	return out
 }
 
-// sweep looks for orphans and removes those that it has seen twice in a row: what is found once may
-// belong to a flow whose events are still on their way here.
-func (w *wiring) sweep(ctx context.Context, r *service.Runtime[State]) error {
-	suspects := make(map[string]bool)
+func (s *State) usedMailboxes() map[string]bool {
+	used := make(map[string]bool)
+	for _, r := range s.runs {
+		for _, m := range r.Mailboxes {
+			used[m] = true
+		}
+	}
+	for _, mailbox := range s.executors {
+		used[mailbox] = true
+	}
+	return used
+}
+
+// sweep looks for orphans and removes them. What belongs to a flow is made after flow.validated is stored, so
+// that a state which knows all that is stored behind the look knows of each flow that has something.
+func (w *wiring) sweep(ctx context.Context, r *service.Runtime[*State]) error {
+	idle := make(map[string]bool)
 	service.Every(ctx, w.config.SweepEvery, func() {
 		have, err := w.inventory(ctx)
-		if err == nil && r.Read(func(s State) { have = s.orphans(have) }) {
-			suspects, err = w.removeSuspects(ctx, have, suspects)
+		if err == nil {
+			err = r.Sync(ctx)
+		}
+		if err == nil {
+			r.Read(func(s *State) { have = s.orphans(have) })
+			idle, err = w.remove(ctx, r, have, idle)
 		}
 		if err != nil && ctx.Err() == nil {
 			r.Log().Warn().Err(err).Msg("sweep failed; the next one tries again")
+		}
+	})
+	return nil
+}
+
+// trimEvery is the time between two looks at the size of EVENTS.
+const trimEvery = 2 * time.Second
+
+// trim keeps EVENTS within its bounds.
+func (w *wiring) trim(ctx context.Context, r *service.Runtime[*State]) error {
+	service.Every(ctx, trimEvery, func() {
+		if err := service.Trim(ctx, w.link, w.config.Broker); err != nil && ctx.Err() == nil {
+			r.Log().Warn().Err(err).Msg("cannot cut EVENTS; trying again")
 		}
 	})
 	return nil
@@ -96,42 +120,50 @@ func (w *wiring) inventory(ctx context.Context) (inventory, error) {
 	return have, consumers.Err()
 }
 
-// removeSuspects removes the orphans that are suspects already, and returns the new suspects.
-func (w *wiring) removeSuspects(ctx context.Context, o inventory, suspects map[string]bool) (map[string]bool, error) {
-	next := make(map[string]bool)
-	twice := func(key string) bool {
-		next[key] = !suspects[key]
-		return suspects[key]
-	}
+// remove removes the orphans. Of the mailboxes it removes those that were idle at the last sweep, too, since
+// the next flow would make them again; it returns those that are idle now.
+func (w *wiring) remove(
+	ctx context.Context, r *service.Runtime[*State], o inventory, idle map[string]bool,
+) (map[string]bool, error) {
 	for _, id := range o.streams {
-		if twice("stream " + id) {
-			if err := w.release(ctx, id, &contract.FlowCleaned{Stream: contract.FlowStream(id)}, true); err != nil {
-				return next, err
-			}
+		if err := w.release(ctx, id, &contract.FlowCleaned{Stream: contract.FlowStream(id)}, true); err != nil {
+			return idle, err
 		}
 	}
 	for _, id := range o.jobs {
-		if twice("jobs " + id) {
-			if err := w.purgeJobs(ctx, id); err != nil {
-				return next, err
-			}
+		if err := w.purgeJobs(ctx, id); err != nil {
+			return idle, err
 		}
 	}
+	next := make(map[string]bool)
 	for mailbox, consumer := range o.mailboxes {
-		if twice("mailbox " + mailbox) {
-			if err := w.removeMailbox(ctx, mailbox, consumer); err != nil {
-				return next, err
-			}
+		if !idle[mailbox] {
+			next[mailbox] = true
+		} else if err := w.removeMailbox(ctx, r, mailbox, consumer); err != nil {
+			return next, err
 		}
 	}
 	return next, nil
 }
 
-func (w *wiring) removeMailbox(ctx context.Context, mailbox, consumer string) error {
+// removeMailbox removes a mailbox unless it is used again. Nobody makes it meanwhile: a flow that is planned
+// now waits.
+func (w *wiring) removeMailbox(
+	ctx context.Context, r *service.Runtime[*State], mailbox, consumer string,
+) error {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := r.Sync(ctx); err != nil {
+		return err
+	}
+	used := false
+	r.Read(func(s *State) { used = s.usedMailboxes()[mailbox] })
+	if used {
+		return nil
+	}
 	delete(w.mailboxes, mailbox)
-	w.mu.Unlock()
-	if err := w.link.JS.DeleteConsumer(ctx, contract.StreamJobs, consumer); err != nil {
+	err := w.link.JS.DeleteConsumer(ctx, contract.StreamJobs, consumer)
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return fmt.Errorf("remove mailbox %s: %w", mailbox, err)
 	}
 	return nil

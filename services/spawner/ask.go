@@ -8,7 +8,7 @@ import (
 )
 
 // askExecutors answers what serves each revision of the progdef that is named, or of all.
-func askExecutors(s State, name []byte) (any, error) {
+func askExecutors(s *State, name []byte) (any, error) {
 	all := make(map[string]*contract.Capacity)
 	of := func(mailbox string) *contract.Capacity {
 		if all[mailbox] == nil {
@@ -21,8 +21,8 @@ func askExecutors(s State, name []byte) (any, error) {
 		of(mailbox).Current = r.current
 	}
 	for _, x := range s.executors {
-		c := of(x.mailbox)
-		if x.draining {
+		c := of(x.Mailbox)
+		if x.Draining {
 			c.Draining++
 		} else {
 			c.Executors++
@@ -30,9 +30,9 @@ func askExecutors(s State, name []byte) (any, error) {
 		c.Running += x.jobs
 	}
 	for _, r := range s.runs {
-		for _, j := range r.state {
-			if j.holds && j.executor == "" {
-				of(j.mailbox).Waiting++
+		for _, j := range r.State {
+			if j.Holds && j.Executor == "" {
+				of(j.Mailbox).Waiting++
 			}
 		}
 	}

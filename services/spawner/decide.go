@@ -3,49 +3,49 @@ package spawner
 import (
 	"fmt"
 	"maps"
-	"math/bits"
 	"slices"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/pkg/service"
 )
 
 // Decide grants capacity to the flows whose turn it is, and starts and drains executors to match.
-func Decide(s State, e contract.Event, now time.Time) ([]contract.Event, error) {
+func Decide(s *State, key string, now time.Time) (effects []contract.Event, next time.Time) {
 	p := newPlan(s, now)
-	if e.Type == contract.TypeFlowPlanned && p.refuse(e.Subject) {
-		return p.effects, nil
-	}
-	p.admit()
-	p.repair()
-	if e.Type == contract.TypeFlowPlanned {
-		p.sayQueued(e.Subject)
-	}
-	if e.Type == service.Tick {
-		p.sayAllQueued()
+	if key == keyTend {
 		p.keepMinimum()
 		p.drainIdle()
 		p.giveUpLingering()
+	} else {
+		p.admit()
+		p.repair()
+		p.tellQueued()
+		p.tellStalls()
 	}
-	return p.effects, nil
+	return p.effects, p.next
 }
+
+// Open returns what is to be decided by a new leader: everything.
+func Open(*State) []string { return bothKeys }
 
 // A plan is the capacity as it will be once the effects so far are true. It copies the counts that
 // it changes; the state itself is only read.
 type plan struct {
-	s       State
+	s       *State
 	now     time.Time
 	used    map[string]int // granted jobs on live executors, by mailbox
 	live    map[string]int
 	total   int             // processes, draining ones included
 	drained map[string]bool // by this plan
+	started uint64          // by this plan
 	queue   []string        // what still waits
 	effects []contract.Event
+	// next is when time alone changes the plan, zero for never.
+	next time.Time
 }
 
-func newPlan(s State, now time.Time) *plan {
+func newPlan(s *State, now time.Time) *plan {
 	p := &plan{
 		s: s, now: now, used: make(map[string]int), live: make(map[string]int),
 		drained: make(map[string]bool), total: len(s.executors), queue: s.queue,
@@ -54,19 +54,26 @@ func newPlan(s State, now time.Time) *plan {
 		p.used[mailbox] = r.used
 	}
 	for _, x := range s.executors {
-		if x.draining {
-			p.used[x.mailbox] -= x.jobs
+		if x.Draining {
+			p.used[x.Mailbox] -= x.jobs
 		} else {
-			p.live[x.mailbox]++
+			p.live[x.Mailbox]++
 		}
 	}
 	return p
 }
 
+// again notes that the plan is to be made anew at a time to come.
+func (p *plan) again(at time.Time) {
+	if at.After(p.now) && (p.next.IsZero() || at.Before(p.next)) {
+		p.next = at
+	}
+}
+
 // do adds an effect; one on a flow carries the flow's trace.
 func (p *plan) do(e contract.Event) {
 	if r := p.s.runs[e.Subject]; r != nil && e.Flow() != "" {
-		e.TraceParent = r.trace
+		e.TraceParent = r.Trace
 	}
 	p.effects = append(p.effects, e)
 }
@@ -77,10 +84,10 @@ func (p *plan) admit() {
 	blocked := false
 	for _, id := range p.s.queue {
 		r := p.s.runs[id]
-		if p.reject(id, p.never(r)) { // a limit was lowered meanwhile
+		if p.reject(id, append(p.never(r), p.crowded(r, len(waiting))...)) {
 			continue
 		}
-		if len(r.state) > 0 && (blocked || !p.fits(r)) {
+		if len(r.State) > 0 && (blocked || !p.fits(r)) {
 			blocked = true
 			waiting = append(waiting, id)
 			continue
@@ -116,10 +123,10 @@ func (p *plan) shortage(r *run) []contract.Shortage {
 	for _, mailbox := range slices.Sorted(maps.Keys(r.need)) {
 		rev := p.s.revisions[mailbox]
 		need := r.need[mailbox]
-		most := rev.pinned.Document.Scaling.MaxExecutors * rev.perExecutor()
+		most := rev.Pinned.Document.Scaling.MaxExecutors * rev.perExecutor()
 		if free := most - p.used[mailbox]; need > free {
 			out = append(out, contract.Shortage{
-				Progdef: rev.name, Revision: rev.pinned.Revision, What: whatSlots,
+				Progdef: rev.Name, Revision: rev.Pinned.Revision, What: whatSlots,
 				Needed: need, Free: max(free, 0), Limit: most,
 			})
 		}
@@ -136,7 +143,7 @@ func (p *plan) shortage(r *run) []contract.Shortage {
 // makeRoom drains up to n idle executors that the flow has no use for, less those that are about to go.
 func (p *plan) makeRoom(n int, r *run) {
 	for id, x := range p.s.executors {
-		if (x.draining || p.drained[id]) && x.jobs == 0 {
+		if (x.Draining || p.drained[id]) && x.jobs == 0 {
 			n--
 		}
 	}
@@ -145,7 +152,7 @@ func (p *plan) makeRoom(n int, r *run) {
 		switch {
 		case n <= 0:
 			return
-		case r.need[x.mailbox] == 0 && p.spare(id, x):
+		case r.need[x.Mailbox] == 0 && p.spare(id, x):
 			p.drain(id, x, "its place is needed by another progdef")
 			n--
 		}
@@ -154,9 +161,9 @@ func (p *plan) makeRoom(n int, r *run) {
 
 // spare reports whether an executor is idle and its revision's granted jobs have slots without it.
 func (p *plan) spare(id string, x *executor) bool {
-	r := p.s.revisions[x.mailbox]
-	return x.jobs == 0 && !x.draining && !p.drained[id] &&
-		(r == nil || p.live[x.mailbox]-1 >= r.executorsFor(p.used[x.mailbox]))
+	r := p.s.revisions[x.Mailbox]
+	return x.jobs == 0 && !x.Draining && !p.drained[id] &&
+		(r == nil || p.live[x.Mailbox]-1 >= r.executorsFor(p.used[x.Mailbox]))
 }
 
 func (p *plan) grant(id string, r *run) {
@@ -167,8 +174,8 @@ func (p *plan) grant(id string, r *run) {
 		executors[mailbox] = p.live[mailbox]
 	}
 	p.do(contract.Event{
-		Type: contract.TypeFlowSpawned, Subject: id, With: r.jobs,
-		Data: &contract.FlowSpawned{Executors: executors, Jobs: len(r.state)},
+		Type: contract.TypeFlowSpawned, Subject: id, With: r.Jobs,
+		Data: &contract.FlowSpawned{Executors: executors, Jobs: len(r.State)},
 	})
 }
 
@@ -190,17 +197,18 @@ func (p *plan) cover(mailbox string) {
 
 // start starts up to n executors, and returns how many have no place.
 func (p *plan) start(r *revision, n int) int {
-	if p.now.Before(r.until) {
+	if p.now.Before(r.Until) {
+		p.again(r.Until)
 		return 0
 	}
 	mailbox := r.mailbox()
 	started := 0
 	for ; started < n && p.total < p.s.limits.Executors; started++ {
-		number := p.s.last[mailbox] + 1 + p.startedNow(mailbox)
-		id := executorID(r.name, mailbox, number)
+		id := executorID(r.Name, mailbox, p.s.seq+p.started)
+		p.started++
 		p.do(contract.Event{
-			Type: contract.TypeExecutorStarted, Subject: id, With: r.pinned,
-			Data: &contract.ExecutorStarted{Executor: id, Progdef: r.name, Revision: r.pinned.Revision},
+			Type: contract.TypeExecutorStarted, Subject: id, With: r.Pinned,
+			Data: &contract.ExecutorStarted{Executor: id, Progdef: r.Name, Revision: r.Pinned.Revision},
 		})
 		p.live[mailbox]++
 		p.total++
@@ -208,32 +216,16 @@ func (p *plan) start(r *revision, n int) int {
 	return n - started
 }
 
-// startedNow counts the executors of a mailbox that this plan starts already.
-func (p *plan) startedNow(mailbox string) int {
-	n := 0
-	for _, e := range p.effects {
-		if d, ok := e.Data.(*contract.ExecutorStarted); ok && contract.Mailbox(d.Progdef, d.Revision) == mailbox {
-			n++
-		}
+// crowded refuses a new flow that finds the queue full.
+func (p *plan) crowded(r *run, waiting int) problem.List {
+	if waiting < p.s.limits.Queue || !r.Told.At.IsZero() {
+		return nil
 	}
-	return n
-}
-
-// refuse rejects a flow that can never be granted, or that finds the queue full.
-func (p *plan) refuse(id string) bool {
-	r := p.s.runs[id]
-	if r == nil || r.granted || r.ended {
-		return false
-	}
-	problems := p.never(r)
-	if len(p.s.queue) > p.s.limits.Queue {
-		problems = append(problems, problem.Problem{
-			Code:    problem.TooMany,
-			Message: fmt.Sprintf("%d flows wait for capacity; the limit is %d", len(p.s.queue), p.s.limits.Queue),
-			Hint:    "submit it again when other flows have ended",
-		})
-	}
-	return p.reject(id, problems)
+	return problem.List{{
+		Code:    problem.TooMany,
+		Message: fmt.Sprintf("%d flows wait for capacity; the limit is %d", waiting+1, p.s.limits.Queue),
+		Hint:    "submit it again when other flows have ended",
+	}}
 }
 
 func (p *plan) reject(id string, problems problem.List) bool {
@@ -241,7 +233,7 @@ func (p *plan) reject(id string, problems problem.List) bool {
 		return false
 	}
 	p.do(contract.Event{
-		Type: contract.TypeFlowRejected, Subject: id, MsgID: contract.VerdictID(id),
+		Type: contract.TypeFlowRejected, Subject: id,
 		Data: &contract.FlowRejected{Problems: problems},
 	})
 	return true
@@ -253,14 +245,14 @@ func (p *plan) never(r *run) problem.List {
 	total := 0
 	for _, mailbox := range slices.Sorted(maps.Keys(r.need)) {
 		rev := p.s.revisions[mailbox]
-		scaling := rev.pinned.Document.Scaling
+		scaling := rev.Pinned.Document.Scaling
 		most := scaling.MaxExecutors * scaling.JobsPerExecutor
 		total += rev.executorsFor(r.need[mailbox])
 		if r.need[mailbox] > most {
 			out = append(out, problem.Problem{
 				Code: problem.NeverFits, Pointer: "/nodes",
 				Message: fmt.Sprintf("the flow has %d nodes of %s, which can run at most %d jobs at a time"+
-					" (%d executors of %d)", r.need[mailbox], rev.name, most, scaling.MaxExecutors, scaling.JobsPerExecutor),
+					" (%d executors of %d)", r.need[mailbox], rev.Name, most, scaling.MaxExecutors, scaling.JobsPerExecutor),
 				Hint: "raise the progdef's scaling, or split the flow",
 			})
 		}
@@ -276,34 +268,17 @@ func (p *plan) never(r *run) problem.List {
 	return out
 }
 
-// sayQueued tells a waiting flow its place. To bound what a long queue says, a flow hears of its place
-// when it joins, and whenever the place has shrunk to the next power of two.
-func (p *plan) sayQueued(id string) {
-	i := slices.Index(p.queue, id)
-	if i < 0 {
-		return
-	}
-	place := i + 1
-	p.do(contract.Event{
-		Type: contract.TypeFlowQueued, Subject: id,
-		MsgID: fmt.Sprintf("queued.%s.%d", id, bits.Len(uint(place-1))),
-		Data:  &contract.FlowQueued{Place: place, Shortage: append([]contract.Shortage{}, p.shortage(p.s.runs[id])...)},
-	})
-}
-
-func (p *plan) sayAllQueued() {
-	for i, id := range p.queue {
-		if place := i + 1; bits.OnesCount(uint(place)) == 1 {
-			p.sayQueued(id)
-		}
-	}
-}
-
 // keepMinimum holds minExecutors of every current revision.
 func (p *plan) keepMinimum() {
 	for _, mailbox := range slices.Sorted(maps.Keys(p.s.revisions)) {
-		if r := p.s.revisions[mailbox]; r.current && !p.now.Before(r.spare) {
-			p.start(r, r.pinned.Document.Scaling.MinExecutors-p.live[mailbox])
+		r := p.s.revisions[mailbox]
+		missing := r.scaling().MinExecutors - p.live[mailbox]
+		switch {
+		case !r.current || missing <= 0:
+		case p.now.Before(r.Spare):
+			p.again(r.Spare)
+		default:
+			p.start(r, missing)
 		}
 	}
 }
@@ -313,16 +288,18 @@ func (p *plan) keepMinimum() {
 func (p *plan) drainIdle() {
 	for _, id := range slices.Sorted(maps.Keys(p.s.executors)) {
 		x := p.s.executors[id]
-		r := p.s.revisions[x.mailbox]
+		r := p.s.revisions[x.Mailbox]
 		if !p.spare(id, x) {
 			continue
 		}
 		switch {
-		case r == nil || !r.current && !p.s.wantedByQueue(x.mailbox):
+		case r == nil || !r.current && !p.s.wantedByQueue(x.Mailbox):
 			p.drain(id, x, "its revision is no longer current")
-		case p.live[x.mailbox] > r.pinned.Document.Scaling.MinExecutors &&
-			p.now.Sub(x.idle) >= r.pinned.Document.Scaling.IdleTimeout.D():
-			p.drain(id, x, fmt.Sprintf("idle for %v", r.pinned.Document.Scaling.IdleTimeout))
+		case p.live[x.Mailbox] <= r.scaling().MinExecutors:
+		case p.now.Sub(x.Idle) < r.scaling().IdleTimeout.D():
+			p.again(x.Idle.Add(r.scaling().IdleTimeout.D()))
+		default:
+			p.drain(id, x, fmt.Sprintf("idle for %v", r.scaling().IdleTimeout))
 		}
 	}
 }
@@ -330,8 +307,8 @@ func (p *plan) drainIdle() {
 // drain returns the effect, for it to be changed.
 func (p *plan) drain(id string, x *executor, reason string) *contract.Event {
 	p.drained[id] = true
-	p.live[x.mailbox]--
-	progdef, revision := contract.SplitMailbox(x.mailbox)
+	p.live[x.Mailbox]--
+	progdef, revision := contract.SplitMailbox(x.Mailbox)
 	d := &contract.ExecutorDraining{Executor: id, Progdef: progdef, Revision: revision, Reason: reason}
 	p.do(contract.Event{Type: contract.TypeExecutorDraining, Subject: id, Data: d})
 	return &p.effects[len(p.effects)-1]

@@ -8,69 +8,126 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// Evolve returns the state after an event. It changes s in place.
-func Evolve(s State, e contract.Event) State {
+// What is decided: who gets capacity, and which executors stay.
+const (
+	keyAdmit = "admit"
+	keyTend  = "tend"
+)
+
+var (
+	bothKeys = []string{keyAdmit, keyTend}
+	admitKey = []string{keyAdmit}
+	tendKey  = []string{keyTend}
+)
+
+// Evolve folds an event or fact.
+func Evolve(s *State, e contract.Event) []string {
+	s.seq = max(s.seq, e.Seq)
 	if e.EndsFlow() {
 		s.end(e.Subject, e.Time)
-		return s
+		return bothKeys
 	}
 	switch d := e.Data.(type) {
 	case *contract.ProgdefApplied:
 		s.makeCurrent(d.Name, progdef.Pinned{Revision: d.Revision, Document: d.Document})
+		return bothKeys
 	case *contract.ProgdefRemoved:
 		s.noLongerCurrent(d.Name)
+		return bothKeys
 	case *contract.FlowPlanned:
 		s.enqueue(e, d)
+		return admitKey
+	case *contract.FlowQueued:
+		s.queued(e, d)
 	case *contract.FlowSpawned:
 		s.grant(e.Subject)
-	case *contract.FlowCleaned:
-		delete(s.over, e.Subject)
 	case *contract.JobStarted:
 		s.jobStarted(e.Subject, d, e.Time)
 	case *contract.JobDone:
 		s.jobEnded(e.Subject, d.Job, e.Time)
+		return bothKeys
 	case *contract.JobPanic:
 		s.jobEnded(e.Subject, d.Job, e.Time)
+		return bothKeys
 	case *contract.ExecutorStarted:
 		s.executorStarted(d, e.Time)
+		return tendKey
 	case *contract.ExecutorDraining:
-		if x := s.executors[d.Executor]; x != nil {
-			x.draining, x.since = true, e.Time
+		if x := s.executors[d.Executor]; x != nil && !x.Draining {
+			x.Draining, x.Since = true, e.Time
 		}
+		return bothKeys
 	case *contract.ExecutorExited:
 		s.executorExited(d, e.Time)
+		return bothKeys
+	default:
+		return s.other(e)
 	}
-	return s
+	return nil
+}
+
+// other folds what has no payload that matters.
+func (s *State) other(e contract.Event) []string {
+	switch e.Type {
+	case contract.TypeFlowValidated:
+		if s.runs[e.Subject] == nil {
+			s.valid[e.Subject] = struct{}{}
+		}
+	case contract.TypeFlowCleaned:
+		delete(s.valid, e.Subject)
+	case factRunning:
+		s.waiting = e.With.(map[string]string)
+		return admitKey
+	case actGiveUp:
+		if x := s.executors[e.Subject]; x != nil {
+			x.givenUp = true
+		}
+	}
+	return nil
 }
 
 func (s *State) enqueue(e contract.Event, d *contract.FlowPlanned) {
 	flow := e.Subject
-	if s.runs[flow] != nil || s.over[flow] {
-		return
+	if _, valid := s.valid[flow]; !valid {
+		return // it is planned or has ended already, or was never valid
 	}
-	r := &run{trace: e.TraceParent, jobs: d.Jobs, need: make(map[string]int), state: make(map[string]*job)}
+	delete(s.valid, flow)
+	r := &run{Trace: e.TraceParent, Jobs: d.Jobs, State: make(map[string]*job)}
 	for name, p := range d.Progdefs {
 		s.revision(name, p)
 	}
 	for _, j := range d.Jobs {
-		mailbox := contract.Mailbox(j.Progdef, j.Revision)
-		r.need[mailbox]++
-		r.state[j.Job] = &job{mailbox: mailbox}
+		r.State[j.Job] = &job{Mailbox: contract.Mailbox(j.Progdef, j.Revision)}
 	}
+	r.count()
 	s.runs[flow] = r
 	s.queue = append(s.queue, flow)
+}
+
+// count counts the jobs of each mailbox.
+func (r *run) count() {
+	r.need = make(map[string]int)
+	for _, j := range r.State {
+		r.need[j.Mailbox]++
+	}
+}
+
+func (s *State) queued(e contract.Event, d *contract.FlowQueued) {
+	if r := s.runs[e.Subject]; r != nil {
+		r.Told = told{Place: d.Place, Why: digest(d.Shortage), At: e.Time}
+	}
 }
 
 // grant gives every job of the flow a slot.
 func (s *State) grant(flow string) {
 	r := s.runs[flow]
-	if r == nil || r.granted {
+	if r == nil || r.Granted || !r.Ended.IsZero() {
 		return
 	}
-	r.granted, r.jobs = true, nil
+	r.Granted, r.Jobs = true, nil
 	s.dequeue(flow)
-	for _, j := range r.state {
-		if !j.over {
+	for _, j := range r.State {
+		if !j.Over {
 			s.hold(j)
 		}
 	}
@@ -83,32 +140,33 @@ func (s *State) dequeue(flow string) {
 }
 
 func (s *State) hold(j *job) {
-	if !j.holds {
-		j.holds = true
-		s.revisions[j.mailbox].used++
+	if !j.Holds {
+		j.Holds = true
+		s.revisions[j.Mailbox].used++
 	}
 }
 
 func (s *State) free(j *job) {
-	if !j.holds {
+	if !j.Holds {
 		return
 	}
-	j.holds = false
-	s.revisions[j.mailbox].used--
+	j.Holds = false
+	s.revisions[j.Mailbox].used--
 }
 
 // end takes back the slots of the flow's unclaimed jobs. A running job keeps its slot until it has
-// gone: whoever ignores the stop still occupies its executor.
+// gone: one that ignores the stop still occupies its executor.
 func (s *State) end(flow string, now time.Time) {
+	delete(s.valid, flow)
 	r := s.runs[flow]
-	if r == nil {
-		s.over[flow] = true
+	if r == nil || !r.Ended.IsZero() {
 		return
 	}
 	s.dequeue(flow)
-	r.ended, r.endedAt, r.jobs = true, now, nil
-	for _, j := range r.state {
-		if j.executor == "" {
+	r.Ended, r.Jobs = now, nil
+	s.ended[flow] = r
+	for _, j := range r.State {
+		if j.Executor == "" {
 			s.free(j)
 		}
 	}
@@ -117,40 +175,63 @@ func (s *State) end(flow string, now time.Time) {
 
 // retire forgets an ended flow once none of its jobs runs.
 func (s *State) retire(flow string, r *run) {
-	if !r.ended {
+	if r.Ended.IsZero() {
 		return
 	}
-	for _, j := range r.state {
-		if j.executor != "" {
+	for _, j := range r.State {
+		if j.Executor != "" {
 			return
 		}
 	}
 	delete(s.runs, flow)
+	delete(s.ended, flow)
 	for mailbox := range r.need {
 		s.forget(mailbox)
 	}
 }
 
-// jobStarted gives the job to its executor. The executor may be too quick for us and say it before
-// executor.started is published; and it may be dead already, if its death was heard first: then the job
+// jobStarted gives the job to its executor. The executor may be too quick for us and publish it before
+// executor.started is stored; and it may be dead already, if its exit was stored first: then the job
 // is lost, and holds nothing.
 func (s *State) jobStarted(flow string, d *contract.JobStarted, now time.Time) {
 	r := s.runs[flow]
-	if r == nil || r.state[d.Job] == nil {
+	if r == nil || r.State[d.Job] == nil {
 		s.prove(d.Executor)
 		return
 	}
-	j := r.state[d.Job]
-	if s.gone.known[d.Executor] {
+	j := r.State[d.Job]
+	switch {
+	case j.Over || j.Executor != "":
+		return // it was started before
+	case s.gone.known[d.Executor]:
 		s.free(j)
 		s.retire(flow, r)
 		return
 	}
-	s.addExecutor(d.Executor, j.mailbox, now)
+	s.addExecutor(d.Executor, j.Mailbox, now)
 	s.prove(d.Executor)
-	j.executor = d.Executor
 	s.hold(j)
-	s.executors[d.Executor].jobs++
+	s.executors[d.Executor].takes(flow, j, d.Executor)
+}
+
+// takes notes that the executor runs a job of a flow.
+func (x *executor) takes(flow string, j *job, id string) {
+	if x.flows == nil {
+		x.flows = make(map[string]int)
+	}
+	j.Executor = id
+	x.jobs++
+	x.flows[flow]++
+}
+
+// loses notes that the executor no longer runs a job of a flow.
+func (x *executor) loses(flow string, now time.Time) {
+	if x.flows[flow]--; x.flows[flow] <= 0 {
+		delete(x.flows, flow)
+	}
+	if x.jobs--; x.jobs == 0 {
+		x.Idle = now
+	}
 }
 
 // prove notes that an executor can start jobs: its kind is not broken.
@@ -159,25 +240,23 @@ func (s *State) prove(executor string) {
 	if x == nil {
 		return
 	}
-	x.proved = true
-	if r := s.revisions[x.mailbox]; r != nil {
-		r.failures, r.until = 0, time.Time{}
-		r.refusals, r.spare = 0, time.Time{}
+	x.Proved = true
+	if r := s.revisions[x.Mailbox]; r != nil {
+		r.Failures, r.Until = 0, time.Time{}
+		r.Refusals, r.Spare = 0, time.Time{}
 	}
 }
 
 func (s *State) jobEnded(flow, name string, now time.Time) {
 	r := s.runs[flow]
-	if r == nil || r.state[name] == nil {
+	if r == nil || r.State[name] == nil {
 		return
 	}
-	j := r.state[name]
-	if x := s.executors[j.executor]; x != nil {
-		if x.jobs--; x.jobs == 0 {
-			x.idle = now
-		}
+	j := r.State[name]
+	if x := s.executors[j.Executor]; x != nil {
+		x.loses(flow, now)
 	}
-	j.executor, j.over = "", true
+	j.Executor, j.Over = "", true
 	s.free(j)
 	s.retire(flow, r)
 }
@@ -185,45 +264,50 @@ func (s *State) jobEnded(flow, name string, now time.Time) {
 func (s *State) executorStarted(d *contract.ExecutorStarted, now time.Time) {
 	if !s.gone.known[d.Executor] {
 		s.addExecutor(d.Executor, contract.Mailbox(d.Progdef, d.Revision), now)
-		s.executors[d.Executor].said = true
 	}
 }
 
 func (s *State) addExecutor(id, mailbox string, now time.Time) {
 	if s.executors[id] == nil {
-		s.executors[id] = &executor{mailbox: mailbox, idle: now}
-		s.last[mailbox] = max(s.last[mailbox], executorNumber(id))
+		s.executors[id] = &executor{Mailbox: mailbox, Idle: now}
 	}
 }
 
 func (s *State) executorExited(d *contract.ExecutorExited, now time.Time) {
 	s.gone.add(d.Executor)
-	mailbox := contract.Mailbox(d.Progdef, d.Revision)
-	s.last[mailbox] = max(s.last[mailbox], executorNumber(d.Executor))
 	x := s.executors[d.Executor]
 	if x == nil {
 		return
 	}
 	delete(s.executors, d.Executor)
-	if r := s.revisions[x.mailbox]; r != nil && !x.proved && !x.draining {
+	if r := s.revisions[x.Mailbox]; r != nil && !x.Proved && !x.Draining {
 		if d.Permanent { // what can never start fails its flow at once, each time
-			r.refusals++
-			r.spare = now.Add(backOff(r.refusals))
+			r.Refusals++
+			r.Spare = now.Add(backOff(r.Refusals))
 		} else {
-			r.failures++
+			r.Failures++
 		}
-		r.until = now.Add(backOff(max(r.failures, 1)))
+		r.Until = now.Add(backOff(max(r.Failures, 1)))
 	}
-	for flow, r := range s.runs {
-		for _, j := range r.state {
-			if j.executor == d.Executor {
-				j.executor = ""
-				s.free(j)
-			}
+	for flow := range x.flows {
+		s.loseJobs(flow, d.Executor)
+	}
+	s.forget(x.Mailbox)
+}
+
+// loseJobs takes back the slots of the jobs that an executor has taken with it.
+func (s *State) loseJobs(flow, executor string) {
+	r := s.runs[flow]
+	if r == nil {
+		return
+	}
+	for _, j := range r.State {
+		if j.Executor == executor {
+			j.Executor, j.Over = "", true
+			s.free(j)
 		}
-		s.retire(flow, r)
 	}
-	s.forget(x.mailbox)
+	s.retire(flow, r)
 }
 
 // backOff is how long to wait after that many failed starts in a row: 250 ms, doubling to 30 s.

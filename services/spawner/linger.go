@@ -23,16 +23,31 @@ func (p *plan) giveUpLingering() {
 	left := p.s.leftovers()
 	for _, id := range slices.Sorted(maps.Keys(p.s.executors)) {
 		x := p.s.executors[id]
-		dead, since := left[id].jobs, left[id].since
+		dead, due := left[id].jobs, p.s.lingersUntil(x, left[id])
+		p.again(due)
 		switch {
-		case x.draining && dead == x.jobs && p.now.Sub(later(later(x.since, x.idle), since)) >= p.s.limits.Linger:
-			p.do(contract.Event{Type: actGiveUp, Subject: id, MsgID: "give-up." + id})
-		case !x.draining && !p.drained[id] && dead > 0 && p.now.Sub(since) >= p.s.limits.Linger:
+		case due.IsZero() || p.now.Before(due) || p.drained[id]:
+		case x.Draining:
+			p.do(contract.Event{Type: actGiveUp, Subject: id})
+		default:
 			e := p.drain(id, x, fmt.Sprintf("a job has not ended %v after its flow", p.s.limits.Linger))
 			if dead == x.jobs {
 				e.With = giveUp
 			}
 		}
+	}
+}
+
+// lingersUntil returns until when an executor may go on that has nothing to do but what is left over; the zero
+// time for one that is needed.
+func (s *State) lingersUntil(x *executor, left leftover) time.Time {
+	switch {
+	case x.Draining && left.jobs == x.jobs && !x.givenUp:
+		return later(later(x.Since, x.Idle), left.since).Add(s.limits.Linger)
+	case !x.Draining && left.jobs > 0:
+		return left.since.Add(s.limits.Linger)
+	default:
+		return time.Time{}
 	}
 }
 
@@ -43,16 +58,13 @@ type leftover struct {
 	since time.Time
 }
 
-func (s State) leftovers() map[string]leftover {
+func (s *State) leftovers() map[string]leftover {
 	out := make(map[string]leftover)
-	for _, r := range s.runs {
-		if !r.ended {
-			continue
-		}
-		for _, j := range r.state {
-			if j.executor != "" {
-				l := out[j.executor]
-				out[j.executor] = leftover{l.jobs + 1, later(l.since, r.endedAt)}
+	for _, r := range s.ended {
+		for _, j := range r.State {
+			if j.Executor != "" {
+				l := out[j.Executor]
+				out[j.Executor] = leftover{l.jobs + 1, later(l.since, r.Ended)}
 			}
 		}
 	}

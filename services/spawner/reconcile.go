@@ -15,7 +15,7 @@ import (
 
 // differences compares EVENTS with what the backend runs: lost executors should run and do not,
 // strays run and are in no event.
-func (s State) differences(running []backend.Status) (lost, strays []backend.Instance) {
+func (s *State) differences(running []backend.Status) (lost, strays []backend.Instance) {
 	seen := make(map[string]bool)
 	for _, x := range running {
 		seen[x.Executor] = true
@@ -25,23 +25,21 @@ func (s State) differences(running []backend.Status) (lost, strays []backend.Ins
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.executors)) {
 		if !seen[id] {
-			progdef, revision := contract.SplitMailbox(s.executors[id].mailbox)
+			progdef, revision := contract.SplitMailbox(s.executors[id].Mailbox)
 			lost = append(lost, backend.Instance{Executor: id, Progdef: progdef, Revision: revision})
 		}
 	}
 	return lost, strays
 }
 
-// sweepEvery is how many rounds of the reconciler lie between two looks for names of the dead.
+// sweepEvery is how many rounds of the reconciler lie between two looks for names of exited executors.
 const sweepEvery = 6
 
-// reconcile says executor.exited for executors that are gone without an exit report, and
-// executor.started for those that run unheard of, so that they are counted and drained when idle.
-// It acts on what it has seen twice in a row: events and exits may be on their way. Flows hear why
-// their executors do not run yet.
-func (w *wiring) reconcile(ctx context.Context, r *service.Runtime[State]) error {
-	var suspects, nameless map[string]bool
-	told := make(stallsTold)
+// reconcile reports executors that are gone without an exit report as exited, and those that run unknown to
+// EVENTS as started, so that they are counted and drained when idle. What is missing counts only when it is
+// missing twice in a row, since its exit may be on its way.
+func (w *wiring) reconcile(ctx context.Context, r *service.Runtime[*State]) error {
+	var missing, nameless map[string]bool
 	round := 0
 	service.Every(ctx, w.config.ReconcileEvery, func() {
 		running, err := w.backend.List(ctx)
@@ -49,10 +47,8 @@ func (w *wiring) reconcile(ctx context.Context, r *service.Runtime[State]) error
 			err = fmt.Errorf("list executors: %w", err)
 		}
 		if err == nil {
-			suspects, err = w.compare(ctx, r, running, suspects)
-		}
-		if err == nil {
-			err = w.tellStalls(ctx, r, running, told)
+			r.Fold(contract.Event{Type: factRunning, With: reasons(running)})
+			missing, err = w.compare(ctx, r, running, missing)
 		}
 		if round++; err == nil && round%sweepEvery == 0 {
 			nameless, err = w.sweepNames(ctx, r, running, nameless)
@@ -64,60 +60,54 @@ func (w *wiring) reconcile(ctx context.Context, r *service.Runtime[State]) error
 	return nil
 }
 
-// compare says what EVENTS does not know, and returns what to look at again.
+// compare publishes what EVENTS does not have, and returns what was missing.
 func (w *wiring) compare(
-	ctx context.Context, r *service.Runtime[State], running []backend.Status, suspects map[string]bool,
+	ctx context.Context, r *service.Runtime[*State], running []backend.Status, missing map[string]bool,
 ) (map[string]bool, error) {
 	var lost, strays []backend.Instance
-	if !r.Read(func(s State) { lost, strays = s.differences(running) }) {
-		return nil, nil // wait for the latest events
-	}
+	r.Read(func(s *State) { lost, strays = s.differences(running) })
 	next := make(map[string]bool)
 	for _, x := range lost {
 		if w.leaving.has(x.Executor) {
-			continue // its true end is being told
+			continue // its true end is being reported
 		}
-		if next["lost "+x.Executor] = true; suspects["lost "+x.Executor] {
-			e := exited(backend.Exit{Instance: x, Code: -1, Reason: "it no longer runs, and nobody saw its end"})
-			if err := r.Say(ctx, e); err != nil {
-				return suspects, err
+		if next[x.Executor] = true; missing[x.Executor] {
+			exit := backend.Exit{Instance: x, Code: -1, Reason: "it no longer runs, and nobody saw its end"}
+			if err := r.Say(ctx, exited(exit)); err != nil {
+				return next, err
 			}
 		}
 	}
 	for _, x := range strays {
-		if next["stray "+x.Executor] = true; suspects["stray "+x.Executor] {
-			if err := w.takeIn(ctx, r, x); err != nil {
-				return suspects, err
-			}
+		if err := w.takeIn(ctx, r, x); err != nil {
+			return next, err
 		}
 	}
 	return next, nil
 }
 
-// takeIn makes a stray known, or ends it where everybody has heard that it is gone: its jobs are lost.
-func (w *wiring) takeIn(ctx context.Context, r *service.Runtime[State], x backend.Instance) error {
+// takeIn makes a stray known, or ends it where its exit was published: its jobs are lost.
+func (w *wiring) takeIn(ctx context.Context, r *service.Runtime[*State], x backend.Instance) error {
 	gone := false
-	if !r.Read(func(s State) { gone = s.gone.known[x.Executor] }) {
-		return nil
-	}
-	if gone {
+	err := r.Say(ctx, func(s *State) []contract.Event {
+		if gone = s.gone.known[x.Executor]; gone || s.executors[x.Executor] != nil {
+			return nil
+		}
+		return []contract.Event{{
+			Type: contract.TypeExecutorStarted, Subject: x.Executor,
+			Data: &contract.ExecutorStarted{Executor: x.Executor, Progdef: x.Progdef, Revision: x.Revision},
+		}}
+	})
+	if err == nil && gone && !w.leaving.has(x.Executor) {
 		return w.backend.GiveUp(ctx, x.Executor)
 	}
-	return r.Say(ctx, adopted(x))
-}
-
-// adopted tells of an executor that runs already: there is nothing to perform.
-func adopted(x backend.Instance) contract.Event {
-	return contract.Event{
-		Type: contract.TypeExecutorStarted, Subject: x.Executor, MsgID: "adopted." + x.Executor,
-		Data: &contract.ExecutorStarted{Executor: x.Executor, Progdef: x.Progdef, Revision: x.Revision},
-	}
+	return err
 }
 
 // sweepNames drops the names of executors that are gone, and returns those to look at again. It drops what
 // it has seen twice: until a pod is gone for good its program may be started once more.
 func (w *wiring) sweepNames(
-	ctx context.Context, r *service.Runtime[State], running []backend.Status, suspects map[string]bool,
+	ctx context.Context, r *service.Runtime[*State], running []backend.Status, suspects map[string]bool,
 ) (map[string]bool, error) {
 	names, err := broker.Names(ctx, w.link.JS)
 	if err != nil {
@@ -127,14 +117,15 @@ func (w *wiring) sweepNames(
 	for _, x := range running {
 		live[x.Executor] = true
 	}
-	known := func(s State) {
+	known := func(s *State) {
 		names = slices.DeleteFunc(names, func(id string) bool {
 			return live[id] || s.executors[id] != nil || w.leaving.has(id)
 		})
 	}
-	if !r.Read(known) {
-		return nil, nil // wait for the latest events
+	if err := r.Sync(ctx); err != nil {
+		return suspects, err
 	}
+	r.Read(known)
 	next := make(map[string]bool)
 	for _, id := range names {
 		if !suspects[id] {
@@ -158,29 +149,27 @@ const (
 
 // protected tells of each executor whether it must be left where it is: it has a job, had one a moment
 // ago, or is there for jobs that wait.
-func (s State) protected(now time.Time) map[string]bool {
+func (s *State) protected(now time.Time) map[string]bool {
 	running := make(map[string]int) // jobs by mailbox
 	for _, x := range s.executors {
-		running[x.mailbox] += x.jobs
+		running[x.Mailbox] += x.jobs
 	}
 	out := make(map[string]bool, len(s.executors))
 	for id, x := range s.executors {
-		r := s.revisions[x.mailbox]
-		awaited := r != nil && r.used > running[x.mailbox]
-		out[id] = x.jobs > 0 || awaited || now.Sub(x.idle) < calm
+		r := s.revisions[x.Mailbox]
+		awaited := r != nil && r.used > running[x.Mailbox]
+		out[id] = x.jobs > 0 || awaited || now.Sub(x.Idle) < calm
 	}
 	return out
 }
 
 // protect tells the backend which executors have jobs. A backend protects every executor from its start
 // on; a new leader tells of all.
-func (w *wiring) protect(ctx context.Context, r *service.Runtime[State]) error {
+func (w *wiring) protect(ctx context.Context, r *service.Runtime[*State]) error {
 	told := make(map[string]bool)
 	service.Every(ctx, protectEvery, func() {
 		var now map[string]bool
-		if !r.Read(func(s State) { now = s.protected(time.Now()) }) {
-			return
-		}
+		r.Read(func(s *State) { now = s.protected(time.Now()) })
 		for id, busy := range now {
 			if before, known := told[id]; known && before == busy {
 				continue

@@ -45,26 +45,27 @@ func DefaultConfig() Config {
 // no longer does; its executors go on.
 func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, error), c Config) error {
 	w := &wiring{link: link, config: c, refused: make(chan backend.Exit, c.Limits.Executors+1)}
-	return service.Run(ctx, link, service.Service[State]{
+	return service.Run(ctx, link, service.Service[*State]{
 		Name: Name,
-		Causes: []contract.Type{
-			contract.TypeFlowPlanned, contract.TypeFlowRejected, contract.TypeFlowCompleted,
-			contract.TypeFlowPanic, contract.TypeFlowCancelled, contract.TypeExecutorExited,
-		},
 		Folds: []contract.Type{
+			contract.TypeFlowPlanned, contract.TypeFlowRejected, contract.TypeFlowCompleted,
+			contract.TypeFlowPanic, contract.TypeFlowCancelled, contract.TypeFlowQueued,
 			contract.TypeFlowSpawned, contract.TypeJobStarted, contract.TypeJobDone,
 			contract.TypeJobPanic, contract.TypeExecutorStarted, contract.TypeExecutorDraining,
-			contract.TypeProgdefApplied, contract.TypeProgdefRemoved, contract.TypeFlowCleaned,
+			contract.TypeExecutorExited, contract.TypeProgdefApplied, contract.TypeProgdefRemoved,
 		},
-		New: func(ctx context.Context, link *broker.Link) (State, error) {
+		Notes:   []contract.Type{contract.TypeFlowValidated, contract.TypeFlowCleaned},
+		Answers: []contract.Type{contract.TypeExecutorStarted, contract.TypeExecutorDraining, contract.TypeExecutorExited},
+		New: func(ctx context.Context, link *broker.Link) (*State, error) {
 			stored, err := broker.Catalog(ctx, link.JS)
 			return NewState(c.Limits, stored), err
 		},
-		Evolve:  Evolve,
-		Decide:  Decide,
-		Perform: w.perform,
-		Tick:    100 * time.Millisecond,
-		Asks:    map[string]service.Ask[State]{contract.AskExecutors: askExecutors},
+		Evolve:   Evolve,
+		Decide:   Decide,
+		Open:     Open,
+		Perform:  w.perform,
+		Snapshot: snapshot(),
+		Asks:     map[string]service.Ask[*State]{contract.AskExecutors: askExecutors},
 		BeginLeading: func(context.Context) (func() error, error) {
 			b, err := open()
 			if err != nil {
@@ -73,7 +74,7 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 			w.backend = b
 			return b.Close, nil
 		},
-		Lead: []func(context.Context, *service.Runtime[State]) error{w.reportExits, w.reconcile, w.protect},
+		Lead: []func(context.Context, *service.Runtime[*State]) error{w.reportExits, w.reconcile, w.protect},
 	}, c.Config)
 }
 
@@ -86,27 +87,26 @@ type wiring struct {
 	leaving leaving
 }
 
-func (w *wiring) perform(ctx context.Context, e contract.Event) error {
+func (w *wiring) perform(
+	ctx context.Context, _ *service.Runtime[*State], e contract.Event,
+) (contract.Event, error) {
 	if e.Type == actGiveUp {
-		return w.backend.GiveUp(ctx, e.Subject)
+		return e, w.backend.GiveUp(ctx, e.Subject)
 	}
 	switch d := e.Data.(type) {
 	case *contract.ExecutorStarted:
-		p, asked := e.With.(progdef.Pinned)
-		if !asked { // adopted: it runs already
-			return nil
+		if p, asked := e.With.(progdef.Pinned); asked { // else it runs already
+			return e, w.start(ctx, d, p)
 		}
-		return w.start(ctx, d, p)
 	case *contract.ExecutorDraining:
 		if e.With == giveUp {
-			return w.backend.GiveUp(ctx, d.Executor)
+			return e, w.backend.GiveUp(ctx, d.Executor)
 		}
-		return w.backend.Drain(ctx, d.Executor)
+		return e, w.backend.Drain(ctx, d.Executor)
 	case *contract.FlowSpawned:
-		return w.post(ctx, e.With.([]contract.Job))
-	default:
-		return nil
+		return e, w.post(ctx, e.With.([]contract.Job))
 	}
+	return e, nil
 }
 
 // start starts an executor. One that can never start as its progdef asks counts as started and
@@ -159,7 +159,7 @@ func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
 			return err
 		}
 		m := &nats.Msg{Subject: contract.JobSubject(j.Progdef, j.Revision, j.Flow, j.Job), Data: body}
-		ack, err := w.link.JS.PublishMsgAsync(m, jetstream.WithMsgID(j.Flow+"."+j.Job))
+		ack, err := w.link.JS.PublishMsgAsync(m, jetstream.WithExpectLastSequencePerSubject(0))
 		if err != nil {
 			return fmt.Errorf("post job %s: %w", j.Job, err)
 		}
@@ -169,6 +169,9 @@ func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
 		select {
 		case <-ack.Ok():
 		case err := <-ack.Err():
+			if broker.SaidBefore(err) {
+				continue // it is there already
+			}
 			return fmt.Errorf("post job %s: %w", jobs[i].Job, err)
 		case <-ctx.Done():
 			return ctx.Err()
@@ -179,7 +182,7 @@ func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
 
 // reportExits says executor.exited for every executor that has gone, and then forgets it. One that
 // cannot be forgotten yet does not hold up the others.
-func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[State]) error {
+func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[*State]) error {
 	var reporting sync.WaitGroup
 	defer reporting.Wait()
 	for {
@@ -197,7 +200,7 @@ func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[State]) err
 		if w.leaving.begin(exit.Executor) {
 			reporting.Go(func() {
 				defer w.leaving.end(exit.Executor)
-				w.report(ctx, r, exited(exit))
+				w.report(ctx, r, exit)
 			})
 		}
 	}
@@ -235,38 +238,15 @@ func (l *leaving) has(executor string) bool {
 	return l.ids[executor]
 }
 
-// startedWithin is how long the word of an executor's start may take behind the start itself.
-const startedWithin = 5 * time.Second
-
-// awaitStarted waits until executor.started is in EVENTS, so that the end does not overtake it for those
-// who count executors. Where a leader has died between the start and the word, there is none to come.
-func awaitStarted(ctx context.Context, r *service.Runtime[State], executor string) {
-	ctx, cancel := context.WithTimeout(ctx, startedWithin)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for known := false; !known; {
-		r.Read(func(s State) {
-			known = s.executors[executor] != nil && s.executors[executor].said || s.gone.known[executor]
-		})
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// report tries until the broker has the exit, for one that nobody hears of would leave its jobs hanging,
-// and the backend has forgotten it. When the context ends the backend reports it again.
-func (w *wiring) report(ctx context.Context, r *service.Runtime[State], exit contract.Event) {
-	awaitStarted(ctx, r, exit.Subject)
-	w.insist(ctx, r, exit.Subject, "report", func() error { return r.Say(ctx, exit) })
-	w.insist(ctx, r, exit.Subject, "forget", func() error { return w.backend.Forget(ctx, exit.Subject) })
+// report tries until the broker has the exit, since one that is not known would leave its jobs hanging, and the
+// backend has forgotten it. When the context ends the backend reports it again.
+func (w *wiring) report(ctx context.Context, r *service.Runtime[*State], exit backend.Exit) {
+	w.insist(ctx, r, exit.Executor, "report", func() error { return r.Say(ctx, exited(exit)) })
+	w.insist(ctx, r, exit.Executor, "forget", func() error { return w.backend.Forget(ctx, exit.Executor) })
 }
 
 // insist does something until it succeeds or the context ends.
-func (w *wiring) insist(ctx context.Context, r *service.Runtime[State], executor, what string, do func() error) {
+func (w *wiring) insist(ctx context.Context, r *service.Runtime[*State], executor, what string, do func() error) {
 	for ctx.Err() == nil {
 		err := do()
 		if err == nil || ctx.Err() != nil {
@@ -280,12 +260,18 @@ func (w *wiring) insist(ctx context.Context, r *service.Runtime[State], executor
 	}
 }
 
-func exited(x backend.Exit) contract.Event {
-	return contract.Event{
-		Type: contract.TypeExecutorExited, Subject: x.Executor,
-		Data: &contract.ExecutorExited{
-			Executor: x.Executor, Progdef: x.Progdef, Revision: x.Revision,
-			Code: x.Code, Signal: x.Signal, Reason: x.Reason, Detail: x.Detail, Permanent: x.Permanent,
-		},
+// exited is the event that tells of an exit, unless it is known.
+func exited(x backend.Exit) func(*State) []contract.Event {
+	return func(s *State) []contract.Event {
+		if s.gone.known[x.Executor] {
+			return nil
+		}
+		return []contract.Event{{
+			Type: contract.TypeExecutorExited, Subject: x.Executor,
+			Data: &contract.ExecutorExited{
+				Executor: x.Executor, Progdef: x.Progdef, Revision: x.Revision,
+				Code: x.Code, Signal: x.Signal, Reason: x.Reason, Detail: x.Detail, Permanent: x.Permanent,
+			},
+		}}
 	}
 }

@@ -1,118 +1,116 @@
 package spawner
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// stalls returns a flow.queued for every flow that has its capacity, and jobs that wait for executors
-// that cannot run yet.
-func (s State) stalls(running []backend.Status) []contract.Event {
-	why := make(map[string]string) // by mailbox
+// factRunning tells why executors that were started cannot run yet. With is a map from mailboxes to reasons.
+const factRunning contract.Type = "fact.running"
+
+// reasons collects why executors cannot run yet, by mailbox.
+func reasons(running []backend.Status) map[string]string {
+	why := make(map[string]string)
 	for _, x := range running {
 		mailbox := contract.Mailbox(x.Progdef, x.Revision)
 		if x.Waiting != "" && why[mailbox] == "" {
 			why[mailbox] = x.Waiting
 		}
 	}
-	if len(why) == 0 {
-		return nil
-	}
-	var out []contract.Event
-	for _, flow := range slices.Sorted(maps.Keys(s.runs)) {
-		r := s.runs[flow]
-		short := s.stalled(r, why)
-		if len(short) == 0 {
-			continue
+	return why
+}
+
+// A told is what a flow.queued said: its place, a digest of its reasons, and when that was.
+type told struct {
+	Place int       `json:"place"`
+	Why   string    `json:"why"`
+	At    time.Time `json:"at"`
+}
+
+const (
+	// queuedPause and stallPause bound what a flow is told: another reason at most this often.
+	queuedPause = time.Second
+	stallPause  = 30 * time.Second
+	// toldFirst is how many flows at the head of the queue are told of another reason. Those behind are told
+	// when they come there, and whenever their place is a power of two.
+	toldFirst = 64
+)
+
+// tellQueued tells waiting flows their place and what they lack, when it is new to them.
+func (p *plan) tellQueued() {
+	for i, id := range p.queue {
+		place := i + 1
+		if r := p.s.runs[id]; r.Told.At.IsZero() || place <= toldFirst || bits.OnesCount(uint(place)) == 1 {
+			p.tell(id, r, contract.FlowQueued{Place: place, Shortage: append([]contract.Shortage{}, p.shortage(r)...)}, queuedPause)
 		}
-		out = append(out, contract.Event{
-			Type: contract.TypeFlowQueued, Subject: flow, TraceParent: r.trace,
-			MsgID: "stalled." + flow + "." + digest(short),
-			Data:  &contract.FlowQueued{Shortage: short},
-		})
 	}
-	return out
+}
+
+// tell publishes what a flow waits for unless the flow was told the same, or something a moment ago. The place
+// alone is worth it when it has shrunk to half.
+func (p *plan) tell(id string, r *run, now contract.FlowQueued, pause time.Duration) {
+	last := r.Told
+	sooner := now.Place > 0 && 2*now.Place <= last.Place
+	switch {
+	case last.At.IsZero():
+	case last.Why == digest(now.Shortage) && (last.Place > 0) == (now.Place > 0) && !sooner:
+		return
+	case p.now.Before(last.At.Add(pause)):
+		p.again(last.At.Add(pause))
+		return
+	}
+	p.do(contract.Event{Type: contract.TypeFlowQueued, Subject: id, Data: &now})
+}
+
+// tellStalls tells every flow that has its capacity, and jobs that wait for executors that cannot run yet, why
+// that is.
+func (p *plan) tellStalls() {
+	if len(p.s.waiting) == 0 {
+		return
+	}
+	for _, flow := range slices.Sorted(maps.Keys(p.s.runs)) {
+		r := p.s.runs[flow]
+		if short := p.s.stalled(r, p.s.waiting); len(short) > 0 {
+			p.tell(flow, r, contract.FlowQueued{Shortage: short}, stallPause)
+		}
+	}
 }
 
 // stalled lists what keeps a flow's jobs from starting.
-func (s State) stalled(r *run, why map[string]string) []contract.Shortage {
-	if !r.granted || r.ended {
+func (s *State) stalled(r *run, why map[string]string) []contract.Shortage {
+	if !r.Granted || !r.Ended.IsZero() {
 		return nil
 	}
 	waiting := make(map[string]int)
-	for _, j := range r.state {
-		if j.holds && j.executor == "" && why[j.mailbox] != "" {
-			waiting[j.mailbox]++
+	for _, j := range r.State {
+		if j.Holds && j.Executor == "" && why[j.Mailbox] != "" {
+			waiting[j.Mailbox]++
 		}
 	}
 	var out []contract.Shortage
 	for _, mailbox := range slices.Sorted(maps.Keys(waiting)) {
 		rev := s.revisions[mailbox]
 		out = append(out, contract.Shortage{
-			Progdef: rev.name, Revision: rev.pinned.Revision, What: whatSlots, Needed: waiting[mailbox],
-			Limit: rev.pinned.Document.Scaling.MaxExecutors * rev.perExecutor(), Reason: why[mailbox],
+			Progdef: rev.Name, Revision: rev.Pinned.Revision, What: whatSlots, Needed: waiting[mailbox],
+			Limit: rev.scaling().MaxExecutors * rev.perExecutor(), Reason: why[mailbox],
 		})
 	}
 	return out
 }
 
+// digest is the same for the same reasons, however much is short.
 func digest(short []contract.Shortage) string {
 	h := sha256.New()
 	for _, x := range short {
-		fmt.Fprintf(h, "%s\x00%s\x00", x.Progdef, x.Reason)
+		fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00", x.What, x.Progdef, x.Revision, x.Reason)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
-}
-
-// stallPause bounds what a flow hears: another reason at most this often.
-const stallPause = 30 * time.Second
-
-// stallsTold is what the flows have heard, and when.
-type stallsTold map[string]toldStall
-
-type toldStall struct {
-	id string
-	at time.Time
-}
-
-// news keeps of the stalls what their flows have not heard, and remembers it.
-func (t stallsTold) news(stalls []contract.Event, now time.Time) []contract.Event {
-	current := make(map[string]bool, len(stalls))
-	var out []contract.Event
-	for _, e := range stalls {
-		current[e.Subject] = true
-		last, known := t[e.Subject]
-		if known && (last.id == e.MsgID || now.Sub(last.at) < stallPause) {
-			continue
-		}
-		t[e.Subject] = toldStall{e.MsgID, now}
-		out = append(out, e)
-	}
-	maps.DeleteFunc(t, func(flow string, _ toldStall) bool { return !current[flow] })
-	return out
-}
-
-// tellStalls tells flows why their executors do not run yet.
-func (w *wiring) tellStalls(
-	ctx context.Context, r *service.Runtime[State], running []backend.Status, told stallsTold,
-) error {
-	var stalls []contract.Event
-	if !r.Read(func(s State) { stalls = s.stalls(running) }) {
-		return nil
-	}
-	for _, e := range told.news(stalls, time.Now()) {
-		if err := r.Say(ctx, e); err != nil {
-			return err
-		}
-	}
-	return nil
 }

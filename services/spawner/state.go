@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,21 +12,23 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// State is the capacity there is, and who holds or awaits it.
+// State is the capacity there is, and who holds or awaits it. Fields in capitals are stored.
 type State struct {
 	limits    Limits
 	revisions map[string]*revision // by mailbox
 	executors map[string]*executor // by id, until they have exited
 	runs      map[string]*run
 	queue     []string // flows that wait, first come first
-	// last is the highest number given to an executor of each mailbox. It outlives the revision, so
-	// that no id is given twice.
-	last map[string]int
-	// gone holds the last executors that have exited, of which an older word may still be on its way.
+	// valid are the flows that were found valid and are not planned yet: only these may be planned.
+	valid map[string]struct{}
+	// ended are the flows that have a verdict, and jobs that run on.
+	ended map[string]*run
+	// gone holds the last executors that have exited, of which an older event may still be on its way.
 	gone exits
-	// over holds flows that ended before they were planned, until they are cleaned up: their plan may
-	// be on its way.
-	over map[string]bool
+	// seq is the last event that was folded: the source of numbers for executors.
+	seq uint64
+	// waiting says by mailbox why executors that were started cannot run yet.
+	waiting map[string]string
 }
 
 // Limits bound what the spawner grants.
@@ -46,25 +47,27 @@ func DefaultLimits() Limits { return Limits{Executors: 64, Queue: 10_000, Linger
 
 // A revision is one mailbox and what serves it.
 type revision struct {
-	name   string
-	pinned progdef.Pinned
+	Name   string         `json:"name"`
+	Pinned progdef.Pinned `json:"pinned"`
 	// current is true while the catalogue names this revision.
 	current bool
 	// used counts the granted jobs that have not ended.
 	used int
-	// failures counts the executors in a row that died before they started a job; until is when the
+	// Failures counts the executors in a row that died before they started a job; Until is when the
 	// next one may be started.
-	failures int
-	until    time.Time
-	// refusals counts the executors in a row that can never run as the progdef asks. Each flow that needs
-	// one hears it at once; for the minimum it is tried again only at spare.
-	refusals int
-	spare    time.Time
+	Failures int       `json:"failures,omitempty"`
+	Until    time.Time `json:"until,omitzero"`
+	// Refusals counts the executors in a row that can never run as the progdef asks. Each flow that needs
+	// one is told at once; for the minimum it is tried again only at Spare.
+	Refusals int       `json:"refusals,omitempty"`
+	Spare    time.Time `json:"spare,omitzero"`
 }
 
-func (r *revision) mailbox() string { return contract.Mailbox(r.name, r.pinned.Revision) }
+func (r *revision) mailbox() string { return contract.Mailbox(r.Name, r.Pinned.Revision) }
 
-func (r *revision) perExecutor() int { return r.pinned.Document.Scaling.JobsPerExecutor }
+func (r *revision) scaling() progdef.Scaling { return r.Pinned.Document.Scaling }
+
+func (r *revision) perExecutor() int { return r.scaling().JobsPerExecutor }
 
 // executorsFor returns how many executors hold that many jobs.
 func (r *revision) executorsFor(jobs int) int {
@@ -73,34 +76,40 @@ func (r *revision) executorsFor(jobs int) int {
 
 // An executor is a process that was started and has not exited.
 type executor struct {
-	mailbox  string
-	draining bool
-	jobs     int
-	// since is when it was told to drain.
-	since time.Time
-	// said is set by executor.started, proved once it has started a job.
-	said, proved bool
-	// idle is since when it has had no job.
-	idle time.Time
+	Mailbox  string `json:"mailbox"`
+	Draining bool   `json:"draining,omitempty"`
+	// jobs counts its running jobs, flows those of each flow.
+	jobs  int
+	flows map[string]int
+	// Since is when it was told to drain.
+	Since time.Time `json:"since,omitzero"`
+	// Proved is set once it has started a job.
+	Proved bool `json:"proved,omitempty"`
+	// Idle is since when it has had no job.
+	Idle time.Time `json:"idle"`
+	// givenUp is set once the backend was told to give it up.
+	givenUp bool
 }
 
 // A run is one flow, from flow.planned until it has ended and its last job has gone.
 type run struct {
-	trace   string // its W3C trace context
-	granted bool
-	ended   bool
-	endedAt time.Time
-	// jobs are the documents that go on the mailboxes; dropped once they are there.
-	jobs  []contract.Job
-	need  map[string]int // jobs by mailbox
-	state map[string]*job
+	Trace   string    `json:"trace,omitempty"` // its W3C trace context
+	Granted bool      `json:"granted"`
+	Ended   time.Time `json:"ended,omitzero"`
+	// Jobs are the documents that go on the mailboxes; dropped once they are there.
+	Jobs  []contract.Job  `json:"jobs,omitempty"`
+	State map[string]*job `json:"state"`
+	need  map[string]int  // jobs by mailbox
+	// Told is what the flow's last flow.queued said.
+	Told told `json:"told,omitzero"`
 }
 
 type job struct {
-	mailbox  string
-	executor string // while it runs
-	// holds is true while the job holds a slot, over once it has ended.
-	holds, over bool
+	Mailbox  string `json:"mailbox"`
+	Executor string `json:"executor,omitempty"` // while it runs
+	// Holds is true while the job holds a slot, Over once it has ended.
+	Holds bool `json:"holds,omitempty"`
+	Over  bool `json:"over,omitempty"`
 }
 
 // exits remembers a bounded number of executors.
@@ -109,7 +118,7 @@ type exits struct {
 	order []string
 }
 
-const exitsRemembered = 10_000
+const exitsRemembered = 2000
 
 func (x *exits) add(id string) {
 	if x.known[id] {
@@ -123,11 +132,11 @@ func (x *exits) add(id string) {
 }
 
 // NewState returns the state that the stored catalogue begins with.
-func NewState(l Limits, stored map[string]contract.CatalogEntry) State {
-	s := State{
-		limits: l, revisions: make(map[string]*revision),
-		executors: make(map[string]*executor), runs: make(map[string]*run),
-		gone: exits{known: make(map[string]bool)}, over: make(map[string]bool), last: make(map[string]int),
+func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
+	s := &State{
+		limits: l, revisions: make(map[string]*revision), executors: make(map[string]*executor),
+		runs: make(map[string]*run), valid: make(map[string]struct{}), ended: make(map[string]*run),
+		gone: exits{known: make(map[string]bool)}, waiting: make(map[string]string),
 	}
 	for name, e := range stored {
 		if !e.Removed {
@@ -140,7 +149,7 @@ func NewState(l Limits, stored map[string]contract.CatalogEntry) State {
 func (s *State) revision(name string, p progdef.Pinned) *revision {
 	mailbox := contract.Mailbox(name, p.Revision)
 	if s.revisions[mailbox] == nil {
-		s.revisions[mailbox] = &revision{name: name, pinned: p}
+		s.revisions[mailbox] = &revision{Name: name, Pinned: p}
 	}
 	return s.revisions[mailbox]
 }
@@ -148,12 +157,12 @@ func (s *State) revision(name string, p progdef.Pinned) *revision {
 func (s *State) makeCurrent(name string, p progdef.Pinned) {
 	s.noLongerCurrent(name)
 	r := s.revision(name, p)
-	r.pinned, r.current = p, true // scaling may change within a revision
+	r.Pinned, r.current = p, true // scaling may change within a revision
 }
 
 func (s *State) noLongerCurrent(name string) {
 	for mailbox, r := range s.revisions {
-		if r.name == name && r.current {
+		if r.Name == name && r.current {
 			r.current = false
 			s.forget(mailbox)
 		}
@@ -171,7 +180,7 @@ func (s *State) forget(mailbox string) {
 
 func (s *State) wanted(mailbox string) bool {
 	for _, x := range s.executors {
-		if x.mailbox == mailbox {
+		if x.Mailbox == mailbox {
 			return true
 		}
 	}
@@ -182,18 +191,11 @@ func (s *State) wantedByQueue(mailbox string) bool {
 	return slices.ContainsFunc(s.queue, func(id string) bool { return s.runs[id].need[mailbox] > 0 })
 }
 
-// executorID names the n-th executor of a mailbox: the same on every replica, never used twice.
-func executorID(name, mailbox string, n int) string {
-	const longest = 40
+// executorID names an executor of a mailbox. The number is above that of every event that was folded when an
+// executor was named before, so that no id is given twice.
+func executorID(name, mailbox string, number uint64) string {
+	const longest = 34
 	sum := sha256.Sum256([]byte(mailbox))
 	head := strings.TrimRight(name[:min(len(name), longest)], "-_")
-	return fmt.Sprintf("%s-%s-%d", head, hex.EncodeToString(sum[:4]), n)
-}
-
-func executorNumber(id string) int {
-	n, err := strconv.Atoi(id[strings.LastIndexByte(id, '-')+1:])
-	if err != nil {
-		return 0
-	}
-	return n
+	return fmt.Sprintf("%s-%s-%d", head, hex.EncodeToString(sum[:4]), number)
 }

@@ -18,8 +18,8 @@ import (
 )
 
 // asks lists the questions that the validator answers. most is how long a message may be.
-func asks(most func() int64) map[string]service.Ask[State] {
-	all := map[string]service.Ask[State]{
+func asks(most func() int64) map[string]service.Ask[*State] {
+	all := map[string]service.Ask[*State]{
 		contract.AskFlowValidate:      askValidate,
 		contract.AskCatalogList:       askList,
 		contract.AskCatalogGet:        askGet,
@@ -34,8 +34,8 @@ func asks(most func() int64) map[string]service.Ask[State] {
 
 // bounded answers with an error what would not fit into a message, so that nobody waits for an
 // answer that the server refuses.
-func bounded(most func() int64, ask service.Ask[State]) service.Ask[State] {
-	return func(s State, raw []byte) (any, error) {
+func bounded(most func() int64, ask service.Ask[*State]) service.Ask[*State] {
+	return func(s *State, raw []byte) (any, error) {
 		answer, err := ask(s, raw)
 		if err != nil {
 			return nil, err
@@ -53,8 +53,8 @@ func bounded(most func() int64, ask service.Ask[State]) service.Ask[State] {
 }
 
 // askValidate answers a flow document with the event that its submission would get.
-func askValidate(s State, raw []byte) (any, error) {
-	e := s.Judge("would-be", raw, 0)
+func askValidate(s *State, raw []byte) (any, error) {
+	e := s.Judge("would-be", raw)
 	e.Source, e.Time = "/dagyo/"+Name, time.Now().UTC()
 	msg, err := event.Encode(e)
 	if err != nil {
@@ -63,7 +63,7 @@ func askValidate(s State, raw []byte) (any, error) {
 	return json.RawMessage(msg.Data), nil
 }
 
-func askList(s State, _ []byte) (any, error) {
+func askList(s *State, _ []byte) (any, error) {
 	out := make([]progdef.Pinned, 0, len(s.catalog))
 	for _, name := range s.names() {
 		out = append(out, s.catalog[name])
@@ -71,7 +71,7 @@ func askList(s State, _ []byte) (any, error) {
 	return out, nil
 }
 
-func askGet(s State, name []byte) (any, error) {
+func askGet(s *State, name []byte) (any, error) {
 	p, ok := s.catalog[string(name)]
 	if !ok {
 		return nil, fmt.Errorf("there is no progdef %q", name)
@@ -80,7 +80,7 @@ func askGet(s State, name []byte) (any, error) {
 }
 
 // askCompatible answers which ports a port may be connected to.
-func askCompatible(s State, raw []byte) (any, error) {
+func askCompatible(s *State, raw []byte) (any, error) {
 	var q flow.Query
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
@@ -98,7 +98,7 @@ func askCompatible(s State, raw []byte) (any, error) {
 }
 
 // askTypes answers with one line for each type, or with the document of the one that is named.
-func askTypes(s State, raw []byte) (any, error) {
+func askTypes(s *State, raw []byte) (any, error) {
 	if name := strings.TrimSpace(string(raw)); name != "" {
 		return s.typeOf(name)
 	}
@@ -113,7 +113,7 @@ func askTypes(s State, raw []byte) (any, error) {
 }
 
 // typeOf finds the document of a typename, whatever its arguments.
-func (s State) typeOf(typename string) (typedoc.Document, error) {
+func (s *State) typeOf(typename string) (typedoc.Document, error) {
 	t, err := progdef.ParseTypename(typename)
 	if err != nil {
 		return typedoc.Document{}, fmt.Errorf("%s is not a typename: %w", document.Quote(typename), err)

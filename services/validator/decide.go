@@ -2,6 +2,7 @@ package validator
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -12,48 +13,58 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// Decide returns the answer to a command.
-func Decide(s State, e contract.Event, _ time.Time) ([]contract.Event, error) {
-	switch e.Type {
-	case contract.TypeFlowSubmit:
-		return s.judge(e), nil
+// Decide returns the answer to the first command under a key that has none.
+func Decide(s *State, key string, _ time.Time) (effects []contract.Event, next time.Time) {
+	waiting := s.pending[key]
+	if len(waiting) == 0 {
+		return nil, next
+	}
+	c := waiting[0]
+	answer := s.answer(c)
+	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
+	return []contract.Event{answer}, next
+}
+
+func (s *State) answer(c command) contract.Event {
+	switch c.Type {
 	case contract.TypeProgdefApply:
-		return []contract.Event{s.answerApply(e)}, nil
+		return s.answerApply(c.event())
 	case contract.TypeProgdefRemove:
-		return []contract.Event{s.answerRemove(e)}, nil
+		return s.answerRemove(c.event())
 	case contract.TypeTypeApply:
-		return []contract.Event{s.answerTypeApply(e)}, nil
-	default:
-		return nil, fmt.Errorf("the validator has no answer to %s", e.Type)
+		return s.answerTypeApply(c.event())
+	default: // judged when it is performed, since its document may be large or elsewhere
+		return contract.Event{Type: contract.TypeFlowValidated, Subject: c.Subject, With: c}
 	}
 }
 
-func (s State) judge(e contract.Event) []contract.Event {
-	if _, same := s.flows[e.Subject]; same {
-		return nil // the same flow id is the same submission
-	}
-	return []contract.Event{s.Judge(e.Subject, e.Raw, e.Seq)}
-}
+// Open returns the keys of all commands without an answer.
+func Open(s *State) []string { return slices.Sorted(maps.Keys(s.pending)) }
 
 // Judge returns flow.validated or flow.rejected for a flow document, as if it were submitted now.
-func (s State) Judge(id string, raw []byte, seq uint64) contract.Event {
+func (s *State) Judge(id string, raw []byte) contract.Event {
 	f, pinned, problems := s.known().Check(raw, s.limits.Flow)
-	out := contract.Event{Subject: id, MsgID: contract.JudgedID(id, seq)}
 	if len(problems) > 0 {
-		out.Type, out.Data = contract.TypeFlowRejected, &contract.FlowRejected{Problems: problems}
-		return out
+		return rejectedFlow(id, problems)
 	}
-	out.Type, out.Once = contract.TypeFlowValidated, true
-	out.Data = &contract.FlowValidated{Flow: f, Progdefs: pinned}
-	return out
+	return contract.Event{
+		Type: contract.TypeFlowValidated, Subject: id, Opens: true,
+		Data: &contract.FlowValidated{Flow: f, Progdefs: pinned},
+	}
 }
 
-func (s State) known() flow.Known {
+func rejectedFlow(id string, problems problem.List) contract.Event {
+	return contract.Event{
+		Type: contract.TypeFlowRejected, Subject: id, Data: &contract.FlowRejected{Problems: problems},
+	}
+}
+
+func (s *State) known() flow.Known {
 	return flow.Known{Progdefs: s.catalog, Types: s.types.meanings}
 }
 
 // check reads the progdef document of a progdef.apply.
-func (s State) check(e contract.Event) (progdef.Pinned, problem.List) {
+func (s *State) check(e contract.Event) (progdef.Pinned, problem.List) {
 	doc, problems := progdef.Check(e.Raw, s.limits.Progdef)
 	problems = slices.Concat(e.Problems, problems)
 	if len(problems) == 0 && doc.Name != e.Subject {
@@ -76,19 +87,18 @@ func (s State) check(e contract.Event) (progdef.Pinned, problem.List) {
 	return progdef.Pinned{Revision: doc.Revision(), Document: doc}, nil
 }
 
-func (s State) answerApply(e contract.Event) contract.Event {
+func (s *State) answerApply(e contract.Event) contract.Event {
 	pinned, problems := s.check(e)
 	if len(problems) > 0 {
 		return rejected(e, problems)
 	}
 	return contract.Event{
-		Type: contract.TypeProgdefApplied, Subject: e.Subject, MsgID: answerID(e),
+		Type: contract.TypeProgdefApplied, Subject: e.Subject,
 		Data: &contract.ProgdefApplied{Name: e.Subject, Revision: pinned.Revision, Document: pinned.Document},
-		With: e.Seq,
 	}
 }
 
-func (s State) answerRemove(e contract.Event) contract.Event {
+func (s *State) answerRemove(e contract.Event) contract.Event {
 	if len(e.Problems) > 0 {
 		return rejected(e, e.Problems)
 	}
@@ -100,13 +110,12 @@ func (s State) answerRemove(e contract.Event) contract.Event {
 		}})
 	}
 	return contract.Event{
-		Type: contract.TypeProgdefRemoved, Subject: e.Subject, MsgID: answerID(e),
+		Type: contract.TypeProgdefRemoved, Subject: e.Subject,
 		Data: &contract.ProgdefRemoved{Name: e.Subject},
-		With: e.Seq,
 	}
 }
 
-func (s State) names() []string {
+func (s *State) names() []string {
 	names := make([]string, 0, len(s.catalog))
 	for name := range s.catalog {
 		names = append(names, name)
@@ -117,10 +126,7 @@ func (s State) names() []string {
 
 func rejected(e contract.Event, problems problem.List) contract.Event {
 	return contract.Event{
-		Type: contract.TypeProgdefRejected, Subject: e.Subject, MsgID: answerID(e),
+		Type: contract.TypeProgdefRejected, Subject: e.Subject,
 		Data: &contract.ProgdefRejected{Name: e.Subject, Problems: problems},
 	}
 }
-
-// answerID is shared by all possible answers to one command.
-func answerID(e contract.Event) string { return fmt.Sprintf("answer.%d", e.Seq) }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -34,30 +35,64 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		contract.TypeFlowSubmit, contract.TypeProgdefApply, contract.TypeProgdefRemove,
 		contract.TypeTypeApply,
 	}
-	return service.Run(ctx, link, service.Service[State]{
-		Name:   Name,
-		Causes: commands,
-		Folds:  []contract.Type{contract.TypeFlowValidated},
-		New: func(ctx context.Context, link *broker.Link) (State, error) {
+	return service.Run(ctx, link, service.Service[*State]{
+		Name: Name,
+		Folds: append(slices.Clone(commands),
+			contract.TypeFlowRejected, contract.TypeProgdefApplied, contract.TypeProgdefRejected, contract.TypeProgdefRemoved,
+			contract.TypeTypeApplied, contract.TypeTypeRejected, contract.TypeDeadLetter,
+		),
+		Notes:   []contract.Type{contract.TypeFlowValidated, contract.TypeFlowCleaned},
+		Answers: commands,
+		New: func(ctx context.Context, link *broker.Link) (*State, error) {
 			stored, err := broker.Catalog(ctx, link.JS)
 			if err != nil {
-				return State{}, err
+				return nil, err
 			}
 			types, err := broker.Types(ctx, link.JS, c.Broker)
 			return NewState(c.Limits, stored).WithTypes(types), err
 		},
-		Evolve: Evolve,
-		Decide: Decide,
-		Perform: func(ctx context.Context, effect contract.Event) error {
-			return storeCatalog(ctx, link.JS, effect)
-		},
-		Asks: asks(link.MaxPayload),
+		Evolve:   Evolve,
+		Decide:   Decide,
+		Open:     Open,
+		Perform:  perform,
+		Snapshot: snapshot(),
+		Asks:     asks(link.MaxPayload),
 	}, c.Config)
+}
+
+func perform(
+	ctx context.Context, r *service.Runtime[*State], effect contract.Event,
+) (contract.Event, error) {
+	if c, ok := effect.With.(command); ok {
+		return judge(ctx, r, c)
+	}
+	return effect, storeCatalog(ctx, r.Link().JS, effect)
+}
+
+// judge answers a submission, with the document that it may refer to.
+func judge(ctx context.Context, r *service.Runtime[*State], c command) (contract.Event, error) {
+	raw := c.Raw
+	var answer contract.Event
+	if raw == nil {
+		e, problems, err := r.Event(ctx, c.Seq)
+		if err != nil {
+			return answer, err
+		}
+		if len(problems) > 0 {
+			answer = rejectedFlow(c.Subject, problems)
+			answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
+			return answer, nil
+		}
+		raw = e.Raw
+	}
+	r.Read(func(s *State) { answer = s.Judge(c.Subject, raw) })
+	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
+	return answer, nil
 }
 
 // storeCatalog writes what an answer has changed, unless a later change is stored already.
 func storeCatalog(ctx context.Context, js jetstream.JetStream, effect contract.Event) error {
-	seq, _ := effect.With.(uint64)
+	seq := effect.Cause
 	switch d := effect.Data.(type) {
 	case *contract.ProgdefApplied:
 		pinned := progdef.Pinned{Revision: d.Revision, Document: d.Document}

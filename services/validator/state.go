@@ -1,19 +1,54 @@
 package validator
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/flow"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/service"
 )
 
-// State is the catalogue of progdefs, that of types, and the ids of the flows that were found valid.
+// State is the catalogue of progdefs, that of types, the live flows, and the commands without an answer.
 type State struct {
 	limits  Limits
 	catalog flow.Catalog
 	// changed is the place in EVENTS of each progdef's last change, removals included.
 	changed map[string]uint64
 	types   types
-	flows   map[string]struct{}
+	// flows are the flows that were found valid and are not cleaned up.
+	flows map[string]struct{}
+	// pending are the commands without an answer, in order, by key.
+	pending map[string][]command
+	// kept counts the bytes of submitted documents in pending.
+	kept int
+}
+
+// A command is what a user has sent.
+type command struct {
+	Seq         uint64        `json:"seq"`
+	Type        contract.Type `json:"type"`
+	Subject     string        `json:"subject"`
+	TraceParent string        `json:"traceparent,omitempty"`
+	// Raw is the document; nil where it is to be read again, since it is a large one, one by reference, or one
+	// of many.
+	Raw      []byte       `json:"raw,omitempty"`
+	Problems problem.List `json:"problems,omitempty"`
+}
+
+// keptLimit bounds the documents of submitted flows in memory, in bytes. Those beyond it are read again.
+const keptLimit = 16 << 20
+
+// key is what the command's answers are decided under. No name has a space.
+func (c command) key() string {
+	area, _, _ := strings.Cut(string(c.Type), ".")
+	return area + " " + c.Subject
+}
+
+func (c command) event() contract.Event {
+	return contract.Event{Type: c.Type, Subject: c.Subject, Seq: c.Seq, Raw: c.Raw, Problems: c.Problems}
 }
 
 // Limits bound the documents.
@@ -34,10 +69,11 @@ func DefaultLimits() Limits {
 }
 
 // NewState returns the state that the stored catalogue begins with.
-func NewState(l Limits, stored map[string]contract.CatalogEntry) State {
-	s := State{
+func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
+	s := &State{
 		limits: l, catalog: flow.Catalog{},
 		changed: make(map[string]uint64), types: newTypes(), flows: make(map[string]struct{}),
+		pending: make(map[string][]command),
 	}
 	for name, e := range stored {
 		s.changed[name] = e.Seq
@@ -48,8 +84,39 @@ func NewState(l Limits, stored map[string]contract.CatalogEntry) State {
 	return s
 }
 
-// Evolve returns the state after an event. It changes s in place.
-func Evolve(s State, e contract.Event) State {
+// Evolve folds an event or fact.
+func Evolve(s *State, e contract.Event) []string {
+	switch e.Type {
+	case contract.TypeFlowSubmit:
+		if _, live := s.flows[e.Subject]; live {
+			return nil // the same flow id is the same submission
+		}
+		return s.await(e)
+	case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply:
+		s.change(e)
+		return s.await(e)
+	case contract.TypeFlowValidated:
+		s.flows[e.Subject] = struct{}{}
+		return s.answered(e, func(command) bool { return true })
+	case contract.TypeFlowCleaned:
+		delete(s.flows, e.Subject)
+	case contract.TypeFlowRejected:
+		if !e.EndsFlow() {
+			return s.answered(e, answers(e.Cause))
+		}
+	case contract.TypeProgdefApplied, contract.TypeProgdefRejected, contract.TypeProgdefRemoved,
+		contract.TypeTypeApplied, contract.TypeTypeRejected, service.FactTaken:
+		return s.answered(e, answers(e.Cause))
+	case contract.TypeDeadLetter:
+		if d, ok := e.Data.(*contract.DeadLetter); ok {
+			return s.setAside(d.Sequence)
+		}
+	}
+	return nil
+}
+
+// change takes a command about a catalogue to effect: it counts from its place in EVENTS on.
+func (s *State) change(e contract.Event) {
 	switch e.Type {
 	case contract.TypeProgdefApply:
 		s.apply(e)
@@ -57,14 +124,78 @@ func Evolve(s State, e contract.Event) State {
 		if s.ever(e.Subject) && s.newer(e) {
 			delete(s.catalog, e.Subject)
 		}
-	case contract.TypeFlowValidated:
-		s.flows[e.Subject] = struct{}{}
 	case contract.TypeTypeApply:
 		if doc, problems := s.checkType(e); len(problems) == 0 {
 			s.types.put(doc, e.Seq)
 		}
 	}
-	return s
+}
+
+// await notes that a command is to be answered.
+func (s *State) await(e contract.Event) []string {
+	c := command{
+		Seq: e.Seq, Type: e.Type, Subject: e.Subject, TraceParent: e.TraceParent, Raw: e.Raw, Problems: e.Problems,
+	}
+	if e.Type == contract.TypeFlowSubmit {
+		if s.kept+len(c.Raw) > keptLimit {
+			c.Raw = nil
+		}
+		s.kept += len(c.Raw)
+	}
+	key := c.key()
+	s.pending[key] = append(s.pending[key], c)
+	return []string{key}
+}
+
+// answers finds the command that an event answers. The version before this one did not say which.
+func answers(cause uint64) func(command) bool {
+	first := true
+	return func(c command) bool {
+		match := c.Seq == cause || cause == 0 && first
+		first = false
+		return match
+	}
+}
+
+// answered drops the commands that an event about the same subject answers.
+func (s *State) answered(e contract.Event, match func(command) bool) []string {
+	area, _, _ := strings.Cut(string(e.Type), ".")
+	if e.Type == service.FactTaken {
+		area = "flow"
+	}
+	return s.drop(area+" "+e.Subject, match)
+}
+
+func (s *State) drop(key string, match func(command) bool) []string {
+	waiting, there := s.pending[key]
+	if !there {
+		return nil
+	}
+	left := slices.DeleteFunc(waiting, func(c command) bool {
+		if !match(c) {
+			return false
+		}
+		if c.Type == contract.TypeFlowSubmit {
+			s.kept -= len(c.Raw)
+		}
+		return true
+	})
+	if len(left) > 0 {
+		s.pending[key] = left
+	} else {
+		delete(s.pending, key)
+	}
+	return []string{key}
+}
+
+// setAside drops a command that cannot be answered to its sender.
+func (s *State) setAside(seq uint64) []string {
+	for key, waiting := range s.pending {
+		if slices.ContainsFunc(waiting, func(c command) bool { return c.Seq == seq }) {
+			return s.drop(key, func(c command) bool { return c.Seq == seq })
+		}
+	}
+	return nil
 }
 
 func (s *State) apply(e contract.Event) {

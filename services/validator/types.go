@@ -42,7 +42,7 @@ func (t types) put(d typedoc.Document, seq uint64) {
 func (t types) names() []string { return slices.Sorted(maps.Keys(t.docs)) }
 
 // WithTypes returns the state that the stored type catalogue begins with.
-func (s State) WithTypes(stored map[string]contract.TypeEntry) State {
+func (s *State) WithTypes(stored map[string]contract.TypeEntry) *State {
 	for _, e := range stored {
 		s.types.put(e.Document, e.Seq)
 	}
@@ -50,7 +50,7 @@ func (s State) WithTypes(stored map[string]contract.TypeEntry) State {
 }
 
 // checkType reads the document of a type.apply.
-func (s State) checkType(e contract.Event) (typedoc.Document, problem.List) {
+func (s *State) checkType(e contract.Event) (typedoc.Document, problem.List) {
 	doc, problems := typedoc.Check(e.Raw, s.limits.Progdef)
 	problems = slices.Concat(e.Problems, problems)
 	if _, known := s.types.docs[doc.Name]; !known && len(s.types.docs) >= s.limits.Types {
@@ -64,15 +64,15 @@ func (s State) checkType(e contract.Event) (typedoc.Document, problem.List) {
 	return doc, problems
 }
 
-func (s State) answerTypeApply(e contract.Event) contract.Event {
+func (s *State) answerTypeApply(e contract.Event) contract.Event {
 	doc, problems := s.checkType(e)
-	out := contract.Event{Subject: e.Subject, MsgID: answerID(e)}
+	out := contract.Event{Subject: e.Subject}
 	if len(problems) > 0 {
 		out.Type = contract.TypeTypeRejected
 		out.Data = &contract.TypeRejected{Name: doc.Name, Problems: problems}
 		return out
 	}
-	out.Type, out.With = contract.TypeTypeApplied, e.Seq
+	out.Type = contract.TypeTypeApplied
 	out.Data = &contract.TypeApplied{Name: doc.Name, Document: doc}
 	return out
 }

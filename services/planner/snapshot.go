@@ -1,0 +1,36 @@
+package planner
+
+import (
+	"encoding/json"
+
+	"github.com/dagyo/dagyo/pkg/service"
+)
+
+// snapshotVersion changes with the form of image.
+const snapshotVersion = 1
+
+// An image is the state as it is stored.
+type image struct {
+	Runs      map[string]*run   `json:"runs"`
+	Executors map[string]string `json:"executors"`
+}
+
+func snapshot() service.Snapshot[*State] {
+	return service.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
+}
+
+func encode(s *State) ([]byte, error) { return json.Marshal(image{s.runs, s.executors}) }
+
+func decode(s *State, raw []byte) error {
+	i := image{s.runs, s.executors}
+	if err := json.Unmarshal(raw, &i); err != nil {
+		return err
+	}
+	for _, r := range s.runs {
+		if r.Planned {
+			s.flows++
+			s.edges += r.Edges
+		}
+	}
+	return nil
+}

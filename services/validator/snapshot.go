@@ -1,0 +1,64 @@
+package validator
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/service"
+)
+
+// snapshotVersion changes with the form of image.
+const snapshotVersion = 1
+
+// An image is the state as it is stored. The catalogues are in buckets of their own, but for the commands
+// that have no answer yet.
+type image struct {
+	Flows   []string  `json:"flows"`
+	Pending []command `json:"pending"`
+}
+
+func snapshot() service.Snapshot[*State] {
+	return service.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode, Needs: needs}
+}
+
+func encode(s *State) ([]byte, error) {
+	i := image{Flows: slices.Sorted(maps.Keys(s.flows)), Pending: []command{}}
+	for _, key := range Open(s) {
+		for _, c := range s.pending[key] {
+			if c.Type == contract.TypeFlowSubmit {
+				c.Raw = nil // to be read again
+			}
+			i.Pending = append(i.Pending, c)
+		}
+	}
+	return json.Marshal(i)
+}
+
+func decode(s *State, raw []byte) error {
+	var i image
+	if err := json.Unmarshal(raw, &i); err != nil {
+		return err
+	}
+	for _, flow := range i.Flows {
+		s.flows[flow] = struct{}{}
+	}
+	for _, c := range i.Pending {
+		s.change(c.event())
+		s.pending[c.key()] = append(s.pending[c.key()], c)
+	}
+	return nil
+}
+
+// needs is the first submission that is still to be judged: its document is in EVENTS only.
+func needs(s *State) (first uint64) {
+	for _, waiting := range s.pending {
+		for _, c := range waiting {
+			if c.Type == contract.TypeFlowSubmit && (first == 0 || c.Seq < first) {
+				first = c.Seq
+			}
+		}
+	}
+	return first
+}
