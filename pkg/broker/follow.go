@@ -29,6 +29,8 @@ type Follower struct {
 	Stream string
 	// Filters are the subjects to read; none stands for all of them.
 	Filters []string
+	// HeadersOnly leaves the bodies on the server.
+	HeadersOnly bool
 	// Handle gets every message that matches, in order and once.
 	Handle func(m jetstream.Msg, meta *jetstream.MsgMetadata)
 	// CaughtUp is called whenever nothing that was stored before is left to handle, Interrupted when
@@ -81,7 +83,9 @@ func lasting(err error) bool {
 func (f Follower) from(ctx context.Context, next *uint64, patience time.Duration) error {
 	made, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	cons, err := f.JS.CreateConsumer(made, f.Stream, passing(f.Filters, *next))
+	config := passing(f.Filters, *next)
+	config.HeadersOnly = f.HeadersOnly
+	cons, err := f.JS.CreateConsumer(made, f.Stream, config)
 	if err != nil {
 		return err
 	}
