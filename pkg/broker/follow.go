@@ -35,6 +35,8 @@ type Follower struct {
 	Metadata map[string]string
 	// Filters are the subjects to read; none stands for all of them.
 	Filters []string
+	// HeadersOnly leaves the bodies on the server.
+	HeadersOnly bool
 	// Handle gets every message that matches, in order and once.
 	Handle func(m jetstream.Msg, meta *jetstream.MsgMetadata)
 	// CaughtUp is called whenever nothing that was stored before is left to handle, Interrupted when
@@ -92,6 +94,7 @@ func (f Follower) from(ctx context.Context, next *uint64, patience time.Duration
 	if f.Name != "" {
 		config.Name = f.Name + "-" + nuid.Next()
 	}
+	config.HeadersOnly = f.HeadersOnly
 	cons, err := f.JS.CreateConsumer(made, f.Stream, config)
 	if err != nil {
 		return err

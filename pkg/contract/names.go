@@ -9,13 +9,16 @@ import (
 const (
 	StreamEvents    = "EVENTS"    // every event (file, limits retention)
 	StreamJobs      = "JOBS"      // the mailboxes (file, work-queue retention)
-	StreamLeases    = "LEASES"    // which replica of a service leads, how far it has come; the names of executors (file)
+	StreamHistory   = "HISTORY"   // the statuses of ended flows, in segments (file, limits retention)
+	StreamLeases    = "LEASES"    // which replica of a service leads, and the names of executors (file)
 	BucketProgdefs  = "progdefs"  // the catalogue, by progdef name
 	BucketTypes     = "types"     // the type catalogue, by TypeKey
-	BucketFlows     = "flows"     // until 0.1: the status view, by flow id
 	BucketSnapshots = "snapshots" // object store: the states of services
 	BucketData      = "data"      // object store: data of events too large for a message
 )
+
+// SubjectHistory carries the segments of StreamHistory.
+const SubjectHistory = "history.segment"
 
 // FlowStreamPrefix begins the name of every flow's own stream.
 const FlowStreamPrefix = "FLOW-"
@@ -121,4 +124,6 @@ const (
 	AskCatalogCompatible = "ask.catalog.compatible"
 	AskCatalogTypes      = "ask.catalog.types"
 	AskExecutors         = "ask.executors"
+	AskFlowGet           = "ask.flow.get"  // a flow's id; answered with a FlowStatus, or error 404
+	AskFlowList          = "ask.flow.list" // a FlowQuery, or nothing; answered with a FlowPage
 )

@@ -7,8 +7,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// FlowStatus is where a flow stands: the value of its key in BucketFlows. It is a view that follows
-// the events by a fraction of a second.
+// FlowStatus is where a flow stands, or how it ended: the answer to AskFlowGet. The status of an ended
+// flow is stored in StreamHistory.
 type FlowStatus struct {
 	Flow string `json:"flow"`
 	// Phase is the type of the event that has brought the flow farthest.
@@ -28,6 +28,8 @@ type FlowStatus struct {
 	CancelledBy string       `json:"cancelledBy,omitempty"`
 	Reason      string       `json:"reason,omitempty"`
 	Edges       []EdgeCount  `json:"edges,omitempty"`
+	// Omitted names what was left out of the stored status because it was too large for a message.
+	Omitted string `json:"omitted,omitempty"`
 }
 
 // JobStatus is where one job of a flow stands.
@@ -36,4 +38,52 @@ type JobStatus struct {
 	Revision string `json:"revision"`
 	JobSummary
 	PortCounts
+}
+
+// FlowQuery selects flows: the question of AskFlowList. The zero value selects every flow that is
+// remembered; a flow must meet every condition that is set.
+type FlowQuery struct {
+	// Live selects the flows without a verdict.
+	Live bool `json:"live,omitempty"`
+	// States selects the flows whose phase or verdict is one of these types.
+	States []Type `json:"states,omitempty"`
+	// Since and Until bound the time of submission: at Since or later, before Until.
+	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
+	// Text is part of the flow's id, of a progdef's name, of the reason of a cancel, or of the message
+	// of a failure or problem. Upper and lower case differ.
+	Text string `json:"text,omitempty"`
+	// Progdef selects the flows with a job of this progdef.
+	Progdef string `json:"progdef,omitempty"`
+	// Limit is the number of flows in a page at most; 0 stands for the default.
+	Limit int `json:"limit,omitempty"`
+	// After is the Next of the page before.
+	After string `json:"after,omitempty"`
+}
+
+// FlowPage is the answer to AskFlowList: current flows first, the last submitted first, then those in
+// history, the last stored first.
+type FlowPage struct {
+	Flows []FlowLine `json:"flows"`
+	// Next continues the list; "" is its end. A page may have few flows or none and still a Next: a
+	// search gives up its turn after some time.
+	Next string `json:"next,omitempty"`
+	// Problems lists what could not be read; the flows in it are missing from the list.
+	Problems []string `json:"problems,omitempty"`
+}
+
+// FlowLine is one flow in a FlowPage: the short form of its FlowStatus.
+type FlowLine struct {
+	Flow      string            `json:"flow"`
+	Phase     Type              `json:"phase"`
+	Verdict   Type              `json:"verdict,omitempty"`
+	Submitted time.Time         `json:"submitted,omitzero"`
+	Updated   time.Time         `json:"updated,omitzero"`
+	Duration  document.Duration `json:"duration,omitempty"`
+	// Jobs counts the flow's jobs by their state.
+	Jobs map[JobState]int `json:"jobs,omitempty"`
+	// Place is the flow's place in the queue for capacity, 0 when it is not in the queue.
+	Place int `json:"place,omitempty"`
+	// Message is the first failure, the reason of a cancel or the first problem, shortened.
+	Message string `json:"message,omitempty"`
 }

@@ -56,6 +56,7 @@ const (
 	BrokerBudget    Code = "broker-budget"    // the broker may not bear another flow like this
 	BrokerRefused   Code = "broker-refused"   // the broker refused a stream, a consumer or a message
 	StartRefused    Code = "start-refused"    // an executor cannot be started as the progdef asks
+	NotAnswerable   Code = "not-answerable"   // a message about something that there is not
 	GaveUp          Code = "gave-up"          // a passing error that did not pass
 	InternalFailure Code = "internal-failure" // a defect of Dagyo itself
 )

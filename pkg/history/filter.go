@@ -1,0 +1,49 @@
+package history
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
+
+// Per flow id the filter has 16 bits and sets 11 of them: one id in 2,000 that is not in a segment
+// seems to be.
+const (
+	filterBytesPerID = 2
+	filterProbes     = 11
+)
+
+// A filter is a Bloom filter of flow ids.
+type filter []byte
+
+func newFilter(ids int) filter { return make(filter, max(ids, 1)*filterBytesPerID) }
+
+// An idHash is what filters know of a flow id. It is stored in headers, so it must never change.
+type idHash struct{ start, step uint64 }
+
+func hashID(flow string) idHash {
+	sum := sha256.Sum256([]byte(flow))
+	return idHash{binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:16]) | 1}
+}
+
+// bit returns the place of the i-th bit of an id.
+func (f filter) bit(h idHash, i uint64) (index uint64, mask byte) {
+	n := (h.start + i*h.step) % (uint64(len(f)) * 8)
+	return n / 8, 1 << (n % 8)
+}
+
+func (f filter) add(h idHash) {
+	for i := range uint64(filterProbes) {
+		index, mask := f.bit(h, i)
+		f[index] |= mask
+	}
+}
+
+// mayHold is false only for ids that were not added.
+func (f filter) mayHold(h idHash) bool {
+	for i := range uint64(filterProbes) {
+		if index, mask := f.bit(h, i); f[index]&mask == 0 {
+			return false
+		}
+	}
+	return true
+}

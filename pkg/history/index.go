@@ -1,0 +1,227 @@
+package history
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// trimWait bounds the question for the stream's first sequence.
+const trimWait = 5 * time.Second
+
+// An Index knows where in history each flow may be. Its methods may be called concurrently.
+type Index struct {
+	js     jetstream.JetStream
+	stored func(upto uint64)
+	fetch  fetch
+	opener opener
+	cache  cache
+	loaded chan struct{}
+
+	mu      sync.RWMutex
+	stream  jetstream.Stream // nil before it is needed
+	entries []entry          // in the order of the stream
+	flows   int64            // their records
+	upto    uint64
+	settled uint64 // the last segment that stored was called for
+}
+
+// An entry is what the index knows of a segment.
+type entry struct {
+	summary
+	seq uint64
+	// broken is why the headers cannot be read.
+	broken error
+}
+
+// fetch reads the message of a segment.
+type fetch func(ctx context.Context, seq uint64) (nats.Header, []byte, error)
+
+// NewIndex returns an empty index of StreamHistory; Run fills it.
+//
+// Stored is called for each place in EVENTS up to which history has become complete, once [Index.Get]
+// and [Index.Page] find what is stored. Who keeps ended flows until then forgets them before it returns:
+// a flow that is current after that is listed twice. It may be nil.
+func NewIndex(js jetstream.JetStream, stored func(upto uint64)) *Index {
+	if stored == nil {
+		stored = func(uint64) {}
+	}
+	x := &Index{js: js, stored: stored, opener: newOpener(), loaded: make(chan struct{})}
+	x.fetch = x.direct
+	return x
+}
+
+// direct reads a message from any replica of the stream.
+func (x *Index) direct(ctx context.Context, seq uint64) (nats.Header, []byte, error) {
+	stream, err := x.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := stream.GetMsg(ctx, seq)
+	if err != nil {
+		return nil, nil, err
+	}
+	return m.Header, m.Data, nil
+}
+
+// open asks for the stream's configuration once: whether it can be read directly.
+func (x *Index) open(ctx context.Context) (jetstream.Stream, error) {
+	x.mu.RLock()
+	known := x.stream
+	x.mu.RUnlock()
+	if known != nil {
+		return known, nil
+	}
+	stream, err := x.js.Stream(ctx, contract.StreamHistory)
+	if err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.stream = stream
+	return stream, nil
+}
+
+// Run follows the stream until the context ends or the stream has lost its end. It runs once.
+func (x *Index) Run(ctx context.Context) error {
+	var once sync.Once
+	return broker.Follower{
+		JS: x.js, Stream: contract.StreamHistory, HeadersOnly: true,
+		Handle: func(m jetstream.Msg, meta *jetstream.MsgMetadata) {
+			x.add(meta.Sequence.Stream, m.Headers())
+		},
+		CaughtUp: func() {
+			x.forgetRemoved(ctx)
+			once.Do(func() { close(x.loaded) })
+		},
+		Interrupted: func(error) {},
+	}.Run(ctx)
+}
+
+// Loaded is closed when the index knows everything that was stored before Run.
+func (x *Index) Loaded() <-chan struct{} { return x.loaded }
+
+// Upto is the place in EVENTS up to which history is complete; 0 when nothing is stored.
+func (x *Index) Upto() uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.upto
+}
+
+// Flows is the number of flows in history.
+func (x *Index) Flows() int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.flows
+}
+
+// add takes the headers of a new segment.
+func (x *Index) add(seq uint64, h nats.Header) {
+	e := entry{seq: seq}
+	e.summary, e.broken = parseSummary(h)
+	if e.broken != nil {
+		e.summary = summary{}
+		e.upto, _ = parseUpto(h)
+	}
+	x.mu.Lock()
+	x.entries = append(x.entries, e)
+	x.flows += int64(e.records)
+	complete := !e.more && e.upto > x.upto
+	if complete {
+		x.upto = e.upto
+	}
+	x.mu.Unlock()
+	if complete {
+		x.stored(e.upto)
+	}
+	if !e.more {
+		x.mu.Lock()
+		x.settled = seq
+		x.mu.Unlock()
+	}
+}
+
+// forgetRemoved drops the entries of segments that the limits have removed. What it misses is found
+// when the segment is read.
+func (x *Index) forgetRemoved(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, trimWait)
+	defer cancel()
+	stream, err := x.js.Stream(ctx, contract.StreamHistory)
+	if err == nil {
+		x.drop(stream.CachedInfo().State.FirstSeq)
+	}
+}
+
+// drop forgets the segments before a sequence.
+func (x *Index) drop(first uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := sort.Search(len(x.entries), func(i int) bool { return x.entries[i].seq >= first })
+	for _, e := range x.entries[:n] {
+		x.flows -= int64(e.records)
+	}
+	x.entries = x.entries[n:]
+}
+
+// from returns the entries at a sequence and behind it, in the order of the stream. They do not change.
+func (x *Index) from(seq uint64) []entry {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	n := sort.Search(len(x.entries), func(i int) bool { return x.entries[i].seq >= seq })
+	return x.entries[n:len(x.entries):len(x.entries)]
+}
+
+// upThrough returns the entries up to a sequence, in the order of the stream.
+func (x *Index) upThrough(seq uint64) []entry {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	n := sort.Search(len(x.entries), func(i int) bool { return x.entries[i].seq > seq })
+	return x.entries[:n:n]
+}
+
+// beginning is where a list that begins now finds the part of history that no flow comes to.
+func (x *Index) beginning() uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.settled
+}
+
+// Trim removes the oldest segments from the stream, as many as it can without leaving fewer than keep
+// flows. Only the leader calls it.
+func (x *Index) Trim(ctx context.Context, keep int64) error {
+	first := x.excess(keep)
+	if first == 0 {
+		return nil
+	}
+	stream, err := x.open(ctx)
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSequence(first))
+	}
+	if err != nil {
+		return fmt.Errorf("trim history to %d flows: %w", keep, err)
+	}
+	x.drop(first)
+	return nil
+}
+
+// excess returns the sequence before which segments can go, 0 when none can.
+func (x *Index) excess(keep int64) (first uint64) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	left := x.flows
+	for _, e := range x.entries {
+		if left -= int64(e.records); left < keep {
+			return first
+		}
+		first = e.seq + 1
+	}
+	return first
+}

@@ -1,0 +1,252 @@
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+const (
+	// pageBytes bounds the JSON of a page's lines, so that any server takes the answer.
+	pageBytes = broker.MinPayload / 2
+	// problemsLimit and problemBytes bound the problems of a page.
+	problemsLimit = 8
+	problemBytes  = 300
+	// freshSegments bounds the segments, stored since the list began, that each page reads again.
+	freshSegments = 32
+)
+
+// A Budget bounds the work for one page. What is left is for the next page.
+type Budget struct {
+	// Segments is how many segments may be read.
+	Segments int
+	// Time is how long the search may take before it begins another segment.
+	Time time.Duration
+}
+
+// DefaultBudget lets a page search about 100,000 flows.
+func DefaultBudget() Budget { return Budget{Segments: 200, Time: 500 * time.Millisecond} }
+
+// Page lists flows: those in current first, the last submitted first; then those in history, the last
+// stored first. Current are the live flows and those that have ended and are not known to be stored, in
+// any order; it is ranged over once, and must not change while it is. To read it before Page is called
+// would be too early: a flow may be stored in the meantime, and be listed twice.
+//
+// Page takes memory for one page, and reads one segment at least. It returns an error only for a bad
+// query, or when the context ends.
+func (x *Index) Page(
+	ctx context.Context, q contract.FlowQuery, current iter.Seq[contract.FlowStatus], b Budget,
+) (contract.FlowPage, error) {
+	if q.Limit == 0 {
+		q.Limit = DefaultLimit
+	}
+	if err := check(q); err != nil {
+		return contract.FlowPage{}, err
+	}
+	at, _ := parseCursor(q.After) // checked
+	if at == nil {
+		at = &cursor{Start: x.beginning()}
+	}
+	l := list{
+		index: x, query: q, sieve: newSieve(q), left: b.Segments, until: time.Now().Add(b.Time),
+		page: contract.FlowPage{Flows: []contract.FlowLine{}},
+	}
+	l.run(ctx, *at, current)
+	return l.page, ctx.Err()
+}
+
+// A list is a page in the making.
+type list struct {
+	index *Index
+	query contract.FlowQuery
+	sieve sieve
+	page  contract.FlowPage
+	size  int // of the page's lines
+
+	left  int       // segments that may be read
+	until time.Time // the end of the search
+	read  bool      // a segment was read
+}
+
+func (l *list) run(ctx context.Context, at cursor, current iter.Seq[contract.FlowStatus]) {
+	if !at.History {
+		if !l.listCurrent(ctx, at, current) {
+			return
+		}
+		at = at.inHistory()
+	}
+	if !l.query.Live {
+		l.listHistory(ctx, at)
+	}
+}
+
+// listCurrent lists the first part, and reports whether it came to its end.
+func (l *list) listCurrent(
+	ctx context.Context, at cursor, current iter.Seq[contract.FlowStatus],
+) (end bool) {
+	f := first{after: at.After, limit: l.query.Limit + 1} // one more tells whether there are more
+	for s := range current {
+		if Matches(l.query, s) {
+			f.add(s)
+		}
+	}
+	if !l.query.Live {
+		l.addFresh(ctx, &f, at.Start)
+	}
+	for _, k := range f.sorted() {
+		if !l.add(k.line) {
+			l.page.Next = at.String()
+			return false
+		}
+		at.After = &k.key
+	}
+	return true
+}
+
+// addFresh adds what was stored since the list began: some of it was current then.
+func (l *list) addFresh(ctx context.Context, f *first, start uint64) {
+	fresh := l.index.from(start + 1)
+	if n := len(fresh) - freshSegments; n > 0 {
+		l.problem(fmt.Errorf("%d segments were stored since the list began and are not in it; list again", n))
+		fresh = fresh[n:]
+	}
+	for _, e := range fresh {
+		for _, line := range l.lines(ctx, e) {
+			if s, ok := l.selected(line); ok {
+				f.add(s)
+			}
+		}
+	}
+}
+
+// listHistory lists the second part backwards, until the page is full or the work enough.
+func (l *list) listHistory(ctx context.Context, at cursor) {
+	for _, e := range slices.Backward(l.index.upThrough(at.Seq)) {
+		next := cursor{History: true, Seq: e.seq, Index: e.records}
+		if e.seq == at.Seq {
+			next.Index = min(at.Index, e.records)
+		}
+		if !overlaps(l.query, e) {
+			continue
+		}
+		if l.full() || l.spent() || ctx.Err() != nil {
+			l.page.Next = next.String()
+			return
+		}
+		lines := l.lines(ctx, e)
+		if !l.addBackward(lines[:min(next.Index, len(lines))], &next) {
+			l.page.Next = next.String()
+			return
+		}
+	}
+}
+
+// addBackward adds the lines that the query selects, the last first, and moves next along. It reports
+// whether it came to the first one.
+func (l *list) addBackward(lines [][]byte, next *cursor) bool {
+	for i, line := range slices.Backward(lines) {
+		next.Index = i + 1
+		if l.full() {
+			return false
+		}
+		if s, ok := l.selected(line); ok && !l.add(Line(s)) {
+			return false
+		}
+	}
+	return true
+}
+
+// lines reads a segment; what cannot be read becomes a problem of the page.
+func (l *list) lines(ctx context.Context, e entry) [][]byte {
+	l.left--
+	l.read = true
+	lines, err := l.index.read(ctx, e)
+	if err != nil {
+		l.problem(err)
+	}
+	return lines
+}
+
+func (l *list) selected(line []byte) (contract.FlowStatus, bool) {
+	if !l.sieve.passes(line) {
+		return contract.FlowStatus{}, false
+	}
+	s, err := decode(line)
+	if err != nil {
+		l.problem(fmt.Errorf("a record of history cannot be read: %w", err))
+		return s, false
+	}
+	return s, Matches(l.query, s)
+}
+
+// spent reports whether the search is to go on at the next page.
+func (l *list) spent() bool {
+	return l.read && (l.left <= 0 || !time.Now().Before(l.until))
+}
+
+func (l *list) full() bool { return len(l.page.Flows) >= l.query.Limit }
+
+// add adds a line to the page, unless it is full.
+func (l *list) add(line contract.FlowLine) bool {
+	b, err := json.Marshal(line)
+	if err != nil {
+		l.problem(fmt.Errorf("flow %s cannot be listed: %w", line.Flow, err))
+		return true
+	}
+	if l.full() || l.size > 0 && l.size+len(b) > pageBytes {
+		return false
+	}
+	l.page.Flows, l.size = append(l.page.Flows, line), l.size+len(b)+1
+	return true
+}
+
+func (l *list) problem(err error) {
+	if len(l.page.Problems) < problemsLimit {
+		l.page.Problems = append(l.page.Problems, shortened(err.Error(), problemBytes))
+	}
+}
+
+// overlaps reports whether a segment has flows that were submitted in the time of the query.
+func overlaps(q contract.FlowQuery, e entry) bool {
+	if e.broken != nil {
+		return true // to be reported
+	}
+	return (q.Since.IsZero() || !e.submitted.to.Before(q.Since)) &&
+		(q.Until.IsZero() || e.submitted.from.Before(q.Until))
+}
+
+// A first keeps the first statuses behind a key, and no more than it must.
+type first struct {
+	after *key
+	limit int
+	kept  []keyed
+}
+
+type keyed struct {
+	key  key
+	line contract.FlowLine
+}
+
+func (f *first) add(s contract.FlowStatus) {
+	k := keyOf(s)
+	if f.after != nil && k.compare(*f.after) <= 0 {
+		return
+	}
+	f.kept = append(f.kept, keyed{k, Line(s)})
+	if len(f.kept) >= 2*f.limit+freshSegments {
+		f.kept = f.sorted()
+	}
+}
+
+// sorted returns the first statuses in order, each key once.
+func (f *first) sorted() []keyed {
+	slices.SortStableFunc(f.kept, func(a, b keyed) int { return a.key.compare(b.key) })
+	unique := slices.CompactFunc(f.kept, func(a, b keyed) bool { return a.key.compare(b.key) == 0 })
+	return unique[:min(len(unique), f.limit)]
+}

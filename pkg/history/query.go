@@ -1,0 +1,207 @@
+package history
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+)
+
+// Bounds of a query.
+const (
+	// DefaultLimit and MaxLimit are numbers of flows in a page.
+	DefaultLimit = 50
+	MaxLimit     = 1000
+	// MaxText bounds the text that is searched for, in bytes.
+	MaxText = 256
+)
+
+// ParseQuery reads the question of AskFlowList; an empty one selects everything. The error says
+// everything that is wrong with it.
+func ParseQuery(body []byte) (q contract.FlowQuery, err error) {
+	if len(bytes.TrimSpace(body)) > 0 {
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&q); err != nil {
+			return q, fmt.Errorf("the query is not right: %w", err)
+		}
+		if _, err := d.Token(); !errors.Is(err, io.EOF) {
+			return q, errors.New("the query is not right: there is more behind its JSON object")
+		}
+	}
+	if q.Limit == 0 {
+		q.Limit = DefaultLimit
+	}
+	return q, check(q)
+}
+
+// check reports everything that is wrong with a query.
+func check(q contract.FlowQuery) error {
+	var errs []error
+	wrong := func(when bool, format string, args ...any) {
+		if when {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	for _, s := range q.States {
+		wrong(!slices.Contains(States(), s), "states: %.40q is not the state of a flow", string(s))
+	}
+	wrong(q.Limit < 1 || q.Limit > MaxLimit, "limit: %d is not between 1 and %d", q.Limit, MaxLimit)
+	wrong(!q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until), "since is not before until")
+	wrong(len(q.Text) > MaxText, "text: %d bytes; the limit is %d", len(q.Text), MaxText)
+	wrong(!utf8.ValidString(q.Text), "text: it is not UTF-8")
+	wrong(q.Progdef != "" && !document.ValidName(q.Progdef), "progdef: %.80q is not a name", q.Progdef)
+	_, err := parseCursor(q.After)
+	wrong(err != nil, "after: it is not the next of a page: %w", err)
+	return errors.Join(errs...)
+}
+
+// States lists the phases and verdicts of flows, in the order of a flow's life.
+func States() []contract.Type {
+	return []contract.Type{
+		contract.TypeFlowSubmit, contract.TypeFlowRejected, contract.TypeFlowValidated,
+		contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned, contract.TypeJobStarted,
+		contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
+		contract.TypeFlowCleaned,
+	}
+}
+
+// Matches reports whether a query selects a flow, wherever in the list it is.
+func Matches(q contract.FlowQuery, s contract.FlowStatus) bool {
+	switch {
+	case q.Live && s.Verdict != "":
+		return false
+	case len(q.States) > 0 && !slices.Contains(q.States, s.Phase) && !slices.Contains(q.States, s.Verdict):
+		return false
+	case !q.Since.IsZero() && s.Submitted.Before(q.Since):
+		return false
+	case !q.Until.IsZero() && !s.Submitted.Before(q.Until):
+		return false
+	}
+	return hasProgdef(q.Progdef, s) && hasText(q.Text, s)
+}
+
+func hasProgdef(name string, s contract.FlowStatus) bool {
+	if name == "" {
+		return true
+	}
+	for _, j := range s.Jobs {
+		if j.Progdef == name {
+			return true
+		}
+	}
+	return false
+}
+
+func hasText(text string, s contract.FlowStatus) bool {
+	if strings.Contains(s.Flow, text) || strings.Contains(s.Reason, text) {
+		return true
+	}
+	for _, j := range s.Jobs {
+		if strings.Contains(j.Progdef, text) {
+			return true
+		}
+	}
+	for _, f := range s.Failures {
+		if strings.Contains(f.Message, text) {
+			return true
+		}
+	}
+	for _, p := range s.Problems {
+		if strings.Contains(p.Message, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// A sieve holds back most of the stored lines that a query does not select, without decoding them.
+type sieve struct {
+	all [][]byte // the line has all of these in it
+	any [][]byte // and one of these
+}
+
+func newSieve(q contract.FlowQuery) (s sieve) {
+	if q.Text != "" {
+		text := quoted(q.Text)
+		s.all = append(s.all, text[1:len(text)-1])
+	}
+	if q.Progdef != "" {
+		s.all = append(s.all, quoted(q.Progdef))
+	}
+	for _, state := range q.States {
+		s.any = append(s.any, quoted(string(state)))
+	}
+	return s
+}
+
+func (s sieve) passes(line []byte) bool {
+	has := func(part []byte) bool { return bytes.Contains(line, part) }
+	return !slices.ContainsFunc(s.all, func(part []byte) bool { return !has(part) }) &&
+		(len(s.any) == 0 || slices.ContainsFunc(s.any, has))
+}
+
+// quoted writes a string as lines have it: every character is encoded alike, wherever it stands.
+func quoted(s string) []byte {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string can be encoded
+	}
+	return b
+}
+
+// messageBytes bounds FlowLine.Message.
+const messageBytes = 200
+
+// Line returns the short form of a status.
+func Line(s contract.FlowStatus) contract.FlowLine {
+	l := contract.FlowLine{
+		Flow: s.Flow, Phase: s.Phase, Verdict: s.Verdict, Submitted: s.Submitted, Updated: s.Updated,
+		Duration: s.Duration, Message: shortened(message(s), messageBytes),
+	}
+	for _, j := range s.Jobs {
+		if l.Jobs == nil {
+			l.Jobs = make(map[contract.JobState]int)
+		}
+		l.Jobs[j.State]++
+	}
+	if s.Queued != nil && s.Phase == contract.TypeFlowQueued {
+		l.Place = s.Queued.Place
+	}
+	return l
+}
+
+// message is what explains a flow's state in a few words.
+func message(s contract.FlowStatus) string {
+	switch {
+	case len(s.Failures) > 0 && s.Failures[0].Job != "":
+		return s.Failures[0].Job + ": " + s.Failures[0].Message
+	case len(s.Failures) > 0:
+		return s.Failures[0].Message
+	case s.Reason != "":
+		return s.Reason
+	case len(s.Problems) > 0:
+		return s.Problems[0].Message
+	}
+	return ""
+}
+
+// shortened cuts a text between two characters.
+func shortened(s string, limit int) string {
+	const mark = "…"
+	if len(s) <= limit {
+		return s
+	}
+	end := limit - len(mark)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + mark
+}

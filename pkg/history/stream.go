@@ -1,0 +1,65 @@
+package history
+
+import (
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// Limits bound history. What is beyond one of them is removed, the oldest segments first.
+type Limits struct {
+	// MaxAge is how long a flow is kept after it was stored; 0 is no limit.
+	MaxAge time.Duration
+	// MaxFlows is the number of flows that are kept. [Index.Trim] keeps to it exactly, to the segment;
+	// the server bounds the number of segments by it. -1 is no limit.
+	MaxFlows int64
+	// MaxBytes bounds the stream on disk; -1 is no limit.
+	MaxBytes int64
+}
+
+// DefaultLimits keep a million flows for 30 days, in 1 GiB at most.
+func DefaultLimits() Limits {
+	return Limits{MaxAge: 30 * 24 * time.Hour, MaxFlows: 1_000_000, MaxBytes: 1 << 30}
+}
+
+// Validate reports everything that is wrong with the limits.
+func (l Limits) Validate() error {
+	var errs []error
+	if l.MaxAge < 0 || l.MaxAge > 0 && l.MaxAge < time.Second {
+		errs = append(errs, errors.New("the age limit of history must be 0 (none) or at least 1s"))
+	}
+	if l.MaxFlows == 0 || l.MaxFlows < -1 {
+		errs = append(errs, errors.New("the number of flows in history must be at least 1, or -1 (no limit)"))
+	}
+	if l.MaxBytes < minBytes && l.MaxBytes != -1 {
+		errs = append(errs, errors.New("the size of history must be at least 16 MiB, or -1 (no limit)"))
+	}
+	return errors.Join(errs...)
+}
+
+// minBytes leaves room for the largest segment and some others.
+const minBytes = 16 << 20
+
+// StreamConfig is how StreamHistory is kept.
+func StreamConfig(replicas int, l Limits) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        contract.StreamHistory,
+		Description: "The statuses of ended flows, some hundred to a message",
+		Subjects:    []string{contract.SubjectHistory},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardOld,
+		Storage:     jetstream.FileStorage,
+		Replicas:    replicas,
+		MaxAge:      l.MaxAge,
+		MaxMsgs:     l.MaxFlows, // a segment has at least one flow
+		MaxBytes:    l.MaxBytes,
+		AllowDirect: true,
+		// What does not fit into one message is stored as several, or not at all.
+		AllowAtomicPublish: true,
+		// Repeats are recognized by their place in EVENTS, see [Writer.Append].
+		Duplicates: time.Second,
+	}
+}
