@@ -115,8 +115,7 @@ func (x *executor) claim(ctx context.Context, m *nats.Msg, doc contract.Job) err
 		return fmt.Errorf("acknowledge: %w", err)
 	}
 	err := x.say(ctx, contract.Event{
-		Type: contract.TypeJobStarted, Subject: doc.Flow, Once: true,
-		MsgID:       "job.started." + doc.Flow + "." + doc.Job + "." + x.config.ID,
+		Type: contract.TypeJobStarted, Subject: doc.Flow,
 		Data:        &contract.JobStarted{Job: doc.Job, Executor: x.config.ID},
 		TraceParent: doc.TraceParent,
 	})
@@ -135,7 +134,7 @@ func (x *executor) say(ctx context.Context, e contract.Event) error {
 		return err
 	}
 	var opts []jetstream.PublishOpt
-	if e.Once {
+	if e.Type == contract.TypeJobStarted {
 		opts = append(opts, jetstream.WithExpectLastSequencePerSubject(0))
 	}
 	for {

@@ -346,9 +346,13 @@ func (c *core[S]) finished(o outcome) {
 		return // of an earlier term
 	}
 	for _, e := range o.performed {
-		if _, said := contract.Lookup(e.Type); !said {
-			c.evolve(e)
+		if _, said := contract.Lookup(e.Type); said {
+			continue
 		}
+		if e.Time.IsZero() {
+			e.Time = c.at.At
+		}
+		c.evolve(e)
 	}
 	var stale *staleError
 	switch {

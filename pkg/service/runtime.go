@@ -137,6 +137,20 @@ func (r *Runtime[S]) Read(f func(S)) {
 	f(r.core.state)
 }
 
+// At returns the time up to which the state knows all that EVENTS holds.
+func (r *Runtime[S]) At() time.Time {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.core.at.At
+}
+
+// Known returns the broker's time by our estimate.
+func (r *Runtime[S]) Known() time.Time {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.clock.now(time.Now())
+}
+
 // Fold folds a fact: what was learnt outside of EVENTS. Its Time becomes the broker's, by our estimate.
 func (r *Runtime[S]) Fold(fact contract.Event) {
 	r.step(func(c *core[S]) {

@@ -254,7 +254,7 @@ func (r *run) counts() []contract.EdgeCount {
 	for i, e := range r.Edges {
 		c := contract.EdgeCount{From: e.From, To: e.To}
 		if j, port := r.jobAt(e.From); j != nil && port == progdef.PanicPort {
-			c.Sent = j.reported()
+			c.Sent = j.written()
 		} else if j != nil {
 			c.Sent = j.Ports.Outputs[port]
 		} else if e.Const != nil {

@@ -82,6 +82,10 @@ func (s *State) performed(e contract.Event) []string {
 	if d, ok := e.Data.(*Report); ok {
 		flow = flow[:len(flow)-len(d.Job)-1]
 	}
+	if e.Type == actStore {
+		s.past.sent = e.With.(batch).upto
+		return []string{keyHistory}
+	}
 	s.with(flow, func(r *run) {
 		switch e.Type {
 		case actStop:
@@ -169,7 +173,7 @@ func (r *run) job(name string) *job {
 func (s *State) executor(id string) *executor {
 	x := s.executors[id]
 	if x == nil && s.exits.known[id] != nil {
-		return &executor{} // it is gone: nothing is remembered of it
+		return &executor{flows: make(map[string]int)} // it is gone: nothing is remembered of it
 	}
 	if x == nil {
 		x = &executor{flows: make(map[string]int)}

@@ -33,8 +33,8 @@ func (d *Report) record() ([]byte, error) {
 	return json.Marshal(d.Failure)
 }
 
-// reported counts what was written of the job.
-func (j *job) reported() contract.Count {
+// written counts what was written of the job.
+func (j *job) written() contract.Count {
 	record, err := (&Report{Failure: j.Failure}).record()
 	if err != nil || record == nil {
 		return contract.Count{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/stream"
 )
@@ -32,45 +34,101 @@ func DefaultConfig() Config {
 
 // Run serves until the context ends.
 func Run(ctx context.Context, link *broker.Link, c Config) error {
-	w := wiring{link: link}
-	return service.Run(ctx, link, service.Service[State]{
+	w := &wiring{link: link, config: c, writer: history.NewWriter(link)}
+	w.index = history.NewIndex(link.JS, w.stored)
+	return service.Run(ctx, link, service.Service[*State]{
 		Name: Name,
-		Causes: []contract.Type{
-			contract.TypeFlowValidated, contract.TypeFlowSpawned, contract.TypeFlowCancel,
-			contract.TypeJobDone, contract.TypeJobPanic, contract.TypeExecutorExited,
-		},
 		Folds: []contract.Type{
-			contract.TypeFlowPlanned, contract.TypeFlowRejected, contract.TypeJobStarted,
+			contract.TypeFlowCancel, contract.TypeFlowValidated, contract.TypeFlowRejected,
+			contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned,
 			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
-			contract.TypeExecutorDraining,
+			contract.TypeFlowCleaned, contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,
+			contract.TypeExecutorStarted, contract.TypeExecutorDraining, contract.TypeExecutorExited,
+			contract.TypeDeadLetter,
 		},
-		Reads:   shown(),
-		New:     func(context.Context, *broker.Link) (State, error) { return NewState(c.Limits), nil },
-		Evolve:  Evolve,
-		Decide:  Decide,
-		Perform: w.perform,
-		Tick:    c.Limits.Tick,
-		Listen:  []func(context.Context, *service.Runtime[State]) error{hearBeats},
-		Lead:    []func(context.Context, *service.Runtime[State]) error{findGone, keepStatus},
+		Answers: []contract.Type{
+			contract.TypeFlowCancel, contract.TypeFlowValidated, contract.TypeFlowRejected,
+			contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned,
+			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
+			contract.TypeFlowCleaned, contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,
+		},
+		New:      func(context.Context, *broker.Link) (*State, error) { return NewState(c.Limits), nil },
+		Evolve:   Evolve,
+		Decide:   Decide,
+		Open:     Open,
+		Perform:  w.perform,
+		Snapshot: snapshot(),
+		Asks:     w.asks(),
+		Listen:   []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.hearBeats, pulses},
+		Lead:     []func(context.Context, *service.Runtime[*State]) error{findGone, w.boundHistory},
 	}, c.Config)
 }
 
-type wiring struct{ link *broker.Link }
+type wiring struct {
+	link   *broker.Link
+	config Config
+	index  *history.Index
+	writer *history.Writer
+	// runtime is set before anything is asked of the wiring.
+	runtime atomic.Pointer[service.Runtime[*State]]
+	beats   atomic.Pointer[nats.Subscription]
+	handled atomic.Int64 // of the beats
+}
 
-func (w wiring) perform(ctx context.Context, e contract.Event) error {
+func (w *wiring) perform(
+	ctx context.Context, r *service.Runtime[*State], e contract.Event,
+) (contract.Event, error) {
 	switch e.Type {
 	case actStop:
-		return w.stop(ctx, contract.StopSubject(e.Subject))
+		return e, w.stop(ctx, contract.StopSubject(e.Subject))
 	case actStopLast:
-		return w.stop(ctx, contract.LastStopSubject(e.Subject))
+		return e, w.stop(ctx, contract.LastStopSubject(e.Subject))
 	case actReport:
-		return w.report(ctx, e.Data.(*Report), e.With.(contract.Address))
+		return e, w.report(ctx, e.Data.(*Report), e.With.(contract.Address))
+	case actListen:
+		return w.listen(ctx, r, e)
+	case actStore:
+		return e, w.store(ctx, e.With.(batch))
 	}
+	return e, nil
+}
+
+// store puts flows into history. What another leader has put there is not missing.
+func (w *wiring) store(ctx context.Context, b batch) error {
+	err := w.writer.Append(ctx, b.statuses, b.upto)
+	if errors.Is(err, history.ErrSuperseded) {
+		return nil
+	}
+	return err
+}
+
+// stored folds what is in history.
+func (w *wiring) stored(upto uint64) {
+	w.runtime.Load().Fold(contract.Event{Type: factStored, With: upto})
+}
+
+func (w *wiring) followHistory(ctx context.Context, r *service.Runtime[*State]) error {
+	w.runtime.Store(r)
+	return w.index.Run(ctx)
+}
+
+// boundEvery is the time between two looks at the size of history.
+const boundEvery = 10 * time.Second
+
+func (w *wiring) boundHistory(ctx context.Context, r *service.Runtime[*State]) error {
+	if w.config.History.MaxFlows < 0 {
+		return nil
+	}
+	service.Every(ctx, boundEvery, func() {
+		if err := w.index.Trim(ctx, w.config.History.MaxFlows); err != nil && ctx.Err() == nil {
+			r.Log().Warn().Err(err).Msg("cannot cut history; trying again")
+		}
+	})
 	return nil
 }
 
 // report writes what is wired to a job's panic.
-func (w wiring) report(ctx context.Context, d *Report, to contract.Address) error {
+func (w *wiring) report(ctx context.Context, d *Report, to contract.Address) error {
 	record, err := d.record()
 	if err != nil {
 		return err
@@ -87,7 +145,7 @@ func (w wiring) report(ctx context.Context, d *Report, to contract.Address) erro
 
 // stop sends a stop. It is stored in the flow's stream, where a job that starts later finds it; a flow
 // without a stream has no job to stop.
-func (w wiring) stop(ctx context.Context, subject string) error {
+func (w *wiring) stop(ctx context.Context, subject string) error {
 	_, err := w.link.JS.Publish(ctx, subject, nil)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 		return nil
@@ -96,26 +154,94 @@ func (w wiring) stop(ctx context.Context, subject string) error {
 }
 
 // hearBeats folds every sign of life.
-func hearBeats(ctx context.Context, r *service.Runtime[State]) error {
+func (w *wiring) hearBeats(ctx context.Context, r *service.Runtime[*State]) error {
 	sub, err := r.Link().Subscribe(contract.HealthSubjects, func(m *nats.Msg) {
+		defer w.handled.Add(1)
 		if b, ok := readBeat(m); ok {
-			r.Fold(contract.Event{Type: factBeat, Data: &b})
+			r.Fold(contract.Event{Type: factBeat, With: b})
 		}
 	})
 	if err != nil {
 		return err
 	}
+	w.beats.Store(sub)
+	r.Fold(contract.Event{Type: factListening})
 	<-ctx.Done()
 	return sub.Unsubscribe()
 }
 
+// pulseEvery is the time between two looks for silent jobs.
+const pulseEvery = 500 * time.Millisecond
+
+func pulses(ctx context.Context, r *service.Runtime[*State]) error {
+	service.Every(ctx, pulseEvery, func() { r.Fold(contract.Event{Type: factPulse}) })
+	return nil
+}
+
+// listenWait bounds the wait for signs of life that have arrived, and are still to be folded.
+const listenWait = 5 * time.Second
+
+// listen returns when every sign of life that the broker had when it was called is folded, with the time until
+// then.
+func (w *wiring) listen(
+	ctx context.Context, r *service.Runtime[*State], e contract.Event,
+) (contract.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, listenWait)
+	defer cancel()
+	if err := r.Sync(ctx); err != nil { // what the broker has sent us before arrives before its answer
+		return e, err
+	}
+	e.Time = r.At()
+	return e, w.drained(ctx)
+}
+
+// drained returns when the signs of life that have arrived are folded.
+func (w *wiring) drained(ctx context.Context) error {
+	sub := w.beats.Load()
+	if sub == nil {
+		return errors.New("signs of life are not heard yet")
+	}
+	arrived, err := arrivals(sub)
+	for err == nil && w.handled.Load() < arrived {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+// arrivals counts the messages that have arrived on a subscription.
+func arrivals(sub *nats.Subscription) (int64, error) {
+	waiting, _, err := sub.Pending()
+	if err != nil {
+		return 0, err
+	}
+	delivered, err := sub.Delivered()
+	if err != nil {
+		return 0, err
+	}
+	return delivered + int64(waiting), nil
+}
+
+// readBeat reads a sign of life. The version before this one said until when, by the executor's clock; that is
+// taken as one for the job's health timeout.
 func readBeat(m *nats.Msg) (Beat, bool) {
 	tokens := strings.Split(m.Subject, ".")
-	ms, err := strconv.ParseInt(string(m.Data), 10, 64)
-	if err != nil || len(tokens) != 3 {
-		return Beat{}, false // not a beat: the job stays as dead as it was
+	if len(tokens) != 3 {
+		return Beat{}, false
 	}
-	return Beat{Flow: tokens[1], Job: tokens[2], Until: time.UnixMilli(ms)}, true
+	b := Beat{Flow: tokens[1], Job: tokens[2]}
+	text, relative := strings.CutPrefix(string(m.Data), "+")
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || ms <= 0 {
+		return Beat{}, false // not a beat: the job stays as silent as it was
+	}
+	if relative {
+		b.For = time.Duration(min(ms, longestPulse.Milliseconds())) * time.Millisecond
+	}
+	return b, true
 }
 
 const (
@@ -126,7 +252,7 @@ const (
 
 // findGone looks for jobs that have left their mailbox without having been started: their executor
 // died between claiming and saying so.
-func findGone(ctx context.Context, r *service.Runtime[State]) error {
+func findGone(ctx context.Context, r *service.Runtime[*State]) error {
 	service.Every(ctx, goneEvery, func() {
 		if err := lookForGone(ctx, r); err != nil && ctx.Err() == nil {
 			r.Log().Debug().Err(err).Msg("cannot look into the mailboxes")
@@ -135,9 +261,11 @@ func findGone(ctx context.Context, r *service.Runtime[State]) error {
 	return nil
 }
 
-func lookForGone(ctx context.Context, r *service.Runtime[State]) error {
+func lookForGone(ctx context.Context, r *service.Runtime[*State]) error {
 	var waiting []waitingJob
-	if !r.Read(func(s State) { waiting = s.longWaiting(goneBatch) }) || len(waiting) == 0 {
+	now := r.Known()
+	r.Read(func(s *State) { waiting = s.longWaiting(goneBatch, now) })
+	if len(waiting) == 0 {
 		return nil
 	}
 	jobs, err := r.Link().JS.Stream(ctx, contract.StreamJobs)
@@ -148,7 +276,7 @@ func lookForGone(ctx context.Context, r *service.Runtime[State]) error {
 		_, err := jobs.GetLastMsgForSubject(ctx, w.subject)
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
-			r.Fold(contract.Event{Type: factGone, Data: &w.Gone})
+			r.Fold(contract.Event{Type: factGone, With: w.Gone})
 		case err != nil:
 			return err
 		}
@@ -162,17 +290,17 @@ type waitingJob struct {
 }
 
 // longWaiting returns up to limit jobs that have waited for a claim for longer than a beat.
-func (s State) longWaiting(limit int) []waitingJob {
+func (s *State) longWaiting(limit int, now time.Time) []waitingJob {
 	var out []waitingJob
 	for flow, r := range s.runs {
-		if !r.spawned || s.now.IsZero() {
+		if !r.Spawned {
 			continue
 		}
-		for name, j := range r.jobs {
-			if j.State != contract.JobWaiting || !j.gone.IsZero() || s.now.Sub(r.waiting) < j.health.Interval.D() {
+		for name, j := range r.Jobs {
+			if j.State != contract.JobWaiting || !j.pulse.gone.IsZero() || now.Sub(r.Waiting) < j.Health.Interval.D() {
 				continue
 			}
-			subject := contract.JobSubject(j.progdef, j.revision, flow, name)
+			subject := contract.JobSubject(j.Progdef, j.Revision, flow, name)
 			if out = append(out, waitingJob{Gone{flow, name}, subject}); len(out) == limit {
 				return out
 			}

@@ -2,7 +2,6 @@ package aggregator
 
 import (
 	"slices"
-	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 )
@@ -64,9 +63,6 @@ func rank(t contract.Type) int {
 }
 
 func advance(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
-	if e.Type == contract.TypeFlowSubmit && (s.Submitted.IsZero() || e.Time.Before(s.Submitted)) {
-		s.Submitted = e.Time
-	}
 	switch {
 	case contract.IsVerdict(e.Type):
 		s.Verdict, s.Problems = e.Type, nil // of a submission before this one
@@ -110,13 +106,9 @@ func setJob(s *contract.FlowStatus, name string, n contract.JobStatus) {
 	s.Jobs[name] = j
 }
 
-// settle gives the jobs that never spoke again the state that the verdict found them in.
+// settle gives the jobs without a last event the state that the verdict found them in.
 func settle(s *contract.FlowStatus, jobs map[string]contract.JobSummary) {
 	for name, j := range jobs {
 		setJob(s, name, contract.JobStatus{JobSummary: j})
 	}
 }
-
-// statusDelay is how long events are gathered before they are written, so that a short flow costs
-// one write.
-const statusDelay = 100 * time.Millisecond

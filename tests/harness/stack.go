@@ -40,7 +40,6 @@ func DefaultOptions() Options {
 		Spawner: spawner.DefaultConfig(), Aggregator: aggregator.DefaultConfig(), Replicas: 1, MaxPayload: 8 << 20,
 	}
 	for _, c := range o.common() {
-		c.FoldWait = 2 * time.Second
 		if os.Getenv("DAGYO_TEST_LOG") != "" {
 			c.Log = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: "05.000"}).With().Timestamp().Logger()
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -19,7 +20,7 @@ import (
 func (c *Client) Submit(ctx context.Context, flow string, document []byte) (uint64, error) {
 	e := event.New(contract.TypeFlowSubmit, c.source, flow, document, time.Now())
 	// The broker must not take a corrected document under the same id for a repeat.
-	e.MsgID = string(e.Type) + "." + flow + "." + nuid.Next()
+	e.ID = string(e.Type) + "." + flow + "." + nuid.Next()
 	return c.command(ctx, e)
 }
 
@@ -36,7 +37,7 @@ func (c *Client) command(ctx context.Context, e contract.Event) (uint64, error) 
 	if err != nil {
 		return 0, err
 	}
-	ack, err := c.link.JS.PublishMsg(ctx, m)
+	ack, err := c.link.JS.PublishMsg(ctx, m, jetstream.WithMsgID(e.ID)) // the library may try more than once
 	if err != nil {
 		return 0, fmt.Errorf("publish %s of %s: %w", e.Type, e.Subject, explained(err))
 	}

@@ -43,18 +43,7 @@ func (s *Services) Resolve(log zerolog.Logger) error {
 	s.Spawner.Config, s.Aggregator.Config = s.Common, s.Common
 	storage, err := storageType(s.edgeStorage)
 	s.Planner.EdgeStorage = storage
-	return errors.Join(err, s.positive(), s.Common.Validate(), s.outlives())
-}
-
-// outlives checks that events are kept for longer than any flow lives: a service that restarts knows
-// of a flow what EVENTS still holds.
-func (s *Services) outlives() error {
-	longest := s.Validator.Limits.Flow.MaxDeadline + s.Planner.Limits.OutputRetention
-	if kept := s.Common.Broker.EventsMaxAge; longest >= kept {
-		return fmt.Errorf("--max-deadline and --output-retention come to %v together; events are kept for %v:"+
-			" raise --events-max-age above that", longest, kept)
-	}
-	return nil
+	return errors.Join(err, s.positive(), s.Common.Validate())
 }
 
 // A Group is flags that belong together in the help.
@@ -75,19 +64,23 @@ func (s *Services) All() []Group {
 func (s *Services) CommonFlags() Group {
 	g := group("Flags of every service")
 	c, f := &s.Common, g.Flags
-	f.IntVar(&c.Workers, "workers", c.Workers, "flows handled at the same time, by each service")
-	f.DurationVar(&c.FoldWait, "fold-wait", c.FoldWait,
-		"how long a service may take to hear what it has said itself")
+	f.IntVar(&c.Workers, "workers", c.Workers, "effects under way at the same time, of each service")
 	f.IntVar(&c.MaxAttempts, "max-attempts", c.MaxAttempts,
 		"how often an event is tried whose handling meets a passing error")
 	f.IntVar(&c.Broker.Replicas, "replicas", c.Broker.Replicas,
 		"replicas of the events, mailboxes and buckets: 1, 3 or 5 (NATS servers in a cluster)")
 	f.DurationVar(&c.Broker.EventsMaxAge, "events-max-age", c.Broker.EventsMaxAge,
-		"how long events are kept; no flow may live longer")
+		"how long events are kept that nothing needs any more")
+	f.Int64Var(&c.Broker.EventsMaxCount, "events-max-count", c.Broker.EventsMaxCount,
+		"how many such events are kept")
 	f.Int64Var(&c.Broker.EventsMaxBytes, "events-max-bytes", c.Broker.EventsMaxBytes,
-		"bound on the stored events in octets, -1 for none")
-	f.DurationVar(&c.Broker.StatusMaxAge, "status-max-age", c.Broker.StatusMaxAge,
-		"how long ls and show remember a flow after its last change")
+		"how many bytes of such events are kept; at four times that, publishers are refused")
+	f.DurationVar(&c.History.MaxAge, "history-max-age", c.History.MaxAge,
+		"how long ls and show remember a flow that has ended, 0 for no limit")
+	f.Int64Var(&c.History.MaxFlows, "history-max-flows", c.History.MaxFlows,
+		"how many flows that have ended they remember, -1 for no limit")
+	f.Int64Var(&c.History.MaxBytes, "history-max-bytes", c.History.MaxBytes,
+		"size of their history in bytes, -1 for no limit")
 	return g
 }
 
@@ -160,7 +153,6 @@ func (s *Services) AggregatorFlags() Group {
 		"how long the last words of a stopped flow's jobs are awaited")
 	f.DurationVar(&l.Report, "report-time", l.Report,
 		"how long jobs that a wired panic leads to may go on after a flow's first failure")
-	f.DurationVar(&l.Tick, "tick", l.Tick, "time between two looks at deadlines and signs of life")
 	f.IntVar(&l.StartAttempts, "start-attempts", l.StartAttempts,
 		"executors in a row that may die before starting a job, until the job panics")
 	f.DurationVar(&l.CancelMemory, "cancel-memory", l.CancelMemory,

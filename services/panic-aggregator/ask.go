@@ -1,0 +1,72 @@
+package aggregator
+
+import (
+	"context"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/history"
+	"github.com/dagyo/dagyo/pkg/service"
+)
+
+// asks lists the questions that the panic-aggregator answers.
+func (w *wiring) asks() map[string]service.Ask[*State] {
+	return map[string]service.Ask[*State]{
+		contract.AskFlowGet:  w.askFlow,
+		contract.AskFlowList: w.askFlows,
+	}
+}
+
+// askFlow answers a flow's id with its status.
+func (w *wiring) askFlow(s *State, id []byte) (any, error) {
+	flow := string(id)
+	if status, ok := s.status(flow); ok {
+		return status, nil
+	}
+	if !document.ValidName(flow) {
+		return nil, unknownFlow(flow)
+	}
+	return service.Later(func(ctx context.Context) (any, error) {
+		if err := w.loaded(ctx); err != nil {
+			return nil, err
+		}
+		status, ok, err := w.index.Get(ctx, flow)
+		if err == nil && !ok {
+			err = unknownFlow(flow)
+		}
+		return status, err
+	}), nil
+}
+
+func unknownFlow(id string) error {
+	return &service.AskError{Code: "404", Message: "there is no flow " + document.Quote(id)}
+}
+
+// askFlows answers a query with a page of flows.
+func (w *wiring) askFlows(_ *State, body []byte) (any, error) {
+	q, err := history.ParseQuery(body)
+	if err != nil {
+		return nil, err
+	}
+	return service.Later(func(ctx context.Context) (any, error) {
+		if err := w.loaded(ctx); err != nil {
+			return nil, err
+		}
+		return w.index.Page(ctx, q, w.current, history.DefaultBudget())
+	}), nil
+}
+
+// current yields the flows that are not in history, while the state stands still.
+func (w *wiring) current(yield func(contract.FlowStatus) bool) {
+	w.runtime.Load().Read(func(s *State) { s.current(yield) })
+}
+
+// loaded waits until the index knows what is in history.
+func (w *wiring) loaded(ctx context.Context) error {
+	select {
+	case <-w.index.Loaded():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

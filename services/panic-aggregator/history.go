@@ -1,0 +1,116 @@
+package aggregator
+
+import (
+	"slices"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+const (
+	// storeCount and storeBytes are how many ended flows, and about how many bytes of them, are stored at once.
+	storeCount = 256
+	storeBytes = 1 << 20
+	// statusBytes is what a status takes, by its jobs and edges, for storeBytes.
+	statusBytes = 200
+)
+
+// past is the flows that have ended and are not known to be in history.
+type past struct {
+	Ended []record
+	bytes int
+	// Upto is the last event that history is known to include, sent the last that was given to it.
+	Upto uint64
+	sent uint64
+}
+
+// A record is a flow that has ended, with its last event.
+type record struct {
+	Seq    uint64              `json:"seq"`
+	Status contract.FlowStatus `json:"status"`
+}
+
+// A batch is what is stored at once.
+type batch struct {
+	statuses []contract.FlowStatus
+	upto     uint64
+}
+
+func (p *past) add(seq uint64, s contract.FlowStatus) {
+	if seq <= p.Upto {
+		return // history has it
+	}
+	p.Ended = append(p.Ended, record{seq, s})
+	p.bytes += statusBytes * (1 + len(s.Jobs) + len(s.Edges) + len(s.Failures))
+}
+
+// stored forgets what history has.
+func (p *past) stored(upto uint64) {
+	p.Upto = max(p.Upto, upto)
+	left := slices.DeleteFunc(p.Ended, func(r record) bool { return r.Seq <= p.Upto })
+	p.Ended, p.bytes = nil, 0
+	for _, r := range left {
+		p.add(r.Seq, r.Status)
+	}
+}
+
+// decide stores what has come together.
+func (p *past) decide() []contract.Event {
+	if len(p.Ended) < storeCount && p.bytes < storeBytes {
+		return nil
+	}
+	b := batch{}
+	for _, r := range p.Ended[:min(len(p.Ended), storeCount)] {
+		b.statuses, b.upto = append(b.statuses, r.Status), r.Seq
+	}
+	if b.upto <= p.sent {
+		return nil // it is on its way
+	}
+	return []contract.Event{{Type: actStore, Subject: "history", With: b}}
+}
+
+// show takes in what users are told of a flow.
+func (s *State) show(e contract.Event) {
+	status := s.shown[e.Subject]
+	switch {
+	case e.Type == contract.TypeFlowCancel:
+		return
+	case status == nil && e.Type != contract.TypeFlowValidated && e.Type != contract.TypeFlowRejected:
+		return // of a flow that is not known, or not any more
+	case status == nil:
+		status = &contract.FlowStatus{Submitted: e.Time}
+		s.shown[e.Subject] = status
+	}
+	*status = With(*status, e)
+	refused := e.Type == contract.TypeFlowRejected && status.Phase == e.Type && !e.EndsFlow()
+	if refused || e.Type == contract.TypeFlowCleaned {
+		delete(s.shown, e.Subject)
+		s.past.add(e.Seq, *status)
+	}
+}
+
+// current yields the flows that are not in history.
+func (s *State) current(yield func(contract.FlowStatus) bool) {
+	for _, status := range s.shown {
+		if !yield(*status) {
+			return
+		}
+	}
+	for i := len(s.past.Ended) - 1; i >= 0; i-- {
+		if !yield(s.past.Ended[i].Status) {
+			return
+		}
+	}
+}
+
+// status finds a flow that is not in history.
+func (s *State) status(flow string) (contract.FlowStatus, bool) {
+	if status := s.shown[flow]; status != nil {
+		return *status, true
+	}
+	for i := len(s.past.Ended) - 1; i >= 0; i-- {
+		if status := s.past.Ended[i].Status; status.Flow == flow {
+			return status, true
+		}
+	}
+	return contract.FlowStatus{}, false
+}
