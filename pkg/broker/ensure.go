@@ -99,18 +99,22 @@ func (c Config) data() jetstream.ObjectStoreConfig {
 }
 
 func (c Config) events() jetstream.StreamConfig {
+	from, to := contract.Ingress()
+	heard, at := contract.Republish()
 	return jetstream.StreamConfig{
-		Name:         contract.StreamEvents,
-		Description:  "Every CloudEvent of Dagyo",
-		Subjects:     contract.EventSubjects(),
-		Retention:    jetstream.LimitsPolicy,
-		Storage:      jetstream.FileStorage,
-		Replicas:     c.Replicas,
-		MaxBytes:     eventsBurst * c.EventsMaxBytes,
-		Discard:      jetstream.DiscardNew,
-		MaxConsumers: 10_000,
-		Duplicates:   DedupWindow,
-		AllowDirect:  true,
+		Name:             contract.StreamEvents,
+		Description:      "Every CloudEvent of Dagyo",
+		Subjects:         contract.EventSubjects(),
+		Retention:        jetstream.LimitsPolicy,
+		Storage:          jetstream.FileStorage,
+		Replicas:         c.Replicas,
+		SubjectTransform: &jetstream.SubjectTransformConfig{Source: from, Destination: to},
+		RePublish:        &jetstream.RePublish{Source: heard, Destination: at},
+		MaxBytes:         eventsBurst * c.EventsMaxBytes,
+		Discard:          jetstream.DiscardNew,
+		MaxConsumers:     10_000,
+		Duplicates:       DedupWindow,
+		AllowDirect:      true,
 	}
 }
 

@@ -169,9 +169,12 @@ func TestExampleFiles(t *testing.T) {
 }
 
 func TestStreamHoldsEveryEvent(t *testing.T) {
-	var want []string
+	// What services say of flows arrives on one subject with a prefix, and is stored without it.
+	want := []string{"events.>"}
 	for _, e := range contract.Table {
-		want = append(want, e.Pattern())
+		if e.Of != contract.OfFlow || e.Command {
+			want = append(want, e.Pattern())
+		}
 	}
 	same(t, "subjects of EVENTS", contract.EventSubjects(), want)
 }
@@ -248,28 +251,43 @@ func TestPatternMatchesSubject(t *testing.T) {
 	}
 }
 
-func TestDedupIDTellsEventsApart(t *testing.T) {
+// An aggregate is all that services publish about one thing, and nothing else.
+func TestAggregate(t *testing.T) {
 	tests := []struct {
-		a, b contract.Event
-		same bool
+		e    contract.Event
+		want string
 	}{
-		{contract.Event{Type: contract.TypeFlowSubmit, Subject: "f", ID: "1"},
-			contract.Event{Type: contract.TypeFlowSubmit, Subject: "f", ID: "2"}, true},
-		{contract.Event{Type: contract.TypeFlowSubmit, Subject: "f"},
-			contract.Event{Type: contract.TypeFlowSubmit, Subject: "g"}, false},
-		{contract.Event{Type: contract.TypeProgdefApply, Subject: "p", ID: "1"},
-			contract.Event{Type: contract.TypeProgdefApply, Subject: "p", ID: "2"}, false},
-		{contract.Event{Type: contract.TypeDeadLetter, ID: "1"},
-			contract.Event{Type: contract.TypeDeadLetter, ID: "2"}, false},
-		{contract.Event{Type: contract.TypeFlowCleaned, Subject: "f", ID: "1"},
-			contract.Event{Type: contract.TypeFlowCleaned, Subject: "f", ID: "2"}, true},
-		{contract.Event{Type: contract.TypeFlowPanic, Subject: "f", MsgID: contract.VerdictID("f")},
-			contract.Event{Type: contract.TypeFlowCompleted, Subject: "f", MsgID: contract.VerdictID("f")},
-			true},
+		{contract.Event{Type: contract.TypeFlowPanic, Subject: "f"}, "flow.*.f"},
+		{contract.Event{Type: contract.TypeFlowCompleted, Subject: "f"}, "flow.*.f"},
+		{contract.Event{
+			Type: contract.TypeExecutorExited, Subject: "x", Data: &contract.ExecutorExited{Progdef: "p"},
+		}, "executor.*.p.x"},
+		{contract.Event{Type: contract.TypeProgdefApplied, Subject: "p"}, "progdef.*.p"},
+		{contract.Event{Type: contract.TypeTypeRejected, Subject: "t"}, "type.*.t"},
+		{contract.Event{
+			Type: contract.TypeJobDone, Subject: "f", Data: &contract.JobDone{Job: "j"},
+		}, "job.done.f.j"},
+		{contract.Event{Type: contract.TypeDeadLetter, Subject: "deadletter"}, "deadletter"},
+		{contract.Event{Type: "act.stop", Subject: "f"}, ""},
 	}
 	for _, tt := range tests {
-		if (tt.a.DedupID() == tt.b.DedupID()) != tt.same {
-			t.Errorf("%q and %q", tt.a.DedupID(), tt.b.DedupID())
+		if got := tt.e.Aggregate(); got != tt.want {
+			t.Errorf("%s of %s: %q, want %q", tt.e.Type, tt.e.Subject, got, tt.want)
+		}
+	}
+}
+
+// What services say of flows reaches EVENTS by a subject of its own, and no other event does.
+func TestIngressSubject(t *testing.T) {
+	panicked := contract.Event{Type: contract.TypeFlowPanic, Subject: "f"}
+	if got := panicked.IngressSubject(); got != "events.flow.panic.f" {
+		t.Errorf("flow.panic goes to %s", got)
+	}
+	for _, other := range []contract.Event{
+		{Type: contract.TypeFlowSubmit, Subject: "f"}, {Type: contract.TypeProgdefApplied, Subject: "p"},
+	} {
+		if got := other.IngressSubject(); got != other.NATSSubject() {
+			t.Errorf("%s goes to %s", other.Type, got)
 		}
 	}
 }

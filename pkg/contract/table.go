@@ -124,11 +124,37 @@ func (e Event) Tokens() []string {
 	}
 }
 
+// Services publish what they have to say of flows on a subject that only EVENTS listens to: this prefix and the
+// event's own. EVENTS stores it, if it is not refused, under the event's own subject, and republishes it there. So
+// plain subscribers hear what is stored and nothing else: of two verdicts, the one that counts.
+const ingress = "events."
+
+// IngressSubject is the subject on which the event is published so that EVENTS stores it.
+func (e Event) IngressSubject() string {
+	if entry, ok := Lookup(e.Type); ok && entry.republished() {
+		return ingress + e.NATSSubject()
+	}
+	return e.NATSSubject()
+}
+
+// republished reports whether the event is heard once it is stored, and not before.
+func (e Entry) republished() bool { return e.Of == OfFlow && !e.Command }
+
+// Ingress and Republish are the transforms of EVENTS, from one subject to another.
+func Ingress() (from, to string) { return ingress + ">", ">" }
+
+// Republish is how EVENTS makes known what services say of flows.
+func Republish() (from, to string) {
+	return "flow.*.*", "flow.{{wildcard(1)}}.{{wildcard(2)}}"
+}
+
 // EventSubjects lists the subjects of the EVENTS stream.
 func EventSubjects() []string {
-	out := make([]string, len(Table))
-	for i, e := range Table {
-		out[i] = e.Pattern()
+	out := []string{ingress + ">"}
+	for _, e := range Table {
+		if !e.republished() {
+			out = append(out, e.Pattern())
+		}
 	}
 	return out
 }

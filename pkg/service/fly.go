@@ -202,7 +202,8 @@ func (r *Runtime[S]) publishBehind(
 	if err != nil {
 		return 0, err
 	}
-	if !t.lease.Held() { // plain subscribers hear what the broker refuses, too
+	msg.Subject = e.IngressSubject()
+	if !t.lease.Held() {
 		return 0, errFence
 	}
 	ack, err := r.link.JS.PublishMsg(ctx, msg, jetstream.WithExpectLastSequenceForSubject(last, aggregate))

@@ -101,7 +101,7 @@ func (s *State) waits(r *run, now time.Time) time.Time {
 	if s.reporting(r, now) {
 		return r.Ending.Add(s.limits.Report)
 	}
-	if settled := s.settled(r); r.running() > 0 && now.Before(settled) {
+	if settled := s.settled(r, now); r.running() > 0 && now.Before(settled) {
 		return settled
 	}
 	return time.Time{}
@@ -112,10 +112,10 @@ func (r *run) stops(flow string, last bool) (out []contract.Event) {
 	if !r.Spawned || len(r.Jobs) == 0 {
 		return nil
 	}
-	if !r.stopped {
+	if r.stopped.IsZero() {
 		out = append(out, contract.Event{Type: actStop, Subject: flow})
 	}
-	if last && !r.stoppedLast && r.reporters() > 0 {
+	if last && r.stoppedLast.IsZero() && r.reporters() > 0 {
 		out = append(out, contract.Event{Type: actStopLast, Subject: flow})
 	}
 	return out
@@ -148,20 +148,28 @@ func (r *run) running() int {
 
 func (r *run) late(now time.Time) bool { return !r.Deadline.IsZero() && now.After(r.Deadline) }
 
-// settled returns when the jobs have had their time for last events: counted from when the run began to end;
-// for a late flow from its deadline.
-func (s *State) settled(r *run) time.Time {
+// settled returns when the jobs have had their time for last events: counted from when the run began to end, for
+// a late flow from its deadline, and not before they were told to stop.
+func (s *State) settled(r *run, now time.Time) time.Time {
 	from := r.Ending
 	if len(r.Failures) == 0 && r.Cancel == nil {
 		from = r.Deadline
 	}
-	if len(r.Failures) > 0 && r.reportersRunning() { // they have been stopped only lately
-		from = from.Add(s.limits.Report)
-		if r.Cancel != nil {
-			from = r.Cancel.At
-		}
+	told := r.stopped
+	if len(r.Failures) > 0 && r.reportersRunning() {
+		told = r.stoppedLast
 	}
-	return from.Add(s.limits.Settle)
+	if told.IsZero() {
+		told = now
+	}
+	return later(from, told).Add(s.limits.Settle)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // endVerdict is the verdict on a run that did not complete. A failure weighs more than a cancel that

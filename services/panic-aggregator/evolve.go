@@ -89,9 +89,9 @@ func (s *State) performed(e contract.Event) []string {
 	s.with(flow, func(r *run) {
 		switch e.Type {
 		case actStop:
-			r.stopped = true
+			r.stopped = e.Time
 		case actStopLast:
-			r.stoppedLast = true
+			r.stoppedLast = e.Time
 		case actReport:
 			r.Jobs[e.Data.(*Report).Job].reported = true
 		case actListen:

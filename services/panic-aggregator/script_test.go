@@ -19,7 +19,7 @@ import (
 func TestScripts(t *testing.T) {
 	script.Run(t, "testdata/*.txt", func(t *testing.T) func(string) string {
 		m := &machine{t: t, s: NewState(DefaultLimits()), now: time.Unix(1_000_000, 0).UTC()}
-		m.feed(contract.Event{Type: service.Tick, Time: m.now})
+		m.restart()
 		return m.do
 	})
 }
@@ -28,7 +28,8 @@ func TestScripts(t *testing.T) {
 // Verdicts are folded at once, as they would come back from EVENTS.
 type machine struct {
 	t   *testing.T
-	s   State
+	s   *State
+	seq uint64
 	now time.Time
 }
 
@@ -45,7 +46,8 @@ func (m *machine) do(line string) string {
 	case "jump": // the process did not run meanwhile
 		d, _ := time.ParseDuration(f[1])
 		m.now = m.now.Add(d)
-		return m.feed(contract.Event{Type: service.Tick, Time: m.now})
+		m.feed(contract.Event{Type: service.FactDeaf, With: d})
+		return m.feed(contract.Event{Type: contract.TypeTick, Time: m.now})
 	case "restart": // a new process replays
 		return m.restart()
 	case "validated":
@@ -76,9 +78,9 @@ func (m *machine) do(line string) string {
 	case "draining":
 		return m.event(contract.TypeExecutorDraining, f[1], &contract.ExecutorDraining{Executor: f[1]})
 	case "beat":
-		return m.feed(contract.Event{Type: factBeat, Data: &Beat{Flow: f[1], Job: f[2], Until: m.now.Add(10 * time.Second)}})
+		return m.feed(contract.Event{Type: factBeat, Time: m.now, With: Beat{Flow: f[1], Job: f[2], For: 10 * time.Second}})
 	case "gone":
-		return m.feed(contract.Event{Type: factGone, Data: &Gone{Flow: f[1], Job: f[2]}})
+		return m.feed(contract.Event{Type: factGone, Time: m.now, With: Gone{Flow: f[1], Job: f[2]}})
 	case "state":
 		return fmt.Sprintf("runs=%d cancels=%d", len(m.s.runs), len(m.s.cancels))
 	}
@@ -139,46 +141,63 @@ func (m *machine) event(t contract.Type, subject string, data any) string {
 	return m.feed(contract.Event{Type: t, Subject: subject, Source: "/test", Time: m.now, Data: data})
 }
 
+// tick lets time pass in steps, and looks for silent jobs at each.
 func (m *machine) tick(d time.Duration) string {
+	const step = 50 * time.Millisecond
 	var out []string
 	for end := m.now.Add(d); m.now.Before(end); {
-		m.now = m.now.Add(min(m.s.limits.Tick, end.Sub(m.now)))
-		if s := m.feed(contract.Event{Type: service.Tick, Time: m.now}); s != "" && (len(out) == 0 || out[len(out)-1] != s) {
+		m.now = m.now.Add(min(step, end.Sub(m.now)))
+		m.fold(contract.Event{Type: contract.TypeTick})
+		if s := m.feed(contract.Event{Type: factPulse, Time: m.now}); s != "" {
 			out = append(out, s)
 		}
 	}
 	return strings.Join(out, "\n")
 }
 
-func (m *machine) feed(e contract.Event) string {
-	m.s = Evolve(m.s, e)
-	effects, err := Decide(m.s, e, m.now)
-	if err != nil {
-		return "error: " + err.Error()
+// fold folds an event, at the next place in EVENTS, or a fact.
+func (m *machine) fold(e contract.Event) []string {
+	if _, stored := contract.Lookup(e.Type); stored {
+		m.seq++
+		e.Seq = m.seq
 	}
+	e.Time = m.now
+	return Evolve(m.s, e)
+}
+
+// feed folds an event, and what is decided until there is nothing to do.
+func (m *machine) feed(e contract.Event) string {
+	touched := append(m.fold(e), Open(m.s)...) // as if the time of each had come
 	var out []string
-	for _, x := range effects {
-		body, _ := json.Marshal(x.Data)
-		line := string(x.Type) + " " + x.Subject
-		if x.Data != nil {
-			line += " " + string(body)
-		}
-		out = append(out, line)
-		if contract.IsVerdict(x.Type) {
-			m.s = Evolve(m.s, x)
+	for len(touched) > 0 {
+		effects, _ := Decide(m.s, touched[0], m.now)
+		touched = touched[1:]
+		for _, x := range effects {
+			if line := shown(x); line != "" {
+				out = append(out, line)
+			}
+			touched = append(touched, m.fold(x)...)
 		}
 	}
 	return strings.Join(out, "\n")
 }
 
-// restart forgets the clock, as a new process that has replayed the same events.
-func (m *machine) restart() string {
-	m.s.now = time.Time{}
-	for _, r := range m.s.runs {
-		r.ending = time.Time{}
-		for _, j := range r.jobs {
-			j.dead = time.Time{}
-		}
+// shown is the line of an effect, "" for acts that nobody sees.
+func shown(x contract.Event) string {
+	if x.Type == actListen || x.Type == actLose || x.Type == actSpare {
+		return ""
 	}
+	line := string(x.Type) + " " + x.Subject
+	if x.Data != nil {
+		body, _ := json.Marshal(x.Data)
+		line += " " + string(body)
+	}
+	return line
+}
+
+// restart begins to listen, as a new process that has folded the same events.
+func (m *machine) restart() string {
+	m.fold(contract.Event{Type: factListening})
+	m.fold(contract.Event{Type: contract.TypeTick})
 	return ""
 }

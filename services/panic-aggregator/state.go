@@ -114,8 +114,8 @@ type run struct {
 	// FailedStarts counts, by mailbox, the executors that died without starting a job.
 	FailedStarts map[string]int `json:"failedStarts,omitempty"`
 
-	// stopped and stoppedLast are set once the stops were sent.
-	stopped, stoppedLast bool
+	// stopped and stoppedLast are when this process has sent the stops, zero before.
+	stopped, stoppedLast time.Time
 	// suspect is set when a job seems silent, listened is when all signs of life until then were heard.
 	suspect  bool
 	listened time.Time

@@ -13,7 +13,6 @@ import (
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/script"
-	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/pkg/wire"
 )
@@ -30,7 +29,7 @@ func TestScripts(t *testing.T) {
 // is decided is folded at once, as it would come back from EVENTS.
 type machine struct {
 	t   *testing.T
-	s   State
+	s   *State
 	now time.Time
 }
 
@@ -52,7 +51,7 @@ func (m *machine) do(line string) string {
 	case "tick":
 		d, _ := time.ParseDuration(f[1])
 		m.now = m.now.Add(d)
-		return m.feed(contract.Event{Type: service.Tick, Time: m.now})
+		return m.feed(contract.Event{})
 	case "orphans": // orphans streams=f,g jobs=f mailboxes=greet.r1
 		return m.orphans(f[1:])
 	}
@@ -110,17 +109,20 @@ func (m *machine) event(t contract.Type, subject string, data any) string {
 }
 
 func (m *machine) feed(e contract.Event) string {
-	m.s = Evolve(m.s, e)
-	effects, err := Decide(m.s, e, m.now)
-	if err != nil {
-		return "error: " + err.Error()
+	touched := Evolve(m.s, e)
+	if e.Type == "" { // time has passed
+		touched = Open(m.s)
 	}
 	var out []string
-	for _, x := range effects {
-		x.Time = m.now
-		body, _ := json.MarshalIndent(x.Data, "", " ")
-		out = append(out, fmt.Sprintf("%s %s %s", x.Type, x.Subject, body))
-		m.s = Evolve(m.s, x)
+	for len(touched) > 0 {
+		effects, _ := Decide(m.s, touched[0], m.now)
+		touched = touched[1:]
+		for _, x := range effects {
+			x.Time = m.now
+			body, _ := json.MarshalIndent(x.Data, "", " ")
+			out = append(out, fmt.Sprintf("%s %s %s", x.Type, x.Subject, body))
+			touched = append(touched, Evolve(m.s, x)...)
+		}
 	}
 	return strings.Join(out, "\n")
 }

@@ -1,6 +1,7 @@
 package spawner
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -76,14 +77,28 @@ func (s *State) other(e contract.Event) []string {
 	case contract.TypeFlowCleaned:
 		delete(s.valid, e.Subject)
 	case factRunning:
-		s.waiting = e.With.(map[string]string)
-		return admitKey
+		return s.running(e.With.(map[string]string))
 	case actGiveUp:
 		if x := s.executors[e.Subject]; x != nil {
 			x.givenUp = true
 		}
 	}
 	return nil
+}
+
+// running takes in why executors cannot run yet. A flow whose executors run again is told when they do not once
+// more.
+func (s *State) running(waiting map[string]string) []string {
+	if maps.Equal(s.waiting, waiting) {
+		return nil
+	}
+	s.waiting = waiting
+	for _, r := range s.runs {
+		if r.Told.Place == 0 && !r.Told.At.IsZero() && len(s.stalled(r, waiting)) == 0 {
+			r.Told = told{}
+		}
+	}
+	return admitKey
 }
 
 func (s *State) enqueue(e contract.Event, d *contract.FlowPlanned) {

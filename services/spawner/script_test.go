@@ -14,7 +14,6 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/script"
-	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
@@ -22,7 +21,7 @@ func TestScripts(t *testing.T) {
 	script.Run(t, "testdata/*.txt", func(t *testing.T) func(string) string {
 		l := DefaultLimits()
 		l.Executors = 4
-		return (&machine{t: t, s: NewState(l, nil), now: time.Unix(1_000_000, 0).UTC()}).do
+		return (&machine{t: t, s: NewState(l, nil), now: time.Unix(1_000_000, 0).UTC(), ids: map[string]string{}}).do
 	})
 }
 
@@ -30,14 +29,32 @@ func TestScripts(t *testing.T) {
 // is decided is folded at once, as it would come back from EVENTS.
 type machine struct {
 	t   *testing.T
-	s   State
+	s   *State
 	now time.Time
-	// told is what flows have heard of executors that do not run yet.
-	told stallsTold
+	seq uint64
+	// ids are the executors in the order of their starts: scripts call them by their place, as greet-1.
+	ids map[string]string
 }
 
 func (m *machine) do(line string) string {
-	f := strings.Fields(line)
+	var toIDs []string
+	for _, id := range m.longestFirst() {
+		toIDs = append(toIDs, m.ids[id]+" ", id+" ", m.ids[id]+"=", id+"=")
+	}
+	out := m.carryOut(strings.Fields(strings.NewReplacer(toIDs...).Replace(line + " ")))
+	var toNames []string
+	for _, id := range m.longestFirst() {
+		toNames = append(toNames, id, m.ids[id])
+	}
+	return strings.NewReplacer(toNames...).Replace(out)
+}
+
+// longestFirst returns the ids, such that none stands before one that it begins.
+func (m *machine) longestFirst() []string {
+	return slices.SortedFunc(maps.Keys(m.ids), func(a, b string) int { return len(b) - len(a) })
+}
+
+func (m *machine) carryOut(f []string) string {
 	switch f[0] {
 	case "limit": // limit executors=4 queue=2
 		for _, a := range f[1:] {
@@ -56,6 +73,9 @@ func (m *machine) do(line string) string {
 	case "removed":
 		return m.event(contract.TypeProgdefRemoved, f[1], &contract.ProgdefRemoved{Name: f[1]})
 	case "planned": // planned f greet@r1*2 slots=1 max=1
+		m.event(contract.TypeFlowValidated, f[1], nil)
+		return m.event(contract.TypeFlowPlanned, f[1], planned(f[1], f[2:]))
+	case "again": // a second flow.planned
 		return m.event(contract.TypeFlowPlanned, f[1], planned(f[1], f[2:]))
 	case "completed":
 		return m.event(contract.TypeFlowCompleted, f[1], &contract.FlowCompleted{})
@@ -78,7 +98,7 @@ func (m *machine) do(line string) string {
 	case "tick":
 		d, _ := time.ParseDuration(f[1])
 		m.now = m.now.Add(d)
-		return m.feed(contract.Event{Type: service.Tick, Time: m.now})
+		return m.feed(contract.Event{Time: m.now})
 	case "state":
 		return m.state()
 	case "ask": // ask [progdef]
@@ -89,30 +109,22 @@ func (m *machine) do(line string) string {
 	case "protected":
 		return fmt.Sprint(m.s.protected(m.now))
 	}
-	m.t.Fatalf("unknown command %q", line)
+	m.t.Fatalf("unknown command %q", f)
 	return ""
 }
 
-// stalls is what flows hear of executors that run but for a reason.
+// stalls is what flows are told of executors that run but for a reason.
 func (m *machine) stalls(args []string) string {
 	var running []backend.Status
 	for _, a := range args {
 		id, why, _ := strings.Cut(a, "=")
-		progdef, revision := contract.SplitMailbox(m.s.executors[id].mailbox)
+		progdef, revision := contract.SplitMailbox(m.s.executors[id].Mailbox)
 		running = append(running, backend.Status{
 			Instance: backend.Instance{Executor: id, Progdef: progdef, Revision: revision},
 			Waiting:  strings.ReplaceAll(why, "-", " "),
 		})
 	}
-	if m.told == nil {
-		m.told = make(stallsTold)
-	}
-	var out []string
-	for _, e := range m.told.news(m.s.stalls(running), m.now) {
-		body, _ := json.Marshal(e.Data)
-		out = append(out, fmt.Sprintf("%s %s %s", e.Type, e.Subject, body))
-	}
-	return strings.Join(out, "\n")
+	return m.feed(contract.Event{Type: factRunning, With: reasons(running)})
 }
 
 func lines[T any](all []T) string {
@@ -171,24 +183,45 @@ func (m *machine) event(t contract.Type, subject string, data any) string {
 	return m.feed(contract.Event{Type: t, Subject: subject, Time: m.now, Data: data})
 }
 
+// feed folds an event, and what is decided until there is nothing to do.
 func (m *machine) feed(e contract.Event) string {
-	m.s = Evolve(m.s, e)
-	effects, err := Decide(m.s, e, m.now)
-	if err != nil {
-		return "error: " + err.Error()
+	touched := m.fold(e)
+	if e.Type == "" || e.Type == factRunning { // time has passed
+		touched = bothKeys
 	}
 	var out []string
-	for _, x := range effects {
-		x.Time = m.now
-		body, _ := json.Marshal(x.Data)
-		how := ""
-		if x.With == giveUp {
-			how = " (given up)"
+	for len(touched) > 0 {
+		effects, _ := Decide(m.s, touched[0], m.now)
+		touched = touched[1:]
+		for _, x := range effects {
+			x.Time = m.now
+			body, _ := json.Marshal(x.Data)
+			how := ""
+			if x.With == giveUp {
+				how = " (given up)"
+			}
+			out = append(out, fmt.Sprintf("%s %s %s%s", x.Type, x.Subject, body, how))
+			touched = append(touched, m.fold(x)...)
 		}
-		out = append(out, fmt.Sprintf("%s %s %s%s", x.Type, x.Subject, body, how))
-		m.s = Evolve(m.s, x)
 	}
 	return strings.Join(out, "\n")
+}
+
+// fold folds an event at the next place in EVENTS, and gives a new executor its name in the script.
+func (m *machine) fold(e contract.Event) []string {
+	m.seq++
+	e.Seq = m.seq
+	if d, ok := e.Data.(*contract.ExecutorStarted); ok {
+		head := d.Executor[:strings.LastIndexByte(d.Executor, '-')+1]
+		n := 1
+		for id := range m.ids {
+			if strings.HasPrefix(id, head) {
+				n++
+			}
+		}
+		m.ids[d.Executor] = fmt.Sprint(head, n)
+	}
+	return Evolve(m.s, e)
 }
 
 func (m *machine) state() string {
@@ -198,7 +231,7 @@ func (m *machine) state() string {
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.s.executors)) {
 		x := m.s.executors[id]
-		out = append(out, fmt.Sprintf("%s jobs=%d draining=%v", id, x.jobs, x.draining))
+		out = append(out, fmt.Sprintf("%s jobs=%d draining=%v", id, x.jobs, x.Draining))
 	}
 	return strings.Join(append(out, fmt.Sprintf("queue=%v runs=%d", m.s.queue, len(m.s.runs))), "\n")
 }

@@ -13,7 +13,7 @@ import (
 // log is EVENTS: what is decided is folded behind its cause.
 type log struct {
 	t *testing.T
-	s State
+	s *State
 	n uint64
 }
 
@@ -26,15 +26,26 @@ func (l *log) say(typ contract.Type, subject, document string) []contract.Event 
 	l.t.Helper()
 	l.n++
 	e := contract.Event{Type: typ, Subject: subject, Raw: json.RawMessage(document), Seq: l.n}
-	l.s = Evolve(l.s, e)
-	answers, err := Decide(l.s, e, time.Time{})
-	if err != nil {
-		l.t.Fatal(err)
-	}
+	answers := answersTo(l.s, e)
 	for _, a := range answers {
 		l.n++
-		a.Seq = l.n
-		l.s = Evolve(l.s, a)
+		a.Seq, a.Source = l.n, contract.Source(Name)
+		Evolve(l.s, a)
+	}
+	return answers
+}
+
+// answersTo folds a command and returns its answers. A submission is judged as it is when it is performed.
+func answersTo(s *State, e contract.Event) (answers []contract.Event) {
+	for _, key := range Evolve(s, e) {
+		effects, _ := Decide(s, key, time.Time{})
+		answers = append(answers, effects...)
+	}
+	for i, a := range answers {
+		if c, ok := a.With.(command); ok {
+			answers[i] = s.Judge(c.Subject, c.Raw)
+			answers[i].Cause = a.Cause
+		}
 	}
 	return answers
 }
@@ -75,8 +86,8 @@ func TestCommands(t *testing.T) {
 // A progdef counts from its command on: a flow right behind it finds it, before any answer is folded.
 func TestProgdefCountsAtOnce(t *testing.T) {
 	s := NewState(DefaultLimits(), nil)
-	s = Evolve(s, contract.Event{Type: contract.TypeProgdefApply, Subject: "greet", Raw: []byte(greet("greet")), Seq: 1})
-	if e := s.Judge("f", []byte(hello), 2); e.Type != contract.TypeFlowValidated {
+	Evolve(s, contract.Event{Type: contract.TypeProgdefApply, Subject: "greet", Raw: []byte(greet("greet")), Seq: 1})
+	if e := s.Judge("f", []byte(hello)); e.Type != contract.TypeFlowValidated {
 		t.Errorf("%s: %+v", e.Type, e.Data)
 	}
 }
@@ -87,7 +98,7 @@ func TestReplayBehindTheStoredCatalogue(t *testing.T) {
 	l.want(contract.TypeProgdefApply, "greet", greet("greet"), contract.TypeProgdefApplied)
 	stored := map[string]contract.CatalogEntry{"greet": {Seq: 900, Removed: true}}
 	s := NewState(DefaultLimits(), stored)
-	s = Evolve(s, contract.Event{Type: contract.TypeProgdefApply, Subject: "greet", Raw: []byte(greet("greet")), Seq: 101})
+	Evolve(s, contract.Event{Type: contract.TypeProgdefApply, Subject: "greet", Raw: []byte(greet("greet")), Seq: 101})
 	if len(s.catalog) != 0 {
 		t.Error("an old command brought a removed progdef back")
 	}

@@ -6,11 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/script"
+	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/typedoc"
 )
 
@@ -23,7 +23,7 @@ func TestScripts(t *testing.T) {
 // machine feeds a state with the commands that script lines stand for, and prints the answers.
 type machine struct {
 	t *testing.T
-	s State
+	s *State
 	n uint64
 }
 
@@ -53,10 +53,11 @@ func (m *machine) say(typ contract.Type, document string) string {
 	if json.Unmarshal([]byte(document), &named) == nil && typ == contract.TypeProgdefApply {
 		e.Subject = named.Name
 	}
-	m.s = Evolve(m.s, e)
-	answers, err := Decide(m.s, e, time.Time{})
-	if err != nil {
-		m.t.Fatal(err)
+	answers := answersTo(m.s, e)
+	for _, a := range answers {
+		m.n++
+		a.Seq, a.Source = m.n, contract.Source(Name)
+		Evolve(m.s, a)
 	}
 	delete(m.s.flows, "x")
 	var out []string
@@ -92,7 +93,7 @@ func tell(e contract.Event) string {
 	return strings.Join(lines, "\n")
 }
 
-func (m *machine) ask(ask func(State, []byte) (any, error), question string) string {
+func (m *machine) ask(ask service.Ask[*State], question string) string {
 	answer, err := ask(m.s, []byte(question))
 	if err != nil {
 		return "error: " + err.Error()

@@ -137,7 +137,7 @@ func (s *State) await(e contract.Event) []string {
 		Seq: e.Seq, Type: e.Type, Subject: e.Subject, TraceParent: e.TraceParent, Raw: e.Raw, Problems: e.Problems,
 	}
 	if e.Type == contract.TypeFlowSubmit {
-		if s.kept+len(c.Raw) > keptLimit {
+		if len(c.Raw) == 0 || s.kept+len(c.Raw) > keptLimit {
 			c.Raw = nil
 		}
 		s.kept += len(c.Raw)

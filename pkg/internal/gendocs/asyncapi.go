@@ -141,6 +141,7 @@ func envelope(entry contract.Entry) object {
 			"time":            object{"type": "string", "format": "date-time", "description": "When."},
 			"datacontenttype": text("JSON; may be left out."),
 			"traceparent":     text("W3C trace context, copied from cause to effect."),
+			"cause":           text("The place in EVENTS of the command that the event answers, where it answers one."),
 			"data":            ref(components + string(entry.Type)),
 		},
 	}

@@ -86,7 +86,15 @@ func FlowSubjects(flow string) []string {
 }
 
 // AllSubjects are the subjects of all events.
-func AllSubjects() []string { return contract.EventSubjects() }
+func AllSubjects() []string {
+	var out []string
+	for _, e := range contract.Table {
+		if e.Type != contract.TypeTick { // which tells nothing of flows
+			out = append(out, e.Pattern())
+		}
+	}
+	return out
+}
 
 func (f *Feed) take(ctx context.Context, m jetstream.Msg) {
 	body, err := f.link.Resolve(ctx, m.Headers(), m.Data())
