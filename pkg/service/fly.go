@@ -29,26 +29,38 @@ var (
 	errFence = errors.New("the lease has run out")
 )
 
-// fly carries out a flight and tells the core how it went.
-func (r *Runtime[S]) fly(t *term, f *flight) {
-	o := r.carryOut(t, f)
-	if t.ctx.Err() != nil || errors.Is(o.err, errFence) {
-		return // the next leader decides on it
-	}
-	r.step(func(c *core[S]) { c.finished(o) })
+// A Log is EVENTS, as the effects of a service are written to it.
+type Log interface {
+	// Append stores an event, and returns its place, if the last event of its aggregate is the one at last; else
+	// the error is ErrConflict.
+	Append(ctx context.Context, e contract.Event, last uint64) (uint64, error)
+	// Last returns the place and the type of the last event of an aggregate, 0 where there is none, or where it is
+	// so old that it is not kept.
+	Last(ctx context.Context, aggregate string) (uint64, contract.Type, error)
 }
 
-func (r *Runtime[S]) carryOut(t *term, f *flight) outcome {
+// ErrConflict says that something else was published about an event's aggregate.
+var ErrConflict = errors.New("something else was published about it")
+
+// A pilot carries out flights.
+type pilot struct {
+	log Log
+	// perform makes an effect true, and returns it as it is to be published.
+	perform func(context.Context, contract.Event) (contract.Event, error)
+	// lastOf is the place of the last event of an aggregate, as far as it is folded.
+	lastOf func(aggregate string) uint64
+	// held reports whether we lead.
+	held func() bool
+}
+
+// carryOut makes the effects of a flight true and publishes them, in order.
+func (p pilot) carryOut(ctx context.Context, f *flight) outcome {
 	o := outcome{flight: f}
-	if f.pause > 0 {
-		r.stats.Retries.Add(1)
-		pause(t.ctx, f.pause)
-	}
 	own := make(map[string]uint64)
 	for i := range f.effects {
-		e, err := r.carryOutOne(t, f, f.effects[i], own)
+		e, err := p.carryOutOne(ctx, f, f.effects[i], own)
 		if err != nil {
-			o.failed, o.err = &f.effects[i], r.connected(err)
+			o.failed, o.err = &f.effects[i], err
 			return o
 		}
 		o.performed = append(o.performed, e)
@@ -56,20 +68,15 @@ func (r *Runtime[S]) carryOut(t *term, f *flight) outcome {
 	return o
 }
 
-// connected tells an error of a broker that is away from others: how long that takes says nothing of the effect.
-func (r *Runtime[S]) connected(err error) error {
-	if !r.link.IsConnected() {
-		return errors.Join(errDisconnected, err)
-	}
-	return err
-}
-
 // carryOutOne makes an effect true and publishes it. own are the places of what the flight has published.
-func (r *Runtime[S]) carryOutOne(
-	t *term, f *flight, e contract.Event, own map[string]uint64,
+func (p pilot) carryOutOne(
+	ctx context.Context, f *flight, e contract.Event, own map[string]uint64,
 ) (contract.Event, error) {
 	trace := e.TraceParent
-	e, err := r.perform(t, e)
+	if !p.held() {
+		return e, errFence
+	}
+	e, err := p.perform(ctx, e)
 	if err != nil {
 		return e, err
 	}
@@ -79,22 +86,78 @@ func (r *Runtime[S]) carryOutOne(
 	if _, said := contract.Lookup(e.Type); !said {
 		return e, nil // an act
 	}
-	seq, err := r.publish(t, f.decided, e, own)
+	seq, err := p.publish(ctx, f.decided, e, own)
 	f.seq = max(f.seq, seq)
 	return e, err
 }
 
-func (r *Runtime[S]) perform(t *term, e contract.Event) (contract.Event, error) {
+// publish stores an event on the condition that nothing was published about its aggregate that the state had
+// not folded when it decided, and returns the event's place.
+func (p pilot) publish(
+	ctx context.Context, decided uint64, e contract.Event, own map[string]uint64,
+) (uint64, error) {
+	aggregate := e.Aggregate()
+	last, mine := own[aggregate]
+	if !mine {
+		last = p.lastOf(aggregate)
+		if last > decided {
+			return 0, &staleError{last}
+		}
+	}
+	seq, err := p.append(ctx, e, last)
+	if errors.Is(err, ErrConflict) {
+		found, kind, lookErr := p.log.Last(ctx, aggregate)
+		switch {
+		case lookErr != nil:
+			return 0, lookErr
+		case found > max(decided, last):
+			return 0, &staleError{found}
+		case e.Opens && found > 0 && kind != contract.TypeFlowRejected:
+			return 0, ErrTaken
+		}
+		seq, err = p.append(ctx, e, found)
+	}
+	if err == nil {
+		own[aggregate] = seq
+	}
+	return seq, err
+}
+
+func (p pilot) append(ctx context.Context, e contract.Event, last uint64) (uint64, error) {
+	if !p.held() {
+		return 0, errFence
+	}
+	return p.log.Append(ctx, e, last)
+}
+
+// fly carries out a flight and tells the core how it went.
+func (r *Runtime[S]) fly(t *term, f *flight) {
+	if f.pause > 0 {
+		r.stats.Retries.Add(1)
+		pause(t.ctx, f.pause)
+	}
+	p := pilot{
+		log: eventLog[S]{r}, lastOf: r.lastOf, held: t.lease.Held,
+		perform: func(ctx context.Context, e contract.Event) (contract.Event, error) { return r.perform(ctx, e) },
+	}
+	o := p.carryOut(t.ctx, f)
+	if t.ctx.Err() != nil || errors.Is(o.err, errFence) {
+		return // the next leader decides on it
+	}
+	if o.err != nil && !r.link.IsConnected() { // how long that takes says nothing of the effect
+		o.err = errors.Join(errDisconnected, o.err)
+	}
+	r.step(func(c *core[S]) { c.finished(o) })
+}
+
+func (r *Runtime[S]) perform(ctx context.Context, e contract.Event) (contract.Event, error) {
 	if o, ok := e.With.(outcast); ok {
-		return r.readOutcast(t.ctx, o)
+		return r.readOutcast(ctx, o)
 	}
 	if r.s.Perform == nil {
 		return e, nil
 	}
-	if !t.lease.Held() {
-		return e, errFence
-	}
-	return r.s.Perform(t.ctx, r, e)
+	return r.s.Perform(ctx, r, e)
 }
 
 // readOutcast reads a message that was set aside and returns its answer.
@@ -154,76 +217,37 @@ func (r *Runtime[S]) message(ctx context.Context, seq uint64) (*message, []byte,
 // publishWait bounds one publication.
 const publishWait = 10 * time.Second
 
-// publish stores an event on the condition that nothing was published about its aggregate that the state had
-// not folded when it decided, and returns the event's place.
-func (r *Runtime[S]) publish(
-	t *term, decided uint64, e contract.Event, own map[string]uint64,
-) (uint64, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, publishWait)
-	defer cancel()
-	aggregate := e.Aggregate()
-	last, mine := own[aggregate]
-	if !mine {
-		last = r.lastOf(aggregate)
-		if last > decided {
-			return 0, &staleError{last}
-		}
-	}
-	seq, err := r.publishBehind(ctx, t, e, aggregate, last)
-	if broker.SaidBefore(err) {
-		found, kind, lookErr := r.look(ctx, e, aggregate)
-		switch {
-		case lookErr != nil:
-			return 0, lookErr
-		case found > max(decided, last):
-			return 0, &staleError{found}
-		case e.Opens && found > 0 && kind != contract.TypeFlowRejected:
-			return 0, ErrTaken
-		}
-		seq, err = r.publishBehind(ctx, t, e, aggregate, found)
-	}
-	if err != nil {
-		return 0, err
-	}
-	own[aggregate] = seq
-	r.stats.Effects.Add(1)
-	return seq, nil
-}
+// eventLog is EVENTS on the broker.
+type eventLog[S any] struct{ r *Runtime[S] }
 
-// publishBehind publishes an event if the last one of its aggregate is the one at last.
-func (r *Runtime[S]) publishBehind(
-	ctx context.Context, t *term, e contract.Event, aggregate string, last uint64,
-) (uint64, error) {
-	e.Source, e.Time = contract.Source(r.s.Name), time.Now().UTC()
+func (l eventLog[S]) Append(ctx context.Context, e contract.Event, last uint64) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, publishWait)
+	defer cancel()
+	e.Source, e.Time = contract.Source(l.r.s.Name), time.Now().UTC()
 	if e.ID == "" {
 		e.ID = fmt.Sprintf("%s.%d", e.NATSSubject(), last) // nothing else is stored behind that one
 	}
-	msg, err := r.encode(ctx, e)
+	msg, err := l.r.encode(ctx, e)
 	if err != nil {
 		return 0, err
 	}
 	msg.Subject = e.IngressSubject()
-	if !t.lease.Held() {
-		return 0, errFence
+	ack, err := l.r.link.JS.PublishMsg(ctx, msg, jetstream.WithExpectLastSequenceForSubject(last, e.Aggregate()))
+	if broker.SaidBefore(err) {
+		return 0, ErrConflict
 	}
-	ack, err := r.link.JS.PublishMsg(ctx, msg, jetstream.WithExpectLastSequenceForSubject(last, aggregate))
 	if err != nil {
 		return 0, err
 	}
-	r.log.Debug().Str("event", msg.Subject).Uint64("seq", ack.Sequence).Msg("published")
+	l.r.stats.Effects.Add(1)
+	l.r.log.Debug().Str("event", e.NATSSubject()).Uint64("seq", ack.Sequence).Msg("published")
 	return ack.Sequence, nil
 }
 
-func (r *Runtime[S]) lastOf(aggregate string) uint64 {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.core.last[aggregate]
-}
-
-// look asks the broker for the last event of an aggregate: its place, and its type; 0 where there is none,
-// or where it is so old that it is not kept.
-func (r *Runtime[S]) look(ctx context.Context, e contract.Event, aggregate string) (uint64, contract.Type, error) {
-	events, err := r.link.JS.Stream(ctx, contract.StreamEvents)
+func (l eventLog[S]) Last(ctx context.Context, aggregate string) (uint64, contract.Type, error) {
+	ctx, cancel := context.WithTimeout(ctx, messageWait)
+	defer cancel()
+	events, err := l.r.link.JS.Stream(ctx, contract.StreamEvents)
 	if err != nil {
 		return 0, "", err
 	}
@@ -232,9 +256,15 @@ func (r *Runtime[S]) look(ctx context.Context, e contract.Event, aggregate strin
 		return 0, "", nil
 	}
 	if err != nil {
-		return 0, "", fmt.Errorf("look for the last event on %s: %w", e.Subject, err)
+		return 0, "", fmt.Errorf("look for the last event on %s: %w", aggregate, err)
 	}
 	return m.Sequence, contract.TypeOf(m.Subject), nil
+}
+
+func (r *Runtime[S]) lastOf(aggregate string) uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.core.last[aggregate]
 }
 
 // encode makes the message of an event. What no try will make better is Permanent.

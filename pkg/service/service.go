@@ -49,7 +49,7 @@ type Service[S any] struct {
 	Open func(S) []string
 	// Perform makes an effect true before it is published, and returns it as it is to be published. It is
 	// idempotent, and called concurrently. May be nil.
-	Perform func(context.Context, *Runtime[S], contract.Event) (contract.Event, error)
+	Perform func(context.Context, Host[S], contract.Event) (contract.Event, error)
 	// Snapshot is how the state is stored.
 	Snapshot Snapshot[S]
 	// Asks answers requests, by subject.
@@ -74,6 +74,19 @@ type Snapshot[S any] struct {
 	Decode func(S, []byte) error
 	// Needs returns the first message of EVENTS that the state refers to, 0 where it refers to none. May be nil.
 	Needs func(S) uint64
+}
+
+// A Host is what performing an effect may need of the running service.
+type Host[S any] interface {
+	// Read calls f with the state, which f must neither change nor keep.
+	Read(f func(S))
+	// Event reads one event of EVENTS again, with the data that it may refer to. The problems say why the message
+	// is not an event.
+	Event(ctx context.Context, seq uint64) (contract.Event, problem.List, error)
+	// Sync returns when the state knows all that EVENTS held when Sync was called.
+	Sync(ctx context.Context) error
+	// At returns the time up to which the state knows all that EVENTS holds.
+	At() time.Time
 }
 
 // An Ask answers one kind of request from the state. It only reads the state, unless its answer is a Later.

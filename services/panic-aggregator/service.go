@@ -36,7 +36,18 @@ func DefaultConfig() Config {
 func Run(ctx context.Context, link *broker.Link, c Config) error {
 	w := &wiring{link: link, config: c, writer: history.NewWriter(link)}
 	w.index = history.NewIndex(link.JS, w.stored)
-	return service.Run(ctx, link, service.Service[*State]{
+	s := Decisions()
+	s.New = func(context.Context, *broker.Link) (*State, error) { return NewState(c.Limits), nil }
+	s.Perform = w.perform
+	s.Asks = w.asks()
+	s.Listen = []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.hearBeats, pulses}
+	s.Lead = []func(context.Context, *service.Runtime[*State]) error{findGone, w.boundHistory}
+	return service.Run(ctx, link, s, c.Config)
+}
+
+// Decisions is the service without its I/O.
+func Decisions() service.Service[*State] {
+	return service.Service[*State]{
 		Name: Name,
 		Folds: []contract.Type{
 			contract.TypeFlowCancel, contract.TypeFlowValidated, contract.TypeFlowRejected,
@@ -52,16 +63,11 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
 			contract.TypeFlowCleaned, contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,
 		},
-		New:      func(context.Context, *broker.Link) (*State, error) { return NewState(c.Limits), nil },
 		Evolve:   Evolve,
 		Decide:   Decide,
 		Open:     Open,
-		Perform:  w.perform,
 		Snapshot: snapshot(),
-		Asks:     w.asks(),
-		Listen:   []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.hearBeats, pulses},
-		Lead:     []func(context.Context, *service.Runtime[*State]) error{findGone, w.boundHistory},
-	}, c.Config)
+	}
 }
 
 type wiring struct {
@@ -76,7 +82,7 @@ type wiring struct {
 }
 
 func (w *wiring) perform(
-	ctx context.Context, r *service.Runtime[*State], e contract.Event,
+	ctx context.Context, r service.Host[*State], e contract.Event,
 ) (contract.Event, error) {
 	switch e.Type {
 	case actStop:
@@ -184,7 +190,7 @@ const listenWait = 5 * time.Second
 // listen returns when every sign of life that the broker had when it was called is folded, with the time until
 // then.
 func (w *wiring) listen(
-	ctx context.Context, r *service.Runtime[*State], e contract.Event,
+	ctx context.Context, r service.Host[*State], e contract.Event,
 ) (contract.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, listenWait)
 	defer cancel()

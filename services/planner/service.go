@@ -43,22 +43,28 @@ func DefaultConfig() Config {
 // Run serves until the context ends.
 func Run(ctx context.Context, link *broker.Link, c Config) error {
 	w := &wiring{link: link, config: c, mailboxes: make(map[string]bool)}
-	return service.Run(ctx, link, service.Service[*State]{
+	s := Decisions()
+	s.New = func(context.Context, *broker.Link) (*State, error) { return NewState(c.Limits), nil }
+	s.Perform = w.perform
+	s.Listen = []func(context.Context, *service.Runtime[*State]) error{hearReleases}
+	s.Lead = []func(context.Context, *service.Runtime[*State]) error{w.sweep, w.trim}
+	return service.Run(ctx, link, s, c.Config)
+}
+
+// Decisions is the service without its I/O.
+func Decisions() service.Service[*State] {
+	return service.Service[*State]{
 		Name: Name,
 		Folds: []contract.Type{
 			contract.TypeFlowValidated, contract.TypeFlowRejected, contract.TypeFlowPlanned,
 			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
 			contract.TypeFlowCleaned, contract.TypeExecutorStarted, contract.TypeExecutorExited,
 		},
-		New:      func(context.Context, *broker.Link) (*State, error) { return NewState(c.Limits), nil },
 		Evolve:   Evolve,
 		Decide:   Decide,
 		Open:     Open,
-		Perform:  w.perform,
 		Snapshot: snapshot(),
-		Listen:   []func(context.Context, *service.Runtime[*State]) error{hearReleases},
-		Lead:     []func(context.Context, *service.Runtime[*State]) error{w.sweep, w.trim},
-	}, c.Config)
+	}
 }
 
 type wiring struct {
@@ -71,7 +77,7 @@ type wiring struct {
 }
 
 func (w *wiring) perform(
-	ctx context.Context, _ *service.Runtime[*State], effect contract.Event,
+	ctx context.Context, _ service.Host[*State], effect contract.Event,
 ) (contract.Event, error) {
 	if effect.Type == actStop {
 		return effect, w.stop(effect.Subject)

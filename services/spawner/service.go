@@ -45,7 +45,28 @@ func DefaultConfig() Config {
 // no longer does; its executors go on.
 func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, error), c Config) error {
 	w := &wiring{link: link, config: c, refused: make(chan backend.Exit, c.Limits.Executors+1)}
-	return service.Run(ctx, link, service.Service[*State]{
+	s := Decisions()
+	s.New = func(ctx context.Context, link *broker.Link) (*State, error) {
+		stored, err := broker.Catalog(ctx, link.JS)
+		return NewState(c.Limits, stored), err
+	}
+	s.Perform = w.perform
+	s.Asks = map[string]service.Ask[*State]{contract.AskExecutors: askExecutors}
+	s.BeginLeading = func(context.Context) (func() error, error) {
+		b, err := open()
+		if err != nil {
+			return nil, err
+		}
+		w.backend = b
+		return b.Close, nil
+	}
+	s.Lead = []func(context.Context, *service.Runtime[*State]) error{w.reportExits, w.reconcile, w.protect}
+	return service.Run(ctx, link, s, c.Config)
+}
+
+// Decisions is the service without its I/O.
+func Decisions() service.Service[*State] {
+	return service.Service[*State]{
 		Name: Name,
 		Folds: []contract.Type{
 			contract.TypeFlowPlanned, contract.TypeFlowRejected, contract.TypeFlowCompleted,
@@ -54,28 +75,13 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 			contract.TypeJobPanic, contract.TypeExecutorStarted, contract.TypeExecutorDraining,
 			contract.TypeExecutorExited, contract.TypeProgdefApplied, contract.TypeProgdefRemoved,
 		},
-		Notes:   []contract.Type{contract.TypeFlowValidated, contract.TypeFlowCleaned},
-		Answers: []contract.Type{contract.TypeExecutorStarted, contract.TypeExecutorDraining, contract.TypeExecutorExited},
-		New: func(ctx context.Context, link *broker.Link) (*State, error) {
-			stored, err := broker.Catalog(ctx, link.JS)
-			return NewState(c.Limits, stored), err
-		},
+		Notes:    []contract.Type{contract.TypeFlowValidated, contract.TypeFlowCleaned},
+		Answers:  []contract.Type{contract.TypeExecutorStarted, contract.TypeExecutorDraining, contract.TypeExecutorExited},
 		Evolve:   Evolve,
 		Decide:   Decide,
 		Open:     Open,
-		Perform:  w.perform,
 		Snapshot: snapshot(),
-		Asks:     map[string]service.Ask[*State]{contract.AskExecutors: askExecutors},
-		BeginLeading: func(context.Context) (func() error, error) {
-			b, err := open()
-			if err != nil {
-				return nil, err
-			}
-			w.backend = b
-			return b.Close, nil
-		},
-		Lead: []func(context.Context, *service.Runtime[*State]) error{w.reportExits, w.reconcile, w.protect},
-	}, c.Config)
+	}
 }
 
 type wiring struct {
@@ -88,7 +94,7 @@ type wiring struct {
 }
 
 func (w *wiring) perform(
-	ctx context.Context, _ *service.Runtime[*State], e contract.Event,
+	ctx context.Context, _ service.Host[*State], e contract.Event,
 ) (contract.Event, error) {
 	if e.Type == actGiveUp {
 		return e, w.backend.GiveUp(ctx, e.Subject)

@@ -31,46 +31,61 @@ func DefaultConfig() Config {
 
 // Run serves until the context ends.
 func Run(ctx context.Context, link *broker.Link, c Config) error {
+	s := Decisions()
+	s.New = func(ctx context.Context, link *broker.Link) (*State, error) {
+		stored, err := broker.Catalog(ctx, link.JS)
+		if err != nil {
+			return nil, err
+		}
+		types, err := broker.Types(ctx, link.JS, c.Broker)
+		return NewState(c.Limits, stored).WithTypes(types), err
+	}
+	s.Perform = wiring{link}.perform
+	s.Asks = asks(link.MaxPayload)
+	return service.Run(ctx, link, s, c.Config)
+}
+
+// Decisions is the service without its I/O.
+func Decisions() service.Service[*State] {
 	commands := []contract.Type{
 		contract.TypeFlowSubmit, contract.TypeProgdefApply, contract.TypeProgdefRemove,
 		contract.TypeTypeApply,
 	}
-	return service.Run(ctx, link, service.Service[*State]{
+	return service.Service[*State]{
 		Name: Name,
 		Folds: append(slices.Clone(commands),
 			contract.TypeFlowRejected, contract.TypeProgdefApplied, contract.TypeProgdefRejected, contract.TypeProgdefRemoved,
 			contract.TypeTypeApplied, contract.TypeTypeRejected, contract.TypeDeadLetter,
 		),
-		Notes:   []contract.Type{contract.TypeFlowValidated, contract.TypeFlowCleaned},
-		Answers: commands,
-		New: func(ctx context.Context, link *broker.Link) (*State, error) {
-			stored, err := broker.Catalog(ctx, link.JS)
-			if err != nil {
-				return nil, err
-			}
-			types, err := broker.Types(ctx, link.JS, c.Broker)
-			return NewState(c.Limits, stored).WithTypes(types), err
-		},
+		Notes:    []contract.Type{contract.TypeFlowValidated, contract.TypeFlowCleaned},
+		Answers:  commands,
 		Evolve:   Evolve,
 		Decide:   Decide,
 		Open:     Open,
-		Perform:  perform,
+		Perform:  Judge,
 		Snapshot: snapshot(),
-		Asks:     asks(link.MaxPayload),
-	}, c.Config)
-}
-
-func perform(
-	ctx context.Context, r *service.Runtime[*State], effect contract.Event,
-) (contract.Event, error) {
-	if c, ok := effect.With.(command); ok {
-		return judge(ctx, r, c)
 	}
-	return effect, storeCatalog(ctx, r.Link().JS, effect)
 }
 
-// judge answers a submission, with the document that it may refer to.
-func judge(ctx context.Context, r *service.Runtime[*State], c command) (contract.Event, error) {
+type wiring struct{ link *broker.Link }
+
+func (w wiring) perform(
+	ctx context.Context, h service.Host[*State], effect contract.Event,
+) (contract.Event, error) {
+	effect, err := Judge(ctx, h, effect)
+	if err != nil {
+		return effect, err
+	}
+	return effect, storeCatalog(ctx, w.link.JS, effect)
+}
+
+// Judge replaces the effect of a submission by its answer, with the document that it may refer to. Other effects
+// it returns as they are.
+func Judge(ctx context.Context, r service.Host[*State], effect contract.Event) (contract.Event, error) {
+	c, ok := effect.With.(command)
+	if !ok {
+		return effect, nil
+	}
 	raw := c.Raw
 	var answer contract.Event
 	if raw == nil {
