@@ -11,6 +11,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service"
 )
@@ -40,7 +41,11 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		types, err := broker.Types(ctx, link.JS, c.Broker)
 		return NewState(c.Limits, stored).WithTypes(types), err
 	}
-	s.Perform = wiring{link}.perform
+	w := &wiring{link: link, past: history.NewIndex(link.JS, nil)}
+	s.Perform = w.perform
+	s.Listen = []func(context.Context, *service.Runtime[*State]) error{
+		func(ctx context.Context, _ *service.Runtime[*State]) error { return w.past.Run(ctx) },
+	}
 	s.Asks = asks(link.MaxPayload)
 	return service.Run(ctx, link, s, c.Config)
 }
@@ -67,16 +72,40 @@ func Decisions() service.Service[*State] {
 	}
 }
 
-type wiring struct{ link *broker.Link }
+type wiring struct {
+	link *broker.Link
+	// past is the flows in history: their ids are taken.
+	past *history.Index
+}
 
-func (w wiring) perform(
+func (w *wiring) perform(
 	ctx context.Context, h service.Host[*State], effect contract.Event,
 ) (contract.Event, error) {
+	if effect.Type == contract.TypeFlowValidated {
+		if err := w.unused(ctx, effect.Subject); err != nil {
+			return effect, err
+		}
+	}
 	effect, err := Judge(ctx, h, effect)
 	if err != nil {
 		return effect, err
 	}
 	return effect, storeCatalog(ctx, w.link.JS, effect)
+}
+
+// unused reports whether history has no flow of that id. That EVENTS has none is the broker's to check. A
+// submission that was rejected may be corrected.
+func (w *wiring) unused(ctx context.Context, id string) error {
+	select {
+	case <-w.past.Loaded():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	status, found, err := w.past.Get(ctx, id)
+	if err == nil && found && status.Phase != contract.TypeFlowRejected {
+		return service.ErrTaken
+	}
+	return err
 }
 
 // Judge replaces the effect of a submission by its answer, with the document that it may refer to. Other effects
