@@ -1,149 +1,90 @@
 package client
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"iter"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/document"
-	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
+	"github.com/dagyo/dagyo/pkg/history"
 )
 
-// Flows returns the status of every flow that is remembered, the last submitted first.
-func (c *Client) Flows(ctx context.Context) ([]contract.FlowStatus, error) {
-	ctx, cancel := context.WithTimeout(ctx, askWait)
-	defer cancel()
-	kv, err := c.link.JS.KeyValue(ctx, contract.BucketFlows)
-	if err != nil {
-		return nil, fmt.Errorf("list flows: %w", explained(err))
-	}
-	w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
-	if err != nil {
-		return nil, fmt.Errorf("list flows: %w", explained(err))
-	}
-	defer func() { _ = w.Stop() }()
-	flows, err := gather(ctx, w.Updates())
-	if err == nil {
-		err = c.catchUp(ctx, flows)
-	}
-	return slices.SortedFunc(maps.Values(flows), func(a, b contract.FlowStatus) int {
-		return cmp.Or(b.Submitted.Compare(a.Submitted), cmp.Compare(a.Flow, b.Flow))
-	}), err
-}
-
-// viewLag is more than the time by which the stored view may have taken one event before another.
-const viewLag = 5 * time.Second
-
-// catchUp adds what has happened since the view was written: it follows the events by a moment, and
-// by more when the panic-aggregator was away.
-func (c *Client) catchUp(ctx context.Context, flows map[string]contract.FlowStatus) error {
-	var start Start
-	written := make(map[string]time.Time, len(flows))
-	for id, s := range flows {
-		written[id] = s.Updated
-		if s.Updated.Add(-viewLag).After(start.Time) {
-			start.Time = s.Updated.Add(-viewLag)
-		}
-	}
-	feed, err := c.Follow(ctx, start, "flow.>", "job.>")
-	if err != nil {
-		return err
-	}
-	defer feed.Close()
-	for range feed.Stored {
-		e, err := feed.Next(ctx)
-		if err != nil {
-			return fmt.Errorf("list flows: %w", err)
-		}
-		id := e.Flow()
-		if e.Data != nil && document.ValidName(id) && e.Time.After(written[id]) {
-			flows[id] = aggregator.With(flows[id], e)
-		}
-	}
-	return nil
-}
-
-// gather reads what is stored; a nil entry marks its end.
-func gather(
-	ctx context.Context, updates <-chan jetstream.KeyValueEntry,
-) (map[string]contract.FlowStatus, error) {
-	out := make(map[string]contract.FlowStatus)
-	for {
-		select {
-		case entry, open := <-updates:
-			if entry == nil || !open {
-				return out, nil
-			}
-			var s contract.FlowStatus
-			if err := json.Unmarshal(entry.Value(), &s); err != nil {
-				return nil, fmt.Errorf("read the status of flow %s: %w", entry.Key(), err)
-			}
-			out[entry.Key()] = s
-		case <-ctx.Done():
-			return nil, fmt.Errorf("list flows: %w", context.Cause(ctx))
-		}
-	}
-}
-
-// Flow returns where a flow stands: what its events say, since the stored view follows them by a
-// moment; the view where the events are no longer kept. The error is ErrUnknownFlow where there is
-// no flow of that id.
+// Flow returns where a flow stands, or how it ended. The error is ErrUnknownFlow where there is no flow
+// of that id, or it is no longer remembered.
 func (c *Client) Flow(ctx context.Context, flow string) (contract.FlowStatus, error) {
-	ctx, cancel := context.WithTimeout(ctx, askWait)
-	defer cancel()
-	stored, err := c.storedStatus(ctx, flow)
-	if err != nil {
-		return stored, err
+	var s contract.FlowStatus
+	err := c.ask(ctx, contract.AskFlowGet, []byte(flow), &s)
+	if refused := new(refusal); errors.As(err, &refused) && refused.code == codeNotFound {
+		return s, fmt.Errorf("%w: %q", ErrUnknownFlow, flow)
 	}
-	feed, err := c.Follow(ctx, Start{}, FlowSubjects(flow)...)
-	if err != nil {
-		return stored, err
-	}
-	defer feed.Close()
-	told := contract.FlowStatus{Submitted: stored.Submitted} // that event has no subject of its own
-	for range feed.Stored {
-		e, err := feed.Next(ctx)
-		if err != nil {
-			return told, fmt.Errorf("read the events of flow %s: %w", flow, err)
-		}
-		if e.Data != nil {
-			told = aggregator.With(told, e)
-		}
-	}
-	switch {
-	case told.Flow != "":
-		return told, nil
-	case stored.Flow != "":
-		return stored, nil
-	}
-	return told, fmt.Errorf("%w: %q", ErrUnknownFlow, flow)
+	return s, err
 }
 
-// storedStatus reads the view; a flow that is not in it (yet) has an empty status.
-func (c *Client) storedStatus(
-	ctx context.Context, flow string,
-) (status contract.FlowStatus, err error) {
-	kv, err := c.link.JS.KeyValue(ctx, contract.BucketFlows)
+// Flows lists the flows that a query selects, page by page: the current ones first, the last submitted
+// first, then those in history, the last ended first. A page may be empty although others follow. The
+// list ends with the first error; leave it to ask for no more.
+func (c *Client) Flows(
+	ctx context.Context, q contract.FlowQuery,
+) iter.Seq2[contract.FlowPage, error] {
+	return func(yield func(contract.FlowPage, error) bool) {
+		for {
+			page, err := c.flowPage(ctx, q)
+			if !yield(page, err) || err != nil || page.Next == "" {
+				return
+			}
+			q.After = page.Next
+		}
+	}
+}
+
+func (c *Client) flowPage(ctx context.Context, q contract.FlowQuery) (contract.FlowPage, error) {
+	var page contract.FlowPage
+	body, err := json.Marshal(q)
 	if err != nil {
-		return status, fmt.Errorf("read flow %s: %w", flow, explained(err))
+		return page, fmt.Errorf("list flows: %w", err)
 	}
-	entry, err := kv.Get(ctx, flow)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return status, nil
+	return page, c.ask(ctx, contract.AskFlowList, body, &page)
+}
+
+// LiveFlows counts the flows that were found valid and have no verdict yet.
+func (c *Client) LiveFlows(ctx context.Context) (n int, err error) {
+	for page, err := range c.Flows(ctx, liveFlows(history.MaxLimit)) {
+		if err != nil {
+			return 0, err
+		}
+		n += len(page.Flows)
 	}
-	if err != nil {
-		return status, fmt.Errorf("read flow %s: %w", flow, explained(err))
+	return n, nil
+}
+
+// liveFlows leaves out what was submitted and not yet found valid: it may be rejected, or have to wait
+// until there is a validator.
+func liveFlows(limit int) contract.FlowQuery {
+	return contract.FlowQuery{Live: true, Limit: limit, States: []contract.Type{
+		contract.TypeFlowValidated, contract.TypeFlowPlanned, contract.TypeFlowQueued,
+		contract.TypeFlowSpawned, contract.TypeJobStarted,
+	}}
+}
+
+// livePoll is the time between two questions for live flows.
+const livePoll = 50 * time.Millisecond
+
+// AwaitNoLiveFlows returns when LiveFlows would count none, and with an error when that cannot be known.
+func (c *Client) AwaitNoLiveFlows(ctx context.Context) error {
+	again := time.NewTicker(livePoll)
+	defer again.Stop()
+	for {
+		page, err := c.flowPage(ctx, liveFlows(1))
+		if err != nil || len(page.Flows) == 0 && page.Next == "" {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
-	if err := json.Unmarshal(entry.Value(), &status); err != nil {
-		return status, fmt.Errorf("read the status of flow %s: %w", flow, err)
-	}
-	return status, nil
 }
