@@ -10,12 +10,16 @@ import (
 const (
 	filterBytesPerID = 2
 	filterProbes     = 11
+	// filterMin keeps the filters of a few ids from being full.
+	filterMin = 16
 )
 
 // A filter is a Bloom filter of flow ids.
 type filter []byte
 
-func newFilter(ids int) filter { return make(filter, max(ids, 1)*filterBytesPerID) }
+func newFilter(ids int) filter { return make(filter, filterBytes(ids)) }
+
+func filterBytes(ids int) int { return max(ids*filterBytesPerID, filterMin) }
 
 // An idHash is what filters know of a flow id. It is stored in headers, so it must never change.
 type idHash struct{ start, step uint64 }
@@ -25,9 +29,10 @@ func hashID(flow string) idHash {
 	return idHash{binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:16]) | 1}
 }
 
-// bit returns the place of the i-th bit of an id.
+// bit returns the place of the i-th bit of an id. The cubic term keeps ids whose steps are alike, as
+// many are in a small filter, from sharing all their bits.
 func (f filter) bit(h idHash, i uint64) (index uint64, mask byte) {
-	n := (h.start + i*h.step) % (uint64(len(f)) * 8)
+	n := (h.start + i*h.step + (i*i*i-i)/6) % (uint64(len(f)) * 8)
 	return n / 8, 1 << (n % 8)
 }
 

@@ -131,7 +131,7 @@ func parseSummary(h nats.Header) (s summary, err error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return s, err
 	}
-	if s.records < 1 || s.records > recordsLimit || len(s.flows) != s.records*filterBytesPerID {
+	if s.records < 1 || s.records > recordsLimit || len(s.flows) != filterBytes(s.records) {
 		return s, fmt.Errorf("%d records with a filter of %d bytes", s.records, len(s.flows))
 	}
 	return s, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -105,22 +106,25 @@ func TestTooLargeRecordsLoseDetailsAndSayIt(t *testing.T) {
 }
 
 func TestFilterForgetsNothingAndErrsSeldom(t *testing.T) {
-	f := newFilter(recordsLimit)
-	for i := range recordsLimit {
-		f.add(hashID(fmt.Sprint("flow-", i)))
-	}
-	wrong := 0
-	for i := range 200_000 {
-		held := f.mayHold(hashID(fmt.Sprint("flow-", i)))
-		if i < recordsLimit && !held {
-			t.Fatalf("flow-%d is missing", i)
+	const others = 200_000
+	for _, ids := range []int{1, 5, 10, 100, recordsLimit} {
+		f := newFilter(ids)
+		for i := range ids {
+			f.add(hashID(fmt.Sprint("flow-", i)))
 		}
-		if i >= recordsLimit && held {
-			wrong++
+		wrong := 0
+		for i := range ids + others {
+			held := f.mayHold(hashID(fmt.Sprint("flow-", i)))
+			if i < ids && !held {
+				t.Fatalf("flow-%d is missing", i)
+			}
+			if i >= ids && held {
+				wrong++
+			}
 		}
-	}
-	if wrong > 200_000/1000 {
-		t.Errorf("%d of 200,000 other ids seem to be in it", wrong)
+		if wrong > others/1000 {
+			t.Errorf("%d of %d other ids seem to be among %d", wrong, others, ids)
+		}
 	}
 }
 
@@ -214,4 +218,25 @@ func FuzzParseQuery(f *testing.F) {
 			t.Errorf("%s: %v", again, err)
 		}
 	})
+}
+
+// What the index takes: one operation is a segment of 512 flows.
+func BenchmarkIndex(b *testing.B) {
+	messages, err := newPacker().pack(samples(recordsLimit), 1, 1<<20)
+	if err != nil {
+		b.Fatal(err)
+	}
+	x := NewIndex(nil, nil)
+	before := heap()
+	for b.Loop() {
+		x.add(uint64(len(x.entries)+1), messages[0].Header)
+	}
+	b.ReportMetric(float64(heap()-before)/float64(x.Flows()), "B/flow")
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,40 +12,6 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
-
-func (a *app) lsCommand() *cobra.Command {
-	var live bool
-	var limit int
-	cmd := &cobra.Command{
-		Use: "ls", GroupID: groupFlows, Aliases: []string{"list"},
-		Short: "List flows, the last submitted first",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				flows, err := c.Flows(ctx)
-				if err != nil {
-					return err
-				}
-				return a.list(flows, live, limit)
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&live, "live", false, "only flows without a verdict")
-	cmd.Flags().IntVarP(&limit, "limit", "n", 50, "how many at most")
-	return cmd
-}
-
-func (a *app) list(flows []contract.FlowStatus, live bool, limit int) error {
-	if live {
-		flows = slices.DeleteFunc(flows, func(s contract.FlowStatus) bool { return s.Verdict != "" })
-	}
-	flows = flows[:min(len(flows), max(limit, 0))]
-	if a.json() {
-		return a.printJSON(append([]contract.FlowStatus{}, flows...))
-	}
-	report.Flows(a.Out, flows, time.Now())
-	return nil
-}
 
 func (a *app) showCommand() *cobra.Command {
 	return &cobra.Command{
@@ -63,14 +28,18 @@ func (a *app) showCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if a.json() {
-					return a.printJSON(s)
-				}
-				report.Flow(a.Out, s, time.Now())
-				return nil
+				return a.printStatus(s)
 			})
 		},
 	}
+}
+
+func (a *app) printStatus(s contract.FlowStatus) error {
+	if a.json() {
+		return a.printJSON(s)
+	}
+	report.Flow(a.Out, s, time.Now())
+	return nil
 }
 
 func (a *app) cancelCommand() *cobra.Command {
@@ -104,18 +73,15 @@ func (a *app) cancel(
 	if err != nil {
 		return err
 	}
+	verdict := verdictOf(s) // its events may no longer be kept
 	if s.Verdict == "" {
-		if _, err := c.Cancel(ctx, flow, reason); err != nil {
+		if _, err := c.Cancel(ctx, flow, reason); err != nil || noWait {
 			return err
 		}
-		if noWait {
-			return nil
+		f := &follower{app: a, client: c, flow: flow, display: silence{}}
+		if verdict, err = f.follow(ctx, interrupts{}); err != nil {
+			return err
 		}
-	}
-	f := &follower{app: a, client: c, flow: flow, display: silence{}}
-	verdict, err := f.follow(ctx, interrupts{})
-	if err != nil {
-		return err
 	}
 	err = a.tellVerdict(verdict, nil)
 	if code, told := codeOf(err); err != nil && told && code != ExitFailed {
@@ -130,8 +96,8 @@ func (a *app) watchCommand() *cobra.Command {
 		Use: "watch [FLOW-ID]", GroupID: groupFlows,
 		Short: "Print events as they happen",
 		Long: `Print every event as it happens, until interrupted. With a flow's id, print the
-flow's whole story from its beginning, and exit as it ends. With --output json each
-line is a CloudEvent.`,
+flow's whole story from its beginning, and exit as it ends; of a flow whose events are
+no longer kept, print how it ended. With --output json each line is a CloudEvent.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.flowIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -178,7 +144,8 @@ func (a *app) watchAll(ctx context.Context, c *client.Client, since time.Duratio
 }
 
 func (a *app) watchFlow(ctx context.Context, c *client.Client, flow string) error {
-	if _, err := c.Flow(ctx, flow); err != nil {
+	status, err := c.Flow(ctx, flow)
+	if err != nil {
 		return err
 	}
 	feed, err := c.Follow(ctx, client.Start{}, client.FlowSubjects(flow)...)
@@ -186,7 +153,7 @@ func (a *app) watchFlow(ctx context.Context, c *client.Client, flow string) erro
 		return err
 	}
 	defer feed.Close()
-	for s := newStory(feed); ; {
+	for s := newStory(feed); status.Verdict == "" || s.told < s.stored; {
 		e, err := feed.Next(ctx)
 		if err == nil {
 			err = a.printEvent(e)
@@ -198,6 +165,16 @@ func (a *app) watchFlow(ctx context.Context, c *client.Client, flow string) erro
 			return told(verdictCode(e.Type))
 		}
 	}
+	return a.tellHistory(status)
+}
+
+// tellHistory says how a flow ended whose events are no longer kept, or not to their end.
+func (a *app) tellHistory(s contract.FlowStatus) error {
+	fmt.Fprintf(a.Err, "the events of flow %s are no longer kept; this is how it ended\n", s.Flow)
+	if err := a.printStatus(s); err != nil {
+		return err
+	}
+	return told(verdictCode(s.Verdict))
 }
 
 func (a *app) printEvent(e contract.Event) error {

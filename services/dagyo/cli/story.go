@@ -25,3 +25,29 @@ func (s *story) ends(e contract.Event) bool {
 	}
 	return contract.IsVerdict(e.Type)
 }
+
+// verdictOf returns the event that ended a flow, as far as its status tells.
+func verdictOf(s contract.FlowStatus) contract.Event {
+	e := contract.Event{Type: s.Verdict, Subject: s.Flow, Time: s.Updated}
+	jobs := make(map[string]contract.JobSummary, len(s.Jobs))
+	for name, j := range s.Jobs {
+		jobs[name] = j.JobSummary
+	}
+	switch s.Verdict {
+	case contract.TypeFlowCompleted:
+		e.Data = &contract.FlowCompleted{Duration: s.Duration, Edges: s.Edges}
+	case contract.TypeFlowPanic:
+		d := &contract.FlowPanic{Duration: s.Duration, Jobs: jobs, Edges: s.Edges}
+		if len(s.Failures) > 0 {
+			d.Cause, d.Others = s.Failures[0], s.Failures[1:]
+		}
+		e.Data = d
+	case contract.TypeFlowCancelled:
+		e.Data = &contract.FlowCancelled{
+			Duration: s.Duration, By: s.CancelledBy, Reason: s.Reason, Jobs: jobs, Edges: s.Edges,
+		}
+	case contract.TypeFlowRejected:
+		e.Data = &contract.FlowRejected{Problems: s.Problems}
+	}
+	return e
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
@@ -81,11 +82,18 @@ func (a *app) flowIDs(
 	}
 	var ids []cobra.Completion
 	_ = a.complete(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-		flows, err := c.Flows(ctx)
-		for _, s := range flows[:min(len(flows), completions)] {
-			ids = append(ids, s.Flow)
+		for page, err := range c.Flows(ctx, contract.FlowQuery{Limit: completions}) {
+			if err != nil {
+				return err
+			}
+			for _, l := range page.Flows {
+				ids = append(ids, l.Flow)
+			}
+			if len(ids) >= completions {
+				return nil
+			}
 		}
-		return err
+		return nil
 	})
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }

@@ -98,10 +98,18 @@ func (c *Client) ask(ctx context.Context, subject string, body []byte, out any) 
 		return fmt.Errorf("ask %s: %w", subject, explained(err))
 	}
 	if code := m.Header.Get(micro.ErrorCodeHeader); code != "" {
-		return fmt.Errorf("ask %s: %s (%s)", subject, m.Header.Get(micro.ErrorHeader), code)
+		return fmt.Errorf("ask %s: %w", subject, &refusal{code, m.Header.Get(micro.ErrorHeader)})
 	}
 	if err := json.Unmarshal(m.Data, out); err != nil {
 		return fmt.Errorf("ask %s: the answer cannot be read: %w", subject, err)
 	}
 	return nil
 }
+
+// codeNotFound is the code of a refusal for want of what is asked for.
+const codeNotFound = "404"
+
+// A refusal is an answer that says why there is none.
+type refusal struct{ code, message string }
+
+func (r *refusal) Error() string { return fmt.Sprintf("%s (%s)", r.message, r.code) }

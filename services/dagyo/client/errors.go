@@ -21,7 +21,7 @@ var ErrNotInstalled = errors.New("there is no Dagyo on this NATS server: it has 
 // ErrNoAnswer says that no service answers a question.
 var ErrNoAnswer = errors.New("no Dagyo service answers (see `dagyo health`)")
 
-// ErrUnknownFlow says that no event tells of the flow.
+// ErrUnknownFlow says that there is no flow of the id, neither live nor in history.
 var ErrUnknownFlow = errors.New("no such flow")
 
 // ErrUnknownProgdef says that the catalogue has no such progdef.

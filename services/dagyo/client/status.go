@@ -2,28 +2,89 @@ package client
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/history"
 )
 
-func (c *Client) Flows(ctx context.Context) ([]contract.FlowStatus, error) {
-	var page contract.FlowPage
-	if err := c.ask(ctx, contract.AskFlowList, nil, &page); err != nil {
-		return nil, err
-	}
-	var out []contract.FlowStatus
-	for _, l := range page.Flows {
-		s, err := c.Flow(ctx, l.Flow)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, nil
-}
-
+// Flow returns where a flow stands, or how it ended. The error is ErrUnknownFlow where there is no flow
+// of that id, or it is no longer remembered.
 func (c *Client) Flow(ctx context.Context, flow string) (contract.FlowStatus, error) {
 	var s contract.FlowStatus
 	err := c.ask(ctx, contract.AskFlowGet, []byte(flow), &s)
+	if refused := new(refusal); errors.As(err, &refused) && refused.code == codeNotFound {
+		return s, fmt.Errorf("%w: %q", ErrUnknownFlow, flow)
+	}
 	return s, err
+}
+
+// Flows lists the flows that a query selects, page by page: the current ones first, the last submitted
+// first, then those in history, the last ended first. A page may be empty although others follow. The
+// list ends with the first error; leave it to ask for no more.
+func (c *Client) Flows(
+	ctx context.Context, q contract.FlowQuery,
+) iter.Seq2[contract.FlowPage, error] {
+	return func(yield func(contract.FlowPage, error) bool) {
+		for {
+			page, err := c.flowPage(ctx, q)
+			if !yield(page, err) || err != nil || page.Next == "" {
+				return
+			}
+			q.After = page.Next
+		}
+	}
+}
+
+func (c *Client) flowPage(ctx context.Context, q contract.FlowQuery) (contract.FlowPage, error) {
+	var page contract.FlowPage
+	body, err := json.Marshal(q)
+	if err != nil {
+		return page, fmt.Errorf("list flows: %w", err)
+	}
+	return page, c.ask(ctx, contract.AskFlowList, body, &page)
+}
+
+// LiveFlows counts the flows that were found valid and have no verdict yet.
+func (c *Client) LiveFlows(ctx context.Context) (n int, err error) {
+	for page, err := range c.Flows(ctx, liveFlows(history.MaxLimit)) {
+		if err != nil {
+			return 0, err
+		}
+		n += len(page.Flows)
+	}
+	return n, nil
+}
+
+// liveFlows leaves out what was submitted and not yet found valid: it may be rejected, or have to wait
+// until there is a validator.
+func liveFlows(limit int) contract.FlowQuery {
+	return contract.FlowQuery{Live: true, Limit: limit, States: []contract.Type{
+		contract.TypeFlowValidated, contract.TypeFlowPlanned, contract.TypeFlowQueued,
+		contract.TypeFlowSpawned, contract.TypeJobStarted,
+	}}
+}
+
+// livePoll is the time between two questions for live flows.
+const livePoll = 50 * time.Millisecond
+
+// AwaitNoLiveFlows returns when LiveFlows would count none, and with an error when that cannot be known.
+func (c *Client) AwaitNoLiveFlows(ctx context.Context) error {
+	again := time.NewTicker(livePoll)
+	defer again.Stop()
+	for {
+		page, err := c.flowPage(ctx, liveFlows(1))
+		if err != nil || len(page.Flows) == 0 && page.Next == "" {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }

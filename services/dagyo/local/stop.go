@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/dagyo/dagyo/services/dagyo/client"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
@@ -39,24 +38,14 @@ type Stop struct {
 // it returns no process of this Dagyo is left.
 func (l *Local) Stop(ctx context.Context, s Stop) error {
 	l.endService(validator.Name) // what is submitted now waits for the next start
-	live, err := l.client.FollowLive(ctx)
-	if err != nil {
-		return errors.Join(err, l.end(ctx, idleExit, nil))
-	}
-	defer live.Close()
-	return l.end(ctx, l.awaitFlows(ctx, live, s), live)
+	return l.end(ctx, l.awaitFlows(ctx, s))
 }
 
-// awaitFlows waits for the living flows, and returns the patience that executors deserve then.
-func (l *Local) awaitFlows(ctx context.Context, live *client.Live, s Stop) time.Duration {
+// awaitFlows waits for the live flows, and returns the patience that executors deserve then: none when
+// some go on, or nobody answers how many do.
+func (l *Local) awaitFlows(ctx context.Context, s Stop) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, s.Patience)
 	defer cancel()
-	if err := live.AwaitCurrent(ctx); err != nil {
-		return 0
-	}
-	if n, _ := live.Count(); n > 0 && s.Waiting != nil {
-		s.Waiting(n)
-	}
 	go func() {
 		select {
 		case <-s.GiveUp:
@@ -64,7 +53,14 @@ func (l *Local) awaitFlows(ctx context.Context, live *client.Live, s Stop) time.
 		case <-ctx.Done():
 		}
 	}()
-	if err := live.AwaitNone(ctx); err != nil {
+	n, err := l.client.LiveFlows(ctx)
+	if err != nil {
+		return 0
+	}
+	if n > 0 && s.Waiting != nil {
+		s.Waiting(n)
+	}
+	if err := l.client.AwaitNoLiveFlows(ctx); err != nil {
 		return 0
 	}
 	return idleExit
@@ -72,14 +68,12 @@ func (l *Local) awaitFlows(ctx context.Context, live *client.Live, s Stop) time.
 
 // end ends executors, services and the server, in the order in which each can still have its last
 // word.
-func (l *Local) end(ctx context.Context, patience time.Duration, live *client.Live) error {
+func (l *Local) end(ctx context.Context, patience time.Duration) error {
 	l.endService(spawner.Name) // it would start executors anew
 	err := l.endExecutors(ctx, patience)
-	if live != nil {
-		wait, cancel := context.WithTimeout(ctx, verdicts)
-		_ = live.AwaitNone(wait) // flows that were not granted capacity yet live on
-		cancel()
-	}
+	wait, cancel := context.WithTimeout(ctx, verdicts)
+	_ = l.client.AwaitNoLiveFlows(wait) // flows that were not granted capacity yet live on
+	cancel()
 	l.endService(planner.Name)
 	l.endService(aggregator.Name)
 	return errors.Join(err, l.abandon())

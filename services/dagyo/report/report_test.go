@@ -12,6 +12,7 @@ import (
 	"github.com/dagyo/dagyo/executor/std"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/dagyo/report"
@@ -137,11 +138,18 @@ func TestFlows(t *testing.T) {
 		Failures: []contract.JobFailure{{Job: "hello", Failure: contract.Failure{
 			Kind: contract.KindCrash, Message: "exit code 3",
 		}}},
-		Edges: edges(),
+		Edges: edges(), Omitted: "jobs",
 	}
 	all := []contract.FlowStatus{queued, stalled, running, failed}
 	var b bytes.Buffer
-	report.Flows(&b, all, now)
+	table := report.NewFlowTable(&b)
+	var lines []contract.FlowLine
+	for _, s := range all {
+		lines = append(lines, history.Line(s))
+	}
+	table.Add(lines, now)
+	table.Add(nil, now)
+	table.End()
 	for _, s := range all {
 		b.WriteByte('\n')
 		report.Flow(&b, s, now)

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -8,68 +9,128 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// Flows writes a table of flows.
-func Flows(w io.Writer, flows []contract.FlowStatus, now time.Time) {
-	rows := make([][]string, len(flows))
-	for i, s := range flows {
-		rows[i] = []string{s.Flow, state(s), jobStates(s), age(s, now), lasted(s, now)}
-	}
-	table(w, "", []string{"FLOW", "STATE", "JOBS", "AGE", "DURATION"}, rows)
+// A FlowTable writes flows as they come: each row is aligned with those before it.
+type FlowTable struct {
+	w      io.Writer
+	widths []int
 }
 
-// state is a flow's verdict, or what it is about.
-func state(s contract.FlowStatus) string {
-	t := s.Verdict
-	if t == "" {
-		t = s.Phase
+// NewFlowTable returns an empty table of flows. End it.
+func NewFlowTable(w io.Writer) *FlowTable { return &FlowTable{w: w} }
+
+// Add writes some flows.
+func (t *FlowTable) Add(flows []contract.FlowLine, now time.Time) {
+	if len(flows) == 0 {
+		return
 	}
-	_, verb, _ := strings.Cut(string(t), ".")
+	rows := make([][]string, len(flows))
+	for i, l := range flows {
+		rows[i] = row(l, now)
+	}
+	t.write(rows)
+}
+
+// End writes the heading of a table that has no rows.
+func (t *FlowTable) End() {
+	if t.widths == nil {
+		t.write(nil)
+	}
+}
+
+func (t *FlowTable) write(rows [][]string) {
+	if t.widths == nil {
+		heading := []string{"FLOW", "STATE", "JOBS", "AGE", "DURATION", "MESSAGE"}
+		t.widths = make([]int, len(heading))
+		rows = append([][]string{heading}, rows...)
+	}
+	for _, r := range rows {
+		for i, cell := range r {
+			t.widths[i] = max(t.widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, r := range rows {
+		t.writeRow(r)
+	}
+}
+
+func (t *FlowTable) writeRow(row []string) {
+	var b strings.Builder
+	for i, cell := range row {
+		fmt.Fprintf(&b, "%-*s   ", t.widths[i], cell)
+	}
+	fmt.Fprintln(t.w, strings.TrimRight(b.String(), " "))
+}
+
+func row(l contract.FlowLine, now time.Time) []string {
+	what := State(cmp.Or(l.Verdict, l.Phase))
+	if l.Place > 0 {
+		what = fmt.Sprintf("%s (%d)", what, l.Place)
+	}
+	total := 0
+	for _, n := range l.Jobs {
+		total += n
+	}
+	return []string{
+		l.Flow, what, fmt.Sprintf("%d/%d", l.Jobs[contract.JobEnded], total), age(l.Submitted, now),
+		lasted(l.Verdict, l.Submitted, l.Duration, now), summary(l.Message),
+	}
+}
+
+// summaryWidth bounds the message of a row, in characters.
+const summaryWidth = 60
+
+// summary makes a message fit into a row.
+func summary(message string) string {
+	text := []rune(strings.Join(strings.Fields(clean(message)), " "))
+	if len(text) > summaryWidth {
+		text = append(text[:summaryWidth-1], '…')
+	}
+	return string(text)
+}
+
+// State is the word for the phase or verdict of a flow.
+func State(t contract.Type) string {
 	if t == contract.TypeJobStarted {
 		return "running"
 	}
+	_, verb, _ := strings.Cut(string(t), ".")
 	return verb
 }
 
-// jobStates says how many of a flow's jobs have ended well.
-func jobStates(s contract.FlowStatus) string {
-	done := 0
-	for _, j := range s.Jobs {
-		if j.State == contract.JobEnded {
-			done++
-		}
-	}
-	return fmt.Sprintf("%d/%d", done, len(s.Jobs))
-}
-
-func age(s contract.FlowStatus, now time.Time) string {
-	if s.Submitted.IsZero() {
+func age(submitted, now time.Time) string {
+	if submitted.IsZero() {
 		return "-"
 	}
-	return max(0, now.Sub(s.Submitted)).Round(time.Second).String()
+	return max(0, now.Sub(submitted)).Round(time.Second).String()
 }
 
-func lasted(s contract.FlowStatus, now time.Time) string {
+// lasted is how long a flow took, or has taken until now.
+func lasted(
+	verdict contract.Type, submitted time.Time, took document.Duration, now time.Time,
+) string {
 	switch {
-	case s.Duration > 0:
-		return span(s.Duration.D())
-	case s.Verdict == "" && !s.Submitted.IsZero():
-		return span(max(0, now.Sub(s.Submitted)))
+	case took > 0:
+		return span(took.D())
+	case verdict == "" && !submitted.IsZero():
+		return span(max(0, now.Sub(submitted)))
 	}
 	return "-"
 }
 
 // Flow writes all there is to know about one flow.
 func Flow(w io.Writer, s contract.FlowStatus, now time.Time) {
-	fmt.Fprintf(w, "flow %s: %s\n", s.Flow, state(s))
+	fmt.Fprintf(w, "flow %s: %s\n", s.Flow, State(cmp.Or(s.Verdict, s.Phase)))
 	if !s.Submitted.IsZero() {
-		fmt.Fprintf(w, "  submitted: %s (%s ago)\n", s.Submitted.Format(time.RFC3339), age(s, now))
+		fmt.Fprintf(w, "  submitted: %s (%s ago)\n", s.Submitted.Format(time.RFC3339), age(s.Submitted, now))
 	}
-	fmt.Fprintf(w, "  duration:  %s\n", lasted(s, now))
+	fmt.Fprintf(w, "  duration:  %s\n", lasted(s.Verdict, s.Submitted, s.Duration, now))
 	if !s.Deadline.IsZero() && s.Verdict == "" {
 		fmt.Fprintf(w, "  deadline:  %s\n", s.Deadline.Format(time.RFC3339))
 	}
@@ -81,6 +142,9 @@ func Flow(w io.Writer, s contract.FlowStatus, now time.Time) {
 	}
 	if s.CancelledBy != "" {
 		fmt.Fprintf(w, "  cancelled: by %s%s\n", clean(s.CancelledBy), reason(clean(s.Reason)))
+	}
+	if s.Omitted != "" {
+		fmt.Fprintf(w, "  omitted:   %s (too large to store)\n", clean(s.Omitted))
 	}
 	Problems(w, s.Problems)
 	failures(w, s.Failures)

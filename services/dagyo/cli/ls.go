@@ -1,0 +1,220 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/history"
+	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/report"
+)
+
+// lsOptions are the flags of ls, as they are written.
+type lsOptions struct {
+	live         bool
+	states       []string
+	since, until string
+	search       string
+	progdef      string
+	limit        int
+}
+
+func (a *app) lsCommand() *cobra.Command {
+	var o lsOptions
+	cmd := &cobra.Command{
+		Use: "ls", GroupID: groupFlows, Aliases: []string{"list"},
+		Short: "List flows: the current ones, then those in history",
+		Long: `List flows: first the current ones, the last submitted first, then those in history,
+the last ended first. A flow must meet all conditions. With --output json the list is
+one JSON array.`,
+		Example: `  dagyo ls --live
+  dagyo ls --state panic --state cancelled --since 24h
+  dagyo ls --search "out of memory" --progdef train -n 0`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := o.query(time.Now())
+			if err != nil {
+				return usage(err)
+			}
+			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+				return a.list(ctx, c, q, o.limit)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.live, "live", false, "only flows without a verdict")
+	f.StringArrayVar(&o.states, "state", nil, "only flows in this state; several may be given")
+	f.StringVar(&o.since, "since", "", "only flows submitted since: a duration ago (24h) or a time (RFC 3339)")
+	f.StringVar(&o.until, "until", "", "only flows submitted before: a duration ago or a time")
+	f.StringVar(&o.search, "search", "",
+		"only flows with this text in the id, a progdef, the reason of a cancel or the message of a failure")
+	f.StringVar(&o.progdef, "progdef", "", "only flows with a job of this progdef")
+	f.IntVarP(&o.limit, "limit", "n", 50, "how many at most; 0 lists all")
+	_ = cmd.RegisterFlagCompletionFunc("state", completeStates) // both flags exist
+	_ = cmd.RegisterFlagCompletionFunc("progdef", a.progdefNames)
+	return cmd
+}
+
+func completeStates(
+	*cobra.Command, []string, string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return stateNames(), cobra.ShellCompDirectiveNoFileComp
+}
+
+func stateNames() (out []string) {
+	for _, t := range history.States() {
+		out = append(out, report.State(t))
+	}
+	return out
+}
+
+// query returns what the flags ask for. Whether names and texts are right is for the service to say.
+func (o lsOptions) query(now time.Time) (q contract.FlowQuery, err error) {
+	if o.limit < 0 {
+		return q, fmt.Errorf("--limit is %d: it must be 0 or more", o.limit)
+	}
+	q = contract.FlowQuery{Live: o.live, Text: o.search, Progdef: o.progdef, Limit: history.MaxLimit}
+	if o.limit > 0 {
+		q.Limit = min(o.limit, history.MaxLimit)
+	}
+	for _, name := range o.states {
+		t, err := parseState(name)
+		if err != nil {
+			return q, err
+		}
+		q.States = append(q.States, t)
+	}
+	if q.Since, err = parseMoment("since", o.since, now); err != nil {
+		return q, err
+	}
+	q.Until, err = parseMoment("until", o.until, now)
+	return q, err
+}
+
+// parseState reads the word for a state, or the type of its event.
+func parseState(name string) (contract.Type, error) {
+	all := history.States()
+	i := slices.IndexFunc(all, func(t contract.Type) bool {
+		return name == report.State(t) || name == string(t)
+	})
+	if i < 0 {
+		return "", fmt.Errorf("--state is %q: it must be one of %s", name, strings.Join(stateNames(), ", "))
+	}
+	return all[i], nil
+}
+
+// parseMoment reads a duration before now, or a time; "" is none.
+func parseMoment(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil {
+		return now.Add(-d), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, fmt.Errorf("--%s is %q: it must be a duration such as 24h, or a time such as %s",
+			flag, text, now.UTC().Format(time.RFC3339))
+	}
+	return t, nil
+}
+
+// A lister prints flows as they come.
+type lister interface {
+	add(flows []contract.FlowLine) error
+	end() error
+}
+
+func (a *app) newLister() lister {
+	if a.json() {
+		return &arrayLister{w: a.Out}
+	}
+	return tableLister{report.NewFlowTable(a.Out)}
+}
+
+// list prints up to limit flows page by page, all for 0.
+func (a *app) list(ctx context.Context, c *client.Client, q contract.FlowQuery, limit int) error {
+	out := a.newLister()
+	left := limit
+	for page, err := range c.Flows(ctx, q) {
+		if err != nil {
+			return err
+		}
+		for _, p := range page.Problems {
+			fmt.Fprintf(a.Err, "the list is not complete: %s\n", p)
+		}
+		flows := page.Flows
+		if limit > 0 {
+			flows = flows[:min(len(flows), left)]
+			left -= len(flows)
+		}
+		if err := out.add(flows); err != nil {
+			return err
+		}
+		if limit > 0 && left == 0 {
+			break
+		}
+	}
+	return out.end()
+}
+
+// A tableLister prints a table.
+type tableLister struct{ table *report.FlowTable }
+
+func (l tableLister) add(flows []contract.FlowLine) error {
+	l.table.Add(flows, time.Now())
+	return nil
+}
+
+func (l tableLister) end() error {
+	l.table.End()
+	return nil
+}
+
+// An arrayLister prints one JSON array, without holding it.
+type arrayLister struct {
+	w     io.Writer
+	begun bool
+}
+
+func (l *arrayLister) add(flows []contract.FlowLine) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	for _, f := range flows {
+		b.WriteByte(l.separator())
+		if err := enc.Encode(f); err != nil {
+			return err
+		}
+		b.Truncate(b.Len() - 1) // the newline
+	}
+	_, err := l.w.Write(b.Bytes())
+	return err
+}
+
+// separator is what stands before the next element.
+func (l *arrayLister) separator() byte {
+	if l.begun {
+		return ','
+	}
+	l.begun = true
+	return '['
+}
+
+func (l *arrayLister) end() error {
+	text := "]\n"
+	if !l.begun {
+		text = "[]\n"
+	}
+	_, err := io.WriteString(l.w, text)
+	return err
+}

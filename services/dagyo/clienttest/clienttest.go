@@ -1,0 +1,145 @@
+// Package clienttest is a server for tests of what asks for flows: NATS with the stream of events, and
+// an answer to [contract.AskFlowGet] and [contract.AskFlowList] from a list in memory. None of Dagyo's
+// services runs.
+package clienttest
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
+	"github.com/rs/zerolog"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/history"
+	"github.com/dagyo/dagyo/services/dagyo/embedded"
+)
+
+// A Server knows some flows. Its methods may be called concurrently.
+type Server struct {
+	// URL is where NATS listens.
+	URL  string
+	link *broker.Link
+
+	mu     sync.Mutex
+	flows  []contract.FlowStatus
+	onList func()
+}
+
+// Start starts a server that runs until the test ends.
+func Start(t testing.TB, flows ...contract.FlowStatus) *Server {
+	t.Helper()
+	nats, err := embedded.Start(t.Context(), embedded.Options{
+		Port: embedded.RandomPort, Dir: t.TempDir(), Log: zerolog.Nop(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nats.Shutdown)
+	s := &Server{URL: nats.ClientURL(), flows: flows, onList: func() {}}
+	if s.link, err = broker.Connect(t.Context(), broker.Options{URL: s.URL}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.link.Close)
+	if err := s.serve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *Server) serve(ctx context.Context) error {
+	_, err := s.link.JS.CreateStream(ctx, jetstream.StreamConfig{
+		Name: contract.StreamEvents, Subjects: contract.EventSubjects(),
+	})
+	if err != nil {
+		return err
+	}
+	service, err := micro.AddService(s.link.Conn, micro.Config{Name: "flows", Version: "0.0.0"})
+	if err != nil {
+		return err
+	}
+	err = service.AddEndpoint("get", micro.HandlerFunc(s.get), micro.WithEndpointSubject(contract.AskFlowGet))
+	if err != nil {
+		return err
+	}
+	err = service.AddEndpoint("list", micro.HandlerFunc(s.list), micro.WithEndpointSubject(contract.AskFlowList))
+	if err != nil {
+		return err
+	}
+	return s.link.Flush()
+}
+
+// Set replaces the flows.
+func (s *Server) Set(flows ...contract.FlowStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flows = flows
+}
+
+// OnList has f called before each page is sent. What f changes is not in the page.
+func (s *Server) OnList(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onList = f
+}
+
+// Publish stores an encoded event.
+func (s *Server) Publish(t testing.TB, e contract.Event) {
+	t.Helper()
+	m, err := s.link.Encode(t.Context(), e)
+	if err == nil {
+		_, err = s.link.JS.PublishMsg(t.Context(), m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) before() {
+	s.mu.Lock()
+	onList := s.onList
+	s.mu.Unlock()
+	onList()
+}
+
+func (s *Server) known() []contract.FlowStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flows
+}
+
+func (s *Server) get(req micro.Request) {
+	flows := s.known()
+	i := slices.IndexFunc(flows, func(f contract.FlowStatus) bool { return f.Flow == string(req.Data()) })
+	if i < 0 {
+		_ = req.Error("404", "no such flow", nil)
+		return
+	}
+	_ = req.RespondJSON(flows[i])
+}
+
+func (s *Server) list(req micro.Request) {
+	q, err := history.ParseQuery(req.Data())
+	if err != nil {
+		_ = req.Error("400", err.Error(), nil)
+		return
+	}
+	nothing := history.NewIndex(nil, nil)
+	page, err := nothing.Page(context.Background(), q, slices.Values(s.known()), history.DefaultBudget())
+	if err != nil {
+		_ = req.Error("500", err.Error(), nil)
+		return
+	}
+	body, err := json.Marshal(page)
+	if err != nil {
+		_ = req.Error("500", err.Error(), nil)
+		return
+	}
+	s.before()
+	_ = req.Respond(body)
+}
