@@ -66,7 +66,7 @@ var lastingErrors = []error{
 func Lasting(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
-		return lastingCode(api.Code)
+		return lastingAPI(api)
 	}
 	for _, lasting := range lastingErrors {
 		if errors.Is(err, lasting) {
@@ -76,10 +76,13 @@ func Lasting(err error) bool {
 	return false
 }
 
-// lastingCode judges the code of a JetStream error, which is like that of HTTP.
-func lastingCode(code int) bool {
-	return code < http.StatusInternalServerError && code != http.StatusRequestTimeout &&
-		code != http.StatusTooManyRequests
+// accountLimits says that the account may store no more, for now.
+const accountLimits jetstream.ErrorCode = 10002
+
+// lastingAPI judges an error of JetStream. Its code is like that of HTTP.
+func lastingAPI(e *jetstream.APIError) bool {
+	return e.Code < http.StatusInternalServerError && e.Code != http.StatusRequestTimeout &&
+		e.Code != http.StatusTooManyRequests && e.ErrorCode != accountLimits
 }
 
 // unlessPassing drops an error that passes: whoever calls it repeats, sooner or later, what was lost.
