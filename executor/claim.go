@@ -3,17 +3,17 @@ package executor
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/document"
 )
 
 const (
@@ -23,8 +23,6 @@ const (
 	pullBeat = 2 * time.Second
 	// pullMost bounds the jobs of one request, so that executors of one mailbox share a burst.
 	pullMost = 64
-	// claimTimeout bounds the confirmation of a claim; below broker.ClaimWait.
-	claimTimeout = 5 * time.Second
 )
 
 // claimJobs takes jobs from the mailbox while there are free slots. Jobs run under jobCtx.
@@ -92,62 +90,90 @@ func (x *executor) freeSlots(n int) {
 
 // serveJob claims a job and runs it. Whatever prevents the claim leaves the job to others.
 func (x *executor) serveJob(ctx context.Context, m *nats.Msg, stuck chan<- struct{}) {
-	var doc contract.Job
-	if err := json.Unmarshal(m.Data, &doc); err != nil {
+	doc, err := readJob(m.Data)
+	if err != nil {
 		x.config.Log.Error("a job that cannot be read", "subject", m.Subject, "error", err)
 		_ = x.link.Publish(m.Reply, []byte("+TERM not a job: "+err.Error())) // lost, it comes again
 		return
 	}
-	if err := x.claim(ctx, m, doc); err != nil {
-		x.config.Log.Warn("job not claimed", "flow", doc.Flow, "job", doc.Job, "error", err)
-		return
-	}
-	x.run(ctx, doc, stuck)
-}
-
-// claim makes the job ours, and nobody else's: the broker confirms that it is off the mailbox, and
-// that our job.started is the first. The second matters because a broker confirms late
-// acknowledgements too: after ClaimWait two executors may both hold one.
-func (x *executor) claim(ctx context.Context, m *nats.Msg, doc contract.Job) error {
-	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
-	defer cancel()
-	if _, err := x.link.RequestWithContext(ctx, m.Reply, []byte("+ACK")); err != nil {
-		return fmt.Errorf("acknowledge: %w", err)
-	}
-	err := x.say(ctx, contract.Event{
-		Type: contract.TypeJobStarted, Subject: doc.Flow,
-		Data:        &contract.JobStarted{Job: doc.Job, Executor: x.config.ID},
-		TraceParent: doc.TraceParent,
-	})
-	if broker.SaidBefore(err) {
-		return errors.New("another executor has started it")
-	}
-	return err
-}
-
-// say publishes an event, trying again until the broker has it or the context ends.
-func (x *executor) say(ctx context.Context, e contract.Event) error {
-	e.Source = "/dagyo/executor/" + x.config.ID
-	e.Time = time.Now().UTC()
-	m, err := event.Encode(e)
+	ours, err := x.claim(ctx, doc)
 	if err != nil {
-		return err
+		x.config.Log.Warn("job not claimed", "flow", doc.Flow, "job", doc.Job, "error", err)
+		return // who has started it, if anybody, is told by the next delivery
 	}
-	var opts []jetstream.PublishOpt
-	if e.Type == contract.TypeJobStarted {
-		opts = append(opts, jetstream.WithExpectLastSequencePerSubject(0))
+	acknowledged := make(chan struct{})
+	go func() { defer close(acknowledged); x.acknowledge(ctx, m) }()
+	if ours {
+		x.run(ctx, doc, stuck)
+	} else {
+		x.config.Log.Info("the job was started before", "flow", doc.Flow, "job", doc.Job)
+	}
+	<-acknowledged
+}
+
+// readJob refuses what could not even be started: it would be offered for ever.
+func readJob(data []byte) (contract.Job, error) {
+	var doc contract.Job
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return doc, err
+	}
+	for _, name := range []string{doc.Flow, doc.Job} {
+		if !document.ValidName(name) {
+			return doc, fmt.Errorf("%q is not a name", name)
+		}
+	}
+	return doc, nil
+}
+
+// claim publishes the job's job.started, which the broker stores once, and reports whether the one that is
+// stored is ours. It is not, where another executor has started the job, or this one under an earlier delivery.
+//
+// The acknowledgement comes after that: a job whose executor dies before job.started is stored is offered to
+// another one, and a job whose job.started is stored is dropped by whoever gets it again.
+func (x *executor) claim(ctx context.Context, doc contract.Job) (ours bool, err error) {
+	e := contract.Event{
+		Type: contract.TypeJobStarted, Subject: doc.Flow, TraceParent: doc.TraceParent,
+		// The ID tells this claim from every other one, of this executor too.
+		ID:   strings.Join([]string{string(contract.TypeJobStarted), doc.Flow, doc.Job, x.config.ID, nuid.Next()}, "."),
+		Data: &contract.JobStarted{Job: doc.Job, Executor: x.config.ID},
 	}
 	for {
-		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
-		_, err = x.link.JS.PublishMsg(attempt, m, opts...)
-		cancel()
-		if err == nil || broker.SaidBefore(err) || errors.Is(err, nats.ErrMaxPayload) {
-			return err
+		err := x.publish(ctx, e)
+		if !broker.SaidBefore(err) {
+			return err == nil, err
 		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return errors.Join(err, context.Cause(ctx))
+		// By another, or by us in a try whose answer was lost.
+		id, found, err := x.stored(ctx, e.NATSSubject())
+		if found {
+			return id == e.ID, nil
+		}
+		// The broker has not said, or one of its servers is behind.
+		if err := pause(ctx, err); err != nil {
+			return false, err
 		}
 	}
+}
+
+// acknowledge has the mailbox forget a job. It tries for as long as the job is not offered again; then
+// whoever gets it acknowledges it, since it was started.
+func (x *executor) acknowledge(ctx context.Context, m *nats.Msg) {
+	ctx, cancel := context.WithTimeout(ctx, broker.ClaimWait)
+	defer cancel()
+	for {
+		err := x.confirm(ctx, m)
+		if err == nil {
+			return
+		}
+		if pause(ctx, err) != nil {
+			x.config.Log.Warn("a claimed job is not acknowledged; it will come again", "subject", m.Subject, "error", err)
+			return
+		}
+	}
+}
+
+func (x *executor) confirm(ctx context.Context, m *nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	_, err := x.link.RequestWithContext(ctx, m.Reply, []byte("+ACK"))
+	return err
 }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/broker"
@@ -241,25 +240,8 @@ func (x *executor) sayDraining(ctx context.Context, reason string) {
 			Executor: x.config.ID, Progdef: x.progdef, Revision: x.revision, Reason: reason,
 		},
 	}
-	said, err := x.said(ctx, e)
-	if err == nil && !said {
-		err = x.say(ctx, e)
-	}
-	if err != nil {
+	// When it is the spawner that drains us, the spawner has said so.
+	if err := x.say(ctx, e); err != nil {
 		x.config.Log.Warn("cannot say that this executor drains", "error", err)
 	}
-}
-
-// said reports whether EVENTS holds the event already: when it is the spawner that drains us, the
-// spawner has said so.
-func (x *executor) said(ctx context.Context, e contract.Event) (bool, error) {
-	events, err := x.link.JS.Stream(ctx, contract.StreamEvents)
-	if err != nil {
-		return false, err
-	}
-	_, err = events.GetLastMsgForSubject(ctx, e.NATSSubject())
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"time"
 
@@ -14,6 +15,18 @@ import (
 // MinPayload is the smallest max_payload, in octets, with which Dagyo works: an edge's frame and a
 // small flow's events must fit.
 const MinPayload = 256 << 10
+
+// How the connection notices that it is dead, without being told: a ping is sent each PingInterval, and when
+// more than MaxPings are unanswered, after 12 to 15 seconds, the connection is replaced. A machine that is
+// busy answers one of the pings in time. A write that a dead connection does not take holds up the pings;
+// so it has WriteTimeout, as the server has by default for its writes to us.
+const (
+	PingInterval = 3 * time.Second
+	MaxPings     = 4
+	WriteTimeout = 10 * time.Second
+	// DialTimeout bounds one attempt to connect, with the handshake.
+	DialTimeout = 5 * time.Second
+)
 
 // Options say where NATS is and who we are there.
 type Options struct {
@@ -71,6 +84,11 @@ func options(o Options) []nats.Option {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
+		nats.PingInterval(PingInterval),
+		nats.MaxPingsOutstanding(MaxPings),
+		nats.FlusherTimeout(WriteTimeout),
+		nats.Timeout(DialTimeout),
+		nats.SetCustomDialer(&dialer{net.Dialer{Timeout: DialTimeout}}),
 		nats.RetryOnFailedConnect(true),
 		nats.IgnoreAuthErrorAbort(),
 	}

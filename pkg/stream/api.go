@@ -107,7 +107,6 @@ func checkStream(ctx context.Context, js jetstream.JetStream, name string) error
 // lasting is the error that a failed question to the broker means for the edge: nil where asking
 // again may help.
 func lasting(ctx context.Context, err error) error {
-	var api *jetstream.APIError
 	switch {
 	case err == nil:
 		return nil
@@ -115,9 +114,7 @@ func lasting(ctx context.Context, err error) error {
 		return ErrGone
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrInvalidConnection):
-		return err
-	case errors.As(err, &api) && api.Code < 500 && api.Code != 408 && api.Code != 429:
+	case Lasting(err):
 		return err
 	}
 	return nil

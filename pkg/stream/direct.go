@@ -87,7 +87,7 @@ func (s *sender) sendFrame(f heldFrame) error {
 		return err
 	}
 	s.direct.busy = true
-	return s.nc.Publish(s.inbox+replyEcho, nil)
+	return unlessPassing(s.nc.Publish(s.inbox+replyEcho, nil))
 }
 
 // heard takes note of the token in a credit. A new one asks for all that was not consumed.

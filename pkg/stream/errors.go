@@ -3,6 +3,10 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"net/http"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ErrGone says that the flow's stream was deleted (or lost with a broker that kept it in memory):
@@ -44,4 +48,47 @@ func edgeError(edge string, err error) error {
 		return err
 	}
 	return fmt.Errorf("edge %s: %w", edge, err)
+}
+
+// lastingErrors are the errors of nats.go that no reconnect ends.
+var lastingErrors = []error{
+	nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrInvalidConnection,
+	nats.ErrMaxPayload, nats.ErrBadSubject, nats.ErrHeadersNotSupported,
+}
+
+// Lasting reports whether an error of a publish, a subscription or a request to NATS or JetStream will
+// come again however often that is repeated. All other errors pass: a write to a connection that is about
+// to reconnect (*net.OpError, and whatever TLS makes of it), a full reconnect buffer, a request that nobody
+// answers, a time-out, a server that is busy or starting. What was published when one of those came may be
+// lost, and may have arrived.
+//
+// It is not for nats.Conn.Flush, which says ErrConnectionClosed at every disconnect.
+func Lasting(err error) bool {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return lastingAPI(api)
+	}
+	for _, lasting := range lastingErrors {
+		if errors.Is(err, lasting) {
+			return true
+		}
+	}
+	return false
+}
+
+// accountLimits says that the account may store no more, for now.
+const accountLimits jetstream.ErrorCode = 10002
+
+// lastingAPI judges an error of JetStream. Its code is like that of HTTP.
+func lastingAPI(e *jetstream.APIError) bool {
+	return e.Code < http.StatusInternalServerError && e.Code != http.StatusRequestTimeout &&
+		e.Code != http.StatusTooManyRequests && e.ErrorCode != accountLimits
+}
+
+// unlessPassing drops an error that passes: whoever calls it repeats, sooner or later, what was lost.
+func unlessPassing(err error) error {
+	if Lasting(err) {
+		return err
+	}
+	return nil
 }

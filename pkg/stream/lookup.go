@@ -59,11 +59,8 @@ func (r *Reader) get() error {
 		return err
 	}
 	subject := apiSubject(r.js, "DIRECT.GET."+r.addr.Stream)
-	err = r.nc.PublishRequest(subject, l.inbox+strconv.Itoa(l.asked), request)
-	if errors.Is(err, nats.ErrReconnectBufExceeded) {
-		return nil // the reconnect will ask anew
-	}
-	return err
+	// Should it be lost, a reconnect or the time-out asks again.
+	return unlessPassing(r.nc.PublishRequest(subject, l.inbox+strconv.Itoa(l.asked), request))
 }
 
 // forget drops the batch and what it has brought.

@@ -252,17 +252,14 @@ func (s *sender) askCredit() error {
 	return s.publish(subject, replyAsk, nil)
 }
 
-// publish publishes, and has the answer come as a message. While the connection is down the client
-// holds the message back, or refuses it; reconnected makes up for that.
+// publish publishes, and has the answer come as a message. A message that is lost because the connection
+// breaks is sent again by reconnected, or when the timer fires.
 func (s *sender) publish(subject, reply string, data []byte) error {
 	err := s.nc.PublishRequest(subject, s.inbox+reply, data)
-	switch {
-	case errors.Is(err, nats.ErrReconnectBufExceeded):
-		return nil
-	case errors.Is(err, nats.ErrMaxPayload):
+	if errors.Is(err, nats.ErrMaxPayload) {
 		return s.broken(err.Error())
 	}
-	return err
+	return unlessPassing(err)
 }
 
 func (s *sender) message(ctx context.Context, m *nats.Msg) error {

@@ -147,7 +147,7 @@ func (s *sender) refused(e *jetstream.APIError) error {
 	switch {
 	case e.ErrorCode == jetstream.JSErrCodeStreamNotFound:
 		return ErrGone
-	case s.store.full >= mostFull && !s.store.resent, e.Code < 500 && e.Code != 429:
+	case s.store.full >= mostFull && !s.store.resent, lastingAPI(e):
 		return s.broken("the broker refuses it: " + e.Description)
 	}
 	s.store.maybe = false

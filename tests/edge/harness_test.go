@@ -79,10 +79,11 @@ func (b *broker) stop() {
 }
 
 // connect opens a connection that reconnects fast and for ever.
-func (b *broker) connect() jetstream.JetStream {
+func (b *broker) connect(extra ...nats.Option) jetstream.JetStream {
 	b.t.Helper()
-	nc, err := nats.Connect(b.srv.ClientURL(), nats.MaxReconnects(-1),
-		nats.ReconnectWait(5*time.Millisecond), nats.ReconnectJitter(0, 0))
+	opts := append([]nats.Option{nats.MaxReconnects(-1),
+		nats.ReconnectWait(5 * time.Millisecond), nats.ReconnectJitter(0, 0)}, extra...)
+	nc, err := nats.Connect(b.srv.ClientURL(), opts...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -193,9 +194,14 @@ func record(i, size int) []byte {
 
 // sendAll sends a record of each size, then the end.
 func sendAll(ctx context.Context, w *stream.Writer, sizes []int) error {
-	for i, size := range sizes {
-		if err := w.Send(ctx, record(i, size)); err != nil {
-			return fmt.Errorf("record %d: %w", i, err)
+	return sendFrom(ctx, w, sizes, 0)
+}
+
+// sendFrom is sendAll from the from-th record on.
+func sendFrom(ctx context.Context, w *stream.Writer, sizes []int, from int) error {
+	for i, size := range sizes[from:] {
+		if err := w.Send(ctx, record(from+i, size)); err != nil {
+			return fmt.Errorf("record %d: %w", from+i, err)
 		}
 	}
 	return w.Close(ctx)

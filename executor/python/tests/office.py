@@ -195,10 +195,8 @@ class Office:
         assert event["source"] == f"/dagyo/executor/{h.data['executor']}"
         assert event["traceparent"] == job.document["traceparent"]
         assert h.headers["content-type"] == "application/cloudevents+json"
-        if verb == "started":
-            assert h.data["executor"] in h.headers["Nats-Msg-Id"]
-        else:
-            assert h.headers["Nats-Msg-Id"] == subject
+        assert h.headers["Nats-Expected-Last-Subject-Sequence"] == "0"
+        assert "Nats-Msg-Id" not in h.headers
         _validator(f"job.{verb}").validate(h.data)
         return h.data
 

@@ -10,6 +10,7 @@ import pytest
 import dagyo
 from dagyo import Bytes, Err, Json, Ok, Result, String, UsageError
 from dagyo.config import from_environment
+from dagyo.errors import BrokerError
 from dagyo.events import DETAIL_LIMIT, Event, clip
 from dagyo.job import Job, parse_duration, parse_job, valid_name
 from dagyo.types import Type, Undecodable, matches, normal, parse_typename
@@ -277,7 +278,19 @@ def test_an_event() -> None:
         "source": "/dagyo/executor/x-1", "subject": "f", "datacontenttype": "application/json",
         "data": {"job": "j", "executor": "x-1"},
     }  # fmt: skip
-    assert event.headers()["Nats-Msg-Id"] == "job.done.f.j"
+    assert event.headers() == {
+        "content-type": "application/cloudevents+json",
+        "Nats-Expected-Last-Subject-Sequence": "0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "lasting"),
+    [(400, 10071, True), (404, 10059, True), (408, 0, False), (429, 10167, False),
+     (503, 10077, False), (400, 10002, False)],
+)  # fmt: skip
+def test_which_errors_last(code: int, number: int, lasting: bool) -> None:
+    assert BrokerError(code, number, "").lasting is lasting
 
 
 @pytest.mark.parametrize("text", ["x" * 9000, "ø" * 9000, "…ø" * 5000])

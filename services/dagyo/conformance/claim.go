@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -26,14 +26,25 @@ func claimChecks() []Check {
 		Name: "name.taken-by-another", See: "Executors, Name", run: nameTakenBefore,
 		Demand: "An executor under whose id a program has run before pulls no job, waits, and exits 0 on SIGTERM.",
 	}, {
-		Name: "claim.confirmation", See: see + ", 3 and 5", run: claimConfirmation,
-		Demand: "A job is acknowledged with a request for confirmation, and not started before that has come.",
+		Name: "claim.stored", See: see + ", 3", run: claimStored,
+		Demand: "A job runs only once JetStream has answered that its job.started is stored, as the first on its " +
+			"subject.",
 	}, {
-		Name: "claim.stored", See: see + ", 4 and 5", run: claimStored,
-		Demand: "A job is the executor's own only once JetStream has answered that job.started is stored.",
+		Name: "claim.order", See: see + ", 5", run: claimOrder,
+		Demand: "A job is acknowledged only once JetStream has answered that its job.started is stored.",
+	}, {
+		Name: "claim.acknowledged", See: see + ", 5", run: claimAcknowledged,
+		Demand: "A claimed job is acknowledged with a request for confirmation, again if none comes, and runs " +
+			"meanwhile.",
+	}, {
+		Name: "claim.lost-answer", See: see + ", 4", run: claimLostAnswer,
+		Demand: "A job whose job.started was stored, and the answer to that lost, is run by the executor that said so.",
+	}, {
+		Name: "claim.redelivered", See: see + ", 4 and 5", run: claimRedelivered,
+		Demand: "A job that comes again because its acknowledgements were lost is acknowledged, and not run again.",
 	}, {
 		Name: "claim.started-elsewhere", See: see + ", 4", run: claimStartedElsewhere,
-		Demand: "A job whose job.started exists already is dropped, and the next one is taken.",
+		Demand: "A job whose job.started exists already is dropped and acknowledged, and the next one is taken.",
 	}, {
 		Name: "claim.delivered-twice", See: see + ", 4", run: claimDeliveredTwice,
 		Demand: "A job that is in the mailbox twice runs once.",
@@ -79,37 +90,6 @@ func (h *holder) decide(m *tap.Message) tap.Decision {
 	return tap.Pass
 }
 
-func isAck(m tap.Message) bool { return audit.AnswerOf(m) == audit.Ack }
-
-func claimConfirmation(ctx context.Context, s *stage) (string, error) {
-	p, err := s.start(ctx)
-	if err != nil {
-		return "", err
-	}
-	held := holdAnswers(p.tap, func(subject string) bool { return strings.HasPrefix(subject, "$JS.ACK.") })
-	f, err := s.queued(ctx)
-	if err != nil {
-		return "", err
-	}
-	ack, at, err := p.await(ctx, s.patience, "acknowledgement of the job", 0, isAck)
-	switch {
-	case err != nil:
-		return "", err
-	case ack.Reply == "":
-		return "", errors.New("the job was acknowledged without a reply subject, so no confirmation can come")
-	}
-	starts := func(m tap.Message) bool { return f.works(m) || published(f.doc.Started)(m) }
-	const early = "the job was started although its claim was not confirmed"
-	if err := p.never(ctx, early, at, starts); err != nil {
-		return "", err
-	}
-	close(held.release)
-	if err := f.started(ctx); err != nil {
-		return "", fmt.Errorf("the claim was confirmed after %v: %w", hold, err)
-	}
-	return fmt.Sprintf("nothing was started while the confirmation was held back for %v", hold), nil
-}
-
 func claimStored(ctx context.Context, s *stage) (string, error) {
 	p, err := s.start(ctx)
 	if err != nil {
@@ -130,8 +110,8 @@ func claimStored(ctx context.Context, s *stage) (string, error) {
 	if said.Reply == "" {
 		return "", errors.New("job.started was published without a reply subject, so JetStream cannot answer")
 	}
-	if got := said.Header.Get(jetstream.ExpectedLastSubjSeqHeader); got != "0" {
-		return "", fmt.Errorf("job.started has %s %q, not 0", jetstream.ExpectedLastSubjSeqHeader, got)
+	if err := first(said); err != nil {
+		return "", err
 	}
 	const early = "the job ran although it was not known that job.started is stored"
 	if err := p.never(ctx, early, at, f.works); err != nil {
@@ -142,6 +122,17 @@ func claimStored(ctx context.Context, s *stage) (string, error) {
 		return "", fmt.Errorf("the answer came after %v: %w", hold, err)
 	}
 	return fmt.Sprintf("nothing ran while JetStream's answer was held back for %v", hold), nil
+}
+
+// first holds a message to being the first on its subject, by nothing else than what is stored.
+func first(m tap.Message) error {
+	if got := m.Header.Get(jetstream.ExpectedLastSubjSeqHeader); got != "0" {
+		return fmt.Errorf("%s has %s %q, not 0", m.Subject, jetstream.ExpectedLastSubjSeqHeader, got)
+	}
+	if got := m.Header.Get(nats.MsgIdHdr); got != "" {
+		return fmt.Errorf("%s has %s %q: anybody may have used that before", m.Subject, nats.MsgIdHdr, got)
+	}
+	return nil
 }
 
 // sayStarted stores the word of another executor that has the flow's job.
@@ -177,12 +168,15 @@ func claimStartedElsewhere(ctx context.Context, s *stage) (string, error) {
 	if err := next.echo(ctx, repeated(10, 3)); err != nil {
 		return "", fmt.Errorf("the job behind it: %w", err)
 	}
+	if _, err := taken.acknowledged(ctx, p, 0); err != nil {
+		return "", fmt.Errorf("another had started the job: %w", err)
+	}
 	for _, m := range p.tap.Journal.All() {
 		if taken.works(m) {
 			return "", fmt.Errorf("the job was run, although another had started it: published on %s", m.Subject)
 		}
 	}
-	return "the job was dropped and the next one was run", nil
+	return "the job was dropped and acknowledged, and the next one was run", nil
 }
 
 // behind puts a job into the mailbox, then another, and starts an executor.
@@ -218,13 +212,18 @@ func claimDeliveredTwice(ctx context.Context, s *stage) (string, error) {
 	if err := next.echo(ctx, repeated(10, 3)); err != nil {
 		return "", fmt.Errorf("the job behind it: %w", err)
 	}
-	messages, _ := p.tap.Journal.From(last)
+	return "the job ran once, and the next one was run", f.ranAgain(p, last)
+}
+
+// ranAgain reports what shows that a job that has ended goes on behind the first n messages.
+func (f *flow) ranAgain(p *program, n int) error {
+	messages, _ := p.tap.Journal.From(n)
 	for _, m := range messages {
 		if f.works(m) && m.Subject != f.doc.Done && m.Subject != f.doc.Health && m.Subject != f.in.Credit {
-			return "", fmt.Errorf("the job was run again: published on %s after its end", m.Subject)
+			return fmt.Errorf("the job was run again: published on %s after its end", m.Subject)
 		}
 	}
-	return "the job ran once, and the next one was run", nil
+	return nil
 }
 
 func claimTwoExecutors(ctx context.Context, s *stage) (string, error) {

@@ -121,6 +121,19 @@ func (h *hub) follow(ctx context.Context) {
 	h.following.Go(func() { _ = f.Run(ctx) })
 }
 
+// count returns how many messages EVENTS holds on a subject.
+func (h *hub) count(ctx context.Context, subject string) (uint64, error) {
+	events, err := h.link.JS.Stream(ctx, contract.StreamEvents)
+	if err != nil {
+		return 0, fmt.Errorf("count the events on %s: %w", subject, err)
+	}
+	info, err := events.Info(ctx, jetstream.WithSubjectFilter(subject))
+	if err != nil {
+		return 0, fmt.Errorf("count the events on %s: %w", subject, err)
+	}
+	return info.State.Subjects[subject], nil
+}
+
 // restart stops the server and starts it again with what it has stored. The executors' taps lead to it.
 func (h *hub) restart(ctx context.Context, programs []*program) error {
 	for _, p := range programs {

@@ -29,26 +29,39 @@ func claimFaults() []Fault {
 			config: func(c *executor.Config) { c.Spawned = false },
 		},
 		{
-			Name: "starts-unconfirmed", Checks: names("claim.confirmation"), Seen: "not confirmed",
-			wire: always(startsUnconfirmed),
+			Name: "acknowledges-first", Checks: names("claim.order"), Seen: "nobody runs it",
+			wire: always(acknowledgesFirst),
 		},
 		{
-			Name: "asks-for-no-confirmation", Checks: names("claim.confirmation"), Seen: "without a reply subject",
+			Name: "asks-for-no-confirmation", Checks: names("claim.acknowledged"), Seen: "",
 			wire: always(asksForNone),
+		},
+		{
+			Name: "acknowledges-once", Checks: names("claim.acknowledged"), Seen: "no second acknowledgement",
+			wire: always(acknowledgesOnce),
+		},
+		{
+			Name: "takes-its-own-word-for-another's", Checks: names("claim.lost-answer"), Seen: "only the answer was lost",
+			wire: always(mistakesItself),
+		},
+		{
+			Name: "keeps-what-it-drops", Checks: names("claim.started-elsewhere"), Seen: "no acknowledgement",
+			wire: keepsDropped,
 		},
 		{
 			Name: "starts-unstored", Checks: names("claim.stored"), Seen: "job.started is stored",
 			wire: always(startsUnstored),
 		},
 		{
-			Name: "says-started-unconditionally", Checks: names("claim.stored", "events.message-id"),
+			Name: "says-started-unconditionally", Checks: names("claim.stored", "events.first"),
 			Seen: "Nats-Expected-Last-Subject-Sequence",
 			wire: always(unconditional),
 		},
 		{
 			Name:   "ignores-the-refusal",
-			Checks: names("claim.started-elsewhere", "claim.delivered-twice", "claim.two-executors"), Seen: "run",
-			wire: ignoresRefusal,
+			Checks: names("claim.started-elsewhere", "claim.delivered-twice", "claim.two-executors", "claim.redelivered"),
+			Seen:   "run",
+			wire:   ignoresRefusal,
 		},
 		{
 			Name: "greedy", Checks: names("claim.slots"), Seen: "with 2 slots",
@@ -295,8 +308,8 @@ func eventFaults() []Fault {
 			wire: onEvent(contract.TypeJobPanic, sets("record", -1)),
 		},
 		{
-			Name: "has-no-message-id", Checks: names("events.message-id"), Seen: "Nats-Msg-Id",
-			wire: always(withoutMessageID),
+			Name: "relies-on-message-ids", Checks: names("events.first"), Seen: "Nats-Msg-Id",
+			wire: always(withMessageID),
 		},
 		{
 			Name: "says-it-once", Checks: names("events.until-stored"), Seen: "lost on its way",

@@ -46,7 +46,6 @@ func edited(m *tap.Message, change func(data map[string]any)) tap.Decision {
 func retyped(m *tap.Message, from, to contract.Type, change func(data map[string]any)) tap.Decision {
 	m.Data = []byte(strings.ReplaceAll(string(m.Data), string(from), string(to)))
 	m.Subject = strings.Replace(m.Subject, string(from), string(to), 1)
-	m.SetHeader("Nats-Msg-Id", m.Subject)
 	return edited(m, change)
 }
 
@@ -82,8 +81,16 @@ func outputs(change func(a *contract.Address)) func() func(*tap.Message) tap.Dec
 	})
 }
 
-// startsUnconfirmed does not wait for the broker's confirmation.
-func startsUnconfirmed(m *tap.Message) tap.Decision {
+// acknowledgesFirst acknowledges a job as soon as it comes.
+func acknowledgesFirst(m *tap.Message) tap.Decision {
+	if !audit.IsDelivery(*m) {
+		return tap.Pass
+	}
+	return tap.Decision{ToServer: []tap.Message{{Subject: m.Reply, Data: []byte("+ACK")}}}
+}
+
+// acknowledgesOnce does not wait for the broker's confirmation.
+func acknowledgesOnce(m *tap.Message) tap.Decision {
 	if publishes(m, "$JS.ACK.") && m.Reply != "" {
 		return answered(m, nil)
 	}
@@ -92,11 +99,42 @@ func startsUnconfirmed(m *tap.Message) tap.Decision {
 
 // asksForNone acknowledges without asking for a confirmation.
 func asksForNone(m *tap.Message) tap.Decision {
-	d := startsUnconfirmed(m)
+	d := acknowledgesOnce(m)
 	if publishes(m, "$JS.ACK.") {
 		m.Reply = ""
 	}
 	return d
+}
+
+// mistakesItself takes its own job.started for another's.
+func mistakesItself(m *tap.Message) tap.Decision {
+	if !publishes(m, "$JS.API.DIRECT.GET.EVENTS.job.started.") {
+		return tap.Pass
+	}
+	d := answered(m, []byte("{}"))
+	d.Drop = true
+	return d
+}
+
+// keepsDropped does not acknowledge jobs that others have started.
+func keepsDropped() func(*tap.Message) tap.Decision {
+	var mu sync.Mutex
+	refused := false
+	return func(m *tap.Message) tap.Decision {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case publishes(m, "job.started."):
+			refused = false
+		case publishes(m, "$JS.API.DIRECT.GET.EVENTS.job.started."):
+			refused = true
+		case publishes(m, "$JS.ACK.") && refused:
+			d := answered(m, nil)
+			d.Drop = true
+			return d
+		}
+		return tap.Pass
+	}
 }
 
 // startsUnstored does not wait until job.started is stored.
@@ -266,11 +304,10 @@ func drainsSilently(m *tap.Message) tap.Decision {
 	return d
 }
 
-// saysAgain does not look whether executor.draining was said.
+// saysAgain says executor.draining whether it was said already or not.
 func saysAgain(m *tap.Message) tap.Decision {
-	const look = "$JS.API.DIRECT.GET.EVENTS.executor.draining."
-	if publishes(m, look) {
-		m.Subject = look + "nobody.nobody"
+	if publishes(m, "executor.draining.") {
+		m.SetHeader("Nats-Expected-Last-Subject-Sequence", "")
 	}
 	return tap.Pass
 }
@@ -283,10 +320,10 @@ func saysOnce(m *tap.Message) tap.Decision {
 	return tap.Pass
 }
 
-// withoutMessageID publishes its last words without one.
-func withoutMessageID(m *tap.Message) tap.Decision {
+// withMessageID has JetStream remember its last words for a while.
+func withMessageID(m *tap.Message) tap.Decision {
 	if publishes(m, "job.done.") {
-		m.SetHeader("Nats-Msg-Id", "")
+		m.SetHeader("Nats-Msg-Id", m.Subject)
 	}
 	return tap.Pass
 }

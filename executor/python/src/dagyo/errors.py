@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# JetStream's error that the account may store no more, for now.
+_ACCOUNT_LIMITS = 10002
+
 
 class DagyoError(Exception):
     """The base of this package's errors."""
@@ -55,6 +58,12 @@ class BrokerError(DagyoError):
         self.code = code
         self.err_code = err_code
         self.description = description
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the same request will be refused again, however often it is made."""
+        passing = self.code >= 500 or self.code in (408, 429) or self.err_code == _ACCOUNT_LIMITS
+        return not passing
 
 
 class NoAnswer(DagyoError):

@@ -14,7 +14,7 @@ from typing import Any
 import nats.errors
 
 from .errors import BrokerError, DagyoError, NoAnswer
-from .link import Link
+from .link import Link, status
 
 log = logging.getLogger("dagyo")
 
@@ -22,7 +22,8 @@ log = logging.getLogger("dagyo")
 DETAIL_LIMIT = 8 << 10
 
 _STORED = 2.0  # seconds to wait for JetStream's answer
-_PAUSE = 0.1  # seconds between two tries
+#: Seconds between two tries.
+TRY_PAUSE = 0.1
 _WRONG_LAST_SEQUENCE = (10071, 10164)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -50,17 +51,15 @@ class Event:
     on: str
     data: Mapping[str, Any]
     traceparent: str | None = None
-    #: What de-duplicates the event; its NATS subject where it is None.
-    message_id: str | None = None
-    #: Whether the event has to be the first on its subject.
-    once: bool = False
+    #: The CloudEvents id; the NATS subject where it is None.
+    identity: str | None = None
 
     def encode(self) -> bytes:
         """Return the CloudEvent as JSON."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         envelope: dict[str, Any] = {
             "specversion": "1.0",
-            "id": self.message_id or self.on,
+            "id": self.identity or self.on,
             "type": self.type,
             "source": f"/dagyo/executor/{self.executor}",
             "subject": self.about,
@@ -73,20 +72,21 @@ class Event:
         return json.dumps(envelope, ensure_ascii=False).encode()
 
     def headers(self) -> dict[str, str]:
-        """Return the message's headers."""
-        headers = {
+        """Return the message's headers. The event is to be the first on its subject.
+
+        It has no message id: JetStream forgets those after two minutes, and anybody may use one up.
+        """
+        return {
             "content-type": "application/cloudevents+json",
-            "Nats-Msg-Id": self.message_id or self.on,
+            "Nats-Expected-Last-Subject-Sequence": "0",
         }
-        if self.once:
-            headers["Nats-Expected-Last-Subject-Sequence"] = "0"
-        return headers
 
 
-async def say(link: Link, event: Event) -> None:
-    """Publish an event; try until JetStream has stored it.
+async def publish(link: Link, event: Event) -> None:
+    """Publish an event as the first on its subject; try until JetStream has stored it.
 
-    SaidBefore where it had to be the first and is not; DagyoError where it is too long.
+    SaidBefore where its subject holds one, which may be this one: the answer to an earlier try may
+    have been lost. DagyoError where it cannot be stored.
     """
     data, headers = event.encode(), event.headers()
     while True:
@@ -96,15 +96,37 @@ async def say(link: Link, event: Event) -> None:
         except BrokerError as e:
             if e.err_code in _WRONG_LAST_SEQUENCE:
                 raise SaidBefore(f"{event.on} was said before") from e
+            if e.lasting:
+                raise
             log.warning("cannot store %s: %s; trying again", event.on, e)
         except NoAnswer as e:
             log.debug("cannot store %s: %s; trying again", event.on, e)
         except nats.errors.MaxPayloadError as e:
             raise DagyoError(f"{event.on} has {len(data)} octets, above max_payload") from e
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(TRY_PAUSE)
 
 
-async def said(link: Link, subject: str) -> bool:
-    """Report whether EVENTS holds an event on subject. NoAnswer if the broker does not say."""
+async def say(link: Link, event: Event) -> None:
+    """Have an event stored, if its subject does not hold one already."""
+    try:
+        await publish(link, event)
+    except SaidBefore as e:
+        log.debug("%s", e)
+
+
+async def stored(link: Link, subject: str) -> Mapping[str, Any] | None:
+    """Return the event that EVENTS holds on subject, {} for what is not an event, None for nothing.
+
+    NoAnswer if the broker does not say.
+    """
     msg = await link.request(f"$JS.API.DIRECT.GET.EVENTS.{subject}")
-    return (msg.headers or {}).get("Status") != "404"
+    code = status(msg)
+    if code == "404":
+        return None
+    if code:
+        raise NoAnswer(f"look for {subject}: status {code}")
+    try:
+        event = json.loads(msg.data)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}

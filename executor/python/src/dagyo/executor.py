@@ -11,10 +11,10 @@ from nats.aio.msg import Msg
 from .bell import Bell
 from .config import Config
 from .errors import DagyoError, LinkClosed, UsageError
-from .events import say
+from .events import Event, say
 from .job import Job, parse_job
 from .link import Link
-from .mailbox import Mailbox, claim, refuse
+from .mailbox import Mailbox, acknowledge, claim, refuse
 from .name import take_name
 from .progdef import Progdef
 from .runner import LAST_WORDS, Ending, Runner
@@ -37,6 +37,7 @@ class Executor:
         self._bell = Bell()  # rung at all that may end the executor
         self._freed = Bell()
         self._jobs: dict[asyncio.Task[None], Runner | None] = {}
+        self._acknowledging: set[asyncio.Task[None]] = set()
         self._mailbox: Mailbox | None = None
         self._draining = False
         self._giving_up = False
@@ -75,9 +76,13 @@ class Executor:
         """End the running jobs, too: each of them panics."""
         self._giving_up = True
         self.drain()
-        for runner in self._jobs.values():
-            if runner is not None:
+        for task, runner in self._jobs.items():
+            if runner is None:
+                task.cancel()  # a claim that the broker does not answer
+            else:
                 runner.end(Ending.DRAINED)
+        for task in self._acknowledging:
+            task.cancel()
 
     async def _connect(self) -> bool:
         """Wait for NATS. Without it there is nothing to drain; report False if told to meanwhile."""
@@ -184,8 +189,21 @@ class Executor:
             return await refuse(self._link, msg, str(e))
         if self._draining:
             return await self._link.publish(msg.reply, b"-NAK")
-        if await claim(self._link, msg, job, self._config.executor):
-            await self._run(job)
+        try:
+            ours = await claim(self._link, job, self._config.executor)
+        except DagyoError as e:
+            # Who has started it, if anybody, the next delivery tells.
+            return log.warning("job %s of flow %s is not claimed: %s", job.job, job.flow, e)
+        acknowledging = asyncio.create_task(acknowledge(self._link, msg))
+        self._acknowledging.add(acknowledging)
+        acknowledging.add_done_callback(self._acknowledging.discard)
+        try:
+            if ours:
+                await self._run(job)
+            else:
+                log.info("job %s of flow %s was started before", job.job, job.flow)
+        finally:
+            await asyncio.wait({acknowledging})
 
     async def _run(self, job: Job) -> None:
         c = self._config
@@ -199,11 +217,17 @@ class Executor:
         try:
             word = await runner.run()
             if word is not None:
-                await say(self._link, word)
+                await self._say(word)
             if not await runner.over():
                 self._abandon()
         finally:
             self._warden.leave(job)
+
+    async def _say(self, word: Event) -> None:
+        try:
+            await say(self._link, word)
+        except DagyoError as e:
+            log.error("cannot say how a job of flow %s ended: %s", word.about, e)
 
     def _abandon(self) -> None:
         """A job does not end: take no more, finish the others, and go."""

@@ -28,7 +28,15 @@ ANSWER = 1.0
 
 RECONNECT_WAIT = 0.1
 _PENDING_OCTETS = 8 << 20
-_PING_SECONDS = 20
+
+# How a connection notices that it is dead, without being told: a ping is sent every so many seconds,
+# and when more than so many are unanswered, after 12 to 15 seconds, the connection is replaced. A
+# machine that is busy answers one of the pings in time.
+PING_SECONDS = 3
+PINGS = 4
+
+# Bounds one attempt to connect, in seconds.
+_CONNECT_SECONDS = 5
 
 STREAM_NOT_FOUND = 10059
 
@@ -86,7 +94,9 @@ class Link:
             max_reconnect_attempts=-1,
             # nats-py takes seconds, and any fraction of them.
             reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]
-            ping_interval=_PING_SECONDS,
+            ping_interval=PING_SECONDS,
+            max_outstanding_pings=PINGS,
+            connect_timeout=_CONNECT_SECONDS,
             pending_size=_PENDING_OCTETS,
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnect,
@@ -165,15 +175,23 @@ class Link:
         Messages beyond the limits that wait to be handled are dropped, as edges' rules allow for.
         """
 
-        async def handle(msg: Msg) -> None:
-            handler(msg)
+        while True:
+            tried: list[Exception] = []  # a subscription whose own write failed may still hear
 
-        try:
-            return await self.client.subscribe(
-                subject, cb=handle, pending_msgs_limit=messages, pending_bytes_limit=octets
-            )
-        except nats.errors.ConnectionClosedError as e:
-            raise LinkClosed("the connection to NATS is closed") from e
+            async def handle(msg: Msg, tried: list[Exception] = tried) -> None:
+                if not tried:
+                    handler(msg)
+
+            try:
+                return await self.client.subscribe(
+                    subject, cb=handle, pending_msgs_limit=messages, pending_bytes_limit=octets
+                )
+            except nats.errors.ConnectionClosedError as e:
+                raise LinkClosed("the connection to NATS is closed") from e
+            except OSError as e:
+                tried.append(e)
+                log.debug("subscribe to %s: %r; trying again", subject, e)
+            await asyncio.sleep(RECONNECT_WAIT)
 
     async def unsubscribe(self, subscription: Subscription | None) -> None:
         """End a subscription, if there is one, whatever state the connection is in."""
@@ -181,17 +199,20 @@ class Link:
             return
         try:
             await subscription.unsubscribe()
-        except nats.errors.Error as e:
+        except (nats.errors.Error, OSError) as e:
             log.debug("unsubscribe from %s: %r", subscription.subject, e)
 
     async def publish(
         self, subject: str, data: bytes, reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
-        """Publish. While there is no server the message waits, or is dropped where many do."""
+        """Publish. While there is no server the message waits, or is dropped where many do.
+
+        It is lost, too, with a connection that breaks: a failed write is no failure of the edge.
+        """
         try:
             await self.client.publish(subject, data, reply=reply, headers=headers)
-        except nats.errors.OutboundBufferLimitError:
-            log.debug("dropped a message to %s: there is no server", subject)
+        except (nats.errors.OutboundBufferLimitError, OSError) as e:
+            log.debug("dropped a message to %s: %r", subject, e)
         except nats.errors.ConnectionClosedError as e:
             raise LinkClosed("the connection to NATS is closed") from e
 
@@ -208,7 +229,7 @@ class Link:
             return await self.client.request(subject, data, timeout=timeout, headers=headers)
         except (nats.errors.NoRespondersError, nats.errors.TimeoutError) as e:
             raise NoAnswer(f"no answer on {subject} within {timeout} s: {e}") from e
-        except nats.errors.OutboundBufferLimitError as e:
+        except (nats.errors.OutboundBufferLimitError, OSError) as e:
             raise NoAnswer(f"nothing can be asked on {subject} while there is no server") from e
         except nats.errors.ConnectionClosedError as e:
             raise LinkClosed("the connection to NATS is closed") from e

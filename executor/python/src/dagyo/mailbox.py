@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import secrets
 import time
 from collections import deque
 
@@ -13,8 +14,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from .bell import Bell
-from .errors import BrokerError, NoAnswer
-from .events import Event, SaidBefore, say
+from .errors import BrokerError, LinkClosed, NoAnswer
+from .events import TRY_PAUSE, Event, SaidBefore, publish, stored
 from .job import Job
 from .link import Link
 
@@ -27,8 +28,12 @@ _PULL_FOR = 30.0
 _PULL_BEAT = 2.0
 # The most jobs of one request, so that the executors of a mailbox share a burst.
 _PULL_MOST = 64
-# Bounds a claim; below the mailbox's ack_wait.
-_CLAIM = 5.0
+# Bounds the making of the mailbox, in seconds.
+_MAKE = 5.0
+# After so many seconds without an acknowledgement a job is offered to another executor.
+_ACK_WAIT = 10
+# How many seconds the confirmation of an acknowledgement is awaited.
+_CONFIRMATION = 2.0
 _PAUSE = 0.25
 
 
@@ -106,7 +111,7 @@ class Mailbox:
             "filter_subject": f"jobs.{self._progdef}.{self._revision}.*.*",
             "deliver_policy": "all",
             "ack_policy": "explicit",
-            "ack_wait": 10 * _SECOND,
+            "ack_wait": _ACK_WAIT * _SECOND,
             "max_ack_pending": -1,
             "max_waiting": 16384,
             "replay_policy": "instant",
@@ -115,7 +120,7 @@ class Mailbox:
         await self._link.ask(
             f"$JS.API.CONSUMER.DURABLE.CREATE.JOBS.{self._consumer}",
             {"stream_name": "JOBS", "config": config},
-            timeout=_CLAIM,
+            timeout=_MAKE,
         )
 
     def _heard(self, msg: Msg) -> None:
@@ -152,7 +157,7 @@ class Mailbox:
             try:
                 # Unsubscribes, and returns when all that was sent before has arrived.
                 await asyncio.wait_for(self._subscription.drain(), 2)  # type: ignore[no-untyped-call]
-            except (nats.errors.Error, asyncio.TimeoutError) as e:
+            except (nats.errors.Error, OSError, asyncio.TimeoutError) as e:
                 log.debug("end the request for jobs: %r", e)
         for msg in self._messages:
             if msg.subject.startswith("jobs."):
@@ -160,11 +165,11 @@ class Mailbox:
         self._messages.clear()
 
 
-async def claim(link: Link, msg: Msg, job: Job, executor: str) -> bool:
-    """Make a job ours, and nobody else's; report whether it is.
+async def claim(link: Link, job: Job, executor: str) -> bool:
+    """Publish the job's job.started, which is stored once; report whether the one stored is ours.
 
-    The broker confirms that it is off the mailbox, and that our job.started is the first. The second
-    matters because a broker confirms late acknowledgements too.
+    It is not, where another executor has started the job, or this one under an earlier delivery. It
+    ends when the broker has said which, or with LinkClosed.
     """
     started = Event(
         type="job.started",
@@ -173,16 +178,40 @@ async def claim(link: Link, msg: Msg, job: Job, executor: str) -> bool:
         on=job.started,
         data={"job": job.job, "executor": executor},
         traceparent=job.traceparent,
-        message_id=f"{job.started}.{executor}",
-        once=True,
+        # It tells this claim from every other one, of this executor too.
+        identity=f"{job.started}.{executor}.{secrets.token_hex(8)}",
     )
-    try:
-        await link.request(msg.reply, b"+ACK", timeout=_CLAIM)
-        await asyncio.wait_for(say(link, started), _CLAIM)
-    except (NoAnswer, SaidBefore, asyncio.TimeoutError) as e:
-        log.warning("job %s of flow %s is not ours: %s", job.job, job.flow, e)
-        return False
-    return True
+    while True:
+        try:
+            await publish(link, started)
+            return True
+        except SaidBefore:
+            pass  # by another, or by us in a try whose answer was lost
+        try:
+            event = await stored(link, job.started)
+        except NoAnswer as e:
+            log.debug("who has started job %s of flow %s: %s", job.job, job.flow, e)
+            event = None
+        if event is not None:
+            return event.get("id") == started.identity
+        await asyncio.sleep(TRY_PAUSE)  # a server may be behind
+
+
+async def acknowledge(link: Link, msg: Msg) -> None:
+    """Have the mailbox forget a job that was started.
+
+    It tries for as long as the job is not offered again; then whoever gets it acknowledges it.
+    """
+    end = time.monotonic() + _ACK_WAIT
+    while time.monotonic() < end:
+        try:
+            await link.request(msg.reply, b"+ACK", timeout=_CONFIRMATION)
+            return
+        except NoAnswer:
+            await asyncio.sleep(TRY_PAUSE)
+        except LinkClosed:
+            break
+    log.warning("a claimed job is not acknowledged; it will come again: %s", msg.subject)
 
 
 async def refuse(link: Link, msg: Msg, why: str) -> None:

@@ -477,7 +477,7 @@ class Reader:
             except BrokerError as e:
                 if e.err_code == STREAM_NOT_FOUND:
                     raise Gone(f"the stream {self._address.stream} is gone") from e
-                if e.code < 500 and e.code not in (408, 429):
+                if e.lasting:
                     raise ProtocolError(f"edge {self._address.subject}: {e}") from e
             except NoAnswer:
                 await self._link.check_stream(self._address.stream)

@@ -440,7 +440,7 @@ class Sender:
         if "maximum messages per subject" in error.description:
             self._store.full += 1
         stays = self._store.full >= _MOST_FULL and not self._store.resent
-        if stays or (error.code < 500 and error.code != 429):
+        if stays or error.lasting:
             raise ProtocolError(f"frame {self._held[0].number}: {error}") from error
         self._store.maybe = False
         self._rest()

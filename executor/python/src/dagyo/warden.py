@@ -23,7 +23,7 @@ from typing import Any
 from .bell import Bell
 from .config import Config
 from .errors import DagyoError, Gone, LinkClosed, NoAnswer
-from .events import Event, said, say
+from .events import Event, say
 from .job import Job
 from .link import Link
 from .runner import LAST_WORDS, drained, word
@@ -309,8 +309,7 @@ class Warden:
         )
         try:
             # When it is the spawner that drains us, the spawner has said so.
-            if not await said(self._link, event.on):
-                await asyncio.wait_for(say(self._link, event), LAST_WORDS)
+            await asyncio.wait_for(say(self._link, event), LAST_WORDS)
         except (DagyoError, asyncio.TimeoutError) as e:
             log.warning("cannot say that this executor drains: %s", e)
 
