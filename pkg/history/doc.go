@@ -5,7 +5,7 @@
 // entry: how many records there are, the range of their times, and a filter that tells which flow ids
 // are not in it.
 //
-//   - A [Writer] appends records. Only the leader of the panic-aggregator does.
+//   - A [Writer] appends records. Only the leader of the panic-aggregator uses one.
 //   - An [Index] follows the headers of the segments and holds nothing else in memory: about 2 bytes a
 //     flow. [Index.Get] and [Index.Page] read the few segments that they need.
 //   - [StreamConfig] bounds history by age, flows and bytes.

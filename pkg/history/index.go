@@ -47,9 +47,9 @@ type fetch func(ctx context.Context, seq uint64) (nats.Header, []byte, error)
 
 // NewIndex returns an empty index of StreamHistory; Run fills it.
 //
-// Stored is called for each place in EVENTS up to which history has become complete, once [Index.Get]
-// and [Index.Page] find what is stored. Who keeps ended flows until then forgets them before it returns:
-// a flow that is current after that is listed twice. It may be nil.
+// Stored is called with each upto of a [Writer.Append] once the index finds all of its flows. A caller
+// that keeps ended flows until they are stored must drop them before it returns; a flow that is still
+// among the current ones after that may be listed twice. Stored may be nil.
 func NewIndex(js jetstream.JetStream, stored func(upto uint64)) *Index {
 	if stored == nil {
 		stored = func(uint64) {}
@@ -149,8 +149,8 @@ func (x *Index) add(seq uint64, h nats.Header) {
 	}
 }
 
-// forgetRemoved drops the entries of segments that the limits have removed. What it misses is found
-// when the segment is read.
+// forgetRemoved drops the entries of segments that the limits have removed. Entries that it misses do no
+// harm: [Index.read] finds nothing there.
 func (x *Index) forgetRemoved(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, trimWait)
 	defer cancel()
@@ -187,7 +187,7 @@ func (x *Index) upThrough(seq uint64) []entry {
 	return x.entries[:n:n]
 }
 
-// beginning is where a list that begins now finds the part of history that no flow comes to.
+// beginning is the last segment whose flows are certainly not current any more.
 func (x *Index) beginning() uint64 {
 	x.mu.RLock()
 	defer x.mu.RUnlock()

@@ -33,13 +33,15 @@ type Budget struct {
 // DefaultBudget lets a page search about 100,000 flows.
 func DefaultBudget() Budget { return Budget{Segments: 200, Time: 500 * time.Millisecond} }
 
-// Page lists flows: those in current first, the last submitted first; then those in history, the last
-// stored first. Current are the live flows and those that have ended and are not known to be stored, in
-// any order; it is ranged over once, and must not change while it is. To read it before Page is called
-// would be too early: a flow may be stored in the meantime, and be listed twice.
+// Page lists flows: the current ones first, the last submitted first; then those in history, the last
+// stored first.
 //
-// Page takes memory for one page, and reads one segment at least. It returns an error only for a bad
-// query, or when the context ends.
+// Current yields the live flows and the ended ones that the index has not reported as stored, in any
+// order. Page ranges over it once. It must read the flows then, and not before Page is called: a flow
+// that is stored in between would be listed twice.
+//
+// Page takes memory for one page. It reads at least one segment, so that every page comes farther. The
+// error is for a bad query or an ended context; what cannot be read is in the page's Problems.
 func (x *Index) Page(
 	ctx context.Context, q contract.FlowQuery, current iter.Seq[contract.FlowStatus], b Budget,
 ) (contract.FlowPage, error) {
@@ -125,7 +127,7 @@ func (l *list) addFresh(ctx context.Context, f *first, start uint64) {
 	}
 }
 
-// listHistory lists the second part backwards, until the page is full or the work enough.
+// listHistory lists the second part backwards, until the page is full or the budget is spent.
 func (l *list) listHistory(ctx context.Context, at cursor) {
 	for _, e := range slices.Backward(l.index.upThrough(at.Seq)) {
 		next := cursor{History: true, Seq: e.seq, Index: e.records}
@@ -185,7 +187,7 @@ func (l *list) selected(line []byte) (contract.FlowStatus, bool) {
 	return s, Matches(l.query, s)
 }
 
-// spent reports whether the search is to go on at the next page.
+// spent reports whether the rest of the search is left to the next page.
 func (l *list) spent() bool {
 	return l.read && (l.left <= 0 || !time.Now().Before(l.until))
 }

@@ -117,6 +117,13 @@ func (p packer) message(records []record, upto uint64) *nats.Msg {
 	return s.message(p.zstd.EncodeAll(body, nil))
 }
 
+// Fit returns the status with no more details than fit into limit bytes of JSON, as for an answer to
+// AskFlowGet: what is compressed in a segment may be too large for a message.
+func Fit(s contract.FlowStatus, limit int) (contract.FlowStatus, error) {
+	r, err := bounded(s, limit)
+	return r.status, err
+}
+
 // bounded returns the record of a status, reduced until its line is short enough.
 func bounded(s contract.FlowStatus, limit int) (record, error) {
 	r, err := newRecord(s)

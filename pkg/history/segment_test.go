@@ -105,6 +105,22 @@ func TestTooLargeRecordsLoseDetailsAndSayIt(t *testing.T) {
 	}
 }
 
+func TestAnswersFitIntoAMessage(t *testing.T) {
+	s := sample(0)
+	if got, err := Fit(s, 64<<10); err != nil || !reflect.DeepEqual(got, s) {
+		t.Errorf("a small status: %v, %+v", err, got)
+	}
+	for i := range 2000 {
+		s.Jobs[fmt.Sprint(i)] = contract.JobStatus{Progdef: "compresses_well"}
+	}
+	if got, err := Fit(s, 64<<10); err != nil || got.Omitted != withoutJobs {
+		t.Errorf("a large status: %v, %+v", err, got)
+	}
+	if _, err := Fit(s, 10); err == nil {
+		t.Error("10 bytes were enough")
+	}
+}
+
 func TestFilterForgetsNothingAndErrsSeldom(t *testing.T) {
 	const others = 200_000
 	for _, ids := range []int{1, 5, 10, 100, recordsLimit} {

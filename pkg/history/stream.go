@@ -13,10 +13,10 @@ import (
 type Limits struct {
 	// MaxAge is how long a flow is kept after it was stored; 0 is no limit.
 	MaxAge time.Duration
-	// MaxFlows is the number of flows that are kept. [Index.Trim] keeps to it exactly, to the segment;
-	// the server bounds the number of segments by it. -1 is no limit.
+	// MaxFlows is the number of flows that are kept; -1 is no limit. The server knows segments only and
+	// bounds their number by it; [Index.Trim] bounds the flows.
 	MaxFlows int64
-	// MaxBytes bounds the stream on disk; -1 is no limit.
+	// MaxBytes bounds the stream on disk; -1 is no limit. The server sets that much aside.
 	MaxBytes int64
 }
 
@@ -57,9 +57,9 @@ func StreamConfig(replicas int, l Limits) jetstream.StreamConfig {
 		MaxMsgs:     l.MaxFlows, // a segment has at least one flow
 		MaxBytes:    l.MaxBytes,
 		AllowDirect: true,
-		// What does not fit into one message is stored as several, or not at all.
+		// An append that needs several messages is stored whole or not at all.
 		AllowAtomicPublish: true,
-		// Repeats are recognized by their place in EVENTS, see [Writer.Append].
+		// [Writer.Append] recognizes repeats by their place in EVENTS.
 		Duplicates: time.Second,
 	}
 }

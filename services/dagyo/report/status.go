@@ -144,7 +144,7 @@ func Flow(w io.Writer, s contract.FlowStatus, now time.Time) {
 		fmt.Fprintf(w, "  cancelled: by %s%s\n", clean(s.CancelledBy), reason(clean(s.Reason)))
 	}
 	if s.Omitted != "" {
-		fmt.Fprintf(w, "  omitted:   %s (too large to store)\n", clean(s.Omitted))
+		fmt.Fprintf(w, "  omitted:   %s (too large for a message)\n", clean(s.Omitted))
 	}
 	Problems(w, s.Problems)
 	failures(w, s.Failures)
