@@ -21,7 +21,7 @@ func (w *wiring) asks() map[string]service.Ask[*State] {
 func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 	flow := string(id)
 	if status, ok := s.status(flow); ok {
-		return status, nil
+		return w.fitting(status)
 	}
 	if !document.ValidName(flow) {
 		return nil, unknownFlow(flow)
@@ -31,11 +31,22 @@ func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 			return nil, err
 		}
 		status, ok, err := w.index.Get(ctx, flow)
-		if err == nil && !ok {
-			err = unknownFlow(flow)
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			return nil, unknownFlow(flow)
 		}
-		return status, err
+		return w.fitting(status)
 	}), nil
+}
+
+// answerSlack is what a message takes besides an answer, in bytes.
+const answerSlack = 4 << 10
+
+// fitting leaves out of a status what would make it too large for a message.
+func (w *wiring) fitting(s contract.FlowStatus) (any, error) {
+	return history.Fit(s, int(w.link.MaxPayload())-answerSlack)
 }
 
 func unknownFlow(id string) error {

@@ -93,6 +93,7 @@ func (s *Server) Publish(t testing.TB, e contract.Event) {
 	t.Helper()
 	m, err := s.link.Encode(t.Context(), e)
 	if err == nil {
+		m.Subject = e.IngressSubject()
 		_, err = s.link.JS.PublishMsg(t.Context(), m)
 	}
 	if err != nil {

@@ -157,6 +157,7 @@ func (s *Services) AggregatorFlags() Group {
 		"executors in a row that may die before starting a job, until the job panics")
 	f.DurationVar(&l.CancelMemory, "cancel-memory", l.CancelMemory,
 		"how long a cancel is kept for a flow that is not known yet")
+	f.IntVar(&l.Cancels, "max-cancels", l.Cancels, "how many such cancels are kept")
 	return g
 }
 

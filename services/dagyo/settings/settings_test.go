@@ -69,18 +69,18 @@ func TestFlagsReachTheServices(t *testing.T) {
 func TestResolveReportsEverythingAtOnce(t *testing.T) {
 	s := settings.Default()
 	err := flags(s).Parse([]string{
-		"--edge-storage=tape", "--max-flows=0", "--tick=-1s", "--events-max-bytes=-1",
+		"--edge-storage=tape", "--max-flows=0", "--settle=-1s", "--events-max-bytes=-1", "--history-max-bytes=-1",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = s.Resolve(zerolog.Nop())
-	for _, flag := range []string{"--edge-storage", "--max-flows", "--tick"} {
+	for _, flag := range []string{"--edge-storage", "--max-flows", "--settle", "events max bytes"} {
 		if err == nil || !strings.Contains(err.Error(), flag) {
 			t.Errorf("%s is missing in: %v", flag, err)
 		}
 	}
-	if err != nil && strings.Contains(err.Error(), "--events-max-bytes") {
-		t.Errorf("-1 octets is refused: %v", err)
+	if err != nil && strings.Contains(err.Error(), "history") {
+		t.Errorf("-1 bytes of history is refused: %v", err)
 	}
 }
