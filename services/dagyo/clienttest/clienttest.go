@@ -10,7 +10,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
 
@@ -53,10 +52,7 @@ func Start(t testing.TB, flows ...contract.FlowStatus) *Server {
 }
 
 func (s *Server) serve(ctx context.Context) error {
-	_, err := s.link.JS.CreateStream(ctx, jetstream.StreamConfig{
-		Name: contract.StreamEvents, Subjects: contract.EventSubjects(),
-	})
-	if err != nil {
+	if err := broker.Ensure(ctx, s.link.JS, broker.DefaultConfig()); err != nil {
 		return err
 	}
 	service, err := micro.AddService(s.link.Conn, micro.Config{Name: "flows", Version: "0.0.0"})
