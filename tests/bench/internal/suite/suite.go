@@ -155,14 +155,17 @@ func (s *Suite) nextID() string {
 	return fmt.Sprintf("b%d", s.ids.Add(1))
 }
 
-// startBroker starts a nats-server.
+// startBroker starts a nats-server on an empty folder.
 func (s *Suite) startBroker(ctx context.Context) (*Broker, error) {
+	return startBroker(ctx, filepath.Join(s.dir, s.nextID()))
+}
+
+func startBroker(ctx context.Context, dir string) (*Broker, error) {
 	p, err := role.Start("server")
 	if err != nil {
 		return nil, err
 	}
 	b := &Broker{Process: p}
-	dir := filepath.Join(s.dir, s.nextID())
 	if err := p.Ask(ctx, "serve", worker.Server{Dir: dir}, &b.URL); err != nil {
 		p.End()
 		return nil, err
