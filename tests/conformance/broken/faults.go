@@ -89,12 +89,16 @@ func healthFaults() []Fault {
 			wire: everySecond,
 		},
 		{
-			Name: "beats-dates", Checks: names("health.idle"), Seen: "not a time in milliseconds",
+			Name: "beats-dates", Checks: names("health.idle"), Seen: "not a beat",
 			wire: onBeat(says("2026-02-28T12:00:00Z")),
 		},
 		{
-			Name: "beats-seconds", Checks: names("health.idle"), Seen: "vouches for",
-			wire: onBeat(says("1790000000")),
+			Name: "beats-by-its-clock", Checks: names("health.idle"), Seen: "outdated",
+			wire: onBeat(says("1790000000000")),
+		},
+		{
+			Name: "beats-seconds", Checks: names("health.idle"), Seen: "good for 5ms",
+			wire: onBeat(says("+5")),
 		},
 		{
 			Name: "beats-when-idle", Checks: names("health.busy", "health.blocked"), Seen: "no sign of life",
