@@ -3,6 +3,7 @@ package broken
 import (
 	"github.com/dagyo/dagyo/executor"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
@@ -236,6 +237,18 @@ func stopFaults() []Fault {
 			Name: "ignores-stops", Seen: "within 10s", wire: deafToStops,
 			Checks: names("stop.blocked-on-input", "stop.running", "stop.blocked-on-output", "stop.before-start",
 				"stop.missed"),
+		},
+		{
+			Name: "ignores-a-wired-stop", Checks: names("stop.wired"), Seen: "did not end within 10s",
+			wire: onJob(func(j *contract.Job) { delete(j.Inputs, progdef.StopPort) }),
+		},
+		{
+			Name: "calls-a-wired-stop-stopped", Checks: names("stop.wired"), Seen: "stopped: true",
+			wire: onEvent(contract.TypeJobDone, sets("stopped", true)),
+		},
+		{
+			Name: "ends-with-its-wired-stop", Checks: names("stop.wired-empty"), Seen: "had no record",
+			wire: always(endsWithStop),
 		},
 		{
 			Name: "looks-for-no-stop", Checks: names("stop.before-start", "stop.missed"), Seen: "within 10s",
