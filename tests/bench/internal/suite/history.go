@@ -46,7 +46,7 @@ func (s *Suite) history() Figure {
 			{"… panic-aggregator", "full panic-aggregator", "none panic-aggregator", Size, Goal{AtMost: 1.3, Text: "≤ 1.3"}},
 			{"… nats-server", "full server", "none server", Size, Goal{AtMost: 2, Text: "≤ 2"}},
 			{"first page of all flows (`dagyo ls`)", "full list", "", Seconds, Goal{AtMost: 0.2, Text: "≤ 200 ms"}},
-			{"status of the first flow of all (`dagyo show`)", "full get", "", Seconds, Goal{AtMost: 0.2, Text: "≤ 200 ms"}},
+			{"status of one of the oldest flows (`dagyo show`)", "full get", "", Seconds, Goal{AtMost: 0.2, Text: "≤ 200 ms"}},
 			{"submit → first output record, p50", "full first", "none first", Seconds, Goal{AtMost: 1.1, Text: "≤ 1.1"}},
 		},
 	}
@@ -226,7 +226,7 @@ func (p *past) measureUse(series string, flows int, out Values) error {
 	out[series+" list"] = time.Since(began).Seconds()
 	if flows > 0 {
 		began = time.Now()
-		if _, err := p.client.Flow(p, pastID(0)); err != nil {
+		if _, err := p.client.Flow(p, pastID(flows/20)); err != nil { // the oldest make room for the real ones
 			return err
 		}
 		out[series+" get"] = time.Since(began).Seconds()
