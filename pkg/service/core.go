@@ -37,7 +37,7 @@ type core[S any] struct {
 	refused map[string]bool
 	says    []*say[S]
 	// aside are the messages that could not be folded and are still to be answered, in order.
-	aside          []outcast
+	aside []outcast
 	// folds, notes and answers are the service's, as sets.
 	folds, notes, answers map[contract.Type]bool
 	// alarm is told of what must not happen.

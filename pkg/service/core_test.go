@@ -310,7 +310,9 @@ func (p *paper) Append(_ context.Context, e contract.Event, last uint64) (uint64
 	return p.last, nil
 }
 
-func (p *paper) Last(context.Context, string) (uint64, contract.Type, error) { return p.last, p.kind, nil }
+func (p *paper) Last(context.Context, string) (uint64, contract.Type, error) {
+	return p.last, p.kind, nil
+}
 
 func TestPublicationsHaveConditions(t *testing.T) {
 	tests := []struct {

@@ -27,7 +27,7 @@ const (
 	// snapshotWait bounds the writing and the reading of one.
 	snapshotWait = time.Minute
 	// A snapshot is written after this many events or bytes of them, or after this time if there were any.
-	snapshotEvents = 10_000
+	snapshotEvents = 5000
 	snapshotBytes  = 32 << 20
 	snapshotEvery  = 30 * time.Second
 	// snapshotShare bounds what writing takes: the pause behind a snapshot is so many times its duration.
@@ -50,11 +50,9 @@ type header struct {
 	Aside []outcast `json:"aside,omitempty"`
 }
 
-// keepSnapshots writes snapshots for as long as the term lasts, and one at its end.
+// keepSnapshots writes snapshots for as long as the term lasts, and one at its end: a service that is stopped
+// starts again without folding anything.
 func (r *Runtime[S]) keepSnapshots(ctx context.Context, lease *broker.Lease) {
-	if r.s.Snapshot.Encode == nil {
-		return
-	}
 	t := time.NewTicker(snapshotLook)
 	defer t.Stop()
 	last, size, at, earliest := r.restored.Seq, r.bytes.Load(), time.Now(), time.Time{}
@@ -62,6 +60,9 @@ func (r *Runtime[S]) keepSnapshots(ctx context.Context, lease *broker.Lease) {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
+			if r.folded() > last && lease.Held() {
+				r.writeLast(ctx)
+			}
 			return
 		}
 		events, more := r.folded()-last, r.bytes.Load()-size
@@ -79,6 +80,17 @@ func (r *Runtime[S]) keepSnapshots(ctx context.Context, lease *broker.Lease) {
 			last, size, at = seq, r.bytes.Load(), time.Now()
 			r.stats.Snapshots.Add(1)
 		}
+	}
+}
+
+// lastSnapshotWait bounds the snapshot of a service that is asked to end.
+const lastSnapshotWait = 2 * time.Second
+
+func (r *Runtime[S]) writeLast(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSnapshotWait)
+	defer cancel()
+	if _, err := r.writeSnapshot(ctx); err != nil {
+		r.log.Debug().Err(err).Msg("no snapshot at the end")
 	}
 }
 
