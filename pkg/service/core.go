@@ -37,7 +37,7 @@ type core[S any] struct {
 	refused map[string]bool
 	says    []*say[S]
 	// aside are the messages that could not be folded and are still to be answered, in order.
-	aside          []outcast
+	aside []outcast
 	// folds, notes and answers are the service's, as sets.
 	folds, notes, answers map[contract.Type]bool
 	// alarm is told of what must not happen.
@@ -327,6 +327,15 @@ func (c *core[S]) launchSay(s *say[S]) []*flight {
 	}
 	s.under, f.say = true, s
 	return []*flight{f}
+}
+
+// say takes up an observation.
+func (c *core[S]) say(s *say[S]) {
+	if !c.leading {
+		s.end(errNotLeading)
+		return
+	}
+	c.says = append(c.says, s)
 }
 
 // ended takes a say off the list and tells its finder.

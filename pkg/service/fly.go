@@ -164,9 +164,7 @@ func (r *Runtime[S]) perform(ctx context.Context, e contract.Event) (contract.Ev
 func (r *Runtime[S]) readOutcast(ctx context.Context, o outcast) (contract.Event, error) {
 	m, raw, err := r.message(ctx, o.Seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return deadLetter("", o.Seq, problem.List{{
-			Code: problem.InternalFailure, Message: "the message is not kept any more; " + o.Why,
-		}}, nil), nil
+		return notKept(o), nil
 	}
 	if err != nil {
 		return contract.Event{}, err

@@ -105,7 +105,7 @@ type Config struct {
 	Broker broker.Config
 	// History bounds what is kept of flows that have ended.
 	History history.Limits
-	Log    zerolog.Logger
+	Log     zerolog.Logger
 }
 
 // DefaultConfig suits a single server.
