@@ -24,7 +24,8 @@ func (e *staleError) Error() string {
 }
 
 var (
-	// ErrTaken refuses an event that was to open its aggregate. Perform may return it, too.
+	// ErrTaken refuses an event that was to open its aggregate. Perform may return it, too. A dead letter answers
+	// the event's cause.
 	ErrTaken = errors.New("its subject is in use")
 	errFence = errors.New("the lease has run out")
 )
