@@ -176,6 +176,9 @@ func (w *world) freeze(pick int) {
 // garble publishes a message that is no event.
 func (w *world) garble(entry contract.Entry, flow string, how int) {
 	m := nats.NewMsg(string(entry.Type))
+	if entry.Type == contract.TypeFlowValidated { // of which validator and spawner read the subject alone
+		w.tainted[flow] = true
+	}
 	switch {
 	case entry.Command || entry.Of == contract.OfMessage:
 	case entry.Of == contract.OfJob:
