@@ -176,7 +176,9 @@ func (w *world) freeze(pick int) {
 // garble publishes a message that is no event.
 func (w *world) garble(entry contract.Entry, flow string, how int) {
 	m := nats.NewMsg(string(entry.Type))
-	if entry.Type == contract.TypeFlowValidated { // of which validator and spawner read the subject alone
+	switch entry.Type {
+	case contract.TypeFlowValidated, // of which validator and spawner read the subject alone
+		contract.TypeJobStarted: // which takes the place of the only one that may be stored
 		w.tainted[flow] = true
 	}
 	switch {

@@ -94,7 +94,9 @@ func (w *world) fold(r *replica, n int) (any bool) {
 	for ; n > 0 && r.At() < w.end(); n-- {
 		m := w.read(r.At() + 1)
 		if m == nil {
-			w.fatalf("%v needs event %d, and EVENTS begins at %d", r, r.At()+1, w.first)
+			w.say("%v finds that EVENTS begins at %d", r, w.first)
+			w.crash(r, 0)
+			return true
 		}
 		r.Fold(m)
 		any = true
@@ -111,8 +113,8 @@ func (w *world) lead(r *replica, pause func()) {
 	s.holder, s.until = r, w.now.Add(leaseTime)
 	w.say("%v takes the lease", r)
 	w.tick(r)
-	w.fold(r, len(w.log))
 	epoch := r.epoch
+	w.fold(r, len(w.log))
 	pause()
 	if r.epoch == epoch && !r.Leading() {
 		r.term++

@@ -319,7 +319,7 @@ func (r *run) catalog(who, how int) {
 // settle lets everything come to rest: all is folded and decided, jobs end, idle executors go.
 func (w *world) settle() {
 	w.say("everything settles")
-	const rounds = 3000
+	const rounds = 500
 	for range rounds {
 		moved := w.arrive()
 		for _, s := range w.sites {
@@ -334,6 +334,9 @@ func (w *world) settle() {
 		next, due := w.nextDue()
 		if !due && w.rests() {
 			return
+		}
+		if x := w.site(planner.Name).leader(); !due && x != nil {
+			w.sweep(x)
 		}
 		wait := time.Second
 		if due && len(w.running) == 0 {
@@ -380,8 +383,6 @@ func (w *world) settleSite(s *site) (moved bool) {
 	case spawner.Name:
 		w.reportExits(x)
 		w.reconcile(x)
-	case planner.Name:
-		w.sweepQuietly(x)
 	case aggregator.Name:
 		w.missing(x)
 		x.Fact(aggregator.Pulse(w.now))
@@ -395,19 +396,6 @@ func (w *world) settleSite(s *site) (moved bool) {
 		}
 	}
 	return moved
-}
-
-// sweepQuietly sweeps where there is something of a flow that is not live.
-func (w *world) sweepQuietly(x *replica) {
-	for _, flow := range slices.Sorted(maps.Keys(w.streams)) {
-		if w.last["flow.*."+flow] > 0 && w.log[w.last["flow.*."+flow]-1].kind == contract.TypeFlowCleaned {
-			w.sweep(x)
-			return
-		}
-	}
-	if len(w.mailbox) > 0 {
-		w.sweep(x)
-	}
 }
 
 func (w *world) behind() bool {
