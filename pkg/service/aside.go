@@ -42,6 +42,13 @@ func answerOutcast(m *message, raw []byte, o outcast) contract.Event {
 	return deadLetter(m.subject, o.Seq, problems, raw)
 }
 
+// notKept answers a message that was set aside and that EVENTS does not have any more.
+func notKept(o outcast) contract.Event {
+	return deadLetter("", o.Seq, problem.List{{
+		Code: problem.InternalFailure, Message: "the message is not kept any more; " + o.Why,
+	}}, nil)
+}
+
 // refusal is the event that says why an effect will not come true: a rejection of the flow that it is about,
 // or that it is for; a dead letter where there is none, or where the flow has ended.
 func refusal(failed contract.Event, group []contract.Event, p problem.Problem) contract.Event {

@@ -329,6 +329,15 @@ func (c *core[S]) launchSay(s *say[S]) []*flight {
 	return []*flight{f}
 }
 
+// say takes up an observation.
+func (c *core[S]) say(s *say[S]) {
+	if !c.leading {
+		s.end(errNotLeading)
+		return
+	}
+	c.says = append(c.says, s)
+}
+
 // ended takes a say off the list and tells its finder.
 func (c *core[S]) ended(s hasDone, err error) {
 	c.says = slices.DeleteFunc(c.says, func(x *say[S]) bool { return hasDone(x) == s })
@@ -364,7 +373,7 @@ func (c *core[S]) finished(o outcome) {
 	case errors.As(o.err, &stale):
 		o.seq = max(o.seq, stale.seq)
 	case errors.Is(o.err, ErrTaken):
-		c.evolve(contract.Event{Type: FactTaken, Subject: o.failed.Subject, Cause: o.failed.Cause})
+		c.taken(o)
 	default:
 		c.failed(o)
 	}
@@ -401,6 +410,18 @@ func (c *core[S]) landed(f *flight) {
 	}
 }
 
+// taken answers a command that was to open what is there already. The answer is an event: the command must not
+// come back to a replica that follows, or that starts from an older snapshot.
+func (c *core[S]) taken(o outcome) {
+	p := problem.Problem{
+		Code:    problem.NotAnswerable,
+		Message: fmt.Sprintf("%s of %s: there are events about it already", o.failed.Type, o.failed.Subject),
+		Hint:    "choose another name",
+	}
+	answer := deadLetter(string(o.failed.Type), o.failed.Cause, problem.List{p}, nil)
+	c.follow(o, &flight{effects: []contract.Event{answer}})
+}
+
 // failed plans what comes after a failed effect: a pause, and another decision; or, where no other attempt
 // is worth it, an event that says why. The flight then goes on with that.
 func (c *core[S]) failed(o outcome) {
@@ -410,16 +431,22 @@ func (c *core[S]) failed(o outcome) {
 	}
 	c.alarm(fmt.Sprintf("%s of %s failed (attempt %d): %v", o.failed.Type, o.failed.Subject, c.tries[a], o.err))
 	p := c.hopeless(o.err, c.tries[a])
-	next := &flight{aggregates: o.aggregates, keys: o.keys, decided: c.at.Seq, pause: backOff(c.tries[a]), say: o.say}
-	if p != nil {
-		next.pause, next.effects = 0, []contract.Event{refusal(*o.failed, o.effects, *p)}
-		c.refused[a] = true
-		delete(c.tries, a)
-		if next.say != nil {
-			c.ended(next.say, o.err)
-			next.say = nil
-		}
+	if p == nil {
+		c.follow(o, &flight{pause: backOff(c.tries[a])})
+		return
 	}
+	c.refused[a] = true
+	delete(c.tries, a)
+	if o.say != nil {
+		c.ended(o.say, o.err)
+		o.say = nil
+	}
+	c.follow(o, &flight{effects: []contract.Event{refusal(*o.failed, o.effects, *p)}})
+}
+
+// follow has a flight go on with another one, about the same.
+func (c *core[S]) follow(o outcome, next *flight) {
+	next.aggregates, next.keys, next.decided, next.say = o.aggregates, o.keys, c.at.Seq, o.say
 	o.keys, o.say = nil, nil
 	c.takeOff(next)
 	c.relaunch = append(c.relaunch, next)

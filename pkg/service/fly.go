@@ -24,7 +24,8 @@ func (e *staleError) Error() string {
 }
 
 var (
-	// ErrTaken refuses an event that was to open its aggregate. Perform may return it, too.
+	// ErrTaken refuses an event that was to open its aggregate. Perform may return it, too. A dead letter answers
+	// the event's cause.
 	ErrTaken = errors.New("its subject is in use")
 	errFence = errors.New("the lease has run out")
 )
@@ -164,9 +165,7 @@ func (r *Runtime[S]) perform(ctx context.Context, e contract.Event) (contract.Ev
 func (r *Runtime[S]) readOutcast(ctx context.Context, o outcast) (contract.Event, error) {
 	m, raw, err := r.message(ctx, o.Seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return deadLetter("", o.Seq, problem.List{{
-			Code: problem.InternalFailure, Message: "the message is not kept any more; " + o.Why,
-		}}, nil), nil
+		return notKept(o), nil
 	}
 	if err != nil {
 		return contract.Event{}, err

@@ -164,13 +164,7 @@ func (r *Runtime[S]) Fold(fact contract.Event) {
 // prevents it.
 func (r *Runtime[S]) Say(ctx context.Context, decide func(S) []contract.Event) error {
 	s := &say[S]{decide: decide, done: make(chan error, 1)}
-	r.step(func(c *core[S]) {
-		if !c.leading {
-			s.end(errNotLeading)
-			return
-		}
-		c.says = append(c.says, s)
-	})
+	r.step(func(c *core[S]) { c.say(s) })
 	select {
 	case err := <-s.done:
 		return err

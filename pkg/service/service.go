@@ -16,8 +16,6 @@ import (
 
 // Facts that the shell itself folds. A fact is an event that stays in the process.
 const (
-	// FactTaken says that an event with Opens was refused: its subject is in use. Cause is the event's.
-	FactTaken contract.Type = "fact.taken"
 	// FactDeaf says that the process could not hear anything for the duration in With: it was paused, starved
 	// or disconnected.
 	FactDeaf contract.Type = "fact.deaf"

@@ -142,15 +142,23 @@ func (r *Runtime[S]) writeSnapshot(ctx context.Context) (uint64, error) {
 // another EVENTS, which are ahead of it.
 func dropOld(ctx context.Context, store jetstream.ObjectStore, service string, newest uint64) error {
 	all, err := snapshotsOf(ctx, store, service)
+	for _, s := range outdated(all, newest) {
+		err = errors.Join(err, store.Delete(ctx, s.name))
+	}
+	return err
+}
+
+// outdated returns which of a service's snapshots, the newest first, are to be deleted when one was stored.
+func outdated(all []stored, newest uint64) (drop []stored) {
 	kept := 0
 	for _, s := range all {
 		if s.Seq <= newest && kept < snapshotsKept {
 			kept++
 			continue
 		}
-		err = errors.Join(err, store.Delete(ctx, s.name))
+		drop = append(drop, s)
 	}
-	return err
+	return drop
 }
 
 // snapshotsOf lists the snapshots of a service, the newest first.

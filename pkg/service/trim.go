@@ -83,21 +83,30 @@ func firstNeeded(ctx context.Context, link *broker.Link) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var needed uint64
-	for i, service := range contract.Services() {
-		all, err := snapshotsOf(ctx, store, service)
-		if err != nil || len(all) < snapshotsKept {
+	all := make(map[string][]stored)
+	for _, service := range contract.Services() {
+		if all[service], err = snapshotsOf(ctx, store, service); err != nil {
 			return 0, err
 		}
-		for _, s := range all {
+	}
+	return needed(all), nil
+}
+
+// needed returns the first event that a service may need with these snapshots, 0 where one has too few.
+func needed(all map[string][]stored) (needed uint64) {
+	for _, service := range contract.Services() {
+		if len(all[service]) < snapshotsKept {
+			return 0
+		}
+		for _, s := range all[service] {
 			first := s.Seq + 1
 			if s.needs > 0 {
 				first = min(first, s.needs)
 			}
-			if i == 0 && needed == 0 || first < needed {
+			if needed == 0 || first < needed {
 				needed = first
 			}
 		}
 	}
-	return needed, nil
+	return needed
 }
