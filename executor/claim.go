@@ -143,9 +143,9 @@ func (x *executor) claim(ctx context.Context, doc contract.Job) (ours bool, err 
 			return err == nil, err
 		}
 		// By another, or by us in a try whose answer was lost.
-		id, found, err := x.stored(ctx, e.NATSSubject())
+		before, found, err := x.stored(ctx, e.NATSSubject())
 		if found {
-			return id == e.ID, nil
+			return before.ID == e.ID, nil
 		}
 		// The broker has not said, or one of its servers is behind.
 		if err := pause(ctx, err); err != nil {

@@ -29,11 +29,37 @@ func (x *executor) say(ctx context.Context, e contract.Event) error {
 	return nil
 }
 
+// sayLast has an event about a job's end stored, unless its subject holds one of this executor. Anybody may have
+// put something there before; only the executor that has started the job is believed.
+func (x *executor) sayLast(ctx context.Context, e contract.Event) error {
+	err := x.publish(ctx, e)
+	for broker.SaidBefore(err) {
+		before, found, lookErr := x.stored(ctx, e.NATSSubject())
+		switch {
+		case found && before.Source == x.source():
+			return nil
+		case found:
+			return x.store(ctx, e)
+		}
+		// The broker has not said, or one of its servers is behind.
+		if err := pause(ctx, lookErr); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (x *executor) source() string { return "/dagyo/executor/" + x.config.ID }
+
 // publish has an event stored as the first on its subject, trying again until the broker answers or the
 // context ends. broker.SaidBefore tells that its subject holds one, which may be this one: the answer to an
 // earlier try may have been lost.
 func (x *executor) publish(ctx context.Context, e contract.Event) error {
-	e.Source = "/dagyo/executor/" + x.config.ID
+	return x.store(ctx, e, jetstream.WithExpectLastSequencePerSubject(0))
+}
+
+func (x *executor) store(ctx context.Context, e contract.Event, how ...jetstream.PublishOpt) error {
+	e.Source = x.source()
 	e.Time = time.Now().UTC()
 	m, err := event.Encode(e)
 	if err != nil {
@@ -41,7 +67,7 @@ func (x *executor) publish(ctx context.Context, e contract.Event) error {
 	}
 	for {
 		attempt, cancel := context.WithTimeout(ctx, answerWait)
-		_, err = x.link.JS.PublishMsg(attempt, m, jetstream.WithExpectLastSequencePerSubject(0))
+		_, err = x.link.JS.PublishMsg(attempt, m, how...)
 		cancel()
 		if err == nil || stream.Lasting(err) { // SaidBefore is
 			return err
@@ -64,24 +90,24 @@ func pause(ctx context.Context, last error) error {
 	}
 }
 
-// stored returns the ID of the event that EVENTS holds on a subject, "" if it is not an event.
-func (x *executor) stored(ctx context.Context, subject string) (id string, found bool, err error) {
+// stored returns the event that EVENTS holds on a subject, an empty one if it is not an event.
+func (x *executor) stored(ctx context.Context, subject string) (e contract.Event, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	m, err := x.link.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+contract.StreamEvents+"."+subject, nil)
 	if err != nil {
-		return "", false, fmt.Errorf("read %s: %w", subject, err)
+		return e, false, fmt.Errorf("read %s: %w", subject, err)
 	}
 	switch code := m.Header.Get("Status"); code {
 	case "":
 	case "404":
-		return "", false, nil
+		return e, false, nil
 	default:
-		return "", false, fmt.Errorf("read %s: status %s", subject, code)
+		return e, false, fmt.Errorf("read %s: status %s", subject, code)
 	}
-	e, err := event.Decode(subject, m.Header, m.Data)
+	e, err = event.Decode(subject, m.Header, m.Data)
 	if err != nil {
-		return "", true, nil // anybody's
+		return contract.Event{}, true, nil // anybody's
 	}
-	return e.ID, true, nil
+	return e, true, nil
 }

@@ -184,7 +184,7 @@ func (x *executor) lastWord(ctx context.Context, e contract.Event) {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, cancel) })
 	defer stop()
-	if err := x.say(last, e); err != nil {
+	if err := x.sayLast(last, e); err != nil {
 		x.config.Log.Error("cannot say how a job ended", "flow", e.Subject, "event", e.Type, "error", err)
 	}
 }

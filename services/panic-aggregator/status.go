@@ -31,12 +31,18 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	case *contract.JobStarted:
 		setJob(&s, d.Job, contract.JobStatus{JobSummary: contract.JobSummary{State: contract.JobRunning, Executor: d.Executor}})
 	case *contract.JobDone:
+		if s.Jobs[d.Job].Executor != d.Executor {
+			break // it has not started the job
+		}
 		state := contract.JobEnded
 		if d.Stopped {
 			state = contract.JobStopped
 		}
 		setJob(&s, d.Job, contract.JobStatus{JobSummary: contract.JobSummary{State: state, Executor: d.Executor}, PortCounts: d.PortCounts})
 	case *contract.JobPanic:
+		if s.Jobs[d.Job].Executor != d.Executor {
+			break
+		}
 		setJob(&s, d.Job, contract.JobStatus{JobSummary: contract.JobSummary{State: contract.JobPanicked, Executor: d.Executor}, PortCounts: d.PortCounts})
 	case *contract.FlowCompleted:
 		s.Edges, s.Duration = d.Edges, d.Duration

@@ -45,10 +45,10 @@ func Evolve(s *State, e contract.Event) []string {
 	case *contract.JobStarted:
 		s.jobStarted(e.Subject, d, e.Time)
 	case *contract.JobDone:
-		s.jobEnded(e.Subject, d.Job, e.Time)
+		s.jobEnded(e.Subject, d.Job, d.Executor, e.Time)
 		return bothKeys
 	case *contract.JobPanic:
-		s.jobEnded(e.Subject, d.Job, e.Time)
+		s.jobEnded(e.Subject, d.Job, d.Executor, e.Time)
 		return bothKeys
 	case *contract.ExecutorStarted:
 		s.executorStarted(d, e.Time)
@@ -262,9 +262,10 @@ func (s *State) prove(executor string) {
 	}
 }
 
-func (s *State) jobEnded(flow, name string, now time.Time) {
+// jobEnded takes back the job's slot. Only the executor that has started a job can say that it has ended.
+func (s *State) jobEnded(flow, name, executor string, now time.Time) {
 	r := s.runs[flow]
-	if r == nil || r.State[name] == nil {
+	if r == nil || r.State[name] == nil || r.State[name].Executor != executor {
 		return
 	}
 	j := r.State[name]

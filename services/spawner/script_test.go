@@ -86,7 +86,13 @@ func (m *machine) carryOut(f []string) string {
 	case "started":
 		return m.event(contract.TypeJobStarted, f[1], &contract.JobStarted{Job: f[2], Executor: f[3]})
 	case "done":
-		return m.event(contract.TypeJobDone, f[1], &contract.JobDone{Job: f[2]})
+		done := &contract.JobDone{Job: f[2]}
+		if len(f) > 3 {
+			done.Executor = f[3] // another than the one that has started it
+		} else if r := m.s.runs[f[1]]; r != nil && r.State[f[2]] != nil {
+			done.Executor = r.State[f[2]].Executor
+		}
+		return m.event(contract.TypeJobDone, f[1], done)
 	case "exited": // exited ID code
 		code, _ := strconv.Atoi(f[2])
 		return m.event(contract.TypeExecutorExited, f[1], &contract.ExecutorExited{Executor: f[1], Code: code})

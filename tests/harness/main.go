@@ -26,8 +26,11 @@ func Main(m *testing.M) {
 }
 
 func command(args []string) int {
+	if len(args) == 2 && args[0] == "service" {
+		return serveAlone(args[1])
+	}
 	if len(args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: supervise DIR | executor NAME | faulty NAME")
+		fmt.Fprintln(os.Stderr, "usage: supervise DIR | executor NAME | faulty NAME | service NAME")
 		return executor.ExitBadUsage
 	}
 	switch args[0] {

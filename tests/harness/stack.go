@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +31,10 @@ type Options struct {
 	MaxPayload int32
 	// Replicas is how many of each service run.
 	Replicas int
+	// Without names services that are not started; the test plays them.
+	Without []string
+	// Processes names services that run in processes of their own, so that they can be paused.
+	Processes []string
 }
 
 // DefaultOptions are the services' defaults with the times of a test: what takes minutes on a real
@@ -66,8 +71,9 @@ type Stack struct {
 	Dir     string
 	options Options
 
-	mu      sync.Mutex
-	running map[string][]*instance // by service name
+	mu        sync.Mutex
+	running   map[string][]*instance // by service name
+	processes map[string][]*Process
 }
 
 // instance is one replica of a service.
@@ -83,15 +89,36 @@ func Start(t *testing.T, o Options) *Stack {
 	dir := t.TempDir()
 	s := &Stack{
 		Server: StartServer(t, filepath.Join(dir, "nats"), o.MaxPayload), Dir: filepath.Join(dir, "executors"),
-		options: o, running: make(map[string][]*instance),
+		options: o, running: make(map[string][]*instance), processes: make(map[string][]*Process),
 	}
 	t.Cleanup(func() { s.close(t) })
-	for range o.Replicas {
+	s.StartAll(t)
+	return s
+}
+
+// StartAll starts all services as the options say.
+func (s *Stack) StartAll(t testing.TB) {
+	t.Helper()
+	for range s.options.Replicas {
 		for _, name := range Services {
-			s.StartService(t, name)
+			switch {
+			case slices.Contains(s.options.Without, name):
+			case slices.Contains(s.options.Processes, name):
+				s.StartProcess(t, name)
+			default:
+				s.StartService(t, name)
+			}
 		}
 	}
-	return s
+}
+
+// RestartAll ends all services as a crash would, and starts them again.
+func (s *Stack) RestartAll(t testing.TB) {
+	t.Helper()
+	for _, name := range Services {
+		s.KillService(t, name)
+	}
+	s.StartAll(t)
 }
 
 // Services are the names of the four services.
@@ -113,23 +140,30 @@ func (s *Stack) StartService(t testing.TB, name string) {
 }
 
 func (s *Stack) run(ctx context.Context, name string, link *broker.Link) error {
+	return serve(ctx, name, link, s.options, s.Dir, s.Server.ClientURL())
+}
+
+// serve runs a service until the context ends.
+func serve(ctx context.Context, name string, link *broker.Link, o Options, dir, url string) error {
 	switch name {
 	case validator.Name:
-		return validator.Run(ctx, link, s.options.Validator)
+		return validator.Run(ctx, link, o.Validator)
 	case planner.Name:
-		return planner.Run(ctx, link, s.options.Planner)
+		return planner.Run(ctx, link, o.Planner)
 	case aggregator.Name:
-		return aggregator.Run(ctx, link, s.options.Aggregator)
+		return aggregator.Run(ctx, link, o.Aggregator)
 	}
-	config := s.options.Spawner
-	config.Queue = s.Server.ClientURL()
-	return spawner.Run(ctx, link, func() (backend.Backend, error) { return s.Backend() }, config)
+	config := o.Spawner
+	config.Queue = url
+	return spawner.Run(ctx, link, func() (backend.Backend, error) { return openBackend(dir) }, config)
 }
 
 // Backend opens the process backend on the stack's directory.
-func (s *Stack) Backend() (*process.Backend, error) {
+func (s *Stack) Backend() (*process.Backend, error) { return openBackend(s.Dir) }
+
+func openBackend(dir string) (*process.Backend, error) {
 	// The race detector lets a process linger for a second when it exits; an exit is to be seen at once.
-	return process.New(process.Config{Dir: s.Dir, SelfEnv: map[string]string{envSelf: "1", "GORACE": "atexit_sleep_ms=0"}})
+	return process.New(process.Config{Dir: dir, SelfEnv: map[string]string{envSelf: "1", "GORACE": "atexit_sleep_ms=0"}})
 }
 
 // KillService ends all replicas of a service as a crash would: its connection goes first, so nothing
@@ -145,6 +179,7 @@ func (s *Stack) KillService(t testing.TB, name string) {
 		i.cancel()
 		<-i.done // an error is what a crash is
 	}
+	s.killProcesses(name)
 }
 
 func (s *Stack) close(t testing.TB) {
@@ -159,6 +194,7 @@ func (s *Stack) close(t testing.TB) {
 			}
 			i.link.Close()
 		}
+		s.killProcesses(name)
 	}
 	s.endExecutors(t)
 	s.Server.Stop()

@@ -79,6 +79,7 @@ func programs() map[string]executor.Program {
 		"takes-one":     inOnly(func(ctx context.Context, j *executor.Job) error { _, err := in.Recv(ctx, j); return err }),
 		"never-reads":   inOnly(func(ctx context.Context, _ *executor.Job) error { <-ctx.Done(); return ctx.Err() }),
 		"sink":          inOnly(sink),
+		"stops-late":    inOnly(stopsLate),
 		"words":         outOnly(words),
 		"reads-slowly":  inOnly(readsSlowly),
 		"trickles":      outOnly(trickles),
@@ -184,6 +185,15 @@ func sink(ctx context.Context, job *executor.Job) error {
 		}
 	}
 	return nil
+}
+
+// stopsLate reads to the end, and takes a second to stop.
+func stopsLate(ctx context.Context, job *executor.Job) error {
+	err := sink(ctx, job)
+	if ctx.Err() != nil {
+		time.Sleep(time.Second)
+	}
+	return err
 }
 
 func mislabels(ctx context.Context, job *executor.Job) error {

@@ -82,13 +82,15 @@ class Event:
         }
 
 
-async def publish(link: Link, event: Event) -> None:
-    """Publish an event as the first on its subject; try until JetStream has stored it.
+async def publish(link: Link, event: Event, first: bool = True) -> None:
+    """Publish an event, as the first on its subject unless told otherwise; try until JetStream has stored it.
 
     SaidBefore where its subject holds one, which may be this one: the answer to an earlier try may
     have been lost. DagyoError where it cannot be stored.
     """
     data, headers = event.encode(), event.headers()
+    if not first:
+        del headers["Nats-Expected-Last-Subject-Sequence"]
     while True:
         try:
             await link.ask(event.on, data, headers=headers, timeout=_STORED)
@@ -112,6 +114,28 @@ async def say(link: Link, event: Event) -> None:
         await publish(link, event)
     except SaidBefore as e:
         log.debug("%s", e)
+
+
+async def say_last(link: Link, event: Event) -> None:
+    """Have an event about a job's end stored, unless its subject holds one of this executor.
+
+    Anybody may have put something there before; only the executor that has started the job is believed.
+    """
+    try:
+        return await publish(link, event)
+    except SaidBefore:
+        pass
+    while True:
+        try:
+            before = await stored(link, event.on)
+        except NoAnswer as e:
+            log.debug("what is stored on %s: %s", event.on, e)
+            before = None
+        if before is not None:
+            break
+        await asyncio.sleep(TRY_PAUSE)  # a server may be behind
+    if before.get("source") != f"/dagyo/executor/{event.executor}":
+        await publish(link, event, first=False)
 
 
 async def stored(link: Link, subject: str) -> Mapping[str, Any] | None:

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 from .bell import Bell
 from .config import Config
 from .errors import DagyoError, LinkClosed, UsageError
-from .events import Event, say
+from .events import Event, say_last
 from .job import Job, parse_job
 from .link import Link
 from .mailbox import Mailbox, acknowledge, claim, refuse
@@ -225,7 +225,7 @@ class Executor:
 
     async def _say(self, word: Event) -> None:
         try:
-            await say(self._link, word)
+            await say_last(self._link, word)
         except DagyoError as e:
             log.error("cannot say how a job of flow %s ended: %s", word.about, e)
 
