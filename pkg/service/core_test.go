@@ -15,9 +15,8 @@ import (
 
 // A toy is a service that answers each valid flow with a plan, and gives up on flows of a certain age.
 type toy struct {
-	open  map[string]time.Time
-	acts  []string
-	taken []string
+	open map[string]time.Time
+	acts []string
 }
 
 const actNote contract.Type = "act.note"
@@ -39,9 +38,6 @@ func toyService() Service[*toy] {
 			case actNote:
 				s.acts = append(s.acts, e.Subject)
 				return nil
-			case FactTaken:
-				s.taken = append(s.taken, e.Subject)
-				delete(s.open, e.Subject)
 			}
 			return []string{e.Subject}
 		},
@@ -212,15 +208,16 @@ func TestTheFailingEffectIsRefused(t *testing.T) {
 	b.want("flow.rejected g")
 }
 
-func TestATakenSubjectIsAFact(t *testing.T) {
+func TestWhatOpensATakenSubjectIsAnswered(t *testing.T) {
 	b := newBench(t)
 	b.lead(true)
 	b.event(contract.TypeFlowValidated, "f")
 	f := b.want("act.note f+flow.planned f")[0]
+	f.effects[1].Cause = 7
 	b.finished(outcome{flight: f, failed: &f.effects[1], err: fmt.Errorf("publish: %w", ErrTaken)})
-	b.want("")
-	if !slices.Equal(b.state.taken, []string{"f"}) {
-		t.Errorf("taken: %v", b.state.taken)
+	f = b.want("deadletter deadletter")[0]
+	if d := f.effects[0].Data.(*contract.DeadLetter); d.Sequence != 7 {
+		t.Errorf("dead letter %+v", d)
 	}
 }
 
