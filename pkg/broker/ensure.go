@@ -32,7 +32,7 @@ const eventsBurst = 4
 // DefaultConfig is for a single server: one replica.
 func DefaultConfig() Config {
 	return Config{
-		Replicas: 1, EventsMaxAge: 24 * time.Hour, EventsMaxCount: 100_000, EventsMaxBytes: 256 << 20,
+		Replicas: 1, EventsMaxAge: 24 * time.Hour, EventsMaxCount: 50_000, EventsMaxBytes: 256 << 20,
 	}
 }
 
