@@ -11,29 +11,32 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/stream"
+	"github.com/dagyo/dagyo/pkg/wire"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
 
 // stoppable starts an executor and a flow whose job has a stream wired to its stop. The writer is that
 // stream's; abort it.
-func (s *stage) stoppable(ctx context.Context) (*flow, *stream.Writer, error) {
-	if _, err := s.start(ctx); err != nil {
-		return nil, nil, err
+func (s *stage) stoppable(ctx context.Context) (*program, *flow, *stream.Writer, error) {
+	p, err := s.start(ctx)
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	f, err := s.flow(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	a := s.address(f.doc.Flow, 2)
 	f.doc.Inputs[progdef.StopPort] = a
 	if err := f.put(ctx); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	stop, err := stream.NewWriter(f.hub.link.JS, a)
-	return f, stop, err
+	return p, f, stop, err
 }
 
 func stopWired(ctx context.Context, s *stage) (string, error) {
-	f, stop, err := s.stoppable(ctx)
+	_, f, stop, err := s.stoppable(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -132,19 +135,26 @@ func (f *flow) wasEnded(d *contract.JobDone, l load) error {
 }
 
 func stopWiredEmpty(ctx context.Context, s *stage) (string, error) {
-	f, stop, err := s.stoppable(ctx)
+	p, f, stop, err := s.stoppable(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer stop.Abort()
-	if err := f.started(ctx); err != nil {
-		return "", err
-	}
 	if err := stop.Close(ctx); err != nil {
 		return "", fmt.Errorf("end the stream that is wired to stop: %w", err)
+	}
+	const read = "credit for the end of the stream that is wired to stop"
+	if _, _, err := p.await(ctx, s.patience, read, 0, creditsOne); err != nil {
+		return "", err
 	}
 	if err := f.echo(ctx, repeated(10, 3)); err != nil {
 		return "", fmt.Errorf("the stream that is wired to stop had no record: %w", err)
 	}
 	return "the job went on to the end of its input", nil
+}
+
+// creditsOne matches a credit of a reader that has consumed a frame, or wants none.
+func creditsOne(m tap.Message) bool {
+	c, err := wire.ParseCredit(m.Data)
+	return m.Op == tap.Pub && err == nil && (c.Frame > 0 || c.Closed)
 }
