@@ -135,8 +135,8 @@ func (c Config) jobs() jetstream.StreamConfig {
 func (c Config) leases() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              contract.StreamLeases,
-		Description:       "Which replica of each service leads and how far it has come, and the names of executors",
-		Subjects:          []string{contract.LeaseSubject("*"), contract.ProgressSubject("*"), contract.NameSubject("*")},
+		Description:       "Which replica of each service leads, and the names of executors",
+		Subjects:          []string{contract.LeaseSubject("*"), contract.NameSubject("*")},
 		Storage:           jetstream.FileStorage, // a restarted server forgets streams in memory
 		Replicas:          c.Replicas,
 		MaxMsgsPerSubject: 1,

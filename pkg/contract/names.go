@@ -53,9 +53,6 @@ func LastStopSubject(flow string) string { return "stop." + flow + ".last" }
 // LeaseSubject holds the lease of the replica that leads a service.
 func LeaseSubject(service string) string { return "lease." + service }
 
-// ProgressSubject is what services of the version before this one write into LEASES.
-func ProgressSubject(reader string) string { return "progress." + reader }
-
 // Services are the names of the services that an installation is made of.
 func Services() []string { return []string{"validator", "planner", "spawner", "panic-aggregator"} }
 

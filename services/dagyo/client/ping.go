@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/service"
 )
 
@@ -18,9 +19,7 @@ import (
 const servicePrefix = "dagyo-"
 
 // Services returns the Dagyo services that an installation is made of.
-func Services() []string {
-	return []string{"validator", "planner", "spawner", "panic-aggregator"}
-}
+func Services() []string { return contract.Services() }
 
 // Ping counts the replicas of each service that answer before the context ends. It returns as soon as
 // one of each that is wanted has answered; none named means all.
