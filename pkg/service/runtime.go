@@ -47,6 +47,8 @@ type term struct {
 // stats are shown by `nats micro stats`.
 type stats struct {
 	Effects, Retries, Refused, Unreadable, Snapshots atomic.Int64
+	// Snapshotting is the time in which states were encoded, in microseconds.
+	Snapshotting atomic.Int64
 }
 
 func serve[S any](ctx context.Context, link *broker.Link, s Service[S], c Config, log zerolog.Logger) error {

@@ -27,11 +27,11 @@ const (
 	// snapshotWait bounds the writing and the reading of one.
 	snapshotWait = time.Minute
 	// A snapshot is written after this many events or bytes of them, or after this time if there were any.
-	snapshotEvents = 5000
+	snapshotEvents = 10_000
 	snapshotBytes  = 32 << 20
 	snapshotEvery  = 30 * time.Second
 	// snapshotShare bounds what writing takes: the pause behind a snapshot is so many times its duration.
-	snapshotShare = 50
+	snapshotShare = 100
 	snapshotLook  = 250 * time.Millisecond
 )
 
@@ -98,6 +98,8 @@ func (r *Runtime[S]) writeLast(ctx context.Context) {
 func (r *Runtime[S]) capture() (body []byte, at place, needs uint64, err error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	began := time.Now()
+	defer func() { r.stats.Snapshotting.Add(time.Since(began).Microseconds()) }()
 	c := r.core
 	head, err := json.Marshal(header{c.aside})
 	if err != nil {

@@ -62,7 +62,7 @@ type past struct {
 
 func (r *Run) withHistory(series string, flows, recent int) (Values, error) {
 	p := &past{Run: r, dir: filepath.Join(r.dir, r.nextID())}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context), historyLimit)
+	ctx, cancel := r.longer(historyLimit)
 	defer cancel()
 	p.Run.Context = ctx
 	defer p.stop()
@@ -78,6 +78,11 @@ func (r *Run) withHistory(series string, flows, recent int) (Values, error) {
 
 // historyLimit bounds one variant, the filling included.
 const historyLimit = 10 * time.Minute
+
+// longer is a context for what takes longer than variants usually do.
+func (r *Run) longer(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context), d)
+}
 
 // prepare fills history, and lets real flows fill EVENTS.
 func (p *past) prepare(flows, recent int) error {

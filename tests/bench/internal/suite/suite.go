@@ -27,6 +27,8 @@ type Options struct {
 	EdgeStorage string
 	// Live is how many flows are live when that is measured.
 	Live int
+	// Sustained is for how long flows are run at the highest rate.
+	Sustained time.Duration
 	// Match selects figures by name.
 	Match *regexp.Regexp
 	// Profiles is the folder that the workers' profiles are written to; "" for none.
