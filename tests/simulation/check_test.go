@@ -254,7 +254,7 @@ func (w *world) checkCommands() {
 		valid[e.event.Subject] = valid[e.event.Subject] || e.kind == contract.TypeFlowValidated
 	}
 	for _, e := range w.log {
-		if !e.readable {
+		if !e.readable || w.tainted[e.event.Subject] {
 			continue
 		}
 		n := answers[e.Seq]

@@ -49,6 +49,8 @@ type world struct {
 	inconsistent bool
 	tainted      map[string]bool
 	ghosts       int
+	// happened counts what went wrong.
+	happened map[string]int
 }
 
 type failer interface {
@@ -87,7 +89,7 @@ func newWorld(t failer) *world {
 		catalog: map[string]contract.CatalogEntry{}, types: map[string]contract.TypeEntry{},
 		streams: map[string]bool{}, stopped: map[string]bool{}, executors: map[string]*instance{},
 		exits: map[string]backend.Exit{}, running: map[string]claim{}, failures: map[string]int{},
-		frozen: map[string]bool{}, tainted: map[string]bool{},
+		frozen: map[string]bool{}, tainted: map[string]bool{}, happened: map[string]int{},
 	}
 	c := service.DefaultConfig()
 	c.Workers = workers
