@@ -302,7 +302,7 @@ func (s *State) executorExited(e contract.Event, d *contract.ExecutorExited) (ke
 	s.exits.add(d)
 	delete(s.executors, d.Executor)
 	if x == nil {
-		x = &executor{}
+		return nil // nobody has started it, or it has exited before
 	}
 	for flow := range x.flows {
 		keys = append(keys, flow)

@@ -75,6 +75,8 @@ func (m *machine) do(line string) string {
 		return m.event(contract.TypeExecutorExited, f[1], &contract.ExecutorExited{
 			Executor: f[1], Progdef: f[2], Revision: "r1", Code: code, Reason: contract.PlainEnding(code, ""), Detail: rest(4),
 		})
+	case "runs":
+		return m.event(contract.TypeExecutorStarted, f[1], &contract.ExecutorStarted{Executor: f[1], Progdef: f[2], Revision: "r1"})
 	case "draining":
 		return m.event(contract.TypeExecutorDraining, f[1], &contract.ExecutorDraining{Executor: f[1]})
 	case "beat":
