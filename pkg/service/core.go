@@ -409,15 +409,11 @@ func (c *core[S]) landed(f *flight) {
 	}
 }
 
-// taken answers a command that was to open what is there already. The answer is an event: the command must not
-// come back to a replica that follows, or that starts from an older snapshot.
+// taken answers a submission under a name that is in use. The answer is an event: the submission must not come
+// back to a replica that follows, or that starts from an older snapshot.
 func (c *core[S]) taken(o outcome) {
-	p := problem.Problem{
-		Code:    problem.NotAnswerable,
-		Message: fmt.Sprintf("%s of %s: there are events about it already", o.failed.Type, o.failed.Subject),
-		Hint:    "choose another name",
-	}
-	answer := deadLetter(string(o.failed.Type), o.failed.Cause, problem.List{p}, nil)
+	p := problem.Problem{Code: problem.NotAnswerable, Message: o.err.Error(), Hint: "submit it under another id"}
+	answer := deadLetter(string(contract.TypeFlowSubmit), o.failed.Cause, problem.List{p}, nil)
 	c.follow(o, &flight{effects: []contract.Event{answer}})
 }
 

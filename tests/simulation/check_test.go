@@ -1,6 +1,8 @@
 package simulation
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,7 +80,8 @@ func (w *world) checkFlows() {
 		case *contract.ExecutorExited:
 			exited[d.Executor] = true
 			for _, s := range stories {
-				for name, j := range s.jobs {
+				for _, name := range slices.Sorted(maps.Keys(s.jobs)) {
+					j := s.jobs[name]
 					if j.executor == d.Executor && !j.over {
 						j.over = true
 						s.failed = append(s.failed, name)

@@ -440,7 +440,7 @@ func (w *world) settleSite(s *site) (moved bool) {
 		w.fly(x, 0, noFault, 0, 0, nil)
 		w.fold(x, len(w.log))
 		moved = true
-		if len(w.log) > 20_000 {
+		if len(w.log) > 3000 {
 			w.fatalf("it publishes without end")
 		}
 	}
