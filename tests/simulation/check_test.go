@@ -202,7 +202,7 @@ func (w *world) justified(s *story, e *entry) {
 				bad("all its jobs were done in time")
 			}
 		case contract.KindLostHealth:
-			if !w.frozen[d.Cause.Executor] {
+			if since, silent := w.silent[d.Cause.Executor]; !silent || e.At.Sub(since) < healthTimeout {
 				bad("the executor was alive")
 			}
 		case contract.KindCrash:
@@ -217,12 +217,15 @@ func (w *world) justified(s *story, e *entry) {
 			if len(s.failed) == 0 && !s.protocol {
 				bad("no job has failed")
 			}
-			if len(s.failed) > 0 && s.failed[0] != d.Cause.Job && !s.protocol && len(w.frozen) == 0 {
+			if len(s.failed) > 0 && s.failed[0] != d.Cause.Job && !s.protocol {
 				bad("job " + s.failed[0] + " failed first")
 			}
 		}
 	}
 }
+
+// healthTimeout is the default of progdefs.
+const healthTimeout = 10 * time.Second
 
 // failedStarts counts the executors that were started and have exited without a job, before a place.
 func (w *world) failedStarts(until uint64) (n int) {
