@@ -66,7 +66,7 @@ func refusal(failed contract.Event, group []contract.Event, p problem.Problem) c
 	return contract.Event{
 		Type: contract.TypeFlowRejected, Subject: about.Subject, TraceParent: about.TraceParent, Cause: failed.Cause,
 		Opens: about.Opens,
-		Data: &contract.FlowRejected{Problems: problem.List{p}},
+		Data:  &contract.FlowRejected{Problems: problem.List{p}},
 	}
 }
 

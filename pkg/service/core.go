@@ -439,9 +439,10 @@ func (c *core[S]) failed(o outcome) {
 	c.follow(o, &flight{effects: []contract.Event{refusal(*o.failed, o.effects, *p)}})
 }
 
-// follow has a flight go on with another one, about the same.
+// follow has a flight go on with another one, about the same and by the same state: what has become known since
+// may have answered it.
 func (c *core[S]) follow(o outcome, next *flight) {
-	next.aggregates, next.keys, next.decided, next.say = o.aggregates, o.keys, c.at.Seq, o.say
+	next.aggregates, next.keys, next.decided, next.say = o.aggregates, o.keys, o.decided, o.say
 	o.keys, o.say = nil, nil
 	c.takeOff(next)
 	c.relaunch = append(c.relaunch, next)

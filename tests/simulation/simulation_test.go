@@ -83,7 +83,7 @@ var steps = rapid.Custom(func(t *rapid.T) step {
 })
 
 // history draws lists of steps; as lists of lists they are long enough, and shrink well.
-var history = rapid.SliceOf(rapid.SliceOf(rapid.SliceOf(steps)))
+var history = rapid.SliceOf(rapid.SliceOf(rapid.SliceOf(rapid.SliceOf(steps))))
 
 // TestEveryFlowEndsOnce says with -v how often the histories came to what.
 func TestEveryFlowEndsOnce(t *testing.T) {
@@ -95,7 +95,7 @@ func TestEveryFlowEndsOnce(t *testing.T) {
 	}()
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
-		run := &run{w: w, steps: slices.Concat(slices.Concat(history.Draw(t, "history")...)...)}
+		run := &run{w: w, steps: slices.Concat(slices.Concat(slices.Concat(history.Draw(t, "history")...)...)...)}
 		for _, name := range []string{"a", "b", "reporter"} {
 			w.document(contract.TypeProgdefApply, name, applied(name, 0), "")
 		}
@@ -143,7 +143,7 @@ type run struct {
 // longest bounds the steps in a pause, pauseTime about the time.
 const (
 	longest   = 40
-	pauseTime = 30 * time.Second
+	pauseTime = 10 * time.Second
 )
 
 // pause lets other things happen while a process is stopped, or while one of its flights waits.
@@ -219,7 +219,7 @@ func (r *run) leads(name string) *replica {
 
 var passes = []time.Duration{
 	10 * time.Millisecond, 100 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond, 200 * time.Millisecond,
-	time.Second, 200 * time.Millisecond, 4 * time.Second, time.Millisecond, 20 * time.Second,
+	time.Second, 200 * time.Millisecond, 4 * time.Second, time.Millisecond, 8 * time.Second,
 }
 
 func (r *run) do(s step) {
@@ -302,11 +302,16 @@ func (r *run) doService(s step) {
 	case actCrash:
 		w.crash(x, how)
 	case actSnapshot:
-		w.snapshot(x, func() {
-			if how%8 == 7 {
-				r.pause(x, s.Who|1)()
+		if how%8 == 7 {
+			w.snapshot(x, r.pause(x, s.Who|1))
+			return
+		}
+		for _, site := range w.sites {
+			if x := r.leads(site.name); x != nil {
+				w.fold(x, how)
+				w.snapshot(x, func() {})
 			}
-		})
+		}
 	case actTrim:
 		w.trim(x, float64(how%4+1)/4)
 	case actSpawner:

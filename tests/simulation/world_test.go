@@ -339,7 +339,7 @@ func (w *world) sweep(r *replica) {
 }
 
 // trimAge is the least age of what is cut off. Nothing that a stopped process was about to do comes later than that.
-const trimAge = time.Minute
+const trimAge = 20 * time.Second
 
 // trim has the leading planner cut off events that nobody needs, at most the given share of them.
 func (w *world) trim(r *replica, share float64) {
