@@ -66,6 +66,7 @@ func (s *State) fact(e contract.Event) []string {
 		return nil
 	case service.FactDeaf:
 		s.ears.deaf += e.With.(time.Duration)
+		s.ears.again = e.Time
 		return nil
 	case factPulse:
 		return s.suspect(e.Time)
@@ -188,7 +189,7 @@ func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) {
 		if j == nil || j.State != contract.JobWaiting {
 			return
 		}
-		j.State, j.Executor, j.Heard = contract.JobRunning, d.Executor, e.Time
+		j.State, j.Executor, j.Heard = contract.JobRunning, d.Executor, later(e.Time, s.ears.again)
 		j.pulse = pulse{deaf: s.ears.deaf}
 		x := s.executor(d.Executor)
 		x.Proved = true
