@@ -23,9 +23,13 @@ func Evolve(s *State, e contract.Event) []string {
 	case *contract.FlowValidated:
 		s.begin(e, d)
 	case *contract.FlowPlanned:
+		if err := d.Check(); err != nil {
+			s.unanswered(e, err.Error())
+			return []string{keyUnanswerable}
+		}
 		s.plan(e.Subject, d)
 	case *contract.FlowSpawned:
-		s.with(e.Subject, func(r *run) { r.Spawned, r.Waiting = true, e.Time })
+		s.with(e.Subject, func(r *run) { r.Spawned, r.Waiting = r.Planned, e.Time })
 	case *contract.FlowCancel:
 		return s.askCancel(e, d)
 	case *contract.FlowCleaned:
@@ -143,9 +147,10 @@ func (s *State) end(e contract.Event) []string {
 
 func (s *State) plan(flow string, d *contract.FlowPlanned) {
 	s.with(flow, func(r *run) {
-		if len(r.Jobs) > 0 {
-			return // it is planned
+		if r.Planned {
+			return
 		}
+		r.Planned = true
 		r.Deadline, r.Edges, r.Open, r.Panics = d.Deadline, d.Edges, len(d.Jobs), d.Panics
 		for _, j := range d.Jobs {
 			r.Jobs[j.Job] = &job{

@@ -111,7 +111,7 @@ func (m *machine) planned(flow string, args []string) *contract.FlowPlanned {
 				j.Stop = contract.LastStopSubject(flow)
 			}
 			p.Jobs = append(p.Jobs, j)
-			p.Progdefs[prog] = progdef.Pinned{Document: progdef.Document{Health: progdef.Health{
+			p.Progdefs[prog] = progdef.Pinned{Revision: "r1", Document: progdef.Document{Health: progdef.Health{
 				Interval: document.Duration(2 * time.Second), Timeout: document.Duration(10 * time.Second),
 			}}}
 		}

@@ -86,6 +86,8 @@ func (w *world) listenToAlarms(r *replica) {
 		if !strings.Contains(alarm, "cannot be folded") {
 			continue
 		}
+		what, _, _ := strings.Cut(alarm, "\n")
+		w.say("%v complains: %s", r, what)
 		if w.happened["a service contains a panic"]++; !w.inconsistent {
 			w.fatalf("%v panics on consistent events: %s", r, alarm)
 		}

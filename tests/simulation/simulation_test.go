@@ -330,17 +330,25 @@ func (r *run) pulse(x *replica) {
 	x.Fact(aggregator.Pulse(r.w.now))
 }
 
-// missing has an aggregator learn which jobs are in no mailbox.
+// missing has an aggregator learn which jobs of spawned flows are in no mailbox.
 func (w *world) missing(x *replica) {
+	spawned := map[string][]contract.Job{}
+	planned := map[string][]contract.Job{}
 	for _, e := range w.log {
-		p, planned := e.event.Data.(*contract.FlowPlanned)
-		if !planned || !e.readable {
-			continue
+		switch d := e.event.Data.(type) {
+		case *contract.FlowPlanned:
+			planned[e.event.Subject] = d.Jobs
+		case *contract.FlowSpawned:
+			spawned[e.event.Subject] = planned[e.event.Subject]
+		case *contract.FlowCleaned:
+			delete(spawned, e.event.Subject)
 		}
-		for _, j := range p.Jobs {
-			waits := slices.ContainsFunc(w.mailbox, func(o contract.Job) bool { return o.Flow == j.Flow && o.Job == j.Job })
-			if !waits && w.last["job.started."+j.Flow+"."+j.Job] > 0 {
-				x.Fact(aggregator.Missing(aggregator.Gone{Flow: j.Flow, Job: j.Job}, w.now))
+	}
+	for _, flow := range slices.Sorted(maps.Keys(spawned)) {
+		for _, j := range spawned[flow] {
+			waits := slices.ContainsFunc(w.mailbox, func(o contract.Job) bool { return o.Flow == flow && o.Job == j.Job })
+			if !waits {
+				x.Fact(aggregator.Missing(aggregator.Gone{Flow: flow, Job: j.Job}, w.now))
 			}
 		}
 	}
