@@ -23,6 +23,8 @@ func (w *world) check() {
 
 // A story is what EVENTS holds of one flow, up to some place.
 type story struct {
+	flow          string
+	valid         uint64 // the place of its flow.validated
 	live, spawned bool
 	// ended is the event that ended it.
 	ended    *entry
@@ -51,6 +53,12 @@ func (s *story) allDone() bool {
 		}
 	}
 	return s.spawned && s.jobs != nil
+}
+
+// before reports whether a job of that name was started before the flow was found valid.
+func (s *story) before(w *world, job string) bool {
+	subject := "job.started." + s.flow + "." + job
+	return slices.ContainsFunc(w.log[:s.valid], func(e *entry) bool { return e.Subject == subject })
 }
 
 // checkFlows follows all flows through EVENTS.
@@ -98,7 +106,7 @@ func (w *world) checkFlows() {
 				w.fatalf("%s is found valid twice: at %d", flow, e.Seq)
 			}
 			d := e.event.Data.(*contract.FlowValidated)
-			stories[flow] = &story{live: true, deadline: e.At.Add(d.Flow.Deadline.D()), cancelled: cancels[flow]}
+			stories[flow] = &story{flow: flow, valid: e.Seq, live: true, deadline: e.At.Add(d.Flow.Deadline.D()), cancelled: cancels[flow]}
 			delete(cancels, flow)
 			continue
 		}
@@ -202,6 +210,9 @@ func (w *world) justified(s *story, e *entry) {
 				bad("all its jobs were done in time")
 			}
 		case contract.KindLostHealth:
+			if w.first > 1 && s.before(w, d.Cause.Job) {
+				return // its id was used before, and a job.started came when all else was over, and trimmed
+			}
 			if since, silent := w.silent[d.Cause.Executor]; !silent || e.At.Sub(since) < healthTimeout {
 				bad("the executor was alive")
 			}
