@@ -18,7 +18,9 @@ func (c *core[S]) decideAside() []*flight {
 	}
 	var effects []contract.Event
 	for _, o := range c.aside[:min(len(c.aside), asideBatch)] {
-		effects = append(effects, contract.Event{Type: contract.TypeDeadLetter, Subject: "deadletter", With: o})
+		effects = append(effects, contract.Event{
+			Type: contract.TypeDeadLetter, Subject: "deadletter", Cause: o.Seq, With: o,
+		})
 	}
 	if f := c.launch(effects, keyAside); f != nil {
 		return []*flight{f}
@@ -35,7 +37,7 @@ func answerOutcast(m *message, raw []byte, o outcast) contract.Event {
 	}
 	if m.event.Type == contract.TypeFlowSubmit && m.event.Subject != "" {
 		return contract.Event{
-			Type: contract.TypeFlowRejected, Subject: m.event.Subject, Cause: o.Seq,
+			Type: contract.TypeFlowRejected, Subject: m.event.Subject, Cause: o.Seq, Opens: true,
 			Data: &contract.FlowRejected{Problems: problems},
 		}
 	}
@@ -63,7 +65,8 @@ func refusal(failed contract.Event, group []contract.Event, p problem.Problem) c
 	}
 	return contract.Event{
 		Type: contract.TypeFlowRejected, Subject: about.Subject, TraceParent: about.TraceParent, Cause: failed.Cause,
-		Data: &contract.FlowRejected{Problems: problem.List{p}},
+		Opens: about.Opens,
+		Data:  &contract.FlowRejected{Problems: problem.List{p}},
 	}
 }
 

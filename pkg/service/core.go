@@ -410,15 +410,11 @@ func (c *core[S]) landed(f *flight) {
 	}
 }
 
-// taken answers a command that was to open what is there already. The answer is an event: the command must not
-// come back to a replica that follows, or that starts from an older snapshot.
+// taken answers a submission under a name that is in use. The answer is an event: the submission must not come
+// back to a replica that follows, or that starts from an older snapshot.
 func (c *core[S]) taken(o outcome) {
-	p := problem.Problem{
-		Code:    problem.NotAnswerable,
-		Message: fmt.Sprintf("%s of %s: there are events about it already", o.failed.Type, o.failed.Subject),
-		Hint:    "choose another name",
-	}
-	answer := deadLetter(string(o.failed.Type), o.failed.Cause, problem.List{p}, nil)
+	p := problem.Problem{Code: problem.NotAnswerable, Message: o.err.Error(), Hint: "submit it under another id"}
+	answer := deadLetter(string(contract.TypeFlowSubmit), o.failed.Cause, problem.List{p}, nil)
 	c.follow(o, &flight{effects: []contract.Event{answer}})
 }
 
@@ -444,9 +440,10 @@ func (c *core[S]) failed(o outcome) {
 	c.follow(o, &flight{effects: []contract.Event{refusal(*o.failed, o.effects, *p)}})
 }
 
-// follow has a flight go on with another one, about the same.
+// follow has a flight go on with another one, about the same and by the same state: what has become known since
+// may have answered it.
 func (c *core[S]) follow(o outcome, next *flight) {
-	next.aggregates, next.keys, next.decided, next.say = o.aggregates, o.keys, c.at.Seq, o.say
+	next.aggregates, next.keys, next.decided, next.say = o.aggregates, o.keys, o.decided, o.say
 	o.keys, o.say = nil, nil
 	c.takeOff(next)
 	c.relaunch = append(c.relaunch, next)

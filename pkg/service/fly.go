@@ -26,7 +26,7 @@ func (e *staleError) Error() string {
 var (
 	// ErrTaken refuses an event that was to open its aggregate. Perform may return it, too. A dead letter answers
 	// the event's cause.
-	ErrTaken = errors.New("its subject is in use")
+	ErrTaken = errors.New("there are events about it already")
 	errFence = errors.New("the lease has run out")
 )
 
@@ -104,6 +104,9 @@ func (p pilot) publish(
 		if last > decided {
 			return 0, &staleError{last}
 		}
+		if e.Opens {
+			last = 0 // what is there must be looked at
+		}
 	}
 	seq, err := p.append(ctx, e, last)
 	if errors.Is(err, ErrConflict) {
@@ -114,7 +117,7 @@ func (p pilot) publish(
 		case found > max(decided, last):
 			return 0, &staleError{found}
 		case e.Opens && found > 0 && kind != contract.TypeFlowRejected:
-			return 0, ErrTaken
+			return 0, fmt.Errorf("%s of %s: %w", e.Type, e.Subject, ErrTaken)
 		}
 		seq, err = p.append(ctx, e, found)
 	}

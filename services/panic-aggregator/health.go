@@ -17,8 +17,9 @@ type ears struct {
 	// before.
 	begun bool
 	since time.Time
-	// deaf is for how long we could not hear since then.
-	deaf time.Duration
+	// deaf is for how long we could not hear since then, again when that ended the last time.
+	deaf  time.Duration
+	again time.Time
 }
 
 // note takes in that an event was folded.

@@ -97,6 +97,7 @@ type run struct {
 	Since    time.Time `json:"since"`           // when it was validated
 	Trace    string    `json:"trace,omitempty"` // its W3C trace context
 	Deadline time.Time `json:"deadline,omitzero"`
+	Planned  bool      `json:"planned"`
 	Spawned  bool      `json:"spawned"`
 	// Waiting is when the jobs were put on their mailboxes.
 	Waiting time.Time              `json:"waiting,omitzero"`

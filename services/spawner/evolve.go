@@ -103,8 +103,8 @@ func (s *State) running(waiting map[string]string) []string {
 
 func (s *State) enqueue(e contract.Event, d *contract.FlowPlanned) {
 	flow := e.Subject
-	if _, valid := s.valid[flow]; !valid {
-		return // it is planned or has ended already, or was never valid
+	if _, valid := s.valid[flow]; !valid || d.Check() != nil {
+		return // it is planned or has ended already, was never valid, or makes no sense: then its deadline ends it
 	}
 	delete(s.valid, flow)
 	r := &run{Trace: e.TraceParent, Jobs: d.Jobs, State: make(map[string]*job)}
@@ -155,9 +155,9 @@ func (s *State) dequeue(flow string) {
 }
 
 func (s *State) hold(j *job) {
-	if !j.Holds {
+	if r := s.revisions[j.Mailbox]; r != nil && !j.Holds {
 		j.Holds = true
-		s.revisions[j.Mailbox].used++
+		r.used++
 	}
 }
 

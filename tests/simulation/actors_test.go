@@ -169,7 +169,8 @@ func (w *world) freeze(pick int) {
 	if ids := slices.Sorted(maps.Keys(w.executors)); len(ids) > 0 {
 		id := ids[pick%len(ids)]
 		w.say("executor %s freezes", id)
-		w.executors[id].frozen, w.frozen[id] = true, true
+		w.executors[id].frozen = true
+		w.fallSilent(id)
 	}
 }
 
@@ -178,6 +179,7 @@ func (w *world) garble(entry contract.Entry, flow string, how int) {
 	m := nats.NewMsg(string(entry.Type))
 	switch entry.Type {
 	case contract.TypeFlowValidated, // of which validator and spawner read the subject alone
+		contract.TypeFlowRejected, // behind which the id of a flow that has ended is free
 		contract.TypeJobStarted: // which takes the place of the only one that may be stored
 		w.tainted[flow] = true
 	}

@@ -1,6 +1,8 @@
 package simulation
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +23,8 @@ func (w *world) check() {
 
 // A story is what EVENTS holds of one flow, up to some place.
 type story struct {
+	flow          string
+	valid         uint64 // the place of its flow.validated
 	live, spawned bool
 	// ended is the event that ended it.
 	ended    *entry
@@ -51,6 +55,12 @@ func (s *story) allDone() bool {
 	return s.spawned && s.jobs != nil
 }
 
+// before reports whether a job of that name was started before the flow was found valid.
+func (s *story) before(w *world, job string) bool {
+	subject := "job.started." + s.flow + "." + job
+	return slices.ContainsFunc(w.log[:s.valid], func(e *entry) bool { return e.Subject == subject })
+}
+
 // checkFlows follows all flows through EVENTS.
 func (w *world) checkFlows() {
 	stories := map[string]*story{}
@@ -78,7 +88,8 @@ func (w *world) checkFlows() {
 		case *contract.ExecutorExited:
 			exited[d.Executor] = true
 			for _, s := range stories {
-				for name, j := range s.jobs {
+				for _, name := range slices.Sorted(maps.Keys(s.jobs)) {
+					j := s.jobs[name]
 					if j.executor == d.Executor && !j.over {
 						j.over = true
 						s.failed = append(s.failed, name)
@@ -95,7 +106,7 @@ func (w *world) checkFlows() {
 				w.fatalf("%s is found valid twice: at %d", flow, e.Seq)
 			}
 			d := e.event.Data.(*contract.FlowValidated)
-			stories[flow] = &story{live: true, deadline: e.At.Add(d.Flow.Deadline.D()), cancelled: cancels[flow]}
+			stories[flow] = &story{flow: flow, valid: e.Seq, live: true, deadline: e.At.Add(d.Flow.Deadline.D()), cancelled: cancels[flow]}
 			delete(cancels, flow)
 			continue
 		}
@@ -199,7 +210,10 @@ func (w *world) justified(s *story, e *entry) {
 				bad("all its jobs were done in time")
 			}
 		case contract.KindLostHealth:
-			if !w.frozen[d.Cause.Executor] {
+			if w.first > 1 && s.before(w, d.Cause.Job) {
+				return // its id was used before, and a job.started came when all else was over, and trimmed
+			}
+			if since, silent := w.silent[d.Cause.Executor]; !silent || e.At.Sub(since) < healthTimeout {
 				bad("the executor was alive")
 			}
 		case contract.KindCrash:
@@ -214,12 +228,15 @@ func (w *world) justified(s *story, e *entry) {
 			if len(s.failed) == 0 && !s.protocol {
 				bad("no job has failed")
 			}
-			if len(s.failed) > 0 && s.failed[0] != d.Cause.Job && !s.protocol && len(w.frozen) == 0 {
+			if len(s.failed) > 0 && s.failed[0] != d.Cause.Job && !s.protocol {
 				bad("job " + s.failed[0] + " failed first")
 			}
 		}
 	}
 }
+
+// healthTimeout is the default of progdefs.
+const healthTimeout = 10 * time.Second
 
 // failedStarts counts the executors that were started and have exited without a job, before a place.
 func (w *world) failedStarts(until uint64) (n int) {
@@ -254,7 +271,7 @@ func (w *world) checkCommands() {
 		valid[e.event.Subject] = valid[e.event.Subject] || e.kind == contract.TypeFlowValidated
 	}
 	for _, e := range w.log {
-		if !e.readable {
+		if !e.readable || w.tainted[e.event.Subject] {
 			continue
 		}
 		n := answers[e.Seq]

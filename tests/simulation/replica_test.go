@@ -83,7 +83,12 @@ func (w *world) beat(r *replica) {
 
 func (w *world) listenToAlarms(r *replica) {
 	for _, alarm := range r.Alarms() {
-		if strings.Contains(alarm, "cannot be folded") && !w.inconsistent {
+		if !strings.Contains(alarm, "cannot be folded") {
+			continue
+		}
+		what, _, _ := strings.Cut(alarm, "\n")
+		w.say("%v complains: %s", r, what)
+		if w.happened["a service contains a panic"]++; !w.inconsistent {
 			w.fatalf("%v panics on consistent events: %s", r, alarm)
 		}
 	}
@@ -94,6 +99,7 @@ func (w *world) fold(r *replica, n int) (any bool) {
 	for ; n > 0 && r.At() < w.end(); n-- {
 		m := w.read(r.At() + 1)
 		if m == nil {
+			w.happened["a service was away while EVENTS was trimmed"]++
 			w.say("%v finds that EVENTS begins at %d", r, w.first)
 			w.crash(r, 0)
 			return true
@@ -174,8 +180,10 @@ func (w *world) crash(r *replica, which int) {
 		w.fatalf("%v cannot start from its snapshot: %v", r, err)
 	}
 	if from == nil {
+		w.happened["a service starts from the beginning"]++
 		w.say("%v crashes and starts from the beginning", r)
 	} else {
+		w.happened["a service starts from a snapshot"]++
 		w.say("%v crashes and starts from its snapshot at %d", r, from.Seq)
 	}
 	if r.site.name == aggregator.Name {
@@ -256,6 +264,7 @@ func (f *flying) now(x fault) bool {
 		return false
 	}
 	f.fault = noFault
+	f.w.happened["a service flies"+faultNames[x]]++
 	return true
 }
 

@@ -42,13 +42,15 @@ type world struct {
 	late []contract.Event
 
 	failures map[string]int
-	// frozen are the executors that ever were silent.
-	frozen map[string]bool
+	// silent is since when executors give no sign of life: frozen ones, and those that have ended.
+	silent map[string]time.Time
 	// inconsistent is set once somebody has published what services never would; tainted are the flows
 	// that it was about, ghosts counts the executors that were said to have started and have not.
 	inconsistent bool
 	tainted      map[string]bool
 	ghosts       int
+	// happened counts what went wrong.
+	happened map[string]int
 }
 
 type failer interface {
@@ -87,7 +89,7 @@ func newWorld(t failer) *world {
 		catalog: map[string]contract.CatalogEntry{}, types: map[string]contract.TypeEntry{},
 		streams: map[string]bool{}, stopped: map[string]bool{}, executors: map[string]*instance{},
 		exits: map[string]backend.Exit{}, running: map[string]claim{}, failures: map[string]int{},
-		frozen: map[string]bool{}, tainted: map[string]bool{},
+		silent: map[string]time.Time{}, tainted: map[string]bool{}, happened: map[string]int{},
 	}
 	c := service.DefaultConfig()
 	c.Workers = workers
@@ -235,9 +237,16 @@ func (w *world) kill(executor string, code int) {
 		return
 	}
 	w.say("executor %s ends with code %d", executor, code)
+	w.fallSilent(executor)
 	delete(w.executors, executor)
 	maps.DeleteFunc(w.running, func(_ string, c claim) bool { return c.executor == executor })
 	w.exits[executor] = backend.Exit{Instance: x.Instance, Code: code, Reason: contract.PlainEnding(code, "")}
+}
+
+func (w *world) fallSilent(executor string) {
+	if _, silent := w.silent[executor]; !silent {
+		w.silent[executor] = w.now
+	}
 }
 
 func (w *world) sortedRunning() []claim {
@@ -330,7 +339,7 @@ func (w *world) sweep(r *replica) {
 }
 
 // trimAge is the least age of what is cut off. Nothing that a stopped process was about to do comes later than that.
-const trimAge = time.Minute
+const trimAge = 20 * time.Second
 
 // trim has the leading planner cut off events that nobody needs, at most the given share of them.
 func (w *world) trim(r *replica, share float64) {
