@@ -40,6 +40,9 @@ func (m *message) decode(header nats.Header, data []byte) {
 	if err != nil {
 		m.refuse(err)
 	}
+	if why := m.event.Inconsistency(); err == nil && why != "" {
+		m.problems = problem.List{{Code: problem.NotAnswerable, Message: "the event contradicts itself: " + why}}
+	}
 	if len(m.event.Problems) > 0 && m.kind == contract.TypeFlowCancel { // a command that nobody can carry out
 		m.problems = m.event.Problems
 	}

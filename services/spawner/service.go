@@ -69,13 +69,13 @@ func Decisions() service.Service[*State] {
 	return service.Service[*State]{
 		Name: Name,
 		Folds: []contract.Type{
-			contract.TypeFlowPlanned, contract.TypeFlowRejected, contract.TypeFlowCompleted,
+			contract.TypeFlowValidated, contract.TypeFlowPlanned, contract.TypeFlowRejected, contract.TypeFlowCompleted,
 			contract.TypeFlowPanic, contract.TypeFlowCancelled, contract.TypeFlowQueued,
 			contract.TypeFlowSpawned, contract.TypeJobStarted, contract.TypeJobDone,
 			contract.TypeJobPanic, contract.TypeExecutorStarted, contract.TypeExecutorDraining,
 			contract.TypeExecutorExited, contract.TypeProgdefApplied, contract.TypeProgdefRemoved,
 		},
-		Notes:    []contract.Type{contract.TypeFlowValidated, contract.TypeFlowCleaned},
+		Notes:    []contract.Type{contract.TypeFlowCleaned},
 		Answers:  []contract.Type{contract.TypeExecutorStarted, contract.TypeExecutorDraining, contract.TypeExecutorExited},
 		Evolve:   Evolve,
 		Decide:   Decide,

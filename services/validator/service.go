@@ -59,10 +59,10 @@ func Decisions() service.Service[*State] {
 	return service.Service[*State]{
 		Name: Name,
 		Folds: append(slices.Clone(commands),
-			contract.TypeFlowRejected, contract.TypeProgdefApplied, contract.TypeProgdefRejected, contract.TypeProgdefRemoved,
+			contract.TypeFlowValidated, contract.TypeFlowRejected, contract.TypeProgdefApplied, contract.TypeProgdefRejected, contract.TypeProgdefRemoved,
 			contract.TypeTypeApplied, contract.TypeTypeRejected, contract.TypeDeadLetter,
 		),
-		Notes:    []contract.Type{contract.TypeFlowValidated, contract.TypeFlowCleaned},
+		Notes:    []contract.Type{contract.TypeFlowCleaned},
 		Answers:  commands,
 		Evolve:   Evolve,
 		Decide:   Decide,
