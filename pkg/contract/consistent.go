@@ -1,34 +1,159 @@
 package contract
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// Check reports an error where the event refers to what it does not hold. Services check what they read: an event
-// of a service may be of another version, or of somebody else.
-func (v *FlowValidated) Check() error {
-	for name, n := range v.Flow.Nodes {
-		if p, ok := v.Progdefs[n.Progdef]; !ok || p.Revision != n.Revision {
-			return fmt.Errorf("node %q is of progdef %q, revision %q, which the event does not hold", name, n.Progdef, n.Revision)
+// Inconsistency says what an event refers to and does not have, "" for an event that is whole. Anybody may publish
+// what looks like an event of a service; services fold only those that are whole, so that they may rely on it.
+func (e Event) Inconsistency() string {
+	var err error
+	switch d := e.Data.(type) {
+	case *FlowValidated:
+		err = d.consistent()
+	case *FlowPlanned:
+		err = d.consistent(e.Subject)
+	case *JobStarted:
+		err = isName("executor", d.Executor)
+	case *ExecutorStarted:
+		err = consistentExecutor(e.Subject, d.Executor, d.Revision)
+	case *ExecutorDraining:
+		err = consistentExecutor(e.Subject, d.Executor, d.Revision)
+	case *ExecutorExited:
+		err = consistentExecutor(e.Subject, d.Executor, d.Revision)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func isName(what, name string) error {
+	if !document.ValidName(name) {
+		return fmt.Errorf("%s %s is not a name", what, document.Quote(name))
+	}
+	return nil
+}
+
+func consistentExecutor(subject, executor, revision string) error {
+	if executor != subject {
+		return fmt.Errorf("executor %s is not the event's subject", document.Quote(executor))
+	}
+	return isName("revision", revision)
+}
+
+func (d *FlowValidated) consistent() error {
+	if err := consistentProgdefs(d.Progdefs); err != nil {
+		return err
+	}
+	for name, n := range d.Flow.Nodes {
+		if err := isName("node", name); err != nil {
+			return err
+		}
+		if err := isPinned(d.Progdefs, n.Progdef, n.Revision); err != nil {
+			return fmt.Errorf("node %s: %w", name, err)
 		}
 	}
-	for n, e := range v.Flow.Edges {
-		for _, end := range []string{e.From, e.To} {
-			node, _, _ := strings.Cut(end, ".")
-			if _, ok := v.Flow.Nodes[node]; end != "" && !ok {
-				return fmt.Errorf("edge %d ends at %q; there is no such node", n, end)
+	for i, edge := range d.Flow.Edges {
+		for _, end := range []string{edge.From, edge.To} {
+			node, port, ok := strings.Cut(end, ".")
+			if _, there := d.Flow.Nodes[node]; end != "" && (!there || !ok || !document.ValidName(port)) {
+				return fmt.Errorf("edge %d: %s is not a port of a node", i, document.Quote(end))
 			}
 		}
 	}
 	return nil
 }
 
-// Check reports an error where the event refers to what it does not hold.
-func (p *FlowPlanned) Check() error {
-	for _, j := range p.Jobs {
-		if have, ok := p.Progdefs[j.Progdef]; !ok || have.Revision != j.Revision {
-			return fmt.Errorf("job %q is of progdef %q, revision %q, which the event does not hold", j.Job, j.Progdef, j.Revision)
+func consistentProgdefs(pinned map[string]progdef.Pinned) error {
+	for name, p := range pinned {
+		if err := isName("progdef", name); err != nil {
+			return err
+		}
+		if err := isName("revision", p.Revision); err != nil {
+			return fmt.Errorf("progdef %s: %w", name, err)
+		}
+		if s := p.Document.Scaling; s.JobsPerExecutor < 1 || s.MaxExecutors < 1 || s.MinExecutors < 0 {
+			return fmt.Errorf("progdef %s: scaling %+v runs nothing", name, s)
+		}
+	}
+	return nil
+}
+
+func isPinned(pinned map[string]progdef.Pinned, name, revision string) error {
+	if p, ok := pinned[name]; !ok || p.Revision != revision {
+		return fmt.Errorf("revision %s of progdef %s is not in the event", document.Quote(revision), document.Quote(name))
+	}
+	return nil
+}
+
+func (d *FlowPlanned) consistent(flow string) error {
+	switch {
+	case d.Stream != "" && d.Stream != FlowStream(flow):
+		return fmt.Errorf("stream %s is not the flow's", document.Quote(d.Stream))
+	case d.Deadline.IsZero() || d.Deadline.Year() > 9000:
+		return fmt.Errorf("the deadline %s does not come", d.Deadline.Format(time.RFC3339))
+	}
+	if err := consistentProgdefs(d.Progdefs); err != nil {
+		return err
+	}
+	seen := make(map[string]bool, len(d.Jobs))
+	for i := range d.Jobs {
+		j := &d.Jobs[i]
+		if seen[j.Job] {
+			return fmt.Errorf("job %s is there twice", document.Quote(j.Job))
+		}
+		seen[j.Job] = true
+		if err := isPinned(d.Progdefs, j.Progdef, j.Revision); err != nil {
+			return fmt.Errorf("job %s: %w", document.Quote(j.Job), err)
+		}
+		if err := j.consistent(flow); err != nil {
+			return fmt.Errorf("job %s: %w", document.Quote(j.Job), err)
+		}
+	}
+	for _, e := range d.Edges {
+		for _, end := range []string{e.From, e.To} {
+			node, _, _ := strings.Cut(end, ".")
+			if end == "" || document.ValidName(node) && !seen[node] && !outside(node, e.Const) {
+				return fmt.Errorf("edge %s -> %s: it has an end at no job", document.Quote(e.From), document.Quote(e.To))
+			}
+		}
+	}
+	return consistentAddresses(flow, d.Inputs, d.Outputs, d.Panics)
+}
+
+// outside reports whether an end of an edge is not at a job: at the flow's own ends, or at a constant.
+func outside(node string, constant *Count) bool {
+	return node == "inputs" || node == "outputs" || constant != nil
+}
+
+func (j *Job) consistent(flow string) error {
+	if err := isName("its name", j.Job); err != nil {
+		return err
+	}
+	subject := func(t Type) string { return string(t) + "." + flow + "." + j.Job }
+	switch {
+	case j.Flow != flow:
+		return fmt.Errorf("it is of flow %s", document.Quote(j.Flow))
+	case j.Started != subject(TypeJobStarted), j.Done != subject(TypeJobDone), j.Panic != subject(TypeJobPanic),
+		j.Health != HealthSubject(flow, j.Job), j.Stop != StopSubject(flow) && j.Stop != LastStopSubject(flow):
+		return errors.New("it has subjects that are not its own")
+	}
+	return consistentAddresses(flow, j.Inputs, j.Outputs)
+}
+
+func consistentAddresses(flow string, all ...map[string]Address) error {
+	for _, addresses := range all {
+		for port, a := range addresses {
+			if a.Stream != FlowStream(flow) || !strings.HasPrefix(a.Subject, "edge."+flow+".") {
+				return fmt.Errorf("the address of %s is not the flow's", document.Quote(port))
+			}
 		}
 	}
 	return nil

@@ -38,8 +38,8 @@ type core[S any] struct {
 	says    []*say[S]
 	// aside are the messages that could not be folded and are still to be answered, in order.
 	aside []outcast
-	// folds, notes and answers are the service's, as sets.
-	folds, notes, answers map[contract.Type]bool
+	// folds and answers are the service's, as sets.
+	folds, answers map[contract.Type]bool
 	// alarm is told of what must not happen.
 	alarm func(what string)
 }
@@ -112,7 +112,7 @@ func newCore[S any](s Service[S], c Config, state S) *core[S] {
 	return &core[S]{
 		s: s, c: c, state: state, agenda: newAgenda(), last: make(map[string]uint64),
 		flights: make(map[string]*flight), tries: make(map[string]int), refused: make(map[string]bool),
-		folds: setOf(s.Folds), notes: setOf(s.Notes), answers: setOf(s.Answers), alarm: func(string) {},
+		folds: setOf(s.Folds), answers: setOf(s.Answers), alarm: func(string) {},
 	}
 }
 
@@ -138,7 +138,7 @@ func (c *core[S]) fold(m *message) {
 		if c.answers[m.kind] {
 			c.setAside(m.Seq, "")
 		}
-	case c.folds[m.kind] || c.notes[m.kind]:
+	case c.folds[m.kind]:
 		m.event.Time = m.At // whatever its publisher's clock says
 		c.evolve(m.event)
 	}

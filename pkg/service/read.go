@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,10 +15,6 @@ import (
 // begin returns a message as far as its subject tells; whole is set if the service has a use for the rest.
 func (c *core[S]) begin(subject string) (m *message, whole bool) {
 	m = &message{subject: subject, kind: contract.TypeOf(subject)}
-	if c.notes[m.kind] {
-		m.event = contract.Event{Type: m.kind, Subject: subject[strings.LastIndexByte(subject, '.')+1:]}
-		return m, false
-	}
 	return m, c.wants(m.kind) || m.kind == contract.TypeDeadLetter || m.kind == contract.TypeTick
 }
 
@@ -45,6 +40,9 @@ func (m *message) decode(header nats.Header, data []byte) {
 	m.event, err = event.Decode(m.subject, header, data)
 	if err != nil {
 		m.refuse(err)
+	}
+	if why := m.event.Inconsistency(); err == nil && why != "" {
+		m.problems = problem.List{{Code: problem.NotAnswerable, Message: "the event contradicts itself: " + why}}
 	}
 	if len(m.event.Problems) > 0 && m.kind == contract.TypeFlowCancel { // a command that nobody can carry out
 		m.problems = m.event.Problems

@@ -28,9 +28,8 @@ const (
 type Service[S any] struct {
 	// Name is the micro service's name.
 	Name string
-	// Folds are the types of events that Evolve gets. Of the Notes it gets type, subject and time alone, which
-	// costs no decoding.
-	Folds, Notes []contract.Type
+	// Folds are the types of events that Evolve gets.
+	Folds []contract.Type
 	// Answers are the types whose unreadable messages this service answers; each type has one service that does.
 	Answers []contract.Type
 	// New makes the state that events are folded into where there is no snapshot.

@@ -23,10 +23,6 @@ func Evolve(s *State, e contract.Event) []string {
 	case *contract.FlowValidated:
 		s.begin(e, d)
 	case *contract.FlowPlanned:
-		if err := d.Check(); err != nil {
-			s.unanswered(e, err.Error())
-			return []string{keyUnanswerable}
-		}
 		s.plan(e.Subject, d)
 	case *contract.FlowSpawned:
 		s.with(e.Subject, func(r *run) { r.Spawned, r.Waiting = r.Planned, e.Time })

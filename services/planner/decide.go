@@ -54,11 +54,7 @@ func cleanUp(id string, r *run, now time.Time) (effects []contract.Event, next t
 }
 
 func (s *State) plan(id string, r *run) contract.Event {
-	p := s.overBudget(r.Validated.Flow)
-	if err := r.Validated.Check(); err != nil {
-		p = problem.List{{Code: problem.InternalFailure, Message: "the flow was found valid, and is not: " + err.Error()}}
-	}
-	if p != nil {
+	if p := s.overBudget(r.Validated.Flow); p != nil {
 		return contract.Event{
 			Type: contract.TypeFlowRejected, Subject: id, TraceParent: r.Trace,
 			Data: &contract.FlowRejected{Problems: p},

@@ -103,8 +103,8 @@ func (s *State) running(waiting map[string]string) []string {
 
 func (s *State) enqueue(e contract.Event, d *contract.FlowPlanned) {
 	flow := e.Subject
-	if _, valid := s.valid[flow]; !valid || d.Check() != nil {
-		return // it is planned or has ended already, was never valid, or makes no sense: then its deadline ends it
+	if _, valid := s.valid[flow]; !valid {
+		return // it is planned or has ended already, or was never valid
 	}
 	delete(s.valid, flow)
 	r := &run{Trace: e.TraceParent, Jobs: d.Jobs, State: make(map[string]*job)}

@@ -59,10 +59,10 @@ func Decisions() service.Service[*State] {
 	return service.Service[*State]{
 		Name: Name,
 		Folds: append(slices.Clone(commands),
-			contract.TypeFlowRejected, contract.TypeFlowCleaned, contract.TypeProgdefApplied, contract.TypeProgdefRejected,
-			contract.TypeProgdefRemoved, contract.TypeTypeApplied, contract.TypeTypeRejected, contract.TypeDeadLetter,
+			contract.TypeFlowValidated, contract.TypeFlowRejected, contract.TypeFlowCleaned,
+			contract.TypeProgdefApplied, contract.TypeProgdefRejected, contract.TypeProgdefRemoved,
+			contract.TypeTypeApplied, contract.TypeTypeRejected, contract.TypeDeadLetter,
 		),
-		Notes:    []contract.Type{contract.TypeFlowValidated},
 		Answers:  commands,
 		Evolve:   Evolve,
 		Decide:   Decide,
