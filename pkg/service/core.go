@@ -32,7 +32,7 @@ type core[S any] struct {
 	relaunch []*flight
 	// landing are flights that have ended and wait until what they published is folded.
 	landing []*flight
-	// tries counts the failed attempts at an aggregate, refused holds those that were given up.
+	// tries counts the failed attempts at an aggregate; refused holds those for which an event has said so.
 	tries   map[string]int
 	refused map[string]bool
 	says    []*say[S]
@@ -279,8 +279,8 @@ func (c *core[S]) decide(key string) (begin []*flight) {
 	return begin
 }
 
-// launch begins a flight unless something is under way about one of its aggregates, or was refused: the key
-// is decided again when that has landed.
+// launch begins a flight unless something is under way about one of its aggregates: the key is decided again
+// when that has landed.
 func (c *core[S]) launch(effects []contract.Event, key string) *flight {
 	f := &flight{effects: effects, decided: c.at.Seq}
 	if key != "" {
@@ -288,9 +288,6 @@ func (c *core[S]) launch(effects []contract.Event, key string) *flight {
 	}
 	for _, e := range effects {
 		a := aggregateOf(e)
-		if c.refused[a] {
-			return nil
-		}
 		if other := c.flights[a]; other != nil {
 			if key != "" && !slices.Contains(other.keys, key) {
 				other.keys = append(other.keys, key)
@@ -369,6 +366,7 @@ func (c *core[S]) finished(o outcome) {
 	case o.err == nil:
 		for _, a := range o.aggregates {
 			delete(c.tries, a)
+			delete(c.refused, a)
 		}
 	case errors.As(o.err, &stale):
 		o.seq = max(o.seq, stale.seq)
@@ -419,7 +417,8 @@ func (c *core[S]) taken(o outcome) {
 }
 
 // failed plans what comes after a failed effect: a pause, and another decision; or, where no other attempt
-// is worth it, an event that says why. The flight then goes on with that.
+// is worth it, an event that says why. What is still wanted after that, such as the verdict on a flow, is tried
+// again at a slow pace.
 func (c *core[S]) failed(o outcome) {
 	a := aggregateOf(*o.failed)
 	if !errors.Is(o.err, errDisconnected) {
@@ -427,18 +426,23 @@ func (c *core[S]) failed(o outcome) {
 	}
 	c.alarm(fmt.Sprintf("%s of %s failed (attempt %d): %v", o.failed.Type, o.failed.Subject, c.tries[a], o.err))
 	p := c.hopeless(o.err, c.tries[a])
-	if p == nil {
-		c.follow(o, &flight{pause: backOff(c.tries[a])})
-		return
-	}
-	c.refused[a] = true
-	delete(c.tries, a)
-	if o.say != nil {
+	if p != nil && o.say != nil {
 		c.ended(o.say, o.err)
 		o.say = nil
 	}
-	c.follow(o, &flight{effects: []contract.Event{refusal(*o.failed, o.effects, *p)}})
+	switch {
+	case p == nil:
+		c.follow(o, &flight{pause: backOff(c.tries[a])})
+	case c.refused[a]:
+		c.follow(o, &flight{pause: slowPace})
+	default:
+		c.refused[a] = true
+		c.follow(o, &flight{effects: []contract.Event{refusal(*o.failed, o.effects, *p)}})
+	}
 }
+
+// slowPace is the time between two tries of what was refused and is still wanted.
+const slowPace = time.Minute
 
 // follow has a flight go on with another one, about the same and by the same state: what has become known since
 // may have answered it.

@@ -29,7 +29,7 @@ const (
 	// A snapshot is written after this many events or bytes of them, or after this time if there were any.
 	snapshotEvents = 10_000
 	snapshotBytes  = 32 << 20
-	snapshotEvery  = 30 * time.Second
+	snapshotEvery  = 5 * time.Minute
 	// snapshotShare bounds what writing takes: the pause behind a snapshot is so many times its duration.
 	snapshotShare = 100
 	snapshotLook  = 250 * time.Millisecond
