@@ -24,6 +24,9 @@ const (
 	mostPatience  = 8 * time.Second
 )
 
+// MetadataService is the key, in a consumer's metadata, of the service that folds EVENTS by it.
+const MetadataService = "dagyo.service"
+
 // A Follower reads a stream with limits retention from a message on, and goes on with what is added.
 type Follower struct {
 	JS     jetstream.JetStream

@@ -212,6 +212,7 @@ func (c *core[S]) remember(m *message) {
 	delete(c.refused, aggregate)
 	if verb == "cleaned" || verb == "exited" || verb == "rejected" {
 		delete(c.last, aggregate) // nothing more is to come, most likely
+		delete(c.tries, aggregate)
 		return
 	}
 	c.last[aggregate] = m.Seq

@@ -207,7 +207,7 @@ func (r *Runtime[S]) follow(ctx context.Context) error {
 	return broker.Follower{
 		JS: r.link.JS, Stream: contract.StreamEvents, From: r.core.at.Seq + 1,
 		Name:     r.s.Name,
-		Metadata: map[string]string{"dagyo.service": r.s.Name},
+		Metadata: map[string]string{broker.MetadataService: r.s.Name},
 		Handle:   func(m jetstream.Msg, meta *jetstream.MsgMetadata) { r.take(ctx, m, meta) },
 		CaughtUp: func() { r.current.Store(true); r.once.Do(func() { close(r.caughtUp) }) },
 		Interrupted: func(err error) {
