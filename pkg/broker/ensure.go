@@ -74,20 +74,10 @@ func Ensure(
 	if _, err := js.CreateOrUpdateKeyValue(ctx, kv); err != nil {
 		return fmt.Errorf("make bucket %s: %w", kv.Bucket, err)
 	}
-	for _, o := range []jetstream.ObjectStoreConfig{c.data(), c.snapshots()} {
-		if _, err := js.CreateOrUpdateObjectStore(ctx, o); err != nil {
-			return fmt.Errorf("make bucket %s: %w", o.Bucket, err)
-		}
+	if _, err := js.CreateOrUpdateObjectStore(ctx, c.data()); err != nil {
+		return fmt.Errorf("make bucket %s: %w", contract.BucketData, err)
 	}
 	return nil
-}
-
-// snapshots has no bound of its own: each service keeps two of them.
-func (c Config) snapshots() jetstream.ObjectStoreConfig {
-	return jetstream.ObjectStoreConfig{
-		Bucket: contract.BucketSnapshots, Description: "The states of services, from which they start",
-		Storage: jetstream.FileStorage, Replicas: c.Replicas, Compression: true,
-	}
 }
 
 // data outlives the events that refer to it, which are stored later and kept as long.

@@ -10,10 +10,10 @@ const (
 	StreamEvents    = "EVENTS"    // every event (file, limits retention)
 	StreamJobs      = "JOBS"      // the mailboxes (file, work-queue retention)
 	StreamHistory   = "HISTORY"   // the statuses of ended flows, in segments (file, limits retention)
+	StreamSnapshots = "SNAPSHOTS" // the states of services, from which they start (file)
 	StreamLeases    = "LEASES"    // which replica of a service leads, and the names of executors (file)
 	BucketProgdefs  = "progdefs"  // the catalogue, by progdef name
 	BucketTypes     = "types"     // the type catalogue, by TypeKey
-	BucketSnapshots = "snapshots" // object store: the states of services
 	BucketData      = "data"      // object store: data of events too large for a message
 )
 

@@ -84,3 +84,19 @@ func deadLetter(subject string, seq uint64, problems problem.List, raw []byte) c
 func excerpt(raw []byte) string {
 	return string([]rune(string(raw[:min(len(raw), excerptLimit)])))
 }
+
+// needs returns the first message of EVENTS that the state refers to, 0 where it refers to none.
+func (c *core[S]) needs() (first uint64) {
+	if c.s.Snapshot.Needs != nil {
+		first = c.s.Snapshot.Needs(c.state)
+	}
+	if len(c.aside) > 0 && (first == 0 || c.aside[0].Seq < first) {
+		first = c.aside[0].Seq
+	}
+	return first
+}
+
+// restore goes on behind a place, with the messages that were aside there.
+func (c *core[S]) restore(at place, aside []outcast) {
+	c.at, c.now, c.aside = at, at.At, aside
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
 // A core is a service without its I/O: what it has folded, what is to be decided, and which effects are
@@ -19,7 +20,9 @@ type core[S any] struct {
 	c     Config
 	state S
 	// at is the last message that was folded: the state knows all that EVENTS held at that time.
-	at      place
+	at place
+	// now is when it was stored. It does not go back when the broker's clock is set back.
+	now     time.Time
 	leading bool
 	agenda  agenda
 	// last is the place of the last event of each aggregate that lives, as far as is known. An aggregate
@@ -44,11 +47,7 @@ type core[S any] struct {
 	alarm func(what string)
 }
 
-// A place is a message of EVENTS: its number, and when the broker stored it.
-type place struct {
-	Seq uint64    `json:"seq"`
-	At  time.Time `json:"at"`
-}
+type place = snapshot.Place
 
 // An outcast is a message that could not be folded, and why, where that is more than that it is unreadable.
 type outcast struct {
@@ -129,24 +128,24 @@ func (c *core[S]) wants(t contract.Type) bool { return c.folds[t] || c.answers[t
 
 // fold takes in the next message of EVENTS.
 func (c *core[S]) fold(m *message) {
-	if m.At.Before(c.at.At) {
-		m.At = c.at.At // the broker's clock was set back: time does not go back with it
-	}
 	c.at = m.place
+	if m.At.After(c.now) {
+		c.now = m.At
+	}
 	switch {
 	case len(m.problems) > 0:
 		if c.answers[m.kind] {
 			c.setAside(m.Seq, "")
 		}
 	case c.folds[m.kind]:
-		m.event.Time = m.At // whatever its publisher's clock says
+		m.event.Time = c.now // whatever its publisher's clock says
 		c.evolve(m.event)
 	}
 	c.answered(m)
 	c.remember(m)
 	c.land()
 	if c.leading {
-		c.agenda.advance(c.at.At)
+		c.agenda.advance(c.now)
 	}
 }
 
@@ -262,11 +261,10 @@ func (c *core[S]) take() (begin []*flight) {
 // decide launches the effects that the state asks for under a key.
 func (c *core[S]) decide(key string) (begin []*flight) {
 	defer c.contain("the decision on "+key, func(string) {})
-	now := c.at.At
 	if key == keyAside {
 		return c.decideAside()
 	}
-	effects, next := c.s.Decide(c.state, key, now)
+	effects, next := c.s.Decide(c.state, key, c.now)
 	c.agenda.schedule(key, next)
 	for _, group := range grouped(effects) {
 		if c.flying >= c.c.Workers {
@@ -357,7 +355,7 @@ func (c *core[S]) finished(o outcome) {
 			continue
 		}
 		if e.Time.IsZero() {
-			e.Time = c.at.At
+			e.Time = c.now
 		}
 		c.evolve(e)
 	}

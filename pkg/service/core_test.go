@@ -83,7 +83,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) event(t contract.Type, flow string) {
 	b.seq++
 	e := contract.Event{Type: t, Subject: flow, Seq: b.seq}
-	b.fold(&message{place: place{b.seq, b.now}, subject: string(t) + "." + flow, kind: t, event: e})
+	b.fold(&message{place: place{Seq: b.seq, At: b.now}, subject: string(t) + "." + flow, kind: t, event: e})
 }
 
 // flights begins what is to be begun, and names the effects of each flight.
@@ -168,8 +168,8 @@ func TestTimeComesFromTheBroker(t *testing.T) {
 	b.want("act.note slow+flow.planned slow")
 	b.now = b.now.Add(-time.Hour)
 	b.event(contract.TypeFlowValidated, "later")
-	if b.at.At.Before(b.state.open["slow"].Add(time.Minute)) {
-		t.Errorf("time went back to %v", b.at.At)
+	if b.core.now.Before(b.state.open["slow"].Add(time.Minute)) {
+		t.Errorf("time went back to %v", b.core.now)
 	}
 }
 
@@ -226,7 +226,7 @@ func TestWhatCannotBeFoldedIsSetAside(t *testing.T) {
 	var alarms []string
 	b.alarm = func(what string) { alarms = append(alarms, what) }
 	b.event(contract.TypeFlowValidated, "poison")
-	bad := &message{place: place{2, b.now}, kind: contract.TypeFlowValidated, problems: problem.List{{Code: problem.NotJSON}}}
+	bad := &message{place: place{Seq: 2, At: b.now}, kind: contract.TypeFlowValidated, problems: problem.List{{Code: problem.NotJSON}}}
 	b.fold(bad)
 	b.seq = 2
 	b.event(contract.TypeFlowValidated, "f")
@@ -238,7 +238,7 @@ func TestWhatCannotBeFoldedIsSetAside(t *testing.T) {
 	b.done(f, 5)
 	for seq := range uint64(2) {
 		b.fold(&message{
-			place: place{4 + seq, b.now}, subject: "deadletter", kind: contract.TypeDeadLetter,
+			place: place{Seq: 4 + seq, At: b.now}, subject: "deadletter", kind: contract.TypeDeadLetter,
 			event: contract.Event{Type: contract.TypeDeadLetter, Data: &contract.DeadLetter{Sequence: 1 + seq}},
 		})
 	}

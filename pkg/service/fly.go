@@ -202,7 +202,7 @@ func (r *Runtime[S]) message(ctx context.Context, seq uint64) (*message, []byte,
 	if err != nil {
 		return nil, nil, fmt.Errorf("read event %d: %w", seq, err)
 	}
-	m := &message{subject: raw.Subject, kind: contract.TypeOf(raw.Subject), place: place{seq, raw.Time}}
+	m := &message{subject: raw.Subject, kind: contract.TypeOf(raw.Subject), place: place{Seq: seq, At: raw.Time}}
 	data, err := r.link.Resolve(ctx, raw.Header, raw.Data)
 	var unreadable *event.Unreadable
 	if err != nil && !errors.As(err, &unreadable) {

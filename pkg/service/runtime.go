@@ -14,6 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/history"
+	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
 // A Runtime is a running service: the core, and the I/O around it. Every input goes through step.
@@ -75,7 +76,8 @@ const ensurePause = time.Second
 // ensure makes the shared streams. A broker that cannot yet, such as a cluster without a leader, is waited for.
 func ensure(ctx context.Context, link *broker.Link, c Config, log zerolog.Logger) error {
 	for {
-		err := broker.Ensure(ctx, link.JS, c.Broker, history.StreamConfig(c.Broker.Replicas, c.History))
+		err := broker.Ensure(ctx, link.JS, c.Broker, history.StreamConfig(c.Broker.Replicas, c.History),
+			snapshot.StreamConfig(c.Broker.Replicas))
 		if err == nil || !broker.Transient(err) || ctx.Err() != nil {
 			return err
 		}
@@ -143,7 +145,7 @@ func (r *Runtime[S]) Read(f func(S)) {
 func (r *Runtime[S]) At() time.Time {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.core.at.At
+	return r.core.now
 }
 
 // Known returns the broker's time by our estimate.
@@ -224,7 +226,7 @@ func (r *Runtime[S]) take(ctx context.Context, m jetstream.Msg, meta *jetstream.
 	if ctx.Err() != nil {
 		return
 	}
-	msg.place = place{meta.Sequence.Stream, meta.Timestamp}
+	msg.place = place{Seq: meta.Sequence.Stream, At: meta.Timestamp}
 	msg.event.Seq = msg.Seq
 	r.bytes.Add(int64(len(m.Data())))
 	if len(msg.problems) > 0 {

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
 // A Simulation is one replica of a service on a simulated EVENTS: the same core and the same conditions of
@@ -44,44 +44,40 @@ type Simulation interface {
 
 // An Image is a snapshot.
 type Image struct {
-	Seq   uint64
-	At    time.Time
+	snapshot.Description
 	State []byte
 	Aside []outcast
-	// Needs is the first event that must be there to start from it, 0 for that behind Seq.
-	Needs uint64
 }
 
 // Store returns the snapshots of a service that are kept once one more was stored.
 func Store(kept []Image, more Image) []Image {
-	byPlace := map[uint64]Image{}
-	var all []stored
-	for _, i := range append(slices.Clone(kept), more) {
-		if _, there := byPlace[i.Seq]; !there {
-			all = append(all, i.stored())
+	byPlace := map[uint64]Image{more.Seq: more}
+	all := []snapshot.Description{more.Description}
+	for _, i := range kept {
+		if i.Seq != more.Seq {
+			byPlace[i.Seq] = i
+			all = append(all, i.Description)
 		}
-		byPlace[i.Seq] = i
 	}
-	slices.SortFunc(all, func(a, b stored) int { return -cmpSeq(a, b) })
-	for _, s := range outdated(all, more.Seq) {
-		delete(byPlace, s.Seq)
+	slices.SortFunc(all, snapshot.Newer)
+	var out []Image
+	for _, d := range snapshot.Remaining(all, more.Seq) {
+		out = append(out, byPlace[d.Seq])
 	}
-	return slices.SortedFunc(maps.Values(byPlace), func(a, b Image) int { return -cmpSeq(a.stored(), b.stored()) })
+	return out
 }
 
 // Needed returns the first event that a service may need that starts from these snapshots: what comes before may
 // be cut off. It is 0 where nothing may.
 func Needed(kept map[string][]Image) uint64 {
-	all := make(map[string][]stored)
+	all := make(map[string][]snapshot.Description)
 	for service, images := range kept {
 		for _, i := range images {
-			all[service] = append(all[service], i.stored())
+			all[service] = append(all[service], i.Description)
 		}
 	}
-	return needed(all)
+	return snapshot.Needed(all)
 }
-
-func (i Image) stored() stored { return stored{place: place{i.Seq, i.At}, needs: i.Needs} }
 
 // A Message is a message of the simulated EVENTS. All replicas share what it decodes to.
 type Message struct {
@@ -102,7 +98,7 @@ func (m *Message) Event() (e contract.Event, readable bool) {
 
 func (m *Message) decode() *message {
 	if m.decoded == nil {
-		d := &message{place: place{m.Seq, m.At}, subject: m.Subject, kind: contract.TypeOf(m.Subject)}
+		d := &message{place: place{Seq: m.Seq, At: m.At}, subject: m.Subject, kind: contract.TypeOf(m.Subject)}
 		d.decode(m.Header, m.Data)
 		d.event.Seq = m.Seq
 		m.decoded = d
@@ -168,7 +164,7 @@ func (s *simulation[S]) Fold(m *Message) {
 	if whole {
 		*read = *m.decode()
 	}
-	read.place, read.event.Seq = place{m.Seq, m.At}, m.Seq
+	read.place, read.event.Seq = place{Seq: m.Seq, At: m.At}, m.Seq
 	s.core.fold(read)
 	s.step()
 }
@@ -222,16 +218,10 @@ func (s *simulation[S]) Next() (time.Time, bool) { return s.core.agenda.next() }
 
 func (s *simulation[S]) Snapshot() (Image, error) {
 	state, err := s.s.Snapshot.Encode(s.core.state)
-	i := Image{Seq: s.core.at.Seq, At: s.core.at.At, State: state, Aside: slices.Clone(s.core.aside)}
-	if s.s.Snapshot.Needs != nil {
-		i.Needs = s.s.Snapshot.Needs(s.core.state)
-	}
-	for _, o := range i.Aside {
-		if i.Needs == 0 || o.Seq < i.Needs {
-			i.Needs = o.Seq
-		}
-	}
-	return i, err
+	return Image{
+		Description: snapshot.Description{Service: s.s.Name, Place: s.core.at, Needs: s.core.needs()},
+		State:       state, Aside: slices.Clone(s.core.aside),
+	}, err
 }
 
 func (s *simulation[S]) Restart(from *Image) error {
@@ -239,7 +229,7 @@ func (s *simulation[S]) Restart(from *Image) error {
 	if from == nil {
 		return nil
 	}
-	s.core.at, s.core.aside = place{from.Seq, from.At}, slices.Clone(from.Aside)
+	s.core.restore(from.Place, slices.Clone(from.Aside))
 	return s.s.Snapshot.Decode(s.core.state, from.State)
 }
 
@@ -272,4 +262,4 @@ var _ Host[int] = simulationHost[int]{}
 type simulationHost[S any] struct{ *simulation[S] }
 
 // At is for Host.
-func (h simulationHost[S]) At() time.Time { return h.core.at.At }
+func (h simulationHost[S]) At() time.Time { return h.core.now }

@@ -66,7 +66,7 @@ func Decisions() service.Service[*State] {
 		Evolve:   Evolve,
 		Decide:   Decide,
 		Open:     Open,
-		Snapshot: snapshot(),
+		Snapshot: snapshots(),
 	}
 }
 

@@ -68,7 +68,7 @@ func Decisions() service.Service[*State] {
 		Decide:   Decide,
 		Open:     Open,
 		Perform:  Judge,
-		Snapshot: snapshot(),
+		Snapshot: snapshots(),
 	}
 }
 

@@ -1,4 +1,4 @@
-package service
+package snapshot
 
 import (
 	"context"
@@ -24,7 +24,7 @@ func Trim(ctx context.Context, link *broker.Link, c broker.Config) error {
 	if err != nil || cut <= info.State.FirstSeq {
 		return err
 	}
-	needed, err := firstNeeded(ctx, link)
+	needed, err := firstNeeded(ctx, Store{link.JS})
 	if err != nil {
 		return err
 	}
@@ -77,33 +77,27 @@ func firstSince(
 	return first, nil
 }
 
-// firstNeeded returns the first event that a service may still need, 0 where one has no snapshots yet.
-func firstNeeded(ctx context.Context, link *broker.Link) (uint64, error) {
-	store, err := link.JS.ObjectStore(ctx, contract.BucketSnapshots)
-	if err != nil {
-		return 0, err
-	}
-	all := make(map[string][]stored)
+// firstNeeded returns the first event that a service may still need, 0 where one has too few snapshots yet.
+func firstNeeded(ctx context.Context, store Store) (uint64, error) {
+	all := make(map[string][]Description)
 	for _, service := range contract.Services() {
-		if all[service], err = snapshotsOf(ctx, store, service); err != nil {
+		var err error
+		if all[service], err = store.List(ctx, service); err != nil {
 			return 0, err
 		}
 	}
-	return needed(all), nil
+	return Needed(all), nil
 }
 
-// needed returns the first event that a service may need with these snapshots, 0 where one has too few.
-func needed(all map[string][]stored) (needed uint64) {
+// Needed returns the first event that a service may need with these snapshots: what comes before may be cut off.
+// It is 0 where one has too few.
+func Needed(all map[string][]Description) (needed uint64) {
 	for _, service := range contract.Services() {
-		if len(all[service]) < snapshotsKept {
+		if len(all[service]) < Kept {
 			return 0
 		}
-		for _, s := range all[service] {
-			first := s.Seq + 1
-			if s.needs > 0 {
-				first = min(first, s.needs)
-			}
-			if needed == 0 || first < needed {
+		for _, d := range all[service] {
+			if first := d.First(); needed == 0 || first < needed {
 				needed = first
 			}
 		}
