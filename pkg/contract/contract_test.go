@@ -267,7 +267,7 @@ func TestAggregate(t *testing.T) {
 		{contract.Event{
 			Type: contract.TypeJobDone, Subject: "f", Data: &contract.JobDone{Job: "j"},
 		}, "job.done.f.j"},
-		{contract.Event{Type: contract.TypeDeadLetter, Subject: "deadletter"}, "deadletter"},
+		{contract.Event{Type: contract.TypeDeadLetter, Subject: "deadletter"}, ""},
 		{contract.Event{Type: "act.stop", Subject: "f"}, ""},
 	}
 	for _, tt := range tests {

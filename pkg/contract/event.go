@@ -78,15 +78,13 @@ func (e Event) Flow() string {
 
 // Aggregate is the subject, with wildcards, that matches every event about the same thing as this one: all
 // that services publish about one flow, one executor, one progdef or one type. An event is published on the
-// condition that nothing was published there since the state that decided it. It is "" for what no service
-// publishes.
+// condition that nothing was published there since the state that decided it. It is "" for what is published
+// without a condition: dead letters, of which every service has some, and acts.
 func (e Event) Aggregate() string {
 	entry, ok := Lookup(e.Type)
 	switch {
-	case !ok:
+	case !ok, entry.Of == OfMessage:
 		return ""
-	case entry.Of == OfMessage:
-		return string(e.Type)
 	case entry.Of == OfJob:
 		return e.NATSSubject()
 	}

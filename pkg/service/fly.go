@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -33,7 +34,7 @@ var (
 // A Log is EVENTS, as the effects of a service are written to it.
 type Log interface {
 	// Append stores an event, and returns its place, if the last event of its aggregate is the one at last; else
-	// the error is ErrConflict.
+	// the error is ErrConflict. An event without an aggregate is stored whatever is there.
 	Append(ctx context.Context, e contract.Event, last uint64) (uint64, error)
 	// Last returns the place and the type of the last event of an aggregate, 0 where there is none, or where it is
 	// so old that it is not kept.
@@ -98,6 +99,9 @@ func (p pilot) publish(
 	ctx context.Context, decided uint64, e contract.Event, own map[string]uint64,
 ) (uint64, error) {
 	aggregate := e.Aggregate()
+	if aggregate == "" {
+		return p.append(ctx, e, 0)
+	}
 	last, mine := own[aggregate]
 	if !mine {
 		last = p.lastOf(aggregate)
@@ -226,7 +230,13 @@ func (l eventLog[S]) Append(ctx context.Context, e contract.Event, last uint64) 
 	ctx, cancel := context.WithTimeout(ctx, publishWait)
 	defer cancel()
 	e.Source, e.Time = contract.Source(l.r.s.Name), time.Now().UTC()
-	if e.ID == "" {
+	switch d, letter := e.Data.(*contract.DeadLetter); {
+	case e.ID != "":
+	case letter && d.Sequence > 0:
+		e.ID = fmt.Sprintf("%s.%d", e.NATSSubject(), d.Sequence)
+	case letter:
+		e.ID = fmt.Sprintf("%s.%s", e.NATSSubject(), nuid.Next())
+	default:
 		e.ID = fmt.Sprintf("%s.%d", e.NATSSubject(), last) // nothing else is stored behind that one
 	}
 	msg, err := l.r.encode(ctx, e)
@@ -234,7 +244,11 @@ func (l eventLog[S]) Append(ctx context.Context, e contract.Event, last uint64) 
 		return 0, err
 	}
 	msg.Subject = e.IngressSubject()
-	ack, err := l.r.link.JS.PublishMsg(ctx, msg, jetstream.WithExpectLastSequenceForSubject(last, e.Aggregate()))
+	var how []jetstream.PublishOpt
+	if a := e.Aggregate(); a != "" {
+		how = append(how, jetstream.WithExpectLastSequenceForSubject(last, a))
+	}
+	ack, err := l.r.link.JS.PublishMsg(ctx, msg, how...)
 	if broker.SaidBefore(err) {
 		return 0, ErrConflict
 	}

@@ -159,7 +159,7 @@ func send(t *testing.T, c *harness.Client, subject string, h nats.Header, data [
 	defer cancel()
 	ack, err := c.JS.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: h, Data: data})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("publish on %s: %v", subject, err)
 	}
 	return ack.Sequence
 }
