@@ -362,6 +362,8 @@ func (c *core[S]) finished(o outcome) {
 	var stale *staleError
 	switch {
 	case o.err == nil && len(o.effects) == 0: // a pause is over
+	case len(o.effects) == 0:
+		c.follow(o, &flight{pause: o.pause})
 	case o.err == nil:
 		for _, a := range o.aggregates {
 			delete(c.tries, a)

@@ -46,7 +46,8 @@ var ErrConflict = errors.New("something else was published about it")
 
 // A pilot carries out flights.
 type pilot struct {
-	log Log
+	service string
+	log     Log
 	// perform makes an effect true, and returns it as it is to be published.
 	perform func(context.Context, contract.Event) (contract.Event, error)
 	// lastOf is the place of the last event of an aggregate, as far as it is folded.
@@ -56,8 +57,15 @@ type pilot struct {
 }
 
 // carryOut makes the effects of a flight true and publishes them, in order.
+//
+// A pause between two tries ends with a tick: the state that decides on the next try knows whether the one before
+// was stored although its answer was lost.
 func (p pilot) carryOut(ctx context.Context, f *flight) outcome {
 	o := outcome{flight: f}
+	if len(f.effects) == 0 {
+		f.seq, o.err = p.append(ctx, tick(p.service), 0)
+		return o
+	}
 	own := make(map[string]uint64)
 	for i := range f.effects {
 		e, err := p.carryOutOne(ctx, f, f.effects[i], own)
@@ -145,7 +153,7 @@ func (r *Runtime[S]) fly(t *term, f *flight) {
 		pause(t.ctx, f.pause)
 	}
 	p := pilot{
-		log: eventLog[S]{r}, lastOf: r.lastOf, held: t.lease.Held,
+		service: r.s.Name, log: eventLog[S]{r}, lastOf: r.lastOf, held: t.lease.Held,
 		perform: func(ctx context.Context, e contract.Event) (contract.Event, error) { return r.perform(ctx, e) },
 	}
 	o := p.carryOut(t.ctx, f)
@@ -230,11 +238,10 @@ func (l eventLog[S]) Append(ctx context.Context, e contract.Event, last uint64) 
 	ctx, cancel := context.WithTimeout(ctx, publishWait)
 	defer cancel()
 	e.Source, e.Time = contract.Source(l.r.s.Name), time.Now().UTC()
-	switch d, letter := e.Data.(*contract.DeadLetter); {
-	case e.ID != "":
-	case letter && d.Sequence > 0:
-		e.ID = fmt.Sprintf("%s.%d", e.NATSSubject(), d.Sequence)
-	case letter:
+	switch {
+	case e.Cause > 0 && e.Aggregate() == "":
+		e.ID = fmt.Sprintf("%s.%d", e.NATSSubject(), e.Cause)
+	case e.Aggregate() == "":
 		e.ID = fmt.Sprintf("%s.%s", e.NATSSubject(), nuid.Next())
 	default:
 		e.ID = fmt.Sprintf("%s.%d", e.NATSSubject(), last) // nothing else is stored behind that one

@@ -183,7 +183,7 @@ func (s *simulation[S]) Lead(leading bool) {
 func (s *simulation[S]) Fly(i int, log Log, perform Performer, held func() bool) func() {
 	f := s.air[i]
 	s.air = slices.Delete(s.air, i, i+1)
-	p := pilot{log: log, held: held, lastOf: func(a string) uint64 { return s.core.last[a] }, perform: s.perform(perform)}
+	p := pilot{service: s.s.Name, log: log, held: held, lastOf: func(a string) uint64 { return s.core.last[a] }, perform: s.perform(perform)}
 	o := p.carryOut(context.Background(), f)
 	core := s.core
 	return func() {

@@ -264,7 +264,7 @@ func (w *world) checkCommands() {
 			continue
 		}
 		if d, ok := e.event.Data.(*contract.DeadLetter); ok {
-			answers[d.Sequence]++
+			answers[d.Sequence] += w.news(e)
 		} else if e.event.Cause > 0 && e.event.Source != contract.Source(planner.Name) && e.event.Source != contract.Source(spawner.Name) {
 			answers[e.event.Cause]++
 		}
@@ -305,6 +305,18 @@ func (w *world) taken(flow string) bool {
 	return false
 }
 
+// news is 1 for a dead letter, and 0 for one that its service has published before: a leader that was paused in the
+// middle of it may publish it again, with the same id.
+func (w *world) news(e *entry) int {
+	d := e.event.Data.(*contract.DeadLetter)
+	for _, before := range w.log[:e.Seq-1] {
+		if same, ok := before.event.Data.(*contract.DeadLetter); ok && same.Sequence == d.Sequence && before.event.Source == e.event.Source {
+			return 0
+		}
+	}
+	return 1
+}
+
 // checkUnreadable checks that each unreadable message that a service answers has one answer.
 func (w *world) checkUnreadable() {
 	answered := map[contract.Type]bool{}
@@ -318,7 +330,7 @@ func (w *world) checkUnreadable() {
 	answers := map[uint64]int{}
 	for _, e := range w.log {
 		if d, ok := e.event.Data.(*contract.DeadLetter); ok {
-			answers[d.Sequence]++
+			answers[d.Sequence] += w.news(e)
 		} else if e.kind == contract.TypeFlowRejected && e.readable && e.event.Cause > 0 {
 			answers[e.event.Cause]++
 		}

@@ -321,11 +321,11 @@ func (f *flying) Append(_ context.Context, e contract.Event, last uint64) (uint6
 	if f.now(appendFails) && f.w.mayFail(e) {
 		return 0, errors.New("the broker does not answer")
 	}
-	if f.w.lastKept(e.Aggregate()) != last {
+	if a := e.Aggregate(); a != "" && f.w.lastKept(a) != last {
 		f.appending = true // it is tried once more
 		return 0, service.ErrConflict
 	}
-	e.Source, e.ID = contract.Source(f.r.site.name), fmt.Sprintf("%s.%d", e.NATSSubject(), last)
+	e.Source, e.ID = contract.Source(f.r.site.name), fmt.Sprintf("%s.%d", e.NATSSubject(), f.w.end())
 	e.Time = f.w.now.Add(skew[int(f.w.end())%len(skew)])
 	m, err := event.Encode(e)
 	if err != nil {
