@@ -52,8 +52,8 @@ type Image struct {
 	Needs uint64
 }
 
-// Store returns the snapshots of a service that are kept once one more was stored.
-func Store(kept []Image, more Image) []Image {
+// Store returns the snapshots of a service that are kept once one more was stored. EVENTS ends at end.
+func Store(kept []Image, more Image, end uint64) []Image {
 	byPlace := map[uint64]Image{}
 	var all []stored
 	for _, i := range append(slices.Clone(kept), more) {
@@ -63,7 +63,7 @@ func Store(kept []Image, more Image) []Image {
 		byPlace[i.Seq] = i
 	}
 	slices.SortFunc(all, func(a, b stored) int { return -cmpSeq(a, b) })
-	for _, s := range outdated(all, more.Seq) {
+	for _, s := range outdated(all, end) {
 		delete(byPlace, s.Seq)
 	}
 	return slices.SortedFunc(maps.Values(byPlace), func(a, b Image) int { return -cmpSeq(a.stored(), b.stored()) })

@@ -123,24 +123,29 @@ func (r *Runtime[S]) writeSnapshot(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("store the state: %w", err)
 	}
-	return at.Seq, dropOld(ctx, store, r.s.Name, at.Seq)
+	return at.Seq, r.dropOld(ctx, store)
 }
 
-// dropOld deletes the snapshots of a service that nobody will start from: all but the newest, and those of
-// another EVENTS, which are ahead of it.
-func dropOld(ctx context.Context, store jetstream.ObjectStore, service string, newest uint64) error {
-	all, err := snapshotsOf(ctx, store, service)
-	for _, s := range outdated(all, newest) {
+// dropOld deletes the snapshots of the service that nobody will start from: all but the newest, and those of
+// another EVENTS, which are ahead of it. The one that we have just stored may be among them: a leader that was
+// stopped stores it late, and EVENTS may be cut by the newer ones.
+func (r *Runtime[S]) dropOld(ctx context.Context, store jetstream.ObjectStore) error {
+	events, err := r.link.JS.Stream(ctx, contract.StreamEvents)
+	if err != nil {
+		return err
+	}
+	all, err := snapshotsOf(ctx, store, r.s.Name)
+	for _, s := range outdated(all, events.CachedInfo().State.LastSeq) {
 		err = errors.Join(err, store.Delete(ctx, s.name))
 	}
 	return err
 }
 
-// outdated returns which of a service's snapshots, the newest first, are to be deleted when one was stored.
-func outdated(all []stored, newest uint64) (drop []stored) {
+// outdated returns which of a service's snapshots, the newest first, are to be deleted. EVENTS ends at end.
+func outdated(all []stored, end uint64) (drop []stored) {
 	kept := 0
 	for _, s := range all {
-		if s.Seq <= newest && kept < snapshotsKept {
+		if s.Seq <= end && kept < snapshotsKept {
 			kept++
 			continue
 		}
