@@ -49,8 +49,8 @@ type Image struct {
 	Aside []outcast
 }
 
-// Store returns the snapshots of a service that are kept once one more was stored.
-func Store(kept []Image, more Image) []Image {
+// Store returns the snapshots of a service that are kept once one more was stored. EVENTS ends at end.
+func Store(kept []Image, more Image, end uint64) []Image {
 	byPlace := map[uint64]Image{more.Seq: more}
 	all := []snapshot.Description{more.Description}
 	for _, i := range kept {
@@ -61,7 +61,7 @@ func Store(kept []Image, more Image) []Image {
 	}
 	slices.SortFunc(all, snapshot.Newer)
 	var out []Image
-	for _, d := range snapshot.Remaining(all, more.Seq) {
+	for _, d := range snapshot.Remaining(all, end) {
 		out = append(out, byPlace[d.Seq])
 	}
 	return out

@@ -101,24 +101,30 @@ func (s Store) Put(ctx context.Context, d Description, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("store snapshot %v: %w", d, err)
 	}
-	return s.clean(ctx, d)
+	return s.clean(ctx, d.Service)
 }
 
 // clean deletes the snapshots of a service that are outdated, and what is left of those that were never finished.
-func (s Store) clean(ctx context.Context, newest Description) error {
+// The one that was just stored may be among them: a leader that was paused stores it late, and EVENTS may be cut by
+// the newer ones.
+func (s Store) clean(ctx context.Context, service string) error {
+	events, err := s.JS.Stream(ctx, contract.StreamEvents)
+	if err != nil {
+		return err
+	}
 	stream, err := s.JS.Stream(ctx, contract.StreamSnapshots)
 	if err != nil {
 		return err
 	}
-	all, err := s.List(ctx, newest.Service)
+	all, err := s.List(ctx, service)
 	if err != nil {
 		return err
 	}
 	keep := make(map[string]bool)
-	for _, d := range Remaining(all, newest.Seq) {
+	for _, d := range Remaining(all, events.CachedInfo().State.LastSeq) {
 		keep[d.subject()] = true
 	}
-	subjects, err := subjects(ctx, stream, subjectPrefix+newest.Service+".>")
+	subjects, err := subjects(ctx, stream, subjectPrefix+service+".>")
 	for _, subject := range subjects {
 		whole := strings.Join(strings.SplitN(subject, ".", 4)[:3], ".")
 		if keep[whole] {
@@ -144,10 +150,10 @@ func subjects(ctx context.Context, stream jetstream.Stream, filter string) ([]st
 	return out, nil
 }
 
-// Remaining returns which of a service's snapshots, the newest first, are kept once the one of event newest was
-// stored. Those that are ahead of it are of another EVENTS.
-func Remaining(all []Description, newest uint64) []Description {
-	all = slices.DeleteFunc(slices.Clone(all), func(d Description) bool { return d.Seq > newest })
+// Remaining returns which of a service's snapshots, the newest first, are kept. EVENTS ends at end: those that are
+// ahead of it are of another one.
+func Remaining(all []Description, end uint64) []Description {
+	all = slices.DeleteFunc(slices.Clone(all), func(d Description) bool { return d.Seq > end })
 	return all[:min(len(all), Kept)]
 }
 

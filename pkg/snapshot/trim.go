@@ -24,6 +24,11 @@ func Trim(ctx context.Context, link *broker.Link, c broker.Config) error {
 	if err != nil || cut <= info.State.FirstSeq {
 		return err
 	}
+	young, err := firstSince(ctx, events, info.State.FirstSeq, info.State.LastSeq, info.TimeStamp.Add(-leastAge))
+	if err != nil {
+		return err
+	}
+	cut = min(cut, young)
 	needed, err := firstNeeded(ctx, Store{link.JS})
 	if err != nil {
 		return err
@@ -36,6 +41,10 @@ func Trim(ctx context.Context, link *broker.Link, c broker.Config) error {
 	}
 	return nil
 }
+
+// leastAge is how long events are kept at least: a job is offered again if its claim is not acknowledged, and
+// whoever gets it then must find its job.started.
+const leastAge = broker.ClaimWait + 5*time.Second
 
 // excess returns the first event that is within the bounds.
 func excess(

@@ -180,7 +180,7 @@ func (w *world) garble(entry contract.Entry, flow string, how int) {
 	switch entry.Type {
 	case contract.TypeFlowValidated, // of which validator and spawner read the subject alone
 		contract.TypeFlowRejected, // behind which the id of a flow that has ended is free
-		contract.TypeJobStarted: // which takes the place of the only one that may be stored
+		contract.TypeJobStarted:   // which takes the place of the only one that may be stored
 		w.tainted[flow] = true
 	}
 	switch {

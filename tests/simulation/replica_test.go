@@ -160,7 +160,7 @@ func (w *world) snapshot(r *replica, pause func()) {
 	if r.epoch != epoch {
 		return
 	}
-	r.site.snapshots = service.Store(r.site.snapshots, image)
+	r.site.snapshots = service.Store(r.site.snapshots, image, w.end())
 	w.say("%v stores a snapshot at %d, which needs %d", r, image.Seq, image.Needs)
 }
 

@@ -341,12 +341,19 @@ func (w *world) sweep(r *replica) {
 // trimAge is the least age of what is cut off. Nothing that a stopped process was about to do comes later than that.
 const trimAge = 20 * time.Second
 
+// redeliver has executors get the jobs once more that were started and not taken off the mailbox: they drop them.
+// This comes before job.started is trimmed, or a job would be started twice.
+func (w *world) redeliver() {
+	w.mailbox = slices.DeleteFunc(w.mailbox, func(j contract.Job) bool { return w.lastKept(j.Started) > 0 })
+}
+
 // trim has the leading planner cut off events that nobody needs, at most the given share of them.
 func (w *world) trim(r *replica, share float64) {
 	if !r.Leading() || !w.held(r) {
 		return
 	}
 	w.arrive()
+	w.redeliver()
 	w.sweep(r)
 	kept := map[string][]service.Image{}
 	for _, s := range w.sites {
