@@ -24,7 +24,7 @@ func Trim(ctx context.Context, link *broker.Link, c broker.Config) error {
 	if err != nil || cut <= info.State.FirstSeq {
 		return err
 	}
-	needed, err := firstNeeded(ctx, link)
+	needed, err := firstNeeded(ctx, link, c.NearlyFull(info.State.Bytes))
 	if err != nil {
 		return err
 	}
@@ -77,8 +77,16 @@ func firstSince(
 	return first, nil
 }
 
-// firstNeeded returns the first event that a service may still need, 0 where one has no snapshots yet.
-func firstNeeded(ctx context.Context, link *broker.Link) (uint64, error) {
+// firstNeeded returns the first event that a service may still need, 0 where one does not have its snapshots yet.
+//
+// When EVENTS is nearly full it returns less: one snapshot of each service must do, and messages without an answer
+// are not needed. Without room there are neither more snapshots nor answers, and EVENTS would be full for ever. Those
+// messages are then answered without what they say.
+func firstNeeded(ctx context.Context, link *broker.Link, nearlyFull bool) (uint64, error) {
+	least := snapshotsKept
+	if nearlyFull {
+		least = 1
+	}
 	store, err := link.JS.ObjectStore(ctx, contract.BucketSnapshots)
 	if err != nil {
 		return 0, err
@@ -86,12 +94,12 @@ func firstNeeded(ctx context.Context, link *broker.Link) (uint64, error) {
 	var needed uint64
 	for i, service := range contract.Services() {
 		all, err := snapshotsOf(ctx, store, service)
-		if err != nil || len(all) < snapshotsKept {
+		if err != nil || len(all) < least {
 			return 0, err
 		}
-		for _, s := range all {
+		for _, s := range all[:least] {
 			first := s.Seq + 1
-			if s.needs > 0 {
+			if s.needs > 0 && !nearlyFull {
 				first = min(first, s.needs)
 			}
 			if i == 0 && needed == 0 || first < needed {
