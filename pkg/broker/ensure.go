@@ -29,6 +29,11 @@ type Config struct {
 // service runs that could cut it. Then the broker refuses publications: it never drops what was stored.
 const eventsBurst = 4
 
+// NearlyFull reports whether a size of EVENTS is near the one at which the broker refuses publications.
+func (c Config) NearlyFull(bytes uint64) bool {
+	return float64(bytes) > eventsBurst*float64(c.EventsMaxBytes)/2
+}
+
 // DefaultConfig is for a single server: one replica.
 func DefaultConfig() Config {
 	return Config{

@@ -14,7 +14,18 @@ const (
 	wrongLastSequenceReplicated jetstream.ErrorCode = 10164
 	// clusterNotReady is a JetStream that has no leader, or not enough peers, yet.
 	clusterNotReady jetstream.ErrorCode = 10008
+	// A stream is at its bound, or the server at that of its storage.
+	maxBytes     jetstream.ErrorCode = 10077
+	noResources  jetstream.ErrorCode = 10023
+	storageLimit jetstream.ErrorCode = 10047
 )
+
+// Full reports whether the broker has refused a message for want of room. That passes when there is less.
+func Full(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) &&
+		(api.ErrorCode == maxBytes || api.ErrorCode == noResources || api.ErrorCode == storageLimit)
+}
 
 // SaidBefore reports whether a message that was to be the first on its subject came too late.
 func SaidBefore(err error) bool {

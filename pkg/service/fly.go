@@ -160,7 +160,7 @@ func (r *Runtime[S]) fly(t *term, f *flight) {
 	if t.ctx.Err() != nil || errors.Is(o.err, errFence) {
 		return // the next leader decides on it
 	}
-	if o.err != nil && !r.link.IsConnected() { // how long that takes says nothing of the effect
+	if o.err != nil && (!r.link.IsConnected() || broker.Full(o.err)) { // how long that takes says nothing of the effect
 		o.err = errors.Join(errDisconnected, o.err)
 	}
 	r.step(func(c *core[S]) { c.finished(o) })

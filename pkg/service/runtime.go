@@ -181,10 +181,22 @@ func (r *Runtime[S]) Say(ctx context.Context, decide func(S) []contract.Event) e
 // Sync returns when the state knows all that EVENTS held when Sync was called.
 func (r *Runtime[S]) Sync(ctx context.Context) error {
 	seq, err := r.tick(ctx)
+	if broker.Full(err) { // what is there can be known all the same, and must be to make room
+		seq, err = r.end(ctx)
+	}
 	if err != nil {
 		return err
 	}
 	return r.await(ctx, seq)
+}
+
+// end returns the place of the last event.
+func (r *Runtime[S]) end(ctx context.Context) (uint64, error) {
+	events, err := r.link.JS.Stream(ctx, contract.StreamEvents)
+	if err != nil {
+		return 0, err
+	}
+	return events.CachedInfo().State.LastSeq, nil
 }
 
 // await returns when the message is folded.
@@ -228,7 +240,7 @@ func (r *Runtime[S]) take(ctx context.Context, m jetstream.Msg, meta *jetstream.
 	}
 	msg.place = place{Seq: meta.Sequence.Stream, At: meta.Timestamp}
 	msg.event.Seq = msg.Seq
-	r.bytes.Add(int64(len(m.Data())))
+	r.bytes.Add(sizeOf(m))
 	if len(msg.problems) > 0 {
 		r.stats.Unreadable.Add(1)
 	}
@@ -241,6 +253,17 @@ func (r *Runtime[S]) take(ctx context.Context, m jetstream.Msg, meta *jetstream.
 	})
 }
 
+// sizeOf is about what a message takes in EVENTS.
+func sizeOf(m jetstream.Msg) int64 {
+	n := len(m.Subject()) + len(m.Data())
+	for key, values := range m.Headers() {
+		for _, v := range values {
+			n += len(key) + len(v)
+		}
+	}
+	return int64(n)
+}
+
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -250,4 +273,4 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-var errDisconnected = errors.New("not connected to NATS")
+var errDisconnected = errors.New("NATS is not there, or full")

@@ -76,7 +76,7 @@ func Needed(kept map[string][]Image) uint64 {
 			all[service] = append(all[service], i.Description)
 		}
 	}
-	return snapshot.Needed(all)
+	return snapshot.Needed(all, false)
 }
 
 // A Message is a message of the simulated EVENTS. All replicas share what it decodes to.

@@ -20,9 +20,11 @@ const (
 	snapshotForm = 1
 	// snapshotWait bounds the writing and the reading of one.
 	snapshotWait = time.Minute
-	// A snapshot is written after this many events or bytes of them, or after this time if there were any.
+	// A snapshot is written after this many events or bytes of them, or after this time if there were any. Where
+	// EVENTS is to be small, it is after a part of what EVENTS may have: nothing can be cut off before.
 	snapshotEvents = 10_000
 	snapshotBytes  = 32 << 20
+	snapshotPart   = 4
 	snapshotEvery  = 5 * time.Minute
 	// snapshotShare bounds what writing takes: the pause behind a snapshot is so many times its duration.
 	snapshotShare = 100
@@ -39,6 +41,9 @@ type header struct {
 func (r *Runtime[S]) keepSnapshots(ctx context.Context, lease *broker.Lease) {
 	t := time.NewTicker(snapshotLook)
 	defer t.Stop()
+	bounds := r.core.c.Broker
+	mostEvents := uint64(min(snapshotEvents, bounds.EventsMaxCount/snapshotPart))
+	mostBytes := min(snapshotBytes, bounds.EventsMaxBytes/snapshotPart)
 	last, size, at, earliest := r.restored.Seq, r.bytes.Load(), time.Now(), time.Time{}
 	for {
 		select {
@@ -50,7 +55,7 @@ func (r *Runtime[S]) keepSnapshots(ctx context.Context, lease *broker.Lease) {
 			return
 		}
 		events, more := r.folded()-last, r.bytes.Load()-size
-		due := events >= snapshotEvents || more >= snapshotBytes || events > 0 && time.Since(at) >= snapshotEvery
+		due := events >= mostEvents || more >= mostBytes || events > 0 && time.Since(at) >= snapshotEvery
 		if !due || time.Now().Before(earliest) || !lease.Held() {
 			continue
 		}

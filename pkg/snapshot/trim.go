@@ -24,12 +24,15 @@ func Trim(ctx context.Context, link *broker.Link, c broker.Config) error {
 	if err != nil || cut <= info.State.FirstSeq {
 		return err
 	}
-	young, err := firstSince(ctx, events, info.State.FirstSeq, info.State.LastSeq, info.TimeStamp.Add(-leastAge))
-	if err != nil {
-		return err
+	nearlyFull := c.NearlyFull(info.State.Bytes)
+	if !nearlyFull {
+		young, err := firstSince(ctx, events, info.State.FirstSeq, info.State.LastSeq, info.TimeStamp.Add(-leastAge))
+		if err != nil {
+			return err
+		}
+		cut = min(cut, young)
 	}
-	cut = min(cut, young)
-	needed, err := firstNeeded(ctx, Store{link.JS})
+	needed, err := firstNeeded(ctx, Store{link.JS}, nearlyFull)
 	if err != nil {
 		return err
 	}
@@ -87,7 +90,7 @@ func firstSince(
 }
 
 // firstNeeded returns the first event that a service may still need, 0 where one has too few snapshots yet.
-func firstNeeded(ctx context.Context, store Store) (uint64, error) {
+func firstNeeded(ctx context.Context, store Store, nearlyFull bool) (uint64, error) {
 	all := make(map[string][]Description)
 	for _, service := range contract.Services() {
 		var err error
@@ -95,18 +98,30 @@ func firstNeeded(ctx context.Context, store Store) (uint64, error) {
 			return 0, err
 		}
 	}
-	return Needed(all), nil
+	return Needed(all, nearlyFull), nil
 }
 
 // Needed returns the first event that a service may need with these snapshots: what comes before may be cut off.
 // It is 0 where one has too few.
-func Needed(all map[string][]Description) (needed uint64) {
+//
+// When EVENTS is nearly full it is less: one snapshot of each service must do, and messages without an answer are
+// not needed. Without room there are neither more snapshots nor answers, and EVENTS would be full for ever. Those
+// messages are then answered without what they say.
+func Needed(all map[string][]Description, nearlyFull bool) (needed uint64) {
+	least := Kept
+	if nearlyFull {
+		least = 1
+	}
 	for _, service := range contract.Services() {
-		if len(all[service]) < Kept {
+		if len(all[service]) < least {
 			return 0
 		}
-		for _, d := range all[service] {
-			if first := d.First(); needed == 0 || first < needed {
+		for _, d := range all[service][:least] {
+			first := d.First()
+			if nearlyFull {
+				first = d.Seq + 1
+			}
+			if needed == 0 || first < needed {
 				needed = first
 			}
 		}

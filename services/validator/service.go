@@ -12,6 +12,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/history"
+	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service"
 )
@@ -119,6 +120,12 @@ func Judge(ctx context.Context, r service.Host[*State], effect contract.Event) (
 	var answer contract.Event
 	if raw == nil {
 		e, problems, err := r.Event(ctx, c.Seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			problems, err = problem.List{{
+				Code: problem.GaveUp, Message: "the submission is not kept any more: there were too many to answer it in time",
+				Hint: "submit it again",
+			}}, nil
+		}
 		if err != nil {
 			return answer, err
 		}

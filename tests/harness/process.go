@@ -71,7 +71,11 @@ type Process struct {
 // StartProcess starts one more replica of a service, in a process of its own.
 func (s *Stack) StartProcess(t testing.TB, name string) *Process {
 	t.Helper()
-	p, err := startProcess(name, setup{s.options, s.Dir, s.Server.ClientURL()})
+	url := s.Server.ClientURL()
+	if s.options.Through != nil {
+		url = s.options.Through(url)
+	}
+	p, err := startProcess(name, setup{s.options, s.Dir, url})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,35 @@ func StartServer(t testing.TB, dir string, maxPayload int32) *Server {
 	return s
 }
 
+// LateServer is a server that does not run before Begin.
+func LateServer(t testing.TB, dir string, maxPayload int32) *Server {
+	t.Helper()
+	s := StartServer(t, dir, maxPayload) // it has its port
+	s.Stop()
+	return s
+}
+
+// Begin starts a server that is late or stopped.
+func (s *Server) Begin(t testing.TB) { s.start(t) }
+
+// PlainServer is a server without JetStream, until EnableJetStream.
+func PlainServer(t testing.TB, dir string, maxPayload int32) *Server {
+	t.Helper()
+	s := &Server{options: server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, StoreDir: dir, MaxPayload: maxPayload,
+	}}
+	s.start(t)
+	return s
+}
+
+// EnableJetStream enables the server's JetStream.
+func (s *Server) EnableJetStream(t testing.TB) {
+	t.Helper()
+	if err := s.Server.EnableJetStream(&server.JetStreamConfig{StoreDir: s.options.StoreDir}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (s *Server) start(t testing.TB) {
 	t.Helper()
 	options := s.options

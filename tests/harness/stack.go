@@ -35,6 +35,10 @@ type Options struct {
 	Without []string
 	// Processes names services that run in processes of their own, so that they can be paused.
 	Processes []string
+	// Late leaves the server to the test to begin, WithoutJetStream its JetStream to enable.
+	Late, WithoutJetStream bool
+	// Through gives processes another way to the server: it returns a URL for the server's. May be nil.
+	Through func(server string) string `json:"-"`
 }
 
 // DefaultOptions are the services' defaults with the times of a test: what takes minutes on a real
@@ -87,8 +91,14 @@ type instance struct {
 func Start(t *testing.T, o Options) *Stack {
 	t.Helper()
 	dir := t.TempDir()
+	server := StartServer
+	if o.Late {
+		server = LateServer
+	} else if o.WithoutJetStream {
+		server = PlainServer
+	}
 	s := &Stack{
-		Server: StartServer(t, filepath.Join(dir, "nats"), o.MaxPayload), Dir: filepath.Join(dir, "executors"),
+		Server: server(t, filepath.Join(dir, "nats"), o.MaxPayload), Dir: filepath.Join(dir, "executors"),
 		options: o, running: make(map[string][]*instance), processes: make(map[string][]*Process),
 	}
 	t.Cleanup(func() { s.close(t) })
