@@ -220,6 +220,7 @@ func (r *Runtime[S]) await(ctx context.Context, seq uint64) error {
 func (r *Runtime[S]) follow(ctx context.Context) error {
 	return broker.Follower{
 		JS: r.link.JS, Stream: contract.StreamEvents, From: r.core.at.Seq + 1,
+		Whole:    true,
 		Name:     r.s.Name,
 		Metadata: map[string]string{broker.MetadataService: r.s.Name},
 		Handle:   func(m jetstream.Msg, meta *jetstream.MsgMetadata) { r.take(ctx, m, meta) },

@@ -145,6 +145,8 @@ func Run[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) 
 			return nil
 		case errors.Is(err, broker.ErrRewound):
 			log.Error().Err(err).Msg("EVENTS is not what it was; starting again from what it holds")
+		case errors.Is(err, broker.ErrCut):
+			log.Warn().Err(err).Msg("this replica was away for too long; starting again from a snapshot")
 		default:
 			return fmt.Errorf("%s: %w", s.Name, err)
 		}

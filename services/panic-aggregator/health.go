@@ -56,7 +56,7 @@ func (s *State) dead(j *job) time.Time {
 	if lasts == 0 {
 		lasts = j.Health.Timeout.D()
 	}
-	if from.Before(s.ears.since) {
+	if !from.After(s.ears.since) {
 		from, deaf = s.ears.since, 0
 	}
 	return from.Add(lasts + s.ears.deaf - deaf)

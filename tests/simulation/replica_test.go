@@ -32,6 +32,8 @@ type replica struct {
 	epoch, term int
 	// paused is set while the process is stopped.
 	paused bool
+	// current is set once it has caught up, since it was started.
+	current bool
 	// heard is when the process last could hear.
 	heard time.Time
 	// reports are the exits that this spawner is about to publish, missing what its last comparison missed.
@@ -71,7 +73,7 @@ func (w *world) wake(r *replica) {
 
 // beat has an aggregator hear the running jobs.
 func (w *world) beat(r *replica) {
-	if r.site.name != aggregator.Name {
+	if r.site.name != aggregator.Name || !r.current {
 		return
 	}
 	for _, c := range w.sortedRunning() {
@@ -91,6 +93,9 @@ func (w *world) listenToAlarms(r *replica) {
 		if w.happened["a service contains a panic"]++; !w.inconsistent {
 			w.fatalf("%v panics on consistent events: %s", r, alarm)
 		}
+		if strings.Contains(alarm, "the decision on admit") || strings.Contains(alarm, "the decision on tend") {
+			w.fatalf("%v decides nothing for any flow: %s", r, alarm)
+		}
 	}
 }
 
@@ -107,7 +112,18 @@ func (w *world) fold(r *replica, n int) (any bool) {
 		r.Fold(m)
 		any = true
 	}
+	w.listen(r)
 	return any
+}
+
+// listen has an aggregator that has caught up listen to signs of life.
+func (w *world) listen(r *replica) {
+	if !r.current && r.At() == w.end() {
+		r.current = true
+		if r.site.name == aggregator.Name {
+			r.Fact(aggregator.Listening())
+		}
+	}
 }
 
 // lead has a replica take the lease if it is free, learn what is stored, and lead.
@@ -175,7 +191,7 @@ func (w *world) crash(r *replica, which int) {
 	}
 	r.epoch++
 	r.term++
-	r.reports, r.missing, r.heard = map[string]func() (bool, error){}, nil, w.now
+	r.reports, r.missing, r.heard, r.current = map[string]func() (bool, error){}, nil, w.now, false
 	if err := r.Restart(from); err != nil {
 		w.fatalf("%v cannot start from its snapshot: %v", r, err)
 	}
@@ -185,9 +201,6 @@ func (w *world) crash(r *replica, which int) {
 	} else {
 		w.happened["a service starts from a snapshot"]++
 		w.say("%v crashes and starts from its snapshot at %d", r, from.Seq)
-	}
-	if r.site.name == aggregator.Name {
-		r.Fact(aggregator.Listening())
 	}
 }
 

@@ -115,9 +115,7 @@ func newSite[S any](w *world, s service.Service[S], c service.Config, fresh func
 			Simulation: service.Simulate(s, c, fresh, w.read), site: out, n: n, heard: w.now,
 			reports: map[string]func() (bool, error){},
 		}
-		if s.Name == aggregator.Name {
-			r.Fact(aggregator.Listening())
-		}
+		w.listen(r)
 		out.replicas[n] = r
 	}
 	return out
