@@ -26,6 +26,8 @@ const (
 	snapshotBytes  = 32 << 20
 	snapshotPart   = 4
 	snapshotEvery  = 5 * time.Minute
+	// snapshotSecond is how soon the second snapshot after many events may be written.
+	snapshotSecond = 30 * time.Second
 	// snapshotShare bounds what writing takes: the pause behind a snapshot is so many times its duration.
 	snapshotShare = 100
 	snapshotLook  = 250 * time.Millisecond
@@ -36,38 +38,67 @@ type header struct {
 	Aside []outcast `json:"aside,omitempty"`
 }
 
+// pace says when a snapshot is to be written.
+type pace struct {
+	mostEvents   uint64
+	mostBytes    int64
+	seq, older   uint64 // the places of the newest snapshot and of the one before
+	bytes        int64  // how much was folded when the newest was written
+	at, earliest time.Time
+}
+
+// due tells whether a snapshot is to be written of a state that has folded up to seq and bytes in all. EVENTS is
+// cut by the older of two snapshots: after many events the second is written soon, even if little follows.
+func (p *pace) due(seq uint64, bytes int64, now time.Time) bool {
+	if seq == p.seq || now.Before(p.earliest) {
+		return false
+	}
+	since := now.Sub(p.at)
+	return seq-p.seq >= p.mostEvents || bytes-p.bytes >= p.mostBytes || since >= snapshotEvery ||
+		since >= snapshotSecond && seq-p.older >= p.mostEvents
+}
+
+func (p *pace) wrote(seq uint64, bytes int64, now time.Time) {
+	p.older, p.seq, p.bytes, p.at = p.seq, seq, bytes, now
+}
+
+// tried notes what the last try took: the next one waits for a multiple of it.
+func (p *pace) tried(began, ended time.Time) {
+	p.earliest = ended.Add(snapshotShare * ended.Sub(began))
+}
+
 // keepSnapshots writes snapshots for as long as the term lasts, and one at its end: a service that is stopped
 // starts again without folding anything.
 func (r *Runtime[S]) keepSnapshots(ctx context.Context, lease *broker.Lease) {
 	t := time.NewTicker(snapshotLook)
 	defer t.Stop()
 	bounds := r.core.c.Broker
-	mostEvents := uint64(min(snapshotEvents, bounds.EventsMaxCount/snapshotPart))
-	mostBytes := min(snapshotBytes, bounds.EventsMaxBytes/snapshotPart)
-	last, size, at, earliest := r.restored.Seq, r.bytes.Load(), time.Now(), time.Time{}
+	p := pace{
+		mostEvents: uint64(min(snapshotEvents, bounds.EventsMaxCount/snapshotPart)),
+		mostBytes:  min(snapshotBytes, bounds.EventsMaxBytes/snapshotPart),
+		seq:        r.restored.Seq, older: r.restored.Seq, bytes: r.bytes.Load(), at: time.Now(),
+	}
 	for {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
-			if r.folded() > last && lease.Held() {
+			if r.folded() > p.seq && lease.Held() {
 				r.writeLast(ctx)
 			}
 			return
 		}
-		events, more := r.folded()-last, r.bytes.Load()-size
-		due := events >= mostEvents || more >= mostBytes || events > 0 && time.Since(at) >= snapshotEvery
-		if !due || time.Now().Before(earliest) || !lease.Held() {
+		began := time.Now()
+		if !lease.Held() || !p.due(r.folded(), r.bytes.Load(), began) {
 			continue
 		}
-		began := time.Now()
+		bytes := r.bytes.Load()
 		seq, err := r.writeSnapshot(ctx)
-		if err != nil && ctx.Err() == nil {
-			r.log.Warn().Err(err).Msg("cannot write a snapshot; trying again")
-		}
-		earliest = time.Now().Add(snapshotShare * time.Since(began))
+		p.tried(began, time.Now())
 		if err == nil {
-			last, size, at = seq, r.bytes.Load(), time.Now()
+			p.wrote(seq, bytes, time.Now())
 			r.stats.Snapshots.Add(1)
+		} else if ctx.Err() == nil {
+			r.log.Warn().Err(err).Msg("cannot write a snapshot; trying again")
 		}
 	}
 }
