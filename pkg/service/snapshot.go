@@ -32,7 +32,8 @@ const (
 	snapshotBytes  = 32 << 20
 	snapshotPart   = 4
 	snapshotEvery  = 30 * time.Second
-	// snapshotShare bounds what writing takes: the pause behind a snapshot is so many times its duration.
+	// snapshotShare bounds what writing takes: the pause behind a snapshot is so many times its duration, unless
+	// EVENTS cannot be kept within its bounds that way.
 	snapshotShare = 50
 	snapshotLook  = 250 * time.Millisecond
 )
@@ -71,7 +72,8 @@ func (r *Runtime[S]) keepSnapshots(ctx context.Context, lease *broker.Lease) {
 		}
 		events, more := r.folded()-last, r.bytes.Load()-size
 		due := events >= mostEvents || more >= mostBytes || events > 0 && time.Since(at) >= snapshotEvery
-		if !due || time.Now().Before(earliest) || !lease.Held() {
+		late := events >= uint64(bounds.EventsMaxCount/2) || more >= bounds.EventsMaxBytes/2 // EVENTS outgrows its bounds
+		if !due || !late && time.Now().Before(earliest) || !lease.Held() {
 			continue
 		}
 		began := time.Now()
