@@ -31,7 +31,7 @@ const eventsBurst = 4
 
 // NearlyFull reports whether a size of EVENTS is near the one at which the broker refuses publications.
 func (c Config) NearlyFull(bytes uint64) bool {
-	return float64(bytes) > eventsBurst*float64(c.EventsMaxBytes)/2
+	return float64(bytes) > eventsBurst*float64(c.EventsMaxBytes)*3/4
 }
 
 // DefaultConfig is for a single server: one replica.

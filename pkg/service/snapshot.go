@@ -28,7 +28,8 @@ const (
 	snapshotEvery  = 5 * time.Minute
 	// snapshotSecond is how soon the second snapshot after many events may be written.
 	snapshotSecond = 30 * time.Second
-	// snapshotShare bounds what writing takes: the pause behind a snapshot is so many times its duration.
+	// snapshotShare bounds what writing takes: the pause behind a snapshot is so many times its duration, unless
+	// EVENTS cannot be kept within its bounds that way.
 	snapshotShare = 100
 	snapshotLook  = 250 * time.Millisecond
 )
@@ -42,6 +43,8 @@ type header struct {
 type pace struct {
 	mostEvents   uint64
 	mostBytes    int64
+	lateEvents   uint64 // EVENTS outgrows its bounds if no snapshot is written after so many
+	lateBytes    int64
 	seq, older   uint64 // the places of the newest snapshot and of the one before
 	bytes        int64  // how much was folded when the newest was written
 	at, earliest time.Time
@@ -50,12 +53,13 @@ type pace struct {
 // due tells whether a snapshot is to be written of a state that has folded up to seq and bytes in all. EVENTS is
 // cut by the older of two snapshots: after many events the second is written soon, even if little follows.
 func (p *pace) due(seq uint64, bytes int64, now time.Time) bool {
-	if seq == p.seq || now.Before(p.earliest) {
-		return false
+	events, more, since := seq-p.seq, bytes-p.bytes, now.Sub(p.at)
+	if events >= p.lateEvents || more >= p.lateBytes {
+		return true
 	}
-	since := now.Sub(p.at)
-	return seq-p.seq >= p.mostEvents || bytes-p.bytes >= p.mostBytes || since >= snapshotEvery ||
-		since >= snapshotSecond && seq-p.older >= p.mostEvents
+	return events > 0 && !now.Before(p.earliest) &&
+		(events >= p.mostEvents || more >= p.mostBytes || since >= snapshotEvery ||
+			since >= snapshotSecond && seq-p.older >= p.mostEvents)
 }
 
 func (p *pace) wrote(seq uint64, bytes int64, now time.Time) {
@@ -76,7 +80,8 @@ func (r *Runtime[S]) keepSnapshots(ctx context.Context, lease *broker.Lease) {
 	p := pace{
 		mostEvents: uint64(min(snapshotEvents, bounds.EventsMaxCount/snapshotPart)),
 		mostBytes:  min(snapshotBytes, bounds.EventsMaxBytes/snapshotPart),
-		seq:        r.restored.Seq, older: r.restored.Seq, bytes: r.bytes.Load(), at: time.Now(),
+		lateEvents: uint64(bounds.EventsMaxCount / 2), lateBytes: bounds.EventsMaxBytes / 2,
+		seq: r.restored.Seq, older: r.restored.Seq, bytes: r.bytes.Load(), at: time.Now(),
 	}
 	for {
 		select {

@@ -23,6 +23,7 @@ func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 	if status, ok := s.status(flow); ok {
 		return w.fitting(status)
 	}
+	waiting, waits := s.submitted.of[flow]
 	if !document.ValidName(flow) {
 		return nil, unknownFlow(flow)
 	}
@@ -34,6 +35,8 @@ func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 		switch {
 		case err != nil:
 			return nil, err
+		case !ok && waits:
+			return w.fitting(waiting.status(flow))
 		case !ok:
 			return nil, unknownFlow(flow)
 		}

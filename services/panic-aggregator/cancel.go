@@ -37,6 +37,7 @@ func (s *State) takeCancel(flow string) (first *cancel) {
 // answered forgets a message that a dead letter answers.
 func (s *State) answered(seq uint64) []string {
 	delete(s.unanswerable, seq)
+	s.submitted.answered(s.submitted.flows[seq])
 	s.cancels = slices.DeleteFunc(s.cancels, func(c cancel) bool { return c.Seq == seq })
 	return []string{keyUnanswerable}
 }

@@ -50,10 +50,10 @@ func (s *State) decideRun(flow string, r *run, now time.Time) (effects []contrac
 		return effects, next
 	case !r.ends(now):
 		effects = r.reports(flow, false)
-		if r.suspect {
-			effects = append(effects, s.judgeSilence(flow, r, now)...)
+		if !r.suspect {
+			return effects, r.Deadline
 		}
-		return effects, r.Deadline
+		return append(effects, s.judgeSilence(flow, r, now)...), s.nextDeath(r, now)
 	}
 	waits := s.waits(r, now)
 	last := waits.IsZero()

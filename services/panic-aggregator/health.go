@@ -105,6 +105,18 @@ func (s *State) silent(r *run, now time.Time) (out []string) {
 	return out
 }
 
+// nextDeath returns when the next job of a run counts as dead unless it is heard, or the run's deadline if that is
+// earlier: the time is to be asked for then, since nothing else may happen in EVENTS.
+func (s *State) nextDeath(r *run, now time.Time) time.Time {
+	next := r.Deadline
+	for _, j := range r.Jobs {
+		if dead := s.dead(j); !dead.Before(now) && (next.IsZero() || dead.Before(next)) {
+			next = dead.Add(time.Nanosecond)
+		}
+	}
+	return next
+}
+
 // judgeSilence gives up the silent jobs of a run, once all that was sent until now is heard.
 func (s *State) judgeSilence(flow string, r *run, now time.Time) []contract.Event {
 	silent := s.silent(r, now)

@@ -74,10 +74,18 @@ func (s *State) show(e contract.Event) {
 	switch {
 	case e.Type == contract.TypeFlowCancel:
 		return
+	case e.Type == contract.TypeFlowSubmit:
+		if status == nil {
+			s.submitted.add(e.Subject, submission{e.Seq, e.Time})
+		}
+		return
 	case status == nil && e.Type != contract.TypeFlowValidated && e.Type != contract.TypeFlowRejected:
 		return // of a flow that is not known, or not any more
 	case status == nil:
 		status = &contract.FlowStatus{Submitted: e.Time}
+		if at := s.submitted.answered(e.Subject); !at.IsZero() {
+			status.Submitted = at
+		}
 		s.shown[e.Subject] = status
 	}
 	*status = With(*status, e)
@@ -97,6 +105,11 @@ func (s *State) current(yield func(contract.FlowStatus) bool) {
 	}
 	for i := len(s.past.Ended) - 1; i >= 0; i-- {
 		if !yield(s.past.Ended[i].Status) {
+			return
+		}
+	}
+	for flow, b := range s.submitted.of {
+		if !yield(b.status(flow)) {
 			return
 		}
 	}

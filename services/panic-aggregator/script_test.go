@@ -56,8 +56,23 @@ func (m *machine) do(line string) string {
 		return m.event(contract.TypeFlowPlanned, f[1], m.planned(f[1], f[2:]))
 	case "spawned":
 		return m.event(contract.TypeFlowSpawned, f[1], &contract.FlowSpawned{})
+	case "refused": // by the validator
+		return m.feed(contract.Event{
+			Type: contract.TypeFlowRejected, Subject: f[1], Source: contract.Source("validator"), Data: &contract.FlowRejected{},
+		})
 	case "rejected":
 		return m.event(contract.TypeFlowRejected, f[1], &contract.FlowRejected{Problems: problem.List{}})
+	case "submit":
+		return m.event(contract.TypeFlowSubmit, f[1], nil)
+	case "deadletter":
+		return m.event(contract.TypeDeadLetter, "deadletter", &contract.DeadLetter{Sequence: m.s.submitted.of[f[1]].Seq})
+	case "status":
+		s, _ := m.s.status(f[1])
+		if b, waits := m.s.submitted.of[f[1]]; waits && s.Flow == "" {
+			s = b.status(f[1])
+		}
+		return fmt.Sprintf("phase=%s verdict=%s submitted=%s updated=%s", s.Phase, s.Verdict,
+			m.since(s.Submitted), m.since(s.Updated))
 	case "cancel":
 		return m.event(contract.TypeFlowCancel, f[1], &contract.FlowCancel{Flow: f[1], Reason: rest(2)})
 	case "started":
@@ -141,6 +156,14 @@ func counts(args []string) contract.PortCounts {
 
 func (m *machine) event(t contract.Type, subject string, data any) string {
 	return m.feed(contract.Event{Type: t, Subject: subject, Source: "/test", Time: m.now, Data: data})
+}
+
+// since is how long after the start a time is, "-" if it is not set.
+func (m *machine) since(at time.Time) string {
+	if at.IsZero() {
+		return "-"
+	}
+	return at.Sub(time.Unix(1_000_000, 0)).String()
 }
 
 // tick lets time pass in steps, and looks for silent jobs at each.

@@ -50,7 +50,7 @@ func Decisions() service.Service[*State] {
 	return service.Service[*State]{
 		Name: Name,
 		Folds: []contract.Type{
-			contract.TypeFlowCancel, contract.TypeFlowValidated, contract.TypeFlowRejected,
+			contract.TypeFlowSubmit, contract.TypeFlowCancel, contract.TypeFlowValidated, contract.TypeFlowRejected,
 			contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned,
 			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
 			contract.TypeFlowCleaned, contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,

@@ -14,6 +14,7 @@ const snapshotVersion = 1
 type image struct {
 	Runs         map[string]*run                 `json:"runs"`
 	Shown        map[string]*contract.FlowStatus `json:"shown"`
+	Submitted    map[string]submission           `json:"submitted"`
 	Ended        []record                        `json:"ended"`
 	Upto         uint64                          `json:"upto"`
 	Cancels      []cancel                        `json:"cancels"`
@@ -28,7 +29,7 @@ func snapshots() service.Snapshot[*State] {
 
 func encode(s *State) ([]byte, error) {
 	i := image{
-		Runs: s.runs, Shown: s.shown, Ended: s.past.Ended, Upto: s.past.Upto,
+		Runs: s.runs, Shown: s.shown, Submitted: s.submitted.of, Ended: s.past.Ended, Upto: s.past.Upto,
 		Cancels: s.cancels, Unanswerable: s.unanswerable, Executors: s.executors,
 	}
 	for _, id := range s.exits.order {
@@ -43,6 +44,9 @@ func decode(s *State, raw []byte) error {
 		return err
 	}
 	s.cancels, s.past.Upto = i.Cancels, i.Upto
+	for flow, b := range i.Submitted {
+		s.submitted.add(flow, b)
+	}
 	for _, r := range i.Ended {
 		s.past.add(r.Seq, r.Status)
 	}

@@ -13,8 +13,9 @@ type State struct {
 	limits Limits
 	runs   map[string]*run // without a verdict
 	// shown is what users are told of each flow until it is cleaned up.
-	shown map[string]*contract.FlowStatus
-	past  past
+	shown     map[string]*contract.FlowStatus
+	past      past
+	submitted submissions
 	// cancels were asked for before their flows were known, the oldest first.
 	cancels []cancel
 	// unanswerable are messages that lead to nothing, and why.
@@ -87,6 +88,7 @@ func DefaultLimits() Limits {
 func NewState(l Limits) *State {
 	return &State{
 		limits: l, runs: make(map[string]*run), shown: make(map[string]*contract.FlowStatus),
+		submitted:    newSubmissions(),
 		unanswerable: make(map[uint64]unanswerable), executors: make(map[string]*executor),
 		exits: exits{known: make(map[string]*contract.ExecutorExited)},
 	}

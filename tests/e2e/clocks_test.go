@@ -43,6 +43,7 @@ func TestClocksOfExecutors(t *testing.T) {
 	}
 	o := harness.DefaultOptions()
 	o.Without = []string{spawner.Name} // the test plays it, and the executor
+	o.Planner.SweepEvery = time.Hour   // nothing else happens in EVENTS
 	s := harness.Start(t, o)
 	c := s.Client(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 5, Silence: timeout.String()})

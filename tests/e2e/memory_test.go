@@ -1,0 +1,326 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/snapshot"
+	"github.com/dagyo/dagyo/tests/harness"
+)
+
+const empty = `{"nodes": {}}`
+
+// status asks for a flow; found is false where there is none.
+func status(t *testing.T, c *harness.Client, flow string) (s contract.FlowStatus, found bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
+	defer cancel()
+	m, err := c.RequestWithContext(ctx, contract.AskFlowGet, []byte(flow))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := m.Header.Get("Nats-Service-Error-Code"); code != "" {
+		if code != "404" {
+			t.Fatalf("status of %s: %s %s", flow, code, m.Header.Get("Nats-Service-Error"))
+		}
+		return s, false
+	}
+	if err := json.Unmarshal(m.Data, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s, true
+}
+
+// run runs empty flows, many at a time, until enough is true; it looks every hundred flows.
+func run(t *testing.T, c *harness.Client, prefix string, enough func() bool) {
+	t.Helper()
+	for n := 0; !enough(); n += 100 {
+		if n > 5000 {
+			t.Fatalf("%d flows are not enough", n)
+		}
+		for i := range 100 {
+			c.Submit(t, fmt.Sprintf("%s-%d", prefix, n+i), empty)
+		}
+		for i := range 100 {
+			id := fmt.Sprintf("%s-%d", prefix, n+i)
+			c.Await(t, "clean-up of "+id, harness.Is(contract.TypeFlowCleaned, id))
+		}
+	}
+}
+
+// firstSeq is the first event that is kept.
+func firstSeq(t *testing.T, c *harness.Client) uint64 {
+	t.Helper()
+	s, err := c.JS.Stream(t.Context(), contract.StreamEvents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.CachedInfo().State.FirstSeq
+}
+
+// Under load, what is told of a flow is current a moment after its verdict is heard.
+func TestStatusIsCurrent(t *testing.T) {
+	const flows, pause = 500, 10 * time.Millisecond
+	s := harness.Start(t, harness.DefaultOptions())
+	c := s.Client(t)
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true})
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for i := range flows {
+		c.Submit(t, fmt.Sprintf("f-%d", i), empty)
+		if i%25 == 24 {
+			id := fmt.Sprintf("f-%d", i)
+			c.AwaitEnd(t, id)
+			heard := time.Now()
+			for {
+				if got, found := status(t, c, id); found && got.Verdict == contract.TypeFlowCompleted {
+					break
+				}
+				if time.Since(heard) > time.Second {
+					t.Fatalf("%s has its verdict for a second, and is not shown with it", id)
+				}
+			}
+		}
+		<-tick.C
+	}
+}
+
+// An id of a flow in history stays its own, even when EVENTS has forgotten it.
+func TestIDsAreTakenAfterEventsForget(t *testing.T) {
+	o := harness.DefaultOptions()
+	small(&o)
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true})
+	c.Submit(t, "old", empty)
+	c.Await(t, "clean-up", harness.Is(contract.TypeFlowCleaned, "old"))
+	c.AwaitStored(t, "flow.cleaned.old")
+	last, err := lastSeq(t, c, "flow.cleaned.old")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, found := status(t, c, "old")
+	if !found || before.Verdict != contract.TypeFlowCompleted {
+		t.Fatalf("status %+v", before)
+	}
+	run(t, c, "many", func() bool { return firstSeq(t, c) > last })
+	for round := range 2 { // the second behind a restart
+		c.Submit(t, "old", fed("sink", "1m"))
+		marker := fmt.Sprintf("marker-%d", round)
+		c.Submit(t, marker, empty)
+		c.Await(t, "clean-up", harness.Is(contract.TypeFlowCleaned, marker))
+		if n := len(c.Events(harness.Is(contract.TypeFlowValidated, "old"))); n != 1 {
+			t.Errorf("the flow was validated %d times", n)
+		}
+		after, found := status(t, c, "old")
+		if !found || after.Verdict != before.Verdict || !after.Submitted.Equal(before.Submitted) || after.Duration != before.Duration || len(after.Jobs) > 0 {
+			t.Errorf("status %+v, was %+v", after, before)
+		}
+		s.RestartAll(t)
+	}
+}
+
+// A snapshot that is broken, or of another version, is reported, and the one before is used. EVENTS still has what
+// that one needs.
+func TestBrokenSnapshots(t *testing.T) {
+	breaks := map[string]func(*testing.T, snapshot.Store, snapshot.Description){
+		"other-chunks": func(t *testing.T, s snapshot.Store, d snapshot.Description) {
+			if _, err := s.JS.Publish(t.Context(), "snapshot."+d.String()+".0", make([]byte, d.Size)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"no-chunks": func(t *testing.T, s snapshot.Store, d snapshot.Description) {
+			stream, err := s.JS.Stream(t.Context(), contract.StreamSnapshots)
+			if err == nil {
+				err = stream.Purge(t.Context(), jetstream.WithPurgeSubject("snapshot."+d.String()+".*"))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+		"garbage": func(t *testing.T, s snapshot.Store, d snapshot.Description) {
+			put(t, s, d, []byte("garbage"))
+		},
+		"garbage-state": func(t *testing.T, s snapshot.Store, d snapshot.Description) {
+			put(t, s, d, []byte("{}\n[5, "))
+		},
+		"other-version": func(t *testing.T, s snapshot.Store, d snapshot.Description) {
+			body, err := s.Get(t.Context(), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.State = 99
+			put(t, s, d, body)
+		},
+	}
+	o := harness.DefaultOptions()
+	small(&o)
+	for _, b := range []*broker.Config{&o.Validator.Broker, &o.Planner.Broker, &o.Spawner.Broker, &o.Aggregator.Broker} {
+		b.EventsMaxBytes = 16 << 20 // so many flows at once are no flood
+	}
+	o.Processes = harness.Services
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 5, Silence: "1m"})
+	store := snapshot.Store{JS: c.JS}
+	for _, name := range slices.Sorted(maps.Keys(breaks)) {
+		t.Run(name, func(t *testing.T) {
+			planned := start(t, c, name, fed("sink", "10m"))
+			last, err := lastSeq(t, c, "job.started."+name+".sink")
+			if err != nil {
+				t.Fatal(err)
+			}
+			run(t, c, name, func() bool { return firstSeq(t, c) > last })
+			for _, service := range harness.Services {
+				s.KillService(t, service)
+			}
+			for _, service := range harness.Services {
+				list, err := store.List(t.Context(), service)
+				if err != nil || len(list) != snapshot.Kept {
+					t.Fatalf("%d snapshots of the %s, %v, want %d", len(list), service, err, snapshot.Kept)
+				}
+				breaks[name](t, store, list[0])
+			}
+			s.StartAll(t)
+			for _, service := range harness.Services {
+				p := s.Leader(t, service)
+				said := p.Said()
+				if !strings.Contains(said, "cannot start from a snapshot") || !strings.Contains(said, "starting from a snapshot") {
+					t.Errorf("the %s does not start from its older snapshot:\n%s", service, said)
+				}
+				if strings.Contains(said, "not kept any more that this service has not seen") {
+					t.Errorf("EVENTS does not have what the %s needs:\n%s", service, said)
+				}
+			}
+			closeInput(t, c, planned)
+			fine(t, c.AwaitEnd(t, name))
+			c.Await(t, "clean-up", harness.Is(contract.TypeFlowCleaned, name))
+			oneEnd(t, c, name)
+		})
+	}
+}
+
+// put replaces a snapshot.
+func put(t *testing.T, s snapshot.Store, d snapshot.Description, body []byte) {
+	t.Helper()
+	if err := s.Put(t.Context(), d, body); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Services take over what a version without snapshots, history and conditions has left: EVENTS in its form.
+func TestUpgrade(t *testing.T) {
+	o := harness.DefaultOptions()
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Max: 1, Slots: 2, Silence: "1m", Idle: "1m"})
+	for i := range 5 {
+		planned := start(t, c, fmt.Sprintf("ended-%d", i), fed("sink", "10m"))
+		closeInput(t, c, planned)
+		c.Await(t, "clean-up", harness.Is(contract.TypeFlowCleaned, fmt.Sprintf("ended-%d", i)))
+	}
+	running := start(t, c, "running", fed("sink", "10m"))
+	doomed := start(t, c, "doomed", fed("sink", "10m"))
+	c.Submit(t, "queued", fed("sink", "10m"))
+	c.Await(t, "queue", harness.Is(contract.TypeFlowQueued, "queued"))
+	c.AwaitStored(t, "flow.queued.queued")
+	for _, name := range harness.Services {
+		s.KillService(t, name)
+	}
+	queued := c.Await(t, "plan", harness.Is(contract.TypeFlowPlanned, "queued")).Data.(*contract.FlowPlanned)
+	asBefore(t, c)
+	c = s.Client(t) // it has not heard what is stored again
+	s.StartAll(t)
+	closeInput(t, c, running)
+	fine(t, c.AwaitEnd(t, "running"))
+	c.Cancel(t, "doomed")
+	if end := c.AwaitEnd(t, "doomed"); end.Type != contract.TypeFlowCancelled {
+		t.Errorf("%s of doomed, want flow.cancelled; planned %v", end.Type, doomed.Stream)
+	}
+	closeInput(t, c, queued)
+	fine(t, c.AwaitEnd(t, "queued"))
+	for i := range 5 {
+		id := fmt.Sprintf("ended-%d", i)
+		if got, found := status(t, c, id); !found || got.Verdict != contract.TypeFlowCompleted {
+			t.Errorf("status of %s: %+v", id, got)
+		}
+		c.Submit(t, id, empty) // its id stays taken
+	}
+	next := start(t, c, "next", fed("sink", "10m"))
+	closeInput(t, c, next)
+	fine(t, c.AwaitEnd(t, "next"))
+	for _, id := range []string{"running", "doomed", "queued", "next"} {
+		c.Await(t, "clean-up of "+id, harness.Is(contract.TypeFlowCleaned, id))
+		oneEnd(t, c, id)
+	}
+	for i := range 5 {
+		if again := c.Events(harness.Is(contract.TypeFlowValidated, fmt.Sprintf("ended-%d", i))); len(again) > 0 {
+			t.Errorf("an ended flow runs again: %+v", again)
+		}
+	}
+}
+
+// asBefore makes EVENTS again as the version before kept it, and removes what that version did not have.
+func asBefore(t *testing.T, c *harness.Client) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	js := c.JS
+	events, err := js.Stream(t.Context(), contract.StreamEvents)
+	must(err)
+	state := events.CachedInfo().State
+	var all []*jetstream.RawStreamMsg
+	for seq := state.FirstSeq; seq <= state.LastSeq; seq++ {
+		m, err := events.GetMsg(t.Context(), seq)
+		must(err)
+		all = append(all, m)
+	}
+	for _, stream := range []string{contract.StreamEvents, contract.StreamHistory, contract.StreamSnapshots} {
+		must(js.DeleteStream(t.Context(), stream))
+	}
+	old := jetstream.StreamConfig{
+		Name: contract.StreamEvents, Description: "Every CloudEvent of Dagyo", Retention: jetstream.LimitsPolicy,
+		Storage: jetstream.FileStorage, Replicas: 1, MaxAge: 7 * 24 * time.Hour, MaxBytes: -1, MaxConsumers: 10_000,
+		Duplicates: 2 * time.Minute, AllowDirect: true,
+	}
+	for _, e := range contract.Table {
+		if e.Type != contract.TypeTick {
+			old.Subjects = append(old.Subjects, e.Pattern())
+		}
+	}
+	_, err = js.CreateStream(t.Context(), old)
+	must(err)
+	for _, m := range all {
+		if contract.TypeOf(m.Subject) == contract.TypeTick {
+			continue
+		}
+		var envelope map[string]json.RawMessage
+		must(json.Unmarshal(m.Data, &envelope))
+		delete(envelope, "cause")
+		body, err := json.Marshal(envelope)
+		must(err)
+		id := m.Subject
+		if strings.Count(m.Subject, ".") < 2 { // a command
+			id = fmt.Sprintf("%s.%d", m.Subject, m.Sequence)
+		}
+		_, err = js.PublishMsg(t.Context(), &nats.Msg{Subject: m.Subject, Data: body, Header: nats.Header{
+			"content-type": {"application/cloudevents+json"}, nats.MsgIdHdr: {id},
+		}})
+		must(err)
+	}
+}
