@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -42,11 +43,19 @@ func status(t *testing.T, c *harness.Client, flow string) (s contract.FlowStatus
 	return s, true
 }
 
+// few bounds EVENTS by number: so many flows at once are no flood.
+func few(o *harness.Options) {
+	small(o)
+	for _, b := range []*broker.Config{&o.Validator.Broker, &o.Planner.Broker, &o.Spawner.Broker, &o.Aggregator.Broker} {
+		b.EventsMaxBytes = 32 << 20
+	}
+}
+
 // run runs empty flows, many at a time, until enough is true; it looks every hundred flows.
 func run(t *testing.T, c *harness.Client, prefix string, enough func() bool) {
 	t.Helper()
 	for n := 0; !enough(); n += 100 {
-		if n > 5000 {
+		if n > 30_000 { // EVENTS keeps 15 seconds of them at least
 			t.Fatalf("%d flows are not enough", n)
 		}
 		for i := range 100 {
@@ -99,7 +108,7 @@ func TestStatusIsCurrent(t *testing.T) {
 // An id of a flow in history stays its own, even when EVENTS has forgotten it.
 func TestIDsAreTakenAfterEventsForget(t *testing.T) {
 	o := harness.DefaultOptions()
-	small(&o)
+	few(&o)
 	s := harness.Start(t, o)
 	c := s.Client(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true})
@@ -165,16 +174,19 @@ func TestBrokenSnapshots(t *testing.T) {
 		},
 	}
 	o := harness.DefaultOptions()
-	small(&o)
-	for _, b := range []*broker.Config{&o.Validator.Broker, &o.Planner.Broker, &o.Spawner.Broker, &o.Aggregator.Broker} {
-		b.EventsMaxBytes = 16 << 20 // so many flows at once are no flood
-	}
+	few(&o)
 	o.Processes = harness.Services
 	s := harness.Start(t, o)
 	c := s.Client(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 5, Silence: "1m"})
 	store := snapshot.Store{JS: c.JS}
-	for _, name := range slices.Sorted(maps.Keys(breaks)) {
+	kinds := slices.Sorted(maps.Keys(breaks))
+	rounds := 1
+	if os.Getenv("DAGYO_TEST_LONG") != "" {
+		rounds = len(kinds)
+	}
+	for round := range rounds { // in each, every service has its own kind of damage
+		name := fmt.Sprintf("round-%d", round)
 		t.Run(name, func(t *testing.T) {
 			planned := start(t, c, name, fed("sink", "10m"))
 			last, err := lastSeq(t, c, "job.started."+name+".sink")
@@ -185,12 +197,14 @@ func TestBrokenSnapshots(t *testing.T) {
 			for _, service := range harness.Services {
 				s.KillService(t, service)
 			}
-			for _, service := range harness.Services {
+			for i, service := range harness.Services {
 				list, err := store.List(t.Context(), service)
 				if err != nil || len(list) != snapshot.Kept {
 					t.Fatalf("%d snapshots of the %s, %v, want %d", len(list), service, err, snapshot.Kept)
 				}
-				breaks[name](t, store, list[0])
+				kind := kinds[(i+round)%len(kinds)]
+				t.Logf("%s: %s", service, kind)
+				breaks[kind](t, store, list[0])
 			}
 			s.StartAll(t)
 			for _, service := range harness.Services {
