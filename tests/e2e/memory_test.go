@@ -182,7 +182,7 @@ func TestBrokenSnapshots(t *testing.T) {
 	store := snapshot.Store{JS: c.JS}
 	kinds := slices.Sorted(maps.Keys(breaks))
 	rounds := 1
-	if os.Getenv("DAGYO_TEST_LONG") != "" {
+	if os.Getenv(envLong) != "" {
 		rounds = len(kinds)
 	}
 	for round := range rounds { // in each, every service has its own kind of damage
