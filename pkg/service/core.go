@@ -74,6 +74,9 @@ type flight struct {
 	decided uint64
 	// keys are decided again once it has landed.
 	keys []string
+	// lost is an effect that failed before this flight. It may be stored all the same, its answer lost: then that is
+	// to be folded before anything else is decided.
+	lost *contract.Event
 	// pause is how long a flight without effects takes: nothing is done about its aggregates meanwhile.
 	pause time.Duration
 	// seq is the last message that is to be folded before the flight has landed.
@@ -427,7 +430,7 @@ func (c *core[S]) failed(o outcome) {
 	c.alarm(fmt.Sprintf("%s of %s failed (attempt %d): %v", o.failed.Type, o.failed.Subject, c.tries[a], o.err))
 	p := c.hopeless(o.err, c.tries[a])
 	if p == nil {
-		c.follow(o, &flight{pause: backOff(c.tries[a])})
+		c.follow(o, &flight{pause: backOff(c.tries[a]), lost: o.failed})
 		return
 	}
 	c.refused[a] = true
@@ -436,7 +439,8 @@ func (c *core[S]) failed(o outcome) {
 		c.ended(o.say, o.err)
 		o.say = nil
 	}
-	c.follow(o, &flight{effects: []contract.Event{refusal(*o.failed, o.effects, *p)}})
+	group := append([]contract.Event{*o.failed}, o.effects...)
+	c.follow(o, &flight{effects: []contract.Event{refusal(*o.failed, group, *p)}})
 }
 
 // follow has a flight go on with another one, about the same and by the same state: what has become known since

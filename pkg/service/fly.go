@@ -57,6 +57,14 @@ type pilot struct {
 // carryOut makes the effects of a flight true and publishes them, in order.
 func (p pilot) carryOut(ctx context.Context, f *flight) outcome {
 	o := outcome{flight: f}
+	if f.lost != nil && f.lost.Aggregate() != "" {
+		seq, _, err := p.log.Last(ctx, f.lost.Aggregate())
+		if err != nil {
+			o.failed, o.err = f.lost, err
+			return o
+		}
+		f.seq = max(f.seq, seq)
+	}
 	own := make(map[string]uint64)
 	for i := range f.effects {
 		e, err := p.carryOutOne(ctx, f, f.effects[i], own)
