@@ -242,6 +242,7 @@ type flying struct {
 	at          int // the effect that it happens to
 	effect      int
 	appending   bool
+	may         bool // Held was asked, and said yes
 	pause       func()
 	which       int // snapshot to start from after a crash
 }
@@ -283,7 +284,7 @@ func (f *flying) now(x fault) bool {
 
 // held is asked before each effect is performed, and again before it is appended.
 func (f *flying) held() bool {
-	if !f.appending {
+	if f.may = false; !f.appending {
 		f.effect++
 	}
 	crash, pause, out := crashBeforePerform, pauseBeforePerform, runOutBeforePerform
@@ -305,13 +306,23 @@ func (f *flying) held() bool {
 	case held && f.now(pause): // the race just behind the check
 		f.pause()
 	}
-	return held && !f.gone()
+	f.may = held && !f.gone()
+	return f.may
+}
+
+// must checks that Held was asked just before.
+func (f *flying) must(what string) {
+	if !f.may && !f.gone() {
+		f.w.fatalf("%v %s without the lease", f.r, what)
+	}
+	f.may = false
 }
 
 func (f *flying) perform(ctx context.Context, name string, e contract.Event) (contract.Event, error) {
 	if f.gone() {
 		return e, errGone
 	}
+	f.must("performs " + string(e.Type))
 	if f.now(performFails) && f.w.mayFail(e) {
 		return e, errors.New("it cannot be done now")
 	}
@@ -331,6 +342,7 @@ func (f *flying) Append(_ context.Context, e contract.Event, last uint64) (uint6
 	if f.gone() {
 		return 0, errGone
 	}
+	f.must("appends " + string(e.Type))
 	if f.now(appendFails) && f.w.mayFail(e) {
 		return 0, errors.New("the broker does not answer")
 	}
