@@ -356,6 +356,7 @@ func (c *core[S]) finished(o outcome) {
 	}
 	var stale *staleError
 	switch {
+	case o.err == nil && len(o.effects) == 0: // a pause
 	case o.err == nil:
 		for _, a := range o.aggregates {
 			delete(c.tries, a)
