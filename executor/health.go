@@ -2,14 +2,15 @@ package executor
 
 import (
 	"context"
-	"strconv"
 	"time"
+
+	"github.com/dagyo/dagyo/pkg/wire"
 )
 
 // beatCheck is how often the beating goroutine looks for jobs that are due.
 const beatCheck = 100 * time.Millisecond
 
-// beat says, for every running job and from this one goroutine, until when the job vouches to live.
+// beat says, for every running job and from this one goroutine, for how long the job vouches to live.
 func (x *executor) beat(ctx context.Context) {
 	t := time.NewTicker(beatCheck)
 	defer t.Stop()
@@ -37,9 +38,8 @@ func (x *executor) beatAll(now time.Time, last map[*running]time.Time) {
 		if now.Sub(last[r]) < r.doc.HealthInterval.D()-2*beatCheck {
 			continue
 		}
-		until := now.Add(r.doc.HealthTimeout.D()).UnixMilli()
 		// Not sent is not heard: the aggregator then counts the job as silent, which it is.
-		_ = x.link.Publish(r.doc.Health, strconv.AppendInt(nil, until, 10))
+		_ = x.link.Publish(r.doc.Health, wire.AppendBeat(nil, r.doc.HealthTimeout.D()))
 		last[r] = now
 	}
 }

@@ -37,7 +37,7 @@ func (c Config) NearlyFull(bytes uint64) bool {
 // DefaultConfig is for a single server: one replica.
 func DefaultConfig() Config {
 	return Config{
-		Replicas: 1, EventsMaxAge: 24 * time.Hour, EventsMaxCount: 100_000, EventsMaxBytes: 256 << 20,
+		Replicas: 1, EventsMaxAge: 24 * time.Hour, EventsMaxCount: 50_000, EventsMaxBytes: 256 << 20,
 	}
 }
 
@@ -79,20 +79,10 @@ func Ensure(
 	if _, err := js.CreateOrUpdateKeyValue(ctx, kv); err != nil {
 		return fmt.Errorf("make bucket %s: %w", kv.Bucket, err)
 	}
-	for _, o := range []jetstream.ObjectStoreConfig{c.data(), c.snapshots()} {
-		if _, err := js.CreateOrUpdateObjectStore(ctx, o); err != nil {
-			return fmt.Errorf("make bucket %s: %w", o.Bucket, err)
-		}
+	if _, err := js.CreateOrUpdateObjectStore(ctx, c.data()); err != nil {
+		return fmt.Errorf("make bucket %s: %w", contract.BucketData, err)
 	}
 	return nil
-}
-
-// snapshots has no bound of its own: each service keeps two of them.
-func (c Config) snapshots() jetstream.ObjectStoreConfig {
-	return jetstream.ObjectStoreConfig{
-		Bucket: contract.BucketSnapshots, Description: "The states of services, from which they start",
-		Storage: jetstream.FileStorage, Replicas: c.Replicas, Compression: true,
-	}
 }
 
 // data outlives the events that refer to it, which are stored later and kept as long.
@@ -140,8 +130,8 @@ func (c Config) jobs() jetstream.StreamConfig {
 func (c Config) leases() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              contract.StreamLeases,
-		Description:       "Which replica of each service leads and how far it has come, and the names of executors",
-		Subjects:          []string{contract.LeaseSubject("*"), contract.ProgressSubject("*"), contract.NameSubject("*")},
+		Description:       "Which replica of each service leads, and the names of executors",
+		Subjects:          []string{contract.LeaseSubject("*"), contract.NameSubject("*")},
 		Storage:           jetstream.FileStorage, // a restarted server forgets streams in memory
 		Replicas:          c.Replicas,
 		MaxMsgsPerSubject: 1,

@@ -24,6 +24,9 @@ const (
 	mostPatience  = 8 * time.Second
 )
 
+// MetadataService is the key, in a consumer's metadata, of the service that folds EVENTS by it.
+const MetadataService = "dagyo.service"
+
 // A Follower reads a stream with limits retention from a message on, and goes on with what is added.
 type Follower struct {
 	JS     jetstream.JetStream
@@ -35,6 +38,8 @@ type Follower struct {
 	Metadata map[string]string
 	// Filters are the subjects to read; none stands for all of them.
 	Filters []string
+	// Whole asks for ErrCut where messages behind the first one are gone before they were read.
+	Whole bool
 	// HeadersOnly leaves the bodies on the server.
 	HeadersOnly bool
 	// Handle gets every message that matches, in order and once.
@@ -48,6 +53,9 @@ type Follower struct {
 // ErrRewound says that the broker has lost the end of the stream: numbers that we know are given again,
 // and what was made of them is not true any more.
 var ErrRewound = errors.New("the stream ends before what was read of it; it was restored or lost its end")
+
+// ErrCut says that the stream was cut beyond what was read of it: whoever was away for so long lacks messages.
+var ErrCut = errors.New("the stream was cut beyond what was read of it")
 
 var errGap = errors.New("a message was lost on its way")
 
@@ -82,7 +90,7 @@ func (f Follower) Run(ctx context.Context) error {
 // lasting reports whether trying again is of no use.
 func lasting(err error) bool {
 	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrStreamNotFound) ||
-		errors.Is(err, ErrRewound)
+		errors.Is(err, ErrRewound) || errors.Is(err, ErrCut)
 }
 
 // from makes a consumer at *next and reads until something goes wrong.
@@ -154,6 +162,9 @@ func (f Follower) batch(ctx context.Context, cons jetstream.Consumer, next, deli
 			if *delivered++; meta.Sequence.Consumer != *delivered {
 				return errGap
 			}
+			if err := f.whole(ctx, *next, meta.Sequence.Stream); err != nil {
+				return err
+			}
 			*next = meta.Sequence.Stream + 1
 			f.Handle(m, meta)
 			if meta.NumPending == 0 {
@@ -163,6 +174,21 @@ func (f Follower) batch(ctx context.Context, cons jetstream.Consumer, next, deli
 			return errors.New("the connection was interrupted")
 		}
 	}
+}
+
+// whole returns ErrCut if the messages between the one that was to come and the one that came were cut off. Single
+// ones may be missing: operators delete what they like.
+func (f Follower) whole(ctx context.Context, want, got uint64) error {
+	if !f.Whole || got == want || want == max(f.From, 1) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, mostPatience)
+	defer cancel()
+	stream, err := f.JS.Stream(ctx, f.Stream)
+	if err == nil && stream.CachedInfo().State.FirstSeq > want {
+		err = ErrCut
+	}
+	return err
 }
 
 // over tells a batch that has simply ended from one that failed.

@@ -10,10 +10,10 @@ const (
 	StreamEvents    = "EVENTS"    // every event (file, limits retention)
 	StreamJobs      = "JOBS"      // the mailboxes (file, work-queue retention)
 	StreamHistory   = "HISTORY"   // the statuses of ended flows, in segments (file, limits retention)
+	StreamSnapshots = "SNAPSHOTS" // the states of services, from which they start (file)
 	StreamLeases    = "LEASES"    // which replica of a service leads, and the names of executors (file)
 	BucketProgdefs  = "progdefs"  // the catalogue, by progdef name
 	BucketTypes     = "types"     // the type catalogue, by TypeKey
-	BucketSnapshots = "snapshots" // object store: the states of services
 	BucketData      = "data"      // object store: data of events too large for a message
 )
 
@@ -52,9 +52,6 @@ func LastStopSubject(flow string) string { return "stop." + flow + ".last" }
 
 // LeaseSubject holds the lease of the replica that leads a service.
 func LeaseSubject(service string) string { return "lease." + service }
-
-// ProgressSubject is what services of the version before this one write into LEASES.
-func ProgressSubject(reader string) string { return "progress." + reader }
 
 // Services are the names of the services that an installation is made of.
 func Services() []string { return []string{"validator", "planner", "spawner", "panic-aggregator"} }

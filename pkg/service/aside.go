@@ -18,7 +18,9 @@ func (c *core[S]) decideAside() []*flight {
 	}
 	var effects []contract.Event
 	for _, o := range c.aside[:min(len(c.aside), asideBatch)] {
-		effects = append(effects, contract.Event{Type: contract.TypeDeadLetter, Subject: "deadletter", With: o})
+		effects = append(effects, contract.Event{
+			Type: contract.TypeDeadLetter, Subject: "deadletter", Cause: o.Seq, With: o,
+		})
 	}
 	if f := c.launch(effects, keyAside); f != nil {
 		return []*flight{f}
@@ -35,11 +37,18 @@ func answerOutcast(m *message, raw []byte, o outcast) contract.Event {
 	}
 	if m.event.Type == contract.TypeFlowSubmit && m.event.Subject != "" {
 		return contract.Event{
-			Type: contract.TypeFlowRejected, Subject: m.event.Subject, Cause: o.Seq,
+			Type: contract.TypeFlowRejected, Subject: m.event.Subject, Cause: o.Seq, Opens: true,
 			Data: &contract.FlowRejected{Problems: problems},
 		}
 	}
 	return deadLetter(m.subject, o.Seq, problems, raw)
+}
+
+// notKept answers a message that was set aside and that EVENTS does not have any more.
+func notKept(o outcast) contract.Event {
+	return deadLetter("", o.Seq, problem.List{{
+		Code: problem.InternalFailure, Message: "the message is not kept any more; " + o.Why,
+	}}, nil)
 }
 
 // refusal is the event that says why an effect will not come true: a rejection of the flow that it is about,
@@ -56,7 +65,8 @@ func refusal(failed contract.Event, group []contract.Event, p problem.Problem) c
 	}
 	return contract.Event{
 		Type: contract.TypeFlowRejected, Subject: about.Subject, TraceParent: about.TraceParent, Cause: failed.Cause,
-		Data: &contract.FlowRejected{Problems: problem.List{p}},
+		Opens: about.Opens,
+		Data:  &contract.FlowRejected{Problems: problem.List{p}},
 	}
 }
 
@@ -73,4 +83,20 @@ func deadLetter(subject string, seq uint64, problems problem.List, raw []byte) c
 
 func excerpt(raw []byte) string {
 	return string([]rune(string(raw[:min(len(raw), excerptLimit)])))
+}
+
+// needs returns the first message of EVENTS that the state refers to, 0 where it refers to none.
+func (c *core[S]) needs() (first uint64) {
+	if c.s.Snapshot.Needs != nil {
+		first = c.s.Snapshot.Needs(c.state)
+	}
+	if len(c.aside) > 0 && (first == 0 || c.aside[0].Seq < first) {
+		first = c.aside[0].Seq
+	}
+	return first
+}
+
+// restore goes on behind a place, with the messages that were aside there.
+func (c *core[S]) restore(at place, aside []outcast) {
+	c.at, c.now, c.aside = at, at.At, aside
 }

@@ -85,6 +85,7 @@ func endpointName(subject string) string {
 func (r *Runtime[S]) figures() map[string]int64 {
 	return map[string]int64{
 		"effects": r.stats.Effects.Load(), "retries": r.stats.Retries.Load(), "refused": r.stats.Refused.Load(),
-		"unreadable": r.stats.Unreadable.Load(), "snapshots": r.stats.Snapshots.Load(), "folded": int64(r.folded()),
+		"unreadable": r.stats.Unreadable.Load(), "snapshots": r.stats.Snapshots.Load(),
+		"snapshotMicroseconds": r.stats.Snapshotting.Load(), "folded": int64(r.folded()),
 	}
 }

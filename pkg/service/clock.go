@@ -5,11 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
-
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/event"
 )
 
 // A clock estimates the broker's time. Nothing is decided by the estimate: it only tells when to ask.
@@ -113,18 +109,16 @@ func (r *Runtime[S]) askTime(ctx context.Context) error {
 	return r.Sync(ctx)
 }
 
+// tick asks for the broker's time.
+func tick(service string) contract.Event {
+	return contract.Event{Type: contract.TypeTick, Subject: service, Data: &contract.Tick{Service: service}}
+}
+
 // tick stores a tick and returns its place.
 func (r *Runtime[S]) tick(ctx context.Context) (uint64, error) {
-	m, err := event.Encode(contract.Event{
-		Type: contract.TypeTick, ID: "tick." + nuid.Next(), Source: contract.Source(r.s.Name), Subject: r.s.Name,
-		Time: time.Now(), Data: &contract.Tick{Service: r.s.Name},
-	})
-	if err != nil {
-		return 0, err
-	}
-	ack, err := r.link.JS.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
+	seq, err := eventLog[S]{r}.Append(ctx, tick(r.s.Name), 0)
 	if err != nil {
 		return 0, fmt.Errorf("store a tick: %w", err)
 	}
-	return ack.Sequence, nil
+	return seq, nil
 }

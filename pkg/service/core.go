@@ -10,6 +10,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
 // A core is a service without its I/O: what it has folded, what is to be decided, and which effects are
@@ -19,7 +20,9 @@ type core[S any] struct {
 	c     Config
 	state S
 	// at is the last message that was folded: the state knows all that EVENTS held at that time.
-	at      place
+	at place
+	// now is when it was stored. It does not go back when the broker's clock is set back.
+	now     time.Time
 	leading bool
 	agenda  agenda
 	// last is the place of the last event of each aggregate that lives, as far as is known. An aggregate
@@ -32,23 +35,19 @@ type core[S any] struct {
 	relaunch []*flight
 	// landing are flights that have ended and wait until what they published is folded.
 	landing []*flight
-	// tries counts the failed attempts at an aggregate, refused holds those that were given up.
+	// tries counts the failed attempts at an aggregate; refused holds those for which an event has said so.
 	tries   map[string]int
 	refused map[string]bool
 	says    []*say[S]
 	// aside are the messages that could not be folded and are still to be answered, in order.
-	aside          []outcast
-	// folds, notes and answers are the service's, as sets.
-	folds, notes, answers map[contract.Type]bool
+	aside []outcast
+	// folds and answers are the service's, as sets.
+	folds, answers map[contract.Type]bool
 	// alarm is told of what must not happen.
 	alarm func(what string)
 }
 
-// A place is a message of EVENTS: its number, and when the broker stored it.
-type place struct {
-	Seq uint64    `json:"seq"`
-	At  time.Time `json:"at"`
-}
+type place = snapshot.Place
 
 // An outcast is a message that could not be folded, and why, where that is more than that it is unreadable.
 type outcast struct {
@@ -112,7 +111,7 @@ func newCore[S any](s Service[S], c Config, state S) *core[S] {
 	return &core[S]{
 		s: s, c: c, state: state, agenda: newAgenda(), last: make(map[string]uint64),
 		flights: make(map[string]*flight), tries: make(map[string]int), refused: make(map[string]bool),
-		folds: setOf(s.Folds), notes: setOf(s.Notes), answers: setOf(s.Answers), alarm: func(string) {},
+		folds: setOf(s.Folds), answers: setOf(s.Answers), alarm: func(string) {},
 	}
 }
 
@@ -129,24 +128,24 @@ func (c *core[S]) wants(t contract.Type) bool { return c.folds[t] || c.answers[t
 
 // fold takes in the next message of EVENTS.
 func (c *core[S]) fold(m *message) {
-	if m.At.Before(c.at.At) {
-		m.At = c.at.At // the broker's clock was set back: time does not go back with it
-	}
 	c.at = m.place
+	if m.At.After(c.now) {
+		c.now = m.At
+	}
 	switch {
 	case len(m.problems) > 0:
 		if c.answers[m.kind] {
 			c.setAside(m.Seq, "")
 		}
-	case c.folds[m.kind] || c.notes[m.kind]:
-		m.event.Time = m.At // whatever its publisher's clock says
+	case c.folds[m.kind]:
+		m.event.Time = c.now // whatever its publisher's clock says
 		c.evolve(m.event)
 	}
 	c.answered(m)
 	c.remember(m)
 	c.land()
 	if c.leading {
-		c.agenda.advance(c.at.At)
+		c.agenda.advance(c.now)
 	}
 }
 
@@ -212,6 +211,7 @@ func (c *core[S]) remember(m *message) {
 	delete(c.refused, aggregate)
 	if verb == "cleaned" || verb == "exited" || verb == "rejected" {
 		delete(c.last, aggregate) // nothing more is to come, most likely
+		delete(c.tries, aggregate)
 		return
 	}
 	c.last[aggregate] = m.Seq
@@ -261,11 +261,10 @@ func (c *core[S]) take() (begin []*flight) {
 // decide launches the effects that the state asks for under a key.
 func (c *core[S]) decide(key string) (begin []*flight) {
 	defer c.contain("the decision on "+key, func(string) {})
-	now := c.at.At
 	if key == keyAside {
 		return c.decideAside()
 	}
-	effects, next := c.s.Decide(c.state, key, now)
+	effects, next := c.s.Decide(c.state, key, c.now)
 	c.agenda.schedule(key, next)
 	for _, group := range grouped(effects) {
 		if c.flying >= c.c.Workers {
@@ -279,8 +278,8 @@ func (c *core[S]) decide(key string) (begin []*flight) {
 	return begin
 }
 
-// launch begins a flight unless something is under way about one of its aggregates, or was refused: the key
-// is decided again when that has landed.
+// launch begins a flight unless something is under way about one of its aggregates: the key is decided again
+// when that has landed.
 func (c *core[S]) launch(effects []contract.Event, key string) *flight {
 	f := &flight{effects: effects, decided: c.at.Seq}
 	if key != "" {
@@ -288,9 +287,6 @@ func (c *core[S]) launch(effects []contract.Event, key string) *flight {
 	}
 	for _, e := range effects {
 		a := aggregateOf(e)
-		if c.refused[a] {
-			return nil
-		}
 		if other := c.flights[a]; other != nil {
 			if key != "" && !slices.Contains(other.keys, key) {
 				other.keys = append(other.keys, key)
@@ -329,6 +325,15 @@ func (c *core[S]) launchSay(s *say[S]) []*flight {
 	return []*flight{f}
 }
 
+// say takes up an observation.
+func (c *core[S]) say(s *say[S]) {
+	if !c.leading {
+		s.end(errNotLeading)
+		return
+	}
+	c.says = append(c.says, s)
+}
+
 // ended takes a say off the list and tells its finder.
 func (c *core[S]) ended(s hasDone, err error) {
 	c.says = slices.DeleteFunc(c.says, func(x *say[S]) bool { return hasDone(x) == s })
@@ -350,21 +355,24 @@ func (c *core[S]) finished(o outcome) {
 			continue
 		}
 		if e.Time.IsZero() {
-			e.Time = c.at.At
+			e.Time = c.now
 		}
 		c.evolve(e)
 	}
 	var stale *staleError
 	switch {
-	case o.err == nil && len(o.effects) == 0: // a pause
+	case o.err == nil && len(o.effects) == 0: // a pause is over
+	case len(o.effects) == 0:
+		c.follow(o, &flight{pause: o.pause})
 	case o.err == nil:
 		for _, a := range o.aggregates {
 			delete(c.tries, a)
+			delete(c.refused, a)
 		}
 	case errors.As(o.err, &stale):
 		o.seq = max(o.seq, stale.seq)
 	case errors.Is(o.err, ErrTaken):
-		c.evolve(contract.Event{Type: FactTaken, Subject: o.failed.Subject, Cause: o.failed.Cause})
+		c.taken(o)
 	default:
 		c.failed(o)
 	}
@@ -401,8 +409,17 @@ func (c *core[S]) landed(f *flight) {
 	}
 }
 
+// taken answers a submission under a name that is in use. The answer is an event: the submission must not come
+// back to a replica that follows, or that starts from an older snapshot.
+func (c *core[S]) taken(o outcome) {
+	p := problem.Problem{Code: problem.NotAnswerable, Message: o.err.Error(), Hint: "submit it under another id"}
+	answer := deadLetter(string(contract.TypeFlowSubmit), o.failed.Cause, problem.List{p}, nil)
+	c.follow(o, &flight{effects: []contract.Event{answer}})
+}
+
 // failed plans what comes after a failed effect: a pause, and another decision; or, where no other attempt
-// is worth it, an event that says why. The flight then goes on with that.
+// is worth it, an event that says why. What is still wanted after that, such as the verdict on a flow, is tried
+// again at a slow pace.
 func (c *core[S]) failed(o outcome) {
 	a := aggregateOf(*o.failed)
 	if !errors.Is(o.err, errDisconnected) {
@@ -410,16 +427,28 @@ func (c *core[S]) failed(o outcome) {
 	}
 	c.alarm(fmt.Sprintf("%s of %s failed (attempt %d): %v", o.failed.Type, o.failed.Subject, c.tries[a], o.err))
 	p := c.hopeless(o.err, c.tries[a])
-	next := &flight{aggregates: o.aggregates, keys: o.keys, decided: c.at.Seq, pause: backOff(c.tries[a]), say: o.say}
-	if p != nil {
-		next.pause, next.effects = 0, []contract.Event{refusal(*o.failed, o.effects, *p)}
-		c.refused[a] = true
-		delete(c.tries, a)
-		if next.say != nil {
-			c.ended(next.say, o.err)
-			next.say = nil
-		}
+	if p != nil && o.say != nil {
+		c.ended(o.say, o.err)
+		o.say = nil
 	}
+	switch {
+	case p == nil:
+		c.follow(o, &flight{pause: backOff(c.tries[a])})
+	case c.refused[a]:
+		c.follow(o, &flight{pause: slowPace})
+	default:
+		c.refused[a] = true
+		c.follow(o, &flight{effects: []contract.Event{refusal(*o.failed, o.effects, *p)}})
+	}
+}
+
+// slowPace is the time between two tries of what was refused and is still wanted.
+const slowPace = time.Minute
+
+// follow has a flight go on with another one, about the same and by the same state: what has become known since
+// may have answered it.
+func (c *core[S]) follow(o outcome, next *flight) {
+	next.aggregates, next.keys, next.decided, next.say = o.aggregates, o.keys, o.decided, o.say
 	o.keys, o.say = nil, nil
 	c.takeOff(next)
 	c.relaunch = append(c.relaunch, next)

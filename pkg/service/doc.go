@@ -1,28 +1,42 @@
-// Package service is the shell around every Dagyo service: it connects, replays, decodes, decides,
-// performs, publishes, acknowledges, logs and counts, so that a service is two pure functions and
-// the I/O that makes its decisions true.
+// Package service is the shell around every Dagyo service: EVENTS is folded into a state, the state is asked for
+// effects, and effects are performed and published. A service is four pure functions and the I/O that makes its
+// decisions true.
 //
-// # How a cause becomes an effect
+// # Inside: the core
 //
-// Each replica reads EVENTS from its beginning and folds the events it cares about into its state, with
-// Evolve. One of them leads, by a lease; the others stand by with the same state. Once a cause is folded,
-// the leader asks Decide for the effects, and for each effect in order
+// The core has no I/O, no clock, no lock and no goroutine. Each event that is folded names the keys that it
+// touches: the flows, or whatever else a service decides about. For each touched key Decide returns the effects
+// that the state asks for, and when it is to be asked again. It is asked until there are none. So it does not
+// matter which event led to an effect, how often it is asked for, or who asked before: what is still to be done
+// follows from the state, and a new leader asks for everything that is open.
 //
-//  1. calls Perform, which makes it true (a stream exists, a process runs), and then
-//  2. publishes it, under a message id made of what it says, so that a repeat is dropped.
+// Effects are in flight until what they published has been folded. Meanwhile nothing else is begun about the
+// same thing. An effect whose type is not in contract.Table is an act: it is performed, and folded when it is
+// done.
 //
-// An effect whose type is not in contract.Table is an act: performed once, never published.
+// # One clock
 //
-// Only then is the cause done. Which ones are done the leader writes down every few milliseconds, at
-// progress.<service>: a record of the last cause that it has taken up, and of those before it that are open
-// still. The next leader goes on from there. What was done since the record was written it does again,
-// which changes nothing: Decide sees that it is done already, Perform is idempotent, and the broker drops
-// what was said before.
+// Time is the broker's. A decision is made at the time of the last event that was folded, so the state knows all
+// that EVENTS held at that time, however long the process was stopped. When a decision is due and nothing else
+// has happened, the leader stores a tick. Its own clock only tells when to do that.
 //
-// A message is sent to each replica once and decoded once: for the fold, for the answer, and for those who
-// Follow. The last messages are kept for that as long as a reader has not taken them, within bounds; whoever
-// is slower than that, such as a new leader, reads the stream.
+// # One fence, one memory
 //
-// A passing error is retried with growing delay, at most MaxAttempts times by one leader; a *Permanent
-// error, or one that does not pass, becomes an event that says why. Nothing is retried for ever.
+// All that services publish about one flow, executor, progdef or type is an aggregate. An event is stored on the
+// condition that nothing was published about its aggregate since the state that decided it
+// (Nats-Expected-Last-Subject-Sequence). A leader that was replaced without noticing, an answer that was lost and
+// a repeat all end the same way: the broker refuses, the state catches up and decides again. Nothing rests on
+// message ids. Before each step the leader asks its lease whether it still leads, too, since what is performed
+// outside of EVENTS knows no condition.
+//
+// # What cannot be folded
+//
+// A message that cannot be decoded, or that Evolve cannot take, is set aside and answered, with a rejection or a
+// dead letter; the fold goes on. An effect that fails is tried again with growing pauses, and refused after
+// MaxAttempts.
+//
+// # Start
+//
+// A replica starts from the newest good snapshot of its state, and folds the events behind it. The leader writes
+// snapshots; Trim cuts off the events that all services have in theirs.
 package service

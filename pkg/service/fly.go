@@ -25,8 +25,9 @@ func (e *staleError) Error() string {
 }
 
 var (
-	// ErrTaken refuses an event that was to open its aggregate. Perform may return it, too.
-	ErrTaken = errors.New("its subject is in use")
+	// ErrTaken refuses an event that was to open its aggregate. Perform may return it, too. A dead letter answers
+	// the event's cause.
+	ErrTaken = errors.New("there are events about it already")
 	errFence = errors.New("the lease has run out")
 )
 
@@ -45,7 +46,8 @@ var ErrConflict = errors.New("something else was published about it")
 
 // A pilot carries out flights.
 type pilot struct {
-	log Log
+	service string
+	log     Log
 	// perform makes an effect true, and returns it as it is to be published.
 	perform func(context.Context, contract.Event) (contract.Event, error)
 	// lastOf is the place of the last event of an aggregate, as far as it is folded.
@@ -55,8 +57,15 @@ type pilot struct {
 }
 
 // carryOut makes the effects of a flight true and publishes them, in order.
+//
+// A pause between two tries ends with a tick: the state that decides on the next try knows whether the one before
+// was stored although its answer was lost.
 func (p pilot) carryOut(ctx context.Context, f *flight) outcome {
 	o := outcome{flight: f}
+	if len(f.effects) == 0 {
+		f.seq, o.err = p.append(ctx, tick(p.service), 0)
+		return o
+	}
 	own := make(map[string]uint64)
 	for i := range f.effects {
 		e, err := p.carryOutOne(ctx, f, f.effects[i], own)
@@ -107,6 +116,9 @@ func (p pilot) publish(
 		if last > decided {
 			return 0, &staleError{last}
 		}
+		if e.Opens {
+			last = 0 // what is there must be looked at
+		}
 	}
 	seq, err := p.append(ctx, e, last)
 	if errors.Is(err, ErrConflict) {
@@ -117,7 +129,7 @@ func (p pilot) publish(
 		case found > max(decided, last):
 			return 0, &staleError{found}
 		case e.Opens && found > 0 && kind != contract.TypeFlowRejected:
-			return 0, ErrTaken
+			return 0, fmt.Errorf("%s of %s: %w", e.Type, e.Subject, ErrTaken)
 		}
 		seq, err = p.append(ctx, e, found)
 	}
@@ -141,7 +153,7 @@ func (r *Runtime[S]) fly(t *term, f *flight) {
 		pause(t.ctx, f.pause)
 	}
 	p := pilot{
-		log: eventLog[S]{r}, lastOf: r.lastOf, held: t.lease.Held,
+		service: r.s.Name, log: eventLog[S]{r}, lastOf: r.lastOf, held: t.lease.Held,
 		perform: func(ctx context.Context, e contract.Event) (contract.Event, error) { return r.perform(ctx, e) },
 	}
 	o := p.carryOut(t.ctx, f)
@@ -168,9 +180,7 @@ func (r *Runtime[S]) perform(ctx context.Context, e contract.Event) (contract.Ev
 func (r *Runtime[S]) readOutcast(ctx context.Context, o outcast) (contract.Event, error) {
 	m, raw, err := r.message(ctx, o.Seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return deadLetter("", o.Seq, problem.List{{
-			Code: problem.InternalFailure, Message: "the message is not kept any more; " + o.Why,
-		}}, nil), nil
+		return notKept(o), nil
 	}
 	if err != nil {
 		return contract.Event{}, err
@@ -204,7 +214,7 @@ func (r *Runtime[S]) message(ctx context.Context, seq uint64) (*message, []byte,
 	if err != nil {
 		return nil, nil, fmt.Errorf("read event %d: %w", seq, err)
 	}
-	m := &message{subject: raw.Subject, kind: contract.TypeOf(raw.Subject), place: place{seq, raw.Time}}
+	m := &message{subject: raw.Subject, kind: contract.TypeOf(raw.Subject), place: place{Seq: seq, At: raw.Time}}
 	data, err := r.link.Resolve(ctx, raw.Header, raw.Data)
 	var unreadable *event.Unreadable
 	if err != nil && !errors.As(err, &unreadable) {
@@ -228,11 +238,10 @@ func (l eventLog[S]) Append(ctx context.Context, e contract.Event, last uint64) 
 	ctx, cancel := context.WithTimeout(ctx, publishWait)
 	defer cancel()
 	e.Source, e.Time = contract.Source(l.r.s.Name), time.Now().UTC()
-	switch d, letter := e.Data.(*contract.DeadLetter); {
-	case e.ID != "":
-	case letter && d.Sequence > 0:
-		e.ID = fmt.Sprintf("%s.%d", e.NATSSubject(), d.Sequence)
-	case letter:
+	switch {
+	case e.Cause > 0 && e.Aggregate() == "":
+		e.ID = fmt.Sprintf("%s.%d", e.NATSSubject(), e.Cause)
+	case e.Aggregate() == "":
 		e.ID = fmt.Sprintf("%s.%s", e.NATSSubject(), nuid.Next())
 	default:
 		e.ID = fmt.Sprintf("%s.%d", e.NATSSubject(), last) // nothing else is stored behind that one

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,14 +12,16 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
+// begin returns a message as far as its subject tells; whole is set if the service has a use for the rest.
+func (c *core[S]) begin(subject string) (m *message, whole bool) {
+	m = &message{subject: subject, kind: contract.TypeOf(subject)}
+	return m, c.wants(m.kind) || m.kind == contract.TypeDeadLetter || m.kind == contract.TypeTick
+}
+
 // read decodes a message if the service has a use for it.
 func (r *Runtime[S]) read(ctx context.Context, subject string, header nats.Header, data []byte) *message {
-	m := &message{subject: subject, kind: contract.TypeOf(subject)}
-	if r.core.notes[m.kind] {
-		m.event = contract.Event{Type: m.kind, Subject: subject[strings.LastIndexByte(subject, '.')+1:]}
-		return m
-	}
-	if !r.core.wants(m.kind) && m.kind != contract.TypeDeadLetter && m.kind != contract.TypeTick {
+	m, whole := r.core.begin(subject)
+	if !whole {
 		return m
 	}
 	// A submission's document is had when it is judged: nothing else needs it, and it may be anywhere.

@@ -14,6 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/history"
+	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
 // A Runtime is a running service: the core, and the I/O around it. Every input goes through step.
@@ -47,6 +48,8 @@ type term struct {
 // stats are shown by `nats micro stats`.
 type stats struct {
 	Effects, Retries, Refused, Unreadable, Snapshots atomic.Int64
+	// Snapshotting is the time in which states were encoded, in microseconds.
+	Snapshotting atomic.Int64
 }
 
 func serve[S any](ctx context.Context, link *broker.Link, s Service[S], c Config, log zerolog.Logger) error {
@@ -73,7 +76,8 @@ const ensurePause = time.Second
 // ensure makes the shared streams. A broker that cannot yet, such as a cluster without a leader, is waited for.
 func ensure(ctx context.Context, link *broker.Link, c Config, log zerolog.Logger) error {
 	for {
-		err := broker.Ensure(ctx, link.JS, c.Broker, history.StreamConfig(c.Broker.Replicas, c.History))
+		err := broker.Ensure(ctx, link.JS, c.Broker, history.StreamConfig(c.Broker.Replicas, c.History),
+			snapshot.StreamConfig(c.Broker.Replicas))
 		if err == nil || !broker.Transient(err) || ctx.Err() != nil {
 			return err
 		}
@@ -141,7 +145,7 @@ func (r *Runtime[S]) Read(f func(S)) {
 func (r *Runtime[S]) At() time.Time {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.core.at.At
+	return r.core.now
 }
 
 // Known returns the broker's time by our estimate.
@@ -164,13 +168,7 @@ func (r *Runtime[S]) Fold(fact contract.Event) {
 // prevents it.
 func (r *Runtime[S]) Say(ctx context.Context, decide func(S) []contract.Event) error {
 	s := &say[S]{decide: decide, done: make(chan error, 1)}
-	r.step(func(c *core[S]) {
-		if !c.leading {
-			s.end(errNotLeading)
-			return
-		}
-		c.says = append(c.says, s)
-	})
+	r.step(func(c *core[S]) { c.say(s) })
 	select {
 	case err := <-s.done:
 		return err
@@ -222,8 +220,9 @@ func (r *Runtime[S]) await(ctx context.Context, seq uint64) error {
 func (r *Runtime[S]) follow(ctx context.Context) error {
 	return broker.Follower{
 		JS: r.link.JS, Stream: contract.StreamEvents, From: r.core.at.Seq + 1,
+		Whole:    true,
 		Name:     r.s.Name,
-		Metadata: map[string]string{"dagyo.service": r.s.Name},
+		Metadata: map[string]string{broker.MetadataService: r.s.Name},
 		Handle:   func(m jetstream.Msg, meta *jetstream.MsgMetadata) { r.take(ctx, m, meta) },
 		CaughtUp: func() { r.current.Store(true); r.once.Do(func() { close(r.caughtUp) }) },
 		Interrupted: func(err error) {
@@ -240,7 +239,7 @@ func (r *Runtime[S]) take(ctx context.Context, m jetstream.Msg, meta *jetstream.
 	if ctx.Err() != nil {
 		return
 	}
-	msg.place = place{meta.Sequence.Stream, meta.Timestamp}
+	msg.place = place{Seq: meta.Sequence.Stream, At: meta.Timestamp}
 	msg.event.Seq = msg.Seq
 	r.bytes.Add(sizeOf(m))
 	if len(msg.problems) > 0 {

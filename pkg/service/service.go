@@ -16,8 +16,6 @@ import (
 
 // Facts that the shell itself folds. A fact is an event that stays in the process.
 const (
-	// FactTaken says that an event with Opens was refused: its subject is in use. Cause is the event's.
-	FactTaken contract.Type = "fact.taken"
 	// FactDeaf says that the process could not hear anything for the duration in With: it was paused, starved
 	// or disconnected.
 	FactDeaf contract.Type = "fact.deaf"
@@ -30,9 +28,8 @@ const (
 type Service[S any] struct {
 	// Name is the micro service's name.
 	Name string
-	// Folds are the types of events that Evolve gets. Of the Notes it gets type, subject and time alone, which
-	// costs no decoding.
-	Folds, Notes []contract.Type
+	// Folds are the types of events that Evolve gets.
+	Folds []contract.Type
 	// Answers are the types whose unreadable messages this service answers; each type has one service that does.
 	Answers []contract.Type
 	// New makes the state that events are folded into where there is no snapshot.
@@ -105,7 +102,7 @@ type Config struct {
 	Broker broker.Config
 	// History bounds what is kept of flows that have ended.
 	History history.Limits
-	Log    zerolog.Logger
+	Log     zerolog.Logger
 }
 
 // DefaultConfig suits a single server.
@@ -148,6 +145,8 @@ func Run[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) 
 			return nil
 		case errors.Is(err, broker.ErrRewound):
 			log.Error().Err(err).Msg("EVENTS is not what it was; starting again from what it holds")
+		case errors.Is(err, broker.ErrCut):
+			log.Warn().Err(err).Msg("this replica was away for too long; starting again from a snapshot")
 		default:
 			return fmt.Errorf("%s: %w", s.Name, err)
 		}

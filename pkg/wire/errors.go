@@ -6,7 +6,7 @@ import "fmt"
 // they are only ever added to.
 type Reason string
 
-// The rules of frames and credits.
+// The rules of frames, credits and beats.
 const (
 	ReasonShort      Reason = "short"       // fewer octets than the fixed part needs
 	ReasonVersion    Reason = "version"     // first octet is not Version
@@ -24,6 +24,7 @@ const (
 	ReasonChecksum   Reason = "checksum"    // the trailer's CRC-32 is not that of the chunks
 	ReasonTooLong    Reason = "too-long"    // a record above the reader's limit
 	ReasonTrailing   Reason = "trailing"    // octets after the end of a credit
+	ReasonBeat       Reason = "beat"        // a sign of life that is not one
 	ReasonUnread     Reason = "unread"      // the caller gave a frame before reading the last one
 )
 

@@ -4,10 +4,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/wire"
 )
@@ -35,6 +37,13 @@ type creditVector struct {
 type hintVector struct {
 	Name, About, Hint string
 	Number            string
+}
+
+type beatVector struct {
+	Name, About, Beat string
+	Ms                string
+	Absolute          bool
+	Error             wire.Reason
 }
 
 func vectors[V any](t testing.TB, name string) []V {
@@ -204,6 +213,40 @@ func TestHintVectors(t *testing.T) {
 				t.Errorf("got %d, written again %x", got, wire.Hint(got))
 			}
 		})
+	}
+}
+
+func TestBeatVectors(t *testing.T) {
+	for _, v := range vectors[beatVector](t, "beats.json") {
+		t.Run(v.Name, func(t *testing.T) {
+			b := unhex(t, v.Beat)
+			d, absolute, err := wire.ParseBeat(b)
+			if reason(err) != v.Error || err == nil != (v.Error == "") {
+				t.Fatalf("error %v, want %q", err, v.Error)
+			}
+			if absolute != v.Absolute {
+				t.Fatalf("absolute: %t", absolute)
+			}
+			if v.Ms == "" {
+				return
+			}
+			if want := time.Duration(number(t, v.Ms)) * time.Millisecond; d != want {
+				t.Errorf("good for %v, want %v", d, want)
+			}
+			if got := wire.AppendBeat(nil, d); string(got) != string(b) {
+				t.Errorf("written again: %q", got)
+			}
+		})
+	}
+}
+
+func TestBeatsAreWholeMilliseconds(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "+1", 0: "+1", 1: "+1", time.Millisecond + 1: "+2", math.MaxInt64: "+9223372036854",
+	} {
+		if got := string(wire.AppendBeat(nil, d)); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
 	}
 }
 

@@ -232,6 +232,21 @@ func FuzzCredit(f *testing.F) {
 	})
 }
 
+func FuzzBeat(f *testing.F) {
+	for _, v := range vectors[beatVector](f, "beats.json") {
+		f.Add(unhex(f, v.Beat))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		d, absolute, err := wire.ParseBeat(in)
+		switch {
+		case err != nil && reason(err) != wire.ReasonBeat:
+			t.Fatalf("an error without its reason: %v", err)
+		case err == nil && !absolute && !bytes.Equal(wire.AppendBeat(nil, d), in):
+			t.Fatalf("%q became %q", in, wire.AppendBeat(nil, d))
+		}
+	})
+}
+
 func BenchmarkEncodeDecode128(b *testing.B) {
 	e, d := wire.NewEncoder(64<<10, 128<<10), wire.NewDecoder(0)
 	record := make([]byte, 128)

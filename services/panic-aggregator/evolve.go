@@ -25,7 +25,7 @@ func Evolve(s *State, e contract.Event) []string {
 	case *contract.FlowPlanned:
 		s.plan(e.Subject, d)
 	case *contract.FlowSpawned:
-		s.with(e.Subject, func(r *run) { r.Spawned, r.Waiting = true, e.Time })
+		s.with(e.Subject, func(r *run) { r.Spawned, r.Waiting = r.Planned, e.Time })
 	case *contract.FlowCancel:
 		return s.askCancel(e, d)
 	case *contract.FlowCleaned:
@@ -66,6 +66,7 @@ func (s *State) fact(e contract.Event) []string {
 		return nil
 	case service.FactDeaf:
 		s.ears.deaf += e.With.(time.Duration)
+		s.ears.again = e.Time
 		return nil
 	case factPulse:
 		return s.suspect(e.Time)
@@ -142,9 +143,10 @@ func (s *State) end(e contract.Event) []string {
 
 func (s *State) plan(flow string, d *contract.FlowPlanned) {
 	s.with(flow, func(r *run) {
-		if len(r.Jobs) > 0 {
-			return // it is planned
+		if r.Planned {
+			return
 		}
+		r.Planned = true
 		r.Deadline, r.Edges, r.Open, r.Panics = d.Deadline, d.Edges, len(d.Jobs), d.Panics
 		for _, j := range d.Jobs {
 			r.Jobs[j.Job] = &job{
@@ -188,7 +190,7 @@ func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) {
 		if j == nil || j.State != contract.JobWaiting {
 			return
 		}
-		j.State, j.Executor, j.Heard = contract.JobRunning, d.Executor, e.Time
+		j.State, j.Executor, j.Heard = contract.JobRunning, d.Executor, later(e.Time, s.ears.again)
 		j.pulse = pulse{deaf: s.ears.deaf}
 		x := s.executor(d.Executor)
 		x.Proved = true
@@ -302,7 +304,7 @@ func (s *State) executorExited(e contract.Event, d *contract.ExecutorExited) (ke
 	s.exits.add(d)
 	delete(s.executors, d.Executor)
 	if x == nil {
-		x = &executor{}
+		return nil // nobody has started it, or it has exited before
 	}
 	for flow := range x.flows {
 		keys = append(keys, flow)

@@ -17,8 +17,9 @@ type ears struct {
 	// before.
 	begun bool
 	since time.Time
-	// deaf is for how long we could not hear since then.
-	deaf time.Duration
+	// deaf is for how long we could not hear since then, again when that ended the last time.
+	deaf  time.Duration
+	again time.Time
 }
 
 // note takes in that an event was folded.
@@ -55,7 +56,7 @@ func (s *State) dead(j *job) time.Time {
 	if lasts == 0 {
 		lasts = j.Health.Timeout.D()
 	}
-	if from.Before(s.ears.since) {
+	if !from.After(s.ears.since) {
 		from, deaf = s.ears.since, 0
 	}
 	return from.Add(lasts + s.ears.deaf - deaf)

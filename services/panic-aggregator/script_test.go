@@ -75,6 +75,8 @@ func (m *machine) do(line string) string {
 		return m.event(contract.TypeExecutorExited, f[1], &contract.ExecutorExited{
 			Executor: f[1], Progdef: f[2], Revision: "r1", Code: code, Reason: contract.PlainEnding(code, ""), Detail: rest(4),
 		})
+	case "runs":
+		return m.event(contract.TypeExecutorStarted, f[1], &contract.ExecutorStarted{Executor: f[1], Progdef: f[2], Revision: "r1"})
 	case "draining":
 		return m.event(contract.TypeExecutorDraining, f[1], &contract.ExecutorDraining{Executor: f[1]})
 	case "beat":
@@ -109,7 +111,7 @@ func (m *machine) planned(flow string, args []string) *contract.FlowPlanned {
 				j.Stop = contract.LastStopSubject(flow)
 			}
 			p.Jobs = append(p.Jobs, j)
-			p.Progdefs[prog] = progdef.Pinned{Document: progdef.Document{Health: progdef.Health{
+			p.Progdefs[prog] = progdef.Pinned{Revision: "r1", Document: progdef.Document{Health: progdef.Health{
 				Interval: document.Duration(2 * time.Second), Timeout: document.Duration(10 * time.Second),
 			}}}
 		}

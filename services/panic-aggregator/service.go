@@ -3,7 +3,6 @@ package aggregator
 import (
 	"context"
 	"errors"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/stream"
+	"github.com/dagyo/dagyo/pkg/wire"
 )
 
 // Name is the service's name.
@@ -66,7 +66,7 @@ func Decisions() service.Service[*State] {
 		Evolve:   Evolve,
 		Decide:   Decide,
 		Open:     Open,
-		Snapshot: snapshot(),
+		Snapshot: snapshots(),
 	}
 }
 
@@ -231,23 +231,17 @@ func arrivals(sub *nats.Subscription) (int64, error) {
 	return delivered + int64(waiting), nil
 }
 
-// readBeat reads a sign of life. The version before this one said until when, by the executor's clock; that is
-// taken as one for the job's health timeout.
+// readBeat reads a sign of life. What is not one leaves the job as silent as it was.
 func readBeat(m *nats.Msg) (Beat, bool) {
 	tokens := strings.Split(m.Subject, ".")
 	if len(tokens) != 3 {
 		return Beat{}, false
 	}
-	b := Beat{Flow: tokens[1], Job: tokens[2]}
-	text, relative := strings.CutPrefix(string(m.Data), "+")
-	ms, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || ms <= 0 {
-		return Beat{}, false // not a beat: the job stays as silent as it was
+	lasts, absolute, err := wire.ParseBeat(m.Data)
+	if absolute { // of the version before this one: until when, by a clock that is not ours
+		lasts = 0
 	}
-	if relative {
-		b.For = time.Duration(min(ms, longestPulse.Milliseconds())) * time.Millisecond
-	}
-	return b, true
+	return Beat{Flow: tokens[1], Job: tokens[2], For: lasts}, err == nil
 }
 
 const (

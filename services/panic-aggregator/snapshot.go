@@ -22,7 +22,7 @@ type image struct {
 	Exits        []*contract.ExecutorExited      `json:"exits"`
 }
 
-func snapshot() service.Snapshot[*State] {
+func snapshots() service.Snapshot[*State] {
 	return service.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
 }
 

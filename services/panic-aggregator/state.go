@@ -97,6 +97,7 @@ type run struct {
 	Since    time.Time `json:"since"`           // when it was validated
 	Trace    string    `json:"trace,omitempty"` // its W3C trace context
 	Deadline time.Time `json:"deadline,omitzero"`
+	Planned  bool      `json:"planned"`
 	Spawned  bool      `json:"spawned"`
 	// Waiting is when the jobs were put on their mailboxes.
 	Waiting time.Time              `json:"waiting,omitzero"`
@@ -159,6 +160,22 @@ const (
 	factPulse     contract.Type = "fact.pulse"     // time to look for silent jobs
 	factStored    contract.Type = "fact.stored"    // With the last event that history includes
 )
+
+// Listening is the fact that signs of life are heard from now on.
+func Listening() contract.Event { return contract.Event{Type: factListening} }
+
+// Pulse is the fact that it is time to look for silent jobs.
+func Pulse(at time.Time) contract.Event { return contract.Event{Type: factPulse, Time: at} }
+
+// Heard is the fact that a job gave a sign of life.
+func Heard(b Beat, at time.Time) contract.Event {
+	return contract.Event{Type: factBeat, With: b, Time: at}
+}
+
+// Missing is the fact that an unclaimed job is no longer in its mailbox.
+func Missing(g Gone, at time.Time) contract.Event {
+	return contract.Event{Type: factGone, With: g, Time: at}
+}
 
 // A Beat is a sign of life.
 type Beat struct {

@@ -63,7 +63,7 @@ func Decisions() service.Service[*State] {
 		Evolve:   Evolve,
 		Decide:   Decide,
 		Open:     Open,
-		Snapshot: snapshot(),
+		Snapshot: snapshots(),
 	}
 }
 

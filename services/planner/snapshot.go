@@ -15,7 +15,7 @@ type image struct {
 	Executors map[string]string `json:"executors"`
 }
 
-func snapshot() service.Snapshot[*State] {
+func snapshots() service.Snapshot[*State] {
 	return service.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
 }
 

@@ -62,6 +62,9 @@ func NewState(l Limits) *State {
 	return &State{limits: l, runs: make(map[string]*run), executors: make(map[string]string)}
 }
 
+// Has reports whether a flow has something on the broker, or is about to.
+func (s *State) Has(flow string) bool { return s.runs[flow] != nil }
+
 // FactReleased says that a client has read all it wants of a flow's outputs.
 const FactReleased contract.Type = "fact.released"
 

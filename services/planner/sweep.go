@@ -11,6 +11,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
 // An inventory is what lies on the broker and carries a flow's or a revision's name.
@@ -81,7 +82,7 @@ const trimEvery = 2 * time.Second
 // trim keeps EVENTS within its bounds.
 func (w *wiring) trim(ctx context.Context, r *service.Runtime[*State]) error {
 	service.Every(ctx, trimEvery, func() {
-		if err := service.Trim(ctx, w.link, w.config.Broker); err != nil && ctx.Err() == nil {
+		if err := snapshot.Trim(ctx, w.link, w.config.Broker); err != nil && ctx.Err() == nil {
 			r.Log().Warn().Err(err).Msg("cannot cut EVENTS; trying again")
 		}
 	})

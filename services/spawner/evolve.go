@@ -155,9 +155,9 @@ func (s *State) dequeue(flow string) {
 }
 
 func (s *State) hold(j *job) {
-	if !j.Holds {
+	if r := s.revisions[j.Mailbox]; r != nil && !j.Holds {
 		j.Holds = true
-		s.revisions[j.Mailbox].used++
+		r.used++
 	}
 }
 

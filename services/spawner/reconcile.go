@@ -13,9 +13,9 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// differences compares EVENTS with what the backend runs: lost executors should run and do not,
+// Differences compares EVENTS with what the backend runs: lost executors should run and do not,
 // strays run and are in no event.
-func (s *State) differences(running []backend.Status) (lost, strays []backend.Instance) {
+func (s *State) Differences(running []backend.Status) (lost, strays []backend.Instance) {
 	seen := make(map[string]bool)
 	for _, x := range running {
 		seen[x.Executor] = true
@@ -65,7 +65,7 @@ func (w *wiring) compare(
 	ctx context.Context, r *service.Runtime[*State], running []backend.Status, missing map[string]bool,
 ) (map[string]bool, error) {
 	var lost, strays []backend.Instance
-	r.Read(func(s *State) { lost, strays = s.differences(running) })
+	r.Read(func(s *State) { lost, strays = s.Differences(running) })
 	next := make(map[string]bool)
 	for _, x := range lost {
 		if w.leaving.has(x.Executor) {
@@ -73,7 +73,7 @@ func (w *wiring) compare(
 		}
 		if next[x.Executor] = true; missing[x.Executor] {
 			exit := backend.Exit{Instance: x, Code: -1, Reason: "it no longer runs, and nobody saw its end"}
-			if err := r.Say(ctx, exited(exit)); err != nil {
+			if err := r.Say(ctx, Exited(exit)); err != nil {
 				return next, err
 			}
 		}
@@ -88,21 +88,30 @@ func (w *wiring) compare(
 
 // takeIn makes a stray known, or ends it where its exit was published: its jobs are lost.
 func (w *wiring) takeIn(ctx context.Context, r *service.Runtime[*State], x backend.Instance) error {
+	err := r.Say(ctx, Stray(x))
 	gone := false
-	err := r.Say(ctx, func(s *State) []contract.Event {
-		if gone = s.gone.known[x.Executor]; gone || s.executors[x.Executor] != nil {
+	r.Read(func(s *State) { gone = s.Gone(x.Executor) })
+	if err == nil && gone && !w.leaving.has(x.Executor) {
+		return w.backend.GiveUp(ctx, x.Executor)
+	}
+	return err
+}
+
+// Stray is the event that makes a stray known, unless it is known or was reported to be gone.
+func Stray(x backend.Instance) func(*State) []contract.Event {
+	return func(s *State) []contract.Event {
+		if s.Gone(x.Executor) || s.executors[x.Executor] != nil {
 			return nil
 		}
 		return []contract.Event{{
 			Type: contract.TypeExecutorStarted, Subject: x.Executor,
 			Data: &contract.ExecutorStarted{Executor: x.Executor, Progdef: x.Progdef, Revision: x.Revision},
 		}}
-	})
-	if err == nil && gone && !w.leaving.has(x.Executor) {
-		return w.backend.GiveUp(ctx, x.Executor)
 	}
-	return err
 }
+
+// Gone reports whether the executor is one of the last that were reported to have exited.
+func (s *State) Gone(executor string) bool { return s.gone.known[executor] }
 
 // sweepNames drops the names of executors that are gone, and returns those to look at again. It drops what
 // it has seen twice: until a pod is gone for good its program may be started once more.

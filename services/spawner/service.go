@@ -69,18 +69,18 @@ func Decisions() service.Service[*State] {
 	return service.Service[*State]{
 		Name: Name,
 		Folds: []contract.Type{
-			contract.TypeFlowValidated, contract.TypeFlowPlanned, contract.TypeFlowRejected, contract.TypeFlowCompleted,
-			contract.TypeFlowPanic, contract.TypeFlowCancelled, contract.TypeFlowQueued,
-			contract.TypeFlowSpawned, contract.TypeJobStarted, contract.TypeJobDone,
-			contract.TypeJobPanic, contract.TypeExecutorStarted, contract.TypeExecutorDraining,
-			contract.TypeExecutorExited, contract.TypeProgdefApplied, contract.TypeProgdefRemoved,
+			contract.TypeFlowValidated, contract.TypeFlowPlanned, contract.TypeFlowRejected,
+			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
+			contract.TypeFlowCleaned, contract.TypeFlowQueued, contract.TypeFlowSpawned,
+			contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,
+			contract.TypeExecutorStarted, contract.TypeExecutorDraining, contract.TypeExecutorExited,
+			contract.TypeProgdefApplied, contract.TypeProgdefRemoved,
 		},
-		Notes:    []contract.Type{contract.TypeFlowCleaned},
 		Answers:  []contract.Type{contract.TypeExecutorStarted, contract.TypeExecutorDraining, contract.TypeExecutorExited},
 		Evolve:   Evolve,
 		Decide:   Decide,
 		Open:     Open,
-		Snapshot: snapshot(),
+		Snapshot: snapshots(),
 	}
 }
 
@@ -247,7 +247,7 @@ func (l *leaving) has(executor string) bool {
 // report tries until the broker has the exit, since one that is not known would leave its jobs hanging, and the
 // backend has forgotten it. When the context ends the backend reports it again.
 func (w *wiring) report(ctx context.Context, r *service.Runtime[*State], exit backend.Exit) {
-	w.insist(ctx, r, exit.Executor, "report", func() error { return r.Say(ctx, exited(exit)) })
+	w.insist(ctx, r, exit.Executor, "report", func() error { return r.Say(ctx, Exited(exit)) })
 	w.insist(ctx, r, exit.Executor, "forget", func() error { return w.backend.Forget(ctx, exit.Executor) })
 }
 
@@ -266,8 +266,8 @@ func (w *wiring) insist(ctx context.Context, r *service.Runtime[*State], executo
 	}
 }
 
-// exited is the event that tells of an exit, unless it is known.
-func exited(x backend.Exit) func(*State) []contract.Event {
+// Exited is the event that tells of an exit, unless it is known.
+func Exited(x backend.Exit) func(*State) []contract.Event {
 	return func(s *State) []contract.Event {
 		if s.gone.known[x.Executor] {
 			return nil

@@ -24,7 +24,7 @@ type image struct {
 	Seq       uint64               `json:"seq"`
 }
 
-func snapshot() service.Snapshot[*State] {
+func snapshots() service.Snapshot[*State] {
 	return service.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
 }
 

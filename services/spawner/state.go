@@ -67,7 +67,7 @@ func (r *revision) mailbox() string { return contract.Mailbox(r.Name, r.Pinned.R
 
 func (r *revision) scaling() progdef.Scaling { return r.Pinned.Document.Scaling }
 
-func (r *revision) perExecutor() int { return r.scaling().JobsPerExecutor }
+func (r *revision) perExecutor() int { return max(r.scaling().JobsPerExecutor, 1) }
 
 // executorsFor returns how many executors hold that many jobs.
 func (r *revision) executorsFor(jobs int) int {

@@ -53,9 +53,11 @@ func (s *State) Judge(id string, raw []byte) contract.Event {
 	}
 }
 
+// rejectedFlow opens the flow's subject, too: a rejection behind the events of a flow would hide that its id is
+// taken.
 func rejectedFlow(id string, problems problem.List) contract.Event {
 	return contract.Event{
-		Type: contract.TypeFlowRejected, Subject: id, Data: &contract.FlowRejected{Problems: problems},
+		Type: contract.TypeFlowRejected, Subject: id, Opens: true, Data: &contract.FlowRejected{Problems: problems},
 	}
 }
 

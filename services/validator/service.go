@@ -60,16 +60,16 @@ func Decisions() service.Service[*State] {
 	return service.Service[*State]{
 		Name: Name,
 		Folds: append(slices.Clone(commands),
-			contract.TypeFlowValidated, contract.TypeFlowRejected, contract.TypeProgdefApplied, contract.TypeProgdefRejected, contract.TypeProgdefRemoved,
+			contract.TypeFlowValidated, contract.TypeFlowRejected, contract.TypeFlowCleaned,
+			contract.TypeProgdefApplied, contract.TypeProgdefRejected, contract.TypeProgdefRemoved,
 			contract.TypeTypeApplied, contract.TypeTypeRejected, contract.TypeDeadLetter,
 		),
-		Notes:    []contract.Type{contract.TypeFlowCleaned},
 		Answers:  commands,
 		Evolve:   Evolve,
 		Decide:   Decide,
 		Open:     Open,
 		Perform:  Judge,
-		Snapshot: snapshot(),
+		Snapshot: snapshots(),
 	}
 }
 

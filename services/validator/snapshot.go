@@ -19,7 +19,7 @@ type image struct {
 	Pending []command `json:"pending"`
 }
 
-func snapshot() service.Snapshot[*State] {
+func snapshots() service.Snapshot[*State] {
 	return service.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode, Needs: needs}
 }
 

@@ -8,7 +8,6 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/pkg/service"
 )
 
 // State is the catalogue of progdefs, that of types, the live flows, and the commands without an answer.
@@ -105,7 +104,7 @@ func Evolve(s *State, e contract.Event) []string {
 			return s.answered(e, answers(e.Cause))
 		}
 	case contract.TypeProgdefApplied, contract.TypeProgdefRejected, contract.TypeProgdefRemoved,
-		contract.TypeTypeApplied, contract.TypeTypeRejected, service.FactTaken:
+		contract.TypeTypeApplied, contract.TypeTypeRejected:
 		return s.answered(e, answers(e.Cause))
 	case contract.TypeDeadLetter:
 		if d, ok := e.Data.(*contract.DeadLetter); ok {
@@ -160,9 +159,6 @@ func answers(cause uint64) func(command) bool {
 // answered drops the commands that an event about the same subject answers.
 func (s *State) answered(e contract.Event, match func(command) bool) []string {
 	area, _, _ := strings.Cut(string(e.Type), ".")
-	if e.Type == service.FactTaken {
-		area = "flow"
-	}
 	return s.drop(area+" "+e.Subject, match)
 }
 

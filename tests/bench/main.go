@@ -67,6 +67,7 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.Short, "short", false, "everything once and small, in less than two minutes")
 	f.IntVar(&o.Rounds, "rounds", 0, "rounds of each figure (default 5, with -short 1)")
 	f.IntVar(&o.Live, "live", 0, "live flows (default 1000, with -short 50)")
+	f.DurationVar(&o.Sustained, "sustained", 30*time.Minute, "for how long flows run at the highest rate in that figure")
 	f.StringVar(&o.EdgeStorage, "edge-storage", "memory",
 		"the planner's --edge-storage where flows are measured: file or memory")
 	f.StringVar(&match, "run", "", "measure the figures whose name matches this expression")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/snapshot"
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
@@ -45,8 +45,9 @@ func status(t *testing.T, c *harness.Client, flow string) (s contract.FlowStatus
 // run runs empty flows, many at a time, until enough is true; it looks every hundred flows.
 func run(t *testing.T, c *harness.Client, prefix string, enough func() bool) {
 	t.Helper()
+	began := time.Now()
 	for n := 0; !enough(); n += 100 {
-		if n > 5000 {
+		if time.Since(began) > harness.Patience {
 			t.Fatalf("%d flows are not enough", n)
 		}
 		for i := range 100 {
@@ -131,56 +132,37 @@ func TestIDsAreTakenAfterEventsForget(t *testing.T) {
 	}
 }
 
-// snapshots returns the snapshots of each service, the newest last.
-func snapshots(t *testing.T, store jetstream.ObjectStore) map[string][]*jetstream.ObjectInfo {
-	t.Helper()
-	out := make(map[string][]*jetstream.ObjectInfo)
-	all, err := store.List(t.Context())
-	if err != nil && err != jetstream.ErrNoObjectsFound {
-		t.Fatal(err)
-	}
-	seq := func(o *jetstream.ObjectInfo) uint64 {
-		n, _ := strconv.ParseUint(o.Metadata["seq"], 10, 64)
-		return n
-	}
-	for _, o := range all {
-		service, _, _ := strings.Cut(o.Name, ".")
-		out[service] = append(out[service], o)
-	}
-	for _, list := range out {
-		slices.SortFunc(list, func(a, b *jetstream.ObjectInfo) int { return int(seq(a)) - int(seq(b)) })
-	}
-	return out
-}
-
 // A snapshot that is broken, or of another version, is reported, and the one before is used. EVENTS still has what
 // that one needs.
 func TestBrokenSnapshots(t *testing.T) {
-	breaks := map[string]func(*testing.T, *harness.Client, jetstream.ObjectStore, *jetstream.ObjectInfo){
-		"other-chunks": func(t *testing.T, c *harness.Client, _ jetstream.ObjectStore, o *jetstream.ObjectInfo) {
-			stream, err := c.JS.Stream(t.Context(), "OBJ_"+contract.BucketSnapshots)
-			if err == nil {
-				err = stream.Purge(t.Context(), jetstream.WithPurgeSubject("$O."+o.Bucket+".C."+o.NUID))
-			}
-			if err == nil {
-				_, err = c.JS.Publish(t.Context(), "$O."+o.Bucket+".C."+o.NUID, make([]byte, o.Size))
-			}
+	store := func(c *harness.Client) snapshot.Store { return snapshot.Store{JS: c.JS} }
+	put := func(c *harness.Client, d snapshot.Description, body []byte) error {
+		return store(c).Put(t.Context(), d, body)
+	}
+	publish := func(c *harness.Client, subject string, body []byte) error {
+		_, err := c.JS.Publish(t.Context(), subject, body)
+		return err
+	}
+	breaks := map[string]func(*harness.Client, snapshot.Description) error{
+		"other-chunk": func(c *harness.Client, d snapshot.Description) error {
+			return publish(c, "snapshot."+d.String()+".0", make([]byte, d.Size))
+		},
+		"missing-chunk": func(c *harness.Client, d snapshot.Description) error {
+			stream, err := c.JS.Stream(t.Context(), contract.StreamSnapshots)
 			if err != nil {
-				t.Fatal(err)
+				return err
 			}
+			return stream.Purge(t.Context(), jetstream.WithPurgeSubject("snapshot."+d.String()+".0"))
 		},
-		"garbage": func(t *testing.T, c *harness.Client, store jetstream.ObjectStore, o *jetstream.ObjectInfo) {
-			put(t, c, store, o, []byte("garbage"), nil)
-		},
-		"garbage-state": func(t *testing.T, c *harness.Client, store jetstream.ObjectStore, o *jetstream.ObjectInfo) {
-			put(t, c, store, o, []byte("{}\n[5, "), nil)
-		},
-		"other-version": func(t *testing.T, c *harness.Client, store jetstream.ObjectStore, o *jetstream.ObjectInfo) {
-			body, err := store.GetBytes(t.Context(), o.Name)
+		"garbage":       func(c *harness.Client, d snapshot.Description) error { return put(c, d, []byte("garbage")) },
+		"garbage-state": func(c *harness.Client, d snapshot.Description) error { return put(c, d, []byte("{}\n[5, ")) },
+		"other-version": func(c *harness.Client, d snapshot.Description) error {
+			body, err := store(c).Get(t.Context(), d)
 			if err != nil {
-				t.Fatal(err)
+				return err
 			}
-			put(t, c, store, o, body, map[string]string{"state": "99"})
+			d.State = 99
+			return put(c, d, body)
 		},
 	}
 	o := harness.DefaultOptions()
@@ -192,10 +174,6 @@ func TestBrokenSnapshots(t *testing.T) {
 	s := harness.Start(t, o)
 	c := s.Client(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 5, Silence: "1m"})
-	store, err := c.JS.ObjectStore(t.Context(), contract.BucketSnapshots)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, name := range slices.Sorted(maps.Keys(breaks)) {
 		t.Run(name, func(t *testing.T) {
 			planned := start(t, c, name, fed("sink", "10m"))
@@ -207,11 +185,14 @@ func TestBrokenSnapshots(t *testing.T) {
 			for _, service := range harness.Services {
 				s.KillService(t, service)
 			}
-			for service, list := range snapshots(t, store) {
-				if len(list) != 2 {
-					t.Errorf("%d snapshots of the %s, want 2", len(list), service)
+			for _, service := range harness.Services {
+				all, err := store(c).List(t.Context(), service)
+				if err != nil || len(all) != snapshot.Kept {
+					t.Fatalf("%d snapshots of the %s, %v; want %d", len(all), service, err, snapshot.Kept)
 				}
-				breaks[name](t, c, store, list[len(list)-1])
+				if err := breaks[name](c, all[0]); err != nil {
+					t.Fatal(err)
+				}
 			}
 			s.StartAll(t)
 			for _, service := range harness.Services {
@@ -229,18 +210,6 @@ func TestBrokenSnapshots(t *testing.T) {
 			c.Await(t, "clean-up", harness.Is(contract.TypeFlowCleaned, name))
 			oneEnd(t, c, name)
 		})
-	}
-}
-
-// put replaces a snapshot, with other metadata where that is given.
-func put(
-	t *testing.T, c *harness.Client, store jetstream.ObjectStore, o *jetstream.ObjectInfo, body []byte, change map[string]string,
-) {
-	t.Helper()
-	meta := maps.Clone(o.Metadata)
-	maps.Copy(meta, change)
-	if _, err := store.Put(t.Context(), jetstream.ObjectMeta{Name: o.Name, Metadata: meta}, strings.NewReader(string(body))); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -315,7 +284,7 @@ func asBefore(t *testing.T, c *harness.Client) {
 		must(err)
 		all = append(all, m)
 	}
-	for _, stream := range []string{contract.StreamEvents, contract.StreamHistory, "OBJ_" + contract.BucketSnapshots} {
+	for _, stream := range []string{contract.StreamEvents, contract.StreamHistory, contract.StreamSnapshots} {
 		must(js.DeleteStream(t.Context(), stream))
 	}
 	old := jetstream.StreamConfig{

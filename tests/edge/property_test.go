@@ -91,7 +91,7 @@ func (s *script) send(ctx context.Context, w *stream.Writer) error {
 func (s *script) recv(ctx context.Context, r *stream.Reader) error {
 	for i, size := range s.sizes {
 		stall(s.slowRecv[i])
-		if err := s.trouble(i); err != nil {
+		if err := s.trouble(ctx, i); err != nil {
 			return err
 		}
 		if i == s.closeAt {
@@ -105,7 +105,7 @@ func (s *script) recv(ctx context.Context, r *stream.Reader) error {
 }
 
 // trouble is what happens to the reader at its i-th record.
-func (s *script) trouble(i int) error {
+func (s *script) trouble(ctx context.Context, i int) error {
 	if s.kickIn[i] {
 		s.b.kick(s.in)
 	}
@@ -113,8 +113,9 @@ func (s *script) trouble(i int) error {
 		time.Sleep(longStall)
 	}
 	if s.restart[i] {
-		s.b.stop()
-		s.b.start()
+		if err := s.restarted(ctx); err != nil {
+			return err
+		}
 	}
 	if s.stale[i] {
 		m := nats.NewMsg(s.addr.Credit)
@@ -122,6 +123,22 @@ func (s *script) trouble(i int) error {
 		return s.observer.Conn().PublishMsg(m)
 	}
 	return nil
+}
+
+// restarted restarts the broker, and waits until the observer is connected again: the edge may be over before
+// that, and what the observer does then has nobody to send it again.
+func (s *script) restarted(ctx context.Context) error {
+	nc := s.observer.Conn()
+	again := nc.StatusChanged(nats.CONNECTED)
+	defer nc.RemoveStatusListener(again)
+	s.b.stop()
+	s.b.start()
+	select {
+	case <-again:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // longStall is beyond what a writer waits for a reader when it has no room.

@@ -6,52 +6,60 @@ import (
 	"maps"
 	"slices"
 
-	"pgregory.net/rapid"
+	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// command publishes what a user sends.
-func (w *world) command(t contract.Type, subject string, data any) {
-	id := fmt.Sprintf("%s.%s.%d", t, subject, len(w.log))
-	w.publish(contract.Event{Type: t, Subject: subject, Source: "/user", Data: data, MsgID: id})
+// command publishes what a user sends, under a message id of which the broker drops repeats.
+func (w *world) command(t contract.Type, subject string, data any, id string) {
+	if id != "" && w.repeated(id, w.now) {
+		return
+	}
+	w.publish(contract.Event{Type: t, Subject: subject, Data: data})
 }
 
-func (w *world) submit(flow string, document string) {
-	w.command(contract.TypeFlowSubmit, flow, json.RawMessage(document))
+func (w *world) document(t contract.Type, subject, text, id string) {
+	raw := json.RawMessage(text)
+	w.command(t, subject, &raw, id)
 }
 
 func (w *world) cancel(flow string) {
-	w.command(contract.TypeFlowCancel, flow, &contract.FlowCancel{Flow: flow})
+	w.command(contract.TypeFlowCancel, flow, &contract.FlowCancel{Flow: flow}, "")
 }
 
-// claimOne has a live executor with a free slot claim a job. It reports whether one could.
-func (w *world) claimOne(pick func(n int) int) bool {
-	j, executor, ok := w.take(pick)
-	if ok && w.sayStarted(j, executor) {
-		w.running[j.Flow+"."+j.Job] = claim{j, executor}
+// slots is jobsPerExecutor of the simulated progdefs.
+var slots = map[string]int{"a": 1, "b": 2, "reporter": 1}
+
+// applied is the document of a progdef; versions differ.
+func applied(name string, version int) string {
+	inputs := `{}`
+	if name == "reporter" {
+		inputs = `{"in": "json"}`
 	}
-	return ok
+	return fmt.Sprintf(`{"name": %q, "inputs": %s, "outputs": {}, "command": ["x", "%d"],
+		"scaling": {"jobsPerExecutor": %d, "maxExecutors": 2, "idleTimeout": "3s"}}`, name, inputs, version, slots[name])
 }
 
-// dieClaiming has an executor die right behind its job.started; the news of its end is faster.
-func (w *world) dieClaiming(pick func(n int) int) {
-	if j, executor, ok := w.take(pick); ok {
-		w.exit(executor, 3)
-		w.sayStarted(j, executor)
-		w.lost[j.Flow+"."+j.Job] = claim{j, executor}
-	}
+var documents = []string{
+	`{"nodes": {"x": {"progdef": "a"}}, "deadline": "40s"}`,
+	`{"nodes": {"x": {"progdef": "a"}, "y": {"progdef": "b"}, "z": {"progdef": "b"}}, "deadline": "40s"}`,
+	`{"nodes": {"x": {"progdef": "a"}}, "deadline": "1s"}`,
+	`{"nodes": {"x": {"progdef": "a"}, "r": {"progdef": "reporter"}, "y": {"progdef": "b"}},
+		"edges": [{"from": "x.panic", "to": "r.in"}, {"from": "r.panic", "to": "y.stop"}], "deadline": "40s"}`,
+	`{"nodes": {"x": {"progdef": "b"}, "y": {"progdef": "b"}}, "deadline": "5s"}`,
+	`{"nodes": {"x": {"progdef": "a"}, "y": {"progdef": "a"}}, "deadline": "2s"}`,
+	`{"nodes": {"x": {"progdef": "a"}, "y": {"progdef": "a"}, "z": {"progdef": "a"}}}`, // never fits
+	`{"nodes": {"x": {"progdef": "unknown"}}}`,
+	`{"nodes": {}, "deadline": "1s"}`,
+	`{"nodes": [1]}`,
+	`"garbage"`,
+	`{}`,
 }
 
-func (w *world) sayStarted(j contract.Job, executor string) bool {
-	return w.publish(contract.Event{
-		Type: contract.TypeJobStarted, Subject: j.Flow, Once: true,
-		Data: &contract.JobStarted{Job: j.Job, Executor: executor},
-	})
-}
-
-// take takes a job off the mailbox for a live executor with a free slot.
-func (w *world) take(pick func(n int) int) (j contract.Job, executor string, ok bool) {
+// claimOne has an executor with a free slot claim a job: its job.started is the first, and then it takes the job
+// off the mailbox. dies says that the executor ends in between, lost that its end overtakes its job.started.
+func (w *world) claimOne(pick int, dies, lost bool) bool {
 	type option struct {
 		job      int
 		executor string
@@ -60,18 +68,46 @@ func (w *world) take(pick func(n int) int) (j contract.Job, executor string, ok 
 	for i, j := range w.mailbox {
 		for _, id := range slices.Sorted(maps.Keys(w.executors)) {
 			x := w.executors[id]
-			if x.mailbox == contract.Mailbox(j.Progdef, j.Revision) && !x.draining && w.busy(id) < slotsOf(j.Progdef) {
+			if x.mailbox() == contract.Mailbox(j.Progdef, j.Revision) && !x.draining && !x.frozen && w.busy(id) < slots[j.Progdef] {
 				options = append(options, option{i, id})
 			}
 		}
 	}
 	if len(options) == 0 {
-		return j, "", false
+		return false
 	}
-	o := options[pick(len(options))]
-	j = w.mailbox[o.job]
+	o := options[pick%len(options)]
+	j := w.mailbox[o.job]
+	started := contract.Event{
+		Type: contract.TypeJobStarted, Subject: j.Flow, Source: "/executor/" + o.executor,
+		Data: &contract.JobStarted{Job: j.Job, Executor: o.executor},
+	}
+	if lost {
+		w.late = append(w.late, started)
+		w.kill(o.executor, 3)
+		return true
+	}
+	first := w.publishFirst(started)
+	if dies {
+		w.kill(o.executor, 3)
+		return true
+	}
 	w.mailbox = slices.Delete(w.mailbox, o.job, o.job+1)
-	return j, o.executor, true
+	if first {
+		c := claim{j, o.executor}
+		w.running[c.key()] = c
+	}
+	return true
+}
+
+// arrive stores the events that were on their way.
+func (w *world) arrive() bool {
+	for _, e := range w.late {
+		w.publishFirst(e)
+	}
+	any := len(w.late) > 0
+	w.late = nil
+	return any
 }
 
 func (w *world) busy(executor string) int {
@@ -84,47 +120,36 @@ func (w *world) busy(executor string) int {
 	return n
 }
 
-// finishOne has a running job end: stopped when its flow is over, else as fail says.
-func (w *world) finishOne(pick func(n int) int, fail bool) bool {
-	keys := slices.Sorted(maps.Keys(w.running))
-	if len(keys) == 0 {
+// finishOne has a running job end: stopped if its flow is, else well or not.
+func (w *world) finishOne(pick int, fails, twice bool) bool {
+	all := slices.DeleteFunc(w.sortedRunning(), func(c claim) bool { return w.executors[c.executor].frozen })
+	if len(all) == 0 {
 		return false
 	}
-	key := keys[pick(len(keys))]
-	c := w.running[key]
-	delete(w.running, key)
-	stopped := w.over(c.job.Flow)
-	if fail && !stopped {
-		w.publish(contract.Event{Type: contract.TypeJobPanic, Subject: c.job.Flow, Data: &contract.JobPanic{
-			Job: c.job.Job, Executor: c.executor, Failure: contract.Failure{Kind: contract.KindError, Message: "boom"},
-		}})
-		return true
+	c := all[pick%len(all)]
+	delete(w.running, c.key())
+	stopped := w.stopped[c.job.Flow] || !w.streams[c.job.Flow]
+	e := contract.Event{
+		Type: contract.TypeJobDone, Subject: c.job.Flow, Source: "/executor/" + c.executor,
+		Data: &contract.JobDone{Job: c.job.Job, Executor: c.executor, Stopped: stopped},
 	}
-	w.publish(contract.Event{Type: contract.TypeJobDone, Subject: c.job.Flow, Data: &contract.JobDone{
-		Job: c.job.Job, Executor: c.executor, Stopped: stopped,
-	}})
+	if fails && !stopped {
+		e.Type, e.Data = contract.TypeJobPanic, &contract.JobPanic{
+			Job: c.job.Job, Executor: c.executor, Failure: contract.Failure{Kind: contract.KindError, Message: "boom"},
+		}
+	}
+	w.publish(e)
+	if twice {
+		w.publish(e)
+	}
 	return true
 }
 
-// sweep is the planner's: jobs that were posted after their flow was cleaned up are purged.
-func (w *world) sweep() {
-	w.mailbox = slices.DeleteFunc(w.mailbox, func(j contract.Job) bool {
-		return w.subjects[string(contract.TypeFlowCleaned)+"."+j.Flow]
-	})
-}
-
-// over reports whether the flow has its verdict.
-func (w *world) over(flow string) bool {
-	return slices.ContainsFunc(w.log, func(e contract.Event) bool {
-		return e.Subject == flow && contract.IsVerdict(e.Type)
-	})
-}
-
 // exitOne has an executor go: a draining one without jobs in peace, any other by a crash.
-func (w *world) exitOne(pick func(n int) int, crash bool) bool {
+func (w *world) exitOne(pick int, crash bool) bool {
 	var ids []string
 	for _, id := range slices.Sorted(maps.Keys(w.executors)) {
-		if crash || w.executors[id].draining && w.busy(id) == 0 {
+		if x := w.executors[id]; crash || x.draining && !x.frozen && w.busy(id) == 0 {
 			ids = append(ids, id)
 		}
 	}
@@ -135,31 +160,47 @@ func (w *world) exitOne(pick func(n int) int, crash bool) bool {
 	if crash {
 		code = 3
 	}
-	w.exit(ids[pick(len(ids))], code)
+	w.kill(ids[pick%len(ids)], code)
 	return true
 }
 
-func (w *world) exit(id string, code int) {
-	progdef, revision := split(w.executors[id].mailbox)
-	delete(w.executors, id)
-	maps.DeleteFunc(w.running, func(_ string, c claim) bool { return c.executor == id })
-	w.publish(contract.Event{Type: contract.TypeExecutorExited, Subject: id, Data: &contract.ExecutorExited{
-		Executor: id, Progdef: progdef, Revision: revision, Code: code,
-	}})
-}
-
-func split(mailbox string) (progdef, revision string) {
-	for i := range len(mailbox) {
-		if mailbox[i] == '.' {
-			return mailbox[:i], mailbox[i+1:]
-		}
+// freeze stops an executor: it gives no sign of life any more.
+func (w *world) freeze(pick int) {
+	if ids := slices.Sorted(maps.Keys(w.executors)); len(ids) > 0 {
+		id := ids[pick%len(ids)]
+		w.say("executor %s freezes", id)
+		w.executors[id].frozen = true
+		w.fallSilent(id)
 	}
-	return mailbox, ""
 }
 
-func pickFrom(t *rapid.T) func(n int) int {
-	return func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "pick") }
+// garble publishes a message that is no event.
+func (w *world) garble(entry contract.Entry, flow string, how int) {
+	m := nats.NewMsg(string(entry.Type))
+	switch entry.Type {
+	case contract.TypeFlowValidated, // of which validator and spawner read the subject alone
+		contract.TypeFlowRejected, // behind which the id of a flow that has ended is free
+		contract.TypeJobStarted:   // which takes the place of the only one that may be stored
+		w.tainted[flow] = true
+	}
+	switch {
+	case entry.Command || entry.Of == contract.OfMessage:
+	case entry.Of == contract.OfJob:
+		m.Subject += "." + flow + ".x"
+	case entry.Of == contract.OfExecutor:
+		m.Subject += ".a." + flow
+	default:
+		m.Subject += "." + flow
+	}
+	switch how % 3 {
+	case 0:
+		m.Data = []byte("\x00garbage")
+	case 1:
+		m.Header.Set("content-type", "application/cloudevents+json")
+		m.Data = fmt.Appendf(nil, `{"specversion": "1.0", "id": "1", "source": "/x", "type": %q, "subject": %q, "data": 7`, entry.Type, flow)
+	case 2:
+		m.Header.Set("content-type", "application/cloudevents+json")
+		m.Data = fmt.Appendf(nil, `{"specversion": "1.0", "id": "1", "source": "/x", "type": "no.such", "subject": %q, "data": {}}`, flow)
+	}
+	w.say("  stored %s", describe(w.store(m, w.now)))
 }
-
-// slotsOf is jobsPerExecutor of the simulated progdefs.
-func slotsOf(progdef string) int { return map[string]int{"a": 1, "b": 2}[progdef] }

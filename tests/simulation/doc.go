@@ -1,5 +1,8 @@
-// Package simulation runs the decisions of all four services against a simulated EVENTS stream: no
-// NATS, no processes, no clock. Services fold late, handle causes twice, crash between two effects and
-// replay; executors claim, finish, fail and die; users submit twice and cancel at any moment. Whatever
-// happens, in whatever order, every flow ends once and everything is given back.
+// Package simulation runs two replicas of each service against a simulated EVENTS: no NATS, no processes and no
+// clock. The services are the real ones behind service.Simulate, with the real conditions of publication; the world
+// around them is simulated. Histories are drawn at random: replicas fold late, pause in the middle of a flight,
+// lose their lease, crash between any two steps and start from older snapshots; EVENTS is trimmed; answers are
+// lost; executors fail and die; users repeat and cancel; and messages arrive that nobody should have sent.
+// Whatever happens, every flow ends once, by a verdict that EVENTS justifies, and everything is given back.
+// README.md lists what the simulation finds when the code is broken on purpose.
 package simulation

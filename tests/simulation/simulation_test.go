@@ -1,162 +1,510 @@
 package simulation
 
 import (
-	"encoding/json"
+	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
+	"github.com/dagyo/dagyo/services/planner"
+	"github.com/dagyo/dagyo/services/spawner"
 )
 
-func progdefDocument(name string) json.RawMessage {
-	inputs := `{}`
-	if name == "reporter" {
-		inputs = `{"in": "json"}`
+// A step is one choice of a history: what happens, and to whom.
+type step struct {
+	Do action
+	// Who picks a replica or whatever the action is about, How the rest.
+	Who, How uint8
+}
+
+type action string
+
+// The actions of a history.
+const (
+	actFold     action = "fold"
+	actWork     action = "work"
+	actFly      action = "fly"
+	actFault    action = "fault"
+	actLead     action = "lead"
+	actPass     action = "pass"
+	actTick     action = "tick"
+	actStepDown action = "step down"
+	actCrash    action = "crash"
+	actSnapshot action = "snapshot"
+	actTrim     action = "trim"
+	actSubmit   action = "submit"
+	actCancel   action = "cancel"
+	actCatalog  action = "catalog"
+	actClaim    action = "claim"
+	actFinish   action = "finish"
+	actExit     action = "exit"
+	actFreeze   action = "freeze"
+	actSpawner  action = "exits and strays"
+	actSweep    action = "sweep"
+	actPulse    action = "pulse"
+	actGarble   action = "garble"
+	actHostile  action = "hostile"
+)
+
+// shares is how often each action comes.
+var shares = map[action]int{
+	actFold: 30, actFly: 44, actFault: 36, actWork: 20, actLead: 20, actPass: 26, actTick: 12, actStepDown: 2, actCrash: 5,
+	actSnapshot: 16, actTrim: 6, actSubmit: 18, actCancel: 2, actCatalog: 2, actClaim: 22, actFinish: 20, actExit: 8,
+	actFreeze: 2, actSpawner: 12, actSweep: 2, actPulse: 8, actGarble: 3, actHostile: 6,
+}
+
+// deck holds each action as often as its share, spread evenly: the first are drawn more often than the last.
+var deck = func() (out []action) {
+	total, credit := 0, map[action]int{}
+	for _, n := range shares {
+		total += n
 	}
-	return fmt.Appendf(nil, `{"name": %q, "inputs": %s, "outputs": {}, "command": ["x"],
-		"scaling": {"jobsPerExecutor": %d, "maxExecutors": 2, "idleTimeout": "10s"}}`, name, inputs, slotsOf(name))
-}
-
-var documents = []string{
-	`{}`,
-	`{"nodes": {"x": {"progdef": "a"}}}`,
-	`{"nodes": {"x": {"progdef": "a"}, "y": {"progdef": "b"}, "z": {"progdef": "b"}}}`,
-	`{"nodes": {"x": {"progdef": "a"}, "y": {"progdef": "a"}}}`,
-	`{"nodes": {"x": {"progdef": "a"}, "y": {"progdef": "a"}, "z": {"progdef": "a"}}}`, // never fits
-	`{"nodes": {"x": {"progdef": "unknown"}}}`,
-	`{"nodes": {"x": {"progdef": "a"}, "r": {"progdef": "reporter"}, "y": {"progdef": "b"}},
-		"edges": [{"from": "x.panic", "to": "r.in"}, {"from": "r.panic", "to": "y.stop"}]}`,
-}
-
-func TestEveryFlowEndsOnce(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld()
-		w.command(contract.TypeProgdefApply, "a", progdefDocument("a"))
-		w.command(contract.TypeProgdefApply, "b", progdefDocument("b"))
-		w.command(contract.TypeProgdefApply, "reporter", progdefDocument("reporter"))
-		pick := pickFrom(t)
-		service := func() *replica { return w.services[pick(len(w.services))] }
-		submitted := map[string]bool{}
-		steps := rapid.IntRange(0, 300).Draw(t, "steps")
-		for range steps {
-			w.now = w.now.Add(time.Duration(pick(100)) * time.Millisecond)
-			switch action := pick(20); {
-			case action < 2:
-				flow := fmt.Sprintf("f%d", pick(6))
-				submitted[flow] = true
-				w.submit(flow, documents[pick(len(documents))])
-			case action == 2:
-				w.cancel(fmt.Sprintf("f%d", pick(6)))
-			case action < 9:
-				w.fold(service())
-			case action < 13:
-				if r := service(); len(r.open) > 0 {
-					must(t, w.answer(r, pick(len(r.open)), pick(4)))
-				}
-			case action == 13:
-				w.crash(service())
-			case action == 14:
-				must(t, w.tick(service()))
-			case action < 16:
-				w.claimOne(pick)
-			case action == 16:
-				w.dieClaiming(pick)
-			case action < 19:
-				w.finishOne(pick, pick(4) == 0)
-			default:
-				w.exitOne(pick, pick(3) == 0)
+	for len(out) < total {
+		var best action
+		for _, a := range slices.Sorted(maps.Keys(shares)) {
+			if credit[a] += shares[a]; best == "" || credit[a] > credit[best] {
+				best = a
 			}
 		}
-		settle(t, w)
-		w.check(t, submitted)
+		credit[best] -= total
+		out = append(out, best)
+	}
+	return out
+}()
+
+var steps = rapid.Custom(func(t *rapid.T) step {
+	return step{rapid.SampledFrom(deck).Draw(t, "do"), rapid.Byte().Draw(t, "who"), rapid.Byte().Draw(t, "how")}
+})
+
+// history draws lists of steps; as lists of lists they are long enough, and shrink well.
+var history = rapid.SliceOf(rapid.SliceOf(rapid.SliceOf(rapid.SliceOf(steps))))
+
+// TestEveryFlowEndsOnce says with -v how often the histories came to what.
+func TestEveryFlowEndsOnce(t *testing.T) {
+	reached := map[string]int{}
+	defer func() {
+		for _, what := range slices.Sorted(maps.Keys(reached)) {
+			t.Logf("%8d %s", reached[what], what)
+		}
+	}()
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		run := &run{w: w, steps: slices.Concat(slices.Concat(slices.Concat(history.Draw(t, "history")...)...)...)}
+		for _, name := range []string{"a", "b", "reporter"} {
+			w.document(contract.TypeProgdefApply, name, applied(name, 0), "")
+		}
+		for run.one() {
+		}
+		w.settle()
+		w.check()
+		w.count(reached)
 	})
 }
 
-// settle lets everything come to rest: all is folded and answered, jobs end, idle executors go.
-func settle(t *rapid.T, w *world) {
-	first := func(int) int { return 0 }
-	for quiet := 0; quiet < 3; {
-		moved := false
-		for _, r := range w.services {
-			for w.fold(r) {
-				moved = true
-			}
-			for len(r.open) > 0 {
-				must(t, w.answer(r, 0, 1000))
-				moved = true
+// count counts what a history has come to.
+func (w *world) count(reached map[string]int) {
+	reached["histories"]++
+	for _, e := range w.log {
+		what := "stored " + string(e.kind)
+		if p, ok := e.event.Data.(*contract.FlowPanic); ok {
+			what += " " + string(p.Cause.Kind)
+		}
+		if !e.readable {
+			what = "stored unreadable"
+		}
+		reached[what]++
+	}
+	if w.first > 1 {
+		reached["histories in which EVENTS was trimmed"]++
+	}
+	if w.inconsistent {
+		reached["histories with forged events"]++
+	}
+	for what, n := range w.happened {
+		reached[what] += n
+	}
+}
+
+// A run carries out the steps of a history.
+type run struct {
+	w     *world
+	steps []step
+	// depth is how many pauses are under way, since when the outermost began.
+	depth int
+	since time.Time
+}
+
+// longest bounds the steps in a pause, pauseTime about the time.
+const (
+	longest   = 40
+	pauseTime = 10 * time.Second
+)
+
+// pause lets other things happen while a process is stopped, or while one of its flights waits.
+func (r *run) pause(x *replica, how uint8) func() {
+	return func() {
+		if r.depth == 0 {
+			r.since = r.w.now
+		}
+		if r.depth == 3 {
+			return
+		}
+		r.depth++
+		stopped := how%4 > 0
+		was := x.paused
+		x.paused = was || stopped
+		if stopped {
+			r.w.say("%v is stopped", x)
+		}
+		for n := int(how/4)%longest + 1; n > 0 && r.w.now.Sub(r.since) < pauseTime && r.one(); n-- {
+		}
+		x.paused = was
+		r.depth--
+		r.w.say("%v goes on", x)
+	}
+}
+
+// one carries out the next step, and reports whether there was one.
+func (r *run) one() bool {
+	if len(r.steps) == 0 {
+		return false
+	}
+	s := r.steps[0]
+	r.steps = r.steps[1:]
+	r.do(s)
+	return true
+}
+
+// replica picks one that is not stopped; nil if both are.
+func (r *run) replica(who uint8) *replica {
+	s := r.w.sites[int(who)%len(r.w.sites)]
+	x := s.replicas[int(who)/len(r.w.sites)%2]
+	if x.paused {
+		x = s.replicas[1-x.n]
+	}
+	if x.paused {
+		return nil
+	}
+	r.w.wake(x)
+	return x
+}
+
+// leader picks a replica that leads, if any does.
+func (r *run) leader(who uint8) *replica {
+	for n := range r.w.sites {
+		s := r.w.sites[(int(who)+n)%len(r.w.sites)]
+		if x := s.leader(); x != nil && !x.paused {
+			r.w.wake(x)
+			return x
+		}
+	}
+	return nil
+}
+
+// leads returns the leader of a service if it runs.
+func (r *run) leads(name string) *replica {
+	x := r.w.site(name).leader()
+	if x == nil || x.paused {
+		return nil
+	}
+	r.w.wake(x)
+	return x
+}
+
+var passes = []time.Duration{
+	10 * time.Millisecond, 100 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond, 200 * time.Millisecond,
+	time.Second, 200 * time.Millisecond, 4 * time.Second, time.Millisecond, 8 * time.Second,
+}
+
+func (r *run) do(s step) {
+	w, who, how := r.w, int(s.Who), int(s.How)
+	flow := fmt.Sprintf("f%d", who%5)
+	switch s.Do {
+	case actPass:
+		d := passes[how%len(passes)]
+		w.now = w.now.Add(d)
+		w.say("%v pass", d)
+	case actSubmit:
+		w.document(contract.TypeFlowSubmit, flow, documents[how%len(documents)], fmt.Sprintf("submit.%s.%d", flow, how%len(documents)))
+	case actCancel:
+		w.cancel(flow)
+	case actCatalog:
+		r.catalog(who, how)
+	case actClaim:
+		w.claimOne(who, how%16 == 7, how%16 == 8)
+		w.claimOne(who, false, false)
+	case actFinish:
+		w.finishOne(who, how%5 == 4, how%7 == 6)
+	case actExit:
+		w.exitOne(who, how%4 == 3)
+	case actFreeze:
+		w.freeze(who)
+	case actGarble:
+		w.garble(contract.Table[how%len(contract.Table)], flow, who)
+	case actHostile:
+		if who%3 > 0 {
+			flow = fmt.Sprintf("h%d", who%2)
+		}
+		w.hostile(how, flow)
+	default:
+		r.doService(s)
+	}
+}
+
+// doService carries out the steps of services.
+func (r *run) doService(s step) {
+	var x *replica
+	switch s.Do {
+	case actSpawner:
+		x = r.leads(spawner.Name)
+	case actSweep, actTrim:
+		x = r.leads(planner.Name)
+	case actPulse:
+		x = r.leads(aggregator.Name)
+	case actFly, actFault, actSnapshot, actTick, actStepDown:
+		x = r.leader(s.Who)
+	default:
+		x = r.replica(s.Who)
+	}
+	if x == nil {
+		return
+	}
+	w, how := r.w, int(s.How)
+	switch s.Do {
+	case actFold:
+		w.fold(x, how%12+1)
+	case actFly:
+		w.fold(x, how%4*3)
+		if n := x.Flights(); n > 0 {
+			w.fly(x, how%n, noFault, 0, 0, nil)
+		}
+	case actFault:
+		if n := x.Flights(); n > 0 {
+			w.fly(x, how%n, fault(how)%(faults-1)+1, how/16%2, int(s.Who)/8, r.pause(x, s.Who))
+		}
+	case actWork:
+		w.work(x, how%16)
+	case actLead:
+		w.lead(x, func() {})
+		w.lead(x.site.replicas[1-x.n], r.pause(x.site.replicas[1-x.n], s.How))
+	case actTick:
+		if at, due := x.Next(); due && !at.After(w.now) {
+			w.tick(x)
+		}
+	case actStepDown:
+		w.stepDown(x)
+	case actCrash:
+		w.crash(x, how)
+	case actSnapshot:
+		if how%8 == 7 {
+			w.snapshot(x, r.pause(x, s.Who|1))
+			return
+		}
+		for _, site := range w.sites {
+			if x := r.leads(site.name); x != nil {
+				w.fold(x, how)
+				w.snapshot(x, func() {})
 			}
 		}
-		w.elapse(t, 20*time.Second)
-		for w.claimOne(first) || w.finishOne(first, false) || w.exitOne(first, false) {
+	case actTrim:
+		w.trim(x, float64(how%4+1)/4)
+	case actSpawner:
+		w.reportExits(x)
+		w.reconcile(x)
+	case actSweep:
+		w.sweep(x)
+	case actPulse:
+		r.pulse(x)
+	}
+}
+
+// pulse has a leading aggregator look for jobs that have left their mailbox, and for silent ones.
+func (r *run) pulse(x *replica) {
+	r.w.missing(x)
+	x.Fact(aggregator.Pulse(r.w.now))
+}
+
+// missing has an aggregator learn which jobs of spawned flows are in no mailbox.
+func (w *world) missing(x *replica) {
+	spawned := map[string][]contract.Job{}
+	planned := map[string][]contract.Job{}
+	for _, e := range w.log {
+		switch d := e.event.Data.(type) {
+		case *contract.FlowPlanned:
+			planned[e.event.Subject] = d.Jobs
+		case *contract.FlowSpawned:
+			spawned[e.event.Subject] = planned[e.event.Subject]
+		case *contract.FlowCleaned:
+			delete(spawned, e.event.Subject)
+		}
+	}
+	for _, flow := range slices.Sorted(maps.Keys(spawned)) {
+		for _, j := range spawned[flow] {
+			waits := slices.ContainsFunc(w.mailbox, func(o contract.Job) bool { return o.Flow == flow && o.Job == j.Job })
+			if !waits {
+				x.Fact(aggregator.Missing(aggregator.Gone{Flow: flow, Job: j.Job}, w.now))
+			}
+		}
+	}
+}
+
+// work has a replica catch up, and do for a while what there is to do.
+func (w *world) work(r *replica, flights int) {
+	w.lead(r, func() {})
+	for w.fold(r, len(w.log)); r.Flights() > 0 && flights > 0; flights-- {
+		w.fly(r, 0, noFault, 0, 0, nil)
+		w.fold(r, len(w.log))
+	}
+}
+
+func (r *run) catalog(who, how int) {
+	names := []string{"a", "b", "reporter", "other"}
+	name := names[who%len(names)]
+	switch how % 4 {
+	case 0:
+		r.w.document(contract.TypeProgdefApply, name, applied(name, how/4%3), "")
+	case 1:
+		r.w.command(contract.TypeProgdefRemove, "other", &contract.ProgdefRemove{Name: "other"}, "")
+	case 2:
+		r.w.document(contract.TypeProgdefApply, "other", `{"name": "other", "scaling": 7}`, "")
+	case 3:
+		r.w.document(contract.TypeTypeApply, "x", `{"name": "picture", "summary": "A picture."}`, "")
+	}
+}
+
+// settle lets everything come to rest: all is folded and decided, jobs end, idle executors go.
+func (w *world) settle() {
+	w.say("everything settles")
+	const rounds = 500
+	for range rounds {
+		moved := w.arrive()
+		for _, s := range w.sites {
+			moved = w.settleSite(s) || moved
+		}
+		for w.claimOne(0, false, false) || w.finishOne(0, false, false) || w.exitOne(0, false) {
 			moved = true
 		}
-		w.sweep()
-		if quiet++; moved {
-			quiet = 0
+		if moved || w.behind() {
+			continue
 		}
-		if len(w.log) > 10_000 {
-			t.Fatalf("it does not come to rest:\n%s", w.tail())
+		next, due := w.nextDue()
+		if !due && w.rests() {
+			return
 		}
+		if x := w.site(planner.Name).leader(); !due && x != nil {
+			w.sweep(x)
+		}
+		wait := time.Second
+		if due && len(w.running) == 0 {
+			wait = max(wait, next.Sub(w.now))
+		}
+		w.elapse(wait)
 	}
+	w.fatalf("it does not come to rest: %s", w.left())
 }
 
-// elapse lets time pass in small steps: a long gap would count as time in which nobody could hear.
-func (w *world) elapse(t *rapid.T, d time.Duration) {
-	const step = time.Second
-	for ; d > 0; d -= step {
-		w.now = w.now.Add(step)
-		for _, r := range w.services {
-			for w.fold(r) {
+// elapse lets time pass in which every process runs.
+func (w *world) elapse(d time.Duration) {
+	w.now = w.now.Add(d)
+	for _, s := range w.sites {
+		if x := s.leader(); x != nil {
+			s.until = w.now.Add(leaseTime)
+			if at, due := x.Next(); due && !at.After(w.now) {
+				w.tick(x)
 			}
-			must(t, w.tick(r))
+		}
+		for _, x := range s.replicas {
+			x.heard = w.now
 		}
 	}
 }
 
-func (w *world) check(t *rapid.T, submitted map[string]bool) {
-	valid, ends, cleaned := map[string]int{}, map[string]int{}, map[string]int{}
-	started := map[string]int{}
-	for _, e := range w.log {
-		switch {
-		case e.Type == contract.TypeFlowValidated:
-			valid[e.Subject]++
-		case contract.IsVerdict(e.Type), e.Type == contract.TypeFlowRejected && valid[e.Subject] > 0:
-			ends[e.Subject]++
-		case e.Type == contract.TypeFlowCleaned:
-			cleaned[e.Subject]++
-		case e.Type == contract.TypeJobStarted:
-			started[e.NATSSubject()]++
+func (w *world) settleSite(s *site) (moved bool) {
+	for _, x := range s.replicas {
+		w.wake(x)
+		moved = w.fold(x, len(w.log)) || moved
+	}
+	if s.leader() == nil {
+		if s.holder != nil && !w.now.Before(s.until) || s.holder != nil && !s.holder.Leading() {
+			s.holder = nil
+		}
+		w.lead(s.replicas[0], func() {})
+		moved = true
+	}
+	x := s.leader()
+	if x == nil {
+		return true
+	}
+	switch s.name {
+	case spawner.Name:
+		w.reportExits(x)
+		w.reconcile(x)
+	case aggregator.Name:
+		w.missing(x)
+		x.Fact(aggregator.Pulse(w.now))
+	}
+	for x.Flights() > 0 {
+		w.fly(x, 0, noFault, 0, 0, nil)
+		w.fold(x, len(w.log))
+		moved = true
+		if len(w.log) > 3000 {
+			w.fatalf("it publishes without end")
 		}
 	}
-	for flow, n := range valid {
-		if n != 1 || ends[flow] != 1 || cleaned[flow] != 1 {
-			t.Fatalf("%s: validated %d, ended %d, cleaned %d times; want once each\n%s", flow, n, ends[flow], cleaned[flow], w.tail())
-		}
-	}
-	for job, n := range started {
-		if n != 1 {
-			t.Fatalf("%s %d times", job, n)
-		}
-	}
-	if len(w.mailbox)+len(w.running)+len(w.executors)+len(w.streams) > 0 {
-		t.Fatalf("left: %d jobs, %d running, executors %v, streams %v\n%s",
-			len(w.mailbox), len(w.running), w.executors, w.streams, w.tail())
-	}
+	return moved
 }
 
-func (w *world) tail() (s string) {
-	for _, e := range w.log[max(0, len(w.log)-80):] {
-		s += fmt.Sprintf("%4d %s %s\n", e.Seq, e.Type, e.NATSSubject())
+func (w *world) behind() bool {
+	for _, s := range w.sites {
+		for _, x := range s.replicas {
+			if x.At() < w.end() {
+				return true
+			}
+		}
 	}
-	return s
+	return false
 }
 
-func must(t *rapid.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
+// nextDue is when a leader is to decide again.
+func (w *world) nextDue() (next time.Time, any bool) {
+	for _, s := range w.sites {
+		if x := s.leader(); x != nil {
+			if at, due := x.Next(); due && (!any || at.Before(next)) {
+				next, any = at, true
+			}
+		}
+	}
+	return next, any
+}
+
+func (w *world) rests() bool {
+	return len(w.mailbox)+len(w.running)+len(w.executors)+len(w.exits)+len(w.streams) == 0
+}
+
+func (w *world) left() string {
+	return fmt.Sprintf("left are jobs %v, running %v, executors %v, exits %v, streams %v",
+		w.mailbox, w.running, slices.Sorted(maps.Keys(w.executors)), w.exits, slices.Sorted(maps.Keys(w.streams)))
+}
+
+// sameStates compares the replicas of each service.
+func (w *world) sameStates() {
+	for _, s := range w.sites {
+		a, err := s.replicas[0].Snapshot()
+		if err != nil {
+			w.fatalf("%v cannot encode its state: %v", s.replicas[0], err)
+		}
+		b, err := s.replicas[1].Snapshot()
+		if err != nil {
+			w.fatalf("%v cannot encode its state: %v", s.replicas[1], err)
+		}
+		if !bytes.Equal(a.State, b.State) || len(a.Aside) != len(b.Aside) {
+			w.fatalf("the replicas of the %s differ:\n%s\n%s\n%v %v", s.name, a.State, b.State, a.Aside, b.Aside)
+		}
 	}
 }

@@ -1,222 +1,369 @@
 package simulation
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/validator"
 )
 
-// world is the log, and everything that reads and writes it.
+// world is EVENTS, the services, and everything around them.
 type world struct {
-	now      time.Time
-	log      []contract.Event
-	ids      map[string]bool // message ids ever stored
-	subjects map[string]bool // NATS subjects that hold an event
-	services []*replica
+	t failer
+	// now is the broker's time.
+	now time.Time
+	events
+	sites  []*site
+	script []string
 
-	mailbox   []contract.Job
-	posted    map[string]bool
-	running   map[string]claim // by flow.job
-	lost      map[string]claim // said to have started by executors that are dead
-	executors map[string]instance
-	streams   map[string]bool // planned and not cleaned
+	// catalog and types are the buckets, mailbox the stream of jobs, streams the flows' own.
+	catalog map[string]contract.CatalogEntry
+	types   map[string]contract.TypeEntry
+	mailbox []contract.Job
+	streams map[string]bool
+	stopped map[string]bool // flows with a stop in their stream
+
+	executors map[string]*instance
+	exits     map[string]backend.Exit // to be reported and forgotten
+	running   map[string]claim        // by flow.job
+	// late are events that are still on their way to the broker.
+	late []contract.Event
+
+	failures map[string]int
+	// silent is since when executors give no sign of life: frozen ones, and those that have ended.
+	silent map[string]time.Time
+	// inconsistent is set once somebody has published what services never would; tainted are the flows
+	// that it was about, ghosts counts the executors that were said to have started and have not.
+	inconsistent bool
+	tainted      map[string]bool
+	ghosts       int
+	// happened counts what went wrong.
+	happened map[string]int
 }
 
+type failer interface {
+	Fatalf(format string, args ...any)
+}
+
+var _ failer = (*testing.T)(nil)
+
+// An instance is a running executor.
 type instance struct {
-	mailbox  string
-	draining bool
+	backend.Instance
+	draining, frozen bool
 }
 
+func (x *instance) mailbox() string { return contract.Mailbox(x.Progdef, x.Revision) }
+
+// A claim is a job on its executor.
 type claim struct {
 	job      contract.Job
 	executor string
 }
 
-// replica is one service: what it has folded, and which causes it has not answered.
-type replica struct {
-	name   string
-	causes map[contract.Type]bool
-	reset  func()
-	evolve func(contract.Event)
-	decide func(contract.Event, time.Time) ([]contract.Event, error)
-	folded int
-	open   []int // places of unanswered causes
-	taken  int   // how far causes have been taken from the log
+func (c claim) key() string { return c.job.Flow + "." + c.job.Job }
+
+// Shorter times than by default, so that histories meet them.
+const (
+	cancelMemory    = 30 * time.Second
+	outputRetention = 5 * time.Second
+	executorsLimit  = 3
+	workers         = 3
+)
+
+func newWorld(t failer) *world {
+	w := &world{
+		t: t, now: time.Unix(1_000_000, 0).UTC(), events: newEvents(),
+		catalog: map[string]contract.CatalogEntry{}, types: map[string]contract.TypeEntry{},
+		streams: map[string]bool{}, stopped: map[string]bool{}, executors: map[string]*instance{},
+		exits: map[string]backend.Exit{}, running: map[string]claim{}, failures: map[string]int{},
+		silent: map[string]time.Time{}, tainted: map[string]bool{}, happened: map[string]int{},
+	}
+	c := service.DefaultConfig()
+	c.Workers = workers
+	spawning, ending, planning := spawner.DefaultLimits(), aggregator.DefaultLimits(), planner.DefaultLimits()
+	spawning.Executors, ending.CancelMemory, planning.OutputRetention = executorsLimit, cancelMemory, outputRetention
+	w.sites = []*site{
+		newSite(w, validator.Decisions(), c, func() *validator.State {
+			return validator.NewState(validator.DefaultLimits(), maps.Clone(w.catalog)).WithTypes(w.types)
+		}),
+		newSite(w, planner.Decisions(), c, func() *planner.State { return planner.NewState(planning) }),
+		newSite(w, spawner.Decisions(), c, func() *spawner.State {
+			return spawner.NewState(spawning, maps.Clone(w.catalog))
+		}),
+		newSite(w, aggregator.Decisions(), c, func() *aggregator.State { return aggregator.NewState(ending) }),
+	}
+	return w
 }
 
-func newReplica[S any](name string, causes []contract.Type, fresh func() S, evolve func(S, contract.Event) S,
-	decide func(S, contract.Event, time.Time) ([]contract.Event, error),
-) *replica {
-	state := fresh()
-	r := &replica{name: name, causes: make(map[contract.Type]bool)}
-	for _, t := range causes {
-		r.causes[t] = true
+func newSite[S any](w *world, s service.Service[S], c service.Config, fresh func() S) *site {
+	out := &site{name: s.Name}
+	for n := range out.replicas {
+		r := &replica{
+			Simulation: service.Simulate(s, c, fresh, w.read), site: out, n: n, heard: w.now,
+			reports: map[string]func() (bool, error){},
+		}
+		w.listen(r)
+		out.replicas[n] = r
 	}
-	r.reset = func() { state = fresh(); r.folded = 0 }
-	r.evolve = func(e contract.Event) { state = evolve(state, e) }
-	r.decide = func(e contract.Event, now time.Time) ([]contract.Event, error) { return decide(state, e, now) }
-	return r
+	return out
 }
 
-func newWorld() *world {
-	l := spawner.DefaultLimits()
-	l.Executors = 3
-	return &world{
-		now: time.Unix(1_000_000, 0), ids: map[string]bool{}, subjects: map[string]bool{},
-		posted: map[string]bool{}, running: map[string]claim{}, lost: map[string]claim{}, executors: map[string]instance{},
-		streams: map[string]bool{},
-		services: []*replica{
-			newReplica("validator",
-				[]contract.Type{contract.TypeFlowSubmit, contract.TypeProgdefApply},
-				func() validator.State { return validator.NewState(validator.DefaultLimits(), nil) },
-				validator.Evolve, validator.Decide),
-			newReplica("planner",
-				[]contract.Type{
-					contract.TypeFlowValidated, contract.TypeFlowRejected, contract.TypeFlowCompleted,
-					contract.TypeFlowPanic, contract.TypeFlowCancelled,
-				},
-				func() planner.State { return planner.NewState(planner.DefaultLimits()) },
-				planner.Evolve, planner.Decide),
-			newReplica("spawner",
-				[]contract.Type{
-					contract.TypeFlowPlanned, contract.TypeFlowRejected, contract.TypeFlowCompleted,
-					contract.TypeFlowPanic, contract.TypeFlowCancelled, contract.TypeExecutorExited,
-				},
-				func() spawner.State { return spawner.NewState(l, nil) },
-				spawner.Evolve, spawner.Decide),
-			newReplica("panic-aggregator",
-				[]contract.Type{
-					contract.TypeFlowValidated, contract.TypeFlowSpawned, contract.TypeFlowCancel,
-					contract.TypeJobDone, contract.TypeJobPanic, contract.TypeExecutorExited,
-				},
-				func() aggregator.State { return aggregator.NewState(aggregator.DefaultLimits()) },
-				aggregator.Evolve, aggregator.Decide),
-		},
-	}
+func (w *world) site(name string) *site {
+	return w.sites[slices.IndexFunc(w.sites, func(s *site) bool { return s.name == name })]
 }
 
-// publish stores an event unless its message id, or for a Once event its subject, is taken.
-func (w *world) publish(e contract.Event) bool {
-	id, subject := e.DedupID(), e.NATSSubject()
-	if w.ids[id] || e.Once && w.subjects[subject] {
-		return false
+// leader returns the replica that leads and knows no better, nil if there is none.
+func (s *site) leader() *replica {
+	for _, r := range s.replicas {
+		if r.Leading() && s.holder == r {
+			return r
+		}
 	}
-	w.ids[id], w.subjects[subject] = true, true
-	e.Seq, e.Time, e.MsgID, e.With, e.Once = uint64(len(w.log)+1), w.now, "", nil, false
-	if raw, ok := e.Data.(json.RawMessage); ok {
-		e.Raw = raw
-	}
-	w.log = append(w.log, e)
-	return true
+	return nil
 }
 
-// perform is what the services do to the world outside of EVENTS.
-func (w *world) perform(e contract.Event) {
+func (w *world) say(format string, args ...any) {
+	w.script = append(w.script, fmt.Sprintf("%8.3fs ", w.now.Sub(time.Unix(1_000_000, 0)).Seconds())+fmt.Sprintf(format, args...))
+}
+
+func (w *world) fatalf(format string, args ...any) {
+	w.t.Fatalf("%s\nThe history:\n%s", fmt.Sprintf(format, args...), strings.Join(w.script, "\n"))
+}
+
+// perform is what services do to the world outside of EVENTS.
+func (w *world) perform(r *replica, e contract.Event) contract.Event {
+	switch string(e.Type) {
+	case "act.listen":
+		w.tick(r)
+		w.fold(r, len(w.log))
+		w.beat(r)
+		e.Time = w.now
+	case "act.stop", "act.stop-last":
+		w.stopped[e.Subject] = w.stopped[e.Subject] || w.streams[e.Subject]
+	case "act.give-up":
+		w.kill(e.Subject, -1)
+	}
 	switch d := e.Data.(type) {
 	case *contract.FlowPlanned:
-		w.streams[e.Subject] = true
+		w.streams[e.Subject] = d.Stream != ""
 	case *contract.FlowCleaned:
-		delete(w.streams, e.Subject)
-		var keep []contract.Job
-		for _, j := range w.mailbox {
-			if j.Flow != e.Subject {
-				keep = append(keep, j)
-			}
-		}
-		w.mailbox = keep
+		w.release(e.Subject, len(d.Mailboxes) > 0)
 	case *contract.FlowSpawned:
-		for _, j := range e.With.([]contract.Job) {
-			if key := j.Flow + "." + j.Job; !w.posted[key] {
-				w.posted[key] = true
-				w.mailbox = append(w.mailbox, j)
+		w.post(e.With.([]contract.Job))
+	case *contract.ExecutorStarted:
+		w.start(e, d)
+	case *contract.ExecutorDraining:
+		w.drain(d.Executor, e.With != nil)
+	case *contract.ProgdefApplied:
+		w.putProgdef(d.Name, contract.CatalogEntry{
+			Seq: e.Cause, Pinned: progdef.Pinned{Revision: d.Revision, Document: d.Document},
+		})
+	case *contract.ProgdefRemoved:
+		w.putProgdef(d.Name, contract.CatalogEntry{Seq: e.Cause, Removed: true})
+	case *contract.TypeApplied:
+		if e.Cause > w.types[d.Name].Seq {
+			w.types[d.Name] = contract.TypeEntry{Seq: e.Cause, Document: d.Document}
+		}
+	}
+	return e
+}
+
+func (w *world) putProgdef(name string, e contract.CatalogEntry) {
+	if e.Seq > w.catalog[name].Seq {
+		w.catalog[name] = e
+	}
+}
+
+func (w *world) release(flow string, purge bool) {
+	delete(w.streams, flow)
+	delete(w.stopped, flow)
+	if purge {
+		w.purge(flow)
+	}
+}
+
+func (w *world) purge(flow string) {
+	w.mailbox = slices.DeleteFunc(w.mailbox, func(j contract.Job) bool { return j.Flow == flow })
+}
+
+// post puts jobs on their mailboxes; one that is there is not put twice.
+func (w *world) post(jobs []contract.Job) {
+	for _, j := range jobs {
+		if !slices.ContainsFunc(w.mailbox, func(x contract.Job) bool { return x.Flow == j.Flow && x.Job == j.Job }) {
+			w.mailbox = append(w.mailbox, j)
+		}
+	}
+}
+
+// start starts an executor. An id that runs, or whose end is not forgotten, is not started again.
+func (w *world) start(e contract.Event, d *contract.ExecutorStarted) {
+	if _, asked := e.With.(progdef.Pinned); !asked || w.executors[d.Executor] != nil {
+		return
+	}
+	if _, ended := w.exits[d.Executor]; !ended {
+		w.executors[d.Executor] = &instance{Instance: backend.Instance{
+			Executor: d.Executor, Progdef: d.Progdef, Revision: d.Revision,
+		}}
+	}
+}
+
+func (w *world) drain(executor string, giveUp bool) {
+	if x := w.executors[executor]; x != nil && giveUp {
+		w.kill(executor, -1)
+	} else if x != nil {
+		x.draining = true
+	}
+}
+
+// kill ends an executor, with its jobs.
+func (w *world) kill(executor string, code int) {
+	x := w.executors[executor]
+	if x == nil {
+		return
+	}
+	w.say("executor %s ends with code %d", executor, code)
+	w.fallSilent(executor)
+	delete(w.executors, executor)
+	maps.DeleteFunc(w.running, func(_ string, c claim) bool { return c.executor == executor })
+	w.exits[executor] = backend.Exit{Instance: x.Instance, Code: code, Reason: contract.PlainEnding(code, "")}
+}
+
+func (w *world) fallSilent(executor string) {
+	if _, silent := w.silent[executor]; !silent {
+		w.silent[executor] = w.now
+	}
+}
+
+func (w *world) sortedRunning() []claim {
+	return slices.SortedFunc(maps.Values(w.running), func(a, b claim) int { return cmp.Compare(a.key(), b.key()) })
+}
+
+// reportExits has the leading spawner publish the ends of executors.
+func (w *world) reportExits(r *replica) {
+	if !r.Leading() {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(w.exits)) {
+		if r.reports[id] == nil {
+			w.say("%v reports the end of %s", r, id)
+			r.reports[id] = service.SaySimulated(r.Simulation, spawner.Exited(w.exits[id]))
+		}
+	}
+	w.followReports(r)
+}
+
+// followReports forgets the executors whose ends are published. What failed is tried again.
+func (w *world) followReports(r *replica) {
+	for _, id := range slices.Sorted(maps.Keys(r.reports)) {
+		if ended, err := r.reports[id](); ended {
+			delete(r.reports, id)
+			if err == nil {
+				delete(w.exits, id)
 			}
 		}
-	case *contract.ExecutorStarted:
-		if !w.subjects["executor.exited."+d.Progdef+"."+d.Executor] {
-			w.executors[d.Executor] = instance{mailbox: contract.Mailbox(d.Progdef, d.Revision)}
+	}
+}
+
+// reconcile has the leading spawner compare what it knows with what runs.
+func (w *world) reconcile(r *replica) {
+	if !r.Leading() {
+		return
+	}
+	var running []backend.Status
+	for _, id := range slices.Sorted(maps.Keys(w.executors)) {
+		running = append(running, backend.Status{Instance: w.executors[id].Instance})
+	}
+	var lost, strays []backend.Instance
+	service.ReadSimulated(r.Simulation, func(s *spawner.State) { lost, strays = s.Differences(running) })
+	missing := map[string]bool{}
+	for _, x := range lost {
+		if r.reports[x.Executor] != nil {
+			continue
 		}
-	case *contract.ExecutorDraining:
-		if x, ok := w.executors[d.Executor]; ok {
-			x.draining = true
-			w.executors[d.Executor] = x
+		if missing[x.Executor] = true; r.missing[x.Executor] {
+			w.say("%v misses %s", r, x.Executor)
+			service.SaySimulated(r.Simulation, spawner.Exited(backend.Exit{Instance: x, Code: -1, Reason: "it is lost"}))
+		}
+	}
+	r.missing = missing
+	for _, x := range strays {
+		w.takeIn(r, x)
+	}
+}
+
+// takeIn makes a stray known, or ends one whose end was published.
+func (w *world) takeIn(r *replica, x backend.Instance) {
+	gone := false
+	service.ReadSimulated(r.Simulation, func(s *spawner.State) { gone = s.Gone(x.Executor) })
+	if gone {
+		w.kill(x.Executor, -1)
+		return
+	}
+	w.say("%v finds %s", r, x.Executor)
+	service.SaySimulated(r.Simulation, spawner.Stray(x))
+}
+
+// sweep has the leading planner remove what belongs to no living flow.
+func (w *world) sweep(r *replica) {
+	if !r.Leading() || !w.held(r) {
+		return
+	}
+	have := slices.Sorted(maps.Keys(w.streams))
+	for _, j := range w.mailbox {
+		have = append(have, j.Flow)
+	}
+	w.tick(r)
+	w.fold(r, len(w.log))
+	for _, flow := range have {
+		live := false
+		service.ReadSimulated(r.Simulation, func(s *planner.State) { live = s.Has(flow) })
+		if !live {
+			w.release(flow, true)
 		}
 	}
 }
 
-// fold has a service fold its next event. It reports whether there was one.
-func (w *world) fold(r *replica) bool {
-	if r.folded == len(w.log) {
-		return false
-	}
-	r.evolve(w.log[r.folded])
-	r.folded++
-	for ; r.taken < r.folded; r.taken++ {
-		if r.causes[w.log[r.taken].Type] {
-			r.open = append(r.open, r.taken)
-		}
-	}
-	return true
+// trimAge is the least age of what is cut off. Nothing that a stopped process was about to do comes later than that.
+const trimAge = 20 * time.Second
+
+// redeliver has executors get the jobs once more that were started and not taken off the mailbox: they drop them.
+// This comes before job.started is trimmed, or a job would be started twice.
+func (w *world) redeliver() {
+	w.mailbox = slices.DeleteFunc(w.mailbox, func(j contract.Job) bool { return w.lastKept(j.Started) > 0 })
 }
 
-// answer has a service answer its i-th open cause. It carries out at most limit effects; with fewer than
-// there are it has crashed in between, and the cause stays open.
-func (w *world) answer(r *replica, i, limit int) error {
-	place := r.open[i]
-	effects, err := r.decide(w.log[place], w.now)
-	if err != nil {
-		return fmt.Errorf("%s on %s: %w", r.name, w.log[place].Type, err)
+// trim has the leading planner cut off events that nobody needs, at most the given share of them.
+func (w *world) trim(r *replica, share float64) {
+	if !r.Leading() || !w.held(r) {
+		return
 	}
-	for i := range effects {
-		effects[i].Source = contract.Source(r.name)
+	w.arrive()
+	w.redeliver()
+	w.sweep(r)
+	kept := map[string][]service.Image{}
+	for _, s := range w.sites {
+		kept[s.name] = s.snapshots
 	}
-	if w.carryOut(effects, limit) {
-		r.open = append(r.open[:i:i], r.open[i+1:]...)
-		for w.fold(r) { // the shell waits until its own effects are folded
-		}
-		return nil
+	cut := w.first + uint64(share*float64(w.end()-w.first+1))
+	cut = min(cut, service.Needed(kept))
+	for cut > w.first && w.log[cut-2].At.After(w.now.Add(-trimAge)) {
+		cut--
 	}
-	w.crash(r)
-	return nil
-}
-
-func (w *world) carryOut(effects []contract.Event, limit int) (all bool) {
-	for i, e := range effects {
-		if i == limit {
-			return false
-		}
-		w.perform(e)
-		if _, said := contract.Lookup(e.Type); said {
-			w.publish(e)
-		}
+	if cut > w.first {
+		w.first = cut
+		w.say("EVENTS is trimmed to %d", cut)
 	}
-	return true
-}
-
-// crash has a service lose its state; it replays the whole log before it answers anything.
-func (w *world) crash(r *replica) {
-	r.reset()
-	for w.fold(r) {
-	}
-}
-
-// tick advances the clock for one service.
-func (w *world) tick(r *replica) error {
-	if r.name == "validator" {
-		return nil // it has no use for time
-	}
-	e := contract.Event{Type: service.Tick, Time: w.now}
-	r.evolve(e)
-	effects, err := r.decide(e, w.now)
-	if err != nil {
-		return err
-	}
-	w.carryOut(effects, len(effects))
-	return nil
 }

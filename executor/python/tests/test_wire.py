@@ -82,6 +82,26 @@ def test_hint_vectors(v: dict[str, Any]) -> None:
         assert wire.hint(number) == data
 
 
+@pytest.mark.parametrize("v", vectors("beats.json"))
+def test_beat_vectors(v: dict[str, Any]) -> None:
+    data = bytes.fromhex(v["beat"])
+    if "error" in v:
+        with pytest.raises(wire.WireError) as e:
+            wire.parse_beat(data)
+        assert e.value.reason == v["error"]
+        return
+    seconds = wire.parse_beat(data)
+    assert (seconds is None) == v.get("absolute", False)
+    if seconds is not None:
+        assert seconds == int(v["ms"]) / 1000
+        assert wire.beat(seconds) == data
+
+
+def test_beats_are_whole_milliseconds() -> None:
+    made = [wire.beat(s) for s in (-1.0, 0.0, 1e-9, 0.001, 0.0011, 0.3, 2.3, 1e30)]
+    assert made == [b"+1", b"+1", b"+1", b"+1", b"+2", b"+300", b"+2300", b"+9223372036854"]
+
+
 def encode(records: list[bytes], encoder: wire.Encoder, rng: random.Random) -> list[bytes]:
     """Encode as a writer does, in batches of any size."""
     frames = []

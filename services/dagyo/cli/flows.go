@@ -127,7 +127,7 @@ func (a *app) watchAll(ctx context.Context, c *client.Client, since time.Duratio
 	if since > 0 {
 		start = client.Start{Time: time.Now().Add(-since)}
 	}
-	feed, err := c.Follow(ctx, start, client.AllSubjects()...)
+	feed, err := c.Follow(ctx, start)
 	if err != nil {
 		return err
 	}

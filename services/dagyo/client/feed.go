@@ -54,7 +54,7 @@ type Feed struct {
 // feedBuffer bounds what waits for Next; beyond it the server keeps the rest.
 const feedBuffer = 64
 
-// Follow begins to deliver the events on the subjects. Close the feed.
+// Follow begins to deliver the events on the subjects, all events where none are named. Close the feed.
 func (c *Client) Follow(ctx context.Context, from Start, subjects ...string) (*Feed, error) {
 	oc, err := c.link.JS.OrderedConsumer(ctx, contract.StreamEvents, from.config(subjects))
 	if err != nil {
@@ -85,18 +85,10 @@ func FlowSubjects(flow string) []string {
 	return []string{"flow.*." + flow, "job.*." + flow + ".*"}
 }
 
-// AllSubjects are the subjects of all events.
-func AllSubjects() []string {
-	var out []string
-	for _, e := range contract.Table {
-		if e.Type != contract.TypeTick { // which tells nothing of flows
-			out = append(out, e.Pattern())
-		}
-	}
-	return out
-}
-
 func (f *Feed) take(ctx context.Context, m jetstream.Msg) {
+	if contract.TypeOf(m.Subject()) == contract.TypeTick {
+		return // it tells services the time, and nobody else anything
+	}
 	body, err := f.link.Resolve(ctx, m.Headers(), m.Data())
 	var e contract.Event
 	if err == nil {

@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/service"
 )
 
@@ -18,9 +20,7 @@ import (
 const servicePrefix = "dagyo-"
 
 // Services returns the Dagyo services that an installation is made of.
-func Services() []string {
-	return []string{"validator", "planner", "spawner", "panic-aggregator"}
-}
+func Services() []string { return contract.Services() }
 
 // Ping counts the replicas of each service that answer before the context ends. It returns as soon as
 // one of each that is wanted has answered; none named means all.
@@ -65,6 +65,22 @@ func serviceName(reply []byte, host string) (string, bool) {
 		return "", false
 	}
 	return strings.CutPrefix(ping.Name, servicePrefix)
+}
+
+// Behind is how many events the services have still to read, all of them together.
+func (c *Client) Behind(ctx context.Context) (uint64, error) {
+	events, err := c.link.JS.Stream(ctx, contract.StreamEvents)
+	if err != nil {
+		return 0, fmt.Errorf("look at the services' consumers: %w", explained(err))
+	}
+	var behind uint64
+	consumers := events.ListConsumers(ctx)
+	for consumer := range consumers.Info() {
+		if consumer.Config.Metadata[broker.MetadataService] != "" {
+			behind += consumer.NumPending
+		}
+	}
+	return behind, consumers.Err()
 }
 
 // Missing lists the wanted services that are not among the found; none named means all.

@@ -253,12 +253,14 @@ func (f *flow) doneWith(ctx context.Context, want contract.Count) error {
 	return nil
 }
 
-func (f *flow) inPort() string  { return onlyKey(f.doc.Inputs) }
-func (f *flow) outPort() string { return onlyKey(f.doc.Outputs) }
+func (f *flow) inPort() string  { return portOf(f.doc.Inputs, f.in) }
+func (f *flow) outPort() string { return portOf(f.doc.Outputs, f.out) }
 
-func onlyKey(m map[string]contract.Address) string {
-	for k := range m {
-		return k
+func portOf(ports map[string]contract.Address, a contract.Address) string {
+	for port, at := range ports {
+		if at == a {
+			return port
+		}
 	}
 	return ""
 }

@@ -15,8 +15,8 @@ func healthChecks() []Check {
 	const see = "Executors, While a job runs, Health"
 	return []Check{{
 		Name: "health.idle", See: see, run: healthIdle,
-		Demand: "A job that waits for its input beats within every healthInterval, with the time until which " +
-			"it vouches to live in ASCII milliseconds.",
+		Demand: "A job that waits for its input beats within every healthInterval, and says how long that is " +
+			"good for: + and the healthTimeout in milliseconds.",
 	}, {
 		Name: "health.busy", See: see, run: healthBusy,
 		Demand: "A job that is busy with as many records as it can take beats all the same.",

@@ -13,6 +13,7 @@ import (
 
 func stopChecks() []Check {
 	const see = "Executors, While a job runs, Stop"
+	const wired = "Executors, While a job runs, Stopped by a stream"
 	return []Check{{
 		Name: "stop.blocked-on-input", See: see, run: stopIdle,
 		Demand: "A job that waits for its input ends within 10 s of a stop, with job.done and stopped: true; " +
@@ -36,6 +37,13 @@ func stopChecks() []Check {
 		Name: "stop.stream-gone", run: stopGone,
 		See:    "Executors, While a job runs, Edges; Edges, Reader, While nothing comes",
 		Demand: "A stream that is deleted while the job runs means the same as a stop.",
+	}, {
+		Name: "stop.wired", See: wired, run: stopWired,
+		Demand: "The first record of a stream that is wired to `stop` ends the program: its outputs end, its inputs " +
+			"are closed early, and job.done does not say stopped, and counts the record.",
+	}, {
+		Name: "stop.wired-empty", See: wired, run: stopWiredEmpty,
+		Demand: "A stream that is wired to `stop` and ends without a record ends nothing.",
 	}}
 }
 

@@ -26,7 +26,7 @@ import (
 // ErrInUse says that another process runs on the data directory.
 var ErrInUse = errors.New("the data directory is in use")
 
-// startTimeout bounds the start of the services: the replay of all stored events.
+// startTimeout bounds the start of the services, as long as they read no events.
 const startTimeout = time.Minute
 
 // Config says where and how to run.
@@ -174,10 +174,10 @@ func (l *Local) startService(
 	return nil
 }
 
-// awaitServices asks until each service has answered.
+// awaitServices asks until each service has answered. Services that still read events have time for it: the first
+// start of this version reads all events of the version before.
 func (l *Local) awaitServices(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
+	left := patience{limit: startTimeout, since: time.Now()}
 	for {
 		ask, done := context.WithTimeout(ctx, 50*time.Millisecond)
 		found, err := l.client.Ping(ask)
@@ -196,5 +196,30 @@ func (l *Local) awaitServices(ctx context.Context) error {
 			return fmt.Errorf("services that do not answer: %v: %w", missing, context.Cause(ctx))
 		default:
 		}
+		if left.over(time.Now(), func() (uint64, error) { return l.client.Behind(ctx) }) {
+			return fmt.Errorf("services that do not answer within %v: %v", startTimeout, missing)
+		}
 	}
+}
+
+// patience is over when a backlog has not become smaller for the limit.
+type patience struct {
+	limit time.Duration
+	// since is when the backlog was least, looked when it was last asked for.
+	since, looked time.Time
+	least         uint64
+	known         bool
+}
+
+// lookEvery is the time between two looks at the backlog.
+const lookEvery = time.Second
+
+func (p *patience) over(now time.Time, backlog func() (uint64, error)) bool {
+	if now.Sub(p.looked) >= lookEvery {
+		p.looked = now
+		if n, err := backlog(); err == nil && (!p.known || n < p.least) {
+			p.least, p.known, p.since = n, true, now
+		}
+	}
+	return now.Sub(p.since) >= p.limit
 }

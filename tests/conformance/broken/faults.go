@@ -3,6 +3,7 @@ package broken
 import (
 	"github.com/dagyo/dagyo/executor"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
@@ -89,12 +90,16 @@ func healthFaults() []Fault {
 			wire: everySecond,
 		},
 		{
-			Name: "beats-dates", Checks: names("health.idle"), Seen: "not a time in milliseconds",
+			Name: "beats-dates", Checks: names("health.idle"), Seen: "not a beat",
 			wire: onBeat(says("2026-02-28T12:00:00Z")),
 		},
 		{
-			Name: "beats-seconds", Checks: names("health.idle"), Seen: "vouches for",
-			wire: onBeat(says("1790000000")),
+			Name: "beats-by-its-clock", Checks: names("health.idle"), Seen: "outdated",
+			wire: onBeat(says("1790000000000")),
+		},
+		{
+			Name: "beats-seconds", Checks: names("health.idle"), Seen: "good for 5ms",
+			wire: onBeat(says("+5")),
 		},
 		{
 			Name: "beats-when-idle", Checks: names("health.busy", "health.blocked"), Seen: "no sign of life",
@@ -232,6 +237,18 @@ func stopFaults() []Fault {
 			Name: "ignores-stops", Seen: "within 10s", wire: deafToStops,
 			Checks: names("stop.blocked-on-input", "stop.running", "stop.blocked-on-output", "stop.before-start",
 				"stop.missed"),
+		},
+		{
+			Name: "ignores-a-wired-stop", Checks: names("stop.wired"), Seen: "did not end within 10s",
+			wire: onJob(func(j *contract.Job) { delete(j.Inputs, progdef.StopPort) }),
+		},
+		{
+			Name: "calls-a-wired-stop-stopped", Checks: names("stop.wired"), Seen: "stopped: true",
+			wire: onEvent(contract.TypeJobDone, sets("stopped", true)),
+		},
+		{
+			Name: "ends-with-its-wired-stop", Checks: names("stop.wired-empty"), Seen: "had no record",
+			wire: always(endsWithStop),
 		},
 		{
 			Name: "looks-for-no-stop", Checks: names("stop.before-start", "stop.missed"), Seen: "within 10s",

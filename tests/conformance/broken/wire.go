@@ -1,6 +1,7 @@
 package broken
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"sync"
@@ -274,6 +275,17 @@ func forgetsUnread(m *tap.Message) tap.Decision {
 
 // deafToStops listens to another subject.
 var deafToStops = onJob(func(j *contract.Job) { j.Stop = contract.CreditSubject(j.Flow, 9) })
+
+// endsWithStop takes the end of a stream without records for a record.
+func endsWithStop(m *tap.Message) tap.Decision {
+	empty, _ := wire.NewEncoder(1<<10, 2<<10).Finish()
+	if m.Op == tap.Msg && bytes.Equal(m.Data, empty) {
+		e := wire.NewEncoder(1<<10, 2<<10)
+		e.Append([]byte("the end"))
+		m.Data, _ = e.Finish()
+	}
+	return tap.Pass
+}
 
 // looksForNoStop hears stops, but does not look for one that is stored.
 func looksForNoStop(m *tap.Message) tap.Decision {

@@ -83,7 +83,7 @@ class Event:
 
 
 async def publish(link: Link, event: Event, first: bool = True) -> None:
-    """Publish an event, as the first on its subject unless told otherwise; try until JetStream has stored it.
+    """Publish an event until JetStream has stored it, as the first on its subject unless told not to.
 
     SaidBefore where its subject holds one, which may be this one: the answer to an earlier try may
     have been lost. DagyoError where it cannot be stored.

@@ -20,6 +20,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import wire
 from .bell import Bell
 from .config import Config
 from .errors import DagyoError, Gone, LinkClosed, NoAnswer
@@ -183,7 +184,7 @@ class Warden:
     # Health.
 
     async def _beat(self) -> None:
-        """Say, for every job, until when it vouches to live."""
+        """Say, for every job, for how long it vouches to live."""
         while True:
             await asyncio.sleep(_BEAT_CHECK)
             if not self._link.connected:
@@ -192,10 +193,9 @@ class Warden:
             for w in list(self._watched.values()):
                 if now - w.beaten < w.job.health_interval - 2 * _BEAT_CHECK:
                     continue
-                until = int((time.time() + w.job.health_timeout) * 1000)
                 w.beaten = now
                 try:
-                    await self._link.publish(w.job.health, str(until).encode())
+                    await self._link.publish(w.job.health, wire.beat(w.job.health_timeout))
                 except LinkClosed:
                     return
 

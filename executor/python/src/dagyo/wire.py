@@ -6,6 +6,8 @@ lists of records, so that most of the work per record is done by the interpreter
 
 from __future__ import annotations
 
+import math
+import re
 import struct
 import zlib
 from bisect import bisect_left, bisect_right
@@ -107,6 +109,25 @@ def parse_hint(data: bytes) -> int | None:
     if len(data) != HEADER_SIZE or data[0] != VERSION or data[1] != FLAG_STORED:
         return None
     return int.from_bytes(data[2:], "big")
+
+
+#: The most milliseconds that a beat may be good for: 64 bits of nanoseconds hold no more.
+MAX_BEAT = (2**63 - 1) // 1_000_000
+
+_BEAT = re.compile(rb"\+?([1-9][0-9]{0,12})")
+
+
+def beat(seconds: float) -> bytes:
+    """Return a sign of life: the job lives for so long from when it is received."""
+    return b"+%d" % min(max(math.ceil(round(seconds * 1000, 6)), 1), MAX_BEAT)
+
+
+def parse_beat(data: bytes) -> float | None:
+    """Return for how many seconds a beat is good; None for one of the older form, a time."""
+    found = _BEAT.fullmatch(data)
+    if found is None or int(found[1]) > MAX_BEAT:
+        raise WireError("beat", 0, f"{data!r} is not a beat such as +10000")
+    return int(found[1]) / 1000 if data.startswith(b"+") else None
 
 
 def frame_number(data: bytes) -> int:

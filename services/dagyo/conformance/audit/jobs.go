@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/wire"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
 
@@ -137,7 +138,7 @@ func Beats(started time.Time, beats []Beat, interval, timeout, slack time.Durati
 		if gap := b.At.Sub(last); gap > interval+slack {
 			return fmt.Errorf("sign of life %d came %v after the one before; the interval is %v", i+1, gap, interval)
 		}
-		if err := vouches(b, timeout, slack); err != nil {
+		if err := vouches(b, timeout); err != nil {
 			return fmt.Errorf("sign of life %d: %w", i+1, err)
 		}
 		last = b.At
@@ -149,13 +150,16 @@ func Beats(started time.Time, beats []Beat, interval, timeout, slack time.Durati
 }
 
 // vouches checks what a sign of life says.
-func vouches(b Beat, timeout, slack time.Duration) error {
-	ms, err := strconv.ParseInt(b.Data, 10, 64)
-	if err != nil || b.Data != strconv.FormatInt(ms, 10) {
-		return fmt.Errorf("%.40q is not a time in milliseconds, in ASCII decimal", b.Data)
-	}
-	if vouched := time.UnixMilli(ms).Sub(b.At); vouched < timeout-slack || vouched > timeout+slack {
-		return fmt.Errorf("it vouches for %v; the timeout is %v", vouched, timeout)
+func vouches(b Beat, timeout time.Duration) error {
+	d, absolute, err := wire.ParseBeat([]byte(b.Data))
+	switch {
+	case err != nil:
+		return err
+	case absolute:
+		return fmt.Errorf("%q is of the outdated form, a time by the executor's clock; it must say how long it is "+
+			"good for: %s", b.Data, wire.AppendBeat(nil, timeout))
+	case d != timeout:
+		return fmt.Errorf("it is good for %v; the timeout is %v", d, timeout)
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ type Options struct {
 	EdgeStorage string
 	// Live is how many flows are live when that is measured.
 	Live int
+	// Sustained is for how long flows are run at the highest rate.
+	Sustained time.Duration
 	// Match selects figures by name.
 	Match *regexp.Regexp
 	// Profiles is the folder that the workers' profiles are written to; "" for none.
@@ -155,14 +157,17 @@ func (s *Suite) nextID() string {
 	return fmt.Sprintf("b%d", s.ids.Add(1))
 }
 
-// startBroker starts a nats-server.
+// startBroker starts a nats-server on an empty folder.
 func (s *Suite) startBroker(ctx context.Context) (*Broker, error) {
+	return startBroker(ctx, filepath.Join(s.dir, s.nextID()))
+}
+
+func startBroker(ctx context.Context, dir string) (*Broker, error) {
 	p, err := role.Start("server")
 	if err != nil {
 		return nil, err
 	}
 	b := &Broker{Process: p}
-	dir := filepath.Join(s.dir, s.nextID())
 	if err := p.Ask(ctx, "serve", worker.Server{Dir: dir}, &b.URL); err != nil {
 		p.End()
 		return nil, err

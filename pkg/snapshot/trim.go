@@ -1,4 +1,4 @@
-package service
+package snapshot
 
 import (
 	"context"
@@ -24,7 +24,15 @@ func Trim(ctx context.Context, link *broker.Link, c broker.Config) error {
 	if err != nil || cut <= info.State.FirstSeq {
 		return err
 	}
-	needed, err := firstNeeded(ctx, link, c.NearlyFull(info.State.Bytes))
+	nearlyFull := c.NearlyFull(info.State.Bytes)
+	if !nearlyFull {
+		young, err := firstSince(ctx, events, info.State.FirstSeq, info.State.LastSeq, info.TimeStamp.Add(-leastAge))
+		if err != nil {
+			return err
+		}
+		cut = min(cut, young)
+	}
+	needed, err := firstNeeded(ctx, Store{link.JS}, nearlyFull)
 	if err != nil {
 		return err
 	}
@@ -36,6 +44,10 @@ func Trim(ctx context.Context, link *broker.Link, c broker.Config) error {
 	}
 	return nil
 }
+
+// leastAge is how long events are kept at least: a job is offered again if its claim is not acknowledged, and
+// whoever gets it then must find its job.started.
+const leastAge = broker.ClaimWait + 5*time.Second
 
 // excess returns the first event that is within the bounds.
 func excess(
@@ -77,35 +89,42 @@ func firstSince(
 	return first, nil
 }
 
-// firstNeeded returns the first event that a service may still need, 0 where one does not have its snapshots yet.
+// firstNeeded returns the first event that a service may still need, 0 where one has too few snapshots yet.
+func firstNeeded(ctx context.Context, store Store, nearlyFull bool) (uint64, error) {
+	all := make(map[string][]Description)
+	for _, service := range contract.Services() {
+		var err error
+		if all[service], err = store.List(ctx, service); err != nil {
+			return 0, err
+		}
+	}
+	return Needed(all, nearlyFull), nil
+}
+
+// Needed returns the first event that a service may need with these snapshots: what comes before may be cut off.
+// It is 0 where one has too few.
 //
-// When EVENTS is nearly full it returns less: one snapshot of each service must do, and messages without an answer
-// are not needed. Without room there are neither more snapshots nor answers, and EVENTS would be full for ever. Those
+// When EVENTS is nearly full it is less: one snapshot of each service must do, and messages without an answer are
+// not needed. Without room there are neither more snapshots nor answers, and EVENTS would be full for ever. Those
 // messages are then answered without what they say.
-func firstNeeded(ctx context.Context, link *broker.Link, nearlyFull bool) (uint64, error) {
-	least := snapshotsKept
+func Needed(all map[string][]Description, nearlyFull bool) (needed uint64) {
+	least := Kept
 	if nearlyFull {
 		least = 1
 	}
-	store, err := link.JS.ObjectStore(ctx, contract.BucketSnapshots)
-	if err != nil {
-		return 0, err
-	}
-	var needed uint64
-	for i, service := range contract.Services() {
-		all, err := snapshotsOf(ctx, store, service)
-		if err != nil || len(all) < least {
-			return 0, err
+	for _, service := range contract.Services() {
+		if len(all[service]) < least {
+			return 0
 		}
-		for _, s := range all[:least] {
-			first := s.Seq + 1
-			if s.needs > 0 && !nearlyFull {
-				first = min(first, s.needs)
+		for _, d := range all[service][:least] {
+			first := d.First()
+			if nearlyFull {
+				first = d.Seq + 1
 			}
-			if i == 0 && needed == 0 || first < needed {
+			if needed == 0 || first < needed {
 				needed = first
 			}
 		}
 	}
-	return needed, nil
+	return needed
 }

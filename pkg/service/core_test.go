@@ -1,0 +1,406 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// A toy is a service that answers each valid flow with a plan, and gives up on flows of a certain age.
+type toy struct {
+	open map[string]time.Time
+	acts []string
+}
+
+const actNote contract.Type = "act.note"
+
+func toyService() Service[*toy] {
+	return Service[*toy]{
+		Name:    "toy",
+		Folds:   []contract.Type{contract.TypeFlowValidated, contract.TypeFlowPlanned, contract.TypeFlowCleaned},
+		Answers: []contract.Type{contract.TypeFlowValidated},
+		Evolve: func(s *toy, e contract.Event) []string {
+			switch e.Type {
+			case contract.TypeFlowValidated:
+				if e.Subject == "poison" {
+					panic("no such flow")
+				}
+				s.open[e.Subject] = e.Time
+			case contract.TypeFlowPlanned, contract.TypeFlowCleaned:
+				delete(s.open, e.Subject)
+			case actNote:
+				s.acts = append(s.acts, e.Subject)
+				return nil
+			}
+			return []string{e.Subject}
+		},
+		Decide: func(s *toy, key string, now time.Time) ([]contract.Event, time.Time) {
+			since, open := s.open[key]
+			switch {
+			case !open:
+				return nil, time.Time{}
+			case strings.HasPrefix(key, "slow") && now.Before(since.Add(time.Minute)):
+				return nil, since.Add(time.Minute)
+			}
+			return []contract.Event{
+				{Type: actNote, Subject: key},
+				{Type: contract.TypeFlowPlanned, Subject: key, Data: &contract.FlowPlanned{}},
+			}, time.Time{}
+		},
+		Open: func(s *toy) (keys []string) {
+			for flow := range s.open {
+				keys = append(keys, flow)
+			}
+			slices.Sort(keys)
+			return keys
+		},
+	}
+}
+
+// A bench is a core under test, with the events that it is given.
+type bench struct {
+	t *testing.T
+	*core[*toy]
+	seq uint64
+	now time.Time
+}
+
+func newBench(t *testing.T) *bench {
+	c := DefaultConfig()
+	c.MaxAttempts = 2
+	b := &bench{t: t, now: time.Unix(1000, 0).UTC()}
+	b.core = newCore(toyService(), c, &toy{open: make(map[string]time.Time)})
+	return b
+}
+
+func (b *bench) event(t contract.Type, flow string) {
+	b.seq++
+	e := contract.Event{Type: t, Subject: flow, Seq: b.seq}
+	b.fold(&message{place: place{Seq: b.seq, At: b.now}, subject: string(t) + "." + flow, kind: t, event: e})
+}
+
+// flights begins what is to be begun, and names the effects of each flight.
+func (b *bench) flights() ([]*flight, string) {
+	all := b.take()
+	var names []string
+	for _, f := range all {
+		var effects []string
+		for _, e := range f.effects {
+			effects = append(effects, string(e.Type)+" "+e.Subject)
+		}
+		names = append(names, strings.Join(effects, "+"))
+	}
+	return all, strings.Join(names, ", ")
+}
+
+func (b *bench) want(names string) []*flight {
+	b.t.Helper()
+	all, got := b.flights()
+	if got != names {
+		b.t.Fatalf("began %q, want %q", got, names)
+	}
+	return all
+}
+
+func (b *bench) done(f *flight, seq uint64) {
+	f.seq = seq
+	b.finished(outcome{flight: f, performed: f.effects})
+}
+
+func TestEffectsAreInFlightUntilTheyAreFolded(t *testing.T) {
+	b := newBench(t)
+	b.event(contract.TypeFlowValidated, "f")
+	b.want("") // it does not lead
+	b.lead(true)
+	f := b.want("act.note f+flow.planned f")[0]
+	b.touch("f")
+	b.want("") // it is under way
+	b.done(f, b.seq+1)
+	b.touch("f")
+	b.want("") // it is stored, and not folded
+	b.event(contract.TypeFlowPlanned, "f")
+	b.want("")
+	if len(b.core.flights)+b.flying != 0 || len(b.state.acts) != 1 {
+		t.Errorf("%d in flight, acts %v", b.flying, b.state.acts)
+	}
+}
+
+func TestWhatIsOpenIsDecidedByANewLeader(t *testing.T) {
+	b := newBench(t)
+	b.event(contract.TypeFlowValidated, "f")
+	b.event(contract.TypeFlowValidated, "g")
+	b.lead(true)
+	b.want("act.note f+flow.planned f, act.note g+flow.planned g")
+	b.lead(false)
+	b.want("")
+	b.lead(true)
+	b.want("act.note f+flow.planned f, act.note g+flow.planned g")
+}
+
+func TestStaleEffectsAreDecidedAnew(t *testing.T) {
+	b := newBench(t)
+	b.lead(true)
+	b.event(contract.TypeFlowValidated, "f")
+	f := b.want("act.note f+flow.planned f")[0]
+	b.finished(outcome{flight: f, failed: &f.effects[1], err: &staleError{seq: b.seq + 1}})
+	b.want("") // not before it is known what was published
+	b.event(contract.TypeFlowCleaned, "f")
+	b.want("")
+}
+
+func TestTimeComesFromTheBroker(t *testing.T) {
+	b := newBench(t)
+	b.lead(true)
+	b.event(contract.TypeFlowValidated, "slow")
+	b.want("")
+	if at, due := b.agenda.next(); !due || !at.Equal(b.now.Add(time.Minute)) {
+		t.Errorf("due %v at %v", due, at)
+	}
+	b.now = b.now.Add(time.Minute)
+	b.event(contract.TypeTick, "toy")
+	b.want("act.note slow+flow.planned slow")
+	b.now = b.now.Add(-time.Hour)
+	b.event(contract.TypeFlowValidated, "later")
+	if b.core.now.Before(b.state.open["slow"].Add(time.Minute)) {
+		t.Errorf("time went back to %v", b.core.now)
+	}
+}
+
+func TestFailuresAreSpacedAndThenRefused(t *testing.T) {
+	b := newBench(t)
+	b.lead(true)
+	b.event(contract.TypeFlowValidated, "f")
+	f := b.want("act.note f+flow.planned f")[0]
+	away := errors.New("away")
+	b.finished(outcome{flight: f, failed: &f.effects[1], err: errors.Join(errDisconnected, away)})
+	pause := b.want("")
+	if len(pause) != 1 || pause[0].pause <= 0 {
+		t.Fatalf("no pause: %v", pause)
+	}
+	b.done(pause[0], 0)
+	f = b.want("act.note f+flow.planned f")[0] // that nobody was there is not counted
+	b.finished(outcome{flight: f, failed: &f.effects[1], err: away})
+	b.done(b.want("")[0], 0)
+	f = b.want("act.note f+flow.planned f")[0]
+	b.finished(outcome{flight: f, failed: &f.effects[1], err: away})
+	f = b.want("flow.rejected f")[0]
+	if p := f.effects[0].Data.(*contract.FlowRejected).Problems[0]; p.Code != problem.GaveUp || !strings.Contains(p.Message, "away") {
+		t.Errorf("problem %v", p)
+	}
+}
+
+// Of several effects the one that fails is refused, and nothing else.
+func TestTheFailingEffectIsRefused(t *testing.T) {
+	b := newBench(t)
+	b.lead(true)
+	b.event(contract.TypeFlowValidated, "f")
+	b.event(contract.TypeFlowValidated, "g")
+	both := b.want("act.note f+flow.planned f, act.note g+flow.planned g")
+	never := &Permanent{Problem: problem.Problem{Code: problem.BrokerRefused, Message: "no"}}
+	b.finished(outcome{flight: both[1], failed: &both[1].effects[0], err: never})
+	b.want("flow.rejected g")
+}
+
+func TestWhatOpensATakenSubjectIsAnswered(t *testing.T) {
+	b := newBench(t)
+	b.lead(true)
+	b.event(contract.TypeFlowValidated, "f")
+	f := b.want("act.note f+flow.planned f")[0]
+	f.effects[1].Cause = 7
+	b.finished(outcome{flight: f, failed: &f.effects[1], err: fmt.Errorf("publish: %w", ErrTaken)})
+	f = b.want("deadletter deadletter")[0]
+	if d := f.effects[0].Data.(*contract.DeadLetter); d.Sequence != 7 {
+		t.Errorf("dead letter %+v", d)
+	}
+}
+
+func TestWhatCannotBeFoldedIsSetAside(t *testing.T) {
+	b := newBench(t)
+	var alarms []string
+	b.alarm = func(what string) { alarms = append(alarms, what) }
+	b.event(contract.TypeFlowValidated, "poison")
+	bad := &message{place: place{Seq: 2, At: b.now}, kind: contract.TypeFlowValidated, problems: problem.List{{Code: problem.NotJSON}}}
+	b.fold(bad)
+	b.seq = 2
+	b.event(contract.TypeFlowValidated, "f")
+	if len(b.aside) != 2 || len(alarms) != 1 || !strings.Contains(alarms[0], "no such flow") {
+		t.Fatalf("aside %v, alarms %v", b.aside, alarms)
+	}
+	b.lead(true)
+	f := b.want("act.note f+flow.planned f, deadletter deadletter+deadletter deadletter")[1]
+	b.done(f, 5)
+	for seq := range uint64(2) {
+		b.fold(&message{
+			place: place{Seq: 4 + seq, At: b.now}, subject: "deadletter", kind: contract.TypeDeadLetter,
+			event: contract.Event{Type: contract.TypeDeadLetter, Data: &contract.DeadLetter{Sequence: 1 + seq}},
+		})
+	}
+	b.want("")
+	if len(b.aside) != 0 {
+		t.Errorf("still aside: %v", b.aside)
+	}
+}
+
+func TestObservationsArePublishedOnce(t *testing.T) {
+	b := newBench(t)
+	b.lead(true)
+	s := &say[*toy]{done: make(chan error, 1), decide: func(s *toy) []contract.Event {
+		if _, open := s.open["f"]; open {
+			return []contract.Event{{Type: contract.TypeFlowQueued, Subject: "f"}}
+		}
+		return nil
+	}}
+	b.event(contract.TypeFlowValidated, "f")
+	f := b.want("act.note f+flow.planned f")[0]
+	b.says = append(b.says, s)
+	b.want("") // something is under way about the flow
+	b.done(f, 0)
+	if all, _ := b.flights(); len(all) != 1 || all[0].effects[0].Type != contract.TypeFlowQueued {
+		t.Fatalf("began %v", all)
+	}
+	b.event(contract.TypeFlowPlanned, "f")
+	b.lead(false)
+	if err := <-s.done; !errors.Is(err, errNotLeading) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestEffectsAreGroupedBeforeTheirFlow(t *testing.T) {
+	effect := func(t contract.Type, subject string) contract.Event { return contract.Event{Type: t, Subject: subject} }
+	var got []string
+	for _, g := range grouped([]contract.Event{
+		effect(contract.TypeExecutorStarted, "x1"), effect(contract.TypeExecutorStarted, "x2"),
+		effect(contract.TypeFlowSpawned, "f"), effect(contract.TypeFlowQueued, "g"),
+		effect(contract.TypeExecutorDraining, "x3"), effect("act.give-up", "x4"),
+	}) {
+		var names []string
+		for _, e := range g {
+			names = append(names, e.Subject)
+		}
+		got = append(got, strings.Join(names, "+"))
+	}
+	if s := strings.Join(got, " "); s != "x1+x2+f g x3 x4" {
+		t.Errorf("groups %q", s)
+	}
+}
+
+// A paper is an EVENTS of one aggregate.
+type paper struct {
+	last  uint64
+	kind  contract.Type
+	calls []uint64
+}
+
+func (p *paper) Append(_ context.Context, e contract.Event, last uint64) (uint64, error) {
+	p.calls = append(p.calls, last)
+	if last != p.last {
+		return 0, ErrConflict
+	}
+	p.last, p.kind = p.last+100, e.Type
+	return p.last, nil
+}
+
+func (p *paper) Last(context.Context, string) (uint64, contract.Type, error) {
+	return p.last, p.kind, nil
+}
+
+func TestPublicationsHaveConditions(t *testing.T) {
+	tests := []struct {
+		name    string
+		stored  paper
+		known   uint64 // the last event of the aggregate that is folded, 0 for unknown
+		decided uint64
+		opens   bool
+		want    string
+	}{
+		{name: "first", decided: 50, want: "stored"},
+		{name: "behind what is known", stored: paper{last: 40}, known: 40, decided: 50, want: "stored"},
+		{name: "behind what was folded and forgotten", stored: paper{last: 40}, decided: 50, want: "stored"},
+		{name: "folded after the decision", stored: paper{last: 60}, known: 60, decided: 50, want: "stale 60"},
+		{name: "stored and not folded", stored: paper{last: 60}, known: 40, decided: 50, want: "stale 60"},
+		{name: "cut off", stored: paper{}, known: 40, decided: 50, want: "stored"},
+		{name: "in use", stored: paper{last: 40, kind: contract.TypeFlowCleaned}, decided: 50, opens: true, want: "taken"},
+		{name: "rejected before", stored: paper{last: 40, kind: contract.TypeFlowRejected}, decided: 50, opens: true, want: "stored"},
+		{name: "opened meanwhile", stored: paper{last: 60, kind: contract.TypeFlowValidated}, decided: 50, opens: true, want: "stale 60"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := pilot{
+				log: &tt.stored, held: func() bool { return true }, lastOf: func(string) uint64 { return tt.known },
+				perform: func(_ context.Context, e contract.Event) (contract.Event, error) { return e, nil },
+			}
+			e := contract.Event{Type: contract.TypeFlowPlanned, Subject: "f", Opens: tt.opens}
+			o := p.carryOut(t.Context(), &flight{effects: []contract.Event{e}, decided: tt.decided})
+			got := "stored"
+			var stale *staleError
+			switch {
+			case errors.As(o.err, &stale):
+				got = fmt.Sprint("stale ", stale.seq)
+			case errors.Is(o.err, ErrTaken):
+				got = "taken"
+			case o.err != nil:
+				got = o.err.Error()
+			}
+			if got != tt.want {
+				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// A second event about the same thing goes behind the first one, and a leader that was replaced does nothing.
+func TestOneFlightPublishesInOrder(t *testing.T) {
+	log := &paper{}
+	held := true
+	p := pilot{
+		log: log, held: func() bool { return held }, lastOf: func(string) uint64 { return 0 },
+		perform: func(_ context.Context, e contract.Event) (contract.Event, error) { return e, nil },
+	}
+	two := []contract.Event{{Type: contract.TypeFlowQueued, Subject: "f"}, {Type: contract.TypeFlowSpawned, Subject: "f"}}
+	f := &flight{effects: two, decided: 50}
+	if o := p.carryOut(t.Context(), f); o.err != nil || f.seq != 200 || !slices.Equal(log.calls, []uint64{0, 100}) {
+		t.Errorf("%v, up to %d, calls %v", o.err, f.seq, log.calls)
+	}
+	held = false
+	if o := p.carryOut(t.Context(), f); !errors.Is(o.err, errFence) || len(log.calls) != 2 {
+		t.Errorf("%v after %d calls", o.err, len(log.calls))
+	}
+}
+
+func TestAgenda(t *testing.T) {
+	a := newAgenda()
+	now := time.Unix(1000, 0)
+	a.schedule("late", now.Add(2*time.Second))
+	a.schedule("soon", now.Add(time.Second))
+	a.schedule("never", now.Add(time.Second))
+	a.schedule("never", time.Time{})
+	a.touch("first")
+	a.touch("first")
+	a.advance(now.Add(time.Second))
+	got := []string{a.take(), a.take(), a.take()}
+	if !slices.Equal(got, []string{"first", "soon", ""}) {
+		t.Errorf("took %q", got)
+	}
+	if at, ok := a.next(); !ok || !at.Equal(now.Add(2*time.Second)) {
+		t.Errorf("next at %v, %v", at, ok)
+	}
+}
+
+func TestConfigReportsEverything(t *testing.T) {
+	err := Config{}.Validate()
+	for _, what := range []string{"workers", "max attempts", "replicas", "events max age"} {
+		if err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%v does not name %s", err, what)
+		}
+	}
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Error(err)
+	}
+}

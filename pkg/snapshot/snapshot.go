@@ -1,0 +1,238 @@
+// Package snapshot keeps the states of services, so that they start without reading all events, and cuts off the
+// events that all services have in theirs.
+//
+// A snapshot is some messages of the stream SNAPSHOTS: its chunks, and then a message that describes it. One that
+// has no description was never finished. Who reads one believes nothing that it does not check: number and size of
+// the chunks, and their SHA-256 digest.
+package snapshot
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+const (
+	// Kept is how many a service keeps: one that is broken must not cost the installation its memory.
+	Kept = 2
+	// sizeLimit bounds a snapshot that is read, in bytes; chunkSize is below every max_payload that Dagyo works
+	// with.
+	sizeLimit = 1 << 30
+	chunkSize = 128 << 10
+)
+
+// A Place is a message of EVENTS: its number, and when the broker stored it.
+type Place struct {
+	Seq uint64    `json:"seq"`
+	At  time.Time `json:"at"`
+}
+
+// A Description is what is known of a snapshot without reading it.
+type Description struct {
+	Service string `json:"service"`
+	// Place is the last event that the state includes.
+	Place
+	// Needs is the first event that must be there to start from it, 0 for the one behind Seq.
+	Needs uint64 `json:"needs,omitempty"`
+	// Form is the version of what stands around the state, State that of the state.
+	Form  int `json:"form"`
+	State int `json:"state"`
+	// Dagyo is the version that has written it.
+	Dagyo  string `json:"dagyo,omitempty"`
+	Size   int    `json:"size"`
+	Chunks int    `json:"chunks"`
+	Digest string `json:"digest"`
+}
+
+func (d Description) String() string { return fmt.Sprintf("%s.%d", d.Service, d.Seq) }
+
+// First is the first event that a service needs to start from the snapshot.
+func (d Description) First() uint64 {
+	if d.Needs > 0 {
+		return min(d.Needs, d.Seq+1)
+	}
+	return d.Seq + 1
+}
+
+// StreamConfig is how the stream is kept. It has no bound of its own: each service keeps Kept snapshots.
+func StreamConfig(replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: contract.StreamSnapshots, Description: "The states of services, from which they start",
+		Subjects: []string{subjectPrefix + ">"}, Storage: jetstream.FileStorage, Replicas: replicas,
+		MaxMsgsPerSubject: 1, Compression: jetstream.S2Compression, AllowDirect: true,
+	}
+}
+
+const subjectPrefix = "snapshot."
+
+func (d Description) subject() string { return subjectPrefix + d.String() }
+
+func (d Description) chunk(n int) string { return d.subject() + "." + strconv.Itoa(n) }
+
+// A Store reads and writes snapshots.
+type Store struct{ JS jetstream.JetStream }
+
+// Put stores a snapshot, and deletes those of the service that nobody will start from.
+func (s Store) Put(ctx context.Context, d Description, body []byte) error {
+	digest := sha256.Sum256(body)
+	d.Size, d.Chunks, d.Digest = len(body), 0, hex.EncodeToString(digest[:])
+	for chunk := range slices.Chunk(body, chunkSize) {
+		if _, err := s.JS.Publish(ctx, d.chunk(d.Chunks), chunk); err != nil {
+			return fmt.Errorf("store chunk %d of snapshot %v: %w", d.Chunks, d, err)
+		}
+		d.Chunks++
+	}
+	raw, err := json.Marshal(d)
+	if err == nil {
+		_, err = s.JS.Publish(ctx, d.subject(), raw)
+	}
+	if err != nil {
+		return fmt.Errorf("store snapshot %v: %w", d, err)
+	}
+	return s.clean(ctx, d.Service)
+}
+
+// clean deletes the snapshots of a service that are outdated, and what is left of those that were never finished.
+// The one that was just stored may be among them: a leader that was paused stores it late, and EVENTS may be cut by
+// the newer ones.
+func (s Store) clean(ctx context.Context, service string) error {
+	events, err := s.JS.Stream(ctx, contract.StreamEvents)
+	if err != nil {
+		return err
+	}
+	stream, err := s.JS.Stream(ctx, contract.StreamSnapshots)
+	if err != nil {
+		return err
+	}
+	all, err := s.List(ctx, service)
+	if err != nil {
+		return err
+	}
+	keep := make(map[string]bool)
+	for _, d := range Remaining(all, events.CachedInfo().State.LastSeq) {
+		keep[d.subject()] = true
+	}
+	subjects, err := subjects(ctx, stream, subjectPrefix+service+".>")
+	for _, subject := range subjects {
+		whole := strings.Join(strings.SplitN(subject, ".", 4)[:3], ".")
+		if keep[whole] {
+			continue
+		}
+		keep[whole] = true // it is gone then
+		for _, filter := range []string{whole, whole + ".*"} {
+			err = errors.Join(err, stream.Purge(ctx, jetstream.WithPurgeSubject(filter)))
+		}
+	}
+	return err
+}
+
+func subjects(ctx context.Context, stream jetstream.Stream, filter string) ([]string, error) {
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	var out []string
+	for subject := range info.State.Subjects {
+		out = append(out, subject)
+	}
+	return out, nil
+}
+
+// Remaining returns which of a service's snapshots, the newest first, are kept. EVENTS ends at end: those that are
+// ahead of it are of another one.
+func Remaining(all []Description, end uint64) []Description {
+	all = slices.DeleteFunc(slices.Clone(all), func(d Description) bool { return d.Seq > end })
+	return all[:min(len(all), Kept)]
+}
+
+// List returns the snapshots of a service, the newest first. What is no description of one is left out.
+func (s Store) List(ctx context.Context, service string) ([]Description, error) {
+	stream, err := s.JS.Stream(ctx, contract.StreamSnapshots)
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	names, err := subjects(ctx, stream, subjectPrefix+service+".*")
+	if err != nil {
+		return nil, err
+	}
+	var out []Description
+	for _, subject := range names {
+		m, err := stream.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // it was deleted meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", subject, err)
+		}
+		var d Description
+		if json.Unmarshal(m.Data, &d) == nil && d.subject() == subject {
+			out = append(out, d)
+		}
+	}
+	slices.SortFunc(out, Newer)
+	return out, nil
+}
+
+// Newer orders snapshots of a service, the newest first.
+func Newer(a, b Description) int { return cmp.Compare(b.Seq, a.Seq) }
+
+// Get returns the body of a snapshot, if it is as it was stored.
+func (s Store) Get(ctx context.Context, d Description) ([]byte, error) {
+	if d.Size > sizeLimit {
+		return nil, fmt.Errorf("it has %d bytes; the limit is %d", d.Size, sizeLimit)
+	}
+	stream, err := s.JS.Stream(ctx, contract.StreamSnapshots)
+	if err != nil {
+		return nil, err
+	}
+	var body []byte
+	for n := range d.Chunks {
+		m, err := stream.GetLastMsgForSubject(ctx, d.chunk(n))
+		if err != nil {
+			return nil, fmt.Errorf("read chunk %d: %w", n, err)
+		}
+		if body = append(body, m.Data...); len(body) > d.Size {
+			break
+		}
+	}
+	digest := sha256.Sum256(body)
+	if len(body) != d.Size || hex.EncodeToString(digest[:]) != d.Digest {
+		return nil, fmt.Errorf("it has %d bytes with another SHA-256 digest than the %d that were stored", len(body), d.Size)
+	}
+	return body, nil
+}
+
+// OfThese checks that a place is one of these EVENTS: not of a stream that was there before, or of a later
+// time than that from which it was restored.
+func OfThese(ctx context.Context, events jetstream.Stream, p Place) error {
+	state := events.CachedInfo().State
+	switch {
+	case p.Seq == 0 || p.Seq > state.LastSeq:
+		return fmt.Errorf("it is of event %d; EVENTS ends at %d", p.Seq, state.LastSeq)
+	case p.Seq < state.FirstSeq:
+		return nil
+	}
+	m, err := events.GetMsg(ctx, p.Seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil // it was skipped
+	}
+	if err != nil {
+		return fmt.Errorf("read event %d: %w", p.Seq, err)
+	}
+	if !m.Time.Equal(p.At) {
+		return fmt.Errorf("event %d was stored at %v, not at %v", p.Seq, m.Time, p.At)
+	}
+	return nil
+}

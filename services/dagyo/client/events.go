@@ -1,0 +1,78 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// ErrUnknownEvent says that EVENTS has no message of that number.
+var ErrUnknownEvent = errors.New("EVENTS has no such message")
+
+// A StoredEvent is one message of EVENTS as it was published.
+type StoredEvent struct {
+	Seq     uint64
+	Time    time.Time
+	Subject string
+	Header  map[string][]string
+	Data    []byte
+}
+
+// Event returns the message with a number; the error is ErrUnknownEvent where there is none.
+func (c *Client) Event(ctx context.Context, seq uint64) (StoredEvent, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	events, err := c.link.JS.Stream(ctx, contract.StreamEvents)
+	if err != nil {
+		return StoredEvent{}, explained(err)
+	}
+	m, err := events.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return StoredEvent{}, fmt.Errorf("%w: number %d", ErrUnknownEvent, seq)
+	}
+	if err != nil {
+		return StoredEvent{}, explained(err)
+	}
+	return StoredEvent{Seq: seq, Time: m.Time, Subject: m.Subject, Header: m.Header, Data: m.Data}, nil
+}
+
+// Skip deletes a message from EVENTS, so that no service reads it any more, and publishes a dead letter that
+// says so.
+func (c *Client) Skip(ctx context.Context, seq uint64, reason string) error {
+	m, err := c.Event(ctx, seq)
+	if err != nil {
+		return err
+	}
+	letter := event.New(contract.TypeDeadLetter, c.source, "deadletter", &contract.DeadLetter{
+		Subject: m.Subject, Sequence: seq, Excerpt: excerpt(m.Data),
+		Problems: problem.List{{Code: problem.Skipped, Message: "an operator has skipped the event: " + reason}},
+	}, time.Now())
+	letter.ID = "deadletter." + nuid.Next()
+	if _, err := c.command(ctx, letter); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	events, err := c.link.JS.Stream(ctx, contract.StreamEvents)
+	if err == nil {
+		err = events.DeleteMsg(ctx, seq)
+	}
+	if err != nil {
+		return fmt.Errorf("delete event %d: %w", seq, explained(err))
+	}
+	return nil
+}
+
+const excerptLimit = 512
+
+func excerpt(raw []byte) string {
+	return string([]rune(string(raw[:min(len(raw), excerptLimit)])))
+}

@@ -1,0 +1,210 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/tests/harness"
+)
+
+// A link is a JetStream that is slow, and loses answers. A delay before a message is sent is what a stopped
+// process looks like: it is sent all the same, long after it was asked for.
+type link struct {
+	jetstream.JetStream
+	mu   sync.Mutex
+	rand *rand.Rand // nil for a link that is quick and loses nothing
+	// gone is set once nothing is sent any more.
+	gone atomic.Bool
+	// stored is when the last message was stored, by our clock.
+	stored atomic.Int64
+}
+
+// fate draws what happens to one publication.
+func (l *link) fate() (before, after time.Duration, lost bool) {
+	if l.rand == nil {
+		return 0, 0, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delay := func() time.Duration {
+		switch n := l.rand.IntN(20); {
+		case n < 14:
+			return 0
+		case n < 18:
+			return time.Duration(l.rand.IntN(600)) * time.Millisecond
+		default:
+			return time.Duration(l.rand.IntN(5000)) * time.Millisecond
+		}
+	}
+	return delay(), delay(), l.rand.IntN(6) == 0
+}
+
+const answerWait = 5 * time.Second
+
+func (l *link) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	if l.gone.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	before, after, lost := l.fate()
+	wait(before)
+	send, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWait)
+	defer cancel()
+	ack, err := l.JetStream.PublishMsg(send, m, opts...)
+	l.stored.Store(time.Now().UnixNano())
+	wait(after)
+	if lost {
+		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return ack, err
+}
+
+// wait is a delay that nothing ends early.
+func wait(d time.Duration) {
+	if d > 0 {
+		<-time.After(d)
+	}
+}
+
+func connect(t *testing.T) jetstream.JetStream {
+	t.Helper()
+	s := harness.StartServer(t, t.TempDir(), 1<<20)
+	t.Cleanup(s.Stop)
+	conn, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := broker.Ensure(t.Context(), js, broker.DefaultConfig()); err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// services and replicas are how many compete at the same time.
+const (
+	services = 40
+	replicas = 3
+	// duration is how long they do, watchEvery the time between two looks at who holds what.
+	duration   = 15 * time.Second
+	watchEvery = 200 * time.Microsecond
+)
+
+func TestTwoNeverHoldIt(t *testing.T) {
+	t.Parallel()
+	js := connect(t)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	ctx, end := context.WithTimeout(t.Context(), duration)
+	defer end()
+	all := make([][]*broker.Lease, services)
+	var competing sync.WaitGroup
+	var terms atomic.Int64
+	for s := range all {
+		for n := range replicas {
+			r := rand.New(rand.NewPCG(seed, uint64(s*replicas+n)))
+			l := broker.NewLease(&link{JetStream: js, rand: r}, fmt.Sprintf("s%d", s))
+			all[s] = append(all[s], l)
+			stay := rand.New(rand.NewPCG(seed+1, uint64(s*replicas+n)))
+			competing.Go(func() { compete(ctx, l, stay, &terms) })
+		}
+	}
+	watch(ctx, t, all)
+	competing.Wait()
+	if terms.Load() < services {
+		t.Errorf("there were %d terms of %d services: nobody got the lease again", terms.Load(), services)
+	}
+	t.Logf("%d terms of %d services", terms.Load(), services)
+}
+
+// compete takes the lease again and again, for a while each time.
+func compete(ctx context.Context, l *broker.Lease, r *rand.Rand, terms *atomic.Int64) {
+	for ctx.Err() == nil {
+		held, release, err := l.Acquire(ctx)
+		if err != nil {
+			return
+		}
+		terms.Add(1)
+		select {
+		case <-held.Done():
+		case <-time.After(time.Duration(r.IntN(6000)) * time.Millisecond):
+		}
+		release()
+	}
+}
+
+// watch looks for two that hold the same lease: one does before and behind a look at the other.
+func watch(ctx context.Context, t *testing.T, all [][]*broker.Lease) {
+	ticks := time.NewTicker(watchEvery)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ticks.C:
+		case <-ctx.Done():
+			return
+		}
+		for s, leases := range all {
+			for i, a := range leases {
+				for _, b := range leases[i+1:] {
+					if a.Held() && b.Held() && a.Held() {
+						t.Fatalf("two replicas of s%d hold its lease", s)
+					}
+				}
+			}
+		}
+	}
+}
+
+// replaceWithin is how long a vanished holder may be missed: leaseTime, and what the broker and the next one take.
+const replaceWithin = 3*time.Second + 500*time.Millisecond
+
+func TestAVanishedHolderIsReplaced(t *testing.T) {
+	t.Parallel()
+	js := connect(t)
+	const trials = 30
+	took := make([]time.Duration, trials)
+	var running sync.WaitGroup
+	for n := range trials {
+		running.Go(func() { took[n] = replacement(t, js, fmt.Sprintf("s%d", n), time.Duration(n)*37*time.Millisecond) })
+	}
+	running.Wait()
+	slices.Sort(took)
+	t.Logf("behind the last renewal: least %v, median %v, most %v", took[0], took[trials/2], took[trials-1])
+	if most := took[trials-1]; most > replaceWithin {
+		t.Errorf("the next holder came %v behind the last renewal, want at most %v", most, replaceWithin)
+	}
+}
+
+// replacement measures how long after its last renewal a holder that vanished is replaced.
+func replacement(t *testing.T, js jetstream.JetStream, service string, phase time.Duration) time.Duration {
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	first := &link{JetStream: js}
+	if _, _, err := broker.NewLease(first, service).Acquire(ctx); err != nil {
+		t.Error(err)
+		return 0
+	}
+	wait(phase)
+	first.gone.Store(true)
+	if _, _, err := broker.NewLease(js, service).Acquire(ctx); err != nil {
+		t.Error(err)
+	}
+	return time.Since(time.Unix(0, first.stored.Load()))
+}

@@ -1,0 +1,343 @@
+package simulation
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/panic-aggregator"
+	"github.com/dagyo/dagyo/services/planner"
+	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/services/validator"
+)
+
+// check judges a history that has come to rest.
+func (w *world) check() {
+	w.checkFlows()
+	w.checkCommands()
+	w.checkUnreadable()
+	w.sameStates()
+}
+
+// A story is what EVENTS holds of one flow, up to some place.
+type story struct {
+	flow          string
+	valid         uint64 // the place of its flow.validated
+	live, spawned bool
+	// ended is the event that ended it.
+	ended    *entry
+	deadline time.Time
+	late     bool // an event was stored behind the deadline
+	jobs     map[string]*tale
+	// cancelled is the place of the first cancel since it was known or a while before.
+	cancelled uint64
+	failed    []string // jobs, in order
+	protocol  bool
+	// justLate is set once the deadline had passed while a job was open.
+	lateOpen, cancelledOpen bool
+}
+
+// A tale is what EVENTS holds of one job.
+type tale struct {
+	executor string
+	done     bool
+	over     bool
+}
+
+func (s *story) allDone() bool {
+	for _, j := range s.jobs {
+		if !j.done {
+			return false
+		}
+	}
+	return s.spawned && s.jobs != nil
+}
+
+// before reports whether a job of that name was started before the flow was found valid.
+func (s *story) before(w *world, job string) bool {
+	subject := "job.started." + s.flow + "." + job
+	return slices.ContainsFunc(w.log[:s.valid], func(e *entry) bool { return e.Subject == subject })
+}
+
+// checkFlows follows all flows through EVENTS.
+func (w *world) checkFlows() {
+	stories := map[string]*story{}
+	cancels := map[string]uint64{}
+	exited := map[string]bool{}
+	known := map[string]bool{}
+	for _, e := range w.log {
+		for _, s := range stories {
+			s.lateOpen = s.lateOpen || s.live && s.ended == nil && !s.deadline.IsZero() && e.At.After(s.deadline) && !s.allDone()
+			s.cancelledOpen = s.cancelledOpen || s.live && s.ended == nil && s.cancelled > 0 && s.cancelled < e.Seq && !s.allDone()
+		}
+		if !e.readable {
+			continue
+		}
+		flow := e.event.Subject
+		switch d := e.event.Data.(type) {
+		case *contract.FlowCancel:
+			if s := stories[flow]; s != nil && s.live && s.ended == nil && s.cancelled == 0 {
+				s.cancelled = e.Seq
+			} else if s == nil || !s.live {
+				cancels[flow] = e.Seq
+			}
+		case *contract.ExecutorStarted:
+			known[d.Executor] = true
+		case *contract.ExecutorExited:
+			exited[d.Executor] = true
+			for _, s := range stories {
+				for _, name := range slices.Sorted(maps.Keys(s.jobs)) {
+					j := s.jobs[name]
+					if j.executor == d.Executor && !j.over {
+						j.over = true
+						s.failed = append(s.failed, name)
+					}
+				}
+			}
+		}
+		if w.tainted[flow] || e.event.Flow() == "" {
+			continue
+		}
+		s := stories[flow]
+		if e.kind == contract.TypeFlowValidated {
+			if s != nil && s.live {
+				w.fatalf("%s is found valid twice: at %d", flow, e.Seq)
+			}
+			d := e.event.Data.(*contract.FlowValidated)
+			stories[flow] = &story{flow: flow, valid: e.Seq, live: true, deadline: e.At.Add(d.Flow.Deadline.D()), cancelled: cancels[flow]}
+			delete(cancels, flow)
+			continue
+		}
+		if s == nil {
+			switch e.kind {
+			case contract.TypeFlowSubmit, contract.TypeFlowCancel, contract.TypeFlowRejected, contract.TypeJobDone, contract.TypeJobPanic:
+				continue
+			}
+			w.fatalf("%s is about a flow that was not valid", describe(e))
+		}
+		w.follow(s, e, exited)
+	}
+	for flow, s := range stories {
+		if s.live && !w.tainted[flow] {
+			w.fatalf("%s has not come to its end: ended %t", flow, s.ended != nil)
+		}
+	}
+}
+
+// follow takes in one event of a flow, and checks that it may be there.
+func (w *world) follow(s *story, e *entry, exited map[string]bool) {
+	flow := e.event.Subject
+	if e.event.EndsFlow() {
+		if s.ended != nil {
+			w.fatalf("%s ends twice: at %d and %d", flow, s.ended.Seq, e.Seq)
+		}
+		if !s.live {
+			w.fatalf("%s ends behind its end, at %d", flow, e.Seq)
+		}
+		w.justified(s, e)
+		s.ended = e
+		return
+	}
+	switch d := e.event.Data.(type) {
+	case *contract.FlowPlanned:
+		if s.jobs != nil {
+			w.fatalf("%s is planned twice: at %d", flow, e.Seq)
+		}
+		s.jobs = map[string]*tale{}
+		for _, j := range d.Jobs {
+			s.jobs[j.Job] = &tale{}
+		}
+	case *contract.FlowSpawned:
+		if s.spawned {
+			w.fatalf("%s is spawned twice: at %d", flow, e.Seq)
+		}
+		s.spawned = true
+	case *contract.JobStarted:
+		j := s.jobs[d.Job]
+		switch {
+		case j == nil:
+			w.fatalf("job %s of %s is started before it is planned: at %d", d.Job, flow, e.Seq)
+		case j.executor != "":
+			w.fatalf("job %s of %s is started twice: at %d", d.Job, flow, e.Seq)
+		}
+		j.executor = d.Executor
+		if exited[d.Executor] {
+			j.over = true
+			s.failed = append(s.failed, d.Job)
+		}
+	case *contract.JobDone:
+		if j := s.jobs[d.Job]; j != nil && j.executor == d.Executor && !j.over {
+			j.over, j.done = true, !d.Stopped
+			s.protocol = s.protocol || d.Stopped
+		}
+	case *contract.JobPanic:
+		if j := s.jobs[d.Job]; j != nil && j.executor == d.Executor && !j.over {
+			j.over = true
+			s.failed = append(s.failed, d.Job)
+		}
+	case *contract.FlowCleaned:
+		if s.ended == nil || !s.live {
+			w.fatalf("%s is cleaned at %d: ended %t, live %t", flow, e.Seq, s.ended != nil, s.live)
+		}
+		s.live = false
+	}
+}
+
+// justified checks a verdict against what EVENTS held at its place.
+func (w *world) justified(s *story, e *entry) {
+	bad := func(why string) { w.fatalf("%s is not justified: %s", describe(e), why) }
+	switch d := e.event.Data.(type) {
+	case *contract.FlowCompleted:
+		if !s.allDone() {
+			bad("not all its jobs were done")
+		}
+	case *contract.FlowCancelled:
+		if s.cancelled == 0 || s.cancelled >= e.Seq {
+			bad("nobody has cancelled it")
+		}
+		if s.allDone() && !s.cancelledOpen {
+			bad("all its jobs were done before it was cancelled")
+		}
+	case *contract.FlowPanic:
+		switch d.Cause.Kind {
+		case contract.KindDeadline:
+			if e.At.Before(s.deadline) {
+				bad("its deadline was yet to come")
+			}
+			if s.allDone() && !s.lateOpen {
+				bad("all its jobs were done in time")
+			}
+		case contract.KindLostHealth:
+			if w.first > 1 && s.before(w, d.Cause.Job) {
+				return // its id was used before, and a job.started came when all else was over, and trimmed
+			}
+			if since, silent := w.silent[d.Cause.Executor]; !silent || e.At.Sub(since) < healthTimeout {
+				bad("the executor was alive")
+			}
+		case contract.KindCrash:
+			if strings.HasPrefix(d.Cause.Message, "no executor") || strings.Contains(d.Cause.Message, "in a row") {
+				if w.failedStarts(e.Seq) < 3 {
+					bad("no three executors failed to start")
+				}
+				return
+			}
+			fallthrough
+		default:
+			if len(s.failed) == 0 && !s.protocol {
+				bad("no job has failed")
+			}
+			if len(s.failed) > 0 && s.failed[0] != d.Cause.Job && !s.protocol {
+				bad("job " + s.failed[0] + " failed first")
+			}
+		}
+	}
+}
+
+// healthTimeout is the default of progdefs.
+const healthTimeout = 10 * time.Second
+
+// failedStarts counts the executors that were started and have exited without a job, before a place.
+func (w *world) failedStarts(until uint64) (n int) {
+	started, proved := map[string]bool{}, map[string]bool{}
+	for _, e := range w.log[:until] {
+		switch d := e.event.Data.(type) {
+		case *contract.ExecutorStarted:
+			started[d.Executor] = true
+		case *contract.JobStarted:
+			proved[d.Executor] = true
+		case *contract.ExecutorExited:
+			if started[d.Executor] && !proved[d.Executor] {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// checkCommands checks that each command has one answer.
+func (w *world) checkCommands() {
+	answers, valid := map[uint64]int{}, map[string]bool{}
+	for _, e := range w.log {
+		if !e.readable {
+			continue
+		}
+		if d, ok := e.event.Data.(*contract.DeadLetter); ok {
+			answers[d.Sequence] += w.news(e)
+		} else if e.event.Cause > 0 && e.event.Source != contract.Source(planner.Name) && e.event.Source != contract.Source(spawner.Name) {
+			answers[e.event.Cause]++
+		}
+		valid[e.event.Subject] = valid[e.event.Subject] || e.kind == contract.TypeFlowValidated
+	}
+	for _, e := range w.log {
+		if !e.readable || w.tainted[e.event.Subject] {
+			continue
+		}
+		n := answers[e.Seq]
+		switch e.kind {
+		case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply:
+			if n != 1 {
+				w.fatalf("%s has %d answers", describe(e), n)
+			}
+		case contract.TypeFlowSubmit:
+			if n > 1 || n == 0 && !valid[e.event.Subject] && !w.taken(e.event.Subject) {
+				w.fatalf("%s has %d answers", describe(e), n)
+			}
+		case contract.TypeFlowCancel:
+			if n > 1 || n == 0 && !valid[e.event.Subject] && !w.taken(e.event.Subject) {
+				w.fatalf("%s has %d answers", describe(e), n)
+			}
+		}
+	}
+}
+
+// taken reports whether anything was ever published about a flow.
+func (w *world) taken(flow string) bool {
+	if w.tainted[flow] {
+		return true
+	}
+	for _, e := range w.log {
+		if strings.HasPrefix(e.Subject, "flow.") && strings.HasSuffix(e.Subject, "."+flow) && e.kind != contract.TypeFlowRejected {
+			return true
+		}
+	}
+	return false
+}
+
+// news is 1 for a dead letter, and 0 for one that its service has published before: a leader that was paused in the
+// middle of it may publish it again, with the same id.
+func (w *world) news(e *entry) int {
+	d := e.event.Data.(*contract.DeadLetter)
+	for _, before := range w.log[:e.Seq-1] {
+		if same, ok := before.event.Data.(*contract.DeadLetter); ok && same.Sequence == d.Sequence && before.event.Source == e.event.Source {
+			return 0
+		}
+	}
+	return 1
+}
+
+// checkUnreadable checks that each unreadable message that a service answers has one answer.
+func (w *world) checkUnreadable() {
+	answered := map[contract.Type]bool{}
+	for _, types := range [][]contract.Type{
+		validator.Decisions().Answers, planner.Decisions().Answers, spawner.Decisions().Answers, aggregator.Decisions().Answers,
+	} {
+		for _, t := range types {
+			answered[t] = true
+		}
+	}
+	answers := map[uint64]int{}
+	for _, e := range w.log {
+		if d, ok := e.event.Data.(*contract.DeadLetter); ok {
+			answers[d.Sequence] += w.news(e)
+		} else if e.kind == contract.TypeFlowRejected && e.readable && e.event.Cause > 0 {
+			answers[e.event.Cause]++
+		}
+	}
+	for _, e := range w.log {
+		if !e.readable && answered[e.kind] && answers[e.Seq] != 1 {
+			w.fatalf("%s has %d answers", describe(e), answers[e.Seq])
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package simulation
+
+import (
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/flow"
+	"github.com/dagyo/dagyo/pkg/progdef"
+)
+
+// forge publishes an event that no service would, as the service whose it is.
+func (w *world) forge(service string, e contract.Event) {
+	e.Source = contract.Source(service)
+	w.inconsistent, w.tainted[e.Subject] = true, true
+	w.publish(e)
+}
+
+const forgeries = 11
+
+// hostile publishes what contradicts all else in EVENTS.
+func (w *world) hostile(which int, id string) {
+	switch which % forgeries {
+	case 0:
+		w.forge("validator", contract.Event{Type: contract.TypeFlowValidated, Subject: id, Data: badFlow()})
+	case 1:
+		w.forge("planner", contract.Event{Type: contract.TypeFlowPlanned, Subject: id, Data: w.badPlan(id)})
+	case 2:
+		w.forge("planner", contract.Event{Type: contract.TypeFlowCleaned, Subject: id, Data: &contract.FlowCleaned{}})
+	case 3:
+		w.forge("spawner", contract.Event{Type: contract.TypeFlowSpawned, Subject: id, Data: &contract.FlowSpawned{Jobs: 7}})
+	case 4:
+		w.repeat(id)
+	case 5:
+		w.publish(contract.Event{Type: contract.TypeJobDone, Subject: id, Data: &contract.JobDone{Job: "x", Executor: "nobody"}})
+	case 6:
+		w.publish(contract.Event{Type: contract.TypeJobPanic, Subject: id, Data: &contract.JobPanic{
+			Job: "x", Executor: "nobody", Failure: contract.Failure{Kind: contract.KindError, Message: "boom"},
+		}})
+	case 7:
+		w.publish(contract.Event{Type: contract.TypeExecutorExited, Subject: "ghost", Data: &contract.ExecutorExited{
+			Executor: "ghost", Progdef: "a", Revision: w.catalog["a"].Revision, Code: 1, Reason: "no", Permanent: true,
+		}})
+	case 8:
+		w.publish(contract.Event{Type: contract.TypeExecutorDraining, Subject: "phantom", Data: &contract.ExecutorDraining{
+			Executor: "phantom", Progdef: "a", Revision: "r", Reason: "no",
+		}})
+	case 9:
+		w.ghosts++
+		w.publish(contract.Event{Type: contract.TypeExecutorStarted, Subject: "spectre", Data: &contract.ExecutorStarted{
+			Executor: "spectre", Progdef: "a", Revision: w.catalog["a"].Revision,
+		}})
+	case 10:
+		w.cancel("nothing")
+	}
+}
+
+// badFlow is a flow whose edge ends nowhere.
+func badFlow() *contract.FlowValidated {
+	return &contract.FlowValidated{
+		Flow: flow.Flow{
+			Nodes:    map[string]flow.Node{"x": {Progdef: "a", Revision: "none"}},
+			Edges:    []flow.Edge{{From: "x.out", To: "missing.in", Type: "json"}},
+			Deadline: document.Duration(3 * time.Second),
+		},
+		Progdefs: map[string]progdef.Pinned{},
+	}
+}
+
+// badPlan is a plan with a job of a progdef that it does not have.
+func (w *world) badPlan(id string) *contract.FlowPlanned {
+	return &contract.FlowPlanned{
+		Jobs:  []contract.Job{{Flow: id, Job: "x", Node: "x", Progdef: "missing", Revision: "none"}},
+		Edges: []contract.PlannedEdge{}, Progdefs: map[string]progdef.Pinned{},
+		Deadline: w.now.Add(3 * time.Second), Stop: contract.StopSubject(id),
+	}
+}
+
+// repeat publishes once more the last event of a flow that is not a verdict.
+func (w *world) repeat(id string) {
+	for i := len(w.log) - 1; i >= 0; i-- {
+		e := w.log[i].event
+		if e.Subject != id || !w.log[i].readable {
+			continue
+		}
+		switch e.Type {
+		case contract.TypeFlowValidated, contract.TypeFlowPlanned, contract.TypeFlowSpawned, contract.TypeFlowCleaned:
+			w.inconsistent, w.tainted[id] = true, true
+			e.ID, e.Raw, e.Seq = "", nil, 0
+			w.publish(e)
+			return
+		}
+	}
+}

@@ -1,0 +1,372 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/service"
+	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
+)
+
+// A site is one service: two replicas, the lease between them, and its snapshots, the newest first.
+type site struct {
+	name      string
+	replicas  [2]*replica
+	holder    *replica
+	until     time.Time // when the lease runs out
+	snapshots []service.Image
+}
+
+// A replica is one process of a service.
+type replica struct {
+	service.Simulation
+	site *site
+	n    int
+	// epoch counts its processes, term its times of leading.
+	epoch, term int
+	// paused is set while the process is stopped.
+	paused bool
+	// current is set once it has caught up, since it was started.
+	current bool
+	// heard is when the process last could hear.
+	heard time.Time
+	// reports are the exits that this spawner is about to publish, missing what its last comparison missed.
+	reports map[string]func() (bool, error)
+	missing map[string]bool
+}
+
+func (r *replica) String() string { return fmt.Sprintf("%s/%d", r.site.name, r.n+1) }
+
+// leaseTime is how long a lease outlives its renewal; deafAfter is as in the shell.
+const (
+	leaseTime = 3 * time.Second
+	deafAfter = time.Second
+)
+
+func (w *world) held(r *replica) bool { return r.site.holder == r && w.now.Before(r.site.until) }
+
+// wake is what a process does whenever it runs: it notices how long it was deaf, renews its lease or notices that
+// it has lost it, and hears signs of life.
+func (w *world) wake(r *replica) {
+	if gap := w.now.Sub(r.heard); gap > deafAfter {
+		r.Fact(contract.Event{Type: service.FactDeaf, Time: w.now, With: gap})
+	}
+	r.heard = w.now
+	switch {
+	case w.held(r):
+		r.site.until = w.now.Add(leaseTime)
+	case r.Leading():
+		w.say("%v notices that its lease is lost", r)
+		r.term++
+		r.Lead(false)
+	}
+	w.beat(r)
+	w.followReports(r)
+	w.listenToAlarms(r)
+}
+
+// beat has an aggregator hear the running jobs.
+func (w *world) beat(r *replica) {
+	if r.site.name != aggregator.Name || !r.current {
+		return
+	}
+	for _, c := range w.sortedRunning() {
+		if x := w.executors[c.executor]; x != nil && !x.frozen {
+			r.Fact(aggregator.Heard(aggregator.Beat{Flow: c.job.Flow, Job: c.job.Job}, w.now))
+		}
+	}
+}
+
+func (w *world) listenToAlarms(r *replica) {
+	for _, alarm := range r.Alarms() {
+		if !strings.Contains(alarm, "cannot be folded") {
+			continue
+		}
+		what, _, _ := strings.Cut(alarm, "\n")
+		w.say("%v complains: %s", r, what)
+		if w.happened["a service contains a panic"]++; !w.inconsistent {
+			w.fatalf("%v panics on consistent events: %s", r, alarm)
+		}
+		if strings.Contains(alarm, "the decision on admit") || strings.Contains(alarm, "the decision on tend") {
+			w.fatalf("%v decides nothing for any flow: %s", r, alarm)
+		}
+	}
+}
+
+// fold has a replica fold up to n messages, and reports whether there was one.
+func (w *world) fold(r *replica, n int) (any bool) {
+	for ; n > 0 && r.At() < w.end(); n-- {
+		m := w.read(r.At() + 1)
+		if m == nil {
+			w.happened["a service was away while EVENTS was trimmed"]++
+			w.say("%v finds that EVENTS begins at %d", r, w.first)
+			w.crash(r, 0)
+			return true
+		}
+		r.Fold(m)
+		any = true
+	}
+	w.listen(r)
+	return any
+}
+
+// listen has an aggregator that has caught up listen to signs of life.
+func (w *world) listen(r *replica) {
+	if !r.current && r.At() == w.end() {
+		r.current = true
+		if r.site.name == aggregator.Name {
+			r.Fact(aggregator.Listening())
+		}
+	}
+}
+
+// lead has a replica take the lease if it is free, learn what is stored, and lead.
+func (w *world) lead(r *replica, pause func()) {
+	s := r.site
+	if r.Leading() || s.holder != nil && w.now.Before(s.until) {
+		return
+	}
+	s.holder, s.until = r, w.now.Add(leaseTime)
+	w.say("%v takes the lease", r)
+	w.tick(r)
+	epoch := r.epoch
+	w.fold(r, len(w.log))
+	pause()
+	if r.epoch == epoch && !r.Leading() {
+		r.term++
+		r.Lead(true)
+	}
+}
+
+func (w *world) stepDown(r *replica) {
+	if r.Leading() {
+		w.say("%v steps down", r)
+		r.term++
+		r.Lead(false)
+	}
+	if r.site.holder == r {
+		r.site.holder = nil
+	}
+}
+
+func (w *world) tick(r *replica) {
+	w.publish(contract.Event{
+		Type: contract.TypeTick, Source: contract.Source(r.site.name), Subject: r.site.name,
+		Data: &contract.Tick{Service: r.site.name},
+	})
+}
+
+// snapshot has a leader store its state.
+func (w *world) snapshot(r *replica, pause func()) {
+	if !r.Leading() || !w.held(r) || r.At() == 0 {
+		return
+	}
+	image, err := r.Snapshot()
+	if err != nil {
+		w.fatalf("%v cannot encode its state: %v", r, err)
+	}
+	epoch := r.epoch
+	pause()
+	if r.epoch != epoch {
+		return
+	}
+	r.site.snapshots = service.Store(r.site.snapshots, image, w.end())
+	w.say("%v stores a snapshot at %d, which needs %d", r, image.Seq, image.Needs)
+}
+
+// crash restarts a replica from one of its service's snapshots, or from the beginning while all is kept.
+func (w *world) crash(r *replica, which int) {
+	var from *service.Image
+	kept := r.site.snapshots
+	if which %= len(kept) + 1; which < len(kept) {
+		from = &kept[which]
+	} else if w.first > 1 {
+		from = &kept[0]
+	}
+	r.epoch++
+	r.term++
+	r.reports, r.missing, r.heard, r.current = map[string]func() (bool, error){}, nil, w.now, false
+	if err := r.Restart(from); err != nil {
+		w.fatalf("%v cannot start from its snapshot: %v", r, err)
+	}
+	if from == nil {
+		w.happened["a service starts from the beginning"]++
+		w.say("%v crashes and starts from the beginning", r)
+	} else {
+		w.happened["a service starts from a snapshot"]++
+		w.say("%v crashes and starts from its snapshot at %d", r, from.Seq)
+	}
+}
+
+// A fault is what goes wrong with a flight.
+type fault int
+
+const (
+	noFault fault = iota
+	crashBeforePerform
+	crashBeforeAppend
+	crashAfterAppend
+	crashBeforeLand
+	answerLost
+	appendFails
+	performFails
+	brokerRefuses
+	pauseBeforePerform
+	pauseBeforeAppend
+	pauseBeforeLand
+	runOutBeforePerform
+	runOutBeforeAppend
+	faults
+)
+
+var faultNames = [...]string{
+	"", ", and crashes before it performs", ", and crashes before it appends", ", and crashes behind that",
+	", and crashes before it has landed", ", and the answer is lost", ", and the broker fails", ", and it fails",
+	", and the broker refuses it", ", and pauses before it performs", ", and pauses before it appends",
+	", and pauses before it has landed", ", and its lease runs out before it performs",
+	", and its lease runs out before it appends",
+}
+
+// A flying is the carrying out of a flight, with a fault at one of its effects.
+type flying struct {
+	w           *world
+	r           *replica
+	epoch, term int
+	fault       fault
+	at          int // the effect that it happens to
+	effect      int
+	appending   bool
+	pause       func()
+	which       int // snapshot to start from after a crash
+}
+
+var errGone = errors.New("the process is gone")
+
+// fly has a replica carry out a flight.
+func (w *world) fly(r *replica, i int, x fault, at, which int, pause func()) {
+	f := &flying{w: w, r: r, epoch: r.epoch, term: r.term, fault: x, at: at, effect: -1, pause: pause, which: which}
+	w.say("%v flies%s", r, faultNames[x])
+	land := r.Fly(i, f, f.perform, f.held)
+	if f.gone() {
+		return
+	}
+	switch f.fault {
+	case crashBeforeLand:
+		w.crash(r, which)
+		return
+	case pauseBeforeLand:
+		pause()
+	}
+	if r.epoch == f.epoch {
+		land()
+	}
+	w.listenToAlarms(r)
+}
+
+func (f *flying) gone() bool { return f.r.epoch != f.epoch }
+
+// now reports whether a fault is to happen now, which it does once.
+func (f *flying) now(x fault) bool {
+	if f.fault != x || f.effect < f.at {
+		return false
+	}
+	f.fault = noFault
+	f.w.happened["a service flies"+faultNames[x]]++
+	return true
+}
+
+// held is asked before each effect is performed, and again before it is appended.
+func (f *flying) held() bool {
+	if !f.appending {
+		f.effect++
+	}
+	crash, pause, out := crashBeforePerform, pauseBeforePerform, runOutBeforePerform
+	if f.appending {
+		crash, pause, out = crashBeforeAppend, pauseBeforeAppend, runOutBeforeAppend
+	}
+	f.appending = !f.appending
+	if f.gone() || f.r.term != f.term {
+		return false
+	}
+	if f.now(out) {
+		f.pause()
+	}
+	held := !f.gone() && f.r.term == f.term && f.w.held(f.r)
+	switch {
+	case f.now(crash):
+		f.w.crash(f.r, f.which)
+		return false
+	case held && f.now(pause): // the race just behind the check
+		f.pause()
+	}
+	return held && !f.gone()
+}
+
+func (f *flying) perform(ctx context.Context, name string, e contract.Event) (contract.Event, error) {
+	if f.gone() {
+		return e, errGone
+	}
+	if f.now(performFails) && f.w.mayFail(e) {
+		return e, errors.New("it cannot be done now")
+	}
+	if e.Type == contract.TypeFlowPlanned && f.now(brokerRefuses) {
+		return e, &service.Permanent{Problem: problem.Problem{Code: problem.BrokerRefused, Message: "no"}}
+	}
+	e = f.w.perform(f.r, e)
+	if _, said := contract.Lookup(e.Type); !said {
+		f.appending = false
+		f.w.say("  performed %s of %s", e.Type, e.Subject)
+	}
+	return e, nil
+}
+
+func (f *flying) Append(_ context.Context, e contract.Event, last uint64) (uint64, error) {
+	f.appending = false
+	if f.gone() {
+		return 0, errGone
+	}
+	if f.now(appendFails) && f.w.mayFail(e) {
+		return 0, errors.New("the broker does not answer")
+	}
+	if a := e.Aggregate(); a != "" && f.w.lastKept(a) != last {
+		f.appending = true // it is tried once more
+		return 0, service.ErrConflict
+	}
+	e.Source, e.ID = contract.Source(f.r.site.name), fmt.Sprintf("%s.%d", e.NATSSubject(), f.w.end())
+	e.Time = f.w.now.Add(skew[int(f.w.end())%len(skew)])
+	m, err := event.Encode(e)
+	if err != nil {
+		f.w.fatalf("%v publishes what cannot be encoded: %v", f.r, err)
+	}
+	stored := f.w.store(m, f.w.now)
+	f.w.say("  stored %s", describe(stored))
+	switch {
+	case f.now(crashAfterAppend):
+		f.w.crash(f.r, f.which)
+		return 0, errGone
+	case f.now(answerLost) && f.w.mayFail(e):
+		return 0, errors.New("the broker does not answer")
+	}
+	return stored.Seq, nil
+}
+
+func (f *flying) Last(_ context.Context, aggregate string) (uint64, contract.Type, error) {
+	seq := f.w.lastKept(aggregate)
+	if seq == 0 {
+		return 0, "", nil
+	}
+	return seq, f.w.log[seq-1].kind, nil
+}
+
+// mayFail bounds the failures of an aggregate: a service gives up after so many.
+func (w *world) mayFail(e contract.Event) bool {
+	key := e.Aggregate() + e.Subject
+	w.failures[key]++
+	return w.failures[key] < service.DefaultConfig().MaxAttempts/2
+}
