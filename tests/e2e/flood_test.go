@@ -51,12 +51,21 @@ func flood(t *testing.T, c *harness.Client, n int, message func(i int) *nats.Msg
 	}
 }
 
+func answers(e contract.Event) bool {
+	return e.Type == contract.TypeDeadLetter || e.Type == contract.TypeFlowRejected
+}
+
 // within waits until EVENTS has no more than its bounds allow.
 func within(t *testing.T, c *harness.Client, bounds broker.Config) {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	answered := 0
 	for deadline := time.Now().Add(harness.Patience); ; <-tick.C {
+		// What the flood is still answered with comes on top.
+		if n := len(c.Events(answers)); n > answered {
+			answered, deadline = n, time.Now().Add(harness.Patience)
+		}
 		s, err := c.JS.Stream(t.Context(), contract.StreamEvents)
 		if err != nil {
 			t.Fatal(err)
@@ -108,7 +117,7 @@ func TestFlood(t *testing.T) {
 			flood(t, c, messages, message)
 			for service, now := range memoryOf(t, s) {
 				t.Logf("%s: %d MiB before, %d MiB after", service, before[service]>>20, now>>20)
-				if now > before[service]+100<<20 {
+				if now > before[service]+200<<20 { // the race detector takes several times what is in use
 					t.Errorf("the %s has grown from %d to %d MiB", service, before[service]>>20, now>>20)
 				}
 			}

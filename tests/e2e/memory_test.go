@@ -54,8 +54,9 @@ func few(o *harness.Options) {
 // run runs empty flows, many at a time, until enough is true; it looks every hundred flows.
 func run(t *testing.T, c *harness.Client, prefix string, enough func() bool) {
 	t.Helper()
+	began := time.Now()
 	for n := 0; !enough(); n += 100 {
-		if n > 30_000 { // EVENTS keeps 15 seconds of them at least
+		if time.Since(began) > harness.Patience { // EVENTS keeps 15 seconds of them at least
 			t.Fatalf("%d flows are not enough", n)
 		}
 		for i := range 100 {

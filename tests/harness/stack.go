@@ -103,6 +103,11 @@ func Start(t *testing.T, o Options) *Stack {
 	}
 	t.Cleanup(func() { s.close(t) })
 	s.StartAll(t)
+	if len(o.Processes) == len(Services) && !o.Late && !o.WithoutJetStream {
+		for _, name := range Services { // processes take their time; a command needs its stream
+			s.Leader(t, name)
+		}
+	}
 	return s
 }
 

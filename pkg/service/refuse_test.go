@@ -1,0 +1,69 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// granting is a service whose one decision concerns three flows.
+func granting() Service[int] {
+	return Service[int]{
+		Name:   "test",
+		Evolve: func(int, contract.Event) []string { return nil },
+		Open:   func(int) []string { return []string{"admit"} },
+		Decide: func(int, string, time.Time) (effects []contract.Event, next time.Time) {
+			for _, flow := range []string{"a", "b", "c"} {
+				effects = append(effects,
+					contract.Event{Type: contract.TypeExecutorStarted, Subject: "x-" + flow, Data: &contract.ExecutorStarted{Executor: "x-" + flow, Progdef: "p"}},
+					contract.Event{Type: contract.TypeFlowSpawned, Subject: flow, Data: &contract.FlowSpawned{}})
+			}
+			return effects, next
+		},
+	}
+}
+
+// Of effects that are decided together, the flow of the failing one is rejected; the others come true.
+func TestRefusalIsOfTheFailingFlow(t *testing.T) {
+	for _, failing := range []int{0, 1} { // what is to be true before the flow is told, and that
+		for _, err := range []error{
+			&Permanent{problem.Problem{Code: problem.StartRefused, Message: "no"}},
+			errors.New("passes, and does not in the end"),
+		} {
+			t.Run(fmt.Sprint(failing, err), func(t *testing.T) { refuseOne(t, failing, err) })
+		}
+	}
+}
+
+func refuseOne(t *testing.T, failing int, err error) {
+	c := newCore(granting(), Config{Workers: 10, MaxAttempts: 3}, 0)
+	c.lead(true)
+	begun := c.take()
+	if len(begun) != 3 {
+		t.Fatalf("%d flights, want one a flow", len(begun))
+	}
+	f := begun[1]
+	for range 3 {
+		c.finished(outcome{flight: f, failed: &f.effects[failing], err: err})
+		next := c.take()
+		if len(next) != 1 {
+			t.Fatalf("%d flights follow, want 1", len(next))
+		}
+		if f = next[0]; len(f.effects) > 0 {
+			break
+		}
+		// A pause; then the decision is made again, and only the flow that has failed has nothing under way.
+		c.finished(outcome{flight: f})
+		if next = c.take(); len(next) != 1 {
+			t.Fatalf("%d flights behind the pause, want 1", len(next))
+		}
+		f = next[0]
+	}
+	if len(f.effects) != 1 || f.effects[0].Type != contract.TypeFlowRejected || f.effects[0].Subject != "b" {
+		t.Errorf("%+v, want flow.rejected of b", f.effects)
+	}
+}
