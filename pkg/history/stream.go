@@ -2,6 +2,7 @@ package history
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -29,13 +30,13 @@ func DefaultLimits() Limits {
 func (l Limits) Validate() error {
 	var errs []error
 	if l.MaxAge < 0 || l.MaxAge > 0 && l.MaxAge < time.Second {
-		errs = append(errs, errors.New("the age limit of history must be 0 (none) or at least 1s"))
+		errs = append(errs, fmt.Errorf("history max age: %v is less than a second (0 for no limit)", l.MaxAge))
 	}
 	if l.MaxFlows == 0 || l.MaxFlows < -1 {
-		errs = append(errs, errors.New("the number of flows in history must be at least 1, or -1 (no limit)"))
+		errs = append(errs, fmt.Errorf("history max flows: %d is less than 1 (-1 for no limit)", l.MaxFlows))
 	}
 	if l.MaxBytes < minBytes && l.MaxBytes != -1 {
-		errs = append(errs, errors.New("the size of history must be at least 16 MiB, or -1 (no limit)"))
+		errs = append(errs, fmt.Errorf("history max bytes: %d is less than %d (-1 for no limit)", l.MaxBytes, minBytes))
 	}
 	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -180,12 +181,13 @@ func storageType(name string) (jetstream.StorageType, error) {
 	return 0, fmt.Errorf("--edge-storage is %q: it must be %s or %s", name, storageFile, storageMemory)
 }
 
-// positive reports the limits that would let nothing through.
+// positive reports the limits that would let nothing through. Those of what is kept have bounds of their own.
 func (s *Services) positive() error {
 	var errs []error
 	for _, g := range s.All() {
 		g.Flags.VisitAll(func(f *pflag.Flag) {
-			if f.Name != "events-max-bytes" && notPositive(f.Value) {
+			kept := strings.HasPrefix(f.Name, "events-max-") || strings.HasPrefix(f.Name, "history-max-")
+			if !kept && notPositive(f.Value) {
 				errs = append(errs, fmt.Errorf("--%s is %s: it must be more than 0", f.Name, f.Value))
 			}
 		})
