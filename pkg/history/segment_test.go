@@ -138,7 +138,7 @@ func TestFilterForgetsNothingAndErrsSeldom(t *testing.T) {
 				wrong++
 			}
 		}
-		if wrong > others/1000 {
+		if wrong > others/10_000 {
 			t.Errorf("%d of %d other ids seem to be among %d", wrong, others, ids)
 		}
 	}

@@ -32,8 +32,14 @@ func (c *core[S]) decideAside() []*flight {
 // is rejected, all else is a dead letter.
 func answerOutcast(m *message, raw []byte, o outcast) contract.Event {
 	problems := m.problems
-	if o.Why != "" || len(problems) == 0 {
+	switch {
+	case o.Why != "":
 		problems = problem.List{{Code: problem.InternalFailure, Message: o.Why}}
+	case len(problems) == 0:
+		problems = problem.List{{
+			Code: problem.InternalFailure, Message: "what the message refers to could not be had in time",
+			Hint: "send it again",
+		}}
 	}
 	if m.event.Type == contract.TypeFlowSubmit && m.event.Subject != "" {
 		return contract.Event{

@@ -13,9 +13,8 @@ import (
 
 // lead competes for the service's lease, and decides for as long as it holds it.
 //
-// One replica decides at a time. The broker would refuse what a second one publishes, but whoever listens on
-// plain NATS would hear it: two verdicts on one flow. The others follow: their state is as current, so they
-// take over at once.
+// One replica decides at a time: the broker refuses what a second one publishes, but executors would be started
+// twice. The others follow: their state is as current, so they take over at once.
 func (r *Runtime[S]) lead(ctx context.Context) error {
 	lease := broker.NewLease(r.link.JS, r.s.Name)
 	for ctx.Err() == nil {

@@ -67,7 +67,7 @@ const resolveTries = 3
 // resolve returns the message's body with the data that it may refer to. Such an event of a service is rare,
 // and small things do not wait for it for long: what cannot be had in a few tries is unreadable.
 func (r *Runtime[S]) resolve(ctx context.Context, subject string, header nats.Header, data []byte) ([]byte, error) {
-	for attempt := 1; ; attempt++ {
+	for attempt := 1; ; {
 		whole, err := r.link.Resolve(ctx, header, data)
 		var unreadable *event.Unreadable
 		if err == nil || errors.As(err, &unreadable) || ctx.Err() != nil || attempt == resolveTries {
@@ -75,5 +75,8 @@ func (r *Runtime[S]) resolve(ctx context.Context, subject string, header nats.He
 		}
 		r.log.Warn().Err(err).Str("event", subject).Msg("cannot get an event's data; trying again")
 		pause(ctx, time.Second)
+		if r.link.IsConnected() { // else it says nothing of the data
+			attempt++
+		}
 	}
 }
