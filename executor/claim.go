@@ -129,7 +129,8 @@ func readJob(data []byte) (contract.Job, error) {
 // stored is ours. It is not, where another executor has started the job, or this one under an earlier delivery.
 //
 // The acknowledgement comes after that: a job whose executor dies before job.started is stored is offered to
-// another one, and a job whose job.started is stored is dropped by whoever gets it again.
+// another one, and a job whose job.started is stored is acknowledged, and not run, by the executor that
+// receives it next.
 func (x *executor) claim(ctx context.Context, doc contract.Job) (ours bool, err error) {
 	e := contract.Event{
 		Type: contract.TypeJobStarted, Subject: doc.Flow, TraceParent: doc.TraceParent,
@@ -155,7 +156,7 @@ func (x *executor) claim(ctx context.Context, doc contract.Job) (ours bool, err 
 }
 
 // acknowledge has the mailbox forget a job. It tries for as long as the job is not offered again; then
-// whoever gets it acknowledges it, since it was started.
+// the executor that receives it acknowledges it, since it was started.
 func (x *executor) acknowledge(ctx context.Context, m *nats.Msg) {
 	ctx, cancel := context.WithTimeout(ctx, broker.ClaimWait)
 	defer cancel()

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -195,8 +196,13 @@ func (c *core[S]) answered(m *message) {
 	if d, ok := m.event.Data.(*contract.DeadLetter); ok {
 		seq = d.Sequence
 	}
-	if seq > 0 {
-		c.aside = slices.DeleteFunc(c.aside, func(o outcast) bool { return o.Seq == seq })
+	i, found := slices.BinarySearchFunc(c.aside, seq, func(o outcast, seq uint64) int { return cmp.Compare(o.Seq, seq) })
+	switch {
+	case !found:
+	case i == 0: // most likely: they are answered in order
+		c.aside = c.aside[1:]
+	default:
+		c.aside = slices.Delete(c.aside, i, i+1)
 	}
 }
 

@@ -38,5 +38,5 @@
 // # Start
 //
 // A replica starts from the newest good snapshot of its state, and folds the events behind it. The leader writes
-// snapshots; Trim cuts off the events that all services have in theirs.
+// snapshots; snapshot.Trim, called by the planner, cuts off the events that all services have in theirs.
 package service

@@ -45,8 +45,8 @@ func Trim(ctx context.Context, link *broker.Link, c broker.Config) error {
 	return nil
 }
 
-// leastAge is how long events are kept at least: a job is offered again if its claim is not acknowledged, and
-// whoever gets it then must find its job.started.
+// leastAge is how long events are kept at least: a job whose claim is not acknowledged is delivered again, and the
+// executor that receives it then must find its job.started.
 const leastAge = broker.ClaimWait + 5*time.Second
 
 // excess returns the first event that is within the bounds.

@@ -205,10 +205,12 @@ func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) {
 
 // forgiveStarts forgets failed starts on a mailbox once one of its executors has started a job.
 func (s *State) forgiveStarts(mailbox string) {
+	if !s.failing[mailbox] {
+		return
+	}
+	delete(s.failing, mailbox)
 	for _, r := range s.runs {
-		if len(r.FailedStarts) > 0 {
-			delete(r.FailedStarts, mailbox)
-		}
+		delete(r.FailedStarts, mailbox)
 	}
 }
 
@@ -358,6 +360,7 @@ func (s *State) startFailed(d *contract.ExecutorExited, now time.Time) (flows []
 		if !r.Spawned || !r.waitsFor(mailbox) {
 			continue
 		}
+		s.failing[mailbox] = true
 		if r.FailedStarts[mailbox]++; r.FailedStarts[mailbox] < s.limits.StartAttempts && !d.Permanent {
 			continue
 		}

@@ -57,6 +57,9 @@ func decode(s *State, raw []byte) error {
 		x.flows = make(map[string]int)
 	}
 	for flow, r := range s.runs {
+		for mailbox := range r.FailedStarts {
+			s.failing[mailbox] = true
+		}
 		if r.FailedStarts == nil {
 			r.FailedStarts = make(map[string]int)
 		}

@@ -21,6 +21,8 @@ type State struct {
 	// unanswerable are messages that lead to nothing, and why.
 	unanswerable map[uint64]unanswerable
 	executors    map[string]*executor
+	// failing are the mailboxes that runs count failed starts of.
+	failing map[string]bool
 	// exits remembers the last executors that have exited, and how: a job's start may be stored behind its
 	// executor's end.
 	exits exits
@@ -88,7 +90,7 @@ func DefaultLimits() Limits {
 func NewState(l Limits) *State {
 	return &State{
 		limits: l, runs: make(map[string]*run), shown: make(map[string]*contract.FlowStatus),
-		submitted:    newSubmissions(),
+		submitted: newSubmissions(), failing: make(map[string]bool),
 		unanswerable: make(map[uint64]unanswerable), executors: make(map[string]*executor),
 		exits: exits{known: make(map[string]*contract.ExecutorExited)},
 	}

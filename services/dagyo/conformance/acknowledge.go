@@ -32,11 +32,7 @@ func (f *flow) acknowledged(ctx context.Context, p *program, n int) (at int, err
 }
 
 func claimOrder(ctx context.Context, s *stage) (string, error) {
-	p, err := s.start(ctx)
-	if err != nil {
-		return "", err
-	}
-	f, err := s.flow(ctx)
+	p, f, err := s.startWithFlow(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -118,11 +114,7 @@ func claimAcknowledged(ctx context.Context, s *stage) (string, error) {
 }
 
 func claimLostAnswer(ctx context.Context, s *stage) (string, error) {
-	p, err := s.start(ctx)
-	if err != nil {
-		return "", err
-	}
-	f, err := s.flow(ctx)
+	p, f, err := s.startWithFlow(ctx)
 	if err != nil {
 		return "", err
 	}

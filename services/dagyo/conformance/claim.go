@@ -91,11 +91,7 @@ func (h *holder) decide(m *tap.Message) tap.Decision {
 }
 
 func claimStored(ctx context.Context, s *stage) (string, error) {
-	p, err := s.start(ctx)
-	if err != nil {
-		return "", err
-	}
-	f, err := s.flow(ctx)
+	p, f, err := s.startWithFlow(ctx)
 	if err != nil {
 		return "", err
 	}

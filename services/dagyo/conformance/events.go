@@ -115,11 +115,7 @@ func eventsFirst(ctx context.Context, s *stage) (string, error) {
 }
 
 func eventsUntilStored(ctx context.Context, s *stage) (string, error) {
-	p, err := s.start(ctx)
-	if err != nil {
-		return "", err
-	}
-	f, err := s.flow(ctx)
+	p, f, err := s.startWithFlow(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -81,6 +81,16 @@ func (s *stage) start(ctx context.Context, options ...option) (*program, error) 
 	return s.startAlone(options...)
 }
 
+// startWithFlow starts an executor and makes a flow for it.
+func (s *stage) startWithFlow(ctx context.Context) (*program, *flow, error) {
+	p, err := s.start(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := s.flow(ctx)
+	return p, f, err
+}
+
 // whole is for what the server must not be left in the middle of: one that shuts down while it makes a
 // stream or a consumer does not end cleanly. The client's own time-out bounds it.
 func whole(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }

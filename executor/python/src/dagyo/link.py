@@ -207,7 +207,7 @@ class Link:
     ) -> None:
         """Publish. While there is no server the message waits, or is dropped where many do.
 
-        It is lost, too, with a connection that breaks: a failed write is no failure of the edge.
+        It is lost, too, with a connection that breaks: a failed write is not an edge failure.
         """
         try:
             await self.client.publish(subject, data, reply=reply, headers=headers)

@@ -200,7 +200,7 @@ async def claim(link: Link, job: Job, executor: str) -> bool:
 async def acknowledge(link: Link, msg: Msg) -> None:
     """Have the mailbox forget a job that was started.
 
-    It tries for as long as the job is not offered again; then whoever gets it acknowledges it.
+    It tries until the job is delivered again; then the executor that receives it acknowledges it.
     """
     end = time.monotonic() + _ACK_WAIT
     while time.monotonic() < end:
