@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,8 +24,6 @@ type link struct {
 	rand *rand.Rand // nil for a link that is quick and loses nothing
 	// gone is set once nothing is sent any more.
 	gone atomic.Bool
-	// stored is when the last message was stored, by our clock.
-	stored atomic.Int64
 }
 
 // fate draws what happens to one publication.
@@ -61,7 +58,6 @@ func (l *link) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.Pu
 	send, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWait)
 	defer cancel()
 	ack, err := l.JetStream.PublishMsg(send, m, opts...)
-	l.stored.Store(time.Now().UnixNano())
 	wait(after)
 	if lost {
 		<-ctx.Done()
@@ -172,39 +168,36 @@ func watch(ctx context.Context, t *testing.T, all [][]*broker.Lease) {
 	}
 }
 
-// replaceWithin is how long a vanished holder may be missed: leaseTime, and what the broker and the next one take.
-const replaceWithin = 3*time.Second + 500*time.Millisecond
-
+// A holder that vanishes is replaced, and no longer believes that it leads by then. How soon that is, `make bench`
+// measures.
 func TestAVanishedHolderIsReplaced(t *testing.T) {
 	t.Parallel()
 	js := connect(t)
-	const trials = 30
-	took := make([]time.Duration, trials)
 	var running sync.WaitGroup
-	for n := range trials {
-		running.Go(func() { took[n] = replacement(t, js, fmt.Sprintf("s%d", n), time.Duration(n)*37*time.Millisecond) })
+	for n := range 30 {
+		running.Go(func() { replace(t, js, fmt.Sprintf("s%d", n), time.Duration(n)*37*time.Millisecond) })
 	}
 	running.Wait()
-	slices.Sort(took)
-	t.Logf("behind the last renewal: least %v, median %v, most %v", took[0], took[trials/2], took[trials-1])
-	if most := took[trials-1]; most > replaceWithin {
-		t.Errorf("the next holder came %v behind the last renewal, want at most %v", most, replaceWithin)
-	}
 }
 
-// replacement measures how long after its last renewal a holder that vanished is replaced.
-func replacement(t *testing.T, js jetstream.JetStream, service string, phase time.Duration) time.Duration {
+// replace has a holder vanish at a phase of its renewals, and waits for the next one.
+func replace(t *testing.T, js jetstream.JetStream, service string, phase time.Duration) {
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
 	first := &link{JetStream: js}
-	if _, _, err := broker.NewLease(first, service).Acquire(ctx); err != nil {
+	vanished := broker.NewLease(first, service)
+	if _, _, err := vanished.Acquire(ctx); err != nil {
 		t.Error(err)
-		return 0
+		return
 	}
 	wait(phase)
 	first.gone.Store(true)
-	if _, _, err := broker.NewLease(js, service).Acquire(ctx); err != nil {
+	next := broker.NewLease(js, service)
+	if _, _, err := next.Acquire(ctx); err != nil {
 		t.Error(err)
+		return
 	}
-	return time.Since(time.Unix(0, first.stored.Load()))
+	if vanished.Held() {
+		t.Errorf("the holder of %s that vanished still counts on its lease", service)
+	}
 }
