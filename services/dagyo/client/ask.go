@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -90,7 +92,7 @@ func (c *Client) Type(ctx context.Context, typename string) (typedoc.Document, e
 func (c *Client) ask(ctx context.Context, subject string, body []byte, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
-	m, err := c.link.RequestWithContext(ctx, subject, body)
+	m, err := c.request(ctx, subject, body)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = ErrNoAnswer
@@ -104,6 +106,23 @@ func (c *Client) ask(ctx context.Context, subject string, body []byte, out any) 
 		return fmt.Errorf("ask %s: the answer cannot be read: %w", subject, err)
 	}
 	return nil
+}
+
+// request sends a question, again while no service listens: one that is being restarted, alone of its kind, is
+// back within absentWait.
+func (c *Client) request(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
+	until := time.Now().Add(absentWait)
+	for {
+		m, err := c.link.RequestWithContext(ctx, subject, body)
+		if !errors.Is(err, nats.ErrNoResponders) || time.Now().After(until) {
+			return m, err
+		}
+		select {
+		case <-time.After(absentPause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // codeNotFound is the code of a refusal for want of what is asked for.

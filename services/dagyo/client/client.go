@@ -14,10 +14,11 @@ import (
 // DefaultURL is where NATS listens by convention.
 const DefaultURL = nats.DefaultURL
 
-// connectWait bounds the first connection attempt, askWait every question.
 const (
-	connectWait = 5 * time.Second
-	askWait     = 10 * time.Second
+	connectWait = 5 * time.Second        // bounds the first connection attempt
+	askWait     = 10 * time.Second       // bounds every question
+	absentWait  = 5 * time.Second        // how long a question waits for a service that nobody runs
+	absentPause = 100 * time.Millisecond // between two tries
 )
 
 // Options say where NATS is and who we are.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
@@ -110,15 +111,40 @@ func TestLiveFlowsAreCountedAndAwaited(t *testing.T) {
 	}
 }
 
-func TestNobodyAnswers(t *testing.T) {
-	nats, err := embedded.Start(t.Context(), embedded.Options{
+// A service that is being restarted, alone of its kind, is waited for.
+func TestAQuestionWaitsForTheService(t *testing.T) {
+	t.Parallel()
+	url := brokerAlone(t)
+	c := connect(t, url)
+	service, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
+	const back = 300 * time.Millisecond
+	time.AfterFunc(back, func() {
+		_, _ = service.Subscribe(contract.AskFlowGet, func(m *nats.Msg) { _ = m.Respond([]byte(`{"flow": "f"}`)) })
+	})
+	if got, err := c.Flow(t.Context(), "f"); err != nil || got.Flow != "f" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func brokerAlone(t *testing.T) string {
+	t.Helper()
+	server, err := embedded.Start(t.Context(), embedded.Options{
 		Port: embedded.RandomPort, Dir: t.TempDir(), Log: zerolog.Nop(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(nats.Shutdown)
-	c := connect(t, nats.ClientURL())
+	t.Cleanup(server.Shutdown)
+	return server.ClientURL()
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	c := connect(t, brokerAlone(t))
 	if _, err := c.Flow(t.Context(), "f"); !errors.Is(err, client.ErrNoAnswer) {
 		t.Errorf("a flow: %v", err)
 	}
