@@ -223,13 +223,15 @@ func (x *executor) watchStop(ctx context.Context, r *running, cancel context.Can
 	next := firstStopLook
 	for {
 		select {
-		case <-stops:
-			cancel(ErrStopped)
-			return
+		case m := <-stops:
+			if stream.IsStop(m) {
+				cancel(ErrStopped)
+				return
+			}
 		case <-r.check:
 			retry.Reset(0)
 		case <-retry.C:
-			stopped, err := stream.Stopped(ctx, x.link.JS, contract.FlowStream(r.doc.Flow), r.doc.Stop)
+			stopped, err := stream.Stopped(ctx, x.link.JS, &r.doc)
 			if stopped {
 				cancel(ErrStopped)
 				return

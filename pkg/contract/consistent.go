@@ -3,6 +3,7 @@ package contract
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,8 +96,8 @@ func isPinned(pinned map[string]progdef.Pinned, name, revision string) error {
 
 func (d *FlowPlanned) consistent(flow string) error {
 	switch {
-	case d.Stream != "" && d.Stream != FlowStream(flow):
-		return fmt.Errorf("stream %s is not the flow's", document.Quote(d.Stream))
+	case d.Stream != "" && edgesOf(d.Stream, flow) == "":
+		return fmt.Errorf("stream %s is not one that stores the flow's edges", document.Quote(d.Stream))
 	case d.Deadline.IsZero() || d.Deadline.Year() > 9000:
 		return fmt.Errorf("the deadline %s does not come", d.Deadline.Format(time.RFC3339))
 	}
@@ -113,7 +114,7 @@ func (d *FlowPlanned) consistent(flow string) error {
 		if err := isPinned(d.Progdefs, j.Progdef, j.Revision); err != nil {
 			return fmt.Errorf("job %s: %w", document.Quote(j.Job), err)
 		}
-		if err := j.consistent(flow); err != nil {
+		if err := j.consistent(flow, d.Stream); err != nil {
 			return fmt.Errorf("job %s: %w", document.Quote(j.Job), err)
 		}
 	}
@@ -125,7 +126,19 @@ func (d *FlowPlanned) consistent(flow string) error {
 			}
 		}
 	}
-	return consistentAddresses(flow, d.Inputs, d.Outputs, d.Panics)
+	return consistentAddresses(flow, d.Stream, d.Inputs, d.Outputs, d.Panics)
+}
+
+// edgesOf is the prefix of the subjects on which a stream stores a flow's edges, "" for other streams.
+func edgesOf(stream, flow string) string {
+	if stream == OldFlowStream(flow) {
+		return "edge." + flow + "."
+	}
+	shard, ok := strings.CutPrefix(stream, EdgeStreamPrefix)
+	if !ok || isName("shard", shard) != nil {
+		return ""
+	}
+	return strings.TrimSuffix(FlowEdges(shard, flow), ">")
 }
 
 // outside reports whether an end of an edge is not at a job: at the flow's own ends, or at a constant.
@@ -133,7 +146,7 @@ func outside(node string, constant *Count) bool {
 	return node == "inputs" || node == "outputs" || constant != nil
 }
 
-func (j *Job) consistent(flow string) error {
+func (j *Job) consistent(flow, stream string) error {
 	if err := isName("its name", j.Job); err != nil {
 		return err
 	}
@@ -142,16 +155,17 @@ func (j *Job) consistent(flow string) error {
 	case j.Flow != flow:
 		return fmt.Errorf("it is of flow %s", document.Quote(j.Flow))
 	case j.Started != subject(TypeJobStarted), j.Done != subject(TypeJobDone), j.Panic != subject(TypeJobPanic),
-		j.Health != HealthSubject(flow, j.Job), j.Stop != StopSubject(flow) && j.Stop != LastStopSubject(flow):
+		j.Health != HealthSubject(flow, j.Job), !slices.Contains(StopSubjects(stream, flow), j.Stop):
 		return errors.New("it has subjects that are not its own")
 	}
-	return consistentAddresses(flow, j.Inputs, j.Outputs)
+	return consistentAddresses(flow, stream, j.Inputs, j.Outputs)
 }
 
-func consistentAddresses(flow string, all ...map[string]Address) error {
+func consistentAddresses(flow, stream string, all ...map[string]Address) error {
+	prefix := edgesOf(stream, flow)
 	for _, addresses := range all {
 		for port, a := range addresses {
-			if a.Stream != FlowStream(flow) || !strings.HasPrefix(a.Subject, "edge."+flow+".") {
+			if prefix == "" || a.Stream != stream || !strings.HasPrefix(a.Subject, prefix) || a.Slots < 0 {
 				return fmt.Errorf("the address of %s is not the flow's", document.Quote(port))
 			}
 		}

@@ -1,6 +1,10 @@
 package contract
 
-import "github.com/dagyo/dagyo/pkg/document"
+import (
+	"strconv"
+
+	"github.com/dagyo/dagyo/pkg/document"
+)
 
 // A Job is one node of one flow, ready to run (schemas/job.json). It is the message in a mailbox,
 // and all that an executor needs to know.
@@ -20,6 +24,8 @@ type Job struct {
 	// Health is the plain NATS subject to beat on, Stop the subject that ends the job.
 	Health string `json:"health"`
 	Stop   string `json:"stop"`
+	// Stream is the JetStream stream that stores the stop; "" where the planner is older than version 0.2.
+	Stream string `json:"stream,omitempty"`
 	// HealthInterval is the longest time between two beats; each beat vouches for HealthTimeout.
 	HealthInterval document.Duration `json:"healthInterval"`
 	HealthTimeout  document.Duration `json:"healthTimeout"`
@@ -29,9 +35,9 @@ type Job struct {
 
 // An Address is one end of an edge: where its frames lie, and how far the writer may run ahead.
 type Address struct {
-	// Stream is the JetStream stream that stores the frames and the stop.
+	// Stream is the JetStream stream that stores frames and the last credit.
 	Stream string `json:"stream"`
-	// Subject carries the frames.
+	// Subject, with a slot appended, stores a frame.
 	Subject string `json:"subject"`
 	// Credit carries what the reader has consumed.
 	Credit string `json:"credit"`
@@ -40,6 +46,9 @@ type Address struct {
 	// Window bounds the octets, Frames the number of frames, that are sent and not yet consumed.
 	Window int64 `json:"window"`
 	Frames int64 `json:"frames"`
+	// Slots is on how many subjects frames are stored: frame N is on Subject, a dot, and N modulo Slots. It is 0
+	// where the planner is older than version 0.2: then all frames are stored on Subject.
+	Slots int64 `json:"slots,omitempty"`
 	// Type is the edge's typename, for messages.
 	Type string `json:"type"`
 }
@@ -53,4 +62,29 @@ type Count struct {
 // Add returns the sum of two counts.
 func (c Count) Add(o Count) Count {
 	return Count{Records: c.Records + o.Records, Bytes: c.Bytes + o.Bytes}
+}
+
+// EdgeAddress is the address of a flow's n-th edge. As many frames are stored as may be unconsumed.
+func EdgeAddress(shard, flow string, n int, window, frames int64, typename string) Address {
+	return Address{
+		Stream: EdgeStream(shard), Subject: EdgeSubject(shard, flow, n),
+		Credit: CreditSubject(shard, flow, n), Direct: DirectSubject(flow, n),
+		Window: window, Frames: frames, Slots: frames, Type: typename,
+	}
+}
+
+// Slot is the subject that stores a frame.
+func (a Address) Slot(frame uint64) string {
+	if a.Slots == 0 {
+		return a.Subject
+	}
+	return a.Subject + "." + strconv.FormatUint(frame%uint64(a.Slots), 10)
+}
+
+// StopStream is the stream that stores the job's stop.
+func (j *Job) StopStream() string {
+	if j.Stream == "" {
+		return OldFlowStream(j.Flow)
+	}
+	return j.Stream
 }

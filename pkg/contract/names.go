@@ -20,35 +20,75 @@ const (
 // SubjectHistory carries the segments of StreamHistory.
 const SubjectHistory = "history.segment"
 
-// FlowStreamPrefix begins the name of every flow's own stream.
-const FlowStreamPrefix = "FLOW-"
+// EdgeStreamPrefix begins the names of the streams that edges are stored in. An installation has a few of them,
+// the shards, and each flow is a subject prefix in one.
+const EdgeStreamPrefix = "EDGES-"
 
-// FlowStream is the JetStream stream that stores a flow's edges, credits and stop.
-func FlowStream(flow string) string { return FlowStreamPrefix + flow }
+// EdgeStream is the JetStream stream of a shard. It keeps the last message on each subject.
+func EdgeStream(shard string) string { return EdgeStreamPrefix + shard }
 
-// FlowStreamSubjects lists the subjects of a flow's stream.
-func FlowStreamSubjects(flow string) []string {
-	return []string{
-		"edge." + flow + ".*", "credit." + flow + ".*", StopSubject(flow), LastStopSubject(flow),
+// EdgeStreamSubjects matches everything in a shard.
+func EdgeStreamSubjects(shard string) string { return "edges." + shard + ".*.>" }
+
+// FlowEdges matches everything that a shard stores of one flow: frames, credits and stops.
+func FlowEdges(shard, flow string) string { return "edges." + shard + "." + flow + ".>" }
+
+// FlowOfEdge returns the flow of a subject in a shard, "" for one that no flow has.
+func FlowOfEdge(subject string) string {
+	tokens := strings.SplitN(subject, ".", 4)
+	if len(tokens) < 4 || tokens[0] != "edges" {
+		return ""
 	}
+	return tokens[2]
 }
 
-// EdgeSubject carries the frames of the flow's n-th edge.
-func EdgeSubject(flow string, n int) string { return "edge." + flow + "." + strconv.Itoa(n) }
+// EdgeSubject, with a slot appended, stores a frame of the flow's n-th edge.
+func EdgeSubject(shard, flow string, n int) string {
+	return "edges." + shard + "." + flow + ".frame." + strconv.Itoa(n)
+}
 
 // CreditSubject carries what the reader of the flow's n-th edge has consumed.
-func CreditSubject(flow string, n int) string { return "credit." + flow + "." + strconv.Itoa(n) }
+func CreditSubject(shard, flow string, n int) string {
+	return "edges." + shard + "." + flow + ".credit." + strconv.Itoa(n)
+}
+
+// CreditSubjects matches all credits of a flow, whatever its shard.
+func CreditSubjects(flow string) string { return "edges.*." + flow + ".credit.*" }
 
 // DirectSubject, with the reader's token appended, carries frames of the flow's n-th edge that no
 // stream stores.
 func DirectSubject(flow string, n int) string { return "direct." + flow + "." + strconv.Itoa(n) }
 
 // StopSubject ends all jobs of a flow but the reporting ones. It is stored, so that a job that starts
-// later sees it too.
-func StopSubject(flow string) string { return "stop." + flow }
+// later sees it too. While the flow runs it holds Running.
+func StopSubject(shard, flow string) string { return "edges." + shard + "." + flow + ".stop" }
 
 // LastStopSubject ends the reporting jobs of a flow: those that a wired panic leads to.
-func LastStopSubject(flow string) string { return "stop." + flow + ".last" }
+func LastStopSubject(shard, flow string) string { return "edges." + shard + "." + flow + ".last-stop" }
+
+// StopSubjects are the subjects on which the flow is stopped whose edges are in a stream, that of its reporting
+// jobs last.
+func StopSubjects(stream, flow string) []string {
+	if stream == "" {
+		return nil
+	}
+	shard, ok := strings.CutPrefix(stream, EdgeStreamPrefix)
+	if !ok {
+		return []string{"stop." + flow, "stop." + flow + ".last"}
+	}
+	return []string{StopSubject(shard, flow), LastStopSubject(shard, flow)}
+}
+
+// Running is what the subject of a stop holds until the flow is stopped. A flow whose subject holds nothing was
+// cleaned up.
+const Running = "running"
+
+// OldFlowStreamPrefix begins the name of the stream that a flow had to itself before version 0.2.
+const OldFlowStreamPrefix = "FLOW-"
+
+// OldFlowStream is the stream of a flow that was planned before version 0.2. It held nothing on the subject of
+// a stop until the flow was stopped.
+func OldFlowStream(flow string) string { return OldFlowStreamPrefix + flow }
 
 // LeaseSubject holds the lease of the replica that leads a service.
 func LeaseSubject(service string) string { return "lease." + service }
@@ -95,6 +135,14 @@ func MailboxSubjects(progdef, revision string) string {
 // JobSubject is where one job waits to be claimed.
 func JobSubject(progdef, revision, flow, job string) string {
 	return "jobs." + progdef + "." + revision + "." + flow + "." + job
+}
+
+// FlowOfJob returns the flow of a job's subject, "" for one that is none.
+func FlowOfJob(subject string) string {
+	if tokens := strings.Split(subject, "."); len(tokens) == 5 && tokens[0] == "jobs" {
+		return tokens[3]
+	}
+	return ""
 }
 
 // FlowJobSubjects matches the waiting jobs of one flow.

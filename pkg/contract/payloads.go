@@ -72,10 +72,11 @@ type FlowPlanned struct {
 	Panics map[string]Address `json:"panics,omitempty"`
 	// Deadline is the moment at which the flow panics if it has not ended.
 	Deadline time.Time `json:"deadline"`
-	// Stream is the flow's JetStream stream, "" for a flow without edges.
+	// Stream is the JetStream stream that stores the flow's edges and stops, "" for a flow without nodes.
 	Stream string `json:"stream,omitempty"`
-	// Stop is the subject that stops the flow's jobs; reporting ones have another.
-	Stop string `json:"stop"`
+	// Stop is the subject that stops the flow's jobs; reporting ones have LastStop, "" where there are none.
+	Stop     string `json:"stop"`
+	LastStop string `json:"lastStop,omitempty"`
 	// OutputRetention is how long the outputs stay readable after the verdict.
 	OutputRetention document.Duration `json:"outputRetention"`
 }
@@ -86,6 +87,8 @@ type PlannedEdge struct {
 	To      string `json:"to"`
 	Type    string `json:"type"`
 	Subject string `json:"subject"`
+	// Credit is the subject of what the edge's reader has consumed.
+	Credit string `json:"credit,omitempty"`
 	// Const counts the records that were written when the flow was planned.
 	Const *Count `json:"const,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/wire"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -41,10 +42,12 @@ func apiSubject(js jetstream.JetStream, rest string) string {
 	return "$JS.API." + rest
 }
 
-// creditMessage makes a credit that replaces the one before it.
-func creditMessage(subject string, c wire.Credit) *nats.Msg {
-	m := nats.NewMsg(subject)
-	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+// creditMessage makes a credit. A shard keeps the last one; in a flow's own stream it must delete those before it.
+func creditMessage(addr contract.Address, c wire.Credit) *nats.Msg {
+	m := nats.NewMsg(addr.Credit)
+	if addr.Slots == 0 {
+		m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	}
 	m.Data = c.Append(nil)
 	return m
 }

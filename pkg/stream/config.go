@@ -7,42 +7,37 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// MaxFrame is the longest frame, in bytes, that a shard stores.
+const MaxFrame = 128 << 10
+
 const (
-	// MetadataFlow is the key of the stream's metadata that holds the flow's id.
-	MetadataFlow = "dagyo.flow"
-
-	// spareFrames is what the broker stores of an edge beyond two windows: frames that were sent
-	// again after their confirmation was lost.
-	spareFrames = 16
-
-	// duplicates is the shortest window that is of use to anybody: edges send no message ids.
-	duplicates = time.Second
+	// maxHeaders is what the headers of a stored frame take at most.
+	maxHeaders = 1 << 10
+	// duplicates is the shortest window that JetStream accepts: edges use no message ids.
+	duplicates = 100 * time.Millisecond
 )
 
-// StreamConfig is the stream of a flow whose edges have a window of at most maxFrames frames each.
-// The broker enforces a bound of two windows on writers that do not keep to their credit: one would
-// not do, because it deletes what was consumed later than it passes on the credit. It has one
-// replica; the caller may change Replicas and Placement.
+// ShardConfig is a stream that stores the edges of many flows: the last message on each subject. Each edge has a
+// number of subjects for frames, its slots, and the writer reuses them in turn. So the broker keeps at most
+// slots times MaxFrame bytes of an edge, whatever its writer does, and a frame that is stored twice takes no more
+// room than once. Nobody deletes frames but the planner, when the flow has ended. It has one replica; the caller
+// may change Replicas and Placement.
 //
 // MaxBytes is not set: a stream in memory would reserve as much at once.
-func StreamConfig(
-	flow string, storage jetstream.StorageType, maxFrames int64,
-) jetstream.StreamConfig {
+func ShardConfig(shard string, storage jetstream.StorageType) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:                 contract.FlowStream(flow),
-		Description:          "edges of flow " + flow,
-		Subjects:             contract.FlowStreamSubjects(flow),
-		Retention:            jetstream.LimitsPolicy,
-		Discard:              jetstream.DiscardNew,
-		DiscardNewPerSubject: true,
-		MaxMsgsPerSubject:    2*maxFrames + spareFrames,
-		MaxMsgs:              -1,
-		MaxBytes:             -1,
-		Storage:              storage,
-		Replicas:             1,
-		Duplicates:           duplicates,
-		AllowRollup:          true,
-		AllowDirect:          true,
-		Metadata:             map[string]string{MetadataFlow: flow},
+		Name:              contract.EdgeStream(shard),
+		Description:       "edges of flows, shard " + shard,
+		Subjects:          []string{contract.EdgeStreamSubjects(shard)},
+		Retention:         jetstream.LimitsPolicy,
+		Discard:           jetstream.DiscardOld,
+		MaxMsgsPerSubject: 1,
+		MaxMsgs:           -1,
+		MaxBytes:          -1,
+		MaxMsgSize:        MaxFrame + maxHeaders,
+		Storage:           storage,
+		Replicas:          1,
+		Duplicates:        duplicates,
+		AllowDirect:       true,
 	}
 }

@@ -107,7 +107,7 @@ func (s *sender) heard(token uint64, news bool) error {
 // sendDirectly begins to send directly: first word of what is stored, then all that is held.
 func (s *sender) sendDirectly() error {
 	s.asking = false
-	s.store.leave()
+	s.leave()
 	s.direct.on, s.direct.busy, s.direct.progress = true, false, time.Now()
 	if s.store.last > s.win.consumed {
 		if err := s.hint(); err != nil {

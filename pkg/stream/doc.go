@@ -5,7 +5,7 @@
 // come:
 //
 //	contract.Address.Direct    to a reader that is there, by plain NATS
-//	contract.Address.Subject   into the flow's stream (StreamConfig; the planner makes and deletes it)
+//	contract.Address.Slot      into a stream that all edges share (ShardConfig; the planner makes it)
 //	contract.Address.Credit    what the reader has consumed; the stream keeps the last one
 //
 // A reader that waits for frames attaches: it listens on a subject of its own and says so in a
@@ -21,6 +21,10 @@
 // Frames have numbers: a repeat is dropped, and for one that is missing the reader attaches anew and
 // looks into the stream; what is then still missing is a real loss. Credits are cumulative, so any
 // may be lost.
+//
+// Stored frames take turns on a fixed number of subjects, the slots, of which the stream keeps the last message.
+// So an edge takes bounded room whatever its writer does, and neither end needs the right to delete. The planner
+// deletes what a flow has stored once it has ended (ADR 19).
 //
 // Both sides outlive reconnects and broker restarts for as long as the stream does; when it is
 // gone, the flow is over and they say ErrGone. docs/protocol.md has the rules for other languages.

@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrGone says that the flow's stream was deleted (or lost with a broker that kept it in memory):
-// the flow is over.
-var ErrGone = errors.New("the flow's stream is gone")
+// ErrGone says that the stream with the flow's edges does not exist any more (it was lost with a broker that kept
+// it in memory, or deleted): the flow is over.
+var ErrGone = errors.New("the stream of the flow's edges is gone")
 
 // ErrReaderClosed says that the reader wants no more records; the writer may end normally.
 var ErrReaderClosed = errors.New("the reader wants no more")

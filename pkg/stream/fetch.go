@@ -48,7 +48,7 @@ func (r *Reader) step(ctx context.Context) (fresh bool, err error) {
 	case r.store.first:
 		r.store.first = false
 		return false, r.get()
-	case r.store.open:
+	case r.store.busy():
 		return r.stored(ctx)
 	case r.direct.sub == nil:
 		return false, r.attach()

@@ -13,7 +13,7 @@ import (
 )
 
 // Frames packs all records of an edge into frames whose borders depend on nothing but the records, the
-// end included. So whoever stores them may do so twice: the reader drops the repeats.
+// end included. So whoever stores them may do so twice.
 func Frames[Record ~[]byte](records []Record) ([][]byte, error) {
 	enc := wire.NewEncoder(DefaultFrameTarget, 2*DefaultFrameTarget)
 	var frames [][]byte
@@ -40,16 +40,29 @@ func Fill(
 	ctx context.Context, js jetstream.JetStream, addr contract.Address, records ...[]byte,
 ) error {
 	frames, err := Frames(records)
-	if err != nil {
-		return edgeError(addr.Subject, err)
+	if err == nil {
+		err = Store(ctx, js, addr, frames)
 	}
-	for _, f := range frames {
-		if _, err := js.Publish(ctx, addr.Subject, f); err != nil {
-			return edgeError(addr.Subject, errors.Join(err, checkStream(ctx, js, addr.Stream)))
+	if err == nil {
+		err = hintAt(ctx, js, addr, uint64(len(frames)))
+	}
+	return edgeError(addr.Subject, err)
+}
+
+// Store stores the first frames of an edge, those that are not stored yet.
+func Store(ctx context.Context, js jetstream.JetStream, addr contract.Address, frames [][]byte) error {
+	for i, f := range frames {
+		var opts []jetstream.PublishOpt
+		if addr.Slots > 0 {
+			opts = append(opts, jetstream.WithExpectLastSequencePerSubject(0))
 		}
-	}
-	if err := hintAt(ctx, js, addr, uint64(len(frames))); err != nil {
-		return edgeError(addr.Subject, err)
+		_, err := js.Publish(ctx, addr.Slot(uint64(i)+1), f, opts...)
+		if WrongLastSequence(err) {
+			continue
+		}
+		if err != nil {
+			return errors.Join(err, checkStream(ctx, js, addr.Stream))
+		}
 	}
 	return nil
 }

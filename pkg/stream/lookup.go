@@ -13,57 +13,74 @@ import (
 )
 
 // lookupFrames is how many stored frames a reader asks for at once.
-const lookupFrames = 64
+const lookupFrames = 16
 
-// numPending is the header that says how much is behind a batch.
-const numPending = "Nats-Num-Pending"
-
-// A lookup is what a reader knows of the stored frames. It asks for batches of them by direct get
-// (nats-server 2.11), one batch at a time, and never deletes any: the writer does.
+// A lookup is what a reader knows of the stored frames. It asks for each by its slot, one at first and more at
+// once as they are found, and ends with the first that is not there: they are stored in order.
 type lookup struct {
-	from   uint64 // sequence in the stream to go on at
-	first  bool   // nothing was asked yet
-	asked  int    // number of the last batch, and the last token of its answers' subject
-	open   bool   // that batch may bring more
-	got    int    // frames that it brought
-	unsaid bool   // something was read since the last word to the writer
+	first bool              // nothing was asked yet
+	round int               // answers to other rounds are dropped
+	next  uint64            // number of the next frame to ask for
+	open  int               // questions without an answer
+	most  int               // how many there may be
+	got   int               // frames that were found in this round
+	end   bool              // one was not there
+	ahead map[uint64][]byte // frames that were found before their turn
+	// unsaid is true when something was read since the last word to the writer.
+	unsaid bool
+	from   uint64 // sequence in a flow's own stream to go on at
 
 	inbox string
 	sub   *nats.Subscription
 	msgs  chan *nats.Msg
 }
 
-// batch is a request for stored frames, as the broker reads it.
-type batch struct {
-	Seq      uint64 `json:"seq"`
-	Subject  string `json:"next_by_subj"`
-	Batch    int    `json:"batch"`
-	MaxBytes int    `json:"max_bytes"`
-}
-
-// get asks for the next batch.
+// get asks for the frames that are due next.
 func (r *Reader) get() error {
 	l := &r.store
 	if l.sub == nil {
 		l.inbox, l.msgs = r.nc.NewInbox()+".", make(chan *nats.Msg, 2*lookupFrames)
-		sub, err := r.nc.ChanSubscribe(l.inbox+"*", l.msgs)
+		sub, err := r.nc.ChanSubscribe(l.inbox+"*.*", l.msgs)
 		if err != nil {
 			return err
 		}
 		l.sub = sub
 	}
-	l.asked++
-	l.open, l.got = true, 0
-	request, err := json.Marshal(batch{l.from, r.addr.Subject, lookupFrames, prefetch})
-	if err != nil {
-		return err
-	}
-	subject := apiSubject(r.js, "DIRECT.GET."+r.addr.Stream)
-	// Should it be lost, a reconnect or the time-out asks again.
-	return unlessPassing(r.nc.PublishRequest(subject, l.inbox+strconv.Itoa(l.asked), request))
+	l.round++
+	l.next, l.open, l.most, l.got, l.end, l.ahead = r.dec.Number()+1, 0, 1, 0, false, nil
+	return r.getMore()
 }
 
-// forget drops the batch and what it has brought.
+// getMore asks for as many frames as may be under way.
+func (r *Reader) getMore() error {
+	l := &r.store
+	for !l.end && l.open+len(l.ahead) < l.most {
+		subject, request, err := r.question(l.next)
+		if err != nil {
+			return err
+		}
+		reply := l.inbox + strconv.Itoa(l.round) + "." + strconv.FormatUint(l.next, 10)
+		// Should it be lost, a reconnect or the time-out asks again.
+		if err := unlessPassing(r.nc.PublishRequest(subject, reply, request)); err != nil {
+			return err
+		}
+		l.open++
+		l.next++
+	}
+	return nil
+}
+
+// question asks for a stored frame: the last message in its slot, or the next one in a flow's own stream.
+func (r *Reader) question(frame uint64) (subject string, request []byte, err error) {
+	subject = apiSubject(r.js, "DIRECT.GET."+r.addr.Stream)
+	if r.addr.Slots > 0 {
+		return subject + "." + r.addr.Slot(frame), nil, nil
+	}
+	request, err = json.Marshal(map[string]any{"seq": r.store.from, "next_by_subj": r.addr.Subject})
+	return subject, request, err
+}
+
+// forget drops what was asked for, and what it has brought.
 func (r *Reader) forget() {
 	l := &r.store
 	if l.sub == nil {
@@ -71,11 +88,23 @@ func (r *Reader) forget() {
 	}
 	// An error means that the connection is closed, and the subscription with it.
 	_ = l.sub.Unsubscribe()
-	l.sub, l.open = nil, false
+	l.sub, l.open, l.ahead = nil, 0, nil
 }
 
-// stored waits for the next message of the open batch.
+// busy reports whether stored frames are under way.
+func (l *lookup) busy() bool { return l.open > 0 || len(l.ahead) > 0 }
+
+// stored waits for the next stored frame.
 func (r *Reader) stored(ctx context.Context) (fresh bool, err error) {
+	due := r.dec.Number() + 1
+	if frame, ok := r.store.ahead[due]; ok {
+		delete(r.store.ahead, due)
+		return r.found(frame)
+	}
+	if r.store.open == 0 { // those ahead are of no use without this one
+		r.store.ahead = nil
+		return false, r.complete()
+	}
 	r.wait.Reset(DefaultAckTimeout)
 	select {
 	case m := <-r.store.msgs:
@@ -90,48 +119,91 @@ func (r *Reader) stored(ctx context.Context) (fresh bool, err error) {
 	}
 }
 
-// answer takes a message of a batch: a frame, or the broker's word.
+// answer takes the answer to one question.
 func (r *Reader) answer(ctx context.Context, m *nats.Msg) (fresh bool, err error) {
 	l := &r.store
-	if token, _ := strings.CutPrefix(m.Subject, l.inbox); token != strconv.Itoa(l.asked) {
-		return false, nil // of a batch that was given up
+	round, token, _ := strings.Cut(strings.TrimPrefix(m.Subject, l.inbox), ".")
+	number, err := strconv.ParseUint(token, 10, 64)
+	if err != nil || round != strconv.Itoa(l.round) {
+		return false, nil // to a question that was given up
 	}
+	l.open--
 	switch code := status(m); code {
 	case "":
-	case "204", "404": // the end of the batch; nothing is there
-		return false, r.complete(m.Header.Get(numPending))
+	case "404":
+		return r.missing()
 	case "503":
-		l.open = false
-		if err := checkStream(ctx, r.js, r.addr.Stream); err != nil {
-			return false, err
-		}
-		if err := sleep(ctx, firstPause); err != nil {
-			l.first = true
-			return false, err
-		}
-		return false, r.get()
+		return false, r.absent(ctx)
 	default:
-		return false, r.broken(r.dec.Number()+1, fmt.Sprintf("the broker does not give stored frames "+
-			"(status %s %s); nats-server 2.11 or later is needed", code, m.Header.Get("Description")))
+		return false, r.broken(number, fmt.Sprintf("the broker does not give stored frames (status %s %s)",
+			code, m.Header.Get("Description")))
 	}
-	seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
-	if err != nil {
-		return false, r.broken(r.dec.Number()+1, "a stored frame without its place: "+err.Error())
+	if r.addr.Slots == 0 {
+		seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
+		if err != nil {
+			return false, r.broken(number, "a stored frame without its place: "+err.Error())
+		}
+		l.from = seq + 1
+		return r.found(m.Data)
 	}
-	l.from, l.unsaid = seq+1, true
-	l.got++
-	return r.decode(m.Data)
+	switch {
+	case len(m.Data) == 0 || wire.Number(m.Data) < number && wire.Number(m.Data) > 0:
+		return r.missing() // the slot is cleared, or still holds an older frame
+	case number != r.dec.Number()+1:
+		if l.ahead == nil {
+			l.ahead = make(map[uint64][]byte)
+		}
+		l.ahead[number] = m.Data
+		return false, nil
+	}
+	return r.found(m.Data)
 }
 
-// complete ends a batch behind which there are more frames. One that brings nothing although the
-// writer has stored the next frame means that the broker has lost it.
-func (r *Reader) complete(more string) error {
-	r.store.open = false
+// found takes a stored frame whose turn it is.
+func (r *Reader) found(frame []byte) (fresh bool, err error) {
+	l := &r.store
+	l.got++
+	l.unsaid = true
+	if l.most = min(2*l.most, lookupFrames); r.addr.Slots == 0 {
+		l.most = 1 // the next question is for what comes behind this answer
+	}
+	if fresh, err = r.decode(frame); err != nil {
+		return false, err
+	}
+	if l.sub == nil { // a gap
+		return false, nil
+	}
+	l.end = l.end || wire.Ends(frame)
+	return fresh, r.getMore()
+}
+
+// missing takes note of a frame that is not stored: those behind it are not either.
+func (r *Reader) missing() (fresh bool, err error) {
+	r.store.end = true
+	if r.store.busy() {
+		return false, nil
+	}
+	return false, r.complete()
+}
+
+// absent is called when nobody answers for the stream: it is gone, or not back yet.
+func (r *Reader) absent(ctx context.Context) error {
+	r.store.open, r.store.ahead = 0, nil
+	if err := checkStream(ctx, r.js, r.addr.Stream); err != nil {
+		return err
+	}
+	if err := sleep(ctx, firstPause); err != nil {
+		r.store.first = true
+		return err
+	}
+	return r.get()
+}
+
+// complete ends a round. One that brings nothing although the writer has stored the next frame means that the
+// broker has lost it.
+func (r *Reader) complete() error {
 	next := r.dec.Number() + 1
-	switch {
-	case r.store.got > 0 && more != "0":
-		return r.get()
-	case r.store.got > 0, next > r.direct.kept:
+	if r.store.got > 0 || next > r.direct.kept {
 		return nil
 	}
 	return r.unexpected(&wire.Error{

@@ -40,7 +40,7 @@ func MaxRecord(octets int) ReaderOption {
 }
 
 // A Reader is the receiving end of an edge. An edge has one reader in its life: what it has consumed
-// is deleted.
+// is overwritten.
 //
 // A reader runs no goroutine: all happens in Recv, which is for one goroutine at a time, as are
 // Close and Abort. Count may be called at any time. It holds at most a quarter of the window and the
@@ -207,7 +207,7 @@ func (r *Reader) tick() {
 	r.report.Reset(report)
 	if c := r.consumed(); c != r.credit {
 		r.given(c, false)
-		_ = r.nc.PublishMsg(creditMessage(r.addr.Credit, c))
+		_ = r.nc.PublishMsg(creditMessage(r.addr, c))
 	}
 }
 
@@ -236,7 +236,7 @@ func (r *Reader) give() {
 		_ = r.nc.Publish(r.direct.reply, c.Append(nil))
 		return
 	}
-	_ = r.nc.PublishMsg(creditMessage(r.addr.Credit, c))
+	_ = r.nc.PublishMsg(creditMessage(r.addr, c))
 }
 
 func (r *Reader) given(c wire.Credit, confirmed bool) {
@@ -255,7 +255,7 @@ func (r *Reader) unconfirmed() bool {
 func (r *Reader) confirm(ctx context.Context) error {
 	c := r.consumed()
 	err := within(ctx, lastPause, func(ctx context.Context) error {
-		_, err := r.js.PublishMsg(ctx, creditMessage(r.addr.Credit, c))
+		_, err := r.js.PublishMsg(ctx, creditMessage(r.addr, c))
 		return err
 	})
 	if err != nil {
@@ -282,7 +282,7 @@ func (r *Reader) Close(ctx context.Context) error {
 
 func (r *Reader) tell(ctx context.Context, c wire.Credit) error {
 	return patiently(ctx, func(once context.Context) error {
-		_, err := r.js.PublishMsg(once, creditMessage(r.addr.Credit, c))
+		_, err := r.js.PublishMsg(once, creditMessage(r.addr, c))
 		if err != nil {
 			// Where the writer hears it too, a deleted stream answers with silence.
 			err = errors.Join(err, checkStream(ctx, r.js, r.addr.Stream))

@@ -24,7 +24,7 @@ const (
 	replyAsk    = "ask"    // the last stored credit
 	replyCredit = "credit" // a credit from a reader that hears us directly
 	replyEcho   = "echo"   // the broker has taken all that we sent
-	replyPurge  = "purge"
+	replyClear  = "clear"  // a slot was cleared
 )
 
 // errOver ends a sender that has nothing left to do.
@@ -189,7 +189,7 @@ func (s *sender) takeUp(fits func(int) bool, any bool) (taken bool, err error) {
 		return false, err
 	}
 	s.number++
-	s.ended = frame[1]&wire.FlagEnd != 0
+	s.ended = wire.Ends(frame)
 	s.win.add(len(frame))
 	s.octets += int64(len(frame))
 	s.held = append(s.held, heldFrame{s.number, frame})
@@ -271,7 +271,7 @@ func (s *sender) message(ctx context.Context, m *nats.Msg) error {
 	case token == replyEcho:
 		s.direct.busy = false
 		return nil
-	case token == replyPurge:
+	case token == replyClear:
 		return nil
 	case token == replyCredit && code == "503":
 		s.direct.on = false // nobody listens: it may be back soon
@@ -311,22 +311,24 @@ func (s *sender) credit(data []byte) error {
 		return ErrReaderClosed
 	}
 	if news {
-		s.consumed(c.Frame)
+		if err := s.consumed(c.Frame); err != nil {
+			return err
+		}
 	}
 	return s.heard(c.Attach, news)
 }
 
 // consumed takes note of frames that the reader has consumed.
-func (s *sender) consumed(number uint64) {
+func (s *sender) consumed(number uint64) error {
 	if len(s.held) > 0 && s.held[0].number <= number {
-		s.store.leave()
+		s.leave()
 	}
 	s.drop(number)
 	s.direct.progress = time.Now()
 	if !s.store.busy {
 		s.store.pause = 0
 	}
-	s.purge(number)
+	return s.clear(number)
 }
 
 func (s *sender) broken(message string) error {

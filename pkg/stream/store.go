@@ -3,25 +3,32 @@ package stream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// mostFull is how often in a row, in about four seconds, a full subject may refuse a frame.
+// mostFull is how often in a row, in about four seconds, a full subject of a flow's own stream may refuse a frame.
 const mostFull = 5
 
-// purgeShare is the part of the window after which consumed frames are deleted: an eighth.
-const purgeShare = 8
+// clearShare is the part of the window after which consumed frames are cleared: an eighth.
+const clearShare = 8
+
+// unknownSeq is the sequence of a message in a slot that was stored and not confirmed.
+const unknownSeq = math.MaxUint64
 
 // store is what a sender knows of the frames in the stream.
 type store struct {
 	busy   bool   // the oldest held frame was published and is not confirmed
 	maybe  bool   // that frame may be stored, although nothing confirms it
+	again  bool   // that frame was published before
 	resent bool   // some frame may be stored twice
 	full   int    // refusals in a row because the subject is full
 	last   uint64 // number of the last frame that is stored
@@ -31,7 +38,8 @@ type store struct {
 	parting bool
 	pause   time.Duration
 
-	frames []storedFrame // not yet deleted, oldest first
+	slots  []uint64      // sequence of the last message in each slot, 0 for none, or unknownSeq
+	frames []storedFrame // neither overwritten nor cleared, oldest first
 }
 
 type storedFrame struct {
@@ -40,22 +48,59 @@ type storedFrame struct {
 }
 
 // leave forgets the frame under way: it went, or goes, another way.
-func (st *store) leave() {
-	st.resent = st.resent || st.busy
-	st.busy, st.pause, st.full = false, 0, 0
+func (s *sender) leave() {
+	st := &s.store
+	if st.busy {
+		st.resent = true
+		st.setSeq(s.held[0].number, unknownSeq)
+	}
+	st.busy, st.again, st.pause, st.full = false, false, 0, 0
 }
 
-// storeOldest publishes the oldest held frame to the stream.
+// seq is the sequence of the last message in a frame's slot.
+func (st *store) seq(frame uint64) uint64 {
+	if len(st.slots) == 0 {
+		return unknownSeq
+	}
+	return st.slots[frame%uint64(len(st.slots))]
+}
+
+func (st *store) setSeq(frame, seq uint64) {
+	if len(st.slots) > 0 {
+		st.slots[frame%uint64(len(st.slots))] = seq
+	}
+}
+
+// storeOldest publishes the oldest held frame to the stream. It overwrites what its slot is known to hold and
+// nothing else: a copy of an older frame that was delayed on its way is refused.
 func (s *sender) storeOldest() error {
+	if s.store.slots == nil && s.addr.Slots > 0 {
+		s.store.slots = make([]uint64, s.addr.Slots)
+	}
 	s.store.busy, s.store.maybe = true, true
 	s.timer.Reset(s.ackTimeout)
 	f := s.held[0]
-	return s.publish(s.addr.Subject, strconv.FormatUint(f.number, 10), f.octets)
+	return s.overwrite(f.number, strconv.FormatUint(f.number, 10), f.octets)
+}
+
+// overwrite publishes data to the slot of a frame.
+func (s *sender) overwrite(frame uint64, reply string, data []byte) error {
+	m := nats.NewMsg(s.addr.Slot(frame))
+	m.Reply, m.Data = s.inbox+reply, data
+	if seq := s.store.seq(frame); seq != unknownSeq {
+		m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(seq, 10))
+	}
+	err := s.nc.PublishMsg(m)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return s.broken(err.Error())
+	}
+	return unlessPassing(err)
 }
 
 // storeAgain publishes the frame under way again.
 func (s *sender) storeAgain() error {
 	s.store.resent = s.store.resent || s.store.maybe
+	s.store.again = s.store.again || s.store.maybe
 	return s.storeOldest()
 }
 
@@ -119,7 +164,11 @@ func (s *sender) confirmed(token string, data []byte) error {
 
 func (s *sender) hasStored(f heldFrame, seq uint64) error {
 	st := &s.store
-	st.busy, st.pause, st.full, st.last = false, 0, 0, f.number
+	st.busy, st.again, st.pause, st.full, st.last = false, false, 0, 0, f.number
+	st.setSeq(f.number, seq)
+	if n := len(st.slots); n > 0 && len(st.frames) > 0 && st.frames[0].number+uint64(n) <= f.number {
+		st.frames = slices.Delete(st.frames, 0, 1) // this one was overwritten
+	}
 	st.frames = append(st.frames, storedFrame{f.number, seq, len(f.octets)})
 	s.timer.Stop()
 	s.drop(f.number)
@@ -137,10 +186,18 @@ func (s *sender) hasStored(f heldFrame, seq uint64) error {
 	return nil
 }
 
-// refused judges an error of the broker. A subject may be full for a moment, for the broker deletes
-// what was consumed later than it passes on the credit; and for longer after frames were sent twice.
-// If it stays full, somebody breaks the credit rules.
+// refused judges an error of the broker.
+//
+// A slot that does not hold what it should holds the frame itself, if that was published before: nobody else
+// writes there. The subject of a flow's own stream may be full for a moment, for the broker deletes what was
+// consumed later than we ask it to.
 func (s *sender) refused(e *jetstream.APIError) error {
+	switch {
+	case wrongLastSequence(e) && s.store.again:
+		return s.hasStored(s.held[0], unknownSeq)
+	case wrongLastSequence(e):
+		return s.broken("the broker refuses it: somebody else has stored a frame of this edge")
+	}
 	if strings.Contains(e.Description, "maximum messages per subject") {
 		s.store.full++
 	}
@@ -155,8 +212,9 @@ func (s *sender) refused(e *jetstream.APIError) error {
 	return nil
 }
 
-// purge deletes stored frames that were consumed, when there are enough of them to be worth it.
-func (s *sender) purge(number uint64) {
+// clear overwrites stored frames that were consumed, when there are enough of them to be worth it and no frames
+// are on their way that will.
+func (s *sender) clear(number uint64) error {
 	n, octets := 0, 0
 	for _, f := range s.store.frames {
 		if f.number > number {
@@ -165,12 +223,45 @@ func (s *sender) purge(number uint64) {
 		n++
 		octets += f.octets
 	}
-	if n == 0 || int64(octets) < s.addr.Window/purgeShare && int64(n) < s.addr.Frames/purgeShare {
-		return
+	if n == 0 || int64(octets) < s.addr.Window/clearShare && int64(n) < s.addr.Frames/clearShare {
+		return nil
 	}
-	seq := s.store.frames[n-1].seq
+	if s.addr.Slots == 0 {
+		return s.purge(n)
+	}
+	if s.store.busy || s.full || len(s.held) > 0 && !s.direct.on {
+		return nil
+	}
+	for _, f := range s.store.frames[:n] {
+		if f.seq == unknownSeq {
+			continue
+		}
+		if err := s.overwrite(f.number, replyClear, nil); err != nil {
+			return err
+		}
+		s.store.setSeq(f.number, unknownSeq)
+	}
 	s.store.frames = slices.Delete(s.store.frames, 0, n)
-	request := fmt.Sprintf(`{"filter":%q,"seq":%d}`, s.addr.Subject, seq+1)
+	return nil
+}
+
+// WrongLastSequence reports whether JetStream refused a message because its subject does not hold what the publisher
+// expected.
+func WrongLastSequence(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && wrongLastSequence(api)
+}
+
+// wrongLastSequence reports whether a subject does not hold what the publisher expected.
+func wrongLastSequence(e *jetstream.APIError) bool {
+	return e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
+
+// purge deletes the n oldest frames from a flow's own stream.
+func (s *sender) purge(n int) error {
+	request := fmt.Sprintf(`{"filter":%q,"seq":%d}`, s.addr.Subject, s.store.frames[n-1].seq+1)
+	s.store.frames = slices.Delete(s.store.frames, 0, n)
 	// Should it be lost, the next one deletes what this one had to.
-	_ = s.publish(apiSubject(s.js, "STREAM.PURGE."+s.addr.Stream), replyPurge, []byte(request))
+	return s.publish(apiSubject(s.js, "STREAM.PURGE."+s.addr.Stream), replyClear, []byte(request))
 }

@@ -102,7 +102,10 @@ func frameSizes(target int, addr contract.Address, maxPayload int64) (int, int, 
 		return 0, 0, fmt.Errorf("a window of %d octets and %d frames is too small (%d, 1)",
 			addr.Window, addr.Frames, MinWindow)
 	}
-	limit := min(2*int64(target), addr.Window/4)
+	if addr.Slots > 0 && addr.Frames > addr.Slots {
+		return 0, 0, fmt.Errorf("a window of %d frames is larger than the %d slots that store them", addr.Frames, addr.Slots)
+	}
+	limit := min(2*int64(target), addr.Window/4, MaxFrame)
 	if maxPayload > 0 {
 		limit = min(limit, maxPayload)
 	}

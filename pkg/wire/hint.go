@@ -21,6 +21,9 @@ func ParseHint(b []byte) (number uint64, ok bool) {
 	return binary.BigEndian.Uint64(b[2:]), true
 }
 
+// Ends reports whether a frame has END.
+func Ends(frame []byte) bool { return len(frame) >= HeaderSize && frame[1]&FlagEnd != 0 }
+
 // Number is the number in the header of a frame, 0 where it has none.
 func Number(frame []byte) uint64 {
 	if len(frame) < HeaderSize {

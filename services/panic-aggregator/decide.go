@@ -112,13 +112,24 @@ func (r *run) stops(flow string, last bool) (out []contract.Event) {
 	if !r.Spawned || len(r.Jobs) == 0 {
 		return nil
 	}
+	stop, lastStop := r.stopSubjects(flow)
 	if r.stopped.IsZero() {
-		out = append(out, contract.Event{Type: actStop, Subject: flow})
+		out = append(out, contract.Event{Type: actStop, Subject: flow, With: stop})
 	}
 	if last && r.stoppedLast.IsZero() && r.reporters() > 0 {
-		out = append(out, contract.Event{Type: actStopLast, Subject: flow})
+		out = append(out, contract.Event{Type: actStopLast, Subject: flow, With: lastStop})
 	}
 	return out
+}
+
+// stopSubjects are where the flow's jobs are stopped, the reporting ones last.
+func (r *run) stopSubjects(flow string) (stop, last string) {
+	stream := r.Stream
+	if stream == "" {
+		stream = contract.OldFlowStream(flow)
+	}
+	subjects := contract.StopSubjects(stream, flow)
+	return subjects[0], subjects[1]
 }
 
 // completed reports whether every job ended by itself, without failing.

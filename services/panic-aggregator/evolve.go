@@ -148,12 +148,14 @@ func (s *State) plan(flow string, d *contract.FlowPlanned) {
 		}
 		r.Planned = true
 		r.Deadline, r.Edges, r.Open, r.Panics = d.Deadline, d.Edges, len(d.Jobs), d.Panics
+		r.Stream = d.Stream
+		_, last := r.stopSubjects(flow)
 		for _, j := range d.Jobs {
 			r.Jobs[j.Job] = &job{
 				JobSummary: contract.JobSummary{State: contract.JobWaiting},
 				Progdef:    j.Progdef, Revision: j.Revision,
 				Health:    d.Progdefs[j.Progdef].Document.Health,
-				Reporting: j.Stop == contract.LastStopSubject(flow),
+				Reporting: j.Stop == last,
 			}
 		}
 	})

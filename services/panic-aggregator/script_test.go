@@ -108,7 +108,7 @@ func (m *machine) do(line string) string {
 // planned reads "a:greet b:greet a.out>b.in deadline=10m". An edge from a.panic is written by us, and a
 // job like r:greet! is a reporting one.
 func (m *machine) planned(flow string, args []string) *contract.FlowPlanned {
-	p := &contract.FlowPlanned{Progdefs: map[string]progdef.Pinned{}, Deadline: m.now.Add(time.Hour)}
+	p := &contract.FlowPlanned{Stream: "EDGES-0", Progdefs: map[string]progdef.Pinned{}, Deadline: m.now.Add(time.Hour)}
 	for _, a := range args {
 		if d, ok := strings.CutPrefix(a, "deadline="); ok {
 			wait, _ := time.ParseDuration(d)
@@ -121,9 +121,9 @@ func (m *machine) planned(flow string, args []string) *contract.FlowPlanned {
 		} else {
 			job, prog, _ := strings.Cut(a, ":")
 			prog, last := strings.CutSuffix(prog, "!")
-			j := contract.Job{Job: job, Progdef: prog, Revision: "r1", Stop: contract.StopSubject(flow)}
+			j := contract.Job{Job: job, Progdef: prog, Revision: "r1", Stop: contract.StopSubject("0", flow)}
 			if last {
-				j.Stop = contract.LastStopSubject(flow)
+				j.Stop = contract.LastStopSubject("0", flow)
 			}
 			p.Jobs = append(p.Jobs, j)
 			p.Progdefs[prog] = progdef.Pinned{Revision: "r1", Document: progdef.Document{Health: progdef.Health{

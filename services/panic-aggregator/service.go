@@ -85,10 +85,8 @@ func (w *wiring) perform(
 	ctx context.Context, r service.Host[*State], e contract.Event,
 ) (contract.Event, error) {
 	switch e.Type {
-	case actStop:
-		return e, w.stop(ctx, contract.StopSubject(e.Subject))
-	case actStopLast:
-		return e, w.stop(ctx, contract.LastStopSubject(e.Subject))
+	case actStop, actStopLast:
+		return e, w.stop(ctx, e.With.(string))
 	case actReport:
 		return e, w.report(ctx, e.Data.(*Report), e.With.(contract.Address))
 	case actListen:
@@ -149,8 +147,8 @@ func (w *wiring) report(ctx context.Context, d *Report, to contract.Address) err
 	return nil
 }
 
-// stop sends a stop. It is stored in the flow's stream, where a job that starts later finds it; a flow
-// without a stream has no job to stop.
+// stop sends a stop. It is stored beside the flow's edges, where a job that starts later finds it. Where the
+// stream is gone, its absence stops the jobs.
 func (w *wiring) stop(ctx context.Context, subject string) error {
 	_, err := w.link.JS.Publish(ctx, subject, nil)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {

@@ -108,6 +108,8 @@ type run struct {
 	Jobs    map[string]*job        `json:"jobs"`
 	Open    int                    `json:"open"` // jobs that have not ended
 	Edges   []contract.PlannedEdge `json:"edges"`
+	// Stream stores the flow's edges and stops; "" where the plan is older than version 0.2.
+	Stream string `json:"stream,omitempty"`
 	// Panics is where the panics of jobs that have them wired are written, by job.
 	Panics map[string]contract.Address `json:"panics,omitempty"`
 	Cancel *cancel                     `json:"cancel,omitempty"`
@@ -193,9 +195,9 @@ type Gone struct{ Flow, Job string }
 
 // Effects that are performed, not published.
 const (
-	// actStop tells a flow's jobs to stop, all but the reporting ones.
+	// actStop tells a flow's jobs to stop, all but the reporting ones. With is the subject.
 	actStop contract.Type = "act.stop"
-	// actStopLast tells the reporting ones.
+	// actStopLast tells the reporting ones. With is the subject.
 	actStopLast contract.Type = "act.stop-last"
 	// actReport writes a job's panic to where it is wired. Data is a *Report, With the address.
 	actReport contract.Type = "act.report"

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/stream"
 )
 
 // actStop tells a flow's jobs to stop; it is performed, not published.
@@ -22,8 +24,8 @@ func Decide(s *State, id string, now time.Time) (effects []contract.Event, next 
 	switch {
 	case r == nil: // cleaned up already
 	case !r.Ended.IsZero():
-		return cleanUp(id, r, now)
-	case !r.Planned && r.Validated != nil:
+		return s.cleanUp(id, r, now)
+	case !r.Planned && r.Validated != nil && len(s.shards) > 0:
 		return []contract.Event{s.plan(id, r)}, next
 	}
 	return nil, next
@@ -33,23 +35,24 @@ func Decide(s *State, id string, now time.Time) (effects []contract.Event, next 
 func Open(s *State) []string { return slices.Sorted(maps.Keys(s.runs)) }
 
 // cleanUp takes back what the flow has on the broker, once its outputs need not be kept.
-func cleanUp(id string, r *run, now time.Time) (effects []contract.Event, next time.Time) {
+func (s *State) cleanUp(id string, r *run, now time.Time) (effects []contract.Event, next time.Time) {
 	if r.retained(now) {
 		next = r.Ended.Add(r.Retention)
-		if r.Planned && !r.OK && !r.stopped { // the verdict's stop may have come before there was a stream
-			effects = []contract.Event{{Type: actStop, Subject: id}}
+		if r.Planned && !r.OK && !r.stopped { // the verdict may have come before the plan
+			effects = []contract.Event{{Type: actStop, Subject: id, With: r.Stream}}
 		}
 		return effects, next
 	}
-	cleaned := contract.FlowCleaned{Stream: contract.FlowStream(id), Mailboxes: []string{}}
-	if r.Planned {
-		cleaned.Stream = r.Stream
+	cleaned := contract.FlowCleaned{Stream: r.Stream, Mailboxes: []string{}}
+	if !r.Planned { // it may have been provisioned all the same
+		cleaned.Stream = s.stream(id)
 	}
 	if !r.OK { // a completed flow has left no job unclaimed
 		cleaned.Mailboxes = slices.Sorted(slices.Values(r.Mailboxes))
 	}
 	return []contract.Event{{
-		Type: contract.TypeFlowCleaned, Subject: id, Data: &cleaned, TraceParent: r.Trace, With: r.OK,
+		Type: contract.TypeFlowCleaned, Subject: id, Data: &cleaned, TraceParent: r.Trace,
+		With: ending{age: now.Sub(r.At), mayRun: !r.OK && cleaned.Stream != ""},
 	}}, next
 }
 
@@ -88,13 +91,14 @@ func (s *State) overBudget(f flow.Flow) problem.List {
 func (l Limits) tooLong(f flow.Flow) (out problem.List) {
 	for _, e := range f.Edges {
 		n := count(e.Const)
-		if n == nil || n.Bytes+10*n.Records <= l.Window/2 {
+		most := min(l.Window, l.Frames*stream.DefaultFrameTarget) / 2
+		if n == nil || n.Bytes+10*n.Records <= most {
 			continue
 		}
 		out = append(out, problem.Problem{
 			Code: problem.TooLarge, Pointer: "/nodes",
 			Message: fmt.Sprintf("the constant %s has %d bytes in %d records; an edge may hold %d bytes before it is read",
-				e.Source(), n.Bytes, n.Records, l.Window/2),
+				e.Source(), n.Bytes, n.Records, most),
 			Hint: "shorten it, raise the planner's edge window, or feed the records by one of the flow's inputs",
 		})
 	}
@@ -108,18 +112,22 @@ func (s *State) lay(id string, r *run) *contract.FlowPlanned {
 		Jobs: []contract.Job{}, Edges: make([]contract.PlannedEdge, len(d.Flow.Edges)),
 		Progdefs: d.Progdefs,
 		Inputs:   map[string]contract.Address{}, Outputs: map[string]contract.Address{},
-		Deadline: r.At.Add(d.Flow.Deadline.D()), Stop: contract.StopSubject(id),
+		Deadline: r.At.Add(d.Flow.Deadline.D()), Stop: contract.StopSubject(s.shard(id), id),
 		OutputRetention: retentionOf(s.limits),
 	}
 	if len(d.Flow.Nodes)+len(d.Flow.Edges) > 0 {
-		p.Stream = contract.FlowStream(id)
+		p.Stream = s.stream(id)
 	}
 	jobs := make(map[string]*contract.Job, len(d.Flow.Nodes))
 	reporting := reporters(d.Flow)
+	if len(reporting) > 0 {
+		p.LastStop = contract.LastStopSubject(s.shard(id), id)
+	}
 	for _, name := range slices.Sorted(maps.Keys(d.Flow.Nodes)) {
 		j := job(id, r.Trace, name, d)
+		j.Stream, j.Stop = p.Stream, p.Stop
 		if reporting[name] {
-			j.Stop = contract.LastStopSubject(id)
+			j.Stop = p.LastStop
 		}
 		p.Jobs = append(p.Jobs, j)
 	}
@@ -127,9 +135,10 @@ func (s *State) lay(id string, r *run) *contract.FlowPlanned {
 		jobs[p.Jobs[i].Job] = &p.Jobs[i]
 	}
 	for n, edge := range d.Flow.Edges {
-		a := s.limits.address(id, n, edge.Type)
+		a := s.address(id, n, edge.Type)
 		p.Edges[n] = contract.PlannedEdge{
-			From: edge.Source(), To: edge.Sink(), Type: edge.Type, Subject: a.Subject, Const: count(edge.Const),
+			From: edge.Source(), To: edge.Sink(), Type: edge.Type, Subject: a.Subject, Credit: a.Credit,
+			Const: count(edge.Const),
 		}
 		attach(p, jobs, edge, a)
 	}
@@ -193,12 +202,22 @@ func reporters(f flow.Flow) map[string]bool {
 	return found
 }
 
-func (l Limits) address(id string, n int, typename string) contract.Address {
-	return contract.Address{
-		Stream: contract.FlowStream(id), Subject: contract.EdgeSubject(id, n),
-		Credit: contract.CreditSubject(id, n), Direct: contract.DirectSubject(id, n),
-		Window: l.Window, Frames: l.Frames, Type: typename,
+func (s *State) address(id string, n int, typename string) contract.Address {
+	return contract.EdgeAddress(s.shard(id), id, n, s.limits.Window, s.limits.Frames, typename)
+}
+
+// shard is where a new flow's edges are stored.
+func (s *State) shard(id string) string {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(id))
+	return s.shards[hash.Sum32()%uint32(len(s.shards))]
+}
+
+func (s *State) stream(id string) string {
+	if len(s.shards) == 0 {
+		return "" // nothing was ever provisioned
 	}
+	return contract.EdgeStream(s.shard(id))
 }
 
 func job(id, trace, name string, d *contract.FlowValidated) contract.Job {
@@ -210,7 +229,6 @@ func job(id, trace, name string, d *contract.FlowValidated) contract.Job {
 		Inputs: map[string]contract.Address{}, Outputs: map[string]contract.Address{},
 		Started: subject(contract.TypeJobStarted), Done: subject(contract.TypeJobDone),
 		Panic: subject(contract.TypeJobPanic), Health: contract.HealthSubject(id, name),
-		Stop:           contract.StopSubject(id),
 		HealthInterval: health.Interval, HealthTimeout: health.Timeout, TraceParent: trace,
 	}
 }

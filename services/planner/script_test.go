@@ -21,7 +21,7 @@ func TestScripts(t *testing.T) {
 	script.Run(t, "testdata/*.txt", func(t *testing.T) func(string) string {
 		l := DefaultLimits()
 		l.Flows, l.Edges = 2, 5
-		return (&machine{t: t, s: NewState(l), now: time.Unix(1_000_000, 0).UTC()}).do
+		return (&machine{t: t, s: NewState(l, "0"), now: time.Unix(1_000_000, 0).UTC()}).do
 	})
 }
 
@@ -86,13 +86,15 @@ func validated(args []string) *contract.FlowValidated {
 }
 
 func (m *machine) orphans(args []string) string {
-	have := inventory{mailboxes: map[string]string{}}
+	have := inventory{edges: map[string][]string{}, mailboxes: map[string]string{}}
 	for _, a := range args {
 		what, list, _ := strings.Cut(a, "=")
 		for x := range strings.SplitSeq(list, ",") {
 			switch what {
 			case "streams":
 				have.streams = append(have.streams, x)
+			case "edges":
+				have.edges["EDGES-0"] = append(have.edges["EDGES-0"], x)
 			case "jobs":
 				have.jobs = append(have.jobs, x)
 			case "mailboxes":
@@ -101,7 +103,7 @@ func (m *machine) orphans(args []string) string {
 		}
 	}
 	o := m.s.orphans(have)
-	return fmt.Sprintf("streams=%v jobs=%v mailboxes=%v", o.streams, o.jobs, o.mailboxes)
+	return fmt.Sprintf("edges=%v streams=%v jobs=%v mailboxes=%v", o.edges["EDGES-0"], o.streams, o.jobs, o.mailboxes)
 }
 
 func (m *machine) event(t contract.Type, subject string, data any) string {

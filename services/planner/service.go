@@ -16,7 +16,6 @@ import (
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/service"
-	"github.com/dagyo/dagyo/pkg/stream"
 )
 
 // Name is the service's name.
@@ -28,6 +27,8 @@ type Config struct {
 	Limits Limits
 	// EdgeStorage keeps in files or in memory what no reader is there for (ADR 10).
 	EdgeStorage jetstream.StorageType
+	// EdgeStreams is the number of streams that edges are spread over (ADR 19). It may change between two starts.
+	EdgeStreams int
 	// SweepEvery is the time between two searches for what belongs to no living flow.
 	SweepEvery time.Duration
 }
@@ -36,17 +37,17 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Config: service.DefaultConfig(), Limits: DefaultLimits(),
-		EdgeStorage: jetstream.MemoryStorage, SweepEvery: 30 * time.Second,
+		EdgeStorage: jetstream.MemoryStorage, EdgeStreams: 4, SweepEvery: 30 * time.Second,
 	}
 }
 
 // Run serves until the context ends.
 func Run(ctx context.Context, link *broker.Link, c Config) error {
-	w := &wiring{link: link, config: c, mailboxes: make(map[string]bool)}
+	w := &wiring{link: link, config: c, mailboxes: make(map[string]bool), oddFrom: make(map[string]uint64)}
 	s := Decisions()
 	s.New = func(context.Context, *broker.Link) (*State, error) { return NewState(c.Limits), nil }
 	s.Perform = w.perform
-	s.Listen = []func(context.Context, *service.Runtime[*State]) error{hearReleases}
+	s.Listen = []func(context.Context, *service.Runtime[*State]) error{hearReleases, w.makeFirstShards}
 	s.Lead = []func(context.Context, *service.Runtime[*State]) error{w.sweep, w.trim}
 	return service.Run(ctx, link, s, c.Config)
 }
@@ -74,35 +75,43 @@ type wiring struct {
 	// mu is held while a mailbox is made or removed: nats-server can wedge where both happen at once.
 	mu        sync.Mutex
 	mailboxes map[string]bool // known to exist
+
+	// shards are where edges of new flows go, and shardsSeen tells on which connection they were looked for, from 1.
+	shards     []string
+	shardsSeen uint64
+	// oddFrom is the sequence up to which a stream was searched for odd subjects. It belongs to the sweep.
+	oddFrom map[string]uint64
+	runtime *service.Runtime[*State]
 }
 
 func (w *wiring) perform(
 	ctx context.Context, _ service.Host[*State], effect contract.Event,
 ) (contract.Event, error) {
 	if effect.Type == actStop {
-		return effect, w.stop(effect.Subject)
+		return effect, w.stop(effect.With.(string), effect.Subject)
 	}
 	switch d := effect.Data.(type) {
 	case *contract.FlowPlanned:
-		return effect, w.provision(ctx, effect.Subject, d, effect.With.(flow.Flow))
+		return effect, w.provision(ctx, d, effect.With.(flow.Flow))
 	case *contract.FlowCleaned:
-		completed, _ := effect.With.(bool)
-		return effect, w.release(ctx, effect.Subject, d, !completed)
+		return effect, w.release(ctx, effect.Subject, d, effect.With.(ending))
 	default:
 		return effect, nil
 	}
 }
 
-// provision makes what the plan promises: the stream, the constants in it, the mailboxes.
-func (w *wiring) provision(ctx context.Context, id string, p *contract.FlowPlanned, f flow.Flow) error {
+// provision makes what the plan promises: a place for the edges, the constants in it, the mailboxes.
+func (w *wiring) provision(ctx context.Context, p *contract.FlowPlanned, f flow.Flow) error {
 	if p.Stream == "" {
 		return nil
 	}
-	cfg := stream.StreamConfig(id, w.config.EdgeStorage, w.config.Limits.Frames)
-	if err := w.makeStream(ctx, cfg); err != nil {
-		return brokerError("make the flow's stream", err)
+	if err := w.ensureShards(ctx); err != nil {
+		return err
 	}
-	if err := w.writeConstants(ctx, id, f); err != nil {
+	if err := w.begin(ctx, p); err != nil {
+		return err
+	}
+	if err := w.writeConstants(ctx, p, f); err != nil {
 		return err
 	}
 	for name, pinned := range p.Progdefs {
@@ -111,15 +120,6 @@ func (w *wiring) provision(ctx context.Context, id string, p *contract.FlowPlann
 		}
 	}
 	return nil
-}
-
-// makeStream makes a stream that is hardly ever there already.
-func (w *wiring) makeStream(ctx context.Context, cfg jetstream.StreamConfig) error {
-	_, err := w.link.JS.CreateStream(ctx, cfg)
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // in another form
-		_, err = w.link.JS.UpdateStream(ctx, cfg)
-	}
-	return err
 }
 
 // brokerError tells a broker that cannot from one that cannot now.
@@ -148,19 +148,23 @@ func (w *wiring) ensureMailbox(ctx context.Context, progdef, revision string) er
 	return nil
 }
 
-// release deletes what the flow had. Where a job may still run it is told to stop first: the stop that
-// was sent for the verdict may have come before there was a stream to keep it.
-func (w *wiring) release(ctx context.Context, id string, d *contract.FlowCleaned, mayRun bool) error {
-	if d.Stream != "" {
-		if mayRun {
-			if err := w.stop(id); err != nil {
-				return err
-			}
+// An ending is what the clean-up of a flow depends on.
+type ending struct {
+	age time.Duration
+	// mayRun is true where a job may still run. It is told to stop first: the stop that was sent for the verdict
+	// may have come before the plan.
+	mayRun bool
+}
+
+// release deletes what the flow had.
+func (w *wiring) release(ctx context.Context, id string, d *contract.FlowCleaned, e ending) error {
+	if e.mayRun {
+		if err := w.stop(d.Stream, id); err != nil {
+			return err
 		}
-		err := w.link.JS.DeleteStream(ctx, d.Stream)
-		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return fmt.Errorf("delete stream %s: %w", d.Stream, err)
-		}
+	}
+	if err := w.deleteEdges(ctx, d.Stream, id, e.age); err != nil {
+		return fmt.Errorf("delete the edges of flow %s: %w", id, err)
 	}
 	if len(d.Mailboxes) == 0 {
 		return nil
@@ -168,8 +172,18 @@ func (w *wiring) release(ctx context.Context, id string, d *contract.FlowCleaned
 	return w.purgeJobs(ctx, id)
 }
 
-func (w *wiring) stop(id string) error {
-	for _, subject := range []string{contract.StopSubject(id), contract.LastStopSubject(id)} {
+func (w *wiring) deleteEdges(ctx context.Context, name, id string, age time.Duration) error {
+	switch name {
+	case "":
+		return nil
+	case contract.OldFlowStream(id):
+		return w.deleteStream(ctx, name)
+	}
+	return w.purgeFlow(ctx, name, id, age)
+}
+
+func (w *wiring) stop(name, id string) error {
+	for _, subject := range contract.StopSubjects(name, id) {
 		if err := w.link.Publish(subject, nil); err != nil {
 			return fmt.Errorf("stop the jobs of flow %s: %w", id, err)
 		}

@@ -15,6 +15,8 @@ type State struct {
 	edges  int // of these
 	// executors are the live ones, and their mailboxes.
 	executors map[string]string
+	// shards are where the edges of new flows are stored, in order. While there are none, no flow is planned.
+	shards []string
 }
 
 // A run is one flow from flow.validated to flow.cleaned.
@@ -42,7 +44,8 @@ type Limits struct {
 	// Flows and Edges bound what exists at the same time, over all flows.
 	Flows int
 	Edges int
-	// Window and Frames bound each edge: octets and frames sent and not yet consumed.
+	// Window and Frames bound each edge: bytes and frames sent and not yet consumed. The broker stores at most
+	// Frames frames of an edge, of 128 KiB at most.
 	Window int64
 	Frames int64
 	// OutputRetention is how long a flow's outputs stay readable after its verdict.
@@ -52,14 +55,14 @@ type Limits struct {
 // DefaultLimits are the documented defaults.
 func DefaultLimits() Limits {
 	return Limits{
-		Flows: 20_000, Edges: 200_000, Window: 8 << 20, Frames: 4096,
+		Flows: 20_000, Edges: 200_000, Window: 8 << 20, Frames: 128,
 		OutputRetention: 5 * time.Minute,
 	}
 }
 
 // NewState returns the state before the first event.
-func NewState(l Limits) *State {
-	return &State{limits: l, runs: make(map[string]*run), executors: make(map[string]string)}
+func NewState(l Limits, shards ...string) *State {
+	return &State{limits: l, shards: shards, runs: make(map[string]*run), executors: make(map[string]string)}
 }
 
 // Has reports whether a flow has something on the broker, or is about to.
@@ -68,11 +71,18 @@ func (s *State) Has(flow string) bool { return s.runs[flow] != nil }
 // FactReleased says that a client has read all it wants of a flow's outputs.
 const FactReleased contract.Type = "fact.released"
 
+// FactShards says which shards there are now; With has their names.
+const FactShards contract.Type = "fact.shards"
+
 // Evolve folds an event or fact.
 func Evolve(s *State, e contract.Event) []string {
 	if e.EndsFlow() {
 		s.ended(e)
 		return []string{e.Subject}
+	}
+	if e.Type == FactShards {
+		s.shards = e.With.([]string)
+		return s.unplanned()
 	}
 	switch d := e.Data.(type) {
 	case *contract.FlowValidated:
@@ -93,6 +103,16 @@ func Evolve(s *State, e contract.Event) []string {
 		r.stopped = r.stopped || e.Type == actStop
 	}
 	return []string{e.Subject}
+}
+
+// unplanned returns the flows that wait to be planned.
+func (s *State) unplanned() (ids []string) {
+	for id, r := range s.runs {
+		if !r.Planned && r.Validated != nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (s *State) begin(e contract.Event, d *contract.FlowValidated) {

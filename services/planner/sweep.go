@@ -4,29 +4,43 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
 // An inventory is what lies on the broker and carries a flow's or a revision's name.
 type inventory struct {
-	streams   []string          // flows that have a stream
-	jobs      []string          // flows that have unclaimed jobs
-	mailboxes map[string]string // consumer name by mailbox
+	edges     map[string][]string // flows that something is stored of, by stream
+	streams   []string            // of edges
+	odd       []string            // streams with subjects on which no flow stores anything
+	jobs      []string            // flows that have unclaimed jobs
+	mailboxes map[string]string   // consumer name by mailbox
 }
 
 // orphans returns what of the inventory belongs to no living flow or executor.
 func (s *State) orphans(have inventory) inventory {
-	out := inventory{mailboxes: make(map[string]string)}
-	for _, id := range have.streams {
-		if s.runs[id] == nil {
-			out.streams = append(out.streams, id)
+	out := inventory{edges: make(map[string][]string), odd: have.odd, mailboxes: make(map[string]string)}
+	for stream, flows := range have.edges {
+		for _, id := range flows {
+			if s.runs[id] == nil {
+				out.edges[stream] = append(out.edges[stream], id)
+			}
+		}
+	}
+	used := s.usedStreams()
+	for _, name := range have.streams {
+		if !used[name] {
+			out.streams = append(out.streams, name)
 		}
 	}
 	for _, id := range have.jobs {
@@ -34,13 +48,25 @@ func (s *State) orphans(have inventory) inventory {
 			out.jobs = append(out.jobs, id)
 		}
 	}
-	used := s.usedMailboxes()
+	mailboxes := s.usedMailboxes()
 	for mailbox, consumer := range have.mailboxes {
-		if !used[mailbox] {
+		if !mailboxes[mailbox] {
 			out.mailboxes[mailbox] = consumer
 		}
 	}
 	return out
+}
+
+// usedStreams are the streams that edges of new flows go to, and those of living flows.
+func (s *State) usedStreams() map[string]bool {
+	used := make(map[string]bool)
+	for _, shard := range s.shards {
+		used[contract.EdgeStream(shard)] = true
+	}
+	for _, r := range s.runs {
+		used[r.Stream] = true
+	}
+	return used
 }
 
 func (s *State) usedMailboxes() map[string]bool {
@@ -90,15 +116,9 @@ func (w *wiring) trim(ctx context.Context, r *service.Runtime[*State]) error {
 }
 
 func (w *wiring) inventory(ctx context.Context) (inventory, error) {
-	have := inventory{mailboxes: make(map[string]string)}
-	names := w.link.JS.StreamNames(ctx, jetstream.WithStreamListSubject("stop.*"))
-	for name := range names.Name() {
-		if id, ok := strings.CutPrefix(name, contract.FlowStreamPrefix); ok {
-			have.streams = append(have.streams, id)
-		}
-	}
-	if err := names.Err(); err != nil {
-		return have, fmt.Errorf("list flow streams: %w", err)
+	have := inventory{edges: make(map[string][]string), mailboxes: make(map[string]string)}
+	if err := w.storedEdges(ctx, &have); err != nil {
+		return have, fmt.Errorf("list stored edges: %w", err)
 	}
 	jobs, err := w.link.JS.Stream(ctx, contract.StreamJobs)
 	if err != nil {
@@ -109,8 +129,10 @@ func (w *wiring) inventory(ctx context.Context) (inventory, error) {
 		return have, fmt.Errorf("list waiting jobs: %w", err)
 	}
 	for subject := range info.State.Subjects {
-		if tokens := strings.Split(subject, "."); len(tokens) == 5 {
-			have.jobs = append(have.jobs, tokens[3])
+		if id := contract.FlowOfJob(subject); document.ValidName(id) {
+			have.jobs = append(have.jobs, id)
+		} else if !slices.Contains(have.odd, contract.StreamJobs) {
+			have.odd = append(have.odd, contract.StreamJobs)
 		}
 	}
 	consumers := jobs.ListConsumers(ctx)
@@ -121,13 +143,107 @@ func (w *wiring) inventory(ctx context.Context) (inventory, error) {
 	return have, consumers.Err()
 }
 
+// storedEdges lists the streams of edges, and the flows that something is stored of.
+func (w *wiring) storedEdges(ctx context.Context, have *inventory) error {
+	old := w.link.JS.StreamNames(ctx, jetstream.WithStreamListSubject("stop.*"))
+	for name := range old.Name() {
+		if id, ok := strings.CutPrefix(name, contract.OldFlowStreamPrefix); ok {
+			have.edges[name] = []string{id}
+		}
+	}
+	if err := old.Err(); err != nil {
+		return err
+	}
+	shards, err := w.listShards(ctx)
+	if err != nil {
+		return err
+	}
+	for _, shard := range shards {
+		name := shard.Config.Name
+		have.streams = append(have.streams, name)
+		flows, odd, err := w.flowsIn(ctx, name)
+		if err != nil {
+			return err
+		}
+		have.edges[name] = flows
+		if odd {
+			have.odd = append(have.odd, name)
+		}
+	}
+	return nil
+}
+
+// flowsIn lists the flows of which a shard stores something, and reports whether it has odd subjects besides.
+func (w *wiring) flowsIn(ctx context.Context, name string) (ids []string, odd bool, err error) {
+	s, err := w.link.JS.Stream(ctx, name)
+	if err != nil {
+		return nil, false, err
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter("edges.>"))
+	if err != nil {
+		return nil, false, err
+	}
+	flows := make(map[string]bool)
+	for subject := range info.State.Subjects {
+		if id := contract.FlowOfEdge(subject); document.ValidName(id) {
+			flows[id] = true
+		} else {
+			odd = true
+		}
+	}
+	return slices.Collect(maps.Keys(flows)), odd, nil
+}
+
+// oddBatch is how many messages of a stream with odd subjects are looked at in one sweep.
+const oddBatch = 10_000
+
+// deleteOdd deletes the messages on subjects that name no flow. Such a subject may have a wildcard in it: NATS stores
+// that, and a purge by it would delete what it matches. So each message is looked at, and deleted by its sequence.
+func (w *wiring) deleteOdd(ctx context.Context, name string) error {
+	s, err := w.link.JS.Stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	for range oddBatch {
+		m, err := s.GetMsg(ctx, w.oddFrom[name]+1, jetstream.WithGetMsgSubject(">"))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			w.oddFrom[name] = 0
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("look for odd subjects in %s: %w", name, err)
+		}
+		w.oddFrom[name] = m.Sequence
+		if document.ValidName(contract.FlowOfEdge(m.Subject)) || document.ValidName(contract.FlowOfJob(m.Subject)) {
+			continue
+		}
+		if err := s.DeleteMsg(ctx, m.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return fmt.Errorf("delete a message on %q: %w", m.Subject, err)
+		}
+	}
+	return nil
+}
+
 // remove removes the orphans. Of the mailboxes it removes those that were idle at the last sweep, too, since
 // the next flow would make them again; it returns those that are idle now.
 func (w *wiring) remove(
 	ctx context.Context, r *service.Runtime[*State], o inventory, idle map[string]bool,
 ) (map[string]bool, error) {
-	for _, id := range o.streams {
-		if err := w.release(ctx, id, &contract.FlowCleaned{Stream: contract.FlowStream(id)}, true); err != nil {
+	for stream, flows := range o.edges {
+		for _, id := range flows {
+			ending := ending{age: math.MaxInt64, mayRun: true}
+			if err := w.release(ctx, id, &contract.FlowCleaned{Stream: stream}, ending); err != nil {
+				return idle, err
+			}
+		}
+	}
+	for _, name := range o.odd {
+		if err := w.deleteOdd(ctx, name); err != nil {
+			return idle, err
+		}
+	}
+	for _, name := range o.streams {
+		if err := w.deleteStream(ctx, name); err != nil {
 			return idle, err
 		}
 	}

@@ -27,7 +27,7 @@ func TestStartedJobIsNotStartedAgain(t *testing.T) {
 	c.AwaitEnd(t, "model")
 
 	job := planned.Jobs[0]
-	job.Flow, job.Stop = "copy", contract.StopSubject("copy")
+	job.Flow = "copy"
 	started, err := event.Encode(contract.Event{
 		Type: contract.TypeJobStarted, Subject: "copy", Source: "/somebody-else", Time: time.Now(),
 		Data: &contract.JobStarted{Job: job.Job, Executor: "somebody-else"},

@@ -30,7 +30,7 @@ func TestPanicKinds(t *testing.T) {
 		"stops-itself":  {kind: contract.KindLostHealth, job: "bad", message: "no sign of life for 1s"},
 		"never-starts":  {kind: contract.KindCrash, job: "bad", message: "before they started a job", detail: "no such model"},
 		"quits-at-once": {kind: contract.KindCrash, job: "bad", message: "exited with code 0"},
-		"garbles":       {kind: contract.KindProtocol, job: "sink", message: "edge.", port: "in"},
+		"garbles":       {kind: contract.KindProtocol, job: "sink", message: "edges.", port: "in"},
 		"mislabels":     {kind: contract.KindDeserialization, job: "sink", message: "not valid UTF-8", port: "in", record: &zero},
 	}
 	for name, want := range tests {

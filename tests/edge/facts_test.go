@@ -28,43 +28,74 @@ func (e *bundle) publish(subject, data string, header ...string) *jetstream.PubA
 	return ack
 }
 
-// A rolled-up credit replaces the one before it, also with DiscardNewPerSubject, and can be had by
-// a direct get.
-func TestFactCreditsRollUp(t *testing.T) {
+// A shard keeps the last message on each subject, which a direct get reads.
+func TestFactLastMessageIsKept(t *testing.T) {
 	storages(t, func(t *testing.T, storage jetstream.StorageType) {
 		e := setup(t, storage)
-		n := 3 * int(e.maxMessages())
+		const n = 300
 		for i := range n {
-			e.publish(e.addr.Credit, fmt.Sprint(i), jetstream.MsgRollup, jetstream.MsgRollupSubject)
+			e.publish(e.addr.Credit, fmt.Sprint(i))
+			e.publish(e.addr.Slot(uint64(i)), fmt.Sprint(i))
 		}
-		if got := e.state(); got.Msgs != 1 {
-			t.Fatalf("%d messages stored", got.Msgs)
+		if got := e.state(); got.Msgs != 1+testFrames {
+			t.Fatalf("%d messages are stored", got.Msgs)
 		}
-		m, err := e.observer.Conn().RequestWithContext(e.ctx,
-			"$JS.API.DIRECT.GET."+e.addr.Stream+"."+e.addr.Credit, nil)
-		if err != nil || string(m.Data) != fmt.Sprint(n-1) {
-			t.Fatalf("%q %v", m.Data, err)
+		for _, subject := range []string{e.addr.Credit, e.addr.Slot(n - 1)} {
+			if got := e.get(subject); got != fmt.Sprint(n-1) {
+				t.Fatalf("%s holds %q", subject, got)
+			}
 		}
 	})
 }
 
-func (e *bundle) maxMessages() int64 {
-	return stream.StreamConfig("f", jetstream.FileStorage, testFrames).MaxMsgsPerSubject
+// get reads the last message on a subject, or its status.
+func (e *bundle) get(subject string) string {
+	e.t.Helper()
+	m, err := e.observer.Conn().RequestWithContext(e.ctx, "$JS.API.DIRECT.GET."+e.addr.Stream+"."+subject, nil)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return string(m.Data) + m.Header.Get("Status")
 }
 
-// A full subject refuses a message, and leaves the others alone.
-func TestFactFullSubjectRefuses(t *testing.T) {
+// A message is stored only if its subject holds what the publisher expects, 0 for nothing.
+func TestFactExpectedSequence(t *testing.T) {
 	storages(t, func(t *testing.T, storage jetstream.StorageType) {
 		e := setup(t, storage)
-		for range e.maxMessages() {
-			e.publish(e.addr.Subject, "x")
+		slot := e.addr.Slot(1)
+		first := e.publish(slot, "a", jetstream.ExpectedLastSubjSeqHeader, "0")
+		e.publish(e.addr.Slot(2), "another")
+		e.publish(slot, "b", jetstream.ExpectedLastSubjSeqHeader, fmt.Sprint(first.Sequence))
+		for _, stale := range []uint64{0, first.Sequence} {
+			m := nats.NewMsg(slot)
+			m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, fmt.Sprint(stale))
+			if _, err := e.observer.PublishMsg(e.ctx, m); !stream.WrongLastSequence(err) {
+				t.Errorf("expecting %d: %v", stale, err)
+			}
 		}
-		_, err := e.observer.Publish(e.ctx, e.addr.Subject, []byte("x"))
-		if err == nil {
-			t.Fatal("one too many was stored")
+		if got := e.get(slot); got != "b" {
+			t.Errorf("the slot holds %q", got)
 		}
-		t.Log(err)
-		e.publish(contract.EdgeSubject("f", 1), "x")
+	})
+}
+
+// A shard refuses what is longer than a frame, and rollups, by which one writer could delete everybody's frames.
+func TestFactShardRefuses(t *testing.T) {
+	storages(t, func(t *testing.T, storage jetstream.StorageType) {
+		e := setup(t, storage)
+		e.publish(e.addr.Slot(1), string(make([]byte, stream.MaxFrame)))
+		long := nats.NewMsg(e.addr.Slot(2))
+		long.Data = make([]byte, stream.MaxFrame+2<<10)
+		rollup := nats.NewMsg(e.addr.Slot(2))
+		rollup.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupAll)
+		for _, m := range []*nats.Msg{long, rollup} {
+			if _, err := e.observer.PublishMsg(e.ctx, m); err == nil {
+				t.Errorf("%v with %d bytes was stored", m.Header, len(m.Data))
+			}
+		}
+		if got := e.state().Msgs; got != 1 {
+			t.Errorf("%d messages are stored", got)
+		}
 	})
 }
 
@@ -78,80 +109,30 @@ func TestFactSubscribersHearStreamSubjects(t *testing.T) {
 	if err := e.in.Conn().Flush(); err != nil {
 		t.Fatal(err)
 	}
-	e.publish(e.addr.Credit, "x", jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	e.publish(e.addr.Credit, "x")
 	if m, err := sub.NextMsgWithContext(e.ctx); err != nil || string(m.Data) != "x" {
 		t.Fatal(m, err)
 	}
 }
 
-// A batch of direct gets comes in order, from a place on, of one subject, and tells where it ends and
-// what is behind it.
-func TestFactBatchedGets(t *testing.T) {
+// A purge of a flow's subjects leaves other flows'.
+func TestFactPurgeBySubject(t *testing.T) {
 	storages(t, func(t *testing.T, storage jetstream.StorageType) {
 		e := setup(t, storage)
-		for i := range 6 {
-			e.publish(e.addr.Subject, fmt.Sprint(i))
-			e.publish(contract.EdgeSubject("f", 1), "of another edge")
+		other := address("other", 0)
+		for i := range uint64(4) {
+			e.publish(e.addr.Slot(i), "x")
+			e.publish(other.Slot(i), "x")
 		}
-		cases := []struct{ request, want string }{
-			{`"seq":1,"batch":3,"max_bytes":1000`, "012 204 3"},
-			{`"seq":5,"batch":9,"max_bytes":1000`, "2345 204 0"},
-			{`"seq":1,"batch":9,"max_bytes":12`, "01 204 4"},
-			{`"seq":12,"batch":9,"max_bytes":1000`, " 404 "},
+		s, err := e.observer.Stream(e.ctx, e.addr.Stream)
+		if err == nil {
+			err = s.Purge(e.ctx, jetstream.WithPurgeSubject(contract.FlowEdges("0", "f")))
 		}
-		for _, c := range cases {
-			if got := e.batch(c.request); got != c.want {
-				t.Errorf("%s: %q, want %q", c.request, got, c.want)
-			}
-		}
-	})
-}
-
-// batch asks for stored frames and returns their data, the last status, and what is behind them.
-func (e *bundle) batch(request string) (got string) {
-	e.t.Helper()
-	nc := e.observer.Conn()
-	inbox := nc.NewInbox()
-	sub, err := nc.SubscribeSync(inbox)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	request = fmt.Sprintf(`{"next_by_subj":%q,%s}`, e.addr.Subject, request)
-	err = nc.PublishRequest("$JS.API.DIRECT.GET."+e.addr.Stream, inbox, []byte(request))
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	for {
-		m, err := sub.NextMsgWithContext(e.ctx)
-		if err != nil {
-			e.t.Fatal(err)
-		}
-		if code := m.Header.Get("Status"); code != "" {
-			return got + " " + code + " " + m.Header.Get("Nats-Num-Pending")
-		}
-		got += string(m.Data)
-	}
-}
-
-// A purge by subject and sequence leaves what is behind it, and other edges.
-func TestFactPurgeUpToSequence(t *testing.T) {
-	storages(t, func(t *testing.T, storage jetstream.StorageType) {
-		e := setup(t, storage)
-		for i := range 4 {
-			e.publish(e.addr.Subject, fmt.Sprint(i))
-			e.publish(contract.EdgeSubject("f", 1), "of another edge")
-		}
-		request := fmt.Sprintf(`{"filter":%q,"seq":5}`, e.addr.Subject)
-		_, err := e.observer.Conn().RequestWithContext(e.ctx,
-			"$JS.API.STREAM.PURGE."+e.addr.Stream, []byte(request))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := e.batch(`"seq":1,"batch":9,"max_bytes":1000`); got != "23 204 0" {
-			t.Error(got)
-		}
-		if got := e.state().Msgs; got != 6 {
-			t.Errorf("%d messages left", got)
+		if a, b := e.get(e.addr.Slot(1)), e.get(other.Slot(1)); a != "404" || b != "x" || e.state().Msgs != 4 {
+			t.Errorf("%q, %q, %d messages", a, b, e.state().Msgs)
 		}
 	})
 }

@@ -157,6 +157,7 @@ func TestConnectionClosed(t *testing.T) {
 
 // A forger writes frames of its own making.
 type forger struct {
+	stored uint64 // frames that were stored
 	e      *bundle
 	enc    *wire.Encoder
 	number int
@@ -182,7 +183,8 @@ func (f *forger) end() []byte {
 func (f *forger) publish(frames ...[]byte) {
 	f.e.t.Helper()
 	for _, b := range frames {
-		f.e.publish(f.e.addr.Subject, string(b))
+		f.stored++
+		f.e.publish(f.e.addr.Slot(f.stored), string(b))
 	}
 }
 
@@ -190,10 +192,15 @@ func TestRepeatsAreDropped(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	f := forge(e)
 	a, b, c, end := f.frame(), f.frame(), f.frame(), f.end()
-	f.publish(a, a, b, a, b, c, c, end, end)
-	if err := expect(e.ctx, e.reader(), repeated(20, 3), 0); err != nil {
-		t.Fatal(err)
+	f.publish(a, b) // some are stored besides
+	wait := start(t, func() error { return expect(e.ctx, e.reader(), repeated(20, 3), 0) })
+	to := e.attached()
+	for _, frame := range [][]byte{a, a, b, a, b, c, c, end, end} {
+		if err := e.observer.Conn().Publish(to, frame); err != nil {
+			t.Fatal(err)
+		}
 	}
+	wait()
 }
 
 func TestForgedFrames(t *testing.T) {
@@ -259,13 +266,11 @@ func TestForgedFrames(t *testing.T) {
 // attached waits for the reader's credit and returns the subject on which it hears frames directly.
 func (e *bundle) attached() string {
 	e.t.Helper()
-	e.awaitStored(1)
-	m, err := e.observer.Conn().RequestWithContext(e.ctx,
-		"$JS.API.DIRECT.GET."+e.addr.Stream+"."+e.addr.Credit, nil)
-	if err != nil {
-		e.t.Fatal(err)
+	credit := e.get(e.addr.Credit)
+	for ; credit == "404"; credit = e.get(e.addr.Credit) {
+		runtime.Gosched()
 	}
-	c, err := wire.ParseCredit(m.Data)
+	c, err := wire.ParseCredit([]byte(credit))
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -300,6 +305,7 @@ func TestGapIsFilledAnew(t *testing.T) {
 	for r.Count().Records < 1 && e.ctx.Err() == nil {
 		runtime.Gosched()
 	}
+	f.stored = 1
 	f.publish(b, c, end) // where it is found in the end
 	send(c)
 	wait()
@@ -356,7 +362,7 @@ func TestForgedCredits(t *testing.T) {
 	for name, credit := range cases {
 		t.Run(name, func(t *testing.T) {
 			e := setup(t, jetstream.MemoryStorage)
-			e.publish(e.addr.Credit, credit, jetstream.MsgRollup, jetstream.MsgRollupSubject)
+			e.publish(e.addr.Credit, credit)
 			w := e.writer()
 			var err error
 			for err == nil {
@@ -370,12 +376,10 @@ func TestForgedCredits(t *testing.T) {
 	}
 }
 
-// A second writer on the subject breaks the credit rules; the broker's bound makes that loud.
-func TestFullSubjectIsAProtocolError(t *testing.T) {
+// A second writer of an edge is a protocol error of the first.
+func TestSecondWriterIsAProtocolError(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
-	for range e.maxMessages() {
-		e.publish(e.addr.Subject, "x")
-	}
+	e.publish(e.addr.Slot(1), "x")
 	w := e.writer()
 	if err := w.Send(e.ctx, nil); err != nil {
 		t.Fatal(err)

@@ -107,11 +107,7 @@ func (b *broker) kick(js jetstream.JetStream) {
 }
 
 func address(flow string, n int) contract.Address {
-	return contract.Address{
-		Stream: contract.FlowStream(flow), Subject: contract.EdgeSubject(flow, n),
-		Credit: contract.CreditSubject(flow, n), Direct: contract.DirectSubject(flow, n),
-		Window: testWindow, Frames: testFrames, Type: "octets",
-	}
+	return contract.EdgeAddress("0", flow, n, testWindow, testFrames, "octets")
 }
 
 // A bundle is a broker, a flow of one edge, and a connection for each end.
@@ -130,16 +126,13 @@ func setup(t testing.TB, storage jetstream.StorageType) *bundle {
 	t.Cleanup(cancel)
 	e := &bundle{broker: b, ctx: ctx, addr: address("f", 0),
 		out: b.connect(), in: b.connect(), observer: b.connect()}
-	createFlow(ctx, t, e.observer, "f", storage)
+	createShard(ctx, t, e.observer, storage)
 	return e
 }
 
-func createFlow(
-	ctx context.Context, t fatal, js jetstream.JetStream, flow string, storage jetstream.StorageType,
-) {
+func createShard(ctx context.Context, t fatal, js jetstream.JetStream, storage jetstream.StorageType) {
 	t.Helper()
-	cfg := stream.StreamConfig(flow, storage, testFrames)
-	if _, err := js.CreateStream(ctx, cfg); err != nil {
+	if _, err := js.CreateStream(ctx, stream.ShardConfig("0", storage)); err != nil {
 		t.Fatal(err)
 	}
 }

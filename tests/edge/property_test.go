@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func drawScript(t *rapid.T, flow string) script {
 		return m
 	}
 	s := script{
-		sizes: sizes, addr: address(flow, 0),
+		sizes:    sizes,
 		target:   rapid.SampledFrom([]int{300, 2000, stream.DefaultFrameTarget}).Draw(t, "target"),
 		slowSend: at("slow send", 3), slowRecv: at("slow recv", 3),
 		kickOut: at("kick writer", 3), kickIn: at("kick reader", 3),
@@ -59,8 +60,15 @@ func drawScript(t *rapid.T, flow string) script {
 	if s.storage == jetstream.FileStorage && rapid.IntRange(0, 4).Draw(t, "restarts") == 0 {
 		s.restart = at("restart", 1)
 	}
+	s.addr = contract.EdgeAddress(strings.ToLower(s.storage.String()), flow, 0, testWindow, testFrames, "octets")
+	if rapid.IntRange(0, 3).Draw(t, "new") == 0 {
+		s.addr = oldAddress(flow)
+	}
 	s.addr.Window = int64(rapid.IntRange(stream.MinWindow, testWindow).Draw(t, "window"))
 	s.addr.Frames = int64(rapid.IntRange(1, testFrames).Draw(t, "frames"))
+	if s.addr.Slots > 0 {
+		s.addr.Slots = s.addr.Frames
+	}
 	return s
 }
 
@@ -149,9 +157,6 @@ const longStall = 200 * time.Millisecond
 func TestEdgeProperty(t *testing.T) {
 	b := startBroker(t)
 	out, in, observer := b.connect(), b.connect(), b.connect()
-	// The broker drops the folders of an account with its last stream, and that races with making
-	// the next one (nats-server 2.15.2). Dagyo's EVENTS stream is always there, so here is one too.
-	createFlow(context.Background(), t, observer, "keep", jetstream.FileStorage)
 	flows := 0
 	rapid.Check(t, func(t *rapid.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -160,7 +165,7 @@ func TestEdgeProperty(t *testing.T) {
 		flow := fmt.Sprintf("p%d", flows)
 		s := drawScript(t, flow)
 		s.b, s.out, s.in, s.observer = b, out, in, observer
-		createFlow(ctx, t, observer, flow, s.storage)
+		s.make(ctx, t)
 		w, err := stream.NewWriter(out, s.addr, stream.FrameTarget(s.target))
 		if err != nil {
 			t.Fatal(err)
@@ -180,8 +185,54 @@ func TestEdgeProperty(t *testing.T) {
 		if err := <-sent; err != nil {
 			t.Fatal(err)
 		}
-		if err := observer.DeleteStream(ctx, s.addr.Stream); err != nil {
+		s.remove(ctx, t)
+	})
+}
+
+// make makes sure of the stream: a shard for all edges, which a restart may have lost, or one for an old flow.
+func (s *script) make(ctx context.Context, t *rapid.T) {
+	cfg := stream.ShardConfig(strings.TrimPrefix(s.addr.Stream, contract.EdgeStreamPrefix), s.storage)
+	if s.addr.Slots == 0 {
+		cfg = oldConfig(s.addr, s.storage)
+	}
+	if _, err := s.observer.CreateOrUpdateStream(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// remove deletes what the edge has stored, which must be bounded.
+func (s *script) remove(ctx context.Context, t *rapid.T) {
+	if s.addr.Slots == 0 {
+		if err := s.observer.DeleteStream(ctx, s.addr.Stream); err != nil {
 			t.Fatal(err)
 		}
-	})
+		return
+	}
+	shard, err := s.observer.Stream(ctx, s.addr.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := shard.Info(ctx)
+	if err != nil || int64(info.State.Msgs) > s.addr.Slots+1 {
+		t.Fatalf("%d messages are stored, of %d slots; %v", info.State.Msgs, s.addr.Slots, err)
+	}
+	if err := shard.Purge(ctx, jetstream.WithPurgeSubject("edges.>")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// oldAddress and oldConfig are an edge as planners before version 0.2 made it.
+func oldAddress(flow string) contract.Address {
+	return contract.Address{
+		Stream: contract.OldFlowStream(flow), Subject: "edge." + flow + ".0", Credit: "credit." + flow + ".0",
+		Direct: contract.DirectSubject(flow, 0), Window: testWindow, Frames: testFrames, Type: "octets",
+	}
+}
+
+func oldConfig(a contract.Address, storage jetstream.StorageType) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: a.Stream, Subjects: []string{a.Subject, a.Credit}, Storage: storage,
+		Discard: jetstream.DiscardNew, DiscardNewPerSubject: true, MaxMsgsPerSubject: 2*a.Frames + 16,
+		Duplicates: time.Second, AllowRollup: true, AllowDirect: true,
+	}
 }

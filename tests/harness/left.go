@@ -54,8 +54,15 @@ func (s *Stack) left(ctx context.Context, c *Client) ([]string, error) {
 	var left []string
 	names := c.JS.StreamNames(ctx)
 	for name := range names.Name() {
-		if strings.HasPrefix(name, contract.FlowStreamPrefix) {
-			left = append(left, "stream "+name)
+		if !strings.HasPrefix(name, contract.EdgeStreamPrefix) {
+			continue
+		}
+		edges, err := c.JS.Stream(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if n := edges.CachedInfo().State.Msgs; n > 0 {
+			left = append(left, fmt.Sprintf("%d messages in %s", n, name))
 		}
 	}
 	if names.Err() != nil {

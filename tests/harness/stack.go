@@ -139,6 +139,13 @@ func (s *Stack) RestartAll(t testing.TB) {
 // Services are the names of the four services.
 var Services = []string{validator.Name, planner.Name, spawner.Name, aggregator.Name}
 
+// Reconfigure changes the options of services that are started from now on.
+func (s *Stack) Reconfigure(change func(*Options)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.options)
+}
+
 // StartService starts one more replica of a service.
 func (s *Stack) StartService(t testing.TB, name string) {
 	t.Helper()

@@ -2,7 +2,7 @@
 // ends of an edge as pkg/stream makes them.
 //
 //	peer server DIR PORT                 until SIGTERM; prints the URL once it is ready
-//	peer flow URL FLOW FRAMES [memory]   makes a flow's stream
+//	peer flow URL FLOW [memory]          makes a flow, with a stream of its own
 //	peer write URL ADDRESS COUNT SIZE    writes COUNT records of SIZE octets
 //	peer read URL ADDRESS [MOST]         reads to the end, or closes early after MOST records
 //
@@ -56,8 +56,8 @@ func run(ctx context.Context, args []string) error {
 	}
 	defer link.Close()
 	switch {
-	case args[0] == "flow" && len(args) >= 4:
-		return flow(ctx, link.JS, args[2], args[3], len(args) > 4)
+	case args[0] == "flow" && len(args) >= 3:
+		return flow(ctx, link.JS, args[2], len(args) > 3)
 	case args[0] == "write" && len(args) == 5:
 		return write(ctx, link.JS, args[2:])
 	case args[0] == "read":
@@ -95,16 +95,16 @@ func serve(ctx context.Context, dir, port string) error {
 	return nil
 }
 
-func flow(ctx context.Context, js jetstream.JetStream, name, frames string, memory bool) error {
-	n, err := strconv.ParseInt(frames, 10, 64)
-	if err != nil {
-		return err
-	}
+// flow makes a flow with a shard of its own.
+func flow(ctx context.Context, js jetstream.JetStream, name string, memory bool) error {
 	storage := jetstream.FileStorage
 	if memory {
 		storage = jetstream.MemoryStorage
 	}
-	_, err = js.CreateStream(ctx, stream.StreamConfig(name, storage, n))
+	_, err := js.CreateStream(ctx, stream.ShardConfig(name, storage))
+	if err == nil {
+		_, err = js.Publish(ctx, contract.StopSubject(name, name), []byte(contract.Running))
+	}
 	return err
 }
 

@@ -56,8 +56,11 @@ func newBench(t *testing.T) *bench {
 	if err := broker.Ensure(b.ctx(), b.link.JS, broker.DefaultConfig()); err != nil {
 		t.Fatal(err)
 	}
-	config := stream.StreamConfig(flow, jetstream.MemoryStorage, frames)
+	config := stream.ShardConfig("0", jetstream.MemoryStorage)
 	if _, err := b.link.JS.CreateStream(b.ctx(), config); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.link.JS.Publish(b.ctx(), contract.StopSubject("0", flow), []byte(contract.Running)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.working.Wait)
@@ -85,11 +88,7 @@ func (b *bench) ctx() context.Context {
 func (b *bench) edge(typename string) contract.Address {
 	n := b.edges
 	b.edges++
-	return contract.Address{
-		Stream: contract.FlowStream(flow), Subject: contract.EdgeSubject(flow, n),
-		Credit: contract.CreditSubject(flow, n), Direct: contract.DirectSubject(flow, n),
-		Window: window, Frames: frames, Type: typename,
-	}
+	return contract.EdgeAddress("0", flow, n, window, frames, typename)
 }
 
 // send writes records in the background, and ends the edge.
@@ -231,7 +230,7 @@ func (j *job) put(inputs, outputs edges) {
 		Inputs: inputs, Outputs: outputs,
 		Started: "job.started." + flow + "." + j.name, Done: "job.done." + flow + "." + j.name,
 		Panic: "job.panic." + flow + "." + j.name, Health: contract.HealthSubject(flow, j.name),
-		Stop: contract.StopSubject(flow), HealthInterval: document.Duration(time.Second),
+		Stop: contract.StopSubject("0", flow), Stream: contract.EdgeStream("0"), HealthInterval: document.Duration(time.Second),
 		HealthTimeout: document.Duration(10 * time.Second),
 	})
 	if err != nil {
@@ -246,7 +245,7 @@ func (j *job) put(inputs, outputs edges) {
 // stop stops the flow, as the aggregator would.
 func (b *bench) stop() {
 	b.t.Helper()
-	if _, err := b.link.JS.Publish(b.ctx(), contract.StopSubject(flow), nil); err != nil {
+	if _, err := b.link.JS.Publish(b.ctx(), contract.StopSubject("0", flow), nil); err != nil {
 		b.t.Fatal(err)
 	}
 }

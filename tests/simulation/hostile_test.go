@@ -72,7 +72,7 @@ func (w *world) badPlan(id string) *contract.FlowPlanned {
 	return &contract.FlowPlanned{
 		Jobs:  []contract.Job{{Flow: id, Job: "x", Node: "x", Progdef: "missing", Revision: "none"}},
 		Edges: []contract.PlannedEdge{}, Progdefs: map[string]progdef.Pinned{},
-		Deadline: w.now.Add(3 * time.Second), Stop: contract.StopSubject(id),
+		Deadline: w.now.Add(3 * time.Second), Stop: contract.StopSubject("0", id),
 	}
 }
 

@@ -99,7 +99,7 @@ func newWorld(t failer) *world {
 		newSite(w, validator.Decisions(), c, func() *validator.State {
 			return validator.NewState(validator.DefaultLimits(), maps.Clone(w.catalog)).WithTypes(w.types)
 		}),
-		newSite(w, planner.Decisions(), c, func() *planner.State { return planner.NewState(planning) }),
+		newSite(w, planner.Decisions(), c, func() *planner.State { return planner.NewState(planning, "0") }),
 		newSite(w, spawner.Decisions(), c, func() *spawner.State {
 			return spawner.NewState(spawning, maps.Clone(w.catalog))
 		}),

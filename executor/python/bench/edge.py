@@ -123,7 +123,7 @@ WAYS = {
 
 def measure(broker: Broker, way: tuple[str, ...]) -> float:
     """Run both processes of a way; return records a second as its reader has seen them."""
-    where = broker.flow(frames=4096)
+    where = broker.flow()
 
     def start(end: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

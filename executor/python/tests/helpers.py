@@ -72,10 +72,10 @@ class Broker:
         await asyncio.to_thread(self.stop)
         await asyncio.to_thread(self.start)
 
-    def flow(self, *, frames: int = 64, memory: bool = False) -> str:
-        """Make the stream of a new flow; return the flow's id."""
+    def flow(self, *, memory: bool = False) -> str:
+        """Make a new flow, with a stream of its own; return the flow's id."""
         flow = f"flow-{next(_numbers)}"
-        command = [str(self.peer), "flow", self.url, flow, str(frames)]
+        command = [str(self.peer), "flow", self.url, flow]
         subprocess.run(command + ["memory"] * memory, check=True)
         return flow
 
@@ -96,13 +96,14 @@ class Broker:
 
 def address(flow: str, n: int = 0, *, window: int = 1 << 20, frames: int = 64) -> Address:
     return Address(
-        stream=f"FLOW-{flow}",
-        subject=f"edge.{flow}.{n}",
-        credit=f"credit.{flow}.{n}",
+        stream=f"EDGES-{flow}",
+        subject=f"edges.{flow}.{flow}.frame.{n}",
+        credit=f"edges.{flow}.{flow}.credit.{n}",
         direct=f"direct.{flow}.{n}",
         window=window,
         frames=frames,
         type="octets",
+        slots=frames,
     )
 
 

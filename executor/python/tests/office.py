@@ -152,7 +152,8 @@ class Office:
             "inputs": ends(inputs), "outputs": ends(outputs),
             "started": f"job.started.{flow}.{name}", "done": f"job.done.{flow}.{name}",
             "panic": f"job.panic.{flow}.{name}", "health": f"health.{flow}.{name}",
-            "stop": f"stop.{flow}", "healthInterval": interval, "healthTimeout": timeout,
+            "stop": f"edges.{flow}.{flow}.stop", "stream": f"EDGES-{flow}",
+            "healthInterval": interval, "healthTimeout": timeout,
             "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         }  # fmt: skip
         _validator("job").validate(document)

@@ -172,7 +172,7 @@ async def test_a_record_that_is_no_text(o: Office, program: str) -> None:
 
 async def test_a_bad_frame_is_a_panic(o: Office) -> None:
     job = o.job("fail", "r2", {"in": TEXT})
-    await o.link.ask(job.inputs["in"].subject, b"no frame at all", timeout=5)
+    await o.link.ask(job.inputs["in"].slot(1), b"no frame at all", timeout=5)
     await o.post(job)
     async with o.executor("fail", "r2"):
         panic = await o.said(job, "panic")
@@ -344,7 +344,7 @@ async def test_a_job_ends_by_itself_before_its_stop(o: Office) -> None:
 
 async def test_a_breach_of_the_rules_on_stop(o: Office) -> None:
     job = o.job("pour", "r4", {"stop": TEXT}, {"out": "octets"})
-    await o.link.ask(job.inputs["stop"].subject, b"this is no frame")
+    await o.link.ask(job.inputs["stop"].slot(1), b"this is no frame")
     await o.post(job)
     async with o.executor("pour", "r4"):
         panic = await o.said(job, "panic")

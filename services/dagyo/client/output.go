@@ -140,7 +140,7 @@ const meterBuffer = 1024
 func (c *Client) Measure(flow string) (*Meter, error) {
 	m := &Meter{Credits: make(chan Credit, meterBuffer)}
 	var err error
-	m.sub, err = c.link.Subscribe("credit."+flow+".*", func(msg *nats.Msg) {
+	m.sub, err = c.link.Subscribe(contract.CreditSubjects(flow), func(msg *nats.Msg) {
 		credit, err := wire.ParseCredit(msg.Data)
 		if err != nil {
 			return

@@ -264,3 +264,15 @@ func portOf(ports map[string]contract.Address, a contract.Address) string {
 	}
 	return ""
 }
+
+// pause returns after d, or with the context's error.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -168,6 +168,8 @@ func closeInput(ctx context.Context, s *stage) (string, error) {
 	return "the stream holds a credit with CLOSED, and job.done names the input", err
 }
 
+var errNoCredit = errors.New("the stream holds no credit for the input")
+
 // lastCredit is what the stream holds of the input's credits.
 func (f *flow) lastCredit(ctx context.Context) (wire.Credit, error) {
 	held, err := f.hub.link.JS.Stream(ctx, f.in.Stream)
@@ -176,7 +178,7 @@ func (f *flow) lastCredit(ctx context.Context) (wire.Credit, error) {
 	}
 	m, err := held.GetLastMsgForSubject(ctx, f.in.Credit)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return wire.Credit{}, errors.New("the stream holds no credit for the input")
+		return wire.Credit{}, errNoCredit
 	}
 	if err != nil {
 		return wire.Credit{}, err

@@ -9,6 +9,6 @@
 // journal) and can hold back, lose or change it. What was written down is judged by pure functions
 // (package audit).
 //
-// It reads and writes the subjects of the spawner (jobs.>), of the planner (FLOW-* streams) and of both
+// It reads and writes the subjects of the spawner (jobs.>), of the planner (EDGES-* streams) and of both
 // ends of edges, and reads EVENTS; on its own server, so no other Dagyo is concerned.
 package conformance

@@ -135,12 +135,20 @@ func faultNoEnd(ctx context.Context, s *stage) (string, error) {
 
 func streamRepeats(ctx context.Context, s *stage) (string, error) {
 	y := forge(greetings()...)
-	y = forgery{y[0], y[0], y[1], y[0], y[1], y[2], y[3], y[2], y[4], y[4]}
-	_, f, err := s.forged(ctx, y)
+	p, f, err := s.forged(ctx, y[:2])
 	if err != nil {
 		return "", err
 	}
+	to, err := f.attachedAt(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	for _, frame := range (forgery{y[0], y[0], y[1], y[0], y[1], y[2], y[3], y[2], y[4], y[4]}) {
+		if err := s.hub.link.Publish(to, frame); err != nil {
+			return "", fmt.Errorf("send the input directly: %w", err)
+		}
+	}
 	l := repeated(20, len(greetings()))
 	nothing := func(context.Context) error { return nil }
-	return fmt.Sprintf("%d frames were sent again, each record came once", 5), f.echoFrom(ctx, l, nothing)
+	return fmt.Sprintf("%d frames were sent again, each record came once", 7), f.echoFrom(ctx, l, nothing)
 }

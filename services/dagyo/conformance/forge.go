@@ -49,10 +49,10 @@ func (y forgery) replaced(i int, frame []byte) forgery {
 	return y
 }
 
-// store puts the frames into the flow's stream as its input, as a writer does that has no reader.
+// store puts the frames into the slots of the flow's input, as a writer does that has no reader.
 func (f *flow) store(ctx context.Context, frames forgery) error {
 	for i, frame := range frames {
-		if _, err := f.hub.link.JS.Publish(ctx, f.in.Subject, frame); err != nil {
+		if _, err := f.hub.link.JS.Publish(ctx, f.in.Slot(uint64(i)+1), frame); err != nil {
 			return fmt.Errorf("store frame %d of the input: %w", i+1, err)
 		}
 	}

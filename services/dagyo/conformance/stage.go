@@ -35,7 +35,7 @@ const maxWaitingPulls = 16_384
 // The default window of an edge (docs/limits.md).
 const (
 	defaultWindow = 8 << 20
-	defaultFrames = 4096
+	defaultFrames = 128
 )
 
 // A stage is what one check has: a mailbox, flows and executors of its own.
@@ -146,16 +146,17 @@ type edit func(*flow)
 
 func window(octets, frames int64) edit {
 	return func(f *flow) {
-		f.in.Window, f.in.Frames, f.out.Window, f.out.Frames = octets, frames, octets, frames
+		f.in.Window, f.in.Frames, f.in.Slots = octets, frames, frames
+		f.out.Window, f.out.Frames, f.out.Slots = octets, frames, frames
 	}
 }
 
 // outWindow bounds what the program may write ahead.
 func outWindow(octets, frames int64) edit {
-	return func(f *flow) { f.out.Window, f.out.Frames = octets, frames }
+	return func(f *flow) { f.out.Window, f.out.Frames, f.out.Slots = octets, frames, frames }
 }
 
-// flow makes a flow. Its job is in no mailbox yet.
+// flow makes a flow, with a shard of its own. Its job is in no mailbox yet.
 func (s *stage) flow(ctx context.Context, edits ...edit) (*flow, error) {
 	s.flows++
 	id := fmt.Sprintf("%s-f%d", s.name, s.flows)
@@ -164,19 +165,17 @@ func (s *stage) flow(ctx context.Context, edits ...edit) (*flow, error) {
 		e(f)
 	}
 	f.doc = s.job(id, f.in, f.out)
-	config := stream.StreamConfig(id, jetstream.FileStorage, max(f.in.Frames, f.out.Frames))
-	if _, err := s.hub.link.JS.CreateStream(whole(ctx), config); err != nil {
+	if _, err := s.hub.link.JS.CreateStream(whole(ctx), stream.ShardConfig(id, jetstream.FileStorage)); err != nil {
 		return nil, fmt.Errorf("make the stream of flow %s: %w", id, err)
+	}
+	if _, err := s.hub.link.JS.Publish(whole(ctx), f.doc.Stop, []byte(contract.Running)); err != nil {
+		return nil, fmt.Errorf("store that flow %s runs: %w", id, err)
 	}
 	return f, nil
 }
 
 func (s *stage) address(id string, n int) contract.Address {
-	return contract.Address{
-		Stream: contract.FlowStream(id), Subject: contract.EdgeSubject(id, n),
-		Credit: contract.CreditSubject(id, n), Direct: contract.DirectSubject(id, n),
-		Window: defaultWindow, Frames: defaultFrames, Type: s.ports.Type,
-	}
+	return contract.EdgeAddress(id, id, n, defaultWindow, defaultFrames, s.ports.Type)
 }
 
 func (s *stage) job(id string, in, out contract.Address) contract.Job {
@@ -187,7 +186,7 @@ func (s *stage) job(id string, in, out contract.Address) contract.Job {
 		Inputs:  map[string]contract.Address{s.ports.In: in},
 		Outputs: map[string]contract.Address{s.ports.Out: out},
 		Started: subject("job.started"), Done: subject("job.done"), Panic: subject("job.panic"),
-		Health: contract.HealthSubject(id, job), Stop: contract.StopSubject(id),
+		Health: contract.HealthSubject(id, job), Stop: contract.StopSubject(id, id), Stream: contract.EdgeStream(id),
 		HealthInterval: document.Duration(testInterval), HealthTimeout: document.Duration(testTimeout),
 	}
 }
@@ -227,6 +226,18 @@ func (f *flow) stop(ctx context.Context) error {
 func (f *flow) remove(ctx context.Context) error {
 	if err := f.hub.link.JS.DeleteStream(ctx, f.in.Stream); err != nil {
 		return fmt.Errorf("delete the flow's stream: %w", err)
+	}
+	return nil
+}
+
+// clean deletes all that is stored of the flow, as the planner does when a flow is over.
+func (f *flow) clean(ctx context.Context) error {
+	held, err := f.hub.link.JS.Stream(ctx, f.in.Stream)
+	if err == nil {
+		err = held.Purge(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("clean up the flow: %w", err)
 	}
 	return nil
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/stream"
+	"github.com/dagyo/dagyo/pkg/wire"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
 
@@ -33,6 +35,9 @@ func stopChecks() []Check {
 	}, {
 		Name: "stop.no-stream", See: see, run: stopNoStream,
 		Demand: "A job whose stream does not exist any more is done with stopped: true.",
+	}, {
+		Name: "stop.cleaned", See: see, run: stopCleaned,
+		Demand: "A job on whose stop subject nothing is stored any more is done with stopped: true.",
 	}, {
 		Name: "stop.stream-gone", run: stopGone,
 		See:    "Executors, While a job runs, Edges; Edges, Reader, While nothing comes",
@@ -202,10 +207,33 @@ func stopBefore(ctx context.Context, s *stage) (string, error) {
 
 // attached awaits that the input's reader has begun to wait.
 func (f *flow) attached(ctx context.Context, p *program) error {
-	const what = "credit with which the input's reader attaches"
-	_, _, err := p.await(ctx, f.patience, what, 0, published(f.in.Credit))
+	_, err := f.attachedAt(ctx, p)
 	return err
 }
+
+// attachedAt is attached, and returns the subject on which the reader takes frames directly.
+func (f *flow) attachedAt(ctx context.Context, p *program) (string, error) {
+	var to string
+	attaches := func(m tap.Message) bool {
+		c, err := wire.ParseCredit(m.Data)
+		to = f.in.Direct + "." + strconv.FormatUint(c.Attach, 10)
+		return m.Op == tap.Pub && m.Subject == f.in.Credit && err == nil && c.Attach > 0
+	}
+	_, _, err := p.await(ctx, f.patience, "credit with which the input's reader attaches", 0, attaches)
+	for err == nil { // the tap sees it before the broker does
+		var stored wire.Credit
+		if stored, err = f.lastCredit(ctx); stored.Attach > 0 {
+			return to, nil
+		}
+		if errors.Is(err, errNoCredit) {
+			err = pause(ctx, creditPoll)
+		}
+	}
+	return to, err
+}
+
+// creditPoll is the time between two looks for a stored credit.
+const creditPoll = 10 * time.Millisecond
 
 func stopMissed(ctx context.Context, s *stage) (string, error) {
 	p, f, err := s.running(ctx)
@@ -233,11 +261,20 @@ func stopMissed(ctx context.Context, s *stage) (string, error) {
 }
 
 func stopNoStream(ctx context.Context, s *stage) (string, error) {
+	return s.startsOver(ctx, (*flow).remove, "the stream of the flow's edges did not exist")
+}
+
+func stopCleaned(ctx context.Context, s *stage) (string, error) {
+	return s.startsOver(ctx, (*flow).clean, "nothing was stored on the subject of the stop: the flow is over")
+}
+
+// startsOver starts an executor on the job of a flow that is over.
+func (s *stage) startsOver(ctx context.Context, end func(*flow, context.Context) error, why string) (string, error) {
 	f, err := s.flow(ctx)
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(f.remove(ctx), f.put(ctx)); err != nil {
+	if err := errors.Join(end(f, ctx), f.put(ctx)); err != nil {
 		return "", err
 	}
 	if _, err := s.start(ctx); err != nil {
@@ -247,7 +284,7 @@ func stopNoStream(ctx context.Context, s *stage) (string, error) {
 		return "", err
 	}
 	if err := f.stopped(ctx, stopLimit); err != nil {
-		return "", fmt.Errorf("the flow's stream did not exist: %w", err)
+		return "", fmt.Errorf("%s: %w", why, err)
 	}
 	return "the job said stopped: true", nil
 }

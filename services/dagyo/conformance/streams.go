@@ -38,7 +38,7 @@ func streamChecks() []Check {
 		Demand: "A record does not wait for the next one: no timer and no full frame holds it back.",
 	}, {
 		Name: "stream.frames", See: "Frames", run: streamFrames,
-		Demand: "Frames have at most a quarter of the window and max_payload, and END is said once, in the last.",
+		Demand: "Frames have at most a quarter of the window, max_payload and 128 KiB, and END is said once, in the last.",
 	}, {
 		Name: "stream.credits", See: "Edges, Reader, Credits", run: streamCredits,
 		Demand: "Credits are cumulative, for nothing that has not come, and the last one is for all.",

@@ -62,6 +62,9 @@ func windowAbsent(bound edit) func(context.Context, *stage) (string, error) {
 		if err == nil {
 			_, err = audit.Window(p.tap.Journal.All(), f.out)
 		}
+		if err == nil {
+			_, _, err = audit.Frames(p.tap.Journal.All(), f.out, s.hub.link.MaxPayload())
+		}
 		return fmt.Sprintf("%d frames with %d octets were sent ahead, and all came in the end",
 			ahead.Frames, ahead.Octets), err
 	}

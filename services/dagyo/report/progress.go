@@ -67,7 +67,7 @@ func (p *Progress) plan(d *contract.FlowPlanned) {
 		}
 	}
 	for n, e := range d.Edges {
-		p.credits[contract.CreditSubject(p.flow, n)] = n
+		p.credits[e.Credit] = n
 		p.edges = append(p.edges, edge{name: e.From + " → " + e.To, at: p.began})
 	}
 }

@@ -213,7 +213,7 @@ func TestProgress(t *testing.T) {
 	p.Consumed("credit.f.0", 5) // nobody knows the edge yet
 	planned := contract.FlowPlanned{
 		Jobs:  []contract.Job{{Job: "a"}, {Job: "b"}},
-		Edges: []contract.PlannedEdge{{From: "a.out", To: "b.in"}, {From: "const", To: "b.other"}},
+		Edges: []contract.PlannedEdge{{From: "a.out", To: "b.in", Credit: "credit.f.0"}, {From: "const", To: "b.other"}},
 	}
 	p.Apply(contract.Event{Type: contract.TypeFlowPlanned, Data: &planned})
 	p.Apply(contract.Event{Type: contract.TypeFlowQueued, Data: &contract.FlowQueued{Place: 1}})

@@ -120,9 +120,11 @@ func (s *Services) PlannerFlags() Group {
 	f.IntVar(&c.Limits.Edges, "max-edges", c.Limits.Edges,
 		"edges that exist at the same time, of all flows")
 	f.Int64Var(&c.Limits.Window, "edge-window", c.Limits.Window,
-		"octets that are sent over an edge and not yet read, at most")
+		"bytes sent over an edge and not yet read, at most")
 	f.Int64Var(&c.Limits.Frames, "edge-frames", c.Limits.Frames,
-		"frames that are sent over an edge and not yet read, at most")
+		"frames sent over an edge and not yet read, at most; NATS stores no more of an edge, and none longer than 128 KiB")
+	f.IntVar(&c.EdgeStreams, "edge-streams", c.EdgeStreams,
+		"streams that store the edges of all flows; flows that run keep theirs when it changes")
 	f.DurationVar(&c.Limits.OutputRetention, "output-retention", c.Limits.OutputRetention,
 		"how long a flow's outputs can be read after its verdict")
 	f.StringVar(&s.edgeStorage, "edge-storage", s.edgeStorage,

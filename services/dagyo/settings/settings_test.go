@@ -30,7 +30,7 @@ func TestEveryLimitHasAFlag(t *testing.T) {
 	} {
 		want += leaves(reflect.TypeOf(v))
 	}
-	want += 3 // edge storage, sweep, reconcile; the queue and its credentials are --server and --creds
+	want += 4 // edge storage, edge streams, sweep, reconcile; the queue and its credentials are --server and --creds
 	if n != want {
 		t.Errorf("there are %d flags for %d settings: give the new ones a flag", n, want)
 	}

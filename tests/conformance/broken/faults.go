@@ -60,9 +60,12 @@ func claimFaults() []Fault {
 		},
 		{
 			Name:   "ignores-the-refusal",
-			Checks: names("claim.started-elsewhere", "claim.delivered-twice", "claim.two-executors", "claim.redelivered"),
+			Checks: names("claim.started-elsewhere", "claim.delivered-twice", "claim.redelivered"),
 			Seen:   "run",
 			wire:   ignoresRefusal,
+		},
+		{
+			Name: "runs-beside-another", Checks: names("claim.two-executors"), Seen: "20 jobs", wire: ignoresRefusal,
 		},
 		{
 			Name: "greedy", Checks: names("claim.slots"), Seen: "with 2 slots",
@@ -209,7 +212,7 @@ func windowFaults() []Fault {
 		},
 		{
 			Name: "ignores-frames", Checks: names("window.frames"), Seen: "were unconsumed",
-			wire: outputs(func(a *contract.Address) { a.Frames *= 2 }),
+			wire: outputs(func(a *contract.Address) { a.Frames, a.Slots = 2*a.Frames, 2*a.Slots }),
 		},
 	}
 }
@@ -251,7 +254,7 @@ func stopFaults() []Fault {
 			wire: always(endsWithStop),
 		},
 		{
-			Name: "looks-for-no-stop", Checks: names("stop.before-start", "stop.missed"), Seen: "within 10s",
+			Name: "looks-for-no-stop", Checks: names("stop.before-start", "stop.missed", "stop.cleaned"), Seen: "within 10s",
 			wire: always(looksForNoStop),
 		},
 		{

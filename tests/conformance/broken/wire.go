@@ -214,7 +214,7 @@ func beatsWhenIdle() func(*tap.Message) tap.Decision {
 	return func(m *tap.Message) tap.Decision {
 		mu.Lock()
 		defer mu.Unlock()
-		busy = busy || publishes(m, "direct.") || publishes(m, "edge.")
+		busy = busy || publishes(m, "direct.") || publishes(m, "edges.")
 		return tap.Decision{Drop: busy && publishes(m, "health.")}
 	}
 }
@@ -237,9 +237,10 @@ func endsAtPanic(m *tap.Message) tap.Decision {
 		return tap.Pass
 	}
 	end, _ := wire.NewEncoder(1<<10, 2<<10).Finish()
-	end[9] = 100 // behind whatever was written
+	end[9] = 200 // behind whatever was written
 	flow := strings.Split(m.Subject, ".")[2]
-	return tap.Decision{ToServer: []tap.Message{{Subject: contract.EdgeSubject(flow, 1), Data: end}}}
+	slot := contract.EdgeAddress(flow, flow, 1, 0, 128, "").Slot(200)
+	return tap.Decision{ToServer: []tap.Message{{Subject: slot, Data: end}}}
 }
 
 // onCredit changes the credits for a job's input.
@@ -253,7 +254,7 @@ func onCredit(change func(c *wire.Credit)) func() func(*tap.Message) tap.Decisio
 			if m.Op == tap.Msg && strings.HasPrefix(m.Subject, "direct.") {
 				replies[m.Reply] = true
 			}
-			if c, err := wire.ParseCredit(m.Data); err == nil && (replies[m.Subject] || publishes(m, "credit.")) {
+			if c, err := wire.ParseCredit(m.Data); err == nil && (replies[m.Subject] || publishes(m, "edges.")) {
 				change(&c)
 				m.Data = c.Append(nil)
 			}
@@ -264,17 +265,37 @@ func onCredit(change func(c *wire.Credit)) func() func(*tap.Message) tap.Decisio
 
 // forgetsUnread does not store what nobody reads, and takes it for stored.
 func forgetsUnread(m *tap.Message) tap.Decision {
-	if !publishes(m, "edge.") {
+	if !publishes(m, "edges.") || !strings.Contains(m.Subject, ".frame.") {
 		return tap.Pass
 	}
-	flow := strings.Split(m.Subject, ".")[1]
-	d := answered(m, []byte(`{"stream":"`+contract.FlowStream(flow)+`","seq":1}`))
+	shard := strings.Split(m.Subject, ".")[1]
+	d := answered(m, []byte(`{"stream":"`+contract.EdgeStream(shard)+`","seq":1}`))
 	d.Drop = true
 	return d
 }
 
-// deafToStops listens to another subject.
-var deafToStops = onJob(func(j *contract.Job) { j.Stop = contract.CreditSubject(j.Flow, 9) })
+// deafToStops listens to another subject, on which nothing comes.
+func deafToStops() func(*tap.Message) tap.Decision {
+	elsewhere := onJob(func(j *contract.Job) { j.Stop = contract.LastStopSubject(j.Flow, j.Flow) })()
+	return func(m *tap.Message) tap.Decision {
+		if asksFor(m, ".last-stop") {
+			return runs(m)
+		}
+		return elsewhere(m)
+	}
+}
+
+// asksFor reports whether the message asks what is stored on a subject that ends so.
+func asksFor(m *tap.Message, end string) bool {
+	return publishes(m, "$JS.API.DIRECT.GET.EDGES-") && strings.HasSuffix(m.Subject, end)
+}
+
+// runs answers that the flow runs.
+func runs(m *tap.Message) tap.Decision {
+	d := answered(m, []byte(contract.Running))
+	d.Drop = true
+	return d
+}
 
 // endsWithStop takes the end of a stream without records for a record.
 func endsWithStop(m *tap.Message) tap.Decision {
@@ -289,8 +310,8 @@ func endsWithStop(m *tap.Message) tap.Decision {
 
 // looksForNoStop hears stops, but does not look for one that is stored.
 func looksForNoStop(m *tap.Message) tap.Decision {
-	if at := strings.Index(m.Subject, ".stop."); at > 0 && publishes(m, "$JS.API.DIRECT.GET.FLOW-") {
-		m.Subject = m.Subject[:at] + "." + contract.CreditSubject(m.Subject[at+len(".stop."):], 9)
+	if asksFor(m, ".stop") {
+		return runs(m)
 	}
 	return tap.Pass
 }

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/executor"
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -130,11 +132,35 @@ func garbles(ctx context.Context, job *executor.Job) error {
 		return err
 	}
 	defer nc.Close()
-	if _, err := nc.RequestWithContext(ctx, contract.EdgeSubject(job.Flow(), 0), []byte("%PDF-1.7")); err != nil {
+	slot, err := firstSlot(ctx, nc, job.Flow())
+	if err != nil {
+		return err
+	}
+	if _, err := nc.RequestWithContext(ctx, slot, []byte("%PDF-1.7")); err != nil {
 		return err
 	}
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// firstSlot finds where the first frame of a flow's first edge is stored.
+func firstSlot(ctx context.Context, nc *nats.Conn, flow string) (string, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return "", err
+	}
+	names := js.StreamNames(ctx, jetstream.WithStreamListSubject("edges.>"))
+	for name := range names.Name() {
+		shard := strings.TrimPrefix(name, contract.EdgeStreamPrefix)
+		s, err := js.Stream(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		if _, err := s.GetLastMsgForSubject(ctx, contract.StopSubject(shard, flow)); err == nil {
+			return contract.EdgeSubject(shard, flow, 0) + ".1", nil
+		}
+	}
+	return "", errors.Join(errors.New("no stream stores the flow's edges"), names.Err())
 }
 
 func endless(ctx context.Context, job *executor.Job) error {

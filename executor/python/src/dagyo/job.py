@@ -18,6 +18,9 @@ _SECONDS = {
 #: The port that every node has and no progdef declares: its first record ends the program.
 STOP = "stop"
 
+#: What the subject of a job's stop holds until the flow is stopped.
+RUNNING = b"running"
+
 
 def valid_name(text: str) -> bool:
     """Report whether text is a name: of a flow, node, job, progdef, port or executor."""
@@ -39,7 +42,7 @@ def parse_duration(text: str) -> float:
 
 @dataclass(frozen=True)
 class Address:
-    """One end of an edge (schemas/address.json). ``window`` is in octets."""
+    """One end of an edge (schemas/address.json). ``window`` is in bytes."""
 
     stream: str
     subject: str
@@ -48,6 +51,12 @@ class Address:
     window: int
     frames: int
     type: str
+    #: On how many subjects frames are stored; 0 where the planner is older than version 0.2.
+    slots: int = 0
+
+    def slot(self, frame: int) -> str:
+        """Return the subject that stores a frame."""
+        return f"{self.subject}.{frame % self.slots}" if self.slots else self.subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +78,8 @@ class Job:
     health_interval: float
     health_timeout: float
     traceparent: str | None = None
+    #: The stream that stores the stop; None where the planner is older than version 0.2.
+    stream: str | None = None
 
 
 def parse_job(data: bytes) -> Job:
@@ -99,6 +110,7 @@ def _job(document: Mapping[str, Any]) -> Job:
         health_interval=parse_duration(document["healthInterval"]),
         health_timeout=parse_duration(document["healthTimeout"]),
         traceparent=document.get("traceparent"),
+        stream=document.get("stream"),
     )
 
 
@@ -111,4 +123,5 @@ def _address(a: Mapping[str, Any]) -> Address:
         window=int(a["window"]),
         frames=int(a["frames"]),
         type=a["type"],
+        slots=int(a.get("slots", 0)),
     )

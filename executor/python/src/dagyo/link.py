@@ -39,9 +39,16 @@ PINGS = 4
 _CONNECT_SECONDS = 5
 
 STREAM_NOT_FOUND = 10059
+NO_MESSAGE = 10037
 
 #: A credit replaces the one before it.
 ROLLUP = {"Nats-Rollup": "sub"}
+
+#: The header with the sequence of the last message that a subject must hold, 0 for none.
+EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+
+#: Error codes of JetStream: the subject does not hold what was expected.
+WRONG_LAST_SEQUENCE = (10071, 10164)
 
 
 def status(msg: Msg) -> str:

@@ -25,9 +25,8 @@ from .window import (
     longer,
 )
 
-# How many stored frames, and octets of them, to ask for at once.
-_BATCH = 64
-_BATCH_OCTETS = 1 << 20
+# How many stored frames to ask for at once.
+_AHEAD = 16
 
 # The longest time, in seconds, between two credits while there is progress.
 _REPORT = 1.0
@@ -37,7 +36,7 @@ _FIRST_LOOK = 1.0
 _LAST_LOOK = 30.0
 
 # How long, in seconds, to wait for the answer to a question for stored frames.
-_BATCH_ANSWER = 5.0
+_STORED_ANSWER = 5.0
 
 _SLACK = 4  # direct messages that may wait, in direct windows
 
@@ -58,24 +57,37 @@ class _Direct:
 
 
 class _Lookup:
-    """What a reader knows of the stored frames. It asks for one batch of them at a time."""
+    """What a reader knows of the stored frames.
+
+    It asks for each by its slot, one at first and more at once as they are found, and ends with the
+    first that is not there: they are stored in order.
+    """
 
     def __init__(self) -> None:
-        self.place = 1  # sequence in the stream to go on at
         self.first = True  # nothing was asked yet
-        self.asked = 0  # number of the last batch, and last token of its answers' subject
-        self.open = False  # that batch may bring more
-        self.got = 0  # frames that it brought
+        self.round = 0  # answers to other rounds are dropped
+        self.next = 0  # number of the next frame to ask for
+        self.open = 0  # questions without an answer
+        self.most = 1  # how many there may be
+        self.got = 0  # frames that were found in this round
+        self.end = False  # one was not there
+        self.ahead: dict[int, bytes] = {}  # frames that were found before their turn
         self.unsaid = False  # something was read since the last word to the writer
+        self.place = 1  # sequence in a flow's own stream to go on at
         self.inbox = ""
         self.subscription: Subscription | None = None
         self.messages: deque[Msg] = deque()
 
+    @property
+    def busy(self) -> bool:
+        """Whether stored frames are under way."""
+        return self.open > 0 or bool(self.ahead)
+
 
 class Reader:
-    """Reads an edge frame by frame. What it has consumed is deleted: an edge has one reader.
+    """Reads an edge frame by frame. What it has consumed is overwritten: an edge has one reader.
 
-    It holds at most a quarter of the window, a batch of stored frames, and one record. It is released
+    It holds at most a quarter of the window, a few stored frames, and one record. It is released
     by reading to the end or to another lasting error, by ``close`` or by ``abort``.
     """
 
@@ -188,7 +200,14 @@ class Reader:
         if self._direct.reply:
             await self._link.publish(self._direct.reply, credit.pack())
         else:
-            await self._link.publish(self._address.credit, credit.pack(), headers=ROLLUP)
+            await self._store_credit(credit)
+
+    async def _store_credit(self, credit: wire.Credit) -> None:
+        await self._link.publish(self._address.credit, credit.pack(), headers=self._rollup())
+
+    def _rollup(self) -> dict[str, str] | None:
+        """Return what makes a credit replace the last one, in a stream that keeps more than that."""
+        return None if self._address.slots else ROLLUP
 
     def _given(self, credit: wire.Credit, *, confirmed: bool) -> None:
         self._credit, self._confirmed = credit, confirmed
@@ -200,7 +219,7 @@ class Reader:
         credit = self._consumed()
         if credit != self._credit:
             self._given(credit, confirmed=False)
-            await self._link.publish(self._address.credit, credit.pack(), headers=ROLLUP)
+            await self._store_credit(credit)
 
     def _unconfirmed(self) -> bool:
         """Report whether something was consumed that the broker may not know of."""
@@ -218,7 +237,7 @@ class Reader:
         credit = self._consumed()
         try:
             await self._link.ask(
-                self._address.credit, credit.pack(), headers=ROLLUP, timeout=LAST_PAUSE
+                self._address.credit, credit.pack(), headers=self._rollup(), timeout=LAST_PAUSE
             )
         except (NoAnswer, BrokerError):
             # Where the writer hears it too, a deleted stream answers with silence.
@@ -236,7 +255,7 @@ class Reader:
         if self._lookup.first:
             self._lookup.first = False
             await self._get()
-        elif self._lookup.open:
+        elif self._lookup.busy:
             await self._stored()
         elif self._direct.subscription is None:
             await self._attach()
@@ -250,7 +269,7 @@ class Reader:
     async def _changed(self) -> None:
         """The connection was made anew: what was on its way is lost."""
         self._epoch = self._link.epoch
-        if not self._lookup.asked:
+        if not self._lookup.round:
             return
         await self._detach()
         await self._forget()
@@ -366,49 +385,61 @@ class Reader:
     # Stored frames.
 
     async def _get(self) -> None:
-        """Ask for the next batch."""
+        """Ask for the frames that are due next."""
         look = self._lookup
         if look.subscription is None:
             look.inbox = self._link.inbox()
             look.messages.clear()
             look.subscription = await self._link.subscribe(
-                look.inbox + "*",
+                look.inbox + "*.*",
                 self._heard_stored,
-                messages=2 * _BATCH,
-                octets=2 * (_BATCH_OCTETS + self._link.max_payload),
+                messages=2 * _AHEAD,
+                octets=2 * _AHEAD * self._link.max_payload,
             )
-        look.asked += 1
-        look.open, look.got = True, 0
-        question = {
-            "seq": look.place,
-            "next_by_subj": self._address.subject,
-            "batch": _BATCH,
-            "max_bytes": _BATCH_OCTETS,
-        }
-        await self._link.publish(
-            f"$JS.API.DIRECT.GET.{self._address.stream}",
-            json.dumps(question).encode(),
-            reply=f"{look.inbox}{look.asked}",
-        )
+        look.round += 1
+        look.next, look.open, look.most, look.got = self._decoder.number + 1, 0, 1, 0
+        look.end, look.ahead = False, {}
+        await self._get_more()
+
+    async def _get_more(self) -> None:
+        """Ask for as many frames as may be under way."""
+        look = self._lookup
+        while not look.end and look.open + len(look.ahead) < look.most:
+            subject, question = f"$JS.API.DIRECT.GET.{self._address.stream}", b""
+            if self._address.slots:
+                subject += "." + self._address.slot(look.next)
+            else:
+                body = {"seq": look.place, "next_by_subj": self._address.subject}
+                question = json.dumps(body).encode()
+            await self._link.publish(subject, question, reply=f"{look.inbox}{look.round}.{look.next}")
+            look.open += 1
+            look.next += 1
 
     async def _forget(self) -> None:
-        """Drop the open batch and what it has brought."""
-        subscription, self._lookup.subscription = self._lookup.subscription, None
-        self._lookup.open = False
-        self._lookup.messages.clear()
+        """Drop what was asked for, and what it has brought."""
+        look = self._lookup
+        subscription, look.subscription = look.subscription, None
+        look.open, look.ahead = 0, {}
+        look.messages.clear()
         await self._link.unsubscribe(subscription)
 
     def _heard_stored(self, msg: Msg) -> None:
         look = self._lookup
-        if msg.subject.startswith(look.inbox) and len(look.messages) < 2 * _BATCH:
+        if msg.subject.startswith(look.inbox) and len(look.messages) < 2 * _AHEAD:
             look.messages.append(msg)
             self._bell.ring()
 
     async def _stored(self) -> None:
-        """Wait for the next message of the open batch."""
+        """Wait for the next stored frame."""
         look = self._lookup
+        due = self._decoder.number + 1
+        if due in look.ahead:
+            return await self._found(look.ahead.pop(due))
+        if not look.open:
+            look.ahead = {}  # of no use without this one
+            return await self._complete()
         if not look.messages:
-            deadline = time.monotonic() + _BATCH_ANSWER
+            deadline = time.monotonic() + _STORED_ANSWER
             while not look.messages and self._epoch == self._link.epoch and not self._link.closed:
                 if not await self._bell.wait(deadline - time.monotonic()):
                     await self._forget()
@@ -418,37 +449,64 @@ class Reader:
             await self._answer(look.messages.popleft())
 
     async def _answer(self, msg: Msg) -> None:
-        """Take a message of a batch: a frame, or the broker's word."""
+        """Take the answer to one question."""
         look = self._lookup
-        if msg.subject != f"{look.inbox}{look.asked}":
-            return  # of a batch that was given up
+        asked, _, token = msg.subject[len(look.inbox) :].partition(".")
+        if asked != str(look.round):
+            return  # to a question that was given up
+        look.open -= 1
+        number = int(token)
         headers = msg.headers or {}
         code = status(msg)
-        if code in ("204", "404"):
-            return await self._complete(headers.get("Nats-Num-Pending", "0"))
+        if code == "404":
+            return await self._missing()
         if code == "503":
-            look.open = False
-            await self._link.check_stream(self._address.stream)
-            await self._bell.wait(FIRST_PAUSE)
-            return await self._get()
+            return await self._absent()
         if code or "Nats-Sequence" not in headers:
             raise ProtocolError(
                 f"the broker does not give stored frames (status {code or 'none'} "
-                f"{headers.get('Description', '')}); nats-server 2.11 or later is needed"
+                f"{headers.get('Description', '')})"
             )
-        look.place = int(headers["Nats-Sequence"]) + 1
-        look.unsaid = True
-        look.got += 1
-        await self._decode(msg.data)
+        if not self._address.slots:
+            look.place = int(headers["Nats-Sequence"]) + 1
+            return await self._found(msg.data)
+        if not msg.data or 0 < wire.frame_number(msg.data) < number:
+            return await self._missing()  # the slot is cleared, or still holds an older frame
+        if number != self._decoder.number + 1:
+            look.ahead[number] = msg.data
+            return
+        await self._found(msg.data)
 
-    async def _complete(self, pending: str) -> None:
-        """End a batch. One without the frame that the writer has stored means that it was lost."""
-        self._lookup.open = False
+    async def _found(self, frame: bytes) -> None:
+        """Take a stored frame whose turn it is."""
+        look = self._lookup
+        look.got += 1
+        look.unsaid = True
+        # In a flow's own stream the next question is for what comes behind this answer.
+        look.most = min(2 * look.most, _AHEAD) if self._address.slots else 1
+        await self._decode(frame)
+        if look.subscription is None:
+            return  # a gap
+        look.end = look.end or wire.ends(frame)
+        await self._get_more()
+
+    async def _missing(self) -> None:
+        """A frame is not stored: those behind it are not either."""
+        self._lookup.end = True
+        if not self._lookup.busy:
+            await self._complete()
+
+    async def _absent(self) -> None:
+        """Nobody answers for the stream: it is gone, or not back yet."""
+        self._lookup.open, self._lookup.ahead = 0, {}
+        await self._link.check_stream(self._address.stream)
+        await self._bell.wait(FIRST_PAUSE)
+        await self._get()
+
+    async def _complete(self) -> None:
+        """End a round. One without the frame that the writer has stored means that it was lost."""
         missing = self._decoder.number + 1
-        if self._lookup.got:
-            if pending != "0":
-                await self._get()
-        elif missing <= self._direct.kept:
+        if not self._lookup.got and missing <= self._direct.kept:
             await self._unexpected(wire.WireError("gap", missing, "the broker has lost it"))
 
     # The end.
@@ -471,7 +529,7 @@ class Reader:
         while True:
             try:
                 await self._link.ask(
-                    self._address.credit, credit.pack(), headers=ROLLUP, timeout=LAST_PAUSE
+                    self._address.credit, credit.pack(), headers=self._rollup(), timeout=LAST_PAUSE
                 )
                 return
             except BrokerError as e:

@@ -22,7 +22,7 @@ from . import wire
 from .bell import Bell, Timer
 from .errors import BrokerError, Gone, LinkClosed, ProtocolError, ReaderClosed
 from .job import Address
-from .link import STREAM_NOT_FOUND, Link, answer, status
+from .link import EXPECTED, STREAM_NOT_FOUND, WRONG_LAST_SEQUENCE, Link, answer, status
 from .window import EIGHTH, FIRST_PAUSE, Window, direct_frames, direct_window, longer
 
 # How the answers are told apart: by the last token of the subject that they go to, which is the
@@ -30,7 +30,7 @@ from .window import EIGHTH, FIRST_PAUSE, Window, direct_frames, direct_window, l
 _ASK = "ask"  # the last stored credit
 _CREDIT = "credit"  # a credit from a reader that hears us directly
 _ECHO = "echo"  # the broker has taken all that we sent
-_PURGE = "purge"
+_CLEAR = "clear"  # a slot was cleared
 
 # Messages that may wait for the sender. Beyond that they are dropped, and the timer makes up for it.
 _INBOX = 256
@@ -58,10 +58,10 @@ class _Held(NamedTuple):
 
 
 class _Stored(NamedTuple):
-    """A frame in the stream that was not deleted yet."""
+    """A frame in the stream that was neither overwritten nor cleared. Sequence None: not confirmed."""
 
     number: int
-    sequence: int
+    sequence: int | None
     size: int
 
 
@@ -84,6 +84,7 @@ class _Store:
     def __init__(self) -> None:
         self.busy = False  # the oldest held frame was published and is not confirmed
         self.maybe = False  # that frame may be stored although nothing confirms it
+        self.again = False  # that frame was published before
         self.resent = False  # some frame may be stored twice
         self.full = 0  # refusals in a row because the subject is full
         self.last = 0  # number of the last frame that is stored
@@ -91,11 +92,8 @@ class _Store:
         self.asked = False  # the credit was asked for since something was stored
         self.pause = 0.0
         self.frames: deque[_Stored] = deque()
-
-    def leave(self) -> None:
-        """Forget the frame under way: it went, or goes, another way."""
-        self.resent = self.resent or self.busy
-        self.busy, self.pause, self.full = False, 0.0, 0
+        #: The sequence of the last message in each slot; None for one that is not confirmed.
+        self.slots: dict[int, int | None] = {}
 
 
 class Sender:
@@ -260,7 +258,7 @@ class Sender:
             await self._credit(msg.data)
         elif token == _ASK:
             await self._answered(code, msg.data)
-        elif token == _PURGE:
+        elif token == _CLEAR:
             pass
         elif code == "503":
             await self._unanswered()
@@ -290,12 +288,12 @@ class Sender:
     async def _consumed(self, number: int) -> None:
         """Take note of frames that the reader has consumed."""
         if self._held and self._held[0].number <= number:
-            self._store.leave()
+            self._leave()
         self._drop(number)
         self._direct.progress = time.monotonic()
         if not self._store.busy:
             self._store.pause = 0.0
-        await self._purge(number)
+        await self._clear(number)
 
     # Sending directly.
 
@@ -337,7 +335,7 @@ class Sender:
     async def _send_directly(self) -> None:
         """Begin to send directly: first word of what is stored, then all that is held."""
         self._asking = False
-        self._store.leave()
+        self._leave()
         self._direct.on, self._direct.busy = True, False
         self._direct.progress = time.monotonic()
         if self._store.last > self._window.consumed:
@@ -373,10 +371,34 @@ class Sender:
         self._store.busy = self._store.maybe = True
         self._timer.set(_CONFIRMATION)
         frame = self._held[0]
-        await self._publish(self._address.subject, str(frame.number), frame.octets)
+        await self._overwrite(frame.number, str(frame.number), frame.octets)
+
+    async def _overwrite(self, frame: int, reply: str, data: bytes) -> None:
+        """Publish to the slot of a frame, on condition that it holds what we know that it holds.
+
+        So a copy of an older frame that was delayed on its way is refused.
+        """
+        a, headers = self._address, None
+        if a.slots:
+            held = self._store.slots.get(frame % a.slots, 0)
+            headers = None if held is None else {EXPECTED: str(held)}
+        await self._link.publish(a.slot(frame), data, reply=self._inbox + reply, headers=headers)
+
+    def _set_slot(self, frame: int, sequence: int | None) -> None:
+        if self._address.slots:
+            self._store.slots[frame % self._address.slots] = sequence
+
+    def _leave(self) -> None:
+        """Forget the frame under way: it went, or goes, another way."""
+        store = self._store
+        if store.busy:
+            store.resent = True
+            self._set_slot(self._held[0].number, None)
+        store.busy, store.again, store.pause, store.full = False, False, 0.0, 0
 
     async def _store_again(self) -> None:
         self._store.resent = self._store.resent or self._store.maybe
+        self._store.again = self._store.again or self._store.maybe
         await self._store_oldest()
 
     async def _try_again(self) -> None:
@@ -407,16 +429,20 @@ class Sender:
         try:
             said = answer(data)
         except BrokerError as e:
-            return self._refused(e)
+            return await self._refused(e)
         if said.get("stream") != self._address.stream:
             raise ProtocolError(
                 f"frame {token} was stored in {said.get('stream')!r}, not {self._address.stream!r}"
             )
         await self._has_stored(self._held[0], int(said["seq"]))
 
-    async def _has_stored(self, frame: _Held, sequence: int) -> None:
-        store = self._store
-        store.busy, store.pause, store.full, store.last = False, 0.0, 0, frame.number
+    async def _has_stored(self, frame: _Held, sequence: int | None) -> None:
+        store, slots = self._store, self._address.slots
+        store.busy, store.again, store.pause, store.full = False, False, 0.0, 0
+        store.last = frame.number
+        self._set_slot(frame.number, sequence)
+        if slots and store.frames and store.frames[0].number + slots <= frame.number:
+            store.frames.popleft()  # this one was overwritten
         store.frames.append(_Stored(frame.number, sequence, len(frame.octets)))
         self._timer.clear()
         self._drop(frame.number)
@@ -429,12 +455,19 @@ class Sender:
             store.asked = True
             await self._ask_credit()
 
-    def _refused(self, error: BrokerError) -> None:
+    async def _refused(self, error: BrokerError) -> None:
         """Judge an error of the broker.
 
-        A subject may be full for a moment, for the broker deletes what was consumed later than it
-        passes on the credit. If it stays full, somebody breaks the rules of the credit.
+        A slot that does not hold what it should holds the frame itself, if that was published before:
+        nobody else writes there. The subject of a flow's own stream may be full for a moment, for the
+        broker deletes what was consumed later than we ask it to.
         """
+        if error.err_code in WRONG_LAST_SEQUENCE and self._store.again:
+            return await self._has_stored(self._held[0], None)
+        if error.err_code in WRONG_LAST_SEQUENCE:
+            raise ProtocolError(
+                f"frame {self._held[0].number}: somebody else has stored a frame of this edge"
+            ) from error
         if error.err_code == STREAM_NOT_FOUND:
             raise Gone(f"the stream {self._address.stream} is gone") from error
         if "maximum messages per subject" in error.description:
@@ -445,15 +478,33 @@ class Sender:
         self._store.maybe = False
         self._rest()
 
-    async def _purge(self, number: int) -> None:
-        """Delete stored frames that were consumed, when there are enough of them to be worth it."""
+    async def _clear(self, number: int) -> None:
+        """Overwrite stored frames that were consumed.
+
+        It waits until there are enough of them, and does nothing while frames that will overwrite
+        them are on their way.
+        """
         consumed = [f for f in self._store.frames if f.number <= number]
         octets = sum(f.size for f in consumed)
         a = self._address
         if not consumed or (octets < a.window / EIGHTH and len(consumed) < a.frames / EIGHTH):
             return
-        for _ in consumed:
+        storing = self._store.busy or self._full or (self._held and not self._direct.on)
+        if a.slots and storing:
+            return
+        for frame in consumed:
             self._store.frames.popleft()
-        request = {"filter": a.subject, "seq": consumed[-1].sequence + 1}
+            if a.slots and frame.sequence is not None:
+                await self._overwrite(frame.number, _CLEAR, b"")
+                self._set_slot(frame.number, None)
+        if not a.slots:
+            await self._purge(consumed[-1])
+
+    async def _purge(self, last: _Stored) -> None:
+        """Delete the frames up to one from a flow's own stream."""
+        a = self._address
+        if last.sequence is None:
+            return
+        request = {"filter": a.subject, "seq": last.sequence + 1}
         # Should it be lost, the next one deletes what this one had to.
-        await self._publish(f"$JS.API.STREAM.PURGE.{a.stream}", _PURGE, json.dumps(request).encode())
+        await self._publish(f"$JS.API.STREAM.PURGE.{a.stream}", _CLEAR, json.dumps(request).encode())

@@ -9,6 +9,7 @@ that never releases it) blocks it all the same.
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import os
 import signal
@@ -23,10 +24,10 @@ from typing import Any
 from . import wire
 from .bell import Bell
 from .config import Config
-from .errors import DagyoError, Gone, LinkClosed, NoAnswer
+from .errors import BrokerError, DagyoError, Gone, LinkClosed, NoAnswer
 from .events import Event, say
-from .job import Job
-from .link import Link
+from .job import RUNNING, Job
+from .link import NO_MESSAGE, STREAM_NOT_FOUND, Link
 from .runner import LAST_WORDS, drained, word
 
 log = logging.getLogger("dagyo")
@@ -219,8 +220,9 @@ class Warden:
         heard: list[bytes] = []
 
         def hear(msg: Any) -> None:
-            heard.append(msg.data)
-            w.bell.ring()
+            if msg.data != RUNNING:
+                heard.append(msg.data)
+                w.bell.ring()
 
         subscription = None
         try:
@@ -243,21 +245,36 @@ class Warden:
 
     async def _look(self, w: _Watched) -> bool:
         """Report whether a stop is stored, or the stream is gone; ask until the broker answers."""
-        streams = {a.stream for a in (*w.job.inputs.values(), *w.job.outputs.values())}
-        stream = streams.pop() if streams else f"FLOW-{w.job.flow}"
         while True:
-            try:
-                msg = await self._link.request(f"$JS.API.DIRECT.GET.{stream}.{w.job.stop}")
-                code = (msg.headers or {}).get("Status", "")
-                if code in ("", "404"):
-                    return code == ""
-            except NoAnswer:
-                try:
-                    await self._link.check_stream(stream)
-                except Gone:
-                    return True
+            stopped = await self._stored_stop(w.job)
+            if stopped is not None:
+                return stopped
             # A stop that is heard meanwhile is stored too.
             await w.bell.wait(_LOOK_PAUSE)
+
+    async def _stored_stop(self, job: Job) -> bool | None:
+        """Report whether a stop is stored, or nothing is: the flow is over. None if nobody answers."""
+        stream = job.stream or f"FLOW-{job.flow}"
+        try:
+            msg = await self._link.request(f"$JS.API.DIRECT.GET.{stream}.{job.stop}")
+            code = (msg.headers or {}).get("Status", "")
+            if code == "":
+                return msg.data != RUNNING
+            if code != "404":
+                return None
+            if job.stream is None:
+                return False  # a flow's own stream, in which only a stop is stored
+            # A replica that answers direct gets may be behind; the leader is not.
+            found = await self._link.ask(f"$JS.API.STREAM.MSG.GET.{stream}", {"last_by_subj": job.stop})
+            return base64.b64decode(found["message"].get("data", "")) != RUNNING
+        except BrokerError as e:
+            return True if e.err_code in (NO_MESSAGE, STREAM_NOT_FOUND) else None
+        except NoAnswer:
+            try:
+                await self._link.check_stream(stream)
+            except Gone:
+                return True
+            return None
 
     async def _overdue(self) -> None:
         """A stopped job goes on. If the program's event loop is blocked, nothing else can end it."""

@@ -14,7 +14,7 @@ MIN_WINDOW = 1 << 10
 DIRECT_SHARE = 4
 MAX_DIRECT_FRAMES = 64
 
-#: Credit is given, and what was consumed is deleted, after each eighth of a window.
+#: Credit is given, and what was consumed is cleared, after each eighth of a window.
 EIGHTH = 8
 
 FIRST_PAUSE = 0.25
@@ -42,6 +42,11 @@ def check_window(address: Address) -> None:
         raise DagyoError(
             f"edge {address.subject}: a window of {address.window} octets and {address.frames} "
             f"frames is too small; at least {MIN_WINDOW} and 1 are needed"
+        )
+    if 0 < address.slots < address.frames:
+        raise DagyoError(
+            f"edge {address.subject}: a window of {address.frames} frames is larger than the "
+            f"{address.slots} slots that store them"
         )
 
 

@@ -19,6 +19,9 @@ log = logging.getLogger("dagyo")
 #: The size in octets to which frames grow while one is under way.
 FRAME_TARGET = 64 << 10
 
+#: The longest frame, in bytes, that the broker stores.
+MAX_FRAME = 128 << 10
+
 
 def frame_sizes(address: Address, max_payload: int) -> tuple[int, int]:
     """Return the size in octets to which frames grow, and the longest that one may have.
@@ -26,7 +29,7 @@ def frame_sizes(address: Address, max_payload: int) -> tuple[int, int]:
     Several frames fit into the window. DagyoError if the window or max_payload are too small.
     """
     check_window(address)
-    limit = min(2 * FRAME_TARGET, address.window // 4, max_payload)
+    limit = min(2 * FRAME_TARGET, address.window // 4, max_payload, MAX_FRAME)
     if limit < MIN_WINDOW // 4:
         raise DagyoError(
             f"edge {address.subject}: frames of at most {limit} octets are too small; "

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -16,11 +17,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+const creditSubject = "edges.s.f.credit.1"
+
 // addr has a window of 1000 octets and 3 frames.
 func addr() contract.Address {
-	return contract.Address{
-		Stream: "FLOW-f", Subject: "edge.f.1", Credit: "credit.f.1", Direct: "direct.f.1", Window: 1000, Frames: 3,
-	}
+	return contract.EdgeAddress("s", "f", 1, 1000, 3, "octets")
 }
 
 // frame is a frame of a size, sent on a subject.
@@ -30,7 +31,16 @@ func frame(subject string, number, flags byte, size int) tap.Message {
 	return tap.Message{Op: tap.Pub, Subject: subject, Reply: "inbox.credit", Data: data, Size: size}
 }
 
-func stored(number byte, size int) tap.Message { return frame("edge.f.1", number, 0, size) }
+func stored(number byte, size int) tap.Message { return slot(number, number, 0, size) }
+
+// slot is a frame in any slot, the first there if its number is below 3.
+func slot(at, number, flags byte, size int) tap.Message {
+	m := frame(addr().Slot(uint64(at)), number, flags, size)
+	if number < 3 {
+		m.Header = nats.Header{"Nats-Expected-Last-Subject-Sequence": {"0"}}
+	}
+	return m
+}
 func direct(number byte, size int) tap.Message { return frame("direct.f.1.7", number, 0, size) }
 
 func credit(op tap.Op, subject string, c wire.Credit) tap.Message {
@@ -64,7 +74,7 @@ func TestWindow(t *testing.T) {
 			most:     audit.Ahead{Sent: 1},
 		},
 		"after a credit": {
-			messages: []tap.Message{direct(1, 900), heard("credit.f.1", 1), direct(2, 900)},
+			messages: []tap.Message{direct(1, 900), heard(creditSubject, 1), direct(2, 900)},
 			most:     audit.Ahead{Sent: 2},
 		},
 		"after a reply": {
@@ -72,10 +82,10 @@ func TestWindow(t *testing.T) {
 			most:     audit.Ahead{Sent: 2},
 		},
 		"credit for another": {
-			messages: []tap.Message{direct(1, 900), heard("credit.f.2", 1), direct(2, 900)}, wrong: "1800 octets",
+			messages: []tap.Message{direct(1, 900), heard("edges.s.f.credit.2", 1), direct(2, 900)}, wrong: "1800 octets",
 		},
 		"sent again after its credit": {
-			messages: []tap.Message{direct(1, 900), heard("credit.f.1", 1), direct(1, 900), direct(2, 900)},
+			messages: []tap.Message{direct(1, 900), heard(creditSubject, 1), direct(1, 900), direct(2, 900)},
 			most:     audit.Ahead{Sent: 2},
 		},
 	} {
@@ -95,13 +105,17 @@ func says(err error, text string) bool {
 }
 
 func TestFrames(t *testing.T) {
-	end := func(number byte) tap.Message { return frame("edge.f.1", number, wire.FlagEnd, 40) }
+	end := func(number byte) tap.Message { return slot(number, number, wire.FlagEnd, 40) }
 	for name, tt := range map[string]struct {
 		messages []tap.Message
 		wrong    string
 	}{
-		"right":          {messages: []tap.Message{stored(1, 250), direct(1, 250), end(2), end(2)}},
-		"too large":      {messages: []tap.Message{stored(1, 251)}, wrong: "251 octets"},
+		"right":        {messages: []tap.Message{stored(1, 250), direct(1, 250), end(2), end(2)}},
+		"too large":    {messages: []tap.Message{stored(1, 251)}, wrong: "251 bytes"},
+		"another slot": {messages: []tap.Message{slot(2, 1, 0, 20)}, wrong: "its slot is edges.s.f.frame.1.1"},
+		"no condition": {
+			messages: []tap.Message{frame(addr().Slot(1), 1, 0, 20)}, wrong: "is the first in its slot",
+		},
 		"two ends":       {messages: []tap.Message{end(1), end(2)}, wrong: "both have END"},
 		"behind the end": {messages: []tap.Message{end(1), stored(2, 20)}, wrong: "came behind"},
 		"a hint": {
@@ -122,20 +136,20 @@ func TestCredits(t *testing.T) {
 		wrong    string
 	}{
 		"right": {messages: []tap.Message{
-			gives("credit.f.1", wire.Credit{Attach: 7}), came, gives("w.credit", wire.Credit{Frame: 5, Records: 3, Attach: 7}),
+			gives(creditSubject, wire.Credit{Attach: 7}), came, gives("w.credit", wire.Credit{Frame: 5, Records: 3, Attach: 7}),
 		}},
 		"in advance": {
 			messages: []tap.Message{came, gives("w.credit", wire.Credit{Frame: 6})},
 			wrong:    "only 5 had come",
 		},
 		"takes back": {messages: []tap.Message{
-			came, gives("w.credit", wire.Credit{Frame: 3, Records: 3}), gives("credit.f.1", wire.Credit{Frame: 4, Records: 2}),
+			came, gives("w.credit", wire.Credit{Frame: 3, Records: 3}), gives(creditSubject, wire.Credit{Frame: 4, Records: 2}),
 		}, wrong: "takes back"},
 		"malformed": {
-			messages: []tap.Message{{Op: tap.Pub, Subject: "credit.f.1", Data: []byte("5")}},
+			messages: []tap.Message{{Op: tap.Pub, Subject: creditSubject, Data: []byte("5")}},
 			wrong:    "malformed",
 		},
-		"another's": {messages: []tap.Message{{Op: tap.Pub, Subject: "credit.f.2", Data: []byte("5")}}},
+		"another's": {messages: []tap.Message{{Op: tap.Pub, Subject: "edges.s.f.credit.2", Data: []byte("5")}}},
 	} {
 		if _, _, err := audit.Credits(tt.messages, addr()); !says(err, tt.wrong) {
 			t.Errorf("%s: %v; want %q", name, err, tt.wrong)
@@ -204,8 +218,9 @@ func TestBeats(t *testing.T) {
 func TestWorks(t *testing.T) {
 	for subject, want := range map[string]bool{
 		"job.started.f.j": false, "job.done.f.j": true, "job.panic.f.j": true, "job.done.g.j": false,
-		"health.f.j": true, "edge.f.1": true, "direct.f.1.7": true, "credit.f.0": true, "credit.f2.0": false,
-		"$JS.API.DIRECT.GET.FLOW-f.stop.f": false, "stop.f": false,
+		"health.f.j": true, "edges.s.f.frame.1.3": true, "direct.f.1.7": true,
+		"edges.s.f.credit.0": true, "edges.s.f2.credit.0": false,
+		"$JS.API.DIRECT.GET.EDGES-s.edges.s.f.stop": false, "edges.s.f.stop": false,
 	} {
 		if audit.Works(tap.Message{Op: tap.Pub, Subject: subject}, "f") != want {
 			t.Errorf("%s: want %v", subject, want)

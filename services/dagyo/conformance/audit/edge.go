@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/pkg/wire"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
@@ -92,17 +95,22 @@ func (w *writerView) consume(number uint64) {
 
 // IsFrame reports whether the message is a frame of the edge at addr, sent to the stream or directly.
 func IsFrame(m tap.Message, addr contract.Address) bool {
-	if m.Subject != addr.Subject && !strings.HasPrefix(m.Subject, addr.Direct+".") {
+	if !stored(m, addr) && !strings.HasPrefix(m.Subject, addr.Direct+".") {
 		return false
 	}
 	_, hint := wire.ParseHint(m.Data)
 	return !hint && m.Size >= wire.HeaderSize
 }
 
-// Frames checks the form of what an executor wrote to the edge at addr: the size of each frame, and that
-// END is said in one frame only. It returns how many there were, and whether one had END.
+// stored reports whether the message is on a slot of the edge at addr.
+func stored(m tap.Message, addr contract.Address) bool {
+	return strings.HasPrefix(m.Subject, addr.Subject+".")
+}
+
+// Frames checks the form of what an executor wrote to the edge at addr: the size of each frame, the slot on which
+// it is stored, and that END is said in one frame only. It returns how many there were, and whether one had END.
 func Frames(messages []tap.Message, addr contract.Address, maxPayload int64) (n int, ended bool, err error) {
-	limit := min(addr.Window/4, maxPayload)
+	limit := min(addr.Window/4, maxPayload, stream.MaxFrame)
 	var end, last uint64
 	for _, m := range messages {
 		if m.Op != tap.Pub || !IsFrame(m, addr) {
@@ -117,8 +125,11 @@ func Frames(messages []tap.Message, addr contract.Address, maxPayload int64) (n 
 			end = number
 		}
 		if int64(m.Size) > limit {
-			return n, end != 0, fmt.Errorf("frame %d of %s has %d octets; at most a quarter of the window "+
-				"and max_payload are allowed, %d", number, addr.Subject, m.Size, limit)
+			return n, end != 0, fmt.Errorf("frame %d of %s has %d bytes; at most a quarter of the window, "+
+				"max_payload and 128 KiB are allowed, %d", number, addr.Subject, m.Size, limit)
+		}
+		if err := slotted(m, addr, number); err != nil {
+			return n, end != 0, err
 		}
 		n++
 	}
@@ -126,6 +137,21 @@ func Frames(messages []tap.Message, addr contract.Address, maxPayload int64) (n 
 		return n, true, fmt.Errorf("frame %d of %s came behind frame %d, which has END", last, addr.Subject, end)
 	}
 	return n, end != 0, nil
+}
+
+// slotted checks where a frame is stored, and that it overwrites nothing that its writer does not know of.
+func slotted(m tap.Message, addr contract.Address, number uint64) error {
+	if !stored(m, addr) {
+		return nil
+	}
+	if want := addr.Slot(number); m.Subject != want {
+		return fmt.Errorf("frame %d was stored on %s; its slot is %s", number, m.Subject, want)
+	}
+	const header = jetstream.ExpectedLastSubjSeqHeader
+	if got := m.Header.Get(header); number < uint64(addr.Slots) && got != "0" {
+		return fmt.Errorf("frame %d is the first in its slot and has %s %q, not 0", number, header, got)
+	}
+	return nil
 }
 
 // Credits checks the credits that an executor gave on the edge at addr: their form, that none takes back
@@ -138,7 +164,7 @@ func Credits(messages []tap.Message, addr contract.Address) (last wire.Credit, n
 		case m.Op == tap.Msg && strings.HasPrefix(m.Subject, addr.Direct+"."):
 			replies[m.Reply] = m.Reply != ""
 			sent = max(sent, wire.Number(m.Data))
-		case m.Op == tap.Msg && m.Header.Get("Nats-Subject") == addr.Subject:
+		case m.Op == tap.Msg && strings.HasPrefix(m.Header.Get("Nats-Subject"), addr.Subject+"."):
 			sent = max(sent, wire.Number(m.Data))
 		case m.Op == tap.Pub && replies[m.Subject]:
 			if last, err = follows(last, m, addr, sent); err != nil {

@@ -58,8 +58,11 @@ func Works(m tap.Message, flow string) bool {
 		what, rest, _ := strings.Cut(rest, ".")
 		return what != "started" && strings.HasPrefix(rest, flow+".")
 	}
-	return (head == "health" || head == "edge" || head == "direct" || head == "credit") &&
-		strings.HasPrefix(rest, flow+".")
+	if head == "edges" { // behind the shard's name, and no stop
+		_, rest, _ = strings.Cut(rest, ".")
+		return strings.HasPrefix(rest, flow+".frame.") || strings.HasPrefix(rest, flow+".credit.")
+	}
+	return (head == "health" || head == "direct") && strings.HasPrefix(rest, flow+".")
 }
 
 // Slots goes through the deliveries of jobs and their ends. It returns how many jobs the executor held

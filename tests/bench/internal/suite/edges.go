@@ -12,7 +12,7 @@ import (
 // What the edges are run with: the planner's defaults.
 const (
 	window = 8 << 20
-	frames = 4096
+	frames = 128
 )
 
 // lonePause is the time between two lone records.

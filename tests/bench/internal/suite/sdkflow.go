@@ -37,20 +37,19 @@ func (r *Run) flow(storage jetstream.StorageType, edges int) (*stub, error) {
 
 func (r *Run) flowOn(b *Broker, storage jetstream.StorageType, edges int) (*stub, error) {
 	f := &stub{Run: r, broker: b, id: r.nextID(), count: edges}
-	_, err := b.Link.JS.CreateStream(r, stream.StreamConfig(f.id, storage, frames))
+	_, err := b.Link.JS.CreateStream(r, stream.ShardConfig(f.id, storage))
+	if err == nil {
+		_, err = b.Link.JS.Publish(r, contract.StopSubject(f.id, f.id), []byte(contract.Running))
+	}
 	return f, err
 }
 
 func (f *stub) end() {
-	_ = f.broker.Link.JS.DeleteStream(f, contract.FlowStream(f.id)) // the server ends soon
+	_ = f.broker.Link.JS.DeleteStream(f, contract.EdgeStream(f.id)) // the server ends soon
 }
 
 func (f *stub) address(n int) contract.Address {
-	return contract.Address{
-		Stream: contract.FlowStream(f.id), Subject: contract.EdgeSubject(f.id, n),
-		Credit: contract.CreditSubject(f.id, n), Direct: contract.DirectSubject(f.id, n),
-		Window: window, Frames: frames, Type: "octets",
-	}
+	return contract.EdgeAddress(f.id, f.id, n, window, frames, "octets")
 }
 
 // job is a job of an executor that has one mailbox for each flow.
@@ -62,7 +61,7 @@ func (f *stub) job(progdef string, n int) contract.Job {
 		Inputs: map[string]contract.Address{}, Outputs: map[string]contract.Address{},
 		Started: subject(contract.TypeJobStarted), Done: subject(contract.TypeJobDone),
 		Panic: subject(contract.TypeJobPanic), Health: contract.HealthSubject(f.id, name),
-		Stop: contract.StopSubject(f.id), HealthInterval: document.Duration(2 * time.Second),
+		Stop: contract.StopSubject(f.id, f.id), Stream: contract.EdgeStream(f.id), HealthInterval: document.Duration(2 * time.Second),
 		HealthTimeout: document.Duration(10 * time.Second),
 	}
 }

@@ -81,7 +81,7 @@ func (f *stub) stall(series string) (Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := f.broker.Link.JS.Stream(f, contract.FlowStream(f.id))
+	s, err := f.broker.Link.JS.Stream(f, contract.EdgeStream(f.id))
 	if err != nil {
 		return nil, err
 	}
