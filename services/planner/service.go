@@ -79,6 +79,7 @@ type wiring struct {
 	// shards are where edges of new flows go, and shardsSeen tells on which connection they were looked for, from 1.
 	shards     []string
 	shardsSeen uint64
+	streams    sync.Map // handles, by name
 	// oddFrom is the sequence up to which a stream was searched for odd subjects. It belongs to the sweep.
 	oddFrom map[string]uint64
 	runtime *service.Runtime[*State]
@@ -192,7 +193,7 @@ func (w *wiring) stop(name, id string) error {
 }
 
 func (w *wiring) purgeJobs(ctx context.Context, id string) error {
-	jobs, err := w.link.JS.Stream(ctx, contract.StreamJobs)
+	jobs, err := w.stream(ctx, contract.StreamJobs)
 	if err == nil {
 		err = jobs.Purge(ctx, jetstream.WithPurgeSubject(contract.FlowJobSubjects(id)))
 	}

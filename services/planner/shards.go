@@ -123,6 +123,7 @@ func (w *wiring) listShards(ctx context.Context) (shards []*jetstream.StreamInfo
 
 // deleteStream deletes the stream of a shard that no flow uses and none will, or that of an old flow.
 func (w *wiring) deleteStream(ctx context.Context, name string) error {
+	w.streams.Delete(name)
 	err := w.link.JS.DeleteStream(ctx, name)
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("delete stream %s: %w", name, err)
@@ -154,18 +155,22 @@ const purgeAtOnce = 10 * time.Second
 
 // purgeFlow deletes all that a shard stores of a flow.
 func (w *wiring) purgeFlow(ctx context.Context, name, id string, age time.Duration) error {
-	s, err := w.link.JS.Stream(ctx, name)
+	err := w.purgeFrom(ctx, name, contract.FlowEdges(strings.TrimPrefix(name, contract.EdgeStreamPrefix), id), age)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}
-	filter := contract.FlowEdges(strings.TrimPrefix(name, contract.EdgeStreamPrefix), id)
-	if err == nil && age < purgeAtOnce {
+	return err
+}
+
+func (w *wiring) purgeFrom(ctx context.Context, name, filter string, age time.Duration) error {
+	s, err := w.stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	if age < purgeAtOnce {
 		return s.Purge(ctx, jetstream.WithPurgeSubject(filter))
 	}
-	var info *jetstream.StreamInfo
-	if err == nil {
-		info, err = s.Info(ctx, jetstream.WithSubjectFilter(filter))
-	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
 	if err != nil {
 		return err
 	}
@@ -175,4 +180,16 @@ func (w *wiring) purgeFlow(ctx context.Context, name, id string, age time.Durati
 		}
 	}
 	return nil
+}
+
+// stream returns the handle of a stream. The broker is asked for it once only.
+func (w *wiring) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	if s, ok := w.streams.Load(name); ok {
+		return s.(jetstream.Stream), nil
+	}
+	s, err := w.link.JS.Stream(ctx, name)
+	if err == nil {
+		w.streams.Store(name, s)
+	}
+	return s, err
 }

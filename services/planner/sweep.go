@@ -120,7 +120,7 @@ func (w *wiring) inventory(ctx context.Context) (inventory, error) {
 	if err := w.storedEdges(ctx, &have); err != nil {
 		return have, fmt.Errorf("list stored edges: %w", err)
 	}
-	jobs, err := w.link.JS.Stream(ctx, contract.StreamJobs)
+	jobs, err := w.stream(ctx, contract.StreamJobs)
 	if err != nil {
 		return have, fmt.Errorf("look at %s: %w", contract.StreamJobs, err)
 	}
@@ -175,7 +175,7 @@ func (w *wiring) storedEdges(ctx context.Context, have *inventory) error {
 
 // flowsIn lists the flows of which a shard stores something, and reports whether it has odd subjects besides.
 func (w *wiring) flowsIn(ctx context.Context, name string) (ids []string, odd bool, err error) {
-	s, err := w.link.JS.Stream(ctx, name)
+	s, err := w.stream(ctx, name)
 	if err != nil {
 		return nil, false, err
 	}
@@ -200,7 +200,7 @@ const oddBatch = 10_000
 // deleteOdd deletes the messages on subjects that name no flow. Such a subject may have a wildcard in it: NATS stores
 // that, and a purge by it would delete what it matches. So each message is looked at, and deleted by its sequence.
 func (w *wiring) deleteOdd(ctx context.Context, name string) error {
-	s, err := w.link.JS.Stream(ctx, name)
+	s, err := w.stream(ctx, name)
 	if err != nil {
 		return err
 	}
