@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -250,7 +251,8 @@ func TestUpgrade(t *testing.T) {
 		s.KillService(t, name)
 	}
 	queued := c.Await(t, "plan", harness.Is(contract.TypeFlowPlanned, "queued")).Data.(*contract.FlowPlanned)
-	asBefore(t, c)
+	inOldForm(t, c, "queued", queued)
+	asBefore(t, c, map[string]any{"flow.planned.queued": queued})
 	c = s.Client(t) // it has not heard what is stored again
 	s.StartAll(t)
 	closeInput(t, c, running)
@@ -275,6 +277,9 @@ func TestUpgrade(t *testing.T) {
 		c.Await(t, "clean-up of "+id, harness.Is(contract.TypeFlowCleaned, id))
 		oneEnd(t, c, id)
 	}
+	if _, err := c.JS.Stream(t.Context(), queued.Stream); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("the stream of an old flow is left: %v", err)
+	}
 	for i := range 5 {
 		if again := c.Events(harness.Is(contract.TypeFlowValidated, fmt.Sprintf("ended-%d", i))); len(again) > 0 {
 			t.Errorf("an ended flow runs again: %+v", again)
@@ -282,8 +287,38 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// asBefore makes EVENTS again as the version before kept it, and removes what that version did not have.
-func asBefore(t *testing.T, c *harness.Client) {
+// inOldForm makes a plan what the version before would have made it: the flow has a stream of its own.
+func inOldForm(t *testing.T, c *harness.Client, flow string, p *contract.FlowPlanned) {
+	t.Helper()
+	p.Stream, p.Stop, p.LastStop = contract.OldFlowStream(flow), "stop."+flow, ""
+	old := func(addresses map[string]contract.Address) {
+		for port, a := range addresses {
+			n := a.Subject[strings.LastIndexByte(a.Subject, '.')+1:]
+			a.Stream, a.Subject, a.Credit, a.Slots = p.Stream, "edge."+flow+"."+n, "credit."+flow+"."+n, 0
+			addresses[port] = a
+		}
+	}
+	old(p.Inputs)
+	old(p.Outputs)
+	for i := range p.Jobs {
+		j := &p.Jobs[i]
+		old(j.Inputs)
+		old(j.Outputs)
+		j.Stream, j.Stop = "", p.Stop
+	}
+	_, err := c.JS.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: p.Stream, Subjects: []string{"edge." + flow + ".*", "credit." + flow + ".*", p.Stop, p.Stop + ".last"},
+		Storage: jetstream.MemoryStorage, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+		MaxMsgsPerSubject: 272, Duplicates: time.Second, AllowRollup: true, AllowDirect: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// asBefore makes EVENTS again as the version before kept it, and removes what that version did not have. Some
+// events get other data, by subject.
+func asBefore(t *testing.T, c *harness.Client, other map[string]any) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -323,6 +358,10 @@ func asBefore(t *testing.T, c *harness.Client) {
 		var envelope map[string]json.RawMessage
 		must(json.Unmarshal(m.Data, &envelope))
 		delete(envelope, "cause")
+		if data, ok := other[m.Subject]; ok {
+			envelope["data"], err = json.Marshal(data)
+			must(err)
+		}
 		body, err := json.Marshal(envelope)
 		must(err)
 		id := m.Subject
