@@ -128,7 +128,7 @@ func (s *script) trouble(ctx context.Context, i int) error {
 	if s.stale[i] {
 		m := nats.NewMsg(s.addr.Credit)
 		m.Data = wire.Credit{}.Append(nil)
-		return s.observer.Conn().PublishMsg(m)
+		return s.in.Conn().PublishMsg(m) // nobody but the reader gives credit, in the order of its connection
 	}
 	return nil
 }
