@@ -11,6 +11,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 )
 
@@ -20,12 +21,12 @@ type site struct {
 	replicas  [2]*replica
 	holder    *replica
 	until     time.Time // when the lease runs out
-	snapshots []service.Image
+	snapshots []image
 }
 
 // A replica is one process of a service.
 type replica struct {
-	service.Simulation
+	process
 	site *site
 	n    int
 	// epoch counts its processes, term its times of leading.
@@ -55,7 +56,7 @@ func (w *world) held(r *replica) bool { return r.site.holder == r && w.now.Befor
 // it has lost it, and hears signs of life.
 func (w *world) wake(r *replica) {
 	if gap := w.now.Sub(r.heard); gap > deafAfter {
-		r.Fact(contract.Event{Type: service.FactDeaf, Time: w.now, With: gap})
+		r.Observe(contract.Event{Type: core.FactMissed, Time: w.now, With: gap})
 	}
 	r.heard = w.now
 	switch {
@@ -78,14 +79,14 @@ func (w *world) beat(r *replica) {
 	}
 	for _, c := range w.sortedRunning() {
 		if x := w.executors[c.executor]; x != nil && !x.frozen {
-			r.Fact(aggregator.Heard(aggregator.Beat{Flow: c.job.Flow, Job: c.job.Job}, w.now))
+			r.Observe(aggregator.Heard(aggregator.Beat{Flow: c.job.Flow, Job: c.job.Job}, w.now))
 		}
 	}
 }
 
 func (w *world) listenToAlarms(r *replica) {
 	for _, alarm := range r.Alarms() {
-		if !strings.Contains(alarm, "cannot be folded") {
+		if !strings.Contains(alarm, "cannot fold") && !strings.Contains(alarm, "cannot decide") {
 			continue
 		}
 		what, _, _ := strings.Cut(alarm, "\n")
@@ -93,7 +94,7 @@ func (w *world) listenToAlarms(r *replica) {
 		if w.happened["a service contains a panic"]++; !w.inconsistent {
 			w.fatalf("%v panics on consistent events: %s", r, alarm)
 		}
-		if strings.Contains(alarm, "the decision on admit") || strings.Contains(alarm, "the decision on tend") {
+		if strings.Contains(alarm, "cannot decide admit") || strings.Contains(alarm, "cannot decide tend") {
 			w.fatalf("%v decides nothing for any flow: %s", r, alarm)
 		}
 	}
@@ -101,8 +102,8 @@ func (w *world) listenToAlarms(r *replica) {
 
 // fold has a replica fold up to n messages, and reports whether there was one.
 func (w *world) fold(r *replica, n int) (any bool) {
-	for ; n > 0 && r.At() < w.end(); n-- {
-		m := w.read(r.At() + 1)
+	for ; n > 0 && r.Last() < w.end(); n-- {
+		m := w.read(r.Last() + 1)
 		if m == nil {
 			w.happened["a service was away while EVENTS was trimmed"]++
 			w.say("%v finds that EVENTS begins at %d", r, w.first)
@@ -118,10 +119,10 @@ func (w *world) fold(r *replica, n int) (any bool) {
 
 // listen has an aggregator that has caught up listen to signs of life.
 func (w *world) listen(r *replica) {
-	if !r.current && r.At() == w.end() {
+	if !r.current && r.Last() == w.end() {
 		r.current = true
 		if r.site.name == aggregator.Name {
-			r.Fact(aggregator.Listening())
+			r.Observe(aggregator.Listening())
 		}
 	}
 }
@@ -164,7 +165,7 @@ func (w *world) tick(r *replica) {
 
 // snapshot has a leader store its state.
 func (w *world) snapshot(r *replica, pause func()) {
-	if !r.Leading() || !w.held(r) || r.At() == 0 {
+	if !r.Leading() || !w.held(r) || r.Last() == 0 {
 		return
 	}
 	image, err := r.Snapshot()
@@ -176,13 +177,13 @@ func (w *world) snapshot(r *replica, pause func()) {
 	if r.epoch != epoch {
 		return
 	}
-	r.site.snapshots = service.Store(r.site.snapshots, image, w.end())
+	r.site.snapshots = remaining(r.site.snapshots, image, w.end())
 	w.say("%v stores a snapshot at %d, which needs %d", r, image.Seq, image.Needs)
 }
 
 // crash restarts a replica from one of its service's snapshots, or from the beginning while all is kept.
 func (w *world) crash(r *replica, which int) {
-	var from *service.Image
+	var from *image
 	kept := r.site.snapshots
 	if which %= len(kept) + 1; which < len(kept) {
 		from = &kept[which]
@@ -253,7 +254,7 @@ var errGone = errors.New("the process is gone")
 func (w *world) fly(r *replica, i int, x fault, at, which int, pause func()) {
 	f := &flying{w: w, r: r, epoch: r.epoch, term: r.term, fault: x, at: at, effect: -1, pause: pause, which: which}
 	w.say("%v flies%s", r, faultNames[x])
-	land := r.Fly(i, f, f.perform, f.held)
+	finish := r.CarryOut(i, f, f.perform, f.held)
 	if f.gone() {
 		return
 	}
@@ -265,7 +266,7 @@ func (w *world) fly(r *replica, i int, x fault, at, which int, pause func()) {
 		pause()
 	}
 	if r.epoch == f.epoch {
-		land()
+		finish()
 	}
 	w.listenToAlarms(r)
 }
@@ -318,7 +319,7 @@ func (f *flying) must(what string) {
 	f.may = false
 }
 
-func (f *flying) perform(ctx context.Context, name string, e contract.Event) (contract.Event, error) {
+func (f *flying) perform(_ context.Context, e contract.Event) (contract.Event, error) {
 	if f.gone() {
 		return e, errGone
 	}
@@ -327,7 +328,7 @@ func (f *flying) perform(ctx context.Context, name string, e contract.Event) (co
 		return e, errors.New("it cannot be done now")
 	}
 	if e.Type == contract.TypeFlowPlanned && f.now(brokerRefuses) {
-		return e, &service.Permanent{Problem: problem.Problem{Code: problem.BrokerRefused, Message: "no"}}
+		return e, &problem.Permanent{Problem: problem.Problem{Code: problem.BrokerRefused, Message: "no"}}
 	}
 	e = f.w.perform(f.r, e)
 	if _, said := contract.Lookup(e.Type); !said {
@@ -337,18 +338,18 @@ func (f *flying) perform(ctx context.Context, name string, e contract.Event) (co
 	return e, nil
 }
 
-func (f *flying) Append(_ context.Context, e contract.Event, last uint64) (uint64, error) {
+func (f *flying) Append(_ context.Context, e contract.Event, last uint64) (uint64, bool, error) {
 	f.appending = false
 	if f.gone() {
-		return 0, errGone
+		return 0, false, errGone
 	}
 	f.must("appends " + string(e.Type))
 	if f.now(appendFails) && f.w.mayFail(e) {
-		return 0, errors.New("the broker does not answer")
+		return 0, false, errors.New("the broker does not answer")
 	}
 	if a := e.Aggregate(); a != "" && f.w.lastKept(a) != last {
 		f.appending = true // it is tried once more
-		return 0, service.ErrConflict
+		return 0, false, nil
 	}
 	e.Source, e.ID = contract.Source(f.r.site.name), fmt.Sprintf("%s.%d", e.NATSSubject(), f.w.end())
 	e.Time = f.w.now.Add(skew[int(f.w.end())%len(skew)])
@@ -361,11 +362,11 @@ func (f *flying) Append(_ context.Context, e contract.Event, last uint64) (uint6
 	switch {
 	case f.now(crashAfterAppend):
 		f.w.crash(f.r, f.which)
-		return 0, errGone
+		return 0, false, errGone
 	case f.now(answerLost) && f.w.mayFail(e):
-		return 0, errors.New("the broker does not answer")
+		return 0, false, errors.New("the broker does not answer")
 	}
-	return stored.Seq, nil
+	return stored.Seq, true, nil
 }
 
 func (f *flying) Last(_ context.Context, aggregate string) (uint64, contract.Type, error) {
@@ -373,7 +374,7 @@ func (f *flying) Last(_ context.Context, aggregate string) (uint64, contract.Typ
 	if seq == 0 {
 		return 0, "", nil
 	}
-	return seq, f.w.log[seq-1].kind, nil
+	return seq, f.w.log[seq-1].Type, nil
 }
 
 // mayFail bounds the failures of an aggregate: a service gives up after so many.

@@ -111,8 +111,8 @@ func TestEveryFlowEndsOnce(t *testing.T) {
 func (w *world) count(reached map[string]int) {
 	reached["histories"]++
 	for _, e := range w.log {
-		what := "stored " + string(e.kind)
-		if p, ok := e.event.Data.(*contract.FlowPanic); ok {
+		what := "stored " + string(e.Type)
+		if p, ok := e.Event.Data.(*contract.FlowPanic); ok {
 			what += " " + string(p.Cause.Kind)
 		}
 		if !e.readable {
@@ -281,11 +281,11 @@ func (r *run) doService(s step) {
 		w.fold(x, how%12+1)
 	case actFly:
 		w.fold(x, how%4*3)
-		if n := x.Flights(); n > 0 {
+		if n := x.Tasks(); n > 0 {
 			w.fly(x, how%n, noFault, 0, 0, nil)
 		}
 	case actFault:
-		if n := x.Flights(); n > 0 {
+		if n := x.Tasks(); n > 0 {
 			w.fly(x, how%n, fault(how)%(faults-1)+1, how/16%2, int(s.Who)/8, r.pause(x, s.Who))
 		}
 	case actWork:
@@ -294,7 +294,7 @@ func (r *run) doService(s step) {
 		w.lead(x, func() {})
 		w.lead(x.site.replicas[1-x.n], r.pause(x.site.replicas[1-x.n], s.How))
 	case actTick:
-		if at, due := x.Next(); due && !at.After(w.now) {
+		if at, due := x.Due(); due && !at.After(w.now) {
 			w.tick(x)
 		}
 	case actStepDown:
@@ -327,7 +327,7 @@ func (r *run) doService(s step) {
 // pulse has a leading aggregator look for jobs that have left their mailbox, and for silent ones.
 func (r *run) pulse(x *replica) {
 	r.w.missing(x)
-	x.Fact(aggregator.Pulse(r.w.now))
+	x.Observe(aggregator.Pulse(r.w.now))
 }
 
 // missing has an aggregator learn which jobs of spawned flows are in no mailbox.
@@ -335,20 +335,20 @@ func (w *world) missing(x *replica) {
 	spawned := map[string][]contract.Job{}
 	planned := map[string][]contract.Job{}
 	for _, e := range w.log {
-		switch d := e.event.Data.(type) {
+		switch d := e.Event.Data.(type) {
 		case *contract.FlowPlanned:
-			planned[e.event.Subject] = d.Jobs
+			planned[e.Event.Subject] = d.Jobs
 		case *contract.FlowSpawned:
-			spawned[e.event.Subject] = planned[e.event.Subject]
+			spawned[e.Event.Subject] = planned[e.Event.Subject]
 		case *contract.FlowCleaned:
-			delete(spawned, e.event.Subject)
+			delete(spawned, e.Event.Subject)
 		}
 	}
 	for _, flow := range slices.Sorted(maps.Keys(spawned)) {
 		for _, j := range spawned[flow] {
 			waits := slices.ContainsFunc(w.mailbox, func(o contract.Job) bool { return o.Flow == flow && o.Job == j.Job })
 			if !waits {
-				x.Fact(aggregator.Missing(aggregator.Gone{Flow: flow, Job: j.Job}, w.now))
+				x.Observe(aggregator.Missing(aggregator.Gone{Flow: flow, Job: j.Job}, w.now))
 			}
 		}
 	}
@@ -357,7 +357,7 @@ func (w *world) missing(x *replica) {
 // work has a replica catch up, and do for a while what there is to do.
 func (w *world) work(r *replica, flights int) {
 	w.lead(r, func() {})
-	for w.fold(r, len(w.log)); r.Flights() > 0 && flights > 0; flights-- {
+	for w.fold(r, len(w.log)); r.Tasks() > 0 && flights > 0; flights-- {
 		w.fly(r, 0, noFault, 0, 0, nil)
 		w.fold(r, len(w.log))
 	}
@@ -415,7 +415,7 @@ func (w *world) elapse(d time.Duration) {
 	for _, s := range w.sites {
 		if x := s.leader(); x != nil {
 			s.until = w.now.Add(leaseTime)
-			if at, due := x.Next(); due && !at.After(w.now) {
+			if at, due := x.Due(); due && !at.After(w.now) {
 				w.tick(x)
 			}
 		}
@@ -447,9 +447,9 @@ func (w *world) settleSite(s *site) (moved bool) {
 		w.reconcile(x)
 	case aggregator.Name:
 		w.missing(x)
-		x.Fact(aggregator.Pulse(w.now))
+		x.Observe(aggregator.Pulse(w.now))
 	}
-	for x.Flights() > 0 {
+	for x.Tasks() > 0 {
 		w.fly(x, 0, noFault, 0, 0, nil)
 		w.fold(x, len(w.log))
 		moved = true
@@ -463,7 +463,7 @@ func (w *world) settleSite(s *site) (moved bool) {
 func (w *world) behind() bool {
 	for _, s := range w.sites {
 		for _, x := range s.replicas {
-			if x.At() < w.end() {
+			if x.Last() < w.end() {
 				return true
 			}
 		}
@@ -475,7 +475,7 @@ func (w *world) behind() bool {
 func (w *world) nextDue() (next time.Time, any bool) {
 	for _, s := range w.sites {
 		if x := s.leader(); x != nil {
-			if at, due := x.Next(); due && (!any || at.Before(next)) {
+			if at, due := x.Due(); due && (!any || at.Before(next)) {
 				next, any = at, true
 			}
 		}
@@ -503,8 +503,8 @@ func (w *world) sameStates() {
 		if err != nil {
 			w.fatalf("%v cannot encode its state: %v", s.replicas[1], err)
 		}
-		if !bytes.Equal(a.State, b.State) || len(a.Aside) != len(b.Aside) {
-			w.fatalf("the replicas of the %s differ:\n%s\n%s\n%v %v", s.name, a.State, b.State, a.Aside, b.Aside)
+		if !bytes.Equal(a.body, b.body) {
+			w.fatalf("the replicas of the %s differ:\n%s\n%s", s.name, a.body, b.body)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package service
+package core
 
 import (
 	"errors"
@@ -11,8 +11,8 @@ import (
 )
 
 // granting is a service whose one decision concerns three flows.
-func granting() Service[int] {
-	return Service[int]{
+func granting() Logic[int] {
+	return Logic[int]{
 		Name:   "test",
 		Evolve: func(int, contract.Event) []string { return nil },
 		Open:   func(int) []string { return []string{"admit"} },
@@ -31,7 +31,7 @@ func granting() Service[int] {
 func TestRefusalIsOfTheFailingFlow(t *testing.T) {
 	for _, failing := range []int{0, 1} { // what is to be true before the flow is told, and that
 		for _, err := range []error{
-			&Permanent{problem.Problem{Code: problem.StartRefused, Message: "no"}},
+			&problem.Permanent{Problem: problem.Problem{Code: problem.StartRefused, Message: "no"}},
 			errors.New("passes, and does not in the end"),
 		} {
 			t.Run(fmt.Sprint(failing, err), func(t *testing.T) { refuseOne(t, failing, err) })
@@ -40,16 +40,16 @@ func TestRefusalIsOfTheFailingFlow(t *testing.T) {
 }
 
 func refuseOne(t *testing.T, failing int, err error) {
-	c := newCore(granting(), Config{Workers: 10, MaxAttempts: 3}, 0)
-	c.lead(true)
-	begun := c.take()
+	c := New(granting(), Limits{Workers: 10, MaxAttempts: 3}, 0, func(string) {})
+	c.Lead(true)
+	begun := c.Tasks()
 	if len(begun) != 3 {
 		t.Fatalf("%d flights, want one a flow", len(begun))
 	}
 	f := begun[1]
 	for range 3 {
-		c.finished(outcome{flight: f, failed: &f.effects[failing], err: err})
-		next := c.take()
+		c.Finish(Result{task: f, failed: &f.effects[failing], Err: err})
+		next := c.Tasks()
 		if len(next) != 1 {
 			t.Fatalf("%d flights follow, want 1", len(next))
 		}
@@ -57,8 +57,8 @@ func refuseOne(t *testing.T, failing int, err error) {
 			break
 		}
 		// A pause; then the decision is made again, and only the flow that has failed has nothing under way.
-		c.finished(outcome{flight: f})
-		if next = c.take(); len(next) != 1 {
+		c.Finish(Result{task: f})
+		if next = c.Tasks(); len(next) != 1 {
 			t.Fatalf("%d flights behind the pause, want 1", len(next))
 		}
 		f = next[0]

@@ -1,4 +1,4 @@
-package service
+package snapshot
 
 import (
 	"testing"
@@ -8,17 +8,17 @@ import (
 func TestPace(t *testing.T) {
 	start := time.Unix(1_000_000, 0)
 	at := func(d time.Duration) time.Time { return start.Add(d) }
-	fresh := func() *pace {
-		return &pace{mostEvents: 100, mostBytes: 1000, lateEvents: 200, lateBytes: 2000, seq: 50, older: 50, at: start}
+	fresh := func() *Pace {
+		return &Pace{mostEvents: 100, mostBytes: 1000, lateEvents: 200, lateBytes: 2000, seq: 50, older: 50, at: start}
 	}
-	written := func() *pace { // a snapshot of 120 events was written, which took a second
+	written := func() *Pace { // a snapshot of 120 events was written, which took a second
 		p := fresh()
-		p.wrote(170, 500, at(time.Minute))
-		p.tried(at(time.Minute-time.Second), at(time.Minute))
+		p.Wrote(170, 500, at(time.Minute))
+		p.Tried(at(time.Minute-time.Second), at(time.Minute))
 		return p
 	}
 	tests := map[string]struct {
-		p     *pace
+		p     *Pace
 		seq   uint64
 		bytes int64
 		after time.Duration
@@ -26,7 +26,7 @@ func TestPace(t *testing.T) {
 	}{
 		"nothing happened":                 {fresh(), 50, 0, time.Hour, false},
 		"little happened":                  {fresh(), 60, 10, time.Minute, false},
-		"little happened, long ago":        {fresh(), 60, 10, snapshotEvery, true},
+		"little happened, long ago":        {fresh(), 60, 10, mostTime, true},
 		"many events":                      {fresh(), 150, 10, time.Second, true},
 		"many bytes":                       {fresh(), 60, 1000, time.Second, true},
 		"many events, the last one behind": {written(), 280, 10, 2 * time.Minute, false},
@@ -38,7 +38,7 @@ func TestPace(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := tt.p.due(tt.seq, tt.bytes, at(tt.after)); got != tt.want {
+			if got := tt.p.Due(tt.seq, tt.bytes, at(tt.after)); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
