@@ -64,7 +64,7 @@ func (r *Runtime[S]) serveTerm(ctx context.Context, lease *broker.Lease) error {
 		g.Go(func() error { return lead(ctx, r) })
 	}
 	g.Go(func() error { r.keepTime(ctx); return nil })
-	g.Go(func() error { r.keepSnapshots(ctx, lease); return nil })
+	g.Go(func() error { r.writeSnapshots(ctx, lease); return nil })
 	err := g.Wait()
 	r.step(func(c *core.Core[S]) { c.Lead(false) })
 	t.tasks.Wait()

@@ -35,10 +35,8 @@ type Service[S any] struct {
 
 // Config is how a service runs; the same for all of them.
 type Config struct {
-	// Workers is how many tasks are in flight at the same time.
-	Workers int
-	// MaxAttempts bounds how often a failing effect is attempted.
-	MaxAttempts int
+	// Limits bound the work of a leader.
+	core.Limits
 	// Broker is how the shared streams are kept.
 	Broker broker.Config
 	// History bounds what is kept of flows that have ended.
@@ -49,8 +47,8 @@ type Config struct {
 // DefaultConfig suits a single server.
 func DefaultConfig() Config {
 	return Config{
-		Workers: 64, MaxAttempts: 12, Broker: broker.DefaultConfig(), History: history.DefaultLimits(),
-		Log: zerolog.Nop(),
+		Limits: core.Limits{Workers: 64, MaxAttempts: 12},
+		Broker: broker.DefaultConfig(), History: history.DefaultLimits(), Log: zerolog.Nop(),
 	}
 }
 

@@ -10,59 +10,37 @@ import (
 	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
-const (
-	// snapshotWait bounds writing or reading a snapshot, lastSnapshotWait writing that of a service that ends.
-	snapshotWait     = time.Minute
-	lastSnapshotWait = 2 * time.Second
-	// snapshotCheck is the time between two checks whether a snapshot is due.
-	snapshotCheck = 250 * time.Millisecond
-)
+// restoreWait bounds reading a snapshot.
+const restoreWait = time.Minute
 
-// keepSnapshots writes snapshots for as long as the term lasts, and one at its end: a service that is stopped starts
-// again without folding anything.
-func (r *Runtime[S]) keepSnapshots(ctx context.Context, lease *broker.Lease) {
-	pace := snapshot.NewPace(r.config.Broker, r.restored, r.bytes.Load(), time.Now())
-	Every(ctx, snapshotCheck, func() {
-		began, bytes := time.Now(), r.bytes.Load()
-		if !lease.Held() || !pace.Due(r.folded(), bytes, began) {
-			return
-		}
-		seq, err := r.writeSnapshot(ctx)
-		pace.Tried(began, time.Now())
-		if err == nil {
-			pace.Wrote(seq, bytes, time.Now())
-			r.stats.Snapshots.Add(1)
-		} else if ctx.Err() == nil {
-			r.log.Warn().Err(err).Msg("cannot write a snapshot; trying again")
-		}
-	})
-	if r.folded() == pace.Last() || !lease.Held() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSnapshotWait)
-	defer cancel()
-	if _, err := r.writeSnapshot(ctx); err != nil {
-		r.log.Debug().Err(err).Msg("no snapshot at the end")
-	}
+// writeSnapshots writes snapshots for as long as the term lasts, and one at its end.
+func (r *Runtime[S]) writeSnapshots(ctx context.Context, lease *broker.Lease) {
+	snapshot.Writer{
+		Store: snapshot.Store{JS: r.link.JS}, Bounds: r.config.Broker, Held: lease.Held,
+		Folded:  func() (uint64, int64) { return r.folded(), r.bytes.Load() },
+		Capture: r.capture,
+		Written: func(err error) {
+			if err == nil {
+				r.stats.Snapshots.Add(1)
+			} else if ctx.Err() == nil {
+				r.log.Warn().Err(err).Msg("cannot write a snapshot; trying again")
+			}
+		},
+	}.Run(ctx, r.restored)
 }
 
-// writeSnapshot stores the state, and returns the last event that it includes. Folding waits while it is encoded.
-func (r *Runtime[S]) writeSnapshot(ctx context.Context) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, snapshotWait)
-	defer cancel()
-	d := r.description()
-	var body []byte
-	var err error
+// capture encodes the state. Folding waits meanwhile.
+func (r *Runtime[S]) capture() (d snapshot.Description, body []byte, err error) {
+	d = r.description()
 	r.view(func(c *core.Core[S]) {
 		began := time.Now()
-		body, err = c.Encode()
 		d.Place, d.Needs = c.Last, c.Needs()
+		if body, err = c.Encode(); err != nil {
+			err = fmt.Errorf("encode the state: %w", err)
+		}
 		r.stats.Snapshotting.Add(time.Since(began).Microseconds())
 	})
-	if err != nil {
-		return 0, fmt.Errorf("encode the state: %w", err)
-	}
-	return d.Seq, snapshot.Store{JS: r.link.JS}.Put(ctx, d, body)
+	return d, body, err
 }
 
 // description returns what this service's snapshots have in common.
@@ -74,7 +52,7 @@ func (r *Runtime[S]) description() snapshot.Description {
 
 // restore makes the core, and starts it from the newest good snapshot.
 func (r *Runtime[S]) restore(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, snapshotWait)
+	ctx, cancel := context.WithTimeout(ctx, restoreWait)
 	defer cancel()
 	if err := r.reset(ctx); err != nil {
 		return err
@@ -84,12 +62,11 @@ func (r *Runtime[S]) restore(ctx context.Context) error {
 		r.log.Warn().Err(err).Stringer("snapshot", d).Msg("cannot start from a snapshot; trying the one before")
 		return r.reset(ctx)
 	}
-	err := snapshot.Store{JS: r.link.JS}.Load(ctx, r.description(), use, skip)
-	if err != nil {
+	if err := (snapshot.Store{JS: r.link.JS}).Load(ctx, r.description(), use, skip); err != nil {
 		return err
 	}
 	if r.restored = r.core.Last.Seq; r.restored > 0 {
-		r.log.Info().Uint64("events", r.restored).Msg("starting from a snapshot")
+		r.log.Info().Uint64("event", r.restored).Msg("starting from a snapshot")
 	}
 	first, _, err := r.events.Bounds(ctx)
 	if first > r.restored+1 {
@@ -102,7 +79,6 @@ func (r *Runtime[S]) restore(ctx context.Context) error {
 // reset makes a core that has folded nothing.
 func (r *Runtime[S]) reset(ctx context.Context) error {
 	state, err := r.service.New(ctx)
-	limits := core.Limits{Workers: r.config.Workers, MaxAttempts: r.config.MaxAttempts}
-	r.core = core.New(r.service.Logic, limits, state, func(text string) { r.log.Warn().Msg(text) })
+	r.core = core.New(r.service.Logic, r.config.Limits, state, func(text string) { r.log.Warn().Msg(text) })
 	return err
 }

@@ -20,8 +20,8 @@ const (
 	share = 100
 )
 
-// A Pace says when the leader of a service writes a snapshot.
-type Pace struct {
+// A pace says when the leader of a service writes a snapshot.
+type pace struct {
 	mostEvents   uint64
 	mostBytes    int64
 	lateEvents   uint64 // EVENTS outgrows its bounds if no snapshot is written after so many
@@ -31,9 +31,9 @@ type Pace struct {
 	at, earliest time.Time
 }
 
-// NewPace returns the pace of a leader whose newest snapshot ends with the event at last.
-func NewPace(c broker.Config, last uint64, bytes int64, now time.Time) *Pace {
-	return &Pace{
+// newPace returns the pace of a leader whose newest snapshot ends with the event at last.
+func newPace(c broker.Config, last uint64, bytes int64, now time.Time) *pace {
+	return &pace{
 		mostEvents: uint64(min(mostEvents, c.EventsMaxCount/partOfBound)),
 		mostBytes:  min(mostBytes, c.EventsMaxBytes/partOfBound),
 		lateEvents: uint64(c.EventsMaxCount / 2), lateBytes: c.EventsMaxBytes / 2,
@@ -41,12 +41,9 @@ func NewPace(c broker.Config, last uint64, bytes int64, now time.Time) *Pace {
 	}
 }
 
-// Last returns the last event in the newest snapshot.
-func (p *Pace) Last() uint64 { return p.seq }
-
-// Due reports whether a snapshot is to be written of a state that has folded up to seq, and so many bytes in all.
+// due reports whether a snapshot is to be written of a state that has folded up to seq, and so many bytes in all.
 // EVENTS is cut by the older of two snapshots: after many events the second is written soon, even if little follows.
-func (p *Pace) Due(seq uint64, bytes int64, now time.Time) bool {
+func (p *pace) due(seq uint64, bytes int64, now time.Time) bool {
 	events, more, since := seq-p.seq, bytes-p.bytes, now.Sub(p.at)
 	if events >= p.lateEvents || more >= p.lateBytes {
 		return true
@@ -56,12 +53,12 @@ func (p *Pace) Due(seq uint64, bytes int64, now time.Time) bool {
 			since >= secondAfter && seq-p.older >= p.mostEvents)
 }
 
-// Wrote notes that a snapshot was written.
-func (p *Pace) Wrote(seq uint64, bytes int64, now time.Time) {
+// wrote notes that a snapshot was written.
+func (p *pace) wrote(seq uint64, bytes int64, now time.Time) {
 	p.older, p.seq, p.bytes, p.at = p.seq, seq, bytes, now
 }
 
-// Tried notes how long the last try took.
-func (p *Pace) Tried(began, ended time.Time) {
+// tried notes how long the last try took.
+func (p *pace) tried(began, ended time.Time) {
 	p.earliest = ended.Add(share * ended.Sub(began))
 }

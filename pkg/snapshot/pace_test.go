@@ -8,17 +8,17 @@ import (
 func TestPace(t *testing.T) {
 	start := time.Unix(1_000_000, 0)
 	at := func(d time.Duration) time.Time { return start.Add(d) }
-	fresh := func() *Pace {
-		return &Pace{mostEvents: 100, mostBytes: 1000, lateEvents: 200, lateBytes: 2000, seq: 50, older: 50, at: start}
+	fresh := func() *pace {
+		return &pace{mostEvents: 100, mostBytes: 1000, lateEvents: 200, lateBytes: 2000, seq: 50, older: 50, at: start}
 	}
-	written := func() *Pace { // a snapshot of 120 events was written, which took a second
+	written := func() *pace { // a snapshot of 120 events was written, which took a second
 		p := fresh()
-		p.Wrote(170, 500, at(time.Minute))
-		p.Tried(at(time.Minute-time.Second), at(time.Minute))
+		p.wrote(170, 500, at(time.Minute))
+		p.tried(at(time.Minute-time.Second), at(time.Minute))
 		return p
 	}
 	tests := map[string]struct {
-		p     *Pace
+		p     *pace
 		seq   uint64
 		bytes int64
 		after time.Duration
@@ -38,7 +38,7 @@ func TestPace(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := tt.p.Due(tt.seq, tt.bytes, at(tt.after)); got != tt.want {
+			if got := tt.p.due(tt.seq, tt.bytes, at(tt.after)); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})

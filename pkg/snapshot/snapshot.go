@@ -218,11 +218,11 @@ func (s Store) check(ctx context.Context, events jetstream.Stream, d, like Descr
 	if err := ofThese(ctx, events, d.Place); err != nil {
 		return nil, err
 	}
-	return s.get(ctx, d)
+	return s.Get(ctx, d)
 }
 
-// get returns the body of a snapshot, if it is as it was stored.
-func (s Store) get(ctx context.Context, d Description) ([]byte, error) {
+// Get returns the body of a snapshot, if it is as it was stored.
+func (s Store) Get(ctx context.Context, d Description) ([]byte, error) {
 	if d.Size > sizeLimit {
 		return nil, fmt.Errorf("it has %d bytes; the limit is %d", d.Size, sizeLimit)
 	}

@@ -296,9 +296,6 @@ func (c *Core[S]) Finish(r Result) {
 		return // of an earlier term
 	}
 	for _, e := range r.Effects {
-		if r.Err == nil {
-			delete(c.failures, aggregateOf(e))
-		}
 		if isAct(e) {
 			if e.Time.IsZero() {
 				e.Time = c.Now
@@ -309,6 +306,7 @@ func (c *Core[S]) Finish(r Result) {
 	var stale *staleError
 	switch {
 	case r.Err == nil:
+		c.succeed(r)
 	case r.failed == nil: // the tick behind a pause was not stored
 		c.follow(t, &Task{Pause: t.Pause})
 	case errors.As(r.Err, &stale):
@@ -320,6 +318,16 @@ func (c *Core[S]) Finish(r Result) {
 	}
 	c.finished = append(c.finished, t)
 	c.release()
+}
+
+// succeed forgets the failures of a task's aggregates, and notes whose failing effect it has answered.
+func (c *Core[S]) succeed(r Result) {
+	for _, e := range r.Effects {
+		delete(c.failures, aggregateOf(e))
+	}
+	if f, failing := c.failures[r.task.refuses]; failing {
+		c.failures[r.task.refuses] = failure{attempts: f.attempts, answered: true}
+	}
 }
 
 // release ends the tasks whose events are folded.
@@ -381,8 +389,7 @@ func (c *Core[S]) fail(r Result) {
 			c.endObservation(key, r.Err)
 		}
 		if next.Pause = longPause; !f.answered {
-			f.answered = true
-			next = &Task{effects: []contract.Event{refusal(*r.failed, r.task.effects, *p)}}
+			next = &Task{refuses: a, effects: []contract.Event{refusal(*r.failed, r.task.effects, *p)}}
 		}
 	}
 	c.failures[a] = f

@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -65,5 +66,43 @@ func refuseOne(t *testing.T, failing int, err error) {
 	}
 	if len(f.effects) != 1 || f.effects[0].Type != contract.TypeFlowRejected || f.effects[0].Subject != "b" {
 		t.Errorf("%+v, want flow.rejected of b", f.effects)
+	}
+}
+
+// A verdict that cannot be stored is answered once, and attempted each minute for as long as the state requires it.
+// It does not occupy a worker meanwhile.
+func TestAnUnstorableVerdictIsAnsweredOnce(t *testing.T) {
+	logic := Logic[int]{
+		Name:   "test",
+		Evolve: func(int, contract.Event) []string { return nil },
+		Open:   func(int) []string { return []string{"f"} },
+		Decide: func(int, string, time.Time) ([]contract.Event, time.Time) {
+			return []contract.Event{{Type: contract.TypeFlowPanic, Subject: "f"}}, time.Time{}
+		},
+	}
+	c := New(logic, Limits{Workers: 10, MaxAttempts: 3}, 0, func(string) {})
+	c.Lead(true)
+	var got []string
+	for range 6 {
+		for _, task := range c.Tasks() {
+			r := Result{task: task, Effects: task.effects}
+			if task.Pause > 0 {
+				got = append(got, task.Pause.String())
+				if c.running != 0 {
+					t.Errorf("%d workers occupied by a pause", c.running)
+				}
+			}
+			for i, e := range task.effects {
+				if got = append(got, string(e.Type)); e.Type == contract.TypeFlowPanic {
+					large := &problem.Permanent{Problem: problem.Problem{Code: problem.TooLarge}}
+					r = Result{task: task, failed: &task.effects[i], Err: large}
+				}
+			}
+			c.Finish(r)
+		}
+	}
+	want := []string{"flow.panic", "deadletter", "flow.panic", "1m0s", "flow.panic", "1m0s"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -17,6 +17,7 @@ type Task struct {
 	effects    []contract.Event
 	aggregates []string // what the effects are about
 	keys       []string // decided again when the task has ended
+	refuses    string   // the aggregate whose failing effect the task answers
 	// decided is the last message that the deciding state had folded, published the last one that the task published.
 	decided, published uint64
 }
