@@ -109,8 +109,7 @@ func (s Events) Bounds(ctx context.Context) (first, last uint64, err error) {
 	return state.FirstSeq, state.LastSeq, nil
 }
 
-// Read reads and decodes one message, and returns its body, too. The error is jetstream.ErrMsgNotFound if EVENTS does
-// not hold it any more.
+// Read reads and decodes one message, and returns its body, too. The message is nil if EVENTS does not hold it any more.
 func (s Events) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
@@ -119,6 +118,9 @@ func (s Events) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, er
 		return nil, nil, err
 	}
 	raw, err := events.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil, nil
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read event %d: %w", seq, err)
 	}

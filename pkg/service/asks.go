@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync/atomic"
 
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
 // Version is what `dagyo version` and `nats micro ls` show; `make dist` has the linker put its own there.
@@ -80,17 +81,15 @@ func (r *Runtime[S]) handler(ctx context.Context, ask Ask[S]) micro.HandlerFunc 
 	}
 }
 
-// stats are shown by `nats micro stats`.
-type stats struct {
-	Effects, Retries, Refused, Unreadable, Snapshots atomic.Int64
-	// Snapshotting is the time in which states were encoded, in microseconds.
-	Snapshotting atomic.Int64
+// A figures is what `nats micro stats` shows.
+type figures struct {
+	core.Stats
+	Folded               uint64 `json:"folded"`
+	Snapshots            int64  `json:"snapshots"`
+	SnapshotMicroseconds int64  `json:"snapshotMicroseconds"`
 }
 
-func (r *Runtime[S]) figures() map[string]int64 {
-	return map[string]int64{
-		"effects": r.stats.Effects.Load(), "retries": r.stats.Retries.Load(), "refused": r.stats.Refused.Load(),
-		"unreadable": r.stats.Unreadable.Load(), "snapshots": r.stats.Snapshots.Load(),
-		"snapshotMicroseconds": r.stats.Snapshotting.Load(), "folded": int64(r.folded()),
-	}
+func (r *Runtime[S]) figures() (f figures) {
+	r.view(func(c *core.Core[S]) { f = figures{c.Stats, c.Last.Seq, r.snapshots.Load(), r.encoding.Load()} })
+	return f
 }

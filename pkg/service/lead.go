@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
@@ -39,20 +37,16 @@ func (r *Runtime[S]) lead(ctx context.Context) error {
 	return nil
 }
 
-func (r *Runtime[S]) leadUntilLost(ctx context.Context, lease *broker.Lease) error {
-	if r.service.BeginLeading == nil {
-		return r.serveTerm(ctx, lease)
-	}
-	end, err := r.service.BeginLeading(ctx)
-	if err != nil {
-		return fmt.Errorf("begin to lead: %w", err)
-	}
-	return errors.Join(r.serveTerm(ctx, lease), end())
-}
-
-// serveTerm leads until the lease is lost. It begins with all that the last leader has published, and with the
+// leadUntilLost leads until the lease is lost. It begins with all that the last leader has published, and with the
 // broker's time.
-func (r *Runtime[S]) serveTerm(ctx context.Context, lease *broker.Lease) error {
+func (r *Runtime[S]) leadUntilLost(ctx context.Context, lease *broker.Lease) (err error) {
+	if begin := r.service.BeginLeading; begin != nil {
+		end, failed := begin(ctx)
+		if failed != nil {
+			return fmt.Errorf("begin to lead: %w", failed)
+		}
+		defer func() { err = errors.Join(err, end()) }()
+	}
 	if err := r.Sync(ctx); err != nil {
 		return err
 	}
@@ -65,33 +59,30 @@ func (r *Runtime[S]) serveTerm(ctx context.Context, lease *broker.Lease) error {
 	}
 	g.Go(func() error { r.keepTime(ctx); return nil })
 	g.Go(func() error { r.writeSnapshots(ctx, lease); return nil })
-	err := g.Wait()
+	err = g.Wait()
 	r.step(func(c *core.Core[S]) { c.Lead(false) })
 	t.tasks.Wait()
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, context.Canceled) {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("leading: %w", err)
-	}
-	return nil
+	return fmt.Errorf("leading: %w", err)
 }
 
 // carryOut carries out a task and reports its result to the core.
 func (r *Runtime[S]) carryOut(t *term, task *core.Task) {
 	if task.Pause > 0 {
-		r.stats.Retries.Add(1)
 		sleep(t.ctx, task.Pause, nil)
 	}
 	result := core.Worker{
-		Service: r.service.Name, Log: r.events, Held: t.lease.Held,
-		Perform: r.perform, Read: r.readUnprocessed,
+		Service: r.service.Name, Log: r.events, Held: t.lease.Held, Read: r.events.Read,
+		Perform: func(ctx context.Context, e contract.Event) (contract.Event, error) {
+			return r.service.Perform(ctx, r, e)
+		},
 		LastOf: func(aggregate string) (seq uint64) {
 			r.view(func(c *core.Core[S]) { seq = c.LastOf(aggregate) })
 			return seq
 		},
 	}.Do(t.ctx, task)
-	r.stats.Effects.Add(int64(len(result.Effects)))
 	if t.ctx.Err() != nil || errors.Is(result.Err, core.ErrFenced) {
 		return // the next leader decides about it
 	}
@@ -99,25 +90,6 @@ func (r *Runtime[S]) carryOut(t *term, task *core.Task) {
 		result.Err = errors.Join(core.ErrUnavailable, result.Err)
 	}
 	r.step(func(c *core.Core[S]) { c.Finish(result) })
-}
-
-func (r *Runtime[S]) perform(ctx context.Context, e contract.Event) (contract.Event, error) {
-	if r.service.Perform == nil {
-		return e, nil
-	}
-	return r.service.Perform(ctx, r, e)
-}
-
-// readUnprocessed reads a message that is about to be answered.
-func (r *Runtime[S]) readUnprocessed(ctx context.Context, seq uint64) (*event.Stored, []byte, error) {
-	m, body, err := r.events.Read(ctx, seq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil, nil
-	}
-	if err == nil {
-		r.stats.Refused.Add(1)
-	}
-	return m, body, err
 }
 
 func (r *Runtime[S]) folded() (seq uint64) {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/history"
-	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/service/core"
 	"github.com/dagyo/dagyo/pkg/snapshot"
 )
@@ -38,7 +38,8 @@ type Runtime[S any] struct {
 	// restored is the last event in the snapshot that this replica started from.
 	restored uint64
 	bytes    atomic.Int64 // of the messages folded
-	stats    stats
+	// snapshots counts those that were written, encoding the microseconds in which states were encoded.
+	snapshots, encoding atomic.Int64
 }
 
 // A term is the time for which this replica leads.
@@ -127,14 +128,10 @@ func (r *Runtime[S]) Log() *zerolog.Logger { return &r.log }
 // something is removed or declared lost.
 func (r *Runtime[S]) Read(f func(S)) { r.view(func(c *core.Core[S]) { f(c.State) }) }
 
-// Event reads one event of EVENTS, with the data that it may refer to. The problems say why the message is not an
-// event.
-func (r *Runtime[S]) Event(ctx context.Context, seq uint64) (contract.Event, problem.List, error) {
+// Message reads one message of EVENTS, with the data that it may refer to; nil if EVENTS does not hold it any more.
+func (r *Runtime[S]) Message(ctx context.Context, seq uint64) (*event.Stored, error) {
 	m, _, err := r.events.Read(ctx, seq)
-	if err != nil {
-		return contract.Event{}, nil, err
-	}
-	return m.Event, m.Problems, nil
+	return m, err
 }
 
 // Fold folds a fact: what was observed outside of EVENTS. Its Time becomes the broker's, as estimated.
@@ -182,9 +179,6 @@ func (r *Runtime[S]) receive(ctx context.Context, msg jetstream.Msg, meta *jetst
 	m := r.events.Receive(ctx, msg, meta, r.core.Reads)
 	if ctx.Err() != nil {
 		return
-	}
-	if len(m.Problems) > 0 {
-		r.stats.Unreadable.Add(1)
 	}
 	r.bytes.Add(int64(m.Size))
 	r.step(func(c *core.Core[S]) {

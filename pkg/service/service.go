@@ -19,7 +19,7 @@ type Service[S any] struct {
 	// New returns the state that events are folded into where there is no snapshot.
 	New func(context.Context) (S, error)
 	// Perform makes an effect true before it is published, and returns it as it is to be published. It is idempotent,
-	// and called concurrently. May be nil.
+	// and called concurrently.
 	Perform func(context.Context, *Runtime[S], contract.Event) (contract.Event, error)
 	// Asks answers requests, by subject.
 	Asks map[string]Ask[S]

@@ -21,7 +21,7 @@ func (r *Runtime[S]) writeSnapshots(ctx context.Context, lease *broker.Lease) {
 		Capture: r.capture,
 		Written: func(err error) {
 			if err == nil {
-				r.stats.Snapshots.Add(1)
+				r.snapshots.Add(1)
 			} else if ctx.Err() == nil {
 				r.log.Warn().Err(err).Msg("cannot write a snapshot; trying again")
 			}
@@ -38,7 +38,7 @@ func (r *Runtime[S]) capture() (d snapshot.Description, body []byte, err error) 
 		if body, err = c.Encode(); err != nil {
 			err = fmt.Errorf("encode the state: %w", err)
 		}
-		r.stats.Snapshotting.Add(time.Since(began).Microseconds())
+		r.encoding.Add(time.Since(began).Microseconds())
 	})
 	return d, body, err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
@@ -114,8 +115,8 @@ func (w *wiring) unused(ctx context.Context, id string) error {
 type Events interface {
 	// Read calls f with the state, which f must neither change nor keep.
 	Read(f func(*State))
-	// Event reads an event of EVENTS. The problems say why the message is not an event.
-	Event(ctx context.Context, seq uint64) (contract.Event, problem.List, error)
+	// Message reads a message of EVENTS; nil if EVENTS does not hold it any more.
+	Message(ctx context.Context, seq uint64) (*event.Stored, error)
 }
 
 // Judge replaces the effect of a submission by its answer, with the document that it may refer to. Other effects
@@ -128,22 +129,22 @@ func Judge(ctx context.Context, r Events, effect contract.Event) (contract.Event
 	raw := c.Raw
 	var answer contract.Event
 	if raw == nil {
-		e, problems, err := r.Event(ctx, c.Seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			problems, err = problem.List{{
-				Code: problem.GaveUp, Message: "the submission is not kept any more: there were too many to answer it in time",
-				Hint: "submit it again",
-			}}, nil
-		}
+		m, err := r.Message(ctx, c.Seq)
 		if err != nil {
 			return answer, err
 		}
-		if len(problems) > 0 {
-			answer = rejectedFlow(c.Subject, problems)
+		if m == nil {
+			m = &event.Stored{Problems: problem.List{{
+				Code: problem.GaveUp, Message: "the submission is not kept any more: there were too many to answer it in time",
+				Hint: "submit it again",
+			}}}
+		}
+		if len(m.Problems) > 0 {
+			answer = rejectedFlow(c.Subject, m.Problems)
 			answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
 			return answer, nil
 		}
-		raw = e.Raw
+		raw = m.Event.Raw
 	}
 	r.Read(func(s *State) { answer = s.Judge(c.Subject, raw) })
 	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent

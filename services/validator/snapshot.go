@@ -46,7 +46,7 @@ func decode(s *State, raw []byte) error {
 	}
 	for _, c := range i.Pending {
 		s.change(c.event())
-		s.pending[c.key()] = append(s.pending[c.key()], c)
+		s.add(c)
 	}
 	return nil
 }

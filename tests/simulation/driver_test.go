@@ -8,7 +8,6 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
-	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/service/core"
 	"github.com/dagyo/dagyo/pkg/snapshot"
@@ -180,15 +179,12 @@ func (d *driver[S]) Alarms() []string {
 	return out
 }
 
-// Read is for validator.Judge, and so is Event.
+// Read is for validator.Judge, and so is Message.
 func (d *driver[S]) Read(f func(S)) { f(d.core.State) }
 
-func (d *driver[S]) Event(_ context.Context, seq uint64) (contract.Event, problem.List, error) {
-	m := d.read(seq)
-	if m == nil {
-		return contract.Event{}, nil, errors.New("the event is not kept any more")
+func (d *driver[S]) Message(_ context.Context, seq uint64) (*event.Stored, error) {
+	if m := d.read(seq); m != nil {
+		return m.Stored, nil
 	}
-	e := m.Event
-	e.Time = m.At
-	return e, m.Problems, nil
+	return nil, nil
 }

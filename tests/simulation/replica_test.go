@@ -35,8 +35,8 @@ type replica struct {
 	paused bool
 	// current is set once it has caught up, since it was started.
 	current bool
-	// heard is when the process last could hear.
-	heard time.Time
+	// alive is when the process last ran.
+	alive time.Time
 	// reports are the exits that this spawner is about to publish, missing what its last comparison missed.
 	reports map[string]func() (bool, error)
 	missing map[string]bool
@@ -44,21 +44,21 @@ type replica struct {
 
 func (r *replica) String() string { return fmt.Sprintf("%s/%d", r.site.name, r.n+1) }
 
-// leaseTime is how long a lease outlives its renewal; deafAfter is as in the shell.
+// leaseTime is how long a lease outlives its renewal; gapLimit is as in the shell.
 const (
 	leaseTime = 3 * time.Second
-	deafAfter = time.Second
+	gapLimit  = time.Second
 )
 
 func (w *world) held(r *replica) bool { return r.site.holder == r && w.now.Before(r.site.until) }
 
-// wake is what a process does whenever it runs: it notices how long it was deaf, renews its lease or notices that
-// it has lost it, and hears signs of life.
+// wake is what a process does whenever it runs: it notices how long it could not receive, renews its lease or notices that
+// it has lost it, and receives beats.
 func (w *world) wake(r *replica) {
-	if gap := w.now.Sub(r.heard); gap > deafAfter {
+	if gap := w.now.Sub(r.alive); gap > gapLimit {
 		r.Observe(contract.Event{Type: core.FactMissed, Time: w.now, With: gap})
 	}
-	r.heard = w.now
+	r.alive = w.now
 	switch {
 	case w.held(r):
 		r.site.until = w.now.Add(leaseTime)
@@ -69,10 +69,10 @@ func (w *world) wake(r *replica) {
 	}
 	w.beat(r)
 	w.followReports(r)
-	w.listenToAlarms(r)
+	w.checkAlarms(r)
 }
 
-// beat has an aggregator hear the running jobs.
+// beat has an aggregator receive the beats of running jobs.
 func (w *world) beat(r *replica) {
 	if r.site.name != aggregator.Name || !r.current {
 		return
@@ -84,7 +84,7 @@ func (w *world) beat(r *replica) {
 	}
 }
 
-func (w *world) listenToAlarms(r *replica) {
+func (w *world) checkAlarms(r *replica) {
 	for _, alarm := range r.Alarms() {
 		if !strings.Contains(alarm, "cannot fold") && !strings.Contains(alarm, "cannot decide") {
 			continue
@@ -192,7 +192,7 @@ func (w *world) crash(r *replica, which int) {
 	}
 	r.epoch++
 	r.term++
-	r.reports, r.missing, r.heard, r.current = map[string]func() (bool, error){}, nil, w.now, false
+	r.reports, r.missing, r.alive, r.current = map[string]func() (bool, error){}, nil, w.now, false
 	if err := r.Restart(from); err != nil {
 		w.fatalf("%v cannot start from its snapshot: %v", r, err)
 	}
@@ -205,7 +205,7 @@ func (w *world) crash(r *replica, which int) {
 	}
 }
 
-// A fault is what goes wrong with a flight.
+// A fault is what goes wrong with a task.
 type fault int
 
 const (
@@ -213,14 +213,14 @@ const (
 	crashBeforePerform
 	crashBeforeAppend
 	crashAfterAppend
-	crashBeforeLand
+	crashBeforeFinish
 	answerLost
 	appendFails
 	performFails
 	brokerRefuses
 	pauseBeforePerform
 	pauseBeforeAppend
-	pauseBeforeLand
+	pauseBeforeFinish
 	runOutBeforePerform
 	runOutBeforeAppend
 	faults
@@ -228,14 +228,14 @@ const (
 
 var faultNames = [...]string{
 	"", ", and crashes before it performs", ", and crashes before it appends", ", and crashes behind that",
-	", and crashes before it has landed", ", and the answer is lost", ", and the broker fails", ", and it fails",
+	", and crashes before it reports that", ", and the answer is lost", ", and the broker fails", ", and it fails",
 	", and the broker refuses it", ", and pauses before it performs", ", and pauses before it appends",
-	", and pauses before it has landed", ", and its lease runs out before it performs",
+	", and pauses before it reports that", ", and its lease runs out before it performs",
 	", and its lease runs out before it appends",
 }
 
-// A flying is the carrying out of a flight, with a fault at one of its effects.
-type flying struct {
+// A execution is the carrying out of a task, with a fault at one of its effects.
+type execution struct {
 	w           *world
 	r           *replica
 	epoch, term int
@@ -250,41 +250,41 @@ type flying struct {
 
 var errGone = errors.New("the process is gone")
 
-// fly has a replica carry out a flight.
-func (w *world) fly(r *replica, i int, x fault, at, which int, pause func()) {
-	f := &flying{w: w, r: r, epoch: r.epoch, term: r.term, fault: x, at: at, effect: -1, pause: pause, which: which}
-	w.say("%v flies%s", r, faultNames[x])
+// carryOut has a replica carry out a task.
+func (w *world) carryOut(r *replica, i int, x fault, at, which int, pause func()) {
+	f := &execution{w: w, r: r, epoch: r.epoch, term: r.term, fault: x, at: at, effect: -1, pause: pause, which: which}
+	w.say("%v carries out a task%s", r, faultNames[x])
 	finish := r.CarryOut(i, f, f.perform, f.held)
 	if f.gone() {
 		return
 	}
 	switch f.fault {
-	case crashBeforeLand:
+	case crashBeforeFinish:
 		w.crash(r, which)
 		return
-	case pauseBeforeLand:
+	case pauseBeforeFinish:
 		pause()
 	}
 	if r.epoch == f.epoch {
 		finish()
 	}
-	w.listenToAlarms(r)
+	w.checkAlarms(r)
 }
 
-func (f *flying) gone() bool { return f.r.epoch != f.epoch }
+func (f *execution) gone() bool { return f.r.epoch != f.epoch }
 
 // now reports whether a fault is to happen now, which it does once.
-func (f *flying) now(x fault) bool {
+func (f *execution) now(x fault) bool {
 	if f.fault != x || f.effect < f.at {
 		return false
 	}
 	f.fault = noFault
-	f.w.happened["a service flies"+faultNames[x]]++
+	f.w.happened["a service carries out a task"+faultNames[x]]++
 	return true
 }
 
 // held is asked before each effect is performed, and again before it is appended.
-func (f *flying) held() bool {
+func (f *execution) held() bool {
 	if f.may = false; !f.appending {
 		f.effect++
 	}
@@ -312,14 +312,14 @@ func (f *flying) held() bool {
 }
 
 // must checks that Held was asked just before.
-func (f *flying) must(what string) {
+func (f *execution) must(what string) {
 	if !f.may && !f.gone() {
 		f.w.fatalf("%v %s without the lease", f.r, what)
 	}
 	f.may = false
 }
 
-func (f *flying) perform(_ context.Context, e contract.Event) (contract.Event, error) {
+func (f *execution) perform(_ context.Context, e contract.Event) (contract.Event, error) {
 	if f.gone() {
 		return e, errGone
 	}
@@ -338,7 +338,7 @@ func (f *flying) perform(_ context.Context, e contract.Event) (contract.Event, e
 	return e, nil
 }
 
-func (f *flying) Append(_ context.Context, e contract.Event, last uint64) (uint64, bool, error) {
+func (f *execution) Append(_ context.Context, e contract.Event, last uint64) (uint64, bool, error) {
 	f.appending = false
 	if f.gone() {
 		return 0, false, errGone
@@ -369,7 +369,7 @@ func (f *flying) Append(_ context.Context, e contract.Event, last uint64) (uint6
 	return stored.Seq, true, nil
 }
 
-func (f *flying) Last(_ context.Context, aggregate string) (uint64, contract.Type, error) {
+func (f *execution) Last(_ context.Context, aggregate string) (uint64, contract.Type, error) {
 	seq := f.w.lastKept(aggregate)
 	if seq == 0 {
 		return 0, "", nil

@@ -29,7 +29,7 @@ type action string
 const (
 	actFold     action = "fold"
 	actWork     action = "work"
-	actFly      action = "fly"
+	actCarryOut action = "carry out"
 	actFault    action = "fault"
 	actLead     action = "lead"
 	actPass     action = "pass"
@@ -54,7 +54,7 @@ const (
 
 // shares is how often each action comes.
 var shares = map[action]int{
-	actFold: 30, actFly: 44, actFault: 36, actWork: 20, actLead: 20, actPass: 26, actTick: 12, actStepDown: 2, actCrash: 5,
+	actFold: 30, actCarryOut: 44, actFault: 36, actWork: 20, actLead: 20, actPass: 26, actTick: 12, actStepDown: 2, actCrash: 5,
 	actSnapshot: 16, actTrim: 6, actSubmit: 18, actCancel: 2, actCatalog: 2, actClaim: 22, actFinish: 20, actExit: 8,
 	actFreeze: 2, actSpawner: 12, actSweep: 2, actPulse: 8, actGarble: 3, actHostile: 6,
 }
@@ -146,7 +146,7 @@ const (
 	pauseTime = 10 * time.Second
 )
 
-// pause lets other things happen while a process is stopped, or while one of its flights waits.
+// pause lets other things happen while a process is stopped, or while one of its tasks waits.
 func (r *run) pause(x *replica, how uint8) func() {
 	return func() {
 		if r.depth == 0 {
@@ -267,7 +267,7 @@ func (r *run) doService(s step) {
 		x = r.leads(planner.Name)
 	case actPulse:
 		x = r.leads(aggregator.Name)
-	case actFly, actFault, actSnapshot, actTick, actStepDown:
+	case actCarryOut, actFault, actSnapshot, actTick, actStepDown:
 		x = r.leader(s.Who)
 	default:
 		x = r.replica(s.Who)
@@ -279,14 +279,14 @@ func (r *run) doService(s step) {
 	switch s.Do {
 	case actFold:
 		w.fold(x, how%12+1)
-	case actFly:
+	case actCarryOut:
 		w.fold(x, how%4*3)
 		if n := x.Tasks(); n > 0 {
-			w.fly(x, how%n, noFault, 0, 0, nil)
+			w.carryOut(x, how%n, noFault, 0, 0, nil)
 		}
 	case actFault:
 		if n := x.Tasks(); n > 0 {
-			w.fly(x, how%n, fault(how)%(faults-1)+1, how/16%2, int(s.Who)/8, r.pause(x, s.Who))
+			w.carryOut(x, how%n, fault(how)%(faults-1)+1, how/16%2, int(s.Who)/8, r.pause(x, s.Who))
 		}
 	case actWork:
 		w.work(x, how%16)
@@ -355,10 +355,10 @@ func (w *world) missing(x *replica) {
 }
 
 // work has a replica catch up, and do for a while what there is to do.
-func (w *world) work(r *replica, flights int) {
+func (w *world) work(r *replica, tasks int) {
 	w.lead(r, func() {})
-	for w.fold(r, len(w.log)); r.Tasks() > 0 && flights > 0; flights-- {
-		w.fly(r, 0, noFault, 0, 0, nil)
+	for w.fold(r, len(w.log)); r.Tasks() > 0 && tasks > 0; tasks-- {
+		w.carryOut(r, 0, noFault, 0, 0, nil)
 		w.fold(r, len(w.log))
 	}
 }
@@ -420,7 +420,7 @@ func (w *world) elapse(d time.Duration) {
 			}
 		}
 		for _, x := range s.replicas {
-			x.heard = w.now
+			x.alive = w.now
 		}
 	}
 }
@@ -450,7 +450,7 @@ func (w *world) settleSite(s *site) (moved bool) {
 		x.Observe(aggregator.Pulse(w.now))
 	}
 	for x.Tasks() > 0 {
-		w.fly(x, 0, noFault, 0, 0, nil)
+		w.carryOut(x, 0, noFault, 0, 0, nil)
 		w.fold(x, len(w.log))
 		moved = true
 		if len(w.log) > 3000 {

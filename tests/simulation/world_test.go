@@ -121,7 +121,7 @@ func newSite[S any](
 		if err := d.Restart(nil); err != nil {
 			w.fatalf("%s cannot start: %v", logic.Name, err)
 		}
-		r := &replica{process: d, site: out, n: n, heard: w.now, reports: map[string]func() (bool, error){}}
+		r := &replica{process: d, site: out, n: n, alive: w.now, reports: map[string]func() (bool, error){}}
 		w.listen(r)
 		out.replicas[n] = r
 	}

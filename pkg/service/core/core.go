@@ -28,6 +28,7 @@ type Core[S any] struct {
 	Leading bool
 	// Alarm receives what an operator should know of.
 	Alarm func(text string)
+	Stats Stats
 
 	logic  Logic[S]
 	limits Limits
@@ -45,6 +46,14 @@ type Core[S any] struct {
 	next         []*Task                    // they follow a failed one
 	finished     []*Task                    // in flight until what they published is folded
 	failures     map[string]failure         // by aggregate
+}
+
+// Stats are counted since the core was made.
+type Stats struct {
+	Effects    int `json:"effects"`
+	Retries    int `json:"retries"`
+	Refused    int `json:"refused"` // answered with a rejection or a dead letter
+	Unreadable int `json:"unreadable"`
 }
 
 // A failure is what is known of an aggregate whose effects fail.
@@ -80,6 +89,7 @@ func (c *Core[S]) Fold(m *event.Stored) {
 	}
 	switch {
 	case len(m.Problems) > 0:
+		c.Stats.Unreadable++
 		if slices.Contains(c.logic.Answers, m.Type) {
 			c.setUnprocessed(Unprocessed{Seq: m.Seq})
 		}
@@ -295,7 +305,8 @@ func (c *Core[S]) Finish(r Result) {
 	if c.inFlight[t.aggregates[0]] != t {
 		return // of an earlier term
 	}
-	for _, e := range r.Effects {
+	c.Stats.Effects += len(r.effects)
+	for _, e := range r.effects {
 		if isAct(e) {
 			if e.Time.IsZero() {
 				e.Time = c.Now
@@ -322,7 +333,7 @@ func (c *Core[S]) Finish(r Result) {
 
 // succeed forgets the failures of a task's aggregates, and notes whose failing effect it has answered.
 func (c *Core[S]) succeed(r Result) {
-	for _, e := range r.Effects {
+	for _, e := range r.effects {
 		delete(c.failures, aggregateOf(e))
 	}
 	if f, failing := c.failures[r.task.refuses]; failing {
@@ -383,6 +394,7 @@ func (c *Core[S]) fail(r Result) {
 		f.attempts++
 	}
 	c.Alarm(fmt.Sprintf("%s of %s failed (attempt %d): %v", r.failed.Type, r.failed.Subject, f.attempts, r.Err))
+	c.Stats.Retries++
 	next := &Task{Pause: backOff(f.attempts)}
 	if p := c.hopeless(r.Err, f.attempts); p != nil {
 		for _, key := range r.task.keys {

@@ -110,7 +110,7 @@ func (b *bench) want(names string) []*Task {
 
 func (b *bench) done(f *Task, seq uint64) {
 	f.published = seq
-	b.Finish(Result{task: f, Effects: f.effects})
+	b.Finish(Result{task: f, effects: f.effects})
 }
 
 func TestEffectsAreInFlightUntilTheyAreFolded(t *testing.T) {

@@ -51,11 +51,13 @@ func (c *Core[S]) forgetAnswered(e contract.Event) {
 	i, found := slices.BinarySearchFunc(c.unprocessed, seq, func(u Unprocessed, seq uint64) int {
 		return cmp.Compare(u.Seq, seq)
 	})
-	switch {
-	case !found:
-	case i == 0: // they are usually answered in order
+	if !found {
+		return
+	}
+	c.Stats.Refused++
+	if i == 0 { // they are usually answered in order
 		c.unprocessed = c.unprocessed[1:]
-	default:
+	} else {
 		c.unprocessed = slices.Delete(c.unprocessed, i, i+1)
 	}
 }

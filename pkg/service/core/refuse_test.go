@@ -45,14 +45,14 @@ func refuseOne(t *testing.T, failing int, err error) {
 	c.Lead(true)
 	begun := c.Tasks()
 	if len(begun) != 3 {
-		t.Fatalf("%d flights, want one a flow", len(begun))
+		t.Fatalf("%d tasks, want one a flow", len(begun))
 	}
 	f := begun[1]
 	for range 3 {
 		c.Finish(Result{task: f, failed: &f.effects[failing], Err: err})
 		next := c.Tasks()
 		if len(next) != 1 {
-			t.Fatalf("%d flights follow, want 1", len(next))
+			t.Fatalf("%d tasks follow, want 1", len(next))
 		}
 		if f = next[0]; len(f.effects) > 0 {
 			break
@@ -60,7 +60,7 @@ func refuseOne(t *testing.T, failing int, err error) {
 		// A pause; then the decision is made again, and only the flow that has failed has nothing under way.
 		c.Finish(Result{task: f})
 		if next = c.Tasks(); len(next) != 1 {
-			t.Fatalf("%d flights behind the pause, want 1", len(next))
+			t.Fatalf("%d tasks behind the pause, want 1", len(next))
 		}
 		f = next[0]
 	}
@@ -85,7 +85,7 @@ func TestAnUnstorableVerdictIsAnsweredOnce(t *testing.T) {
 	var got []string
 	for range 6 {
 		for _, task := range c.Tasks() {
-			r := Result{task: task, Effects: task.effects}
+			r := Result{task: task, effects: task.effects}
 			if task.Pause > 0 {
 				got = append(got, task.Pause.String())
 				if c.running != 0 {

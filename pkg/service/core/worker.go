@@ -25,11 +25,10 @@ type Task struct {
 // A Result is how a task has ended.
 type Result struct {
 	// Err is nil if all effects were performed and published.
-	Err error
-	// Effects are those that were performed, and published if they are not acts.
-	Effects []contract.Event
+	Err     error
 	task    *Task
-	failed  *contract.Event // the effect that Err is about; nil for a pause
+	effects []contract.Event // they were performed, and published if they are not acts
+	failed  *contract.Event  // the effect that Err is about; nil for a pause
 }
 
 // A Log is EVENTS, as effects are published to it.
@@ -75,7 +74,7 @@ func (w Worker) Do(ctx context.Context, t *Task) Result {
 			r.failed, r.Err = &t.effects[i], err
 			break
 		}
-		r.Effects = append(r.Effects, e)
+		r.effects = append(r.effects, e)
 	}
 	return r
 }
