@@ -103,7 +103,7 @@ func (r *Runtime[S]) untilDue() (time.Duration, <-chan struct{}) {
 func (r *Runtime[S]) Sync(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, syncWait)
 	defer cancel()
-	seq, _, err := r.events.Append(ctx, core.Tick(r.service.Name), 0)
+	seq, _, err := r.events.Append(ctx, contract.NewTick(r.service.Name), 0)
 	if broker.Full(err) {
 		_, seq, err = r.events.Bounds(ctx)
 	}

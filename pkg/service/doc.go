@@ -44,5 +44,6 @@
 //	lead.go       the lease, and carrying out tasks
 //	snapshots.go  writing and restoring the state
 //	asks.go       requests, and `nats micro`
-//	core/         the decisions: logic.go, core.go, queue.go, deadletter.go; worker.go performs and publishes
+//	core/         the decisions: logic.go, core.go (fold, lead), tasks.go (decide, in flight, retry), queue.go,
+//	              deadletter.go; worker.go performs and publishes
 package service

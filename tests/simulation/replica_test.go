@@ -331,7 +331,7 @@ func (f *execution) perform(_ context.Context, e contract.Event) (contract.Event
 		return e, &problem.Permanent{Problem: problem.Problem{Code: problem.BrokerRefused, Message: "no"}}
 	}
 	e = f.w.perform(f.r, e)
-	if _, said := contract.Lookup(e.Type); !said {
+	if e.IsAct() {
 		f.appending = false
 		f.w.say("  performed %s of %s", e.Type, e.Subject)
 	}

@@ -69,7 +69,7 @@ func (u Unprocessed) answer(m *event.Stored, data []byte) contract.Event {
 		return problem.List{{Code: problem.InternalFailure, Message: message, Hint: hint}}
 	}
 	if m == nil {
-		return deadLetter("", u.Seq, failure("the message is not kept any more; "+u.Why, ""), nil)
+		return contract.NewDeadLetter("", u.Seq, failure("the message is not kept any more; "+u.Why, ""), nil)
 	}
 	problems := m.Problems
 	switch {
@@ -84,7 +84,7 @@ func (u Unprocessed) answer(m *event.Stored, data []byte) contract.Event {
 			Data: &contract.FlowRejected{Problems: problems},
 		}
 	}
-	return deadLetter(m.Subject, u.Seq, problems, data)
+	return contract.NewDeadLetter(m.Subject, u.Seq, problems, data)
 }
 
 // refusal returns the event that says why an effect of a task is given up: a rejection of the flow that the effect,
@@ -96,23 +96,10 @@ func refusal(failed contract.Event, effects []contract.Event, p problem.Problem)
 	}
 	if about.Flow() == "" || about.EndsFlow() || about.Type == contract.TypeFlowCleaned {
 		p.Message = fmt.Sprintf("%s of %s: %s", failed.Type, failed.Subject, p.Message)
-		return deadLetter(string(failed.Type), failed.Cause, problem.List{p}, nil)
+		return contract.NewDeadLetter(string(failed.Type), failed.Cause, problem.List{p}, nil)
 	}
 	return contract.Event{
 		Type: contract.TypeFlowRejected, Subject: about.Subject, TraceParent: about.TraceParent, Cause: failed.Cause,
 		Opens: about.Opens, Data: &contract.FlowRejected{Problems: problem.List{p}},
-	}
-}
-
-// excerptLimit bounds what a dead letter repeats of its message, in bytes.
-const excerptLimit = 512
-
-func deadLetter(subject string, seq uint64, problems problem.List, data []byte) contract.Event {
-	return contract.Event{
-		Type: contract.TypeDeadLetter, Subject: "deadletter", Cause: seq,
-		Data: &contract.DeadLetter{
-			Subject: subject, Sequence: seq, Problems: problems,
-			Excerpt: string([]rune(string(data[:min(len(data), excerptLimit)]))), // valid UTF-8
-		},
 	}
 }

@@ -64,7 +64,7 @@ func (e *staleError) Error() string { return fmt.Sprintf("event %d was published
 func (w Worker) Do(ctx context.Context, t *Task) Result {
 	r := Result{task: t}
 	if t.Pause > 0 {
-		t.published, _, r.Err = w.append(ctx, Tick(w.Service), 0)
+		t.published, _, r.Err = w.append(ctx, contract.NewTick(w.Service), 0)
 		return r
 	}
 	own := make(map[string]uint64) // what the task has published, by aggregate
@@ -93,7 +93,7 @@ func (w Worker) carryOut(
 	if e.TraceParent == "" {
 		e.TraceParent = effect.TraceParent
 	}
-	if isAct(e) {
+	if e.IsAct() {
 		return e, nil
 	}
 	seq, err := w.publish(ctx, t.decided, e, own)
@@ -163,16 +163,6 @@ func (w Worker) append(ctx context.Context, e contract.Event, last uint64) (uint
 		return 0, false, ErrFenced
 	}
 	return w.Log.Append(ctx, e, last)
-}
-
-// Tick returns the event by which a service learns the broker's time.
-func Tick(service string) contract.Event {
-	return contract.Event{Type: contract.TypeTick, Subject: service, Data: &contract.Tick{Service: service}}
-}
-
-func isAct(e contract.Event) bool {
-	_, published := contract.Lookup(e.Type)
-	return !published
 }
 
 // aggregateOf returns what an effect is about; an act is its own aggregate.
