@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+	"github.com/rs/zerolog"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
@@ -28,6 +29,7 @@ const (
 type Events struct {
 	Link    *Link
 	Service string
+	Log     zerolog.Logger
 }
 
 // Append stores an event behind the event at last, the last one of its aggregate (0 for the first), and returns its
@@ -54,6 +56,7 @@ func (s Events) Append(ctx context.Context, e contract.Event, last uint64) (seq 
 	if err != nil {
 		return 0, false, err
 	}
+	s.Log.Debug().Str("event", e.NATSSubject()).Uint64("seq", ack.Sequence).Msg("published")
 	return ack.Sequence, true, nil
 }
 
@@ -169,6 +172,7 @@ func (s Events) resolve(ctx context.Context, m *event.Stored, header nats.Header
 			m.Fail(err)
 			break
 		}
+		s.Log.Warn().Err(err).Str("event", m.Subject).Msg("cannot get an event's data; trying again")
 		select {
 		case <-time.After(dataPause):
 		case <-ctx.Done():

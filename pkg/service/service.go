@@ -72,7 +72,8 @@ func Run[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) 
 	log := c.Log.With().Str("service", s.Name).Logger()
 	for {
 		r := &Runtime[S]{
-			service: s, config: c, link: link, events: broker.Events{Link: link, Service: s.Name}, log: log,
+			service: s, config: c, link: link, log: log,
+			events:  broker.Events{Link: link, Service: s.Name, Log: log},
 			current: make(chan struct{}),
 		}
 		err := r.run(ctx)
