@@ -36,6 +36,7 @@ type Core[S any] struct {
 
 	// The leader's work; empty in other replicas.
 	queue        queue
+	overdue      []string                   // keys whose time has come, but nothing changes before the next message
 	observations map[string]*Observation[S] // by key
 	observed     int                        // numbers the keys of observations
 	inFlight     map[string]*Task           // by aggregate
@@ -70,7 +71,12 @@ func New[S any](logic Logic[S], limits Limits, state S, alarm func(text string))
 func (c *Core[S]) LastOf(aggregate string) uint64 { return c.lastOf[aggregate] }
 
 // Due returns the broker's time at which the next decision is due; ok is false if none waits for its time.
-func (c *Core[S]) Due() (at time.Time, ok bool) { return c.queue.next(c.Now) }
+func (c *Core[S]) Due() (at time.Time, ok bool) {
+	if len(c.overdue) > 0 {
+		return c.Now, true
+	}
+	return c.queue.next(c.Now)
+}
 
 // Reads reports whether messages of a type must be decoded before they are folded.
 func (c *Core[S]) Reads(t contract.Type) bool {
@@ -98,6 +104,10 @@ func (c *Core[S]) Fold(m *event.Stored) {
 	c.forgetAnswered(m.Event)
 	c.noteLast(m)
 	c.release()
+	for _, key := range c.overdue {
+		c.touch(key)
+	}
+	c.overdue = nil
 }
 
 // Observe folds a fact: what was observed outside of EVENTS, at the broker's time as estimated.
@@ -154,7 +164,7 @@ func (c *Core[S]) Lead(leading bool) {
 	c.Leading, c.queue = leading, newQueue()
 	c.observations, c.inFlight = make(map[string]*Observation[S]), make(map[string]*Task)
 	c.failures = make(map[string]failure)
-	c.running, c.next, c.finished = 0, nil, nil
+	c.running, c.overdue, c.next, c.finished = 0, nil, nil, nil
 	if leading {
 		for _, key := range c.logic.Open(c.State) {
 			c.touch(key)

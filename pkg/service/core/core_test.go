@@ -172,6 +172,32 @@ func TestTimeComesFromTheBroker(t *testing.T) {
 	}
 }
 
+// A key that is overdue is decided again with each message, also while the broker's clock is behind what it was.
+func TestOverdueKeysAreDecidedWithEachMessage(t *testing.T) {
+	decided := 0
+	logic := toyLogic()
+	logic.Decide = func(*toy, string, time.Time) ([]contract.Event, time.Time) {
+		decided++
+		return nil, time.Unix(1, 0)
+	}
+	b := newBench(t)
+	b.Core = New(logic, Limits{Workers: 1, MaxAttempts: 2}, b.State, func(string) {})
+	b.Lead(true)
+	b.Tasks()
+	b.event(contract.TypeFlowValidated, "f")
+	b.want("")
+	b.want("")
+	if at, due := b.Due(); !due || at.After(b.now) || decided != 1 {
+		t.Errorf("due %v at %v, decided %d times", due, at, decided)
+	}
+	b.now = b.now.Add(-time.Hour)
+	b.event(contract.TypeTick, "toy")
+	b.want("")
+	if decided != 2 {
+		t.Errorf("decided %d times", decided)
+	}
+}
+
 func TestFailuresAreSpacedAndThenRefused(t *testing.T) {
 	b := newBench(t)
 	b.Lead(true)

@@ -31,7 +31,7 @@ func (c *Core[S]) decide(key string) (tasks []*Task) {
 	if next.After(c.Now) {
 		c.queue.add(key, next)
 	} else if !next.IsZero() {
-		c.queue.add(key, c.Now.Add(1)) // not before time has passed
+		c.overdue = append(c.overdue, key)
 	}
 	for _, group := range groups {
 		if c.running >= c.limits.Workers {
