@@ -205,7 +205,7 @@ func (c *Core[S]) endObservation(key string, err error) {
 	}
 }
 
-// envelope is the first line of a stored core; the state follows.
+// envelope is the first line of a stored core; the state follows. The name in JSON is that of earlier versions.
 type envelope struct {
 	Unprocessed []Unprocessed `json:"aside,omitempty"`
 }
