@@ -35,8 +35,8 @@ type Runtime[S any] struct {
 
 	// current is closed once the state includes what EVENTS held at the start.
 	current chan struct{}
-	// restored is the last event in the snapshot that this replica started from.
-	restored uint64
+	// restored is the snapshot that this replica started from.
+	restored snapshot.Description
 	bytes    atomic.Int64 // of the messages folded
 	// snapshots counts those that were written, encoding the microseconds in which states were encoded.
 	snapshots, encoding atomic.Int64

@@ -57,20 +57,24 @@ func (r *Runtime[S]) restore(ctx context.Context) error {
 	if err := r.reset(ctx); err != nil {
 		return err
 	}
-	use := func(d snapshot.Description, body []byte) error { return r.core.Decode(d.Place, body) }
+	use := func(d snapshot.Description, body []byte) error {
+		r.restored = d
+		return r.core.Decode(d.Place, body)
+	}
 	skip := func(d snapshot.Description, err error) error {
 		r.log.Warn().Err(err).Stringer("snapshot", d).Msg("cannot start from a snapshot; trying the one before")
+		r.restored = snapshot.Description{}
 		return r.reset(ctx)
 	}
 	if err := (snapshot.Store{JS: r.link.JS}).Load(ctx, r.description(), use, skip); err != nil {
 		return err
 	}
-	if r.restored = r.core.Last.Seq; r.restored > 0 {
-		r.log.Info().Uint64("event", r.restored).Msg("starting from a snapshot")
+	if r.restored.Seq > 0 {
+		r.log.Info().Stringer("snapshot", r.restored).Msg("starting from a snapshot")
 	}
 	first, _, err := r.events.Bounds(ctx)
-	if first > r.restored+1 {
-		r.log.Error().Uint64("from", r.restored+1).Uint64("to", first-1).
+	if first > r.restored.Seq+1 {
+		r.log.Error().Uint64("from", r.restored.Seq+1).Uint64("to", first-1).
 			Msg("events are not kept any more that this service has not seen: flows of that time may be unknown")
 	}
 	return err

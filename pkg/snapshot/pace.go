@@ -26,18 +26,19 @@ type pace struct {
 	mostBytes    int64
 	lateEvents   uint64 // EVENTS outgrows its bounds if no snapshot is written after so many
 	lateBytes    int64
-	seq, older   uint64 // the last events in the newest snapshot and in the one before
+	seq          uint64 // the last event in the newest snapshot
+	first, older uint64 // the first events that the newest snapshot and the one before need
 	bytes        int64  // how much was folded when the newest was written
 	at, earliest time.Time
 }
 
-// newPace returns the pace of a leader whose newest snapshot ends with the event at last.
-func newPace(c broker.Config, last uint64, bytes int64, now time.Time) *pace {
+// newPace returns the pace of a leader that started from a snapshot.
+func newPace(c broker.Config, from Description, bytes int64, now time.Time) *pace {
 	return &pace{
 		mostEvents: uint64(min(mostEvents, c.EventsMaxCount/partOfBound)),
 		mostBytes:  min(mostBytes, c.EventsMaxBytes/partOfBound),
 		lateEvents: uint64(c.EventsMaxCount / 2), lateBytes: c.EventsMaxBytes / 2,
-		seq: last, older: last, bytes: bytes, at: now,
+		seq: from.Seq, first: from.First(), older: from.First(), bytes: bytes, at: now,
 	}
 }
 
@@ -50,12 +51,12 @@ func (p *pace) due(seq uint64, bytes int64, now time.Time) bool {
 	}
 	return events > 0 && !now.Before(p.earliest) &&
 		(events >= p.mostEvents || more >= p.mostBytes || since >= mostTime ||
-			since >= secondAfter && seq-p.older >= p.mostEvents)
+			since >= secondAfter && seq+1-p.older >= p.mostEvents)
 }
 
 // wrote notes that a snapshot was written.
-func (p *pace) wrote(seq uint64, bytes int64, now time.Time) {
-	p.older, p.seq, p.bytes, p.at = p.seq, seq, bytes, now
+func (p *pace) wrote(d Description, bytes int64, now time.Time) {
+	p.older, p.first, p.seq, p.bytes, p.at = p.first, d.First(), d.Seq, bytes, now
 }
 
 // tried notes how long the last try took.

@@ -31,10 +31,10 @@ type Writer struct {
 }
 
 // Run writes snapshots until the context ends, and then one more: a service that is stopped starts again without
-// folding anything. The newest snapshot, if there is one, ends with the event at last.
-func (w Writer) Run(ctx context.Context, last uint64) {
+// folding anything. from is the snapshot that the replica started from.
+func (w Writer) Run(ctx context.Context, from Description) {
 	_, bytes := w.Folded()
-	p := newPace(w.Bounds, last, bytes, time.Now())
+	p := newPace(w.Bounds, from, bytes, time.Now())
 	t := time.NewTicker(checkEvery)
 	defer t.Stop()
 	for ctx.Err() == nil {
@@ -63,7 +63,7 @@ func (w Writer) write(ctx context.Context, p *pace, bytes int64) {
 	}
 	p.tried(began, time.Now())
 	if err == nil {
-		p.wrote(d.Seq, bytes, time.Now())
+		p.wrote(d, bytes, time.Now())
 	}
 	w.Written(err)
 }
