@@ -91,3 +91,39 @@ func (e Event) Aggregate() string {
 	area, _, _ := strings.Cut(string(e.Type), ".")
 	return strings.Join(append([]string{area, "*"}, e.Tokens()...), ".")
 }
+
+// IsAct reports whether the event is an act of a service: something that is performed, and not published.
+func (e Event) IsAct() bool {
+	_, published := Lookup(e.Type)
+	return !published
+}
+
+// FlowOrExecutor returns the aggregate of the flow or executor that a message is about by its subject, "" for any
+// other message. ends is true for the last event of an aggregate, as a rule.
+func FlowOrExecutor(subject string) (aggregate string, ends bool) {
+	area, rest, _ := strings.Cut(subject, ".")
+	verb, name, named := strings.Cut(rest, ".")
+	if !named || area != "flow" && area != "executor" {
+		return "", false
+	}
+	return area + ".*." + name, verb == "cleaned" || verb == "exited" || verb == "rejected"
+}
+
+// NewTick returns the event by which a service learns the broker's time.
+func NewTick(service string) Event {
+	return Event{Type: TypeTick, Subject: service, Data: &Tick{Service: service}}
+}
+
+// excerptLimit bounds what a dead letter repeats of its message, in bytes.
+const excerptLimit = 512
+
+// NewDeadLetter returns the dead letter of the message at a place of EVENTS; data may be nil.
+func NewDeadLetter(subject string, seq uint64, problems problem.List, data []byte) Event {
+	return Event{
+		Type: TypeDeadLetter, Subject: "deadletter", Cause: seq,
+		Data: &DeadLetter{
+			Subject: subject, Sequence: seq, Problems: problems,
+			Excerpt: string([]rune(string(data[:min(len(data), excerptLimit)]))), // valid UTF-8
+		},
+	}
+}

@@ -5,120 +5,147 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
-// A clock estimates the broker's time. Nothing is decided by the estimate: it only tells when to ask.
+// A clock estimates the broker's time. The estimate decides nothing: it only says when to ask the broker.
 type clock struct {
 	// ahead is by how much the broker's clock is ahead of ours, at least.
 	ahead time.Duration
 	known bool
-	// heard is when we last could hear.
-	heard time.Time
+	// alive is when the process was last seen to run and to be connected.
+	alive time.Time
 }
 
-// note takes in that the broker stored a message at a time that we learn of now. exact is set for messages
-// that were asked for: they have not waited for us.
+// note takes in that the broker stored a message at a time that we learn of now. exact is set for messages that did
+// not wait for us.
 func (c *clock) note(at, now time.Time, exact bool) {
 	if ahead := at.Sub(now); exact || !c.known || ahead > c.ahead {
 		c.ahead, c.known = ahead, true
 	}
 }
 
-func (c *clock) now(local time.Time) time.Time { return local.Add(c.ahead) }
+func (c *clock) estimate(local time.Time) time.Time { return local.Add(c.ahead) }
 
-const (
-	// listenEvery is the time between two looks whether we hear, deafAfter the gap between them from which on
-	// we did not.
-	listenEvery = 100 * time.Millisecond
-	deafAfter   = time.Second
-	// tickPause is the least time between two ticks, tickRetry that after one that failed.
-	tickPause = 20 * time.Millisecond
-	tickRetry = time.Second
-	// tickWait bounds the wait for a tick to be stored and to come back.
-	tickWait = 5 * time.Second
-)
-
-// listen notes the times in which the process could not hear.
-func (r *Runtime[S]) listen(ctx context.Context) {
-	t := time.NewTicker(listenEvery)
-	defer t.Stop()
-	for {
-		select {
-		case now := <-t.C:
-			if r.link.IsConnected() {
-				r.step(func(*core[S]) { r.hear(now) })
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
+// KnownUntil returns the broker's time up to which the state includes all that EVENTS held.
+func (r *Runtime[S]) KnownUntil() (t time.Time) {
+	r.view(func(c *core.Core[S]) { t = c.Now })
+	return t
 }
 
-// hear folds FactDeaf if we have not heard anything for too long. The caller is in a step.
-func (r *Runtime[S]) hear(now time.Time) {
-	gap := now.Sub(r.clock.heard)
-	if !r.clock.heard.IsZero() && gap > deafAfter {
-		r.core.fact(contract.Event{Type: FactDeaf, Time: r.clock.now(now), With: gap})
+// EstimatedTime returns the broker's time now, as estimated.
+func (r *Runtime[S]) EstimatedTime() (t time.Time) {
+	r.view(func(*core.Core[S]) { t = r.clock.estimate(time.Now()) })
+	return t
+}
+
+const (
+	// gapCheck is the time between two checks that the process runs; a gap longer than gapLimit is reported.
+	gapCheck = 100 * time.Millisecond
+	gapLimit = time.Second
+	// tickPause is the least time between two ticks, tickRetry that behind a failed one.
+	tickPause = 20 * time.Millisecond
+	tickRetry = time.Second
+	// syncWait bounds the wait for a tick to be stored and to come back.
+	syncWait = 5 * time.Second
+)
+
+// watchGaps notes the times in which the process could not receive.
+func (r *Runtime[S]) watchGaps(ctx context.Context) {
+	Every(ctx, gapCheck, func() {
+		if r.link.IsConnected() {
+			r.step(func(*core.Core[S]) { r.noteGap(time.Now()) })
+		}
+	})
+}
+
+// noteGap folds core.FactMissed if the process could not receive for too long. The caller is in a step.
+func (r *Runtime[S]) noteGap(now time.Time) {
+	gap := now.Sub(r.clock.alive)
+	if !r.clock.alive.IsZero() && gap > gapLimit {
+		r.core.Observe(contract.Event{Type: core.FactMissed, Time: r.clock.estimate(now), With: gap})
 	}
 	if gap > 0 {
-		r.clock.heard = now
+		r.clock.alive = now
 	}
 }
 
 // keepTime asks for the broker's time whenever a decision is due.
 func (r *Runtime[S]) keepTime(ctx context.Context) {
 	for ctx.Err() == nil {
-		wait, moved := r.untilDue()
+		wait, changed := r.untilDue()
 		if wait > 0 {
-			t := time.NewTimer(wait)
-			select {
-			case <-t.C:
-			case <-moved:
-			case <-ctx.Done():
-			}
-			t.Stop()
+			sleep(ctx, wait, changed)
 			continue
 		}
-		err := r.askTime(ctx)
-		if err != nil && ctx.Err() == nil {
+		if err := r.Sync(ctx); err != nil && ctx.Err() == nil {
 			r.log.Warn().Err(err).Msg("cannot learn the broker's time; trying again")
-			pause(ctx, tickRetry)
+			sleep(ctx, tickRetry, nil)
 		}
-		pause(ctx, tickPause)
+		sleep(ctx, tickPause, nil)
 	}
 }
 
-// longWait is how long is waited where nothing is due: until something moves.
-const longWait = time.Hour
-
-// untilDue returns how long it is until a decision is due, by our estimate.
+// untilDue returns how long it is until a decision is due, by estimate, and what is closed when that may change.
 func (r *Runtime[S]) untilDue() (time.Duration, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at, due := r.core.agenda.next()
-	if !due {
-		return longWait, r.watch()
+	if at, ok := r.core.Due(); ok {
+		return at.Sub(r.clock.estimate(time.Now())), r.watch()
 	}
-	return at.Sub(r.clock.now(time.Now())), r.watch()
+	return time.Hour, r.watch()
 }
 
-func (r *Runtime[S]) askTime(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, tickWait)
+// Sync stores a tick, and returns when the state includes it: it then includes all that EVENTS held when Sync was
+// called. If EVENTS is full, the last event takes the place of the tick.
+func (r *Runtime[S]) Sync(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, syncWait)
 	defer cancel()
-	return r.Sync(ctx)
-}
-
-// tick asks for the broker's time.
-func tick(service string) contract.Event {
-	return contract.Event{Type: contract.TypeTick, Subject: service, Data: &contract.Tick{Service: service}}
-}
-
-// tick stores a tick and returns its place.
-func (r *Runtime[S]) tick(ctx context.Context) (uint64, error) {
-	seq, err := eventLog[S]{r}.Append(ctx, tick(r.s.Name), 0)
-	if err != nil {
-		return 0, fmt.Errorf("store a tick: %w", err)
+	seq, _, err := r.events.Append(ctx, contract.NewTick(r.service.Name), 0)
+	if broker.Full(err) {
+		_, seq, err = r.events.Bounds(ctx)
 	}
-	return seq, nil
+	if err != nil {
+		return fmt.Errorf("store a tick: %w", err)
+	}
+	for {
+		r.mu.Lock()
+		folded, changed := r.core.Last.Seq >= seq, r.watch()
+		r.mu.Unlock()
+		if folded {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Every calls do at an interval until the context ends. What takes longer than the interval delays the next call.
+func Every(ctx context.Context, interval time.Duration, do func()) {
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			do()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sleep waits for a duration, until wake is closed, or until the context ends. wake may be nil.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-wake:
+	case <-ctx.Done():
+	}
 }

@@ -1,42 +1,49 @@
-// Package service is the shell around every Dagyo service: EVENTS is folded into a state, the state is asked for
-// effects, and effects are performed and published. A service is four pure functions and the I/O that makes its
-// decisions true.
+// Package service runs every Dagyo service. A service is a Logic (package core): pure functions that fold EVENTS into
+// a state and decide effects from it. This package is the I/O around that.
 //
-// # Inside: the core
+//	EVENTS ─ follow ─► core.Fold ─► core.Tasks ─► core.Worker: perform, publish ─► EVENTS
+//	facts ── Runtime.Fold ──┘            ▲ │                              │
+//	observations ─ Runtime.Publish ──────┘ └──────── core.Finish ◄────────┘
 //
-// The core has no I/O, no clock, no lock and no goroutine. Each event that is folded names the keys that it
-// touches: the flows, or whatever else a service decides about. For each touched key Decide returns the effects
-// that the state asks for, and when it is to be asked again. It is asked until there are none. So it does not
-// matter which event led to an effect, how often it is asked for, or who asked before: what is still to be done
-// follows from the state, and a new leader asks for everything that is open.
-//
-// Effects are in flight until what they published has been folded. Meanwhile nothing else is begun about the
-// same thing. An effect whose type is not in contract.Table is an act: it is performed, and folded when it is
-// done.
+// Each replica follows EVENTS. One of them holds the lease and leads: only it has tasks. Everything that changes the
+// core goes through Runtime.step, under one lock, which is never held over I/O.
 //
 // # One clock
 //
-// Time is the broker's. A decision is made at the time of the last event that was folded, so the state knows all
-// that EVENTS held at that time, however long the process was stopped. When a decision is due and nothing else
-// has happened, the leader stores a tick. Its own clock only tells when to do that.
+// Time is the broker's. A decision is made at the time at which the last folded event was stored, so the state
+// includes all that EVENTS held then, however long the process was paused. When a decision is due and nothing else
+// happens, the leader stores a tick (Sync). Its own clock only says when to do that.
 //
-// # One fence, one memory
+// # One fence
 //
-// All that services publish about one flow, executor, progdef or type is an aggregate. An event is stored on the
-// condition that nothing was published about its aggregate since the state that decided it
-// (Nats-Expected-Last-Subject-Sequence). A leader that was replaced without noticing, an answer that was lost and
-// a repeat all end the same way: the broker refuses, the state catches up and decides again. Nothing rests on
-// message ids. Before each step the leader asks its lease whether it still leads, too, since what is performed
-// outside of EVENTS knows no condition.
+// The leader checks its lease before it performs an effect and again before it publishes one. What a paused or
+// replaced leader publishes nevertheless fails the broker's condition: an event is stored only if nothing was
+// published about its aggregate (all that services publish about one flow, executor, progdef or type) since the state
+// that decided it (Nats-Expected-Last-Subject-Sequence).
 //
-// # What cannot be folded
+// # One memory
 //
-// A message that cannot be decoded, or that Evolve cannot take, is set aside and answered, with a rejection or a
-// dead letter; the fold goes on. An effect that fails is tried again with growing pauses, and refused after
-// MaxAttempts.
+// EVENTS is the only record of what was done. Nothing rests on message ids, caches or the cause of an effect: the
+// state is asked for effects until it requires none. After a refused publication, a lost answer or a change of
+// leaders the state catches up and decides again. A replica starts from the newest good snapshot of its state and the
+// events behind it. The leader writes snapshots; the planner cuts off the events that no service needs any more
+// (snapshot.Trim).
 //
-// # Start
+// # Nothing poisons it
 //
-// A replica starts from the newest good snapshot of its state, and folds the events behind it. The leader writes
-// snapshots; snapshot.Trim, called by the planner, cuts off the events that all services have in theirs.
+// A message that cannot be decoded, or at which the service's logic panics, is answered with a rejection or a dead
+// letter, and the fold goes on. A failing effect is attempted again after growing pauses. After Limits.MaxAttempts it
+// is answered the same way; what the state still requires then, such as a verdict, is attempted each minute. An
+// unreachable or full broker does not count as an attempt.
+//
+// # Files
+//
+//	service.go    what a service provides; Run
+//	runtime.go    the replica: following EVENTS, and what a service may call
+//	clock.go      the broker's time, ticks, and gaps in which the process could not receive
+//	lead.go       the lease, and carrying out tasks
+//	snapshots.go  writing and restoring the state
+//	asks.go       requests, and `nats micro`
+//	core/         the decisions: logic.go, core.go (fold, lead), tasks.go (decide, in flight, retry), queue.go,
+//	              deadletter.go; worker.go performs and publishes
 package service

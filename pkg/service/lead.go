@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
 // lead competes for the service's lease, and decides for as long as it holds it.
@@ -16,65 +18,81 @@ import (
 // One replica decides at a time: the broker refuses what a second one publishes, but executors would be started
 // twice. The others follow: their state is as current, so they take over at once.
 func (r *Runtime[S]) lead(ctx context.Context) error {
-	lease := broker.NewLease(r.link.JS, r.s.Name)
+	lease := broker.NewLease(r.link.JS, r.service.Name)
 	for ctx.Err() == nil {
 		held, release, err := lease.Acquire(ctx)
 		if err != nil {
 			return err
 		}
-		err = r.prepareAndLead(held, lease)
+		err = r.leadUntilLost(held, lease)
 		release()
 		if ctx.Err() != nil {
 			return err
 		}
 		if err != nil {
 			r.log.Warn().Err(err).Msg("no longer leading")
-			pause(ctx, time.Second)
+			sleep(ctx, time.Second, nil)
 		}
 	}
 	return nil
 }
 
-func (r *Runtime[S]) prepareAndLead(ctx context.Context, lease *broker.Lease) error {
-	if r.s.BeginLeading == nil {
-		return r.leading(ctx, lease)
+// leadUntilLost leads until the lease is lost. It begins with all that the last leader has published, and with the
+// broker's time.
+func (r *Runtime[S]) leadUntilLost(ctx context.Context, lease *broker.Lease) (err error) {
+	if begin := r.service.BeginLeading; begin != nil {
+		end, failed := begin(ctx)
+		if failed != nil {
+			return fmt.Errorf("begin to lead: %w", failed)
+		}
+		defer func() { err = errors.Join(err, end()) }()
 	}
-	end, err := r.s.BeginLeading(ctx)
-	if err != nil {
-		return fmt.Errorf("begin to lead: %w", err)
-	}
-	return errors.Join(r.leading(ctx, lease), end())
-}
-
-// leading does what only the leader does, until it no longer is. It first learns all that the last leader has
-// published, and what time it is.
-func (r *Runtime[S]) leading(ctx context.Context, lease *broker.Lease) error {
-	if err := r.askTime(ctx); err != nil {
+	if err := r.Sync(ctx); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	t := &term{ctx: ctx, lease: lease}
-	r.step(func(c *core[S]) { r.term = t; c.lead(true) })
+	r.step(func(c *core.Core[S]) { r.term = t; c.Lead(true) })
 	r.log.Info().Uint64("events", r.folded()).Msg("leading")
-	for _, l := range r.s.Lead {
-		g.Go(func() error { return l(ctx, r) })
+	for _, lead := range r.service.Lead {
+		g.Go(func() error { return lead(ctx, r) })
 	}
 	g.Go(func() error { r.keepTime(ctx); return nil })
-	g.Go(func() error { r.keepSnapshots(ctx, lease); return nil })
-	err := g.Wait()
-	r.step(func(c *core[S]) { c.lead(false) })
-	t.flights.Wait()
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	g.Go(func() error { r.writeSnapshots(ctx, lease); return nil })
+	err = g.Wait()
+	r.step(func(c *core.Core[S]) { c.Lead(false) })
+	t.tasks.Wait()
+	if err == nil || errors.Is(err, context.Canceled) {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("leading: %w", err)
-	}
-	return nil
+	return fmt.Errorf("leading: %w", err)
 }
 
-func (r *Runtime[S]) folded() uint64 {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.core.at.Seq
+// carryOut carries out a task and reports its result to the core.
+func (r *Runtime[S]) carryOut(t *term, task *core.Task) {
+	if task.Pause > 0 {
+		sleep(t.ctx, task.Pause, nil)
+	}
+	result := core.Worker{
+		Service: r.service.Name, Log: r.events, Held: t.lease.Held, Read: r.events.Read,
+		Perform: func(ctx context.Context, e contract.Event) (contract.Event, error) {
+			return r.service.Perform(ctx, r, e)
+		},
+		LastOf: func(aggregate string) (seq uint64) {
+			r.view(func(c *core.Core[S]) { seq = c.LastOf(aggregate) })
+			return seq
+		},
+	}.Do(t.ctx, task)
+	if t.ctx.Err() != nil || errors.Is(result.Err, core.ErrFenced) {
+		return // the next leader decides about it
+	}
+	if result.Err != nil && (!r.link.IsConnected() || broker.Full(result.Err)) {
+		result.Err = errors.Join(core.ErrUnavailable, result.Err)
+	}
+	r.step(func(c *core.Core[S]) { c.Finish(result) })
+}
+
+func (r *Runtime[S]) folded() (seq uint64) {
+	r.view(func(c *core.Core[S]) { seq = c.Last.Seq })
+	return seq
 }

@@ -17,11 +17,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
 )
 
 const (
@@ -33,17 +33,11 @@ const (
 	chunkSize = 128 << 10
 )
 
-// A Place is a message of EVENTS: its number, and when the broker stored it.
-type Place struct {
-	Seq uint64    `json:"seq"`
-	At  time.Time `json:"at"`
-}
-
 // A Description is what is known of a snapshot without reading it.
 type Description struct {
 	Service string `json:"service"`
 	// Place is the last event that the state includes.
-	Place
+	event.Place
 	// Needs is the first event that must be there to start from it, 0 for the one behind Seq.
 	Needs uint64 `json:"needs,omitempty"`
 	// Form is the version of what stands around the state, State that of the state.
@@ -188,6 +182,45 @@ func (s Store) List(ctx context.Context, service string) ([]Description, error) 
 // Newer orders snapshots of a service, the newest first.
 func Newer(a, b Description) int { return cmp.Compare(b.Seq, a.Seq) }
 
+// Load calls use with the newest good snapshot of a service whose form and version are those of like, and with its
+// body. One that is not good, or that use refuses, is passed to skip, and the next one is tried.
+func (s Store) Load(
+	ctx context.Context, like Description, use func(Description, []byte) error, skip func(Description, error) error,
+) error {
+	events, err := s.JS.Stream(ctx, contract.StreamEvents)
+	if err != nil {
+		return err
+	}
+	all, err := s.List(ctx, like.Service)
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		body, err := s.check(ctx, events, d, like)
+		if err == nil {
+			err = use(d, body)
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if err := skip(d, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check returns the body of a snapshot that is like another, and of these EVENTS.
+func (s Store) check(ctx context.Context, events jetstream.Stream, d, like Description) ([]byte, error) {
+	if d.Form != like.Form || d.State != like.State {
+		return nil, fmt.Errorf("its version is %d.%d, not %d.%d", d.Form, d.State, like.Form, like.State)
+	}
+	if err := ofThese(ctx, events, d.Place); err != nil {
+		return nil, err
+	}
+	return s.Get(ctx, d)
+}
+
 // Get returns the body of a snapshot, if it is as it was stored.
 func (s Store) Get(ctx context.Context, d Description) ([]byte, error) {
 	if d.Size > sizeLimit {
@@ -214,9 +247,9 @@ func (s Store) Get(ctx context.Context, d Description) ([]byte, error) {
 	return body, nil
 }
 
-// OfThese checks that a place is one of these EVENTS: not of a stream that was there before, or of a later
+// ofThese checks that a place is one of these EVENTS: not of a stream that was there before, or of a later
 // time than that from which it was restored.
-func OfThese(ctx context.Context, events jetstream.Stream, p Place) error {
+func ofThese(ctx context.Context, events jetstream.Stream, p event.Place) error {
 	state := events.CachedInfo().State
 	switch {
 	case p.Seq == 0 || p.Seq > state.LastSeq:

@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
 )
 
 func at(seqs ...uint64) (out []Description) {
 	for _, seq := range seqs {
-		out = append(out, Description{Service: "s", Place: Place{Seq: seq}})
+		out = append(out, Description{Service: "s", Place: event.Place{Seq: seq}})
 	}
 	return out
 }

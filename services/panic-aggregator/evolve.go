@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
 // Evolve folds an event or fact.
@@ -64,7 +64,7 @@ func (s *State) fact(e contract.Event) []string {
 	case factListening:
 		s.ears = ears{begun: true}
 		return nil
-	case service.FactDeaf:
+	case core.FactMissed:
 		s.ears.deaf += e.With.(time.Duration)
 		s.ears.again = e.Time
 		return nil

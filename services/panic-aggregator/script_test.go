@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/script"
-	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
 func TestScripts(t *testing.T) {
@@ -46,7 +46,7 @@ func (m *machine) do(line string) string {
 	case "jump": // the process did not run meanwhile
 		d, _ := time.ParseDuration(f[1])
 		m.now = m.now.Add(d)
-		m.feed(contract.Event{Type: service.FactDeaf, With: d})
+		m.feed(contract.Event{Type: core.FactMissed, With: d})
 		return m.feed(contract.Event{Type: contract.TypeTick, Time: m.now})
 	case "restart": // a new process replays
 		return m.restart()

@@ -14,6 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/pkg/wire"
 )
@@ -36,18 +37,19 @@ func DefaultConfig() Config {
 func Run(ctx context.Context, link *broker.Link, c Config) error {
 	w := &wiring{link: link, config: c, writer: history.NewWriter(link)}
 	w.index = history.NewIndex(link.JS, w.stored)
-	s := Decisions()
-	s.New = func(context.Context, *broker.Link) (*State, error) { return NewState(c.Limits), nil }
-	s.Perform = w.perform
-	s.Asks = w.asks()
-	s.Listen = []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.hearBeats, pulses}
-	s.Lead = []func(context.Context, *service.Runtime[*State]) error{findGone, w.boundHistory}
-	return service.Run(ctx, link, s, c.Config)
+	return service.Run(ctx, link, service.Service[*State]{
+		Logic:   Logic(),
+		New:     func(context.Context) (*State, error) { return NewState(c.Limits), nil },
+		Perform: w.perform,
+		Asks:    w.asks(),
+		Observe: []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.receiveBeats, pulses},
+		Lead:    []func(context.Context, *service.Runtime[*State]) error{findGone, w.boundHistory},
+	}, c.Config)
 }
 
-// Decisions is the service without its I/O.
-func Decisions() service.Service[*State] {
-	return service.Service[*State]{
+// Logic is what the service decides.
+func Logic() core.Logic[*State] {
+	return core.Logic[*State]{
 		Name: Name,
 		Folds: []contract.Type{
 			contract.TypeFlowSubmit, contract.TypeFlowCancel, contract.TypeFlowValidated, contract.TypeFlowRejected,
@@ -82,7 +84,7 @@ type wiring struct {
 }
 
 func (w *wiring) perform(
-	ctx context.Context, r service.Host[*State], e contract.Event,
+	ctx context.Context, r *service.Runtime[*State], e contract.Event,
 ) (contract.Event, error) {
 	switch e.Type {
 	case actStop, actStopLast:
@@ -157,8 +159,8 @@ func (w *wiring) stop(ctx context.Context, subject string) error {
 	return err
 }
 
-// hearBeats folds every sign of life.
-func (w *wiring) hearBeats(ctx context.Context, r *service.Runtime[*State]) error {
+// receiveBeats folds every sign of life.
+func (w *wiring) receiveBeats(ctx context.Context, r *service.Runtime[*State]) error {
 	sub, err := r.Link().Subscribe(contract.HealthSubjects, func(m *nats.Msg) {
 		defer w.handled.Add(1)
 		if b, ok := readBeat(m); ok {
@@ -188,14 +190,14 @@ const listenWait = 5 * time.Second
 // listen returns when every sign of life that the broker had when it was called is folded, with the time until
 // then.
 func (w *wiring) listen(
-	ctx context.Context, r service.Host[*State], e contract.Event,
+	ctx context.Context, r *service.Runtime[*State], e contract.Event,
 ) (contract.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, listenWait)
 	defer cancel()
 	if err := r.Sync(ctx); err != nil { // what the broker has sent us before arrives before its answer
 		return e, err
 	}
-	e.Time = r.At()
+	e.Time = r.KnownUntil()
 	return e, w.drained(ctx)
 }
 
@@ -261,7 +263,7 @@ func findGone(ctx context.Context, r *service.Runtime[*State]) error {
 
 func lookForGone(ctx context.Context, r *service.Runtime[*State]) error {
 	var waiting []waitingJob
-	now := r.Known()
+	now := r.EstimatedTime()
 	r.Read(func(s *State) { waiting = s.longWaiting(goneBatch, now) })
 	if len(waiting) == 0 {
 		return nil

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
 // snapshotVersion changes with the form of image.
@@ -23,8 +23,8 @@ type image struct {
 	Exits        []*contract.ExecutorExited      `json:"exits"`
 }
 
-func snapshots() service.Snapshot[*State] {
-	return service.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
+func snapshots() core.Snapshot[*State] {
+	return core.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
 }
 
 func encode(s *State) ([]byte, error) {

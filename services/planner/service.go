@@ -16,6 +16,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
 // Name is the service's name.
@@ -44,17 +45,18 @@ func DefaultConfig() Config {
 // Run serves until the context ends.
 func Run(ctx context.Context, link *broker.Link, c Config) error {
 	w := &wiring{link: link, config: c, mailboxes: make(map[string]bool), oddFrom: make(map[string]uint64)}
-	s := Decisions()
-	s.New = func(context.Context, *broker.Link) (*State, error) { return NewState(c.Limits), nil }
-	s.Perform = w.perform
-	s.Listen = []func(context.Context, *service.Runtime[*State]) error{hearReleases, w.makeFirstShards}
-	s.Lead = []func(context.Context, *service.Runtime[*State]) error{w.sweep, w.trim}
-	return service.Run(ctx, link, s, c.Config)
+	return service.Run(ctx, link, service.Service[*State]{
+		Logic:   Logic(),
+		New:     func(context.Context) (*State, error) { return NewState(c.Limits), nil },
+		Perform: w.perform,
+		Observe: []func(context.Context, *service.Runtime[*State]) error{receiveReleases, w.makeFirstShards},
+		Lead:    []func(context.Context, *service.Runtime[*State]) error{w.sweep, w.trim},
+	}, c.Config)
 }
 
-// Decisions is the service without its I/O.
-func Decisions() service.Service[*State] {
-	return service.Service[*State]{
+// Logic is what the service decides.
+func Logic() core.Logic[*State] {
+	return core.Logic[*State]{
 		Name: Name,
 		Folds: []contract.Type{
 			contract.TypeFlowValidated, contract.TypeFlowRejected, contract.TypeFlowPlanned,
@@ -86,7 +88,7 @@ type wiring struct {
 }
 
 func (w *wiring) perform(
-	ctx context.Context, _ service.Host[*State], effect contract.Event,
+	ctx context.Context, _ *service.Runtime[*State], effect contract.Event,
 ) (contract.Event, error) {
 	if effect.Type == actStop {
 		return effect, w.stop(effect.With.(string), effect.Subject)
@@ -127,7 +129,7 @@ func (w *wiring) provision(ctx context.Context, p *contract.FlowPlanned, f flow.
 func brokerError(what string, err error) error {
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.Code >= 400 && api.Code < 503 && api.Code != 408 && api.Code != 429 {
-		return &service.Permanent{Problem: problem.Problem{
+		return &problem.Permanent{Problem: problem.Problem{
 			Code:    problem.BrokerRefused,
 			Message: fmt.Sprintf("the broker refused to %s: %s", what, api.Description),
 		}}
@@ -203,7 +205,7 @@ func (w *wiring) purgeJobs(ctx context.Context, id string) error {
 	return nil
 }
 
-func hearReleases(ctx context.Context, r *service.Runtime[*State]) error {
+func receiveReleases(ctx context.Context, r *service.Runtime[*State]) error {
 	sub, err := r.Link().Subscribe(contract.ReleaseSubjects, func(m *nats.Msg) {
 		id := strings.TrimPrefix(m.Subject, contract.ReleaseSubject(""))
 		r.Fold(contract.Event{Type: FactReleased, Subject: id})

@@ -3,7 +3,7 @@ package planner
 import (
 	"encoding/json"
 
-	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
 // snapshotVersion changes with the form of image.
@@ -15,8 +15,8 @@ type image struct {
 	Executors map[string]string `json:"executors"`
 }
 
-func snapshots() service.Snapshot[*State] {
-	return service.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
+func snapshots() core.Snapshot[*State] {
+	return core.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
 }
 
 func encode(s *State) ([]byte, error) { return json.Marshal(image{s.runs, s.executors}) }

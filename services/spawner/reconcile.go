@@ -73,7 +73,7 @@ func (w *wiring) compare(
 		}
 		if next[x.Executor] = true; missing[x.Executor] {
 			exit := backend.Exit{Instance: x, Code: -1, Reason: "it no longer runs, and nobody saw its end"}
-			if err := r.Say(ctx, Exited(exit)); err != nil {
+			if err := r.Publish(ctx, Exited(exit)); err != nil {
 				return next, err
 			}
 		}
@@ -88,7 +88,7 @@ func (w *wiring) compare(
 
 // takeIn makes a stray known, or ends it where its exit was published: its jobs are lost.
 func (w *wiring) takeIn(ctx context.Context, r *service.Runtime[*State], x backend.Instance) error {
-	err := r.Say(ctx, Stray(x))
+	err := r.Publish(ctx, Stray(x))
 	gone := false
 	r.Read(func(s *State) { gone = s.Gone(x.Executor) })
 	if err == nil && gone && !w.leaving.has(x.Executor) {

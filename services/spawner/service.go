@@ -16,6 +16,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
@@ -45,28 +46,29 @@ func DefaultConfig() Config {
 // no longer does; its executors go on.
 func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, error), c Config) error {
 	w := &wiring{link: link, config: c, refused: make(chan backend.Exit, c.Limits.Executors+1)}
-	s := Decisions()
-	s.New = func(ctx context.Context, link *broker.Link) (*State, error) {
-		stored, err := broker.Catalog(ctx, link.JS)
-		return NewState(c.Limits, stored), err
-	}
-	s.Perform = w.perform
-	s.Asks = map[string]service.Ask[*State]{contract.AskExecutors: askExecutors}
-	s.BeginLeading = func(context.Context) (func() error, error) {
-		b, err := open()
-		if err != nil {
-			return nil, err
-		}
-		w.backend = b
-		return b.Close, nil
-	}
-	s.Lead = []func(context.Context, *service.Runtime[*State]) error{w.reportExits, w.reconcile, w.protect}
-	return service.Run(ctx, link, s, c.Config)
+	return service.Run(ctx, link, service.Service[*State]{
+		Logic: Logic(),
+		New: func(ctx context.Context) (*State, error) {
+			stored, err := broker.Catalog(ctx, link.JS)
+			return NewState(c.Limits, stored), err
+		},
+		Perform: w.perform,
+		Asks:    map[string]service.Ask[*State]{contract.AskExecutors: askExecutors},
+		BeginLeading: func(context.Context) (func() error, error) {
+			b, err := open()
+			if err != nil {
+				return nil, err
+			}
+			w.backend = b
+			return b.Close, nil
+		},
+		Lead: []func(context.Context, *service.Runtime[*State]) error{w.reportExits, w.reconcile, w.protect},
+	}, c.Config)
 }
 
-// Decisions is the service without its I/O.
-func Decisions() service.Service[*State] {
-	return service.Service[*State]{
+// Logic is what the service decides.
+func Logic() core.Logic[*State] {
+	return core.Logic[*State]{
 		Name: Name,
 		Folds: []contract.Type{
 			contract.TypeFlowValidated, contract.TypeFlowPlanned, contract.TypeFlowRejected,
@@ -94,7 +96,7 @@ type wiring struct {
 }
 
 func (w *wiring) perform(
-	ctx context.Context, _ service.Host[*State], e contract.Event,
+	ctx context.Context, _ *service.Runtime[*State], e contract.Event,
 ) (contract.Event, error) {
 	if e.Type == actGiveUp {
 		return e, w.backend.GiveUp(ctx, e.Subject)
@@ -247,7 +249,7 @@ func (l *leaving) has(executor string) bool {
 // report tries until the broker has the exit, since one that is not known would leave its jobs hanging, and the
 // backend has forgotten it. When the context ends the backend reports it again.
 func (w *wiring) report(ctx context.Context, r *service.Runtime[*State], exit backend.Exit) {
-	w.insist(ctx, r, exit.Executor, "report", func() error { return r.Say(ctx, Exited(exit)) })
+	w.insist(ctx, r, exit.Executor, "report", func() error { return r.Publish(ctx, Exited(exit)) })
 	w.insist(ctx, r, exit.Executor, "forget", func() error { return w.backend.Forget(ctx, exit.Executor) })
 }
 

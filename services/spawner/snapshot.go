@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
 // snapshotVersion changes with the form of image.
@@ -24,8 +24,8 @@ type image struct {
 	Seq       uint64               `json:"seq"`
 }
 
-func snapshots() service.Snapshot[*State] {
-	return service.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
+func snapshots() core.Snapshot[*State] {
+	return core.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
 }
 
 func encode(s *State) ([]byte, error) {

@@ -11,10 +11,12 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
 // Name is the service's name.
@@ -33,31 +35,32 @@ func DefaultConfig() Config {
 
 // Run serves until the context ends.
 func Run(ctx context.Context, link *broker.Link, c Config) error {
-	s := Decisions()
-	s.New = func(ctx context.Context, link *broker.Link) (*State, error) {
-		stored, err := broker.Catalog(ctx, link.JS)
-		if err != nil {
-			return nil, err
-		}
-		types, err := broker.Types(ctx, link.JS, c.Broker)
-		return NewState(c.Limits, stored).WithTypes(types), err
-	}
 	w := &wiring{link: link, past: history.NewIndex(link.JS, nil)}
-	s.Perform = w.perform
-	s.Listen = []func(context.Context, *service.Runtime[*State]) error{
-		func(ctx context.Context, _ *service.Runtime[*State]) error { return w.past.Run(ctx) },
-	}
-	s.Asks = asks(link.MaxPayload)
-	return service.Run(ctx, link, s, c.Config)
+	return service.Run(ctx, link, service.Service[*State]{
+		Logic: Logic(),
+		New: func(ctx context.Context) (*State, error) {
+			stored, err := broker.Catalog(ctx, link.JS)
+			if err != nil {
+				return nil, err
+			}
+			types, err := broker.Types(ctx, link.JS, c.Broker)
+			return NewState(c.Limits, stored).WithTypes(types), err
+		},
+		Perform: w.perform,
+		Observe: []func(context.Context, *service.Runtime[*State]) error{
+			func(ctx context.Context, _ *service.Runtime[*State]) error { return w.past.Run(ctx) },
+		},
+		Asks: asks(link.MaxPayload),
+	}, c.Config)
 }
 
-// Decisions is the service without its I/O.
-func Decisions() service.Service[*State] {
+// Logic is what the service decides.
+func Logic() core.Logic[*State] {
 	commands := []contract.Type{
 		contract.TypeFlowSubmit, contract.TypeProgdefApply, contract.TypeProgdefRemove,
 		contract.TypeTypeApply,
 	}
-	return service.Service[*State]{
+	return core.Logic[*State]{
 		Name: Name,
 		Folds: append(slices.Clone(commands),
 			contract.TypeFlowValidated, contract.TypeFlowRejected, contract.TypeFlowCleaned,
@@ -68,7 +71,6 @@ func Decisions() service.Service[*State] {
 		Evolve:   Evolve,
 		Decide:   Decide,
 		Open:     Open,
-		Perform:  Judge,
 		Snapshot: snapshots(),
 	}
 }
@@ -80,14 +82,14 @@ type wiring struct {
 }
 
 func (w *wiring) perform(
-	ctx context.Context, h service.Host[*State], effect contract.Event,
+	ctx context.Context, r *service.Runtime[*State], effect contract.Event,
 ) (contract.Event, error) {
 	if effect.Type == contract.TypeFlowValidated {
 		if err := w.unused(ctx, effect.Subject); err != nil {
 			return effect, err
 		}
 	}
-	effect, err := Judge(ctx, h, effect)
+	effect, err := Judge(ctx, r, effect)
 	if err != nil {
 		return effect, err
 	}
@@ -104,14 +106,22 @@ func (w *wiring) unused(ctx context.Context, id string) error {
 	}
 	status, found, err := w.past.Get(ctx, id)
 	if err == nil && found && status.Phase != contract.TypeFlowRejected {
-		return service.ErrTaken
+		return core.ErrTaken
 	}
 	return err
 }
 
+// An Events is what judging a submission reads: the state, and the submission's document.
+type Events interface {
+	// Read calls f with the state, which f must neither change nor keep.
+	Read(f func(*State))
+	// Message reads a message of EVENTS; nil if EVENTS does not hold it any more.
+	Message(ctx context.Context, seq uint64) (*event.Stored, error)
+}
+
 // Judge replaces the effect of a submission by its answer, with the document that it may refer to. Other effects
 // it returns as they are.
-func Judge(ctx context.Context, r service.Host[*State], effect contract.Event) (contract.Event, error) {
+func Judge(ctx context.Context, r Events, effect contract.Event) (contract.Event, error) {
 	c, ok := effect.With.(command)
 	if !ok {
 		return effect, nil
@@ -119,22 +129,22 @@ func Judge(ctx context.Context, r service.Host[*State], effect contract.Event) (
 	raw := c.Raw
 	var answer contract.Event
 	if raw == nil {
-		e, problems, err := r.Event(ctx, c.Seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			problems, err = problem.List{{
-				Code: problem.GaveUp, Message: "the submission is not kept any more: there were too many to answer it in time",
-				Hint: "submit it again",
-			}}, nil
-		}
+		m, err := r.Message(ctx, c.Seq)
 		if err != nil {
 			return answer, err
 		}
-		if len(problems) > 0 {
-			answer = rejectedFlow(c.Subject, problems)
+		if m == nil {
+			m = &event.Stored{Problems: problem.List{{
+				Code: problem.GaveUp, Message: "the submission is not kept any more: there were too many to answer it in time",
+				Hint: "submit it again",
+			}}}
+		}
+		if len(m.Problems) > 0 {
+			answer = rejectedFlow(c.Subject, m.Problems)
 			answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
 			return answer, nil
 		}
-		raw = e.Raw
+		raw = m.Event.Raw
 	}
 	r.Read(func(s *State) { answer = s.Judge(c.Subject, raw) })
 	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent

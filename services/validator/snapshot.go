@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
 // snapshotVersion changes with the form of image.
@@ -19,8 +19,8 @@ type image struct {
 	Pending []command `json:"pending"`
 }
 
-func snapshots() service.Snapshot[*State] {
-	return service.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode, Needs: needs}
+func snapshots() core.Snapshot[*State] {
+	return core.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode, Needs: needs}
 }
 
 func encode(s *State) ([]byte, error) {
@@ -46,7 +46,7 @@ func decode(s *State, raw []byte) error {
 	}
 	for _, c := range i.Pending {
 		s.change(c.event())
-		s.pending[c.key()] = append(s.pending[c.key()], c)
+		s.add(c)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -19,8 +20,9 @@ type State struct {
 	types   types
 	// flows are the flows that were found valid and are not cleaned up.
 	flows map[string]struct{}
-	// pending are the commands without an answer, in order, by key.
+	// pending are the commands without an answer, in order, by key; keys are their keys, by place.
 	pending map[string][]command
+	keys    map[uint64]string
 	// kept counts the bytes of submitted documents in pending.
 	kept int
 }
@@ -72,7 +74,7 @@ func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 	s := &State{
 		limits: l, catalog: flow.Catalog{},
 		changed: make(map[string]uint64), types: newTypes(), flows: make(map[string]struct{}),
-		pending: make(map[string][]command),
+		pending: make(map[string][]command), keys: make(map[uint64]string),
 	}
 	for name, e := range stored {
 		s.changed[name] = e.Seq
@@ -96,19 +98,19 @@ func Evolve(s *State, e contract.Event) []string {
 		return s.await(e)
 	case contract.TypeFlowValidated:
 		s.flows[e.Subject] = struct{}{}
-		return s.answered(e, func(command) bool { return true })
+		return s.dropAll(answeredKey(e))
 	case contract.TypeFlowCleaned:
 		delete(s.flows, e.Subject)
 	case contract.TypeFlowRejected:
 		if !e.EndsFlow() {
-			return s.answered(e, answers(e.Cause))
+			return s.drop(answeredKey(e), e.Cause)
 		}
 	case contract.TypeProgdefApplied, contract.TypeProgdefRejected, contract.TypeProgdefRemoved,
 		contract.TypeTypeApplied, contract.TypeTypeRejected:
-		return s.answered(e, answers(e.Cause))
+		return s.drop(answeredKey(e), e.Cause)
 	case contract.TypeDeadLetter:
 		if d, ok := e.Data.(*contract.DeadLetter); ok {
-			return s.setAside(d.Sequence)
+			return s.drop(s.keys[d.Sequence], d.Sequence)
 		}
 	}
 	return nil
@@ -141,57 +143,65 @@ func (s *State) await(e contract.Event) []string {
 		}
 		s.kept += len(c.Raw)
 	}
+	s.add(c)
+	return []string{c.key()}
+}
+
+// add adds a command without an answer, behind the others.
+func (s *State) add(c command) {
 	key := c.key()
 	s.pending[key] = append(s.pending[key], c)
-	return []string{key}
+	s.keys[c.Seq] = key
 }
 
-// answers finds the command that an event answers. The version before this one did not say which.
-func answers(cause uint64) func(command) bool {
-	first := true
-	return func(c command) bool {
-		match := c.Seq == cause || cause == 0 && first
-		first = false
-		return match
-	}
-}
-
-// answered drops the commands that an event about the same subject answers.
-func (s *State) answered(e contract.Event, match func(command) bool) []string {
+// answeredKey is the key of the commands that an event may answer.
+func answeredKey(e contract.Event) string {
 	area, _, _ := strings.Cut(string(e.Type), ".")
-	return s.drop(area+" "+e.Subject, match)
+	return area + " " + e.Subject
 }
 
-func (s *State) drop(key string, match func(command) bool) []string {
-	waiting, there := s.pending[key]
-	if !there {
+// drop removes the command at a place of EVENTS, which has its answer. The version before this one did not say which
+// command an event answers: 0 stands for the first.
+func (s *State) drop(key string, seq uint64) []string {
+	waiting := s.pending[key]
+	i, found := slices.BinarySearchFunc(waiting, seq, func(c command, seq uint64) int { return cmp.Compare(c.Seq, seq) })
+	switch {
+	case len(waiting) == 0:
 		return nil
+	case seq > 0 && !found:
+		return []string{key}
 	}
-	left := slices.DeleteFunc(waiting, func(c command) bool {
-		if !match(c) {
-			return false
-		}
-		if c.Type == contract.TypeFlowSubmit {
-			s.kept -= len(c.Raw)
-		}
-		return true
-	})
-	if len(left) > 0 {
-		s.pending[key] = left
+	s.forget(waiting[i])
+	if i == 0 { // they are usually answered in order
+		waiting[0] = command{}
+		waiting = waiting[1:]
 	} else {
+		waiting = slices.Delete(waiting, i, i+1)
+	}
+	if s.pending[key] = waiting; len(waiting) == 0 {
 		delete(s.pending, key)
 	}
 	return []string{key}
 }
 
-// setAside drops a command that cannot be answered to its sender.
-func (s *State) setAside(seq uint64) []string {
-	for key, waiting := range s.pending {
-		if slices.ContainsFunc(waiting, func(c command) bool { return c.Seq == seq }) {
-			return s.drop(key, func(c command) bool { return c.Seq == seq })
-		}
+// dropAll removes all commands under a key: they have one answer.
+func (s *State) dropAll(key string) []string {
+	waiting, there := s.pending[key]
+	if !there {
+		return nil
 	}
-	return nil
+	for _, c := range waiting {
+		s.forget(c)
+	}
+	delete(s.pending, key)
+	return []string{key}
+}
+
+func (s *State) forget(c command) {
+	delete(s.keys, c.Seq)
+	if c.Type == contract.TypeFlowSubmit {
+		s.kept -= len(c.Raw)
+	}
 }
 
 func (s *State) apply(e contract.Event) {

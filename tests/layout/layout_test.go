@@ -94,6 +94,15 @@ func TestDecisionsArePure(t *testing.T) {
 			}
 		}
 	}
+	for _, bad := range []string{
+		"time.Now", "time.After", "time.Sleep", "time.NewT", `"sync`, "go func", ".Go(", "chan ", `"os"`, `"net`, "math/rand",
+		"zerolog", "nats.go", "pkg/broker",
+	} { // package core passes contexts on to its log, so it may import context
+		cmd := exec.Command("grep", "-rnF", "--include=*.go", "--exclude=*_test.go", "-e", bad, "../../pkg/service/core")
+		if out, err := cmd.Output(); err == nil {
+			t.Errorf("pkg/service/core has %s: %s", bad, out)
+		}
+	}
 	for _, service := range []string{"validator", "planner", "spawner", "panic-aggregator"} {
 		for _, file := range []string{"decide.go", "state.go"} {
 			for _, bad := range []string{`"context"`, "time.Now", `"os"`, "rand", "zerolog", "nats.go"} {

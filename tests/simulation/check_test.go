@@ -75,8 +75,8 @@ func (w *world) checkFlows() {
 		if !e.readable {
 			continue
 		}
-		flow := e.event.Subject
-		switch d := e.event.Data.(type) {
+		flow := e.Event.Subject
+		switch d := e.Event.Data.(type) {
 		case *contract.FlowCancel:
 			if s := stories[flow]; s != nil && s.live && s.ended == nil && s.cancelled == 0 {
 				s.cancelled = e.Seq
@@ -97,21 +97,21 @@ func (w *world) checkFlows() {
 				}
 			}
 		}
-		if w.tainted[flow] || e.event.Flow() == "" {
+		if w.tainted[flow] || e.Event.Flow() == "" {
 			continue
 		}
 		s := stories[flow]
-		if e.kind == contract.TypeFlowValidated {
+		if e.Type == contract.TypeFlowValidated {
 			if s != nil && s.live {
 				w.fatalf("%s is found valid twice: at %d", flow, e.Seq)
 			}
-			d := e.event.Data.(*contract.FlowValidated)
+			d := e.Event.Data.(*contract.FlowValidated)
 			stories[flow] = &story{flow: flow, valid: e.Seq, live: true, deadline: e.At.Add(d.Flow.Deadline.D()), cancelled: cancels[flow]}
 			delete(cancels, flow)
 			continue
 		}
 		if s == nil {
-			switch e.kind {
+			switch e.Type {
 			case contract.TypeFlowSubmit, contract.TypeFlowCancel, contract.TypeFlowRejected, contract.TypeJobDone, contract.TypeJobPanic:
 				continue
 			}
@@ -128,8 +128,8 @@ func (w *world) checkFlows() {
 
 // follow takes in one event of a flow, and checks that it may be there.
 func (w *world) follow(s *story, e *entry, exited map[string]bool) {
-	flow := e.event.Subject
-	if e.event.EndsFlow() {
+	flow := e.Event.Subject
+	if e.Event.EndsFlow() {
 		if s.ended != nil {
 			w.fatalf("%s ends twice: at %d and %d", flow, s.ended.Seq, e.Seq)
 		}
@@ -140,7 +140,7 @@ func (w *world) follow(s *story, e *entry, exited map[string]bool) {
 		s.ended = e
 		return
 	}
-	switch d := e.event.Data.(type) {
+	switch d := e.Event.Data.(type) {
 	case *contract.FlowPlanned:
 		if s.jobs != nil {
 			w.fatalf("%s is planned twice: at %d", flow, e.Seq)
@@ -188,7 +188,7 @@ func (w *world) follow(s *story, e *entry, exited map[string]bool) {
 // justified checks a verdict against what EVENTS held at its place.
 func (w *world) justified(s *story, e *entry) {
 	bad := func(why string) { w.fatalf("%s is not justified: %s", describe(e), why) }
-	switch d := e.event.Data.(type) {
+	switch d := e.Event.Data.(type) {
 	case *contract.FlowCompleted:
 		if !s.allDone() {
 			bad("not all its jobs were done")
@@ -242,7 +242,7 @@ const healthTimeout = 10 * time.Second
 func (w *world) failedStarts(until uint64) (n int) {
 	started, proved := map[string]bool{}, map[string]bool{}
 	for _, e := range w.log[:until] {
-		switch d := e.event.Data.(type) {
+		switch d := e.Event.Data.(type) {
 		case *contract.ExecutorStarted:
 			started[d.Executor] = true
 		case *contract.JobStarted:
@@ -263,29 +263,29 @@ func (w *world) checkCommands() {
 		if !e.readable {
 			continue
 		}
-		if d, ok := e.event.Data.(*contract.DeadLetter); ok {
+		if d, ok := e.Event.Data.(*contract.DeadLetter); ok {
 			answers[d.Sequence] += w.news(e)
-		} else if e.event.Cause > 0 && e.event.Source != contract.Source(planner.Name) && e.event.Source != contract.Source(spawner.Name) {
-			answers[e.event.Cause]++
+		} else if e.Event.Cause > 0 && e.Event.Source != contract.Source(planner.Name) && e.Event.Source != contract.Source(spawner.Name) {
+			answers[e.Event.Cause]++
 		}
-		valid[e.event.Subject] = valid[e.event.Subject] || e.kind == contract.TypeFlowValidated
+		valid[e.Event.Subject] = valid[e.Event.Subject] || e.Type == contract.TypeFlowValidated
 	}
 	for _, e := range w.log {
-		if !e.readable || w.tainted[e.event.Subject] {
+		if !e.readable || w.tainted[e.Event.Subject] {
 			continue
 		}
 		n := answers[e.Seq]
-		switch e.kind {
+		switch e.Type {
 		case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply:
 			if n != 1 {
 				w.fatalf("%s has %d answers", describe(e), n)
 			}
 		case contract.TypeFlowSubmit:
-			if n > 1 || n == 0 && !valid[e.event.Subject] && !w.taken(e.event.Subject) {
+			if n > 1 || n == 0 && !valid[e.Event.Subject] && !w.taken(e.Event.Subject) {
 				w.fatalf("%s has %d answers", describe(e), n)
 			}
 		case contract.TypeFlowCancel:
-			if n > 1 || n == 0 && !valid[e.event.Subject] && !w.taken(e.event.Subject) {
+			if n > 1 || n == 0 && !valid[e.Event.Subject] && !w.taken(e.Event.Subject) {
 				w.fatalf("%s has %d answers", describe(e), n)
 			}
 		}
@@ -298,7 +298,7 @@ func (w *world) taken(flow string) bool {
 		return true
 	}
 	for _, e := range w.log {
-		if strings.HasPrefix(e.Subject, "flow.") && strings.HasSuffix(e.Subject, "."+flow) && e.kind != contract.TypeFlowRejected {
+		if strings.HasPrefix(e.Subject, "flow.") && strings.HasSuffix(e.Subject, "."+flow) && e.Type != contract.TypeFlowRejected {
 			return true
 		}
 	}
@@ -308,9 +308,9 @@ func (w *world) taken(flow string) bool {
 // news is 1 for a dead letter, and 0 for one that its service has published before: a leader that was paused in the
 // middle of it may publish it again, with the same id.
 func (w *world) news(e *entry) int {
-	d := e.event.Data.(*contract.DeadLetter)
+	d := e.Event.Data.(*contract.DeadLetter)
 	for _, before := range w.log[:e.Seq-1] {
-		if same, ok := before.event.Data.(*contract.DeadLetter); ok && same.Sequence == d.Sequence && before.event.Source == e.event.Source {
+		if same, ok := before.Event.Data.(*contract.DeadLetter); ok && same.Sequence == d.Sequence && before.Event.Source == e.Event.Source {
 			return 0
 		}
 	}
@@ -321,7 +321,7 @@ func (w *world) news(e *entry) int {
 func (w *world) checkUnreadable() {
 	answered := map[contract.Type]bool{}
 	for _, types := range [][]contract.Type{
-		validator.Decisions().Answers, planner.Decisions().Answers, spawner.Decisions().Answers, aggregator.Decisions().Answers,
+		validator.Logic().Answers, planner.Logic().Answers, spawner.Logic().Answers, aggregator.Logic().Answers,
 	} {
 		for _, t := range types {
 			answered[t] = true
@@ -329,14 +329,14 @@ func (w *world) checkUnreadable() {
 	}
 	answers := map[uint64]int{}
 	for _, e := range w.log {
-		if d, ok := e.event.Data.(*contract.DeadLetter); ok {
+		if d, ok := e.Event.Data.(*contract.DeadLetter); ok {
 			answers[d.Sequence] += w.news(e)
-		} else if e.kind == contract.TypeFlowRejected && e.readable && e.event.Cause > 0 {
-			answers[e.event.Cause]++
+		} else if e.Type == contract.TypeFlowRejected && e.readable && e.Event.Cause > 0 {
+			answers[e.Event.Cause]++
 		}
 	}
 	for _, e := range w.log {
-		if !e.readable && answered[e.kind] && answers[e.Seq] != 1 {
+		if !e.readable && answered[e.Type] && answers[e.Seq] != 1 {
 			w.fatalf("%s has %d answers", describe(e), answers[e.Seq])
 		}
 	}

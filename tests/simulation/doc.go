@@ -1,6 +1,6 @@
 // Package simulation runs two replicas of each service against a simulated EVENTS: no NATS, no processes and no
-// clock. The services are the real ones behind service.Simulate, with the real conditions of publication; the world
-// around them is simulated. Histories are drawn at random: replicas fold late, pause in the middle of a flight,
+// clock. The services are the real ones on the core of package service, with the real conditions of publication; the world
+// around them is simulated. Histories are drawn at random: replicas fold late, pause in the middle of a task,
 // lose their lease, crash between any two steps and start from older snapshots; EVENTS is trimmed; answers are
 // lost; executors fail and die; users repeat and cancel; and messages arrive that nobody should have sent.
 // Whatever happens, every flow ends once, by a verdict that EVENTS justifies, and everything is given back.

@@ -9,14 +9,12 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
-	"github.com/dagyo/dagyo/pkg/service"
 )
 
 // An entry is a message of EVENTS.
 type entry struct {
-	*service.Message
-	kind     contract.Type
-	event    contract.Event
+	*event.Stored
+	data     []byte
 	readable bool
 }
 
@@ -35,11 +33,11 @@ func newEvents() events {
 func (s *events) end() uint64 { return uint64(len(s.log)) }
 
 // read returns a message, nil for one that is trimmed or not stored yet.
-func (s *events) read(seq uint64) *service.Message {
+func (s *events) read(seq uint64) *entry {
 	if seq < s.first || seq > s.end() {
 		return nil
 	}
-	return s.log[seq-1].Message
+	return s.log[seq-1]
 }
 
 // lastKept is what the broker says of an aggregate: 0 where nothing is kept.
@@ -52,11 +50,9 @@ func (s *events) lastKept(aggregate string) uint64 {
 
 // store stores a message at a time.
 func (s *events) store(m *nats.Msg, now time.Time) *entry {
-	e := &entry{
-		Message: &service.Message{Seq: s.end() + 1, At: now, Subject: m.Subject, Header: m.Header, Data: m.Data},
-		kind:    contract.TypeOf(m.Subject),
-	}
-	e.event, e.readable = e.Message.Event()
+	e := &entry{Stored: event.NewStored(event.Place{Seq: s.end() + 1, At: now}, m.Subject), data: m.Data}
+	e.Decode(m.Header, m.Data)
+	e.readable = len(e.Problems) == 0
 	s.log = append(s.log, e)
 	s.last[aggregate(m.Subject)] = e.Seq
 	return e
@@ -116,10 +112,10 @@ func (w *world) publishFirst(e contract.Event) bool {
 
 func describe(e *entry) string {
 	text := fmt.Sprintf("%d: %s", e.Seq, e.Subject)
-	if e.event.Subject != "" && !strings.Contains(e.Subject, e.event.Subject) {
-		text += " of " + e.event.Subject
+	if e.Event.Subject != "" && !strings.Contains(e.Subject, e.Event.Subject) {
+		text += " of " + e.Event.Subject
 	}
-	switch d := e.event.Data.(type) {
+	switch d := e.Event.Data.(type) {
 	case *contract.FlowPanic:
 		text += fmt.Sprintf(" (%s %s: %s)", d.Cause.Kind, d.Cause.Job, d.Cause.Message)
 	case *contract.FlowRejected:

@@ -79,7 +79,7 @@ func (w *world) badPlan(id string) *contract.FlowPlanned {
 // repeat publishes once more the last event of a flow that is not a verdict.
 func (w *world) repeat(id string) {
 	for i := len(w.log) - 1; i >= 0; i-- {
-		e := w.log[i].event
+		e := w.log[i].Event
 		if e.Subject != id || !w.log[i].readable {
 			continue
 		}

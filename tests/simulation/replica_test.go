@@ -11,6 +11,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 )
 
@@ -20,12 +21,12 @@ type site struct {
 	replicas  [2]*replica
 	holder    *replica
 	until     time.Time // when the lease runs out
-	snapshots []service.Image
+	snapshots []image
 }
 
 // A replica is one process of a service.
 type replica struct {
-	service.Simulation
+	process
 	site *site
 	n    int
 	// epoch counts its processes, term its times of leading.
@@ -34,8 +35,8 @@ type replica struct {
 	paused bool
 	// current is set once it has caught up, since it was started.
 	current bool
-	// heard is when the process last could hear.
-	heard time.Time
+	// alive is when the process last ran.
+	alive time.Time
 	// reports are the exits that this spawner is about to publish, missing what its last comparison missed.
 	reports map[string]func() (bool, error)
 	missing map[string]bool
@@ -43,21 +44,21 @@ type replica struct {
 
 func (r *replica) String() string { return fmt.Sprintf("%s/%d", r.site.name, r.n+1) }
 
-// leaseTime is how long a lease outlives its renewal; deafAfter is as in the shell.
+// leaseTime is how long a lease outlives its renewal; gapLimit is as in the shell.
 const (
 	leaseTime = 3 * time.Second
-	deafAfter = time.Second
+	gapLimit  = time.Second
 )
 
 func (w *world) held(r *replica) bool { return r.site.holder == r && w.now.Before(r.site.until) }
 
-// wake is what a process does whenever it runs: it notices how long it was deaf, renews its lease or notices that
-// it has lost it, and hears signs of life.
+// wake is what a process does whenever it runs: it notices how long it could not receive, renews its lease or notices that
+// it has lost it, and receives beats.
 func (w *world) wake(r *replica) {
-	if gap := w.now.Sub(r.heard); gap > deafAfter {
-		r.Fact(contract.Event{Type: service.FactDeaf, Time: w.now, With: gap})
+	if gap := w.now.Sub(r.alive); gap > gapLimit {
+		r.Observe(contract.Event{Type: core.FactMissed, Time: w.now, With: gap})
 	}
-	r.heard = w.now
+	r.alive = w.now
 	switch {
 	case w.held(r):
 		r.site.until = w.now.Add(leaseTime)
@@ -68,24 +69,24 @@ func (w *world) wake(r *replica) {
 	}
 	w.beat(r)
 	w.followReports(r)
-	w.listenToAlarms(r)
+	w.checkAlarms(r)
 }
 
-// beat has an aggregator hear the running jobs.
+// beat has an aggregator receive the beats of running jobs.
 func (w *world) beat(r *replica) {
 	if r.site.name != aggregator.Name || !r.current {
 		return
 	}
 	for _, c := range w.sortedRunning() {
 		if x := w.executors[c.executor]; x != nil && !x.frozen {
-			r.Fact(aggregator.Heard(aggregator.Beat{Flow: c.job.Flow, Job: c.job.Job}, w.now))
+			r.Observe(aggregator.Heard(aggregator.Beat{Flow: c.job.Flow, Job: c.job.Job}, w.now))
 		}
 	}
 }
 
-func (w *world) listenToAlarms(r *replica) {
+func (w *world) checkAlarms(r *replica) {
 	for _, alarm := range r.Alarms() {
-		if !strings.Contains(alarm, "cannot be folded") {
+		if !strings.Contains(alarm, "cannot fold") && !strings.Contains(alarm, "cannot decide") {
 			continue
 		}
 		what, _, _ := strings.Cut(alarm, "\n")
@@ -93,7 +94,7 @@ func (w *world) listenToAlarms(r *replica) {
 		if w.happened["a service contains a panic"]++; !w.inconsistent {
 			w.fatalf("%v panics on consistent events: %s", r, alarm)
 		}
-		if strings.Contains(alarm, "the decision on admit") || strings.Contains(alarm, "the decision on tend") {
+		if strings.Contains(alarm, "cannot decide admit") || strings.Contains(alarm, "cannot decide tend") {
 			w.fatalf("%v decides nothing for any flow: %s", r, alarm)
 		}
 	}
@@ -101,8 +102,8 @@ func (w *world) listenToAlarms(r *replica) {
 
 // fold has a replica fold up to n messages, and reports whether there was one.
 func (w *world) fold(r *replica, n int) (any bool) {
-	for ; n > 0 && r.At() < w.end(); n-- {
-		m := w.read(r.At() + 1)
+	for ; n > 0 && r.Last() < w.end(); n-- {
+		m := w.read(r.Last() + 1)
 		if m == nil {
 			w.happened["a service was away while EVENTS was trimmed"]++
 			w.say("%v finds that EVENTS begins at %d", r, w.first)
@@ -118,10 +119,10 @@ func (w *world) fold(r *replica, n int) (any bool) {
 
 // listen has an aggregator that has caught up listen to signs of life.
 func (w *world) listen(r *replica) {
-	if !r.current && r.At() == w.end() {
+	if !r.current && r.Last() == w.end() {
 		r.current = true
 		if r.site.name == aggregator.Name {
-			r.Fact(aggregator.Listening())
+			r.Observe(aggregator.Listening())
 		}
 	}
 }
@@ -164,7 +165,7 @@ func (w *world) tick(r *replica) {
 
 // snapshot has a leader store its state.
 func (w *world) snapshot(r *replica, pause func()) {
-	if !r.Leading() || !w.held(r) || r.At() == 0 {
+	if !r.Leading() || !w.held(r) || r.Last() == 0 {
 		return
 	}
 	image, err := r.Snapshot()
@@ -176,13 +177,13 @@ func (w *world) snapshot(r *replica, pause func()) {
 	if r.epoch != epoch {
 		return
 	}
-	r.site.snapshots = service.Store(r.site.snapshots, image, w.end())
+	r.site.snapshots = remaining(r.site.snapshots, image, w.end())
 	w.say("%v stores a snapshot at %d, which needs %d", r, image.Seq, image.Needs)
 }
 
 // crash restarts a replica from one of its service's snapshots, or from the beginning while all is kept.
 func (w *world) crash(r *replica, which int) {
-	var from *service.Image
+	var from *image
 	kept := r.site.snapshots
 	if which %= len(kept) + 1; which < len(kept) {
 		from = &kept[which]
@@ -191,7 +192,7 @@ func (w *world) crash(r *replica, which int) {
 	}
 	r.epoch++
 	r.term++
-	r.reports, r.missing, r.heard, r.current = map[string]func() (bool, error){}, nil, w.now, false
+	r.reports, r.missing, r.alive, r.current = map[string]func() (bool, error){}, nil, w.now, false
 	if err := r.Restart(from); err != nil {
 		w.fatalf("%v cannot start from its snapshot: %v", r, err)
 	}
@@ -204,7 +205,7 @@ func (w *world) crash(r *replica, which int) {
 	}
 }
 
-// A fault is what goes wrong with a flight.
+// A fault is what goes wrong with a task.
 type fault int
 
 const (
@@ -212,14 +213,14 @@ const (
 	crashBeforePerform
 	crashBeforeAppend
 	crashAfterAppend
-	crashBeforeLand
+	crashBeforeFinish
 	answerLost
 	appendFails
 	performFails
 	brokerRefuses
 	pauseBeforePerform
 	pauseBeforeAppend
-	pauseBeforeLand
+	pauseBeforeFinish
 	runOutBeforePerform
 	runOutBeforeAppend
 	faults
@@ -227,14 +228,14 @@ const (
 
 var faultNames = [...]string{
 	"", ", and crashes before it performs", ", and crashes before it appends", ", and crashes behind that",
-	", and crashes before it has landed", ", and the answer is lost", ", and the broker fails", ", and it fails",
+	", and crashes before it reports that", ", and the answer is lost", ", and the broker fails", ", and it fails",
 	", and the broker refuses it", ", and pauses before it performs", ", and pauses before it appends",
-	", and pauses before it has landed", ", and its lease runs out before it performs",
+	", and pauses before it reports that", ", and its lease runs out before it performs",
 	", and its lease runs out before it appends",
 }
 
-// A flying is the carrying out of a flight, with a fault at one of its effects.
-type flying struct {
+// A execution is the carrying out of a task, with a fault at one of its effects.
+type execution struct {
 	w           *world
 	r           *replica
 	epoch, term int
@@ -249,41 +250,41 @@ type flying struct {
 
 var errGone = errors.New("the process is gone")
 
-// fly has a replica carry out a flight.
-func (w *world) fly(r *replica, i int, x fault, at, which int, pause func()) {
-	f := &flying{w: w, r: r, epoch: r.epoch, term: r.term, fault: x, at: at, effect: -1, pause: pause, which: which}
-	w.say("%v flies%s", r, faultNames[x])
-	land := r.Fly(i, f, f.perform, f.held)
+// carryOut has a replica carry out a task.
+func (w *world) carryOut(r *replica, i int, x fault, at, which int, pause func()) {
+	f := &execution{w: w, r: r, epoch: r.epoch, term: r.term, fault: x, at: at, effect: -1, pause: pause, which: which}
+	w.say("%v carries out a task%s", r, faultNames[x])
+	finish := r.CarryOut(i, f, f.perform, f.held)
 	if f.gone() {
 		return
 	}
 	switch f.fault {
-	case crashBeforeLand:
+	case crashBeforeFinish:
 		w.crash(r, which)
 		return
-	case pauseBeforeLand:
+	case pauseBeforeFinish:
 		pause()
 	}
 	if r.epoch == f.epoch {
-		land()
+		finish()
 	}
-	w.listenToAlarms(r)
+	w.checkAlarms(r)
 }
 
-func (f *flying) gone() bool { return f.r.epoch != f.epoch }
+func (f *execution) gone() bool { return f.r.epoch != f.epoch }
 
 // now reports whether a fault is to happen now, which it does once.
-func (f *flying) now(x fault) bool {
+func (f *execution) now(x fault) bool {
 	if f.fault != x || f.effect < f.at {
 		return false
 	}
 	f.fault = noFault
-	f.w.happened["a service flies"+faultNames[x]]++
+	f.w.happened["a service carries out a task"+faultNames[x]]++
 	return true
 }
 
 // held is asked before each effect is performed, and again before it is appended.
-func (f *flying) held() bool {
+func (f *execution) held() bool {
 	if f.may = false; !f.appending {
 		f.effect++
 	}
@@ -311,14 +312,14 @@ func (f *flying) held() bool {
 }
 
 // must checks that Held was asked just before.
-func (f *flying) must(what string) {
+func (f *execution) must(what string) {
 	if !f.may && !f.gone() {
 		f.w.fatalf("%v %s without the lease", f.r, what)
 	}
 	f.may = false
 }
 
-func (f *flying) perform(ctx context.Context, name string, e contract.Event) (contract.Event, error) {
+func (f *execution) perform(_ context.Context, e contract.Event) (contract.Event, error) {
 	if f.gone() {
 		return e, errGone
 	}
@@ -327,28 +328,28 @@ func (f *flying) perform(ctx context.Context, name string, e contract.Event) (co
 		return e, errors.New("it cannot be done now")
 	}
 	if e.Type == contract.TypeFlowPlanned && f.now(brokerRefuses) {
-		return e, &service.Permanent{Problem: problem.Problem{Code: problem.BrokerRefused, Message: "no"}}
+		return e, &problem.Permanent{Problem: problem.Problem{Code: problem.BrokerRefused, Message: "no"}}
 	}
 	e = f.w.perform(f.r, e)
-	if _, said := contract.Lookup(e.Type); !said {
+	if e.IsAct() {
 		f.appending = false
 		f.w.say("  performed %s of %s", e.Type, e.Subject)
 	}
 	return e, nil
 }
 
-func (f *flying) Append(_ context.Context, e contract.Event, last uint64) (uint64, error) {
+func (f *execution) Append(_ context.Context, e contract.Event, last uint64) (uint64, bool, error) {
 	f.appending = false
 	if f.gone() {
-		return 0, errGone
+		return 0, false, errGone
 	}
 	f.must("appends " + string(e.Type))
 	if f.now(appendFails) && f.w.mayFail(e) {
-		return 0, errors.New("the broker does not answer")
+		return 0, false, errors.New("the broker does not answer")
 	}
 	if a := e.Aggregate(); a != "" && f.w.lastKept(a) != last {
 		f.appending = true // it is tried once more
-		return 0, service.ErrConflict
+		return 0, false, nil
 	}
 	e.Source, e.ID = contract.Source(f.r.site.name), fmt.Sprintf("%s.%d", e.NATSSubject(), f.w.end())
 	e.Time = f.w.now.Add(skew[int(f.w.end())%len(skew)])
@@ -361,19 +362,19 @@ func (f *flying) Append(_ context.Context, e contract.Event, last uint64) (uint6
 	switch {
 	case f.now(crashAfterAppend):
 		f.w.crash(f.r, f.which)
-		return 0, errGone
+		return 0, false, errGone
 	case f.now(answerLost) && f.w.mayFail(e):
-		return 0, errors.New("the broker does not answer")
+		return 0, false, errors.New("the broker does not answer")
 	}
-	return stored.Seq, nil
+	return stored.Seq, true, nil
 }
 
-func (f *flying) Last(_ context.Context, aggregate string) (uint64, contract.Type, error) {
+func (f *execution) Last(_ context.Context, aggregate string) (uint64, contract.Type, error) {
 	seq := f.w.lastKept(aggregate)
 	if seq == 0 {
 		return 0, "", nil
 	}
-	return seq, f.w.log[seq-1].kind, nil
+	return seq, f.w.log[seq-1].Type, nil
 }
 
 // mayFail bounds the failures of an aggregate: a service gives up after so many.

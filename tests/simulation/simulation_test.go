@@ -29,7 +29,7 @@ type action string
 const (
 	actFold     action = "fold"
 	actWork     action = "work"
-	actFly      action = "fly"
+	actCarryOut action = "carry out"
 	actFault    action = "fault"
 	actLead     action = "lead"
 	actPass     action = "pass"
@@ -54,7 +54,7 @@ const (
 
 // shares is how often each action comes.
 var shares = map[action]int{
-	actFold: 30, actFly: 44, actFault: 36, actWork: 20, actLead: 20, actPass: 26, actTick: 12, actStepDown: 2, actCrash: 5,
+	actFold: 30, actCarryOut: 44, actFault: 36, actWork: 20, actLead: 20, actPass: 26, actTick: 12, actStepDown: 2, actCrash: 5,
 	actSnapshot: 16, actTrim: 6, actSubmit: 18, actCancel: 2, actCatalog: 2, actClaim: 22, actFinish: 20, actExit: 8,
 	actFreeze: 2, actSpawner: 12, actSweep: 2, actPulse: 8, actGarble: 3, actHostile: 6,
 }
@@ -111,8 +111,8 @@ func TestEveryFlowEndsOnce(t *testing.T) {
 func (w *world) count(reached map[string]int) {
 	reached["histories"]++
 	for _, e := range w.log {
-		what := "stored " + string(e.kind)
-		if p, ok := e.event.Data.(*contract.FlowPanic); ok {
+		what := "stored " + string(e.Type)
+		if p, ok := e.Event.Data.(*contract.FlowPanic); ok {
 			what += " " + string(p.Cause.Kind)
 		}
 		if !e.readable {
@@ -146,7 +146,7 @@ const (
 	pauseTime = 10 * time.Second
 )
 
-// pause lets other things happen while a process is stopped, or while one of its flights waits.
+// pause lets other things happen while a process is stopped, or while one of its tasks waits.
 func (r *run) pause(x *replica, how uint8) func() {
 	return func() {
 		if r.depth == 0 {
@@ -267,7 +267,7 @@ func (r *run) doService(s step) {
 		x = r.leads(planner.Name)
 	case actPulse:
 		x = r.leads(aggregator.Name)
-	case actFly, actFault, actSnapshot, actTick, actStepDown:
+	case actCarryOut, actFault, actSnapshot, actTick, actStepDown:
 		x = r.leader(s.Who)
 	default:
 		x = r.replica(s.Who)
@@ -279,14 +279,14 @@ func (r *run) doService(s step) {
 	switch s.Do {
 	case actFold:
 		w.fold(x, how%12+1)
-	case actFly:
+	case actCarryOut:
 		w.fold(x, how%4*3)
-		if n := x.Flights(); n > 0 {
-			w.fly(x, how%n, noFault, 0, 0, nil)
+		if n := x.Tasks(); n > 0 {
+			w.carryOut(x, how%n, noFault, 0, 0, nil)
 		}
 	case actFault:
-		if n := x.Flights(); n > 0 {
-			w.fly(x, how%n, fault(how)%(faults-1)+1, how/16%2, int(s.Who)/8, r.pause(x, s.Who))
+		if n := x.Tasks(); n > 0 {
+			w.carryOut(x, how%n, fault(how)%(faults-1)+1, how/16%2, int(s.Who)/8, r.pause(x, s.Who))
 		}
 	case actWork:
 		w.work(x, how%16)
@@ -294,7 +294,7 @@ func (r *run) doService(s step) {
 		w.lead(x, func() {})
 		w.lead(x.site.replicas[1-x.n], r.pause(x.site.replicas[1-x.n], s.How))
 	case actTick:
-		if at, due := x.Next(); due && !at.After(w.now) {
+		if at, due := x.Due(); due && !at.After(w.now) {
 			w.tick(x)
 		}
 	case actStepDown:
@@ -327,7 +327,7 @@ func (r *run) doService(s step) {
 // pulse has a leading aggregator look for jobs that have left their mailbox, and for silent ones.
 func (r *run) pulse(x *replica) {
 	r.w.missing(x)
-	x.Fact(aggregator.Pulse(r.w.now))
+	x.Observe(aggregator.Pulse(r.w.now))
 }
 
 // missing has an aggregator learn which jobs of spawned flows are in no mailbox.
@@ -335,30 +335,30 @@ func (w *world) missing(x *replica) {
 	spawned := map[string][]contract.Job{}
 	planned := map[string][]contract.Job{}
 	for _, e := range w.log {
-		switch d := e.event.Data.(type) {
+		switch d := e.Event.Data.(type) {
 		case *contract.FlowPlanned:
-			planned[e.event.Subject] = d.Jobs
+			planned[e.Event.Subject] = d.Jobs
 		case *contract.FlowSpawned:
-			spawned[e.event.Subject] = planned[e.event.Subject]
+			spawned[e.Event.Subject] = planned[e.Event.Subject]
 		case *contract.FlowCleaned:
-			delete(spawned, e.event.Subject)
+			delete(spawned, e.Event.Subject)
 		}
 	}
 	for _, flow := range slices.Sorted(maps.Keys(spawned)) {
 		for _, j := range spawned[flow] {
 			waits := slices.ContainsFunc(w.mailbox, func(o contract.Job) bool { return o.Flow == flow && o.Job == j.Job })
 			if !waits {
-				x.Fact(aggregator.Missing(aggregator.Gone{Flow: flow, Job: j.Job}, w.now))
+				x.Observe(aggregator.Missing(aggregator.Gone{Flow: flow, Job: j.Job}, w.now))
 			}
 		}
 	}
 }
 
 // work has a replica catch up, and do for a while what there is to do.
-func (w *world) work(r *replica, flights int) {
+func (w *world) work(r *replica, tasks int) {
 	w.lead(r, func() {})
-	for w.fold(r, len(w.log)); r.Flights() > 0 && flights > 0; flights-- {
-		w.fly(r, 0, noFault, 0, 0, nil)
+	for w.fold(r, len(w.log)); r.Tasks() > 0 && tasks > 0; tasks-- {
+		w.carryOut(r, 0, noFault, 0, 0, nil)
 		w.fold(r, len(w.log))
 	}
 }
@@ -415,12 +415,12 @@ func (w *world) elapse(d time.Duration) {
 	for _, s := range w.sites {
 		if x := s.leader(); x != nil {
 			s.until = w.now.Add(leaseTime)
-			if at, due := x.Next(); due && !at.After(w.now) {
+			if at, due := x.Due(); due && !at.After(w.now) {
 				w.tick(x)
 			}
 		}
 		for _, x := range s.replicas {
-			x.heard = w.now
+			x.alive = w.now
 		}
 	}
 }
@@ -447,10 +447,10 @@ func (w *world) settleSite(s *site) (moved bool) {
 		w.reconcile(x)
 	case aggregator.Name:
 		w.missing(x)
-		x.Fact(aggregator.Pulse(w.now))
+		x.Observe(aggregator.Pulse(w.now))
 	}
-	for x.Flights() > 0 {
-		w.fly(x, 0, noFault, 0, 0, nil)
+	for x.Tasks() > 0 {
+		w.carryOut(x, 0, noFault, 0, 0, nil)
 		w.fold(x, len(w.log))
 		moved = true
 		if len(w.log) > 3000 {
@@ -463,7 +463,7 @@ func (w *world) settleSite(s *site) (moved bool) {
 func (w *world) behind() bool {
 	for _, s := range w.sites {
 		for _, x := range s.replicas {
-			if x.At() < w.end() {
+			if x.Last() < w.end() {
 				return true
 			}
 		}
@@ -475,7 +475,7 @@ func (w *world) behind() bool {
 func (w *world) nextDue() (next time.Time, any bool) {
 	for _, s := range w.sites {
 		if x := s.leader(); x != nil {
-			if at, due := x.Next(); due && (!any || at.Before(next)) {
+			if at, due := x.Due(); due && (!any || at.Before(next)) {
 				next, any = at, true
 			}
 		}
@@ -503,8 +503,8 @@ func (w *world) sameStates() {
 		if err != nil {
 			w.fatalf("%v cannot encode its state: %v", s.replicas[1], err)
 		}
-		if !bytes.Equal(a.State, b.State) || len(a.Aside) != len(b.Aside) {
-			w.fatalf("the replicas of the %s differ:\n%s\n%s\n%v %v", s.name, a.State, b.State, a.Aside, b.Aside)
+		if !bytes.Equal(a.body, b.body) {
+			w.fatalf("the replicas of the %s differ:\n%s\n%s", s.name, a.body, b.body)
 		}
 	}
 }

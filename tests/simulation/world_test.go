@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,7 +12,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/progdef"
-	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
@@ -91,30 +92,36 @@ func newWorld(t failer) *world {
 		exits: map[string]backend.Exit{}, running: map[string]claim{}, failures: map[string]int{},
 		silent: map[string]time.Time{}, tainted: map[string]bool{}, happened: map[string]int{},
 	}
-	c := service.DefaultConfig()
-	c.Workers = workers
 	spawning, ending, planning := spawner.DefaultLimits(), aggregator.DefaultLimits(), planner.DefaultLimits()
 	spawning.Executors, ending.CancelMemory, planning.OutputRetention = executorsLimit, cancelMemory, outputRetention
 	w.sites = []*site{
-		newSite(w, validator.Decisions(), c, func() *validator.State {
+		newSite(w, validator.Logic(), judge, func() *validator.State {
 			return validator.NewState(validator.DefaultLimits(), maps.Clone(w.catalog)).WithTypes(w.types)
 		}),
-		newSite(w, planner.Decisions(), c, func() *planner.State { return planner.NewState(planning, "0") }),
-		newSite(w, spawner.Decisions(), c, func() *spawner.State {
+		newSite(w, planner.Logic(), nil, func() *planner.State { return planner.NewState(planning, "0") }),
+		newSite(w, spawner.Logic(), nil, func() *spawner.State {
 			return spawner.NewState(spawning, maps.Clone(w.catalog))
 		}),
-		newSite(w, aggregator.Decisions(), c, func() *aggregator.State { return aggregator.NewState(ending) }),
+		newSite(w, aggregator.Logic(), nil, func() *aggregator.State { return aggregator.NewState(ending) }),
 	}
 	return w
 }
 
-func newSite[S any](w *world, s service.Service[S], c service.Config, fresh func() S) *site {
-	out := &site{name: s.Name}
+func judge(ctx context.Context, d *driver[*validator.State], e contract.Event) (contract.Event, error) {
+	return validator.Judge(ctx, d, e)
+}
+
+func newSite[S any](
+	w *world, logic core.Logic[S], judge func(context.Context, *driver[S], contract.Event) (contract.Event, error),
+	fresh func() S,
+) *site {
+	out := &site{name: logic.Name}
 	for n := range out.replicas {
-		r := &replica{
-			Simulation: service.Simulate(s, c, fresh, w.read), site: out, n: n, heard: w.now,
-			reports: map[string]func() (bool, error){},
+		d := &driver[S]{logic: logic, judge: judge, fresh: fresh, read: w.read}
+		if err := d.Restart(nil); err != nil {
+			w.fatalf("%s cannot start: %v", logic.Name, err)
 		}
+		r := &replica{process: d, site: out, n: n, alive: w.now, reports: map[string]func() (bool, error){}}
 		w.listen(r)
 		out.replicas[n] = r
 	}
@@ -259,7 +266,7 @@ func (w *world) reportExits(r *replica) {
 	for _, id := range slices.Sorted(maps.Keys(w.exits)) {
 		if r.reports[id] == nil {
 			w.say("%v reports the end of %s", r, id)
-			r.reports[id] = service.SaySimulated(r.Simulation, spawner.Exited(w.exits[id]))
+			r.reports[id] = publish(r, spawner.Exited(w.exits[id]))
 		}
 	}
 	w.followReports(r)
@@ -287,7 +294,7 @@ func (w *world) reconcile(r *replica) {
 		running = append(running, backend.Status{Instance: w.executors[id].Instance})
 	}
 	var lost, strays []backend.Instance
-	service.ReadSimulated(r.Simulation, func(s *spawner.State) { lost, strays = s.Differences(running) })
+	readState(r, func(s *spawner.State) { lost, strays = s.Differences(running) })
 	missing := map[string]bool{}
 	for _, x := range lost {
 		if r.reports[x.Executor] != nil {
@@ -295,7 +302,7 @@ func (w *world) reconcile(r *replica) {
 		}
 		if missing[x.Executor] = true; r.missing[x.Executor] {
 			w.say("%v misses %s", r, x.Executor)
-			service.SaySimulated(r.Simulation, spawner.Exited(backend.Exit{Instance: x, Code: -1, Reason: "it is lost"}))
+			publish(r, spawner.Exited(backend.Exit{Instance: x, Code: -1, Reason: "it is lost"}))
 		}
 	}
 	r.missing = missing
@@ -307,13 +314,13 @@ func (w *world) reconcile(r *replica) {
 // takeIn makes a stray known, or ends one whose end was published.
 func (w *world) takeIn(r *replica, x backend.Instance) {
 	gone := false
-	service.ReadSimulated(r.Simulation, func(s *spawner.State) { gone = s.Gone(x.Executor) })
+	readState(r, func(s *spawner.State) { gone = s.Gone(x.Executor) })
 	if gone {
 		w.kill(x.Executor, -1)
 		return
 	}
 	w.say("%v finds %s", r, x.Executor)
-	service.SaySimulated(r.Simulation, spawner.Stray(x))
+	publish(r, spawner.Stray(x))
 }
 
 // sweep has the leading planner remove what belongs to no living flow.
@@ -329,7 +336,7 @@ func (w *world) sweep(r *replica) {
 	w.fold(r, len(w.log))
 	for _, flow := range have {
 		live := false
-		service.ReadSimulated(r.Simulation, func(s *planner.State) { live = s.Has(flow) })
+		readState(r, func(s *planner.State) { live = s.Has(flow) })
 		if !live {
 			w.release(flow, true)
 		}
@@ -353,12 +360,8 @@ func (w *world) trim(r *replica, share float64) {
 	w.arrive()
 	w.redeliver()
 	w.sweep(r)
-	kept := map[string][]service.Image{}
-	for _, s := range w.sites {
-		kept[s.name] = s.snapshots
-	}
 	cut := w.first + uint64(share*float64(w.end()-w.first+1))
-	cut = min(cut, service.Needed(kept))
+	cut = min(cut, needed(w.sites))
 	for cut > w.first && w.log[cut-2].At.After(w.now.Add(-trimAge)) {
 		cut--
 	}

@@ -1,20 +1,28 @@
-package service
+package snapshot
 
 import (
 	"testing"
 	"time"
+
+	"github.com/dagyo/dagyo/pkg/event"
 )
 
 func TestPace(t *testing.T) {
 	start := time.Unix(1_000_000, 0)
 	at := func(d time.Duration) time.Time { return start.Add(d) }
 	fresh := func() *pace {
-		return &pace{mostEvents: 100, mostBytes: 1000, lateEvents: 200, lateBytes: 2000, seq: 50, older: 50, at: start}
+		return &pace{mostEvents: 100, mostBytes: 1000, lateEvents: 200, lateBytes: 2000, seq: 50, first: 51, older: 51, at: start}
 	}
 	written := func() *pace { // a snapshot of 120 events was written, which took a second
 		p := fresh()
-		p.wrote(170, 500, at(time.Minute))
+		p.wrote(Description{Place: event.Place{Seq: 170}}, 500, at(time.Minute))
 		p.tried(at(time.Minute-time.Second), at(time.Minute))
+		return p
+	}
+	needy := func() *pace { // the snapshot before needs older events
+		p := fresh()
+		p.first = 1
+		p.wrote(Description{Place: event.Place{Seq: 100}}, 10, at(time.Minute))
 		return p
 	}
 	tests := map[string]struct {
@@ -26,7 +34,7 @@ func TestPace(t *testing.T) {
 	}{
 		"nothing happened":                 {fresh(), 50, 0, time.Hour, false},
 		"little happened":                  {fresh(), 60, 10, time.Minute, false},
-		"little happened, long ago":        {fresh(), 60, 10, snapshotEvery, true},
+		"little happened, long ago":        {fresh(), 60, 10, mostTime, true},
 		"many events":                      {fresh(), 150, 10, time.Second, true},
 		"many bytes":                       {fresh(), 60, 1000, time.Second, true},
 		"many events, the last one behind": {written(), 280, 10, 2 * time.Minute, false},
@@ -34,6 +42,8 @@ func TestPace(t *testing.T) {
 		"so large that EVENTS outgrows":    {written(), 171, 2500, 61 * time.Second, true},
 		"its pause is over":                {written(), 280, 510, 161 * time.Second, true},
 		"the second after many events":     {written(), 171, 510, 161 * time.Second, true},
+		"the one before needs old events":  {needy(), 110, 20, time.Minute + secondAfter, true},
+		"it needs them, but not for long":  {needy(), 110, 20, time.Minute + secondAfter - 1, false},
 		"the second needs an event":        {written(), 170, 500, 161 * time.Second, false},
 	}
 	for name, tt := range tests {

@@ -1,4 +1,4 @@
-package service
+package core
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
@@ -21,8 +22,8 @@ type toy struct {
 
 const actNote contract.Type = "act.note"
 
-func toyService() Service[*toy] {
-	return Service[*toy]{
+func toyLogic() Logic[*toy] {
+	return Logic[*toy]{
 		Name:    "toy",
 		Folds:   []contract.Type{contract.TypeFlowValidated, contract.TypeFlowPlanned, contract.TypeFlowCleaned},
 		Answers: []contract.Type{contract.TypeFlowValidated},
@@ -67,28 +68,26 @@ func toyService() Service[*toy] {
 // A bench is a core under test, with the events that it is given.
 type bench struct {
 	t *testing.T
-	*core[*toy]
+	*Core[*toy]
 	seq uint64
 	now time.Time
 }
 
 func newBench(t *testing.T) *bench {
-	c := DefaultConfig()
-	c.MaxAttempts = 2
 	b := &bench{t: t, now: time.Unix(1000, 0).UTC()}
-	b.core = newCore(toyService(), c, &toy{open: make(map[string]time.Time)})
+	b.Core = New(toyLogic(), Limits{Workers: 64, MaxAttempts: 2}, &toy{open: make(map[string]time.Time)}, func(string) {})
 	return b
 }
 
 func (b *bench) event(t contract.Type, flow string) {
 	b.seq++
 	e := contract.Event{Type: t, Subject: flow, Seq: b.seq}
-	b.fold(&message{place: place{Seq: b.seq, At: b.now}, subject: string(t) + "." + flow, kind: t, event: e})
+	b.Fold(&event.Stored{Place: event.Place{Seq: b.seq, At: b.now}, Subject: string(t) + "." + flow, Type: t, Event: e})
 }
 
-// flights begins what is to be begun, and names the effects of each flight.
-func (b *bench) flights() ([]*flight, string) {
-	all := b.take()
+// tasks starts what is to be started, and names the effects of each task.
+func (b *bench) tasks() ([]*Task, string) {
+	all := b.Tasks()
 	var names []string
 	for _, f := range all {
 		var effects []string
@@ -100,25 +99,25 @@ func (b *bench) flights() ([]*flight, string) {
 	return all, strings.Join(names, ", ")
 }
 
-func (b *bench) want(names string) []*flight {
+func (b *bench) want(names string) []*Task {
 	b.t.Helper()
-	all, got := b.flights()
+	all, got := b.tasks()
 	if got != names {
 		b.t.Fatalf("began %q, want %q", got, names)
 	}
 	return all
 }
 
-func (b *bench) done(f *flight, seq uint64) {
-	f.seq = seq
-	b.finished(outcome{flight: f, performed: f.effects})
+func (b *bench) done(f *Task, seq uint64) {
+	f.published = seq
+	b.Finish(Result{task: f, effects: f.effects})
 }
 
 func TestEffectsAreInFlightUntilTheyAreFolded(t *testing.T) {
 	b := newBench(t)
 	b.event(contract.TypeFlowValidated, "f")
 	b.want("") // it does not lead
-	b.lead(true)
+	b.Lead(true)
 	f := b.want("act.note f+flow.planned f")[0]
 	b.touch("f")
 	b.want("") // it is under way
@@ -127,8 +126,8 @@ func TestEffectsAreInFlightUntilTheyAreFolded(t *testing.T) {
 	b.want("") // it is stored, and not folded
 	b.event(contract.TypeFlowPlanned, "f")
 	b.want("")
-	if len(b.core.flights)+b.flying != 0 || len(b.state.acts) != 1 {
-		t.Errorf("%d in flight, acts %v", b.flying, b.state.acts)
+	if len(b.inFlight)+b.running != 0 || len(b.State.acts) != 1 {
+		t.Errorf("%d in flight, acts %v", b.running, b.State.acts)
 	}
 }
 
@@ -136,20 +135,20 @@ func TestWhatIsOpenIsDecidedByANewLeader(t *testing.T) {
 	b := newBench(t)
 	b.event(contract.TypeFlowValidated, "f")
 	b.event(contract.TypeFlowValidated, "g")
-	b.lead(true)
+	b.Lead(true)
 	b.want("act.note f+flow.planned f, act.note g+flow.planned g")
-	b.lead(false)
+	b.Lead(false)
 	b.want("")
-	b.lead(true)
+	b.Lead(true)
 	b.want("act.note f+flow.planned f, act.note g+flow.planned g")
 }
 
 func TestStaleEffectsAreDecidedAnew(t *testing.T) {
 	b := newBench(t)
-	b.lead(true)
+	b.Lead(true)
 	b.event(contract.TypeFlowValidated, "f")
 	f := b.want("act.note f+flow.planned f")[0]
-	b.finished(outcome{flight: f, failed: &f.effects[1], err: &staleError{seq: b.seq + 1}})
+	b.Finish(Result{task: f, failed: &f.effects[1], Err: &staleError{seq: b.seq + 1}})
 	b.want("") // not before it is known what was published
 	b.event(contract.TypeFlowCleaned, "f")
 	b.want("")
@@ -157,10 +156,10 @@ func TestStaleEffectsAreDecidedAnew(t *testing.T) {
 
 func TestTimeComesFromTheBroker(t *testing.T) {
 	b := newBench(t)
-	b.lead(true)
+	b.Lead(true)
 	b.event(contract.TypeFlowValidated, "slow")
 	b.want("")
-	if at, due := b.agenda.next(); !due || !at.Equal(b.now.Add(time.Minute)) {
+	if at, due := b.Due(); !due || !at.Equal(b.now.Add(time.Minute)) {
 		t.Errorf("due %v at %v", due, at)
 	}
 	b.now = b.now.Add(time.Minute)
@@ -168,28 +167,54 @@ func TestTimeComesFromTheBroker(t *testing.T) {
 	b.want("act.note slow+flow.planned slow")
 	b.now = b.now.Add(-time.Hour)
 	b.event(contract.TypeFlowValidated, "later")
-	if b.core.now.Before(b.state.open["slow"].Add(time.Minute)) {
-		t.Errorf("time went back to %v", b.core.now)
+	if b.Now.Before(b.State.open["slow"].Add(time.Minute)) {
+		t.Errorf("time went back to %v", b.Now)
+	}
+}
+
+// A key that is overdue is decided again with each message, also while the broker's clock is behind what it was.
+func TestOverdueKeysAreDecidedWithEachMessage(t *testing.T) {
+	decided := 0
+	logic := toyLogic()
+	logic.Decide = func(*toy, string, time.Time) ([]contract.Event, time.Time) {
+		decided++
+		return nil, time.Unix(1, 0)
+	}
+	b := newBench(t)
+	b.Core = New(logic, Limits{Workers: 1, MaxAttempts: 2}, b.State, func(string) {})
+	b.Lead(true)
+	b.Tasks()
+	b.event(contract.TypeFlowValidated, "f")
+	b.want("")
+	b.want("")
+	if at, due := b.Due(); !due || at.After(b.now) || decided != 1 {
+		t.Errorf("due %v at %v, decided %d times", due, at, decided)
+	}
+	b.now = b.now.Add(-time.Hour)
+	b.event(contract.TypeTick, "toy")
+	b.want("")
+	if decided != 2 {
+		t.Errorf("decided %d times", decided)
 	}
 }
 
 func TestFailuresAreSpacedAndThenRefused(t *testing.T) {
 	b := newBench(t)
-	b.lead(true)
+	b.Lead(true)
 	b.event(contract.TypeFlowValidated, "f")
 	f := b.want("act.note f+flow.planned f")[0]
 	away := errors.New("away")
-	b.finished(outcome{flight: f, failed: &f.effects[1], err: errors.Join(errDisconnected, away)})
+	b.Finish(Result{task: f, failed: &f.effects[1], Err: errors.Join(ErrUnavailable, away)})
 	pause := b.want("")
-	if len(pause) != 1 || pause[0].pause <= 0 {
+	if len(pause) != 1 || pause[0].Pause <= 0 {
 		t.Fatalf("no pause: %v", pause)
 	}
 	b.done(pause[0], 0)
 	f = b.want("act.note f+flow.planned f")[0] // that nobody was there is not counted
-	b.finished(outcome{flight: f, failed: &f.effects[1], err: away})
+	b.Finish(Result{task: f, failed: &f.effects[1], Err: away})
 	b.done(b.want("")[0], 0)
 	f = b.want("act.note f+flow.planned f")[0]
-	b.finished(outcome{flight: f, failed: &f.effects[1], err: away})
+	b.Finish(Result{task: f, failed: &f.effects[1], Err: away})
 	f = b.want("flow.rejected f")[0]
 	if p := f.effects[0].Data.(*contract.FlowRejected).Problems[0]; p.Code != problem.GaveUp || !strings.Contains(p.Message, "away") {
 		t.Errorf("problem %v", p)
@@ -199,59 +224,60 @@ func TestFailuresAreSpacedAndThenRefused(t *testing.T) {
 // Of several effects the one that fails is refused, and nothing else.
 func TestTheFailingEffectIsRefused(t *testing.T) {
 	b := newBench(t)
-	b.lead(true)
+	b.Lead(true)
 	b.event(contract.TypeFlowValidated, "f")
 	b.event(contract.TypeFlowValidated, "g")
 	both := b.want("act.note f+flow.planned f, act.note g+flow.planned g")
-	never := &Permanent{Problem: problem.Problem{Code: problem.BrokerRefused, Message: "no"}}
-	b.finished(outcome{flight: both[1], failed: &both[1].effects[0], err: never})
+	never := &problem.Permanent{Problem: problem.Problem{Code: problem.BrokerRefused, Message: "no"}}
+	b.Finish(Result{task: both[1], failed: &both[1].effects[0], Err: never})
 	b.want("flow.rejected g")
 }
 
 func TestWhatOpensATakenSubjectIsAnswered(t *testing.T) {
 	b := newBench(t)
-	b.lead(true)
+	b.Lead(true)
 	b.event(contract.TypeFlowValidated, "f")
 	f := b.want("act.note f+flow.planned f")[0]
 	f.effects[1].Cause = 7
-	b.finished(outcome{flight: f, failed: &f.effects[1], err: fmt.Errorf("publish: %w", ErrTaken)})
+	b.Finish(Result{task: f, failed: &f.effects[1], Err: fmt.Errorf("publish: %w", ErrTaken)})
 	f = b.want("deadletter deadletter")[0]
 	if d := f.effects[0].Data.(*contract.DeadLetter); d.Sequence != 7 {
 		t.Errorf("dead letter %+v", d)
 	}
 }
 
-func TestWhatCannotBeFoldedIsSetAside(t *testing.T) {
+func TestMessagesThatCannotBeFoldedAreAnswered(t *testing.T) {
 	b := newBench(t)
 	var alarms []string
-	b.alarm = func(what string) { alarms = append(alarms, what) }
+	b.Alarm = func(what string) { alarms = append(alarms, what) }
 	b.event(contract.TypeFlowValidated, "poison")
-	bad := &message{place: place{Seq: 2, At: b.now}, kind: contract.TypeFlowValidated, problems: problem.List{{Code: problem.NotJSON}}}
-	b.fold(bad)
+	bad := &event.Stored{Place: event.Place{Seq: 2, At: b.now}, Type: contract.TypeFlowValidated, Problems: problem.List{{Code: problem.NotJSON}}}
+	b.Fold(bad)
 	b.seq = 2
 	b.event(contract.TypeFlowValidated, "f")
-	if len(b.aside) != 2 || len(alarms) != 1 || !strings.Contains(alarms[0], "no such flow") {
-		t.Fatalf("aside %v, alarms %v", b.aside, alarms)
+	if len(b.unprocessed) != 2 || len(alarms) != 1 || !strings.Contains(alarms[0], "no such flow") {
+		t.Fatalf("unprocessed %v, alarms %v", b.unprocessed, alarms)
 	}
-	b.lead(true)
+	b.Lead(true)
 	f := b.want("act.note f+flow.planned f, deadletter deadletter+deadletter deadletter")[1]
 	b.done(f, 5)
 	for seq := range uint64(2) {
-		b.fold(&message{
-			place: place{Seq: 4 + seq, At: b.now}, subject: "deadletter", kind: contract.TypeDeadLetter,
-			event: contract.Event{Type: contract.TypeDeadLetter, Data: &contract.DeadLetter{Sequence: 1 + seq}},
+		b.Fold(&event.Stored{
+			Place: event.Place{Seq: 4 + seq, At: b.now}, Subject: "deadletter", Type: contract.TypeDeadLetter,
+			Event: contract.Event{Type: contract.TypeDeadLetter, Data: &contract.DeadLetter{Sequence: 1 + seq}},
 		})
 	}
 	b.want("")
-	if len(b.aside) != 0 {
-		t.Errorf("still aside: %v", b.aside)
+	if len(b.unprocessed) != 0 {
+		t.Errorf("still unprocessed: %v", b.unprocessed)
 	}
 }
 
 func TestObservationsArePublishedOnce(t *testing.T) {
 	b := newBench(t)
-	b.lead(true)
-	s := &say[*toy]{done: make(chan error, 1), decide: func(s *toy) []contract.Event {
+	b.Lead(true)
+	ended := make(chan error, 1)
+	s := &Observation[*toy]{Done: func(err error) { ended <- err }, Decide: func(s *toy) []contract.Event {
 		if _, open := s.open["f"]; open {
 			return []contract.Event{{Type: contract.TypeFlowQueued, Subject: "f"}}
 		}
@@ -259,15 +285,15 @@ func TestObservationsArePublishedOnce(t *testing.T) {
 	}}
 	b.event(contract.TypeFlowValidated, "f")
 	f := b.want("act.note f+flow.planned f")[0]
-	b.says = append(b.says, s)
+	b.Publish(s)
 	b.want("") // something is under way about the flow
 	b.done(f, 0)
-	if all, _ := b.flights(); len(all) != 1 || all[0].effects[0].Type != contract.TypeFlowQueued {
+	if all, _ := b.tasks(); len(all) != 1 || all[0].effects[0].Type != contract.TypeFlowQueued {
 		t.Fatalf("began %v", all)
 	}
 	b.event(contract.TypeFlowPlanned, "f")
-	b.lead(false)
-	if err := <-s.done; !errors.Is(err, errNotLeading) {
+	b.Lead(false)
+	if err := <-ended; !errors.Is(err, ErrNotLeading) {
 		t.Errorf("ended with %v", err)
 	}
 }
@@ -298,13 +324,13 @@ type paper struct {
 	calls []uint64
 }
 
-func (p *paper) Append(_ context.Context, e contract.Event, last uint64) (uint64, error) {
+func (p *paper) Append(_ context.Context, e contract.Event, last uint64) (uint64, bool, error) {
 	p.calls = append(p.calls, last)
 	if last != p.last {
-		return 0, ErrConflict
+		return 0, false, nil
 	}
 	p.last, p.kind = p.last+100, e.Type
-	return p.last, nil
+	return p.last, true, nil
 }
 
 func (p *paper) Last(context.Context, string) (uint64, contract.Type, error) {
@@ -332,21 +358,21 @@ func TestPublicationsHaveConditions(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := pilot{
-				log: &tt.stored, held: func() bool { return true }, lastOf: func(string) uint64 { return tt.known },
-				perform: func(_ context.Context, e contract.Event) (contract.Event, error) { return e, nil },
+			p := Worker{
+				Log: &tt.stored, Held: func() bool { return true }, LastOf: func(string) uint64 { return tt.known },
+				Perform: func(_ context.Context, e contract.Event) (contract.Event, error) { return e, nil },
 			}
 			e := contract.Event{Type: contract.TypeFlowPlanned, Subject: "f", Opens: tt.opens}
-			o := p.carryOut(t.Context(), &flight{effects: []contract.Event{e}, decided: tt.decided})
+			o := p.Do(t.Context(), &Task{effects: []contract.Event{e}, decided: tt.decided})
 			got := "stored"
 			var stale *staleError
 			switch {
-			case errors.As(o.err, &stale):
+			case errors.As(o.Err, &stale):
 				got = fmt.Sprint("stale ", stale.seq)
-			case errors.Is(o.err, ErrTaken):
+			case errors.Is(o.Err, ErrTaken):
 				got = "taken"
-			case o.err != nil:
-				got = o.err.Error()
+			case o.Err != nil:
+				got = o.Err.Error()
 			}
 			if got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
@@ -359,48 +385,44 @@ func TestPublicationsHaveConditions(t *testing.T) {
 func TestOneFlightPublishesInOrder(t *testing.T) {
 	log := &paper{}
 	held := true
-	p := pilot{
-		log: log, held: func() bool { return held }, lastOf: func(string) uint64 { return 0 },
-		perform: func(_ context.Context, e contract.Event) (contract.Event, error) { return e, nil },
+	p := Worker{
+		Log: log, Held: func() bool { return held }, LastOf: func(string) uint64 { return 0 },
+		Perform: func(_ context.Context, e contract.Event) (contract.Event, error) { return e, nil },
 	}
 	two := []contract.Event{{Type: contract.TypeFlowQueued, Subject: "f"}, {Type: contract.TypeFlowSpawned, Subject: "f"}}
-	f := &flight{effects: two, decided: 50}
-	if o := p.carryOut(t.Context(), f); o.err != nil || f.seq != 200 || !slices.Equal(log.calls, []uint64{0, 100}) {
-		t.Errorf("%v, up to %d, calls %v", o.err, f.seq, log.calls)
+	f := &Task{effects: two, decided: 50}
+	if o := p.Do(t.Context(), f); o.Err != nil || f.published != 200 || !slices.Equal(log.calls, []uint64{0, 100}) {
+		t.Errorf("%v, up to %d, calls %v", o.Err, f.published, log.calls)
 	}
 	held = false
-	if o := p.carryOut(t.Context(), f); !errors.Is(o.err, errFence) || len(log.calls) != 2 {
-		t.Errorf("%v after %d calls", o.err, len(log.calls))
+	if o := p.Do(t.Context(), f); !errors.Is(o.Err, ErrFenced) || len(log.calls) != 2 {
+		t.Errorf("%v after %d calls", o.Err, len(log.calls))
 	}
 }
 
-func TestAgenda(t *testing.T) {
-	a := newAgenda()
+func TestQueue(t *testing.T) {
+	a := newQueue()
 	now := time.Unix(1000, 0)
-	a.schedule("late", now.Add(2*time.Second))
-	a.schedule("soon", now.Add(time.Second))
-	a.schedule("never", now.Add(time.Second))
-	a.schedule("never", time.Time{})
-	a.touch("first")
-	a.touch("first")
-	a.advance(now.Add(time.Second))
-	got := []string{a.take(), a.take(), a.take()}
-	if !slices.Equal(got, []string{"first", "soon", ""}) {
+	a.add("late", now.Add(2*time.Second))
+	a.add("soon", now.Add(time.Second))
+	a.add("touched", now.Add(time.Second))
+	a.add("first", time.Time{})
+	a.add("touched", time.Time{})
+	a.add("first", time.Time{})
+	a.add("first", now)
+	if at, ok := a.next(now); ok {
+		t.Errorf("next at %v, while keys wait for a worker", at)
+	}
+	now = now.Add(time.Second)
+	var got []string
+	for range 4 {
+		key, _ := a.take(now)
+		got = append(got, key)
+	}
+	if !slices.Equal(got, []string{"first", "touched", "soon", ""}) {
 		t.Errorf("took %q", got)
 	}
-	if at, ok := a.next(); !ok || !at.Equal(now.Add(2*time.Second)) {
+	if at, ok := a.next(now); !ok || !at.Equal(now.Add(time.Second)) {
 		t.Errorf("next at %v, %v", at, ok)
-	}
-}
-
-func TestConfigReportsEverything(t *testing.T) {
-	err := Config{}.Validate()
-	for _, what := range []string{"workers", "max attempts", "replicas", "events max age"} {
-		if err == nil || !strings.Contains(err.Error(), what) {
-			t.Errorf("%v does not name %s", err, what)
-		}
-	}
-	if err := DefaultConfig().Validate(); err != nil {
-		t.Error(err)
 	}
 }

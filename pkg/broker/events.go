@@ -1,0 +1,190 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+	"github.com/rs/zerolog"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+const (
+	// publishWait bounds one publication, readWait reading one message.
+	publishWait = 10 * time.Second
+	readWait    = 5 * time.Second
+	// dataTries bounds how often Decode asks for an event's data, dataPause lies between two tries.
+	dataTries = 3
+	dataPause = time.Second
+)
+
+// Events is the stream EVENTS, as one service publishes to it and reads single messages of it.
+type Events struct {
+	Link    *Link
+	Service string
+	Log     zerolog.Logger
+}
+
+// Append stores an event behind the event at last, the last one of its aggregate (0 for the first), and returns its
+// place. stored is false if another one is the last. An event without an aggregate is stored without a condition. An
+// error that no retry helps against is a *problem.Permanent.
+func (s Events) Append(ctx context.Context, e contract.Event, last uint64) (seq uint64, stored bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, publishWait)
+	defer cancel()
+	e.Source, e.Time = contract.Source(s.Service), time.Now().UTC()
+	e.ID = e.NATSSubject() + "." + eventID(e, last)
+	msg, err := s.encode(ctx, e)
+	if err != nil {
+		return 0, false, err
+	}
+	msg.Subject = e.IngressSubject()
+	var condition []jetstream.PublishOpt
+	if a := e.Aggregate(); a != "" {
+		condition = append(condition, jetstream.WithExpectLastSequenceForSubject(last, a))
+	}
+	ack, err := s.Link.JS.PublishMsg(ctx, msg, condition...)
+	if SaidBefore(err) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	s.Log.Debug().Str("event", e.NATSSubject()).Uint64("seq", ack.Sequence).Msg("published")
+	return ack.Sequence, true, nil
+}
+
+// eventID returns what tells an event from others on its subject. A repeat has the same: behind one event of an
+// aggregate only one is stored, and a message has one dead letter.
+func eventID(e contract.Event, last uint64) string {
+	switch {
+	case e.Aggregate() != "":
+		return fmt.Sprint(last)
+	case e.Cause > 0:
+		return fmt.Sprint(e.Cause)
+	}
+	return nuid.Next()
+}
+
+func (s Events) encode(ctx context.Context, e contract.Event) (*nats.Msg, error) {
+	msg, err := s.Link.Encode(ctx, e)
+	var problems problem.List
+	switch {
+	case errors.As(err, &problems):
+		return nil, &problem.Permanent{Problem: problems[0]}
+	case err != nil && !Passing(err):
+		return nil, &problem.Permanent{Problem: problem.Problem{Code: problem.InternalFailure, Message: err.Error()}}
+	}
+	return msg, err
+}
+
+// Last returns the place and type of the last event of an aggregate, 0 if EVENTS holds none.
+func (s Events) Last(ctx context.Context, aggregate string) (uint64, contract.Type, error) {
+	ctx, cancel := context.WithTimeout(ctx, readWait)
+	defer cancel()
+	events, err := s.Link.JS.Stream(ctx, contract.StreamEvents)
+	if err != nil {
+		return 0, "", err
+	}
+	m, err := events.GetLastMsgForSubject(ctx, aggregate)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, "", nil
+	}
+	if err != nil {
+		return 0, "", fmt.Errorf("read the last event on %s: %w", aggregate, err)
+	}
+	return m.Sequence, contract.TypeOf(m.Subject), nil
+}
+
+// Bounds returns the numbers of the first message and of the last one.
+func (s Events) Bounds(ctx context.Context) (first, last uint64, err error) {
+	events, err := s.Link.JS.Stream(ctx, contract.StreamEvents)
+	if err != nil {
+		return 0, 0, err
+	}
+	state := events.CachedInfo().State
+	return state.FirstSeq, state.LastSeq, nil
+}
+
+// Read reads and decodes one message, and returns its body, too. The message is nil if EVENTS does not hold it any more.
+func (s Events) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, readWait)
+	defer cancel()
+	events, err := s.Link.JS.Stream(ctx, contract.StreamEvents)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, err := events.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read event %d: %w", seq, err)
+	}
+	m := event.NewStored(event.Place{Seq: seq, At: raw.Time}, raw.Subject)
+	body, err := s.Link.Resolve(ctx, raw.Header, raw.Data)
+	if err != nil {
+		if !isUnreadable(err) {
+			return nil, nil, err
+		}
+		m.Fail(err)
+	}
+	m.Decode(raw.Header, body)
+	m.Event.Time = raw.Time
+	return m, body, nil
+}
+
+// Receive returns a message that a follower received, decoded if its reader reads the type.
+//
+// Few events refer to data, and the others do not wait for it for long: an event whose data cannot be read in some
+// tries is unreadable. The document of a submission is not read: it may be large, and only whoever judges the
+// submission needs it.
+func (s Events) Receive(
+	ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata, reads func(contract.Type) bool,
+) *event.Stored {
+	m := event.NewStored(event.Place{Seq: meta.Sequence.Stream, At: meta.Timestamp}, msg.Subject())
+	m.Size = len(msg.Subject()) + len(msg.Data())
+	for key, values := range msg.Headers() {
+		for _, v := range values {
+			m.Size += len(key) + len(v)
+		}
+	}
+	if reads(m.Type) {
+		m.Decode(msg.Headers(), s.resolve(ctx, m, msg.Headers(), msg.Data()))
+	}
+	return m
+}
+
+// resolve returns a message's body, with the data that it may refer to.
+func (s Events) resolve(ctx context.Context, m *event.Stored, header nats.Header, body []byte) []byte {
+	for attempt := 1; m.Type != contract.TypeFlowSubmit; {
+		whole, err := s.Link.Resolve(ctx, header, body)
+		if err == nil {
+			return whole
+		}
+		if isUnreadable(err) || ctx.Err() != nil || attempt == dataTries {
+			m.Fail(err)
+			break
+		}
+		s.Log.Warn().Err(err).Str("event", m.Subject).Msg("cannot get an event's data; trying again")
+		select {
+		case <-time.After(dataPause):
+		case <-ctx.Done():
+		}
+		if s.Link.IsConnected() { // else the failure is not the data's
+			attempt++
+		}
+	}
+	return body
+}
+
+func isUnreadable(err error) bool {
+	var unreadable *event.Unreadable
+	return errors.As(err, &unreadable)
+}

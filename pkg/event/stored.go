@@ -1,0 +1,60 @@
+package event
+
+import (
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// A Place is a message of EVENTS: its number, and when the broker stored it.
+type Place struct {
+	Seq uint64    `json:"seq"`
+	At  time.Time `json:"at"`
+}
+
+// Stored is one message of EVENTS, as services read it.
+type Stored struct {
+	Place
+	Subject string
+	Type    contract.Type // as the subject says
+	// Event is empty, but for its Seq, until Decode is called.
+	Event contract.Event
+	// Size is about what the message takes in EVENTS, in bytes.
+	Size int
+	// Problems say why the message is not an event.
+	Problems problem.List
+}
+
+// NewStored returns a message that is not decoded yet.
+func NewStored(at Place, subject string) *Stored {
+	return &Stored{Place: at, Subject: subject, Type: contract.TypeOf(subject), Event: contract.Event{Seq: at.Seq}}
+}
+
+// Decode reads the event. It refuses one that contradicts itself, and a cancellation that nobody can carry out.
+func (m *Stored) Decode(header nats.Header, data []byte) {
+	var err error
+	m.Event, err = Decode(m.Subject, header, data)
+	m.Event.Seq = m.Seq
+	if err != nil {
+		m.Fail(err)
+	} else if why := m.Event.Inconsistency(); why != "" {
+		m.Problems = problem.List{{Code: problem.NotAnswerable, Message: "the event contradicts itself: " + why}}
+	}
+	if len(m.Event.Problems) > 0 && m.Type == contract.TypeFlowCancel {
+		m.Problems = m.Event.Problems
+	}
+}
+
+// Fail notes why the message is not an event. The first reason stands: it is the cause of the others.
+func (m *Stored) Fail(err error) {
+	var unreadable *Unreadable
+	if !errors.As(err, &unreadable) {
+		m.Problems = problem.List{{Code: problem.InternalFailure, Message: err.Error()}}
+	} else if m.Problems == nil {
+		m.Problems = unreadable.Problems
+	}
+}

@@ -1,0 +1,95 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/dagyo/dagyo/pkg/service/core"
+)
+
+// Version is what `dagyo version` and `nats micro ls` show; `make dist` has the linker put its own there.
+var Version = "0.1.0"
+
+// MetadataHost is the metadata key of the name of the host that a service runs on.
+const MetadataHost = "host"
+
+// An Ask answers one kind of request from the state. It only reads the state, unless its answer is a Later.
+type Ask[S any] func(S, []byte) (any, error)
+
+// A Later is an answer that takes I/O: it is called without the state.
+type Later func(context.Context) (any, error)
+
+// An AskError is an answer with a code other than 400.
+type AskError struct{ Code, Message string }
+
+func (e *AskError) Error() string { return e.Message + " (" + e.Code + ")" }
+
+// serveAsks serves the service's requests, and shows it in `nats micro ls`, until the context ends.
+func (r *Runtime[S]) serveAsks(ctx context.Context) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("serve requests: %w", err)
+	}
+	svc, err := micro.AddService(r.link.Conn, micro.Config{
+		Metadata: map[string]string{MetadataHost: host},
+		Name:     "dagyo-" + r.service.Name, Version: Version, Description: "Dagyo " + r.service.Name,
+		StatsHandler: func(*micro.Endpoint) any { return r.figures() },
+	})
+	if err != nil {
+		return fmt.Errorf("serve requests: %w", err)
+	}
+	for subject, ask := range r.service.Asks {
+		name := strings.ReplaceAll(subject, ".", "-") // the micro protocol allows no dots
+		if err := svc.AddEndpoint(name, r.handler(ctx, ask), micro.WithEndpointSubject(subject)); err != nil {
+			return fmt.Errorf("serve %s: %w", subject, err)
+		}
+	}
+	<-ctx.Done()
+	return svc.Stop()
+}
+
+// handler answers requests. An answer that cannot be sent is dropped: whoever asked has gone.
+func (r *Runtime[S]) handler(ctx context.Context, ask Ask[S]) micro.HandlerFunc {
+	return func(req micro.Request) {
+		var answer any
+		var err error
+		r.Read(func(s S) { answer, err = ask(s, req.Data()) })
+		if later, ok := answer.(Later); ok && err == nil {
+			answer, err = later(ctx)
+		}
+		code := "400"
+		var body []byte
+		if err == nil {
+			code = "500"
+			body, err = json.Marshal(answer)
+		}
+		var failed *AskError
+		switch {
+		case errors.As(err, &failed):
+			_ = req.Error(failed.Code, failed.Message, nil)
+		case err != nil:
+			_ = req.Error(code, err.Error(), nil)
+		default:
+			_ = req.Respond(body)
+		}
+	}
+}
+
+// A figures is what `nats micro stats` shows.
+type figures struct {
+	core.Stats
+	Folded               uint64 `json:"folded"`
+	Snapshots            int64  `json:"snapshots"`
+	SnapshotMicroseconds int64  `json:"snapshotMicroseconds"`
+}
+
+func (r *Runtime[S]) figures() (f figures) {
+	r.view(func(c *core.Core[S]) { f = figures{c.Stats, c.Last.Seq, r.snapshots.Load(), r.encoding.Load()} })
+	return f
+}

@@ -1,0 +1,246 @@
+package core
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+)
+
+// A Core is one replica of a service. Its methods are called one at a time; after each, the caller starts what Tasks
+// returns and hands their results to Finish.
+type Core[S any] struct {
+	// State is what the service has folded, Last the last message of it. Only the core changes them.
+	State S
+	Last  event.Place
+	// Now is when Last was stored: the state includes all that EVENTS held then. It never goes back, even if the
+	// broker's clock is set back.
+	Now time.Time
+	// Leading reports whether the replica leads; Lead sets it.
+	Leading bool
+	// Alarm receives what an operator should know of.
+	Alarm func(text string)
+	Stats Stats
+
+	logic  Logic[S]
+	limits Limits
+	// unprocessed are the messages that could not be decoded or folded and have no answer, in order.
+	unprocessed []Unprocessed
+	// lastOf is the last event of each live aggregate, as far as it is known. The worker looks the others up.
+	lastOf map[string]uint64
+
+	// The leader's work; empty in other replicas.
+	queue        queue
+	overdue      []string                   // keys whose time has come, but nothing changes before the next message
+	observations map[string]*Observation[S] // by key
+	observed     int                        // numbers the keys of observations
+	inFlight     map[string]*Task           // by aggregate
+	running      int                        // tasks in flight, without long pauses
+	next         []*Task                    // they follow a failed one
+	finished     []*Task                    // in flight until what they published is folded
+	failures     map[string]failure         // by aggregate
+}
+
+// Stats are counted since the core was made.
+type Stats struct {
+	Effects    int `json:"effects"`
+	Retries    int `json:"retries"`
+	Refused    int `json:"refused"` // answered with a rejection or a dead letter
+	Unreadable int `json:"unreadable"`
+}
+
+// A failure is what is known of an aggregate whose effects fail.
+type failure struct {
+	attempts int
+	answered bool // an event says that the effect was given up
+}
+
+// New returns a core that has folded nothing into a new state.
+func New[S any](logic Logic[S], limits Limits, state S, alarm func(text string)) *Core[S] {
+	c := &Core[S]{State: state, Alarm: alarm, logic: logic, limits: limits, lastOf: make(map[string]uint64)}
+	c.Lead(false)
+	return c
+}
+
+// LastOf returns the last event of an aggregate that was folded, 0 if it is not known.
+func (c *Core[S]) LastOf(aggregate string) uint64 { return c.lastOf[aggregate] }
+
+// Due returns the broker's time at which the next decision is due; ok is false if none waits for its time.
+func (c *Core[S]) Due() (at time.Time, ok bool) {
+	if len(c.overdue) > 0 {
+		return c.Now, true
+	}
+	return c.queue.next(c.Now)
+}
+
+// Reads reports whether messages of a type must be decoded before they are folded.
+func (c *Core[S]) Reads(t contract.Type) bool {
+	return slices.Contains(c.logic.Folds, t) || slices.Contains(c.logic.Answers, t) ||
+		t == contract.TypeDeadLetter || t == contract.TypeTick
+}
+
+// Fold folds the next message of EVENTS.
+func (c *Core[S]) Fold(m *event.Stored) {
+	c.Last = m.Place
+	if m.At.After(c.Now) {
+		c.Now = m.At
+	}
+	switch {
+	case len(m.Problems) > 0:
+		c.Stats.Unreadable++
+		if slices.Contains(c.logic.Answers, m.Type) {
+			c.setUnprocessed(Unprocessed{Seq: m.Seq})
+		}
+	case slices.Contains(c.logic.Folds, m.Type):
+		e := m.Event
+		e.Time = c.Now // not the publisher's
+		c.evolve(e)
+	}
+	c.forgetAnswered(m.Event)
+	c.noteLast(m)
+	c.release()
+	for _, key := range c.overdue {
+		c.touch(key)
+	}
+	c.overdue = nil
+}
+
+// Observe folds a fact: what was observed outside of EVENTS, at the broker's time as estimated.
+func (c *Core[S]) Observe(fact contract.Event) { c.evolve(fact) }
+
+// evolve folds an event, fact or act. If the service panics, the event is answered and the fold goes on.
+func (c *Core[S]) evolve(e contract.Event) {
+	defer c.contain("fold "+string(e.Type)+" of "+e.Subject, func(why string) {
+		if e.Seq > 0 {
+			c.setUnprocessed(Unprocessed{e.Seq, why})
+		}
+	})
+	for _, key := range c.logic.Evolve(c.State, e) {
+		c.touch(key)
+	}
+}
+
+// contain recovers from a panic of the service's logic. It must be deferred.
+func (c *Core[S]) contain(what string, then func(why string)) {
+	if p := recover(); p != nil {
+		why := fmt.Sprintf("the %s cannot %s: %v", c.logic.Name, what, p)
+		c.Alarm(why + "\n" + string(debug.Stack()))
+		then(why)
+	}
+}
+
+func (c *Core[S]) touch(key string) {
+	if c.Leading {
+		c.queue.add(key, time.Time{})
+	}
+}
+
+// noteLast notes the last event of its aggregate. That of an ended one is dropped: hardly anything follows.
+func (c *Core[S]) noteLast(m *event.Stored) {
+	aggregate, ends := contract.FlowOrExecutor(m.Subject)
+	if aggregate == "" {
+		return
+	}
+	c.lastOf[aggregate] = m.Seq
+	if f, failing := c.failures[aggregate]; failing {
+		c.failures[aggregate] = failure{attempts: f.attempts}
+	}
+	if ends {
+		delete(c.lastOf, aggregate)
+		delete(c.failures, aggregate)
+	}
+}
+
+// Lead begins or ends a term. What was in flight is dropped: the next leader decides everything that is open.
+func (c *Core[S]) Lead(leading bool) {
+	for key := range c.observations {
+		c.endObservation(key, ErrNotLeading)
+	}
+	c.Leading, c.queue = leading, newQueue()
+	c.observations, c.inFlight = make(map[string]*Observation[S]), make(map[string]*Task)
+	c.failures = make(map[string]failure)
+	c.running, c.overdue, c.next, c.finished = 0, nil, nil, nil
+	if leading {
+		for _, key := range c.logic.Open(c.State) {
+			c.touch(key)
+		}
+		c.touch(keyUnprocessed)
+	}
+}
+
+// An Observation is what a service observed outside of EVENTS and wants to publish.
+type Observation[S any] struct {
+	// Decide returns the events that are still to be published, given the state; none once they are. It is pure.
+	Decide func(S) []contract.Event
+	// Done is called once there are none, or with the error that prevents it.
+	Done func(error)
+	key  string
+}
+
+// Publish decides about an observation until there is nothing left to publish.
+func (c *Core[S]) Publish(o *Observation[S]) {
+	if !c.Leading {
+		o.Done(ErrNotLeading)
+		return
+	}
+	c.observed++
+	o.key = fmt.Sprintf(ownKey+"observation %d", c.observed)
+	c.observations[o.key] = o
+	c.touch(o.key)
+}
+
+// Withdraw drops an observation.
+func (c *Core[S]) Withdraw(o *Observation[S]) { delete(c.observations, o.key) }
+
+// endObservation ends the observation of a key, if it is one's.
+func (c *Core[S]) endObservation(key string, err error) {
+	if o := c.observations[key]; o != nil {
+		delete(c.observations, key)
+		o.Done(err)
+	}
+}
+
+// envelope is the first line of a stored core; the state follows. The name in JSON is that of earlier versions.
+type envelope struct {
+	Unprocessed []Unprocessed `json:"aside,omitempty"`
+}
+
+// Form is the version of what Encode puts around a state.
+const Form = 1
+
+// Encode returns what Decode starts from.
+func (c *Core[S]) Encode() ([]byte, error) {
+	head, err := json.Marshal(envelope{c.unprocessed})
+	if err != nil {
+		return nil, err
+	}
+	state, err := c.logic.Snapshot.Encode(c.State)
+	return slices.Concat(head, []byte("\n"), state), err
+}
+
+// Decode starts a new core behind the last message that a stored one had folded.
+func (c *Core[S]) Decode(last event.Place, stored []byte) error {
+	head, state, _ := bytes.Cut(stored, []byte("\n"))
+	var e envelope
+	if err := json.Unmarshal(head, &e); err != nil {
+		return err
+	}
+	c.Last, c.Now, c.unprocessed = last, last.At, e.Unprocessed
+	return c.logic.Snapshot.Decode(c.State, state)
+}
+
+// Needs returns the first message of EVENTS that the state refers to, 0 for none.
+func (c *Core[S]) Needs() (first uint64) {
+	if c.logic.Snapshot.Needs != nil {
+		first = c.logic.Snapshot.Needs(c.State)
+	}
+	if len(c.unprocessed) > 0 && (first == 0 || c.unprocessed[0].Seq < first) {
+		first = c.unprocessed[0].Seq
+	}
+	return first
+}

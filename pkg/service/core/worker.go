@@ -1,0 +1,174 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+)
+
+// A Task is a list of effects that are performed and published in order, or a pause between two attempts, which has
+// none.
+type Task struct {
+	// Pause is how long to wait before the task begins.
+	Pause      time.Duration
+	effects    []contract.Event
+	aggregates []string // what the effects are about
+	keys       []string // decided again when the task has ended
+	refuses    string   // the aggregate whose failing effect the task answers
+	// decided is the last message that the deciding state had folded, published the last one that the task published.
+	decided, published uint64
+}
+
+// A Result is how a task has ended.
+type Result struct {
+	// Err is nil if all effects were performed and published.
+	Err     error
+	task    *Task
+	effects []contract.Event // they were performed, and published if they are not acts
+	failed  *contract.Event  // the effect that Err is about; nil for a pause
+}
+
+// A Log is EVENTS, as effects are published to it.
+type Log interface {
+	// Append stores an event behind the event at last, the last one of its aggregate (0 for the first), and returns
+	// its place. stored is false if another one is the last. An event without an aggregate has no condition.
+	Append(ctx context.Context, e contract.Event, last uint64) (seq uint64, stored bool, err error)
+	// Last returns the place and type of the last event of an aggregate, 0 if EVENTS holds none.
+	Last(ctx context.Context, aggregate string) (uint64, contract.Type, error)
+}
+
+// A Worker carries out tasks.
+type Worker struct {
+	Service string
+	Log     Log
+	// Perform makes an effect true before it is published, and returns it as it is to be published. It is idempotent.
+	Perform func(context.Context, contract.Event) (contract.Event, error)
+	// Read returns a message of EVENTS and its data; nil if EVENTS does not hold it any more.
+	Read func(ctx context.Context, seq uint64) (*event.Stored, []byte, error)
+	// LastOf is Core.LastOf, of the state as it is now.
+	LastOf func(aggregate string) uint64
+	// Held reports whether the replica holds the lease.
+	Held func() bool
+}
+
+// staleError reports that something was published about an aggregate that the deciding state did not include.
+type staleError struct{ seq uint64 }
+
+func (e *staleError) Error() string { return fmt.Sprintf("event %d was published meanwhile", e.seq) }
+
+// Do performs and publishes the effects of a task. A pause ends with a tick: the state that decides about the next
+// attempt then includes what the one before has published, even if the broker's answer was lost.
+func (w Worker) Do(ctx context.Context, t *Task) Result {
+	r := Result{task: t}
+	if t.Pause > 0 {
+		t.published, _, r.Err = w.append(ctx, contract.NewTick(w.Service), 0)
+		return r
+	}
+	own := make(map[string]uint64) // what the task has published, by aggregate
+	for i, effect := range t.effects {
+		e, err := w.carryOut(ctx, t, effect, own)
+		if err != nil {
+			r.failed, r.Err = &t.effects[i], err
+			break
+		}
+		r.effects = append(r.effects, e)
+	}
+	return r
+}
+
+// carryOut performs one effect and publishes it, unless it is an act.
+func (w Worker) carryOut(
+	ctx context.Context, t *Task, effect contract.Event, own map[string]uint64,
+) (contract.Event, error) {
+	if !w.Held() {
+		return effect, ErrFenced
+	}
+	e, err := w.perform(ctx, effect)
+	if err != nil {
+		return e, err
+	}
+	if e.TraceParent == "" {
+		e.TraceParent = effect.TraceParent
+	}
+	if e.IsAct() {
+		return e, nil
+	}
+	seq, err := w.publish(ctx, t.decided, e, own)
+	t.published = max(t.published, seq)
+	return e, err
+}
+
+func (w Worker) perform(ctx context.Context, effect contract.Event) (contract.Event, error) {
+	u, ok := effect.With.(Unprocessed)
+	if !ok {
+		return w.Perform(ctx, effect)
+	}
+	m, data, err := w.Read(ctx, u.Seq)
+	if err != nil {
+		return effect, err
+	}
+	return u.answer(m, data), nil
+}
+
+// publish stores an event on the condition that nothing was published about its aggregate but what the deciding state
+// included and what the task itself has published.
+func (w Worker) publish(
+	ctx context.Context, decided uint64, e contract.Event, own map[string]uint64,
+) (uint64, error) {
+	aggregate := e.Aggregate()
+	last, mine := own[aggregate]
+	if !mine {
+		if last = w.LastOf(aggregate); last > decided {
+			return 0, &staleError{last}
+		}
+		if e.Opens {
+			last = 0 // EVENTS must hold none
+		}
+	}
+	seq, stored, err := w.append(ctx, e, last)
+	if err == nil && !stored {
+		if last, err = w.resolve(ctx, e, max(decided, last)); err == nil {
+			seq, stored, err = w.append(ctx, e, last)
+		}
+	}
+	if err == nil && !stored {
+		err = errConflict
+	}
+	if err == nil && aggregate != "" {
+		own[aggregate] = seq
+	}
+	return seq, err
+}
+
+// resolve returns the last event of an aggregate whose end is not where it was expected. That is no conflict if it was
+// known when the event was decided, or if EVENTS was cut beyond it.
+func (w Worker) resolve(ctx context.Context, e contract.Event, known uint64) (uint64, error) {
+	last, kind, err := w.Log.Last(ctx, e.Aggregate())
+	switch {
+	case err != nil:
+		return 0, err
+	case last > known:
+		return 0, &staleError{last}
+	case e.Opens && last > 0 && kind != contract.TypeFlowRejected:
+		return 0, fmt.Errorf("%s of %s: %w", e.Type, e.Subject, ErrTaken)
+	}
+	return last, nil
+}
+
+func (w Worker) append(ctx context.Context, e contract.Event, last uint64) (uint64, bool, error) {
+	if !w.Held() {
+		return 0, false, ErrFenced
+	}
+	return w.Log.Append(ctx, e, last)
+}
+
+// aggregateOf returns what an effect is about; an act is its own aggregate.
+func aggregateOf(e contract.Event) string {
+	if a := e.Aggregate(); a != "" {
+		return a
+	}
+	return string(e.Type) + " " + e.Subject
+}

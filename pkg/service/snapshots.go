@@ -1,0 +1,88 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/service/core"
+	"github.com/dagyo/dagyo/pkg/snapshot"
+)
+
+// restoreWait bounds reading a snapshot.
+const restoreWait = time.Minute
+
+// writeSnapshots writes snapshots for as long as the term lasts, and one at its end.
+func (r *Runtime[S]) writeSnapshots(ctx context.Context, lease *broker.Lease) {
+	snapshot.Writer{
+		Store: snapshot.Store{JS: r.link.JS}, Bounds: r.config.Broker, Held: lease.Held,
+		Folded:  func() (uint64, int64) { return r.folded(), r.bytes.Load() },
+		Capture: r.capture,
+		Written: func(err error) {
+			if err == nil {
+				r.snapshots.Add(1)
+			} else if ctx.Err() == nil {
+				r.log.Warn().Err(err).Msg("cannot write a snapshot; trying again")
+			}
+		},
+	}.Run(ctx, r.restored)
+}
+
+// capture encodes the state. Folding waits meanwhile.
+func (r *Runtime[S]) capture() (d snapshot.Description, body []byte, err error) {
+	d = r.description()
+	r.view(func(c *core.Core[S]) {
+		began := time.Now()
+		d.Place, d.Needs = c.Last, c.Needs()
+		if body, err = c.Encode(); err != nil {
+			err = fmt.Errorf("encode the state: %w", err)
+		}
+		r.encoding.Add(time.Since(began).Microseconds())
+	})
+	return d, body, err
+}
+
+// description returns what this service's snapshots have in common.
+func (r *Runtime[S]) description() snapshot.Description {
+	return snapshot.Description{
+		Service: r.service.Name, Form: core.Form, State: r.service.Snapshot.Version, Dagyo: Version,
+	}
+}
+
+// restore makes the core, and starts it from the newest good snapshot.
+func (r *Runtime[S]) restore(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, restoreWait)
+	defer cancel()
+	if err := r.reset(ctx); err != nil {
+		return err
+	}
+	use := func(d snapshot.Description, body []byte) error {
+		r.restored = d
+		return r.core.Decode(d.Place, body)
+	}
+	skip := func(d snapshot.Description, err error) error {
+		r.log.Warn().Err(err).Stringer("snapshot", d).Msg("cannot start from a snapshot; trying the one before")
+		r.restored = snapshot.Description{}
+		return r.reset(ctx)
+	}
+	if err := (snapshot.Store{JS: r.link.JS}).Load(ctx, r.description(), use, skip); err != nil {
+		return err
+	}
+	if r.restored.Seq > 0 {
+		r.log.Info().Stringer("snapshot", r.restored).Msg("starting from a snapshot")
+	}
+	first, _, err := r.events.Bounds(ctx)
+	if first > r.restored.Seq+1 {
+		r.log.Error().Uint64("from", r.restored.Seq+1).Uint64("to", first-1).
+			Msg("events are not kept any more that this service has not seen: flows of that time may be unknown")
+	}
+	return err
+}
+
+// reset makes a core that has folded nothing.
+func (r *Runtime[S]) reset(ctx context.Context) error {
+	state, err := r.service.New(ctx)
+	r.core = core.New(r.service.Logic, r.config.Limits, state, func(text string) { r.log.Warn().Msg(text) })
+	return err
+}

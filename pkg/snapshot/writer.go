@@ -1,0 +1,69 @@
+package snapshot
+
+import (
+	"context"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+)
+
+const (
+	// writeWait bounds writing a snapshot, lastWait writing that of a service that ends.
+	writeWait = time.Minute
+	lastWait  = 2 * time.Second
+	// checkEvery is the time between two checks whether a snapshot is due.
+	checkEvery = 250 * time.Millisecond
+)
+
+// A Writer writes the snapshots of a leading replica.
+type Writer struct {
+	Store Store
+	// Bounds are those of EVENTS.
+	Bounds broker.Config
+	// Held reports whether the replica still leads.
+	Held func() bool
+	// Folded returns the last event that the state includes, and about how many bytes were folded.
+	Folded func() (seq uint64, bytes int64)
+	// Capture encodes the state.
+	Capture func() (Description, []byte, error)
+	// Written is called with the result of each try.
+	Written func(error)
+}
+
+// Run writes snapshots until the context ends, and then one more: a service that is stopped starts again without
+// folding anything. from is the snapshot that the replica started from.
+func (w Writer) Run(ctx context.Context, from Description) {
+	_, bytes := w.Folded()
+	p := newPace(w.Bounds, from, bytes, time.Now())
+	t := time.NewTicker(checkEvery)
+	defer t.Stop()
+	for ctx.Err() == nil {
+		select {
+		case now := <-t.C:
+			if seq, bytes := w.Folded(); w.Held() && p.due(seq, bytes, now) {
+				w.write(ctx, p, bytes)
+			}
+		case <-ctx.Done():
+		}
+	}
+	if seq, bytes := w.Folded(); w.Held() && seq > p.seq {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWait)
+		defer cancel()
+		w.write(ctx, p, bytes)
+	}
+}
+
+func (w Writer) write(ctx context.Context, p *pace, bytes int64) {
+	ctx, cancel := context.WithTimeout(ctx, writeWait)
+	defer cancel()
+	began := time.Now()
+	d, body, err := w.Capture()
+	if err == nil {
+		err = w.Store.Put(ctx, d, body)
+	}
+	p.tried(began, time.Now())
+	if err == nil {
+		p.wrote(d, bytes, time.Now())
+	}
+	w.Written(err)
+}

@@ -1,0 +1,190 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/service/core"
+	"github.com/dagyo/dagyo/pkg/snapshot"
+)
+
+// A process is one replica of a service, without what differs between services: the core that runs in production, with
+// the same conditions of publication. The world decides when what happens: a process that it leaves alone is paused,
+// one that it restarts has crashed.
+type process interface {
+	// Last is the last event that was folded.
+	Last() uint64
+	// Fold folds the next message.
+	Fold(m *entry)
+	// Observe folds a fact, at the time that it has.
+	Observe(fact contract.Event)
+	// Lead begins or ends the replica's term. What is in flight at its end is dropped.
+	Lead(leading bool)
+	Leading() bool
+	// Tasks is how many tasks are to be carried out.
+	Tasks() int
+	// CarryOut carries out the i-th task, and returns what reports the result to the core. If that is never called,
+	// the process has crashed in between, or is paused.
+	CarryOut(i int, log core.Log, perform performer, held func() bool) (finish func())
+	// Due is when, by the broker's time, a decision is due.
+	Due() (at time.Time, ok bool)
+	// Snapshot returns the state as it is stored.
+	Snapshot() (image, error)
+	// Restart begins with an empty state, or that of a snapshot.
+	Restart(from *image) error
+	// Alarms are the core's alarms since the last call.
+	Alarms() []string
+}
+
+// An image is a snapshot.
+type image struct {
+	snapshot.Description
+	body []byte
+}
+
+// remaining returns the snapshots of a service that are kept once one more is stored. EVENTS ends at end.
+func remaining(kept []image, more image, end uint64) (out []image) {
+	bySeq := map[uint64]image{more.Seq: more}
+	all := []snapshot.Description{more.Description}
+	for _, i := range kept {
+		if i.Seq != more.Seq {
+			bySeq[i.Seq] = i
+			all = append(all, i.Description)
+		}
+	}
+	slices.SortFunc(all, snapshot.Newer)
+	for _, d := range snapshot.Remaining(all, end) {
+		out = append(out, bySeq[d.Seq])
+	}
+	return out
+}
+
+// needed returns the first event that a service may need that starts from these snapshots: what comes before may be
+// cut off. It is 0 where nothing may.
+func needed(sites []*site) uint64 {
+	all := make(map[string][]snapshot.Description)
+	for _, s := range sites {
+		for _, i := range s.snapshots {
+			all[s.name] = append(all[s.name], i.Description)
+		}
+	}
+	return snapshot.Needed(all, false)
+}
+
+// A performer stands in for the I/O of all services.
+type performer func(context.Context, contract.Event) (contract.Event, error)
+
+// A driver is a process of the service with the state S.
+type driver[S any] struct {
+	logic  core.Logic[S]
+	fresh  func() S
+	read   func(seq uint64) *entry
+	judge  func(context.Context, *driver[S], contract.Event) (contract.Event, error)
+	core   *core.Core[S]
+	tasks  []*core.Task
+	alarms []string
+}
+
+// publish has a leader publish an observation. ended reports whether Runtime.Publish would have returned, and with
+// what.
+func publish[S any](r *replica, decide func(S) []contract.Event) (ended func() (bool, error)) {
+	d := r.process.(*driver[S])
+	var done bool
+	var result error
+	d.core.Publish(&core.Observation[S]{Decide: decide, Done: func(err error) { done, result = true, err }})
+	d.step()
+	return func() (bool, error) { return done, result }
+}
+
+// readState calls f with a replica's state, which f must neither change nor keep.
+func readState[S any](r *replica, f func(S)) { f(r.process.(*driver[S]).core.State) }
+
+func (d *driver[S]) step() { d.tasks = append(d.tasks, d.core.Tasks()...) }
+
+func (d *driver[S]) Last() uint64             { return d.core.Last.Seq }
+func (d *driver[S]) Leading() bool            { return d.core.Leading }
+func (d *driver[S]) Tasks() int               { return len(d.tasks) }
+func (d *driver[S]) Due() (time.Time, bool)   { return d.core.Due() }
+func (d *driver[S]) Observe(e contract.Event) { d.core.Observe(e); d.step() }
+
+func (d *driver[S]) Fold(m *entry) {
+	received := event.NewStored(m.Place, m.Subject)
+	if d.core.Reads(m.Type) {
+		*received = *m.Stored
+	}
+	d.core.Fold(received)
+	d.step()
+}
+
+func (d *driver[S]) Lead(leading bool) {
+	d.tasks = nil
+	d.core.Lead(leading)
+	d.step()
+}
+
+func (d *driver[S]) CarryOut(i int, log core.Log, perform performer, held func() bool) func() {
+	t, c := d.tasks[i], d.core
+	d.tasks = slices.Delete(d.tasks, i, i+1)
+	r := core.Worker{
+		Service: d.logic.Name, Log: log, Held: held,
+		LastOf: func(aggregate string) uint64 { return d.core.LastOf(aggregate) },
+		Read: func(_ context.Context, seq uint64) (*event.Stored, []byte, error) {
+			if m := d.read(seq); m != nil {
+				return m.Stored, m.data, nil
+			}
+			return nil, nil, nil
+		},
+		Perform: func(ctx context.Context, e contract.Event) (contract.Event, error) {
+			if d.judge != nil {
+				var err error
+				if e, err = d.judge(ctx, d, e); err != nil {
+					return e, err
+				}
+			}
+			return perform(ctx, e)
+		},
+	}.Do(context.Background(), t)
+	return func() {
+		if d.core == c && !errors.Is(r.Err, core.ErrFenced) { // else it has restarted meanwhile
+			c.Finish(r)
+			d.step()
+		}
+	}
+}
+
+func (d *driver[S]) Snapshot() (image, error) {
+	body, err := d.core.Encode()
+	about := snapshot.Description{Service: d.logic.Name, Place: d.core.Last, Needs: d.core.Needs()}
+	return image{about, body}, err
+}
+
+func (d *driver[S]) Restart(from *image) error {
+	limits := core.Limits{Workers: workers, MaxAttempts: service.DefaultConfig().MaxAttempts}
+	d.core = core.New(d.logic, limits, d.fresh(), func(text string) { d.alarms = append(d.alarms, text) })
+	d.tasks = nil
+	if from == nil {
+		return nil
+	}
+	return d.core.Decode(from.Place, from.body)
+}
+
+func (d *driver[S]) Alarms() []string {
+	out := d.alarms
+	d.alarms = nil
+	return out
+}
+
+// Read is for validator.Judge, and so is Message.
+func (d *driver[S]) Read(f func(S)) { f(d.core.State) }
+
+func (d *driver[S]) Message(_ context.Context, seq uint64) (*event.Stored, error) {
+	if m := d.read(seq); m != nil {
+		return m.Stored, nil
+	}
+	return nil, nil
+}
