@@ -174,8 +174,17 @@ func (p *plan) grant(id string, r *run) {
 		executors[mailbox] = p.live[mailbox]
 	}
 	p.do(contract.Event{
-		Type: contract.TypeFlowSpawned, Subject: id, With: r.Jobs,
+		Type: contract.TypeFlowSpawned, Subject: id, With: r.unstarted(),
 		Data: &contract.FlowSpawned{Executors: executors, Jobs: len(r.State)},
+	})
+}
+
+// unstarted are the jobs to put on their mailboxes. A leader that was replaced may have put them there before it
+// could publish so, and EVENTS, which refuses a second job.started, may have been cut since.
+func (r *run) unstarted() []contract.Job {
+	return slices.DeleteFunc(slices.Clone(r.Jobs), func(j contract.Job) bool {
+		s := r.State[j.Job]
+		return s != nil && s.Started
 	})
 }
 

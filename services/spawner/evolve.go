@@ -215,6 +215,7 @@ func (s *State) jobStarted(flow string, d *contract.JobStarted, now time.Time) {
 		return
 	}
 	j := r.State[d.Job]
+	j.Started = true
 	switch {
 	case j.Over || j.Executor != "":
 		return // it was started before

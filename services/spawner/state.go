@@ -107,9 +107,10 @@ type run struct {
 type job struct {
 	Mailbox  string `json:"mailbox"`
 	Executor string `json:"executor,omitempty"` // while it runs
-	// Holds is true while the job holds a slot, Over once it has ended.
-	Holds bool `json:"holds,omitempty"`
-	Over  bool `json:"over,omitempty"`
+	// Holds is true while the job holds a slot, Started once it was started, Over once it has ended.
+	Holds   bool `json:"holds,omitempty"`
+	Started bool `json:"started,omitempty"`
+	Over    bool `json:"over,omitempty"`
 }
 
 // exits remembers a bounded number of executors.
