@@ -14,7 +14,7 @@ const (
 	mostTime    = 5 * time.Minute
 	partOfBound = 4
 	// secondAfter is how soon the second snapshot after many events may be written.
-	secondAfter = 30 * time.Second
+	secondAfter = 10 * time.Second
 	// share bounds what writing takes: the pause behind a snapshot is so many times its duration, unless EVENTS
 	// cannot be kept within its bounds that way.
 	share = 100
