@@ -29,6 +29,7 @@ type store struct {
 	busy   bool   // the oldest held frame was published and is not confirmed
 	maybe  bool   // that frame may be stored, although nothing confirms it
 	again  bool   // that frame was published before
+	tries  uint64 // publications so far
 	resent bool   // some frame may be stored twice
 	full   int    // refusals in a row because the subject is full
 	last   uint64 // number of the last frame that is stored
@@ -79,8 +80,9 @@ func (s *sender) storeOldest() error {
 	}
 	s.store.busy, s.store.maybe = true, true
 	s.timer.Reset(s.ackTimeout)
+	s.store.tries++
 	f := s.held[0]
-	return s.overwrite(f.number, strconv.FormatUint(f.number, 10), f.octets)
+	return s.overwrite(f.number, fmt.Sprintf("%d-%d", f.number, s.store.tries), f.octets)
 }
 
 // overwrite publishes data to the slot of a frame.
@@ -144,20 +146,28 @@ type confirmation struct {
 	Error  *jetstream.APIError `json:"error"`
 }
 
-// confirmed takes an answer for the frame whose number is token.
+// confirmed takes an answer for a frame; token is its number and which publication it was. One that is not the last
+// tells that the frame is stored, and not what its slot holds in the end.
 func (s *sender) confirmed(token string, data []byte) error {
-	if !s.store.busy || token != strconv.FormatUint(s.held[0].number, 10) {
+	number, try, _ := strings.Cut(token, "-")
+	if !s.store.busy || number != strconv.FormatUint(s.held[0].number, 10) {
 		return nil // a second answer, to a frame that was sent twice
 	}
+	last := try == strconv.FormatUint(s.store.tries, 10)
 	var c confirmation
 	if err := json.Unmarshal(data, &c); err != nil {
 		return s.broken(fmt.Sprintf("the broker's answer is not JSON: %v", err))
 	}
 	switch {
+	case c.Error != nil && !last:
+		return nil
 	case c.Error != nil:
 		return s.refused(c.Error)
 	case c.Stream != s.addr.Stream:
 		return s.broken(fmt.Sprintf("stored in stream %q, not %q", c.Stream, s.addr.Stream))
+	}
+	if !last && s.addr.Slots > 0 {
+		c.Seq = unknownSeq
 	}
 	return s.hasStored(s.held[0], c.Seq)
 }
@@ -166,8 +176,8 @@ func (s *sender) hasStored(f heldFrame, seq uint64) error {
 	st := &s.store
 	st.busy, st.again, st.pause, st.full, st.last = false, false, 0, 0, f.number
 	st.setSeq(f.number, seq)
-	if n := len(st.slots); n > 0 && len(st.frames) > 0 && st.frames[0].number+uint64(n) <= f.number {
-		st.frames = slices.Delete(st.frames, 0, 1) // this one was overwritten
+	if n := uint64(len(st.slots)); n > 0 {
+		st.frames = slices.DeleteFunc(st.frames, func(o storedFrame) bool { return o.number%n == f.number%n }) // overwritten
 	}
 	st.frames = append(st.frames, storedFrame{f.number, seq, len(f.octets)})
 	s.timer.Stop()

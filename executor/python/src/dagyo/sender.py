@@ -85,6 +85,7 @@ class _Store:
         self.busy = False  # the oldest held frame was published and is not confirmed
         self.maybe = False  # that frame may be stored although nothing confirms it
         self.again = False  # that frame was published before
+        self.tries = 0  # publications so far
         self.resent = False  # some frame may be stored twice
         self.full = 0  # refusals in a row because the subject is full
         self.last = 0  # number of the last frame that is stored
@@ -370,8 +371,9 @@ class Sender:
     async def _store_oldest(self) -> None:
         self._store.busy = self._store.maybe = True
         self._timer.set(_CONFIRMATION)
+        self._store.tries += 1
         frame = self._held[0]
-        await self._overwrite(frame.number, str(frame.number), frame.octets)
+        await self._overwrite(frame.number, f"{frame.number}-{self._store.tries}", frame.octets)
 
     async def _overwrite(self, frame: int, reply: str, data: bytes) -> None:
         """Publish to the slot of a frame, on condition that it holds what we know that it holds.
@@ -423,26 +425,33 @@ class Sender:
             self._rest()
 
     async def _confirmed(self, token: str, data: bytes) -> None:
-        """Take JetStream's answer for the frame whose number is token."""
-        if not self._store.busy or token != str(self._held[0].number):
+        """Take JetStream's answer for a frame. The token is its number and which publication it was.
+
+        One that is not the last tells that the frame is stored, and not what its slot holds in the end.
+        """
+        number, _, publication = token.partition("-")
+        if not self._store.busy or number != str(self._held[0].number):
             return  # a second answer, to a frame that was sent twice
+        last = publication == str(self._store.tries)
         try:
             said = answer(data)
         except BrokerError as e:
-            return await self._refused(e)
+            return await self._refused(e) if last else None
         if said.get("stream") != self._address.stream:
             raise ProtocolError(
                 f"frame {token} was stored in {said.get('stream')!r}, not {self._address.stream!r}"
             )
-        await self._has_stored(self._held[0], int(said["seq"]))
+        known = last or not self._address.slots
+        await self._has_stored(self._held[0], int(said["seq"]) if known else None)
 
     async def _has_stored(self, frame: _Held, sequence: int | None) -> None:
         store, slots = self._store, self._address.slots
         store.busy, store.again, store.pause, store.full = False, False, 0.0, 0
         store.last = frame.number
         self._set_slot(frame.number, sequence)
-        if slots and store.frames and store.frames[0].number + slots <= frame.number:
-            store.frames.popleft()  # this one was overwritten
+        if slots:  # what was in the slot is overwritten
+            kept = (f for f in store.frames if (f.number - frame.number) % slots)
+            store.frames = deque(kept)
         store.frames.append(_Stored(frame.number, sequence, len(frame.octets)))
         self._timer.clear()
         self._drop(frame.number)
