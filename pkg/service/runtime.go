@@ -13,6 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/eventlog"
 	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/service/core"
 	"github.com/dagyo/dagyo/pkg/snapshot"
@@ -23,7 +24,7 @@ type Runtime[S any] struct {
 	service Service[S]
 	config  Config
 	link    *broker.Link
-	events  broker.Events
+	events  eventlog.Log
 	log     zerolog.Logger
 
 	mu    sync.RWMutex // guards the fields down to changed

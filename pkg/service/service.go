@@ -9,6 +9,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/eventlog"
 	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
@@ -73,7 +74,7 @@ func Run[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) 
 	for {
 		r := &Runtime[S]{
 			service: s, config: c, link: link, log: log,
-			events:  broker.Events{Link: link, Service: s.Name, Log: log},
+			events:  eventlog.Log{Link: link, Service: s.Name, Logger: log},
 			current: make(chan struct{}),
 		}
 		err := r.run(ctx)

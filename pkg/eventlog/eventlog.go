@@ -1,4 +1,6 @@
-package broker
+// Package eventlog publishes to EVENTS, and reads single messages of it. It is apart from package broker, which executors
+// are made of: it logs.
+package eventlog
 
 import (
 	"context"
@@ -11,6 +13,7 @@ import (
 	"github.com/nats-io/nuid"
 	"github.com/rs/zerolog"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -25,17 +28,17 @@ const (
 	dataPause = time.Second
 )
 
-// Events is the stream EVENTS, as one service publishes to it and reads single messages of it.
-type Events struct {
-	Link    *Link
+// A Log is the stream EVENTS, as one service publishes to it and reads single messages of it.
+type Log struct {
+	Link    *broker.Link
 	Service string
-	Log     zerolog.Logger
+	Logger  zerolog.Logger
 }
 
 // Append stores an event behind the event at last, the last one of its aggregate (0 for the first), and returns its
 // place. stored is false if another one is the last. An event without an aggregate is stored without a condition. An
 // error that no retry helps against is a *problem.Permanent.
-func (s Events) Append(ctx context.Context, e contract.Event, last uint64) (seq uint64, stored bool, err error) {
+func (s Log) Append(ctx context.Context, e contract.Event, last uint64) (seq uint64, stored bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishWait)
 	defer cancel()
 	e.Source, e.Time = contract.Source(s.Service), time.Now().UTC()
@@ -50,13 +53,13 @@ func (s Events) Append(ctx context.Context, e contract.Event, last uint64) (seq 
 		condition = append(condition, jetstream.WithExpectLastSequenceForSubject(last, a))
 	}
 	ack, err := s.Link.JS.PublishMsg(ctx, msg, condition...)
-	if SaidBefore(err) {
+	if broker.SaidBefore(err) {
 		return 0, false, nil
 	}
 	if err != nil {
 		return 0, false, err
 	}
-	s.Log.Debug().Str("event", e.NATSSubject()).Uint64("seq", ack.Sequence).Msg("published")
+	s.Logger.Debug().Str("event", e.NATSSubject()).Uint64("seq", ack.Sequence).Msg("published")
 	return ack.Sequence, true, nil
 }
 
@@ -72,20 +75,20 @@ func eventID(e contract.Event, last uint64) string {
 	return nuid.Next()
 }
 
-func (s Events) encode(ctx context.Context, e contract.Event) (*nats.Msg, error) {
+func (s Log) encode(ctx context.Context, e contract.Event) (*nats.Msg, error) {
 	msg, err := s.Link.Encode(ctx, e)
 	var problems problem.List
 	switch {
 	case errors.As(err, &problems):
 		return nil, &problem.Permanent{Problem: problems[0]}
-	case err != nil && !Passing(err):
+	case err != nil && !broker.Passing(err):
 		return nil, &problem.Permanent{Problem: problem.Problem{Code: problem.InternalFailure, Message: err.Error()}}
 	}
 	return msg, err
 }
 
 // Last returns the place and type of the last event of an aggregate, 0 if EVENTS holds none.
-func (s Events) Last(ctx context.Context, aggregate string) (uint64, contract.Type, error) {
+func (s Log) Last(ctx context.Context, aggregate string) (uint64, contract.Type, error) {
 	ctx, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
 	events, err := s.Link.JS.Stream(ctx, contract.StreamEvents)
@@ -103,7 +106,7 @@ func (s Events) Last(ctx context.Context, aggregate string) (uint64, contract.Ty
 }
 
 // Bounds returns the numbers of the first message and of the last one.
-func (s Events) Bounds(ctx context.Context) (first, last uint64, err error) {
+func (s Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	events, err := s.Link.JS.Stream(ctx, contract.StreamEvents)
 	if err != nil {
 		return 0, 0, err
@@ -113,7 +116,7 @@ func (s Events) Bounds(ctx context.Context) (first, last uint64, err error) {
 }
 
 // Read reads and decodes one message, and returns its body, too. The message is nil if EVENTS does not hold it any more.
-func (s Events) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, error) {
+func (s Log) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
 	events, err := s.Link.JS.Stream(ctx, contract.StreamEvents)
@@ -145,7 +148,7 @@ func (s Events) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, er
 // Few events refer to data, and the others do not wait for it for long: an event whose data cannot be read in some
 // tries is unreadable. The document of a submission is not read: it may be large, and only whoever judges the
 // submission needs it.
-func (s Events) Receive(
+func (s Log) Receive(
 	ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata, reads func(contract.Type) bool,
 ) *event.Stored {
 	m := event.NewStored(event.Place{Seq: meta.Sequence.Stream, At: meta.Timestamp}, msg.Subject())
@@ -162,7 +165,7 @@ func (s Events) Receive(
 }
 
 // resolve returns a message's body, with the data that it may refer to.
-func (s Events) resolve(ctx context.Context, m *event.Stored, header nats.Header, body []byte) []byte {
+func (s Log) resolve(ctx context.Context, m *event.Stored, header nats.Header, body []byte) []byte {
 	for attempt := 1; m.Type != contract.TypeFlowSubmit; {
 		whole, err := s.Link.Resolve(ctx, header, body)
 		if err == nil {
@@ -172,7 +175,7 @@ func (s Events) resolve(ctx context.Context, m *event.Stored, header nats.Header
 			m.Fail(err)
 			break
 		}
-		s.Log.Warn().Err(err).Str("event", m.Subject).Msg("cannot get an event's data; trying again")
+		s.Logger.Warn().Err(err).Str("event", m.Subject).Msg("cannot get an event's data; trying again")
 		select {
 		case <-time.After(dataPause):
 		case <-ctx.Done():
