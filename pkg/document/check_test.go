@@ -79,7 +79,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 				`/machine/tolerations/0/operator: must be "Exists" or "Equal" [schema] — ` +
 					`did you mean "Exists"?`}},
 		{"unknown schema", "no-such", `{}`, []string{
-			`(document): schema no-such: failing loading "schema:///no-such.json": ` +
+			`(document): schema no-such: failing loading "` + schemas.BaseURL + `no-such.json": ` +
 				`open no-such.json: file does not exist [internal-failure]`}},
 	}
 	for _, tt := range tests {
@@ -89,6 +89,54 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 		})
+	}
+}
+
+// A record is text. JSON in its place is reported once, with the text to write.
+func TestRecordsThatAreJSON(t *testing.T) {
+	for record, want := range map[string]string{
+		`5`:       `not a number [schema] — write JSON as a string: "5"`,
+		`null`:    `not null [schema] — write JSON as a string: "null"`,
+		`true`:    `not a boolean [schema] — write JSON as a string: "true"`,
+		`[1]`:     `not an array [schema] — write JSON as a string: "[1]"`,
+		`{"a":1}`: `not an object [schema] — write JSON as a string: "{\"a\":1}"`,
+	} {
+		_, problems := Check("flow", []byte(`{"nodes":{"n":{"progdef":"p","with":{"x":[`+record+`]}}}}`),
+			DefaultLimits())
+		want = `/nodes/n/with/x/0: a record must be a string or {"base64": "…"}, ` + want
+		if got := problems.Error(); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", record, got, want)
+		}
+	}
+}
+
+// Editors find the schema of a document by its field $schema, and mark it with a byte-order mark.
+func TestWhatEditorsAdd(t *testing.T) {
+	for schema, fields := range map[string]string{
+		"flow": "", "progdef": `,"name":"p"`, "test": "", "type": `,"name":"t","description":"d"`,
+	} {
+		raw := "\ufeff" + `{"$schema":"https://example.com/x.json"` + fields + `}`
+		if _, problems := Check(schema, []byte(raw), DefaultLimits()); problems != nil {
+			t.Errorf("%s: %v", schema, problems)
+		}
+	}
+	_, problems := Check("flow", []byte(`{"x":1}`), DefaultLimits())
+	if len(problems) != 1 || strings.Contains(problems[0].Hint, "schema") {
+		t.Errorf("%v", problems)
+	}
+}
+
+func TestNotJSON(t *testing.T) {
+	for record, want := range map[string]string{
+		"":             "not JSON: it is empty",
+		"{\"a\":\n x}": `not JSON at line 2, column 2: invalid character 'x' looking for beginning of value; it begins with "{\"a\":\n x}"`,
+		"[1":           `not JSON at line 1, column 3: unexpected end of JSON input; it begins with "[1"`,
+		strings.Repeat("é", 60): `not JSON at line 1, column 1: invalid character 'Ã' looking for beginning of value; ` +
+			`it begins with "` + strings.Repeat("é", 40) + `…"`,
+	} {
+		if got := NotJSON([]byte(record)); got != want {
+			t.Errorf("%q: got %s, want %s", record, got, want)
+		}
 	}
 }
 

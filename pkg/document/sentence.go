@@ -1,6 +1,7 @@
 package document
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"slices"
@@ -57,6 +58,24 @@ func kindName(name string) string {
 		return "an " + name
 	default:
 		return "a " + name
+	}
+}
+
+// kindOf names the JSON type of a value that was read.
+func kindOf(v any) string {
+	switch v.(type) {
+	case map[string]any:
+		return kindName("object")
+	case []any:
+		return kindName("array")
+	case json.Number:
+		return kindName("number")
+	case bool:
+		return kindName("boolean")
+	case nil:
+		return kindName("null")
+	default:
+		return kindName("string")
 	}
 }
 

@@ -92,11 +92,7 @@ func Block(w io.Writer, mark, text string) {
 // Problems writes every problem of a document.
 func Problems(w io.Writer, problems problem.List) {
 	for _, p := range problems[:min(len(problems), maxRows)] {
-		where := p.Pointer
-		if where == "" {
-			where = "(document)"
-		}
-		fmt.Fprintf(w, "  %s: %s [%s]\n", clean(where), clean(p.Message), p.Code)
+		fmt.Fprintf(w, "  %s: %s [%s]\n", clean(p.Where()), clean(p.Message), p.Code)
 		if p.Hint != "" {
 			fmt.Fprintf(w, "      hint: %s\n", clean(p.Hint))
 		}
