@@ -107,7 +107,7 @@ func (a *app) fromProgdef(c *conformance.Config, path string) error {
 	}
 	d, problems := progdef.Check(raw, document.DefaultLimits())
 	if len(problems) > 0 {
-		return fmt.Errorf("the progdef in %s: %w", path, problems)
+		return fmt.Errorf("the progdef in %s: %w", path, a.located(problems))
 	}
 	if len(d.Inputs) != 1 || len(d.Outputs) != 1 {
 		return usage(fmt.Errorf("progdef %s has %d inputs and %d outputs; one input and one output are needed",

@@ -140,7 +140,7 @@ func applyProgdefs(
 		var problems problem.List
 		switch {
 		case errors.As(err, &problems):
-			faults = append(faults, flowtest.Fault{File: p.File, Problems: problems})
+			faults = append(faults, flowtest.Fault{File: p.File, Problems: p.Locate(problems)})
 		case err != nil:
 			return nil, fmt.Errorf("apply %s: %w", p.File, err)
 		}

@@ -90,6 +90,7 @@ func standardCatalog() flow.Catalog {
 // tellValidity prints what a flow's submission would be answered. With problems it exits with
 // ExitRejected.
 func (a *app) tellValidity(valid *contract.FlowValidated, problems problem.List) error {
+	problems = a.located(problems)
 	switch {
 	case a.json() && valid != nil:
 		return a.printJSON(map[string]any{"valid": true, "data": valid})
@@ -98,11 +99,11 @@ func (a *app) tellValidity(valid *contract.FlowValidated, problems problem.List)
 		return errors.Join(err, told(ExitRejected))
 	case valid != nil:
 		names := slices.Sorted(maps.Keys(valid.Progdefs))
-		_, err := fmt.Fprintf(a.Out, "valid: %d nodes, %d edges, progdefs %v\n",
-			len(valid.Flow.Nodes), len(valid.Flow.Edges), names)
+		_, err := fmt.Fprintf(a.Out, "valid: %s, %s, progdefs %v\n",
+			report.Plural(len(valid.Flow.Nodes), "node"), report.Plural(len(valid.Flow.Edges), "edge"), names)
 		return err
 	}
-	fmt.Fprintf(a.Out, "not valid: %d problems\n", len(problems))
+	fmt.Fprintf(a.Out, "not valid: %s\n", report.Plural(len(problems), "problem"))
 	report.Problems(a.Out, problems)
 	return told(ExitRejected)
 }

@@ -57,7 +57,7 @@ func (s *Summary) Add(r Result) {
 
 // String is the last line of a run.
 func (s Summary) String() string {
-	text := fmt.Sprintf("%d cases in %.2fs: %d ok, %d failed", s.Cases, s.Seconds, s.OK, s.Failed)
+	text := fmt.Sprintf("%s in %.2fs: %d ok, %d failed", report.Plural(s.Cases, "case"), s.Seconds, s.OK, s.Failed)
 	if s.Updated > 0 {
 		text += fmt.Sprintf(", %d updated", s.Updated)
 	}

@@ -29,7 +29,9 @@ func clean(s string) string {
 	}, s)
 }
 
-// plural writes a number and what it counts.
+// Plural writes a number and what it counts.
+func Plural(n int, what string) string { return plural(int64(n), what) }
+
 func plural(n int64, what string) string {
 	if n == 1 {
 		return "1 " + what
