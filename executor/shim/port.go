@@ -125,7 +125,7 @@ func (c checked) check(record []byte) error {
 	case string(c) == text && !utf8.Valid(record):
 		return errors.New("not valid UTF-8")
 	case string(c) == jsonText && !json.Valid(record):
-		return errors.New(document.NotJSON(record))
+		return errors.New(document.WhyNotJSON(record))
 	}
 	return nil
 }

@@ -126,16 +126,18 @@ func TestWhatEditorsAdd(t *testing.T) {
 	}
 }
 
-func TestNotJSON(t *testing.T) {
-	for record, want := range map[string]string{
-		"":             "not JSON: it is empty",
-		"{\"a\":\n x}": `not JSON at line 2, column 2: invalid character 'x' looking for beginning of value; it begins with "{\"a\":\n x}"`,
-		"[1":           `not JSON at line 1, column 3: unexpected end of JSON input; it begins with "[1"`,
-		strings.Repeat("é", 60): `not JSON at line 1, column 1: invalid character 'Ã' looking for beginning of value; ` +
-			`it begins with "` + strings.Repeat("é", 40) + `…"`,
+func TestWhyNotJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		"{}":           "",
+		" ":            "it is empty",
+		"{\"a\":\n x}": `invalid character 'x' looking for beginning of value at line 2, column 2; it begins with "{\"a\":\n x}"`,
+		"[1":           `unexpected end of JSON input at line 1, column 3; it begins with "[1"`,
+		"1 2":          `invalid character '2' after top-level value at line 1, column 3; it begins with "1 2"`,
+		"x" + strings.Repeat("é", 60): `invalid character 'x' looking for beginning of value at line 1, column 1; ` +
+			`it begins with "x` + strings.Repeat("é", 39) + `…"`,
 	} {
-		if got := NotJSON([]byte(record)); got != want {
-			t.Errorf("%q: got %s, want %s", record, got, want)
+		if got := WhyNotJSON([]byte(text)); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
 		}
 	}
 }

@@ -85,20 +85,20 @@ func SyntaxErrorAt(raw []byte, err error) (at int, ok bool) {
 	return int(syntax.Offset) - 1, true
 }
 
-// NotJSON says why a record is not JSON: where, and how the record begins.
-func NotJSON(record []byte) string {
+// WhyNotJSON says why a text is not JSON: what is wrong, where, and how the text begins. It is "" for JSON.
+func WhyNotJSON(text []byte) string {
 	var whole json.RawMessage
-	err := json.Unmarshal(record, &whole)
-	at, ok := SyntaxErrorAt(record, err)
+	err := json.Unmarshal(text, &whole)
+	at, ok := SyntaxErrorAt(text, err)
 	switch {
-	case len(bytes.TrimSpace(record)) == 0:
-		return "not JSON: it is empty"
 	case err == nil:
-		return "JSON"
+		return ""
+	case len(bytes.TrimSpace(text)) == 0:
+		return "it is empty"
 	case !ok:
-		return "not JSON: " + err.Error()
+		return err.Error()
 	}
-	return fmt.Sprintf("not JSON %s: %s; it begins with %s", place(record, at), err, beginning(record))
+	return fmt.Sprintf("%v %s; it begins with %s", err, place(text, at), beginning(text))
 }
 
 // beginning quotes the first characters of a record.

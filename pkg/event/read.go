@@ -170,7 +170,7 @@ func brokenEvent(body []byte, err error) problem.Problem {
 		return notJSON("", err)
 	}
 	return problem.Problem{
-		Code: problem.NotJSON, Message: "the event is " + document.NotJSON(body),
+		Code: problem.NotJSON, Message: "the event is not JSON: " + document.WhyNotJSON(body),
 		Hint: "send the event as one JSON object (" + mediaStructured + ")",
 	}
 }

@@ -77,7 +77,7 @@ func promise(v Value, typename string) string {
 	case typename == "utf8-string" && !utf8.Valid(v):
 		return "the value is not UTF-8, as its type utf8-string promises"
 	case typename == "json" && !json.Valid(v):
-		return "the value is " + document.NotJSON(v) + "; its type is json"
+		return "the value is not JSON, as its type json promises: " + document.WhyNotJSON(v)
 	default:
 		return ""
 	}
