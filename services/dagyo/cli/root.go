@@ -76,6 +76,7 @@ Or keep it running:                dagyo up`,
 		a.versionCommand(),
 		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes},
 	)
+	completeValues(root)
 	return root
 }
 

@@ -13,7 +13,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/flow"
 )
 
@@ -50,11 +49,7 @@ func (f format) read(in io.Reader, typename string) iter.Seq2[[]byte, error] {
 		s := bufio.NewScanner(in)
 		s.Buffer(nil, lineLimit)
 		for n := 1; s.Scan(); n++ {
-			line := s.Bytes()
-			if n == 1 {
-				line = document.TrimBOM(line)
-			}
-			record, err := f.parse(line, typename)
+			record, err := f.parse(s.Bytes(), typename)
 			if err != nil {
 				err = fmt.Errorf("line %d: %w", n, err)
 			}
