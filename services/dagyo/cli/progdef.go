@@ -118,7 +118,7 @@ func (a *app) tellRefused(what, path string, problems problem.List) error {
 		err := a.printJSON(map[string]any{"file": path, "problems": problems})
 		return errors.Join(err, told(ExitRejected))
 	}
-	fmt.Fprintf(a.Err, "%s in %s rejected: %s\n", what, path, report.Plural(len(problems), "problem"))
+	fmt.Fprintf(a.Err, "%s in %s rejected: %s\n", what, path, document.Count(len(problems), "problem"))
 	report.Problems(a.Err, problems)
 	return told(ExitRejected)
 }

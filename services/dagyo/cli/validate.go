@@ -100,10 +100,10 @@ func (a *app) tellValidity(valid *contract.FlowValidated, problems problem.List)
 	case valid != nil:
 		names := slices.Sorted(maps.Keys(valid.Progdefs))
 		_, err := fmt.Fprintf(a.Out, "valid: %s, %s, progdefs %v\n",
-			report.Plural(len(valid.Flow.Nodes), "node"), report.Plural(len(valid.Flow.Edges), "edge"), names)
+			document.Count(len(valid.Flow.Nodes), "node"), document.Count(len(valid.Flow.Edges), "edge"), names)
 		return err
 	}
-	fmt.Fprintf(a.Out, "not valid: %s\n", report.Plural(len(problems), "problem"))
+	fmt.Fprintf(a.Out, "not valid: %s\n", document.Count(len(problems), "problem"))
 	report.Problems(a.Out, problems)
 	return told(ExitRejected)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
@@ -29,15 +30,7 @@ func clean(s string) string {
 	}, s)
 }
 
-// Plural writes a number and what it counts.
-func Plural(n int, what string) string { return plural(int64(n), what) }
-
-func plural(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
+func plural(n int64, what string) string { return document.Count(n, what) }
 
 // octets writes a number of octets for people.
 func octets(n int64) string {
