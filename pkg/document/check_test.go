@@ -2,12 +2,15 @@ package document
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/schemas"
@@ -125,6 +128,35 @@ func TestWhatEditorsAdd(t *testing.T) {
 		t.Errorf("%v", problems)
 	}
 }
+
+// The schemas for editors stand alone.
+func TestSchemasForEditors(t *testing.T) {
+	for _, name := range []string{"flow", "progdef", "test", "type"} {
+		text, err := Schema(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var schema any
+		if err := json.Unmarshal(text, &schema); err != nil {
+			t.Fatal(name, err)
+		}
+		alone := jsonschema.NewCompiler()
+		alone.UseLoader(nowhere{})
+		if err := alone.AddResource(name, schema); err != nil {
+			t.Fatal(name, err)
+		}
+		if _, err := alone.Compile(name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := Schema("no-such"); err == nil {
+		t.Error("there is a schema of nothing")
+	}
+}
+
+type nowhere struct{}
+
+func (nowhere) Load(address string) (any, error) { return nil, errors.New("refers to " + address) }
 
 func TestWhyNotJSON(t *testing.T) {
 	for text, want := range map[string]string{

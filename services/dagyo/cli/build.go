@@ -44,9 +44,9 @@ pinned by its id, sha256:…, and only this Docker host can run it.
 
 Files are JSON or YAML; - is standard input, and its build context is relative to the
 working directory. Docker's builder is its API's: it has no BuildKit.`,
-		Example: `  dagyo progdef build greet.json | dagyo progdef apply -
-  dagyo progdef build --push registry.example.com/greet --write greet.json
-  dagyo progdef build --arg BASE=python:3.13-slim --tag greet:dev greet.json`,
+		Example: `  dagyo progdef build caption.json | dagyo progdef apply -
+  dagyo progdef build --push registry.example.com/caption --write caption.json
+  dagyo progdef build --arg BASE=python:3.13-slim --tag greet:dev caption.json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if err := a.checkBuild(f, files); err != nil {
