@@ -99,7 +99,7 @@ func TestValidateReadsYAMLFromStandardInput(t *testing.T) {
 	code, out, stderr := call(t, "nodes:\n  a: {progdef: nothing}\n",
 		"--server", "nats://127.0.0.1:1", "validate", "-")
 	if code != ExitRejected || !strings.Contains(out, `no progdef "nothing"`) ||
-		!strings.Contains(stderr, "nobody answers at nats://127.0.0.1:1") {
+		!strings.Contains(stderr, "no validator answered at nats://127.0.0.1:1") {
 		t.Errorf("exits with %d: %s%s", code, out, stderr)
 	}
 }

@@ -61,7 +61,7 @@ func (a *app) judge(ctx context.Context, document []byte) (*contract.FlowValidat
 		return err
 	})
 	if errors.Is(err, client.ErrNoServer) || errors.Is(err, client.ErrNoAnswer) {
-		fmt.Fprintf(a.Err, "nobody answers at %s: checked against the standard progdefs only\n",
+		fmt.Fprintf(a.Err, "no validator answered at %s: checked against the standard progdefs only\n",
 			broker.Redact(a.server))
 		valid, problems = checkOffline(document)
 		err = nil

@@ -132,7 +132,9 @@ type yamlReader struct {
 	out     bytes.Buffer
 	anchors map[string]*ast.AnchorNode
 	// open are the anchors around the node that is written.
-	open  []*ast.AnchorNode
+	open []*ast.AnchorNode
+	// path leads to the node that is written.
+	path  []string
 	depth int
 	// merged counts the mappings that were merged.
 	merged int
@@ -160,6 +162,7 @@ func convert(body ast.Node) (Document, error) {
 	if errors.As(err, &bad) {
 		at := start(bad.node)
 		bad.Line, bad.Column = at.line, at.column
+		bad.Pointer = problem.Pointer(r.path...)
 		return Document{}, problem.List{bad.Problem}
 	}
 	return Document{
@@ -229,7 +232,7 @@ func (r *yamlReader) array(n *ast.SequenceNode) error {
 		if i > 0 {
 			r.out.WriteByte(',')
 		}
-		if err := r.write(item); err != nil {
+		if err := r.part(strconv.Itoa(i), item); err != nil {
 			return err
 		}
 	}
@@ -249,12 +252,22 @@ func (r *yamlReader) object(n ast.Node) error {
 		}
 		r.text(m.name)
 		r.out.WriteByte(':')
-		if err := r.write(m.value); err != nil {
+		if err := r.part(m.name, m.value); err != nil {
 			return err
 		}
 	}
 	r.out.WriteByte('}')
 	return nil
+}
+
+// part writes a member of an object or an item of an array. After an error the path leads to it.
+func (r *yamlReader) part(token string, n ast.Node) error {
+	r.path = append(r.path, token)
+	err := r.write(n)
+	if err == nil {
+		r.path = r.path[:len(r.path)-1]
+	}
+	return err
 }
 
 func (r *yamlReader) text(s string) {
