@@ -29,14 +29,16 @@ type Problem struct {
 // Where returns the place of the problem for people: the position in the file, where it is known, and the
 // pointer.
 func (p Problem) Where() string {
-	where := p.Pointer
-	if where == "" {
-		where = "(document)"
+	switch {
+	case p.Line == 0 && p.Pointer == "":
+		return "(document)"
+	case p.Line == 0:
+		return p.Pointer
+	case p.Pointer == "":
+		return fmt.Sprintf("line %d, column %d", p.Line, p.Column)
+	default:
+		return fmt.Sprintf("line %d, column %d: %s", p.Line, p.Column, p.Pointer)
 	}
-	if p.Line > 0 {
-		where = fmt.Sprintf("line %d, column %d: %s", p.Line, p.Column, where)
-	}
-	return where
 }
 
 func (p Problem) String() string {
