@@ -38,6 +38,10 @@ func TestYAML(t *testing.T) {
 		{"bytes", "values:\n- !!binary aGVs\n- !!binary |\n    aGVs\n    bG8=\n", `{"values":[{"base64":"aGVs"},{"base64":"aGVsbG8="}]}`},
 		{"names", "1: a\ntrue: b\n\"x y\": c\n'q': d\n? e\n: f\nnull: g\n010: h\n", `{"1":"a","true":"b","x y":"c","q":"d","e":"f","null":"g","010":"h"}`},
 		{"an alias", "a: &x {b: [1]}\nc: *x\nd: [*x]\n", `{"a":{"b":[1]},"c":{"b":[1]},"d":[{"b":[1]}]}`},
+		{"an anchor that is set again", "a: &x 1\nb: *x\nc: &x 2\nd: *x\n", `{"a":1,"b":1,"c":2,"d":2}`},
+		{"an anchor beside its merge", "a: {x: &q {b: 1}, <<: *q}\n", `{"a":{"x":{"b":1},"b":1}}`},
+		{"an anchor of a name", "&a b: c\nd: *a\n", `{"b":"c","d":"b"}`},
+		{"a tag directive", "%TAG !e! tag:example.com,2000:\n---\na: 1\n", `{"a":1}`},
 		{"an alias of text", "a: &x \"010\"\nb: *x\n*x : c\n", `{"a":"010","b":"010","010":"c"}`},
 		{"a merge", "g: &g {p: 1, w: 2}\nn:\n  <<: *g\n  w: 3\n", `{"g":{"p":1,"w":2},"n":{"w":3,"p":1}}`},
 		{"a merge in braces", "g: &g {p: 1, w: 2}\nn: {<<: *g, w: 3}\n", `{"g":{"p":1,"w":2},"n":{"w":3,"p":1}}`},
@@ -89,7 +93,12 @@ func TestRefused(t *testing.T) {
 		{"an alias inside of itself", "a: &a\n  b: *a\n", `line 2, column 6: /a/b: the alias *a stands inside of what it refers to`},
 		{"an alias in a list inside of itself", "a: &a [1, *a]\n", `line 1, column 11: /a/1: the alias *a stands`},
 		{"two aliases inside of each other", "a: &a\n  b: &b\n    c: [*a, *b]\n", `the alias *a stands inside`},
-		{"an alias of nothing", "a: 1\nb: *nope\n", `line 2, column 4: /b: there is no anchor &nope above this alias`},
+		{"an alias above its anchor", "a: *x\nb: &x 1\n", `line 1, column 4: there is no anchor &x above this alias`},
+		{"a percent sign", "a: %x\n", `neither JSON nor YAML`},
+		{"a merge inside of itself", "a: &a {b: {<<: *a}}\n", `nested deeper than the 1000 levels`},
+		{"an alias with an anchor", "a: &a *a\n", `neither JSON nor YAML`},
+		{"an alias with a tag", "a: &a x\nb: !!str *a\n", `an alias has no anchor or tag of its own`},
+		{"an alias of nothing", "a: 1\nb: *nope\n", `line 2, column 4: there is no anchor &nope above this alias`},
 		{"a merge of itself", "a: &a\n  <<: *a\n  b: 1\n", `the mapping merges itself`},
 		{"a merge of text", "a: &a x\nb: {<<: *a}\n", `a merge key (<<) names a mapping or a list of mappings`},
 		{"a list as a name", "? [a]\n: 1\n", `line 2, column 1: neither JSON nor YAML: found an invalid key`},
@@ -254,7 +263,7 @@ outputs: {g: hello.greeting, "q/r": x}
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		"a: &a {b: [1, *a]}", "? x\n: - y\n  - z\n", "<<: {a: 1}\na: .inf", "{\"a\": [1, {\"b\": null}]} {}", "--- !!binary x\n...\n# c\n",
-		"a: |+\n  x\n\nb: 'y'", "*x : 1", "- - - 1\n-\n", "\"\\ud83d\\ude00\"", "!!str : !!null", "&a : *a", "? &b [*b]",
+		"a: |+\n  x\n\nb: 'y'", "*x : 1", "- - - 1\n-\n", "&a *a : 1", "!!str\n", "&x\n", "a: &b !!map\n", "? &a *a\n: *a\n", "<<: *a\n", "x: &a {<<: [*a, {b: *a}]}", "\"\\ud83d\\ude00\"", "!!str : !!null", "&a : *a", "? &b [*b]",
 	} {
 		f.Add(seed)
 	}

@@ -11,7 +11,7 @@ import (
 // yamlOrigin is a document of a YAML stream that was converted.
 type yamlOrigin struct {
 	body    ast.Node
-	anchors map[string]*ast.AnchorNode
+	aliases aliases
 }
 
 func (o yamlOrigin) places(wanted targets) map[string]place {
@@ -35,7 +35,7 @@ func (o yamlOrigin) walk(n ast.Node, pointer string, wanted targets, found map[s
 			}
 		}
 	case *ast.MappingNode, *ast.MappingValueNode:
-		r := yamlReader{anchors: o.anchors}
+		r := yamlReader{aliases: o.aliases}
 		all, _ := r.members(n, nil) // it was read before
 		for _, m := range all {
 			if at := pointer + problem.Pointer(m.name); wanted[at] {
@@ -52,11 +52,7 @@ func (o yamlOrigin) resolve(n ast.Node) ast.Node {
 	for {
 		switch inner := n.(type) {
 		case *ast.AliasNode:
-			target := o.anchors[aliasName(inner)]
-			if target == nil {
-				return nil
-			}
-			n = target.Value
+			n = o.aliases[inner].Value
 		case *ast.AnchorNode:
 			n = inner.Value
 		case *ast.TagNode:
@@ -76,6 +72,9 @@ func start(n ast.Node) position {
 		}
 	case *ast.MappingValueNode:
 		return start(n.Key)
+	}
+	if n == nil {
+		return position{}
 	}
 	t := n.GetToken()
 	if t == nil || t.Position == nil {

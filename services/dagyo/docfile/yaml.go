@@ -76,11 +76,12 @@ func streamOf(tokens token.Tokens) (all []token.Tokens) {
 			end()
 		case token.CommentType:
 		default:
-			directive = directive || t.Type == token.DirectiveType
+			directive = directive || t.Type == token.DirectiveType && len(doc) == 0
 			filled = true
 			doc = append(doc, t)
 		}
 	}
+	directive = false
 	end()
 	return all
 }
@@ -129,8 +130,9 @@ func notYAML(err error) problem.Problem {
 
 // A yamlReader writes a document as JSON.
 type yamlReader struct {
-	out     bytes.Buffer
-	anchors map[string]*ast.AnchorNode
+	out bytes.Buffer
+	// aliases leads from each alias to what it names.
+	aliases aliases
 	// open are the anchors around the node that is written.
 	open []*ast.AnchorNode
 	// path leads to the node that is written.
@@ -156,8 +158,11 @@ func refuse(n ast.Node, code problem.Code, message, hint string) error {
 }
 
 func convert(body ast.Node) (Document, error) {
-	r := yamlReader{anchors: map[string]*ast.AnchorNode{}}
-	err := r.write(body)
+	r := yamlReader{aliases: aliases{}}
+	err := r.aliases.resolve(body, map[string]*ast.AnchorNode{})
+	if err == nil {
+		err = r.write(body)
+	}
 	var bad *yamlError
 	if errors.As(err, &bad) {
 		at := start(bad.node)
@@ -166,7 +171,7 @@ func convert(body ast.Node) (Document, error) {
 		return Document{}, problem.List{bad.Problem}
 	}
 	return Document{
-		JSON: r.out.Bytes(), Line: start(body).line, origin: yamlOrigin{body, r.anchors},
+		JSON: r.out.Bytes(), Line: start(body).line, origin: yamlOrigin{body, r.aliases},
 	}, err
 }
 
@@ -186,7 +191,6 @@ func (r *yamlReader) write(n ast.Node) error {
 	case *ast.SequenceNode:
 		return r.array(n)
 	case *ast.AnchorNode:
-		r.anchors[n.Name.GetToken().Value] = n
 		r.open = append(r.open, n)
 		err := r.write(n.Value)
 		r.open = r.open[:len(r.open)-1]
@@ -202,28 +206,58 @@ func (r *yamlReader) write(n ast.Node) error {
 
 // alias appends what an alias stands for.
 func (r *yamlReader) alias(n *ast.AliasNode) error {
-	target, err := aliased(n, r.anchors)
-	if err != nil {
-		return err
-	}
+	target := r.aliases[n]
 	if slices.Contains(r.open, target) {
 		return refuse(n, problem.NotJSON, fmt.Sprintf("the alias *%s stands inside of what it refers to", aliasName(n)),
 			"JSON has no values that contain themselves")
 	}
 	r.open = append(r.open, target)
-	err = r.write(target.Value)
+	err := r.write(target.Value)
 	r.open = r.open[:len(r.open)-1]
 	return err
 }
 
 func aliasName(n *ast.AliasNode) string { return n.Value.GetToken().Value }
 
-func aliased(n *ast.AliasNode, anchors map[string]*ast.AnchorNode) (*ast.AnchorNode, error) {
-	target := anchors[aliasName(n)]
-	if target == nil {
-		return nil, refuse(n, problem.NotJSON, fmt.Sprintf("there is no anchor &%s above this alias", aliasName(n)), "")
+// aliases lead to the anchors that they name.
+type aliases map[*ast.AliasNode]*ast.AnchorNode
+
+// resolve finds the anchor of each alias in a node: the last one of its name before it.
+func (a aliases) resolve(n ast.Node, anchors map[string]*ast.AnchorNode) error {
+	var parts []ast.Node
+	switch n := n.(type) {
+	case *ast.AliasNode:
+		if a[n] = anchors[aliasName(n)]; a[n] == nil {
+			return refuse(n, problem.NotJSON, fmt.Sprintf("there is no anchor &%s above this alias", aliasName(n)), "")
+		}
+	case *ast.AnchorNode:
+		anchors[n.Name.GetToken().Value] = n
+		return a.property(n, n.Value, anchors)
+	case *ast.TagNode:
+		return a.property(n, n.Value, anchors)
+	case *ast.MappingKeyNode:
+		parts = []ast.Node{n.Value}
+	case *ast.SequenceNode:
+		parts = n.Values
+	case *ast.MappingNode, *ast.MappingValueNode:
+		for _, v := range valuesOf(n) {
+			parts = append(parts, v.Key, v.Value)
+		}
 	}
-	return target, nil
+	for _, p := range parts {
+		if err := a.resolve(p, anchors); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// property resolves what has an anchor or a tag, which is no alias.
+func (a aliases) property(n, value ast.Node, anchors map[string]*ast.AnchorNode) error {
+	if _, alias := value.(*ast.AliasNode); alias {
+		return refuse(n, problem.NotJSON, "an alias has no anchor or tag of its own", "")
+	}
+	return a.resolve(value, anchors)
 }
 
 func (r *yamlReader) array(n *ast.SequenceNode) error {
@@ -305,7 +339,6 @@ func (r *yamlReader) members(n ast.Node, around []ast.Node) ([]member, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.note(v.Value)
 		has[name] = true
 		out = append(out, member{name, v.Key, v.Value})
 	}
@@ -324,13 +357,6 @@ func (r *yamlReader) members(n ast.Node, around []ast.Node) ([]member, error) {
 	return out, nil
 }
 
-// note knows an anchor before what it names is written, for a merge that stands before it.
-func (r *yamlReader) note(n ast.Node) {
-	if a, ok := n.(*ast.AnchorNode); ok {
-		r.anchors[a.Name.GetToken().Value] = a
-	}
-}
-
 // merge returns the members of what a merge key names: a mapping, or several.
 func (r *yamlReader) merge(from ast.Node, around []ast.Node) ([]member, error) {
 	if r.merged++; r.merged > mergeLimit {
@@ -338,13 +364,8 @@ func (r *yamlReader) merge(from ast.Node, around []ast.Node) ([]member, error) {
 	}
 	switch n := from.(type) {
 	case *ast.AliasNode:
-		target, err := aliased(n, r.anchors)
-		if err != nil {
-			return nil, err
-		}
-		return r.merge(target.Value, around)
+		return r.merge(r.aliases[n].Value, around)
 	case *ast.AnchorNode:
-		r.note(n)
 		return r.merge(n.Value, around)
 	case *ast.MappingNode, *ast.MappingValueNode:
 		if slices.Contains(around, ast.Node(n)) {
@@ -384,14 +405,9 @@ func (r *yamlReader) name(key ast.Node) (string, error) {
 	case *ast.MappingKeyNode:
 		return r.name(k.Value)
 	case *ast.AnchorNode:
-		r.note(k)
 		return r.name(k.Value)
 	case *ast.AliasNode:
-		target, err := aliased(k, r.anchors)
-		if err != nil {
-			return "", err
-		}
-		return r.name(target.Value)
+		return r.name(r.aliases[k].Value)
 	case *ast.TagNode:
 		if k.Start.Value == "!!str" {
 			return r.name(k.Value)
