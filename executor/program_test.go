@@ -49,7 +49,7 @@ func TestJobsThatDoNotFit(t *testing.T) {
 		{"no variable", Program{Ports: []Port{Input("a", Any("T"))}}, ports{"a": "json"}, nil,
 			`input "a" carries json, the program expects T`},
 		{"no typename", pair, ports{"a": "<", "b": "Result<x>"}, ports{"out": "map<x,list<x>>"},
-			`input "a" carries "<": octet 1 of a typename must be a letter`},
+			`input "a" carries "<": byte 1 of a typename must be a letter`},
 		{"dynamic", Program{Dynamic: true}, ports{"a": "json"}, ports{"out": "json"}, ""},
 	}
 	for _, tt := range tests {

@@ -177,7 +177,7 @@ func TestWhyNotJSON(t *testing.T) {
 func TestCheckLimits(t *testing.T) {
 	limits := Limits{Bytes: 20, Depth: 3}
 	tests := []struct{ raw, want string }{
-		{strings.Repeat(" ", 21), "(document): the document has 21 octets; " +
+		{strings.Repeat(" ", 21), "(document): the document has 21 bytes; " +
 			"at most 20 are allowed [too-large]"},
 		{`{"a":[{"b":{}}]}`, "/a/0/b: nested deeper than the 3 levels that are allowed " +
 			"[too-deep]"},

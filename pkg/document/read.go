@@ -31,7 +31,7 @@ func read(raw []byte, limits Limits, report *Report) (any, bool) {
 func readable(raw []byte, limits Limits, report *Report) bool {
 	if len(raw) > limits.Bytes {
 		report.Add(problem.TooLarge, fmt.Sprintf(
-			"the document has %d octets; at most %d are allowed", len(raw), limits.Bytes), "")
+			"the document has %d bytes; at most %d are allowed", len(raw), limits.Bytes), "")
 		return false
 	}
 	if at := badText(raw); at >= 0 {

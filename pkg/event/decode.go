@@ -90,7 +90,7 @@ func (m message) sent() contract.Event {
 func oversize(n int) problem.Problem {
 	return problem.Problem{
 		Code:    problem.TooLarge,
-		Message: fmt.Sprintf("the message has %d octets; the limit is %d", n, SizeLimit),
+		Message: fmt.Sprintf("the message has %d bytes; the limit is %d", n, SizeLimit),
 	}
 }
 

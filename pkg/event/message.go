@@ -120,7 +120,7 @@ func (m message) oversized() problem.List {
 			problems = append(problems, problem.Problem{
 				Code:    problem.TooLarge,
 				Pointer: problem.Pointer(clip(name)),
-				Message: fmt.Sprintf("the attribute has %d octets; the limit is %d",
+				Message: fmt.Sprintf("the attribute has %d bytes; the limit is %d",
 					len(s), AttributeLimit),
 			})
 		}

@@ -45,7 +45,7 @@ func (c *checker) tell(l *link, u *unify.Conflict, differ clash) {
 		c.add(problem.TooDeep, l.at, fmt.Sprintf("%s, and then %s would have more than %d levels",
 			ends, c.types.grown(u.Grown), progdef.TypenameDepth), "")
 	case unify.TooLong:
-		c.add(problem.TooLarge, l.at, fmt.Sprintf("%s, and then %s would have more than %d octets",
+		c.add(problem.TooLarge, l.at, fmt.Sprintf("%s, and then %s would have more than %d bytes",
 			ends, c.types.grown(u.Grown), progdef.TypenameLength), "")
 	}
 }

@@ -31,7 +31,7 @@ func (c *checker) readValues(written []any, at []string) []Value {
 		}
 		if len(v) > c.limits.RecordBytes {
 			c.add(problem.TooLarge, append(at, strconv.Itoa(i)), fmt.Sprintf(
-				"the value has %d octets; at most %d are allowed", len(v), c.limits.RecordBytes),
+				"the value has %d bytes; at most %d are allowed", len(v), c.limits.RecordBytes),
 				"")
 		}
 		out = append(out, v)
