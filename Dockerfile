@@ -35,7 +35,8 @@ COPY services/dagyo/go.mod services/dagyo/go.sum services/dagyo/
 RUN cd services/dagyo && GOWORK=off go mod download
 COPY . .
 ARG VERSION=0.1.0
-RUN make dist/dagyo VERSION="${VERSION}"
+ARG COMMIT=
+RUN make dist/dagyo VERSION="${VERSION}" COMMIT="${COMMIT}"
 
 FROM base AS release
 COPY LICENSE-* /

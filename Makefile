@@ -10,6 +10,10 @@ PACKAGES := $(addsuffix /...,$(addprefix ./,$(MODULES)))
 # The race detector needs a C compiler; without one the tests run all the same.
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 
+# The commit of the source, with -dirty behind it where there are changes.
+COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null)
+COMMIT_FLAG := -X github.com/dagyo/dagyo/pkg/service.Commit=$(COMMIT)
+
 .PHONY: help
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +28,7 @@ build: bin/dagyo ## build bin/dagyo
 .PHONY: bin/dagyo
 bin/dagyo:
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -o bin/dagyo ./services/dagyo
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(COMMIT_FLAG)' -o bin/dagyo ./services/dagyo
 
 .PHONY: test
 test: ## all tests that need nothing but Go
@@ -103,7 +107,7 @@ dist: dist/dagyo dist/nats-server ## build dist/, from which the images need no 
 
 .PHONY: dist/dagyo
 dist/dagyo:
-	cd services/dagyo && $(DIST) -ldflags '-s -w -X github.com/dagyo/dagyo/pkg/service.Version=$(VERSION)' -o ../../$@ .
+	cd services/dagyo && $(DIST) -ldflags '-s -w -X github.com/dagyo/dagyo/pkg/service.Version=$(VERSION) $(COMMIT_FLAG)' -o ../../$@ .
 
 .PHONY: dist/nats-server
 dist/nats-server:

@@ -1,11 +1,15 @@
 package executor
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/dagyo/dagyo/pkg/document"
 )
 
 // A Codec turns values into the octets that a typename promises, and back. Implementations must be
@@ -41,8 +45,18 @@ var String Codec[string] = utf8String{}
 // is kept for long.
 var Bytes = Any("octets")
 
-// JSON returns typename json for values of type T: one JSON text per record.
-func JSON[T any]() Codec[T] { return jsonText[T]{} }
+// JSON returns typename json for values of type T: one JSON text per record. A record that is null is an error
+// where T has no value for it, as a number or a struct has none.
+func JSON[T any]() Codec[T] { return jsonText[T]{nullable: holdsNull(reflect.TypeFor[T]())} }
+
+// holdsNull reports whether values of a type can be JSON's null.
+func holdsNull(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice:
+		return true
+	}
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]())
+}
 
 type utf8String struct{}
 
@@ -69,7 +83,7 @@ func (utf8String) Decode(record []byte) (string, error) {
 	return string(record), nil
 }
 
-type jsonText[T any] struct{}
+type jsonText[T any] struct{ nullable bool }
 
 func (jsonText[T]) Typename() string { return "json" }
 
@@ -78,9 +92,15 @@ func (jsonText[T]) Append(dst []byte, v T) ([]byte, error) {
 	return append(dst, b...), err
 }
 
-func (jsonText[T]) Decode(record []byte) (v T, err error) {
-	if err = json.Unmarshal(record, &v); err != nil {
-		err = fmt.Errorf("not the JSON that was expected: %w", err)
+func (c jsonText[T]) Decode(record []byte) (v T, err error) {
+	err = json.Unmarshal(record, &v)
+	switch {
+	case err != nil && !json.Valid(record):
+		return v, errors.New(document.WhyNotJSON(record))
+	case err != nil:
+		return v, err
+	case !c.nullable && string(bytes.TrimSpace(record)) == "null":
+		return v, fmt.Errorf("it is null, not %s", reflect.TypeFor[T]())
 	}
-	return v, err
+	return v, nil
 }

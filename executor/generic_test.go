@@ -3,10 +3,12 @@ package executor_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -111,6 +113,33 @@ func same(a, b executor.Result[[][]byte]) bool {
 		return false
 	}
 	return slices.EqualFunc(a.Value, b.Value, bytes.Equal)
+}
+
+// JSON's null is no number, text or struct; where a type has a value for it, it is that.
+func TestNull(t *testing.T) {
+	type point struct{ X int }
+	refuses := func(what string, err error) {
+		if err == nil || !strings.Contains(err.Error(), "null, not "+what) {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
+	_, err := executor.JSON[int64]().Decode([]byte(" null\n"))
+	refuses("int64", err)
+	_, err = executor.JSON[string]().Decode([]byte("null"))
+	refuses("string", err)
+	_, err = executor.JSON[bool]().Decode([]byte("null"))
+	refuses("bool", err)
+	_, err = executor.JSON[point]().Decode([]byte("null"))
+	refuses("executor_test.point", err)
+	if v, err := executor.JSON[*point]().Decode([]byte("null")); err != nil || v != nil {
+		t.Errorf("got %v, %v", v, err)
+	}
+	if v, err := executor.JSON[any]().Decode([]byte("null")); err != nil || v != nil {
+		t.Errorf("got %v, %v", v, err)
+	}
+	if v, err := executor.JSON[json.RawMessage]().Decode([]byte("null")); err != nil || string(v) != "null" {
+		t.Errorf("got %s, %v", v, err)
+	}
 }
 
 // Decode is given memory that changes afterwards.

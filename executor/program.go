@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
@@ -69,8 +70,8 @@ func (p Program) undeclared(j contract.Job) []string {
 	}
 	for _, input := range []bool{true, false} {
 		if has := len(addresses(j, input)); declared[input] < has {
-			wrong = append(wrong, fmt.Sprintf("the progdef has %d %ss, the program declares %d",
-				has, direction(input), declared[input]))
+			wrong = append(wrong, fmt.Sprintf("the progdef has %s, the program declares %d",
+				document.Count(has, direction(input)), declared[input]))
 		}
 	}
 	return wrong

@@ -45,11 +45,11 @@ func TestJobsThatDoNotFit(t *testing.T) {
 				`output "out" carries map<json,list<octets>,x>, the program expects map<T,list<U>>`},
 		{"ports", pair, ports{"a": "json"}, ports{"out": "map<json,list<json>>"}, `the progdef has no input "b"`},
 		{"more ports", Program{}, ports{"a": "json"}, ports{"out": "json"},
-			"the progdef has 1 inputs, the program declares 0; the progdef has 1 outputs, the program declares 0"},
+			"the progdef has 1 input, the program declares 0; the progdef has 1 output, the program declares 0"},
 		{"no variable", Program{Ports: []Port{Input("a", Any("T"))}}, ports{"a": "json"}, nil,
 			`input "a" carries json, the program expects T`},
 		{"no typename", pair, ports{"a": "<", "b": "Result<x>"}, ports{"out": "map<x,list<x>>"},
-			`input "a" carries "<": octet 1 of a typename must be a letter`},
+			`input "a" carries "<": byte 1 of a typename must be a letter`},
 		{"dynamic", Program{Dynamic: true}, ports{"a": "json"}, ports{"out": "json"}, ""},
 	}
 	for _, tt := range tests {

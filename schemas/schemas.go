@@ -9,3 +9,7 @@ import "embed"
 //
 //go:embed *.json examples wire
 var Files embed.FS
+
+// BaseURL is where the schemas are published: the $id of each is BaseURL and its file's name. Dagyo never
+// fetches it.
+const BaseURL = "https://raw.githubusercontent.com/dagyo/dagyo/main/schemas/"

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/pkg/document"
 )
 
 // Names of the environment.
@@ -124,7 +125,7 @@ func (c checked) check(record []byte) error {
 	case string(c) == text && !utf8.Valid(record):
 		return errors.New("not valid UTF-8")
 	case string(c) == jsonText && !json.Valid(record):
-		return errors.New("not valid JSON")
+		return errors.New(document.WhyNotJSON(record))
 	}
 	return nil
 }

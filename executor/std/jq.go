@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 
 	"github.com/itchyny/gojq"
 
 	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/pkg/document"
 )
 
 // jq writes what a jq filter makes of each record: none, one or many.
@@ -121,11 +121,8 @@ func (jqCodec) Append(dst []byte, v any) ([]byte, error) {
 func (jqCodec) Decode(record []byte) (v any, err error) {
 	d := json.NewDecoder(bytes.NewReader(record))
 	d.UseNumber()
-	if err := d.Decode(&v); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON text")
+	if err := d.Decode(&v); err != nil || !json.Valid(record) {
+		return nil, errors.New(document.WhyNotJSON(record))
 	}
 	return v, nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/pkg/document"
 )
 
 // merge writes what comes on either input as soon as it comes. Each input's own order stays.
@@ -77,9 +78,9 @@ func pairOf(
 	case errA != nil && errB != nil:
 		return nil, nil, io.EOF
 	case errA != nil:
-		return nil, nil, fmt.Errorf("the input a has ended after %d records, and b goes on", n)
+		return nil, nil, fmt.Errorf("the input a ended after %s, but b has more", document.Count(n, "record"))
 	case errB != nil:
-		return nil, nil, fmt.Errorf("the input b has ended after %d records, and a goes on", n)
+		return nil, nil, fmt.Errorf("the input b ended after %s, but a has more", document.Count(n, "record"))
 	}
 	return left, right, nil
 }

@@ -289,8 +289,11 @@ type FlowCleaned struct {
 
 // DeadLetter is an event that could not be answered to its sender.
 type DeadLetter struct {
-	Subject  string       `json:"subject"`
-	Sequence uint64       `json:"sequence"`
+	Subject  string `json:"subject"`
+	Sequence uint64 `json:"sequence"`
+	// Source and ID are the CloudEvents attributes of the message, as far as they could be read.
+	Source   string       `json:"source,omitempty"`
+	ID       string       `json:"id,omitempty"`
 	Problems problem.List `json:"problems"`
 	// Excerpt is the beginning of the message, as text.
 	Excerpt string `json:"excerpt"`

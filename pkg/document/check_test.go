@@ -2,12 +2,15 @@ package document
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/schemas"
@@ -79,7 +82,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 				`/machine/tolerations/0/operator: must be "Exists" or "Equal" [schema] — ` +
 					`did you mean "Exists"?`}},
 		{"unknown schema", "no-such", `{}`, []string{
-			`(document): schema no-such: failing loading "schema:///no-such.json": ` +
+			`(document): schema no-such: failing loading "` + schemas.BaseURL + `no-such.json": ` +
 				`open no-such.json: file does not exist [internal-failure]`}},
 	}
 	for _, tt := range tests {
@@ -92,10 +95,89 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 	}
 }
 
+// A record is text. JSON in its place is reported once, with the text to write.
+func TestRecordsThatAreJSON(t *testing.T) {
+	for record, want := range map[string]string{
+		`5`:       `not a number [schema] — write JSON as a string: "5"`,
+		`null`:    `not null [schema] — write JSON as a string: "null"`,
+		`true`:    `not a boolean [schema] — write JSON as a string: "true"`,
+		`[1]`:     `not an array [schema] — write JSON as a string: "[1]"`,
+		`{"a":1}`: `not an object [schema] — write JSON as a string: "{\"a\":1}"`,
+	} {
+		_, problems := Check("flow", []byte(`{"nodes":{"n":{"progdef":"p","with":{"x":[`+record+`]}}}}`),
+			DefaultLimits())
+		want = `/nodes/n/with/x/0: a record must be a string or {"base64": "…"}, ` + want
+		if got := problems.Error(); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", record, got, want)
+		}
+	}
+}
+
+// Editors find the schema of a document by its field $schema, and mark it with a byte-order mark.
+func TestWhatEditorsAdd(t *testing.T) {
+	for schema, fields := range map[string]string{
+		"flow": "", "progdef": `,"name":"p"`, "test": "", "type": `,"name":"t","description":"d"`,
+	} {
+		raw := "\ufeff" + `{"$schema":"https://example.com/x.json"` + fields + `}`
+		if _, problems := Check(schema, []byte(raw), DefaultLimits()); problems != nil {
+			t.Errorf("%s: %v", schema, problems)
+		}
+	}
+	_, problems := Check("flow", []byte(`{"x":1}`), DefaultLimits())
+	if len(problems) != 1 || strings.Contains(problems[0].Hint, "schema") {
+		t.Errorf("%v", problems)
+	}
+}
+
+// The schemas for editors stand alone.
+func TestSchemasForEditors(t *testing.T) {
+	for _, name := range []string{"flow", "progdef", "test", "type"} {
+		text, err := Schema(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var schema any
+		if err := json.Unmarshal(text, &schema); err != nil {
+			t.Fatal(name, err)
+		}
+		alone := jsonschema.NewCompiler()
+		alone.UseLoader(nowhere{})
+		if err := alone.AddResource(name, schema); err != nil {
+			t.Fatal(name, err)
+		}
+		if _, err := alone.Compile(name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := Schema("no-such"); err == nil {
+		t.Error("there is a schema of nothing")
+	}
+}
+
+type nowhere struct{}
+
+func (nowhere) Load(address string) (any, error) { return nil, errors.New("refers to " + address) }
+
+func TestWhyNotJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		"{}":           "",
+		" ":            "it is empty",
+		"{\"a\":\n x}": `invalid character 'x' looking for beginning of value at line 2, column 2; it begins with "{\"a\":\n x}"`,
+		"[1":           `unexpected end of JSON input at line 1, column 3; it begins with "[1"`,
+		"1 2":          `invalid character '2' after top-level value at line 1, column 3; it begins with "1 2"`,
+		"x" + strings.Repeat("é", 60): `invalid character 'x' looking for beginning of value at line 1, column 1; ` +
+			`it begins with "x` + strings.Repeat("é", 39) + `…"`,
+	} {
+		if got := WhyNotJSON([]byte(text)); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestCheckLimits(t *testing.T) {
 	limits := Limits{Bytes: 20, Depth: 3}
 	tests := []struct{ raw, want string }{
-		{strings.Repeat(" ", 21), "(document): the document has 21 octets; " +
+		{strings.Repeat(" ", 21), "(document): the document has 21 bytes; " +
 			"at most 20 are allowed [too-large]"},
 		{`{"a":[{"b":{}}]}`, "/a/0/b: nested deeper than the 3 levels that are allowed " +
 			"[too-deep]"},

@@ -17,6 +17,7 @@ import (
 // a key that is repeated the first value stays. It returns false, with the reason in the report,
 // where there is no tree to speak of.
 func read(raw []byte, limits Limits, report *Report) (any, bool) {
+	raw = TrimBOM(raw)
 	if !readable(raw, limits, report) {
 		return nil, false
 	}
@@ -30,7 +31,7 @@ func read(raw []byte, limits Limits, report *Report) (any, bool) {
 func readable(raw []byte, limits Limits, report *Report) bool {
 	if len(raw) > limits.Bytes {
 		report.Add(problem.TooLarge, fmt.Sprintf(
-			"the document has %d octets; at most %d are allowed", len(raw), limits.Bytes), "")
+			"the document has %d bytes; at most %d are allowed", len(raw), limits.Bytes), "")
 		return false
 	}
 	if at := badText(raw); at >= 0 {
@@ -49,6 +50,12 @@ func readable(raw []byte, limits Limits, report *Report) bool {
 	return true
 }
 
+// byteOrderMark is U+FEFF in UTF-8. Some editors begin each file with it.
+var byteOrderMark = []byte("\ufeff")
+
+// TrimBOM returns raw without the byte-order mark that it may begin with.
+func TrimBOM(raw []byte) []byte { return bytes.TrimPrefix(raw, byteOrderMark) }
+
 func tooDeep(depth int) string {
 	return fmt.Sprintf("nested deeper than the %d levels that are allowed", depth)
 }
@@ -58,23 +65,64 @@ func notJSON(raw []byte, err error) string {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return "not JSON: the document is empty"
 	}
-	var syntax *json.SyntaxError
-	if !errors.As(err, &syntax) {
+	at, ok := SyntaxErrorAt(raw, err)
+	if !ok {
 		return "not JSON: " + err.Error()
 	}
-	at := int(syntax.Offset) - 1
-	if strings.HasPrefix(syntax.Error(), "unexpected end") {
-		at = len(raw)
-	}
-	return "not JSON " + place(raw, at) + ": " + syntax.Error()
+	return "not JSON " + place(raw, at) + ": " + err.Error()
 }
 
-// place names an octet's position for people, counting lines and characters from 1.
+// SyntaxErrorAt returns the offset in raw at which encoding/json found a syntax error, in bytes; false for
+// any other error.
+func SyntaxErrorAt(raw []byte, err error) (at int, ok bool) {
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) {
+		return 0, false
+	}
+	if strings.HasPrefix(syntax.Error(), "unexpected end") {
+		return len(raw), true
+	}
+	return int(syntax.Offset) - 1, true
+}
+
+// WhyNotJSON says why a text is not JSON: what is wrong, where, and how the text begins. It is "" for JSON.
+func WhyNotJSON(text []byte) string {
+	var whole json.RawMessage
+	err := json.Unmarshal(text, &whole)
+	at, ok := SyntaxErrorAt(text, err)
+	switch {
+	case err == nil:
+		return ""
+	case len(bytes.TrimSpace(text)) == 0:
+		return "it is empty"
+	case !ok:
+		return err.Error()
+	}
+	return fmt.Sprintf("%v %s; it begins with %s", err, place(text, at), beginning(text))
+}
+
+// beginning quotes the first characters of a record.
+func beginning(record []byte) string {
+	const most = 40
+	runes := []rune(string(record[:min(len(record), 4*most)]))
+	if len(runes) > most {
+		return strconv.Quote(string(runes[:most]) + "…")
+	}
+	return strconv.Quote(string(runes))
+}
+
+// place names a byte's position for people.
 func place(raw []byte, at int) string {
-	before := raw[:min(max(at, 0), len(raw))]
-	line := bytes.Count(before, []byte("\n")) + 1
-	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+	line, column := Position(raw, at)
 	return fmt.Sprintf("at line %d, column %d", line, column)
+}
+
+// Position returns the line and the column of the byte at an offset, counting lines and characters from 1.
+func Position(raw []byte, at int) (line, column int) {
+	before := raw[:min(max(at, 0), len(raw))]
+	line = bytes.Count(before, []byte("\n")) + 1
+	column = utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+	return line, column
 }
 
 // badText returns where raw stops being Unicode text, -1 when it never does. The decoder would

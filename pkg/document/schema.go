@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -16,9 +17,8 @@ import (
 	"github.com/dagyo/dagyo/schemas"
 )
 
-// base is where the schemas lie as far as the compiler is concerned; their relative $id and $ref
-// resolve against it, and nothing is ever fetched.
-const base = "schema:///"
+// base is where the compiler looks for schemas. It reads them from the embedded files and fetches nothing.
+const base = schemas.BaseURL
 
 // compiled is the process's one library: compiling is slow, and its result never changes.
 var compiled = sync.OnceValue(newLibrary)
@@ -76,7 +76,7 @@ func (l *library) Load(address string) (any, error) {
 	return source, nil
 }
 
-// source returns the subschema at a location such as "schema:///flow.json#/$defs/node" as it was
+// source returns the subschema at a location such as "https://…/flow.json#/$defs/value" as it was
 // written, nil when there is none.
 func (l *library) source(location string) map[string]any {
 	l.mu.Lock()
@@ -101,10 +101,8 @@ func child(parent any, token string) any {
 	case map[string]any:
 		return p[token]
 	case []any:
-		for i := range p {
-			if fmt.Sprint(i) == token {
-				return p[i]
-			}
+		if i, err := strconv.Atoi(token); err == nil && i >= 0 && i < len(p) {
+			return p[i]
 		}
 	}
 	return nil
@@ -122,7 +120,7 @@ func validate(name string, tree any, report *Report) {
 	if !errors.As(schema.Validate(tree), &invalid) {
 		return
 	}
-	t := translator{library: l}
+	t := translator{library: l, tree: tree}
 	// The validator walks maps in random order; what a full report leaves out must not vary.
 	faults := atoms(invalid)
 	slices.SortStableFunc(faults, inOrder)

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"slices"
@@ -60,6 +61,24 @@ func kindName(name string) string {
 	}
 }
 
+// kindOf names the JSON type of a value that was read.
+func kindOf(v any) string {
+	switch v.(type) {
+	case map[string]any:
+		return kindName("object")
+	case []any:
+		return kindName("array")
+	case json.Number:
+		return kindName("number")
+	case bool:
+		return kindName("boolean")
+	case nil:
+		return kindName("null")
+	default:
+		return kindName("string")
+	}
+}
+
 func wrongSize(k jsonschema.ErrorKind) string {
 	switch k := k.(type) {
 	case *kind.MinLength:
@@ -82,18 +101,19 @@ func atLeast(want, got int, what string) string {
 	if got == 0 && want == 1 {
 		return "must not be empty"
 	}
-	return fmt.Sprintf("must have at least %d %s, not %d", want, plural(what, want), got)
+	return fmt.Sprintf("must have at least %s, not %d", Count(want, what), got)
 }
 
 func atMost(want, got int, what string) string {
-	return fmt.Sprintf("must have at most %d %s, not %d", want, plural(what, want), got)
+	return fmt.Sprintf("must have at most %s, not %d", Count(want, what), got)
 }
 
-func plural(what string, n int) string {
+// Count writes a number and what it counts: "1 problem", "2 problems".
+func Count[N int | int64](n N, what string) string {
 	if n == 1 {
-		return what
+		return "1 " + what
 	}
-	return what + "s"
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func wrongNumber(k jsonschema.ErrorKind) string {

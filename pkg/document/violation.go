@@ -1,6 +1,7 @@
 package document
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -19,7 +20,10 @@ type violation struct {
 }
 
 // A translator turns the validator's tree of errors into violations that a person can act on.
-type translator struct{ library *library }
+type translator struct {
+	library *library
+	tree    any
+}
 
 func (t translator) violations(e *jsonschema.ValidationError) []violation {
 	switch k := e.ErrorKind.(type) {
@@ -28,6 +32,9 @@ func (t translator) violations(e *jsonschema.ValidationError) []violation {
 	case *kind.AnyOf:
 		return t.union(e)
 	case *kind.OneOf:
+		if e.SchemaURL == recordSchema {
+			return t.record(e)
+		}
 		if len(k.Subschemas) > 0 {
 			return []violation{t.overlap(e, k)}
 		}
@@ -59,7 +66,7 @@ func (t translator) unknown(
 	e *jsonschema.ValidationError, k *kind.AdditionalProperties,
 ) []violation {
 	schema := t.library.source(e.SchemaURL)
-	known := properties(schema)
+	known := fieldNames(schema)
 	var out []violation
 	for _, name := range slices.Sorted(slices.Values(k.Properties)) {
 		v := violation{at: below(e, name), code: problem.UnknownField}
@@ -124,6 +131,33 @@ func (t translator) value(e *jsonschema.ValidationError) violation {
 		v.message = sentence(e.ErrorKind)
 	}
 	return v
+}
+
+// recordSchema is the schema of a record in a flow document.
+const recordSchema = base + "flow.json#/$defs/value"
+
+// record reports a record that is written as JSON instead of text, and how to write it.
+func (t translator) record(e *jsonschema.ValidationError) []violation {
+	written := valueAt(t.tree, e.InstanceLocation)
+	if object, ok := written.(map[string]any); ok {
+		if _, encoded := object["base64"]; encoded {
+			return t.union(e)
+		}
+	}
+	text, _ := json.Marshal(written) // was read from JSON
+	return []violation{{
+		at: e.InstanceLocation, code: problem.SchemaMismatch,
+		message: `a record must be a string or {"base64": "…"}, not ` + kindOf(written),
+		hint:    "write JSON as a string: " + Quote(string(text)),
+	}}
+}
+
+// valueAt returns the part of a tree at a location that exists.
+func valueAt(tree any, at []string) any {
+	for _, token := range at {
+		tree = child(tree, token)
+	}
+	return tree
 }
 
 // union chooses what to say about a value that none of several schemas takes.
@@ -227,7 +261,8 @@ func resolve(l *library, location string) map[string]any {
 	return l.source(base + ref)
 }
 
-func properties(schema map[string]any) []string {
+// fieldNames returns the names of an object's fields, for hints: without $schema, which is for editors.
+func fieldNames(schema map[string]any) []string {
 	known, _ := schema["properties"].(map[string]any)
-	return sortedKeys(known)
+	return slices.DeleteFunc(sortedKeys(known), func(name string) bool { return name == "$schema" })
 }

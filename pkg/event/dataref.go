@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
@@ -93,6 +94,6 @@ func WithData(header nats.Header, body, data []byte) ([]byte, error) {
 	whole := make([]byte, 0, len(open)+len(data)+8)
 	whole = append(whole, open[:len(open)-1]...)
 	whole = append(whole, `,"data":`...)
-	whole = append(whole, data...)
+	whole = append(whole, document.TrimBOM(data)...)
 	return append(whole, '}'), nil
 }

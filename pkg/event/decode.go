@@ -25,7 +25,8 @@ const SizeLimit = 64 << 20
 // What a user sent wrong in the data of a command goes into the event's Problems, and its Data is
 // nil; the documents of flow.submit and progdef.apply are passed on unread, as *json.RawMessage,
 // since packages flow and progdef check them. Everything else that is wrong gives an *Unreadable;
-// the event beside it then has its Type and Subject where these could be read and were right.
+// the event beside it then has its ID and Source as far as these could be read, cut to 200 bytes, and its Type and
+// Subject where these were right, too.
 //
 // Time is zero where the event has none; Seq is the caller's to set.
 func Decode(subject string, header nats.Header, data []byte) (contract.Event, error) {
@@ -70,7 +71,7 @@ const problemsLimit = 32
 // remains returns what can be said of an event whose JSON breaks off, so that its sender may yet be
 // answered.
 func (m message) remains(entry contract.Entry, subject string) contract.Event {
-	var e contract.Event
+	e := m.sent()
 	if m.text("type") == string(entry.Type) {
 		e.Type = entry.Type
 	}
@@ -81,10 +82,15 @@ func (m message) remains(entry contract.Entry, subject string) contract.Event {
 	return e
 }
 
+// sent returns an event with what its sender can know it by, right or wrong.
+func (m message) sent() contract.Event {
+	return contract.Event{ID: clip(m.text("id")), Source: clip(m.text("source"))}
+}
+
 func oversize(n int) problem.Problem {
 	return problem.Problem{
 		Code:    problem.TooLarge,
-		Message: fmt.Sprintf("the message has %d octets; the limit is %d", n, SizeLimit),
+		Message: fmt.Sprintf("the message has %d bytes; the limit is %d", n, SizeLimit),
 	}
 }
 
@@ -110,7 +116,8 @@ func matches(pattern, subject string) bool {
 // decode makes a contract.Event of a message on a subject that carries entry.
 func (m message) decode(entry contract.Entry, subject string) (contract.Event, problem.List) {
 	ce, problems := m.event()
-	e := contract.Event{Raw: m.data}
+	e := m.sent()
+	e.Raw = m.data
 	if t := m.text("type"); t == string(entry.Type) {
 		e.Type = entry.Type
 	} else if t != "" {

@@ -125,7 +125,7 @@ func nameable(entry contract.Entry, e contract.Event) error {
 func attributable(e contract.Event) error {
 	for _, s := range []string{e.ID, e.Source, e.Subject} {
 		if len(s) > AttributeLimit {
-			return fmt.Errorf("an attribute has %d octets; the limit is %d", len(s), AttributeLimit)
+			return fmt.Errorf("an attribute has %d bytes; the limit is %d", len(s), AttributeLimit)
 		}
 	}
 	if u, err := url.Parse(e.Source); err != nil || u.String() == "" {

@@ -67,7 +67,7 @@ func (m message) ReadBinary(_ context.Context, w binding.BinaryWriter) error {
 			err = w.SetAttribute(a, value)
 		}
 		if err != nil {
-			refused = append(refused, badAttribute(name, err.Error()))
+			refused = append(refused, m.badValue(name, err.Error()))
 		}
 	}
 	if len(refused) > 0 {
@@ -101,13 +101,16 @@ func (m message) GetExtension(name string) any { return m.attrs[name] }
 func (m message) event() (*cloudevents.Event, problem.List) {
 	problems := m.oversized()
 	if v := m.attrs["specversion"]; v != specVersion {
-		problems = append(problems, badAttribute("specversion", "it must be the text 1.0"))
+		problems = append(problems, m.badValue("specversion", "it must be the text 1.0"))
+	}
+	if t := m.text("time"); t != "" {
+		m.attrs["time"] = plainTime(t)
 	}
 	e, err := binding.ToEvent(context.Background(), m)
 	if err == nil {
 		err = e.Validate()
 	}
-	return e, append(problems, attributeProblems(err)...)
+	return e, append(problems, m.attributeProblems(err)...)
 }
 
 func (m message) oversized() problem.List {
@@ -117,7 +120,7 @@ func (m message) oversized() problem.List {
 			problems = append(problems, problem.Problem{
 				Code:    problem.TooLarge,
 				Pointer: problem.Pointer(clip(name)),
-				Message: fmt.Sprintf("the attribute has %d octets; the limit is %d",
+				Message: fmt.Sprintf("the attribute has %d bytes; the limit is %d",
 					len(s), AttributeLimit),
 			})
 		}
@@ -126,7 +129,7 @@ func (m message) oversized() problem.List {
 }
 
 // attributeProblems splits what ReadBinary or the SDK's validation found.
-func attributeProblems(err error) problem.List {
+func (m message) attributeProblems(err error) problem.List {
 	var problems problem.List
 	var invalid cloudevents.ValidationError
 	switch {
@@ -136,17 +139,7 @@ func attributeProblems(err error) problem.List {
 		return problem.List{{Code: problem.NotCloudEvent, Message: clip(err.Error())}}
 	}
 	for name, why := range invalid {
-		problems = append(problems, badAttribute(name, why.Error()))
+		problems = append(problems, m.badValue(name, why.Error()))
 	}
 	return problems
-}
-
-func badAttribute(name, why string) problem.Problem {
-	name = clip(name)
-	return problem.Problem{
-		Code:    problem.NotCloudEvent,
-		Pointer: problem.Pointer(name),
-		Message: clip("the CloudEvents attribute " + name + " is missing or wrong: " + why),
-		Hint:    "CloudEvents 1.0 asks for specversion, id, source and type",
-	}
 }

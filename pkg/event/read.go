@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
@@ -37,7 +38,7 @@ func read(t contract.Type, header nats.Header, body []byte) (message, problem.Li
 		if _, ok := attrs["datacontenttype"]; !ok && media != "" {
 			attrs["datacontenttype"] = media
 		}
-		return message{attrs: attrs, data: body}, problems
+		return message{attrs: attrs, data: document.TrimBOM(body)}, problems
 	case media == "":
 		if m, problems := readStructured(body); m.attrs["specversion"] != nil {
 			return m, problems
@@ -105,16 +106,18 @@ func repeated(name string) problem.Problem {
 
 // readStructured takes the JSON form of an event apart. An attribute that is null is absent.
 func readStructured(body []byte) (message, problem.List) {
+	body = document.TrimBOM(body)
 	r := structured{m: message{attrs: make(map[string]any, 16)}, seen: make(map[string]bool, 16)}
 	if err := members(body, r.member); err != nil {
 		r.m.broken = true
-		return r.m, append(r.problems, notJSON("", err))
+		return r.m, append(r.problems, brokenEvent(body, err))
 	}
 	if r.encoded {
 		var err error
 		if r.m.data, err = unbase64(r.m.data); err != nil {
 			r.problems = append(r.problems, badAttribute("data_base64", err.Error()))
 		}
+		r.m.data = document.TrimBOM(r.m.data)
 	}
 	return r.m, r.problems
 }
@@ -159,6 +162,17 @@ func unbase64(value []byte) ([]byte, error) {
 		return nil, errors.New("it is not a string")
 	}
 	return base64.StdEncoding.DecodeString(text)
+}
+
+// brokenEvent says why a body cannot be read as an event in structured mode.
+func brokenEvent(body []byte, err error) problem.Problem {
+	if _, ok := document.SyntaxErrorAt(body, err); !ok {
+		return notJSON("", err)
+	}
+	return problem.Problem{
+		Code: problem.NotJSON, Message: "the event is not JSON: " + document.WhyNotJSON(body),
+		Hint: "send the event as one JSON object (" + mediaStructured + ")",
+	}
 }
 
 func notJSON(pointer string, err error) problem.Problem {

@@ -94,10 +94,10 @@ func TestLimits(t *testing.T) {
 			"/nodes: the flow has 4 values; at most 3 are allowed [too-many]"},
 		{"records", `{"nodes":{"a":` + c(`"12345",{"base64":"MTIzNDU="}`) +
 			`},"outputs":{"a":"a.out"}}`,
-			"/nodes/a/const/values/0: the value has 5 octets; at most 4 are allowed [too-large]\n" +
-				"/nodes/a/const/values/1: the value has 5 octets; at most 4 are allowed [too-large]"},
+			"/nodes/a/const/values/0: the value has 5 bytes; at most 4 are allowed [too-large]\n" +
+				"/nodes/a/const/values/1: the value has 5 bytes; at most 4 are allowed [too-large]"},
 		{"document", strings.Repeat(" ", 1001),
-			"(document): the document has 1001 octets; at most 1000 are allowed [too-large]"},
+			"(document): the document has 1001 bytes; at most 1000 are allowed [too-large]"},
 		{"deadline", `{"deadline":"61m"}`, "/deadline: the deadline is 1h1m0s; " +
 			"it must be more than 0 and at most 1h0m0s [bad-duration]"},
 	}

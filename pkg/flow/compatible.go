@@ -220,11 +220,11 @@ func (m *matcher) unconnected() bool {
 	if l == nil {
 		return true
 	}
-	code, what, other := problem.ManySources, "source", l.from
+	code, other := problem.ManySources, l.from
 	if m.side == output {
-		code, what, other = problem.ManySinks, "sink", l.to
+		code, other = problem.ManySinks, l.to
 	}
-	m.report.Add(code, fmt.Sprintf("%s has a %s already: %s", name(m.node, m.port), what, other.text),
+	m.report.Add(code, fmt.Sprintf("%s is already connected to %s", name(m.node, m.port), other.text),
 		fmt.Sprintf("to ask for others, leave %s out of the flow", problem.Pointer(l.at...)), "port")
 	return false
 }

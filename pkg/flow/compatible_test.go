@@ -171,7 +171,7 @@ func TestCompatible(t *testing.T) {
 		{"a limit", `{"progdef":"assert","port":"in","limit":2}`,
 			`input Result<T>: assert.out:T first.out:E and 5 more`},
 		{"connected", `{"node":"t","port":"left"}`,
-			`/port: t.left has a sink already: w.in [many-sinks] — to ask for others, leave /edges/1 out ` +
+			`/port: t.left is already connected to w.in [many-sinks] — to ask for others, leave /edges/1 out ` +
 				`of the flow`},
 		{"unknown node", `{"node":"tt","port":"left"}`,
 			`/node: there is no node "tt" in the flow [unknown-node] — did you mean "t"?`},

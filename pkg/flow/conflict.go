@@ -37,7 +37,7 @@ func (c *checker) tell(l *link, u *unify.Conflict, differ clash) {
 	switch u.Kind {
 	case unify.Clash:
 		c.add(problem.TypeMismatch, l.at, ends+c.because(l.from, u.Path, differ)+
-			c.because(l.to, u.Path, differ)+c.meaning(u), "")
+			c.because(l.to, u.Path, differ)+c.meaning(u), c.between(l))
 	case unify.Infinite:
 		c.add(problem.InfiniteType, l.at, ends+": the type would have to contain itself"+
 			c.sameness(l), "")
@@ -45,10 +45,27 @@ func (c *checker) tell(l *link, u *unify.Conflict, differ clash) {
 		c.add(problem.TooDeep, l.at, fmt.Sprintf("%s, and then %s would have more than %d levels",
 			ends, c.types.grown(u.Grown), progdef.TypenameDepth), "")
 	case unify.TooLong:
-		c.add(problem.TooLarge, l.at, fmt.Sprintf("%s, and then %s would have more than %d octets",
+		c.add(problem.TooLarge, l.at, fmt.Sprintf("%s, and then %s would have more than %d bytes",
 			ends, c.types.grown(u.Grown), progdef.TypenameLength), "")
 	}
 }
+
+// between is a hint for an edge that needs a standard progdef in between: a Result<T> that meets its T.
+func (c *checker) between(l *link) string {
+	_, from, args, solved := c.types.Shape(l.from.term)
+	if !solved || from != resultType || len(args) != 1 {
+		return ""
+	}
+	nobody := &node{}
+	if c.types.spell(args[0], nobody) != c.types.spell(l.to.term, nobody) {
+		return ""
+	}
+	return "put an `assert` in between to read the values, which panics at the first error, " +
+		"or an `ignore_errors`, which drops errors"
+}
+
+// resultType is the identifier of the typename Result<T>.
+const resultType = "Result"
 
 // meaning says in a few words what the two types are that differ, as far as that is known.
 func (c *checker) meaning(u *unify.Conflict) string {

@@ -141,12 +141,13 @@ func (c *checker) claim(l *link, e end, side direction, tail ...string) {
 	l.surplus = true
 	at, where := slices.Concat(l.at, tail), problem.Pointer(first.at...)
 	if side == input {
-		c.add(problem.ManySources, at, fmt.Sprintf("%s has a source already: %s, at %s",
-			e.text, first.from.text, where), "an input has exactly one source")
+		c.add(problem.ManySources, at, fmt.Sprintf("%s is already connected to %s (%s)",
+			e.text, first.from.text, where), "an input reads one stream: put a `merge` or a `concat` "+
+			"in between to join several")
 		return
 	}
-	c.add(problem.ManySinks, at, fmt.Sprintf("%s has a sink already: %s, at %s",
-		e.text, first.to.text, where), "an output has exactly one sink")
+	c.add(problem.ManySinks, at, fmt.Sprintf("%s is already connected to %s (%s)",
+		e.text, first.to.text, where), "an output feeds one input: put a `tee` in between to copy it")
 }
 
 // findMissing reports every port that no link has claimed.
@@ -157,19 +158,19 @@ func (c *checker) findMissing() {
 		if n.ports == nil || !document.ValidName(name) {
 			continue
 		}
-		c.missing(n, input, problem.NoSource, "source",
-			"add an edge to it, records with \"with\", or one of the flow's inputs")
-		c.missing(n, output, problem.NoSink, "sink",
-			"add an edge from it, or one of the flow's outputs")
+		c.missing(n, input, problem.NoSource,
+			`add an edge to it, give its records in "with", or make it an input of the flow`)
+		c.missing(n, output, problem.NoSink,
+			"add an edge from it, make it an output of the flow, or discard its records with a `void_sink`")
 	}
 }
 
-func (c *checker) missing(n *node, side direction, code problem.Code, what, hint string) {
+func (c *checker) missing(n *node, side direction, code problem.Code, hint string) {
 	for _, port := range n.ports.sides[side].names {
 		key := claim{n, port, side}
 		if c.claims[key] == nil && !c.excused[key] {
 			c.add(code, []string{"nodes", n.name},
-				fmt.Sprintf("the %s %s has no %s", side, name(n, port), what), hint)
+				fmt.Sprintf("the %s %s is not connected", side, name(n, port)), hint)
 		}
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
@@ -29,7 +31,7 @@ func (c *checker) readValues(written []any, at []string) []Value {
 		}
 		if len(v) > c.limits.RecordBytes {
 			c.add(problem.TooLarge, append(at, strconv.Itoa(i)), fmt.Sprintf(
-				"the value has %d octets; at most %d are allowed", len(v), c.limits.RecordBytes),
+				"the value has %d bytes; at most %d are allowed", len(v), c.limits.RecordBytes),
 				"")
 		}
 		out = append(out, v)
@@ -41,7 +43,7 @@ func (c *checker) readValues(written []any, at []string) []Value {
 func (c *checker) hold(values []Value, typename string, at []string) {
 	for i, v := range values {
 		if message := promise(v, typename); message != "" {
-			c.add(problem.BadValue, append(at, strconv.Itoa(i)), message, "")
+			c.add(problem.BadValue, append(at, strconv.Itoa(i)), message, bareWord(v, typename))
 		}
 	}
 }
@@ -75,8 +77,17 @@ func promise(v Value, typename string) string {
 	case typename == "utf8-string" && !utf8.Valid(v):
 		return "the value is not UTF-8, as its type utf8-string promises"
 	case typename == "json" && !json.Valid(v):
-		return "the value is not JSON, as its type json promises"
+		return "the value is not JSON, as its type json promises: " + document.WhyNotJSON(v)
 	default:
 		return ""
 	}
+}
+
+// bareWord is a hint for text that should be a JSON string.
+func bareWord(v Value, typename string) string {
+	if typename != "json" || len(v) == 0 || !utf8.Valid(v) || strings.IndexByte(`{["`, v[0]) >= 0 {
+		return ""
+	}
+	text, _ := json.Marshal(string(v)) // text can be encoded
+	return "a JSON string has quotation marks of its own: " + document.Quote(string(text))
 }

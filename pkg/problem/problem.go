@@ -20,14 +20,29 @@ type Problem struct {
 	Message string `json:"message"`
 	// Hint says what would help, where that is known.
 	Hint string `json:"hint,omitempty"`
+	// Line and Column are the position in the file that the document was read from, counted from 1 in
+	// characters; 0 where no file is known. Services see no files: the command sets these.
+	Line   int `json:"line,omitempty"`
+	Column int `json:"column,omitempty"`
+}
+
+// Where returns the place of the problem for people: the position in the file, where it is known, and the
+// pointer.
+func (p Problem) Where() string {
+	switch {
+	case p.Line == 0 && p.Pointer == "":
+		return "(document)"
+	case p.Line == 0:
+		return p.Pointer
+	case p.Pointer == "":
+		return fmt.Sprintf("line %d, column %d", p.Line, p.Column)
+	default:
+		return fmt.Sprintf("line %d, column %d: %s", p.Line, p.Column, p.Pointer)
+	}
 }
 
 func (p Problem) String() string {
-	where := p.Pointer
-	if where == "" {
-		where = "(document)"
-	}
-	s := fmt.Sprintf("%s: %s [%s]", where, p.Message, p.Code)
+	s := fmt.Sprintf("%s: %s [%s]", p.Where(), p.Message, p.Code)
 	if p.Hint != "" {
 		s += " — " + p.Hint
 	}

@@ -54,7 +54,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 			[]string{
 				`/inputs/a: "list<" is not a typename: a typename cannot end here: ` +
 					`a letter must follow [bad-typename]`,
-				`/inputs/b/type: "9" is not a typename: octet 1 of a typename must be a letter ` +
+				`/inputs/b/type: "9" is not a typename: byte 1 of a typename must be a letter ` +
 					`[bad-typename]`,
 				"/inputs/c: must be a string or an object, not a number [schema]"}},
 		{"type parameters", `{"name":"p","image":"p","typeParams":["T","Err2"],` +

@@ -30,7 +30,7 @@ type Typename struct {
 // counting octets from 1.
 func ParseTypename(s string) (Typename, error) {
 	if len(s) > TypenameLength {
-		return Typename{}, fmt.Errorf("a typename has at most %d octets, not %d",
+		return Typename{}, fmt.Errorf("a typename has at most %d bytes, not %d",
 			TypenameLength, len(s))
 	}
 	p := typenameParser{text: s}
@@ -133,5 +133,5 @@ func (p *typenameParser) expected(what string) error {
 	if p.at >= len(p.text) {
 		return fmt.Errorf("a typename cannot end here: %s must follow", what)
 	}
-	return fmt.Errorf("octet %d of a typename must be %s", p.at+1, what)
+	return fmt.Errorf("byte %d of a typename must be %s", p.at+1, what)
 }

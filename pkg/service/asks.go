@@ -16,6 +16,9 @@ import (
 // Version is what `dagyo version` and `nats micro ls` show; `make dist` has the linker put its own there.
 var Version = "0.1.0"
 
+// Commit is the commit of the source; builds set it with -ldflags -X where the Go command cannot know it.
+var Commit string
+
 // MetadataHost is the metadata key of the name of the host that a service runs on.
 const MetadataHost = "host"
 

@@ -17,6 +17,7 @@ import (
 func Check(raw []byte, limits document.Limits) (Document, problem.List) {
 	var report document.Report
 	var doc Document
+	raw = document.TrimBOM(raw)
 	tree, ok := document.CheckInto(&report, "type", raw, limits).(map[string]any)
 	if !ok {
 		return doc, report.List()

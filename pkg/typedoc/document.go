@@ -45,13 +45,13 @@ func (d Document) Summary() string {
 func Builtins() []Document {
 	t := []string{"T"}
 	return []Document{
-		{Name: "Result", TypeParams: t, Description: "Either a T or an error. The first octet is 0 " +
-			"and the octets of the T follow; or it is 1 and a message follows, which is UTF-8 text."},
+		{Name: "Result", TypeParams: t, Description: "Either a T or an error. The first byte is 0 " +
+			"and the bytes of the T follow; or it is 1 and a message follows, which is UTF-8 text."},
 		{Name: "json", Description: "One JSON value in UTF-8. See RFC 8259; white space around the " +
 			"value means nothing."},
 		{Name: "list", TypeParams: t, Description: "Many T in one record. The items stand one behind " +
-			"the other: of each its length in octets, as an unsigned LEB128 number, then its octets."},
-		{Name: "octets", Description: "Octets of any meaning. Dagyo passes them on as they are."},
+			"the other: of each its length in bytes, as an unsigned LEB128 number, then its bytes."},
+		{Name: "octets", Description: "Arbitrary bytes. Dagyo passes them on as they are."},
 		{Name: "utf8-string", Description: "Text in UTF-8. It ends where the record ends, without a " +
 			"final NUL, and may be empty."},
 	}

@@ -8,7 +8,7 @@ import (
 
 // askCancel takes in that somebody wants a flow to end. A flow that is not known yet may be on its way.
 func (s *State) askCancel(e contract.Event, d *contract.FlowCancel) []string {
-	c := cancel{Seq: e.Seq, Flow: e.Subject, By: e.Source, Reason: d.Reason, At: e.Time}
+	c := cancel{Seq: e.Seq, ID: e.ID, Flow: e.Subject, By: e.Source, Reason: d.Reason, At: e.Time}
 	r := s.runs[e.Subject]
 	switch {
 	case r == nil && s.shown[e.Subject] != nil && s.shown[e.Subject].Verdict != "":

@@ -71,8 +71,10 @@ func (s *State) refuse(now time.Time) (effects []contract.Event, next time.Time)
 			next = until
 			break
 		}
-		effects = append(effects, deadLetter(c.Seq, unanswerable{string(contract.TypeFlowCancel),
-			fmt.Sprintf("there is no live flow %q to cancel", c.Flow)}))
+		effects = append(effects, deadLetter(c.Seq, unanswerable{
+			Subject: string(contract.TypeFlowCancel), Source: c.By, ID: c.ID,
+			Why: fmt.Sprintf("there is no live flow %q to cancel", c.Flow),
+		}))
 	}
 	for _, seq := range slices.Sorted(maps.Keys(s.unanswerable)) {
 		effects = append(effects, deadLetter(seq, s.unanswerable[seq]))
@@ -84,7 +86,7 @@ func deadLetter(seq uint64, u unanswerable) contract.Event {
 	return contract.Event{
 		Type: contract.TypeDeadLetter, Subject: "deadletter", Cause: seq,
 		Data: &contract.DeadLetter{
-			Subject: u.Subject, Sequence: seq,
+			Subject: u.Subject, Sequence: seq, Source: u.Source, ID: u.ID,
 			Problems: problem.List{{Code: problem.NotAnswerable, Message: u.Why}},
 		},
 	}

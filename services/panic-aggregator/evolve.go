@@ -234,7 +234,7 @@ func (s *State) owned(e contract.Event, r *run, name, executor string) *job {
 }
 
 func (s *State) unanswered(e contract.Event, why string) {
-	s.unanswerable[e.Seq] = unanswerable{Subject: string(e.Type), Why: why}
+	s.unanswerable[e.Seq] = unanswerable{Subject: string(e.Type), Source: e.Source, ID: e.ID, Why: why}
 }
 
 func (s *State) jobDone(e contract.Event, d *contract.JobDone) []string {

@@ -32,6 +32,8 @@ type State struct {
 // An unanswerable message is answered by a dead letter.
 type unanswerable struct {
 	Subject string `json:"subject"`
+	Source  string `json:"source,omitempty"`
+	ID      string `json:"id,omitempty"`
 	Why     string `json:"why"`
 }
 
@@ -130,6 +132,7 @@ type run struct {
 
 type cancel struct {
 	Seq    uint64    `json:"seq"`
+	ID     string    `json:"id,omitempty"`
 	Flow   string    `json:"flow"`
 	By     string    `json:"by"`
 	Reason string    `json:"reason,omitempty"`

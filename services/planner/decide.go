@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
@@ -97,8 +98,8 @@ func (l Limits) tooLong(f flow.Flow) (out problem.List) {
 		}
 		out = append(out, problem.Problem{
 			Code: problem.TooLarge, Pointer: "/nodes",
-			Message: fmt.Sprintf("the constant %s has %d bytes in %d records; an edge may hold %d bytes before it is read",
-				e.Source(), n.Bytes, n.Records, most),
+			Message: fmt.Sprintf("the constant %s has %d bytes in %s; an edge may hold %d bytes before it is read",
+				e.Source(), n.Bytes, document.Count(n.Records, "record"), most),
 			Hint: "shorten it, raise the planner's edge window, or feed the records by one of the flow's inputs",
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
@@ -232,7 +233,7 @@ func (p *plan) crowded(r *run, waiting int) problem.List {
 	}
 	return problem.List{{
 		Code:    problem.TooMany,
-		Message: fmt.Sprintf("%d flows wait for capacity; the limit is %d", waiting+1, p.s.limits.Queue),
+		Message: fmt.Sprintf("the queue for capacity is full: %s may wait", document.Count(p.s.limits.Queue, "flow")),
 		Hint:    "submit it again when other flows have ended",
 	}}
 }
@@ -260,8 +261,9 @@ func (p *plan) never(r *run) problem.List {
 		if r.need[mailbox] > most {
 			out = append(out, problem.Problem{
 				Code: problem.NeverFits, Pointer: "/nodes",
-				Message: fmt.Sprintf("the flow has %d nodes of %s, which can run at most %d jobs at a time"+
-					" (%d executors of %d)", r.need[mailbox], rev.Name, most, scaling.MaxExecutors, scaling.JobsPerExecutor),
+				Message: fmt.Sprintf("the flow has %s of %s, which can run at most %s at a time (%s of %s each)",
+					document.Count(r.need[mailbox], "node"), rev.Name, document.Count(most, "job"),
+					document.Count(scaling.MaxExecutors, "executor"), document.Count(scaling.JobsPerExecutor, "job")),
 				Hint: "raise the progdef's scaling, or split the flow",
 			})
 		}

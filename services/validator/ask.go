@@ -45,7 +45,7 @@ func bounded(most func() int64, ask service.Ask[*State]) service.Ask[*State] {
 			return nil, err
 		}
 		if limit := most(); int64(len(body)) > limit {
-			return nil, fmt.Errorf("the answer has %d octets; the NATS server takes %d: "+
+			return nil, fmt.Errorf("the answer has %d bytes; the NATS server takes %d: "+
 				"ask for less, or raise its max_payload", len(body), limit)
 		}
 		return json.RawMessage(body), nil

@@ -66,9 +66,9 @@ func TestStandardProgdefs(t *testing.T) {
 		{"zip of nothing", "zip", map[string][]string{"a": {text}, "b": {text}},
 			map[string][]string{"pair": {"list<utf8-string>"}}, ""},
 		{"zip, a too short", "zip", map[string][]string{"a": {text, "1"}, "b": {text, "1", "2"}},
-			map[string][]string{"pair": {"list<utf8-string>"}}, "the input a has ended after 1 records, and b goes on"},
+			map[string][]string{"pair": {"list<utf8-string>"}}, "the input a ended after 1 record, but b has more"},
 		{"zip, b too short", "zip", map[string][]string{"a": {text, "1"}, "b": {text}},
-			map[string][]string{"pair": {"list<utf8-string>"}}, "the input b has ended after 0 records, and a goes on"},
+			map[string][]string{"pair": {"list<utf8-string>"}}, "the input b ended after 0 records, but a has more"},
 		{"flatten", "flatten", map[string][]string{"in": {"list<json>", "\x011\x012", "", "\x013"}},
 			map[string][]string{"out": {js, "1", "2", "3"}}, ""},
 		{"flatten no list", "flatten", map[string][]string{"in": {"list<json>", "\x09abc"}},
@@ -85,6 +85,10 @@ func TestStandardProgdefs(t *testing.T) {
 			map[string][]string{"out": {text}}, "the input n has more than one record"},
 		{"head of minus one", "head", map[string][]string{"n": {js, "-1"}, "in": {text, "1"}},
 			map[string][]string{"out": {text}}, "n is -1: it cannot be negative"},
+		{"head of null", "head", map[string][]string{"n": {js, "null"}, "in": {text, "1"}},
+			map[string][]string{"out": {text}}, "deserialization at n 0: the record is not json: it is null, not int64"},
+		{"head of no JSON", "head", map[string][]string{"n": {js, "two"}, "in": {text, "1"}},
+			map[string][]string{"out": {text}}, `deserialization at n 0: the record is not json: invalid character 'w' in literal true (expecting 'r') at line 1, column 2; it begins with "two"`},
 		{"head of a half", "head", map[string][]string{"n": {js, "0.5"}, "in": {text, "1"}},
 			map[string][]string{"out": {text}}, "deserialization at n 0"},
 		{"count", "count", map[string][]string{"in": {"x", "", "", "3"}}, map[string][]string{"count": {js, "3"}}, ""},
@@ -120,7 +124,7 @@ func TestStandardProgdefs(t *testing.T) {
 		{"jq halts with an error", "jq", map[string][]string{"filter": {text, `"enough" | halt_error`}, "in": {js, "1"}},
 			map[string][]string{"out": {js}}, "error at in 0: the filter fails: halt error: enough"},
 		{"jq of what is no JSON", "jq", map[string][]string{"filter": {text, "."}, "in": {js, "1 2"}},
-			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not json: something follows the JSON text"},
+			map[string][]string{"out": {js}}, `deserialization at in 0: the record is not json: invalid character '2' after top-level value at line 1, column 3; it begins with "1 2"`},
 	}
 	for _, c := range tests {
 		t.Run(c.name, c.test)

@@ -84,7 +84,10 @@ func (u Unprocessed) answer(m *event.Stored, data []byte) contract.Event {
 			Data: &contract.FlowRejected{Problems: problems},
 		}
 	}
-	return contract.NewDeadLetter(m.Subject, u.Seq, problems, data)
+	letter := contract.NewDeadLetter(m.Subject, u.Seq, problems, data)
+	d := letter.Data.(*contract.DeadLetter)
+	d.Source, d.ID = m.Event.Source, m.Event.ID
+	return letter
 }
 
 // refusal returns the event that says why an effect of a task is given up: a rejection of the flow that the effect,

@@ -44,9 +44,9 @@ pinned by its id, sha256:…, and only this Docker host can run it.
 
 Files are JSON or YAML; - is standard input, and its build context is relative to the
 working directory. Docker's builder is its API's: it has no BuildKit.`,
-		Example: `  dagyo progdef build greet.json | dagyo progdef apply -
-  dagyo progdef build --push registry.example.com/greet --write greet.json
-  dagyo progdef build --arg BASE=python:3.13-slim --tag greet:dev greet.json`,
+		Example: `  dagyo progdef build caption.json | dagyo progdef apply -
+  dagyo progdef build --push registry.example.com/caption --write caption.json
+  dagyo progdef build --arg BASE=python:3.13-slim --tag greet:dev caption.json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if err := a.checkBuild(f, files); err != nil {
@@ -155,16 +155,17 @@ func (a *app) readSource(path string) (source, error) {
 	if s.text, err = io.ReadAll(io.LimitReader(in, int64(limits.Bytes)+1)); err != nil {
 		return s, err
 	}
-	raw, err := docfile.Read(bytes.NewReader(s.text), path)
+	doc, err := docfile.Read(bytes.NewReader(s.text), path)
 	if err != nil {
 		return s, err
 	}
+	raw := doc.JSON
 	if imagined, err := withImage(raw, "yet-to-be-built"); err == nil {
 		raw = imagined
 	}
 	var problems problem.List
 	if s.doc, problems = progdef.Check(raw, limits); len(problems) > 0 {
-		return s, problems
+		return s, doc.Locate(problems)
 	}
 	if s.doc.Build == nil {
 		return s, &exit{ExitRejected, fmt.Errorf("the progdef %s has no `build`", s.doc.Name)}
@@ -216,13 +217,13 @@ func (f buildFlags) spec(s source) image.Spec {
 // tellBuilt prints the document, unless it is in its file, and which image that is.
 func (a *app) tellBuilt(s source, built image.Image, written bool) error {
 	if a.json() {
-		raw, err := docfile.Read(bytes.NewReader(s.text), s.path)
+		doc, err := docfile.Read(bytes.NewReader(s.text), s.path)
 		if err != nil {
 			return err
 		}
 		return a.printJSON(map[string]any{
 			"file": s.path, "progdef": s.doc.Name, "revision": s.doc.Revision(),
-			"image": built.Pinned, "id": built.ID, "tag": built.Name, "document": json.RawMessage(raw),
+			"image": built.Pinned, "id": built.ID, "tag": built.Name, "document": json.RawMessage(doc.JSON),
 		})
 	}
 	fmt.Fprintf(a.Err, "progdef %s: image %s is %s\n", s.doc.Name, built.Name, built.Pinned)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/heap"
+	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
 // An Invocation is one call of the command, with all that it may touch of the world.
@@ -68,6 +69,9 @@ type app struct {
 	access   broker.Access
 	output   string
 	logLevel string
+
+	// document is the one document that the command is about, as far as it has one.
+	document docfile.Document
 
 	// began is true once the arguments were found right.
 	began bool

@@ -99,7 +99,7 @@ func TestValidateReadsYAMLFromStandardInput(t *testing.T) {
 	code, out, stderr := call(t, "nodes:\n  a: {progdef: nothing}\n",
 		"--server", "nats://127.0.0.1:1", "validate", "-")
 	if code != ExitRejected || !strings.Contains(out, `no progdef "nothing"`) ||
-		!strings.Contains(stderr, "nobody answers at nats://127.0.0.1:1") {
+		!strings.Contains(stderr, "no validator answered at nats://127.0.0.1:1") {
 		t.Errorf("exits with %d: %s%s", code, out, stderr)
 	}
 }
@@ -134,8 +134,9 @@ func TestReadDocument(t *testing.T) {
 		code             problem.Code
 	}{
 		{name: "a.json", text: `{"nodes": {}}`, want: `{"nodes": {}}`},
-		{name: "b.yaml", text: "nodes: {}\n", want: `{"nodes": {}}`},
+		{name: "b.yaml", text: "nodes: {}\n", want: `{"nodes":{}}`},
 		{name: "c.yaml", text: `{"a": 1, "a": 2}`, want: `{"a": 1, "a": 2}`}, // as it stands
+		{name: "h.yaml", text: "nodes: {}\n---\nnodes: {}\n", code: problem.TooMany},
 		{name: "d.json", text: `{"nodes": `, code: problem.NotJSON},
 		{name: "e.yaml", text: "a: [", code: problem.NotJSON},
 		{name: "f.yaml", text: " \n", code: problem.NotJSON},

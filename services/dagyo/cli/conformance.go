@@ -107,11 +107,11 @@ func (a *app) fromProgdef(c *conformance.Config, path string) error {
 	}
 	d, problems := progdef.Check(raw, document.DefaultLimits())
 	if len(problems) > 0 {
-		return fmt.Errorf("the progdef in %s: %w", path, problems)
+		return fmt.Errorf("the progdef in %s: %w", path, a.located(problems))
 	}
 	if len(d.Inputs) != 1 || len(d.Outputs) != 1 {
-		return usage(fmt.Errorf("progdef %s has %d inputs and %d outputs; one input and one output are needed",
-			d.Name, len(d.Inputs), len(d.Outputs)))
+		return usage(fmt.Errorf("progdef %s has %s and %s; one input and one output are needed",
+			d.Name, document.Count(len(d.Inputs), "input"), document.Count(len(d.Outputs), "output")))
 	}
 	c.Ports = portsOf(d, c.Ports.Type)
 	if len(c.Command) == 0 && c.Image == "" {

@@ -9,24 +9,44 @@ import (
 	"strings"
 
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
 // stdin names standard input on the command line.
 const stdin = "-"
 
-// readDocument reads a JSON or YAML document and returns it as JSON. A file that is neither is a
-// problem.List.
+// readDocument reads the one JSON or YAML document of a file and returns it as JSON. It stays the document of
+// the command: see [app.located]. A file that holds none or several is a problem.List.
 func (a *app) readDocument(path string) ([]byte, error) {
+	var err error
 	if path == stdin {
-		return docfile.Read(a.In, path)
+		a.document, err = docfile.Read(a.In, path)
+	} else {
+		a.document, err = docfile.ReadFile(path)
 	}
-	raw, err := docfile.ReadFile(path)
+	return a.document.JSON, wrongPath(err)
+}
+
+// located returns problems with their positions in the file of the command's document.
+func (a *app) located(problems problem.List) problem.List { return a.document.Locate(problems) }
+
+// readDocuments reads all documents of a file.
+func (a *app) readDocuments(path string) ([]docfile.Document, error) {
+	if path == stdin {
+		return docfile.ReadAll(a.In, path)
+	}
+	all, err := docfile.ReadFileAll(path)
+	return all, wrongPath(err)
+}
+
+// wrongPath makes a file that cannot be opened an error of the arguments.
+func wrongPath(err error) error {
 	var missing *fs.PathError
 	if errors.As(err, &missing) && missing.Op == "open" {
-		err = usage(err)
+		return usage(err)
 	}
-	return raw, err
+	return err
 }
 
 // flowID returns the id that the user has chosen, else a new one that reminds of the file.

@@ -28,17 +28,21 @@ func (a *app) showCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.printStatus(s)
+				return a.printStatus(ctx, c, s)
 			})
 		},
 	}
 }
 
-func (a *app) printStatus(s contract.FlowStatus) error {
+func (a *app) printStatus(ctx context.Context, c *client.Client, s contract.FlowStatus) error {
 	if a.json() {
 		return a.printJSON(s)
 	}
-	report.Flow(a.Out, s, time.Now())
+	now, err := c.Now(ctx)
+	if err != nil {
+		return err
+	}
+	report.Flow(a.Out, s, now)
 	return nil
 }
 
@@ -125,7 +129,11 @@ no longer kept, print how it ended. With --output json each line is a CloudEvent
 func (a *app) watchAll(ctx context.Context, c *client.Client, since time.Duration) error {
 	start := client.Start{New: true}
 	if since > 0 {
-		start = client.Start{Time: time.Now().Add(-since)}
+		now, err := c.Now(ctx)
+		if err != nil {
+			return err
+		}
+		start = client.Start{Time: now.Add(-since)}
 	}
 	feed, err := c.Follow(ctx, start)
 	if err != nil {
@@ -165,13 +173,13 @@ func (a *app) watchFlow(ctx context.Context, c *client.Client, flow string) erro
 			return told(verdictCode(e.Type))
 		}
 	}
-	return a.tellHistory(status)
+	return a.tellHistory(ctx, c, status)
 }
 
 // tellHistory says how a flow ended whose events are no longer kept, or not to their end.
-func (a *app) tellHistory(s contract.FlowStatus) error {
+func (a *app) tellHistory(ctx context.Context, c *client.Client, s contract.FlowStatus) error {
 	fmt.Fprintf(a.Err, "the events of flow %s are no longer kept; this is how it ended\n", s.Flow)
-	if err := a.printStatus(s); err != nil {
+	if err := a.printStatus(ctx, c, s); err != nil {
 		return err
 	}
 	return told(verdictCode(s.Verdict))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
@@ -25,10 +26,12 @@ type follower struct {
 
 	// aborted is why we have cancelled the flow ourselves.
 	aborted error
-	story   story
-	known   bool // the flow had been found valid before our submission
-	heard   bool // an event of the flow has come
-	warned  bool
+	// connection delivers the changes of the client's connection.
+	connection <-chan bool
+	story      story
+	known      bool // the flow had been found valid before our submission
+	heard      bool // an event of the flow has come
+	warned     bool
 }
 
 // cancelWait bounds the sending of a cancel.
@@ -55,6 +58,9 @@ func (f *follower) follow(ctx context.Context, in interrupts) (contract.Event, e
 		return contract.Event{}, err
 	}
 	defer meter.Close()
+	connection, disconnect := f.client.Connection()
+	defer disconnect()
+	f.connection = connection
 	defer f.display.close()
 	leave := make(chan struct{})
 	defer func() { <-leave }()
@@ -88,6 +94,8 @@ func (f *follower) listen(
 			if f.take(ctx, e) {
 				return e, nil
 			}
+		case connected := <-f.connection:
+			f.sayConnection(connected)
 		case c := <-meter.Credits:
 			f.display.consumed(c.Subject, c.Records)
 		case now := <-draw.C:
@@ -137,6 +145,14 @@ func (f *follower) stale(e contract.Event) bool {
 
 func (f *follower) say(format string, args ...any) {
 	f.display.around(func() { fmt.Fprintf(f.app.Err, format+"\n", args...) })
+}
+
+func (f *follower) sayConnection(connected bool) {
+	if connected {
+		f.say("connected again to %s", broker.Redact(f.app.server))
+		return
+	}
+	f.say("lost the connection to %s; connecting again (the flow goes on meanwhile)", broker.Redact(f.app.server))
 }
 
 func (f *follower) cancel(ctx context.Context, reason string) {

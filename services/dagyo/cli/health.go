@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
@@ -75,19 +74,4 @@ func (a *app) tellHealth(server string, found map[string]int, wanted []string) e
 		fmt.Fprintf(a.Out, "healthy: NATS at %s, %s\n", server, strings.Join(wanted, ", "))
 	}
 	return nil
-}
-
-func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if a.json() {
-				return a.printJSON(map[string]string{"version": service.Version})
-			}
-			_, err := fmt.Fprintf(a.Out, "dagyo %s\n", service.Version)
-			return err
-		},
-	}
 }

@@ -34,19 +34,27 @@ func (a *app) lsCommand() *cobra.Command {
 		Use: "ls", GroupID: groupFlows, Aliases: []string{"list"},
 		Short: "List flows: the current ones, then those in history",
 		Long: `List flows: first the current ones, the last submitted first, then those in history,
-the last ended first. A flow must meet all conditions. With --output json the list is
-one JSON array.`,
+the last ended first. A flow must meet all conditions. All times are those of the
+NATS server, whatever the clocks of this machine and of the publishers say. With
+--output json the list is one JSON array.`,
 		Example: `  dagyo ls --live
   dagyo ls --state panic --state cancelled --since 24h
   dagyo ls --search "out of memory" --progdef train -n 0`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := o.query(time.Now())
-			if err != nil {
+			if _, err := o.query(time.Now()); err != nil {
 				return usage(err)
 			}
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				return a.list(ctx, c, q, o.limit)
+				now, err := c.Now(ctx)
+				if err != nil {
+					return err
+				}
+				q, err := o.query(now)
+				if err != nil {
+					return usage(err)
+				}
+				return a.list(ctx, c, q, o.limit, now)
 			})
 		},
 	}
@@ -134,16 +142,18 @@ type lister interface {
 	end() error
 }
 
-func (a *app) newLister() lister {
+func (a *app) newLister(now time.Time) lister {
 	if a.json() {
 		return &arrayLister{w: a.Out}
 	}
-	return tableLister{report.NewFlowTable(a.Out)}
+	return tableLister{report.NewFlowTable(a.Out), now}
 }
 
 // list prints up to limit flows page by page, all for 0.
-func (a *app) list(ctx context.Context, c *client.Client, q contract.FlowQuery, limit int) error {
-	out := a.newLister()
+func (a *app) list(
+	ctx context.Context, c *client.Client, q contract.FlowQuery, limit int, now time.Time,
+) error {
+	out := a.newLister(now)
 	left := limit
 	for page, err := range c.Flows(ctx, q) {
 		if err != nil {
@@ -168,10 +178,14 @@ func (a *app) list(ctx context.Context, c *client.Client, q contract.FlowQuery, 
 }
 
 // A tableLister prints a table.
-type tableLister struct{ table *report.FlowTable }
+type tableLister struct {
+	table *report.FlowTable
+	// now is the broker's time, as all times of flows are.
+	now time.Time
+}
 
 func (l tableLister) add(flows []contract.FlowLine) error {
-	l.table.Add(flows, time.Now())
+	l.table.Add(flows, l.now)
 	return nil
 }
 

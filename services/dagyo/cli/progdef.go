@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +17,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/docfile"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
@@ -26,21 +29,26 @@ func (a *app) progdefCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		a.progdefBuildCommand(), a.progdefApplyCommand(), a.progdefLsCommand(),
-		a.progdefShowCommand(), a.progdefRmCommand(),
+		a.progdefShowCommand(), a.progdefRmCommand(), a.progdefRestoreCommand(),
 	)
 	return cmd
 }
 
 func (a *app) progdefApplyCommand() *cobra.Command {
 	var standard string
+	var replace bool
 	cmd := &cobra.Command{
 		Use:   "apply {FILE… | --standard IMAGE}",
 		Short: "Put progdefs into the catalogue",
 		Long: `Put the progdef documents in the files (JSON or YAML; - is standard input) into the
-catalogue, and print the revision of each, or every problem.
+catalogue. A file may hold several documents. For each, print its revision and what
+changed, or every problem.
 
-With --standard the standard progdefs come before them, run in an image of Dagyo:
-"dagyo up" has them by itself, a spawner that runs containers is told so.`,
+A document that has the name of a standard progdef and runs another program is
+refused without --replace-standard. "progdef rm" brings the standard progdef back.
+
+With --standard the standard progdefs are applied first, run in an image of Dagyo.
+"dagyo up" applies them by itself; a spawner that runs containers needs this.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && standard == "" {
 				return errors.New("name the files of progdefs, or --standard IMAGE")
@@ -49,30 +57,49 @@ With --standard the standard progdefs come before them, run in an image of Dagyo
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				var errs []error
-				if standard != "" {
-					errs = append(errs, a.applyStandard(ctx, c, standard))
-				}
-				for _, path := range args {
-					errs = append(errs, a.applyFile(ctx, c, path))
-				}
-				return errors.Join(errs...)
+				return a.applyProgdefs(ctx, c, args, standard, replace)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&standard, "standard", "", "apply the standard progdefs, run in this image of Dagyo")
+	cmd.Flags().BoolVar(&replace, "replace-standard", false, "allow files to replace standard progdefs")
 	return cmd
 }
 
+// applyProgdefs applies the standard progdefs, where an image is given for them, and those in files.
+func (a *app) applyProgdefs(
+	ctx context.Context, c *client.Client, files []string, standard string, replace bool,
+) error {
+	p, err := a.newApplier(ctx, c)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	if standard != "" {
+		p.replace = true
+		errs = append(errs, p.applyStandard(ctx, standard))
+	}
+	p.replace = replace
+	for _, path := range files {
+		errs = append(errs, a.applyFile("progdef", path, func(raw []byte, name string) error {
+			return p.apply(ctx, raw, name)
+		}))
+	}
+	return errors.Join(errs...)
+}
+
 // applyStandard applies the standard progdefs, each with the image.
-func (a *app) applyStandard(ctx context.Context, c *client.Client, image string) error {
+func (p *applier) applyStandard(ctx context.Context, image string) error {
 	var errs []error
 	for _, s := range std.Standard() {
+		name := "standard progdef " + s.Name
 		raw, err := withImage(s.Document, image)
 		if err == nil {
-			err = a.apply(ctx, c, "standard progdef "+s.Name, raw)
+			err = p.apply(ctx, raw, name)
 		}
-		errs = append(errs, err)
+		if err != nil {
+			errs = append(errs, p.notApplied("progdef", name, docfile.Document{}, err))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -86,43 +113,12 @@ func withImage(raw []byte, image string) ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-// applyFile applies the document in a file.
-func (a *app) applyFile(ctx context.Context, c *client.Client, path string) error {
-	raw, err := a.readDocument(path)
-	var problems problem.List
-	switch {
-	case errors.As(err, &problems):
-		return a.tellRefused("progdef", path, problems)
-	case err != nil:
-		return fmt.Errorf("apply %s: %w", path, err)
-	}
-	return a.apply(ctx, c, path, raw)
-}
-
-// apply applies one document and says what came of it.
-func (a *app) apply(ctx context.Context, c *client.Client, path string, raw []byte) error {
-	applied, err := c.Apply(ctx, applyAs(raw), raw)
-	var problems problem.List
-	switch {
-	case errors.As(err, &problems):
-		return a.tellRefused("progdef", path, problems)
-	case err != nil:
-		return fmt.Errorf("apply %s: %w", path, err)
-	case a.json():
-		return a.printJSON(map[string]string{
-			"file": path, "progdef": applied.Name, "revision": applied.Revision,
-		})
-	}
-	_, err = fmt.Fprintf(a.Out, "progdef %s applied, revision %s\n", applied.Name, applied.Revision)
-	return err
-}
-
 func (a *app) tellRefused(what, path string, problems problem.List) error {
 	if a.json() {
 		err := a.printJSON(map[string]any{"file": path, "problems": problems})
 		return errors.Join(err, told(ExitRejected))
 	}
-	fmt.Fprintf(a.Err, "%s in %s rejected: %d problems\n", what, path, len(problems))
+	fmt.Fprintf(a.Err, "%s in %s rejected: %s\n", what, path, document.Count(len(problems), "problem"))
 	report.Problems(a.Err, problems)
 	return told(ExitRejected)
 }
@@ -130,9 +126,7 @@ func (a *app) tellRefused(what, path string, problems problem.List) error {
 // applyAs returns the name under which to apply a document: its own, or one that only serves to get
 // an answer about what is wrong with that.
 func applyAs(raw []byte) string {
-	var named struct{ Name any }
-	_ = json.Unmarshal(raw, &named) // the validator tells what is wrong
-	if name, _ := named.Name.(string); document.ValidName(name) {
+	if name := nameIn(raw); document.ValidName(name) {
 		return name
 	}
 	return newID("progdef")
@@ -196,7 +190,9 @@ func (a *app) progdefRmCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "rm NAME…", Aliases: []string{"remove"},
 		Short: "Take progdefs out of the catalogue; running flows keep them",
-		Args:  cobra.MinimumNArgs(1),
+		Long: `Take progdefs out of the catalogue. Running flows keep them. Where one had replaced a
+standard progdef, the standard progdef comes back.`,
+		Args: cobra.MinimumNArgs(1),
 		ValidArgsFunction: func(
 			cmd *cobra.Command, _ []string, word string,
 		) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -210,21 +206,91 @@ func (a *app) progdefRmCommand() *cobra.Command {
 				}
 			}
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				for _, name := range args {
-					if err := c.Remove(ctx, name); err != nil {
-						return err
-					}
-				}
-				return a.removed(args)
+				return a.removeProgdefs(ctx, c, args)
 			})
 		},
 	}
 }
 
-func (a *app) removed(names []string) error {
-	if a.json() {
-		return a.printJSON(map[string]any{"removed": names})
+func (a *app) removeProgdefs(ctx context.Context, c *client.Client, names []string) error {
+	p, err := a.newApplier(ctx, c)
+	if err != nil {
+		return err
 	}
-	_, err := fmt.Fprintf(a.Out, "removed %s\n", strings.Join(names, ", "))
-	return err
+	restored := map[string]string{}
+	for _, name := range names {
+		r, err := p.remove(ctx, name)
+		if err != nil {
+			return err
+		}
+		if r.Restored != "" {
+			restored[name] = r.Restored
+		}
+	}
+	if a.json() {
+		return a.printJSON(map[string]any{"removed": names, "restored": restored})
+	}
+	fmt.Fprintf(a.Out, "removed %s\n", strings.Join(names, ", "))
+	for _, name := range slices.Sorted(maps.Keys(restored)) {
+		fmt.Fprintf(a.Out, "standard progdef %s restored, revision %s\n", name, restored[name])
+	}
+	return nil
+}
+
+func (a *app) progdefRestoreCommand() *cobra.Command {
+	var image string
+	cmd := &cobra.Command{
+		Use:   "restore NAME…",
+		Short: "Put standard progdefs back as they were",
+		Long: `Put the standard progdefs of these names back into the catalogue, whatever has replaced
+them. They run in the image of the other standard progdefs, unless --image names one.`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeStandard,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range args {
+				if _, ok := std.Find(name); !ok {
+					return &exit{ExitNotFound, fmt.Errorf("%s is not a standard progdef", document.Quote(name))}
+				}
+			}
+			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+				return a.restoreProgdefs(ctx, c, args, image)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&image, "image", "", "the image of Dagyo that they run in")
+	return cmd
+}
+
+func (a *app) restoreProgdefs(ctx context.Context, c *client.Client, names []string, image string) error {
+	p, err := a.newApplier(ctx, c)
+	if err != nil {
+		return err
+	}
+	if image == "" {
+		image, _ = p.standardImage()
+	}
+	for _, name := range names {
+		applied, err := p.restore(ctx, name, image)
+		if err != nil {
+			return err
+		}
+		if a.json() {
+			err = a.printJSON(map[string]string{"progdef": name, "revision": applied.Revision})
+		} else {
+			_, err = fmt.Fprintf(a.Out, "standard progdef %s restored, revision %s\n", name, applied.Revision)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// completeStandard completes the names of standard progdefs.
+func completeStandard(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
+	for _, s := range std.Standard() {
+		names = append(names, s.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }

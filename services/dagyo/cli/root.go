@@ -73,9 +73,10 @@ Or keep it running:                dagyo up`,
 		a.progdefCommand(), a.typesCommand(), a.conformanceCommand(),
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),
 		a.aggregatorCommand(), a.healthCommand(), a.eventsCommand(), a.executorCommand(), a.execCommand(), a.superviseCommand(),
-		a.versionCommand(),
+		a.schemaCommand(), a.versionCommand(),
 		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes},
 	)
+	completeValues(root)
 	return root
 }
 

@@ -191,6 +191,9 @@ type verdictLine struct {
 
 // tellVerdict says how a flow has ended, and returns the exit code that stands for it.
 func (a *app) tellVerdict(e contract.Event, read map[string]contract.Count) error {
+	if d, rejected := e.Data.(*contract.FlowRejected); rejected {
+		e.Data = &contract.FlowRejected{Problems: a.located(d.Problems)}
+	}
 	if a.json() {
 		if err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data, read}); err != nil {
 			return err

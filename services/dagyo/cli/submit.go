@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
@@ -40,7 +42,11 @@ func (a *app) submit(ctx context.Context, path string, o runOptions, wait bool) 
 		return err
 	}
 	document, err := a.readDocument(path)
-	if err != nil {
+	var problems problem.List
+	switch {
+	case errors.As(err, &problems):
+		return a.tellRefused("flow", path, problems)
+	case err != nil:
 		return err
 	}
 	d, err := a.newDisplay(o.progress, id)

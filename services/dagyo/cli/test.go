@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"runtime"
 	"time"
@@ -23,6 +24,7 @@ type testOptions struct {
 	update    bool
 	deadline  time.Duration
 	maxOutput int64
+	junit     string
 }
 
 func (a *app) testCommand() *cobra.Command {
@@ -48,8 +50,9 @@ error. docs/testing-flows.md describes all of it.
 
 The exit code is 0 if all cases are as expected, 7 if one is not, and 3 if a file of
 the tests is wrong; then none is run.`,
-		Example: "  dagyo test tests/\n  dagyo test --run 'greet|shout' --update tests/",
-		Args:    cobra.MinimumNArgs(1),
+		Example: "  dagyo test tests/\n  dagyo test --run 'greet|shout' --update tests/\n" +
+			"  dagyo test --junit report.xml tests/",
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("server") {
 				return usage(errors.New("test runs a Dagyo of its own: leave --server away"))
@@ -63,7 +66,8 @@ the tests is wrong; then none is run.`,
 	f.BoolVar(&o.update, "update", false, "write the files in outputs/ anew where the outputs are otherwise")
 	f.DurationVar(&o.deadline, "deadline", 30*time.Second, "how long a case may take that has no deadline")
 	f.Int64Var(&o.maxOutput, "max-output", 16<<20,
-		"how much of each output is kept to be compared, in octets, at most")
+		"how much of each output is kept to be compared, in bytes, at most")
+	f.StringVar(&o.junit, "junit", "", "write a report in the form of JUnit to this file, for CI servers")
 	return cmd
 }
 
@@ -89,24 +93,69 @@ func (a *app) test(ctx context.Context, dirs []string, o testOptions) error {
 	}
 	suite, err := flowtest.Find(dirs, only)
 	var faults flowtest.Faults
-	switch {
-	case errors.As(err, &faults):
-		return a.tellFaults(faults)
-	case err != nil: // a folder that cannot be read
+	if err != nil && !errors.As(err, &faults) { // a folder that cannot be read
 		return usage(err)
 	}
+	r, err := newTestReport(o.junit)
+	if err != nil {
+		return usage(err)
+	}
+	if faults != nil {
+		err = r.faulty(a, faults)
+	} else {
+		err = a.testSuite(ctx, suite, o, r)
+	}
+	return errors.Join(err, r.write())
+}
+
+func (a *app) testSuite(ctx context.Context, suite flowtest.Suite, o testOptions, r *testReport) error {
 	in, stop := a.interrupts()
 	defer stop()
 	own, err := a.startOwn(ctx, in)
 	if err != nil {
 		return err
 	}
-	return errors.Join(a.testOn(ctx, own, suite, o, in), own.end(ctx, in))
+	return errors.Join(a.testOn(ctx, own, suite, o, in, r), own.end(ctx, in))
+}
+
+// A testReport gathers what --junit writes.
+type testReport struct {
+	began   time.Time
+	file    *os.File // nil without --junit
+	results []flowtest.Result
+	faults  flowtest.Faults
+}
+
+// newTestReport opens the file of the report before anything is run.
+func newTestReport(path string) (*testReport, error) {
+	r := &testReport{began: time.Now()}
+	var err error
+	if path != "" {
+		r.file, err = os.Create(path)
+	}
+	return r, err
+}
+
+func (r *testReport) faulty(a *app, faults flowtest.Faults) error {
+	r.faults = faults
+	return a.tellFaults(faults)
+}
+
+// write writes the report of what has run.
+func (r *testReport) write() error {
+	if r.file == nil {
+		return nil
+	}
+	err := flowtest.JUnit(r.file, r.results, r.faults, time.Since(r.began).Seconds())
+	if err = errors.Join(err, r.file.Close()); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
 }
 
 // testOn runs the cases until they are over, a signal comes, or a service fails.
 func (a *app) testOn(
-	ctx context.Context, own *own, suite flowtest.Suite, o testOptions, in interrupts,
+	ctx context.Context, own *own, suite flowtest.Suite, o testOptions, in interrupts, r *testReport,
 ) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	over, watched := make(chan struct{}), make(chan struct{})
@@ -126,9 +175,9 @@ func (a *app) testOn(
 	case err != nil:
 		return err
 	case faults != nil:
-		return a.tellFaults(faults)
+		return r.faulty(a, faults)
 	}
-	return a.runCases(ctx, own.client, suite.Cases, o)
+	return a.runCases(ctx, own.client, suite.Cases, o, r)
 }
 
 // applyProgdefs returns those that the validator refuses.
@@ -140,7 +189,7 @@ func applyProgdefs(
 		var problems problem.List
 		switch {
 		case errors.As(err, &problems):
-			faults = append(faults, flowtest.Fault{File: p.File, Problems: problems})
+			faults = append(faults, flowtest.Fault{File: p.File, Problems: p.Locate(problems)})
 		case err != nil:
 			return nil, fmt.Errorf("apply %s: %w", p.File, err)
 		}
@@ -150,7 +199,7 @@ func applyProgdefs(
 
 // runCases runs the cases and tells of each in their order, as soon as those before it are over.
 func (a *app) runCases(
-	ctx context.Context, c *client.Client, cases []flowtest.Case, o testOptions,
+	ctx context.Context, c *client.Client, cases []flowtest.Case, o testOptions, r *testReport,
 ) error {
 	began := time.Now()
 	runner := &flowtest.Runner{
@@ -163,7 +212,7 @@ func (a *app) runCases(
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(o.parallel + 1) // and the teller
 	var total flowtest.Summary
-	group.Go(func() error { return a.tellCases(ctx, results, &total) })
+	group.Go(func() error { return a.tellCases(ctx, results, &total, r) })
 	for i, each := range cases {
 		group.Go(func() error {
 			result, err := runner.Run(ctx, each)
@@ -180,12 +229,13 @@ func (a *app) runCases(
 
 // tellCases prints the results in their order.
 func (a *app) tellCases(
-	ctx context.Context, results []chan flowtest.Result, total *flowtest.Summary,
+	ctx context.Context, results []chan flowtest.Result, total *flowtest.Summary, r *testReport,
 ) error {
 	for _, next := range results {
 		select {
 		case result := <-next:
 			total.Add(result)
+			r.results = append(r.results, result)
 			if err := a.tellCase(result); err != nil {
 				return err
 			}

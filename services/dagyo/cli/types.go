@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/typedoc"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
@@ -65,13 +65,16 @@ func (a *app) typesApplyCommand() *cobra.Command {
 		Use:   "apply FILE…",
 		Short: "Put documentation of types into the catalogue",
 		Long: `Put the documents in the files (JSON or YAML; - is standard input) into the type
-catalogue: what a typename means, and optionally its JSON Schema or protobuf message.`,
+catalogue: what a typename means, and optionally its JSON Schema or protobuf message.
+A file may hold several documents.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				var errs []error
 				for _, path := range args {
-					errs = append(errs, a.applyType(ctx, c, path))
+					errs = append(errs, a.applyFile("type", path, func(raw []byte, name string) error {
+						return a.applyType(ctx, c, raw, name)
+					}))
 				}
 				return errors.Join(errs...)
 			})
@@ -79,30 +82,42 @@ catalogue: what a typename means, and optionally its JSON Schema or protobuf mes
 	}
 }
 
-// applyType applies one document and says what came of it.
-func (a *app) applyType(ctx context.Context, c *client.Client, path string) error {
-	raw, err := a.readDocument(path)
-	var applied *contract.TypeApplied
-	if err == nil {
-		applied, err = c.ApplyType(ctx, typeID(raw), raw)
+// applyType applies one document and reports what changed.
+func (a *app) applyType(ctx context.Context, c *client.Client, raw []byte, file string) error {
+	before, known := typedoc.Document{}, false
+	if name := nameIn(raw); name != "" {
+		var err error
+		before, err = c.Type(ctx, name)
+		if known = err == nil; !known && !errors.Is(err, client.ErrUnknownType) {
+			return err
+		}
 	}
-	var problems problem.List
-	switch {
-	case errors.As(err, &problems):
-		return a.tellRefused("type", path, problems)
-	case err != nil:
-		return fmt.Errorf("apply %s: %w", path, err)
-	case a.json():
-		return a.printJSON(map[string]string{"file": path, "type": applied.Name})
+	applied, err := c.ApplyType(ctx, typeID(raw), raw)
+	if err != nil {
+		return err
 	}
-	_, err = fmt.Fprintf(a.Out, "type %s applied\n", applied.Document.Typename())
+	change := changeOf(before, applied.Document, known)
+	if a.json() {
+		return a.printJSON(appliedType{file, applied.Name, change})
+	}
+	_, err = fmt.Fprintf(a.Out, "type %s applied%s\n", applied.Document.Typename(), change)
 	return err
 }
 
-// typeID returns a name to apply a document under that reminds of the type and is like no other.
-func typeID(raw []byte) string {
-	var named struct{ Name any }
-	_ = json.Unmarshal(raw, &named) // the validator tells what is wrong
-	name, _ := named.Name.(string)
-	return newID(orElse(name, "type"))
+// appliedType is the line of `types apply` in --output json.
+type appliedType struct {
+	File string `json:"file"`
+	Type string `json:"type"`
+	change
 }
+
+// nameIn returns the name in a document, "" where there is none.
+func nameIn(raw []byte) string {
+	var named struct{ Name any }
+	_ = json.Unmarshal(raw, &named) // the validator reports what is wrong
+	name, _ := named.Name.(string)
+	return name
+}
+
+// typeID returns an id to apply a document under that contains the type's name and is used once.
+func typeID(raw []byte) string { return newID(orElse(nameIn(raw), "type")) }

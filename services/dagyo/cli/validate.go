@@ -61,7 +61,7 @@ func (a *app) judge(ctx context.Context, document []byte) (*contract.FlowValidat
 		return err
 	})
 	if errors.Is(err, client.ErrNoServer) || errors.Is(err, client.ErrNoAnswer) {
-		fmt.Fprintf(a.Err, "nobody answers at %s: checked against the standard progdefs only\n",
+		fmt.Fprintf(a.Err, "no validator answered at %s: checked against the standard progdefs only\n",
 			broker.Redact(a.server))
 		valid, problems = checkOffline(document)
 		err = nil
@@ -90,6 +90,7 @@ func standardCatalog() flow.Catalog {
 // tellValidity prints what a flow's submission would be answered. With problems it exits with
 // ExitRejected.
 func (a *app) tellValidity(valid *contract.FlowValidated, problems problem.List) error {
+	problems = a.located(problems)
 	switch {
 	case a.json() && valid != nil:
 		return a.printJSON(map[string]any{"valid": true, "data": valid})
@@ -98,11 +99,11 @@ func (a *app) tellValidity(valid *contract.FlowValidated, problems problem.List)
 		return errors.Join(err, told(ExitRejected))
 	case valid != nil:
 		names := slices.Sorted(maps.Keys(valid.Progdefs))
-		_, err := fmt.Fprintf(a.Out, "valid: %d nodes, %d edges, progdefs %v\n",
-			len(valid.Flow.Nodes), len(valid.Flow.Edges), names)
+		_, err := fmt.Fprintf(a.Out, "valid: %s, %s, progdefs %v\n",
+			document.Count(len(valid.Flow.Nodes), "node"), document.Count(len(valid.Flow.Edges), "edge"), names)
 		return err
 	}
-	fmt.Fprintf(a.Out, "not valid: %d problems\n", len(problems))
+	fmt.Fprintf(a.Out, "not valid: %s\n", document.Count(len(problems), "problem"))
 	report.Problems(a.Out, problems)
 	return told(ExitRejected)
 }

@@ -51,8 +51,9 @@ func (c *Client) Skip(ctx context.Context, seq uint64, reason string) error {
 	if err != nil {
 		return err
 	}
+	skipped, _ := event.Decode(m.Subject, m.Header, m.Data) // as far as it can be read
 	letter := event.New(contract.TypeDeadLetter, c.source, "deadletter", &contract.DeadLetter{
-		Subject: m.Subject, Sequence: seq, Excerpt: excerpt(m.Data),
+		Subject: m.Subject, Sequence: seq, Source: skipped.Source, ID: skipped.ID, Excerpt: excerpt(m.Data),
 		Problems: problem.List{{Code: problem.Skipped, Message: "an operator has skipped the event: " + reason}},
 	}, time.Now())
 	letter.ID = "deadletter." + nuid.Next()

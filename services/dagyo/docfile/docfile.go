@@ -1,34 +1,51 @@
-// Package docfile reads the documents that people write, in JSON or YAML, as JSON: the services
-// take nothing else.
+// Package docfile reads the documents that people write, in JSON or YAML, as JSON, which is all that the
+// services take. It knows where each part of a document stands in its file.
 package docfile
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
-	"github.com/goccy/go-yaml"
-
-	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// ReadFile reads a file and returns its document as JSON. A file that holds none is a problem.List.
-func ReadFile(path string) ([]byte, error) {
+// A Document is one document of a file.
+type Document struct {
+	// JSON is the document as JSON.
+	JSON []byte
+	// Line is the line of the file at which the document begins, from 1.
+	Line int
+	// origin is the document as it was written; nil for the zero value.
+	origin origin
+}
+
+// An origin is a document in its file.
+type origin interface {
+	// places returns the positions of the parts that the pointers lead to, as far as they exist.
+	places(wanted targets) map[string]place
+}
+
+// ReadFile reads a file that holds exactly one document. A file that holds none or several is a problem.List.
+func ReadFile(path string) (Document, error) { return one(ReadFileAll(path)) }
+
+// Read reads exactly one document, like [ReadFile].
+func Read(in io.Reader, name string) (Document, error) { return one(ReadAll(in, name)) }
+
+// ReadFileAll reads all documents of a file, at least one. A text that is no document is a problem.List.
+func ReadFileAll(path string) ([]Document, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return Read(f, path)
+	return ReadAll(f, path)
 }
 
-// Read reads a document; the name says where it is from, and that it is JSON by the ending .json. A
-// text that is no document is a problem.List.
-func Read(in io.Reader, name string) ([]byte, error) {
+// ReadAll reads documents, at least one. The name says where they are from, and that they are JSON by the
+// ending .json. A text that is no document is a problem.List.
+func ReadAll(in io.Reader, name string) ([]Document, error) {
 	raw, err := io.ReadAll(io.LimitReader(in, event.SizeLimit+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
@@ -36,25 +53,23 @@ func Read(in io.Reader, name string) ([]byte, error) {
 	if len(raw) > event.SizeLimit {
 		return nil, problem.List{{
 			Code:    problem.TooLarge,
-			Message: fmt.Sprintf("the document has more than %d octets", event.SizeLimit),
+			Message: fmt.Sprintf("the file has more than %d bytes", event.SizeLimit),
 		}}
 	}
-	return convert(raw, name)
+	return split(raw, name)
 }
 
-func convert(raw []byte, name string) ([]byte, error) {
-	if json.Valid(raw) {
-		return raw, nil
-	}
-	if strings.HasSuffix(name, ".json") || len(strings.TrimSpace(string(raw))) == 0 {
-		_, problems := document.Check("flow", raw, document.Limits{Bytes: len(raw), Depth: 1000})
-		return nil, problems
-	}
-	converted, err := yaml.YAMLToJSON(raw)
+// one returns the only document.
+func one(all []Document, err error) (Document, error) {
 	if err != nil {
-		return nil, problem.List{{
-			Code: problem.NotJSON, Message: "the document is neither JSON nor YAML: " + err.Error(),
+		return Document{}, err
+	}
+	if len(all) > 1 {
+		return Document{}, problem.List{{
+			Code: problem.TooMany, Line: all[1].Line, Column: 1,
+			Message: fmt.Sprintf("the file holds %d documents; only one is allowed here", len(all)),
+			Hint:    "move each document into a file of its own",
 		}}
 	}
-	return converted, nil
+	return all[0], nil
 }

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/dagyo/dagyo/pkg/document"
 )
 
 // Set returns the text of a document, JSON or YAML, with a member of the outermost object set to a string.
@@ -21,6 +23,8 @@ func Set(text []byte, member, value, before string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	mark := text[:len(text)-len(document.TrimBOM(text))]
+	text = text[len(mark):]
 	edit := setYAML
 	if json.Valid(text) {
 		edit = setJSON
@@ -32,20 +36,29 @@ func Set(text []byte, member, value, before string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set %q to %s: %w", member, quoted, err)
 	}
-	return out, nil
+	return slices.Concat(mark, out), nil
 }
 
 // onlyDiffers makes sure that an edit has done what it should, and nothing else.
 func onlyDiffers(text, edited []byte, member, value string) error {
-	var was, is map[string]any
-	if err := yaml.Unmarshal(text, &was); err != nil {
+	was, err := members(text)
+	if err != nil {
 		return err
 	}
 	was[member] = value
-	if err := yaml.Unmarshal(edited, &is); err != nil || !reflect.DeepEqual(was, is) {
+	if is, err := members(edited); err != nil || !reflect.DeepEqual(was, is) {
 		return errors.New("the document is not written in a way that can be edited; do it by hand")
 	}
 	return nil
+}
+
+// members reads the members of the only document in a text.
+func members(text []byte) (out map[string]any, err error) {
+	doc, err := Read(bytes.NewReader(text), "")
+	if err == nil {
+		err = json.Unmarshal(doc.JSON, &out)
+	}
+	return out, err
 }
 
 // A span is where a member stands in a JSON text.

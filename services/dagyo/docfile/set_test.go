@@ -20,6 +20,9 @@ func TestSet(t *testing.T) {
 			"name: a # me\nimage: \"r/x@sha256:1\" # pinned\nbuild: {}\n"},
 		{"a new one in YAML", "name: a\n# how it is made\nbuild:\n  image: no\n",
 			"name: a\nimage: \"r/x@sha256:1\"\n# how it is made\nbuild:\n  image: no\n"},
+		{"a new one behind a byte-order mark", "\ufeff{\"build\": {}}", "\ufeff{\"image\": \"r/x@sha256:1\",\"build\": {}}"},
+		{"a new one in YAML with a merge key", "x-a: &a {b: 1}\nc:\n  <<: *a\n  b: 2\nbuild: {}\n",
+			"x-a: &a {b: 1}\nc:\n  <<: *a\n  b: 2\nimage: \"r/x@sha256:1\"\nbuild: {}\n"},
 		{"a new one in YAML that is indented", "  name: a\n  build: {}",
 			"  name: a\n  image: \"r/x@sha256:1\"\n  build: {}"},
 	}

@@ -28,6 +28,7 @@ type Case struct {
 	Path     string
 	Flow     []byte
 	Problems problem.List
+	source   docfile.Document
 	// Inputs and Goldens are files by the name of the flow's input or output.
 	Inputs, Goldens map[string]string
 	// Outputs names the flow's outputs.
@@ -106,12 +107,12 @@ func (c *Case) readFlow(faults *Faults) bool {
 	case named != "":
 		own = filepath.Join(c.Dir, filepath.FromSlash(named))
 	}
-	raw, err := docfile.ReadFile(own)
+	flow, err := docfile.ReadFile(own)
 	if err != nil && !errors.As(err, &c.Problems) {
 		faults.add(own, err)
 		return false
 	}
-	c.Path, c.Flow = own, raw
+	c.Path, c.Flow, c.source = own, flow.JSON, flow
 	return true
 }
 
@@ -135,8 +136,9 @@ func (c *Case) readEnds(faults *Faults) {
 func (c *Case) checkRules(faults *Faults) {
 	for _, name := range slices.Sorted(maps.Keys(c.Document.Outputs)) {
 		if !slices.Contains(c.Outputs, name) {
-			faults.add(c.File, problem.List{unknownEnd("output", name, c.Outputs,
-				problem.Pointer(outputsDir, name))})
+			faults.add(c.File, c.Document.file.Locate(problem.List{
+				unknownEnd("output", name, c.Outputs, problem.Pointer(outputsDir, name)),
+			}))
 		}
 		if path := c.Goldens[name]; path != "" && c.Document.Outputs[name].Ignored {
 			faults.say(path, unknownFile, "the output is ignored, so this is never looked at",

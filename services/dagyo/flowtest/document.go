@@ -2,6 +2,7 @@ package flowtest
 
 import (
 	"encoding/json"
+	"errors"
 	"regexp"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -19,6 +20,8 @@ type Document struct {
 	Outputs     map[string]OutputRule `json:"outputs"`
 	Panic       *PanicRule            `json:"panic"`
 	Rejected    []ProblemRule         `json:"rejected"`
+
+	file docfile.Document
 }
 
 // An OutputRule says how an output is compared.
@@ -55,11 +58,17 @@ func (p pattern) matches(s string) bool { return p.Regexp == nil || p.MatchStrin
 
 // readDocument reads a test document. What is wrong with it is a problem.List.
 func readDocument(path string) (Document, error) {
-	raw, err := docfile.ReadFile(path)
+	file, err := docfile.ReadFile(path)
 	if err != nil {
 		return Document{}, err
 	}
-	return parseDocument(raw)
+	d, err := parseDocument(file.JSON)
+	d.file = file
+	var problems problem.List
+	if errors.As(err, &problems) {
+		err = file.Locate(problems)
+	}
+	return d, err
 }
 
 func parseDocument(raw []byte) (d Document, err error) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
@@ -17,7 +18,11 @@ type Progdef struct {
 	File     string
 	Name     string
 	Document []byte // JSON
+	source   docfile.Document
 }
+
+// Locate returns problems of the progdef with their positions in its file.
+func (p Progdef) Locate(problems problem.List) problem.List { return p.source.Locate(problems) }
 
 // gatherProgdefs reads the progdefs that the cases use. All cases of a run share one catalogue, so a
 // name must mean the same everywhere.
@@ -69,13 +74,21 @@ func readProgdefs(dir string, faults *Faults) []Progdef {
 		if _, known := documentStem(e.Name()); !known || e.IsDir() {
 			continue
 		}
-		p := Progdef{File: filepath.Join(dir, e.Name())}
-		raw, err := docfile.ReadFile(p.File)
-		if err == nil {
-			p.Name, p.Document, err = placed(raw, dir)
-		}
-		if err != nil {
-			faults.add(p.File, err)
+		out = append(out, readProgdefFile(filepath.Join(dir, e.Name()), faults)...)
+	}
+	return out
+}
+
+// readProgdefFile reads all documents of a file.
+func readProgdefFile(path string, faults *Faults) (out []Progdef) {
+	all, err := docfile.ReadFileAll(path)
+	if err != nil {
+		faults.add(path, err)
+	}
+	for _, d := range all {
+		p := Progdef{File: path, source: d}
+		if p.Name, p.Document, err = placed(d.JSON, filepath.Dir(path)); err != nil {
+			faults.add(path, err)
 			continue
 		}
 		out = append(out, p)

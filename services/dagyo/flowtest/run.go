@@ -66,11 +66,20 @@ func (r *Runner) Run(ctx context.Context, c Case) (Result, error) {
 		result.Failures = []Failure{{About: "case", Message: err.Error()}}
 	default:
 		result.Verdict = seen.verdict.Type
+		seen.verdict = c.located(seen.verdict)
 		r.judge(c, seen, &result)
 	}
 	result.Seconds = time.Since(began).Seconds()
 	result.Outcome = cmp.Or(outcome(result), OK)
 	return result, nil
+}
+
+// located returns a verdict with the positions of problems in the file of the flow.
+func (c Case) located(e contract.Event) contract.Event {
+	if d, ok := e.Data.(*contract.FlowRejected); ok {
+		e.Data = &contract.FlowRejected{Problems: c.source.Locate(d.Problems)}
+	}
+	return e
 }
 
 func outcome(r Result) string {

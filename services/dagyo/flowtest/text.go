@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
@@ -57,7 +58,7 @@ func (s *Summary) Add(r Result) {
 
 // String is the last line of a run.
 func (s Summary) String() string {
-	text := fmt.Sprintf("%d cases in %.2fs: %d ok, %d failed", s.Cases, s.Seconds, s.OK, s.Failed)
+	text := fmt.Sprintf("%s in %.2fs: %d ok, %d failed", document.Count(s.Cases, "case"), s.Seconds, s.OK, s.Failed)
 	if s.Updated > 0 {
 		text += fmt.Sprintf(", %d updated", s.Updated)
 	}

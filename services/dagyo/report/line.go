@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
@@ -115,11 +116,11 @@ func shortage(s contract.Shortage) string {
 	if s.Reason != "" {
 		return fmt.Sprintf("%s of %s waiting: %s", plural(int64(s.Needed), "job"), s.Progdef, clean(s.Reason))
 	}
-	what := s.What
+	what := document.Count(s.Needed, strings.TrimSuffix(s.What, "s"))
 	if s.Progdef != "" {
 		what += " of " + s.Progdef
 	}
-	return fmt.Sprintf("needs %d %s, %d of %d free", s.Needed, what, s.Free, s.Limit)
+	return fmt.Sprintf("needs %s, %d of %d free", what, s.Free, s.Limit)
 }
 
 // executors counts the executors of each progdef.

@@ -219,8 +219,8 @@ func Progdef(w io.Writer, p progdef.Pinned, serving []contract.Capacity) {
 		fmt.Fprintf(w, "  command:  %s\n", clean(strings.Join(d.Command, " ")))
 	}
 	s := d.Scaling
-	fmt.Fprintf(w, "  scaling:  %s an executor, %d to %d executors, idle for %s at most\n",
-		plural(int64(s.JobsPerExecutor), "job"), s.MinExecutors, s.MaxExecutors, s.IdleTimeout)
+	fmt.Fprintf(w, "  scaling:  %s an executor, %d to %s, idle for %s at most\n",
+		plural(int64(s.JobsPerExecutor), "job"), s.MinExecutors, plural(int64(s.MaxExecutors), "executor"), s.IdleTimeout)
 	fmt.Fprintf(w, "  health:   every %s, dead after %s\n", d.Health.Interval, d.Health.Timeout)
 	capacity(w, serving)
 }

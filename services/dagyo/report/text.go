@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
@@ -29,13 +30,7 @@ func clean(s string) string {
 	}, s)
 }
 
-// plural writes a number and what it counts.
-func plural(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
+func plural(n int64, what string) string { return document.Count(n, what) }
 
 // octets writes a number of octets for people.
 func octets(n int64) string {
@@ -92,11 +87,7 @@ func Block(w io.Writer, mark, text string) {
 // Problems writes every problem of a document.
 func Problems(w io.Writer, problems problem.List) {
 	for _, p := range problems[:min(len(problems), maxRows)] {
-		where := p.Pointer
-		if where == "" {
-			where = "(document)"
-		}
-		fmt.Fprintf(w, "  %s: %s [%s]\n", clean(where), clean(p.Message), p.Code)
+		fmt.Fprintf(w, "  %s: %s [%s]\n", clean(p.Where()), clean(p.Message), p.Code)
 		if p.Hint != "" {
 			fmt.Fprintf(w, "      hint: %s\n", clean(p.Hint))
 		}

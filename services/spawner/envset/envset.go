@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/spawner/backend"
@@ -101,7 +102,7 @@ func parse(r io.Reader) (Vars, error) {
 	}
 	out := Vars{}
 	n := 0
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(string(document.TrimBOM(text))) {
 		n++
 		line = strings.TrimLeft(strings.TrimRight(line, "\r\n"), " \t")
 		if line == "" || line[0] == '#' {

@@ -1,0 +1,236 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/dagyo/dagyo/executor/std"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/docfile"
+)
+
+// applyFile applies all documents of a file, and reports each that is refused or fails.
+func (a *app) applyFile(what, path string, apply func(raw []byte, name string) error) error {
+	all, err := a.readDocuments(path)
+	if err != nil {
+		return a.notApplied(what, path, docfile.Document{}, err)
+	}
+	var errs []error
+	for _, d := range all {
+		name := path
+		if len(all) > 1 {
+			name = fmt.Sprintf("%s:%d", path, d.Line)
+		}
+		if err := apply(d.JSON, name); err != nil {
+			errs = append(errs, a.notApplied(what, name, d, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// notApplied reports why a document was not applied, and returns the exit code.
+func (a *app) notApplied(what, name string, d docfile.Document, err error) error {
+	var problems problem.List
+	if errors.As(err, &problems) {
+		return a.tellRefused(what, name, d.Locate(problems))
+	}
+	fmt.Fprintf(a.Err, "dagyo: apply %s: %v\n", name, err)
+	code, _ := codeOf(err)
+	return told(code)
+}
+
+// An applier applies progdefs one after another.
+type applier struct {
+	*app
+	client *client.Client
+	// catalog is what the catalogue held before.
+	catalog map[string]progdef.Pinned
+	// replace allows to replace standard progdefs.
+	replace bool
+}
+
+func (a *app) newApplier(ctx context.Context, c *client.Client) (*applier, error) {
+	all, err := c.Catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &applier{app: a, client: c, catalog: map[string]progdef.Pinned{}}
+	for _, each := range all {
+		p.catalog[each.Document.Name] = each
+	}
+	return p, nil
+}
+
+// apply applies one document and reports what it replaced.
+func (p *applier) apply(ctx context.Context, raw []byte, file string) error {
+	name := applyAs(raw)
+	before, known := p.catalog[name]
+	if known && !p.replace && runsStandard(before) && runsOther(raw, before.Document.Command) {
+		return usage(fmt.Errorf("%s is a standard progdef: choose another name, or add --replace-standard", name))
+	}
+	applied, err := p.client.Apply(ctx, name, raw)
+	if err != nil {
+		return err
+	}
+	now := progdef.Pinned{Revision: applied.Revision, Document: applied.Document}
+	p.catalog[name] = now
+	change := changeOf(before.Document, now.Document, known)
+	if known && before.Revision != now.Revision {
+		change.Replaced = before.Revision
+	}
+	if p.json() {
+		return p.printJSON(appliedProgdef{file, name, now.Revision, change})
+	}
+	_, err = fmt.Fprintf(p.Out, "progdef %s applied, revision %s%s\n", name, now.Revision, change)
+	return err
+}
+
+// appliedProgdef is the line of `progdef apply` in --output json.
+type appliedProgdef struct {
+	File     string `json:"file"`
+	Progdef  string `json:"progdef"`
+	Revision string `json:"revision"`
+	change
+}
+
+// A change says what an applied document is to the one before it.
+type change struct {
+	New bool `json:"new"`
+	// Replaced is the revision before, where it is another one.
+	Replaced string `json:"replaced,omitempty"`
+	// Changed lists the fields that differ, such as scaling.maxExecutors.
+	Changed []string `json:"changed"`
+}
+
+// maxChanges bounds the fields that a line of text names.
+const maxChanges = 10
+
+func (c change) String() string {
+	fields := strings.Join(c.Changed[:min(len(c.Changed), maxChanges)], ", ")
+	if n := len(c.Changed) - maxChanges; n > 0 {
+		fields += fmt.Sprintf(" and %d more", n)
+	}
+	switch {
+	case c.New:
+		return " (new)"
+	case len(c.Changed) == 0:
+		return " (unchanged)"
+	case c.Replaced != "":
+		return fmt.Sprintf(" (replaces revision %s; changed: %s)", c.Replaced, fields)
+	default:
+		return fmt.Sprintf(" (changed: %s)", fields)
+	}
+}
+
+// changeOf compares two documents.
+func changeOf(before, after any, known bool) change {
+	if !known {
+		return change{New: true, Changed: []string{}}
+	}
+	return change{Changed: append([]string{}, differences("", tree(before), tree(after))...)}
+}
+
+// tree is a document as JSON has it.
+func tree(document any) (out any) {
+	text, err := json.Marshal(document)
+	if err == nil {
+		_ = json.Unmarshal(text, &out)
+	}
+	return out
+}
+
+// differences lists the fields in which two values differ, in their order.
+func differences(at string, before, after any) (out []string) {
+	b, both := before.(map[string]any)
+	a, objects := after.(map[string]any)
+	if !both || !objects {
+		if reflect.DeepEqual(before, after) {
+			return nil
+		}
+		return []string{at}
+	}
+	names := maps.Clone(b)
+	maps.Copy(names, a)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		out = append(out, differences(strings.TrimPrefix(at+"."+name, "."), b[name], a[name])...)
+	}
+	return out
+}
+
+// runsStandard reports whether a progdef runs the standard program of its name.
+func runsStandard(p progdef.Pinned) bool {
+	s, ok := std.Find(p.Document.Name)
+	return ok && !runsOther(s.Document, p.Document.Command)
+}
+
+// runsOther reports whether a document runs something else than the command. What is wrong with a document that
+// cannot be read, or that runs nothing, is for the validator to report.
+func runsOther(raw []byte, command []string) bool {
+	var doc struct {
+		Command []string
+		Image   string
+	}
+	if json.Unmarshal(raw, &doc) != nil || doc.Command == nil && doc.Image == "" {
+		return false
+	}
+	return !slices.Equal(doc.Command, command)
+}
+
+// standardImage returns the image that the standard progdefs of the catalogue run in, "" for none. ok is false
+// where the catalogue has no standard progdefs.
+func (p *applier) standardImage() (image string, ok bool) {
+	for _, each := range p.catalog {
+		if runsStandard(each) {
+			return each.Document.Image, true
+		}
+	}
+	return "", false
+}
+
+// restore applies the standard progdef of a name.
+func (p *applier) restore(ctx context.Context, name, image string) (*contract.ProgdefApplied, error) {
+	s, _ := std.Find(name)
+	raw := s.Document
+	if image != "" {
+		var err error
+		if raw, err = withImage(raw, image); err != nil {
+			return nil, err
+		}
+	}
+	return p.client.Apply(ctx, name, raw)
+}
+
+// remove takes a progdef out of the catalogue. One that had replaced a standard progdef gives way to it.
+func (p *applier) remove(ctx context.Context, name string) (removedProgdef, error) {
+	before, known := p.catalog[name]
+	image, standard := p.standardImage()
+	out := removedProgdef{Removed: name}
+	if err := p.client.Remove(ctx, name); err != nil {
+		return out, err
+	}
+	delete(p.catalog, name)
+	if _, named := std.Find(name); !named || !known || !standard || runsStandard(before) {
+		return out, nil
+	}
+	applied, err := p.restore(ctx, name, image)
+	if err == nil {
+		out.Restored = applied.Revision
+	}
+	return out, err
+}
+
+// removedProgdef is what came of `progdef rm`.
+type removedProgdef struct {
+	Removed string
+	// Restored is the revision of the standard progdef that is in its place now, "" for none.
+	Restored string
+}

@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/dagyo/dagyo/pkg/document"
+)
+
+// schemaNames are the documents that people write.
+var schemaNames = []string{"flow", "progdef", "test", "type"}
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "schema {flow | progdef | test | type}", GroupID: groupProgdefs,
+		Short: "Print the JSON Schema of a document, for editors",
+		Long: `Print the JSON Schema of flow documents, progdefs, the test.yaml of a test case, or
+the documentation of types. It refers to no other file. Editors complete and check
+documents by it: see docs/documents.md.`,
+		Example:   "  dagyo schema flow > flow.schema.json",
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: schemaNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			text, err := document.Schema(args[0])
+			if err == nil {
+				_, err = a.Out.Write(append(text, '\n'))
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,78 @@
+package docfile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/problem"
+)
+
+// split reads the documents in a text: JSON values one behind another, or a stream of YAML.
+func split(raw []byte, name string) ([]Document, error) {
+	text, err := decode(raw)
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, problem.List{{Code: problem.NotJSON, Message: "the file is empty"}}
+	}
+	all, bad := splitJSON(text)
+	if bad == nil {
+		return all, nil
+	}
+	if strings.EqualFold(filepath.Ext(name), ".json") {
+		return nil, problem.List{*bad}
+	}
+	all, err = splitYAML(text)
+	if err != nil && looksLikeJSON(text) {
+		return nil, problem.List{*bad}
+	}
+	return all, err
+}
+
+// looksLikeJSON reports whether a text that is neither JSON nor YAML was meant as JSON.
+func looksLikeJSON(text []byte) bool {
+	text = bytes.TrimSpace(text)
+	return text[0] == '{' && bytes.HasPrefix(bytes.TrimSpace(text[1:]), []byte(`"`))
+}
+
+// splitJSON reads JSON values. The problem says where the text is none.
+func splitJSON(text []byte) ([]Document, *problem.Problem) {
+	var all []Document
+	in := json.NewDecoder(bytes.NewReader(text))
+	for {
+		var value json.RawMessage
+		err := in.Decode(&value)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, notJSON(text, int(in.InputOffset()))
+		}
+		end := int(in.InputOffset())
+		line, _ := document.Position(text, end-len(value))
+		all = append(all, Document{JSON: value, Line: line, origin: jsonOrigin{text, end - len(value)}})
+	}
+}
+
+// notJSON says why the text is not JSON from an offset on.
+func notJSON(text []byte, from int) *problem.Problem {
+	var value json.RawMessage
+	err := json.Unmarshal(text[from:], &value)
+	if err == nil { // the decoder has found fault in it
+		err = errors.New("unexpected data after the value")
+	}
+	p := problem.Problem{Code: problem.NotJSON, Message: "not JSON: " + err.Error()}
+	if strings.Contains(err.Error(), "max depth") {
+		p = tooDeep()
+	}
+	if at, ok := document.SyntaxErrorAt(text[from:], err); ok {
+		p.Line, p.Column = document.Position(text, from+at)
+	}
+	return &p
+}
