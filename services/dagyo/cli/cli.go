@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,8 @@ func Main() int {
 
 // Run runs the command and returns its exit code (see `dagyo help exit-codes`).
 func Run(ctx context.Context, i Invocation) int {
+	out := &stdout{w: i.Out}
+	i.Out = out
 	a := &app{Invocation: i}
 	root := a.root()
 	root.SetArgs(i.Args)
@@ -51,13 +54,58 @@ func Run(ctx context.Context, i Invocation) int {
 	root.SetOut(i.Out)
 	root.SetErr(i.Err)
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	switch {
+	case err == nil && out.lost() == nil, out.closed() && errors.Is(err, syscall.EPIPE):
 		return ExitOK
-	}
-	if !a.began {
+	case err == nil:
+		err = out.lost()
+	case !a.began:
 		err = &exit{ExitUsage, err}
 	}
 	return a.fail(cmd, err)
+}
+
+// stdout is standard output, and knows whether something was lost.
+type stdout struct {
+	w   io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+// Write implements io.Writer.
+func (s *stdout) Write(b []byte) (int, error) {
+	n, err := s.w.Write(b)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+	}
+	return n, err
+}
+
+// closed reports whether nobody reads any more, which is no failure.
+func (s *stdout) closed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Is(s.err, syscall.EPIPE)
+}
+
+// lost is why something was not written.
+func (s *stdout) lost() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil || errors.Is(s.err, syscall.EPIPE) {
+		return nil
+	}
+	return fmt.Errorf("cannot write standard output: %w", reasonOf(s.err))
+}
+
+// rawStdout is standard output itself, as what it is.
+func (a *app) rawStdout() io.Writer {
+	if s, ok := a.Out.(*stdout); ok {
+		return s.w
+	}
+	return a.Out
 }
 
 // app is a running invocation.
@@ -128,16 +176,22 @@ func (a *app) interrupts() (in interrupts, stop func()) {
 
 // untilInterrupt returns a context that the first signal ends.
 func (a *app) untilInterrupt(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
 	in, stop := a.interrupts()
+	ctx, end := until(ctx, in.first)
+	return ctx, func() { end(); stop() }
+}
+
+// until returns a context that a signal ends, with errInterrupted.
+func until(ctx context.Context, signal <-chan struct{}) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		select {
-		case <-in.first:
+		case <-signal:
 			cancel(errInterrupted)
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, func() { cancel(nil); <-done; stop() }
+	return ctx, func() { cancel(nil); <-done }
 }

@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -159,13 +157,4 @@ func (f *follower) warnOfSilence(ctx context.Context) {
 	if missing := client.Missing(found); err == nil && len(missing) > 0 {
 		f.say("no answer from %s: the flow waits until they are there", strings.Join(missing, ", "))
 	}
-}
-
-// unfed lists the inputs of a flow document for which nothing was given.
-func unfed(inputs map[string]any, given map[string]string) []string {
-	missing := slices.DeleteFunc(slices.Sorted(maps.Keys(inputs)), func(name string) bool {
-		_, ok := given[name]
-		return ok
-	})
-	return missing
 }

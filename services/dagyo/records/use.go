@@ -1,0 +1,67 @@
+package records
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// A Use is one file that a command reads or writes.
+type Use struct {
+	// Who names it in messages: "input names (names.txt)".
+	Who string
+	// Info tells files apart, whatever their paths and links are; nil is a file that is no concern.
+	Info   fs.FileInfo
+	Writes bool
+}
+
+// shares reports whether two uses of one file damage each other.
+func (u Use) shares(other Use) bool {
+	if u.Info == nil || other.Info == nil || !u.Writes && !other.Writes {
+		return false
+	}
+	// Terminals and devices such as /dev/null may be shared. What is in a file or a pipe would be lost.
+	kept := u.Info.Mode().IsRegular() || u.Info.Mode()&fs.ModeNamedPipe != 0
+	return kept && os.SameFile(u.Info, other.Info)
+}
+
+// Conflict reports the first file that is written and also read or written by somebody else.
+func Conflict(uses []Use) error {
+	for n, u := range uses {
+		for _, other := range uses[:n] {
+			if !u.shares(other) {
+				continue
+			}
+			if !u.Writes {
+				u, other = other, u
+			}
+			return fmt.Errorf("%s and %s are the same file, which would be destroyed: write to another file",
+				other.Who, u.Who)
+		}
+	}
+	return nil
+}
+
+// StreamUse is that of a standard stream; of one that is not a file it is no concern.
+func StreamUse(stream any, who string, writes bool) Use {
+	u := Use{Who: who, Writes: writes}
+	if f, ok := stream.(*os.File); ok {
+		u.Info, _ = f.Stat() // one that is closed is no concern
+	}
+	return u
+}
+
+// isSameStream reports whether a path is another name of a stream that can be read once only.
+func isSameStream(stream any, path string) bool {
+	u := StreamUse(stream, "", false)
+	if u.Info == nil || u.Info.Mode().IsRegular() || isNull(u.Info) {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && os.SameFile(u.Info, info)
+}
+
+func isNull(info fs.FileInfo) bool {
+	null, err := os.Stat(os.DevNull)
+	return err == nil && os.SameFile(null, info)
+}
