@@ -75,11 +75,11 @@ func (e *ends) failure() <-chan error {
 
 // readOutput reads an output to its end.
 func (e *ends) readOutput(ctx, running context.Context, name string, a contract.Address) {
-	s, err := e.sink(ctx, name, a.Type)
+	t, err := e.taker(ctx, name, a.Type)
 	if err == nil {
 		var n contract.Count
-		n, err = e.client.Read(ctx, running, a, s.take)
-		if ended := s.end(); err == nil {
+		n, err = e.client.Read(ctx, running, a, t.take)
+		if ended := t.end(); err == nil {
 			err = ended
 		}
 		e.mu.Lock()
@@ -95,25 +95,25 @@ func (e *ends) readOutput(ctx, running context.Context, name string, a contract.
 	}
 }
 
-// A sink takes the records of one output.
-type sink struct {
+// A taker takes the records of one output.
+type taker struct {
 	take func(record []byte) error
 	end  func() error
 }
 
 func nothing() error { return nil }
 
-func (e *ends) sink(ctx context.Context, name, typename string) (sink, error) {
+func (e *ends) taker(ctx context.Context, name, typename string) (taker, error) {
 	out := e.files.output(name)
 	f, err := out.Begin(ctx)
 	format := out.FormatOf(typename)
 	switch {
 	case err != nil:
-		return sink{}, fmt.Errorf("cannot open %s: %w", out.Path, reasonOf(err))
+		return taker{}, fmt.Errorf("cannot open %s: %w", out.Path, reasonOf(err))
 	case out.Each():
 		return eachFile(out, typename), nil
 	case f == nil:
-		return sink{e.printed(name, typename, format), nothing}, nil
+		return taker{e.printed(name, typename, format), nothing}, nil
 	}
 	fail := func(err error) { e.fail(fmt.Errorf("output %s: %w", name, err)) }
 	p := newPrinter(out.Path, f, direct, fail)
@@ -123,19 +123,19 @@ func (e *ends) sink(ctx context.Context, name, typename string) (sink, error) {
 	take := func(record []byte) error {
 		return p.print(func(dst []byte) []byte { return format.Append(dst, typename, record) })
 	}
-	return sink{take, func() error { return errors.Join(p.close(), f.Close()) }}, nil
+	return taker{take, func() error { return errors.Join(p.close(), f.Close()) }}, nil
 }
 
 func direct(write func()) { write() }
 
 // eachFile writes each record into a file of its own.
-func eachFile(out *records.Output, typename string) sink {
+func eachFile(out *records.Output, typename string) taker {
 	var n int64
 	take := func(record []byte) error {
 		n++
 		return out.WriteEach(n-1, typename, record)
 	}
-	return sink{take, nothing}
+	return taker{take, nothing}
 }
 
 // printed writes records to standard output.

@@ -16,6 +16,9 @@ import (
 // An Input is where the records of a flow's input come from.
 type Input struct {
 	Spec
+	// Lenient lets records pass that are not of their typename.
+	Lenient bool
+
 	stdin io.Reader // where the path is Stdio
 	files []string  // else; in order
 	each  bool      // the files were named by a folder or a pattern
@@ -33,8 +36,11 @@ func OpenInput(s Spec, stdin io.Reader) (*Input, error) {
 	for i := 0; err == nil && i < len(in.files); i++ {
 		err = in.probe(in.files[i])
 	}
+	if err != nil && s.Name != "" {
+		err = fmt.Errorf("input %s: %w", s.Name, err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("input %s: %w", s.Name, err)
+		return nil, err
 	}
 	return in, nil
 }
@@ -136,14 +142,13 @@ const CheckLimit = 2 * LineLimit
 // Check reports what is wrong with the records, as far as that can be known without taking them away
 // from whoever reads them: it reads the first CheckLimit bytes of regular files. The context ends it.
 func (i *Input) Check(ctx context.Context, typename string) error {
-	if err := i.checkFiles(ctx, typename); err != nil {
+	if err := i.check(ctx, typename, CheckLimit); err != nil {
 		return fmt.Errorf("input %s: %w", i.Name, err)
 	}
 	return nil
 }
 
-func (i *Input) checkFiles(ctx context.Context, typename string) error {
-	left := int64(CheckLimit)
+func (i *Input) check(ctx context.Context, typename string, left int64) error {
 	if i.stdin != nil {
 		if in := peek(i.stdin); in != nil {
 			return i.checkFile(ctx, Stdio, in, typename, &left)
@@ -244,6 +249,7 @@ func (i *Input) readPath(path, typename string, yield func([]byte, error) bool) 
 func (i *Input) read(path string, in io.Reader, typename string, yield func([]byte, error) bool) bool {
 	format := i.format(typename, i.each)
 	r := NewReader(in, format, typename)
+	r.Lenient = i.Lenient
 	for {
 		record, err := r.Next()
 		if errors.Is(err, io.EOF) {
