@@ -26,7 +26,7 @@ const (
 const exitCodes = `The exit code says how it went:
 
   0    it went well; of a flow: it completed
-  1    it failed: no server, no service, a broken connection, a defect
+  1    it failed: no server, no service, a broken connection, an input that cannot be read, an output that cannot be written, a defect
   2    the arguments are wrong; nothing was done
   3    the document is wrong: flow.rejected, progdef.rejected, or not valid
   4    the flow panicked

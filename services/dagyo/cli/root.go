@@ -75,6 +75,7 @@ Or keep it running:                dagyo up`,
 		a.aggregatorCommand(), a.healthCommand(), a.eventsCommand(), a.executorCommand(), a.execCommand(), a.superviseCommand(),
 		a.versionCommand(),
 		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes},
+		&cobra.Command{Use: "records", Short: "How records stand in the files of inputs and outputs", Long: recordsHelp},
 	)
 	return root
 }
