@@ -275,6 +275,7 @@ func (f *files) conflict(a *app, path string) error {
 	switch {
 	case path == stdin:
 		taken = "the flow document"
+		uses = append(uses, records.StreamUse(a.In, taken, false))
 	case path != "":
 		info, _ := os.Stat(path) // it was read; one that is gone is no concern
 		uses = append(uses, records.Use{Who: "the flow document (" + path + ")", Info: info})

@@ -111,6 +111,11 @@ func TestStandardStreamsAreFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	doc, err := os.Open("feed.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer doc.Close()
 	var other bytes.Buffer
 	server := []string{"run", "-s", "nats://127.0.0.1:1", "feed.json"}
 	for want, i := range map[string]Invocation{
@@ -119,6 +124,10 @@ func TestStandardStreamsAreFiles(t *testing.T) {
 		},
 		"input names and standard output are the same file": {
 			Args: append(server, "--input", "names=-"), In: f, Out: f, Err: &other,
+		},
+		"the flow document and output greetings (feed.json) are the same file": {
+			Args: append([]string{"run", "-s", "nats://127.0.0.1:1", "-"}, "--input", "names=/dev/null", "--output", "greetings=feed.json"),
+			In:   doc, Out: &other, Err: &other,
 		},
 		"output greetings (names.txt) and standard error are the same file": {
 			Args: append(server, "--input", "names=/dev/null", "--output", "greetings=names.txt"), Out: &other, Err: f,

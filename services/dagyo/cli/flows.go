@@ -83,7 +83,7 @@ func (a *app) cancel(
 			return err
 		}
 	}
-	err = a.tellVerdict(verdict, nil, nil)
+	err = a.tellVerdict(verdict)
 	if code, told := codeOf(err); err != nil && told && code != ExitFailed {
 		return nil
 	}

@@ -112,7 +112,7 @@ func (a *app) flowDocument(path, id string) ([]byte, error) {
 		return nil, a.tellVerdict(contract.Event{
 			Type: contract.TypeFlowRejected, Subject: id,
 			Data: &contract.FlowRejected{Problems: problems},
-		}, nil, nil)
+		})
 	}
 	return document, err
 }
@@ -148,11 +148,14 @@ func (a *app) submitAndFollow(
 	if verdict.Type == "" {
 		return err
 	}
-	if f.aborted != nil {
-		_ = a.tellVerdict(verdict, f.ends.counts(), nil) // this is the reason, not the verdict
+	lost := a.showVerdict(verdict, f.ends.counts())
+	switch {
+	case f.aborted != nil:
 		return f.aborted
+	case err == nil:
+		err = lost
 	}
-	return a.tellVerdict(verdict, f.ends.counts(), err)
+	return a.ended(verdict.Type, err)
 }
 
 // A verdictLine is the last line of a run in --output json.
@@ -164,25 +167,35 @@ type verdictLine struct {
 	Read map[string]contract.Count `json:"read,omitempty"`
 }
 
-// tellVerdict says how a flow has ended, and what went wrong with its inputs and outputs, and returns the
-// exit code that stands for both.
-func (a *app) tellVerdict(e contract.Event, read map[string]contract.Count, wrong error) error {
-	if a.json() {
-		err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data, read})
-		if err != nil && wrong == nil && !errors.Is(err, syscall.EPIPE) {
-			wrong = fmt.Errorf("cannot write standard output: %w", reasonOf(err))
-		}
-	} else {
+// tellVerdict says how a flow has ended, and returns the exit code that stands for it.
+func (a *app) tellVerdict(e contract.Event) error {
+	return a.ended(e.Type, a.showVerdict(e, nil))
+}
+
+// showVerdict says how a flow has ended. The error is that of standard output.
+func (a *app) showVerdict(e contract.Event, read map[string]contract.Count) error {
+	if !a.json() {
 		report.Verdict(a.Err, e, read)
+		return nil
 	}
-	code := verdictCode(e.Type)
-	if wrong != nil && code != ExitOK {
-		fmt.Fprintf(a.Err, "dagyo: %v\n", wrong) // a failed flow's outputs end where they end
-		wrong = nil
+	err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data, read})
+	if err == nil || errors.Is(err, syscall.EPIPE) {
+		return nil
 	}
-	if wrong != nil {
+	return fmt.Errorf("cannot write standard output: %w", reasonOf(err))
+}
+
+// ended returns the exit code that stands for how a flow has ended. What went wrong with its outputs is the
+// failure of a flow that completed; those of any other end where they end.
+func (a *app) ended(verdict contract.Type, wrong error) error {
+	code := verdictCode(verdict)
+	switch {
+	case wrong == nil:
+		return told(code)
+	case code == ExitOK:
 		return wrong
 	}
+	fmt.Fprintf(a.Err, "dagyo: %v\n", wrong)
 	return told(code)
 }
 

@@ -15,9 +15,9 @@ type Use struct {
 	Writes bool
 }
 
-// shares reports whether two uses of one file damage each other.
-func (u Use) shares(other Use) bool {
-	if u.Info == nil || other.Info == nil || !u.Writes && !other.Writes {
+// destroys reports whether a use writes to the file of another one.
+func (u Use) destroys(other Use) bool {
+	if !u.Writes || u.Info == nil || other.Info == nil {
 		return false
 	}
 	// Terminals and devices such as /dev/null may be shared. What is in a file or a pipe would be lost.
@@ -25,14 +25,17 @@ func (u Use) shares(other Use) bool {
 	return kept && os.SameFile(u.Info, other.Info)
 }
 
-// Conflict reports the first file that is written and also read or written by somebody else.
+// Conflict reports a file that is written and also read or written by somebody else.
 func Conflict(uses []Use) error {
 	for n, u := range uses {
-		for _, other := range uses[:n] {
-			if !u.shares(other) {
+		if !u.Writes {
+			continue
+		}
+		for m, other := range uses {
+			if m == n || !u.destroys(other) {
 				continue
 			}
-			if !u.Writes {
+			if other.Writes { // it comes later
 				u, other = other, u
 			}
 			return fmt.Errorf("%s and %s are the same file, which would be destroyed: write to another file",
