@@ -65,7 +65,7 @@ func Run(ctx context.Context, i Invocation) int {
 	return a.fail(cmd, err)
 }
 
-// stdout is standard output, and knows whether something was lost.
+// stdout is standard output. It keeps the first write error.
 type stdout struct {
 	w   io.Writer
 	mu  sync.Mutex
@@ -83,14 +83,14 @@ func (s *stdout) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// closed reports whether nobody reads any more, which is no failure.
+// closed reports whether the pipe is closed, which is not a failure.
 func (s *stdout) closed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Is(s.err, syscall.EPIPE)
 }
 
-// lost is why something was not written.
+// lost returns the first write error, unless the pipe is closed.
 func (s *stdout) lost() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +100,7 @@ func (s *stdout) lost() error {
 	return fmt.Errorf("cannot write standard output: %w", reasonOf(s.err))
 }
 
-// rawStdout is standard output itself, as what it is.
+// rawStdout is standard output without the wrapper.
 func (a *app) rawStdout() io.Writer {
 	if s, ok := a.Out.(*stdout); ok {
 		return s.w

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -28,6 +29,7 @@ type ends struct {
 	printer  *printer
 	working  sync.WaitGroup
 	over     context.CancelFunc // the flow has its verdict
+	unwatch  func() bool        // the outputs are read
 	failures chan error         // the first one
 
 	mu       sync.Mutex
@@ -47,6 +49,7 @@ func (e *ends) open(ctx context.Context, d *contract.FlowPlanned) {
 	e.printer = newPrinter("standard output", e.app.Out, e.around, e.fail)
 	var running context.Context
 	running, e.over = context.WithCancel(ctx)
+	e.unwatch = context.AfterFunc(ctx, func() { e.abandon(context.Cause(ctx)) })
 	for name, a := range d.Outputs {
 		e.working.Go(func() { e.readOutput(ctx, running, name, a) })
 	}
@@ -65,7 +68,7 @@ func (e *ends) fail(err error) {
 	}
 }
 
-// failure delivers the first error of an input or output: the flow is then of no use.
+// failure delivers the first error of an input or output. The flow has to be cancelled then.
 func (e *ends) failure() <-chan error {
 	if e == nil {
 		return nil
@@ -169,8 +172,8 @@ func (e *ends) finish(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-	case <-ctx.Done(): // whoever should read our output may not: do not wait for that
-		e.abandon(context.Cause(ctx))
+		e.unwatch()
+	case <-ctx.Done(): // the reader of our output may be blocked: do not wait for it
 		return context.Cause(ctx)
 	}
 	err := e.client.Release(e.flow)
@@ -182,7 +185,7 @@ func (e *ends) finish(ctx context.Context) error {
 	return err
 }
 
-// abandon ends all that does not wait for a write that blocks.
+// abandon ends the reading of outputs. Writes that block are left behind.
 func (e *ends) abandon(err error) {
 	e.printer.abandon(err)
 	e.mu.Lock()
@@ -199,14 +202,14 @@ func (e *ends) counts() map[string]contract.Count {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.read
+	return maps.Clone(e.read)
 }
 
 // feed sends the records of an input's files.
 func (e *ends) feed(ctx context.Context, name string, a contract.Address) {
 	in := e.files.inputs[name]
 	if in == nil {
-		return // somebody else feeds it
+		return // another client feeds it
 	}
 	all := make(chan item)
 	// Nobody waits for this goroutine: a read from a terminal or a pipe cannot be ended from here.

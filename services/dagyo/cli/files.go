@@ -33,8 +33,8 @@ The format of a file follows from the typename of the input or output:
   --output NAME=@DIR/  each record is a file: 00000000.bin, 00000001.bin, and so on
   --output NAME=@GLOB  likewise: thumbs=@out/page-*.png makes page-00000000.png
 
-- as FILE is standard input or standard output. Quote a pattern, so that the shell
-leaves it alone. Hidden files and folders in a folder are not read.
+A FILE of - is standard input or standard output. Quote a pattern, so that the shell
+does not expand it. Hidden files and subfolders are left out.
 
 --input-format NAME=FORMAT and --output-format NAME=FORMAT choose another format:
 
@@ -49,8 +49,8 @@ of the record. A byte-order mark at the beginning of a text is left out. Text th
 not UTF-8, and JSON that is not valid, is refused.
 
 A file that is both read and written is refused, and so are two outputs into one file.
-An output file is emptied when the flow starts. In the folder of an output there must
-not be files with names that its records could get.
+An output file is emptied when the flow is planned. The folder of an output must not
+have files with names that its records could get.
 `
 
 // fileOptions are the flags that say which files a flow's inputs and outputs are.
@@ -238,7 +238,7 @@ func (f *files) openOutputs(a *app, o fileOptions, names []string) error {
 	return err
 }
 
-// checkPrinted refuses bytes as they are on a standard output that carries something else too.
+// checkPrinted refuses raw bytes on a standard output that carries anything else.
 func (f *files) checkPrinted(json bool) error {
 	var printed []string
 	var raw *records.Output
@@ -265,8 +265,8 @@ func (f *files) checkPrinted(json bool) error {
 	return nil
 }
 
-// conflict refuses what is read twice and can be read once only, and what is written and also used for
-// something else.
+// conflict refuses standard input that is read twice, and files that are written and used for anything
+// else.
 func (f *files) conflict(a *app, path string) error {
 	uses := []records.Use{
 		records.StreamUse(a.rawStdout(), "standard output", true),
@@ -277,7 +277,7 @@ func (f *files) conflict(a *app, path string) error {
 		taken = "the flow document"
 		uses = append(uses, records.StreamUse(a.In, taken, false))
 	case path != "":
-		info, _ := os.Stat(path) // it was read; one that is gone is no concern
+		info, _ := os.Stat(path) // nil if it is gone since it was read
 		uses = append(uses, records.Use{Who: "the flow document (" + path + ")", Info: info})
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.inputs)) {
@@ -325,7 +325,7 @@ func (f *files) checkTypes(
 	defer stop()
 	valid, _, err := c.Validate(ctx, document)
 	if err != nil || valid == nil {
-		return context.Cause(ctx) // the submission tells what is wrong with the flow
+		return context.Cause(ctx) // the submission reports what is wrong with the flow
 	}
 	for _, e := range valid.Flow.Edges {
 		in := f.inputs[e.Input]

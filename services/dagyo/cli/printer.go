@@ -41,7 +41,7 @@ func newPrinter(name string, w io.Writer, around func(func()), failed func(error
 }
 
 // print appends bytes to what is to be written, as encode makes them. It waits while the writer is
-// slower. The error is the writer's; client.ErrEnough says that nobody reads any more.
+// slower. The error is the writer's; client.ErrEnough means that the pipe is closed.
 func (p *printer) print(encode func(dst []byte) []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,8 +70,7 @@ func (p *printer) close() error {
 	return p.err
 }
 
-// abandon lets print return with the error, and whoever has to wait for the writer wait no longer: a
-// write that blocks cannot be ended.
+// abandon makes print return the error at once. A write that blocks goes on.
 func (p *printer) abandon(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

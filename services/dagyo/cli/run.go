@@ -121,7 +121,7 @@ func (a *app) flowDocument(path, id string) ([]byte, error) {
 func (a *app) openAll(o fileOptions, document []byte, path string) (*files, error) {
 	names, ok := namesIn(document)
 	if !ok {
-		return &files{}, nil // the validator tells what is wrong with it
+		return &files{}, nil // the validator reports what is wrong with it
 	}
 	if err := o.check(names); err != nil {
 		return nil, usage(err)
@@ -172,7 +172,7 @@ func (a *app) tellVerdict(e contract.Event) error {
 	return a.ended(e.Type, a.showVerdict(e, nil))
 }
 
-// showVerdict says how a flow has ended. The error is that of standard output.
+// showVerdict prints how a flow has ended. The error is that of standard output.
 func (a *app) showVerdict(e contract.Event, read map[string]contract.Count) error {
 	if !a.json() {
 		report.Verdict(a.Err, e, read)
@@ -185,8 +185,8 @@ func (a *app) showVerdict(e contract.Event, read map[string]contract.Count) erro
 	return fmt.Errorf("cannot write standard output: %w", reasonOf(err))
 }
 
-// ended returns the exit code that stands for how a flow has ended. What went wrong with its outputs is the
-// failure of a flow that completed; those of any other end where they end.
+// ended returns the exit code for a verdict. An error of the outputs decides the code if the flow completed;
+// otherwise it is only printed.
 func (a *app) ended(verdict contract.Type, wrong error) error {
 	code := verdictCode(verdict)
 	switch {

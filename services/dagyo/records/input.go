@@ -25,11 +25,11 @@ type Input struct {
 	uses  []Use
 }
 
-// OpenInput finds the files of an input and makes sure that they can be read. The error is one of the
-// user's arguments.
+// OpenInput finds the files of an input and makes sure that they can be read. Errors are about the user's
+// arguments.
 //
-// No file is held open. One that is not regular, such as a named pipe, is first opened when its records
-// are read: what it holds can be read once only, and the opening may wait.
+// No file is held open. A file that is not regular, such as a named pipe, is opened when its records are
+// read: its content can be read only once, and opening it may block.
 func OpenInput(s Spec, stdin io.Reader) (*Input, error) {
 	in := &Input{Spec: s}
 	err := in.find(stdin)
@@ -139,8 +139,8 @@ func (i *Input) Stdin() bool { return i.stdin != nil }
 // CheckLimit bounds how much of an input Check reads, in bytes. It is more than a line may have.
 const CheckLimit = 2 * LineLimit
 
-// Check reports what is wrong with the records, as far as that can be known without taking them away
-// from whoever reads them: it reads the first CheckLimit bytes of regular files. The context ends it.
+// Check reports what is wrong with the records in regular files. It reads the first CheckLimit bytes of
+// the input, and consumes nothing.
 func (i *Input) Check(ctx context.Context, typename string) error {
 	if err := i.check(ctx, typename, CheckLimit); err != nil {
 		return fmt.Errorf("input %s: %w", i.Name, err)

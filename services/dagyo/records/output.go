@@ -23,8 +23,8 @@ type Output struct {
 	use     Use
 }
 
-// OpenOutputs opens the files of outputs, and makes their folders. What is in a file stays there until
-// Begin. The error is one of the user's arguments; then all is as it was.
+// OpenOutputs opens the files of outputs and makes their folders. A file keeps its content until Begin.
+// Errors are about the user's arguments; after one, nothing has changed.
 func OpenOutputs(specs []Spec, stdout io.Writer) (outputs []*Output, err error) {
 	defer func() {
 		if err != nil {
@@ -74,7 +74,7 @@ func Discard(outputs []*Output) {
 // isEach reports whether each record of an output is to be a file.
 func (s Spec) isEach() bool { return s.Path != "" && (isFolder(s.Path) || hasWildcard(s.Path)) }
 
-// hasWildcard reports whether the name of a file has the wildcard; one that is there is meant as it is.
+// hasWildcard reports whether the name of a file has the wildcard. An existing file is taken literally.
 func hasWildcard(path string) bool {
 	_, err := os.Lstat(path)
 	return err != nil && strings.Contains(filepath.Base(path), wildcard)
@@ -190,8 +190,8 @@ func openPipe(ctx context.Context, path string) (*os.File, error) {
 // wildcard stands for the number of a record in the name of its file.
 const wildcard = "*"
 
-// A folder holds each record in a file of its own. Names are made of a number and of what the user has
-// written before and behind it, never of what is in a record.
+// A folder holds each record in a file of its own. A name is a number between a prefix and a suffix that
+// the user chooses; the content of a record has no part in it.
 type folder struct {
 	path           string
 	prefix, suffix string
@@ -237,8 +237,8 @@ func (f *folder) check() error {
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-// couldName reports whether a file may be one of records. Of a folder without a pattern that is any file
-// that is not hidden.
+// couldName reports whether a record's file could have the name. In a folder without a pattern that is any
+// name that is not hidden.
 func (f *folder) couldName(name string) bool {
 	if !f.named {
 		return !isHidden(name)

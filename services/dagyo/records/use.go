@@ -6,11 +6,11 @@ import (
 	"os"
 )
 
-// A Use is one file that a command reads or writes.
+// A Use is a file that a command reads or writes.
 type Use struct {
-	// Who names it in messages: "input names (names.txt)".
+	// Who is the name for messages, such as "input names (names.txt)".
 	Who string
-	// Info tells files apart, whatever their paths and links are; nil is a file that is no concern.
+	// Info identifies the file, whatever its paths and links are; nil never conflicts.
 	Info   fs.FileInfo
 	Writes bool
 }
@@ -25,7 +25,7 @@ func (u Use) destroys(other Use) bool {
 	return kept && os.SameFile(u.Info, other.Info)
 }
 
-// Conflict reports a file that is written and also read or written by somebody else.
+// Conflict reports a file that is written and also used for anything else.
 func Conflict(uses []Use) error {
 	for n, u := range uses {
 		if !u.Writes {
@@ -35,7 +35,7 @@ func Conflict(uses []Use) error {
 			if m == n || !u.destroys(other) {
 				continue
 			}
-			if other.Writes { // it comes later
+			if other.Writes { // then u is the earlier one
 				u, other = other, u
 			}
 			return fmt.Errorf("%s and %s are the same file, which would be destroyed: write to another file",
@@ -45,11 +45,11 @@ func Conflict(uses []Use) error {
 	return nil
 }
 
-// StreamUse is that of a standard stream; of one that is not a file it is no concern.
+// StreamUse is the use of a standard stream. One that is not a file never conflicts.
 func StreamUse(stream any, who string, writes bool) Use {
 	u := Use{Who: who, Writes: writes}
 	if f, ok := stream.(*os.File); ok {
-		u.Info, _ = f.Stat() // one that is closed is no concern
+		u.Info, _ = f.Stat() // nil if it is closed
 	}
 	return u
 }
