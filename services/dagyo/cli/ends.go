@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/stream"
@@ -78,7 +79,7 @@ func (e *ends) failure() <-chan error {
 
 // readOutput reads an output to its end.
 func (e *ends) readOutput(ctx, running context.Context, name string, a contract.Address) {
-	t, err := e.taker(ctx, name, a.Type)
+	t, err := e.taker(ctx, running, name, a.Type)
 	if err == nil {
 		var n contract.Count
 		n, err = e.client.Read(ctx, running, a, t.take)
@@ -106,9 +107,11 @@ type taker struct {
 
 func nothing() error { return nil }
 
-func (e *ends) taker(ctx context.Context, name, typename string) (taker, error) {
+func (e *ends) taker(ctx, running context.Context, name, typename string) (taker, error) {
 	out := e.files.output(name)
-	f, err := out.Begin(ctx)
+	opening, stop := outlast(ctx, running, pipeWait, errNoReader)
+	f, err := out.Begin(opening)
+	stop()
 	format := out.FormatOf(typename)
 	switch {
 	case err != nil:
@@ -127,6 +130,21 @@ func (e *ends) taker(ctx context.Context, name, typename string) (taker, error) 
 		return p.print(func(dst []byte) []byte { return format.Append(dst, typename, record) })
 	}
 	return taker{take, func() error { return errors.Join(p.close(), f.Close()) }}, nil
+}
+
+// pipeWait is how long the reader of a named pipe may take to open it after the flow has ended.
+const pipeWait = 30 * time.Second
+
+var errNoReader = fmt.Errorf("no program has opened the named pipe for reading within %v after the flow ended", pipeWait)
+
+// outlast returns a context that ends some time after another one has.
+func outlast(ctx, other context.Context, by time.Duration, why error) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(other, func() {
+		late := time.AfterFunc(by, func() { cancel(why) })
+		context.AfterFunc(ctx, func() { late.Stop() })
+	})
+	return ctx, func() { stop(); cancel(nil) }
 }
 
 func direct(write func()) { write() }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // feedJSON has one input and one output, twoJSON two of each.
@@ -158,4 +160,22 @@ func TestLostOutputIsAFailure(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestOutlast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other, over := context.WithCancel(t.Context())
+		ctx, stop := outlast(t.Context(), other, time.Hour, errNoReader)
+		defer stop()
+		time.Sleep(24 * time.Hour)
+		over()
+		time.Sleep(time.Hour - 1)
+		if ctx.Err() != nil {
+			t.Error("it ended before its time")
+		}
+		<-ctx.Done()
+		if cause := context.Cause(ctx); cause != errNoReader {
+			t.Errorf("the cause is %v", cause)
+		}
+	})
 }

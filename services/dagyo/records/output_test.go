@@ -233,6 +233,18 @@ func TestConflicts(t *testing.T) {
 			o.discard()
 		}
 	}
+	first, err := OpenInput(ParseSpec("a", "p", ""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := OpenInput(ParseSpec("b", "p", ""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "input a (p) and input b (p) are the same pipe: name another file"
+	if err := Conflict(append(first.Uses(), second.Uses()...)); err == nil || err.Error() != want {
+		t.Errorf("two readers of a pipe: %v", err)
+	}
 	if content(t, "f") != "kept" {
 		t.Error("the file is gone")
 	}

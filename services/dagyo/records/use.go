@@ -15,28 +15,33 @@ type Use struct {
 	Writes bool
 }
 
-// destroys reports whether a use writes to the file of another one.
+// isPipe reports whether what is in the file can be read only once.
+func (u Use) isPipe() bool { return u.Info != nil && u.Info.Mode()&fs.ModeNamedPipe != 0 }
+
+// destroys reports whether a use takes from another one what is in their file. Terminals and devices such
+// as /dev/null may be shared.
 func (u Use) destroys(other Use) bool {
-	if !u.Writes || u.Info == nil || other.Info == nil {
+	if u.Info == nil || other.Info == nil {
 		return false
 	}
-	// Terminals and devices such as /dev/null may be shared. What is in a file or a pipe would be lost.
-	kept := u.Info.Mode().IsRegular() || u.Info.Mode()&fs.ModeNamedPipe != 0
-	return kept && os.SameFile(u.Info, other.Info)
+	return (u.isPipe() || u.Writes && u.Info.Mode().IsRegular()) && os.SameFile(u.Info, other.Info)
 }
 
-// Conflict reports a file that is written and also used for anything else.
+// Conflict reports a file that is written and also used for anything else, or a pipe that is used twice.
 func Conflict(uses []Use) error {
 	for n, u := range uses {
-		if !u.Writes {
-			continue
+		if !u.Writes && !u.isPipe() {
+			continue // its conflicts are those of another use
 		}
 		for m, other := range uses {
 			if m == n || !u.destroys(other) {
 				continue
 			}
-			if other.Writes { // then u is the earlier one
+			if other.Writes || !u.Writes { // then u is the earlier one
 				u, other = other, u
+			}
+			if u.isPipe() {
+				return fmt.Errorf("%s and %s are the same pipe: name another file", other.Who, u.Who)
 			}
 			return fmt.Errorf("%s and %s are the same file, which would be destroyed: write to another file",
 				other.Who, u.Who)
