@@ -312,10 +312,9 @@ func (f *files) discard() {
 	records.Discard(slices.Collect(maps.Values(f.outputs)))
 }
 
-// checkTypes refuses records that are not of their input's typename, where that can be known before the
-// flow starts: the validator has to answer, and the records have to be in regular files. What is not
-// found here is found when the input is fed.
-func (f *files) checkTypes(
+// checkFlow is check for a flow that is to be submitted. The validator has to answer; if it does not, or the
+// flow is not valid, nothing is checked: the submission will say so.
+func (f *files) checkFlow(
 	ctx context.Context, c *client.Client, document []byte, interrupted <-chan struct{},
 ) error {
 	if len(f.inputs) == 0 {
@@ -325,14 +324,24 @@ func (f *files) checkTypes(
 	defer stop()
 	valid, _, err := c.Validate(ctx, document)
 	if err != nil || valid == nil {
-		return context.Cause(ctx) // the submission reports what is wrong with the flow
+		return context.Cause(ctx)
 	}
+	types := make(map[string]string)
 	for _, e := range valid.Flow.Edges {
-		in := f.inputs[e.Input]
-		if in == nil {
-			continue
-		}
-		if err := in.Check(ctx, e.Type); err != nil {
+		types[e.Input] = e.Type
+	}
+	return f.check(ctx, types)
+}
+
+// check refuses records that are not of their input's typename, as far as they are in regular files. What
+// it does not find is found when the input is fed.
+func (f *files) check(ctx context.Context, types map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(f.inputs)) {
+		err := f.inputs[name].Check(ctx, types[name])
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
 			return usage(err)
 		}
 	}

@@ -98,7 +98,7 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 	f := &follower{app: a, client: c, flow: id, display: d, ends: &ends{
 		app: a, client: c, flow: id, files: files, around: d.around,
 	}}
-	if err = files.checkTypes(ctx, c, document, in.first); err == nil {
+	if err = files.checkFlow(ctx, c, document, in.first); err == nil {
 		err = a.submitAndFollow(ctx, f, document, in)
 	}
 	return errors.Join(err, end())
