@@ -55,7 +55,7 @@ func Run(ctx context.Context, i Invocation) int {
 	root.SetErr(i.Err)
 	cmd, err := root.ExecuteContextC(ctx)
 	switch {
-	case err == nil && out.lost() == nil, out.closed() && errors.Is(err, syscall.EPIPE):
+	case err == nil && out.lost() == nil:
 		return ExitOK
 	case err == nil:
 		err = out.lost()
@@ -83,13 +83,6 @@ func (s *stdout) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// closed reports whether the pipe is closed, which is not a failure.
-func (s *stdout) closed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return errors.Is(s.err, syscall.EPIPE)
-}
-
 // lost returns the first write error, unless the pipe is closed.
 func (s *stdout) lost() error {
 	s.mu.Lock()
@@ -98,6 +91,14 @@ func (s *stdout) lost() error {
 		return nil
 	}
 	return fmt.Errorf("cannot write standard output: %w", reasonOf(s.err))
+}
+
+// lost returns the first write error of standard output, unless it was reported.
+func (a *app) lost() error {
+	if s, ok := a.Out.(*stdout); ok && !a.reported {
+		return s.lost()
+	}
+	return nil
 }
 
 // rawStdout is standard output without the wrapper.
@@ -117,6 +118,8 @@ type app struct {
 	output   string
 	logLevel string
 
+	// reported is true once lost output was reported.
+	reported bool
 	// began is true once the arguments were found right.
 	began bool
 	// explicit is true when the user has said where the server is.
@@ -126,8 +129,11 @@ type app struct {
 // fail says what went wrong, and returns the exit code that stands for it.
 func (a *app) fail(cmd *cobra.Command, err error) int {
 	code, told := codeOf(err)
-	if !told {
+	switch lost := a.lost(); {
+	case !told:
 		fmt.Fprintf(a.Err, "dagyo: %v\n", err)
+	case lost != nil:
+		fmt.Fprintf(a.Err, "dagyo: %v\n", lost)
 	}
 	if code == ExitUsage && !told {
 		fmt.Fprintf(a.Err, "See `%s --help`.\n", cmd.CommandPath())

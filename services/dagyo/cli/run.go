@@ -195,6 +195,7 @@ func (a *app) ended(verdict contract.Type, wrong error) error {
 	case code == ExitOK:
 		return wrong
 	}
+	a.reported = true
 	fmt.Fprintf(a.Err, "dagyo: %v\n", wrong)
 	return told(code)
 }
