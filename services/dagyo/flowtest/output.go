@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
@@ -27,6 +28,7 @@ type collected struct {
 	size     int64
 	records  [][]byte
 	err      error
+	cut      bool // it has no end
 }
 
 // errTooMuch says that an output was not read to its end.
@@ -40,7 +42,11 @@ func (c *collected) read(
 	if keep {
 		take = c.take
 	}
-	if _, err := from.Read(ctx, running, a, take); err != nil && c.err == nil {
+	_, err := from.Read(ctx, running, a, take)
+	if errors.Is(err, stream.ErrCut) {
+		c.cut, err = true, nil
+	}
+	if c.err == nil {
 		c.err = err
 	}
 }
@@ -81,6 +87,9 @@ func (r *Runner) judgeOutput(c Case, name string, out *collected, result *Result
 		return // the flow has ended before it was planned, or there is nothing to say
 	case out.err != nil:
 		fail("it cannot be read: "+out.err.Error(), "", "")
+		return
+	case out.cut && result.Verdict == contract.TypeFlowCompleted:
+		fail("its end is missing, although the flow completed", "", "")
 		return
 	}
 	cmp, err := r.comparison(c, name, out)
