@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -200,17 +200,15 @@ type limited struct {
 
 func (l *limited) Write(b []byte) (int, error) {
 	if len(b) > l.left {
-		return 0, os.ErrClosed
+		return 0, syscall.EPIPE
 	}
 	l.left -= len(b)
 	return l.Buffer.Write(b)
 }
 
-func direct(write func()) { write() }
-
 func TestPrinterWritesEverything(t *testing.T) {
 	var out bytes.Buffer
-	p := newPrinter(&out, false, true, direct)
+	p := newPrinter(&out, false, true)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); p.run(ctx) }()
@@ -228,7 +226,7 @@ func TestPrinterWritesEverything(t *testing.T) {
 }
 
 func TestPrinterHasEnoughWhenNobodyReads(t *testing.T) {
-	p := newPrinter(&limited{left: 10}, false, false, direct)
+	p := newPrinter(&limited{left: 10}, false, false)
 	var err error
 	for range 100_000 {
 		if err = p.print("o", "utf8-string", []byte("record")); err != nil {
@@ -237,28 +235,6 @@ func TestPrinterHasEnoughWhenNobodyReads(t *testing.T) {
 	}
 	if !errors.Is(err, client.ErrEnough) {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestStatusIsDrawnInPlace(t *testing.T) {
-	var out bytes.Buffer
-	s := newStatus(&out, "f")
-	s.event(contract.Event{Type: contract.TypeFlowPlanned, Data: &contract.FlowPlanned{
-		Jobs:  []contract.Job{{Job: "a"}},
-		Edges: []contract.PlannedEdge{{From: "a.out", To: "b.in"}},
-	}})
-	s.consumed("credit.f.0", 5)
-	s.tick(time.Now())
-	first := out.String()
-	if !strings.Contains(first, "1 waiting") || !strings.Contains(first, "5 records") {
-		t.Errorf("drew %q", first)
-	}
-	s.around(func() { out.WriteString("a record\n") })
-	s.tick(time.Now())
-	s.close()
-	rest := strings.TrimPrefix(out.String(), first)
-	if !strings.HasPrefix(rest, "\x1b[2A\x1b[Ja record\n") || !strings.HasSuffix(rest, "\x1b[2A\x1b[J") {
-		t.Errorf("then drew %q", rest)
 	}
 }
 

@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,8 +30,6 @@ type ends struct {
 	inputs map[string]string
 	// outputs are files by the output's name; the others are printed.
 	outputs map[string]string
-	// around keeps the display out of the way of what is printed.
-	around func(func())
 
 	printer *printer
 	group   *errgroup.Group
@@ -37,8 +38,11 @@ type ends struct {
 	writing sync.WaitGroup     // the printer's goroutine
 	written context.CancelFunc
 
+	taken map[string]*atomic.Int64 // records by the subject of the output's credits
+
 	mu   sync.Mutex
 	read map[string]contract.Count // by output
+	cut  []string                  // outputs without an end
 }
 
 // open begins to feed the inputs and to print the outputs.
@@ -48,11 +52,15 @@ func (e *ends) open(ctx context.Context, d *contract.FlowPlanned) {
 	}
 	e.failed = make(chan error, len(d.Inputs))
 	e.read = make(map[string]contract.Count)
+	e.taken = make(map[string]*atomic.Int64, len(d.Outputs))
+	for _, a := range d.Outputs {
+		e.taken[a.Credit] = new(atomic.Int64)
+	}
 	e.group, ctx = errgroup.WithContext(ctx)
 	var running, printing context.Context
 	running, e.over = context.WithCancel(ctx)
 	printing, e.written = context.WithCancel(context.WithoutCancel(ctx))
-	e.printer = newPrinter(e.app.Out, e.app.json(), len(d.Outputs) > 1, e.around)
+	e.printer = newPrinter(through{e.app.stdout}, e.app.json(), len(d.Outputs) > 1)
 	e.writing.Go(func() { e.printer.run(printing) })
 	for name, a := range d.Outputs {
 		e.group.Go(func() error { return e.readOutput(ctx, running, name, a) })
@@ -74,10 +82,17 @@ func (e *ends) readOutput(
 	if err != nil {
 		return err
 	}
-	n, err := e.client.Read(ctx, running, a, take)
+	taken := e.taken[a.Credit]
+	n, err := e.client.Read(ctx, running, a, func(record []byte) error {
+		taken.Add(1)
+		return take(record)
+	})
 	err = errors.Join(err, end())
 	e.mu.Lock()
 	e.read[name] = n
+	if errors.Is(err, stream.ErrCut) {
+		e.cut, err = append(e.cut, name), nil
+	}
 	e.mu.Unlock()
 	if errors.Is(err, stream.ErrGone) {
 		return fmt.Errorf("output %s was cleaned up before it was read: raise --output-retention", name)
@@ -110,7 +125,7 @@ func (e *ends) sink(name, typename string) (take func([]byte) error, end func() 
 }
 
 // finish reads the rest of the outputs after the verdict, and lets the broker forget them.
-func (e *ends) finish(ctx context.Context) error {
+func (e *ends) finish(ctx context.Context, verdict contract.Type) error {
 	if e.group == nil {
 		return nil
 	}
@@ -125,10 +140,27 @@ func (e *ends) finish(ctx context.Context) error {
 	}
 	e.written()
 	e.writing.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err == nil && verdict == contract.TypeFlowCompleted && len(e.cut) > 0 {
+		err = fmt.Errorf("the flow completed, but output %s was cleaned up before it was read to its end: "+
+			"raise --output-retention", strings.Join(e.cut, ", "))
+	}
 	if releaseErr := e.client.Release(e.flow); err == nil {
 		err = releaseErr
 	}
 	return err
+}
+
+// progress passes on how many records of each output were taken: credits do not tell while a write blocks.
+func (e *ends) progress(consumed func(creditSubject string, records uint64)) {
+	if e == nil {
+		return
+	}
+	for subject, n := range e.taken {
+		consumed(subject, uint64(n.Load()))
+	}
 }
 
 // counts is what was read of each output.
@@ -138,7 +170,7 @@ func (e *ends) counts() map[string]contract.Count {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.read
+	return maps.Clone(e.read)
 }
 
 // failure delivers the error of an input that cannot be fed.

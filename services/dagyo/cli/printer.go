@@ -14,8 +14,6 @@ import (
 type printer struct {
 	json  bool
 	named bool // say which output a record is from
-	// around is called around every write to the underlying writer.
-	around func(func())
 
 	mu     sync.Mutex
 	w      *bufio.Writer
@@ -24,9 +22,9 @@ type printer struct {
 	dirty  chan struct{}
 }
 
-func newPrinter(w io.Writer, json, named bool, around func(func())) *printer {
+func newPrinter(w io.Writer, json, named bool) *printer {
 	return &printer{
-		json: json, named: named, around: around,
+		json: json, named: named,
 		w: bufio.NewWriterSize(w, 64<<10), dirty: make(chan struct{}, 1),
 	}
 }
@@ -42,7 +40,7 @@ func (p *printer) print(output, typename string, record []byte) error {
 		p.flush()
 	}
 	if p.broken == nil && len(p.line) > p.w.Available() { // longer than the buffer
-		p.around(func() { _, p.broken = p.w.Write(p.line) })
+		_, p.broken = p.w.Write(p.line)
 	} else if p.broken == nil {
 		_, p.broken = p.w.Write(p.line)
 	}
@@ -71,7 +69,7 @@ func (p *printer) format(output, typename string, record []byte) (err error) {
 
 func (p *printer) flush() {
 	if p.broken == nil && p.w.Buffered() > 0 {
-		p.around(func() { p.broken = p.w.Flush() })
+		p.broken = p.w.Flush()
 	}
 }
 

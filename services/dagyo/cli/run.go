@@ -28,6 +28,7 @@ import (
 type runOptions struct {
 	id       string
 	progress string
+	detach   bool
 	inputs   map[string]string
 	outputs  map[string]string
 }
@@ -72,11 +73,21 @@ With --output NAME=FILE the records of one output go to a file instead, in the s
 With --output json each record is an object with the members "output" and "record"
 (or "base64"), and the last line has the members "flow", "verdict" and "data".
 
-A first interrupt cancels the flow, a second one leaves at once.`,
+Ctrl-C, SIGTERM and SIGHUP cancel the flow. A second signal exits without waiting for
+the flow to end, once the cancel is stored. Where the server does not answer, run gives
+up after some seconds with exit code 8.
+
+A flow whose inputs or outputs this command holds ends if the command is gone: killed,
+or on a machine that is off (setting --client-silence of the panic-aggregator). With
+--detach the command submits the flow, prints its id and exits, as "dagyo submit" does,
+and the flow does not depend on it.`,
 		Example: "  dagyo run greetings.json\n  dagyo run - < flow.yaml\n" +
 			"  dagyo run shout.json --input words=words.txt --output loud=-",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.detach {
+				return a.detach(cmd.Context(), args[0], o)
+			}
 			return a.run(cmd.Context(), args[0], o)
 		},
 	}
@@ -86,8 +97,17 @@ A first interrupt cancels the flow, a second one leaves at once.`,
 		"feed an input of the flow from a file, a record on each line: NAME=FILE or NAME=@FILE")
 	f.VarP(outputFlag{a, o.outputs}, "output", "o",
 		"what is printed: text or json; or where an output goes: NAME=FILE, - is standard output")
+	f.BoolVarP(&o.detach, "detach", "d", false, "submit the flow, print its id and exit")
 	o.progressFlag(cmd)
 	return cmd
+}
+
+// detach submits a flow that is not to depend on this command.
+func (a *app) detach(ctx context.Context, path string, o runOptions) error {
+	if len(o.inputs)+len(o.outputs) > 0 {
+		return usage(errors.New("--detach neither feeds inputs nor reads outputs: omit --input and --output NAME=FILE"))
+	}
+	return a.submit(ctx, path, o, false)
 }
 
 func (o *runOptions) progressFlag(cmd *cobra.Command) {
@@ -118,7 +138,7 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 		return err
 	}
 	f := &follower{app: a, client: c, flow: id, display: d, ends: &ends{
-		app: a, client: c, flow: id, inputs: o.inputs, outputs: o.outputs, around: d.around,
+		app: a, client: c, flow: id, inputs: o.inputs, outputs: o.outputs,
 	}}
 	return errors.Join(a.submitAndFollow(ctx, f, document, in), end())
 }
@@ -159,25 +179,40 @@ func (a *app) flowDocument(path, id string, o runOptions) ([]byte, error) {
 func (a *app) submitAndFollow(
 	ctx context.Context, f *follower, document []byte, in interrupts,
 ) error {
-	var err error
-	if f.submitted, err = f.client.Submit(ctx, f.flow, document); err != nil {
+	err := f.announce(document)
+	if err == nil {
+		defer f.unhold()
+		f.submitted, err = f.client.Submit(ctx, f.flow, document)
+	}
+	if err != nil {
 		return err
 	}
 	verdict, err := f.follow(ctx, in)
-	if errors.Is(err, errInterrupted) {
-		return &exit{ExitInterrupted, fmt.Errorf("left flow %s: see `dagyo show %s`", f.flow, f.flow)}
-	}
 	if verdict.Type == "" {
-		return err
+		return f.left(err)
 	}
 	told := a.tellVerdict(verdict, f.ends.counts())
 	switch {
 	case f.aborted != nil:
 		return f.aborted
+	case errors.Is(err, errInterrupted):
+		return &exit{ExitInterrupted, errUnread}
+	case told != nil && errors.Is(err, errUnread):
+		f.say("dagyo: %v", err)
+		return told
 	case told != nil:
 		return told // a failed flow's outputs end where they end
 	}
 	return err
+}
+
+// left is the error of a command that leaves a flow without its verdict.
+func (f *follower) left(err error) error {
+	if !errors.Is(err, errInterrupted) {
+		return err
+	}
+	return &exit{ExitInterrupted, fmt.Errorf(
+		"interrupted: the cancel of flow %s is stored, but its end was not awaited; see `dagyo show %s`", f.flow, f.flow)}
 }
 
 // A verdictLine is the last line of a run in --output json.
@@ -191,12 +226,15 @@ type verdictLine struct {
 
 // tellVerdict says how a flow has ended, and returns the exit code that stands for it.
 func (a *app) tellVerdict(e contract.Event, read map[string]contract.Count) error {
+	err := errAbandoned
 	if a.json() {
-		if err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data, read}); err != nil {
-			return err
-		}
-	} else {
+		err = a.printJSON(verdictLine{e.Subject, e.Type, e.Data, read})
+	}
+	switch {
+	case errors.Is(err, errAbandoned): // the verdict is to be seen all the same
 		report.Verdict(a.Err, e, read)
+	case err != nil:
+		return err
 	}
 	return told(verdictCode(e.Type))
 }

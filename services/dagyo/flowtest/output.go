@@ -89,7 +89,7 @@ func (r *Runner) judgeOutput(c Case, name string, out *collected, result *Result
 		fail("it cannot be read: "+out.err.Error(), "", "")
 		return
 	case out.cut && result.Verdict == contract.TypeFlowCompleted:
-		fail("its end is missing, although the flow completed", "", "")
+		fail("it was cleaned up before it was read to its end", "", "")
 		return
 	}
 	cmp, err := r.comparison(c, name, out)
