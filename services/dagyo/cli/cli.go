@@ -7,8 +7,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +25,7 @@ type Invocation struct {
 	Err  io.Writer
 	// Env looks up an environment variable; "" where it is not set.
 	Env func(string) string
-	// Signals delivers SIGINT and SIGTERM: a first one asks to end, a second one insists.
+	// Signals delivers SIGINT, SIGTERM and SIGHUP: a first one asks to end, a second one insists.
 	Signals <-chan os.Signal
 }
 
@@ -33,7 +33,7 @@ type Invocation struct {
 func Main() int {
 	defer heap.Settle()()
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(signals, endSignals()...)
 	defer signal.Stop(signals)
 	// A closed pipe is an error of the write: there may be a flow to cancel and processes to end.
 	signal.Ignore(syscall.SIGPIPE)
@@ -43,82 +43,132 @@ func Main() int {
 	})
 }
 
-// Run runs the command and returns its exit code (see `dagyo help exit-codes`).
+// endSignals are the signals that ask a command to end. SIGHUP is not one of them under nohup.
+func endSignals() []os.Signal {
+	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
+}
+
+// Run runs the command and returns its exit code (see `dagyo help exit-codes`). It returns although the command
+// does not, when a signal came that nobody listens to, or the reader of standard output or standard error takes
+// nothing: then goroutines are left.
 func Run(ctx context.Context, i Invocation) int {
-	out := &stdout{w: i.Out}
-	i.Out = out
-	a := &app{Invocation: i}
+	a := &app{Invocation: i, desk: newDesk(i.Signals)}
+	defer a.desk.stop()
+	a.stdout, a.stderr = sinks(i.Out, i.Err, a.desk.first)
+	a.Out, a.Err = a.stdout, a.stderr
+	defer a.stdout.outlet.close()
+	defer a.stderr.outlet.close()
+	done := make(chan int, 1)
+	go func() { done <- a.execute(ctx) }()
+	select {
+	case code := <-done:
+		code = a.finish(code)
+		for _, s := range []*sink{a.stdout, a.stderr} {
+			if s.idle() {
+				<-s.outlet.close()
+			}
+		}
+		return code
+	case <-a.desk.alone:
+		return ExitInterrupted
+	}
+}
+
+// execute runs the command.
+func (a *app) execute(ctx context.Context) int {
 	root := a.root()
-	root.SetArgs(i.Args)
-	root.SetIn(i.In)
-	root.SetOut(i.Out)
-	root.SetErr(i.Err)
+	root.SetArgs(a.Args)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	cmd, err := root.ExecuteContextC(ctx)
-	switch {
-	case err == nil && out.lost() == nil:
+	if err == nil {
 		return ExitOK
-	case err == nil:
-		err = out.lost()
-	case !a.began:
+	}
+	if !a.began {
 		err = &exit{ExitUsage, err}
 	}
 	return a.fail(cmd, err)
 }
 
-// stdout is standard output. It keeps the first write error.
-type stdout struct {
-	w   io.Writer
-	mu  sync.Mutex
-	err error
+// leaveWait is how long the readers of our output may take for what is left after a signal.
+const leaveWait = time.Second
+
+// finish writes what is left of the output, and returns the exit code. After a signal it does not wait for a reader
+// that takes nothing.
+func (a *app) finish(code int) int {
+	a.desk.start()
+	err := a.flush(a.stdout)
+	switch {
+	case errors.Is(err, errAbandoned):
+		if code == ExitOK {
+			fmt.Fprintf(a.Err, "dagyo: not all of standard output was written: %v\n", err)
+		}
+		code = orCode(code, ExitInterrupted)
+	case err != nil && !errors.Is(err, syscall.EPIPE): // a reader that has gone has all that it wants
+		if !a.reported {
+			fmt.Fprintf(a.Err, "dagyo: %v\n", unwritten(err))
+		}
+		code = orCode(code, ExitFailed)
+	}
+	if errors.Is(a.flush(a.stderr), errAbandoned) {
+		code = orCode(code, ExitInterrupted)
+	}
+	return code
 }
 
-// Write implements io.Writer.
-func (s *stdout) Write(b []byte) (int, error) {
-	n, err := s.w.Write(b)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err == nil {
-		s.err = err
-	}
-	return n, err
+// unwritten is an error of standard output.
+func unwritten(err error) error {
+	return fmt.Errorf("cannot write standard output: %w", reasonOf(err))
 }
 
-// lost returns the first write error, unless the pipe is closed.
-func (s *stdout) lost() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err == nil || errors.Is(s.err, syscall.EPIPE) {
-		return nil
+// orCode is the other code where the first is that of success.
+func orCode(code, other int) int {
+	if code == ExitOK {
+		return other
 	}
-	return fmt.Errorf("cannot write standard output: %w", reasonOf(s.err))
+	return code
 }
 
-// lost returns the first write error of standard output, unless it was reported.
-func (a *app) lost() error {
-	if s, ok := a.Out.(*stdout); ok && !a.reported {
-		return s.lost()
-	}
-	return nil
-}
-
-// rawStdout is standard output without the wrapper.
-func (a *app) rawStdout() io.Writer {
-	if s, ok := a.Out.(*stdout); ok {
-		return s.w
-	}
-	return a.Out
+// flush waits until all of a sink's text is written; after a signal for leaveWait at most.
+func (a *app) flush(s *sink) error {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		select {
+		case <-a.desk.first:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(leaveWait):
+			cancel(errAbandoned)
+		case <-ctx.Done():
+		}
+	}()
+	err := s.flush(ctx)
+	cancel(nil)
+	<-left
+	return err
 }
 
 // app is a running invocation.
 type app struct {
 	Invocation
+	desk           *desk
+	stdout, stderr *sink // Out and Err
 	// Global flags.
 	server   string
 	access   broker.Access
 	output   string
 	logLevel string
 
-	// reported is true once lost output was reported.
+	// reported is true once an error was printed; lost output needs no other one.
 	reported bool
 	// began is true once the arguments were found right.
 	began bool
@@ -129,11 +179,9 @@ type app struct {
 // fail says what went wrong, and returns the exit code that stands for it.
 func (a *app) fail(cmd *cobra.Command, err error) int {
 	code, told := codeOf(err)
-	switch lost := a.lost(); {
-	case !told:
+	if !told {
+		a.reported = true
 		fmt.Fprintf(a.Err, "dagyo: %v\n", err)
-	case lost != nil:
-		fmt.Fprintf(a.Err, "dagyo: %v\n", lost)
 	}
 	if code == ExitUsage && !told {
 		fmt.Fprintf(a.Err, "See `%s --help`.\n", cmd.CommandPath())
@@ -151,53 +199,9 @@ func (a *app) begin(cmd *cobra.Command, _ []string) error {
 	}
 	a.explicit = cmd.Flags().Changed("server") || a.Env(envServer) != ""
 	a.began = true
+	if cmd.Annotations[listens] != "" {
+		a.desk.listeners.Add(1)
+	}
+	a.desk.start()
 	return nil
-}
-
-// errInterrupted is the cause of a context that a signal has ended.
-var errInterrupted = errors.New("interrupted")
-
-// interrupts are the signals of one command, as channels that are closed.
-type interrupts struct {
-	first, second <-chan struct{}
-}
-
-// interrupts listens to the signals until stop is called.
-func (a *app) interrupts() (in interrupts, stop func()) {
-	first, second := make(chan struct{}), make(chan struct{})
-	stopped, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for _, c := range []chan struct{}{first, second} {
-			select {
-			case <-a.Signals:
-				close(c)
-			case <-stopped:
-				return
-			}
-		}
-	}()
-	return interrupts{first, second}, func() { close(stopped); <-done }
-}
-
-// untilInterrupt returns a context that the first signal ends.
-func (a *app) untilInterrupt(ctx context.Context) (context.Context, func()) {
-	in, stop := a.interrupts()
-	ctx, end := until(ctx, in.first)
-	return ctx, func() { end(); stop() }
-}
-
-// until returns a context that a signal ends, with errInterrupted.
-func until(ctx context.Context, signal <-chan struct{}) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-signal:
-			cancel(errInterrupted)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil); <-done }
 }

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -169,28 +168,6 @@ func TestRecordsInJSON(t *testing.T) {
 		if string(line) != c.want+"\n" {
 			t.Errorf("%s %q: got %s", c.typename, c.record, line)
 		}
-	}
-}
-
-func TestStatusIsDrawnInPlace(t *testing.T) {
-	var out bytes.Buffer
-	s := newStatus(&out, "f")
-	s.event(contract.Event{Type: contract.TypeFlowPlanned, Data: &contract.FlowPlanned{
-		Jobs:  []contract.Job{{Job: "a"}},
-		Edges: []contract.PlannedEdge{{From: "a.out", To: "b.in"}},
-	}})
-	s.consumed("credit.f.0", 5)
-	s.tick(time.Now())
-	first := out.String()
-	if !strings.Contains(first, "1 waiting") || !strings.Contains(first, "5 records") {
-		t.Errorf("drew %q", first)
-	}
-	s.around(func() { out.WriteString("a record\n") })
-	s.tick(time.Now())
-	s.close()
-	rest := strings.TrimPrefix(out.String(), first)
-	if !strings.HasPrefix(rest, "\x1b[2A\x1b[Ja record\n") || !strings.HasSuffix(rest, "\x1b[2A\x1b[J") {
-		t.Errorf("then drew %q", rest)
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -22,21 +24,21 @@ type ends struct {
 	client *client.Client
 	flow   string
 	files  *files
-	// around keeps the display out of the way of what is printed.
-	around func(func())
 
 	begun    bool
 	named    bool // say which output a record is from
 	printer  *printer
 	working  sync.WaitGroup
-	over     context.CancelFunc // the flow has its verdict
-	unwatch  func() bool        // the outputs are read
-	failures chan error         // the first one
+	over     context.CancelFunc       // the flow has its verdict
+	unwatch  func() bool              // the outputs are read
+	failures chan error               // the first one
+	taken    map[string]*atomic.Int64 // records by the subject of the output's credits
 
 	mu       sync.Mutex
 	err      error                     // likewise
 	printers []*printer                // of files
 	read     map[string]contract.Count // by output
+	cut      []string                  // outputs without an end
 }
 
 // open begins to feed the inputs and to write the outputs.
@@ -47,7 +49,11 @@ func (e *ends) open(ctx context.Context, d *contract.FlowPlanned) {
 	e.begun, e.named = true, len(d.Outputs) > 1
 	e.failures = make(chan error, 1)
 	e.read = make(map[string]contract.Count)
-	e.printer = newPrinter("standard output", e.app.Out, e.around, e.fail)
+	e.taken = make(map[string]*atomic.Int64, len(d.Outputs))
+	for _, a := range d.Outputs {
+		e.taken[a.Credit] = new(atomic.Int64)
+	}
+	e.printer = newPrinter("standard output", through{e.app.stdout}, e.fail)
 	var running context.Context
 	running, e.over = context.WithCancel(ctx)
 	e.unwatch = context.AfterFunc(ctx, func() { e.abandon(context.Cause(ctx)) })
@@ -81,13 +87,21 @@ func (e *ends) failure() <-chan error {
 func (e *ends) readOutput(ctx, running context.Context, name string, a contract.Address) {
 	t, err := e.taker(ctx, running, name, a.Type)
 	if err == nil {
+		taken := e.taken[a.Credit]
 		var n contract.Count
-		n, err = e.client.Read(ctx, running, a, t.take)
-		if ended := t.end(); err == nil {
+		n, err = e.client.Read(ctx, running, a, func(record []byte) error {
+			taken.Add(1)
+			return t.take(record)
+		})
+		cut := errors.Is(err, stream.ErrCut)
+		if ended := t.end(); err == nil || cut {
 			err = ended
 		}
 		e.mu.Lock()
 		e.read[name] = n
+		if cut {
+			e.cut = append(e.cut, name)
+		}
 		e.mu.Unlock()
 	}
 	switch {
@@ -122,7 +136,7 @@ func (e *ends) taker(ctx, running context.Context, name, typename string) (taker
 		return taker{e.printed(name, typename, format), nothing}, nil
 	}
 	fail := func(err error) { e.fail(fmt.Errorf("output %s: %w", name, err)) }
-	p := newPrinter(out.Path, f, direct, fail)
+	p := newPrinter(out.Path, f, fail)
 	e.mu.Lock()
 	e.printers = append(e.printers, p)
 	e.mu.Unlock()
@@ -146,8 +160,6 @@ func outlast(ctx, other context.Context, by time.Duration, why error) (context.C
 	})
 	return ctx, func() { stop(); cancel(nil) }
 }
-
-func direct(write func()) { write() }
 
 // eachFile writes each record into a file of its own.
 func eachFile(out *records.Output, typename string) taker {
@@ -177,7 +189,7 @@ func (e *ends) printed(name, typename string, format records.Format) func(record
 
 // finish reads the rest of the outputs after the verdict, and lets the broker forget them. The error is
 // the first of any input or output.
-func (e *ends) finish(ctx context.Context) error {
+func (e *ends) finish(ctx context.Context, verdict contract.Type) error {
 	if !e.begun {
 		return nil
 	}
@@ -197,8 +209,11 @@ func (e *ends) finish(ctx context.Context) error {
 	err := e.client.Release(e.flow)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.err != nil {
+	switch {
+	case e.err != nil:
 		return e.err
+	case verdict == contract.TypeFlowCompleted && len(e.cut) > 0:
+		return fmt.Errorf("the flow completed, but the end of its outputs is missing: %s", strings.Join(e.cut, ", "))
 	}
 	return err
 }
@@ -210,6 +225,16 @@ func (e *ends) abandon(err error) {
 	defer e.mu.Unlock()
 	for _, p := range e.printers {
 		p.abandon(err)
+	}
+}
+
+// progress passes on how many records of each output were taken: credits do not tell while a write blocks.
+func (e *ends) progress(consumed func(creditSubject string, records uint64)) {
+	if e == nil {
+		return
+	}
+	for subject, n := range e.taken {
+		consumed(subject, uint64(n.Load()))
 	}
 }
 

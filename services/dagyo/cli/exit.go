@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"syscall"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -19,6 +20,7 @@ const (
 	ExitCancelled   = 5
 	ExitNotFound    = 6
 	ExitTests       = 7
+	ExitUnknown     = 8
 	ExitInterrupted = 130
 )
 
@@ -33,6 +35,7 @@ const exitCodes = `The exit code says how it went:
   5    the flow was cancelled
   6    there is no such flow or progdef
   7    a test case is not as expected
+  8    the outcome is unknown: the server did not answer in time
   130  an interrupt ended the command before it was done
 
 The commands run, watch FLOW-ID and submit --wait exit as their flow ended. The
@@ -72,8 +75,12 @@ func codeOf(err error) (code int, told bool) {
 	switch {
 	case errors.As(err, &known):
 		return known.code, known.err == nil
-	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
+	case errors.Is(err, syscall.EPIPE): // whoever reads our output has all that it wants
+		return ExitOK, true
+	case errors.Is(err, errInterrupted), errors.Is(err, errAbandoned), errors.Is(err, context.Canceled):
 		return ExitInterrupted, false
+	case errors.Is(err, client.ErrUnknownOutcome):
+		return ExitUnknown, false
 	case errors.Is(err, client.ErrUnknownFlow), errors.Is(err, client.ErrUnknownProgdef),
 		errors.Is(err, client.ErrUnknownType):
 		return ExitNotFound, false

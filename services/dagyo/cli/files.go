@@ -228,7 +228,7 @@ func (f *files) openOutputs(a *app, o fileOptions, names []string) error {
 		}
 		specs = append(specs, spec)
 	}
-	outputs, err := records.OpenOutputs(specs, a.rawStdout())
+	outputs, err := records.OpenOutputs(specs, fileOf(a.Out))
 	for _, out := range outputs {
 		f.outputs[out.Name] = out
 	}
@@ -269,7 +269,7 @@ func (f *files) checkPrinted(json bool) error {
 // else.
 func (f *files) conflict(a *app, path string) error {
 	uses := []records.Use{
-		records.StreamUse(a.rawStdout(), "standard output", true),
+		records.StreamUse(fileOf(a.Out), "standard output", true),
 	}
 	taken := ""
 	switch {
@@ -296,7 +296,7 @@ func (f *files) conflict(a *app, path string) error {
 	if err := records.Conflict(uses); err != nil {
 		return err
 	}
-	return records.Conflict(append(uses[1:], records.StreamUse(a.Err, "standard error", true)))
+	return records.Conflict(append(uses[1:], records.StreamUse(fileOf(a.Err), "standard error", true)))
 }
 
 // output is where the records of an output go to: standard output, unless it was opened.

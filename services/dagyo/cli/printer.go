@@ -19,8 +19,6 @@ const printerBuffer = 64 << 10
 type printer struct {
 	name string // of what w is, for messages
 	w    io.Writer
-	// around is called around every write.
-	around func(func())
 	// failed is called once with an error of the writer that is not a closed pipe.
 	failed func(error)
 	ended  chan struct{} // the goroutine has
@@ -33,8 +31,8 @@ type printer struct {
 }
 
 // newPrinter starts a printer. Close it.
-func newPrinter(name string, w io.Writer, around func(func()), failed func(error)) *printer {
-	p := &printer{name: name, w: w, around: around, failed: failed, ended: make(chan struct{})}
+func newPrinter(name string, w io.Writer, failed func(error)) *printer {
+	p := &printer{name: name, w: w, failed: failed, ended: make(chan struct{})}
 	p.changed.L = &p.mu
 	go p.run()
 	return p
@@ -89,8 +87,7 @@ func (p *printer) run() {
 		if !ok {
 			return
 		}
-		var err error
-		p.around(func() { _, err = p.w.Write(text) })
+		_, err := p.w.Write(text)
 		spare = reusable(text)
 		if err != nil {
 			p.fail(err)

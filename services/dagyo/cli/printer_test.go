@@ -20,7 +20,7 @@ func text(s string) func([]byte) []byte {
 
 func TestPrinterWritesEverything(t *testing.T) {
 	var out bytes.Buffer
-	p := newPrinter("it", &out, direct, func(err error) { t.Error(err) })
+	p := newPrinter("it", &out, func(err error) { t.Error(err) })
 	long := strings.Repeat("x", 3*printerBuffer)
 	for _, s := range []string{"a\n", long, "", "b\n"} {
 		if err := p.print(text(s)); err != nil {
@@ -50,7 +50,7 @@ func (f *failing) Write(b []byte) (int, error) {
 func TestPrinterReportsErrors(t *testing.T) {
 	failed := make(chan error, 2)
 	full := &os.PathError{Op: "write", Path: "/somewhere", Err: syscall.ENOSPC}
-	p := newPrinter("it", &failing{left: 3, err: full}, direct, func(err error) { failed <- err })
+	p := newPrinter("it", &failing{left: 3, err: full}, func(err error) { failed <- err })
 	if err := p.print(text("record\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestPrinterReportsErrors(t *testing.T) {
 
 func TestPrinterHasEnoughWhenNobodyReads(t *testing.T) {
 	gone := &os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}
-	p := newPrinter("it", &failing{left: 100, err: gone}, direct, func(err error) { t.Error(err) })
+	p := newPrinter("it", &failing{left: 100, err: gone}, func(err error) { t.Error(err) })
 	var err error
 	for err == nil {
 		err = p.print(text("record\n"))
@@ -93,7 +93,7 @@ func (b blocked) Write(p []byte) (int, error) {
 // While a write blocks, records are taken up to a bound, and an abandoned printer lets everybody go.
 func TestPrinterDoesNotBlockWithItsWriter(t *testing.T) {
 	w := blocked{make(chan struct{}), make(chan struct{})}
-	p := newPrinter("it", w, direct, func(error) {})
+	p := newPrinter("it", w, func(error) {})
 	if err := p.print(text("first")); err != nil {
 		t.Fatal(err)
 	}

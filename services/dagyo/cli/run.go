@@ -25,6 +25,7 @@ import (
 type runOptions struct {
 	id       string
 	progress string
+	detach   bool
 	files    fileOptions
 }
 
@@ -50,20 +51,39 @@ of inputs and outputs. With --output json each record is an object with the memb
 
 An output that cannot be written, or an input that cannot be read, cancels the flow.
 
-A first interrupt cancels the flow, a second one leaves at once.`,
+Ctrl-C, SIGTERM and SIGHUP cancel the flow. A second signal exits without waiting for
+the flow to end, once the cancel is stored. Where the server does not answer, run gives
+up after some seconds with exit code 8.
+
+A flow whose inputs or outputs this command holds ends if the command is gone: killed,
+or on a machine that is off (setting --client-silence of the panic-aggregator). With
+--detach the command submits the flow, prints its id and exits, as "dagyo submit" does,
+and the flow does not depend on it.`,
 		Example: "  dagyo run greetings.json\n  dagyo run - < flow.yaml\n" +
 			"  dagyo run shout.json --input words=words.txt --output loud=loud.txt\n" +
 			"  dagyo run thumbs.json --input pages='@scans/*.png' --output 'thumbs=@out/*.png'",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.detach {
+				return a.detach(cmd.Context(), args[0], o)
+			}
 			return a.run(cmd.Context(), args[0], o)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.id, "id", "", "the flow's id (default: made of the file's name)")
 	o.files.flags(a, cmd)
+	f.BoolVarP(&o.detach, "detach", "d", false, "submit the flow, print its id and exit")
 	o.progressFlag(cmd)
 	return cmd
+}
+
+// detach submits a flow that is not to depend on this command.
+func (a *app) detach(ctx context.Context, path string, o runOptions) error {
+	if len(o.files.inputs)+len(o.files.outputs) > 0 {
+		return usage(errors.New("--detach neither feeds inputs nor reads outputs: omit --input and --output NAME=FILE"))
+	}
+	return a.submit(ctx, path, o, false)
 }
 
 func (o *runOptions) progressFlag(cmd *cobra.Command) {
@@ -96,7 +116,7 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 		return err
 	}
 	f := &follower{app: a, client: c, flow: id, display: d, ends: &ends{
-		app: a, client: c, flow: id, files: files, around: d.around,
+		app: a, client: c, flow: id, files: files,
 	}}
 	if err = files.checkFlow(ctx, c, document, in.first); err == nil {
 		err = a.submitAndFollow(ctx, f, document, in)
@@ -137,25 +157,37 @@ func (a *app) openAll(o fileOptions, document []byte, path string) (*files, erro
 func (a *app) submitAndFollow(
 	ctx context.Context, f *follower, document []byte, in interrupts,
 ) error {
-	var err error
-	if f.submitted, err = f.client.Submit(ctx, f.flow, document); err != nil {
+	err := f.announce(document)
+	if err == nil {
+		defer f.unhold()
+		f.submitted, err = f.client.Submit(ctx, f.flow, document)
+	}
+	if err != nil {
 		return err
 	}
 	verdict, err := f.follow(ctx, in)
-	if errors.Is(err, errInterrupted) {
-		return &exit{ExitInterrupted, fmt.Errorf("left flow %s: see `dagyo show %s`", f.flow, f.flow)}
-	}
 	if verdict.Type == "" {
-		return err
+		return f.left(err)
 	}
 	lost := a.showVerdict(verdict, f.ends.counts())
 	switch {
 	case f.aborted != nil:
 		return f.aborted
+	case errors.Is(err, errInterrupted):
+		return &exit{ExitInterrupted, errUnread}
 	case err == nil:
 		err = lost
 	}
 	return a.ended(verdict.Type, err)
+}
+
+// left is the error of a command that leaves a flow without its verdict.
+func (f *follower) left(err error) error {
+	if !errors.Is(err, errInterrupted) {
+		return err
+	}
+	return &exit{ExitInterrupted, fmt.Errorf(
+		"interrupted: the cancel of flow %s is stored, but its end was not awaited; see `dagyo show %s`", f.flow, f.flow)}
 }
 
 // A verdictLine is the last line of a run in --output json.
@@ -179,10 +211,13 @@ func (a *app) showVerdict(e contract.Event, read map[string]contract.Count) erro
 		return nil
 	}
 	err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data, read})
-	if err == nil || errors.Is(err, syscall.EPIPE) {
-		return nil
+	switch {
+	case errors.Is(err, errAbandoned): // the verdict is to be seen all the same
+		report.Verdict(a.Err, e, read)
+	case err != nil && !errors.Is(err, syscall.EPIPE):
+		return unwritten(err)
 	}
-	return fmt.Errorf("cannot write standard output: %w", reasonOf(err))
+	return nil
 }
 
 // ended returns the exit code for a verdict. An error of the outputs decides the code if the flow completed;

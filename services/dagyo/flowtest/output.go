@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/records"
 )
@@ -29,6 +30,7 @@ type collected struct {
 	size     int64
 	records  [][]byte
 	err      error
+	cut      bool // it has no end
 }
 
 // errTooMuch says that an output was not read to its end.
@@ -42,7 +44,11 @@ func (c *collected) read(
 	if keep {
 		take = c.take
 	}
-	if _, err := from.Read(ctx, running, a, take); err != nil && c.err == nil {
+	_, err := from.Read(ctx, running, a, take)
+	if errors.Is(err, stream.ErrCut) {
+		c.cut, err = true, nil
+	}
+	if c.err == nil {
 		c.err = err
 	}
 }
@@ -83,6 +89,9 @@ func (r *Runner) judgeOutput(c Case, name string, out *collected, result *Result
 		return // the flow has ended before it was planned, or there is nothing to say
 	case out.err != nil:
 		fail("it cannot be read: "+out.err.Error(), "", "")
+		return
+	case out.cut && result.Verdict == contract.TypeFlowCompleted:
+		fail("it was cleaned up before it was read to its end", "", "")
 		return
 	}
 	cmp, err := r.comparison(c, name, out)
