@@ -18,7 +18,8 @@ type Framing string
 
 // The framings.
 const (
-	// Lines ends each record with a newline; the last one may lack it when it is read.
+	// Lines ends each record with a newline. When it is read, a carriage return may stand before the
+	// newline, and the last one may lack both.
 	Lines Framing = "lines"
 	// Nul ends each record with an octet 0, as xargs -0 and sort -z have it.
 	Nul Framing = "nul"

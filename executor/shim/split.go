@@ -28,7 +28,7 @@ type finder func(data []byte, seen int, end bool) (record []byte, size int, err 
 func (f Framing) finder(typename string) finder {
 	switch f {
 	case Lines:
-		return endedBy('\n')
+		return line
 	case Nul:
 		return endedBy(0)
 	case Length:
@@ -52,6 +52,16 @@ func endedBy(end byte) finder {
 		}
 		return nil, 0, nil
 	}
+}
+
+// line ends a record with "\n" or "\r\n", as files of records have it; at the end of the stream with either, or
+// neither.
+func line(data []byte, seen int, last bool) ([]byte, int, error) {
+	record, size, err := endedBy('\n')(data, seen, last)
+	if n := len(record); n > 0 && record[n-1] == '\r' {
+		record = record[: n-1 : n-1]
+	}
+	return record, size, err
 }
 
 func jsonLine(data []byte, seen int, last bool) ([]byte, int, error) {

@@ -109,6 +109,13 @@ func HealthSubject(flow, job string) string { return "health." + flow + "." + jo
 // HealthSubjects matches every sign of life.
 const HealthSubjects = "health.*.*"
 
+// ClientSubject is the plain NATS subject of the signs of life of a client that is to feed or to read a flow. A
+// sign of life without data says that the flow no longer depends on the client.
+func ClientSubject(flow, client string) string { return "client." + flow + "." + client }
+
+// ClientSubjects matches every sign of life of a client.
+const ClientSubjects = "client.*.*"
+
 // ReleaseSubject is the plain NATS subject on which a client says that it has read all outputs.
 func ReleaseSubject(flow string) string { return "release." + flow }
 

@@ -43,7 +43,7 @@ var Table = []Entry{
 	{TypeJobPanic, OfJob, false, []string{"executor"}, payload[JobPanic], "The job failed: kind, message, port and record."},
 	{TypeFlowCompleted, OfFlow, false, []string{"panic-aggregator"}, payload[FlowCompleted], "Verdict: every job is done; what went over each edge."},
 	{TypeFlowPanic, OfFlow, false, []string{"panic-aggregator"}, payload[FlowPanic], "Verdict: the flow failed; the first cause, then all the rest."},
-	{TypeFlowCancelled, OfFlow, false, []string{"panic-aggregator"}, payload[FlowCancelled], "Verdict: a user ended the flow."},
+	{TypeFlowCancelled, OfFlow, false, []string{"panic-aggregator"}, payload[FlowCancelled], "Verdict: a user ended the flow, or a client that it depends on is gone."},
 	{TypeFlowCleaned, OfFlow, false, []string{"planner"}, payload[FlowCleaned], "Nothing of the flow is left on the broker."},
 	{TypeExecutorStarted, OfExecutor, false, []string{"spawner"}, payload[ExecutorStarted], "An executor process has been started."},
 	{TypeExecutorDraining, OfExecutor, false, []string{"spawner", "executor"}, payload[ExecutorDraining], "The executor takes no more jobs and finishes those it has."},

@@ -50,6 +50,8 @@ func (r *Reader) step(ctx context.Context) (fresh bool, err error) {
 		return false, r.get()
 	case r.store.busy():
 		return r.stored(ctx)
+	case r.rest.only:
+		return r.remaining()
 	case r.direct.sub == nil:
 		return false, r.attach()
 	case next <= r.direct.kept:
@@ -120,6 +122,7 @@ func (r *Reader) changed(s nats.Status, ok bool) error {
 	}
 	r.detach()
 	r.forget()
+	r.rest.looked = 0
 	return nil
 }
 

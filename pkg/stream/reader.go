@@ -54,6 +54,7 @@ type Reader struct {
 	wait   *time.Timer
 	direct attachment
 	store  lookup
+	rest   remains
 
 	report *time.Timer // sets due
 	due    atomic.Bool
@@ -97,7 +98,7 @@ func NewReader(
 
 // Recv returns the next record. It is borrowed, and valid until the next call of any method;
 // calling Recv again also says that it was consumed. Errors are io.EOF after the last record, when
-// totals and checksum were found right; ErrGone; a *ProtocolError; ErrClosed; an error of the
+// totals and checksum were found right; ErrGone; ErrCut; a *ProtocolError; ErrClosed; an error of the
 // connection once that is closed; and the context's, after which Recv may be called again.
 func (r *Reader) Recv(ctx context.Context) ([]byte, error) {
 	if r.over != nil {
@@ -147,7 +148,7 @@ func (r *Reader) RecvBatch(ctx context.Context, batch [][]byte) ([][]byte, error
 func (r *Reader) Stable() bool { return r.stable }
 
 func (r *Reader) next(ctx context.Context) ([]byte, error) {
-	if r.due.Load() {
+	if r.due.Load() && !r.rest.only {
 		r.tick()
 	}
 	for {
@@ -191,6 +192,9 @@ func (r *Reader) passed() {
 	r.octets += int64(r.size)
 	r.frames++
 	r.size = 0
+	if r.rest.only {
+		return
+	}
 	octets, frames := r.addr.Window/creditShare, r.addr.Frames/creditShare
 	if r.direct.reply != "" {
 		octets = min(directWindow(r.addr)/creditShare, creditStep)

@@ -13,15 +13,21 @@ import (
 	"github.com/dagyo/dagyo/executor/std"
 )
 
-// example matches a command of docs/progdefs.md and what it prints.
+// example matches a command of a page and what it prints.
 var example = regexp.MustCompile("(?s)```sh\n(.*?)```\n```text\n(.*?)```")
 
 // revision matches what differs from one version of a progdef to the next.
 const revision = `s/revision [0-9a-f]\{16\}/revision 0123456789abcdef/`
 
-// TestDocumentedFlows runs the examples of docs/progdefs.md, all in one Dagyo.
+// TestDocumentedFlows runs the examples of each page, all of a page in one folder and one Dagyo.
 func TestDocumentedFlows(t *testing.T) {
-	page, err := os.ReadFile("../../docs/progdefs.md")
+	for _, page := range []string{"progdefs.md", "records.md"} {
+		t.Run(page, func(t *testing.T) { runExamples(t, page) })
+	}
+}
+
+func runExamples(t *testing.T, name string) {
+	page, err := os.ReadFile("../../docs/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +46,7 @@ func TestDocumentedFlows(t *testing.T) {
 	script = append(script, "signal up INT", "ends up 0", "gone", "")
 	dir := t.TempDir()
 	text := strings.Join(script, "\n") + files.String()
-	if err := os.WriteFile(filepath.Join(dir, "progdefs.txt"), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name+".txt"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	params := scriptParams()

@@ -1,8 +1,9 @@
 // Package aggregator gives every flow its one verdict.
 //
 // It reads flow.validated, flow.planned, flow.spawned, flow.rejected, flow.cancel, job.*,
-// executor.draining and executor.exited, and the signs of life on health.<flow>.<job>. It writes
-// flow.completed, flow.panic and flow.cancelled, sends stop.<flow> and stop.<flow>.last, and keeps the status view in the
+// executor.draining and executor.exited, and the signs of life on health.<flow>.<job>, of jobs, and
+// client.<flow>.<client>, of clients that are to feed or read a flow. It writes flow.completed,
+// flow.panic and flow.cancelled, sends stop.<flow> and stop.<flow>.last, and keeps the status view in the
 // key-value bucket "flows". Where a flow has wired a node's panic to something, it writes that edge too:
 // only it knows of every failure (docs/adr/0011-panic-and-stop-ports.md).
 //

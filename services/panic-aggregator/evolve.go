@@ -58,6 +58,9 @@ func (s *State) fact(e contract.Event) []string {
 	case factBeat:
 		s.heard(e.With.(Beat), e.Time)
 		return nil
+	case factClient:
+		s.clientHeard(e.With.(ClientBeat), e.Time)
+		return nil
 	case factGone:
 		s.found(e.With.(Gone), e.Time)
 		return nil
@@ -99,6 +102,8 @@ func (s *State) performed(e contract.Event) []string {
 			r.listened = e.Time
 		case actLose:
 			s.lose(flow, e.With.([]string), e.Time)
+		case actAbandon:
+			s.abandon(flow, e.With.([]string), e.Time)
 		case actSpare:
 			s.spare(flow, e.With.([]string), e.Time)
 		}
@@ -120,6 +125,7 @@ func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
 	if d.Flow.Deadline > 0 {
 		r.Deadline = e.Time.Add(d.Flow.Deadline.D())
 	}
+	r.Clients = s.early.take(e.Subject, e.Time)
 	s.runs[e.Subject] = r
 	if c := s.takeCancel(e.Subject); c != nil {
 		r.Cancel, r.CancelledFirst, r.Ending = c, true, e.Time

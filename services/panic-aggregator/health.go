@@ -50,11 +50,20 @@ func (s *State) dead(j *job) time.Time {
 	if j.State == contract.JobWaiting {
 		from = j.pulse.gone
 	}
-	if from.IsZero() || j.ended() || s.ears.since.IsZero() {
+	if from.IsZero() || j.ended() {
 		return time.Time{}
 	}
 	if lasts == 0 {
 		lasts = j.Health.Timeout.D()
+	}
+	return s.until(from, lasts, deaf)
+}
+
+// until returns when the time of somebody is over who was heard at a moment, when we had been deaf for so long: it
+// counts only while we could hear. It is the zero time before we have begun to listen.
+func (s *State) until(from time.Time, lasts, deaf time.Duration) time.Time {
+	if s.ears.since.IsZero() {
+		return time.Time{}
 	}
 	if !from.After(s.ears.since) {
 		from, deaf = s.ears.since, 0
@@ -82,11 +91,11 @@ func (s *State) found(g Gone, now time.Time) {
 	})
 }
 
-// suspect returns the flows of which a job seems silent, by our estimate of the time. Whether it is, is decided
+// suspect returns the flows of which a job or a client seems silent, by our estimate of the time. Whether it is, is decided
 // when all is known that was sent until then.
 func (s *State) suspect(now time.Time) (flows []string) {
 	for flow, r := range s.runs {
-		if r.suspect = len(s.silent(r, now)) > 0; r.suspect {
+		if r.suspect = len(s.silent(r, now)) > 0 || len(s.silentClients(r, now)) > 0; r.suspect {
 			flows = append(flows, flow)
 		}
 	}
@@ -114,6 +123,11 @@ func (s *State) nextDeath(r *run, now time.Time) time.Time {
 			next = dead.Add(time.Nanosecond)
 		}
 	}
+	for _, c := range r.Clients {
+		if gone := s.clientGone(c); !gone.Before(now) && (next.IsZero() || gone.Before(next)) {
+			next = gone.Add(time.Nanosecond)
+		}
+	}
 	return next
 }
 
@@ -121,7 +135,7 @@ func (s *State) nextDeath(r *run, now time.Time) time.Time {
 func (s *State) judgeSilence(flow string, r *run, now time.Time) []contract.Event {
 	silent := s.silent(r, now)
 	if len(silent) == 0 {
-		return nil
+		return s.judgeClients(flow, r, now)
 	}
 	for _, name := range silent {
 		if !r.listened.After(s.dead(r.Jobs[name])) {

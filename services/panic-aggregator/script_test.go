@@ -96,6 +96,9 @@ func (m *machine) do(line string) string {
 		return m.event(contract.TypeExecutorDraining, f[1], &contract.ExecutorDraining{Executor: f[1]})
 	case "beat":
 		return m.feed(contract.Event{Type: factBeat, Time: m.now, With: Beat{Flow: f[1], Job: f[2], For: 10 * time.Second}})
+	case "client": // f c1, or f c1 released
+		b := ClientBeat{Flow: f[1], Client: f[2], For: 45 * time.Second, Released: len(f) > 3}
+		return m.feed(contract.Event{Type: factClient, Time: m.now, With: b})
 	case "gone":
 		return m.feed(contract.Event{Type: factGone, Time: m.now, With: Gone{Flow: f[1], Job: f[2]}})
 	case "state":
@@ -209,7 +212,7 @@ func (m *machine) feed(e contract.Event) string {
 
 // shown is the line of an effect, "" for acts that nobody sees.
 func shown(x contract.Event) string {
-	if x.Type == actListen || x.Type == actLose || x.Type == actSpare {
+	if x.Type == actListen || x.Type == actLose || x.Type == actSpare || x.Type == actAbandon {
 		return ""
 	}
 	line := string(x.Type) + " " + x.Subject

@@ -79,8 +79,22 @@ type wiring struct {
 	writer *history.Writer
 	// runtime is set before anything is asked of the wiring.
 	runtime atomic.Pointer[service.Runtime[*State]]
-	beats   atomic.Pointer[nats.Subscription]
-	handled atomic.Int64 // of the beats
+	ears    atomic.Pointer[[]*ear]
+}
+
+// An ear is a subscription to signs of life.
+type ear struct {
+	sub     *nats.Subscription
+	handled atomic.Int64
+}
+
+func newEar(link *broker.Link, subject string, take func(*nats.Msg)) (x *ear, err error) {
+	x = new(ear)
+	x.sub, err = link.Subscribe(subject, func(m *nats.Msg) {
+		defer x.handled.Add(1)
+		take(m)
+	})
+	return x, err
 }
 
 func (w *wiring) perform(
@@ -159,10 +173,9 @@ func (w *wiring) stop(ctx context.Context, subject string) error {
 	return err
 }
 
-// receiveBeats folds every sign of life.
+// receiveBeats folds every sign of life, of jobs and of clients.
 func (w *wiring) receiveBeats(ctx context.Context, r *service.Runtime[*State]) error {
-	sub, err := r.Link().Subscribe(contract.HealthSubjects, func(m *nats.Msg) {
-		defer w.handled.Add(1)
+	jobs, err := newEar(r.Link(), contract.HealthSubjects, func(m *nats.Msg) {
 		if b, ok := readBeat(m); ok {
 			r.Fold(contract.Event{Type: factBeat, With: b})
 		}
@@ -170,10 +183,18 @@ func (w *wiring) receiveBeats(ctx context.Context, r *service.Runtime[*State]) e
 	if err != nil {
 		return err
 	}
-	w.beats.Store(sub)
+	clients, err := newEar(r.Link(), contract.ClientSubjects, func(m *nats.Msg) {
+		if b, ok := readClientBeat(m); ok {
+			r.Fold(contract.Event{Type: factClient, With: b})
+		}
+	})
+	if err != nil {
+		return errors.Join(err, jobs.sub.Unsubscribe())
+	}
+	w.ears.Store(&[]*ear{jobs, clients})
 	r.Fold(contract.Event{Type: factListening})
 	<-ctx.Done()
-	return sub.Unsubscribe()
+	return errors.Join(jobs.sub.Unsubscribe(), clients.sub.Unsubscribe())
 }
 
 // pulseEvery is the time between two looks for silent jobs.
@@ -203,12 +224,21 @@ func (w *wiring) listen(
 
 // drained returns when the signs of life that have arrived are folded.
 func (w *wiring) drained(ctx context.Context) error {
-	sub := w.beats.Load()
-	if sub == nil {
+	ears := w.ears.Load()
+	if ears == nil {
 		return errors.New("signs of life are not heard yet")
 	}
-	arrived, err := arrivals(sub)
-	for err == nil && w.handled.Load() < arrived {
+	for _, x := range *ears {
+		if err := x.drained(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *ear) drained(ctx context.Context) error {
+	arrived, err := arrivals(x.sub)
+	for err == nil && x.handled.Load() < arrived {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
@@ -242,6 +272,21 @@ func readBeat(m *nats.Msg) (Beat, bool) {
 		lasts = 0
 	}
 	return Beat{Flow: tokens[1], Job: tokens[2], For: lasts}, err == nil
+}
+
+// readClientBeat reads a sign of life of a client. One without data says that the flow no longer depends on it.
+func readClientBeat(m *nats.Msg) (ClientBeat, bool) {
+	tokens := strings.Split(m.Subject, ".")
+	if len(tokens) != 3 {
+		return ClientBeat{}, false
+	}
+	b := ClientBeat{Flow: tokens[1], Client: tokens[2], Released: len(m.Data) == 0}
+	if b.Released {
+		return b, true
+	}
+	lasts, absolute, err := wire.ParseBeat(m.Data)
+	b.For = lasts
+	return b, err == nil && !absolute
 }
 
 const (

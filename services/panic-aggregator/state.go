@@ -27,6 +27,7 @@ type State struct {
 	// executor's end.
 	exits exits
 	ears  ears
+	early early
 }
 
 // An unanswerable message is answered by a dead letter.
@@ -75,6 +76,8 @@ type Limits struct {
 	// StartAttempts is how many executors in a row may die before starting a job until the jobs
 	// that wait for them panic.
 	StartAttempts int
+	// ClientSilence is how long a client that is to feed or read a flow may be silent until the flow is cancelled.
+	ClientSilence time.Duration
 	// CancelMemory is how long a cancel for an unknown flow is kept, and Cancels how many of them.
 	CancelMemory time.Duration
 	Cancels      int
@@ -84,7 +87,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Settle: 150 * time.Millisecond, Report: 10 * time.Second,
-		StartAttempts: 3, CancelMemory: 10 * time.Minute, Cancels: 10_000,
+		StartAttempts: 3, ClientSilence: time.Minute, CancelMemory: 10 * time.Minute, Cancels: 10_000,
 	}
 }
 
@@ -95,6 +98,7 @@ func NewState(l Limits) *State {
 		submitted: newSubmissions(), failing: make(map[string]bool),
 		unanswerable: make(map[uint64]unanswerable), executors: make(map[string]*executor),
 		exits: exits{known: make(map[string]*contract.ExecutorExited)},
+		early: early{of: make(map[string]map[string]client)},
 	}
 }
 
@@ -118,6 +122,8 @@ type run struct {
 	// CancelledFirst is true when the cancel came before the first failure.
 	CancelledFirst bool                  `json:"cancelledFirst,omitempty"`
 	Failures       []contract.JobFailure `json:"failures,omitempty"`
+	// Clients are those that the run depends on, by the token of their signs of life.
+	Clients map[string]client `json:"clients,omitempty"`
 	// Ending is when the run began to end, zero while it goes on.
 	Ending time.Time `json:"ending,omitzero"`
 	// FailedStarts counts, by mailbox, the executors that died without starting a job.
@@ -125,7 +131,7 @@ type run struct {
 
 	// stopped and stoppedLast are when this process has sent the stops, zero before.
 	stopped, stoppedLast time.Time
-	// suspect is set when a job seems silent, listened is when all signs of life until then were heard.
+	// suspect is set when a job or a client seems silent, listened is when all signs of life until then were heard.
 	suspect  bool
 	listened time.Time
 }
@@ -164,6 +170,7 @@ func (j *job) mailbox() string { return contract.Mailbox(j.Progdef, j.Revision) 
 // Facts that the aggregator learns outside of EVENTS.
 const (
 	factBeat      contract.Type = "fact.beat"      // With a Beat
+	factClient    contract.Type = "fact.client"    // With a ClientBeat
 	factGone      contract.Type = "fact.gone"      // With a Gone
 	factListening contract.Type = "fact.listening" // signs of life are heard from now on
 	factPulse     contract.Type = "fact.pulse"     // time to look for silent jobs
@@ -209,6 +216,8 @@ const (
 	// actLose gives up jobs that are silent, actSpare waits for them once more. With is their names.
 	actLose  contract.Type = "act.lose"
 	actSpare contract.Type = "act.spare"
+	// actAbandon cancels a flow of which clients are silent. With is their names.
+	actAbandon contract.Type = "act.abandon"
 	// actStore puts flows that have ended into history. With is a batch.
 	actStore contract.Type = "act.store"
 )

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ type Invocation struct {
 	Err  io.Writer
 	// Env looks up an environment variable; "" where it is not set.
 	Env func(string) string
-	// Signals delivers SIGINT and SIGTERM: a first one asks to end, a second one insists.
+	// Signals delivers SIGINT, SIGTERM and SIGHUP: a first one asks to end, a second one insists.
 	Signals <-chan os.Signal
 }
 
@@ -33,7 +34,7 @@ type Invocation struct {
 func Main() int {
 	defer heap.Settle()()
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(signals, endSignals()...)
 	defer signal.Stop(signals)
 	// A closed pipe is an error of the write: there may be a flow to cancel and processes to end.
 	signal.Ignore(syscall.SIGPIPE)
@@ -43,14 +44,48 @@ func Main() int {
 	})
 }
 
-// Run runs the command and returns its exit code (see `dagyo help exit-codes`).
+// endSignals are the signals that ask a command to end. SIGHUP is not one of them under nohup.
+func endSignals() []os.Signal {
+	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
+}
+
+// Run runs the command and returns its exit code (see `dagyo help exit-codes`). It returns although the command
+// does not, when a signal came that nobody listens to, or the reader of standard output or standard error takes
+// nothing: then goroutines are left.
 func Run(ctx context.Context, i Invocation) int {
-	a := &app{Invocation: i}
+	a := &app{Invocation: i, desk: newDesk(i.Signals)}
+	defer a.desk.stop()
+	a.stdout, a.stderr = sinks(i.Out, i.Err, a.desk.first)
+	a.Out, a.Err = a.stdout, a.stderr
+	defer a.stdout.outlet.close()
+	defer a.stderr.outlet.close()
+	done := make(chan int, 1)
+	go func() { done <- a.execute(ctx) }()
+	select {
+	case code := <-done:
+		code = a.finish(code)
+		for _, s := range []*sink{a.stdout, a.stderr} {
+			if s.idle() {
+				<-s.outlet.close()
+			}
+		}
+		return code
+	case <-a.desk.alone:
+		return ExitInterrupted
+	}
+}
+
+// execute runs the command.
+func (a *app) execute(ctx context.Context) int {
 	root := a.root()
-	root.SetArgs(i.Args)
-	root.SetIn(i.In)
-	root.SetOut(i.Out)
-	root.SetErr(i.Err)
+	root.SetArgs(a.Args)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return ExitOK
@@ -61,9 +96,73 @@ func Run(ctx context.Context, i Invocation) int {
 	return a.fail(cmd, err)
 }
 
+// leaveWait is how long the readers of our output may take for what is left after a signal.
+const leaveWait = time.Second
+
+// finish writes what is left of the output, and returns the exit code. After a signal it does not wait for a reader
+// that takes nothing.
+func (a *app) finish(code int) int {
+	a.desk.start()
+	err := a.flush(a.stdout)
+	switch {
+	case errors.Is(err, errAbandoned):
+		if code == ExitOK {
+			fmt.Fprintf(a.Err, "dagyo: not all of standard output was written: %v\n", err)
+		}
+		code = orCode(code, ExitInterrupted)
+	case err != nil && !errors.Is(err, syscall.EPIPE): // a reader that has gone has all that it wants
+		if !a.reported {
+			fmt.Fprintf(a.Err, "dagyo: %v\n", unwritten(err))
+		}
+		code = orCode(code, ExitFailed)
+	}
+	if errors.Is(a.flush(a.stderr), errAbandoned) {
+		code = orCode(code, ExitInterrupted)
+	}
+	return code
+}
+
+// unwritten is an error of standard output.
+func unwritten(err error) error {
+	return fmt.Errorf("cannot write standard output: %w", reasonOf(err))
+}
+
+// orCode is the other code where the first is that of success.
+func orCode(code, other int) int {
+	if code == ExitOK {
+		return other
+	}
+	return code
+}
+
+// flush waits until all of a sink's text is written; after a signal for leaveWait at most.
+func (a *app) flush(s *sink) error {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		select {
+		case <-a.desk.first:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(leaveWait):
+			cancel(errAbandoned)
+		case <-ctx.Done():
+		}
+	}()
+	err := s.flush(ctx)
+	cancel(nil)
+	<-left
+	return err
+}
+
 // app is a running invocation.
 type app struct {
 	Invocation
+	desk           *desk
+	stdout, stderr *sink // Out and Err
 	// Global flags.
 	server   string
 	access   broker.Access
@@ -73,6 +172,8 @@ type app struct {
 	// document is the one document that the command is about, as far as it has one.
 	document docfile.Document
 
+	// reported is true once an error was printed; lost output needs no other one.
+	reported bool
 	// began is true once the arguments were found right.
 	began bool
 	// explicit is true when the user has said where the server is.
@@ -83,6 +184,7 @@ type app struct {
 func (a *app) fail(cmd *cobra.Command, err error) int {
 	code, told := codeOf(err)
 	if !told {
+		a.reported = true
 		fmt.Fprintf(a.Err, "dagyo: %v\n", err)
 	}
 	if code == ExitUsage && !told {
@@ -101,47 +203,9 @@ func (a *app) begin(cmd *cobra.Command, _ []string) error {
 	}
 	a.explicit = cmd.Flags().Changed("server") || a.Env(envServer) != ""
 	a.began = true
+	if cmd.Annotations[listens] != "" {
+		a.desk.listeners.Add(1)
+	}
+	a.desk.start()
 	return nil
-}
-
-// errInterrupted is the cause of a context that a signal has ended.
-var errInterrupted = errors.New("interrupted")
-
-// interrupts are the signals of one command, as channels that are closed.
-type interrupts struct {
-	first, second <-chan struct{}
-}
-
-// interrupts listens to the signals until stop is called.
-func (a *app) interrupts() (in interrupts, stop func()) {
-	first, second := make(chan struct{}), make(chan struct{})
-	stopped, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for _, c := range []chan struct{}{first, second} {
-			select {
-			case <-a.Signals:
-				close(c)
-			case <-stopped:
-				return
-			}
-		}
-	}()
-	return interrupts{first, second}, func() { close(stopped); <-done }
-}
-
-// untilInterrupt returns a context that the first signal ends.
-func (a *app) untilInterrupt(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	in, stop := a.interrupts()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-in.first:
-			cancel(errInterrupted)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil); <-done; stop() }
 }

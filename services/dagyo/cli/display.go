@@ -3,24 +3,18 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/term"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
-// A display shows how a flow comes along. Its methods are called by one goroutine, but around.
+// A display shows how a flow comes along. Its methods are called by one goroutine.
 type display interface {
 	event(e contract.Event)
 	consumed(creditSubject string, records uint64)
 	tick(now time.Time)
-	// around calls write with the display out of its way.
-	around(write func())
 	// close takes away what was only for the time being.
 	close()
 }
@@ -38,11 +32,11 @@ func (a *app) newDisplay(kind, flow string) (display, error) {
 	switch kind {
 	case progressAuto:
 		if isTerminal(a.Err) {
-			return newStatus(a.Err, flow), nil
+			return newStatus(a.stderr, flow), nil
 		}
 		return &lines{w: a.Err}, nil
 	case progressStatus:
-		return newStatus(a.Err, flow), nil
+		return newStatus(a.stderr, flow), nil
 	case progressLines:
 		return &lines{w: a.Err}, nil
 	case progressNone:
@@ -58,7 +52,6 @@ type silence struct{}
 func (silence) event(contract.Event)    {}
 func (silence) consumed(string, uint64) {}
 func (silence) tick(time.Time)          {}
-func (silence) around(write func())     { write() }
 func (silence) close()                  {}
 
 // lines shows a line for each event.
@@ -67,7 +60,6 @@ type lines struct{ w io.Writer }
 func (l *lines) event(e contract.Event) { fmt.Fprintln(l.w, eventLine(e)) }
 func (*lines) consumed(string, uint64)  {}
 func (*lines) tick(time.Time)           {}
-func (*lines) around(write func())      { write() }
 func (*lines) close()                   {}
 
 // eventLine is an event with its time, type and subject.
@@ -81,23 +73,16 @@ func eventLine(e contract.Event) string {
 
 // status shows the flow as it stands, in place.
 type status struct {
-	w        io.Writer
-	width    int
+	outlet   *outlet
+	screen   *screen
 	progress *report.Progress
 	sampled  time.Time
-
-	mu    sync.Mutex
-	shown int // lines on the screen
 }
 
-func newStatus(w io.Writer, flow string) *status {
-	s := &status{w: w, width: 80, progress: report.NewProgress(flow, time.Now())}
-	if f, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
-			s.width = width
-		}
+func newStatus(w *sink, flow string) *status {
+	return &status{
+		outlet: w.outlet, screen: &screen{w: w.w}, progress: report.NewProgress(flow, time.Now()),
 	}
-	return s
 }
 
 func (s *status) event(e contract.Event) { s.progress.Apply(e) }
@@ -112,36 +97,8 @@ func (s *status) tick(now time.Time) {
 		s.progress.Sample(now)
 		s.sampled = now
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.erase()
-	for _, line := range s.progress.Lines(now) {
-		fmt.Fprintln(s.w, truncate(line, s.width))
-		s.shown++
-	}
+	size := sizeOf(s.screen.w)
+	s.outlet.show(s.screen, size.fit(s.progress.Lines(now, size.lines-1)))
 }
 
-func (s *status) around(write func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.erase()
-	write()
-}
-
-func (s *status) close() { s.around(func() {}) }
-
-// erase moves the cursor up to the first line of the status and clears the rest of the screen.
-func (s *status) erase() {
-	if s.shown > 0 {
-		fmt.Fprintf(s.w, "\x1b[%dA\x1b[J", s.shown)
-		s.shown = 0
-	}
-}
-
-// truncate keeps a line from wrapping.
-func truncate(line string, width int) string {
-	if runes := []rune(line); len(runes) >= width && width > 1 {
-		return string(runes[:width-2]) + "…"
-	}
-	return line
-}
+func (s *status) close() { s.outlet.show(s.screen, nil) }

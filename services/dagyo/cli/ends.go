@@ -1,134 +1,241 @@
 package cli
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"maps"
+	"strings"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
+	"sync/atomic"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
-// ends are a flow's own inputs, which are fed from files, and its outputs, which are printed.
+// ends are a flow's own inputs, which are fed from files, and its outputs, which are printed or written
+// to files.
 type ends struct {
 	app    *app
 	client *client.Client
 	flow   string
-	// inputs are files by the input's name.
-	inputs map[string]string
-	// outputs are files by the output's name; the others are printed.
-	outputs map[string]string
-	// around keeps the display out of the way of what is printed.
-	around func(func())
+	files  *files
 
-	printer *printer
-	group   *errgroup.Group
-	failed  chan error         // an input that cannot be fed
-	over    context.CancelFunc // the flow has its verdict
-	writing sync.WaitGroup     // the printer's goroutine
-	written context.CancelFunc
+	begun    bool
+	named    bool // say which output a record is from
+	printer  *printer
+	working  sync.WaitGroup
+	over     context.CancelFunc       // the flow has its verdict
+	unwatch  func() bool              // the outputs are read
+	failures chan error               // the first one
+	taken    map[string]*atomic.Int64 // records by the subject of the output's credits
 
-	mu   sync.Mutex
-	read map[string]contract.Count // by output
+	mu       sync.Mutex
+	err      error                     // likewise
+	printers []*printer                // of files
+	read     map[string]contract.Count // by output
+	cut      []string                  // outputs without an end
 }
 
-// open begins to feed the inputs and to print the outputs.
+// open begins to feed the inputs and to write the outputs.
 func (e *ends) open(ctx context.Context, d *contract.FlowPlanned) {
-	if e.group != nil || len(d.Inputs)+len(d.Outputs) == 0 {
+	if e.begun || len(d.Inputs)+len(d.Outputs) == 0 {
 		return
 	}
-	e.failed = make(chan error, len(d.Inputs))
+	e.begun, e.named = true, len(d.Outputs) > 1
+	e.failures = make(chan error, 1)
 	e.read = make(map[string]contract.Count)
-	e.group, ctx = errgroup.WithContext(ctx)
-	var running, printing context.Context
+	e.taken = make(map[string]*atomic.Int64, len(d.Outputs))
+	for _, a := range d.Outputs {
+		e.taken[a.Credit] = new(atomic.Int64)
+	}
+	e.printer = newPrinter("standard output", through{e.app.stdout}, e.fail)
+	var running context.Context
 	running, e.over = context.WithCancel(ctx)
-	printing, e.written = context.WithCancel(context.WithoutCancel(ctx))
-	e.printer = newPrinter(e.app.Out, e.app.json(), len(d.Outputs) > 1, e.around)
-	e.writing.Go(func() { e.printer.run(printing) })
+	e.unwatch = context.AfterFunc(ctx, func() { e.abandon(context.Cause(ctx)) })
 	for name, a := range d.Outputs {
-		e.group.Go(func() error { return e.readOutput(ctx, running, name, a) })
+		e.working.Go(func() { e.readOutput(ctx, running, name, a) })
 	}
 	for name, a := range d.Inputs {
-		e.group.Go(func() error {
-			if err := e.feed(running, name, a); err != nil && running.Err() == nil {
-				e.failed <- err
-			}
-			return nil
-		})
+		e.working.Go(func() { e.feed(running, name, a) })
 	}
 }
 
-func (e *ends) readOutput(
-	ctx, running context.Context, name string, a contract.Address,
-) error {
-	take, end, err := e.sink(name, a.Type)
-	if err != nil {
-		return err
-	}
-	n, err := e.client.Read(ctx, running, a, take)
-	err = errors.Join(err, end())
+// fail notes the first error of an input or output, and delivers it to the follower.
+func (e *ends) fail(err error) {
 	e.mu.Lock()
-	e.read[name] = n
+	defer e.mu.Unlock()
+	if e.err == nil {
+		e.err = err
+		e.failures <- err
+	}
+}
+
+// failure delivers the first error of an input or output. The flow has to be cancelled then.
+func (e *ends) failure() <-chan error {
+	if e == nil {
+		return nil
+	}
+	return e.failures
+}
+
+// readOutput reads an output to its end.
+func (e *ends) readOutput(ctx, running context.Context, name string, a contract.Address) {
+	t, err := e.taker(ctx, running, name, a.Type)
+	if err == nil {
+		taken := e.taken[a.Credit]
+		var n contract.Count
+		n, err = e.client.Read(ctx, running, a, func(record []byte) error {
+			taken.Add(1)
+			return t.take(record)
+		})
+		cut := errors.Is(err, stream.ErrCut)
+		if ended := t.end(); err == nil || cut {
+			err = ended
+		}
+		e.mu.Lock()
+		e.read[name] = n
+		if cut {
+			e.cut = append(e.cut, name)
+		}
+		e.mu.Unlock()
+	}
+	switch {
+	case err == nil, ctx.Err() != nil:
+	case errors.Is(err, stream.ErrGone):
+		e.fail(fmt.Errorf("output %s was cleaned up before it was read: raise --output-retention", name))
+	default:
+		e.fail(fmt.Errorf("output %s: %w", name, err))
+	}
+}
+
+// A taker takes the records of one output.
+type taker struct {
+	take func(record []byte) error
+	end  func() error
+}
+
+func nothing() error { return nil }
+
+func (e *ends) taker(ctx, running context.Context, name, typename string) (taker, error) {
+	out := e.files.output(name)
+	opening, stop := outlast(ctx, running, pipeWait, errNoReader)
+	f, err := out.Begin(opening)
+	stop()
+	format := out.FormatOf(typename)
+	switch {
+	case err != nil:
+		return taker{}, fmt.Errorf("cannot open %s: %w", out.Path, reasonOf(err))
+	case out.Each():
+		return eachFile(out, typename), nil
+	case f == nil:
+		return taker{e.printed(name, typename, format), nothing}, nil
+	}
+	fail := func(err error) { e.fail(fmt.Errorf("output %s: %w", name, err)) }
+	p := newPrinter(out.Path, f, fail)
+	e.mu.Lock()
+	e.printers = append(e.printers, p)
 	e.mu.Unlock()
-	if errors.Is(err, stream.ErrGone) {
-		return fmt.Errorf("output %s was cleaned up before it was read: raise --output-retention", name)
+	take := func(record []byte) error {
+		return p.print(func(dst []byte) []byte { return format.Append(dst, typename, record) })
 	}
-	if err != nil {
-		return fmt.Errorf("read output %s: %w", name, err)
-	}
-	return nil
+	return taker{take, func() error { return errors.Join(p.close(), f.Close()) }}, nil
 }
 
-// sink returns what takes the records of an output, and what ends it.
-func (e *ends) sink(name, typename string) (take func([]byte) error, end func() error, err error) {
-	path := e.outputs[name]
-	if path == "" || path == stdin {
-		take = func(record []byte) error { return e.printer.print(name, typename, record) }
-		return take, func() error { return nil }, nil
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("write output %s: %w", name, err)
-	}
-	w := bufio.NewWriter(f)
-	var text []byte
-	take = func(record []byte) error {
-		text = recordText(text[:0], typename, record)
-		_, err := w.Write(text)
-		return err
-	}
-	return take, func() error { return errors.Join(w.Flush(), f.Close()) }, nil
+// pipeWait is how long the reader of a named pipe may take to open it after the flow has ended.
+const pipeWait = 30 * time.Second
+
+var errNoReader = fmt.Errorf("no program has opened the named pipe for reading within %v after the flow ended", pipeWait)
+
+// outlast returns a context that ends some time after another one has.
+func outlast(ctx, other context.Context, by time.Duration, why error) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(other, func() {
+		late := time.AfterFunc(by, func() { cancel(why) })
+		context.AfterFunc(ctx, func() { late.Stop() })
+	})
+	return ctx, func() { stop(); cancel(nil) }
 }
 
-// finish reads the rest of the outputs after the verdict, and lets the broker forget them.
-func (e *ends) finish(ctx context.Context) error {
-	if e.group == nil {
+// eachFile writes each record into a file of its own.
+func eachFile(out *records.Output, typename string) taker {
+	var n int64
+	take := func(record []byte) error {
+		n++
+		return out.WriteEach(n-1, typename, record)
+	}
+	return taker{take, nothing}
+}
+
+// printed writes records to standard output.
+func (e *ends) printed(name, typename string, format records.Format) func(record []byte) error {
+	encode := func(dst, record []byte) []byte {
+		if e.named && format != records.Whole {
+			dst = append(append(dst, name...), '\t')
+		}
+		return format.Append(dst, typename, record)
+	}
+	if e.app.json() {
+		encode = func(dst, record []byte) []byte { return recordJSON(dst, name, typename, record) }
+	}
+	return func(record []byte) error {
+		return e.printer.print(func(dst []byte) []byte { return encode(dst, record) })
+	}
+}
+
+// finish reads the rest of the outputs after the verdict, and lets the broker forget them. The error is
+// the first of any input or output.
+func (e *ends) finish(ctx context.Context, verdict contract.Type) error {
+	if !e.begun {
 		return nil
 	}
 	e.over()
-	done := make(chan error, 1)
-	go func() { done <- e.group.Wait() }()
-	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.working.Wait()
+		_ = e.printer.close() // its error was noted
+	}()
 	select {
-	case err = <-done:
-	case <-ctx.Done(): // whoever should read our output may not: do not wait for that
+	case <-done:
+		e.unwatch()
+	case <-ctx.Done(): // the reader of our output may be blocked: do not wait for it
 		return context.Cause(ctx)
 	}
-	e.written()
-	e.writing.Wait()
-	if releaseErr := e.client.Release(e.flow); err == nil {
-		err = releaseErr
+	err := e.client.Release(e.flow)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.err != nil:
+		return e.err
+	case verdict == contract.TypeFlowCompleted && len(e.cut) > 0:
+		return fmt.Errorf("the flow completed, but the end of its outputs is missing: %s", strings.Join(e.cut, ", "))
 	}
 	return err
+}
+
+// abandon ends the reading of outputs. Writes that block are left behind.
+func (e *ends) abandon(err error) {
+	e.printer.abandon(err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range e.printers {
+		p.abandon(err)
+	}
+}
+
+// progress passes on how many records of each output were taken: credits do not tell while a write blocks.
+func (e *ends) progress(consumed func(creditSubject string, records uint64)) {
+	if e == nil {
+		return
+	}
+	for subject, n := range e.taken {
+		consumed(subject, uint64(n.Load()))
+	}
 }
 
 // counts is what was read of each output.
@@ -138,83 +245,48 @@ func (e *ends) counts() map[string]contract.Count {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.read
+	return maps.Clone(e.read)
 }
 
-// failure delivers the error of an input that cannot be fed.
-func (e *ends) failure() <-chan error {
-	if e == nil {
-		return nil
+// feed sends the records of an input's files.
+func (e *ends) feed(ctx context.Context, name string, a contract.Address) {
+	in := e.files.inputs[name]
+	if in == nil {
+		return // another client feeds it
 	}
-	return e.failed
-}
-
-// recordLimit bounds a line of an input, in octets.
-const recordLimit = 64 << 20
-
-// feed sends each line of a file as a record.
-func (e *ends) feed(ctx context.Context, name string, a contract.Address) error {
-	lines := make(chan line)
+	all := make(chan item)
 	// Nobody waits for this goroutine: a read from a terminal or a pipe cannot be ended from here.
-	go e.app.readLines(ctx, e.inputs[name], lines)
+	go hand(ctx, in, a.Type, all)
 	_, err := e.client.Write(ctx, a, func() ([]byte, error) {
 		select {
-		case l := <-lines:
-			if l.err != nil {
-				return nil, l.err
-			}
-			return parseRecord(a.Type, l.text)
+		case next := <-all:
+			return next.record, next.err
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	})
-	if err != nil {
-		return fmt.Errorf("feed input %s: %w", name, err)
-	}
-	return nil
-}
-
-// A line of a file, or why there is none; io.EOF is the last.
-type line struct {
-	text []byte
-	err  error
-}
-
-// readLines hands over the lines of a file.
-func (a *app) readLines(ctx context.Context, path string, lines chan<- line) {
-	in, closeFile, err := a.openInput(path)
-	if err == nil {
-		defer closeFile()
-		err = scan(ctx, in, lines)
-	}
-	select {
-	case lines <- line{err: err}:
-	case <-ctx.Done():
+	if err != nil && ctx.Err() == nil {
+		e.fail(fmt.Errorf("feed input %s: %w", name, err))
 	}
 }
 
-// scan returns io.EOF when it has handed over every line.
-func scan(ctx context.Context, in io.Reader, lines chan<- line) error {
-	s := bufio.NewScanner(in)
-	s.Buffer(nil, recordLimit)
-	for s.Scan() {
-		text := bytes.Clone(bytes.TrimSuffix(s.Bytes(), []byte("\r")))
+// An item is a record of a file, or why there is none; io.EOF comes last.
+type item struct {
+	record []byte
+	err    error
+}
+
+// hand hands over the records of an input.
+func hand(ctx context.Context, in *records.Input, typename string, to chan<- item) {
+	for record, err := range in.Records(typename) {
 		select {
-		case lines <- line{text: text}:
+		case to <- item{record, err}:
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
 	}
-	return cmp.Or(s.Err(), io.EOF)
-}
-
-func (a *app) openInput(path string) (io.Reader, func(), error) {
-	if path == stdin {
-		return a.In, func() {}, nil
+	select {
+	case to <- item{err: io.EOF}:
+	case <-ctx.Done():
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	return f, func() { _ = f.Close() }, nil
 }

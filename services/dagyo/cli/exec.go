@@ -12,7 +12,8 @@ func (a *app) execCommand() *cobra.Command {
 	var settings shim.Config
 	cmd := &cobra.Command{
 		Use: "exec [flags] -- COMMAND [ARG…]", GroupID: groupServices,
-		Short: "Serve the jobs of a progdef with any command",
+		Annotations: map[string]string{listens: "yes"},
+		Short:       "Serve the jobs of a progdef with any command",
 		Long: `Serve the jobs of a progdef by running a command once for each, until SIGTERM has
 drained it. The command reads records from standard input and writes them to
 standard output; docs/progdefs.md says how they are framed, and where further
@@ -35,7 +36,9 @@ DAGYO_QUEUE, DAGYO_JOBS and the others of docs/protocol.md.`,
 			if err != nil {
 				return usage(err)
 			}
-			return shim.Run(cmd.Context(), config, c, a.Signals)
+			signals, stop := a.signals()
+			defer stop()
+			return shim.Run(cmd.Context(), config, c, signals)
 		},
 	}
 	f := cmd.Flags()

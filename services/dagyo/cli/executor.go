@@ -22,7 +22,8 @@ func (a *app) executorCommand() *cobra.Command {
 	}
 	return &cobra.Command{
 		Use: "executor NAME", GroupID: groupServices,
-		Short: "Serve the jobs of a standard progdef",
+		Annotations: map[string]string{listens: "yes"},
+		Short:       "Serve the jobs of a standard progdef",
 		Long: `Serve the jobs of a standard progdef, until SIGTERM has drained it. The spawner calls
 this and says all else in the environment: DAGYO_QUEUE, DAGYO_JOBS and the others of
 docs/protocol.md.`,
@@ -36,7 +37,9 @@ docs/protocol.md.`,
 			if err != nil {
 				return usage(err)
 			}
-			return executor.Run(cmd.Context(), c, s.Program, a.Signals)
+			signals, stop := a.signals()
+			defer stop()
+			return executor.Run(cmd.Context(), c, s.Program, signals)
 		},
 	}
 }
@@ -44,8 +47,9 @@ docs/protocol.md.`,
 func (a *app) superviseCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "supervise DIR", Hidden: true, GroupID: groupServices,
-		Short: "Look after one executor; the spawner calls it",
-		Args:  cobra.ExactArgs(1),
+		Annotations: map[string]string{listens: "yes"},
+		Short:       "Look after one executor; the spawner calls it",
+		Args:        cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithCancel(cmd.Context())
 			defer cancel()

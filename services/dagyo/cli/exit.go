@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"syscall"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -19,6 +20,7 @@ const (
 	ExitCancelled   = 5
 	ExitNotFound    = 6
 	ExitTests       = 7
+	ExitUnknown     = 8
 	ExitInterrupted = 130
 )
 
@@ -26,13 +28,14 @@ const (
 const exitCodes = `The exit code says how it went:
 
   0    it went well; of a flow: it completed
-  1    it failed: no server, no service, a broken connection, a defect
+  1    it failed: no server, no service, a broken connection, an input that cannot be read, an output that cannot be written, a defect
   2    the arguments are wrong; nothing was done
   3    the document is wrong: flow.rejected, progdef.rejected, or not valid
   4    the flow panicked
   5    the flow was cancelled
   6    there is no such flow or progdef
   7    a test case is not as expected
+  8    the outcome is unknown: the server did not answer in time
   130  an interrupt ended the command before it was done
 
 The commands run, watch FLOW-ID and submit --wait exit as their flow ended. The
@@ -72,8 +75,12 @@ func codeOf(err error) (code int, told bool) {
 	switch {
 	case errors.As(err, &known):
 		return known.code, known.err == nil
-	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
+	case errors.Is(err, syscall.EPIPE): // whoever reads our output has all that it wants
+		return ExitOK, true
+	case errors.Is(err, errInterrupted), errors.Is(err, errAbandoned), errors.Is(err, context.Canceled):
 		return ExitInterrupted, false
+	case errors.Is(err, client.ErrUnknownOutcome):
+		return ExitUnknown, false
 	case errors.Is(err, client.ErrUnknownFlow), errors.Is(err, client.ErrUnknownProgdef),
 		errors.Is(err, client.ErrUnknownType):
 		return ExitNotFound, false

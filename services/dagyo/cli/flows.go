@@ -84,10 +84,10 @@ func (a *app) cancel(
 		}
 		f := &follower{app: a, client: c, flow: flow, display: silence{}}
 		if verdict, err = f.follow(ctx, interrupts{}); err != nil {
-			return err
+			return f.left(err)
 		}
 	}
-	err = a.tellVerdict(verdict, nil)
+	err = a.tellVerdict(verdict)
 	if code, told := codeOf(err); err != nil && told && code != ExitFailed {
 		return nil
 	}
@@ -165,6 +165,9 @@ func (a *app) watchFlow(ctx context.Context, c *client.Client, flow string) erro
 		e, err := feed.Next(ctx)
 		if err == nil {
 			err = a.printEvent(e)
+		}
+		if errors.Is(err, errInterrupted) {
+			return fmt.Errorf("%w: the end of flow %s was not awaited", err, flow)
 		}
 		if err != nil {
 			return err

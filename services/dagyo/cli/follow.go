@@ -2,10 +2,11 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/broker"
@@ -24,6 +25,12 @@ type follower struct {
 	// ends are the flow's own inputs and outputs; nil leaves them to others.
 	ends *ends
 
+	// hold is set where the flow depends on us.
+	hold *client.Hold
+
+	in interrupts
+	// interrupted is set by the first signal.
+	interrupted bool
 	// aborted is why we have cancelled the flow ourselves.
 	aborted error
 	// connection delivers the changes of the client's connection.
@@ -32,10 +39,29 @@ type follower struct {
 	known      bool // the flow had been found valid before our submission
 	heard      bool // an event of the flow has come
 	warned     bool
+
+	tasks  sync.WaitGroup
+	events <-chan contract.Event // of the feed, until the verdict
+	// verdict is the event that has ended the flow; its type is "" before.
+	verdict contract.Event
+	stored  chan error // whether our cancel was stored
+	read    chan error // the outputs were read to their end
+	hint    <-chan time.Time
+	late    <-chan time.Time
+	lateFor error // why we wait no longer then
 }
 
-// cancelWait bounds the sending of a cancel.
-const cancelWait = 10 * time.Second
+const (
+	// cancelWait bounds the storing of a cancel, cancelPause is between two tries.
+	cancelWait  = 10 * time.Second
+	cancelPause = 250 * time.Millisecond
+	// hintWait is how long a cancelled flow may take until the user is told how to leave it.
+	hintWait = time.Second
+	// verdictWait bounds the wait for the verdict of a flow that was cancelled by a signal.
+	verdictWait = 30 * time.Second
+	// restWait bounds the writing of what is left of the outputs after that.
+	restWait = 3 * time.Second
+)
 
 // drawEvery is the time between two pictures of a status.
 const drawEvery = 200 * time.Millisecond
@@ -43,11 +69,13 @@ const drawEvery = 200 * time.Millisecond
 // quietFor is the silence after which it is worth a look whether anybody serves.
 const quietFor = 3 * time.Second
 
-// follow returns the event that ends the flow. A first signal cancels the flow; a second one leaves it
-// alone, with errInterrupted.
+// follow returns the event that ends the flow, once its outputs are read. A first signal cancels the flow, and bounds
+// all waiting; errGivenUp is returned when that is over. A second signal, once the cancel is stored, leaves with
+// errInterrupted.
 func (f *follower) follow(ctx context.Context, in interrupts) (contract.Event, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer f.tasks.Wait()
+	defer cancel()
 	feed, err := f.client.Follow(ctx, client.Start{}, client.FlowSubjects(f.flow)...)
 	if err != nil {
 		return contract.Event{}, err
@@ -62,59 +90,152 @@ func (f *follower) follow(ctx context.Context, in interrupts) (contract.Event, e
 	defer disconnect()
 	f.connection = connection
 	defer f.display.close()
-	leave := make(chan struct{})
-	defer func() { <-leave }()
-	defer cancel(nil)
-	go func() {
-		defer close(leave)
-		select {
-		case <-in.second:
-			cancel(errInterrupted)
-		case <-ctx.Done():
-		}
-	}()
-	f.story = newStory(feed)
-	verdict, err := f.listen(ctx, feed, meter, in.first)
-	if err != nil || f.ends == nil {
-		return verdict, err
-	}
-	return verdict, f.ends.finish(ctx)
+	f.in, f.story, f.events = in, newStory(feed), feed.Events()
+	f.in.together(true)
+	defer f.in.together(false)
+	defer f.app.stdout.patient()()
+	defer cancel()
+	err = f.listen(ctx, meter)
+	return f.verdict, err
 }
 
-// listen takes what comes until the verdict.
-func (f *follower) listen(
-	ctx context.Context, feed *client.Feed, meter *client.Meter, cancelled <-chan struct{},
-) (contract.Event, error) {
+// listen takes what comes until the flow has ended and its outputs are read.
+func (f *follower) listen(ctx context.Context, meter *client.Meter) error {
 	began := time.Now()
+	first := f.in.first
 	draw := time.NewTicker(drawEvery)
 	defer draw.Stop()
 	for {
 		select {
-		case e := <-feed.Events():
-			if f.take(ctx, e) {
-				return e, nil
+		case e := <-f.events:
+			if f.take(ctx, e) && f.over(ctx, e) {
+				return nil
 			}
 		case connected := <-f.connection:
 			f.sayConnection(connected)
+		case err := <-f.read:
+			return err
 		case c := <-meter.Credits:
 			f.display.consumed(c.Subject, c.Records)
 		case now := <-draw.C:
+			f.ends.progress(f.display.consumed)
 			f.display.tick(now)
 			if !f.heard && now.Sub(began) > quietFor {
 				f.warnOfSilence(ctx)
 			}
-		case <-cancelled:
-			cancelled = nil
-			f.say("cancelling flow %s; interrupt again to leave it alone", f.flow)
-			f.cancel(ctx, "interrupted")
-		case f.aborted = <-f.ends.failure():
-			f.say("cancelling flow %s: %v", f.flow, f.aborted)
-			f.cancel(ctx, f.aborted.Error())
+		case <-first:
+			if first = nil; !f.interrupt(ctx) {
+				return errInterrupted
+			}
+		case <-f.in.second:
+			return errInterrupted
+		case err := <-f.ends.failure():
+			f.abort(ctx, err)
+		case err := <-f.stored:
+			if err := f.cancelled(err); err != nil {
+				return err
+			}
+		case <-f.hint:
+			f.say("flow %s has not ended yet; press Ctrl-C again to exit without waiting", f.flow)
+		case <-f.late:
+			return f.lateFor
 		case <-ctx.Done():
-			return contract.Event{}, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }
+
+// over takes note of the verdict, and reports whether nothing is left to be read.
+func (f *follower) over(ctx context.Context, verdict contract.Event) bool {
+	f.verdict, f.events, f.hint, f.late = verdict, nil, nil, nil
+	if f.ends == nil {
+		return true
+	}
+	read := make(chan error, 1)
+	f.read = read
+	f.tasks.Go(func() { read <- f.ends.finish(ctx, verdict.Type) })
+	if f.interrupted {
+		f.wait(restWait, errUnread)
+	}
+	return false
+}
+
+// wait bounds the wait for what comes next.
+func (f *follower) wait(d time.Duration, why error) {
+	f.late, f.lateFor = time.After(d), why
+}
+
+// interrupt handles the first signal. It reports whether there is anything to wait for: where the flow has ended,
+// the user does not want to wait for whoever should read the outputs.
+func (f *follower) interrupt(ctx context.Context) bool {
+	f.interrupted = true
+	if f.verdict.Type != "" {
+		return false
+	}
+	if f.aborted == nil {
+		f.say("cancelling flow %s", f.flow)
+		f.cancel(ctx, "interrupted")
+	}
+	return true
+}
+
+// abort cancels the flow for a reason of our own.
+func (f *follower) abort(ctx context.Context, err error) {
+	if f.aborted != nil || f.interrupted {
+		return
+	}
+	f.aborted = err
+	f.say("cancelling flow %s: %v", f.flow, err)
+	f.cancel(ctx, err.Error())
+}
+
+// cancel publishes the cancel of the flow in the background, again until it is stored.
+func (f *follower) cancel(ctx context.Context, reason string) {
+	stored := make(chan error, 1)
+	f.stored = stored
+	f.tasks.Go(func() {
+		ctx, done := context.WithTimeout(ctx, cancelWait)
+		defer done()
+		for {
+			_, err := f.client.Cancel(ctx, f.flow, reason)
+			if err == nil {
+				stored <- nil
+				return
+			}
+			select {
+			case <-time.After(cancelPause):
+			case <-ctx.Done():
+				stored <- err
+				return
+			}
+		}
+	})
+}
+
+// cancelled takes note of whether our cancel is stored. From now on a second signal leaves. Neither is waited for
+// the verdict for ever.
+func (f *follower) cancelled(err error) error {
+	f.stored = nil
+	f.in.together(false)
+	switch {
+	case f.verdict.Type != "":
+	case err != nil:
+		return f.givenUp(fmt.Sprintf("its cancel could not be stored within %v: %v", cancelWait, err))
+	default:
+		f.hint = time.After(hintWait)
+		f.wait(verdictWait, f.givenUp(fmt.Sprintf("its cancel is stored, but there is no verdict after %v", verdictWait)))
+	}
+	return nil
+}
+
+// givenUp is the error of a command that has waited for long enough.
+func (f *follower) givenUp(why string) error {
+	return &exit{ExitUnknown, fmt.Errorf(
+		"gave up waiting for flow %s, which may still be running: %s; see `dagyo show %s`", f.flow, why, f.flow)}
+}
+
+// errUnread is reported when the records of outputs are given up.
+var errUnread = errors.New("not all records of the outputs were written: the reader of standard output takes nothing")
 
 // take takes an event of the flow, and reports whether it is the one that ends it.
 func (f *follower) take(ctx context.Context, e contract.Event) (ended bool) {
@@ -138,13 +259,22 @@ func (f *follower) stale(e contract.Event) bool {
 	}
 	if e.Type == contract.TypeFlowValidated && !f.known {
 		f.known = true
+		f.release()
 		f.say("flow %s was submitted before: this is that run, without its inputs and outputs", f.flow)
 	}
 	return !f.known
 }
 
-func (f *follower) say(format string, args ...any) {
-	f.display.around(func() { fmt.Fprintf(f.app.Err, format+"\n", args...) })
+// announce shows that we are to feed or to read the flow, if the document has inputs or outputs.
+func (f *follower) announce(document []byte) error {
+	var own struct{ Inputs, Outputs map[string]any }
+	_ = json.Unmarshal(document, &own) // the validator tells what is wrong with it
+	if f.ends == nil || len(own.Inputs)+len(own.Outputs) == 0 {
+		return nil
+	}
+	var err error
+	f.hold, err = f.client.Hold(f.flow)
+	return err
 }
 
 func (f *follower) sayConnection(connected bool) {
@@ -155,33 +285,36 @@ func (f *follower) sayConnection(connected bool) {
 	f.say("lost the connection to %s; connecting again (the flow goes on meanwhile)", broker.Redact(f.app.server))
 }
 
-func (f *follower) cancel(ctx context.Context, reason string) {
-	ctx, done := context.WithTimeout(ctx, cancelWait)
-	defer done()
-	if _, err := f.client.Cancel(ctx, f.flow, reason); err != nil {
-		f.say("cannot cancel flow %s: %v", f.flow, err)
+// unhold stops to show that we are alive.
+func (f *follower) unhold() {
+	if f.hold != nil {
+		f.hold.Close()
 	}
 }
 
-// warnOfSilence says once which services do not answer.
+// release lets the flow go on without us.
+func (f *follower) release() {
+	if f.hold != nil {
+		_ = f.hold.Release() // it fails on a closed connection only
+	}
+}
+
+func (f *follower) say(format string, args ...any) {
+	fmt.Fprintf(f.app.Err, format+"\n", args...)
+}
+
+// warnOfSilence reports once, in the background, which services do not answer.
 func (f *follower) warnOfSilence(ctx context.Context) {
 	if f.warned {
 		return
 	}
 	f.warned = true
-	ctx, done := context.WithTimeout(ctx, pingWait)
-	defer done()
-	found, err := f.client.Ping(ctx)
-	if missing := client.Missing(found); err == nil && len(missing) > 0 {
-		f.say("no answer from %s: the flow waits until they are there", strings.Join(missing, ", "))
-	}
-}
-
-// unfed lists the inputs of a flow document for which nothing was given.
-func unfed(inputs map[string]any, given map[string]string) []string {
-	missing := slices.DeleteFunc(slices.Sorted(maps.Keys(inputs)), func(name string) bool {
-		_, ok := given[name]
-		return ok
+	f.tasks.Go(func() {
+		ctx, done := context.WithTimeout(ctx, pingWait)
+		defer done()
+		found, err := f.client.Ping(ctx)
+		if missing := client.Missing(found); err == nil && len(missing) > 0 {
+			f.say("no answer from %s: the flow waits until they are there", strings.Join(missing, ", "))
+		}
 	})
-	return missing
 }

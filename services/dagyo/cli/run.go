@@ -2,14 +2,11 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,34 +25,12 @@ import (
 type runOptions struct {
 	id       string
 	progress string
-	inputs   map[string]string
-	outputs  map[string]string
-}
-
-// outputFlag is --output of run: how to print, or where to write one output.
-type outputFlag struct {
-	app     *app
-	outputs map[string]string
-}
-
-func (o outputFlag) String() string { return "" }
-func (o outputFlag) Type() string   { return "string" }
-
-func (o outputFlag) Set(value string) error {
-	name, path, named := strings.Cut(value, "=")
-	if !named {
-		o.app.output = value
-		return nil
-	}
-	if path == "" {
-		return fmt.Errorf("say where to write the output: %s=FILE, or %s=- for standard output", name, name)
-	}
-	o.outputs[name] = path
-	return nil
+	detach   bool
+	files    fileOptions
 }
 
 func (a *app) runCommand() *cobra.Command {
-	o := runOptions{outputs: make(map[string]string)}
+	o := runOptions{files: newFileOptions()}
 	cmd := &cobra.Command{
 		Use: "run FLOW", GroupID: groupFlows,
 		Short: "Run a flow and print its outputs",
@@ -68,26 +43,47 @@ run brings up a Dagyo of its own for as long as the flow runs.
 
 A record of typename utf8-string or json is printed as it is, any other in base64,
 each on a line; with several outputs the output's name and a tab stand before it.
-With --output NAME=FILE the records of one output go to a file instead, in the same form.
-With --output json each record is an object with the members "output" and "record"
-(or "base64"), and the last line has the members "flow", "verdict" and "data".
+With --output NAME=FILE the records of one output go to a file instead, and with
+--output NAME=@DIR/ each of them is a file. "dagyo help records" describes the files
+of inputs and outputs. With --output json each record is an object with the members
+"output" and "record" (or "base64"), and the last line has the members "flow",
+"verdict" and "data".
 
-A first interrupt cancels the flow, a second one leaves at once.`,
+An output that cannot be written, or an input that cannot be read, cancels the flow.
+
+Ctrl-C, SIGTERM and SIGHUP cancel the flow. A second signal exits without waiting for
+the flow to end, once the cancel is stored. Where the server does not answer, run gives
+up after some seconds with exit code 8.
+
+A flow whose inputs or outputs this command holds ends if the command is gone: killed,
+or on a machine that is off (setting --client-silence of the panic-aggregator). With
+--detach the command submits the flow, prints its id and exits, as "dagyo submit" does,
+and the flow does not depend on it.`,
 		Example: "  dagyo run greetings.json\n  dagyo run - < flow.yaml\n" +
-			"  dagyo run shout.json --input words=words.txt --output loud=-",
+			"  dagyo run shout.json --input words=words.txt --output loud=loud.txt\n" +
+			"  dagyo run thumbs.json --input pages='@scans/*.png' --output 'thumbs=@out/*.png'",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.detach {
+				return a.detach(cmd.Context(), args[0], o)
+			}
 			return a.run(cmd.Context(), args[0], o)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.id, "id", "", "the flow's id (default: made of the file's name)")
-	f.StringToStringVar(&o.inputs, "input", nil,
-		"feed an input of the flow from a file, a record on each line: NAME=FILE or NAME=@FILE")
-	f.VarP(outputFlag{a, o.outputs}, "output", "o",
-		"what is printed: text or json; or where an output goes: NAME=FILE, - is standard output")
+	o.files.flags(a, cmd)
+	f.BoolVarP(&o.detach, "detach", "d", false, "submit the flow, print its id and exit")
 	o.progressFlag(cmd)
 	return cmd
+}
+
+// detach submits a flow that is not to depend on this command.
+func (a *app) detach(ctx context.Context, path string, o runOptions) error {
+	if len(o.files.inputs)+len(o.files.outputs) > 0 {
+		return usage(errors.New("--detach neither feeds inputs nor reads outputs: omit --input and --output NAME=FILE"))
+	}
+	return a.submit(ctx, path, o, false)
 }
 
 func (o *runOptions) progressFlag(cmd *cobra.Command) {
@@ -100,10 +96,7 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	for name, path := range o.inputs {
-		o.inputs[name] = strings.TrimPrefix(path, "@")
-	}
-	document, err := a.flowDocument(path, id, o)
+	document, err := a.flowDocument(path, id)
 	if err != nil {
 		return err
 	}
@@ -111,6 +104,11 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	files, err := a.openAll(o.files, document, path)
+	if err != nil {
+		return err
+	}
+	defer files.discard()
 	in, stop := a.interrupts()
 	defer stop()
 	c, end, err := a.connectOrStart(ctx, in)
@@ -118,66 +116,78 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 		return err
 	}
 	f := &follower{app: a, client: c, flow: id, display: d, ends: &ends{
-		app: a, client: c, flow: id, inputs: o.inputs, outputs: o.outputs, around: d.around,
+		app: a, client: c, flow: id, files: files,
 	}}
-	return errors.Join(a.submitAndFollow(ctx, f, document, in), end())
+	if err = files.checkFlow(ctx, c, document, in.first); err == nil {
+		err = a.submitAndFollow(ctx, f, document, in)
+	}
+	return errors.Join(err, end())
 }
 
 // flowDocument reads a flow, and refuses what cannot even be submitted.
-func (a *app) flowDocument(path, id string, o runOptions) ([]byte, error) {
+func (a *app) flowDocument(path, id string) ([]byte, error) {
 	document, err := a.readDocument(path)
 	var problems problem.List
 	if errors.As(err, &problems) {
 		return nil, a.tellVerdict(contract.Event{
 			Type: contract.TypeFlowRejected, Subject: id,
 			Data: &contract.FlowRejected{Problems: problems},
-		}, nil)
+		})
 	}
-	if err != nil {
-		return nil, err
+	return document, err
+}
+
+// openAll opens the files of all inputs and outputs of a flow.
+func (a *app) openAll(o fileOptions, document []byte, path string) (*files, error) {
+	names, ok := namesIn(document)
+	if !ok {
+		return &files{}, nil // the validator reports what is wrong with it
 	}
-	var ends struct{ Inputs, Outputs map[string]any }
-	_ = json.Unmarshal(document, &ends) // what is wrong with it the validator tells
-	for name := range o.outputs {
-		if _, ok := ends.Outputs[name]; !ok {
-			return nil, usage(fmt.Errorf("the flow has no output %q; it has %q", name,
-				slices.Sorted(maps.Keys(ends.Outputs))))
+	if err := o.check(names); err != nil {
+		return nil, usage(err)
+	}
+	for _, name := range names.inputs {
+		if _, ok := o.inputs[name]; !ok {
+			return nil, usage(fmt.Errorf("nothing feeds the flow's input %s: add --input %s=FILE", name, name))
 		}
 	}
-	if missing := unfed(ends.Inputs, o.inputs); len(missing) > 0 {
-		return nil, usage(fmt.Errorf("the flow has the input %s: say what to feed it, with "+
-			"--input %s=FILE", strings.Join(missing, ", "), missing[0]))
-	}
-	for _, path := range o.inputs {
-		if _, err := os.Stat(path); err != nil && path != stdin {
-			return nil, usage(err)
-		}
-	}
-	return document, nil
+	return a.openFiles(o, names, path)
 }
 
 func (a *app) submitAndFollow(
 	ctx context.Context, f *follower, document []byte, in interrupts,
 ) error {
-	var err error
-	if f.submitted, err = f.client.Submit(ctx, f.flow, document); err != nil {
+	err := f.announce(document)
+	if err == nil {
+		defer f.unhold()
+		f.submitted, err = f.client.Submit(ctx, f.flow, document)
+	}
+	if err != nil {
 		return err
 	}
 	verdict, err := f.follow(ctx, in)
-	if errors.Is(err, errInterrupted) {
-		return &exit{ExitInterrupted, fmt.Errorf("left flow %s: see `dagyo show %s`", f.flow, f.flow)}
-	}
 	if verdict.Type == "" {
-		return err
+		return f.left(err)
 	}
-	told := a.tellVerdict(verdict, f.ends.counts())
+	lost := a.showVerdict(verdict, f.ends.counts())
 	switch {
 	case f.aborted != nil:
 		return f.aborted
-	case told != nil:
-		return told // a failed flow's outputs end where they end
+	case errors.Is(err, errInterrupted):
+		return &exit{ExitInterrupted, errUnread}
+	case err == nil:
+		err = lost
 	}
-	return err
+	return a.ended(verdict.Type, err)
+}
+
+// left is the error of a command that leaves a flow without its verdict.
+func (f *follower) left(err error) error {
+	if !errors.Is(err, errInterrupted) {
+		return err
+	}
+	return &exit{ExitInterrupted, fmt.Errorf(
+		"interrupted: the cancel of flow %s is stored, but its end was not awaited; see `dagyo show %s`", f.flow, f.flow)}
 }
 
 // A verdictLine is the last line of a run in --output json.
@@ -190,18 +200,42 @@ type verdictLine struct {
 }
 
 // tellVerdict says how a flow has ended, and returns the exit code that stands for it.
-func (a *app) tellVerdict(e contract.Event, read map[string]contract.Count) error {
+func (a *app) tellVerdict(e contract.Event) error {
+	return a.ended(e.Type, a.showVerdict(e, nil))
+}
+
+// showVerdict prints how a flow has ended. The error is that of standard output.
+func (a *app) showVerdict(e contract.Event, read map[string]contract.Count) error {
 	if d, rejected := e.Data.(*contract.FlowRejected); rejected {
 		e.Data = &contract.FlowRejected{Problems: a.located(d.Problems)}
 	}
-	if a.json() {
-		if err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data, read}); err != nil {
-			return err
-		}
-	} else {
+	if !a.json() {
 		report.Verdict(a.Err, e, read)
+		return nil
 	}
-	return told(verdictCode(e.Type))
+	err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data, read})
+	switch {
+	case errors.Is(err, errAbandoned): // the verdict is to be seen all the same
+		report.Verdict(a.Err, e, read)
+	case err != nil && !errors.Is(err, syscall.EPIPE):
+		return unwritten(err)
+	}
+	return nil
+}
+
+// ended returns the exit code for a verdict. An error of the outputs decides the code if the flow completed;
+// otherwise it is only printed.
+func (a *app) ended(verdict contract.Type, wrong error) error {
+	code := verdictCode(verdict)
+	switch {
+	case wrong == nil:
+		return told(code)
+	case code == ExitOK:
+		return wrong
+	}
+	a.reported = true
+	fmt.Fprintf(a.Err, "dagyo: %v\n", wrong)
+	return told(code)
 }
 
 // connectOrStart connects to the server; where none is and the user has named none, it starts a Dagyo

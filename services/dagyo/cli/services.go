@@ -28,7 +28,8 @@ func (a *app) serviceCommand(
 ) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: name, GroupID: groupServices,
-		Short: short,
+		Annotations: map[string]string{listens: "yes"},
+		Short:       short,
 		Long: short + `.
 
 Any number of replicas may run; one of them leads. It waits for the NATS server to

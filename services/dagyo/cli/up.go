@@ -27,7 +27,8 @@ func (a *app) upCommand() *cobra.Command {
 	o := upOptions{services: settings.Default()}
 	cmd := &cobra.Command{
 		Use: "up", GroupID: groupServices,
-		Short: "Run all of Dagyo here: NATS, the services, and executors as processes",
+		Annotations: map[string]string{listens: "yes"},
+		Short:       "Run all of Dagyo here: NATS, the services, and executors as processes",
 		Long: `Run all of Dagyo on this machine: a NATS server, the four services, and executors as
 processes. The standard progdefs are in the catalogue.
 
@@ -63,6 +64,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if err != nil {
 		return err
 	}
+	in.together(true) // until it is known whether there are flows to wait for
 	err = a.tellUp(l, o.data)
 	if err == nil {
 		select {
@@ -74,6 +76,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	return errors.Join(err, l.Stop(context.WithoutCancel(ctx), local.Stop{
 		Patience: o.drain, GiveUp: in.second,
 		Waiting: func(flows int) {
+			in.together(false)
 			fmt.Fprintf(a.Err, "waiting up to %s for the flows that run (%d); interrupt again to give them up\n",
 				o.drain, flows)
 		},

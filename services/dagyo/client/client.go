@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -32,8 +33,9 @@ type Options struct {
 
 // A Client is a connection to Dagyo. Its methods may be called concurrently.
 type Client struct {
-	link   *broker.Link
-	source string
+	link    *broker.Link
+	source  string
+	closing sync.WaitGroup // feeds that were closed
 }
 
 // Connect connects to a server that is there now; else the error is ErrNoServer. Once it was there,
@@ -55,8 +57,22 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 // ignore drops asynchronous errors, which nats.go would print: whatever waits gets its own.
 func ignore(*nats.Conn, *nats.Subscription, error) {}
 
-// Close closes the connection.
-func (c *Client) Close() { c.link.Close() }
+// closeWait bounds the wait for what nats.go still has to end when its connection is closed.
+const closeWait = 2 * time.Second
+
+// Close closes the connection, which ends all questions to a server that does not answer. Close feeds before.
+func (c *Client) Close() {
+	c.link.Close()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.closing.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(closeWait):
+	}
+}
 
 // URL is the address of the server that we are connected to.
 func (c *Client) URL() string { return c.link.ConnectedUrlRedacted() }

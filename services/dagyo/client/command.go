@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
@@ -38,6 +39,9 @@ func (c *Client) command(ctx context.Context, e contract.Event) (uint64, error) 
 		return 0, err
 	}
 	ack, err := c.link.JS.PublishMsg(ctx, m, jetstream.WithMsgID(e.ID)) // the library may try more than once
+	if ofContext(err) || errors.Is(err, nats.ErrTimeout) {
+		err = fmt.Errorf("%w (%w)", ErrUnknownOutcome, err)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("publish %s of %s: %w", e.Type, e.Subject, explained(err))
 	}

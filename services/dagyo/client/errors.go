@@ -21,6 +21,9 @@ var ErrNotInstalled = errors.New("there is no Dagyo on this NATS server: it has 
 // ErrNoAnswer says that no service answers a question.
 var ErrNoAnswer = errors.New("no Dagyo service answers (see `dagyo health`)")
 
+// ErrUnknownOutcome is returned when the server did not answer in time whether a command was stored.
+var ErrUnknownOutcome = errors.New("no answer from the server: it is not known whether this was stored")
+
 // ErrUnknownFlow says that there is no flow of the id, neither live nor in history.
 var ErrUnknownFlow = errors.New("no such flow")
 

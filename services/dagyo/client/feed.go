@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -44,7 +43,7 @@ type Feed struct {
 	// Stored is how many events were there when the feed began.
 	Stored uint64
 
-	link      *broker.Link
+	client    *Client
 	events    chan contract.Event
 	closed    chan struct{}
 	stop      context.CancelFunc
@@ -65,7 +64,7 @@ func (c *Client) Follow(ctx context.Context, from Start, subjects ...string) (*F
 		return nil, fmt.Errorf("follow events: %w", explained(err))
 	}
 	f := &Feed{
-		Stored: info.NumPending, link: c.link,
+		Stored: info.NumPending, client: c,
 		events: make(chan contract.Event, feedBuffer), closed: make(chan struct{}),
 	}
 	var fetching context.Context
@@ -89,7 +88,7 @@ func (f *Feed) take(ctx context.Context, m jetstream.Msg) {
 	if contract.TypeOf(m.Subject()) == contract.TypeTick {
 		return // it tells services the time, and nobody else anything
 	}
-	body, err := f.link.Resolve(ctx, m.Headers(), m.Data())
+	body, err := f.client.link.Resolve(ctx, m.Headers(), m.Data())
 	var e contract.Event
 	if err == nil {
 		e, err = event.Decode(m.Subject(), m.Headers(), body)
@@ -125,10 +124,12 @@ func (f *Feed) Next(ctx context.Context) (contract.Event, error) {
 	}
 }
 
-// Close ends the feed and waits for its goroutines.
+// Close ends the feed. Its goroutines end once the server answers what they have asked; Client.Close waits for them.
 func (f *Feed) Close() {
 	close(f.closed)
 	f.stop()
-	f.consuming.Stop()
-	<-f.consuming.Closed()
+	f.client.closing.Go(func() {
+		f.consuming.Stop()
+		<-f.consuming.Closed()
+	})
 }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/stream"
@@ -18,12 +16,12 @@ import (
 // ErrEnough is what a record's taker returns when it wants no more. It is no failure.
 var ErrEnough = errors.New("enough")
 
-// Read hands every record of a flow's output to take, in order, and returns how many there were. The
+// Read passes every record of a flow's output to take, in order, and returns how many there were. The
 // record is take's to use only until it returns.
 //
-// The stream of a flow that fails has no end. So running, which must come from ctx, has to end when
-// the flow has its verdict: Read then takes what is stored, and returns. stream.ErrGone says that the
-// flow was cleaned up before its output was read.
+// The edge of a flow that fails has no end. So running, which must come from ctx, has to end when the
+// flow has its verdict: Read then takes what has arrived and what is stored, and returns stream.ErrCut.
+// stream.ErrGone means that the flow was cleaned up before its output was read.
 func (c *Client) Read(
 	ctx, running context.Context, a contract.Address, take func([]byte) error,
 ) (contract.Count, error) {
@@ -33,12 +31,9 @@ func (c *Client) Read(
 	}
 	defer r.Abort()
 	err = takeAll(running, r, take)
-	for running.Err() != nil && ctx.Err() == nil && ofContext(err) {
-		var empty bool
-		if empty, err = c.empty(ctx, a); err != nil || empty {
-			break
-		}
-		err = takeFor(ctx, r, take)
+	if running.Err() != nil && ctx.Err() == nil && ofContext(err) {
+		r.Rest()
+		err = takeAll(ctx, r, take)
 	}
 	switch {
 	case errors.Is(err, io.EOF):
@@ -54,7 +49,7 @@ func ofContext(err error) bool {
 }
 
 func takeAll(ctx context.Context, r *stream.Reader, take func([]byte) error) error {
-	for {
+	for ctx.Err() == nil { // Recv does not look at it while records are at hand
 		record, err := r.Recv(ctx)
 		if err == nil {
 			err = take(record)
@@ -63,41 +58,7 @@ func takeAll(ctx context.Context, r *stream.Reader, take func([]byte) error) err
 			return err
 		}
 	}
-}
-
-// lookEvery is the silence after which the reader of an ended flow looks whether there is more.
-const lookEvery = 100 * time.Millisecond
-
-// takeFor takes records until none came for lookEvery.
-func takeFor(ctx context.Context, r *stream.Reader, take func([]byte) error) error {
-	for {
-		wait, cancel := context.WithTimeout(ctx, lookEvery)
-		record, err := r.Recv(wait)
-		if err == nil {
-			err = take(record)
-		}
-		cancel()
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// empty reports whether all frames of the edge have been taken up: those are deleted.
-func (c *Client) empty(ctx context.Context, a contract.Address) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, askWait)
-	defer cancel()
-	s, err := c.link.JS.Stream(ctx, a.Stream)
-	if err == nil {
-		_, err = s.GetLastMsgForSubject(ctx, a.Subject)
-	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for the rest of %s: %w", a.Subject, err)
-	}
-	return false, nil
+	return ctx.Err()
 }
 
 // enough tells the writer that its reader wants no more.

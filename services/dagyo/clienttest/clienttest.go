@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
 
@@ -68,6 +69,25 @@ func (s *Server) serve(ctx context.Context) error {
 		return err
 	}
 	return s.link.Flush()
+}
+
+// Began returns a channel that receives when a client begins to follow events.
+func (s *Server) Began(t testing.TB) <-chan struct{} {
+	t.Helper()
+	began := make(chan struct{}, 1)
+	_, err := s.link.Subscribe("$JS.API.CONSUMER.MSG.NEXT."+contract.StreamEvents+".>", func(*nats.Msg) {
+		select {
+		case began <- struct{}{}:
+		default:
+		}
+	})
+	if err == nil {
+		err = s.link.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return began
 }
 
 // Set replaces the flows.

@@ -177,12 +177,14 @@ func recordFiles(dir, what string, ends []string, faults *Faults) map[string]str
 	out := make(map[string]string)
 	for _, e := range entries {
 		name, path := e.Name(), filepath.Join(dir, e.Name())
-		stem := strings.TrimSuffix(name, filepath.Ext(name))
+		f := formatOf(path)
+		stem := strings.TrimSuffix(name, string(f))
 		switch {
 		case strings.HasPrefix(name, "."):
-		case !slices.Contains(formats(), format(filepath.Ext(name))):
+		case f != each && !slices.Contains(fileFormats(), f):
 			faults.say(path, unknownFile, "the ending does not say how records stand in the file",
-				".txt has one on each line, .jsonl a JSON value on each line, .bin is one record")
+				".txt has one on each line, .jsonl a JSON value on each line, .bin is one record; in a folder each "+
+					"file is a record")
 		case !slices.Contains(ends, stem):
 			faults.add(path, problem.List{unknownEnd(what, stem, ends, "")})
 		case out[stem] != "":

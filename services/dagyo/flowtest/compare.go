@@ -25,7 +25,7 @@ type comparison struct {
 // lines renders both sides, so that equal lines are equal records.
 func (c comparison) lines() (got, want []string) {
 	f := c.format
-	if f == whole || !shows(c.got) || !shows(c.want) {
+	if f == whole || f == each || !shows(c.got) || !shows(c.want) {
 		f = values
 	}
 	got, want = f.render(c.got, c.typename), f.render(c.want, c.typename)

@@ -11,35 +11,35 @@ func TestComparison(t *testing.T) {
 		c    comparison
 		want string // of the lines that differ
 	}{
-		{"the same", comparison{format: lines, got: records("a"), want: records("a")}, ""},
-		{"order counts", comparison{format: lines, got: records("b", "a"), want: records("a", "b")},
+		{"the same", comparison{format: lines, got: texts("a"), want: texts("a")}, ""},
+		{"order counts", comparison{format: lines, got: texts("b", "a"), want: texts("a", "b")},
 			"-a, b, +a"},
 		{"order does not count", comparison{format: lines, unordered: true,
-			got: records("b", "a", "a"), want: records("a", "b", "a")}, ""},
+			got: texts("b", "a", "a"), want: texts("a", "b", "a")}, ""},
 		{"how often counts", comparison{format: lines, unordered: true,
-			got: records("b", "a"), want: records("a", "b", "a")}, "a, -a, b"},
+			got: texts("b", "a"), want: texts("a", "b", "a")}, "a, -a, b"},
 		{"JSON is a value", comparison{format: values, typename: typeJSON,
-			got: records(`{"a":1,"b":[ 2 ]}`), want: records(`{"b":[2],"a":1}`)}, ""},
+			got: texts(`{"a":1,"b":[ 2 ]}`), want: texts(`{"b":[2],"a":1}`)}, ""},
 		{"numbers are compared as written", comparison{format: values, typename: typeJSON,
-			got: records(`1.0`), want: records(`1`)}, "-1, +1.0"},
+			got: texts(`1.0`), want: texts(`1`)}, "-1, +1.0"},
 		{"not JSON", comparison{format: values, typename: typeJSON,
-			got: records(`oops`), want: records(`"oops"`)}, `-"oops", +not JSON: "oops"`},
+			got: texts(`oops`), want: texts(`"oops"`)}, `-"oops", +not JSON: "oops"`},
 		{"control characters are seen", comparison{format: lines,
-			got: records("a\tb"), want: records("a b")}, `-"a b", +"a\tb"`},
+			got: texts("a\tb"), want: texts("a b")}, `-"a b", +"a\tb"`},
 		{"so are those beyond ASCII", comparison{format: lines,
-			got: records("a\u0085"), want: records("a")}, `-"a", +"a\u0085"`},
+			got: texts("a\u0085"), want: texts("a")}, `-"a", +"a\u0085"`},
 		{"octets", comparison{format: whole,
-			got: records("\xff"), want: records("\xfe")}, `-{"base64":"/g=="}, +{"base64":"/w=="}`},
+			got: texts("\xff"), want: texts("\xfe")}, `-{"base64":"/g=="}, +{"base64":"/w=="}`},
 		{"the beginning of a flow that panics", comparison{format: lines, partial: true,
-			got: records("a"), want: records("a", "b")}, ""},
+			got: texts("a"), want: texts("a", "b")}, ""},
 		{"not the beginning", comparison{format: lines, partial: true,
-			got: records("b"), want: records("a", "b")}, "-a, +b"},
+			got: texts("b"), want: texts("a", "b")}, "-a, +b"},
 		{"more than all", comparison{format: lines, partial: true,
-			got: records("a", "b"), want: records("a")}, "a, +b"},
+			got: texts("a", "b"), want: texts("a")}, "a, +b"},
 		{"some of a flow that panics", comparison{format: lines, partial: true, unordered: true,
-			got: records("c", "a"), want: records("a", "b", "c")}, ""},
+			got: texts("c", "a"), want: texts("a", "b", "c")}, ""},
 		{"others of a flow that panics", comparison{format: lines, partial: true, unordered: true,
-			got: records("d", "a"), want: records("a", "b", "c")}, "a, +d"},
+			got: texts("d", "a"), want: texts("a", "b", "c")}, "a, +d"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var changed []string
@@ -57,7 +57,7 @@ func TestComparison(t *testing.T) {
 
 func TestLongDiffsStayReadable(t *testing.T) {
 	long := strings.Repeat("ä", 5000)
-	c := comparison{format: lines, got: records(long + "1"), want: records(long + "2")}
+	c := comparison{format: lines, got: texts(long + "1"), want: texts(long + "2")}
 	if d := c.diff("want", "got"); len(d) > 1000 || strings.Count(d, "SHA-256") != 2 {
 		t.Errorf("%d octets: %s", len(d), d)
 	}

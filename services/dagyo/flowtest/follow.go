@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -151,17 +149,12 @@ func (f *follower) failed(ctx context.Context, name string, err error) {
 	}
 }
 
-// write feeds the records of a file.
+// write feeds the records of a file or folder.
 func (f *follower) write(ctx context.Context, path string, a contract.Address) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	next, stop := puller(format(filepath.Ext(path)).read(file, a.Type))
+	next, stop := puller(readFile(path, a.Type))
 	defer stop()
 	if _, err := f.runner.Client.Write(ctx, a, next); err != nil {
-		return fmt.Errorf("feed it from %s: %w", path, err)
+		return fmt.Errorf("cannot feed it: %w", err)
 	}
 	return nil
 }

@@ -11,9 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
 // recordCost is what keeping a record costs beside its octets: without it, empty records without end
@@ -27,6 +30,7 @@ type collected struct {
 	size     int64
 	records  [][]byte
 	err      error
+	cut      bool // it has no end
 }
 
 // errTooMuch says that an output was not read to its end.
@@ -40,7 +44,11 @@ func (c *collected) read(
 	if keep {
 		take = c.take
 	}
-	if _, err := from.Read(ctx, running, a, take); err != nil && c.err == nil {
+	_, err := from.Read(ctx, running, a, take)
+	if errors.Is(err, stream.ErrCut) {
+		c.cut, err = true, nil
+	}
+	if c.err == nil {
 		c.err = err
 	}
 }
@@ -81,6 +89,9 @@ func (r *Runner) judgeOutput(c Case, name string, out *collected, result *Result
 		return // the flow has ended before it was planned, or there is nothing to say
 	case out.err != nil:
 		fail("it cannot be read: "+out.err.Error(), "", "")
+		return
+	case out.cut && result.Verdict == contract.TypeFlowCompleted:
+		fail("it was cleaned up before it was read to its end", "", "")
 		return
 	}
 	cmp, err := r.comparison(c, name, out)
@@ -123,19 +134,14 @@ func (r *Runner) comparison(c Case, name string, out *collected) (comparison, er
 	if path == "" {
 		return cmp, nil
 	}
-	cmp.format = format(filepath.Ext(path))
-	f, err := os.Open(path)
-	if err != nil {
-		return cmp, err
-	}
-	defer f.Close()
+	cmp.format = formatOf(path)
 	want := collected{limit: r.OutputLimit}
-	for record, err := range cmp.format.read(f, out.typename) {
+	for record, err := range readFile(path, out.typename) {
 		if err == nil && want.take(record) != nil {
 			err = fmt.Errorf("it has more than the %d octets that a test may keep: raise --max-output", r.OutputLimit)
 		}
 		if err != nil {
-			return cmp, fmt.Errorf("read %s: %w", path, err)
+			return cmp, fmt.Errorf("read the expected records: %w", err)
 		}
 	}
 	cmp.want = want.records
@@ -151,10 +157,10 @@ func (r *Runner) update(c Case, name string, cmp comparison, result *Result) {
 	path, old := c.golden(name, f), c.Goldens[name]
 	err := errors.New("a record is not JSON, although its typename is json: no file can hold it")
 	if f.holds(cmp.got, cmp.typename) {
-		err = replace(path, f.encode(cmp.sorted(), cmp.typename))
+		err = f.write(path, cmp.sorted(), cmp.typename)
 	}
 	if err == nil && old != "" && old != path {
-		err = os.Remove(old)
+		err = os.RemoveAll(old)
 	}
 	if err != nil {
 		result.Failures = append(result.Failures, Failure{About: "output " + name, Message: err.Error()})
@@ -189,6 +195,30 @@ func replace(path string, content []byte) error {
 		_ = os.Remove(f.Name())
 	}
 	return err
+}
+
+// replaceFiles writes each record into a file of the folder, instead of the files that are there.
+func replaceFiles(dir string, all [][]byte, typename string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	ending := records.Ending(typename)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || e.IsDir() {
+			continue
+		}
+		ending = filepath.Ext(e.Name())
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	for n, record := range all {
+		if err := replace(filepath.Join(dir, fmt.Sprintf("%08d%s", n, ending)), record); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // puller turns records into calls, the last of which returns io.EOF.

@@ -1,19 +1,19 @@
 package flowtest
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/dagyo/dagyo/pkg/flow"
+	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
 // A format is how records stand in a file; it is the ending of the file's name.
@@ -27,80 +27,72 @@ const (
 	values format = ".jsonl"
 	// whole is a file that is one record.
 	whole format = ".bin"
+	// each is a folder in which each file is a record, in the order of their names.
+	each format = "/"
 )
 
-func formats() []format { return []format{lines, values, whole} }
+// fileFormats are those of files.
+func fileFormats() []format { return []format{lines, values, whole} }
 
-// Typenames that are told apart here.
-const (
-	typeText = "utf8-string"
-	typeJSON = "json"
-)
-
-// lineLimit bounds a line of a file of records, and a file that is one, in octets.
-const lineLimit = 64 << 20
-
-// read yields the records in a file of the typename. A yielded record is the caller's.
-func (f format) read(in io.Reader, typename string) iter.Seq2[[]byte, error] {
-	if f == whole {
-		return func(yield func([]byte, error) bool) { yield(readWhole(in)) }
+// formatOf is the format of the file or folder at a path.
+func formatOf(path string) format {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return each
 	}
-	return func(yield func([]byte, error) bool) {
-		s := bufio.NewScanner(in)
-		s.Buffer(nil, lineLimit)
-		for n := 1; s.Scan(); n++ {
-			record, err := f.parse(s.Bytes(), typename)
-			if err != nil {
-				err = fmt.Errorf("line %d: %w", n, err)
-			}
-			if !yield(record, err) || err != nil {
-				return
-			}
-		}
-		if err := s.Err(); err != nil {
-			yield(nil, err)
-		}
-	}
+	return format(filepath.Ext(path))
 }
 
-func readWhole(in io.Reader) ([]byte, error) {
-	record, err := io.ReadAll(io.LimitReader(in, lineLimit+1))
-	if err == nil && len(record) > lineLimit {
-		err = fmt.Errorf("it has more than %d octets", lineLimit)
+// typeJSON is the typename whose records are compared as values.
+const typeJSON = records.TypeJSON
+
+// as is the format of the files, as package records names it.
+func (f format) as() records.Format {
+	switch f {
+	case lines:
+		return records.Lines
+	case values:
+		return records.JSONLines
 	}
-	return record, err
+	return records.Whole
 }
 
-func (f format) parse(line []byte, typename string) ([]byte, error) {
-	switch {
-	case f == lines:
-		return bytes.Clone(line), nil
-	case !json.Valid(line):
-		return nil, errors.New("this is not a JSON value; a .jsonl file has one on each line")
-	case typename == typeJSON:
-		return bytes.Clone(line), nil
+// readFile yields the records of the typename in a file or folder. A yielded record is the caller's. A
+// test may feed what is not of its typename.
+func readFile(path, typename string) iter.Seq2[[]byte, error] {
+	f := formatOf(path)
+	in, err := records.OpenInput(records.Spec{Path: path, Raw: f == each, Format: f.as()}, nil)
+	if err != nil {
+		return func(yield func([]byte, error) bool) { yield(nil, err) }
 	}
-	var v flow.Value
-	err := json.Unmarshal(line, &v)
-	return v, err
+	in.Lenient = true
+	return in.Records(typename)
 }
 
 // holds reports whether a file of this format can hold exactly these records.
-func (f format) holds(records [][]byte, typename string) bool {
+func (f format) holds(all [][]byte, typename string) bool {
 	switch f {
 	case whole:
-		return len(records) == 1
+		return len(all) == 1 && !marked(all, typename)
+	case each:
+		return len(all) > 0 && !marked(all, typename)
 	case lines:
-		return !slices.ContainsFunc(records, func(r []byte) bool {
+		return !marked(all[:min(len(all), 1)], records.TypeText) && !slices.ContainsFunc(all, func(r []byte) bool {
 			return !utf8.Valid(r) || bytes.ContainsRune(r, '\n') || bytes.HasSuffix(r, []byte("\r"))
 		})
 	}
-	return typename != typeJSON || !slices.ContainsFunc(records, func(r []byte) bool { return !json.Valid(r) })
+	return typename != typeJSON || !slices.ContainsFunc(all, func(r []byte) bool { return !json.Valid(r) })
+}
+
+// marked reports whether a text begins with a byte-order mark: it would not be read again.
+func marked(all [][]byte, typename string) bool {
+	return records.IsText(typename) && slices.ContainsFunc(all, func(r []byte) bool {
+		return bytes.HasPrefix(r, []byte("\ufeff"))
+	})
 }
 
 // suits is the format for records that have no file yet.
-func suits(records [][]byte, typename string) format {
-	if typename == typeText && lines.holds(records, typename) {
+func suits(all [][]byte, typename string) format {
+	if typename == records.TypeText && lines.holds(all, typename) {
 		return lines
 	}
 	return values
@@ -108,9 +100,9 @@ func suits(records [][]byte, typename string) format {
 
 // render writes each record as one line. Two lines are equal if and only if their records are, or are
 // JSON values that differ in spaces and the order of members.
-func (f format) render(records [][]byte, typename string) []string {
-	out := make([]string, len(records))
-	for i, r := range records {
+func (f format) render(all [][]byte, typename string) []string {
+	out := make([]string, len(all))
+	for i, r := range all {
 		switch {
 		case f == lines && typename != typeJSON:
 			out[i] = string(r)
@@ -169,21 +161,29 @@ func escaped(text string) string {
 }
 
 // encode is the content of a file that holds the records.
-func (f format) encode(records [][]byte, typename string) []byte {
+func (f format) encode(all [][]byte, typename string) []byte {
 	var b bytes.Buffer
 	switch f {
 	case whole:
-		return records[0]
+		return all[0]
 	case lines:
-		for _, r := range records {
+		for _, r := range all {
 			b.Write(r)
 			b.WriteByte('\n')
 		}
 		return b.Bytes()
 	}
-	for _, line := range f.render(records, typename) {
+	for _, line := range f.render(all, typename) {
 		b.WriteString(line)
 		b.WriteByte('\n')
 	}
 	return b.Bytes()
+}
+
+// write writes the records into the file or folder at a path.
+func (f format) write(path string, all [][]byte, typename string) error {
+	if f != each {
+		return replace(path, f.encode(all, typename))
+	}
+	return replaceFiles(path, all, typename)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/dagyo/dagyo/executor"
 	"github.com/dagyo/dagyo/executor/std"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/embedded"
 	"github.com/dagyo/dagyo/services/dagyo/local"
@@ -227,6 +228,9 @@ func TestOutputsOfAFailedFlowAreRead(t *testing.T) {
 	cancel()
 	for output, job := range map[string]string{"good": "hello", "bad": "boom"} {
 		n, err := c.Read(t.Context(), over, s.Outputs[output], func([]byte) error { return nil })
+		if errors.Is(err, stream.ErrCut) {
+			err = nil
+		}
 		sent := s.Jobs[job].Outputs["greeting"].Records
 		if err != nil || n.Records > sent || n.Records < sent && s.Jobs[job].State == contract.JobEnded {
 			t.Errorf("read %d records of %s, %d were sent: %v", n.Records, output, sent, err)

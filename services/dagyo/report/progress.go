@@ -93,14 +93,29 @@ func (p *Progress) Sample(now time.Time) {
 // shownEdges bounds the lines of a status.
 const shownEdges = 12
 
-// Lines is the status as it stands: a line for the flow and one for each edge.
-func (p *Progress) Lines(now time.Time) []string {
-	out := []string{fmt.Sprintf("%s  %s  %s  %s", p.flow, p.step(), p.counts(), span(now.Sub(p.began)))}
-	for _, e := range p.edges[:min(len(p.edges), shownEdges)] {
-		out = append(out, fmt.Sprintf("  %-40s %12d records %12.0f/s", clean(e.name), e.records, e.rate))
+// nameWidth is the width of an edge's name: with it a line has less than 80 columns.
+const nameWidth = 40
+
+func shortened(name string) string {
+	if runes := []rune(name); len(runes) > nameWidth {
+		return string(runes[:nameWidth-1]) + "…"
 	}
-	if n := len(p.edges) - shownEdges; n > 0 {
-		out = append(out, fmt.Sprintf("  … and %d more edges", n))
+	return name
+}
+
+// Lines is the status as it stands: a line for the flow and one for each edge, most lines in all.
+func (p *Progress) Lines(now time.Time, most int) []string {
+	out := []string{fmt.Sprintf("%s  %s  %s  %s", p.flow, p.step(), p.counts(), span(now.Sub(p.began)))}
+	shown := min(len(p.edges), shownEdges, max(most-1, 0))
+	if shown < len(p.edges) && shown == most-1 {
+		shown = max(shown-1, 0) // the last line counts the others
+	}
+	for _, e := range p.edges[:shown] {
+		out = append(out, fmt.Sprintf("  %-*s %12d records %12.0f/s",
+			nameWidth, shortened(clean(e.name)), e.records, e.rate))
+	}
+	if n := len(p.edges) - shown; n > 0 && most > 1 {
+		out = append(out, "  … and "+plural(int64(n), "more edge"))
 	}
 	return out
 }

@@ -207,7 +207,7 @@ func TestProgress(t *testing.T) {
 	p := report.NewProgress("f", now)
 	var b strings.Builder
 	step := func(after time.Duration) {
-		b.WriteString(strings.Join(p.Lines(now.Add(after)), "\n") + "\n\n")
+		b.WriteString(strings.Join(p.Lines(now.Add(after), 100), "\n") + "\n\n")
 	}
 	step(0)
 	p.Consumed("credit.f.0", 5) // nobody knows the edge yet

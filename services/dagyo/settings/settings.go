@@ -158,6 +158,8 @@ func (s *Services) AggregatorFlags() Group {
 		"how long jobs that a wired panic leads to may go on after a flow's first failure")
 	f.IntVar(&l.StartAttempts, "start-attempts", l.StartAttempts,
 		"executors in a row that may die before starting a job, until the job panics")
+	f.DurationVar(&l.ClientSilence, "client-silence", l.ClientSilence,
+		"how long a client that feeds or reads a flow may give no sign of life, until the flow is cancelled")
 	f.DurationVar(&l.CancelMemory, "cancel-memory", l.CancelMemory,
 		"how long a cancel is kept for a flow that is not known yet")
 	f.IntVar(&l.Cancels, "max-cancels", l.Cancels, "how many such cancels are kept")

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// A screen draws a status in place, below what is printed. It is used by one goroutine.
+type screen struct {
+	w     io.Writer
+	shown int // lines of the status on the screen; the cursor is at the beginning of the line below
+	buf   bytes.Buffer
+}
+
+// print writes text where the status was.
+func (s *screen) print(text []byte) error {
+	s.up()
+	s.buf.Write(text)
+	return s.flush()
+}
+
+// clear takes the status away.
+func (s *screen) clear() {
+	if s.shown > 0 {
+		s.up()
+		_ = s.flush() // nobody can be told
+	}
+}
+
+// up goes to where the status begins, and clears it with what was typed meanwhile.
+func (s *screen) up() {
+	if s.shown > 0 {
+		fmt.Fprintf(&s.buf, "\r\x1b[%dA\x1b[J", s.shown)
+		s.shown = 0
+	}
+}
+
+// draw writes the lines over those that are shown: what does not change does not flicker.
+func (s *screen) draw(lines []string) {
+	if s.shown == 0 && len(lines) == 0 {
+		return
+	}
+	if s.shown > 0 {
+		fmt.Fprintf(&s.buf, "\r\x1b[%dA", s.shown)
+	}
+	for _, line := range lines {
+		s.buf.WriteString(line)
+		s.buf.WriteString("\x1b[K\n")
+	}
+	s.buf.WriteString("\x1b[J")
+	s.shown = len(lines)
+	_ = s.flush()
+}
+
+func (s *screen) flush() error {
+	_, err := s.w.Write(s.buf.Bytes())
+	s.buf.Reset()
+	return err
+}
+
+// A size is that of a screen, in columns and lines.
+type size struct{ columns, lines int }
+
+// plainSize is assumed where standard error is no terminal.
+var plainSize = size{columns: 80, lines: 1 << 10}
+
+// sizeOf returns the size as it is now: the user may change it at any time.
+func sizeOf(w io.Writer) size {
+	f := fileOf(w)
+	if f == nil {
+		return plainSize
+	}
+	columns, lines, err := term.GetSize(int(f.Fd()))
+	if err != nil || columns < 1 || lines < 1 {
+		return plainSize
+	}
+	return size{columns, lines}
+}
+
+// fit cuts lines so that none wraps and all are on the screen together with the cursor's line.
+func (s size) fit(lines []string) []string {
+	out := make([]string, 0, len(lines))
+	for _, line := range lines[:min(len(lines), max(s.lines-1, 1))] {
+		out = append(out, truncate(strings.ReplaceAll(line, "\n", " "), s.columns))
+	}
+	return out
+}
+
+// truncate keeps a line from wrapping.
+func truncate(line string, columns int) string {
+	used := 0
+	cut := 0 // where the line is cut if it is too long
+	for i, r := range line {
+		if used <= columns-2 {
+			cut = i
+		}
+		if used += columnsOf(r); used >= columns && columns > 1 {
+			return line[:cut] + "…"
+		}
+	}
+	return line
+}
+
+// wide are the ranges of runes that take two columns: East Asian ones and pictures.
+var wide = [][2]rune{
+	{0x1100, 0x115f}, {0x2e80, 0xa4cf}, {0xac00, 0xd7a3}, {0xf900, 0xfaff}, {0xfe30, 0xfe6f},
+	{0xff00, 0xff60}, {0xffe0, 0xffe6}, {0x1f000, 0x3fffd},
+}
+
+func columnsOf(r rune) int {
+	for _, w := range wide {
+		if r >= w[0] && r <= w[1] {
+			return 2
+		}
+	}
+	return 1
+}

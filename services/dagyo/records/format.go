@@ -1,0 +1,186 @@
+package records
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/dagyo/dagyo/pkg/flow"
+	"github.com/dagyo/dagyo/pkg/wire"
+)
+
+// A Format is how records stand in a file.
+type Format string
+
+// The formats.
+const (
+	// Lines is one record on each line, as it is.
+	Lines Format = "lines"
+	// JSONLines is one JSON value on each line: of typename json the record itself, of any other a
+	// record as in a flow document, a string or {"base64": "…"}.
+	JSONLines Format = "jsonl"
+	// Base64 is one record on each line, in base64.
+	Base64 Format = "base64"
+	// Whole is a file that is one record.
+	Whole Format = "file"
+)
+
+// Typenames whose records are text.
+const (
+	TypeText = "utf8-string"
+	TypeJSON = "json"
+)
+
+// Limits of records in files, in bytes.
+const (
+	LineLimit = 64 << 20
+	FileLimit = wire.DefaultMaxRecord
+)
+
+// ParseFormat returns the format of a name.
+func ParseFormat(name string) (Format, error) {
+	switch f := Format(name); f {
+	case Lines, JSONLines, Base64, Whole:
+		return f, nil
+	}
+	return "", fmt.Errorf("unknown format %q: must be %s, %s, %s or %s", name, Lines, JSONLines, Base64, Whole)
+}
+
+// IsText reports whether records of the typename are text.
+func IsText(typename string) bool { return typename == TypeText || typename == TypeJSON }
+
+// OnLines is the format of records that stand on lines, unless another one is chosen.
+func OnLines(typename string) Format {
+	if IsText(typename) {
+		return Lines
+	}
+	return Base64
+}
+
+// Append appends a record as it stands in a file.
+func (f Format) Append(dst []byte, typename string, record []byte) []byte {
+	switch f {
+	case Whole:
+		return append(dst, record...)
+	case Base64:
+		dst = base64.StdEncoding.AppendEncode(dst, record)
+	case JSONLines:
+		dst = appendValue(dst, typename, record)
+	default:
+		dst = append(dst, record...)
+	}
+	return append(dst, '\n')
+}
+
+// appendValue appends a record as one JSON value on one line. A record of typename json that is not
+// JSON stands as it is: its reader will report it.
+func appendValue(dst []byte, typename string, record []byte) []byte {
+	if typename == TypeJSON {
+		if line, err := unescaped(json.RawMessage(record)); err == nil {
+			return append(dst, line...)
+		}
+		return append(dst, record...)
+	}
+	if utf8.Valid(record) {
+		line, _ := unescaped(string(record)) // a string can always be encoded
+		return append(dst, line...)
+	}
+	line, _ := unescaped(flow.Value(record))
+	return append(dst, line...)
+}
+
+// unescaped is JSON with <, > and & as they are.
+func unescaped(v any) ([]byte, error) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return []byte(strings.TrimSuffix(b.String(), "\n")), err
+}
+
+// parse returns a copy of the record that stands on a line.
+func (f Format) parse(line []byte, typename string) ([]byte, error) {
+	switch f {
+	case JSONLines:
+		return parseValue(line, typename)
+	case Base64:
+		record, err := base64.StdEncoding.AppendDecode(nil, line)
+		if err != nil {
+			return nil, fmt.Errorf("not base64: %w", err)
+		}
+		return record, nil
+	}
+	return bytes.Clone(line), nil
+}
+
+func parseValue(line []byte, typename string) ([]byte, error) {
+	if err := validJSON(line); err != nil {
+		return nil, err
+	}
+	if typename == TypeJSON {
+		return bytes.Clone(line), nil
+	}
+	var v flow.Value
+	err := json.Unmarshal(line, &v)
+	return v, err
+}
+
+// Check reports why a record is not of its typename, as far as a client can know.
+func Check(typename string, record []byte) error {
+	switch {
+	case typename == TypeJSON:
+		return validJSON(record)
+	case typename == TypeText && !utf8.Valid(record):
+		at := firstInvalid(record)
+		return fmt.Errorf("not valid UTF-8: byte %d is 0x%02x", at+1, record[at])
+	}
+	return nil
+}
+
+// firstInvalid is the position of the first byte that is not UTF-8.
+func firstInvalid(text []byte) int {
+	at := 0
+	for at < len(text) {
+		r, size := utf8.DecodeRune(text[at:])
+		if r == utf8.RuneError && size <= 1 {
+			break
+		}
+		at += size
+	}
+	return at
+}
+
+// shown is how much of a line an error shows, in bytes.
+const shown = 40
+
+func validJSON(text []byte) error {
+	switch {
+	case json.Valid(text):
+		return nil
+	case len(bytes.TrimSpace(text)) == 0:
+		return errors.New("not a JSON value: it is empty")
+	}
+	var v json.RawMessage
+	err := json.Unmarshal(text, &v)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("not a JSON value: %v at byte %d of %s", err, syntax.Offset, Excerpt(text))
+	}
+	return fmt.Errorf("not a JSON value: %s", Excerpt(text))
+}
+
+// Excerpt quotes the beginning of a text for a message.
+func Excerpt(text []byte) string {
+	if len(text) <= shown {
+		return fmt.Sprintf("%q", text)
+	}
+	cut := shown
+	for cut > shown-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return fmt.Sprintf("%q…", text[:cut])
+}
