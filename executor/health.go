@@ -25,8 +25,16 @@ func (x *executor) beat(ctx context.Context) {
 	}
 }
 
-// beatAll beats for the jobs whose interval would be over before the next check.
+// beatAll beats for the jobs that are due. A slow connection must not keep jobs from starting and ending.
 func (x *executor) beatAll(now time.Time, last map[*running]time.Time) {
+	for _, r := range x.due(now, last) {
+		// Not sent is not heard: the aggregator then counts the job as silent, which it is.
+		_ = x.link.Publish(r.doc.Health, wire.AppendBeat(nil, r.doc.HealthTimeout.D()))
+	}
+}
+
+// due returns the jobs whose interval would be over before the next check, and notes that they have beaten.
+func (x *executor) due(now time.Time, last map[*running]time.Time) (out []*running) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for r := range last {
@@ -35,11 +43,10 @@ func (x *executor) beatAll(now time.Time, last map[*running]time.Time) {
 		}
 	}
 	for r := range x.running {
-		if now.Sub(last[r]) < r.doc.HealthInterval.D()-2*beatCheck {
-			continue
+		if now.Sub(last[r]) >= r.doc.HealthInterval.D()-2*beatCheck {
+			out = append(out, r)
+			last[r] = now
 		}
-		// Not sent is not heard: the aggregator then counts the job as silent, which it is.
-		_ = x.link.Publish(r.doc.Health, wire.AppendBeat(nil, r.doc.HealthTimeout.D()))
-		last[r] = now
 	}
+	return out
 }

@@ -54,6 +54,23 @@ func DropName(ctx context.Context, js jetstream.JetStream, executor string) erro
 	return nil
 }
 
+// Named reports whether a program has run under an executor's id.
+func Named(ctx context.Context, js jetstream.JetStream, executor string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, nameWait)
+	defer cancel()
+	s, err := js.Stream(ctx, contract.StreamLeases)
+	if err == nil {
+		_, err = s.GetLastMsgForSubject(ctx, contract.NameSubject(executor))
+	}
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the name %s: %w", executor, err)
+	}
+	return true, nil
+}
+
 // Names returns the ids under which executors run or have run.
 func Names(ctx context.Context, js jetstream.JetStream) ([]string, error) {
 	s, err := js.Stream(ctx, contract.StreamLeases)

@@ -2,7 +2,6 @@ package contract
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/document"
@@ -57,6 +56,9 @@ type FlowRejected struct {
 type FlowValidated struct {
 	Flow     flow.Flow                 `json:"flow"`
 	Progdefs map[string]progdef.Pinned `json:"progdefs"`
+	// Document is the digest of the submitted document, as document.Digest makes it. Another submission of that
+	// document under the same id is the same submission; one of another document is refused.
+	Document string `json:"document,omitempty"`
 }
 
 // FlowPlanned says which jobs the flow is made of and where its edges lie. The broker objects
@@ -210,22 +212,16 @@ type ExecutorExited struct {
 	Permanent bool `json:"permanent,omitempty"`
 }
 
-// PlainEnding is the reason of an exit of which no more is known than code and signal.
-func PlainEnding(code int, signal string) string {
-	if signal != "" {
-		return "it was ended by " + signal
-	}
-	return fmt.Sprintf("it ended with exit code %d", code)
-}
-
 // An EdgeCount is what went over one edge.
 type EdgeCount struct {
-	From     string `json:"from"`
-	To       string `json:"to"`
-	Sent     Count  `json:"sent"`
-	Received Count  `json:"received"`
-	// ClosedEarly is true when the reader stopped before the end; only then, or where a client
-	// reads, may Received be less than Sent in a completed flow.
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Sent and Received are what writer and reader have counted, nil where that is not known: a job that was
+	// lost counts nothing, and what a client has read is known once it says so.
+	Sent     *Count `json:"sent,omitempty"`
+	Received *Count `json:"received,omitempty"`
+	// ClosedEarly is true when the reader stopped before the end; only then may Received be less than Sent in a
+	// completed flow.
 	ClosedEarly bool `json:"closedEarly,omitempty"`
 }
 
@@ -285,6 +281,21 @@ type FlowCancelled struct {
 type FlowCleaned struct {
 	Stream    string   `json:"stream,omitempty"`
 	Mailboxes []string `json:"mailboxes"`
+	// Read is what a client says that it has read of the outputs, by output.
+	Read map[string]OutputCount `json:"read,omitempty"`
+}
+
+// A Release is the message on ReleaseSubject, which may be empty, too: all that was wanted of a flow's outputs has
+// been read.
+type Release struct {
+	Read map[string]OutputCount `json:"read,omitempty"`
+}
+
+// An OutputCount is what a client has read of an output.
+type OutputCount struct {
+	Count
+	// ClosedEarly is true when the client stopped before the end.
+	ClosedEarly bool `json:"closedEarly,omitempty"`
 }
 
 // DeadLetter is an event that could not be answered to its sender.
@@ -313,6 +324,13 @@ type Capacity struct {
 	// the mailbox.
 	Running int `json:"running"`
 	Waiting int `json:"waiting"`
+	// Failed counts the executors in a row that ended before they started a job. Reason says how the last of them
+	// ended, or why executors that were started cannot run yet; Detail is the end of its standard error.
+	Failed int    `json:"failed,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	// Retry is the earliest time of the next start.
+	Retry time.Time `json:"retry,omitzero"`
 }
 
 // A Tick tells a service the broker's time, and that all that was stored before is known: it is the clock

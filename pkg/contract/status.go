@@ -14,22 +14,42 @@ type FlowStatus struct {
 	// Phase is the type of the event that has brought the flow farthest.
 	Phase Type `json:"phase"`
 	// Verdict is the type of the event that ended the flow, "" while it has not ended.
-	Verdict   Type                 `json:"verdict,omitempty"`
+	Verdict Type `json:"verdict,omitempty"`
+	// Document is the digest of the submitted document, as in FlowValidated.
+	Document  string               `json:"document,omitempty"`
 	Submitted time.Time            `json:"submitted"`
 	Updated   time.Time            `json:"updated"`
 	Deadline  time.Time            `json:"deadline,omitzero"`
 	Duration  document.Duration    `json:"duration,omitempty"`
 	Jobs      map[string]JobStatus `json:"jobs"`
-	Outputs   map[string]Address   `json:"outputs,omitempty"`
-	Queued    *FlowQueued          `json:"queued,omitempty"`
-	Problems  problem.List         `json:"problems,omitempty"`
+	// Stream stores the flow's edges. Inputs and Outputs are the flow's own ends: clients write the first and
+	// read the second.
+	Stream  string             `json:"stream,omitempty"`
+	Inputs  map[string]Address `json:"inputs,omitempty"`
+	Outputs map[string]Address `json:"outputs,omitempty"`
+	// Waits lists the ends of a running flow that wait for a client.
+	Waits    []ClientWait `json:"waits,omitempty"`
+	Queued   *FlowQueued  `json:"queued,omitempty"`
+	Problems problem.List `json:"problems,omitempty"`
 	// Failures lists the cause first.
 	Failures    []JobFailure `json:"failures,omitempty"`
 	CancelledBy string       `json:"cancelledBy,omitempty"`
 	Reason      string       `json:"reason,omitempty"`
-	Edges       []EdgeCount  `json:"edges,omitempty"`
+	// Edges says what went over each edge; of a running flow it is what was known a moment ago.
+	Edges []EdgeCount `json:"edges,omitempty"`
 	// Omitted names what was left out of the stored status because it was too large for a message.
 	Omitted string `json:"omitted,omitempty"`
+}
+
+// A ClientWait is an end of a running flow that waits for a client: an input into which nothing was written, or an
+// output with records that nobody has read.
+type ClientWait struct {
+	Input  string `json:"input,omitempty"`
+	Output string `json:"output,omitempty"`
+	// Unread is the size in bytes of what is stored of the output and not read.
+	Unread int64 `json:"unread,omitempty"`
+	// Attached is true where a client has begun to read the output: it is slow, or gone.
+	Attached bool `json:"attached,omitempty"`
 }
 
 // JobStatus is where one job of a flow stands.
@@ -84,6 +104,7 @@ type FlowLine struct {
 	Jobs map[JobState]int `json:"jobs,omitempty"`
 	// Place is the flow's place in the queue for capacity, 0 when it is not in the queue.
 	Place int `json:"place,omitempty"`
-	// Message is the first failure, the reason of a cancel or the first problem, shortened.
+	// Message is the first failure, the reason of a cancel, the first problem, or why executors of a running flow
+	// cannot run yet, shortened.
 	Message string `json:"message,omitempty"`
 }

@@ -189,6 +189,23 @@ func message(s contract.FlowStatus) string {
 		return s.Reason
 	case len(s.Problems) > 0:
 		return s.Problems[0].Message
+	case s.Verdict == "" && s.Queued != nil:
+		return waiting(s)
+	}
+	return ""
+}
+
+// waiting is why the executors of a running flow cannot run yet.
+func waiting(s contract.FlowStatus) string {
+	for _, short := range s.Queued.Shortage {
+		if short.Reason == "" {
+			continue
+		}
+		for _, j := range s.Jobs {
+			if j.State == contract.JobWaiting && j.Progdef == short.Progdef {
+				return short.Progdef + " waiting: " + short.Reason
+			}
+		}
 	}
 	return ""
 }

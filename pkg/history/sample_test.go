@@ -23,7 +23,8 @@ func sample(i int) contract.FlowStatus {
 	names := []string{"read_orders", "parse", "score", "write"}
 	records := r.Int64N(100_000)
 	for n, name := range names {
-		count := map[string]contract.Count{"rows": {Records: records, Bytes: records * r.Int64N(300)}}
+		rows := contract.Count{Records: records, Bytes: records * r.Int64N(300)}
+		count := map[string]contract.Count{"rows": rows}
 		j := contract.JobStatus{
 			Progdef: name, Revision: "0123456789abcde" + name[:1],
 			JobSummary: contract.JobSummary{State: contract.JobEnded, Executor: fmt.Sprintf("%s-%06x", name, r.Uint32N(1<<24))},
@@ -31,7 +32,7 @@ func sample(i int) contract.FlowStatus {
 		if n > 0 {
 			j.Inputs = count
 			s.Edges = append(s.Edges, contract.EdgeCount{
-				From: names[n-1] + ".rows", To: name + ".rows", Sent: count["rows"], Received: count["rows"],
+				From: names[n-1] + ".rows", To: name + ".rows", Sent: &rows, Received: &rows,
 			})
 		}
 		if n < len(names)-1 {

@@ -42,9 +42,11 @@ func (r *Runtime[S]) EstimatedTime() (t time.Time) {
 }
 
 const (
-	// gapCheck is the time between two checks that the process runs; a gap longer than gapLimit is reported.
-	gapCheck = 100 * time.Millisecond
-	gapLimit = time.Second
+	// gapCheck is the time between two checks that the process runs; a gap longer than gapLimit is reported. One
+	// longer than lateLimit is a sign of overload: at rest a timer is late by one millisecond.
+	gapCheck  = 100 * time.Millisecond
+	lateLimit = gapCheck + 20*time.Millisecond
+	gapLimit  = time.Second
 	// tickPause is the least time between two ticks, tickRetry that behind a failed one.
 	tickPause = 20 * time.Millisecond
 	tickRetry = time.Second
@@ -61,11 +63,16 @@ func (r *Runtime[S]) watchGaps(ctx context.Context) {
 	})
 }
 
-// noteGap folds core.FactMissed if the process could not receive for too long. The caller is in a step.
+// noteGap folds core.FactMissed if the process could not receive for too long, and core.FactLate if its turn came
+// late. The caller is in a step.
 func (r *Runtime[S]) noteGap(now time.Time) {
 	gap := now.Sub(r.clock.alive)
-	if !r.clock.alive.IsZero() && gap > gapLimit {
+	switch {
+	case r.clock.alive.IsZero():
+	case gap > gapLimit:
 		r.core.Observe(contract.Event{Type: core.FactMissed, Time: r.clock.estimate(now), With: gap})
+	case gap > lateLimit:
+		r.core.Observe(contract.Event{Type: core.FactLate, Time: r.clock.estimate(now), With: gap - gapCheck})
 	}
 	if gap > 0 {
 		r.clock.alive = now

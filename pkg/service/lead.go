@@ -83,13 +83,20 @@ func (r *Runtime[S]) carryOut(t *term, task *core.Task) {
 			return seq
 		},
 	}.Do(t.ctx, task)
-	if t.ctx.Err() != nil || errors.Is(result.Err, core.ErrFenced) {
+	if t.ctx.Err() != nil {
 		return // the next leader decides about it
 	}
-	if result.Err != nil && (!r.link.IsConnected() || broker.Full(result.Err)) {
-		result.Err = errors.Join(core.ErrUnavailable, result.Err)
-	}
+	result.Err = passing(result.Err, r.link.IsConnected())
 	r.step(func(c *core.Core[S]) { c.Finish(result) })
+}
+
+// passing marks an error that says nothing about the effect: the connection was lost, the broker is full, or the lease
+// had run out. A term goes on if the renewal of the lease was only late: then what was fenced is attempted again.
+func passing(err error, connected bool) error {
+	if err != nil && (!connected || broker.Full(err) || errors.Is(err, core.ErrFenced)) {
+		return errors.Join(core.ErrUnavailable, err)
+	}
+	return err
 }
 
 func (r *Runtime[S]) folded() (seq uint64) {

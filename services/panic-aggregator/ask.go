@@ -2,6 +2,8 @@ package aggregator
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
@@ -21,7 +23,11 @@ func (w *wiring) asks() map[string]service.Ask[*State] {
 func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 	flow := string(id)
 	if status, ok := s.status(flow); ok {
-		return w.fitting(status)
+		status.Jobs, status.Edges = maps.Clone(status.Jobs), slices.Clone(status.Edges)
+		return service.Later(func(ctx context.Context) (any, error) {
+			w.look(ctx, &status)
+			return w.fitting(status)
+		}), nil
 	}
 	waiting, waits := s.submitted.of[flow]
 	if !document.ValidName(flow) {

@@ -104,7 +104,7 @@ func (e *early) take(flow string, now time.Time) map[string]client {
 
 // clientGone returns when a client counts as gone unless it is heard; the zero time while we have not listened.
 func (s *State) clientGone(c client) time.Time {
-	return s.until(c.Heard, s.patience(c), c.deaf)
+	return s.until(c.Heard, s.patience(c), c.deaf, 0)
 }
 
 // patience is how long a client may be silent.

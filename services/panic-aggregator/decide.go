@@ -273,21 +273,46 @@ func (r *run) summaries() map[string]contract.JobSummary {
 func (r *run) counts() []contract.EdgeCount {
 	out := make([]contract.EdgeCount, len(r.Edges))
 	for i, e := range r.Edges {
-		c := contract.EdgeCount{From: e.From, To: e.To}
-		if j, port := r.jobAt(e.From); j != nil && port == progdef.PanicPort {
-			c.Sent = j.written()
-		} else if j != nil {
-			c.Sent = j.Ports.Outputs[port]
-		} else if e.Const != nil {
-			c.Sent = *e.Const
-		}
-		if j, port := r.jobAt(e.To); j != nil {
-			c.Received = j.Ports.Inputs[port]
-			c.ClosedEarly = slices.Contains(j.Ports.ClosedEarly, port)
-		}
-		out[i] = c
+		out[i] = r.count(e)
 	}
 	return out
+}
+
+func (r *run) count(e contract.PlannedEdge) contract.EdgeCount {
+	c := contract.EdgeCount{From: e.From, To: e.To, Sent: e.Const}
+	writer, out := r.jobAt(e.From)
+	switch {
+	case writer != nil && out == progdef.PanicPort:
+		n := writer.written()
+		c.Sent = &n
+	case writer != nil:
+		c.Sent = reported(writer.Ports.Outputs, out)
+	}
+	reader, in := r.jobAt(e.To)
+	if reader == nil {
+		return c // a client reads: flow.cleaned tells what
+	}
+	c.Received = reported(reader.Ports.Inputs, in)
+	c.ClosedEarly = slices.Contains(reader.Ports.ClosedEarly, in)
+	if strings.HasPrefix(e.From, inputPrefix) && reader.State == contract.JobEnded && !c.ClosedEarly {
+		c.Sent = c.Received // it was read to its end, where totals and checksum were found right
+	}
+	return c
+}
+
+// Inputs and outputs of the flow, as the ends of edges.
+const (
+	inputPrefix  = "inputs."
+	outputPrefix = "outputs."
+)
+
+// reported returns the count of a port, nil where there is none.
+func reported(ports map[string]contract.Count, port string) *contract.Count {
+	n, ok := ports[port]
+	if !ok {
+		return nil
+	}
+	return &n
 }
 
 // jobAt finds the job and port of an edge's end; nil for the flow's own ends and constants.

@@ -2,6 +2,7 @@ package aggregator
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -18,6 +19,9 @@ func Evolve(s *State, e contract.Event) []string {
 	}
 	if e.EndsFlow() {
 		return s.end(e)
+	}
+	if e.Type == contract.TypeTick {
+		return nil
 	}
 	switch d := e.Data.(type) {
 	case *contract.FlowValidated:
@@ -70,6 +74,10 @@ func (s *State) fact(e contract.Event) []string {
 	case core.FactMissed:
 		s.ears.deaf += e.With.(time.Duration)
 		s.ears.again = e.Time
+		s.ears.strain(e.Time)
+		return nil
+	case core.FactLate:
+		s.ears.strain(e.Time)
 		return nil
 	case factPulse:
 		return s.suspect(e.Time)
@@ -100,12 +108,15 @@ func (s *State) performed(e contract.Event) []string {
 			r.Jobs[e.Data.(*Report).Job].reported = true
 		case actListen:
 			r.listened = e.Time
+			if took, _ := e.With.(time.Duration); took > lateListening {
+				s.ears.strain(e.Time)
+			}
 		case actLose:
 			s.lose(flow, e.With.([]string), e.Time)
 		case actAbandon:
 			s.abandon(flow, e.With.([]string), e.Time)
-		case actSpare:
-			s.spare(flow, e.With.([]string), e.Time)
+		case actDoubt:
+			s.ears.strain(e.Time)
 		}
 	})
 	return []string{flow}
@@ -336,28 +347,9 @@ func (s *State) executorExited(e contract.Event, d *contract.ExecutorExited) (ke
 func crash(d *contract.ExecutorExited) contract.Failure {
 	return contract.Failure{
 		Kind:    contract.KindCrash,
-		Message: fmt.Sprintf("executor %s %s while the job was running%s", d.Executor, ending(d), because(d)),
+		Message: fmt.Sprintf("executor %s %s while the job was running%s", d.Executor, d.Way(), strings.TrimPrefix(d.Ending(), d.Way())),
 		Detail:  d.Detail,
 	}
-}
-
-func ending(d *contract.ExecutorExited) string {
-	switch {
-	case d.Signal != "":
-		return "was ended by signal " + d.Signal
-	case d.Code >= 0:
-		return fmt.Sprintf("exited with code %d", d.Code)
-	default:
-		return "ended (" + d.Reason + ")"
-	}
-}
-
-// because adds what a backend knows beyond code and signal, such as that memory was short.
-func because(d *contract.ExecutorExited) string {
-	if d.Reason == "" || d.Code < 0 && d.Signal == "" || d.Reason == contract.PlainEnding(d.Code, d.Signal) {
-		return ""
-	}
-	return ": " + d.Reason
 }
 
 // startFailed counts an executor that died before it started any job, and gives up on the jobs that
@@ -385,8 +377,8 @@ func (s *State) startFailed(d *contract.ExecutorExited, now time.Time) (flows []
 func neverStarted(d *contract.ExecutorExited, times int) contract.Failure {
 	f := contract.Failure{Kind: contract.KindCrash, Detail: d.Detail}
 	if f.Message = "no executor of " + d.Progdef + " can run: " + d.Reason; !d.Permanent {
-		f.Message = fmt.Sprintf("%d executors of %s in a row ended before they started a job; the last one %s%s",
-			times, d.Progdef, ending(d), because(d))
+		f.Message = fmt.Sprintf("%d executors of %s in a row ended before they started a job; the last one %s",
+			times, d.Progdef, d.Ending())
 	}
 	return f
 }

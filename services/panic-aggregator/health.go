@@ -10,16 +10,19 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// ears is since when, and how well, this process hears signs of life. It is no part of what is stored: a job is
-// silent only for the time in which we could hear.
+// ears is since when, and how well, this process receives signs of life. It is not stored: a job is silent only
+// for the time in which we could receive.
 type ears struct {
 	// begun is set when we begin to listen; since is the time of the first event behind that, the zero time
 	// before.
 	begun bool
 	since time.Time
-	// deaf is for how long we could not hear since then, again when that ended the last time.
+	// deaf is for how long we could not receive since then, again when that ended the last time.
 	deaf  time.Duration
 	again time.Time
+	// strained is when an overload was noticed the last time: of this machine, of one that runs executors, or
+	// of the network. Signs of life may be late then.
+	strained time.Time
 }
 
 // note takes in that an event was folded.
@@ -29,7 +32,10 @@ func (x *ears) note(at time.Time) {
 	}
 }
 
-// A pulse is what this process has heard of a job.
+// strain notes a sign of overload.
+func (x *ears) strain(at time.Time) { x.strained = later(x.strained, at) }
+
+// A pulse is what this process has received from a job.
 type pulse struct {
 	// lasts is for how long the job is alive after it was heard; 0 for its health timeout.
 	lasts time.Duration
@@ -37,47 +43,80 @@ type pulse struct {
 	deaf time.Duration
 	// gone is when the unclaimed job was found to have left its mailbox.
 	gone time.Time
-	// spared is set once its silence has been put down to the link.
-	spared bool
 }
 
 // longestPulse bounds for how long a beat may vouch for its job.
 const longestPulse = 24 * time.Hour
 
+// Signs of life are late, and not missing, on an overloaded machine. A job that has run out of time while an
+// overload was noticed gets slack: three quarters of its time, so that one that is really dead is found within
+// twice its time, the search included.
+func slack(lasts time.Duration) time.Duration { return lasts / 4 * 3 }
+
+// lateListening is how long it takes at most, on a machine that is not overloaded, until all signs of life that
+// were sent are folded.
+const lateListening = 250 * time.Millisecond
+
 // dead returns when the job counts as dead unless it is heard; the zero time while it need not be heard.
 func (s *State) dead(j *job) time.Time {
-	from, lasts, deaf := j.Heard, j.pulse.lasts, j.pulse.deaf
+	from, deaf := j.Heard, j.pulse.deaf
 	if j.State == contract.JobWaiting {
 		from = j.pulse.gone
 	}
 	if from.IsZero() || j.ended() {
 		return time.Time{}
 	}
-	if lasts == 0 {
-		lasts = j.Health.Timeout.D()
+	if s.ears.since.IsZero() {
+		return time.Time{}
 	}
-	return s.until(from, lasts, deaf)
+	if excused := later(from, s.ears.since); s.excused(j, excused) {
+		return s.until(from, j.lasts(), deaf, slack(j.lasts()))
+	}
+	return s.until(from, j.lasts(), deaf, 0)
 }
 
 // until returns when the time of somebody is over who was heard at a moment, when we had been deaf for so long: it
-// counts only while we could hear. It is the zero time before we have begun to listen.
-func (s *State) until(from time.Time, lasts, deaf time.Duration) time.Time {
+// counts only while we could hear, with a slack at least. It is the zero time before we have begun to listen.
+func (s *State) until(from time.Time, lasts, deaf, slack time.Duration) time.Time {
 	if s.ears.since.IsZero() {
 		return time.Time{}
 	}
 	if !from.After(s.ears.since) {
 		from, deaf = s.ears.since, 0
 	}
-	return from.Add(lasts + s.ears.deaf - deaf)
+	return from.Add(lasts + max(s.ears.deaf-deaf, slack))
 }
 
-// heard extends the life of a job that has beaten.
+// excused reports whether the silence of a job since a time may come from an overload: one was noticed, or the
+// executor has beaten for its other jobs.
+func (s *State) excused(j *job, since time.Time) bool {
+	x := s.executors[j.Executor]
+	return !s.ears.strained.Before(since) || x != nil && x.heard.After(since.Add(j.Health.Interval.D()))
+}
+
+// lasts is for how long the job is alive after its last sign of life.
+func (j *job) lasts() time.Duration {
+	if j.pulse.lasts > 0 {
+		return j.pulse.lasts
+	}
+	return j.Health.Timeout.D()
+}
+
+// heard extends the life of a job that has beaten. A beat that comes late is a sign of overload.
 func (s *State) heard(b Beat, now time.Time) {
 	s.with(b.Flow, func(r *run) {
-		if j := r.job(b.Job); j != nil && j.State == contract.JobRunning {
-			j.Heard = now
-			j.pulse = pulse{lasts: min(b.For, longestPulse), deaf: s.ears.deaf}
+		j := r.job(b.Job)
+		if j == nil || j.State != contract.JobRunning {
+			return
 		}
+		if late := j.Health.Interval.D() * 3 / 2; late > 0 && now.Sub(later(j.Heard, s.ears.since)) > late {
+			s.ears.strain(now)
+		}
+		if x := s.executors[j.Executor]; x != nil {
+			x.heard = now
+		}
+		j.Heard = now
+		j.pulse = pulse{lasts: min(b.For, longestPulse), deaf: s.ears.deaf}
 	})
 }
 
@@ -142,15 +181,14 @@ func (s *State) judgeSilence(flow string, r *run, now time.Time) []contract.Even
 			return []contract.Event{{Type: actListen, Subject: flow}}
 		}
 	}
-	act := actLose
 	if s.linkSuspected(now) {
-		act = actSpare
+		return []contract.Event{{Type: actDoubt, Subject: flow}}
 	}
-	return []contract.Event{{Type: act, Subject: flow, With: silent}}
+	return []contract.Event{{Type: actLose, Subject: flow, With: silent}}
 }
 
-// linkSuspected reports whether so many jobs, of more than one executor, fell silent together that
-// our own link is the likelier cause. Each job is spared once until it is heard again.
+// linkSuspected reports whether so many jobs, of more than one executor, fell silent together that the network
+// is the likelier cause. It is not suspected again before one of them is heard.
 func (s *State) linkSuspected(now time.Time) bool {
 	silent, running := 0, 0
 	executors := map[string]bool{}
@@ -164,7 +202,7 @@ func (s *State) linkSuspected(now time.Time) bool {
 			if dead.IsZero() || !now.After(dead) {
 				continue
 			}
-			if j.pulse.spared {
+			if s.excused(j, later(j.Heard, s.ears.since)) {
 				return false
 			}
 			silent++
@@ -180,22 +218,6 @@ func (s *State) lose(flow string, names []string, now time.Time) {
 		for _, name := range names {
 			if j := r.job(name); j != nil {
 				s.fail(flow, r, name, j, j.silence(), contract.PortCounts{}, now)
-			}
-		}
-	})
-}
-
-// spare waits for silent jobs once more.
-func (s *State) spare(flow string, names []string, now time.Time) {
-	s.with(flow, func(r *run) {
-		for _, name := range names {
-			if j := r.job(name); j != nil {
-				j.pulse.spared, j.pulse.deaf = true, s.ears.deaf
-				if j.State == contract.JobWaiting {
-					j.pulse.gone = now
-				} else {
-					j.Heard = now
-				}
 			}
 		}
 	})

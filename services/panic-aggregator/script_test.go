@@ -42,12 +42,14 @@ func (m *machine) do(line string) string {
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		return m.tick(d)
+		return m.tick(d, f[2:])
 	case "jump": // the process did not run meanwhile
 		d, _ := time.ParseDuration(f[1])
 		m.now = m.now.Add(d)
 		m.feed(contract.Event{Type: core.FactMissed, With: d})
 		return m.feed(contract.Event{Type: contract.TypeTick, Time: m.now})
+	case "late": // the process got its turn late
+		return m.feed(contract.Event{Type: core.FactLate, With: 30 * time.Millisecond})
 	case "restart": // a new process replays
 		return m.restart()
 	case "validated":
@@ -73,6 +75,16 @@ func (m *machine) do(line string) string {
 		}
 		return fmt.Sprintf("phase=%s verdict=%s submitted=%s updated=%s", s.Phase, s.Verdict,
 			m.since(s.Submitted), m.since(s.Updated))
+	case "cleaned":
+		read := map[string]contract.OutputCount{}
+		for output, n := range counts(f[2:]).Outputs {
+			read[output] = contract.OutputCount{Count: n}
+		}
+		return m.event(contract.TypeFlowCleaned, f[1], &contract.FlowCleaned{Read: read})
+	case "edges":
+		s, _ := m.s.status(f[1])
+		body, _ := json.Marshal(s.Edges)
+		return string(body)
 	case "cancel":
 		return m.event(contract.TypeFlowCancel, f[1], &contract.FlowCancel{Flow: f[1], Reason: rest(2)})
 	case "started":
@@ -95,7 +107,8 @@ func (m *machine) do(line string) string {
 	case "draining":
 		return m.event(contract.TypeExecutorDraining, f[1], &contract.ExecutorDraining{Executor: f[1]})
 	case "beat":
-		return m.feed(contract.Event{Type: factBeat, Time: m.now, With: Beat{Flow: f[1], Job: f[2], For: 10 * time.Second}})
+		m.beat([]string{f[1] + "." + f[2]})
+		return ""
 	case "client": // f c1, or f c1 released
 		b := ClientBeat{Flow: f[1], Client: f[2], For: 45 * time.Second, Released: len(f) > 3}
 		return m.feed(contract.Event{Type: factClient, Time: m.now, With: b})
@@ -148,7 +161,7 @@ func counts(args []string) contract.PortCounts {
 		switch side {
 		case "in":
 			c.Inputs[port] = count
-		case "out":
+		case "out", "outputs":
 			c.Outputs[port] = count
 		case "early":
 			c.ClosedEarly = append(c.ClosedEarly, port)
@@ -169,11 +182,16 @@ func (m *machine) since(at time.Time) string {
 	return at.Sub(time.Unix(1_000_000, 0)).String()
 }
 
-// tick lets time pass in steps, and looks for silent jobs at each.
-func (m *machine) tick(d time.Duration) string {
-	const step = 50 * time.Millisecond
+// tick lets time pass in steps, and looks for silent jobs at each. Jobs such as f.a beat every other second.
+func (m *machine) tick(d time.Duration, beating []string) string {
+	const step, beats = 50 * time.Millisecond, 2 * time.Second
 	var out []string
+	due := m.now
 	for end := m.now.Add(d); m.now.Before(end); {
+		if !m.now.Before(due) {
+			due = due.Add(beats)
+			m.beat(beating)
+		}
 		m.now = m.now.Add(min(step, end.Sub(m.now)))
 		m.fold(contract.Event{Type: contract.TypeTick})
 		if s := m.feed(contract.Event{Type: factPulse, Time: m.now}); s != "" {
@@ -181,6 +199,13 @@ func (m *machine) tick(d time.Duration) string {
 		}
 	}
 	return strings.Join(out, "\n")
+}
+
+func (m *machine) beat(jobs []string) {
+	for _, name := range jobs {
+		flow, job, _ := strings.Cut(name, ".")
+		m.fold(contract.Event{Type: factBeat, With: Beat{Flow: flow, Job: job, For: 10 * time.Second}})
+	}
 }
 
 // fold folds an event, at the next place in EVENTS, or a fact.
@@ -212,7 +237,7 @@ func (m *machine) feed(e contract.Event) string {
 
 // shown is the line of an effect, "" for acts that nobody sees.
 func shown(x contract.Event) string {
-	if x.Type == actListen || x.Type == actLose || x.Type == actSpare || x.Type == actAbandon {
+	if x.Type == actListen || x.Type == actLose || x.Type == actDoubt || x.Type == actAbandon {
 		return ""
 	}
 	line := string(x.Type) + " " + x.Subject

@@ -58,6 +58,7 @@ func Logic() core.Logic[*State] {
 			contract.TypeFlowCleaned, contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,
 			contract.TypeExecutorStarted, contract.TypeExecutorDraining, contract.TypeExecutorExited,
 			contract.TypeDeadLetter,
+			contract.TypeTick, // on a quiet installation nothing else tells since when we listen
 		},
 		Answers: []contract.Type{
 			contract.TypeFlowCancel, contract.TypeFlowValidated, contract.TypeFlowRejected,
@@ -193,8 +194,27 @@ func (w *wiring) receiveBeats(ctx context.Context, r *service.Runtime[*State]) e
 	}
 	w.ears.Store(&[]*ear{jobs, clients})
 	r.Fold(contract.Event{Type: factListening})
+	askSince(ctx, r)
 	<-ctx.Done()
 	return errors.Join(jobs.sub.Unsubscribe(), clients.sub.Unsubscribe())
+}
+
+// askSince learns the broker's time once we listen: on a quiet installation no event may come that tells it, and no
+// job would ever be silent.
+func askSince(ctx context.Context, r *service.Runtime[*State]) {
+	for {
+		asking, cancel := context.WithTimeout(ctx, listenWait)
+		err := r.Sync(asking)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		r.Log().Warn().Err(err).Msg("cannot learn the broker's time; trying again")
+		select {
+		case <-time.After(pulseEvery):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // pulseEvery is the time between two looks for silent jobs.
@@ -208,18 +228,21 @@ func pulses(ctx context.Context, r *service.Runtime[*State]) error {
 // listenWait bounds the wait for signs of life that have arrived, and are still to be folded.
 const listenWait = 5 * time.Second
 
-// listen returns when every sign of life that the broker had when it was called is folded, with the time until
-// then.
+// listen returns when every sign of life that the broker had when it was called is folded, with the time of the
+// call and, in With, how long it has taken.
 func (w *wiring) listen(
 	ctx context.Context, r *service.Runtime[*State], e contract.Event,
 ) (contract.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, listenWait)
 	defer cancel()
+	began := time.Now()
 	if err := r.Sync(ctx); err != nil { // what the broker has sent us before arrives before its answer
 		return e, err
 	}
 	e.Time = r.KnownUntil()
-	return e, w.drained(ctx)
+	err := w.drained(ctx)
+	e.With = time.Since(began)
+	return e, err
 }
 
 // drained returns when the signs of life that have arrived are folded.

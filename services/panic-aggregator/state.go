@@ -46,6 +46,8 @@ type executor struct {
 	Proved bool `json:"proved,omitempty"`
 	// flows counts its running jobs by flow.
 	flows map[string]int
+	// heard is when it has beaten for any of its jobs.
+	heard time.Time
 }
 
 // exits remembers a bounded number of executors that have exited, and how.
@@ -213,9 +215,10 @@ const (
 	actReport contract.Type = "act.report"
 	// actListen makes sure that all signs of life until now are heard.
 	actListen contract.Type = "act.listen"
-	// actLose gives up jobs that are silent, actSpare waits for them once more. With is their names.
+	// actLose gives up jobs that are silent: With is their names. actDoubt takes the silence of many jobs for one
+	// of the network.
 	actLose  contract.Type = "act.lose"
-	actSpare contract.Type = "act.spare"
+	actDoubt contract.Type = "act.doubt"
 	// actAbandon cancels a flow of which clients are silent. With is their names.
 	actAbandon contract.Type = "act.abandon"
 	// actStore puts flows that have ended into history. With is a batch.

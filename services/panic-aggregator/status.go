@@ -2,6 +2,7 @@ package aggregator
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 )
@@ -13,6 +14,8 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 		s.Updated = e.Time
 	}
 	switch d := e.Data.(type) {
+	case *contract.FlowValidated:
+		s.Document = d.Document
 	case *contract.FlowPlanned:
 		for _, j := range d.Jobs {
 			setJob(&s, j.Job, contract.JobStatus{
@@ -21,12 +24,16 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 			})
 		}
 		s.Deadline = d.Deadline
-		s.Outputs = d.Outputs
+		s.Stream, s.Inputs, s.Outputs = d.Stream, d.Inputs, d.Outputs
+		s.Edges = make([]contract.EdgeCount, len(d.Edges))
+		for i, e := range d.Edges {
+			s.Edges[i] = contract.EdgeCount{From: e.From, To: e.To, Sent: e.Const}
+		}
 	case *contract.FlowQueued:
 		s.Queued = d
 	case *contract.FlowRejected:
 		if e.EndsFlow() || rank(s.Phase) < rank(contract.TypeFlowValidated) {
-			s.Verdict, s.Problems = e.Type, d.Problems
+			s.Verdict, s.Problems, s.Edges = e.Type, d.Problems, nil
 		}
 	case *contract.JobStarted:
 		setJob(&s, d.Job, contract.JobStatus{JobSummary: contract.JobSummary{State: contract.JobRunning, Executor: d.Executor}})
@@ -54,6 +61,8 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 		s.Edges, s.Duration = d.Edges, d.Duration
 		s.CancelledBy, s.Reason = d.By, d.Reason
 		settle(&s, d.Jobs)
+	case *contract.FlowCleaned:
+		s.Edges = withRead(s.Edges, d.Read)
 	}
 	return advance(s, e)
 }
@@ -110,6 +119,23 @@ func setJob(s *contract.FlowStatus, name string, n contract.JobStatus) {
 		j.State, j.PortCounts = n.State, n.PortCounts
 	}
 	s.Jobs[name] = j
+}
+
+// withRead returns the edges with what a client has read of the outputs.
+func withRead(edges []contract.EdgeCount, read map[string]contract.OutputCount) []contract.EdgeCount {
+	if len(read) == 0 {
+		return edges
+	}
+	edges = slices.Clone(edges) // those of the verdict
+	for i := range edges {
+		if name, ok := strings.CutPrefix(edges[i].To, outputPrefix); ok {
+			sent := edges[i].Sent
+			if n, known := read[name]; known && (sent == nil || n.Records <= sent.Records) {
+				edges[i].Received, edges[i].ClosedEarly = &n.Count, n.ClosedEarly
+			}
+		}
+	}
+	return edges
 }
 
 // settle gives the jobs without a last event the state that the verdict found them in.

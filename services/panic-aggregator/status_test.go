@@ -1,10 +1,12 @@
 package aggregator
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/wire"
 )
 
 // fold adds events to an empty status.
@@ -63,5 +65,37 @@ func TestStatus(t *testing.T) {
 				t.Errorf("got phase %s, verdict %q, %d problems, job %q", got.Phase, got.Verdict, len(got.Problems), got.Jobs["a"].State)
 			}
 		})
+	}
+}
+
+// The edges of a running flow show what ended jobs have counted, and what the other readers have consumed.
+func TestEdgesOfARunningFlow(t *testing.T) {
+	count := func(n int64) *contract.Count { return &contract.Count{Records: n, Bytes: 10 * n} }
+	s := contract.FlowStatus{
+		Flow: "f", Edges: []contract.EdgeCount{
+			{From: "a.out", To: "b.in"}, {From: "b.out", To: "outputs.o"}, {From: "words.out", To: "c.in", Sent: count(9)},
+			{From: "inputs.i", To: "a.in"},
+		},
+		Jobs: map[string]contract.JobStatus{
+			"a": {PortCounts: contract.PortCounts{
+				Inputs: map[string]contract.Count{"in": *count(4)}, Outputs: map[string]contract.Count{"out": *count(5)},
+				ClosedEarly: []string{"in"},
+			}},
+			"b": {}, "c": {},
+		},
+	}
+	fill(&s, map[string]wire.Credit{
+		contract.CreditSubject("0", "f", 0): {Records: 3, Octets: 30},
+		contract.CreditSubject("0", "f", 1): {Records: 1, Octets: 10, Closed: true},
+		contract.CreditSubject("0", "f", 3): {Records: 1, Octets: 10},
+	})
+	want := []contract.EdgeCount{
+		{From: "a.out", To: "b.in", Sent: count(5), Received: count(3)},
+		{From: "b.out", To: "outputs.o", Received: count(1), ClosedEarly: true},
+		{From: "words.out", To: "c.in", Sent: count(9)},
+		{From: "inputs.i", To: "a.in", Received: count(4), ClosedEarly: true},
+	}
+	if !reflect.DeepEqual(s.Edges, want) {
+		t.Errorf("%+v, want %+v", s.Edges, want)
 	}
 }

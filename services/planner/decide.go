@@ -44,7 +44,7 @@ func (s *State) cleanUp(id string, r *run, now time.Time) (effects []contract.Ev
 		}
 		return effects, next
 	}
-	cleaned := contract.FlowCleaned{Stream: r.Stream, Mailboxes: []string{}}
+	cleaned := contract.FlowCleaned{Stream: r.Stream, Mailboxes: []string{}, Read: r.read}
 	if !r.Planned { // it may have been provisioned all the same
 		cleaned.Stream = s.stream(id)
 	}

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/service"
@@ -205,10 +207,27 @@ func (w *wiring) purgeJobs(ctx context.Context, id string) error {
 	return nil
 }
 
+// readRelease reads what a client says that it has read. What is not a release counts as an empty one.
+func readRelease(raw []byte) contract.Release {
+	var d contract.Release
+	if json.Unmarshal(raw, &d) != nil || len(d.Read) > releasedOutputs {
+		return contract.Release{}
+	}
+	for name, n := range d.Read {
+		if !document.ValidName(name) || n.Records < 0 || n.Bytes < 0 {
+			return contract.Release{}
+		}
+	}
+	return d
+}
+
+// releasedOutputs bounds the outputs in a release.
+const releasedOutputs = 1000
+
 func receiveReleases(ctx context.Context, r *service.Runtime[*State]) error {
 	sub, err := r.Link().Subscribe(contract.ReleaseSubjects, func(m *nats.Msg) {
 		id := strings.TrimPrefix(m.Subject, contract.ReleaseSubject(""))
-		r.Fold(contract.Event{Type: FactReleased, Subject: id})
+		r.Fold(contract.Event{Type: FactReleased, Subject: id, With: readRelease(m.Data)})
 	})
 	if err != nil {
 		return err

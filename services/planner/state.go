@@ -34,9 +34,10 @@ type run struct {
 	OK        bool          `json:"ok"`
 	Retention time.Duration `json:"retention"`
 	Stream    string        `json:"stream"`
-	// released is true once a client has said that it has read all it wants, stopped once the jobs of a flow
-	// that failed were told to stop.
+	// released is true once a client has said that it has read all it wants, with what it has read. stopped is
+	// true once the jobs of a flow that failed were told to stop.
 	released, stopped bool
+	read              map[string]contract.OutputCount
 }
 
 // Limits bound what flows may ask of the broker.
@@ -99,7 +100,9 @@ func Evolve(s *State, e contract.Event) []string {
 		return nil
 	}
 	if r := s.runs[e.Subject]; r != nil {
-		r.released = r.released || e.Type == FactReleased
+		if e.Type == FactReleased {
+			r.release(e.With)
+		}
 		r.stopped = r.stopped || e.Type == actStop
 	}
 	return []string{e.Subject}
@@ -135,6 +138,14 @@ func (s *State) planned(flow string, d *contract.FlowPlanned) {
 	s.edges += r.Edges
 	r.Planned, r.Outputs, r.Stream, r.Validated = true, len(d.Outputs) > 0, d.Stream, nil
 	r.Retention = d.OutputRetention.D()
+}
+
+// release notes that a client has read the outputs, and what it has read if it says so.
+func (r *run) release(with any) {
+	r.released = true
+	if d, ok := with.(contract.Release); ok && r.Outputs && len(r.read) == 0 {
+		r.read = d.Read
+	}
 }
 
 func (s *State) ended(e contract.Event) {

@@ -18,7 +18,15 @@ func askExecutors(s *State, name []byte) (any, error) {
 		return all[mailbox]
 	}
 	for mailbox, r := range s.revisions {
-		of(mailbox).Current = r.current
+		c := of(mailbox)
+		c.Current, c.Reason = r.current, s.waiting[mailbox]
+		if r.Last != nil {
+			c.Failed, c.Reason, c.Detail = r.Failures+r.Refusals, r.Last.Ending(), r.Last.Detail
+			c.Retry = r.Until
+			if r.Spare.After(r.Until) {
+				c.Retry = r.Spare
+			}
+		}
 	}
 	for _, x := range s.executors {
 		c := of(x.Mailbox)

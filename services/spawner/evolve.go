@@ -258,7 +258,7 @@ func (s *State) prove(executor string) {
 	}
 	x.Proved = true
 	if r := s.revisions[x.Mailbox]; r != nil {
-		r.Failures, r.Until = 0, time.Time{}
+		r.Failures, r.Until, r.Last = 0, time.Time{}, nil
 		r.Refusals, r.Spare = 0, time.Time{}
 	}
 }
@@ -304,7 +304,7 @@ func (s *State) executorExited(d *contract.ExecutorExited, now time.Time) {
 		} else {
 			r.Failures++
 		}
-		r.Until = now.Add(backOff(max(r.Failures, 1)))
+		r.Until, r.Last = now.Add(backOff(max(r.Failures, 1))), d
 	}
 	for flow := range x.flows {
 		s.loseJobs(flow, d.Executor)

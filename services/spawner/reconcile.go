@@ -47,7 +47,10 @@ func (w *wiring) reconcile(ctx context.Context, r *service.Runtime[*State]) erro
 			err = fmt.Errorf("list executors: %w", err)
 		}
 		if err == nil {
+			running, err = w.silent(ctx, r, running)
 			r.Fold(contract.Event{Type: factRunning, With: reasons(running)})
+		}
+		if err == nil {
 			missing, err = w.compare(ctx, r, running, missing)
 		}
 		if round++; err == nil && round%sweepEvery == 0 {

@@ -249,6 +249,7 @@ func (l *leaving) has(executor string) bool {
 // report tries until the broker has the exit, since one that is not known would leave its jobs hanging, and the
 // backend has forgotten it. When the context ends the backend reports it again.
 func (w *wiring) report(ctx context.Context, r *service.Runtime[*State], exit backend.Exit) {
+	exit = w.explained(ctx, r, exit)
 	w.insist(ctx, r, exit.Executor, "report", func() error { return r.Publish(ctx, Exited(exit)) })
 	w.insist(ctx, r, exit.Executor, "forget", func() error { return w.backend.Forget(ctx, exit.Executor) })
 }

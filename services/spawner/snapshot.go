@@ -43,6 +43,7 @@ func decode(s *State, raw []byte) error {
 	for mailbox, r := range i.Revisions {
 		if have := s.revisions[mailbox]; have != nil {
 			have.Failures, have.Until, have.Refusals, have.Spare = r.Failures, r.Until, r.Refusals, r.Spare
+			have.Last = r.Last
 		} else {
 			s.revisions[mailbox] = r
 		}

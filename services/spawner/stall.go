@@ -16,12 +16,12 @@ import (
 // factRunning tells why executors that were started cannot run yet. With is a map from mailboxes to reasons.
 const factRunning contract.Type = "fact.running"
 
-// reasons collects why executors cannot run yet, by mailbox.
+// reasons collects why executors cannot run yet, by mailbox: of several the first by name, so that it stays the same.
 func reasons(running []backend.Status) map[string]string {
 	why := make(map[string]string)
 	for _, x := range running {
 		mailbox := contract.Mailbox(x.Progdef, x.Revision)
-		if x.Waiting != "" && why[mailbox] == "" {
+		if x.Waiting != "" && (why[mailbox] == "" || x.Waiting < why[mailbox]) {
 			why[mailbox] = x.Waiting
 		}
 	}

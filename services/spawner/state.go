@@ -61,6 +61,8 @@ type revision struct {
 	// one is told at once; for the minimum it is tried again only at Spare.
 	Refusals int       `json:"refusals,omitempty"`
 	Spare    time.Time `json:"spare,omitzero"`
+	// Last is how the last of these executors ended.
+	Last *contract.ExecutorExited `json:"last,omitempty"`
 }
 
 func (r *revision) mailbox() string { return contract.Mailbox(r.Name, r.Pinned.Revision) }

@@ -11,6 +11,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
 // Decide returns the answer to the first command under a key that has none.
@@ -41,6 +42,49 @@ func (s *State) answer(c command) contract.Event {
 // Open returns the keys of all commands without an answer.
 func Open(s *State) []string { return slices.Sorted(maps.Keys(s.pending)) }
 
+// submission returns the answer to a submission that is judged now: flow.validated, flow.rejected, a dead letter
+// where another document has taken the id, or nothing but actRepeated where it was the same. used is what history
+// has of the id, nil where it has nothing.
+func (s *State) submission(c command, raw []byte, used *taken) contract.Event {
+	t, known := s.flows[c.Subject]
+	if !known && used != nil {
+		t, known = *used, true
+	}
+	answer := contract.Event{Type: actRepeated, Subject: c.Subject}
+	switch {
+	case !known:
+		answer = s.Judge(c.Subject, raw)
+	case !t.by(document.Digest(raw)):
+		answer = conflict(c)
+	}
+	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
+	return answer
+}
+
+// unreadable answers a submission whose document cannot be read. Where the id is taken a dead letter does: a
+// rejection is about the flow.
+func (s *State) unreadable(c command, problems problem.List) contract.Event {
+	answer := rejectedFlow(c.Subject, problems)
+	if _, known := s.flows[c.Subject]; known {
+		answer = contract.Event{
+			Type: contract.TypeDeadLetter, Subject: "deadletter",
+			Data: &contract.DeadLetter{Subject: string(c.Type), Sequence: c.Seq, Problems: problems},
+		}
+	}
+	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
+	return answer
+}
+
+// conflict answers a submission under the id of a flow with another document. The flow is left alone.
+func conflict(c command) contract.Event {
+	return contract.Event{
+		Type: contract.TypeDeadLetter, Subject: "deadletter",
+		Data: &contract.DeadLetter{
+			Subject: string(c.Type), Sequence: c.Seq, Problems: problem.List{core.Taken(c.Subject)},
+		},
+	}
+}
+
 // Judge returns flow.validated or flow.rejected for a flow document, as if it were submitted now.
 func (s *State) Judge(id string, raw []byte) contract.Event {
 	f, pinned, problems := s.known().Check(raw, s.limits.Flow)
@@ -49,7 +93,7 @@ func (s *State) Judge(id string, raw []byte) contract.Event {
 	}
 	return contract.Event{
 		Type: contract.TypeFlowValidated, Subject: id, Opens: true,
-		Data: &contract.FlowValidated{Flow: f, Progdefs: pinned},
+		Data: &contract.FlowValidated{Flow: f, Progdefs: pinned, Document: document.Digest(raw)},
 	}
 }
 

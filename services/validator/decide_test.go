@@ -3,10 +3,12 @@ package validator
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
@@ -43,8 +45,7 @@ func answersTo(s *State, e contract.Event) (answers []contract.Event) {
 	}
 	for i, a := range answers {
 		if c, ok := a.With.(command); ok {
-			answers[i] = s.Judge(c.Subject, c.Raw)
-			answers[i].Cause = a.Cause
+			answers[i] = s.submission(c, c.Raw, nil)
 		}
 	}
 	return answers
@@ -76,7 +77,6 @@ func TestCommands(t *testing.T) {
 	l.want(contract.TypeProgdefApply, "greet", greet("other"), contract.TypeProgdefRejected)
 	l.want(contract.TypeFlowSubmit, "f", hello, contract.TypeFlowValidated)
 	l.want(contract.TypeFlowSubmit, "f", hello) // the same submission
-	l.want(contract.TypeFlowSubmit, "f", `{"nodes": 5}`)
 	l.want(contract.TypeProgdefRemove, "nobody", `{}`, contract.TypeProgdefRejected)
 	l.want(contract.TypeProgdefRemove, "greet", `{}`, contract.TypeProgdefRemoved)
 	l.want(contract.TypeProgdefRemove, "greet", `{}`, contract.TypeProgdefRemoved)
@@ -113,4 +113,82 @@ func TestFullCatalogue(t *testing.T) {
 		t.Errorf("problems %v, want too-many", p)
 	}
 	l.want(contract.TypeProgdefApply, "a", greet("a"), contract.TypeProgdefApplied)
+}
+
+// An id is taken by the document that was found valid under it, until history has the flow and after that.
+func TestTakenIDs(t *testing.T) {
+	const other = `{"nodes": {"h": {"progdef": "greet", "with": {"name": ["Bob"]}}}, "outputs": {"g": "h.greeting"}}`
+	l := newLog(t, nil)
+	l.want(contract.TypeProgdefApply, "greet", greet("greet"), contract.TypeProgdefApplied)
+	l.want(contract.TypeFlowSubmit, "f", hello, contract.TypeFlowValidated)
+	check := func(when string) {
+		t.Helper()
+		if got := l.say(contract.TypeFlowSubmit, "f", ` `+hello); len(got) > 0 {
+			t.Errorf("%s the same document is answered with %s", when, got[0].Type)
+		}
+		for _, document := range []string{other, `{"nodes": 5}`, `no JSON`} {
+			got := l.say(contract.TypeFlowSubmit, "f", document)
+			if len(got) != 1 || got[0].Type != contract.TypeDeadLetter || got[0].Cause == 0 {
+				t.Fatalf("%s %s is answered with %v", when, document, got)
+			}
+			d := got[0].Data.(*contract.DeadLetter)
+			if d.Problems[0].Code != problem.IDTaken || d.Sequence != got[0].Cause {
+				t.Errorf("%s %s: dead letter %+v", when, document, d)
+			}
+		}
+		if len(l.s.pending) > 0 {
+			t.Errorf("%s %v wait", when, l.s.pending)
+		}
+	}
+	check("while the flow runs")
+	cleaned := contract.Event{Type: contract.TypeFlowCleaned, Subject: "f", Seq: 1000, Data: &contract.FlowCleaned{}}
+	Evolve(l.s, cleaned)
+	check("when the flow has ended")
+	restarted := NewState(DefaultLimits(), nil)
+	image, err := encode(l.s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := decode(restarted, image); err != nil {
+		t.Fatal(err)
+	}
+	l.s = restarted
+	check("after a restart")
+	Evolve(l.s, contract.Event{Type: factStored, With: uint64(999)})
+	check("before it is in history")
+	Evolve(l.s, contract.Event{Type: factStored, With: uint64(1000)})
+	if len(l.s.flows) > 0 {
+		t.Errorf("%v are remembered", l.s.flows)
+	}
+	c := command{Seq: 1, Type: contract.TypeFlowSubmit, Subject: "f"}
+	used := &taken{Document: document.Digest([]byte(hello))}
+	if got := l.s.submission(c, []byte(hello), used); got.Type != actRepeated {
+		t.Errorf("the document that history has is answered with %s", got.Type)
+	}
+	if got := l.s.submission(c, []byte(other), used); got.Type != contract.TypeDeadLetter {
+		t.Errorf("another document than history has is answered with %s", got.Type)
+	}
+}
+
+// Of submissions of one id that wait together the first valid one takes it.
+func TestSubmissionsSideBySide(t *testing.T) {
+	l := newLog(t, nil)
+	l.want(contract.TypeProgdefApply, "greet", greet("greet"), contract.TypeProgdefApplied)
+	for i, document := range []string{hello, hello, `{"nodes": 5}`} {
+		Evolve(l.s, contract.Event{Type: contract.TypeFlowSubmit, Subject: "f", Raw: []byte(document), Seq: uint64(200 + i)})
+	}
+	var got []contract.Type
+	l.n = 300
+	for len(l.s.pending) > 0 {
+		effects, _ := Decide(l.s, Open(l.s)[0], time.Time{})
+		c := effects[0].With.(command)
+		answer := l.s.submission(c, c.Raw, nil)
+		l.n++
+		answer.Seq, answer.Source = l.n, contract.Source(Name)
+		Evolve(l.s, answer)
+		got = append(got, answer.Type)
+	}
+	if want := []contract.Type{contract.TypeFlowValidated, contract.TypeDeadLetter}; !slices.Equal(got, want) {
+		t.Errorf("answers %v, want %v", got, want)
+	}
 }

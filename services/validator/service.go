@@ -35,7 +35,8 @@ func DefaultConfig() Config {
 
 // Run serves until the context ends.
 func Run(ctx context.Context, link *broker.Link, c Config) error {
-	w := &wiring{link: link, past: history.NewIndex(link.JS, nil)}
+	w := &wiring{link: link}
+	w.past = history.NewIndex(link.JS, w.stored)
 	return service.Run(ctx, link, service.Service[*State]{
 		Logic: Logic(),
 		New: func(ctx context.Context) (*State, error) {
@@ -47,10 +48,8 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 			return NewState(c.Limits, stored).WithTypes(types), err
 		},
 		Perform: w.perform,
-		Observe: []func(context.Context, *service.Runtime[*State]) error{
-			func(ctx context.Context, _ *service.Runtime[*State]) error { return w.past.Run(ctx) },
-		},
-		Asks: asks(link.MaxPayload),
+		Observe: []func(context.Context, *service.Runtime[*State]) error{w.followHistory},
+		Asks:    asks(link.MaxPayload),
 	}, c.Config)
 }
 
@@ -79,36 +78,54 @@ type wiring struct {
 	link *broker.Link
 	// past is the flows in history: their ids are taken.
 	past *history.Index
+	// runtime is set before past tells anything.
+	runtime *service.Runtime[*State]
+}
+
+// followHistory keeps the index of history.
+func (w *wiring) followHistory(ctx context.Context, r *service.Runtime[*State]) error {
+	w.runtime = r
+	return w.past.Run(ctx)
+}
+
+// stored folds what is in history.
+func (w *wiring) stored(upto uint64) {
+	w.runtime.Fold(contract.Event{Type: factStored, With: upto})
 }
 
 func (w *wiring) perform(
 	ctx context.Context, r *service.Runtime[*State], effect contract.Event,
 ) (contract.Event, error) {
-	if effect.Type == contract.TypeFlowValidated {
-		if err := w.unused(ctx, effect.Subject); err != nil {
+	var used *taken
+	if c, ok := effect.With.(command); ok {
+		var err error
+		if used, err = w.used(ctx, c.Subject); err != nil {
 			return effect, err
 		}
 	}
-	effect, err := Judge(ctx, r, effect)
+	effect, err := judge(ctx, r, effect, used)
 	if err != nil {
 		return effect, err
 	}
 	return effect, storeCatalog(ctx, w.link.JS, effect)
 }
 
-// unused reports whether history has no flow of that id. That EVENTS has none is the broker's to check. A
-// submission that was rejected may be corrected.
-func (w *wiring) unused(ctx context.Context, id string) error {
+// used returns what history has of an id, nil where it has nothing. A submission that was rejected may be
+// corrected.
+func (w *wiring) used(ctx context.Context, id string) (*taken, error) {
 	select {
 	case <-w.past.Loaded():
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 	status, found, err := w.past.Get(ctx, id)
-	if err == nil && found && status.Phase != contract.TypeFlowRejected {
-		return core.ErrTaken
+	switch {
+	case err != nil || !found || status.Phase == contract.TypeFlowRejected:
+		return nil, err
+	case status.Document == "": // stored by the version before this one: nobody knows
+		return nil, core.ErrTaken
 	}
-	return err
+	return &taken{Document: status.Document}, nil
 }
 
 // An Events is what judging a submission reads: the state, and the submission's document.
@@ -119,36 +136,48 @@ type Events interface {
 	Message(ctx context.Context, seq uint64) (*event.Stored, error)
 }
 
-// Judge replaces the effect of a submission by its answer, with the document that it may refer to. Other effects
-// it returns as they are.
+// Judge replaces the effect of a submission by its answer. Other effects it returns as they are.
 func Judge(ctx context.Context, r Events, effect contract.Event) (contract.Event, error) {
+	return judge(ctx, r, effect, nil)
+}
+
+func judge(
+	ctx context.Context, r Events, effect contract.Event, used *taken,
+) (answer contract.Event, err error) {
 	c, ok := effect.With.(command)
 	if !ok {
 		return effect, nil
 	}
-	raw := c.Raw
-	var answer contract.Event
-	if raw == nil {
-		m, err := r.Message(ctx, c.Seq)
-		if err != nil {
-			return answer, err
-		}
-		if m == nil {
-			m = &event.Stored{Problems: problem.List{{
-				Code: problem.GaveUp, Message: "the submission is not kept any more: there were too many to answer it in time",
-				Hint: "submit it again",
-			}}}
-		}
-		if len(m.Problems) > 0 {
-			answer = rejectedFlow(c.Subject, m.Problems)
-			answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
-			return answer, nil
-		}
-		raw = m.Event.Raw
+	raw, problems, err := documentOf(ctx, r, c)
+	if err != nil {
+		return answer, err
 	}
-	r.Read(func(s *State) { answer = s.Judge(c.Subject, raw) })
-	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
+	r.Read(func(s *State) {
+		if len(problems) > 0 {
+			answer = s.unreadable(c, problems)
+		} else {
+			answer = s.submission(c, raw, used)
+		}
+	})
 	return answer, nil
+}
+
+// documentOf returns the document of a submission, from EVENTS where it is not at hand.
+func documentOf(ctx context.Context, r Events, c command) (raw []byte, problems problem.List, err error) {
+	if c.Raw != nil {
+		return c.Raw, nil, nil
+	}
+	m, err := r.Message(ctx, c.Seq)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case m == nil:
+		return nil, problem.List{{
+			Code: problem.GaveUp, Message: "the submission is not kept any more: there were too many to answer it in time",
+			Hint: "submit it again",
+		}}, nil
+	}
+	return m.Event.Raw, m.Problems, nil
 }
 
 // storeCatalog writes what an answer has changed, unless a later change is stored already.

@@ -15,8 +15,9 @@ const snapshotVersion = 1
 // An image is the state as it is stored. The catalogues are in buckets of their own, but for the commands
 // that have no answer yet.
 type image struct {
-	Flows   []string  `json:"flows"`
-	Pending []command `json:"pending"`
+	Flows   []string         `json:"flows"`
+	Taken   map[string]taken `json:"taken,omitempty"`
+	Pending []command        `json:"pending"`
 }
 
 func snapshots() core.Snapshot[*State] {
@@ -24,7 +25,7 @@ func snapshots() core.Snapshot[*State] {
 }
 
 func encode(s *State) ([]byte, error) {
-	i := image{Flows: slices.Sorted(maps.Keys(s.flows)), Pending: []command{}}
+	i := image{Flows: slices.Sorted(maps.Keys(s.flows)), Taken: s.flows, Pending: []command{}}
 	for _, key := range Open(s) {
 		for _, c := range s.pending[key] {
 			if c.Type == contract.TypeFlowSubmit {
@@ -42,7 +43,7 @@ func decode(s *State, raw []byte) error {
 		return err
 	}
 	for _, flow := range i.Flows {
-		s.flows[flow] = struct{}{}
+		s.flows[flow] = i.Taken[flow] // the version before this one has none
 	}
 	for _, c := range i.Pending {
 		s.change(c.event())

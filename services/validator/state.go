@@ -2,6 +2,7 @@ package validator
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,14 +19,25 @@ type State struct {
 	// changed is the place in EVENTS of each progdef's last change, removals included.
 	changed map[string]uint64
 	types   types
-	// flows are the flows that were found valid and are not cleaned up.
-	flows map[string]struct{}
+	// flows are the flows that were found valid and are not known to be in history.
+	flows map[string]taken
 	// pending are the commands without an answer, in order, by key; keys are their keys, by place.
 	pending map[string][]command
 	keys    map[uint64]string
 	// kept counts the bytes of submitted documents in pending.
 	kept int
 }
+
+// A taken id is that of a flow that was found valid.
+type taken struct {
+	// Document is the digest of its document; "" where the version before this one has judged it.
+	Document string `json:"document,omitempty"`
+	// Cleaned is the place in EVENTS of its last event, 0 while that is still to come.
+	Cleaned uint64 `json:"cleaned,omitempty"`
+}
+
+// by reports whether a document, by its digest, is the one that has taken the id.
+func (t taken) by(digest string) bool { return t.Document == "" || t.Document == digest }
 
 // A command is what a user has sent.
 type command struct {
@@ -38,6 +50,13 @@ type command struct {
 	Raw      []byte       `json:"raw,omitempty"`
 	Problems problem.List `json:"problems,omitempty"`
 }
+
+const (
+	// factStored tells up to which event history includes the flows that have ended. With is its place.
+	factStored contract.Type = "fact.stored"
+	// actRepeated answers a submission that repeats the one that has taken its id: it is folded, not published.
+	actRepeated contract.Type = "act.repeated"
+)
 
 // keptLimit bounds the documents of submitted flows in memory, in bytes. Those beyond it are read again.
 const keptLimit = 16 << 20
@@ -73,7 +92,7 @@ func DefaultLimits() Limits {
 func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 	s := &State{
 		limits: l, catalog: flow.Catalog{},
-		changed: make(map[string]uint64), types: newTypes(), flows: make(map[string]struct{}),
+		changed: make(map[string]uint64), types: newTypes(), flows: make(map[string]taken),
 		pending: make(map[string][]command), keys: make(map[uint64]string),
 	}
 	for name, e := range stored {
@@ -89,18 +108,29 @@ func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 func Evolve(s *State, e contract.Event) []string {
 	switch e.Type {
 	case contract.TypeFlowSubmit:
-		if _, live := s.flows[e.Subject]; live {
-			return nil // the same flow id is the same submission
+		if s.repeated(e.Subject, e.Raw) {
+			return nil
 		}
 		return s.await(e)
 	case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply:
 		s.change(e)
 		return s.await(e)
 	case contract.TypeFlowValidated:
-		s.flows[e.Subject] = struct{}{}
-		return s.dropAll(answeredKey(e))
+		var t taken
+		if d, ok := e.Data.(*contract.FlowValidated); ok {
+			t.Document = d.Document
+		}
+		s.flows[e.Subject] = t
+		return s.dropAnswered(answeredKey(e), e.Cause)
 	case contract.TypeFlowCleaned:
-		delete(s.flows, e.Subject)
+		if t, known := s.flows[e.Subject]; known {
+			t.Cleaned = e.Seq
+			s.flows[e.Subject] = t
+		}
+	case factStored:
+		maps.DeleteFunc(s.flows, func(_ string, t taken) bool { return t.Cleaned > 0 && t.Cleaned <= e.With.(uint64) })
+	case actRepeated:
+		return s.drop(s.keys[e.Cause], e.Cause)
 	case contract.TypeFlowRejected:
 		if !e.EndsFlow() {
 			return s.drop(answeredKey(e), e.Cause)
@@ -114,6 +144,17 @@ func Evolve(s *State, e contract.Event) []string {
 		}
 	}
 	return nil
+}
+
+// digestLimit bounds the documents that are compared when they are folded, in bytes. Larger ones are compared when
+// they are judged.
+const digestLimit = 64 << 10
+
+// repeated reports whether a submission is known to be one of the document that has taken the id: then it is the
+// same submission.
+func (s *State) repeated(flow string, raw []byte) bool {
+	t, known := s.flows[flow]
+	return known && (t.Document == "" || len(raw) > 0 && len(raw) <= digestLimit && t.by(document.Digest(raw)))
 }
 
 // change takes a command about a catalogue to effect: it counts from its place in EVENTS on.
@@ -184,16 +225,22 @@ func (s *State) drop(key string, seq uint64) []string {
 	return []string{key}
 }
 
-// dropAll removes all commands under a key: they have one answer.
-func (s *State) dropAll(key string) []string {
+// dropAnswered removes the submission that was found valid, and those of the same document.
+func (s *State) dropAnswered(key string, seq uint64) []string {
 	waiting, there := s.pending[key]
 	if !there {
 		return nil
 	}
-	for _, c := range waiting {
-		s.forget(c)
+	s.pending[key] = slices.DeleteFunc(waiting, func(c command) bool {
+		answered := c.Seq == seq || s.repeated(c.Subject, c.Raw)
+		if answered {
+			s.forget(c)
+		}
+		return answered
+	})
+	if len(s.pending[key]) == 0 {
+		delete(s.pending, key)
 	}
-	delete(s.pending, key)
 	return []string{key}
 }
 

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -32,7 +33,8 @@ func completed(t *testing.T, e contract.Event) *contract.FlowCompleted {
 		t.Fatalf("%s of %s: %+v; want flow.completed", e.Type, e.Subject, e.Data)
 	}
 	for _, x := range d.Edges {
-		if x.Sent != x.Received && !x.ClosedEarly {
+		read := !strings.HasPrefix(x.To, "outputs.") // by a client: it is told when the flow is cleaned up
+		if !x.ClosedEarly && (x.Sent == nil || read && (x.Received == nil || *x.Sent != *x.Received)) {
 			t.Errorf("%s: edge %s -> %s: sent %v, received %v", e.Subject, x.From, x.To, x.Sent, x.Received)
 		}
 	}

@@ -77,7 +77,7 @@ func TestLargeConstants(t *testing.T) {
 	}
 	c.Submit(t, "fits", flow(15))
 	c.Submit(t, "too-long", flow(40))
-	if got := completed(t, c.AwaitEnd(t, "fits")).Edges[0].Received; got != (contract.Count{Records: 15, Bytes: 150_000}) {
+	if got := completed(t, c.AwaitEnd(t, "fits")).Edges[0].Received; *got != (contract.Count{Records: 15, Bytes: 150_000}) {
 		t.Errorf("received %+v", got)
 	}
 	expect(t, c.AwaitEnd(t, "too-long").Data.(*contract.FlowRejected).Problems, problem.TooLarge, "/nodes")

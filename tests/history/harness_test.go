@@ -192,7 +192,7 @@ func sample(i int) contract.FlowStatus {
 		if n > 0 {
 			j.Inputs = map[string]contract.Count{"rows": count}
 			s.Edges = append(s.Edges, contract.EdgeCount{
-				From: names[n-1] + ".rows", To: name + ".rows", Sent: count, Received: count,
+				From: names[n-1] + ".rows", To: name + ".rows", Sent: &count, Received: &count,
 			})
 		}
 		if n < len(names)-1 {

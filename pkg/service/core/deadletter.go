@@ -106,3 +106,12 @@ func refusal(failed contract.Event, effects []contract.Event, p problem.Problem)
 		Opens: about.Opens, Data: &contract.FlowRejected{Problems: problem.List{p}},
 	}
 }
+
+// Taken is the problem of a submission under the id of another flow.
+func Taken(flow string) problem.Problem {
+	return problem.Problem{
+		Code:    problem.IDTaken,
+		Message: fmt.Sprintf("flow id %q is taken: another document was submitted under it", flow),
+		Hint:    "submit it under another id; the flow that has the id is not affected",
+	}
+}

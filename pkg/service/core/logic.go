@@ -45,6 +45,10 @@ type Logic[S any] struct {
 // it was paused, starved or disconnected. A fact is an observation that is not an event of EVENTS.
 const FactMissed contract.Type = "fact.missed"
 
+// FactLate is a fact that the shell folds: the process got its turn later than it had asked for, by the duration in
+// With. The machine is overloaded.
+const FactLate contract.Type = "fact.late"
+
 // A Snapshot is how a state is stored.
 type Snapshot[S any] struct {
 	// Version changes with the form: a snapshot of another version is not read.
@@ -71,7 +75,8 @@ var (
 	ErrTaken = errors.New("there are events about it already")
 	// ErrNotLeading ends the observations of a replica that does not lead.
 	ErrNotLeading = errors.New("this replica does not lead any more")
-	// ErrFenced reports that the lease has run out: the next leader decides about the task.
+	// ErrFenced reports that the lease has run out: the next leader decides about the task, or this one again if its
+	// term goes on.
 	ErrFenced = errors.New("the lease has run out")
 	// ErrUnavailable marks failures that are not the effect's: they do not count as attempts.
 	ErrUnavailable = errors.New("NATS is not there, or full")

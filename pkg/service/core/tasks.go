@@ -187,8 +187,8 @@ func (c *Core[S]) follow(t, next *Task) {
 // answerTaken answers a submission under an id that is in use. The answer is an event, so that the submission does
 // not come back to replicas that follow, or that start from an older snapshot.
 func (c *Core[S]) answerTaken(r Result) {
-	p := problem.Problem{Code: problem.NotAnswerable, Message: r.Err.Error(), Hint: "submit it under another id"}
-	answer := contract.NewDeadLetter(string(contract.TypeFlowSubmit), r.failed.Cause, problem.List{p}, nil)
+	problems := problem.List{Taken(r.failed.Subject)}
+	answer := contract.NewDeadLetter(string(contract.TypeFlowSubmit), r.failed.Cause, problems, nil)
 	c.follow(r.task, &Task{effects: []contract.Event{answer}})
 }
 

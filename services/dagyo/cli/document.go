@@ -62,6 +62,9 @@ func flowID(chosen, path string) (string, error) {
 	return chosen, nil
 }
 
+// digest identifies a document: another one under the same id is refused.
+func digest(doc []byte) string { return document.Digest(doc) }
+
 const (
 	idRandom = 8  // letters
 	idStem   = 40 // of the file's name

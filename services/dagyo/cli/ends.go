@@ -24,6 +24,8 @@ type ends struct {
 	client *client.Client
 	flow   string
 	files  *files
+	// partly is set where somebody else reads other outputs: they are not ours to release.
+	partly bool
 
 	begun    bool
 	named    bool // say which output a record is from
@@ -35,10 +37,10 @@ type ends struct {
 	taken    map[string]*atomic.Int64 // records by the subject of the output's credits
 
 	mu       sync.Mutex
-	err      error                     // likewise
-	printers []*printer                // of files
-	read     map[string]contract.Count // by output
-	cut      []string                  // outputs without an end
+	err      error                           // likewise
+	printers []*printer                      // of files
+	read     map[string]contract.OutputCount // by output
+	cut      []string                        // outputs without an end
 }
 
 // open begins to feed the inputs and to write the outputs.
@@ -48,7 +50,7 @@ func (e *ends) open(ctx context.Context, d *contract.FlowPlanned) {
 	}
 	e.begun, e.named = true, len(d.Outputs) > 1
 	e.failures = make(chan error, 1)
-	e.read = make(map[string]contract.Count)
+	e.read = make(map[string]contract.OutputCount)
 	e.taken = make(map[string]*atomic.Int64, len(d.Outputs))
 	for _, a := range d.Outputs {
 		e.taken[a.Credit] = new(atomic.Int64)
@@ -88,7 +90,7 @@ func (e *ends) readOutput(ctx, running context.Context, name string, a contract.
 	t, err := e.taker(ctx, running, name, a.Type)
 	if err == nil {
 		taken := e.taken[a.Credit]
-		var n contract.Count
+		var n contract.OutputCount
 		n, err = e.client.Read(ctx, running, a, func(record []byte) error {
 			taken.Add(1)
 			return t.take(record)
@@ -206,7 +208,10 @@ func (e *ends) finish(ctx context.Context, verdict contract.Type) error {
 	case <-ctx.Done(): // the reader of our output may be blocked: do not wait for it
 		return context.Cause(ctx)
 	}
-	err := e.client.Release(e.flow)
+	var err error
+	if read := e.counts(); !e.partly {
+		err = e.client.Release(e.flow, read)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
@@ -239,7 +244,7 @@ func (e *ends) progress(consumed func(creditSubject string, records uint64)) {
 }
 
 // counts is what was read of each output.
-func (e *ends) counts() map[string]contract.Count {
+func (e *ends) counts() map[string]contract.OutputCount {
 	if e == nil {
 		return nil
 	}

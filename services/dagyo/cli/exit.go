@@ -30,7 +30,7 @@ const exitCodes = `The exit code says how it went:
   0    it went well; of a flow: it completed
   1    it failed: no server, no service, a broken connection, an input that cannot be read, an output that cannot be written, a defect
   2    the arguments are wrong; nothing was done
-  3    the document is wrong: flow.rejected, progdef.rejected, or not valid
+  3    the document is refused: flow.rejected, progdef.rejected, not valid, or its id is taken
   4    the flow panicked
   5    the flow was cancelled
   6    there is no such flow or progdef
@@ -38,7 +38,7 @@ const exitCodes = `The exit code says how it went:
   8    the outcome is unknown: the server did not answer in time
   130  an interrupt ended the command before it was done
 
-The commands run, watch FLOW-ID and submit --wait exit as their flow ended. The
+The commands run, attach, watch FLOW-ID and submit --wait exit as their flow ended. The
 command cancel exits with 0 once the flow has ended, whatever its verdict.
 `
 
@@ -84,7 +84,7 @@ func codeOf(err error) (code int, told bool) {
 	case errors.Is(err, client.ErrUnknownFlow), errors.Is(err, client.ErrUnknownProgdef),
 		errors.Is(err, client.ErrUnknownType):
 		return ExitNotFound, false
-	case errors.As(err, &problems):
+	case errors.As(err, &problems), errors.Is(err, client.ErrIDTaken):
 		return ExitRejected, false
 	}
 	return ExitFailed, false

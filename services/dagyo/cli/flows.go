@@ -156,16 +156,13 @@ func (a *app) watchFlow(ctx context.Context, c *client.Client, flow string) erro
 	if err != nil {
 		return err
 	}
-	feed, err := c.Follow(ctx, client.Start{}, client.FlowSubjects(flow)...)
+	w, err := a.newWatcher(ctx, c, flow)
 	if err != nil {
 		return err
 	}
-	defer feed.Close()
-	for s := newStory(feed); status.Verdict == "" || s.told < s.stored; {
-		e, err := feed.Next(ctx)
-		if err == nil {
-			err = a.printEvent(e)
-		}
+	defer w.close()
+	for s := newStory(w.feed); status.Verdict == "" || s.told < s.stored; {
+		e, err := w.next(ctx)
 		if errors.Is(err, errInterrupted) {
 			return fmt.Errorf("%w: the end of flow %s was not awaited", err, flow)
 		}

@@ -25,6 +25,16 @@ type follower struct {
 	// ends are the flow's own inputs and outputs; nil leaves them to others.
 	ends *ends
 
+	// document is the digest of what we have submitted, chosen is set if the user has chosen its id.
+	document string
+	chosen   bool
+	// past is the status of a flow that had its verdict when we began, else nil.
+	past *contract.FlowStatus
+	// attached is what we feed and read of a flow that somebody else has submitted, else nil.
+	attached *contract.FlowPlanned
+	// taken is set once the flow turns out to be another one that has our id.
+	taken error
+
 	// hold is set where the flow depends on us.
 	hold *client.Hold
 
@@ -95,6 +105,15 @@ func (f *follower) follow(ctx context.Context, in interrupts) (contract.Event, e
 	defer f.in.together(false)
 	defer f.app.stdout.patient()()
 	defer cancel()
+	if f.attached != nil {
+		f.ends.open(ctx, f.attached)
+	}
+	if f.past != nil && feed.Stored == 0 { // its events are not kept any more
+		f.said()
+		if f.over(ctx, verdictOf(*f.past)) {
+			return f.verdict, nil
+		}
+	}
 	err = f.listen(ctx, meter)
 	return f.verdict, err
 }
@@ -108,7 +127,10 @@ func (f *follower) listen(ctx context.Context, meter *client.Meter) error {
 	for {
 		select {
 		case e := <-f.events:
-			if f.take(ctx, e) && f.over(ctx, e) {
+			switch ended := f.take(ctx, e); {
+			case f.taken != nil:
+				return f.taken
+			case ended && f.over(ctx, e):
 				return nil
 			}
 		case connected := <-f.connection:
@@ -240,6 +262,12 @@ var errUnread = errors.New("not all records of the outputs were written: the rea
 // take takes an event of the flow, and reports whether it is the one that ends it.
 func (f *follower) take(ctx context.Context, e contract.Event) (ended bool) {
 	ended = f.story.ends(e)
+	if d, ok := e.Data.(*contract.FlowValidated); ok && f.submitted > 0 {
+		if f.taken = client.Same(f.flow, d.Document, f.document); f.taken != nil {
+			f.release()
+			return true
+		}
+	}
 	if f.stale(e) {
 		return false
 	}
@@ -260,9 +288,15 @@ func (f *follower) stale(e contract.Event) bool {
 	if e.Type == contract.TypeFlowValidated && !f.known {
 		f.known = true
 		f.release()
-		f.say("flow %s was submitted before: this is that run, without its inputs and outputs", f.flow)
+		f.said()
 	}
 	return !f.known
+}
+
+func (f *follower) said() {
+	if f.attached == nil {
+		f.say("flow %s was submitted before: this is that run, without its inputs and outputs", f.flow)
+	}
 }
 
 // announce shows that we are to feed or to read the flow, if the document has inputs or outputs.

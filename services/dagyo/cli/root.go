@@ -65,7 +65,7 @@ Or keep it running:                dagyo up`,
 		&cobra.Group{ID: groupServices, Title: "Services:"},
 	)
 	root.AddCommand(
-		a.runCommand(), a.testCommand(), a.submitCommand(), a.validateCommand(), a.graphCommand(), a.watchCommand(),
+		a.runCommand(), a.testCommand(), a.submitCommand(), a.attachCommand(), a.validateCommand(), a.graphCommand(), a.watchCommand(),
 		a.lsCommand(), a.showCommand(), a.cancelCommand(),
 		a.progdefCommand(), a.typesCommand(), a.conformanceCommand(),
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),

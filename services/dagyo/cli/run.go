@@ -115,7 +115,7 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	f := &follower{app: a, client: c, flow: id, display: d, ends: &ends{
+	f := &follower{app: a, client: c, flow: id, display: d, chosen: o.id != "", ends: &ends{
 		app: a, client: c, flow: id, files: files,
 	}}
 	if err = files.checkFlow(ctx, c, document, in.first); err == nil {
@@ -165,7 +165,21 @@ func (a *app) submitAndFollow(
 	if err != nil {
 		return err
 	}
+	f.document = digest(document)
+	if f.chosen {
+		if f.past, err = f.client.Before(ctx, f.flow, f.document); err != nil {
+			return err
+		}
+	}
+	return a.followToEnd(ctx, f, in)
+}
+
+// followToEnd follows a flow and exits as it ends.
+func (a *app) followToEnd(ctx context.Context, f *follower, in interrupts) error {
 	verdict, err := f.follow(ctx, in)
+	if f.taken != nil {
+		return f.taken
+	}
 	if verdict.Type == "" {
 		return f.left(err)
 	}
@@ -196,7 +210,7 @@ type verdictLine struct {
 	Verdict contract.Type `json:"verdict"`
 	Data    any           `json:"data"`
 	// Read is what was read of the outputs.
-	Read map[string]contract.Count `json:"read,omitempty"`
+	Read map[string]contract.OutputCount `json:"read,omitempty"`
 }
 
 // tellVerdict says how a flow has ended, and returns the exit code that stands for it.
@@ -205,7 +219,7 @@ func (a *app) tellVerdict(e contract.Event) error {
 }
 
 // showVerdict prints how a flow has ended. The error is that of standard output.
-func (a *app) showVerdict(e contract.Event, read map[string]contract.Count) error {
+func (a *app) showVerdict(e contract.Event, read map[string]contract.OutputCount) error {
 	if d, rejected := e.Data.(*contract.FlowRejected); rejected {
 		e.Data = &contract.FlowRejected{Problems: a.located(d.Problems)}
 	}

@@ -2,14 +2,19 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
 func (a *app) submitCommand() *cobra.Command {
@@ -19,11 +24,14 @@ func (a *app) submitCommand() *cobra.Command {
 		Use: "submit FLOW", GroupID: groupFlows,
 		Short: "Submit a flow and print its id",
 		Long: `Submit the flow document in the file FLOW (JSON or YAML; - is standard input), and
-print the flow's id once the submission is stored. Whether the flow is right, and
-how it ends, tell "dagyo show" and "dagyo watch"; --wait waits for it, and exits as
-the flow ends.
+print the flow's id once the flow was found valid. "dagyo attach" feeds its inputs
+and reads its outputs; "dagyo show" and "dagyo watch" show how far it has come. With
+--wait the command waits for the verdict and exits as the flow ends.
 
-Submitting a flow again under the same --id is the same submission.`,
+Where no validator answers, the submission is stored, and judged later.
+
+Submitting the same document again under the same --id is the same submission. Another
+document under an id that is used is refused; the flow that has the id is not affected.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.submit(cmd.Context(), args[0], o, wait)
@@ -49,6 +57,11 @@ func (a *app) submit(ctx context.Context, path string, o runOptions, wait bool) 
 	case err != nil:
 		return err
 	}
+	if !wait {
+		return a.with(ctx, func(ctx context.Context, c *client.Client) error {
+			return a.submitOnly(ctx, c, id, document)
+		})
+	}
 	d, err := a.newDisplay(o.progress, id)
 	if err != nil {
 		return err
@@ -60,23 +73,80 @@ func (a *app) submit(ctx context.Context, path string, o runOptions, wait bool) 
 		return err
 	}
 	defer c.Close()
-	if !wait {
-		_, err = c.Submit(ctx, id, document)
-		return a.submitted(id, err)
-	}
-	f := &follower{app: a, client: c, flow: id, display: d}
+	f := &follower{app: a, client: c, flow: id, display: d, chosen: o.id != ""}
 	return a.submitAndFollow(ctx, f, document, in)
 }
 
-func (a *app) submitted(id string, err error) error {
+// submitOnly submits a flow and prints its id once it is judged.
+func (a *app) submitOnly(ctx context.Context, c *client.Client, id string, document []byte) error {
+	seq, err := c.Submit(ctx, id, document)
+	if err != nil {
+		return err
+	}
+	err = c.Judged(ctx, id, seq, digest(document))
+	var problems problem.List
 	switch {
+	case errors.As(err, &problems):
+		return a.tellVerdict(contract.Event{
+			Type: contract.TypeFlowRejected, Subject: id, Data: &contract.FlowRejected{Problems: problems},
+		})
+	case errors.Is(err, client.ErrNoAnswer):
+		fmt.Fprintf(a.Err, "flow %s is stored; no validator has answered yet (see `dagyo health`)\n", id)
 	case err != nil:
 		return err
-	case a.json():
-		return a.printJSON(map[string]string{"flow": id})
 	}
-	_, err = fmt.Fprintln(a.Out, id)
-	return err
+	if past, err := c.Before(ctx, id, digest(document)); err == nil && past != nil {
+		fmt.Fprintf(a.Err, "flow %s was submitted before, and has ended: %s\n", id, report.State(past.Verdict))
+		document = nil // nothing is left to be fed or read
+	}
+	return a.submitted(id, document)
+}
+
+// A submittedLine is what submit prints in --output json.
+type submittedLine struct {
+	Flow string `json:"flow"`
+	// Inputs are to be fed, Outputs to be read.
+	Inputs  []string `json:"inputs,omitempty"`
+	Outputs []string `json:"outputs,omitempty"`
+}
+
+// submitted prints the id of a flow, and what is to be fed and read.
+func (a *app) submitted(id string, document []byte) error {
+	var own struct{ Inputs, Outputs map[string]any }
+	_ = json.Unmarshal(document, &own) // the validator tells what is wrong with it
+	line := submittedLine{id, slices.Sorted(maps.Keys(own.Inputs)), slices.Sorted(maps.Keys(own.Outputs))}
+	if a.json() {
+		return a.printJSON(line)
+	}
+	if _, err := fmt.Fprintln(a.Out, id); err != nil {
+		return err
+	}
+	if len(line.Inputs)+len(line.Outputs) > 0 {
+		fmt.Fprintf(a.Err, "flow %s waits for a client that %s:\n  %s\n", id, line.does(), line.attach())
+	}
+	return nil
+}
+
+// does says what a client has to do.
+func (l submittedLine) does() string {
+	var out []string
+	if len(l.Inputs) > 0 {
+		out = append(out, "feeds "+strings.Join(l.Inputs, ", "))
+	}
+	if len(l.Outputs) > 0 {
+		out = append(out, "reads "+strings.Join(l.Outputs, ", "))
+	}
+	return strings.Join(out, " and ")
+}
+
+// attach is the command that does it.
+func (l submittedLine) attach() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "dagyo attach %s", l.Flow)
+	for _, name := range l.Inputs {
+		fmt.Fprintf(&b, " --input %s=FILE", name)
+	}
+	return b.String()
 }
 
 // flowIDs completes flow ids.

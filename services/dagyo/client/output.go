@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,10 +25,10 @@ var ErrEnough = errors.New("enough")
 // stream.ErrGone means that the flow was cleaned up before its output was read.
 func (c *Client) Read(
 	ctx, running context.Context, a contract.Address, take func([]byte) error,
-) (contract.Count, error) {
+) (n contract.OutputCount, err error) {
 	r, err := stream.NewReader(c.link.JS, a)
 	if err != nil {
-		return contract.Count{}, err
+		return n, err
 	}
 	defer r.Abort()
 	err = takeAll(running, r, take)
@@ -39,9 +40,11 @@ func (c *Client) Read(
 	case errors.Is(err, io.EOF):
 		err = nil
 	case errors.Is(err, ErrEnough):
+		n.ClosedEarly = true
 		err = c.enough(ctx, r)
 	}
-	return r.Count(), err
+	n.Count = r.Count()
+	return n, err
 }
 
 func ofContext(err error) bool {
@@ -71,10 +74,14 @@ func (c *Client) enough(ctx context.Context, r *stream.Reader) error {
 	return nil
 }
 
-// Release says that all that was wanted of a flow's outputs has been read, so that they need not be
-// kept any longer.
-func (c *Client) Release(flow string) error {
-	if err := c.link.Publish(contract.ReleaseSubject(flow), nil); err != nil {
+// Release says that all that was wanted of a flow's outputs has been read, and how much that was by output, so that
+// they need not be kept any longer.
+func (c *Client) Release(flow string, read map[string]contract.OutputCount) error {
+	body, err := json.Marshal(contract.Release{Read: read})
+	if err == nil {
+		err = c.link.Publish(contract.ReleaseSubject(flow), body)
+	}
+	if err != nil {
 		return fmt.Errorf("release the outputs of flow %s: %w", flow, err)
 	}
 	return c.link.FlushTimeout(askWait)

@@ -47,7 +47,11 @@ func (f *follower) close() {
 	f.reading.Wait()
 	f.feeding.Wait()
 	f.feed.Close()
-	_ = f.runner.Client.Release(f.flow) // else they are kept for the retention
+	read := make(map[string]contract.OutputCount)
+	for name, c := range f.outputs {
+		read[name] = c.count
+	}
+	_ = f.runner.Client.Release(f.flow, read) // else they are kept for the retention
 }
 
 // observe waits for the verdict, and for the outputs to be read.

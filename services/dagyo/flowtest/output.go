@@ -29,6 +29,7 @@ type collected struct {
 	limit    int64
 	size     int64
 	records  [][]byte
+	count    contract.OutputCount
 	err      error
 	cut      bool // it has no end
 }
@@ -44,7 +45,8 @@ func (c *collected) read(
 	if keep {
 		take = c.take
 	}
-	_, err := from.Read(ctx, running, a, take)
+	n, err := from.Read(ctx, running, a, take)
+	c.count = n
 	if errors.Is(err, stream.ErrCut) {
 		c.cut, err = true, nil
 	}

@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,11 +47,16 @@ func count(records, bytes int64) contract.Count {
 	return contract.Count{Records: records, Bytes: bytes}
 }
 
+func sum(records, bytes int64) *contract.Count {
+	n := count(records, bytes)
+	return &n
+}
+
 func edges() []contract.EdgeCount {
 	return []contract.EdgeCount{
-		{From: "names.name", To: "hello.name", Sent: count(26, 133), Received: count(3, 13),
+		{From: "names.name", To: "hello.name", Sent: sum(26, 133), Received: sum(3, 13),
 			ClosedEarly: true},
-		{From: "hello.greeting", To: "outputs.greetings", Sent: count(1_000_000, 12_345_678)},
+		{From: "hello.greeting", To: "outputs.greetings", Sent: sum(1_000_000, 12_345_678)},
 	}
 }
 
@@ -97,7 +103,7 @@ func TestVerdicts(t *testing.T) {
 	for name, e := range verdicts() {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
-			report.Verdict(&b, e, map[string]contract.Count{"greetings": count(7, 70)})
+			report.Verdict(&b, e, map[string]contract.OutputCount{"greetings": {Count: count(7, 70)}})
 			golden(t, name, b.String())
 		})
 	}
@@ -107,6 +113,12 @@ func TestFlows(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	running := contract.FlowStatus{
 		Flow: "running", Phase: contract.TypeJobStarted, Submitted: now.Add(-time.Minute),
+		Waits: []contract.ClientWait{
+			{Input: "words"}, {Output: "loud", Unread: 7_200_000}, {Output: "quiet"}, {Output: "slow", Unread: 12, Attached: true},
+		},
+		Edges: []contract.EdgeCount{
+			{From: "inputs.words", To: "hello.name", Received: sum(12, 60)}, {From: "hello.greeting", To: "outputs.loud"},
+		},
 		Deadline: now.Add(time.Hour),
 		Jobs: map[string]contract.JobStatus{
 			"hello": {Progdef: "greet", JobSummary: contract.JobSummary{
@@ -170,7 +182,12 @@ func TestProgdefs(t *testing.T) {
 	report.Progdefs(&b, all)
 	report.Progdef(&b, all[0], []contract.Capacity{
 		{Progdef: "assert", Revision: "0123456789abcdef", Current: true, Executors: 3, Running: 7, Waiting: 1},
-		{Progdef: "assert", Revision: "fedcba9876543210", Draining: 1, Running: 2},
+		{
+			Progdef: "assert", Revision: "fedcba9876543210", Draining: 1, Running: 2, Failed: 2,
+			Reason: "exited with code 3: it had not connected to NATS", Detail: "no such module\x1b[31m\nat line 3\n",
+			Retry: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		},
+		{Progdef: "assert", Revision: "aaaaaaaaaaaaaaaa", Reason: "no machine has room"},
 	})
 	report.Progdef(&b, all[2], nil)
 	golden(t, "progdefs", b.String())
@@ -229,4 +246,26 @@ func TestProgress(t *testing.T) {
 	p.Apply(contract.Event{Type: contract.TypeJobDone, Data: &contract.JobDone{Job: "a"}})
 	step(100 * time.Second)
 	golden(t, "progress", b.String())
+}
+
+func TestMoved(t *testing.T) {
+	began := time.Unix(1_000_000, 0)
+	p := report.NewProgress("f", began)
+	edges := make([]contract.PlannedEdge, 5)
+	for i := range edges {
+		edges[i] = contract.PlannedEdge{From: fmt.Sprintf("a%d.out", i), To: "b.in", Credit: fmt.Sprint("credit.", i)}
+	}
+	p.Apply(contract.Event{Type: contract.TypeFlowPlanned, Data: &contract.FlowPlanned{Edges: edges}})
+	p.Consumed("credit.1", 10)
+	for i, want := range []string{"a1.out → b.in 10 records (2/s)", ""} {
+		if got := p.Moved(began.Add(time.Duration(i+1) * 5 * time.Second)); got != want {
+			t.Errorf("moved %q, want %q", got, want)
+		}
+	}
+	for i := range edges {
+		p.Consumed(fmt.Sprint("credit.", i), 1000)
+	}
+	if got := p.Moved(began.Add(15 * time.Second)); !strings.HasSuffix(got, "a2.out → b.in 1000 records (200/s), and 2 more edges") {
+		t.Errorf("moved %q", got)
+	}
 }

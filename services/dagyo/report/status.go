@@ -140,6 +140,9 @@ func Flow(w io.Writer, s contract.FlowStatus, now time.Time) {
 	for _, why := range stalled(s) {
 		fmt.Fprintf(w, "  stalled:   %s\n", why)
 	}
+	for _, x := range s.Waits {
+		fmt.Fprintf(w, "  waits for: %s\n", clientWait(x))
+	}
 	if s.CancelledBy != "" {
 		fmt.Fprintf(w, "  cancelled: by %s%s\n", clean(s.CancelledBy), reason(clean(s.Reason)))
 	}
@@ -150,6 +153,20 @@ func Flow(w io.Writer, s contract.FlowStatus, now time.Time) {
 	failures(w, s.Failures)
 	jobTable(w, s.Jobs)
 	edges(w, s.Edges, nil)
+}
+
+// clientWait tells what an end of a flow waits for.
+func clientWait(x contract.ClientWait) string {
+	switch {
+	case x.Input != "":
+		return fmt.Sprintf("a writer of input %s", clean(x.Input))
+	case x.Attached:
+		return fmt.Sprintf("the reader of output %s: %s unread (it is slow, or gone)", clean(x.Output), octets(x.Unread))
+	case x.Unread == 0:
+		return fmt.Sprintf("a reader of output %s", clean(x.Output))
+	default:
+		return fmt.Sprintf("a reader of output %s: %s unread", clean(x.Output), octets(x.Unread))
+	}
 }
 
 // stalled tells what keeps jobs of a running flow waiting for their executors.
@@ -239,6 +256,24 @@ func capacity(w io.Writer, serving []contract.Capacity) {
 		})
 	}
 	table(w, "  ", []string{"REVISION", "STATE", "EXECUTORS", "DRAINING", "JOBS RUNNING", "JOBS WAITING"}, rows)
+	for _, c := range serving {
+		trouble(w, c)
+	}
+}
+
+// trouble tells why a revision has no executors, or fewer than it should.
+func trouble(w io.Writer, c contract.Capacity) {
+	switch {
+	case c.Failed > 0:
+		fmt.Fprintf(w, "  %s: %s ended before starting a job; the last one %s\n", c.Revision,
+			plural(int64(c.Failed), "executor"), clean(c.Reason))
+		Block(w, "      | ", c.Detail)
+		if !c.Retry.IsZero() {
+			fmt.Fprintf(w, "      the next one is started at %s, or later\n", c.Retry.Format(time.RFC3339))
+		}
+	case c.Reason != "":
+		fmt.Fprintf(w, "  %s: %s\n", c.Revision, clean(c.Reason))
+	}
 }
 
 func portList(w io.Writer, what string, ports map[string]progdef.Port) {

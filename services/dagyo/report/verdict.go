@@ -12,7 +12,7 @@ import (
 
 // Verdict writes how a flow has ended. read holds what was read here of the flow's outputs, by the
 // output's name: the verdict itself cannot know it.
-func Verdict(w io.Writer, e contract.Event, read map[string]contract.Count) {
+func Verdict(w io.Writer, e contract.Event, read map[string]contract.OutputCount) {
 	flow := e.Subject
 	switch d := e.Data.(type) {
 	case *contract.FlowCompleted:
@@ -92,26 +92,30 @@ func jobs(w io.Writer, all map[string]contract.JobSummary) {
 
 const outputPrefix = "outputs."
 
-func edges(w io.Writer, all []contract.EdgeCount, read map[string]contract.Count) {
+func edges(w io.Writer, all []contract.EdgeCount, read map[string]contract.OutputCount) {
 	if len(all) == 0 {
 		return
 	}
 	rows := make([][]string, len(all))
 	for i, e := range all {
-		rows[i] = []string{clean(e.From + " → " + e.To), counted(e.Sent), received(e, read)}
+		if n, here := read[strings.TrimPrefix(e.To, outputPrefix)]; here && strings.HasPrefix(e.To, outputPrefix) {
+			e.Received, e.ClosedEarly = &n.Count, n.ClosedEarly
+		}
+		rows[i] = []string{clean(e.From + " → " + e.To), reported(e.Sent), received(e)}
 	}
 	table(w, "  ", []string{"EDGE", "SENT", "RECEIVED"}, rows)
 }
 
-func received(e contract.EdgeCount, read map[string]contract.Count) string {
-	if output, ok := strings.CutPrefix(e.To, outputPrefix); ok {
-		n, known := read[output]
-		if !known {
-			return "by a client"
-		}
-		e.Received = n
+// reported writes a count, or that there is none.
+func reported(c *contract.Count) string {
+	if c == nil {
+		return "-"
 	}
-	s := counted(e.Received)
+	return counted(*c)
+}
+
+func received(e contract.EdgeCount) string {
+	s := reported(e.Received)
 	if e.ClosedEarly {
 		s += ", closed early"
 	}

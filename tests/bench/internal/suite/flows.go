@@ -115,7 +115,7 @@ func (s *Stack) greet(
 	} {
 		steps[step] = story.since(t0, t)
 	}
-	return steps, errors.Join(err, s.client.Release(flow))
+	return steps, errors.Join(err, s.client.Release(flow, nil))
 }
 
 func (s *Stack) plan(

@@ -190,7 +190,7 @@ func ended(i int) contract.FlowStatus {
 			JobSummary: contract.JobSummary{State: contract.JobEnded, Executor: fmt.Sprintf("%s-1a2b3c4d-%d", name, i%50)},
 			PortCounts: contract.PortCounts{Inputs: map[string]contract.Count{"in": count}},
 		}
-		s.Edges = append(s.Edges, contract.EdgeCount{From: name + ".out", To: name + ".in", Sent: count, Received: count})
+		s.Edges = append(s.Edges, contract.EdgeCount{From: name + ".out", To: name + ".in", Sent: &count, Received: &count})
 	}
 	return s
 }

@@ -1,0 +1,34 @@
+package contract
+
+import "fmt"
+
+// PlainEnding is the reason of an exit of which no more is known than code and signal.
+func PlainEnding(code int, signal string) string {
+	if signal != "" {
+		return "it was ended by " + signal
+	}
+	return fmt.Sprintf("it ended with exit code %d", code)
+}
+
+// Ending says how the executor ended: "exited with code 3: it ran out of memory".
+func (d *ExecutorExited) Ending() string { return d.Way() + d.because() }
+
+// Way is Ending without the reason.
+func (d *ExecutorExited) Way() string {
+	switch {
+	case d.Signal != "":
+		return "was ended by signal " + d.Signal
+	case d.Code >= 0:
+		return fmt.Sprintf("exited with code %d", d.Code)
+	default:
+		return "ended (" + d.Reason + ")"
+	}
+}
+
+// because adds what is known beyond code and signal, such as that memory was short.
+func (d *ExecutorExited) because() string {
+	if d.Reason == "" || d.Code < 0 && d.Signal == "" || d.Reason == PlainEnding(d.Code, d.Signal) {
+		return ""
+	}
+	return ": " + d.Reason
+}

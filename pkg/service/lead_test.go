@@ -1,0 +1,24 @@
+package service
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/dagyo/dagyo/pkg/service/core"
+)
+
+// A lease that ran out for a moment and goes on must not leave an effect undone.
+func TestWhatPasses(t *testing.T) {
+	defect := errors.New("defect")
+	for _, tt := range []struct {
+		err       error
+		connected bool
+		want      bool
+	}{
+		{core.ErrFenced, true, true}, {defect, true, false}, {defect, false, true}, {nil, false, false},
+	} {
+		if got := errors.Is(passing(tt.err, tt.connected), core.ErrUnavailable); got != tt.want {
+			t.Errorf("%v, connected %v: passing %v", tt.err, tt.connected, got)
+		}
+	}
+}

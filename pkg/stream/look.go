@@ -1,0 +1,141 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/wire"
+)
+
+// Credits returns the last stored credits on the subjects that match, by subject. A reader that receives frames
+// directly stores one each second at most: the figures may be that old. ErrGone says that there is no such stream.
+func Credits(
+	ctx context.Context, js jetstream.JetStream, stream, matching string,
+) (map[string]wire.Credit, error) {
+	request, err := json.Marshal(map[string][]string{"multi_last": {matching}})
+	if err != nil {
+		return nil, err
+	}
+	nc := js.Conn()
+	sub, err := nc.SubscribeSync(nc.NewInbox())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := nc.PublishRequest(apiSubject(js, "DIRECT.GET."+stream), sub.Subject, request); err != nil {
+		return nil, err
+	}
+	out := make(map[string]wire.Credit)
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		switch {
+		case errors.Is(err, nats.ErrNoResponders):
+			return nil, errors.Join(checkStream(ctx, js, stream), err)
+		case err != nil:
+			return nil, err
+		}
+		switch code := status(m); code {
+		case "":
+			if c, err := wire.ParseCredit(m.Data); err == nil {
+				out[m.Header.Get(nats.JSSubject)] = c
+			}
+		case "204", "404": // the end; there are none
+			return out, nil
+		case "503":
+			return nil, errors.Join(checkStream(ctx, js, stream), nats.ErrNoResponders)
+		default:
+			return nil, fmt.Errorf("read the credits %s: status %s %s", matching, code, m.Header.Get("Description"))
+		}
+	}
+}
+
+// Begun reports whether the first frame of an edge is stored. It is not where the reader receives frames directly,
+// and not any more where it was consumed.
+func Begun(ctx context.Context, js jetstream.JetStream, a contract.Address) (bool, error) {
+	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "DIRECT.GET."+a.Stream+"."+a.Slot(1)), nil)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return false, errors.Join(checkStream(ctx, js, a.Stream), err)
+	case err != nil:
+		return false, err
+	}
+	switch code := m.Header.Get("Status"); code {
+	case "":
+		return wire.Number(m.Data) > 0, nil
+	case "404":
+		return false, nil
+	default:
+		return false, fmt.Errorf("read the first frame of %s: status %s", a.Subject, code)
+	}
+}
+
+// lookFor is how long the broker keeps the consumer of an Unread that has ended.
+const lookFor = 5 * time.Second
+
+// Unread returns the size, in bytes, of the stored frames of an edge behind those that its reader has consumed: all
+// that is sent is stored as long as nobody reads. It is 0 for a flow that was planned before version 0.2.
+func Unread(
+	ctx context.Context, js jetstream.JetStream, a contract.Address, consumed uint64,
+) (total int64, err error) {
+	if a.Slots == 0 {
+		return 0, nil
+	}
+	slots, err := storedFrames(ctx, js, a)
+	if err != nil {
+		return 0, fmt.Errorf("measure what is stored of %s: %w", a.Subject, err)
+	}
+	last := uint64(0)
+	for frame := consumed + 1; ; frame++ {
+		f, stored := slots[a.Slot(frame)]
+		if !stored || f.size < wire.HeaderSize || f.seq <= last { // cleared, or of an earlier round
+			return total, nil
+		}
+		total += f.size
+		last = f.seq
+	}
+}
+
+// A slotFrame is what is known of the message in a slot: its place in the stream, and its size.
+type slotFrame struct {
+	seq  uint64
+	size int64
+}
+
+// storedFrames returns what is stored of an edge, by its subject.
+func storedFrames(ctx context.Context, js jetstream.JetStream, a contract.Address) (map[string]slotFrame, error) {
+	c, err := js.OrderedConsumer(ctx, a.Stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{a.Subject + ".*"}, HeadersOnly: true, InactiveThreshold: lookFor,
+	})
+	if err != nil {
+		return nil, err
+	}
+	most := c.CachedInfo().NumPending
+	if most == 0 {
+		return nil, nil
+	}
+	batch, err := c.FetchNoWait(int(most))
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]slotFrame, most)
+	for m := range batch.Messages() {
+		meta, err := m.Metadata()
+		if err != nil {
+			return nil, err
+		}
+		size, err := strconv.ParseInt(m.Headers().Get(nats.MsgSize), 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		out[m.Subject()] = slotFrame{meta.Sequence.Stream, size}
+	}
+	return out, batch.Error()
+}

@@ -1,0 +1,78 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
+)
+
+// Ends are a flow's own inputs and outputs, by name.
+type Ends struct {
+	Inputs, Outputs map[string]contract.Address
+}
+
+// Planned waits until a flow is planned, and returns its ends. Where it ends before that the event that has ended it
+// is returned instead.
+func (c *Client) Planned(ctx context.Context, flow string) (Ends, *contract.Event, error) {
+	feed, err := c.Follow(ctx, Start{}, "flow.*."+flow)
+	if err != nil {
+		return Ends{}, nil, err
+	}
+	defer feed.Close()
+	for told := uint64(1); ; told++ {
+		e, err := feed.Next(ctx)
+		if err != nil {
+			return Ends{}, nil, err
+		}
+		if d, planned := e.Data.(*contract.FlowPlanned); planned {
+			return Ends{Inputs: d.Inputs, Outputs: d.Outputs}, nil, nil
+		}
+		corrected := e.Type == contract.TypeFlowRejected && told < feed.Stored // perhaps
+		if (e.EndsFlow() || e.Type == contract.TypeFlowRejected) && !corrected {
+			return Ends{}, &e, nil
+		}
+	}
+}
+
+// Free returns the ends that no client has begun to feed or to read, as far as the broker knows.
+func (c *Client) Free(ctx context.Context, flow string, all Ends) (Ends, error) {
+	free := Ends{Inputs: make(map[string]contract.Address), Outputs: make(map[string]contract.Address)}
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	for name, a := range all.Inputs {
+		credits, err := stream.Credits(ctx, c.link.JS, a.Stream, a.Credit)
+		if err != nil {
+			return free, lookError(flow, err)
+		}
+		begun, err := stream.Begun(ctx, c.link.JS, a)
+		if err != nil {
+			return free, lookError(flow, err)
+		}
+		if got := credits[a.Credit]; !begun && got.Frame == 0 && !got.Closed {
+			free.Inputs[name] = a
+		}
+	}
+	for name, a := range all.Outputs {
+		credits, err := stream.Credits(ctx, c.link.JS, a.Stream, a.Credit)
+		if err != nil {
+			return free, lookError(flow, err)
+		}
+		if got := credits[a.Credit]; got.Attach == 0 && got.Frame == 0 && !got.Closed {
+			free.Outputs[name] = a
+		}
+	}
+	return free, nil
+}
+
+// ErrCleaned says that a flow has ended and its outputs are gone.
+var ErrCleaned = errors.New("the flow has ended, and its outputs are not kept any more")
+
+func lookError(flow string, err error) error {
+	if errors.Is(err, stream.ErrGone) {
+		return fmt.Errorf("attach to flow %s: %w", flow, ErrCleaned)
+	}
+	return fmt.Errorf("look at the inputs and outputs of flow %s: %w", flow, explained(err))
+}

@@ -1,0 +1,30 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// movingEdges bounds the edges in one line.
+const movingEdges = 3
+
+// Moved tells what has gone over the edges since the last call; "" where nothing has.
+func (p *Progress) Moved(now time.Time) string {
+	p.Sample(now)
+	var parts []string
+	more := 0
+	for _, e := range p.edges {
+		switch {
+		case e.rate <= 0:
+		case len(parts) == movingEdges:
+			more++
+		default:
+			parts = append(parts, fmt.Sprintf("%s %s (%.0f/s)", clean(e.name), plural(e.records, "record"), e.rate))
+		}
+	}
+	if more > 0 {
+		parts = append(parts, "and "+plural(int64(more), "more edge"))
+	}
+	return strings.Join(parts, ", ")
+}

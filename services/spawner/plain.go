@@ -1,0 +1,112 @@
+package spawner
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+// silentAfter is how long an executor may run before it takes its name, until that is told.
+const silentAfter = 5 * time.Second
+
+// unproved returns the running executors that have not started a job for silentAfter, and their documents.
+func (s *State) unproved(running []backend.Status, now time.Time) map[string]progdef.Document {
+	out := make(map[string]progdef.Document)
+	for _, x := range running {
+		have := s.executors[x.Executor]
+		if x.Waiting != "" || have == nil || have.Proved || have.Draining || now.Sub(have.Idle) < silentAfter {
+			continue
+		}
+		if r := s.revisions[have.Mailbox]; r != nil {
+			out[x.Executor] = r.Pinned.Document
+		}
+	}
+	return out
+}
+
+// silent says of the executors that run and have not connected what that may come from.
+func (w *wiring) silent(
+	ctx context.Context, r *service.Runtime[*State], running []backend.Status,
+) ([]backend.Status, error) {
+	var unproved map[string]progdef.Document
+	now := r.EstimatedTime()
+	r.Read(func(s *State) { unproved = s.unproved(running, now) })
+	if len(unproved) == 0 {
+		return running, nil
+	}
+	names, err := broker.Names(ctx, w.link.JS)
+	if err != nil {
+		return running, err
+	}
+	running = slices.Clone(running)
+	for i, x := range running {
+		if doc, ok := unproved[x.Executor]; ok && !slices.Contains(names, x.Executor) {
+			running[i].Waiting = fmt.Sprintf("executor %s is running and has not connected to NATS yet; %s", x.Executor, plainHint(doc))
+		}
+	}
+	return running, nil
+}
+
+// explained adds to the exit of an executor that has never connected what that may come from.
+func (w *wiring) explained(ctx context.Context, r *service.Runtime[*State], exit backend.Exit) backend.Exit {
+	var doc progdef.Document
+	unproved := false
+	r.Read(func(s *State) {
+		if x := s.executors[exit.Executor]; x != nil && s.revisions[x.Mailbox] != nil {
+			unproved = !x.Proved && !x.Draining
+			doc = s.revisions[x.Mailbox].Pinned.Document
+		}
+	})
+	if !unproved || exit.Permanent {
+		return exit
+	}
+	named, err := broker.Named(ctx, w.link.JS, exit.Executor)
+	if err == nil && !named {
+		exit.Reason = unconnected(exit, doc)
+	}
+	return exit
+}
+
+// unconnected is the reason of the exit of a program that has never connected. One that has told why, on standard
+// error, need not be told that it may be a plain command.
+func unconnected(exit backend.Exit, doc progdef.Document) string {
+	reason := "it had not connected to NATS"
+	if exit.Reason != contract.PlainEnding(exit.Code, exit.Signal) {
+		reason = exit.Reason + "; " + reason
+	}
+	if exit.Code != 0 && exit.Detail != "" {
+		return reason
+	}
+	return reason + "; " + plainHint(doc)
+}
+
+// plainHint says what a program that does not connect lacks.
+func plainHint(doc progdef.Document) string {
+	if len(doc.Command) == 0 {
+		return "the program of the image must be an executor; a plain command is run by `dagyo exec --`"
+	}
+	if shimmed(doc.Command) {
+		return "it may not reach the server"
+	}
+	wrapped, err := json.Marshal(append([]string{"dagyo", "exec", "--"}, doc.Command...))
+	if err != nil {
+		wrapped = []byte("dagyo exec -- " + doc.Command[0])
+	}
+	return fmt.Sprintf("if %s is a plain command and not an executor, run it with `dagyo exec --`: \"command\": %s",
+		doc.Command[0], wrapped)
+}
+
+// shimmed reports whether a command runs under the shim.
+func shimmed(command []string) bool {
+	name := path.Base(command[0])
+	return name == "dagyo-exec" || name == "dagyo" && len(command) > 1
+}

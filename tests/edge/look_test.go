@@ -1,0 +1,73 @@
+package edge
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
+)
+
+// What a reader has consumed and what it has left can be seen from outside.
+func TestLooks(t *testing.T) {
+	e := setup(t, jetstream.MemoryStorage)
+	look := func(what string) (credits int, begun bool, unread int64) {
+		t.Helper()
+		found, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, contract.CreditSubjects("f"))
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if begun, err = stream.Begun(e.ctx, e.observer, e.addr); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if unread, err = stream.Unread(e.ctx, e.observer, e.addr, found[e.addr.Credit].Frame); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		return len(found), begun, unread
+	}
+	if credits, begun, unread := look("an edge that nobody has begun"); credits > 0 || begun || unread > 0 {
+		t.Errorf("an edge that nobody has begun has %d credits, begun %v, %d bytes", credits, begun, unread)
+	}
+	const records, size = 20, testWindow / 50
+	sizes := make([]int, records)
+	for i := range sizes {
+		sizes[i] = size
+	}
+	if err := sendAll(e.ctx, e.writer(stream.FrameTarget(size)), sizes); err != nil {
+		t.Fatal(err)
+	}
+	credits, begun, all := look("an edge that is written")
+	if credits > 0 || !begun || all < records*size || all > 2*records*size {
+		t.Errorf("an edge that is written has %d credits, begun %v, %d bytes", credits, begun, all)
+	}
+	r := e.reader()
+	const read = 15
+	for i := range read {
+		if err := expectOne(e.ctx, r, i, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Close(e.ctx); err != nil {
+		t.Fatal(err)
+	}
+	found, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, e.addr.Credit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := found[e.addr.Credit]
+	if c.Records != read || c.Octets != read*size || !c.Closed || c.Frame == 0 {
+		t.Errorf("credit %+v behind %d of %d records", c, read, records)
+	}
+	if _, _, unread := look("an edge that is read in part"); unread == 0 || unread >= all/2 {
+		t.Errorf("%d of %d bytes are unread behind %d of %d records", unread, all, read, records)
+	}
+	e.deleteStream()
+	if _, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, e.addr.Credit); !errors.Is(err, stream.ErrGone) {
+		t.Errorf("credits of a stream that is gone: %v", err)
+	}
+	if _, err := stream.Begun(e.ctx, e.observer, e.addr); !errors.Is(err, stream.ErrGone) {
+		t.Errorf("frames of a stream that is gone: %v", err)
+	}
+}
