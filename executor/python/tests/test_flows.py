@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ def described(script: Path) -> list[dict[str, Any]]:
     out = subprocess.run(
         [sys.executable, str(script), "describe"], capture_output=True, text=True, check=True
     )
-    return [json.loads(line) for line in out.stdout.splitlines()]
+    return [json.loads(part) for part in re.split("^---$", out.stdout, flags=re.MULTILINE)]
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +136,52 @@ def test_head_ends_an_endless_source(up: Up) -> None:
     assert (done.returncode, done.stdout) == (0, "a\n")
 
 
+def test_a_function_without_async(up: Up) -> None:
+    done = up.run({
+        "nodes": {"names": names("a", "b"), "s": {"progdef": "shout"}},
+        "edges": [{"from": "names.out", "to": "s.in"}],
+        "outputs": {"out": "s.out"},
+    })  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "A\nB\n"), done.stderr
+
+
+PROGRAM = """
+import dagyo
+
+@dagyo.progdef(name="edited", outputs={"out": dagyo.String})
+async def edited(out: dagyo.Out[str]) -> None:
+    await out.send("%s")
+
+dagyo.main(edited)
+"""
+
+
+def test_new_code_is_run(up: Up, tmp_path: Path) -> None:
+    """Describe, apply, run; edit, describe, apply, run: the second run is the new code's."""
+    script, outputs, revisions = tmp_path / "edited.py", [], set()
+    for text in ("old", "new"):
+        script.write_text(PROGRAM % text)
+        [document] = described(script)
+        applied = up.dagyo("progdef", "apply", "-o", "json", up.write("edited.json", document))
+        assert applied.returncode == 0, applied.stderr
+        revisions.add(json.loads(applied.stdout)["revision"])
+        done = up.run({"nodes": {"e": {"progdef": "edited"}}, "outputs": {"out": "e.out"}})
+        outputs.append(done.stdout)
+    assert outputs == ["old\n", "new\n"]
+    assert len(revisions) == 2
+
+
 def test_cancel(up: Up) -> None:
+    submit_and_cancel(up, "pour", "swallow")
+
+
+def test_cancel_functions_without_async(up: Up) -> None:
+    submit_and_cancel(up, "sync_pour", "sync_swallow")
+
+
+def submit_and_cancel(up: Up, source: str, sink: str) -> None:
     flow = {
-        "nodes": {"p": {"progdef": "pour"}, "s": {"progdef": "swallow"}},
+        "nodes": {"p": {"progdef": source}, "s": {"progdef": sink}},
         "edges": [{"from": "p.out", "to": "s.in"}],
     }
     submitted = up.dagyo("submit", "-o", "json", up.write("flow.json", flow))
