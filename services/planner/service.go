@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/broker"
@@ -49,7 +47,7 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		Logic:   Logic(),
 		New:     func(context.Context) (*State, error) { return NewState(c.Limits), nil },
 		Perform: w.perform,
-		Observe: []func(context.Context, *service.Runtime[*State]) error{receiveReleases, w.makeFirstShards},
+		Observe: []func(context.Context, *service.Runtime[*State]) error{w.heedReleases, w.makeFirstShards},
 		Lead:    []func(context.Context, *service.Runtime[*State]) error{w.sweep, w.trim},
 	}, c.Config)
 }
@@ -203,16 +201,4 @@ func (w *wiring) purgeJobs(ctx context.Context, id string) error {
 		return fmt.Errorf("purge jobs of flow %s: %w", id, err)
 	}
 	return nil
-}
-
-func receiveReleases(ctx context.Context, r *service.Runtime[*State]) error {
-	sub, err := r.Link().Subscribe(contract.ReleaseSubjects, func(m *nats.Msg) {
-		id := strings.TrimPrefix(m.Subject, contract.ReleaseSubject(""))
-		r.Fold(contract.Event{Type: FactReleased, Subject: id})
-	})
-	if err != nil {
-		return err
-	}
-	<-ctx.Done()
-	return sub.Unsubscribe()
 }

@@ -41,7 +41,18 @@ func (c *Client) Read(
 	case errors.Is(err, ErrEnough):
 		err = c.enough(ctx, r)
 	}
+	if err == nil {
+		c.settle(ctx, r)
+	}
 	return r.Count(), err
+}
+
+// settle stores what was read, so that the planner sees it when the flow is released. If that fails, the
+// outputs are kept for their retention.
+func (c *Client) settle(ctx context.Context, r *stream.Reader) {
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	_ = r.Settle(ctx)
 }
 
 func ofContext(err error) bool {
@@ -71,8 +82,8 @@ func (c *Client) enough(ctx context.Context, r *stream.Reader) error {
 	return nil
 }
 
-// Release says that all that was wanted of a flow's outputs has been read, so that they need not be
-// kept any longer.
+// Release says that the flow's outputs need not be kept any longer than until they are read. They are read when
+// Read has returned.
 func (c *Client) Release(flow string) error {
 	if err := c.link.Publish(contract.ReleaseSubject(flow), nil); err != nil {
 		return fmt.Errorf("release the outputs of flow %s: %w", flow, err)
