@@ -2,7 +2,6 @@ package planner
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -120,15 +119,43 @@ func (w *wiring) isRead(ctx context.Context, a contract.Address) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("look at stream %s: %w", a.Stream, err)
 	}
-	frame, err := lastOn(ctx, s, a.Subject)
-	if err != nil || frame == nil {
-		return err == nil, err
-	}
-	credit, err := lastOn(ctx, s, a.Credit)
-	if err != nil || credit == nil {
+	raw, err := lastOn(ctx, s, a.Credit)
+	if err != nil {
 		return false, err
 	}
-	return consumed(frame, credit), nil
+	credit, err := wire.ParseCredit(raw)
+	if err != nil {
+		credit = wire.Credit{} // none was given yet
+	}
+	if credit.Closed {
+		return true, nil
+	}
+	return noneBehind(a, credit.Frame, func(subject string) ([]byte, error) { return lastOn(ctx, s, subject) })
+}
+
+// noneBehind reports whether none of the stored frames comes behind one. Frames are stored in order, so that the last
+// message tells, unless it is one with which the writer has cleared a slot; then every slot has to be looked at.
+func noneBehind(a contract.Address, frame uint64, last func(subject string) ([]byte, error)) (bool, error) {
+	all := a.Subject
+	if a.Slots > 0 {
+		all += ".*"
+	}
+	m, err := last(all)
+	switch {
+	case err != nil:
+		return false, err
+	case m == nil:
+		return true, nil
+	case len(m) > 0:
+		return wire.Number(m) <= frame, nil
+	}
+	for i := range uint64(a.Slots) {
+		m, err := last(a.Slot(frame + 1 + i))
+		if err != nil || wire.Number(m) > frame {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 const lookWait = 5 * time.Second
@@ -143,16 +170,4 @@ func lastOn(ctx context.Context, s jetstream.Stream, subject string) ([]byte, er
 		return nil, fmt.Errorf("look at %s: %w", subject, err)
 	}
 	return m.Data, nil
-}
-
-// consumed reports whether a reader that gave a credit has consumed a frame, or wants none.
-func consumed(frame, credit []byte) bool {
-	c, err := wire.ParseCredit(credit)
-	if err != nil {
-		return false
-	}
-	if c.Closed || len(frame) < wire.HeaderSize {
-		return true
-	}
-	return c.Frame >= binary.BigEndian.Uint64(frame[wire.HeaderSize-8:])
 }

@@ -1,32 +1,73 @@
 package planner
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
-func TestConsumed(t *testing.T) {
+// stored is the last message on the subjects of an edge, and on all of them.
+type stored map[string][]byte
+
+func (s stored) last(subject string) ([]byte, error) { return s[subject], nil }
+
+// edge has three slots.
+func edge() contract.Address { return contract.Address{Subject: "e", Slots: 3} }
+
+// frames are the first frames of an edge.
+func frames(n int) [][]byte {
 	enc := wire.NewEncoder(64<<10, 128<<10)
-	enc.Append([]byte("a"))
-	one := enc.Take(nil)
-	enc.Append([]byte("b"))
-	two := enc.Take(nil)
-	for _, tt := range []struct {
-		name          string
-		frame, credit []byte
-		want          bool
+	var out [][]byte
+	for range n {
+		enc.Append([]byte("x"))
+		out = append(out, enc.Take(nil))
+	}
+	return out
+}
+
+// after are the slots when frames were stored and some of them were cleared.
+func after(n int, cleared ...int) stored {
+	s := stored{}
+	put := func(number int, m []byte) {
+		s["e."+strconv.Itoa(number%3)], s["e.*"] = m, m
+	}
+	for i, f := range frames(n) {
+		put(i+1, f)
+	}
+	for _, number := range cleared {
+		put(number, []byte{})
+	}
+	return s
+}
+
+func TestNoneBehind(t *testing.T) {
+	for name, tt := range map[string]struct {
+		stored   stored
+		consumed uint64
+		want     bool
 	}{
-		{"unread", two, wire.Credit{Frame: 1}.Append(nil), false},
-		{"read", two, wire.Credit{Frame: 2}.Append(nil), true},
-		{"read directly beyond it", one, wire.Credit{Frame: 2}.Append(nil), true},
-		{"closed", two, wire.Credit{Closed: true}.Append(nil), true},
-		{"no credit", two, []byte("x"), false},
+		"nothing stored":             {stored{}, 0, true},
+		"unread":                     {after(2), 1, false},
+		"nothing read":               {after(3), 0, false},
+		"read":                       {after(2), 2, true},
+		"read directly beyond it":    {after(2), 5, true},
+		"overwritten":                {after(5), 4, false},
+		"overwritten and read":       {after(5), 5, true},
+		"unread behind what cleared": {after(5, 3), 3, false},
+		"all cleared":                {after(5, 3, 4, 5), 5, true},
+		"read, not all cleared":      {after(5, 3), 5, true},
 	} {
-		if got := consumed(tt.frame, tt.credit); got != tt.want {
-			t.Errorf("%s: %v", tt.name, got)
+		got, err := noneBehind(edge(), tt.consumed, tt.stored.last)
+		if got != tt.want || err != nil {
+			t.Errorf("%s: %v, %v", name, got, err)
 		}
+	}
+	old := contract.Address{Subject: "e"} // a stream of its own
+	if got, _ := noneBehind(old, 1, stored{"e": frames(2)[1]}.last); got {
+		t.Error("a frame on the only subject is read")
 	}
 }
 

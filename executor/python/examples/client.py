@@ -23,10 +23,15 @@ from nats.aio.msg import Msg
 
 VERDICTS = ("flow.completed", "flow.panic", "flow.cancelled", "flow.rejected")
 END, CLOSED, STORED = 1, 1, 2
+EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
 
 class Refused(Exception):
     """Dagyo or the broker has refused something."""
+
+
+class WrongSequence(Refused):
+    """A subject does not hold what was expected."""
 
 
 # Frames and credits.
@@ -77,6 +82,11 @@ class Credit:
         if version != 1 or flags > CLOSED:
             raise Refused("a credit of another version")
         return Credit(bool(flags), *rest)
+
+
+def slot(a: dict[str, Any], number: int) -> str:
+    """Return the subject that stores a frame."""
+    return f"{a['subject']}.{number % a['slots']}"
 
 
 class Packer:
@@ -178,19 +188,32 @@ class Client:
         self.dead[int(msg.subject.split(".")[1])] = json.loads(msg.data)
         self.more.set()
 
-    async def request(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> bytes:
-        """Publish on a JetStream subject until the broker answers; return the answer."""
+    async def attempt(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None
+    ) -> dict[str, Any] | None:
+        """Publish on a JetStream subject; return the answer, or None: it may be stored, or not."""
+        try:
+            answer = await self.nc.request(subject, data, timeout=5, headers=headers)
+        except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+            return None
+        said: dict[str, Any] = json.loads(answer.data)
+        error = said.get("error")
+        if not error:
+            return said
+        if error.get("err_code") in (10071, 10164):
+            raise WrongSequence(error["description"])
+        if error["code"] < 500 and error["code"] != 429:
+            raise Refused(error["description"])
+        return None
+
+    async def request(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Publish on a JetStream subject until the broker has stored it; return the answer."""
         while True:
-            try:
-                answer = await self.nc.request(subject, data, timeout=5, headers=headers)
-            except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
-                await asyncio.sleep(0.1)
-                continue
-            error = json.loads(answer.data).get("error")
-            if not error:
-                return answer.data
-            if error["code"] < 500 and error["code"] != 429:
-                raise Refused(error["description"])
+            said = await self.attempt(subject, data, headers)
+            if said is not None:
+                return said
             await asyncio.sleep(0.1)
 
     async def command(self, type_: str, flow: str, data: Any, **more: str) -> int:
@@ -201,8 +224,7 @@ class Client:
             "ce-subject": flow, "content-type": "application/json", "Nats-Msg-Id": identity,
         } | more  # fmt: skip
         body = b"" if data is None else json.dumps(data).encode()
-        ack: dict[str, Any] = json.loads(await self.request(type_, body, headers))
-        return int(ack["seq"])
+        return int((await self.request(type_, body, headers))["seq"])
 
     async def submit(self, flow: str, document: Any) -> int:
         """Submit a flow, and hear what happens to it; return the submission's number."""
@@ -284,50 +306,45 @@ class Client:
 
     async def read(self, flow: str, a: dict[str, Any]) -> AsyncIterator[bytes]:
         """Yield the records of an output."""
-        unpacker, next_, pause = Unpacker(), 1, 0.05
+        unpacker, pause = Unpacker(), 0.05
         while not unpacker.ended:
-            over = self.has(flow, *VERDICTS)
-            frames, next_ = await self.stored(a, next_)
-            if not frames:
-                if over:
-                    break  # a flow that fails leaves outputs without END
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 1)
-                continue
-            pause = 0.05
-            for frame in frames:
+            verdict = self.has(flow, *VERDICTS)
+            frame = await self.stored(a, unpacker.number + 1)
+            if frame is not None:
+                pause = 0.05
                 for record in unpacker.frame(frame):
                     yield record
+                if unpacker.number % max(1, a["frames"] // 8) == 0:
+                    await self.give(a, unpacker)
+                continue
             await self.give(a, unpacker)
+            if verdict and verdict["type"] == "flow.completed":
+                raise Refused("the output was removed before it was read")
+            if verdict:
+                return  # a flow that fails leaves outputs without END
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 1)
         await self.give(a, unpacker)
 
     async def give(self, a: dict[str, Any], u: Unpacker) -> None:
         credit = Credit(False, u.number, u.records, u.octets)
-        await self.request(a["credit"], credit.encode(), {"Nats-Rollup": "sub"})
+        await self.request(a["credit"], credit.encode())
 
-    async def stored(self, a: dict[str, Any], next_: int) -> tuple[list[bytes], int]:
-        """Return the frames that are stored from a place on, and the place behind them."""
-        query = {"seq": next_, "next_by_subj": a["subject"], "batch": 64, "max_bytes": 1 << 20}
-        inbox = self.nc.new_inbox()
-        answers = await self.nc.subscribe(inbox)
-        await self.nc.publish(
-            f"$JS.API.DIRECT.GET.{a['stream']}", json.dumps(query).encode(), reply=inbox
-        )
-        frames: list[bytes] = []
-        try:
-            while True:
-                msg = await answers.next_msg(timeout=5)
-                status = (msg.headers or {}).get("Status", "")
-                if status in ("204", "404"):
-                    return frames, next_
-                if status:
-                    raise Refused(f"the stream is gone ({status})")
-                frames.append(msg.data)
-                next_ = int((msg.headers or {})["Nats-Sequence"]) + 1
-        except nats.errors.TimeoutError:
-            return frames, next_
-        finally:
-            await answers.unsubscribe()
+    async def stored(self, a: dict[str, Any], number: int) -> bytes | None:
+        """Return a frame, if it is stored."""
+        subject = f"$JS.API.DIRECT.GET.{a['stream']}.{slot(a, number)}"
+        while True:
+            try:
+                msg = await self.nc.request(subject, b"", timeout=5)
+            except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+                await asyncio.sleep(0.1)
+                continue
+            if "Status" in (msg.headers or {}) or len(msg.data) < 10:
+                return None
+            found = struct.unpack(">BBQ", msg.data[:10])[2]
+            if found > number:
+                raise Refused(f"frame {number} is lost")
+            return msg.data if found == number else None
 
 
 class Writer:
@@ -337,12 +354,11 @@ class Writer:
         self.client = client
         self.a = address
         self.credit = Credit()
-        self.ahead: deque[tuple[int, int, int]] = (
-            deque()
-        )  # number, size, sequence: stored, not consumed
+        self.ahead: deque[tuple[int, int]] = deque()  # number and size of frames that are not consumed
         self.size = 0
-        self.consumed = 0  # the sequence of the last frame that was consumed and not purged
-        self.purgeable = 0
+        self.slots: dict[
+            str, int
+        ] = {}  # the sequence of the last frame in each, 0 where it is not known
         self.hinted = False
         self.more = asyncio.Event()
 
@@ -376,9 +392,7 @@ class Writer:
             max(old.octets, c.octets), max(old.attach, c.attach),
         )  # fmt: skip
         while self.ahead and self.ahead[0][0] <= self.credit.frame:
-            _, size, self.consumed = self.ahead.popleft()
-            self.size -= size
-            self.purgeable += 1
+            self.size -= self.ahead.popleft()[1]
         self.more.set()
 
     async def store(self, frame: bytes) -> None:
@@ -397,11 +411,9 @@ class Writer:
                 await self.look()
         if self.credit.closed:
             return
-        if self.purgeable >= max(1, self.a["frames"] // 8):
-            await self.purge()
-        ack = json.loads(await self.client.request(self.a["subject"], frame))
         _, flags, number = struct.unpack(">BBQ", frame[:10])
-        self.ahead.append((number, len(frame), ack["seq"]))
+        await self.put(slot(self.a, number), frame)
+        self.ahead.append((number, len(frame)))
         self.size += len(frame)
         if self.credit.attach and (flags == END or not self.hinted):
             self.hinted = True
@@ -409,10 +421,23 @@ class Writer:
                 f"{self.a['direct']}.{self.credit.attach}", header(STORED, number)
             )
 
-    async def purge(self) -> None:
-        body = json.dumps({"filter": self.a["subject"], "seq": self.consumed + 1}).encode()
-        await self.client.request(f"$JS.API.STREAM.PURGE.{self.a['stream']}", body)
-        self.purgeable = 0
+    async def put(self, subject: str, frame: bytes) -> None:
+        """Store a frame in its slot, on condition of what the slot holds."""
+        held = self.slots.get(subject, 0)
+        headers = {} if subject in self.slots and not held else {EXPECTED: str(held)}
+        again = False
+        while True:
+            try:
+                said = await self.client.attempt(subject, frame, headers)
+            except WrongSequence:
+                if not again:
+                    raise  # somebody else writes to this input
+                said = {"seq": 0}  # an earlier try was stored, and its answer lost
+            if said is not None:
+                self.slots[subject] = said["seq"]
+                return
+            again = True
+            await asyncio.sleep(0.1)
 
 
 async def main(document: Any) -> int:
