@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,21 @@ def test_new_code_is_run(up: Up, tmp_path: Path) -> None:
         outputs.append(done.stdout)
     assert outputs == ["old\n", "new\n"]
     assert len(revisions) == 2
+
+
+def test_apply_takes_what_describe_prints(up: Up, tmp_path: Path) -> None:
+    script, stream = tmp_path / "two.py", tmp_path / "two.yaml"
+    one = PROGRAM.replace("dagyo.main(edited)", "") % "x"
+    script.write_text(one + one.replace("edited", "edited_too") + "dagyo.main(edited, edited_too)")
+    stream.write_text(
+        subprocess.run(
+            [sys.executable, str(script), "describe"], capture_output=True, text=True, check=True
+        ).stdout
+    )
+    applied = up.dagyo("progdef", "apply", str(stream))
+    assert applied.returncode == 0, applied.stderr
+    for name in ("edited", "edited_too"):
+        assert up.dagyo("progdef", "show", name).returncode == 0
 
 
 def test_cancel(up: Up) -> None:

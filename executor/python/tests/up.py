@@ -40,7 +40,9 @@ class Up:
         return str(path)
 
     def apply(self, document: dict[str, Any]) -> None:
-        applied = self.dagyo("progdef", "apply", self.write("progdef.json", document))
+        applied = self.dagyo(
+            "progdef", "apply", "--replace-standard", self.write("progdef.json", document)
+        )
         assert applied.returncode == 0, applied.stderr
 
     def run(self, flow: dict[str, Any]) -> subprocess.CompletedProcess[str]:
