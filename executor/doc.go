@@ -21,8 +21,12 @@
 //	}
 //
 //	func main() {
-//		executor.Main(executor.Program{Ports: []executor.Port{name, greeting}, Run: greet})
+//		executor.Main(executor.Program{Name: "greet", Ports: []executor.Port{name, greeting}, Run: greet})
 //	}
+//
+// Such a program describes itself, so that its ports are written once:
+//
+//	./greet describe | dagyo progdef apply -
 //
 // The function is called once for every job, up to DAGYO_SLOTS times at once. Returning nil ends
 // every output and the job is done; returning an error makes the job panic, and with it the whole

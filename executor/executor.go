@@ -30,11 +30,20 @@ const (
 
 // Main serves jobs as the environment says until SIGTERM or SIGINT has drained the executor, and exits.
 // The first signal lets the running jobs finish; a second one gives them up.
+//
+// With the argument "describe" it prints the program's progdef document instead, for "dagyo progdef apply",
+// and with "--help" how it is called.
 func Main(p Program) {
+	if code, asked := p.asked(os.Args, os.Stdout, os.Stderr); asked {
+		os.Exit(code)
+	}
 	defer heap.Settle()()
 	c, err := FromEnvironment()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		if byHand() {
+			fmt.Fprint(os.Stderr, p.usage(os.Args[0]))
+		}
 		os.Exit(ExitBadUsage)
 	}
 	signals := make(chan os.Signal, 2)

@@ -12,6 +12,9 @@ import (
 
 // A Program is the code of one progdef.
 type Program struct {
+	// Name and Description are those of the progdef that [Program.Describe] makes. Main describes a program without a
+	// name by the name of its executable.
+	Name, Description string
 	// TypeParams are the names that stand for any typename on the ports, as the progdef's typeParams
 	// has them. Within one job, each stands for the same one everywhere.
 	TypeParams []string

@@ -25,6 +25,8 @@ type Config struct {
 	Command []string
 	// Framing holds the framings that do not follow from typenames.
 	Framing Framings
+	// ExitOK are the exit codes besides 0 that are a normal end: 1 for grep, which did not find anything.
+	ExitOK ExitCodes
 	// StopGrace is the time from SIGTERM to SIGKILL when the flow was stopped. It is also how long an
 	// output may be silent that is still open when the command has exited.
 	StopGrace time.Duration
@@ -32,10 +34,17 @@ type Config struct {
 	Stderr io.Writer
 }
 
-// DefaultConfig runs a command with the framings that EXEC_FRAMING and then the settings say.
-func DefaultConfig(command []string, settings ...string) (Config, error) {
+// Settings are what the flags say, each as often as it was given.
+type Settings struct {
+	// Framing has values for [ParseFramings], ExitOK for [ParseExitCodes].
+	Framing, ExitOK []string
+}
+
+// DefaultConfig runs a command with the framings and exit codes that the environment and then the
+// settings say.
+func DefaultConfig(command []string, settings Settings) (Config, error) {
 	c := Config{Command: command, Framing: Framings{}, StopGrace: DefaultStopGrace, Stderr: os.Stderr}
-	for _, s := range append([]string{os.Getenv(EnvFraming)}, settings...) {
+	for _, s := range append([]string{os.Getenv(EnvFraming)}, settings.Framing...) {
 		set, err := ParseFramings(s)
 		if err != nil {
 			return c, err
@@ -43,6 +52,13 @@ func DefaultConfig(command []string, settings ...string) (Config, error) {
 		for port, framing := range set {
 			c.Framing[port] = framing
 		}
+	}
+	for _, s := range append([]string{os.Getenv(EnvExitOK)}, settings.ExitOK...) {
+		codes, err := ParseExitCodes(s)
+		if err != nil {
+			return c, err
+		}
+		c.ExitOK = append(c.ExitOK, codes...)
 	}
 	return c, nil
 }

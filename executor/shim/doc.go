@@ -18,8 +18,8 @@
 //
 // # Ends
 //
-// The job is done when the command has exited with code 0 and its outputs are closed. Any other code, or
-// a signal, is a panic with the last 8 KiB of standard error. What is left of the command's process group
+// The job is done when the command has exited with code 0, or with one of [Config.ExitOK], and its outputs are
+// closed. Any other code, or a signal, is a panic with the last 8 KiB of standard error. What is left of the command's process group
 // then is killed.
 //
 // A command that reads no further closes its input early. When nobody reads any of its outputs further,

@@ -19,7 +19,7 @@ func ExampleParseFramings() {
 
 // Main does the same from arguments, in the command dagyo-exec.
 func ExampleConfig_Program() {
-	c, err := shim.DefaultConfig([]string{"sort", "--zero-terminated"}, "nul")
+	c, err := shim.DefaultConfig([]string{"sort", "--zero-terminated"}, shim.Settings{Framing: []string{"nul"}})
 	fmt.Println(c.Program().Dynamic, err)
 	// In main: executor.Main(c.Program())
 	// Output: true <nil>

@@ -26,10 +26,12 @@ const (
 // shortGrace behind that.
 const spareGrace = shortGrace + 3*time.Second
 
-// FramingUsage and StopGraceUsage explain the flags of the same names.
+// FramingUsage, ExitOKUsage and StopGraceUsage explain the flags of the same names.
 const (
 	FramingUsage = "`FRAMING` of all ports, or PORT=FRAMING: lines, nul, length, jsonl or raw; several with " +
 		"commas (environment: " + EnvFraming + ")"
+	ExitOKUsage = "exit `CODES` besides 0 with which the command may end normally, such as 1 for grep; several with " +
+		"commas (environment: " + EnvExitOK + ")"
 	StopGraceUsage = "`time` from SIGTERM to SIGKILL when the flow was stopped"
 )
 
@@ -78,16 +80,20 @@ func parse(args []string, help io.Writer) (Config, error) {
 			"Runs the command once for each job of a progdef, on its records.")
 		flags.PrintDefaults()
 	}
-	var settings []string
+	var settings Settings
 	flags.Func("framing", FramingUsage, func(s string) error {
-		settings = append(settings, s)
+		settings.Framing = append(settings.Framing, s)
+		return nil
+	})
+	flags.Func("exit-ok", ExitOKUsage, func(s string) error {
+		settings.ExitOK = append(settings.ExitOK, s)
 		return nil
 	})
 	grace := flags.Duration("stop-grace", DefaultStopGrace, StopGraceUsage)
 	if err := flags.Parse(args); err != nil {
 		return Config{}, err
 	}
-	c, err := DefaultConfig(flags.Args(), settings...)
+	c, err := DefaultConfig(flags.Args(), settings)
 	c.StopGrace = *grace
 	return c, errors.Join(err, c.Validate())
 }

@@ -24,11 +24,12 @@ type process struct {
 	stderr *os.File
 	exited chan struct{} // closed when state is known
 	status error         // what exec.Cmd.Wait has said
+	exitOK ExitCodes     // the exit codes besides 0 that are no failure
 }
 
 // start starts the command with a pipe for each port.
 func (c Config) start(job *executor.Job, ports []port) (*process, error) {
-	p := &process{ports: ports, exited: make(chan struct{}), cmd: exec.Command(c.Command[0], c.Command[1:]...)}
+	p := &process{ports: ports, exited: make(chan struct{}), exitOK: c.ExitOK, cmd: exec.Command(c.Command[0], c.Command[1:]...)}
 	p.cmd.Env = environ(job, ports)
 	p.cmd.SysProcAttr = commandAttr()
 	theirs, err := p.connect()
@@ -167,6 +168,9 @@ func (p *process) failure() (err error, brokenPipe bool) {
 	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		s := ws.Signal()
 		return fmt.Errorf("the command %s was ended by signal %d (%s)", name, s, s), s == syscall.SIGPIPE
+	}
+	if p.exitOK.has(code) {
+		return nil, false
 	}
 	// A shell says so for a command that a signal has ended.
 	return fmt.Errorf("the command %s has exited with code %d", name, code), code == 128+int(syscall.SIGPIPE)

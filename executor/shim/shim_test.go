@@ -149,9 +149,10 @@ func TestParseFramings(t *testing.T) {
 
 func TestConfigFromTheOutside(t *testing.T) {
 	t.Setenv(EnvFraming, "nul,b=raw")
-	c, err := parse([]string{"--framing", "b=length", "--stop-grace=2s", "sort", "-z"}, io.Discard)
+	t.Setenv(EnvExitOK, "1")
+	c, err := parse([]string{"--framing", "b=length", "--exit-ok=3, 4", "--stop-grace=2s", "sort", "-z"}, io.Discard)
 	want := Config{
-		Command: []string{"sort", "-z"}, Framing: Framings{"": Nul, "b": Length},
+		Command: []string{"sort", "-z"}, Framing: Framings{"": Nul, "b": Length}, ExitOK: ExitCodes{1, 3, 4},
 		StopGrace: 2e9, Stderr: os.Stderr,
 	}
 	if err != nil || !reflect.DeepEqual(c, want) {
@@ -162,6 +163,15 @@ func TestConfigFromTheOutside(t *testing.T) {
 		"--stop-grace is 20s: it must be above 0 and at most 15s"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("got %v, want %q", err, part)
+		}
+	}
+}
+
+func TestWhatIsNoExitCode(t *testing.T) {
+	for _, codes := range []string{"x", "-1", "256", "1,,x", "1-3"} {
+		_, err := parse([]string{"--exit-ok", codes, "--", "true"}, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), "is not an exit code: it must be a number from 0 to 255") {
+			t.Errorf("%q: %v", codes, err)
 		}
 	}
 }

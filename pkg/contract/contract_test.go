@@ -117,6 +117,16 @@ func TestSchemaFiles(t *testing.T) {
 	for _, name := range append(types(), documents()...) {
 		need(t, name, needed)
 	}
+	for _, q := range contract.Questions {
+		if q.Asked != "" {
+			need(t, q.Asked, needed)
+		}
+		for _, a := range q.Answers {
+			if a.Event == "" {
+				need(t, a.Schema, needed)
+			}
+		}
+	}
 	same(t, "schemas", names(t, "."), slices.Collect(maps.Keys(needed)))
 }
 
@@ -187,6 +197,7 @@ func example(t *testing.T, entry contract.Entry) (e contract.Event, data []byte)
 		t.Fatal(err)
 	}
 	var envelope struct {
+		ID      string
 		Type    contract.Type
 		Subject string
 		Data    json.RawMessage
@@ -194,7 +205,7 @@ func example(t *testing.T, entry contract.Entry) (e contract.Event, data []byte)
 	if err := json.Unmarshal(raw, &envelope); err != nil {
 		t.Fatal(err)
 	}
-	e = contract.Event{Type: envelope.Type, Subject: envelope.Subject, Data: entry.New()}
+	e = contract.Event{ID: envelope.ID, Type: envelope.Type, Subject: envelope.Subject, Data: entry.New()}
 	dec := json.NewDecoder(bytes.NewReader(envelope.Data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(e.Data); err != nil {
@@ -228,6 +239,39 @@ func TestExamplesLoseNothing(t *testing.T) {
 	if _, problems := document.Check("job", raw, document.DefaultLimits()); len(problems) > 0 {
 		t.Error(problems)
 	}
+}
+
+// Examples have the ids that are published: those of services name what the event was decided by.
+func TestExamplesHaveTheIDsThatArePublished(t *testing.T) {
+	for _, entry := range contract.Table {
+		e, _ := example(t, entry)
+		id := regexp.QuoteMeta(e.NATSSubject())
+		switch {
+		case entry.Command, entry.Type == contract.TypeTick:
+			continue
+		case entry.Type == contract.TypeJobStarted:
+			id += `\.[a-z0-9-]+\.[A-Za-z0-9]+`
+		case entry.Of != contract.OfJob:
+			id += `\.[0-9]+`
+		}
+		if !regexp.MustCompile("^" + id + "$").MatchString(e.ID) {
+			t.Errorf("the example of %s has the id %q", entry.Type, e.ID)
+		}
+	}
+}
+
+func TestQuestionsAreNamedInTheContract(t *testing.T) {
+	var asked []string
+	for _, q := range contract.Questions {
+		asked = append(asked, q.Subject)
+		if q.Doc == "" || q.By == "" || len(q.Answers) == 0 {
+			t.Errorf("%s: the entry is not complete", q.Subject)
+		}
+	}
+	same(t, "questions", asked, []string{
+		contract.AskCatalogCompatible, contract.AskCatalogGet, contract.AskCatalogList, contract.AskCatalogTypes,
+		contract.AskExecutors, contract.AskFlowGet, contract.AskFlowList, contract.AskFlowValidate,
+	})
 }
 
 func sameJSON(t *testing.T, what string, got, want []byte) {
@@ -302,6 +346,11 @@ func TestSchemasFitTheStructs(t *testing.T) {
 		}
 	}
 	fit(t, "job", schemaOf(t, "job"), reflect.TypeFor[contract.Job]())
+	fit(t, "flow-status", schemaOf(t, "flow-status"), reflect.TypeFor[contract.FlowStatus]())
+	fit(t, "flow-query", schemaOf(t, "flow-query"), reflect.TypeFor[contract.FlowQuery]())
+	fit(t, "flow-page", schemaOf(t, "flow-page"), reflect.TypeFor[contract.FlowPage]())
+	fit(t, "type-line", schemaOf(t, "type-line"), reflect.TypeFor[contract.TypeLine]())
+	fit(t, "capacity", schemaOf(t, "capacity"), reflect.TypeFor[contract.Capacity]())
 	same(t, "kinds", enum(schemaOf(t, "kind")), constants(t, "Kind"))
 	state := schemaOf(t, "job-summary")["properties"].(map[string]any)["state"]
 	same(t, "states", enum(state.(map[string]any)), constants(t, "JobState"))
@@ -379,7 +428,7 @@ func fitStruct(t *testing.T, at string, schema map[string]any, typ reflect.Type)
 			continue
 		}
 		fields = append(fields, name)
-		if option != "omitempty" || !tagged {
+		if option != "omitempty" && option != "omitzero" || !tagged {
 			required = append(required, name)
 		}
 		property, ok := properties[name].(map[string]any)

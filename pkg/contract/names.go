@@ -116,7 +116,14 @@ func ClientSubject(flow, client string) string { return "client." + flow + "." +
 // ClientSubjects matches every sign of life of a client.
 const ClientSubjects = "client.*.*"
 
-// ReleaseSubject is the plain NATS subject on which a client says that it has read all outputs.
+// DeadLetterSubject is the plain NATS subject that answers the message with a place in EVENTS, where that could not be
+// read or carried out: its sender knows the place from JetStream's acknowledgement.
+func DeadLetterSubject(seq uint64) string {
+	return string(TypeDeadLetter) + "." + strconv.FormatUint(seq, 10)
+}
+
+// ReleaseSubject is the plain NATS subject on which a client says that the flow's outputs need not be kept any
+// longer than until they are read.
 func ReleaseSubject(flow string) string { return "release." + flow }
 
 // ReleaseSubjects matches every release.

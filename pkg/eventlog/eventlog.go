@@ -59,8 +59,18 @@ func (s Log) Append(ctx context.Context, e contract.Event, last uint64) (seq uin
 	if err != nil {
 		return 0, false, err
 	}
+	s.answer(e, msg)
 	s.Logger.Debug().Str("event", e.NATSSubject()).Uint64("seq", ack.Sequence).Msg("published")
 	return ack.Sequence, true, nil
+}
+
+// answer sends a dead letter that is stored to the sender of the message, who knows its place in EVENTS.
+func (s Log) answer(e contract.Event, stored *nats.Msg) {
+	if e.Type == contract.TypeDeadLetter && e.Cause > 0 {
+		_ = s.Link.PublishMsg(&nats.Msg{ // fails on a closed connection only, where nobody receives it
+			Subject: contract.DeadLetterSubject(e.Cause), Header: stored.Header, Data: stored.Data,
+		})
+	}
 }
 
 // eventID returns what tells an event from others on its subject. A repeat has the same: behind one event of an

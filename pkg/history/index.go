@@ -94,7 +94,7 @@ func (x *Index) open(ctx context.Context) (jetstream.Stream, error) {
 func (x *Index) Run(ctx context.Context) error {
 	var once sync.Once
 	return broker.Follower{
-		JS: x.js, Stream: contract.StreamHistory, HeadersOnly: true,
+		JS: x.js, Stream: contract.StreamHistory, HeadersOnly: true, Name: "history-index",
 		Handle: func(m jetstream.Msg, meta *jetstream.MsgMetadata) {
 			x.add(meta.Sequence.Stream, m.Headers())
 		},

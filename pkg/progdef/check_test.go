@@ -217,6 +217,7 @@ func TestRevisionCountsWhatRuns(t *testing.T) {
 		"output":  func(d *Document) { d.Outputs = nil },
 		"type":    func(d *Document) { d.Inputs = map[string]Port{"name": {Type: "json"}} },
 		"params":  func(d *Document) { d.TypeParams = []string{"T"} },
+		"code":    func(d *Document) { d.Code = "sha256:0" },
 		"env":     func(d *Document) { d.Env = nil },
 		"envFrom": func(d *Document) { slices.Reverse(d.EnvFrom) },
 		"request": func(d *Document) { d.Resources.Requests = nil },

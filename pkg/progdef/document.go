@@ -13,6 +13,7 @@ type Document struct {
 	Image       string            `json:"image,omitempty"`
 	Build       *Build            `json:"build,omitempty"`
 	Command     []string          `json:"command,omitempty"`
+	Code        string            `json:"code,omitempty"`
 	Scaling     Scaling           `json:"scaling"`
 	Resources   Resources         `json:"resources"`
 	Machine     Machine           `json:"machine"`

@@ -13,6 +13,7 @@ type identity struct {
 	Image           string            `json:"image,omitempty"`
 	Build           *Build            `json:"build,omitempty"`
 	Command         []string          `json:"command,omitempty"`
+	Code            string            `json:"code,omitempty"`
 	Inputs          map[string]string `json:"inputs,omitempty"`
 	Outputs         map[string]string `json:"outputs,omitempty"`
 	TypeParams      []string          `json:"typeParams,omitempty"`
@@ -29,7 +30,7 @@ type identity struct {
 // may change under running executors.
 func (d Document) Revision() string {
 	id := identity{
-		Image: d.Image, Build: d.Build, Command: d.Command,
+		Image: d.Image, Build: d.Build, Command: d.Command, Code: d.Code,
 		Inputs: typenames(d.Inputs), Outputs: typenames(d.Outputs), TypeParams: d.TypeParams,
 		Env: d.Env, EnvFrom: d.EnvFrom,
 		Requests: d.Resources.Requests, Limits: d.Resources.Limits,

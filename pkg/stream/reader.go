@@ -284,6 +284,15 @@ func (r *Reader) Close(ctx context.Context) error {
 	return edgeError(r.addr.Subject, err)
 }
 
+// Settle returns when the broker has stored what was consumed, so that others can see it: without it, the last
+// credits may have gone to the writer alone. It may be called after io.EOF. After Close it does nothing.
+func (r *Reader) Settle(ctx context.Context) error {
+	if r.over != nil && !errors.Is(r.over, io.EOF) {
+		return nil
+	}
+	return edgeError(r.addr.Subject, r.tell(ctx, r.consumed()))
+}
+
 func (r *Reader) tell(ctx context.Context, c wire.Credit) error {
 	return patiently(ctx, func(once context.Context) error {
 		_, err := r.js.PublishMsg(once, creditMessage(r.addr, c))

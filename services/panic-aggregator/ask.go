@@ -53,8 +53,12 @@ func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 // answerSlack is what a message takes besides an answer, in bytes.
 const answerSlack = 4 << 10
 
-// fitting leaves out of a status what would make it too large for a message.
+// fitting is a status as it is answered: without what would make it too large for a message, and with an object
+// of jobs also before there are any.
 func (w *wiring) fitting(s contract.FlowStatus) (any, error) {
+	if s.Jobs == nil {
+		s.Jobs = map[string]contract.JobStatus{}
+	}
 	return history.Fit(s, int(w.link.MaxPayload())-answerSlack)
 }
 

@@ -2,19 +2,15 @@ package planner
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/service"
@@ -51,7 +47,7 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		Logic:   Logic(),
 		New:     func(context.Context) (*State, error) { return NewState(c.Limits), nil },
 		Perform: w.perform,
-		Observe: []func(context.Context, *service.Runtime[*State]) error{receiveReleases, w.makeFirstShards},
+		Observe: []func(context.Context, *service.Runtime[*State]) error{w.heedReleases, w.makeFirstShards},
 		Lead:    []func(context.Context, *service.Runtime[*State]) error{w.sweep, w.trim},
 	}, c.Config)
 }
@@ -205,33 +201,4 @@ func (w *wiring) purgeJobs(ctx context.Context, id string) error {
 		return fmt.Errorf("purge jobs of flow %s: %w", id, err)
 	}
 	return nil
-}
-
-// readRelease reads what a client says that it has read. What is not a release counts as an empty one.
-func readRelease(raw []byte) contract.Release {
-	var d contract.Release
-	if json.Unmarshal(raw, &d) != nil || len(d.Read) > releasedOutputs {
-		return contract.Release{}
-	}
-	for name, n := range d.Read {
-		if !document.ValidName(name) || n.Records < 0 || n.Bytes < 0 {
-			return contract.Release{}
-		}
-	}
-	return d
-}
-
-// releasedOutputs bounds the outputs in a release.
-const releasedOutputs = 1000
-
-func receiveReleases(ctx context.Context, r *service.Runtime[*State]) error {
-	sub, err := r.Link().Subscribe(contract.ReleaseSubjects, func(m *nats.Msg) {
-		id := strings.TrimPrefix(m.Subject, contract.ReleaseSubject(""))
-		r.Fold(contract.Event{Type: FactReleased, Subject: id, With: readRelease(m.Data)})
-	})
-	if err != nil {
-		return err
-	}
-	<-ctx.Done()
-	return sub.Unsubscribe()
 }

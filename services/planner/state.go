@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -34,8 +36,10 @@ type run struct {
 	OK        bool          `json:"ok"`
 	Retention time.Duration `json:"retention"`
 	Stream    string        `json:"stream"`
-	// released is true once a client has said that it has read all it wants, with what it has read. stopped is
-	// true once the jobs of a flow that failed were told to stop.
+	// Ends are the addresses of the outputs.
+	Ends []contract.Address `json:"ends,omitempty"`
+	// released is true once a client has asked for the clean-up and all outputs are read, stopped once the jobs of a
+	// flow that failed were told to stop. read is what the client has read.
 	released, stopped bool
 	read              map[string]contract.OutputCount
 }
@@ -69,7 +73,7 @@ func NewState(l Limits, shards ...string) *State {
 // Has reports whether a flow has something on the broker, or is about to.
 func (s *State) Has(flow string) bool { return s.runs[flow] != nil }
 
-// FactReleased says that a client has read all it wants of a flow's outputs.
+// FactReleased says that a flow that has ended was released, and that its outputs are read.
 const FactReleased contract.Type = "fact.released"
 
 // FactShards says which shards there are now; With has their names.
@@ -138,6 +142,9 @@ func (s *State) planned(flow string, d *contract.FlowPlanned) {
 	s.edges += r.Edges
 	r.Planned, r.Outputs, r.Stream, r.Validated = true, len(d.Outputs) > 0, d.Stream, nil
 	r.Retention = d.OutputRetention.D()
+	for _, name := range slices.Sorted(maps.Keys(d.Outputs)) {
+		r.Ends = append(r.Ends, d.Outputs[name])
+	}
 }
 
 // release notes that a client has read the outputs, and what it has read if it says so.

@@ -78,6 +78,38 @@ func TestReadOutputs(t *testing.T) {
 	c.Await(t, "clean-up", harness.Is(contract.TypeFlowCleaned, "outputs"))
 }
 
+// A release that comes before the outputs are read loses none of them, and takes effect when they are.
+func TestEarlyRelease(t *testing.T) {
+	s := harness.Start(t, harness.DefaultOptions())
+	c := s.Client(t)
+	c.ApplyStandard(t)
+	early := func() {
+		t.Helper()
+		if err := c.Publish(contract.ReleaseSubject("early"), nil); err != nil {
+			t.Fatal(err)
+		}
+		c.AwaitFlush(t)
+	}
+	c.Submit(t, "early", `{"nodes": {
+			"hello": {"progdef": "greet", "with": {"name": ["Alice", "Bob"]}},
+			"again": {"progdef": "greet", "with": {"name": ["Carol"]}}
+		}, "outputs": {"greetings": "hello.greeting", "more": "again.greeting"}}`)
+	planned := c.Await(t, "plan", harness.Is(contract.TypeFlowPlanned, "early")).Data.(*contract.FlowPlanned)
+	early()
+	if end := c.AwaitEnd(t, "early"); end.Type != contract.TypeFlowCompleted {
+		t.Fatalf("%s: %+v", end.Type, end.Data)
+	}
+	early()
+	if got, want := readAll(t, c, planned.Outputs["greetings"]), []string{"hello Alice", "hello Bob"}; !slices.Equal(got, want) {
+		t.Errorf("greetings %q, want %q", got, want)
+	}
+	early()
+	if got, want := readAll(t, c, planned.Outputs["more"]), []string{"hello Carol"}; !slices.Equal(got, want) {
+		t.Errorf("more %q, want %q", got, want)
+	}
+	c.Await(t, "clean-up", harness.Is(contract.TypeFlowCleaned, "early"))
+}
+
 // A client may feed a flow's inputs.
 func TestWriteInputs(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
@@ -128,6 +160,9 @@ func readAll(t *testing.T, c *harness.Client, a contract.Address) []string {
 	for {
 		record, err := r.Recv(ctx)
 		if errors.Is(err, io.EOF) {
+			if err := r.Settle(ctx); err != nil {
+				t.Error(err)
+			}
 			return out
 		}
 		if err != nil {

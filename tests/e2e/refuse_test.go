@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/tests/harness"
@@ -71,6 +73,30 @@ func TestEveryDeadLetterIsPublished(t *testing.T) {
 	for seq, n := range told {
 		if n != 1 || !sent[seq] {
 			t.Errorf("%d dead letters about message %d", n, seq)
+		}
+	}
+}
+
+// The sender of what cannot be read gets the dead letter on a subject that it knows: that of the number with
+// which JetStream has acknowledged its message.
+func TestSenderGetsItsDeadLetter(t *testing.T) {
+	s := harness.Start(t, harness.DefaultOptions())
+	c := s.Client(t)
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true}) // all is up
+	answers, err := c.SubscribeSync("deadletter.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.AwaitFlush(t)
+	noName := nats.Header{"ce-specversion": {"1.0"}, "ce-type": {"flow.submit"}, "ce-source": {"/x"}, "ce-id": {"no name"}}
+	for what, header := range map[string]nats.Header{"no event": nil, "no flow": noName} {
+		subject := fmt.Sprintf("deadletter.%d", send(t, c, "flow.submit", header, []byte(`{"nodes": {}}`)))
+		m, err := answers.NextMsg(harness.Patience)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if m.Subject != subject || !strings.Contains(string(m.Data), `"problems"`) {
+			t.Errorf("%s: %s on %s, want it on %s", what, m.Data, m.Subject, subject)
 		}
 	}
 }

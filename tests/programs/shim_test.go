@@ -21,7 +21,7 @@ import (
 // shimConfig runs a command, with framings.
 func shimConfig(t *testing.T, framing string, command ...string) shim.Config {
 	t.Helper()
-	c, err := shim.DefaultConfig(command, framing)
+	c, err := shim.DefaultConfig(command, shim.Settings{Framing: []string{framing}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +123,38 @@ func TestOneSide(t *testing.T) {
 		t.Errorf("kept %q, %v", kept, err)
 	}
 	b.run(command(t, "", "true"), nil, nil).done()
+}
+
+// A command may end normally with the exit codes that are named: grep without a match has 1.
+func TestExitCodesThatAreFine(t *testing.T) {
+	for name, tt := range map[string]struct {
+		ok, script, panics string
+	}{
+		"grep finds nothing":       {"1", "grep needle", ""},
+		"grep finds nothing, else": {"", "grep needle", "exited with code 1"},
+		"grep fails":               {"1", "grep '['", "exited with code 2"},
+		"one of several":           {"4, 1", "cat >/dev/null; exit 4", ""},
+		"a signal is no code":      {"9,137", "kill -9 $$", "signal 9"},
+		"a shell's own":            {"7", "exit 7", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			c := shimConfig(t, "", "sh", "-c", tt.script)
+			codes, err := shim.ParseExitCodes(tt.ok)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.ExitOK = codes
+			out := b.edge("utf8-string")
+			j := b.run(c.Program(), edges{"in": b.given("utf8-string", "hay", "stack")}, edges{"out": out})
+			if tt.panics == "" {
+				equal(t, "out", b.receive(out))
+				j.done()
+			} else if got := told(j.panic()); !strings.Contains(got, tt.panics) {
+				t.Errorf("got %q, want %q", got, tt.panics)
+			}
+		})
+	}
 }
 
 func TestCommandsThatFail(t *testing.T) {

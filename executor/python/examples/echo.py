@@ -3,7 +3,7 @@
 import dagyo
 
 
-@dagyo.progdef(inputs={"in": dagyo.String}, outputs={"out": dagyo.String})
+@dagyo.progdef
 async def echo(in_: dagyo.In[str], out: dagyo.Out[str]) -> None:
     """Write what is read."""
     async for text in in_:

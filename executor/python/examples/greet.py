@@ -3,7 +3,7 @@
 import dagyo
 
 
-@dagyo.progdef(inputs={"name": dagyo.String}, outputs={"greeting": dagyo.String})
+@dagyo.progdef
 async def greet_py(name: dagyo.In[str], greeting: dagyo.Out[str]) -> None:
     """Write "hello " before each name."""
     async for n in name:

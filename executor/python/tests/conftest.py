@@ -14,6 +14,7 @@ import dagyo
 from dagyo.link import Link
 
 from .helpers import Broker, go_build
+from .up import Up, started
 
 PACKAGE = str(Path(dagyo.__file__).parent)
 
@@ -57,6 +58,13 @@ async def links(shared_broker: Broker) -> AsyncIterator[tuple[Link, Link]]:
     yield pair
     for link in pair:
         await link.close()
+
+
+@pytest.fixture(scope="session")
+def up(dagyo_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A `dagyo up` for all tests."""
+    with started(dagyo_command, tmp_path_factory.mktemp("up")) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

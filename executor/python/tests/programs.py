@@ -97,6 +97,24 @@ async def deaf(in_: In[str], more: In[str]) -> None:
                 continue
 
 
+@dagyo.progdef
+def shout(in_: dagyo.SyncIn[str], out: dagyo.SyncOut[str]) -> None:
+    for value in in_:
+        out.send(value.upper())
+
+
+@dagyo.progdef
+def sync_pour(out: dagyo.SyncOut[bytes]) -> None:
+    while True:
+        out.send_batch([b"x" * 100] * 1000)
+
+
+@dagyo.progdef
+def sync_swallow(in_: dagyo.SyncIn[bytes]) -> None:
+    for _ in in_.batches():
+        pass
+
+
 def _sleep() -> None:
     time.sleep(60)
 
@@ -125,6 +143,7 @@ async def wrong(out: Out[Any]) -> None:
 
 PROGRAMS = [
     greet, tee, fail, stubborn, head, pour, bulk, swallow, results, block, deaf, forks, leave, wrong,
+    shout, sync_pour, sync_swallow,
 ]  # fmt: skip
 
 if __name__ == "__main__":

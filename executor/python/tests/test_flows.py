@@ -5,80 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from .helpers import PATIENCE, ROOT
-
-HERE = Path(__file__).parent
-
-
-@dataclass
-class Up:
-    """A running Dagyo."""
-
-    command: Path
-    url: str
-    folder: Path
-
-    def dagyo(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(self.command), "--server", self.url, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-
-    def write(self, name: str, document: Any) -> str:
-        path = self.folder / name
-        path.write_text(json.dumps(document))
-        return str(path)
-
-    def apply(self, document: dict[str, Any]) -> None:
-        applied = self.dagyo("progdef", "apply", self.write("progdef.json", document))
-        assert applied.returncode == 0, applied.stderr
-
-    def run(self, flow: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-        return self.dagyo("run", self.write("flow.json", flow))
-
-
-def described(script: Path) -> list[dict[str, Any]]:
-    """Return the documents of a script's progdefs."""
-    out = subprocess.run(
-        [sys.executable, str(script), "describe"], capture_output=True, text=True, check=True
-    )
-    return [json.loads(line) for line in out.stdout.splitlines()]
-
-
-@pytest.fixture(scope="module")
-def up(dagyo_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    folder = tmp_path_factory.mktemp("up")
-    process = subprocess.Popen(
-        [str(dagyo_command), "up", "-o", "json", "--port", "-1", "--data", str(folder / "data"),
-         "--drain-timeout", "1s"],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    made = Up(dagyo_command, json.loads(process.stdout.readline())["server"], folder)
-    for document in described(HERE / "programs.py") + described(
-        ROOT / "executor/python/examples/greet.py"
-    ):
-        text = json.dumps(document).replace('"T"', '"utf8-string"').replace("<T>", "<utf8-string>")
-        document = json.loads(text)
-        document.pop("typeParams", None)
-        document["scaling"] = {"jobsPerExecutor": 10, "idleTimeout": "30s"}
-        document["health"] = {"interval": "1s", "timeout": "5s"}
-        if document["name"] != "greet":  # there is one in Go
-            made.apply(document)
-    yield made
-    process.terminate()
-    process.wait(PATIENCE)
-    process.stdout.close()
+from .up import Up, described
 
 
 def names(*values: str) -> dict[str, Any]:
@@ -135,9 +65,67 @@ def test_head_ends_an_endless_source(up: Up) -> None:
     assert (done.returncode, done.stdout) == (0, "a\n")
 
 
+def test_a_function_without_async(up: Up) -> None:
+    done = up.run({
+        "nodes": {"names": names("a", "b"), "s": {"progdef": "shout"}},
+        "edges": [{"from": "names.out", "to": "s.in"}],
+        "outputs": {"out": "s.out"},
+    })  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "A\nB\n"), done.stderr
+
+
+PROGRAM = """
+import dagyo
+
+@dagyo.progdef(name="edited", outputs={"out": dagyo.String})
+async def edited(out: dagyo.Out[str]) -> None:
+    await out.send("%s")
+
+dagyo.main(edited)
+"""
+
+
+def test_new_code_is_run(up: Up, tmp_path: Path) -> None:
+    """Describe, apply, run; edit, describe, apply, run: the second run is the new code's."""
+    script, outputs, revisions = tmp_path / "edited.py", [], set()
+    for text in ("old", "new"):
+        script.write_text(PROGRAM % text)
+        [document] = described(script)
+        applied = up.dagyo("progdef", "apply", "-o", "json", up.write("edited.json", document))
+        assert applied.returncode == 0, applied.stderr
+        revisions.add(json.loads(applied.stdout)["revision"])
+        done = up.run({"nodes": {"e": {"progdef": "edited"}}, "outputs": {"out": "e.out"}})
+        outputs.append(done.stdout)
+    assert outputs == ["old\n", "new\n"]
+    assert len(revisions) == 2
+
+
+def test_apply_takes_what_describe_prints(up: Up, tmp_path: Path) -> None:
+    script, stream = tmp_path / "two.py", tmp_path / "two.yaml"
+    one = PROGRAM.replace("dagyo.main(edited)", "") % "x"
+    script.write_text(one + one.replace("edited", "edited_too") + "dagyo.main(edited, edited_too)")
+    stream.write_text(
+        subprocess.run(
+            [sys.executable, str(script), "describe"], capture_output=True, text=True, check=True
+        ).stdout
+    )
+    applied = up.dagyo("progdef", "apply", str(stream))
+    assert applied.returncode == 0, applied.stderr
+    for name in ("edited", "edited_too"):
+        assert up.dagyo("progdef", "show", name).returncode == 0
+
+
 def test_cancel(up: Up) -> None:
+    submit_and_cancel(up, "pour", "swallow")
+
+
+def test_cancel_functions_without_async(up: Up) -> None:
+    submit_and_cancel(up, "sync_pour", "sync_swallow")
+
+
+def submit_and_cancel(up: Up, source: str, sink: str) -> None:
     flow = {
-        "nodes": {"p": {"progdef": "pour"}, "s": {"progdef": "swallow"}},
+        "nodes": {"p": {"progdef": source}, "s": {"progdef": sink}},
         "edges": [{"from": "p.out", "to": "s.in"}],
     }
     submitted = up.dagyo("submit", "-o", "json", up.write("flow.json", flow))

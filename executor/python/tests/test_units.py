@@ -140,10 +140,6 @@ async def _nothing() -> None:
     pass
 
 
-def _sync() -> None:
-    pass
-
-
 async def _extra(a: Any, more: Any) -> None:
     pass
 
@@ -153,7 +149,6 @@ async def _extra(a: Any, more: Any) -> None:
     [
         ({"inputs": {"a": String}}, _nothing, r"parameters are \(\), its ports need \(a\)"),
         ({"inputs": {"a": String}}, _extra, r"parameters are \(a, more\), its ports need \(a\)"),
-        ({}, _sync, "must be written with async def"),
         ({"inputs": {"A": String}}, _nothing, "port 'A' is not a name"),
         ({"inputs": {"a": "x<"}}, _nothing, "port a: 'x<' is not a typename"),
         ({"name": "No Name"}, _nothing, "progdef No Name: this is not a name"),

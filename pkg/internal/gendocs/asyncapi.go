@@ -32,13 +32,18 @@ func asyncAPI() ([]byte, error) {
 			operations[publisher+"."+name] = operationOf(entry, publisher)
 		}
 	}
+	for _, q := range contract.Questions {
+		question(q, channels, operations, messages)
+	}
 	out, err := json.MarshalIndent(object{
 		"asyncapi": "3.0.0",
 		"info": object{
 			"title":   "Dagyo",
 			"version": "1.0.0",
-			"description": "Every event on Dagyo's EVENTS stream. Events are CloudEvents 1.0 on NATS " +
-				"JetStream; Dagyo writes structured JSON and reads binary mode as well.",
+			"description": "Every event on Dagyo's EVENTS stream, and every question that services answer. Events " +
+				"are CloudEvents 1.0 on NATS JetStream; Dagyo writes structured JSON and reads binary mode as " +
+				"well. Questions (ask.*) are NATS requests: an answer with the header Nats-Service-Error-Code is " +
+				"an error, which Nats-Service-Error describes. docs/clients.md says how to use both.",
 		},
 		"defaultContentType": "application/cloudevents+json",
 		"channels":           channels,
@@ -124,6 +129,83 @@ func messageOf(entry contract.Entry) (object, error) {
 	}, nil
 }
 
+// question adds the channel, the operation and the messages of a question.
+func question(q contract.Question, channels, operations, messages object) {
+	asked, answered := q.Subject+".question", q.Subject+".answer"
+	messages[asked] = object{
+		"name": asked, "title": asked, "summary": q.Doc, "contentType": "application/json", "payload": asking(q),
+	}
+	messages[answered] = object{
+		"name": answered, "title": answered, "summary": "The answer to " + q.Subject + ".",
+		"contentType": "application/json", "payload": answering(q), "headers": answerHeaders(),
+	}
+	if q.Text != "" {
+		messages[asked].(object)["contentType"] = "text/plain"
+	}
+	channels[q.Subject] = object{
+		"address": q.Subject, "summary": q.Doc,
+		"messages": object{asked: ref("#/components/messages/" + asked)},
+	}
+	answers := q.Subject + ".answers"
+	channels[answers] = object{
+		"address": nil, "summary": "The reply subject of a request to " + q.Subject + ".",
+		"messages": object{answered: ref("#/components/messages/" + answered)},
+	}
+	operations[q.By+"."+q.Subject] = object{
+		"action": "receive", "summary": q.Doc, "channel": ref("#/channels/" + q.Subject),
+		"messages": []any{ref("#/channels/" + q.Subject + "/messages/" + asked)},
+		"tags":     []any{object{"name": q.By}},
+		"reply": object{
+			"channel":  ref("#/channels/" + answers),
+			"messages": []any{ref("#/channels/" + answers + "/messages/" + answered)},
+		},
+	}
+}
+
+// asking is the schema of a question's body.
+func asking(q contract.Question) object {
+	out := object{"type": "string", "maxLength": 0, "description": "No body."}
+	switch {
+	case q.Asked != "" && q.Optional:
+		out = object{"anyOf": []any{ref(components + q.Asked), out}}
+	case q.Asked != "":
+		out = ref(components + q.Asked)
+	case q.Text != "" && q.Optional:
+		out = object{"type": "string", "description": "As plain text: " + q.Text + ", or nothing."}
+	case q.Text != "":
+		out = object{"type": "string", "minLength": 1, "description": "As plain text: " + q.Text + "."}
+	}
+	return out
+}
+
+// answering is the schema of an answer's body.
+func answering(q contract.Question) object {
+	var all []any
+	for _, a := range q.Answers {
+		switch {
+		case a.Event != "":
+			entry, _ := contract.Lookup(a.Event)
+			all = append(all, envelope(entry))
+		case a.List:
+			all = append(all, object{"type": "array", "items": ref(components + a.Schema)})
+		default:
+			all = append(all, ref(components+a.Schema))
+		}
+	}
+	if len(all) == 1 {
+		return all[0].(object)
+	}
+	return object{"oneOf": all}
+}
+
+func answerHeaders() object {
+	text := func(description string) object { return object{"type": "string", "description": description} }
+	return object{"type": "object", "properties": object{
+		"Nats-Service-Error-Code": text("Set where the question could not be answered: 400 by default, 404 for what is not known."),
+		"Nats-Service-Error":      text("What is wrong, in a sentence."),
+	}}
+}
+
 // envelope is the schema of the whole event in structured mode.
 func envelope(entry contract.Entry) object {
 	text := func(description string) object {
@@ -131,7 +213,11 @@ func envelope(entry contract.Entry) object {
 	}
 	return object{
 		"type":     "object",
-		"required": []any{"specversion", "id", "source", "type", "data"},
+		"required": []any{"specversion", "id", "source", "type"},
+		// Data that does not fit into a message is in the object store.
+		"oneOf": []any{
+			object{"required": []any{"data"}}, object{"required": []any{"dataref"}},
+		},
 		"properties": object{
 			"specversion":     object{"const": "1.0", "description": "The version of CloudEvents."},
 			"id":              text("Unique among the events of its source."),
@@ -142,7 +228,11 @@ func envelope(entry contract.Entry) object {
 			"datacontenttype": text("JSON; may be left out."),
 			"traceparent":     text("W3C trace context, copied from cause to effect."),
 			"cause":           text("The place in EVENTS of the command that the event answers, where it answers one."),
-			"data":            ref(components + string(entry.Type)),
+			"dataref": object{
+				"type": "string", "pattern": "^nats-object://data/.+$",
+				"description": "Instead of data, where that does not fit into a message: the object in the store `data` that holds it.",
+			},
+			"data": ref(components + string(entry.Type)),
 		},
 	}
 }

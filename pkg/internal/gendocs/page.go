@@ -41,6 +41,7 @@ func eventsPage() ([]byte, error) {
 			return nil, err
 		}
 	}
+	p.questions()
 	if err := p.shared(); err != nil {
 		return nil, err
 	}
@@ -54,6 +55,47 @@ func (p *page) overview() {
 			address(e, "<", ">"), strings.Join(e.Publishers, ", "), e.Doc)
 	}
 }
+
+// questions lists what services answer.
+func (p *page) questions() {
+	p.printf("\n## Questions\n\nA question is a NATS request. An answer with the header `Nats-Service-Error-Code` is an error; " +
+		"`Nats-Service-Error` says which. [clients.md](clients.md) has an example.\n\n")
+	p.printf("| subject | answered by | body of the request | answer | |\n|---|---|---|---|---|\n")
+	for _, q := range contract.Questions {
+		p.printf("| `%s` | %s | %s | %s | %s |\n", q.Subject, q.By, p.asked(q), p.answered(q), q.Doc)
+	}
+}
+
+func (p *page) asked(q contract.Question) string {
+	out := q.Text
+	if q.Asked != "" {
+		out = schemaLink(q.Asked)
+	}
+	switch {
+	case out == "":
+		return "none"
+	case q.Optional:
+		return out + ", or none"
+	}
+	return out
+}
+
+func (p *page) answered(q contract.Question) string {
+	var all []string
+	for _, a := range q.Answers {
+		switch {
+		case a.Event != "":
+			all = append(all, fmt.Sprintf("the event [%s](#%s)", a.Event, anchor(string(a.Event))))
+		case a.List:
+			all = append(all, "list of "+schemaLink(a.Schema))
+		default:
+			all = append(all, schemaLink(a.Schema))
+		}
+	}
+	return strings.Join(all, ", or ")
+}
+
+func schemaLink(name string) string { return fmt.Sprintf("[%s.json](../schemas/%s.json)", name, name) }
 
 // anchor is how Markdown viewers link to a heading.
 func anchor(heading string) string { return strings.ReplaceAll(heading, ".", "") }

@@ -40,7 +40,7 @@ its demands, and says what was seen. The broker is the command's own.
 
 CMD must be an executor whose program has one input and one output of the same type
 and copies every record, as "cat" does; see docs/conformance.md. The exit code is 0
-if no check has failed.
+if all checks passed, 1 if one failed or was too slow.
 
 With --image, Docker on this machine runs IMAGE with ARGS: one container for each
 executor, in the network of the host and with a read-only file system. They are gone

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/dagyo/dagyo/executor"
@@ -8,8 +10,8 @@ import (
 )
 
 func (a *app) execCommand() *cobra.Command {
-	var framing []string
-	var settings shim.Config
+	var settings shim.Settings
+	var stopGrace time.Duration
 	cmd := &cobra.Command{
 		Use: "exec [flags] -- COMMAND [ARG…]", GroupID: groupServices,
 		Annotations: map[string]string{listens: "yes"},
@@ -17,18 +19,19 @@ func (a *app) execCommand() *cobra.Command {
 		Long: `Serve the jobs of a progdef by running a command once for each, until SIGTERM has
 drained it. The command reads records from standard input and writes them to
 standard output; docs/progdefs.md says how they are framed, and where further
-ports are. The spawner calls this and says all else in the environment:
+ports are. A command may end normally with other exit codes than 0: --exit-ok 1 for
+"grep", which exits with 1 when no line matches. The spawner calls this and says all else in the environment:
 DAGYO_QUEUE, DAGYO_JOBS and the others of docs/protocol.md.`,
 		Example: `  "command": ["dagyo", "exec", "--", "jq", "--compact-output", "--unbuffered", ".name"]`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if code, was := shim.Init(); was {
 				return told(code)
 			}
-			c, err := shim.DefaultConfig(args, framing...)
+			c, err := shim.DefaultConfig(args, settings)
 			if err != nil {
 				return usage(err)
 			}
-			c.StopGrace = settings.StopGrace
+			c.StopGrace = stopGrace
 			if err := c.Validate(); err != nil {
 				return usage(err)
 			}
@@ -43,7 +46,8 @@ DAGYO_QUEUE, DAGYO_JOBS and the others of docs/protocol.md.`,
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false) // flags behind the command's name are its own
-	f.StringArrayVar(&framing, "framing", nil, shim.FramingUsage)
-	f.DurationVar(&settings.StopGrace, "stop-grace", shim.DefaultStopGrace, shim.StopGraceUsage)
+	f.StringArrayVar(&settings.Framing, "framing", nil, shim.FramingUsage)
+	f.StringArrayVar(&settings.ExitOK, "exit-ok", nil, shim.ExitOKUsage)
+	f.DurationVar(&stopGrace, "stop-grace", shim.DefaultStopGrace, shim.StopGraceUsage)
 	return cmd
 }

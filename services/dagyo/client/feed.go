@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
@@ -23,9 +24,12 @@ type Start struct {
 	New bool
 }
 
+// feedName begins the names of feeds' consumers, so that an operator can tell them from those of services.
+const feedName = "dagyo-client-"
+
 func (s Start) config(filters []string) jetstream.OrderedConsumerConfig {
 	c := jetstream.OrderedConsumerConfig{
-		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy,
+		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy, NamePrefix: feedName + nuid.Next(),
 	}
 	switch {
 	case s.New:

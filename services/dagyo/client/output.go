@@ -43,8 +43,19 @@ func (c *Client) Read(
 		n.ClosedEarly = true
 		err = c.enough(ctx, r)
 	}
+	if err == nil {
+		c.settle(ctx, r)
+	}
 	n.Count = r.Count()
 	return n, err
+}
+
+// settle stores what was read, so that the planner sees it when the flow is released. If that fails, the
+// outputs are kept for their retention.
+func (c *Client) settle(ctx context.Context, r *stream.Reader) {
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	_ = r.Settle(ctx)
 }
 
 func ofContext(err error) bool {
@@ -74,8 +85,8 @@ func (c *Client) enough(ctx context.Context, r *stream.Reader) error {
 	return nil
 }
 
-// Release says that all that was wanted of a flow's outputs has been read, and how much that was by output, so that
-// they need not be kept any longer.
+// Release says that the flow's outputs need not be kept any longer than until they are read, and how much of each was
+// read. They are read when Read has returned.
 func (c *Client) Release(flow string, read map[string]contract.OutputCount) error {
 	body, err := json.Marshal(contract.Release{Read: read})
 	if err == nil {

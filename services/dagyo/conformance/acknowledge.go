@@ -130,7 +130,9 @@ func claimLostAnswer(ctx context.Context, s *stage) (string, error) {
 		return "", err
 	}
 	const why = "job.started is stored, and only the answer was lost: %w"
-	if err := f.echo(ctx, repeated(10, 3)); err != nil {
+	within, cancel := s.clock.Within(ctx, claimWait+s.patience, errLate)
+	defer cancel()
+	if err := f.echo(within, repeated(10, 3)); err != nil {
 		return "", fmt.Errorf(why, err)
 	}
 	if _, err := f.acknowledged(ctx, p, 0); err != nil {

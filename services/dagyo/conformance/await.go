@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,27 +15,11 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
 
-var errLate = errors.New("late")
-
-// absent says that something did not happen, and why it will not.
-func absent(what string, within time.Duration, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, errLate):
-		return fmt.Errorf("no %s within %v", what, within)
-	}
-	return fmt.Errorf("no %s: %w", what, err)
-}
-
 // await awaits a message in the executor's journal, behind the first n. what names it in errors.
 func (p *program) await(
 	ctx context.Context, within time.Duration, what string, n int, matches func(tap.Message) bool,
 ) (tap.Message, int, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, within, errLate)
-	defer cancel()
-	m, at, err := p.tap.Journal.Await(ctx, n, matches)
-	return m, at, absent(what, within, err)
+	return awaitIn(ctx, p.timing, within, what, &p.tap.Journal, n, matches)
 }
 
 // ready awaits that the executor asks for jobs.
@@ -49,7 +34,7 @@ func (p *program) ready(ctx context.Context) error {
 func (p *program) quiet(ctx context.Context, matches func(tap.Message) bool) error {
 	n := p.tap.Journal.Len()
 	for {
-		within, cancel := context.WithTimeoutCause(ctx, quietFor, errLate)
+		within, cancel := p.clock.Within(ctx, quietFor, errLate)
 		_, at, err := p.tap.Journal.Await(within, n, matches)
 		cancel()
 		switch {
@@ -64,7 +49,7 @@ func (p *program) quiet(ctx context.Context, matches func(tap.Message) bool) err
 
 // never reports an error if something matches within hold, or matched already.
 func (p *program) never(ctx context.Context, what string, n int, matches func(tap.Message) bool) error {
-	within, cancel := context.WithTimeoutCause(ctx, hold, errLate)
+	within, cancel := p.clock.Within(ctx, hold, errLate)
 	defer cancel()
 	m, _, err := p.tap.Journal.Await(within, n, matches)
 	switch {
@@ -89,19 +74,12 @@ func (f *flow) writes(m tap.Message) bool { return m.Op == tap.Pub && audit.IsFr
 
 // stored awaits an event on one of the subjects in EVENTS.
 func (h *hub) stored(
-	ctx context.Context, within time.Duration, what string, subjects ...string,
+	ctx context.Context, t timing, within time.Duration, what string, subjects ...string,
 ) (said, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, within, errLate)
-	defer cancel()
-	s, _, err := h.events.Await(ctx, 0, func(s said) bool {
-		for _, subject := range subjects {
-			if s.subject == subject {
-				return true
-			}
-		}
-		return false
+	s, _, err := awaitIn(ctx, t, within, what, &h.events, 0, func(s said) bool {
+		return slices.Contains(subjects, s.subject)
 	})
-	return s, absent(what, within, err)
+	return s, err
 }
 
 // decode reads an event as Dagyo's services do.
@@ -115,13 +93,13 @@ func (s said) decode() (contract.Event, error) {
 
 // started awaits that the job was started.
 func (f *flow) started(ctx context.Context) error {
-	_, err := f.hub.stored(ctx, f.patience, "job.started", f.doc.Started)
+	_, err := f.hub.stored(ctx, f.timing, f.patience, "job.started", f.doc.Started)
 	return err
 }
 
 // ended awaits the job's last word.
 func (f *flow) ended(ctx context.Context, within time.Duration) (contract.Event, error) {
-	s, err := f.hub.stored(ctx, within, "job.done or job.panic", f.doc.Done, f.doc.Panic)
+	s, err := f.hub.stored(ctx, f.timing, within, "job.done or job.panic", f.doc.Done, f.doc.Panic)
 	if err != nil {
 		return contract.Event{}, err
 	}

@@ -363,7 +363,7 @@ func claimOwnID(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w, err := s.hub.stored(ctx, s.patience, "job.started", f.doc.Started)
+	w, err := s.hub.stored(ctx, s.timing, s.patience, "job.started", f.doc.Started)
 	if err != nil {
 		return "", err
 	}

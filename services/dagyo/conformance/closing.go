@@ -116,7 +116,7 @@ func (f *flow) feed(ctx context.Context) (d *contract.JobDone, sent contract.Cou
 // learns holds a job that is done to its word: the writer of its input, which is over then, is told that
 // nobody reads it.
 func (f *flow) learns(ctx context.Context, over <-chan struct{}) error {
-	within, cancel := context.WithTimeoutCause(ctx, f.patience, errLate)
+	within, cancel := f.clock.Within(ctx, f.patience, errLate)
 	defer cancel()
 	select {
 	case <-over:

@@ -167,8 +167,9 @@ func TestReport(t *testing.T) {
 		judged(c, "fine", nil),
 		judged(c, "", fmt.Errorf("wrapped: %w", &skip{"no occasion"})),
 		judged(c, "", errors.New("it broke")),
+		judged(c, "", fmt.Errorf("after the stop: %w", &slow{"job.done", 10 * time.Second, 12 * time.Second})),
 	})
-	if r.Passed != 1 || r.Failed != 1 || r.Skipped != 1 || r.Conforms() {
+	if r.Passed != 1 || r.Failed != 1 || r.Skipped != 1 || r.Slow != 1 || r.Conforms() {
 		t.Errorf("got %+v", r)
 	}
 	r.Results[2].Stderr = "Traceback\nValueError"
@@ -184,7 +185,10 @@ fail     a.b                         0.0 s  it broke
          see docs/protocol.md: Frames
          | Traceback
          | ValueError
-1 passed, 1 failed, 1 skipped
+slow     a.b                         0.0 s  after the stop: job.done came after 12.0 s, not within 10s: the executor, or the machine, is too slow
+         demanded: It works.
+         see docs/protocol.md: Frames
+1 passed, 1 failed, 1 too slow, 1 skipped
 `
 	if got := text.String(); got != want {
 		t.Errorf("got\n%s", got)

@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
 
-// testGrace is DAGYO_GRACE where it is to pass.
+// testGrace is DAGYO_GRACE where it is to pass, on an idle machine.
 const testGrace = 2 * time.Second
 
 func drainChecks() []Check {
@@ -56,18 +56,16 @@ func (s *stage) drain(ctx context.Context, p *program) error {
 	if err := p.terminate(); err != nil {
 		return err
 	}
-	_, err := s.hub.stored(ctx, s.patience, "executor.draining after SIGTERM", s.drainingSubject(p))
+	_, err := s.hub.stored(ctx, s.timing, s.patience, "executor.draining after SIGTERM", s.drainingSubject(p))
 	return err
 }
 
 // exits awaits the end of the process, with exit code 0 or with another.
 func (p *program) exits(ctx context.Context, within time.Duration, zero bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, within, errLate)
-	defer cancel()
-	code, err := p.code(ctx)
+	code, err := inTime(ctx, p.timing, within, "exit of the executor", p.code)
 	switch {
 	case err != nil:
-		return absent("exit of the executor", within, err)
+		return err
 	case zero != (code == 0):
 		return fmt.Errorf("the executor has ended with %s; its output ends:\n%s", p.how(), &p.out)
 	}
@@ -175,15 +173,31 @@ func (s *stage) goesElsewhere(ctx context.Context, p *program) (string, error) {
 	if err := errors.Join(f.prepare(ctx, repeated(10, 3)), f.put(ctx)); err != nil {
 		return "", err
 	}
-	const atOnce = claimWait - time.Second // after claimWait NATS offers it again
-	d, err := f.done(ctx, atOnce)
+	d, err := f.done(ctx, f.patience)
 	switch {
+	case f.kept(p):
+		return "", fmt.Errorf("a job that came after executor.draining: it was neither claimed nor given back, and "+
+			"waits %v for another executor", claimWait)
 	case err != nil:
 		return "", fmt.Errorf("a job that came after executor.draining: %w", err)
 	case d.Executor == p.id:
 		return "", errors.New("the executor took a job after it had said executor.draining")
 	}
 	return "the job went to another executor", nil
+}
+
+// kept reports whether an executor was handed the flow's job and did not answer.
+func (f *flow) kept(p *program) bool {
+	kept := ""
+	for _, m := range p.tap.Journal.All() {
+		switch {
+		case f.delivers(m):
+			kept = m.Reply
+		case audit.AnswerOf(m) != audit.NoAnswer && m.Subject == kept:
+			kept = ""
+		}
+	}
+	return kept != ""
 }
 
 func drainLateDelivery(ctx context.Context, s *stage) (string, error) {
@@ -234,7 +248,7 @@ func (s *stage) answerAtDrain(ctx context.Context, p *program) (audit.Answer, er
 	if err != nil {
 		return "", err
 	}
-	within, cancel := context.WithTimeoutCause(ctx, hold, errLate)
+	within, cancel := s.clock.Within(ctx, hold, errLate)
 	defer cancel()
 	said := func(m tap.Message) bool { return audit.AnswerOf(m) != audit.NoAnswer }
 	m, _, err := p.tap.Journal.Await(within, at, said)
@@ -310,7 +324,8 @@ func (f *flow) givenUp(ctx context.Context, p *program, why string) (string, err
 }
 
 func drainGrace(ctx context.Context, s *stage) (string, error) {
-	p, err := s.start(ctx, withGrace(testGrace))
+	grace := s.clock.Stretch(testGrace)
+	p, err := s.start(ctx, withGrace(grace))
 	if err != nil {
 		return "", err
 	}
@@ -326,9 +341,9 @@ func drainGrace(ctx context.Context, s *stage) (string, error) {
 		return "", err
 	}
 	if _, err := f.ended(ctx, testGrace+lastWords); err != nil {
-		return "", fmt.Errorf("DAGYO_GRACE is %v: %w", testGrace, err)
+		return "", fmt.Errorf("DAGYO_GRACE is %v: %w", grace, err)
 	}
-	if early := testGrace - time.Since(from); early > 0 {
+	if early := grace - time.Since(from); early > 0 {
 		return "", fmt.Errorf("the job was given up %v before DAGYO_GRACE had passed", early)
 	}
 	return f.givenUp(ctx, p, "DAGYO_GRACE")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
 )
@@ -47,11 +48,12 @@ func (f *flow) beats(ctx context.Context, p *program) (string, error) {
 			return "", err
 		}
 	}
-	all := audit.BeatsOf(p.tap.Journal.All(), f.doc.Health)
-	if err := audit.Beats(started.At, all, testInterval, testTimeout, slack); err != nil {
+	all := audit.BeatsOf(p.tap.Journal.All(), f.doc.Health, started.At)
+	late := slack + f.clock.Lateness(started.At, time.Now())
+	if err := audit.Beats(all, testInterval, testTimeout, late); err != nil {
 		return "", err
 	}
-	took := all[len(all)-1].At.Sub(started.At)
+	took := all[len(all)-1].After
 	return fmt.Sprintf("%d signs of life in %.1f s, one due every %v",
 		len(all), took.Seconds(), testInterval), nil
 }

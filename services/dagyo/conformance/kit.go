@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/pace"
 )
 
 const (
@@ -45,7 +46,8 @@ type Config struct {
 	Only *regexp.Regexp
 	// Parallel is how many checks run at the same time.
 	Parallel int
-	// Patience is how long to wait for what the protocol gives no time, such as an executor's start.
+	// Patience is how long to wait for what the protocol gives no time, such as an executor's start. It is
+	// also how long the kit goes on waiting for what is late, to tell a slow executor from a wrong one.
 	Patience time.Duration
 	// Told is called with each result as it is known, by one goroutine at a time; nil for nobody.
 	Told func(Result)
@@ -101,13 +103,15 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	results := c.runAll(ctx, h, l)
+	clock := pace.Start(pace.System)
+	defer clock.Close()
+	results := c.runAll(ctx, h, l, clock)
 	return newReport(c.Image, c.Command, results), errors.Join(context.Cause(ctx), l.close(), h.close())
 }
 
 // runAll runs the checks, some at the same time, and tells of each. The first one is whether the
 // executor starts at all: if not, nothing else is tried.
-func (c Config) runAll(ctx context.Context, h *hub, l launcher) []Result {
+func (c Config) runAll(ctx context.Context, h *hub, l launcher, clock *pace.Clock) []Result {
 	checks := c.checks()
 	results := make([]Result, len(checks))
 	var telling sync.Mutex
@@ -121,7 +125,7 @@ func (c Config) runAll(ctx context.Context, h *hub, l launcher) []Result {
 	}
 	first := 0
 	if checks[0].Name == startCheck {
-		tell(0, c.runCheck(ctx, h, l, 0, checks[0]))
+		tell(0, c.runCheck(ctx, c.stage(h, l, clock, 0), checks[0]))
 		first = 1
 	}
 	var g errgroup.Group
@@ -132,7 +136,7 @@ func (c Config) runAll(ctx context.Context, h *hub, l launcher) []Result {
 				results[i] = judged(checks[i], "", &skip{"nothing else was tried, since " + startCheck + " failed"})
 				return nil
 			}
-			tell(i, c.runCheck(ctx, h, l, i, checks[i]))
+			tell(i, c.runCheck(ctx, c.stage(h, l, clock, i), checks[i]))
 			return nil
 		})
 	}
@@ -140,22 +144,24 @@ func (c Config) runAll(ctx context.Context, h *hub, l launcher) []Result {
 	return results
 }
 
-// runCheck runs one check on a stage of its own.
-func (c Config) runCheck(ctx context.Context, h *hub, l launcher, number int, check Check) Result {
+// stage makes the stage of a check.
+func (c Config) stage(h *hub, l launcher, clock *pace.Clock, number int) *stage {
+	timing := timing{clock: clock, patience: c.Patience}
+	return &stage{ports: c.Ports, launcher: l, hub: h, name: fmt.Sprintf("c%02d", number+1), timing: timing}
+}
+
+// runCheck runs one check on its stage.
+func (c Config) runCheck(ctx context.Context, s *stage, check Check) Result {
 	from := time.Now()
 	bound := limit + c.Patience
-	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("it was not over after %v", bound))
+	ctx, cancel := s.clock.Within(ctx, bound, fmt.Errorf("it was not over after %v", bound))
 	defer cancel()
-	ctx, lost := context.WithCancelCause(ctx)
-	defer lost(nil)
-	s := &stage{
-		ports: c.Ports, launcher: l, hub: h, name: fmt.Sprintf("c%02d", number+1),
-		lost: lost, patience: c.Patience,
-	}
+	ctx, s.lost = context.WithCancelCause(ctx)
+	defer s.lost(nil)
 	seen, err := s.run(ctx, check)
 	r := judged(check, seen, explained(ctx, err))
 	r.Seconds = time.Since(from).Seconds()
-	if r.Result == Fail {
+	if r.Result == Fail || r.Result == Slow {
 		r.Stderr = s.output()
 	}
 	return r

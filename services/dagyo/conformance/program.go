@@ -26,10 +26,10 @@ type program struct {
 	remove func() // what the end of the process leaves
 	out    tail
 
-	patience time.Duration
-	leaving  atomic.Bool // it is meant to end
-	exited   chan struct{}
-	err      error // of Wait, once exited is closed
+	timing
+	leaving atomic.Bool // it is meant to end
+	exited  chan struct{}
+	err     error // of Wait, once exited is closed
 }
 
 // startProgram launches an executor with its environment, less the queue. Should the process end

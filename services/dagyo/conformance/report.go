@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,8 +12,10 @@ type Outcome string
 
 // The outcomes.
 const (
-	Pass    Outcome = "pass"
-	Fail    Outcome = "fail"
+	Pass Outcome = "pass"
+	Fail Outcome = "fail"
+	// Slow is for what was done as it should be, but too late.
+	Slow    Outcome = "slow"
 	Skipped Outcome = "skipped"
 )
 
@@ -37,12 +40,13 @@ type Report struct {
 	Command []string `json:"command"`
 	Passed  int      `json:"passed"`
 	Failed  int      `json:"failed"`
+	Slow    int      `json:"slow"`
 	Skipped int      `json:"skipped"`
 	Results []Result `json:"results"`
 }
 
-// Conforms reports whether no check has failed.
-func (r Report) Conforms() bool { return r.Failed == 0 }
+// Conforms reports whether no check has failed, and none was slow.
+func (r Report) Conforms() bool { return r.Failed == 0 && r.Slow == 0 }
 
 func newReport(image string, command []string, results []Result) Report {
 	r := Report{Image: image, Command: append([]string{}, command...), Results: results}
@@ -52,6 +56,8 @@ func newReport(image string, command []string, results []Result) Report {
 			r.Passed++
 		case Fail:
 			r.Failed++
+		case Slow:
+			r.Slow++
 		case Skipped:
 			r.Skipped++
 		}
@@ -62,8 +68,11 @@ func newReport(image string, command []string, results []Result) Report {
 // judged makes a result of what a check has said.
 func judged(c Check, seen string, err error) Result {
 	r := Result{Check: c.Name, Demand: c.Demand, See: c.See, Result: Pass, Seen: seen}
+	var late *slow
 	if why, ok := skipped(err); ok {
 		r.Result, r.Seen = Skipped, why
+	} else if errors.As(err, &late) {
+		r.Result, r.Seen = Slow, err.Error()
 	} else if err != nil {
 		r.Result, r.Seen = Fail, err.Error()
 	}
@@ -73,7 +82,7 @@ func judged(c Check, seen string, err error) Result {
 // Write writes a result for people.
 func (r Result) Write(w io.Writer) {
 	fmt.Fprintf(w, "%-7s  %-24s  %5.1f s  %s\n", r.Result, r.Check, r.Seconds, r.Seen)
-	if r.Result != Fail {
+	if r.Result != Fail && r.Result != Slow {
 		return
 	}
 	fmt.Fprintf(w, "         demanded: %s\n         see docs/protocol.md: %s\n", r.Demand, r.See)
@@ -84,5 +93,9 @@ func (r Result) Write(w io.Writer) {
 
 // Write writes the sum for people.
 func (r Report) Write(w io.Writer) {
-	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", r.Passed, r.Failed, r.Skipped)
+	late := ""
+	if r.Slow > 0 {
+		late = fmt.Sprintf(", %d too slow", r.Slow)
+	}
+	fmt.Fprintf(w, "%d passed, %d failed%s, %d skipped\n", r.Passed, r.Failed, late, r.Skipped)
 }

@@ -24,7 +24,7 @@ const (
 	lastWords    = 5 * time.Second  // of an executor that has to go
 	hold         = time.Second      // for what must not happen meanwhile
 	quietFor     = 1500 * time.Millisecond
-	slack        = time.Second // of a machine that has other things to do
+	slack        = time.Second // by which a timer may be late on an idle machine
 	testInterval = time.Second // of signs of life
 	testTimeout  = 5 * time.Second
 )
@@ -45,9 +45,10 @@ type stage struct {
 	hub      *hub
 	name     string      // tells its flows and its mailbox from those of others
 	lost     func(error) // an executor has ended that should not have
-	patience time.Duration
 	programs []*program
 	flows    int
+
+	timing
 }
 
 func (s *stage) progdef() string  { return s.ports.Progdef }
@@ -108,7 +109,7 @@ func (s *stage) startAlone(options ...option) (*program, error) {
 	}
 	p, err := startProgram(s.launcher, environ(os.Environ(), env), id, s.hub.server.ClientURL(), s.lost)
 	if err == nil {
-		p.patience = s.patience
+		p.timing = s.timing
 		s.programs = append(s.programs, p)
 	}
 	return p, err
@@ -138,7 +139,7 @@ type flow struct {
 	in, out contract.Address
 	hub     *hub
 
-	patience time.Duration
+	timing
 }
 
 // An edit changes a flow before it exists.
@@ -160,7 +161,7 @@ func outWindow(octets, frames int64) edit {
 func (s *stage) flow(ctx context.Context, edits ...edit) (*flow, error) {
 	s.flows++
 	id := fmt.Sprintf("%s-f%d", s.name, s.flows)
-	f := &flow{hub: s.hub, patience: s.patience, in: s.address(id, 0), out: s.address(id, 1)}
+	f := &flow{hub: s.hub, timing: s.timing, in: s.address(id, 0), out: s.address(id, 1)}
 	for _, e := range edits {
 		e(f)
 	}

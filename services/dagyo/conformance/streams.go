@@ -85,7 +85,7 @@ func streamStored(ctx context.Context, s *stage) (string, error) {
 		return "", err
 	}
 	defer r.Abort()
-	within, cancel := context.WithTimeoutCause(ctx, s.patience, errLate)
+	within, cancel := s.clock.Within(ctx, s.patience, errLate)
 	defer cancel()
 	if err := l.expect(within, r, 0); err != nil {
 		return "", fmt.Errorf("behind job.done: %w", err)
@@ -109,7 +109,7 @@ func streamLoneRecord(ctx context.Context, s *stage) (string, error) {
 			if err := w.Send(ctx, record(i, size)); err != nil {
 				return err
 			}
-			within, cancel := context.WithTimeoutCause(ctx, s.patience, errLate)
+			within, cancel := s.clock.Within(ctx, s.patience, errLate)
 			err := l.expectOne(within, r, i)
 			cancel()
 			if err != nil {

@@ -83,7 +83,7 @@ func (f *flow) endedBy(ctx context.Context, stop, w *stream.Writer, r *stream.Re
 	if err := stop.Send(ctx, record(0, 10)); err != nil {
 		return fmt.Errorf("write to the program's stop: %w", err)
 	}
-	within, cancel := context.WithTimeoutCause(ctx, stopLimit, errLate)
+	within, cancel := f.clock.Within(ctx, stopLimit, errLate)
 	defer cancel()
 	switch got, err := r.Recv(within); {
 	case err == nil:

@@ -4,7 +4,7 @@
 
     import dagyo
 
-    @dagyo.progdef(inputs={"name": dagyo.String}, outputs={"greeting": dagyo.String})
+    @dagyo.progdef
     async def greet(name: dagyo.In[str], greeting: dagyo.Out[str]) -> None:
         async for n in name:
             await greeting.send("hello " + n)
@@ -16,8 +16,9 @@ from .config import Config
 from .errors import DagyoError, Gone, LinkClosed, PortError, ReaderClosed, UsageError
 from .executor import Executor
 from .main import main
-from .ports import In, Out
+from .ports import In, Out, SyncIn, SyncOut
 from .progdef import JobInfo, Progdef, progdef
+from .signature import Port
 from .types import Bytes, Err, Json, Octets, Ok, Outcome, Result, String, Type
 
 __all__ = [
@@ -35,11 +36,14 @@ __all__ = [
     "Ok",
     "Out",
     "Outcome",
+    "Port",
     "PortError",
     "Progdef",
     "ReaderClosed",
     "Result",
     "String",
+    "SyncIn",
+    "SyncOut",
     "Type",
     "UsageError",
     "main",

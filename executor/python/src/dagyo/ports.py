@@ -3,20 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Generic, TypeVar
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from typing import Any, Generic, Protocol, TypeVar
 
 from .errors import PortError, ProtocolError
-from .reader import Reader
 from .types import Type, Undecodable
-from .writer import Writer
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 #: Called before and after a port's work: raises CancelledError when the job is to end.
 Gate = Callable[[], None]
 #: Called with a failure that ends the job.
 Fail = Callable[[PortError], None]
+
+
+class Source(Protocol):
+    """Where an input's records come from: the reader of an edge, or a list in a test."""
+
+    @property
+    def records(self) -> int:
+        """How many records were received."""
+
+    @property
+    def octets(self) -> int:
+        """The sum of their lengths, in bytes."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream's end was received."""
+
+    async def receive(self) -> list[bytes] | None:
+        """Return the next records, at least one; None at the end."""
+
+    def untake(self, records: list[bytes]) -> None:
+        """Take records back that were received and are not used."""
+
+    async def close(self) -> None:
+        """Want no more."""
+
+
+class Sink(Protocol):
+    """Where an output's records go to: the writer of an edge, or a list in a test."""
+
+    @property
+    def records(self) -> int:
+        """How many records were sent."""
+
+    @property
+    def octets(self) -> int:
+        """The sum of their lengths, in bytes."""
+
+    async def send(self, record: bytes) -> None:
+        """Send a record."""
+
+    async def send_batch(self, records: list[bytes]) -> None:
+        """Send records in order."""
+
+    async def close(self) -> None:
+        """End the stream."""
 
 
 class In(Generic[T]):
@@ -26,7 +73,7 @@ class In(Generic[T]):
     early, which tells the writer.
     """
 
-    def __init__(self, name: str, type_: Type[T], reader: Reader, gate: Gate, fail: Fail) -> None:
+    def __init__(self, name: str, type_: Type[T], reader: Source, gate: Gate, fail: Fail) -> None:
         self.name = name
         self._type = type_
         self._reader = reader
@@ -53,8 +100,17 @@ class In(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        if self._next == len(self._values) and not await self._fill():
+        if not self.here and not await self.fill():
             raise StopAsyncIteration
+        return self.take()
+
+    @property
+    def here(self) -> bool:
+        """Whether ``take`` has a value; for this package."""
+        return self._next < len(self._values)
+
+    def take(self) -> T:
+        """Return the next of the values that are here; for this package."""
         value = self._values[self._next]
         self._next += 1
         return value
@@ -66,15 +122,15 @@ class In(Generic[T]):
 
     async def receive_batch(self) -> list[T]:
         """Return the values that are there, at least one; none at the end of the stream."""
-        if self._next == len(self._values) and not await self._fill():
+        if not self.here and not await self.fill():
             return []
         batch = self._values[self._next :] if self._next else self._values
         self._values, self._next = self._values[:0], 0
         self._records = []
         return batch
 
-    async def _fill(self) -> bool:
-        """Get the next values; report False at the end of the stream.
+    async def fill(self) -> bool:
+        """Get the next values; report False at the end of the stream. It is for this package.
 
         PortError when the edge breaks its rules or a record is not what its typename promises; the
         job panics then, also if the program goes on.
@@ -96,7 +152,7 @@ class In(Generic[T]):
         self._gate()
         if records is None:
             return False
-        return self._decode(records) or await self._fill()
+        return self._decode(records) or await self.fill()
 
     def _decode(self, records: list[bytes]) -> bool:
         """Make values of records, as far as they are right; report whether there is any."""
@@ -122,7 +178,7 @@ class In(Generic[T]):
 class Out(Generic[T]):
     """An output port."""
 
-    def __init__(self, name: str, type_: Type[T], writer: Writer, gate: Gate, fail: Fail) -> None:
+    def __init__(self, name: str, type_: Type[T], writer: Sink, gate: Gate, fail: Fail) -> None:
         self.name = name
         self._type = type_
         self._writer = writer
@@ -171,3 +227,84 @@ class Out(Generic[T]):
             await self._writer.close()
         except ProtocolError as e:
             raise self._failed(e) from e
+
+
+class Bridge:
+    """Runs what ports do on the event loop for a function in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pending: Future[Any] | None = None
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def run(self, work: Coroutine[Any, Any, R]) -> R:
+        """Run work to its end; CancelledError if the job is to end. One thread calls it."""
+        with self._lock:
+            if self._ended:
+                work.close()
+                raise asyncio.CancelledError
+            pending = asyncio.run_coroutine_threadsafe(work, self._loop)
+            self._pending = pending
+        try:
+            return pending.result()
+        except CancelledError:  # an Exception, which a program may take for its own
+            raise asyncio.CancelledError from None
+
+    def end(self) -> None:
+        """Have the function end: its ports raise CancelledError from now on."""
+        with self._lock:
+            self._ended = True
+            if self._pending is not None:
+                self._pending.cancel()
+
+
+class SyncIn(Generic[T]):
+    """An input port of a function without ``async``. Read it with ``for``, in the function's thread."""
+
+    def __init__(self, port: In[T], bridge: Bridge) -> None:
+        self.name = port.name
+        self._port = port
+        self._bridge = bridge
+
+    def __iter__(self) -> SyncIn[T]:
+        return self
+
+    def __next__(self) -> T:
+        if not self._port.here and not self._bridge.run(self._port.fill()):
+            raise StopIteration
+        return self._port.take()
+
+    def batches(self) -> Iterator[list[T]]:
+        """Yield all values, as many at once as are there, at least one: cheaper for small values."""
+        while batch := self.receive_batch():
+            yield batch
+
+    def receive_batch(self) -> list[T]:
+        """Return the values that are there, at least one; none at the end of the stream."""
+        return self._bridge.run(self._port.receive_batch())
+
+    def close(self) -> None:
+        """Want no more: the writer learns it, and may end."""
+        self._bridge.run(self._port.close())
+
+
+class SyncOut(Generic[T]):
+    """An output port of a function without ``async``; see Out."""
+
+    def __init__(self, port: Out[T], bridge: Bridge) -> None:
+        self.name = port.name
+        self._port = port
+        self._bridge = bridge
+
+    def send(self, value: T) -> None:
+        """Send a value; wait while the reader is more than the edge's window behind."""
+        self._bridge.run(self._port.send(value))
+
+    def send_batch(self, values: Sequence[T]) -> None:
+        """Send values in order, for much less than as many calls of send."""
+        self._bridge.run(self._port.send_batch(values))
+
+    def close(self) -> None:
+        """End the stream before the program returns, so that the reader can finish."""
+        self._bridge.run(self._port.close())

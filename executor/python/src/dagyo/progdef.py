@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import keyword
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from .errors import UsageError
 from .job import STOP, Address, Job, valid_name
+from .local import Values, call
+from .ports import Bridge, In, Out, SyncIn, SyncOut
+from .signature import Declared, check, ports_of, type_of
+from .thread import in_thread
 from .types import Type, as_type, matches, parse_typename, variables
 
-Function = Callable[..., Awaitable[None]]
-#: What a port may be declared with: a type, or a typename whose records are raw octets.
-Declared = Mapping[str, "Type[Any] | str"]
+Function = Callable[..., Awaitable[None] | None]
+#: What ports may be declared with: types, or typenames whose records are raw bytes.
+Ports = Mapping[str, "Type[Any] | str"]
 
 #: The name of the parameter that gets what the function runs for, if the function has one.
 JOB = "job"
@@ -34,7 +39,11 @@ class JobInfo:
 
 @dataclass(frozen=True)
 class Progdef:
-    """A program: its ports, and the function that serves one job. Made by ``progdef``."""
+    """A program: its ports, and the function that serves one job. Made by ``progdef``.
+
+    ``await greet.call(name=["Ada"])`` calls it without a broker, and ``greet.run(name=["Ada"])`` does
+    that outside of an event loop: for unit tests.
+    """
 
     name: str
     description: str
@@ -45,6 +54,41 @@ class Progdef:
     input_parameters: Mapping[str, str]
     output_parameters: Mapping[str, str]
     wants_job: bool
+    #: Whether the function is one without ``async``, which runs in a thread of its own.
+    blocking: bool = False
+
+    async def call(self, *, job: JobInfo | None = None, **inputs: Values) -> dict[str, list[Any]]:
+        """Call the function with values for its inputs; return the values of each output, by port.
+
+        Inputs are named as the function's parameters. All values pass through the types of their ports,
+        as they do on an edge. What the function raises is raised.
+        """
+        if set(inputs) != set(self.input_parameters.values()):
+            needed = ", ".join(self.input_parameters.values()) or "none"
+            raise TypeError(f"{self.name} has the inputs {needed}, not {', '.join(inputs) or 'none'}")
+        return await call(self, inputs, job or JobInfo("test", self.name, self.name, "test", None))
+
+    def run(self, *, job: JobInfo | None = None, **inputs: Values) -> dict[str, list[Any]]:
+        """Do what ``call`` does, in an event loop of its own."""
+        return asyncio.run(self.call(job=job, **inputs))
+
+    async def invoke(
+        self, inputs: Mapping[str, In[Any]], outputs: Mapping[str, Out[Any]], job: JobInfo
+    ) -> None:
+        """Call the function with its ports; in a thread of its own if it is not async."""
+        arguments: dict[str, Any] = {p: inputs[port] for port, p in self.input_parameters.items()}
+        arguments |= {p: outputs[port] for port, p in self.output_parameters.items()}
+        bridge = Bridge()
+        if self.blocking:
+            for parameter, port in arguments.items():
+                arguments[parameter] = (SyncIn if isinstance(port, In) else SyncOut)(port, bridge)
+        if self.wants_job:
+            arguments[JOB] = job
+        if self.blocking:
+            return await in_thread(self.function, arguments, bridge)
+        returned = self.function(**arguments)
+        if returned is not None:
+            await returned
 
     def check(self, job: Job) -> None:
         """UsageError says how a job differs from what the program declares.
@@ -62,8 +106,11 @@ class Progdef:
                 f"progdef {job.progdef} does not fit its program {self.name}: {'; '.join(wrong)}"
             )
 
-    def document(self, command: list[str]) -> dict[str, Any]:
-        """Return the progdef's document (schemas/progdef.json), to be completed and applied."""
+    def document(self, command: list[str], code: str = "") -> dict[str, Any]:
+        """Return the progdef's document (schemas/progdef.json), to be completed and applied.
+
+        ``code`` is the digest of the program's code, which becomes a part of the revision.
+        """
         document: dict[str, Any] = {"name": self.name, "description": self.description}
         types = [*self.inputs.values(), *self.outputs.values()]
         params = sorted(set().union(*(variables(parse_typename(t.name)) for t in types)))
@@ -72,6 +119,8 @@ class Progdef:
         document["inputs"] = {port: t.name for port, t in self.inputs.items()}
         document["outputs"] = {port: t.name for port, t in self.outputs.items()}
         document["command"] = command
+        if code:
+            document["code"] = code
         return document
 
 
@@ -95,41 +144,124 @@ def _compare(
     return wrong
 
 
-def progdef(
-    *, inputs: Declared | None = None, outputs: Declared | None = None, name: str | None = None
-) -> Callable[[Function], Progdef]:
-    """Make an async function a progdef.
+@overload
+def progdef(function: Function, /) -> Progdef: ...
 
-    The function gets each port by a parameter of the port's name: with _ for -, with _ behind it if
-    it is a word of Python (``in_``), and with _in or _out behind it if an input and an output have the
-    same name. A parameter ``job`` gets a JobInfo. UsageError if ports and parameters do not fit.
+
+@overload
+def progdef(
+    *, inputs: Ports | None = None, outputs: Ports | None = None, name: str | None = None
+) -> Callable[[Function], Progdef]: ...
+
+
+def progdef(
+    function: Function | None = None,
+    /,
+    *,
+    inputs: Ports | None = None,
+    outputs: Ports | None = None,
+    name: str | None = None,
+) -> Progdef | Callable[[Function], Progdef]:
+    """Make a function a progdef.
+
+    Its ports are the parameters that are annotated with In and Out, or, in a function without
+    ``async``, with SyncIn and SyncOut. A port has the parameter's name (``in_`` stands for ``in``) and
+    the typename that follows from its values: str, bytes, Any (json), Outcome[X], or
+    Annotated[X, TYPE] with a Type or a typename. A parameter ``job`` gets a JobInfo.
+
+    Ports may also be declared by ``inputs`` and ``outputs``. Then the function gets each by a
+    parameter of the port's name: with _ for -, with _ behind it if it is a word of Python (``in_``),
+    and with _in or _out behind it if an input and an output have the same name. UsageError if ports,
+    parameters and annotations do not fit.
     """
 
     def decorate(function: Function) -> Progdef:
         called = name or function.__name__.strip("_")
-        ins = _types(called, inputs or {})
-        outs = _types(called, outputs or {})
-        if STOP in ins or "panic" in outs:
-            raise UsageError(f"progdef {called}: every node has an input stop and an output panic")
-        if not inspect.iscoroutinefunction(function):
-            raise UsageError(f"progdef {called}: the function must be written with async def")
         if not valid_name(called):
             raise UsageError(f"progdef {called}: this is not a name; say name= with another")
-        both = set(ins) & set(outs)
-        in_names = {port: _parameter(port, "_in" if port in both else "") for port in ins}
-        out_names = {port: _parameter(port, "_out" if port in both else "") for port in outs}
-        wants_job = _check_parameters(called, function, [*in_names.values(), *out_names.values()])
-        description = inspect.getdoc(function) or ""
-        return Progdef(called, description, ins, outs, function, in_names, out_names, wants_job)
+        if inputs is None and outputs is None:
+            return _by_annotations(called, function)
+        return _by_names(called, function, inputs or {}, outputs or {})
 
-    return decorate
+    return decorate if function is None else decorate(function)
 
 
-def _types(called: str, ports: Declared) -> dict[str, Type[Any]]:
-    types = {}
-    for port, declared in ports.items():
+def _by_annotations(called: str, function: Function) -> Progdef:
+    """Make a progdef whose ports are annotated parameters."""
+    ports = ports_of(called, function, strict=True)
+    ins = {p.port: type_of(called, p) for p in ports if p.input}
+    outs = {p.port: type_of(called, p) for p in ports if not p.input}
+    in_names = {p.port: p.parameter for p in ports if p.input}
+    out_names = {p.port: p.parameter for p in ports if not p.input}
+    if len(in_names) + len(out_names) < len(ports):
+        raise UsageError(f"progdef {called}: two inputs or two outputs have the same name")
+    return _progdef(called, function, ins, outs, in_names, out_names, ports)
+
+
+def _by_names(called: str, function: Function, inputs: Ports, outputs: Ports) -> Progdef:
+    """Make a progdef whose ports are declared, and hold the function's parameters to them."""
+    ins, outs = _types(called, inputs), _types(called, outputs)
+    both = set(ins) & set(outs)
+    in_names = {port: _parameter(port, "_in" if port in both else "") for port in ins}
+    out_names = {port: _parameter(port, "_out" if port in both else "") for port in outs}
+    annotated = ports_of(called, function, strict=False)
+    for names, types_, input_ in ((in_names, ins, True), (out_names, outs, False)):
+        for port, parameter in names.items():
+            _check_annotation(called, annotated, port, parameter, types_[port], input_)
+    return _progdef(called, function, ins, outs, in_names, out_names, annotated)
+
+
+def _check_annotation(
+    called: str, annotated: list[Declared], port: str, parameter: str, type_: Type[Any], input_: bool
+) -> None:
+    for a in annotated:
+        if a.parameter != parameter:
+            continue
+        if a.input != input_:
+            raise UsageError(
+                f"progdef {called}: {port} is an {'input' if input_ else 'output'}; its parameter is "
+                f"annotated as an {'input' if a.input else 'output'}"
+            )
+        check(called, a, type_)
+
+
+def _progdef(
+    called: str,
+    function: Function,
+    ins: dict[str, Type[Any]],
+    outs: dict[str, Type[Any]],
+    in_names: dict[str, str],
+    out_names: dict[str, str],
+    annotated: list[Declared],
+) -> Progdef:
+    for port in [*ins, *outs]:
         if not valid_name(port):
             raise UsageError(f"progdef {called}: port {port!r} is not a name")
+    if STOP in ins or "panic" in outs:
+        raise UsageError(f"progdef {called}: every node has an input stop and an output panic")
+    blocking = _is_blocking(called, function, annotated)
+    wants_job = _check_parameters(called, function, [*in_names.values(), *out_names.values()])
+    description = inspect.getdoc(function) or ""
+    return Progdef(called, description, ins, outs, function, in_names, out_names, wants_job, blocking)
+
+
+def _is_blocking(called: str, function: Function, annotated: list[Declared]) -> bool:
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise UsageError(f"progdef {called}: the function must not yield; it sends to its outputs")
+    blocking = not inspect.iscoroutinefunction(function)
+    for port in annotated:
+        if port.blocking != blocking:
+            need = "SyncIn and SyncOut" if blocking else "In and Out"
+            raise UsageError(
+                f"progdef {called}: {port.parameter}: a function written with "
+                f"{'def' if blocking else 'async def'} has ports of the types {need}"
+            )
+    return blocking
+
+
+def _types(called: str, ports: Ports) -> dict[str, Type[Any]]:
+    types = {}
+    for port, declared in ports.items():
         try:
             types[port] = as_type(declared)
         except ValueError as e:

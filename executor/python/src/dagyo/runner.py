@@ -14,7 +14,7 @@ from .events import Event, clip
 from .job import STOP, Job
 from .link import Link
 from .ports import In, Out
-from .progdef import JOB, JobInfo, Progdef
+from .progdef import JobInfo, Progdef
 from .reader import Reader
 from .types import Octets
 from .writer import Writer
@@ -177,18 +177,12 @@ class Runner:
 
     async def _call(self) -> None:
         """Call the program, and end the streams when it returns."""
-        arguments: dict[str, Any] = {
-            parameter: self._inputs[port] for port, parameter in self._program.input_parameters.items()
-        }
-        for port, p in self._outputs.items():
-            arguments[self._program.output_parameters[port]] = p
-        if self._program.wants_job:
-            j = self.job
-            arguments[JOB] = JobInfo(j.flow, j.node, j.job, self._executor, j.traceparent)
+        j = self.job
+        job = JobInfo(j.flow, j.node, j.job, self._executor, j.traceparent)
         if STOP in self._inputs and self._task is not None:
             self._watch = asyncio.create_task(self._watch_stop(self._inputs[STOP], self._task))
         try:
-            await self._program.function(**arguments)
+            await self._program.invoke(self._inputs, self._outputs, job)
         except ReaderClosed:
             pass  # it has all that it asked for
         except (SystemExit, KeyboardInterrupt) as e:

@@ -141,18 +141,19 @@ class _ResultOf(Type["Outcome[T]"]):
 
     def __init__(self, inner: Type[T]) -> None:
         super().__init__(f"Result<{inner.name}>")
-        self._inner = inner
+        #: The type of the values that went well.
+        self.inner = inner
 
     def encode(self, value: Outcome[T]) -> bytes:
         if isinstance(value, Ok):
-            return b"\0" + self._inner.encode(value.value)
+            return b"\0" + self.inner.encode(value.value)
         if isinstance(value, Err):
             return b"\1" + value.message.encode()
         raise TypeError(f"{self.name} needs dagyo.Ok or dagyo.Err, not {type(value).__name__}")
 
     def decode(self, record: bytes) -> Outcome[T]:
         if record[:1] == b"\0":
-            return Ok(self._inner.decode(record[1:]))
+            return Ok(self.inner.decode(record[1:]))
         if record[:1] == b"\1":
             return Err(record[1:].decode())
         raise ValueError(f"its tag is {record[:1].hex() or 'missing'}, not 00 or 01")

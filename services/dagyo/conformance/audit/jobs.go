@@ -115,38 +115,39 @@ func batch(request []byte) int {
 
 // A Beat is one sign of life.
 type Beat struct {
-	At   time.Time
-	Data string
+	// After is how long after the start of the job it came.
+	After time.Duration
+	Data  string
 }
 
-// BeatsOf are the signs of life on a subject.
-func BeatsOf(messages []tap.Message, subject string) []Beat {
+// BeatsOf are the signs of life on a subject of a job that started at a moment.
+func BeatsOf(messages []tap.Message, subject string, started time.Time) []Beat {
 	var out []Beat
 	for _, m := range messages {
 		if m.Op == tap.Pub && m.Subject == subject {
-			out = append(out, Beat{m.At, string(m.Data)})
+			out = append(out, Beat{m.At.Sub(started), string(m.Data)})
 		}
 	}
 	return out
 }
 
-// Beats checks signs of life from the moment at which the job started: how far they are apart, on
-// average and at most, and what they say. slack is for a machine that has other things to do.
-func Beats(started time.Time, beats []Beat, interval, timeout, slack time.Duration) error {
+// Beats checks the signs of life of a job: how far they are apart, on average and at most, and what they
+// say. slack is how late one of them may be, on a machine that has other things to do.
+func Beats(beats []Beat, interval, timeout, slack time.Duration) error {
 	if len(beats) == 0 {
 		return errors.New("there was no sign of life")
 	}
-	last := started
+	last := time.Duration(0)
 	for i, b := range beats {
-		if gap := b.At.Sub(last); gap > interval+slack {
+		if gap := b.After - last; gap > interval+slack {
 			return fmt.Errorf("sign of life %d came %v after the one before; the interval is %v", i+1, gap, interval)
 		}
 		if err := vouches(b, timeout); err != nil {
 			return fmt.Errorf("sign of life %d: %w", i+1, err)
 		}
-		last = b.At
+		last = b.After
 	}
-	if average := last.Sub(started) / time.Duration(len(beats)); average > interval+interval/4 {
+	if average := last / time.Duration(len(beats)); average > interval+slack/time.Duration(len(beats)) {
 		return fmt.Errorf("signs of life came every %v; the interval is %v", average, interval)
 	}
 	return nil

@@ -1,0 +1,142 @@
+package executor
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/progdef"
+)
+
+// described is a progdef document as describe prints it.
+type described struct {
+	Name        string            `json:"name"`
+	Description string            `json:"description,omitempty"`
+	TypeParams  []string          `json:"typeParams,omitempty"`
+	Inputs      map[string]string `json:"inputs"`
+	Outputs     map[string]string `json:"outputs"`
+	Command     []string          `json:"command"`
+	Code        string            `json:"code"`
+}
+
+// Describe returns the program's progdef document, JSON (schemas/progdef.json): its ports, the command that
+// runs it, and a digest of the executable, which becomes a part of the revision. The error says what the
+// document lacks, as when the program has no Name.
+func (p Program) Describe(command ...string) ([]byte, error) {
+	if p.Dynamic {
+		return nil, errors.New("the program declares no ports (Dynamic): write its progdef by hand")
+	}
+	code, err := digest()
+	if err != nil {
+		return nil, err
+	}
+	d := described{
+		Name: p.Name, Description: p.Description, TypeParams: p.TypeParams,
+		Inputs: map[string]string{}, Outputs: map[string]string{}, Command: command, Code: code,
+	}
+	for _, port := range p.Ports {
+		ports := d.Outputs
+		if port.isInput() {
+			ports = d.Inputs
+		}
+		ports[port.portName()] = port.typename()
+	}
+	raw, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if _, problems := progdef.Check(raw, document.DefaultLimits()); len(problems) > 0 {
+		return nil, fmt.Errorf("the program's progdef is not valid: %w", problems)
+	}
+	return append(raw, '\n'), nil
+}
+
+// digest is that of the running executable.
+func digest() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this executable: %w", err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read this executable: %w", err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", fmt.Errorf("read this executable: %w", err)
+	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// asked does what the arguments ask for instead of serving jobs, and reports whether they do.
+func (p Program) asked(args []string, out, errs io.Writer) (code int, asked bool) {
+	if len(args) < 2 {
+		return 0, false
+	}
+	switch args[1] {
+	case "describe":
+		return p.describe(args[0], out, errs), true
+	case "--help", "-help", "-h":
+		if len(args) == 2 {
+			fmt.Fprint(out, p.usage(args[0]))
+			return ExitOK, true
+		}
+	}
+	return 0, false
+}
+
+// describe prints the document, with the executable's own path as the command.
+func (p Program) describe(program string, out, errs io.Writer) int {
+	path, err := os.Executable()
+	if err != nil {
+		path = program
+	}
+	if p.Name == "" {
+		p.Name = nameOf(program)
+	}
+	raw, err := p.Describe(path)
+	if err == nil {
+		_, err = out.Write(raw)
+	}
+	if err != nil {
+		fmt.Fprintf(errs, "describe: %v\n", err)
+		return ExitBadUsage
+	}
+	return ExitOK
+}
+
+// nameOf makes the name of a progdef of a file's name; "" where that cannot be one.
+func nameOf(path string) string {
+	name := strings.ToLower(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
+	if !document.ValidName(name) {
+		return ""
+	}
+	return name
+}
+
+func (p Program) usage(program string) string {
+	return fmt.Sprintf(`This program is an executor of Dagyo.
+
+  %[1]s describe    print its progdef document; to put it into the catalogue:
+  %[2]s             %[1]s describe | dagyo progdef apply -
+  %[1]s             serve jobs until SIGTERM; Dagyo starts it so, with DAGYO_QUEUE, DAGYO_JOBS
+  %[2]s             and others in the environment (docs/protocol.md)
+`, filepath.Base(program), strings.Repeat(" ", len(filepath.Base(program))))
+}
+
+// byHand reports whether nobody but a person can have started the program: no spawner leaves these out.
+func byHand() bool {
+	return !slices.ContainsFunc([]string{contract.EnvQueue, contract.EnvJobs}, func(name string) bool {
+		return os.Getenv(name) != ""
+	})
+}

@@ -1,0 +1,66 @@
+package contract
+
+// A Question is a request that a service answers at once, outside every stream.
+type Question struct {
+	// Subject is where it is asked, By who answers.
+	Subject, By string
+	// Text says what the request's body is where it is not JSON; "" for JSON or an empty body. Optional is true where the
+	// body may be empty.
+	Text     string
+	Optional bool
+	// Asked is the schema of the request's body, "" where it is no JSON.
+	Asked string
+	// Answers are what the answer may be.
+	Answers []Answer
+	// Doc is one sentence for docs/events.md.
+	Doc string
+}
+
+// An Answer is one form of the answer to a Question.
+type Answer struct {
+	// Schema is that of the answer, or of its elements where it is a List. Where Event is set, the answer is a
+	// CloudEvent of that type.
+	Schema string
+	List   bool
+	Event  Type
+}
+
+// Questions lists every question, in the order of their subjects.
+var Questions = []Question{
+	{
+		Subject: AskCatalogCompatible, By: "validator", Asked: "compatible-query", Answers: []Answer{{Schema: "compatible"}},
+		Doc: "Which ports a port may be connected to.",
+	},
+	{
+		Subject: AskCatalogGet, By: "validator", Text: "the progdef's name", Answers: []Answer{{Schema: "pinned"}},
+		Doc: "One progdef of the catalogue.",
+	},
+	{
+		Subject: AskCatalogList, By: "validator", Optional: true, Answers: []Answer{{Schema: "pinned", List: true}},
+		Doc: "Every progdef of the catalogue.",
+	},
+	{
+		Subject: AskCatalogTypes, By: "validator", Text: "a typename", Optional: true,
+		Answers: []Answer{{Schema: "type-line", List: true}, {Schema: "type"}},
+		Doc:     "A line for each documented type, or the document of the one that is named.",
+	},
+	{
+		Subject: AskExecutors, By: "spawner", Text: "a progdef's name", Optional: true,
+		Answers: []Answer{{Schema: "capacity", List: true}},
+		Doc:     "What serves each revision of the progdef that is named, or of all.",
+	},
+	{
+		Subject: AskFlowGet, By: "panic-aggregator", Text: "the flow's id", Answers: []Answer{{Schema: "flow-status"}},
+		Doc: "Where a flow stands, or how it ended; error 404 for a flow that is not known.",
+	},
+	{
+		Subject: AskFlowList, By: "panic-aggregator", Asked: "flow-query", Optional: true,
+		Answers: []Answer{{Schema: "flow-page"}},
+		Doc:     "The flows that meet some conditions, in pages.",
+	},
+	{
+		Subject: AskFlowValidate, By: "validator", Asked: "flow",
+		Answers: []Answer{{Event: TypeFlowValidated}, {Event: TypeFlowRejected}},
+		Doc:     "The event that a submission of the document would get. Nothing is started.",
+	},
+}

@@ -1,0 +1,197 @@
+package planner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/wire"
+)
+
+const (
+	// releaseBuffer bounds the releases that wait. A client whose release is dropped waits for the retention.
+	releaseBuffer = 1024
+	// firstReleaseLook and lastReleaseLook are the pauses between two looks at the outputs of a released flow.
+	firstReleaseLook = 50 * time.Millisecond
+	lastReleaseLook  = 2 * time.Second
+)
+
+// A release is a client's wish that a flow's outputs are kept until they are read, and no longer.
+type release struct {
+	due   time.Time
+	pause time.Duration
+	read  contract.Release
+}
+
+// wait sets the time of the next look.
+func (l *release) wait(now time.Time) {
+	l.due = now.Add(l.pause)
+	l.pause = min(2*l.pause, lastReleaseLook)
+}
+
+// heedReleases tells the state of flows that were released, have ended, and whose outputs are read. Until then
+// a release changes nothing: one that comes early loses no output.
+func (w *wiring) heedReleases(ctx context.Context, r *service.Runtime[*State]) error {
+	heard := make(chan *nats.Msg, releaseBuffer)
+	sub, err := w.link.ChanSubscribe(contract.ReleaseSubjects, heard)
+	if err != nil {
+		return err
+	}
+	asked := make(map[string]*release)
+	looks := time.NewTicker(firstReleaseLook)
+	defer looks.Stop()
+	for {
+		select {
+		case m := <-heard:
+			id := strings.TrimPrefix(m.Subject, contract.ReleaseSubject(""))
+			if len(asked) == 0 {
+				looks.Reset(firstReleaseLook)
+			}
+			if r := asked[id]; r == nil || len(r.read.Read) == 0 {
+				asked[id] = &release{pause: firstReleaseLook, read: readRelease(m.Data)}
+			}
+		case now := <-looks.C:
+			if w.lookAll(ctx, r, asked, now); len(asked) == 0 {
+				looks.Stop()
+			}
+		case <-ctx.Done():
+			return sub.Unsubscribe()
+		}
+	}
+}
+
+// lookAll looks at the released flows for which it is time.
+func (w *wiring) lookAll(ctx context.Context, r *service.Runtime[*State], asked map[string]*release, now time.Time) {
+	for id, l := range asked {
+		if now.Before(l.due) {
+			continue
+		}
+		over, err := w.look(ctx, r, id, l.read)
+		if err != nil && ctx.Err() == nil {
+			r.Log().Warn().Err(err).Str("flow", id).Msg("cannot see whether the outputs are read; trying again")
+		}
+		if l.wait(now); over {
+			delete(asked, id)
+		}
+	}
+}
+
+// look releases a flow if it has ended and its outputs are read. It reports whether no other look is needed.
+func (w *wiring) look(
+	ctx context.Context, r *service.Runtime[*State], id string, read contract.Release,
+) (over bool, err error) {
+	var outputs []contract.Address
+	var known, ended bool
+	r.Read(func(s *State) { outputs, known, ended = s.outputs(id) })
+	if !known || !ended {
+		return !known, nil
+	}
+	for _, a := range outputs {
+		if done, err := w.isRead(ctx, a); !done || err != nil {
+			return false, err
+		}
+	}
+	r.Fold(contract.Event{Type: FactReleased, Subject: id, With: read})
+	return true, nil
+}
+
+// outputs returns the addresses of a flow's outputs, whether the flow has any that are kept, and whether it
+// has ended.
+func (s *State) outputs(id string) (ends []contract.Address, known, ended bool) {
+	r := s.runs[id]
+	if r == nil || r.Planned && !r.Outputs {
+		return nil, false, false
+	}
+	return r.Ends, true, !r.Ended.IsZero()
+}
+
+// isRead reports whether an output holds no frame that its reader has not consumed. Frames that have gone
+// directly to the reader are not stored, and the writer's job ends only when they are consumed.
+func (w *wiring) isRead(ctx context.Context, a contract.Address) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookWait)
+	defer cancel()
+	s, err := w.link.JS.Stream(ctx, a.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at stream %s: %w", a.Stream, err)
+	}
+	raw, err := lastOn(ctx, s, a.Credit)
+	if err != nil {
+		return false, err
+	}
+	credit, err := wire.ParseCredit(raw)
+	if err != nil {
+		credit = wire.Credit{} // none was given yet
+	}
+	if credit.Closed {
+		return true, nil
+	}
+	return noneBehind(a, credit.Frame, func(subject string) ([]byte, error) { return lastOn(ctx, s, subject) })
+}
+
+// noneBehind reports whether none of the stored frames comes behind one. Frames are stored in order, so that the last
+// message tells, unless it is one with which the writer has cleared a slot; then every slot has to be looked at.
+func noneBehind(a contract.Address, frame uint64, last func(subject string) ([]byte, error)) (bool, error) {
+	all := a.Subject
+	if a.Slots > 0 {
+		all += ".*"
+	}
+	m, err := last(all)
+	switch {
+	case err != nil:
+		return false, err
+	case m == nil:
+		return true, nil
+	case len(m) > 0:
+		return wire.Number(m) <= frame, nil
+	}
+	for i := range uint64(a.Slots) {
+		m, err := last(a.Slot(frame + 1 + i))
+		if err != nil || wire.Number(m) > frame {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+const lookWait = 5 * time.Second
+
+// lastOn returns the last message on a subject, nil where there is none.
+func lastOn(ctx context.Context, s jetstream.Stream, subject string) ([]byte, error) {
+	m, err := s.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", subject, err)
+	}
+	return m.Data, nil
+}
+
+// readRelease reads what a client says that it has read. What is not a release counts as an empty one.
+func readRelease(raw []byte) contract.Release {
+	var d contract.Release
+	if json.Unmarshal(raw, &d) != nil || len(d.Read) > releasedOutputs {
+		return contract.Release{}
+	}
+	for name, n := range d.Read {
+		if !document.ValidName(name) || n.Records < 0 || n.Bytes < 0 {
+			return contract.Release{}
+		}
+	}
+	return d
+}
+
+// releasedOutputs bounds the outputs in a release.
+const releasedOutputs = 1000
