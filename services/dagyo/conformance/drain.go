@@ -340,7 +340,7 @@ func drainGrace(ctx context.Context, s *stage) (string, error) {
 	if err := s.drain(ctx, p); err != nil {
 		return "", err
 	}
-	if _, err := f.ended(ctx, testGrace+lastWords); err != nil {
+	if _, err := f.ended(ctx, grace+lastWords); err != nil {
 		return "", fmt.Errorf("DAGYO_GRACE is %v: %w", grace, err)
 	}
 	if early := grace - time.Since(from); early > 0 {
