@@ -25,21 +25,22 @@ const (
 )
 
 // exitCodes is the text of `dagyo help exit-codes`.
-const exitCodes = `The exit code says how it went:
+const exitCodes = `Exit codes:
 
-  0    it went well; of a flow: it completed
-  1    it failed: no server, no service, a broken connection, an input that cannot be read, an output that cannot be written, a defect
-  2    the arguments are wrong; nothing was done
-  3    the document is refused: flow.rejected, progdef.rejected, not valid, or its id is taken
+  0    success; for a flow: it completed
+  1    failure: server or service not reachable, connection lost, input not readable, output not writable, a bug
+  2    invalid arguments; nothing was done
+  3    document rejected: flow.rejected, progdef.rejected, validation failed, or its id is taken
   4    the flow panicked
   5    the flow was cancelled
-  6    there is no such flow or progdef
-  7    a test case is not as expected
+  6    flow or progdef not found
+  7    a test case failed
   8    the outcome is unknown: the server did not answer in time
-  130  an interrupt ended the command before it was done
+  130  interrupted before the command was done
 
-The commands run, attach, watch FLOW-ID and submit --wait exit as their flow ended. The
-command cancel exits with 0 once the flow has ended, whatever its verdict.
+The exit code of run, attach, watch FLOW-ID and submit --wait is that of the flow's
+verdict.
+The command cancel exits with 0 once the flow has ended, whatever its verdict.
 `
 
 // exit is an error that knows its exit code. Without err all has been said already.
