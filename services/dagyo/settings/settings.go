@@ -65,23 +65,23 @@ func (s *Services) All() []Group {
 func (s *Services) CommonFlags() Group {
 	g := group("Flags of every service")
 	c, f := &s.Common, g.Flags
-	f.IntVar(&c.Workers, "workers", c.Workers, "effects under way at the same time, of each service")
+	f.IntVar(&c.Workers, "workers", c.Workers, "effects that each service performs at the same time")
 	f.IntVar(&c.MaxAttempts, "max-attempts", c.MaxAttempts,
-		"how often an event is tried whose handling meets a passing error")
+		"how often an event is tried while handling it fails with a temporary error")
 	f.IntVar(&c.Broker.Replicas, "replicas", c.Broker.Replicas,
 		"replicas of the events, mailboxes and buckets: 1, 3 or 5 (NATS servers in a cluster)")
 	f.DurationVar(&c.Broker.EventsMaxAge, "events-max-age", c.Broker.EventsMaxAge,
-		"how long events are kept that nothing needs any more")
+		"how long events that are no longer needed are kept")
 	f.Int64Var(&c.Broker.EventsMaxCount, "events-max-count", c.Broker.EventsMaxCount,
 		"how many such events are kept")
 	f.Int64Var(&c.Broker.EventsMaxBytes, "events-max-bytes", c.Broker.EventsMaxBytes,
-		"how many bytes of such events are kept; at four times that, publishers are refused")
+		"how many bytes of such events are kept; at four times that, publications are rejected")
 	f.DurationVar(&c.History.MaxAge, "history-max-age", c.History.MaxAge,
-		"how long ls and show remember a flow that has ended, 0 for no limit")
+		"how long ended flows are kept for ls and show, 0 for no limit")
 	f.Int64Var(&c.History.MaxFlows, "history-max-flows", c.History.MaxFlows,
-		"how many flows that have ended they remember, -1 for no limit")
+		"how many ended flows are kept, -1 for no limit")
 	f.Int64Var(&c.History.MaxBytes, "history-max-bytes", c.History.MaxBytes,
-		"size of their history in bytes, -1 for no limit")
+		"size of the history of ended flows in bytes, -1 for no limit")
 	return g
 }
 
@@ -90,23 +90,23 @@ func (s *Services) ValidatorFlags() Group {
 	g := group("Limits on documents (validator)")
 	l, f := &s.Validator.Limits, g.Flags
 	f.IntVar(&l.Flow.Document.Bytes, "flow-bytes", l.Flow.Document.Bytes,
-		"size of a flow document in octets")
+		"size of a flow document in bytes")
 	f.IntVar(&l.Flow.Document.Depth, "flow-depth", l.Flow.Document.Depth,
 		"nesting of a flow document")
 	f.IntVar(&l.Flow.Nodes, "flow-nodes", l.Flow.Nodes, "nodes of a flow")
 	f.IntVar(&l.Flow.Edges, "flow-edges", l.Flow.Edges, "edges of a flow")
 	f.IntVar(&l.Flow.ConstValues, "const-values", l.Flow.ConstValues,
-		"records that stand in a flow document")
+		"records in a flow document")
 	f.IntVar(&l.Flow.RecordBytes, "const-bytes", l.Flow.RecordBytes,
-		"size of each of these records in octets")
+		"size of each of these records in bytes")
 	f.DurationVar(&l.Flow.MaxDeadline, "max-deadline", l.Flow.MaxDeadline,
-		"the latest deadline that a flow may ask for")
+		"the longest deadline that a flow may set")
 	f.DurationVar(&l.Flow.DefaultDeadline, "default-deadline", l.Flow.DefaultDeadline,
-		"the deadline of a flow that asks for none")
+		"the deadline of a flow that sets none")
 	f.IntVar(&l.Progdef.Bytes, "progdef-bytes", l.Progdef.Bytes,
-		"size of a progdef document, or of one about a type, in octets")
+		"size of a progdef or type document in bytes")
 	f.IntVar(&l.Progdef.Depth, "progdef-depth", l.Progdef.Depth,
-		"nesting of a progdef document, or of one about a type")
+		"nesting of a progdef or type document")
 	f.IntVar(&l.Progdefs, "max-progdefs", l.Progdefs, "progdefs in the catalogue")
 	f.IntVar(&l.Types, "max-types", l.Types, "types in the type catalogue")
 	return g
@@ -118,19 +118,19 @@ func (s *Services) PlannerFlags() Group {
 	c, f := &s.Planner, g.Flags
 	f.IntVar(&c.Limits.Flows, "max-flows", c.Limits.Flows, "flows that exist at the same time")
 	f.IntVar(&c.Limits.Edges, "max-edges", c.Limits.Edges,
-		"edges that exist at the same time, of all flows")
+		"edges that exist at the same time, in all flows")
 	f.Int64Var(&c.Limits.Window, "edge-window", c.Limits.Window,
-		"bytes sent over an edge and not yet read, at most")
+		"maximum bytes sent over an edge and not yet read")
 	f.Int64Var(&c.Limits.Frames, "edge-frames", c.Limits.Frames,
-		"frames sent over an edge and not yet read, at most; NATS stores no more of an edge, and none longer than 128 KiB")
+		"maximum frames sent over an edge and not yet read; NATS stores no more per edge, and none longer than 128 KiB")
 	f.IntVar(&c.EdgeStreams, "edge-streams", c.EdgeStreams,
-		"streams that store the edges of all flows; flows that run keep theirs when it changes")
+		"streams that store the edges of all flows; after a change, running flows keep their stream")
 	f.DurationVar(&c.Limits.OutputRetention, "output-retention", c.Limits.OutputRetention,
 		"how long a flow's outputs can be read after its verdict")
 	f.StringVar(&s.edgeStorage, "edge-storage", s.edgeStorage,
-		"where edges are kept: file outlives a restart of NATS, memory does not")
+		"where edges are stored, file or memory: file survives a restart of NATS")
 	f.DurationVar(&c.SweepEvery, "sweep-every", c.SweepEvery,
-		"time between two searches for what no flow needs")
+		"interval between searches for leftovers of ended flows")
 	return g
 }
 
@@ -139,12 +139,12 @@ func (s *Services) SpawnerFlags() Group {
 	g := group("Limits on executors (spawner)")
 	c, f := &s.Spawner, g.Flags
 	f.IntVar(&c.Limits.Executors, "max-executors", c.Limits.Executors,
-		"executors that run at the same time, of all progdefs")
-	f.IntVar(&c.Limits.Queue, "max-queue", c.Limits.Queue, "flows that wait for capacity")
+		"executors running at the same time, of all progdefs")
+	f.IntVar(&c.Limits.Queue, "max-queue", c.Limits.Queue, "flows waiting for capacity")
 	f.DurationVar(&c.Limits.Linger, "linger", c.Limits.Linger,
-		"how long a job may go on after its flow has ended, until its executor is given up")
+		"how long a job may run after its flow has ended before its executor is given up")
 	f.DurationVar(&c.ReconcileEvery, "reconcile-every", c.ReconcileEvery,
-		"time between two comparisons of the events with what runs")
+		"interval between comparisons of the events with the running executors")
 	return g
 }
 
@@ -153,15 +153,15 @@ func (s *Services) AggregatorFlags() Group {
 	g := group("Times of verdicts (panic-aggregator)")
 	l, f := &s.Aggregator.Limits, g.Flags
 	f.DurationVar(&l.Settle, "settle", l.Settle,
-		"how long the last words of a stopped flow's jobs are awaited")
+		"how long to wait for the last events of a stopped flow's jobs")
 	f.DurationVar(&l.Report, "report-time", l.Report,
-		"how long jobs that a wired panic leads to may go on after a flow's first failure")
+		"how long jobs that receive a connected panic may run after a flow's first failure")
 	f.IntVar(&l.StartAttempts, "start-attempts", l.StartAttempts,
-		"executors in a row that may die before starting a job, until the job panics")
+		"executors in a row that may exit before starting a job; then the job panics")
 	f.DurationVar(&l.ClientSilence, "client-silence", l.ClientSilence,
-		"how long a client that feeds or reads a flow may give no sign of life, until the flow is cancelled")
+		"how long a client that feeds or reads a flow may be silent before the flow is cancelled")
 	f.DurationVar(&l.CancelMemory, "cancel-memory", l.CancelMemory,
-		"how long a cancel is kept for a flow that is not known yet")
+		"how long a cancel of an unknown flow is kept")
 	f.IntVar(&l.Cancels, "max-cancels", l.Cancels, "how many such cancels are kept")
 	return g
 }
