@@ -38,7 +38,7 @@ const startCheck = "start.job"
 func startChecks() []Check {
 	return []Check{{
 		Name: startCheck, See: "Executors, Environment", run: startJob,
-		Demand: "An executor that is started with its environment pulls a job from its mailbox and says " +
+		Demand: "An executor started with its environment pulls a job from its mailbox and publishes " +
 			"job.started.",
 	}}
 }

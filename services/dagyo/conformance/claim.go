@@ -21,45 +21,47 @@ func claimChecks() []Check {
 	const see = "Executors, Claim"
 	return []Check{{
 		Name: "name.taken-first", See: "Executors, Name", run: nameTaken,
-		Demand: "An executor takes its name, once and before it pulls.",
+		Demand: "An executor claims its name once, before it pulls.",
 	}, {
 		Name: "name.taken-by-another", See: "Executors, Name", run: nameTakenBefore,
-		Demand: "An executor under whose id a program has run before pulls no job, waits, and exits 0 on SIGTERM.",
+		Demand: "An executor whose id was used by another program before pulls no job, waits, and exits " +
+			"0 on SIGTERM.",
 	}, {
 		Name: "claim.stored", See: see + ", 3", run: claimStored,
-		Demand: "A job runs only once JetStream has answered that its job.started is stored, as the first on its " +
-			"subject.",
+		Demand: "A job runs only after JetStream has confirmed that its job.started is stored, as the " +
+			"first on its subject.",
 	}, {
 		Name: "claim.order", See: see + ", 5", run: claimOrder,
-		Demand: "A job is acknowledged only once JetStream has answered that its job.started is stored.",
+		Demand: "A job is acknowledged only after JetStream has confirmed that its job.started is stored.",
 	}, {
 		Name: "claim.acknowledged", See: see + ", 5", run: claimAcknowledged,
-		Demand: "A claimed job is acknowledged with a request for confirmation, again if none comes, and runs " +
-			"meanwhile.",
+		Demand: "A claimed job is acknowledged with a request for confirmation, which is repeated until " +
+			"confirmed; the job runs meanwhile.",
 	}, {
 		Name: "claim.lost-answer", See: see + ", 4", run: claimLostAnswer,
-		Demand: "A job whose job.started was stored, and the answer to that lost, is run by the executor that said so.",
+		Demand: "A job whose job.started was stored, but whose answer was lost, is run by the executor " +
+			"that published it.",
 	}, {
 		Name: "claim.redelivered", See: see + ", 4 and 5", run: claimRedelivered,
-		Demand: "A job that comes again because its acknowledgements were lost is acknowledged, and not run again.",
+		Demand: "A job redelivered because its acknowledgements were lost is acknowledged and not run again.",
 	}, {
 		Name: "claim.started-elsewhere", See: see + ", 4", run: claimStartedElsewhere,
-		Demand: "A job whose job.started exists already is dropped and acknowledged, and the next one is taken.",
+		Demand: "A job whose job.started already exists is dropped and acknowledged, and the next one is taken.",
 	}, {
 		Name: "claim.delivered-twice", See: see + ", 4", run: claimDeliveredTwice,
-		Demand: "A job that is in the mailbox twice runs once.",
+		Demand: "A job that is twice in the mailbox runs once.",
 	}, {
 		Name: "claim.two-executors", See: see, run: claimTwoExecutors,
-		Demand: "Of two executors of one mailbox, one runs a job and the other leaves it alone.",
+		Demand: "If two executors share a mailbox, only one of them runs a job.",
 	}, {
 		Name: "claim.slots", See: see + ", 2", run: claimSlots,
 		Demand: "No more jobs are pulled than there are free slots, and all slots are used.",
 	}, {
 		Name: "claim.mailbox-missing", See: see + ", 1", run: claimMailboxMissing,
-		Demand: "A mailbox that is missing is made as the protocol describes it.",
+		Demand: "A missing mailbox is created as described in the protocol.",
 	}, {
 		Name: "claim.own-id", See: "Executors, Environment", run: claimOwnID,
-		Demand: "Without DAGYO_EXECUTOR the executor makes up an id that matches the grammar of names.",
+		Demand: "Without DAGYO_EXECUTOR the executor generates an id that matches the grammar of names.",
 	}}
 }
 

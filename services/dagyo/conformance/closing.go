@@ -16,14 +16,14 @@ import (
 func closeChecks() []Check {
 	return []Check{{
 		Name: "close.output", See: "Executors, How a job ends; Edges, Writer, Credits", run: closeOutput,
-		Demand: "A reader that wants no more is no failure: the program ends, or reads on to the end of its input.",
+		Demand: "A reader that closes early is not a failure: the program ends, or reads its input to the end.",
 	}, {
 		Name: "close.absent-reader", See: "Edges, Writer, Credits", run: closeBefore,
-		Demand: "A reader that closed before the job started is heard all the same.",
+		Demand: "A reader that closed before the job started is noticed.",
 	}, {
 		Name: "close.input", See: "Executors, How a job ends, Done; Edges, Reader, Close early", run: closeInput,
-		Demand: "An input that the program does not read to its end is closed: its writer learns it, and " +
-			"job.done names it in closedEarly.",
+		Demand: "An input that the program does not read to its end is closed: its writer is notified, " +
+			"and job.done names it in closedEarly.",
 	}}
 }
 

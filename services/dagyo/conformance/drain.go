@@ -20,30 +20,30 @@ func drainChecks() []Check {
 	const see = "Executors, Drain"
 	return []Check{{
 		Name: "drain.idle", See: see, run: drainIdle,
-		Demand: "On SIGTERM an executor without jobs says executor.draining and exits 0.",
+		Demand: "On SIGTERM an executor without jobs publishes executor.draining and exits 0.",
 	}, {
 		Name: "drain.said-already", See: see, run: drainSaid,
-		Demand: "An executor.draining that EVENTS holds already is not stored again.",
+		Demand: "An executor.draining that EVENTS already holds is not stored again.",
 	}, {
 		Name: "drain.running", See: see, run: drainRunning,
-		Demand: "On SIGTERM the running job goes on to its end, and the executor exits 0.",
+		Demand: "On SIGTERM the running job continues to its end, and the executor exits 0.",
 	}, {
 		Name: "drain.takes-nothing", See: see, run: drainTakesNothing,
-		Demand: "A job that comes after executor.draining goes to another executor at once, also when slots are " +
-			"free.",
+		Demand: "A job that arrives after executor.draining goes to another executor at once, even if " +
+			"slots are free.",
 	}, {
 		Name: "drain.late-delivery", See: see, run: drainLateDelivery,
-		Demand: "A job that is delivered when executor.draining was published is not claimed.",
+		Demand: "A job delivered after executor.draining was published is not claimed.",
 	}, {
 		Name: "drain.gives-back", See: "Executors, Claim, Jobs that arrive", run: drainGivesBack,
-		Demand: "A job that was under way to an executor when it began to drain is given back with -NAK.",
+		Demand: "A job in flight to an executor when it began to drain is returned with -NAK.",
 	}, {
 		Name: "drain.second-signal", See: see, run: drainSecond,
 		Demand: "On a second SIGTERM running jobs panic with kind drained, and the exit code is not 0.",
 	}, {
 		Name: "drain.grace", See: see, run: drainGrace,
-		Demand: "When DAGYO_GRACE has passed since SIGTERM, and not before, running jobs panic with kind " +
-			"drained, and the exit code is not 0.",
+		Demand: "When DAGYO_GRACE has passed since SIGTERM, and not earlier, running jobs panic with " +
+			"kind drained, and the exit code is not 0.",
 	}}
 }
 

@@ -16,15 +16,15 @@ func eventChecks() []Check {
 	const see = "Executors, How a job ends"
 	return []Check{{
 		Name: "events.valid", See: see + "; docs/events.md", run: eventsValid,
-		Demand: "job.started, job.done, job.panic and executor.draining are CloudEvents, right by their schemas, " +
-			"on their subjects, and name job and executor.",
+		Demand: "job.started, job.done, job.panic and executor.draining are CloudEvents that match their " +
+			"schemas, are published on their subjects, and name job and executor.",
 	}, {
 		Name: "events.first", See: see + "; Claim, 3", run: eventsFirst,
-		Demand: "Each event has Nats-Expected-Last-Subject-Sequence 0, so that its subject holds one, and no " +
-			"Nats-Msg-Id.",
+		Demand: "Each event has Nats-Expected-Last-Subject-Sequence 0, so that its subject holds only " +
+			"one, and no Nats-Msg-Id.",
 	}, {
 		Name: "events.until-stored", See: see, run: eventsUntilStored,
-		Demand: "A last word that was lost is said again until JetStream has stored it.",
+		Demand: "A lost job.done or job.panic is published again until JetStream has stored it.",
 	}}
 }
 

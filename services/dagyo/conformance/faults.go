@@ -14,38 +14,38 @@ func faultChecks() []Check {
 	const see, reader = "Executors, How a job ends, Panic", "Frames, A reader"
 	return []Check{{
 		Name: "decode.utf8", See: see + ", deserialization", run: decodeUTF8,
-		Demand: "A record that is not what its typename promises is a panic of kind deserialization, with " +
-			"port and record.",
+		Demand: "A record that does not match its typename is a panic of kind deserialization, with port " +
+			"and record.",
 	}, {
-		Name: "fault.gap", See: "Edges, Reader, Anew",
-		Demand: "A frame that is missing, and stays so, is a panic of kind protocol.",
+		Name: "fault.gap", See: "Edges, Reader, Reattach",
+		Demand: "A frame that stays missing is a panic of kind protocol.",
 		run:    faulty(func(y forgery) forgery { return y.without(1) }),
 	}, {
 		Name: "fault.records", See: reader + ", 6",
-		Demand: "An END whose number of records is wrong is a panic of kind protocol.",
+		Demand: "An END with a wrong number of records is a panic of kind protocol.",
 		run:    faulty(func(y forgery) forgery { return y.flipped(13) }),
 	}, {
 		Name: "fault.octets", See: reader + ", 6",
-		Demand: "An END whose sum of octets is wrong is a panic of kind protocol.",
+		Demand: "An END with a wrong number of bytes is a panic of kind protocol.",
 		run:    faulty(func(y forgery) forgery { return y.flipped(5) }),
 	}, {
 		Name: "fault.checksum", See: reader + ", 6",
-		Demand: "An END whose checksum is wrong is a panic of kind protocol.",
+		Demand: "An END with a wrong checksum is a panic of kind protocol.",
 		run:    faulty(func(y forgery) forgery { return y.flipped(1) }),
 	}, {
 		Name: "fault.frame", See: reader + ", 1",
-		Demand: "What is no frame is a panic of kind protocol.",
+		Demand: "A message that is not a frame is a panic of kind protocol.",
 		run:    faulty(func(y forgery) forgery { return y.replaced(1, []byte("%PDF-1.7")) }),
 	}, {
 		Name: "fault.length", See: reader + ", 5",
-		Demand: "A chunk that says more octets than there are is a panic of kind protocol, and costs no memory.",
+		Demand: "A chunk whose length exceeds its frame is a panic of kind protocol, and allocates no memory.",
 		run:    faulty(func(y forgery) forgery { return y.replaced(1, endless(2)) }),
 	}, {
 		Name: "fault.no-end", See: see, run: faultNoEnd,
 		Demand: "A job that panics does not end its outputs.",
 	}, {
 		Name: "stream.repeats", See: reader + ", 2", run: streamRepeats,
-		Demand: "A frame that comes again is dropped.",
+		Demand: "A repeated frame is dropped.",
 	}}
 }
 

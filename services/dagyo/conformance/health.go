@@ -16,14 +16,14 @@ func healthChecks() []Check {
 	const see = "Executors, While a job runs, Health"
 	return []Check{{
 		Name: "health.idle", See: see, run: healthIdle,
-		Demand: "A job that waits for its input beats within every healthInterval, and says how long that is " +
-			"good for: + and the healthTimeout in milliseconds.",
+		Demand: "A job waiting for its input sends a heartbeat in every healthInterval, valid for the " +
+			"healthTimeout: + and the time in milliseconds.",
 	}, {
 		Name: "health.busy", See: see, run: healthBusy,
-		Demand: "A job that is busy with as many records as it can take beats all the same.",
+		Demand: "A job that is busy with records at full speed sends heartbeats.",
 	}, {
 		Name: "health.blocked", See: see, run: healthBlocked,
-		Demand: "A job that cannot write beats all the same.",
+		Demand: "A job that is blocked on its output sends heartbeats.",
 	}}
 }
 

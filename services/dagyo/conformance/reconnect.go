@@ -7,13 +7,13 @@ import (
 
 func reconnectChecks() []Check {
 	return []Check{{
-		Name: "reconnect.kicked", See: "Edges, Writer, A new token; Edges, Reader, Anew", run: reconnectKicked,
-		Demand: "An executor whose connection is cut in mid-stream reconnects and goes on: in order, each record " +
-			"once.",
+		Name: "reconnect.kicked", See: "Edges, Writer, A new token; Edges, Reader, Reattach", run: reconnectKicked,
+		Demand: "An executor whose connection is cut in mid-stream reconnects and continues: in order, " +
+			"each record once.",
 	}, {
-		Name: "reconnect.restart", See: "Edges, Writer, Storing; Edges, Reader, Anew", alone: true,
+		Name: "reconnect.restart", See: "Edges, Writer, Storing; Edges, Reader, Reattach", alone: true,
 		run:    reconnectRestart,
-		Demand: "A restart of the NATS server in mid-stream delays the job, and nothing else.",
+		Demand: "A restart of the NATS server in mid-stream only delays the job.",
 	}}
 }
 

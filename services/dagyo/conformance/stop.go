@@ -18,37 +18,37 @@ func stopChecks() []Check {
 	const wired = "Executors, While a job runs, Stopped by a stream"
 	return []Check{{
 		Name: "stop.blocked-on-input", See: see, run: stopIdle,
-		Demand: "A job that waits for its input ends within 10 s of a stop, with job.done and stopped: true; " +
-			"the executor goes on with the next one.",
+		Demand: "A job waiting for its input ends within 10 s of a stop, with job.done and stopped: " +
+			"true; the executor continues with the next one.",
 	}, {
 		Name: "stop.running", See: see, run: stopRunning,
-		Demand: "A job in full flow ends within 10 s of a stop, with stopped: true.",
+		Demand: "A job that is processing records ends within 10 s of a stop, with stopped: true.",
 	}, {
 		Name: "stop.blocked-on-output", See: see, run: stopBlocked,
-		Demand: "A job that cannot write ends within 10 s of a stop, with stopped: true.",
+		Demand: "A job that is blocked on its output ends within 10 s of a stop, with stopped: true.",
 	}, {
 		Name: "stop.before-start", See: see, run: stopBefore,
-		Demand: "A stop that was stored before the job started is found.",
+		Demand: "A stop stored before the job started is found.",
 	}, {
 		Name: "stop.missed", See: see, run: stopMissed,
-		Demand: "A stop that was sent while the executor was not connected is found after the reconnect.",
+		Demand: "A stop sent while the executor was not connected is found after the reconnect.",
 	}, {
 		Name: "stop.no-stream", See: see, run: stopNoStream,
-		Demand: "A job whose stream does not exist any more is done with stopped: true.",
+		Demand: "A job whose stream no longer exists is done with stopped: true.",
 	}, {
 		Name: "stop.cleaned", See: see, run: stopCleaned,
-		Demand: "A job on whose stop subject nothing is stored any more is done with stopped: true.",
+		Demand: "A job whose stop subject no longer holds a message is done with stopped: true.",
 	}, {
 		Name: "stop.stream-gone", run: stopGone,
 		See:    "Executors, While a job runs, Edges; Edges, Reader, While nothing comes",
-		Demand: "A stream that is deleted while the job runs means the same as a stop.",
+		Demand: "A stream deleted while the job is running means the same as a stop.",
 	}, {
 		Name: "stop.wired", See: wired, run: stopWired,
-		Demand: "The first record of a stream that is wired to `stop` ends the program: its outputs end, its inputs " +
-			"are closed early, and job.done does not say stopped, and counts the record.",
+		Demand: "The first record of a stream connected to `stop` stops the program: its outputs end, " +
+			"its inputs are closed early, and job.done has stopped: false and counts the record.",
 	}, {
 		Name: "stop.wired-empty", See: wired, run: stopWiredEmpty,
-		Demand: "A stream that is wired to `stop` and ends without a record ends nothing.",
+		Demand: "A stream connected to `stop` that ends without a record has no effect.",
 	}}
 }
 

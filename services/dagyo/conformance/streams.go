@@ -12,36 +12,38 @@ func streamChecks() []Check {
 	const done = "Executors, How a job ends, Done"
 	return []Check{{
 		Name: "stream.echo", See: done, run: echoes(varied(50, 40)),
-		Demand: "Records go through unchanged and in order; then the output ends with the right totals, and " +
-			"job.done has the records and octets of every port.",
+		Demand: "Records pass through unchanged and in order; then the output ends with correct totals, " +
+			"and job.done has the records and bytes of every port.",
 	}, {
 		Name: "stream.empty", See: done, run: echoes(load{}),
-		Demand: "An input without records gives an output without records, and counts of 0.",
+		Demand: "An input without records results in an output without records, and counts of 0.",
 	}, {
 		Name: "stream.empty-records", See: "Frames", run: echoes(load{0, 0, 5, 0}),
-		Demand: "Records of no octets are records.",
+		Demand: "Empty records are records.",
 	}, {
 		Name: "stream.many", See: "Frames", run: echoes(varied(200_000, 60)),
-		Demand: "Many records go through unchanged and in order.",
+		Demand: "Many records pass through unchanged and in order.",
 	}, {
 		Name: "stream.large", See: "Frames", run: echoes(load{3, 16 << 20, 0, 1 << 20, 7}),
-		Demand: "A record of 16 MiB, twice the window, goes in and out split over frames, unchanged.",
+		Demand: "A record of 16 MiB, twice the window, is received and sent in several frames, unchanged.",
 	}, {
 		Name: "stream.small-window", See: "Edges", run: streamSmallWindow,
 		Demand: "An edge with a window of 16 KiB and 8 frames carries any record.",
 	}, {
 		Name: "stream.stored", See: "Edges, Reader, Stored frames", run: streamStored,
-		Demand: "An input that was written and ended before the job started is read from the stream, and an " +
-			"output that nobody reads yet is stored there before job.done.",
+		Demand: "An input that ended before the job started is read from the stream, and an output " +
+			"without a reader is stored there before job.done.",
 	}, {
 		Name: "stream.lone-record", See: "Edges, Writer, Directly", run: streamLoneRecord,
-		Demand: "A record does not wait for the next one: no timer and no full frame holds it back.",
+		Demand: "A record does not wait for the next one: it is not delayed by a timer or until a frame " +
+			"is full.",
 	}, {
 		Name: "stream.frames", See: "Frames", run: streamFrames,
-		Demand: "Frames have at most a quarter of the window, max_payload and 128 KiB, and END is said once, in the last.",
+		Demand: "Frames are no longer than a quarter of the window, max_payload and 128 KiB; END is sent " +
+			"once, in the last frame.",
 	}, {
 		Name: "stream.credits", See: "Edges, Reader, Credits", run: streamCredits,
-		Demand: "Credits are cumulative, for nothing that has not come, and the last one is for all.",
+		Demand: "Credits are cumulative, cover only received frames, and the last one covers all.",
 	}}
 }
 

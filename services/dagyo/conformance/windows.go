@@ -20,8 +20,8 @@ func windowChecks() []Check {
 	const see = "Edges, Writer, Window"
 	return []Check{{
 		Name: "window.absent-reader", See: see, run: windowAbsent(outWindow(smallWindow, defaultFrames)),
-		Demand: "Without a reader no more than `window` octets are sent, the input is left alone meanwhile, and " +
-			"a late reader gets everything.",
+		Demand: "Without a reader no more than `window` bytes are sent, the input is not read further " +
+			"meanwhile, and a late reader gets everything.",
 	}, {
 		Name: "window.frames", See: see, run: windowAbsent(outWindow(defaultWindow, fewFrames)),
 		Demand: "Without a reader no more than `frames` frames are sent.",
