@@ -41,9 +41,9 @@ func asyncAPI() ([]byte, error) {
 			"title":   "Dagyo",
 			"version": "1.0.0",
 			"description": "Every event on Dagyo's EVENTS stream, and every question that services answer. Events " +
-				"are CloudEvents 1.0 on NATS JetStream; Dagyo writes structured JSON and reads binary mode as " +
-				"well. Questions (ask.*) are NATS requests: an answer with the header Nats-Service-Error-Code is " +
-				"an error, which Nats-Service-Error describes. docs/clients.md says how to use both.",
+				"are CloudEvents 1.0 on NATS JetStream; Dagyo writes structured JSON and also reads binary " +
+				"mode. Questions (ask.*) are NATS requests: an answer with the header Nats-Service-Error-Code is " +
+				"an error, which Nats-Service-Error describes. docs/clients.md describes how to use both.",
 		},
 		"defaultContentType": "application/cloudevents+json",
 		"channels":           channels,
@@ -201,8 +201,8 @@ func answering(q contract.Question) object {
 func answerHeaders() object {
 	text := func(description string) object { return object{"type": "string", "description": description} }
 	return object{"type": "object", "properties": object{
-		"Nats-Service-Error-Code": text("Set where the question could not be answered: 400 by default, 404 for what is not known."),
-		"Nats-Service-Error":      text("What is wrong, in a sentence."),
+		"Nats-Service-Error-Code": text("Set if the request failed: 404 if not found, otherwise 400."),
+		"Nats-Service-Error":      text("The error, in one sentence."),
 	}}
 }
 
@@ -223,14 +223,14 @@ func envelope(entry contract.Entry) object {
 			"id":              text("Unique among the events of its source."),
 			"source":          text("Who published the event, as a URI reference."),
 			"type":            object{"const": string(entry.Type), "description": "The event's type."},
-			"subject":         text("What the event is about: a flow, a progdef or an executor."),
-			"time":            object{"type": "string", "format": "date-time", "description": "When."},
-			"datacontenttype": text("JSON; may be left out."),
+			"subject":         text("The id of the flow, progdef, type or executor."),
+			"time":            object{"type": "string", "format": "date-time", "description": "When the event was published."},
+			"datacontenttype": text("JSON; optional."),
 			"traceparent":     text("W3C trace context, copied from cause to effect."),
-			"cause":           text("The place in EVENTS of the command that the event answers, where it answers one."),
+			"cause":           text("The sequence number in EVENTS of the command that the event answers, if it answers one."),
 			"dataref": object{
 				"type": "string", "pattern": "^nats-object://data/.+$",
-				"description": "Instead of data, where that does not fit into a message: the object in the store `data` that holds it.",
+				"description": "Instead of data, if that does not fit into a message: its object in the store `data`.",
 			},
 			"data": ref(components + string(entry.Type)),
 		},

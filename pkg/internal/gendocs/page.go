@@ -164,7 +164,7 @@ func (p *page) typeOf(s schema) string {
 func (p *page) link(ref string) string {
 	name, whole := target(ref)
 	if !whole {
-		return fmt.Sprintf("[a part of %s.json](../schemas/%s.json)", name, name)
+		return fmt.Sprintf("[part of %s.json](../schemas/%s.json)", name, name)
 	}
 	p.parts[name] = true
 	return fmt.Sprintf("[%s](#%s)", name, anchor(name))
