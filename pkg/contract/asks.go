@@ -29,7 +29,7 @@ type Answer struct {
 var Questions = []Question{
 	{
 		Subject: AskCatalogCompatible, By: "validator", Asked: "compatible-query", Answers: []Answer{{Schema: "compatible"}},
-		Doc: "Which ports a port may be connected to.",
+		Doc: "The ports that a port can be connected to.",
 	},
 	{
 		Subject: AskCatalogGet, By: "validator", Text: "the progdef's name", Answers: []Answer{{Schema: "pinned"}},
@@ -42,21 +42,21 @@ var Questions = []Question{
 	{
 		Subject: AskCatalogTypes, By: "validator", Text: "a typename", Optional: true,
 		Answers: []Answer{{Schema: "type-line", List: true}, {Schema: "type"}},
-		Doc:     "A line for each documented type, or the document of the one that is named.",
+		Doc:     "A line for each documented type, or the document of the named one.",
 	},
 	{
 		Subject: AskExecutors, By: "spawner", Text: "a progdef's name", Optional: true,
 		Answers: []Answer{{Schema: "capacity", List: true}},
-		Doc:     "What serves each revision of the progdef that is named, or of all.",
+		Doc:     "The executors and jobs of each revision of the named progdef, or of all progdefs.",
 	},
 	{
 		Subject: AskFlowGet, By: "panic-aggregator", Text: "the flow's id", Answers: []Answer{{Schema: "flow-status"}},
-		Doc: "Where a flow stands, or how it ended; error 404 for a flow that is not known.",
+		Doc: "The status of a flow, or how it ended; error 404 for an unknown flow.",
 	},
 	{
 		Subject: AskFlowList, By: "panic-aggregator", Asked: "flow-query", Optional: true,
 		Answers: []Answer{{Schema: "flow-page"}},
-		Doc:     "The flows that meet some conditions, in pages.",
+		Doc:     "The flows that meet the given conditions, in pages.",
 	},
 	{
 		Subject: AskFlowValidate, By: "validator", Asked: "flow",
