@@ -34,7 +34,7 @@ func readable(raw []byte, limits Limits, report *Report) bool {
 			"the document has %d bytes; at most %d are allowed", len(raw), limits.Bytes), "")
 		return false
 	}
-	if at := badText(raw); at >= 0 {
+	if at := NotUnicode(raw); at >= 0 {
 		report.Add(problem.NotJSON, "not JSON "+place(raw, at)+": the text is not Unicode", "")
 		return false
 	}
@@ -125,9 +125,9 @@ func Position(raw []byte, at int) (line, column int) {
 	return line, column
 }
 
-// badText returns where raw stops being Unicode text, -1 when it never does. The decoder would
-// quietly replace such octets and escapes, and two different keys could become one.
-func badText(raw []byte) int {
+// NotUnicode returns where raw stops being Unicode text, -1 when it never does. The decoder would
+// quietly replace such bytes and escapes, and two different keys could become one.
+func NotUnicode(raw []byte) int {
 	for at := 0; at < len(raw); {
 		if raw[at] == '\\' {
 			n := escape(raw[at:])

@@ -19,7 +19,7 @@ func decode(raw []byte) ([]byte, error) {
 		raw = fromUTF16(raw[2:], binary.BigEndian)
 	}
 	raw = document.TrimBOM(raw)
-	if at := notUTF8(raw); at >= 0 {
+	if at := notText(raw); at >= 0 {
 		line, column := document.Position(raw, at)
 		return nil, problem.List{{
 			Code: problem.NotJSON, Line: line, Column: column,
@@ -29,19 +29,25 @@ func decode(raw []byte) ([]byte, error) {
 	return raw, nil
 }
 
+// fromUTF16 returns UTF-8. Half a character at the end stays as a byte that is not UTF-8.
 func fromUTF16(raw []byte, order binary.ByteOrder) []byte {
 	units := make([]uint16, 0, len(raw)/2)
 	for ; len(raw) >= 2; raw = raw[2:] {
 		units = append(units, order.Uint16(raw))
 	}
-	return []byte(string(utf16.Decode(units)))
+	text := []byte(string(utf16.Decode(units)))
+	if len(raw) > 0 {
+		text = append(text, 0xff)
+	}
+	return text
 }
 
-// notUTF8 returns the offset of the first byte that is not UTF-8, -1 where there is none.
-func notUTF8(text []byte) int {
+// notText returns the offset of the first byte that is not UTF-8, or is NUL as in UTF-16 without a mark and in
+// UTF-32; -1 where there is none.
+func notText(text []byte) int {
 	for at := 0; at < len(text); {
 		r, n := utf8.DecodeRune(text[at:])
-		if r == utf8.RuneError && n == 1 {
+		if r == utf8.RuneError && n == 1 || r == 0 {
 			return at
 		}
 		at += n

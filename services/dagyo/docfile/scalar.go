@@ -50,18 +50,30 @@ func plainScalar(text string) (value string, isText bool, bad *problem.Problem) 
 	return "", true, nil
 }
 
-// ambiguous refuses a number with a leading zero: octal in YAML 1.1, decimal in YAML 1.2.
+// ambiguous refuses a number with a leading zero, which versions of YAML read differently.
 func ambiguous(text string) *problem.Problem {
+	sign := ""
+	if text[0] == '-' {
+		sign = "-"
+	}
 	digits := strings.TrimLeft(text, "-+0")
 	if digits == "" {
 		digits = "0"
 	}
-	return &problem.Problem{
+	p := &problem.Problem{
 		Code:    problem.BadValue,
 		Message: text + " is an octal number in YAML 1.1 and a decimal number in YAML 1.2",
-		Hint: "write the number without leading zeros (" + digits + "), an octal number as 0o" + digits +
-			", or text in quotation marks (" + strconv.Quote(text) + ")",
+		Hint: "write the number without leading zeros (" + sign + digits + "), or text in quotation marks (" +
+			strconv.Quote(text) + ")",
 	}
+	switch {
+	case strings.ContainsAny(digits, "89"):
+		p.Message = text + " is text in YAML 1.1 and a decimal number in YAML 1.2"
+	case sign == "":
+		p.Hint = "write the number without leading zeros (" + digits + "), an octal number as 0o" + digits +
+			", or text in quotation marks (" + strconv.Quote(text) + ")"
+	}
+	return p
 }
 
 // decimal writes a number with a fraction or an exponent as JSON does.

@@ -55,6 +55,11 @@ func splitJSON(text []byte) ([]Document, *problem.Problem) {
 			return nil, notJSON(text, int(in.InputOffset()))
 		}
 		end := int(in.InputOffset())
+		if at := document.NotUnicode(value); at >= 0 {
+			p := problem.Problem{Code: problem.NotJSON, Message: "not JSON: the text is not Unicode"}
+			p.Line, p.Column = document.Position(text, end-len(value)+at)
+			return nil, &p
+		}
 		line, _ := document.Position(text, end-len(value))
 		all = append(all, Document{JSON: value, Line: line, origin: jsonOrigin{text, end - len(value)}})
 	}

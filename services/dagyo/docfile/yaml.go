@@ -121,6 +121,10 @@ func notYAML(err error) problem.Problem {
 	var syntax yaml.Error
 	if errors.As(err, &syntax) {
 		p.Message = "neither JSON nor YAML: " + syntax.GetMessage()
+		if strings.Contains(p.Message, "'\t'") {
+			p.Message = "neither JSON nor YAML: a tab stands where YAML allows only spaces"
+			p.Hint = "indent with spaces"
+		}
 		if t := syntax.GetToken(); t != nil {
 			p.Line, p.Column = t.Position.Line, t.Position.Column
 		}
