@@ -114,16 +114,17 @@ func NewTick(service string) Event {
 	return Event{Type: TypeTick, Subject: service, Data: &Tick{Service: service}}
 }
 
+// NewDeadLetter returns the dead letter of the message at a place of EVENTS. The service's worker adds what it
+// repeats of the message.
+func NewDeadLetter(subject string, seq uint64, problems problem.List) Event {
+	return Event{
+		Type: TypeDeadLetter, Subject: "deadletter", Cause: seq,
+		Data: &DeadLetter{Subject: subject, Sequence: seq, Problems: problems},
+	}
+}
+
 // excerptLimit bounds what a dead letter repeats of its message, in bytes.
 const excerptLimit = 512
 
-// NewDeadLetter returns the dead letter of the message at a place of EVENTS; data may be nil.
-func NewDeadLetter(subject string, seq uint64, problems problem.List, data []byte) Event {
-	return Event{
-		Type: TypeDeadLetter, Subject: "deadletter", Cause: seq,
-		Data: &DeadLetter{
-			Subject: subject, Sequence: seq, Problems: problems,
-			Excerpt: string([]rune(string(data[:min(len(data), excerptLimit)]))), // valid UTF-8
-		},
-	}
-}
+// Excerpt returns the beginning of a message as valid UTF-8.
+func Excerpt(data []byte) string { return string([]rune(string(data[:min(len(data), excerptLimit)]))) }

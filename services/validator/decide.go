@@ -55,7 +55,7 @@ func (s *State) submission(c command, raw []byte, used *taken) contract.Event {
 	case !known:
 		answer = s.Judge(c.Subject, raw)
 	case !t.by(document.Digest(raw)):
-		answer = conflict(c)
+		answer = deadLetter(c, problem.List{core.Taken(c.Subject)})
 	}
 	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
 	return answer
@@ -66,23 +66,15 @@ func (s *State) submission(c command, raw []byte, used *taken) contract.Event {
 func (s *State) unreadable(c command, problems problem.List) contract.Event {
 	answer := rejectedFlow(c.Subject, problems)
 	if _, known := s.flows[c.Subject]; known {
-		answer = contract.Event{
-			Type: contract.TypeDeadLetter, Subject: "deadletter",
-			Data: &contract.DeadLetter{Subject: string(c.Type), Sequence: c.Seq, Problems: problems},
-		}
+		answer = deadLetter(c, problems)
 	}
 	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
 	return answer
 }
 
-// conflict answers a submission under the id of a flow with another document. The flow is left alone.
-func conflict(c command) contract.Event {
-	return contract.Event{
-		Type: contract.TypeDeadLetter, Subject: "deadletter",
-		Data: &contract.DeadLetter{
-			Subject: string(c.Type), Sequence: c.Seq, Problems: problem.List{core.Taken(c.Subject)},
-		},
-	}
+// deadLetter answers a submission under the id of another flow, which is left alone.
+func deadLetter(c command, problems problem.List) contract.Event {
+	return contract.NewDeadLetter(string(c.Type), c.Seq, problems)
 }
 
 // Judge returns flow.validated or flow.rejected for a flow document, as if it were submitted now.

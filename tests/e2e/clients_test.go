@@ -23,7 +23,7 @@ func TestAnotherDocumentUnderAnID(t *testing.T) {
 		c.Await(t, "answer "+when, func(e contract.Event) bool {
 			d, ok := e.Data.(*contract.DeadLetter)
 			return ok && d.Subject == string(contract.TypeFlowSubmit) && d.Sequence == e.Cause && len(d.Problems) == 1 &&
-				d.Problems[0].Code == problem.IDTaken && len(c.Events(isDeadLetter)) == n
+				d.Problems[0].Code == problem.IDTaken && d.Source != "" && d.ID != "" && d.Excerpt != "" && len(c.Events(isDeadLetter)) == n
 		})
 	}
 	refused("while the flow runs", 1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -397,6 +398,49 @@ func TestOneFlightPublishesInOrder(t *testing.T) {
 	held = false
 	if o := p.Do(t.Context(), f); !errors.Is(o.Err, ErrFenced) || len(log.calls) != 2 {
 		t.Errorf("%v after %d calls", o.Err, len(log.calls))
+	}
+}
+
+// anyPlace stores what has no condition.
+type anyPlace struct{}
+
+func (anyPlace) Append(context.Context, contract.Event, uint64) (uint64, bool, error) {
+	return 1, true, nil
+}
+
+func (anyPlace) Last(context.Context, string) (uint64, contract.Type, error) { return 0, "", nil }
+
+// A dead letter repeats what is known of its message, whoever has decided it.
+func TestDeadLettersKeepTheirMessage(t *testing.T) {
+	w := Worker{
+		Log: anyPlace{}, Held: func() bool { return true }, LastOf: func(string) uint64 { return 0 },
+		Perform: func(_ context.Context, e contract.Event) (contract.Event, error) { return e, nil },
+		Read: func(_ context.Context, seq uint64) (*event.Stored, []byte, error) {
+			if seq != 7 {
+				return nil, nil, nil
+			}
+			m := event.NewStored(event.Place{Seq: 7}, "flow.submit")
+			m.Event.Source, m.Event.ID = "/users/ada", "a1"
+			return m, []byte(`{"nodes": {}}`), nil
+		},
+	}
+	problems := problem.List{Taken("f")}
+	answers := []contract.Event{
+		contract.NewDeadLetter("flow.submit", 7, problems), contract.NewDeadLetter("flow.cancel", 8, problems),
+	}
+	r := w.Do(t.Context(), &Task{effects: answers})
+	if r.Err != nil || len(r.effects) != 2 {
+		t.Fatalf("published %v, %v", r.effects, r.Err)
+	}
+	want := contract.DeadLetter{
+		Subject: "flow.submit", Sequence: 7, Source: "/users/ada", ID: "a1", Problems: problems, Excerpt: `{"nodes": {}}`,
+	}
+	if d := r.effects[0].Data.(*contract.DeadLetter); !reflect.DeepEqual(*d, want) {
+		t.Errorf("got %+v\nwant %+v", *d, want)
+	}
+	want = contract.DeadLetter{Subject: "flow.cancel", Sequence: 8, Problems: problems}
+	if d := r.effects[1].Data.(*contract.DeadLetter); !reflect.DeepEqual(*d, want) {
+		t.Errorf("of a message that is gone: got %+v\nwant %+v", *d, want)
 	}
 }
 

@@ -69,7 +69,7 @@ func (u Unprocessed) answer(m *event.Stored, data []byte) contract.Event {
 		return problem.List{{Code: problem.InternalFailure, Message: message, Hint: hint}}
 	}
 	if m == nil {
-		return contract.NewDeadLetter("", u.Seq, failure("the message is not kept any more; "+u.Why, ""), nil)
+		return contract.NewDeadLetter("", u.Seq, failure("the message is not kept any more; "+u.Why, ""))
 	}
 	problems := m.Problems
 	switch {
@@ -84,9 +84,20 @@ func (u Unprocessed) answer(m *event.Stored, data []byte) contract.Event {
 			Data: &contract.FlowRejected{Problems: problems},
 		}
 	}
-	letter := contract.NewDeadLetter(m.Subject, u.Seq, problems, data)
-	d := letter.Data.(*contract.DeadLetter)
-	d.Source, d.ID = m.Event.Source, m.Event.ID
+	return about(contract.NewDeadLetter(m.Subject, u.Seq, problems), m, data)
+}
+
+// about returns a dead letter with what is known of the message it answers; m is nil where EVENTS does not hold the
+// message any more.
+func about(letter contract.Event, m *event.Stored, data []byte) contract.Event {
+	d, ok := letter.Data.(*contract.DeadLetter)
+	if !ok || m == nil {
+		return letter
+	}
+	filled := *d
+	filled.Subject, filled.Source, filled.ID = m.Subject, m.Event.Source, m.Event.ID
+	filled.Excerpt = contract.Excerpt(data)
+	letter.Data = &filled
 	return letter
 }
 
@@ -99,7 +110,7 @@ func refusal(failed contract.Event, effects []contract.Event, p problem.Problem)
 	}
 	if about.Flow() == "" || about.EndsFlow() || about.Type == contract.TypeFlowCleaned {
 		p.Message = fmt.Sprintf("%s of %s: %s", failed.Type, failed.Subject, p.Message)
-		return contract.NewDeadLetter(string(failed.Type), failed.Cause, problem.List{p}, nil)
+		return contract.NewDeadLetter(string(failed.Type), failed.Cause, problem.List{p})
 	}
 	return contract.Event{
 		Type: contract.TypeFlowRejected, Subject: about.Subject, TraceParent: about.TraceParent, Cause: failed.Cause,

@@ -188,7 +188,7 @@ func (c *Core[S]) follow(t, next *Task) {
 // not come back to replicas that follow, or that start from an older snapshot.
 func (c *Core[S]) answerTaken(r Result) {
 	problems := problem.List{Taken(r.failed.Subject)}
-	answer := contract.NewDeadLetter(string(contract.TypeFlowSubmit), r.failed.Cause, problems, nil)
+	answer := contract.NewDeadLetter(string(contract.TypeFlowSubmit), r.failed.Cause, problems)
 	c.follow(r.task, &Task{effects: []contract.Event{answer}})
 }
 

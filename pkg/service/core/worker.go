@@ -102,15 +102,22 @@ func (w Worker) carryOut(
 }
 
 func (w Worker) perform(ctx context.Context, effect contract.Event) (contract.Event, error) {
-	u, ok := effect.With.(Unprocessed)
-	if !ok {
-		return w.Perform(ctx, effect)
+	if u, ok := effect.With.(Unprocessed); ok {
+		m, data, err := w.Read(ctx, u.Seq)
+		if err != nil {
+			return effect, err
+		}
+		return u.answer(m, data), nil
 	}
-	m, data, err := w.Read(ctx, u.Seq)
+	e, err := w.Perform(ctx, effect)
+	if err != nil || e.Type != contract.TypeDeadLetter || e.Cause == 0 {
+		return e, err
+	}
+	m, data, err := w.Read(ctx, e.Cause)
 	if err != nil {
 		return effect, err
 	}
-	return u.answer(m, data), nil
+	return about(e, m, data), nil
 }
 
 // publish stores an event on the condition that nothing was published about its aggregate but what the deciding state

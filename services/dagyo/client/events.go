@@ -53,7 +53,7 @@ func (c *Client) Skip(ctx context.Context, seq uint64, reason string) error {
 	}
 	skipped, _ := event.Decode(m.Subject, m.Header, m.Data) // as far as it can be read
 	letter := event.New(contract.TypeDeadLetter, c.source, "deadletter", &contract.DeadLetter{
-		Subject: m.Subject, Sequence: seq, Source: skipped.Source, ID: skipped.ID, Excerpt: excerpt(m.Data),
+		Subject: m.Subject, Sequence: seq, Source: skipped.Source, ID: skipped.ID, Excerpt: contract.Excerpt(m.Data),
 		Problems: problem.List{{Code: problem.Skipped, Message: "an operator has skipped the event: " + reason}},
 	}, time.Now())
 	letter.ID = "deadletter." + nuid.Next()
@@ -70,10 +70,4 @@ func (c *Client) Skip(ctx context.Context, seq uint64, reason string) error {
 		return fmt.Errorf("delete event %d: %w", seq, explained(err))
 	}
 	return nil
-}
-
-const excerptLimit = 512
-
-func excerpt(raw []byte) string {
-	return string([]rune(string(raw[:min(len(raw), excerptLimit)])))
 }
