@@ -144,7 +144,7 @@ func wrongType(want contract.Type, subject, got string) problem.Problem {
 		Code:    problem.UnknownType,
 		Pointer: "/type",
 		Message: fmt.Sprintf("the subject %s carries %s events, not %q", subject, want, clip(got)),
-		Hint:    "the event's type is the head of the subject",
+		Hint:    "set type to " + string(want) + ", or publish the event on the subject of its type",
 	}
 }
 

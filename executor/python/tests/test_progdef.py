@@ -232,6 +232,11 @@ def test_run() -> None:
     assert greet.run(name=["Ada"]) == {"greeting": ["hello Ada"]}
 
 
+async def test_run_needs_a_loop_of_its_own() -> None:
+    with pytest.raises(RuntimeError, match=r"await greet\.call"):
+        greet.run(name=["Ada"])
+
+
 # Functions without async.
 
 

@@ -9,9 +9,11 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dagyo/dagyo/executor/std"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/dagyo/client"
@@ -56,6 +58,8 @@ type applier struct {
 	catalog map[string]progdef.Pinned
 	// replace allows to replace standard progdefs.
 	replace bool
+	// noSpawner is true once no spawner has answered.
+	noSpawner bool
 }
 
 func (a *app) newApplier(ctx context.Context, c *client.Client) (*applier, error) {
@@ -84,14 +88,37 @@ func (p *applier) apply(ctx context.Context, raw []byte, file string) error {
 	now := progdef.Pinned{Revision: applied.Revision, Document: applied.Document}
 	p.catalog[name] = now
 	change := changeOf(before.Document, now.Document, known)
-	if known && before.Revision != now.Revision {
+	switch {
+	case known && before.Revision != now.Revision:
 		change.Replaced = before.Revision
+	case known:
+		change.Executors = p.executorsOf(ctx, name, now.Revision)
 	}
 	if p.json() {
 		return p.printJSON(appliedProgdef{file, name, now.Revision, change})
 	}
 	_, err = fmt.Fprintf(p.Out, "progdef %s applied, revision %s%s\n", name, now.Revision, change)
 	return err
+}
+
+// spawnerWait bounds how long apply waits for the number of running executors, which is only for information.
+const spawnerWait = 2 * time.Second
+
+// executorsOf returns how many executors of a revision take jobs; 0 where no spawner answers, which is then not asked
+// again.
+func (p *applier) executorsOf(ctx context.Context, name, revision string) int {
+	if p.noSpawner {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, spawnerWait)
+	defer cancel()
+	capacity, err := p.client.Capacity(ctx, name)
+	p.noSpawner = err != nil
+	i := slices.IndexFunc(capacity, func(c contract.Capacity) bool { return c.Revision == revision })
+	if i < 0 {
+		return 0
+	}
+	return capacity[i].Executors
 }
 
 // appliedProgdef is the line of `progdef apply` in --output json.
@@ -109,6 +136,9 @@ type change struct {
 	Replaced string `json:"replaced,omitempty"`
 	// Changed lists the fields that differ, such as scaling.maxExecutors.
 	Changed []string `json:"changed"`
+	// Executors counts the running executors that go on, where the revision is the one before. They keep the code
+	// that they were started with.
+	Executors int `json:"executors,omitempty"`
 }
 
 // maxChanges bounds the fields that a line of text names.
@@ -122,6 +152,11 @@ func (c change) String() string {
 	switch {
 	case c.New:
 		return " (new)"
+	case len(c.Changed) == 0 && c.Executors == 1:
+		return ` (unchanged: the running executor keeps the code that it started with; for new code change "code")`
+	case len(c.Changed) == 0 && c.Executors > 1:
+		return fmt.Sprintf(` (unchanged: %d running executors keep the code that they started with; for new code change "code")`,
+			c.Executors)
 	case len(c.Changed) == 0:
 		return " (unchanged)"
 	case c.Replaced != "":
@@ -172,6 +207,17 @@ func runsStandard(p progdef.Pinned) bool {
 	return ok && !runsOther(s.Document, p.Document.Command)
 }
 
+// isStandard reports whether a progdef is the standard one of its name, in whatever image.
+func isStandard(p progdef.Pinned) bool {
+	s, ok := std.Find(p.Document.Name)
+	if !ok {
+		return false
+	}
+	own, problems := progdef.Check(s.Document, document.DefaultLimits())
+	own.Image = p.Document.Image
+	return len(problems) == 0 && len(differences("", tree(own), tree(p.Document))) == 0
+}
+
 // runsOther reports whether a document runs something else than the command. What is wrong with a document that
 // cannot be read, or that runs nothing, is for the validator to report.
 func runsOther(raw []byte, command []string) bool {
@@ -218,7 +264,7 @@ func (p *applier) remove(ctx context.Context, name string) (removedProgdef, erro
 		return out, err
 	}
 	delete(p.catalog, name)
-	if _, named := std.Find(name); !named || !known || !standard || runsStandard(before) {
+	if _, named := std.Find(name); !named || !known || !standard || isStandard(before) {
 		return out, nil
 	}
 	applied, err := p.restore(ctx, name, image)

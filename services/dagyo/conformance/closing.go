@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/pkg/wire"
 )
@@ -134,13 +135,13 @@ func (f *flow) endedEarly(d *contract.JobDone, sent contract.Count) (string, err
 	case d.Stopped:
 		return "", errors.New("job.done says stopped: true, and nobody stopped the flow")
 	case early && in.Records > sent.Records:
-		return "", fmt.Errorf("job.done counts %d records on %s; %d were sent",
-			in.Records, f.inPort(), sent.Records)
+		return "", fmt.Errorf("job.done counts %s on %s; sent: %d",
+			document.Count(in.Records, "record"), f.inPort(), sent.Records)
 	case !early && in != sent:
 		return "", fmt.Errorf("job.done counts %+v on %s and does not say that it was closed early; %+v was sent",
 			in, f.inPort(), sent)
 	case early:
-		return fmt.Sprintf("the program ended with %d records read, and closed its input", in.Records), nil
+		return fmt.Sprintf("the program ended with %s read, and closed its input", document.Count(in.Records, "record")), nil
 	}
 	return "the program read its input to the end", nil
 }

@@ -69,7 +69,7 @@ func eventsValid(ctx context.Context, s *stage) (string, error) {
 	for _, e := range all {
 		wrong = append(wrong, e.check(p.id))
 	}
-	return fmt.Sprintf("%d events were right", len(all)), errors.Join(wrong...)
+	return fmt.Sprintf("%s checked", document.Count(len(all), "event")), errors.Join(wrong...)
 }
 
 // check holds an event to its schema, and to who said it.
@@ -111,7 +111,7 @@ func eventsFirst(ctx context.Context, s *stage) (string, error) {
 			wrong = append(wrong, first(m))
 		}
 	}
-	return fmt.Sprintf("%d events were to be the first on their subjects", n), errors.Join(wrong...)
+	return fmt.Sprintf("%s published as the first on its subject", document.Count(n, "event")), errors.Join(wrong...)
 }
 
 func eventsUntilStored(ctx context.Context, s *stage) (string, error) {

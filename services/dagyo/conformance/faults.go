@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/wire"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
 )
@@ -130,7 +131,7 @@ func faultNoEnd(ctx context.Context, s *stage) (string, error) {
 	if err == nil && ended {
 		err = errors.New("the output has an END, so its reader takes it for complete")
 	}
-	return fmt.Sprintf("the output has %d frames and no END; the next job ran", n), err
+	return fmt.Sprintf("the output has %s and no END; the next job ran", document.Count(n, "frame")), err
 }
 
 func streamRepeats(ctx context.Context, s *stage) (string, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
 )
 
@@ -91,7 +92,7 @@ func healthBusy(ctx context.Context, s *stage) (string, error) {
 	if !errors.Is(err, errEnough) {
 		return "", err
 	}
-	return fmt.Sprintf("%s, while %d records went through", seen, r.Count().Records), nil
+	return fmt.Sprintf("%s, while %s went through", seen, document.Count(r.Count().Records, "record")), nil
 }
 
 func healthBlocked(ctx context.Context, s *stage) (string, error) {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
@@ -64,7 +65,7 @@ func (l load) count() contract.Count {
 
 func (l load) String() string {
 	c := l.count()
-	return fmt.Sprintf("%d records of %d octets in all", c.Records, c.Bytes)
+	return fmt.Sprintf("%s of %s in all", document.Count(c.Records, "record"), document.Count(c.Bytes, "byte"))
 }
 
 // send writes the records, and the end.
@@ -92,9 +93,9 @@ func (l load) expect(ctx context.Context, r *stream.Reader, i int) error {
 	case errors.Is(err, io.EOF):
 		return nil
 	case err != nil:
-		return fmt.Errorf("wait for the output's end behind %d records: %w", len(l), err)
+		return fmt.Errorf("wait for the output's end behind %s: %w", document.Count(len(l), "record"), err)
 	}
-	return fmt.Errorf("the output has a record of %d octets behind the %d that were sent", len(got), len(l))
+	return fmt.Errorf("the output has a record of %s behind the %d that were sent", document.Count(len(got), "byte"), len(l))
 }
 
 func (l load) expectOne(ctx context.Context, r *stream.Reader, i int) error {
@@ -114,11 +115,11 @@ func differs(i int, got, want []byte) error {
 	case bytes.Equal(got, want):
 		return nil
 	case len(got) != len(want):
-		return fmt.Errorf("record %d has %d octets; %d were sent", i, len(got), len(want))
+		return fmt.Errorf("record %d has %s; sent: %d", i, document.Count(len(got), "byte"), len(want))
 	}
 	at := 0
 	for got[at] == want[at] {
 		at++
 	}
-	return fmt.Errorf("record %d of %d octets differs from octet %d on", i, len(want), at)
+	return fmt.Errorf("record %d of %s differs from byte %d on", i, document.Count(len(want), "byte"), at)
 }

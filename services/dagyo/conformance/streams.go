@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
 )
 
@@ -138,7 +139,7 @@ func streamFrames(ctx context.Context, s *stage) (string, error) {
 	if err == nil && !ended {
 		err = errors.New("no frame had END")
 	}
-	return fmt.Sprintf("%d frames were right", n), err
+	return fmt.Sprintf("%s checked", document.Count(n, "frame")), err
 }
 
 func streamCredits(ctx context.Context, s *stage) (string, error) {
@@ -153,8 +154,8 @@ func streamCredits(ctx context.Context, s *stage) (string, error) {
 	last, n, err := audit.Credits(p.tap.Journal.All(), f.in)
 	want := l.count()
 	if err == nil && (int64(last.Records) != want.Records || int64(last.Octets) != want.Bytes) {
-		err = fmt.Errorf("the last of %d credits is for %d records of %d octets; the input had %d of %d",
-			n, last.Records, last.Octets, want.Records, want.Bytes)
+		err = fmt.Errorf("the last credit of %d is for %s of %s; the input had %d of %d", n,
+			document.Count(int64(last.Records), "record"), document.Count(int64(last.Octets), "byte"), want.Records, want.Bytes)
 	}
-	return fmt.Sprintf("%d credits, the last for all %d records", n, last.Records), err
+	return fmt.Sprintf("%s, the last for all of %s", document.Count(n, "credit"), document.Count(int64(last.Records), "record")), err
 }

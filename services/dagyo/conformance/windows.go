@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
 )
@@ -65,8 +66,8 @@ func windowAbsent(bound edit) func(context.Context, *stage) (string, error) {
 		if err == nil {
 			_, _, err = audit.Frames(p.tap.Journal.All(), f.out, s.hub.link.MaxPayload())
 		}
-		return fmt.Sprintf("%d frames with %d octets were sent ahead, and all came in the end",
-			ahead.Frames, ahead.Octets), err
+		return fmt.Sprintf("%s of %s sent ahead, and all came in the end",
+			document.Count(int64(ahead.Frames), "frame"), document.Count(int64(ahead.Octets), "byte")), err
 	}
 }
 
@@ -114,7 +115,8 @@ func windowSlow(ctx context.Context, s *stage) (string, error) {
 		err = f.doneWith(ctx, l.count())
 	}
 	ahead, over := audit.Window(p.tap.Journal.All(), f.out)
-	return fmt.Sprintf("at most %d frames with %d octets were unconsumed", ahead.Frames, ahead.Octets),
+	return fmt.Sprintf("at most %s of %s not consumed",
+			document.Count(int64(ahead.Frames), "frame"), document.Count(int64(ahead.Octets), "byte")),
 		errors.Join(err, over)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/pkg/wire"
@@ -87,7 +88,7 @@ func (f *flow) endedBy(ctx context.Context, stop, w *stream.Writer, r *stream.Re
 	defer cancel()
 	switch got, err := r.Recv(within); {
 	case err == nil:
-		return fmt.Errorf("the output has a record of %d octets that nobody sent", len(got))
+		return fmt.Errorf("the output has a record of %s that nobody sent", document.Count(len(got), "byte"))
 	case within.Err() != nil:
 		return fmt.Errorf("the stream that is wired to stop had a record, and the output did not end within %v", stopLimit)
 	case !errors.Is(err, io.EOF):

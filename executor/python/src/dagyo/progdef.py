@@ -70,7 +70,11 @@ class Progdef:
 
     def run(self, *, job: JobInfo | None = None, **inputs: Values) -> dict[str, list[Any]]:
         """Do what ``call`` does, in an event loop of its own."""
-        return asyncio.run(self.call(job=job, **inputs))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.call(job=job, **inputs))
+        raise RuntimeError(f"{self.name}.run: an event loop is running: await {self.name}.call")
 
     async def invoke(
         self, inputs: Mapping[str, In[Any]], outputs: Mapping[str, Out[Any]], job: JobInfo
