@@ -97,7 +97,7 @@ func (f *flow) started(ctx context.Context) error {
 	return err
 }
 
-// ended awaits the job's last word.
+// ended awaits the job's last event.
 func (f *flow) ended(ctx context.Context, within time.Duration) (contract.Event, error) {
 	s, err := f.hub.stored(ctx, f.timing, within, "job.done or job.panic", f.doc.Done, f.doc.Panic)
 	if err != nil {

@@ -93,8 +93,8 @@ func TestRecordsAreTextOfTheirSize(t *testing.T) {
 func TestDiffers(t *testing.T) {
 	for want, pair := range map[string][2]string{
 		"":                     {"abc", "abc"},
-		"has 2 octets; 3 were": {"ab", "abc"},
-		"from octet 1 on":      {"axc", "abc"},
+		"has 2 bytes; sent: 3": {"ab", "abc"},
+		"from byte 1 on":       {"axc", "abc"},
 	} {
 		err := differs(0, []byte(pair[0]), []byte(pair[1]))
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
@@ -214,6 +214,17 @@ func TestConfigReportsEverythingWrong(t *testing.T) {
 	}
 	if err := some().Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCountsAgreeWithNouns(t *testing.T) {
+	for l, want := range map[string]string{
+		load{1}.String():    "1 record of 1 byte in all",
+		load{2, 0}.String(): "2 records of 2 bytes in all",
+	} {
+		if l != want {
+			t.Errorf("got %q, want %q", l, want)
+		}
 	}
 }
 

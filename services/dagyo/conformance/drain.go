@@ -340,11 +340,15 @@ func drainGrace(ctx context.Context, s *stage) (string, error) {
 	if err := s.drain(ctx, p); err != nil {
 		return "", err
 	}
-	if _, err := f.ended(ctx, grace+lastWords); err != nil {
+	_, err = inTimeAfter(ctx, f.timing, from.Add(grace), lastWords, "job.done or job.panic",
+		func(ctx context.Context) (int, error) {
+			_, at, err := f.hub.events.Await(ctx, 0, func(s said) bool {
+				return s.subject == f.doc.Done || s.subject == f.doc.Panic
+			})
+			return at, err
+		})
+	if err != nil {
 		return "", fmt.Errorf("DAGYO_GRACE is %v: %w", grace, err)
-	}
-	if early := grace - time.Since(from); early > 0 {
-		return "", fmt.Errorf("the job was given up %v before DAGYO_GRACE had passed", early)
 	}
 	return f.givenUp(ctx, p, "DAGYO_GRACE")
 }

@@ -49,6 +49,27 @@ func inTime[T any](
 	return v, absent(what, err)
 }
 
+// inTimeAfter waits for what must not happen before a moment, and has to happen within a time after it. The moment is
+// one of the wall clock: it does not move when the load of the machine changes.
+func inTimeAfter[T any](
+	ctx context.Context, t timing, moment time.Time, within time.Duration, what string,
+	wait func(context.Context) (T, error),
+) (T, error) {
+	before, cancel := context.WithDeadlineCause(ctx, moment, errLate)
+	defer cancel()
+	v, err := wait(before)
+	switch {
+	case err == nil:
+		if early := time.Until(moment); early > 0 {
+			return v, fmt.Errorf("%s came %.1f s too early", what, early.Seconds())
+		}
+		return v, nil
+	case !errors.Is(err, errLate):
+		return v, absent(what, err)
+	}
+	return inTime(ctx, t, within, what, wait)
+}
+
 func waitFor[T any](ctx context.Context, t timing, d time.Duration, wait func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := t.clock.Within(ctx, d, errLate)
 	defer cancel()

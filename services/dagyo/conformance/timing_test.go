@@ -54,6 +54,44 @@ func TestTooSlowIsNotWrong(t *testing.T) {
 	}
 }
 
+// TestGraceIsWallTime: a grace that was chosen on a busy machine is not over sooner when the machine becomes idle.
+func TestGraceIsWallTime(t *testing.T) {
+	const s = time.Second
+	for name, tt := range map[string]struct {
+		comes time.Duration
+		says  string
+	}{
+		"in time": {comes: 41 * s},
+		"early":   {comes: 38 * s, says: "word came 1.0 s too early"},
+		"late":    {comes: 46 * s, says: "word came after 7.0 s, not within 5s"},
+		"never":   {says: "no word within 5s"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now()
+			clock := pace.Start(func() (int, int) {
+				if time.Since(begin) < s {
+					return 40, 2
+				}
+				return 2, 2
+			})
+			defer clock.Close()
+			var j journal.Journal[string]
+			if tt.comes > 0 {
+				timer := time.AfterFunc(tt.comes, func() { j.Add("word") })
+				defer timer.Stop()
+			}
+			_, err := inTimeAfter(t.Context(), timing{clock, 10 * s}, begin.Add(39*s), 5*s, "word",
+				func(ctx context.Context) (int, error) {
+					_, at, err := j.Await(ctx, 0, func(string) bool { return true })
+					return at, err
+				})
+			if (tt.says == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("%s: %v, want %q", name, err, tt.says)
+			}
+		})
+	}
+}
+
 func TestWaitEndsWithItsContext(t *testing.T) {
 	clock := pace.Start(pace.System)
 	defer clock.Close()
