@@ -50,6 +50,28 @@ func TestExitCodesAreDocumented(t *testing.T) {
 	}
 }
 
+func TestWrongArguments(t *testing.T) {
+	for line, want := range map[string]string{
+		"show":          "0 arguments given; usage: dagyo show FLOW-ID",
+		"watch a b":     "2 arguments given; usage: dagyo watch [FLOW-ID]",
+		"types apply":   "0 arguments given; usage: dagyo types apply FILE…",
+		"schema x":      `unexpected argument "x"; usage: dagyo schema {flow | progdef | test | type}`,
+		"ls x":          `unexpected argument "x": the command takes none`,
+		"progdef ls x":  `unexpected argument "x": the command takes none`,
+		"progdef aply":  `unknown command "aply" for "dagyo progdef"`,
+		"events nosuch": `unknown command "nosuch" for "dagyo events"`,
+		"nosuch":        `unknown command "nosuch" for "dagyo"`,
+	} {
+		code, out, err := call(t, "", strings.Fields(line)...)
+		if code != ExitUsage || out != "" || !strings.HasPrefix(err, "dagyo: "+want+"\n") {
+			t.Errorf("dagyo %s: exit code %d, %q, %q; want %q", line, code, out, err, want)
+		}
+	}
+	if code, out, _ := call(t, "", "progdef"); code != ExitOK || !strings.Contains(out, "dagyo progdef [command]") {
+		t.Errorf("dagyo progdef: exit code %d, %q", code, out)
+	}
+}
+
 func TestErrorsHaveTheirCodes(t *testing.T) {
 	for err, want := range map[error]int{
 		errors.New("anything"):                             ExitFailed,

@@ -75,6 +75,7 @@ Or keep it running:                dagyo up`,
 		&cobra.Command{Use: "records", Short: "How records stand in the files of inputs and outputs", Long: recordsHelp},
 	)
 	completeValues(root)
+	checkArguments(root)
 	return root
 }
 
