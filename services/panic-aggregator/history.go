@@ -43,6 +43,14 @@ func (p *past) add(seq uint64, s contract.FlowStatus) {
 	p.bytes += statusBytes * (1 + len(s.Jobs) + len(s.Edges) + len(s.Failures))
 }
 
+// cleaned reports whether a flow has ended for good. A submission of the same document is then dropped without an
+// answer, and a rejected document may be corrected and submitted again.
+func (p *past) cleaned(flow string) bool {
+	return slices.ContainsFunc(p.Ended, func(r record) bool {
+		return r.Status.Flow == flow && r.Status.Phase == contract.TypeFlowCleaned
+	})
+}
+
 // stored forgets what history has.
 func (p *past) stored(upto uint64) {
 	p.Upto = max(p.Upto, upto)
@@ -75,7 +83,7 @@ func (s *State) show(e contract.Event) {
 	case e.Type == contract.TypeFlowCancel:
 		return
 	case e.Type == contract.TypeFlowSubmit:
-		if status == nil {
+		if status == nil && !s.past.cleaned(e.Subject) {
 			s.submitted.add(e.Subject, submission{e.Seq, e.Time})
 		}
 		return

@@ -99,3 +99,34 @@ func TestEdgesOfARunningFlow(t *testing.T) {
 		t.Errorf("%+v, want %+v", s.Edges, want)
 	}
 }
+
+// A submission of the same document after the flow has ended is dropped: nothing answers it.
+func TestRepeatedSubmissionIsNoFlow(t *testing.T) {
+	s := NewState(DefaultLimits())
+	seq := uint64(0)
+	show := func(flow string, e contract.Event) {
+		seq++
+		e.Subject, e.Seq = flow, seq
+		s.show(e)
+	}
+	submit := contract.Event{Type: contract.TypeFlowSubmit}
+	for _, e := range []contract.Event{
+		submit, {Type: contract.TypeFlowValidated, Data: &contract.FlowValidated{}},
+		{Type: contract.TypeFlowCompleted, Data: &contract.FlowCompleted{}},
+		{Type: contract.TypeFlowCleaned, Data: &contract.FlowCleaned{}}, submit,
+	} {
+		show("ended", e)
+	}
+	rejected := contract.FlowRejected{Problems: problem.List{{Code: problem.NotJSON}}}
+	for _, e := range []contract.Event{
+		submit, {Type: contract.TypeFlowRejected, Source: contract.Source("validator"), Data: &rejected}, submit,
+	} {
+		show("rejected", e)
+	}
+	if _, waits := s.submitted.of["ended"]; waits {
+		t.Error("the flow that has ended waits for an answer")
+	}
+	if _, waits := s.submitted.of["rejected"]; !waits {
+		t.Error("the corrected submission does not wait for an answer")
+	}
+}
