@@ -150,7 +150,7 @@ func streamFaults() []Fault {
 			}),
 		},
 		{
-			Name: "truncates", Checks: names("stream.large", "stream.small-window"), Seen: "were sent",
+			Name: "truncates", Checks: names("stream.large", "stream.small-window"), Seen: "; sent: ",
 			run: truncates(64 << 10),
 		},
 		{
@@ -307,7 +307,7 @@ func drainFaults() []Fault {
 			config: func(c *executor.Config) { c.Grace = never },
 		},
 		{
-			Name: "has-no-time", Checks: names("drain.grace"), Seen: "before DAGYO_GRACE",
+			Name: "has-no-time", Checks: names("drain.grace"), Seen: "s too early",
 			config: func(c *executor.Config) { c.Grace = 0 },
 		},
 	}
