@@ -43,6 +43,13 @@ func (p *past) add(seq uint64, s contract.FlowStatus) {
 	p.bytes += statusBytes * (1 + len(s.Jobs) + len(s.Edges) + len(s.Failures))
 }
 
+// has reports whether a flow that was found valid is among them: a submission under its id is not one of a new flow.
+func (p *past) has(flow string) bool {
+	return slices.ContainsFunc(p.Ended, func(r record) bool {
+		return r.Status.Flow == flow && r.Status.Phase == contract.TypeFlowCleaned
+	})
+}
+
 // stored forgets what history has.
 func (p *past) stored(upto uint64) {
 	p.Upto = max(p.Upto, upto)
@@ -75,7 +82,7 @@ func (s *State) show(e contract.Event) {
 	case e.Type == contract.TypeFlowCancel:
 		return
 	case e.Type == contract.TypeFlowSubmit:
-		if status == nil {
+		if status == nil && !s.past.has(e.Subject) {
 			s.submitted.add(e.Subject, submission{e.Seq, e.Time})
 		}
 		return
