@@ -3,6 +3,8 @@ package aggregator
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -68,6 +70,8 @@ func (m *machine) do(line string) string {
 		return m.event(contract.TypeFlowSubmit, f[1], nil)
 	case "deadletter":
 		return m.event(contract.TypeDeadLetter, "deadletter", &contract.DeadLetter{Sequence: m.s.submitted.of[f[1]].Seq})
+	case "unanswered":
+		return strings.Join(slices.Sorted(maps.Keys(m.s.submitted.of)), " ")
 	case "status":
 		s, _ := m.s.status(f[1])
 		if b, waits := m.s.submitted.of[f[1]]; waits && s.Flow == "" {

@@ -125,6 +125,12 @@ func (a *app) attachment(
 	if err != nil {
 		return found, err
 	}
+	if found.past != nil {
+		if len(o.files.inputs) > 0 {
+			return found, fmt.Errorf("flow %s has ended: its inputs can no longer be fed (see `dagyo show %s`)", flow, flow)
+		}
+		free.Inputs = nil
+	}
 	found.take, err = o.choose(flow, found.all, free)
 	if err == nil {
 		a.tellUnfed(free, o)
@@ -159,7 +165,7 @@ func (o runOptions) choose(flow string, all, free client.Ends) (client.Ends, err
 		return take, usage(fmt.Errorf("no output of flow %s is free: name an input to feed, with --input %s=FILE", flow,
 			slices.Sorted(maps.Keys(free.Inputs))[0]))
 	default:
-		return take, fmt.Errorf("all inputs and outputs of flow %s are held by other clients", flow)
+		return take, fmt.Errorf("all inputs and outputs of flow %s are held by other clients, or were: each can be held only once", flow)
 	}
 }
 

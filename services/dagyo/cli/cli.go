@@ -34,10 +34,11 @@ type Invocation struct {
 func Main() int {
 	defer heap.Settle()()
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, endSignals()...)
-	defer signal.Stop(signals)
-	// A closed pipe is an error of the write: there may be a flow to cancel and processes to end.
-	signal.Ignore(syscall.SIGPIPE)
+	signal.Notify(signals, endSignals()...) // until the process exits: a late signal must not change its code
+	// A closed pipe is an error of the write: there may be a flow to cancel and processes to end. SIGPIPE is
+	// caught, not ignored: the commands that we start would inherit that.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
 	return Run(context.Background(), Invocation{
 		Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Getenv,
 		Signals: signals,

@@ -98,7 +98,7 @@ func (s *status) tick(now time.Time) {
 		s.sampled = now
 	}
 	size := sizeOf(s.screen.w)
-	s.outlet.show(s.screen, size.fit(s.progress.Lines(now, size.lines-1)))
+	s.outlet.show(s.screen, size.fit(s.progress.Lines(now, size.columns, size.lines-1)))
 }
 
 func (s *status) close() { s.outlet.show(s.screen, nil) }

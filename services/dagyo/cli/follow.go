@@ -207,6 +207,9 @@ func (f *follower) abort(ctx context.Context, err error) {
 		return
 	}
 	f.aborted = err
+	if f.verdict.Type != "" {
+		return // there is nothing to cancel
+	}
 	f.say("cancelling flow %s: %v", f.flow, err)
 	f.cancel(ctx, err.Error())
 }
@@ -257,7 +260,7 @@ func (f *follower) givenUp(why string) error {
 }
 
 // errUnread is reported when the records of outputs are given up.
-var errUnread = errors.New("not all records of the outputs were written: the reader of standard output takes nothing")
+var errUnread = errors.New("not all records of the outputs were written: the program that reads them takes nothing")
 
 // take takes an event of the flow, and reports whether it is the one that ends it.
 func (f *follower) take(ctx context.Context, e contract.Event) (ended bool) {

@@ -299,6 +299,7 @@ func (b batch) write() []error {
 			continue
 		}
 		b.screen.clear()
+		b.screen.passed(p.text)
 		errs[i] = p.write()
 	}
 	b.screen.draw(b.status)

@@ -316,6 +316,38 @@ func TestStatusIsDrawnInPlace(t *testing.T) {
 }
 
 // What is drawn again is written over what is there: clearing it first would flicker.
+// Records without a newline stay on the screen: the status waits for the end of their line, messages begin another.
+func TestStatusLeavesUnfinishedLines(t *testing.T) {
+	var v terminal
+	stderr, _ := sinks(&v, &v, nil)
+	stdout := &sink{w: struct{ io.Writer }{&v}, outlet: stderr.outlet}
+	on, o := &screen{w: &v}, stderr.outlet
+	settled := func(want string) {
+		t.Helper()
+		if err := stderr.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := v.shows(); got != want {
+			t.Errorf("the screen shows %q, want %q", got, want)
+		}
+	}
+	o.show(on, []string{"status"})
+	fmt.Fprint(stdout, "a\n")
+	settled("a|status")
+	fmt.Fprint(stdout, "b")
+	settled("a|b")
+	o.show(on, []string{"another status"})
+	fmt.Fprint(stdout, "c")
+	settled("a|bc")
+	fmt.Fprintln(stderr, "a message")
+	settled("a|bc|a message|another status")
+	o.show(on, nil)
+	fmt.Fprint(stdout, "d")
+	fmt.Fprintln(stderr, "the end")
+	settled("a|bc|a message|d|the end")
+	ended(o)
+}
+
 func TestStatusDoesNotFlicker(t *testing.T) {
 	var out bytes.Buffer
 	s := &screen{w: &out}

@@ -13,14 +13,27 @@ import (
 type screen struct {
 	w     io.Writer
 	shown int // lines of the status on the screen; the cursor is at the beginning of the line below
-	buf   bytes.Buffer
+	// open is set while the cursor is behind text of a record: the line is not finished.
+	open bool
+	buf  bytes.Buffer
 }
 
-// print writes text where the status was.
+// print writes text where the status was, on a line of its own.
 func (s *screen) print(text []byte) error {
 	s.up()
+	if s.open {
+		s.buf.WriteByte('\n')
+	}
 	s.buf.Write(text)
+	s.passed(text)
 	return s.flush()
+}
+
+// passed takes note of text that was written to the terminal.
+func (s *screen) passed(text []byte) {
+	if n := len(text); n > 0 {
+		s.open = text[n-1] != '\n'
+	}
 }
 
 // clear takes the status away.
@@ -39,9 +52,10 @@ func (s *screen) up() {
 	}
 }
 
-// draw writes the lines over those that are shown: what does not change does not flicker.
+// draw writes the lines over those that are shown: what does not change does not flicker. Behind an unfinished line
+// nothing is drawn: it would be taken away together with that.
 func (s *screen) draw(lines []string) {
-	if s.shown == 0 && len(lines) == 0 {
+	if s.open || s.shown == 0 && len(lines) == 0 {
 		return
 	}
 	if s.shown > 0 {

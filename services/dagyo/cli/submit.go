@@ -83,7 +83,7 @@ func (a *app) submitOnly(ctx context.Context, c *client.Client, id string, docum
 	if err != nil {
 		return err
 	}
-	err = c.Judged(ctx, id, seq, digest(document))
+	before, err := c.Judged(ctx, id, seq, digest(document))
 	var problems problem.List
 	switch {
 	case errors.As(err, &problems):
@@ -95,9 +95,11 @@ func (a *app) submitOnly(ctx context.Context, c *client.Client, id string, docum
 	case err != nil:
 		return err
 	}
-	if past, err := c.Before(ctx, id, digest(document)); err == nil && past != nil {
-		fmt.Fprintf(a.Err, "flow %s was submitted before, and has ended: %s\n", id, report.State(past.Verdict))
-		document = nil // nothing is left to be fed or read
+	if before {
+		if past, err := c.Before(ctx, id, digest(document)); err == nil && past != nil {
+			fmt.Fprintf(a.Err, "flow %s was submitted before, and has ended: %s\n", id, report.State(past.Verdict))
+			document = nil // nothing is left to be fed or read
+		}
 	}
 	return a.submitted(id, document)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -131,9 +132,23 @@ func newTestReport(path string) (*testReport, error) {
 	r := &testReport{began: time.Now()}
 	var err error
 	if path != "" {
-		r.file, err = os.Create(path)
+		r.file, err = createReport(path)
 	}
 	return r, err
+}
+
+// createReport empties the file of a report. A file that is not XML is refused: it may belong to a case.
+func createReport(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+		text, err := os.ReadFile(path)
+		switch {
+		case err != nil:
+			return nil, err
+		case !bytes.HasPrefix(text, []byte("<?xml")):
+			return nil, fmt.Errorf("--junit %s: the file is not a report and would be destroyed: name another file", path)
+		}
+	}
+	return os.Create(path)
 }
 
 func (r *testReport) faulty(a *app, faults flowtest.Faults) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -49,9 +50,18 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 		return nil, fmt.Errorf("%w at %s", ErrNoServer, broker.Redact(o.URL))
 	}
 	if err != nil {
-		return nil, err
+		return nil, connectError(err, broker.Redact(o.URL))
 	}
 	return &Client{link: link, source: o.Source}, nil
+}
+
+// connectError explains why a connection was not made.
+func connectError(err error, url string) error {
+	var late net.Error
+	if errors.As(err, &late) && late.Timeout() {
+		return fmt.Errorf("the server at %s does not answer: it is not NATS, or it hangs (%w)", url, err)
+	}
+	return err
 }
 
 // ignore drops asynchronous errors, which nats.go would print: whatever waits gets its own.

@@ -16,32 +16,34 @@ var ErrIDTaken = errors.New("the id is taken: another document was submitted und
 const judgeWait = 3 * time.Second
 
 // Judged waits until the validator has judged a submission, given its place in EVENTS and the digest of its document.
-// It returns nil for a flow that is right; one of the same document under the same id is the same. Other answers are a
-// problem.List and ErrIDTaken. Where there is no answer yet the error is ErrNoAnswer; the submission is stored.
-func (c *Client) Judged(ctx context.Context, flow string, seq uint64, document string) error {
+// It returns nil for a flow that is right; one of the same document under the same id is the same, and before reports
+// that it was found right earlier. Other answers are a problem.List and ErrIDTaken. Where there is no answer yet the
+// error is ErrNoAnswer; the submission is stored.
+func (c *Client) Judged(ctx context.Context, flow string, seq uint64, document string) (before bool, err error) {
 	feed, err := c.Follow(ctx, Start{}, "flow.*."+flow)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer feed.Close()
 	ctx, cancel := context.WithTimeoutCause(ctx, judgeWait, ErrNoAnswer)
 	defer cancel()
 	if feed.Stored == 0 { // else its events are not kept any more, if it has ended
-		if _, err := c.Before(ctx, flow, document); err != nil {
-			return err
+		past, err := c.Before(ctx, flow, document)
+		if err != nil || past != nil {
+			return past != nil, err
 		}
 	}
 	for {
 		e, err := feed.Next(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
 		switch d := e.Data.(type) {
 		case *contract.FlowValidated:
-			return Same(flow, d.Document, document)
+			return e.Seq < seq, Same(flow, d.Document, document)
 		case *contract.FlowRejected:
 			if e.Seq > seq && (e.Cause == seq || e.Cause == 0) {
-				return d.Problems
+				return false, d.Problems
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 )
@@ -93,26 +94,41 @@ func (p *Progress) Sample(now time.Time) {
 // shownEdges bounds the lines of a status.
 const shownEdges = 12
 
-// nameWidth is the width of an edge's name: with it a line has less than 80 columns.
-const nameWidth = 40
+const (
+	// nameWidth and leastName are the widths of an edge's name on 80 columns, and where there is less room.
+	nameWidth, leastName = 40, 12
+	// countsWidth is that of the rest of the line, and of a column that stays free.
+	countsWidth = 39
+)
 
-func shortened(name string) string {
-	if runes := []rune(name); len(runes) > nameWidth {
-		return string(runes[:nameWidth-1]) + "…"
+// nameColumns is how many columns the names of edges get: on a wide screen as many as the longest one needs.
+func nameColumns(edges []edge, columns int) int {
+	longest := nameWidth
+	for _, e := range edges {
+		longest = max(longest, utf8.RuneCountInString(clean(e.name)))
+	}
+	return max(min(longest, columns-countsWidth), leastName)
+}
+
+func shortened(name string, width int) string {
+	if runes := []rune(name); len(runes) > width {
+		return string(runes[:width-1]) + "…"
 	}
 	return name
 }
 
-// Lines is the status as it stands: a line for the flow and one for each edge, most lines in all.
-func (p *Progress) Lines(now time.Time, most int) []string {
+// Lines is the status as it stands: a line for the flow and one for each edge, most lines in all. The lines of edges
+// fit the columns.
+func (p *Progress) Lines(now time.Time, columns, most int) []string {
 	out := []string{fmt.Sprintf("%s  %s  %s  %s", p.flow, p.step(), p.counts(), span(now.Sub(p.began)))}
 	shown := min(len(p.edges), shownEdges, max(most-1, 0))
 	if shown < len(p.edges) && shown == most-1 {
 		shown = max(shown-1, 0) // the last line counts the others
 	}
+	width := nameColumns(p.edges[:shown], columns)
 	for _, e := range p.edges[:shown] {
 		out = append(out, fmt.Sprintf("  %-*s %12d records %12.0f/s",
-			nameWidth, shortened(clean(e.name)), e.records, e.rate))
+			width, shortened(clean(e.name), width), e.records, e.rate))
 	}
 	if n := len(p.edges) - shown; n > 0 && most > 1 {
 		out = append(out, "  … and "+plural(int64(n), "more edge"))

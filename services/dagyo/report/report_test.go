@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dagyo/dagyo/executor/std"
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -219,12 +220,31 @@ func TestLongTablesAreCut(t *testing.T) {
 	}
 }
 
+// The counts of edges stay on the screen, and a wide one shows whole names.
+func TestProgressFitsTheColumns(t *testing.T) {
+	const from, to = "a_node_with_a_long_name.output", "another_node_with_a_long_name.input"
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	p := report.NewProgress("f", now)
+	p.Apply(contract.Event{Type: contract.TypeFlowPlanned, Data: &contract.FlowPlanned{
+		Edges: []contract.PlannedEdge{{From: from, To: to}},
+	}})
+	for columns, whole := range map[int]bool{55: false, 80: false, 106: false, 107: true, 200: true} {
+		line := p.Lines(now, columns, 9)[1]
+		if n := utf8.RuneCountInString(line); n >= columns || !strings.HasSuffix(line, " 0 records            0/s") {
+			t.Errorf("%d columns: %d in %q", columns, n, line)
+		}
+		if got := strings.Contains(line, from+" → "+to); got != whole {
+			t.Errorf("%d columns: %q", columns, line)
+		}
+	}
+}
+
 func TestProgress(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	p := report.NewProgress("f", now)
 	var b strings.Builder
 	step := func(after time.Duration) {
-		b.WriteString(strings.Join(p.Lines(now.Add(after), 100), "\n") + "\n\n")
+		b.WriteString(strings.Join(p.Lines(now.Add(after), 80, 100), "\n") + "\n\n")
 	}
 	step(0)
 	p.Consumed("credit.f.0", 5) // nobody knows the edge yet
