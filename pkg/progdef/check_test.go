@@ -122,7 +122,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 				`a letter or a digit at both ends [bad-name]`,
 			`/inputs/b: "" is not a typename: a typename cannot end here: ` +
 				`a letter must follow [bad-typename]`,
-			`/nmae: there is no field "nmae" here [unknown-field] — did you mean "name"?`,
+			`/nmae: unknown field "nmae" [unknown-field] — did you mean "name"?`,
 			"/scaling: minExecutors is 30, more than maxExecutors, 20 by default [bad-scaling]",
 			"/scaling/jobsPerExecutor: must be at least 1, not 0 [schema]"}},
 	}

@@ -74,7 +74,7 @@ func askList(s *State, _ []byte) (any, error) {
 func askGet(s *State, name []byte) (any, error) {
 	p, ok := s.catalog[string(name)]
 	if !ok {
-		return nil, fmt.Errorf("there is no progdef %q", name)
+		return nil, fmt.Errorf("progdef %q not found", name)
 	}
 	return p, nil
 }

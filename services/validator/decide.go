@@ -151,7 +151,7 @@ func (s *State) answerRemove(e contract.Event) contract.Event {
 	if !s.ever(e.Subject) {
 		return rejected(e, problem.List{{
 			Code: problem.UnknownProgdef, Pointer: "/name",
-			Message: fmt.Sprintf("there is no progdef %q", e.Subject),
+			Message: fmt.Sprintf("progdef %q not found", e.Subject),
 			Hint:    document.Suggest(e.Subject, s.names()),
 		}})
 	}
