@@ -171,8 +171,8 @@ func TestCompatible(t *testing.T) {
 		{"a limit", `{"progdef":"assert","port":"in","limit":2}`,
 			`input Result<T>: assert.out:T first.out:E and 5 more`},
 		{"connected", `{"node":"t","port":"left"}`,
-			`/port: t.left is already connected to w.in [many-sinks] — to ask for others, leave /edges/1 out ` +
-				`of the flow`},
+			`/port: t.left is already connected to w.in [many-sinks] — to list other ports, remove /edges/1 ` +
+				`from the flow`},
 		{"unknown node", `{"node":"tt","port":"left"}`,
 			`/node: node "tt" not found in the flow [unknown-node] — did you mean "t"?`},
 		{"unknown progdef", `{"progdef":"tea","port":"left"}`,
