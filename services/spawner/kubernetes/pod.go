@@ -116,7 +116,7 @@ func describe(p *corev1.Pod, t *corev1.ContainerStateTerminated) backend.Exit {
 		exit.Reason = "its command cannot be run: " + sentence(t.Message)
 		exit.Permanent = noSuchCommand(t.Message)
 	case exit.Signal == "SIGKILL" && p.DeletionTimestamp != nil:
-		exit.Reason = "it was killed: it did not end when it was told to"
+		exit.Reason = "it was killed: it did not exit when told to"
 	default:
 		exit.Reason = contract.PlainEnding(exit.Code, exit.Signal)
 	}

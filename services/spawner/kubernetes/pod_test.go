@@ -30,7 +30,7 @@ func TestExits(t *testing.T) {
 		{"a code that only looks like a signal", runs("p", "one", terminatedWith(255, "Error", "")),
 			backend.Exit{Code: 255, Reason: "it ended with exit code 255"}},
 		{"too late", runs("p", "one", deleted(now), terminatedWith(137, "Error", "")),
-			backend.Exit{Code: -1, Signal: "SIGKILL", Reason: "it was killed: it did not end when it was told to"}},
+			backend.Exit{Code: -1, Signal: "SIGKILL", Reason: "it was killed: it did not exit when told to"}},
 		{"too much memory", runs("p", "one", limited, terminatedWith(137, "OOMKilled", "")),
 			backend.Exit{Code: -1, Signal: "SIGKILL", Reason: "it used more memory than its limit of 64Mi"}},
 		{"too little memory", runs("p", "one", terminatedWith(137, "OOMKilled", "")),

@@ -135,7 +135,7 @@ func (h home) unexplained() (exit backend.Exit, ok bool, err error) {
 		return exit, false, err
 	}
 	if string(note) == abandoned {
-		exit.Reason = "it was never started: the spawner died while starting it"
+		exit.Reason = "it was never started: the spawner exited while starting it"
 		return exit, true, nil
 	}
 	log, err := h.readLog(contract.DetailLimit)

@@ -185,7 +185,7 @@ func (b *Backend) Forget(ctx context.Context, executor string) error {
 	return nil
 }
 
-var errRuns = errors.New("it still runs")
+var errRuns = errors.New("it is still running")
 
 // remove takes an executor's directory away in one step, then deletes it.
 func (b *Backend) remove(h home) error {

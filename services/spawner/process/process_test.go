@@ -273,7 +273,7 @@ func TestGiveUpKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := nextExit(t, b.Backend)
-	if e.Signal != "SIGKILL" || e.Reason != "it was killed: it did not end when it was told to" {
+	if e.Signal != "SIGKILL" || e.Reason != "it was killed: it did not exit when told to" {
 		t.Errorf("exit is %+v", e)
 	}
 	child.AwaitEnd(t)
@@ -612,7 +612,7 @@ func TestReasons(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := nextExit(t, b.Backend).Reason; got !=
-		"it was killed: it did not end when it was told to" {
+		"it was killed: it did not exit when told to" {
 		t.Errorf("reason is %q", got)
 	}
 	b.start(t, b.spec("hit")).Tell(t, "kill 9")

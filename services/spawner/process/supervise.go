@@ -255,7 +255,7 @@ func (e *ending) insist() {
 		_ = e.program.Signal(syscall.SIGTERM)
 		return
 	}
-	e.kill("it did not end when it was told to")
+	e.kill("it did not exit when told to")
 }
 
 // remind repeats the last SIGTERM: on a busy machine two of them may have counted as one.
