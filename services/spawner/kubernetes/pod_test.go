@@ -38,19 +38,19 @@ func TestExits(t *testing.T) {
 		{"no such command", runs("p", "one", terminatedWith(128, "StartError",
 			`exec: "/nope": stat /nope: no such file or directory: unknown`)),
 			backend.Exit{Code: -1, Permanent: true, Detail: `exec: "/nope": stat /nope: no such file or directory: unknown`,
-				Reason: `its command cannot be run: exec: "/nope": stat /nope: no such file or directory: unknown`}},
+				Reason: `cannot run its command: exec: "/nope": stat /nope: no such file or directory: unknown`}},
 		{"a preemption", runs("p", "one", deleted(now), terminatedWith(0, "Completed", ""),
 			condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler", "preempting to accommodate a higher priority pod")),
-			backend.Exit{Reason: "it ended with exit code 0; the cluster had it go: preempting to accommodate a higher priority pod"}},
+			backend.Exit{Reason: "it ended with exit code 0; the cluster deleted it: preempting to accommodate a higher priority pod"}},
 		{"a shutdown", runs("p", "one", phase(corev1.PodFailed), terminatedWith(0, "Completed", ""), func(p *corev1.Pod) {
 			p.Status.Reason, p.Status.Message = "Terminated", "Pod was terminated in response to imminent node shutdown."
-		}), backend.Exit{Reason: "its machine shuts down: Pod was terminated in response to imminent node shutdown"}},
+		}), backend.Exit{Reason: "its machine is shutting down: Pod was terminated in response to imminent node shutdown"}},
 		{"a machine that will not have it", runs("p", "one", phase(corev1.PodFailed), func(p *corev1.Pod) {
 			p.Status.ContainerStatuses = nil
 			p.Status.Reason, p.Status.Message = "OutOfcpu", "Node didn't have enough resource: cpu"
-		}), backend.Exit{Code: -1, Reason: "its machine has refused or ended it: OutOfcpu: Node didn't have enough resource: cpu"}},
+		}), backend.Exit{Code: -1, Reason: "its machine rejected or ended it: OutOfcpu: Node didn't have enough resource: cpu"}},
 		{"nobody knows", runs("p", "one", phase(corev1.PodFailed), terminatedWith(137, reasonUnknown, "lost")),
-			backend.Exit{Code: -1, Reason: "its machine does not say how it ended"}},
+			backend.Exit{Code: -1, Reason: "its machine did not report its exit status"}},
 		{"the first end counts", runs("p", "one", restarted(3), terminatedWith(0, "Completed", "")),
 			backend.Exit{Code: 3, Reason: "it ended with exit code 3"}},
 	} {
@@ -104,7 +104,7 @@ func TestWaiting(t *testing.T) {
 		{"no image", set{pods: podsOf(runs("p", "one", waiting("ImagePullBackOff", "Back-off pulling image\n\"x\"")))},
 			`its image cannot be pulled: Back-off pulling image "x"`},
 		{"no secret", set{pods: podsOf(runs("p", "one", waiting("CreateContainerConfigError", `secret "s" not found`)))},
-			`its container cannot be made: secret "s" not found`},
+			`its container cannot be created: secret "s" not found`},
 		{"no quota", set{deployment: refused}, `waiting for its pod: pods "x" is forbidden: exceeded quota: few`},
 		{"no Deployment", set{refused: "the API server is away"}, "waiting for its pod: the API server is away"},
 	} {
