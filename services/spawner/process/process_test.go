@@ -546,7 +546,7 @@ func TestStartRefused(t *testing.T) {
 		"no interpreter": {run(script), dir, "/command/0", "cannot start"},
 		"not a program":  {run(garbage), dir, "/command/0", "exec format error"},
 		"a NUL":          {run("true", "a\x00b"), dir, "/command/0", "cannot start"},
-		"run images":  {progdef.Document{Image: "greet"}, dir, "/command", "only an image"},
+		"only an image":  {progdef.Document{Image: "greet"}, dir, "/command", "run images"},
 		"nothing at all": {progdef.Document{}, dir, "/command", "has no `command`"},
 		"no EnvDir":      {from(progdef.EnvSource{Secret: "s"}), "", "/envFrom/0", "no folder"},
 		"no secret": {from(progdef.EnvSource{Secret: "s"}), dir, "/envFrom/0",
