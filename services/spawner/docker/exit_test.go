@@ -28,21 +28,21 @@ func TestDescribe(t *testing.T) {
 		stderr string
 		want   backend.Exit
 	}{
-		"zero":     {state: exited(0), want: backend.Exit{Reason: "it ended with exit code 0"}},
-		"three":    {state: exited(3), stderr: "x", want: backend.Exit{Code: 3, Reason: "it ended with exit code 3", Detail: "x"}},
-		"255":      {state: exited(255), want: backend.Exit{Code: 255, Reason: "it ended with exit code 255"}},
-		"128":      {state: exited(128), want: backend.Exit{Code: 128, Reason: "it ended with exit code 128"}},
-		"a signal": {state: exited(139), want: backend.Exit{Code: -1, Signal: "SIGSEGV", Reason: "it was ended by SIGSEGV"}},
-		"killed":   {state: exited(137), want: backend.Exit{Code: -1, Signal: "SIGKILL", Reason: "it was ended by SIGKILL"}},
+		"zero":     {state: exited(0), want: backend.Exit{Reason: "it exited with code 0"}},
+		"three":    {state: exited(3), stderr: "x", want: backend.Exit{Code: 3, Reason: "it exited with code 3", Detail: "x"}},
+		"255":      {state: exited(255), want: backend.Exit{Code: 255, Reason: "it exited with code 255"}},
+		"128":      {state: exited(128), want: backend.Exit{Code: 128, Reason: "it exited with code 128"}},
+		"a signal": {state: exited(139), want: backend.Exit{Code: -1, Signal: "SIGSEGV", Reason: "it was killed by SIGSEGV"}},
+		"killed":   {state: exited(137), want: backend.Exit{Code: -1, Signal: "SIGKILL", Reason: "it was killed by SIGKILL"}},
 		"killed by us": {state: exited(137), phase: givenUp, want: backend.Exit{
 			Code: -1, Signal: "SIGKILL", Reason: "it was killed: it did not exit when told to"}},
-		"gave up": {state: exited(0), phase: givenUp, want: backend.Exit{Reason: "it ended with exit code 0"}},
+		"gave up": {state: exited(0), phase: givenUp, want: backend.Exit{Reason: "it exited with code 0"}},
 		"out of memory": {state: starved(137), memory: limit, phase: givenUp, want: backend.Exit{
 			Code: -1, Signal: "SIGKILL", Reason: "the kernel killed it: it used more memory than its limit of 64Mi"}},
 		"the machine is out of memory": {state: starved(137), want: backend.Exit{
 			Code: -1, Signal: "SIGKILL", Reason: "the kernel killed it: it used more memory than the machine has"}},
 		"a child was out of memory": {state: starved(1), memory: limit, want: backend.Exit{
-			Code: 1, Reason: "it ended with exit code 1, after the kernel killed one of its processes: " +
+			Code: 1, Reason: "it exited with code 1, after the kernel killed one of its processes: " +
 				"it used more memory than its limit of 64Mi"}},
 		"never started": {
 			state: container.State{Status: container.StateCreated}, phase: abandoned,
@@ -65,7 +65,7 @@ func TestDescribe(t *testing.T) {
 					"build the image for this machine, with the program's interpreter and loader in it"}},
 		"says it cannot": {
 			state: exited(126), stderr: "exec /greet failed", want: backend.Exit{
-				Code: 126, Reason: "it ended with exit code 126", Detail: "exec /greet failed"}},
+				Code: 126, Reason: "it exited with code 126", Detail: "exec /greet failed"}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			seen := container.InspectResponse{

@@ -108,7 +108,7 @@ func TestKilledFromOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := b.exit(t, "one")
-	if e.Code != -1 || e.Signal != "SIGKILL" || e.Reason != "it was ended by SIGKILL" ||
+	if e.Code != -1 || e.Signal != "SIGKILL" || e.Reason != "it was killed by SIGKILL" ||
 		e.Detail != "so far so good\n" {
 		t.Errorf("exit is %+v", e)
 	}

@@ -115,7 +115,7 @@ func a(text string) entry {
 	executor, pod, _ := strings.Cut(text, "=")
 	e := entry{Executor: executor, Pod: pod}
 	if exited {
-		e.Exit = &backend.Exit{Code: 3, Reason: "it ended with exit code 3"}
+		e.Exit = &backend.Exit{Code: 3, Reason: "it exited with code 3"}
 	}
 	return e
 }
@@ -205,7 +205,7 @@ func TestDecide(t *testing.T) {
 			one has p
 			replicas 1`},
 		{"nor one that has exited", recorded(bookOf("one=p!")), []request{starting}, `
-			one has p exited 3: it ended with exit code 3
+			one has p exited 3: it exited with code 3
 			replicas 0`},
 		{"free pods are given to those who wait, first come first", recorded(bookOf("two", "one", "three"), free("p"), free("q")), nil, `
 			two has p
@@ -274,14 +274,14 @@ func TestDecide(t *testing.T) {
 		{"a pod that goes tells the end in its last state", recorded(bookOf("one=p")).with(func(v *view) {
 			v.gone = podsOf(runs("p", "one", terminatedWith(0, "Completed", "")))
 		}), nil, `
-			one has p exited 0: it ended with exit code 0
+			one has p exited 0: it exited with code 0
 			replicas 0`},
 		{"an end is written down, and the pod taken away", recorded(bookOf("one=p"), runs("p", "one", terminatedWith(3, "Error", ""))), nil, `
-			one has p exited 3: it ended with exit code 3
+			one has p exited 3: it exited with code 3
 			end p in 5
 			replicas 1`},
 		{"a program that was started again is over", recorded(bookOf("one=p"), runs("p", "one", restarted(137))), nil, `
-			one has p exited -1SIGKILL: it was ended by SIGKILL
+			one has p exited -1SIGKILL: it was killed by SIGKILL
 			end p in 5
 			replicas 1`},
 		{"an evicted pod is over, and was never counted since", recorded(bookOf("one=p"), runs("p", "one", phase(corev1.PodFailed), func(p *corev1.Pod) {

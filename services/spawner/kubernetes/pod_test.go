@@ -24,11 +24,11 @@ func TestExits(t *testing.T) {
 		want backend.Exit
 	}{
 		{"an exit code", runs("p", "one", terminatedWith(3, "Error", "boom\n")),
-			backend.Exit{Code: 3, Reason: "it ended with exit code 3", Detail: "boom\n"}},
+			backend.Exit{Code: 3, Reason: "it exited with code 3", Detail: "boom\n"}},
 		{"a signal", runs("p", "one", terminatedWith(143, "Error", "")),
-			backend.Exit{Code: -1, Signal: "SIGTERM", Reason: "it was ended by SIGTERM"}},
+			backend.Exit{Code: -1, Signal: "SIGTERM", Reason: "it was killed by SIGTERM"}},
 		{"a code that only looks like a signal", runs("p", "one", terminatedWith(255, "Error", "")),
-			backend.Exit{Code: 255, Reason: "it ended with exit code 255"}},
+			backend.Exit{Code: 255, Reason: "it exited with code 255"}},
 		{"too late", runs("p", "one", deleted(now), terminatedWith(137, "Error", "")),
 			backend.Exit{Code: -1, Signal: "SIGKILL", Reason: "it was killed: it did not exit when told to"}},
 		{"too much memory", runs("p", "one", limited, terminatedWith(137, "OOMKilled", "")),
@@ -41,7 +41,7 @@ func TestExits(t *testing.T) {
 				Reason: `cannot run its command: exec: "/nope": stat /nope: no such file or directory: unknown`}},
 		{"a preemption", runs("p", "one", deleted(now), terminatedWith(0, "Completed", ""),
 			condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler", "preempting to accommodate a higher priority pod")),
-			backend.Exit{Reason: "it ended with exit code 0; the cluster deleted it: preempting to accommodate a higher priority pod"}},
+			backend.Exit{Reason: "it exited with code 0; the cluster deleted it: preempting to accommodate a higher priority pod"}},
 		{"a shutdown", runs("p", "one", phase(corev1.PodFailed), terminatedWith(0, "Completed", ""), func(p *corev1.Pod) {
 			p.Status.Reason, p.Status.Message = "Terminated", "Pod was terminated in response to imminent node shutdown."
 		}), backend.Exit{Reason: "its machine is shutting down: Pod was terminated in response to imminent node shutdown"}},
@@ -52,7 +52,7 @@ func TestExits(t *testing.T) {
 		{"nobody knows", runs("p", "one", phase(corev1.PodFailed), terminatedWith(137, reasonUnknown, "lost")),
 			backend.Exit{Code: -1, Reason: "its machine did not report its exit status"}},
 		{"the first end counts", runs("p", "one", restarted(3), terminatedWith(0, "Completed", "")),
-			backend.Exit{Code: 3, Reason: "it ended with exit code 3"}},
+			backend.Exit{Code: 3, Reason: "it exited with code 3"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, ok := ended(c.pod)

@@ -604,7 +604,7 @@ func TestReasons(t *testing.T) {
 	hasty := b.spec("hasty")
 	hasty.Document.Drain.GracePeriod = document.Duration(10 * time.Millisecond)
 	b.start(t, patient).Tell(t, "exit 3")
-	if got := nextExit(t, b.Backend).Reason; got != "it ended with exit code 3" {
+	if got := nextExit(t, b.Backend).Reason; got != "it exited with code 3" {
 		t.Errorf("reason is %q", got)
 	}
 	b.start(t, hasty)
@@ -616,7 +616,7 @@ func TestReasons(t *testing.T) {
 		t.Errorf("reason is %q", got)
 	}
 	b.start(t, b.spec("hit")).Tell(t, "kill 9")
-	if got := nextExit(t, b.Backend).Reason; got != "it was ended by SIGKILL" {
+	if got := nextExit(t, b.Backend).Reason; got != "it was killed by SIGKILL" {
 		t.Errorf("reason is %q", got)
 	}
 }
