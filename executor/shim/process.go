@@ -172,8 +172,8 @@ func (p *process) failure() (err error, brokenPipe bool) {
 	if p.exitOK.has(code) {
 		return nil, false
 	}
-	// A shell says so for a command that a signal has ended.
-	return fmt.Errorf("the command %s has exited with code %d", name, code), code == 128+int(syscall.SIGPIPE)
+	// A shell exits with this code for a command killed by a signal.
+	return fmt.Errorf("command `%s` exited with code %d", name, code), code == 128+int(syscall.SIGPIPE)
 }
 
 // A source reads what the command writes: to the end, or, once the command has exited and something

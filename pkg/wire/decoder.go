@@ -189,7 +189,7 @@ func (d *Decoder) finish() error {
 	case d.open:
 		return d.fault(ReasonCut, "the edge ends inside a record")
 	case records != d.records || octets != d.octets:
-		return d.fault(ReasonTotals, "%d records of %d octets sent, %d of %d received",
+		return d.fault(ReasonTotals, "%d records of %d bytes sent, %d of %d received",
 			records, octets, d.records, d.octets)
 	case sum != d.crc:
 		return d.fault(ReasonChecksum, "checksum %08x sent, %08x received", sum, d.crc)

@@ -173,7 +173,7 @@ func documentOf(ctx context.Context, r Events, c command) (raw []byte, problems 
 		return nil, nil, err
 	case m == nil:
 		return nil, problem.List{{
-			Code: problem.GaveUp, Message: "the submission is not kept any more: there were too many to answer it in time",
+			Code: problem.GaveUp, Message: "the submission is no longer stored: there were too many to answer it in time",
 			Hint: "submit it again",
 		}}, nil
 	}
