@@ -17,21 +17,21 @@ import (
 )
 
 const (
-	// pullFor is how long one request for jobs stays open, pullBeat how often the server shows that
-	// it still knows of it: a restarted server does not.
+	// pullFor is how long one request for jobs stays open; pullBeat is the interval at which the server
+	// shows that it still has the request: a restarted server does not.
 	pullFor  = 30 * time.Second
 	pullBeat = 2 * time.Second
-	// pullMost bounds the jobs of one request, so that executors of one mailbox share a burst.
+	// pullMost limits the jobs per request, so that the executors of a mailbox share a burst.
 	pullMost = 64
 )
 
-// claimJobs takes jobs from the mailbox while there are free slots. Jobs run under jobCtx.
+// claimJobs takes jobs from the mailbox while slots are free. Jobs run under jobCtx.
 func (x *executor) claimJobs(ctx, jobCtx context.Context, working *sync.WaitGroup, stuck chan<- struct{}) {
 	there := false // the mailbox
 	for {
 		free := x.takeSlots(ctx)
 		if free == 0 {
-			return // the context has ended
+			return // the context is done
 		}
 		got := 0
 		err := x.ensureMailbox(ctx, there)
@@ -64,7 +64,7 @@ func (x *executor) ensureMailbox(ctx context.Context, there bool) error {
 	return err
 }
 
-// takeSlots waits for a free slot, and takes all that are free, pullMost at most.
+// takeSlots waits for a free slot and takes all free slots, up to pullMost.
 func (x *executor) takeSlots(ctx context.Context) int {
 	select {
 	case x.slots <- struct{}{}:
@@ -88,30 +88,30 @@ func (x *executor) freeSlots(n int) {
 	}
 }
 
-// serveJob claims a job and runs it. Whatever prevents the claim leaves the job to others.
+// serveJob claims a job and runs it. If the claim fails, the job is left to other executors.
 func (x *executor) serveJob(ctx context.Context, m *nats.Msg, stuck chan<- struct{}) {
 	doc, err := readJob(m.Data)
 	if err != nil {
-		x.config.Log.Error("a job that cannot be read", "subject", m.Subject, "error", err)
-		_ = x.link.Publish(m.Reply, []byte("+TERM not a job: "+err.Error())) // lost, it comes again
+		x.config.Log.Error("received an unreadable job", "subject", m.Subject, "error", err)
+		_ = x.link.Publish(m.Reply, []byte("+TERM not a job: "+err.Error())) // if lost, the job is delivered again
 		return
 	}
 	ours, err := x.claim(ctx, doc)
 	if err != nil {
 		x.config.Log.Warn("job not claimed", "flow", doc.Flow, "job", doc.Job, "error", err)
-		return // who has started it, if anybody, is told by the next delivery
+		return // the next delivery shows whether anyone started it
 	}
 	acknowledged := make(chan struct{})
 	go func() { defer close(acknowledged); x.acknowledge(ctx, m) }()
 	if ours {
 		x.run(ctx, doc, stuck)
 	} else {
-		x.config.Log.Info("the job was started before", "flow", doc.Flow, "job", doc.Job)
+		x.config.Log.Info("job already started", "flow", doc.Flow, "job", doc.Job)
 	}
 	<-acknowledged
 }
 
-// readJob refuses what could not even be started: it would be offered for ever.
+// readJob rejects a job that cannot be started: it would be delivered forever.
 func readJob(data []byte) (contract.Job, error) {
 	var doc contract.Job
 	if err := json.Unmarshal(data, &doc); err != nil {
@@ -125,16 +125,16 @@ func readJob(data []byte) (contract.Job, error) {
 	return doc, nil
 }
 
-// claim publishes the job's job.started, which the broker stores once, and reports whether the one that is
-// stored is ours. It is not, where another executor has started the job, or this one under an earlier delivery.
+// claim publishes the job's job.started, which the broker stores only once, and reports whether the stored one is
+// ours. It is not if another executor started the job, or if this executor started it under an earlier delivery.
 //
-// The acknowledgement comes after that: a job whose executor dies before job.started is stored is offered to
-// another one, and a job whose job.started is stored is acknowledged, and not run, by the executor that
-// receives it next.
+// The acknowledgement follows: if the executor dies before job.started is stored, the job is delivered to
+// another one; if job.started is stored, the next executor that receives the job acknowledges it without
+// running it.
 func (x *executor) claim(ctx context.Context, doc contract.Job) (ours bool, err error) {
 	e := contract.Event{
 		Type: contract.TypeJobStarted, Subject: doc.Flow, TraceParent: doc.TraceParent,
-		// The ID tells this claim from every other one, of this executor too.
+		// The ID distinguishes this claim from all others, including those of this executor.
 		ID:   strings.Join([]string{string(contract.TypeJobStarted), doc.Flow, doc.Job, x.config.ID, nuid.Next()}, "."),
 		Data: &contract.JobStarted{Job: doc.Job, Executor: x.config.ID},
 	}
@@ -143,20 +143,20 @@ func (x *executor) claim(ctx context.Context, doc contract.Job) (ours bool, err 
 		if !broker.SaidBefore(err) {
 			return err == nil, err
 		}
-		// By another, or by us in a try whose answer was lost.
+		// Stored by another executor, or by an earlier try of ours whose answer was lost.
 		before, found, err := x.stored(ctx, e.NATSSubject())
 		if found {
 			return before.ID == e.ID, nil
 		}
-		// The broker has not said, or one of its servers is behind.
+		// The broker did not answer, or one of its servers is behind.
 		if err := pause(ctx, err); err != nil {
 			return false, err
 		}
 	}
 }
 
-// acknowledge has the mailbox forget a job. It tries for as long as the job is not offered again; then
-// the executor that receives it acknowledges it, since it was started.
+// acknowledge removes a job from the mailbox. It retries until the job is delivered again; the executor that
+// then receives it acknowledges it, since it was started.
 func (x *executor) acknowledge(ctx context.Context, m *nats.Msg) {
 	ctx, cancel := context.WithTimeout(ctx, broker.ClaimWait)
 	defer cancel()
@@ -166,7 +166,7 @@ func (x *executor) acknowledge(ctx context.Context, m *nats.Msg) {
 			return
 		}
 		if pause(ctx, err) != nil {
-			x.config.Log.Warn("a claimed job is not acknowledged; it will come again", "subject", m.Subject, "error", err)
+			x.config.Log.Warn("cannot acknowledge a claimed job; it will be delivered again", "subject", m.Subject, "error", err)
 			return
 		}
 	}

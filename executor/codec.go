@@ -12,44 +12,44 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
-// A Codec turns values into the octets that a typename promises, and back. Implementations must be
+// A Codec encodes values as the bytes of a typename, and decodes them. Implementations must be
 // safe for concurrent use.
 type Codec[T any] interface {
-	// Typename is the name of the data and its serialization, as progdefs write it.
+	// Typename is the typename, which stands for the data and its serialization, as in progdefs.
 	Typename() string
-	// Append appends the value's octets to dst and returns the longer slice.
+	// Append appends the encoded value to dst and returns the extended slice.
 	Append(dst []byte, v T) ([]byte, error)
-	// Decode reads a value. It must not keep record: the octets change after it returns.
+	// Decode decodes a value. It must not retain record: the bytes change after it returns.
 	Decode(record []byte) (T, error)
 }
 
-// A StableDecoder is a codec that can save a copy: its values may share the record's memory.
+// A StableDecoder is a codec that can avoid a copy: its values may share the record's memory.
 type StableDecoder[T any] interface {
 	Codec[T]
-	// DecodeStable is Decode for a record that will never change.
+	// DecodeStable is Decode for a record that never changes.
 	DecodeStable(record []byte) (T, error)
 }
 
-// A Viewer is a codec that can save a copy: its values hold their octets already.
+// A Viewer is a codec that can avoid a copy: its values contain their bytes already.
 type Viewer[T any] interface {
 	Codec[T]
-	// View returns the octets that Append would append. Nobody writes to them, or keeps them.
+	// View returns the bytes that Append would append. The caller must not modify or retain them.
 	View(v T) ([]byte, error)
 }
 
-// String is typename utf8-string: the text's UTF-8 octets.
+// String is typename utf8-string: the text in UTF-8.
 var String Codec[string] = utf8String{}
 
-// Bytes is typename octets: any octets at all. A received value is the program's own, but it may lie
-// in memory with hundreds of others of its stream, which stay as long as it does: keep a clone of what
-// is kept for long.
+// Bytes is typename octets: arbitrary bytes. A received value belongs to the program, but it may share
+// memory with hundreds of other values of its stream, which stay in memory as long as it does: clone
+// values that are kept for long.
 var Bytes = Any("octets")
 
-// JSON returns typename json for values of type T: one JSON text per record. A record that is null is an error
-// where T has no value for it, as a number or a struct has none.
+// JSON returns typename json for values of type T: one JSON text per record. The record null is an error
+// if T has no value for it, such as a number or a struct.
 func JSON[T any]() Codec[T] { return jsonText[T]{nullable: holdsNull(reflect.TypeFor[T]())} }
 
-// holdsNull reports whether values of a type can be JSON's null.
+// holdsNull reports whether a type has a value for JSON's null.
 func holdsNull(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice:

@@ -16,33 +16,33 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
-// Config is where an executor finds its jobs. FromEnvironment fills it from DAGYO_*.
+// Config is the configuration of an executor. FromEnvironment reads it from DAGYO_*.
 type Config struct {
 	// Queue is a NATS URL or a comma-separated list of them.
 	Queue string
-	// Access holds the files with which NATS lets us in.
+	// Access holds the files for authentication with NATS.
 	Access broker.Access
 	// Mailbox is "<progdef>.<revision>".
 	Mailbox string
-	// ID names the executor in events.
+	// ID is the executor's name in events.
 	ID string
-	// Spawned is set where a spawner gave the ID: one program runs under it, once.
+	// Spawned is true if a spawner assigned the ID: only one program may ever run under it.
 	Spawned bool
-	// Slots is how many jobs run at the same time.
+	// Slots is the maximum number of jobs that run at the same time.
 	Slots int
-	// Grace is how long running jobs may go on after the first SIGTERM.
+	// Grace is how long running jobs may continue after the first SIGTERM.
 	Grace time.Duration
-	// StopGrace is how long a stopped job's function may take to return before the executor
-	// takes no more jobs, to be replaced.
+	// StopGrace is how long the function of a stopped job may take to return. After that the
+	// executor takes no more jobs and is replaced.
 	StopGrace time.Duration
-	// Log gets a line for what is worth one; standard error by default.
+	// Log is the executor's log; the default is standard error.
 	Log *slog.Logger
 }
 
-// DefaultStopGrace is Config.StopGrace unless set.
+// DefaultStopGrace is the default of Config.StopGrace.
 const DefaultStopGrace = 10 * time.Second
 
-// FromEnvironment reads the configuration that a spawner gives to an executor.
+// FromEnvironment reads the configuration that a spawner passes to an executor.
 func FromEnvironment() (Config, error) {
 	c := Config{
 		Queue: os.Getenv(contract.EnvQueue), Access: broker.AccessFromEnvironment(os.Getenv),
@@ -71,11 +71,11 @@ func FromEnvironment() (Config, error) {
 	return c, errors.Join(append(errs, c.Validate())...)
 }
 
-// Validate reports everything that is wrong with the configuration.
+// Validate reports every error in the configuration.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Queue == "" {
-		errs = append(errs, fmt.Errorf("%s is not set: give the address of NATS", contract.EnvQueue))
+		errs = append(errs, fmt.Errorf("%s is not set: set it to the URL of the NATS server", contract.EnvQueue))
 	}
 	if progdef, revision, ok := strings.Cut(c.Mailbox, "."); !ok ||
 		!document.ValidName(progdef) || !document.ValidName(revision) {

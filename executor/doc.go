@@ -34,13 +34,12 @@
 // stopped: return soon. A function that does not return within [Config.StopGrace] costs its
 // executor: it takes no more jobs and exits when its other jobs are done.
 //
-// The context also ends, with the cause [ErrEnded], when a stream that the flow has wired to the node's
-// stop has its first record. Then the outputs get their end whatever the function returns.
+// The context is also canceled, with the cause [ErrEnded], by the first record of a stream that the flow
+// connects to the node's stop port. The outputs are then ended whatever the function returns.
 //
-// A program that does not care what its records are declares [Program.TypeParams] and uses [Any],
-// [ResultOf] and [ListOf] on its ports. One that does not know its ports is Dynamic. Package shim
-// makes a program of any command.
+// A generic program declares [Program.TypeParams] and uses [Any], [ResultOf] and [ListOf] for its ports.
+// A program that takes any ports sets [Program.Dynamic]. Package shim makes a program of any command.
 //
-// Everything else is the SDK's: claiming jobs so that none starts twice, the streams and their flow
-// control, signs of life, counts, and draining on SIGTERM.
+// The SDK does the rest: it claims jobs so that none starts twice, runs the streams and their flow
+// control, sends signs of life, counts records, and drains on SIGTERM.
 package executor

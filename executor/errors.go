@@ -9,24 +9,24 @@ import (
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
-// ErrReaderClosed is what Send returns when the reader wants no more. It is no failure.
+// ErrReaderClosed is returned by Send when the reader needs no more records. It is not a failure.
 var ErrReaderClosed = stream.ErrReaderClosed
 
-// ErrStopped is the cause of the context's end when the job's flow was stopped.
+// ErrStopped is the context's cause when the job's flow was stopped.
 var ErrStopped = errors.New("the flow was stopped")
 
-// ErrEnded is the cause of the context's end when a stream that is wired to the node's stop has stopped
-// it. A program may finish what it has at hand; what it returns then is no failure.
-var ErrEnded = fmt.Errorf("a stream has stopped the node: %w", stream.ErrFinishing)
+// ErrEnded is the context's cause when the stream connected to the node's stop port stopped the node. The
+// program may finish its current work; an error that it then returns is not a failure.
+var ErrEnded = fmt.Errorf("the node was stopped by a stream: %w", stream.ErrFinishing)
 
-// ErrDrained is the cause of the context's end when the executor has to go before the job is done.
+// ErrDrained is the context's cause when the executor must exit before the job is done.
 var ErrDrained = errors.New("the executor was drained before the job was done")
 
-// A PortError is a failure of one port; find it with errors.As. A program may return one of its own,
-// so that the job's panic names port and record.
+// A PortError is a failure at one port; find it with errors.As. A program may return its own, so that
+// the job's panic names the port and the record.
 type PortError struct {
 	Port string
-	// Record is the number of the record, from 0; -1 where it is not about one record.
+	// Record is the number of the record, from 0; -1 if the error is not about one record.
 	Record int64
 	Err    error
 
@@ -50,8 +50,8 @@ func (e *PortError) failure() contract.Failure {
 	return f
 }
 
-// A DetailedError has more to say than its message: a program returns it to have Detail, at most its
-// last 8 KiB, in the job's panic.
+// A DetailedError is an error with details: the job's panic contains the last 8 KiB of Detail in addition
+// to the message.
 type DetailedError struct {
 	Err    error
 	Detail string
@@ -61,7 +61,7 @@ func (e *DetailedError) Error() string { return e.Err.Error() }
 
 func (e *DetailedError) Unwrap() error { return e.Err }
 
-// clip bounds a text that goes into an event, keeping its end: the last lines say most.
+// clip shortens a text for an event. It keeps the end: the last lines are the most useful.
 func clip(s string) string {
 	if len(s) <= contract.DetailLimit {
 		return s

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// answerWait is how long an answer of the broker is awaited.
+	// answerWait is how long to wait for an answer of the broker.
 	answerWait = 2 * time.Second
 	// tryPause is the time between two tries.
 	tryPause = 100 * time.Millisecond
 )
 
-// say has an event stored, if its subject does not hold one already.
+// say stores an event unless its subject already has one.
 func (x *executor) say(ctx context.Context, e contract.Event) error {
 	if err := x.publish(ctx, e); !broker.SaidBefore(err) {
 		return err
@@ -29,8 +29,8 @@ func (x *executor) say(ctx context.Context, e contract.Event) error {
 	return nil
 }
 
-// sayLast has an event about a job's end stored, unless its subject holds one of this executor. Anybody may have
-// put something there before; only the executor that has started the job is believed.
+// sayLast stores an event about a job's end, unless its subject already has one from this executor. Any client may
+// have published there before; only the executor that started the job is believed.
 func (x *executor) sayLast(ctx context.Context, e contract.Event) error {
 	err := x.publish(ctx, e)
 	for broker.SaidBefore(err) {
@@ -41,7 +41,7 @@ func (x *executor) sayLast(ctx context.Context, e contract.Event) error {
 		case found:
 			return x.store(ctx, e)
 		}
-		// The broker has not said, or one of its servers is behind.
+		// The broker did not answer, or one of its servers is behind.
 		if err := pause(ctx, lookErr); err != nil {
 			return err
 		}
@@ -51,9 +51,9 @@ func (x *executor) sayLast(ctx context.Context, e contract.Event) error {
 
 func (x *executor) source() string { return "/dagyo/executor/" + x.config.ID }
 
-// publish has an event stored as the first on its subject, trying again until the broker answers or the
-// context ends. broker.SaidBefore tells that its subject holds one, which may be this one: the answer to an
-// earlier try may have been lost.
+// publish stores an event as the first on its subject. It retries until the broker answers or the context
+// ends. broker.SaidBefore reports that the subject already has an event, which may be this one: the answer
+// to an earlier try may have been lost.
 func (x *executor) publish(ctx context.Context, e contract.Event) error {
 	return x.store(ctx, e, jetstream.WithExpectLastSequencePerSubject(0))
 }
@@ -69,7 +69,7 @@ func (x *executor) store(ctx context.Context, e contract.Event, how ...jetstream
 		attempt, cancel := context.WithTimeout(ctx, answerWait)
 		_, err = x.link.JS.PublishMsg(attempt, m, how...)
 		cancel()
-		if err == nil || stream.Lasting(err) { // SaidBefore is
+		if err == nil || stream.Lasting(err) { // so is SaidBefore
 			return err
 		}
 		if err := pause(ctx, err); err != nil {
@@ -78,7 +78,7 @@ func (x *executor) store(ctx context.Context, e contract.Event, how ...jetstream
 	}
 }
 
-// pause is between two tries. It returns why there is no other: the last one's error, and the context's.
+// pause waits between two tries. If the context ends, it returns the last error joined with the context's.
 func pause(ctx context.Context, last error) error {
 	t := time.NewTimer(tryPause)
 	defer t.Stop()
@@ -90,7 +90,7 @@ func pause(ctx context.Context, last error) error {
 	}
 }
 
-// stored returns the event that EVENTS holds on a subject, an empty one if it is not an event.
+// stored returns the event that EVENTS has on a subject; the event is empty if the message is not an event.
 func (x *executor) stored(ctx context.Context, subject string) (e contract.Event, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
@@ -107,7 +107,7 @@ func (x *executor) stored(ctx context.Context, subject string) (e contract.Event
 	}
 	e, err = event.Decode(subject, m.Header, m.Data)
 	if err != nil {
-		return contract.Event{}, true, nil // anybody's
+		return contract.Event{}, true, nil // published by any client
 	}
 	return e, true, nil
 }

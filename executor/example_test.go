@@ -77,7 +77,7 @@ func ExampleProgram() {
 func ExampleConfig_Validate() {
 	fmt.Println(executor.Config{Mailbox: "greet", ID: "x 1"}.Validate())
 	// Output:
-	// DAGYO_QUEUE is not set: give the address of NATS
+	// DAGYO_QUEUE is not set: set it to the URL of the NATS server
 	// DAGYO_JOBS is "greet": it must be <progdef>.<revision>
 	// DAGYO_EXECUTOR is "x 1": it must match ^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$
 	// DAGYO_SLOTS is 0: it must be at least 1

@@ -23,9 +23,9 @@ import (
 
 // Exit codes of Main.
 const (
-	ExitOK       = 0 // drained: every job has ended
-	ExitFailed   = 1 // NATS cannot be reached, or jobs had to be given up
-	ExitBadUsage = 2 // the environment is wrong
+	ExitOK       = 0 // drained: all jobs are done
+	ExitFailed   = 1 // NATS is unreachable, or running jobs were abandoned
+	ExitBadUsage = 2 // the environment is invalid
 )
 
 // Main serves jobs as the environment says until SIGTERM or SIGINT has drained the executor, and exits.
@@ -55,9 +55,9 @@ func Main(p Program) {
 	os.Exit(ExitOK)
 }
 
-// Run serves jobs until it has been drained: by a first value on drain, and giving up the running jobs
-// at a second, after Config.Grace, or when the context ends. It returns an error when jobs had
-// to be given up, or NATS refuses us.
+// Run serves jobs until it is drained by a first value on drain. It abandons running jobs at a second
+// value, after Config.Grace, or when the context ends. It returns an error if jobs were abandoned or NATS
+// rejects the connection.
 func Run(ctx context.Context, c Config, p Program, drain <-chan os.Signal) error {
 	if err := c.Validate(); err != nil {
 		return err
@@ -82,8 +82,8 @@ func Run(ctx context.Context, c Config, p Program, drain <-chan os.Signal) error
 	return x.serve(ctx, drain)
 }
 
-// takeName reports whether jobs may be run under our id. Where another program has had it, or while
-// the broker does not answer, it waits to be drained.
+// takeName reports whether jobs may run under our id. If another program had it, or while the broker
+// does not answer, it waits to be drained.
 func (x *executor) takeName(ctx context.Context, drain <-chan os.Signal) bool {
 	if !x.config.Spawned {
 		return true
@@ -102,7 +102,7 @@ func (x *executor) takeName(ctx context.Context, drain <-chan os.Signal) bool {
 			return mine
 		}
 	}
-	x.config.Log.Warn("a program has run under this executor's id before; waiting to be ended", "executor", x.config.ID)
+	x.config.Log.Warn("another program already ran under this executor's id; waiting for a signal to exit", "executor", x.config.ID)
 	select {
 	case <-drain:
 	case <-ctx.Done():
@@ -129,11 +129,11 @@ func (x *executor) askName(ctx context.Context) bool {
 	}
 }
 
-// retryPause is between two tries of what the broker does not let us do.
+// retryPause is the pause between two tries of a request that the broker refuses.
 const retryPause = 250 * time.Millisecond
 
-// connect waits for NATS; without it there is nothing to drain, so being told to ends the wait, and
-// there is no link then.
+// connect waits for NATS. Without a connection there is nothing to drain, so a signal ends the wait, and
+// connect returns no link.
 func (x *executor) connect(ctx context.Context, drain <-chan os.Signal) (*broker.Link, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -165,14 +165,14 @@ type executor struct {
 	program           Program
 	progdef, revision string
 	link              *broker.Link
-	// slots holds a token for every job that runs or may be handed to us.
+	// slots holds a token for every job that is running or may be delivered to us.
 	slots chan struct{}
 
 	mu      sync.Mutex
 	running map[*running]struct{}
 }
 
-// serve takes jobs until told to drain, and then waits for those that run.
+// serve takes jobs until it is told to drain, and then waits for running jobs.
 func (x *executor) serve(ctx context.Context, drain <-chan os.Signal) error {
 	jobs, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer giveUp(nil)
@@ -192,7 +192,7 @@ func (x *executor) serve(ctx context.Context, drain <-chan os.Signal) error {
 	var failed error
 	select {
 	case <-drain:
-		stopClaiming() // first: who hears that we drain relies on it
+		stopClaiming() // first: receivers of executor.draining rely on it
 		x.sayDraining(ctx, "told to")
 	case <-stuck:
 		failed = errStuck
@@ -217,12 +217,12 @@ func (x *executor) serve(ctx context.Context, drain <-chan os.Signal) error {
 	return errors.Join(failed, x.giveUp(giveUp, idle))
 }
 
-var errStuck = errors.New("a stopped job does not return")
+var errStuck = errors.New("a stopped job did not return")
 
-// lastWords is how long jobs that are given up have to say so.
+// lastWords is how long abandoned jobs have to publish their end.
 const lastWords = 3 * time.Second
 
-// giveUp ends the running jobs, and waits for their last words.
+// giveUp ends the running jobs, and waits until their ends are published.
 func (x *executor) giveUp(cancel context.CancelCauseFunc, idle <-chan struct{}) error {
 	cancel(ErrDrained)
 	n := x.count()
@@ -249,8 +249,8 @@ func (x *executor) sayDraining(ctx context.Context, reason string) {
 			Executor: x.config.ID, Progdef: x.progdef, Revision: x.revision, Reason: reason,
 		},
 	}
-	// When it is the spawner that drains us, the spawner has said so.
+	// If the spawner drains us, it has already published the event.
 	if err := x.say(ctx, e); err != nil {
-		x.config.Log.Warn("cannot say that this executor drains", "error", err)
+		x.config.Log.Warn("cannot publish that this executor is draining", "error", err)
 	}
 }

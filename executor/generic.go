@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Any passes records of a typename on as they are, whatever they hold: Any("T") in a generic program,
-// where T is one of [Program.TypeParams]. What [Bytes] says of received values goes for these too.
+// Any passes records of a typename through unchanged: Any("T") in a generic program, where T is one of
+// [Program.TypeParams]. What [Bytes] says about received values applies here too.
 func Any(typename string) Codec[[]byte] { return raw(typename) }
 
 type raw string
@@ -25,10 +25,10 @@ func (raw) Decode(record []byte) ([]byte, error) { return append([]byte{}, recor
 
 func (raw) DecodeStable(record []byte) ([]byte, error) { return record, nil }
 
-// A Result is a value, or why there is none.
+// A Result is a value, or the error that explains why there is none.
 type Result[V any] struct {
 	Value V
-	// Err is nil where there is a value. On the wire it is its text.
+	// Err is nil if there is a value. Only its text is sent.
 	Err error
 }
 
@@ -38,8 +38,8 @@ const (
 	tagError = 1
 )
 
-// ResultOf returns typename Result<T> for values of typename T: octet 0 and the value's octets, or
-// octet 1 and the error's text in UTF-8. Invalid UTF-8 in an error's text is sent as U+FFFD.
+// ResultOf returns typename Result<T> for values of typename T: byte 0 and the encoded value, or byte 1
+// and the error's text in UTF-8. Invalid UTF-8 in the text is sent as U+FFFD.
 func ResultOf[V any](value Codec[V]) Codec[Result[V]] {
 	stable, _ := value.(StableDecoder[V])
 	return result[V]{value, stable}
@@ -47,7 +47,7 @@ func ResultOf[V any](value Codec[V]) Codec[Result[V]] {
 
 type result[V any] struct {
 	value  Codec[V]
-	stable StableDecoder[V] // nil if value is none
+	stable StableDecoder[V] // nil if value is not one
 }
 
 func (r result[V]) Typename() string { return "Result<" + r.value.Typename() + ">" }
@@ -73,21 +73,21 @@ func (r result[V]) DecodeStable(record []byte) (Result[V], error) {
 func parseResult[V any](record []byte, decode func([]byte) (V, error)) (v Result[V], err error) {
 	switch {
 	case len(record) == 0:
-		return v, errors.New("it is empty: a Result begins with octet 0 (a value) or 1 (an error)")
+		return v, errors.New("it is empty: a Result begins with byte 0 (a value) or 1 (an error)")
 	case record[0] == tagValue:
 		v.Value, err = decode(record[1:])
 	case record[0] != tagError:
-		err = fmt.Errorf("its first octet is %d: it must be 0 (a value) or 1 (an error)", record[0])
+		err = fmt.Errorf("its first byte is %d: it must be 0 (a value) or 1 (an error)", record[0])
 	case !utf8.Valid(record[1:]):
-		err = errors.New("the text of its error is not valid UTF-8")
+		err = errors.New("its error text is not valid UTF-8")
 	default:
 		v.Err = errors.New(string(record[1:]))
 	}
 	return v, err
 }
 
-// ListOf returns typename list<T> for slices of typename T: for each element the number of its octets as
-// an unsigned LEB128 number, and then these.
+// ListOf returns typename list<T> for slices of typename T: each element is preceded by its length in bytes,
+// as an unsigned LEB128 number.
 func ListOf[V any](element Codec[V]) Codec[[]V] {
 	stable, _ := element.(StableDecoder[V])
 	return list[V]{element, stable}
@@ -95,7 +95,7 @@ func ListOf[V any](element Codec[V]) Codec[[]V] {
 
 type list[V any] struct {
 	element Codec[V]
-	stable  StableDecoder[V] // nil if element is none
+	stable  StableDecoder[V] // nil if element is not one
 }
 
 func (l list[V]) Typename() string { return "list<" + l.element.Typename() + ">" }
@@ -127,10 +127,10 @@ func parseList[V any](record []byte, decode func([]byte) (V, error)) ([]V, error
 	for len(record) > 0 {
 		size, n := binary.Uvarint(record)
 		if n <= 0 {
-			return nil, fmt.Errorf("element %d: its length is cut off, or above 64 bits", len(values))
+			return nil, fmt.Errorf("element %d: its length is truncated or exceeds 64 bits", len(values))
 		}
 		if record = record[n:]; size > uint64(len(record)) {
-			return nil, fmt.Errorf("element %d: it should have %d octets, and %d are left",
+			return nil, fmt.Errorf("element %d: it should have %d bytes, but only %d are left",
 				len(values), size, len(record))
 		}
 		v, err := decode(record[:size:size])

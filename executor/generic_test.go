@@ -52,7 +52,7 @@ func ExampleResultOf() {
 	fmt.Println(err)
 	// Output:
 	// Result<utf8-string> "\x00Alice" "\x01nobody is there"
-	// its first octet is 65: it must be 0 (a value) or 1 (an error)
+	// its first byte is 65: it must be 0 (a value) or 1 (an error)
 }
 
 func ExampleListOf() {

@@ -7,10 +7,10 @@ import (
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
-// beatCheck is how often the beating goroutine looks for jobs that are due.
+// beatCheck is the interval at which the beating goroutine checks for due jobs.
 const beatCheck = 100 * time.Millisecond
 
-// beat says, for every running job and from this one goroutine, for how long the job vouches to live.
+// beat publishes signs of life for all running jobs, from one goroutine.
 func (x *executor) beat(ctx context.Context) {
 	t := time.NewTicker(beatCheck)
 	defer t.Stop()

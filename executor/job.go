@@ -25,13 +25,13 @@ type Job struct {
 	log     *slog.Logger
 
 	mu      sync.Mutex
-	failure *PortError // the first one; the job panics with it whatever the program returns
+	failure *PortError // the first one; the job panics with it, whatever the program returns
 }
 
 type input struct {
 	*stream.Reader
 	port   string
-	ended  bool // io.EOF was seen
+	ended  bool // io.EOF was read
 	closed bool // closed early
 	batch  [][]byte
 }
@@ -43,14 +43,14 @@ type output struct {
 	batch   [][]byte
 }
 
-// Flow returns the id of the flow that the job belongs to.
+// Flow returns the id of the job's flow.
 func (j *Job) Flow() string { return j.doc.Flow }
 
 // Node returns the name of the flow's node that the job runs.
 func (j *Job) Node() string { return j.doc.Node }
 
-// Log returns the executor's log, with what tells this job from others. It is for operators: users see
-// panics and records only.
+// Log returns the executor's log with attributes of this job. It is for operators: users see only panics
+// and records.
 func (j *Job) Log() *slog.Logger { return j.log }
 
 func openJob(js jetstream.JetStream, doc contract.Job) (*Job, error) {
@@ -74,7 +74,7 @@ func openJob(js jetstream.JetStream, doc contract.Job) (*Job, error) {
 	return j, nil
 }
 
-// input looks a port up, for each record: jobs have too few ports for a map to be faster.
+// input looks up a port, for every record: jobs have too few ports for a map to be faster.
 func (j *Job) input(port string) (*input, error) {
 	for _, in := range j.inputs {
 		if in.port == port {
@@ -95,7 +95,7 @@ func (j *Job) output(port string) (*output, error) {
 		port, slices.Sorted(maps.Keys(j.doc.Outputs)))
 }
 
-// Recv hides the reader's, to note the end of the stream.
+// Recv wraps the reader's Recv to note the end of the stream.
 func (in *input) Recv(ctx context.Context) ([]byte, error) {
 	record, err := in.Reader.Recv(ctx)
 	if err != nil && errors.Is(err, io.EOF) {
@@ -104,7 +104,7 @@ func (in *input) Recv(ctx context.Context) ([]byte, error) {
 	return record, err
 }
 
-// recvBatch returns the records that are at hand.
+// recvBatch returns the available records.
 func (in *input) recvBatch(ctx context.Context) (records [][]byte, err error) {
 	if in.batch == nil {
 		in.batch = make([][]byte, 0, maxBatch)
@@ -116,7 +116,7 @@ func (in *input) recvBatch(ctx context.Context) (records [][]byte, err error) {
 	return in.batch, err
 }
 
-// Close hides the reader's, to note that the rest stays unread.
+// Close wraps the reader's Close to note that the rest stays unread.
 func (in *input) Close(ctx context.Context) error {
 	if in.ended {
 		return nil
@@ -125,7 +125,7 @@ func (in *input) Close(ctx context.Context) error {
 	return in.Reader.Close(ctx)
 }
 
-// portFailed notes a breach of an edge's rules; other errors are the program's to judge.
+// portFailed records a breach of an edge's rules. Other errors are left to the program.
 func (j *Job) portFailed(port string, err error) error {
 	var protocol *stream.ProtocolError
 	if !errors.As(err, &protocol) {
@@ -156,8 +156,8 @@ func (j *Job) failed() *PortError {
 	return j.failure
 }
 
-// finish ends all streams of a job whose program has returned without failing: inputs first, so that
-// their writers can go on, then all outputs at once, since readers may wait for one before another.
+// finish ends all streams of a job whose program returned without failing: first the inputs, so that their
+// writers can continue; then all outputs at once, since readers may wait for one before another.
 func (j *Job) finish(ctx context.Context) error {
 	for _, in := range j.inputs {
 		if err := in.Close(ctx); err != nil {
@@ -185,7 +185,7 @@ func (j *Job) abort() {
 	j.abortOutputs()
 }
 
-// abortOutputs may be called while the program writes.
+// abortOutputs may be called while the program is writing.
 func (j *Job) abortOutputs() {
 	for _, out := range j.outputs {
 		out.Abort()

@@ -8,37 +8,37 @@ import (
 	"iter"
 )
 
-// maxBatch is how many values Batches yields at once, at most.
+// maxBatch is the maximum number of values that Batches yields at once.
 const maxBatch = 1024
 
-// A Port is an input or output of a program: [In] and [Out] are the two.
+// A Port is an input or output of a program: an [In] or an [Out].
 type Port interface {
 	portName() string
 	typename() string
 	isInput() bool
 }
 
-// In is an input port that carries values of type T.
+// In is an input port for values of type T.
 type In[T any] struct {
 	name   string
 	codec  Codec[T]
-	stable StableDecoder[T] // nil if the codec is none
+	stable StableDecoder[T] // nil if the codec is not one
 }
 
-// Out is an output port that carries values of type T.
+// Out is an output port for values of type T.
 type Out[T any] struct {
 	name   string
 	codec  Codec[T]
-	viewer Viewer[T] // nil if the codec is none
+	viewer Viewer[T] // nil if the codec is not one
 }
 
-// Input declares an input port. The name and the codec's typename must be those of the progdef.
+// Input declares an input port. The name and the codec's typename must match the progdef.
 func Input[T any](name string, c Codec[T]) In[T] {
 	stable, _ := c.(StableDecoder[T])
 	return In[T]{name, c, stable}
 }
 
-// Output declares an output port. The name and the codec's typename must be those of the progdef.
+// Output declares an output port. The name and the codec's typename must match the progdef.
 func Output[T any](name string, c Codec[T]) Out[T] {
 	viewer, _ := c.(Viewer[T])
 	return Out[T]{name, c, viewer}
@@ -52,9 +52,9 @@ func (p Out[T]) portName() string { return p.name }
 func (p Out[T]) typename() string { return p.codec.Typename() }
 func (p Out[T]) isInput() bool    { return false }
 
-// Recv returns the next value; io.EOF after the last. A record that does not decode is a *PortError,
-// and the job's panic even if the program carries on. Different ports may be read at the same time, one
-// port by one goroutine only.
+// Recv returns the next value, or io.EOF after the last. A record that does not decode is a *PortError,
+// and the job panics with it even if the program continues. Different ports may be read concurrently; one
+// port must be read by one goroutine at a time.
 func (p In[T]) Recv(ctx context.Context, job *Job) (T, error) {
 	var zero T
 	in, err := job.input(p.name)
@@ -86,7 +86,7 @@ func (p In[T]) decode(in *input, record []byte) (T, error) {
 	return p.codec.Decode(record)
 }
 
-// All yields every value to the end of the stream; an error is the last thing it yields. Breaking out
+// All yields every value up to the end of the stream. An error is the last thing it yields. Breaking out
 // of the loop leaves the rest unread; see [In.Close].
 func (p In[T]) All(ctx context.Context, job *Job) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
@@ -102,9 +102,9 @@ func (p In[T]) All(ctx context.Context, job *Job) iter.Seq2[T, error] {
 	}
 }
 
-// Batches yields every value to the end of the stream, as many at once as are there, at least one. It
-// costs less than All where values are small. The slice is valid until the next one is asked for; the
-// values are as All's. An error is the last thing it yields, with the values before it.
+// Batches yields every value up to the end of the stream, as many at once as are available and at least one.
+// It costs less than All for small values. The slice is valid until the next iteration; its values are
+// the same as All's. An error is the last thing it yields, together with the values before it.
 func (p In[T]) Batches(ctx context.Context, job *Job) iter.Seq2[[]T, error] {
 	return func(yield func([]T, error) bool) {
 		values := make([]T, 0, 16)
@@ -121,7 +121,7 @@ func (p In[T]) Batches(ctx context.Context, job *Job) iter.Seq2[[]T, error] {
 	}
 }
 
-// recvBatch appends the values that are there.
+// recvBatch appends the available values.
 func (p In[T]) recvBatch(ctx context.Context, job *Job, values []T) ([]T, error) {
 	in, err := job.input(p.name)
 	if err != nil {
@@ -142,8 +142,8 @@ func (p In[T]) recvBatch(ctx context.Context, job *Job, values []T) ([]T, error)
 	return values, nil
 }
 
-// Close says that the job wants no more of this input: the writer learns it, and may end. An input that
-// is not at its end when the program returns nil is closed likewise.
+// Close tells the writer that the job needs no more of this input, so that the writer may end. An input
+// that is not at its end when the program returns nil is closed the same way.
 func (p In[T]) Close(ctx context.Context, job *Job) error {
 	in, err := job.input(p.name)
 	if err != nil {
@@ -152,9 +152,9 @@ func (p In[T]) Close(ctx context.Context, job *Job) error {
 	return in.Close(ctx)
 }
 
-// Send writes a value. It returns when the value is under way, and waits while the reader is more than
-// the edge's window behind. ErrReaderClosed says that the reader wants no more; a program that returns
-// it ends normally. One port may be written by one goroutine at a time.
+// Send writes a value. It returns when the value is on its way. It blocks while the reader is more than the
+// edge's window behind. ErrReaderClosed means that the reader needs no more records; a program that returns
+// it ends normally. A port must be written by one goroutine at a time.
 func (p Out[T]) Send(ctx context.Context, job *Job, v T) error {
 	out, err := job.output(p.name)
 	if err != nil {
@@ -170,7 +170,7 @@ func (p Out[T]) Send(ctx context.Context, job *Job, v T) error {
 	return nil
 }
 
-// encode returns the octets of a value, which are valid until the next call.
+// encode returns the bytes of a value, which are valid until the next call.
 func (p Out[T]) encode(out *output, v T) (record []byte, err error) {
 	if p.viewer != nil {
 		record, err = p.viewer.View(v)
@@ -184,8 +184,8 @@ func (p Out[T]) encode(out *output, v T) (record []byte, err error) {
 	return record, nil
 }
 
-// SendBatch writes values one after the other, for less than as many calls of Send. Should one not
-// encode, those before it are sent.
+// SendBatch writes values in order. It costs less than calling Send for each. If a value does not encode,
+// the values before it are sent.
 func (p Out[T]) SendBatch(ctx context.Context, job *Job, values []T) error {
 	out, err := job.output(p.name)
 	if err != nil {
@@ -210,7 +210,7 @@ func (p Out[T]) sendBatch(ctx context.Context, job *Job, out *output, values []T
 	return encoded
 }
 
-// encodeBatch puts the octets of values into the output's batch, up to the first that does not encode.
+// encodeBatch adds the encoded values to the output's batch, up to the first that does not encode.
 func (p Out[T]) encodeBatch(out *output, values []T) error {
 	out.batch = out.batch[:0]
 	if p.viewer == nil {
@@ -226,8 +226,8 @@ func (p Out[T]) encodeBatch(out *output, values []T) error {
 	return nil
 }
 
-// appendBatch is encodeBatch where octets have to be made: all of them in one scratch, which may move
-// while it grows.
+// appendBatch is encodeBatch for a codec without View: it encodes all values into one scratch buffer, which may
+// move as it grows.
 func (p Out[T]) appendBatch(out *output, values []T) (err error) {
 	out.scratch = out.scratch[:0]
 	ends := make([]int, 0, len(values))

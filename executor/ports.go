@@ -1,6 +1,6 @@
 package executor
 
-// PortTypes returns the typename of each input and of each output that the program declares, for
+// PortTypes returns the typename of each input and each output that the program declares, for
 // comparison with its progdef.
 func (p Program) PortTypes() (inputs, outputs map[string]string) {
 	inputs, outputs = make(map[string]string), make(map[string]string)

@@ -18,17 +18,17 @@ type Program struct {
 	// TypeParams are the names that stand for any typename on the ports, as the progdef's typeParams
 	// has them. Within one job, each stands for the same one everywhere.
 	TypeParams []string
-	// Ports are all inputs and outputs, as the progdef declares them.
+	// Ports are all inputs and outputs, as declared in the progdef.
 	Ports []Port
-	// Dynamic says that the program bears any ports. It declares none, and learns from [Job.Inputs] and
-	// [Job.Outputs] which ones a job has.
+	// Dynamic is true if the program takes any ports. It declares none; [Job.Inputs] and [Job.Outputs]
+	// return the ports of a job.
 	Dynamic bool
-	// Run serves one job; it is called concurrently for different jobs.
+	// Run serves one job. It is called concurrently for different jobs.
 	Run func(ctx context.Context, job *Job) error
 }
 
-// check reports how a job differs from what the program declares: its progdef and its code have
-// drifted apart.
+// check reports how a job differs from the program's declarations: its progdef and its code have
+// diverged.
 func (p Program) check(j contract.Job) error {
 	if p.Dynamic {
 		return nil
@@ -40,10 +40,10 @@ func (p Program) check(j contract.Job) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	return fmt.Errorf("progdef %s does not fit its program: %s", j.Progdef, strings.Join(wrong, "; "))
+	return fmt.Errorf("progdef %s does not match its program: %s", j.Progdef, strings.Join(wrong, "; "))
 }
 
-// mismatches tells which declared ports the job does not have, or not with such a typename.
+// mismatches returns the declared ports that the job lacks, or has with another typename.
 func (p Program) mismatches(j contract.Job) []string {
 	var wrong []string
 	s := solution{params: p.TypeParams, bound: make(map[string]binding)}
@@ -61,7 +61,7 @@ func (p Program) mismatches(j contract.Job) []string {
 	return wrong
 }
 
-// undeclared tells whether the job has more ports than the program declares.
+// undeclared reports whether the job has more ports than the program declares.
 func (p Program) undeclared(j contract.Job) []string {
 	var wrong []string
 	declared := map[bool]int{}
@@ -69,7 +69,7 @@ func (p Program) undeclared(j contract.Job) []string {
 		declared[port.isInput()]++
 	}
 	if _, wired := j.Inputs[progdef.StopPort]; wired {
-		declared[true]++ // it is ours, not the program's
+		declared[true]++ // it belongs to the SDK, not to the program
 	}
 	for _, input := range []bool{true, false} {
 		if has := len(addresses(j, input)); declared[input] < has {

@@ -56,7 +56,7 @@ func TestJobsThatDoNotFit(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			want := ""
 			if tt.want != "" {
-				want = "progdef p does not fit its program: " + tt.want
+				want = "progdef p does not match its program: " + tt.want
 			}
 			got := ""
 			if err := tt.program.check(jobOf(tt.inputs, tt.outputs)); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// pullLast is how long jobs that are on their way are awaited, to give them back, when no more are wanted.
+// pullLast is how long to wait for jobs in flight, to return them, when no more are needed.
 const pullLast = 2 * time.Second
 
 // A pullRequest asks a mailbox for jobs, as the broker reads it.
@@ -22,9 +22,9 @@ type pullRequest struct {
 	Heartbeat time.Duration `json:"idle_heartbeat"`
 }
 
-// pull asks for up to n jobs and hands over each that comes, until all have come, the request ends, or no
-// more are wanted. It has a subscription of its own, since a job that is on its way when we want no more has
-// to go back: lost, it would wait ClaimWait for another executor.
+// pull requests up to n jobs and passes each one on, until all have arrived, the request ends, or no more
+// are needed. It has its own subscription, since a job that is in flight when we need no more must be
+// returned: if lost, it would wait ClaimWait for another executor.
 func (x *executor) pull(ctx context.Context, n int, take func(*nats.Msg)) (got int, err error) {
 	inbox, msgs := x.link.NewInbox(), make(chan *nats.Msg, n+16)
 	sub, err := x.link.ChanSubscribe(inbox, msgs)
@@ -54,7 +54,7 @@ func (x *executor) pull(ctx context.Context, n int, take func(*nats.Msg)) (got i
 				return got, err
 			}
 		case <-silence.C:
-			return got, errors.New("the broker has forgotten the request for jobs")
+			return got, errors.New("the broker lost the request for jobs")
 		case <-ctx.Done():
 			return got, x.giveBack(sub, msgs)
 		}
@@ -62,19 +62,19 @@ func (x *executor) pull(ctx context.Context, n int, take func(*nats.Msg)) (got i
 	return got, nil
 }
 
-// pullOver judges what the broker says of a request.
+// pullOver interprets a status message of the broker about a request.
 func pullOver(m *nats.Msg) (over bool, err error) {
 	switch code := m.Header.Get("Status"); code {
 	case "100": // a heartbeat
 		return false, nil
-	case "404", "408": // none came in time
+	case "404", "408": // none arrived in time
 		return true, nil
 	default:
-		return true, fmt.Errorf("the mailbox gives no jobs: status %s %s", code, m.Header.Get("Description"))
+		return true, fmt.Errorf("cannot get jobs from the mailbox: status %s %s", code, m.Header.Get("Description"))
 	}
 }
 
-// giveBack ends a request and gives back the jobs that it still brings.
+// giveBack ends a request and returns the jobs that still arrive.
 func (x *executor) giveBack(sub *nats.Subscription, msgs <-chan *nats.Msg) error {
 	closed := sub.StatusChanged(nats.SubscriptionClosed)
 	if err := sub.Drain(); err != nil {
@@ -91,7 +91,7 @@ func (x *executor) giveBack(sub *nats.Subscription, msgs <-chan *nats.Msg) error
 		case <-closed:
 			open, closed = false, nil
 		case <-limit.C:
-			return errors.New("the broker does not end the request for jobs")
+			return errors.New("the broker did not end the request for jobs")
 		}
 	}
 	return nil

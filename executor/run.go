@@ -15,14 +15,14 @@ import (
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
-// running is a job under way.
+// running is a running job.
 type running struct {
 	doc contract.Job
-	// check asks for a new look at whether the flow was stopped.
+	// check requests another check for a stop of the flow.
 	check chan struct{}
 }
 
-// run runs one claimed job to its last word.
+// run runs one claimed job until its end is published.
 func (x *executor) run(parent context.Context, doc contract.Job, stuck chan<- struct{}) {
 	r := &running{doc: doc, check: make(chan struct{}, 1)}
 	x.enter(r)
@@ -54,7 +54,7 @@ func (x *executor) run(parent context.Context, doc contract.Job, stuck chan<- st
 	x.report(ctx, parent, job, err)
 }
 
-// await waits for what the program returns. It is not in time where it has been stopped StopGrace ago.
+// await waits for the program's result. inTime is false if the job was stopped StopGrace ago.
 func (x *executor) await(ctx context.Context, e *ending, returned <-chan error) (err error, inTime bool) {
 	select {
 	case err := <-returned:
@@ -70,7 +70,7 @@ func (x *executor) await(ctx context.Context, e *ending, returned <-chan error) 
 	}
 }
 
-// overdue returns a channel that is ready once the context has ended StopGrace ago.
+// overdue returns a channel that is ready StopGrace after the context has ended.
 func (x *executor) overdue(ctx context.Context) <-chan struct{} {
 	late := make(chan struct{})
 	context.AfterFunc(ctx, func() {
@@ -79,9 +79,9 @@ func (x *executor) overdue(ctx context.Context) <-chan struct{} {
 	return late
 }
 
-// abandon tells of a job whose function does not return although its context has ended.
+// abandon reports a job whose function does not return although its context has ended.
 func (x *executor) abandon(ctx, parent context.Context, doc contract.Job, stuck chan<- struct{}) {
-	x.config.Log.Error("a job does not return; this executor takes no more", "flow", doc.Flow, "job", doc.Job)
+	x.config.Log.Error("a stopped job did not return; this executor takes no more jobs", "flow", doc.Flow, "job", doc.Job)
 	switch {
 	case ctx.Err() == nil:
 		x.sayPanic(parent, doc, deaf(x.config.StopGrace), contract.PortCounts{})
@@ -94,7 +94,7 @@ func (x *executor) abandon(ctx, parent context.Context, doc contract.Job, stuck 
 	}
 }
 
-// call calls the program, and ends the streams when it returns nil.
+// call calls the program, and ends the streams if it returns nil.
 func (x *executor) call(ctx context.Context, e *ending, job *Job) (err error) {
 	defer e.release()
 	defer func() {
@@ -116,8 +116,8 @@ func (x *executor) call(ctx context.Context, e *ending, job *Job) (err error) {
 	return job.finish(ctx)
 }
 
-// report says how the job has ended. The broker may be away for a while: the word is kept until it is
-// back, or the executor has to go.
+// report publishes how the job ended. The broker may be unreachable for a while: the event is kept until
+// it is back, or the executor must exit.
 func (x *executor) report(ctx, parent context.Context, job *Job, err error) {
 	cause := context.Cause(ctx)
 	failure := job.failed()
@@ -135,7 +135,7 @@ func (x *executor) report(ctx, parent context.Context, job *Job, err error) {
 	}
 }
 
-// failureOf is what a program's own error or Go panic is to others.
+// failureOf returns the failure to publish for a program's error or Go panic.
 func failureOf(err error) contract.Failure {
 	f := contract.Failure{Kind: contract.KindError, Message: clip(err.Error())}
 	var port *PortError
@@ -149,11 +149,11 @@ func failureOf(err error) contract.Failure {
 	return f
 }
 
-// deaf is the failure of a program that a stream has stopped and that goes on.
+// deaf is the failure of a program that continues although a stream has stopped it.
 func deaf(grace time.Duration) contract.Failure {
 	return contract.Failure{
 		Kind:    contract.KindError,
-		Message: fmt.Sprintf("a stream has stopped the node, and its program did not return within %v", grace),
+		Message: fmt.Sprintf("the node was stopped by a stream, but its program did not return within %v", grace),
 		Port:    progdef.StopPort,
 	}
 }
@@ -178,14 +178,14 @@ func (x *executor) sayPanic(ctx context.Context, doc contract.Job, f contract.Fa
 	})
 }
 
-// lastWord says how a job ended. When the executor has to go it tries for a moment longer.
+// lastWord publishes how a job ended. When the executor must exit, it retries for a moment longer.
 func (x *executor) lastWord(ctx context.Context, e contract.Event) {
 	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, cancel) })
 	defer stop()
 	if err := x.sayLast(last, e); err != nil {
-		x.config.Log.Error("cannot say how a job ended", "flow", e.Subject, "event", e.Type, "error", err)
+		x.config.Log.Error("cannot publish how a job ended", "flow", e.Subject, "event", e.Type, "error", err)
 	}
 }
 
@@ -201,13 +201,13 @@ func (x *executor) leave(r *running) {
 	delete(x.running, r)
 }
 
-// Pauses between looks for a stored stop.
+// Pauses between checks for a stored stop.
 const (
 	firstStopLook = time.Second
 	lastStopLook  = time.Minute
 )
 
-// watchStop ends the job's context when its flow is stopped, or was before the job began.
+// watchStop cancels the job's context when its flow is stopped, or if it was stopped before the job began.
 func (x *executor) watchStop(ctx context.Context, r *running, cancel context.CancelCauseFunc) {
 	stops := make(chan *nats.Msg, 1)
 	sub, err := x.link.ChanSubscribe(r.doc.Stop, stops)
@@ -216,8 +216,8 @@ func (x *executor) watchStop(ctx context.Context, r *running, cancel context.Can
 		return
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	// Look behind the subscription, so none is missed. And again: subscribers hear a message before it is
-	// stored, so one may be too early for the subscription and too late for the first look.
+	// Check after subscribing, so that no stop is missed. Then check again: subscribers receive a message before
+	// it is stored, so it may be too early for the subscription and too late for the first check.
 	retry := time.NewTimer(0)
 	defer retry.Stop()
 	next := firstStopLook
@@ -247,7 +247,7 @@ func (x *executor) watchStop(ctx context.Context, r *running, cancel context.Can
 	}
 }
 
-// reconnected has every job look for a stop that was sent while we could not hear.
+// reconnected makes every job check for a stop that was sent while we were disconnected.
 func (x *executor) reconnected() {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -9,19 +9,19 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// A solution holds what the type parameters of a program stand for in one job.
+// A solution holds the typenames of a program's type parameters in one job.
 type solution struct {
 	params []string
 	bound  map[string]binding
 }
 
-// A binding is what a type parameter stands for, and the port that has decided it.
+// A binding is the typename of a type parameter, and the port that determined it.
 type binding struct {
 	typename progdef.Typename
 	port     string
 }
 
-// port matches the typename that a port's edge carries with the one that the program declares.
+// port matches the typename of a port's edge against the one that the program declares.
 func (s *solution) port(port, declared, carried string) error {
 	pattern, err := progdef.ParseTypename(declared)
 	if err != nil {
@@ -38,8 +38,8 @@ func (s *solution) port(port, declared, carried string) error {
 	return err
 }
 
-// match reports whether the pattern has the typename's form. The error is about a type
-// parameter that would have to stand for two typenames.
+// match reports whether the pattern matches the typename. The error is about a type parameter that
+// would have to stand for two typenames.
 func (s *solution) match(pattern, typename progdef.Typename, port string) (bool, error) {
 	if len(pattern.Args) == 0 && slices.Contains(s.params, pattern.Name) {
 		return true, s.bind(pattern.Name, binding{typename, port})
@@ -70,19 +70,19 @@ func (s *solution) bind(param string, b binding) error {
 // A PortInfo is one port of a job.
 type PortInfo struct {
 	Name string
-	// Typename is what its edge carries; it has no type parameters.
+	// Typename is the typename of the port's edge, without type parameters.
 	Typename string
 }
 
-// Inputs returns the job's inputs in the order of their names, without the stop that a flow may have wired.
-// A [Program] that is Dynamic learns here what it reads, and makes its ports with [Input].
+// Inputs returns the job's inputs, ordered by name, without the stop port that a flow may have connected.
+// A [Program] that is Dynamic uses it to find its ports, and makes them with [Input].
 func (j *Job) Inputs() []PortInfo {
 	return slices.DeleteFunc(portInfos(j.doc.Inputs), func(p PortInfo) bool {
 		return p.Name == progdef.StopPort
 	})
 }
 
-// Outputs returns the job's outputs in the order of their names; see [Job.Inputs].
+// Outputs returns the job's outputs, ordered by name; see [Job.Inputs].
 func (j *Job) Outputs() []PortInfo { return portInfos(j.doc.Outputs) }
 
 func portInfos(ports map[string]contract.Address) []PortInfo {

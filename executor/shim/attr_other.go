@@ -4,5 +4,5 @@ package shim
 
 import "syscall"
 
-// commandAttr puts a command into a process group of its own.
+// commandAttr puts a command into its own process group.
 func commandAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

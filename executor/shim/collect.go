@@ -11,12 +11,12 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// outputs knows which of a command's outputs are still read by somebody.
+// outputs tracks which of a command's outputs are still read.
 type outputs struct {
 	sources map[string]*source // by port name
 
 	mu     sync.Mutex
-	open   int // outputs that are neither at their end nor closed by their readers
+	open   int // outputs that are neither ended nor closed by their readers
 	closed int // outputs closed by their readers
 }
 
@@ -31,8 +31,8 @@ func newOutputs(p *process, idle time.Duration) *outputs {
 	return o
 }
 
-// leave notes that an output has ended, or that its reader has closed it. When none is left, the pipes
-// are closed, and the command learns it at its next write.
+// leave notes that an output has ended, or that its reader closed it. When none is left, the pipes are
+// closed, and the command's next write fails.
 func (o *outputs) leave(byReader bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -48,23 +48,23 @@ func (o *outputs) leave(byReader bool) {
 	}
 }
 
-// over says that the command has exited.
+// over records that the command has exited.
 func (o *outputs) over() {
 	for _, s := range o.sources {
 		s.over()
 	}
 }
 
-// unwanted reports whether it does not matter how the command has ended: nobody reads any output
-// further, or it could not write to one that nobody reads.
+// unwanted reports whether the exit status of the command does not matter: no output has a reader any
+// more, or the command could not write to an output without a reader.
 func (o *outputs) unwanted(brokenPipe bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.closed > 0 && (brokenPipe || o.closed == len(o.sources))
 }
 
-// collect sends what the command writes to an output. When its reader wants no more, or it has failed,
-// the rest is dropped for as long as other outputs are open: the command must not block.
+// collect sends what the command writes to an output. If the output has failed or its reader needs no
+// more, the rest is dropped while other outputs are open: the command must not block.
 func (r *run) collect(ctx context.Context, p port, from *source) {
 	err := r.sendAll(ctx, p, from)
 	byReader := errors.Is(err, executor.ErrReaderClosed)
@@ -96,7 +96,7 @@ func (r *run) sendAll(ctx context.Context, p port, from *source) error {
 	}
 }
 
-// firstBad is the index of the first record that is not what the typename promises, and why.
+// firstBad returns the index of the first record that does not match the typename, and the reason.
 func firstBad(p port, records [][]byte) (int, error) {
 	for i, record := range records {
 		if err := checked(p.Typename).check(record); err != nil {
@@ -106,7 +106,7 @@ func firstBad(p port, records [][]byte) (int, error) {
 	return len(records), nil
 }
 
-// badRecord is what the command has written and no reader could take.
+// badRecord is the error for a record of the command that no reader could decode.
 func badRecord(p port, record int64, err error) error {
 	return &executor.PortError{
 		Port: p.Name, Record: record,

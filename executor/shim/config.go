@@ -13,24 +13,24 @@ import (
 )
 
 const (
-	// DefaultStopGrace is Config.StopGrace unless set.
+	// DefaultStopGrace is the default of Config.StopGrace.
 	DefaultStopGrace = 5 * time.Second
-	// MaxStopGrace is the longest time that a spawner waits for the end of a stopped job.
+	// MaxStopGrace is the longest time that a spawner waits for a stopped job to end.
 	MaxStopGrace = 15 * time.Second
 )
 
-// Config is what to run, and how.
+// Config is the command to run, and its settings.
 type Config struct {
 	// Command is the program and its arguments.
 	Command []string
-	// Framing holds the framings that do not follow from typenames.
+	// Framing holds the framings that are not determined by typenames.
 	Framing Framings
 	// ExitOK are the exit codes besides 0 that are a normal end: 1 for grep, which did not find anything.
 	ExitOK ExitCodes
 	// StopGrace is the time from SIGTERM to SIGKILL when the flow was stopped. It is also how long an
 	// output may be silent that is still open when the command has exited.
 	StopGrace time.Duration
-	// Stderr gets what commands write to standard error.
+	// Stderr receives what commands write to standard error.
 	Stderr io.Writer
 }
 
@@ -63,23 +63,22 @@ func DefaultConfig(command []string, settings Settings) (Config, error) {
 	return c, nil
 }
 
-// Validate reports everything that is wrong with the configuration; a command that cannot be found
-// among it.
+// Validate reports every error in the configuration, including a command that is not found.
 func (c Config) Validate() error {
 	var errs []error
 	if len(c.Command) == 0 {
-		errs = append(errs, errors.New("there is no command: write it behind --"))
+		errs = append(errs, errors.New("no command: write it after --"))
 	} else if _, err := exec.LookPath(c.Command[0]); err != nil {
 		errs = append(errs, cannotRun(c.Command[0], err))
 	}
 	if c.StopGrace <= 0 || c.StopGrace > MaxStopGrace {
-		errs = append(errs, fmt.Errorf("--stop-grace is %s: it must be above 0 and at most %s",
+		errs = append(errs, fmt.Errorf("--stop-grace is %s: it must be more than 0 and at most %s",
 			c.StopGrace, MaxStopGrace))
 	}
 	return errors.Join(errs...)
 }
 
-// cannotRun says why a command cannot be started.
+// cannotRun explains why a command cannot be started.
 func cannotRun(name string, err error) error {
 	var e *exec.Error
 	if errors.As(err, &e) {
@@ -87,16 +86,16 @@ func cannotRun(name string, err error) error {
 	}
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return fmt.Errorf("the command %q cannot be run: it is in no folder of PATH, %q", name, os.Getenv("PATH"))
+		return fmt.Errorf("cannot run command %q: not found in PATH %q", name, os.Getenv("PATH"))
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("the command %q cannot be run: there is no such file, or its interpreter is missing", name)
+		return fmt.Errorf("cannot run command %q: the file or its interpreter does not exist", name)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the command %q cannot be run: it is not executable", name)
+		return fmt.Errorf("cannot run command %q: it is not executable", name)
 	}
-	return fmt.Errorf("the command %q cannot be run: %w", name, err)
+	return fmt.Errorf("cannot run command %q: %w", name, err)
 }
 
-// Program returns the command as a program of any ports.
+// Program returns the command as a program that takes any ports.
 func (c Config) Program() executor.Program {
 	return executor.Program{Dynamic: true, Run: c.run}
 }

@@ -14,7 +14,7 @@ func ExampleParseFramings() {
 	fmt.Println(err)
 	// Output:
 	// map[frames:raw meta:jsonl] <nil>
-	// "row" is no framing: there are [lines nul length jsonl raw]
+	// unknown framing "row": use one of [lines nul length jsonl raw]
 }
 
 // Main does the same from arguments, in the command dagyo-exec.

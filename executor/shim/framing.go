@@ -13,29 +13,29 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// A Framing is how records stand in a pipe.
+// A Framing is how records are delimited in a pipe.
 type Framing string
 
 // The framings.
 const (
-	// Lines ends each record with a newline. When it is read, a carriage return may stand before the
-	// newline, and the last one may lack both.
+	// Lines ends each record with a newline. When reading, a carriage return before the newline is
+	// removed, and the last record may lack both.
 	Lines Framing = "lines"
-	// Nul ends each record with an octet 0, as xargs -0 and sort -z have it.
+	// Nul ends each record with a zero byte, as xargs -0 and sort -z do.
 	Nul Framing = "nul"
-	// Length begins each record with its length, in four octets, big-endian. It carries anything.
+	// Length begins each record with its length in four bytes, big-endian. It carries any record.
 	Length Framing = "length"
-	// JSONLines is one JSON text a line. A record is written without newlines; empty lines are
-	// passed over.
+	// JSONLines is one JSON text per line. Records are written without newlines; empty lines are
+	// ignored.
 	JSONLines Framing = "jsonl"
-	// Raw has no frames: records are written one behind the other, and what is read at once is one
-	// record, of at most 64 KiB. Where the typename is utf8-string, no character is cut in two.
+	// Raw has no frames: records are written back to back, and the bytes of one read are one record, of
+	// at most 64 KiB. If the typename is utf8-string, no character is split.
 	Raw Framing = "raw"
 )
 
 var framings = []Framing{Lines, Nul, Length, JSONLines, Raw}
 
-// byTypename is each port's framing unless it is set.
+// byTypename returns a port's default framing.
 func byTypename(typename string) (Framing, error) {
 	switch typename {
 	case text:
@@ -45,7 +45,7 @@ func byTypename(typename string) (Framing, error) {
 	case executor.Bytes.Typename():
 		return Raw, nil
 	}
-	return "", fmt.Errorf("no framing follows from the typename %s: choose one with --framing or %s; "+
+	return "", fmt.Errorf("typename %s has no default framing: choose one with --framing or %s; "+
 		"%q carries any record", typename, EnvFraming, Length)
 }
 
@@ -55,12 +55,12 @@ var (
 	jsonText = executor.JSON[any]().Typename()
 )
 
-// Framings are the framings that are set: by port name, by "in:NAME" or "out:NAME" where an input and an
-// output share theirs, and for all others by "".
+// Framings are the configured framings: by port name; by "in:NAME" or "out:NAME" if an input and an output
+// share a name; and by "" for all other ports.
 type Framings map[string]Framing
 
-// ParseFramings reads settings parted by commas or spaces: FRAMING for all ports, or PORT=FRAMING,
-// in:PORT=FRAMING, out:PORT=FRAMING for one. The more exact setting counts, then the later one.
+// ParseFramings reads settings separated by commas or spaces: FRAMING for all ports, or PORT=FRAMING,
+// in:PORT=FRAMING, out:PORT=FRAMING for one port. The more specific setting wins, then the later one.
 func ParseFramings(settings string) (Framings, error) {
 	fs := Framings{}
 	for _, s := range strings.FieldsFunc(settings, func(r rune) bool { return r == ',' || r == ' ' }) {
@@ -69,7 +69,7 @@ func ParseFramings(settings string) (Framings, error) {
 			port, framing = "", s
 		}
 		if !slices.Contains(framings, Framing(framing)) {
-			return nil, fmt.Errorf("%q is no framing: there are %v", framing, framings)
+			return nil, fmt.Errorf("unknown framing %q: use one of %v", framing, framings)
 		}
 		fs[port] = Framing(framing)
 	}
@@ -112,7 +112,7 @@ func (f Framing) append(dst, record []byte) ([]byte, error) {
 	case Lines:
 		return appendEnded(dst, record, '\n', "a newline")
 	case Nul:
-		return appendEnded(dst, record, 0, "an octet 0")
+		return appendEnded(dst, record, 0, "a zero byte")
 	case Length:
 		if uint64(len(record)) > math.MaxUint32 {
 			return dst, errors.New("it is longer than 4 GiB")
@@ -128,7 +128,7 @@ func (f Framing) append(dst, record []byte) ([]byte, error) {
 
 func appendEnded(dst, record []byte, end byte, name string) ([]byte, error) {
 	if bytes.IndexByte(record, end) >= 0 {
-		return dst, fmt.Errorf("it holds %s, which ends a record in this framing: choose another one", name)
+		return dst, fmt.Errorf("it contains %s, which ends a record in this framing: choose another framing", name)
 	}
 	return append(append(dst, record...), end), nil
 }

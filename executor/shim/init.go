@@ -8,16 +8,16 @@ import (
 	"syscall"
 )
 
-// Init makes a container's first process do what such a process must: reap what others leave behind.
-// If this is one, it runs itself again as a child, passes signals on to it, and returns its exit code
-// once it has ended. Otherwise was is false, and nothing has happened.
+// Init does what the first process of a container must do: reap orphaned processes. In PID 1, it runs
+// this program again as a child, passes signals on to it, and returns its exit code once it has exited.
+// Otherwise was is false, and Init does nothing.
 func Init() (code int, was bool) {
 	if os.Getpid() != 1 {
 		return 0, false
 	}
 	code, err := superviseSelf()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "dagyo-exec: cannot run itself again as a child of PID 1:", err)
+		fmt.Fprintln(os.Stderr, "dagyo-exec: cannot start a child of PID 1:", err)
 		code = executorFailed
 	}
 	return code, true
@@ -31,7 +31,7 @@ func superviseSelf() (int, error) {
 	cmd := exec.Command(self)
 	cmd.Args = os.Args
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	// Of its own group: a terminal's interrupt would reach it twice.
+	// Its own group: otherwise a terminal's interrupt would reach it twice.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
@@ -55,14 +55,14 @@ func passOn(signals <-chan os.Signal, to *os.Process, ended <-chan struct{}) {
 	for {
 		select {
 		case s := <-signals:
-			_ = to.Signal(s) // it may have ended
+			_ = to.Signal(s) // it may have exited
 		case <-ended:
 			return
 		}
 	}
 }
 
-// reapUntil waits for every child, also those that were others', until one of them has ended.
+// reapUntil waits for every child, including adopted ones, until the given child has exited.
 func reapUntil(child int) (int, error) {
 	for {
 		var status syscall.WaitStatus

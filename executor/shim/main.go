@@ -22,20 +22,20 @@ const (
 	badUsage       = executor.ExitBadUsage
 )
 
-// spareGrace is how much later than the stop grace an executor gives a stopped job up: there may be a
-// shortGrace behind that.
+// spareGrace is how much longer than the stop grace an executor waits before it abandons a stopped job: a
+// shortGrace may follow.
 const spareGrace = shortGrace + 3*time.Second
 
 // FramingUsage, ExitOKUsage and StopGraceUsage explain the flags of the same names.
 const (
-	FramingUsage = "`FRAMING` of all ports, or PORT=FRAMING: lines, nul, length, jsonl or raw; several with " +
+	FramingUsage = "`FRAMING` of all ports, or PORT=FRAMING: lines, nul, length, jsonl or raw; separate several by " +
 		"commas (environment: " + EnvFraming + ")"
 	ExitOKUsage = "exit `CODES` besides 0 with which the command may end normally, such as 1 for grep; several with " +
 		"commas (environment: " + EnvExitOK + ")"
 	StopGraceUsage = "`time` from SIGTERM to SIGKILL when the flow was stopped"
 )
 
-// Main is the command dagyo-exec: it serves jobs as the environment says until SIGTERM or SIGINT has
+// Main is the command dagyo-exec: it serves jobs as configured in the environment until SIGTERM or SIGINT has
 // drained it, and returns an exit code.
 func Main(args []string) int {
 	if code, was := Init(); was {
@@ -65,7 +65,7 @@ func Main(args []string) int {
 	return executorOK
 }
 
-// Run serves jobs with the command until drained, as [executor.Run] does.
+// Run serves jobs with the command until drained, like [executor.Run].
 func Run(ctx context.Context, config executor.Config, c Config, drain <-chan os.Signal) error {
 	config.StopGrace = c.StopGrace + spareGrace
 	return executor.Run(ctx, config, c.Program(), drain)
@@ -77,7 +77,7 @@ func parse(args []string, help io.Writer) (Config, error) {
 	flags.SetOutput(help)
 	flags.Usage = func() {
 		fmt.Fprintln(help, "usage: dagyo-exec [FLAGS] -- COMMAND [ARG…]\n\n"+
-			"Runs the command once for each job of a progdef, on its records.")
+			"Runs the command once for each job of a progdef. The command reads and writes the job's records.")
 		flags.PrintDefaults()
 	}
 	var settings Settings

@@ -13,24 +13,24 @@ import (
 
 // Names of the environment.
 const (
-	// EnvFraming holds framings as ParseFramings reads them; the flags win.
+	// EnvFraming holds framings in the syntax of ParseFramings; flags override it.
 	EnvFraming = "EXEC_FRAMING"
-	// envOwn begins what is Dagyo's own; a command sees only what the shim makes of it.
+	// envOwn is the prefix of Dagyo's own variables. A command sees only those that the shim sets.
 	envOwn = "DAGYO_"
 	envIn  = "DAGYO_IN_"
 	envOut = "DAGYO_OUT_"
-	// envFlow and envNode tell a command for whom it works.
+	// envFlow and envNode tell a command its flow and node.
 	envFlow = "DAGYO_FLOW"
 	envNode = "DAGYO_NODE"
 )
 
-// Names of the ports that are standard input and output where there are several.
+// Names of the ports that are standard input and output if there are several.
 const (
 	stdinPort  = "in"
 	stdoutPort = "out"
 )
 
-// firstExtra is the first file descriptor behind the standard ones.
+// firstExtra is the first file descriptor after the standard ones.
 const firstExtra = 3
 
 // A port is a port of a job and its place in the command's process.
@@ -56,7 +56,7 @@ func (p port) String() string {
 	return "output " + p.Name
 }
 
-// variable is the name of the environment variable that says where the port is.
+// variable is the name of the environment variable with the port's path.
 func (p port) variable() string {
 	prefix := envOut
 	if p.input {
@@ -80,7 +80,7 @@ func plan(job *executor.Job, fs Framings) ([]port, error) {
 			return nil, err
 		}
 		if other, ok := taken[p.variable()]; ok {
-			return nil, fmt.Errorf("%s and %s would share the variable %s: rename one", other, p, p.variable())
+			return nil, fmt.Errorf("%s and %s would share the environment variable %s: rename one of them", other, p, p.variable())
 		}
 		taken[p.variable()] = p
 	}
@@ -104,7 +104,7 @@ func place(ports []port, infos []executor.PortInfo, input bool, next *int) []por
 	return ports
 }
 
-// checked is a codec of octets that knows what they must be.
+// checked is a codec for bytes that checks them against a typename.
 type checked string
 
 func (c checked) Typename() string { return string(c) }
@@ -119,7 +119,7 @@ func (c checked) Decode(record []byte) ([]byte, error) {
 
 func (c checked) DecodeStable(record []byte) ([]byte, error) { return record, c.check(record) }
 
-// check reports octets that are not what the typename promises.
+// check reports bytes that are not valid for the typename.
 func (c checked) check(record []byte) error {
 	switch {
 	case string(c) == text && !utf8.Valid(record):

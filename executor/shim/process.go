@@ -44,8 +44,8 @@ func (c Config) start(job *executor.Job, ports []port) (*process, error) {
 	return p, nil
 }
 
-// environ is the executor's own environment, without what is between Dagyo and it: that holds an
-// address with credentials.
+// environ is the executor's own environment without Dagyo's variables, which contain an address with
+// credentials.
 func environ(job *executor.Job, ports []port) []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -100,8 +100,8 @@ func (p *process) give(fd int, f *os.File) {
 	}
 }
 
-// spawn starts the command from a goroutine that keeps its thread until it has ended: the kernel takes
-// the thread for the parent.
+// spawn starts the command from a goroutine that keeps its thread until the command has exited: the kernel
+// takes the thread for the parent.
 func (p *process) spawn() error {
 	started := make(chan error, 1)
 	go func() {
@@ -120,9 +120,9 @@ func (p *process) spawn() error {
 	return nil
 }
 
-// signal reaches all of the command's process group.
+// signal sends a signal to the command's process group.
 func (p *process) signal(s syscall.Signal) {
-	_ = syscall.Kill(-p.cmd.Process.Pid, s) // an error means that there is none of it left
+	_ = syscall.Kill(-p.cmd.Process.Pid, s) // an error means that the group is gone
 }
 
 // exitsWithin waits for the command to exit.
@@ -137,7 +137,7 @@ func (p *process) exitsWithin(d time.Duration) bool {
 	}
 }
 
-// terminate sends SIGTERM, and after grace SIGKILL; it returns when the command has exited.
+// terminate sends SIGTERM, and SIGKILL after grace. It returns when the command has exited.
 func (p *process) terminate(grace time.Duration) {
 	p.signal(syscall.SIGTERM)
 	if !p.exitsWithin(grace) {
@@ -153,12 +153,12 @@ func (p *process) close() {
 
 func closeAll(files []*os.File) {
 	for _, f := range files {
-		_ = f.Close() // a second time is no matter, and nil says so too
+		_ = f.Close() // closing twice does no harm; a nil file returns an error
 	}
 }
 
-// failure says how the command has failed; nil if it has not. brokenPipe is true when it could not
-// write to an output that nobody reads.
+// failure explains how the command failed; it is nil if it did not. brokenPipe is true if the command could
+// not write to an output without a reader.
 func (p *process) failure() (err error, brokenPipe bool) {
 	var exit *exec.ExitError
 	if p.status == nil || !errors.As(p.status, &exit) {
@@ -167,24 +167,24 @@ func (p *process) failure() (err error, brokenPipe bool) {
 	name, code := p.cmd.Args[0], exit.ExitCode()
 	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		s := ws.Signal()
-		return fmt.Errorf("the command %s was ended by signal %d (%s)", name, s, s), s == syscall.SIGPIPE
+		return fmt.Errorf("command `%s` was killed by signal %d (%s)", name, s, s), s == syscall.SIGPIPE
 	}
 	if p.exitOK.has(code) {
 		return nil, false
 	}
-	// A shell says so for a command that a signal has ended.
-	return fmt.Errorf("the command %s has exited with code %d", name, code), code == 128+int(syscall.SIGPIPE)
+	// A shell exits with this code for a command killed by a signal.
+	return fmt.Errorf("command `%s` exited with code %d", name, code), code == 128+int(syscall.SIGPIPE)
 }
 
-// A source reads what the command writes: to its end, or, once the command has exited and something
-// else holds the pipe, until nothing comes for a while.
+// A source reads what the command writes: to the end, or, once the command has exited and something
+// else holds the pipe, until nothing arrives for a while.
 type source struct {
 	f      *os.File
 	idle   time.Duration
 	exited atomic.Bool
 }
 
-// Read implements io.Reader. A pipe that was closed on our side has ended, too.
+// Read implements io.Reader. A pipe closed on our side is at its end, too.
 func (s *source) Read(b []byte) (int, error) {
 	if s.exited.Load() {
 		_ = s.f.SetReadDeadline(time.Now().Add(s.idle)) // fails on a closed pipe, as Read will
@@ -196,7 +196,7 @@ func (s *source) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// over says that the command has exited.
+// over records that the command has exited.
 func (s *source) over() {
 	s.exited.Store(true)
 	_ = s.f.SetReadDeadline(time.Now().Add(s.idle))

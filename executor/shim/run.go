@@ -13,17 +13,17 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// shortGrace is the time from SIGTERM to SIGKILL when the executor itself has to go, which is given three
-// seconds for its last words; and when the command has had its time already.
+// shortGrace is the time from SIGTERM to SIGKILL when the executor itself must exit, for which it has three
+// seconds; and when the command has already used its stop grace.
 const shortGrace = 2 * time.Second
 
-// lastRecords is how long those who read may take for what a command has written before it failed.
+// lastRecords is how long readers may take for the last records of a command that failed.
 const lastRecords = time.Second
 
-// errExited ends what waits for a command that has exited.
-var errExited = errors.New("the command has exited")
+// errExited cancels what waits for a command that has exited.
+var errExited = errors.New("the command exited")
 
-// A run is one job's command at work.
+// A run is the running command of one job.
 type run struct {
 	*process
 	job     *executor.Job
@@ -57,8 +57,8 @@ func (c Config) run(ctx context.Context, job *executor.Job) error {
 	return nil
 }
 
-// serve passes records between the job and the command until this has exited and all is read that it
-// has written.
+// serve passes records between the job and the command until the command has exited and all of its output
+// is read.
 func (r *run) serve(ctx context.Context) {
 	var feeding, collecting sync.WaitGroup
 	reading, stopReading := context.WithCancelCause(ctx)
@@ -77,7 +77,7 @@ func (r *run) serve(ctx context.Context) {
 	r.await(ctx)
 	failed := r.failed()
 	if failed != nil || ctx.Err() != nil {
-		r.signal(syscall.SIGKILL) // nothing that is left of it is of use any more
+		r.signal(syscall.SIGKILL) // what remains of it is of no use
 	}
 	stopReading(errExited)
 	r.closeInputs()
@@ -93,14 +93,14 @@ func (r *run) serve(ctx context.Context) {
 	r.signal(syscall.SIGKILL)
 }
 
-// failWith ends the command when something has failed; the first error counts.
+// failWith ends the command after a failure. The first error counts.
 func (r *run) failWith(ctx context.Context, err error) {
 	if err != nil && ctx.Err() == nil {
 		r.fail(err)
 	}
 }
 
-// failed says how the command has failed, unless that does not matter.
+// failed returns how the command failed, unless that does not matter.
 func (r *run) failed() error {
 	err, brokenPipe := r.failure()
 	if r.outputs.unwanted(brokenPipe) {
@@ -109,7 +109,7 @@ func (r *run) failed() error {
 	return err
 }
 
-// await returns when the command has exited; that the context ends makes it.
+// await returns when the command has exited. If the context ends, it makes the command exit.
 func (r *run) await(ctx context.Context) {
 	select {
 	case <-r.exited:
@@ -121,7 +121,7 @@ func (r *run) await(ctx context.Context) {
 	case errors.Is(cause, executor.ErrDrained):
 		grace = min(grace, shortGrace)
 	case errors.Is(cause, executor.ErrEnded) && r.reads():
-		// Its inputs have ended. That alone ends most commands, and lets them write what they have.
+		// Its inputs have ended. That alone ends most commands, and lets them write their last output.
 		if r.exitsWithin(grace) {
 			return
 		}
@@ -135,8 +135,8 @@ func (r *run) reads() bool {
 	return slices.ContainsFunc(r.ports, func(p port) bool { return p.input })
 }
 
-// unlessEnded returns a context that ends as ctx does, unless a stream has stopped the node: what its
-// command still writes is sent.
+// unlessEnded returns a context that ends as ctx does, but not if a stream has stopped the node: the
+// command's last output is still sent.
 func unlessEnded(ctx context.Context) (context.Context, func()) {
 	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	unlink := context.AfterFunc(ctx, func() {
@@ -155,7 +155,7 @@ func (r *run) closeInputs() {
 	}
 }
 
-// feed writes an input's records to the command, while reading goes on. A command that reads no further
+// feed writes an input's records to the command while reading is active. If the command stops reading, feed
 // closes the input.
 func (r *run) feed(ctx, reading context.Context, p port, pipe io.WriteCloser) error {
 	defer func() { _ = pipe.Close() }()
@@ -185,12 +185,12 @@ type frameWriter struct {
 	count int64
 }
 
-// write writes records, many at once.
+// write writes a batch of records.
 func (w *frameWriter) write(records [][]byte) error {
 	for _, record := range records {
 		var err error
 		if w.buf, err = w.port.framing.append(w.buf, record); err != nil {
-			err = fmt.Errorf("%s, record %d, cannot be framed as %s: %w", w.port, w.count, w.port.framing, err)
+			err = fmt.Errorf("%s: cannot frame record %d as %s: %w", w.port, w.count, w.port.framing, err)
 			return &executor.PortError{Port: w.port.Name, Record: w.count, Err: err}
 		}
 		w.count++

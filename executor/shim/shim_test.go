@@ -52,7 +52,7 @@ func TestSplit(t *testing.T) {
 		{Length, "x", "\x00\x00\x00\x02ab\x00\x00\x00\x00", []string{"ab", ""}, ""},
 		{Length, "x", "\x00\x00\x00\x01a\x00\x00\x00\x02b", []string{"a"}, "record 1: the output ends inside it"},
 		{Length, "x", "\x00\x00", nil, "record 0: the output ends inside it"},
-		{Length, "x", "\xff\xff\xff\xffa", nil, "record 0: its length is 4294967295 octets: at most 67108864 are taken"},
+		{Length, "x", "\xff\xff\xff\xffa", nil, "record 0: its length is 4294967295 bytes; the limit is 67108864"},
 		{Raw, "octets", "a\xc3", []string{"a\xc3"}, ""},
 		{Raw, text, "aä", []string{"aä"}, ""},
 		{Raw, text, "a\xc3", []string{"a", "\xc3"}, ""}, // the check of the typename will refuse it
@@ -142,7 +142,7 @@ func TestParseFramings(t *testing.T) {
 			t.Errorf("%s: got %s, %v, want %s", p, got, err, framing)
 		}
 	}
-	if _, err := ParseFramings("a=line"); err == nil || err.Error() != `"line" is no framing: there are [lines nul length jsonl raw]` {
+	if _, err := ParseFramings("a=line"); err == nil || err.Error() != `unknown framing "line": use one of [lines nul length jsonl raw]` {
 		t.Errorf("got %v", err)
 	}
 }
@@ -159,8 +159,8 @@ func TestConfigFromTheOutside(t *testing.T) {
 		t.Errorf("got %+v, %v", c, err)
 	}
 	_, err = parse([]string{"--stop-grace=20s", "--", "no-such-command"}, io.Discard)
-	for _, part := range []string{`the command "no-such-command" cannot be run: it is in no folder of PATH`,
-		"--stop-grace is 20s: it must be above 0 and at most 15s"} {
+	for _, part := range []string{`cannot run command "no-such-command": not found in PATH`,
+		"--stop-grace is 20s: it must be more than 0 and at most 15s"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("got %v, want %q", err, part)
 		}

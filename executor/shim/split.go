@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// chunk is how much is read at once, in octets.
+	// chunk is the size of one read, in bytes.
 	chunk = 64 << 10
-	// keep is the largest buffer that is kept for records to come.
+	// keep is the largest buffer kept for later records.
 	keep = 1 << 20
-	// RecordLimit is the longest record that a command may write, in octets.
+	// RecordLimit is the maximum length of a record that a command writes, in bytes.
 	RecordLimit = 64 << 20
-	// lengthOctets is how many octets hold a length.
+	// lengthOctets is the size of a length, in bytes.
 	lengthOctets = 4
 )
 
-// A finder looks for the first record of data, whose first seen octets were looked at before. It
-// returns the record and how many octets it takes with its frame, 0 if there is no whole one; a nil
-// record is passed over. At the end of the stream what is left is the last record.
+// A finder finds the first record in data, whose first seen bytes were examined before. It returns the
+// record and its size including the frame, 0 if there is no whole record; a nil record is skipped. At the
+// end of the stream, the remaining bytes are the last record.
 type finder func(data []byte, seen int, end bool) (record []byte, size int, err error)
 
 func (f Framing) finder(typename string) finder {
@@ -54,8 +54,8 @@ func endedBy(end byte) finder {
 	}
 }
 
-// line ends a record with "\n" or "\r\n", as files of records have it; at the end of the stream with either, or
-// neither.
+// line splits records at "\n" or "\r\n", as in files of records; the last record of the stream may end with
+// either or neither.
 func line(data []byte, seen int, last bool) ([]byte, int, error) {
 	record, size, err := endedBy('\n')(data, seen, last)
 	if n := len(record); n > 0 && record[n-1] == '\r' {
@@ -76,7 +76,7 @@ func byLength(data []byte, _ int, last bool) ([]byte, int, error) {
 	if len(data) >= lengthOctets {
 		size := uint64(binary.BigEndian.Uint32(data))
 		if size > RecordLimit {
-			return nil, 0, fmt.Errorf("its length is %d octets: at most %d are taken", size, RecordLimit)
+			return nil, 0, fmt.Errorf("its length is %d bytes; the limit is %d", size, RecordLimit)
 		}
 		if end := lengthOctets + int(size); len(data) >= end {
 			return data[lengthOctets:end:end], end, nil
@@ -90,7 +90,7 @@ func byLength(data []byte, _ int, last bool) ([]byte, int, error) {
 
 func everything(data []byte, _ int, _ bool) ([]byte, int, error) { return data, len(data), nil }
 
-// wholeCharacters leaves a character that has only begun for the next record.
+// wholeCharacters leaves an incomplete character for the next record.
 func wholeCharacters(data []byte, _ int, last bool) ([]byte, int, error) {
 	n := len(data)
 	for i := n - 1; i >= max(n-utf8.UTFMax+1, 0) && !last; i-- {
@@ -109,9 +109,9 @@ type splitter struct {
 	r     io.Reader
 	find  finder
 	buf   []byte
-	begin int // what is at hand is buf[begin:end]
+	begin int // buf[begin:end] is unread
 	end   int
-	seen  int // octets of it that hold no whole record
+	seen  int // bytes of it without a whole record
 	last  bool
 	batch [][]byte
 	count int64 // records so far
@@ -121,8 +121,8 @@ func newSplitter(r io.Reader, find finder) *splitter {
 	return &splitter{r: r, find: find, buf: make([]byte, chunk)}
 }
 
-// next returns the records that are at hand, at least one, valid until the next call; io.EOF after the
-// last. With another error come those before it; it is about the record of number count.
+// next returns the available records, at least one, valid until the next call; io.EOF after the last. With
+// any other error it returns the records before the error, which is about record number count.
 func (s *splitter) next() ([][]byte, error) {
 	s.batch = s.batch[:0]
 	for {
@@ -139,7 +139,7 @@ func (s *splitter) next() ([][]byte, error) {
 	}
 }
 
-// split puts the whole records at hand into the batch.
+// split moves whole records into the batch.
 func (s *splitter) split() error {
 	for s.begin < s.end {
 		record, size, err := s.find(s.buf[s.begin:s.end], s.seen, s.last)
@@ -172,13 +172,13 @@ func (s *splitter) fill() error {
 	return err
 }
 
-// makeRoom moves what is at hand to the front, into a larger buffer if it fills this one.
+// makeRoom moves the unread bytes to the front, into a larger buffer if they fill this one.
 func (s *splitter) makeRoom() error {
 	rest := s.buf[s.begin:s.end]
 	size := len(s.buf)
 	switch {
 	case len(rest) > RecordLimit+lengthOctets:
-		return fmt.Errorf("it is longer than %d octets", RecordLimit)
+		return fmt.Errorf("it is longer than %d bytes", RecordLimit)
 	case len(rest) == size:
 		size *= 2
 	case size > keep && len(rest) < chunk/2:

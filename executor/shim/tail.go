@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// tailLimit is how much of standard error is kept for a panic, in octets.
+// tailLimit is how much of standard error is kept for a panic, in bytes.
 const tailLimit = 8 << 10
 
-// A tail keeps the end of what is written to it, and passes all of it on to a log.
+// A tail keeps the end of what is written to it, and copies everything to a log.
 type tail struct {
 	log io.Writer
 
@@ -16,7 +16,7 @@ type tail struct {
 	kept []byte
 }
 
-// Write implements io.Writer. A log that takes no more is no reason for the command to stop.
+// Write implements io.Writer. A log that fails must not stop the command.
 func (t *tail) Write(b []byte) (int, error) {
 	_, _ = t.log.Write(b)
 	t.mu.Lock()

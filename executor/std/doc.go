@@ -1,5 +1,5 @@
-// Package std holds the standard progdefs: small programs that every installation of Dagyo has, so that
-// a flow of real use needs few programs of its own. docs/progdefs.md describes each, with a flow to run.
+// Package std contains the standard progdefs: small programs that are part of every installation of Dagyo, so that
+// a typical flow needs few programs of its own. docs/progdefs.md describes each, with an example flow.
 //
 //	source, counter                           write records of their own
 //	tee, merge, concat, zip, flatten          fan out, fan in, pair
@@ -7,11 +7,10 @@
 //	assert, ignore_errors, log_errors,
 //	split_errors                              take a Result<T> apart
 //	http_get                                  fetches
-//	void_sink                                 drops what nobody wants
+//	void_sink                                 discards records
 //	greet, unordered_cartesian_product        demonstrate
 //
-// Each is a [executor.Program] and the progdef document that declares the same ports; the documents
-// run the program as `dagyo executor NAME`. All keep the order of what they read, unless their
-// document says otherwise, hold a bounded number of records, and end when nobody wants their outputs
-// any more.
+// Each is a [executor.Program] and a progdef document that declares the same ports; the documents run
+// the program as `dagyo executor NAME`. All keep the order of their input unless their document says
+// otherwise, hold a bounded number of records, and end when their outputs have no reader any more.
 package std

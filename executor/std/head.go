@@ -8,14 +8,14 @@ import (
 )
 
 // head writes the first n records, and then closes its input so that even an endless source ends.
-// It reads record by record: none beyond n counts as read.
+// It reads one record at a time: no record after the first n counts as read.
 func head() executor.Program {
 	n := executor.Input("n", executor.JSON[int64]())
 	in, out := executor.Input("in", value), executor.Output("out", value)
 	return generic(func(ctx context.Context, job *executor.Job) error {
 		left, err := single(ctx, job, "n", n)
 		if err == nil && left < 0 {
-			err = fmt.Errorf("n is %d: it cannot be negative", left)
+			err = fmt.Errorf("n is %d; it must not be negative", left)
 		}
 		if err != nil || left == 0 {
 			return err
@@ -35,7 +35,7 @@ func head() executor.Program {
 	}, n, in, out)
 }
 
-// count writes how many records its input had.
+// count writes the number of records of its input.
 func count() executor.Program {
 	in := executor.Input("in", value)
 	out := executor.Output("count", executor.JSON[int64]())
@@ -55,7 +55,7 @@ func count() executor.Program {
 // counterBatch is how many numbers a counter writes at once.
 const counterBatch = 128
 
-// counter writes 0, 1, 2 and so on, for as long as somebody reads.
+// counter writes 0, 1, 2 and so on, as long as its output is read.
 func counter() executor.Program {
 	out := executor.Output("number", executor.JSON[int64]())
 	return executor.Program{

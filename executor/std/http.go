@@ -16,22 +16,22 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// What http_get bears.
+// Limits of http_get.
 const (
-	// BodyLimit is the longest body of an answer, in octets.
+	// BodyLimit is the maximum size of a response body, in bytes.
 	BodyLimit = 16 << 20
-	// httpAtOnce is how many requests a job has under way, or answered and not yet written.
+	// httpAtOnce is the number of requests of a job that are in flight, or answered and not yet written.
 	httpAtOnce = 8
-	// httpTries is how often a URL is asked for in all, httpTimeout how long each try may take.
+	// httpTries is the total number of tries per URL, httpTimeout the timeout of each try.
 	httpTries   = 4
 	httpTimeout = 30 * time.Second
-	// httpPause is the pause before the second try; each further one is twice as long. httpLongest
-	// bounds what a server may ask for with Retry-After.
+	// httpPause is the pause before the second try; it doubles with each further try. httpLongest limits
+	// a server's Retry-After.
 	httpPause   = 250 * time.Millisecond
 	httpLongest = 30 * time.Second
 )
 
-// httpGet writes, for each URL in its place, the body that it answers with, or why there is none.
+// httpGet writes, for each URL in order, the body of the response, or the error.
 func httpGet() executor.Program {
 	urls := executor.Input("url", executor.String)
 	out := executor.Output("body", executor.ResultOf(executor.Bytes))
@@ -40,7 +40,7 @@ func httpGet() executor.Program {
 		Run: func(ctx context.Context, job *executor.Job) error {
 			f := newFetcher()
 			defer f.client.CloseIdleConnections()
-			// One slot for each request under way, in the order of the URLs.
+			// One slot for each request in flight, in the order of the URLs.
 			slots := make(chan chan valueOrError, httpAtOnce-1)
 			return both(ctx, func(ctx context.Context) error {
 				defer close(slots)
@@ -52,7 +52,7 @@ func httpGet() executor.Program {
 	}
 }
 
-// start begins a request for each URL once there is a slot for it, and waits for all of them.
+// start begins a request for each URL once it has a slot, and waits for all of them.
 func (f *fetcher) start(
 	ctx context.Context, job *executor.Job, urls executor.In[string], slots chan<- chan valueOrError,
 ) error {
@@ -94,10 +94,10 @@ func writeSlots(
 	return nil
 }
 
-// A fetcher asks for URLs, more than once if need be.
+// A fetcher gets URLs, with retries.
 type fetcher struct {
 	client *http.Client
-	limit  int64 // octets of a body
+	limit  int64 // of a body, in bytes
 	tries  int
 	pause  time.Duration
 }
@@ -111,25 +111,25 @@ func newFetcher() *fetcher {
 	}
 }
 
-// An answerError says that there is no body, and whether another try may get one.
+// An answerError says why there is no body, and whether another try may succeed.
 type answerError struct {
 	err     error
 	passing bool
-	after   time.Duration // what the server asks to wait
+	after   time.Duration // Retry-After of the server
 }
 
 func (e *answerError) Error() string { return e.err.Error() }
 
 func (e *answerError) Unwrap() error { return e.err }
 
-// get returns the body that a URL answers with.
+// get returns the response body of a URL.
 func (f *fetcher) get(ctx context.Context, address string) ([]byte, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("this is no URL: %w", err)
+		return nil, fmt.Errorf("not a URL: %w", err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%q is no URL that http_get takes: write http://… or https://…", address)
+		return nil, fmt.Errorf("http_get cannot fetch the URL %q: write http://… or https://…", address)
 	}
 	pause := f.pause
 	for try := 1; ; try++ {
@@ -147,7 +147,7 @@ func (f *fetcher) get(ctx context.Context, address string) ([]byte, error) {
 	}
 }
 
-// try asks once.
+// try sends one request.
 func (f *fetcher) try(ctx context.Context, address string) ([]byte, *answerError) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -165,16 +165,16 @@ func (f *fetcher) try(ctx context.Context, address string) ([]byte, *answerError
 	body, err := io.ReadAll(io.LimitReader(answer.Body, f.limit+1))
 	switch {
 	case err != nil:
-		return nil, &answerError{err: fmt.Errorf("the body breaks off: %w", err), passing: true}
+		return nil, &answerError{err: fmt.Errorf("cannot read the whole body: %w", err), passing: true}
 	case int64(len(body)) > f.limit:
-		return nil, &answerError{err: fmt.Errorf("the body is longer than %d octets", f.limit)}
+		return nil, &answerError{err: fmt.Errorf("the body is longer than %d bytes", f.limit)}
 	}
 	return body, nil
 }
 
-// refusal is the error of an answer without success.
+// refusal is the error for a response without success.
 func refusal(answer *http.Response) *answerError {
-	e := &answerError{err: fmt.Errorf("the answer is %s", answer.Status)}
+	e := &answerError{err: fmt.Errorf("the server responded %s", answer.Status)}
 	switch answer.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
 		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable,

@@ -14,7 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
-// jq writes what a jq filter makes of each record: none, one or many.
+// jq writes the results of a jq filter for each record: none, one or many.
 func jq() executor.Program {
 	filter := executor.Input("filter", executor.String)
 	in, out := executor.Input("in", jqValue), executor.Output("out", jqValue)
@@ -35,7 +35,7 @@ func jq() executor.Program {
 	}
 }
 
-// filterAll hands over what the filter makes of each value, until it says "halt".
+// filterAll passes on the filter's results for each value, until the filter calls "halt".
 func filterAll(
 	ctx context.Context, code *gojq.Code, values iter.Seq2[any, error], send func(any) error,
 ) error {
@@ -56,31 +56,31 @@ func filterAll(
 	return nil
 }
 
-// compile makes a filter of its text. It reaches neither the environment nor modules.
+// compile compiles a filter. The filter has no access to the environment or to modules.
 func compile(text string) (*gojq.Code, error) {
 	query, err := gojq.Parse(text)
 	var parse *gojq.ParseError
 	if errors.As(err, &parse) {
-		return nil, fmt.Errorf("the filter %q is not jq: octet %d: %w", text, parse.Offset, err)
+		return nil, fmt.Errorf("invalid jq filter %q: byte %d: %w", text, parse.Offset, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the filter %q is not jq: %w", text, err)
+		return nil, fmt.Errorf("invalid jq filter %q: %w", text, err)
 	}
 	code, err := gojq.Compile(query)
 	if err != nil {
-		return nil, fmt.Errorf("the filter %q does not compile: %w", text, err)
+		return nil, fmt.Errorf("cannot compile the filter %q: %w", text, err)
 	}
 	return code, nil
 }
 
-// A filterError is what a filter says of a record.
+// A filterError is an error that a filter raised for a record.
 type filterError struct{ err error }
 
-func (e *filterError) Error() string { return "the filter fails: " + e.err.Error() }
+func (e *filterError) Error() string { return "the filter failed: " + e.err.Error() }
 
 func (e *filterError) Unwrap() error { return e.err }
 
-// apply hands over each result of the filter.
+// apply passes on each result of the filter.
 func apply(ctx context.Context, code *gojq.Code, v any, send func(any) error) error {
 	results := code.RunWithContext(ctx, v)
 	for {
@@ -97,7 +97,7 @@ func apply(ctx context.Context, code *gojq.Code, v any, send func(any) error) er
 	}
 }
 
-// atRecord says which record a filter's error is about.
+// atRecord adds the record's number to a filter's error.
 func atRecord(n int64, err error) error {
 	var f *filterError
 	if !errors.As(err, &f) {
@@ -106,7 +106,7 @@ func atRecord(n int64, err error) error {
 	return &executor.PortError{Port: "in", Record: n, Err: err}
 }
 
-// jqValue is typename json as gojq has it, with numbers as they were written.
+// jqValue is typename json in gojq's representation; numbers keep their notation.
 var jqValue executor.Codec[any] = jqCodec{}
 
 type jqCodec struct{}

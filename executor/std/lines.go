@@ -9,10 +9,10 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// LineLimit is how long one line may be, in octets.
+// LineLimit is the maximum length of a line, in bytes.
 const LineLimit = 16 << 20
 
-// lines writes the lines of a text that comes in pieces of any size: "\n" or "\r\n" ends one, and the
+// lines writes the lines of a text that arrives in pieces of any size. "\n" or "\r\n" ends a line, and the
 // end of the input ends the last one.
 func lines() executor.Program {
 	in := executor.Input("in", value)
@@ -37,20 +37,20 @@ func lines() executor.Program {
 	}, in, line)
 }
 
-// A lineCutter makes lines of pieces.
+// A lineCutter splits pieces into lines.
 type lineCutter struct {
 	limit int
 	rest  []byte // of a line that has not ended
 	n     int    // lines so far
 }
 
-// cut returns the lines that end in the pieces; with an error, those before it.
+// cut returns the lines that end in the pieces; on an error, the lines before it.
 func (c *lineCutter) cut(pieces [][]byte) (whole []string, err error) {
 	for _, piece := range pieces {
 		for {
 			head, tail, ended := bytes.Cut(piece, []byte("\n"))
 			if len(c.rest)+len(head) > c.limit {
-				return whole, fmt.Errorf("line %d is longer than %d octets", c.n+1, c.limit)
+				return whole, fmt.Errorf("line %d is longer than %d bytes", c.n+1, c.limit)
 			}
 			c.rest = append(c.rest, head...)
 			if !ended {
@@ -66,7 +66,7 @@ func (c *lineCutter) cut(pieces [][]byte) (whole []string, err error) {
 	return whole, nil
 }
 
-// line ends the line at hand.
+// line ends the current line.
 func (c *lineCutter) line() (string, error) {
 	c.n++
 	line := string(bytes.TrimSuffix(c.rest, []byte("\r")))
@@ -77,7 +77,7 @@ func (c *lineCutter) line() (string, error) {
 	return line, nil
 }
 
-// last returns the last line, if it has no end of its own.
+// last returns the last line, if it has no line ending.
 func (c *lineCutter) last() ([]string, error) {
 	if len(c.rest) == 0 {
 		return nil, nil

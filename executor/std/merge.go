@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
-// merge writes what comes on either input as soon as it comes. Each input's own order stays.
+// merge writes the records of both inputs as they arrive. The order within each input is kept.
 func merge() executor.Program {
 	a, b := executor.Input("a", value), executor.Input("b", value)
 	out := executor.Output("out", value)
@@ -43,7 +43,7 @@ func concat() executor.Program {
 	}, a, b, out)
 }
 
-// zip writes a list of two for each record of a and the record of b at the same place.
+// zip writes a list of two for each record of a and the record of b at the same position.
 func zip() executor.Program {
 	a, b := executor.Input("a", value), executor.Input("b", value)
 	pair := executor.Output("pair", executor.ListOf(value))
@@ -63,7 +63,7 @@ func zip() executor.Program {
 	}, a, b, pair)
 }
 
-// pairOf reads a record of each; io.EOF when both have ended.
+// pairOf reads one record of each input; it returns io.EOF when both have ended.
 func pairOf(
 	ctx context.Context, job *executor.Job, a, b executor.In[[]byte], n int,
 ) (left, right []byte, err error) {
@@ -78,9 +78,9 @@ func pairOf(
 	case errA != nil && errB != nil:
 		return nil, nil, io.EOF
 	case errA != nil:
-		return nil, nil, fmt.Errorf("the input a ended after %s, but b has more", document.Count(n, "record"))
+		return nil, nil, fmt.Errorf("input a ended after %s, but b has more", document.Count(n, "record"))
 	case errB != nil:
-		return nil, nil, fmt.Errorf("the input b ended after %s, but a has more", document.Count(n, "record"))
+		return nil, nil, fmt.Errorf("input b ended after %s, but a has more", document.Count(n, "record"))
 	}
 	return left, right, nil
 }

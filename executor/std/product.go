@@ -10,11 +10,11 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// ProductLimit is how many octets of input, of both ports together, one job of the product keeps.
+// ProductLimit is the maximum size of the input, of both ports together, that one job of the product keeps, in bytes.
 const ProductLimit = 10_000_000
 
-// cartesianProduct writes every pair of an a and a b as soon as it knows both. It has to keep all that
-// it has read, so it panics beyond ProductLimit.
+// cartesianProduct writes every pair of an a and a b as soon as both have arrived. It has to keep all of
+// its input, so it panics above ProductLimit.
 func cartesianProduct() executor.Program {
 	a := executor.Input("a", executor.String)
 	b := executor.Input("b", executor.String)
@@ -25,7 +25,7 @@ func cartesianProduct() executor.Program {
 			p := pairer{limit: ProductLimit, send: func(ctx context.Context, pair string) error {
 				return product.Send(ctx, job, pair)
 			}}
-			// Both at once: whoever feeds us may finish one input before it begins the other.
+			// Both at once: the writer may finish one input before it begins the other.
 			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error { return each(ctx, job, a, p.addA) })
 			g.Go(func() error { return each(ctx, job, b, p.addB) })
@@ -34,7 +34,7 @@ func cartesianProduct() executor.Program {
 	}
 }
 
-// each hands every record of an input to add.
+// each passes every record of an input to add.
 func each(
 	ctx context.Context, job *executor.Job, in executor.In[string],
 	add func(context.Context, string) error,
@@ -50,8 +50,8 @@ func each(
 	return nil
 }
 
-// A pairer remembers both sides and sends the pairs that each new record makes. Its methods may be
-// called concurrently; pairs are sent one at a time.
+// A pairer keeps both sides and sends the new pairs of each record. Its methods may be called
+// concurrently; pairs are sent one at a time.
 type pairer struct {
 	limit int
 	send  func(context.Context, string) error
@@ -91,8 +91,8 @@ func (p *pairer) addB(ctx context.Context, b string) error {
 
 func (p *pairer) keep(side *[]string, v string) error {
 	if p.octets += len(v); p.octets > p.limit {
-		return fmt.Errorf("the inputs hold more than %d octets, and a product has to keep them all: "+
-			"make them smaller", p.limit)
+		return fmt.Errorf("the inputs have more than %d bytes, and a product keeps them all in memory: "+
+			"use smaller inputs", p.limit)
 	}
 	*side = append(*side, v)
 	return nil

@@ -74,7 +74,7 @@ func TestProductRefusesMoreThanItsLimit(t *testing.T) {
 	if err := p.addA(t.Context(), "abcd"); err != nil {
 		t.Errorf("at the limit: %v", err)
 	}
-	if err := p.addB(t.Context(), "e"); err == nil || !strings.Contains(err.Error(), "4 octets") {
+	if err := p.addB(t.Context(), "e"); err == nil || !strings.Contains(err.Error(), "4 bytes") {
 		t.Errorf("beyond the limit: %v", err)
 	}
 }

@@ -12,7 +12,7 @@ type valueOrError = executor.Result[[]byte]
 // results is an input of Result<T>.
 func results() executor.In[valueOrError] { return executor.Input("in", executor.ResultOf(value)) }
 
-// assert writes the values; the first error is the job's panic.
+// assert writes the values; at the first error, the job panics with it.
 func assert() executor.Program {
 	in, out := results(), executor.Output("out", value)
 	return generic(func(ctx context.Context, job *executor.Job) error {
@@ -43,11 +43,11 @@ func ignoreErrors() executor.Program {
 	}, in, out)
 }
 
-// loggedErrors is how many errors a job of log_errors logs, at most.
+// loggedErrors is the maximum number of errors that a job of log_errors logs.
 const loggedErrors = 100
 
-// logErrors writes the values, and the errors into the executor's log: the first ones each, and of
-// all how many there were.
+// logErrors writes the values, and logs the errors: the first ones one by one, and then their total
+// number.
 func logErrors() executor.Program {
 	in, out := results(), executor.Output("out", value)
 	return generic(func(ctx context.Context, job *executor.Job) error {
@@ -55,19 +55,19 @@ func logErrors() executor.Program {
 		err := batches(ctx, job, in, func(rs []valueOrError) error {
 			values, errs := partition(rs)
 			for _, e := range errs[:min(len(errs), max(loggedErrors-n, 0))] {
-				job.Log().Warn("a record is an error", "error", e)
+				job.Log().Warn("received an error record", "error", e)
 			}
 			n += len(errs)
 			return out.SendBatch(ctx, job, values)
 		})
 		if n > loggedErrors {
-			job.Log().Warn("more records were errors", "errors", n, "logged", loggedErrors)
+			job.Log().Warn("received more error records than were logged", "errors", n, "logged", loggedErrors)
 		}
 		return err
 	}, in, out)
 }
 
-// splitErrors writes values and the texts of errors to outputs of their own.
+// splitErrors writes values and error texts to separate outputs.
 func splitErrors() executor.Program {
 	in := results()
 	out, errs := executor.Output("out", value), executor.Output("errors", executor.String)
@@ -80,7 +80,7 @@ func splitErrors() executor.Program {
 	}, in, out, errs)
 }
 
-// partition returns the values and the texts of the errors, each in their order.
+// partition returns the values and the texts of the errors, each in order.
 func partition(rs []valueOrError) (values [][]byte, errs []string) {
 	values = make([][]byte, 0, len(rs))
 	for _, r := range rs {
@@ -93,7 +93,7 @@ func partition(rs []valueOrError) (values [][]byte, errs []string) {
 	return values, errs
 }
 
-// firstError is the index of the first error.
+// firstError returns the index of the first error.
 func firstError(rs []valueOrError) int {
 	for i, r := range rs {
 		if r.Err != nil {

@@ -10,7 +10,7 @@ import (
 //go:embed progdefs/*.json
 var documents embed.FS
 
-// A Progdef is a standard progdef and the program behind it.
+// A Progdef is a standard progdef and its program.
 type Progdef struct {
 	Name string
 	// Document is the progdef document, JSON.
@@ -18,7 +18,7 @@ type Progdef struct {
 	Program  executor.Program
 }
 
-// Standard returns every standard progdef, in the order of their names.
+// Standard returns every standard progdef, ordered by name.
 func Standard() []Progdef {
 	return []Progdef{
 		with("assert", assert()),
@@ -43,7 +43,7 @@ func Standard() []Progdef {
 	}
 }
 
-// Find returns the standard progdef of that name.
+// Find returns the standard progdef with the given name.
 func Find(name string) (Progdef, bool) {
 	for _, p := range Standard() {
 		if p.Name == name {
@@ -55,7 +55,7 @@ func Find(name string) (Progdef, bool) {
 
 func with(name string, p executor.Program) Progdef {
 	document, err := documents.ReadFile("progdefs/" + name + ".json")
-	if err != nil { // the embedded files and this list are one; a test reads them all
+	if err != nil { // a test checks that every listed progdef is embedded
 		panic(fmt.Sprintf("standard progdef %s: %v", name, err))
 	}
 	return Progdef{Name: name, Document: document, Program: p}

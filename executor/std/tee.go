@@ -6,9 +6,9 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// tee copies its input to two outputs. Both are written at the same time, so a reader that is behind
-// does not keep from the other what was read already; but a tee that waits for one of them reads on for
-// neither: it holds one batch.
+// tee copies its input to two outputs. It writes both at the same time, so a slow reader does not delay
+// records that were already read; but while tee waits for one output, it reads no more input: it holds
+// one batch.
 func tee() executor.Program {
 	in := executor.Input("in", value)
 	a, b := executor.Output("a", value), executor.Output("b", value)
@@ -20,7 +20,7 @@ func tee() executor.Program {
 	}, in, a, b)
 }
 
-// sendBoth writes to two branches at the same time. ErrReaderClosed says that nobody reads either.
+// sendBoth writes to two branches at the same time. ErrReaderClosed means that neither has a reader any more.
 func sendBoth[A, B any](
 	ctx context.Context, job *executor.Job, a *branch[A], as []A, b *branch[B], bs []B,
 ) error {

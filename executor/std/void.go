@@ -6,7 +6,7 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// voidSink reads everything and keeps nothing.
+// voidSink reads and discards all records.
 func voidSink() executor.Program {
 	in := executor.Input("in", value)
 	return generic(func(ctx context.Context, job *executor.Job) error {

@@ -9,18 +9,18 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// Access is how to be let in by the NATS server: paths of files, each "" where there is none.
+// Access is the authentication with the NATS server: paths of files, each "" if unused.
 type Access struct {
 	// Creds is a NATS credentials file.
 	Creds string
-	// CA holds the certificates of the authorities that the server's certificate may come from;
-	// without it, those of the system count.
+	// CA holds the certificates of the authorities to trust for the server's certificate; without it,
+	// those of the system are used.
 	CA string
 	// Cert and Key are our own certificate and its key.
 	Cert, Key string
 }
 
-// AccessFromEnvironment reads the variables that tell an executor, or the command, of its files.
+// AccessFromEnvironment reads the variables with an executor's, or the command's, files.
 func AccessFromEnvironment(lookup func(string) string) Access {
 	return Access{
 		Creds: lookup(contract.EnvCreds), CA: lookup(contract.EnvTLSCA),
@@ -44,7 +44,7 @@ func (a Access) Environment() map[string]string {
 // Validate reports what is wrong with it.
 func (a Access) Validate() error {
 	if (a.Cert == "") != (a.Key == "") {
-		return errors.New("a TLS certificate and its key belong together: give both, or neither")
+		return errors.New("a TLS certificate needs its key: set both, or neither")
 	}
 	return nil
 }
@@ -63,8 +63,8 @@ func (a Access) options() []nats.Option {
 	return out
 }
 
-// Redact makes a list of NATS URLs fit to be shown: without users, passwords and tokens. A password may
-// have anything in it, so all is hidden from the first scheme to the last "@", other servers' names too.
+// Redact removes users, passwords and tokens from a list of NATS URLs for display. A password may contain any
+// character, so everything from the first scheme to the last "@" is hidden, including names of other servers.
 func Redact(urls string) string {
 	at := strings.LastIndexByte(urls, '@')
 	if at < 0 {

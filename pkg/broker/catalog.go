@@ -10,7 +10,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// Catalog reads the stored catalogue, removed progdefs included.
+// Catalog reads the stored catalogue, including removed progdefs.
 func Catalog(ctx context.Context, js jetstream.JetStream) (map[string]contract.CatalogEntry, error) {
 	kv, err := js.KeyValue(ctx, contract.BucketProgdefs)
 	if err != nil {

@@ -12,30 +12,30 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// MinPayload is the smallest max_payload, in octets, with which Dagyo works: an edge's frame and a
-// small flow's events must fit.
+// MinPayload is the smallest supported max_payload, in bytes: an edge's frame and the events of a small
+// flow must fit.
 const MinPayload = 256 << 10
 
-// How the connection notices that it is dead, without being told: a ping is sent each PingInterval, and when
-// more than MaxPings are unanswered, after 12 to 15 seconds, the connection is replaced. A machine that is
-// busy answers one of the pings in time. A write that a dead connection does not take holds up the pings;
-// so it has WriteTimeout, as the server has by default for its writes to us.
+// How the connection detects that it is dead without being closed: a ping is sent every PingInterval, and when
+// more than MaxPings are unanswered, after 12 to 15 seconds, the connection is replaced. A busy machine answers
+// one of the pings in time. A write that a dead connection does not accept delays the pings, so writes are
+// limited to WriteTimeout, like the server's writes to us by default.
 const (
 	PingInterval = 3 * time.Second
 	MaxPings     = 4
 	WriteTimeout = 10 * time.Second
-	// DialTimeout bounds one attempt to connect, with the handshake.
+	// DialTimeout limits one attempt to connect, including the handshake.
 	DialTimeout = 5 * time.Second
 )
 
-// Options say where NATS is and who we are there.
+// Options are the address of NATS and the identity of the client.
 type Options struct {
 	// URL is a NATS URL or a comma-separated list of them.
 	URL string
-	// Name shows in the server's connection list.
+	// Name is shown in the server's connection list.
 	Name string
 	Access
-	// Wait bounds the first connection attempt; 0 waits as long as the context.
+	// Wait limits the first connection attempt; 0 waits until the context ends.
 	Wait time.Duration
 	// Extra options for special cases, such as callbacks on disconnect.
 	Extra []nats.Option
@@ -47,16 +47,16 @@ type Link struct {
 	JS jetstream.JetStream
 }
 
-// Connect opens a connection that reconnects for ever, and refuses a server whose max_payload is
-// below MinPayload. Close the returned link.
+// Connect opens a connection that reconnects forever. It rejects a server with a max_payload below
+// MinPayload. The caller must close the returned link.
 func Connect(ctx context.Context, o Options) (*Link, error) {
 	if err := o.Access.Validate(); err != nil {
 		return nil, err
 	}
 	nc, err := nats.Connect(o.URL, options(o)...)
-	if bad := new(url.Error); errors.As(err, &bad) { // it has the URL in it, with the password
-		return nil, fmt.Errorf("%s is not the URL of a NATS server, or a list of them: "+
-			"in a password, %%, /, @ and others are written %%25, %%2F, %%40", Redact(o.URL))
+	if bad := new(url.Error); errors.As(err, &bad) { // it contains the URL with the password
+		return nil, fmt.Errorf("%s is not a NATS URL or a list of them: "+
+			"in a password, write %%, / and @ as %%25, %%2F and %%40", Redact(o.URL))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", Redact(o.URL), err)

@@ -19,11 +19,11 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// payloadSlack is what a publication may add to an encoded event, in octets: headers for JetStream.
+// payloadSlack is what a publication may add to an encoded event, in bytes: headers for JetStream.
 const payloadSlack = 1 << 10
 
-// Encode returns the message that publishes e. Where the server's max_payload is too small for it, the
-// data is put into the object store first and the event refers to it.
+// Encode returns the message that publishes e. If it exceeds the server's max_payload, Encode first stores the
+// data in the object store, and the event refers to it.
 func (l *Link) Encode(ctx context.Context, e contract.Event) (*nats.Msg, error) {
 	m, err := event.Encode(e)
 	if err != nil || int64(m.Size()+payloadSlack) <= l.MaxPayload() {
@@ -36,7 +36,7 @@ func (l *Link) Encode(ctx context.Context, e contract.Event) (*nats.Msg, error) 
 	if len(data) > event.SizeLimit {
 		return nil, problem.List{{
 			Code:    problem.TooLarge,
-			Message: fmt.Sprintf("the %s event has %d octets; the limit is %d", e.Type, len(data), event.SizeLimit),
+			Message: fmt.Sprintf("the %s event has %d bytes; the limit is %d", e.Type, len(data), event.SizeLimit),
 			Hint:    "split the flow, or shorten the document",
 		}}
 	}
@@ -47,19 +47,19 @@ func (l *Link) Encode(ctx context.Context, e contract.Event) (*nats.Msg, error) 
 	return event.EncodeReference(e, to)
 }
 
-// A storeError is the broker's, not the event's.
+// A storeError is a failure of the broker, not of the event.
 type storeError struct{ error }
 
 func (e *storeError) Unwrap() error { return e.error }
 
-// Passing reports whether an error of Encode is the broker's, and may be gone at the next try.
+// Passing reports whether an error of Encode is a failure of the broker, and may be gone at the next try.
 func Passing(err error) bool {
 	var s *storeError
 	return errors.As(err, &s)
 }
 
-// putData stores data under a name that its contents fix, so that a second try finds the first one's object,
-// and no reader sees it change.
+// putData stores data under a name that is derived from its content, so that a second try finds the object of the
+// first, and readers never see it change.
 func (l *Link) putData(ctx context.Context, data []byte) (event.Reference, error) {
 	digest := sha256.Sum256(data)
 	to := event.Reference{Bucket: contract.BucketData, Object: hex.EncodeToString(digest[:])}
@@ -77,16 +77,16 @@ func (l *Link) putData(ctx context.Context, data []byte) (event.Reference, error
 	return to, err
 }
 
-// Resolve returns the body of a message as it would be if no event were too large: with the data that it
-// refers to. Most messages refer to nothing and come back as they are. An error of type
-// *event.Unreadable says that the data will never be had; others may pass.
+// Resolve returns the body of a message including the data that it refers to. Most messages refer to nothing and
+// are returned unchanged. An error of type *event.Unreadable means that the data can never be read; other errors
+// may be transient.
 func (l *Link) Resolve(ctx context.Context, header nats.Header, body []byte) ([]byte, error) {
 	to, ok, err := event.Referenced(header, body)
 	if !ok || err != nil {
 		return body, err
 	}
 	if to.Bucket != contract.BucketData {
-		return body, unreadable("dataref names the bucket %q; events' data is in %q", to.Bucket, contract.BucketData)
+		return body, unreadable("dataref names the bucket %q; the data of events is in %q", to.Bucket, contract.BucketData)
 	}
 	data, err := l.getData(ctx, to)
 	if err != nil {
@@ -99,12 +99,12 @@ func (l *Link) Resolve(ctx context.Context, header nats.Header, body []byte) ([]
 	return whole, nil
 }
 
-// getWait bounds one attempt to get an event's data.
+// getWait limits one attempt to read an event's data.
 const getWait = 10 * time.Second
 
-// getData reads an object chunk by chunk. It believes nothing that the object says of itself: anybody may
-// have put it there. The library's own reader waits for missing chunks until its context ends, takes what
-// comes however much that is, and follows links.
+// getData reads an object chunk by chunk. It trusts nothing in the object's description: any client may have
+// stored it. The library's own reader waits for missing chunks until its context ends, accepts any amount of
+// data, and follows links.
 func (l *Link) getData(ctx context.Context, to event.Reference) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, getWait)
 	defer cancel()
@@ -115,11 +115,11 @@ func (l *Link) getData(ctx context.Context, to event.Reference) ([]byte, error) 
 	info, err := store.GetInfo(ctx, to.Object)
 	switch {
 	case errors.Is(err, jetstream.ErrObjectNotFound), errors.Is(err, jetstream.ErrBadObjectMeta):
-		return nil, unreadable("the data at %s is not there (any more)", to)
+		return nil, unreadable("the data at %s was not found", to)
 	case err != nil:
 		return nil, passingOrNot(to, err)
 	case info.Opts != nil && info.Opts.Link != nil:
-		return nil, unreadable("the object at %s is a link; an event's data is an object of its own", to)
+		return nil, unreadable("the object at %s is a link; the data of an event must be an object", to)
 	case info.Size > event.SizeLimit:
 		return nil, unreadable("the data at %s has %d bytes; the limit is %d", to, info.Size, event.SizeLimit)
 	case !validToken(info.NUID):
@@ -132,7 +132,7 @@ func (l *Link) getData(ctx context.Context, to event.Reference) ([]byte, error) 
 	return readChunks(ctx, stream, to, info)
 }
 
-// readChunks reads the chunks of an object, and compares size and digest with what the object promises.
+// readChunks reads the chunks of an object, and compares size and digest with the object's description.
 func readChunks(
 	ctx context.Context, s jetstream.Stream, to event.Reference, info *jetstream.ObjectInfo,
 ) ([]byte, error) {
@@ -142,27 +142,27 @@ func readChunks(
 		m, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
-			return nil, unreadable("the data at %s is not whole: %d of %d bytes are there", to, len(data), info.Size)
+			return nil, unreadable("the data at %s is incomplete: %d of %d bytes were found", to, len(data), info.Size)
 		case err != nil:
 			return nil, passingOrNot(to, err)
 		case uint64(len(data)+len(m.Data)) > info.Size || len(m.Data) == 0:
-			return nil, unreadable("the chunks of the data at %s do not make its %d bytes", to, info.Size)
+			return nil, unreadable("the chunks of the data at %s do not add up to its %d bytes", to, info.Size)
 		}
 		data, seq = append(data, m.Data...), m.Sequence+1
 	}
 	digest := sha256.Sum256(data)
 	if info.Digest != "SHA-256="+base64.URLEncoding.EncodeToString(digest[:]) {
-		return nil, unreadable("the data at %s does not have the SHA-256 digest that its object promises", to)
+		return nil, unreadable("the data at %s does not match the SHA-256 digest of its object", to)
 	}
 	return data, nil
 }
 
-// passingOrNot tells a broker that does not answer from an object whose description makes no sense.
+// passingOrNot distinguishes a broker that does not answer from an object with a malformed description.
 func passingOrNot(to event.Reference, err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &syntax) || errors.As(err, &kind) {
-		return unreadable("the object at %s cannot be read: %v", to, err)
+		return unreadable("cannot read the object at %s: %v", to, err)
 	}
 	return fmt.Errorf("get the data at %s: %w", to, err)
 }

@@ -1,3 +1,3 @@
-// Package broker connects to NATS and makes the streams, buckets and mailboxes that Dagyo stands on.
-// It knows their configuration; package contract knows their names.
+// Package broker connects to NATS and creates the streams, buckets and mailboxes of Dagyo. It contains
+// their configuration; package contract contains their names.
 package broker

@@ -11,25 +11,25 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// DedupWindow is how long EVENTS and JOBS remember message ids. Only publications of users and mailboxes have
-// ids: nothing that a service publishes rests on them.
+// DedupWindow is how long EVENTS and JOBS remember message ids. Only publications of users and to mailboxes have
+// ids: services do not depend on them for what they publish.
 const DedupWindow = 2 * time.Minute
 
-// Config is how the streams are kept.
+// Config configures the streams.
 type Config struct {
 	// Replicas of EVENTS, JOBS and the buckets: 1, 3 or 5.
 	Replicas int
-	// EventsMaxAge, EventsMaxCount and EventsMaxBytes bound what EVENTS keeps beyond what is still needed.
+	// EventsMaxAge, EventsMaxCount and EventsMaxBytes limit what EVENTS keeps beyond what is still needed.
 	EventsMaxAge   time.Duration
 	EventsMaxCount int64
 	EventsMaxBytes int64
 }
 
-// eventsBurst is how many times EventsMaxBytes EVENTS may have while more is needed than that, or while no
-// service runs that could cut it. Then the broker refuses publications: it never drops what was stored.
+// eventsBurst is the factor by which EVENTS may exceed EventsMaxBytes while more than that is needed, or while no
+// service is running that could trim it. Then the broker rejects publications: it never drops stored messages.
 const eventsBurst = 4
 
-// NearlyFull reports whether a size of EVENTS is near the one at which the broker refuses publications.
+// NearlyFull reports whether EVENTS with that size is close to the size at which the broker rejects publications.
 func (c Config) NearlyFull(bytes uint64) bool {
 	return float64(bytes) > eventsBurst*float64(c.EventsMaxBytes)*3/4
 }
@@ -41,7 +41,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate reports everything that is wrong with the configuration.
+// Validate reports every error in the configuration.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Replicas < 1 || c.Replicas > 5 {
@@ -59,33 +59,33 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// What EVENTS must be able to keep, so that clients can read a flow's story.
+// Minimum limits of EVENTS, so that clients can read all events of a flow.
 const (
 	leastEvents     = 1000
 	leastEventBytes = 1 << 20
 )
 
-// Ensure makes the streams and buckets that all services share, and further streams. Every service calls it at start; it
-// changes nothing when they are there already.
+// Ensure creates the streams and buckets that all services share, and the given ones. Every service calls it at start;
+// it changes nothing if they exist.
 func Ensure(
 	ctx context.Context, js jetstream.JetStream, c Config, further ...jetstream.StreamConfig,
 ) error {
 	for _, s := range append([]jetstream.StreamConfig{c.events(), c.jobs(), c.leases()}, further...) {
 		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
-			return fmt.Errorf("make stream %s: %w", s.Name, err)
+			return fmt.Errorf("create stream %s: %w", s.Name, err)
 		}
 	}
 	kv := c.progdefs()
 	if _, err := js.CreateOrUpdateKeyValue(ctx, kv); err != nil {
-		return fmt.Errorf("make bucket %s: %w", kv.Bucket, err)
+		return fmt.Errorf("create bucket %s: %w", kv.Bucket, err)
 	}
 	if _, err := js.CreateOrUpdateObjectStore(ctx, c.data()); err != nil {
-		return fmt.Errorf("make bucket %s: %w", contract.BucketData, err)
+		return fmt.Errorf("create bucket %s: %w", contract.BucketData, err)
 	}
 	return nil
 }
 
-// data outlives the events that refer to it, which are stored later and kept as long.
+// data outlives the events that refer to it, which are stored later and kept equally long.
 func (c Config) data() jetstream.ObjectStoreConfig {
 	return jetstream.ObjectStoreConfig{
 		Bucket: contract.BucketData, Description: "Data of events too large for a message",

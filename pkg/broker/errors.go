@@ -12,22 +12,22 @@ import (
 const (
 	wrongLastSequence           jetstream.ErrorCode = 10071
 	wrongLastSequenceReplicated jetstream.ErrorCode = 10164
-	// clusterNotReady is a JetStream that has no leader, or not enough peers, yet.
+	// clusterNotReady means that JetStream has no leader, or not enough peers, yet.
 	clusterNotReady jetstream.ErrorCode = 10008
-	// A stream is at its bound, or the server at that of its storage.
+	// A stream has reached its limit, or the server that of its storage.
 	maxBytes     jetstream.ErrorCode = 10077
 	noResources  jetstream.ErrorCode = 10023
 	storageLimit jetstream.ErrorCode = 10047
 )
 
-// Full reports whether the broker has refused a message for want of room. That passes when there is less.
+// Full reports whether the broker rejected a message for lack of space. The error goes away when space is freed.
 func Full(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) &&
 		(api.ErrorCode == maxBytes || api.ErrorCode == noResources || api.ErrorCode == storageLimit)
 }
 
-// SaidBefore reports whether a message that was to be the first on its subject came too late.
+// SaidBefore reports whether a message was rejected because its subject already has one.
 func SaidBefore(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) &&
@@ -35,7 +35,7 @@ func SaidBefore(err error) bool {
 }
 
 // Transient reports whether an error of the JetStream API may be gone at the next try: the broker does not
-// answer, or cannot do it now, as a cluster without a leader.
+// answer, or cannot answer now, like a cluster without a leader.
 func Transient(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {

@@ -15,55 +15,55 @@ const (
 	followBatch = 1000
 	followWait  = 30 * time.Second
 	followBeat  = time.Second
-	// followKeep is how long the server keeps the consumer of a follower that has vanished.
+	// followKeep is how long the server keeps the consumer of a follower that has disappeared.
 	followKeep = time.Minute
-	// followPause is the time between two tries while the broker is away.
+	// followPause is the pause between two tries while the broker is unreachable.
 	followPause = 100 * time.Millisecond
-	// The broker has this long to make a consumer: the first time, and after time-outs.
+	// Timeouts for creating a consumer: the first one, and the longest one after timeouts.
 	leastPatience = 500 * time.Millisecond
 	mostPatience  = 8 * time.Second
 )
 
-// MetadataService is the key, in a consumer's metadata, of the service that folds EVENTS by it.
+// MetadataService is the key, in a consumer's metadata, of the service that owns it.
 const MetadataService = "dagyo.service"
 
-// A Follower reads a stream with limits retention from a message on, and goes on with what is added.
+// A Follower reads a stream with limits retention from a given message on, and continues with new messages.
 type Follower struct {
 	JS     jetstream.JetStream
 	Stream string
-	// From is the number of the first message to read; 0 stands for the first of the stream.
+	// From is the sequence of the first message to read; 0 means the first of the stream.
 	From uint64
-	// Name and Metadata tell an operator whose consumer it is: the name is the beginning of the consumer's.
+	// Name and Metadata identify the consumer's owner to operators: Name is a prefix of the consumer's name.
 	Name     string
 	Metadata map[string]string
-	// Filters are the subjects to read; none stands for all of them.
+	// Filters are the subjects to read; none means all.
 	Filters []string
-	// Whole asks for ErrCut where messages behind the first one are gone before they were read.
+	// Whole requests ErrCut if messages after the first one were deleted before they were read.
 	Whole bool
 	// HeadersOnly leaves the bodies on the server.
 	HeadersOnly bool
-	// Handle gets every message that matches, in order and once.
+	// Handle is called with every matching message, once and in order.
 	Handle func(m jetstream.Msg, meta *jetstream.MsgMetadata)
-	// CaughtUp is called whenever nothing that was stored before is left to handle, Interrupted when
-	// that can no longer be told.
+	// CaughtUp is called whenever all stored messages have been handled; Interrupted is called when it is no
+	// longer known whether that is so.
 	CaughtUp    func()
 	Interrupted func(error)
 }
 
-// ErrRewound says that the broker has lost the end of the stream: numbers that we know are given again,
-// and what was made of them is not true any more.
-var ErrRewound = errors.New("the stream ends before what was read of it; it was restored or lost its end")
+// ErrRewound means that the broker has lost the end of the stream: known sequences are assigned again, and
+// what was derived from them is no longer true.
+var ErrRewound = errors.New("the stream ends before the last message that was read; it was restored from a backup or lost its end")
 
-// ErrCut says that the stream was cut beyond what was read of it: whoever was away for so long lacks messages.
-var ErrCut = errors.New("the stream was cut beyond what was read of it")
+// ErrCut means that messages were deleted before they were read: the reader was away for too long.
+var ErrCut = errors.New("messages of the stream were deleted before they were read")
 
-var errGap = errors.New("a message was lost on its way")
+var errGap = errors.New("a message was lost in transit")
 
-// Run follows until the context ends. Reconnects and restarts of the broker only delay it: it makes its
-// consumer anew behind the last message that it has handled.
+// Run follows until the context ends. Reconnects and restarts of the broker only delay it: it then creates its
+// consumer again after the last message that it handled.
 //
-// It stands in for nats.go's ordered consumer because that can take five seconds to stop, and as
-// many to notice a restart.
+// It replaces nats.go's ordered consumer because that can take five seconds to stop, and as long to notice a
+// restart.
 func (f Follower) Run(ctx context.Context) error {
 	next := max(f.From, 1)
 	patience := leastPatience
@@ -73,7 +73,7 @@ func (f Follower) Run(ctx context.Context) error {
 		if lasting(err) {
 			return fmt.Errorf("follow %s: %w", f.Stream, err)
 		}
-		// A request that was lost in a restart is never answered; a busy broker answers late.
+		// A request that is lost in a restart is never answered; a busy broker answers late.
 		if errors.Is(err, context.DeadlineExceeded) {
 			patience = min(2*patience, mostPatience)
 		} else {
@@ -87,13 +87,13 @@ func (f Follower) Run(ctx context.Context) error {
 	return nil
 }
 
-// lasting reports whether trying again is of no use.
+// lasting reports whether a retry is of no use.
 func lasting(err error) bool {
 	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrStreamNotFound) ||
 		errors.Is(err, ErrRewound) || errors.Is(err, ErrCut)
 }
 
-// from makes a consumer at *next and reads until something goes wrong.
+// from creates a consumer at *next and reads until an error occurs.
 func (f Follower) from(ctx context.Context, next *uint64, patience time.Duration) error {
 	made, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -125,7 +125,7 @@ func (f Follower) from(ctx context.Context, next *uint64, patience time.Duration
 	}
 }
 
-// passing is a consumer for one look at a stream, from a number on.
+// passing configures a temporary consumer of a stream, from a sequence on.
 func passing(filters []string, from uint64) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
@@ -133,7 +133,7 @@ func passing(filters []string, from uint64) jetstream.ConsumerConfig {
 	}
 }
 
-// drop deletes a passing consumer; what cannot be deleted goes by itself after followKeep.
+// drop deletes a temporary consumer. If that fails, the server deletes it after followKeep.
 func drop(ctx context.Context, js jetstream.JetStream, stream string, cons jetstream.Consumer) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
@@ -176,8 +176,8 @@ func (f Follower) batch(ctx context.Context, cons jetstream.Consumer, next, deli
 	}
 }
 
-// whole returns ErrCut if the messages between the one that was to come and the one that came were cut off. Single
-// ones may be missing: operators delete what they like.
+// whole returns ErrCut if the messages between the expected one and the received one were trimmed. Single ones may be
+// missing: operators may delete any message.
 func (f Follower) whole(ctx context.Context, want, got uint64) error {
 	if !f.Whole || got == want || want == max(f.From, 1) {
 		return nil
@@ -191,7 +191,7 @@ func (f Follower) whole(ctx context.Context, want, got uint64) error {
 	return err
 }
 
-// over tells a batch that has simply ended from one that failed.
+// over distinguishes a completed batch from a failed one.
 func (f Follower) over(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// leaseTime is how long a lease outlives its last renewal; a dead leader is replaced after it. The holder
-	// counts it from before it asked, the broker from when it was asked.
+	// leaseTime is how long a lease outlives its last renewal; a dead leader is replaced after that. The holder
+	// counts it from before its request, the broker from the request.
 	leaseTime = 3 * time.Second
-	// leaseRenewal is the time between two renewals, leaseTry that between two tries to acquire, and
-	// leaseWait bounds the wait for the broker's answer.
+	// leaseRenewal is the interval between renewals, leaseTry that between two tries to acquire, and
+	// leaseWait limits the wait for the broker's answer.
 	leaseRenewal = 500 * time.Millisecond
 	leaseTry     = 250 * time.Millisecond
 	leaseWait    = 500 * time.Millisecond
@@ -29,9 +29,9 @@ const (
 type Lease struct {
 	js      jetstream.JetStream
 	subject string
-	// holder is what we write into it, to know our own.
+	// holder is the content that identifies our lease.
 	holder string
-	// until is when it runs out unless it is renewed, 0 while we do not hold it: nanoseconds since begin, on a
+	// until is when it expires unless it is renewed, or 0 while we do not hold it: nanoseconds since begin, on a
 	// clock that also runs while the process is stopped.
 	until atomic.Int64
 	begin time.Time
@@ -42,14 +42,14 @@ func NewLease(js jetstream.JetStream, service string) *Lease {
 	return &Lease{js: js, subject: contract.LeaseSubject(service), holder: nuid.Next(), begin: time.Now()}
 }
 
-// Held reports whether the lease is ours now. Whoever is about to do what only the leader may asks just
-// before: a context that ends is noticed too late by a process that was stopped.
+// Held reports whether we hold the lease now. Check it directly before any action that is reserved to the
+// leader: a process that was stopped notices the end of a context too late.
 func (l *Lease) Held() bool { return int64(time.Since(l.begin)) < l.until.Load() }
 
-// extend notes a renewal that was asked for at a time.
+// extend records a renewal that was requested at the given time.
 func (l *Lease) extend(asked time.Time) { l.until.Store(int64(asked.Add(leaseTime).Sub(l.begin))) }
 
-// Acquire waits until the lease is ours. The returned context ends when it no longer is; release gives
+// Acquire waits until we hold the lease. The returned context ends when we no longer hold it; release gives
 // it back, and must be called. An error means that the context has ended.
 func (l *Lease) Acquire(ctx context.Context) (held context.Context, release func(), err error) {
 	for {
@@ -66,8 +66,8 @@ func (l *Lease) Acquire(ctx context.Context) (held context.Context, release func
 	}
 }
 
-// take stores the lease if its last message is number last, or is ours: the answer to an earlier try may have
-// been lost on its way. What was stored then runs out earlier, so it is stored again.
+// take stores the lease if its last message has sequence last, or is ours: the answer to an earlier try may have
+// been lost. The lease stored then expires earlier, so it is stored again.
 func (l *Lease) take(ctx context.Context, last uint64) (uint64, error) {
 	asked := time.Now()
 	seq, err := l.write(ctx, last)
@@ -85,7 +85,7 @@ func (l *Lease) take(ctx context.Context, last uint64) (uint64, error) {
 	return seq, nil
 }
 
-// write stores the lease for leaseTime if its last message is still number last.
+// write stores the lease for leaseTime if its last message still has sequence last.
 func (l *Lease) write(ctx context.Context, last uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseWait)
 	defer cancel()
@@ -114,8 +114,8 @@ func (l *Lease) hold(ctx context.Context, seq uint64) (context.Context, func()) 
 	}
 }
 
-// renew renews the lease until somebody else has it, it has run out, or the context ends. It returns
-// the number of the last message that was ours.
+// renew renews the lease until another replica has it, it has expired, or the context ends. It returns the
+// sequence of our last message.
 func (l *Lease) renew(ctx context.Context, seq uint64) uint64 {
 	t := time.NewTicker(leaseRenewal)
 	defer t.Stop()
@@ -142,7 +142,7 @@ func (l *Lease) renew(ctx context.Context, seq uint64) uint64 {
 
 var errNotOurs = errors.New("another replica holds the lease")
 
-// ours returns the number of the stored lease if it is ours.
+// ours returns the sequence of the stored lease if it is ours.
 func (l *Lease) ours(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseWait)
 	defer cancel()
@@ -160,7 +160,7 @@ func (l *Lease) ours(ctx context.Context) (uint64, error) {
 	return m.Sequence, nil
 }
 
-// giveBack lets another replica take over at once. If it fails the lease runs out by itself.
+// giveBack lets another replica take over at once. If it fails, the lease expires by itself.
 func (l *Lease) giveBack(ctx context.Context, seq uint64) {
 	ctx, cancel := context.WithTimeout(ctx, leaseWait)
 	defer cancel()

@@ -10,15 +10,15 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// ClaimWait is how long an executor has between being handed a job and acknowledging it; after that
-// the job is offered to another executor.
+// ClaimWait is how long an executor has to acknowledge a job after its delivery; then the job is
+// delivered to another executor.
 const ClaimWait = 10 * time.Second
 
-// maxWaitingPulls is above the number of executors that one revision may have.
+// maxWaitingPulls exceeds the number of executors that a revision may have.
 const maxWaitingPulls = 16_384
 
-// EnsureMailbox makes the one durable consumer that all executors of a revision share. The planner
-// calls it before jobs can arrive, and an executor whose mailbox is missing calls it again.
+// EnsureMailbox creates the durable consumer that all executors of a revision share. The planner calls it
+// before jobs arrive, and an executor calls it again if its mailbox is missing.
 func EnsureMailbox(ctx context.Context, js jetstream.JetStream, progdef, revision string) (jetstream.Consumer, error) {
 	c, err := js.CreateOrUpdateConsumer(ctx, contract.StreamJobs, jetstream.ConsumerConfig{
 		Durable:       contract.MailboxConsumer(progdef, revision),
@@ -31,7 +31,7 @@ func EnsureMailbox(ctx context.Context, js jetstream.JetStream, progdef, revisio
 		Metadata:      map[string]string{"dagyo.progdef": progdef, "dagyo.revision": revision},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make mailbox %s: %w", contract.Mailbox(progdef, revision), err)
+		return nil, fmt.Errorf("create mailbox %s: %w", contract.Mailbox(progdef, revision), err)
 	}
 	return c, nil
 }

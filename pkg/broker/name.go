@@ -11,14 +11,14 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// nameWait bounds one try to take a name.
+// nameWait limits one try to take a name.
 const nameWait = 5 * time.Second
 
-// TakeName makes an executor's id the caller's own, once and for all: it reports false where a program
-// has run under the id before. Kubernetes starts a container that has crashed again with the same
-// environment; its end is reported, so nothing may run under its name any more.
+// TakeName assigns an executor's id to the caller, permanently: it reports false if another program has run
+// under the id before. Kubernetes restarts a crashed container with the same environment; its end is
+// reported, so nothing may run under its name any more.
 //
-// The mark tells the caller from others. It is the same in every try: the answer to one may be lost.
+// The mark identifies the caller. It must be the same in every try: the answer to a try may be lost.
 func TakeName(ctx context.Context, js jetstream.JetStream, executor, mark string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, nameWait)
 	defer cancel()
@@ -30,7 +30,7 @@ func TakeName(ctx context.Context, js jetstream.JetStream, executor, mark string
 	if !SaidBefore(err) {
 		return false, fmt.Errorf("take the name %s: %w", executor, err)
 	}
-	// By another, or by us in a try before.
+	// Stored by another program, or by us in an earlier try.
 	s, err := js.Stream(ctx, contract.StreamLeases)
 	if err != nil {
 		return false, fmt.Errorf("take the name %s: %w", executor, err)
@@ -42,7 +42,7 @@ func TakeName(ctx context.Context, js jetstream.JetStream, executor, mark string
 	return string(m.Data) == mark, nil
 }
 
-// DropName forgets an executor that is gone for good.
+// DropName releases the name of an executor that is gone for good.
 func DropName(ctx context.Context, js jetstream.JetStream, executor string) error {
 	s, err := js.Stream(ctx, contract.StreamLeases)
 	if err == nil {

@@ -10,14 +10,14 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// Types reads the stored type catalogue, by the names of the types, and makes its bucket where there
-// is none.
+// Types reads the stored type catalogue, by the names of the types. It creates the bucket if it does not
+// exist.
 func Types(
 	ctx context.Context, js jetstream.JetStream, c Config,
 ) (map[string]contract.TypeEntry, error) {
 	kv, err := js.CreateOrUpdateKeyValue(ctx, c.types())
 	if err != nil {
-		return nil, fmt.Errorf("make bucket %s: %w", contract.BucketTypes, err)
+		return nil, fmt.Errorf("create bucket %s: %w", contract.BucketTypes, err)
 	}
 	keys, err := kv.ListKeys(ctx)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// Inconsistency says what an event refers to and does not have, "" for an event that is whole. Anybody may publish
-// what looks like an event of a service; services fold only those that are whole, so that they may rely on it.
+// Inconsistency describes what an event refers to and does not contain, "" for a consistent event. Any client may publish
+// what looks like an event of a service. Services fold only consistent events, so that they can rely on them.
 func (e Event) Inconsistency() string {
 	var err error
 	switch d := e.Data.(type) {
@@ -81,7 +81,7 @@ func consistentProgdefs(pinned map[string]progdef.Pinned) error {
 			return fmt.Errorf("progdef %s: %w", name, err)
 		}
 		if s := p.Document.Scaling; s.JobsPerExecutor < 1 || s.MaxExecutors < 1 || s.MinExecutors < 0 {
-			return fmt.Errorf("progdef %s: scaling %+v runs nothing", name, s)
+			return fmt.Errorf("progdef %s: scaling %+v allows no jobs", name, s)
 		}
 	}
 	return nil
@@ -97,9 +97,9 @@ func isPinned(pinned map[string]progdef.Pinned, name, revision string) error {
 func (d *FlowPlanned) consistent(flow string) error {
 	switch {
 	case d.Stream != "" && edgesOf(d.Stream, flow) == "":
-		return fmt.Errorf("stream %s is not one that stores the flow's edges", document.Quote(d.Stream))
+		return fmt.Errorf("stream %s does not store the flow's edges", document.Quote(d.Stream))
 	case d.Deadline.IsZero() || d.Deadline.Year() > 9000:
-		return fmt.Errorf("the deadline %s does not come", d.Deadline.Format(time.RFC3339))
+		return fmt.Errorf("the deadline %s is out of range", d.Deadline.Format(time.RFC3339))
 	}
 	if err := consistentProgdefs(d.Progdefs); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (d *FlowPlanned) consistent(flow string) error {
 	for i := range d.Jobs {
 		j := &d.Jobs[i]
 		if seen[j.Job] {
-			return fmt.Errorf("job %s is there twice", document.Quote(j.Job))
+			return fmt.Errorf("job %s is repeated", document.Quote(j.Job))
 		}
 		seen[j.Job] = true
 		if err := isPinned(d.Progdefs, j.Progdef, j.Revision); err != nil {
@@ -122,14 +122,14 @@ func (d *FlowPlanned) consistent(flow string) error {
 		for _, end := range []string{e.From, e.To} {
 			node, _, _ := strings.Cut(end, ".")
 			if end == "" || document.ValidName(node) && !seen[node] && !outside(node, e.Const) {
-				return fmt.Errorf("edge %s -> %s: it has an end at no job", document.Quote(e.From), document.Quote(e.To))
+				return fmt.Errorf("edge %s -> %s: one end is not at a job", document.Quote(e.From), document.Quote(e.To))
 			}
 		}
 	}
 	return consistentAddresses(flow, d.Stream, d.Inputs, d.Outputs, d.Panics)
 }
 
-// edgesOf is the prefix of the subjects on which a stream stores a flow's edges, "" for other streams.
+// edgesOf returns the prefix of the subjects on which a stream stores a flow's edges, "" for other streams.
 func edgesOf(stream, flow string) string {
 	if stream == OldFlowStream(flow) {
 		return "edge." + flow + "."
@@ -141,7 +141,7 @@ func edgesOf(stream, flow string) string {
 	return strings.TrimSuffix(FlowEdges(shard, flow), ">")
 }
 
-// outside reports whether an end of an edge is not at a job: at the flow's own ends, or at a constant.
+// outside reports whether an end of an edge is not at a job: an input or output of the flow, or a constant.
 func outside(node string, constant *Count) bool {
 	return node == "inputs" || node == "outputs" || constant != nil
 }
@@ -153,10 +153,10 @@ func (j *Job) consistent(flow, stream string) error {
 	subject := func(t Type) string { return string(t) + "." + flow + "." + j.Job }
 	switch {
 	case j.Flow != flow:
-		return fmt.Errorf("it is of flow %s", document.Quote(j.Flow))
+		return fmt.Errorf("it belongs to flow %s", document.Quote(j.Flow))
 	case j.Started != subject(TypeJobStarted), j.Done != subject(TypeJobDone), j.Panic != subject(TypeJobPanic),
 		j.Health != HealthSubject(flow, j.Job), !slices.Contains(StopSubjects(stream, flow), j.Stop):
-		return errors.New("it has subjects that are not its own")
+		return errors.New("it has subjects of another job")
 	}
 	return consistentAddresses(flow, stream, j.Inputs, j.Outputs)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// A Type is a CloudEvents type, the head of the NATS subject and the name of the schema file.
+// A Type is a CloudEvents type, the beginning of the NATS subject and the name of the schema file.
 type Type string
 
 // The events on the EVENTS stream.
@@ -51,24 +51,24 @@ type Event struct {
 	Time    time.Time
 	// TraceParent is the W3C trace context, copied from cause to effect.
 	TraceParent string
-	// Data is a pointer to the payload type that Table names, nil where Problems prevented it.
+	// Data is a pointer to the payload type in Table; it is nil if Problems prevented decoding.
 	Data any
-	// Raw is the payload as it was sent; set on received events only.
+	// Raw is the payload as sent; it is set on received events only.
 	Raw []byte
-	// Problems is what is wrong with an event that a user sent.
+	// Problems are the faults of an event sent by a user.
 	Problems problem.List
-	// Seq is the event's place in EVENTS, 0 for one that has not been stored.
+	// Seq is the event's place in EVENTS, or 0 if it is not stored.
 	Seq uint64
-	// Cause is the place in EVENTS of the command that the event answers, 0 where it answers none.
+	// Cause is the place in EVENTS of the command that the event answers, or 0 if it answers none.
 	Cause uint64
-	// With is what performing the event needs beyond its payload. It is never published.
+	// With is what performing the event needs in addition to its payload. It is never published.
 	With any
-	// Opens asks the broker to refuse the event unless it is the first about its subject, but for rejections.
-	// Only for sending.
+	// Opens asks the broker to reject the event unless it is the first about its subject, not counting rejections. It
+	// is only used for sending.
 	Opens bool
 }
 
-// Flow returns the id of the flow that the event is about, "" when it is about no flow.
+// Flow returns the id of the flow that the event is about, or "" if it is not about a flow.
 func (e Event) Flow() string {
 	if entry, ok := Lookup(e.Type); ok && entry.Of == OfFlow || ok && entry.Of == OfJob {
 		return e.Subject
@@ -76,10 +76,10 @@ func (e Event) Flow() string {
 	return ""
 }
 
-// Aggregate is the subject, with wildcards, that matches every event about the same thing as this one: all
-// that services publish about one flow, one executor, one progdef or one type. An event is published on the
-// condition that nothing was published there since the state that decided it. It is "" for what is published
-// without a condition: dead letters, of which every service has some, and acts.
+// Aggregate is the subject, with wildcards, that matches every event about the same thing as this one: everything that
+// services publish about one flow, one executor, one progdef or one type. An event is published on the condition that
+// nothing was published there since the state on which it was decided. It is "" for what is published
+// unconditionally: dead letters, which every service publishes, and acts.
 func (e Event) Aggregate() string {
 	entry, ok := Lookup(e.Type)
 	switch {
@@ -92,14 +92,14 @@ func (e Event) Aggregate() string {
 	return strings.Join(append([]string{area, "*"}, e.Tokens()...), ".")
 }
 
-// IsAct reports whether the event is an act of a service: something that is performed, and not published.
+// IsAct reports whether the event is an act of a service: an effect that is performed, and not published.
 func (e Event) IsAct() bool {
 	_, published := Lookup(e.Type)
 	return !published
 }
 
-// FlowOrExecutor returns the aggregate of the flow or executor that a message is about by its subject, "" for any
-// other message. ends is true for the last event of an aggregate, as a rule.
+// FlowOrExecutor returns the aggregate of the flow or executor in a message's subject, "" for any other message. ends is
+// true if the event is usually the last of an aggregate.
 func FlowOrExecutor(subject string) (aggregate string, ends bool) {
 	area, rest, _ := strings.Cut(subject, ".")
 	verb, name, named := strings.Cut(rest, ".")
@@ -109,7 +109,7 @@ func FlowOrExecutor(subject string) (aggregate string, ends bool) {
 	return area + ".*." + name, verb == "cleaned" || verb == "exited" || verb == "rejected"
 }
 
-// NewTick returns the event by which a service learns the broker's time.
+// NewTick returns the event from which a service learns the broker's time.
 func NewTick(service string) Event {
 	return Event{Type: TypeTick, Subject: service, Data: &Tick{Service: service}}
 }

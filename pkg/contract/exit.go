@@ -5,9 +5,9 @@ import "fmt"
 // PlainEnding is the reason of an exit of which no more is known than code and signal.
 func PlainEnding(code int, signal string) string {
 	if signal != "" {
-		return "it was ended by " + signal
+		return "it was killed by " + signal
 	}
-	return fmt.Sprintf("it ended with exit code %d", code)
+	return fmt.Sprintf("it exited with code %d", code)
 }
 
 // Ending says how the executor ended: "exited with code 3: it ran out of memory".

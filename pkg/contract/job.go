@@ -6,34 +6,34 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
-// A Job is one node of one flow, ready to run (schemas/job.json). It is the message in a mailbox,
-// and all that an executor needs to know.
+// A Job is one node of one flow, ready to run (schemas/job.json). It is the message in a mailbox, and
+// contains everything that an executor needs to know.
 type Job struct {
 	Flow     string `json:"flow"`
 	Job      string `json:"job"`
 	Node     string `json:"node"`
 	Progdef  string `json:"progdef"`
 	Revision string `json:"revision"`
-	// Inputs and Outputs say where to pull each input from and where to push each output to.
+	// Inputs and Outputs are the addresses of the edges to read and to write, by port.
 	Inputs  map[string]Address `json:"inputs"`
 	Outputs map[string]Address `json:"outputs"`
 	// Started, Done and Panic are the subjects of the job's events.
 	Started string `json:"started"`
 	Done    string `json:"done"`
 	Panic   string `json:"panic"`
-	// Health is the plain NATS subject to beat on, Stop the subject that ends the job.
+	// Health is the plain NATS subject for signs of life; Stop is the subject that stops the job.
 	Health string `json:"health"`
 	Stop   string `json:"stop"`
-	// Stream is the JetStream stream that stores the stop; "" where the planner is older than version 0.2.
+	// Stream is the JetStream stream that stores the stop; "" if the planner is older than version 0.2.
 	Stream string `json:"stream,omitempty"`
-	// HealthInterval is the longest time between two beats; each beat vouches for HealthTimeout.
+	// HealthInterval is the longest time between two signs of life; each one is good for HealthTimeout.
 	HealthInterval document.Duration `json:"healthInterval"`
 	HealthTimeout  document.Duration `json:"healthTimeout"`
-	// TraceParent is the W3C trace context of the flow, where it has one.
+	// TraceParent is the W3C trace context of the flow, if it has one.
 	TraceParent string `json:"traceparent,omitempty"`
 }
 
-// An Address is one end of an edge: where its frames lie, and how far the writer may run ahead.
+// An Address is one end of an edge: where its frames are stored, and how far the writer may run ahead.
 type Address struct {
 	// Stream is the JetStream stream that stores frames and the last credit.
 	Stream string `json:"stream"`
@@ -41,19 +41,19 @@ type Address struct {
 	Subject string `json:"subject"`
 	// Credit carries what the reader has consumed.
 	Credit string `json:"credit"`
-	// Direct is the plain NATS subject, less a token, on which the reader hears frames directly.
+	// Direct is the plain NATS subject, without the token, on which the reader receives frames directly.
 	Direct string `json:"direct"`
-	// Window bounds the octets, Frames the number of frames, that are sent and not yet consumed.
+	// Window limits the bytes, Frames the number of frames, that are sent and not yet consumed.
 	Window int64 `json:"window"`
 	Frames int64 `json:"frames"`
-	// Slots is on how many subjects frames are stored: frame N is on Subject, a dot, and N modulo Slots. It is 0
-	// where the planner is older than version 0.2: then all frames are stored on Subject.
+	// Slots is the number of subjects that store frames: frame N is stored on Subject, a dot, and N modulo Slots. It is 0
+	// if the planner is older than version 0.2: then all frames are stored on Subject.
 	Slots int64 `json:"slots,omitempty"`
 	// Type is the edge's typename, for messages.
 	Type string `json:"type"`
 }
 
-// A Count is a number of records and the sum of their lengths in octets.
+// A Count is a number of records and the sum of their lengths in bytes.
 type Count struct {
 	Records int64 `json:"records"`
 	Bytes   int64 `json:"bytes"`
@@ -64,7 +64,7 @@ func (c Count) Add(o Count) Count {
 	return Count{Records: c.Records + o.Records, Bytes: c.Bytes + o.Bytes}
 }
 
-// EdgeAddress is the address of a flow's n-th edge. As many frames are stored as may be unconsumed.
+// EdgeAddress is the address of a flow's n-th edge. It has as many slots as frames may be unconsumed.
 func EdgeAddress(shard, flow string, n int, window, frames int64, typename string) Address {
 	return Address{
 		Stream: EdgeStream(shard), Subject: EdgeSubject(shard, flow, n),

@@ -20,8 +20,8 @@ const (
 // SubjectHistory carries the segments of StreamHistory.
 const SubjectHistory = "history.segment"
 
-// EdgeStreamPrefix begins the names of the streams that edges are stored in. An installation has a few of them,
-// the shards, and each flow is a subject prefix in one.
+// EdgeStreamPrefix is the prefix of the names of the streams that store edges. An installation has a few of them,
+// the shards; each flow is a subject prefix in one.
 const EdgeStreamPrefix = "EDGES-"
 
 // EdgeStream is the JetStream stream of a shard. It keeps the last message on each subject.
@@ -30,10 +30,10 @@ func EdgeStream(shard string) string { return EdgeStreamPrefix + shard }
 // EdgeStreamSubjects matches everything in a shard.
 func EdgeStreamSubjects(shard string) string { return "edges." + shard + ".*.>" }
 
-// FlowEdges matches everything that a shard stores of one flow: frames, credits and stops.
+// FlowEdges matches everything that a shard stores for one flow: frames, credits and stops.
 func FlowEdges(shard, flow string) string { return "edges." + shard + "." + flow + ".>" }
 
-// FlowOfEdge returns the flow of a subject in a shard, "" for one that no flow has.
+// FlowOfEdge returns the flow of a subject in a shard, or "" if the subject belongs to no flow.
 func FlowOfEdge(subject string) string {
 	tokens := strings.SplitN(subject, ".", 4)
 	if len(tokens) < 4 || tokens[0] != "edges" {
@@ -55,19 +55,19 @@ func CreditSubject(shard, flow string, n int) string {
 // CreditSubjects matches all credits of a flow, whatever its shard.
 func CreditSubjects(flow string) string { return "edges.*." + flow + ".credit.*" }
 
-// DirectSubject, with the reader's token appended, carries frames of the flow's n-th edge that no
-// stream stores.
+// DirectSubject, with the reader's token appended, carries frames of the flow's n-th edge that no stream
+// stores.
 func DirectSubject(flow string, n int) string { return "direct." + flow + "." + strconv.Itoa(n) }
 
-// StopSubject ends all jobs of a flow but the reporting ones. It is stored, so that a job that starts
-// later sees it too. While the flow runs it holds Running.
+// StopSubject stops all jobs of a flow except the reporting ones. The stop is stored, so that a job that starts
+// later sees it too. While the flow is running, the subject holds Running.
 func StopSubject(shard, flow string) string { return "edges." + shard + "." + flow + ".stop" }
 
-// LastStopSubject ends the reporting jobs of a flow: those that a wired panic leads to.
+// LastStopSubject stops the reporting jobs of a flow: those downstream of a connected panic port.
 func LastStopSubject(shard, flow string) string { return "edges." + shard + "." + flow + ".last-stop" }
 
-// StopSubjects are the subjects on which the flow is stopped whose edges are in a stream, that of its reporting
-// jobs last.
+// StopSubjects are the subjects that stop a flow whose edges are in the given stream; that of its reporting jobs is
+// last.
 func StopSubjects(stream, flow string) []string {
 	if stream == "" {
 		return nil
@@ -79,15 +79,15 @@ func StopSubjects(stream, flow string) []string {
 	return []string{StopSubject(shard, flow), LastStopSubject(shard, flow)}
 }
 
-// Running is what the subject of a stop holds until the flow is stopped. A flow whose subject holds nothing was
+// Running is the message on a stop subject until the flow is stopped. If the subject holds nothing, the flow was
 // cleaned up.
 const Running = "running"
 
-// OldFlowStreamPrefix begins the name of the stream that a flow had to itself before version 0.2.
+// OldFlowStreamPrefix is the prefix of the name of a flow's own stream before version 0.2.
 const OldFlowStreamPrefix = "FLOW-"
 
-// OldFlowStream is the stream of a flow that was planned before version 0.2. It held nothing on the subject of
-// a stop until the flow was stopped.
+// OldFlowStream is the stream of a flow that was planned before version 0.2. Its stop subject held nothing until
+// the flow was stopped.
 func OldFlowStream(flow string) string { return OldFlowStreamPrefix + flow }
 
 // LeaseSubject holds the lease of the replica that leads a service.
@@ -97,7 +97,7 @@ func LeaseSubject(service string) string { return "lease." + service }
 func Services() []string { return []string{"validator", "planner", "spawner", "panic-aggregator"} }
 
 // NameSubject holds the id of an executor from the start of its program until its end is reported: no
-// second program may run under it.
+// second program may run under the same id.
 func NameSubject(executor string) string { return "name." + executor }
 
 // NamedExecutor is the inverse of NameSubject.
@@ -109,8 +109,8 @@ func HealthSubject(flow, job string) string { return "health." + flow + "." + jo
 // HealthSubjects matches every sign of life.
 const HealthSubjects = "health.*.*"
 
-// ClientSubject is the plain NATS subject of the signs of life of a client that is to feed or to read a flow. A
-// sign of life without data says that the flow no longer depends on the client.
+// ClientSubject is the plain NATS subject for signs of life of a client that feeds or reads a flow. A sign of life
+// without data means that the flow no longer depends on the client.
 func ClientSubject(flow, client string) string { return "client." + flow + "." + client }
 
 // ClientSubjects matches every sign of life of a client.
@@ -146,12 +146,12 @@ func MailboxSubjects(progdef, revision string) string {
 	return "jobs." + progdef + "." + revision + ".*.*"
 }
 
-// JobSubject is where one job waits to be claimed.
+// JobSubject is the subject of a job that is waiting to be claimed.
 func JobSubject(progdef, revision, flow, job string) string {
 	return "jobs." + progdef + "." + revision + "." + flow + "." + job
 }
 
-// FlowOfJob returns the flow of a job's subject, "" for one that is none.
+// FlowOfJob returns the flow of a job's subject, or "" for any other subject.
 func FlowOfJob(subject string) string {
 	if tokens := strings.Split(subject, "."); len(tokens) == 5 && tokens[0] == "jobs" {
 		return tokens[3]
@@ -175,7 +175,7 @@ const (
 	EnvTLSKey   = "DAGYO_TLS_KEY"  // its key
 )
 
-// Questions are asked as requests, outside every stream.
+// Requests, which no stream stores.
 const (
 	AskFlowValidate      = "ask.flow.validate"
 	AskCatalogList       = "ask.catalog.list"

@@ -10,44 +10,44 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// FlowSubmit is the flow document as the user sent it; package flow checks it.
+// FlowSubmit is the flow document as sent by the user; package flow checks it.
 type FlowSubmit = json.RawMessage
 
-// ProgdefApply is the progdef document as the user sent it; package progdef checks it.
+// ProgdefApply is the progdef document as sent by the user; package progdef checks it.
 type ProgdefApply = json.RawMessage
 
-// FlowCancel asks for the end of a flow. A sender may leave Flow to the event's subject; a received
-// event has it.
+// FlowCancel requests the end of a flow. A sender may omit Flow if the event's subject is set; a received
+// event always has it.
 type FlowCancel struct {
 	Flow   string `json:"flow,omitempty"`
 	Reason string `json:"reason,omitempty"`
 }
 
-// ProgdefRemove takes a progdef out of the catalogue. Running flows keep their revision.
-// A sender may leave Name to the event's subject; a received event has it.
+// ProgdefRemove removes a progdef from the catalogue. Running flows keep their revision.
+// A sender may omit Name if the event's subject is set; a received event always has it.
 type ProgdefRemove struct {
 	Name string `json:"name,omitempty"`
 }
 
-// ProgdefApplied says that a progdef is in the catalogue.
+// ProgdefApplied reports that a progdef is in the catalogue.
 type ProgdefApplied struct {
 	Name     string           `json:"name"`
 	Revision string           `json:"revision"`
 	Document progdef.Document `json:"document"`
 }
 
-// ProgdefRejected lists all that is wrong with a progdef.
+// ProgdefRejected lists all problems of a progdef.
 type ProgdefRejected struct {
 	Name     string       `json:"name"`
 	Problems problem.List `json:"problems"`
 }
 
-// ProgdefRemoved says that a progdef is no longer in the catalogue.
+// ProgdefRemoved reports that a progdef is no longer in the catalogue.
 type ProgdefRemoved struct {
 	Name string `json:"name"`
 }
 
-// FlowRejected lists all that is wrong with a flow. It will not run.
+// FlowRejected lists all problems of a flow. It will not run.
 type FlowRejected struct {
 	Problems problem.List `json:"problems"`
 }
@@ -61,22 +61,22 @@ type FlowValidated struct {
 	Document string `json:"document,omitempty"`
 }
 
-// FlowPlanned says which jobs the flow is made of and where its edges lie. The broker objects
-// exist when it is published.
+// FlowPlanned contains the flow's jobs and the addresses of its edges. The broker objects exist when it is
+// published.
 type FlowPlanned struct {
 	Jobs     []Job                     `json:"jobs"`
 	Edges    []PlannedEdge             `json:"edges"`
 	Progdefs map[string]progdef.Pinned `json:"progdefs"`
-	// Inputs and Outputs are the flow's own ends: clients write the first and read the second.
+	// Inputs and Outputs are the flow's own: clients write the inputs and read the outputs.
 	Inputs  map[string]Address `json:"inputs"`
 	Outputs map[string]Address `json:"outputs"`
-	// Panics says where the panic-aggregator writes the panic of a job that has it wired, by job.
+	// Panics is where the panic-aggregator writes the panic of a job whose panic port is connected, by job.
 	Panics map[string]Address `json:"panics,omitempty"`
-	// Deadline is the moment at which the flow panics if it has not ended.
+	// Deadline is the time at which the flow panics if it has not ended.
 	Deadline time.Time `json:"deadline"`
-	// Stream is the JetStream stream that stores the flow's edges and stops, "" for a flow without nodes.
+	// Stream is the JetStream stream that stores the flow's edges and stops; "" for a flow without nodes.
 	Stream string `json:"stream,omitempty"`
-	// Stop is the subject that stops the flow's jobs; reporting ones have LastStop, "" where there are none.
+	// Stop is the subject that stops the flow's jobs; LastStop stops reporting jobs, "" if there are none.
 	Stop     string `json:"stop"`
 	LastStop string `json:"lastStop,omitempty"`
 	// OutputRetention is how long the outputs stay readable after the verdict.
@@ -89,21 +89,21 @@ type PlannedEdge struct {
 	To      string `json:"to"`
 	Type    string `json:"type"`
 	Subject string `json:"subject"`
-	// Credit is the subject of what the edge's reader has consumed.
+	// Credit is the subject of the credits of the edge's reader.
 	Credit string `json:"credit,omitempty"`
-	// Const counts the records that were written when the flow was planned.
+	// Const counts the records that were written while the flow was planned.
 	Const *Count `json:"const,omitempty"`
 }
 
-// FlowQueued says what a flow waits for.
+// FlowQueued reports what a flow is waiting for.
 type FlowQueued struct {
-	// Place is 1 for the flow that is next, 0 for one that has its capacity and waits for executors that
+	// Place is 1 for the next flow, and 0 for a flow that has its capacity and is waiting for executors that
 	// cannot run yet.
 	Place    int        `json:"place"`
 	Shortage []Shortage `json:"shortage"`
 }
 
-// A Shortage is capacity that a flow needs and cannot have (yet).
+// A Shortage is capacity that a flow needs and does not have (yet).
 type Shortage struct {
 	Progdef  string `json:"progdef,omitempty"`
 	Revision string `json:"revision,omitempty"`
@@ -112,28 +112,28 @@ type Shortage struct {
 	Needed int    `json:"needed"`
 	Free   int    `json:"free"`
 	Limit  int    `json:"limit"`
-	// Reason says in words why executors that were started cannot run yet.
+	// Reason explains why executors that were started cannot run yet.
 	Reason string `json:"reason,omitempty"`
 }
 
-// FlowSpawned says that the flow's capacity is granted and its jobs are on their mailboxes.
+// FlowSpawned reports that the flow's capacity is granted and its jobs are in their mailboxes.
 type FlowSpawned struct {
 	// Executors counts the executors of each revision ("progdef.revision") that may serve the flow.
 	Executors map[string]int `json:"executors"`
 	Jobs      int            `json:"jobs"`
 }
 
-// JobStarted says that an executor has claimed a job. It exists at most once for every job.
+// JobStarted reports that an executor has claimed a job. There is at most one for every job.
 type JobStarted struct {
 	Job      string `json:"job"`
 	Executor string `json:"executor"`
 }
 
-// JobDone says that a job has ended without failing.
+// JobDone reports that a job ended without failing.
 type JobDone struct {
 	Job      string `json:"job"`
 	Executor string `json:"executor"`
-	// Stopped is true when the job ended because its flow was stopped.
+	// Stopped is true if the job ended because its flow was stopped.
 	Stopped bool `json:"stopped,omitempty"`
 	PortCounts
 }
@@ -146,7 +146,7 @@ type PortCounts struct {
 	ClosedEarly []string `json:"closedEarly,omitempty"`
 }
 
-// JobPanic says that a job has failed, and why.
+// JobPanic reports that a job failed, and why.
 type JobPanic struct {
 	Job      string `json:"job"`
 	Executor string `json:"executor"`
@@ -154,42 +154,42 @@ type JobPanic struct {
 	PortCounts
 }
 
-// A Kind is the sort of a panic.
+// A Kind is the kind of a panic.
 type Kind string
 
 // The kinds of panic. Append-only: they go on the wire.
 const (
-	KindError           Kind = "error"           // the program said that it failed
-	KindDeserialization Kind = "deserialization" // a record is not what its typename promises
-	KindCrash           Kind = "crash"           // the process ended without a word
+	KindError           Kind = "error"           // the program reported a failure
+	KindDeserialization Kind = "deserialization" // a record does not match its typename
+	KindCrash           Kind = "crash"           // the process exited without reporting an end
 	KindProtocol        Kind = "protocol"        // a gap, a bad frame or bad totals on an edge
 	KindLostHealth      Kind = "lost-health"     // no sign of life in time
 	KindDeadline        Kind = "deadline"        // the flow did not end in time
-	KindDrained         Kind = "drained"         // the executor had to go before the job was done
+	KindDrained         Kind = "drained"         // the executor had to exit before the job was done
 )
 
 // A Failure is the cause of a panic.
 type Failure struct {
 	Kind    Kind   `json:"kind"`
 	Message string `json:"message"`
-	// Port and Record (from 0) say where in the data it happened, where that is known.
+	// Port and Record (from 0) are where in the data it happened, if known.
 	Port   string `json:"port,omitempty"`
 	Record *int64 `json:"record,omitempty"`
-	// Detail is the stack or the last lines of standard error; at most DetailLimit octets.
+	// Detail is the stack or the last lines of standard error; at most DetailLimit bytes.
 	Detail string `json:"detail,omitempty"`
 }
 
-// DetailLimit bounds Failure.Detail and every other free text in events, in octets.
+// DetailLimit limits Failure.Detail and every other free text in events, in bytes.
 const DetailLimit = 8 << 10
 
-// ExecutorStarted says that an executor process has been started.
+// ExecutorStarted reports that an executor process was started.
 type ExecutorStarted struct {
 	Executor string `json:"executor"`
 	Progdef  string `json:"progdef"`
 	Revision string `json:"revision"`
 }
 
-// ExecutorDraining says that an executor takes no more jobs.
+// ExecutorDraining reports that an executor takes no more jobs.
 type ExecutorDraining struct {
 	Executor string `json:"executor"`
 	Progdef  string `json:"progdef"`
@@ -197,18 +197,18 @@ type ExecutorDraining struct {
 	Reason   string `json:"reason"`
 }
 
-// ExecutorExited says that an executor process is gone.
+// ExecutorExited reports that an executor process has exited.
 type ExecutorExited struct {
 	Executor string `json:"executor"`
 	Progdef  string `json:"progdef"`
 	Revision string `json:"revision"`
-	// Code is the exit code, -1 when a signal ended the process or the code is unknown.
+	// Code is the exit code, or -1 if a signal killed the process or the code is unknown.
 	Code   int    `json:"code"`
 	Signal string `json:"signal,omitempty"`
 	Reason string `json:"reason"`
 	// Detail is the end of the process's standard error.
 	Detail string `json:"detail,omitempty"`
-	// Permanent is true when no executor of this revision can be started as its progdef asks.
+	// Permanent is true if no executor of this revision can be started as its progdef says.
 	Permanent bool `json:"permanent,omitempty"`
 }
 
@@ -225,7 +225,7 @@ type EdgeCount struct {
 	ClosedEarly bool `json:"closedEarly,omitempty"`
 }
 
-// FlowCompleted is the verdict on a flow all of whose jobs are done.
+// FlowCompleted is the verdict on a flow whose jobs are all done.
 type FlowCompleted struct {
 	Duration document.Duration `json:"duration"`
 	Jobs     int               `json:"jobs"`
@@ -235,14 +235,14 @@ type FlowCompleted struct {
 // FlowPanic is the verdict on a flow that failed.
 type FlowPanic struct {
 	Duration document.Duration `json:"duration"`
-	// Cause is the first failure, Others every further one in the order they were heard.
+	// Cause is the first failure, Others every further one in the order in which they were received.
 	Cause  JobFailure            `json:"cause"`
 	Others []JobFailure          `json:"others"`
 	Jobs   map[string]JobSummary `json:"jobs"`
 	Edges  []EdgeCount           `json:"edges"`
 }
 
-// A JobFailure is a failure and whose it is. Job is "" for the flow's own (its deadline).
+// A JobFailure is a failure and its job. Job is "" for a failure of the flow itself (its deadline).
 type JobFailure struct {
 	Job      string `json:"job,omitempty"`
 	Progdef  string `json:"progdef,omitempty"`
@@ -250,13 +250,13 @@ type JobFailure struct {
 	Failure
 }
 
-// A JobSummary is how far a job came.
+// A JobSummary is the state of a job.
 type JobSummary struct {
 	State    JobState `json:"state"`
 	Executor string   `json:"executor,omitempty"`
 }
 
-// A JobState is where a job stands in its life.
+// A JobState is a job's stage of life.
 type JobState string
 
 // The states of a job.
@@ -268,7 +268,7 @@ const (
 	JobPanicked JobState = "panicked"
 )
 
-// FlowCancelled is the verdict on a flow that a user ended.
+// FlowCancelled is the verdict on a flow that was cancelled.
 type FlowCancelled struct {
 	Duration document.Duration     `json:"duration"`
 	By       string                `json:"by"`
@@ -277,7 +277,7 @@ type FlowCancelled struct {
 	Edges    []EdgeCount           `json:"edges"`
 }
 
-// FlowCleaned says that nothing of the flow is left on the broker.
+// FlowCleaned reports that nothing of the flow is left on the broker.
 type FlowCleaned struct {
 	Stream    string   `json:"stream,omitempty"`
 	Mailboxes []string `json:"mailboxes"`
@@ -298,7 +298,7 @@ type OutputCount struct {
 	ClosedEarly bool `json:"closedEarly,omitempty"`
 }
 
-// DeadLetter is an event that could not be answered to its sender.
+// DeadLetter is a message that could not be answered to its sender.
 type DeadLetter struct {
 	Subject  string `json:"subject"`
 	Sequence uint64 `json:"sequence"`
@@ -310,18 +310,18 @@ type DeadLetter struct {
 	Excerpt string `json:"excerpt"`
 }
 
-// A Capacity is what serves one revision now; AskExecutors is answered with one for each revision that
-// has executors, jobs, or the catalogue's word, of all progdefs or of the one whose name is asked for.
+// A Capacity is what serves one revision now. AskExecutors is answered with one for each revision that has executors
+// or jobs or is in the catalogue, of all progdefs or of the requested one.
 type Capacity struct {
 	Progdef  string `json:"progdef"`
 	Revision string `json:"revision"`
-	// Current is true for the revision that new flows get.
+	// Current is true for the revision that new flows use.
 	Current bool `json:"current"`
-	// Executors take jobs; Draining only finish those that they run.
+	// Executors take jobs; Draining executors only finish their running jobs.
 	Executors int `json:"executors"`
 	Draining  int `json:"draining"`
-	// Running counts the jobs that executors have claimed, Waiting those that have a slot and are in
-	// the mailbox.
+	// Running counts the jobs that executors have claimed, Waiting the jobs that have a slot and are in the
+	// mailbox.
 	Running int `json:"running"`
 	Waiting int `json:"waiting"`
 	// Failed counts the executors in a row that ended before they started a job. Reason says how the last of them
@@ -333,9 +333,9 @@ type Capacity struct {
 	Retry time.Time `json:"retry,omitzero"`
 }
 
-// A Tick tells a service the broker's time, and that all that was stored before is known: it is the clock
-// by which time-outs and deadlines are decided.
+// A Tick informs a service of the broker's time, and that everything stored before is known: timeouts and deadlines
+// are decided by this clock.
 type Tick struct {
-	// Service is the service that asked for it.
+	// Service is the service that requested it.
 	Service string `json:"service"`
 }

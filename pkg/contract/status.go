@@ -7,11 +7,11 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// FlowStatus is where a flow stands, or how it ended: the answer to AskFlowGet. The status of an ended
-// flow is stored in StreamHistory.
+// FlowStatus is the state of a flow, or how it ended: the answer to AskFlowGet. The status of an ended flow is
+// stored in StreamHistory.
 type FlowStatus struct {
 	Flow string `json:"flow"`
-	// Phase is the type of the event that has brought the flow farthest.
+	// Phase is the type of the most advanced event of the flow.
 	Phase Type `json:"phase"`
 	// Verdict is the type of the event that ended the flow, "" while it has not ended.
 	Verdict Type `json:"verdict,omitempty"`
@@ -60,35 +60,35 @@ type JobStatus struct {
 	PortCounts
 }
 
-// FlowQuery selects flows: the question of AskFlowList. The zero value selects every flow that is
-// remembered; a flow must meet every condition that is set.
+// FlowQuery selects flows: the request of AskFlowList. The zero value selects every stored flow; a flow must
+// meet every condition that is set.
 type FlowQuery struct {
 	// Live selects the flows without a verdict.
 	Live bool `json:"live,omitempty"`
 	// States selects the flows whose phase or verdict is one of these types.
 	States []Type `json:"states,omitempty"`
-	// Since and Until bound the time of submission: at Since or later, before Until.
+	// Since and Until limit the time of submission: at or after Since, and before Until.
 	Since time.Time `json:"since,omitzero"`
 	Until time.Time `json:"until,omitzero"`
-	// Text is part of the flow's id, of a progdef's name, of the reason of a cancel, or of the message
-	// of a failure or problem. Upper and lower case differ.
+	// Text is part of the flow's id, of a progdef's name, of the reason of a cancellation, or of the message
+	// of a failure or problem. It is case-sensitive.
 	Text string `json:"text,omitempty"`
 	// Progdef selects the flows with a job of this progdef.
 	Progdef string `json:"progdef,omitempty"`
-	// Limit is the number of flows in a page at most; 0 stands for the default.
+	// Limit is the maximum number of flows in a page; 0 means the default.
 	Limit int `json:"limit,omitempty"`
-	// After is the Next of the page before.
+	// After is the Next of the previous page.
 	After string `json:"after,omitempty"`
 }
 
-// FlowPage is the answer to AskFlowList: current flows first, the last submitted first, then those in
-// history, the last stored first.
+// FlowPage is the answer to AskFlowList: first the current flows, the most recently submitted first; then those in
+// history, the most recently stored first.
 type FlowPage struct {
 	Flows []FlowLine `json:"flows"`
-	// Next continues the list; "" is its end. A page may have few flows or none and still a Next: a
-	// search gives up its turn after some time.
+	// Next continues the list; it is "" at the end. A page may have few flows or none and still have a Next: the
+	// time of a search is limited.
 	Next string `json:"next,omitempty"`
-	// Problems lists what could not be read; the flows in it are missing from the list.
+	// Problems lists what could not be read; the affected flows are missing from the list.
 	Problems []string `json:"problems,omitempty"`
 }
 
@@ -102,7 +102,7 @@ type FlowLine struct {
 	Duration  document.Duration `json:"duration,omitempty"`
 	// Jobs counts the flow's jobs by their state.
 	Jobs map[JobState]int `json:"jobs,omitempty"`
-	// Place is the flow's place in the queue for capacity, 0 when it is not in the queue.
+	// Place is the flow's place in the queue for capacity, or 0 if it is not in the queue.
 	Place int `json:"place,omitempty"`
 	// Message is the first failure, the reason of a cancel, the first problem, or why executors of a running flow
 	// cannot run yet, shortened.

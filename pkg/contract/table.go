@@ -2,7 +2,7 @@ package contract
 
 import "strings"
 
-// Of says what an event is about; it fixes the tokens behind the subject's head.
+// Of is what an event is about; it determines the tokens after the beginning of the subject.
 type Of int
 
 // What events are about.
@@ -11,17 +11,17 @@ const (
 	OfJob                // the flow id; the NATS subject ends in <flow>.<job>
 	OfExecutor           // the executor id; the NATS subject ends in <progdef>.<executor>
 	OfProgdef            // the progdef name
-	OfType               // what the type.apply chose to be called
+	OfType               // the name chosen by the sender of type.apply
 	OfMessage            // a message that could not be read
 )
 
-// An Entry is all there is to know about one type of event.
+// An Entry describes one type of event.
 type Entry struct {
 	Type Type
 	Of   Of
-	// Command is true for what users send: its NATS subject is the bare type.
+	// Command is true for events sent by users: their NATS subject is the bare type.
 	Command bool
-	// Publishers names who publishes it: "user", "executor" or a service.
+	// Publishers lists who publishes it: "user", "executor" or services.
 	Publishers []string
 	// New returns a pointer to an empty payload.
 	New func() any
@@ -72,7 +72,7 @@ func Lookup(t Type) (Entry, bool) {
 	return Entry{}, false
 }
 
-// TypeOf returns the type of the events that a NATS subject carries, judged by its head alone.
+// TypeOf returns the type of the events on a NATS subject, based only on the beginning of the subject.
 func TypeOf(subject string) Type {
 	area, rest, _ := strings.Cut(subject, ".")
 	if rest == "" {
@@ -94,13 +94,13 @@ func (e Entry) Pattern() string {
 	}
 }
 
-// NATSSubject returns the subject that the event is published on. Every variable token must be a
-// valid name; package event checks that before anything is sent.
+// NATSSubject returns the subject on which the event is published. Every variable token must be a valid
+// name; package event checks that before anything is sent.
 func (e Event) NATSSubject() string {
 	return strings.Join(append([]string{string(e.Type)}, e.Tokens()...), ".")
 }
 
-// Tokens returns the variable tokens behind the head of the event's subject.
+// Tokens returns the variable tokens of the event's subject.
 func (e Event) Tokens() []string {
 	entry, ok := Lookup(e.Type)
 	if !ok || entry.Command || entry.Of == OfMessage {
@@ -124,9 +124,9 @@ func (e Event) Tokens() []string {
 	}
 }
 
-// Services publish what they have to say of flows on a subject that only EVENTS listens to: this prefix and the
-// event's own. EVENTS stores it, if it is not refused, under the event's own subject, and republishes it there. So
-// plain subscribers hear what is stored and nothing else: of two verdicts, the one that counts.
+// Services publish events about flows on a subject that only EVENTS receives: this prefix and the event's own subject.
+// If EVENTS accepts the event, it stores it under the event's own subject, and republishes it there. So plain
+// subscribers receive only what is stored: of two verdicts, the one that counts.
 const ingress = "events."
 
 // IngressSubject is the subject on which the event is published so that EVENTS stores it.
@@ -137,13 +137,13 @@ func (e Event) IngressSubject() string {
 	return e.NATSSubject()
 }
 
-// republished reports whether the event is heard once it is stored, and not before.
+// republished reports whether subscribers receive the event only after it is stored.
 func (e Entry) republished() bool { return e.Of == OfFlow && !e.Command }
 
 // Ingress and Republish are the transforms of EVENTS, from one subject to another.
 func Ingress() (from, to string) { return ingress + ">", ">" }
 
-// Republish is how EVENTS makes known what services say of flows.
+// Republish is how EVENTS republishes the events of services about flows.
 func Republish() (from, to string) {
 	return "flow.*.*", "flow.{{wildcard(1)}}.{{wildcard(2)}}"
 }
@@ -164,11 +164,11 @@ func IsVerdict(t Type) bool {
 	return t == TypeFlowCompleted || t == TypeFlowPanic || t == TypeFlowCancelled
 }
 
-// EndsFlow reports whether the event ends a flow that was found valid: a verdict, or a rejection by
-// planner or spawner. The validator's rejections are about submissions that never became a flow.
+// EndsFlow reports whether the event ends a valid flow: a verdict, or a rejection by the planner or the spawner.
+// The validator's rejections are about submissions that never became a flow.
 func (e Event) EndsFlow() bool {
 	return IsVerdict(e.Type) || e.Type == TypeFlowRejected && e.Source != Source("validator")
 }
 
-// Source is the CloudEvents source of what a service says.
+// Source is the CloudEvents source of a service's events.
 func Source(service string) string { return "/dagyo/" + service }

@@ -9,25 +9,25 @@ import (
 	"github.com/dagyo/dagyo/pkg/typedoc"
 )
 
-// TypeApply is the document of a type as the user sent it; package typedoc checks it. The event's
-// subject, which is its id where the sender leaves it out, only serves to tell answers apart: the
-// identifiers of typenames need not be names.
+// TypeApply is the document of a type as sent by the user; package typedoc checks it. The event's subject, or
+// its id if the sender omits the subject, only serves to distinguish answers: the identifiers of typenames need
+// not be names.
 type TypeApply = json.RawMessage
 
-// TypeApplied says that the documentation of a type is in the type catalogue.
+// TypeApplied reports that the documentation of a type is in the type catalogue.
 type TypeApplied struct {
 	// Name is the identifier of the typename.
 	Name     string           `json:"name"`
 	Document typedoc.Document `json:"document"`
 }
 
-// TypeRejected lists all that is wrong with the document of a type.
+// TypeRejected lists all problems of the document of a type.
 type TypeRejected struct {
 	Name     string       `json:"name"`
 	Problems problem.List `json:"problems"`
 }
 
-// A TypeEntry is what BucketTypes holds under TypeKey.
+// A TypeEntry is the value of TypeKey in BucketTypes.
 type TypeEntry struct {
 	typedoc.Document
 	// Seq is the place in EVENTS of the type.apply.
@@ -47,8 +47,8 @@ type TypeLine struct {
 	Builtin  bool   `json:"builtin,omitempty"`
 }
 
-// CatalogCompatible is the answer to AskCatalogCompatible, whose question is a flow.Query: what
-// fits, or what is wrong with the question.
+// CatalogCompatible is the answer to AskCatalogCompatible, whose request is a flow.Query: the compatible ports,
+// or the problems of the request.
 type CatalogCompatible struct {
 	*flow.Compatibility
 	Problems problem.List `json:"problems,omitempty"`

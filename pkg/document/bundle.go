@@ -9,7 +9,7 @@ import (
 	"github.com/dagyo/dagyo/schemas"
 )
 
-// Schema returns schemas/<name>.json as one JSON text that refers to no other file.
+// Schema returns schemas/<name>.json as one JSON text without references to other files.
 func Schema(name string) ([]byte, error) {
 	raw, err := schemas.Files.ReadFile(name + ".json")
 	if err != nil {
@@ -29,7 +29,7 @@ func Schema(name string) ([]byte, error) {
 	return json.MarshalIndent(schema, "", "  ")
 }
 
-// bundle lets references to whole files in a part of a schema lead into defs, and puts the files there.
+// bundle redirects references to whole files in a part of a schema to defs, and adds the files there.
 func bundle(part any, name string, defs map[string]any) error {
 	switch p := part.(type) {
 	case []any:

@@ -35,19 +35,19 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 			"(document): not JSON at line 1, column 3: the text is not Unicode [not-json]"}},
 		{"a whole surrogate pair", "flow", `{"nodes":{"a":{"progdef":"\ud83d\ude00"}}}`, nil},
 		{"duplicate keys", "flow", `{"nodes":{},"edges":[],"nodes":{},"edges":[]}`, []string{
-			`/edges: the key "edges" stands here twice [duplicate-key]`,
-			`/nodes: the key "nodes" stands here twice [duplicate-key]`}},
+			`/edges: the key "edges" is repeated [duplicate-key]`,
+			`/nodes: the key "nodes" is repeated [duplicate-key]`}},
 		{"number without bounds", "flow", `{"deadline":1e-999999999}`, []string{
-			"/deadline: the number is too large or too long to be read exactly [too-large]"}},
+			"/deadline: the number is too large or too long to be represented exactly [too-large]"}},
 		{"wrong kind", "flow", `[]`, []string{
 			"(document): must be an object, not an array [schema]"}},
 		{"unknown field, near", "flow", `{"edgs":[]}`, []string{
-			`/edgs: there is no field "edgs" here [unknown-field] — did you mean "edges"?`}},
+			`/edgs: unknown field "edgs" [unknown-field] — did you mean "edges"?`}},
 		{"letters swapped", "flow", `{"nodes":{"a":{"progdef":"p","wiht":{}}}}`, []string{
-			`/nodes/a/wiht: there is no field "wiht" here [unknown-field] — ` +
+			`/nodes/a/wiht: unknown field "wiht" [unknown-field] — ` +
 				`did you mean "with"?`}},
 		{"unknown field, far", "flow", `{"edges":[{"from":"a.b","to":"a.b","~/":1}]}`, []string{
-			`/edges/0/~0~1: there is no field "~/" here [unknown-field] — ` +
+			`/edges/0/~0~1: unknown field "~/" [unknown-field] — ` +
 				`the fields are "from" and "to"`}},
 		{"missing field", "flow", `{"edges":[{"from":"a.b"}]}`, []string{
 			`/edges/0: the field "to" is missing [schema]`}},
@@ -63,14 +63,14 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 			`/nodes/a: one of the fields "progdef" or "const" is missing [schema]`}},
 		{"two of several", "flow",
 			`{"nodes":{"a":{"progdef":"p","const":{"type":"t","values":[]}}}}`, []string{
-				`/nodes/a: the fields "progdef" and "const" exclude each other [schema]`}},
+				`/nodes/a: the fields "progdef" and "const" are mutually exclusive [schema]`}},
 		{"union of kinds", "progdef", `{"name":"p","inputs":{"x":1}}`, []string{
 			"/inputs/x: must be a string or an object, not a number [schema]"}},
 		{"inside a union", "progdef", `{"name":"p","inputs":{"x":{"type":1}}}`, []string{
 			"/inputs/x/type: must be a string, not a number [schema]"}},
 		{"needs beside it", "flow",
 			`{"nodes":{"a":{"with":{},"const":{"type":"t","values":[]}}}}`, []string{
-				`/nodes/a: the field "with" needs "progdef" beside it [schema]`}},
+				`/nodes/a: the field "with" also needs "progdef" [schema]`}},
 		{"numbers", "progdef",
 			`{"name":"p","scaling":{"jobsPerExecutor":1.5,"minExecutors":-1}}`, []string{
 				"/scaling/jobsPerExecutor: must be a whole number [schema]",
@@ -178,8 +178,8 @@ func TestCheckLimits(t *testing.T) {
 	limits := Limits{Bytes: 20, Depth: 3}
 	tests := []struct{ raw, want string }{
 		{strings.Repeat(" ", 21), "(document): the document has 21 bytes; " +
-			"at most 20 are allowed [too-large]"},
-		{`{"a":[{"b":{}}]}`, "/a/0/b: nested deeper than the 3 levels that are allowed " +
+			"the limit is 20 [too-large]"},
+		{`{"a":[{"b":{}}]}`, "/a/0/b: nested more than 3 levels deep " +
 			"[too-deep]"},
 	}
 	for _, tt := range tests {

@@ -1,3 +1,3 @@
-// Package document reads the JSON that users send: strictly (no repeated keys, bounded depth and
-// size), and against the JSON Schemas of module schemas, with every problem in one answer.
+// Package document reads JSON sent by users: strictly (no repeated keys, bounded depth and size),
+// and against the JSON Schemas of module schemas. It reports all problems in one answer.
 package document

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// A Duration is written in documents as Go writes durations: "250ms", "10m", "24h".
+// A Duration is written in documents in Go's notation: "250ms", "10m", "24h".
 type Duration time.Duration
 
-// D returns the duration as the standard library's type.
+// D returns the duration as a time.Duration.
 func (d Duration) D() time.Duration { return time.Duration(d) }
 
 func (d Duration) String() string { return time.Duration(d).String() }

@@ -1,10 +1,10 @@
 package document
 
 // NamePattern is the grammar of every id and name that may become a NATS token: flows, nodes,
-// progdefs, ports, jobs and executors. At most 63 octets.
+// progdefs, ports, jobs and executors. The maximum is 63 bytes.
 const NamePattern = `^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$`
 
-// ValidName reports whether s keeps to NamePattern.
+// ValidName reports whether s matches NamePattern.
 func ValidName(s string) bool {
 	if len(s) == 0 || len(s) > 63 {
 		return false

@@ -7,11 +7,11 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// DurationPattern is the pattern by which the schemas mark a duration. A schema that uses it (and
-// NamePattern) letter for letter gets [Check]'s exact test and its own problem code.
+// DurationPattern is the pattern that marks a duration in the schemas. A schema that uses it (or
+// NamePattern) verbatim gets [Check]'s exact test and its own problem code.
 const DurationPattern = `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`
 
-// ValidDuration reports whether s is a duration that is not negative and can be counted in
+// ValidDuration reports whether s is a duration that is not negative and fits into a count of
 // nanoseconds.
 func ValidDuration(s string) bool {
 	if s == "" || s[0] < '0' || s[0] > '9' {
@@ -21,8 +21,8 @@ func ValidDuration(s string) bool {
 	return err == nil
 }
 
-// compilePattern is the schema compiler's regular expression engine. The two patterns that almost
-// every string in a flow is held to are decided by code: faster, and free of overflow.
+// compilePattern is the regular expression engine of the schema compiler. The two patterns of almost
+// every string in a flow are matched by code, which is faster and does not overflow.
 func compilePattern(pattern string) (jsonschema.Regexp, error) {
 	switch pattern {
 	case NamePattern:
@@ -34,7 +34,7 @@ func compilePattern(pattern string) (jsonschema.Regexp, error) {
 	}
 }
 
-// A matcher is a pattern that a function decides.
+// A matcher is a pattern matched by a function.
 type matcher struct {
 	pattern string
 	match   func(string) bool

@@ -13,9 +13,9 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// read turns JSON text into a tree of map[string]any, []any, string, json.Number, bool and nil. Of
-// a key that is repeated the first value stays. It returns false, with the reason in the report,
-// where there is no tree to speak of.
+// read turns JSON text into a tree of map[string]any, []any, string, json.Number, bool and nil. It
+// keeps the first value of a repeated key. It returns false if there is no usable tree; the reason
+// is in the report.
 func read(raw []byte, limits Limits, report *Report) (any, bool) {
 	raw = TrimBOM(raw)
 	if !readable(raw, limits, report) {
@@ -26,12 +26,12 @@ func read(raw []byte, limits Limits, report *Report) (any, bool) {
 	return tree, !r.broken
 }
 
-// readable reports whether raw is JSON at all. The scan behind json.Unmarshal keeps its own stack
-// and bounds it, so that deeply nested input is safe here.
+// readable reports whether raw is JSON. The scanner of json.Unmarshal keeps its own stack and
+// bounds it, so deeply nested input is safe here.
 func readable(raw []byte, limits Limits, report *Report) bool {
 	if len(raw) > limits.Bytes {
 		report.Add(problem.TooLarge, fmt.Sprintf(
-			"the document has %d bytes; at most %d are allowed", len(raw), limits.Bytes), "")
+			"the document has %d bytes; the limit is %d", len(raw), limits.Bytes), "")
 		return false
 	}
 	if at := NotUnicode(raw); at >= 0 {
@@ -50,17 +50,17 @@ func readable(raw []byte, limits Limits, report *Report) bool {
 	return true
 }
 
-// byteOrderMark is U+FEFF in UTF-8. Some editors begin each file with it.
+// byteOrderMark is U+FEFF in UTF-8. Some editors begin files with it.
 var byteOrderMark = []byte("\ufeff")
 
-// TrimBOM returns raw without the byte-order mark that it may begin with.
+// TrimBOM returns raw without a leading byte-order mark.
 func TrimBOM(raw []byte) []byte { return bytes.TrimPrefix(raw, byteOrderMark) }
 
 func tooDeep(depth int) string {
-	return fmt.Sprintf("nested deeper than the %d levels that are allowed", depth)
+	return fmt.Sprintf("nested more than %d levels deep", depth)
 }
 
-// notJSON says where JSON text is broken, and how.
+// notJSON explains where and why JSON text is malformed.
 func notJSON(raw []byte, err error) string {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return "not JSON: the document is empty"
@@ -72,8 +72,8 @@ func notJSON(raw []byte, err error) string {
 	return "not JSON " + place(raw, at) + ": " + err.Error()
 }
 
-// SyntaxErrorAt returns the offset in raw at which encoding/json found a syntax error, in bytes; false for
-// any other error.
+// SyntaxErrorAt returns the offset in raw, in bytes, at which encoding/json found a syntax error. It returns
+// false for any other error.
 func SyntaxErrorAt(raw []byte, err error) (at int, ok bool) {
 	var syntax *json.SyntaxError
 	if !errors.As(err, &syntax) {
@@ -85,7 +85,7 @@ func SyntaxErrorAt(raw []byte, err error) (at int, ok bool) {
 	return int(syntax.Offset) - 1, true
 }
 
-// WhyNotJSON says why a text is not JSON: what is wrong, where, and how the text begins. It is "" for JSON.
+// WhyNotJSON explains why a text is not JSON: the error, its position, and how the text begins. It returns "" for JSON.
 func WhyNotJSON(text []byte) string {
 	var whole json.RawMessage
 	err := json.Unmarshal(text, &whole)
@@ -111,7 +111,7 @@ func beginning(record []byte) string {
 	return strconv.Quote(string(runes))
 }
 
-// place names a byte's position for people.
+// place formats a byte's position.
 func place(raw []byte, at int) string {
 	line, column := Position(raw, at)
 	return fmt.Sprintf("at line %d, column %d", line, column)
@@ -125,8 +125,8 @@ func Position(raw []byte, at int) (line, column int) {
 	return line, column
 }
 
-// NotUnicode returns where raw stops being Unicode text, -1 when it never does. The decoder would
-// quietly replace such bytes and escapes, and two different keys could become one.
+// NotUnicode returns the offset at which raw stops being Unicode text, or -1. The decoder would
+// silently replace such bytes and escapes, and two different keys could become equal.
 func NotUnicode(raw []byte) int {
 	for at := 0; at < len(raw); {
 		if raw[at] == '\\' {
@@ -146,7 +146,7 @@ func NotUnicode(raw []byte) int {
 	return -1
 }
 
-// escape returns the length of the escape sequence that text begins with, 0 when it is half of a
+// escape returns the length of the escape sequence that text begins with, or 0 for half of a
 // surrogate pair. Malformed escapes are left to the JSON scanner.
 func escape(text []byte) int {
 	high, ok := unit(text)
@@ -172,12 +172,12 @@ func unit(text []byte) (uint64, bool) {
 	return v, err == nil
 }
 
-// A reader builds the tree. The text is known to be well-formed, so that one octet tells what comes
-// next and nothing can be missing. (encoding/json's tokens would do the same, but take three times
-// as long, and its values do not tell of repeated keys.)
+// A reader builds the tree. The text is well-formed, so one byte determines what comes next and
+// nothing can be missing. (The tokens of encoding/json would do the same in three times the time,
+// and its values do not reveal repeated keys.)
 type reader struct {
 	text   []byte
-	at     int // of the next octet
+	at     int // of the next byte
 	depth  int
 	report *Report
 	broken bool
@@ -226,7 +226,7 @@ func (r *reader) object(path []string) any {
 		here := append(path, key)
 		_, repeated := out[key]
 		if repeated {
-			r.add(problem.DuplicateKey, here, "the key "+Quote(key)+" stands here twice")
+			r.add(problem.DuplicateKey, here, "the key "+Quote(key)+" is repeated")
 		}
 		r.peek()
 		r.at++ // the colon
@@ -237,8 +237,8 @@ func (r *reader) object(path []string) any {
 	return out
 }
 
-// more steps over the octet that begins the array or object or parts its members. At the end it
-// steps over that too and returns false.
+// more skips the byte that begins the array or object or separates its members. At the end it
+// skips the closing byte and returns false.
 func (r *reader) more(end byte) bool {
 	if r.broken {
 		return false
@@ -248,14 +248,14 @@ func (r *reader) more(end byte) bool {
 		return false
 	}
 	r.at++
-	if r.peek() == end { // right behind the beginning
+	if r.peek() == end { // directly after the beginning
 		r.at++
 		return false
 	}
 	return true
 }
 
-// peek steps over white space and returns the octet behind it.
+// peek skips white space and returns the next byte.
 func (r *reader) peek() byte {
 	for strings.IndexByte(" \t\r\n", r.text[r.at]) >= 0 {
 		r.at++
@@ -263,7 +263,7 @@ func (r *reader) peek() byte {
 	return r.text[r.at]
 }
 
-// str reads a string. Few strings hold an escape; those that do are left to encoding/json.
+// str reads a string. Strings with escapes, which are rare, are left to encoding/json.
 func (r *reader) str() string {
 	start := r.at
 	for r.at++; r.text[r.at] != '"'; r.at++ {
@@ -290,13 +290,13 @@ func (r *reader) word() string {
 	return string(r.text[start:r.at])
 }
 
-// number refuses what no field can hold: the schema validator computes with exact fractions, and a
-// number such as 1e-999999 would cost it a million digits. A whole number such as 1e3 or 5.0 gets
-// the digits that an integer field is decoded from.
+// number refuses numbers that no field can hold: the schema validator computes with exact fractions,
+// and a number such as 1e-999999 would cost it a million digits. A whole number such as 1e3 or 5.0
+// is rewritten in digits, as an integer field is decoded from them.
 func (r *reader) number(n json.Number, path []string) json.Number {
 	f, err := strconv.ParseFloat(string(n), 64)
 	if err != nil || math.Abs(f) > 1e300 || len(n) > 300 || tiny(string(n)) {
-		r.fail(problem.TooLarge, path, "the number is too large or too long to be read exactly")
+		r.fail(problem.TooLarge, path, "the number is too large or too long to be represented exactly")
 		return n
 	}
 	if strings.ContainsAny(string(n), ".eE") && f == math.Trunc(f) && math.Abs(f) < 1<<53 {

@@ -7,22 +7,21 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// A report must fit into one message on the broker, whatever was sent.
+// A report must fit into one message on the broker, whatever the document.
 const (
 	reportProblems = 1000
 	reportOctets   = 256 << 10
 )
 
-// A Report gathers problems up to a bound; beyond it they are only counted. The zero value is
-// ready to use. It must not be used by two goroutines at once.
+// A Report collects problems up to a limit; further problems are only counted. The zero value is
+// ready to use. It must not be used concurrently.
 type Report struct {
 	problems problem.List
 	octets   int
 	dropped  int
 }
 
-// Add notes one problem at the place that path leads to, key by key. An empty hint says that there
-// is none.
+// Add adds a problem at the place at path, a list of keys. The hint may be empty.
 func (r *Report) Add(code problem.Code, message, hint string, path ...string) {
 	if r.Full() {
 		r.dropped++
@@ -46,8 +45,8 @@ func (r *Report) Full() bool {
 	return len(r.problems) >= reportProblems || r.octets >= reportOctets
 }
 
-// List returns the problems in their order, without repeats; nil when there are none. Where some
-// were left out, the last one says how many.
+// List returns the problems in order, without repeats; it is nil if there are none. If some were
+// omitted, the last one gives their number.
 func (r *Report) List() problem.List {
 	out := r.problems.Sorted()
 	if r.dropped == 0 {
@@ -56,12 +55,12 @@ func (r *Report) List() problem.List {
 	return append(out, problem.Problem{
 		Code:    problem.TooMany,
 		Message: fmt.Sprintf("problems left out of this list: %d", r.dropped),
-		Hint:    "mend those listed and check again",
+		Hint:    "fix the listed problems and check again",
 	})
 }
 
-// Quote puts a user's word into a message: quoted, and cut to 80 runes so that one long word does
-// not make the message unreadable.
+// Quote quotes a user's word for a message, cut to 80 runes so that a long word does not make the
+// message unreadable.
 func Quote(s string) string {
 	const most = 80
 	if runes := []rune(s[:min(len(s), 4*most)]); len(runes) > most || len(s) > 4*most {
@@ -70,7 +69,7 @@ func Quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// sortedKeys returns the keys of an object in their order.
+// sortedKeys returns the keys of an object in order.
 func sortedKeys(m map[string]any) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {

@@ -17,18 +17,18 @@ import (
 	"github.com/dagyo/dagyo/schemas"
 )
 
-// base is where the compiler looks for schemas. It reads them from the embedded files and fetches nothing.
+// base is the compiler's base URL for schemas. The compiler reads the embedded files and fetches nothing.
 const base = schemas.BaseURL
 
-// compiled is the process's one library: compiling is slow, and its result never changes.
+// compiled is the library of this process: compiling is slow, and its result never changes.
 var compiled = sync.OnceValue(newLibrary)
 
-// A library compiles each schema when it is first asked for.
+// A library compiles each schema on first use.
 type library struct {
 	mu       sync.Mutex
 	compiler *jsonschema.Compiler
 	schemas  map[string]*jsonschema.Schema
-	// sources are the schemas as they were written, for hints.
+	// sources are the schemas as written, for hints.
 	sources map[string]any
 }
 
@@ -62,7 +62,7 @@ func (l *library) schema(name string) (*jsonschema.Schema, error) {
 	return s, nil
 }
 
-// Load reads one schema from the embedded files; the compiler calls it, with the lock held.
+// Load reads one schema from the embedded files. The compiler calls it with the lock held.
 func (l *library) Load(address string) (any, error) {
 	raw, err := schemas.Files.ReadFile(strings.TrimPrefix(address, base))
 	if err != nil {
@@ -76,8 +76,8 @@ func (l *library) Load(address string) (any, error) {
 	return source, nil
 }
 
-// source returns the subschema at a location such as "https://…/flow.json#/$defs/value" as it was
-// written, nil when there is none.
+// source returns the subschema, as written, at a location such as "https://…/flow.json#/$defs/value".
+// It returns nil if not found.
 func (l *library) source(location string) map[string]any {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,7 +95,7 @@ func (l *library) source(location string) map[string]any {
 	return object
 }
 
-// child returns the member of a schema's object or array, nil when there is none.
+// child returns the member of a schema's object or array, or nil if not found.
 func child(parent any, token string) any {
 	switch p := parent.(type) {
 	case map[string]any:
@@ -108,7 +108,7 @@ func child(parent any, token string) any {
 	return nil
 }
 
-// validate adds every way in which the tree breaks the schema.
+// validate adds every violation of the schema by the tree.
 func validate(name string, tree any, report *Report) {
 	l := compiled()
 	schema, err := l.schema(name)
@@ -121,7 +121,7 @@ func validate(name string, tree any, report *Report) {
 		return
 	}
 	t := translator{library: l, tree: tree}
-	// The validator walks maps in random order; what a full report leaves out must not vary.
+	// The validator walks maps in random order; the problems that a full report omits must not vary.
 	faults := atoms(invalid)
 	slices.SortStableFunc(faults, inOrder)
 	for i, e := range faults {
@@ -135,7 +135,7 @@ func validate(name string, tree any, report *Report) {
 	}
 }
 
-// atoms returns the errors that say something of their own; those that only gather are opened.
+// atoms returns the errors with content of their own; errors that only group others are expanded.
 func atoms(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	switch e.ErrorKind.(type) {
 	case *kind.Schema, *kind.Group, *kind.AllOf, *kind.Reference:
@@ -149,7 +149,7 @@ func atoms(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	}
 }
 
-// inOrder orders errors by place. Only those about names can be many at one place.
+// inOrder orders errors by place. Only errors about names can share a place.
 func inOrder(a, b *jsonschema.ValidationError) int {
 	if c := slices.Compare(a.InstanceLocation, b.InstanceLocation); c != 0 {
 		return c
@@ -162,8 +162,8 @@ func inOrder(a, b *jsonschema.ValidationError) int {
 	return strings.Compare(x.Property, y.Property)
 }
 
-// names is the keyword propertyNames once more. The validator's own errors for it carry a location
-// that later siblings overwrite (its issue 258), so that [translator] passes over those and takes
+// names implements the keyword propertyNames again. The validator's own errors for it carry a
+// location that later siblings overwrite (its issue 258), so [translator] ignores those and uses
 // these.
 type names struct{ schema *jsonschema.Schema }
 
@@ -186,7 +186,7 @@ func (n names) Validate(ctx *jsonschema.ValidatorContext, v any) {
 	}
 }
 
-// accept decides by the pattern alone where the schema has nothing else worth asking.
+// accept uses the pattern alone if the schema contains nothing else of interest.
 func (n names) accept(name string) bool {
 	s := n.schema
 	for s.Ref != nil && s.Pattern == nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// sentence says what a value must be, for the keywords that need no more than their own numbers.
+// sentence describes what a value must be, for keywords that need only their own numbers.
 func sentence(k jsonschema.ErrorKind) string {
 	switch k := k.(type) {
 	case *kind.Type:
@@ -28,11 +28,11 @@ func sentence(k jsonschema.ErrorKind) string {
 	case *kind.UniqueItems:
 		return fmt.Sprintf("the items %d and %d are equal", k.Duplicates[0], k.Duplicates[1])
 	case *kind.DependentRequired:
-		return "the field " + Quote(k.Prop) + " needs " + and(quoted(k.Missing)) + " beside it"
+		return "the field " + Quote(k.Prop) + " also needs " + and(quoted(k.Missing))
 	case *kind.Format:
 		return "must be of the format " + Quote(k.Want)
 	default:
-		return "is not what the schema asks for"
+		return "does not match the schema"
 	}
 }
 
@@ -135,7 +135,7 @@ func decimal(r *big.Rat) string {
 	return fmt.Sprintf("%.15g", f)
 }
 
-// mismatch gives code and sentence for a string that does not match a pattern.
+// mismatch returns the code and the message for a string that does not match a pattern.
 func mismatch(got, pattern string) (problem.Code, string) {
 	switch pattern {
 	case NamePattern:
@@ -144,13 +144,13 @@ func mismatch(got, pattern string) (problem.Code, string) {
 	case DurationPattern:
 		return problem.BadDuration, Quote(got) + ` is not a duration such as "250ms" or "10m"`
 	case "":
-		return problem.SchemaMismatch, Quote(got) + " may not be the name of a field here"
+		return problem.SchemaMismatch, Quote(got) + " is not allowed as a field name here"
 	default:
 		return problem.SchemaMismatch, Quote(got) + " does not match the pattern " + pattern
 	}
 }
 
-// oneOfThem is a hint for a word that should have been one of a few.
+// oneOfThem is a hint for a misspelled or unknown field.
 func oneOfThem(word string, known []string) string {
 	if hint := DidYouMean(Suggest(word, known)); hint != "" || len(known) == 0 {
 		return hint
@@ -158,7 +158,7 @@ func oneOfThem(word string, known []string) string {
 	return "the fields are " + and(quoted(known))
 }
 
-// listed spells the values that are allowed.
+// listed formats the allowed values.
 func listed(values []any) string {
 	out := make([]string, len(values))
 	for i, v := range values {

@@ -7,9 +7,9 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// Suggest returns the candidate that word was most likely meant to be, "" when none is near. Near
-// is an edit distance of a third of the word's length, at least 1 and at most 3; letter case
-// counts for nothing. Among equally near candidates it takes the alphabetically first.
+// Suggest returns the candidate that word was most likely meant to be, or "" if none is close. Close
+// means an edit distance of at most a third of the word's length, at least 1 and at most 3, ignoring
+// case. Among equally close candidates it returns the alphabetically first.
 func Suggest(word string, candidates []string) string {
 	if word == "" || len(word) > 2*maxName {
 		return ""
@@ -28,7 +28,7 @@ func Suggest(word string, candidates []string) string {
 	return best
 }
 
-// distance is the edit distance, except that two letters in the wrong order are one slip.
+// distance is the edit distance, except that two transposed letters count as one edit.
 func distance(a, b string) int {
 	d := levenshtein.ComputeDistance(a, b)
 	if d == 2 && len(a) == len(b) && letters(a) == letters(b) {
@@ -45,10 +45,10 @@ func letters(word string) string {
 
 func farthest(word string) int { return min(max(len(word)/3, 1), 3) }
 
-// maxName is the length of the longest name, in octets.
+// maxName is the maximum length of a name, in bytes.
 const maxName = 63
 
-// DidYouMean is the hint with a suggestion, "" where there is none.
+// DidYouMean returns a hint with the suggestion, or "" if there is none.
 func DidYouMean(suggestion string) string {
 	if suggestion == "" {
 		return ""

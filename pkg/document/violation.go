@@ -19,7 +19,7 @@ type violation struct {
 	hint    string
 }
 
-// A translator turns the validator's tree of errors into violations that a person can act on.
+// A translator turns the validator's tree of errors into violations that a person can understand.
 type translator struct {
 	library *library
 	tree    any
@@ -60,8 +60,8 @@ func (t translator) all(causes []*jsonschema.ValidationError) []violation {
 	return out
 }
 
-// unknown reports each property that the schema does not have. An object whose properties are
-// known by pattern alone has badly named properties, not unknown ones.
+// unknown reports each property that the schema does not have. If the schema knows properties only
+// by pattern, they have bad names and are not unknown.
 func (t translator) unknown(
 	e *jsonschema.ValidationError, k *kind.AdditionalProperties,
 ) []violation {
@@ -70,7 +70,7 @@ func (t translator) unknown(
 	var out []violation
 	for _, name := range slices.Sorted(slices.Values(k.Properties)) {
 		v := violation{at: below(e, name), code: problem.UnknownField}
-		v.message, v.hint = "there is no field "+Quote(name)+" here", oneOfThem(name, known)
+		v.message, v.hint = "unknown field "+Quote(name), oneOfThem(name, known)
 		if patterns, _ := schema["patternProperties"].(map[string]any); len(known) == 0 &&
 			len(patterns) == 1 {
 			v.code, v.message = mismatch(name, sortedKeys(patterns)[0])
@@ -81,15 +81,15 @@ func (t translator) unknown(
 	return out
 }
 
-// refused is a place where the schema allows nothing; that is how unevaluatedProperties tells of
-// an unknown property.
+// refused is a place where the schema allows nothing; unevaluatedProperties reports an unknown
+// property this way.
 func (t translator) refused(e *jsonschema.ValidationError) violation {
 	v := violation{at: e.InstanceLocation, code: problem.UnknownField}
 	if len(v.at) == 0 {
-		v.code, v.message = problem.SchemaMismatch, "nothing may stand here"
+		v.code, v.message = problem.SchemaMismatch, "nothing is allowed here"
 		return v
 	}
-	v.message = "there is no field " + Quote(v.at[len(v.at)-1]) + " here"
+	v.message = "unknown field " + Quote(v.at[len(v.at)-1])
 	return v
 }
 
@@ -136,7 +136,7 @@ func (t translator) value(e *jsonschema.ValidationError) violation {
 // recordSchema is the schema of a record in a flow document.
 const recordSchema = base + "flow.json#/$defs/value"
 
-// record reports a record that is written as JSON instead of text, and how to write it.
+// record reports a record written as JSON instead of text, and how to write it.
 func (t translator) record(e *jsonschema.ValidationError) []violation {
 	written := valueAt(t.tree, e.InstanceLocation)
 	if object, ok := written.(map[string]any); ok {
@@ -152,7 +152,7 @@ func (t translator) record(e *jsonschema.ValidationError) []violation {
 	}}
 }
 
-// valueAt returns the part of a tree at a location that exists.
+// valueAt returns the part of a tree at a location, which must exist.
 func valueAt(tree any, at []string) any {
 	for _, token := range at {
 		tree = child(tree, token)
@@ -160,7 +160,7 @@ func valueAt(tree any, at []string) any {
 	return tree
 }
 
-// union chooses what to say about a value that none of several schemas takes.
+// union reports a value that none of several schemas accepts.
 func (t translator) union(e *jsonschema.ValidationError) []violation {
 	if want, ok := t.alternatives(e); ok {
 		return []violation{{
@@ -183,8 +183,8 @@ func (t translator) union(e *jsonschema.ValidationError) []violation {
 	return best
 }
 
-// fitting returns the branches of a union that take a value of this kind at least, and the kinds
-// that the others asked for.
+// fitting returns the branches of a union that accept at least this kind of value, and the kinds
+// that the others require.
 func (t translator) fitting(
 	e *jsonschema.ValidationError,
 ) (out []*jsonschema.ValidationError, kinds kind.Type) {
@@ -200,7 +200,7 @@ func (t translator) fitting(
 	return out, kinds
 }
 
-// wrongType returns the error's kind when all that it says is that the value has the wrong type.
+// wrongType returns the error's kind if it reports only that the value has the wrong type.
 func wrongType(e *jsonschema.ValidationError) *kind.Type {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Type:
@@ -213,7 +213,7 @@ func wrongType(e *jsonschema.ValidationError) *kind.Type {
 	return nil
 }
 
-// alternatives returns the fields of which one is needed, for a union that asks for nothing else.
+// alternatives returns the fields of a union that requires only that one of them is present.
 func (t translator) alternatives(e *jsonschema.ValidationError) ([]string, bool) {
 	var want []string
 	for _, c := range e.Causes {
@@ -226,7 +226,7 @@ func (t translator) alternatives(e *jsonschema.ValidationError) ([]string, bool)
 	return want, len(want) > 0
 }
 
-// overlap is a value that two schemas take where only one may.
+// overlap is a value that two schemas accept where only one may.
 func (t translator) overlap(e *jsonschema.ValidationError, k *kind.OneOf) violation {
 	v := violation{at: e.InstanceLocation, code: problem.SchemaMismatch}
 	var fields []any
@@ -236,14 +236,14 @@ func (t translator) overlap(e *jsonschema.ValidationError, k *kind.OneOf) violat
 		required, _ := branch["required"].([]any)
 		fields = append(fields, required...)
 	}
-	v.message = "fits more than one of the forms that it may have"
+	v.message = "matches more than one of the allowed forms"
 	if len(fields) > 1 {
-		v.message = "the fields " + and(quoted(words(fields))) + " exclude each other"
+		v.message = "the fields " + and(quoted(words(fields))) + " are mutually exclusive"
 	}
 	return v
 }
 
-// below returns the location of a member of the object that the error is about.
+// below returns the location of a member of the error's object.
 func below(e *jsonschema.ValidationError, name string) []string {
 	return append(slices.Clip(e.InstanceLocation), name)
 }
@@ -261,7 +261,7 @@ func resolve(l *library, location string) map[string]any {
 	return l.source(base + ref)
 }
 
-// fieldNames returns the names of an object's fields, for hints: without $schema, which is for editors.
+// fieldNames returns the names of an object's fields, for hints. It omits $schema, which is for editors.
 func fieldNames(schema map[string]any) []string {
 	known, _ := schema["properties"].(map[string]any)
 	return slices.DeleteFunc(sortedKeys(known), func(name string) bool { return name == "$schema" })

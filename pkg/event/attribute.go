@@ -33,7 +33,7 @@ func hintFor(name string) string {
 	return extensionHint
 }
 
-// missingAttribute reports an attribute that an event must have.
+// missingAttribute reports a missing required attribute.
 func missingAttribute(name string) problem.Problem {
 	return problem.Problem{
 		Code: problem.NotCloudEvent, Pointer: problem.Pointer(name),
@@ -41,7 +41,7 @@ func missingAttribute(name string) problem.Problem {
 	}
 }
 
-// badAttribute reports an attribute that an event may not have, or not like this.
+// badAttribute reports an attribute that an event may not have, or not in this form.
 func badAttribute(name, why string) problem.Problem {
 	short := clip(name)
 	return problem.Problem{
@@ -50,7 +50,7 @@ func badAttribute(name, why string) problem.Problem {
 	}
 }
 
-// badValue reports an attribute by the value that it has.
+// badValue reports an attribute by its value.
 func (m message) badValue(name, why string) problem.Problem {
 	value, ok := m.attrs[name]
 	switch {
@@ -62,8 +62,8 @@ func (m message) badValue(name, why string) problem.Problem {
 	return badAttribute(name, fmt.Sprintf("%q: %s", clip(fmt.Sprint(value)), why))
 }
 
-// plainTime rewrites a time of RFC 3339 in the form that Go reads: "T" and "Z" may be lower-case letters,
-// and a leap second is the second after it. Any other text stays as it is.
+// plainTime rewrites a time of RFC 3339 in the form that Go parses: "T" and "Z" may be lower-case letters, and a
+// leap second is the second after it. Any other text is unchanged.
 func plainTime(text string) string {
 	upper := strings.ToUpper(text)
 	const seconds = len("2006-01-02T15:04:")

@@ -13,16 +13,16 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// An event that is too large for a message travels by reference: it has the CloudEvents extension
-// dataref and no data. The data lies in JetStream's object store; package broker puts and gets it.
+// An event that is too large for a message is sent by reference: it has the CloudEvents extension dataref
+// and no data. The data is in JetStream's object store; package broker stores and reads it.
 
 // dataRef is the attribute's name (CloudEvents' claim-check extension).
 const dataRef = "dataref"
 
-// refScheme begins the references that Dagyo makes and follows: nats-object://BUCKET/NAME.
+// refScheme is the scheme of the references that Dagyo makes and follows: nats-object://BUCKET/NAME.
 const refScheme = "nats-object"
 
-// refBodyLimit is the longest body, in octets, of a message that is looked at for a reference.
+// refBodyLimit is the maximum size, in bytes, of a message body that may contain a reference.
 const refBodyLimit = 128 << 10
 
 // A Reference names an object.
@@ -33,16 +33,16 @@ func (r Reference) String() string {
 	return refScheme + "://" + r.Bucket + "/" + url.PathEscape(r.Object)
 }
 
-// Payload returns the data of an event as Encode writes it.
+// Payload returns the data of an event as encoded by Encode.
 func Payload(e contract.Event) ([]byte, error) { return marshal(filled(e.Data)) }
 
-// EncodeReference is Encode for an event whose data lies elsewhere.
+// EncodeReference is Encode for an event whose data is stored elsewhere.
 func EncodeReference(e contract.Event, to Reference) (*nats.Msg, error) {
 	return encode(e, to.String())
 }
 
-// Referenced returns what a message refers to instead of carrying data; ok is false for a message that
-// carries its data, and for one that is no CloudEvent. An error says why a reference can't be followed.
+// Referenced returns the reference of a message without data; ok is false for a message with data, and for one
+// that is not a CloudEvent. The error explains why a reference cannot be followed.
 func Referenced(header nats.Header, body []byte) (to Reference, ok bool, err error) {
 	if len(body) > refBodyLimit || !mentions(header, body) {
 		return Reference{}, false, nil
@@ -56,7 +56,7 @@ func Referenced(header nats.Header, body []byte) (to Reference, ok bool, err err
 	return to, true, err
 }
 
-// mentions reports whether there may be a reference: nearly no message has one.
+// mentions reports whether there may be a reference: hardly any message has one.
 func mentions(header nats.Header, body []byte) bool {
 	if bytes.Contains(body, []byte(dataRef)) {
 		return true
@@ -82,14 +82,14 @@ func parseReference(text string) (Reference, error) {
 	return Reference{Bucket: u.Host, Object: u.Path[1:]}, nil
 }
 
-// WithData returns the body of a message that carries data, made of one that referred to it.
+// WithData returns the body of a message with data, for a message that refers to the data.
 func WithData(header nats.Header, body, data []byte) ([]byte, error) {
 	if attrs, _, _ := readHeaders(header); len(attrs) > 0 {
 		return data, nil // binary mode: the body is the data
 	}
 	open := bytes.TrimRight(body, " \t\r\n")
 	if len(open) < 2 || open[len(open)-1] != '}' {
-		return nil, fmt.Errorf("the event ends in %q, not in a brace", clip(string(open[max(0, len(open)-1):])))
+		return nil, fmt.Errorf("the event ends with %q, not with a brace", clip(string(open[max(0, len(open)-1):])))
 	}
 	whole := make([]byte, 0, len(open)+len(data)+8)
 	whole = append(whole, open[:len(open)-1]...)

@@ -16,19 +16,17 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// SizeLimit bounds an event, in octets. What no message carries travels by reference.
+// SizeLimit limits an event, in bytes. An event that does not fit into a message is sent by reference.
 const SizeLimit = 64 << 20
 
-// Decode reads the event in a NATS message. It may be called concurrently, never panics, and keeps
-// a reference to data.
+// Decode reads the event in a NATS message. It may be called concurrently, never panics, and retains data.
 //
-// What a user sent wrong in the data of a command goes into the event's Problems, and its Data is
-// nil; the documents of flow.submit and progdef.apply are passed on unread, as *json.RawMessage,
-// since packages flow and progdef check them. Everything else that is wrong gives an *Unreadable;
-// the event beside it then has its ID and Source as far as these could be read, cut to 200 bytes, and its Type and
-// Subject where these were right, too.
+// Faults in the data of a user's command become the event's Problems, and its Data is nil. The documents of
+// flow.submit and progdef.apply are returned unread, as *json.RawMessage, since packages flow and progdef
+// check them. Any other fault is an *Unreadable; the event returned with it has the ID and Source as far as
+// they could be read, cut to 200 bytes, and the Type and Subject if they were right.
 //
-// Time is zero where the event has none; Seq is the caller's to set.
+// Time is zero if the event has none; the caller sets Seq.
 func Decode(subject string, header nats.Header, data []byte) (contract.Event, error) {
 	if len(data) > SizeLimit {
 		return contract.Event{}, &Unreadable{problem.List{oversize(len(data))}}
@@ -37,7 +35,7 @@ func Decode(subject string, header nats.Header, data []byte) (contract.Event, er
 	if !ok {
 		return contract.Event{}, &Unreadable{problem.List{{
 			Code:    problem.UnknownType,
-			Message: "no event is published on the subject " + clip(subject),
+			Message: "no type of event uses the subject " + clip(subject),
 		}}}
 	}
 	if e, ok := plain(entry, subject, header, data); ok {
@@ -46,7 +44,7 @@ func Decode(subject string, header nats.Header, data []byte) (contract.Event, er
 	return interpret(entry, subject, header, data)
 }
 
-// interpret reads a message by all that CloudEvents allow.
+// interpret reads a message in any form that CloudEvents allow.
 func interpret(
 	entry contract.Entry, subject string, header nats.Header, data []byte,
 ) (contract.Event, error) {
@@ -65,10 +63,10 @@ func interpret(
 	return e, nil
 }
 
-// problemsLimit bounds what is said about one message: the answer must fit into a message, too.
+// problemsLimit limits the problems of one message: the answer must fit into a message, too.
 const problemsLimit = 32
 
-// remains returns what can be said of an event whose JSON breaks off, so that its sender may yet be
+// remains returns what can be read of an event whose JSON is truncated, so that its sender can still be
 // answered.
 func (m message) remains(entry contract.Entry, subject string) contract.Event {
 	e := m.sent()
@@ -82,7 +80,7 @@ func (m message) remains(entry contract.Entry, subject string) contract.Event {
 	return e
 }
 
-// sent returns an event with what its sender can know it by, right or wrong.
+// sent returns an event with what identifies it to its sender, valid or not.
 func (m message) sent() contract.Event {
 	return contract.Event{ID: clip(m.text("id")), Source: clip(m.text("source"))}
 }
@@ -94,7 +92,7 @@ func oversize(n int) problem.Problem {
 	}
 }
 
-// carried finds the event that a NATS subject carries.
+// carried returns the entry of the events on a NATS subject.
 func carried(subject string) (contract.Entry, bool) {
 	entry, ok := contract.Lookup(contract.TypeOf(subject))
 	return entry, ok && matches(entry.Pattern(), subject)
@@ -153,7 +151,7 @@ func onSubject(subject, name string) bool {
 	return strings.Contains(subject+".", "."+name+".")
 }
 
-// jsonOnly refuses payloads that say they are not JSON.
+// jsonOnly rejects payloads with another content type than JSON.
 func (m message) jsonOnly() problem.List {
 	media := m.text("datacontenttype")
 	kind := mediaType(media)
@@ -168,7 +166,7 @@ func (m message) jsonOnly() problem.List {
 	}}
 }
 
-// payload decodes the data and holds the NATS subject to what the event says.
+// payload decodes the data and checks the NATS subject against the event.
 func (m message) payload(
 	entry contract.Entry, e contract.Event, subject string,
 ) (contract.Event, problem.List) {
@@ -198,11 +196,11 @@ func (m message) payload(
 	return e, badTokens(e)
 }
 
-// command decodes what a user sent, against its schema.
+// command decodes and validates the data of a user's command.
 func command(e contract.Event, into any) contract.Event {
 	raw := e.Raw
 	if len(raw) == 0 {
-		raw = []byte("{}") // the event's subject may say it all
+		raw = []byte("{}") // the event's subject may be sufficient
 	}
 	_, e.Problems = document.Check(string(e.Type), raw, document.DefaultLimits())
 	if len(e.Problems) > 0 {
@@ -222,8 +220,8 @@ func command(e contract.Event, into any) contract.Event {
 	return e
 }
 
-// unmarshal decodes what Dagyo itself sent: one JSON object without unknown fields. Validating it
-// by its schema would cost more than all the rest of a step.
+// unmarshal decodes data from Dagyo itself: one JSON object without unknown fields. Validating it against
+// its schema would cost more than the rest of a step.
 func unmarshal(data []byte, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
@@ -234,12 +232,12 @@ func unmarshal(data []byte, into any) error {
 		return err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is more after the data's last brace")
+		return errors.New("unexpected data after the last brace")
 	}
 	return nil
 }
 
-// validTraceParent reports whether p is a W3C trace context; any other is to be ignored.
+// validTraceParent reports whether p is a W3C trace context; any other is ignored.
 func validTraceParent(p string) bool {
 	const form = "00-00000000000000000000000000000000-0000000000000000-00"
 	if len(p) != len(form) {
@@ -255,7 +253,7 @@ func validTraceParent(p string) bool {
 	return true
 }
 
-// cause reads the place of the command that an event answers; what is no such place counts for nothing.
+// cause parses the place of the command that an event answers. It ignores anything else.
 func cause(text string) uint64 {
 	seq, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {

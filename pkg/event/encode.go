@@ -31,15 +31,15 @@ type envelope struct {
 	Data            any       `json:"data,omitempty"`
 }
 
-// Encode returns the message that publishes e: structured JSON on e.NATSSubject(). Source and Time are the
-// caller's to set, and the ID where several events share a NATS subject; an empty ID becomes that subject.
-// The message has no Nats-Msg-Id: EVENTS has one name space of these for everybody.
+// Encode returns the message that publishes e: structured JSON on e.NATSSubject(). The caller sets Source and Time,
+// and the ID if several events share a NATS subject; an empty ID is replaced by that subject. The message has no
+// Nats-Msg-Id: all publishers of EVENTS share one name space of these.
 //
-// Lists and objects that are nil in the payload are written empty, never as null. A TraceParent
-// that is not a W3C trace context is left out. An error is a defect of the caller.
+// Lists and objects that are nil in the payload are encoded as empty, never as null. A TraceParent that is not a
+// W3C trace context is omitted. An error is a defect of the caller.
 func Encode(e contract.Event) (*nats.Msg, error) { return encode(e, "") }
 
-// encode writes the data, or where ref says that it is.
+// encode encodes the data, or the reference to it if ref is set.
 func encode(e contract.Event, ref string) (*nats.Msg, error) {
 	if err := encodable(e); err != nil {
 		return nil, fmt.Errorf("encode %s of %q: %w", e.Type, e.Subject, err)
@@ -69,7 +69,7 @@ func encode(e contract.Event, ref string) (*nats.Msg, error) {
 	return msg, nil
 }
 
-// marshal leaves < and > as they are, so that people can read typenames.
+// marshal does not escape < and >, so that people can read typenames.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -90,7 +90,7 @@ func encodable(e contract.Event) error {
 		return errors.New("the payload is nil")
 	}
 	if e.ID == "" && (entry.Command || entry.Of == contract.OfMessage) {
-		return errors.New("it needs an ID, since its NATS subject does not tell it from others")
+		return errors.New("it needs an ID, since several events share its NATS subject")
 	}
 	if err := nameable(entry, e); err != nil {
 		return err
@@ -98,7 +98,7 @@ func encodable(e contract.Event) error {
 	return attributable(e)
 }
 
-// nameable refuses an event whose subject, or what its data says of it, is not one name.
+// nameable rejects an event whose subject, or the subject in its data, is not a name.
 func nameable(entry contract.Entry, e contract.Event) error {
 	if entry.Of != contract.OfMessage {
 		if p := badName("/subject", e.Subject); p != nil {
@@ -116,12 +116,12 @@ func nameable(entry contract.Entry, e contract.Event) error {
 		said = d.Name
 	}
 	if said != "" && said != e.Subject {
-		return fmt.Errorf("its data is about %q", said)
+		return fmt.Errorf("its data names %q", said)
 	}
 	return nil
 }
 
-// attributable refuses attributes that Decode would refuse.
+// attributable rejects attributes that Decode would reject.
 func attributable(e contract.Event) error {
 	for _, s := range []string{e.ID, e.Source, e.Subject} {
 		if len(s) > AttributeLimit {
@@ -132,7 +132,7 @@ func attributable(e contract.Event) error {
 		return errors.New("the source is not a URI reference")
 	}
 	if strings.TrimSpace(e.ID) != e.ID {
-		return errors.New("the ID has space around it")
+		return errors.New("the ID begins or ends with white space")
 	}
 	if e.Time.IsZero() {
 		return errors.New("the time is not set")

@@ -6,23 +6,22 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// Unreadable says that a message is not an event that its subject carries, and everything that is
-// wrong with it. It is permanent: the same message never becomes readable. Pointers lead to an
-// attribute of the event ("/subject", in binary mode the header ce-subject) or into its data
-// ("/data/…").
+// Unreadable means that a message is not an event of its subject, with all problems of the message. It is
+// permanent: the same message never becomes readable. Pointers refer to an attribute of the event
+// ("/subject", in binary mode the header ce-subject) or to a part of its data ("/data/…").
 type Unreadable struct {
 	Problems problem.List
 }
 
 func (u *Unreadable) Error() string { return "unreadable event: " + u.Problems.Error() }
 
-// Unwrap gives errors.As the list.
+// Unwrap returns the list for errors.As.
 func (u *Unreadable) Unwrap() error { return u.Problems }
 
-// clipLimit bounds what a message repeats of the sender's text, in octets.
+// clipLimit limits the parts of the sender's text in messages, in bytes.
 const clipLimit = 200
 
-// clip makes text from a message fit into a sentence.
+// clip shortens text from a message so that it fits into a sentence.
 func clip(s string) string {
 	if len(s) <= clipLimit {
 		return s

@@ -2,9 +2,9 @@ package event
 
 import "reflect"
 
-// filled returns v with an empty list or object in place of each nil one, at any depth: the schemas
-// allow no null, and readers in other languages should not have to. v itself is never changed; what
-// has no nil in it is not copied.
+// filled returns v with an empty list or object in place of each nil one, at any depth: the schemas do
+// not allow null, so that readers in other languages need not handle it. v itself is never changed; parts
+// without nil are not copied.
 func filled(v any) any {
 	out, _ := fill(reflect.ValueOf(v))
 	return out.Interface()
@@ -27,8 +27,8 @@ func fill(v reflect.Value) (reflect.Value, bool) {
 	}
 }
 
-// mayHoldNil reports whether values of a payload's type can have a list or object in them. Octets
-// are text in JSON.
+// mayHoldNil reports whether values of a payload's type may contain a list or object. Bytes are text in
+// JSON.
 func mayHoldNil(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Map:

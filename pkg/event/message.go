@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// AttributeLimit bounds each attribute that is text, in octets, AttributesLimit their number.
+// AttributeLimit limits each text attribute, in bytes, AttributesLimit the number of attributes.
 const (
 	AttributeLimit  = 1 << 10
 	AttributesLimit = 64
@@ -26,13 +26,13 @@ const (
 	causeAttribute = "cause"
 )
 
-// A message is a CloudEvent of either mode, taken apart but not yet checked. To the SDK it is
-// always a message in binary mode.
+// A message is a CloudEvent of either mode, split into parts but not yet checked. The SDK always sees a
+// message in binary mode.
 type message struct {
 	// attrs holds strings, booleans and numbers by the attribute's name.
 	attrs map[string]any
 	data  []byte
-	// broken is true where the JSON ended before it was whole: attributes may be missing.
+	// broken is true if the JSON was truncated: attributes may be missing.
 	broken bool
 }
 
@@ -41,7 +41,7 @@ var (
 	_ binding.MessageMetadataReader = message{}
 )
 
-// text returns an attribute as it was sent, "" where it is absent or no text.
+// text returns a text attribute, or "" if it is absent or not text.
 func (m message) text(name string) string {
 	s, _ := m.attrs[name].(string)
 	return s
@@ -76,8 +76,8 @@ func (m message) ReadBinary(_ context.Context, w binding.BinaryWriter) error {
 	return w.SetData(bytes.NewBuffer(m.data))
 }
 
-// attributeName reports whether CloudEvents allows the name. The SDK takes "ID" for "id", which
-// would be a second one.
+// attributeName reports whether CloudEvents allows the name. The SDK accepts "ID" for "id", which would be
+// a second one.
 func attributeName(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
@@ -97,7 +97,7 @@ func (m message) GetAttribute(k spec.Kind) (spec.Attribute, any) {
 
 func (m message) GetExtension(name string) any { return m.attrs[name] }
 
-// event returns the message as the SDK understands it, and what is wrong with its attributes.
+// event returns the message as the SDK interprets it, and the problems of its attributes.
 func (m message) event() (*cloudevents.Event, problem.List) {
 	problems := m.oversized()
 	if v := m.attrs["specversion"]; v != specVersion {
@@ -128,7 +128,7 @@ func (m message) oversized() problem.List {
 	return problems
 }
 
-// attributeProblems splits what ReadBinary or the SDK's validation found.
+// attributeProblems splits the errors of ReadBinary or of the SDK's validation.
 func (m message) attributeProblems(err error) problem.List {
 	var problems problem.List
 	var invalid cloudevents.ValidationError

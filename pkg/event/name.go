@@ -8,8 +8,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// about returns the name that the event is about: its subject, else what its data names, else its
-// id where the sender may leave the name to chance.
+// about returns the name that the event is about: its subject, else the name in its data, else its id if
+// the sender may omit the name.
 func (m message) about(entry contract.Entry) (string, problem.List) {
 	subject := m.text("subject")
 	if entry.Of == contract.OfMessage {
@@ -53,13 +53,13 @@ func disagreement(subject, named, field string) problem.Problem {
 	return problem.Problem{
 		Code:    problem.BadName,
 		Pointer: "/data" + field,
-		Message: "the event's subject is " + document.Quote(subject) + " but its data says " +
+		Message: "the event's subject is " + document.Quote(subject) + " but the name in its data is " +
 			document.Quote(named),
-		Hint: "say the same in both, or leave one out",
+		Hint: "use the same name in both, or omit one",
 	}
 }
 
-// badName refuses text that cannot be a token of a NATS subject.
+// badName rejects text that cannot be a token of a NATS subject.
 func badName(pointer, name string) problem.List {
 	if document.ValidName(name) {
 		return nil
@@ -67,17 +67,17 @@ func badName(pointer, name string) problem.List {
 	p := problem.Problem{
 		Code:    problem.BadName,
 		Pointer: pointer,
-		Message: document.Quote(name) + " cannot be a name",
+		Message: document.Quote(name) + " is not a name",
 		Hint:    "a name is 1 to 63 of a-z, 0-9, - and _, with a letter or digit at both ends",
 	}
 	if name == "" {
-		p.Message = "the event does not say what it is about"
+		p.Message = "the event has no subject"
 		p.Hint = "set the CloudEvents attribute subject (the header ce-subject)"
 	}
 	return problem.List{p}
 }
 
-// badTokens refuses an event whose NATS subject would not be made of names.
+// badTokens rejects an event whose NATS subject would not consist of names.
 func badTokens(e contract.Event) problem.List {
 	for _, token := range e.Tokens() {
 		if p := badName("/subject", token); p != nil {

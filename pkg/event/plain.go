@@ -13,10 +13,9 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
-// plain reads what Encode writes of everything but commands, which is nearly all that is ever read: an
-// event in JSON whose attributes are the known ones and need no interpretation. It says false to all
-// else, right or wrong. What it accepts, the CloudEvents SDK accepts and understands alike, at three
-// times the cost.
+// plain reads the messages that Encode writes for everything but commands, which are nearly all messages: an event in
+// JSON with only known attributes that need no interpretation. It reports false for all other messages, valid or not.
+// The CloudEvents SDK accepts everything that plain accepts, with the same meaning, at three times the cost.
 func plain(entry contract.Entry, subject string, header nats.Header, body []byte) (contract.Event, bool) {
 	if entry.Command || !plainHeader(header) {
 		return contract.Event{}, false
@@ -62,7 +61,7 @@ type attributes struct {
 	specVersion, id, kind, source, subject, time, media, traceParent, cause, data []byte
 }
 
-var errNotPlain = errors.New("not as we write it")
+var errNotPlain = errors.New("not in the form that Encode writes")
 
 func (a *attributes) member(name string, value json.RawMessage) error {
 	at := a.field(name)
@@ -113,7 +112,7 @@ func (a *attributes) plain(entry contract.Entry) bool {
 		document.ValidName(string(a.subject)) && a.data != nil
 }
 
-// visible reports whether text is short, not empty and of visible ASCII only.
+// visible reports whether text is short, not empty and consists of visible ASCII.
 func visible(text []byte) bool {
 	for i := range len(text) {
 		if text[i] <= ' ' || text[i] > '~' {
@@ -123,7 +122,7 @@ func visible(text []byte) bool {
 	return len(text) > 0 && len(text) <= AttributeLimit
 }
 
-// plainPath reports whether a source is an absolute path without anything that URIs write in two ways.
+// plainPath reports whether a source is an absolute path without anything that a URI can spell in two ways.
 func plainPath(source []byte) bool {
 	if len(source) < 2 || len(source) > AttributeLimit || source[0] != '/' || source[1] == '/' {
 		return false

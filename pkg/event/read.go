@@ -22,7 +22,7 @@ const (
 	headerMedia     = "content-type"
 )
 
-// read takes a message of either mode apart. t is what the subject carries, for hints.
+// read splits a message of either mode. t is the type of the subject, for hints.
 func read(t contract.Type, header nats.Header, body []byte) (message, problem.List) {
 	attrs, media, problems := readHeaders(header)
 	switch kind := mediaType(media); {
@@ -31,8 +31,8 @@ func read(t contract.Type, header nats.Header, body []byte) (message, problem.Li
 	case strings.HasPrefix(kind, "application/cloudevents"):
 		return message{}, problem.List{{
 			Code:    problem.NotCloudEvent,
-			Message: "the content type " + clip(kind) + " is a format that Dagyo does not read",
-			Hint:    "write one event as " + mediaStructured,
+			Message: "the content type " + clip(kind) + " is not a format that Dagyo can read",
+			Hint:    "send one event as " + mediaStructured,
 		}}
 	case len(attrs) > 0 || len(problems) > 0:
 		if _, ok := attrs["datacontenttype"]; !ok && media != "" {
@@ -47,7 +47,7 @@ func read(t contract.Type, header nats.Header, body []byte) (message, problem.Li
 	return message{}, problem.List{bare(t)}
 }
 
-// bare says what a message lacks that is no CloudEvent in either mode.
+// bare reports what is missing in a message that is not a CloudEvent in either mode.
 func bare(t contract.Type) problem.Problem {
 	return problem.Problem{
 		Code:    problem.NotCloudEvent,
@@ -84,8 +84,8 @@ func readHeaders(header nats.Header) (attrs map[string]any, media string, proble
 	return attrs, media, problems
 }
 
-// unescape undoes the percent-encoding that CloudEvents bindings use in headers. Text that was not
-// encoded in the first place stays as it is.
+// unescape decodes the percent-encoding that CloudEvents bindings use in headers. Text that is not encoded
+// is unchanged.
 func unescape(s string) string {
 	if !strings.Contains(s, "%") {
 		return s
@@ -100,11 +100,11 @@ func repeated(name string) problem.Problem {
 	return problem.Problem{
 		Code:    problem.DuplicateKey,
 		Pointer: problem.Pointer(clip(name)),
-		Message: "the event says the attribute " + clip(name) + " twice",
+		Message: "the event has the attribute " + clip(name) + " twice",
 	}
 }
 
-// readStructured takes the JSON form of an event apart. An attribute that is null is absent.
+// readStructured splits an event in JSON. An attribute that is null is absent.
 func readStructured(body []byte) (message, problem.List) {
 	body = document.TrimBOM(body)
 	r := structured{m: message{attrs: make(map[string]any, 16)}, seen: make(map[string]bool, 16)}
@@ -122,10 +122,10 @@ func readStructured(body []byte) (message, problem.List) {
 	return r.m, r.problems
 }
 
-// structured is the reading of one event in JSON.
+// structured is the state of reading one event in JSON.
 type structured struct {
 	m message
-	// seen holds the attributes met, data and data_base64 as one.
+	// seen holds the attributes read so far; data and data_base64 count as one.
 	seen     map[string]bool
 	encoded  bool
 	problems problem.List
@@ -164,7 +164,7 @@ func unbase64(value []byte) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(text)
 }
 
-// brokenEvent says why a body cannot be read as an event in structured mode.
+// brokenEvent explains why a body cannot be read as an event in structured mode.
 func brokenEvent(body []byte, err error) problem.Problem {
 	if _, ok := document.SyntaxErrorAt(body, err); !ok {
 		return notJSON("", err)
@@ -179,6 +179,6 @@ func notJSON(pointer string, err error) problem.Problem {
 	return problem.Problem{
 		Code:    problem.NotJSON,
 		Pointer: pointer,
-		Message: clip("cannot be read as JSON: " + err.Error()),
+		Message: clip("cannot read as JSON: " + err.Error()),
 	}
 }

@@ -16,16 +16,16 @@ type Place struct {
 	At  time.Time `json:"at"`
 }
 
-// Stored is one message of EVENTS, as services read it.
+// Stored is one message of EVENTS, as read by services.
 type Stored struct {
 	Place
 	Subject string
 	Type    contract.Type // as the subject says
-	// Event is empty, but for its Seq, until Decode is called.
+	// Event is empty, except for its Seq, until Decode is called.
 	Event contract.Event
-	// Size is about what the message takes in EVENTS, in bytes.
+	// Size is the approximate size of the message in EVENTS, in bytes.
 	Size int
-	// Problems say why the message is not an event.
+	// Problems explain why the message is not an event.
 	Problems problem.List
 }
 
@@ -34,7 +34,7 @@ func NewStored(at Place, subject string) *Stored {
 	return &Stored{Place: at, Subject: subject, Type: contract.TypeOf(subject), Event: contract.Event{Seq: at.Seq}}
 }
 
-// Decode reads the event. It refuses one that contradicts itself, and a cancellation that nobody can carry out.
+// Decode reads the event. It rejects an event that contradicts itself, and a cancellation that cannot be carried out.
 func (m *Stored) Decode(header nats.Header, data []byte) {
 	var err error
 	m.Event, err = Decode(m.Subject, header, data)
@@ -49,7 +49,7 @@ func (m *Stored) Decode(header nats.Header, data []byte) {
 	}
 }
 
-// Fail notes why the message is not an event. The first reason stands: it is the cause of the others.
+// Fail records why the message is not an event. The first reason is kept: it is the cause of the others.
 func (m *Stored) Fail(err error) {
 	var unreadable *Unreadable
 	if !errors.As(err, &unreadable) {

@@ -1,5 +1,5 @@
-// Package eventlog publishes to EVENTS, and reads single messages of it. It is apart from package broker, which executors
-// are made of: it logs.
+// Package eventlog publishes to EVENTS and reads single messages from it. It is separate from package broker, which
+// executors import, because it logs.
 package eventlog
 
 import (
@@ -20,24 +20,24 @@ import (
 )
 
 const (
-	// publishWait bounds one publication, readWait reading one message.
+	// publishWait limits one publication, readWait reading one message.
 	publishWait = 10 * time.Second
 	readWait    = 5 * time.Second
-	// dataTries bounds how often Decode asks for an event's data, dataPause lies between two tries.
+	// dataTries is the number of tries to get an event's data, dataPause the pause between two tries.
 	dataTries = 3
 	dataPause = time.Second
 )
 
-// A Log is the stream EVENTS, as one service publishes to it and reads single messages of it.
+// A Log is the stream EVENTS, to which one service publishes and from which it reads single messages.
 type Log struct {
 	Link    *broker.Link
 	Service string
 	Logger  zerolog.Logger
 }
 
-// Append stores an event behind the event at last, the last one of its aggregate (0 for the first), and returns its
-// place. stored is false if another one is the last. An event without an aggregate is stored without a condition. An
-// error that no retry helps against is a *problem.Permanent.
+// Append stores an event after the event at last, the last one of its aggregate (0 for the first), and returns its
+// place. stored is false if another event is the last. An event without an aggregate is stored unconditionally. An
+// error that a retry cannot resolve is a *problem.Permanent.
 func (s Log) Append(ctx context.Context, e contract.Event, last uint64) (seq uint64, stored bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishWait)
 	defer cancel()
@@ -97,7 +97,7 @@ func (s Log) encode(ctx context.Context, e contract.Event) (*nats.Msg, error) {
 	return msg, err
 }
 
-// Last returns the place and type of the last event of an aggregate, 0 if EVENTS holds none.
+// Last returns the place and type of the last event of an aggregate, or 0 if EVENTS has none.
 func (s Log) Last(ctx context.Context, aggregate string) (uint64, contract.Type, error) {
 	ctx, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
@@ -125,7 +125,7 @@ func (s Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	return state.FirstSeq, state.LastSeq, nil
 }
 
-// Read reads and decodes one message, and returns its body, too. The message is nil if EVENTS does not hold it any more.
+// Read reads and decodes one message, and also returns its body. The message is nil if EVENTS no longer has it.
 func (s Log) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
@@ -153,11 +153,11 @@ func (s Log) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, error
 	return m, body, nil
 }
 
-// Receive returns a message that a follower received, decoded if its reader reads the type.
+// Receive returns a message that a follower received, decoded if its reader handles the type.
 //
-// Few events refer to data, and the others do not wait for it for long: an event whose data cannot be read in some
-// tries is unreadable. The document of a submission is not read: it may be large, and only whoever judges the
-// submission needs it.
+// Few events refer to data, and the others do not wait for it for long: an event whose data cannot be read after some
+// tries is unreadable. The document of a submission is not read: it may be large, and only the service that judges
+// the submission needs it.
 func (s Log) Receive(
 	ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata, reads func(contract.Type) bool,
 ) *event.Stored {
@@ -174,7 +174,7 @@ func (s Log) Receive(
 	return m
 }
 
-// resolve returns a message's body, with the data that it may refer to.
+// resolve returns a message's body, including the data that it may refer to.
 func (s Log) resolve(ctx context.Context, m *event.Stored, header nats.Header, body []byte) []byte {
 	for attempt := 1; m.Type != contract.TypeFlowSubmit; {
 		whole, err := s.Link.Resolve(ctx, header, body)

@@ -18,23 +18,23 @@ type Catalog map[string]progdef.Pinned
 // Known is what flows are checked against.
 type Known struct {
 	Progdefs Catalog
-	// Types documents typenames, by identifier: a few words for messages.
+	// Types maps typenames, by identifier, to a short description for messages.
 	Types map[string]string
 }
 
-// Check is [Known.Check] for those who know only the built-in types.
+// Check is [Known.Check] for callers that know only the built-in types.
 func Check(
 	raw []byte, catalog Catalog, limits Limits,
 ) (Flow, map[string]progdef.Pinned, problem.List) {
 	return Known{Progdefs: catalog, Types: typedoc.Summaries()}.Check(raw, limits)
 }
 
-// Check reads a flow document and checks it against what is known. It returns either the flow in
-// normal form with the progdefs that its nodes are pinned to, or every problem at once: those of
-// the document's form together with those of the graph, as far as the document can be understood.
+// Check reads a flow document and checks it against k. It returns either the flow in normal form
+// and the progdefs that its nodes are pinned to, or every problem at once: the problems of the
+// document's form and those of its graph, as far as the document can be understood.
 //
-// Edges of the normal form are in this order: the document's edges as they stand there; then the
-// records of every "with" by node and port; then the flow's inputs; then its outputs, by name.
+// The edges of the normal form are in this order: the document's edges, in document order; the
+// records of every "with", by node and port; the flow's inputs, by name; its outputs, by name.
 func (k Known) Check(
 	raw []byte, limits Limits,
 ) (Flow, map[string]progdef.Pinned, problem.List) {
@@ -53,12 +53,12 @@ func (k Known) Check(
 	return c.normal(deadline), c.pinned, nil
 }
 
-// A checker understands as much of a document as is well-formed. Whatever breaks the schema has
-// been told already; it passes over that in silence, and over what would only follow from it.
+// A checker understands as much of a document as is well-formed. It skips whatever breaks the
+// schema, which is already reported, and whatever would only follow from that.
 type checker struct {
 	doc     fields
 	catalog Catalog
-	// meanings are words for typenames.
+	// meanings are short descriptions of typenames.
 	meanings map[string]string
 	limits   Limits
 	report   document.Report
@@ -67,12 +67,12 @@ type checker struct {
 	nodes map[string]*node
 	names []string // of nodes, in order
 	ports map[string]*ports
-	// pinned holds the progdefs that are used.
+	// pinned holds the progdefs in use.
 	pinned map[string]progdef.Pinned
 	links  []*link
 	// claims holds the first link of each port.
 	claims map[claim]*link
-	// excused ports seem to be missing a link only because a problem is told elsewhere.
+	// excused ports lack a link only because of a problem that is reported elsewhere.
 	excused map[claim]bool
 	types   *typing
 }
@@ -113,7 +113,7 @@ func (c *checker) graph() {
 	c.solveTypes()
 }
 
-// countable checks how much there is. A flow that is too large is not looked at more closely.
+// countable checks the size of the flow. A flow that is too large is not checked further.
 func (c *checker) countable() bool {
 	values, streams := 0, len(c.doc.edges)+len(c.doc.inputs)+len(c.doc.outputs)
 	for _, written := range c.doc.nodes {
@@ -140,11 +140,11 @@ func (c *checker) atMost(n, limit int, what string, path ...string) bool {
 		return true
 	}
 	c.report.Add(problem.TooMany, fmt.Sprintf(
-		"the flow has %d %s; at most %d are allowed", n, what, limit), "", path...)
+		"the flow has %d %s; the limit is %d", n, what, limit), "", path...)
 	return false
 }
 
-// deadline returns the flow's deadline, the default one where the document's cannot be used.
+// deadline returns the flow's deadline, or the default if the document has no usable one.
 func (c *checker) deadline() time.Duration {
 	written, ok := c.doc.deadline.(string)
 	if !ok || !document.ValidDuration(written) {
@@ -163,7 +163,7 @@ func (c *checker) add(code problem.Code, at []string, message, hint string) {
 	c.report.Add(code, message, hint, at...)
 }
 
-// normal returns the flow in normal form; there must be no problem.
+// normal returns the flow in normal form. It must only be called if there are no problems.
 func (c *checker) normal(deadline time.Duration) Flow {
 	out := Flow{
 		Nodes: map[string]Node{}, Edges: make([]Edge, 0, len(c.links)),
@@ -180,11 +180,11 @@ func (c *checker) normal(deadline time.Duration) Flow {
 	return out
 }
 
-// maxComparisons bounds the words that are compared for hints in one check: a hint is a courtesy,
-// and must not cost more than the check.
+// maxComparisons bounds the words compared for hints in one check: a hint must not cost more than
+// the check.
 const maxComparisons = 200_000
 
-// A speller suggests what a word was meant to be until it is tired.
+// A speller suggests which word was meant, for a bounded number of comparisons.
 type speller struct{ left int }
 
 func (s *speller) suggest(word string, candidates []string) string {

@@ -82,22 +82,22 @@ func TestLimits(t *testing.T) {
 		{"at every limit", `{"nodes":{"a":` + c(`"1234","2"`) + `,"b":` + c(`"3"`) + `},
 			"outputs":{"a":"a.out","b":"b.out"},"deadline":"1h"}`, ""},
 		{"nodes", `{"nodes":{"a":` + c("") + `,"b":` + c("") + `,"c":` + c("") + `}}`,
-			"/nodes: the flow has 3 nodes; at most 2 are allowed [too-many]"},
+			"/nodes: the flow has 3 nodes; the limit is 2 [too-many]"},
 		{"edges", `{"edges":[{"from":"a.b","to":"c.d"},{"from":"a.b","to":"c.d"},` +
 			`{"from":"a.b","to":"c.d"}]}`,
-			"/edges: the flow has 3 edges; at most 2 are allowed [too-many]"},
+			"/edges: the flow has 3 edges; the limit is 2 [too-many]"},
 		{"edges of every kind", `{"edges":[{"from":"a.b","to":"c.d"}],"inputs":{"a":"b.c"},` +
 			`"nodes":{"n":{"progdef":"greet","with":{"name":[]}}}}`,
-			"(document): the flow has 3 edges; at most 2 are allowed [too-many]"},
+			"(document): the flow has 3 edges; the limit is 2 [too-many]"},
 		{"values", `{"nodes":{"a":` + c(`"1","2"`) +
 			`,"b":{"progdef":"join","with":{"left":["3"],"right":["4"]}}}}`,
-			"/nodes: the flow has 4 values; at most 3 are allowed [too-many]"},
+			"/nodes: the flow has 4 values; the limit is 3 [too-many]"},
 		{"records", `{"nodes":{"a":` + c(`"12345",{"base64":"MTIzNDU="}`) +
 			`},"outputs":{"a":"a.out"}}`,
-			"/nodes/a/const/values/0: the value has 5 bytes; at most 4 are allowed [too-large]\n" +
-				"/nodes/a/const/values/1: the value has 5 bytes; at most 4 are allowed [too-large]"},
+			"/nodes/a/const/values/0: the value has 5 bytes; the limit is 4 [too-large]\n" +
+				"/nodes/a/const/values/1: the value has 5 bytes; the limit is 4 [too-large]"},
 		{"document", strings.Repeat(" ", 1001),
-			"(document): the document has 1001 bytes; at most 1000 are allowed [too-large]"},
+			"(document): the document has 1001 bytes; the limit is 1000 [too-large]"},
 		{"deadline", `{"deadline":"61m"}`, "/deadline: the deadline is 1h1m0s; " +
 			"it must be more than 0 and at most 1h0m0s [bad-duration]"},
 	}

@@ -11,52 +11,52 @@ import (
 
 // A Query asks which ports a port may be connected to.
 type Query struct {
-	// Flow is the flow so far, nil for none. What is wrong with it is passed over: an edge that does
-	// not hold tells nothing of types.
+	// Flow is the flow so far, or nil. Its problems are ignored: an edge that does not fit says
+	// nothing about types.
 	Flow json.RawMessage `json:"flow,omitempty"`
-	// Node is a node of the flow, Progdef what a new node would run: one of the two.
+	// Node is a node of the flow; Progdef is what a new node would run. Exactly one is set.
 	Node    string `json:"node,omitempty"`
 	Progdef string `json:"progdef,omitempty"`
 	Port    string `json:"port"`
-	// Side is "input" or "output"; it may be left out where the port is but one of them.
+	// Side is "input" or "output". It may be empty if the port is only one of them.
 	Side string `json:"side,omitempty"`
-	// Limit is how many ports are listed at most; 0 stands for QueryLimit.
+	// Limit is the maximum number of ports to list; 0 means QueryLimit.
 	Limit int `json:"limit,omitempty"`
 }
 
 const (
-	// QueryLimit is how many ports an answer lists unless the query says otherwise.
+	// QueryLimit is the number of ports in an answer unless the query sets a limit.
 	QueryLimit = 1000
-	// MaxQueryLimit is the most that a query may ask for.
+	// MaxQueryLimit is the highest limit that a query may set.
 	MaxQueryLimit = 10_000
 )
 
 // A Compatibility is the answer to a Query.
 type Compatibility struct {
 	Side string `json:"side"`
-	// Type is the port's typename as far as the flow tells. Type variables that it leaves open are
-	// written as the node's own type parameter, or as "node.T" for one of another node.
+	// Type is the port's typename as far as the flow determines it. An open type variable is
+	// written as the node's own type parameter, or as "node.T" if it belongs to another node.
 	Type string `json:"type"`
-	// Ports may be connected to the port: first those of the flow's nodes, then those that a new
-	// node would have; each in the order of their names.
+	// Ports may be connected to the port: first ports of the flow's nodes, then ports of possible
+	// new nodes; each group is ordered by name.
 	Ports []Fit `json:"ports"`
-	// Omitted counts the further ports that the limit has left out.
+	// Omitted counts the ports beyond the limit.
 	Omitted int `json:"omitted,omitempty"`
 }
 
 // A Fit is a port that another one may be connected to.
 type Fit struct {
-	// Node is the node of the flow whose port it is; otherwise Progdef is what a new one would run.
+	// Node is the node of the flow that has the port; otherwise Progdef is what a new node would run.
 	Node    string `json:"node,omitempty"`
 	Progdef string `json:"progdef,omitempty"`
 	Port    string `json:"port"`
-	// Declared is the port's typename as its progdef has it.
+	// Declared is the port's typename as declared in its progdef.
 	Declared string `json:"declared"`
 	// Type is the typename that the edge would have.
 	Type string `json:"type"`
 }
 
-// Compatible answers a query, or says what is wrong with it, with pointers into the query.
+// Compatible answers a query, or returns the problems of the query, with pointers into it.
 func (k Known) Compatible(q Query, limits Limits) (Compatibility, problem.List) {
 	m := matcher{checker: newChecker(k, limits)}
 	if !m.readFlow(q.Flow) {
@@ -93,7 +93,7 @@ type matcher struct {
 	out   Compatibility
 }
 
-// readFlow makes what it can of the flow so far; false where nothing can be made of it.
+// readFlow reads as much as it can of the flow so far. It returns false if nothing can be read.
 func (m *matcher) readFlow(raw []byte) bool {
 	if len(raw) == 0 {
 		raw = []byte("{}")
@@ -125,7 +125,7 @@ func (m *matcher) readLimit(limit int) int {
 func (m *matcher) readPort(q Query) bool {
 	switch {
 	case q.Node != "" && q.Progdef != "" || q.Node == "" && q.Progdef == "":
-		m.report.Add(problem.SchemaMismatch, `one of the fields "node" and "progdef" is needed`, "")
+		m.report.Add(problem.SchemaMismatch, `set either "node" or "progdef"`, "")
 	case q.Node != "":
 		m.findNode(q.Node)
 	default:
@@ -148,11 +148,11 @@ func (m *matcher) findNode(name string) {
 	n := m.nodes[name]
 	switch {
 	case n == nil:
-		m.report.Add(problem.UnknownNode, "there is no node "+document.Quote(name)+" in the flow",
+		m.report.Add(problem.UnknownNode, "node "+document.Quote(name)+" not found in the flow",
 			document.DidYouMean(m.hints.suggest(name, m.names)), "node")
 	case n.ports == nil:
 		m.report.Add(problem.UnknownProgdef, "the ports of the node "+document.Quote(name)+
-			" are not known, as there is no progdef "+document.Quote(n.progdef), "", "node")
+			" are unknown: progdef "+document.Quote(n.progdef)+" not found", "", "node")
 	default:
 		m.node = n
 	}
@@ -161,7 +161,7 @@ func (m *matcher) findNode(name string) {
 func (m *matcher) newNode(used string) {
 	pinned, ok := m.catalog[used]
 	if !ok {
-		m.report.Add(problem.UnknownProgdef, "there is no progdef "+document.Quote(used),
+		m.report.Add(problem.UnknownProgdef, "progdef "+document.Quote(used)+" not found",
 			document.DidYouMean(m.hints.suggest(used, m.catalogNames())), "progdef")
 		return
 	}
@@ -175,11 +175,11 @@ func (m *matcher) readSide(q Query) bool {
 	switch {
 	case q.Side != "" && q.Side != "input" && q.Side != "output":
 		m.report.Add(problem.WrongDirection, document.Quote(q.Side)+
-			` is no side of a node: it must be "input" or "output"`, "", "side")
+			` is not a side of a node: it must be "input" or "output"`, "", "side")
 	case q.Side == "" && in && out:
 		m.report.Add(problem.WrongDirection, fmt.Sprintf(
 			"%s has both an input and an output %s", m.calls(), document.Quote(q.Port)),
-			`say which with "side"`, "port")
+			`set "side" to choose one`, "port")
 	case q.Side != "output" && in:
 		m.side = input
 		return true
@@ -207,7 +207,7 @@ func (m *matcher) unknownPort(q Query) {
 		document.Quote(q.Port)), document.DidYouMean(m.hints.suggest(q.Port, names)), "port")
 }
 
-// calls names the node that is asked about.
+// calls names the node of the query.
 func (m *matcher) calls() string {
 	if m.node.name == "" {
 		return "the progdef " + m.node.progdef
@@ -225,7 +225,7 @@ func (m *matcher) unconnected() bool {
 		code, other = problem.ManySinks, l.to
 	}
 	m.report.Add(code, fmt.Sprintf("%s is already connected to %s", name(m.node, m.port), other.text),
-		fmt.Sprintf("to ask for others, leave %s out of the flow", problem.Pointer(l.at...)), "port")
+		fmt.Sprintf("to list other ports, remove %s from the flow", problem.Pointer(l.at...)), "port")
 	return false
 }
 
@@ -246,7 +246,7 @@ func (m *matcher) tryFlow() {
 	}
 }
 
-// tryCatalog tries the ports of what the catalogue holds.
+// tryCatalog tries the ports of the progdefs in the catalogue.
 func (m *matcher) tryCatalog() {
 	for _, used := range sortedKeys(m.catalog) {
 		mark := m.types.Mark()
@@ -259,7 +259,7 @@ func (m *matcher) tryCatalog() {
 	}
 }
 
-// try lists a port if an edge to it would hold.
+// try lists a port if an edge to it would fit.
 func (m *matcher) try(n *node, port string, f Fit) {
 	p := n.ports.sides[m.side.other()].types[port]
 	if p == nil {
@@ -280,7 +280,7 @@ func (m *matcher) try(n *node, port string, f Fit) {
 	m.out.Ports = append(m.out.Ports, f)
 }
 
-// wouldCycle returns the nodes that an edge from or to the port may not lead to.
+// wouldCycle returns the nodes that an edge to or from the port would close a cycle with.
 func (m *matcher) wouldCycle() map[*node]bool {
 	next := map[*node][]*node{}
 	for _, l := range m.links {

@@ -171,25 +171,25 @@ func TestCompatible(t *testing.T) {
 		{"a limit", `{"progdef":"assert","port":"in","limit":2}`,
 			`input Result<T>: assert.out:T first.out:E and 5 more`},
 		{"connected", `{"node":"t","port":"left"}`,
-			`/port: t.left is already connected to w.in [many-sinks] — to ask for others, leave /edges/1 out ` +
-				`of the flow`},
+			`/port: t.left is already connected to w.in [many-sinks] — to list other ports, remove /edges/1 ` +
+				`from the flow`},
 		{"unknown node", `{"node":"tt","port":"left"}`,
-			`/node: there is no node "tt" in the flow [unknown-node] — did you mean "t"?`},
+			`/node: node "tt" not found in the flow [unknown-node] — did you mean "t"?`},
 		{"unknown progdef", `{"progdef":"tea","port":"left"}`,
-			`/progdef: there is no progdef "tea" [unknown-progdef] — did you mean "tee"?`},
+			`/progdef: progdef "tea" not found [unknown-progdef] — did you mean "tee"?`},
 		{"unknown ports", `{"node":"z","port":"left"}`,
-			`/node: the ports of the node "z" are not known, as there is no progdef "nothing" ` +
+			`/node: the ports of the node "z" are unknown: progdef "nothing" not found ` +
 				`[unknown-progdef]`},
 		{"unknown port", `{"progdef":"tee","port":"leftt","side":"output"}`,
 			`/port: the progdef tee has no output "leftt" [unknown-port] — did you mean "left"?`},
 		{"nothing", `{"port":"left"}`,
-			`(document): one of the fields "node" and "progdef" is needed [schema]`},
+			`(document): set either "node" or "progdef" [schema]`},
 		{"bad side", `{"progdef":"tee","port":"left","side":"up"}`,
-			`/side: "up" is no side of a node: it must be "input" or "output" [wrong-direction]`},
+			`/side: "up" is not a side of a node: it must be "input" or "output" [wrong-direction]`},
 		{"bad limit", `{"progdef":"tee","port":"left","limit":-1}`,
 			`/limit: the limit is -1; it must be at least 1 and at most 10000 [too-many]`},
 		{"bad flow", `{"node":"tee","port":"left","flow":{"nodes":{},"nodes":{}}}`,
-			`/node: there is no node "tee" in the flow [unknown-node]`},
+			`/node: node "tee" not found in the flow [unknown-node]`},
 		{"no flow", `{"node":"tee","port":"left","flow":5}`,
 			`/flow: must be an object, not a number [schema]`},
 	}

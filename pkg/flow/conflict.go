@@ -10,10 +10,10 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// A clash is what two types differ in, in words: the whole of the two types, or a part of each.
+// A clash is how two types differ, spelled out: the whole of the two types, or a part of each.
 type clash struct{ left, right string }
 
-// clashing spells what a link's types differ in, as long as the link counts.
+// clashing spells the difference between a link's types. It must be called while the link still counts.
 func (c *checker) clashing(u *unify.Conflict) clash {
 	if u.Kind != unify.Clash {
 		return clash{}
@@ -22,7 +22,7 @@ func (c *checker) clashing(u *unify.Conflict) clash {
 	return clash{c.types.spell(u.Left, nobody), c.types.spell(u.Right, nobody)}
 }
 
-// tell reports a link whose ends cannot have one type. The link counts no longer.
+// tell reports a link whose ends cannot have the same type. The link no longer counts.
 func (c *checker) tell(l *link, u *unify.Conflict, differ clash) {
 	if c.report.Full() {
 		c.add(problem.TypeMismatch, l.at, "", "") // is only counted
@@ -67,7 +67,7 @@ func (c *checker) between(l *link) string {
 // resultType is the identifier of the typename Result<T>.
 const resultType = "Result"
 
-// meaning says in a few words what the two types are that differ, as far as that is known.
+// meaning describes the two types that differ in a few words, as far as they are documented.
 func (c *checker) meaning(u *unify.Conflict) string {
 	var out []string
 	for _, t := range []unify.Term{u.Left, u.Right} {
@@ -82,8 +82,8 @@ func (c *checker) meaning(u *unify.Conflict) string {
 	return " (" + strings.Join(slices.Compact(out), "; ") + ")"
 }
 
-// because says why the type of a port has, at the place that path leads to, what does not fit; ""
-// where its progdef says so itself.
+// because explains how the type of a port came to have the part at path that does not fit. It
+// returns "" if the port's progdef declares it.
 func (c *checker) because(e end, path []int, differ clash) string {
 	typename := e.typ.typename
 	i := slices.Index(e.node.ports.params, typename.Name)
@@ -105,9 +105,9 @@ func (c *checker) because(e end, path []int, differ clash) string {
 		subject, c.types.spell(v, e.node), some(reasons, ", "))
 }
 
-// reasons lists the links that have made a variable what it is, down to the part of it that path
-// leads to; what comes from farther away stands before. The part is free where only the link at
-// hand would make something of it; ok is false where it would take too long to find out.
+// reasons lists the links that gave a variable its type, down to the part of it at path; the most
+// distant links come first. The part is free if only the link at hand would determine it; ok is
+// false if it would take too long to find out.
 func (c *checker) reasons(v unify.Term, path []int) (links []string, free, ok bool) {
 	var all []int
 	for {
@@ -127,7 +127,7 @@ func (c *checker) reasons(v unify.Term, path []int) (links []string, free, ok bo
 	}
 }
 
-// spelled names links, each once.
+// spelled spells links, each once.
 func (c *checker) spelled(numbers []int) []string {
 	var out []string
 	seen := map[int]bool{}
@@ -140,7 +140,7 @@ func (c *checker) spelled(numbers []int) []string {
 	return out
 }
 
-// sameness says why a type variable of the one end is one of the other.
+// sameness explains why a type variable of one end equals one of the other.
 func (c *checker) sameness(l *link) string {
 	for _, i := range l.from.typ.params {
 		for _, j := range l.to.typ.params {

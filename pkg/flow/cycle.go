@@ -7,7 +7,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// A visit is how far the search for cycles has come with a node.
+// A visit is the state of a node in the search for cycles.
 type visit int
 
 const (
@@ -16,11 +16,11 @@ const (
 	finished
 )
 
-// findCycles reports each edge that leads back to a node on the way to it, with the cycle that it
-// closes. Without those edges there would be no cycle left.
+// findCycles reports each edge that leads back to a node on the path to it, with the cycle that it
+// closes. Without those edges the graph would have no cycle.
 func (c *checker) findCycles() {
 	s := search{c: c, closed: map[[2]*node]bool{}}
-	// From the sources on, the edge that leads back is the one that a person would call so.
+	// The search begins at the sources, so that it reports the edge that a person would call backward.
 	for _, name := range c.names {
 		if n := c.nodes[name]; !n.fed {
 			s.visit(n)
@@ -35,7 +35,7 @@ func (c *checker) findCycles() {
 type search struct {
 	c    *checker
 	path []*node
-	// closed holds the pairs of nodes whose edge back is reported: parallel edges are one cycle.
+	// closed holds the pairs of nodes with a reported back edge: parallel edges are one cycle.
 	closed map[[2]*node]bool
 }
 

@@ -1,4 +1,4 @@
-// Package flow checks flow documents, solves their types and brings them into normal form; it also
-// tells which ports may be connected. It is pure: the catalogue comes in, a checked flow or every
-// problem at once comes out.
+// Package flow checks flow documents, solves their types and brings them into normal form. It also
+// finds the ports that may be connected. It is pure: its input is the catalogue, its output is a
+// checked flow or every problem at once.
 package flow

@@ -9,12 +9,12 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// end finds the port that is written as "node.port", or reports why there is none: at the place at,
-// or at the member of it that tail leads to.
+// end finds the port written as "node.port", or reports why it is not found: at the place at, or
+// at the member of it at tail.
 func (c *checker) end(written any, side direction, at []string, tail ...string) end {
 	text, ok := written.(string)
 	if !ok {
-		return end{text: "something"} // the schema has told
+		return end{text: "something"} // the schema has reported it
 	}
 	nodeName, port, _ := strings.Cut(text, ".")
 	if nodeName == "" || port == "" || strings.Contains(port, ".") {
@@ -31,8 +31,8 @@ func (c *checker) end(written any, side direction, at []string, tail ...string) 
 	return e
 }
 
-// portOf finds a port of a node, or reports why there is none. A node whose ports cannot be known
-// is given the benefit of the doubt.
+// portOf finds a port of a node, or reports why it is not found. A node whose ports are unknown
+// may have the port.
 func (c *checker) portOf(
 	n *node, port string, side direction, at []string, tail ...string,
 ) end {
@@ -48,7 +48,7 @@ func (c *checker) portOf(
 }
 
 func (c *checker) badEndpoint(text string, side direction, at []string) {
-	hint := "name a node and a port of it"
+	hint := "name a node and one of its ports"
 	if n := c.nodes[strings.Trim(text, ".")]; n != nil {
 		if port := c.meant(n, "", side); port != "" {
 			hint = document.DidYouMean(name(n, port))
@@ -65,9 +65,9 @@ func (c *checker) unknownNode(nodeName, port string, side direction, at []string
 	}
 	hint := document.DidYouMean(near)
 	if own := side.other().String() + "s"; near == "" && nodeName == own {
-		hint = fmt.Sprintf("the flow's own %s are joined to ports in %q, not by an edge", own, own)
+		hint = fmt.Sprintf("connect the flow's %s in %q, not with an edge", own, own)
 	}
-	c.add(problem.UnknownNode, at, "there is no node "+document.Quote(nodeName), hint)
+	c.add(problem.UnknownNode, at, "node "+document.Quote(nodeName)+" not found", hint)
 }
 
 func (c *checker) unknownPort(n *node, port string, side direction, at []string) {
@@ -90,8 +90,8 @@ func (c *checker) unknownPort(n *node, port string, side direction, at []string)
 	}
 }
 
-// meant guesses which port of the node was meant, and excuses it from having no link: the reader is
-// told of it here.
+// meant guesses which port of the node was meant, and excuses it from being unconnected: the
+// problem is reported here.
 func (c *checker) meant(n *node, port string, side direction) string {
 	if n.ports == nil {
 		return ""
@@ -107,7 +107,7 @@ func (c *checker) meant(n *node, port string, side direction) string {
 	return near
 }
 
-// portList is a hint that lists a node's ports, unless there are too many to help.
+// portList is a hint that lists a node's ports, unless there are too many.
 func portList(n *node, side direction) string {
 	names := n.ports.sides[side].names
 	switch {

@@ -4,9 +4,9 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
-// A Flow is a checked flow in normal form. Constants have become values on the edge that they
-// feed, the flow's own inputs and outputs have become ends of edges, every node is pinned to a
-// revision and every edge has its solved typename.
+// A Flow is a checked flow in normal form: constants are values on the edges that they feed, the
+// flow's own inputs and outputs are ends of edges, every node is pinned to a revision, and every
+// edge has its solved typename.
 type Flow struct {
 	Nodes    map[string]Node   `json:"nodes"`
 	Edges    []Edge            `json:"edges"`
@@ -19,8 +19,8 @@ type Node struct {
 	Revision string `json:"revision"`
 }
 
-// An Edge is one stream. Exactly one of From, Input and Const is its source, exactly one of To and
-// Output its sink. Its place in Flow.Edges is its number.
+// An Edge is one stream. Exactly one of From, Input and Const is its source; exactly one of To and
+// Output is its sink. Its index in Flow.Edges is its number.
 type Edge struct {
 	// From is the output port that writes the stream, as "node.port".
 	From string `json:"from,omitempty"`
@@ -36,9 +36,9 @@ type Edge struct {
 	Type string `json:"type"`
 }
 
-// Const is a stream written down in the flow document.
+// Const is a stream whose records are written in the flow document.
 type Const struct {
-	// Node is the const node's name, or "" where the document used the short form "with".
+	// Node is the const node's name, or "" if the document used the short form "with".
 	Node   string  `json:"node,omitempty"`
 	Values []Value `json:"values"`
 }

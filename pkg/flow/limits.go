@@ -11,20 +11,20 @@ type Limits struct {
 	Document document.Limits
 	// Nodes counts const nodes too.
 	Nodes int
-	// Edges counts the streams of the normal form: also those that "with", "inputs" and "outputs"
-	// make.
+	// Edges counts the streams of the normal form, including those of "with", "inputs" and
+	// "outputs".
 	Edges int
-	// ConstValues is how many records the document may hold in all, RecordBytes how long each may
-	// be, in octets.
+	// ConstValues is the maximum number of records in the document, RecordBytes the maximum size of
+	// each, in bytes.
 	ConstValues int
 	RecordBytes int
 	MaxDeadline time.Duration
-	// DefaultDeadline is for flows that name none.
+	// DefaultDeadline applies to flows without a deadline.
 	DefaultDeadline time.Duration
 }
 
-// DefaultLimits returns documents of 4 MiB, 10,000 nodes, 100,000 edges, 10,000 values of at most 64 KiB, and deadlines
-// of at most 144 hours, 24 hours by default.
+// DefaultLimits returns the default limits: documents of 4 MiB, 10,000 nodes, 100,000 edges, 10,000 values of at most
+// 64 KiB, and deadlines of at most 144 hours (24 hours by default).
 func DefaultLimits() Limits {
 	size := document.DefaultLimits()
 	size.Bytes = 4 << 20

@@ -11,33 +11,33 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// A link is one stream of the document, whichever way it is written.
+// A link is one stream of the document, in any of its notations.
 type link struct {
-	at       []string // where it stands
+	at       []string // its place in the document
 	from, to end
 	with     *Const // the records of a "with", which have no node
-	// surplus links have a port that has a link already.
+	// surplus links have a port that already has a link.
 	surplus bool
-	// typename is what the ends were found to carry.
+	// typename is the solved type of the link.
 	typename string
 }
 
 // An end is one end of a link.
 type end struct {
-	// node is nil where the end is not a port that exists, or may well exist.
+	// node is nil if the end is not a port that exists or may exist.
 	node *node
 	port string
-	// text is the end as it was written, or words for it where it was not.
+	// text is the end as written in the document, or a description of it.
 	text string
-	// free ends take any type: they are the flow's own, or records.
+	// free ends take any type: they are inputs or outputs of the flow, or records.
 	free bool
-	// typ is nil where the port's typename cannot be known.
+	// typ is nil if the port's typename is unknown.
 	typ *portType
 	// term is the port's type in this node.
 	term unify.Term
 }
 
-// A claim is one port's right to one link.
+// A claim identifies a port that may have one link.
 type claim struct {
 	node *node
 	port string
@@ -80,7 +80,7 @@ func (c *checker) readWithPort(n *node, port string, at []string) {
 	to.text = name(n, port)
 	written, _ := n.with[port].([]any)
 	l := &link{at: at, to: to, with: &Const{Values: c.readValues(written, at)}}
-	l.from = end{free: true, text: "the values of with"}
+	l.from = end{free: true, text: `the values of "with"`}
 	c.claim(l, to, input)
 	c.join(l)
 }
@@ -103,7 +103,7 @@ func (c *checker) readEnds() {
 	}
 }
 
-// join adds a link to the graph. A node may be stopped from downstream: that makes no cycle.
+// join adds a link to the graph. A link to a stop port makes no cycle: a node may be stopped from downstream.
 func (c *checker) join(l *link) {
 	c.links = append(c.links, l)
 	if l.from.node != nil && l.to.node != nil && l.to.port != progdef.StopPort {
@@ -112,7 +112,7 @@ func (c *checker) join(l *link) {
 	}
 }
 
-// repeated reports an edge that stands in the document twice, as one problem instead of two.
+// repeated reports an edge that the document contains twice, as one problem instead of two.
 func (c *checker) repeated(l *link) bool {
 	if l.from.node == nil || l.to.node == nil {
 		return false
@@ -121,13 +121,13 @@ func (c *checker) repeated(l *link) bool {
 	if first == nil || first.from.node != l.from.node || first.from.port != l.from.port {
 		return false
 	}
-	c.add(problem.ManySources, l.at, fmt.Sprintf("the edge from %s to %s stands at %s already",
-		l.from.text, l.to.text, problem.Pointer(first.at...)), "remove one of the two")
+	c.add(problem.ManySources, l.at, fmt.Sprintf("the edge from %s to %s repeats %s",
+		l.from.text, l.to.text, problem.Pointer(first.at...)), "remove one of them")
 	return true
 }
 
-// claim gives a port its link; a port that has one already is a problem, at the member of the link
-// that tail leads to.
+// claim records the link of a port. If the port already has one, claim reports a problem at the
+// member of the link at tail.
 func (c *checker) claim(l *link, e end, side direction, tail ...string) {
 	if e.node == nil {
 		return
@@ -150,11 +150,11 @@ func (c *checker) claim(l *link, e end, side direction, tail ...string) {
 		e.text, first.to.text, where), "an output feeds one input: put a `tee` in between to copy it")
 }
 
-// findMissing reports every port that no link has claimed.
+// findMissing reports every port without a link.
 func (c *checker) findMissing() {
 	for _, name := range c.names {
 		n := c.nodes[name]
-		// Under a name that cannot be written as "node.port" nothing could have claimed them.
+		// A port of a node whose name cannot be written as "node.port" cannot have a link.
 		if n.ports == nil || !document.ValidName(name) {
 			continue
 		}
@@ -181,7 +181,7 @@ const stopType = "utf8-string"
 // edge returns the link in normal form.
 func (l *link) edge() Edge {
 	e := Edge{Type: l.typename}
-	if e.Type == "" { // records that nobody but a stop reads
+	if e.Type == "" { // records that only a stop reads
 		e.Type = stopType
 	}
 	switch {

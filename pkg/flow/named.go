@@ -9,7 +9,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// readTypes reads what nodes say of their type parameters.
+// readTypes reads the type parameters that nodes set.
 func (c *checker) readTypes() {
 	for _, name := range c.names {
 		n := c.nodes[name]
@@ -40,7 +40,7 @@ func (c *checker) readType(n *node, param string, written any, at []string) {
 	c.types.equations = append(c.types.equations, &link{at: at, from: from, to: to})
 }
 
-// unknownParam excuses all type parameters: one of them was meant.
+// unknownParam excuses all type parameters of the node: one of them was probably meant.
 func (c *checker) unknownParam(n *node, param string, at []string) {
 	for _, v := range n.vars {
 		c.types.excused[v] = true

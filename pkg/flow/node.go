@@ -31,7 +31,7 @@ type ports struct {
 	params []string
 }
 
-// A side is all ports of one direction. The type is nil of a port whose typename cannot be known.
+// A side is all ports of one direction. The type of a port is nil if its typename is unknown.
 type side struct {
 	types map[string]*portType
 	names []string // in order
@@ -41,11 +41,11 @@ func newSide(types map[string]*portType) side {
 	return side{types: types, names: sortedKeys(types)}
 }
 
-// A portType is the typename of a port as it is declared.
+// A portType is the declared typename of a port.
 type portType struct {
 	typename progdef.Typename
 	text     string
-	// params are the places, among the progdef's type parameters, of those that it uses.
+	// params are the indexes of the progdef's type parameters that the typename uses.
 	params []int
 }
 
@@ -66,20 +66,20 @@ func mentions(t progdef.Typename, name string) bool {
 		slices.ContainsFunc(t.Args, func(a progdef.Typename) bool { return mentions(a, name) })
 }
 
-// A node is a node of the document as far as it can be understood.
+// A node is a node of the document, as far as it can be understood.
 type node struct {
 	name    string
 	progdef string
-	// constant holds the records of a const node; nil for a use of a progdef.
+	// constant holds the records of a const node; it is nil for other nodes.
 	constant *Const
 	with     map[string]any
-	// types are what the document says of the type parameters.
+	// types are the type parameters set in the document.
 	types map[string]any
-	// ports is nil where they cannot be known; nothing is said about them then.
+	// ports is nil if they are unknown; nothing is reported about them then.
 	ports *ports
-	// vars are what the type parameters of the node's progdef stand for in this node.
+	// vars are the types of the progdef's type parameters in this node.
 	vars []unify.Term
-	// out are the links that leave the node, for the search for cycles.
+	// out are the links that leave the node, for the cycle search.
 	out   []*link
 	fed   bool
 	state visit
@@ -96,7 +96,7 @@ func (c *checker) readNode(name string, written any) *node {
 	n := &node{name: name}
 	if name == "inputs" || name == "outputs" {
 		c.add(problem.BadName, []string{"nodes", name},
-			document.Quote(name)+" is what the flow's own ends are called; no node may be", "")
+			document.Quote(name)+" is reserved for the flow's own ends; rename the node", "")
 	}
 	object, _ := written.(map[string]any)
 	constant, isConst := object["const"]
@@ -130,7 +130,7 @@ func (c *checker) readConst(n *node, written any) {
 	}}
 }
 
-// constType reads the typename of a const node, nil where there is none to read.
+// constType reads the typename of a const node; it is nil if there is none.
 func (c *checker) constType(written any, at []string) *portType {
 	text, ok := written.(string)
 	if !ok {
@@ -145,7 +145,7 @@ func (c *checker) constType(written any, at []string) *portType {
 	return newPortType(t, nil)
 }
 
-// progdefPorts looks up what the node uses and pins it; nil when there is no such progdef.
+// progdefPorts looks up and pins the node's progdef. It returns nil if the progdef is not found.
 func (c *checker) progdefPorts(n *node) *ports {
 	if known, ok := c.ports[n.progdef]; ok && known != nil {
 		return known
@@ -156,7 +156,7 @@ func (c *checker) progdefPorts(n *node) *ports {
 		return nil
 	}
 	p := portsOf(pinned.Document)
-	// Not among the names: a flow need not wire these two. Any type may stop a node.
+	// Not in names: a flow need not connect these two. Any type may stop a node.
 	p.sides[input].types[progdef.StopPort] = nil
 	p.sides[output].types[progdef.PanicPort] = newPortType(progdef.Typename{Name: progdef.PanicType}, nil)
 	c.ports[n.progdef], c.pinned[n.progdef] = p, pinned
@@ -166,10 +166,10 @@ func (c *checker) progdefPorts(n *node) *ports {
 func (c *checker) unknownProgdef(n *node) {
 	near := c.hints.suggest(n.progdef, c.catalogNames())
 	c.add(problem.UnknownProgdef, []string{"nodes", n.name, "progdef"},
-		"there is no progdef "+document.Quote(n.progdef), document.DidYouMean(near))
+		"progdef "+document.Quote(n.progdef)+" not found", document.DidYouMean(near))
 }
 
-// catalogNames is sorted only for those who misspell.
+// catalogNames sorts the names only when a misspelled name needs them.
 func (c *checker) catalogNames() []string {
 	if c.hints.left <= len(c.catalog) {
 		c.hints.left = 0
@@ -188,7 +188,7 @@ func portsOf(doc progdef.Document) *ports {
 func parsed(written map[string]progdef.Port, params []string) map[string]*portType {
 	out := make(map[string]*portType, len(written))
 	for name, p := range written {
-		// A catalogue holds checked documents; anything else matches nothing but itself.
+		// A catalogue holds checked documents. A typename that cannot be parsed matches only itself.
 		t, err := progdef.ParseTypename(p.Type)
 		if err != nil {
 			t = progdef.Typename{Name: p.Type}

@@ -12,7 +12,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// valueLists returns the two places of a node at which records may stand.
+// valueLists returns the two lists of records that a node may have.
 func valueLists(written any) (constant []any, with map[string]any) {
 	object, _ := written.(map[string]any)
 	c, _ := object["const"].(map[string]any)
@@ -31,7 +31,7 @@ func (c *checker) readValues(written []any, at []string) []Value {
 		}
 		if len(v) > c.limits.RecordBytes {
 			c.add(problem.TooLarge, append(at, strconv.Itoa(i)), fmt.Sprintf(
-				"the value has %d bytes; at most %d are allowed", len(v), c.limits.RecordBytes),
+				"the value has %d bytes; the limit is %d", len(v), c.limits.RecordBytes),
 				"")
 		}
 		out = append(out, v)
@@ -39,7 +39,7 @@ func (c *checker) readValues(written []any, at []string) []Value {
 	return out
 }
 
-// hold holds the records of a constant to what their typename promises.
+// hold checks the records of a constant against their typename.
 func (c *checker) hold(values []Value, typename string, at []string) {
 	for i, v := range values {
 		if message := promise(v, typename); message != "" {
@@ -48,7 +48,7 @@ func (c *checker) hold(values []Value, typename string, at []string) {
 	}
 }
 
-// readValue decodes one record, or says why it cannot. What breaks the schema becomes nil.
+// readValue decodes one record, or explains why it cannot. It returns nil for a value that breaks the schema.
 func readValue(written any) (Value, string) {
 	switch w := written.(type) {
 	case string:
@@ -68,16 +68,16 @@ func readValue(written any) (Value, string) {
 	}
 }
 
-// promise says how a record breaks what its typename promises, "" when it does not. Only the
-// built-in typenames promise anything that can be seen here.
+// promise explains how a record breaks its typename; it returns "" if it does not. Only built-in
+// typenames are checked.
 func promise(v Value, typename string) string {
 	switch {
 	case v == nil:
 		return ""
 	case typename == "utf8-string" && !utf8.Valid(v):
-		return "the value is not UTF-8, as its type utf8-string promises"
+		return "the value is not UTF-8, which its type utf8-string requires"
 	case typename == "json" && !json.Valid(v):
-		return "the value is not JSON, as its type json promises: " + document.WhyNotJSON(v)
+		return "the value is not JSON, which its type json requires: " + document.WhyNotJSON(v)
 	default:
 		return ""
 	}
@@ -89,5 +89,5 @@ func bareWord(v Value, typename string) string {
 		return ""
 	}
 	text, _ := json.Marshal(string(v)) // text can be encoded
-	return "a JSON string has quotation marks of its own: " + document.Quote(string(text))
+	return "a JSON string needs its own quotation marks: " + document.Quote(string(text))
 }

@@ -10,27 +10,27 @@ import (
 )
 
 const (
-	// maxTypeParts bounds the types, and parts of types, that the ports of generic nodes have.
+	// maxTypeParts bounds the types, and parts of types, of the ports of generic nodes.
 	maxTypeParts = 500_000
-	// maxWaste bounds the work on edges that turn out not to fit.
+	// maxWaste bounds the work on edges that do not fit.
 	maxWaste = 5_000_000
-	// maxExplanation bounds the work of finding out why a type is what it is.
+	// maxExplanation bounds the work of explaining types.
 	maxExplanation = 500_000
 )
 
-// typing is what is known of the types of a flow.
+// typing is the state of the type solver for a flow.
 type typing struct {
 	*unify.Solver
 	ground map[string]unify.Term
-	// owners tells whose a variable is.
+	// owners maps a variable to its owner.
 	owners map[unify.Term]owner
-	// equations are all that may make types equal, in the order in which they count.
+	// equations are all links that may make types equal, in order of precedence.
 	equations []*link
-	// excused variables may be unsolved only because a problem is told elsewhere.
+	// excused variables may be unsolved only because of a problem that is reported elsewhere.
 	excused map[unify.Term]bool
 	// texts are the solved typenames, by the head of their class.
 	texts map[unify.Term]string
-	// wasted and explain are the work that went, and may yet go, into what does not fit.
+	// wasted is the work spent on edges that do not fit; explain is the work left for explanations.
 	wasted, explain int
 }
 
@@ -54,8 +54,8 @@ func newTyping() *typing {
 	}
 }
 
-// solveTypes gives every link its typename. It reports each link that cannot hold with those before
-// it, and each type variable that nothing fixes although all its links hold.
+// solveTypes solves the typename of every link. It reports each link that contradicts those before
+// it, and each type variable that nothing determines although all its links fit.
 func (c *checker) solveTypes() {
 	if !c.instantiate() {
 		return
@@ -70,7 +70,7 @@ func (c *checker) solveTypes() {
 	c.settle()
 }
 
-// instantiate gives every generic node its own type variables and every end of a link its type.
+// instantiate gives every generic node its own type variables, and every end of a link its type.
 func (c *checker) instantiate() bool {
 	for _, name := range c.names {
 		c.types.instantiate(c.nodes[name])
@@ -83,9 +83,9 @@ func (c *checker) instantiate() bool {
 			}
 		}
 		if c.types.Len() > maxTypeParts {
-			c.add(problem.TooMany, []string{"nodes"}, fmt.Sprintf("the typenames of the ports that "+
-				"use type parameters have more than %d parts in all", maxTypeParts),
-				"use fewer generic nodes, or such with simpler typenames")
+			c.add(problem.TooMany, []string{"nodes"}, fmt.Sprintf("the typenames of the ports with "+
+				"type parameters have more than %d parts in total", maxTypeParts),
+				"use fewer generic nodes, or simpler typenames")
 			return false
 		}
 	}
@@ -104,7 +104,7 @@ func (t *typing) instantiate(n *node) {
 	}
 }
 
-// of returns the type that a port has in a node.
+// of returns the type of a port in a node.
 func (t *typing) of(n *node, p *portType) unify.Term {
 	if p.generic() {
 		return t.with(n.ports.params, n.vars, p.typename)
@@ -112,7 +112,7 @@ func (t *typing) of(n *node, p *portType) unify.Term {
 	return t.fixed(p)
 }
 
-// fixed returns a type without variables; there is one of each.
+// fixed returns a type without variables. Equal types share one term.
 func (t *typing) fixed(p *portType) unify.Term {
 	term, known := t.ground[p.text]
 	if !known {
@@ -135,7 +135,7 @@ func (t *typing) with(params []string, vars []unify.Term, typename progdef.Typen
 }
 
 // equate makes the types of a link's ends equal, or reports why they cannot be. It returns false
-// when there were so many that could not that the rest is left.
+// after so many conflicts that the remaining links are not checked.
 func (c *checker) equate(i int) bool {
 	l, t := c.types.equations[i], c.types
 	if !c.comparable(l) {
@@ -153,15 +153,15 @@ func (c *checker) equate(i int) bool {
 	t.excuse(l.to)
 	c.tell(l, conflict, clash)
 	if t.wasted += t.Steps() - before; t.wasted > maxWaste {
-		c.add(problem.TooMany, l.at, "the types of the edges behind this one were not checked: "+
-			"too much was wrong before", "mend the problems listed and check again")
+		c.add(problem.TooMany, l.at, "the types of the edges after this one were not checked: "+
+			"too many edges do not fit", "fix the listed problems and check again")
 		return false
 	}
 	return true
 }
 
-// comparable reports whether both ends of a link have a type that means something. What a faulty
-// link leaves open is no problem of its own.
+// comparable reports whether both ends of a link have a meaningful type. A consequence of a faulty
+// link is not a problem of its own.
 func (c *checker) comparable(l *link) bool {
 	if l.to.node != nil && l.to.port == progdef.StopPort {
 		return false // any type may stop a node
@@ -207,7 +207,7 @@ func (c *checker) excuseUnlinked() {
 	}
 }
 
-// settle gives every link its typename and holds records to it.
+// settle sets the typename of every link and checks records against it.
 func (c *checker) settle() {
 	for _, l := range c.links {
 		known := l.from

@@ -20,8 +20,8 @@ func (t *typing) text(e end) string {
 	return text
 }
 
-// spell writes a type as it is known now. What is not known is written as the node's own type
-// parameter where it has one for it, else with the name of the node whose it is.
+// spell writes a type as far as it is known. An unknown part is written as the node's own type
+// parameter if it has one for it, else with the name of the node that owns it.
 func (t *typing) spell(term unify.Term, n *node) string {
 	if _, name, args, ok := t.Shape(term); ok {
 		return written(name, args, func(a unify.Term) string { return t.spell(a, n) })
@@ -55,7 +55,7 @@ func written(name string, args []unify.Term, write func(unify.Term) string) stri
 	return name + "<" + strings.Join(texts, ",") + ">"
 }
 
-// grown names a type that is too large: as it is declared, and whose it is.
+// grown names a type that is too large: its declared form, and its owner.
 func (t *typing) grown(term unify.Term) string {
 	text := t.declared(term)
 	if o, ok := t.ownerOf(term); ok {
@@ -64,7 +64,7 @@ func (t *typing) grown(term unify.Term) string {
 	return text
 }
 
-// ownerOf returns whose variable a type was made of.
+// ownerOf returns the owner of a variable in a type.
 func (t *typing) ownerOf(term unify.Term) (owner, bool) {
 	name, args := t.Parts(term)
 	if name == "" {

@@ -9,8 +9,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// findUnsolved reports the type variables that nothing fixes. Those that were found equal are one
-// problem, told at the first node of them.
+// findUnsolved reports the type variables that nothing determines. Equal variables are one problem,
+// reported at the first node.
 func (c *checker) findUnsolved() {
 	t := c.types
 	excused := map[unify.Term]bool{}
@@ -35,7 +35,7 @@ func (c *checker) findUnsolved() {
 	}
 }
 
-// excuseParts excuses the unsolved variables that a type is made of.
+// excuseParts excuses the unsolved variables in a type.
 func (t *typing) excuseParts(term unify.Term, excused map[unify.Term]bool) {
 	head := t.Head(term)
 	if excused[head] {
@@ -50,7 +50,7 @@ func (t *typing) excuseParts(term unify.Term, excused map[unify.Term]bool) {
 
 func (c *checker) tellUnsolved(same []owner) {
 	first := same[0]
-	message := fmt.Sprintf("nothing tells what %s is: no port of known type is connected to %s",
+	message := fmt.Sprintf("cannot infer %s: no port of known type is connected to %s",
 		first, some(first.ports(), " or "))
 	if others := same[1:]; len(others) > 0 {
 		verb := map[bool]string{true: " is", false: " are"}[len(others) == 1]
@@ -82,7 +82,7 @@ func texts[T fmt.Stringer](list []T) []string {
 	return out
 }
 
-// some joins words; of many it leaves out those in the middle.
+// some joins words. It shortens a long list in the middle.
 func some(words []string, last string) string {
 	const ends = 3
 	if skipped := len(words) - 2*ends; skipped > 1 {

@@ -11,24 +11,24 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
-// A cursor is where a list goes on. It lists what is current first, in the order of the keys, then the
-// segments of history backwards.
+// A cursor is where a list continues. The list contains first the current flows, in the order of the keys, then the
+// segments of history, newest first.
 //
-// Flows move from one to the other while a list is read. So that each is listed once, the segments that
-// were stored since the list began (behind Start) count as current, and history ends at Start.
+// Flows move from one part to the other while a list is read. So that each is listed once, the segments that were
+// stored since the list began (after Start) count as current, and history ends at Start.
 type cursor struct {
 	// Start is the last sequence of history when the list began.
 	Start uint64 `json:"s,omitempty"`
-	// After is the key of the last flow that was listed; nil is the beginning.
+	// After is the key of the last flow listed; nil means the beginning.
 	After *key `json:"a,omitempty"`
-	// History is true in the second part: the records before the Index-th of segment Seq, and the
-	// segments before that.
+	// History is true in the second part: it continues with the records before number Index of segment Seq, and
+	// the segments before that.
 	History bool   `json:"h,omitempty"`
 	Seq     uint64 `json:"q,omitempty"`
 	Index   int    `json:"i,omitempty"`
 }
 
-// A key orders what is current: the last submitted first.
+// A key orders current flows: the most recently submitted first.
 type key struct {
 	Seconds     int64  `json:"t"`
 	Nanoseconds int    `json:"n,omitempty"`
@@ -44,7 +44,7 @@ func (k key) compare(o key) int {
 		cmp.Compare(k.Flow, o.Flow))
 }
 
-// inHistory is where history begins for a list.
+// inHistory returns where history begins in a list.
 func (c cursor) inHistory() cursor {
 	return cursor{History: true, Seq: c.Start, Index: math.MaxInt32}
 }
@@ -57,7 +57,7 @@ func (c cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// cursorLimit bounds the text of a cursor.
+// cursorLimit limits the length of a cursor's text.
 const cursorLimit = 512
 
 // parseCursor is the inverse of String; "" is nil, the beginning.

@@ -5,13 +5,13 @@ import (
 	"encoding/binary"
 )
 
-// Per flow id the filter has 24 bits and sets 17 of them: one id in 40,000 that is not in a segment
-// seems to be. Each new flow asks all segments, 4,000 of a million flows, and each mistake costs the
-// reading of one.
+// The filter has 24 bits per flow id and sets 17 of them: one id in 40,000 that is not in a segment seems
+// to be. Each new flow queries all segments, 4,000 for a million flows, and each false positive costs
+// reading one.
 const (
 	filterBytesPerID = 3
 	filterProbes     = 17
-	// filterMin keeps the filters of a few ids from being full.
+	// filterMin keeps filters for few ids from being full.
 	filterMin = 128
 )
 
@@ -22,7 +22,7 @@ func newFilter(ids int) filter { return make(filter, filterBytes(ids)) }
 
 func filterBytes(ids int) int { return max(ids*filterBytesPerID, filterMin) }
 
-// An idHash is what filters know of a flow id. It is stored in headers, so it must never change.
+// An idHash is the hash of a flow id in filters. It is stored in headers, so it must never change.
 type idHash struct{ start, step uint64 }
 
 func hashID(flow string) idHash {
@@ -30,8 +30,8 @@ func hashID(flow string) idHash {
 	return idHash{binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:16]) | 1}
 }
 
-// bit returns the place of the i-th bit of an id. The cubic term keeps ids whose steps are alike, as
-// many are in a small filter, from sharing all their bits.
+// bit returns the place of the i-th bit of an id. The cubic term keeps ids with similar steps, of which a
+// small filter has many, from sharing all their bits.
 func (f filter) bit(h idHash, i uint64) (index uint64, mask byte) {
 	n := (h.start + i*h.step + (i*i*i-i)/6) % (uint64(len(f)) * 8)
 	return n / 8, 1 << (n % 8)
@@ -44,7 +44,7 @@ func (f filter) add(h idHash) {
 	}
 }
 
-// mayHold is false only for ids that were not added.
+// mayHold returns false only for ids that were not added.
 func (f filter) mayHold(h idHash) bool {
 	for i := range uint64(filterProbes) {
 		if index, mask := f.bit(h, i); f[index]&mask == 0 {

@@ -30,22 +30,22 @@ const version = "1"
 
 const partMore = "more"
 
-// recordsLimit bounds the records of a segment, here and in headers that are read.
+// recordsLimit limits the records of a segment, when writing and when reading.
 const recordsLimit = 512
 
 // A summary is the index entry of a segment.
 type summary struct {
 	records int
-	// upto is the place in EVENTS up to which flows that have ended are stored.
+	// upto is the place in EVENTS up to which ended flows are stored.
 	upto uint64
-	// more is true when the next segment belongs to the same append.
+	// more is true if the next segment belongs to the same append.
 	more bool
 	// The times of submission and of the last event.
 	submitted, ended span
 	flows            filter
 }
 
-// A span is the earliest and the latest of some times.
+// A span is the earliest and the latest of several times.
 type span struct{ from, to time.Time }
 
 func (s *span) add(t time.Time) {
@@ -70,7 +70,7 @@ func parseSpan(text string) (s span, err error) {
 	return s, err
 }
 
-// summarize describes one record or more.
+// summarize describes one or more records.
 func summarize(records []contract.FlowStatus) summary {
 	s := summary{
 		records: len(records), flows: newFilter(len(records)),
@@ -107,7 +107,7 @@ func digest(body []byte) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// parseUpto reads the one header that means the same in every version.
+// parseUpto reads the only header that has the same meaning in every version.
 func parseUpto(h nats.Header) (uint64, error) {
 	upto, err := strconv.ParseUint(h.Get(headerUpto), 10, 64)
 	if err != nil {

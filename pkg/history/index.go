@@ -14,7 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// trimWait bounds the question for the stream's first sequence.
+// trimWait limits the request for the stream's first sequence.
 const trimWait = 5 * time.Second
 
 // An Index knows where in history each flow may be. Its methods may be called concurrently.
@@ -31,14 +31,14 @@ type Index struct {
 	entries []entry          // in the order of the stream
 	flows   int64            // their records
 	upto    uint64
-	settled uint64 // the last segment that stored was called for
+	settled uint64 // the last segment for which stored was called
 }
 
-// An entry is what the index knows of a segment.
+// An entry is the index entry of a segment.
 type entry struct {
 	summary
 	seq uint64
-	// broken is why the headers cannot be read.
+	// broken is the error from reading the headers.
 	broken error
 }
 
@@ -47,7 +47,7 @@ type fetch func(ctx context.Context, seq uint64) (nats.Header, []byte, error)
 
 // NewIndex returns an empty index of StreamHistory; Run fills it.
 //
-// Stored is called with each upto of a [Writer.Append] once the index finds all of its flows. A caller
+// Stored is called with each upto of a [Writer.Append] once the index contains all of its flows. A caller
 // that keeps ended flows until they are stored must drop them before it returns; a flow that is still
 // among the current ones after that may be listed twice. Stored may be nil.
 func NewIndex(js jetstream.JetStream, stored func(upto uint64)) *Index {
@@ -72,7 +72,7 @@ func (x *Index) direct(ctx context.Context, seq uint64) (nats.Header, []byte, er
 	return m.Header, m.Data, nil
 }
 
-// open asks for the stream's configuration once: whether it can be read directly.
+// open requests the stream's configuration once, to find out whether it allows direct reads.
 func (x *Index) open(ctx context.Context) (jetstream.Stream, error) {
 	x.mu.RLock()
 	known := x.stream
@@ -90,7 +90,7 @@ func (x *Index) open(ctx context.Context) (jetstream.Stream, error) {
 	return stream, nil
 }
 
-// Run follows the stream until the context ends or the stream has lost its end. It runs once.
+// Run follows the stream until the context ends or the stream has lost its end. It must be called once.
 func (x *Index) Run(ctx context.Context) error {
 	var once sync.Once
 	return broker.Follower{
@@ -106,10 +106,10 @@ func (x *Index) Run(ctx context.Context) error {
 	}.Run(ctx)
 }
 
-// Loaded is closed when the index knows everything that was stored before Run.
+// Loaded is closed when the index contains everything that was stored before Run.
 func (x *Index) Loaded() <-chan struct{} { return x.loaded }
 
-// Upto is the place in EVENTS up to which history is complete; 0 when nothing is stored.
+// Upto is the place in EVENTS up to which history is complete, or 0 if nothing is stored.
 func (x *Index) Upto() uint64 {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -123,7 +123,7 @@ func (x *Index) Flows() int64 {
 	return x.flows
 }
 
-// add takes the headers of a new segment.
+// add adds the headers of a new segment.
 func (x *Index) add(seq uint64, h nats.Header) {
 	e := entry{seq: seq}
 	e.summary, e.broken = parseSummary(h)
@@ -149,8 +149,8 @@ func (x *Index) add(seq uint64, h nats.Header) {
 	}
 }
 
-// forgetRemoved drops the entries of segments that the limits have removed. Entries that it misses do no
-// harm: [Index.read] finds nothing there.
+// forgetRemoved drops the entries of segments that the limits have removed. Missing some does no harm:
+// [Index.read] finds nothing there.
 func (x *Index) forgetRemoved(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, trimWait)
 	defer cancel()
@@ -160,7 +160,7 @@ func (x *Index) forgetRemoved(ctx context.Context) {
 	}
 }
 
-// drop forgets the segments before a sequence.
+// drop drops the segments before a sequence.
 func (x *Index) drop(first uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -171,7 +171,7 @@ func (x *Index) drop(first uint64) {
 	x.entries = x.entries[n:]
 }
 
-// from returns the entries at a sequence and behind it, in the order of the stream. They do not change.
+// from returns the entries from a sequence on, in the order of the stream. They do not change.
 func (x *Index) from(seq uint64) []entry {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -187,15 +187,15 @@ func (x *Index) upThrough(seq uint64) []entry {
 	return x.entries[:n:n]
 }
 
-// beginning is the last segment whose flows are certainly not current any more.
+// beginning is the last segment whose flows are certainly no longer current.
 func (x *Index) beginning() uint64 {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.settled
 }
 
-// Trim removes the oldest segments from the stream, as many as it can without leaving fewer than keep
-// flows. Only the leader calls it.
+// Trim removes the oldest segments from the stream, as many as possible while at least keep flows remain.
+// Only the leader calls it.
 func (x *Index) Trim(ctx context.Context, keep int64) error {
 	first := x.excess(keep)
 	if first == 0 {
@@ -212,7 +212,7 @@ func (x *Index) Trim(ctx context.Context, keep int64) error {
 	return nil
 }
 
-// excess returns the sequence before which segments can go, 0 when none can.
+// excess returns the sequence before which segments can be removed, or 0 if none can.
 func (x *Index) excess(keep int64) (first uint64) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()

@@ -13,35 +13,35 @@ import (
 )
 
 const (
-	// pageBytes bounds the JSON of a page's lines, so that any server takes the answer.
+	// pageBytes limits the JSON of a page's lines, so that every server accepts the answer.
 	pageBytes = broker.MinPayload / 2
-	// problemsLimit and problemBytes bound the problems of a page.
+	// problemsLimit and problemBytes limit the problems of a page.
 	problemsLimit = 8
 	problemBytes  = 300
-	// freshSegments bounds the segments, stored since the list began, that each page reads again.
+	// freshSegments limits the segments, stored since the list began, that each page reads again.
 	freshSegments = 32
 )
 
-// A Budget bounds the work for one page. What is left is for the next page.
+// A Budget limits the work for one page. The rest is left to the next page.
 type Budget struct {
-	// Segments is how many segments may be read.
+	// Segments is the maximum number of segments to read.
 	Segments int
-	// Time is how long the search may take before it begins another segment.
+	// Time is how long the search may take before it starts to read another segment.
 	Time time.Duration
 }
 
-// DefaultBudget lets a page search about 100,000 flows.
+// DefaultBudget allows a page to search about 100,000 flows.
 func DefaultBudget() Budget { return Budget{Segments: 200, Time: 500 * time.Millisecond} }
 
-// Page lists flows: the current ones first, the last submitted first; then those in history, the last
-// stored first.
+// Page lists flows: first the current ones, the most recently submitted first; then those in history, the
+// most recently stored first.
 //
-// Current yields the live flows and the ended ones that the index has not reported as stored, in any
-// order. Page ranges over it once. It must read the flows then, and not before Page is called: a flow
-// that is stored in between would be listed twice.
+// Current yields the live flows, and the ended ones that the index has not reported as stored, in any order.
+// Page ranges over it once. Current must read the flows then, not before Page is called: a flow that is
+// stored in between would be listed twice.
 //
-// Page takes memory for one page. It reads at least one segment, so that every page comes farther. The
-// error is for a bad query or an ended context; what cannot be read is in the page's Problems.
+// Page needs memory for one page. It reads at least one segment, so that every page makes progress. The
+// error is for an invalid query or an ended context; what cannot be read is in the page's Problems.
 func (x *Index) Page(
 	ctx context.Context, q contract.FlowQuery, current iter.Seq[contract.FlowStatus], b Budget,
 ) (contract.FlowPage, error) {
@@ -63,7 +63,7 @@ func (x *Index) Page(
 	return l.page, ctx.Err()
 }
 
-// A list is a page in the making.
+// A list is a page in progress.
 type list struct {
 	index *Index
 	query contract.FlowQuery
@@ -71,7 +71,7 @@ type list struct {
 	page  contract.FlowPage
 	size  int // of the page's lines
 
-	left  int       // segments that may be read
+	left  int       // segments that may still be read
 	until time.Time // the end of the search
 	read  bool      // a segment was read
 }
@@ -88,7 +88,7 @@ func (l *list) run(ctx context.Context, at cursor, current iter.Seq[contract.Flo
 	}
 }
 
-// listCurrent lists the first part, and reports whether it came to its end.
+// listCurrent lists the first part, and reports whether it reached the end.
 func (l *list) listCurrent(
 	ctx context.Context, at cursor, current iter.Seq[contract.FlowStatus],
 ) (end bool) {
@@ -111,11 +111,11 @@ func (l *list) listCurrent(
 	return true
 }
 
-// addFresh adds what was stored since the list began: some of it was current then.
+// addFresh adds flows that were stored since the list began: some of them were current then.
 func (l *list) addFresh(ctx context.Context, f *first, start uint64) {
 	fresh := l.index.from(start + 1)
 	if n := len(fresh) - freshSegments; n > 0 {
-		l.problem(fmt.Errorf("%d segments were stored since the list began and are not in it; list again", n))
+		l.problem(fmt.Errorf("%d segments that were stored since the list began are not in it; list again", n))
 		fresh = fresh[n:]
 	}
 	for _, e := range fresh {
@@ -127,7 +127,7 @@ func (l *list) addFresh(ctx context.Context, f *first, start uint64) {
 	}
 }
 
-// listHistory lists the second part backwards, until the page is full or the budget is spent.
+// listHistory lists the second part, newest first, until the page is full or the budget is spent.
 func (l *list) listHistory(ctx context.Context, at cursor) {
 	for _, e := range slices.Backward(l.index.upThrough(at.Seq)) {
 		next := cursor{History: true, Seq: e.seq, Index: e.records}
@@ -149,8 +149,8 @@ func (l *list) listHistory(ctx context.Context, at cursor) {
 	}
 }
 
-// addBackward adds the lines that the query selects, the last first, and moves next along. It reports
-// whether it came to the first one.
+// addBackward adds the selected lines, last first, and updates next. It reports whether it reached the first
+// line.
 func (l *list) addBackward(lines [][]byte, next *cursor) bool {
 	for i, line := range slices.Backward(lines) {
 		next.Index = i + 1
@@ -164,7 +164,7 @@ func (l *list) addBackward(lines [][]byte, next *cursor) bool {
 	return true
 }
 
-// lines reads a segment; what cannot be read becomes a problem of the page.
+// lines reads a segment; an error becomes a problem of the page.
 func (l *list) lines(ctx context.Context, e entry) [][]byte {
 	l.left--
 	l.read = true
@@ -181,7 +181,7 @@ func (l *list) selected(line []byte) (contract.FlowStatus, bool) {
 	}
 	s, err := decode(line)
 	if err != nil {
-		l.problem(fmt.Errorf("a record of history cannot be read: %w", err))
+		l.problem(fmt.Errorf("cannot read a record of history: %w", err))
 		return s, false
 	}
 	return s, Matches(l.query, s)
@@ -198,7 +198,7 @@ func (l *list) full() bool { return len(l.page.Flows) >= l.query.Limit }
 func (l *list) add(line contract.FlowLine) bool {
 	b, err := json.Marshal(line)
 	if err != nil {
-		l.problem(fmt.Errorf("flow %s cannot be listed: %w", line.Flow, err))
+		l.problem(fmt.Errorf("cannot list flow %s: %w", line.Flow, err))
 		return true
 	}
 	if l.full() || l.size > 0 && l.size+len(b) > pageBytes {
@@ -214,7 +214,7 @@ func (l *list) problem(err error) {
 	}
 }
 
-// overlaps reports whether a segment has flows that were submitted in the time of the query.
+// overlaps reports whether a segment has flows that were submitted in the query's time range.
 func overlaps(q contract.FlowQuery, e entry) bool {
 	if e.broken != nil {
 		return true // to be reported
@@ -223,7 +223,7 @@ func overlaps(q contract.FlowQuery, e entry) bool {
 		(q.Until.IsZero() || e.submitted.from.Before(q.Until))
 }
 
-// A first keeps the first statuses behind a key, and no more than it must.
+// A first keeps the first statuses after a key, and as few others as possible.
 type first struct {
 	after *key
 	limit int

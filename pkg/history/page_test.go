@@ -336,12 +336,12 @@ func TestBadQueriesAreExplained(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"lvie": true}`:         `unknown field "lvie"`,
 		`{"live": 1}`:            `cannot unmarshal number`,
-		`{} {}`:                  `more behind`,
+		`{} {}`:                  `unexpected data after`,
 		`[]`:                     `cannot unmarshal array`,
 		`{"limit": -1}`:          `limit: -1 is not between 1 and 1000`,
-		`{"states": ["flow"]}`:   `states: "flow" is not the state of a flow`,
+		`{"states": ["flow"]}`:   `states: "flow" is not a state of a flow`,
 		`{"progdef": "a b"}`:     `progdef: "a b" is not a name`,
-		`{"after": "x"}`:         `after: it is not the next of a page`,
+		`{"after": "x"}`:         `after: not the next of a page`,
 		`{"since": "yesterday"}`: `parsing time`,
 		`{"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z", "limit": 9999}`: "since is not before until",
 	} {

@@ -14,26 +14,26 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
-// Bounds of a query.
+// Limits of a query.
 const (
-	// DefaultLimit and MaxLimit are numbers of flows in a page.
+	// DefaultLimit and MaxLimit are numbers of flows per page.
 	DefaultLimit = 50
 	MaxLimit     = 1000
-	// MaxText bounds the text that is searched for, in bytes.
+	// MaxText limits the text to search for, in bytes.
 	MaxText = 256
 )
 
-// ParseQuery reads the question of AskFlowList; an empty one selects everything. The error says
-// everything that is wrong with it.
+// ParseQuery parses the request of AskFlowList; an empty one selects everything. The error reports every fault
+// of the request.
 func ParseQuery(body []byte) (q contract.FlowQuery, err error) {
 	if len(bytes.TrimSpace(body)) > 0 {
 		d := json.NewDecoder(bytes.NewReader(body))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&q); err != nil {
-			return q, fmt.Errorf("the query is not right: %w", err)
+			return q, fmt.Errorf("invalid query: %w", err)
 		}
 		if _, err := d.Token(); !errors.Is(err, io.EOF) {
-			return q, errors.New("the query is not right: there is more behind its JSON object")
+			return q, errors.New("invalid query: unexpected data after the JSON object")
 		}
 	}
 	if q.Limit == 0 {
@@ -42,7 +42,7 @@ func ParseQuery(body []byte) (q contract.FlowQuery, err error) {
 	return q, check(q)
 }
 
-// check reports everything that is wrong with a query.
+// check reports every fault of a query.
 func check(q contract.FlowQuery) error {
 	var errs []error
 	wrong := func(when bool, format string, args ...any) {
@@ -51,15 +51,15 @@ func check(q contract.FlowQuery) error {
 		}
 	}
 	for _, s := range q.States {
-		wrong(!slices.Contains(States(), s), "states: %.40q is not the state of a flow", string(s))
+		wrong(!slices.Contains(States(), s), "states: %.40q is not a state of a flow", string(s))
 	}
 	wrong(q.Limit < 1 || q.Limit > MaxLimit, "limit: %d is not between 1 and %d", q.Limit, MaxLimit)
 	wrong(!q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until), "since is not before until")
 	wrong(len(q.Text) > MaxText, "text: %d bytes; the limit is %d", len(q.Text), MaxText)
-	wrong(!utf8.ValidString(q.Text), "text: it is not UTF-8")
+	wrong(!utf8.ValidString(q.Text), "text: not valid UTF-8")
 	wrong(q.Progdef != "" && !document.ValidName(q.Progdef), "progdef: %.80q is not a name", q.Progdef)
 	_, err := parseCursor(q.After)
-	wrong(err != nil, "after: it is not the next of a page: %w", err)
+	wrong(err != nil, "after: not the next of a page: %w", err)
 	return errors.Join(errs...)
 }
 
@@ -73,7 +73,7 @@ func States() []contract.Type {
 	}
 }
 
-// Matches reports whether a query selects a flow, wherever in the list it is.
+// Matches reports whether a query selects a flow, regardless of its place in the list.
 func Matches(q contract.FlowQuery, s contract.FlowStatus) bool {
 	switch {
 	case q.Live && s.Verdict != "":
@@ -122,7 +122,7 @@ func hasText(text string, s contract.FlowStatus) bool {
 	return false
 }
 
-// A sieve holds back most of the stored lines that a query does not select, without decoding them.
+// A sieve rejects most of the stored lines that a query does not select, without decoding them.
 type sieve struct {
 	all [][]byte // the line has all of these in it
 	any [][]byte // and one of these
@@ -148,7 +148,7 @@ func (s sieve) passes(line []byte) bool {
 		(len(s.any) == 0 || slices.ContainsFunc(s.any, has))
 }
 
-// quoted writes a string as lines have it: every character is encoded alike, wherever it stands.
+// quoted encodes a string as in lines: every character is always encoded in the same way.
 func quoted(s string) []byte {
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -157,7 +157,7 @@ func quoted(s string) []byte {
 	return b
 }
 
-// messageBytes bounds FlowLine.Message.
+// messageBytes limits FlowLine.Message.
 const messageBytes = 200
 
 // Line returns the short form of a status.
@@ -178,7 +178,7 @@ func Line(s contract.FlowStatus) contract.FlowLine {
 	return l
 }
 
-// message is what explains a flow's state in a few words.
+// message explains a flow's state in a few words.
 func message(s contract.FlowStatus) string {
 	switch {
 	case len(s.Failures) > 0 && s.Failures[0].Job != "":
@@ -210,7 +210,7 @@ func waiting(s contract.FlowStatus) string {
 	return ""
 }
 
-// shortened cuts a text between two characters.
+// shortened cuts a text at a character boundary.
 func shortened(s string, limit int) string {
 	const mark = "…"
 	if len(s) <= limit {

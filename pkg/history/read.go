@@ -13,8 +13,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// Get returns the status with which a flow ended, the last one where there are several; false when it
-// is not in history.
+// Get returns the final status of a flow, the last one if there are several. It returns false if the flow is
+// not in history.
 func (x *Index) Get(ctx context.Context, flow string) (contract.FlowStatus, bool, error) {
 	var unread error
 	for _, e := range x.holding(flow) {
@@ -30,8 +30,8 @@ func (x *Index) Get(ctx context.Context, flow string) (contract.FlowStatus, bool
 	return contract.FlowStatus{}, false, unread
 }
 
-// holding returns the segments that may hold a flow, the newest first. Those with unreadable headers
-// hold nothing that could be read.
+// holding returns the segments that may contain a flow, newest first. Those with unreadable headers contain
+// nothing that could be read.
 func (x *Index) holding(flow string) (out []entry) {
 	h := hashID(flow)
 	for _, e := range slices.Backward(x.from(0)) {
@@ -42,7 +42,7 @@ func (x *Index) holding(flow string) (out []entry) {
 	return out
 }
 
-// find returns the last status of a flow. Only lines that have the id in them are decoded.
+// find returns the last status of a flow. It decodes only lines that contain the id.
 func find(lines [][]byte, flow string) (contract.FlowStatus, bool) {
 	id := quoted(flow)
 	for _, line := range slices.Backward(lines) {
@@ -56,10 +56,10 @@ func find(lines [][]byte, flow string) (contract.FlowStatus, bool) {
 	return contract.FlowStatus{}, false
 }
 
-// read returns the lines of a segment: none when the limits have removed it.
+// read returns the lines of a segment, or none if the limits have removed it.
 func (x *Index) read(ctx context.Context, e entry) ([][]byte, error) {
 	if e.broken != nil {
-		return nil, fmt.Errorf("segment %d of history cannot be read: %w", e.seq, e.broken)
+		return nil, fmt.Errorf("cannot read segment %d of history: %w", e.seq, e.broken)
 	}
 	if lines, ok := x.cache.get(e.seq); ok {
 		return lines, nil
@@ -73,20 +73,20 @@ func (x *Index) read(ctx context.Context, e entry) ([][]byte, error) {
 	}
 	lines, err := x.opener.open(h, body)
 	if err != nil {
-		return nil, fmt.Errorf("segment %d of history cannot be read: %w", e.seq, err)
+		return nil, fmt.Errorf("cannot read segment %d of history: %w", e.seq, err)
 	}
 	x.cache.put(e.seq, lines)
 	return lines, nil
 }
 
-// cacheBytes bounds the lines that are kept, but for the last segment.
+// cacheBytes limits the cached lines, not counting the last segment.
 const cacheBytes = 4 << 20
 
-// A cache keeps the lines of the segments that were read last: the pages of a list read the same
-// segment several times.
+// A cache keeps the lines of recently read segments: the pages of a list read the same segment several
+// times.
 type cache struct {
 	mu   sync.Mutex
-	kept []opened // the last used at the end
+	kept []opened // the most recently used is last
 	size int
 }
 

@@ -11,11 +11,11 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// Bounds of the JSON lines of a segment, in bytes before compression.
+// Limits of the JSON lines of a segment, in bytes before compression.
 const (
-	// bodyLimit is where the next record begins a segment of its own.
+	// bodyLimit is the size at which the next record begins a new segment.
 	bodyLimit = 1 << 20
-	// lineLimit bounds a single record, and so what a body may expand to.
+	// lineLimit limits a single record, and so the decompressed size of a body.
 	lineLimit = 4 << 20
 )
 
@@ -25,8 +25,8 @@ type record struct {
 	line   []byte
 }
 
-// newRecord encodes a status. A time beyond the year 9999, which JSON does not have, must not keep a
-// flow from being stored.
+// newRecord encodes a status. A time after the year 9999, which JSON cannot represent, must not keep a flow
+// from being stored.
 func newRecord(s contract.FlowStatus) (record, error) {
 	line, err := json.Marshal(s)
 	if err != nil {
@@ -36,10 +36,10 @@ func newRecord(s contract.FlowStatus) (record, error) {
 	return record{s, append(line, '\n')}, err
 }
 
-// A packer makes segments. It is for one goroutine at a time.
+// A packer makes segments. It must be used by one goroutine at a time.
 type packer struct{ zstd *zstd.Encoder }
 
-// newPacker chooses the fastest level: the better ones save 7 % and take up to ten times as long.
+// newPacker uses the fastest level: better ones save 7 % and take up to ten times as long.
 func newPacker() packer {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
 		zstd.WithWindowSize(bodyLimit), zstd.WithLowerEncoderMem(true))
@@ -49,7 +49,7 @@ func newPacker() packer {
 	return packer{e}
 }
 
-// pack returns the messages that store the records, in order; each has limit bytes at most.
+// pack returns the messages that store the records, in order; each has at most limit bytes.
 func (p packer) pack(statuses []contract.FlowStatus, upto uint64, limit int) ([]*nats.Msg, error) {
 	rest := make([]record, len(statuses))
 	for i, s := range statuses {
@@ -73,7 +73,7 @@ func (p packer) pack(statuses []contract.FlowStatus, upto uint64, limit int) ([]
 	return out, nil
 }
 
-// together counts the first records that go into one segment, by their number and length.
+// together returns how many of the records go into one segment, based on their number and size.
 func together(records []record) (n int) {
 	for size := 0; n < min(len(records), recordsLimit); n++ {
 		size += len(records[n].line)
@@ -117,8 +117,8 @@ func (p packer) message(records []record, upto uint64) *nats.Msg {
 	return s.message(p.zstd.EncodeAll(body, nil))
 }
 
-// Fit returns the status with no more details than fit into limit bytes of JSON, as for an answer to
-// AskFlowGet: what is compressed in a segment may be too large for a message.
+// Fit returns the status with as many details as fit into limit bytes of JSON, for an answer to AskFlowGet: what is
+// compressed in a segment may be too large for a message.
 func Fit(s contract.FlowStatus, limit int) (contract.FlowStatus, error) {
 	r, err := bounded(s, limit)
 	return r.status, err
@@ -133,7 +133,7 @@ func bounded(s contract.FlowStatus, limit int) (record, error) {
 	return r, err
 }
 
-// What a status loses, step by step, when it is too large for a message.
+// What is removed from a status, step by step, if it is too large for a message.
 const (
 	withoutJobs     = "jobs, edges and outputs"
 	withoutFailures = "jobs, edges, outputs, and all but the first failure and problem"
@@ -141,7 +141,7 @@ const (
 	timeless        = "all but the id and the states: a time is out of range"
 )
 
-// reduced returns the record with less in it, and says so in its status.
+// reduced returns the record with fewer details, and notes that in its status.
 func reduced(r record) (record, error) {
 	s := r.status
 	switch s.Omitted {
@@ -180,7 +180,7 @@ func (o opener) open(h nats.Header, body []byte) ([][]byte, error) {
 		return nil, err
 	}
 	if got := digest(body); got != h.Get(headerDigest) {
-		return nil, fmt.Errorf("the body's digest is %s, not %.60q", got, h.Get(headerDigest))
+		return nil, fmt.Errorf("the digest of the body is %s, not %.60q", got, h.Get(headerDigest))
 	}
 	text, err := o.zstd.DecodeAll(body, nil)
 	if err != nil {
@@ -188,7 +188,7 @@ func (o opener) open(h nats.Header, body []byte) ([][]byte, error) {
 	}
 	lines := bytes.SplitN(text, []byte("\n"), recordsLimit+2)
 	if len(lines) != s.records+1 || len(lines[s.records]) != 0 {
-		return nil, fmt.Errorf("there are %d lines for %d records", len(lines)-1, s.records)
+		return nil, fmt.Errorf("the body has %d lines for %d records", len(lines)-1, s.records)
 	}
 	return lines[:s.records], nil
 }

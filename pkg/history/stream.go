@@ -10,23 +10,23 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// Limits bound history. What is beyond one of them is removed, the oldest segments first.
+// Limits limit history. What exceeds one of them is removed, the oldest segments first.
 type Limits struct {
-	// MaxAge is how long a flow is kept after it was stored; 0 is no limit.
+	// MaxAge is how long a flow is kept after it was stored; 0 means no limit.
 	MaxAge time.Duration
-	// MaxFlows is the number of flows that are kept; -1 is no limit. The server knows segments only and
-	// bounds their number by it; [Index.Trim] bounds the flows.
+	// MaxFlows is the number of flows that are kept; -1 means no limit. The server knows only segments and
+	// limits their number to it; [Index.Trim] limits the flows.
 	MaxFlows int64
-	// MaxBytes bounds the stream on disk; -1 is no limit. The server sets that much aside.
+	// MaxBytes limits the stream on disk; -1 means no limit. The server reserves that much.
 	MaxBytes int64
 }
 
-// DefaultLimits keep a million flows for 30 days, in 1 GiB at most.
+// DefaultLimits keep a million flows for 30 days, in at most 1 GiB.
 func DefaultLimits() Limits {
 	return Limits{MaxAge: 30 * 24 * time.Hour, MaxFlows: 1_000_000, MaxBytes: 1 << 30}
 }
 
-// Validate reports everything that is wrong with the limits.
+// Validate reports every error in the limits.
 func (l Limits) Validate() error {
 	var errs []error
 	if l.MaxAge < 0 || l.MaxAge > 0 && l.MaxAge < time.Second {
@@ -41,10 +41,10 @@ func (l Limits) Validate() error {
 	return errors.Join(errs...)
 }
 
-// minBytes leaves room for the largest segment and some others.
+// minBytes leaves room for the largest segment and several others.
 const minBytes = 16 << 20
 
-// StreamConfig is how StreamHistory is kept.
+// StreamConfig configures StreamHistory.
 func StreamConfig(replicas int, l Limits) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        contract.StreamHistory,
@@ -58,7 +58,7 @@ func StreamConfig(replicas int, l Limits) jetstream.StreamConfig {
 		MaxMsgs:     l.MaxFlows, // a segment has at least one flow
 		MaxBytes:    l.MaxBytes,
 		AllowDirect: true,
-		// An append that needs several messages is stored whole or not at all.
+		// An append of several messages is stored completely or not at all.
 		AllowAtomicPublish: true,
 		// [Writer.Append] recognizes repeats by their place in EVENTS.
 		Duplicates: time.Second,

@@ -16,42 +16,40 @@ import (
 )
 
 const (
-	// messageLimit bounds a segment however large a message the server takes.
+	// messageLimit limits a segment, however large a message the server accepts.
 	messageLimit = 4 << 20
 	// messageSlack is what a publication adds to a segment: headers for JetStream.
 	messageSlack = 1 << 10
-	// batchLimit is how many messages the server stores all or none.
+	// batchLimit is the maximum number of messages that the server stores atomically.
 	batchLimit = 1000
 )
 
-// A Writer appends to history. Its methods may be called concurrently; in other processes there may be
-// other writers, of which one is first and the others get an error.
+// A Writer appends to history. Its methods may be called concurrently. There may be writers in other processes;
+// then one is first and the others get an error.
 type Writer struct {
 	link *broker.Link
 
 	mu     sync.Mutex
 	packer packer
-	// last is the end of the stream; nil when it must be read.
+	// last is the end of the stream; it is nil if it must be read.
 	last *end
 }
 
-// An end is the last sequence of the stream, and how far in EVENTS history is stored.
+// An end is the last sequence of the stream, and the place in EVENTS up to which history is stored.
 type end struct{ seq, upto uint64 }
 
 // NewWriter returns a writer to StreamHistory, which must exist.
 func NewWriter(link *broker.Link) *Writer { return &Writer{link: link, packer: newPacker()} }
 
-// Append stores the statuses of ended flows, in the order in which they are to be remembered. Upto is
-// the place in EVENTS of the last event that they include, and grows from append to append. All
-// records are stored, or none.
+// Append stores the statuses of ended flows, in the given order. Upto is the place in EVENTS of the last event that
+// they include, and grows with every append. Either all records are stored, or none.
 //
-// An append that was stored before, with the same upto, is done: the error is nil. The error is
-// [ErrSuperseded] when history is stored beyond upto, and [ErrContended] when another writer came in
-// between. After any other error it is not known whether the records are stored: append them again.
+// Repeating a stored append, with the same upto, succeeds. The error is [ErrSuperseded] if history is stored beyond
+// upto, and [ErrContended] if another writer appended in the meantime. After any other error it is unknown whether
+// the records are stored: append them again.
 //
-// Records go into segments of 512 at most. Give it about that many, or 1 MiB of JSON: fewer make the
-// index larger, more take longer. A record that is too large for a message is stored without details,
-// and says so in Omitted.
+// Records are stored in segments of at most 512. Pass about that many, or 1 MiB of JSON: fewer make the index larger,
+// more take longer. A record that is too large for a message is stored without details, as noted in its Omitted.
 func (w *Writer) Append(ctx context.Context, records []contract.FlowStatus, upto uint64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,7 +85,7 @@ func (w *Writer) append(ctx context.Context, records []contract.FlowStatus, upto
 	return nil
 }
 
-// readEnd finds out where history ends, unless the last append was ours.
+// readEnd finds the end of history, unless the last append was ours.
 func (w *Writer) readEnd(ctx context.Context) error {
 	if w.last != nil {
 		return nil
@@ -111,7 +109,7 @@ func (w *Writer) readEnd(ctx context.Context) error {
 	return nil
 }
 
-// publish stores all messages behind the sequence last, or none, and returns the new last sequence.
+// publish stores all messages after the sequence last, or none, and returns the new last sequence.
 func (w *Writer) publish(ctx context.Context, messages []*nats.Msg, last uint64) (uint64, error) {
 	if len(messages) > batchLimit {
 		return 0, fmt.Errorf("%d segments at once; the limit is %d", len(messages), batchLimit)
@@ -136,7 +134,7 @@ func (w *Writer) publish(ctx context.Context, messages []*nats.Msg, last uint64)
 	return ack.Sequence, nil
 }
 
-// batch marks messages as an atomic batch, which the server stores with the last one.
+// batch marks messages as an atomic batch, which the server stores when it receives the last one.
 func batch(messages []*nats.Msg) {
 	id := nuid.Next()
 	for i, m := range messages {

@@ -6,7 +6,7 @@ type Code string
 // Problems of the envelope and of JSON itself.
 const (
 	NotCloudEvent  Code = "not-a-cloudevent" // neither binary nor structured CloudEvent
-	UnknownType    Code = "unknown-type"     // the event's type is not one that this subject carries
+	UnknownType    Code = "unknown-type"     // the subject does not carry events of this type
 	NotJSON        Code = "not-json"         // not well-formed JSON
 	DuplicateKey   Code = "duplicate-key"    // an object names one key twice
 	TooDeep        Code = "too-deep"         // nested deeper than the limit
@@ -23,14 +23,14 @@ const (
 	UnknownPort    Code = "unknown-port"
 	BadEndpoint    Code = "bad-endpoint"    // not of the form node.port
 	WrongDirection Code = "wrong-direction" // an input used as an output, or the other way round
-	NoSource       Code = "no-source"       // an input that nothing feeds
-	ManySources    Code = "many-sources"    // an input that more than one thing feeds
-	NoSink         Code = "no-sink"         // an output that nothing reads
-	ManySinks      Code = "many-sinks"      // an output that more than one thing reads
+	NoSource       Code = "no-source"       // an input without a source
+	ManySources    Code = "many-sources"    // an input with several sources
+	NoSink         Code = "no-sink"         // an output without a reader
+	ManySinks      Code = "many-sinks"      // an output with several readers
 	Cycle          Code = "cycle"           // the graph has a cycle
 	TypeMismatch   Code = "type-mismatch"   // the two ends of an edge have different typenames
 	BadTypename    Code = "bad-typename"    // not a typename by the grammar
-	BadValue       Code = "bad-value"       // a const value that its type or encoding refuses
+	BadValue       Code = "bad-value"       // a const value that does not match its type or encoding
 	TooMany        Code = "too-many"        // more nodes, edges, values … than the limit
 	BadDuration    Code = "bad-duration"    // not a duration, or out of its range
 	BadImage       Code = "bad-image"       // an image reference that cannot be pinned
@@ -44,16 +44,16 @@ const (
 const (
 	BadTypeParam     Code = "bad-type-param"     // a malformed type parameter, or a built-in's name
 	UnusedTypeParam  Code = "unused-type-param"  // a type parameter that no port uses
-	UnknownTypeParam Code = "unknown-type-param" // a node names one that its progdef lacks
-	BuiltinType      Code = "builtin-type"       // documentation of a type that Dagyo itself lays down
+	UnknownTypeParam Code = "unknown-type-param" // a node sets a type parameter that its progdef lacks
+	BuiltinType      Code = "builtin-type"       // documentation of a type that is built into Dagyo
 	InfiniteType     Code = "infinite-type"      // a type that would have to contain itself
-	UnsolvedType     Code = "unsolved-type"      // a type variable that nothing in the flow fixes
+	UnsolvedType     Code = "unsolved-type"      // a type variable that nothing in the flow determines
 )
 
-// Problems met after a flow was found valid.
+// Problems found after a flow was validated.
 const (
-	NeverFits       Code = "never-fits"       // needs more capacity than there can ever be
-	BrokerBudget    Code = "broker-budget"    // the broker may not bear another flow like this
+	NeverFits       Code = "never-fits"       // needs more capacity than there will ever be
+	BrokerBudget    Code = "broker-budget"    // the broker may not have room for another such flow
 	BrokerRefused   Code = "broker-refused"   // the broker refused a stream, a consumer or a message
 	StartRefused    Code = "start-refused"    // an executor cannot be started as the progdef asks
 	NotAnswerable   Code = "not-answerable"   // a message about something that there is not

@@ -1,5 +1,5 @@
-// Package problem describes what is wrong with a document or an event, in a form that both people
-// and programs can act on.
+// Package problem describes problems of a document or an event in a form that both people and
+// programs can use.
 //
 // Codes are append-only: they travel in events, and users match on them.
 package problem
@@ -10,24 +10,23 @@ import (
 	"strings"
 )
 
-// A Problem is one thing that is wrong, where it is, and what to do about it.
+// A Problem is one fault: where it is, and how to fix it.
 type Problem struct {
-	// Code names the rule that was broken; stable for ever.
+	// Code names the broken rule. It never changes.
 	Code Code `json:"code"`
-	// Pointer is a JSON pointer (RFC 6901) into the document that was sent; "" is the whole document.
+	// Pointer is a JSON pointer (RFC 6901) into the sent document; "" is the whole document.
 	Pointer string `json:"pointer"`
 	// Message is one sentence for a person.
 	Message string `json:"message"`
-	// Hint says what would help, where that is known.
+	// Hint suggests a fix, if one is known.
 	Hint string `json:"hint,omitempty"`
-	// Line and Column are the position in the file that the document was read from, counted from 1 in
-	// characters; 0 where no file is known. Services see no files: the command sets these.
+	// Line and Column are the position in the file of the document, counted from 1 in characters; 0 if
+	// the file is unknown. Services do not see files: the command sets these.
 	Line   int `json:"line,omitempty"`
 	Column int `json:"column,omitempty"`
 }
 
-// Where returns the place of the problem for people: the position in the file, where it is known, and the
-// pointer.
+// Where formats the place of the problem: the position in the file, if known, and the pointer.
 func (p Problem) Where() string {
 	switch {
 	case p.Line == 0 && p.Pointer == "":
@@ -49,7 +48,7 @@ func (p Problem) String() string {
 	return s
 }
 
-// A List is every problem of one document, and an error when it is not empty.
+// A List is all problems of one document. A list that is not empty is an error.
 type List []Problem
 
 func (l List) Error() string {
@@ -68,8 +67,8 @@ func (l List) Err() error {
 	return l
 }
 
-// Sorted returns the list ordered by pointer, then code, then message, without repeats: the same
-// document always gets the same answer.
+// Sorted returns the list ordered by pointer, then code, then message, without repeats. The same
+// document always gets the same list.
 func (l List) Sorted() List {
 	out := slices.Clone(l)
 	slices.SortStableFunc(out, func(a, b Problem) int {
@@ -79,7 +78,7 @@ func (l List) Sorted() List {
 	return slices.Compact(out)
 }
 
-// Pointer joins reference tokens into a JSON pointer, escaping them as RFC 6901 says.
+// Pointer joins reference tokens into a JSON pointer, escaped as in RFC 6901.
 func Pointer(tokens ...string) string {
 	var b strings.Builder
 	for _, t := range tokens {

@@ -1,7 +1,7 @@
 package progdef
 
-// IsBuiltin reports whether the identifier is that of a typename whose serialization Dagyo itself
-// lays down: utf8-string, octets, json, Result<T> or list<T>.
+// IsBuiltin reports whether the identifier is that of a typename whose serialization Dagyo defines:
+// utf8-string, octets, json, Result<T> or list<T>.
 func IsBuiltin(ident string) bool {
 	switch ident {
 	case "utf8-string", "octets", "json", "Result", "list":

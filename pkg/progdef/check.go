@@ -13,10 +13,10 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// MinHealthInterval is the shortest time between two signs of life that a progdef may ask for.
+// MinHealthInterval is the shortest interval between signs of life that a progdef may set.
 const MinHealthInterval = 10 * time.Millisecond
 
-// Default returns a document with nothing but the defaults that schemas/progdef.json documents.
+// Default returns a document with only the defaults that are documented in schemas/progdef.json.
 func Default() Document {
 	return Document{
 		Inputs:  map[string]Port{},
@@ -33,9 +33,9 @@ func Default() Document {
 	}
 }
 
-// Check reads a progdef document. It returns either the document with its defaults filled in and
-// its typenames in canonical form, or every problem of it at once; with problems the document
-// holds what could be read (its name, say) and must not be run.
+// Check reads a progdef document. It returns either the document with its defaults filled in and its
+// typenames in canonical form, or every problem at once. With problems, the document contains what could
+// be read (such as its name) and must not be run.
 func Check(raw []byte, limits document.Limits) (Document, problem.List) {
 	c := checker{doc: Default(), uses: map[string]bool{}}
 	tree := document.CheckInto(&c.report, "progdef", raw, limits)
@@ -49,16 +49,16 @@ func Check(raw []byte, limits document.Limits) (Document, problem.List) {
 	return c.doc, c.report.List()
 }
 
-// A checker looks for what the schema cannot see. It passes over the fields in which the schema
-// found fault, so that no problem is told twice.
+// A checker checks what the schema cannot. It skips the fields that break the schema, so that no problem
+// is reported twice.
 type checker struct {
 	fields map[string]any
 	doc    Document
-	// faults holds the fields, and the members of fields, in which the schema found fault.
+	// faults holds the fields, and the members of fields, that break the schema.
 	faults map[[2]string]bool
 	report document.Report
-	// params are the type parameters, uses those that a port uses. What is used is vague where a
-	// typename cannot be read.
+	// params are the type parameters, uses those that a port uses. vague is true if a typename cannot be
+	// parsed, so that uses is incomplete.
 	params []string
 	uses   map[string]bool
 	vague  bool
@@ -79,14 +79,14 @@ func (c *checker) faulty(field, member string) bool {
 	return c.faults[[2]string{field, ""}] || c.faults[[2]string{field, member}]
 }
 
-// decode fills in each field, and each member of a field, that the schema found right.
+// decode fills in each field, and each member of a field, that matches the schema.
 func (c *checker) decode() {
 	text, err := json.Marshal(c.sound())
 	if err == nil {
 		err = json.Unmarshal(text, &c.doc)
 	}
-	if err != nil && len(c.faults) == 0 { // the schema let something through
-		c.report.Add(problem.InternalFailure, "cannot be read: "+err.Error(), "")
+	if err != nil && len(c.faults) == 0 { // the schema accepted something invalid
+		c.report.Add(problem.InternalFailure, "cannot decode the document: "+err.Error(), "")
 	}
 	if b := c.doc.Build; b != nil {
 		b.Context = cmp.Or(b.Context, ".")
@@ -94,7 +94,7 @@ func (c *checker) decode() {
 	}
 }
 
-// sound returns the document without what the schema found fault in.
+// sound returns the document without the parts that break the schema.
 func (c *checker) sound() map[string]any {
 	out := maps.Clone(c.fields)
 	for at := range c.faults {
@@ -126,13 +126,13 @@ func (c *checker) check() {
 	c.quantities("limits")
 }
 
-// object returns a field that is an object, as it was written.
+// object returns a field that is an object, as written.
 func (c *checker) object(field string) map[string]any {
 	object, _ := c.fields[field].(map[string]any)
 	return object
 }
 
-// ports checks the typenames as they were written: one bad port must not hide the others.
+// ports checks the typenames as written: one bad port must not hide the others.
 func (c *checker) ports(field string, ports map[string]Port) {
 	written := c.object(field)
 	for _, name := range slices.Sorted(maps.Keys(written)) {
@@ -148,7 +148,7 @@ func (c *checker) ports(field string, ports map[string]Port) {
 	}
 }
 
-// typename reads the typename of a port, or reports why it is none.
+// typename parses the typename of a port, or reports why it is not one.
 func (c *checker) typename(text string, path []string) (Typename, bool) {
 	t, err := ParseTypename(text)
 	if err == nil {
@@ -164,17 +164,17 @@ func (c *checker) typename(text string, path []string) (Typename, bool) {
 	return t, err == nil
 }
 
-// reserved refuses a port that every node has.
+// reserved rejects a port that every node has.
 func (c *checker) reserved(field, name string) {
 	if _, declared := c.object(field)[name]; declared {
 		c.report.Add(problem.BadName,
-			document.Quote(name)+" is among the "+field+" of every node; a progdef cannot declare it",
+			document.Quote(name)+" is one of the "+field+" of every node; a progdef cannot declare it",
 			"give the port another name", field, name)
 	}
 }
 
-// portType returns the typename of a port in either form and where it stands, nil where the schema
-// has found that there is none.
+// portType returns the typename of a port in either form and its path. It returns nil if the schema has found
+// that there is none.
 func portType(port any, path ...string) (*string, []string) {
 	if object, ok := port.(map[string]any); ok {
 		port, path = object["type"], append(path, "type")
@@ -193,10 +193,10 @@ func (c *checker) program() {
 	switch {
 	case image || command:
 	case build:
-		c.report.Add(problem.NothingToRun, "there is nothing to run: the image of its build is not made yet",
+		c.report.Add(problem.NothingToRun, "the progdef has nothing to run: its image is not built yet",
 			"apply what `dagyo progdef build` prints", "build")
 	default:
-		c.report.Add(problem.NothingToRun, "there is nothing to run", "give an image or a command")
+		c.report.Add(problem.NothingToRun, "the progdef has nothing to run", "set an image or a command")
 	}
 	if image && !c.faulty("image", "") && badImage(c.doc.Image) {
 		c.report.Add(problem.BadImage, document.Quote(c.doc.Image)+" is not an image reference", "",
@@ -204,8 +204,8 @@ func (c *checker) program() {
 	}
 }
 
-// badImage reports what no registry could mean: white space, control characters, or what a command
-// line would take for an option. The registry has the last word on the rest.
+// badImage reports references that are invalid in any registry: white space, control characters, or what a
+// command line would take for an option. The registry decides about the rest.
 func badImage(image string) bool {
 	odd := func(r rune) bool { return r <= ' ' || r > '~' }
 	return image == "" || image[0] == '-' || strings.ContainsFunc(image, odd)

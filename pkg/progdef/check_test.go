@@ -24,10 +24,10 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 		{"not JSON", `{`, []string{
 			"(document): not JSON at line 1, column 2: unexpected end of JSON input [not-json]"}},
 		{"nothing to run", `{"name":"p"}`, []string{
-			"(document): there is nothing to run [nothing-to-run] — " +
-				"give an image or a command"}},
+			"(document): the progdef has nothing to run [nothing-to-run] — " +
+				"set an image or a command"}},
 		{"nothing to run yet", `{"name":"p","build":{}}`, []string{
-			"/build: there is nothing to run: the image of its build is not made yet [nothing-to-run] — " +
+			"/build: the progdef has nothing to run: its image is not built yet [nothing-to-run] — " +
 				"apply what `dagyo progdef build` prints"}},
 		{"a malformed command is a command", `{"name":"p","command":"true"}`, []string{
 			"/command: must be an array, not a string [schema]"}},
@@ -64,12 +64,12 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 			`/typeParams/0: "Result" is a built-in typename; a type parameter needs another name ` +
 				`[bad-type-param]`,
 			"/typeParams/1: the name of a type parameter is a capital letter, then letters and " +
-				"digits, 32 in all at most [bad-type-param]",
+				"digits, at most 32 in total [bad-type-param]",
 			"/typeParams/2: the name of a type parameter is a capital letter, then letters and " +
-				"digits, 32 in all at most [bad-type-param]",
+				"digits, at most 32 in total [bad-type-param]",
 			"/typeParams/3: must be a string, not a number [schema]",
 			"/typeParams/4: the name of a type parameter is a capital letter, then letters and " +
-				"digits, 32 in all at most [bad-type-param]"}},
+				"digits, at most 32 in total [bad-type-param]"}},
 		{"too many type parameters", `{"name":"p","image":"p","inputs":{"a":"x<A>"},"typeParams":[` +
 			`"A","B","C","D","E","F","G","H","I","J","K","L","M","N","O","P","Q"]}`,
 			[]string{"/typeParams: must have at most 16 items, not 17 [schema]"}},
@@ -79,7 +79,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 		{"unused type parameter", `{"name":"p","image":"p","typeParams":["T","U"],` +
 			`"outputs":{"a":"list<U>"}}`, []string{
 			`/typeParams/0: no port uses the type parameter "T" [unused-type-param] — ` +
-				`use it in the typename of a port, or take it out`}},
+				`use it in the typename of a port, or remove it`}},
 		{"type parameter with arguments", `{"name":"p","image":"p","typeParams":["T","U"],` +
 			`"inputs":{"a":"list<T<json>>"}}`, []string{
 			`/inputs/a: "list<T<json>>" is not a typename: T is a type parameter, which takes no ` +
@@ -91,18 +91,18 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 			"/inputs/b: must be a string or an object, not a number [schema]"}},
 		{"ports that every node has", `{"name":"p","image":"p","inputs":{"stop":"json","panic":"json"},` +
 			`"outputs":{"panic":"json","stop":"json"}}`, []string{
-			`/inputs/stop: "stop" is among the inputs of every node; a progdef cannot declare it ` +
+			`/inputs/stop: "stop" is one of the inputs of every node; a progdef cannot declare it ` +
 				`[bad-name] — give the port another name`,
-			`/outputs/panic: "panic" is among the outputs of every node; a progdef cannot declare it ` +
+			`/outputs/panic: "panic" is one of the outputs of every node; a progdef cannot declare it ` +
 				`[bad-name] — give the port another name`}},
 		{"environment", `{"name":"p","image":"p","env":{"":"","1A":"","DAGYO_JOBS":"","a_1":"",` +
 			`"OK":1},"envFrom":[{},{"secret":"a","configMap":"b"},{"secret":"a"}]}`, []string{
-			"/env/: the name of an environment variable is made of letters, digits and " +
+			"/env/: the name of an environment variable consists of letters, digits and " +
 				"underscores and does not start with a digit [bad-environment]",
-			"/env/1A: the name of an environment variable is made of letters, digits and " +
+			"/env/1A: the name of an environment variable consists of letters, digits and " +
 				"underscores and does not start with a digit [bad-environment]",
-			`/env/DAGYO_JOBS: "DAGYO_JOBS" begins with DAGYO_, which is reserved for what ` +
-				`Dagyo itself sets [bad-environment]`,
+			`/env/DAGYO_JOBS: "DAGYO_JOBS" begins with DAGYO_, which is reserved for ` +
+				`variables that Dagyo sets [bad-environment]`,
 			"/env/OK: must be a string, not a number [schema]",
 			"/envFrom/0: must name either a secret or a configMap [bad-environment]",
 			"/envFrom/1: must name either a secret or a configMap [bad-environment]"}},
@@ -115,14 +115,14 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 				`"1.5" [bad-resource]`}},
 		{"all together", `{"nmae":"p","scaling":{"jobsPerExecutor":0,"minExecutors":30},` +
 			`"inputs":{"A":"x","b":""}}`, []string{
-			"(document): there is nothing to run [nothing-to-run] — " +
-				"give an image or a command",
+			"(document): the progdef has nothing to run [nothing-to-run] — " +
+				"set an image or a command",
 			`(document): the field "name" is missing [schema]`,
 			`/inputs/A: "A" is not a name: 1 to 63 lower-case letters, digits, "-" or "_", ` +
 				`a letter or a digit at both ends [bad-name]`,
 			`/inputs/b: "" is not a typename: a typename cannot end here: ` +
 				`a letter must follow [bad-typename]`,
-			`/nmae: there is no field "nmae" here [unknown-field] — did you mean "name"?`,
+			`/nmae: unknown field "nmae" [unknown-field] — did you mean "name"?`,
 			"/scaling: minExecutors is 30, more than maxExecutors, 20 by default [bad-scaling]",
 			"/scaling/jobsPerExecutor: must be at least 1, not 0 [schema]"}},
 	}

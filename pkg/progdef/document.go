@@ -2,7 +2,7 @@ package progdef
 
 import "github.com/dagyo/dagyo/pkg/document"
 
-// A Document is a progdef as its publisher wrote it, with every default filled in
+// A Document is a progdef as written by its publisher, with every default filled in
 // (schemas/progdef.json documents each field and default).
 type Document struct {
 	Name        string            `json:"name"`
@@ -23,13 +23,13 @@ type Document struct {
 	Drain       Drain             `json:"drain"`
 }
 
-// A Port is one typed end for streams. In a document it may be written as a bare typename.
+// A Port is one typed end of a stream. In a document it may be written as a bare typename.
 type Port struct {
 	Type        string `json:"type"`
 	Description string `json:"description,omitempty"`
 }
 
-// Build says how to make the image from source; `dagyo progdef build` reads it.
+// Build describes how to build the image from source; `dagyo progdef build` reads it.
 type Build struct {
 	Context    string            `json:"context,omitempty"`
 	Dockerfile string            `json:"dockerfile,omitempty"`
@@ -38,11 +38,11 @@ type Build struct {
 
 // Scaling bounds the executors of one revision.
 type Scaling struct {
-	// JobsPerExecutor is how many jobs one executor runs at the same time.
+	// JobsPerExecutor is the number of jobs that one executor runs at the same time.
 	JobsPerExecutor int `json:"jobsPerExecutor"`
 	MinExecutors    int `json:"minExecutors"`
 	MaxExecutors    int `json:"maxExecutors"`
-	// IdleTimeout is how long an executor above MinExecutors is kept with no job.
+	// IdleTimeout is how long an executor above MinExecutors is kept without a job.
 	IdleTimeout document.Duration `json:"idleTimeout"`
 }
 
@@ -52,17 +52,17 @@ type Resources struct {
 	Limits   map[string]string `json:"limits,omitempty"`
 }
 
-// Machine says which machines may run the progdef.
+// Machine selects the machines that may run the progdef.
 type Machine struct {
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	Tolerations  []Toleration      `json:"tolerations,omitempty"`
-	// Affinity is Kubernetes' affinity, as it was written.
+	// Affinity is Kubernetes' affinity, as written.
 	Affinity          map[string]any `json:"affinity,omitempty"`
 	PriorityClassName string         `json:"priorityClassName,omitempty"`
 	RuntimeClassName  string         `json:"runtimeClassName,omitempty"`
 }
 
-// IsZero reports whether any machine will do.
+// IsZero reports whether any machine is allowed.
 func (m Machine) IsZero() bool {
 	return len(m.NodeSelector) == 0 && len(m.Tolerations) == 0 && len(m.Affinity) == 0 &&
 		m.PriorityClassName == "" && m.RuntimeClassName == ""
@@ -84,13 +84,13 @@ type EnvSource struct {
 	ConfigMap string `json:"configMap,omitempty"`
 }
 
-// Health is how often a job says that it lives, and how long its silence is borne.
+// Health is how often a job sends signs of life, and how long it may be silent.
 type Health struct {
 	Interval document.Duration `json:"interval"`
 	Timeout  document.Duration `json:"timeout"`
 }
 
-// Drain is how long an executor may go on with its jobs after SIGTERM.
+// Drain is how long an executor may continue its jobs after SIGTERM.
 type Drain struct {
 	GracePeriod document.Duration `json:"gracePeriod"`
 }

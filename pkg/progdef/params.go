@@ -9,11 +9,11 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// MaxTypeParam is how long the name of a type parameter may be, in octets. How many there may be
-// is written in the schema.
+// MaxTypeParam is the maximum length of the name of a type parameter, in bytes. The schema limits their
+// number.
 const MaxTypeParam = 32
 
-// typeParams checks the names of the type parameters and notes them for the ports.
+// typeParams checks the names of the type parameters and records them for the ports.
 func (c *checker) typeParams() {
 	written, _ := c.fields["typeParams"].([]any)
 	for i, w := range written {
@@ -29,7 +29,7 @@ func (c *checker) typeParams() {
 	}
 }
 
-// BadTypeParam says what is wrong with the name of a type parameter, "" when nothing is.
+// BadTypeParam explains what is wrong with the name of a type parameter, or returns "".
 func BadTypeParam(name string) string {
 	if IsBuiltin(name) {
 		return document.Quote(name) + " is a built-in typename; a type parameter needs another name"
@@ -44,13 +44,13 @@ func BadTypeParam(name string) string {
 	}
 	if name == "" || len(name) > MaxTypeParam {
 		return fmt.Sprintf("the name of a type parameter is a capital letter, "+
-			"then letters and digits, %d in all at most", MaxTypeParam)
+			"then letters and digits, at most %d in total", MaxTypeParam)
 	}
 	return ""
 }
 
-// used notes the type parameters of a port's typename. A parameter stands for one whole typename,
-// so it has no arguments of its own; the answer says which has.
+// used records the type parameters in a port's typename. A parameter stands for a whole typename, so it has
+// no arguments; applied is one that has.
 func (c *checker) used(t Typename) (applied string) {
 	if slices.Contains(c.params, t.Name) {
 		c.uses[t.Name] = true
@@ -66,7 +66,7 @@ func (c *checker) used(t Typename) (applied string) {
 	return applied
 }
 
-// unused reports the parameters that no port uses, unless a faulty port may have meant to.
+// unused reports the parameters that no port uses, unless a faulty port may use them.
 func (c *checker) unused() {
 	if c.vague || c.faultyIn("inputs") || c.faultyIn("outputs") {
 		return
@@ -74,13 +74,13 @@ func (c *checker) unused() {
 	for i, name := range c.params {
 		if !c.uses[name] && !c.faulty("typeParams", strconv.Itoa(i)) {
 			c.report.Add(problem.UnusedTypeParam, "no port uses the type parameter "+
-				document.Quote(name), "use it in the typename of a port, or take it out",
+				document.Quote(name), "use it in the typename of a port, or remove it",
 				"typeParams", strconv.Itoa(i))
 		}
 	}
 }
 
-// faultyIn reports whether the schema found fault anywhere in the field.
+// faultyIn reports whether any part of the field breaks the schema.
 func (c *checker) faultyIn(field string) bool {
 	for at := range c.faults {
 		if at[0] == field {

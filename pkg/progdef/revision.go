@@ -6,9 +6,8 @@ import (
 	"encoding/json"
 )
 
-// identity is what makes a progdef what it is: two documents that agree on it can share their
-// executors. Empty fields are left out, so that a field that is added one day changes no revision
-// of a progdef without it.
+// identity is what identifies a revision: executors are shared by documents that agree on it. Empty
+// fields are omitted, so that adding a field does not change the revision of progdefs without it.
 type identity struct {
 	Image           string            `json:"image,omitempty"`
 	Build           *Build            `json:"build,omitempty"`
@@ -25,9 +24,9 @@ type identity struct {
 	JobsPerExecutor int               `json:"jobsPerExecutor"`
 }
 
-// Revision returns 16 hexadecimal digits of the SHA-256 of what the progdef runs, where, with what
-// and on which ports. Descriptions, the number of executors, health and drain do not count: they
-// may change under running executors.
+// Revision returns 16 hexadecimal digits of the SHA-256 of what the progdef runs, where, with which resources
+// and on which ports. Descriptions, the number of executors, health and drain do not count: they may
+// change while executors are running.
 func (d Document) Revision() string {
 	id := identity{
 		Image: d.Image, Build: d.Build, Command: d.Command, Code: d.Code,
@@ -39,7 +38,7 @@ func (d Document) Revision() string {
 	if !d.Machine.IsZero() {
 		id.Machine = &d.Machine
 	}
-	// Strings, numbers, maps of them and what was JSON cannot fail to marshal, and maps come out in key order.
+	// Strings, numbers, maps of them and parsed JSON can always be marshalled, and maps are sorted by key.
 	canonical, _ := json.Marshal(id)
 	sum := sha256.Sum256(canonical)
 	return hex.EncodeToString(sum[:8])
@@ -54,7 +53,7 @@ func typenames(ports map[string]Port) map[string]string {
 	return out
 }
 
-// canonical returns a typename without spaces; one that is malformed stays as it is.
+// canonical returns a typename without spaces; a malformed one is unchanged.
 func canonical(typename string) string {
 	t, err := ParseTypename(typename)
 	if err != nil {

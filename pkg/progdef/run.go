@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// ReservedEnv begins the names of the environment variables that Dagyo itself sets.
+// ReservedEnv is the prefix of the environment variables that Dagyo sets.
 const ReservedEnv = "DAGYO_"
 
 // quantityPattern is Kubernetes' grammar of a resource quantity, without a sign.
@@ -54,7 +54,7 @@ func (c *checker) health() {
 	}
 }
 
-// byDefault is a remark for messages about a value that the document does not hold.
+// byDefault is a remark for messages about a value that the document does not contain.
 func (c *checker) byDefault(section, field string) string {
 	if _, written := c.object(section)[field]; written {
 		return ""
@@ -83,11 +83,11 @@ func (c *checker) sources() {
 	}
 }
 
-// badVariable says what is wrong with the name of an environment variable, "" when nothing is.
+// badVariable explains what is wrong with the name of an environment variable, or returns "".
 func badVariable(name string) string {
 	if strings.HasPrefix(name, ReservedEnv) {
 		return document.Quote(name) + " begins with " + ReservedEnv +
-			", which is reserved for what Dagyo itself sets"
+			", which is reserved for variables that Dagyo sets"
 	}
 	for i, r := range name {
 		letter := r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
@@ -97,7 +97,7 @@ func badVariable(name string) string {
 		}
 	}
 	if name == "" {
-		return "the name of an environment variable is made of letters, digits and underscores " +
+		return "the name of an environment variable consists of letters, digits and underscores " +
 			"and does not start with a digit"
 	}
 	return ""

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// Bounds on typenames.
+// Limits of typenames.
 const (
-	// TypenameDepth is how many levels a typename may have: 1 for an identifier alone.
+	// TypenameDepth is the maximum number of levels of a typename: 1 for an identifier alone.
 	TypenameDepth = 8
-	// TypenameLength is how long a typename may be, in octets.
+	// TypenameLength is the maximum length of a typename, in bytes.
 	TypenameLength = 255
 )
 
-// A Typename names what is on a stream: an identifier, applied to arguments or not, such as
+// A Typename describes the records of a stream: an identifier, possibly applied to arguments, such as
 // utf8-string or Result<list<json>>.
 type Typename struct {
 	Name string
@@ -26,8 +26,8 @@ type Typename struct {
 //	typename = ident [ "<" typename { "," typename } ">" ]
 //	ident    = letter { letter | digit | "_" | "." | "-" }
 //
-// Spaces may stand around identifiers. The error is a sentence that says what is wrong and where,
-// counting octets from 1.
+// Spaces are allowed around identifiers. The error describes what is wrong and where, counting bytes
+// from 1.
 func ParseTypename(s string) (Typename, error) {
 	if len(s) > TypenameLength {
 		return Typename{}, fmt.Errorf("a typename has at most %d bytes, not %d",
@@ -113,7 +113,7 @@ func identOctet(c byte, inside bool) bool {
 	return letter || inside && (c >= '0' && c <= '9' || strings.IndexByte("_.-", c) >= 0)
 }
 
-// take steps over an octet and the spaces behind it, if it is the next one.
+// take skips a byte and the following spaces, if it is the next one.
 func (p *typenameParser) take(c byte) bool {
 	if p.at >= len(p.text) || p.text[p.at] != c {
 		return false

@@ -7,28 +7,28 @@ import (
 )
 
 const (
-	// A snapshot is written after this many events or bytes of them, or after this time if there were any. Where
-	// EVENTS is to be small, a part of its bounds takes the place of these: nothing can be cut off before.
+	// A snapshot is written after this many events or bytes of them, or after this time if there were any events. If the
+	// limits of EVENTS are small, a part of them applies instead: EVENTS can only be trimmed up to a snapshot.
 	mostEvents  = 10_000
 	mostBytes   = 32 << 20
 	mostTime    = 5 * time.Minute
 	partOfBound = 4
 	// secondAfter is how soon the second snapshot after many events may be written.
 	secondAfter = 10 * time.Second
-	// share bounds what writing takes: the pause behind a snapshot is so many times its duration, unless EVENTS
-	// cannot be kept within its bounds that way.
+	// share limits the cost of writing: the pause after a snapshot is this many times its duration, unless EVENTS
+	// would then exceed its limits.
 	share = 100
 )
 
-// A pace says when the leader of a service writes a snapshot.
+// A pace decides when the leader of a service writes a snapshot.
 type pace struct {
 	mostEvents   uint64
 	mostBytes    int64
-	lateEvents   uint64 // EVENTS outgrows its bounds if no snapshot is written after so many
+	lateEvents   uint64 // EVENTS exceeds its limits if no snapshot is written after this many
 	lateBytes    int64
 	seq          uint64 // the last event in the newest snapshot
 	first, older uint64 // the first events that the newest snapshot and the one before need
-	bytes        int64  // how much was folded when the newest was written
+	bytes        int64  // the bytes folded when the newest was written
 	at, earliest time.Time
 }
 
@@ -42,8 +42,9 @@ func newPace(c broker.Config, from Description, bytes int64, now time.Time) *pac
 	}
 }
 
-// due reports whether a snapshot is to be written of a state that has folded up to seq, and so many bytes in all.
-// EVENTS is cut by the older of two snapshots: after many events the second is written soon, even if little follows.
+// due reports whether to write a snapshot of a state that has folded events up to seq, and so many bytes in total. The
+// older of two snapshots limits how far EVENTS is trimmed: so after many events the second one is written soon, even if
+// few events follow.
 func (p *pace) due(seq uint64, bytes int64, now time.Time) bool {
 	events, more, since := seq-p.seq, bytes-p.bytes, now.Sub(p.at)
 	if events >= p.lateEvents || more >= p.lateBytes {
@@ -54,12 +55,12 @@ func (p *pace) due(seq uint64, bytes int64, now time.Time) bool {
 			since >= secondAfter && seq+1-p.older >= p.mostEvents)
 }
 
-// wrote notes that a snapshot was written.
+// wrote records that a snapshot was written.
 func (p *pace) wrote(d Description, bytes int64, now time.Time) {
 	p.older, p.first, p.seq, p.bytes, p.at = p.first, d.First(), d.Seq, bytes, now
 }
 
-// tried notes how long the last try took.
+// tried records how long the last try took.
 func (p *pace) tried(began, ended time.Time) {
 	p.earliest = ended.Add(share * ended.Sub(began))
 }

@@ -1,9 +1,9 @@
-// Package snapshot keeps the states of services, so that they start without reading all events, and cuts off the
-// events that all services have in theirs.
+// Package snapshot stores the states of services, so that they start without reading all events, and trims the
+// events that are part of the states of all services.
 //
-// A snapshot is some messages of the stream SNAPSHOTS: its chunks, and then a message that describes it. One that
-// has no description was never finished. Who reads one believes nothing that it does not check: number and size of
-// the chunks, and their SHA-256 digest.
+// A snapshot consists of messages of the stream SNAPSHOTS: its chunks, followed by its description. A snapshot without
+// a description is incomplete. The reader trusts nothing without a check: it verifies the number and size of the
+// chunks, and their SHA-256 digest.
 package snapshot
 
 import (
@@ -25,25 +25,24 @@ import (
 )
 
 const (
-	// Kept is how many a service keeps: one that is broken must not cost the installation its memory.
+	// Kept is the number of snapshots that a service keeps: a broken one must not cost the installation its state.
 	Kept = 2
-	// sizeLimit bounds a snapshot that is read, in bytes; chunkSize is below every max_payload that Dagyo works
-	// with.
+	// sizeLimit limits a snapshot that is read, in bytes; chunkSize is below every max_payload that Dagyo supports.
 	sizeLimit = 1 << 30
 	chunkSize = 128 << 10
 )
 
-// A Description is what is known of a snapshot without reading it.
+// A Description is what is known about a snapshot without reading it.
 type Description struct {
 	Service string `json:"service"`
 	// Place is the last event that the state includes.
 	event.Place
-	// Needs is the first event that must be there to start from it, 0 for the one behind Seq.
+	// Needs is the first event required to start from it; 0 means the one after Seq.
 	Needs uint64 `json:"needs,omitempty"`
-	// Form is the version of what stands around the state, State that of the state.
+	// Form is the version of the snapshot's format, State that of the state.
 	Form  int `json:"form"`
 	State int `json:"state"`
-	// Dagyo is the version that has written it.
+	// Dagyo is the version of Dagyo that wrote it.
 	Dagyo  string `json:"dagyo,omitempty"`
 	Size   int    `json:"size"`
 	Chunks int    `json:"chunks"`
@@ -52,7 +51,7 @@ type Description struct {
 
 func (d Description) String() string { return fmt.Sprintf("%s.%d", d.Service, d.Seq) }
 
-// First is the first event that a service needs to start from the snapshot.
+// First returns the first event that a service needs to start from the snapshot.
 func (d Description) First() uint64 {
 	if d.Needs > 0 {
 		return min(d.Needs, d.Seq+1)
@@ -60,7 +59,7 @@ func (d Description) First() uint64 {
 	return d.Seq + 1
 }
 
-// StreamConfig is how the stream is kept. It has no bound of its own: each service keeps Kept snapshots.
+// StreamConfig configures the stream. It sets no limit: each service keeps Kept snapshots.
 func StreamConfig(replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: contract.StreamSnapshots, Description: "The states of services, from which they start",
@@ -78,7 +77,7 @@ func (d Description) chunk(n int) string { return d.subject() + "." + strconv.It
 // A Store reads and writes snapshots.
 type Store struct{ JS jetstream.JetStream }
 
-// Put stores a snapshot, and deletes those of the service that nobody will start from.
+// Put stores a snapshot, and deletes the service's snapshots that are no longer needed.
 func (s Store) Put(ctx context.Context, d Description, body []byte) error {
 	digest := sha256.Sum256(body)
 	d.Size, d.Chunks, d.Digest = len(body), 0, hex.EncodeToString(digest[:])
@@ -98,9 +97,8 @@ func (s Store) Put(ctx context.Context, d Description, body []byte) error {
 	return s.clean(ctx, d.Service)
 }
 
-// clean deletes the snapshots of a service that are outdated, and what is left of those that were never finished.
-// The one that was just stored may be among them: a leader that was paused stores it late, and EVENTS may be cut by
-// the newer ones.
+// clean deletes outdated snapshots of a service, and parts of incomplete ones. The one that was just stored may be
+// among them: a leader that was paused stores it late, and EVENTS may be trimmed based on newer ones.
 func (s Store) clean(ctx context.Context, service string) error {
 	events, err := s.JS.Stream(ctx, contract.StreamEvents)
 	if err != nil {
@@ -144,14 +142,14 @@ func subjects(ctx context.Context, stream jetstream.Stream, filter string) ([]st
 	return out, nil
 }
 
-// Remaining returns which of a service's snapshots, the newest first, are kept. EVENTS ends at end: those that are
-// ahead of it are of another one.
+// Remaining returns the snapshots of a service that are kept, newest first. EVENTS ends at end: snapshots beyond it
+// belong to another stream.
 func Remaining(all []Description, end uint64) []Description {
 	all = slices.DeleteFunc(slices.Clone(all), func(d Description) bool { return d.Seq > end })
 	return all[:min(len(all), Kept)]
 }
 
-// List returns the snapshots of a service, the newest first. What is no description of one is left out.
+// List returns the snapshots of a service, newest first. It ignores malformed descriptions.
 func (s Store) List(ctx context.Context, service string) ([]Description, error) {
 	stream, err := s.JS.Stream(ctx, contract.StreamSnapshots)
 	if err != nil {
@@ -165,7 +163,7 @@ func (s Store) List(ctx context.Context, service string) ([]Description, error) 
 	for _, subject := range names {
 		m, err := stream.GetLastMsgForSubject(ctx, subject)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue // it was deleted meanwhile
+			continue // it was deleted in the meantime
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", subject, err)
@@ -179,11 +177,11 @@ func (s Store) List(ctx context.Context, service string) ([]Description, error) 
 	return out, nil
 }
 
-// Newer orders snapshots of a service, the newest first.
+// Newer orders the snapshots of a service, newest first.
 func Newer(a, b Description) int { return cmp.Compare(b.Seq, a.Seq) }
 
-// Load calls use with the newest good snapshot of a service whose form and version are those of like, and with its
-// body. One that is not good, or that use refuses, is passed to skip, and the next one is tried.
+// Load calls use with the newest valid snapshot of a service with the form and version of like, and with its
+// body. A snapshot that is not valid, or that use rejects, is passed to skip, and the next one is tried.
 func (s Store) Load(
 	ctx context.Context, like Description, use func(Description, []byte) error, skip func(Description, error) error,
 ) error {
@@ -210,7 +208,7 @@ func (s Store) Load(
 	return nil
 }
 
-// check returns the body of a snapshot that is like another, and of these EVENTS.
+// check returns the body of a snapshot if it has the version of like, and belongs to these EVENTS.
 func (s Store) check(ctx context.Context, events jetstream.Stream, d, like Description) ([]byte, error) {
 	if d.Form != like.Form || d.State != like.State {
 		return nil, fmt.Errorf("its version is %d.%d, not %d.%d", d.Form, d.State, like.Form, like.State)
@@ -221,7 +219,7 @@ func (s Store) check(ctx context.Context, events jetstream.Stream, d, like Descr
 	return s.Get(ctx, d)
 }
 
-// Get returns the body of a snapshot, if it is as it was stored.
+// Get returns the body of a snapshot, if it is intact.
 func (s Store) Get(ctx context.Context, d Description) ([]byte, error) {
 	if d.Size > sizeLimit {
 		return nil, fmt.Errorf("it has %d bytes; the limit is %d", d.Size, sizeLimit)
@@ -242,18 +240,18 @@ func (s Store) Get(ctx context.Context, d Description) ([]byte, error) {
 	}
 	digest := sha256.Sum256(body)
 	if len(body) != d.Size || hex.EncodeToString(digest[:]) != d.Digest {
-		return nil, fmt.Errorf("it has %d bytes with another SHA-256 digest than the %d that were stored", len(body), d.Size)
+		return nil, fmt.Errorf("the SHA-256 digest of its %d bytes differs from that of the %d bytes that were stored", len(body), d.Size)
 	}
 	return body, nil
 }
 
-// ofThese checks that a place is one of these EVENTS: not of a stream that was there before, or of a later
-// time than that from which it was restored.
+// ofThese checks that a place belongs to these EVENTS: not to an earlier stream of that name, or to the time after the
+// backup from which it was restored.
 func ofThese(ctx context.Context, events jetstream.Stream, p event.Place) error {
 	state := events.CachedInfo().State
 	switch {
 	case p.Seq == 0 || p.Seq > state.LastSeq:
-		return fmt.Errorf("it is of event %d; EVENTS ends at %d", p.Seq, state.LastSeq)
+		return fmt.Errorf("it includes event %d; EVENTS ends at %d", p.Seq, state.LastSeq)
 	case p.Seq < state.FirstSeq:
 		return nil
 	}

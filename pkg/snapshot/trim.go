@@ -12,8 +12,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// Trim cuts off the oldest events that exceed the bounds, and that no service needs: all of them can start
-// from a snapshot, and from an older one if that is broken, with the events behind it.
+// Trim deletes the oldest events that exceed the limits and that no service needs: all services can start from a
+// snapshot, and from an older one if that is broken, with the events after it.
 func Trim(ctx context.Context, link *broker.Link, c broker.Config) error {
 	events, err := link.JS.Stream(ctx, contract.StreamEvents)
 	if err != nil {
@@ -40,16 +40,16 @@ func Trim(ctx context.Context, link *broker.Link, c broker.Config) error {
 		return nil
 	}
 	if err := events.Purge(ctx, jetstream.WithPurgeSequence(cut)); err != nil {
-		return fmt.Errorf("cut off the events before %d: %w", cut, err)
+		return fmt.Errorf("delete the events before %d: %w", cut, err)
 	}
 	return nil
 }
 
-// leastAge is how long events are kept at least: a job whose claim is not acknowledged is delivered again, and the
-// executor that receives it then must find its job.started.
+// leastAge is the minimum time that events are kept: a job whose claim is not acknowledged is delivered again, and the
+// executor that then receives it must find its job.started.
 const leastAge = broker.ClaimWait + 5*time.Second
 
-// excess returns the first event that is within the bounds.
+// excess returns the first event that is within the limits.
 func excess(
 	ctx context.Context, events jetstream.Stream, s jetstream.StreamState, c broker.Config, now time.Time,
 ) (uint64, error) {
@@ -60,7 +60,7 @@ func excess(
 	if over := int64(s.Msgs) - c.EventsMaxCount; over > 0 {
 		cut += uint64(over)
 	}
-	if over := float64(s.Bytes) - float64(c.EventsMaxBytes); over > 0 { // as if all were of one size
+	if over := float64(s.Bytes) - float64(c.EventsMaxBytes); over > 0 { // as if all had the same size
 		cut = max(cut, s.FirstSeq+uint64(over/float64(s.Bytes)*float64(s.Msgs))+1)
 	}
 	if oldest := now.Add(-c.EventsMaxAge); s.FirstTime.Before(oldest) {
@@ -70,7 +70,7 @@ func excess(
 	return cut, nil
 }
 
-// firstSince finds the first message that was stored at or after a time: one in the middle at a time.
+// firstSince finds the first message that was stored at or after a time, by binary search.
 func firstSince(
 	ctx context.Context, events jetstream.Stream, first, last uint64, since time.Time,
 ) (uint64, error) {
@@ -89,7 +89,7 @@ func firstSince(
 	return first, nil
 }
 
-// firstNeeded returns the first event that a service may still need, 0 where one has too few snapshots yet.
+// firstNeeded returns the first event that a service may still need, or 0 if a service has too few snapshots yet.
 func firstNeeded(ctx context.Context, store Store, nearlyFull bool) (uint64, error) {
 	all := make(map[string][]Description)
 	for _, service := range contract.Services() {
@@ -101,12 +101,12 @@ func firstNeeded(ctx context.Context, store Store, nearlyFull bool) (uint64, err
 	return Needed(all, nearlyFull), nil
 }
 
-// Needed returns the first event that a service may need with these snapshots: what comes before may be cut off.
-// It is 0 where one has too few.
+// Needed returns the first event that a service may need with these snapshots: earlier ones may be deleted. It is 0 if
+// a service has too few snapshots.
 //
-// When EVENTS is nearly full it is less: one snapshot of each service must do, and messages without an answer are
-// not needed. Without room there are neither more snapshots nor answers, and EVENTS would be full for ever. Those
-// messages are then answered without what they say.
+// When EVENTS is nearly full, less is needed: one snapshot of each service is enough, and messages without an answer
+// are not needed. Without space there can be neither more snapshots nor answers, and EVENTS would stay full forever.
+// Those messages are then answered without their content.
 func Needed(all map[string][]Description, nearlyFull bool) (needed uint64) {
 	least := Kept
 	if nearlyFull {

@@ -8,21 +8,21 @@ import (
 )
 
 const (
-	// writeWait bounds writing a snapshot, lastWait writing that of a service that ends.
+	// writeWait limits writing a snapshot, lastWait writing that of a stopping service.
 	writeWait = time.Minute
 	lastWait  = 2 * time.Second
-	// checkEvery is the time between two checks whether a snapshot is due.
+	// checkEvery is the interval between two checks whether a snapshot is due.
 	checkEvery = 250 * time.Millisecond
 )
 
 // A Writer writes the snapshots of a leading replica.
 type Writer struct {
 	Store Store
-	// Bounds are those of EVENTS.
+	// Bounds are the limits of EVENTS.
 	Bounds broker.Config
-	// Held reports whether the replica still leads.
+	// Held reports whether the replica is still the leader.
 	Held func() bool
-	// Folded returns the last event that the state includes, and about how many bytes were folded.
+	// Folded returns the last event that the state includes, and the approximate number of bytes folded.
 	Folded func() (seq uint64, bytes int64)
 	// Capture encodes the state.
 	Capture func() (Description, []byte, error)
@@ -30,8 +30,8 @@ type Writer struct {
 	Written func(error)
 }
 
-// Run writes snapshots until the context ends, and then one more: a service that is stopped starts again without
-// folding anything. from is the snapshot that the replica started from.
+// Run writes snapshots until the context ends, and then one more, so that a stopped service starts again without
+// folding anything. from is the snapshot from which the replica started.
 func (w Writer) Run(ctx context.Context, from Description) {
 	_, bytes := w.Folded()
 	p := newPace(w.Bounds, from, bytes, time.Now())

@@ -12,25 +12,25 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Pauses between tries of what fails for the time being.
+// Pauses between retries of transient failures.
 const (
 	firstPause = 250 * time.Millisecond
 	lastPause  = 2 * time.Second
 )
 
-// An answer that is not there by then was lost with a connection, or the broker is overloaded: each
+// An answer that has not arrived by then was lost with a connection, or the broker is overloaded: each
 // try waits longer.
 const (
 	firstAnswer = time.Second
 	lastAnswer  = 8 * time.Second
 )
 
-// longer is the pause after one of d, 0 being none yet.
+// longer returns the pause after a pause of d; 0 means that there was none yet.
 func longer(d time.Duration) time.Duration {
 	return min(max(2*d, firstPause), lastPause)
 }
 
-// apiSubject is a subject of the JetStream API under the prefix that js uses.
+// apiSubject returns a subject of the JetStream API under the prefix that js uses.
 func apiSubject(js jetstream.JetStream, rest string) string {
 	opts := js.Options()
 	switch {
@@ -42,7 +42,7 @@ func apiSubject(js jetstream.JetStream, rest string) string {
 	return "$JS.API." + rest
 }
 
-// creditMessage makes a credit. A shard keeps the last one; in a flow's own stream it must delete those before it.
+// creditMessage returns a credit. A shard keeps the last one; in a flow's own stream it must delete earlier ones.
 func creditMessage(addr contract.Address, c wire.Credit) *nats.Msg {
 	m := nats.NewMsg(addr.Credit)
 	if addr.Slots == 0 {
@@ -52,7 +52,7 @@ func creditMessage(addr contract.Address, c wire.Credit) *nats.Msg {
 	return m
 }
 
-// status is the status code of a message that carries one instead of a payload, else "".
+// status returns the status code of a message that carries one instead of a payload, else "".
 func status(m *nats.Msg) string {
 	if len(m.Data) > 0 || m.Header == nil {
 		return ""
@@ -60,7 +60,7 @@ func status(m *nats.Msg) string {
 	return m.Header.Get("Status")
 }
 
-// patiently asks the broker until it answers: yes, or with an error that will stay.
+// patiently asks the broker until it succeeds or fails with a lasting error.
 func patiently(ctx context.Context, ask func(context.Context) error) error {
 	pause := longer(0)
 	for wait := firstAnswer; ; wait = min(2*wait, lastAnswer) {
@@ -98,7 +98,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // checkStream returns ErrGone if the stream does not exist, an error of the context or of a closed
-// connection, and nil if it exists or that can't be told now.
+// connection, and nil if the stream exists or the broker does not answer now.
 func checkStream(ctx context.Context, js jetstream.JetStream, name string) error {
 	err := within(ctx, firstAnswer, func(ctx context.Context) error {
 		_, err := js.Stream(ctx, name)
@@ -107,8 +107,8 @@ func checkStream(ctx context.Context, js jetstream.JetStream, name string) error
 	return lasting(ctx, err)
 }
 
-// lasting is the error that a failed question to the broker means for the edge: nil where asking
-// again may help.
+// lasting returns the error for the edge after a failed request to the broker: nil if a retry may
+// succeed.
 func lasting(ctx context.Context, err error) error {
 	switch {
 	case err == nil:

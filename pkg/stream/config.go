@@ -11,19 +11,19 @@ import (
 const MaxFrame = 128 << 10
 
 const (
-	// maxHeaders is what the headers of a stored frame take at most.
+	// maxHeaders is the maximum size of the headers of a stored frame.
 	maxHeaders = 1 << 10
 	// duplicates is the shortest window that JetStream accepts: edges use no message ids.
 	duplicates = 100 * time.Millisecond
 )
 
-// ShardConfig is a stream that stores the edges of many flows: the last message on each subject. Each edge has a
-// number of subjects for frames, its slots, and the writer reuses them in turn. So the broker keeps at most
-// slots times MaxFrame bytes of an edge, whatever its writer does, and a frame that is stored twice takes no more
-// room than once. Nobody deletes frames but the planner, when the flow has ended. It has one replica; the caller
+// ShardConfig configures a stream that stores the edges of many flows: the last message on each subject. Each edge
+// has a fixed number of subjects for frames, its slots, which the writer reuses in turn. So the broker stores at most
+// slots times MaxFrame bytes per edge, whatever its writer does, and a frame that is stored twice takes no more
+// space than once. Only the planner deletes frames, when the flow has ended. The stream has one replica; the caller
 // may change Replicas and Placement.
 //
-// MaxBytes is not set: a stream in memory would reserve as much at once.
+// MaxBytes is not set: a stream in memory would reserve that much at once.
 func ShardConfig(shard string, storage jetstream.StorageType) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              contract.EdgeStream(shard),

@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	// directShare is the part of the window that may be on its way directly: a quarter. Writer and
+	// directShare is the part of the window that may be in flight directly: a quarter. Writer and
 	// reader may each have as much in memory.
 	directShare = 4
-	// maxDirectFrames is how many frames may be on their way directly.
+	// maxDirectFrames is the maximum number of frames in flight directly.
 	maxDirectFrames = 64
 
-	// processWindow is what all writers of a process together may have on their way directly, as long as
-	// that leaves each of them minDirectWindow: more would only leave the processor's caches.
+	// processWindow is what all writers of a process together may have in flight directly, as long as each
+	// of them has minDirectWindow: more would only exceed the processor's caches.
 	processWindow   = 16 << 20
 	minDirectWindow = 2 * DefaultFrameTarget
 )
 
-// sending is how many writers of this process have something on its way directly.
+// sending is the number of writers of this process with frames in flight directly.
 var sending atomic.Int64
 
-// How long a reader may consume nothing before the frames on their way to it are stored.
+// How long a reader may consume nothing before the frames in flight to it are stored.
 const (
 	patienceIdle = 2 * time.Second        // the frames may be lost
 	patienceFull = 150 * time.Millisecond // the writer has to wait
@@ -36,14 +36,14 @@ func directWindow(addr contract.Address) int64 { return addr.Window / directShar
 
 func directFrames(addr contract.Address) int { return int(min(addr.Frames, maxDirectFrames)) }
 
-// direct is what a sender knows of sending directly.
+// direct is the state of sending directly.
 type direct struct {
 	on       bool
-	token    uint64 // of the reader's subject, 0: none was there yet
+	token    uint64 // of the reader's subject; 0 if there was none yet
 	subject  string
-	busy     bool      // an echo is under way
-	progress time.Time // when the reader last consumed something, or got something to consume
-	window   int64     // octets that may be on their way, if no other writer sends
+	busy     bool      // an echo is in flight
+	progress time.Time // when the reader last consumed something, or was sent something to consume
+	window   int64     // bytes that may be in flight if no other writer is sending
 	counted  bool      // in sending
 	frames   int       // likewise
 }
@@ -54,7 +54,7 @@ func (s *sender) fitsDirectly(n int) bool {
 	return s.win.fits(n) && (room || len(s.held) == 0)
 }
 
-// count keeps sending right.
+// count keeps sending up to date.
 func (d *direct) count(sends bool) {
 	switch {
 	case sends && !d.counted:
@@ -81,7 +81,7 @@ func (s *sender) sendNext() (sent bool, err error) {
 	return true, s.sendFrame(s.held[len(s.held)-1])
 }
 
-// sendFrame sends a frame directly, and behind it an echo that tells when the broker has it.
+// sendFrame sends a frame directly, followed by an echo that shows when the broker has received it.
 func (s *sender) sendFrame(f heldFrame) error {
 	if err := s.publish(s.direct.subject, replyCredit, f.octets); err != nil || s.direct.busy {
 		return err
@@ -90,7 +90,7 @@ func (s *sender) sendFrame(f heldFrame) error {
 	return unlessPassing(s.nc.Publish(s.inbox+replyEcho, nil))
 }
 
-// heard takes note of the token in a credit. A new one asks for all that was not consumed.
+// heard records the token in a credit. A new token requests everything that was not consumed.
 func (s *sender) heard(token uint64, news bool) error {
 	switch {
 	case token > s.direct.token:
@@ -104,7 +104,7 @@ func (s *sender) heard(token uint64, news bool) error {
 	return nil
 }
 
-// sendDirectly begins to send directly: first word of what is stored, then all that is held.
+// sendDirectly starts to send directly: first a hint about stored frames, then all held frames.
 func (s *sender) sendDirectly() error {
 	s.asking = false
 	s.leave()
@@ -122,7 +122,7 @@ func (s *sender) sendDirectly() error {
 	return nil
 }
 
-// hint tells a reader that listens what the stream holds.
+// hint tells an attached reader which frames the stream holds.
 func (s *sender) hint() error {
 	s.store.hinted = true
 	return s.publish(s.direct.subject, replyCredit, wire.Hint(s.store.last))
@@ -145,8 +145,8 @@ func (s *sender) watch() {
 	}
 }
 
-// silence is called when the timer fires: unless the reader was heard of meanwhile, what it has not
-// consumed is stored.
+// silence is called when the timer fires. Unless the reader has responded in the meantime, the frames that it
+// has not consumed are stored.
 func (s *sender) silence() {
 	s.direct.busy = false
 	if len(s.held) > 0 && time.Since(s.direct.progress) >= s.patience() {

@@ -10,20 +10,20 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// An attachment is what a reader knows of hearing frames directly.
+// An attachment is the state of receiving frames directly.
 type attachment struct {
 	token uint64 // of our subject, 0: not attached yet
 	sub   *nats.Subscription
 	msgs  chan *nats.Msg
-	reply string    // where the writer takes credits, "" until it was heard of
-	kept  uint64    // the stream holds frames up to this number, as the writer says
-	ahead *nats.Msg // a frame that came while those before it are in the stream
+	reply string    // where the writer receives credits; "" until it has sent something
+	kept  uint64    // the stream holds frames up to this number, according to the writer
+	ahead *nats.Msg // a frame that arrived while earlier ones are in the stream
 	look  time.Duration
 	heard time.Time
 }
 
-// While nothing comes a reader looks into the stream, ever more seldom: the writer may have gone
-// before it heard of us.
+// While nothing arrives, a reader checks the stream at growing intervals: the writer may have exited
+// before it received our credit.
 const (
 	firstLook = time.Second
 	lastLook  = 30 * time.Second
@@ -41,8 +41,8 @@ func (r *Reader) fetch(ctx context.Context) error {
 	}
 }
 
-// step does one thing to get the next frame, and reports whether it has it. An edge that ended
-// before its reader came needs no more than one answer from the stream.
+// step does one thing to get the next frame, and reports whether it has it. An edge that ended before
+// its reader started needs only one answer from the stream.
 func (r *Reader) step(ctx context.Context) (fresh bool, err error) {
 	switch next := r.dec.Number() + 1; {
 	case r.store.first:
@@ -62,10 +62,10 @@ func (r *Reader) step(ctx context.Context) (fresh bool, err error) {
 	return r.hear(ctx)
 }
 
-// attach asks the writer for all that was not consumed, under a new token: what was sent under the
-// last one may be lost. It looks into the stream for what the writer has stored and left. Nobody waits
-// until the credit is stored: a writer that comes before it is asks once more behind its first frame,
-// and should it be lost, confirm sends it again.
+// attach requests everything that was not consumed, under a new token: frames sent under the previous one
+// may be lost. It also reads the frames that the writer has stored. It does not wait until the credit is
+// stored: a writer that starts before then asks again after its first frame, and if the credit is lost,
+// confirm sends it again.
 func (r *Reader) attach() error {
 	d := &r.direct
 	d.token = max(d.token+1, uint64(time.Now().UnixNano()))
@@ -98,7 +98,7 @@ func (r *Reader) hear(ctx context.Context) (fresh bool, err error) {
 	default:
 	}
 	if r.store.unsaid {
-		// A writer that stores does not know that we are waiting for it.
+		// A writer that is storing does not know that we are waiting for it.
 		r.store.unsaid = false
 		r.give()
 	}
@@ -115,7 +115,7 @@ func (r *Reader) hear(ctx context.Context) (fresh bool, err error) {
 	}
 }
 
-// changed takes note of a change of the connection: what was on its way is lost.
+// changed handles a change of the connection: messages in flight are lost.
 func (r *Reader) changed(s nats.Status, ok bool) error {
 	if !ok || s == nats.CLOSED {
 		return nats.ErrConnectionClosed
@@ -126,7 +126,7 @@ func (r *Reader) changed(s nats.Status, ok bool) error {
 	return nil
 }
 
-// take takes a message from the writer.
+// take handles a message from the writer.
 func (r *Reader) take(m *nats.Msg) (fresh bool, err error) {
 	d := &r.direct
 	d.reply, d.heard, d.look, d.ahead = m.Reply, time.Now(), firstLook, nil
@@ -160,9 +160,9 @@ func (r *Reader) decode(frame []byte) (fresh bool, err error) {
 	return fresh, nil
 }
 
-// unexpected judges a frame that the decoder refuses. A gap may come from a frame that was sent to
-// a connection that died; the writer sends again what it has, and the rest is in the stream. A gap
-// that stays is a loss.
+// unexpected handles a frame that the decoder rejects. A gap may come from a frame that was sent to a dead
+// connection; the writer sends again what it holds, and the rest is in the stream. A gap that remains is
+// a loss.
 func (r *Reader) unexpected(err error) error {
 	var e *wire.Error
 	missing := r.dec.Number() + 1
@@ -176,7 +176,7 @@ func (r *Reader) unexpected(err error) error {
 	return r.malformed(err)
 }
 
-// patience is how long to wait for a message before idle has something to do.
+// patience is how long to wait for a message before calling idle.
 func (r *Reader) patience() time.Duration {
 	if r.unconfirmed() {
 		return report
@@ -184,7 +184,7 @@ func (r *Reader) patience() time.Duration {
 	return r.direct.look - time.Since(r.direct.heard)
 }
 
-// idle is called when nothing has come for as long as patience.
+// idle is called when no message has arrived for the time of patience.
 func (r *Reader) idle(ctx context.Context) error {
 	if r.unconfirmed() {
 		return r.confirm(ctx)

@@ -12,8 +12,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
-// Frames packs all records of an edge into frames whose borders depend on nothing but the records, the
-// end included. So whoever stores them may do so twice.
+// Frames packs all records of an edge, and its end, into frames. The frames depend only on the records, so
+// they may be stored more than once.
 func Frames[Record ~[]byte](records []Record) ([][]byte, error) {
 	enc := wire.NewEncoder(DefaultFrameTarget, 2*DefaultFrameTarget)
 	var frames [][]byte
@@ -33,9 +33,9 @@ func Frames[Record ~[]byte](records []Record) ([][]byte, error) {
 	return append(frames, last), err
 }
 
-// Fill writes a whole edge, whose records fit into its window, and returns once it is stored. It may be
-// repeated with the same records, by another process too. A reader that waits already is told. ErrGone
-// says that nobody needs it any more.
+// Fill writes a whole edge, whose records must fit into its window, and returns once it is stored. It may be
+// repeated with the same records, also by another process. It notifies a waiting reader. ErrGone means that
+// the edge is no longer needed.
 func Fill(
 	ctx context.Context, js jetstream.JetStream, addr contract.Address, records ...[]byte,
 ) error {
@@ -49,7 +49,7 @@ func Fill(
 	return edgeError(addr.Subject, err)
 }
 
-// Store stores the first frames of an edge, those that are not stored yet.
+// Store stores those of the first frames of an edge that are not stored yet.
 func Store(ctx context.Context, js jetstream.JetStream, addr contract.Address, frames [][]byte) error {
 	for i, f := range frames {
 		var opts []jetstream.PublishOpt
@@ -67,8 +67,8 @@ func Store(ctx context.Context, js jetstream.JetStream, addr contract.Address, f
 	return nil
 }
 
-// hintAt tells the reader that the stream holds frames up to that number. One that begins to wait at
-// this very moment misses it, and looks by itself a second later.
+// hintAt tells the reader that the stream holds frames up to that number. A reader that starts to wait at
+// the same moment misses it, and checks the stream itself a second later.
 func hintAt(
 	ctx context.Context, js jetstream.JetStream, addr contract.Address, last uint64,
 ) error {
@@ -78,10 +78,10 @@ func hintAt(
 	}
 	m, err := s.GetLastMsgForSubject(ctx, addr.Credit)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil // it will look into the stream when it comes
+		return nil // it will read the stream when it starts
 	}
 	if err != nil {
-		return fmt.Errorf("look for the edge's reader: %w", err)
+		return fmt.Errorf("find the edge's reader: %w", err)
 	}
 	c, err := wire.ParseCredit(m.Data)
 	if err != nil || c.Attach == 0 || c.Closed {

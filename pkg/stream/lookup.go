@@ -12,30 +12,30 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// lookupFrames is how many stored frames a reader asks for at once.
+// lookupFrames is the maximum number of stored frames that a reader requests at once.
 const lookupFrames = 16
 
-// A lookup is what a reader knows of the stored frames. It asks for each by its slot, one at first and more at
-// once as they are found, and ends with the first that is not there: they are stored in order.
+// A lookup is the state of reading stored frames. It requests each by its slot, first one and then more at once as they
+// are found, and ends with the first one that is missing: frames are stored in order.
 type lookup struct {
-	first bool              // nothing was asked yet
+	first bool              // nothing was requested yet
 	round int               // answers to other rounds are dropped
-	next  uint64            // number of the next frame to ask for
-	open  int               // questions without an answer
-	most  int               // how many there may be
+	next  uint64            // number of the next frame to request
+	open  int               // requests without an answer
+	most  int               // limit of open
 	got   int               // frames that were found in this round
-	end   bool              // one was not there
-	ahead map[uint64][]byte // frames that were found before their turn
-	// unsaid is true when something was read since the last word to the writer.
+	end   bool              // one was missing
+	ahead map[uint64][]byte // frames that arrived before their turn
+	// unsaid is true if something was read since the last message to the writer.
 	unsaid bool
-	from   uint64 // sequence in a flow's own stream to go on at
+	from   uint64 // sequence in a flow's own stream to continue at
 
 	inbox string
 	sub   *nats.Subscription
 	msgs  chan *nats.Msg
 }
 
-// get asks for the frames that are due next.
+// get requests the next frames.
 func (r *Reader) get() error {
 	l := &r.store
 	if l.sub == nil {
@@ -51,7 +51,7 @@ func (r *Reader) get() error {
 	return r.getMore()
 }
 
-// getMore asks for as many frames as may be under way.
+// getMore requests as many frames as may be in flight.
 func (r *Reader) getMore() error {
 	l := &r.store
 	for !l.end && l.open+len(l.ahead) < l.most {
@@ -60,7 +60,7 @@ func (r *Reader) getMore() error {
 			return err
 		}
 		reply := l.inbox + strconv.Itoa(l.round) + "." + strconv.FormatUint(l.next, 10)
-		// Should it be lost, a reconnect or the time-out asks again.
+		// If it is lost, a reconnect or the timeout repeats the request.
 		if err := unlessPassing(r.nc.PublishRequest(subject, reply, request)); err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func (r *Reader) getMore() error {
 	return nil
 }
 
-// question asks for a stored frame: the last message in its slot, or the next one in a flow's own stream.
+// question requests a stored frame: the last message in its slot, or the next one in a flow's own stream.
 func (r *Reader) question(frame uint64) (subject string, request []byte, err error) {
 	subject = apiSubject(r.js, "DIRECT.GET."+r.addr.Stream)
 	if r.addr.Slots > 0 {
@@ -80,7 +80,7 @@ func (r *Reader) question(frame uint64) (subject string, request []byte, err err
 	return subject, request, err
 }
 
-// forget drops what was asked for, and what it has brought.
+// forget drops all requests and their results.
 func (r *Reader) forget() {
 	l := &r.store
 	if l.sub == nil {
@@ -91,7 +91,7 @@ func (r *Reader) forget() {
 	l.sub, l.open, l.ahead = nil, 0, nil
 }
 
-// busy reports whether stored frames are under way.
+// busy reports whether stored frames are in flight.
 func (l *lookup) busy() bool { return l.open > 0 || len(l.ahead) > 0 }
 
 // stored waits for the next stored frame.
@@ -101,7 +101,7 @@ func (r *Reader) stored(ctx context.Context) (fresh bool, err error) {
 		delete(r.store.ahead, due)
 		return r.found(frame)
 	}
-	if r.store.open == 0 { // those ahead are of no use without this one
+	if r.store.open == 0 { // later frames are of no use without this one
 		r.store.ahead = nil
 		return false, r.complete()
 	}
@@ -119,13 +119,13 @@ func (r *Reader) stored(ctx context.Context) (fresh bool, err error) {
 	}
 }
 
-// answer takes the answer to one question.
+// answer handles the answer to one request.
 func (r *Reader) answer(ctx context.Context, m *nats.Msg) (fresh bool, err error) {
 	l := &r.store
 	round, token, _ := strings.Cut(strings.TrimPrefix(m.Subject, l.inbox), ".")
 	number, err := strconv.ParseUint(token, 10, 64)
 	if err != nil || round != strconv.Itoa(l.round) {
-		return false, nil // to a question that was given up
+		return false, nil // to an abandoned request
 	}
 	l.open--
 	switch code := status(m); code {
@@ -135,13 +135,13 @@ func (r *Reader) answer(ctx context.Context, m *nats.Msg) (fresh bool, err error
 	case "503":
 		return false, r.absent(ctx)
 	default:
-		return false, r.broken(number, fmt.Sprintf("the broker does not give stored frames (status %s %s)",
+		return false, r.broken(number, fmt.Sprintf("cannot read stored frames from the broker (status %s %s)",
 			code, m.Header.Get("Description")))
 	}
 	if r.addr.Slots == 0 {
 		seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
 		if err != nil {
-			return false, r.broken(number, "a stored frame without its place: "+err.Error())
+			return false, r.broken(number, "a stored frame without a sequence: "+err.Error())
 		}
 		l.from = seq + 1
 		return r.found(m.Data)
@@ -159,13 +159,13 @@ func (r *Reader) answer(ctx context.Context, m *nats.Msg) (fresh bool, err error
 	return r.found(m.Data)
 }
 
-// found takes a stored frame whose turn it is.
+// found handles a stored frame whose turn it is.
 func (r *Reader) found(frame []byte) (fresh bool, err error) {
 	l := &r.store
 	l.got++
 	l.unsaid = true
 	if l.most = min(2*l.most, lookupFrames); r.addr.Slots == 0 {
-		l.most = 1 // the next question is for what comes behind this answer
+		l.most = 1 // the next request is for what follows this answer
 	}
 	if fresh, err = r.decode(frame); err != nil {
 		return false, err
@@ -177,7 +177,7 @@ func (r *Reader) found(frame []byte) (fresh bool, err error) {
 	return fresh, r.getMore()
 }
 
-// missing takes note of a frame that is not stored: those behind it are not either.
+// missing handles a frame that is not stored: later ones are not stored either.
 func (r *Reader) missing() (fresh bool, err error) {
 	r.store.end = true
 	if r.store.busy() {
@@ -186,7 +186,7 @@ func (r *Reader) missing() (fresh bool, err error) {
 	return false, r.complete()
 }
 
-// absent is called when nobody answers for the stream: it is gone, or not back yet.
+// absent is called when the stream does not respond: it no longer exists, or is not yet back.
 func (r *Reader) absent(ctx context.Context) error {
 	r.store.open, r.store.ahead = 0, nil
 	if err := checkStream(ctx, r.js, r.addr.Stream); err != nil {
@@ -199,14 +199,14 @@ func (r *Reader) absent(ctx context.Context) error {
 	return r.get()
 }
 
-// complete ends a round. One that brings nothing although the writer has stored the next frame means that the
-// broker has lost it.
+// complete ends a round. If the round found nothing although the writer has stored the next frame, the broker has
+// lost the frame.
 func (r *Reader) complete() error {
 	next := r.dec.Number() + 1
 	if r.store.got > 0 || next > r.direct.kept {
 		return nil
 	}
 	return r.unexpected(&wire.Error{
-		Reason: wire.ReasonGap, Frame: next, Message: "the broker has lost it",
+		Reason: wire.ReasonGap, Frame: next, Message: "the broker lost it",
 	})
 }

@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// prefetch is how many octets of stored frames a reader asks for at once.
+	// prefetch is how many bytes of stored frames a reader requests at once.
 	prefetch = 1 << 20
 
 	// report is the longest time between two credits while there is progress.
 	report = time.Second
 	// creditShare is the part of a window after which credit is given: an eighth.
 	creditShare = 8
-	// creditStep is after how many octets credit is given at the latest to a writer that sends directly:
+	// creditStep is the number of bytes after which a reader always gives credit to a writer that sends directly:
 	// a full frame. Its window may be small.
 	creditStep = DefaultFrameTarget
 )
@@ -34,16 +34,16 @@ type readerConfig struct {
 // A ReaderOption changes a reader's defaults.
 type ReaderOption func(*readerConfig)
 
-// MaxRecord sets the longest record, in octets, that the reader takes (wire.DefaultMaxRecord).
+// MaxRecord sets the maximum size of a record, in bytes (wire.DefaultMaxRecord).
 func MaxRecord(octets int) ReaderOption {
 	return func(c *readerConfig) { c.maxRecord = octets }
 }
 
-// A Reader is the receiving end of an edge. An edge has one reader in its life: what it has consumed
-// is overwritten.
+// A Reader is the receiving end of an edge. An edge has one reader in its lifetime: consumed records are
+// overwritten.
 //
-// A reader runs no goroutine: all happens in Recv, which is for one goroutine at a time, as are
-// Close and Abort. Count may be called at any time. It holds at most a quarter of the window and the
+// A reader has no goroutine: everything happens in Recv. Recv, Close and Abort must be called by one
+// goroutine at a time. Count may be called at any time. A reader holds at most a quarter of the window, the
 // prefetched frames, and one record.
 type Reader struct {
 	js     jetstream.JetStream
@@ -59,20 +59,20 @@ type Reader struct {
 	report *time.Timer // sets due
 	due    atomic.Bool
 
-	size      int         // octets of the frame that is being read
+	size      int         // bytes of the frame being read
 	octets    int64       // consumed since the last credit
 	frames    int64       // likewise
-	credit    wire.Credit // given last
+	credit    wire.Credit // the last one given
 	confirmed bool        // the broker has stored it
-	stable    bool        // what Stable says
-	gap       uint64      // missing frame for whose sake the reader attached anew
-	over      error       // what Recv says from now on
+	stable    bool        // the result of Stable
+	gap       uint64      // missing frame because of which the reader attached again
+	over      error       // what Recv returns from now on
 
 	count struct{ records, octets atomic.Int64 }
 }
 
-// NewReader makes a reader of the edge at addr. Nothing is asked of the broker before the first
-// Recv. It must be released: by reading to io.EOF or another lasting error, by Close, or by Abort.
+// NewReader makes a reader of the edge at addr. It sends nothing to the broker before the first Recv.
+// It must be released: by reading to io.EOF or another lasting error, by Close, or by Abort.
 func NewReader(
 	js jetstream.JetStream, addr contract.Address, opts ...ReaderOption,
 ) (*Reader, error) {
@@ -81,7 +81,7 @@ func NewReader(
 		opt(&cfg)
 	}
 	if addr.Window < MinWindow || addr.Frames < 1 {
-		return nil, fmt.Errorf("edge %s: a window of %d octets and %d frames is too small (%d, 1)",
+		return nil, fmt.Errorf("edge %s: a window of %d bytes and %d frames is too small: the minimum is %d bytes and 1 frame",
 			addr.Subject, addr.Window, addr.Frames, MinWindow)
 	}
 	r := &Reader{
@@ -89,17 +89,17 @@ func NewReader(
 		dec:   wire.NewDecoder(cfg.maxRecord),
 		wait:  time.NewTimer(report),
 		store: lookup{from: 1, first: true},
-		// Only these: a burst of others must not push them out of the channel.
+		// Only these: a burst of others could push them out of the channel.
 		status: js.Conn().StatusChanged(nats.CONNECTED, nats.CLOSED),
 	}
 	r.report = time.AfterFunc(report, func() { r.due.Store(true) })
 	return r, nil
 }
 
-// Recv returns the next record. It is borrowed, and valid until the next call of any method;
-// calling Recv again also says that it was consumed. Errors are io.EOF after the last record, when
-// totals and checksum were found right; ErrGone; ErrCut; a *ProtocolError; ErrClosed; an error of the
-// connection once that is closed; and the context's, after which Recv may be called again.
+// Recv returns the next record. The record is valid until the next call of any method; calling Recv
+// again marks it as consumed. Errors are io.EOF after the last record, if totals and checksum are
+// right; ErrGone; ErrCut; a *ProtocolError; ErrClosed; an error of the connection once that is closed;
+// and the context's, after which Recv may be called again.
 func (r *Reader) Recv(ctx context.Context) ([]byte, error) {
 	if r.over != nil {
 		return nil, r.over
@@ -116,9 +116,8 @@ func (r *Reader) Recv(ctx context.Context) ([]byte, error) {
 	return record, nil
 }
 
-// RecvBatch appends to batch the records that are at hand, as far as its capacity goes, and waits
-// only for the first. They are borrowed, and consumed, together. Errors are those of Recv, and come
-// without records.
+// RecvBatch appends available records to batch, up to its capacity, and waits only for the first one.
+// They are valid, and consumed, together. Errors are those of Recv, and are returned without records.
 func (r *Reader) RecvBatch(ctx context.Context, batch [][]byte) ([][]byte, error) {
 	first, err := r.Recv(ctx)
 	if err != nil {
@@ -132,7 +131,7 @@ func (r *Reader) RecvBatch(ctx context.Context, batch [][]byte) ([][]byte, error
 	for len(batch) < cap(batch) {
 		record, ok, err := r.dec.Next()
 		if err != nil || !ok {
-			break // the decoder will say an error again
+			break // the decoder will return the error again
 		}
 		batch = append(batch, record)
 		n++
@@ -143,8 +142,8 @@ func (r *Reader) RecvBatch(ctx context.Context, batch [][]byte) ([][]byte, error
 	return batch, nil
 }
 
-// Stable reports whether the memory of what Recv or RecvBatch returned last is never written again:
-// it may then be kept, at the cost of keeping the frame around it too.
+// Stable reports whether the memory of the last result of Recv or RecvBatch is never written again. The
+// result may then be retained, which also retains its frame.
 func (r *Reader) Stable() bool { return r.stable }
 
 func (r *Reader) next(ctx context.Context) ([]byte, error) {
@@ -170,7 +169,7 @@ func (r *Reader) next(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// end makes err the last word and releases everything.
+// end makes err the final result and releases everything.
 func (r *Reader) end(err error) error {
 	if err != io.EOF { //nolint:errorlint // readers compare io.EOF with ==
 		err = edgeError(r.addr.Subject, err)
@@ -205,7 +204,7 @@ func (r *Reader) passed() {
 	}
 }
 
-// tick gives credit for what was consumed in the last second, so that displays move.
+// tick gives credit for what was consumed in the last second, so that displays are up to date.
 func (r *Reader) tick() {
 	r.due.Store(false)
 	r.report.Reset(report)
@@ -215,8 +214,8 @@ func (r *Reader) tick() {
 	}
 }
 
-// consumed is the credit that is due. All records that Recv returned are consumed when it is
-// called again; the frame that they are from is when its end was seen.
+// consumed returns the credit that is due. All records that Recv returned are consumed when it is called
+// again; their frame is consumed when its end was read.
 func (r *Reader) consumed() wire.Credit {
 	c := wire.Credit{
 		Frame:   r.dec.Number(),
@@ -230,12 +229,12 @@ func (r *Reader) consumed() wire.Credit {
 	return c
 }
 
-// give sends a credit without waiting: to the writer alone, if it was heard of. Should it be lost,
-// confirm sends it again.
+// give sends a credit without waiting, only to the writer if that has sent something. If it is lost, confirm
+// sends it again.
 func (r *Reader) give() {
 	c := r.consumed()
 	r.given(c, false)
-	// The only errors are those of a connection that is down, which fetch will see.
+	// The only possible errors are those of a lost connection, which fetch will detect.
 	if r.direct.reply != "" {
 		_ = r.nc.Publish(r.direct.reply, c.Append(nil))
 		return
@@ -248,14 +247,14 @@ func (r *Reader) given(c wire.Credit, confirmed bool) {
 	r.octets, r.frames = 0, 0
 }
 
-// unconfirmed reports whether something was consumed that the broker may not know of.
+// unconfirmed reports whether records were consumed that the broker may not know about.
 func (r *Reader) unconfirmed() bool {
 	c := r.consumed()
 	return c != r.credit || (c.Frame > 0 || c.Attach > 0) && !r.confirmed
 }
 
-// confirm sends the credit that is due and waits until it is stored. A writer that is blocked for
-// a lost credit would wait for ever. If it fails, the next second will try again.
+// confirm sends the credit that is due and waits until it is stored. A writer that is blocked because a
+// credit was lost would wait forever. If confirm fails, it is tried again a second later.
 func (r *Reader) confirm(ctx context.Context) error {
 	c := r.consumed()
 	err := within(ctx, lastPause, func(ctx context.Context) error {
@@ -263,16 +262,16 @@ func (r *Reader) confirm(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		// Where the writer hears it too, a deleted stream answers with silence.
+		// If the writer receives it too, a deleted stream does not answer.
 		return errors.Join(checkStream(ctx, r.js, r.addr.Stream), ctx.Err())
 	}
 	r.given(c, true)
 	return nil
 }
 
-// Close tells the writer that no more is wanted, and returns when the broker has stored that: a
-// writer that comes later sees it too. It tries until the context ends. After io.EOF or another
-// lasting error there is nothing to tell. The reader is released, whatever Close returns.
+// Close tells the writer that no more records are needed, and returns when the broker has stored that, so
+// that a later writer sees it too. It retries until the context ends. After io.EOF or another lasting
+// error it sends nothing. The reader is released, whatever Close returns.
 func (r *Reader) Close(ctx context.Context) error {
 	if r.over != nil {
 		return nil
@@ -297,21 +296,21 @@ func (r *Reader) tell(ctx context.Context, c wire.Credit) error {
 	return patiently(ctx, func(once context.Context) error {
 		_, err := r.js.PublishMsg(once, creditMessage(r.addr, c))
 		if err != nil {
-			// Where the writer hears it too, a deleted stream answers with silence.
+			// If the writer receives it too, a deleted stream does not answer.
 			err = errors.Join(err, checkStream(ctx, r.js, r.addr.Stream))
 		}
 		return err
 	})
 }
 
-// Abort releases the reader and tells nobody. It is a no-op after Close and after io.EOF.
+// Abort releases the reader without notifying the writer. It is a no-op after Close and after io.EOF.
 func (r *Reader) Abort() {
 	if r.over == nil {
 		r.end(ErrClosed)
 	}
 }
 
-// Count is what Recv has returned so far.
+// Count returns the count of what Recv has returned so far.
 func (r *Reader) Count() contract.Count {
 	return contract.Count{Records: r.count.records.Load(), Bytes: r.count.octets.Load()}
 }

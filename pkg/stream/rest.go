@@ -7,26 +7,26 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// ErrCut is returned by a reader after Rest: there are no more records, and the edge has no end.
-var ErrCut = errors.New("the edge has no end: its writer is gone")
+// ErrCut is returned by a reader after Rest: there are no more records, and the edge was not ended.
+var ErrCut = errors.New("the edge ends without END: its writer is gone")
 
-// remains is what a reader still takes after Rest.
+// remains is the state of a reader after Rest.
 type remains struct {
 	only    bool   // set by Rest
-	looked  uint64 // frame that the last look into the stream was for
+	looked  uint64 // frame that the last lookup was for
 	counted bool   // arrived is known
 	arrived int    // direct messages
 }
 
 // Rest tells the reader that the writer is gone. Recv then returns the records of all frames that have arrived or
-// are stored, and ErrCut behind them unless the edge has ended. It gives no more credit, so a writer that goes on
-// all the same keeps the reader for no more than a window. Rest is for the goroutine that calls Recv.
+// are stored, followed by ErrCut unless the edge was ended. The reader gives no more credit, so a writer that is
+// still sending delays it by at most a window. Rest must be called by the goroutine that calls Recv.
 func (r *Reader) Rest() {
 	r.rest = remains{only: true}
-	r.direct.kept = 0 // what is not there is not waited for
+	r.direct.kept = 0 // do not wait for missing frames
 }
 
-// remaining does one thing to get one of the frames that Rest has left, those of the stream first.
+// remaining does one thing to get one of the frames that are left after Rest, first those in the stream.
 func (r *Reader) remaining() (fresh bool, err error) {
 	d, rest, next := &r.direct, &r.rest, r.dec.Number()+1
 	switch {
@@ -47,7 +47,7 @@ func (r *Reader) remaining() (fresh bool, err error) {
 	return false, ErrCut
 }
 
-// takeNext takes a message if it is the next frame. Frames behind a gap are of no use: nobody fills it.
+// takeNext handles a message if it is the next frame. Frames after a gap are of no use: the gap stays.
 func (r *Reader) takeNext(m *nats.Msg) (fresh bool, err error) {
 	if _, hint := wire.ParseHint(m.Data); hint || wire.Number(m.Data) != r.dec.Number()+1 {
 		return false, nil

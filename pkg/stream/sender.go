@@ -14,21 +14,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Room for what the broker says to a sender: one confirmation, one echo and any number of credits.
-// Should it overflow, the connection drops messages, and the timer makes up for it.
+// Capacity for the broker's messages to a sender: one confirmation, one echo and any number of credits.
+// If it overflows, the connection drops messages, and the timer makes up for it.
 const senderInbox = 256
 
-// How the answers to a sender are told apart: by the last token of the subject that they go to,
-// which is the number of a frame or one of these.
+// Replies to a sender are distinguished by the last token of their subject, which is the number of a frame
+// or one of these.
 const (
 	replyAsk    = "ask"    // the last stored credit
-	replyCredit = "credit" // a credit from a reader that hears us directly
-	replyEcho   = "echo"   // the broker has taken all that we sent
+	replyCredit = "credit" // a credit from an attached reader
+	replyEcho   = "echo"   // the broker has received everything that we sent
 	replyClear  = "clear"  // a slot was cleared
 )
 
 // errOver ends a sender that has nothing left to do.
-var errOver = errors.New("all was consumed or stored")
+var errOver = errors.New("everything is consumed or stored")
 
 // A heldFrame was taken up, and is neither stored nor known to be consumed.
 type heldFrame struct {
@@ -36,16 +36,16 @@ type heldFrame struct {
 	octets []byte
 }
 
-// frameStorage is storage of frames that are no longer needed, for those to come of all writers.
+// frameStorage is the storage of frames that are no longer needed, for reuse by all writers.
 var frameStorage sync.Pool
 
 // A sender is the goroutine of a writer. It is a loop over events: messages, changes of the
 // connection, something new to send, and one timer.
 //
-// It has two modes (doc.go). In both, held are the frames that only it has. Sending directly, it
-// takes up frames as the direct window allows, and the timer means that the reader has been silent
-// for too long. Storing, it has one frame under way to the stream at a time, so that they can't
-// change places, and the timer means "send again", or "ask for the credit" while the window is full.
+// It has two modes (doc.go). In both, held are the frames that only the sender has. When sending directly,
+// it takes up frames as the direct window allows, and the timer means that the reader has been silent for
+// too long. When storing, it has one frame at a time in flight to the stream, so that their order is kept,
+// and the timer means "send again", or "request the credit" while the window is full.
 type sender struct {
 	js         jetstream.JetStream
 	nc         *nats.Conn
@@ -64,8 +64,8 @@ type sender struct {
 	octets int64       // of held
 	number uint64      // of the last frame taken up
 	ended  bool        // that had END
-	full   bool        // only a window is in the way of the next one
-	asking bool        // nothing is stored before it is known whether a reader is there
+	full   bool        // only a window keeps it from taking up the next one
+	asking bool        // nothing is stored before it is known whether there is a reader
 
 	direct direct
 	store  store
@@ -106,9 +106,9 @@ func (s *sender) release() {
 	}
 }
 
-// run sends until all is consumed or stored (nil), the context ends, or the edge can't go on.
+// run sends until everything is consumed or stored (nil), the context ends, or the edge fails.
 func (s *sender) run(ctx context.Context) error {
-	// A reader may be here already: it may even have closed.
+	// A reader may already exist: it may even have closed.
 	err := s.askCredit()
 	for err == nil {
 		if err = s.advance(); err == nil {
@@ -143,7 +143,7 @@ func (s *sender) event(ctx context.Context) error {
 	}
 }
 
-// advance does what can be done now.
+// advance does everything that is possible now.
 func (s *sender) advance() error {
 	for {
 		more, err := s.step()
@@ -197,7 +197,7 @@ func (s *sender) takeUp(fits func(int) bool, any bool) (taken bool, err error) {
 	return true, nil
 }
 
-// drop lets go of the held frames up to a number.
+// drop drops the held frames up to a number.
 func (s *sender) drop(number uint64) {
 	n := 0
 	for _, f := range s.held {
@@ -213,7 +213,7 @@ func (s *sender) drop(number uint64) {
 	s.held = slices.Delete(s.held, 0, n)
 }
 
-// reconnected sends again what may be lost, and asks for a credit that may be.
+// reconnected sends again what may be lost, and requests a credit that may be lost.
 func (s *sender) reconnected() error {
 	var err error
 	switch {
@@ -246,14 +246,14 @@ func (s *sender) overdue(ctx context.Context) error {
 	return nil
 }
 
-// askCredit asks for the last stored credit. The answer arrives as a message like any other.
+// askCredit requests the last stored credit. The answer arrives like any other message.
 func (s *sender) askCredit() error {
 	subject := apiSubject(s.js, "DIRECT.GET."+s.addr.Stream+"."+s.addr.Credit)
 	return s.publish(subject, replyAsk, nil)
 }
 
-// publish publishes, and has the answer come as a message. A message that is lost because the connection
-// breaks is sent again by reconnected, or when the timer fires.
+// publish publishes a message whose answer arrives as a message. If it is lost because the connection breaks,
+// reconnected sends it again, or the timer does.
 func (s *sender) publish(subject, reply string, data []byte) error {
 	err := s.nc.PublishRequest(subject, s.inbox+reply, data)
 	if errors.Is(err, nats.ErrMaxPayload) {
@@ -274,7 +274,7 @@ func (s *sender) message(ctx context.Context, m *nats.Msg) error {
 	case token == replyClear:
 		return nil
 	case token == replyCredit && code == "503":
-		s.direct.on = false // nobody listens: it may be back soon
+		s.direct.on = false // no subscriber: it may be back soon
 		return nil
 	case token == replyCredit:
 		return s.credit(m.Data)
@@ -286,7 +286,7 @@ func (s *sender) message(ctx context.Context, m *nats.Msg) error {
 	return s.confirmed(token, m.Data)
 }
 
-// answered takes the answer to askCredit.
+// answered handles the answer to askCredit.
 func (s *sender) answered(ctx context.Context, code string, data []byte) error {
 	s.asking, s.store.parting = false, false
 	switch code {
@@ -318,7 +318,7 @@ func (s *sender) credit(data []byte) error {
 	return s.heard(c.Attach, news)
 }
 
-// consumed takes note of frames that the reader has consumed.
+// consumed records the frames that the reader has consumed.
 func (s *sender) consumed(number uint64) error {
 	if len(s.held) > 0 && s.held[0].number <= number {
 		s.leave()

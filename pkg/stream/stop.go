@@ -12,11 +12,11 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// IsStop reports whether a message on a job's subject for stops stops the job.
+// IsStop reports whether a message on a job's stop subject stops the job.
 func IsStop(m *nats.Msg) bool { return string(m.Data) != contract.Running }
 
-// Stopped reports whether a job's flow was stopped or cleaned up. Ask it after subscribing to the stop's subject,
-// and a stop is seen whenever it was sent. It is one direct get: cheap enough for every job.
+// Stopped reports whether a job's flow was stopped or cleaned up. If it is called after subscribing to the stop
+// subject, no stop is missed. It is one direct get: cheap enough for every job.
 func Stopped(ctx context.Context, js jetstream.JetStream, job *contract.Job) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, DefaultAckTimeout)
 	defer cancel()
@@ -27,7 +27,7 @@ func Stopped(ctx context.Context, js jetstream.JetStream, job *contract.Job) (bo
 		err := checkStream(ctx, js, stream)
 		return errors.Is(err, ErrGone), err
 	case err != nil:
-		return false, fmt.Errorf("look for a stop in %s: %w", stream, err)
+		return false, fmt.Errorf("read the stop in %s: %w", stream, err)
 	}
 	switch code := m.Header.Get("Status"); {
 	case code == "":
@@ -37,12 +37,12 @@ func Stopped(ctx context.Context, js jetstream.JetStream, job *contract.Job) (bo
 	case code == "404":
 		return cleanedUp(ctx, js, stream, job.Stop)
 	default:
-		return false, fmt.Errorf("look for a stop in %s: status %s", stream, code)
+		return false, fmt.Errorf("read the stop in %s: status %s", stream, code)
 	}
 }
 
-// cleanedUp reports whether nothing is stored on the subject of a stop, or a stop. It asks the stream's leader,
-// since a replica that answers direct gets may be behind.
+// cleanedUp reports whether the subject of a stop holds nothing, or a stop. It asks the stream's leader, since a
+// replica that answers direct gets may be behind.
 func cleanedUp(ctx context.Context, js jetstream.JetStream, stream, stop string) (bool, error) {
 	request, err := json.Marshal(map[string]string{"last_by_subj": stop})
 	if err != nil {
@@ -50,7 +50,7 @@ func cleanedUp(ctx context.Context, js jetstream.JetStream, stream, stop string)
 	}
 	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "STREAM.MSG.GET."+stream), request)
 	if err != nil {
-		return false, fmt.Errorf("look for a stop in %s: %w", stream, err)
+		return false, fmt.Errorf("read the stop in %s: %w", stream, err)
 	}
 	var answer struct {
 		Error   *jetstream.APIError `json:"error"`
@@ -59,7 +59,7 @@ func cleanedUp(ctx context.Context, js jetstream.JetStream, stream, stop string)
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(m.Data, &answer); err != nil {
-		return false, fmt.Errorf("look for a stop in %s: %w", stream, err)
+		return false, fmt.Errorf("read the stop in %s: %w", stream, err)
 	}
 	switch e := answer.Error; {
 	case e == nil:
@@ -67,6 +67,6 @@ func cleanedUp(ctx context.Context, js jetstream.JetStream, stream, stop string)
 	case e.ErrorCode == jetstream.JSErrCodeMessageNotFound, e.ErrorCode == jetstream.JSErrCodeStreamNotFound:
 		return true, nil
 	default:
-		return false, fmt.Errorf("look for a stop in %s: %w", stream, e)
+		return false, fmt.Errorf("read the stop in %s: %w", stream, e)
 	}
 }

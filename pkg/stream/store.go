@@ -15,27 +15,27 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// mostFull is how often in a row, in about four seconds, a full subject of a flow's own stream may refuse a frame.
+// mostFull is how often in a row, within about four seconds, a full subject of a flow's own stream may reject a frame.
 const mostFull = 5
 
 // clearShare is the part of the window after which consumed frames are cleared: an eighth.
 const clearShare = 8
 
-// unknownSeq is the sequence of a message in a slot that was stored and not confirmed.
+// unknownSeq is the sequence of a message in a slot that was stored but not confirmed.
 const unknownSeq = math.MaxUint64
 
-// store is what a sender knows of the frames in the stream.
+// store is the state of the frames in the stream.
 type store struct {
 	busy   bool   // the oldest held frame was published and is not confirmed
-	maybe  bool   // that frame may be stored, although nothing confirms it
+	maybe  bool   // that frame may be stored although it is not confirmed
 	again  bool   // that frame was published before
 	tries  uint64 // publications so far
 	resent bool   // some frame may be stored twice
 	full   int    // refusals in a row because the subject is full
 	last   uint64 // number of the last frame that is stored
-	hinted bool   // the reader was told of a stored frame since it was last heard of
-	asked  bool   // the credit was asked for since something was stored
-	// parting: all is stored, and nothing but the answer to that is awaited.
+	hinted bool   // a hint was sent since the reader's last message
+	asked  bool   // the credit was requested since something was stored
+	// parting: everything is stored, and only the answer to the last request is pending.
 	parting bool
 	pause   time.Duration
 
@@ -48,7 +48,7 @@ type storedFrame struct {
 	octets      int
 }
 
-// leave forgets the frame under way: it went, or goes, another way.
+// leave forgets the frame in flight to the stream: it is sent directly instead.
 func (s *sender) leave() {
 	st := &s.store
 	if st.busy {
@@ -72,8 +72,8 @@ func (st *store) setSeq(frame, seq uint64) {
 	}
 }
 
-// storeOldest publishes the oldest held frame to the stream. It overwrites what its slot is known to hold and
-// nothing else: a copy of an older frame that was delayed on its way is refused.
+// storeOldest publishes the oldest held frame to the stream. It overwrites only the message that its slot is known
+// to hold: a delayed copy of an older frame is rejected.
 func (s *sender) storeOldest() error {
 	if s.store.slots == nil && s.addr.Slots > 0 {
 		s.store.slots = make([]uint64, s.addr.Slots)
@@ -99,20 +99,20 @@ func (s *sender) overwrite(frame uint64, reply string, data []byte) error {
 	return unlessPassing(err)
 }
 
-// storeAgain publishes the frame under way again.
+// storeAgain publishes the frame in flight again.
 func (s *sender) storeAgain() error {
 	s.store.resent = s.store.resent || s.store.maybe
 	s.store.again = s.store.again || s.store.maybe
 	return s.storeOldest()
 }
 
-// tryAgain stores a frame again that the broker refused or did not answer.
+// tryAgain stores a frame again that the broker rejected or did not confirm.
 func (s *sender) tryAgain(ctx context.Context) error {
 	if !s.nc.IsConnected() {
-		return nil // reconnected will see to it
+		return nil // reconnected handles it
 	}
 	if s.store.maybe {
-		// Silence is also what a deleted stream answers if anybody else listens to the subject.
+		// A deleted stream does not answer either, if there is another subscriber to the subject.
 		if err := checkStream(ctx, s.js, s.addr.Stream); err != nil {
 			return err
 		}
@@ -126,8 +126,8 @@ func (s *sender) rest() {
 	s.timer.Reset(s.store.pause)
 }
 
-// unanswered is called when the broker says that nobody listens: the stream is gone, or not back
-// yet.
+// unanswered is called when the broker reports no responders: the stream no longer exists, or is not yet
+// back.
 func (s *sender) unanswered(ctx context.Context) error {
 	if err := checkStream(ctx, s.js, s.addr.Stream); err != nil {
 		return err
@@ -146,12 +146,12 @@ type confirmation struct {
 	Error  *jetstream.APIError `json:"error"`
 }
 
-// confirmed takes an answer for a frame; token is its number and which publication it was. One that is not the last
-// tells that the frame is stored, and not what its slot holds in the end.
+// confirmed handles a confirmation of a frame; token is the frame's number and the number of the publication. If it is
+// not for the last publication, the frame is stored, but the final message in its slot is unknown.
 func (s *sender) confirmed(token string, data []byte) error {
 	number, try, _ := strings.Cut(token, "-")
 	if !s.store.busy || number != strconv.FormatUint(s.held[0].number, 10) {
-		return nil // a second answer, to a frame that was sent twice
+		return nil // a second answer for a frame that was sent twice
 	}
 	last := try == strconv.FormatUint(s.store.tries, 10)
 	var c confirmation
@@ -187,8 +187,8 @@ func (s *sender) hasStored(f heldFrame, seq uint64) error {
 	case s.direct.token > 0 && (!st.hinted || last):
 		return s.hint()
 	case s.direct.token == 0 && (!st.asked || last):
-		// A credit that was on its way when we asked before lies in front of this frame. Its reader may
-		// have looked for the frame too early, and waits to hear of it.
+		// A credit that was in flight at the last request precedes this frame. Its reader may have looked
+		// for the frame too early, and is waiting for a hint.
 		st.asked, st.parting = true, last
 		s.timer.Reset(s.ackTimeout)
 		return s.askCredit()
@@ -196,17 +196,17 @@ func (s *sender) hasStored(f heldFrame, seq uint64) error {
 	return nil
 }
 
-// refused judges an error of the broker.
+// refused handles an error of the broker.
 //
-// A slot that does not hold what it should holds the frame itself, if that was published before: nobody else
-// writes there. The subject of a flow's own stream may be full for a moment, for the broker deletes what was
-// consumed later than we ask it to.
+// If a slot does not hold the expected message, it holds the frame itself, if that was published before: nothing
+// else writes there. The subject of a flow's own stream may be full for a moment, because the broker deletes
+// consumed messages later than requested.
 func (s *sender) refused(e *jetstream.APIError) error {
 	switch {
 	case wrongLastSequence(e) && s.store.again:
 		return s.hasStored(s.held[0], unknownSeq)
 	case wrongLastSequence(e):
-		return s.broken("the broker refuses it: somebody else has stored a frame of this edge")
+		return s.broken("the broker rejected it: another writer stored a frame of this edge")
 	}
 	if strings.Contains(e.Description, "maximum messages per subject") {
 		s.store.full++
@@ -215,15 +215,15 @@ func (s *sender) refused(e *jetstream.APIError) error {
 	case e.ErrorCode == jetstream.JSErrCodeStreamNotFound:
 		return ErrGone
 	case s.store.full >= mostFull && !s.store.resent, lastingAPI(e):
-		return s.broken("the broker refuses it: " + e.Description)
+		return s.broken("the broker rejected it: " + e.Description)
 	}
 	s.store.maybe = false
 	s.rest()
 	return nil
 }
 
-// clear overwrites stored frames that were consumed, when there are enough of them to be worth it and no frames
-// are on their way that will.
+// clear overwrites stored frames that were consumed, if there are enough of them and no frames are in flight that
+// will overwrite them.
 func (s *sender) clear(number uint64) error {
 	n, octets := 0, 0
 	for _, f := range s.store.frames {
@@ -255,7 +255,7 @@ func (s *sender) clear(number uint64) error {
 	return nil
 }
 
-// WrongLastSequence reports whether JetStream refused a message because its subject does not hold what the publisher
+// WrongLastSequence reports whether JetStream rejected a message because its subject does not hold what the publisher
 // expected.
 func WrongLastSequence(err error) bool {
 	var api *jetstream.APIError
@@ -272,6 +272,6 @@ func wrongLastSequence(e *jetstream.APIError) bool {
 func (s *sender) purge(n int) error {
 	request := fmt.Sprintf(`{"filter":%q,"seq":%d}`, s.addr.Subject, s.store.frames[n-1].seq+1)
 	s.store.frames = slices.Delete(s.store.frames, 0, n)
-	// Should it be lost, the next one deletes what this one had to.
+	// If it is lost, the next one deletes what this one should have deleted.
 	return s.publish(apiSubject(s.js, "STREAM.PURGE."+s.addr.Stream), replyClear, []byte(request))
 }

@@ -2,15 +2,15 @@ package stream
 
 import "fmt"
 
-// A window accounts for the frames that were sent and are not yet consumed.
+// A window accounts for the frames that are sent and not yet consumed.
 type window struct {
 	octets, frames int64  // limits
-	used           int64  // octets unconsumed
+	used           int64  // unconsumed bytes
 	sizes          []int  // of the unconsumed frames, oldest first
 	consumed       uint64 // number of the last frame consumed
 }
 
-// fits reports whether a frame of n octets may be sent now. With nothing unconsumed any may.
+// fits reports whether a frame of n bytes may be sent now. If everything is consumed, any frame may.
 func (w *window) fits(n int) bool {
 	if len(w.sizes) == 0 {
 		return true
@@ -23,14 +23,14 @@ func (w *window) add(n int) {
 	w.sizes = append(w.sizes, n)
 }
 
-// consume takes a credit up to and with a frame number. It reports whether that was news.
+// consume handles a credit up to and including a frame number. It reports whether the credit was new.
 func (w *window) consume(number uint64) (news bool, err error) {
 	if number <= w.consumed {
 		return false, nil
 	}
 	n := number - w.consumed
 	if n > uint64(len(w.sizes)) {
-		return false, fmt.Errorf("credit for frame %d, but only %d were sent",
+		return false, fmt.Errorf("credit for frame %d, but only %d frames were sent",
 			number, w.consumed+uint64(len(w.sizes)))
 	}
 	for _, size := range w.sizes[:n] {

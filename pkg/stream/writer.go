@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// DefaultFrameTarget is the size in octets to which frames grow while the connection is busy. With
-	// one more small record, and what NATS puts around it, a frame fits into 64 KiB of memory.
+	// DefaultFrameTarget is the size in bytes to which frames grow while the connection is busy. With
+	// one more small record, and the overhead of NATS, a frame fits into 64 KiB of memory.
 	DefaultFrameTarget = 62 << 10
 	// DefaultAckTimeout is how long a writer waits for the broker to confirm a frame before it
 	// sends it again.
 	DefaultAckTimeout = 5 * time.Second
-	// MinWindow is the smallest window, in octets, that an edge works with.
+	// MinWindow is the smallest supported window of an edge, in bytes.
 	MinWindow = 1 << 10
 )
 
@@ -32,8 +32,8 @@ type writerConfig struct {
 // A WriterOption changes a writer's defaults.
 type WriterOption func(*writerConfig)
 
-// FrameTarget sets the size in octets to which frames grow (DefaultFrameTarget). No frame is longer
-// than twice that; a writer uses less where the window or the broker's max_payload are small.
+// FrameTarget sets the size in bytes to which frames grow (DefaultFrameTarget). Frames are at most twice
+// as long; a writer uses less if the window or the broker's max_payload is small.
 func FrameTarget(octets int) WriterOption {
 	return func(c *writerConfig) { c.target = octets }
 }
@@ -45,9 +45,9 @@ func AckTimeout(d time.Duration) WriterOption {
 
 // A Writer is the sending end of an edge. It must be released with Close or Abort.
 //
-// Send, SendBatch and Close are for one goroutine at a time; Abort and Count may be called at any
-// time. The writer holds the frame that grows, and at most a quarter of the window that the reader
-// has not consumed: what is beyond that, and what is long in its hands, the broker stores.
+// Send, SendBatch and Close must be called by one goroutine at a time; Abort and Count may be called at any
+// time. The writer holds the growing frame, and at most a quarter of the window of unconsumed frames: the
+// broker stores what exceeds that, and what the writer has held for long.
 type Writer struct {
 	edge   string
 	cancel context.CancelCauseFunc
@@ -59,9 +59,9 @@ type Writer struct {
 
 	mu     sync.Mutex
 	enc    *wire.Encoder
-	filled bool // the growing frame has no room for the record at hand
+	filled bool // the growing frame has no room for the current record
 	finish bool
-	err    error // why the writer takes no more
+	err    error // why the writer accepts no more
 }
 
 // NewWriter begins the edge at addr. It starts one goroutine, which Close or Abort wait for. The
@@ -95,11 +95,11 @@ func NewWriter(
 	return w, nil
 }
 
-// frameSizes fits the target and the limit of frames to the window and the broker. Several frames
-// must fit into the window, or writer and reader would take turns.
+// frameSizes fits the target and the limit of frames to the window and the broker. The window must hold
+// several frames, or writer and reader would take turns.
 func frameSizes(target int, addr contract.Address, maxPayload int64) (int, int, error) {
 	if addr.Window < MinWindow || addr.Frames < 1 {
-		return 0, 0, fmt.Errorf("a window of %d octets and %d frames is too small (%d, 1)",
+		return 0, 0, fmt.Errorf("a window of %d bytes and %d frames is too small: the minimum is %d bytes and 1 frame",
 			addr.Window, addr.Frames, MinWindow)
 	}
 	if addr.Slots > 0 && addr.Frames > addr.Slots {
@@ -110,8 +110,8 @@ func frameSizes(target int, addr contract.Address, maxPayload int64) (int, int, 
 		limit = min(limit, maxPayload)
 	}
 	if limit < MinWindow/4 {
-		return 0, 0, fmt.Errorf("frames of at most %d octets are too small (%d): see the frame "+
-			"target and the broker's max_payload", limit, MinWindow/4)
+		return 0, 0, fmt.Errorf("frames of at most %d bytes are too small: the minimum is %d; raise the frame "+
+			"target or the broker's max_payload", limit, MinWindow/4)
 	}
 	return int(limit / 2), int(limit), nil
 }
@@ -127,17 +127,17 @@ func (w *Writer) run(ctx context.Context, s *sender) {
 	}
 }
 
-// Send takes a copy of one record of any length. It blocks while the window is full. Errors are
-// ErrReaderClosed, ErrGone, a *ProtocolError, ErrClosed, an error of the connection once that is
-// closed, and the context's: if the context ends when a part of the record was taken, the edge can
-// not go on and the writer is aborted; unless the cause is ErrFinishing.
+// Send copies one record of any length. It blocks while the window is full. Errors are ErrReaderClosed,
+// ErrGone, a *ProtocolError, ErrClosed, an error of the connection once that is closed, and the
+// context's. If the context ends when a part of the record was taken, the edge cannot continue and the
+// writer is aborted, unless the cause is ErrFinishing.
 func (w *Writer) Send(ctx context.Context, record []byte) error {
 	_, err := w.SendBatch(ctx, [][]byte{record})
 	return err
 }
 
-// SendBatch sends records one after the other, like Send but for less. It returns how many were
-// taken whole; all of them, unless there is an error.
+// SendBatch sends records in order, like Send but at lower cost. It returns how many were taken
+// completely; that is all of them unless there is an error.
 func (w *Writer) SendBatch(ctx context.Context, records [][]byte) (taken int, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -159,7 +159,7 @@ func (w *Writer) SendBatch(ctx context.Context, records [][]byte) (taken int, er
 	}
 }
 
-// cutShort ends the sending of a record of which part octets were taken: by finishing it, or the edge.
+// cutShort ends the sending of a record of which part bytes were taken: it finishes the record, or ends the edge.
 func (w *Writer) cutShort(ctx context.Context, record [][]byte, part int) (taken int, err error) {
 	if !errors.Is(context.Cause(ctx), ErrFinishing) {
 		w.stop(fmt.Errorf("a record was cut short: %w", ctx.Err()))
@@ -172,8 +172,8 @@ func (w *Writer) cutShort(ctx context.Context, record [][]byte, part int) (taken
 	return taken, errors.Join(err, ctx.Err())
 }
 
-// add puts records into the growing frame, of the first one what is behind part octets. It returns
-// how many it took whole, and how many octets of the one after those.
+// add puts records into the growing frame, without the first part bytes of the first one. It returns how
+// many it took completely, and how many bytes it took of the next one.
 func (w *Writer) add(records [][]byte, part int) (taken, cut int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -212,9 +212,8 @@ func (w *Writer) await(ctx context.Context, ch <-chan struct{}) error {
 	}
 }
 
-// take hands the growing frame to the sender, if there is anything in it and a frame of its size
-// fits; unless any will do, only when it can't grow further. full reports that only the window is in
-// the way.
+// take hands the growing frame to the sender, if it is not empty and a frame of its size fits; unless any is
+// set, only if it cannot grow further. full reports that only the window prevents it.
 func (w *Writer) take(fits func(int) bool, any bool) (frame []byte, full bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -237,8 +236,8 @@ func (w *Writer) take(fits func(int) bool, any bool) (frame []byte, full bool, e
 	return w.enc.Take(storage(size)), false, nil
 }
 
-// storage returns storage for the frame after one of so many octets: a stream of small frames has no
-// use for the storage of large ones.
+// storage returns storage for the frame after one of the given size: a stream of small frames does not need
+// the storage of large ones.
 func storage(octets int) []byte {
 	if octets < DefaultFrameTarget/2 {
 		return nil
@@ -249,10 +248,10 @@ func storage(octets int) []byte {
 	return make([]byte, 0, octets+octets/4)
 }
 
-// Close sends the end of the edge and returns when all of it was consumed or the broker has stored
-// it; that blocks while the window is full. The writer is released when Close returns, whatever it returns. If the
-// reader wants no more, that is a success: it has all that it asked for. If the context ends
-// first, what was not stored is dropped, as by Abort.
+// Close sends the end of the edge and returns when all of it is consumed or stored by the broker; it blocks
+// while the window is full. The writer is released, whatever Close returns. If the reader needs no more
+// records, Close succeeds: the reader has everything that it asked for. If the context ends first,
+// frames that are not stored are dropped, as by Abort.
 func (w *Writer) Close(ctx context.Context) error {
 	w.mu.Lock()
 	w.finish = true
@@ -269,7 +268,7 @@ func (w *Writer) Close(ctx context.Context) error {
 	return w.err
 }
 
-// Abort releases the writer without an end: the reader goes on waiting. It is a no-op after Close.
+// Abort releases the writer without ending the edge: the reader keeps waiting. It is a no-op after Close.
 func (w *Writer) Abort() { w.stop(ErrClosed) }
 
 // stop ends the sender and waits for it.
@@ -278,13 +277,13 @@ func (w *Writer) stop(why error) {
 	<-w.ended
 }
 
-// Count is what Send has taken so far; after a Close without error none of it can be lost with
+// Count returns the count of what Send has taken so far. After Close succeeds, none of it can be lost with
 // this process.
 func (w *Writer) Count() contract.Count {
 	return contract.Count{Records: w.records.Load(), Bytes: w.octets.Load()}
 }
 
-// notify makes ch ready unless it is already.
+// notify makes ch ready, unless it already is.
 func notify(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:

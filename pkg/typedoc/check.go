@@ -74,7 +74,7 @@ func checkLayout(report *document.Report, schema any, doc Document) {
 		return
 	}
 	if doc.Protobuf != "" {
-		report.Add(problem.SchemaMismatch, `the fields "schema" and "protobuf" exclude each other`, "")
+		report.Add(problem.SchemaMismatch, `the fields "schema" and "protobuf" are mutually exclusive`, "")
 	}
 	checkSchema(report, schema)
 }

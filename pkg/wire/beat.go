@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// A beat is a sign of life of a job: "+" and how many milliseconds it is good for, in ASCII decimal. The job
-// is to be considered dead that long after the beat was received, unless another one comes: so no clock but
-// the receiver's counts.
+// A beat is a sign of life of a job: "+" and the number of milliseconds that it is good for, in ASCII decimal. The
+// job counts as dead that long after the beat was received, unless another one arrives: so only the receiver's
+// clock matters.
 //
 // Beats of the older form have no sign. They are the sender's Unix time in milliseconds until which the job
-// lives, which only a clock like the sender's can judge.
+// lives, which only a synchronized clock can evaluate.
 
-// maxBeat is the most milliseconds that a time.Duration holds.
+// maxBeat is the maximum number of milliseconds in a time.Duration.
 const maxBeat = math.MaxInt64 / int64(time.Millisecond)
 
-// AppendBeat adds a beat to dst that is good for d, in whole milliseconds, at least one.
+// AppendBeat appends a beat to dst that is good for d, in whole milliseconds and at least one.
 func AppendBeat(dst []byte, d time.Duration) []byte {
 	ms := d / time.Millisecond
 	if d%time.Millisecond > 0 {
@@ -25,8 +25,8 @@ func AppendBeat(dst []byte, d time.Duration) []byte {
 	return strconv.AppendInt(append(dst, '+'), min(max(int64(ms), 1), maxBeat), 10)
 }
 
-// ParseBeat returns how long a beat is good for after it was received. It reports absolute, and no
-// duration, for one of the older form: take it as good for the job's healthTimeout. The error is an *Error.
+// ParseBeat returns how long a beat is good for after it was received. For the older form it returns absolute, and
+// no duration: treat it as good for the job's healthTimeout. The error is an *Error.
 func ParseBeat(b []byte) (d time.Duration, absolute bool, err error) {
 	digits := b
 	absolute = len(b) == 0 || b[0] != '+'
@@ -43,7 +43,7 @@ func ParseBeat(b []byte) (d time.Duration, absolute bool, err error) {
 	return time.Duration(ms) * time.Millisecond, false, nil
 }
 
-// decimal reads a positive number as it is written, without a sign or leading zeros, up to maxBeat.
+// decimal parses a positive number without a sign or leading zeros, up to maxBeat.
 func decimal(digits []byte) (n int64, ok bool) {
 	if len(digits) == 0 || digits[0] == '0' {
 		return 0, false

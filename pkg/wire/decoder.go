@@ -5,12 +5,12 @@ import (
 	"hash/crc32"
 )
 
-// Storage of a joined record above this many octets is given back once the record was read.
+// Storage of a joined record above this size in bytes is released once the record was read.
 const keepJoined = 2 << 20
 
-// A Decoder turns the frames of one edge back into records, and checks their numbers, the totals
-// and the checksum. It is not safe for concurrent use. After an error other than ReasonGap and
-// ReasonUnread every call returns that error again.
+// A Decoder decodes the frames of one edge into records, and checks their numbers, the totals and the
+// checksum. It is not safe for concurrent use. After an error other than ReasonGap and ReasonUnread,
+// every call returns that error again.
 type Decoder struct {
 	limit           int
 	number          uint64 // of the last new frame
@@ -26,8 +26,8 @@ type Decoder struct {
 	err             error
 }
 
-// NewDecoder makes a decoder that refuses records of more than maxRecord octets, or
-// DefaultMaxRecord where that is not positive.
+// NewDecoder makes a decoder that rejects records of more than maxRecord bytes, or DefaultMaxRecord if
+// that is not positive.
 func NewDecoder(maxRecord int) *Decoder {
 	if maxRecord <= 0 {
 		maxRecord = DefaultMaxRecord
@@ -38,12 +38,12 @@ func NewDecoder(maxRecord int) *Decoder {
 // Number is the number of the last new frame, 0 before the first.
 func (d *Decoder) Number() uint64 { return d.number }
 
-// Ended reports whether all records were read and the trailer was found right.
+// Ended reports whether all records were read and the trailer is correct.
 func (d *Decoder) Ended() bool { return d.ended }
 
-// Frame begins the next frame, which the decoder borrows until Next has reported its end. It
-// reports false for a frame that was seen before: that is dropped unread. A frame beyond the next
-// one is refused with ReasonGap and changes nothing, so the missing one may still be given.
+// Frame begins the next frame, which the decoder borrows until Next has reported its end. It reports
+// false for a repeated frame, which it drops. A frame after the next one is rejected with ReasonGap and
+// changes nothing, so the missing frame may still be passed.
 func (d *Decoder) Frame(frame []byte) (fresh bool, err error) {
 	if d.err != nil {
 		return false, d.err
@@ -69,7 +69,7 @@ func (d *Decoder) Frame(frame []byte) (fresh bool, err error) {
 
 func header(frame []byte) (flags byte, number uint64, err error) {
 	if len(frame) < HeaderSize {
-		return 0, 0, fault(ReasonShort, 0, "a frame of %d octets has no whole header", len(frame))
+		return 0, 0, fault(ReasonShort, 0, "a frame of %d bytes has no complete header", len(frame))
 	}
 	flags, number = frame[1], binary.BigEndian.Uint64(frame[2:])
 	if frame[0] != Version {
@@ -89,7 +89,7 @@ func (d *Decoder) begin(body []byte, flags byte, number uint64) error {
 	if flags&FlagEnd != 0 {
 		cut := len(body) - TrailerSize
 		if cut < 0 {
-			return d.fault(ReasonShort, "END with %d octets has no whole trailer", len(body))
+			return d.fault(ReasonShort, "END with %d bytes has no complete trailer", len(body))
 		}
 		body, d.trailer = body[:cut], body[cut:]
 	} else if len(body) == 0 {
@@ -100,9 +100,9 @@ func (d *Decoder) begin(body []byte, flags byte, number uint64) error {
 	return nil
 }
 
-// Next returns the next record that the current frame completes. It reports false at the end of
-// the frame: give the next one to Frame, unless Ended. The record is borrowed: it is a part of the
-// frame, or of the decoder's own storage, and valid until the next call of Frame.
+// Next returns the next record that the current frame completes. It reports false at the end of the frame:
+// then pass the next one to Frame, unless Ended. The record is borrowed: it is part of the frame, or of
+// the decoder's own storage, and valid until the next call of Frame.
 func (d *Decoder) Next() (record []byte, ok bool, err error) {
 	if d.err != nil {
 		return nil, false, d.err
@@ -129,7 +129,7 @@ func (d *Decoder) Next() (record []byte, ok bool, err error) {
 func (d *Decoder) chunk() (p []byte, more bool, err error) {
 	head, n := binary.Uvarint(d.body)
 	if n <= 0 || n > 1 && d.body[n-1] == 0 {
-		return nil, false, d.fault(ReasonVarint, "a length is cut off, over-long or too large")
+		return nil, false, d.fault(ReasonVarint, "a length is truncated, over-long or too large")
 	}
 	length, more, rest := head>>1, head&1 != 0, d.body[n:]
 	held := 0
@@ -138,37 +138,37 @@ func (d *Decoder) chunk() (p []byte, more bool, err error) {
 	}
 	switch {
 	case length > uint64(len(rest)):
-		return nil, false, d.fault(ReasonLength, "a chunk of %d octets where %d are left",
+		return nil, false, d.fault(ReasonLength, "a chunk of %d bytes where %d are left",
 			length, len(rest))
 	case more && length == 0:
-		return nil, false, d.fault(ReasonNoProgress, "a chunk of no octets says more")
+		return nil, false, d.fault(ReasonNoProgress, "an empty chunk has the flag more")
 	case more && length < uint64(len(rest)):
-		return nil, false, d.fault(ReasonMore, "a chunk that says more is not the last")
+		return nil, false, d.fault(ReasonMore, "a chunk with the flag more is not the last")
 	case length > uint64(d.limit-held):
-		return nil, false, d.fault(ReasonTooLong, "a record of more than %d octets", d.limit)
+		return nil, false, d.fault(ReasonTooLong, "a record of more than %d bytes", d.limit)
 	}
 	d.body = rest[length:]
 	return rest[:length:length], more, nil
 }
 
-// join returns the record that p completes. Records that lie in one frame are not copied.
+// join returns the record that p completes. Records within one frame are not copied.
 func (d *Decoder) join(p []byte, more bool) ([]byte, bool) {
 	if d.stable = !d.open && !more; d.stable {
 		return p, true
 	}
 	if !d.open {
-		// The last one may still be borrowed.
+		// The last record may still be borrowed.
 		d.joined, d.before = d.before[:0], d.joined
 	}
 	d.joined, d.open = append(d.joined, p...), more
 	return d.joined, !more
 }
 
-// Stable reports whether the last record lies in its frame. Otherwise its storage is used again for
-// the second of the records to come that are split over frames.
+// Stable reports whether the last record is part of its frame. Otherwise its storage is reused for the second of
+// the following records that are split over frames.
 func (d *Decoder) Stable() bool { return d.stable }
 
-// release gives back large storage of joined records that were read.
+// release releases large storage of joined records that were read.
 func (d *Decoder) release() {
 	if d.open {
 		return
@@ -189,7 +189,7 @@ func (d *Decoder) finish() error {
 	case d.open:
 		return d.fault(ReasonCut, "the edge ends inside a record")
 	case records != d.records || octets != d.octets:
-		return d.fault(ReasonTotals, "%d records of %d octets sent, %d of %d received",
+		return d.fault(ReasonTotals, "%d records of %d bytes sent, %d of %d received",
 			records, octets, d.records, d.octets)
 	case sum != d.crc:
 		return d.fault(ReasonChecksum, "checksum %08x sent, %08x received", sum, d.crc)

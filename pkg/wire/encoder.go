@@ -6,14 +6,14 @@ import (
 	"hash/crc32"
 )
 
-// ErrOpenRecord is returned by Finish while a record has been handed over only in part.
+// ErrOpenRecord is returned by Finish if a record was appended only in part.
 var ErrOpenRecord = errors.New("an edge cannot end inside a record")
 
 // An Encoder packs records into frames, numbered from 1. It is not safe for concurrent use.
 //
-// A frame grows until it is taken. It is full at the target size, or where the next record would
-// have to be split but would fit whole into a frame of its own: only records above the limit are
-// ever split, so a reader seldom has to join.
+// A frame grows until it is taken. It is full at the target size, or if the next record would have to be
+// split but fits into a frame of its own: only records above the limit are ever split, so readers seldom
+// have to join.
 type Encoder struct {
 	target, limit   int
 	buf             []byte
@@ -23,8 +23,8 @@ type Encoder struct {
 	open            bool
 }
 
-// NewEncoder makes an encoder whose frames are full at target octets and never longer than limit.
-// A limit below target+64 octets is raised to that.
+// NewEncoder makes an encoder whose frames are full at target bytes and never longer than limit.
+// A limit below target+64 bytes is raised to that.
 func NewEncoder(target, limit int) *Encoder {
 	target = max(target, HeaderSize+1)
 	e := &Encoder{target: target, limit: max(limit, target+64)}
@@ -42,11 +42,11 @@ func (e *Encoder) Empty() bool { return len(e.buf) == HeaderSize }
 // Full reports whether the frame has reached the target size.
 func (e *Encoder) Full() bool { return len(e.buf) >= e.target }
 
-// Size is the length in octets of the frame as it stands, without a trailer.
+// Size is the current size of the frame in bytes, without a trailer.
 func (e *Encoder) Size() int { return len(e.buf) }
 
-// Append copies octets of one record into the frame. It returns how many it took, and whether
-// that completes the record. If it does not, the frame is full: Take it, then Append the rest.
+// Append copies bytes of one record into the frame. It returns how many it copied, and whether the record
+// is complete. If it is not, the frame is full: Take it, then Append the rest.
 func (e *Encoder) Append(rest []byte) (n int, done bool) {
 	if e.Full() {
 		return 0, false
@@ -77,15 +77,15 @@ func (e *Encoder) chunk(p []byte, more bool) {
 	e.open = more
 }
 
-// Take seals the frame and returns it. The next frame grows in storage, which the encoder owns
-// from then on; pass a frame that is no longer needed, or nil.
+// Take seals the frame and returns it. The next frame uses storage, which the encoder then owns; pass a
+// frame that is no longer needed, or nil.
 func (e *Encoder) Take(storage []byte) []byte {
 	frame := e.seal(0)
 	e.begin(storage)
 	return frame
 }
 
-// Finish seals the last frame: what is left to send, and the trailer. The encoder is then used up.
+// Finish seals the last frame: the remaining chunks and the trailer. The encoder cannot be used afterwards.
 func (e *Encoder) Finish() ([]byte, error) {
 	if e.open {
 		return nil, ErrOpenRecord

@@ -2,8 +2,8 @@ package wire
 
 import "encoding/binary"
 
-// A hint is a header alone, with FlagStored: it tells a reader that hears frames directly that the
-// stream holds what it has not heard, up to and with the frame of that number.
+// A hint is a header alone, with FlagStored: it tells a reader that receives frames directly that the stream
+// holds frames that it has not received, up to and including the frame of that number.
 
 // Hint makes the hint that frames up to number are stored.
 func Hint(number uint64) []byte {
@@ -12,8 +12,8 @@ func Hint(number uint64) []byte {
 	return b
 }
 
-// ParseHint returns the number in a hint. It reports false for anything else: Decoder.Frame judges
-// that.
+// ParseHint returns the number in a hint. It reports false for anything else, which Decoder.Frame
+// handles.
 func ParseHint(b []byte) (number uint64, ok bool) {
 	if len(b) != HeaderSize || b[0] != Version || b[1] != FlagStored {
 		return 0, false

@@ -9,8 +9,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
-// writeConstants fills the edges that constants feed. The same constant always gives the same frames,
-// so it may be called again for the same plan.
+// writeConstants fills the edges with constants. The same constant always produces the same frames, so it
+// may be called again for the same plan.
 func (w *wiring) writeConstants(ctx context.Context, p *contract.FlowPlanned, f flow.Flow) error {
 	for n, e := range f.Edges {
 		if e.Const == nil {

@@ -16,10 +16,10 @@ import (
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
-// actStop tells a flow's jobs to stop; it is performed, not published.
+// actStop makes a flow's jobs stop; it is performed, not published.
 const actStop contract.Type = "act.stop"
 
-// Decide returns the plan of a valid flow, and the clean-up of an ended one.
+// Decide returns the plan of a valid flow, and the clean-up of a flow that ended.
 func Decide(s *State, id string, now time.Time) (effects []contract.Event, next time.Time) {
 	r := s.runs[id]
 	switch {
@@ -35,7 +35,7 @@ func Decide(s *State, id string, now time.Time) (effects []contract.Event, next 
 // Open returns the flows that have something on the broker, or are about to.
 func Open(s *State) []string { return slices.Sorted(maps.Keys(s.runs)) }
 
-// cleanUp takes back what the flow has on the broker, once its outputs need not be kept.
+// cleanUp removes what the flow has on the broker, once its outputs need not be kept.
 func (s *State) cleanUp(id string, r *run, now time.Time) (effects []contract.Event, next time.Time) {
 	if r.retained(now) {
 		next = r.Ended.Add(r.Retention)
@@ -48,7 +48,7 @@ func (s *State) cleanUp(id string, r *run, now time.Time) (effects []contract.Ev
 	if !r.Planned { // it may have been provisioned all the same
 		cleaned.Stream = s.stream(id)
 	}
-	if !r.OK { // a completed flow has left no job unclaimed
+	if !r.OK { // a completed flow has no unclaimed jobs
 		cleaned.Mailboxes = slices.Sorted(slices.Values(r.Mailboxes))
 	}
 	return []contract.Event{{
@@ -70,15 +70,15 @@ func (s *State) plan(id string, r *run) contract.Event {
 	}
 }
 
-// overBudget reports what the broker may not bear, the flow that asks included.
+// overBudget reports the limits that the broker would exceed with the given flow.
 func (s *State) overBudget(f flow.Flow) problem.List {
 	var out problem.List
 	check := func(have, limit int, what string) {
 		if have > limit {
 			out = append(out, problem.Problem{
 				Code:    problem.BrokerBudget,
-				Message: fmt.Sprintf("with this flow there would be %d live %s; the limit is %d", have, what, limit),
-				Hint:    "submit it again when other flows have ended, or raise the planner's limit",
+				Message: fmt.Sprintf("this flow would make %d live %s; the limit is %d", have, what, limit),
+				Hint:    "submit it again after other flows have ended, or raise the planner's limit",
 			})
 		}
 	}
@@ -88,7 +88,7 @@ func (s *State) overBudget(f flow.Flow) problem.List {
 	return out
 }
 
-// tooLong reports constants that do not fit into their edge: they lie there before anybody reads.
+// tooLong reports constants that do not fit into their edge: they are stored before anything reads them.
 func (l Limits) tooLong(f flow.Flow) (out problem.List) {
 	for _, e := range f.Edges {
 		n := count(e.Const)
@@ -98,9 +98,9 @@ func (l Limits) tooLong(f flow.Flow) (out problem.List) {
 		}
 		out = append(out, problem.Problem{
 			Code: problem.TooLarge, Pointer: "/nodes",
-			Message: fmt.Sprintf("the constant %s has %d bytes in %s; an edge may hold %d bytes before it is read",
+			Message: fmt.Sprintf("the constant %s has %d bytes in %s; an edge can hold %d unread bytes",
 				e.Source(), n.Bytes, document.Count(n.Records, "record"), most),
-			Hint: "shorten it, raise the planner's edge window, or feed the records by one of the flow's inputs",
+			Hint: "shorten it, raise the planner's edge window, or send the records through an input of the flow",
 		})
 	}
 	return out
@@ -175,8 +175,8 @@ func with(m map[string]contract.Address, key string, a contract.Address) map[str
 	return m
 }
 
-// reporters finds the nodes that a wired panic leads to, and all downstream of them. A stop leads to
-// nothing: its node reads no data there.
+// reporters finds the nodes downstream of a connected panic port. A stop port leads nowhere: its node reads
+// no data there.
 func reporters(f flow.Flow) map[string]bool {
 	next := make(map[string][]string)
 	var open []string
@@ -216,7 +216,7 @@ func (s *State) shard(id string) string {
 
 func (s *State) stream(id string) string {
 	if len(s.shards) == 0 {
-		return "" // nothing was ever provisioned
+		return "" // nothing was provisioned
 	}
 	return contract.EdgeStream(s.shard(id))
 }

@@ -1,7 +1,7 @@
-// Package planner gives every valid flow its place on the broker, and takes it back.
+// Package planner provisions every valid flow on the broker, and cleans up after it.
 //
 // It reads flow.validated, the verdicts, flow.rejected, flow.cleaned, executor.started and
 // executor.exited, and release.<flow> from clients that have read all outputs. It writes flow.planned
-// (the flow's stream exists, constants are in it) and flow.cleaned (the stream and what was left on
-// the mailboxes are gone), or flow.rejected where the broker may not bear another flow.
+// (storage for the flow's edges exists and contains the constants), flow.cleaned (what the flow had in
+// that storage and in the mailboxes is deleted), or flow.rejected if the broker has no room for the flow.
 package planner

@@ -20,15 +20,15 @@ import (
 // Name is the service's name.
 const Name = "planner"
 
-// Config is how the planner runs.
+// Config is the planner's configuration.
 type Config struct {
 	service.Config
 	Limits Limits
-	// EdgeStorage keeps in files or in memory what no reader is there for (ADR 10).
+	// EdgeStorage is where frames without a reader are stored: in files or in memory (ADR 10).
 	EdgeStorage jetstream.StorageType
-	// EdgeStreams is the number of streams that edges are spread over (ADR 19). It may change between two starts.
+	// EdgeStreams is the number of streams that store edges (ADR 19). It may change on restart.
 	EdgeStreams int
-	// SweepEvery is the time between two searches for what belongs to no living flow.
+	// SweepEvery is the interval between two searches for what belongs to no live flow.
 	SweepEvery time.Duration
 }
 
@@ -52,7 +52,7 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 	}, c.Config)
 }
 
-// Logic is what the service decides.
+// Logic is the service's decision logic.
 func Logic() core.Logic[*State] {
 	return core.Logic[*State]{
 		Name: Name,
@@ -72,15 +72,16 @@ type wiring struct {
 	link   *broker.Link
 	config Config
 
-	// mu is held while a mailbox is made or removed: nats-server can wedge where both happen at once.
+	// mu is held while a mailbox is created or deleted: nats-server can hang if both happen at once.
 	mu        sync.Mutex
 	mailboxes map[string]bool // known to exist
 
-	// shards are where edges of new flows go, and shardsSeen tells on which connection they were looked for, from 1.
+	// shards are where edges of new flows are stored. shardsSeen is the number, from 1, of the connection on which
+	// they were last checked.
 	shards     []string
 	shardsSeen uint64
 	streams    sync.Map // handles, by name
-	// oddFrom is the sequence up to which a stream was searched for odd subjects. It belongs to the sweep.
+	// oddFrom is the sequence up to which a stream was searched for odd subjects. Only the sweep uses it.
 	oddFrom map[string]uint64
 	runtime *service.Runtime[*State]
 }
@@ -101,7 +102,7 @@ func (w *wiring) perform(
 	}
 }
 
-// provision makes what the plan promises: a place for the edges, the constants in it, the mailboxes.
+// provision creates what the plan contains: storage for the edges, the constants in it, the mailboxes.
 func (w *wiring) provision(ctx context.Context, p *contract.FlowPlanned, f flow.Flow) error {
 	if p.Stream == "" {
 		return nil
@@ -123,7 +124,7 @@ func (w *wiring) provision(ctx context.Context, p *contract.FlowPlanned, f flow.
 	return nil
 }
 
-// brokerError tells a broker that cannot from one that cannot now.
+// brokerError distinguishes a lasting failure of the broker from a transient one.
 func brokerError(what string, err error) error {
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.Code >= 400 && api.Code < 503 && api.Code != 408 && api.Code != 429 {
@@ -152,12 +153,12 @@ func (w *wiring) ensureMailbox(ctx context.Context, progdef, revision string) er
 // An ending is what the clean-up of a flow depends on.
 type ending struct {
 	age time.Duration
-	// mayRun is true where a job may still run. It is told to stop first: the stop that was sent for the verdict
-	// may have come before the plan.
+	// mayRun is true if a job may still be running. It is stopped first: the stop sent for the verdict may
+	// have preceded the plan.
 	mayRun bool
 }
 
-// release deletes what the flow had.
+// release deletes what the flow has on the broker.
 func (w *wiring) release(ctx context.Context, id string, d *contract.FlowCleaned, e ending) error {
 	if e.mayRun {
 		if err := w.stop(d.Stream, id); err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
-// A shard's name is its index, a dash, and a suffix that no shard had before. So a flow whose shard was lost with
-// a broker that kept it in memory never meets another shard of that name.
+// A shard's name is its index, a dash, and a suffix that no earlier shard had. So a flow whose shard was lost with
+// a broker that kept it in memory never uses another shard by mistake.
 func shardName(index int) string {
 	return strconv.Itoa(index) + "-" + strings.ToLower(rand.Text()[:8])
 }
@@ -29,11 +29,11 @@ func shardIndex(shard string) (int, bool) {
 	return n, ok && err == nil
 }
 
-// errShardLost says that a shard was lost since the flow was laid out. The next try has new ones.
-var errShardLost = errors.New("a stream of edges is gone: it was kept in memory by a server that restarted, or deleted")
+// errShardLost means that a shard was lost after the flow was planned. The next try uses new shards.
+var errShardLost = errors.New("a stream of edges no longer exists: it was deleted, or kept in memory by a server that restarted")
 
-// ensureShards makes the shards that are missing, and has the state know all. It does nothing while the connection
-// is the one on which that was done last.
+// ensureShards creates missing shards, and passes all shards to the state. It does nothing if it succeeded on the
+// current connection before.
 func (w *wiring) ensureShards(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -43,7 +43,7 @@ func (w *wiring) ensureShards(ctx context.Context) error {
 	}
 	shards, err := w.makeShards(ctx)
 	if err != nil {
-		return brokerError("make the streams of edges", err)
+		return brokerError("create the streams of edges", err)
 	}
 	w.shardsSeen = connection
 	if slices.Equal(shards, w.shards) {
@@ -58,14 +58,14 @@ func (w *wiring) ensureShards(ctx context.Context) error {
 	return nil
 }
 
-// forgetShards has the shards looked for before the next flow is planned.
+// forgetShards makes the planner check the shards before it plans the next flow.
 func (w *wiring) forgetShards() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.shardsSeen = 0
 }
 
-// makeFirstShards makes the shards when the planner starts: no flow is planned before they are there.
+// makeFirstShards creates the shards when the planner starts: no flow is planned before they exist.
 func (w *wiring) makeFirstShards(ctx context.Context, r *service.Runtime[*State]) error {
 	w.mu.Lock()
 	w.runtime = r
@@ -77,7 +77,7 @@ func (w *wiring) makeFirstShards(ctx context.Context, r *service.Runtime[*State]
 		if err == nil || ctx.Err() != nil {
 			return nil
 		}
-		r.Log().Warn().Err(err).Msg("cannot make the streams of edges; trying again")
+		r.Log().Warn().Err(err).Msg("cannot create the streams of edges; trying again")
 		select {
 		case <-again.C:
 		case <-ctx.Done():
@@ -85,7 +85,7 @@ func (w *wiring) makeFirstShards(ctx context.Context, r *service.Runtime[*State]
 	}
 }
 
-// makeShards returns a shard of the configured kind for each index. It makes those that are missing.
+// makeShards returns a shard of the configured kind for each index. It creates missing ones.
 func (w *wiring) makeShards(ctx context.Context) ([]string, error) {
 	have, err := w.listShards(ctx)
 	if err != nil {
@@ -121,7 +121,7 @@ func (w *wiring) listShards(ctx context.Context) (shards []*jetstream.StreamInfo
 	return shards, all.Err()
 }
 
-// deleteStream deletes the stream of a shard that no flow uses and none will, or that of an old flow.
+// deleteStream deletes the stream of a shard that no flow uses or will use, or the own stream of an old flow.
 func (w *wiring) deleteStream(ctx context.Context, name string) error {
 	w.streams.Delete(name)
 	err := w.link.JS.DeleteStream(ctx, name)
@@ -131,7 +131,7 @@ func (w *wiring) deleteStream(ctx context.Context, name string) error {
 	return nil
 }
 
-// begin stores that a flow runs, on the subjects of its stops. One that was stopped already stays stopped.
+// begin stores that a flow is running, on the subjects of its stops. A flow that was already stopped stays stopped.
 func (w *wiring) begin(ctx context.Context, p *contract.FlowPlanned) error {
 	for _, subject := range []string{p.Stop, p.LastStop} {
 		if subject == "" {
@@ -140,20 +140,20 @@ func (w *wiring) begin(ctx context.Context, p *contract.FlowPlanned) error {
 		_, err := w.link.JS.Publish(ctx, subject, []byte(contract.Running),
 			jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithExpectStream(p.Stream))
 		if errors.Is(err, jetstream.ErrNoStreamResponse) {
-			w.forgetShards() // somebody may have deleted the stream
+			w.forgetShards() // the stream may have been deleted
 		}
 		if err != nil && !stream.WrongLastSequence(err) {
-			return brokerError("store that the flow runs", err)
+			return brokerError("store that the flow is running", err)
 		}
 	}
 	return nil
 }
 
-// purgeAtOnce is the age up to which what a flow has stored is purged by one request. The broker looks at all
-// that was stored between the flow's first message and its last, so for older flows each subject is purged alone.
+// purgeAtOnce is the age up to which all messages of a flow are purged by one request. The broker scans everything
+// stored between the flow's first message and its last, so for older flows each subject is purged separately.
 const purgeAtOnce = 10 * time.Second
 
-// purgeFlow deletes all that a shard stores of a flow.
+// purgeFlow deletes everything that a shard stores for a flow.
 func (w *wiring) purgeFlow(ctx context.Context, name, id string, age time.Duration) error {
 	err := w.purgeFrom(ctx, name, contract.FlowEdges(strings.TrimPrefix(name, contract.EdgeStreamPrefix), id), age)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -182,7 +182,7 @@ func (w *wiring) purgeFrom(ctx context.Context, name, filter string, age time.Du
 	return nil
 }
 
-// stream returns the handle of a stream. The broker is asked for it once only.
+// stream returns the handle of a stream. It asks the broker only once per stream.
 func (w *wiring) stream(ctx context.Context, name string) (jetstream.Stream, error) {
 	if s, ok := w.streams.Load(name); ok {
 		return s.(jetstream.Stream), nil

@@ -15,9 +15,9 @@ type State struct {
 	runs   map[string]*run
 	flows  int // planned and not cleaned
 	edges  int // of these
-	// executors are the live ones, and their mailboxes.
+	// executors are the live executors, with their mailboxes.
 	executors map[string]string
-	// shards are where the edges of new flows are stored, in order. While there are none, no flow is planned.
+	// shards are where the edges of new flows are stored, in order. Without shards, no flow is planned.
 	shards []string
 }
 
@@ -25,13 +25,13 @@ type State struct {
 type run struct {
 	Trace string    `json:"trace,omitempty"` // its W3C trace context
 	At    time.Time `json:"at"`              // when it was validated
-	// Validated is what is to be planned; dropped once it is.
+	// Validated is the flow to plan; it is dropped once planned.
 	Validated *contract.FlowValidated `json:"validated,omitempty"`
 	Edges     int                     `json:"edges"`
 	Planned   bool                    `json:"planned"`
 	Mailboxes []string                `json:"mailboxes"`
 	Outputs   bool                    `json:"outputs"`
-	// Ended is when the verdict was given, zero before; OK is true when all its jobs were claimed.
+	// Ended is the time of the verdict, or zero before; OK is true if all jobs were claimed.
 	Ended     time.Time     `json:"ended,omitzero"`
 	OK        bool          `json:"ok"`
 	Retention time.Duration `json:"retention"`
@@ -44,20 +44,20 @@ type run struct {
 	read              map[string]contract.OutputCount
 }
 
-// Limits bound what flows may ask of the broker.
+// Limits bound what flows use on the broker.
 type Limits struct {
 	// Flows and Edges bound what exists at the same time, over all flows.
 	Flows int
 	Edges int
-	// Window and Frames bound each edge: bytes and frames sent and not yet consumed. The broker stores at most
-	// Frames frames of an edge, of 128 KiB at most.
+	// Window and Frames bound each edge: the bytes and frames that are sent and not yet consumed. The broker stores at
+	// most Frames frames of an edge, each of at most 128 KiB.
 	Window int64
 	Frames int64
 	// OutputRetention is how long a flow's outputs stay readable after its verdict.
 	OutputRetention time.Duration
 }
 
-// DefaultLimits are the documented defaults.
+// DefaultLimits returns the documented defaults.
 func DefaultLimits() Limits {
 	return Limits{
 		Flows: 20_000, Edges: 200_000, Window: 8 << 20, Frames: 128,
@@ -76,7 +76,7 @@ func (s *State) Has(flow string) bool { return s.runs[flow] != nil }
 // FactReleased says that a flow that has ended was released, and that its outputs are read.
 const FactReleased contract.Type = "fact.released"
 
-// FactShards says which shards there are now; With has their names.
+// FactShards lists the current shards; With has their names.
 const FactShards contract.Type = "fact.shards"
 
 // Evolve folds an event or fact.
@@ -112,7 +112,7 @@ func Evolve(s *State, e contract.Event) []string {
 	return []string{e.Subject}
 }
 
-// unplanned returns the flows that wait to be planned.
+// unplanned returns the flows that are waiting to be planned.
 func (s *State) unplanned() (ids []string) {
 	for id, r := range s.runs {
 		if !r.Planned && r.Validated != nil {
@@ -176,7 +176,7 @@ func (s *State) cleaned(flow string) {
 	delete(s.runs, flow)
 }
 
-// retained reports whether the run's outputs must stay.
+// retained reports whether the run's outputs must be kept.
 func (r *run) retained(now time.Time) bool {
 	return r.Outputs && !r.released && now.Before(r.Ended.Add(r.Retention))
 }

@@ -18,16 +18,16 @@ import (
 	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
-// An inventory is what lies on the broker and carries a flow's or a revision's name.
+// An inventory lists what on the broker carries the name of a flow or a revision.
 type inventory struct {
-	edges     map[string][]string // flows that something is stored of, by stream
+	edges     map[string][]string // flows with stored frames, by stream
 	streams   []string            // of edges
 	odd       []string            // streams with subjects on which no flow stores anything
 	jobs      []string            // flows that have unclaimed jobs
 	mailboxes map[string]string   // consumer name by mailbox
 }
 
-// orphans returns what of the inventory belongs to no living flow or executor.
+// orphans returns the part of the inventory that belongs to no live flow or executor.
 func (s *State) orphans(have inventory) inventory {
 	out := inventory{edges: make(map[string][]string), odd: have.odd, mailboxes: make(map[string]string)}
 	for stream, flows := range have.edges {
@@ -57,7 +57,7 @@ func (s *State) orphans(have inventory) inventory {
 	return out
 }
 
-// usedStreams are the streams that edges of new flows go to, and those of living flows.
+// usedStreams returns the streams for edges of new flows, and those of live flows.
 func (s *State) usedStreams() map[string]bool {
 	used := make(map[string]bool)
 	for _, shard := range s.shards {
@@ -82,8 +82,8 @@ func (s *State) usedMailboxes() map[string]bool {
 	return used
 }
 
-// sweep looks for orphans and removes them. What belongs to a flow is made after flow.validated is stored, so
-// that a state which knows all that is stored behind the look knows of each flow that has something.
+// sweep finds orphans and removes them. What belongs to a flow is created after flow.validated is stored, so a
+// state that is synchronized after the inventory was taken knows every flow with something in it.
 func (w *wiring) sweep(ctx context.Context, r *service.Runtime[*State]) error {
 	idle := make(map[string]bool)
 	service.Every(ctx, w.config.SweepEvery, func() {
@@ -96,20 +96,20 @@ func (w *wiring) sweep(ctx context.Context, r *service.Runtime[*State]) error {
 			idle, err = w.remove(ctx, r, have, idle)
 		}
 		if err != nil && ctx.Err() == nil {
-			r.Log().Warn().Err(err).Msg("sweep failed; the next one tries again")
+			r.Log().Warn().Err(err).Msg("sweep failed; trying again at the next interval")
 		}
 	})
 	return nil
 }
 
-// trimEvery is the time between two looks at the size of EVENTS.
+// trimEvery is the interval between two checks of the size of EVENTS.
 const trimEvery = 2 * time.Second
 
-// trim keeps EVENTS within its bounds.
+// trim keeps EVENTS within its limits.
 func (w *wiring) trim(ctx context.Context, r *service.Runtime[*State]) error {
 	service.Every(ctx, trimEvery, func() {
 		if err := snapshot.Trim(ctx, w.link, w.config.Broker); err != nil && ctx.Err() == nil {
-			r.Log().Warn().Err(err).Msg("cannot cut EVENTS; trying again")
+			r.Log().Warn().Err(err).Msg("cannot trim EVENTS; trying again")
 		}
 	})
 	return nil
@@ -122,7 +122,7 @@ func (w *wiring) inventory(ctx context.Context) (inventory, error) {
 	}
 	jobs, err := w.stream(ctx, contract.StreamJobs)
 	if err != nil {
-		return have, fmt.Errorf("look at %s: %w", contract.StreamJobs, err)
+		return have, fmt.Errorf("read %s: %w", contract.StreamJobs, err)
 	}
 	info, err := jobs.Info(ctx, jetstream.WithSubjectFilter("jobs.>"))
 	if err != nil {
@@ -143,7 +143,7 @@ func (w *wiring) inventory(ctx context.Context) (inventory, error) {
 	return have, consumers.Err()
 }
 
-// storedEdges lists the streams of edges, and the flows that something is stored of.
+// storedEdges lists the streams of edges, and the flows with something stored in them.
 func (w *wiring) storedEdges(ctx context.Context, have *inventory) error {
 	old := w.link.JS.StreamNames(ctx, jetstream.WithStreamListSubject("stop.*"))
 	for name := range old.Name() {
@@ -173,7 +173,7 @@ func (w *wiring) storedEdges(ctx context.Context, have *inventory) error {
 	return nil
 }
 
-// flowsIn lists the flows of which a shard stores something, and reports whether it has odd subjects besides.
+// flowsIn lists the flows with something stored in a shard, and reports whether it also has odd subjects.
 func (w *wiring) flowsIn(ctx context.Context, name string) (ids []string, odd bool, err error) {
 	s, err := w.stream(ctx, name)
 	if err != nil {
@@ -194,11 +194,11 @@ func (w *wiring) flowsIn(ctx context.Context, name string) (ids []string, odd bo
 	return slices.Collect(maps.Keys(flows)), odd, nil
 }
 
-// oddBatch is how many messages of a stream with odd subjects are looked at in one sweep.
+// oddBatch is the number of messages of a stream with odd subjects that one sweep examines.
 const oddBatch = 10_000
 
-// deleteOdd deletes the messages on subjects that name no flow. Such a subject may have a wildcard in it: NATS stores
-// that, and a purge by it would delete what it matches. So each message is looked at, and deleted by its sequence.
+// deleteOdd deletes the messages on subjects that name no flow. Such a subject may contain a wildcard: NATS stores it,
+// and a purge of it would delete all that it matches. So each message is examined and deleted by its sequence.
 func (w *wiring) deleteOdd(ctx context.Context, name string) error {
 	s, err := w.stream(ctx, name)
 	if err != nil {
@@ -211,7 +211,7 @@ func (w *wiring) deleteOdd(ctx context.Context, name string) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("look for odd subjects in %s: %w", name, err)
+			return fmt.Errorf("find odd subjects in %s: %w", name, err)
 		}
 		w.oddFrom[name] = m.Sequence
 		if document.ValidName(contract.FlowOfEdge(m.Subject)) || document.ValidName(contract.FlowOfJob(m.Subject)) {
@@ -224,8 +224,8 @@ func (w *wiring) deleteOdd(ctx context.Context, name string) error {
 	return nil
 }
 
-// remove removes the orphans. Of the mailboxes it removes those that were idle at the last sweep, too, since
-// the next flow would make them again; it returns those that are idle now.
+// remove removes the orphans. It removes only mailboxes that were also idle at the last sweep, since the next
+// flow would create them again; it returns the mailboxes that are idle now.
 func (w *wiring) remove(
 	ctx context.Context, r *service.Runtime[*State], o inventory, idle map[string]bool,
 ) (map[string]bool, error) {
@@ -263,8 +263,8 @@ func (w *wiring) remove(
 	return next, nil
 }
 
-// removeMailbox removes a mailbox unless it is used again. Nobody makes it meanwhile: a flow that is planned
-// now waits.
+// removeMailbox deletes a mailbox unless it is used again. It cannot be created meanwhile: planning a flow
+// waits for it.
 func (w *wiring) removeMailbox(
 	ctx context.Context, r *service.Runtime[*State], mailbox, consumer string,
 ) error {
@@ -281,7 +281,7 @@ func (w *wiring) removeMailbox(
 	delete(w.mailboxes, mailbox)
 	err := w.link.JS.DeleteConsumer(ctx, contract.StreamJobs, consumer)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return fmt.Errorf("remove mailbox %s: %w", mailbox, err)
+		return fmt.Errorf("delete mailbox %s: %w", mailbox, err)
 	}
 	return nil
 }

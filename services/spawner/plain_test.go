@@ -45,14 +45,14 @@ func TestUnconnected(t *testing.T) {
 		doc  progdef.Document
 		want string
 	}{
-		{backend.Exit{Reason: "it ended with exit code 0"}, plain, "it had not connected to NATS" + hint},
-		{backend.Exit{Code: 2, Reason: "it ended with exit code 2"}, plain, "it had not connected to NATS" + hint},
-		{backend.Exit{Code: 2, Reason: "it ended with exit code 2", Detail: "no module x"}, plain, "it had not connected to NATS"},
+		{backend.Exit{Reason: "it exited with code 0"}, plain, "it had not connected to NATS" + hint},
+		{backend.Exit{Code: 2, Reason: "it exited with code 2"}, plain, "it had not connected to NATS" + hint},
+		{backend.Exit{Code: 2, Reason: "it exited with code 2", Detail: "no module x"}, plain, "it had not connected to NATS"},
 		{backend.Exit{Code: -1, Signal: "SIGKILL", Reason: "it ran out of memory"}, plain,
 			"it ran out of memory; it had not connected to NATS" + hint},
-		{backend.Exit{Reason: "it ended with exit code 0"}, progdef.Document{Command: []string{"/bin/dagyo-exec", "--", "cat"}},
+		{backend.Exit{Reason: "it exited with code 0"}, progdef.Document{Command: []string{"/bin/dagyo-exec", "--", "cat"}},
 			"it had not connected to NATS; it may not reach the server"},
-		{backend.Exit{Reason: "it ended with exit code 0"}, progdef.Document{Image: "x"},
+		{backend.Exit{Reason: "it exited with code 0"}, progdef.Document{Image: "x"},
 			"it had not connected to NATS; the program of the image must be an executor; a plain command is run by `dagyo exec --`"},
 	} {
 		if got := unconnected(tt.exit, tt.doc); got != tt.want {

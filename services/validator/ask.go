@@ -17,7 +17,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/typedoc"
 )
 
-// asks lists the questions that the validator answers. most is how long a message may be.
+// asks lists the requests that the validator answers. most returns the maximum size of a message.
 func asks(most func() int64) map[string]service.Ask[*State] {
 	all := map[string]service.Ask[*State]{
 		contract.AskFlowValidate:      askValidate,
@@ -32,8 +32,8 @@ func asks(most func() int64) map[string]service.Ask[*State] {
 	return all
 }
 
-// bounded answers with an error what would not fit into a message, so that nobody waits for an
-// answer that the server refuses.
+// bounded replaces an answer that does not fit into a message with an error, so that no client waits for an
+// answer that the server rejects.
 func bounded(most func() int64, ask service.Ask[*State]) service.Ask[*State] {
 	return func(s *State, raw []byte) (any, error) {
 		answer, err := ask(s, raw)
@@ -45,14 +45,14 @@ func bounded(most func() int64, ask service.Ask[*State]) service.Ask[*State] {
 			return nil, err
 		}
 		if limit := most(); int64(len(body)) > limit {
-			return nil, fmt.Errorf("the answer has %d bytes; the NATS server takes %d: "+
-				"ask for less, or raise its max_payload", len(body), limit)
+			return nil, fmt.Errorf("the answer has %d bytes; the limit of the NATS server is %d: "+
+				"narrow the request, or raise max_payload", len(body), limit)
 		}
 		return json.RawMessage(body), nil
 	}
 }
 
-// askValidate answers a flow document with the event that its submission would get.
+// askValidate answers a flow document with the event that submitting it would cause.
 func askValidate(s *State, raw []byte) (any, error) {
 	e := s.Judge("would-be", raw)
 	e.Source, e.Time = "/dagyo/"+Name, time.Now().UTC()
@@ -74,7 +74,7 @@ func askList(s *State, _ []byte) (any, error) {
 func askGet(s *State, name []byte) (any, error) {
 	p, ok := s.catalog[string(name)]
 	if !ok {
-		return nil, fmt.Errorf("there is no progdef %q", name)
+		return nil, fmt.Errorf("progdef %q not found", name)
 	}
 	return p, nil
 }
@@ -86,8 +86,8 @@ func askCompatible(s *State, raw []byte) (any, error) {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&q); err != nil {
 		return contract.CatalogCompatible{Problems: problem.List{{
-			Code: problem.SchemaMismatch, Message: "the question cannot be read: " + err.Error(),
-			Hint: `ask for instance {"progdef": "greet", "port": "name"}`,
+			Code: problem.SchemaMismatch, Message: "cannot read the request: " + err.Error(),
+			Hint: `example: {"progdef": "greet", "port": "name"}`,
 		}}}, nil
 	}
 	answer, problems := s.known().Compatible(q, s.limits.Flow)
@@ -97,7 +97,7 @@ func askCompatible(s *State, raw []byte) (any, error) {
 	return contract.CatalogCompatible{Compatibility: &answer}, nil
 }
 
-// askTypes answers with one line for each type, or with the document of the one that is named.
+// askTypes answers with one line for each type, or with the document of the requested type.
 func askTypes(s *State, raw []byte) (any, error) {
 	if name := strings.TrimSpace(string(raw)); name != "" {
 		return s.typeOf(name)
@@ -112,7 +112,7 @@ func askTypes(s *State, raw []byte) (any, error) {
 	return out, nil
 }
 
-// typeOf finds the document of a typename, whatever its arguments.
+// typeOf finds the document of a typename, regardless of its arguments.
 func (s *State) typeOf(typename string) (typedoc.Document, error) {
 	t, err := progdef.ParseTypename(typename)
 	if err != nil {
@@ -120,7 +120,7 @@ func (s *State) typeOf(typename string) (typedoc.Document, error) {
 	}
 	d, ok := s.types.docs[t.Name]
 	if !ok {
-		message := "there is no documentation of the type " + document.Quote(t.Name)
+		message := "no documentation of type " + document.Quote(t.Name)
 		if near := document.Suggest(t.Name, s.types.names()); near != "" {
 			message += "; " + document.DidYouMean(near)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
-// Decide returns the answer to the first command under a key that has none.
+// Decide returns the answer to the first command under a key that has no answer.
 func Decide(s *State, key string, _ time.Time) (effects []contract.Event, next time.Time) {
 	waiting := s.pending[key]
 	if len(waiting) == 0 {
@@ -34,7 +34,7 @@ func (s *State) answer(c command) contract.Event {
 		return s.answerRemove(c.event())
 	case contract.TypeTypeApply:
 		return s.answerTypeApply(c.event())
-	default: // judged when it is performed, since its document may be large or elsewhere
+	default: // judged when performed, since its document may be large or stored elsewhere
 		return contract.Event{Type: contract.TypeFlowValidated, Subject: c.Subject, With: c}
 	}
 }
@@ -89,8 +89,8 @@ func (s *State) Judge(id string, raw []byte) contract.Event {
 	}
 }
 
-// rejectedFlow opens the flow's subject, too: a rejection behind the events of a flow would hide that its id is
-// taken.
+// rejectedFlow must be the first event on the flow's subject, too: a rejection after other events of a flow would
+// hide that its id is taken.
 func rejectedFlow(id string, problems problem.List) contract.Event {
 	return contract.Event{
 		Type: contract.TypeFlowRejected, Subject: id, Opens: true, Data: &contract.FlowRejected{Problems: problems},
@@ -108,15 +108,15 @@ func (s *State) check(e contract.Event) (progdef.Pinned, problem.List) {
 	if len(problems) == 0 && doc.Name != e.Subject {
 		problems = append(problems, problem.Problem{
 			Code: problem.BadName, Pointer: "/name",
-			Message: fmt.Sprintf("the document is named %q, the event's subject says %q", doc.Name, e.Subject),
-			Hint:    "leave the CloudEvents subject out, or make it the progdef's name",
+			Message: fmt.Sprintf("the document is named %q, but the event's subject is %q", doc.Name, e.Subject),
+			Hint:    "omit the CloudEvents subject, or set it to the progdef's name",
 		})
 	}
 	if _, known := s.catalog[e.Subject]; !known && len(s.catalog) >= s.limits.Progdefs {
 		problems = append(problems, problem.Problem{
 			Code:    problem.TooMany,
 			Message: fmt.Sprintf("the catalogue holds %d progdefs; the limit is %d", len(s.catalog), s.limits.Progdefs),
-			Hint:    "remove progdefs that are no longer used",
+			Hint:    "remove unused progdefs",
 		})
 	}
 	if len(problems) > 0 {
@@ -143,7 +143,7 @@ func (s *State) answerRemove(e contract.Event) contract.Event {
 	if !s.ever(e.Subject) {
 		return rejected(e, problem.List{{
 			Code: problem.UnknownProgdef, Pointer: "/name",
-			Message: fmt.Sprintf("there is no progdef %q", e.Subject),
+			Message: fmt.Sprintf("progdef %q not found", e.Subject),
 			Hint:    document.Suggest(e.Subject, s.names()),
 		}})
 	}

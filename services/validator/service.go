@@ -22,7 +22,7 @@ import (
 // Name is the service's name.
 const Name = "validator"
 
-// Config is how the validator runs.
+// Config is the validator's configuration.
 type Config struct {
 	service.Config
 	Limits Limits
@@ -53,7 +53,7 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 	}, c.Config)
 }
 
-// Logic is what the service decides.
+// Logic is the service's decision logic.
 func Logic() core.Logic[*State] {
 	commands := []contract.Type{
 		contract.TypeFlowSubmit, contract.TypeProgdefApply, contract.TypeProgdefRemove,
@@ -76,7 +76,7 @@ func Logic() core.Logic[*State] {
 
 type wiring struct {
 	link *broker.Link
-	// past is the flows in history: their ids are taken.
+	// past indexes the flows in history: their ids are taken.
 	past *history.Index
 	// runtime is set before past tells anything.
 	runtime *service.Runtime[*State]
@@ -132,7 +132,7 @@ func (w *wiring) used(ctx context.Context, id string) (*taken, error) {
 type Events interface {
 	// Read calls f with the state, which f must neither change nor keep.
 	Read(f func(*State))
-	// Message reads a message of EVENTS; nil if EVENTS does not hold it any more.
+	// Message reads a message of EVENTS. It returns nil if EVENTS no longer has it.
 	Message(ctx context.Context, seq uint64) (*event.Stored, error)
 }
 
@@ -173,7 +173,7 @@ func documentOf(ctx context.Context, r Events, c command) (raw []byte, problems 
 		return nil, nil, err
 	case m == nil:
 		return nil, problem.List{{
-			Code: problem.GaveUp, Message: "the submission is not kept any more: there were too many to answer it in time",
+			Code: problem.GaveUp, Message: "the submission is no longer stored: there were too many to answer it in time",
 			Hint: "submit it again",
 		}}, nil
 	}
@@ -199,7 +199,7 @@ func storeCatalog(ctx context.Context, js jetstream.JetStream, effect contract.E
 	}
 }
 
-// store puts an entry under its key, unless the bucket holds that of a later change.
+// store stores an entry under its key, unless the bucket has that of a later change.
 func store(
 	ctx context.Context, js jetstream.JetStream, bucket, key string, seq uint64, entry any,
 ) error {
@@ -223,7 +223,7 @@ func store(
 	}
 }
 
-// storedSeq returns the bucket's revision of a key and the change that it holds.
+// storedSeq returns the bucket's revision of a key, and the change that it contains.
 func storedSeq(
 	ctx context.Context, kv jetstream.KeyValue, key string,
 ) (revision, seq uint64, err error) {

@@ -9,11 +9,11 @@ import (
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
-// snapshotVersion changes with the form of image.
+// snapshotVersion changes with the format of image.
 const snapshotVersion = 1
 
-// An image is the state as it is stored. The catalogues are in buckets of their own, but for the commands
-// that have no answer yet.
+// An image is the stored form of the state. The catalogues are in their own buckets, except for the commands
+// without an answer.
 type image struct {
 	Flows   []string         `json:"flows"`
 	Taken   map[string]taken `json:"taken,omitempty"`
@@ -52,7 +52,7 @@ func decode(s *State, raw []byte) error {
 	return nil
 }
 
-// needs is the first submission that is still to be judged: its document is in EVENTS only.
+// needs returns the first submission still to be judged: its document is only in EVENTS.
 func needs(s *State) (first uint64) {
 	for _, waiting := range s.pending {
 		for _, c := range waiting {

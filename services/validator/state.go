@@ -12,11 +12,11 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// State is the catalogue of progdefs, that of types, the live flows, and the commands without an answer.
+// State is the catalogues of progdefs and types, the live flows, and the commands without an answer.
 type State struct {
 	limits  Limits
 	catalog flow.Catalog
-	// changed is the place in EVENTS of each progdef's last change, removals included.
+	// changed is the place in EVENTS of each progdef's last change, including removals.
 	changed map[string]uint64
 	types   types
 	// flows are the flows that were found valid and are not known to be in history.
@@ -45,8 +45,8 @@ type command struct {
 	Type        contract.Type `json:"type"`
 	Subject     string        `json:"subject"`
 	TraceParent string        `json:"traceparent,omitempty"`
-	// Raw is the document; nil where it is to be read again, since it is a large one, one by reference, or one
-	// of many.
+	// Raw is the document. It is nil if the document must be read again: if it is large, sent by reference, or
+	// one of many.
 	Raw      []byte       `json:"raw,omitempty"`
 	Problems problem.List `json:"problems,omitempty"`
 }
@@ -61,7 +61,7 @@ const (
 // keptLimit bounds the documents of submitted flows in memory, in bytes. Those beyond it are read again.
 const keptLimit = 16 << 20
 
-// key is what the command's answers are decided under. No name has a space.
+// key is the key under which the command's answers are decided. Names contain no spaces.
 func (c command) key() string {
 	area, _, _ := strings.Cut(string(c.Type), ".")
 	return area + " " + c.Subject
@@ -74,21 +74,21 @@ func (c command) event() contract.Event {
 // Limits bound the documents.
 type Limits struct {
 	Flow flow.Limits
-	// Progdef bounds the documents of progdefs and of types.
+	// Progdef bounds the documents of progdefs and types.
 	Progdef document.Limits
 	// Progdefs and Types bound the catalogues.
 	Progdefs int
 	Types    int
 }
 
-// DefaultLimits are the documented defaults.
+// DefaultLimits returns the documented defaults.
 func DefaultLimits() Limits {
 	return Limits{
 		Flow: flow.DefaultLimits(), Progdef: document.DefaultLimits(), Progdefs: 10_000, Types: 10_000,
 	}
 }
 
-// NewState returns the state that the stored catalogue begins with.
+// NewState returns the initial state for a stored catalogue.
 func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 	s := &State{
 		limits: l, catalog: flow.Catalog{},
@@ -173,7 +173,7 @@ func (s *State) change(e contract.Event) {
 	}
 }
 
-// await notes that a command is to be answered.
+// await notes that a command needs an answer.
 func (s *State) await(e contract.Event) []string {
 	c := command{
 		Seq: e.Seq, Type: e.Type, Subject: e.Subject, TraceParent: e.TraceParent, Raw: e.Raw, Problems: e.Problems,
@@ -188,7 +188,7 @@ func (s *State) await(e contract.Event) []string {
 	return []string{c.key()}
 }
 
-// add adds a command without an answer, behind the others.
+// add appends a command without an answer.
 func (s *State) add(c command) {
 	key := c.key()
 	s.pending[key] = append(s.pending[key], c)
@@ -201,8 +201,8 @@ func answeredKey(e contract.Event) string {
 	return area + " " + e.Subject
 }
 
-// drop removes the command at a place of EVENTS, which has its answer. The version before this one did not say which
-// command an event answers: 0 stands for the first.
+// drop removes the command at a place of EVENTS, which now has its answer. In events of the previous version, which do
+// not name the command that they answer, seq is 0, which means the first one.
 func (s *State) drop(key string, seq uint64) []string {
 	waiting := s.pending[key]
 	i, found := slices.BinarySearchFunc(waiting, seq, func(c command, seq uint64) int { return cmp.Compare(c.Seq, seq) })
@@ -258,7 +258,7 @@ func (s *State) apply(e contract.Event) {
 	}
 }
 
-// newer reports whether the event is news to the progdef's entry, and notes it.
+// newer reports whether the event is newer than the progdef's entry, and records it.
 func (s *State) newer(e contract.Event) bool {
 	if e.Seq <= s.changed[e.Subject] {
 		return false
@@ -267,5 +267,5 @@ func (s *State) newer(e contract.Event) bool {
 	return true
 }
 
-// ever reports whether the catalogue has ever held the progdef.
+// ever reports whether the catalogue has ever contained the progdef.
 func (s *State) ever(name string) bool { return s.changed[name] > 0 }

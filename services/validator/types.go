@@ -15,7 +15,7 @@ type types struct {
 	docs map[string]typedoc.Document
 	// changed is the place in EVENTS of each document's last change.
 	changed map[string]uint64
-	// meanings holds a few words on each type, for messages.
+	// meanings holds a short description of each type, for messages.
 	meanings map[string]string
 }
 
@@ -30,7 +30,7 @@ func newTypes() types {
 	return t
 }
 
-// put takes over a document unless a later one is known.
+// put stores a document unless a later one is known.
 func (t types) put(d typedoc.Document, seq uint64) {
 	if seq <= t.changed[d.Name] {
 		return
@@ -41,7 +41,7 @@ func (t types) put(d typedoc.Document, seq uint64) {
 
 func (t types) names() []string { return slices.Sorted(maps.Keys(t.docs)) }
 
-// WithTypes returns the state that the stored type catalogue begins with.
+// WithTypes returns the state with a stored type catalogue.
 func (s *State) WithTypes(stored map[string]contract.TypeEntry) *State {
 	for _, e := range stored {
 		s.types.put(e.Document, e.Seq)

@@ -165,11 +165,11 @@ func TestCommandsThatFail(t *testing.T) {
 		want, detail          string
 	}{
 		{"exit code", "", "echo one; echo why >&2; exit 3", []string{text, "x"}, []string{text},
-			"error: the command sh has exited with code 3", "why\n"},
+			"error: command `sh` exited with code 3", "why\n"},
 		{"signal", "", "echo last words >&2; kill -9 $$", []string{text}, []string{text},
-			"error: the command sh was ended by signal 9 (killed)", "last words\n"},
+			"error: command `sh` was killed by signal 9 (killed)", "last words\n"},
 		{"newline in lines", "", "cat", []string{text, "fine", "a\nb"}, []string{text},
-			"error at in 1: input in, record 1, cannot be framed as lines: it holds a newline", ""},
+			"error at in 1: input in: cannot frame record 1 as lines: it contains a newline", ""},
 		{"not UTF-8 from the command", "", `printf 'a\n\377\n'; exec cat`, []string{text, "x"}, []string{text},
 			"error at out 1: output out, record 1, framed as lines: it is not utf8-string: not valid UTF-8", ""},
 		{"not JSON from the command", "", `echo '{}'; echo '{'`, []string{text}, []string{js},
@@ -179,11 +179,11 @@ func TestCommandsThatFail(t *testing.T) {
 		{"not UTF-8 to the command", "", "cat", []string{text, "a", "\xff"}, []string{text},
 			"deserialization at in 1: the record is not utf8-string: not valid UTF-8", ""},
 		{"no framing", "", "cat", []string{"Result<x>"}, []string{text},
-			"error: input in: no framing follows from the typename Result<x>: choose one", ""},
+			"error: input in: typename Result<x> has no default framing: choose one", ""},
 		{"framing of no port", "n=raw", "cat", []string{text}, []string{text},
 			`error: a framing is set for ["n"], but the job has the ports [input in output out]`, ""},
 		{"SIGPIPE of its own", "", "kill -13 $$", []string{text}, []string{text},
-			"error: the command sh was ended by signal 13 (broken pipe)", ""},
+			"error: command `sh` was killed by signal 13 (broken pipe)", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestCommandVanishes(t *testing.T) {
 	}
 	b := newBench(t)
 	got := told(b.run(command(t, "", path), nil, nil).panic())
-	if want := "cannot be run: there is no such file, or its interpreter is missing"; !strings.Contains(got, want) {
+	if want := "the file or its interpreter does not exist"; !strings.Contains(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -394,7 +394,7 @@ func TestFailureBehindSlowReader(t *testing.T) {
 	b := newBench(t)
 	out := b.edge("utf8-string")
 	j := b.run(sh(t, "", "head -c 100000 /dev/zero | tr '\\0' '\\n'; exit 3"), nil, edges{"out": out})
-	if got := told(j.panic()); got != "error: the command sh has exited with code 3" {
+	if got := told(j.panic()); got != "error: command `sh` exited with code 3" {
 		t.Errorf("panic %q", got)
 	}
 }

@@ -66,13 +66,13 @@ func TestStandardProgdefs(t *testing.T) {
 		{"zip of nothing", "zip", map[string][]string{"a": {text}, "b": {text}},
 			map[string][]string{"pair": {"list<utf8-string>"}}, ""},
 		{"zip, a too short", "zip", map[string][]string{"a": {text, "1"}, "b": {text, "1", "2"}},
-			map[string][]string{"pair": {"list<utf8-string>"}}, "the input a ended after 1 record, but b has more"},
+			map[string][]string{"pair": {"list<utf8-string>"}}, "input a ended after 1 record, but b has more"},
 		{"zip, b too short", "zip", map[string][]string{"a": {text, "1"}, "b": {text}},
-			map[string][]string{"pair": {"list<utf8-string>"}}, "the input b ended after 0 records, but a has more"},
+			map[string][]string{"pair": {"list<utf8-string>"}}, "input b ended after 0 records, but a has more"},
 		{"flatten", "flatten", map[string][]string{"in": {"list<json>", "\x011\x012", "", "\x013"}},
 			map[string][]string{"out": {js, "1", "2", "3"}}, ""},
 		{"flatten no list", "flatten", map[string][]string{"in": {"list<json>", "\x09abc"}},
-			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not list<T>: element 0: it should have 9 octets, and 3 are left"},
+			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not list<T>: element 0: it should have 9 bytes, but only 3 are left"},
 		{"head", "head", map[string][]string{"n": {js, "2"}, "in": {text, "1", "2", "3"}},
 			map[string][]string{"out": {text, "1", "2"}}, ""},
 		{"head of less", "head", map[string][]string{"n": {js, "5"}, "in": {text, "1"}},
@@ -80,11 +80,11 @@ func TestStandardProgdefs(t *testing.T) {
 		{"head of none", "head", map[string][]string{"n": {js, "0"}, "in": {text, "1"}},
 			map[string][]string{"out": {text}}, ""},
 		{"head without n", "head", map[string][]string{"n": {js}, "in": {text, "1"}},
-			map[string][]string{"out": {text}}, "the input n has no record"},
+			map[string][]string{"out": {text}}, "input n has no record"},
 		{"head with two n", "head", map[string][]string{"n": {js, "1", "2"}, "in": {text, "1"}},
-			map[string][]string{"out": {text}}, "the input n has more than one record"},
+			map[string][]string{"out": {text}}, "input n has more than one record"},
 		{"head of minus one", "head", map[string][]string{"n": {js, "-1"}, "in": {text, "1"}},
-			map[string][]string{"out": {text}}, "n is -1: it cannot be negative"},
+			map[string][]string{"out": {text}}, "n is -1; it must not be negative"},
 		{"head of null", "head", map[string][]string{"n": {js, "null"}, "in": {text, "1"}},
 			map[string][]string{"out": {text}}, "deserialization at n 0: the record is not json: it is null, not int64"},
 		{"head of no JSON", "head", map[string][]string{"n": {js, "two"}, "in": {text, "1"}},
@@ -98,7 +98,7 @@ func TestStandardProgdefs(t *testing.T) {
 		{"assert an error", "assert", map[string][]string{"in": rs},
 			map[string][]string{"out": {text}}, "error at in 1: no b"},
 		{"assert no result", "assert", map[string][]string{"in": {"Result<json>", "2"}},
-			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not Result<T>: its first octet is 50"},
+			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not Result<T>: its first byte is 50"},
 		{"assert nothing", "assert", map[string][]string{"in": {"Result<json>", ""}},
 			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not Result<T>: it is empty"},
 		{"ignore_errors", "ignore_errors", map[string][]string{"in": rs},
@@ -114,15 +114,15 @@ func TestStandardProgdefs(t *testing.T) {
 		{"jq", "jq", map[string][]string{"filter": {text, ".[] | {a}"}, "in": {js, `[{"a":1,"b":2},{"a":100000000000000000000}]`, "[]"}},
 			map[string][]string{"out": {js, `{"a":1}`, `{"a":100000000000000000000}`}}, ""},
 		{"jq, not jq", "jq", map[string][]string{"filter": {text, ".a |"}, "in": {js, "1"}},
-			map[string][]string{"out": {js}}, `the filter ".a |" is not jq: octet 4: unexpected EOF`},
+			map[string][]string{"out": {js}}, `invalid jq filter ".a |": byte 4: unexpected EOF`},
 		{"jq, unknown function", "jq", map[string][]string{"filter": {text, "nope"}, "in": {js, "1"}},
-			map[string][]string{"out": {js}}, `the filter "nope" does not compile: function not defined: nope/0`},
+			map[string][]string{"out": {js}}, `cannot compile the filter "nope": function not defined: nope/0`},
 		{"jq fails", "jq", map[string][]string{"filter": {text, ".a"}, "in": {js, "{}", "1"}},
-			map[string][]string{"out": {js}}, "error at in 1: the filter fails: expected an object but got: number (1)"},
+			map[string][]string{"out": {js}}, "error at in 1: the filter failed: expected an object but got: number (1)"},
 		{"jq halts", "jq", map[string][]string{"filter": {text, "if . > 1 then halt else . end"}, "in": {js, "1", "2", "3"}},
 			map[string][]string{"out": {js, "1"}}, ""},
 		{"jq halts with an error", "jq", map[string][]string{"filter": {text, `"enough" | halt_error`}, "in": {js, "1"}},
-			map[string][]string{"out": {js}}, "error at in 0: the filter fails: halt error: enough"},
+			map[string][]string{"out": {js}}, "error at in 0: the filter failed: halt error: enough"},
 		{"jq of what is no JSON", "jq", map[string][]string{"filter": {text, "."}, "in": {js, "1 2"}},
 			map[string][]string{"out": {js}}, `deserialization at in 0: the record is not json: invalid character '2' after top-level value at line 1, column 3; it begins with "1 2"`},
 	}
@@ -320,9 +320,9 @@ func TestHTTPGet(t *testing.T) {
 	b := newBench(t)
 	out := b.edge("Result<octets>")
 	urls := []string{server.URL + "/busy", server.URL + "/missing", "ftp://x/y", server.URL + "/large"}
-	want := []string{"\x00at last", "\x01GET " + server.URL + "/missing: the answer is 404 Not Found (try 1 of 4)",
-		"\x01\"ftp://x/y\" is no URL that http_get takes: write http://… or https://…",
-		"\x01GET " + server.URL + "/large: the body is longer than 16777216 octets (try 1 of 4)"}
+	want := []string{"\x00at last", "\x01GET " + server.URL + "/missing: the server responded 404 Not Found (try 1 of 4)",
+		"\x01http_get cannot fetch the URL \"ftp://x/y\": write http://… or https://…",
+		"\x01GET " + server.URL + "/large: the body is longer than 16777216 bytes (try 1 of 4)"}
 	refused := server.URL[:strings.LastIndexByte(server.URL, ':')] + ":1/"
 	urls = append(urls, refused)
 	want = append(want, "\x01GET "+refused+": dial tcp 127.0.0.1:1: connect: connection refused (try 4 of 4)")

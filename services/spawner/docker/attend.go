@@ -16,14 +16,14 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/tail"
 )
 
-// retryAfter is the time between two attempts to do something to a container.
+// retryAfter is the pause between two tries of an operation on a container.
 const retryAfter = time.Second
 
-// everything is the id of no container, and stands for all.
+// everything is not the id of a container; it stands for all containers.
 const everything = ""
 
-// A watcher is the state of the one goroutine that looks at containers: it reports those that have
-// ended, and attends those that have to be brought to their end.
+// A watcher is the state of the goroutine that inspects containers: it reports those that have exited, and
+// attends those that have to be ended.
 type watcher struct {
 	*Backend
 	charges map[string]*charge // by container id
@@ -32,11 +32,11 @@ type watcher struct {
 // A charge is a container that the watcher has seen.
 type charge struct {
 	sight
-	// leave ends the goroutine that attends it.
+	// leave cancels the goroutine that attends it.
 	leave context.CancelFunc
 }
 
-// A sight is what matters of a container.
+// A sight is the state of a container that matters to the watcher.
 type sight struct {
 	instance backend.Instance
 	name     string
@@ -48,7 +48,7 @@ type stage string
 const (
 	made  stage = "made" // not started yet
 	alive stage = "alive"
-	over  stage = "over" // its exit is in or past the outbox
+	over  stage = "over" // its exit is in the outbox, or was delivered
 )
 
 func stageOf(s *container.State, n name) stage {
@@ -61,7 +61,7 @@ func stageOf(s *container.State, n name) stage {
 	return alive
 }
 
-// watch looks at containers when it is asked to, until ctx ends.
+// watch inspects containers on request, until ctx ends.
 func (w *watcher) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		id, _, ok := w.look.first()
@@ -77,18 +77,18 @@ func (w *watcher) watch(ctx context.Context) {
 	}
 }
 
-// visit looks at a container, and puts it back in the line if that fails.
+// visit inspects a container, and queues it again if that fails.
 func (w *watcher) visit(ctx context.Context, id string) {
 	err := w.see(ctx, id)
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	w.cfg.Logger.Warn("cannot look at executors; trying again", "container", id, "error", err)
+	w.cfg.Logger.Warn("cannot inspect executors; trying again", "container", id, "error", err)
 	w.look.put(id, struct{}{})
 	sleep(ctx, retryAfter)
 }
 
-// see reports a container that has ended, and has others attended.
+// see reports a container that has exited, and starts to attend others.
 func (w *watcher) see(ctx context.Context, id string) error {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -100,7 +100,7 @@ func (w *watcher) see(ctx context.Context, id string) error {
 		w.forsake(id)
 		return nil
 	}
-	if err != nil || c.State.Status == container.StateRemoving { // soon it is gone
+	if err != nil || c.State.Status == container.StateRemoving { // it will soon be gone
 		return err
 	}
 	n := w.nameOf(c)
@@ -120,8 +120,8 @@ func (w *watcher) see(ctx context.Context, id string) error {
 	return err
 }
 
-// seeAll asks for a look at every container, those that are gone included: much may have happened while
-// nobody listened.
+// seeAll requests an inspection of every container, including removed ones: much may have happened while no
+// events were received.
 func (w *watcher) seeAll(ctx context.Context) error {
 	found, err := w.containers(ctx)
 	if err != nil {
@@ -136,7 +136,7 @@ func (w *watcher) seeAll(ctx context.Context) error {
 	return nil
 }
 
-// forsake lets go of a container that is no longer there.
+// forsake drops a container that no longer exists.
 func (w *watcher) forsake(id string) {
 	c := w.charges[id]
 	if c == nil {
@@ -147,13 +147,12 @@ func (w *watcher) forsake(id string) {
 	if c.stage == alive {
 		w.outbox.put(c.instance.Executor, backend.Exit{
 			Instance: c.instance, Code: -1,
-			Reason: "somebody removed its container, and nobody saw how it ended",
+			Reason: "its container was removed, so its exit status is unknown",
 		})
 	}
 }
 
-// report puts the exit of a container into the outbox. An exit without its last words is better than
-// none.
+// report puts the exit of a container into the outbox. An exit without its last output is better than none.
 func (w *watcher) report(ctx context.Context, c container.InspectResponse, n name) error {
 	stderr, err := w.stderr(ctx, c.ID)
 	if err != nil && !answered(ctx, err) {
@@ -168,7 +167,7 @@ func (w *watcher) report(ctx context.Context, c container.InspectResponse, n nam
 	return nil
 }
 
-// stderr returns the end of what a container wrote to its standard error.
+// stderr returns the end of a container's standard error.
 func (b *Backend) stderr(ctx context.Context, id string) (string, error) {
 	logs, err := b.docker.ContainerLogs(ctx, id, client.ContainerLogsOptions{ShowStderr: true})
 	if err != nil {
@@ -180,8 +179,8 @@ func (b *Backend) stderr(ctx context.Context, id string) (string, error) {
 	return end.String(), err
 }
 
-// attend does what is to be done to a container at its time, in a goroutine that the function it
-// returns ends. What it does gives the container another name or ends it: then there is a new sight.
+// attend does what is due for a container at its time, in a goroutine; the returned function cancels it. This
+// renames the container or ends it, which causes a new sight.
 func (w *watcher) attend(
 	ctx context.Context, c container.InspectResponse, n name, s stage,
 ) context.CancelFunc {
@@ -203,7 +202,7 @@ func (w *watcher) attend(
 	return leave
 }
 
-// setTime begins the grace period of an executor that was told to drain.
+// setTime starts the grace period of an executor that was told to drain.
 func (b *Backend) setTime(ctx context.Context, id string, n name, grace time.Duration) {
 	until := time.Now().Add(grace)
 	b.persist(ctx, id, func(ctx context.Context) error {
@@ -214,13 +213,13 @@ func (b *Backend) setTime(ctx context.Context, id string, n name, grace time.Dur
 
 func graceOf(labels map[string]string) time.Duration {
 	grace, err := time.ParseDuration(labels[labelGrace])
-	if err != nil { // not ours; time enough for somebody to see to it
+	if err != nil { // not our error; leave time for someone to handle it
 		return progdef.Default().Drain.GracePeriod.D()
 	}
 	return grace
 }
 
-// abandon makes sure that an executor whose start was broken off never runs. Its exit says so.
+// abandon makes sure that an executor whose start was interrupted never runs. Its exit says so.
 func (b *Backend) abandon(ctx context.Context, id string, n name) {
 	if !sleep(ctx, b.cfg.StartTimeout) {
 		return
@@ -231,7 +230,7 @@ func (b *Backend) abandon(ctx context.Context, id string, n name) {
 	})
 }
 
-// insist ends the grace period of an executor that drains.
+// insist ends the grace period of a draining executor.
 func (b *Backend) insist(ctx context.Context, id string, n name) {
 	if !sleep(ctx, time.Until(n.at)) {
 		return
@@ -242,8 +241,8 @@ func (b *Backend) insist(ctx context.Context, id string, n name) {
 	})
 }
 
-// finish tells an executor to give up its jobs, and kills it when that was of no use. It repeats
-// itself: on a busy machine two SIGTERMs may count as one, and a daemon may be busy, too.
+// finish tells an executor to give up its jobs, and kills it if it does not exit. It repeats the signal: on a
+// busy machine two SIGTERMs may count as one, and the daemon may be busy, too.
 func (b *Backend) finish(ctx context.Context, id string, n name) {
 	for {
 		signal, pause := "SIGKILL", retryAfter
@@ -257,19 +256,19 @@ func (b *Backend) finish(ctx context.Context, id string, n name) {
 	}
 }
 
-// persist tries something until it succeeds or ctx ends.
+// persist retries an operation until it succeeds or ctx ends.
 func (b *Backend) persist(ctx context.Context, id string, do func(context.Context) error) {
 	for !b.try(ctx, id, do) && sleep(ctx, retryAfter) {
 	}
 }
 
-// try does something to a container, and reports whether it succeeded.
+// try performs an operation on a container, and reports whether it succeeded.
 func (b *Backend) try(ctx context.Context, id string, do func(context.Context) error) bool {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	err := do(call)
 	if err != nil && ctx.Err() == nil {
-		b.cfg.Logger.Warn("cannot bring an executor to its end; trying again", "container", id, "error", err)
+		b.cfg.Logger.Warn("cannot end an executor; trying again", "container", id, "error", err)
 	}
 	return err == nil
 }

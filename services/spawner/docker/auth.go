@@ -11,9 +11,9 @@ import (
 	"github.com/moby/moby/api/types/registry"
 )
 
-// RegistryAuth returns the credentials for an image's registry, as the Docker daemon takes them with a
-// push or a pull; "" where there are none. They are those of `docker login`: the file config.json in
-// the folder that DOCKER_CONFIG names, or in ~/.docker, and the helpers that it names.
+// RegistryAuth returns the credentials for an image's registry in the form that the Docker daemon expects for
+// a push or a pull, or "" if there are none. It reads the credentials of `docker login`: config.json in
+// $DOCKER_CONFIG or ~/.docker, and the helpers configured there.
 func RegistryAuth(ctx context.Context, image string) (string, error) {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
-// The labels by which Compose knows its containers.
+// The labels by which Compose identifies its containers.
 const (
 	composeProject = "com.docker.compose.project"
 	composeService = "com.docker.compose.service"
@@ -14,7 +14,7 @@ const (
 	composeOneOff  = "com.docker.compose.oneoff"
 )
 
-// project is the Compose project of the container, "" where there is none that could be a place.
+// project is the Compose project of the container, or "" if there is none that can be a place.
 func (o own) project() string {
 	if name := o.labels[composeProject]; document.ValidName(name) {
 		return name
@@ -22,9 +22,9 @@ func (o own) project() string {
 	return ""
 }
 
-// compose adds the labels that make an executor, to Compose, like a container of `docker compose run` of the
-// spawner's service would make. So `up`, `stop` and `restart` leave executors alone, and `down
-// --remove-orphans` removes them, which it must: nobody else would, and their network could not go.
+// compose adds the labels that make an executor look to Compose like a container of `docker compose run` of the
+// spawner's service. So `up`, `stop` and `restart` leave executors alone, and `down --remove-orphans` removes
+// them, as it must: nothing else would, and their network could not be removed.
 func (o own) compose(labels map[string]string) map[string]string {
 	if o.labels[composeProject] == "" {
 		return labels

@@ -12,13 +12,13 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// A PullPolicy says when an image is fetched from its registry. An image with a digest never changes,
-// so it is fetched at most once.
+// A PullPolicy says when an image is pulled from its registry. An image with a digest never changes,
+// so it is pulled at most once.
 type PullPolicy string
 
 // The policies.
 const (
-	PullMissing PullPolicy = "missing" // when the host has no image of that name
+	PullMissing PullPolicy = "missing" // if the host has no image of that name
 	PullNever   PullPolicy = "never"   // the host must have it
 	PullAlways  PullPolicy = "always"  // before every start
 )
@@ -35,52 +35,52 @@ const (
 	DefaultKillDelay    = backend.GiveUpGrace
 )
 
-// A Config says how to run executors as containers. Everything has a default.
+// A Config configures executors as containers. Every field has a default.
 type Config struct {
 	// Host is the address of the Docker daemon, such as unix:///var/run/docker.sock. Default: DOCKER_HOST
-	// and the other variables that Docker's own command reads, then the socket of this machine.
+	// and the other variables of the docker command, then the socket of this machine.
 	Host string
 	// Place separates installations on one host: a Backend sees only the containers of its place. Default:
-	// the Compose project that this program runs in, outside of one DefaultPlace.
+	// the Compose project in which this program runs, or DefaultPlace outside of Compose.
 	Place string
-	// Network is the network that executors join; they must reach the queue's address in it. Default:
-	// that of the container in which this program runs, a user-defined one before others; outside of
-	// containers, Docker's default bridge.
+	// Network is the network that executors join; the queue's address must be reachable in it. Default:
+	// the network of the container in which this program runs (user-defined networks first), or Docker's
+	// default bridge if it runs outside of containers.
 	Network string
-	// ExtraHosts are further entries of the executors' /etc/hosts, as name:address. The address
+	// ExtraHosts are additional entries of the executors' /etc/hosts, as name:address. The address
 	// host-gateway is that of the host.
 	ExtraHosts []string
-	// Mounts are shown to every executor, as source:target, read-only: the credentials and certificates
+	// Mounts are mounted into every executor, as source:target, read-only: the credentials and certificates
 	// for the queue. A source is a folder or file on the Docker host, or the name of a volume.
 	Mounts []string
-	// Labels are put on every container, besides Dagyo's own.
+	// Labels are added to every container, in addition to Dagyo's own.
 	Labels map[string]string
 	// EnvDir holds the sets that a progdef names in envFrom, as secrets/<name>.env and
 	// configmaps/<name>.env. Without it a progdef with envFrom cannot start.
 	EnvDir string
-	// Pull says when images are fetched; default PullMissing.
+	// Pull is when images are pulled; default PullMissing.
 	Pull PullPolicy
-	// PullTimeout bounds fetching one image.
+	// PullTimeout limits the time to pull one image.
 	PullTimeout time.Duration
-	// StartTimeout is how long a container may be there and not be started, until its start is taken
-	// for one that was broken off; then it never runs.
+	// StartTimeout is how long a container may exist without being started before its start counts as
+	// interrupted; then it never runs.
 	StartTimeout time.Duration
-	// LogSize bounds each of the LogFiles log files of an executor, in octets.
+	// LogSize limits each of the LogFiles log files of an executor, in bytes.
 	LogSize  int64
 	LogFiles int
-	// TmpSize is the size of an executor's /tmp, in octets, unless the progdef limits its
-	// ephemeral-storage. It is memory, and counts as such.
+	// TmpSize is the size of an executor's /tmp, in bytes, unless the progdef limits its
+	// ephemeral-storage. It is in memory, and counts as such.
 	TmpSize int64
-	// PidsLimit bounds the processes and threads of one executor.
+	// PidsLimit limits the processes and threads of one executor.
 	PidsLimit int64
-	// KillDelay is the time from the end of an executor's grace period, when it is told for the last
-	// time to give up its jobs, to its SIGKILL; default backend.GiveUpGrace.
+	// KillDelay is the time from the end of an executor's grace period, when it is told to give up its
+	// jobs, to its SIGKILL; default backend.GiveUpGrace.
 	KillDelay time.Duration
-	// Logger hears of failures that no call can return. Default: nobody.
+	// Logger logs failures that no call can return. Default: no log.
 	Logger *slog.Logger
 }
 
-// Validate reports everything that is wrong with the configuration.
+// Validate reports every error in the configuration.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Place != "" && !document.ValidName(c.Place) {
@@ -89,12 +89,12 @@ func (c Config) Validate() error {
 	switch c.Pull {
 	case "", PullMissing, PullNever, PullAlways:
 	default:
-		errs = append(errs, fmt.Errorf("pull policy %q is none of %s, %s and %s",
+		errs = append(errs, fmt.Errorf("unknown pull policy %q: use %s, %s or %s",
 			c.Pull, PullMissing, PullNever, PullAlways))
 	}
 	for _, m := range c.Mounts {
 		if !validMount(m) {
-			errs = append(errs, fmt.Errorf("mount %q is not of the form source:target, "+
+			errs = append(errs, fmt.Errorf("mount %q does not have the form source:target "+
 				"with an absolute target", m))
 		}
 	}
@@ -114,7 +114,7 @@ func validMount(m string) bool {
 	return ok && source != "" && filepath.IsAbs(target) && !strings.Contains(target, ":")
 }
 
-// withDefaults fills in what was left out, and makes paths independent of the working directory.
+// withDefaults fills in defaults, and makes paths independent of the working directory.
 func (c Config) withDefaults() (Config, error) {
 	fill(&c.Place, DefaultPlace)
 	fill(&c.Pull, PullMissing)

@@ -15,12 +15,12 @@ import (
 	"github.com/moby/moby/client/pkg/versions"
 )
 
-// MinAPIVersion is the oldest version of Docker's API that will do: that of Docker 20.10.
+// MinAPIVersion is the oldest supported version of Docker's API: that of Docker 20.10.
 const MinAPIVersion = "1.41"
 
-// Connect returns a client of the Docker daemon at an address such as unix:///var/run/docker.sock, once
-// it has answered. With "", and for everything that an address does not say, it goes by DOCKER_HOST
-// and the other variables that Docker's own command reads.
+// Connect returns a client of the Docker daemon at an address such as unix:///var/run/docker.sock, once the
+// daemon has answered. If the address is "", and for everything that an address does not contain, it uses
+// DOCKER_HOST and the other variables of the docker command.
 func Connect(ctx context.Context, host string) (*client.Client, error) {
 	options := []client.Opt{client.FromEnv}
 	if host != "" {
@@ -40,31 +40,31 @@ func Connect(ctx context.Context, host string) (*client.Client, error) {
 	return c, nil
 }
 
-// fit reports why a daemon will not do.
+// fit explains why a daemon is not supported.
 func fit(version, system string) error {
 	if versions.LessThan(version, MinAPIVersion) {
-		return fmt.Errorf("its API has version %s; %s or newer is needed (Docker 20.10)", version, MinAPIVersion)
+		return fmt.Errorf("its API has version %s; Dagyo needs %s or newer (Docker 20.10)", version, MinAPIVersion)
 	}
 	if system != "linux" {
-		return fmt.Errorf("it runs %s containers; executors are Linux containers", system)
+		return fmt.Errorf("it runs %s containers; executors need Linux containers", system)
 	}
 	return nil
 }
 
-// bridge is the network that containers join when nobody says which.
+// bridge is the network that containers join by default.
 const bridge = "bridge"
 
-// HostAlias is the name by which executors reach the Docker host, where the spawner does not run in a
-// container itself.
+// HostAlias is the name by which executors reach the Docker host if the spawner does not run in a container
+// itself.
 const HostAlias = "host.docker.internal"
 
-// An own is what the daemon knows of the container in which this program runs.
+// An own is the container in which this program runs, as known to the daemon.
 type own struct {
 	network string
 	labels  map[string]string
 }
 
-// findOwn reports false where the daemon knows of no such container.
+// findOwn reports false if the daemon does not know such a container.
 func findOwn(ctx context.Context, c *client.Client) (o own, inside bool, err error) {
 	id, err := ownContainer()
 	if id == "" || err != nil {
@@ -75,12 +75,12 @@ func findOwn(ctx context.Context, c *client.Client) (o own, inside bool, err err
 		return own{}, false, nil
 	}
 	if err != nil {
-		return own{}, false, fmt.Errorf("looking at the container %s, in which this program runs: %w", id, err)
+		return own{}, false, fmt.Errorf("inspecting container %s, in which this program runs: %w", id, err)
 	}
 	return own{pickNetwork(found.Container.NetworkSettings), found.Container.Config.Labels}, true, nil
 }
 
-// pickNetwork prefers user-defined networks: those have names for containers.
+// pickNetwork prefers user-defined networks: they resolve the names of containers.
 func pickNetwork(s *container.NetworkSettings) string {
 	if s == nil {
 		return bridge
@@ -93,7 +93,7 @@ func pickNetwork(s *container.NetworkSettings) string {
 	return bridge
 }
 
-// ownContainer returns the id of the container in which this program runs; "" outside of one.
+// ownContainer returns the id of the container in which this program runs, or "" outside of containers.
 func ownContainer() (string, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if errors.Is(err, os.ErrNotExist) {

@@ -51,7 +51,7 @@ func TestFit(t *testing.T) {
 	for _, c := range []struct{ version, system, want string }{
 		{"1.41", "linux", ""},
 		{"1.56", "linux", ""},
-		{"1.40", "linux", "1.41 or newer is needed"},
+		{"1.40", "linux", "Dagyo needs 1.41 or newer"},
 		{"1.51", "windows", "runs windows containers"},
 	} {
 		err := fit(c.version, c.system)

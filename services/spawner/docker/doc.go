@@ -1,50 +1,49 @@
 // Package docker runs executors as containers of one Docker host: the backend of the compose stack.
 //
-// Executors outlive the spawner. What a [Backend] has to know of them is kept by the Docker daemon,
-// with the containers themselves. Only an executor that still waits for its image is unknown to the next
-// Backend, and lost: it has no container yet.
+// Executors outlive the spawner. The Docker daemon stores the state that a [Backend] needs, with the containers
+// themselves. Only an executor that is still waiting for its image has no container yet: the next Backend
+// does not know it, and it is lost.
 //
 // # A container
 //
-// An executor is a container named <place>.<executor>, with labels that say whose it is:
+// An executor is a container named <place>.<executor>, with labels that identify it:
 //
 //	dev.dagyo.place      the installation; a Backend sees no other containers
 //	dev.dagyo.executor   the executor, its progdef and the revision
 //	dev.dagyo.progdef
 //	dev.dagyo.revision
-//	dev.dagyo.image      the id of the image that it runs, and how the progdef calls it
+//	dev.dagyo.image      the id of its image, and the reference in the progdef
 //	dev.dagyo.reference
-//	dev.dagyo.grace      how long it may go on with its jobs after SIGTERM
+//	dev.dagyo.grace      how long it may continue its jobs after SIGTERM
 //
-// The name is the claim to the executor: a host has it once, so a start happens once, however many
-// Backends try. What is done to end an executor is added to the name before it is done, because labels
-// never change: <place>.<executor>.draining-until-<time>, then <place>.<executor>.killed-at-<time>. So a
-// Backend that comes later goes on where another was killed, nobody sends the first SIGTERM twice, and
-// `docker ps` shows how things stand.
+// The name is the claim to the executor: it is unique on a host, so a start happens once, however many
+// Backends try. Before each step of ending an executor, the step is added to the name, because labels never
+// change: <place>.<executor>.draining-until-<time>, then <place>.<executor>.killed-at-<time>. So a later
+// Backend continues where another was killed, the first SIGTERM is never sent twice, and `docker ps` shows
+// the state.
 //
-// Containers run without root, capabilities and a writable root, see [Config]. The environment can be
-// read by whoever may use the Docker daemon, as always with Docker; it is in no log, label or image.
+// Containers run without root, capabilities and a writable root file system; see [Config]. As always with
+// Docker, any user of the Docker daemon can read the environment; it is in no log, label or image.
 //
 // # The end of an executor
 //
-// Drain sends SIGTERM. At the end of the progdef's grace period, or at GiveUp, the container gets
-// SIGTERM once more, and Config.KillDelay later SIGKILL. What a program leaves running ends with its
-// container. `docker stop` drains too, and waits as long as the grace period; so does the Docker daemon
-// when it is shut down.
+// Drain sends SIGTERM. At the end of the progdef's grace period, or at GiveUp, the container gets another
+// SIGTERM, and SIGKILL Config.KillDelay later. Processes that a program leaves behind end with its
+// container. `docker stop` drains too, and waits for the grace period; so does the Docker daemon when it
+// shuts down.
 //
-// The daemon's events tell when something has happened to a container; the Backend then looks at it,
-// and at all of them whenever the events were interrupted. An exit is told until Forget removes the
-// container.
+// The daemon's events report changes of containers. The Backend then inspects the container, or all of them
+// after an interruption of the events. An exit is reported until Forget removes the container.
 //
 // # Images
 //
-// An image that the host does not have is fetched, and the executor waits for it. What a progdef pins
-// by a digest is run with that digest or not at all; what it calls by a tag is held to the image that
-// the other executors of the revision run, as long as there are any.
+// An image that the host does not have is pulled while the executor waits. An image that a progdef pins by a
+// digest runs with that digest or not at all. A tag must name the same image that the other executors of the
+// revision run, as long as there are any.
 //
-// # What it does not do
+// # Limitations
 //
-// A progdef's machine is not looked at. A request for N GPUs gives the host's first N, to every
-// executor that asks. Standard output and error share one bounded log, so that a flood on the one can
-// wash the last words on the other away. Images are never removed.
+// A progdef's machine is ignored. A request for N GPUs gives the host's first N to every executor that asks.
+// Standard output and error share one bounded log, so a flood on one can displace the last lines of the
+// other. Images are never removed.
 package docker

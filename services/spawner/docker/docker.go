@@ -18,10 +18,10 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// ErrClosed says that a Backend was used after Close.
+// ErrClosed is returned by methods of a Backend after Close.
 var ErrClosed = errors.New("the Docker backend is closed")
 
-// callTimeout bounds what is asked of the daemon at one time, but for fetching images.
+// callTimeout limits each call of the daemon, except pulling images.
 const callTimeout = 2 * time.Minute
 
 // A Backend runs executors as containers of one Docker host; see the package comment. Its methods may
@@ -32,7 +32,7 @@ type Backend struct {
 	cpus   int // of the host
 
 	exits  chan backend.Exit
-	outbox *queue[backend.Exit] // by executor: exits that nobody has received yet
+	outbox *queue[backend.Exit] // by executor: exits not yet received
 	look   *queue[struct{}]     // by container id: something may have happened to it
 	stop   context.CancelFunc
 	work   sync.WaitGroup // goroutines, and calls under way
@@ -46,7 +46,7 @@ type Backend struct {
 
 var _ backend.Backend = (*Backend)(nil)
 
-// New connects to a Docker daemon and begins to watch the place. The caller must receive from Exits,
+// New connects to a Docker daemon and starts to watch the place. The caller must receive from Exits,
 // and Close the backend.
 func New(ctx context.Context, cfg Config) (*Backend, error) {
 	b, err := open(ctx, cfg)
@@ -91,16 +91,15 @@ func open(ctx context.Context, cfg Config) (*Backend, error) {
 	return b, nil
 }
 
-// survey finds out what the host is like, and where on it this program runs. The place is the one that
-// was chosen, if any.
+// survey finds the host's properties, and where on it this program runs. It keeps a configured place.
 func (b *Backend) survey(ctx context.Context, place string) error {
 	host, err := b.docker.Info(ctx, client.InfoOptions{})
 	if err != nil {
 		return fmt.Errorf("asking for the host's properties: %w", err)
 	}
 	b.cpus = host.Info.NCPU
-	for _, w := range host.Info.Warnings { // that it cannot limit memory, say
-		b.cfg.Logger.Warn("the Docker host warns", "warning", w)
+	for _, w := range host.Info.Warnings { // for instance, that it cannot limit memory
+		b.cfg.Logger.Warn("warning of the Docker host", "warning", w)
 	}
 	own, inside, err := findOwn(ctx, b.docker)
 	if err != nil {
@@ -133,8 +132,8 @@ func (b *Backend) begin() error {
 	return nil
 }
 
-// call does something about one executor. Once begun it is brought to its end, whatever becomes of
-// ctx: between a new name and the signal that it tells of, nobody may go away.
+// call performs an operation on one executor. Once begun it is completed even if ctx ends: it must not
+// stop between a rename and the signal that the name announces.
 func (b *Backend) call(
 	ctx context.Context, doing, executor string, do func(ctx context.Context) error,
 ) error {
@@ -156,11 +155,11 @@ func (b *Backend) call(
 	return nil
 }
 
-// Exits implements [backend.Backend]. A Backend delivers each exit once; exits that are not received
-// wait, and are delivered again by the next Backend on the place until Forget.
+// Exits implements [backend.Backend]. A Backend delivers each exit once. Exits that are not received
+// wait, and the next Backend on the place delivers them again until Forget.
 func (b *Backend) Exits() <-chan backend.Exit { return b.exits }
 
-// deliver hands out exits until ctx ends.
+// deliver delivers exits until ctx ends.
 func (b *Backend) deliver(ctx context.Context) {
 	defer close(b.exits)
 	for {
@@ -179,7 +178,7 @@ func (b *Backend) deliver(ctx context.Context) {
 	}
 }
 
-// Protect implements [backend.Backend]. Nobody moves containers from one Docker host to another.
+// Protect implements [backend.Backend]. It does nothing: containers do not move between Docker hosts.
 func (b *Backend) Protect(context.Context, string, bool) error { return nil }
 
 // List implements [backend.Backend].
@@ -207,10 +206,10 @@ func (b *Backend) List(ctx context.Context) ([]backend.Status, error) {
 	return slices.AppendSeq(make([]backend.Status, 0, len(out)), maps.Values(out)), nil
 }
 
-// runs reports whether a container runs, or is about to.
+// runs reports whether a container is running, or is about to.
 func (b *Backend) runs(ctx context.Context, c container.Summary) (bool, error) {
 	switch c.State {
-	case container.StateCreated: // where the daemon could not start it, only a closer look tells
+	case container.StateCreated: // only an inspection shows whether the daemon failed to start it
 		seen, err := b.inspect(ctx, c.ID)
 		if cerrdefs.IsNotFound(err) {
 			return false, nil
@@ -232,7 +231,7 @@ func (b *Backend) containers(ctx context.Context, labels ...string) ([]container
 	return list.Items, err
 }
 
-// ours selects what belongs to the place.
+// ours selects the containers of the place.
 func (b *Backend) ours() client.Filters {
 	return client.Filters{}.Add("label", labelPlace+"="+b.cfg.Place)
 }
@@ -254,11 +253,11 @@ func (b *Backend) nameOf(c container.InspectResponse) name {
 	return parseName(b.cfg.Place, c.Config.Labels[labelExecutor], c.Name)
 }
 
-// errRuns says why an executor cannot be forgotten.
-var errRuns = errors.New("it still runs")
+// errRuns explains why an executor cannot be forgotten.
+var errRuns = errors.New("it is still running")
 
-// Forget implements [backend.Backend]. Forgetting an executor that runs is an error; forgetting an
-// unknown one is not.
+// Forget implements [backend.Backend]. Forgetting a running executor is an error; forgetting an unknown one
+// is not.
 func (b *Backend) Forget(ctx context.Context, executor string) error {
 	return b.call(ctx, "forgetting", executor, func(ctx context.Context) error {
 		if !b.forgetPull(executor) {
@@ -281,7 +280,7 @@ func (b *Backend) Forget(ctx context.Context, executor string) error {
 	})
 }
 
-// remove removes a container that does not run, with the volumes that only it knows.
+// remove removes a container that is not running, with its anonymous volumes.
 func (b *Backend) remove(ctx context.Context, id string) error {
 	_, err := b.docker.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true})
 	if cerrdefs.IsNotFound(err) {

@@ -10,7 +10,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// signals are Linux's, by number, whatever system this program runs on.
+// signals are Linux's signals by number, regardless of the system on which this program runs.
 var signals = [...]string{
 	1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS",
 	8: "SIGFPE", 9: "SIGKILL", 10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE",
@@ -19,10 +19,10 @@ var signals = [...]string{
 	26: "SIGVTALRM", 27: "SIGPROF", 28: "SIGWINCH", 29: "SIGIO", 30: "SIGPWR", 31: "SIGSYS",
 }
 
-// signalBase is what Docker adds to the number of a signal to make an exit code of it.
+// signalBase is what Docker adds to the number of a signal to form an exit code.
 const signalBase = 128
 
-// signalOf returns the signal that an exit code stands for; "" for none.
+// signalOf returns the signal for an exit code, or "" for none.
 func signalOf(code int) string {
 	if n := code - signalBase; 0 < n && n < len(signals) {
 		return signals[n]
@@ -41,7 +41,7 @@ func ended(s *container.State, n name) bool {
 	return false
 }
 
-// describe tells how a container has ended. stderr is the end of its standard error.
+// describe explains how a container ended. stderr is the end of its standard error.
 func describe(c container.InspectResponse, n name, stderr string) backend.Exit {
 	if c.State.Status == container.StateCreated {
 		return describeUnstarted(c.State.Error)
@@ -57,9 +57,9 @@ func describe(c container.InspectResponse, n name, stderr string) backend.Exit {
 	return exit
 }
 
-// describeUnstarted tells why a container has never run, in the daemon's words if there are any.
+// describeUnstarted explains why a container never ran, with the daemon's message if there is one.
 func describeUnstarted(why string) backend.Exit {
-	exit := backend.Exit{Code: -1, Reason: "it was never started: the spawner died while starting it"}
+	exit := backend.Exit{Code: -1, Reason: "it was never started: the spawner exited while starting it"}
 	if refusal := unstartable(why); refusal != nil {
 		exit.Reason, exit.Permanent = never(refusal), true
 	} else if why != "" {
@@ -72,11 +72,11 @@ func reason(c container.InspectResponse, n name, exit backend.Exit) string {
 	how := contract.PlainEnding(exit.Code, exit.Signal)
 	switch {
 	case c.State.OOMKilled && exit.Signal == "SIGKILL":
-		return "the kernel ended it: it used more memory than " + memoryLimit(c)
+		return "the kernel killed it: it used more memory than " + memoryLimit(c)
 	case c.State.OOMKilled:
-		return how + ", after the kernel had ended a process of it: it used more memory than " + memoryLimit(c)
+		return how + ", after the kernel killed one of its processes: it used more memory than " + memoryLimit(c)
 	case n.phase == givenUp && exit.Signal == "SIGKILL":
-		return "it was killed: it did not end when it was told to"
+		return "it was killed: it did not exit when told to"
 	}
 	return how
 }
@@ -88,14 +88,14 @@ func memoryLimit(c container.InspectResponse) string {
 	return "its limit of " + resource.NewQuantity(c.HostConfig.Memory, resource.BinarySI).String()
 }
 
-// initFailure recognises the last words of Docker's init process, which starts the program, when the
-// system would not start it: a script without its interpreter, a binary of another machine.
+// initFailure recognises the last message of Docker's init process, which starts the program, if the system
+// cannot execute it: a script without its interpreter, a binary for another machine.
 func initFailure(code int, stderr string) (why string, ok bool) {
 	const fatal, verb = "[FATAL tini (", " exec "
 	if code != 126 && code != 127 || !strings.HasPrefix(stderr, fatal) {
 		return "", false
 	}
 	_, what, ok := strings.Cut(strings.TrimSpace(stderr), verb)
-	return "the system does not start the program in the image: " + what +
+	return "the system cannot execute the program in the image: " + what +
 		"; build the image for this machine, with the program's interpreter and loader in it", ok
 }

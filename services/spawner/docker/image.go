@@ -10,17 +10,17 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// An imageRef is a progdef's image, read.
+// An imageRef is a parsed image reference of a progdef.
 type imageRef struct {
-	// text is the reference as the progdef has it.
+	// text is the reference as written in the progdef.
 	text string
-	// digest pins what runs; "" when the reference does not.
+	// digest pins the image; "" if the reference has none.
 	digest digest.Digest
-	// named is false for the bare id of an image, which no registry has.
+	// named is false for a bare image id, which no registry knows.
 	named bool
 }
 
-// parseImage reads an image reference. Docker reads it in the same way.
+// parseImage parses an image reference in the same way as Docker.
 func parseImage(text string) (imageRef, error) {
 	ref, err := reference.ParseAnyReference(text)
 	if err != nil {
@@ -35,8 +35,8 @@ func parseImage(text string) (imageRef, error) {
 	return r, nil
 }
 
-// names are what to ask Docker for, in this order. An image that was built here and never pushed has
-// no digest in a registry; then the digest is that of the image itself.
+// names are the names to look up in Docker, in order. An image that was built here and never pushed has no
+// digest in a registry; then the digest is that of the image itself.
 func (r imageRef) names() []string {
 	if r.named && r.digest != "" {
 		return []string{r.text, r.digest.String()}
@@ -44,14 +44,14 @@ func (r imageRef) names() []string {
 	return []string{r.text}
 }
 
-// admit checks that an image is what the reference means. Docker is believed on names, not on digests.
+// admit checks that an image is what the reference means. It trusts Docker for names, but not for digests.
 func (r imageRef) admit(i image.InspectResponse) error {
 	if r.digest == "" || i.ID == r.digest.String() || slices.ContainsFunc(i.RepoDigests, r.pinnedBy) {
 		return nil
 	}
 	return refuse(
-		fmt.Sprintf("the image here under %q has another digest: %s", r.text, identity(i)),
-		"build it again and apply the progdef with the digest that the build says", "image")
+		fmt.Sprintf("the image named %q on the Docker host has another digest: %s", r.text, identity(i)),
+		"build it again and apply the progdef with the digest that the build prints", "image")
 }
 
 func (r imageRef) pinnedBy(repoDigest string) bool {

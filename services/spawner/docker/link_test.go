@@ -126,7 +126,7 @@ func TestEventsAreInterrupted(t *testing.T) {
 	if e := b.exit(t, "heard"); e.Code != 4 {
 		t.Errorf("exit is %+v", e)
 	}
-	if !strings.Contains(b.logged.String(), "cannot hear what happens to executors") {
+	if !strings.Contains(b.logged.String(), "cannot receive the events of executors") {
 		t.Errorf("it has logged %q", b.logged)
 	}
 }

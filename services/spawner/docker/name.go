@@ -5,27 +5,26 @@ import (
 	"time"
 )
 
-// A name is the name of an executor's container. It is both a claim, because a Docker host has a name
-// only once, and the one place where a backend can write down what it has done to a container: labels
-// never change.
+// A name is the name of an executor's container. It is a claim, because names are unique on a Docker host,
+// and the only place where a backend can record what it has done to a container: labels never change.
 //
 //	<place>.<executor>                                        the executor as it was started
 //	<place>.<executor>.draining                               SIGTERM is being sent, or was
-//	<place>.<executor>.draining-until-20260131T235959.000Z    the same, and its time runs
+//	<place>.<executor>.draining-until-20260131T235959.000Z    the same, and its grace period runs
 //	<place>.<executor>.killed-at-20260131T235959.000Z         the last SIGTERM is being sent, or was
-//	<place>.<executor>.abandoned                              its start was broken off
+//	<place>.<executor>.abandoned                              its start was interrupted
 //
-// Neither a place nor an executor id can hold a dot.
+// Neither a place nor an executor id contains a dot.
 type name struct {
 	place, executor string
 	phase           phase
-	// at is when the phase is over; zero where it has no end.
+	// at is when the phase is over; zero if it has no end.
 	at time.Time
-	// said is how Docker says it, which somebody may have changed; "" for a name to be given.
+	// said is the name as Docker returned it, which may have been changed by hand; "" for a new name.
 	said string
 }
 
-// A phase is how far an executor has been brought to its end.
+// A phase is a step of ending an executor.
 type phase string
 
 const (
@@ -52,7 +51,7 @@ func (n name) String() string {
 // ending reports whether the executor has been told to end.
 func (n name) ending() bool { return n.phase == asked || n.phase == draining || n.phase == givenUp }
 
-// current is how Docker knows the container now.
+// current is the container's name as Docker knows it now.
 func (n name) current() string {
 	if n.said != "" {
 		return n.said
@@ -65,8 +64,8 @@ func (n name) is(p phase, until time.Time) name {
 	return name{place: n.place, executor: n.executor, phase: p, at: until.Truncate(time.Millisecond)}
 }
 
-// parseName reads a container's name as Docker says it, with or without the slash. A name that was
-// changed by hand tells nothing: its executor serves.
+// parseName parses a container's name from Docker, with or without the slash. A name that was changed by hand
+// carries no phase: its executor serves.
 func parseName(place, executor, said string) name {
 	n := name{place: place, executor: executor}
 	said = strings.TrimPrefix(said, "/")

@@ -17,20 +17,20 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/envset"
 )
 
-// The labels of a container. That of the place separates installations on one host.
+// The labels of a container. The place separates installations on one host.
 const (
 	labelPlace    = "dev.dagyo.place"
 	labelExecutor = "dev.dagyo.executor"
 	labelProgdef  = "dev.dagyo.progdef"
 	labelRevision = "dev.dagyo.revision"
-	// labelImage is the id of the image, labelReference its name in the progdef.
+	// labelImage is the id of the image, labelReference its reference in the progdef.
 	labelImage     = "dev.dagyo.image"
 	labelReference = "dev.dagyo.reference"
-	// labelGrace is how long the executor may go on with its jobs after SIGTERM.
+	// labelGrace is how long the executor may continue its jobs after SIGTERM.
 	labelGrace = "dev.dagyo.grace"
 )
 
-// An order is an executor to start, as far as it can be known without its image. It holds the
+// An order is an executor to start, as far as it is known without its image. It contains the
 // environment, which may be secret.
 type order struct {
 	instance backend.Instance
@@ -41,7 +41,7 @@ type order struct {
 	needs    needs
 }
 
-// order turns a spec into an order, for a host with cpus CPUs. What cannot be had is a
+// order turns a spec into an order, for a host with cpus CPUs. If that is impossible, the error is a
 // *backend.StartError.
 func (c Config) order(spec backend.Spec, cpus int) (order, error) {
 	d := spec.Document
@@ -73,21 +73,21 @@ func noImage(built bool) error {
 	if built {
 		hint = "`dagyo progdef build` makes an image of the progdef's `build` and names it in the document"
 	}
-	return refuse("the Docker backend runs a progdef's `image`, and this one has none", hint, "image")
+	return refuse("the progdef has no `image`, which the Docker backend needs", hint, "image")
 }
 
-// create says how to make the container of an order from its image.
+// create returns the options for the container of an order, based on its image.
 func (c Config) create(o order, i image.InspectResponse) (client.ContainerCreateOptions, error) {
 	if len(o.command) == 0 && len(program(o, i)) == 0 {
 		return client.ContainerCreateOptions{}, refuse(
-			fmt.Sprintf("the image %s has no entry point, so there is nothing to run in it", o.image.text),
+			fmt.Sprintf("the image %s has no entry point, so it has nothing to run", o.image.text),
 			"add a command to the progdef, or an ENTRYPOINT to the image's Dockerfile", "image")
 	}
 	user, owner := unprivileged(i.Config.User)
 	return client.ContainerCreateOptions{
 		Name: name{place: c.Place, executor: o.instance.Executor}.String(),
 		Config: &container.Config{
-			Image:       i.ID, // a name may come to mean another image at any time
+			Image:       i.ID, // a name may refer to another image at any time
 			Entrypoint:  o.command,
 			Env:         o.env.List(),
 			User:        user,
@@ -99,7 +99,7 @@ func (c Config) create(o order, i image.InspectResponse) (client.ContainerCreate
 	}, nil
 }
 
-// confine is what keeps an executor from the host and its neighbours.
+// confine isolates an executor from the host and its neighbours.
 func (c Config) confine(n needs, owner string) *container.HostConfig {
 	init, pids := true, c.PidsLimit
 	r := n.Resources
@@ -114,13 +114,13 @@ func (c Config) confine(n needs, owner string) *container.HostConfig {
 		Mounts:         readOnly(c.Mounts),
 		Resources:      r,
 		ReadonlyRootfs: true,
-		// Programs may be run from it: compilers at run time and packed executables need that.
+		// Programs may be executed from it: compilers and packed executables need that.
 		Tmpfs:       map[string]string{"/tmp": fmt.Sprintf("exec,size=%d,mode=1777%s", size, owner)},
 		CapDrop:     []string{"ALL"},
 		SecurityOpt: []string{"no-new-privileges:true"},
 		IpcMode:     container.IPCModePrivate,
-		// It reaps what the program leaves behind, and makes signals do what they do elsewhere: the
-		// first process of a container is deaf to most.
+		// It reaps orphaned processes, and makes signals work as they do elsewhere: the first process of a
+		// container ignores most signals by default.
 		Init:          &init,
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		LogConfig: container.LogConfig{Type: "json-file", Config: map[string]string{
@@ -140,11 +140,11 @@ func (c Config) labels(o order, i image.InspectResponse) map[string]string {
 	return out
 }
 
-// nobody is the user of an executor whose image says none, or root.
+// nobody is the user of an executor if its image sets none, or root.
 const nobody = "65532"
 
-// unprivileged returns the user to run as, and whose /tmp is, as an option of a mount. An image's own
-// user is kept unless it is root. The id behind a name is known only in the image.
+// unprivileged returns the user to run as, and the owner of /tmp as a mount option. It keeps the image's own
+// user unless that is root. The id of a user name is known only inside the image.
 func unprivileged(user string) (as, owner string) {
 	uid, gid, _ := strings.Cut(user, ":")
 	n, err := strconv.Atoi(uid)
@@ -160,7 +160,7 @@ func unprivileged(user string) (as, owner string) {
 	return user, ",uid=" + uid + ",gid=" + gid
 }
 
-// program is what is run, without its arguments where the image has them apart.
+// program is the command to run, without its arguments if the image separates them.
 func program(o order, i image.InspectResponse) []string {
 	switch {
 	case len(o.command) > 0:
@@ -171,7 +171,7 @@ func program(o order, i image.InspectResponse) []string {
 	return i.Config.Cmd
 }
 
-// readOnly reads mounts of the form source:target. A source with a slash is a path of the host.
+// readOnly parses mounts of the form source:target. A source with a slash is a path on the host.
 func readOnly(mounts []string) []mount.Mount {
 	var out []mount.Mount
 	for _, m := range mounts {
@@ -185,7 +185,7 @@ func readOnly(mounts []string) []mount.Mount {
 	return out
 }
 
-// seconds rounds up to what Docker counts in.
+// seconds rounds up to whole seconds, which Docker uses.
 func seconds(d time.Duration) *int {
 	n := int(math.Ceil(d.Seconds()))
 	return &n

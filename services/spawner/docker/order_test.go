@@ -136,8 +136,8 @@ func TestOrderRefuses(t *testing.T) {
 		doc              progdef.Document
 		pointer, message string
 	}{
-		"only a command": {progdef.Document{Command: []string{"true"}}, "/image", "has none"},
-		"only a build":   {progdef.Document{Build: &progdef.Build{}}, "/image", "has none"},
+		"only a command": {progdef.Document{Command: []string{"true"}}, "/image", "has no `image`"},
+		"only a build":   {progdef.Document{Build: &progdef.Build{}}, "/image", "has no `image`"},
 		"no reference":   {progdef.Document{Image: "Greet:1"}, "/image", "must be lowercase"},
 		"a bad digest":   {progdef.Document{Image: "greet@sha256:12"}, "/image", "not an image reference"},
 		"no such set":    {progdef.Document{Image: "greet", EnvFrom: secret("none")}, "/envFrom/0", "is missing"},

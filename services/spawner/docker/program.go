@@ -23,8 +23,8 @@ func searchPath(o order, i image.InspectResponse) string {
 	return defaultPath
 }
 
-// candidates are the files that a word of a command may mean in a container: a path as it stands, seen
-// from the working directory, anything else in the folders of the search path.
+// candidates are the files that a word of a command may refer to in a container: a path, relative to the
+// working directory, or else the name in each folder of the search path.
 func candidates(word, workingDir, search string) []string {
 	if workingDir == "" {
 		workingDir = "/"

@@ -15,15 +15,15 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// A pull is an executor that waits for its image. Its fields are guarded by Backend.mu.
+// A pull is an executor that is waiting for its image. Backend.mu guards its fields.
 type pull struct {
 	order  order
 	cancel context.CancelFunc
-	// waiting says what for.
+	// waiting says what it is waiting for.
 	waiting string
-	// starting is set when the image is here.
+	// starting is set when the image has been pulled.
 	starting bool
-	// over is set when the image could not be had, or is no longer wanted; the executor has an exit.
+	// over is set when the image is unavailable or no longer needed; the executor has an exit.
 	over bool
 }
 
@@ -45,18 +45,18 @@ func (b *Backend) image(ctx context.Context, ref imageRef) (i image.InspectRespo
 	return i, false, nil
 }
 
-// refetch reports whether an image is to be fetched although it is here.
+// refetch reports whether an image is to be pulled although the host has it.
 func (b *Backend) refetch(ref imageRef) bool { return b.cfg.Pull == PullAlways && ref.digest == "" }
 
-// fetch begins to fetch the image of an executor, and starts the executor when it is there.
+// fetch starts to pull the image of an executor, and starts the executor once it is there.
 func (b *Backend) fetch(o order) error {
 	missing := fmt.Sprintf("the Docker host has no image %s", o.image.text)
 	switch {
 	case !o.image.named:
-		return refuse(missing+", and no registry has an image by its id",
+		return refuse(missing+", and an image id cannot be pulled from a registry",
 			"build it on the host, or push it and apply the progdef with registry, repository and digest", "image")
 	case b.cfg.Pull == PullNever:
-		return refuse(missing+", and the spawner is not to fetch any",
+		return refuse(missing+", and the spawner's pull policy forbids pulling it",
 			"build or load it on the host, or change the spawner's pull policy", "image")
 	}
 	b.mu.Lock()
@@ -77,7 +77,7 @@ func (b *Backend) fetch(o order) error {
 	return nil
 }
 
-// pull fetches an image and starts its executor.
+// pull pulls an image and starts its executor.
 func (b *Backend) pull(ctx context.Context, p *pull) error {
 	if err := b.pullPatiently(ctx, p); err != nil {
 		return err
@@ -92,19 +92,19 @@ func (b *Backend) pull(ctx context.Context, p *pull) error {
 		return err
 	}
 	if !here {
-		return p.order.image.unavailable(errors.New("it was fetched, and is gone again"))
+		return p.order.image.unavailable(errors.New("it was removed after it was pulled"))
 	}
 	return b.launch(ctx, p.order, i)
 }
 
 const (
-	// pullAttempts is how often an image is tried to be fetched while the registry does not answer.
+	// pullAttempts is the number of tries to pull an image while the registry does not answer.
 	pullAttempts = 4
-	// pullPause is the time before the second attempt; it doubles.
+	// pullPause is the pause before the second try; it doubles.
 	pullPause = time.Second
 )
 
-// pullPatiently fetches an image, again where the failure may pass.
+// pullPatiently pulls an image, and retries transient failures.
 func (b *Backend) pullPatiently(ctx context.Context, p *pull) error {
 	ref := p.order.image
 	for attempt, pause := 1, pullPause; ; attempt, pause = attempt+1, 2*pause {
@@ -131,30 +131,30 @@ func (b *Backend) pullOnce(ctx context.Context, ref imageRef) error {
 	defer progress.Close()
 	err = progress.Wait(ctx)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("it was not fetched within %s", b.cfg.PullTimeout)
+		return fmt.Errorf("it was not pulled within %s", b.cfg.PullTimeout)
 	}
 	return err
 }
 
-// definite reports whether a registry has answered that it does not have the image, or not for us. The
-// daemon may call the latter its own failure, but it repeats the registry's code.
+// definite reports whether a registry answered that it does not have the image, or denied access. The daemon
+// may report the latter as its own failure, but it repeats the registry's code.
 func definite(err error) bool {
 	return cerrdefs.IsNotFound(err) || cerrdefs.IsInvalidArgument(err) ||
 		cerrdefs.IsUnauthorized(err) || cerrdefs.IsPermissionDenied(err) ||
 		strings.HasPrefix(words(err), "unauthorized: ") || strings.HasPrefix(words(err), "denied: ")
 }
 
-// unavailable is the error of an image that cannot be had.
+// unavailable is the error for an image that cannot be pulled.
 func (r imageRef) unavailable(err error) error {
-	hint := "see that the Docker host reaches the registry"
+	hint := "check that the Docker host can reach the registry"
 	if definite(err) {
 		hint = "push it there, correct the progdef's image, or give the spawner the registry's credentials"
 	}
-	return refuse(fmt.Sprintf("the image %s cannot be had: %s", r.text, words(err)), hint, "image")
+	return refuse(fmt.Sprintf("cannot pull image %s: %s", r.text, words(err)), hint, "image")
 }
 
-// conclude ends a pull. What went wrong becomes the executor's exit, unless there is a container: it may
-// have been started for all that, and the watcher tells how it ends.
+// conclude ends a pull. An error becomes the executor's exit, unless there is a container: it may have been
+// started nevertheless, and the watcher reports its exit.
 func (b *Backend) conclude(ctx context.Context, p *pull, err error) {
 	if refusal := new(backend.StartError); err != nil && !errors.As(err, &refusal) && b.seen(ctx, p.order.instance.Executor) {
 		err = nil
@@ -179,10 +179,10 @@ func (b *Backend) conclude(ctx context.Context, p *pull, err error) {
 	b.outbox.put(exit.Executor, exit)
 }
 
-// lookTimeout bounds a look at what has become of a start.
+// lookTimeout limits the check for the result of a start.
 const lookTimeout = 10 * time.Second
 
-// seen reports whether an executor has a container, and has the watcher look at it.
+// seen reports whether an executor has a container, and makes the watcher inspect it.
 func (b *Backend) seen(ctx context.Context, executor string) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 	defer cancel()
@@ -194,7 +194,7 @@ func (b *Backend) seen(ctx context.Context, executor string) bool {
 	return true
 }
 
-// cancelPull ends the wait for an image: the executor is no longer wanted.
+// cancelPull cancels the wait for an image: the executor is no longer needed.
 func (b *Backend) cancelPull(executor string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -208,12 +208,12 @@ func (b *Backend) cancelPull(executor string) error {
 	p.over = true
 	p.cancel()
 	b.outbox.put(executor, backend.Exit{
-		Instance: p.order.instance, Code: -1, Reason: "it was told to end before its image was there",
+		Instance: p.order.instance, Code: -1, Reason: "it was told to exit before its image was pulled",
 	})
 	return nil
 }
 
-// beginStart reports false when the executor is no longer wanted.
+// beginStart reports false if the executor is no longer needed.
 func (b *Backend) beginStart(p *pull) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -221,7 +221,7 @@ func (b *Backend) beginStart(p *pull) bool {
 	return p.starting
 }
 
-// forgetPull reports false while the executor waits for its image.
+// forgetPull reports false while the executor is waiting for its image.
 func (b *Backend) forgetPull(executor string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -238,14 +238,14 @@ func (b *Backend) hasPull(executor string) bool {
 	return b.pulls[executor] != nil
 }
 
-// say changes what an executor waits for.
+// say changes what an executor is waiting for.
 func (b *Backend) say(p *pull, waiting string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p.waiting = waiting
 }
 
-// waiting returns the executors whose image is being fetched, by id.
+// waiting returns the executors whose image is being pulled, by id.
 func (b *Backend) waiting() map[string]backend.Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -258,7 +258,7 @@ func (b *Backend) waiting() map[string]backend.Status {
 	return out
 }
 
-// sleep waits, and reports false when ctx ended before.
+// sleep waits, and reports false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

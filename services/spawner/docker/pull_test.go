@@ -124,7 +124,7 @@ func TestTagHasMoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantRefusal(t, b.Start(t.Context(), b.specOf("two", progdef.Document{Image: tag})), "/image",
-		"now names another image")
+		"now refers to another image")
 	if left := remains(t, b.place); len(left) != 1 {
 		t.Errorf("%d containers", len(left))
 	}
@@ -155,7 +155,7 @@ func TestMissingImage(t *testing.T) {
 		t.Error("Forget of an executor that waits for its image is no error")
 	}
 	e := b.exit(t, "one")
-	if e.Code != -1 || !e.Permanent || !strings.Contains(e.Reason, "the image 127.0.0.1:1/greet cannot be had: ") ||
+	if e.Code != -1 || !e.Permanent || !strings.Contains(e.Reason, "cannot pull image 127.0.0.1:1/greet: ") ||
 		!strings.Contains(e.Reason, "connection refused; see that the Docker host reaches the registry") {
 		t.Errorf("exit is %+v", e)
 	}
@@ -168,7 +168,7 @@ func TestImageThatTheRegistryDoesNotHave(t *testing.T) {
 	b := setup(t)
 	missing := newRegistry(t, public) + "/greet:1"
 	e := b.result(t, b.specOf("one", progdef.Document{Image: missing}))
-	if !e.Permanent || !strings.Contains(e.Reason, missing+" cannot be had: ") ||
+	if !e.Permanent || !strings.Contains(e.Reason, "cannot pull image "+missing+": ") ||
 		!strings.Contains(e.Reason, "push it there, correct the progdef's image") {
 		t.Errorf("exit is %+v", e)
 	}
@@ -180,7 +180,7 @@ func TestPullPolicies(t *testing.T) {
 	name := newRegistry(t, public) + "/greet:1"
 	b.push(t, name)
 	wantRefusal(t, b.Start(t.Context(), b.specOf("one", progdef.Document{Image: name})), "/image",
-		"the spawner is not to fetch any")
+		"the spawner's pull policy forbids pulling it")
 	b.wantNothing(t)
 	b.cfg.Pull = PullAlways
 	// What the registry has, not what is here under its name.

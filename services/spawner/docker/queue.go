@@ -2,10 +2,10 @@ package docker
 
 import "sync"
 
-// A queue holds at most one item for each key, in the order in which the keys came. It may be used
-// concurrently; one goroutine takes.
+// A queue holds at most one item per key, ordered by the arrival of the keys. It may be used concurrently,
+// but only one goroutine may take items.
 type queue[T any] struct {
-	// changed receives after something was put into the queue.
+	// changed receives after an item was added to the queue.
 	changed chan struct{}
 
 	mu    sync.Mutex
@@ -31,7 +31,7 @@ func (q *queue[T]) put(key string, item T) {
 	}
 }
 
-// first returns the item that came first, and leaves it there.
+// first returns the oldest item without removing it.
 func (q *queue[T]) first() (key string, item T, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

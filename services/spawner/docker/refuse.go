@@ -10,26 +10,26 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// refuse is the error of an executor that cannot be started as its progdef asks.
+// refuse is the error for an executor that cannot be started as its progdef says.
 func refuse(message, hint string, pointer ...string) *backend.StartError {
 	return &backend.StartError{Problem: problem.Problem{
 		Code: problem.StartRefused, Pointer: problem.Pointer(pointer...), Message: message, Hint: hint,
 	}}
 }
 
-// never tells the same in the words of an exit.
+// never formats the same problem as the reason of an exit.
 func never(e *backend.StartError) string { return e.Problem.Message + "; " + e.Problem.Hint }
 
-// answered reports whether an error is the daemon's answer. Without an answer nobody knows what it has
-// done.
+// answered reports whether an error is the daemon's answer. Without an answer it is unknown what the daemon
+// has done.
 func answered(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && !client.IsErrConnectionFailed(err)
 }
 
-// wordsLimit bounds what the daemon says, in octets: it may pass on the output of other programs.
+// wordsLimit limits the daemon's messages, in bytes: they may include the output of other programs.
 const wordsLimit = 1 << 10
 
-// words is what the daemon said, without who said it.
+// words is the daemon's message without its prefix.
 func words(err error) string {
 	return shorten(strings.TrimPrefix(err.Error(), "Error response from daemon: "))
 }

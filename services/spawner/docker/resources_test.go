@@ -59,15 +59,15 @@ func TestTranslateRefuses(t *testing.T) {
 		pointer, message string
 	}{
 		"no quantity":   {nil, amounts{"cpu": "much"}, "/resources/limits/cpu", `"much" is not a quantity`},
-		"too little":    {nil, amounts{"memory": "4Mi"}, "/resources/limits/memory", "no less memory than 6Mi"},
-		"too slow":      {amounts{"cpu": "1m"}, nil, "/resources/requests/cpu", "1m is less than one"},
+		"too little":    {nil, amounts{"memory": "4Mi"}, "/resources/limits/memory", "minimum memory in Docker is 6Mi"},
+		"too slow":      {amounts{"cpu": "1m"}, nil, "/resources/requests/cpu", "1m is less than that"},
 		"half a GPU":    {nil, amounts{"nvidia.com/gpu": "500m"}, "/resources/limits/nvidia.com~1gpu", "whole"},
 		"too many GPUs": {nil, amounts{"nvidia.com/gpu": "16E"}, "/resources/limits/nvidia.com~1gpu", "whole"},
 		"a shared GPU": {amounts{"nvidia.com/gpu": "1"}, nil, "/resources/requests/nvidia.com~1gpu",
-			"must be the limit"},
+			"must equal the limit"},
 		"another vendor": {nil, amounts{"amd.com/gpu": "1"}, "/resources/limits/amd.com~1gpu", `"amd.com/gpu"`},
 		"above the limit": {amounts{"memory": "1Gi"}, amounts{"memory": "1000Mi"}, "/resources/requests/memory",
-			"the request, 1Gi, is above the limit, 1000Mi"},
+			"the request 1Gi exceeds the limit 1000Mi"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := translate(progdef.Resources{Requests: c.requests, Limits: c.limits}, 4)

@@ -95,7 +95,7 @@ func TestOutOfMemory(t *testing.T) {
 		Resources: progdef.Resources{Limits: amounts{"memory": "64Mi"}},
 	}))
 	if e.Code != -1 || e.Signal != "SIGKILL" || e.Detail != "hungry\n" ||
-		e.Reason != "the kernel ended it: it used more memory than its limit of 64Mi" {
+		e.Reason != "the kernel killed it: it used more memory than its limit of 64Mi" {
 		t.Errorf("exit is %+v", e)
 	}
 }
@@ -108,7 +108,7 @@ func TestKilledFromOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := b.exit(t, "one")
-	if e.Code != -1 || e.Signal != "SIGKILL" || e.Reason != "it was ended by SIGKILL" ||
+	if e.Code != -1 || e.Signal != "SIGKILL" || e.Reason != "it was killed by SIGKILL" ||
 		e.Detail != "so far so good\n" {
 		t.Errorf("exit is %+v", e)
 	}
@@ -342,11 +342,11 @@ func TestStartRefused(t *testing.T) {
 		"not in PATH":      {run("program"), "/command/0", "not found"},
 		"a folder":         {run("/bin"), "/command/0", "it is a folder"},
 		"a broken link":    {run("/links/broken"), "/command/0", "not found"},
-		"no entry point":   {progdef.Document{Image: odd}, "/image", `"/missing" cannot be run`},
+		"no entry point":   {progdef.Document{Image: odd}, "/image", `cannot run "/missing"`},
 		"an unknown user":  {progdef.Document{Image: user}, "/image", "unable to find user stranger"},
 		"a GPU":            {progdef.Document{Image: b.image, Resources: progdef.Resources{Limits: amounts{gpu: "1"}}}, "/resources/limits/nvidia.com~1gpu", "no GPUs"},
-		"an image id":      {progdef.Document{Image: digestA}, "/image", "no registry has an image by its id"},
-		"another resource": {progdef.Document{Image: b.image, Resources: progdef.Resources{Limits: amounts{"hugepages-2Mi": "4Mi"}}}, "/resources/limits/hugepages-2Mi", "cannot give"},
+		"an image id":      {progdef.Document{Image: digestA}, "/image", "an image id cannot be pulled from a registry"},
+		"another resource": {progdef.Document{Image: b.image, Resources: progdef.Resources{Limits: amounts{"hugepages-2Mi": "4Mi"}}}, "/resources/limits/hugepages-2Mi", "does not support"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantRefusal(t, b.Start(t.Context(), b.specOf("one", c.doc)), c.pointer, c.message)
@@ -438,11 +438,11 @@ func TestEndSurvivesTheSpawner(t *testing.T) {
 	b.drain(t, "one")
 	p.AwaitSigterm(t)
 	b.reopen(t)
-	if e := b.exit(t, "one"); e.Reason != "it was killed: it did not end when it was told to" {
+	if e := b.exit(t, "one"); e.Reason != "it was killed: it did not exit when told to" {
 		t.Errorf("exit is %+v", e)
 	}
 	b.reopen(t)
-	if e := b.exit(t, "one"); e.Reason != "it was killed: it did not end when it was told to" {
+	if e := b.exit(t, "one"); e.Reason != "it was killed: it did not exit when told to" {
 		t.Errorf("exit is %+v", e)
 	}
 }
@@ -563,7 +563,7 @@ func TestBrokenStartIsAbandoned(t *testing.T) {
 	b.broken(t, "one")
 	b.mustStart(t, b.spec("one")) // calls attention to it
 	e := b.exit(t, "one")
-	if e.Code != -1 || e.Reason != "it was never started: the spawner died while starting it" {
+	if e.Code != -1 || e.Reason != "it was never started: the spawner exited while starting it" {
 		t.Errorf("exit is %+v", e)
 	}
 	b.mustStart(t, b.spec("one"))

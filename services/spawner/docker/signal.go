@@ -10,17 +10,17 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// signalGap keeps two SIGTERMs from counting as one, as they may in the same instant.
+// signalGap keeps two SIGTERMs from counting as one, as they may if sent at the same instant.
 const signalGap = 100 * time.Millisecond
 
-// errStarting says that an executor cannot be told to end because its start is under way.
-var errStarting = errors.New("it is only being started; try again")
+// errStarting explains that an executor cannot be ended because it is being started.
+var errStarting = errors.New("it is still being started; try again")
 
 // Drain implements [backend.Backend].
 //
-// Only who gives the container its new name sends SIGTERM, so it is sent once, however many Backends
-// try. A spawner that is killed between the two never sends it: the executor then goes on until it is
-// given up. The other way about, it could be told twice, and would give up running jobs.
+// Only the Backend that renames the container sends SIGTERM, so it is sent once, however many Backends
+// try. If a spawner is killed between the two, SIGTERM is never sent, and the executor continues until it is
+// given up. In the reverse order it could be sent twice, and the executor would give up running jobs.
 func (b *Backend) Drain(ctx context.Context, executor string) error {
 	return b.call(ctx, "draining", executor, func(ctx context.Context) error {
 		id, n, ok, err := b.running(ctx, executor)
@@ -31,7 +31,7 @@ func (b *Backend) Drain(ctx context.Context, executor string) error {
 	})
 }
 
-// drain sends the first SIGTERM. The watcher sees the name, and then the time of the executor runs.
+// drain sends the first SIGTERM. The watcher sees the new name and starts the grace period.
 func (b *Backend) drain(ctx context.Context, id string, n name) error {
 	first, err := b.rename(ctx, id, n, n.is(asked, time.Time{}))
 	if err != nil || !first {
@@ -45,10 +45,10 @@ func (b *Backend) drain(ctx context.Context, id string, n name) error {
 	}
 }
 
-// GiveUp implements [backend.Backend]. It brings the end of the grace period forward.
+// GiveUp implements [backend.Backend]. It ends the grace period early.
 func (b *Backend) GiveUp(ctx context.Context, executor string) error {
 	return b.call(ctx, "giving up", executor, func(ctx context.Context) error {
-		for { // whenever its name has changed in between
+		for { // as long as its name changes in between
 			id, n, ok, err := b.running(ctx, executor)
 			if err != nil || !ok || n.phase == givenUp {
 				return err
@@ -60,7 +60,7 @@ func (b *Backend) GiveUp(ctx context.Context, executor string) error {
 	})
 }
 
-// hasten takes one step on the way to the end of an executor, and reports whether it was the last.
+// hasten takes one step of ending an executor, and reports whether it was the last.
 func (b *Backend) hasten(ctx context.Context, id string, n name) (bool, error) {
 	soon := time.Now().Add(signalGap)
 	switch {
@@ -72,7 +72,7 @@ func (b *Backend) hasten(ctx context.Context, id string, n name) (bool, error) {
 	return b.rename(ctx, id, n, n.is(draining, soon))
 }
 
-// running finds the container of an executor that runs. One that waits for its image no longer does.
+// running finds the container of a running executor. If the executor is waiting for its image, it cancels that.
 func (b *Backend) running(ctx context.Context, executor string) (id string, n name, ok bool, err error) {
 	if err := b.cancelPull(executor); err != nil {
 		return "", n, false, err
@@ -93,12 +93,12 @@ func (b *Backend) running(ctx context.Context, executor string) (id string, n na
 	return "", n, false, nil
 }
 
-// rename gives a container that has one name another. It reports false when the container is gone, no
-// longer has the name, or has the new one already: somebody else was faster.
+// rename renames a container. It reports false if the container is gone, no longer has the old name, or already
+// has the new one: another Backend was faster.
 //
-// The daemon finds the container first and waits for its turn then, so of two renames at the same time
-// both may succeed. Hence one at a time; and what another Backend might do at the same time, by mistake,
-// has no time in its name, so that the second finds the name given.
+// The daemon finds the container first and then waits for its turn, so two renames at the same time may both
+// succeed. Hence only one runs at a time; and the names that another Backend might set by mistake at the same
+// time contain no time, so that the second one finds the name taken.
 func (b *Backend) rename(ctx context.Context, id string, from, to name) (bool, error) {
 	b.renaming.Lock()
 	defer b.renaming.Unlock()
@@ -113,7 +113,7 @@ func (b *Backend) rename(ctx context.Context, id string, from, to name) (bool, e
 	return true, nil
 }
 
-// kill sends a signal to a container. One that does not run does not mind.
+// kill sends a signal to a container. It is not an error if the container is not running.
 func (b *Backend) kill(ctx context.Context, id, signal string) error {
 	_, err := b.docker.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: signal})
 	if cerrdefs.IsConflict(err) || cerrdefs.IsNotFound(err) {

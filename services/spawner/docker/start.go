@@ -14,9 +14,9 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// Start implements [backend.Backend]. It returns when the program runs, when its image is being
-// fetched, or when another call has started it or is starting it. After an error that may pass the
-// executor may or may not run: call Start again, or wait for its exit.
+// Start implements [backend.Backend]. It returns when the program is running, when its image is being
+// pulled, or when another call has started it or is starting it. After a transient error the executor may
+// or may not be running: call Start again, or wait for its exit.
 //
 // An id is remembered until it is forgotten.
 func (b *Backend) Start(ctx context.Context, spec backend.Spec) error {
@@ -51,12 +51,12 @@ func (b *Backend) start(ctx context.Context, spec backend.Spec) error {
 	return b.fetch(o)
 }
 
-// launch makes the container of an order and starts it.
+// launch creates the container of an order and starts it.
 //
-// The container's name is the claim to the executor. It may be free although the executor runs, when
-// that drains and has another name; and a tag may have moved since the revision's first executor. So
-// the container is checked against its peers once it is there itself: of two that come at the same
-// time at least one sees the other.
+// The container's name is the claim to the executor. The name may be free although the executor is running, if
+// that is draining and was renamed; and a tag may have moved since the revision's first executor. So the
+// container is checked against its peers once it exists: of two that are created at the same time, at least
+// one sees the other.
 func (b *Backend) launch(ctx context.Context, o order, i image.InspectResponse) error {
 	if err := o.image.admit(i); err != nil {
 		return err
@@ -79,22 +79,22 @@ func (b *Backend) launch(ctx context.Context, o order, i image.InspectResponse) 
 	return b.run(ctx, created.ID, options.Name)
 }
 
-// taken tells who has the name of a container: another call, for which there is nothing more to do, or
-// a stranger.
+// taken finds out who has the name of a container: another call, which needs no further action, or a foreign
+// container.
 func (b *Backend) taken(ctx context.Context, name string) error {
 	c, err := b.inspect(ctx, name)
-	if cerrdefs.IsNotFound(err) { // it is only being made, or has another name by now
+	if cerrdefs.IsNotFound(err) { // it is being created, or was renamed
 		return nil
 	}
 	if err == nil && c.Config.Labels[labelPlace] != b.cfg.Place {
-		err = fmt.Errorf("the name %s belongs to a container that is not Dagyo's; "+
-			"remove that, or give the spawner another place", name)
+		err = fmt.Errorf("the name %s is used by a container that does not belong to Dagyo; "+
+			"remove it, or configure another place for the spawner", name)
 	}
 	return err
 }
 
-// check looks at a container that was made and not started. It reports again when the executor has
-// another container already.
+// check inspects a container that was created and not started. It also reports whether the executor already has
+// another container.
 func (b *Backend) check(
 	ctx context.Context, id string, o order, i image.InspectResponse,
 ) (again bool, err error) {
@@ -113,16 +113,16 @@ func (b *Backend) check(
 	return false, b.lookForProgram(ctx, id, o, i)
 }
 
-// moved is the error of a tag that means another image than it did when the revision's other
-// executors were started.
+// moved is the error for a tag that refers to another image than when the revision's other executors were
+// started.
 func moved(o order, was, is string) error {
 	return refuse(
-		fmt.Sprintf("the tag %s now names another image (%s) than revision %s runs (%s)",
+		fmt.Sprintf("the tag %s now refers to another image (%s) than the one that revision %s runs (%s)",
 			o.image.text, is, o.instance.Revision, was),
 		"build it again and apply the progdef with the image's digest", "image")
 }
 
-// run starts a container. It is called by its name: one that was abandoned meanwhile has another.
+// run starts a container by its name: an abandoned container has another name.
 func (b *Backend) run(ctx context.Context, id, name string) error {
 	_, err := b.docker.ContainerStart(ctx, name, client.ContainerStartOptions{})
 	if err == nil {
@@ -134,27 +134,27 @@ func (b *Backend) run(ctx context.Context, id, name string) error {
 	}
 	b.look.put(id, struct{}{})
 	if c, unseen := b.inspect(ctx, id); unseen == nil && c.State.Error != "" {
-		return nil // the daemon keeps the reason with the container, and the exit tells
+		return nil // the daemon stores the reason with the container; the exit reports it
 	}
 	return err
 }
 
-// unstartable recognises the daemon's words for what can never start.
+// unstartable recognises the daemon's messages for programs that can never start.
 func unstartable(why string) *backend.StartError {
 	switch {
 	case strings.Contains(why, "could not select device driver"):
-		return refuse("the Docker host has no GPUs to give: "+why,
-			"install the NVIDIA container toolkit there, or use a host that has it",
+		return refuse("the Docker host provides no GPUs: "+why,
+			"install the NVIDIA Container Toolkit on it, or use a host that has it",
 			"resources", "limits", gpu)
 	case strings.Contains(why, "unable to find user"), strings.Contains(why, "unable to find group"):
-		return refuse("the image does not know its own user: "+why,
-			"give the USER in the Dockerfile as numbers", "image")
+		return refuse("the user of the image does not exist in it: "+why,
+			"set USER in the Dockerfile to numeric ids", "image")
 	}
 	return nil
 }
 
-// lookForProgram makes sure that the first word of what is to be run is in the container and can be
-// executed. Where it cannot find out, the program's exit will tell.
+// lookForProgram makes sure that the first word of the command is in the container and is executable. If it
+// cannot find out, the program's exit will show.
 func (b *Backend) lookForProgram(ctx context.Context, id string, o order, i image.InspectResponse) error {
 	word := program(o, i)[0]
 	why := notFound
@@ -170,12 +170,12 @@ func (b *Backend) lookForProgram(ctx context.Context, id string, o order, i imag
 	if len(o.command) == 0 {
 		pointer, hint = []string{"image"}, "correct the ENTRYPOINT or CMD in the image's Dockerfile"
 	}
-	return refuse(fmt.Sprintf("%q cannot be run in the image %s: %s", word, o.image.text, why), hint, pointer...)
+	return refuse(fmt.Sprintf("cannot run %q in the image %s: %s", word, o.image.text, why), hint, pointer...)
 }
 
 const notFound = "it was not found"
 
-// unexecutable says why a path in a container cannot be executed; "" when it can.
+// unexecutable explains why a path in a container cannot be executed; "" if it can.
 func (b *Backend) unexecutable(ctx context.Context, id, path string, follow bool) string {
 	found, err := b.docker.ContainerStatPath(ctx, id, client.ContainerStatPathOptions{Path: path})
 	mode := found.Stat.Mode
@@ -185,7 +185,7 @@ func (b *Backend) unexecutable(ctx context.Context, id, path string, follow bool
 	case err != nil:
 		return ""
 	case mode.Type()&fs.ModeSymlink != 0 && follow:
-		return b.unexecutable(ctx, id, found.Stat.LinkTarget, false) // the daemon has followed all links
+		return b.unexecutable(ctx, id, found.Stat.LinkTarget, false) // the daemon resolved all links
 	case mode.IsDir():
 		return "it is a folder"
 	case mode.Perm()&0o111 == 0:

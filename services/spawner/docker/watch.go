@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// minReconnect and maxReconnect bound the time between two attempts to hear of events.
+	// minReconnect and maxReconnect limit the pause between two tries to receive events.
 	minReconnect = 100 * time.Millisecond
 	maxReconnect = 5 * time.Second
-	// overlap is how much of the past is asked for with the events: the daemon says that a container
-	// has died a moment before it lists it as dead.
+	// overlap is how far back the events are requested: the daemon reports that a container has died
+	// shortly before it lists it as dead.
 	overlap = 10 * time.Second
 )
 
-// follow asks for a look at every container to which something happens, until ctx ends.
+// follow requests an inspection of every container with an event, until ctx ends.
 func (b *Backend) follow(ctx context.Context) {
 	wait, told := minReconnect, false
 	for {
@@ -28,7 +28,7 @@ func (b *Backend) follow(ctx context.Context) {
 			wait, told = minReconnect, false
 		}
 		if !told {
-			b.cfg.Logger.Warn("cannot hear what happens to executors; trying again", "error", err)
+			b.cfg.Logger.Warn("cannot receive the events of executors; trying again", "error", err)
 			told = true
 		}
 		if !sleep(ctx, wait) {
@@ -38,7 +38,7 @@ func (b *Backend) follow(ctx context.Context) {
 	}
 }
 
-// hear listens to events until the connection fails, and reports whether it was a good one.
+// hear receives events until the connection fails, and reports whether it had succeeded.
 func (b *Backend) hear(ctx context.Context) (good bool, err error) {
 	since, err := b.daemonTime(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (b *Backend) hear(ctx context.Context) (good bool, err error) {
 	})
 	defer func() {
 		cancel()
-		for range events.Err { // until the stream has let go
+		for range events.Err { // until the stream is closed
 		}
 	}()
 	b.look.put(everything, struct{}{})
@@ -64,7 +64,7 @@ func (b *Backend) hear(ctx context.Context) (good bool, err error) {
 	}
 }
 
-// daemonTime is the time by the daemon's clock, which stamps the events.
+// daemonTime returns the time of the daemon's clock, which stamps the events.
 func (b *Backend) daemonTime(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -75,7 +75,7 @@ func (b *Backend) daemonTime(ctx context.Context) (time.Time, error) {
 	return time.Parse(time.RFC3339Nano, host.Info.SystemTime)
 }
 
-// happenings selects the events of the place's containers that change something here.
+// happenings selects the events of the place's containers that matter here.
 func (b *Backend) happenings() client.Filters {
 	return b.ours().Add("type", "container").Add("event", "start", "die", "rename", "destroy")
 }

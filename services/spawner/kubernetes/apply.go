@@ -14,7 +14,7 @@ import (
 	apolicyv1 "k8s.io/client-go/applyconfigurations/policy/v1"
 )
 
-// deployment makes the Deployment of a book.
+// deployment returns the Deployment for a book.
 func (b *Backend) deployment(name string, of book, replicas int32) (*aappsv1.DeploymentApplyConfiguration, error) {
 	t, err := of.Template.decode()
 	if err != nil {
@@ -27,7 +27,7 @@ func (b *Backend) deployment(name string, of book, replicas int32) (*aappsv1.Dep
 		WithSpec(aappsv1.DeploymentSpec().
 			WithReplicas(replicas).
 			WithRevisionHistoryLimit(0).
-			// An executor may wait for a machine as long as it takes.
+			// An executor may wait for a machine for an unlimited time.
 			WithProgressDeadlineSeconds(noDeadline).
 			WithStrategy(aappsv1.DeploymentStrategy().
 				WithType(appsv1.RollingUpdateDeploymentStrategyType).
@@ -41,7 +41,7 @@ func (b *Backend) deployment(name string, of book, replicas int32) (*aappsv1.Dep
 	return d, nil
 }
 
-// noDeadline is Kubernetes' word for a Deployment that may take for ever.
+// noDeadline is the value for a Deployment that may take forever.
 const noDeadline = 1<<31 - 1
 
 func (b *Backend) labels(name string, of book) map[string]string {
@@ -50,7 +50,7 @@ func (b *Backend) labels(name string, of book) map[string]string {
 	return out
 }
 
-// settled reports whether a Deployment is as it shall be.
+// settled reports whether a Deployment is in the desired state.
 func (b *Backend) settled(d *appsv1.Deployment, of book, replicas int32) bool {
 	return d != nil && d.Spec.Replicas != nil && *d.Spec.Replicas == replicas &&
 		d.Annotations[annotationTemplate] == of.Template.hash() && b.owns(d)
@@ -69,7 +69,7 @@ func (b *Backend) owns(d *appsv1.Deployment) bool {
 	return false
 }
 
-// apply applies a Deployment; with try, the API server only says what it thinks of it.
+// apply applies a Deployment; with try, as a dry run.
 func (b *Backend) apply(ctx context.Context, name string, of book, replicas int32, try bool) error {
 	d, err := b.deployment(name, of, replicas)
 	if err != nil {
@@ -85,8 +85,8 @@ func (b *Backend) apply(ctx context.Context, name string, of book, replicas int3
 	return err
 }
 
-// try asks the API server about a template that it has not seen, before anything is written down. What
-// the progdef is to blame for is a *backend.StartError.
+// try makes a dry run of a template that the API server has not seen, before anything is stored. Faults of
+// the progdef are a *backend.StartError.
 func (b *Backend) try(ctx context.Context, name string, of book) error {
 	b.mu.Lock()
 	s := b.sets[name]
@@ -104,8 +104,8 @@ func (b *Backend) try(ctx context.Context, name string, of book) error {
 	return nil
 }
 
-// write writes a book into its record, if that says something else, and returns the record. A conflict
-// says that the record is not as it was when the view was taken.
+// write stores a book in its record if it differs, and returns the record. A conflict means that the record
+// has changed since the view was taken.
 func (b *Backend) write(ctx context.Context, name string, v view, of book) (*corev1.ConfigMap, error) {
 	data, err := of.encode()
 	if err != nil {
@@ -151,8 +151,8 @@ func (b *Backend) put(
 	return records.Create(ctx, next, metav1.CreateOptions{FieldManager: fieldManager})
 }
 
-// refresh reads a record anew. One that is gone, though no watch has said so yet, is an error: what it
-// said last is not known.
+// refresh reads a record again. If the record is gone and no watch has reported that yet, it returns an error:
+// the record's last content is unknown.
 func (b *Backend) refresh(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()

@@ -21,31 +21,30 @@ const (
 )
 
 const (
-	// detailRoom is how much of a ConfigMap's 1 MiB may be taken before exits lose their detail, and
-	// bookRoom before no executor is added, both in octets.
+	// detailRoom is the part of a ConfigMap's 1 MiB that may be used before exits lose their detail, and
+	// bookRoom the part before no more executors are added, both in bytes.
 	detailRoom = 384 << 10
 	bookRoom   = 768 << 10
 )
 
-// errFull says that a book has no room for another executor.
-var errFull = errors.New("there is no room for another executor in the record of this revision;" +
-	" wait for some to end, or raise the progdef's jobsPerExecutor")
+// errFull means that a book has no room for another executor.
+var errFull = errors.New("the record of this revision is full;" +
+	" wait until some executors have exited, or raise the progdef's jobsPerExecutor")
 
 // A book is the record of one revision.
 type book struct {
 	Progdef, Revision string
 	Template          template
-	// Image is the digest of the image that the first executor was seen to run, where the template has
-	// only a tag.
+	// Image is the digest of the image that the first executor ran, if the template has only a tag.
 	Image string
-	// Entries are the executors that were not forgotten, first come first.
+	// Entries are the executors that were not forgotten, oldest first.
 	Entries []entry
 }
 
 // An entry is one executor.
 type entry struct {
 	Executor string `json:"executor"`
-	// Pod is the name of the pod that it was given.
+	// Pod is the name of the pod assigned to it.
 	Pod  string        `json:"pod,omitempty"`
 	Exit *backend.Exit `json:"exit,omitempty"`
 }
@@ -54,7 +53,7 @@ func (b book) instance(executor string) backend.Instance {
 	return backend.Instance{Executor: executor, Progdef: b.Progdef, Revision: b.Revision}
 }
 
-// find returns the index of an executor's entry, -1 if there is none.
+// find returns the index of an executor's entry, or -1.
 func (b book) find(executor string) int {
 	return slices.IndexFunc(b.Entries, func(e entry) bool { return e.Executor == executor })
 }
@@ -80,7 +79,7 @@ func (b book) encode() (map[string]string, error) {
 	}, nil
 }
 
-// withoutDetails leaves out what programs said at their end.
+// withoutDetails removes the last output of programs.
 func (b book) withoutDetails() book {
 	b = b.clone()
 	for i, e := range b.Entries {
@@ -93,7 +92,7 @@ func (b book) withoutDetails() book {
 	return b
 }
 
-// full reports whether the book may take no more executors.
+// full reports whether the book has no room for more executors.
 func full(data map[string]string) bool {
 	return len(data[keyTemplate])+len(data[keyExecutors]) > bookRoom
 }
@@ -105,7 +104,7 @@ func decodeBook(m *corev1.ConfigMap) (book, error) {
 		Template: template(m.Data[keyTemplate]), Image: m.Data[keyImage],
 	}
 	if err := json.Unmarshal([]byte(m.Data[keyExecutors]), &b.Entries); err != nil {
-		return book{}, fmt.Errorf("the ConfigMap %s has no list of executors that can be read: %w",
+		return book{}, fmt.Errorf("cannot read the list of executors in the ConfigMap %s: %w",
 			m.Name, err)
 	}
 	return b, nil

@@ -18,63 +18,63 @@ import (
 )
 
 const (
-	// DefaultPlace is the place of a spawner that is told none.
+	// DefaultPlace is the place of a spawner without a configured one.
 	DefaultPlace = "dagyo"
-	// DefaultPullTimeout is how long an image may fail to be pulled before its executor is given up.
+	// DefaultPullTimeout is how long pulling an image may fail before its executor is given up.
 	DefaultPullTimeout = 2 * time.Minute
-	// DefaultStartTimeout is how long a container may fail to be made (a missing secret, say) before its
-	// executor is given up.
+	// DefaultStartTimeout is how long creating a container may fail (for instance, for a missing secret)
+	// before its executor is given up.
 	DefaultStartTimeout = 30 * time.Second
-	// DefaultCallTimeout bounds one call of the API server.
+	// DefaultCallTimeout limits each call of the API server.
 	DefaultCallTimeout = 30 * time.Second
-	// DefaultQPS bounds the calls a second; DefaultBurst those at once.
+	// DefaultQPS limits the calls per second, DefaultBurst the calls in a burst.
 	DefaultQPS   = 200
 	DefaultBurst = 400
 	// DefaultRunAsUser is the user and group of executors.
 	DefaultRunAsUser = 65532
-	// DefaultTmpLimit bounds what an executor may write to /tmp.
+	// DefaultTmpLimit limits the size of an executor's /tmp.
 	DefaultTmpLimit = "1Gi"
 )
 
-// A Config says where and how to run executors as pods. Inside a cluster everything is optional.
+// A Config configures executors as pods. Inside a cluster everything is optional.
 type Config struct {
 	// Kubeconfig is the path of a kubeconfig file, and Context one of its contexts. Without both, the
-	// spawner talks to the cluster that it runs in.
+	// spawner uses the cluster in which it runs.
 	Kubeconfig string
 	Context    string
-	// REST is used instead of Kubeconfig and Context where it is set.
+	// REST overrides Kubeconfig and Context if set.
 	REST *rest.Config
 	// Namespace is where executors run. Default: the spawner's own in a cluster, else the context's.
 	Namespace string
-	// Place keeps apart the executors of several installations in one namespace; default DefaultPlace.
+	// Place separates the executors of several installations in one namespace; default DefaultPlace.
 	Place string
-	// Owner is the name of a Deployment in the namespace, the spawner's own say: when it is deleted, the
+	// Owner is the name of a Deployment in the namespace, such as the spawner's own: when it is deleted, the
 	// cluster removes the executors. "" for none.
 	Owner string
 
-	// ImagePullSecrets are names of Secrets that registries want.
+	// ImagePullSecrets are the names of Secrets for registries.
 	ImagePullSecrets []string
-	// ServiceAccount is what executors run as; no token is given to them. Default: the namespace's.
+	// ServiceAccount is the account of executors; they get no token. Default: the namespace's.
 	ServiceAccount string
-	// Credentials is the name of a Secret that executors find at backend.CredentialsDir; "" for none.
+	// Credentials is the name of a Secret that is mounted into executors at backend.CredentialsDir; "" for none.
 	Credentials string
 	// RunAsUser is the numeric user and group of executors; default DefaultRunAsUser.
 	RunAsUser int64
-	// TmpLimit bounds /tmp, all that an executor can write to; default DefaultTmpLimit.
+	// TmpLimit limits /tmp, the only place that an executor can write to; default DefaultTmpLimit.
 	TmpLimit resource.Quantity
 
 	// PullTimeout, StartTimeout and CallTimeout default to DefaultPullTimeout and so on.
 	PullTimeout  time.Duration
 	StartTimeout time.Duration
 	CallTimeout  time.Duration
-	// QPS and Burst bound the calls of the API server; default DefaultQPS and DefaultBurst.
+	// QPS and Burst limit the calls of the API server; default DefaultQPS and DefaultBurst.
 	QPS   float32
 	Burst int
-	// Logger hears of failures that no call can return. Default: nobody.
+	// Logger logs failures that no call can return. Default: no log.
 	Logger *slog.Logger
 }
 
-// Validate reports everything that is wrong with the configuration.
+// Validate reports every error in the configuration.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Place != "" && !document.ValidName(c.Place) {
@@ -100,7 +100,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// withDefaults fills in what was left out; it leaves Namespace to connect.
+// withDefaults fills in defaults; connect sets Namespace.
 func (c Config) withDefaults() Config {
 	c.Place = cmp.Or(c.Place, DefaultPlace)
 	c.PullTimeout = cmp.Or(c.PullTimeout, DefaultPullTimeout)
@@ -118,7 +118,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// connect finds the cluster, and the namespace where none was given.
+// connect finds the cluster, and the namespace if none was configured.
 func (c Config) connect() (Config, error) {
 	var namespace string
 	var err error
@@ -135,7 +135,7 @@ func (c Config) connect() (Config, error) {
 	}
 	c.Namespace = cmp.Or(c.Namespace, namespace)
 	if c.Namespace == "" {
-		return c, errors.New("no namespace was given (Namespace), and there is none to be found")
+		return c, errors.New("no namespace is set (Namespace), and none was found")
 	}
 	if c.REST.Dial == nil {
 		c.REST.Dial = (&net.Dialer{Timeout: c.CallTimeout}).DialContext
@@ -168,7 +168,7 @@ const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 func fromCluster() (*rest.Config, string, error) {
 	cluster, err := rest.InClusterConfig()
 	if errors.Is(err, rest.ErrNotInCluster) {
-		return nil, "", errors.New("this process runs in no cluster: give a kubeconfig or a context")
+		return nil, "", errors.New("this process is not running in a cluster: set a kubeconfig or a context")
 	}
 	if err != nil {
 		return nil, "", err

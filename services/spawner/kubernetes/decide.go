@@ -15,17 +15,17 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// errRuns says that an executor cannot be forgotten.
-var errRuns = errors.New("it still runs")
+// errRuns means that an executor cannot be forgotten.
+var errRuns = errors.New("it is still running")
 
 const (
-	// lostAfter is how long after the end of its grace period a pod is taken for lost.
+	// lostAfter is how long after the end of its grace period a pod counts as lost.
 	lostAfter = time.Minute
-	// lookAgain is when a pod is looked for again that is there and in no watch.
+	// lookAgain is when to look up a pod again that exists but was not reported by the watch.
 	lookAgain = 30 * time.Second
 )
 
-// A verb is what is asked of an executor.
+// A verb is an operation on an executor.
 type verb int
 
 const (
@@ -40,77 +40,76 @@ const (
 type request struct {
 	verb     verb
 	executor string
-	// book is, for start, one without entries that holds the latest template.
+	// book, for start, has no entries and the latest template.
 	book book
-	// busy is for protect.
+	// busy, for protect, is whether the executor has jobs.
 	busy bool
 }
 
-// A view is what is known of one revision. Deciding changes nothing in it.
+// A view is the known state of one revision. Deciding does not change it.
 type view struct {
-	// book is what the record says. Where there is no record (yet, or any more), the book is what it
-	// last said. It may lag behind the pods unless it is fresh.
+	// book is the content of the record. Without a record (yet, or any more), it is the last known content.
+	// It may lag behind the pods unless it is fresh.
 	record *corev1.ConfigMap
 	book   book
 	fresh  bool
-	// deployment is nil while there is none.
+	// deployment is nil if there is none.
 	deployment *appsv1.Deployment
 	pods       map[string]*corev1.Pod
-	// gone is what was last seen of pods that are no more: nil for one that was not there when it was
-	// looked for.
+	// gone is the last known state of pods that no longer exist: nil for a pod that was not found when it was
+	// looked up.
 	gone map[string]*corev1.Pod
-	// drained are executors that were told to go, before they ran as the case may be.
+	// drained are executors that were told to exit, possibly before they ran.
 	drained map[string]bool
-	// busy says which executors have jobs, as far as Protect was told.
+	// busy are the executors with jobs, as reported to Protect.
 	busy map[string]bool
-	// failing is since when pods have been in a trouble that may be fatal.
+	// failing is when pods got into a trouble that may be fatal.
 	failing map[types.UID]time.Time
 }
 
-// A plan is what to do about a view.
+// A plan is what to do for a view.
 type plan struct {
-	// answers are the replies to the requests, in their order; nil where all is well once the plan is
-	// carried out.
+	// answers are the replies to the requests, in order; nil means success once the plan is carried out.
 	answers []error
-	// book is the record as it shall be, to be written first.
+	// book is the new content of the record, to be written first.
 	book book
-	// replicas are how many pods the Deployment shall have.
+	// replicas is the number of pods that the Deployment is to have.
 	replicas int32
-	// remove is true where no executor is left, and record and Deployment shall go.
+	// remove is true if no executor is left, so that the record and the Deployment are to be deleted.
 	remove bool
-	// refresh is true where more could be done with a fresh book.
+	// refresh is true if a fresh book would allow more to be done.
 	refresh bool
-	// bind are pods to give to the executors that the book says, by pod.
+	// bind are pods to assign to their executors in the book, by pod.
 	bind map[string]string
-	// end are pods to delete, and how long they have.
+	// end are pods to delete, with their grace periods.
 	end map[string]grace
-	// mark are pods to be marked as busy (true) or idle.
+	// mark are pods to mark as busy (true) or idle.
 	mark map[string]bool
-	// look are pods that should be there and were not seen.
+	// look are pods that should exist and were not seen.
 	look []string
 	// drained, busy and failing replace the view's.
 	drained map[string]bool
 	busy    map[string]bool
 	failing map[types.UID]time.Time
-	// wake is when to decide again though nothing has changed; 0 for never.
+	// wake is when to decide again although nothing has changed; 0 for never.
 	wake time.Duration
 }
 
-// A grace is how long a pod has from its SIGTERM to its SIGKILL, in seconds.
+// A grace is the time from a pod's SIGTERM to its SIGKILL, in seconds.
 type grace int64
 
 const (
-	ownGrace    grace = -1 // what the pod itself says
+	ownGrace    grace = -1 // that of the pod itself
 	giveUpGrace       = grace(backend.GiveUpGrace / time.Second)
-	noGrace     grace = 0 // the pod is struck out, whatever its machine does
+	noGrace     grace = 0 // the pod is removed, whatever its machine does
 )
 
-// longer reports whether g leaves more time than another grace.
+// longer reports whether g is longer than another grace.
 func (g grace) longer(than grace) bool {
 	return g != than && (g == ownGrace || than != ownGrace && g > than)
 }
 
-// decide says what to do about a revision.
+// decide returns what to do for a revision.
 func (c Config) decide(v view, requests []request, now time.Time) plan {
 	d := &decision{Config: c, view: v, now: now, plan: plan{
 		book: v.book.clone(), bind: map[string]string{}, end: map[string]grace{},
@@ -130,7 +129,7 @@ func (c Config) decide(v view, requests []request, now time.Time) plan {
 	return d.plan
 }
 
-// A decision is a plan in the making.
+// A decision is a plan in progress.
 type decision struct {
 	Config
 	view
@@ -143,7 +142,7 @@ func (d *decision) obey(r request) error {
 	switch {
 	case r.verb == start && i < 0:
 		d.start(r)
-	case r.verb == start || i < 0: // it was started, or it is gone
+	case r.verb == start || i < 0: // it was already started, or it is gone
 	case r.verb == forget:
 		return d.forget(i)
 	case r.verb == protect:
@@ -160,7 +159,7 @@ func (d *decision) start(r request) {
 	b.Entries = append(b.Entries, entry{Executor: r.executor})
 }
 
-// forget strikes out an executor that has exited.
+// forget removes an executor that has exited.
 func (d *decision) forget(i int) error {
 	e := d.plan.book.Entries[i]
 	if e.Exit == nil {
@@ -171,7 +170,7 @@ func (d *decision) forget(i int) error {
 	return nil
 }
 
-// dismiss lets an executor go. One that has no pod has ended with that.
+// dismiss ends an executor. An executor without a pod has then exited.
 func (d *decision) dismiss(e *entry, how verb) {
 	d.plan.drained[e.Executor] = true
 	if e.Exit == nil && e.Pod == "" {
@@ -186,7 +185,7 @@ func drainedEarly() backend.Exit {
 	return backend.Exit{Code: -1, Reason: "it was drained before it ran"}
 }
 
-// end deletes a pod, if it is there. Of two graces the shorter counts.
+// end deletes a pod, if it exists. Of two graces the shorter one counts.
 func (d *decision) end(pod string, g grace) {
 	if _, there := d.pods[pod]; !there {
 		return
@@ -196,7 +195,7 @@ func (d *decision) end(pod string, g grace) {
 	}
 }
 
-// clear deletes a pod that nobody needs any more, by force when it should have been gone long ago.
+// clear deletes a pod that is no longer needed, by force if it should have been gone long ago.
 func (d *decision) clear(p *corev1.Pod, g grace) {
 	switch {
 	case p.DeletionTimestamp == nil:
@@ -206,10 +205,10 @@ func (d *decision) clear(p *corev1.Pod, g grace) {
 	}
 }
 
-// overdue reports whether a pod on its way out should have been gone long ago, and its machine is lost.
-// On a machine that lives it may take longer: a kubelet does not heed a grace period that is shortened
-// while it waits for the end of a container (kubernetes/kubernetes#83916). An executor that had no job
-// when its machine was lost has nothing to finish, and so no grace period.
+// overdue reports whether a pod that is being deleted should have been gone long ago, so that its machine is
+// lost. On a live machine it may take longer: a kubelet ignores a grace period that is shortened while it waits
+// for the end of a container (kubernetes/kubernetes#83916). An executor without a job when its machine was lost
+// has nothing to finish, and so no grace period.
 func (d *decision) overdue(p *corev1.Pod) bool {
 	due := p.DeletionTimestamp.Time
 	if g := p.DeletionGracePeriodSeconds; g != nil && !isBusy(p) && machineLost(p) {
@@ -223,13 +222,13 @@ func (d *decision) overdue(p *corev1.Pod) bool {
 	return machineLost(p)
 }
 
-// exit writes down how an executor has ended.
+// exit records how an executor ended.
 func (d *decision) exit(e *entry, x backend.Exit) {
 	x.Instance = d.plan.book.instance(e.Executor)
 	e.Exit = &x
 }
 
-// follow looks after one executor: it writes down its end, and takes away what is left of it then.
+// follow handles one executor: it records its end, and then removes what is left of it.
 func (d *decision) follow(e *entry) {
 	d.remember(e.Executor)
 	p := d.pods[e.Pod]
@@ -245,7 +244,7 @@ func (d *decision) follow(e *entry) {
 	}
 }
 
-// remember keeps what is known of an executor for the next time.
+// remember keeps the state of an executor for the next decision.
 func (d *decision) remember(executor string) {
 	if d.drained[executor] {
 		d.plan.drained[executor] = true
@@ -256,7 +255,7 @@ func (d *decision) remember(executor string) {
 	}
 }
 
-// missing deals with an executor whose pod is not there.
+// missing handles an executor whose pod does not exist.
 func (d *decision) missing(e *entry) {
 	last, known := d.gone[e.Pod]
 	switch {
@@ -265,7 +264,7 @@ func (d *decision) missing(e *entry) {
 		d.plan.look = append(d.plan.look, e.Pod)
 		d.wakeIn(lookAgain)
 	case last != nil && !scheduled(last) && !d.plan.drained[e.Executor]:
-		e.Pod = "" // it has not run: another pod will do
+		e.Pod = "" // it has not run, so it may get another pod
 	case last != nil && !scheduled(last):
 		d.exit(e, drainedEarly())
 	default:
@@ -273,7 +272,7 @@ func (d *decision) missing(e *entry) {
 	}
 }
 
-// watch looks at the pod of an executor that has not exited.
+// watch checks the pod of an executor that has not exited.
 func (d *decision) watch(e *entry, p *corev1.Pod) {
 	if x, ok := ended(p); ok {
 		d.exit(e, d.judge(x, p))
@@ -320,18 +319,18 @@ func (d *decision) watchTrouble(e *entry, p *corev1.Pod) {
 	d.exit(e, t.exit())
 }
 
-// judge adds what the exit itself cannot tell. The first image that the revision was seen to run is
-// the one that its tag means.
+// judge adds what the exit itself does not contain. The first image that the revision ran is the one that its
+// tag stands for.
 func (d *decision) judge(x backend.Exit, p *corev1.Pod) backend.Exit {
 	if d.otherImage(p) {
 		x.Permanent = true
-		x.Reason = fmt.Sprintf("the image %s now names another image: %s, and not %s as for the first executors"+
-			" of this revision; publish the progdef with the image's digest", imageOf(p), digest(p), d.plan.book.Image)
+		x.Reason = fmt.Sprintf("the image %s now refers to another image: %s, not %s as for the first executors"+
+			" of this revision; apply the progdef with the image's digest", imageOf(p), digest(p), d.plan.book.Image)
 	}
 	return x
 }
 
-// otherImage reports whether a pod runs another image than those before it, though by the same tag.
+// otherImage reports whether a pod runs another image than earlier pods with the same tag.
 func (d *decision) otherImage(p *corev1.Pod) bool {
 	found := digest(p)
 	if found == "" || strings.Contains(imageOf(p), "@") {
@@ -343,7 +342,7 @@ func (d *decision) otherImage(p *corev1.Pod) bool {
 	return found != d.plan.book.Image
 }
 
-// assign gives free pods to executors that have none.
+// assign assigns free pods to executors without a pod.
 func (d *decision) assign() {
 	free := d.free()
 	for i := range d.plan.book.Entries {
@@ -358,7 +357,7 @@ func (d *decision) assign() {
 	}
 }
 
-// free are the pods that were given to nobody, and were made from the latest template.
+// free returns the pods that are not assigned and were made from the latest template.
 func (d *decision) free() []string {
 	given := map[string]bool{}
 	for _, b := range []book{d.book, d.plan.book} {
@@ -377,13 +376,13 @@ func (d *decision) free() []string {
 	return out
 }
 
-// bound reports whether a pod was given to an executor.
+// bound reports whether a pod is assigned to an executor.
 func bound(p *corev1.Pod) bool { return p.Labels[labelExecutor] != "" }
 
 func isBusy(p *corev1.Pod) bool { return p.Labels[labelBusy] == "true" }
 
-// endStrays drains the pods of executors that the book does not know, and those that have lost their
-// gate before they were given to one.
+// endStrays drains the pods of executors that the book does not know, and pods that lost their gate before they
+// were assigned.
 func (d *decision) endStrays() {
 	owner := map[string]string{}
 	for _, e := range d.plan.book.Entries {
@@ -403,8 +402,8 @@ func (d *decision) endStrays() {
 	}
 }
 
-// nothingLeft reports whether the record and the Deployment can go. The pods of a Deployment that was
-// left without a record go with it.
+// nothingLeft reports whether the record and the Deployment can be deleted. The pods of a Deployment without a
+// record are deleted with it.
 func (d *decision) nothingLeft() bool {
 	if len(d.plan.book.Entries) > 0 {
 		return false
@@ -416,7 +415,7 @@ func (d *decision) nothingLeft() bool {
 	return d.fresh
 }
 
-// scale says how many pods there shall be. There are never fewer on hearsay.
+// scale sets the number of pods. The replica count is never lowered on stale information.
 func (d *decision) scale() {
 	d.plan.replicas = d.replicas()
 	if d.deployment != nil && d.deployment.Spec.Replicas != nil && d.plan.replicas < *d.deployment.Spec.Replicas {
@@ -424,9 +423,9 @@ func (d *decision) scale() {
 	}
 }
 
-// replicas are the pods that belong to executors and are not on their way out, and those still to be made
-// or seen. A pod that this very plan ends is counted: only when it is seen to go may a ReplicaSet be told
-// to have one less, or it might choose another.
+// replicas counts the pods that belong to executors and are not being deleted, and those still to be created or
+// seen. It counts a pod that this plan ends: the ReplicaSet's count may be lowered only after the pod is seen to
+// be deleted, or it might choose another pod.
 func (d *decision) replicas() int32 {
 	given := map[string]bool{}
 	var n int32

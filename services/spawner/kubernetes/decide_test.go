@@ -115,7 +115,7 @@ func a(text string) entry {
 	executor, pod, _ := strings.Cut(text, "=")
 	e := entry{Executor: executor, Pod: pod}
 	if exited {
-		e.Exit = &backend.Exit{Code: 3, Reason: "it ended with exit code 3"}
+		e.Exit = &backend.Exit{Code: 3, Reason: "it exited with code 3"}
 	}
 	return e
 }
@@ -205,7 +205,7 @@ func TestDecide(t *testing.T) {
 			one has p
 			replicas 1`},
 		{"nor one that has exited", recorded(bookOf("one=p!")), []request{starting}, `
-			one has p exited 3: it ended with exit code 3
+			one has p exited 3: it exited with code 3
 			replicas 0`},
 		{"free pods are given to those who wait, first come first", recorded(bookOf("two", "one", "three"), free("p"), free("q")), nil, `
 			two has p
@@ -269,30 +269,30 @@ func TestDecide(t *testing.T) {
 		{"and if it is not there, its executor has ended", recorded(bookOf("one=p")).with(func(v *view) {
 			v.gone = map[string]*corev1.Pod{"p": nil}
 		}), nil, `
-			one has p exited -1: its pod is gone, and nobody saw its end
+			one has p exited -1: its pod is gone, so its exit status is unknown
 			replicas 0`},
 		{"a pod that goes tells the end in its last state", recorded(bookOf("one=p")).with(func(v *view) {
 			v.gone = podsOf(runs("p", "one", terminatedWith(0, "Completed", "")))
 		}), nil, `
-			one has p exited 0: it ended with exit code 0
+			one has p exited 0: it exited with code 0
 			replicas 0`},
 		{"an end is written down, and the pod taken away", recorded(bookOf("one=p"), runs("p", "one", terminatedWith(3, "Error", ""))), nil, `
-			one has p exited 3: it ended with exit code 3
+			one has p exited 3: it exited with code 3
 			end p in 5
 			replicas 1`},
 		{"a program that was started again is over", recorded(bookOf("one=p"), runs("p", "one", restarted(137))), nil, `
-			one has p exited -1SIGKILL: it was ended by SIGKILL
+			one has p exited -1SIGKILL: it was killed by SIGKILL
 			end p in 5
 			replicas 1`},
 		{"an evicted pod is over, and was never counted since", recorded(bookOf("one=p"), runs("p", "one", phase(corev1.PodFailed), func(p *corev1.Pod) {
 			p.Status.Reason, p.Status.Message = "Evicted", "The node was low on resource: memory."
 		})), nil, `
-			one has p exited -1: its machine has evicted it: The node was low on resource: memory
+			one has p exited -1: its machine evicted it: The node was low on resource: memory
 			end p in 5
 			replicas 0`},
 		{"what runs cannot be forgotten", recorded(bookOf("one=p"), runs("p", "one")), []request{{verb: forget, executor: "one"}}, `
 			one has p
-			answer 0: it still runs
+			answer 0: it is still running
 			replicas 1`},
 		{"to forget strikes out the executor and takes away its pod", recorded(bookOf("one=p!"), runs("p", "one")),
 			[]request{{verb: forget, executor: "one"}}, `
@@ -356,14 +356,14 @@ func TestDecide(t *testing.T) {
 			deleted(now.Add(-lostAfter)),
 			condition(corev1.PodReady, corev1.ConditionFalse, "", ""),
 			condition(corev1.ContainersReady, corev1.ConditionTrue, "", ""))), nil, `
-			one has p exited -1: its machine m1 does not answer: it was to be gone by 2026-01-02T03:03:05Z
+			one has p exited -1: its machine m1 does not respond: its pod should have been gone by 2026-01-02T03:03:05Z
 			end p in 0
 			replicas 0`},
 		{"an idle executor on a lost machine has no grace period", recorded(bookOf("one=p"), runs("p", "one", idle,
 			deleted(now.Add(time.Hour-lostAfter)), func(p *corev1.Pod) { p.DeletionGracePeriodSeconds = new(int64(3600)) },
 			condition(corev1.PodReady, corev1.ConditionFalse, "", ""),
 			condition(corev1.ContainersReady, corev1.ConditionTrue, "", ""))), nil, `
-			one has p exited -1: its machine m1 does not answer: it was to be gone by 2026-01-02T04:03:05Z
+			one has p exited -1: its machine m1 does not respond: its pod should have been gone by 2026-01-02T04:03:05Z
 			end p in 0
 			replicas 0`},
 		{"a machine that answers is not", recorded(bookOf("one=p"), runs("p", "one", deleted(now.Add(-lostAfter)))), nil, `
@@ -388,7 +388,7 @@ func TestDecide(t *testing.T) {
 		{"and permanent", recorded(bookOf("two=q"), runs("q", "two", imageID("x@sha256:bbb"), terminatedWith(0, "", ""))).with(func(v *view) {
 			v.book.Image = "sha256:aaa"
 		}), nil, `
-			two has q exited 0: the image registry.example/tester:1 now names another image: sha256:bbb, and not sha256:aaa as for the first executors of this revision; publish the progdef with the image's digest (permanent)
+			two has q exited 0: the image registry.example/tester:1 now refers to another image: sha256:bbb, not sha256:aaa as for the first executors of this revision; apply the progdef with the image's digest (permanent)
 			end q in 5
 			replicas 1`},
 		{"an image that cannot be pulled has time", recorded(bookOf("one=p"), runs("p", "one", waiting("ErrImagePull", "no such host"))), nil, `
@@ -402,7 +402,7 @@ func TestDecide(t *testing.T) {
 			end p in 5
 			replicas 1`},
 		{"an image that can be no name never can", recorded(bookOf("one=p"), runs("p", "one", waiting("InvalidImageName", "bad"))), nil, `
-			one has p exited -1: its image cannot be had: bad; check the progdef's image, and whether the cluster may read it from its registry (permanent)
+			one has p exited -1: its image cannot be used: bad; check the progdef's image, and whether the cluster may read it from its registry (permanent)
 			end p in 5
 			replicas 1`},
 		{"whoever waits for a machine waits", recorded(bookOf("one=p"), waits("p", "one",

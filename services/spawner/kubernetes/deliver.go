@@ -2,11 +2,11 @@ package kubernetes
 
 import "github.com/dagyo/dagyo/services/spawner/backend"
 
-// tellNews has the books looked through for exits.
+// tellNews requests a search of the books for exits.
 func (b *Backend) tellNews() {
 	select {
 	case b.news <- struct{}{}:
-	default: // it is to happen already
+	default: // already requested
 	}
 }
 
@@ -31,7 +31,7 @@ func (b *Backend) deliver() {
 	}
 }
 
-// unheard adds the exits that are new, and leaves out those that were forgotten meanwhile.
+// unheard adds new exits, and removes those that were forgotten in the meantime.
 func (b *Backend) unheard(pending []backend.Exit) []backend.Exit {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -22,10 +22,10 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// workers is how many revisions are looked after at the same time.
+// workers is how many revisions are handled at the same time.
 const workers = 8
 
-// ErrClosed says that a Backend was used after Close.
+// ErrClosed is returned by methods of a Backend after Close.
 var ErrClosed = errors.New("the Kubernetes backend is closed")
 
 // A Backend runs executors as pods; see the package comment. Its methods may be called concurrently.
@@ -49,7 +49,7 @@ type Backend struct {
 
 var _ backend.Backend = (*Backend)(nil)
 
-// New connects to the cluster, and begins to watch the place. The caller must receive from Exits, and
+// New connects to the cluster, and starts to watch the place. The caller must receive from Exits, and
 // Close the backend.
 func New(cfg Config) (*Backend, error) {
 	b, err := newBackend(cfg)
@@ -92,7 +92,7 @@ func newBackend(cfg Config) (*Backend, error) {
 	return b, nil
 }
 
-// open makes sure that the place can be worked on, and fills in what is there already.
+// open checks that the place can be used, and reads its current state.
 func (b *Backend) open(ctx context.Context) error {
 	opening, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()
@@ -108,7 +108,7 @@ func (b *Backend) open(ctx context.Context) error {
 	return b.watch(ctx, opening)
 }
 
-// tryReading finds out at once, and in words, what an informer would try for ever.
+// tryReading reports at once, with a clear error, what an informer would retry forever.
 func (b *Backend) tryReading(ctx context.Context) error {
 	one := metav1.ListOptions{Limit: 1, LabelSelector: b.selector()}
 	_, pods := b.client.CoreV1().Pods(b.cfg.Namespace).List(ctx, one)
@@ -126,7 +126,7 @@ func (b *Backend) selector() string {
 	return labels.SelectorFromSet(placeLabels(b.cfg.Place)).String()
 }
 
-// findOwner looks up the Deployment that executors belong to.
+// findOwner looks up the Deployment that owns the executors.
 func (b *Backend) findOwner(ctx context.Context) error {
 	if b.cfg.Owner == "" {
 		return nil
@@ -140,8 +140,8 @@ func (b *Backend) findOwner(ctx context.Context) error {
 	return nil
 }
 
-// Start implements [backend.Backend]. It returns once the executor stands in the book; its pod may have
-// to wait for a machine.
+// Start implements [backend.Backend]. It returns once the executor is in the book; its pod may have to wait
+// for a machine.
 func (b *Backend) Start(ctx context.Context, spec backend.Spec) error {
 	if err := b.start(ctx, spec); err != nil {
 		return fmt.Errorf("starting executor %s: %w", spec.Executor, err)
@@ -159,7 +159,7 @@ func (b *Backend) start(ctx context.Context, spec backend.Spec) error {
 		}
 	}
 	if told, ok := spec.Env[contract.EnvExecutor]; ok && told != spec.Executor {
-		return fmt.Errorf("its environment says that its name is %q", told)
+		return fmt.Errorf("its name in the environment is %q", told)
 	}
 	t, err := b.cfg.render(spec)
 	if err != nil {
@@ -178,26 +178,26 @@ func (b *Backend) Drain(ctx context.Context, executor string) error {
 	return b.tell(ctx, request{verb: drain, executor: executor}, "draining")
 }
 
-// GiveUp implements [backend.Backend]. It ends an executor that does not drain yet. One that does goes on
-// until its own grace period is over, because kubelets do not hurry (see the package comment).
+// GiveUp implements [backend.Backend]. It ends an executor that is not draining yet. A draining one continues
+// until the end of its own grace period, because kubelets ignore the change (see the package comment).
 func (b *Backend) GiveUp(ctx context.Context, executor string) error {
 	return b.tell(ctx, request{verb: giveUp, executor: executor}, "giving up")
 }
 
 // Protect implements [backend.Backend]: the pods of executors with jobs are not evicted (a
-// PodDisruptionBudget), keep the cluster's autoscaler from their machine, and are the last that a
-// ReplicaSet takes away. Pods without jobs are free to be moved.
+// PodDisruptionBudget), keep the cluster's autoscaler from removing their machine, and are the last that a
+// ReplicaSet deletes. Pods without jobs may be moved.
 func (b *Backend) Protect(ctx context.Context, executor string, busy bool) error {
 	return b.tell(ctx, request{verb: protect, executor: executor, busy: busy}, "protecting")
 }
 
-// Forget implements [backend.Backend]. What is left of the executor's pod, and the Deployment when it was
-// the last one of its revision, go within seconds.
+// Forget implements [backend.Backend]. What is left of the executor's pod, and the Deployment if it was the
+// last executor of its revision, are deleted within seconds.
 func (b *Backend) Forget(ctx context.Context, executor string) error {
 	return b.tell(ctx, request{verb: forget, executor: executor}, "forgetting")
 }
 
-// tell asks for something about an executor that may be gone.
+// tell makes a request about an executor that may be gone.
 func (b *Backend) tell(ctx context.Context, r request, doing string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -212,8 +212,8 @@ func (b *Backend) tell(ctx context.Context, r request, doing string) error {
 	return nil
 }
 
-// Exits implements [backend.Backend]. A Backend delivers each exit once; exits that are not received
-// wait, and are delivered again by the next Backend on the place until Forget.
+// Exits implements [backend.Backend]. A Backend delivers each exit once. Exits that are not received
+// wait, and the next Backend on the place delivers them again until Forget.
 func (b *Backend) Exits() <-chan backend.Exit { return b.exits }
 
 // List implements [backend.Backend].

@@ -6,11 +6,10 @@ import (
 	"strings"
 )
 
-// fieldManager owns what the Backend applies.
+// fieldManager owns the fields that the Backend applies.
 const fieldManager = "dagyo-spawner"
 
-// Labels and annotations. An executor's id, a place and a progdef's name keep to the grammar of a
-// label's value.
+// Labels and annotations. The ids of executors, places and the names of progdefs are valid values of labels.
 const (
 	labelApp      = "app.kubernetes.io/name"
 	labelManager  = "app.kubernetes.io/managed-by"
@@ -21,14 +20,14 @@ const (
 	labelExecutor = "dagyo.dev/executor"
 	labelBusy     = "dagyo.dev/busy"
 
-	// annotationTemplate is on a Deployment and on its pods: which template they were made from.
+	// annotationTemplate, on a Deployment and its pods, is the template that they were made from.
 	annotationTemplate = "dagyo.dev/template"
 	annotationEvict    = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 	annotationCost     = "controller.kubernetes.io/pod-deletion-cost"
 
-	// gate keeps a pod from being scheduled until it is given to an executor.
+	// gate keeps a pod from being scheduled until it is assigned to an executor.
 	gate = "dagyo.dev/executor"
-	// container is the name of the one container of a pod.
+	// container is the name of a pod's only container.
 	container = "executor"
 )
 
@@ -37,8 +36,8 @@ const (
 	manager     = fieldManager
 )
 
-// setName names the book and the Deployment of a revision: readable, and unique by a hash. It is short
-// enough for the names of ReplicaSets and pods to begin with the whole of it.
+// setName names the book and the Deployment of a revision: readable, and unique through a hash. It is short
+// enough to be a complete prefix of the names of ReplicaSets and pods.
 func setName(place, progdef, revision string) string {
 	const longest = 24
 	sum := sha256.Sum256([]byte(place + "/" + progdef + "/" + revision))
@@ -53,7 +52,7 @@ func budgetName(place string) string {
 	return "dagyo-busy-" + strings.TrimRight(head, "-") + "-" + hex.EncodeToString(sum[:4])
 }
 
-// placeLabels are on everything that the Backend makes on a place.
+// placeLabels are on everything that the Backend creates on a place.
 func placeLabels(place string) map[string]string {
 	return map[string]string{labelApp: appExecutor, labelManager: manager, labelPlace: place}
 }

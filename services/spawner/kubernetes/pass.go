@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// writeAttempts is how often a book is read anew because another Backend was faster.
+	// writeAttempts is how often a book is read again because another Backend was faster.
 	writeAttempts = 10
 	// podCalls is how many pods of a revision are changed at the same time.
 	podCalls = 32
-	// firstRetry and lastRetry are the waits after the first and after many failures in a row.
+	// firstRetry and lastRetry are the pauses after the first and after many failures in a row.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 30 * time.Second
 )
 
-// ask has a request carried out, and waits for it.
+// ask submits a request and waits until it is carried out.
 func (b *Backend) ask(ctx context.Context, name string, r request) error {
 	c := &call{request: r, done: make(chan error, 1)}
 	b.mu.Lock()
@@ -42,7 +42,7 @@ func (b *Backend) ask(ctx context.Context, name string, r request) error {
 	}
 }
 
-// setOf finds the set of an executor, "" if no book has it.
+// setOf returns the set of an executor, or "" if no book contains it.
 func (b *Backend) setOf(executor string) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -54,7 +54,7 @@ func (b *Backend) setOf(executor string) string {
 	return ""
 }
 
-// work looks after one set after the other, until the queue is shut down.
+// work handles sets from the queue, until the queue is shut down.
 func (b *Backend) work(ctx context.Context) {
 	for {
 		name, shutdown := b.queue.Get()
@@ -66,7 +66,7 @@ func (b *Backend) work(ctx context.Context) {
 	}
 }
 
-// lookAfter makes a pass over a set, and another one later if that failed.
+// lookAfter makes a pass over a set, and another one later if that fails.
 func (b *Backend) lookAfter(ctx context.Context, name string) {
 	calls := b.take(name)
 	answers, err := b.pass(ctx, name, calls)
@@ -80,14 +80,14 @@ func (b *Backend) lookAfter(ctx context.Context, name string) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		b.cfg.Logger.Warn("cannot look after a revision; trying again", "deployment", name, "error", err)
+		b.cfg.Logger.Warn("cannot reconcile a revision; trying again", "deployment", name, "error", err)
 		b.queue.AddRateLimited(name)
 	default:
 		b.queue.Forget(name)
 	}
 }
 
-// take takes the requests that wait.
+// take takes the pending requests.
 func (b *Backend) take(name string) []*call {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -97,7 +97,7 @@ func (b *Backend) take(name string) []*call {
 	return calls
 }
 
-// pass decides what to do about a set, and does it.
+// pass decides what to do for a set, and does it.
 func (b *Backend) pass(ctx context.Context, name string, calls []*call) ([]error, error) {
 	requests := make([]request, len(calls))
 	for i, c := range calls {
@@ -123,8 +123,8 @@ func (b *Backend) pass(ctx context.Context, name string, calls []*call) ([]error
 	return p.answers, err
 }
 
-// decideAndWrite decides, and has the decision in the record before anything is done about it. The view
-// that it returns holds the record as it is then.
+// decideAndWrite decides, and stores the decision in the record before anything is done about it. The view
+// that it returns contains the stored record.
 func (b *Backend) decideAndWrite(ctx context.Context, name string, requests []request) (view, plan, error) {
 	fresh := false
 	for range writeAttempts {
@@ -151,7 +151,7 @@ func (b *Backend) decideAndWrite(ctx context.Context, name string, requests []re
 	return view{}, plan{}, fmt.Errorf("writing the record: others changed it %d times in a row", writeAttempts)
 }
 
-// view returns what is known of a set.
+// view returns the known state of a set.
 func (b *Backend) view(name string, fresh bool) (view, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -165,7 +165,7 @@ func (b *Backend) settle(name string, p plan) {
 	b.set(name).settle(p)
 }
 
-// scale makes the Deployment as the plan wants it.
+// scale makes the Deployment match the plan.
 func (b *Backend) scale(ctx context.Context, name string, v view, p plan) error {
 	if p.book.Template == "" || b.settled(v.deployment, p.book, p.replicas) {
 		return nil
@@ -181,8 +181,8 @@ func (b *Backend) scale(ctx context.Context, name string, v view, p plan) error 
 	return nil
 }
 
-// remove removes record and Deployment, unless somebody has changed them since: then the watches tell,
-// and it is decided again.
+// remove deletes the record and the Deployment, unless they have changed since: then the watches report it,
+// and a new decision is made.
 func (b *Backend) remove(ctx context.Context, name string, v view) error {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()
@@ -208,7 +208,7 @@ func (b *Backend) remove(ctx context.Context, name string, v view) error {
 	return nil
 }
 
-// unchanged lets a deletion fail if its object is not as it was.
+// unchanged makes a deletion fail if its object has changed.
 func unchanged(o metav1.Object) metav1.DeleteOptions {
 	uid, version := o.GetUID(), o.GetResourceVersion()
 	background := metav1.DeletePropagationBackground
@@ -218,11 +218,11 @@ func unchanged(o metav1.Object) metav1.DeleteOptions {
 	}
 }
 
-// gone reports whether a call has failed only because its object is no more, or has changed: then the
-// watches tell, and it is decided again.
+// gone reports whether a call failed only because its object no longer exists, or has changed: then the
+// watches report it, and a new decision is made.
 func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
 
-// changePods does what the plan wants with pods, and waits for all of it.
+// changePods makes the plan's changes to pods, and waits for all of them.
 func (b *Backend) changePods(ctx context.Context, name string, v view, p plan) error {
 	var todo []func(context.Context) error
 	do := func(pod string, f func(context.Context, *corev1.Pod) error) {
@@ -276,13 +276,13 @@ type ungated struct {
 	SchedulingGates []corev1.PodSchedulingGate `json:"schedulingGates"`
 }
 
-// costs of deleting a pod, for a ReplicaSet: pods that were given to nobody have none.
+// Costs of deleting a pod, for a ReplicaSet: pods without an executor have none.
 const (
 	costBusy = "1000"
 	costIdle = "1"
 )
 
-// marks say whether an executor has jobs.
+// marks mark whether an executor has jobs.
 func marks(busy bool) merge {
 	var m merge
 	m.Metadata.Labels = map[string]string{labelBusy: "false"}
@@ -294,7 +294,7 @@ func marks(busy bool) merge {
 	return m
 }
 
-// bind lets an executor's pod be scheduled. The pod must be as it was seen: the gates of others stay.
+// bind allows an executor's pod to be scheduled. The pod must be unchanged: the gates of others stay.
 func (b *Backend) bind(ctx context.Context, p *corev1.Pod, executor string) error {
 	m := marks(true)
 	m.Metadata.ResourceVersion = p.ResourceVersion
@@ -330,7 +330,7 @@ func (b *Backend) end(ctx context.Context, p *corev1.Pod, g grace) error {
 	return nil
 }
 
-// look finds out whether a pod that no watch shows is there.
+// look finds out whether a pod that no watch reports exists.
 func (b *Backend) look(ctx context.Context, name, pod string) error {
 	_, err := b.client.CoreV1().Pods(b.cfg.Namespace).Get(ctx, pod, metav1.GetOptions{})
 	if err == nil {

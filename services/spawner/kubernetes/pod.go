@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// active reports whether a ReplicaSet counts the pod among its own.
+// active reports whether a ReplicaSet counts the pod.
 func active(p *corev1.Pod) bool {
 	return p.DeletionTimestamp == nil && !over(p)
 }
@@ -23,7 +23,7 @@ func over(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
-// scheduled reports whether a machine was found, so that the program may have run.
+// scheduled reports whether the pod has a machine, so that the program may have run.
 func scheduled(p *corev1.Pod) bool { return p.Spec.NodeName != "" }
 
 // gated reports whether the pod still has the Backend's gate.
@@ -31,12 +31,12 @@ func gated(p *corev1.Pod) bool { return slices.ContainsFunc(p.Spec.SchedulingGat
 
 func isGate(g corev1.PodSchedulingGate) bool { return g.Name == gate }
 
-// otherGates are the gates that others have put on the pod.
+// otherGates are the gates that others have set on the pod.
 func otherGates(p *corev1.Pod) []corev1.PodSchedulingGate {
 	return slices.DeleteFunc(slices.Clone(p.Spec.SchedulingGates), isGate)
 }
 
-// status is that of the executor's container; empty while there is none.
+// status is that of the executor's container; it is empty if there is none.
 func status(p *corev1.Pod) corev1.ContainerStatus {
 	for _, s := range p.Status.ContainerStatuses {
 		if s.Name == container {
@@ -46,7 +46,7 @@ func status(p *corev1.Pod) corev1.ContainerStatus {
 	return corev1.ContainerStatus{}
 }
 
-// terminated is the end of the first container that has run, nil while there is none.
+// terminated is the end of the first container that ran, or nil.
 func terminated(p *corev1.Pod) *corev1.ContainerStateTerminated {
 	s := status(p)
 	if s.LastTerminationState.Terminated != nil && s.RestartCount > 0 {
@@ -55,8 +55,8 @@ func terminated(p *corev1.Pod) *corev1.ContainerStateTerminated {
 	return s.State.Terminated
 }
 
-// machineLost reports whether the cluster has not heard of the pod's machine for some time: then it
-// takes back that the pod is ready, and leaves what the machine has said of the containers.
+// machineLost reports whether the cluster has not heard from the pod's machine for some time: it then marks the
+// pod as not ready, and leaves the machine's status of the containers.
 func machineLost(p *corev1.Pod) bool {
 	ready := map[corev1.PodConditionType]corev1.ConditionStatus{}
 	for _, c := range p.Status.Conditions {
@@ -65,7 +65,7 @@ func machineLost(p *corev1.Pod) bool {
 	return ready[corev1.PodReady] == corev1.ConditionFalse && ready[corev1.ContainersReady] == corev1.ConditionTrue
 }
 
-// ended returns the exit of a pod's executor once its program has ended, or never will run.
+// ended returns the exit of a pod's executor once its program has exited or can never run.
 func ended(p *corev1.Pod) (backend.Exit, bool) {
 	t := terminated(p)
 	if t == nil && !over(p) {
@@ -74,11 +74,11 @@ func ended(p *corev1.Pod) (backend.Exit, bool) {
 	return describe(p, t), true
 }
 
-// vanished returns the exit of an executor whose pod is gone: last is what was last seen of it, nil if
-// nobody was looking.
+// vanished returns the exit of an executor whose pod is gone: last is the pod's last known state, or nil if
+// it was not observed.
 func vanished(last *corev1.Pod) backend.Exit {
 	if last == nil {
-		return backend.Exit{Code: -1, Reason: "its pod is gone, and nobody saw its end"}
+		return backend.Exit{Code: -1, Reason: "its pod is gone, so its exit status is unknown"}
 	}
 	if exit, ok := ended(last); ok {
 		return exit
@@ -86,18 +86,18 @@ func vanished(last *corev1.Pod) backend.Exit {
 	if !scheduled(last) {
 		return backend.Exit{Code: -1, Reason: "its pod was deleted before it ran" + disruption(last)}
 	}
-	return backend.Exit{Code: -1, Reason: fmt.Sprintf("its pod was removed, and its machine %s did not say how it ended%s",
+	return backend.Exit{Code: -1, Reason: fmt.Sprintf("its pod was removed, and its machine %s did not report its exit status%s",
 		last.Spec.NodeName, disruption(last))}
 }
 
-// lost returns the exit of an executor whose machine does not do as it is told.
+// lost returns the exit of an executor whose machine does not obey.
 func lost(p *corev1.Pod) backend.Exit {
 	return backend.Exit{Code: -1, Reason: fmt.Sprintf(
-		"its machine %s does not answer: it was to be gone by %s%s",
+		"its machine %s does not respond: its pod should have been gone by %s%s",
 		p.Spec.NodeName, p.DeletionTimestamp.UTC().Format(time.RFC3339), disruption(p))}
 }
 
-// describe tells in words how a program ended; t is nil where its machine does not say.
+// describe explains how a program ended; t is nil if its machine does not report it.
 func describe(p *corev1.Pod, t *corev1.ContainerStateTerminated) backend.Exit {
 	exit := backend.Exit{Code: -1}
 	if t != nil && t.Reason != reasonUnknown {
@@ -108,15 +108,15 @@ func describe(p *corev1.Pod, t *corev1.ContainerStateTerminated) backend.Exit {
 	case p.Status.Reason != "":
 		exit.Reason = podReason(p)
 	case t == nil || t.Reason == reasonUnknown:
-		exit.Reason = "its machine does not say how it ended"
+		exit.Reason = "its machine did not report its exit status"
 	case t.Reason == "OOMKilled":
 		exit.Reason = outOfMemory(p)
 	case t.Reason == "StartError" || t.Reason == "ContainerCannotRun":
 		exit.Code, exit.Signal = -1, ""
-		exit.Reason = "its command cannot be run: " + sentence(t.Message)
+		exit.Reason = "cannot run its command: " + sentence(t.Message)
 		exit.Permanent = noSuchCommand(t.Message)
 	case exit.Signal == "SIGKILL" && p.DeletionTimestamp != nil:
-		exit.Reason = "it was killed: it did not end when it was told to"
+		exit.Reason = "it was killed: it did not exit when told to"
 	default:
 		exit.Reason = contract.PlainEnding(exit.Code, exit.Signal)
 	}
@@ -124,11 +124,11 @@ func describe(p *corev1.Pod, t *corev1.ContainerStateTerminated) backend.Exit {
 	return exit
 }
 
-// reasonUnknown is the kubelet's word for a container that it cannot find.
+// reasonUnknown is the kubelet's reason for a container that it cannot find.
 const reasonUnknown = "ContainerStatusUnknown"
 
-// exitCode takes apart what a container runtime makes of the end of a process: 128 and the number of the
-// signal that ended it.
+// exitCode splits a container runtime's exit code, which is 128 plus the number of the signal for a process
+// killed by a signal.
 func exitCode(code int32) (int, string) {
 	if code > 128 {
 		if name := unix.SignalName(unix.Signal(code - 128)); name != "" {
@@ -138,18 +138,18 @@ func exitCode(code int32) (int, string) {
 	return int(code), ""
 }
 
-// podReason is why a machine has ended or refused a pod.
+// podReason explains why a machine ended or rejected a pod.
 func podReason(p *corev1.Pod) string {
 	message := sentence(p.Status.Message)
 	switch p.Status.Reason {
 	case "Evicted":
-		return "its machine has evicted it: " + message
+		return "its machine evicted it: " + message
 	case "NodeShutdown", "Terminated", "Shutdown":
-		return "its machine shuts down: " + message
+		return "its machine is shutting down: " + message
 	case "NodeLost":
 		return "its machine is lost: " + message
 	}
-	return "its machine has refused or ended it: " + p.Status.Reason + ": " + message
+	return "its machine rejected or ended it: " + p.Status.Reason + ": " + message
 }
 
 func outOfMemory(p *corev1.Pod) string {
@@ -161,7 +161,7 @@ func outOfMemory(p *corev1.Pod) string {
 	return "its machine ran out of memory; it has no limit of its own"
 }
 
-// noSuchCommand reports whether no program can be made of the command in this image.
+// noSuchCommand reports whether the command cannot be executed in this image.
 func noSuchCommand(message string) bool {
 	for _, sign := range []string{
 		"no such file or directory", "executable file not found", "permission denied",
@@ -174,11 +174,11 @@ func noSuchCommand(message string) bool {
 	return false
 }
 
-// disruption says who has the pod go, where the cluster tells.
+// disruption says who caused the deletion of a pod, if the cluster reports it.
 func disruption(p *corev1.Pod) string {
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && c.Message != "" {
-			return "; the cluster had it go: " + sentence(c.Message)
+			return "; the cluster deleted it: " + sentence(c.Message)
 		}
 	}
 	return ""
@@ -187,20 +187,20 @@ func disruption(p *corev1.Pod) string {
 // A trouble is what keeps an executor from running.
 type trouble struct {
 	words string
-	// advice says what to change where no executor of the revision can run, once the trouble has lasted
-	// for as long as patience says; "" where it may pass by itself.
+	// advice says what to change if no executor of the revision can run, once the trouble has lasted for
+	// patience; "" if the trouble may go away by itself.
 	advice   string
 	patience time.Duration
 }
 
-// What to do about it.
+// Advice for troubles.
 const (
 	adviceImage   = "check the progdef's image, and whether the cluster may read it from its registry"
 	adviceSets    = "check that the Secrets and ConfigMaps of its envFrom are in the executors' namespace"
 	adviceCommand = "check the progdef's command and image"
 )
 
-// trouble looks for what keeps the program of a pod from running.
+// trouble finds what keeps the program of a pod from running.
 func (c Config) trouble(p *corev1.Pod) trouble {
 	if !scheduled(p) {
 		return trouble{words: unscheduled(p)}
@@ -212,22 +212,22 @@ func (c Config) trouble(p *corev1.Pod) trouble {
 	message := sentence(w.Message)
 	switch w.Reason {
 	case "InvalidImageName", "ErrImageNeverPull":
-		return trouble{"its image cannot be had: " + message, adviceImage, 0}
+		return trouble{"its image cannot be used: " + message, adviceImage, 0}
 	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable",
 		"SignatureValidationFailed":
 		return trouble{"its image cannot be pulled: " + message, adviceImage, c.PullTimeout}
 	case "CreateContainerConfigError", "CreateContainerError":
-		return trouble{"its container cannot be made: " + message, adviceSets, c.StartTimeout}
+		return trouble{"its container cannot be created: " + message, adviceSets, c.StartTimeout}
 	case "RunContainerError":
 		if noSuchCommand(w.Message) {
-			return trouble{"its command cannot be run: " + message, adviceCommand, 0}
+			return trouble{"cannot run its command: " + message, adviceCommand, 0}
 		}
 		return trouble{"its container cannot be started: " + message, adviceCommand, c.StartTimeout}
 	}
 	return trouble{}
 }
 
-// unscheduled says why no machine was found, "" while nobody has looked for one.
+// unscheduled explains why the pod has no machine, or "" if it was not considered yet.
 func unscheduled(p *corev1.Pod) string {
 	if gates := otherGates(p); len(gates) > 0 {
 		return "its pod is held back by the scheduling gate " + gates[0].Name
@@ -241,19 +241,19 @@ func unscheduled(p *corev1.Pod) string {
 	return ""
 }
 
-// exit is that of an executor that cannot run.
+// exit is the exit of an executor that cannot run.
 func (t trouble) exit() backend.Exit {
 	return backend.Exit{Code: -1, Permanent: true, Reason: t.words + "; " + t.advice}
 }
 
-// digest is that of the image a pod runs, "" where it is not known. Only what came from a registry has
-// one that is the same on every machine.
+// digest is that of the image of a pod, or "" if it is unknown. Only images from a registry have a digest that
+// is the same on every machine.
 func digest(p *corev1.Pod) string {
 	_, d, _ := strings.Cut(status(p).ImageID, "@")
 	return d
 }
 
-// sentence is a message of the cluster as part of one of ours.
+// sentence formats a message of the cluster as part of one of ours.
 func sentence(message string) string {
 	const longest = 512
 	message = strings.Join(strings.Fields(message), " ")

@@ -24,13 +24,13 @@ func TestExits(t *testing.T) {
 		want backend.Exit
 	}{
 		{"an exit code", runs("p", "one", terminatedWith(3, "Error", "boom\n")),
-			backend.Exit{Code: 3, Reason: "it ended with exit code 3", Detail: "boom\n"}},
+			backend.Exit{Code: 3, Reason: "it exited with code 3", Detail: "boom\n"}},
 		{"a signal", runs("p", "one", terminatedWith(143, "Error", "")),
-			backend.Exit{Code: -1, Signal: "SIGTERM", Reason: "it was ended by SIGTERM"}},
+			backend.Exit{Code: -1, Signal: "SIGTERM", Reason: "it was killed by SIGTERM"}},
 		{"a code that only looks like a signal", runs("p", "one", terminatedWith(255, "Error", "")),
-			backend.Exit{Code: 255, Reason: "it ended with exit code 255"}},
+			backend.Exit{Code: 255, Reason: "it exited with code 255"}},
 		{"too late", runs("p", "one", deleted(now), terminatedWith(137, "Error", "")),
-			backend.Exit{Code: -1, Signal: "SIGKILL", Reason: "it was killed: it did not end when it was told to"}},
+			backend.Exit{Code: -1, Signal: "SIGKILL", Reason: "it was killed: it did not exit when told to"}},
 		{"too much memory", runs("p", "one", limited, terminatedWith(137, "OOMKilled", "")),
 			backend.Exit{Code: -1, Signal: "SIGKILL", Reason: "it used more memory than its limit of 64Mi"}},
 		{"too little memory", runs("p", "one", terminatedWith(137, "OOMKilled", "")),
@@ -38,21 +38,21 @@ func TestExits(t *testing.T) {
 		{"no such command", runs("p", "one", terminatedWith(128, "StartError",
 			`exec: "/nope": stat /nope: no such file or directory: unknown`)),
 			backend.Exit{Code: -1, Permanent: true, Detail: `exec: "/nope": stat /nope: no such file or directory: unknown`,
-				Reason: `its command cannot be run: exec: "/nope": stat /nope: no such file or directory: unknown`}},
+				Reason: `cannot run its command: exec: "/nope": stat /nope: no such file or directory: unknown`}},
 		{"a preemption", runs("p", "one", deleted(now), terminatedWith(0, "Completed", ""),
 			condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler", "preempting to accommodate a higher priority pod")),
-			backend.Exit{Reason: "it ended with exit code 0; the cluster had it go: preempting to accommodate a higher priority pod"}},
+			backend.Exit{Reason: "it exited with code 0; the cluster deleted it: preempting to accommodate a higher priority pod"}},
 		{"a shutdown", runs("p", "one", phase(corev1.PodFailed), terminatedWith(0, "Completed", ""), func(p *corev1.Pod) {
 			p.Status.Reason, p.Status.Message = "Terminated", "Pod was terminated in response to imminent node shutdown."
-		}), backend.Exit{Reason: "its machine shuts down: Pod was terminated in response to imminent node shutdown"}},
+		}), backend.Exit{Reason: "its machine is shutting down: Pod was terminated in response to imminent node shutdown"}},
 		{"a machine that will not have it", runs("p", "one", phase(corev1.PodFailed), func(p *corev1.Pod) {
 			p.Status.ContainerStatuses = nil
 			p.Status.Reason, p.Status.Message = "OutOfcpu", "Node didn't have enough resource: cpu"
-		}), backend.Exit{Code: -1, Reason: "its machine has refused or ended it: OutOfcpu: Node didn't have enough resource: cpu"}},
+		}), backend.Exit{Code: -1, Reason: "its machine rejected or ended it: OutOfcpu: Node didn't have enough resource: cpu"}},
 		{"nobody knows", runs("p", "one", phase(corev1.PodFailed), terminatedWith(137, reasonUnknown, "lost")),
-			backend.Exit{Code: -1, Reason: "its machine does not say how it ended"}},
+			backend.Exit{Code: -1, Reason: "its machine did not report its exit status"}},
 		{"the first end counts", runs("p", "one", restarted(3), terminatedWith(0, "Completed", "")),
-			backend.Exit{Code: 3, Reason: "it ended with exit code 3"}},
+			backend.Exit{Code: 3, Reason: "it exited with code 3"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, ok := ended(c.pod)
@@ -104,7 +104,7 @@ func TestWaiting(t *testing.T) {
 		{"no image", set{pods: podsOf(runs("p", "one", waiting("ImagePullBackOff", "Back-off pulling image\n\"x\"")))},
 			`its image cannot be pulled: Back-off pulling image "x"`},
 		{"no secret", set{pods: podsOf(runs("p", "one", waiting("CreateContainerConfigError", `secret "s" not found`)))},
-			`its container cannot be made: secret "s" not found`},
+			`its container cannot be created: secret "s" not found`},
 		{"no quota", set{deployment: refused}, `waiting for its pod: pods "x" is forbidden: exceeded quota: few`},
 		{"no Deployment", set{refused: "the API server is away"}, "waiting for its pod: the API server is away"},
 	} {

@@ -11,8 +11,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// refusal turns the API server's judgement of a Deployment into one on the progdef, so that it says
-// where in the document the fault is. Other errors stay as they are.
+// refusal turns the API server's error about a Deployment into one about the progdef, with the place of the
+// fault in the document. Other errors are unchanged.
 func refusal(err error, t template) error {
 	var status apierrors.APIStatus
 	if !apierrors.IsInvalid(err) || !errors.As(err, &status) {
@@ -23,15 +23,14 @@ func refusal(err error, t template) error {
 		return refused("", err.Error(), "")
 	}
 	cause := details.Causes[0]
-	return refused(blame(cause.Field, t), causeWords(cause), "the API server of the cluster refuses it")
+	return refused(blame(cause.Field, t), causeWords(cause), "the cluster's API server rejects it")
 }
 
 func causeWords(c metav1.StatusCause) string {
 	return strings.TrimSuffix(strings.TrimSpace(c.Message), ".") + " (" + c.Field + ")"
 }
 
-// blame finds the part of a progdef that a field of its Deployment was made from, "" where there is
-// none.
+// blame finds the part of a progdef that a field of its Deployment was made from, or "".
 func blame(field string, t template) string {
 	rest, ok := strings.CutPrefix(field, "spec.template.spec.")
 	if !ok {
@@ -58,7 +57,7 @@ func blame(field string, t template) string {
 	return ""
 }
 
-// envName finds the name of a variable by its place.
+// envName finds the name of a variable by its index.
 func envName(tokens []string, t template) string {
 	if len(tokens) < 2 {
 		return ""

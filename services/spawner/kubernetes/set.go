@@ -12,8 +12,8 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// A set is all that is known of one revision. Backend.mu guards it; the objects in it are shared with
-// the watches and never changed.
+// A set is everything known about one revision. Backend.mu guards it; the objects in it are shared with the
+// watches and never modified.
 type set struct {
 	record     *corev1.ConfigMap // the newest seen; nil for none
 	book       book              // what it says, or last said
@@ -27,15 +27,15 @@ type set struct {
 	failing map[types.UID]time.Time
 
 	requests []*call
-	// tried is the template that the API server has accepted.
+	// tried is the last template that the API server accepted.
 	tried template
-	// refused is why it last refused the Deployment.
+	// refused is why it last rejected the Deployment.
 	refused string
-	// reported are the executors whose exits were delivered or are about to be.
+	// reported are the executors whose exits were delivered, or are about to be.
 	reported map[string]bool
 }
 
-// A call is a request that somebody waits for.
+// A call is a request with a waiting caller.
 type call struct {
 	request
 	done chan error // has room for the answer
@@ -47,7 +47,7 @@ func newSet() *set {
 	}
 }
 
-// see takes note of a record, if it is news.
+// see records a record, if it is new.
 func (s *set) see(m *corev1.ConfigMap) bool {
 	if s.record != nil && !newer(m, s.record) {
 		return false
@@ -57,7 +57,7 @@ func (s *set) see(m *corev1.ConfigMap) bool {
 	return true
 }
 
-// read takes over what a record says.
+// read takes over the content of a record.
 func (s *set) read(m *corev1.ConfigMap) {
 	b, err := decodeBook(m)
 	s.broken = err
@@ -66,8 +66,8 @@ func (s *set) read(m *corev1.ConfigMap) {
 	}
 }
 
-// lose takes note of a record's end. Its last words still count: where executors stand in it, it was
-// removed by somebody else, and is made again.
+// lose records the deletion of a record. Its last content still counts: if it contains executors, the record was
+// deleted by someone else, and is created again.
 func (s *set) lose(m *corev1.ConfigMap, _ bool) {
 	if s.record == nil || s.record.UID != m.UID {
 		return
@@ -83,7 +83,7 @@ func newer(a, b *corev1.ConfigMap) bool {
 	return err != nil || order > 0
 }
 
-// view is a copy to decide on.
+// view returns a copy to decide on.
 func (s *set) view(fresh bool) view {
 	return view{
 		record: s.record, book: s.book, fresh: fresh, deployment: s.deployment,
@@ -92,7 +92,7 @@ func (s *set) view(fresh bool) view {
 	}
 }
 
-// settle keeps what a plan wants remembered.
+// settle keeps the state that a plan wants to keep.
 func (s *set) settle(p plan) {
 	s.drained, s.busy, s.failing = p.drained, p.busy, p.failing
 	given := map[string]bool{}
@@ -102,7 +102,7 @@ func (s *set) settle(p plan) {
 	maps.DeleteFunc(s.gone, func(pod string, _ *corev1.Pod) bool { return !given[pod] })
 }
 
-// empty reports whether nothing is left to know.
+// empty reports whether the set contains no information.
 func (s *set) empty() bool {
 	return s.record == nil && len(s.book.Entries) == 0 && s.deployment == nil && len(s.pods) == 0 &&
 		len(s.requests) == 0
@@ -121,7 +121,7 @@ func (c Config) list(s *set) []backend.Status {
 	return out
 }
 
-// waiting says what keeps an executor from running.
+// waiting explains what keeps an executor from running.
 func (c Config) waiting(s *set, e entry) string {
 	if p := s.pods[e.Pod]; p != nil {
 		return c.trouble(p).words

@@ -21,11 +21,11 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// A template is the JSON of a pod template's apply configuration, the same for the executors of a
+// A template is the JSON of a pod template's apply configuration, which is the same for all executors of a
 // revision.
 type template string
 
-// hash tells templates apart.
+// hash identifies a template.
 func (t template) hash() string {
 	sum := sha256.Sum256([]byte(t))
 	return hex.EncodeToString(sum[:8])
@@ -34,7 +34,7 @@ func (t template) hash() string {
 func (t template) decode() (*acorev1.PodTemplateSpecApplyConfiguration, error) {
 	out := acorev1.PodTemplateSpec()
 	if err := json.Unmarshal([]byte(t), out); err != nil {
-		return nil, fmt.Errorf("the pod template in the record cannot be read: %w", err)
+		return nil, fmt.Errorf("cannot read the pod template in the record: %w", err)
 	}
 	return out, nil
 }
@@ -42,8 +42,8 @@ func (t template) decode() (*acorev1.PodTemplateSpecApplyConfiguration, error) {
 // render makes the pod template of an executor's revision. An error is a *backend.StartError.
 func (c Config) render(spec backend.Spec) (template, error) {
 	if spec.Document.Image == "" {
-		return "", refused("/image", "the progdef has no image, and a pod cannot run without one",
-			"give an image; `dagyo progdef build` makes one from the progdef's build")
+		return "", refused("/image", "the progdef has no image, which a pod needs",
+			"set an image; `dagyo progdef build` makes one from the progdef's build")
 	}
 	resources, err := resources(spec.Document.Resources)
 	if err != nil {
@@ -65,14 +65,14 @@ func (c Config) render(spec backend.Spec) (template, error) {
 	return template(text), err
 }
 
-// refused is a problem with what the progdef asks.
+// refused is a problem of the progdef.
 func refused(pointer, message, hint string) *backend.StartError {
 	return &backend.StartError{Problem: problem.Problem{
 		Code: problem.StartRefused, Pointer: pointer, Message: message, Hint: hint,
 	}}
 }
 
-// resources reads quantities.
+// resources parses quantities.
 func resources(r progdef.Resources) (*acorev1.ResourceRequirementsApplyConfiguration, error) {
 	out := acorev1.ResourceRequirements()
 	for _, section := range []struct {
@@ -100,7 +100,7 @@ func resources(r progdef.Resources) (*acorev1.ResourceRequirementsApplyConfigura
 	return out, nil
 }
 
-// pod is everything but the container.
+// pod is everything except the container.
 func (c Config) pod(spec backend.Spec) (*acorev1.PodSpecApplyConfiguration, error) {
 	affinity, err := affinity(spec.Document.Machine)
 	if err != nil {
@@ -109,8 +109,8 @@ func (c Config) pod(spec backend.Spec) (*acorev1.PodSpecApplyConfiguration, erro
 	pod := acorev1.PodSpec().
 		WithSchedulingGates(acorev1.PodSchedulingGate().WithName(gate)).
 		WithTerminationGracePeriodSeconds(seconds(spec.Document.Drain.GracePeriod.D() + backend.GiveUpGrace)).
-		// The program is not process 1: signals do to it what they do elsewhere, and what its
-		// children leave behind is reaped.
+		// The program is not process 1, so signals work as they do elsewhere, and orphaned processes are
+		// reaped.
 		WithShareProcessNamespace(true).
 		WithAutomountServiceAccountToken(false).
 		WithEnableServiceLinks(false).
@@ -139,7 +139,7 @@ func (c Config) pod(spec backend.Spec) (*acorev1.PodSpecApplyConfiguration, erro
 // seconds rounds up: Kubernetes counts in seconds.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
-// place says which machines may run the pod, but for the affinity.
+// place sets the machines that may run the pod, except for the affinity.
 func place(pod *acorev1.PodSpecApplyConfiguration, m progdef.Machine) {
 	if len(m.NodeSelector) > 0 {
 		pod.WithNodeSelector(m.NodeSelector)
@@ -171,7 +171,7 @@ func place(pod *acorev1.PodSpecApplyConfiguration, m progdef.Machine) {
 	}
 }
 
-// affinity reads what the progdef says in Kubernetes' own words.
+// affinity parses the progdef's affinity, which has Kubernetes' own form.
 func affinity(m progdef.Machine) (*acorev1.AffinityApplyConfiguration, error) {
 	if len(m.Affinity) == 0 {
 		return nil, nil
@@ -185,7 +185,7 @@ func affinity(m progdef.Machine) (*acorev1.AffinityApplyConfiguration, error) {
 	}
 	if err != nil {
 		return nil, refused("/machine/affinity",
-			"this is not an affinity: "+strings.TrimPrefix(err.Error(), "json: "),
+			"not an affinity: "+strings.TrimPrefix(err.Error(), "json: "),
 			"write it as the `affinity` of a pod is written (kubectl explain pod.spec.affinity)")
 	}
 	return out, nil
@@ -193,8 +193,8 @@ func affinity(m progdef.Machine) (*acorev1.AffinityApplyConfiguration, error) {
 
 // container is the program with its environment.
 //
-// It has no probes: an executor has no port to ask, and a FROM scratch image nothing to run. Whether a
-// job lives is told on health.<flow>.<job>, and a restart in place would bring a program that may not
+// It has no probes: an executor has no port to query, and a FROM scratch image contains nothing to run. Signs of
+// life of jobs are published on health.<flow>.<job>, and a restart in place would start a program that may not
 // take jobs anyway.
 func (c Config) container(spec backend.Spec) *acorev1.ContainerApplyConfiguration {
 	out := acorev1.Container().

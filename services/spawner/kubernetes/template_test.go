@@ -225,7 +225,7 @@ func TestConfigReportsEverything(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = New(Config{})
-	if err == nil || !strings.Contains(err.Error(), "no cluster") {
+	if err == nil || !strings.Contains(err.Error(), "not running in a cluster") {
 		t.Errorf("outside of a cluster: %v", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// watch starts the informers, and waits until they have told what is there. They end with ctx.
+// watch starts the informers, and waits for their initial lists. They end with ctx.
 func (b *Backend) watch(ctx, opening context.Context) error {
 	factory := informers.NewSharedInformerFactoryWithOptions(b.client, 0,
 		informers.WithNamespace(b.cfg.Namespace),
@@ -43,7 +43,7 @@ func (b *Backend) watch(ctx, opening context.Context) error {
 	return nil
 }
 
-// withoutManagers saves memory: who owns which field is of no interest here.
+// withoutManagers saves memory: the managers of fields are not used here.
 func withoutManagers(object any) (any, error) {
 	if o, ok := object.(metav1.Object); ok {
 		o.SetManagedFields(nil)
@@ -51,8 +51,8 @@ func withoutManagers(object any) (any, error) {
 	return object, nil
 }
 
-// handler hands what an informer tells to the set that it belongs to. lose is told whether the informer
-// has missed the last moments of the object.
+// handler passes an informer's events to the set of the object. lose gets whether the informer missed the last
+// state of the object.
 func handler[T metav1.Object](
 	b *Backend, see func(*set, T) bool, lose func(s *set, o T, missed bool),
 ) cache.ResourceEventHandler {
@@ -76,7 +76,7 @@ func handler[T metav1.Object](
 	}
 }
 
-// change changes a set, and has it looked after if that was news.
+// change changes a set, and queues it if the change was new.
 func (b *Backend) change(o metav1.Object, f func(*set) bool) {
 	name := o.GetLabels()[labelSet]
 	if name == "" {
@@ -90,7 +90,7 @@ func (b *Backend) change(o metav1.Object, f func(*set) bool) {
 	}
 }
 
-// set returns a set, which may be new. The caller holds mu.
+// set returns a set, which may be new. The caller must hold mu.
 func (b *Backend) set(name string) *set {
 	s := b.sets[name]
 	if s == nil {
@@ -112,7 +112,7 @@ func (s *set) seePod(p *corev1.Pod) bool {
 	return true
 }
 
-// losePod keeps the last state of a pod, if that tells its end.
+// losePod keeps the last state of a pod, if that determines its end.
 func (s *set) losePod(p *corev1.Pod, missed bool) {
 	delete(s.pods, p.Name)
 	s.gone[p.Name] = p

@@ -18,32 +18,32 @@ const (
 	DefaultKillDelay = backend.GiveUpGrace
 )
 
-// A Config says how to run executors as processes. Only Dir is required.
+// A Config configures executors as processes. Only Dir is required.
 type Config struct {
-	// Dir is the state directory; it is made when it is missing. Several Backends may share it.
+	// Dir is the state directory; it is created if missing. Several Backends may share it.
 	Dir string
 	// Self is the path of the dagyo binary: it supervises every executor, and it runs a progdef whose
 	// command is "dagyo". Default: the running program.
 	Self string
-	// SelfArgs and SelfEnv are put before the arguments and into the environment whenever Self is
-	// started. Tests use them to start themselves.
+	// SelfArgs are inserted before the arguments, and SelfEnv is added to the environment, whenever
+	// Self is started. Tests use them to start themselves.
 	SelfArgs []string
 	SelfEnv  map[string]string
-	// Env is added to the environment of every executor, below what its progdef says.
+	// Env is added to the environment of every executor; variables of its progdef override it.
 	Env map[string]string
 	// EnvDir holds the sets that a progdef names in envFrom, as secrets/<name>.env and
 	// configmaps/<name>.env. Without it a progdef with envFrom cannot start.
 	EnvDir string
 	// StartTimeout is how long Start waits for a supervisor; default DefaultStartTimeout.
 	StartTimeout time.Duration
-	// KillDelay is the time from the end of an executor's grace period, when it is told for the last
-	// time to give up its jobs, to its SIGKILL; default DefaultKillDelay.
+	// KillDelay is the time from the end of an executor's grace period, when it is told to give up its
+	// jobs, to its SIGKILL; default DefaultKillDelay.
 	KillDelay time.Duration
-	// Logger hears of failures that no call can return. Default: nobody.
+	// Logger logs failures that no call can return. Default: no log.
 	Logger *slog.Logger
 }
 
-// Validate reports everything that is wrong with the configuration.
+// Validate reports every error in the configuration.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Dir == "" {
@@ -58,7 +58,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// withDefaults fills in what was left out, and makes paths independent of the working directory.
+// withDefaults fills in defaults, and makes paths independent of the working directory.
 func (c Config) withDefaults() (Config, error) {
 	var err error
 	if c.Self == "" {

@@ -7,7 +7,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/envset"
 )
 
-// inherited is what an executor sees of the spawner's own environment. The rest may hold the
+// inherited are the variables that an executor inherits from the spawner. The others may contain the
 // spawner's secrets.
 func inherited() envset.Vars {
 	e := envset.Vars{}
@@ -19,8 +19,8 @@ func inherited() envset.Vars {
 	return e
 }
 
-// environ builds an executor's environment: the spawner's own, Config.Env, and above them what the
-// progdef and Dagyo say.
+// environ builds an executor's environment: inherited variables, Config.Env, and those of the progdef and
+// Dagyo; later ones override earlier ones.
 func (c Config) environ(spec backend.Spec) (envset.Vars, error) {
 	e := inherited()
 	e.Add(c.Env)

@@ -27,14 +27,14 @@ func (h home) exit() string          { return filepath.Join(string(h), "exit.jso
 func (h home) log() string           { return filepath.Join(string(h), "log") }
 func (h home) supervisorLog() string { return filepath.Join(string(h), "supervisor.log") }
 
-// abandoned is the content of a claim that was taken to keep everybody from starting the program.
+// abandoned is the content of a claim that was taken to keep anyone from starting the program.
 const abandoned = "abandoned\n"
 
-// errTaken says that somebody else has, or had, the executor.
+// errTaken means that another supervisor has, or had, the executor.
 var errTaken = errors.New("another supervisor has this executor")
 
-// takeLock takes the lock for the rest of the process's life, or answers errTaken. The caller must
-// never open the lock file again: closing any descriptor of it would let the lock go.
+// takeLock takes the lock for the rest of the process's life, or returns errTaken. The caller must
+// never open the lock file again: closing any of its descriptors would release the lock.
 func (h home) takeLock() (*os.File, error) {
 	f, err := os.OpenFile(h.lock(), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -52,7 +52,7 @@ func (h home) takeLock() (*os.File, error) {
 	return nil, fmt.Errorf("locking %s: %w", h.lock(), err)
 }
 
-// holder asks who holds the lock, without taking it.
+// holder returns the holder of the lock, without taking it.
 func (h home) holder() (pid int, held bool, err error) {
 	f, err := os.OpenFile(h.lock(), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -64,12 +64,12 @@ func (h home) holder() (pid int, held bool, err error) {
 	defer f.Close()
 	all := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &all); err != nil {
-		return 0, false, fmt.Errorf("asking for the lock %s: %w", h.lock(), err)
+		return 0, false, fmt.Errorf("querying the lock %s: %w", h.lock(), err)
 	}
 	return int(all.Pid), all.Type != unix.F_UNLCK, nil
 }
 
-// takeClaim takes the permission to run the program, or answers errTaken. It is never given back.
+// takeClaim takes the permission to run the program, or returns errTaken. It is never given back.
 func (h home) takeClaim(note string) error {
 	f, err := os.OpenFile(h.claim(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -90,13 +90,13 @@ func (h home) claimed() (bool, error) {
 	return err == nil, err
 }
 
-// gone reports whether the directory was removed under a supervisor that holds its lock.
+// gone reports whether the directory was removed while a supervisor held its lock.
 func (h home) gone() bool {
 	_, err := os.Stat(h.lock())
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// idleFor is how long nothing was created in or removed from the directory.
+// idleFor returns how long nothing has been created in or removed from the directory.
 func (h home) idleFor(now time.Time) (time.Duration, error) {
 	info, err := os.Stat(string(h))
 	if err != nil {
@@ -105,11 +105,11 @@ func (h home) idleFor(now time.Time) (time.Duration, error) {
 	return now.Sub(info.ModTime()), nil
 }
 
-// ended tells how the executor ended; ok is false when it runs, or has yet to start.
+// ended returns how the executor ended; ok is false if it is running, or was not started yet.
 //
-// The order of the questions matters. Once there is a claim, only its taker ever ran the program,
-// and it held the lock before it claimed: a lock found free after that is free for ever, and what
-// it wrote before is all there will be.
+// The order of the checks matters. Once there is a claim, only its taker ever ran the program, and it
+// took the lock before the claim. So a lock found free after that stays free, and the records written
+// before are final.
 func (h home) ended() (exit backend.Exit, ok bool, err error) {
 	if claimed, err := h.claimed(); err != nil || !claimed {
 		return exit, false, err
@@ -124,9 +124,9 @@ func (h home) ended() (exit backend.Exit, ok bool, err error) {
 	return exit, err == nil, err
 }
 
-// unexplained is the exit of an executor whose supervisor left none.
+// unexplained is the exit of an executor whose supervisor recorded none.
 func (h home) unexplained() (exit backend.Exit, ok bool, err error) {
-	exit = backend.Exit{Code: -1, Reason: "its supervisor died, so nobody saw how it ended"}
+	exit = backend.Exit{Code: -1, Reason: "its supervisor died, so its exit status is unknown"}
 	if exit.Instance, err = h.identity(); err != nil {
 		return exit, false, err
 	}
@@ -135,7 +135,7 @@ func (h home) unexplained() (exit backend.Exit, ok bool, err error) {
 		return exit, false, err
 	}
 	if string(note) == abandoned {
-		exit.Reason = "it was never started: the spawner died while starting it"
+		exit.Reason = "it was never started: the spawner exited while starting it"
 		return exit, true, nil
 	}
 	log, err := h.readLog(contract.DetailLimit)
@@ -143,7 +143,7 @@ func (h home) unexplained() (exit backend.Exit, ok bool, err error) {
 	return exit, err == nil, err
 }
 
-// running tells whether the executor runs, and what it is.
+// running reports whether the executor is running, and its identity.
 func (h home) running() (instance backend.Instance, runs bool, err error) {
 	if _, held, err := h.holder(); err != nil || !held {
 		return instance, false, err
@@ -155,18 +155,18 @@ func (h home) running() (instance backend.Instance, runs bool, err error) {
 	return instance, err == nil, err
 }
 
-// identity reads who the executor is. Its id is the name of the directory, whatever was lost.
+// identity reads the executor's identity. Its id is the name of the directory, even if the record is lost.
 func (h home) identity() (backend.Instance, error) {
 	var instance backend.Instance
 	err := readJSON(h.instance(), &instance)
 	if errors.Is(err, errLost) {
-		_, err = os.Stat(string(h)) // a home that was forgotten has no identity
+		_, err = os.Stat(string(h)) // a forgotten home has no identity
 	}
 	instance.Executor = filepath.Base(string(h))
 	return instance, err
 }
 
-// readLog returns the last limit octets of what the program wrote.
+// readLog returns the last limit bytes of the program's output.
 func (h home) readLog(limit int) (*tail.Tail, error) {
 	t := tail.New(limit)
 	for _, path := range []string{previous(h.log()), h.log()} {
@@ -177,7 +177,7 @@ func (h home) readLog(limit int) (*tail.Tail, error) {
 	return t, nil
 }
 
-// errLost says that a record is not there, or was cut off by a loss of power.
+// errLost means that a record is missing, or was truncated by a power failure.
 var errLost = errors.New("lost")
 
 func readJSON(path string, v any) error {
@@ -194,8 +194,8 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// writeJSON puts a whole file in place, or none. It does not wait for the disk: what a loss of
-// power takes are records of processes that it took as well.
+// writeJSON writes a file atomically. It does not sync: a power failure that loses the records also ends
+// the processes that they describe.
 func writeJSON(path string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -18,13 +18,13 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// dagyo as a progdef's command means this very binary, wherever it is installed.
+// dagyo is a command that refers to this binary, wherever it is installed.
 const dagyo = "dagyo"
 
-// An order is what a supervisor has to do. It holds the environment, which may be secret, and so it
-// never has a name on disk: it is handed over as an open file.
+// An order is the task of a supervisor. It contains the environment, which may be secret, so it never has
+// a name on disk: it is passed as an open file.
 //
-// It travels as gob, not as JSON, because an environment need not be UTF-8.
+// It is encoded as gob, not as JSON, because an environment need not be UTF-8.
 type order struct {
 	Instance backend.Instance
 	Path     string
@@ -35,7 +35,7 @@ type order struct {
 	KillDelay time.Duration
 }
 
-// resolve turns a spec into an order. What cannot be resolved is a *backend.StartError.
+// resolve turns a spec into an order. If that is impossible, the error is a *backend.StartError.
 func (c Config) resolve(spec backend.Spec) (order, error) {
 	env, err := c.environ(spec)
 	if err != nil {
@@ -68,7 +68,7 @@ func instanceOf(s backend.Spec) backend.Instance {
 	return backend.Instance{Executor: s.Executor, Progdef: s.Progdef, Revision: s.Revision}
 }
 
-// open puts the order into a file that has already lost its name, ready to be read.
+// open writes the order to a file that is already unlinked, ready to be read.
 func (o order) open(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, ".order-*")
 	if err != nil {
@@ -88,8 +88,8 @@ func (o order) open(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// lookPath finds a program in a search path that is not this process's own. Relative directories of
-// the path are passed over, as exec.LookPath does.
+// lookPath finds a program in a search path other than this process's own. It ignores relative
+// directories in the path, like exec.LookPath.
 func lookPath(name, path string) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) {
 		found, err := exec.LookPath(name)
@@ -131,42 +131,42 @@ func refused(p problem.Problem) error {
 func nothingToRun(spec backend.Spec) error {
 	p := problem.Problem{
 		Pointer: "/command",
-		Message: "the process backend runs a progdef's `command`, and this one has none",
+		Message: "the progdef has no `command`, which the process backend needs",
 		Hint:    "add a command that is installed on the spawner's machine",
 	}
 	if spec.Document.Image != "" || spec.Document.Build != nil {
-		p.Message += ", only an image; the Docker and Kubernetes backends run images"
+		p.Message += "; the Docker and Kubernetes backends run images"
 		p.Hint = "run the spawner with the Docker or Kubernetes backend, or add a command"
 	}
 	return refused(p)
 }
 
-// cannotRun is the problem of a command that was not found.
+// cannotRun is the problem for a command that was not found.
 func cannotRun(name string, err error) problem.Problem {
-	p := problem.Problem{Pointer: "/command/0", Hint: "name a program"}
+	p := problem.Problem{Pointer: "/command/0", Hint: "set the name of a program"}
 	why := err.Error()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		why = "it was not found"
-		p.Hint = "install it there, add its folder to PATH, or give its absolute path"
+		p.Hint = "install it there, add its folder to PATH, or use its absolute path"
 	case errors.Is(err, fs.ErrPermission):
 		why = "it is not executable"
 		p.Hint = "make it executable for the user of the spawner (chmod +x)"
 	}
-	p.Message = fmt.Sprintf("%q cannot be run on the spawner's machine: %s", name, why)
+	p.Message = fmt.Sprintf("cannot run %q on the spawner's machine: %s", name, why)
 	return p
 }
 
-// cannotStart is the problem of a command that was found but that the system refused.
+// cannotStart is the problem for a command that was found but that the system refused to start.
 func cannotStart(name string, errno syscall.Errno) problem.Problem {
 	p := problem.Problem{
 		Pointer: "/command/0",
-		Message: fmt.Sprintf("the spawner's machine refuses to start %q: %s", name, errno.Error()),
-		Hint:    "look at the length and the content of the command and the environment",
+		Message: fmt.Sprintf("the spawner's machine cannot start %q: %s", name, errno.Error()),
+		Hint:    "check the length and the content of the command and the environment",
 	}
 	switch errno {
 	case syscall.ENOENT:
-		p.Hint = "the interpreter that its first line names, or its loader, is missing"
+		p.Hint = "the interpreter in its first line, or its loader, is missing"
 	case syscall.ENOEXEC:
 		p.Hint = "a script needs a first line that names its interpreter, such as #!/bin/sh; " +
 			"a binary must be built for this machine"
@@ -174,7 +174,7 @@ func cannotStart(name string, errno syscall.Errno) problem.Problem {
 	return p
 }
 
-// permanent reports whether what the system refused to start never will start.
+// permanent reports whether the system will never start the program after this error.
 func permanent(errno syscall.Errno) bool {
 	switch errno {
 	case syscall.ENOENT, syscall.ENOTDIR, syscall.EACCES, syscall.EPERM, syscall.ENOEXEC,

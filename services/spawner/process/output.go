@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/tail"
 )
 
-// addFile writes a file to a tail; a missing file adds nothing.
+// addFile adds the content of a file to a tail; a missing file adds nothing.
 func addFile(t *tail.Tail, path string) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -25,14 +25,14 @@ func addFile(t *tail.Tail, path string) error {
 	return err
 }
 
-// logLimit bounds each of the two log files, in octets.
+// logLimit limits each of the two log files, in bytes.
 const logLimit = 1 << 20
 
-// previous is the name of the log file that was filled before this one.
+// previous is the name of the log file that was filled before the current one.
 func previous(path string) string { return path + ".1" }
 
-// A rotating log is a file that is started anew when it is full; one full file is kept. It may be
-// used concurrently. A program must not suffer from a full disk, so it never reports failure.
+// A rotating log is a file that is restarted when it is full; one full file is kept. It may be
+// used concurrently. A full disk must not affect the program, so a rotating log never reports an error.
 type rotating struct {
 	path  string
 	limit int
@@ -61,7 +61,7 @@ func (r *rotating) rotate() {
 		_ = os.Rename(r.path, previous(r.path))
 	}
 	r.size = 0
-	// A failure leaves nil, and the next write tries again.
+	// On failure the file is nil, and the next write tries again.
 	r.file, _ = os.OpenFile(r.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 }
 
@@ -74,11 +74,11 @@ func (r *rotating) Close() error {
 	return r.file.Close()
 }
 
-// lastWords is how long the output of a program that has ended may stay open: somebody who left its
-// process group may hold it for ever.
+// lastWords is how long the output of an exited program may stay open: a process that left its process
+// group may hold it forever.
 const lastWords = time.Second
 
-// An output reads what a program writes: all of it into the log, standard error also into the tail.
+// An output reads a program's output: it copies all of it to the log, and standard error also to the tail.
 type output struct {
 	log     *rotating
 	errors  *tail.Tail
@@ -93,7 +93,7 @@ func newOutput(h home, limit int) *output {
 	}
 }
 
-// stdout and stderr return the files to give to the program; the caller closes its copies once the
+// stdout and stderr return the files to pass to the program; the caller closes its copies once the
 // program is started.
 func (o *output) stdout() (*os.File, error) { return o.pipe(o.log) }
 func (o *output) stderr() (*os.File, error) { return o.pipe(io.MultiWriter(o.errors, o.log)) }

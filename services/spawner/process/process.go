@@ -16,10 +16,10 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// logTail is how much Log returns at most, in octets.
+// logTail is the maximum size of Log's result, in bytes.
 const logTail = 64 << 10
 
-// ErrClosed says that a Backend was used to start an executor after Close.
+// ErrClosed is returned by Start after Close.
 var ErrClosed = errors.New("the process backend is closed")
 
 // A Backend runs executors as processes of this machine; see the package comment. Its methods may
@@ -27,7 +27,7 @@ var ErrClosed = errors.New("the process backend is closed")
 type Backend struct {
 	cfg       Config
 	executors string // the folder of all homes
-	scrap     string // the folder of directories on their way in or out
+	scrap     string // the folder of directories being created or removed
 
 	exits    chan backend.Exit
 	closing  chan struct{}
@@ -41,7 +41,7 @@ type Backend struct {
 
 var _ backend.Backend = (*Backend)(nil)
 
-// New opens the state directory, making it when it is missing, and begins to watch it. The caller
+// New opens the state directory, which it creates if missing, and starts to watch it. The caller
 // must receive from Exits, and Close the backend.
 func New(cfg Config) (*Backend, error) {
 	if err := cfg.Validate(); err != nil {
@@ -75,12 +75,12 @@ func New(cfg Config) (*Backend, error) {
 	return b, nil
 }
 
-// sweepScrap removes what Backends that were killed left between two places. What is young may be
-// in the hands of one that lives.
+// sweepScrap removes directories that killed Backends left in scrap. Young ones may still be in use by a
+// live Backend.
 func (b *Backend) sweepScrap() {
 	entries, err := os.ReadDir(b.scrap)
 	if err != nil {
-		b.cfg.Logger.Warn("cannot read the folder of scrap", "error", err)
+		b.cfg.Logger.Warn("cannot read the scrap folder", "error", err)
 		return
 	}
 	for _, entry := range entries {
@@ -99,8 +99,8 @@ func (b *Backend) home(executor string) (home, error) {
 	return home(filepath.Join(b.executors, executor)), nil
 }
 
-// Exits implements [backend.Backend]. A Backend delivers each exit once; exits that are not
-// received wait, and are delivered again by the next Backend on the directory until Forget.
+// Exits implements [backend.Backend]. A Backend delivers each exit once. Exits that are not
+// received wait, and the next Backend on the directory delivers them again until Forget.
 func (b *Backend) Exits() <-chan backend.Exit { return b.exits }
 
 // List implements [backend.Backend].
@@ -116,7 +116,7 @@ func (b *Backend) List(ctx context.Context) ([]backend.Status, error) {
 		}
 		instance, runs, err := home(filepath.Join(b.executors, entry.Name())).running()
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // forgotten meanwhile
+			continue // forgotten in the meantime
 		}
 		if err != nil {
 			return nil, fmt.Errorf("listing executor %s: %w", entry.Name(), err)
@@ -138,7 +138,7 @@ func (b *Backend) GiveUp(ctx context.Context, executor string) error {
 	return b.signal(ctx, executor, syscall.SIGQUIT, "giving up")
 }
 
-// Protect implements [backend.Backend]. Nobody moves processes.
+// Protect implements [backend.Backend]. It does nothing: processes are not moved.
 func (b *Backend) Protect(context.Context, string, bool) error { return nil }
 
 // signal sends a signal to an executor's supervisor.
@@ -169,8 +169,8 @@ func (b *Backend) signal(
 	return nil
 }
 
-// Forget implements [backend.Backend]. Forgetting an executor that runs is an error; forgetting an
-// unknown one is not.
+// Forget implements [backend.Backend]. Forgetting a running executor is an error; forgetting an unknown one
+// is not.
 func (b *Backend) Forget(ctx context.Context, executor string) error {
 	h, err := b.home(executor)
 	if err != nil {
@@ -185,11 +185,11 @@ func (b *Backend) Forget(ctx context.Context, executor string) error {
 	return nil
 }
 
-var errRuns = errors.New("it still runs")
+var errRuns = errors.New("it is still running")
 
-// remove takes an executor's directory away in one step, then deletes it.
+// remove removes an executor's directory in one step, then deletes it.
 func (b *Backend) remove(h home) error {
-	// Nobody may start the program from here on.
+	// The program must not be started from here on.
 	err := h.takeClaim(abandoned)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -215,8 +215,8 @@ func (b *Backend) remove(h home) error {
 	return errors.Join(err, os.RemoveAll(out))
 }
 
-// Log returns the end of what an executor wrote, standard output and error together, at most 64
-// KiB. It is empty for an unknown executor.
+// Log returns the end of an executor's output, standard output and error together, at most 64 KiB.
+// It is empty for an unknown executor.
 func (b *Backend) Log(executor string) ([]byte, error) {
 	h, err := b.home(executor)
 	if err != nil {

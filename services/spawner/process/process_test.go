@@ -273,7 +273,7 @@ func TestGiveUpKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := nextExit(t, b.Backend)
-	if e.Signal != "SIGKILL" || e.Reason != "it was killed: it did not end when it was told to" {
+	if e.Signal != "SIGKILL" || e.Reason != "it was killed: it did not exit when told to" {
 		t.Errorf("exit is %+v", e)
 	}
 	child.AwaitEnd(t)
@@ -542,12 +542,12 @@ func TestStartRefused(t *testing.T) {
 		"not in PATH":    {run("no-such-program"), dir, "/command/0", "not found"},
 		"no such file":   {run("/no/such/program"), dir, "/command/0", "not found"},
 		"not executable": {run(plain), dir, "/command/0", "not executable"},
-		"a directory":    {run(dir), dir, "/command/0", "cannot be run"},
-		"no interpreter": {run(script), dir, "/command/0", "refuses to start"},
+		"a directory":    {run(dir), dir, "/command/0", "cannot run"},
+		"no interpreter": {run(script), dir, "/command/0", "cannot start"},
 		"not a program":  {run(garbage), dir, "/command/0", "exec format error"},
-		"a NUL":          {run("true", "a\x00b"), dir, "/command/0", "refuses to start"},
-		"only an image":  {progdef.Document{Image: "greet"}, dir, "/command", "only an image"},
-		"nothing at all": {progdef.Document{}, dir, "/command", "has none"},
+		"a NUL":          {run("true", "a\x00b"), dir, "/command/0", "cannot start"},
+		"only an image":  {progdef.Document{Image: "greet"}, dir, "/command", "run images"},
+		"nothing at all": {progdef.Document{}, dir, "/command", "has no `command`"},
 		"no EnvDir":      {from(progdef.EnvSource{Secret: "s"}), "", "/envFrom/0", "no folder"},
 		"no secret": {from(progdef.EnvSource{Secret: "s"}), dir, "/envFrom/0",
 			"needs the file secrets/s.env in " + dir},
@@ -604,7 +604,7 @@ func TestReasons(t *testing.T) {
 	hasty := b.spec("hasty")
 	hasty.Document.Drain.GracePeriod = document.Duration(10 * time.Millisecond)
 	b.start(t, patient).Tell(t, "exit 3")
-	if got := nextExit(t, b.Backend).Reason; got != "it ended with exit code 3" {
+	if got := nextExit(t, b.Backend).Reason; got != "it exited with code 3" {
 		t.Errorf("reason is %q", got)
 	}
 	b.start(t, hasty)
@@ -612,11 +612,11 @@ func TestReasons(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := nextExit(t, b.Backend).Reason; got !=
-		"it was killed: it did not end when it was told to" {
+		"it was killed: it did not exit when told to" {
 		t.Errorf("reason is %q", got)
 	}
 	b.start(t, b.spec("hit")).Tell(t, "kill 9")
-	if got := nextExit(t, b.Backend).Reason; got != "it was ended by SIGKILL" {
+	if got := nextExit(t, b.Backend).Reason; got != "it was killed by SIGKILL" {
 		t.Errorf("reason is %q", got)
 	}
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/tail"
 )
 
-// Start implements [backend.Backend]. It returns when the program runs, or when another call has
-// started it or is starting it. After an error that may pass, and after ctx ended, the executor may
-// or may not run: call Start again, or wait for its exit.
+// Start implements [backend.Backend]. It returns when the program is running, or when another call has
+// started it or is starting it. After a transient error, and after ctx has ended, the executor may or may
+// not be running: call Start again, or wait for its exit.
 //
 // An id is remembered until it is forgotten.
 func (b *Backend) Start(ctx context.Context, spec backend.Spec) error {
@@ -31,7 +31,7 @@ func (b *Backend) Start(ctx context.Context, spec backend.Spec) error {
 		return err
 	}
 	defer b.endStart(spec.Executor)
-	// Before the environment is read: it may have changed since the executor was started.
+	// Before the environment is read, which may have changed since the executor was started.
 	if claimed, err := h.claimed(); err != nil || claimed {
 		return err
 	}
@@ -82,8 +82,8 @@ func (b *Backend) start(ctx context.Context, h home, o order) error {
 	return b.conclude(h, o, a)
 }
 
-// makeHome makes an executor's directory, complete from the first moment. That it is there already
-// is fine: an earlier call got no further, or another is under way.
+// makeHome creates an executor's directory atomically. It may already exist: an earlier call got no
+// further, or another one is in progress.
 func (b *Backend) makeHome(h home, instance backend.Instance) error {
 	in, err := os.MkdirTemp(b.scrap, "in-*") // mode 0700
 	if err != nil {
@@ -102,8 +102,7 @@ func (b *Backend) makeHome(h home, instance backend.Instance) error {
 	return err
 }
 
-// launch starts a supervisor in a session of its own and returns the end of the pipe on which it
-// will answer.
+// launch starts a supervisor in its own session, and returns the read end of the pipe for its answer.
 func (b *Backend) launch(h home, o order) (answers *os.File, err error) {
 	files, closeAll, err := supervisorFiles(h, o)
 	defer closeAll()
@@ -115,7 +114,7 @@ func (b *Backend) launch(h home, o order) (answers *os.File, err error) {
 		return nil, err
 	}
 	defer w.Close()
-	// Only what it needs to start: the spawner's own environment may hold secrets.
+	// Only what it needs to start: the spawner's own environment may contain secrets.
 	env := envset.Vars{}
 	env.Add(b.cfg.SelfEnv)
 	args := append(append([]string{b.cfg.Self}, b.cfg.SelfArgs...), "supervise", string(h))
@@ -132,7 +131,7 @@ func (b *Backend) launch(h home, o order) (answers *os.File, err error) {
 	return answers, nil
 }
 
-// adopt leaves a supervisor to the watcher, which reaps it.
+// adopt hands a supervisor to the watcher, which reaps it.
 func (b *Backend) adopt(p *os.Process, executor string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -140,7 +139,7 @@ func (b *Backend) adopt(p *os.Process, executor string) {
 	_ = p.Release()
 }
 
-// supervisorFiles opens a supervisor's standard files: the order, nowhere, supervisor.log.
+// supervisorFiles opens a supervisor's standard files: the order, the null device, supervisor.log.
 func supervisorFiles(h home, o order) (files []*os.File, closeAll func(), err error) {
 	closeAll = func() {
 		for _, f := range files {
@@ -163,7 +162,7 @@ func supervisorFiles(h home, o order) (files []*os.File, closeAll func(), err er
 	return files, closeAll, nil
 }
 
-// await reads a supervisor's answer; io.EOF when it died without one.
+// await reads a supervisor's answer, or returns io.EOF if it died without one.
 func (b *Backend) await(ctx context.Context, answers *os.File) (a answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.StartTimeout)
 	defer cancel()
@@ -179,7 +178,7 @@ func (b *Backend) await(ctx context.Context, answers *os.File) (a answer, err er
 	return a, err
 }
 
-// conclude turns a supervisor's answer into Start's.
+// conclude turns a supervisor's answer into the result of Start.
 func (b *Backend) conclude(h home, o order, a answer) error {
 	switch {
 	case a.Verdict == started || a.Verdict == taken:
@@ -187,12 +186,12 @@ func (b *Backend) conclude(h home, o order, a answer) error {
 	case a.Verdict == unfit && permanent(a.Errno):
 		return errors.Join(refused(cannotStart(o.Args[0], a.Errno)), b.remove(h))
 	case a.Verdict == unfit:
-		return nil // the exit tells
+		return nil // the exit reports it
 	}
 	return errors.New(a.Message)
 }
 
-// complaints is what supervisors of the executor had to say for themselves.
+// complaints is the content of the executor's supervisor log.
 func (h home) complaints() string {
 	t := tail.New(1 << 10)
 	if err := addFile(t, h.supervisorLog()); err != nil {

@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	// answerFD is where a supervisor tells Start what came of the order on its standard input.
+	// answerFD is the descriptor on which a supervisor answers Start about the order on its standard input.
 	answerFD = 3
-	// answerLimit bounds an answer, in octets.
+	// answerLimit limits an answer, in bytes.
 	answerLimit = 64 << 10
 )
 
-// An answer is a supervisor's one message to Start.
+// An answer is a supervisor's only message to Start.
 type answer struct {
 	Verdict verdict `json:"verdict"`
-	// Errno and Message say why the program was not started.
+	// Errno and Message explain why the program was not started.
 	Errno   syscall.Errno `json:"errno,omitempty"`
 	Message string        `json:"message,omitempty"`
 }
@@ -36,21 +36,21 @@ type answer struct {
 type verdict string
 
 const (
-	started verdict = "started" // the program runs
-	taken   verdict = "taken"   // it runs or has run under another supervisor
-	failed  verdict = "failed"  // nothing was begun; another supervisor may try
-	unfit   verdict = "unfit"   // the system would not start the program; there is an exit
+	started verdict = "started" // the program is running
+	taken   verdict = "taken"   // it is running or has run under another supervisor
+	failed  verdict = "failed"  // nothing was started; another supervisor may try
+	unfit   verdict = "unfit"   // the system could not start the program; there is an exit
 )
 
-// Supervise is the body of `dagyo supervise DIR`: it runs the executor whose directory dir is,
-// until its end, and returns the exit code of the supervisor itself: 0 when it did its work or
-// another supervisor does, 1 when it could not, 2 when it was not started by a Backend. It handles
-// SIGTERM, SIGINT, SIGHUP and SIGQUIT of the whole process and must be called at most once in it.
+// Supervise implements `dagyo supervise DIR`: it runs the executor in directory dir until its end, and
+// returns the exit code of the supervisor itself: 0 if it succeeded or another supervisor is responsible,
+// 1 if it failed, 2 if it was not started by a Backend. It handles SIGTERM, SIGINT, SIGHUP and SIGQUIT of
+// the whole process and must be called at most once per process.
 func Supervise(dir string) int {
 	// The kernel kills the program when the thread that started it ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// Before the lock is held, because whoever sees the lock may send SIGTERM.
+	// Before taking the lock, because any process that sees the lock may send SIGTERM.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(signals)
@@ -80,8 +80,8 @@ func newLine() *line {
 	return &line{file: os.NewFile(answerFD, "answer")}
 }
 
-// say answers and hangs up; whatever is said after that is lost. Start may have gone: an executor
-// goes on without it.
+// say sends the answer and closes the line; later answers are dropped. Start may have exited: the executor
+// continues without it.
 func (l *line) say(a answer) {
 	_ = json.NewEncoder(l.file).Encode(a)
 	_ = l.file.Close()
@@ -95,12 +95,12 @@ type supervisor struct {
 
 func (s *supervisor) run(signals <-chan os.Signal) error {
 	a, err := s.runLocked(signals)
-	// After the lock was let go: Start removes what is left of a program that cannot run.
+	// After releasing the lock: Start removes the directory of a program that cannot run.
 	s.line.say(a)
 	return err
 }
 
-// runLocked does everything that needs the lock. Its answer matters when the program did not start.
+// runLocked does everything that needs the lock. Its answer matters only if the program was not started.
 func (s *supervisor) runLocked(signals <-chan os.Signal) (answer, error) {
 	lock, err := s.home.takeLock()
 	if err == nil {
@@ -121,13 +121,13 @@ func (s *supervisor) runLocked(signals <-chan os.Signal) (answer, error) {
 	}
 	s.line.say(answer{Verdict: started})
 	exit := s.attend(program, signals)
-	// What the program leaves behind in its group goes with it, as in a container.
+	// Processes that the program leaves in its group end with it, as in a container.
 	_ = syscall.Kill(-program.Pid, syscall.SIGKILL)
 	exit.Detail = out.finish()
 	return answer{}, s.record(exit)
 }
 
-// start starts the program as the leader of a process group of its own.
+// start starts the program as the leader of its own process group.
 func (s *supervisor) start(out *output) (*os.Process, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -187,7 +187,7 @@ func (s *supervisor) attend(program *os.Process, signals <-chan os.Signal) backe
 	}
 }
 
-// obey does what a signal to the supervisor asks. A hangup asks nothing.
+// obey performs the action for a signal to the supervisor. SIGHUP is ignored.
 func (s *supervisor) obey(sig os.Signal, end *ending) {
 	switch sig {
 	case syscall.SIGTERM, syscall.SIGINT:
@@ -198,16 +198,16 @@ func (s *supervisor) obey(sig os.Signal, end *ending) {
 }
 
 const (
-	// lookEvery is how soon a supervisor sees that its directory was removed.
+	// lookEvery is the interval at which a supervisor checks whether its directory was removed.
 	lookEvery = time.Second
-	// lostGrace bounds the grace period of an executor whose directory was removed: no spawner
-	// knows of it any more, so nobody else would ever end it.
+	// lostGrace limits the grace period of an executor whose directory was removed: no spawner knows
+	// it any more, so nothing else would ever end it.
 	lostGrace = time.Minute
 )
 
-// An ending is how far the end of a program has got: SIGTERM, at the end of the grace period
-// SIGTERM once more, and SIGKILL for its whole group when that was of no use either. Between the
-// last two an executor says which jobs it gives up.
+// An ending is the progress of ending a program: SIGTERM; another SIGTERM at the end of the grace
+// period; then SIGKILL for its whole group. Between the last two, an executor reports the jobs that it
+// gives up.
 type ending struct {
 	program   *os.Process
 	killDelay time.Duration
@@ -217,7 +217,7 @@ type ending struct {
 	killed    string           // why it was killed, if it was
 }
 
-// drain asks the program to end, the first time it is called.
+// drain asks the program to exit, the first time it is called.
 func (e *ending) drain(grace time.Duration) {
 	if e.next == nil {
 		e.asked, e.next = time.Now(), time.After(grace)
@@ -225,10 +225,10 @@ func (e *ending) drain(grace time.Duration) {
 	}
 }
 
-// signalGap keeps two SIGTERMs from counting as one, as they may in the same instant.
+// signalGap keeps two SIGTERMs from counting as one, as they may if sent at the same instant.
 const signalGap = 100 * time.Millisecond
 
-// giveUp has the program asked for the last time, as soon as that cannot count as the first time.
+// giveUp asks the program to exit for the last time, as soon as that cannot count as the first time.
 func (e *ending) giveUp() {
 	switch {
 	case e.late:
@@ -239,7 +239,7 @@ func (e *ending) giveUp() {
 	}
 }
 
-// hasten asks the program to end and starts a new grace period.
+// hasten asks the program to exit and starts a new grace period.
 func (e *ending) hasten(grace time.Duration) {
 	if e.late {
 		return
@@ -255,7 +255,7 @@ func (e *ending) insist() {
 		_ = e.program.Signal(syscall.SIGTERM)
 		return
 	}
-	e.kill("it did not end when it was told to")
+	e.kill("it did not exit when told to")
 }
 
 // remind repeats the last SIGTERM: on a busy machine two of them may have counted as one.
@@ -273,11 +273,11 @@ func (e *ending) kill(why string) {
 	_ = syscall.Kill(-e.program.Pid, syscall.SIGKILL)
 }
 
-// describe tells how the program ended; state is nil when the system did not say. killed is why it
-// was killed, if it was.
+// describe explains how the program ended; state is nil if the system did not report it. killed is the
+// reason why it was killed, if it was.
 func (s *supervisor) describe(state *os.ProcessState, killed string) backend.Exit {
 	if state == nil {
-		return backend.Exit{Code: -1, Reason: "it ended, and the system did not say how"}
+		return backend.Exit{Code: -1, Reason: "it exited, and the system did not report its status"}
 	}
 	ws, ok := state.Sys().(syscall.WaitStatus)
 	if !ok || !ws.Signaled() {

@@ -12,15 +12,14 @@ import (
 )
 
 const (
-	// pollEvery is how soon the end of an executor is seen that another Backend started. The end of
-	// an own one is seen at once, by SIGCHLD.
+	// pollEvery is how soon the watcher sees the end of an executor that another Backend started. SIGCHLD
+	// reports the end of its own at once.
 	pollEvery = 100 * time.Millisecond
-	// abandonAfter is how long a start may make no progress before it is taken for one whose spawner
-	// was killed.
+	// abandonAfter is how long a start may make no progress before its spawner is considered killed.
 	abandonAfter = time.Minute
 )
 
-// A watcher is the state of the one goroutine that looks at the directory and delivers exits.
+// A watcher is the state of the goroutine that checks the directory and delivers exits.
 type watcher struct {
 	*Backend
 	reported map[string]bool // exits in or past pending, of executors not forgotten
@@ -28,7 +27,7 @@ type watcher struct {
 	lastErr  string
 }
 
-// watch looks at the directory whenever something may have ended, and delivers exits, until Close.
+// watch checks the directory whenever an executor may have ended, and delivers exits, until Close.
 func (b *Backend) watch(childEnded <-chan os.Signal) {
 	defer close(b.exits)
 	w := &watcher{Backend: b, reported: map[string]bool{}}
@@ -74,9 +73,9 @@ func (w *watcher) look() {
 	w.dropForgotten(present)
 }
 
-// reap waits for supervisors that have ended, so that they do not stay as zombies, and returns the
-// executors that cannot have ended: those with a live supervisor, and those being started, whose
-// fate Start still has to tell.
+// reap waits for exited supervisors, so that they do not remain zombies, and returns the executors that
+// cannot have ended: those with a live supervisor, and those that are being started, whose result Start
+// has yet to return.
 func (w *watcher) reap() map[string]bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,14 +93,14 @@ func (w *watcher) reap() map[string]bool {
 	return busy
 }
 
-// alive reaps a child that has ended.
+// alive reaps a child that has exited.
 func alive(pid int) bool {
 	var status syscall.WaitStatus
 	got, err := syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
 	return got == 0 && err == nil || errors.Is(err, syscall.EINTR)
 }
 
-// inspect looks at one executor.
+// inspect checks one executor.
 func (w *watcher) inspect(id string) error {
 	h := home(filepath.Join(w.executors, id))
 	exit, ok, err := h.ended()
@@ -109,7 +108,7 @@ func (w *watcher) inspect(id string) error {
 		err = h.abandonIfIdle(time.Now())
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // forgotten meanwhile
+		return nil // forgotten in the meantime
 	}
 	if ok && err == nil {
 		w.pending = append(w.pending, exit)
@@ -118,8 +117,8 @@ func (w *watcher) inspect(id string) error {
 	return err
 }
 
-// abandonIfIdle makes sure that an executor whose start was broken off, and which nobody has tried
-// to start again, never runs. Its exit says so.
+// abandonIfIdle makes sure that an executor whose start was interrupted, and was not tried again, never
+// runs. Its exit says so.
 func (h home) abandonIfIdle(now time.Time) error {
 	claimed, err := h.claimed()
 	if err != nil || claimed {
@@ -132,10 +131,10 @@ func (h home) abandonIfIdle(now time.Time) error {
 	if err := h.takeClaim(abandoned); !errors.Is(err, errTaken) {
 		return err
 	}
-	return nil // somebody did start it
+	return nil // it was started
 }
 
-// dropForgotten lets go of what was forgotten, through this Backend or another.
+// dropForgotten drops executors that were forgotten through this Backend or another.
 func (w *watcher) dropForgotten(present map[string]bool) {
 	for id := range w.reported {
 		if !present[id] {
@@ -151,7 +150,7 @@ func (w *watcher) dropForgotten(present map[string]bool) {
 	w.pending = kept
 }
 
-// complain logs a failure when it begins, not ten times a second.
+// complain logs a failure when it first occurs, not ten times a second.
 func (w *watcher) complain(err error) {
 	text := ""
 	if err != nil {

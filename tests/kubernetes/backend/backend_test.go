@@ -177,7 +177,7 @@ func TestEviction(t *testing.T) {
 	p.AwaitSigterm(t)
 	b.wantRunning(t, "one")
 	p.Tell(t, "exit 0")
-	if e := b.exit(t, "one"); e.Code != 0 || !strings.Contains(e.Reason, "the cluster had it go") {
+	if e := b.exit(t, "one"); e.Code != 0 || !strings.Contains(e.Reason, "the cluster deleted it") {
 		t.Errorf("exit is %+v", e)
 	}
 	b.forget(t, "one")

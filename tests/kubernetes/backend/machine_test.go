@@ -90,7 +90,7 @@ func TestLostMachine(t *testing.T) {
 	if err := b.GiveUp(t.Context(), "one"); err != nil {
 		t.Fatal(err)
 	}
-	if e := b.exit(t, "one"); e.Code != -1 || !strings.Contains(e.Reason, "its machine "+name+" does not answer") {
+	if e := b.exit(t, "one"); e.Code != -1 || !strings.Contains(e.Reason, "its machine "+name+" does not respond") {
 		t.Errorf("exit is %+v", e)
 	}
 	b.forget(t, "one")

@@ -181,7 +181,7 @@ func (p *place) live(t *testing.T, as *rest.Config) {
 	}
 	two.AwaitSigterm(t)
 	two.Tell(t, "exit 0")
-	if e := b.exit(t, "three"); e.Reason != "its pod is gone, and nobody saw its end" {
+	if e := b.exit(t, "three"); e.Reason != "its pod is gone, so its exit status is unknown" {
 		t.Errorf("exit is %+v", e)
 	}
 	b.forget(t, "three")
