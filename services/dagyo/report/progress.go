@@ -8,7 +8,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// Progress is how far a running flow has come. It is a fold over the flow's events and credits.
+// Progress is the progress of a running flow. It is a fold over the flow's events and credits.
 type Progress struct {
 	flow    string
 	began   time.Time
@@ -21,13 +21,13 @@ type Progress struct {
 
 type edge struct {
 	name string
-	// records is what the edge's reader has consumed; rate what it was per second at the last sample.
+	// records is the number of records that the edge's reader consumed; rate is the number per second at the last sample.
 	records, sampled int64
 	rate             float64
 	at               time.Time
 }
 
-// NewProgress returns the progress of a flow that was submitted now.
+// NewProgress returns the progress of a flow that was just submitted.
 func NewProgress(flow string, now time.Time) *Progress {
 	return &Progress{
 		flow: flow, began: now, phase: contract.TypeFlowSubmit,
@@ -54,7 +54,7 @@ func (p *Progress) Apply(e contract.Event) {
 	}
 }
 
-// isStall reports whether the event tells of a flow that has its capacity.
+// isStall reports whether the event is about a flow that has its capacity.
 func isStall(e contract.Event) bool {
 	d, ok := e.Data.(*contract.FlowQueued)
 	return ok && d.Place == 0
@@ -72,7 +72,7 @@ func (p *Progress) plan(d *contract.FlowPlanned) {
 	}
 }
 
-// Consumed folds what the reader of an edge has consumed so far.
+// Consumed folds the number of records that the reader of an edge has consumed so far.
 func (p *Progress) Consumed(creditSubject string, records uint64) {
 	if n, ok := p.credits[creditSubject]; ok {
 		p.edges[n].records = max(p.edges[n].records, int64(records))
@@ -90,10 +90,10 @@ func (p *Progress) Sample(now time.Time) {
 	}
 }
 
-// shownEdges bounds the lines of a status.
+// shownEdges bounds the number of edges in a status.
 const shownEdges = 12
 
-// nameWidth is the width of an edge's name: with it a line has less than 80 columns.
+// nameWidth is the width of an edge's name: it keeps lines shorter than 80 columns.
 const nameWidth = 40
 
 func shortened(name string) string {
@@ -103,7 +103,7 @@ func shortened(name string) string {
 	return name
 }
 
-// Lines is the status as it stands: a line for the flow and one for each edge, most lines in all.
+// Lines returns the current status: a line for the flow and one for each edge, at most most lines.
 func (p *Progress) Lines(now time.Time, most int) []string {
 	out := []string{fmt.Sprintf("%s  %s  %s  %s", p.flow, p.step(), p.counts(), span(now.Sub(p.began)))}
 	shown := min(len(p.edges), shownEdges, max(most-1, 0))
