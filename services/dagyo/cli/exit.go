@@ -40,7 +40,8 @@ const exitCodes = `Exit codes:
 
 The commands run, attach, watch FLOW-ID and submit --wait exit with the code of
 their flow's verdict. The command cancel exits with 0 once the flow has ended,
-whatever its verdict.`
+whatever its verdict.
+`
 
 // exit is an error with an exit code. If err is nil, the error was already printed.
 type exit struct {
