@@ -158,7 +158,7 @@ func (o runOptions) choose(flow string, all, free client.Ends) (client.Ends, err
 	case len(all.Inputs)+len(all.Outputs) == 0:
 		return take, fmt.Errorf("flow %s has no inputs and no outputs: follow it with `dagyo watch %s`", flow, flow)
 	case len(free.Inputs) > 0:
-		return take, usage(fmt.Errorf("all outputs of flow %s are held by other clients: name an input to feed with --input %s=FILE", flow,
+		return take, usage(fmt.Errorf("no output of flow %s is available: name an input to feed with --input %s=FILE", flow,
 			slices.Sorted(maps.Keys(free.Inputs))[0]))
 	default:
 		return take, fmt.Errorf("all inputs and outputs of flow %s are held by other clients", flow)
