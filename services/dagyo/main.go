@@ -1,5 +1,5 @@
-// Command dagyo runs data-flow graphs of typed programs: it is the client, all services, and the
-// standard executors in one binary.
+// Command dagyo runs data-flow graphs of typed programs. It contains the client, all services and the
+// standard executors.
 package main
 
 import (

@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/service"
 )
 
-// asks lists the questions that the panic-aggregator answers.
+// asks lists the requests that the panic-aggregator answers.
 func (w *wiring) asks() map[string]service.Ask[*State] {
 	return map[string]service.Ask[*State]{
 		contract.AskFlowGet:  w.askFlow,
@@ -19,7 +19,7 @@ func (w *wiring) asks() map[string]service.Ask[*State] {
 	}
 }
 
-// askFlow answers a flow's id with its status.
+// askFlow answers a flow id with the flow's status.
 func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 	flow := string(id)
 	if status, ok := s.status(flow); ok {
@@ -50,11 +50,11 @@ func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 	}), nil
 }
 
-// answerSlack is what a message takes besides an answer, in bytes.
+// answerSlack is the size of a message in addition to the answer, in bytes.
 const answerSlack = 4 << 10
 
-// fitting is a status as it is answered: without what would make it too large for a message, and with an object
-// of jobs also before there are any.
+// fitting returns the status for an answer: without the parts that would make it too large for a message, and with an
+// object of jobs even if it is empty.
 func (w *wiring) fitting(s contract.FlowStatus) (any, error) {
 	if s.Jobs == nil {
 		s.Jobs = map[string]contract.JobStatus{}
@@ -63,7 +63,7 @@ func (w *wiring) fitting(s contract.FlowStatus) (any, error) {
 }
 
 func unknownFlow(id string) error {
-	return &service.AskError{Code: "404", Message: "there is no flow " + document.Quote(id)}
+	return &service.AskError{Code: "404", Message: "flow not found: " + document.Quote(id)}
 }
 
 // askFlows answers a query with a page of flows.
@@ -80,12 +80,12 @@ func (w *wiring) askFlows(_ *State, body []byte) (any, error) {
 	}), nil
 }
 
-// current yields the flows that are not in history, while the state stands still.
+// current yields the flows that are not in history, with the state locked.
 func (w *wiring) current(yield func(contract.FlowStatus) bool) {
 	w.runtime.Load().Read(func(s *State) { s.current(yield) })
 }
 
-// loaded waits until the index knows what is in history.
+// loaded waits until the index contains all of history.
 func (w *wiring) loaded(ctx context.Context) error {
 	select {
 	case <-w.index.Loaded():

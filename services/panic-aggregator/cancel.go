@@ -6,7 +6,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// askCancel takes in that somebody wants a flow to end. A flow that is not known yet may be on its way.
+// askCancel folds a cancel. The flow may be unknown because its submission is not folded yet.
 func (s *State) askCancel(e contract.Event, d *contract.FlowCancel) []string {
 	c := cancel{Seq: e.Seq, ID: e.ID, Flow: e.Subject, By: e.Source, Reason: d.Reason, At: e.Time}
 	r := s.runs[e.Subject]
@@ -23,7 +23,7 @@ func (s *State) askCancel(e contract.Event, d *contract.FlowCancel) []string {
 	return []string{e.Subject}
 }
 
-// takeCancel removes the cancels of a flow that is known now, and returns the first.
+// takeCancel removes the cancels of a newly known flow, and returns the first one.
 func (s *State) takeCancel(flow string) (first *cancel) {
 	s.cancels = slices.DeleteFunc(s.cancels, func(c cancel) bool {
 		if c.Flow == flow && first == nil {
@@ -34,7 +34,7 @@ func (s *State) takeCancel(flow string) (first *cancel) {
 	return first
 }
 
-// answered forgets a message that a dead letter answers.
+// answered removes a message that was answered with a dead letter.
 func (s *State) answered(seq uint64) []string {
 	delete(s.unanswerable, seq)
 	s.submitted.answered(s.submitted.flows[seq])

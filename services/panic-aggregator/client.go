@@ -8,23 +8,23 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// A ClientBeat is a sign of life of a client that is to feed or to read a flow.
+// A ClientBeat is a sign of life of a client that feeds or reads a flow.
 type ClientBeat struct {
 	Flow, Client string
-	// For is how long the client is alive from now on unless it beats again, Limits.ClientSilence at least.
+	// For is the time that the client counts as alive after this beat, at least Limits.ClientSilence.
 	For time.Duration
-	// Released is set when the flow no longer depends on the client.
+	// Released is set if the flow no longer depends on the client.
 	Released bool
 }
 
-// ClientHeard is the fact that a client gave a sign of life.
+// ClientHeard returns the fact that a client published a sign of life.
 func ClientHeard(b ClientBeat, at time.Time) contract.Event {
 	return contract.Event{Type: factClient, With: b, Time: at}
 }
 
-// A client is one that a flow depends on: nobody else would feed or read the flow.
+// A client is a client that a flow depends on: no other client feeds or reads the flow.
 type client struct {
-	// Heard is when it gave its last sign of life.
+	// Heard is the time of its last sign of life.
 	Heard time.Time `json:"heard"`
 
 	// lasts is for how long it is alive then, deaf is for how long we had been deaf. They are not stored: a new
@@ -33,9 +33,9 @@ type client struct {
 }
 
 const (
-	// clientsMost bounds the clients of one flow: anybody may send signs of life.
+	// clientsMost bounds the clients of one flow, because any client may publish signs of life.
 	clientsMost = 64
-	// earlyMost bounds the flows that are not known yet of which clients are.
+	// earlyMost bounds the unknown flows with clients.
 	earlyMost = 10_000
 )
 
@@ -66,7 +66,7 @@ func (s *State) clientsOf(flow string, now time.Time) map[string]client {
 	return s.early.clients(flow, now, s.limits.CancelMemory)
 }
 
-// early are the clients of flows that are not known yet. They are no part of what is stored.
+// early holds the clients of flows that are not known yet. They are not stored.
 type early struct {
 	of    map[string]map[string]client
 	order []earlyFlow // the oldest first
@@ -91,7 +91,7 @@ func (e *early) clients(flow string, now time.Time, memory time.Duration) map[st
 	return e.of[flow]
 }
 
-// take returns the clients of a flow that is known from now on. Each has its time from then.
+// take returns the clients of a newly known flow. Each gets its full time from now on.
 func (e *early) take(flow string, now time.Time) map[string]client {
 	clients := e.of[flow]
 	delete(e.of, flow)
@@ -102,15 +102,15 @@ func (e *early) take(flow string, now time.Time) map[string]client {
 	return clients
 }
 
-// clientGone returns when a client counts as gone unless it is heard; the zero time while we have not listened.
+// clientGone returns when a client counts as gone without a further beat; the zero time before this process listens.
 func (s *State) clientGone(c client) time.Time {
 	return s.until(c.Heard, s.patience(c), c.deaf, 0)
 }
 
-// patience is how long a client may be silent.
+// patience returns how long a client may be silent.
 func (s *State) patience(c client) time.Duration { return max(c.lasts, s.limits.ClientSilence) }
 
-// silentClients lists the clients of a run whose time is over.
+// silentClients lists the clients of a run whose time has expired.
 func (s *State) silentClients(r *run, now time.Time) (out []string) {
 	for name, c := range r.Clients {
 		if gone := s.clientGone(c); !gone.IsZero() && now.After(gone) {
@@ -121,7 +121,7 @@ func (s *State) silentClients(r *run, now time.Time) (out []string) {
 	return out
 }
 
-// judgeClients ends a run of which a client is silent, once all that was sent until now is heard.
+// judgeClients ends a run with a silent client, once all signs of life until now are received.
 func (s *State) judgeClients(flow string, r *run, now time.Time) []contract.Event {
 	silent := s.silentClients(r, now)
 	if len(silent) == 0 {
@@ -135,7 +135,7 @@ func (s *State) judgeClients(flow string, r *run, now time.Time) []contract.Even
 	return []contract.Event{{Type: actAbandon, Subject: flow, With: silent}}
 }
 
-// abandon cancels a run that nobody feeds or reads any more.
+// abandon cancels a run whose client is gone.
 func (s *State) abandon(flow string, silent []string, now time.Time) {
 	s.with(flow, func(r *run) {
 		if r.Cancel != nil {
@@ -143,7 +143,7 @@ func (s *State) abandon(flow string, silent []string, now time.Time) {
 		}
 		r.Cancel = &cancel{
 			Flow: flow, By: contract.Source(Name), At: now,
-			Reason: fmt.Sprintf("the client that was to feed or read the flow has given no sign of life for %v",
+			Reason: fmt.Sprintf("no sign of life for %v from the client that feeds or reads the flow",
 				s.patience(r.Clients[silent[0]])),
 		}
 		r.CancelledFirst = len(r.Failures) == 0

@@ -13,13 +13,13 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// What is decided besides flows. No flow's name has a space.
+// Keys besides flows. They contain a space, which is not valid in a flow id.
 const (
 	keyHistory      = " history"
 	keyUnanswerable = " unanswerable"
 )
 
-// Decide returns the stops and verdicts that a flow's state asks for.
+// Decide returns the stops and verdicts that a flow's state requires.
 func Decide(s *State, key string, now time.Time) (effects []contract.Event, next time.Time) {
 	switch key {
 	case keyHistory:
@@ -38,7 +38,7 @@ func Decide(s *State, key string, now time.Time) (effects []contract.Event, next
 	return effects, next
 }
 
-// Open returns all that has not ended.
+// Open returns the keys of everything that has not ended.
 func Open(s *State) []string {
 	return append(slices.Sorted(maps.Keys(s.runs)), keyHistory, keyUnanswerable)
 }
@@ -64,7 +64,7 @@ func (s *State) decideRun(flow string, r *run, now time.Time) (effects []contrac
 	return effects, waits
 }
 
-// refuse answers what leads to nothing.
+// refuse answers unanswerable messages with dead letters.
 func (s *State) refuse(now time.Time) (effects []contract.Event, next time.Time) {
 	for i, c := range s.cancels {
 		if until := c.At.Add(s.limits.CancelMemory); until.After(now) && len(s.cancels)-i <= s.limits.Cancels {
@@ -73,7 +73,7 @@ func (s *State) refuse(now time.Time) (effects []contract.Event, next time.Time)
 		}
 		effects = append(effects, deadLetter(c.Seq, unanswerable{
 			Subject: string(contract.TypeFlowCancel), Source: c.By, ID: c.ID,
-			Why: fmt.Sprintf("there is no live flow %q to cancel", c.Flow),
+			Why: fmt.Sprintf("live flow %q not found: nothing to cancel", c.Flow),
 		}))
 	}
 	for _, seq := range slices.Sorted(maps.Keys(s.unanswerable)) {
@@ -92,13 +92,12 @@ func deadLetter(seq uint64, u unanswerable) contract.Event {
 	}
 }
 
-// ends reports whether the run has a reason to end other than that all is done.
+// ends reports whether the run must end for a reason other than completion.
 func (r *run) ends(now time.Time) bool {
 	return r.Cancel != nil || len(r.Failures) > 0 || r.late(now)
 }
 
-// waits returns until when the verdict on a run that ends has to wait, at the latest; the zero time if it need
-// not wait any more.
+// waits returns the latest time until which the verdict of an ending run must wait; the zero time if it need not wait.
 func (s *State) waits(r *run, now time.Time) time.Time {
 	if s.reporting(r, now) {
 		return r.Ending.Add(s.limits.Report)
@@ -109,7 +108,7 @@ func (s *State) waits(r *run, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// stops tells the flow's jobs to stop, once there can be any that hear it; the reporting ones last.
+// stops stops the flow's jobs, once there can be any; reporting jobs are stopped last.
 func (r *run) stops(flow string, last bool) (out []contract.Event) {
 	if !r.Spawned || len(r.Jobs) == 0 {
 		return nil
@@ -124,7 +123,7 @@ func (r *run) stops(flow string, last bool) (out []contract.Event) {
 	return out
 }
 
-// stopSubjects are where the flow's jobs are stopped, the reporting ones last.
+// stopSubjects returns the stop subjects of the flow's jobs, that of the reporting jobs last.
 func (r *run) stopSubjects(flow string) (stop, last string) {
 	stream := r.Stream
 	if stream == "" {
@@ -147,8 +146,8 @@ func (r *run) completed() bool {
 	return true
 }
 
-// running counts the jobs whose last words are still to come. One that nobody has claimed has none:
-// whoever claims it now finds the stop.
+// running counts the jobs whose last event is still missing. An unclaimed job does not count: an executor that claims
+// it now finds the stop.
 func (r *run) running() int {
 	n := 0
 	for _, j := range r.Jobs {
@@ -161,8 +160,8 @@ func (r *run) running() int {
 
 func (r *run) late(now time.Time) bool { return !r.Deadline.IsZero() && now.After(r.Deadline) }
 
-// settled returns when the jobs have had their time for last events: counted from when the run began to end, for
-// a late flow from its deadline, and not before they were told to stop.
+// settled returns when the time for the jobs' last events expires. It starts when the run begins to end, for a late
+// flow at its deadline, but not before the stops are sent.
 func (s *State) settled(r *run, now time.Time) time.Time {
 	from := r.Ending
 	if len(r.Failures) == 0 && r.Cancel == nil {
@@ -185,8 +184,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// endVerdict is the verdict on a run that did not complete. A failure weighs more than a cancel that
-// came after it.
+// endVerdict returns the verdict of a run that did not complete. A failure takes precedence over a later cancel.
 func (r *run) endVerdict(flow string, now time.Time) contract.Event {
 	switch {
 	case len(r.Failures) > 0 && !r.CancelledFirst:
@@ -232,11 +230,11 @@ func (r *run) panic(failures []contract.JobFailure, now time.Time) *contract.Flo
 	}
 }
 
-// othersLimit bounds the texts of all further failures of a verdict, in bytes: an executor that takes
-// a thousand jobs with it gives each the same last words.
+// othersLimit bounds the texts of all further failures of a verdict, in bytes: if an executor with a thousand jobs
+// exits, all of them have the same failure.
 const othersLimit = 128 << 10
 
-// brief returns the failures without details that were given already, and within othersLimit.
+// brief returns the failures without repeated details, and within othersLimit.
 func brief(failures []contract.JobFailure, given string) []contract.JobFailure {
 	out := make([]contract.JobFailure, len(failures))
 	left := othersLimit
@@ -269,7 +267,7 @@ func (r *run) summaries() map[string]contract.JobSummary {
 	return out
 }
 
-// counts puts together what both ends of each edge have reported.
+// counts returns the counts of each edge, from the reports of both ends.
 func (r *run) counts() []contract.EdgeCount {
 	out := make([]contract.EdgeCount, len(r.Edges))
 	for i, e := range r.Edges {
@@ -290,12 +288,12 @@ func (r *run) count(e contract.PlannedEdge) contract.EdgeCount {
 	}
 	reader, in := r.jobAt(e.To)
 	if reader == nil {
-		return c // a client reads: flow.cleaned tells what
+		return c // read by a client: flow.cleaned has its counts
 	}
 	c.Received = reported(reader.Ports.Inputs, in)
 	c.ClosedEarly = slices.Contains(reader.Ports.ClosedEarly, in)
 	if strings.HasPrefix(e.From, inputPrefix) && reader.State == contract.JobEnded && !c.ClosedEarly {
-		c.Sent = c.Received // it was read to its end, where totals and checksum were found right
+		c.Sent = c.Received // it was read to the end, where totals and checksum were verified
 	}
 	return c
 }
@@ -306,7 +304,7 @@ const (
 	outputPrefix = "outputs."
 )
 
-// reported returns the count of a port, nil where there is none.
+// reported returns the count of a port, or nil.
 func reported(ports map[string]contract.Count, port string) *contract.Count {
 	n, ok := ports[port]
 	if !ok {
@@ -315,7 +313,7 @@ func reported(ports map[string]contract.Count, port string) *contract.Count {
 	return &n
 }
 
-// jobAt finds the job and port of an edge's end; nil for the flow's own ends and constants.
+// jobAt returns the job and port of an edge's end; nil for the flow's own ends and constants.
 func (r *run) jobAt(endpoint string) (*job, string) {
 	node, port, _ := strings.Cut(endpoint, ".")
 	return r.Jobs[node], port

@@ -56,7 +56,7 @@ func Evolve(s *State, e contract.Event) []string {
 	return []string{e.Subject}
 }
 
-// fact folds what is no event.
+// fact folds a fact.
 func (s *State) fact(e contract.Event) []string {
 	switch e.Type {
 	case factBeat:
@@ -88,7 +88,7 @@ func (s *State) fact(e contract.Event) []string {
 	return s.performed(e)
 }
 
-// performed folds an act that was performed.
+// performed folds a performed act.
 func (s *State) performed(e contract.Event) []string {
 	flow := e.Subject
 	if d, ok := e.Data.(*Report); ok {
@@ -143,7 +143,7 @@ func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
 	}
 }
 
-// end forgets a run that has its verdict.
+// end removes a run that has its verdict.
 func (s *State) end(e contract.Event) []string {
 	r := s.runs[e.Subject]
 	if r == nil {
@@ -194,7 +194,7 @@ func (r *run) job(name string) *job {
 func (s *State) executor(id string) *executor {
 	x := s.executors[id]
 	if x == nil && s.exits.known[id] != nil {
-		return &executor{flows: make(map[string]int)} // it is gone: nothing is remembered of it
+		return &executor{flows: make(map[string]int)} // it has exited: nothing is stored about it
 	}
 	if x == nil {
 		x = &executor{flows: make(map[string]int)}
@@ -222,7 +222,7 @@ func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) {
 	})
 }
 
-// forgiveStarts forgets failed starts on a mailbox once one of its executors has started a job.
+// forgiveStarts resets the failed starts of a mailbox once one of its executors has started a job.
 func (s *State) forgiveStarts(mailbox string) {
 	if !s.failing[mailbox] {
 		return
@@ -233,18 +233,18 @@ func (s *State) forgiveStarts(mailbox string) {
 	}
 }
 
-// owned returns the job if the executor is the one that has started it. What another one says of a live job is
-// answered.
+// owned returns the job if the executor started it. An event about a live job from another executor is answered with
+// a dead letter.
 func (s *State) owned(e contract.Event, r *run, name, executor string) *job {
 	j := r.job(name)
 	switch {
 	case j == nil || j.Executor == executor && j.State == contract.JobRunning:
 		return j
 	case j.Executor == "":
-		s.unanswered(e, fmt.Sprintf("executor %q tells how job %s of flow %s has ended; no executor has started it",
+		s.unanswered(e, fmt.Sprintf("executor %q reported the end of job %s of flow %s, which no executor has started",
 			executor, name, e.Subject))
 	default:
-		s.unanswered(e, fmt.Sprintf("executor %q tells how job %s of flow %s has ended; executor %s has started it",
+		s.unanswered(e, fmt.Sprintf("executor %q reported the end of job %s of flow %s, which executor %s started",
 			executor, name, e.Subject, j.Executor))
 	}
 	return nil
@@ -270,12 +270,12 @@ func (s *State) jobDone(e contract.Event, d *contract.JobDone) []string {
 	return []string{e.Subject, keyUnanswerable}
 }
 
-// edgesGone is the failure of a job that found its flow stopped although nobody had stopped it: a
-// broker that keeps edges in memory was restarted, or somebody has deleted the stream.
+// edgesGone is the failure of a job that found its flow stopped although the flow was not stopped: a broker that stores
+// edges in memory was restarted, or the stream was deleted.
 func edgesGone() contract.Failure {
 	return contract.Failure{
 		Kind:    contract.KindProtocol,
-		Message: "the flow's edges are gone from the broker: its stream was deleted, or kept in memory by a server that restarted",
+		Message: "the flow's edges are lost: their stream was deleted, or was stored in memory by a server that restarted",
 	}
 }
 
@@ -297,7 +297,7 @@ func (s *State) close(flow string, r *run, j *job, state contract.JobState, port
 	r.Open--
 }
 
-// leave notes that an executor no longer runs a job.
+// leave records that an executor no longer runs a job.
 func (s *State) leave(flow string, j *job) {
 	x := s.executors[j.Executor]
 	if x == nil {
@@ -307,7 +307,7 @@ func (s *State) leave(flow string, j *job) {
 		delete(x.flows, flow)
 	}
 	if !x.Known && len(x.flows) == 0 {
-		delete(s.executors, j.Executor) // the spawner has not started it: nothing is to come
+		delete(s.executors, j.Executor) // the spawner has not started it: no further events
 	}
 }
 
@@ -325,7 +325,7 @@ func (s *State) executorExited(e contract.Event, d *contract.ExecutorExited) (ke
 	s.exits.add(d)
 	delete(s.executors, d.Executor)
 	if x == nil {
-		return nil // nobody has started it, or it has exited before
+		return nil // it was not started, or has already exited
 	}
 	for flow := range x.flows {
 		keys = append(keys, flow)
@@ -343,7 +343,7 @@ func (s *State) executorExited(e contract.Event, d *contract.ExecutorExited) (ke
 	return keys
 }
 
-// crash is the failure of a job whose process ended without a word.
+// crash returns the failure of a job whose process exited without reporting it.
 func crash(d *contract.ExecutorExited) contract.Failure {
 	return contract.Failure{
 		Kind:    contract.KindCrash,
@@ -352,8 +352,8 @@ func crash(d *contract.ExecutorExited) contract.Failure {
 	}
 }
 
-// startFailed counts an executor that died before it started any job, and gives up on the jobs that
-// wait for its kind after Limits.StartAttempts of them.
+// startFailed counts an executor that exited before it started a job. After Limits.StartAttempts of them, the waiting
+// jobs of its mailbox panic.
 func (s *State) startFailed(d *contract.ExecutorExited, now time.Time) (flows []string) {
 	mailbox := contract.Mailbox(d.Progdef, d.Revision)
 	for flow, r := range s.runs {
@@ -376,8 +376,8 @@ func (s *State) startFailed(d *contract.ExecutorExited, now time.Time) (flows []
 
 func neverStarted(d *contract.ExecutorExited, times int) contract.Failure {
 	f := contract.Failure{Kind: contract.KindCrash, Detail: d.Detail}
-	if f.Message = "no executor of " + d.Progdef + " can run: " + d.Reason; !d.Permanent {
-		f.Message = fmt.Sprintf("%d executors of %s in a row ended before they started a job; the last one %s",
+	if f.Message = "executors of " + d.Progdef + " cannot run: " + d.Reason; !d.Permanent {
+		f.Message = fmt.Sprintf("%d executors of %s in a row exited before they started a job; the last one %s",
 			times, d.Progdef, d.Ending())
 	}
 	return f

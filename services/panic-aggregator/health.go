@@ -10,54 +10,54 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// ears is since when, and how well, this process receives signs of life. It is not stored: a job is silent only
-// for the time in which we could receive.
+// ears records since when, and how well, this process receives signs of life. It is not stored: silence counts only
+// while this process can receive.
 type ears struct {
-	// begun is set when we begin to listen; since is the time of the first event behind that, the zero time
-	// before.
+	// begun is set when this process starts listening; since is the time of the first event after that, the zero
+	// time before.
 	begun bool
 	since time.Time
-	// deaf is for how long we could not receive since then, again when that ended the last time.
+	// deaf is the total time since then in which this process could not receive; again is the end of the last such
+	// period.
 	deaf  time.Duration
 	again time.Time
-	// strained is when an overload was noticed the last time: of this machine, of one that runs executors, or
-	// of the network. Signs of life may be late then.
+	// strained is the last time when an overload was detected: of this machine, of a machine with executors, or of
+	// the network. Signs of life may then be late.
 	strained time.Time
 }
 
-// note takes in that an event was folded.
+// note records that an event was folded.
 func (x *ears) note(at time.Time) {
 	if x.begun && x.since.IsZero() {
 		x.since = at
 	}
 }
 
-// strain notes a sign of overload.
+// strain records a sign of overload.
 func (x *ears) strain(at time.Time) { x.strained = later(x.strained, at) }
 
-// A pulse is what this process has received from a job.
+// A pulse is the state of the signs of life received from a job.
 type pulse struct {
-	// lasts is for how long the job is alive after it was heard; 0 for its health timeout.
+	// lasts is the time that the job counts as alive after its last beat; 0 for its health timeout.
 	lasts time.Duration
-	// deaf is for how long we had been deaf when it was heard.
+	// deaf is ears.deaf at its last beat.
 	deaf time.Duration
-	// gone is when the unclaimed job was found to have left its mailbox.
+	// gone is when the unclaimed job was found missing from its mailbox.
 	gone time.Time
 }
 
-// longestPulse bounds for how long a beat may vouch for its job.
+// longestPulse bounds the time that a beat is valid.
 const longestPulse = 24 * time.Hour
 
-// Signs of life are late, and not missing, on an overloaded machine. A job that has run out of time while an
-// overload was noticed gets slack: three quarters of its time, so that one that is really dead is found within
-// twice its time, the search included.
+// On an overloaded machine, signs of life are late, not missing. A job whose time expires during an overload gets
+// slack: three quarters of its time, so that a dead job is found within twice its time, including the search.
 func slack(lasts time.Duration) time.Duration { return lasts / 4 * 3 }
 
-// lateListening is how long it takes at most, on a machine that is not overloaded, until all signs of life that
-// were sent are folded.
+// lateListening is the maximum time, on a machine that is not overloaded, until all published signs of life are
+// folded.
 const lateListening = 250 * time.Millisecond
 
-// dead returns when the job counts as dead unless it is heard; the zero time while it need not be heard.
+// dead returns when the job counts as dead without a further beat; the zero time while it need not beat.
 func (s *State) dead(j *job) time.Time {
 	from, deaf := j.Heard, j.pulse.deaf
 	if j.State == contract.JobWaiting {
@@ -75,8 +75,8 @@ func (s *State) dead(j *job) time.Time {
 	return s.until(from, j.lasts(), deaf, 0)
 }
 
-// until returns when the time of somebody is over who was heard at a moment, when we had been deaf for so long: it
-// counts only while we could hear, with a slack at least. It is the zero time before we have begun to listen.
+// until returns when the time since a beat expires, given ears.deaf at the beat. Only time in which this process could
+// receive counts, with a minimum slack. It returns the zero time before this process listens.
 func (s *State) until(from time.Time, lasts, deaf, slack time.Duration) time.Time {
 	if s.ears.since.IsZero() {
 		return time.Time{}
@@ -87,14 +87,14 @@ func (s *State) until(from time.Time, lasts, deaf, slack time.Duration) time.Tim
 	return from.Add(lasts + max(s.ears.deaf-deaf, slack))
 }
 
-// excused reports whether the silence of a job since a time may come from an overload: one was noticed, or the
+// excused reports whether the silence of a job since a time may be caused by an overload: one was detected, or the
 // executor has beaten for its other jobs.
 func (s *State) excused(j *job, since time.Time) bool {
 	x := s.executors[j.Executor]
 	return !s.ears.strained.Before(since) || x != nil && x.heard.After(since.Add(j.Health.Interval.D()))
 }
 
-// lasts is for how long the job is alive after its last sign of life.
+// lasts returns the time that the job counts as alive after its last sign of life.
 func (j *job) lasts() time.Duration {
 	if j.pulse.lasts > 0 {
 		return j.pulse.lasts
@@ -102,7 +102,7 @@ func (j *job) lasts() time.Duration {
 	return j.Health.Timeout.D()
 }
 
-// heard extends the life of a job that has beaten. A beat that comes late is a sign of overload.
+// heard folds a beat of a job. A late beat is a sign of overload.
 func (s *State) heard(b Beat, now time.Time) {
 	s.with(b.Flow, func(r *run) {
 		j := r.job(b.Job)
@@ -120,8 +120,8 @@ func (s *State) heard(b Beat, now time.Time) {
 	})
 }
 
-// found notes that a waiting job has left its mailbox: an executor has claimed it, and has the
-// health timeout to publish so.
+// found records that a waiting job has left its mailbox: an executor has claimed it, and has the health timeout to
+// publish job.started.
 func (s *State) found(g Gone, now time.Time) {
 	s.with(g.Flow, func(r *run) {
 		if j := r.job(g.Job); j != nil && j.State == contract.JobWaiting && j.pulse.gone.IsZero() {
@@ -130,8 +130,8 @@ func (s *State) found(g Gone, now time.Time) {
 	})
 }
 
-// suspect returns the flows of which a job or a client seems silent, by our estimate of the time. Whether it is, is decided
-// when all is known that was sent until then.
+// suspect returns the flows with a job or client that seems silent, by this process's estimate of the time. The decision
+// follows when all signs of life until then are received.
 func (s *State) suspect(now time.Time) (flows []string) {
 	for flow, r := range s.runs {
 		if r.suspect = len(s.silent(r, now)) > 0 || len(s.silentClients(r, now)) > 0; r.suspect {
@@ -142,7 +142,7 @@ func (s *State) suspect(now time.Time) (flows []string) {
 	return flows
 }
 
-// silent lists the jobs of a run whose time is over.
+// silent lists the jobs of a run whose time has expired.
 func (s *State) silent(r *run, now time.Time) (out []string) {
 	for name, j := range r.Jobs {
 		if dead := s.dead(j); !dead.IsZero() && now.After(dead) {
@@ -153,8 +153,8 @@ func (s *State) silent(r *run, now time.Time) (out []string) {
 	return out
 }
 
-// nextDeath returns when the next job of a run counts as dead unless it is heard, or the run's deadline if that is
-// earlier: the time is to be asked for then, since nothing else may happen in EVENTS.
+// nextDeath returns when the next job of a run counts as dead without a further beat, or the run's deadline if that is
+// earlier. A tick is then needed, because no other event may arrive.
 func (s *State) nextDeath(r *run, now time.Time) time.Time {
 	next := r.Deadline
 	for _, j := range r.Jobs {
@@ -170,7 +170,7 @@ func (s *State) nextDeath(r *run, now time.Time) time.Time {
 	return next
 }
 
-// judgeSilence gives up the silent jobs of a run, once all that was sent until now is heard.
+// judgeSilence fails the silent jobs of a run, once all signs of life until now are received.
 func (s *State) judgeSilence(flow string, r *run, now time.Time) []contract.Event {
 	silent := s.silent(r, now)
 	if len(silent) == 0 {
@@ -212,7 +212,7 @@ func (s *State) linkSuspected(now time.Time) bool {
 	return silent > 1 && 2*silent > running && len(executors) > 1
 }
 
-// lose fails the jobs that are silent.
+// lose fails the silent jobs.
 func (s *State) lose(flow string, names []string, now time.Time) {
 	s.with(flow, func(r *run) {
 		for _, name := range names {
@@ -234,7 +234,7 @@ func (j *job) silence() contract.Failure {
 	return f
 }
 
-// sorted yields the run's jobs by name, so that the same events always give the same verdict.
+// sorted yields the run's jobs sorted by name, so that the same events always give the same verdict.
 func (r *run) sorted() iter.Seq2[string, *job] {
 	return func(yield func(string, *job) bool) {
 		for _, name := range slices.Sorted(maps.Keys(r.Jobs)) {

@@ -7,29 +7,29 @@ import (
 )
 
 const (
-	// storeCount and storeBytes are how many ended flows, and about how many bytes of them, are stored at once.
+	// storeCount is the number of ended flows that are stored at once, storeBytes their approximate size.
 	storeCount = 256
 	storeBytes = 1 << 20
-	// statusBytes is what a status takes, by its jobs and edges, for storeBytes.
+	// statusBytes is the estimated size of a status by its jobs and edges, for storeBytes.
 	statusBytes = 200
 )
 
-// past is the flows that have ended and are not known to be in history.
+// past holds the ended flows that are not known to be in history.
 type past struct {
 	Ended []record
 	bytes int
-	// Upto is the last event that history is known to include, sent the last that was given to it.
+	// Upto is the last event that history is known to include, sent the last one that was sent to it.
 	Upto uint64
 	sent uint64
 }
 
-// A record is a flow that has ended, with its last event.
+// A record is an ended flow, with its last event.
 type record struct {
 	Seq    uint64              `json:"seq"`
 	Status contract.FlowStatus `json:"status"`
 }
 
-// A batch is what is stored at once.
+// A batch is the flows that are stored at once.
 type batch struct {
 	statuses []contract.FlowStatus
 	upto     uint64
@@ -37,7 +37,7 @@ type batch struct {
 
 func (p *past) add(seq uint64, s contract.FlowStatus) {
 	if seq <= p.Upto {
-		return // history has it
+		return // it is in history
 	}
 	p.Ended = append(p.Ended, record{seq, s})
 	p.bytes += statusBytes * (1 + len(s.Jobs) + len(s.Edges) + len(s.Failures))
@@ -51,7 +51,7 @@ func (p *past) cleaned(flow string) bool {
 	})
 }
 
-// stored forgets what history has.
+// stored removes the flows that are in history.
 func (p *past) stored(upto uint64) {
 	p.Upto = max(p.Upto, upto)
 	left := slices.DeleteFunc(p.Ended, func(r record) bool { return r.Seq <= p.Upto })
@@ -61,7 +61,7 @@ func (p *past) stored(upto uint64) {
 	}
 }
 
-// decide stores what has come together.
+// decide returns the effect that stores the collected flows.
 func (p *past) decide() []contract.Event {
 	if len(p.Ended) < storeCount && p.bytes < storeBytes {
 		return nil
@@ -71,12 +71,12 @@ func (p *past) decide() []contract.Event {
 		b.statuses, b.upto = append(b.statuses, r.Status), r.Seq
 	}
 	if b.upto <= p.sent {
-		return nil // it is on its way
+		return nil // it is being stored
 	}
 	return []contract.Event{{Type: actStore, Subject: "history", With: b}}
 }
 
-// show takes in what users are told of a flow.
+// show folds an event into the status of a flow.
 func (s *State) show(e contract.Event) {
 	status := s.shown[e.Subject]
 	switch {
@@ -88,7 +88,7 @@ func (s *State) show(e contract.Event) {
 		}
 		return
 	case status == nil && e.Type != contract.TypeFlowValidated && e.Type != contract.TypeFlowRejected:
-		return // of a flow that is not known, or not any more
+		return // the flow is unknown, or no longer known
 	case status == nil:
 		status = &contract.FlowStatus{Submitted: e.Time}
 		if at := s.submitted.answered(e.Subject); !at.IsZero() {

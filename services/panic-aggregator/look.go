@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// lookWait bounds a look at the edges of one flow.
+	// lookWait bounds reading the edges of one flow.
 	lookWait = 2 * time.Second
-	// lookEnds is how many of a flow's own ends are looked at.
+	// lookEnds bounds how many of a flow's own inputs and outputs are checked.
 	lookEnds = 32
 )
 
-// look fills in how far the edges of a running flow have come. What cannot be had in time is left out.
+// look adds the progress of the edges to the status of a running flow, as far as it can be read in time.
 func (w *wiring) look(ctx context.Context, s *contract.FlowStatus) {
 	if s.Verdict != "" || s.Stream == "" {
 		return
@@ -34,7 +34,7 @@ func (w *wiring) look(ctx context.Context, s *contract.FlowStatus) {
 	}
 }
 
-// fill adds to the edges what the jobs that have ended have counted, and the progress of the other readers.
+// fill adds the counts of ended jobs to the edges, and the progress of the other readers.
 func fill(s *contract.FlowStatus, credits map[string]wire.Credit) {
 	byEdge := make(map[string]wire.Credit, len(credits))
 	for subject, c := range credits {
@@ -56,7 +56,7 @@ func fill(s *contract.FlowStatus, credits map[string]wire.Credit) {
 	}
 }
 
-// waitsForClients lists the flow's own ends that nobody feeds or reads.
+// waitsForClients lists the flow's own inputs and outputs without a client.
 func (w *wiring) waitsForClients(
 	ctx context.Context, s *contract.FlowStatus, credits map[string]wire.Credit,
 ) (out []contract.ClientWait) {

@@ -9,8 +9,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// reports writes the wired panics of the jobs that have ended, those of all when it is the last time. What was
-// written is not written again.
+// reports returns the effects that write the wired panics of ended jobs, or of all jobs the last time. A panic is
+// written once.
 func (r *run) reports(flow string, last bool) (out []contract.Event) {
 	for _, name := range slices.Sorted(maps.Keys(r.Panics)) {
 		j := r.Jobs[name]
@@ -25,7 +25,7 @@ func (r *run) reports(flow string, last bool) (out []contract.Event) {
 	return out
 }
 
-// record is the report as it stands on the edge; nil where there is only an end.
+// record returns the report as it is written on the edge, or nil if there is only an end.
 func (d *Report) record() ([]byte, error) {
 	if d.Failure == nil {
 		return nil, nil
@@ -33,7 +33,7 @@ func (d *Report) record() ([]byte, error) {
 	return json.Marshal(d.Failure)
 }
 
-// written counts what was written of the job.
+// written returns the counts of what was written for the job.
 func (j *job) written() contract.Count {
 	record, err := (&Report{Failure: j.Failure}).record()
 	if err != nil || record == nil {
@@ -42,7 +42,7 @@ func (j *job) written() contract.Count {
 	return contract.Count{Records: 1, Bytes: int64(len(record))}
 }
 
-// reporting reports whether a run that failed still waits for its reporting jobs.
+// reporting reports whether a failed run still waits for its reporting jobs.
 func (s *State) reporting(r *run, now time.Time) bool {
 	if r.Cancel != nil || len(r.Failures) == 0 || r.reporters() == 0 {
 		return false

@@ -22,7 +22,7 @@ import (
 // Name is the service's name.
 const Name = "panic-aggregator"
 
-// Config is how the panic-aggregator runs.
+// Config is the configuration of the panic-aggregator.
 type Config struct {
 	service.Config
 	Limits Limits
@@ -33,7 +33,7 @@ func DefaultConfig() Config {
 	return Config{Config: service.DefaultConfig(), Limits: DefaultLimits()}
 }
 
-// Run serves until the context ends.
+// Run runs the service until the context ends.
 func Run(ctx context.Context, link *broker.Link, c Config) error {
 	w := &wiring{link: link, config: c, writer: history.NewWriter(link)}
 	w.index = history.NewIndex(link.JS, w.stored)
@@ -47,7 +47,7 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 	}, c.Config)
 }
 
-// Logic is what the service decides.
+// Logic is the decision logic of the service.
 func Logic() core.Logic[*State] {
 	return core.Logic[*State]{
 		Name: Name,
@@ -58,7 +58,7 @@ func Logic() core.Logic[*State] {
 			contract.TypeFlowCleaned, contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,
 			contract.TypeExecutorStarted, contract.TypeExecutorDraining, contract.TypeExecutorExited,
 			contract.TypeDeadLetter,
-			contract.TypeTick, // on a quiet installation nothing else tells since when we listen
+			contract.TypeTick, // without other events, only a tick tells since when this process listens
 		},
 		Answers: []contract.Type{
 			contract.TypeFlowCancel, contract.TypeFlowValidated, contract.TypeFlowRejected,
@@ -78,7 +78,7 @@ type wiring struct {
 	config Config
 	index  *history.Index
 	writer *history.Writer
-	// runtime is set before anything is asked of the wiring.
+	// runtime is set before any method of the wiring is called.
 	runtime atomic.Pointer[service.Runtime[*State]]
 	ears    atomic.Pointer[[]*ear]
 }
@@ -114,7 +114,7 @@ func (w *wiring) perform(
 	return e, nil
 }
 
-// store puts flows into history. What another leader has put there is not missing.
+// store stores flows in history. It is not an error if another leader has stored them.
 func (w *wiring) store(ctx context.Context, b batch) error {
 	err := w.writer.Append(ctx, b.statuses, b.upto)
 	if errors.Is(err, history.ErrSuperseded) {
@@ -123,7 +123,7 @@ func (w *wiring) store(ctx context.Context, b batch) error {
 	return err
 }
 
-// stored folds what is in history.
+// stored folds which flows are in history.
 func (w *wiring) stored(upto uint64) {
 	w.runtime.Load().Fold(contract.Event{Type: factStored, With: upto})
 }
@@ -133,7 +133,7 @@ func (w *wiring) followHistory(ctx context.Context, r *service.Runtime[*State]) 
 	return w.index.Run(ctx)
 }
 
-// boundEvery is the time between two looks at the size of history.
+// boundEvery is the time between two checks of the size of history.
 const boundEvery = 10 * time.Second
 
 func (w *wiring) boundHistory(ctx context.Context, r *service.Runtime[*State]) error {
@@ -142,13 +142,13 @@ func (w *wiring) boundHistory(ctx context.Context, r *service.Runtime[*State]) e
 	}
 	service.Every(ctx, boundEvery, func() {
 		if err := w.index.Trim(ctx, w.config.History.MaxFlows); err != nil && ctx.Err() == nil {
-			r.Log().Warn().Err(err).Msg("cannot cut history; trying again")
+			r.Log().Warn().Err(err).Msg("cannot trim history; retrying")
 		}
 	})
 	return nil
 }
 
-// report writes what is wired to a job's panic.
+// report writes a job's panic to its wired edge.
 func (w *wiring) report(ctx context.Context, d *Report, to contract.Address) error {
 	record, err := d.record()
 	if err != nil {
@@ -164,8 +164,8 @@ func (w *wiring) report(ctx context.Context, d *Report, to contract.Address) err
 	return nil
 }
 
-// stop sends a stop. It is stored beside the flow's edges, where a job that starts later finds it. Where the
-// stream is gone, its absence stops the jobs.
+// stop publishes a stop. It is stored with the flow's edges, where a job that starts later finds it. If the stream was
+// deleted, its absence stops the jobs.
 func (w *wiring) stop(ctx context.Context, subject string) error {
 	_, err := w.link.JS.Publish(ctx, subject, nil)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
@@ -199,8 +199,8 @@ func (w *wiring) receiveBeats(ctx context.Context, r *service.Runtime[*State]) e
 	return errors.Join(jobs.sub.Unsubscribe(), clients.sub.Unsubscribe())
 }
 
-// askSince learns the broker's time once we listen: on a quiet installation no event may come that tells it, and no
-// job would ever be silent.
+// askSince asks for the broker's time once this process listens: without events the time would stay unknown, and no
+// job would ever count as silent.
 func askSince(ctx context.Context, r *service.Runtime[*State]) {
 	for {
 		asking, cancel := context.WithTimeout(ctx, listenWait)
@@ -209,7 +209,7 @@ func askSince(ctx context.Context, r *service.Runtime[*State]) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		r.Log().Warn().Err(err).Msg("cannot learn the broker's time; trying again")
+		r.Log().Warn().Err(err).Msg("cannot get the broker's time; retrying")
 		select {
 		case <-time.After(pulseEvery):
 		case <-ctx.Done():
@@ -217,7 +217,7 @@ func askSince(ctx context.Context, r *service.Runtime[*State]) {
 	}
 }
 
-// pulseEvery is the time between two looks for silent jobs.
+// pulseEvery is the time between two checks for silent jobs.
 const pulseEvery = 500 * time.Millisecond
 
 func pulses(ctx context.Context, r *service.Runtime[*State]) error {
@@ -225,18 +225,18 @@ func pulses(ctx context.Context, r *service.Runtime[*State]) error {
 	return nil
 }
 
-// listenWait bounds the wait for signs of life that have arrived, and are still to be folded.
+// listenWait bounds the wait for received signs of life that are not folded yet.
 const listenWait = 5 * time.Second
 
-// listen returns when every sign of life that the broker had when it was called is folded, with the time of the
-// call and, in With, how long it has taken.
+// listen returns when all signs of life that the broker had at the call are folded. It returns the time of the call
+// and, in With, how long it took.
 func (w *wiring) listen(
 	ctx context.Context, r *service.Runtime[*State], e contract.Event,
 ) (contract.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, listenWait)
 	defer cancel()
 	began := time.Now()
-	if err := r.Sync(ctx); err != nil { // what the broker has sent us before arrives before its answer
+	if err := r.Sync(ctx); err != nil { // earlier messages of the broker arrive before its answer
 		return e, err
 	}
 	e.Time = r.KnownUntil()
@@ -245,11 +245,11 @@ func (w *wiring) listen(
 	return e, err
 }
 
-// drained returns when the signs of life that have arrived are folded.
+// drained returns when the received signs of life are folded.
 func (w *wiring) drained(ctx context.Context) error {
 	ears := w.ears.Load()
 	if ears == nil {
-		return errors.New("signs of life are not heard yet")
+		return errors.New("received signs of life are not folded yet")
 	}
 	for _, x := range *ears {
 		if err := x.drained(ctx); err != nil {
@@ -284,20 +284,20 @@ func arrivals(sub *nats.Subscription) (int64, error) {
 	return delivered + int64(waiting), nil
 }
 
-// readBeat reads a sign of life. What is not one leaves the job as silent as it was.
+// readBeat decodes a sign of life. An invalid message is ignored.
 func readBeat(m *nats.Msg) (Beat, bool) {
 	tokens := strings.Split(m.Subject, ".")
 	if len(tokens) != 3 {
 		return Beat{}, false
 	}
 	lasts, absolute, err := wire.ParseBeat(m.Data)
-	if absolute { // of the version before this one: until when, by a clock that is not ours
+	if absolute { // previous version: an absolute time, by the clock of another machine
 		lasts = 0
 	}
 	return Beat{Flow: tokens[1], Job: tokens[2], For: lasts}, err == nil
 }
 
-// readClientBeat reads a sign of life of a client. One without data says that the flow no longer depends on it.
+// readClientBeat decodes a sign of life of a client. Without data, the flow no longer depends on the client.
 func readClientBeat(m *nats.Msg) (ClientBeat, bool) {
 	tokens := strings.Split(m.Subject, ".")
 	if len(tokens) != 3 {
@@ -314,16 +314,16 @@ func readClientBeat(m *nats.Msg) (ClientBeat, bool) {
 
 const (
 	goneEvery = 500 * time.Millisecond
-	// goneBatch bounds the look-ups of one round: the broker is not to be polled hard.
+	// goneBatch bounds the look-ups of one round, to limit the load on the broker.
 	goneBatch = 100
 )
 
-// findGone looks for jobs that have left their mailbox without having been started: their executor
-// died between claiming and saying so.
+// findGone finds jobs that left their mailbox and were not started: their executor exited between claiming the job
+// and publishing job.started.
 func findGone(ctx context.Context, r *service.Runtime[*State]) error {
 	service.Every(ctx, goneEvery, func() {
 		if err := lookForGone(ctx, r); err != nil && ctx.Err() == nil {
-			r.Log().Debug().Err(err).Msg("cannot look into the mailboxes")
+			r.Log().Debug().Err(err).Msg("cannot read the mailboxes")
 		}
 	})
 	return nil

@@ -7,10 +7,10 @@ import (
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
-// snapshotVersion changes with the form of image.
+// snapshotVersion changes with the format of image.
 const snapshotVersion = 1
 
-// An image is the state as it is stored.
+// An image is the stored form of the state.
 type image struct {
 	Runs         map[string]*run                 `json:"runs"`
 	Shown        map[string]*contract.FlowStatus `json:"shown"`

@@ -7,30 +7,30 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// State is every flow that is not cleaned up, and those that have ended and are not in history yet. Fields in
-// capitals are stored.
+// State holds every flow that is not cleaned up, and the ended flows that are not in history yet. Exported fields
+// are stored.
 type State struct {
 	limits Limits
 	runs   map[string]*run // without a verdict
-	// shown is what users are told of each flow until it is cleaned up.
+	// shown is the status of each flow until it is cleaned up.
 	shown     map[string]*contract.FlowStatus
 	past      past
 	submitted submissions
-	// cancels were asked for before their flows were known, the oldest first.
+	// cancels are cancels of flows that are not known yet, the oldest first.
 	cancels []cancel
-	// unanswerable are messages that lead to nothing, and why.
+	// unanswerable are messages without effect, with the reasons.
 	unanswerable map[uint64]unanswerable
 	executors    map[string]*executor
-	// failing are the mailboxes that runs count failed starts of.
+	// failing are the mailboxes for which runs count failed starts.
 	failing map[string]bool
-	// exits remembers the last executors that have exited, and how: a job's start may be stored behind its
-	// executor's end.
+	// exits holds the last exited executors with their exits: a job's start may be stored after its executor's
+	// exit.
 	exits exits
 	ears  ears
 	early early
 }
 
-// An unanswerable message is answered by a dead letter.
+// An unanswerable message is answered with a dead letter.
 type unanswerable struct {
 	Subject string `json:"subject"`
 	Source  string `json:"source,omitempty"`
@@ -38,19 +38,19 @@ type unanswerable struct {
 	Why     string `json:"why"`
 }
 
-// An executor is one that was started and has not exited, or one that runs a job.
+// An executor is an executor that was started and has not exited, or that runs a job.
 type executor struct {
 	// Known is set by executor.started, Proved once it has started a job or was told to drain: then its exit is
 	// not a failed start.
 	Known  bool `json:"known,omitempty"`
 	Proved bool `json:"proved,omitempty"`
-	// flows counts its running jobs by flow.
+	// flows is the number of its running jobs by flow.
 	flows map[string]int
-	// heard is when it has beaten for any of its jobs.
+	// heard is the time of its last beat for any job.
 	heard time.Time
 }
 
-// exits remembers a bounded number of executors that have exited, and how.
+// exits holds a bounded number of exited executors with their exits.
 type exits struct {
 	known map[string]*contract.ExecutorExited
 	order []string
@@ -69,18 +69,18 @@ func (x *exits) add(d *contract.ExecutorExited) {
 	x.known[d.Executor], x.order = d, append(x.order, d.Executor)
 }
 
-// Limits are the aggregator's times.
+// Limits are the aggregator's timing limits.
 type Limits struct {
-	// Settle is how long the last events of a stopped flow's jobs are awaited.
+	// Settle is the time to wait for the last events of a stopped flow's jobs.
 	Settle time.Duration
-	// Report is how long reporting jobs may go on after the flow's first failure.
+	// Report is the time that reporting jobs may run after the flow's first failure.
 	Report time.Duration
 	// StartAttempts is how many executors in a row may die before starting a job until the jobs
 	// that wait for them panic.
 	StartAttempts int
-	// ClientSilence is how long a client that is to feed or read a flow may be silent until the flow is cancelled.
+	// ClientSilence is the time without a sign of life from a client after which its flow is cancelled.
 	ClientSilence time.Duration
-	// CancelMemory is how long a cancel for an unknown flow is kept, and Cancels how many of them.
+	// CancelMemory is the retention of a cancel for an unknown flow, Cancels the maximum number of them.
 	CancelMemory time.Duration
 	Cancels      int
 }
@@ -104,7 +104,7 @@ func NewState(l Limits) *State {
 	}
 }
 
-// A run is one flow on its way to its verdict.
+// A run is a flow without a verdict.
 type run struct {
 	Since    time.Time `json:"since"`           // when it was validated
 	Trace    string    `json:"trace,omitempty"` // its W3C trace context
@@ -169,28 +169,28 @@ func (j *job) ended() bool { return j.State != contract.JobWaiting && j.State !=
 
 func (j *job) mailbox() string { return contract.Mailbox(j.Progdef, j.Revision) }
 
-// Facts that the aggregator learns outside of EVENTS.
+// Facts: observations of the aggregator that are not events.
 const (
 	factBeat      contract.Type = "fact.beat"      // With a Beat
 	factClient    contract.Type = "fact.client"    // With a ClientBeat
 	factGone      contract.Type = "fact.gone"      // With a Gone
-	factListening contract.Type = "fact.listening" // signs of life are heard from now on
-	factPulse     contract.Type = "fact.pulse"     // time to look for silent jobs
+	factListening contract.Type = "fact.listening" // signs of life are received from now on
+	factPulse     contract.Type = "fact.pulse"     // time to check for silent jobs
 	factStored    contract.Type = "fact.stored"    // With the last event that history includes
 )
 
-// Listening is the fact that signs of life are heard from now on.
+// Listening returns the fact that this process receives signs of life from now on.
 func Listening() contract.Event { return contract.Event{Type: factListening} }
 
-// Pulse is the fact that it is time to look for silent jobs.
+// Pulse returns the fact that it is time to check for silent jobs.
 func Pulse(at time.Time) contract.Event { return contract.Event{Type: factPulse, Time: at} }
 
-// Heard is the fact that a job gave a sign of life.
+// Heard returns the fact that a job published a sign of life.
 func Heard(b Beat, at time.Time) contract.Event {
 	return contract.Event{Type: factBeat, With: b, Time: at}
 }
 
-// Missing is the fact that an unclaimed job is no longer in its mailbox.
+// Missing returns the fact that an unclaimed job is no longer in its mailbox.
 func Missing(g Gone, at time.Time) contract.Event {
 	return contract.Event{Type: factGone, With: g, Time: at}
 }
@@ -198,34 +198,34 @@ func Missing(g Gone, at time.Time) contract.Event {
 // A Beat is a sign of life.
 type Beat struct {
 	Flow, Job string
-	// For is how long the job is alive from now on unless it beats again; 0 for its health timeout.
+	// For is the time that the job counts as alive after this beat; 0 for its health timeout.
 	For time.Duration
 }
 
-// Gone says that an unclaimed job is no longer in its mailbox.
+// Gone is an unclaimed job that is no longer in its mailbox.
 type Gone struct{ Flow, Job string }
 
 // Effects that are performed, not published.
 const (
-	// actStop tells a flow's jobs to stop, all but the reporting ones. With is the subject.
+	// actStop stops a flow's jobs except reporting ones. With is the subject.
 	actStop contract.Type = "act.stop"
-	// actStopLast tells the reporting ones. With is the subject.
+	// actStopLast stops the reporting jobs. With is the subject.
 	actStopLast contract.Type = "act.stop-last"
-	// actReport writes a job's panic to where it is wired. Data is a *Report, With the address.
+	// actReport writes a job's panic to its wired edge. Data is a *Report, With the address.
 	actReport contract.Type = "act.report"
-	// actListen makes sure that all signs of life until now are heard.
+	// actListen waits until all signs of life until now are received.
 	actListen contract.Type = "act.listen"
 	// actLose gives up jobs that are silent: With is their names. actDoubt takes the silence of many jobs for one
 	// of the network.
 	actLose  contract.Type = "act.lose"
 	actDoubt contract.Type = "act.doubt"
-	// actAbandon cancels a flow of which clients are silent. With is their names.
+	// actAbandon cancels a flow with silent clients. With is their names.
 	actAbandon contract.Type = "act.abandon"
-	// actStore puts flows that have ended into history. With is a batch.
+	// actStore stores ended flows in history. With is a batch.
 	actStore contract.Type = "act.store"
 )
 
-// A Report is what is written of one job: its failure, and the end; without one the end alone.
+// A Report is written for one job: its failure, if any, and the end.
 type Report struct {
 	Job     string               `json:"job"`
 	Failure *contract.JobFailure `json:"failure,omitempty"`

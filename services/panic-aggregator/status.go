@@ -7,7 +7,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// With returns the status after one more event of the flow. Repeats do not matter.
+// With returns the status after one more event of the flow. It is idempotent.
 func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	s.Flow = e.Subject
 	if e.Time.After(s.Updated) {
@@ -80,7 +80,7 @@ func rank(t contract.Type) int {
 func advance(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	switch {
 	case contract.IsVerdict(e.Type):
-		s.Verdict, s.Problems = e.Type, nil // of a submission before this one
+		s.Verdict, s.Problems = e.Type, nil // of an earlier submission
 	case e.Type == contract.TypeFlowValidated && rank(s.Phase) < rank(e.Type):
 		s.Verdict, s.Problems = "", nil
 	}
@@ -103,7 +103,7 @@ func jobRank(s contract.JobState) int {
 	}
 }
 
-// setJob merges what one event says of a job into what is known.
+// setJob merges the content of one event about a job into its status.
 func setJob(s *contract.FlowStatus, name string, n contract.JobStatus) {
 	if s.Jobs == nil {
 		s.Jobs = make(map[string]contract.JobStatus)
@@ -121,12 +121,12 @@ func setJob(s *contract.FlowStatus, name string, n contract.JobStatus) {
 	s.Jobs[name] = j
 }
 
-// withRead returns the edges with what a client has read of the outputs.
+// withRead returns the edges with the counts of the outputs that a client read.
 func withRead(edges []contract.EdgeCount, read map[string]contract.OutputCount) []contract.EdgeCount {
 	if len(read) == 0 {
 		return edges
 	}
-	edges = slices.Clone(edges) // those of the verdict
+	edges = slices.Clone(edges) // the slice belongs to the verdict
 	for i := range edges {
 		if name, ok := strings.CutPrefix(edges[i].To, outputPrefix); ok {
 			sent := edges[i].Sent
@@ -138,7 +138,7 @@ func withRead(edges []contract.EdgeCount, read map[string]contract.OutputCount) 
 	return edges
 }
 
-// settle gives the jobs without a last event the state that the verdict found them in.
+// settle sets jobs without a last event to their state in the verdict.
 func settle(s *contract.FlowStatus, jobs map[string]contract.JobSummary) {
 	for name, j := range jobs {
 		setJob(s, name, contract.JobStatus{JobSummary: j})

@@ -16,10 +16,10 @@ func (b submission) status(flow string) contract.FlowStatus {
 	return contract.FlowStatus{Flow: flow, Phase: contract.TypeFlowSubmit, Submitted: b.At, Updated: b.At}
 }
 
-// submissions are those without an answer, the first of each flow.
+// submissions holds the first unanswered submission of each flow.
 type submissions struct {
 	of    map[string]submission
-	flows map[uint64]string // by the place of the submission
+	flows map[uint64]string // by the sequence number of the submission
 }
 
 func newSubmissions() submissions {
@@ -32,7 +32,7 @@ func (b submissions) add(flow string, s submission) {
 	}
 }
 
-// answered forgets the submission of a flow, and tells when it was made, where that is known.
+// answered removes the submission of a flow, and returns its time if known.
 func (b submissions) answered(flow string) (at time.Time) {
 	s := b.of[flow]
 	delete(b.of, flow)

@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// Decide grants capacity to the flows whose turn it is, and starts and drains executors to match.
+// Decide grants capacity to the flows at the head of the queue, and starts and drains executors accordingly.
 func Decide(s *State, key string, now time.Time) (effects []contract.Event, next time.Time) {
 	p := newPlan(s, now)
 	if key == keyTend {
@@ -27,11 +27,10 @@ func Decide(s *State, key string, now time.Time) (effects []contract.Event, next
 	return p.effects, p.next
 }
 
-// Open returns what is to be decided by a new leader: everything.
+// Open returns the keys that a new leader must decide: all of them.
 func Open(*State) []string { return bothKeys }
 
-// A plan is the capacity as it will be once the effects so far are true. It copies the counts that
-// it changes; the state itself is only read.
+// A plan is the capacity after the effects so far. It copies the counts that it changes; the state is only read.
 type plan struct {
 	s       *State
 	now     time.Time
@@ -40,9 +39,9 @@ type plan struct {
 	total   int             // processes, draining ones included
 	drained map[string]bool // by this plan
 	started uint64          // by this plan
-	queue   []string        // what still waits
+	queue   []string        // flows that still wait
 	effects []contract.Event
-	// next is when time alone changes the plan, zero for never.
+	// next is when the plan changes without an event, zero for never.
 	next time.Time
 }
 
@@ -64,14 +63,14 @@ func newPlan(s *State, now time.Time) *plan {
 	return p
 }
 
-// again notes that the plan is to be made anew at a time to come.
+// again schedules a new plan.
 func (p *plan) again(at time.Time) {
 	if at.After(p.now) && (p.next.IsZero() || at.Before(p.next)) {
 		p.next = at
 	}
 }
 
-// do adds an effect; one on a flow carries the flow's trace.
+// do adds an effect; an effect on a flow carries the flow's trace.
 func (p *plan) do(e contract.Event) {
 	if r := p.s.runs[e.Subject]; r != nil && e.Flow() != "" {
 		e.TraceParent = r.Trace
@@ -98,8 +97,8 @@ func (p *plan) admit() {
 	p.queue = waiting
 }
 
-// fits reports whether all the flow's jobs can hold a slot now. Where only idle executors of other
-// revisions are in the way, it drains them; the flow then waits for their exit.
+// fits reports whether all jobs of the flow can hold a slot now. If only idle executors of other revisions prevent
+// that, it drains them; the flow then waits for their exit.
 func (p *plan) fits(r *run) bool {
 	short := p.shortage(r)
 	if len(short) == 0 {
@@ -111,7 +110,7 @@ func (p *plan) fits(r *run) bool {
 	return false
 }
 
-// What a shortage is of.
+// Kinds of shortage.
 const (
 	whatSlots     = "slots"
 	whatExecutors = "executors"
@@ -141,7 +140,7 @@ func (p *plan) shortage(r *run) []contract.Shortage {
 	return out
 }
 
-// makeRoom drains up to n idle executors that the flow has no use for, less those that are about to go.
+// makeRoom drains up to n idle executors that the flow does not need, minus those that already drain.
 func (p *plan) makeRoom(n int, r *run) {
 	for id, x := range p.s.executors {
 		if (x.Draining || p.drained[id]) && x.jobs == 0 {
@@ -154,13 +153,13 @@ func (p *plan) makeRoom(n int, r *run) {
 		case n <= 0:
 			return
 		case r.need[x.Mailbox] == 0 && p.spare(id, x):
-			p.drain(id, x, "its place is needed by another progdef")
+			p.drain(id, x, "its capacity is needed by another progdef")
 			n--
 		}
 	}
 }
 
-// spare reports whether an executor is idle and its revision's granted jobs have slots without it.
+// spare reports whether an executor is idle and the granted jobs of its revision have slots without it.
 func (p *plan) spare(id string, x *executor) bool {
 	r := p.s.revisions[x.Mailbox]
 	return x.jobs == 0 && !x.Draining && !p.drained[id] &&
@@ -180,8 +179,8 @@ func (p *plan) grant(id string, r *run) {
 	})
 }
 
-// unstarted are the jobs to put on their mailboxes. A leader that was replaced may have put them there before it
-// could publish so, and EVENTS, which refuses a second job.started, may have been cut since.
+// unstarted returns the jobs to put on their mailboxes. A replaced leader may have put them there without publishing
+// it, and EVENTS, which refuses a second job.started, may have been trimmed since.
 func (r *run) unstarted() []contract.Job {
 	return slices.DeleteFunc(slices.Clone(r.Jobs), func(j contract.Job) bool {
 		s := r.State[j.Job]
@@ -189,15 +188,15 @@ func (r *run) unstarted() []contract.Job {
 	})
 }
 
-// repair starts executors for granted jobs that have lost theirs before they were claimed.
+// repair starts executors for granted jobs whose executors exited before the jobs were claimed.
 func (p *plan) repair() {
 	for _, mailbox := range slices.Sorted(maps.Keys(p.s.revisions)) {
 		p.cover(mailbox)
 	}
 }
 
-// cover starts executors until all granted jobs of a mailbox have a slot. Where executors of this
-// revision keep dying it waits; the next tick comes back to it.
+// cover starts executors until all granted jobs of a mailbox have a slot. If executors of this revision keep exiting,
+// it backs off until a later tick.
 func (p *plan) cover(mailbox string) {
 	r := p.s.revisions[mailbox]
 	if missing := p.start(r, r.executorsFor(p.used[mailbox])-p.live[mailbox]); missing > 0 {
@@ -205,7 +204,7 @@ func (p *plan) cover(mailbox string) {
 	}
 }
 
-// start starts up to n executors, and returns how many have no place.
+// start starts up to n executors, and returns how many do not fit.
 func (p *plan) start(r *revision, n int) int {
 	if p.now.Before(r.Until) {
 		p.again(r.Until)
@@ -226,7 +225,7 @@ func (p *plan) start(r *revision, n int) int {
 	return n - started
 }
 
-// crowded refuses a new flow that finds the queue full.
+// crowded rejects a new flow if the queue is full.
 func (p *plan) crowded(r *run, waiting int) problem.List {
 	if waiting < p.s.limits.Queue || !r.Told.At.IsZero() {
 		return nil
@@ -234,7 +233,7 @@ func (p *plan) crowded(r *run, waiting int) problem.List {
 	return problem.List{{
 		Code:    problem.TooMany,
 		Message: fmt.Sprintf("the queue for capacity is full: %s may wait", document.Count(p.s.limits.Queue, "flow")),
-		Hint:    "submit it again when other flows have ended",
+		Hint:    "submit the flow again when other flows have ended",
 	}}
 }
 
@@ -249,7 +248,7 @@ func (p *plan) reject(id string, problems problem.List) bool {
 	return true
 }
 
-// never lists the capacity that the flow lacks even on an empty installation.
+// never returns the capacity that the flow lacks even on an idle installation.
 func (p *plan) never(r *run) problem.List {
 	var out problem.List
 	total := 0
@@ -271,7 +270,7 @@ func (p *plan) never(r *run) problem.List {
 	if total > p.s.limits.Executors {
 		out = append(out, problem.Problem{
 			Code: problem.NeverFits, Pointer: "/nodes",
-			Message: fmt.Sprintf("the flow needs %d executors at the same time; this installation has at most %d",
+			Message: fmt.Sprintf("the flow needs %d executors at the same time; the limit of this installation is %d",
 				total, p.s.limits.Executors),
 			Hint: "raise the spawner's limit on executors or the progdefs' jobsPerExecutor, or split the flow",
 		})
@@ -279,7 +278,7 @@ func (p *plan) never(r *run) problem.List {
 	return out
 }
 
-// keepMinimum holds minExecutors of every current revision.
+// keepMinimum keeps minExecutors of every current revision.
 func (p *plan) keepMinimum() {
 	for _, mailbox := range slices.Sorted(maps.Keys(p.s.revisions)) {
 		r := p.s.revisions[mailbox]
@@ -294,8 +293,8 @@ func (p *plan) keepMinimum() {
 	}
 }
 
-// drainIdle lets go of executors that have been idle for longer than their progdef asks, and at once
-// of those whose revision is no longer current.
+// drainIdle drains executors that are idle for longer than their progdef's idleTimeout, and idle executors of
+// revisions that are no longer current.
 func (p *plan) drainIdle() {
 	for _, id := range slices.Sorted(maps.Keys(p.s.executors)) {
 		x := p.s.executors[id]
@@ -315,7 +314,7 @@ func (p *plan) drainIdle() {
 	}
 }
 
-// drain returns the effect, for it to be changed.
+// drain returns the effect, so that the caller can change it.
 func (p *plan) drain(id string, x *executor, reason string) *contract.Event {
 	p.drained[id] = true
 	p.live[x.Mailbox]--

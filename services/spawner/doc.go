@@ -1,11 +1,11 @@
-// Package spawner grants capacity to flows and keeps the executors that serve them.
+// Package spawner grants capacity to flows and manages their executors.
 //
 // It reads flow.planned, the verdicts, flow.rejected, flow.cleaned, job.*, executor.*, progdef.applied
 // and progdef.removed. It writes flow.queued,
-// flow.spawned (the flow's jobs are on their mailboxes), flow.rejected for what can never fit,
+// flow.spawned (the flow's jobs are on their mailboxes), flow.rejected for flows that can never run,
 // executor.started, executor.draining and executor.exited.
 //
-// A flow is granted slots for all its jobs or for none, first come first served. What is granted
-// follows from EVENTS alone, so every replica grants the same. Executors are long-lived and shared by
-// flows; a backend runs them.
+// A flow is granted slots for all its jobs or for none, first come, first served. Grants depend on EVENTS
+// only, so every replica grants the same. Executors are long-lived and shared by flows; a backend runs
+// them.
 package spawner

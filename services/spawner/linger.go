@@ -9,16 +9,16 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// actGiveUp makes an executor give up what it still runs; it is performed, not published.
+// actGiveUp makes an executor give up its running jobs; it is performed, not published.
 const actGiveUp contract.Type = "act.give-up"
 
 // giveUp is With of an executor.draining that is performed by giving the executor up.
 const giveUp = "give up"
 
-// giveUpLingering deals with executors that no longer do what they are told: frozen processes, and
-// programs that ignore their stop. One that holds a job of an ended flow for too long is drained, or
-// given up at once where none of its jobs is alive: on Kubernetes one that drains cannot be hurried. One
-// that drains, has no living job left and still does not exit is given up, too.
+// giveUpLingering handles executors that no longer react: frozen processes, and programs that ignore their stop. An
+// executor that holds a job of an ended flow for too long is drained, or given up at once if none of its jobs is live,
+// because a draining executor on Kubernetes cannot be hurried. A draining executor without live jobs that does not exit
+// is given up, too.
 func (p *plan) giveUpLingering() {
 	left := p.s.leftovers()
 	for _, id := range slices.Sorted(maps.Keys(p.s.executors)) {
@@ -30,7 +30,7 @@ func (p *plan) giveUpLingering() {
 		case x.Draining:
 			p.do(contract.Event{Type: actGiveUp, Subject: id})
 		default:
-			e := p.drain(id, x, fmt.Sprintf("a job has not ended %v after its flow", p.s.limits.Linger))
+			e := p.drain(id, x, fmt.Sprintf("a job is still running %v after the end of its flow", p.s.limits.Linger))
 			if dead == x.jobs {
 				e.With = giveUp
 			}
@@ -38,8 +38,7 @@ func (p *plan) giveUpLingering() {
 	}
 }
 
-// lingersUntil returns until when an executor may go on that has nothing to do but what is left over; the zero
-// time for one that is needed.
+// lingersUntil returns how long an executor that holds only leftovers may continue; the zero time if it is needed.
 func (s *State) lingersUntil(x *executor, left leftover) time.Time {
 	switch {
 	case x.Draining && left.jobs == x.jobs && !x.givenUp:
@@ -51,7 +50,7 @@ func (s *State) lingersUntil(x *executor, left leftover) time.Time {
 	}
 }
 
-// A leftover is what an executor still runs for ended flows.
+// A leftover is the jobs of ended flows that an executor still runs.
 type leftover struct {
 	jobs int
 	// since is when the last of their flows ended.

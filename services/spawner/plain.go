@@ -15,7 +15,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// silentAfter is how long an executor may run before it takes its name, until that is told.
+// silentAfter is how long an executor may run without taking its name until that is published.
 const silentAfter = 5 * time.Second
 
 // unproved returns the running executors that have not started a job for silentAfter, and their documents.
@@ -33,7 +33,7 @@ func (s *State) unproved(running []backend.Status, now time.Time) map[string]pro
 	return out
 }
 
-// silent says of the executors that run and have not connected what that may come from.
+// silent sets the possible reason for executors that run but have not connected.
 func (w *wiring) silent(
 	ctx context.Context, r *service.Runtime[*State], running []backend.Status,
 ) ([]backend.Status, error) {
@@ -56,7 +56,7 @@ func (w *wiring) silent(
 	return running, nil
 }
 
-// explained adds to the exit of an executor that has never connected what that may come from.
+// explained adds the possible reason to the exit of an executor that never connected.
 func (w *wiring) explained(ctx context.Context, r *service.Runtime[*State], exit backend.Exit) backend.Exit {
 	var doc progdef.Document
 	unproved := false
@@ -76,8 +76,8 @@ func (w *wiring) explained(ctx context.Context, r *service.Runtime[*State], exit
 	return exit
 }
 
-// unconnected is the reason of the exit of a program that has never connected. One that has told why, on standard
-// error, need not be told that it may be a plain command.
+// unconnected returns the reason of the exit of a program that never connected. The hint about plain commands is
+// omitted if the program printed a reason on standard error.
 func unconnected(exit backend.Exit, doc progdef.Document) string {
 	reason := "it had not connected to NATS"
 	if exit.Reason != contract.PlainEnding(exit.Code, exit.Signal) {
@@ -89,13 +89,13 @@ func unconnected(exit backend.Exit, doc progdef.Document) string {
 	return reason + "; " + plainHint(doc)
 }
 
-// plainHint says what a program that does not connect lacks.
+// plainHint returns a hint for a program that does not connect.
 func plainHint(doc progdef.Document) string {
 	if len(doc.Command) == 0 {
-		return "the program of the image must be an executor; a plain command is run by `dagyo exec --`"
+		return "the program of the image must be an executor; run a plain command with `dagyo exec --`"
 	}
 	if shimmed(doc.Command) {
-		return "it may not reach the server"
+		return "it may be unable to reach the server"
 	}
 	wrapped, err := json.Marshal(append([]string{"dagyo", "exec", "--"}, doc.Command...))
 	if err != nil {

@@ -51,9 +51,9 @@ func TestUnconnected(t *testing.T) {
 		{backend.Exit{Code: -1, Signal: "SIGKILL", Reason: "it ran out of memory"}, plain,
 			"it ran out of memory; it had not connected to NATS" + hint},
 		{backend.Exit{Reason: "it exited with code 0"}, progdef.Document{Command: []string{"/bin/dagyo-exec", "--", "cat"}},
-			"it had not connected to NATS; it may not reach the server"},
+			"it had not connected to NATS; it may be unable to reach the server"},
 		{backend.Exit{Reason: "it exited with code 0"}, progdef.Document{Image: "x"},
-			"it had not connected to NATS; the program of the image must be an executor; a plain command is run by `dagyo exec --`"},
+			"it had not connected to NATS; the program of the image must be an executor; run a plain command with `dagyo exec --`"},
 	} {
 		if got := unconnected(tt.exit, tt.doc); got != tt.want {
 			t.Errorf("%+v: %s\nwant %s", tt.exit, got, tt.want)

@@ -13,8 +13,8 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// Differences compares EVENTS with what the backend runs: lost executors should run and do not,
-// strays run and are in no event.
+// Differences compares EVENTS with the running executors of the backend. Lost executors should run and do not; strays
+// run but are not in EVENTS.
 func (s *State) Differences(running []backend.Status) (lost, strays []backend.Instance) {
 	seen := make(map[string]bool)
 	for _, x := range running {
@@ -32,12 +32,12 @@ func (s *State) Differences(running []backend.Status) (lost, strays []backend.In
 	return lost, strays
 }
 
-// sweepEvery is how many rounds of the reconciler lie between two looks for names of exited executors.
+// sweepEvery is the number of rounds of the reconciler between two checks for names of exited executors.
 const sweepEvery = 6
 
-// reconcile reports executors that are gone without an exit report as exited, and those that run unknown to
-// EVENTS as started, so that they are counted and drained when idle. What is missing counts only when it is
-// missing twice in a row, since its exit may be on its way.
+// reconcile publishes executor.exited for executors that disappeared without an exit report, and executor.started for
+// strays, so that they are counted and drained when idle. An executor counts as lost only if it is missing twice in a
+// row, because its exit may just be reported.
 func (w *wiring) reconcile(ctx context.Context, r *service.Runtime[*State]) error {
 	var missing, nameless map[string]bool
 	round := 0
@@ -63,7 +63,7 @@ func (w *wiring) reconcile(ctx context.Context, r *service.Runtime[*State]) erro
 	return nil
 }
 
-// compare publishes what EVENTS does not have, and returns what was missing.
+// compare publishes what is missing in EVENTS, and returns the executors that were missing.
 func (w *wiring) compare(
 	ctx context.Context, r *service.Runtime[*State], running []backend.Status, missing map[string]bool,
 ) (map[string]bool, error) {
@@ -72,10 +72,10 @@ func (w *wiring) compare(
 	next := make(map[string]bool)
 	for _, x := range lost {
 		if w.leaving.has(x.Executor) {
-			continue // its true end is being reported
+			continue // its exit is being reported
 		}
 		if next[x.Executor] = true; missing[x.Executor] {
-			exit := backend.Exit{Instance: x, Code: -1, Reason: "it no longer runs, and nobody saw its end"}
+			exit := backend.Exit{Instance: x, Code: -1, Reason: "it is no longer running, and its exit was not observed"}
 			if err := r.Publish(ctx, Exited(exit)); err != nil {
 				return next, err
 			}
@@ -89,7 +89,7 @@ func (w *wiring) compare(
 	return next, nil
 }
 
-// takeIn makes a stray known, or ends it where its exit was published: its jobs are lost.
+// takeIn publishes the start of a stray, or stops it if its exit was published: its jobs are lost.
 func (w *wiring) takeIn(ctx context.Context, r *service.Runtime[*State], x backend.Instance) error {
 	err := r.Publish(ctx, Stray(x))
 	gone := false
@@ -100,7 +100,7 @@ func (w *wiring) takeIn(ctx context.Context, r *service.Runtime[*State], x backe
 	return err
 }
 
-// Stray is the event that makes a stray known, unless it is known or was reported to be gone.
+// Stray returns the event executor.started of a stray, unless it is known or its exit was published.
 func Stray(x backend.Instance) func(*State) []contract.Event {
 	return func(s *State) []contract.Event {
 		if s.Gone(x.Executor) || s.executors[x.Executor] != nil {
@@ -113,11 +113,11 @@ func Stray(x backend.Instance) func(*State) []contract.Event {
 	}
 }
 
-// Gone reports whether the executor is one of the last that were reported to have exited.
+// Gone reports whether the executor is one of the last reported exits.
 func (s *State) Gone(executor string) bool { return s.gone.known[executor] }
 
-// sweepNames drops the names of executors that are gone, and returns those to look at again. It drops what
-// it has seen twice: until a pod is gone for good its program may be started once more.
+// sweepNames deletes the names of exited executors, and returns those to check again. It deletes a name on the second
+// check: until a pod is deleted, its program may be started again.
 func (w *wiring) sweepNames(
 	ctx context.Context, r *service.Runtime[*State], running []backend.Status, suspects map[string]bool,
 ) (map[string]bool, error) {
@@ -152,15 +152,15 @@ func (w *wiring) sweepNames(
 }
 
 const (
-	// protectEvery is how soon the backend hears that an executor has got a job.
+	// protectEvery is the time until the backend is told that an executor has a job.
 	protectEvery = 250 * time.Millisecond
 	// calm is how long an executor has had no job when it may be moved: one that gets its next job
 	// at once stays protected.
 	calm = 5 * time.Second
 )
 
-// protected tells of each executor whether it must be left where it is: it has a job, had one a moment
-// ago, or is there for jobs that wait.
+// protected returns for each executor whether it must not be moved: it has a job, had one a moment ago, or is needed
+// for waiting jobs.
 func (s *State) protected(now time.Time) map[string]bool {
 	running := make(map[string]int) // jobs by mailbox
 	for _, x := range s.executors {
@@ -175,8 +175,8 @@ func (s *State) protected(now time.Time) map[string]bool {
 	return out
 }
 
-// protect tells the backend which executors have jobs. A backend protects every executor from its start
-// on; a new leader tells of all.
+// protect tells the backend which executors have jobs. A backend protects every executor from its start; a new leader
+// tells the backend about all executors.
 func (w *wiring) protect(ctx context.Context, r *service.Runtime[*State]) error {
 	told := make(map[string]bool)
 	service.Every(ctx, protectEvery, func() {

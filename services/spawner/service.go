@@ -23,15 +23,15 @@ import (
 // Name is the service's name.
 const Name = "spawner"
 
-// Config is how the spawner runs.
+// Config is the configuration of the spawner.
 type Config struct {
 	service.Config
 	Limits Limits
-	// Queue is the NATS URL list that executors are given.
+	// Queue is the list of NATS URLs for executors.
 	Queue string
-	// Access holds the paths, where executors run, of the files with which NATS lets them in.
+	// Access holds the paths of the NATS credentials as executors see them.
 	Access broker.Access
-	// ReconcileEvery is the time between two comparisons of EVENTS with what the backend runs.
+	// ReconcileEvery is the interval between two comparisons of EVENTS with the running executors of the backend.
 	ReconcileEvery time.Duration
 }
 
@@ -42,8 +42,8 @@ func DefaultConfig() Config {
 	}
 }
 
-// Run serves until the context ends. The replica that leads opens the backend, and closes it when it
-// no longer does; its executors go on.
+// Run runs the service until the context ends. The leader opens the backend, and closes it when it is no longer the
+// leader; the executors keep running.
 func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, error), c Config) error {
 	w := &wiring{link: link, config: c, refused: make(chan backend.Exit, c.Limits.Executors+1)}
 	return service.Run(ctx, link, service.Service[*State]{
@@ -66,7 +66,7 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 	}, c.Config)
 }
 
-// Logic is what the service decides.
+// Logic is the decision logic of the service.
 func Logic() core.Logic[*State] {
 	return core.Logic[*State]{
 		Name: Name,
@@ -90,7 +90,7 @@ type wiring struct {
 	link    *broker.Link
 	backend backend.Backend // the leader's
 	config  Config
-	// refused holds executors that could not be started as their progdef asks.
+	// refused holds executors that can never be started as their progdef requires.
 	refused chan backend.Exit
 	leaving leaving
 }
@@ -117,8 +117,8 @@ func (w *wiring) perform(
 	return e, nil
 }
 
-// start starts an executor. One that can never start as its progdef asks counts as started and
-// exited at once, so that its flow gets a verdict that says why.
+// start starts an executor. An executor that can never start as its progdef requires counts as started and exited at
+// once, so that the verdict of its flow contains the reason.
 func (w *wiring) start(ctx context.Context, d *contract.ExecutorStarted, p progdef.Pinned) error {
 	err := w.backend.Start(ctx, backend.Spec{
 		Executor: d.Executor, Progdef: d.Progdef, Revision: d.Revision,
@@ -131,7 +131,7 @@ func (w *wiring) start(ctx context.Context, d *contract.ExecutorStarted, p progd
 	exit := backend.Exit{
 		Instance: backend.Instance{Executor: d.Executor, Progdef: d.Progdef, Revision: d.Revision},
 		Code:     -1, Permanent: true,
-		Reason: "it cannot be started: " + never.Problem.Message, Detail: never.Problem.String(),
+		Reason: "cannot be started: " + never.Problem.Message, Detail: never.Problem.String(),
 	}
 	select {
 	case w.refused <- exit:
@@ -156,7 +156,7 @@ func (w *wiring) environment(d *contract.ExecutorStarted, p progdef.Pinned) map[
 // postWait bounds putting the jobs of one flow on their mailboxes.
 const postWait = 30 * time.Second
 
-// post puts the jobs on their mailboxes; a job that is there already is not put twice.
+// post puts the jobs on their mailboxes. A job that is already there is skipped.
 func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, postWait)
 	defer cancel()
@@ -178,7 +178,7 @@ func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
 		case <-ack.Ok():
 		case err := <-ack.Err():
 			if broker.SaidBefore(err) {
-				continue // it is there already
+				continue // it is already there
 			}
 			return fmt.Errorf("post job %s: %w", jobs[i].Job, err)
 		case <-ctx.Done():
@@ -188,8 +188,8 @@ func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
 	return nil
 }
 
-// reportExits says executor.exited for every executor that has gone, and then forgets it. One that
-// cannot be forgotten yet does not hold up the others.
+// reportExits publishes executor.exited for every exited executor, and then removes it from the backend. A failed
+// removal does not block the others.
 func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[*State]) error {
 	var reporting sync.WaitGroup
 	defer reporting.Wait()
@@ -214,13 +214,13 @@ func (w *wiring) reportExits(ctx context.Context, r *service.Runtime[*State]) er
 	}
 }
 
-// leaving is the executors whose exits are in hand.
+// leaving is the executors whose exits are being reported.
 type leaving struct {
 	mu  sync.Mutex
 	ids map[string]bool
 }
 
-// begin reports false where the exit is in hand already.
+// begin returns false if the exit is already being reported.
 func (l *leaving) begin(executor string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -246,15 +246,15 @@ func (l *leaving) has(executor string) bool {
 	return l.ids[executor]
 }
 
-// report tries until the broker has the exit, since one that is not known would leave its jobs hanging, and the
-// backend has forgotten it. When the context ends the backend reports it again.
+// report retries until the exit is stored, because the jobs of the executor would otherwise hang. When the context
+// ends, the backend reports the exit again.
 func (w *wiring) report(ctx context.Context, r *service.Runtime[*State], exit backend.Exit) {
 	exit = w.explained(ctx, r, exit)
 	w.insist(ctx, r, exit.Executor, "report", func() error { return r.Publish(ctx, Exited(exit)) })
 	w.insist(ctx, r, exit.Executor, "forget", func() error { return w.backend.Forget(ctx, exit.Executor) })
 }
 
-// insist does something until it succeeds or the context ends.
+// insist retries until do succeeds or the context ends.
 func (w *wiring) insist(ctx context.Context, r *service.Runtime[*State], executor, what string, do func() error) {
 	for ctx.Err() == nil {
 		err := do()
@@ -269,7 +269,7 @@ func (w *wiring) insist(ctx context.Context, r *service.Runtime[*State], executo
 	}
 }
 
-// Exited is the event that tells of an exit, unless it is known.
+// Exited returns the event executor.exited of an exit, unless it is already known.
 func Exited(x backend.Exit) func(*State) []contract.Event {
 	return func(s *State) []contract.Event {
 		if s.gone.known[x.Executor] {

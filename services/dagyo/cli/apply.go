@@ -20,7 +20,7 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
-// applyFile applies all documents of a file, and reports each that is refused or fails.
+// applyFile applies all documents of a file, and prints each that is rejected or fails.
 func (a *app) applyFile(what, path string, apply func(raw []byte, name string) error) error {
 	all, err := a.readDocuments(path)
 	if err != nil {
@@ -39,7 +39,7 @@ func (a *app) applyFile(what, path string, apply func(raw []byte, name string) e
 	return errors.Join(errs...)
 }
 
-// notApplied reports why a document was not applied, and returns the exit code.
+// notApplied prints why a document was not applied, and returns the exit code.
 func (a *app) notApplied(what, name string, d docfile.Document, err error) error {
 	var problems problem.List
 	if errors.As(err, &problems) {
@@ -54,9 +54,9 @@ func (a *app) notApplied(what, name string, d docfile.Document, err error) error
 type applier struct {
 	*app
 	client *client.Client
-	// catalog is what the catalogue held before.
+	// catalog is the content of the catalogue before.
 	catalog map[string]progdef.Pinned
-	// replace allows to replace standard progdefs.
+	// replace allows replacing standard progdefs.
 	replace bool
 	// noSpawner is true once no spawner has answered.
 	noSpawner bool
@@ -74,12 +74,12 @@ func (a *app) newApplier(ctx context.Context, c *client.Client) (*applier, error
 	return p, nil
 }
 
-// apply applies one document and reports what it replaced.
+// apply applies one document and prints what it replaced.
 func (p *applier) apply(ctx context.Context, raw []byte, file string) error {
 	name := applyAs(raw)
 	before, known := p.catalog[name]
 	if known && !p.replace && runsStandard(before) && runsOther(raw, before.Document.Command) {
-		return usage(fmt.Errorf("%s is a standard progdef: choose another name, or add --replace-standard", name))
+		return usage(fmt.Errorf("%s is a standard progdef: use another name, or add --replace-standard", name))
 	}
 	applied, err := p.client.Apply(ctx, name, raw)
 	if err != nil {
@@ -121,7 +121,7 @@ func (p *applier) executorsOf(ctx context.Context, name, revision string) int {
 	return capacity[i].Executors
 }
 
-// appliedProgdef is the line of `progdef apply` in --output json.
+// appliedProgdef is the output of `progdef apply` with --output json.
 type appliedProgdef struct {
 	File     string `json:"file"`
 	Progdef  string `json:"progdef"`
@@ -129,10 +129,10 @@ type appliedProgdef struct {
 	change
 }
 
-// A change says what an applied document is to the one before it.
+// A change compares an applied document with the previous one.
 type change struct {
 	New bool `json:"new"`
-	// Replaced is the revision before, where it is another one.
+	// Replaced is the previous revision, if it differs.
 	Replaced string `json:"replaced,omitempty"`
 	// Changed lists the fields that differ, such as scaling.maxExecutors.
 	Changed []string `json:"changed"`
@@ -141,7 +141,7 @@ type change struct {
 	Executors int `json:"executors,omitempty"`
 }
 
-// maxChanges bounds the fields that a line of text names.
+// maxChanges bounds the number of fields in a line of text.
 const maxChanges = 10
 
 func (c change) String() string {
@@ -174,7 +174,7 @@ func changeOf(before, after any, known bool) change {
 	return change{Changed: append([]string{}, differences("", tree(before), tree(after))...)}
 }
 
-// tree is a document as JSON has it.
+// tree returns a document as a JSON tree.
 func tree(document any) (out any) {
 	text, err := json.Marshal(document)
 	if err == nil {
@@ -183,7 +183,7 @@ func tree(document any) (out any) {
 	return out
 }
 
-// differences lists the fields in which two values differ, in their order.
+// differences lists the fields in which two values differ, sorted.
 func differences(at string, before, after any) (out []string) {
 	b, both := before.(map[string]any)
 	a, objects := after.(map[string]any)
@@ -218,8 +218,8 @@ func isStandard(p progdef.Pinned) bool {
 	return len(problems) == 0 && len(differences("", tree(own), tree(p.Document))) == 0
 }
 
-// runsOther reports whether a document runs something else than the command. What is wrong with a document that
-// cannot be read, or that runs nothing, is for the validator to report.
+// runsOther reports whether a document runs something other than the command. It is false for a document that cannot
+// be decoded or runs nothing: the validator reports that.
 func runsOther(raw []byte, command []string) bool {
 	var doc struct {
 		Command []string
@@ -231,8 +231,8 @@ func runsOther(raw []byte, command []string) bool {
 	return !slices.Equal(doc.Command, command)
 }
 
-// standardImage returns the image that the standard progdefs of the catalogue run in, "" for none. ok is false
-// where the catalogue has no standard progdefs.
+// standardImage returns the image of the standard progdefs in the catalogue, "" for none. ok is false if the catalogue
+// has no standard progdefs.
 func (p *applier) standardImage() (image string, ok bool) {
 	for _, each := range p.catalog {
 		if runsStandard(each) {
@@ -255,7 +255,7 @@ func (p *applier) restore(ctx context.Context, name, image string) (*contract.Pr
 	return p.client.Apply(ctx, name, raw)
 }
 
-// remove takes a progdef out of the catalogue. One that had replaced a standard progdef gives way to it.
+// remove removes a progdef from the catalogue. If it replaced a standard progdef, the standard progdef is restored.
 func (p *applier) remove(ctx context.Context, name string) (removedProgdef, error) {
 	before, known := p.catalog[name]
 	image, standard := p.standardImage()
@@ -274,9 +274,9 @@ func (p *applier) remove(ctx context.Context, name string) (removedProgdef, erro
 	return out, err
 }
 
-// removedProgdef is what came of `progdef rm`.
+// removedProgdef is the result of `progdef rm`.
 type removedProgdef struct {
 	Removed string
-	// Restored is the revision of the standard progdef that is in its place now, "" for none.
+	// Restored is the revision of the standard progdef that replaces it, "" for none.
 	Restored string
 }

@@ -16,17 +16,19 @@ func (a *app) attachCommand() *cobra.Command {
 	o := runOptions{files: newFileOptions()}
 	cmd := &cobra.Command{
 		Use: "attach FLOW-ID", GroupID: groupFlows,
-		Short: "Feed and read a flow that was submitted",
-		Long: `Feed the inputs of a flow that was submitted, print the records of its outputs,
-follow it to its end, and exit as the flow ends (see "dagyo help exit-codes").
+		Short: "Feed the inputs and read the outputs of a submitted flow",
+		Long: `Feed the inputs of a submitted flow, print the records of its outputs, follow
+the flow to its end, and exit with the code of its verdict (see "dagyo help
+exit-codes").
 
-Each input is written by one client and each output read by one client in the life
-of a flow. Inputs that are not named are left to others. Where no output is named,
-all outputs are read that no client reads; else only those that are named. Files and
-the form of the records are those of "dagyo run". A flow that has ended can be read
-until its outputs are cleaned up.
+An input can be fed by one client only, and an output can be read by one client
+only. Inputs that you do not name are not fed. If you name no output, attach
+reads all outputs that no other client reads; otherwise only those that you
+name. Files and record formats are those of "dagyo run". The outputs of a flow
+that has ended can be read until they are deleted.
 
-The first Ctrl-C cancels the flow, a second one exits without waiting for its end.`,
+The first Ctrl-C cancels the flow; the second one exits without waiting for its
+end.`,
 		Example: "  dagyo submit --id shout shout.json\n" +
 			"  dagyo attach shout --input words=words.txt --output loud=loud.txt",
 		Args:              cobra.ExactArgs(1),
@@ -85,17 +87,17 @@ func (a *app) attach(ctx context.Context, flow string, o runOptions) error {
 	return a.followToEnd(ctx, f, in)
 }
 
-// sortedEnds are the names of inputs or outputs.
+// sortedEnds returns the sorted names of inputs or outputs.
 func sortedEnds(all map[string]contract.Address) []string { return slices.Sorted(maps.Keys(all)) }
 
-// An attachment is what there is of a flow to feed and to read, and what of it we take.
+// An attachment holds the inputs and outputs of a flow, and those that this client takes.
 type attachment struct {
 	all, take client.Ends
-	// past is the flow's status if it has its verdict, else nil.
+	// past is the status of a flow with a verdict, else nil.
 	past *contract.FlowStatus
 }
 
-// attachment finds out which inputs and outputs of a flow are ours.
+// attachment returns the inputs and outputs of a flow, and those that this client takes.
 func (a *app) attachment(
 	ctx context.Context, c *client.Client, flow string, o runOptions,
 ) (found attachment, err error) {
@@ -138,18 +140,18 @@ func (a *app) attachment(
 	return found, err
 }
 
-// choose returns the ends to hold: what is named, and every free output where none is named.
+// choose returns the inputs and outputs to hold: the named ones, and every free output if no output is named.
 func (o runOptions) choose(flow string, all, free client.Ends) (client.Ends, error) {
 	take := client.Ends{Inputs: make(map[string]contract.Address), Outputs: make(map[string]contract.Address)}
 	for name := range o.files.inputs {
 		if _, ok := free.Inputs[name]; !ok {
-			return take, fmt.Errorf("input %s of flow %s is fed by another client, or was: only one can write it", name, flow)
+			return take, fmt.Errorf("input %s of flow %s is, or was, fed by another client: only one client can feed an input", name, flow)
 		}
 		take.Inputs[name] = all.Inputs[name]
 	}
 	for name := range o.files.outputs {
 		if _, ok := free.Outputs[name]; !ok {
-			return take, fmt.Errorf("output %s of flow %s is read by another client, or was: only one can read it", name, flow)
+			return take, fmt.Errorf("output %s of flow %s is, or was, read by another client: only one client can read an output", name, flow)
 		}
 		take.Outputs[name] = all.Outputs[name]
 	}
@@ -160,20 +162,20 @@ func (o runOptions) choose(flow string, all, free client.Ends) (client.Ends, err
 	case len(take.Inputs)+len(take.Outputs) > 0:
 		return take, nil
 	case len(all.Inputs)+len(all.Outputs) == 0:
-		return take, fmt.Errorf("flow %s has neither inputs nor outputs: follow it with `dagyo watch %s`", flow, flow)
+		return take, fmt.Errorf("flow %s has no inputs and no outputs: follow it with `dagyo watch %s`", flow, flow)
 	case len(free.Inputs) > 0:
-		return take, usage(fmt.Errorf("no output of flow %s is free: name an input to feed, with --input %s=FILE", flow,
+		return take, usage(fmt.Errorf("no output of flow %s is available: name an input to feed with --input %s=FILE", flow,
 			slices.Sorted(maps.Keys(free.Inputs))[0]))
 	default:
 		return take, fmt.Errorf("all inputs and outputs of flow %s are held by other clients, or were: each can be held only once", flow)
 	}
 }
 
-// tellUnfed says which inputs wait for a client that feeds them.
+// tellUnfed prints the inputs that no client feeds.
 func (a *app) tellUnfed(free client.Ends, o runOptions) {
 	for _, name := range slices.Sorted(maps.Keys(free.Inputs)) {
 		if _, fed := o.files.inputs[name]; !fed {
-			fmt.Fprintf(a.Err, "input %s waits for a client that feeds it: --input %s=FILE\n", name, name)
+			fmt.Fprintf(a.Err, "input %s is not fed: feed it with --input %s=FILE\n", name, name)
 		}
 	}
 }

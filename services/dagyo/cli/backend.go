@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"path/filepath"
 
-	"github.com/spf13/pflag"
-
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
 	"github.com/dagyo/dagyo/services/spawner/backend"
@@ -24,7 +22,7 @@ const (
 	backendKubernetes = "kubernetes"
 )
 
-// backendFlags say where the spawner runs executors.
+// backendFlags are the flags that select and configure the backend.
 type backendFlags struct {
 	name       string
 	place      string
@@ -32,68 +30,65 @@ type backendFlags struct {
 	process    process.Config
 	docker     docker.Config
 	kubernetes kubernetes.Config
-	// credentials is the volume, folder or Secret with the files that let containers into NATS.
+	// credentials is the volume, folder or Secret with the NATS credentials for containers.
 	credentials string
 }
 
-// groups returns the flags, those of each backend together.
+// groups returns the flags, grouped by backend.
 func (b *backendFlags) groups(a *app) []settings.Group {
-	group := func(title string) settings.Group {
-		return settings.Group{Title: title, Flags: pflag.NewFlagSet(title, pflag.ContinueOnError)}
-	}
-	all := group("Where executors run")
+	all := settings.NewGroup("Where executors run")
 	f := all.Flags
-	f.StringVar(&b.name, "backend", backendProcess, "what runs executors: process (here), docker or kubernetes")
+	f.StringVar(&b.name, "backend", backendProcess, "where executors run: process (on this host), docker or kubernetes")
 	f.StringVar(&b.place, "place", "",
-		"docker, kubernetes: name of this installation among others (default the Compose project, else dagyo)")
+		"docker, kubernetes: name that tells this installation from others (default the Compose project, else dagyo)")
 	f.StringVar(&b.envDir, "env-dir", "",
 		"process, docker: directory with secrets/NAME.env and configmaps/NAME.env, for progdefs with envFrom")
 	f.StringVar(&b.credentials, "credentials", "",
-		"docker, kubernetes: volume, folder on the host or Secret with nats.creds, ca.crt, tls.crt and tls.key, "+
-			"of which executors get those that the spawner has")
+		"docker, kubernetes: volume, host folder or Secret with nats.creds, ca.crt, tls.crt and tls.key; "+
+			"executors get the files that the spawner itself uses")
 
-	local := group("The process backend")
+	local := settings.NewGroup("The process backend")
 	f = local.Flags
 	f.StringVar(&b.process.Dir, "executors", filepath.Join(a.dataDir(), "executors"),
-		"directory that remembers the executors; its spawners run as one user")
+		"state directory of the executors; all spawners that share it must run as the same user")
 	f.DurationVar(&b.process.StartTimeout, "start-timeout", process.DefaultStartTimeout,
-		"how long an executor's process may take to start")
+		"time that an executor's process has to start")
 
-	host := group("The Docker backend")
+	host := settings.NewGroup("The Docker backend")
 	f = host.Flags
 	f.StringVar(&b.docker.Host, "docker-host", "",
-		"address of the daemon (default DOCKER_HOST, else the socket of this machine)")
+		"address of the Docker daemon (default DOCKER_HOST, else the local socket)")
 	f.StringVar(&b.docker.Network, "network", "",
-		"network that executors join (default that of the spawner's own container)")
+		"network of the executors (default the network of the spawner's own container)")
 	f.StringVar((*string)(&b.docker.Pull), "pull", string(docker.PullMissing),
-		"when images are fetched: missing, never or always")
+		"when to pull images: missing, never or always")
 
-	cluster := group("The Kubernetes backend")
+	cluster := settings.NewGroup("The Kubernetes backend")
 	f = cluster.Flags
 	k := &b.kubernetes
-	f.StringVar(&k.Kubeconfig, "kubeconfig", "", "kubeconfig file (default the cluster that the spawner runs in)")
-	f.StringVar(&k.Context, "kube-context", "", "context of the kubeconfig file")
-	f.StringVar(&k.Namespace, "namespace", "", "namespace of the executors (default the spawner's own)")
+	f.StringVar(&k.Kubeconfig, "kubeconfig", "", "kubeconfig file (default: the cluster of the spawner)")
+	f.StringVar(&k.Context, "kube-context", "", "context in the kubeconfig file")
+	f.StringVar(&k.Namespace, "namespace", "", "namespace of the executors (default: the spawner's own)")
 	f.StringVar(&k.Owner, "owner", "",
-		"Deployment in that namespace with which the executors go, such as the spawner's own")
+		"Deployment in that namespace that owns the executors, such as the spawner's: Kubernetes deletes them with it")
 	f.StringVar(&k.ServiceAccount, "service-account", "",
-		"service account of the executors, which get no token of it (default the namespace's)")
-	f.StringSliceVar(&k.ImagePullSecrets, "image-pull-secrets", nil, "Secrets with which images are fetched")
+		"service account of the executors; its token is not mounted (default: the namespace's)")
+	f.StringSliceVar(&k.ImagePullSecrets, "image-pull-secrets", nil, "Secrets for pulling images")
 	f.Int64Var(&k.RunAsUser, "run-as-user", kubernetes.DefaultRunAsUser, "user and group of the executors")
 	f.DurationVar(&k.PullTimeout, "image-timeout", kubernetes.DefaultPullTimeout,
-		"how long an image may fail to be fetched until its jobs panic")
+		"time that the pull of an image may fail before its jobs panic")
 	f.DurationVar(&k.StartTimeout, "create-timeout", kubernetes.DefaultStartTimeout,
-		"how long a container may fail to be made, for want of a Secret say, until its jobs panic")
+		"time that the creation of a container may fail, for example because a Secret is missing, before its jobs panic")
 	return []settings.Group{all, local, host, cluster}
 }
 
-// access returns the paths, where executors run, of the files that let the spawner itself in.
+// access returns the paths of the NATS credentials as executors see them.
 func (b *backendFlags) access(own broker.Access) (broker.Access, error) {
 	if b.name == backendProcess || own == (broker.Access{}) {
 		return own, nil
 	}
 	if b.credentials == "" {
-		return own, errors.New("--creds and --tls-* let only the spawner in: --credentials must say where executors find theirs")
+		return own, errors.New("--creds and --tls-* are for the spawner only: set --credentials for the executors")
 	}
 	at := func(path, file string) string {
 		if path == "" {
@@ -107,7 +102,7 @@ func (b *backendFlags) access(own broker.Access) (broker.Access, error) {
 	}, nil
 }
 
-// opener checks the flags, and returns what opens the backend whenever the spawner begins to lead.
+// opener checks the flags and returns a function that opens the backend. The spawner calls it when it becomes the leader.
 func (b *backendFlags) opener(ctx context.Context, log *slog.Logger) (func() (backend.Backend, error), error) {
 	b.process.Logger, b.docker.Logger, b.kubernetes.Logger = log, log, log
 	b.process.EnvDir, b.docker.EnvDir = b.envDir, b.envDir
@@ -128,15 +123,15 @@ func (b *backendFlags) opener(ctx context.Context, log *slog.Logger) (func() (ba
 		b.name, backendProcess, backendDocker, backendKubernetes)
 }
 
-// reach makes sure, before the spawner counts as healthy, that the Docker daemon lets it in: the mistake that is
-// easily made, and otherwise seen only in the log.
+// reach checks that the spawner may use the Docker daemon before the spawner counts as healthy. Otherwise this common
+// mistake would be visible in the log only.
 func (b *backendFlags) reach(ctx context.Context) error {
 	if b.name != backendDocker {
 		return nil
 	}
 	c, err := docker.Connect(ctx, b.docker.Host)
 	if err != nil {
-		return fmt.Errorf("%w (may this user use the socket? it needs the socket's group: DOCKER_GID in Compose's .env)", err)
+		return fmt.Errorf("%w (if this user may not use the socket: DOCKER_GID in Compose's .env sets its group)", err)
 	}
 	return c.Close()
 }

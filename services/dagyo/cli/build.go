@@ -33,17 +33,20 @@ func (a *app) progdefBuildCommand() *cobra.Command {
 	var f buildFlags
 	cmd := &cobra.Command{
 		Use:   "build FILE…",
-		Short: "Build the images of progdefs, and pin them",
-		Long: `Build the image that a progdef's "build" describes, and print the document with that
-image pinned in "image", ready for "progdef apply". Docker builds; what it says goes to
-standard error. Nothing is applied.
+		Short: "Build and pin the images of progdefs",
+		Long: `Build the image described by the field "build" of a progdef, and print the
+document with that image pinned in the field "image", ready for "progdef
+apply". The progress of the build is printed on standard error. Nothing is
+applied.
 
-With --push the image is pushed, and pinned by its digest: REPOSITORY@sha256:… is the
-same image everywhere. The login is that of "docker login". Without --push the image is
-pinned by its id, sha256:…, and only this Docker host can run it.
+With --push, the image is pushed and pinned by its digest, REPOSITORY@sha256:…,
+which is valid on every host; the credentials are those of "docker login".
+Without --push, the image is pinned by its id, sha256:…, and only this Docker
+host can run it.
 
-Files are JSON or YAML; - is standard input, and its build context is relative to the
-working directory. Docker's builder is its API's: it has no BuildKit.`,
+Files are JSON or YAML; - is standard input, and its build context is relative
+to the working directory. The image is built through the Docker API, without
+BuildKit.`,
 		Example: `  dagyo progdef build caption.json | dagyo progdef apply -
   dagyo progdef build --push registry.example.com/caption --write caption.json
   dagyo progdef build --arg BASE=python:3.13-slim --tag greet:dev caption.json`,
@@ -56,21 +59,21 @@ working directory. Docker's builder is its API's: it has no BuildKit.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.push, "push", "", "push the image to this repository; it may have a tag")
+	flags.StringVar(&f.push, "push", "", "push the image to this repository, which may include a tag")
 	flags.StringVar(&f.tag, "tag", "",
-		"name of the image where it is not pushed (default dagyo-PROGDEF:DIGITS-OF-ITS-ID)")
+		"name of an image that is not pushed (default dagyo-PROGDEF:DIGITS-OF-ITS-ID)")
 	flags.StringArrayVar(&f.args, "arg", nil,
-		"NAME=VALUE: a build argument for this time; goes before the document's")
+		"build argument NAME=VALUE; overrides the document's")
 	flags.StringVar(&f.host, "host", "",
 		"Docker host, such as unix:///var/run/docker.sock (environment: DOCKER_HOST)")
 	flags.Int64Var(&f.contextBytes, "context-bytes", image.DefaultContextBytes,
-		"size in octets of what is sent to the builder, at most")
-	flags.BoolVar(&f.write, "write", false, "put the image into the files instead of printing the documents")
+		"maximum size of the build context in bytes")
+	flags.BoolVar(&f.write, "write", false, "write the image to the files instead of printing the documents")
 	cmd.MarkFlagsMutuallyExclusive("push", "tag")
 	return cmd
 }
 
-// checkBuild reports what is wrong with the arguments.
+// checkBuild validates the arguments.
 func (a *app) checkBuild(f buildFlags, files []string) error {
 	var errs []error
 	for _, arg := range f.args {
@@ -91,7 +94,7 @@ func (a *app) checkBuild(f buildFlags, files []string) error {
 	return errors.Join(errs...)
 }
 
-// A source is a document that has a build: its text as it was written, and what it says.
+// A source is a document with a build: its original text, and its content.
 type source struct {
 	path string
 	text []byte
@@ -119,7 +122,7 @@ func (a *app) buildProgdefs(ctx context.Context, f buildFlags, files []string) e
 	return errors.Join(errs...)
 }
 
-// readSources reads all documents; nothing is built while one of them is wrong.
+// readSources reads all documents. If one is invalid, nothing is built.
 func (a *app) readSources(files []string) ([]source, error) {
 	var sources []source
 	var errs []error
@@ -138,7 +141,7 @@ func (a *app) readSources(files []string) ([]source, error) {
 	return sources, errors.Join(errs...)
 }
 
-// readSource reads one document. Whatever its image is now, there will be another one.
+// readSource reads one document. Its current image is ignored: it will be replaced.
 func (a *app) readSource(path string) (source, error) {
 	s := source{path: path}
 	in := a.In
@@ -168,13 +171,13 @@ func (a *app) readSource(path string) (source, error) {
 		return s, doc.Locate(problems)
 	}
 	if s.doc.Build == nil {
-		return s, &exit{ExitRejected, fmt.Errorf("the progdef %s has no `build`", s.doc.Name)}
+		return s, &exit{ExitRejected, fmt.Errorf("progdef %s has no field `build`", s.doc.Name)}
 	}
-	_, err = pinImage(s.text, s.doc.Image) // it must not fail when the image is there
+	_, err = pinImage(s.text, s.doc.Image) // it must not fail after the build
 	return s, err
 }
 
-// buildProgdef builds the image of one document, and tells it.
+// buildProgdef builds the image of one document, and prints it.
 func (a *app) buildProgdef(ctx context.Context, b *image.Builder, f buildFlags, s source) error {
 	built, err := b.Build(ctx, f.spec(s), a.Err)
 	if err != nil {
@@ -196,7 +199,7 @@ func pinImage(text []byte, pinned string) ([]byte, error) {
 	return docfile.Set(text, "image", pinned, "build")
 }
 
-// spec is what the flags and the document ask for.
+// spec returns the build of a document, with the flags applied.
 func (f buildFlags) spec(s source) image.Spec {
 	build := *s.doc.Build
 	build.Args = maps.Clone(build.Args)
@@ -214,7 +217,7 @@ func (f buildFlags) spec(s source) image.Spec {
 	}
 }
 
-// tellBuilt prints the document, unless it is in its file, and which image that is.
+// tellBuilt prints the image, and the document unless it was written to its file.
 func (a *app) tellBuilt(s source, built image.Image, written bool) error {
 	if a.json() {
 		doc, err := docfile.Read(bytes.NewReader(s.text), s.path)
@@ -234,7 +237,7 @@ func (a *app) tellBuilt(s source, built image.Image, written bool) error {
 	return err
 }
 
-// replaceFile writes a file as a whole or not at all.
+// replaceFile replaces a file atomically.
 func replaceFile(path string, text []byte) error {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {

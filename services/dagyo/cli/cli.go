@@ -17,26 +17,26 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
-// An Invocation is one call of the command, with all that it may touch of the world.
+// An Invocation is one call of the command, with everything of the process that it uses.
 type Invocation struct {
-	// Args are the arguments behind the command's name.
+	// Args are the arguments after the command's name.
 	Args []string
 	In   io.Reader
 	Out  io.Writer
 	Err  io.Writer
-	// Env looks up an environment variable; "" where it is not set.
+	// Env looks up an environment variable; "" if it is not set.
 	Env func(string) string
-	// Signals delivers SIGINT, SIGTERM and SIGHUP: a first one asks to end, a second one insists.
+	// Signals delivers SIGINT, SIGTERM and SIGHUP: the first one stops the command, the second one stops it at once.
 	Signals <-chan os.Signal
 }
 
-// Main runs the command as the process was called, and returns its exit code.
+// Main runs the command with the arguments of the process, and returns its exit code.
 func Main() int {
 	defer heap.Settle()()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, endSignals()...) // until the process exits: a late signal must not change its code
-	// A closed pipe is an error of the write: there may be a flow to cancel and processes to end. SIGPIPE is
-	// caught, not ignored: the commands that we start would inherit that.
+	// Report a closed pipe as a write error: there may be a flow to cancel and processes to stop. SIGPIPE is caught,
+	// not ignored: commands that are started would inherit that.
 	pipes := make(chan os.Signal, 1)
 	signal.Notify(pipes, syscall.SIGPIPE)
 	return Run(context.Background(), Invocation{
@@ -45,7 +45,7 @@ func Main() int {
 	})
 }
 
-// endSignals are the signals that ask a command to end. SIGHUP is not one of them under nohup.
+// endSignals are the signals that stop a command; under nohup, SIGHUP is not one of them.
 func endSignals() []os.Signal {
 	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -54,9 +54,9 @@ func endSignals() []os.Signal {
 	return all
 }
 
-// Run runs the command and returns its exit code (see `dagyo help exit-codes`). It returns although the command
-// does not, when a signal came that nobody listens to, or the reader of standard output or standard error takes
-// nothing: then goroutines are left.
+// Run runs the command and returns its exit code (see `dagyo help exit-codes`). If a signal arrives that the command
+// does not handle, or if the reader of standard output or standard error is blocked, Run returns before the command
+// does, and leaves goroutines behind.
 func Run(ctx context.Context, i Invocation) int {
 	a := &app{Invocation: i, desk: newDesk(i.Signals)}
 	defer a.desk.stop()
@@ -97,21 +97,21 @@ func (a *app) execute(ctx context.Context) int {
 	return a.fail(cmd, err)
 }
 
-// leaveWait is how long the readers of our output may take for what is left after a signal.
+// leaveWait bounds writing the rest of the output after a signal.
 const leaveWait = time.Second
 
-// finish writes what is left of the output, and returns the exit code. After a signal it does not wait for a reader
-// that takes nothing.
+// finish writes the rest of the output, and returns the exit code. After a signal it does not wait for a blocked
+// reader.
 func (a *app) finish(code int) int {
 	a.desk.start()
 	err := a.flush(a.stdout)
 	switch {
 	case errors.Is(err, errAbandoned):
 		if code == ExitOK {
-			fmt.Fprintf(a.Err, "dagyo: not all of standard output was written: %v\n", err)
+			fmt.Fprintf(a.Err, "dagyo: standard output is incomplete: %v\n", err)
 		}
 		code = orCode(code, ExitInterrupted)
-	case err != nil && !errors.Is(err, syscall.EPIPE): // a reader that has gone has all that it wants
+	case err != nil && !errors.Is(err, syscall.EPIPE): // a reader that closed the pipe needs no more
 		if !a.reported {
 			fmt.Fprintf(a.Err, "dagyo: %v\n", unwritten(err))
 		}
@@ -123,12 +123,12 @@ func (a *app) finish(code int) int {
 	return code
 }
 
-// unwritten is an error of standard output.
+// unwritten returns an error of writing standard output.
 func unwritten(err error) error {
 	return fmt.Errorf("cannot write standard output: %w", reasonOf(err))
 }
 
-// orCode is the other code where the first is that of success.
+// orCode returns the other code if the first one is success.
 func orCode(code, other int) int {
 	if code == ExitOK {
 		return other
@@ -136,7 +136,7 @@ func orCode(code, other int) int {
 	return code
 }
 
-// flush waits until all of a sink's text is written; after a signal for leaveWait at most.
+// flush waits until all text of a sink is written; after a signal, at most leaveWait.
 func (a *app) flush(s *sink) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	left := make(chan struct{})
@@ -170,18 +170,18 @@ type app struct {
 	output   string
 	logLevel string
 
-	// document is the one document that the command is about, as far as it has one.
+	// document is the document of the command, if it has one.
 	document docfile.Document
 
-	// reported is true once an error was printed; lost output needs no other one.
+	// reported is true once an error was printed; lost output is then not reported again.
 	reported bool
-	// began is true once the arguments were found right.
+	// began is true once the arguments are validated.
 	began bool
-	// explicit is true when the user has said where the server is.
+	// explicit is true if the user set the address of the server.
 	explicit bool
 }
 
-// fail says what went wrong, and returns the exit code that stands for it.
+// fail prints an error, and returns its exit code.
 func (a *app) fail(cmd *cobra.Command, err error) int {
 	code, told := codeOf(err)
 	if !told {
@@ -194,7 +194,7 @@ func (a *app) fail(cmd *cobra.Command, err error) int {
 	return code
 }
 
-// begin is called when a command's arguments were found right.
+// begin is called when a command's arguments are valid.
 func (a *app) begin(cmd *cobra.Command, _ []string) error {
 	if a.output != outputText && a.output != outputJSON {
 		return fmt.Errorf("--output is %q: it must be %s or %s", a.output, outputText, outputJSON)

@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// completions bounds what a shell is offered.
+	// completions bounds the number of completions.
 	completions = 200
-	// completeWait bounds how long a shell waits for it.
+	// completeWait bounds the time for a completion.
 	completeWait = 2 * time.Second
 )
 
-// complete asks the server something for a shell's completion.
+// complete queries the server for a shell's completion.
 func (a *app) complete(
 	ctx context.Context, ask func(context.Context, *client.Client) error,
 ) error {

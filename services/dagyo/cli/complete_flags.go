@@ -12,7 +12,7 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
-// flagWords are the values of flags that have only a few, by the flag's name.
+// flagWords are the values of flags with few values, by flag name.
 var flagWords = map[string][]string{
 	"output":       {outputText, outputJSON},
 	"log-level":    {"trace", "debug", "info", "warn", "error", "off"},
@@ -24,17 +24,16 @@ var flagWords = map[string][]string{
 	"replicas":     {"1", "3", "5"},
 }
 
-// flagFolders are flags whose value is a folder.
+// flagFolders are the flags whose value is a folder.
 var flagFolders = []string{"data", "env-dir", "executors"}
 
-// flagFiles are flags whose value is a file.
+// flagFiles are the flags whose value is a file.
 var flagFiles = []string{"creds", "tls-ca", "tls-cert", "tls-key", "kubeconfig", "credentials", "progdef"}
 
 // documentCommands are the commands whose arguments are documents.
 var documentCommands = []string{"run", "submit", "validate", "graph", "apply", "build"}
 
-// completeValues gives a command and those below it completions for arguments and flags that have none of their
-// own.
+// completeValues adds completions to all arguments and flags of a command and its subcommands that have none.
 func completeValues(cmd *cobra.Command) {
 	for _, below := range cmd.Commands() {
 		completeValues(below)
@@ -61,7 +60,7 @@ func completionOf(f *pflag.Flag) cobra.CompletionFunc {
 	switch {
 	case f.Name == "input":
 		return completeEnds("inputs")
-	case f.Name == "output" && f.DefValue == "": // that of run names outputs, too
+	case f.Name == "output" && f.DefValue == "": // --output of run also takes outputs
 		return completeEnds("outputs", words...)
 	case words != nil:
 		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
@@ -84,8 +83,8 @@ func extensions(all ...string) cobra.CompletionFunc {
 	return cobra.FixedCompletions(all, cobra.ShellCompDirectiveFilterFileExt)
 }
 
-// completeEnds completes NAME=FILE with the names of the flow's ends: those that a flow document has under a
-// field. Other words may stand in their place.
+// completeEnds completes NAME=FILE with the names of the flow's inputs or outputs, which it reads from a field of the
+// flow document. Other words can be completed, too.
 func completeEnds(field string, others ...string) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if strings.Contains(word, "=") {
@@ -101,7 +100,7 @@ func completeEnds(field string, others ...string) cobra.CompletionFunc {
 	}
 }
 
-// endsOf returns the names of a flow's inputs or outputs, none where the file cannot be read.
+// endsOf returns the names of a flow's inputs or outputs, or none if the file cannot be read.
 func endsOf(path, field string) []string {
 	d, err := docfile.ReadFile(path)
 	if err != nil {

@@ -35,17 +35,18 @@ func (a *app) conformanceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "conformance [--progdef FILE] {-- CMD… | --image IMAGE [-- ARGS…]}", GroupID: groupProgdefs,
 		Short: "Check an executor in any language against the protocol",
-		Long: `Run the executor that CMD starts, and hold it to docs/protocol.md: each check is one of
-its demands, and says what was seen. The broker is the command's own.
+		Long: `Run the executor CMD and check that it follows docs/protocol.md. Each check
+tests one requirement and reports what was observed. The command starts its own
+NATS server.
 
-CMD must be an executor whose program has one input and one output of the same type
-and copies every record, as "cat" does; see docs/conformance.md. The exit code is 0
-if all checks passed, 1 if one failed or was too slow.
+CMD must be an executor with one input and one output of the same type that
+copies every record, as "cat" does; see docs/conformance.md. The exit code is 0
+if all checks pass, and 1 if one fails or is too slow.
 
-With --image, Docker on this machine runs IMAGE with ARGS: one container for each
-executor, in the network of the host and with a read-only file system. They are gone
-when the command ends. It is told the variables of the environment whose names begin
-with DAGYO_, and no others.`,
+With --image, the local Docker daemon runs IMAGE with ARGS: one container for
+each executor, in the host network, with a read-only file system. The
+containers are removed at the end. They get only those environment variables
+whose names start with DAGYO_.`,
 		Example: `  dagyo conformance -- ./echo-executor
   dagyo conformance --run 'drain|stop' -- python3 echo.py
   dagyo conformance --progdef echo.json --output json -- dagyo-exec -- cat
@@ -63,20 +64,20 @@ with DAGYO_, and no others.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&f.list, "list", false, "list the checks and what each demands, and run none")
+	flags.BoolVar(&f.list, "list", false, "list the checks and their requirements, and exit")
 	flags.StringVar(&f.run, "run", "", "run only checks whose name matches this regular expression")
-	flags.StringVar(&f.image, "image", "", "run this image by Docker instead of CMD")
+	flags.StringVar(&f.image, "image", "", "run this image with Docker instead of CMD")
 	flags.StringVar(&f.progdef, "progdef", "",
-		"progdef document with the program's ports, and its command where CMD is not given")
-	flags.StringVar(&f.ports, "ports", ports.In+","+ports.Out, "the program's input and output")
-	flags.StringVar(&f.typename, "type", ports.Type, "the typename that both carry")
+		"progdef document with the ports of the program, and its command if CMD is omitted")
+	flags.StringVar(&f.ports, "ports", ports.In+","+ports.Out, "names of the program's input and output")
+	flags.StringVar(&f.typename, "type", ports.Type, "typename of both ports")
 	flags.DurationVar(&f.patience, "patience", conformance.DefaultPatience,
-		"how long to wait for what the protocol gives no time, such as the start of CMD")
-	flags.IntVar(&f.parallel, "parallel", conformance.DefaultParallel, "checks that run at the same time")
+		"time limit for steps without a time limit in the protocol, such as the start of CMD")
+	flags.IntVar(&f.parallel, "parallel", conformance.DefaultParallel, "maximum number of checks that run at the same time")
 	return cmd
 }
 
-// conformanceConfig reads the arguments. What is wrong with them is a usage error.
+// conformanceConfig parses the arguments. Its errors are usage errors.
 func (a *app) conformanceConfig(f conformanceFlags, command []string) (conformance.Config, error) {
 	c := conformance.Config{
 		Command: command, Image: f.image, Ports: conformance.DefaultPorts(), Parallel: f.parallel, Patience: f.patience,
@@ -107,10 +108,10 @@ func (a *app) fromProgdef(c *conformance.Config, path string) error {
 	}
 	d, problems := progdef.Check(raw, document.DefaultLimits())
 	if len(problems) > 0 {
-		return fmt.Errorf("the progdef in %s: %w", path, a.located(problems))
+		return fmt.Errorf("progdef in %s: %w", path, a.located(problems))
 	}
 	if len(d.Inputs) != 1 || len(d.Outputs) != 1 {
-		return usage(fmt.Errorf("progdef %s has %s and %s; one input and one output are needed",
+		return usage(fmt.Errorf("progdef %s has %s and %s, want one input and one output",
 			d.Name, document.Count(len(d.Inputs), "input"), document.Count(len(d.Outputs), "output")))
 	}
 	c.Ports = portsOf(d, c.Ports.Type)
@@ -120,8 +121,8 @@ func (a *app) fromProgdef(c *conformance.Config, path string) error {
 	return nil
 }
 
-// portsOf are the ports of a progdef with one input and one output. typename stands for what it leaves
-// open.
+// portsOf returns the ports of a progdef with one input and one output. typename replaces its type
+// parameters.
 func portsOf(d progdef.Document, typename string) conformance.Ports {
 	ports := conformance.Ports{Progdef: d.Name, Type: typename}
 	for name, p := range d.Inputs {

@@ -10,16 +10,16 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
-// A display shows how a flow comes along. Its methods are called by one goroutine.
+// A display shows the progress of a flow. Its methods must be called by one goroutine.
 type display interface {
 	event(e contract.Event)
 	consumed(creditSubject string, records uint64)
 	tick(now time.Time)
-	// close takes away what was only for the time being.
+	// close removes temporary text.
 	close()
 }
 
-// Kinds of display, as the flag --progress names them.
+// Kinds of display: the values of --progress.
 const (
 	progressAuto   = "auto"
 	progressStatus = "status"
@@ -27,7 +27,7 @@ const (
 	progressNone   = "none"
 )
 
-// newDisplay returns the display that suits standard error, or that the user asks for.
+// newDisplay returns the display that the user selected; by default, the one that suits standard error.
 func (a *app) newDisplay(kind, flow string) (display, error) {
 	switch kind {
 	case progressAuto:
@@ -54,7 +54,7 @@ func (silence) consumed(string, uint64) {}
 func (silence) tick(time.Time)          {}
 func (silence) close()                  {}
 
-// lines shows a line for each event.
+// lines prints a line for each event.
 type lines struct{ w io.Writer }
 
 func (l *lines) event(e contract.Event) { fmt.Fprintln(l.w, eventLine(e)) }
@@ -62,7 +62,7 @@ func (*lines) consumed(string, uint64)  {}
 func (*lines) tick(time.Time)           {}
 func (*lines) close()                   {}
 
-// eventLine is an event with its time, type and subject.
+// eventLine formats an event as one line with its time, type and subject.
 func eventLine(e contract.Event) string {
 	s := fmt.Sprintf("%s %-17s %s", e.Time.Local().Format("15:04:05.000"), e.Type, e.Subject)
 	if text := report.Line(e); text != "" {
@@ -71,7 +71,7 @@ func eventLine(e contract.Event) string {
 	return strings.TrimRight(s, " ")
 }
 
-// status shows the flow as it stands, in place.
+// status shows the current status of the flow in place.
 type status struct {
 	outlet   *outlet
 	screen   *screen
@@ -89,7 +89,7 @@ func (s *status) event(e contract.Event) { s.progress.Apply(e) }
 
 func (s *status) consumed(subject string, records uint64) { s.progress.Consumed(subject, records) }
 
-// sampleEvery is the time over which records per second are measured: credits come once a second.
+// sampleEvery is the interval for measuring records per second: credits arrive once per second.
 const sampleEvery = 2 * time.Second
 
 func (s *status) tick(now time.Time) {

@@ -1,6 +1,5 @@
-// Package cli is the command dagyo: what its arguments mean, what it prints where, and how it exits.
-// What a command does is package client's (talking to Dagyo) and package local's (being Dagyo).
+// Package cli implements the command dagyo: its arguments, output and exit codes. Package client
+// implements the communication with Dagyo, package local runs Dagyo in this process.
 //
-// Nothing here touches the process but [Main]: [Run] gets all that it may use as an [Invocation], so
-// that tests can call it.
+// Only [Main] accesses the process. [Run] gets everything as an [Invocation], so that tests can call it.
 package cli

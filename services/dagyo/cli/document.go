@@ -13,11 +13,11 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
-// stdin names standard input on the command line.
+// stdin is the argument that means standard input.
 const stdin = "-"
 
-// readDocument reads the one JSON or YAML document of a file and returns it as JSON. It stays the document of
-// the command: see [app.located]. A file that holds none or several is a problem.List.
+// readDocument reads the only JSON or YAML document of a file and returns it as JSON. It becomes the document of
+// the command: see [app.located]. If the file has none or several documents, the error is a problem.List.
 func (a *app) readDocument(path string) ([]byte, error) {
 	var err error
 	if path == stdin {
@@ -40,7 +40,7 @@ func (a *app) readDocuments(path string) ([]docfile.Document, error) {
 	return all, wrongPath(err)
 }
 
-// wrongPath makes a file that cannot be opened an error of the arguments.
+// wrongPath turns the error of a file that cannot be opened into a usage error.
 func wrongPath(err error) error {
 	var missing *fs.PathError
 	if errors.As(err, &missing) && missing.Op == "open" {
@@ -49,20 +49,20 @@ func wrongPath(err error) error {
 	return err
 }
 
-// flowID returns the id that the user has chosen, else a new one that reminds of the file.
+// flowID returns the id that the user set, else a new one derived from the file name.
 func flowID(chosen, path string) (string, error) {
 	if chosen == "" {
 		return newID(path), nil
 	}
 	if !document.ValidName(chosen) {
 		return "", usage(fmt.Errorf(
-			"--id is %q: an id is 1 to 63 of a-z, 0-9, - and _, with a letter or digit at both ends",
+			"--id is %q: an id has 1 to 63 characters of a-z, 0-9, - and _, and starts and ends with a letter or digit",
 			chosen))
 	}
 	return chosen, nil
 }
 
-// digest identifies a document: another one under the same id is refused.
+// digest identifies a document: a different document under the same id is rejected.
 func digest(doc []byte) string { return document.Digest(doc) }
 
 const (
@@ -85,10 +85,10 @@ func newID(path string) string {
 	return stem + "-" + random
 }
 
-// flowName checks an argument that names a flow.
+// flowName checks that an argument is a valid flow id.
 func flowName(name string) error {
 	if !document.ValidName(name) {
-		return usage(errors.New(document.Quote(name) + " cannot be a flow's id"))
+		return usage(errors.New(document.Quote(name) + " is not a valid flow id"))
 	}
 	return nil
 }

@@ -17,23 +17,22 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
-// ends are a flow's own inputs, which are fed from files, and its outputs, which are printed or written
-// to files.
+// ends feeds a flow's own inputs from files, and prints its outputs or writes them to files.
 type ends struct {
 	app    *app
 	client *client.Client
 	flow   string
 	files  *files
-	// partly is set where somebody else reads other outputs: they are not ours to release.
+	// partly is set if other clients read other outputs: then the outputs are not released here.
 	partly bool
 
 	begun    bool
-	named    bool // say which output a record is from
+	named    bool // print the name of a record's output
 	printer  *printer
 	working  sync.WaitGroup
-	over     context.CancelFunc       // the flow has its verdict
-	unwatch  func() bool              // the outputs are read
-	failures chan error               // the first one
+	over     context.CancelFunc       // called when the flow has its verdict
+	unwatch  func() bool              // called when the outputs are read
+	failures chan error               // receives the first error
 	taken    map[string]*atomic.Int64 // records by the subject of the output's credits
 
 	mu       sync.Mutex
@@ -43,7 +42,7 @@ type ends struct {
 	cut      []string                        // outputs without an end
 }
 
-// open begins to feed the inputs and to write the outputs.
+// open starts feeding the inputs and writing the outputs.
 func (e *ends) open(ctx context.Context, d *contract.FlowPlanned) {
 	if e.begun || len(d.Inputs)+len(d.Outputs) == 0 {
 		return
@@ -67,7 +66,7 @@ func (e *ends) open(ctx context.Context, d *contract.FlowPlanned) {
 	}
 }
 
-// fail notes the first error of an input or output, and delivers it to the follower.
+// fail records the first error of an input or output, and delivers it to the follower.
 func (e *ends) fail(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -77,7 +76,7 @@ func (e *ends) fail(err error) {
 	}
 }
 
-// failure delivers the first error of an input or output. The flow has to be cancelled then.
+// failure delivers the first error of an input or output. The caller then cancels the flow.
 func (e *ends) failure() <-chan error {
 	if e == nil {
 		return nil
@@ -109,13 +108,13 @@ func (e *ends) readOutput(ctx, running context.Context, name string, a contract.
 	switch {
 	case err == nil, ctx.Err() != nil:
 	case errors.Is(err, stream.ErrGone):
-		e.fail(fmt.Errorf("output %s was cleaned up before it was read: raise --output-retention", name))
+		e.fail(fmt.Errorf("output %s was deleted before it was read: raise --output-retention", name))
 	default:
 		e.fail(fmt.Errorf("output %s: %w", name, err))
 	}
 }
 
-// A taker takes the records of one output.
+// A taker handles the records of one output.
 type taker struct {
 	take func(record []byte) error
 	end  func() error
@@ -148,12 +147,12 @@ func (e *ends) taker(ctx, running context.Context, name, typename string) (taker
 	return taker{take, func() error { return errors.Join(p.close(), f.Close()) }}, nil
 }
 
-// pipeWait is how long the reader of a named pipe may take to open it after the flow has ended.
+// pipeWait is the time that the reader of a named pipe has to open it after the flow has ended.
 const pipeWait = 30 * time.Second
 
-var errNoReader = fmt.Errorf("no program has opened the named pipe for reading within %v after the flow ended", pipeWait)
+var errNoReader = fmt.Errorf("no program opened the named pipe for reading within %v after the flow ended", pipeWait)
 
-// outlast returns a context that ends some time after another one has.
+// outlast returns a context that ends some time after another context.
 func outlast(ctx, other context.Context, by time.Duration, why error) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(other, func() {
@@ -163,7 +162,7 @@ func outlast(ctx, other context.Context, by time.Duration, why error) (context.C
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// eachFile writes each record into a file of its own.
+// eachFile writes each record to a separate file.
 func eachFile(out *records.Output, typename string) taker {
 	var n int64
 	take := func(record []byte) error {
@@ -189,8 +188,8 @@ func (e *ends) printed(name, typename string, format records.Format) func(record
 	}
 }
 
-// finish reads the rest of the outputs after the verdict, and lets the broker forget them. The error is
-// the first of any input or output.
+// finish reads the rest of the outputs after the verdict, and releases them on the broker. It returns the first
+// error of any input or output.
 func (e *ends) finish(ctx context.Context, verdict contract.Type) error {
 	if !e.begun {
 		return nil
@@ -200,12 +199,12 @@ func (e *ends) finish(ctx context.Context, verdict contract.Type) error {
 	go func() {
 		defer close(done)
 		e.working.Wait()
-		_ = e.printer.close() // its error was noted
+		_ = e.printer.close() // its error was recorded
 	}()
 	select {
 	case <-done:
 		e.unwatch()
-	case <-ctx.Done(): // the reader of our output may be blocked: do not wait for it
+	case <-ctx.Done(): // the reader of the output may be blocked: do not wait for it
 		return context.Cause(ctx)
 	}
 	var err error
@@ -218,12 +217,12 @@ func (e *ends) finish(ctx context.Context, verdict contract.Type) error {
 	case e.err != nil:
 		return e.err
 	case verdict == contract.TypeFlowCompleted && len(e.cut) > 0:
-		return fmt.Errorf("the flow completed, but the end of its outputs is missing: %s", strings.Join(e.cut, ", "))
+		return fmt.Errorf("the flow completed, but these outputs were not read to the end: %s", strings.Join(e.cut, ", "))
 	}
 	return err
 }
 
-// abandon ends the reading of outputs. Writes that block are left behind.
+// abandon stops reading the outputs. It does not wait for blocked writes.
 func (e *ends) abandon(err error) {
 	e.printer.abandon(err)
 	e.mu.Lock()
@@ -233,7 +232,7 @@ func (e *ends) abandon(err error) {
 	}
 }
 
-// progress passes on how many records of each output were taken: credits do not tell while a write blocks.
+// progress updates how many records of each output were taken: credits do not show it while a write blocks.
 func (e *ends) progress(consumed func(creditSubject string, records uint64)) {
 	if e == nil {
 		return
@@ -243,7 +242,7 @@ func (e *ends) progress(consumed func(creditSubject string, records uint64)) {
 	}
 }
 
-// counts is what was read of each output.
+// counts returns the counts of each output.
 func (e *ends) counts() map[string]contract.OutputCount {
 	if e == nil {
 		return nil
@@ -260,7 +259,7 @@ func (e *ends) feed(ctx context.Context, name string, a contract.Address) {
 		return // another client feeds it
 	}
 	all := make(chan item)
-	// Nobody waits for this goroutine: a read from a terminal or a pipe cannot be ended from here.
+	// This goroutine is not waited for: a read from a terminal or a pipe cannot be interrupted.
 	go hand(ctx, in, a.Type, all)
 	_, err := e.client.Write(ctx, a, func() ([]byte, error) {
 		select {
@@ -275,13 +274,13 @@ func (e *ends) feed(ctx context.Context, name string, a contract.Address) {
 	}
 }
 
-// An item is a record of a file, or why there is none; io.EOF comes last.
+// An item is a record of a file, or an error; the last one is io.EOF.
 type item struct {
 	record []byte
 	err    error
 }
 
-// hand hands over the records of an input.
+// hand passes on the records of an input.
 func hand(ctx context.Context, in *records.Input, typename string, to chan<- item) {
 	for record, err := range in.Records(typename) {
 		select {

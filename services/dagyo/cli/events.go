@@ -17,7 +17,7 @@ import (
 func (a *app) eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "events", GroupID: groupServices,
-		Short: "Look at single events, and skip one that stops a service",
+		Short: "Show an event, or skip one that crashes a service",
 		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(a.eventsShowCommand(), a.eventsSkipCommand())
@@ -27,9 +27,10 @@ func (a *app) eventsCommand() *cobra.Command {
 func (a *app) eventsShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show NUMBER",
-		Short: "Print an event as it was published",
-		Long: `Print the message of EVENTS with that number as it was published. Dead letters and
-the logs of services name events by their number.`,
+		Short: "Show an event as it was published",
+		Long: `Print the message with this sequence number in the stream EVENTS, as it was
+published. Dead letters and the logs of services contain the sequence numbers
+of events.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			seq, err := eventNumber(args[0])
@@ -51,16 +52,17 @@ func (a *app) eventsSkipCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:   "skip NUMBER --reason TEXT",
-		Short: "Delete an event that stops a service",
-		Long: `Delete the message of EVENTS with that number, and publish a dead letter that says so.
-Services set messages that they cannot read aside by themselves. This is for the one
-that ends a service each time it starts: its log names the event. The flow that the
-event is about may not go on; cancel it.`,
+		Short: "Delete an event that crashes a service",
+		Long: `Delete the message with this sequence number from the stream EVENTS, and
+publish a dead letter about it. Services skip messages that they cannot decode
+by themselves. Use this command for an event that crashes a service at every
+start; the log of the service contains its sequence number. The flow of the
+event may not continue: cancel it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			seq, err := eventNumber(args[0])
 			if err == nil && reason == "" {
-				err = usage(errors.New("say why with --reason"))
+				err = usage(errors.New("--reason is required"))
 			}
 			if err != nil {
 				return err
@@ -69,24 +71,24 @@ event is about may not go on; cancel it.`,
 				if err := c.Skip(ctx, seq, reason); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(a.Out, "event %d is skipped\n", seq)
+				_, err := fmt.Fprintf(a.Out, "event %d skipped\n", seq)
 				return err
 			})
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for those who read the dead letter")
+	cmd.Flags().StringVar(&reason, "reason", "", "reason, stored in the dead letter")
 	return cmd
 }
 
 func eventNumber(text string) (uint64, error) {
 	seq, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || seq == 0 {
-		return 0, usage(fmt.Errorf("%q is not the number of an event: it is a number from 1 on", text))
+		return 0, usage(fmt.Errorf("%q is not the sequence number of an event: it must be an integer, 1 or more", text))
 	}
 	return seq, nil
 }
 
-// printStored prints an event that anybody may have published: nothing of it reaches the terminal as it is.
+// printStored prints a stored event. Its content is not trusted: all of it is quoted.
 func (a *app) printStored(m client.StoredEvent) error {
 	if a.json() {
 		return a.printJSON(map[string]any{

@@ -15,13 +15,16 @@ func (a *app) execCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "exec [flags] -- COMMAND [ARG…]", GroupID: groupServices,
 		Annotations: map[string]string{listens: "yes"},
-		Short:       "Serve the jobs of a progdef with any command",
-		Long: `Serve the jobs of a progdef by running a command once for each, until SIGTERM has
-drained it. The command reads records from standard input and writes them to
-standard output; docs/progdefs.md says how they are framed, and where further
-ports are. A command may end normally with other exit codes than 0: --exit-ok 1 for
-"grep", which exits with 1 when no line matches. The spawner calls this and says all else in the environment:
-DAGYO_QUEUE, DAGYO_JOBS and the others of docs/protocol.md.`,
+		Short:       "Run the jobs of a progdef with any command",
+		Long: `Run a command once for each job of a progdef. The command reads records from
+standard input and writes records to standard output; docs/progdefs.md
+describes their framing and additional ports. --exit-ok lists exit codes other
+than 0 that mean success, such as --exit-ok 1 for "grep", which exits with 1 if
+no line matches.
+
+The spawner starts this command and sets DAGYO_QUEUE, DAGYO_JOBS and the other
+environment variables of docs/protocol.md. SIGTERM drains the executor: it
+finishes its jobs and exits.`,
 		Example: `  "command": ["dagyo", "exec", "--", "jq", "--compact-output", "--unbuffered", ".name"]`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if code, was := shim.Init(); was {
@@ -45,7 +48,7 @@ DAGYO_QUEUE, DAGYO_JOBS and the others of docs/protocol.md.`,
 		},
 	}
 	f := cmd.Flags()
-	f.SetInterspersed(false) // flags behind the command's name are its own
+	f.SetInterspersed(false) // flags after the command's name belong to the command
 	f.StringArrayVar(&settings.Framing, "framing", nil, shim.FramingUsage)
 	f.StringArrayVar(&settings.ExitOK, "exit-ok", nil, shim.ExitOKUsage)
 	f.DurationVar(&stopGrace, "stop-grace", shim.DefaultStopGrace, shim.StopGraceUsage)

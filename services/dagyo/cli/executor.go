@@ -23,15 +23,15 @@ func (a *app) executorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "executor NAME", GroupID: groupServices,
 		Annotations: map[string]string{listens: "yes"},
-		Short:       "Serve the jobs of a standard progdef",
-		Long: `Serve the jobs of a standard progdef, until SIGTERM has drained it. The spawner calls
-this and says all else in the environment: DAGYO_QUEUE, DAGYO_JOBS and the others of
-docs/protocol.md.`,
+		Short:       "Run the jobs of a standard progdef",
+		Long: `Run the jobs of a standard progdef. The spawner starts this command and sets
+DAGYO_QUEUE, DAGYO_JOBS and the other environment variables of docs/protocol.md.
+SIGTERM drains the executor: it finishes its jobs and exits.`,
 		Args: cobra.ExactArgs(1), ValidArgs: names,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, ok := std.Find(args[0])
 			if !ok {
-				return usage(fmt.Errorf("there is no standard progdef %q; there are %v", args[0], names))
+				return usage(fmt.Errorf("standard progdef %q not found; the standard progdefs are %v", args[0], names))
 			}
 			c, err := executor.FromEnvironment()
 			if err != nil {
@@ -48,7 +48,7 @@ func (a *app) superviseCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "supervise DIR", Hidden: true, GroupID: groupServices,
 		Annotations: map[string]string{listens: "yes"},
-		Short:       "Look after one executor; the spawner calls it",
+		Short:       "Supervise one executor; the spawner starts this command",
 		Args:        cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithCancel(cmd.Context())
@@ -64,7 +64,7 @@ func (a *app) superviseCommand() *cobra.Command {
 	}
 }
 
-// leash ends the executor of a Dagyo for the time being when that has died: nobody else would.
+// leash stops the executor of a temporary Dagyo when that process has exited: nothing else would stop it.
 func leash(ctx context.Context, parent int) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()

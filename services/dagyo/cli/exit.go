@@ -28,22 +28,22 @@ const (
 const exitCodes = `Exit codes:
 
   0    success; for a flow: it completed
-  1    failure: server or service not reachable, connection lost, input not readable, output not writable, a bug
+  1    failure: no server, no service, a lost connection, an I/O error, or a bug
   2    invalid arguments; nothing was done
-  3    document rejected: flow.rejected, progdef.rejected, validation failed, or its id is taken
+  3    the document was rejected or is not valid, or its id is in use
   4    the flow panicked
   5    the flow was cancelled
-  6    flow or progdef not found
+  6    flow, progdef or type not found
   7    a test case failed
   8    the outcome is unknown: the server did not answer in time
-  130  interrupted before the command was done
+  130  interrupted by a signal before the command was done
 
-The exit code of run, attach, watch FLOW-ID and submit --wait is that of the flow's
-verdict.
-The command cancel exits with 0 once the flow has ended, whatever its verdict.
+The commands run, attach, watch FLOW-ID and submit --wait exit with the code of
+their flow's verdict. The command cancel exits with 0 once the flow has ended,
+whatever its verdict.
 `
 
-// exit is an error that knows its exit code. Without err all has been said already.
+// exit is an error with an exit code. If err is nil, the error was already printed.
 type exit struct {
 	code int
 	err  error
@@ -58,7 +58,7 @@ func (e *exit) Error() string {
 
 func (e *exit) Unwrap() error { return e.err }
 
-// told ends the command with a code when what happened was said already.
+// told returns an error that exits with a code, for what was already printed.
 func told(code int) error {
 	if code == ExitOK {
 		return nil
@@ -66,17 +66,17 @@ func told(code int) error {
 	return &exit{code: code}
 }
 
-// usage is an error of the arguments.
+// usage marks an error of the arguments.
 func usage(err error) error { return &exit{ExitUsage, err} }
 
-// codeOf returns the exit code that an error stands for, and whether it was told already.
+// codeOf returns the exit code of an error, and whether the error was already printed.
 func codeOf(err error) (code int, told bool) {
 	var known *exit
 	var problems problem.List
 	switch {
 	case errors.As(err, &known):
 		return known.code, known.err == nil
-	case errors.Is(err, syscall.EPIPE): // whoever reads our output has all that it wants
+	case errors.Is(err, syscall.EPIPE): // the reader of the output needs no more
 		return ExitOK, true
 	case errors.Is(err, errInterrupted), errors.Is(err, errAbandoned), errors.Is(err, context.Canceled):
 		return ExitInterrupted, false
@@ -91,7 +91,7 @@ func codeOf(err error) (code int, told bool) {
 	return ExitFailed, false
 }
 
-// verdictCode is the exit code that stands for how a flow has ended.
+// verdictCode returns the exit code of a verdict.
 func verdictCode(t contract.Type) int {
 	switch t {
 	case contract.TypeFlowCompleted:

@@ -18,42 +18,43 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
-// recordsHelp is the text of `dagyo help records`; docs/records.md says more.
-const recordsHelp = `A flow's inputs are fed from files, and its outputs are printed or written to files.
-The format of a file follows from the typename of the input or output:
+// recordsHelp is the text of `dagyo help records`; docs/records.md has the details.
+const recordsHelp = `The inputs of a flow are fed from files. Its outputs are printed or written to
+files. The typename of the input or output determines the format of the file:
 
-                       utf8-string, json        any other typename
-  --input NAME=FILE    a record on each line    a record on each line, in base64
-  --input NAME=@FILE   a record on each line    the file is one record
-  --input NAME=@DIR    each file in the folder is a record, in the order of names
-  --input NAME=@GLOB   each file that matches is a record: pages=@scans/*.png
+                       utf8-string, json      any other typename
+  --input NAME=FILE    one record per line    one record per line, in base64
+  --input NAME=@FILE   one record per line    the file is one record
+  --input NAME=@DIR    each file in the folder is a record, sorted by name
+  --input NAME=@GLOB   each matching file is a record: pages=@scans/*.png
 
-  --output NAME=FILE   a record on each line    a record on each line, in base64
-  --output NAME=@FILE  a record on each line    the bytes of all records
-  --output NAME=@DIR/  each record is a file: 00000000.bin, 00000001.bin, and so on
-  --output NAME=@GLOB  likewise: thumbs=@out/page-*.png makes page-00000000.png
+  --output NAME=FILE   one record per line    one record per line, in base64
+  --output NAME=@FILE  one record per line    the bytes of all records
+  --output NAME=@DIR/  one file per record: 00000000.bin, 00000001.bin, and so on
+  --output NAME=@GLOB  one file per record: thumbs=@out/page-*.png writes
+                       out/page-00000000.png, and so on
 
-A FILE of - is standard input or standard output. Quote a pattern, so that the shell
-does not expand it. Hidden files and subfolders are left out.
+If FILE is -, it is standard input or standard output. Quote patterns to keep
+the shell from expanding them. Hidden files and subfolders are skipped.
 
---input-format NAME=FORMAT and --output-format NAME=FORMAT choose another format:
+--input-format NAME=FORMAT and --output-format NAME=FORMAT select another
+format:
 
-  lines    a record on each line, as it is
-  jsonl    a JSON value on each line; where the typename is not json, a string or
+  lines    one record per line, as it is
+  jsonl    one JSON value per line; if the typename is not json, a string or
            {"base64": "…"}, as in a flow document
-  base64   a record on each line, in base64
+  base64   one record per line, in base64
   file     the file is one record
 
-A line ends with a newline, or with a carriage return and a newline; neither is part
-of the record. A byte-order mark at the beginning of a text is left out. Text that is
-not UTF-8, and JSON that is not valid, is refused.
+A line ends with a newline or with a carriage return and a newline; neither is
+part of the record. A byte-order mark at the start of a text file is ignored.
+Text that is not valid UTF-8 is an error, and so is invalid JSON.
 
-A file that is both read and written is refused, and so are two outputs into one file.
-An output file is emptied when the flow is planned. The folder of an output must not
-have files with names that its records could get.
-`
+A file cannot be both read and written, and two outputs cannot write to the
+same file. An output file is truncated when the flow is planned. The folder of
+an output must not contain files whose names its records could get.`
 
-// fileOptions are the flags that say which files a flow's inputs and outputs are.
+// fileOptions are the flags for the files of a flow's inputs and outputs.
 type fileOptions struct {
 	inputs, outputs             map[string]string
 	inputFormats, outputFormats map[string]string
@@ -68,16 +69,16 @@ func newFileOptions() fileOptions {
 func (o fileOptions) flags(a *app, cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.Var(namedFlag{o.inputs, "NAME=FILE"}, "input",
-		"feed an input of the flow: NAME=FILE, NAME=@FILE, or - for standard input (see \"dagyo help records\")")
+		"file with the records of an input; FILE can be @FILE, or - for standard input (see \"dagyo help records\")")
 	f.Var(namedFlag{o.inputFormats, "NAME=FORMAT"}, "input-format",
-		"how records stand in an input's file: lines, jsonl, base64 or file")
+		"format of an input's file: lines, jsonl, base64 or file")
 	f.VarP(outputFlag{a, namedFlag{o.outputs, "text|json|NAME=FILE"}}, "output", "o",
-		"what is printed: text or json; or where an output goes: NAME=FILE, NAME=@FILE, or - for standard output")
+		"output format: text or json; or the file that an output is written to; FILE can be @FILE, or - for standard output")
 	f.Var(namedFlag{o.outputFormats, "NAME=FORMAT"}, "output-format",
-		"how records stand in an output's file: lines, jsonl, base64 or file")
+		"format of an output's file: lines, jsonl, base64 or file")
 }
 
-// A namedFlag is a flag that is given once for each name, as NAME=VALUE.
+// A namedFlag is a flag with the value NAME=VALUE that may be set once per NAME.
 type namedFlag struct {
 	values map[string]string
 	kind   string
@@ -92,13 +93,13 @@ func (f namedFlag) Set(text string) error {
 	case !named || name == "" || value == "":
 		return fmt.Errorf("must be %s", f.kind)
 	case twice:
-		return fmt.Errorf("%s is given twice", name)
+		return fmt.Errorf("%s is set twice", name)
 	}
 	f.values[name] = value
 	return nil
 }
 
-// outputFlag is --output of run: how to print, or where to write one output.
+// outputFlag is --output of run: the output format, or the file of one output.
 type outputFlag struct {
 	app *app
 	namedFlag
@@ -119,14 +120,14 @@ func (o outputFlag) Set(text string) error {
 // endNames are the names of a flow's inputs and outputs.
 type endNames struct{ inputs, outputs []string }
 
-// namesIn reads the names from a flow document; ok is false where it is not one.
+// namesIn reads the names from a flow document; ok is false if it is not a flow document.
 func namesIn(document []byte) (names endNames, ok bool) {
 	var ends struct{ Inputs, Outputs map[string]json.RawMessage }
 	err := json.Unmarshal(document, &ends)
 	return endNames{slices.Sorted(maps.Keys(ends.Inputs)), slices.Sorted(maps.Keys(ends.Outputs))}, err == nil
 }
 
-// check refuses flags for inputs and outputs that a flow does not have.
+// check reports flags for inputs and outputs that a flow does not have.
 func (o fileOptions) check(names endNames) error {
 	for _, given := range []struct {
 		flag, what string
@@ -160,15 +161,14 @@ func unknownEnd(what, name string, known []string) error {
 	return errors.New(text)
 }
 
-// files are where the records of a flow's inputs come from, and where those of its outputs go to.
+// files are the sources of a flow's inputs and the destinations of its outputs.
 type files struct {
 	inputs  map[string]*records.Input
 	outputs map[string]*records.Output
 }
 
-// openFiles opens the files of all of a flow's outputs, and of the inputs for which there is one. Its
-// errors are those of the user's arguments. Discard the files. The path is that of the flow document; ""
-// where there is none.
+// openFiles opens the files of a flow's outputs, and of the inputs that have a file. Its errors are usage
+// errors. The caller must discard the files. path is the path of the flow document, or "".
 func (a *app) openFiles(o fileOptions, names endNames, path string) (*files, error) {
 	f := &files{make(map[string]*records.Input), make(map[string]*records.Output)}
 	err := o.check(names)
@@ -188,7 +188,7 @@ func (a *app) openFiles(o fileOptions, names endNames, path string) (*files, err
 	return f, nil
 }
 
-// specOf is what the flags say about one input or output.
+// specOf returns the file and format that the flags set for one input or output.
 func specOf(name, value, format string) (records.Spec, error) {
 	var chosen records.Format
 	if format != "" {
@@ -203,7 +203,7 @@ func specOf(name, value, format string) (records.Spec, error) {
 func (f *files) openInputs(a *app, o fileOptions) error {
 	for _, name := range slices.Sorted(maps.Keys(o.inputFormats)) {
 		if o.inputs[name] == "" {
-			return fmt.Errorf("--input-format %s=%s: name the file with --input %s=FILE", name,
+			return fmt.Errorf("--input-format %s=%s: set the file with --input %s=FILE", name,
 				o.inputFormats[name], name)
 		}
 	}
@@ -238,7 +238,7 @@ func (f *files) openOutputs(a *app, o fileOptions, names []string) error {
 	return err
 }
 
-// checkPrinted refuses raw bytes on a standard output that carries anything else.
+// checkPrinted reports an error if raw bytes would be mixed with other text on standard output.
 func (f *files) checkPrinted(json bool) error {
 	var printed []string
 	var raw *records.Output
@@ -257,16 +257,15 @@ func (f *files) checkPrinted(json bool) error {
 	}
 	switch {
 	case raw != nil && json:
-		return fmt.Errorf("--output %s: --output json prints records as JSON; write them to a file", raw)
+		return fmt.Errorf("--output %s: --output json prints records as JSON; write them to a file instead", raw)
 	case raw != nil && len(printed) > 1:
-		return fmt.Errorf("--output %s: standard output takes only one output as it is, not %s", raw,
+		return fmt.Errorf("--output %s: only one output can be written to standard output as raw bytes, not %s", raw,
 			strings.Join(printed, ", "))
 	}
 	return nil
 }
 
-// conflict refuses standard input that is read twice, and files that are written and used for anything
-// else.
+// conflict reports standard input that is read twice, and written files that are used more than once.
 func (f *files) conflict(a *app, path string) error {
 	uses := []records.Use{
 		records.StreamUse(fileOf(a.Out), "standard output", true),
@@ -277,7 +276,7 @@ func (f *files) conflict(a *app, path string) error {
 		taken = "the flow document"
 		uses = append(uses, records.StreamUse(a.In, taken, false))
 	case path != "":
-		info, _ := os.Stat(path) // nil if it is gone since it was read
+		info, _ := os.Stat(path) // nil if it was deleted after it was read
 		uses = append(uses, records.Use{Who: "the flow document (" + path + ")", Info: info})
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.inputs)) {
@@ -286,7 +285,7 @@ func (f *files) conflict(a *app, path string) error {
 			continue
 		}
 		if taken != "" {
-			return fmt.Errorf("--input %s=%s: standard input is already read as %s: name a file", name, stdin, taken)
+			return fmt.Errorf("--input %s=%s: standard input is already used as %s: use a file", name, stdin, taken)
 		}
 		taken = "input " + name
 	}
@@ -299,7 +298,7 @@ func (f *files) conflict(a *app, path string) error {
 	return records.Conflict(append(uses[1:], records.StreamUse(fileOf(a.Err), "standard error", true)))
 }
 
-// output is where the records of an output go to: standard output, unless it was opened.
+// output returns the destination of an output: standard output if no file was opened.
 func (f *files) output(name string) *records.Output {
 	if out := f.outputs[name]; out != nil {
 		return out
@@ -307,13 +306,13 @@ func (f *files) output(name string) *records.Output {
 	return &records.Output{Spec: records.Spec{Name: name, Path: records.Stdio}}
 }
 
-// discard undoes the opening of what was not used.
+// discard closes the files that were not used, and deletes those that it created.
 func (f *files) discard() {
 	records.Discard(slices.Collect(maps.Values(f.outputs)))
 }
 
-// checkFlow is check for a flow that is to be submitted. The validator has to answer; if it does not, or the
-// flow is not valid, nothing is checked: the submission will say so.
+// checkFlow is check for a flow before its submission. It needs the validator's answer. If there is none, or the
+// flow is not valid, nothing is checked: the submission reports it.
 func (f *files) checkFlow(
 	ctx context.Context, c *client.Client, document []byte, interrupted <-chan struct{},
 ) error {
@@ -333,8 +332,8 @@ func (f *files) checkFlow(
 	return f.check(ctx, types)
 }
 
-// check refuses records that are not of their input's typename, as far as they are in regular files. What
-// it does not find is found when the input is fed.
+// check reports records in regular files that do not match their input's typename. Other records are
+// checked when the input is fed.
 func (f *files) check(ctx context.Context, types map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(f.inputs)) {
 		err := f.inputs[name].Check(ctx, types[name])
@@ -348,7 +347,7 @@ func (f *files) check(ctx context.Context, types map[string]string) error {
 	return nil
 }
 
-// reasonOf is an error of a file without the path, for messages that name the file themselves.
+// reasonOf returns the error of a file operation without the path, for messages that already contain it.
 func reasonOf(err error) error {
 	var about *fs.PathError
 	if errors.As(err, &about) {

@@ -34,11 +34,11 @@ func TestFilesAreRefusedFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	for args, want := range map[string]string{
-		"feed.json":                                                                               "nothing feeds the flow's input names: add --input names=FILE",
+		"feed.json":                                                                               "input names of the flow is not fed: add --input names=FILE",
 		"feed.json --input names":                                                                 "must be NAME=FILE",
 		"feed.json --input names=":                                                                "must be NAME=FILE",
 		"feed.json --input =x":                                                                    "must be NAME=FILE",
-		"feed.json --input names=a --input names=b":                                               "names is given twice",
+		"feed.json --input names=a --input names=b":                                               "names is set twice",
 		"feed.json --input naems=names.txt":                                                       `--input: the flow has no input "naems": did you mean "names"? It has names`,
 		"feed.json --input names=names.txt --input more=-":                                        `--input: the flow has no input "more"; it has names`,
 		"feed.json --input names=missing":                                                         "input names: stat missing: no such file or directory",
@@ -48,7 +48,7 @@ func TestFilesAreRefusedFirst(t *testing.T) {
 		"feed.json --input names=- --input-format nmaes=lines":                                    `--input-format: the flow has no input "nmaes"`,
 		"feed.json --input names=- --output greeting=x":                                           `--output: the flow has no output "greeting": did you mean "greetings"? It has greetings`,
 		"feed.json --input names=- --output greetings=":                                           "greetings=- for standard output",
-		"feed.json --input names=- --output greetings=a -o greetings=b":                           "greetings is given twice",
+		"feed.json --input names=- --output greetings=a -o greetings=b":                           "greetings is set twice",
 		"feed.json --input names=- --output greetings=nowhere/x":                                  "output greetings: open nowhere/x: no such file or directory",
 		"feed.json --input names=- --output greetings=.":                                          "output greetings: . names a folder or a pattern: write --output greetings=@.",
 		"feed.json --input names=- --output greetings=@.":                                         "output greetings: . already has files such as",
@@ -57,12 +57,12 @@ func TestFilesAreRefusedFirst(t *testing.T) {
 		"feed.json --input names=names.txt --output greetings=feed.json":                          "the flow document (feed.json) and output greetings (feed.json) are the same file",
 		"feed.json --input names=- -o json --output-format greetings=jsonl":                       "--output json prints records as JSON",
 		"feed.json --input names=- -o json --output greetings=@-":                                 "--output json prints records as JSON",
-		"two.json --input left=names.txt":                                                         "nothing feeds the flow's input right",
-		"two.json --input left=- --input right=-":                                                 "--input right=-: standard input is already read as input left",
+		"two.json --input left=names.txt":                                                         "input right of the flow is not fed",
+		"two.json --input left=- --input right=-":                                                 "--input right=-: standard input is already used as input left",
 		"two.json --input left=names.txt --input right=names.txt --output x=out --output y=same":  "output x (out) and output y (same) are the same file",
 		"two.json --input left=names.txt --input right=names.txt --output x=new --output y=./new": "output x (new) and output y (./new) are the same file",
-		"two.json --input left=names.txt --input right=names.txt --output x=@-":                   "standard output takes only one output as it is, not x, y",
-		"- --input names=-":                                                                       "--input names=-: standard input is already read as the flow document",
+		"two.json --input left=names.txt --input right=names.txt --output x=@-":                   "only one output can be written to standard output as raw bytes, not x, y",
+		"- --input names=-":                                                                       "--input names=-: standard input is already used as the flow document",
 	} {
 		code, out, stderr := call(t, feedJSON, append([]string{"run", "-s", "nats://127.0.0.1:1"}, strings.Fields(args)...)...)
 		if code != ExitUsage || !strings.Contains(stderr, want) || out != "" {

@@ -16,7 +16,7 @@ import (
 func (a *app) showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "show FLOW-ID", GroupID: groupFlows,
-		Short:             "Show where a flow stands, or how it ended",
+		Short:             "Show the status of a flow, or how it ended",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.flowIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,9 +51,9 @@ func (a *app) cancelCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "cancel FLOW-ID", GroupID: groupFlows,
-		Short: "End a flow before it ends itself",
-		Long: `Ask for the end of a flow, and wait until it has its verdict: flow.cancelled, or
-another one that was faster. Exits with 0 once the flow has ended.`,
+		Short: "Cancel a flow",
+		Long: `Cancel a flow, and wait for its verdict: flow.cancelled, or another verdict if
+the flow ended first. The exit code is 0 once the flow has ended.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.flowIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,7 +66,7 @@ another one that was faster. Exits with 0 once the flow has ended.`,
 		},
 	}
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "do not wait for the verdict")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for those who look at the flow later")
+	cmd.Flags().StringVar(&reason, "reason", "", "reason, shown in the verdict of the flow")
 	return cmd
 }
 
@@ -77,7 +77,7 @@ func (a *app) cancel(
 	if err != nil {
 		return err
 	}
-	verdict := verdictOf(s) // its events may no longer be kept
+	verdict := verdictOf(s) // its events may no longer be stored
 	if s.Verdict == "" {
 		if _, err := c.Cancel(ctx, flow, reason); err != nil || noWait {
 			return err
@@ -99,9 +99,10 @@ func (a *app) watchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "watch [FLOW-ID]", GroupID: groupFlows,
 		Short: "Print events as they happen",
-		Long: `Print every event as it happens, until interrupted. With a flow's id, print the
-flow's whole story from its beginning, and exit as it ends; of a flow whose events are
-no longer kept, print how it ended. With --output json each line is a CloudEvent.`,
+		Long: `Print every event as it happens, until interrupted. With the id of a flow,
+print all events of the flow from the beginning, and exit with the code of its
+verdict. If the events of the flow are no longer stored, print how it ended.
+With --output json, each line is a CloudEvent.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.flowIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -122,7 +123,7 @@ no longer kept, print how it ended. With --output json each line is a CloudEvent
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&since, "since", 0, "begin with what happened so long ago")
+	cmd.Flags().DurationVar(&since, "since", 0, "also print the events of this period before now, such as 10m")
 	return cmd
 }
 
@@ -164,7 +165,7 @@ func (a *app) watchFlow(ctx context.Context, c *client.Client, flow string) erro
 	for s := newStory(w.feed); status.Verdict == "" || s.told < s.stored; {
 		e, err := w.next(ctx)
 		if errors.Is(err, errInterrupted) {
-			return fmt.Errorf("%w: the end of flow %s was not awaited", err, flow)
+			return fmt.Errorf("%w before flow %s ended", err, flow)
 		}
 		if err != nil {
 			return err
@@ -176,9 +177,9 @@ func (a *app) watchFlow(ctx context.Context, c *client.Client, flow string) erro
 	return a.tellHistory(ctx, c, status)
 }
 
-// tellHistory says how a flow ended whose events are no longer kept, or not to their end.
+// tellHistory prints how a flow ended whose last events are no longer stored.
 func (a *app) tellHistory(ctx context.Context, c *client.Client, s contract.FlowStatus) error {
-	fmt.Fprintf(a.Err, "the events of flow %s are no longer kept; this is how it ended\n", s.Flow)
+	fmt.Fprintf(a.Err, "the events of flow %s are no longer stored; this is how it ended\n", s.Flow)
 	if err := a.printStatus(ctx, c, s); err != nil {
 		return err
 	}

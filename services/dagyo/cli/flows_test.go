@@ -113,7 +113,7 @@ func TestFlowsWhoseEventsAreGone(t *testing.T) {
 	publish(contract.TypeFlowCancelled, "old-0002", &contract.FlowCancelled{By: "/dagyo/cli/ada"})
 	for flow, gone := range map[string]bool{"old-0000": true, "old-0001": true, "old-0002": false} {
 		code, out, err := call(t, "", "watch", "-s", s.URL, flow)
-		if code != ExitCancelled || strings.Contains(err, "no longer kept") != gone ||
+		if code != ExitCancelled || strings.Contains(err, "no longer stored") != gone ||
 			strings.Contains(out, "flow "+flow+": cancelled") != gone {
 			t.Errorf("watch %s: %d\n%s%s", flow, code, out, err)
 		}

@@ -20,67 +20,67 @@ type follower struct {
 	client  *client.Client
 	flow    string
 	display display
-	// submitted is the place of our submission in EVENTS; 0 where we have submitted nothing.
+	// submitted is the sequence number of our submission in EVENTS, 0 without a submission.
 	submitted uint64
-	// ends are the flow's own inputs and outputs; nil leaves them to others.
+	// ends are the flow's own inputs and outputs; nil if this command does not feed or read them.
 	ends *ends
 
-	// document is the digest of what we have submitted, chosen is set if the user has chosen its id.
+	// document is the digest of the submitted document; chosen is set if the user chose its id.
 	document string
 	chosen   bool
-	// past is the status of a flow that had its verdict when we began, else nil.
+	// past is the status of a flow that already had its verdict at the start, else nil.
 	past *contract.FlowStatus
-	// attached is what we feed and read of a flow that somebody else has submitted, else nil.
+	// attached holds the inputs to feed and outputs to read of a flow submitted by another command, else nil.
 	attached *contract.FlowPlanned
-	// taken is set once the flow turns out to be another one that has our id.
+	// taken is set once the id turns out to belong to a different flow.
 	taken error
 
-	// hold is set where the flow depends on us.
+	// hold is set if the flow depends on this command.
 	hold *client.Hold
 
 	in interrupts
 	// interrupted is set by the first signal.
 	interrupted bool
-	// aborted is why we have cancelled the flow ourselves.
+	// aborted is the error for which this command cancelled the flow.
 	aborted error
 	// connection delivers the changes of the client's connection.
 	connection <-chan bool
 	story      story
-	known      bool // the flow had been found valid before our submission
-	heard      bool // an event of the flow has come
+	known      bool // the flow was validated before our submission
+	heard      bool // an event of the flow was received
 	warned     bool
 
 	tasks  sync.WaitGroup
 	events <-chan contract.Event // of the feed, until the verdict
-	// verdict is the event that has ended the flow; its type is "" before.
+	// verdict is the event that ended the flow; its type is "" until then.
 	verdict contract.Event
-	stored  chan error // whether our cancel was stored
-	read    chan error // the outputs were read to their end
+	stored  chan error // the result of storing our cancel
+	read    chan error // the outputs were read to the end
 	hint    <-chan time.Time
 	late    <-chan time.Time
-	lateFor error // why we wait no longer then
+	lateFor error // the error when the wait is over
 }
 
 const (
-	// cancelWait bounds the storing of a cancel, cancelPause is between two tries.
+	// cancelWait bounds the attempts to store a cancel; cancelPause is the time between two attempts.
 	cancelWait  = 10 * time.Second
 	cancelPause = 250 * time.Millisecond
-	// hintWait is how long a cancelled flow may take until the user is told how to leave it.
+	// hintWait is the time after a cancel until a hint is printed on how to exit without waiting.
 	hintWait = time.Second
 	// verdictWait bounds the wait for the verdict of a flow that was cancelled by a signal.
 	verdictWait = 30 * time.Second
-	// restWait bounds the writing of what is left of the outputs after that.
+	// restWait bounds writing the rest of the outputs after that.
 	restWait = 3 * time.Second
 )
 
-// drawEvery is the time between two pictures of a status.
+// drawEvery is the time between two updates of the status.
 const drawEvery = 200 * time.Millisecond
 
-// quietFor is the silence after which it is worth a look whether anybody serves.
+// quietFor is the time without events after which the services are pinged.
 const quietFor = 3 * time.Second
 
-// follow returns the event that ends the flow, once its outputs are read. A first signal cancels the flow, and bounds
-// all waiting; errGivenUp is returned when that is over. A second signal, once the cancel is stored, leaves with
+// follow returns the event that ends the flow, once its outputs are read. The first signal cancels the flow and bounds
+// all waiting; after that bound follow returns errGivenUp. A second signal, once the cancel is stored, returns
 // errInterrupted.
 func (f *follower) follow(ctx context.Context, in interrupts) (contract.Event, error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -108,7 +108,7 @@ func (f *follower) follow(ctx context.Context, in interrupts) (contract.Event, e
 	if f.attached != nil {
 		f.ends.open(ctx, f.attached)
 	}
-	if f.past != nil && feed.Stored == 0 { // its events are not kept any more
+	if f.past != nil && feed.Stored == 0 { // its events are no longer stored
 		f.said()
 		if f.over(ctx, verdictOf(*f.past)) {
 			return f.verdict, nil
@@ -118,7 +118,7 @@ func (f *follower) follow(ctx context.Context, in interrupts) (contract.Event, e
 	return f.verdict, err
 }
 
-// listen takes what comes until the flow has ended and its outputs are read.
+// listen handles events until the flow has ended and its outputs are read.
 func (f *follower) listen(ctx context.Context, meter *client.Meter) error {
 	began := time.Now()
 	first := f.in.first
@@ -167,7 +167,7 @@ func (f *follower) listen(ctx context.Context, meter *client.Meter) error {
 	}
 }
 
-// over takes note of the verdict, and reports whether nothing is left to be read.
+// over records the verdict, and reports whether all outputs are read.
 func (f *follower) over(ctx context.Context, verdict contract.Event) bool {
 	f.verdict, f.events, f.hint, f.late = verdict, nil, nil, nil
 	if f.ends == nil {
@@ -182,13 +182,13 @@ func (f *follower) over(ctx context.Context, verdict contract.Event) bool {
 	return false
 }
 
-// wait bounds the wait for what comes next.
+// wait bounds the wait for the next step.
 func (f *follower) wait(d time.Duration, why error) {
 	f.late, f.lateFor = time.After(d), why
 }
 
-// interrupt handles the first signal. It reports whether there is anything to wait for: where the flow has ended,
-// the user does not want to wait for whoever should read the outputs.
+// interrupt handles the first signal. It reports whether to keep waiting: not if the flow has ended and only a reader
+// of the outputs is missing.
 func (f *follower) interrupt(ctx context.Context) bool {
 	f.interrupted = true
 	if f.verdict.Type != "" {
@@ -201,7 +201,7 @@ func (f *follower) interrupt(ctx context.Context) bool {
 	return true
 }
 
-// abort cancels the flow for a reason of our own.
+// abort cancels the flow because of an error of this command.
 func (f *follower) abort(ctx context.Context, err error) {
 	if f.aborted != nil || f.interrupted {
 		return
@@ -214,7 +214,7 @@ func (f *follower) abort(ctx context.Context, err error) {
 	f.cancel(ctx, err.Error())
 }
 
-// cancel publishes the cancel of the flow in the background, again until it is stored.
+// cancel publishes the cancel of the flow in the background, and retries until it is stored.
 func (f *follower) cancel(ctx context.Context, reason string) {
 	stored := make(chan error, 1)
 	f.stored = stored
@@ -237,8 +237,8 @@ func (f *follower) cancel(ctx context.Context, reason string) {
 	})
 }
 
-// cancelled takes note of whether our cancel is stored. From now on a second signal leaves. Neither is waited for
-// the verdict for ever.
+// cancelled handles the result of storing our cancel. From now on a second signal exits, and the wait for the verdict
+// is bounded.
 func (f *follower) cancelled(err error) error {
 	f.stored = nil
 	f.in.together(false)
@@ -253,16 +253,16 @@ func (f *follower) cancelled(err error) error {
 	return nil
 }
 
-// givenUp is the error of a command that has waited for long enough.
+// givenUp returns the error of a command that stopped waiting.
 func (f *follower) givenUp(why string) error {
 	return &exit{ExitUnknown, fmt.Errorf(
 		"gave up waiting for flow %s, which may still be running: %s; see `dagyo show %s`", f.flow, why, f.flow)}
 }
 
-// errUnread is reported when the records of outputs are given up.
-var errUnread = errors.New("not all records of the outputs were written: the program that reads them takes nothing")
+// errUnread is reported when records of outputs are discarded.
+var errUnread = errors.New("not all records of the outputs were written: their reader does not read")
 
-// take takes an event of the flow, and reports whether it is the one that ends it.
+// take handles an event of the flow, and reports whether it ends the flow.
 func (f *follower) take(ctx context.Context, e contract.Event) (ended bool) {
 	ended = f.story.ends(e)
 	if d, ok := e.Data.(*contract.FlowValidated); ok && f.submitted > 0 {
@@ -282,8 +282,8 @@ func (f *follower) take(ctx context.Context, e contract.Event) (ended bool) {
 	return ended || f.submitted > 0 && e.Type == contract.TypeFlowRejected
 }
 
-// stale reports whether an event is about an earlier submission under the same id that was
-// rejected. One that was found valid is the same flow as ours.
+// stale reports whether an event is about an earlier submission under the same id that was rejected.
+// An earlier submission that is valid is the same flow as ours.
 func (f *follower) stale(e contract.Event) bool {
 	if e.Seq >= f.submitted {
 		return false
@@ -298,14 +298,14 @@ func (f *follower) stale(e contract.Event) bool {
 
 func (f *follower) said() {
 	if f.attached == nil {
-		f.say("flow %s was submitted before: this is that run, without its inputs and outputs", f.flow)
+		f.say("flow %s was already submitted: following that run, without its inputs and outputs", f.flow)
 	}
 }
 
-// announce shows that we are to feed or to read the flow, if the document has inputs or outputs.
+// announce starts the signs of life of this client if the document has inputs or outputs.
 func (f *follower) announce(document []byte) error {
 	var own struct{ Inputs, Outputs map[string]any }
-	_ = json.Unmarshal(document, &own) // the validator tells what is wrong with it
+	_ = json.Unmarshal(document, &own) // the validator reports what is wrong with it
 	if f.ends == nil || len(own.Inputs)+len(own.Outputs) == 0 {
 		return nil
 	}
@@ -316,20 +316,20 @@ func (f *follower) announce(document []byte) error {
 
 func (f *follower) sayConnection(connected bool) {
 	if connected {
-		f.say("connected again to %s", broker.Redact(f.app.server))
+		f.say("reconnected to %s", broker.Redact(f.app.server))
 		return
 	}
-	f.say("lost the connection to %s; connecting again (the flow goes on meanwhile)", broker.Redact(f.app.server))
+	f.say("lost the connection to %s; reconnecting (the flow keeps running)", broker.Redact(f.app.server))
 }
 
-// unhold stops to show that we are alive.
+// unhold stops the signs of life.
 func (f *follower) unhold() {
 	if f.hold != nil {
 		f.hold.Close()
 	}
 }
 
-// release lets the flow go on without us.
+// release lets the flow run without this client.
 func (f *follower) release() {
 	if f.hold != nil {
 		_ = f.hold.Release() // it fails on a closed connection only
@@ -340,7 +340,7 @@ func (f *follower) say(format string, args ...any) {
 	fmt.Fprintf(f.app.Err, format+"\n", args...)
 }
 
-// warnOfSilence reports once, in the background, which services do not answer.
+// warnOfSilence prints once, in the background, which services do not answer.
 func (f *follower) warnOfSilence(ctx context.Context) {
 	if f.warned {
 		return
@@ -351,7 +351,7 @@ func (f *follower) warnOfSilence(ctx context.Context) {
 		defer done()
 		found, err := f.client.Ping(ctx)
 		if missing := client.Missing(found); err == nil && len(missing) > 0 {
-			f.say("no answer from %s: the flow waits until they are there", strings.Join(missing, ", "))
+			f.say("no answer from %s: the flow waits until the service answers", strings.Join(missing, ", "))
 		}
 	})
 }

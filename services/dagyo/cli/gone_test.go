@@ -110,8 +110,8 @@ func TestSignalsWhileTheServerIsGone(t *testing.T) {
 		}{
 			"run --id f " + flow:           {ExitUnknown, "gave up waiting for flow f, which may still be running: its cancel could not be stored"},
 			"submit --wait --id f " + flow: {ExitUnknown, "gave up waiting for flow f, which may still be running: its cancel could not be stored"},
-			"watch live":                   {ExitInterrupted, "interrupted: the end of flow live was not awaited"},
-			"cancel live":                  {ExitInterrupted, "the cancel of flow live is stored, but its end was not awaited"},
+			"watch live":                   {ExitInterrupted, "interrupted before flow live ended"},
+			"cancel live":                  {ExitInterrupted, "interrupted before flow live ended: its cancel is stored"},
 			"watch":                        {ExitOK, ""},
 		} {
 			s := clienttest.Start(t, contract.FlowStatus{Flow: "live", Phase: contract.TypeFlowSpawned})

@@ -12,7 +12,7 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
-// Languages of `dagyo graph`.
+// Output languages of `dagyo graph`.
 const (
 	graphMermaid = "mermaid"
 	graphDOT     = "dot"
@@ -22,9 +22,9 @@ func (a *app) graphCommand() *cobra.Command {
 	format := graphMermaid
 	cmd := &cobra.Command{
 		Use: "graph FLOW", GroupID: groupFlows,
-		Short: "Draw a flow: its nodes, and the solved type of every edge",
-		Long: `Check the flow document in the file FLOW (JSON or YAML; - is standard input) as
-validate does, and write it as a picture: a Mermaid flowchart, or DOT for Graphviz.`,
+		Short: "Draw a flow with its nodes and the types of its edges",
+		Long: `Validate the flow document in the file FLOW (JSON or YAML; - is standard
+input), and print it as a graph: a Mermaid flowchart, or DOT for Graphviz.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if format != graphMermaid && format != graphDOT {
@@ -33,7 +33,7 @@ validate does, and write it as a picture: a Mermaid flowchart, or DOT for Graphv
 			return a.graph(cmd.Context(), args[0], format)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", format, "language of the picture: mermaid or dot")
+	cmd.Flags().StringVar(&format, "format", format, "language of the graph: mermaid or dot")
 	return cmd
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
-// pingWait is how long services may take to answer a ping.
+// pingWait is the default time that services have to answer a ping.
 const pingWait = 2 * time.Second
 
 func (a *app) healthCommand() *cobra.Command {
@@ -21,9 +21,9 @@ func (a *app) healthCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "health [SERVICE…]", GroupID: groupServices,
 		Short: "Check that NATS and the services answer",
-		Long: `Exit with 0 if the NATS server is there and each of the services answers: all four,
-or those that are named. With --here only what runs on this host, or in this
-container, counts: that is for probes.`,
+		Long: `Exit with 0 if the NATS server and the services answer: all four, or those that
+you name. With --here, only services on this host, or in this container, count;
+use it for probes.`,
 		Args: cobra.OnlyValidArgs, ValidArgs: client.Services(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
@@ -41,8 +41,8 @@ container, counts: that is for probes.`,
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&wait, "wait", pingWait, "how long they may take to answer")
-	cmd.Flags().BoolVar(&here, "here", false, "count only what runs on this host, or in this container")
+	cmd.Flags().DurationVar(&wait, "wait", pingWait, "time that they have to answer")
+	cmd.Flags().BoolVar(&here, "here", false, "count only services on this host, or in this container")
 	return cmd
 }
 
@@ -68,7 +68,7 @@ func (a *app) tellHealth(server string, found map[string]int, wanted []string) e
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("NATS answers at %s, but not %s", server, strings.Join(missing, ", "))
+		return fmt.Errorf("NATS answers at %s, but no answer from %s", server, strings.Join(missing, ", "))
 	}
 	if !a.json() {
 		fmt.Fprintf(a.Out, "healthy: NATS at %s, %s\n", server, strings.Join(wanted, ", "))

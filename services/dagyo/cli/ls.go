@@ -18,7 +18,7 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
-// lsOptions are the flags of ls, as they are written.
+// lsOptions are the flags of ls, unparsed.
 type lsOptions struct {
 	live         bool
 	states       []string
@@ -32,11 +32,10 @@ func (a *app) lsCommand() *cobra.Command {
 	var o lsOptions
 	cmd := &cobra.Command{
 		Use: "ls", GroupID: groupFlows, Aliases: []string{"list"},
-		Short: "List flows: the current ones, then those in history",
-		Long: `List flows: first the current ones, the last submitted first, then those in history,
-the last ended first. A flow must meet all conditions. All times are those of the
-NATS server, whatever the clocks of this machine and of the publishers say. With
---output json the list is one JSON array.`,
+		Short: "List flows",
+		Long: `List current flows, the latest submission first, then ended flows, the latest
+end first. A flow is listed if it meets all conditions. All times are times of
+the NATS server. With --output json, the list is one JSON array.`,
 		Example: `  dagyo ls --live
   dagyo ls --state panic --state cancelled --since 24h
   dagyo ls --search "out of memory" --progdef train -n 0`,
@@ -59,14 +58,14 @@ NATS server, whatever the clocks of this machine and of the publishers say. With
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.live, "live", false, "only flows without a verdict")
-	f.StringArrayVar(&o.states, "state", nil, "only flows in this state; several may be given")
-	f.StringVar(&o.since, "since", "", "only flows submitted since: a duration ago (24h) or a time (RFC 3339)")
-	f.StringVar(&o.until, "until", "", "only flows submitted before: a duration ago or a time")
+	f.BoolVar(&o.live, "live", false, "list only flows without a verdict")
+	f.StringArrayVar(&o.states, "state", nil, "list only flows in this state; may be repeated")
+	f.StringVar(&o.since, "since", "", "list only flows submitted since then: a duration before now, such as 24h, or a time (RFC 3339)")
+	f.StringVar(&o.until, "until", "", "list only flows submitted before then: a duration before now, or a time")
 	f.StringVar(&o.search, "search", "",
-		"only flows with this text in the id, a progdef, the reason of a cancel or the message of a failure")
-	f.StringVar(&o.progdef, "progdef", "", "only flows with a job of this progdef")
-	f.IntVarP(&o.limit, "limit", "n", 50, "how many at most; 0 lists all")
+		"list only flows with this text in the id, a progdef, the reason of the cancel or the message of a failure")
+	f.StringVar(&o.progdef, "progdef", "", "list only flows with a job of this progdef")
+	f.IntVarP(&o.limit, "limit", "n", 50, "maximum number of flows; 0 lists all")
 	_ = cmd.RegisterFlagCompletionFunc("state", completeStates) // both flags exist
 	_ = cmd.RegisterFlagCompletionFunc("progdef", a.progdefNames)
 	return cmd
@@ -85,7 +84,7 @@ func stateNames() (out []string) {
 	return out
 }
 
-// query returns what the flags ask for. Whether names and texts are right is for the service to say.
+// query returns the query of the flags. The service validates names and texts.
 func (o lsOptions) query(now time.Time) (q contract.FlowQuery, err error) {
 	if o.limit < 0 {
 		return q, fmt.Errorf("--limit is %d: it must be 0 or more", o.limit)
@@ -108,7 +107,7 @@ func (o lsOptions) query(now time.Time) (q contract.FlowQuery, err error) {
 	return q, err
 }
 
-// parseState reads the word for a state, or the type of its event.
+// parseState parses the name of a state, or the type of its event.
 func parseState(name string) (contract.Type, error) {
 	all := history.States()
 	i := slices.IndexFunc(all, func(t contract.Type) bool {
@@ -120,7 +119,7 @@ func parseState(name string) (contract.Type, error) {
 	return all[i], nil
 }
 
-// parseMoment reads a duration before now, or a time; "" is none.
+// parseMoment parses a duration before now, or a time; "" is the zero time.
 func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -136,7 +135,7 @@ func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// A lister prints flows as they come.
+// A lister prints flows as they arrive.
 type lister interface {
 	add(flows []contract.FlowLine) error
 	end() error
@@ -149,7 +148,7 @@ func (a *app) newLister(now time.Time) lister {
 	return tableLister{report.NewFlowTable(a.Out), now}
 }
 
-// list prints up to limit flows page by page, all for 0.
+// list prints up to limit flows page by page; 0 prints all.
 func (a *app) list(
 	ctx context.Context, c *client.Client, q contract.FlowQuery, limit int, now time.Time,
 ) error {
@@ -160,7 +159,7 @@ func (a *app) list(
 			return err
 		}
 		for _, p := range page.Problems {
-			fmt.Fprintf(a.Err, "the list is not complete: %s\n", p)
+			fmt.Fprintf(a.Err, "the list is incomplete: %s\n", p)
 		}
 		flows := page.Flows
 		if limit > 0 {
@@ -180,7 +179,7 @@ func (a *app) list(
 // A tableLister prints a table.
 type tableLister struct {
 	table *report.FlowTable
-	// now is the broker's time, as all times of flows are.
+	// now is the broker's time, as are all times of flows.
 	now time.Time
 }
 
@@ -194,7 +193,7 @@ func (l tableLister) end() error {
 	return nil
 }
 
-// An arrayLister prints one JSON array, without holding it.
+// An arrayLister prints one JSON array without buffering it.
 type arrayLister struct {
 	w     io.Writer
 	begun bool
@@ -215,7 +214,7 @@ func (l *arrayLister) add(flows []contract.FlowLine) error {
 	return err
 }
 
-// separator is what stands before the next element.
+// separator returns the text before the next element.
 func (l *arrayLister) separator() byte {
 	if l.begun {
 		return ','

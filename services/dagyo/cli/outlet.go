@@ -11,27 +11,26 @@ import (
 	"golang.org/x/term"
 )
 
-// outletBuffer is how much text an outlet holds that is still to be written, in bytes; a longer text waits alone.
+// outletBuffer is the size of an outlet's queue in bytes; a longer text is queued alone.
 const outletBuffer = 64 << 10
 
-// errAbandoned is the error of a write that nobody waits for any more: the reader takes nothing, and the user
-// wants to leave.
-var errAbandoned = errors.New("the output is blocked, and a signal asks to end")
+// errAbandoned is the error of a write that was abandoned: the reader is blocked, and a signal stops the command.
+var errAbandoned = errors.New("output abandoned: the reader is blocked, and the command was interrupted")
 
-// An outlet writes to standard output or standard error, or to both where they are the same file, in a goroutine
-// of its own. So a reader that takes nothing blocks neither signals nor the display. An outlet may show a status
-// below what it writes, on a terminal. Its methods may be called concurrently.
+// An outlet writes to standard output or standard error, or to both if they are the same file, in its own goroutine,
+// so that a blocked reader blocks neither signals nor the display. On a terminal, an outlet can show a status below
+// the text. Its methods may be called concurrently.
 type outlet struct {
 	mu      sync.Mutex
 	queue   []piece
-	size    int           // bytes of the queue, and of what is being written
-	moved   chan struct{} // closed and replaced when something was written
+	size    int           // bytes in the queue and being written
+	moved   chan struct{} // closed and replaced after each write
 	wake    chan struct{}
-	ended   chan struct{} // closed when the goroutine has returned; nil before it was started
+	ended   chan struct{} // closed when the goroutine returns; nil before it is started
 	closed  bool
 	screen  *screen
 	status  []string
-	changed bool // the status is not the one that is shown
+	changed bool // the status differs from the shown one
 }
 
 // A piece is text on its way to one file.
@@ -44,18 +43,18 @@ func newOutlet() *outlet {
 	return &outlet{moved: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
-// A sink is the way to one file through an outlet. It implements io.Writer: a write waits for room, and returns
-// before the text is written. Its error is that of an earlier write.
+// A sink writes to one file through an outlet. It implements io.Writer: a write waits for space in the queue, and
+// returns before the text is written. Its error is that of an earlier write.
 type sink struct {
 	w      io.Writer
 	outlet *outlet
-	// abandon ends the waiting for room when it is closed; err is that of a write. The outlet guards both.
+	// abandon, when closed, ends the wait for space; err is the error of a write. The outlet's lock guards both.
 	abandon <-chan struct{}
 	err     error
 }
 
-// sinks returns sinks for standard output and standard error, which share an outlet where they are one file: their
-// texts keep their order.
+// sinks returns sinks for standard output and standard error. They share an outlet if they are the same file, so that
+// their texts stay in order.
 func sinks(out, err io.Writer, abandon <-chan struct{}) (stdout, stderr *sink) {
 	o := newOutlet()
 	stdout = &sink{w: out, outlet: o, abandon: abandon}
@@ -97,7 +96,7 @@ func (s *sink) Write(text []byte) (int, error) {
 	}
 }
 
-// patient has writes wait for room even after a signal, until the function that it returns is called.
+// patient makes writes wait for space even after a signal, until the returned function is called.
 func (s *sink) patient() (end func()) {
 	o, over := s.outlet, make(chan struct{})
 	o.mu.Lock()
@@ -112,7 +111,7 @@ func (s *sink) patient() (end func()) {
 	}
 }
 
-// add takes the text if there is room. Else it returns a channel that is closed when there may be some.
+// add queues the text if there is space. Otherwise it returns a channel that is closed when there may be space.
 func (s *sink) add(text []byte) (full, abandon <-chan struct{}, err error) {
 	o := s.outlet
 	o.mu.Lock()
@@ -135,7 +134,7 @@ func (s *sink) add(text []byte) (full, abandon <-chan struct{}, err error) {
 	return nil, nil, nil
 }
 
-// A through is a sink whose writes return when the text is written, with the error of that.
+// A through is a sink whose writes return after the text is written, with the error of writing it.
 type through struct{ *sink }
 
 // Write implements io.Writer.
@@ -159,8 +158,7 @@ func (t through) Write(text []byte) (int, error) {
 	}
 }
 
-// flush returns when all was written that is queued now, with the error of the sink's writes; or with the
-// context's.
+// flush waits until everything in the queue is written. It returns the error of the sink's writes, or the context's.
 func (s *sink) flush(ctx context.Context) error {
 	for {
 		moved, _, err := s.left()
@@ -175,8 +173,8 @@ func (s *sink) flush(ctx context.Context) error {
 	}
 }
 
-// left returns a channel that is closed when more was written, nil if nothing is left, and what ends the waiting
-// for it.
+// left returns a channel that is closed after the next write, nil if the queue is empty, and a channel that ends the
+// wait.
 func (s *sink) left() (moved, abandon <-chan struct{}, err error) {
 	o := s.outlet
 	o.mu.Lock()
@@ -187,7 +185,7 @@ func (s *sink) left() (moved, abandon <-chan struct{}, err error) {
 	return o.moved, s.abandon, nil
 }
 
-// idle reports whether nothing is being written, or is to be.
+// idle reports whether nothing is queued or being written.
 func (s *sink) idle() bool {
 	s.outlet.mu.Lock()
 	defer s.outlet.mu.Unlock()
@@ -206,7 +204,7 @@ func (o *outlet) notify() {
 	}
 }
 
-// close has the goroutine write what is queued and end. It returns a channel that is closed then.
+// close makes the goroutine write the queue and return. The returned channel is closed then.
 func (o *outlet) close() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -219,7 +217,7 @@ func (o *outlet) close() <-chan struct{} {
 	return o.ended
 }
 
-// show sets the status, without waiting until it is on the screen; nil takes it away.
+// show sets the status without waiting until it is on the screen; nil removes it.
 func (o *outlet) show(on *screen, lines []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -252,7 +250,7 @@ func (o *outlet) over() bool {
 	return o.closed && len(o.queue) == 0 && !o.changed
 }
 
-// A batch is what the goroutine writes at once, without a lock.
+// A batch is text that the goroutine writes at once, without holding the lock.
 type batch struct {
 	pieces []piece
 	screen *screen
@@ -270,7 +268,7 @@ func (o *outlet) take() (b batch, more bool) {
 	return b, true
 }
 
-// wrote takes note of what was written, and of the errors.
+// wrote records the result of a batch.
 func (o *outlet) wrote(b batch, errs []error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -320,7 +318,7 @@ func (s *sink) failed() error {
 	return s.err
 }
 
-// fileOf returns the file behind a writer, nil where there is none.
+// fileOf returns the file behind a writer, or nil.
 func fileOf(w io.Writer) *os.File {
 	if s, ok := w.(*sink); ok {
 		w = s.w

@@ -10,18 +10,17 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
-// printerBuffer is how much waits for a printer's writer, in bytes; a longer record waits alone.
+// printerBuffer is the size of a printer's buffer in bytes; a longer record is buffered alone.
 const printerBuffer = 64 << 10
 
-// A printer writes records to standard output or a file. What is printed while a write is under way
-// goes out together with the next one. No lock is held over a write. Its methods may be called
-// concurrently.
+// A printer writes records to standard output or a file. Records printed during a write are written
+// together afterwards. No lock is held during a write. Its methods may be called concurrently.
 type printer struct {
-	name string // of what w is, for messages
+	name string // of w, for messages
 	w    io.Writer
 	// failed is called once with an error of the writer that is not a closed pipe.
 	failed func(error)
-	ended  chan struct{} // the goroutine has
+	ended  chan struct{} // closed when the goroutine returns
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -30,7 +29,7 @@ type printer struct {
 	err     error
 }
 
-// newPrinter starts a printer. Close it.
+// newPrinter starts a printer. The caller must close it.
 func newPrinter(name string, w io.Writer, failed func(error)) *printer {
 	p := &printer{name: name, w: w, failed: failed, ended: make(chan struct{})}
 	p.changed.L = &p.mu
@@ -38,8 +37,8 @@ func newPrinter(name string, w io.Writer, failed func(error)) *printer {
 	return p
 }
 
-// print appends bytes to what is to be written, as encode makes them. It waits while the writer is
-// slower. The error is the writer's; client.ErrEnough means that the pipe is closed.
+// print appends the bytes that encode returns to the buffer. It waits while the buffer is full. It
+// returns the writer's error; client.ErrEnough means that the pipe is closed.
 func (p *printer) print(encode func(dst []byte) []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,7 +53,7 @@ func (p *printer) print(encode func(dst []byte) []byte) error {
 	return nil
 }
 
-// close writes what is pending and ends the goroutine. The error is the writer's, if that was not a
+// close writes the buffer and stops the goroutine. It returns the writer's error, unless that is a
 // closed pipe.
 func (p *printer) close() error {
 	p.mu.Lock()
@@ -68,7 +67,7 @@ func (p *printer) close() error {
 	return p.err
 }
 
-// abandon makes print return the error at once. A write that blocks goes on.
+// abandon makes print return the error at once. A blocked write is not interrupted.
 func (p *printer) abandon(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,7 +94,7 @@ func (p *printer) run() {
 	}
 }
 
-// next waits for something to write, and takes it.
+// next waits for text to write, and takes it.
 func (p *printer) next(spare []byte) (text []byte, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,7 +109,7 @@ func (p *printer) next(spare []byte) (text []byte, ok bool) {
 	return text, true
 }
 
-// reusable returns the storage of a text that was written, unless it is that of a long record.
+// reusable returns the buffer of a written text, unless it is that of a long record.
 func reusable(text []byte) []byte {
 	if cap(text) > 4*printerBuffer {
 		return nil

@@ -24,7 +24,7 @@ import (
 func (a *app) progdefCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "progdef", GroupID: groupProgdefs, Aliases: []string{"progdefs"},
-		Short: "Publish and list program definitions",
+		Short: "Manage program definitions",
 		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(
@@ -39,19 +39,20 @@ func (a *app) progdefApplyCommand() *cobra.Command {
 	var replace bool
 	cmd := &cobra.Command{
 		Use:   "apply {FILE… | --standard IMAGE}",
-		Short: "Put progdefs into the catalogue",
-		Long: `Put the progdef documents in the files (JSON or YAML; - is standard input) into the
-catalogue. A file may hold several documents. For each, print its revision and what
-changed, or every problem.
+		Short: "Add or update progdefs",
+		Long: `Add the progdef documents in the files (JSON or YAML; - is standard input) to
+the catalogue. A file may contain several documents. For each document, apply
+prints its revision and the changed fields, or all problems.
 
-A document that has the name of a standard progdef and runs another program is
-refused without --replace-standard. "progdef rm" brings the standard progdef back.
+A document with the name of a standard progdef that runs another program needs
+--replace-standard. "progdef rm" restores the standard progdef.
 
-With --standard the standard progdefs are applied first, run in an image of Dagyo.
-"dagyo up" applies them by itself; a spawner that runs containers needs this.`,
+With --standard, the standard progdefs are applied first; they run in the given
+image of Dagyo. A spawner that runs containers needs this. "dagyo up" applies
+the standard progdefs itself.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && standard == "" {
-				return errors.New("name the files of progdefs, or --standard IMAGE")
+				return errors.New("no files: name progdef files, or use --standard IMAGE")
 			}
 			return nil
 		},
@@ -61,12 +62,12 @@ With --standard the standard progdefs are applied first, run in an image of Dagy
 			})
 		},
 	}
-	cmd.Flags().StringVar(&standard, "standard", "", "apply the standard progdefs, run in this image of Dagyo")
+	cmd.Flags().StringVar(&standard, "standard", "", "apply the standard progdefs; they run in this image of Dagyo")
 	cmd.Flags().BoolVar(&replace, "replace-standard", false, "allow files to replace standard progdefs")
 	return cmd
 }
 
-// applyProgdefs applies the standard progdefs, where an image is given for them, and those in files.
+// applyProgdefs applies the standard progdefs, if an image is given for them, and the progdefs in the files.
 func (a *app) applyProgdefs(
 	ctx context.Context, c *client.Client, files []string, standard string, replace bool,
 ) error {
@@ -88,7 +89,7 @@ func (a *app) applyProgdefs(
 	return errors.Join(errs...)
 }
 
-// applyStandard applies the standard progdefs, each with the image.
+// applyStandard applies all standard progdefs with the image.
 func (p *applier) applyStandard(ctx context.Context, image string) error {
 	var errs []error
 	for _, s := range std.Standard() {
@@ -123,8 +124,8 @@ func (a *app) tellRefused(what, path string, problems problem.List) error {
 	return told(ExitRejected)
 }
 
-// applyAs returns the name under which to apply a document: its own, or one that only serves to get
-// an answer about what is wrong with that.
+// applyAs returns the name to apply a document under: its own, or a substitute so that the validator
+// can report what is wrong with it.
 func applyAs(raw []byte) string {
 	if name := nameIn(raw); document.ValidName(name) {
 		return name
@@ -135,7 +136,7 @@ func applyAs(raw []byte) string {
 func (a *app) progdefLsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Aliases: []string{"list"},
-		Short: "List the catalogue",
+		Short: "List progdefs",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
@@ -156,7 +157,7 @@ func (a *app) progdefLsCommand() *cobra.Command {
 func (a *app) progdefShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "show NAME",
-		Short:             "Show a progdef: its ports, revision, scaling and executors",
+		Short:             "Show the ports, revision, scaling and executors of a progdef",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.progdefNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -179,19 +180,19 @@ func (a *app) progdefShowCommand() *cobra.Command {
 	}
 }
 
-// shownProgdef is `progdef show` in --output json.
+// shownProgdef is the output of `progdef show` with --output json.
 type shownProgdef struct {
 	progdef.Pinned
-	// Capacity is what serves each of its revisions now.
+	// Capacity is the current capacity of each revision.
 	Capacity []contract.Capacity `json:"capacity"`
 }
 
 func (a *app) progdefRmCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "rm NAME…", Aliases: []string{"remove"},
-		Short: "Take progdefs out of the catalogue; running flows keep them",
-		Long: `Take progdefs out of the catalogue. Running flows keep them. Where one had replaced a
-standard progdef, the standard progdef comes back.`,
+		Short: "Remove progdefs from the catalogue",
+		Long: `Remove progdefs from the catalogue. Running flows keep them. If a removed
+progdef replaced a standard progdef, the standard progdef is restored.`,
 		Args: cobra.MinimumNArgs(1),
 		ValidArgsFunction: func(
 			cmd *cobra.Command, _ []string, word string,
@@ -241,9 +242,9 @@ func (a *app) progdefRestoreCommand() *cobra.Command {
 	var image string
 	cmd := &cobra.Command{
 		Use:   "restore NAME…",
-		Short: "Put standard progdefs back as they were",
-		Long: `Put the standard progdefs of these names back into the catalogue, whatever has replaced
-them. They run in the image of the other standard progdefs, unless --image names one.`,
+		Short: "Restore standard progdefs",
+		Long: `Restore the standard progdefs with these names in the catalogue. They run in
+the image of the other standard progdefs, or in --image.`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeStandard,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -257,7 +258,7 @@ them. They run in the image of the other standard progdefs, unless --image names
 			})
 		},
 	}
-	cmd.Flags().StringVar(&image, "image", "", "the image of Dagyo that they run in")
+	cmd.Flags().StringVar(&image, "image", "", "image of Dagyo that they run in")
 	return cmd
 }
 

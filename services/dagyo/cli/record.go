@@ -9,14 +9,14 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
-// A recordLine is a record in --output json: text and JSON in Record, any other bytes in Base64.
+// A recordLine is a record with --output json: text and JSON in Record, other bytes in Base64.
 type recordLine struct {
 	Output string          `json:"output"`
 	Record json.RawMessage `json:"record,omitempty"`
 	Base64 *string         `json:"base64,omitempty"`
 }
 
-// recordJSON appends a record as a line of --output json.
+// recordJSON appends a record as a line for --output json.
 func recordJSON(dst []byte, output, typename string, record []byte) []byte {
 	line := recordLine{Output: output}
 	switch {
@@ -31,7 +31,7 @@ func recordJSON(dst []byte, output, typename string, record []byte) []byte {
 	return append(append(dst, unescaped(line)...), '\n')
 }
 
-// unescaped is JSON with < and > as they are. The value must be one that can be encoded.
+// unescaped encodes a value as JSON without escaping < and >. The encoding must not fail.
 func unescaped(v any) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -34,31 +34,31 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "dagyo",
 		Short: "Run data-flow graphs of typed programs",
-		Long: `Dagyo runs data-flow graphs that are composed at run time out of programs whose
-every input and output has a type. A flow is a JSON or YAML document. It streams,
-it ends, and it gets exactly one verdict.
+		Long: `Dagyo runs data-flow graphs. A flow is a JSON or YAML document that connects
+programs with typed inputs and outputs. Records stream between the programs;
+when a flow ends, it gets exactly one verdict.
 
-Try it without any installation:   dagyo run FLOW.json
-Or keep it running:                dagyo up`,
+Run one flow, without an installation:   dagyo run FLOW.json
+Start Dagyo and keep it running:         dagyo up`,
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: a.begin,
 	}
 	f := root.PersistentFlags()
 	f.StringVarP(&a.server, "server", "s", orElse(a.Env(envServer), client.DefaultURL),
-		"URL of the NATS server, or several with commas (environment: "+envServer+")")
+		"URL of the NATS server, or several URLs separated by commas (environment: "+envServer+")")
 	f.Lookup("server").DefValue = broker.Redact(a.server) // the help shows it
+	f.StringVarP(&a.output, "output", "o", outputText, "output format: text or json")
+	f.StringVar(&a.logLevel, "log-level", "",
+		"level of the log on standard error: trace, debug, info, warn, error or off")
 	a.access = broker.AccessFromEnvironment(a.Env)
 	f.StringVar(&a.access.Creds, "creds", a.access.Creds,
 		"NATS credentials file (environment: "+contract.EnvCreds+")")
 	f.StringVar(&a.access.CA, "tls-ca", a.access.CA,
-		"file with the authorities that vouch for NATS (environment: "+contract.EnvTLSCA+")")
+		"file with the CA certificates to verify the NATS server with (environment: "+contract.EnvTLSCA+")")
 	f.StringVar(&a.access.Cert, "tls-cert", a.access.Cert,
-		"file with our certificate for NATS (environment: "+contract.EnvTLSCert+")")
+		"file with the client certificate for NATS (environment: "+contract.EnvTLSCert+")")
 	f.StringVar(&a.access.Key, "tls-key", a.access.Key,
-		"file with the certificate's key (environment: "+contract.EnvTLSKey+")")
-	f.StringVarP(&a.output, "output", "o", outputText, "what is printed: text or json")
-	f.StringVar(&a.logLevel, "log-level", "",
-		"what is logged on standard error: trace, debug, info, warn, error or off")
+		"file with the key of the client certificate (environment: "+contract.EnvTLSKey+")")
 	root.AddGroup(
 		&cobra.Group{ID: groupFlows, Title: "Flows:"},
 		&cobra.Group{ID: groupProgdefs, Title: "Progdefs and types:"},
@@ -71,11 +71,13 @@ Or keep it running:                dagyo up`,
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),
 		a.aggregatorCommand(), a.healthCommand(), a.eventsCommand(), a.executorCommand(), a.execCommand(), a.superviseCommand(),
 		a.schemaCommand(), a.versionCommand(),
-		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes},
-		&cobra.Command{Use: "records", Short: "How records stand in the files of inputs and outputs", Long: recordsHelp},
+		&cobra.Command{Use: "exit-codes", Short: "Exit codes", Long: exitCodes},
+		&cobra.Command{Use: "records", Short: "Files of inputs and outputs, and their formats", Long: recordsHelp},
 	)
+	unsorted(root)
 	completeValues(root)
 	checkArguments(root)
+	root.SetUsageTemplate(usageTemplate)
 	return root
 }
 
@@ -90,12 +92,12 @@ func orElse(s, otherwise string) string {
 func (a *app) connect(ctx context.Context) (*client.Client, error) {
 	c, err := client.Connect(ctx, client.Options{URL: a.server, Access: a.access, Source: a.source()})
 	if errors.Is(err, client.ErrNoServer) {
-		return nil, fmt.Errorf("%w: start one with `dagyo up`, or say where it is with --server", err)
+		return nil, fmt.Errorf("%w: start one with `dagyo up`, or set its address with --server", err)
 	}
 	return c, err
 }
 
-// with connects, does something that a first signal ends, and closes the connection.
+// with connects, calls do with a context that the first signal cancels, and closes the connection.
 func (a *app) with(ctx context.Context, do func(context.Context, *client.Client) error) error {
 	ctx, stop := a.untilInterrupt(ctx)
 	defer stop()
@@ -107,7 +109,7 @@ func (a *app) with(ctx context.Context, do func(context.Context, *client.Client)
 	return do(ctx, c)
 }
 
-// source is the CloudEvents source of what this user publishes.
+// source is the CloudEvents source of the events that this user publishes.
 func (a *app) source() string {
 	return "/dagyo/cli/" + url.PathEscape(orElse(a.Env("USER"), "unknown"))
 }
@@ -121,7 +123,7 @@ func (a *app) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-// level is the level to log at: the flag's, else the one that suits the command.
+// level returns the log level: the flag's, else the default of the command.
 func (a *app) level(suits string) (zerolog.Level, error) {
 	switch name := orElse(a.logLevel, suits); name {
 	case "":
@@ -136,10 +138,10 @@ func (a *app) level(suits string) (zerolog.Level, error) {
 	}
 }
 
-// logger logs to standard error: for people where text is asked for or somebody looks, else JSON.
+// logger returns a logger on standard error. It writes text if text is set or standard error is a terminal, else JSON.
 func (a *app) logger(suits string, text bool) zerolog.Logger {
 	level, err := a.level(suits)
-	if err != nil { // begin has refused it
+	if err != nil { // begin refused it
 		level = zerolog.InfoLevel
 	}
 	w := a.Err

@@ -34,31 +34,33 @@ func (a *app) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run FLOW", GroupID: groupFlows,
 		Short: "Run a flow and print its outputs",
-		Long: `Submit the flow document in the file FLOW (JSON or YAML; - is standard input), print
-the records of its outputs on standard output as they come and how it comes along
-on standard error, and exit as the flow ends (see "dagyo help exit-codes").
+		Long: `Submit the flow document in the file FLOW (JSON or YAML; - is standard input),
+print the records of its outputs on standard output and its progress on
+standard error, and exit with the code of its verdict (see "dagyo help
+exit-codes").
 
-Where no server answers at the usual address, and --server does not name another,
-run brings up a Dagyo of its own for as long as the flow runs.
+If no server answers at the default address and --server is not set, run starts
+a temporary Dagyo for this flow.
 
-A record of typename utf8-string or json is printed as it is, any other in base64,
-each on a line; with several outputs the output's name and a tab stand before it.
-With --output NAME=FILE the records of one output go to a file instead, and with
---output NAME=@DIR/ each of them is a file. "dagyo help records" describes the files
-of inputs and outputs. With --output json each record is an object with the members
-"output" and "record" (or "base64"), and the last line has the members "flow",
-"verdict" and "data".
+Each record is printed on one line: as it is if its typename is utf8-string or
+json, otherwise in base64. If the flow has several outputs, each line starts
+with the name of the output and a tab. --output NAME=FILE writes the records of
+an output to a file instead, and --output NAME=@DIR/ writes each record to a
+file of its own. See "dagyo help records". With --output json, each record is
+printed as an object with the members "output" and "record" (or "base64"); the
+last line has the members "flow", "verdict" and "data".
 
-An output that cannot be written, or an input that cannot be read, cancels the flow.
+If an input cannot be read or an output cannot be written, the flow is
+cancelled.
 
-Ctrl-C, SIGTERM and SIGHUP cancel the flow. A second signal exits without waiting for
-the flow to end, once the cancel is stored. Where the server does not answer, run gives
-up after some seconds with exit code 8.
+Ctrl-C, SIGTERM and SIGHUP cancel the flow. Once the cancel is stored, a second
+signal exits without waiting for the flow to end. If the server does not
+answer, run gives up after some seconds with exit code 8.
 
-A flow whose inputs or outputs this command holds ends if the command is gone: killed,
-or on a machine that is off (setting --client-silence of the panic-aggregator). With
---detach the command submits the flow, prints its id and exits, as "dagyo submit" does,
-and the flow does not depend on it.`,
+If run is killed or its machine is lost, a flow with inputs or outputs is
+cancelled (see --client-silence of the panic-aggregator). With --detach, run
+submits the flow, prints its id and exits, as "dagyo submit" does; the flow
+then does not depend on the command.`,
 		Example: "  dagyo run greetings.json\n  dagyo run - < flow.yaml\n" +
 			"  dagyo run shout.json --input words=words.txt --output loud=loud.txt\n" +
 			"  dagyo run thumbs.json --input pages='@scans/*.png' --output 'thumbs=@out/*.png'",
@@ -71,24 +73,24 @@ and the flow does not depend on it.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.id, "id", "", "the flow's id (default: made of the file's name)")
 	o.files.flags(a, cmd)
-	f.BoolVarP(&o.detach, "detach", "d", false, "submit the flow, print its id and exit")
+	f.BoolVarP(&o.detach, "detach", "d", false, "submit the flow, print its id and exit without waiting")
+	f.StringVar(&o.id, "id", "", "id of the flow (default: derived from the file name)")
 	o.progressFlag(cmd)
 	return cmd
 }
 
-// detach submits a flow that is not to depend on this command.
+// detach submits a flow that does not depend on this command.
 func (a *app) detach(ctx context.Context, path string, o runOptions) error {
 	if len(o.files.inputs)+len(o.files.outputs) > 0 {
-		return usage(errors.New("--detach neither feeds inputs nor reads outputs: omit --input and --output NAME=FILE"))
+		return usage(errors.New("--detach does not feed inputs or read outputs: omit --input and --output NAME=FILE"))
 	}
 	return a.submit(ctx, path, o, false)
 }
 
 func (o *runOptions) progressFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.progress, "progress", progressAuto,
-		"progress on standard error: auto, status (in place), lines or none")
+		"progress on standard error: auto, status (updated in place), lines or none")
 }
 
 func (a *app) run(ctx context.Context, path string, o runOptions) error {
@@ -124,7 +126,7 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 	return errors.Join(err, end())
 }
 
-// flowDocument reads a flow, and refuses what cannot even be submitted.
+// flowDocument reads a flow document, and reports what would prevent its submission.
 func (a *app) flowDocument(path, id string) ([]byte, error) {
 	document, err := a.readDocument(path)
 	var problems problem.List
@@ -148,7 +150,7 @@ func (a *app) openAll(o fileOptions, document []byte, path string) (*files, erro
 	}
 	for _, name := range names.inputs {
 		if _, ok := o.inputs[name]; !ok {
-			return nil, usage(fmt.Errorf("nothing feeds the flow's input %s: add --input %s=FILE", name, name))
+			return nil, usage(fmt.Errorf("input %s of the flow is not fed: add --input %s=FILE", name, name))
 		}
 	}
 	return a.openFiles(o, names, path)
@@ -174,7 +176,7 @@ func (a *app) submitAndFollow(
 	return a.followToEnd(ctx, f, in)
 }
 
-// followToEnd follows a flow and exits as it ends.
+// followToEnd follows a flow to its end and returns the exit code of its verdict.
 func (a *app) followToEnd(ctx context.Context, f *follower, in interrupts) error {
 	verdict, err := f.follow(ctx, in)
 	if f.taken != nil {
@@ -195,30 +197,30 @@ func (a *app) followToEnd(ctx context.Context, f *follower, in interrupts) error
 	return a.ended(verdict.Type, err)
 }
 
-// left is the error of a command that leaves a flow without its verdict.
+// left returns the error of a command that exits before the flow has its verdict.
 func (f *follower) left(err error) error {
 	if !errors.Is(err, errInterrupted) {
 		return err
 	}
 	return &exit{ExitInterrupted, fmt.Errorf(
-		"interrupted: the cancel of flow %s is stored, but its end was not awaited; see `dagyo show %s`", f.flow, f.flow)}
+		"interrupted before flow %s ended: its cancel is stored; see `dagyo show %s`", f.flow, f.flow)}
 }
 
-// A verdictLine is the last line of a run in --output json.
+// A verdictLine is the last line of run with --output json.
 type verdictLine struct {
 	Flow    string        `json:"flow"`
 	Verdict contract.Type `json:"verdict"`
 	Data    any           `json:"data"`
-	// Read is what was read of the outputs.
+	// Read holds the counts of the records that were read from each output.
 	Read map[string]contract.OutputCount `json:"read,omitempty"`
 }
 
-// tellVerdict says how a flow has ended, and returns the exit code that stands for it.
+// tellVerdict prints how a flow ended, and returns the exit code of the verdict.
 func (a *app) tellVerdict(e contract.Event) error {
 	return a.ended(e.Type, a.showVerdict(e, nil))
 }
 
-// showVerdict prints how a flow has ended. The error is that of standard output.
+// showVerdict prints how a flow ended. It returns the error of writing standard output.
 func (a *app) showVerdict(e contract.Event, read map[string]contract.OutputCount) error {
 	if d, rejected := e.Data.(*contract.FlowRejected); rejected {
 		e.Data = &contract.FlowRejected{Problems: a.located(d.Problems)}
@@ -229,7 +231,7 @@ func (a *app) showVerdict(e contract.Event, read map[string]contract.OutputCount
 	}
 	err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data, read})
 	switch {
-	case errors.Is(err, errAbandoned): // the verdict is to be seen all the same
+	case errors.Is(err, errAbandoned): // show the verdict anyway
 		report.Verdict(a.Err, e, read)
 	case err != nil && !errors.Is(err, syscall.EPIPE):
 		return unwritten(err)
@@ -237,8 +239,8 @@ func (a *app) showVerdict(e contract.Event, read map[string]contract.OutputCount
 	return nil
 }
 
-// ended returns the exit code for a verdict. An error of the outputs decides the code if the flow completed;
-// otherwise it is only printed.
+// ended returns the exit code of a verdict. If the flow completed, an error of the outputs determines the code;
+// otherwise the error is only printed.
 func (a *app) ended(verdict contract.Type, wrong error) error {
 	code := verdictCode(verdict)
 	switch {
@@ -252,8 +254,8 @@ func (a *app) ended(verdict contract.Type, wrong error) error {
 	return told(code)
 }
 
-// connectOrStart connects to the server; where none is and the user has named none, it starts a Dagyo
-// of its own. end closes the one and ends the other.
+// connectOrStart connects to the server. If no server answers and the user has not set its address, it starts a
+// temporary Dagyo. end closes the connection and stops that Dagyo.
 func (a *app) connectOrStart(
 	ctx context.Context, in interrupts,
 ) (c *client.Client, end func() error, err error) {
@@ -271,20 +273,20 @@ func (a *app) connectOrStart(
 	return o.client, func() error { return o.end(ctx, in) }, nil
 }
 
-// ownPatience is how long a flow that was left may go on in a Dagyo of our own.
+// ownPatience is the time that a flow has to end in a temporary Dagyo when the command exits.
 const ownPatience = 2 * time.Second
 
-// envLeash holds the id of the process without which an executor must not live.
+// envLeash holds the id of the process that an executor must not outlive.
 const envLeash = "DAGYO_LEASH"
 
-// An own is a Dagyo that ends with the command.
+// An own is a temporary Dagyo: it ends with the command.
 type own struct {
 	local  *local.Local
 	client *client.Client
 	dir    string
 }
 
-// end ends it all, and leaves nothing behind.
+// end stops the temporary Dagyo and deletes its data.
 func (o *own) end(ctx context.Context, in interrupts) error {
 	if o.client != nil {
 		o.client.Close()
@@ -293,7 +295,7 @@ func (o *own) end(ctx context.Context, in interrupts) error {
 	return errors.Join(err, os.RemoveAll(o.dir))
 }
 
-// startOwn starts a Dagyo on a free port and a directory for the time being.
+// startOwn starts a temporary Dagyo on a free port, in a temporary directory.
 func (a *app) startOwn(ctx context.Context, in interrupts) (*own, error) {
 	dir, err := os.MkdirTemp("", "dagyo-run-")
 	if err != nil {

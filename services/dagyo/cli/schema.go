@@ -12,10 +12,10 @@ var schemaNames = []string{"flow", "progdef", "test", "type"}
 func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "schema {flow | progdef | test | type}", GroupID: groupProgdefs,
-		Short: "Print the JSON Schema of a document, for editors",
-		Long: `Print the JSON Schema of flow documents, progdefs, the test.yaml of a test case, or
-the documentation of types. It refers to no other file. Editors complete and check
-documents by it: see docs/documents.md.`,
+		Short: "Print the JSON Schema of a kind of document",
+		Long: `Print the JSON Schema of flow documents, progdefs, the test.yaml of a test
+case, or type documents. The schema contains no references to other files.
+Editors use it to complete and check documents: see docs/documents.md.`,
 		Example:   "  dagyo schema flow > flow.schema.json",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: schemaNames,

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/term"
 )
 
-// A screen draws a status in place, below what is printed. It is used by one goroutine.
+// A screen draws a status in place, below the printed text. It must be used by one goroutine.
 type screen struct {
 	w     io.Writer
 	shown int // lines of the status on the screen; the cursor is at the beginning of the line below
@@ -18,7 +18,7 @@ type screen struct {
 	buf  bytes.Buffer
 }
 
-// print writes text where the status was, on a line of its own.
+// print writes text in place of the status, on a line of its own.
 func (s *screen) print(text []byte) error {
 	s.up()
 	if s.open {
@@ -29,22 +29,22 @@ func (s *screen) print(text []byte) error {
 	return s.flush()
 }
 
-// passed takes note of text that was written to the terminal.
+// passed notes text that was written to the terminal.
 func (s *screen) passed(text []byte) {
 	if n := len(text); n > 0 {
 		s.open = text[n-1] != '\n'
 	}
 }
 
-// clear takes the status away.
+// clear removes the status.
 func (s *screen) clear() {
 	if s.shown > 0 {
 		s.up()
-		_ = s.flush() // nobody can be told
+		_ = s.flush() // the error cannot be reported
 	}
 }
 
-// up goes to where the status begins, and clears it with what was typed meanwhile.
+// up moves the cursor to the start of the status, and clears it and anything typed since.
 func (s *screen) up() {
 	if s.shown > 0 {
 		fmt.Fprintf(&s.buf, "\r\x1b[%dA\x1b[J", s.shown)
@@ -52,8 +52,8 @@ func (s *screen) up() {
 	}
 }
 
-// draw writes the lines over those that are shown: what does not change does not flicker. Behind an unfinished line
-// nothing is drawn: it would be taken away together with that.
+// draw overwrites the shown lines: unchanged text does not flicker. Behind an unfinished line nothing is drawn: that
+// line would be removed with the status.
 func (s *screen) draw(lines []string) {
 	if s.open || s.shown == 0 && len(lines) == 0 {
 		return
@@ -76,13 +76,13 @@ func (s *screen) flush() error {
 	return err
 }
 
-// A size is that of a screen, in columns and lines.
+// A size is the size of a screen in columns and lines.
 type size struct{ columns, lines int }
 
-// plainSize is assumed where standard error is no terminal.
+// plainSize is the size if standard error is not a terminal.
 var plainSize = size{columns: 80, lines: 1 << 10}
 
-// sizeOf returns the size as it is now: the user may change it at any time.
+// sizeOf returns the current size, which the user may change at any time.
 func sizeOf(w io.Writer) size {
 	f := fileOf(w)
 	if f == nil {
@@ -95,7 +95,7 @@ func sizeOf(w io.Writer) size {
 	return size{columns, lines}
 }
 
-// fit cuts lines so that none wraps and all are on the screen together with the cursor's line.
+// fit truncates the lines so that none wraps and all fit on the screen with the cursor's line.
 func (s size) fit(lines []string) []string {
 	out := make([]string, 0, len(lines))
 	for _, line := range lines[:min(len(lines), max(s.lines-1, 1))] {
@@ -104,10 +104,10 @@ func (s size) fit(lines []string) []string {
 	return out
 }
 
-// truncate keeps a line from wrapping.
+// truncate cuts a line so that it does not wrap.
 func truncate(line string, columns int) string {
 	used := 0
-	cut := 0 // where the line is cut if it is too long
+	cut := 0 // the length of a line that is too long
 	for i, r := range line {
 		if used <= columns-2 {
 			cut = i
@@ -119,7 +119,7 @@ func truncate(line string, columns int) string {
 	return line
 }
 
-// wide are the ranges of runes that take two columns: East Asian ones and pictures.
+// wide are the ranges of runes that take two columns: East Asian characters and emoji.
 var wide = [][2]rune{
 	{0x1100, 0x115f}, {0x2e80, 0xa4cf}, {0xac00, 0xd7a3}, {0xf900, 0xfaff}, {0xfe30, 0xfe6f},
 	{0xff00, 0xff60}, {0xffe0, 0xffe6}, {0x1f000, 0x3fffd},

@@ -3,14 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
@@ -21,7 +19,7 @@ import (
 	"github.com/dagyo/dagyo/services/validator"
 )
 
-// serviceCommand is a command that serves until a signal ends it.
+// serviceCommand returns a command that runs a service until a signal stops it.
 func (a *app) serviceCommand(
 	name, short string, s *settings.Services, groups []settings.Group,
 	run func(context.Context, *broker.Link, zerolog.Logger) error,
@@ -32,8 +30,8 @@ func (a *app) serviceCommand(
 		Short:       short,
 		Long: short + `.
 
-Any number of replicas may run; one of them leads. It waits for the NATS server to
-be there, and serves until SIGTERM or SIGINT.`,
+Any number of replicas may run; one of them is the leader. The service waits
+until the NATS server is available, and runs until SIGTERM or SIGINT.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.serve(cmd.Context(), name, s, run)
@@ -60,14 +58,14 @@ func (a *app) serve(
 		err = run(ctx, link, log)
 	}
 	if errors.Is(context.Cause(ctx), errInterrupted) {
-		return nil // it was asked to
+		return nil // a signal stopped it
 	}
 	return err
 }
 
 func (a *app) validatorCommand() *cobra.Command {
 	s := settings.Default()
-	return a.serviceCommand(validator.Name, "Check flows and progdefs; keep the catalogue", s,
+	return a.serviceCommand(validator.Name, "Validate flows and progdefs; keep the catalogue", s,
 		[]settings.Group{s.ValidatorFlags(), s.CommonFlags()},
 		func(ctx context.Context, link *broker.Link, _ zerolog.Logger) error {
 			return validator.Run(ctx, link, s.Validator)
@@ -76,7 +74,7 @@ func (a *app) validatorCommand() *cobra.Command {
 
 func (a *app) plannerCommand() *cobra.Command {
 	s := settings.Default()
-	return a.serviceCommand(planner.Name, "Give flows their place on the broker", s,
+	return a.serviceCommand(planner.Name, "Plan the edges of flows on the broker", s,
 		[]settings.Group{s.PlannerFlags(), s.CommonFlags()},
 		func(ctx context.Context, link *broker.Link, _ zerolog.Logger) error {
 			return planner.Run(ctx, link, s.Planner)
@@ -85,7 +83,7 @@ func (a *app) plannerCommand() *cobra.Command {
 
 func (a *app) aggregatorCommand() *cobra.Command {
 	s := settings.Default()
-	return a.serviceCommand(aggregator.Name, "Give every flow its verdict", s,
+	return a.serviceCommand(aggregator.Name, "Collect failures; publish the verdict of every flow", s,
 		[]settings.Group{s.AggregatorFlags(), s.CommonFlags()},
 		func(ctx context.Context, link *broker.Link, _ zerolog.Logger) error {
 			return aggregator.Run(ctx, link, s.Aggregator)
@@ -114,7 +112,7 @@ func (a *app) spawnerCommand() *cobra.Command {
 			return spawner.Run(ctx, link, open, s.Spawner)
 		})
 	cmd.Flags().StringVar(&queue, "queue", "",
-		"address of NATS for the executors, where it is another than --server")
+		"address of NATS for executors, if it differs from --server")
 	return cmd
 }
 
@@ -123,10 +121,10 @@ func processFlags(cmd *cobra.Command, p *process.Config) {
 	cmd.Flags().StringVar(&p.EnvDir, "env-dir", "",
 		"directory with secrets/NAME.env and configmaps/NAME.env, for progdefs with envFrom")
 	cmd.Flags().DurationVar(&p.StartTimeout, "start-timeout", process.DefaultStartTimeout,
-		"how long an executor's process may take to start")
+		"time that an executor's process has to start")
 }
 
-// dataDir is where `dagyo up` keeps its data unless told otherwise.
+// dataDir is the default directory for the data of `dagyo up`.
 func (a *app) dataDir() string {
 	if state := a.Env("XDG_STATE_HOME"); state != "" {
 		return filepath.Join(state, "dagyo")
@@ -136,35 +134,4 @@ func (a *app) dataDir() string {
 		home = os.TempDir()
 	}
 	return filepath.Join(home, ".local", "state", "dagyo")
-}
-
-// addGroups adds flags to a command, and shows each group on its own in the help.
-func addGroups(cmd *cobra.Command, groups ...settings.Group) {
-	for _, g := range groups {
-		cmd.Flags().AddFlagSet(g.Flags)
-	}
-	cmd.SetUsageFunc(func(cmd *cobra.Command) error {
-		w := cmd.OutOrStderr()
-		fmt.Fprintf(w, "Usage:\n  %s\n\nFlags:\n", cmd.UseLine())
-		fmt.Fprint(w, without(cmd.LocalNonPersistentFlags(), groups).FlagUsages())
-		for _, g := range groups {
-			fmt.Fprintf(w, "\n%s:\n%s", g.Title, g.Flags.FlagUsages())
-		}
-		fmt.Fprintf(w, "\nGlobal flags:\n%s", cmd.InheritedFlags().FlagUsages())
-		return nil
-	})
-}
-
-// without returns the flags that are in none of the groups.
-func without(flags *pflag.FlagSet, groups []settings.Group) *pflag.FlagSet {
-	rest := pflag.NewFlagSet("", pflag.ContinueOnError)
-	flags.VisitAll(func(f *pflag.Flag) {
-		for _, g := range groups {
-			if g.Flags.Lookup(f.Name) != nil {
-				return
-			}
-		}
-		rest.AddFlag(f)
-	})
-	return rest
 }

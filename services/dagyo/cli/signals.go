@@ -8,19 +8,19 @@ import (
 	"sync/atomic"
 )
 
-// errInterrupted is the cause of a context that a signal has ended.
+// errInterrupted is the cause of a context that a signal cancelled.
 var errInterrupted = errors.New("interrupted")
 
-// listens marks a command that listens to signals from its beginning to its end.
+// listens marks a command that handles signals from start to end.
 const listens = "listens to signals"
 
-// A desk passes signals on to the part of the command that listens to them. Where none listens, as while a
-// document is read from a terminal, the first signal ends the command.
+// A desk passes signals to the part of the command that handles them. If none does, as while a document is read from
+// a terminal, the first signal stops the command.
 type desk struct {
 	from      <-chan os.Signal
 	to        chan os.Signal
 	listeners atomic.Int32
-	// first is closed by the first signal, alone by one that nobody listens to.
+	// first is closed by the first signal, alone by one that is not handled.
 	first, alone chan struct{}
 	begin        sync.Once
 	stopped      chan struct{}
@@ -34,7 +34,7 @@ func newDesk(from <-chan os.Signal) *desk {
 	}
 }
 
-// start begins to pass on signals. Those that came before are not lost.
+// start starts passing on signals. Earlier signals are not lost.
 func (d *desk) start() { d.begin.Do(func() { d.ended.Go(d.run) }) }
 
 func (d *desk) run() {
@@ -50,7 +50,7 @@ func (d *desk) run() {
 			}
 			select {
 			case d.to <- s:
-			default: // there are enough
+			default: // enough signals are queued
 			}
 		case <-d.stopped:
 			return
@@ -63,7 +63,8 @@ func (d *desk) stop() {
 	d.ended.Wait()
 }
 
-// signals returns the signals from now on until stop is called: they no longer end the command by themselves.
+// signals returns a channel of the signals until stop is called. Meanwhile, signals do not stop the command by
+// themselves.
 func (a *app) signals() (signals <-chan os.Signal, stop func()) {
 	if a.desk == nil {
 		return a.Signals, func() {}
@@ -75,11 +76,11 @@ func (a *app) signals() (signals <-chan os.Signal, stop func()) {
 // interrupts are the signals of one command, as channels that are closed.
 type interrupts struct {
 	first, second <-chan struct{}
-	// one is set while every further signal counts as the first: `timeout` sends two at once.
+	// one is set while all signals count as one: `timeout` sends two at once.
 	one *atomic.Bool
 }
 
-// interrupts listens to the signals until stop is called.
+// interrupts handles signals until stop is called.
 func (a *app) interrupts() (in interrupts, stop func()) {
 	signals, release := a.signals()
 	first, second := make(chan struct{}), make(chan struct{})
@@ -106,21 +107,21 @@ func (a *app) interrupts() (in interrupts, stop func()) {
 	return in, func() { close(stopped); <-done; release() }
 }
 
-// together has further signals count as the first one, or no longer.
+// together sets whether further signals count as the first one.
 func (in interrupts) together(yes bool) {
 	if in.one != nil {
 		in.one.Store(yes)
 	}
 }
 
-// untilInterrupt returns a context that the first signal ends.
+// untilInterrupt returns a context that the first signal cancels.
 func (a *app) untilInterrupt(ctx context.Context) (context.Context, func()) {
 	in, stop := a.interrupts()
 	ctx, end := until(ctx, in.first)
 	return ctx, func() { end(); stop() }
 }
 
-// until returns a context that a signal ends, with errInterrupted.
+// until returns a context that a signal cancels, with the cause errInterrupted.
 func until(ctx context.Context, signal <-chan struct{}) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})

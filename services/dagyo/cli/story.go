@@ -5,7 +5,7 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
-// A story is the events of a flow from its beginning, as far as they tell when it is over.
+// A story tracks the events of a flow from its start, to detect the last one.
 type story struct {
 	stored, told uint64
 	valid        bool
@@ -13,8 +13,8 @@ type story struct {
 
 func newStory(feed *client.Feed) story { return story{stored: feed.Stored} }
 
-// ends reports whether the event is the flow's last word. A flow that was rejected before it was ever
-// valid may have been corrected: then more is stored.
+// ends reports whether the event is the flow's last one. A flow that was rejected before it was ever
+// valid may have been corrected: then more events are stored.
 func (s *story) ends(e contract.Event) bool {
 	s.told++
 	switch e.Type {
@@ -26,7 +26,7 @@ func (s *story) ends(e contract.Event) bool {
 	return contract.IsVerdict(e.Type)
 }
 
-// verdictOf returns the event that ended a flow, as far as its status tells.
+// verdictOf returns the event that ended a flow, reconstructed from its status.
 func verdictOf(s contract.FlowStatus) contract.Event {
 	e := contract.Event{Type: s.Verdict, Subject: s.Flow, Time: s.Updated}
 	jobs := make(map[string]contract.JobSummary, len(s.Jobs))

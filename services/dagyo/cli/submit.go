@@ -23,23 +23,24 @@ func (a *app) submitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "submit FLOW", GroupID: groupFlows,
 		Short: "Submit a flow and print its id",
-		Long: `Submit the flow document in the file FLOW (JSON or YAML; - is standard input), and
-print the flow's id once the flow was found valid. "dagyo attach" feeds its inputs
-and reads its outputs; "dagyo show" and "dagyo watch" show how far it has come. With
---wait the command waits for the verdict and exits as the flow ends.
+		Long: `Submit the flow document in the file FLOW (JSON or YAML; - is standard input),
+and print the flow's id when the validator has accepted the flow. Use "dagyo
+attach" to feed its inputs and read its outputs, and "dagyo show" or "dagyo
+watch" to follow its progress. With --wait, submit waits for the verdict and
+exits with its code.
 
-Where no validator answers, the submission is stored, and judged later.
+If no validator answers, the submission is stored and validated later.
 
-Submitting the same document again under the same --id is the same submission. Another
-document under an id that is used is refused; the flow that has the id is not affected.`,
+The same document under the same --id is the same submission. A different
+document under an id in use is rejected; the flow with that id is not affected.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.submit(cmd.Context(), args[0], o, wait)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.id, "id", "", "the flow's id (default: made of the file's name)")
-	f.BoolVar(&wait, "wait", false, "wait for the verdict; the outputs are left to others")
+	f.StringVar(&o.id, "id", "", "id of the flow (default: derived from the file name)")
+	f.BoolVar(&wait, "wait", false, "wait for the verdict; the outputs are not read")
 	o.progressFlag(cmd)
 	return cmd
 }
@@ -77,7 +78,7 @@ func (a *app) submit(ctx context.Context, path string, o runOptions, wait bool) 
 	return a.submitAndFollow(ctx, f, document, in)
 }
 
-// submitOnly submits a flow and prints its id once it is judged.
+// submitOnly submits a flow and prints its id once it is validated.
 func (a *app) submitOnly(ctx context.Context, c *client.Client, id string, document []byte) error {
 	seq, err := c.Submit(ctx, id, document)
 	if err != nil {
@@ -91,31 +92,31 @@ func (a *app) submitOnly(ctx context.Context, c *client.Client, id string, docum
 			Type: contract.TypeFlowRejected, Subject: id, Data: &contract.FlowRejected{Problems: problems},
 		})
 	case errors.Is(err, client.ErrNoAnswer):
-		fmt.Fprintf(a.Err, "flow %s is stored; no validator has answered yet (see `dagyo health`)\n", id)
+		fmt.Fprintf(a.Err, "flow %s is submitted, but no validator has answered yet (see `dagyo health`)\n", id)
 	case err != nil:
 		return err
 	}
 	if before {
 		if past, err := c.Before(ctx, id, digest(document)); err == nil && past != nil {
-			fmt.Fprintf(a.Err, "flow %s was submitted before, and has ended: %s\n", id, report.State(past.Verdict))
-			document = nil // nothing is left to be fed or read
+			fmt.Fprintf(a.Err, "flow %s was already submitted and has ended: %s\n", id, report.State(past.Verdict))
+			document = nil // no inputs to feed, no outputs to read
 		}
 	}
 	return a.submitted(id, document)
 }
 
-// A submittedLine is what submit prints in --output json.
+// A submittedLine is the output of submit with --output json.
 type submittedLine struct {
 	Flow string `json:"flow"`
-	// Inputs are to be fed, Outputs to be read.
+	// Inputs are the inputs to feed, Outputs the outputs to read.
 	Inputs  []string `json:"inputs,omitempty"`
 	Outputs []string `json:"outputs,omitempty"`
 }
 
-// submitted prints the id of a flow, and what is to be fed and read.
+// submitted prints the id of a flow, and which inputs to feed and outputs to read.
 func (a *app) submitted(id string, document []byte) error {
 	var own struct{ Inputs, Outputs map[string]any }
-	_ = json.Unmarshal(document, &own) // the validator tells what is wrong with it
+	_ = json.Unmarshal(document, &own) // the validator reports what is wrong with it
 	line := submittedLine{id, slices.Sorted(maps.Keys(own.Inputs)), slices.Sorted(maps.Keys(own.Outputs))}
 	if a.json() {
 		return a.printJSON(line)
@@ -129,7 +130,7 @@ func (a *app) submitted(id string, document []byte) error {
 	return nil
 }
 
-// does says what a client has to do.
+// does returns what a client has to do, in words.
 func (l submittedLine) does() string {
 	var out []string
 	if len(l.Inputs) > 0 {
@@ -141,7 +142,7 @@ func (l submittedLine) does() string {
 	return strings.Join(out, " and ")
 }
 
-// attach is the command that does it.
+// attach returns the command that does it.
 func (l submittedLine) attach() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "dagyo attach %s", l.Flow)

@@ -32,47 +32,48 @@ func (a *app) testCommand() *cobra.Command {
 	var o testOptions
 	cmd := &cobra.Command{
 		Use: "test DIR…", GroupID: groupFlows,
-		Short: "Run flows as tests: given inputs, expected outputs, panics and rejections",
-		Long: `Run every case in the folders DIR and below, in a Dagyo of its own that ends with
-them: an embedded NATS, all services, and executors as processes.
+		Short: "Run flows as tests, with inputs and expected results",
+		Long: `Run every test case in the folders DIR and below. The command starts a
+temporary Dagyo for them: an embedded NATS server, all services, and executors
+as processes.
 
-A case is a folder:
+A test case is a folder:
 
   greet/flow.yaml               the flow, JSON or YAML
-  greet/test.yaml               what is expected, where it is not that it completes
-  greet/inputs/names.txt        what the flow's input "names" is fed
-  greet/outputs/greetings.txt   what the flow's output "greetings" must write
-  progdefs/                     progdefs that are applied first; beside a case or above
+  greet/test.yaml               the expected result (default: the flow completes)
+  greet/inputs/names.txt        records for the flow's input "names"
+  greet/outputs/greetings.txt   expected records of the flow's output "greetings"
+  progdefs/                     progdefs to apply first; beside a case or above it
 
-Records stand in a .txt file one on each line, in a .jsonl file as a JSON value on
-each line; a .bin file is one record. With --update the files in outputs/ are written
-anew. Everything in a case's folder is looked at: a file that is no part of it is an
-error. docs/testing-flows.md describes all of it.
+A .txt file has one record per line, a .jsonl file one JSON value per line, and
+a .bin file is one record. --update rewrites the files in outputs/ from the
+actual outputs. An unexpected file in the folder of a test case is an error.
+See docs/testing-flows.md.
 
-The exit code is 0 if all cases are as expected, 7 if one is not, and 3 if a file of
-the tests is wrong; then none is run.`,
+The exit code is 0 if all test cases pass, 7 if one fails, and 3 if a test file
+is invalid; then no test case runs.`,
 		Example: "  dagyo test tests/\n  dagyo test --run 'greet|shout' --update tests/\n" +
 			"  dagyo test --junit report.xml tests/",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("server") {
-				return usage(errors.New("test runs a Dagyo of its own: leave --server away"))
+				return usage(errors.New("test starts a temporary Dagyo: omit --server"))
 			}
 			return a.test(cmd.Context(), args, o)
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "cases that run at the same time, at most")
-	f.StringVar(&o.only, "run", "", "run only the cases whose path matches this regular expression")
-	f.BoolVar(&o.update, "update", false, "write the files in outputs/ anew where the outputs are otherwise")
-	f.DurationVar(&o.deadline, "deadline", 30*time.Second, "how long a case may take that has no deadline")
+	f.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "maximum number of test cases that run at the same time")
+	f.StringVar(&o.only, "run", "", "run only test cases whose path matches this regular expression")
+	f.BoolVar(&o.update, "update", false, "rewrite the files in outputs/ that differ from the actual outputs")
+	f.DurationVar(&o.deadline, "deadline", 30*time.Second, "time limit of a test case that sets no deadline")
 	f.Int64Var(&o.maxOutput, "max-output", 16<<20,
-		"how much of each output is kept to be compared, in bytes, at most")
-	f.StringVar(&o.junit, "junit", "", "write a report in the form of JUnit to this file, for CI servers")
+		"maximum number of bytes of each output to compare")
+	f.StringVar(&o.junit, "junit", "", "write a JUnit XML report to this file, for CI servers")
 	return cmd
 }
 
-// check returns the expression of --run, or what is wrong with the flags.
+// check returns the regular expression of --run, or an error if a flag is invalid.
 func (o testOptions) check() (*regexp.Regexp, error) {
 	if o.parallel < 1 || o.deadline <= 0 || o.maxOutput < 1 {
 		return nil, errors.New("--parallel, --deadline and --max-output must be more than 0")
@@ -119,7 +120,7 @@ func (a *app) testSuite(ctx context.Context, suite flowtest.Suite, o testOptions
 	return errors.Join(a.testOn(ctx, own, suite, o, in, r), own.end(ctx, in))
 }
 
-// A testReport gathers what --junit writes.
+// A testReport collects the results for --junit.
 type testReport struct {
 	began   time.Time
 	file    *os.File // nil without --junit
@@ -127,7 +128,7 @@ type testReport struct {
 	faults  flowtest.Faults
 }
 
-// newTestReport opens the file of the report before anything is run.
+// newTestReport opens the report file before any test case runs.
 func newTestReport(path string) (*testReport, error) {
 	r := &testReport{began: time.Now()}
 	var err error
@@ -156,7 +157,7 @@ func (r *testReport) faulty(a *app, faults flowtest.Faults) error {
 	return a.tellFaults(faults)
 }
 
-// write writes the report of what has run.
+// write writes the report of the finished test cases.
 func (r *testReport) write() error {
 	if r.file == nil {
 		return nil
@@ -168,7 +169,7 @@ func (r *testReport) write() error {
 	return nil
 }
 
-// testOn runs the cases until they are over, a signal comes, or a service fails.
+// testOn runs the test cases until they are done, a signal arrives, or a service fails.
 func (a *app) testOn(
 	ctx context.Context, own *own, suite flowtest.Suite, o testOptions, in interrupts, r *testReport,
 ) error {
@@ -195,7 +196,7 @@ func (a *app) testOn(
 	return a.runCases(ctx, own.client, suite.Cases, o, r)
 }
 
-// applyProgdefs returns those that the validator refuses.
+// applyProgdefs applies the progdefs and returns the ones that the validator rejects.
 func applyProgdefs(
 	ctx context.Context, c *client.Client, all []flowtest.Progdef,
 ) (faults flowtest.Faults, err error) {
@@ -212,7 +213,7 @@ func applyProgdefs(
 	return faults, nil
 }
 
-// runCases runs the cases and tells of each in their order, as soon as those before it are over.
+// runCases runs the test cases and prints each result in order, once all results before it are printed.
 func (a *app) runCases(
 	ctx context.Context, c *client.Client, cases []flowtest.Case, o testOptions, r *testReport,
 ) error {
@@ -225,7 +226,7 @@ func (a *app) runCases(
 		results[i] = make(chan flowtest.Result, 1)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(o.parallel + 1) // and the teller
+	group.SetLimit(o.parallel + 1) // one more for tellCases
 	var total flowtest.Summary
 	group.Go(func() error { return a.tellCases(ctx, results, &total, r) })
 	for i, each := range cases {
@@ -281,7 +282,7 @@ func (a *app) tellTotal(s flowtest.Summary) error {
 	return err
 }
 
-// tellFaults tells which files of the tests are wrong.
+// tellFaults prints which test files are invalid.
 func (a *app) tellFaults(faults flowtest.Faults) error {
 	var err error
 	if a.json() {

@@ -17,10 +17,10 @@ import (
 func (a *app) typesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "types [NAME]", GroupID: groupProgdefs, Aliases: []string{"type"},
-		Short: "List the types that are documented, or show one",
-		Long: `List the type catalogue: what is known of the typenames on the ports of progdefs. With
-a NAME, which may be a whole typename such as 'list<json>', show how its records are
-laid out, with their JSON Schema or protobuf message.`,
+		Short: "List documented types, or show one",
+		Long: `List the type catalogue: the documented types of the ports of progdefs. With a
+NAME, which may be a complete typename such as 'list<json>', show the encoding
+of its records and their JSON Schema or protobuf message.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.typeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -63,10 +63,11 @@ func (a *app) showType(ctx context.Context, c *client.Client, typename string) e
 func (a *app) typesApplyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "apply FILE…",
-		Short: "Put documentation of types into the catalogue",
-		Long: `Put the documents in the files (JSON or YAML; - is standard input) into the type
-catalogue: what a typename means, and optionally its JSON Schema or protobuf message.
-A file may hold several documents.`,
+		Short: "Add or update type documents",
+		Long: `Add the type documents in the files (JSON or YAML; - is standard input) to the
+type catalogue. A type document contains the meaning of a typename and
+optionally a JSON Schema or protobuf message. A file may contain several
+documents.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
@@ -104,14 +105,14 @@ func (a *app) applyType(ctx context.Context, c *client.Client, raw []byte, file 
 	return err
 }
 
-// appliedType is the line of `types apply` in --output json.
+// appliedType is the output of `types apply` with --output json.
 type appliedType struct {
 	File string `json:"file"`
 	Type string `json:"type"`
 	change
 }
 
-// nameIn returns the name in a document, "" where there is none.
+// nameIn returns the name in a document, or "".
 func nameIn(raw []byte) string {
 	var named struct{ Name any }
 	_ = json.Unmarshal(raw, &named) // the validator reports what is wrong
@@ -119,5 +120,5 @@ func nameIn(raw []byte) string {
 	return name
 }
 
-// typeID returns an id to apply a document under that contains the type's name and is used once.
+// typeID returns a unique id to apply a document under. It contains the type's name.
 func typeID(raw []byte) string { return newID(orElse(nameIn(raw), "type")) }

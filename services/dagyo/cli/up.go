@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/services/dagyo/embedded"
 	"github.com/dagyo/dagyo/services/dagyo/local"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
@@ -28,24 +29,24 @@ func (a *app) upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", GroupID: groupServices,
 		Annotations: map[string]string{listens: "yes"},
-		Short:       "Run all of Dagyo here: NATS, the services, and executors as processes",
-		Long: `Run all of Dagyo on this machine: a NATS server, the four services, and executors as
-processes. The standard progdefs are in the catalogue.
+		Short:       "Run all of Dagyo locally: NATS, services and executors",
+		Long: `Run all of Dagyo on this machine: a NATS server, the four services, and
+executors as processes. The standard progdefs are in the catalogue.
 
-Everything is kept in --data, and is there again after a restart. Executors outlive
-even a SIGKILL; the next start adopts them.
+All data is stored in --data and is available again after a restart. Executors
+survive even a SIGKILL of this command; the next start adopts them.
 
-A first interrupt takes no new flows and waits for those that run, --drain-timeout at
-most; a second one gives them up (their jobs panic with kind drained). Then executors,
-services and the server end.`,
+The first Ctrl-C stops accepting flows and waits up to --drain-timeout for
+running flows. The second one stops them; their jobs panic with kind drained.
+Then executors, services and the server exit.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.up(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.data, "data", a.dataDir(), "directory for everything that is kept")
-	f.IntVar(&o.port, "port", embedded.DefaultPort, "port of NATS on 127.0.0.1; -1 for a free one")
+	f.StringVar(&o.data, "data", a.dataDir(), "data directory")
+	f.IntVar(&o.port, "port", embedded.DefaultPort, "port of NATS on 127.0.0.1; -1 selects a free port")
 	f.DurationVar(&o.drain, "drain-timeout", 10*time.Second,
-		"how long flows may go on after an interrupt")
+		"time that running flows have to end after the first Ctrl-C")
 	processFlags(cmd, &o.process)
 	addGroups(cmd, o.services.All()...)
 	return cmd
@@ -64,7 +65,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if err != nil {
 		return err
 	}
-	in.together(true) // until it is known whether there are flows to wait for
+	in.together(true) // until the number of running flows is known
 	err = a.tellUp(l, o.data)
 	if err == nil {
 		select {
@@ -77,13 +78,13 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		Patience: o.drain, GiveUp: in.second,
 		Waiting: func(flows int) {
 			in.together(false)
-			fmt.Fprintf(a.Err, "waiting up to %s for the flows that run (%d); interrupt again to give them up\n",
-				o.drain, flows)
+			fmt.Fprintf(a.Err, "waiting up to %s for %s; press Ctrl-C again to stop now\n",
+				o.drain, document.Count(flows, "running flow"))
 		},
 	}))
 }
 
-// tellUp says that everything is there, and what to do with it.
+// tellUp prints that Dagyo is up, and how to use it.
 func (a *app) tellUp(l *local.Local, data string) error {
 	if a.json() {
 		return a.printJSON(map[string]string{"server": l.URL(), "data": data})
@@ -97,7 +98,7 @@ func (a *app) tellUp(l *local.Local, data string) error {
 	return err
 }
 
-// startUntil starts a Dagyo unless a signal comes first.
+// startUntil starts Dagyo unless a signal arrives first.
 func startUntil(
 	ctx context.Context, interrupted <-chan struct{}, c local.Config,
 ) (*local.Local, error) {

@@ -24,11 +24,13 @@ import (
 func (a *app) validateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "validate FLOW", GroupID: groupFlows,
-		Short: "Check a flow without running it",
-		Long: `Ask what a submission of the flow document in the file FLOW (JSON or YAML; - is
-standard input) would be answered, and print every problem. Nothing is started.
+		Short: "Validate a flow without running it",
+		Long: `Validate the flow document in the file FLOW (JSON or YAML; - is standard input)
+as a submission would be validated, and print all problems. The flow is not
+run.
 
-Where no server answers, the flow is checked here, against the standard progdefs.`,
+If no server answers, the flow is validated locally, against the standard
+progdefs.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			document, err := a.readDocument(args[0])
@@ -52,7 +54,7 @@ func (a *app) validate(ctx context.Context, document []byte) error {
 	return a.tellValidity(valid, problems)
 }
 
-// judge asks the validator, or checks here where there is none.
+// judge asks the validator, or validates locally if no validator answers.
 func (a *app) judge(ctx context.Context, document []byte) (*contract.FlowValidated, problem.List, error) {
 	var valid *contract.FlowValidated
 	var problems problem.List
@@ -61,7 +63,7 @@ func (a *app) judge(ctx context.Context, document []byte) (*contract.FlowValidat
 		return err
 	})
 	if errors.Is(err, client.ErrNoServer) || errors.Is(err, client.ErrNoAnswer) {
-		fmt.Fprintf(a.Err, "no validator answered at %s: checked against the standard progdefs only\n",
+		fmt.Fprintf(a.Err, "no validator answered at %s: validated locally, against the standard progdefs only\n",
 			broker.Redact(a.server))
 		valid, problems = checkOffline(document)
 		err = nil
@@ -69,7 +71,7 @@ func (a *app) judge(ctx context.Context, document []byte) (*contract.FlowValidat
 	return valid, problems, err
 }
 
-// checkOffline checks a flow against the standard progdefs.
+// checkOffline validates a flow against the standard progdefs.
 func checkOffline(document []byte) (*contract.FlowValidated, problem.List) {
 	f, pinned, problems := flow.Check(document, standardCatalog(), flow.DefaultLimits())
 	if len(problems) > 0 {
@@ -87,8 +89,7 @@ func standardCatalog() flow.Catalog {
 	return catalog
 }
 
-// tellValidity prints what a flow's submission would be answered. With problems it exits with
-// ExitRejected.
+// tellValidity prints whether a flow is valid. If there are problems, the exit code is ExitRejected.
 func (a *app) tellValidity(valid *contract.FlowValidated, problems problem.List) error {
 	problems = a.located(problems)
 	switch {
@@ -108,7 +109,7 @@ func (a *app) tellValidity(valid *contract.FlowValidated, problems problem.List)
 	return told(ExitRejected)
 }
 
-// printCloudEvent prints an event as structured JSON, one it cannot make sense of as what is wrong.
+// printCloudEvent prints an event as structured JSON, or its problems if it cannot be decoded.
 func (a *app) printCloudEvent(e contract.Event) error {
 	if e.Data == nil {
 		return a.printJSON(map[string]any{

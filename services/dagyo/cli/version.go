@@ -12,17 +12,17 @@ import (
 	"github.com/dagyo/dagyo/pkg/service"
 )
 
-// A build is what the command was made of.
+// A build identifies the build of the command.
 type build struct {
 	Version string `json:"version"`
-	// Commit is the commit of the source, "" where it is not known.
+	// Commit is the commit of the source, "" if unknown.
 	Commit string `json:"commit,omitempty"`
-	// Modified is true where the source had changes that were not committed.
+	// Modified is true if the source had uncommitted changes.
 	Modified bool   `json:"modified,omitempty"`
 	Go       string `json:"go"`
 }
 
-// thisBuild is that of the running command. The linker may set the commit, else the Go command does.
+// thisBuild returns the build of the running command. The commit is set by the linker, else by the Go command.
 func thisBuild() build {
 	b := build{Version: service.Version, Go: runtime.Version()}
 	b.Commit, b.Modified = strings.CutSuffix(service.Commit, "-dirty")

@@ -13,7 +13,7 @@ import (
 // movesEvery is the time between two lines about the edges of a flow.
 const movesEvery = 5 * time.Second
 
-// A watcher prints the events of one flow, and in between what goes over its edges.
+// A watcher prints the events of one flow and the traffic on its edges.
 type watcher struct {
 	app      *app
 	feed     *client.Feed
@@ -45,7 +45,7 @@ func (w *watcher) close() {
 	w.feed.Close()
 }
 
-// next prints the next event, and what moves until it comes.
+// next prints the next event, and the traffic until it arrives.
 func (w *watcher) next(ctx context.Context) (contract.Event, error) {
 	for {
 		select {

@@ -17,8 +17,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/typedoc"
 )
 
-// Validate asks what a submission of the document would be answered, and starts nothing. The problems
-// are nil where the flow is right.
+// Validate validates a document as its submission would be validated, without running the flow. The
+// problems are nil if the flow is valid.
 func (c *Client) Validate(
 	ctx context.Context, document []byte,
 ) (*contract.FlowValidated, problem.List, error) {
@@ -38,17 +38,17 @@ func (c *Client) Validate(
 		err := json.Unmarshal(answer.Data, &d)
 		return nil, d.Problems, err
 	}
-	return nil, nil, fmt.Errorf("%s was answered with a %q", contract.AskFlowValidate, answer.Type)
+	return nil, nil, fmt.Errorf("%s: unexpected answer of type %q", contract.AskFlowValidate, answer.Type)
 }
 
-// Catalog returns every progdef, in the order of their names.
+// Catalog returns all progdefs, sorted by name.
 func (c *Client) Catalog(ctx context.Context) ([]progdef.Pinned, error) {
 	var out []progdef.Pinned
 	err := c.ask(ctx, contract.AskCatalogList, nil, &out)
 	return out, err
 }
 
-// Progdef returns one progdef; the error is ErrUnknownProgdef where there is none.
+// Progdef returns one progdef, or ErrUnknownProgdef.
 func (c *Client) Progdef(ctx context.Context, name string) (progdef.Pinned, error) {
 	all, err := c.Catalog(ctx)
 	if err != nil {
@@ -62,15 +62,14 @@ func (c *Client) Progdef(ctx context.Context, name string) (progdef.Pinned, erro
 	return progdef.Pinned{}, fmt.Errorf("%w: %q", ErrUnknownProgdef, name)
 }
 
-// Types returns a line for each documented type, in the order of their names.
+// Types returns a line for each documented type, sorted by name.
 func (c *Client) Types(ctx context.Context) ([]contract.TypeLine, error) {
 	var out []contract.TypeLine
 	err := c.ask(ctx, contract.AskCatalogTypes, nil, &out)
 	return out, err
 }
 
-// Type returns the documentation of a typename, whatever its arguments; the error is ErrUnknownType
-// where there is none.
+// Type returns the documentation of a typename, for any arguments, or ErrUnknownType.
 func (c *Client) Type(ctx context.Context, typename string) (typedoc.Document, error) {
 	t, err := progdef.ParseTypename(typename)
 	if err != nil {
@@ -103,13 +102,13 @@ func (c *Client) ask(ctx context.Context, subject string, body []byte, out any) 
 		return fmt.Errorf("ask %s: %w", subject, &refusal{code, m.Header.Get(micro.ErrorHeader)})
 	}
 	if err := json.Unmarshal(m.Data, out); err != nil {
-		return fmt.Errorf("ask %s: the answer cannot be read: %w", subject, err)
+		return fmt.Errorf("ask %s: decode the answer: %w", subject, err)
 	}
 	return nil
 }
 
-// request sends a question, again while no service listens: one that is being restarted, alone of its kind, is
-// back within absentWait.
+// request sends a question, and retries up to absentWait while no service is subscribed: the only replica may be
+// restarting.
 func (c *Client) request(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
 	until := time.Now().Add(absentWait)
 	for {
@@ -125,10 +124,10 @@ func (c *Client) request(ctx context.Context, subject string, body []byte) (*nat
 	}
 }
 
-// codeNotFound is the code of a refusal for want of what is asked for.
+// codeNotFound is the code of a refusal because the object was not found.
 const codeNotFound = "404"
 
-// A refusal is an answer that says why there is none.
+// A refusal is an error answer of a service.
 type refusal struct{ code, message string }
 
 func (r *refusal) Error() string { return fmt.Sprintf("%s (%s)", r.message, r.code) }

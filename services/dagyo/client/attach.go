@@ -14,8 +14,8 @@ type Ends struct {
 	Inputs, Outputs map[string]contract.Address
 }
 
-// Planned waits until a flow is planned, and returns its ends. Where it ends before that the event that has ended it
-// is returned instead.
+// Planned waits until a flow is planned, and returns its ends. If the flow ends before that, Planned returns the event
+// that ended it.
 func (c *Client) Planned(ctx context.Context, flow string) (Ends, *contract.Event, error) {
 	feed, err := c.Follow(ctx, Start{}, "flow.*."+flow)
 	if err != nil {
@@ -30,14 +30,14 @@ func (c *Client) Planned(ctx context.Context, flow string) (Ends, *contract.Even
 		if d, planned := e.Data.(*contract.FlowPlanned); planned {
 			return Ends{Inputs: d.Inputs, Outputs: d.Outputs}, nil, nil
 		}
-		corrected := e.Type == contract.TypeFlowRejected && told < feed.Stored // perhaps
+		corrected := e.Type == contract.TypeFlowRejected && told < feed.Stored // it may be
 		if (e.EndsFlow() || e.Type == contract.TypeFlowRejected) && !corrected {
 			return Ends{}, &e, nil
 		}
 	}
 }
 
-// Free returns the ends that no client has begun to feed or to read, as far as the broker knows.
+// Free returns the ends that no client has started to feed or to read, as far as the broker knows.
 func (c *Client) Free(ctx context.Context, flow string, all Ends) (Ends, error) {
 	free := Ends{Inputs: make(map[string]contract.Address), Outputs: make(map[string]contract.Address)}
 	ctx, cancel := context.WithTimeout(ctx, askWait)
@@ -67,12 +67,12 @@ func (c *Client) Free(ctx context.Context, flow string, all Ends) (Ends, error) 
 	return free, nil
 }
 
-// ErrCleaned says that a flow has ended and its outputs are gone.
-var ErrCleaned = errors.New("the flow has ended, and its outputs are not kept any more")
+// ErrCleaned is returned for a flow that has ended and whose outputs are deleted.
+var ErrCleaned = errors.New("the flow has ended and its outputs are deleted")
 
 func lookError(flow string, err error) error {
 	if errors.Is(err, stream.ErrGone) {
 		return fmt.Errorf("attach to flow %s: %w", flow, ErrCleaned)
 	}
-	return fmt.Errorf("look at the inputs and outputs of flow %s: %w", flow, explained(err))
+	return fmt.Errorf("read the state of the inputs and outputs of flow %s: %w", flow, explained(err))
 }

@@ -13,22 +13,22 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 )
 
-// DefaultURL is where NATS listens by convention.
+// DefaultURL is the default address of NATS.
 const DefaultURL = nats.DefaultURL
 
 const (
 	connectWait = 5 * time.Second        // bounds the first connection attempt
-	askWait     = 10 * time.Second       // bounds every question
-	absentWait  = 5 * time.Second        // how long a question waits for a service that nobody runs
+	askWait     = 10 * time.Second       // bounds every request
+	absentWait  = 5 * time.Second        // bounds the wait for a service that does not run
 	absentPause = 100 * time.Millisecond // between two tries
 )
 
-// Options say where NATS is and who we are.
+// Options configure a client.
 type Options struct {
 	URL string
-	// Access holds the files with which NATS lets us in.
+	// Access holds the files with the NATS credentials.
 	Access broker.Access
-	// Source is the CloudEvents source of what we publish, such as "/dagyo/cli/ada".
+	// Source is the CloudEvents source of published events, such as "/dagyo/cli/ada".
 	Source string
 }
 
@@ -39,8 +39,8 @@ type Client struct {
 	closing sync.WaitGroup // feeds that were closed
 }
 
-// Connect connects to a server that is there now; else the error is ErrNoServer. Once it was there,
-// the connection outlives its restarts. Close the client.
+// Connect connects to a server, or returns ErrNoServer if none answers. Once established, the connection
+// survives restarts of the server. The caller must close the client.
 func Connect(ctx context.Context, o Options) (*Client, error) {
 	link, err := broker.Connect(ctx, broker.Options{
 		URL: o.URL, Access: o.Access, Name: "dagyo", Wait: connectWait,
@@ -64,13 +64,13 @@ func connectError(err error, url string) error {
 	return err
 }
 
-// ignore drops asynchronous errors, which nats.go would print: whatever waits gets its own.
+// ignore drops asynchronous errors, which nats.go would print: each waiting call returns its own error.
 func ignore(*nats.Conn, *nats.Subscription, error) {}
 
-// closeWait bounds the wait for what nats.go still has to end when its connection is closed.
+// closeWait bounds the wait for the goroutines of nats.go when the connection is closed.
 const closeWait = 2 * time.Second
 
-// Close closes the connection, which ends all questions to a server that does not answer. Close feeds before.
+// Close closes the connection, which ends all requests to a server that does not answer. Feeds must be closed before.
 func (c *Client) Close() {
 	c.link.Close()
 	ended := make(chan struct{})
@@ -84,5 +84,5 @@ func (c *Client) Close() {
 	}
 }
 
-// URL is the address of the server that we are connected to.
+// URL returns the address of the connected server.
 func (c *Client) URL() string { return c.link.ConnectedUrlRedacted() }

@@ -16,16 +16,16 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// Submit publishes a flow document, which must be JSON, and returns its place in EVENTS once it is
-// stored. Whether it is right is not known then.
+// Submit publishes a flow document, which must be JSON, and returns its sequence number in EVENTS once
+// it is stored. The document is not validated yet.
 func (c *Client) Submit(ctx context.Context, flow string, document []byte) (uint64, error) {
 	e := event.New(contract.TypeFlowSubmit, c.source, flow, document, time.Now())
-	// The broker must not take a corrected document under the same id for a repeat.
+	// The broker must not deduplicate a corrected document under the same id.
 	e.ID = string(e.Type) + "." + flow + "." + nuid.Next()
 	return c.command(ctx, e)
 }
 
-// Cancel asks for the end of a flow.
+// Cancel publishes the cancel of a flow.
 func (c *Client) Cancel(ctx context.Context, flow, reason string) (uint64, error) {
 	data := &contract.FlowCancel{Flow: flow, Reason: reason}
 	return c.command(ctx, event.New(contract.TypeFlowCancel, c.source, flow, data, time.Now()))
@@ -38,7 +38,7 @@ func (c *Client) command(ctx context.Context, e contract.Event) (uint64, error) 
 	if err != nil {
 		return 0, err
 	}
-	ack, err := c.link.JS.PublishMsg(ctx, m, jetstream.WithMsgID(e.ID)) // the library may try more than once
+	ack, err := c.link.JS.PublishMsg(ctx, m, jetstream.WithMsgID(e.ID)) // the library may retry
 	if ofContext(err) || errors.Is(err, nats.ErrTimeout) {
 		err = fmt.Errorf("%w (%w)", ErrUnknownOutcome, err)
 	}
@@ -48,7 +48,7 @@ func (c *Client) command(ctx context.Context, e contract.Event) (uint64, error) 
 	return ack.Sequence, nil
 }
 
-// Apply publishes a progdef document, which must be JSON, under a name that the event can carry, and
+// Apply publishes a progdef document, which must be JSON, under a name that is valid in an event, and
 // waits for the validator's answer. Problems are an error of type problem.List.
 func (c *Client) Apply(
 	ctx context.Context, name string, document []byte,
@@ -61,13 +61,13 @@ func (c *Client) Apply(
 	}
 	applied, ok := answer.(*contract.ProgdefApplied)
 	if !ok {
-		return nil, fmt.Errorf("apply progdef %s: the validator answered with a %T", name, answer)
+		return nil, fmt.Errorf("apply progdef %s: unexpected answer of the validator: %T", name, answer)
 	}
 	return applied, nil
 }
 
-// Remove takes a progdef out of the catalogue, and waits until it is. An unknown progdef is
-// ErrUnknownProgdef.
+// Remove removes a progdef from the catalogue, and waits until it is removed. It returns
+// ErrUnknownProgdef if there is no such progdef.
 func (c *Client) Remove(ctx context.Context, name string) error {
 	data := &contract.ProgdefRemove{Name: name}
 	e := event.New(contract.TypeProgdefRemove, c.source, name, data, time.Now())
@@ -79,8 +79,8 @@ func (c *Client) Remove(ctx context.Context, name string) error {
 	return err
 }
 
-// ApplyType publishes the document of a type, which must be JSON, under a name that no other command
-// has, and waits for the validator's answer. Problems are an error of type problem.List.
+// ApplyType publishes a type document, which must be JSON, under a unique name, and waits for the
+// validator's answer. Problems are an error of type problem.List.
 func (c *Client) ApplyType(
 	ctx context.Context, id string, document []byte,
 ) (*contract.TypeApplied, error) {
@@ -91,12 +91,12 @@ func (c *Client) ApplyType(
 	}
 	applied, ok := answer.(*contract.TypeApplied)
 	if !ok {
-		return nil, fmt.Errorf("apply type %s: the validator answered with a %T", id, answer)
+		return nil, fmt.Errorf("apply type %s: unexpected answer of the validator: %T", id, answer)
 	}
 	return applied, nil
 }
 
-// answered publishes a command about a catalogue and waits for what the validator says to it.
+// answered publishes a command about a catalogue and waits for the validator's answer.
 func (c *Client) answered(ctx context.Context, e contract.Event) (any, error) {
 	seq, err := c.command(ctx, e)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// Now returns the time of the NATS server. All times of events and flows are by its clock.
+// Now returns the time of the NATS server. All times of events and flows come from its clock.
 func (c *Client) Now(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
@@ -20,8 +20,8 @@ func (c *Client) Now(ctx context.Context) (time.Time, error) {
 	return events.CachedInfo().TimeStamp, nil
 }
 
-// Connection delivers each change of the connection until stop is called: true when it is there again, false when
-// it is lost. The client connects again by itself.
+// Connection delivers each change of the connection until stop is called: false when it is lost, true when it is
+// established again. The client reconnects by itself.
 func (c *Client) Connection() (changes <-chan bool, stop func()) {
 	statuses := c.link.StatusChanged(nats.RECONNECTING, nats.CONNECTED)
 	out, stopped, done := make(chan bool), make(chan struct{}), make(chan struct{})

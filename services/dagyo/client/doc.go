@@ -1,7 +1,7 @@
-// Package client is a user's side of Dagyo: it submits and cancels flows, publishes progdefs, follows
-// events, asks questions and reads a flow's outputs. It knows NATS and package contract; how things
-// look on a terminal is package report's.
+// Package client is the client of Dagyo: it submits and cancels flows, publishes progdefs, follows
+// events, sends requests to services, feeds a flow's inputs and reads its outputs. It depends on NATS
+// and package contract; package report formats its results for a terminal.
 //
-// Nothing here needs a service's address: commands are published to the EVENTS stream, answers are
-// events there, and questions go to whoever answers their subject.
+// The client needs no addresses of services: commands are published to the stream EVENTS, answers are
+// events in it, and requests go to the subject of the service.
 package client

@@ -10,30 +10,30 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// ErrNoServer says that no NATS server answers at the address.
+// ErrNoServer is returned if no NATS server answers at the address.
 var ErrNoServer = errors.New("no NATS server answers")
 
-// ErrNotInstalled says that there is a NATS server, but no Dagyo on it.
-var ErrNotInstalled = errors.New("there is no Dagyo on this NATS server: it has no stream " +
-	contract.StreamEvents + ", which the services make (start them with `dagyo up`, or " +
+// ErrNotInstalled is returned if Dagyo is not installed on the NATS server.
+var ErrNotInstalled = errors.New("Dagyo is not installed on this NATS server: stream " +
+	contract.StreamEvents + " not found; the services create it (start them with `dagyo up`, or " +
 	"`dagyo validator` and the others)")
 
-// ErrNoAnswer says that no service answers a question.
+// ErrNoAnswer is returned if no service answers a request.
 var ErrNoAnswer = errors.New("no Dagyo service answers (see `dagyo health`)")
 
-// ErrUnknownOutcome is returned when the server did not answer in time whether a command was stored.
-var ErrUnknownOutcome = errors.New("no answer from the server: it is not known whether this was stored")
+// ErrUnknownOutcome is returned if the server did not acknowledge a command in time.
+var ErrUnknownOutcome = errors.New("no answer from the server: the command may or may not be stored")
 
-// ErrUnknownFlow says that there is no flow of the id, neither live nor in history.
-var ErrUnknownFlow = errors.New("no such flow")
+// ErrUnknownFlow is returned if no current or ended flow has the id.
+var ErrUnknownFlow = errors.New("flow not found")
 
-// ErrUnknownProgdef says that the catalogue has no such progdef.
-var ErrUnknownProgdef = errors.New("no such progdef")
+// ErrUnknownProgdef is returned if the progdef is not in the catalogue.
+var ErrUnknownProgdef = errors.New("progdef not found")
 
-// ErrUnknownType says that the type catalogue has no documentation of the type.
-var ErrUnknownType = errors.New("no such type is documented")
+// ErrUnknownType is returned if the type is not in the type catalogue.
+var ErrUnknownType = errors.New("type not found in the type catalogue")
 
-// explained replaces what NATS says of a server without Dagyo by what that means.
+// explained replaces the errors of NATS on a server without Dagyo by ErrNotInstalled and the like.
 func explained(err error) error {
 	switch {
 	case err == nil:

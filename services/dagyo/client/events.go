@@ -14,8 +14,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// ErrUnknownEvent says that EVENTS has no message of that number.
-var ErrUnknownEvent = errors.New("EVENTS has no such message")
+// ErrUnknownEvent is returned if EVENTS has no message with the sequence number.
+var ErrUnknownEvent = errors.New("message not found in EVENTS")
 
 // A StoredEvent is one message of EVENTS as it was published.
 type StoredEvent struct {
@@ -26,7 +26,7 @@ type StoredEvent struct {
 	Data    []byte
 }
 
-// Event returns the message with a number; the error is ErrUnknownEvent where there is none.
+// Event returns the message with a sequence number, or ErrUnknownEvent.
 func (c *Client) Event(ctx context.Context, seq uint64) (StoredEvent, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
@@ -36,7 +36,7 @@ func (c *Client) Event(ctx context.Context, seq uint64) (StoredEvent, error) {
 	}
 	m, err := events.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return StoredEvent{}, fmt.Errorf("%w: number %d", ErrUnknownEvent, seq)
+		return StoredEvent{}, fmt.Errorf("%w: sequence number %d", ErrUnknownEvent, seq)
 	}
 	if err != nil {
 		return StoredEvent{}, explained(err)
@@ -44,17 +44,16 @@ func (c *Client) Event(ctx context.Context, seq uint64) (StoredEvent, error) {
 	return StoredEvent{Seq: seq, Time: m.Time, Subject: m.Subject, Header: m.Header, Data: m.Data}, nil
 }
 
-// Skip deletes a message from EVENTS, so that no service reads it any more, and publishes a dead letter that
-// says so.
+// Skip deletes a message from EVENTS, so that no service reads it, and publishes a dead letter about it.
 func (c *Client) Skip(ctx context.Context, seq uint64, reason string) error {
 	m, err := c.Event(ctx, seq)
 	if err != nil {
 		return err
 	}
-	skipped, _ := event.Decode(m.Subject, m.Header, m.Data) // as far as it can be read
+	skipped, _ := event.Decode(m.Subject, m.Header, m.Data) // as far as it can be decoded
 	letter := event.New(contract.TypeDeadLetter, c.source, "deadletter", &contract.DeadLetter{
 		Subject: m.Subject, Sequence: seq, Source: skipped.Source, ID: skipped.ID, Excerpt: contract.Excerpt(m.Data),
-		Problems: problem.List{{Code: problem.Skipped, Message: "an operator has skipped the event: " + reason}},
+		Problems: problem.List{{Code: problem.Skipped, Message: "skipped by an operator: " + reason}},
 	}, time.Now())
 	letter.ID = "deadletter." + nuid.Next()
 	if _, err := c.command(ctx, letter); err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// Capacity returns what serves each revision of a progdef, the current one first.
+// Capacity returns the capacity of each revision of a progdef, the current one first.
 func (c *Client) Capacity(ctx context.Context, progdef string) ([]contract.Capacity, error) {
 	var out []contract.Capacity
 	err := c.ask(ctx, contract.AskExecutors, []byte(progdef), &out)

@@ -14,17 +14,17 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// A Start is where in EVENTS a feed begins; its zero value is the beginning.
+// A Start is the position in EVENTS where a feed starts; its zero value is the first event.
 type Start struct {
-	// Seq is the first place of interest.
+	// Seq is the first sequence number to deliver.
 	Seq uint64
-	// Time is the first moment of interest.
+	// Time is the time of the first event to deliver.
 	Time time.Time
-	// New leaves out all that is stored already.
+	// New skips all events that are already stored.
 	New bool
 }
 
-// feedName begins the names of feeds' consumers, so that an operator can tell them from those of services.
+// feedName is the prefix of the names of feeds' consumers: operators can tell them from those of services.
 const feedName = "dagyo-client-"
 
 func (s Start) config(filters []string) jetstream.OrderedConsumerConfig {
@@ -44,7 +44,7 @@ func (s Start) config(filters []string) jetstream.OrderedConsumerConfig {
 
 // A Feed delivers events in their order, across reconnects and restarts of the server.
 type Feed struct {
-	// Stored is how many events were there when the feed began.
+	// Stored is the number of stored events when the feed started.
 	Stored uint64
 
 	client    *Client
@@ -54,10 +54,10 @@ type Feed struct {
 	consuming jetstream.ConsumeContext
 }
 
-// feedBuffer bounds what waits for Next; beyond it the server keeps the rest.
+// feedBuffer is the number of events that are buffered for Next; the server keeps the rest.
 const feedBuffer = 64
 
-// Follow begins to deliver the events on the subjects, all events where none are named. Close the feed.
+// Follow starts delivering the events on the subjects, or all events without subjects. The caller must close the feed.
 func (c *Client) Follow(ctx context.Context, from Start, subjects ...string) (*Feed, error) {
 	oc, err := c.link.JS.OrderedConsumer(ctx, contract.StreamEvents, from.config(subjects))
 	if err != nil {
@@ -74,7 +74,7 @@ func (c *Client) Follow(ctx context.Context, from Start, subjects ...string) (*F
 	var fetching context.Context
 	fetching, f.stop = context.WithCancel(context.WithoutCancel(ctx))
 	take := func(m jetstream.Msg) { f.take(fetching, m) }
-	quiet := jetstream.ConsumeErrHandler(func(jetstream.ConsumeContext, error) {}) // it recovers
+	quiet := jetstream.ConsumeErrHandler(func(jetstream.ConsumeContext, error) {}) // the consumer recovers
 	f.consuming, err = oc.Consume(take, quiet)
 	if err != nil {
 		f.stop()
@@ -83,14 +83,14 @@ func (c *Client) Follow(ctx context.Context, from Start, subjects ...string) (*F
 	return f, nil
 }
 
-// FlowSubjects are the subjects of a flow's whole story behind its submission.
+// FlowSubjects returns the subjects of all events of a flow after its submission.
 func FlowSubjects(flow string) []string {
 	return []string{"flow.*." + flow, "job.*." + flow + ".*"}
 }
 
 func (f *Feed) take(ctx context.Context, m jetstream.Msg) {
 	if contract.TypeOf(m.Subject()) == contract.TypeTick {
-		return // it tells services the time, and nobody else anything
+		return // a tick only tells services the time
 	}
 	body, err := f.client.link.Resolve(ctx, m.Headers(), m.Data())
 	var e contract.Event
@@ -128,7 +128,7 @@ func (f *Feed) Next(ctx context.Context) (contract.Event, error) {
 	}
 }
 
-// Close ends the feed. Its goroutines end once the server answers what they have asked; Client.Close waits for them.
+// Close stops the feed. Its goroutines end when their requests are answered; Client.Close waits for them.
 func (f *Feed) Close() {
 	close(f.closed)
 	f.stop()

@@ -12,15 +12,15 @@ import (
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
-// holdEvery is the time between two signs of life of a client, holdFor is for how long each is good: one or two
-// of them may be lost.
+// holdEvery is the time between two signs of life of a client; holdFor is how long each one is valid: one or two of
+// them may be lost.
 const (
 	holdEvery = 3 * time.Second
 	holdFor   = 10 * time.Second
 )
 
-// A Hold shows that a client is alive that is to feed or to read a flow. When the signs of life stop, and Release
-// has not been called, the flow ends after a while: nobody would feed or read it.
+// A Hold publishes the signs of life of a client that feeds or reads a flow. If they stop and Release was not called,
+// the flow is cancelled after a while, because its inputs are not fed and its outputs not read.
 type Hold struct {
 	client  *Client
 	subject string
@@ -28,7 +28,7 @@ type Hold struct {
 	beating sync.WaitGroup
 }
 
-// Hold announces that this client is to feed or to read a flow, which may not be submitted yet. Close the hold.
+// Hold announces that this client feeds or reads a flow, which may not be submitted yet. The caller must close the hold.
 func (c *Client) Hold(flow string) (*Hold, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &Hold{client: c, subject: contract.ClientSubject(flow, nuid.Next()), stop: stop}
@@ -50,7 +50,7 @@ func (h *Hold) run(ctx context.Context) {
 	for {
 		select {
 		case <-t.C:
-			_ = h.beat() // the next one may arrive
+			_ = h.beat() // the next one may succeed
 		case <-ctx.Done():
 			return
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
-// Write sends what next returns into a flow's input, until it returns io.EOF. It waits while the flow
-// is slower, and ends without error when the flow wants no more.
+// Write sends the records that next returns to a flow's input, until next returns io.EOF. It waits while
+// the flow is slower, and returns nil when the flow closes the input.
 func (c *Client) Write(
 	ctx context.Context, a contract.Address, next func() ([]byte, error),
 ) (contract.Count, error) {

@@ -14,14 +14,14 @@ import (
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
-// ErrEnough is what a record's taker returns when it wants no more. It is no failure.
+// ErrEnough is returned by a callback that needs no more records. It is not a failure.
 var ErrEnough = errors.New("enough")
 
-// Read passes every record of a flow's output to take, in order, and returns how many there were. The
-// record is take's to use only until it returns.
+// Read passes every record of a flow's output to take, in order, and returns their count. The record is
+// valid only until take returns.
 //
-// The edge of a flow that fails has no end. So running, which must come from ctx, has to end when the
-// flow has its verdict: Read then takes what has arrived and what is stored, and returns stream.ErrCut.
+// The edge of a flow that fails has no end. Therefore the caller must cancel running, which must derive
+// from ctx, when the flow has its verdict: Read then reads what is stored, and returns stream.ErrCut.
 // stream.ErrGone means that the flow was cleaned up before its output was read.
 func (c *Client) Read(
 	ctx, running context.Context, a contract.Address, take func([]byte) error,
@@ -50,8 +50,8 @@ func (c *Client) Read(
 	return n, err
 }
 
-// settle stores what was read, so that the planner sees it when the flow is released. If that fails, the
-// outputs are kept for their retention.
+// settle stores the read position, so that the planner sees it when the flow is released. If that fails,
+// the outputs are kept for their retention.
 func (c *Client) settle(ctx context.Context, r *stream.Reader) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
@@ -63,7 +63,7 @@ func ofContext(err error) bool {
 }
 
 func takeAll(ctx context.Context, r *stream.Reader, take func([]byte) error) error {
-	for ctx.Err() == nil { // Recv does not look at it while records are at hand
+	for ctx.Err() == nil { // Recv does not check it while records are buffered
 		record, err := r.Recv(ctx)
 		if err == nil {
 			err = take(record)
@@ -75,7 +75,7 @@ func takeAll(ctx context.Context, r *stream.Reader, take func([]byte) error) err
 	return ctx.Err()
 }
 
-// enough tells the writer that its reader wants no more.
+// enough closes the edge for its writer.
 func (c *Client) enough(ctx context.Context, r *stream.Reader) error {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
@@ -85,8 +85,8 @@ func (c *Client) enough(ctx context.Context, r *stream.Reader) error {
 	return nil
 }
 
-// Release says that the flow's outputs need not be kept any longer than until they are read, and how much of each was
-// read. They are read when Read has returned.
+// Release announces that the flow's outputs are to be kept only until they are read, and how much of each was read.
+// An output is read when Read has returned.
 func (c *Client) Release(flow string, read map[string]contract.OutputCount) error {
 	body, err := json.Marshal(contract.Release{Read: read})
 	if err == nil {
@@ -98,24 +98,24 @@ func (c *Client) Release(flow string, read map[string]contract.OutputCount) erro
 	return c.link.FlushTimeout(askWait)
 }
 
-// A Meter hears what the readers of a flow's edges have consumed.
+// A Meter receives the credits of a flow's edges.
 type Meter struct {
 	sub *nats.Subscription
 	// Credits delivers the edge's subject and its credit; some may be missing.
 	Credits chan Credit
 }
 
-// A Credit is what the reader of one edge has consumed so far.
+// A Credit is the number of records that the reader of one edge has consumed so far.
 type Credit struct {
 	// Subject is the credit's own, as contract.CreditSubject makes it.
 	Subject string
 	wire.Credit
 }
 
-// meterBuffer bounds the credits that wait: they are cumulative, so those beyond it are dropped.
+// meterBuffer is the number of buffered credits; further ones are dropped, because credits are cumulative.
 const meterBuffer = 1024
 
-// Measure begins to hear the credits of a flow. Close the meter.
+// Measure subscribes to the credits of a flow. The caller must close the meter.
 func (c *Client) Measure(flow string) (*Meter, error) {
 	m := &Meter{Credits: make(chan Credit, meterBuffer)}
 	var err error
@@ -130,10 +130,10 @@ func (c *Client) Measure(flow string) (*Meter, error) {
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listen to the edges of flow %s: %w", flow, err)
+		return nil, fmt.Errorf("subscribe to the edges of flow %s: %w", flow, err)
 	}
 	return m, nil
 }
 
-// Close stops listening.
+// Close unsubscribes.
 func (m *Meter) Close() { _ = m.sub.Unsubscribe() }

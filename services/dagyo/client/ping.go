@@ -16,14 +16,14 @@ import (
 	"github.com/dagyo/dagyo/pkg/service"
 )
 
-// servicePrefix begins the name of every Dagyo service in `nats micro ls`.
+// servicePrefix is the prefix of every Dagyo service in `nats micro ls`.
 const servicePrefix = "dagyo-"
 
-// Services returns the Dagyo services that an installation is made of.
+// Services returns the Dagyo services of an installation.
 func Services() []string { return contract.Services() }
 
-// Ping counts the replicas of each service that answer before the context ends. It returns as soon as
-// one of each that is wanted has answered; none named means all.
+// Ping counts the replicas of each service that answer before the context ends. It returns as soon as one
+// replica of each wanted service has answered; without names, all services are wanted.
 func (c *Client) Ping(ctx context.Context, wanted ...string) (map[string]int, error) {
 	return c.PingHost(ctx, "", wanted...)
 }
@@ -67,11 +67,11 @@ func serviceName(reply []byte, host string) (string, bool) {
 	return strings.CutPrefix(ping.Name, servicePrefix)
 }
 
-// Behind is how many events the services have still to read, all of them together.
+// Behind returns the number of events that the services have still to read, in total.
 func (c *Client) Behind(ctx context.Context) (uint64, error) {
 	events, err := c.link.JS.Stream(ctx, contract.StreamEvents)
 	if err != nil {
-		return 0, fmt.Errorf("look at the services' consumers: %w", explained(err))
+		return 0, fmt.Errorf("read the state of the services' consumers: %w", explained(err))
 	}
 	var behind uint64
 	consumers := events.ListConsumers(ctx)
@@ -83,7 +83,7 @@ func (c *Client) Behind(ctx context.Context) (uint64, error) {
 	return behind, consumers.Err()
 }
 
-// Missing lists the wanted services that are not among the found; none named means all.
+// Missing lists the wanted services that were not found; without names, all services are wanted.
 func Missing(found map[string]int, wanted ...string) []string {
 	if len(wanted) == 0 {
 		wanted = Services()

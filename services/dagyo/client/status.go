@@ -12,8 +12,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/history"
 )
 
-// Flow returns where a flow stands, or how it ended. The error is ErrUnknownFlow where there is no flow
-// of that id, or it is no longer remembered.
+// Flow returns the status of a flow. The error is ErrUnknownFlow if no flow has the id, or if the flow is no
+// longer in history.
 func (c *Client) Flow(ctx context.Context, flow string) (contract.FlowStatus, error) {
 	var s contract.FlowStatus
 	err := c.ask(ctx, contract.AskFlowGet, []byte(flow), &s)
@@ -23,9 +23,9 @@ func (c *Client) Flow(ctx context.Context, flow string) (contract.FlowStatus, er
 	return s, err
 }
 
-// Flows lists the flows that a query selects, page by page: the current ones first, the last submitted
-// first, then those in history, the last ended first. A page may be empty although others follow. The
-// list ends with the first error; leave it to ask for no more.
+// Flows lists the flows that match a query, page by page: current flows, the latest submission first, then
+// ended flows, the latest end first. A page may be empty although others follow. The sequence ends with the
+// first error.
 func (c *Client) Flows(
 	ctx context.Context, q contract.FlowQuery,
 ) iter.Seq2[contract.FlowPage, error] {
@@ -49,7 +49,7 @@ func (c *Client) flowPage(ctx context.Context, q contract.FlowQuery) (contract.F
 	return page, c.ask(ctx, contract.AskFlowList, body, &page)
 }
 
-// LiveFlows counts the flows that were found valid and have no verdict yet.
+// LiveFlows counts the valid flows without a verdict.
 func (c *Client) LiveFlows(ctx context.Context) (n int, err error) {
 	for page, err := range c.Flows(ctx, liveFlows(history.MaxLimit)) {
 		if err != nil {
@@ -60,8 +60,8 @@ func (c *Client) LiveFlows(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// liveFlows leaves out what was submitted and not yet found valid: it may be rejected, or have to wait
-// until there is a validator.
+// liveFlows does not count submitted flows that are not validated yet: they may be rejected, or wait for a
+// validator.
 func liveFlows(limit int) contract.FlowQuery {
 	return contract.FlowQuery{Live: true, Limit: limit, States: []contract.Type{
 		contract.TypeFlowValidated, contract.TypeFlowPlanned, contract.TypeFlowQueued,
@@ -69,10 +69,10 @@ func liveFlows(limit int) contract.FlowQuery {
 	}}
 }
 
-// livePoll is the time between two questions for live flows.
+// livePoll is the time between two requests for live flows.
 const livePoll = 50 * time.Millisecond
 
-// AwaitNoLiveFlows returns when LiveFlows would count none, and with an error when that cannot be known.
+// AwaitNoLiveFlows waits until there are no live flows. It returns an error if they cannot be counted.
 func (c *Client) AwaitNoLiveFlows(ctx context.Context) error {
 	again := time.NewTicker(livePoll)
 	defer again.Stop()

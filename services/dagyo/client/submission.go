@@ -9,16 +9,16 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// ErrIDTaken says that the id is that of a flow with another document.
-var ErrIDTaken = errors.New("the id is taken: another document was submitted under it before; choose another id")
+// ErrIDTaken is returned if the id belongs to a flow with a different document.
+var ErrIDTaken = errors.New("the id is in use: a different document was submitted under it; use another id")
 
-// judgeWait is how long a submission waits to be judged.
+// judgeWait bounds the wait for the validation of a submission.
 const judgeWait = 3 * time.Second
 
-// Judged waits until the validator has judged a submission, given its place in EVENTS and the digest of its document.
-// It returns nil for a flow that is right; one of the same document under the same id is the same, and before reports
-// that it was found right earlier. Other answers are a problem.List and ErrIDTaken. Where there is no answer yet the
-// error is ErrNoAnswer; the submission is stored.
+// Judged waits until the validator has validated a submission, given its sequence number in EVENTS and the digest of
+// its document. It returns nil for a valid flow, also if it was submitted before with the same document and id; before
+// reports that. Other results are a problem.List and ErrIDTaken. Without an answer the error is ErrNoAnswer; the
+// submission is stored.
 func (c *Client) Judged(ctx context.Context, flow string, seq uint64, document string) (before bool, err error) {
 	feed, err := c.Follow(ctx, Start{}, "flow.*."+flow)
 	if err != nil {
@@ -27,7 +27,7 @@ func (c *Client) Judged(ctx context.Context, flow string, seq uint64, document s
 	defer feed.Close()
 	ctx, cancel := context.WithTimeoutCause(ctx, judgeWait, ErrNoAnswer)
 	defer cancel()
-	if feed.Stored == 0 { // else its events are not kept any more, if it has ended
+	if feed.Stored == 0 { // otherwise the flow may have ended and its events may be deleted
 		past, err := c.Before(ctx, flow, document)
 		if err != nil || past != nil {
 			return past != nil, err
@@ -49,8 +49,8 @@ func (c *Client) Judged(ctx context.Context, flow string, seq uint64, document s
 	}
 }
 
-// Before returns the status of the flow of an id that has ended before a document was submitted under it; nil where
-// there is none, or where that cannot be known now. The error is ErrIDTaken where its document was another one.
+// Before returns the status of a flow with the id that ended before a document was submitted under it, or nil if there
+// is none or its status is unavailable. The error is ErrIDTaken if its document was a different one.
 func (c *Client) Before(ctx context.Context, flow, document string) (*contract.FlowStatus, error) {
 	s, err := c.Flow(ctx, flow)
 	if err != nil || s.Document == "" {
@@ -62,8 +62,8 @@ func (c *Client) Before(ctx context.Context, flow, document string) (*contract.F
 	return &s, nil
 }
 
-// Same compares the digests of the document that has an id and of one that was submitted under it. The version
-// before this one kept none.
+// Same compares the digest of the document with an id and that of a document submitted under it. The previous version
+// stored no digests.
 func Same(flow, has, submitted string) error {
 	if has != "" && has != submitted {
 		return fmt.Errorf("submit flow %s: %w (see `dagyo show %s`)", flow, ErrIDTaken, flow)

@@ -79,29 +79,29 @@ func texts(all []Document) []string {
 	return out
 }
 
-// What has no meaning in JSON, or more than one, is refused where it stands.
+// What is not supported, or more than one, is refused where it stands.
 func TestRefused(t *testing.T) {
 	tests := []struct{ name, text, want string }{
-		{"infinity", "a: 1\nb: .inf\n", `line 2, column 4: /b: JSON has no number .inf [bad-value]`},
-		{"minus infinity", "b: [-.INF]\n", `line 1, column 5: /b/0: JSON has no number -.INF [bad-value]`},
-		{"no number", "b: .NaN\n", `line 1, column 4: /b: JSON has no number .NaN [bad-value]`},
+		{"infinity", "a: 1\nb: .inf\n", `line 2, column 4: /b: JSON does not support the number .inf [bad-value]`},
+		{"minus infinity", "b: [-.INF]\n", `line 1, column 5: /b/0: JSON does not support the number -.INF [bad-value]`},
+		{"no number", "b: .NaN\n", `line 1, column 4: /b: JSON does not support the number .NaN [bad-value]`},
 		{"a leading zero", "a:\n  b: 010\n", `line 2, column 6: /a/b: 010 is an octal number in YAML 1.1 and a decimal number in YAML 1.2`},
 		{"no octal digit", "b: -08\n", `line 1, column 4: /b: -08 is text in YAML 1.1 and a decimal number in YAML 1.2 [bad-value] — write the number without leading zeros (-8), or text in quotation marks ("-08")`},
 		{"a negative octal number", "b: -010\n", `write the number without leading zeros (-10), or text in quotation marks ("-010")`},
-		{"bytes that are no base64", "b: !!binary \"???\"\n", `line 1, column 4: /b: !!binary is not base64`},
-		{"an unknown tag", "a: 1\nb: !mine x\n", `line 2, column 4: /b: the tag !mine has no meaning in JSON`},
-		{"a wrong tag", "b: !!int x\n", `is not of the type !!int`},
-		{"an alias inside of itself", "a: &a\n  b: *a\n", `line 2, column 6: /a/b: the alias *a stands inside of what it refers to`},
-		{"an alias in a list inside of itself", "a: &a [1, *a]\n", `line 1, column 11: /a/1: the alias *a stands`},
-		{"two aliases inside of each other", "a: &a\n  b: &b\n    c: [*a, *b]\n", `the alias *a stands inside`},
-		{"an alias above its anchor", "a: *x\nb: &x 1\n", `line 1, column 4: there is no anchor &x above this alias`},
+		{"bytes that are no base64", "b: !!binary \"???\"\n", `line 1, column 4: /b: the value of !!binary must be base64`},
+		{"an unknown tag", "a: 1\nb: !mine x\n", `line 2, column 4: /b: the tag !mine is not supported`},
+		{"a wrong tag", "b: !!int x\n", `does not have the type !!int`},
+		{"an alias inside of itself", "a: &a\n  b: *a\n", `line 2, column 6: /a/b: the alias *a refers to a value that contains it`},
+		{"an alias in a list inside of itself", "a: &a [1, *a]\n", `line 1, column 11: /a/1: the alias *a refers to`},
+		{"two aliases inside of each other", "a: &a\n  b: &b\n    c: [*a, *b]\n", `the alias *a refers to a value`},
+		{"an alias above its anchor", "a: *x\nb: &x 1\n", `line 1, column 4: anchor &x not found above this alias`},
 		{"a percent sign", "a: %x\n", `neither JSON nor YAML`},
-		{"a merge inside of itself", "a: &a {b: {<<: *a}}\n", `nested deeper than the 1000 levels`},
+		{"a merge inside of itself", "a: &a {b: {<<: *a}}\n", `nested deeper than the limit of 1000 levels`},
 		{"an alias with an anchor", "a: &a *a\n", `neither JSON nor YAML`},
-		{"an alias with a tag", "a: &a x\nb: !!str *a\n", `an alias has no anchor or tag of its own`},
-		{"an alias of nothing", "a: 1\nb: *nope\n", `line 2, column 4: there is no anchor &nope above this alias`},
+		{"an alias with a tag", "a: &a x\nb: !!str *a\n", `an alias cannot have an anchor or a tag`},
+		{"an alias of nothing", "a: 1\nb: *nope\n", `line 2, column 4: anchor &nope not found above this alias`},
 		{"a merge of itself", "a: &a\n  <<: *a\n  b: 1\n", `the mapping merges itself`},
-		{"a merge of text", "a: &a x\nb: {<<: *a}\n", `a merge key (<<) names a mapping or a list of mappings`},
+		{"a merge of text", "a: &a x\nb: {<<: *a}\n", `the value of a merge key (<<) must be a mapping or a list of mappings`},
 		{"a list as a name", "? [a]\n: 1\n", `line 2, column 1: neither JSON nor YAML: found an invalid key`},
 		{"a tab", "a:\n  b: 1\n\tc: 2\n", `line 3, column 1: neither JSON nor YAML: a tab stands where YAML allows only spaces [not-json] — indent with spaces`},
 		{"a wrong indentation", "a:\n  b: 1\n c: 2\n", `line 3, column 2: neither JSON nor YAML`},
@@ -115,9 +115,9 @@ func TestRefused(t *testing.T) {
 		{"UTF-32", "\xff\xfe\x00\x00a\x00\x00\x00:\x00\x00\x00", `line 1, column 1: the file is not UTF-8 text`},
 		{"half a character of UTF-16", "\xff\xfea\x00:\x00x", `line 1, column 3: the file is not UTF-8 text`},
 		{"half a surrogate pair", "{\"a\":\n \"\\ud800\"}", `line 2, column 3: not JSON: the text is not Unicode`},
-		{"many levels", strings.Repeat("[", 5000) + strings.Repeat("]", 5000), "nested deeper than the 1000 levels"},
-		{"many open brackets", strings.Repeat("[", 1<<20), "nested deeper than the 1000 levels"},
-		{"many dashes", strings.Repeat("- ", 5000), "nested deeper than the 1000 levels"},
+		{"many levels", strings.Repeat("[", 5000) + strings.Repeat("]", 5000), "nested deeper than the limit of 1000 levels"},
+		{"many open brackets", strings.Repeat("[", 1<<20), "nested deeper than the limit of 1000 levels"},
+		{"many dashes", strings.Repeat("- ", 5000), "nested deeper than the limit of 1000 levels"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -42,8 +42,8 @@ func fromUTF16(raw []byte, order binary.ByteOrder) []byte {
 	return text
 }
 
-// notText returns the offset of the first byte that is not UTF-8, or is NUL as in UTF-16 without a mark and in
-// UTF-32; -1 where there is none.
+// notText returns the offset of the first byte that is not valid UTF-8 or is NUL, as in UTF-16 without a mark and in
+// UTF-32; or -1.
 func notText(text []byte) int {
 	for at := 0; at < len(text); {
 		r, n := utf8.DecodeRune(text[at:])

@@ -8,7 +8,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// yamlOrigin is a document of a YAML stream that was converted.
+// yamlOrigin is a converted document of a YAML stream.
 type yamlOrigin struct {
 	body    ast.Node
 	aliases aliases
@@ -22,7 +22,7 @@ func (o yamlOrigin) places(wanted targets) map[string]place {
 	return found
 }
 
-// walk notes the places of the parts of a node that are wanted.
+// walk records the places of the wanted parts of a node.
 func (o yamlOrigin) walk(n ast.Node, pointer string, wanted targets, found map[string]place) {
 	switch n := o.resolve(n).(type) {
 	case *ast.SequenceNode:
@@ -36,7 +36,7 @@ func (o yamlOrigin) walk(n ast.Node, pointer string, wanted targets, found map[s
 		}
 	case *ast.MappingNode, *ast.MappingValueNode:
 		r := yamlReader{aliases: o.aliases}
-		all, _ := r.members(n, nil) // it was read before
+		all, _ := r.members(n, nil) // it was already read without error
 		for _, m := range all {
 			if at := pointer + problem.Pointer(m.name); wanted[at] {
 				k := start(m.key)
@@ -83,7 +83,7 @@ func start(n ast.Node) position {
 	return position{t.Position.Line, t.Position.Column}
 }
 
-// block reports whether a node is a mapping or a list that is written below its name.
+// block reports whether a node is a mapping or a list that starts on the line after its name.
 func block(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.MappingNode:

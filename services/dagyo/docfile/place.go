@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// Locate returns problems of the document with the line and the column of their place in its file.
+// Locate returns the problems of the document with their line and column in its file.
 func (d Document) Locate(problems problem.List) problem.List {
 	if d.origin == nil || len(problems) == 0 {
 		return problems
@@ -30,16 +30,16 @@ func (d Document) Locate(problems problem.List) problem.List {
 // A position counts lines and characters from 1.
 type position struct{ line, column int }
 
-// A place is where a member of an object or an item of an array stands.
+// A place is the position of a member of an object or an item of an array.
 type place struct {
-	// key is where its name stands, that of the value for an item; last is that of a name that is repeated.
+	// key is the position of its name, or of the value of an item; last is that of the last repetition of the name.
 	key, last position
 	value     position
-	// block values of YAML begin below their name.
+	// block is true for a YAML value that starts below its name.
 	block bool
 }
 
-// of returns the position that a problem is about: a name, or a value.
+// of returns the position of a problem: a name or a value.
 func (p place) of(code problem.Code) position {
 	switch {
 	case code == problem.DuplicateKey:
@@ -51,7 +51,7 @@ func (p place) of(code problem.Code) position {
 	}
 }
 
-// targets are the pointers that are looked for, and the parts of a document on the way to them.
+// targets are the wanted pointers, and the parts of a document on the path to them.
 type targets map[string]bool
 
 func targetsOf(problems problem.List) targets {
@@ -67,7 +67,7 @@ func targetsOf(problems problem.List) targets {
 	return out
 }
 
-// note adds the place of a member. Of a name that is repeated, the first member stays.
+// note adds the place of a member. If a name is repeated, the first member is kept.
 func note(found map[string]place, pointer string, p place) {
 	if first, ok := found[pointer]; ok {
 		first.last = p.key
@@ -90,7 +90,7 @@ func (o jsonOrigin) places(wanted targets) map[string]place {
 	return w.found
 }
 
-// A jsonWalk visits the parts of valid JSON in their order.
+// A jsonWalk visits the parts of valid JSON in order.
 type jsonWalk struct {
 	text   []byte
 	wanted targets
@@ -99,7 +99,7 @@ type jsonWalk struct {
 	passed, line, column int
 }
 
-// position returns that of an offset, which must not be before the last one.
+// position returns the position of an offset, which must not be before the previous one.
 func (w *jsonWalk) position(at int) position {
 	between := w.text[w.passed:at]
 	if n := bytes.Count(between, []byte("\n")); n > 0 {
@@ -111,7 +111,7 @@ func (w *jsonWalk) position(at int) position {
 	return position{w.line, w.column}
 }
 
-// value visits the value at an offset and returns the offset behind it.
+// value visits the value at an offset and returns the offset after it.
 func (w *jsonWalk) value(at int, pointer string) int {
 	open := w.text[at]
 	if open != '{' && open != '[' || !w.wanted[pointer] {
@@ -123,7 +123,7 @@ func (w *jsonWalk) value(at int, pointer string) int {
 		if open == '{' {
 			end := at + valueLength(w.text[at:])
 			_ = json.Unmarshal(w.text[at:end], &token) // it is a string
-			at = w.space(w.space(end) + 1)             // behind the colon
+			at = w.space(w.space(end) + 1)             // after the colon
 		}
 		at = w.member(pointer+problem.Pointer(token), key, at)
 		if at = w.space(at); w.text[at] == ',' {
@@ -149,7 +149,7 @@ func (w *jsonWalk) space(at int) int {
 	return at
 }
 
-// valueLength returns the length of the value that valid JSON begins with.
+// valueLength returns the length of the value at the start of valid JSON.
 func valueLength(b []byte) int {
 	depth, inText := 0, false
 	for i := 0; i < len(b); i++ {

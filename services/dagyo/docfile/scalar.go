@@ -9,7 +9,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// The forms of plain scalars, by the core schema of YAML 1.2.
+// The forms of plain scalars in the core schema of YAML 1.2.
 var (
 	decimalForm = regexp.MustCompile(`^[-+]?[0-9]+$`)
 	basedForm   = regexp.MustCompile(`^0(o[0-7]+|x[0-9a-fA-F]+)$`)
@@ -18,8 +18,8 @@ var (
 	octalForm   = regexp.MustCompile(`^[-+]?0[0-9]+$`)
 )
 
-// plainScalar returns a plain scalar as JSON, or says that it is text. The problem is set where YAML has a
-// value that JSON has not, or where YAML 1.1 and 1.2 disagree about a number.
+// plainScalar returns a plain scalar as JSON, or reports that it is text. The problem is set if the value does
+// not exist in JSON, or if YAML 1.1 and 1.2 disagree about a number.
 func plainScalar(text string) (value string, isText bool, bad *problem.Problem) {
 	switch text {
 	case "", "~", "null", "Null", "NULL":
@@ -34,8 +34,8 @@ func plainScalar(text string) (value string, isText bool, bad *problem.Problem) 
 		return "", true, nil
 	case endlessForm.MatchString(text):
 		return "", false, &problem.Problem{
-			Code: problem.BadValue, Message: "JSON has no number " + text,
-			Hint: "for text, write it in quotation marks: " + strconv.Quote(text),
+			Code: problem.BadValue, Message: "JSON does not support the number " + text,
+			Hint: "to write text, use quotation marks: " + strconv.Quote(text),
 		}
 	case octalForm.MatchString(text):
 		return "", false, ambiguous(text)
@@ -50,7 +50,7 @@ func plainScalar(text string) (value string, isText bool, bad *problem.Problem) 
 	return "", true, nil
 }
 
-// ambiguous refuses a number with a leading zero, which versions of YAML read differently.
+// ambiguous reports a number with a leading zero, which versions of YAML read differently.
 func ambiguous(text string) *problem.Problem {
 	sign := ""
 	if text[0] == '-' {
@@ -76,7 +76,7 @@ func ambiguous(text string) *problem.Problem {
 	return p
 }
 
-// decimal writes a number with a fraction or an exponent as JSON does.
+// decimal converts a number with a fraction or an exponent to JSON.
 func decimal(text string) string {
 	sign := ""
 	if text[0] == '-' || text[0] == '+' {
@@ -99,7 +99,7 @@ func decimal(text string) string {
 	return sign + whole + fraction + exponent
 }
 
-// fits reports whether a value in JSON, which is not text, is of the type of a tag.
+// fits reports whether a JSON value other than text has the type of a tag.
 func fits(value, tag string) bool {
 	switch tag {
 	case "!!null":

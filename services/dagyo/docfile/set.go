@@ -16,8 +16,8 @@ import (
 )
 
 // Set returns the text of a document, JSON or YAML, with a member of the outermost object set to a string.
-// All else stays as it was written, comments and white space too. Where there is no such member it is put
-// before another one, which must be there.
+// The rest of the text does not change, including comments and white space. If the member does not exist, it is
+// inserted before another member, which must exist.
 func Set(text []byte, member, value, before string) ([]byte, error) {
 	quoted, err := json.Marshal(value)
 	if err != nil {
@@ -39,7 +39,7 @@ func Set(text []byte, member, value, before string) ([]byte, error) {
 	return slices.Concat(mark, out), nil
 }
 
-// onlyDiffers makes sure that an edit has done what it should, and nothing else.
+// onlyDiffers checks that an edit changed the member and nothing else.
 func onlyDiffers(text, edited []byte, member, value string) error {
 	was, err := members(text)
 	if err != nil {
@@ -47,7 +47,7 @@ func onlyDiffers(text, edited []byte, member, value string) error {
 	}
 	was[member] = value
 	if is, err := members(edited); err != nil || !reflect.DeepEqual(was, is) {
-		return errors.New("the document is not written in a way that can be edited; do it by hand")
+		return errors.New("the document cannot be edited automatically; edit it by hand")
 	}
 	return nil
 }
@@ -61,9 +61,9 @@ func members(text []byte) (out map[string]any, err error) {
 	return out, err
 }
 
-// A span is where a member stands in a JSON text.
+// A span is the position of a member in a JSON text.
 type span struct {
-	name, value int // where each begins
+	name, value int // offsets
 	end         int
 }
 
@@ -77,9 +77,9 @@ func setJSON(text []byte, member, quoted, before string) ([]byte, error) {
 	}
 	next, ok := members[before]
 	if !ok {
-		return nil, fmt.Errorf("there is no %q", before)
+		return nil, fmt.Errorf("field %q not found", before)
 	}
-	// Written as its neighbour is: the same white space around it.
+	// Use the same white space as the neighbour.
 	head := text[:next.name]
 	space := head[len(bytes.TrimRight(head, " \t\r\n")):]
 	colon := text[next.name+len(before)+len(`""`) : next.value]
@@ -91,7 +91,7 @@ func setJSON(text []byte, member, quoted, before string) ([]byte, error) {
 func spans(text []byte) (map[string]span, error) {
 	in := json.NewDecoder(bytes.NewReader(text))
 	if open, err := in.Token(); err != nil || open != json.Delim('{') {
-		return nil, errors.New("the document is no object")
+		return nil, errors.New("the document is not an object")
 	}
 	out := map[string]span{}
 	for in.More() {
@@ -123,11 +123,11 @@ func setYAML(text []byte, member, quoted, before string) ([]byte, error) {
 	}
 	n, ok := lines[before]
 	if !ok {
-		return nil, fmt.Errorf("there is no %q", before)
+		return nil, fmt.Errorf("field %q not found", before)
 	}
 	indent := all[n][:len(all[n])-len(bytes.TrimLeft(all[n], " "))]
 	for n > 0 && bytes.HasPrefix(bytes.TrimLeft(all[n-1], " "), []byte("#")) {
-		n-- // a comment stays with what it is about
+		n-- // keep a comment with its field
 	}
 	line := fmt.Appendf(nil, "%s%s: %s\n", indent, member, quoted)
 	all = append(all[:n:n], append([][]byte{line}, all[n:]...)...)
@@ -141,7 +141,7 @@ func memberLines(text []byte) (map[string]int, error) {
 		return nil, err
 	}
 	if len(f.Docs) != 1 {
-		return nil, fmt.Errorf("there are %d documents", len(f.Docs))
+		return nil, fmt.Errorf("got %d documents, want 1", len(f.Docs))
 	}
 	out := map[string]int{}
 	switch body := f.Docs[0].Body.(type) {
@@ -152,12 +152,12 @@ func memberLines(text []byte) (map[string]int, error) {
 	case *ast.MappingValueNode:
 		out[body.Key.String()] = body.Key.GetToken().Position.Line - 1
 	default:
-		return nil, errors.New("the document is no mapping")
+		return nil, errors.New("the document is not a mapping")
 	}
 	return out, nil
 }
 
-// replaceScalar replaces what stands behind the member's name, up to a comment or the line's end.
+// replaceScalar replaces the text after the member's name, up to a comment or the end of the line.
 func replaceScalar(line []byte, member, quoted string) []byte {
 	name, rest, _ := strings.Cut(string(line), ":")
 	if trimmed := strings.TrimSpace(name); strings.Trim(trimmed, `"'`) != member {

@@ -43,10 +43,10 @@ func TestSet(t *testing.T) {
 // What cannot be edited as text is refused, and never spoilt.
 func TestSetRefuses(t *testing.T) {
 	tests := []struct{ name, text, want string }{
-		{"no neighbour", `{"name":"a"}`, `there is no "build"`},
-		{"an array", `[1]`, "the document is no object"},
-		{"a value of many lines", "image: >\n  folded\n  text\nbuild: {}\n", "do it by hand"},
-		{"YAML on one line", "{name: a, image: b, build: {}}", "do it by hand"},
+		{"no neighbour", `{"name":"a"}`, `field "build" not found`},
+		{"an array", `[1]`, "the document is not an object"},
+		{"a value of many lines", "image: >\n  folded\n  text\nbuild: {}\n", "edit it by hand"},
+		{"YAML on one line", "{name: a, image: b, build: {}}", "edit it by hand"},
 		{"two documents", "build: {}\n---\nbuild: {}\n", "2 documents"},
 	}
 	for _, tt := range tests {

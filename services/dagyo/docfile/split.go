@@ -12,7 +12,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// split reads the documents in a text: JSON values one behind another, or a stream of YAML.
+// split reads the documents in a text: a sequence of JSON values, or a YAML stream.
 func split(raw []byte, name string) ([]Document, error) {
 	text, err := decode(raw)
 	if err != nil {
@@ -35,13 +35,13 @@ func split(raw []byte, name string) ([]Document, error) {
 	return all, err
 }
 
-// looksLikeJSON reports whether a text that is neither JSON nor YAML was meant as JSON.
+// looksLikeJSON reports whether a text that is neither JSON nor YAML was probably meant as JSON.
 func looksLikeJSON(text []byte) bool {
 	text = bytes.TrimSpace(text)
 	return text[0] == '{' && bytes.HasPrefix(bytes.TrimSpace(text[1:]), []byte(`"`))
 }
 
-// splitJSON reads JSON values. The problem says where the text is none.
+// splitJSON reads JSON values. The problem contains the position of invalid text.
 func splitJSON(text []byte) ([]Document, *problem.Problem) {
 	var all []Document
 	in := json.NewDecoder(bytes.NewReader(text))
@@ -65,11 +65,11 @@ func splitJSON(text []byte) ([]Document, *problem.Problem) {
 	}
 }
 
-// notJSON says why the text is not JSON from an offset on.
+// notJSON returns why the text is not valid JSON after an offset.
 func notJSON(text []byte, from int) *problem.Problem {
 	var value json.RawMessage
 	err := json.Unmarshal(text[from:], &value)
-	if err == nil { // the decoder has found fault in it
+	if err == nil { // the decoder reported the error itself
 		err = errors.New("unexpected data after the value")
 	}
 	p := problem.Problem{Code: problem.NotJSON, Message: "not JSON: " + err.Error()}

@@ -20,11 +20,11 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// yamlDepth is how many levels of YAML are read, and how many brackets may be open in the text. The services
-// allow far fewer.
+// yamlDepth is the maximum number of levels in YAML, and of open brackets in the text. The limits of the services
+// are much lower.
 const yamlDepth = 1000
 
-// splitYAML reads the documents of a YAML stream. Empty ones do not count.
+// splitYAML reads the documents of a YAML stream. Empty documents are skipped.
 func splitYAML(text []byte) (all []Document, err error) {
 	if deep(text) {
 		return nil, problem.List{tooDeep()}
@@ -51,13 +51,13 @@ func splitYAML(text []byte) (all []Document, err error) {
 	return all, nil
 }
 
-// streamOf returns the tokens of each document that is not empty. The parser reads one document at a time:
-// of a stream it drops all that comes behind an empty document.
+// streamOf returns the tokens of each document that is not empty. The parser reads one document at a time: in a
+// stream, it drops everything after an empty document.
 func streamOf(tokens token.Tokens) (all []token.Tokens) {
 	var doc token.Tokens
 	filled, directive := false, false
 	end := func() {
-		if directive { // it belongs to the document behind it
+		if directive { // it belongs to the next document
 			filled, directive = false, false
 			return
 		}
@@ -86,7 +86,7 @@ func streamOf(tokens token.Tokens) (all []token.Tokens) {
 	return all
 }
 
-// deep reports whether a text nests deeper than the parser, which recurses, should follow.
+// deep reports whether a text is nested too deeply for the recursive parser.
 func deep(text []byte) bool {
 	open, dashes := 0, 0
 	for i, c := range text {
@@ -111,11 +111,11 @@ func deep(text []byte) bool {
 
 func tooDeep() problem.Problem {
 	return problem.Problem{
-		Code: problem.TooDeep, Message: fmt.Sprintf("nested deeper than the %d levels that are allowed", yamlDepth),
+		Code: problem.TooDeep, Message: fmt.Sprintf("nested deeper than the limit of %d levels", yamlDepth),
 	}
 }
 
-// notYAML is an error of the parser.
+// notYAML returns an error of the parser as problems.
 func notYAML(err error) problem.Problem {
 	p := problem.Problem{Code: problem.NotJSON, Message: "neither JSON nor YAML: " + err.Error()}
 	var syntax yaml.Error
@@ -132,24 +132,24 @@ func notYAML(err error) problem.Problem {
 	return p
 }
 
-// A yamlReader writes a document as JSON.
+// A yamlReader converts a document to JSON.
 type yamlReader struct {
 	out bytes.Buffer
-	// aliases leads from each alias to what it names.
+	// aliases maps each alias to its node.
 	aliases aliases
-	// open are the anchors around the node that is written.
+	// open are the anchors around the current node.
 	open []*ast.AnchorNode
-	// path leads to the node that is written.
+	// path is the path to the current node.
 	path  []string
 	depth int
-	// merged counts the mappings that were merged.
+	// merged is the number of merged mappings.
 	merged int
 }
 
-// mergeLimit is how many mappings a document may merge, each time counted.
+// mergeLimit is the maximum number of merged mappings in a document, counting each merge.
 const mergeLimit = 100_000
 
-// A yamlError is what keeps a node from being JSON.
+// A yamlError is the reason why a node cannot be converted to JSON.
 type yamlError struct {
 	node ast.Node
 	problem.Problem
@@ -187,7 +187,7 @@ func (r *yamlReader) write(n ast.Node) error {
 	defer func() { r.depth-- }()
 	if r.out.Len() > event.SizeLimit {
 		return refuse(n, problem.TooLarge,
-			fmt.Sprintf("with its aliases written out, the document has more than %d bytes", event.SizeLimit), "")
+			fmt.Sprintf("with its aliases expanded, the document is larger than the limit of %d bytes", event.SizeLimit), "")
 	}
 	switch n := n.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
@@ -208,12 +208,12 @@ func (r *yamlReader) write(n ast.Node) error {
 	}
 }
 
-// alias appends what an alias stands for.
+// alias appends the node of an alias.
 func (r *yamlReader) alias(n *ast.AliasNode) error {
 	target := r.aliases[n]
 	if slices.Contains(r.open, target) {
-		return refuse(n, problem.NotJSON, fmt.Sprintf("the alias *%s stands inside of what it refers to", aliasName(n)),
-			"JSON has no values that contain themselves")
+		return refuse(n, problem.NotJSON, fmt.Sprintf("the alias *%s refers to a value that contains it", aliasName(n)),
+			"JSON does not support values that contain themselves")
 	}
 	r.open = append(r.open, target)
 	err := r.write(target.Value)
@@ -223,7 +223,7 @@ func (r *yamlReader) alias(n *ast.AliasNode) error {
 
 func aliasName(n *ast.AliasNode) string { return n.Value.GetToken().Value }
 
-// aliases lead to the anchors that they name.
+// aliases maps aliases to their anchors.
 type aliases map[*ast.AliasNode]*ast.AnchorNode
 
 // resolve finds the anchor of each alias in a node: the last one of its name before it.
@@ -232,7 +232,7 @@ func (a aliases) resolve(n ast.Node, anchors map[string]*ast.AnchorNode) error {
 	switch n := n.(type) {
 	case *ast.AliasNode:
 		if a[n] = anchors[aliasName(n)]; a[n] == nil {
-			return refuse(n, problem.NotJSON, fmt.Sprintf("there is no anchor &%s above this alias", aliasName(n)), "")
+			return refuse(n, problem.NotJSON, fmt.Sprintf("anchor &%s not found above this alias", aliasName(n)), "")
 		}
 	case *ast.AnchorNode:
 		anchors[n.Name.GetToken().Value] = n
@@ -256,10 +256,10 @@ func (a aliases) resolve(n ast.Node, anchors map[string]*ast.AnchorNode) error {
 	return nil
 }
 
-// property resolves what has an anchor or a tag, which is no alias.
+// property resolves a node with an anchor or a tag, which must not be an alias.
 func (a aliases) property(n, value ast.Node, anchors map[string]*ast.AnchorNode) error {
 	if _, alias := value.(*ast.AliasNode); alias {
-		return refuse(n, problem.NotJSON, "an alias has no anchor or tag of its own", "")
+		return refuse(n, problem.NotJSON, "an alias cannot have an anchor or a tag", "")
 	}
 	return a.resolve(value, anchors)
 }
@@ -318,7 +318,7 @@ func (r *yamlReader) text(s string) {
 	}
 	enc := json.NewEncoder(&r.out)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s)               // text can be encoded
+	_ = enc.Encode(s)               // encoding text cannot fail
 	r.out.Truncate(r.out.Len() - 1) // the newline
 }
 
@@ -328,8 +328,8 @@ type member struct {
 	key, value ast.Node
 }
 
-// members returns a mapping's own members, repeated ones too, then those that it merges: of these it takes
-// the first of each name that it has not itself. around are the mappings that merge this one.
+// members returns a mapping's own members, including repeated ones, then merged members: of each name that the
+// mapping does not have itself, the first one. around are the mappings that merge this one.
 func (r *yamlReader) members(n ast.Node, around []ast.Node) ([]member, error) {
 	var out []member
 	var merged []ast.Node
@@ -361,10 +361,10 @@ func (r *yamlReader) members(n ast.Node, around []ast.Node) ([]member, error) {
 	return out, nil
 }
 
-// merge returns the members of what a merge key names: a mapping, or several.
+// merge returns the members of the value of a merge key: a mapping, or several.
 func (r *yamlReader) merge(from ast.Node, around []ast.Node) ([]member, error) {
 	if r.merged++; r.merged > mergeLimit {
-		return nil, refuse(from, problem.TooLarge, fmt.Sprintf("the document merges more than %d mappings", mergeLimit), "")
+		return nil, refuse(from, problem.TooLarge, fmt.Sprintf("the document merges more than the limit of %d mappings", mergeLimit), "")
 	}
 	switch n := from.(type) {
 	case *ast.AliasNode:
@@ -390,7 +390,7 @@ func (r *yamlReader) merge(from ast.Node, around []ast.Node) ([]member, error) {
 		}
 		return out, nil
 	}
-	return nil, refuse(from, problem.NotJSON, "a merge key (<<) names a mapping or a list of mappings", "")
+	return nil, refuse(from, problem.NotJSON, "the value of a merge key (<<) must be a mapping or a list of mappings", "")
 }
 
 func valuesOf(n ast.Node) []*ast.MappingValueNode {
@@ -403,7 +403,7 @@ func valuesOf(n ast.Node) []*ast.MappingValueNode {
 	return nil
 }
 
-// name returns the name of a member. JSON has only text there: a number or a word stands for its letters.
+// name returns the name of a member. Names in JSON are text: a number or a word is used as it is written.
 func (r *yamlReader) name(key ast.Node) (string, error) {
 	switch k := key.(type) {
 	case *ast.MappingKeyNode:
@@ -440,11 +440,11 @@ func (r *yamlReader) tagged(n *ast.TagNode) error {
 	case "!!binary":
 		return r.binary(n)
 	default:
-		return refuse(n, problem.NotJSON, fmt.Sprintf("the tag %s has no meaning in JSON", tag), "leave the tag out")
+		return refuse(n, problem.NotJSON, fmt.Sprintf("the tag %s is not supported", tag), "remove the tag")
 	}
 }
 
-// binary appends bytes in base64 as a flow document has them.
+// binary appends bytes in base64 as they are written in a flow document.
 func (r *yamlReader) binary(n *ast.TagNode) error {
 	text, err := written(n.Value)
 	if err != nil {
@@ -452,7 +452,7 @@ func (r *yamlReader) binary(n *ast.TagNode) error {
 	}
 	text = strings.Join(strings.Fields(text), "")
 	if _, err := base64.StdEncoding.DecodeString(text); err != nil {
-		return refuse(n, problem.BadValue, "!!binary is not base64 with the standard alphabet and padding", "")
+		return refuse(n, problem.BadValue, "the value of !!binary must be base64 with the standard alphabet and padding", "")
 	}
 	r.out.WriteString(`{"base64":`)
 	r.text(text)
@@ -460,7 +460,7 @@ func (r *yamlReader) binary(n *ast.TagNode) error {
 	return nil
 }
 
-// scalar appends a single value. An empty tag leaves its type to its form.
+// scalar appends a single value. If the tag is empty, its form determines its type.
 func (r *yamlReader) scalar(n ast.Node, tag string) error {
 	text, err := written(n)
 	if err != nil {
@@ -475,7 +475,7 @@ func (r *yamlReader) scalar(n ast.Node, tag string) error {
 		return &yamlError{n, *problem}
 	}
 	if tag != "" && (isText || !fits(value, tag)) {
-		return refuse(n, "bad-value", fmt.Sprintf("%s is not of the type %s", strconv.Quote(text), tag), "")
+		return refuse(n, "bad-value", fmt.Sprintf("%s does not have the type %s", strconv.Quote(text), tag), "")
 	}
 	if isText {
 		r.text(text)
@@ -485,7 +485,7 @@ func (r *yamlReader) scalar(n ast.Node, tag string) error {
 	return nil
 }
 
-// quoted reports whether a node is text by its form: in quotation marks, or a block.
+// quoted reports whether the form of a node is text: in quotation marks, or a block.
 func quoted(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.LiteralNode:
@@ -498,7 +498,7 @@ func quoted(n ast.Node) bool {
 	return false
 }
 
-// written returns a scalar's text.
+// written returns the text of a scalar.
 func written(n ast.Node) (string, error) {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -512,5 +512,5 @@ func written(n ast.Node) (string, error) {
 	case *ast.AnchorNode:
 		return written(n.Value)
 	}
-	return "", refuse(n, problem.NotJSON, "a single value must stand here", "")
+	return "", refuse(n, problem.NotJSON, "expected a single value", "")
 }

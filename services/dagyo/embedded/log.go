@@ -6,11 +6,11 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A logger hands the server's messages to zerolog. What the server notices all day long is of no
-// interest to those who did not know that there is a server: it goes to the debug level.
+// A logger passes the server's messages to zerolog. The server's notices are logged at the debug level:
+// users of an embedded server do not need them.
 type logger struct {
 	log zerolog.Logger
-	// fatal holds the first reason for which the server cannot run.
+	// fatal holds the first reason why the server cannot run.
 	fatal chan string
 }
 
@@ -24,7 +24,7 @@ func (l *logger) Errorf(format string, v ...any)  { l.log.Error().Msgf(format, v
 func (l *logger) Debugf(format string, v ...any)  { l.log.Debug().Msgf(format, v...) }
 func (l *logger) Tracef(format string, v ...any)  { l.log.Trace().Msgf(format, v...) }
 
-// Fatalf keeps the reason for Start, and does not end the process.
+// Fatalf keeps the reason for Start, and does not exit the process.
 func (l *logger) Fatalf(format string, v ...any) {
 	select {
 	case l.fatal <- fmt.Sprintf(format, v...):

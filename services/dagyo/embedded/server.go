@@ -10,21 +10,21 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// MaxPayload is the largest message, in octets, that the server takes.
+// MaxPayload is the maximum size of a message in bytes.
 const MaxPayload = 8 << 20
 
-// DefaultPort is where NATS listens by convention; RandomPort lets the system choose.
+// DefaultPort is the default port of NATS; RandomPort lets the system choose a free one.
 const (
 	DefaultPort = 4222
 	RandomPort  = server.RANDOM_PORT
 )
 
-// startTimeout bounds the start, the recovery of what is stored included.
+// startTimeout bounds the start, including the recovery of stored data.
 const startTimeout = time.Minute
 
-// Options say where the server listens and keeps its streams.
+// Options are the address and the data directory of a server.
 type Options struct {
-	// Host defaults to 127.0.0.1: there are no passwords, so nobody else may connect.
+	// Host defaults to 127.0.0.1: the server has no authentication, so only local clients may connect.
 	Host string
 	// Port is DefaultPort if 0.
 	Port int
@@ -38,7 +38,7 @@ type Server struct {
 	ns *server.Server
 }
 
-// Start starts a server and returns once clients can connect and JetStream is there.
+// Start starts a server and returns once clients can connect and JetStream is available.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	ns, err := server.NewServer(options(o))
 	if err != nil {
@@ -69,7 +69,7 @@ func options(o Options) *server.Options {
 	return out
 }
 
-// awaitReady returns at once when the server has said that it cannot start.
+// awaitReady waits until the server is ready. It returns at once if the server reports that it cannot start.
 func (s *Server) awaitReady(ctx context.Context, log *logger) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errNotReady)
 	defer cancel()
@@ -87,10 +87,10 @@ func (s *Server) awaitReady(ctx context.Context, log *logger) error {
 
 var errNotReady = fmt.Errorf("the server is not ready after %v", startTimeout)
 
-// ClientURL is the address for clients on this machine.
+// ClientURL returns the address for clients on this machine.
 func (s *Server) ClientURL() string { return s.ns.ClientURL() }
 
-// Shutdown stops the server and returns when everything is on disk and all its goroutines have ended.
+// Shutdown stops the server and returns when all data is on disk and all its goroutines have ended.
 func (s *Server) Shutdown() {
 	s.ns.Shutdown()
 	s.ns.WaitForShutdown()

@@ -12,13 +12,13 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 )
 
-// A comparison is of what an output has written with what it should have.
+// A comparison compares the records of an output with the expected ones.
 type comparison struct {
 	typename  string
-	format    format // of the file with what it should have
+	format    format // of the file with the expected records
 	got, want [][]byte
 	unordered bool
-	// partial is true of a flow that panics: its outputs may end anywhere.
+	// partial is true if the flow panics: its outputs may end anywhere.
 	partial bool
 }
 
@@ -42,14 +42,14 @@ func (c comparison) lines() (got, want []string) {
 	return got, want
 }
 
-// shows reports whether the records can be told apart when they are shown as they are, each on a line.
+// shows reports whether the records stay distinguishable when they are printed as they are, one per line.
 func shows(records [][]byte) bool {
 	return !slices.ContainsFunc(records, func(r []byte) bool {
 		return !utf8.Valid(r) || bytes.ContainsFunc(r, unicode.IsControl)
 	})
 }
 
-// among returns those of the sorted lines that are in the sorted other as often.
+// among returns the sorted lines that occur at least as often in the sorted other.
 func among(these, other []string) []string {
 	left := make(map[string]int)
 	for _, line := range other {
@@ -61,7 +61,7 @@ func among(these, other []string) []string {
 	})
 }
 
-// diff returns a unified diff from what should be to what is; "" where they are the same.
+// diff returns a unified diff from the expected to the actual records, "" if they are equal.
 func (c comparison) diff(wantName, gotName string) string {
 	got, want := c.lines()
 	if slices.Equal(got, want) {
@@ -72,7 +72,7 @@ func (c comparison) diff(wantName, gotName string) string {
 
 func unified(oldName string, old []string, newName string, new []string) string {
 	text := diff.Diff(oldName, joined(old), newName, joined(new))
-	_, hunks, _ := strings.Cut(string(text), "\n") // the command that would make it says nothing
+	_, hunks, _ := strings.Cut(string(text), "\n") // drop the header
 	return shortened(hunks)
 }
 
@@ -85,13 +85,13 @@ func joined(lines []string) []byte {
 	return []byte(b.String())
 }
 
-// Bounds of what is shown.
+// Limits of what is shown.
 const (
-	shownLine  = 200 // octets of a line
+	shownLine  = 200 // bytes of a line
 	shownLines = 100 // lines of a diff
 )
 
-// clipped keeps a line readable; the digest keeps different lines different.
+// clipped shortens a line; the digest keeps different lines different.
 func clipped(line string) string {
 	if len(line) <= shownLine {
 		return line
@@ -100,7 +100,7 @@ func clipped(line string) string {
 	for !utf8.RuneStart(line[cut]) {
 		cut--
 	}
-	return fmt.Sprintf("%s… (%d octets, SHA-256 %.6x)", line[:cut], len(line), sha256.Sum256([]byte(line)))
+	return fmt.Sprintf("%s… (%d bytes, SHA-256 %.6x)", line[:cut], len(line), sha256.Sum256([]byte(line)))
 }
 
 func shortened(text string) string {

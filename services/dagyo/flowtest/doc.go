@@ -1,7 +1,7 @@
-// Package flowtest runs flows as tests: each case is a folder with a flow, what it is fed, and what
-// is expected of it. docs/testing-flows.md is the page for those who write cases.
+// Package flowtest runs flows as tests. A test case is a folder with a flow, the records of its inputs,
+// and the expected result. docs/testing-flows.md is the page for authors of test cases.
 //
-// [Find] reads and checks everything before anything runs, so that a slip of the pen is told at once
-// and for all cases. [Runner] submits the flow of one case, feeds its inputs, keeps its outputs up to a
-// bound, and hands what it saw to a pure comparison, which makes the [Result].
+// [Find] reads and checks all files before anything runs, so that mistakes in all test cases are
+// reported at once. [Runner] submits the flow of one test case, feeds its inputs, collects its outputs up
+// to a limit, and passes its observations to a pure comparison, which returns the [Result].
 package flowtest

@@ -11,8 +11,8 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
-// A Document is a case's test.yaml; schemas/test.json describes each field. Its zero value expects
-// the flow to complete.
+// A Document is the test.yaml of a test case; schemas/test.json describes its fields. The zero value
+// expects the flow to complete.
 type Document struct {
 	Description string                `json:"description"`
 	Flow        string                `json:"flow"`
@@ -24,13 +24,13 @@ type Document struct {
 	file docfile.Document
 }
 
-// An OutputRule says how an output is compared.
+// An OutputRule is how to compare an output.
 type OutputRule struct {
 	Unordered bool `json:"unordered"`
 	Ignored   bool `json:"ignored"`
 }
 
-// A PanicRule is what the first cause of a panic is like; what is not said is not compared.
+// A PanicRule is the expected first cause of a panic; empty fields are not compared.
 type PanicRule struct {
 	Kind    contract.Kind `json:"kind"`
 	Node    *string       `json:"node"`
@@ -39,13 +39,13 @@ type PanicRule struct {
 	Record  *int64        `json:"record"`
 }
 
-// A ProblemRule is one problem for which a flow is rejected.
+// A ProblemRule is one expected problem of a rejected flow.
 type ProblemRule struct {
 	Code    problem.Code `json:"code"`
 	Pointer *string      `json:"pointer"`
 }
 
-// A pattern is a regular expression; without one, everything matches.
+// A pattern is a regular expression; the zero value matches everything.
 type pattern struct{ *regexp.Regexp }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -56,7 +56,7 @@ func (p *pattern) UnmarshalText(text []byte) (err error) {
 
 func (p pattern) matches(s string) bool { return p.Regexp == nil || p.MatchString(s) }
 
-// readDocument reads a test document. What is wrong with it is a problem.List.
+// readDocument reads a test document. If it is invalid, the error is a problem.List.
 func readDocument(path string) (Document, error) {
 	file, err := docfile.ReadFile(path)
 	if err != nil {
@@ -75,16 +75,16 @@ func parseDocument(raw []byte) (d Document, err error) {
 	if _, problems := document.Check("test", raw, document.DefaultLimits()); len(problems) > 0 {
 		return d, problems
 	}
-	if err := json.Unmarshal(raw, &d); err != nil { // only a pattern gets past the schema
+	if err := json.Unmarshal(raw, &d); err != nil { // only an invalid pattern passes the schema
 		return d, problem.List{{
 			Code: problem.BadValue, Pointer: "/panic/message", Message: err.Error(),
-			Hint: "write a regular expression as RE2 knows it: https://golang.org/s/re2syntax",
+			Hint: "write a regular expression in RE2 syntax: https://golang.org/s/re2syntax",
 		}}
 	}
 	return d, d.contradictions().Err()
 }
 
-// contradictions are what the schema cannot refuse in so many words.
+// contradictions reports contradictions that the schema cannot report clearly.
 func (d Document) contradictions() problem.List {
 	var report document.Report
 	if d.Panic != nil && d.Rejected != nil {
@@ -93,12 +93,12 @@ func (d Document) contradictions() problem.List {
 	}
 	for name, rule := range d.Outputs {
 		if rule.Ignored && rule.Unordered {
-			report.Add(problem.SchemaMismatch, "an output that is ignored has no order",
+			report.Add(problem.SchemaMismatch, "an ignored output has no order",
 				`keep "ignored" or "unordered"`, "outputs", name)
 		}
 	}
 	if d.Rejected != nil && d.Outputs != nil {
-		report.Add(problem.SchemaMismatch, "a flow that is rejected has no outputs", "", "outputs")
+		report.Add(problem.SchemaMismatch, "a rejected flow has no outputs", "", "outputs")
 	}
 	return report.List()
 }

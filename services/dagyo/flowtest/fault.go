@@ -9,13 +9,13 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// A Fault is what is wrong with one file of the tests themselves.
+// A Fault is the problems of one test file.
 type Fault struct {
 	File     string       `json:"file"`
 	Problems problem.List `json:"problems"`
 }
 
-// Faults are an error that keeps all cases from running.
+// Faults are an error that prevents all test cases from running.
 type Faults []Fault
 
 func (f Faults) Error() string {
@@ -26,7 +26,7 @@ func (f Faults) Error() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// Err returns the faults as an error, in the order of their files, or nil when there is none.
+// Err returns the faults as an error, sorted by file, or nil if there are none.
 func (f Faults) Err() error {
 	if len(f) == 0 {
 		return nil
@@ -36,7 +36,7 @@ func (f Faults) Err() error {
 	}))
 }
 
-// add notes that a file is wrong. An error that is a problem.List is told problem by problem.
+// add adds an error of a file. A problem.List is added problem by problem.
 func (f *Faults) add(file string, err error) {
 	var problems problem.List
 	if !errors.As(err, &problems) {
@@ -49,16 +49,16 @@ func (f *Faults) add(file string, err error) {
 	*f = append(*f, Fault{file, problems})
 }
 
-// say notes one problem of a file.
+// say adds one problem of a file.
 func (f *Faults) say(file string, code problem.Code, message, hint string) {
 	f.add(file, problem.List{{Code: code, Message: message, Hint: hint}})
 }
 
-// Codes of faults that no service tells of.
+// Codes of faults that services do not report.
 const (
 	unreadable  problem.Code = "unreadable"   // the file cannot be read
-	unknownFile problem.Code = "unknown-file" // no part of a case, or of no use to it
-	missingFile problem.Code = "missing-file" // a part of a case that is not there
-	ambiguous   problem.Code = "ambiguous"    // two files for one thing
+	unknownFile problem.Code = "unknown-file" // not part of a test case, or not used by it
+	missingFile problem.Code = "missing-file" // a required file of a test case is missing
+	ambiguous   problem.Code = "ambiguous"    // two files for the same purpose
 	noCases     problem.Code = "no-cases"     // nothing to run
 )

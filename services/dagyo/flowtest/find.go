@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
-// Names in the folder of a case; flow and test are documents, the others folders.
+// Names in the folder of a test case; flow and test are documents, the others are folders.
 const (
 	flowFile    = "flow"
 	testFile    = "test"
@@ -22,19 +22,19 @@ const (
 
 func caseWords() []string { return []string{flowFile, testFile, inputsDir, outputsDir} }
 
-// documentEndings are those of JSON and YAML.
+// documentEndings are the file name extensions of JSON and YAML.
 func documentEndings() []string { return []string{".yaml", ".yml", ".json"} }
 
-// A Suite is all that is to be run.
+// A Suite is the test cases to run.
 type Suite struct {
-	// Cases are in the order of their names.
+	// Cases are sorted by name.
 	Cases []Case
-	// Progdefs are what is applied before the first case, in the order of their files.
+	// Progdefs are applied before the first test case, sorted by file.
 	Progdefs []Progdef
 }
 
-// Find reads all cases in the folders and below whose name matches only, if that is not nil. Everything
-// wrong with any of them is one error of type Faults.
+// Find reads all test cases in the folders and below. If only is not nil, it skips those whose name does not
+// match. All problems are returned as one error of type Faults.
 func Find(dirs []string, only *regexp.Regexp) (Suite, error) {
 	var s Suite
 	var faults Faults
@@ -49,15 +49,15 @@ func Find(dirs []string, only *regexp.Regexp) (Suite, error) {
 		}
 	}
 	if len(s.Cases) == 0 && len(faults) == 0 {
-		faults.say(strings.Join(dirs, ", "), noCases, "there is no case to run",
-			"a case is a folder with a flow.yaml or a test.yaml; --run REGEXP looks at its path")
+		faults.say(strings.Join(dirs, ", "), noCases, "no test cases found",
+			"a test case is a folder with a flow.yaml or a test.yaml; --run REGEXP matches its path")
 	}
 	s.Progdefs = gatherProgdefs(s.Cases, &faults)
 	return s, faults.Err()
 }
 
-// walk lists the folders of all cases, each once. Those that begin with a dot or an underscore are
-// passed over, and so is what belongs to a case or to progdefs.
+// walk lists the folders of all test cases, each once. It skips folders that start with a dot or an
+// underscore, and folders inside test cases and progdefs.
 func walk(dirs []string, faults *Faults) ([]string, error) {
 	var out []string
 	for _, dir := range dirs {
@@ -87,8 +87,8 @@ func passedOver(dir string) bool {
 	return hidden || dir == progdefsDir || dir == inputsDir || dir == outputsDir
 }
 
-// isCase reports whether a folder is a case. A document whose name is nearly that of a case's would
-// never be run: it is a fault.
+// isCase reports whether a folder is a test case. A document with a similar name is a fault: it would
+// never be used.
 func isCase(dir string, faults *Faults) (bool, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -105,13 +105,13 @@ func isCase(dir string, faults *Faults) (bool, error) {
 	}
 	for _, name := range near {
 		stem, _ := documentStem(name)
-		faults.say(filepath.Join(dir, name), unknownFile, "this is not the name of a flow or a test",
+		faults.say(filepath.Join(dir, name), unknownFile, "not the name of a flow or a test",
 			document.DidYouMean(document.Suggest(stem, []string{flowFile, testFile})+filepath.Ext(name)))
 	}
 	return false, nil
 }
 
-// documentStem takes the ending off the name of a JSON or YAML file.
+// documentStem removes the extension from the name of a JSON or YAML file.
 func documentStem(name string) (stem string, known bool) {
 	ending := filepath.Ext(name)
 	return strings.TrimSuffix(name, ending), slices.Contains(documentEndings(), ending)

@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
-// A follower follows one flow to its end, feeds it, and keeps its outputs.
+// A follower follows one flow to its end, feeds its inputs, and collects its outputs.
 type follower struct {
 	runner *Runner
 	c      Case
@@ -19,7 +19,7 @@ type follower struct {
 	feed   *client.Feed
 	phase  contract.Type
 	jobs   map[string]contract.JobState
-	// over ends what depends on the flow being alive.
+	// over cancels what needs a running flow.
 	over    context.CancelFunc
 	reading sync.WaitGroup
 	feeding sync.WaitGroup
@@ -41,7 +41,7 @@ func (r *Runner) follow(ctx context.Context, c Case, flow string, seq uint64) (*
 	}, nil
 }
 
-// close waits for all goroutines, and lets the broker forget the outputs.
+// close waits for all goroutines, and releases the outputs on the broker.
 func (f *follower) close() {
 	f.over()
 	f.reading.Wait()
@@ -51,10 +51,10 @@ func (f *follower) close() {
 	for name, c := range f.outputs {
 		read[name] = c.count
 	}
-	_ = f.runner.Client.Release(f.flow, read) // else they are kept for the retention
+	_ = f.runner.Client.Release(f.flow, read) // otherwise they are kept for the retention
 }
 
-// observe waits for the verdict, and for the outputs to be read.
+// observe waits for the verdict and for the end of the outputs.
 func (f *follower) observe(ctx context.Context) (observation, error) {
 	seen := observation{outputs: f.outputs, unfed: f.unfed}
 	var err error
@@ -67,35 +67,35 @@ func (f *follower) observe(ctx context.Context) (observation, error) {
 	f.reading.Wait()
 	f.feeding.Wait()
 	if err == nil && seen.late == "" && context.Cause(ctx) == errLate {
-		seen.late = "its outputs were not read to their end"
+		seen.late = "its outputs were not read to the end"
 	}
 	return seen, err
 }
 
-// standing says how far the flow has come.
+// standing returns the progress of the flow.
 func (f *follower) standing() string {
-	s := "the last that was heard is " + string(f.phase)
+	s := "its last event was " + string(f.phase)
 	if jobs := running(f.jobs); jobs != "" {
 		s += "; jobs: " + jobs
 	}
 	return s
 }
 
-// cancelled cancels a flow that is late, so that it does not hold what the next case needs.
+// cancelled cancels a flow at its deadline, so that it frees its capacity for the next test case.
 func (f *follower) cancelled(ctx context.Context) (contract.Event, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelWait)
 	defer cancel()
-	if _, err := f.runner.Client.Cancel(ctx, f.flow, "the test's deadline is over"); err != nil {
+	if _, err := f.runner.Client.Cancel(ctx, f.flow, "the deadline of the test case expired"); err != nil {
 		return contract.Event{}, err
 	}
 	e, err := f.verdict(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = nil // that it is late is said already
+		err = nil // the deadline is already reported
 	}
 	return e, err
 }
 
-// verdict takes the flow's events up to the one that ends it.
+// verdict reads the flow's events up to the last one.
 func (f *follower) verdict(ctx context.Context) (contract.Event, error) {
 	for {
 		e, err := f.feed.Next(ctx)
@@ -121,7 +121,7 @@ func (f *follower) verdict(ctx context.Context) (contract.Event, error) {
 	}
 }
 
-// open begins to feed the inputs and to read the outputs.
+// open starts feeding the inputs and reading the outputs.
 func (f *follower) open(ctx context.Context, d *contract.FlowPlanned) {
 	for _, j := range d.Jobs {
 		f.jobs[j.Job] = contract.JobWaiting
@@ -143,13 +143,13 @@ func (f *follower) open(ctx context.Context, d *contract.FlowPlanned) {
 	}
 }
 
-// failed notes an input that cannot be fed, and ends the flow, which would wait for it.
+// failed records an input that cannot be fed, and cancels the flow, which would wait for it.
 func (f *follower) failed(ctx context.Context, name string, err error) {
 	f.mu.Lock()
 	f.unfed[name] = err
 	f.mu.Unlock()
 	if _, err := f.runner.Client.Cancel(ctx, f.flow, fmt.Sprintf("input %s: %v", name, err)); err != nil {
-		f.over() // the case's deadline ends it
+		f.over() // it ends at the deadline of the test case
 	}
 }
 
@@ -158,7 +158,7 @@ func (f *follower) write(ctx context.Context, path string, a contract.Address) e
 	next, stop := puller(readFile(path, a.Type))
 	defer stop()
 	if _, err := f.runner.Client.Write(ctx, a, next); err != nil {
-		return fmt.Errorf("cannot feed it: %w", err)
+		return fmt.Errorf("cannot be fed: %w", err)
 	}
 	return nil
 }

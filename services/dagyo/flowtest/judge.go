@@ -11,18 +11,18 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
-// A Failure is one thing that is not as the case expects it.
+// A Failure is one difference from the expected result.
 type Failure struct {
 	// About is "verdict", "input NAME", "output NAME" or "case".
 	About   string `json:"about"`
 	Message string `json:"message"`
-	// Detail is a diff, or the verdict in full.
+	// Detail is a diff, or the complete verdict.
 	Detail string `json:"detail,omitempty"`
-	// Hint says what to do about it, where that is known.
+	// Hint is how to fix it, if known.
 	Hint string `json:"hint,omitempty"`
 }
 
-// judgeVerdict compares how a flow has ended with what the case expects.
+// judgeVerdict compares the verdict of a flow with the expected one.
 func (d Document) judgeVerdict(e contract.Event) []Failure {
 	switch got := e.Data.(type) {
 	case *contract.FlowRejected:
@@ -40,7 +40,7 @@ func (d Document) judgeVerdict(e contract.Event) []Failure {
 	}
 	return []Failure{{
 		About: "verdict", Detail: verdictText(e), Hint: d.expecting(e),
-		Message: fmt.Sprintf("the flow should have %s, but it %s", d.expected(), ended(e.Type)),
+		Message: fmt.Sprintf("the flow %s, but should have %s", ended(e.Type), d.expected()),
 	}}
 }
 
@@ -66,17 +66,17 @@ func ended(t contract.Type) string {
 	return "was cancelled"
 }
 
-// expecting says how a case would expect what has happened.
+// expecting returns how to write a test case that expects this verdict.
 func (d Document) expecting(e contract.Event) string {
 	if d.Panic != nil || d.Rejected != nil {
 		return ""
 	}
 	switch got := e.Data.(type) {
 	case *contract.FlowPanic:
-		return fmt.Sprintf("if it has to panic, write into test.yaml: panic: {kind: %s, node: %q}",
+		return fmt.Sprintf("if it should panic, write in test.yaml: panic: {kind: %s, node: %q}",
 			got.Cause.Kind, got.Cause.Job)
 	case *contract.FlowRejected:
-		return fmt.Sprintf("if it has to be rejected, write into test.yaml: rejected: [%s]",
+		return fmt.Sprintf("if it should be rejected, write in test.yaml: rejected: [%s]",
 			strings.Join(codes(got.Problems), ", "))
 	}
 	return ""
@@ -100,7 +100,7 @@ func verdictText(e contract.Event) string {
 func (p PanicRule) judge(cause contract.JobFailure, e contract.Event) []Failure {
 	var wrong []string
 	differs := func(what string, got, want any) {
-		wrong = append(wrong, fmt.Sprintf("%s is %v, not %v", what, got, want))
+		wrong = append(wrong, fmt.Sprintf("got %s %v, want %v", what, got, want))
 	}
 	if p.Kind != "" && p.Kind != cause.Kind {
 		differs("kind", cause.Kind, p.Kind)
@@ -122,7 +122,7 @@ func (p PanicRule) judge(cause contract.JobFailure, e contract.Event) []Failure 
 	}
 	return []Failure{{
 		About: "verdict", Detail: verdictText(e),
-		Message: "the flow panicked, but otherwise than expected: " + strings.Join(wrong, "; "),
+		Message: "the flow panicked, but not as expected: " + strings.Join(wrong, "; "),
 	}}
 }
 
@@ -135,7 +135,7 @@ func number(n *int64) string {
 	return fmt.Sprint(*n)
 }
 
-// judgeProblems matches the problems of a rejection with the expected ones, each with one.
+// judgeProblems matches each problem of a rejection with one expected problem.
 func (d Document) judgeProblems(got problem.List) []Failure {
 	var gotLines, wantLines []string
 	left := slices.Clone(got)
@@ -158,12 +158,12 @@ func (d Document) judgeProblems(got problem.List) []Failure {
 	slices.Sort(gotLines)
 	slices.Sort(wantLines)
 	return []Failure{{
-		About: "verdict", Message: "the flow was rejected, but for other problems than expected",
+		About: "verdict", Message: "the flow was rejected, but not with the expected problems",
 		Detail: unified("expected", wantLines, "rejected for", gotLines),
 	}}
 }
 
-// bySharpness puts rules with a pointer first: those without one take what is left.
+// bySharpness sorts rules with a pointer first: the others match the remaining problems.
 func bySharpness(rules []ProblemRule) []ProblemRule {
 	out := slices.Clone(rules)
 	slices.SortStableFunc(out, func(a, b ProblemRule) int {
@@ -194,7 +194,7 @@ func lineOf(p problem.Problem) string {
 	return fmt.Sprintf("%s at %s: %s", p.Code, p.Pointer, p.Message)
 }
 
-// judgeInputs tells of the inputs that could not be fed.
+// judgeInputs reports the inputs that could not be fed.
 func judgeInputs(failed map[string]error) []Failure {
 	var out []Failure
 	for _, name := range slices.Sorted(maps.Keys(failed)) {

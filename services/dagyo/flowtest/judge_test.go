@@ -31,24 +31,24 @@ func TestVerdictsAreJudged(t *testing.T) {
 		want     string // in the failure's message; "" where there is none
 	}{
 		{"completed", `{}`, completed, ""},
-		{"completed, not expected", `{"panic": {}}`, completed, "should have panicked, but it completed"},
+		{"completed, not expected", `{"panic": {}}`, completed, "completed, but should have panicked"},
 		{"completed, not rejected", `{"rejected": [{"code": "cycle"}]}`, completed,
-			"should have been rejected, but it completed"},
-		{"cancelled", `{}`, cancelled, "should have completed, but it was cancelled"},
+			"completed, but should have been rejected"},
+		{"cancelled", `{}`, cancelled, "was cancelled, but should have completed"},
 		{"any panic", `{"panic": {}}`, panicked, ""},
 		{"this panic", `{"panic": {"kind": "error", "node": "boom", "message": "model$", "port": "in",
 			"record": 3}}`, panicked, ""},
-		{"another node", `{"panic": {"node": "bang"}}`, panicked, `node is "boom", not "bang"`},
-		{"of the flow itself", `{"panic": {"node": ""}}`, panicked, `node is "boom", not ""`},
+		{"another node", `{"panic": {"node": "bang"}}`, panicked, `got node "boom", want "bang"`},
+		{"of the flow itself", `{"panic": {"node": ""}}`, panicked, `got node "boom", want ""`},
 		{"another port and record", `{"panic": {"port": "a", "record": 2}}`, panicked,
-			`port is "in", not "a"; record is 3, not 2`},
+			`got port "in", want "a"; got record 3, want 2`},
 		{"another message", `{"panic": {"message": "^model"}}`, panicked,
 			`message "no such model" does not match "^model"`},
 		{"these problems", `{"rejected": [{"code": "cycle"}, {"code": "cycle", "pointer": "/edges/0"}]}`,
 			rejected, ""},
-		{"fewer problems", `{"rejected": [{"code": "cycle"}]}`, rejected, "for other problems"},
+		{"fewer problems", `{"rejected": [{"code": "cycle"}]}`, rejected, "not with the expected problems"},
 		{"more problems", `{"rejected": [{"code": "cycle"}, {"code": "cycle"}, {"code": "cycle"}]}`, rejected,
-			"for other problems"},
+			"not with the expected problems"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d, err := parseDocument([]byte(tt.document))

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The form of JUnit's reports that CI servers read.
+// The elements of JUnit reports that CI servers read.
 type (
 	junitSuites struct {
 		XMLName xml.Name `xml:"testsuites"`
@@ -38,11 +38,10 @@ type (
 	}
 )
 
-// junitSuiteName is the name of the suite, and the class of each case.
+// junitSuiteName is the name of the suite, and the class of each test case.
 const junitSuiteName = "dagyo"
 
-// JUnit writes a report in the form of JUnit: a test for each result, and one in error for each file of the tests
-// that is wrong.
+// JUnit writes a JUnit report: a test for each result, and a test with an error for each invalid test file.
 func JUnit(w io.Writer, results []Result, faults Faults, seconds float64) error {
 	counts := junitCounts{Time: junitTime(seconds)}
 	var cases []junitCase
@@ -73,13 +72,13 @@ func JUnit(w io.Writer, results []Result, faults Faults, seconds float64) error 
 
 func junitFailureOf(r Result) *junitFailure {
 	var b strings.Builder
-	_ = r.Text(&b) // a Builder takes it all
+	_ = r.Text(&b) // writing to a Builder cannot fail
 	return &junitFailure{Message: printable(r.Failures[0].Message), Text: printable(b.String())}
 }
 
 func junitTime(seconds float64) string { return fmt.Sprintf("%.3f", seconds) }
 
-// printable leaves out the characters that XML cannot have.
+// printable removes the characters that XML does not allow.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\n' && r != '\t' || r == '\ufffe' || r == '\uffff' {

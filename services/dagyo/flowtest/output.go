@@ -19,11 +19,11 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
-// recordCost is what keeping a record costs beside its octets: without it, empty records without end
-// would cost nothing.
+// recordCost is added to the size of each record in memory: otherwise an endless output of empty records
+// would not reach the limit.
 const recordCost = 32
 
-// A collected is what was read of one output.
+// A collected holds the records that were read from one output.
 type collected struct {
 	typename string
 	limit    int64
@@ -31,13 +31,13 @@ type collected struct {
 	records  [][]byte
 	count    contract.OutputCount
 	err      error
-	cut      bool // it has no end
+	cut      bool // the output has no end
 }
 
-// errTooMuch says that an output was not read to its end.
-var errTooMuch = errors.New("it has written more than a test may keep")
+// errTooMuch is returned for an output that was not read to the end.
+var errTooMuch = errors.New("the output is larger than the limit of a test")
 
-// read reads the output to its end. Without keep it keeps nothing.
+// read reads the output to the end. It stores records only if keep is set.
 func (c *collected) read(
 	ctx, running context.Context, from *client.Client, a contract.Address, keep bool,
 ) {
@@ -65,14 +65,14 @@ func (c *collected) take(record []byte) error {
 	return nil
 }
 
-// overflows tells of the outputs that were too much to keep.
+// overflows reports the outputs that exceeded the limit.
 func (r *Runner) overflows(outputs map[string]*collected) []Failure {
 	var out []Failure
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
 		if errors.Is(outputs[name].err, errTooMuch) {
 			out = append(out, Failure{
 				About: "output " + name, Hint: "raise --max-output, or ignore the output in test.yaml",
-				Message: fmt.Sprintf("%v: %d octets, each record counted as %d more", errTooMuch, r.OutputLimit,
+				Message: fmt.Sprintf("%v: %d bytes, plus %d bytes per record", errTooMuch, r.OutputLimit,
 					recordCost),
 			})
 		}
@@ -88,12 +88,12 @@ func (r *Runner) judgeOutput(c Case, name string, out *collected, result *Result
 	path := c.Goldens[name]
 	switch {
 	case out == nil, path == "" && c.Panic != nil:
-		return // the flow has ended before it was planned, or there is nothing to say
+		return // the flow ended before it was planned, or there is nothing to report
 	case out.err != nil:
-		fail("it cannot be read: "+out.err.Error(), "", "")
+		fail("cannot be read: "+out.err.Error(), "", "")
 		return
 	case out.cut && result.Verdict == contract.TypeFlowCompleted:
-		fail("it was cleaned up before it was read to its end", "", "")
+		fail("it was deleted before it was read to the end", "", "")
 		return
 	}
 	cmp, err := r.comparison(c, name, out)
@@ -107,11 +107,11 @@ func (r *Runner) judgeOutput(c Case, name string, out *collected, result *Result
 	case r.Update && c.Panic == nil:
 		r.update(c, name, cmp, result)
 	case path == "":
-		fail("there is no file to compare it with", shown,
+		fail("no file with expected records", shown,
 			fmt.Sprintf("write %s with --update, or ignore the output in test.yaml",
 				c.golden(name, suits(out.records, out.typename))))
 	default:
-		fail("it is not as in "+path, shown, "")
+		fail("differs from "+path, shown, "")
 	}
 }
 
@@ -140,7 +140,7 @@ func (r *Runner) comparison(c Case, name string, out *collected) (comparison, er
 	want := collected{limit: r.OutputLimit}
 	for record, err := range readFile(path, out.typename) {
 		if err == nil && want.take(record) != nil {
-			err = fmt.Errorf("it has more than the %d octets that a test may keep: raise --max-output", r.OutputLimit)
+			err = fmt.Errorf("larger than the limit of %d bytes: raise --max-output", r.OutputLimit)
 		}
 		if err != nil {
 			return cmp, fmt.Errorf("read the expected records: %w", err)
@@ -150,14 +150,14 @@ func (r *Runner) comparison(c Case, name string, out *collected) (comparison, er
 	return cmp, nil
 }
 
-// update writes what was read into the output's file.
+// update writes the actual records to the output's file.
 func (r *Runner) update(c Case, name string, cmp comparison, result *Result) {
 	f := cmp.format
 	if !f.holds(cmp.got, cmp.typename) {
 		f = suits(cmp.got, cmp.typename)
 	}
 	path, old := c.golden(name, f), c.Goldens[name]
-	err := errors.New("a record is not JSON, although its typename is json: no file can hold it")
+	err := errors.New("a record with typename json is not valid JSON: it cannot be written to a file")
 	if f.holds(cmp.got, cmp.typename) {
 		err = f.write(path, cmp.sorted(), cmp.typename)
 	}
@@ -171,7 +171,7 @@ func (r *Runner) update(c Case, name string, cmp comparison, result *Result) {
 	result.Updated = append(result.Updated, path)
 }
 
-// sorted puts unordered records into an order, so that the file is the same whenever they are.
+// sorted sorts unordered records, so that equal sets of records give equal files.
 func (c comparison) sorted() [][]byte {
 	if !c.unordered {
 		return c.got
@@ -179,7 +179,7 @@ func (c comparison) sorted() [][]byte {
 	return slices.SortedFunc(slices.Values(c.got), bytes.Compare)
 }
 
-// replace writes a file as a whole or not at all.
+// replace replaces a file atomically.
 func replace(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
@@ -199,7 +199,7 @@ func replace(path string, content []byte) error {
 	return err
 }
 
-// replaceFiles writes each record into a file of the folder, instead of the files that are there.
+// replaceFiles writes each record to a file in the folder, and replaces the files in it.
 func replaceFiles(dir string, all [][]byte, typename string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -223,7 +223,7 @@ func replaceFiles(dir string, all [][]byte, typename string) error {
 	return nil
 }
 
-// puller turns records into calls, the last of which returns io.EOF.
+// puller returns a function that returns the next record at each call, and io.EOF at the end.
 func puller(records iter.Seq2[[]byte, error]) (next func() ([]byte, error), stop func()) {
 	pull, stop := iter.Pull2(records)
 	return func() ([]byte, error) {

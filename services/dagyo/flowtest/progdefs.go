@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
-// A Progdef is one that is applied before the cases run.
+// A Progdef is a progdef that is applied before the test cases run.
 type Progdef struct {
 	File     string
 	Name     string
@@ -24,8 +24,8 @@ type Progdef struct {
 // Locate returns problems of the progdef with their positions in its file.
 func (p Progdef) Locate(problems problem.List) problem.List { return p.source.Locate(problems) }
 
-// gatherProgdefs reads the progdefs that the cases use. All cases of a run share one catalogue, so a
-// name must mean the same everywhere.
+// gatherProgdefs reads the progdefs of the test cases. All test cases of a run share one catalogue, so
+// a name must have the same definition everywhere.
 func gatherProgdefs(cases []Case, faults *Faults) []Progdef {
 	var out []Progdef
 	first := make(map[string]Progdef)
@@ -36,15 +36,15 @@ func gatherProgdefs(cases []Case, faults *Faults) []Progdef {
 				first[p.Name] = p
 				out = append(out, p)
 			case !bytes.Equal(other.Document, p.Document):
-				faults.say(p.File, ambiguous, fmt.Sprintf("%s defines the progdef %q in another way", other.File,
-					p.Name), "all cases of a run share one catalogue: rename one, or test the folders one by one")
+				faults.say(p.File, ambiguous, fmt.Sprintf("%s defines the progdef %q differently", other.File,
+					p.Name), "all test cases of a run share one catalogue: rename one, or test the folders one by one")
 			}
 		}
 	}
 	return out
 }
 
-// progdefDirs lists the folders of progdefs beside each case and above it, as far as its path goes.
+// progdefDirs lists the folders of progdefs beside each test case and above it in its path.
 func progdefDirs(cases []Case) []string {
 	var out []string
 	for _, c := range cases {
@@ -63,7 +63,7 @@ func progdefDirs(cases []Case) []string {
 	})
 }
 
-// readProgdefs reads the documents in one folder; all else in it are the programs' own files.
+// readProgdefs reads the documents in one folder; other files in it belong to the programs.
 func readProgdefs(dir string, faults *Faults) []Progdef {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -96,9 +96,9 @@ func readProgdefFile(path string, faults *Faults) (out []Progdef) {
 	return out
 }
 
-// placed makes the paths in a progdef's command absolute: the words that begin with ./ or ../ stand for
-// files beside the document, wherever its executor runs. What is wrong with the document the validator
-// tells.
+// placed makes the paths in a progdef's command absolute: words that start with ./ or ../ are relative
+// to the document, independent of the executor's working directory. The validator reports what is wrong
+// with the document.
 func placed(raw []byte, dir string) (name string, document []byte, err error) {
 	var tree map[string]any
 	if json.Unmarshal(raw, &tree) != nil {

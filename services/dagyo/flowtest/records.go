@@ -16,25 +16,25 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
-// A format is how records stand in a file; it is the ending of the file's name.
+// A format is the format of a file with records; it is the file name extension.
 type format string
 
 const (
-	// lines is one record on each line, as it is.
+	// lines is one record per line, as it is.
 	lines format = ".txt"
-	// values is one JSON value on each line: of typename json the record itself, of any other type a
-	// record as in a flow's constants, a string or {"base64": "…"}.
+	// values is one JSON value per line: for typename json the record itself, for other types a record as
+	// in a flow's constants, a string or {"base64": "…"}.
 	values format = ".jsonl"
-	// whole is a file that is one record.
+	// whole is one record per file.
 	whole format = ".bin"
-	// each is a folder in which each file is a record, in the order of their names.
+	// each is a folder in which each file is a record, sorted by name.
 	each format = "/"
 )
 
-// fileFormats are those of files.
+// fileFormats are the formats of files.
 func fileFormats() []format { return []format{lines, values, whole} }
 
-// formatOf is the format of the file or folder at a path.
+// formatOf returns the format of the file or folder at a path.
 func formatOf(path string) format {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return each
@@ -45,7 +45,7 @@ func formatOf(path string) format {
 // typeJSON is the typename whose records are compared as values.
 const typeJSON = records.TypeJSON
 
-// as is the format of the files, as package records names it.
+// as returns the corresponding format of package records.
 func (f format) as() records.Format {
 	switch f {
 	case lines:
@@ -56,8 +56,8 @@ func (f format) as() records.Format {
 	return records.Whole
 }
 
-// readFile yields the records of the typename in a file or folder. A yielded record is the caller's. A
-// test may feed what is not of its typename.
+// readFile yields the records of the typename in a file or folder. The caller owns yielded records. A test
+// may feed records that do not match their typename.
 func readFile(path, typename string) iter.Seq2[[]byte, error] {
 	f := formatOf(path)
 	in, err := records.OpenInput(records.Spec{Path: path, Raw: f == each, Format: f.as()}, nil)
@@ -68,7 +68,7 @@ func readFile(path, typename string) iter.Seq2[[]byte, error] {
 	return in.Records(typename)
 }
 
-// holds reports whether a file of this format can hold exactly these records.
+// holds reports whether a file in this format can represent exactly these records.
 func (f format) holds(all [][]byte, typename string) bool {
 	switch f {
 	case whole:
@@ -83,14 +83,14 @@ func (f format) holds(all [][]byte, typename string) bool {
 	return typename != typeJSON || !slices.ContainsFunc(all, func(r []byte) bool { return !json.Valid(r) })
 }
 
-// marked reports whether a text begins with a byte-order mark: it would not be read again.
+// marked reports whether a text starts with a byte-order mark: a reader would drop it.
 func marked(all [][]byte, typename string) bool {
 	return records.IsText(typename) && slices.ContainsFunc(all, func(r []byte) bool {
 		return bytes.HasPrefix(r, []byte("\ufeff"))
 	})
 }
 
-// suits is the format for records that have no file yet.
+// suits returns the format for records that have no file yet.
 func suits(all [][]byte, typename string) format {
 	if typename == records.TypeText && lines.holds(all, typename) {
 		return lines
@@ -98,8 +98,8 @@ func suits(all [][]byte, typename string) format {
 	return values
 }
 
-// render writes each record as one line. Two lines are equal if and only if their records are, or are
-// JSON values that differ in spaces and the order of members.
+// render writes each record as one line. Two lines are equal if and only if their records are equal, or
+// are JSON values that differ only in white space and the order of members.
 func (f format) render(all [][]byte, typename string) []string {
 	out := make([]string, len(all))
 	for i, r := range all {
@@ -115,8 +115,8 @@ func (f format) render(all [][]byte, typename string) []string {
 	return out
 }
 
-// canonical is a JSON text without spaces, the members of objects in their order. What is not JSON is
-// told in a form that no JSON has.
+// canonical returns a JSON text without white space, with the members of objects sorted. Text that is not
+// JSON is returned in a form that is not valid JSON.
 func canonical(record []byte) string {
 	dec := json.NewDecoder(bytes.NewReader(record))
 	dec.UseNumber()
@@ -127,7 +127,7 @@ func canonical(record []byte) string {
 	return plain(v)
 }
 
-// constant is a record as it stands in a flow document.
+// constant returns a record as it is written in a flow document.
 func constant(record []byte) string {
 	if utf8.Valid(record) {
 		return plain(string(record))
@@ -135,16 +135,16 @@ func constant(record []byte) string {
 	return plain(flow.Value(record))
 }
 
-// plain is JSON with <, > and & as they are, and all control characters escaped.
+// plain encodes a value as JSON without escaping <, > and &, and escapes all control characters.
 func plain(v any) string {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // strings, and what was decoded from JSON, can be encoded
+	_ = enc.Encode(v) // strings and decoded JSON can always be encoded
 	return escaped(strings.TrimSuffix(b.String(), "\n"))
 }
 
-// escaped escapes the control characters beyond ASCII's, which JSON leaves as they are.
+// escaped escapes the control characters outside ASCII, which JSON does not escape.
 func escaped(text string) string {
 	if !strings.ContainsFunc(text, unicode.IsControl) {
 		return text
@@ -160,7 +160,7 @@ func escaped(text string) string {
 	return b.String()
 }
 
-// encode is the content of a file that holds the records.
+// encode returns the content of a file with the records.
 func (f format) encode(all [][]byte, typename string) []byte {
 	var b bytes.Buffer
 	switch f {
@@ -180,7 +180,7 @@ func (f format) encode(all [][]byte, typename string) []byte {
 	return b.Bytes()
 }
 
-// write writes the records into the file or folder at a path.
+// write writes the records to the file or folder at a path.
 func (f format) write(path string, all [][]byte, typename string) error {
 	if f != each {
 		return replace(path, f.encode(all, typename))

@@ -78,7 +78,7 @@ func TestBadLinesAreTold(t *testing.T) {
 		"7\n":                      "line 1: ",
 		`{"base46": "AAH/"}`:       `line 1: a value is a string or {"base64": "…"}`,
 		`{"base64": "not base"}`:   "line 1: illegal base64",
-		"\n":                       "line 1: not a JSON value: it is empty",
+		"\n":                       "line 1: not a JSON value: empty text",
 		"\"a\" \"b\"\n\"never\"\n": "line 1: not a JSON value",
 	} {
 		if _, err := readAll(t, values, content, records.TypeText); err == nil ||

@@ -15,46 +15,46 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
-// A Runner runs cases. Its method may be called concurrently.
+// A Runner runs test cases. Its method may be called concurrently.
 type Runner struct {
 	Client *client.Client
-	// ID makes a new flow id that reminds of a path.
+	// ID returns a new flow id derived from a path.
 	ID func(path string) string
-	// Deadline is for cases that have none of their own.
+	// Deadline is the deadline of test cases that set none.
 	Deadline time.Duration
-	// OutputLimit bounds what is kept of each output and read of each file in outputs/, in octets; a
-	// record counts recordCost more than its length.
+	// OutputLimit bounds the size of each output and of each file in outputs/, in bytes; each record counts
+	// recordCost more than its length.
 	OutputLimit int64
-	// Update writes the files in outputs/ anew where the outputs are otherwise.
+	// Update rewrites the files in outputs/ that differ from the actual outputs.
 	Update bool
 }
 
-// Outcomes of a case.
+// Outcomes of a test case.
 const (
 	OK      = "ok"
 	Failed  = "failed"
 	Updated = "updated"
 )
 
-// A Result is how a case went.
+// A Result is the result of a test case.
 type Result struct {
 	Case    string  `json:"case"`
 	Outcome string  `json:"outcome"`
 	Seconds float64 `json:"seconds"`
-	// Verdict is the event that ended the flow, "" where it was not submitted.
+	// Verdict is the type of the event that ended the flow, "" if it was not submitted.
 	Verdict  contract.Type `json:"verdict,omitempty"`
 	Failures []Failure     `json:"failures,omitempty"`
-	// Updated are the files that were written.
+	// Updated are the rewritten files.
 	Updated []string `json:"updated,omitempty"`
 }
 
-// cancelWait bounds the wait for the verdict on a flow that was cancelled at its case's deadline.
+// cancelWait bounds the wait for the verdict of a flow that was cancelled at its deadline.
 const cancelWait = 5 * time.Second
 
-// errLate is the cause of a case's context at its deadline.
-var errLate = errors.New("the case's deadline is over")
+// errLate is the cause of a test case's context at its deadline.
+var errLate = errors.New("the deadline of the test case expired")
 
-// Run runs one case. The error is the context's, where that has ended.
+// Run runs one test case. If the context ends, Run returns its error.
 func (r *Runner) Run(ctx context.Context, c Case) (Result, error) {
 	began := time.Now()
 	result := Result{Case: c.Name}
@@ -92,15 +92,15 @@ func outcome(r Result) string {
 	return ""
 }
 
-// An observation is what was seen of a flow.
+// An observation is what the runner observed of a flow.
 type observation struct {
 	verdict contract.Event
 	outputs map[string]*collected
 	unfed   map[string]error // inputs that could not be fed
-	late    string           // what was still to come at the deadline; "" in time
+	late    string           // what was missing at the deadline; "" if nothing
 }
 
-// observe runs the flow of a case to its end.
+// observe runs the flow of a test case to its end.
 func (r *Runner) observe(ctx context.Context, c Case) (observation, error) {
 	if c.Problems != nil {
 		return observation{verdict: rejected("", c.Problems)}, nil
@@ -131,17 +131,17 @@ func rejected(flow string, problems problem.List) contract.Event {
 	}
 }
 
-// judge compares what was seen with what is expected, and updates files if that is wanted.
+// judge compares the observation with the expected result, and updates files if Update is set.
 func (r *Runner) judge(c Case, seen observation, result *Result) {
 	if seen.late != "" {
 		result.Failures = []Failure{{
 			About:   "case",
-			Message: fmt.Sprintf("not over after %v: %s", cmp.Or(c.Deadline.D(), r.Deadline), seen.late),
+			Message: fmt.Sprintf("the flow did not end within %v: %s", cmp.Or(c.Deadline.D(), r.Deadline), seen.late),
 			Hint:    `raise "deadline" in test.yaml, or --deadline`, Detail: verdictText(seen.verdict),
 		}}
 		return
 	}
-	// Where we have disturbed the flow ourselves, its verdict says nothing.
+	// If the runner cancelled the flow, its verdict is not compared.
 	result.Failures = append(judgeInputs(seen.unfed), r.overflows(seen.outputs)...)
 	if len(result.Failures) == 0 {
 		result.Failures = c.judgeVerdict(seen.verdict)
@@ -156,7 +156,7 @@ func (r *Runner) judge(c Case, seen observation, result *Result) {
 	}
 }
 
-// running names the jobs that have not ended, for a message.
+// running returns the jobs that have not ended, for a message.
 func running(jobs map[string]contract.JobState) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(jobs)) {

@@ -9,15 +9,15 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
-// indent is put before what belongs to the line above.
+// indent precedes the details of a line.
 const indent = "      "
 
-// Text writes a line for the case, and below it what is not as expected.
+// Text writes a line for the test case, and below it the failures.
 func (r Result) Text(w io.Writer) error {
 	var b strings.Builder
 	mark := r.Outcome
 	if mark == Failed {
-		mark = "FAIL" // to be found in a long log
+		mark = "FAIL" // easy to find in a long log
 	}
 	fmt.Fprintf(&b, "%-7s %s  %.2fs\n", mark, r.Case, r.Seconds)
 	for _, path := range r.Updated {
@@ -65,7 +65,7 @@ func (s Summary) String() string {
 	return text
 }
 
-// Text writes what is wrong with each file.
+// Text writes the problems of each file.
 func (f Faults) Text(w io.Writer) error {
 	var b strings.Builder
 	for _, fault := range f {

@@ -1,13 +1,13 @@
-// Package local is all of Dagyo in one process: an embedded nats-server, the four services, and
-// executors as processes of this machine. `dagyo up` and `dagyo run` stand on it. The services are the
-// same as in a cluster, each with a connection of its own; nothing goes past the broker.
+// Package local runs all of Dagyo in one process: an embedded nats-server, the four services, and
+// executors as processes on this machine. `dagyo up` and `dagyo run` use it. The services are the same as
+// in a cluster, each with its own connection; they communicate through the broker only.
 //
 // # The data directory
 //
-//	lock        held by the process that runs on the directory
+//	lock        held by the process that uses the directory
 //	nats        the streams
 //	executors   the process backend's state
 //
-// All of it survives a restart. Executors survive even a SIGKILL of this process: they wait for the
-// broker to come back on the same port, and the next start on the directory adopts them.
+// All of it survives a restart. Executors survive even a SIGKILL of this process: they wait until the
+// broker is available again on the same port, and the next start on the directory adopts them.
 package local

@@ -23,15 +23,15 @@ import (
 	"github.com/dagyo/dagyo/services/validator"
 )
 
-// ErrInUse says that another process runs on the data directory.
+// ErrInUse is returned if another process uses the data directory.
 var ErrInUse = errors.New("the data directory is in use")
 
-// startTimeout bounds the start of the services, as long as they read no events.
+// startTimeout bounds the start of the services while they make no progress in reading events.
 const startTimeout = time.Minute
 
-// Config says where and how to run.
+// Config is the configuration of a Local.
 type Config struct {
-	// Dir is the data directory; it is made when it is missing.
+	// Dir is the data directory; it is created if it does not exist.
 	Dir string
 	// Port is embedded.DefaultPort if 0, and embedded.RandomPort for a free one.
 	Port int
@@ -39,7 +39,7 @@ type Config struct {
 	Services *settings.Services
 	// Process configures the backend; its Dir is set here.
 	Process process.Config
-	// Source is the CloudEvents source of what is published on the user's behalf.
+	// Source is the CloudEvents source of events published on behalf of the user.
 	Source string
 	Log    zerolog.Logger
 }
@@ -54,16 +54,15 @@ type Local struct {
 	failed   chan error
 }
 
-// running is a service under way.
+// running is a running service.
 type running struct {
 	cancel context.CancelFunc
 	link   *broker.Link
 	done   chan struct{}
 }
 
-// Start brings everything up, and returns when all services answer and the standard progdefs are in the
-// catalogue. Stop the returned Local. When Start fails, nothing is left of it but executors that an
-// earlier Local had left running.
+// Start starts everything, and returns when all services answer and the standard progdefs are in the catalogue.
+// The caller must stop the returned Local. If Start fails, only executors of an earlier Local keep running.
 func Start(ctx context.Context, c Config) (*Local, error) {
 	lock, err := takeLock(c.Dir)
 	if err != nil {
@@ -90,7 +89,7 @@ func (l *Local) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A server that is shut down while it makes streams leaves goroutines behind (nats-server 2.15).
+	// A server that is shut down while it creates streams leaves goroutines behind (nats-server 2.15).
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -100,7 +99,7 @@ func (l *Local) start(ctx context.Context) error {
 	return l.applyStandard(ctx)
 }
 
-// backend opens the place where executors run.
+// backend opens the backend.
 func (l *Local) backend() (*process.Backend, error) {
 	p := l.config.Process
 	p.Dir = filepath.Join(l.config.Dir, "executors")
@@ -108,18 +107,18 @@ func (l *Local) backend() (*process.Backend, error) {
 	return process.New(p)
 }
 
-// A finisher brings every start to its end, so that no executor can appear after the spawner has ended
-// and we have counted what runs. The backend bounds it.
+// A finisher completes every start of an executor, so that no executor can start after the spawner has stopped and
+// the running executors were counted. The backend bounds the time.
 type finisher struct{ backend.Backend }
 
 func (f finisher) Start(ctx context.Context, spec backend.Spec) error {
 	return f.Backend.Start(context.WithoutCancel(ctx), spec)
 }
 
-// URL is the address of the embedded NATS server.
+// URL returns the address of the embedded NATS server.
 func (l *Local) URL() string { return l.server.ClientURL() }
 
-// Failed delivers the error of a service that has ended by itself. Stop the Local then.
+// Failed delivers the error of a service that exited by itself. The caller must then stop the Local.
 func (l *Local) Failed() <-chan error { return l.failed }
 
 func (l *Local) startServices(ctx context.Context) error {
@@ -174,8 +173,8 @@ func (l *Local) startService(
 	return nil
 }
 
-// awaitServices asks until each service has answered. Services that still read events have time for it: the first
-// start of this version reads all events of the version before.
+// awaitServices pings until each service has answered. It waits longer while services still read events: the first
+// start of this version reads all events of the previous version.
 func (l *Local) awaitServices(ctx context.Context) error {
 	left := patience{limit: startTimeout, since: time.Now()}
 	for {
@@ -193,25 +192,25 @@ func (l *Local) awaitServices(ctx context.Context) error {
 		case err := <-l.failed:
 			return err
 		case <-ctx.Done():
-			return fmt.Errorf("services that do not answer: %v: %w", missing, context.Cause(ctx))
+			return fmt.Errorf("no answer from services %v: %w", missing, context.Cause(ctx))
 		default:
 		}
 		if left.over(time.Now(), func() (uint64, error) { return l.client.Behind(ctx) }) {
-			return fmt.Errorf("services that do not answer within %v: %v", startTimeout, missing)
+			return fmt.Errorf("no answer within %v from services %v", startTimeout, missing)
 		}
 	}
 }
 
-// patience is over when a backlog has not become smaller for the limit.
+// patience expires if a backlog has not shrunk for the limit.
 type patience struct {
 	limit time.Duration
-	// since is when the backlog was least, looked when it was last asked for.
+	// since is the time of the smallest backlog, looked the time of the last check.
 	since, looked time.Time
 	least         uint64
 	known         bool
 }
 
-// lookEvery is the time between two looks at the backlog.
+// lookEvery is the time between two checks of the backlog.
 const lookEvery = time.Second
 
 func (p *patience) over(now time.Time, backlog func() (uint64, error)) bool {

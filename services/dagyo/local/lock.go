@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// takeLock makes the directory and takes its lock. The system lets the lock go when the process ends,
-// however it ends.
+// takeLock creates the directory and takes its lock. The system releases the lock when the process exits for any
+// reason.
 func takeLock(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+		return nil, fmt.Errorf("create the data directory: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -24,7 +24,7 @@ func takeLock(dir string) (*os.File, error) {
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = fmt.Errorf("%w: %s is used by %s; stop it, or choose another --data",
+		err = fmt.Errorf("%w: %s is used by %s; stop it, or set another --data",
 			ErrInUse, dir, holder(f))
 	}
 	if err == nil {
@@ -37,7 +37,7 @@ func takeLock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// holder reads who has the lock.
+// holder reads the holder of the lock.
 func holder(f *os.File) string {
 	b, err := io.ReadAll(io.LimitReader(f, 32))
 	if pid := strings.TrimSpace(string(b)); err == nil && pid != "" {
@@ -46,7 +46,7 @@ func holder(f *os.File) string {
 	return "another dagyo"
 }
 
-// sign writes down who has the lock, for error messages only.
+// sign writes the holder of the lock, for error messages only.
 func sign(f *os.File) error {
 	if err := f.Truncate(0); err != nil {
 		return fmt.Errorf("lock the data directory: %w", err)

@@ -14,7 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// applyStandard puts the standard progdefs into the catalogue that are not there in this version.
+// applyStandard applies the standard progdefs that are missing in the catalogue or outdated.
 func (l *Local) applyStandard(ctx context.Context) error {
 	stored, err := l.client.Catalog(ctx)
 	if err != nil {
@@ -26,7 +26,7 @@ func (l *Local) applyStandard(ctx context.Context) error {
 			_, err := l.client.Apply(ctx, s.Name, s.Document)
 			var problems problem.List
 			if errors.As(err, &problems) {
-				err = fmt.Errorf("the catalogue refuses it:\n%w", problems)
+				err = fmt.Errorf("rejected by the validator:\n%w", problems)
 			}
 			if err != nil {
 				return fmt.Errorf("standard progdef %s: %w", s.Name, err)
@@ -37,8 +37,8 @@ func (l *Local) applyStandard(ctx context.Context) error {
 	return g.Wait()
 }
 
-// outdated returns the standard progdefs that the catalogue lacks, or has in another revision. One that
-// runs something else than this command is the user's own and left alone.
+// outdated returns the standard progdefs that the catalogue lacks, or has in another revision. A progdef that
+// runs a different command belongs to the user and is not replaced.
 func outdated(stored []progdef.Pinned) []std.Progdef {
 	have := make(map[string]progdef.Pinned)
 	for _, p := range stored {

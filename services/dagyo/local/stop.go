@@ -13,36 +13,36 @@ import (
 	"github.com/dagyo/dagyo/services/validator"
 )
 
-// Patience with what is asked to end.
+// Time limits of a stop.
 const (
-	// idleExit is how long executors without jobs may take to end.
+	// idleExit is the time that executors without jobs have to exit.
 	idleExit = 5 * time.Second
-	// lastWords is how long executors that are given up may take to be gone, above their own limit.
+	// lastWords is the time that killed executors have to exit, in addition to their own limit.
 	lastWords = 6 * time.Second
-	// verdicts is how long the verdicts on given up flows are awaited.
+	// verdicts bounds the wait for the verdicts of stopped flows.
 	verdicts = 3 * time.Second
 )
 
-// A Stop says how a Local ends.
+// A Stop is the options of [Local.Stop].
 type Stop struct {
-	// Patience is how long living flows may go on.
+	// Patience is the time that running flows have to end.
 	Patience time.Duration
-	// GiveUp ends that time when it is closed.
+	// GiveUp, when closed, ends that time.
 	GiveUp <-chan struct{}
-	// Waiting is told how many flows are waited for; may be nil.
+	// Waiting, if not nil, is called with the number of running flows.
 	Waiting func(flows int)
 }
 
-// Stop ends everything: it takes no new flows, lets the living ones end while there is patience, gives
-// up the rest (their jobs panic with kind drained), and ends executors, services and the server. When
-// it returns no process of this Dagyo is left.
+// Stop stops everything: it accepts no new flows, waits for running flows up to Patience, stops the rest (their jobs
+// panic with kind drained), and stops executors, services and the server. When it returns, no process of this Dagyo
+// is running.
 func (l *Local) Stop(ctx context.Context, s Stop) error {
-	l.endService(validator.Name) // what is submitted now waits for the next start
+	l.endService(validator.Name) // new submissions wait for the next start
 	return l.end(ctx, l.awaitFlows(ctx, s))
 }
 
-// awaitFlows waits for the live flows, and returns the patience that executors deserve then: none when
-// some go on, or nobody answers how many do.
+// awaitFlows waits for the live flows, and returns the time that executors then have to exit: none if flows are still
+// running or their number is unknown.
 func (l *Local) awaitFlows(ctx context.Context, s Stop) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, s.Patience)
 	defer cancel()
@@ -66,13 +66,12 @@ func (l *Local) awaitFlows(ctx context.Context, s Stop) time.Duration {
 	return idleExit
 }
 
-// end ends executors, services and the server, in the order in which each can still have its last
-// word.
+// end stops executors, services and the server, in an order in which each can still publish its last events.
 func (l *Local) end(ctx context.Context, patience time.Duration) error {
-	l.endService(spawner.Name) // it would start executors anew
+	l.endService(spawner.Name) // it would restart executors
 	err := l.endExecutors(ctx, patience)
 	wait, cancel := context.WithTimeout(ctx, verdicts)
-	_ = l.client.AwaitNoLiveFlows(wait) // flows that were not granted capacity yet live on
+	_ = l.client.AwaitNoLiveFlows(wait) // flows without granted capacity stay live
 	cancel()
 	l.endService(planner.Name)
 	l.endService(aggregator.Name)
@@ -88,7 +87,7 @@ func (l *Local) endService(name string) {
 	}
 }
 
-// abandon ends what runs in this process, and leaves executors alone.
+// abandon stops everything in this process, but not the executors.
 func (l *Local) abandon() error {
 	for name := range l.services {
 		l.endService(name)
@@ -102,7 +101,7 @@ func (l *Local) abandon() error {
 	return l.lock.Close()
 }
 
-// endExecutors asks all executors to end, then to give up their jobs, and kills those that do neither.
+// endExecutors asks all executors to exit, then to stop their jobs, and kills those that do neither.
 func (l *Local) endExecutors(ctx context.Context, patience time.Duration) error {
 	b, err := l.backend()
 	if err != nil {
@@ -123,7 +122,7 @@ func (l *Local) endExecutors(ctx context.Context, patience time.Duration) error 
 			return nil
 		}
 	}
-	return errors.New("some executors do not end, although they were killed")
+	return errors.New("some executors did not exit after they were killed")
 }
 
 func tellAll(
@@ -136,18 +135,18 @@ func tellAll(
 	var errs []error
 	for _, x := range all {
 		if err := tell(ctx, x.Executor); err != nil {
-			errs = append(errs, fmt.Errorf("end executor %s: %w", x.Executor, err))
+			errs = append(errs, fmt.Errorf("stop executor %s: %w", x.Executor, err))
 		}
 	}
 	return len(all), errors.Join(errs...)
 }
 
-// awaitExits reports whether all executors have ended in time. The exits are not forgotten: the next
-// start tells of them.
+// awaitExits reports whether all executors exited in time. The exits stay recorded: the next start publishes
+// them.
 func awaitExits(ctx context.Context, b backend.Backend, wait time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	look := time.NewTicker(20 * time.Millisecond) // an exit may have been seen before
+	look := time.NewTicker(20 * time.Millisecond) // an exit may have been observed before
 	defer look.Stop()
 	for {
 		if all, err := b.List(ctx); err == nil && len(all) == 0 {

@@ -1,5 +1,5 @@
-// Package records reads and writes records in files: what `dagyo run` feeds and writes, and what
-// `dagyo test` feeds and compares. docs/records.md describes the formats for users.
+// Package records reads and writes files with records for `dagyo run` and `dagyo test`.
+// docs/records.md describes the formats for users.
 //
-// The package knows nothing of flows but the names and typenames of their inputs and outputs.
+// The package depends on flows only through the names and typenames of their inputs and outputs.
 package records

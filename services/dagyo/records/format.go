@@ -13,19 +13,19 @@ import (
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
-// A Format is how records stand in a file.
+// A Format is the format of a file with records.
 type Format string
 
 // The formats.
 const (
-	// Lines is one record on each line, as it is.
+	// Lines is one record per line, as it is.
 	Lines Format = "lines"
-	// JSONLines is one JSON value on each line: of typename json the record itself, of any other a
+	// JSONLines is one JSON value per line: for typename json the record itself, for other typenames a
 	// record as in a flow document, a string or {"base64": "…"}.
 	JSONLines Format = "jsonl"
-	// Base64 is one record on each line, in base64.
+	// Base64 is one record per line, in base64.
 	Base64 Format = "base64"
-	// Whole is a file that is one record.
+	// Whole is one record per file.
 	Whole Format = "file"
 )
 
@@ -41,7 +41,7 @@ const (
 	FileLimit = wire.DefaultMaxRecord
 )
 
-// ParseFormat returns the format of a name.
+// ParseFormat returns the format with a name.
 func ParseFormat(name string) (Format, error) {
 	switch f := Format(name); f {
 	case Lines, JSONLines, Base64, Whole:
@@ -53,7 +53,7 @@ func ParseFormat(name string) (Format, error) {
 // IsText reports whether records of the typename are text.
 func IsText(typename string) bool { return typename == TypeText || typename == TypeJSON }
 
-// OnLines is the format of records that stand on lines, unless another one is chosen.
+// OnLines returns the default format of files with one record per line.
 func OnLines(typename string) Format {
 	if IsText(typename) {
 		return Lines
@@ -61,7 +61,7 @@ func OnLines(typename string) Format {
 	return Base64
 }
 
-// Append appends a record as it stands in a file.
+// Append appends a record as it is written in a file.
 func (f Format) Append(dst []byte, typename string, record []byte) []byte {
 	switch f {
 	case Whole:
@@ -76,8 +76,8 @@ func (f Format) Append(dst []byte, typename string, record []byte) []byte {
 	return append(dst, '\n')
 }
 
-// appendValue appends a record as one JSON value on one line. A record of typename json that is not
-// JSON stands as it is: its reader will report it.
+// appendValue appends a record as one JSON value on one line. A record with typename json that is not
+// valid JSON is appended as it is: its reader reports it.
 func appendValue(dst []byte, typename string, record []byte) []byte {
 	if typename == TypeJSON {
 		if line, err := unescaped(json.RawMessage(record)); err == nil {
@@ -86,14 +86,14 @@ func appendValue(dst []byte, typename string, record []byte) []byte {
 		return append(dst, record...)
 	}
 	if utf8.Valid(record) {
-		line, _ := unescaped(string(record)) // a string can always be encoded
+		line, _ := unescaped(string(record)) // encoding a string cannot fail
 		return append(dst, line...)
 	}
 	line, _ := unescaped(flow.Value(record))
 	return append(dst, line...)
 }
 
-// unescaped is JSON with <, > and & as they are.
+// unescaped encodes a value as JSON without escaping <, > and &.
 func unescaped(v any) ([]byte, error) {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -102,7 +102,7 @@ func unescaped(v any) ([]byte, error) {
 	return []byte(strings.TrimSuffix(b.String(), "\n")), err
 }
 
-// parse returns a copy of the record that stands on a line.
+// parse returns a copy of the record on a line.
 func (f Format) parse(line []byte, typename string) ([]byte, error) {
 	switch f {
 	case JSONLines:
@@ -129,7 +129,7 @@ func parseValue(line []byte, typename string) ([]byte, error) {
 	return v, err
 }
 
-// Check reports why a record is not of its typename, as far as a client can know.
+// Check reports why a record does not match its typename, as far as a client can check.
 func Check(typename string, record []byte) error {
 	switch {
 	case typename == TypeJSON:
@@ -141,7 +141,7 @@ func Check(typename string, record []byte) error {
 	return nil
 }
 
-// firstInvalid is the position of the first byte that is not UTF-8.
+// firstInvalid returns the position of the first byte that is not valid UTF-8.
 func firstInvalid(text []byte) int {
 	at := 0
 	for at < len(text) {
@@ -154,7 +154,7 @@ func firstInvalid(text []byte) int {
 	return at
 }
 
-// shown is how much of a line an error shows, in bytes.
+// shown is the maximum length of a line in an error, in bytes.
 const shown = 40
 
 func validJSON(text []byte) error {
@@ -162,7 +162,7 @@ func validJSON(text []byte) error {
 	case json.Valid(text):
 		return nil
 	case len(bytes.TrimSpace(text)) == 0:
-		return errors.New("not a JSON value: it is empty")
+		return errors.New("not a JSON value: empty text")
 	}
 	var v json.RawMessage
 	err := json.Unmarshal(text, &v)
@@ -173,7 +173,7 @@ func validJSON(text []byte) error {
 	return fmt.Errorf("not a JSON value: %s", Excerpt(text))
 }
 
-// Excerpt quotes the beginning of a text for a message.
+// Excerpt quotes the start of a text for a message.
 func Excerpt(text []byte) string {
 	if len(text) <= shown {
 		return fmt.Sprintf("%q", text)

@@ -13,22 +13,21 @@ import (
 	"strings"
 )
 
-// An Input is where the records of a flow's input come from.
+// An Input is the source of the records of a flow's input.
 type Input struct {
 	Spec
-	// Lenient lets records pass that are not of their typename.
+	// Lenient accepts records that do not match their typename.
 	Lenient bool
 
-	stdin io.Reader // where the path is Stdio
-	files []string  // else; in order
-	each  bool      // the files were named by a folder or a pattern
+	stdin io.Reader // if the path is Stdio
+	files []string  // otherwise; sorted
+	each  bool      // the path is a folder or a pattern
 	uses  []Use
 }
 
-// OpenInput finds the files of an input and makes sure that they can be read. Errors are about the user's
-// arguments.
+// OpenInput finds the files of an input and checks that they can be read. Its errors are usage errors.
 //
-// No file is held open. A file that is not regular, such as a named pipe, is opened when its records are
+// No file is kept open. A file that is not regular, such as a named pipe, is opened when its records are
 // read: its content can be read only once, and opening it may block.
 func OpenInput(s Spec, stdin io.Reader) (*Input, error) {
 	in := &Input{Spec: s}
@@ -48,7 +47,7 @@ func OpenInput(s Spec, stdin io.Reader) (*Input, error) {
 func (i *Input) find(stdin io.Reader) error {
 	switch {
 	case i.Path == "":
-		return fmt.Errorf("name a file: --input %s=FILE, or %s=%s for standard input", i.Name, i.Name, Stdio)
+		return fmt.Errorf("no file: write --input %s=FILE, or %s=%s for standard input", i.Name, i.Name, Stdio)
 	case i.Path == Stdio || isSameStream(stdin, i.Path):
 		i.Path, i.stdin = Stdio, stdin
 		i.uses = append(i.uses, StreamUse(stdin, "input "+i.Name, false))
@@ -96,7 +95,7 @@ func (i *Input) findMatches() error {
 	return i.keepFiles("no file matches " + i.Path)
 }
 
-// keepFiles leaves out folders, and puts the files in order.
+// keepFiles removes folders, and sorts the files.
 func (i *Input) keepFiles(none string) error {
 	i.each = true
 	i.files = slices.DeleteFunc(i.files, func(path string) bool {
@@ -105,12 +104,12 @@ func (i *Input) keepFiles(none string) error {
 	})
 	slices.Sort(i.files)
 	if len(i.files) == 0 {
-		return fmt.Errorf("%s (hidden files and folders do not count)", none)
+		return fmt.Errorf("%s (hidden files and folders are skipped)", none)
 	}
 	return nil
 }
 
-// probe makes sure that a file can be read.
+// probe checks that a file can be read.
 func (i *Input) probe(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -130,17 +129,17 @@ func (i *Input) probe(path string) error {
 	return nil
 }
 
-// Uses are the files that the input reads.
+// Uses returns the files that the input reads.
 func (i *Input) Uses() []Use { return i.uses }
 
 // Stdin reports whether the input is read from standard input.
 func (i *Input) Stdin() bool { return i.stdin != nil }
 
-// CheckLimit bounds how much of an input Check reads, in bytes. It is more than a line may have.
+// CheckLimit bounds how much of an input Check reads, in bytes. It is larger than the limit of a line.
 const CheckLimit = 2 * LineLimit
 
-// Check reports what is wrong with the records in regular files. It reads the first CheckLimit bytes of
-// the input, and consumes nothing.
+// Check reports invalid records in regular files. It reads the first CheckLimit bytes of the input, and
+// consumes nothing.
 func (i *Input) Check(ctx context.Context, typename string) error {
 	if err := i.check(ctx, typename, CheckLimit); err != nil {
 		return fmt.Errorf("input %s: %w", i.Name, err)
@@ -186,7 +185,7 @@ func (i *Input) checkPath(ctx context.Context, path, typename string, left *int6
 	return i.checkFile(ctx, path, f, typename, left)
 }
 
-// checkFile reads a file until the bytes that are left are used up.
+// checkFile reads a file until the remaining bytes are used up.
 func (i *Input) checkFile(
 	ctx context.Context, path string, file io.Reader, typename string, left *int64,
 ) error {
@@ -196,7 +195,7 @@ func (i *Input) checkFile(
 		_, err := r.Next()
 		switch {
 		case *left <= 0, errors.Is(err, io.EOF):
-			return nil // behind the cut the reader sees half a record
+			return nil // the last record is truncated
 		case err != nil:
 			return i.wrap(path, i.advise(err, i.format(typename, i.each), typename))
 		}
@@ -204,7 +203,7 @@ func (i *Input) checkFile(
 	return context.Cause(ctx)
 }
 
-// A cut ends a file when no bytes are left.
+// A cut ends a file when no bytes remain.
 type cut struct {
 	in   io.Reader
 	left *int64
@@ -220,7 +219,7 @@ func (c *cut) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Records yields the records of all files. A yielded record is the caller's.
+// Records yields the records of all files. The caller owns yielded records.
 func (i *Input) Records(typename string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		if i.stdin != nil {
@@ -245,7 +244,7 @@ func (i *Input) readPath(path, typename string, yield func([]byte, error) bool) 
 	return i.read(path, f, typename, yield)
 }
 
-// read reports whether there is to be more.
+// read reports whether to continue.
 func (i *Input) read(path string, in io.Reader, typename string, yield func([]byte, error) bool) bool {
 	format := i.format(typename, i.each)
 	r := NewReader(in, format, typename)
@@ -265,7 +264,7 @@ func (i *Input) read(path string, in io.Reader, typename string, yield func([]by
 	}
 }
 
-// wrap says in which file something is wrong.
+// wrap adds the file to an error.
 func (i *Input) wrap(path string, err error) error {
 	var about *fs.PathError
 	switch {
@@ -277,7 +276,7 @@ func (i *Input) wrap(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// peek returns what is left of a regular file, without taking it; nil for all else.
+// peek returns the rest of a regular file without consuming it, or nil for other files.
 func peek(in io.Reader) io.Reader {
 	f, ok := in.(*os.File)
 	if !ok {
@@ -294,13 +293,13 @@ func peek(in io.Reader) io.Reader {
 	return io.NewSectionReader(f, at, info.Size()-at)
 }
 
-// isPattern reports whether a path has what filepath.Match takes as special.
+// isPattern reports whether a path contains special characters of filepath.Match.
 func isPattern(path string) bool { return strings.ContainsAny(path, `*?[\`) }
 
 func isHidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// hiddenMatch reports whether a pattern matches a path only by taking a hidden name for an ordinary
-// one: as in a shell, a dot at the beginning of a name has to be written.
+// hiddenMatch reports whether a pattern matches a path only because a wildcard matches a leading dot: as in
+// a shell, a leading dot must be matched explicitly.
 func hiddenMatch(pattern, path string) bool {
 	patterns, names := elements(pattern), elements(path)
 	for n, name := range names {

@@ -95,17 +95,17 @@ func TestInputsThatCannotBeOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	for value, want := range map[string]string{
-		"":           "input i: name a file: --input i=FILE, or i=- for standard input",
-		"@":          "input i: name a file",
+		"":           "input i: no file: write --input i=FILE, or i=- for standard input",
+		"@":          "input i: no file",
 		"missing":    "input i: stat missing: no such file or directory",
 		"@missing":   "input i: stat missing: no such file or directory",
 		"*.png":      "input i: stat *.png: no such file or directory",
 		"dangling":   "input i: stat dangling: no such file or directory",
-		"@*.png":     "input i: no file matches *.png (hidden files and folders do not count)",
+		"@*.png":     "input i: no file matches *.png (hidden files and folders are skipped)",
 		"@[.png":     "input i: [.png: syntax error in pattern",
 		"pages":      "input i: pages is a folder: write --input i=@pages to feed each file in it as a record",
-		"@pages":     "input i: pages has no files (hidden files and folders do not count)",
-		"@empty":     "input i: empty has no files (hidden files and folders do not count)",
+		"@pages":     "input i: pages has no files (hidden files and folders are skipped)",
+		"@empty":     "input i: empty has no files (hidden files and folders are skipped)",
 		"@special":   "input i: special/b.png is not a regular file",
 		"@*":         "input i: stat dangling: no such file or directory",
 		"@special/*": "input i: special/b.png is not a regular file",
@@ -132,14 +132,14 @@ func TestInputsAreChecked(t *testing.T) {
 	}
 	for _, c := range []struct{ value, typename, want string }{
 		{"scan.png", "octets", "input i: scan.png: line 1: not base64: illegal base64 data at input byte 0; " +
-			"to feed the file as one record write --input i=@scan.png"},
+			"to feed the file as one record, write --input i=@scan.png"},
 		{"scan.png", TypeText, "input i: scan.png: line 1: not valid UTF-8: byte 1 is 0x89"},
 		{"@doc.json", TypeJSON, `input i: doc.json: line 1: not a JSON value: unexpected end of JSON input at byte 1 of "{"; ` +
-			"each line has to be a record: to feed the file as one record add --input-format i=file"},
+			"each line must be a record: to feed the file as one record, add --input-format i=file"},
 		{"@pages", TypeText, "input i: pages/b.txt: not valid UTF-8: byte 1 is 0xff"},
-		{"@huge", "octets", "input i: huge: the file is larger than 1073741824 bytes, the limit of a record"},
-		{"huge", "octets", "input i: huge: line 1 is longer than 67108864 bytes, the limit of a line; " +
-			"to feed the file as one record write --input i=@huge"},
+		{"@huge", "octets", "input i: huge: the file is larger than the limit of a record, 1073741824 bytes"},
+		{"huge", "octets", "input i: huge: line 1 is longer than the limit of 67108864 bytes; " +
+			"to feed the file as one record, write --input i=@huge"},
 	} {
 		in, err := OpenInput(ParseSpec("i", c.value, ""), nil)
 		if err == nil {

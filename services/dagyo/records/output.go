@@ -13,25 +13,25 @@ import (
 	"syscall"
 )
 
-// An Output is where the records of a flow's output go to: a file, or a folder in which each is a file.
+// An Output is the destination of the records of a flow's output: a file, or a folder with one file per record.
 type Output struct {
 	Spec
-	file    *os.File // a file that is open; nil for a folder, a named pipe and standard output
+	file    *os.File // an open file; nil for a folder, a named pipe and standard output
 	folder  *folder
 	pipe    bool
-	created bool // by us
+	created bool // by this command
 	use     Use
 }
 
-// OpenOutputs opens the files of outputs and makes their folders. A file keeps its content until Begin.
-// Errors are about the user's arguments; after one, nothing has changed.
+// OpenOutputs opens the files of outputs and creates their folders. A file keeps its content until Begin.
+// Its errors are usage errors; after an error, nothing has changed.
 func OpenOutputs(specs []Spec, stdout io.Writer) (outputs []*Output, err error) {
 	defer func() {
 		if err != nil {
 			Discard(outputs)
 		}
 	}()
-	// Folders come first: what they hold is looked at before there are new files.
+	// Folders come first: their content is checked before files are created.
 	ordered := slices.Clone(specs)
 	slices.SortStableFunc(ordered, func(a, b Spec) int { return rank(a) - rank(b) })
 	for _, s := range ordered {
@@ -54,7 +54,7 @@ func rank(s Spec) int {
 func (o *Output) open(stdout io.Writer) error {
 	switch {
 	case o.Path == "":
-		return fmt.Errorf("name a file: --output %s=FILE, or %s=%s for standard output", o.Name, o.Name, Stdio)
+		return fmt.Errorf("no file: write --output %s=FILE, or %s=%s for standard output", o.Name, o.Name, Stdio)
 	case o.Path == Stdio || isSameStream(stdout, o.Path):
 		o.Path = Stdio
 		return nil
@@ -64,23 +64,23 @@ func (o *Output) open(stdout io.Writer) error {
 	return o.openFile()
 }
 
-// Discard closes outputs that were not begun.
+// Discard closes outputs without Begin, and removes the files and folders that OpenOutputs created for them.
 func Discard(outputs []*Output) {
 	for _, o := range outputs {
 		o.discard()
 	}
 }
 
-// isEach reports whether each record of an output is to be a file.
+// isEach reports whether an output has one file per record.
 func (s Spec) isEach() bool { return s.Path != "" && (isFolder(s.Path) || hasWildcard(s.Path)) }
 
-// hasWildcard reports whether the name of a file has the wildcard. An existing file is taken literally.
+// hasWildcard reports whether a file name contains the wildcard. The name of an existing file is taken literally.
 func hasWildcard(path string) bool {
 	_, err := os.Lstat(path)
 	return err != nil && strings.Contains(filepath.Base(path), wildcard)
 }
 
-// isFolder reports whether a path names a folder, be it there or not.
+// isFolder reports whether a path names a folder, existing or not.
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir() || os.IsPathSeparator(path[len(path)-1])
@@ -88,8 +88,8 @@ func isFolder(path string) bool {
 
 func (o *Output) openFolder() (err error) {
 	if !o.Raw {
-		return fmt.Errorf("%s names a folder or a pattern: write --output %s=@%s to write each record into "+
-			"a file of its own", o.Path, o.Name, o.Path)
+		return fmt.Errorf("%s names a folder or a pattern: write --output %s=@%s to write each record to "+
+			"a separate file", o.Path, o.Name, o.Path)
 	}
 	o.folder, o.created, err = openFolder(o.Path)
 	return err
@@ -98,7 +98,7 @@ func (o *Output) openFolder() (err error) {
 func (o *Output) openFile() error {
 	info, err := os.Stat(o.Path)
 	if err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
-		o.pipe, o.use.Info = true, info // to open it may wait for its reader
+		o.pipe, o.use.Info = true, info // opening it may wait for its reader
 		return nil
 	}
 	o.file, err = os.OpenFile(o.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
@@ -112,23 +112,23 @@ func (o *Output) openFile() error {
 	return err
 }
 
-// Uses are the files that the output writes.
+// Uses returns the files that the output writes.
 func (o *Output) Uses() []Use { return []Use{o.use} }
 
-// Stdout reports whether the records go to standard output.
+// Stdout reports whether the records are written to standard output.
 func (o *Output) Stdout() bool { return o.Path == Stdio }
 
-// Each reports whether each record is a file.
+// Each reports whether each record is written to a separate file.
 func (o *Output) Each() bool { return o.folder != nil }
 
-// FormatOf is how records of the typename are written.
+// FormatOf returns the format for records of the typename.
 func (o *Output) FormatOf(typename string) Format { return o.format(typename, o.Each()) }
 
-// Begin returns the file, emptied; nil for a folder and for standard output. A named pipe is opened now,
-// which waits for its reader until the context ends.
+// Begin truncates and returns the file, or returns nil for a folder and for standard output. It opens a
+// named pipe, and waits for its reader until the context ends.
 func (o *Output) Begin(ctx context.Context) (*os.File, error) {
 	f := o.file
-	o.file, o.created = nil, false // Discard must not touch it any more
+	o.file, o.created = nil, false // Discard must not close it
 	switch {
 	case o.pipe:
 		return openPipe(ctx, o.Path)
@@ -145,7 +145,7 @@ func (o *Output) Begin(ctx context.Context) (*os.File, error) {
 	return f, nil
 }
 
-// discard closes what was opened, and removes what was made, unless it was begun.
+// discard closes opened files and removes created files, unless Begin was called.
 func (o *Output) discard() {
 	if o.file != nil {
 		_ = o.file.Close() // nothing was written
@@ -153,7 +153,7 @@ func (o *Output) discard() {
 	switch {
 	case !o.created:
 	case o.folder != nil:
-		_ = os.Remove(o.folder.path) // fails, as it should, where there is something in it
+		_ = os.Remove(o.folder.path) // fails if it is not empty, as intended
 	default:
 		_ = os.Remove(o.Path)
 	}
@@ -175,7 +175,7 @@ func openPipe(ctx context.Context, path string) (*os.File, error) {
 		return o.file, o.err
 	case <-ctx.Done():
 	}
-	// The opening goes on waiting for a reader, so be one.
+	// Open is still waiting for a reader: become the reader.
 	reader, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, errors.Join(context.Cause(ctx), err)
@@ -187,26 +187,26 @@ func openPipe(ctx context.Context, path string) (*os.File, error) {
 	return nil, errors.Join(context.Cause(ctx), reader.Close())
 }
 
-// wildcard stands for the number of a record in the name of its file.
+// wildcard is replaced by the number of a record in the name of its file.
 const wildcard = "*"
 
-// A folder holds each record in a file of its own. A name is a number between a prefix and a suffix that
-// the user chooses; the content of a record has no part in it.
+// A folder holds one file per record. A file name is a number between a prefix and a suffix that the user
+// chooses; it does not depend on the content of the record.
 type folder struct {
 	path           string
 	prefix, suffix string
-	named          bool // the user has given a pattern
+	named          bool // the user set a pattern
 }
 
-// openFolder makes a folder, unless it is there, and makes sure that it can be written to and that no
-// file in it has a name that a record's file could get.
+// openFolder creates a folder if it does not exist, and checks that it is writable and has no file with a
+// name that a record's file could get.
 func openFolder(path string) (f *folder, created bool, err error) {
 	f = &folder{path: path}
 	if base := filepath.Base(path); !isFolder(path) {
 		f.path, f.named = filepath.Dir(path), true
 		f.prefix, f.suffix, _ = strings.Cut(base, wildcard)
 		if strings.Contains(f.suffix, wildcard) {
-			return nil, false, fmt.Errorf("%s has more than one *, which stands for the record's number", path)
+			return nil, false, fmt.Errorf("%s has more than one *: only one * can be replaced by the record's number", path)
 		}
 	}
 	err = os.Mkdir(f.path, 0o777)
@@ -227,7 +227,7 @@ func (f *folder) check() error {
 	}
 	for _, e := range entries {
 		if f.couldName(e.Name()) {
-			return fmt.Errorf("%s already has files such as %s: name an empty or a new folder", f.path, e.Name())
+			return fmt.Errorf("%s already has files such as %s: use an empty or a new folder", f.path, e.Name())
 		}
 	}
 	probe, err := os.CreateTemp(f.path, ".dagyo-*")
@@ -237,8 +237,8 @@ func (f *folder) check() error {
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-// couldName reports whether a record's file could have the name. In a folder without a pattern that is any
-// name that is not hidden.
+// couldName reports whether a record's file could have the name. Without a pattern, that is any name that is
+// not hidden.
 func (f *folder) couldName(name string) bool {
 	if !f.named {
 		return !isHidden(name)
@@ -247,7 +247,7 @@ func (f *folder) couldName(name string) bool {
 		strings.HasPrefix(name, f.prefix) && strings.HasSuffix(name, f.suffix)
 }
 
-// WriteEach writes the record of a number, counted from 0, into a file of its own.
+// WriteEach writes the record with a number, counted from 0, to a separate file.
 func (o *Output) WriteEach(number int64, typename string, record []byte) (err error) {
 	path := filepath.Join(o.folder.path, o.folder.name(number, typename))
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
@@ -256,7 +256,7 @@ func (o *Output) WriteEach(number int64, typename string, record []byte) (err er
 	}
 	_, err = f.Write(o.encode(typename, record))
 	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path)) // half a record is none
+		return errors.Join(err, os.Remove(path)) // do not keep a truncated record
 	}
 	return nil
 }
@@ -268,7 +268,7 @@ func (o *Output) encode(typename string, record []byte) []byte {
 	return record
 }
 
-// name is that of the file of a record.
+// name returns the name of a record's file.
 func (f *folder) name(number int64, typename string) string {
 	suffix := f.suffix
 	if !f.named {
@@ -277,7 +277,7 @@ func (f *folder) name(number int64, typename string) string {
 	return fmt.Sprintf("%s%08d%s", f.prefix, number, suffix)
 }
 
-// Ending is that of a file which is a record of the typename.
+// Ending returns the extension of a file with one record of the typename.
 func Ending(typename string) string {
 	switch typename {
 	case TypeText:
@@ -288,7 +288,7 @@ func Ending(typename string) string {
 	return ".bin"
 }
 
-// collides reports whether two outputs could write a file of one name.
+// collides reports whether two outputs could write files with the same name.
 func (o *Output) collides(other *Output) bool {
 	switch {
 	case o.folder == nil:
@@ -310,12 +310,12 @@ func isSamePath(a, b string) bool {
 	return err == nil && os.SameFile(first, second)
 }
 
-// collision reports the first two outputs that could write a file of one name into a folder.
+// collision reports the first two outputs that could write files with the same name in one folder.
 func collision(outputs []*Output) error {
 	for _, a := range outputs {
 		for _, b := range outputs {
 			if a != b && a.collides(b) {
-				return fmt.Errorf("outputs %s and %s could write the same file in %s: name another folder",
+				return fmt.Errorf("outputs %s and %s could write the same file in %s: use another folder",
 					a.Name, b.Name, a.folder.path)
 			}
 		}

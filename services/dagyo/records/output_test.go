@@ -81,14 +81,14 @@ func TestOutputsThatCannotBeOpened(t *testing.T) {
 		"full/a.txt": "", "mixed/a.txt": "", "mixed/.hidden": "", "file": "", "hidden/.keep": "", "twice/": "",
 	})
 	for values, want := range map[string]string{
-		"o=":                           "output o: name a file",
-		"o=@":                          "output o: name a file",
+		"o=":                           "output o: no file",
+		"o=@":                          "output o: no file",
 		"o=nowhere/x":                  "output o: open nowhere/x: no such file or directory",
 		"o=file/x":                     "output o: open file/x: not a directory",
 		"o=full":                       "output o: full names a folder or a pattern: write --output o=@full",
 		"o=new/":                       "output o: new/ names a folder or a pattern: write --output o=@new/",
 		"o=new/*.png":                  "output o: new/*.png names a folder or a pattern: write --output o=@new/*.png",
-		"o=@full":                      "output o: full already has files such as a.txt: name an empty or a new folder",
+		"o=@full":                      "output o: full already has files such as a.txt: use an empty or a new folder",
 		"o=@mixed/*.txt":               "output o: mixed already has files such as a.txt",
 		"o=@nowhere/new/":              "output o: mkdir nowhere/new/: no such file or directory",
 		"o=@full/*-*.png":              "output o: full/*-*.png has more than one *",
@@ -241,7 +241,7 @@ func TestConflicts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "input a (p) and input b (p) are the same pipe: name another file"
+	want := "input a (p) and input b (p) are the same pipe: use another file"
 	if err := Conflict(append(first.Uses(), second.Uses()...)); err == nil || err.Error() != want {
 		t.Errorf("two readers of a pipe: %v", err)
 	}

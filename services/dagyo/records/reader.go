@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// byteOrderMark is the byte-order mark in UTF-8. At the beginning of a text it is not part of it.
+// byteOrderMark is the byte-order mark in UTF-8. At the start of a text it is ignored.
 var byteOrderMark = []byte("\ufeff")
 
 // A Reader reads the records of one file.
@@ -17,19 +17,19 @@ var byteOrderMark = []byte("\ufeff")
 // A line ends with "\n" or "\r\n", the last one also with the end of the file; neither is part of
 // the record.
 type Reader struct {
-	// Lenient lets records pass that Check would refuse.
+	// Lenient accepts records that Check would report.
 	Lenient bool
 
 	in       io.Reader
 	format   Format
 	typename string
 	lines    *bufio.Scanner
-	begun    bool // what may be a byte-order mark was looked at
+	begun    bool // the byte-order mark was checked
 	line     int
 	over     bool
 }
 
-// NewReader reads records of the typename.
+// NewReader returns a reader for records of the typename.
 func NewReader(in io.Reader, f Format, typename string) *Reader {
 	r := &Reader{in: in, format: f, typename: typename}
 	if f != Whole {
@@ -40,7 +40,7 @@ func NewReader(in io.Reader, f Format, typename string) *Reader {
 	return r
 }
 
-// Next returns the next record, which is the caller's. After the last one it returns io.EOF.
+// Next returns the next record, which the caller owns. After the last one it returns io.EOF.
 func (r *Reader) Next() ([]byte, error) {
 	if r.over {
 		return nil, io.EOF
@@ -81,14 +81,14 @@ func (r *Reader) nextLine() ([]byte, error) {
 }
 
 func (r *Reader) tooLong() error {
-	return fmt.Errorf("line %d is longer than %d bytes, the limit of a line", r.line+1, LineLimit)
+	return fmt.Errorf("line %d is longer than the limit of %d bytes", r.line+1, LineLimit)
 }
 
 // split is bufio.ScanLines without the byte-order mark.
 func (r *Reader) split(data []byte, atEOF bool) (advance int, token []byte, err error) {
 	if !r.begun {
 		if !atEOF && len(data) < len(byteOrderMark) && bytes.HasPrefix(byteOrderMark, data) {
-			return 0, nil, nil // more is needed to tell
+			return 0, nil, nil // more bytes are needed
 		}
 		r.begun = true
 		if bytes.HasPrefix(data, byteOrderMark) {
@@ -129,7 +129,7 @@ func sizeOf(in io.Reader) (int64, bool) {
 	return info.Size(), true
 }
 
-var errTooLarge = fmt.Errorf("the file is larger than %d bytes, the limit of a record", FileLimit)
+var errTooLarge = fmt.Errorf("the file is larger than the limit of a record, %d bytes", FileLimit)
 
 func (r *Reader) check(record []byte) error {
 	if r.Lenient {
@@ -142,7 +142,7 @@ func (r *Reader) check(record []byte) error {
 	return err
 }
 
-// isUTF16 reports whether a text begins with the byte-order mark of UTF-16.
+// isUTF16 reports whether a text starts with the byte-order mark of UTF-16.
 func isUTF16(text []byte) bool {
 	return bytes.HasPrefix(text, []byte{0xff, 0xfe}) || bytes.HasPrefix(text, []byte{0xfe, 0xff})
 }

@@ -76,7 +76,7 @@ func TestReadRefuses(t *testing.T) {
 		{Whole, TypeText, "a\xc3", "not valid UTF-8: byte 2 is 0xc3"},
 		{Lines, TypeText, "a\ufffd\xed\xa0\x80", "line 1: not valid UTF-8: byte 5 is 0xed"},
 		{Lines, TypeJSON, "1\n{\"a\" 1}\n", `line 2: not a JSON value: invalid character '1' after object key at byte 6 of "{\"a\" 1}"`},
-		{Lines, TypeJSON, "1\n\n", "line 2: not a JSON value: it is empty"},
+		{Lines, TypeJSON, "1\n\n", "line 2: not a JSON value: empty text"},
 		{Whole, TypeJSON, "{", `not a JSON value: unexpected end of JSON input at byte 1 of "{"`},
 		{Base64, "octets", "AAH/\n\x89PNG\n", "line 2: not base64: illegal base64 data at input byte 0"},
 		{JSONLines, TypeText, "Ada\n", `line 1: not a JSON value: invalid character 'A' looking for beginning of value at byte 1 of "Ada"`},
@@ -114,7 +114,7 @@ func TestLongLines(t *testing.T) {
 	for _, behind := range []string{"", "\n", "x\n", "\r\n"} {
 		r := NewReader(io.MultiReader(strings.NewReader("a\n"), line(LineLimit+1), strings.NewReader(behind)), Lines, TypeText)
 		got, err := all(r)
-		want := fmt.Sprintf("line 2 is longer than %d bytes, the limit of a line", LineLimit)
+		want := fmt.Sprintf("line 2 is longer than the limit of %d bytes", LineLimit)
 		if len(got) != 1 || err == nil || err.Error() != want {
 			t.Errorf("a longer line: %d records, %v", len(got), err)
 		}

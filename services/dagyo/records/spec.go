@@ -5,28 +5,27 @@ import (
 	"strings"
 )
 
-// Stdio names standard input as an input's file, and standard output as an output's.
+// Stdio means standard input as an input's file, and standard output as an output's file.
 const Stdio = "-"
 
-// A Spec says where the records of a flow's input come from, or where those of an output go to, as
-// the user has written it: NAME=FILE or NAME=@FILE.
+// A Spec is the file of a flow's input or output as the user wrote it: NAME=FILE or NAME=@FILE.
 type Spec struct {
-	// Name is that of the flow's input or output.
+	// Name is the name of the flow's input or output.
 	Name string
 	Path string
-	// Raw is true where an @ stands before the path: the files are records, unless they are text.
+	// Raw is true if the path was written with an @: each file is one record, unless it is text.
 	Raw bool
-	// Format is the one that the user has chosen; "" follows from the typename.
+	// Format is the format that the user chose; "" is the default of the typename.
 	Format Format
 }
 
-// ParseSpec parses what stands behind NAME=.
+// ParseSpec parses the text after NAME=.
 func ParseSpec(name, value string, chosen Format) Spec {
 	path, raw := strings.CutPrefix(value, "@")
 	return Spec{Name: name, Path: path, Raw: raw, Format: chosen}
 }
 
-// String is the spec as the user has written it.
+// String returns the spec as the user wrote it.
 func (s Spec) String() string {
 	if s.Raw {
 		return s.Name + "=@" + s.Path
@@ -34,7 +33,7 @@ func (s Spec) String() string {
 	return s.Name + "=" + s.Path
 }
 
-// format is that of one file, or with each of the files in a folder.
+// format returns the format of one file, or, with each, of the files in a folder.
 func (s Spec) format(typename string, each bool) Format {
 	switch {
 	case s.Format != "":
@@ -45,15 +44,15 @@ func (s Spec) format(typename string, each bool) Format {
 	return OnLines(typename)
 }
 
-// advise adds to an error about the content of an input's file how the user may have meant it.
+// advise adds a hint to an error about the content of an input's file.
 func (s Spec) advise(err error, f Format, typename string) error {
 	switch {
 	case s.Format != "" || s.Path == Stdio:
 		return err
 	case f == Base64:
-		return fmt.Errorf("%w; to feed the file as one record write --input %s=@%s", err, s.Name, s.Path)
+		return fmt.Errorf("%w; to feed the file as one record, write --input %s=@%s", err, s.Name, s.Path)
 	case f == Lines && typename == TypeJSON:
-		return fmt.Errorf("%w; each line has to be a record: to feed the file as one record add "+
+		return fmt.Errorf("%w; each line must be a record: to feed the file as one record, add "+
 			"--input-format %s=%s", err, s.Name, Whole)
 	}
 	return err

@@ -1,6 +1,6 @@
-// Package report is how Dagyo's events and documents look to a person: lines, tables, verdicts. It
-// is pure; where the text goes and when is the caller's business.
+// Package report formats Dagyo's events and documents for people: lines, tables and verdicts. It is
+// pure: the caller decides where and when the text is written.
 //
-// Texts that come from programs and documents may hold anything, so control characters are taken out
-// of them: a program's last words must not move the reader's cursor.
+// Texts from programs and documents are not trusted: control characters are removed from them, so that
+// they cannot control the terminal.
 package report

@@ -10,7 +10,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/flow"
 )
 
-// A picture is a flow as boxes and arrows.
+// A picture is a flow drawn as boxes and arrows.
 type picture struct {
 	boxes  []box
 	arrows []arrow
@@ -24,8 +24,8 @@ type box struct {
 
 type arrow struct{ from, to, label string }
 
-// draw makes the picture of a flow in normal form. Boxes are numbered: names of nodes may be words of the
-// language in which the picture is written.
+// draw returns the picture of a flow in normal form. Boxes are numbered, because the names of nodes may be
+// keywords of the graph language.
 func draw(f flow.Flow) picture {
 	var p picture
 	nodes := make(map[string]string)
@@ -48,7 +48,7 @@ func draw(f flow.Flow) picture {
 	return p
 }
 
-// endLabel names a source that is no node.
+// endLabel returns the label of a source that is not a node.
 func endLabel(e flow.Edge) string {
 	switch {
 	case e.Input != "":
@@ -66,7 +66,7 @@ func (p *picture) add(label string, end bool) string {
 	return id
 }
 
-// Mermaid writes a flow as a Mermaid flowchart, which many pages of Markdown show as a picture.
+// Mermaid writes a flow as a Mermaid flowchart, which many Markdown renderers show as a picture.
 func Mermaid(w io.Writer, f flow.Flow) {
 	text := strings.NewReplacer("\n", "<br/>", `"`, "#quot;", "<", "&lt;", ">", "&gt;")
 	p := draw(f)
@@ -83,7 +83,7 @@ func Mermaid(w io.Writer, f flow.Flow) {
 	}
 }
 
-// DOT writes a flow in the language of Graphviz.
+// DOT writes a flow in DOT, the language of Graphviz.
 func DOT(w io.Writer, f flow.Flow) {
 	p := draw(f)
 	fmt.Fprintln(w, "digraph flow {\n  rankdir=LR;")

@@ -11,10 +11,10 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// Line says in one line what an event says; its type and subject are not repeated.
+// Line formats the content of an event as one line, without its type and subject.
 func Line(e contract.Event) string {
 	if len(e.Problems) > 0 {
-		return "cannot be read: " + firstOf(e.Problems)
+		return "invalid event: " + firstOf(e.Problems)
 	}
 	return clean(strings.ReplaceAll(line(e), "\n", " "))
 }
@@ -22,7 +22,7 @@ func Line(e contract.Event) string {
 func line(e contract.Event) string {
 	switch d := e.Data.(type) {
 	case *contract.FlowCancel:
-		return "asked for by " + e.Source + reason(d.Reason)
+		return "by " + e.Source + reason(d.Reason)
 	case *contract.FlowRejected:
 		return firstOf(d.Problems)
 	case *contract.FlowValidated:
@@ -43,7 +43,7 @@ func line(e contract.Event) string {
 	return smallLine(e)
 }
 
-// smallLine is about the parts of a flow, and about what outlives flows.
+// smallLine formats the events of jobs, executors and catalogues.
 func smallLine(e contract.Event) string {
 	switch d := e.Data.(type) {
 	case *contract.JobStarted:
@@ -78,7 +78,7 @@ func smallLine(e contract.Event) string {
 
 func firstOf(problems problem.List) string {
 	if len(problems) == 0 {
-		return "no reason given"
+		return "reason unknown"
 	}
 	s := problems[0].String()
 	if n := len(problems) - 1; n > 0 {
@@ -123,7 +123,7 @@ func shortage(s contract.Shortage) string {
 	return fmt.Sprintf("needs %s, %d of %d free", what, s.Free, s.Limit)
 }
 
-// executors counts the executors of each progdef.
+// executors returns the number of executors of each progdef.
 func executors(byMailbox map[string]int) string {
 	total := int64(0)
 	for _, n := range byMailbox {
@@ -132,7 +132,7 @@ func executors(byMailbox map[string]int) string {
 	return plural(total, "executor")
 }
 
-// ports says how many records went in and out of a job.
+// ports returns the number of records of each input and output of a job.
 func ports(c contract.PortCounts) string {
 	parts := []string{}
 	for _, port := range slices.Sorted(maps.Keys(c.Inputs)) {
@@ -144,7 +144,7 @@ func ports(c contract.PortCounts) string {
 	return strings.Join(parts, ", ")
 }
 
-// whose names what failed.
+// whose returns what failed.
 func whose(f contract.JobFailure) string {
 	if f.Job == "" {
 		return "the flow"

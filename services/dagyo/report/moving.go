@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// movingEdges bounds the edges in one line.
+// movingEdges bounds the number of edges in one line.
 const movingEdges = 3
 
-// Moved tells what has gone over the edges since the last call; "" where nothing has.
+// Moved returns the traffic on the edges since the last call, or "" if there was none.
 func (p *Progress) Moved(now time.Time) string {
 	p.Sample(now)
 	var parts []string

@@ -9,7 +9,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// Progress is how far a running flow has come. It is a fold over the flow's events and credits.
+// Progress is the progress of a running flow. It is a fold over the flow's events and credits.
 type Progress struct {
 	flow    string
 	began   time.Time
@@ -22,13 +22,13 @@ type Progress struct {
 
 type edge struct {
 	name string
-	// records is what the edge's reader has consumed; rate what it was per second at the last sample.
+	// records is the number of records that the edge's reader consumed; rate is the number per second at the last sample.
 	records, sampled int64
 	rate             float64
 	at               time.Time
 }
 
-// NewProgress returns the progress of a flow that was submitted now.
+// NewProgress returns the progress of a flow that was just submitted.
 func NewProgress(flow string, now time.Time) *Progress {
 	return &Progress{
 		flow: flow, began: now, phase: contract.TypeFlowSubmit,
@@ -55,7 +55,7 @@ func (p *Progress) Apply(e contract.Event) {
 	}
 }
 
-// isStall reports whether the event tells of a flow that has its capacity.
+// isStall reports whether the event is about a flow that has its capacity.
 func isStall(e contract.Event) bool {
 	d, ok := e.Data.(*contract.FlowQueued)
 	return ok && d.Place == 0
@@ -73,7 +73,7 @@ func (p *Progress) plan(d *contract.FlowPlanned) {
 	}
 }
 
-// Consumed folds what the reader of an edge has consumed so far.
+// Consumed folds the number of records that the reader of an edge has consumed so far.
 func (p *Progress) Consumed(creditSubject string, records uint64) {
 	if n, ok := p.credits[creditSubject]; ok {
 		p.edges[n].records = max(p.edges[n].records, int64(records))
@@ -91,13 +91,13 @@ func (p *Progress) Sample(now time.Time) {
 	}
 }
 
-// shownEdges bounds the lines of a status.
+// shownEdges bounds the number of edges in a status.
 const shownEdges = 12
 
 const (
-	// nameWidth and leastName are the widths of an edge's name on 80 columns, and where there is less room.
+	// nameWidth is the width of an edge's name on 80 columns, leastName its least width.
 	nameWidth, leastName = 40, 12
-	// countsWidth is that of the rest of the line, and of a column that stays free.
+	// countsWidth is the width of the rest of the line, with a free column.
 	countsWidth = 39
 )
 
@@ -117,7 +117,7 @@ func shortened(name string, width int) string {
 	return name
 }
 
-// Lines is the status as it stands: a line for the flow and one for each edge, most lines in all. The lines of edges
+// Lines returns the current status: a line for the flow and one for each edge, at most most lines. The lines of edges
 // fit the columns.
 func (p *Progress) Lines(now time.Time, columns, most int) []string {
 	out := []string{fmt.Sprintf("%s  %s  %s  %s", p.flow, p.step(), p.counts(), span(now.Sub(p.began)))}

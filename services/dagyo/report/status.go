@@ -16,13 +16,13 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// A FlowTable writes flows as they come: each row is aligned with those before it.
+// A FlowTable writes flows as they arrive: each row is aligned with the rows before it.
 type FlowTable struct {
 	w      io.Writer
 	widths []int
 }
 
-// NewFlowTable returns an empty table of flows. End it.
+// NewFlowTable returns an empty table of flows. The caller must call End.
 func NewFlowTable(w io.Writer) *FlowTable { return &FlowTable{w: w} }
 
 // Add writes some flows.
@@ -37,7 +37,7 @@ func (t *FlowTable) Add(flows []contract.FlowLine, now time.Time) {
 	t.write(rows)
 }
 
-// End writes the heading of a table that has no rows.
+// End writes the heading if the table has no rows.
 func (t *FlowTable) End() {
 	if t.widths == nil {
 		t.write(nil)
@@ -83,10 +83,10 @@ func row(l contract.FlowLine, now time.Time) []string {
 	}
 }
 
-// summaryWidth bounds the message of a row, in characters.
+// summaryWidth is the maximum length of the message in a row, in characters.
 const summaryWidth = 60
 
-// summary makes a message fit into a row.
+// summary shortens a message to fit into a row.
 func summary(message string) string {
 	text := []rune(strings.Join(strings.Fields(clean(message)), " "))
 	if len(text) > summaryWidth {
@@ -95,7 +95,7 @@ func summary(message string) string {
 	return string(text)
 }
 
-// State is the word for the phase or verdict of a flow.
+// State returns the word for the phase or verdict of a flow.
 func State(t contract.Type) string {
 	if t == contract.TypeJobStarted {
 		return "running"
@@ -111,7 +111,7 @@ func age(submitted, now time.Time) string {
 	return max(0, now.Sub(submitted)).Round(time.Second).String()
 }
 
-// lasted is how long a flow took, or has taken until now.
+// lasted returns the duration of a flow, until now if it is running.
 func lasted(
 	verdict contract.Type, submitted time.Time, took document.Duration, now time.Time,
 ) string {
@@ -124,7 +124,7 @@ func lasted(
 	return "-"
 }
 
-// Flow writes all there is to know about one flow.
+// Flow writes the status of one flow in full.
 func Flow(w io.Writer, s contract.FlowStatus, now time.Time) {
 	fmt.Fprintf(w, "flow %s: %s\n", s.Flow, State(cmp.Or(s.Verdict, s.Phase)))
 	if !s.Submitted.IsZero() {
@@ -155,21 +155,21 @@ func Flow(w io.Writer, s contract.FlowStatus, now time.Time) {
 	edges(w, s.Edges, nil)
 }
 
-// clientWait tells what an end of a flow waits for.
+// clientWait returns what an input or output of a flow waits for.
 func clientWait(x contract.ClientWait) string {
 	switch {
 	case x.Input != "":
 		return fmt.Sprintf("a writer of input %s", clean(x.Input))
 	case x.Attached:
-		return fmt.Sprintf("the reader of output %s: %s unread (it is slow, or gone)", clean(x.Output), octets(x.Unread))
+		return fmt.Sprintf("the reader of output %s: %s unread (slow or disconnected)", clean(x.Output), byteSize(x.Unread))
 	case x.Unread == 0:
 		return fmt.Sprintf("a reader of output %s", clean(x.Output))
 	default:
-		return fmt.Sprintf("a reader of output %s: %s unread", clean(x.Output), octets(x.Unread))
+		return fmt.Sprintf("a reader of output %s: %s unread", clean(x.Output), byteSize(x.Unread))
 	}
 }
 
-// stalled tells what keeps jobs of a running flow waiting for their executors.
+// stalled returns why jobs of a running flow wait for their executors.
 func stalled(s contract.FlowStatus) []string {
 	if s.Queued == nil || s.Queued.Place != 0 || s.Verdict != "" {
 		return nil
@@ -222,7 +222,7 @@ func signature(ports map[string]progdef.Port) string {
 	return clean(strings.Join(parts, ", "))
 }
 
-// Progdef writes all there is to know about one progdef, and what serves its revisions.
+// Progdef writes one progdef in full, and the capacity of its revisions.
 func Progdef(w io.Writer, p progdef.Pinned, serving []contract.Capacity) {
 	d := p.Document
 	fmt.Fprintf(w, "progdef %s, revision %s\n", d.Name, p.Revision)
@@ -236,13 +236,13 @@ func Progdef(w io.Writer, p progdef.Pinned, serving []contract.Capacity) {
 		fmt.Fprintf(w, "  command:  %s\n", clean(strings.Join(d.Command, " ")))
 	}
 	s := d.Scaling
-	fmt.Fprintf(w, "  scaling:  %s an executor, %d to %s, idle for %s at most\n",
+	fmt.Fprintf(w, "  scaling:  %s per executor, %d to %s, idle for at most %s\n",
 		plural(int64(s.JobsPerExecutor), "job"), s.MinExecutors, plural(int64(s.MaxExecutors), "executor"), s.IdleTimeout)
 	fmt.Fprintf(w, "  health:   every %s, dead after %s\n", d.Health.Interval, d.Health.Timeout)
 	capacity(w, serving)
 }
 
-// capacity writes what serves each revision: old ones are there until their last job has ended.
+// capacity writes the capacity of each revision: old revisions are kept until their last job has ended.
 func capacity(w io.Writer, serving []contract.Capacity) {
 	rows := make([][]string, 0, len(serving))
 	for _, c := range serving {
@@ -261,15 +261,15 @@ func capacity(w io.Writer, serving []contract.Capacity) {
 	}
 }
 
-// trouble tells why a revision has no executors, or fewer than it should.
+// trouble writes why a revision has no executors, or fewer than it should.
 func trouble(w io.Writer, c contract.Capacity) {
 	switch {
 	case c.Failed > 0:
-		fmt.Fprintf(w, "  %s: %s ended before starting a job; the last one %s\n", c.Revision,
+		fmt.Fprintf(w, "  %s: %s exited before starting a job; the last one %s\n", c.Revision,
 			plural(int64(c.Failed), "executor"), clean(c.Reason))
 		Block(w, "      | ", c.Detail)
 		if !c.Retry.IsZero() {
-			fmt.Fprintf(w, "      the next one is started at %s, or later\n", c.Retry.Format(time.RFC3339))
+			fmt.Fprintf(w, "      the next one starts at %s or later\n", c.Retry.Format(time.RFC3339))
 		}
 	case c.Reason != "":
 		fmt.Fprintf(w, "  %s: %s\n", c.Revision, clean(c.Reason))

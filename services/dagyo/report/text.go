@@ -12,10 +12,10 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// maxRows bounds every table and list of a text: the rest is counted.
+// maxRows bounds the rows of every table and list; the rest is counted.
 const maxRows = 50
 
-// clean takes out what could steer a terminal.
+// clean removes characters that could control a terminal.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -32,8 +32,8 @@ func clean(s string) string {
 
 func plural(n int64, what string) string { return document.Count(n, what) }
 
-// octets writes a number of octets for people.
-func octets(n int64) string {
+// byteSize formats a number of bytes for people.
+func byteSize(n int64) string {
 	const unit = 1000
 	if n < unit {
 		return fmt.Sprintf("%d B", n)
@@ -46,10 +46,10 @@ func octets(n int64) string {
 }
 
 func counted(c contract.Count) string {
-	return fmt.Sprintf("%d (%s)", c.Records, octets(c.Bytes))
+	return fmt.Sprintf("%d (%s)", c.Records, byteSize(c.Bytes))
 }
 
-// span rounds a duration to what a person reads.
+// span rounds a duration for people.
 func span(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -67,7 +67,7 @@ func table(w io.Writer, indent string, heading []string, rows [][]string) {
 	for _, row := range rows[:min(len(rows), maxRows)] {
 		fmt.Fprintln(t, indent+strings.Join(row, "\t"))
 	}
-	_ = t.Flush() // w's errors are for its owner to see
+	_ = t.Flush() // the owner of w checks its errors
 	more(w, indent, len(rows))
 }
 
@@ -77,14 +77,14 @@ func more(w io.Writer, indent string, n int) {
 	}
 }
 
-// Block writes a text of several lines, each behind a mark.
+// Block writes a text of several lines, each after a mark.
 func Block(w io.Writer, mark, text string) {
 	for line := range strings.Lines(strings.TrimRight(clean(text), "\n")) {
 		fmt.Fprintf(w, "%s%s\n", mark, strings.TrimRight(line, "\n"))
 	}
 }
 
-// Problems writes every problem of a document.
+// Problems writes all problems of a document.
 func Problems(w io.Writer, problems problem.List) {
 	for _, p := range problems[:min(len(problems), maxRows)] {
 		fmt.Fprintf(w, "  %s: %s [%s]\n", clean(p.Where()), clean(p.Message), p.Code)

@@ -27,13 +27,13 @@ func origin(builtin bool) string {
 	return "user"
 }
 
-// Type writes all there is to know about one type.
+// Type writes the documentation of one type in full.
 func Type(w io.Writer, d typedoc.Document) {
 	fmt.Fprintf(w, "type %s, from %s\n", d.Typename(), origin(progdef.IsBuiltin(d.Name)))
 	Block(w, "  ", d.Description)
 	if len(d.Schema) > 0 {
 		var b bytes.Buffer
-		_ = json.Indent(&b, d.Schema, "", "  ") // the answer was JSON
+		_ = json.Indent(&b, d.Schema, "", "  ") // the answer is valid JSON
 		fmt.Fprintln(w, "  JSON Schema:")
 		Block(w, "    ", b.String())
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// Verdict writes how a flow has ended. read holds what was read here of the flow's outputs, by the
-// output's name: the verdict itself cannot know it.
+// Verdict writes how a flow ended. read holds the counts of records that this client read, by output: the
+// verdict event does not contain them.
 func Verdict(w io.Writer, e contract.Event, read map[string]contract.OutputCount) {
 	flow := e.Subject
 	switch d := e.Data.(type) {
@@ -36,7 +36,7 @@ func Verdict(w io.Writer, e contract.Event, read map[string]contract.OutputCount
 	}
 }
 
-// failures writes the cause, and what followed from it.
+// failures writes the first cause, and the failures after it.
 func failures(w io.Writer, all []contract.JobFailure) {
 	for i, f := range all[:min(len(all), maxRows)] {
 		head := "then"
@@ -74,7 +74,7 @@ func place(f contract.Failure) string {
 	return strings.Join(parts, ", ")
 }
 
-// jobs counts the jobs in each state, and names those that have not ended well.
+// jobs writes the number of jobs in each state, and the names of those that did not end normally.
 func jobs(w io.Writer, all map[string]contract.JobSummary) {
 	if len(all) == 0 {
 		return
@@ -106,7 +106,7 @@ func edges(w io.Writer, all []contract.EdgeCount, read map[string]contract.Outpu
 	table(w, "  ", []string{"EDGE", "SENT", "RECEIVED"}, rows)
 }
 
-// reported writes a count, or that there is none.
+// reported formats a count, or "-".
 func reported(c *contract.Count) string {
 	if c == nil {
 		return "-"

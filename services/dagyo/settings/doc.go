@@ -1,3 +1,3 @@
-// Package settings gives every limit of the services a flag: the same ones on each service's own
-// command and on `dagyo up`, with the services' own defaults.
+// Package settings defines a flag for every limit of the services. `dagyo up` and the command of each
+// service have the same flags and defaults.
 package settings

@@ -16,7 +16,7 @@ import (
 	"github.com/dagyo/dagyo/services/validator"
 )
 
-// Services is how the four services run.
+// Services is the configuration of the four services.
 type Services struct {
 	// Common is for all of them; Resolve copies it into each.
 	Common     service.Config
@@ -37,7 +37,7 @@ func Default() *Services {
 	}
 }
 
-// Resolve makes the four configurations complete. It reports every flag that makes no sense.
+// Resolve completes the four configurations. It reports every invalid flag.
 func (s *Services) Resolve(log zerolog.Logger) error {
 	s.Common.Log = log
 	s.Validator.Config, s.Planner.Config = s.Common, s.Common
@@ -47,7 +47,7 @@ func (s *Services) Resolve(log zerolog.Logger) error {
 	return errors.Join(err, s.positive(), s.Common.Validate())
 }
 
-// A Group is flags that belong together in the help.
+// A Group is a group of flags in the help.
 type Group struct {
 	Title string
 	Flags *pflag.FlagSet
@@ -61,113 +61,116 @@ func (s *Services) All() []Group {
 	}
 }
 
-// CommonFlags returns the flags that every service has.
+// CommonFlags returns the flags of every service.
 func (s *Services) CommonFlags() Group {
-	g := group("Flags of every service")
+	g := NewGroup("Flags of every service")
 	c, f := &s.Common, g.Flags
-	f.IntVar(&c.Workers, "workers", c.Workers, "effects that each service performs at the same time")
+	f.IntVar(&c.Workers, "workers", c.Workers, "effects that each service runs concurrently")
 	f.IntVar(&c.MaxAttempts, "max-attempts", c.MaxAttempts,
-		"how often an event is tried while handling it fails with a temporary error")
+		"attempts to handle an event while its handling fails with a temporary error")
 	f.IntVar(&c.Broker.Replicas, "replicas", c.Broker.Replicas,
-		"replicas of the events, mailboxes and buckets: 1, 3 or 5 (NATS servers in a cluster)")
+		"replicas of events, mailboxes and buckets: 1, 3 or 5 (needs as many NATS servers in the cluster)")
 	f.DurationVar(&c.Broker.EventsMaxAge, "events-max-age", c.Broker.EventsMaxAge,
-		"how long events that are no longer needed are kept")
+		"retention of events that no running flow needs")
 	f.Int64Var(&c.Broker.EventsMaxCount, "events-max-count", c.Broker.EventsMaxCount,
-		"how many such events are kept")
+		"maximum number of such events")
 	f.Int64Var(&c.Broker.EventsMaxBytes, "events-max-bytes", c.Broker.EventsMaxBytes,
-		"how many bytes of such events are kept; at four times that, publications are rejected")
+		"maximum size of such events in bytes; at four times this size, publishing fails")
 	f.DurationVar(&c.History.MaxAge, "history-max-age", c.History.MaxAge,
-		"how long ended flows are kept for ls and show, 0 for no limit")
+		"retention of ended flows in ls and show; 0 for no limit")
 	f.Int64Var(&c.History.MaxFlows, "history-max-flows", c.History.MaxFlows,
-		"how many ended flows are kept, -1 for no limit")
+		"maximum number of ended flows in ls and show; -1 for no limit")
 	f.Int64Var(&c.History.MaxBytes, "history-max-bytes", c.History.MaxBytes,
-		"size of the history of ended flows in bytes, -1 for no limit")
+		"maximum size of the history of ended flows in bytes; -1 for no limit")
 	return g
 }
 
 // ValidatorFlags returns the validator's flags: the bounds on documents.
 func (s *Services) ValidatorFlags() Group {
-	g := group("Limits on documents (validator)")
+	g := NewGroup("Limits on documents (validator)")
 	l, f := &s.Validator.Limits, g.Flags
 	f.IntVar(&l.Flow.Document.Bytes, "flow-bytes", l.Flow.Document.Bytes,
-		"size of a flow document in bytes")
+		"maximum size of a flow document in bytes")
 	f.IntVar(&l.Flow.Document.Depth, "flow-depth", l.Flow.Document.Depth,
-		"nesting of a flow document")
-	f.IntVar(&l.Flow.Nodes, "flow-nodes", l.Flow.Nodes, "nodes of a flow")
-	f.IntVar(&l.Flow.Edges, "flow-edges", l.Flow.Edges, "edges of a flow")
+		"maximum nesting depth of a flow document")
+	f.IntVar(&l.Flow.Nodes, "flow-nodes", l.Flow.Nodes, "maximum number of nodes in a flow")
+	f.IntVar(&l.Flow.Edges, "flow-edges", l.Flow.Edges, "maximum number of edges in a flow")
 	f.IntVar(&l.Flow.ConstValues, "const-values", l.Flow.ConstValues,
-		"records in a flow document")
+		"maximum number of constant records in a flow document")
 	f.IntVar(&l.Flow.RecordBytes, "const-bytes", l.Flow.RecordBytes,
-		"size of each of these records in bytes")
+		"maximum size of a constant record in bytes")
 	f.DurationVar(&l.Flow.MaxDeadline, "max-deadline", l.Flow.MaxDeadline,
-		"the longest deadline that a flow may set")
+		"longest deadline that a flow may set")
 	f.DurationVar(&l.Flow.DefaultDeadline, "default-deadline", l.Flow.DefaultDeadline,
-		"the deadline of a flow that sets none")
+		"deadline of a flow that sets none")
 	f.IntVar(&l.Progdef.Bytes, "progdef-bytes", l.Progdef.Bytes,
-		"size of a progdef or type document in bytes")
+		"maximum size of a progdef or type document in bytes")
 	f.IntVar(&l.Progdef.Depth, "progdef-depth", l.Progdef.Depth,
-		"nesting of a progdef or type document")
-	f.IntVar(&l.Progdefs, "max-progdefs", l.Progdefs, "progdefs in the catalogue")
-	f.IntVar(&l.Types, "max-types", l.Types, "types in the type catalogue")
+		"maximum nesting depth of a progdef or type document")
+	f.IntVar(&l.Progdefs, "max-progdefs", l.Progdefs, "maximum number of progdefs in the catalogue")
+	f.IntVar(&l.Types, "max-types", l.Types, "maximum number of types in the type catalogue")
 	return g
 }
 
-// PlannerFlags returns the planner's flags: what flows may ask of the broker.
+// PlannerFlags returns the planner's flags: limits on the use of the broker.
 func (s *Services) PlannerFlags() Group {
-	g := group("Limits on the broker (planner)")
+	g := NewGroup("Limits on the broker (planner)")
 	c, f := &s.Planner, g.Flags
-	f.IntVar(&c.Limits.Flows, "max-flows", c.Limits.Flows, "flows that exist at the same time")
+	f.IntVar(&c.Limits.Flows, "max-flows", c.Limits.Flows, "maximum number of flows that exist at the same time")
 	f.IntVar(&c.Limits.Edges, "max-edges", c.Limits.Edges,
-		"edges that exist at the same time, in all flows")
+		"maximum number of edges of all flows that exist at the same time")
 	f.Int64Var(&c.Limits.Window, "edge-window", c.Limits.Window,
-		"maximum bytes sent over an edge and not yet read")
+		"maximum number of bytes sent over an edge and not yet read")
 	f.Int64Var(&c.Limits.Frames, "edge-frames", c.Limits.Frames,
-		"maximum frames sent over an edge and not yet read; NATS stores no more per edge, and none longer than 128 KiB")
+		"maximum number of frames sent over an edge and not yet read; NATS stores no more per edge, and no frame longer than 128 KiB")
 	f.IntVar(&c.EdgeStreams, "edge-streams", c.EdgeStreams,
-		"streams that store the edges of all flows; after a change, running flows keep their stream")
+		"number of streams that store the edges of all flows; running flows keep their streams when it changes")
 	f.DurationVar(&c.Limits.OutputRetention, "output-retention", c.Limits.OutputRetention,
-		"how long a flow's outputs can be read after its verdict")
+		"time that a flow's outputs can be read after its verdict")
 	f.StringVar(&s.edgeStorage, "edge-storage", s.edgeStorage,
-		"where edges are stored, file or memory: file survives a restart of NATS")
+		"storage of edges: file survives a restart of NATS, memory does not")
 	f.DurationVar(&c.SweepEvery, "sweep-every", c.SweepEvery,
-		"interval between searches for leftovers of ended flows")
+		"interval between two cleanups of resources that no flow needs")
 	return g
 }
 
 // SpawnerFlags returns the spawner's flags: capacity.
 func (s *Services) SpawnerFlags() Group {
-	g := group("Limits on executors (spawner)")
+	g := NewGroup("Limits on executors (spawner)")
 	c, f := &s.Spawner, g.Flags
 	f.IntVar(&c.Limits.Executors, "max-executors", c.Limits.Executors,
-		"executors running at the same time, of all progdefs")
-	f.IntVar(&c.Limits.Queue, "max-queue", c.Limits.Queue, "flows waiting for capacity")
+		"maximum number of running executors of all progdefs")
+	f.IntVar(&c.Limits.Queue, "max-queue", c.Limits.Queue, "maximum number of flows waiting for capacity")
 	f.DurationVar(&c.Limits.Linger, "linger", c.Limits.Linger,
-		"how long a job may run after its flow has ended before its executor is given up")
+		"time that a job has to stop after its flow has ended; then its executor is stopped")
 	f.DurationVar(&c.ReconcileEvery, "reconcile-every", c.ReconcileEvery,
-		"interval between comparisons of the events with the running executors")
+		"interval between two comparisons of the wanted and the running executors")
 	return g
 }
 
-// AggregatorFlags returns the panic-aggregator's flags: its times.
+// AggregatorFlags returns the panic-aggregator's flags: timing.
 func (s *Services) AggregatorFlags() Group {
-	g := group("Times of verdicts (panic-aggregator)")
+	g := NewGroup("Timing of verdicts (panic-aggregator)")
 	l, f := &s.Aggregator.Limits, g.Flags
 	f.DurationVar(&l.Settle, "settle", l.Settle,
-		"how long to wait for the last events of a stopped flow's jobs")
+		"time to wait for the last events of the jobs of a stopped flow")
 	f.DurationVar(&l.Report, "report-time", l.Report,
-		"how long jobs that receive a connected panic may run after a flow's first failure")
+		"time that jobs downstream of a wired panic port may run after a flow's first failure")
 	f.IntVar(&l.StartAttempts, "start-attempts", l.StartAttempts,
-		"executors in a row that may exit before starting a job; then the job panics")
+		"number of executors in a row that may exit before they start a job; then the job panics")
 	f.DurationVar(&l.ClientSilence, "client-silence", l.ClientSilence,
-		"how long a client that feeds or reads a flow may be silent before the flow is cancelled")
+		"time without a sign of life from a client that feeds or reads a flow; then the flow is cancelled")
 	f.DurationVar(&l.CancelMemory, "cancel-memory", l.CancelMemory,
-		"how long a cancel of an unknown flow is kept")
-	f.IntVar(&l.Cancels, "max-cancels", l.Cancels, "how many such cancels are kept")
+		"retention of a cancel for a flow that was not submitted yet")
+	f.IntVar(&l.Cancels, "max-cancels", l.Cancels, "maximum number of such cancels")
 	return g
 }
 
-func group(title string) Group {
-	return Group{Title: title, Flags: pflag.NewFlagSet(title, pflag.ContinueOnError)}
+// NewGroup returns a group without flags. The help shows flags in the order of their definition.
+func NewGroup(title string) Group {
+	f := pflag.NewFlagSet(title, pflag.ContinueOnError)
+	f.SortFlags = false
+	return Group{Title: title, Flags: f}
 }
 
 const (
@@ -185,7 +188,7 @@ func storageType(name string) (jetstream.StorageType, error) {
 	return 0, fmt.Errorf("--edge-storage is %q: it must be %s or %s", name, storageFile, storageMemory)
 }
 
-// positive reports the limits that would let nothing through. Those of what is kept have bounds of their own.
+// positive reports limits that are not positive. The limits on retention are checked elsewhere.
 func (s *Services) positive() error {
 	var errs []error
 	for _, g := range s.All() {

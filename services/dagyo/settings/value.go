@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// notPositive reports whether a number or a duration is 0 or less; texts never are.
+// notPositive reports whether a number or a duration is 0 or less; it is false for text.
 func notPositive(v pflag.Value) bool {
 	switch v.Type() {
 	case "int", "int64":
