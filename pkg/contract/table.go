@@ -45,7 +45,7 @@ var Table = []Entry{
 	{TypeFlowPanic, OfFlow, false, []string{"panic-aggregator"}, payload[FlowPanic], "Verdict: the flow failed; the first cause, then all other failures."},
 	{TypeFlowCancelled, OfFlow, false, []string{"panic-aggregator"}, payload[FlowCancelled], "Verdict: a user cancelled the flow, or a client that it depends on disappeared."},
 	{TypeFlowCleaned, OfFlow, false, []string{"planner"}, payload[FlowCleaned], "Everything that the broker stored for the flow has been deleted."},
-	{TypeExecutorStarted, OfExecutor, false, []string{"spawner"}, payload[ExecutorStarted], "An executor process has been started."},
+	{TypeExecutorStarted, OfExecutor, false, []string{"spawner"}, payload[ExecutorStarted], "An executor process was started."},
 	{TypeExecutorDraining, OfExecutor, false, []string{"spawner", "executor"}, payload[ExecutorDraining], "The executor takes no more jobs and finishes its running ones."},
 	{TypeExecutorExited, OfExecutor, false, []string{"spawner"}, payload[ExecutorExited], "The executor process has exited: exit code, reason, last lines of standard error."},
 	{TypeProgdefApply, OfProgdef, true, []string{"user"}, payload[ProgdefApply], "Adds the progdef document in its data to the catalogue."},

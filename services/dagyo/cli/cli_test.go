@@ -119,7 +119,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 func TestValidateReadsYAMLFromStandardInput(t *testing.T) {
 	code, out, stderr := call(t, "nodes:\n  a: {progdef: nothing}\n",
 		"--server", "nats://127.0.0.1:1", "validate", "-")
-	if code != ExitRejected || !strings.Contains(out, `no progdef "nothing"`) ||
+	if code != ExitRejected || !strings.Contains(out, `progdef "nothing" not found`) ||
 		!strings.Contains(stderr, "no validator answered at nats://127.0.0.1:1") {
 		t.Errorf("exits with %d: %s%s", code, out, stderr)
 	}
