@@ -79,6 +79,9 @@ func (p *past) decide() []contract.Event {
 // show folds an event into the status of a flow.
 func (s *State) show(e contract.Event) {
 	status := s.shown[e.Subject]
+	if e.Cause > 0 && (e.Type == contract.TypeFlowValidated || e.Type == contract.TypeFlowRejected) {
+		defer s.submitted.passed(e.Cause, e.Time) // its own submission is answered below
+	}
 	switch {
 	case e.Type == contract.TypeFlowCancel:
 		return

@@ -1,7 +1,10 @@
 package aggregator
 
 import (
+	"cmp"
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/service/core"
@@ -44,8 +47,10 @@ func decode(s *State, raw []byte) error {
 		return err
 	}
 	s.cancels, s.past.Upto = i.Cancels, i.Upto
-	for flow, b := range i.Submitted {
-		s.submitted.add(flow, b)
+	for _, flow := range slices.SortedFunc(maps.Keys(i.Submitted), func(a, b string) int {
+		return cmp.Compare(i.Submitted[a].Seq, i.Submitted[b].Seq)
+	}) {
+		s.submitted.add(flow, i.Submitted[flow])
 	}
 	for _, r := range i.Ended {
 		s.past.add(r.Seq, r.Status)
