@@ -156,7 +156,7 @@ func TestMissingImage(t *testing.T) {
 	}
 	e := b.exit(t, "one")
 	if e.Code != -1 || !e.Permanent || !strings.Contains(e.Reason, "cannot pull image 127.0.0.1:1/greet: ") ||
-		!strings.Contains(e.Reason, "connection refused; see that the Docker host reaches the registry") {
+		!strings.Contains(e.Reason, "connection refused; check that the Docker host can reach the registry") {
 		t.Errorf("exit is %+v", e)
 	}
 	b.mustStart(t, spec) // it has run, in a way
@@ -231,7 +231,7 @@ func TestDrainOfOneThatWaitsForItsImage(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := b.exit(t, "one")
-			if e.Code != -1 || e.Permanent || !strings.Contains(e.Reason, "before its image was there") {
+			if e.Code != -1 || e.Permanent || !strings.Contains(e.Reason, "before its image was pulled") {
 				t.Errorf("exit is %+v", e)
 			}
 			b.forget(t, "one")
