@@ -20,6 +20,7 @@ import jsonschema
 from nats.aio.msg import Msg
 from referencing import Registry, Resource
 
+from dagyo import wire
 from dagyo.job import Address, parse_job
 from dagyo.link import Link
 
@@ -168,6 +169,23 @@ class Office:
 
     async def stop(self, job: Job) -> None:
         await self.link.ask(job.document["stop"], b"stop", timeout=5)
+
+    async def await_consumed(self, a: Address, frame: int) -> None:
+        """Wait until a frame is consumed: its writer has kept it until then, or has stored it."""
+        if not await self._last(a, a.slot(frame)):
+            return
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            credit = await self._last(a, a.credit)
+            if credit and wire.parse_credit(credit).frame >= frame:
+                return
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+
+    async def _last(self, a: Address, subject: str) -> bytes:
+        """Return the last message that the stream stores on a subject."""
+        msg = await self.link.request(f"$JS.API.DIRECT.GET.{a.stream}.{subject}")
+        return msg.data
 
     async def await_heard(self, match: Callable[[Heard], bool], patience: float = PATIENCE) -> Heard:
         """Return the first word that matches, waiting for it if need be."""

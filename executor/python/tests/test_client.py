@@ -211,7 +211,7 @@ async def test_questions(c: Any, up: Up) -> None:
         holds(f"{subject}.answer", answer)
     holds("ask.catalog.types.answer", await c.ask("ask.catalog.types", b"json"))
     holds("ask.flow.list.question", {"live": True, "limit": 10})
-    with pytest.raises(client.Refused, match="404: there is no flow"):
+    with pytest.raises(client.Refused, match="404: flow not found"):
         await c.ask("ask.flow.get", b"unknown")
     await c.cancel(flow, "")
     await ends(c, flow)

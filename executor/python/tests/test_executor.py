@@ -325,7 +325,7 @@ async def test_the_end_of_stop_changes_nothing(o: Office) -> None:
     await o.post(job)
     async with o.executor("greet", "r15"):
         await o.write(job.inputs["stop"])
-        await asyncio.sleep(0.5)
+        await o.await_consumed(job.inputs["stop"], 1)
         await o.write(job.inputs["name"], b"Ida")
         assert await o.read(job.outputs["greeting"]) == [b"hello Ida"]
         done = await o.said(job, "done")

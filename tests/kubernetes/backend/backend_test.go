@@ -80,7 +80,7 @@ func TestMissingSet(t *testing.T) {
 func TestNoSuchCommand(t *testing.T) {
 	b := setup(t)
 	b.begin(t, "one", progdef.Document{Image: image, Command: []string{"/nope"}})
-	b.wantPermanent(t, "one", "its command cannot be run")
+	b.wantPermanent(t, "one", "cannot run its command")
 }
 
 func TestOutOfMemory(t *testing.T) {
