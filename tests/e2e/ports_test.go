@@ -34,7 +34,7 @@ func TestPanicsAreReportedAndHideNothing(t *testing.T) {
 	for name, want := range map[string]string{
 		"returns-error": "model: error: the model diverged",
 		"exits-three":   "model: crash: executor .* exited with code 3",
-		"never-starts":  "model: crash: 3 executors of never-starts in a row ended",
+		"never-starts":  "model: crash: 3 executors of never-starts in a row exited",
 	} {
 		c.ApplyFaulty(t, harness.Faulty{Name: name, Out: true})
 		c.Submit(t, name, reported(name, "reporter"))
