@@ -73,8 +73,9 @@ func windowAbsent(bound edit) func(context.Context, *stage) (string, error) {
 
 // fills waits until the program writes no more although nobody reads, and judges what it did.
 func (f *flow) fills(ctx context.Context, p *program, w *stream.Writer, records int) (audit.Ahead, error) {
-	if _, _, err := p.await(ctx, f.patience, "frame on the output", 0, f.writes); err != nil {
-		return audit.Ahead{}, err
+	_, _, late := p.await(ctx, f.patience, "frame on the output", 0, f.writes)
+	if late != nil && !errors.As(late, new(*slow)) { // a program that was only slow may have a worse fault
+		return audit.Ahead{}, late
 	}
 	if err := p.quiet(ctx, f.writes); err != nil {
 		return audit.Ahead{}, err
@@ -83,6 +84,9 @@ func (f *flow) fills(ctx context.Context, p *program, w *stream.Writer, records 
 	if taken := w.Count().Records; err == nil && taken == int64(records) {
 		err = fmt.Errorf("all %d records of the input were read while nobody read the output: they are in "+
 			"the program's memory", records)
+	}
+	if err == nil {
+		err = late
 	}
 	return ahead, err
 }
