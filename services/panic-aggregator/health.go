@@ -66,13 +66,11 @@ func (s *State) dead(j *job) time.Time {
 	if from.IsZero() || j.ended() {
 		return time.Time{}
 	}
-	if s.ears.since.IsZero() {
-		return time.Time{}
+	lasts, more := j.lasts(), time.Duration(0)
+	if s.excused(j, from) {
+		more = slack(lasts)
 	}
-	if excused := later(from, s.ears.since); s.excused(j, excused) {
-		return s.until(from, j.lasts(), deaf, slack(j.lasts()))
-	}
-	return s.until(from, j.lasts(), deaf, 0)
+	return s.until(from, lasts, deaf, more)
 }
 
 // until returns when the time since a beat expires, given ears.deaf at the beat. Only time in which this process could
@@ -87,10 +85,10 @@ func (s *State) until(from time.Time, lasts, deaf, slack time.Duration) time.Tim
 	return from.Add(lasts + max(s.ears.deaf-deaf, slack))
 }
 
-// excused reports whether the silence of a job since a time may be caused by an overload: one was detected, or the
-// executor has beaten for its other jobs.
-func (s *State) excused(j *job, since time.Time) bool {
-	x := s.executors[j.Executor]
+// excused reports whether the silence of a job since a beat may be caused by an overload: one was detected, or the
+// executor has beaten for its other jobs. Only time in which this process listens counts.
+func (s *State) excused(j *job, beat time.Time) bool {
+	since, x := later(beat, s.ears.since), s.executors[j.Executor]
 	return !s.ears.strained.Before(since) || x != nil && x.heard.After(since.Add(j.Health.Interval.D()))
 }
 
@@ -202,7 +200,7 @@ func (s *State) linkSuspected(now time.Time) bool {
 			if dead.IsZero() || !now.After(dead) {
 				continue
 			}
-			if s.excused(j, later(j.Heard, s.ears.since)) {
+			if s.excused(j, j.Heard) {
 				return false
 			}
 			silent++
