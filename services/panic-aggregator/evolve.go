@@ -154,6 +154,11 @@ func (s *State) end(e contract.Event) []string {
 			s.leave(e.Subject, j)
 		}
 	}
+	for mailbox := range r.FailedStarts {
+		if s.failing[mailbox]--; s.failing[mailbox] == 0 {
+			delete(s.failing, mailbox)
+		}
+	}
 	delete(s.runs, e.Subject)
 	return nil
 }
@@ -224,7 +229,7 @@ func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) {
 
 // forgiveStarts resets the failed starts of a mailbox once one of its executors has started a job.
 func (s *State) forgiveStarts(mailbox string) {
-	if !s.failing[mailbox] {
+	if s.failing[mailbox] == 0 {
 		return
 	}
 	delete(s.failing, mailbox)
@@ -360,7 +365,9 @@ func (s *State) startFailed(d *contract.ExecutorExited, now time.Time) (flows []
 		if !r.Spawned || !r.waitsFor(mailbox) {
 			continue
 		}
-		s.failing[mailbox] = true
+		if r.FailedStarts[mailbox] == 0 {
+			s.failing[mailbox]++
+		}
 		if r.FailedStarts[mailbox]++; r.FailedStarts[mailbox] < s.limits.StartAttempts && !d.Permanent {
 			continue
 		}
