@@ -1,4 +1,4 @@
-// Package layout holds the module arrows to DESIGN section 12.
+// Package layout checks the imports of modules, and that decisions are pure (ARCHITECTURE.md, "Modules").
 package layout
 
 import (
