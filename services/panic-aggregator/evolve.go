@@ -49,7 +49,7 @@ func Evolve(s *State, e contract.Event) []string {
 	case *contract.ExecutorExited:
 		return s.executorExited(e, d)
 	case *contract.DeadLetter:
-		return s.answered(d.Sequence)
+		return s.answered(d.Sequence, e.Time)
 	default:
 		return s.fact(e)
 	}
