@@ -117,6 +117,7 @@ func (s *State) performed(e contract.Event) []string {
 			s.abandon(flow, e.With.([]string), e.Time)
 		case actDoubt:
 			s.ears.strain(e.Time)
+			s.ears.link = false
 		}
 	})
 	return []string{flow}

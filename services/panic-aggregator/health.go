@@ -24,6 +24,8 @@ type ears struct {
 	// strained is the last time when an overload was detected: of this machine, of a machine with executors, or of
 	// the network. Signs of life may then be late.
 	strained time.Time
+	// link is set while the network is suspected, as of the last check for silent jobs.
+	link bool
 }
 
 // note records that an event was folded.
@@ -136,6 +138,7 @@ func (s *State) suspect(now time.Time) (flows []string) {
 			flows = append(flows, flow)
 		}
 	}
+	s.ears.link = len(flows) > 0 && s.linkSuspected(now) // looks at all jobs, so not for each silent one
 	slices.Sort(flows)
 	return flows
 }
@@ -179,7 +182,7 @@ func (s *State) judgeSilence(flow string, r *run, now time.Time) []contract.Even
 			return []contract.Event{{Type: actListen, Subject: flow}}
 		}
 	}
-	if s.linkSuspected(now) {
+	if s.ears.link {
 		return []contract.Event{{Type: actDoubt, Subject: flow}}
 	}
 	return []contract.Event{{Type: actLose, Subject: flow, With: silent}}
