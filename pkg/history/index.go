@@ -24,9 +24,9 @@ type Index struct {
 	fetch  fetch
 	opener opener
 	cache  cache
-	loaded chan struct{}
 
 	mu      sync.RWMutex
+	loaded  chan struct{}
 	stream  jetstream.Stream // nil before it is needed
 	entries []entry          // in the order of the stream
 	flows   int64            // their records
@@ -47,9 +47,9 @@ type fetch func(ctx context.Context, seq uint64) (nats.Header, []byte, error)
 
 // NewIndex returns an empty index of StreamHistory; Run fills it.
 //
-// Stored is called with each upto of a [Writer.Append] once the index contains all of its flows. A caller
-// that keeps ended flows until they are stored must drop them before it returns; a flow that is still
-// among the current ones after that may be listed twice. Stored may be nil.
+// Stored is called with each upto of a [Writer.Append] once the index contains all of its flows, while it loads only
+// with the last one. A caller that keeps ended flows until they are stored must drop them before it returns; a flow
+// that is still among the current ones after that may be listed twice. Stored may be nil.
 func NewIndex(js jetstream.JetStream, stored func(upto uint64)) *Index {
 	if stored == nil {
 		stored = func(uint64) {}
@@ -90,9 +90,11 @@ func (x *Index) open(ctx context.Context) (jetstream.Stream, error) {
 	return stream, nil
 }
 
-// Run follows the stream until the context ends or the stream has lost its end. It must be called once.
+// Run follows the stream until the context ends or the stream has lost its end. Called again, it starts with an empty
+// index: a service that starts again with another state must receive again what is stored.
 func (x *Index) Run(ctx context.Context) error {
-	var once sync.Once
+	x.reset()
+	defer x.unload()
 	return broker.Follower{
 		JS: x.js, Stream: contract.StreamHistory, HeadersOnly: true, Name: "history-index",
 		Handle: func(m jetstream.Msg, meta *jetstream.MsgMetadata) {
@@ -100,14 +102,61 @@ func (x *Index) Run(ctx context.Context) error {
 		},
 		CaughtUp: func() {
 			x.forgetRemoved(ctx)
-			once.Do(func() { close(x.loaded) })
+			x.load()
 		},
 		Interrupted: func(error) {},
 	}.Run(ctx)
 }
 
+func (x *Index) reset() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.entries, x.flows, x.upto, x.settled = nil, 0, 0, 0
+	x.cache.clear()
+}
+
+// load marks the index as loaded.
+func (x *Index) load() {
+	if x.isLoaded() {
+		return
+	}
+	if upto := x.Upto(); upto > 0 {
+		x.stored(upto)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, e := range x.entries {
+		if !e.more {
+			x.settled = e.seq
+		}
+	}
+	close(x.loaded)
+}
+
+// unload makes callers of Loaded wait for the next Run. Those that did not wait any more find what the index had.
+func (x *Index) unload() {
+	if x.isLoaded() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.loaded = make(chan struct{})
+	}
+}
+
+func (x *Index) isLoaded() bool {
+	select {
+	case <-x.Loaded():
+		return true
+	default:
+		return false
+	}
+}
+
 // Loaded is closed when the index contains everything that was stored before Run.
-func (x *Index) Loaded() <-chan struct{} { return x.loaded }
+func (x *Index) Loaded() <-chan struct{} {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.loaded
+}
 
 // Upto is the place in EVENTS up to which history is complete, or 0 if nothing is stored.
 func (x *Index) Upto() uint64 {
@@ -139,14 +188,21 @@ func (x *Index) add(seq uint64, h nats.Header) {
 		x.upto = e.upto
 	}
 	x.mu.Unlock()
+	if !x.isLoaded() {
+		return
+	}
 	if complete {
 		x.stored(e.upto)
 	}
 	if !e.more {
-		x.mu.Lock()
-		x.settled = seq
-		x.mu.Unlock()
+		x.settle(seq)
 	}
+}
+
+func (x *Index) settle(seq uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.settled = seq
 }
 
 // forgetRemoved drops the entries of segments that the limits have removed. Missing some does no harm:

@@ -27,6 +27,7 @@ type shelf struct {
 
 func newShelf() *shelf {
 	s := &shelf{Index: NewIndex(nil, nil), packer: newPacker(), messages: make(map[uint64]*nats.Msg)}
+	s.load()
 	s.fetch = func(_ context.Context, seq uint64) (nats.Header, []byte, error) {
 		s.reads++
 		if m := s.messages[seq]; m != nil {

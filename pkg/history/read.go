@@ -108,6 +108,12 @@ func (c *cache) get(seq uint64) ([][]byte, bool) {
 	return o.lines, true
 }
 
+func (c *cache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept, c.size = nil, 0
+}
+
 func (c *cache) put(seq uint64, lines [][]byte) {
 	o := opened{seq: seq, lines: lines}
 	for _, line := range lines {

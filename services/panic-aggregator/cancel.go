@@ -2,6 +2,7 @@ package aggregator
 
 import (
 	"slices"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 )
@@ -35,9 +36,12 @@ func (s *State) takeCancel(flow string) (first *cancel) {
 }
 
 // answered removes a message that was answered with a dead letter.
-func (s *State) answered(seq uint64) []string {
+func (s *State) answered(seq uint64, now time.Time) []string {
 	delete(s.unanswerable, seq)
-	s.submitted.answered(s.submitted.flows[seq])
+	if flow, waits := s.submitted.flows[seq]; waits {
+		s.submitted.answered(flow)
+		s.submitted.passed(seq, now)
+	}
 	s.cancels = slices.DeleteFunc(s.cancels, func(c cancel) bool { return c.Seq == seq })
 	return []string{keyUnanswerable}
 }

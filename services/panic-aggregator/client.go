@@ -41,13 +41,21 @@ const (
 
 // clientHeard folds a sign of life of a client. The flow may not be known yet.
 func (s *State) clientHeard(b ClientBeat, now time.Time) {
+	if b.Released {
+		s.released(b)
+		return
+	}
 	clients := s.clientsOf(b.Flow, now)
-	_, known := clients[b.Client]
-	switch {
-	case b.Released:
-		delete(clients, b.Client)
-	case known, clients != nil && len(clients) < clientsMost:
+	if _, known := clients[b.Client]; known || clients != nil && len(clients) < clientsMost {
 		clients[b.Client] = client{Heard: now, lasts: min(b.For, longestPulse), deaf: s.ears.deaf}
+	}
+}
+
+// released removes a client. A client also releases a flow that has ended: nothing is remembered of it.
+func (s *State) released(b ClientBeat) {
+	delete(s.early.of[b.Flow], b.Client)
+	if r := s.runs[b.Flow]; r != nil {
+		delete(r.Clients, b.Client)
 	}
 }
 

@@ -54,6 +54,10 @@ func TestClientsAreBounded(t *testing.T) {
 	if len(s.early.of) > earlyMost || len(s.early.order) > earlyMost {
 		t.Errorf("%d flows, %d in order", len(s.early.of), len(s.early.order))
 	}
+	Evolve(s, ClientHeard(ClientBeat{Flow: "ended", Client: "c", Released: true}, now))
+	if _, known := s.early.of["ended"]; known {
+		t.Error("a flow that its client releases is remembered")
+	}
 	now = now.Add(s.limits.CancelMemory + time.Second)
 	heard("g", "c")
 	if len(s.early.of) != 1 || len(s.early.order) != 1 {

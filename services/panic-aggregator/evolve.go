@@ -49,7 +49,7 @@ func Evolve(s *State, e contract.Event) []string {
 	case *contract.ExecutorExited:
 		return s.executorExited(e, d)
 	case *contract.DeadLetter:
-		return s.answered(d.Sequence)
+		return s.answered(d.Sequence, e.Time)
 	default:
 		return s.fact(e)
 	}
@@ -117,6 +117,7 @@ func (s *State) performed(e contract.Event) []string {
 			s.abandon(flow, e.With.([]string), e.Time)
 		case actDoubt:
 			s.ears.strain(e.Time)
+			s.ears.link = false
 		}
 	})
 	return []string{flow}
@@ -152,6 +153,11 @@ func (s *State) end(e contract.Event) []string {
 	for _, j := range r.Jobs {
 		if j.State == contract.JobRunning {
 			s.leave(e.Subject, j)
+		}
+	}
+	for mailbox := range r.FailedStarts {
+		if s.failing[mailbox]--; s.failing[mailbox] == 0 {
+			delete(s.failing, mailbox)
 		}
 	}
 	delete(s.runs, e.Subject)
@@ -224,7 +230,7 @@ func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) {
 
 // forgiveStarts resets the failed starts of a mailbox once one of its executors has started a job.
 func (s *State) forgiveStarts(mailbox string) {
-	if !s.failing[mailbox] {
+	if s.failing[mailbox] == 0 {
 		return
 	}
 	delete(s.failing, mailbox)
@@ -360,7 +366,9 @@ func (s *State) startFailed(d *contract.ExecutorExited, now time.Time) (flows []
 		if !r.Spawned || !r.waitsFor(mailbox) {
 			continue
 		}
-		s.failing[mailbox] = true
+		if r.FailedStarts[mailbox] == 0 {
+			s.failing[mailbox]++
+		}
 		if r.FailedStarts[mailbox]++; r.FailedStarts[mailbox] < s.limits.StartAttempts && !d.Permanent {
 			continue
 		}

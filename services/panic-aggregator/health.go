@@ -24,6 +24,8 @@ type ears struct {
 	// strained is the last time when an overload was detected: of this machine, of a machine with executors, or of
 	// the network. Signs of life may then be late.
 	strained time.Time
+	// link is set while the network is suspected, as of the last check for silent jobs.
+	link bool
 }
 
 // note records that an event was folded.
@@ -66,13 +68,11 @@ func (s *State) dead(j *job) time.Time {
 	if from.IsZero() || j.ended() {
 		return time.Time{}
 	}
-	if s.ears.since.IsZero() {
-		return time.Time{}
+	lasts, more := j.lasts(), time.Duration(0)
+	if s.excused(j, from) {
+		more = slack(lasts)
 	}
-	if excused := later(from, s.ears.since); s.excused(j, excused) {
-		return s.until(from, j.lasts(), deaf, slack(j.lasts()))
-	}
-	return s.until(from, j.lasts(), deaf, 0)
+	return s.until(from, lasts, deaf, more)
 }
 
 // until returns when the time since a beat expires, given ears.deaf at the beat. Only time in which this process could
@@ -87,10 +87,10 @@ func (s *State) until(from time.Time, lasts, deaf, slack time.Duration) time.Tim
 	return from.Add(lasts + max(s.ears.deaf-deaf, slack))
 }
 
-// excused reports whether the silence of a job since a time may be caused by an overload: one was detected, or the
-// executor has beaten for its other jobs.
-func (s *State) excused(j *job, since time.Time) bool {
-	x := s.executors[j.Executor]
+// excused reports whether the silence of a job since a beat may be caused by an overload: one was detected, or the
+// executor has beaten for its other jobs. Only time in which this process listens counts.
+func (s *State) excused(j *job, beat time.Time) bool {
+	since, x := later(beat, s.ears.since), s.executors[j.Executor]
 	return !s.ears.strained.Before(since) || x != nil && x.heard.After(since.Add(j.Health.Interval.D()))
 }
 
@@ -138,6 +138,7 @@ func (s *State) suspect(now time.Time) (flows []string) {
 			flows = append(flows, flow)
 		}
 	}
+	s.ears.link = len(flows) > 0 && s.linkSuspected(now) // looks at all jobs, so not for each silent one
 	slices.Sort(flows)
 	return flows
 }
@@ -181,7 +182,7 @@ func (s *State) judgeSilence(flow string, r *run, now time.Time) []contract.Even
 			return []contract.Event{{Type: actListen, Subject: flow}}
 		}
 	}
-	if s.linkSuspected(now) {
+	if s.ears.link {
 		return []contract.Event{{Type: actDoubt, Subject: flow}}
 	}
 	return []contract.Event{{Type: actLose, Subject: flow, With: silent}}
@@ -202,7 +203,7 @@ func (s *State) linkSuspected(now time.Time) bool {
 			if dead.IsZero() || !now.After(dead) {
 				continue
 			}
-			if s.excused(j, later(j.Heard, s.ears.since)) {
+			if s.excused(j, j.Heard) {
 				return false
 			}
 			silent++

@@ -43,12 +43,14 @@ func (p *past) add(seq uint64, s contract.FlowStatus) {
 	p.bytes += statusBytes * (1 + len(s.Jobs) + len(s.Edges) + len(s.Failures))
 }
 
-// cleaned reports whether a flow has ended for good. A submission of the same document is then dropped without an
-// answer, and a rejected document may be corrected and submitted again.
-func (p *past) cleaned(flow string) bool {
-	return slices.ContainsFunc(p.Ended, func(r record) bool {
-		return r.Status.Flow == flow && r.Status.Phase == contract.TypeFlowCleaned
-	})
+// find returns the last status of an ended flow.
+func (p *past) find(flow string) (contract.FlowStatus, bool) {
+	for _, r := range slices.Backward(p.Ended) {
+		if r.Status.Flow == flow {
+			return r.Status, true
+		}
+	}
+	return contract.FlowStatus{}, false
 }
 
 // stored removes the flows that are in history.
@@ -86,7 +88,8 @@ func (s *State) show(e contract.Event) {
 	case e.Type == contract.TypeFlowCancel:
 		return
 	case e.Type == contract.TypeFlowSubmit:
-		if status == nil && !s.past.cleaned(e.Subject) {
+		// One that repeats a flow gets no answer. A rejected document may be corrected and submitted again.
+		if ended, _ := s.past.find(e.Subject); status == nil && ended.Phase != contract.TypeFlowCleaned {
 			s.submitted.add(e.Subject, submission{e.Seq, e.Time})
 		}
 		return
@@ -114,8 +117,8 @@ func (s *State) current(yield func(contract.FlowStatus) bool) {
 			return
 		}
 	}
-	for i := len(s.past.Ended) - 1; i >= 0; i-- {
-		if !yield(s.past.Ended[i].Status) {
+	for _, r := range slices.Backward(s.past.Ended) {
+		if !yield(r.Status) {
 			return
 		}
 	}
@@ -131,10 +134,5 @@ func (s *State) status(flow string) (contract.FlowStatus, bool) {
 	if status := s.shown[flow]; status != nil {
 		return *status, true
 	}
-	for i := len(s.past.Ended) - 1; i >= 0; i-- {
-		if status := s.past.Ended[i].Status; status.Flow == flow {
-			return status, true
-		}
-	}
-	return contract.FlowStatus{}, false
+	return s.past.find(flow)
 }

@@ -258,3 +258,32 @@ func (m *machine) restart() string {
 	m.fold(contract.Event{Type: contract.TypeTick})
 	return ""
 }
+
+// What is counted of failed starts goes with the flows that wait for them, also behind a restart.
+func TestFailedStartsAreForgotten(t *testing.T) {
+	m := &machine{t: t, s: NewState(DefaultLimits()), now: time.Unix(1_000_000, 0).UTC()}
+	m.restart()
+	for _, line := range []string{
+		"validated f", "planned f a:greet b:shout", "spawned f", "validated g", "planned g a:greet", "spawned g",
+		"runs x1 greet", "exited x1 greet 3", "runs x2 shout", "exited x2 shout 3",
+	} {
+		m.do(line)
+	}
+	raw, err := encode(m.s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.s = NewState(DefaultLimits())
+	if err := decode(m.s, raw); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]int{"greet.r1": 2, "shout.r1": 1}; !maps.Equal(m.s.failing, want) {
+		t.Errorf("%v, want %v", m.s.failing, want)
+	}
+	for _, line := range []string{"started g a x3", "done g a x3", "cancel f"} {
+		m.do(line)
+	}
+	if len(m.s.runs)+len(m.s.failing) > 0 {
+		t.Errorf("%d runs, failing %v", len(m.s.runs), m.s.failing)
+	}
+}

@@ -63,7 +63,7 @@ func decode(s *State, raw []byte) error {
 	}
 	for flow, r := range s.runs {
 		for mailbox := range r.FailedStarts {
-			s.failing[mailbox] = true
+			s.failing[mailbox]++
 		}
 		if r.FailedStarts == nil {
 			r.FailedStarts = make(map[string]int)

@@ -21,8 +21,8 @@ type State struct {
 	// unanswerable are messages without effect, with the reasons.
 	unanswerable map[uint64]unanswerable
 	executors    map[string]*executor
-	// failing are the mailboxes for which runs count failed starts.
-	failing map[string]bool
+	// failing is the number of runs that count failed starts, by mailbox.
+	failing map[string]int
 	// exits holds the last exited executors with their exits: a job's start may be stored after its executor's
 	// exit.
 	exits exits
@@ -97,7 +97,7 @@ func DefaultLimits() Limits {
 func NewState(l Limits) *State {
 	return &State{
 		limits: l, runs: make(map[string]*run), shown: make(map[string]*contract.FlowStatus),
-		submitted: newSubmissions(), failing: make(map[string]bool),
+		submitted: newSubmissions(), failing: make(map[string]int),
 		unanswerable: make(map[uint64]unanswerable), executors: make(map[string]*executor),
 		exits: exits{known: make(map[string]*contract.ExecutorExited)},
 		early: early{of: make(map[string]map[string]client)},

@@ -32,6 +32,12 @@ func TestUnansweredSubmissionsAreForgotten(t *testing.T) {
 	if waits("repeated") || waits("next") || !waits("slow") {
 		t.Errorf("%v wait, want slow", s.submitted.of)
 	}
+	at = at.Add(2 * answerWait)
+	fold(contract.Event{Type: contract.TypeFlowSubmit, Subject: "taken"})
+	if s.answered(seq, at); waits("slow") || waits("taken") || len(s.submitted.order) > 0 {
+		t.Errorf("%v wait after a dead letter", s.submitted.of)
+	}
+	fold(contract.Event{Type: contract.TypeFlowSubmit, Subject: "slow"})
 	for i := range mostSubmissions + 10 {
 		fold(contract.Event{Type: contract.TypeFlowSubmit, Subject: fmt.Sprint("many-", i)})
 	}

@@ -62,10 +62,10 @@ func (s *State) submission(c command, raw []byte, used *taken) contract.Event {
 }
 
 // unreadable answers a submission whose document cannot be read. Where the id is taken a dead letter does: a
-// rejection is about the flow.
-func (s *State) unreadable(c command, problems problem.List) contract.Event {
+// rejection is about the flow. used is as for submission.
+func (s *State) unreadable(c command, problems problem.List, used *taken) contract.Event {
 	answer := rejectedFlow(c.Subject, problems)
-	if _, known := s.flows[c.Subject]; known {
+	if _, known := s.flows[c.Subject]; known || used != nil {
 		answer = deadLetter(c, problems)
 	}
 	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent

@@ -168,6 +168,12 @@ func TestTakenIDs(t *testing.T) {
 	if got := l.s.submission(c, []byte(other), used); got.Type != contract.TypeDeadLetter {
 		t.Errorf("another document than history has is answered with %s", got.Type)
 	}
+	if got := l.s.unreadable(c, problem.List{{}}, used); got.Type != contract.TypeDeadLetter {
+		t.Errorf("an unreadable document under an id that history has is answered with %s", got.Type)
+	}
+	if got := l.s.unreadable(c, problem.List{{}}, nil); got.Type != contract.TypeFlowRejected {
+		t.Errorf("an unreadable document under a free id is answered with %s", got.Type)
+	}
 }
 
 // Of submissions of one id that wait together the first valid one takes it.

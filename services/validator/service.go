@@ -154,7 +154,7 @@ func judge(
 	}
 	r.Read(func(s *State) {
 		if len(problems) > 0 {
-			answer = s.unreadable(c, problems)
+			answer = s.unreadable(c, problems, used)
 		} else {
 			answer = s.submission(c, raw, used)
 		}

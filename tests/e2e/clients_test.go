@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -81,15 +82,14 @@ func TestCountsOfClients(t *testing.T) {
 	if n := cleaned.Read["loud"]; n.Records != 1 || n.Bytes != size {
 		t.Errorf("read %+v", cleaned.Read)
 	}
-	for {
-		after, _ := status(t, c, "shout")
-		if after.Phase != contract.TypeFlowCleaned {
-			continue // the event is on its way to the one that answers
+	after, _ := status(t, c, "shout")
+	for deadline := time.Now().Add(harness.Patience); after.Phase != contract.TypeFlowCleaned; after, _ = status(t, c, "shout") {
+		if time.Now().After(deadline) { // the event is on its way to the one that answers
+			t.Fatalf("the status does not show the clean-up: %+v", after)
 		}
-		read := after.Edges[slices.IndexFunc(after.Edges, func(e contract.EdgeCount) bool { return e.To == "outputs.loud" })]
-		if read.Received == nil || read.Received.Bytes != size || read.Sent == nil || *read.Sent != *read.Received {
-			t.Errorf("status %+v", read)
-		}
-		return
+	}
+	read := after.Edges[slices.IndexFunc(after.Edges, func(e contract.EdgeCount) bool { return e.To == "outputs.loud" })]
+	if read.Received == nil || read.Received.Bytes != size || read.Sent == nil || *read.Sent != *read.Received {
+		t.Errorf("status %+v", read)
 	}
 }

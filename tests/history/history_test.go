@@ -1,6 +1,7 @@
 package history
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -46,6 +47,37 @@ func TestARestartForgetsNothing(t *testing.T) {
 	await(t, stored, 1)
 	if _, ok, err := x.Get(b.ctx, id(17)); !ok || err != nil || x.Flows() != 600 {
 		t.Errorf("%v, %v, %d flows", ok, err, x.Flows())
+	}
+}
+
+// A service that starts again runs its index again, and is told again what is stored.
+func TestAnIndexRunsAgain(t *testing.T) {
+	b := setup(t, history.DefaultLimits(), 0)
+	w := history.NewWriter(b.link)
+	calls := make(chan uint64, 100)
+	x := history.NewIndex(b.link.JS, func(upto uint64) { calls <- upto })
+	for round := range 3 {
+		b.append(w, records(10*round, 10*round+10), uint64(round+1))
+		ctx, cancel := context.WithCancel(b.ctx)
+		done := make(chan error, 1)
+		go func() { done <- x.Run(ctx) }()
+		await(t, calls, uint64(round+1))
+		<-x.Loaded()
+		if got := list(t, x, contract.FlowQuery{}); len(got) != 10*round+10 || x.Flows() != int64(len(got)) {
+			t.Errorf("round %d: %d flows are listed, the index has %d", round, len(got), x.Flows())
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-x.Loaded():
+			t.Error("an index that does not run is loaded")
+		default:
+		}
+		if len(calls) > 0 {
+			t.Errorf("round %d: stored is called %d times too often", round, len(calls))
+		}
 	}
 }
 
@@ -108,7 +140,6 @@ func TestLargeAppendsAreSplit(t *testing.T) {
 		t.Fatalf("%d parts", parts)
 	}
 	x, stored := b.index()
-	await(t, stored, 1)
 	await(t, stored, 7)
 	if got := list(t, x, contract.FlowQuery{Limit: 1000}); len(got) != 201 || got[0] != id(199) {
 		t.Errorf("%d flows", len(got))
