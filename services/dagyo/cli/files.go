@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -222,7 +223,7 @@ func (f *files) openInputs(a *app, o fileOptions) error {
 func (f *files) openOutputs(a *app, o fileOptions, names []string) error {
 	var specs []records.Spec
 	for _, name := range names {
-		spec, err := specOf(name, orElse(o.outputs[name], records.Stdio), o.outputFormats[name])
+		spec, err := specOf(name, cmp.Or(o.outputs[name], records.Stdio), o.outputFormats[name])
 		if err != nil {
 			return fmt.Errorf("--output-format: %w", err)
 		}

@@ -66,15 +66,10 @@ the NATS server. With --output json, the list is one JSON array.`,
 		"list only flows with this text in the id, a progdef, the reason of the cancel or the message of a failure")
 	f.StringVar(&o.progdef, "progdef", "", "list only flows with a job of this progdef")
 	f.IntVarP(&o.limit, "limit", "n", 50, "maximum number of flows; 0 lists all")
-	_ = cmd.RegisterFlagCompletionFunc("state", completeStates) // both flags exist
+	_ = cmd.RegisterFlagCompletionFunc("state", // both flags exist
+		cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("progdef", a.progdefNames)
 	return cmd
-}
-
-func completeStates(
-	*cobra.Command, []string, string,
-) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return stateNames(), cobra.ShellCompDirectiveNoFileComp
 }
 
 func stateNames() (out []string) {
