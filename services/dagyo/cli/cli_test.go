@@ -210,7 +210,9 @@ func TestTruncate(t *testing.T) {
 
 func TestSignalsAreCounted(t *testing.T) {
 	signals := make(chan os.Signal, 2)
-	a := &app{Invocation: Invocation{Signals: signals}}
+	a := &app{desk: newDesk(signals)}
+	a.desk.start()
+	defer a.desk.stop()
 	in, stop := a.interrupts()
 	signals <- os.Interrupt
 	<-in.first
