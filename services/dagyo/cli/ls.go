@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/records"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
@@ -196,14 +196,13 @@ type arrayLister struct {
 
 func (l *arrayLister) add(flows []contract.FlowLine) error {
 	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
 	for _, f := range flows {
-		b.WriteByte(l.separator())
-		if err := enc.Encode(f); err != nil {
+		text, err := records.EncodeJSON(f)
+		if err != nil {
 			return err
 		}
-		b.Truncate(b.Len() - 1) // the newline
+		b.WriteByte(l.separator())
+		b.Write(text)
 	}
 	_, err := l.w.Write(b.Bytes())
 	return err

@@ -134,11 +134,8 @@ func constant(record []byte) string {
 
 // plain encodes a value as JSON without escaping <, > and &, and escapes all control characters.
 func plain(v any) string {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // strings and decoded JSON can always be encoded
-	return escaped(strings.TrimSuffix(b.String(), "\n"))
+	text, _ := records.EncodeJSON(v) // strings and decoded JSON can always be encoded
+	return escaped(string(text))
 }
 
 // escaped escapes the control characters outside ASCII, which JSON does not escape.
