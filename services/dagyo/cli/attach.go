@@ -107,13 +107,16 @@ func (a *app) attachment(
 		return found, err
 	case s.Phase == contract.TypeFlowCleaned:
 		return found, fmt.Errorf("attach to flow %s: %w (see `dagyo show %s`)", flow, client.ErrCleaned, flow)
-	case s.Verdict != "":
-		found.past = &s
+	}
+	var past *contract.Event
+	if s.Verdict != "" {
+		verdict := verdictOf(s)
+		found.past, past = &s, &verdict
 	}
 	found.all = client.Ends{Inputs: s.Inputs, Outputs: s.Outputs}
 	if s.Stream == "" {
 		var end *contract.Event
-		if found.all, end, err = c.Planned(ctx, flow); err != nil {
+		if found.all, end, err = c.Planned(ctx, flow, past); err != nil {
 			return found, err
 		}
 		if end != nil {
