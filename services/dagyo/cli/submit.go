@@ -47,12 +47,8 @@ func (a *app) submit(ctx context.Context, path string, o runOptions, wait bool) 
 	if err != nil {
 		return err
 	}
-	document, err := a.readDocument(path)
-	var problems problem.List
-	switch {
-	case errors.As(err, &problems):
-		return a.tellRefused("flow", path, problems)
-	case err != nil:
+	document, err := a.flowDocument(path, id)
+	if err != nil {
 		return err
 	}
 	if !wait {
