@@ -58,7 +58,7 @@ func (a *app) attach(ctx context.Context, flow string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	opened, err := a.openFiles(o.files, endNames{sortedEnds(found.all.Inputs), sortedEnds(found.take.Outputs)}, "")
+	opened, err := a.openFiles(o.files, sortedEnds(found.take.Outputs), "")
 	if err != nil {
 		return err
 	}
