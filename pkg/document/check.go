@@ -21,7 +21,6 @@ func DefaultLimits() Limits { return Limits{Bytes: 512 << 10, Depth: 32} }
 // The tree consists of map[string]any, []any, string, json.Number, bool and nil. It is returned
 // whenever raw is JSON within the limits, even if there are problems; otherwise it is nil (as it
 // is for the JSON text null).
-// the JSON text null).
 //
 // Check may be called concurrently. The first call for a schema compiles it.
 func Check(schema string, raw []byte, limits Limits) (tree any, problems problem.List) {

@@ -3,12 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/dagyo/dagyo/executor/std"
 )
@@ -44,14 +41,7 @@ func runExamples(t *testing.T, name string) {
 		fmt.Fprintf(&files, "-- %d.sh --\n%s-- %d.out --\n%s", i, e[1], i, e[2])
 	}
 	script = append(script, "signal up INT", "ends up 0", "gone", "")
-	dir := t.TempDir()
-	text := strings.Join(script, "\n") + files.String()
-	if err := os.WriteFile(filepath.Join(dir, name+".txt"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	params := scriptParams()
-	params.Dir = dir
-	testscript.Run(t, params)
+	runScript(t, strings.Join(script, "\n")+files.String())
 }
 
 // Every standard progdef has its line in the page.

@@ -255,28 +255,21 @@ func (p *applier) restore(ctx context.Context, name, image string) (*contract.Pr
 	return p.client.Apply(ctx, name, raw)
 }
 
-// remove removes a progdef from the catalogue. If it replaced a standard progdef, the standard progdef is restored.
-func (p *applier) remove(ctx context.Context, name string) (removedProgdef, error) {
+// remove removes a progdef from the catalogue. If it replaced a standard progdef, the standard progdef is restored, and
+// remove returns its revision.
+func (p *applier) remove(ctx context.Context, name string) (restored string, err error) {
 	before, known := p.catalog[name]
 	image, standard := p.standardImage()
-	out := removedProgdef{Removed: name}
 	if err := p.client.Remove(ctx, name); err != nil {
-		return out, err
+		return "", err
 	}
 	delete(p.catalog, name)
 	if _, named := std.Find(name); !named || !known || !standard || isStandard(before) {
-		return out, nil
+		return "", nil
 	}
 	applied, err := p.restore(ctx, name, image)
-	if err == nil {
-		out.Restored = applied.Revision
+	if err != nil {
+		return "", err
 	}
-	return out, err
-}
-
-// removedProgdef is the result of `progdef rm`.
-type removedProgdef struct {
-	Removed string
-	// Restored is the revision of the standard progdef that replaces it, "" for none.
-	Restored string
+	return applied.Revision, nil
 }

@@ -58,7 +58,7 @@ func (a *app) attach(ctx context.Context, flow string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	opened, err := a.openFiles(o.files, endNames{sortedEnds(found.all.Inputs), sortedEnds(found.take.Outputs)}, "")
+	opened, err := a.openFiles(o.files, sortedEnds(found.take.Outputs), "")
 	if err != nil {
 		return err
 	}
@@ -107,13 +107,16 @@ func (a *app) attachment(
 		return found, err
 	case s.Phase == contract.TypeFlowCleaned:
 		return found, fmt.Errorf("attach to flow %s: %w (see `dagyo show %s`)", flow, client.ErrCleaned, flow)
-	case s.Verdict != "":
-		found.past = &s
+	}
+	var past *contract.Event
+	if s.Verdict != "" {
+		verdict := verdictOf(s)
+		found.past, past = &s, &verdict
 	}
 	found.all = client.Ends{Inputs: s.Inputs, Outputs: s.Outputs}
 	if s.Stream == "" {
 		var end *contract.Event
-		if found.all, end, err = c.Planned(ctx, flow); err != nil {
+		if found.all, end, err = c.Planned(ctx, flow, past); err != nil {
 			return found, err
 		}
 		if end != nil {

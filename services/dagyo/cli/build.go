@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -212,7 +213,7 @@ func (f buildFlags) spec(s source) image.Spec {
 	}
 	return image.Spec{
 		Progdef: s.doc.Name, Dir: filepath.Dir(s.path), Build: build,
-		Name: orElse(f.push+f.tag, "dagyo-"+s.doc.Name), Push: f.push != "",
+		Name: cmp.Or(f.push+f.tag, "dagyo-"+s.doc.Name), Push: f.push != "",
 		ContextBytes: f.contextBytes,
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,15 +111,15 @@ func (a *app) finish(code int) int {
 		if code == ExitOK {
 			fmt.Fprintf(a.Err, "dagyo: standard output is incomplete: %v\n", err)
 		}
-		code = orCode(code, ExitInterrupted)
+		code = cmp.Or(code, ExitInterrupted)
 	case err != nil && !errors.Is(err, syscall.EPIPE): // a reader that closed the pipe needs no more
 		if !a.reported {
 			fmt.Fprintf(a.Err, "dagyo: %v\n", unwritten(err))
 		}
-		code = orCode(code, ExitFailed)
+		code = cmp.Or(code, ExitFailed)
 	}
 	if errors.Is(a.flush(a.stderr), errAbandoned) {
-		code = orCode(code, ExitInterrupted)
+		code = cmp.Or(code, ExitInterrupted)
 	}
 	return code
 }
@@ -126,14 +127,6 @@ func (a *app) finish(code int) int {
 // unwritten returns an error of writing standard output.
 func unwritten(err error) error {
 	return fmt.Errorf("cannot write standard output: %w", reasonOf(err))
-}
-
-// orCode returns the other code if the first one is success.
-func orCode(code, other int) int {
-	if code == ExitOK {
-		return other
-	}
-	return code
 }
 
 // flush waits until all text of a sink is written; after a signal, at most leaveWait.

@@ -125,6 +125,15 @@ func TestValidateReadsYAMLFromStandardInput(t *testing.T) {
 	}
 }
 
+func TestBrokenFlowsAreRejected(t *testing.T) {
+	for _, command := range []string{"run", "submit"} {
+		code, out, _ := call(t, `{"nodes": `, command, "--id", "f", "--output", "json", "-")
+		if code != ExitRejected || !strings.HasPrefix(out, `{"flow":"f","verdict":"flow.rejected","data":{"problems":[`) {
+			t.Errorf("%s: %d, %s", command, code, out)
+		}
+	}
+}
+
 func TestNoServerIsSaidAtOnce(t *testing.T) {
 	code, _, stderr := call(t, "", "--server", "nats://127.0.0.1:1", "ls")
 	if code != ExitFailed || !strings.Contains(stderr, "no NATS server answers") {
@@ -210,7 +219,9 @@ func TestTruncate(t *testing.T) {
 
 func TestSignalsAreCounted(t *testing.T) {
 	signals := make(chan os.Signal, 2)
-	a := &app{Invocation: Invocation{Signals: signals}}
+	a := &app{desk: newDesk(signals)}
+	a.desk.start()
+	defer a.desk.stop()
 	in, stop := a.interrupts()
 	signals <- os.Interrupt
 	<-in.first

@@ -16,10 +16,7 @@ import (
 )
 
 func (a *app) executorCommand() *cobra.Command {
-	var names []string
-	for _, s := range std.Standard() {
-		names = append(names, s.Name)
-	}
+	names := standardNames()
 	return &cobra.Command{
 		Use: "executor NAME", GroupID: groupServices,
 		Annotations: map[string]string{listens: "yes"},
@@ -42,6 +39,14 @@ SIGTERM drains the executor: it finishes its jobs and exits.`,
 			return executor.Run(cmd.Context(), c, s.Program, signals)
 		},
 	}
+}
+
+// standardNames returns the names of the standard progdefs.
+func standardNames() (names []string) {
+	for _, s := range std.Standard() {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 func (a *app) superviseCommand() *cobra.Command {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -167,16 +168,14 @@ type files struct {
 	outputs map[string]*records.Output
 }
 
-// openFiles opens the files of a flow's outputs, and of the inputs that have a file. Its errors are usage
-// errors. The caller must discard the files. path is the path of the flow document, or "".
-func (a *app) openFiles(o fileOptions, names endNames, path string) (*files, error) {
+// openFiles opens the files of the outputs with these names, and of the inputs that have a file. The flags must have
+// been checked. Its errors are usage errors. The caller must discard the files. path is the path of the flow document,
+// or "".
+func (a *app) openFiles(o fileOptions, outputs []string, path string) (*files, error) {
 	f := &files{make(map[string]*records.Input), make(map[string]*records.Output)}
-	err := o.check(names)
+	err := f.openInputs(a, o)
 	if err == nil {
-		err = f.openInputs(a, o)
-	}
-	if err == nil {
-		err = f.openOutputs(a, o, names.outputs)
+		err = f.openOutputs(a, o, outputs)
 	}
 	if err == nil {
 		err = f.conflict(a, path)
@@ -220,9 +219,14 @@ func (f *files) openInputs(a *app, o fileOptions) error {
 }
 
 func (f *files) openOutputs(a *app, o fileOptions, names []string) error {
+	for _, name := range slices.Sorted(maps.Keys(o.outputFormats)) {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("--output-format %s=%s: set the file with --output %s=FILE", name, o.outputFormats[name], name)
+		}
+	}
 	var specs []records.Spec
 	for _, name := range names {
-		spec, err := specOf(name, orElse(o.outputs[name], records.Stdio), o.outputFormats[name])
+		spec, err := specOf(name, cmp.Or(o.outputs[name], records.Stdio), o.outputFormats[name])
 		if err != nil {
 			return fmt.Errorf("--output-format: %w", err)
 		}

@@ -77,6 +77,16 @@ func TestFilesAreRefusedFirst(t *testing.T) {
 	}
 }
 
+// The format of an output that attach does not read is not ignored.
+func TestFormatsNeedAFile(t *testing.T) {
+	o := newFileOptions()
+	o.outputs["x"], o.outputFormats["y"] = "-", "lines"
+	_, err := new(app).openFiles(o, []string{"x"}, "")
+	if want := "--output-format y=lines: set the file with --output y=FILE"; err == nil || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A file stays as it is where the flow cannot be submitted.
 func TestFilesStayWhereThereIsNoServer(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -130,3 +130,27 @@ func TestFlowsWhoseEventsAreGone(t *testing.T) {
 		t.Errorf("show nothing: %d", code)
 	}
 }
+
+// A flow is not followed for a verdict that is no longer stored.
+func TestVerdictsWhoseEventsAreGone(t *testing.T) {
+	const document = `{"nodes":{},"edges":[]}`
+	s := clienttest.Start(t,
+		contract.FlowStatus{Flow: "gone", Phase: contract.TypeFlowCleaned, Verdict: contract.TypeFlowCancelled, Document: digest([]byte(document))},
+		contract.FlowStatus{Flow: "cleaned", Phase: contract.TypeFlowCleaned, Verdict: contract.TypeFlowCancelled, Document: digest([]byte(document))},
+		contract.FlowStatus{Flow: "refused", Phase: contract.TypeFlowRejected, Verdict: contract.TypeFlowRejected},
+	)
+	s.Publish(t, event.New(contract.TypeFlowCleaned, "/test", "cleaned", &contract.FlowCleaned{}, time.Now()))
+	for args, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"submit --wait --id gone -":    {ExitCancelled, "flow gone was cancelled"},
+		"submit --wait --id cleaned -": {ExitCancelled, "flow cleaned was cancelled"},
+		"attach refused":               {ExitRejected, "flow refused was rejected"},
+	} {
+		code, _, err := call(t, document, append([]string{"-s", s.URL}, strings.Fields(args)...)...)
+		if code != want.code || !strings.Contains(err, want.says) {
+			t.Errorf("%s: %d\n%s", args, code, err)
+		}
+	}
+}

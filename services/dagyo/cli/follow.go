@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -108,11 +107,8 @@ func (f *follower) follow(ctx context.Context, in interrupts) (contract.Event, e
 	if f.attached != nil {
 		f.ends.open(ctx, f.attached)
 	}
-	if f.past != nil && feed.Stored == 0 { // its events are no longer stored
-		f.said()
-		if f.over(ctx, verdictOf(*f.past)) {
-			return f.verdict, nil
-		}
+	if f.verdictGone() && f.over(ctx, f.fromPast()) {
+		return f.verdict, nil
 	}
 	err = f.listen(ctx, meter)
 	return f.verdict, err
@@ -127,7 +123,11 @@ func (f *follower) listen(ctx context.Context, meter *client.Meter) error {
 	for {
 		select {
 		case e := <-f.events:
-			switch ended := f.take(ctx, e); {
+			ended := f.take(ctx, e)
+			if !ended && f.verdictGone() {
+				e, ended = f.fromPast(), true
+			}
+			switch {
 			case f.taken != nil:
 				return f.taken
 			case ended && f.over(ctx, e):
@@ -165,6 +165,17 @@ func (f *follower) listen(ctx context.Context, meter *client.Meter) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// verdictGone reports whether the flow had its verdict at the start, and no stored event is left that could be it.
+func (f *follower) verdictGone() bool { return f.past != nil && f.story.told >= f.story.stored }
+
+// fromPast returns the verdict of a flow whose events are no longer stored.
+func (f *follower) fromPast() contract.Event {
+	if !f.known {
+		f.said()
+	}
+	return verdictOf(*f.past)
 }
 
 // over records the verdict, and reports whether all outputs are read.
@@ -304,9 +315,8 @@ func (f *follower) said() {
 
 // announce starts the signs of life of this client if the document has inputs or outputs.
 func (f *follower) announce(document []byte) error {
-	var own struct{ Inputs, Outputs map[string]any }
-	_ = json.Unmarshal(document, &own) // the validator reports what is wrong with it
-	if f.ends == nil || len(own.Inputs)+len(own.Outputs) == 0 {
+	own, _ := namesIn(document)
+	if f.ends == nil || len(own.inputs)+len(own.outputs) == 0 {
 		return nil
 	}
 	var err error

@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/services/dagyo/records"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
@@ -66,15 +66,10 @@ the NATS server. With --output json, the list is one JSON array.`,
 		"list only flows with this text in the id, a progdef, the reason of the cancel or the message of a failure")
 	f.StringVar(&o.progdef, "progdef", "", "list only flows with a job of this progdef")
 	f.IntVarP(&o.limit, "limit", "n", 50, "maximum number of flows; 0 lists all")
-	_ = cmd.RegisterFlagCompletionFunc("state", completeStates) // both flags exist
+	_ = cmd.RegisterFlagCompletionFunc("state", // both flags exist
+		cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("progdef", a.progdefNames)
 	return cmd
-}
-
-func completeStates(
-	*cobra.Command, []string, string,
-) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return stateNames(), cobra.ShellCompDirectiveNoFileComp
 }
 
 func stateNames() (out []string) {
@@ -201,14 +196,13 @@ type arrayLister struct {
 
 func (l *arrayLister) add(flows []contract.FlowLine) error {
 	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
 	for _, f := range flows {
-		b.WriteByte(l.separator())
-		if err := enc.Encode(f); err != nil {
+		text, err := records.EncodeJSON(f)
+		if err != nil {
 			return err
 		}
-		b.Truncate(b.Len() - 1) // the newline
+		b.WriteByte(l.separator())
+		b.Write(text)
 	}
 	_, err := l.w.Write(b.Bytes())
 	return err

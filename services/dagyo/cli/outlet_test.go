@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 )
 
 // A valve is a reader of our output that takes nothing until it is opened. Its reading is announced.
@@ -111,46 +112,48 @@ func TestBlockedOutputBlocksNothingElse(t *testing.T) {
 
 // What waits for a blocked reader is bounded. A signal ends the waiting, but not that of records.
 func TestWritesWaitForRoomUntilASignal(t *testing.T) {
-	v := newValve()
-	signal := make(chan struct{})
-	stdout, _ := sinks(v, io.Discard, signal)
-	end := stdout.patient()
-	fill := func() (n int, err error) {
-		for err == nil {
-			_, err = stdout.Write(bytes.Repeat([]byte("x"), 1000))
-			n += 1000
+	synctest.Test(t, func(t *testing.T) {
+		v := newValve()
+		signal := make(chan struct{})
+		stdout, _ := sinks(v, io.Discard, signal)
+		end := stdout.patient()
+		fill := func() (n int, err error) {
+			for err == nil {
+				_, err = stdout.Write(bytes.Repeat([]byte("x"), 1000))
+				n += 1000
+			}
+			return n, err
 		}
-		return n, err
-	}
-	done := make(chan error, 1)
-	go func() {
-		n, err := fill()
-		if n > outletBuffer+2000 {
-			err = fmt.Errorf("%d bytes wait", n)
+		done := make(chan error, 1)
+		go func() {
+			n, err := fill()
+			if n > outletBuffer+2000 {
+				err = fmt.Errorf("%d bytes wait", n)
+			}
+			done <- err
+		}()
+		close(signal)
+		synctest.Wait() // the queue is full
+		select {
+		case err := <-done:
+			t.Fatalf("the signal ends a patient write: %v", err)
+		default:
 		}
-		done <- err
-	}()
-	<-v.writing
-	close(signal)
-	select {
-	case err := <-done:
-		t.Errorf("the signal ends a patient write: %v", err)
-	default:
-	}
-	end()
-	if err := <-done; !errors.Is(err, errAbandoned) {
-		t.Error(err)
-	}
-	if _, err := fill(); !errors.Is(err, errAbandoned) {
-		t.Error(err)
-	}
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errAbandoned)
-	if err := stdout.flush(ctx); !errors.Is(err, errAbandoned) {
-		t.Error(err)
-	}
-	close(v.open)
-	ended(stdout.outlet)
+		end()
+		if err := <-done; !errors.Is(err, errAbandoned) {
+			t.Error(err)
+		}
+		if _, err := fill(); !errors.Is(err, errAbandoned) {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errAbandoned)
+		if err := stdout.flush(ctx); !errors.Is(err, errAbandoned) {
+			t.Error(err)
+		}
+		close(v.open)
+		ended(stdout.outlet)
+	})
 }
 
 // Who writes through a sink learns at once how that went.
@@ -190,15 +193,11 @@ func TestWritesThroughASink(t *testing.T) {
 }
 
 func TestErrorsOfWritesAreReported(t *testing.T) {
-	out, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer out.Close()
+	full := &failing{err: syscall.ENOSPC}
 	for _, args := range []string{"version", "exit-codes", "ls --help"} {
 		var stderr bytes.Buffer
 		code := Run(t.Context(), Invocation{
-			Args: strings.Fields(args), In: strings.NewReader(""), Out: out, Err: &stderr, Env: func(string) string { return "" },
+			Args: strings.Fields(args), In: strings.NewReader(""), Out: full, Err: &stderr, Env: func(string) string { return "" },
 		})
 		if code != ExitFailed || !strings.Contains(stderr.String(), "no space left on device") {
 			t.Errorf("%s: %d, %s", args, code, stderr.String())
@@ -282,19 +281,22 @@ func (v *terminal) put(c string) {
 
 func (v *terminal) shows() string { return strings.TrimRight(strings.Join(v.lines, "|"), "|") }
 
+// settles checks what the screen shows once all text of a sink is written.
+func (v *terminal) settles(t *testing.T, s *sink, want string) {
+	t.Helper()
+	if err := s.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := v.shows(); got != want {
+		t.Errorf("the screen shows %q, want %q", got, want)
+	}
+}
+
 func TestStatusIsDrawnInPlace(t *testing.T) {
 	var v terminal
 	stdout, stderr := sinks(&v, &v, nil)
 	on, o := &screen{w: &v}, stderr.outlet
-	settled := func(want string) {
-		t.Helper()
-		if err := stderr.flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if got := v.shows(); got != want {
-			t.Errorf("the screen shows %q, want %q", got, want)
-		}
-	}
+	settled := func(want string) { t.Helper(); v.settles(t, stderr, want) }
 	// A message behind each status: then the status is drawn.
 	o.show(on, []string{"one", "a long line"})
 	fmt.Fprintln(stderr, "1")
@@ -315,22 +317,13 @@ func TestStatusIsDrawnInPlace(t *testing.T) {
 	}
 }
 
-// What is drawn again is written over what is there: clearing it first would flicker.
 // Records without a newline stay on the screen: the status waits for the end of their line, messages begin another.
 func TestStatusLeavesUnfinishedLines(t *testing.T) {
 	var v terminal
 	stderr, _ := sinks(&v, &v, nil)
 	stdout := &sink{w: struct{ io.Writer }{&v}, outlet: stderr.outlet}
 	on, o := &screen{w: &v}, stderr.outlet
-	settled := func(want string) {
-		t.Helper()
-		if err := stderr.flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if got := v.shows(); got != want {
-			t.Errorf("the screen shows %q, want %q", got, want)
-		}
-	}
+	settled := func(want string) { t.Helper(); v.settles(t, stderr, want) }
 	o.show(on, []string{"status"})
 	fmt.Fprint(stdout, "a\n")
 	settled("a|status")
@@ -348,6 +341,7 @@ func TestStatusLeavesUnfinishedLines(t *testing.T) {
 	ended(o)
 }
 
+// What is drawn again is written over what is there: clearing it first would flicker.
 func TestStatusDoesNotFlicker(t *testing.T) {
 	var out bytes.Buffer
 	s := &screen{w: &out}
@@ -412,21 +406,26 @@ func TestSignalsWhileStandardOutputIsBlocked(t *testing.T) {
 
 // Signals that come before the first one has had its effect count as one.
 func TestSignalsTogetherAreOne(t *testing.T) {
-	signals := make(chan os.Signal)
-	a := &app{Invocation: Invocation{Signals: signals}}
-	in, stop := a.interrupts()
-	defer stop()
-	in.together(true)
-	for range 3 {
+	synctest.Test(t, func(t *testing.T) {
+		signals := make(chan os.Signal)
+		a := &app{desk: newDesk(signals)}
+		a.desk.start()
+		defer a.desk.stop()
+		in, stop := a.interrupts()
+		defer stop()
+		in.together(true)
+		for range 3 {
+			signals <- syscall.SIGTERM
+		}
+		<-in.first
+		synctest.Wait() // all three are handled
+		in.together(false)
+		select {
+		case <-in.second:
+			t.Error("three signals at once count as two")
+		default:
+		}
 		signals <- syscall.SIGTERM
-	}
-	<-in.first
-	in.together(false)
-	select {
-	case <-in.second:
-		t.Error("three signals at once count as two")
-	default:
-	}
-	signals <- syscall.SIGTERM
-	<-in.second
+		<-in.second
+	})
 }

@@ -220,12 +220,12 @@ func (a *app) removeProgdefs(ctx context.Context, c *client.Client, names []stri
 	}
 	restored := map[string]string{}
 	for _, name := range names {
-		r, err := p.remove(ctx, name)
+		revision, err := p.remove(ctx, name)
 		if err != nil {
 			return err
 		}
-		if r.Restored != "" {
-			restored[name] = r.Restored
+		if revision != "" {
+			restored[name] = revision
 		}
 	}
 	if a.json() {
@@ -246,7 +246,7 @@ func (a *app) progdefRestoreCommand() *cobra.Command {
 		Long: `Restore the standard progdefs with these names in the catalogue. They run in
 the image of the other standard progdefs, or in --image.`,
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: completeStandard,
+		ValidArgsFunction: cobra.FixedCompletions(standardNames(), cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, name := range args {
 				if _, ok := std.Find(name); !ok {
@@ -285,13 +285,4 @@ func (a *app) restoreProgdefs(ctx context.Context, c *client.Client, names []str
 		}
 	}
 	return nil
-}
-
-// completeStandard completes the names of standard progdefs.
-func completeStandard(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	var names []cobra.Completion
-	for _, s := range std.Standard() {
-		names = append(names, s.Name)
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"unicode/utf8"
@@ -21,21 +20,13 @@ func recordJSON(dst []byte, output, typename string, record []byte) []byte {
 	line := recordLine{Output: output}
 	switch {
 	case typename == records.TypeText && utf8.Valid(record):
-		line.Record = unescaped(string(record))
+		line.Record, _ = records.EncodeJSON(string(record)) // encoding a string cannot fail
 	case typename == records.TypeJSON && json.Valid(record):
 		line.Record = record
 	default:
 		text := base64.StdEncoding.EncodeToString(record)
 		line.Base64 = &text
 	}
-	return append(append(dst, unescaped(line)...), '\n')
-}
-
-// unescaped encodes a value as JSON without escaping < and >. The encoding must not fail.
-func unescaped(v any) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	text, _ := records.EncodeJSON(line) // its record is valid JSON
+	return append(append(dst, text...), '\n')
 }

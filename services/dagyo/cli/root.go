@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,7 +45,7 @@ Start Dagyo and keep it running:         dagyo up`,
 		PersistentPreRunE: a.begin,
 	}
 	f := root.PersistentFlags()
-	f.StringVarP(&a.server, "server", "s", orElse(a.Env(envServer), client.DefaultURL),
+	f.StringVarP(&a.server, "server", "s", cmp.Or(a.Env(envServer), client.DefaultURL),
 		"URL of the NATS server, or several URLs separated by commas (environment: "+envServer+")")
 	f.Lookup("server").DefValue = broker.Redact(a.server) // the help shows it
 	f.StringVarP(&a.output, "output", "o", outputText, "output format: text or json")
@@ -81,13 +82,6 @@ Start Dagyo and keep it running:         dagyo up`,
 	return root
 }
 
-func orElse(s, otherwise string) string {
-	if s != "" {
-		return s
-	}
-	return otherwise
-}
-
 // connect connects to the server that the flags name.
 func (a *app) connect(ctx context.Context) (*client.Client, error) {
 	c, err := client.Connect(ctx, client.Options{URL: a.server, Access: a.access, Source: a.source()})
@@ -111,7 +105,7 @@ func (a *app) with(ctx context.Context, do func(context.Context, *client.Client)
 
 // source is the CloudEvents source of the events that this user publishes.
 func (a *app) source() string {
-	return "/dagyo/cli/" + url.PathEscape(orElse(a.Env("USER"), "unknown"))
+	return "/dagyo/cli/" + url.PathEscape(cmp.Or(a.Env("USER"), "unknown"))
 }
 
 func (a *app) json() bool { return a.output == outputJSON }
@@ -125,7 +119,7 @@ func (a *app) printJSON(v any) error {
 
 // level returns the log level: the flag's, else the default of the command.
 func (a *app) level(suits string) (zerolog.Level, error) {
-	switch name := orElse(a.logLevel, suits); name {
+	switch name := cmp.Or(a.logLevel, suits); name {
 	case "":
 		return zerolog.InfoLevel, nil
 	case "off":

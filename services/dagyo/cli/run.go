@@ -153,7 +153,7 @@ func (a *app) openAll(o fileOptions, document []byte, path string) (*files, erro
 			return nil, usage(fmt.Errorf("input %s of the flow is not fed: add --input %s=FILE", name, name))
 		}
 	}
-	return a.openFiles(o, names, path)
+	return a.openFiles(o, names.outputs, path)
 }
 
 func (a *app) submitAndFollow(

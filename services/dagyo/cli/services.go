@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -101,7 +102,7 @@ func (a *app) spawnerCommand() *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
-			s.Spawner.Queue, s.Spawner.Access = orElse(queue, a.server), access
+			s.Spawner.Queue, s.Spawner.Access = cmp.Or(queue, a.server), access
 			open, err := b.opener(ctx, slog.New(zerolog.NewSlogHandler(log)))
 			if err != nil {
 				return usage(err)

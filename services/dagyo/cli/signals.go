@@ -66,9 +66,6 @@ func (d *desk) stop() {
 // signals returns a channel of the signals until stop is called. Meanwhile, signals do not stop the command by
 // themselves.
 func (a *app) signals() (signals <-chan os.Signal, stop func()) {
-	if a.desk == nil {
-		return a.Signals, func() {}
-	}
 	a.desk.listeners.Add(1)
 	return a.desk.to, func() { a.desk.listeners.Add(-1) }
 }

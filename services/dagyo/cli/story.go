@@ -8,7 +8,6 @@ import (
 // A story tracks the events of a flow from its start, to detect the last one.
 type story struct {
 	stored, told uint64
-	valid        bool
 }
 
 func newStory(feed *client.Feed) story { return story{stored: feed.Stored} }
@@ -17,13 +16,7 @@ func newStory(feed *client.Feed) story { return story{stored: feed.Stored} }
 // valid may have been corrected: then more events are stored.
 func (s *story) ends(e contract.Event) bool {
 	s.told++
-	switch e.Type {
-	case contract.TypeFlowValidated:
-		s.valid = true
-	case contract.TypeFlowRejected:
-		return s.valid || s.told >= s.stored
-	}
-	return contract.IsVerdict(e.Type)
+	return e.EndsFlow() || e.Type == contract.TypeFlowRejected && s.told >= s.stored
 }
 
 // verdictOf returns the event that ended a flow, reconstructed from its status.

@@ -2,11 +2,8 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,12 +47,8 @@ func (a *app) submit(ctx context.Context, path string, o runOptions, wait bool) 
 	if err != nil {
 		return err
 	}
-	document, err := a.readDocument(path)
-	var problems problem.List
-	switch {
-	case errors.As(err, &problems):
-		return a.tellRefused("flow", path, problems)
-	case err != nil:
+	document, err := a.flowDocument(path, id)
+	if err != nil {
 		return err
 	}
 	if !wait {
@@ -115,9 +108,8 @@ type submittedLine struct {
 
 // submitted prints the id of a flow, and which inputs to feed and outputs to read.
 func (a *app) submitted(id string, document []byte) error {
-	var own struct{ Inputs, Outputs map[string]any }
-	_ = json.Unmarshal(document, &own) // the validator reports what is wrong with it
-	line := submittedLine{id, slices.Sorted(maps.Keys(own.Inputs)), slices.Sorted(maps.Keys(own.Outputs))}
+	own, _ := namesIn(document)
+	line := submittedLine{id, own.inputs, own.outputs}
 	if a.json() {
 		return a.printJSON(line)
 	}

@@ -46,9 +46,9 @@ A test case is a folder:
   progdefs/                     progdefs to apply first; beside a case or above it
 
 A .txt file has one record per line, a .jsonl file one JSON value per line, and
-a .bin file is one record. --update rewrites the files in outputs/ from the
-actual outputs. An unexpected file in the folder of a test case is an error.
-See docs/testing-flows.md.
+a .bin file is one record; in a folder, each file is a record. --update rewrites
+the files in outputs/ from the actual outputs. An unexpected file in the folder
+of a test case is an error. See docs/testing-flows.md.
 
 The exit code is 0 if all test cases pass, 7 if one fails, and 3 if a test file
 is invalid; then no test case runs.`,

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -121,4 +122,4 @@ func nameIn(raw []byte) string {
 }
 
 // typeID returns a unique id to apply a document under. It contains the type's name.
-func typeID(raw []byte) string { return newID(orElse(nameIn(raw), "type")) }
+func typeID(raw []byte) string { return newID(cmp.Or(nameIn(raw), "type")) }

@@ -102,18 +102,7 @@ func (a *app) tellUp(l *local.Local, data string) error {
 func startUntil(
 	ctx context.Context, interrupted <-chan struct{}, c local.Config,
 ) (*local.Local, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	done := make(chan struct{})
-	defer func() { <-done }()
-	defer cancel(nil)
-	go func() {
-		defer close(done)
-		select {
-		case <-interrupted:
-			cancel(errInterrupted)
-		case <-ctx.Done():
-		}
-	}()
+	ctx, stop := until(ctx, interrupted)
+	defer stop()
 	return local.Start(ctx, c)
 }

@@ -15,13 +15,16 @@ type Ends struct {
 }
 
 // Planned waits until a flow is planned, and returns its ends. If the flow ends before that, Planned returns the event
-// that ended it.
-func (c *Client) Planned(ctx context.Context, flow string) (Ends, *contract.Event, error) {
+// that ended it. past is that event according to the flow's status, or nil: the event itself may no longer be stored.
+func (c *Client) Planned(ctx context.Context, flow string, past *contract.Event) (Ends, *contract.Event, error) {
 	feed, err := c.Follow(ctx, Start{}, "flow.*."+flow)
 	if err != nil {
 		return Ends{}, nil, err
 	}
 	defer feed.Close()
+	if past != nil && feed.Stored == 0 {
+		return Ends{}, past, nil
+	}
 	for told := uint64(1); ; told++ {
 		e, err := feed.Next(ctx)
 		if err != nil {
@@ -30,8 +33,8 @@ func (c *Client) Planned(ctx context.Context, flow string) (Ends, *contract.Even
 		if d, planned := e.Data.(*contract.FlowPlanned); planned {
 			return Ends{Inputs: d.Inputs, Outputs: d.Outputs}, nil, nil
 		}
-		corrected := e.Type == contract.TypeFlowRejected && told < feed.Stored // it may be
-		if (e.EndsFlow() || e.Type == contract.TypeFlowRejected) && !corrected {
+		// A submission that was rejected may have been corrected: then more events are stored.
+		if e.EndsFlow() || e.Type == contract.TypeFlowRejected && told >= feed.Stored {
 			return Ends{}, &e, nil
 		}
 	}

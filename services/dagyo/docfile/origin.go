@@ -24,7 +24,9 @@ func (o yamlOrigin) places(wanted targets) map[string]place {
 
 // walk records the places of the wanted parts of a node.
 func (o yamlOrigin) walk(n ast.Node, pointer string, wanted targets, found map[string]place) {
-	switch n := o.resolve(n).(type) {
+	switch n := o.aliases.behind(n).(type) {
+	case *ast.TagNode:
+		o.walk(n.Value, pointer, wanted, found)
 	case *ast.SequenceNode:
 		for i, item := range n.Values {
 			at := pointer + "/" + strconv.Itoa(i)
@@ -43,22 +45,6 @@ func (o yamlOrigin) walk(n ast.Node, pointer string, wanted targets, found map[s
 				note(found, at, place{key: k, last: k, value: start(m.value), block: block(m.value)})
 				o.walk(m.value, at, wanted, found)
 			}
-		}
-	}
-}
-
-// resolve returns the node behind aliases, anchors and tags.
-func (o yamlOrigin) resolve(n ast.Node) ast.Node {
-	for {
-		switch inner := n.(type) {
-		case *ast.AliasNode:
-			n = o.aliases[inner].Value
-		case *ast.AnchorNode:
-			n = inner.Value
-		case *ast.TagNode:
-			n = inner.Value
-		default:
-			return n
 		}
 	}
 }

@@ -2,9 +2,7 @@ package docfile
 
 import (
 	"bytes"
-	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -86,7 +84,7 @@ func (o jsonOrigin) places(wanted targets) map[string]place {
 	w := jsonWalk{text: o.text, wanted: wanted, found: map[string]place{}, line: 1, column: 1}
 	p := w.position(o.at)
 	note(w.found, "", place{key: p, last: p, value: p})
-	w.value(o.at, "")
+	w.visit(o.at, "")
 	return w.found
 }
 
@@ -111,65 +109,15 @@ func (w *jsonWalk) position(at int) position {
 	return position{w.line, w.column}
 }
 
-// value visits the value at an offset and returns the offset after it.
-func (w *jsonWalk) value(at int, pointer string) int {
-	open := w.text[at]
-	if open != '{' && open != '[' || !w.wanted[pointer] {
-		return at + valueLength(w.text[at:])
-	}
-	at = w.space(at + 1)
-	for i := 0; w.text[at] != '}' && w.text[at] != ']'; i++ {
-		token, key := strconv.Itoa(i), at
-		if open == '{' {
-			end := at + valueLength(w.text[at:])
-			_ = json.Unmarshal(w.text[at:end], &token) // it is a string
-			at = w.space(w.space(end) + 1)             // after the colon
+// visit notes the places of the wanted parts of the value at an offset.
+func (w *jsonWalk) visit(at int, pointer string) {
+	for _, p := range partsOf(w.text, at) {
+		below := pointer + problem.Pointer(p.token)
+		if !w.wanted[below] {
+			continue
 		}
-		at = w.member(pointer+problem.Pointer(token), key, at)
-		if at = w.space(at); w.text[at] == ',' {
-			at = w.space(at + 1)
-		}
+		k, v := w.position(p.key), w.position(p.value)
+		note(w.found, below, place{key: k, last: k, value: v})
+		w.visit(p.value, below)
 	}
-	return at + 1
-}
-
-func (w *jsonWalk) member(pointer string, key, at int) int {
-	if !w.wanted[pointer] {
-		return at + valueLength(w.text[at:])
-	}
-	k, v := w.position(key), w.position(at)
-	note(w.found, pointer, place{key: k, last: k, value: v})
-	return w.value(at, pointer)
-}
-
-func (w *jsonWalk) space(at int) int {
-	for strings.IndexByte(" \t\r\n", w.text[at]) >= 0 {
-		at++
-	}
-	return at
-}
-
-// valueLength returns the length of the value at the start of valid JSON.
-func valueLength(b []byte) int {
-	depth, inText := 0, false
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case inText && c == '\\':
-			i++
-		case c == '"':
-			if inText = !inText; !inText && depth == 0 {
-				return i + 1
-			}
-		case inText:
-		case c == '{' || c == '[':
-			depth++
-		case depth == 0 && strings.IndexByte(" \t\r\n,:}]", c) >= 0:
-			return i
-		case c == '}' || c == ']':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		}
-	}
-	return len(b)
 }

@@ -61,16 +61,13 @@ func members(text []byte) (out map[string]any, err error) {
 	return out, err
 }
 
-// A span is the position of a member in a JSON text.
-type span struct {
-	name, value int // offsets
-	end         int
-}
-
 func setJSON(text []byte, member, quoted, before string) ([]byte, error) {
-	members, err := spans(text)
-	if err != nil {
-		return nil, err
+	if bytes.TrimSpace(text)[0] != '{' {
+		return nil, errors.New("the document is not an object")
+	}
+	members := make(map[string]part)
+	for _, p := range partsOf(text, 0) {
+		members[p.token] = p
 	}
 	if m, ok := members[member]; ok {
 		return splice(text, m.value, m.end, quoted), nil
@@ -80,35 +77,11 @@ func setJSON(text []byte, member, quoted, before string) ([]byte, error) {
 		return nil, fmt.Errorf("field %q not found", before)
 	}
 	// Use the same white space as the neighbour.
-	head := text[:next.name]
+	head := text[:next.key]
 	space := head[len(bytes.TrimRight(head, " \t\r\n")):]
-	colon := text[next.name+len(before)+len(`""`) : next.value]
+	colon := text[next.key+len(before)+len(`""`) : next.value]
 	line := fmt.Sprintf("%q%s%s,%s", member, colon, quoted, space)
-	return splice(text, next.name, next.name, line), nil
-}
-
-// spans finds the members of the outermost object.
-func spans(text []byte) (map[string]span, error) {
-	in := json.NewDecoder(bytes.NewReader(text))
-	if open, err := in.Token(); err != nil || open != json.Delim('{') {
-		return nil, errors.New("the document is not an object")
-	}
-	out := map[string]span{}
-	for in.More() {
-		from := in.InputOffset()
-		name, err := in.Token()
-		if err != nil {
-			return nil, err
-		}
-		start := from + int64(bytes.IndexByte(text[from:], '"'))
-		var value json.RawMessage
-		if err := in.Decode(&value); err != nil {
-			return nil, err
-		}
-		end := int(in.InputOffset())
-		out[name.(string)] = span{int(start), end - len(value), end}
-	}
-	return out, nil
+	return splice(text, next.key, next.key, line), nil
 }
 
 func setYAML(text []byte, member, quoted, before string) ([]byte, error) {
@@ -171,7 +144,5 @@ func replaceScalar(line []byte, member, quoted string) []byte {
 }
 
 func splice(text []byte, from, to int, with string) []byte {
-	out := append([]byte(nil), text[:from]...)
-	out = append(out, with...)
-	return append(out, text[to:]...)
+	return slices.Concat(text[:from], []byte(with), text[to:])
 }

@@ -256,6 +256,20 @@ func (a aliases) resolve(n ast.Node, anchors map[string]*ast.AnchorNode) error {
 	return nil
 }
 
+// behind returns the node behind aliases and anchors.
+func (a aliases) behind(n ast.Node) ast.Node {
+	for {
+		switch inner := n.(type) {
+		case *ast.AliasNode:
+			n = a[inner].Value
+		case *ast.AnchorNode:
+			n = inner.Value
+		default:
+			return n
+		}
+	}
+}
+
 // property resolves a node with an anchor or a tag, which must not be an alias.
 func (a aliases) property(n, value ast.Node, anchors map[string]*ast.AnchorNode) error {
 	if _, alias := value.(*ast.AliasNode); alias {
@@ -366,11 +380,7 @@ func (r *yamlReader) merge(from ast.Node, around []ast.Node) ([]member, error) {
 	if r.merged++; r.merged > mergeLimit {
 		return nil, refuse(from, problem.TooLarge, fmt.Sprintf("the document merges more than the limit of %d mappings", mergeLimit), "")
 	}
-	switch n := from.(type) {
-	case *ast.AliasNode:
-		return r.merge(r.aliases[n].Value, around)
-	case *ast.AnchorNode:
-		return r.merge(n.Value, around)
+	switch n := r.aliases.behind(from).(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		if slices.Contains(around, ast.Node(n)) {
 			return nil, refuse(n, problem.NotJSON, "the mapping merges itself", "")
@@ -405,13 +415,9 @@ func valuesOf(n ast.Node) []*ast.MappingValueNode {
 
 // name returns the name of a member. Names in JSON are text: a number or a word is used as it is written.
 func (r *yamlReader) name(key ast.Node) (string, error) {
-	switch k := key.(type) {
+	switch k := r.aliases.behind(key).(type) {
 	case *ast.MappingKeyNode:
 		return r.name(k.Value)
-	case *ast.AnchorNode:
-		return r.name(k.Value)
-	case *ast.AliasNode:
-		return r.name(r.aliases[k].Value)
 	case *ast.TagNode:
 		if k.Start.Value == "!!str" {
 			return r.name(k.Value)
@@ -421,7 +427,7 @@ func (r *yamlReader) name(key ast.Node) (string, error) {
 	case *ast.LiteralNode:
 		return k.Value.Value, nil
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		return key.GetToken().Value, nil
+		return k.GetToken().Value, nil
 	case *ast.NullNode:
 		if text := k.Token.Value; text != "" && text != "null" || k.Token.Origin != "" {
 			return text, nil
@@ -470,12 +476,12 @@ func (r *yamlReader) scalar(n ast.Node, tag string) error {
 		r.text(text)
 		return nil
 	}
-	value, isText, problem := plainScalar(text)
-	if problem != nil {
-		return &yamlError{n, *problem}
+	value, isText, bad := plainScalar(text)
+	if bad != nil {
+		return &yamlError{n, *bad}
 	}
 	if tag != "" && (isText || !fits(value, tag)) {
-		return refuse(n, "bad-value", fmt.Sprintf("%s does not have the type %s", strconv.Quote(text), tag), "")
+		return refuse(n, problem.BadValue, fmt.Sprintf("%s does not have the type %s", strconv.Quote(text), tag), "")
 	}
 	if isText {
 		r.text(text)
@@ -491,9 +497,7 @@ func quoted(n ast.Node) bool {
 	case *ast.LiteralNode:
 		return true
 	case *ast.StringNode:
-		text := n.Token.Origin
-		text = strings.TrimSpace(text)
-		return strings.HasPrefix(text, `"`) || strings.HasPrefix(text, "'")
+		return n.Token.Type == token.DoubleQuoteType || n.Token.Type == token.SingleQuoteType
 	}
 	return false
 }

@@ -3,6 +3,8 @@ package flowtest
 import (
 	"strings"
 	"testing"
+
+	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
 func TestComparison(t *testing.T) {
@@ -18,11 +20,11 @@ func TestComparison(t *testing.T) {
 			got: texts("b", "a", "a"), want: texts("a", "b", "a")}, ""},
 		{"how often counts", comparison{format: lines, unordered: true,
 			got: texts("b", "a"), want: texts("a", "b", "a")}, "a, -a, b"},
-		{"JSON is a value", comparison{format: values, typename: typeJSON,
+		{"JSON is a value", comparison{format: values, typename: records.TypeJSON,
 			got: texts(`{"a":1,"b":[ 2 ]}`), want: texts(`{"b":[2],"a":1}`)}, ""},
-		{"numbers are compared as written", comparison{format: values, typename: typeJSON,
+		{"numbers are compared as written", comparison{format: values, typename: records.TypeJSON,
 			got: texts(`1.0`), want: texts(`1`)}, "-1, +1.0"},
-		{"not JSON", comparison{format: values, typename: typeJSON,
+		{"not JSON", comparison{format: values, typename: records.TypeJSON,
 			got: texts(`oops`), want: texts(`"oops"`)}, `-"oops", +not JSON: "oops"`},
 		{"control characters are seen", comparison{format: lines,
 			got: texts("a\tb"), want: texts("a b")}, `-"a b", +"a\tb"`},

@@ -2,6 +2,7 @@ package flowtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,16 +97,16 @@ func (r *Runner) judgeOutput(c Case, name string, out *collected, result *Result
 		fail("it was deleted before it was read to the end", "", "")
 		return
 	}
-	cmp, err := r.comparison(c, name, out)
+	compared, err := r.comparison(c, name, out)
 	if err != nil {
 		fail(err.Error(), "", "")
 		return
 	}
-	shown := cmp.diff(orElse(path, "nothing"), "output "+name)
+	shown := compared.diff(cmp.Or(path, "nothing"), "output "+name)
 	switch {
 	case shown == "" && path != "":
 	case r.Update && c.Panic == nil:
-		r.update(c, name, cmp, result)
+		r.update(c, name, compared, result)
 	case path == "":
 		fail("no file with expected records", shown,
 			fmt.Sprintf("write %s with --update, or ignore the output in test.yaml",
@@ -113,13 +114,6 @@ func (r *Runner) judgeOutput(c Case, name string, out *collected, result *Result
 	default:
 		fail("differs from "+path, shown, "")
 	}
-}
-
-func orElse(s, otherwise string) string {
-	if s != "" {
-		return s
-	}
-	return otherwise
 }
 
 func (c Case) golden(output string, f format) string {

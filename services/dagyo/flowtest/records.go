@@ -42,9 +42,6 @@ func formatOf(path string) format {
 	return format(filepath.Ext(path))
 }
 
-// typeJSON is the typename whose records are compared as values.
-const typeJSON = records.TypeJSON
-
 // as returns the corresponding format of package records.
 func (f format) as() records.Format {
 	switch f {
@@ -80,7 +77,7 @@ func (f format) holds(all [][]byte, typename string) bool {
 			return !utf8.Valid(r) || bytes.ContainsRune(r, '\n') || bytes.HasSuffix(r, []byte("\r"))
 		})
 	}
-	return typename != typeJSON || !slices.ContainsFunc(all, func(r []byte) bool { return !json.Valid(r) })
+	return typename != records.TypeJSON || !slices.ContainsFunc(all, func(r []byte) bool { return !json.Valid(r) })
 }
 
 // marked reports whether a text starts with a byte-order mark: a reader would drop it.
@@ -104,9 +101,9 @@ func (f format) render(all [][]byte, typename string) []string {
 	out := make([]string, len(all))
 	for i, r := range all {
 		switch {
-		case f == lines && typename != typeJSON:
+		case f == lines && typename != records.TypeJSON:
 			out[i] = string(r)
-		case typename == typeJSON:
+		case typename == records.TypeJSON:
 			out[i] = canonical(r)
 		default:
 			out[i] = constant(r)
@@ -137,11 +134,8 @@ func constant(record []byte) string {
 
 // plain encodes a value as JSON without escaping <, > and &, and escapes all control characters.
 func plain(v any) string {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // strings and decoded JSON can always be encoded
-	return escaped(strings.TrimSuffix(b.String(), "\n"))
+	text, _ := records.EncodeJSON(v) // strings and decoded JSON can always be encoded
+	return escaped(string(text))
 }
 
 // escaped escapes the control characters outside ASCII, which JSON does not escape.

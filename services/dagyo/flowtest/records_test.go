@@ -54,12 +54,12 @@ func TestFilesOfRecords(t *testing.T) {
 		{"empty records", lines, records.TypeText, "\n\n", texts("", "")},
 		{"lines of another system", lines, records.TypeText, "a\r\nb\r\n", texts("a", "b")},
 		{"a byte-order mark", lines, records.TypeText, "\ufeffa\nb", texts("a", "b")},
-		{"a byte-order mark in JSON", values, typeJSON, "\ufeff1\n", texts("1")},
+		{"a byte-order mark in JSON", values, records.TypeJSON, "\ufeff1\n", texts("1")},
 		{"what is not UTF-8 is for the flow to refuse", lines, records.TypeText, "\xff\n", texts("\xff")},
 		{"strings", values, records.TypeText, `"a\nb"` + "\n", texts("a\nb")},
 		{"octets", values, "octets", `{"base64": "AAH/"}` + "\n", texts("\x00\x01\xff")},
-		{"JSON as it is", values, typeJSON, "{\"b\": 1}\n[]\n", texts(`{"b": 1}`, "[]")},
-		{"text that is no JSON, of typename json", lines, typeJSON, "oops\n", texts("oops")},
+		{"JSON as it is", values, records.TypeJSON, "{\"b\": 1}\n[]\n", texts(`{"b": 1}`, "[]")},
+		{"text that is no JSON, of typename json", lines, records.TypeJSON, "oops\n", texts("oops")},
 		{"the whole file", whole, "octets", "a\nb\n", texts("a\nb\n")},
 		{"an empty record", whole, "octets", "", texts("")},
 	} {
@@ -94,7 +94,7 @@ func FuzzUpdatedFilesHoldTheirRecords(f *testing.F) {
 	f.Add([]byte(`{"a": "\u007f"}`), []byte(`[1.0]`), uint8(1))
 	f.Add([]byte{0xff, '\r'}, []byte("\u0085\u2028<"), uint8(2))
 	f.Fuzz(func(t *testing.T, a, b []byte, kind uint8) {
-		typename := []string{records.TypeText, typeJSON, "octets"}[kind%3]
+		typename := []string{records.TypeText, records.TypeJSON, "octets"}[kind%3]
 		all := [][]byte{a, b}
 		for _, chosen := range []format{lines, values, each, suits(all, typename)} {
 			if !chosen.holds(all, typename) {
@@ -115,7 +115,7 @@ func FuzzUpdatedFilesHoldTheirRecords(f *testing.F) {
 			if d := c.diff("file", "records"); d != "" {
 				t.Errorf("%s of %s: %s", chosen, typename, d)
 			}
-			if typename != typeJSON && !slices.EqualFunc(all, again, bytes.Equal) {
+			if typename != records.TypeJSON && !slices.EqualFunc(all, again, bytes.Equal) {
 				t.Errorf("%s of %s: wrote %q, read %q", chosen, typename, all, again)
 			}
 		}

@@ -70,7 +70,7 @@ func (r *Runner) Run(ctx context.Context, c Case) (Result, error) {
 		r.judge(c, seen, &result)
 	}
 	result.Seconds = time.Since(began).Seconds()
-	result.Outcome = cmp.Or(outcome(result), OK)
+	result.Outcome = outcome(result)
 	return result, nil
 }
 
@@ -89,7 +89,7 @@ func outcome(r Result) string {
 	case len(r.Updated) > 0:
 		return Updated
 	}
-	return ""
+	return OK
 }
 
 // An observation is what the runner observed of a flow.

@@ -173,6 +173,9 @@ func (l *Local) startService(
 	return nil
 }
 
+// pingPause is the time between two pings: they are answered at once while no service is subscribed.
+const pingPause = 5 * time.Millisecond
+
 // awaitServices pings until each service has answered. It waits longer while services still read events: the first
 // start of this version reads all events of the previous version.
 func (l *Local) awaitServices(ctx context.Context) error {
@@ -193,7 +196,7 @@ func (l *Local) awaitServices(ctx context.Context) error {
 			return err
 		case <-ctx.Done():
 			return fmt.Errorf("no answer from services %v: %w", missing, context.Cause(ctx))
-		default:
+		case <-time.After(pingPause):
 		}
 		if left.over(time.Now(), func() (uint64, error) { return l.client.Behind(ctx) }) {
 			return fmt.Errorf("no answer within %v from services %v", startTimeout, missing)

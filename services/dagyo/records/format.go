@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/dagyo/dagyo/pkg/flow"
@@ -80,26 +79,26 @@ func (f Format) Append(dst []byte, typename string, record []byte) []byte {
 // valid JSON is appended as it is: its reader reports it.
 func appendValue(dst []byte, typename string, record []byte) []byte {
 	if typename == TypeJSON {
-		if line, err := unescaped(json.RawMessage(record)); err == nil {
+		if line, err := EncodeJSON(json.RawMessage(record)); err == nil {
 			return append(dst, line...)
 		}
 		return append(dst, record...)
 	}
 	if utf8.Valid(record) {
-		line, _ := unescaped(string(record)) // encoding a string cannot fail
+		line, _ := EncodeJSON(string(record)) // encoding a string cannot fail
 		return append(dst, line...)
 	}
-	line, _ := unescaped(flow.Value(record))
+	line, _ := EncodeJSON(flow.Value(record))
 	return append(dst, line...)
 }
 
-// unescaped encodes a value as JSON without escaping <, > and &.
-func unescaped(v any) ([]byte, error) {
-	var b strings.Builder
+// EncodeJSON returns a value as JSON on one line, without escaping <, > and &.
+func EncodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(v)
-	return []byte(strings.TrimSuffix(b.String(), "\n")), err
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // parse returns a copy of the record on a line.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/flow"
 )
 
@@ -54,9 +55,9 @@ func endLabel(e flow.Edge) string {
 	case e.Input != "":
 		return e.Input
 	case e.Const != nil && e.Const.Node != "":
-		return e.Const.Node + "\n" + plural(int64(len(e.Const.Values)), "record")
+		return e.Const.Node + "\n" + document.Count(len(e.Const.Values), "record")
 	default:
-		return plural(int64(len(e.Const.Values)), "record")
+		return document.Count(len(e.Const.Values), "record")
 	}
 }
 

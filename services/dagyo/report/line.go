@@ -26,15 +26,15 @@ func line(e contract.Event) string {
 	case *contract.FlowRejected:
 		return firstOf(d.Problems)
 	case *contract.FlowValidated:
-		return fmt.Sprintf("%s, %s", plural(int64(len(d.Flow.Nodes)), "node"),
-			plural(int64(len(d.Flow.Edges)), "edge"))
+		return fmt.Sprintf("%s, %s", document.Count(len(d.Flow.Nodes), "node"),
+			document.Count(len(d.Flow.Edges), "edge"))
 	case *contract.FlowPlanned:
-		return fmt.Sprintf("%s, %s", plural(int64(len(d.Jobs)), "job"),
-			plural(int64(len(d.Edges)), "edge"))
+		return fmt.Sprintf("%s, %s", document.Count(len(d.Jobs), "job"),
+			document.Count(len(d.Edges), "edge"))
 	case *contract.FlowQueued:
 		return queued(*d)
 	case *contract.FlowSpawned:
-		return fmt.Sprintf("%s for %s", executors(d.Executors), plural(int64(d.Jobs), "job"))
+		return fmt.Sprintf("%s for %s", executors(d.Executors), document.Count(d.Jobs, "job"))
 	case *contract.FlowCleaned:
 		return ""
 	case *contract.DeadLetter:
@@ -53,7 +53,7 @@ func smallLine(e contract.Event) string {
 	case *contract.JobPanic:
 		return fmt.Sprintf("%s: %s: %s", d.Job, d.Kind, d.Message)
 	case *contract.FlowCompleted:
-		return fmt.Sprintf("%s in %s", plural(int64(d.Jobs), "job"), span(d.Duration.D()))
+		return fmt.Sprintf("%s in %s", document.Count(d.Jobs, "job"), span(d.Duration.D()))
 	case *contract.FlowPanic:
 		return fmt.Sprintf("%s: %s: %s", whose(d.Cause), d.Cause.Kind, d.Cause.Message)
 	case *contract.FlowCancelled:
@@ -114,7 +114,7 @@ func queued(d contract.FlowQueued) string {
 
 func shortage(s contract.Shortage) string {
 	if s.Reason != "" {
-		return fmt.Sprintf("%s of %s waiting: %s", plural(int64(s.Needed), "job"), s.Progdef, clean(s.Reason))
+		return fmt.Sprintf("%s of %s waiting: %s", document.Count(s.Needed, "job"), s.Progdef, clean(s.Reason))
 	}
 	what := document.Count(s.Needed, strings.TrimSuffix(s.What, "s"))
 	if s.Progdef != "" {
@@ -125,11 +125,11 @@ func shortage(s contract.Shortage) string {
 
 // executors returns the number of executors of each progdef.
 func executors(byMailbox map[string]int) string {
-	total := int64(0)
+	total := 0
 	for _, n := range byMailbox {
-		total += int64(n)
+		total += n
 	}
-	return plural(total, "executor")
+	return document.Count(total, "executor")
 }
 
 // ports returns the number of records of each input and output of a job.

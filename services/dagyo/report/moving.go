@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/dagyo/dagyo/pkg/document"
 )
 
 // movingEdges bounds the number of edges in one line.
@@ -20,11 +22,11 @@ func (p *Progress) Moved(now time.Time) string {
 		case len(parts) == movingEdges:
 			more++
 		default:
-			parts = append(parts, fmt.Sprintf("%s %s (%.0f/s)", clean(e.name), plural(e.records, "record"), e.rate))
+			parts = append(parts, fmt.Sprintf("%s %s (%.0f/s)", clean(e.name), document.Count(e.records, "record"), e.rate))
 		}
 	}
 	if more > 0 {
-		parts = append(parts, "and "+plural(int64(more), "more edge"))
+		parts = append(parts, "and "+document.Count(more, "more edge"))
 	}
 	return strings.Join(parts, ", ")
 }

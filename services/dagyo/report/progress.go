@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 )
 
 // Progress is the progress of a running flow. It is a fold over the flow's events and credits.
@@ -131,7 +132,7 @@ func (p *Progress) Lines(now time.Time, columns, most int) []string {
 			width, shortened(clean(e.name), width), e.records, e.rate))
 	}
 	if n := len(p.edges) - shown; n > 0 && most > 1 {
-		out = append(out, "  … and "+plural(int64(n), "more edge"))
+		out = append(out, "  … and "+document.Count(n, "more edge"))
 	}
 	return out
 }

@@ -237,7 +237,7 @@ func Progdef(w io.Writer, p progdef.Pinned, serving []contract.Capacity) {
 	}
 	s := d.Scaling
 	fmt.Fprintf(w, "  scaling:  %s per executor, %d to %s, idle for at most %s\n",
-		plural(int64(s.JobsPerExecutor), "job"), s.MinExecutors, plural(int64(s.MaxExecutors), "executor"), s.IdleTimeout)
+		document.Count(s.JobsPerExecutor, "job"), s.MinExecutors, document.Count(s.MaxExecutors, "executor"), s.IdleTimeout)
 	fmt.Fprintf(w, "  health:   every %s, dead after %s\n", d.Health.Interval, d.Health.Timeout)
 	capacity(w, serving)
 }
@@ -266,7 +266,7 @@ func trouble(w io.Writer, c contract.Capacity) {
 	switch {
 	case c.Failed > 0:
 		fmt.Fprintf(w, "  %s: %s exited before starting a job; the last one %s\n", c.Revision,
-			plural(int64(c.Failed), "executor"), clean(c.Reason))
+			document.Count(c.Failed, "executor"), clean(c.Reason))
 		Block(w, "      | ", c.Detail)
 		if !c.Retry.IsZero() {
 			fmt.Fprintf(w, "      the next one starts at %s or later\n", c.Retry.Format(time.RFC3339))

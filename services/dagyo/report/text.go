@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
@@ -29,8 +28,6 @@ func clean(s string) string {
 		return r
 	}, s)
 }
-
-func plural(n int64, what string) string { return document.Count(n, what) }
 
 // byteSize formats a number of bytes for people.
 func byteSize(n int64) string {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 )
 
 // Verdict writes how a flow ended. read holds the counts of records that this client read, by output: the
@@ -17,7 +18,7 @@ func Verdict(w io.Writer, e contract.Event, read map[string]contract.OutputCount
 	switch d := e.Data.(type) {
 	case *contract.FlowCompleted:
 		fmt.Fprintf(w, "flow %s completed in %s: %s\n", flow, span(d.Duration.D()),
-			plural(int64(d.Jobs), "job"))
+			document.Count(d.Jobs, "job"))
 		edges(w, d.Edges, read)
 	case *contract.FlowPanic:
 		fmt.Fprintf(w, "flow %s panicked after %s\n", flow, span(d.Duration.D()))
@@ -31,7 +32,7 @@ func Verdict(w io.Writer, e contract.Event, read map[string]contract.OutputCount
 		edges(w, d.Edges, read)
 	case *contract.FlowRejected:
 		fmt.Fprintf(w, "flow %s was rejected: %s\n", flow,
-			plural(int64(len(d.Problems)), "problem"))
+			document.Count(len(d.Problems), "problem"))
 		Problems(w, d.Problems)
 	}
 }
