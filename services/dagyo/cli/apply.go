@@ -231,12 +231,12 @@ func runsOther(raw []byte, command []string) bool {
 	return !slices.Equal(doc.Command, command)
 }
 
-// standardImage returns the image of the standard progdefs in the catalogue, "" for none. ok is false if the catalogue
-// has no standard progdefs.
+// standardImage returns the image of the standard progdefs in the catalogue, "" for none; of several images that of
+// the first progdef by name. ok is false if the catalogue has no standard progdefs.
 func (p *applier) standardImage() (image string, ok bool) {
-	for _, each := range p.catalog {
-		if runsStandard(each) {
-			return each.Document.Image, true
+	for _, name := range slices.Sorted(maps.Keys(p.catalog)) {
+		if runsStandard(p.catalog[name]) {
+			return p.catalog[name].Document.Image, true
 		}
 	}
 	return "", false
