@@ -60,20 +60,26 @@ func Credits(
 // Begun reports whether the first frame of an edge is stored. It is not where the reader receives frames directly,
 // and not any more where it was consumed.
 func Begun(ctx context.Context, js jetstream.JetStream, a contract.Address) (bool, error) {
-	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "DIRECT.GET."+a.Stream+"."+a.Slot(1)), nil)
+	number, err := inSlot(ctx, js, a, 1)
+	return number > 0, err
+}
+
+// inSlot returns the number of the frame that is stored in the slot of a frame, 0 for none.
+func inSlot(ctx context.Context, js jetstream.JetStream, a contract.Address, frame uint64) (uint64, error) {
+	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "DIRECT.GET."+a.Stream+"."+a.Slot(frame)), nil)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return false, errors.Join(checkStream(ctx, js, a.Stream), err)
+		return 0, errors.Join(checkStream(ctx, js, a.Stream), err)
 	case err != nil:
-		return false, err
+		return 0, err
 	}
 	switch code := m.Header.Get("Status"); code {
 	case "":
-		return wire.Number(m.Data) > 0, nil
+		return wire.Number(m.Data), nil
 	case "404":
-		return false, nil
+		return 0, nil
 	default:
-		return false, fmt.Errorf("read the first frame of %s: status %s", a.Subject, code)
+		return 0, fmt.Errorf("read the slot of frame %d of %s: status %s", frame, a.Subject, code)
 	}
 }
 
@@ -87,6 +93,10 @@ func Unread(
 ) (total int64, err error) {
 	if a.Slots == 0 {
 		return 0, nil
+	}
+	// The slot may still hold a consumed frame of an earlier round.
+	if first, err := inSlot(ctx, js, a, consumed+1); err != nil || first != consumed+1 {
+		return 0, err
 	}
 	slots, err := storedFrames(ctx, js, a)
 	if err != nil {

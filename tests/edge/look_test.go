@@ -71,3 +71,16 @@ func TestLooks(t *testing.T) {
 		t.Errorf("frames of a stream that is gone: %v", err)
 	}
 }
+
+// A slot may still hold a frame of an earlier round, which was consumed. It is not unread.
+func TestUnreadOfALaterRound(t *testing.T) {
+	e := setup(t, jetstream.MemoryStorage)
+	f := forge(e)
+	f.publish(f.frame(), f.frame())
+	for consumed, want := range map[uint64]bool{0: true, 1: true, 2: false, testFrames: false, testFrames + 1: false} {
+		n, err := stream.Unread(e.ctx, e.observer, e.addr, consumed)
+		if err != nil || (n > 0) != want {
+			t.Errorf("behind frame %d: %d bytes are unread, %v", consumed, n, err)
+		}
+	}
+}
