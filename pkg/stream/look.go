@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,32 +16,47 @@ import (
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
-// Credits returns the last stored credits on the subjects that match, by subject. A reader that receives frames
+// mostCredits is how many last messages one request may be answered with: nats-server allows 1,024.
+const mostCredits = 1000
+
+// Credits returns the last stored credits on the given subjects, by subject. A reader that receives frames
 // directly stores one each second at most: the figures may be that old. ErrGone says that there is no such stream.
 func Credits(
-	ctx context.Context, js jetstream.JetStream, stream, matching string,
+	ctx context.Context, js jetstream.JetStream, stream string, subjects ...string,
 ) (map[string]wire.Credit, error) {
-	request, err := json.Marshal(map[string][]string{"multi_last": {matching}})
+	out := make(map[string]wire.Credit)
+	for some := range slices.Chunk(subjects, mostCredits) {
+		if err := addCredits(ctx, js, stream, some, out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// addCredits adds the last stored credits to out.
+func addCredits(
+	ctx context.Context, js jetstream.JetStream, stream string, subjects []string, out map[string]wire.Credit,
+) error {
+	request, err := json.Marshal(map[string][]string{"multi_last": subjects})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	nc := js.Conn()
 	sub, err := nc.SubscribeSync(nc.NewInbox())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
 	if err := nc.PublishRequest(apiSubject(js, "DIRECT.GET."+stream), sub.Subject, request); err != nil {
-		return nil, err
+		return err
 	}
-	out := make(map[string]wire.Credit)
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		switch {
 		case errors.Is(err, nats.ErrNoResponders):
-			return nil, errors.Join(checkStream(ctx, js, stream), err)
+			return errors.Join(checkStream(ctx, js, stream), err)
 		case err != nil:
-			return nil, err
+			return err
 		}
 		switch code := status(m); code {
 		case "":
@@ -48,11 +64,11 @@ func Credits(
 				out[m.Header.Get(nats.JSSubject)] = c
 			}
 		case "204", "404": // the end; there are none
-			return out, nil
+			return nil
 		case "503":
-			return nil, errors.Join(checkStream(ctx, js, stream), nats.ErrNoResponders)
+			return errors.Join(checkStream(ctx, js, stream), nats.ErrNoResponders)
 		default:
-			return nil, fmt.Errorf("read the credits %s: status %s %s", matching, code, m.Header.Get("Description"))
+			return fmt.Errorf("read the credits %s: status %s %s", subjects[0], code, m.Header.Get("Description"))
 		}
 	}
 }
