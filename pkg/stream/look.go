@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,32 +16,47 @@ import (
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
-// Credits returns the last stored credits on the subjects that match, by subject. A reader that receives frames
+// mostCredits is how many last messages one request may be answered with: nats-server allows 1,024.
+const mostCredits = 1000
+
+// Credits returns the last stored credits on the given subjects, by subject. A reader that receives frames
 // directly stores one each second at most: the figures may be that old. ErrGone says that there is no such stream.
 func Credits(
-	ctx context.Context, js jetstream.JetStream, stream, matching string,
+	ctx context.Context, js jetstream.JetStream, stream string, subjects ...string,
 ) (map[string]wire.Credit, error) {
-	request, err := json.Marshal(map[string][]string{"multi_last": {matching}})
+	out := make(map[string]wire.Credit)
+	for some := range slices.Chunk(subjects, mostCredits) {
+		if err := addCredits(ctx, js, stream, some, out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// addCredits adds the last stored credits to out.
+func addCredits(
+	ctx context.Context, js jetstream.JetStream, stream string, subjects []string, out map[string]wire.Credit,
+) error {
+	request, err := json.Marshal(map[string][]string{"multi_last": subjects})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	nc := js.Conn()
 	sub, err := nc.SubscribeSync(nc.NewInbox())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
 	if err := nc.PublishRequest(apiSubject(js, "DIRECT.GET."+stream), sub.Subject, request); err != nil {
-		return nil, err
+		return err
 	}
-	out := make(map[string]wire.Credit)
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		switch {
 		case errors.Is(err, nats.ErrNoResponders):
-			return nil, errors.Join(checkStream(ctx, js, stream), err)
+			return errors.Join(checkStream(ctx, js, stream), err)
 		case err != nil:
-			return nil, err
+			return err
 		}
 		switch code := status(m); code {
 		case "":
@@ -48,11 +64,11 @@ func Credits(
 				out[m.Header.Get(nats.JSSubject)] = c
 			}
 		case "204", "404": // the end; there are none
-			return out, nil
+			return nil
 		case "503":
-			return nil, errors.Join(checkStream(ctx, js, stream), nats.ErrNoResponders)
+			return errors.Join(checkStream(ctx, js, stream), nats.ErrNoResponders)
 		default:
-			return nil, fmt.Errorf("read the credits %s: status %s %s", matching, code, m.Header.Get("Description"))
+			return fmt.Errorf("read the credits %s: status %s %s", subjects[0], code, m.Header.Get("Description"))
 		}
 	}
 }
@@ -60,20 +76,26 @@ func Credits(
 // Begun reports whether the first frame of an edge is stored. It is not where the reader receives frames directly,
 // and not any more where it was consumed.
 func Begun(ctx context.Context, js jetstream.JetStream, a contract.Address) (bool, error) {
-	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "DIRECT.GET."+a.Stream+"."+a.Slot(1)), nil)
+	number, err := inSlot(ctx, js, a, 1)
+	return number > 0, err
+}
+
+// inSlot returns the number of the frame that is stored in the slot of a frame, 0 for none.
+func inSlot(ctx context.Context, js jetstream.JetStream, a contract.Address, frame uint64) (uint64, error) {
+	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "DIRECT.GET."+a.Stream+"."+a.Slot(frame)), nil)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return false, errors.Join(checkStream(ctx, js, a.Stream), err)
+		return 0, errors.Join(checkStream(ctx, js, a.Stream), err)
 	case err != nil:
-		return false, err
+		return 0, err
 	}
 	switch code := m.Header.Get("Status"); code {
 	case "":
-		return wire.Number(m.Data) > 0, nil
+		return wire.Number(m.Data), nil
 	case "404":
-		return false, nil
+		return 0, nil
 	default:
-		return false, fmt.Errorf("read the first frame of %s: status %s", a.Subject, code)
+		return 0, fmt.Errorf("read the slot of frame %d of %s: status %s", frame, a.Subject, code)
 	}
 }
 
@@ -87,6 +109,10 @@ func Unread(
 ) (total int64, err error) {
 	if a.Slots == 0 {
 		return 0, nil
+	}
+	// The slot may still hold a consumed frame of an earlier round.
+	if first, err := inSlot(ctx, js, a, consumed+1); err != nil || first != consumed+1 {
+		return 0, err
 	}
 	slots, err := storedFrames(ctx, js, a)
 	if err != nil {

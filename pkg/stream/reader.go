@@ -15,9 +15,6 @@ import (
 )
 
 const (
-	// prefetch is how many bytes of stored frames a reader requests at once.
-	prefetch = 1 << 20
-
 	// report is the longest time between two credits while there is progress.
 	report = time.Second
 	// creditShare is the part of a window after which credit is given: an eighth.

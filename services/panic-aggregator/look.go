@@ -27,11 +27,21 @@ func (w *wiring) look(ctx context.Context, s *contract.FlowStatus) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
-	credits, err := stream.Credits(ctx, w.link.JS, s.Stream, contract.CreditSubjects(s.Flow))
+	credits, err := stream.Credits(ctx, w.link.JS, s.Stream, creditsOf(s)...)
 	fill(s, credits)
 	if err == nil {
 		s.Waits = w.waitsForClients(ctx, s, credits)
 	}
+}
+
+// creditsOf returns the subjects of the credits of the flow's edges.
+func creditsOf(s *contract.FlowStatus) []string {
+	shard := strings.TrimPrefix(s.Stream, contract.EdgeStreamPrefix)
+	subjects := make([]string, len(s.Edges))
+	for n := range subjects {
+		subjects[n] = contract.CreditSubject(shard, s.Flow, n)
+	}
+	return subjects
 }
 
 // fill adds the counts of ended jobs to the edges, and the progress of the other readers.

@@ -119,14 +119,24 @@ func (s *State) outputs(id string) (ends []contract.Address, known, ended bool) 
 func (w *wiring) isRead(ctx context.Context, a contract.Address) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
-	s, err := w.link.JS.Stream(ctx, a.Stream)
+	s, err := w.stream(ctx, a.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return true, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("look at stream %s: %w", a.Stream, err)
 	}
-	raw, err := lastOn(ctx, s, a.Credit)
+	last := func(subject string) ([]byte, error) { return lastOn(ctx, s, subject) }
+	done, err := readIn(a, last)
+	if err != nil {
+		w.streams.Delete(a.Stream) // the next look asks whether there still is such a stream
+	}
+	return done, err
+}
+
+// readIn is isRead, of a stream whose last message on a subject is known.
+func readIn(a contract.Address, last func(subject string) ([]byte, error)) (bool, error) {
+	raw, err := last(a.Credit)
 	if err != nil {
 		return false, err
 	}
@@ -137,7 +147,7 @@ func (w *wiring) isRead(ctx context.Context, a contract.Address) (bool, error) {
 	if credit.Closed {
 		return true, nil
 	}
-	return noneBehind(a, credit.Frame, func(subject string) ([]byte, error) { return lastOn(ctx, s, subject) })
+	return noneBehind(a, credit.Frame, last)
 }
 
 // noneBehind reports whether none of the stored frames comes behind one. Frames are stored in order, so that the last

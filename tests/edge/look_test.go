@@ -8,6 +8,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/stream"
+	"github.com/dagyo/dagyo/pkg/wire"
 )
 
 // What a reader has consumed and what it has left can be seen from outside.
@@ -15,7 +16,7 @@ func TestLooks(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	look := func(what string) (credits int, begun bool, unread int64) {
 		t.Helper()
-		found, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, contract.CreditSubjects("f"))
+		found, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, contract.CreditSubject("0", "f", 0))
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
@@ -69,5 +70,33 @@ func TestLooks(t *testing.T) {
 	}
 	if _, err := stream.Begun(e.ctx, e.observer, e.addr); !errors.Is(err, stream.ErrGone) {
 		t.Errorf("frames of a stream that is gone: %v", err)
+	}
+}
+
+// A slot may still hold a frame of an earlier round, which was consumed. It is not unread.
+func TestUnreadOfALaterRound(t *testing.T) {
+	e := setup(t, jetstream.MemoryStorage)
+	f := forge(e)
+	f.publish(f.frame(), f.frame())
+	for consumed, want := range map[uint64]bool{0: true, 1: true, 2: false, testFrames: false, testFrames + 1: false} {
+		n, err := stream.Unread(e.ctx, e.observer, e.addr, consumed)
+		if err != nil || (n > 0) != want {
+			t.Errorf("behind frame %d: %d bytes are unread, %v", consumed, n, err)
+		}
+	}
+}
+
+// A flow may have more edges than the broker answers one request for.
+func TestCreditsOfManyEdges(t *testing.T) {
+	e := setup(t, jetstream.MemoryStorage)
+	const edges = 1100
+	subjects := make([]string, edges)
+	for n := range subjects {
+		subjects[n] = address("f", n).Credit
+		e.publish(subjects[n], string(wire.Credit{Frame: uint64(n)}.Append(nil)))
+	}
+	found, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, subjects...)
+	if err != nil || len(found) != edges || found[subjects[edges-1]].Frame != edges-1 {
+		t.Errorf("%d of %d credits, %v", len(found), edges, err)
 	}
 }

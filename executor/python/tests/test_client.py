@@ -98,7 +98,7 @@ async def test_input_and_output(c: Any, names: list[bytes]) -> None:
 
 
 async def test_more_frames_than_the_window(c: Any) -> None:
-    """One frame a record: the writer has to wait for credits, and to purge what is consumed."""
+    """One frame a record: the writer has to wait for credits, and uses its slots again."""
     flow, planned = await start(c, GREET)
     address = planned["inputs"]["names"]
     frames = address["frames"] + 500

@@ -6,18 +6,28 @@ import asyncio
 import random
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from nats.aio.msg import Msg
 
 from dagyo.errors import DagyoError, EdgeClosed, Gone, ProtocolError, ReaderClosed
+from dagyo.job import Address
 from dagyo.link import Link
 from dagyo.reader import Reader
-from dagyo.wire import Credit, Encoder
+from dagyo.wire import Credit, Encoder, parse_credit
 from dagyo.writer import Writer
 
 from .helpers import PATIENCE, Broker, address, connected, fill, read, run, write
 
 Links = tuple[Link, Link]
+
+
+async def until_stored(link: Link, a: Address, octets: int) -> None:
+    """Wait until a stream holds so many octets."""
+    deadline = time.monotonic() + PATIENCE
+    while (await link.ask(f"$JS.API.STREAM.INFO.{a.stream}"))["state"]["bytes"] < octets:
+        assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize("size", [0, 1, 128, 9000, 300_000])
@@ -122,7 +132,7 @@ async def test_consumed_frames_are_cleared(shared_broker: Broker, links: Links) 
     writer = Writer(links[0], a)
     writer.start()
     await writer.send_batch(sent)
-    await asyncio.sleep(0.6)
+    await until_stored(links[1], a, 50_000)
     reader = Reader(links[1], a)
     got: list[bytes] = []
     while len(got) < 50:
@@ -151,9 +161,47 @@ async def test_a_flow_of_an_older_planner(shared_broker: Broker, links: Links) -
     )  # fmt: skip
     sent = [fill(n, 1000) for n in range(300)]
     writing = asyncio.create_task(write(links[0], a, sent))
-    await asyncio.sleep(0.5)  # what is sent until then is stored
+    await until_stored(links[1], a, a.window // 2)
     assert await run(read(links[1], a, pause=0.01)) == sent
     await run(writing)
+
+
+async def test_the_credit_is_asked_for_at_the_end(
+    shared_broker: Broker, links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that attaches while the last frame is stored waits for a hint."""
+    a = address(shared_broker.flow())
+    published: list[str] = []
+    publish = links[0].publish
+
+    async def noted(subject: str, *arguments: Any, **options: Any) -> None:
+        published.append(subject)
+        await publish(subject, *arguments, **options)
+
+    monkeypatch.setattr(links[0], "publish", noted)
+    await run(write(links[0], a, [b"x"]))
+    question = f"$JS.API.DIRECT.GET.{a.stream}.{a.credit}"
+    assert published == [question, a.slot(1), question]
+
+
+async def test_credit_after_a_full_frame(shared_broker: Broker, links: Links) -> None:
+    """However large its window is: a writer that shares memory with others may hold little more."""
+    a = address(shared_broker.flow(), window=64 << 20)
+    attached: asyncio.Queue[Msg] = asyncio.Queue()
+    given: asyncio.Queue[Msg] = asyncio.Queue()
+    await links[0].subscribe(a.credit, attached.put_nowait, messages=100, octets=1 << 20)
+    await links[0].subscribe("given", given.put_nowait, messages=100, octets=1 << 20)
+    await links[0].client.flush()
+    encoder, reader = Encoder(62 << 10, 124 << 10), Reader(links[1], a)
+    receiving = asyncio.create_task(reader.receive())
+    direct = f"{a.direct}.{parse_credit((await run(attached.get())).data).attach}"
+    encoder.append(b"x" * (62 << 10), 0)
+    await links[0].publish(direct, encoder.take(), reply="given")
+    assert await run(receiving)
+    receiving = asyncio.create_task(reader.receive())  # says that the frame was consumed
+    assert parse_credit((await run(given.get())).data).frame == 1
+    await links[0].publish(direct, encoder.finish(), reply="given")
+    assert await run(receiving) is None
 
 
 async def test_early_close(shared_broker: Broker, links: Links) -> None:
@@ -180,9 +228,9 @@ async def test_early_close_before_the_writer_comes(shared_broker: Broker, links:
     await run(Reader(links[1], a).close())
     writer = Writer(links[0], a)
     writer.start()
-    await asyncio.sleep(0.1)
     with pytest.raises(ReaderClosed):
-        await writer.send(b"x")
+        while True:
+            await run(writer.send(b"x"))
     await run(writer.close())
 
 
@@ -231,10 +279,9 @@ async def test_a_wrong_credit(shared_broker: Broker, links: Links, credit: bytes
     writer.start()
     await writer.send(b"x")
     await links[1].publish(a.credit, credit)
-    await links[1].client.flush()
-    await asyncio.sleep(0.2)
     with pytest.raises(ProtocolError, match="credit"):
-        await writer.send(b"y")
+        while True:
+            await run(writer.send(b"y"))
     await writer.abort()
 
 
@@ -243,7 +290,7 @@ async def test_a_cancelled_record_ends_its_edge(shared_broker: Broker, links: Li
     writer = Writer(links[0], a)
     writer.start()
     sending = asyncio.create_task(writer.send(b"x" * 1_000_000))
-    await asyncio.sleep(0.5)
+    await until_stored(links[1], a, a.window // 2)
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending

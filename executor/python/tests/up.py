@@ -66,7 +66,15 @@ def started(command: Path, folder: Path) -> Iterator[Up]:
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
-    made = Up(command, json.loads(process.stdout.readline())["server"], folder)
+    try:
+        yield _with_progdefs(Up(command, json.loads(process.stdout.readline())["server"], folder))
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+        process.stdout.close()
+
+
+def _with_progdefs(up: Up) -> Up:
     for document in described(HERE / "programs.py") + described(
         ROOT / "executor/python/examples/greet.py"
     ):
@@ -76,8 +84,5 @@ def started(command: Path, folder: Path) -> Iterator[Up]:
         document["scaling"] = {"jobsPerExecutor": 10, "idleTimeout": "30s"}
         document["health"] = {"interval": "1s", "timeout": "5s"}
         if document["name"] != "greet":  # there is one in Go
-            made.apply(document)
-    yield made
-    process.terminate()
-    process.wait(PATIENCE)
-    process.stdout.close()
+            up.apply(document)
+    return up

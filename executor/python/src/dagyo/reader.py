@@ -15,6 +15,7 @@ from .errors import BrokerError, DagyoError, EdgeClosed, Gone, LinkClosed, NoAns
 from .job import Address
 from .link import ROLLUP, STREAM_NOT_FOUND, Link, status
 from .window import (
+    CREDIT_STEP,
     EIGHTH,
     FIRST_PAUSE,
     LAST_PAUSE,
@@ -181,10 +182,11 @@ class Reader:
         self._octets += self._size
         self._frames += 1
         self._size = 0
-        window, frames = self._address.window, self._address.frames
+        octets, frames = self._address.window // EIGHTH, self._address.frames // EIGHTH
         if self._direct.reply:
-            window, frames = direct_window(self._address), direct_frames(self._address)
-        enough = self._octets >= window // EIGHTH or self._frames >= frames // EIGHTH
+            octets = min(direct_window(self._address) // EIGHTH, CREDIT_STEP)
+            frames = direct_frames(self._address) // EIGHTH
+        enough = self._octets >= octets or self._frames >= frames
         if enough or self._decoder.ended:
             await self._give()
 

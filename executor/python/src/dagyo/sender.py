@@ -91,6 +91,7 @@ class _Store:
         self.last = 0  # number of the last frame that is stored
         self.hinted = False  # the reader was told of a stored frame since it was last heard of
         self.asked = False  # the credit was asked for since something was stored
+        self.parting = False  # all is stored, and only the answer to that question is awaited
         self.pause = 0.0
         self.frames: deque[_Stored] = deque()
         #: The sequence of the last message in each slot; None for one that is not confirmed.
@@ -139,7 +140,7 @@ class Sender:
             self._timer.set(FIRST_PAUSE)
             while not self._stopped:
                 await self._advance()
-                if self._ended and not self._held:
+                if self._ended and not self._held and not self._store.parting:
                     return
                 await self.bell.wait()
                 await self._events()
@@ -231,6 +232,9 @@ class Sender:
         """The timer has fired."""
         if self._asking:
             self._asking = False
+        elif self._store.parting:
+            self._store.parting = False
+            await self._link.check_stream(self._address.stream)
         elif self._direct.on:
             self._silence()
         elif self._store.busy:
@@ -268,7 +272,7 @@ class Sender:
 
     async def _answered(self, code: str, data: bytes) -> None:
         """Take the answer to _ask_credit."""
-        self._asking = False
+        self._asking = self._store.parting = False
         if code == "":
             await self._credit(data)
         elif code == "503":
@@ -459,9 +463,11 @@ class Sender:
         if self._direct.token:
             if last or not store.hinted:
                 await self._hint()
-        elif not store.asked and not last:
-            # A credit that was on its way when we asked before lies in front of this frame.
-            store.asked = True
+        elif last or not store.asked:
+            # A credit that was on its way when we asked before lies in front of this frame. Its reader
+            # may have looked for the frame too early, and waits for a hint.
+            store.asked, store.parting = True, last
+            self._timer.set(_CONFIRMATION)
             await self._ask_credit()
 
     async def _refused(self, error: BrokerError) -> None:

@@ -17,6 +17,10 @@ MAX_DIRECT_FRAMES = 64
 #: Credit is given, and what was consumed is cleared, after each eighth of a window.
 EIGHTH = 8
 
+#: A reader gives credit at the latest after so many octets that came directly, about a full frame: the
+#: writer may have less of the window than we know.
+CREDIT_STEP = 62 << 10
+
 FIRST_PAUSE = 0.25
 LAST_PAUSE = 2.0
 
