@@ -84,8 +84,8 @@ simulate: ## search CHECKS (default 20000) random histories of all services for 
 	go test ./tests/simulation -count 1 -rapid.checks $(or $(CHECKS),20000)
 
 .PHONY: fuzz
-fuzz: ## fuzz every decoder for FUZZTIME (default 30s) each
-	tests/fuzz.sh $(or $(FUZZTIME),30s)
+fuzz: ## fuzz every decoder with INPUTS (default 1000000) each
+	tests/fuzz.sh $(or $(INPUTS),1000000)
 
 .PHONY: generate
 generate: ## write docs/events.md and the AsyncAPI document from the table of events
