@@ -2,6 +2,8 @@ package contract
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/document"
@@ -79,6 +81,8 @@ type FlowPlanned struct {
 	// Stop is the subject that stops the flow's jobs; LastStop stops reporting jobs, "" if there are none.
 	Stop     string `json:"stop"`
 	LastStop string `json:"lastStop,omitempty"`
+	// Priority orders the flows that wait for capacity: the highest goes first.
+	Priority int `json:"priority,omitempty"`
 	// OutputRetention is how long the outputs stay readable after the verdict.
 	OutputRetention document.Duration `json:"outputRetention"`
 }
@@ -97,23 +101,59 @@ type PlannedEdge struct {
 
 // FlowQueued reports what a flow is waiting for.
 type FlowQueued struct {
-	// Place is 1 for the next flow, and 0 for a flow that has its capacity and is waiting for executors that
-	// cannot run yet.
+	// Place is 1 for the first of the flows that wait for what this one lacks, by priority and arrival. It is 0 for a
+	// flow that has its capacity and is waiting for executors that cannot run yet.
 	Place    int        `json:"place"`
 	Shortage []Shortage `json:"shortage"`
+	// Behind names flows that are directly ahead in this order, the nearest first.
+	Behind []string `json:"behind,omitempty"`
 }
+
+// Kinds of capacity.
+const (
+	WhatSlots     = "slots"
+	WhatExecutors = "executors"
+)
 
 // A Shortage is capacity that a flow needs and does not have (yet).
 type Shortage struct {
 	Progdef  string `json:"progdef,omitempty"`
 	Revision string `json:"revision,omitempty"`
-	// What is "slots" (of the progdef's executors) or "executors" (of the whole installation).
+	// What is WhatSlots (of the progdef's executors) or WhatExecutors (of the whole installation).
 	What   string `json:"what"`
 	Needed int    `json:"needed"`
 	Free   int    `json:"free"`
-	Limit  int    `json:"limit"`
+	// Kept is how many of the free ones are kept for a flow that has waited for longer.
+	Kept  int `json:"kept,omitempty"`
+	Limit int `json:"limit"`
+	// HeldBy names some of the flows that hold the slots.
+	HeldBy []string `json:"heldBy,omitempty"`
 	// Reason explains why executors that were started cannot run yet.
 	Reason string `json:"reason,omitempty"`
+}
+
+// String returns the shortage as "1 slot of greet (0 of 3 free)".
+func (s Shortage) String() string {
+	what := document.Count(s.Needed, strings.TrimSuffix(s.What, "s"))
+	if s.Progdef != "" {
+		what += " of " + s.Progdef
+	}
+	if s.Kept > 0 {
+		return fmt.Sprintf("%s (%d of %d free, %d kept for another flow)", what, s.Free, s.Limit, s.Kept)
+	}
+	return fmt.Sprintf("%s (%d of %d free)", what, s.Free, s.Limit)
+}
+
+// Lacks returns all that is short as one phrase, "capacity" if nothing is.
+func (q FlowQueued) Lacks() string {
+	var parts []string
+	for _, s := range q.Shortage {
+		parts = append(parts, s.String())
+	}
+	if len(parts) == 0 {
+		return "capacity"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // FlowSpawned reports that the flow's capacity is granted and its jobs are in their mailboxes.
@@ -121,6 +161,8 @@ type FlowSpawned struct {
 	// Executors counts the executors of each revision ("progdef.revision") that may serve the flow.
 	Executors map[string]int `json:"executors"`
 	Jobs      int            `json:"jobs"`
+	// Started counts the executors that were started for the flow.
+	Started int `json:"started,omitempty"`
 }
 
 // JobStarted reports that an executor has claimed a job. There is at most one for every job.

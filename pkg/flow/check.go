@@ -1,9 +1,11 @@
 package flow
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/document"
@@ -43,14 +45,14 @@ func (k Known) Check(
 	if doc, ok := tree.(map[string]any); ok {
 		c.doc = fieldsOf(doc)
 	}
-	deadline := c.deadline()
+	deadline, priority := c.deadline(), c.priority()
 	if c.countable() {
 		c.graph()
 	}
 	if list := c.report.List(); list != nil {
 		return Flow{}, nil, list
 	}
-	return c.normal(deadline), c.pinned, nil
+	return c.normal(deadline, priority), c.pinned, nil
 }
 
 // A checker understands as much of a document as is well-formed. It skips whatever breaks the
@@ -81,7 +83,7 @@ type checker struct {
 type fields struct {
 	nodes, inputs, outputs map[string]any
 	edges                  []any
-	deadline               any
+	deadline, priority     any
 }
 
 func fieldsOf(doc map[string]any) (f fields) {
@@ -89,7 +91,7 @@ func fieldsOf(doc map[string]any) (f fields) {
 	f.inputs, _ = doc["inputs"].(map[string]any)
 	f.outputs, _ = doc["outputs"].(map[string]any)
 	f.edges, _ = doc["edges"].([]any)
-	f.deadline = doc["deadline"]
+	f.deadline, f.priority = doc["deadline"], doc["priority"]
 	return f
 }
 
@@ -159,15 +161,29 @@ func (c *checker) deadline() time.Duration {
 	return d
 }
 
+// priority returns the flow's priority, 0 if the document has no usable one.
+func (c *checker) priority() int {
+	written, _ := c.doc.priority.(json.Number)
+	n, err := strconv.Atoi(written.String())
+	if err != nil {
+		return 0
+	}
+	if n > c.limits.Priority {
+		c.report.Add(problem.BadPriority, fmt.Sprintf(
+			"the priority is %d; it must be at most %d", n, c.limits.Priority), "", "priority")
+	}
+	return n
+}
+
 func (c *checker) add(code problem.Code, at []string, message, hint string) {
 	c.report.Add(code, message, hint, at...)
 }
 
 // normal returns the flow in normal form. It must only be called if there are no problems.
-func (c *checker) normal(deadline time.Duration) Flow {
+func (c *checker) normal(deadline time.Duration, priority int) Flow {
 	out := Flow{
 		Nodes: map[string]Node{}, Edges: make([]Edge, 0, len(c.links)),
-		Deadline: document.Duration(deadline),
+		Deadline: document.Duration(deadline), Priority: priority,
 	}
 	for name, n := range c.nodes {
 		if n.constant == nil {

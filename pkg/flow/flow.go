@@ -11,6 +11,8 @@ type Flow struct {
 	Nodes    map[string]Node   `json:"nodes"`
 	Edges    []Edge            `json:"edges"`
 	Deadline document.Duration `json:"deadline"`
+	// Priority orders the flows that wait for capacity: the highest goes first.
+	Priority int `json:"priority,omitempty"`
 }
 
 // A Node is one use of a progdef.

@@ -21,10 +21,12 @@ type Limits struct {
 	MaxDeadline time.Duration
 	// DefaultDeadline applies to flows without a deadline.
 	DefaultDeadline time.Duration
+	// Priority is the highest priority that a flow may have.
+	Priority int
 }
 
 // DefaultLimits returns the default limits: documents of 4 MiB, 10,000 nodes, 100,000 edges, 10,000 values of at most
-// 64 KiB, and deadlines of at most 144 hours (24 hours by default).
+// 64 KiB, deadlines of at most 144 hours (24 hours by default), and priorities of at most 100.
 func DefaultLimits() Limits {
 	size := document.DefaultLimits()
 	size.Bytes = 4 << 20
@@ -36,5 +38,6 @@ func DefaultLimits() Limits {
 		RecordBytes:     64 << 10,
 		MaxDeadline:     144 * time.Hour,
 		DefaultDeadline: 24 * time.Hour,
+		Priority:        100,
 	}
 }

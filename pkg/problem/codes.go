@@ -32,6 +32,7 @@ const (
 	BadTypename    Code = "bad-typename"    // not a typename by the grammar
 	BadValue       Code = "bad-value"       // a const value that does not match its type or encoding
 	TooMany        Code = "too-many"        // more nodes, edges, values … than the limit
+	BadPriority    Code = "bad-priority"    // a priority above the limit
 	BadDuration    Code = "bad-duration"    // not a duration, or out of its range
 	BadImage       Code = "bad-image"       // an image reference that cannot be pinned
 	NothingToRun   Code = "nothing-to-run"  // a progdef with neither image nor command
@@ -53,6 +54,7 @@ const (
 // Problems found after a flow was validated.
 const (
 	NeverFits       Code = "never-fits"       // needs more capacity than there will ever be
+	QueuedTooLong   Code = "queued-too-long"  // waited for capacity for longer than flows may
 	BrokerBudget    Code = "broker-budget"    // the broker may not have room for another such flow
 	BrokerRefused   Code = "broker-refused"   // the broker refused a stream, a consumer or a message
 	StartRefused    Code = "start-refused"    // an executor cannot be started as the progdef asks

@@ -114,7 +114,7 @@ func (s *State) lay(id string, r *run) *contract.FlowPlanned {
 		Progdefs: d.Progdefs,
 		Inputs:   map[string]contract.Address{}, Outputs: map[string]contract.Address{},
 		Deadline: r.At.Add(d.Flow.Deadline.D()), Stop: contract.StopSubject(s.shard(id), id),
-		OutputRetention: retentionOf(s.limits),
+		OutputRetention: retentionOf(s.limits), Priority: d.Flow.Priority,
 	}
 	if len(d.Flow.Nodes)+len(d.Flow.Edges) > 0 {
 		p.Stream = s.stream(id)

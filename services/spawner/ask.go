@@ -20,6 +20,9 @@ func askExecutors(s *State, name []byte) (any, error) {
 	for mailbox, r := range s.revisions {
 		c := of(mailbox)
 		c.Current, c.Reason = r.current, s.waiting[mailbox]
+		for _, jobs := range r.awaiting {
+			c.Waiting += jobs
+		}
 		if r.Last != nil {
 			c.Failed, c.Reason, c.Detail = r.Failures+r.Refusals, r.Last.Ending(), r.Last.Detail
 			c.Retry = r.Until
@@ -36,13 +39,6 @@ func askExecutors(s *State, name []byte) (any, error) {
 			c.Executors++
 		}
 		c.Running += x.jobs
-	}
-	for _, r := range s.runs {
-		for _, j := range r.State {
-			if j.Holds && j.Executor == "" {
-				of(j.Mailbox).Waiting++
-			}
-		}
 	}
 	out := []contract.Capacity{}
 	for _, c := range all {

@@ -4,63 +4,65 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/services/spawner/admission"
 )
 
-// Decide grants capacity to the flows at the head of the queue, and starts and drains executors accordingly.
+// Decide grants capacity to waiting flows, starts and drains executors accordingly, and tells flows what they wait for.
 func Decide(s *State, key string, now time.Time) (effects []contract.Event, next time.Time) {
 	p := newPlan(s, now)
-	if key == keyTend {
-		p.keepMinimum()
-		p.drainIdle()
-		p.giveUpLingering()
-	} else {
+	switch {
+	case key == keyAdmit:
 		p.admit()
-		p.repair()
+	case key == keyTell:
 		p.tellQueued()
 		p.tellStalls()
+	case strings.HasPrefix(key, keyTend):
+		p.tend(strings.TrimPrefix(key, keyTend))
+	case strings.HasPrefix(key, keyFlow):
+		p.waits(strings.TrimPrefix(key, keyFlow))
 	}
 	return p.effects, p.next
 }
 
 // Open returns the keys that a new leader must decide: all of them.
-func Open(*State) []string { return bothKeys }
+func Open(s *State) []string {
+	keys := slices.Clone(capacityKeys)
+	for _, mailbox := range slices.Sorted(maps.Keys(s.serving)) {
+		keys = append(keys, keyTend+mailbox)
+	}
+	for _, f := range s.queue.Flows() {
+		keys = append(keys, keyFlow+f.ID)
+	}
+	return keys
+}
 
-// A plan is the capacity after the effects so far. It copies the counts that it changes; the state is only read.
+// A plan is the capacity after the effects so far. The state is only read.
 type plan struct {
-	s       *State
-	now     time.Time
-	used    map[string]int // granted jobs on live executors, by mailbox
-	live    map[string]int
-	total   int             // processes, draining ones included
-	drained map[string]bool // by this plan
-	started uint64          // by this plan
-	queue   []string        // flows that still wait
-	effects []contract.Event
+	s   *State
+	now time.Time
+	// used and live are what the plan adds to the counts of a revision, places what it leaves for executors.
+	used, live map[*revision]int
+	places     int
+	drained    map[string]bool // by this plan
+	started    uint64          // by this plan
+	effects    []contract.Event
+	// postponed is set when a flow is to be told something later.
+	postponed bool
 	// next is when the plan changes without an event, zero for never.
 	next time.Time
 }
 
 func newPlan(s *State, now time.Time) *plan {
-	p := &plan{
-		s: s, now: now, used: make(map[string]int), live: make(map[string]int),
-		drained: make(map[string]bool), total: len(s.executors), queue: s.queue,
+	return &plan{
+		s: s, now: now, used: make(map[*revision]int), live: make(map[*revision]int), places: s.places(),
+		drained: make(map[string]bool),
 	}
-	for mailbox, r := range s.revisions {
-		p.used[mailbox] = r.used
-	}
-	for _, x := range s.executors {
-		if x.Draining {
-			p.used[x.Mailbox] -= x.jobs
-		} else {
-			p.live[x.Mailbox]++
-		}
-	}
-	return p
 }
 
 // again schedules a new plan.
@@ -78,104 +80,47 @@ func (p *plan) do(e contract.Event) {
 	p.effects = append(p.effects, e)
 }
 
-// admit grants capacity in order until a flow has to wait. Flows without jobs never wait.
+// grants is how many flows are granted in one decision. The next decision follows when one of them is published.
+const grants = 64
+
+// admit starts the executors that granted jobs lack, grants capacity to the flows that fit, makes room for the next
+// ones, and keeps the minimum of each progdef in the places that nobody waits for.
 func (p *plan) admit() {
-	var waiting []string
-	blocked := false
-	for _, id := range p.s.queue {
-		r := p.s.runs[id]
-		if p.reject(id, append(p.never(r), p.crowded(r, len(waiting))...)) {
-			continue
-		}
-		if len(r.State) > 0 && (blocked || !p.fits(r)) {
-			blocked = true
-			waiting = append(waiting, id)
-			continue
-		}
-		p.grant(id, r)
+	short := slices.SortedFunc(maps.Keys(p.s.short), byMailbox)
+	for _, r := range short {
+		p.cover(r)
 	}
-	p.queue = waiting
-}
-
-// fits reports whether all jobs of the flow can hold a slot now. If only idle executors of other revisions prevent
-// that, it drains them; the flow then waits for their exit.
-func (p *plan) fits(r *run) bool {
-	short := p.shortage(r)
-	if len(short) == 0 {
-		return true
+	room := admission.NewRoom(p.places, p.s.limits.Executors, p.s.busy)
+	result := p.s.queue.Admit(p.now, room, grants)
+	p.again(result.Next)
+	for _, f := range result.Admitted {
+		p.grant(f)
 	}
-	if len(short) == 1 && short[0].What == whatExecutors {
-		p.makeRoom(short[0].Needed-short[0].Free, r)
+	if len(result.Cramped) > 0 {
+		p.makeRoom(result)
+		return
 	}
-	return false
-}
-
-// Kinds of shortage.
-const (
-	whatSlots     = "slots"
-	whatExecutors = "executors"
-)
-
-// shortage lists what the flow lacks now.
-func (p *plan) shortage(r *run) []contract.Shortage {
-	var out []contract.Shortage
-	more := 0
-	for _, mailbox := range slices.Sorted(maps.Keys(r.need)) {
-		rev := p.s.revisions[mailbox]
-		need := r.need[mailbox]
-		most := rev.Pinned.Document.Scaling.MaxExecutors * rev.perExecutor()
-		if free := most - p.used[mailbox]; need > free {
-			out = append(out, contract.Shortage{
-				Progdef: rev.Name, Revision: rev.Pinned.Revision, What: whatSlots,
-				Needed: need, Free: max(free, 0), Limit: most,
-			})
-		}
-		more += max(0, rev.executorsFor(p.used[mailbox]+need)-p.live[mailbox])
-	}
-	if free := p.s.limits.Executors - p.total; more > max(free, 0) {
-		out = append(out, contract.Shortage{
-			What: whatExecutors, Needed: more, Free: max(free, 0), Limit: p.s.limits.Executors,
-		})
-	}
-	return out
-}
-
-// makeRoom drains up to n idle executors that the flow does not need, minus those that already drain.
-func (p *plan) makeRoom(n int, r *run) {
-	for id, x := range p.s.executors {
-		if (x.Draining || p.drained[id]) && x.jobs == 0 {
-			n--
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(p.s.executors)) {
-		x := p.s.executors[id]
-		switch {
-		case n <= 0:
-			return
-		case r.need[x.Mailbox] == 0 && p.spare(id, x):
-			p.drain(id, x, "its capacity is needed by another progdef")
-			n--
-		}
+	for _, r := range short {
+		p.keepMinimum(r)
 	}
 }
 
-// spare reports whether an executor is idle and the granted jobs of its revision have slots without it.
-func (p *plan) spare(id string, x *executor) bool {
-	r := p.s.revisions[x.Mailbox]
-	return x.jobs == 0 && !x.Draining && !p.drained[id] &&
-		(r == nil || p.live[x.Mailbox]-1 >= r.executorsFor(p.used[x.Mailbox]))
-}
+func byMailbox(a, b *revision) int { return strings.Compare(a.mailbox(), b.mailbox()) }
 
-func (p *plan) grant(id string, r *run) {
+// grant grants a flow all that it needs.
+func (p *plan) grant(f *admission.Flow) {
+	r := p.s.runs[f.ID]
 	executors := make(map[string]int)
-	for _, mailbox := range slices.Sorted(maps.Keys(r.need)) {
-		p.used[mailbox] += r.need[mailbox]
-		p.cover(mailbox)
-		executors[mailbox] = p.live[mailbox]
+	before := p.started
+	for _, n := range f.Needs {
+		rev := p.s.revisions[n.Pool.Name]
+		p.used[rev] += n.Slots
+		p.cover(rev)
+		executors[n.Pool.Name] = n.Pool.Live + p.live[rev]
 	}
 	p.do(contract.Event{
-		Type: contract.TypeFlowSpawned, Subject: id, With: r.unstarted(),
-		Data: &contract.FlowSpawned{Executors: executors, Jobs: len(r.State)},
+		Type: contract.TypeFlowSpawned, Subject: f.ID, With: r.unstarted(),
+		Data: &contract.FlowSpawned{Executors: executors, Jobs: len(r.State), Started: int(p.started - before)},
 	})
 }
 
@@ -188,19 +133,12 @@ func (r *run) unstarted() []contract.Job {
 	})
 }
 
-// repair starts executors for granted jobs whose executors exited before the jobs were claimed.
-func (p *plan) repair() {
-	for _, mailbox := range slices.Sorted(maps.Keys(p.s.revisions)) {
-		p.cover(mailbox)
-	}
-}
-
-// cover starts executors until all granted jobs of a mailbox have a slot. If executors of this revision keep exiting,
-// it backs off until a later tick.
-func (p *plan) cover(mailbox string) {
-	r := p.s.revisions[mailbox]
-	if missing := p.start(r, r.executorsFor(p.used[mailbox])-p.live[mailbox]); missing > 0 {
-		p.makeRoom(missing, &run{need: map[string]int{mailbox: 1}})
+// cover starts executors until all granted jobs of a revision have a slot. If its executors keep exiting, it backs off
+// until a later tick.
+func (p *plan) cover(r *revision) {
+	missing := r.executorsFor(r.pool.Used+p.used[r]) - r.pool.Live - p.live[r]
+	if missing = p.start(r, missing); missing > 0 {
+		p.drainSpare(missing, nil)
 	}
 }
 
@@ -210,59 +148,185 @@ func (p *plan) start(r *revision, n int) int {
 		p.again(r.Until)
 		return 0
 	}
-	mailbox := r.mailbox()
-	started := 0
-	for ; started < n && p.total < p.s.limits.Executors; started++ {
-		id := executorID(r.Name, mailbox, p.s.seq+p.started)
+	for ; n > 0 && p.places > 0; n-- {
+		id := executorID(r.Name, r.mailbox(), p.s.seq+p.started)
 		p.started++
+		p.places--
+		p.live[r]++
 		p.do(contract.Event{
 			Type: contract.TypeExecutorStarted, Subject: id, With: r.Pinned,
 			Data: &contract.ExecutorStarted{Executor: id, Progdef: r.Name, Revision: r.Pinned.Revision},
 		})
-		p.live[mailbox]++
-		p.total++
 	}
-	return n - started
+	return n
 }
 
-// crowded rejects a new flow if the queue is full.
-func (p *plan) crowded(r *run, waiting int) problem.List {
-	if waiting < p.s.limits.Queue || !r.Told.At.IsZero() {
-		return nil
+// keepMinimum keeps minExecutors of a current revision.
+func (p *plan) keepMinimum(r *revision) {
+	switch missing := r.belowMinimum() - p.live[r]; {
+	case missing <= 0:
+	case p.now.Before(r.Spare):
+		p.again(r.Spare)
+	default:
+		p.start(r, missing)
 	}
-	return problem.List{{
-		Code:    problem.TooMany,
-		Message: fmt.Sprintf("the queue for capacity is full: %s may wait", document.Count(p.s.limits.Queue, "flow")),
-		Hint:    "submit the flow again when other flows have ended",
-	}}
 }
 
-func (p *plan) reject(id string, problems problem.List) bool {
-	if len(problems) == 0 {
+// makeRoom drains idle executors for the first flows that lack nothing but places for executors.
+func (p *plan) makeRoom(r admission.Result) {
+	needed := make(map[string]int)
+	for _, f := range r.Cramped {
+		for _, n := range f.Needs {
+			needed[n.Pool.Name] += n.Slots
+		}
+	}
+	p.drainSpare(r.Places, needed)
+}
+
+// drainSpare drains up to n idle executors, minus those that drain already. It leaves as many as are needed for the
+// jobs that wait, which are counted by mailbox.
+func (p *plan) drainSpare(n int, waiting map[string]int) {
+	for id, x := range p.s.executors {
+		if (x.drains || p.drained[id]) && x.jobs == 0 {
+			n--
+		}
+	}
+	if n <= 0 {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.s.executors)) {
+		x := p.s.executors[id]
+		if p.spare(id, x, waiting[x.Mailbox]) {
+			p.drain(id, x, "its capacity is needed by another progdef")
+			if n--; n == 0 {
+				return
+			}
+		}
+	}
+}
+
+// spare reports whether an executor is idle, and the granted jobs of its revision and so many waiting ones have slots
+// without it.
+func (p *plan) spare(id string, x *executor, waiting int) bool {
+	if x.jobs > 0 || x.drains || p.drained[id] {
 		return false
 	}
-	p.do(contract.Event{
-		Type: contract.TypeFlowRejected, Subject: id,
-		Data: &contract.FlowRejected{Problems: problems},
-	})
+	r := p.s.revisions[x.Mailbox]
+	return r == nil || r.pool.Live+p.live[r]-1 >= r.executorsFor(r.pool.Used+p.used[r]+waiting)
+}
+
+// tend drains the executors of a mailbox that are not needed any more, and gives up those that do not react.
+func (p *plan) tend(mailbox string) {
+	for _, id := range slices.Sorted(maps.Keys(p.s.serving[mailbox])) {
+		x := p.s.executors[id]
+		p.drainIdle(id, x)
+		p.giveUpLingering(id, x)
+	}
+}
+
+// drainIdle drains an executor that is idle for longer than its progdef's idleTimeout, or an idle one of a revision
+// that is no longer current.
+func (p *plan) drainIdle(id string, x *executor) {
+	r := p.s.revisions[x.Mailbox]
+	if !p.spare(id, x, 0) {
+		return
+	}
+	switch {
+	case r == nil || !r.current && !p.s.queue.Wanted(&r.pool):
+		p.drain(id, x, "its revision is no longer current")
+	case r.pool.Live+p.live[r] <= r.scaling().MinExecutors:
+	case p.now.Sub(x.Idle) < r.scaling().IdleTimeout.D():
+		p.again(x.Idle.Add(r.scaling().IdleTimeout.D()))
+	default:
+		p.drain(id, x, fmt.Sprintf("idle for %v", r.scaling().IdleTimeout))
+	}
+}
+
+// drain returns the effect, so that the caller can change it.
+func (p *plan) drain(id string, x *executor, reason string) *contract.Event {
+	p.drained[id] = true
+	if r := p.s.revisions[x.Mailbox]; r != nil {
+		p.live[r]--
+	}
+	progdef, revision := contract.SplitMailbox(x.Mailbox)
+	d := &contract.ExecutorDraining{Executor: id, Progdef: progdef, Revision: revision, Reason: reason}
+	p.do(contract.Event{Type: contract.TypeExecutorDraining, Subject: id, Data: d})
+	return &p.effects[len(p.effects)-1]
+}
+
+// waits rejects a waiting flow that will not get its capacity, and tells a new one what it waits for.
+func (p *plan) waits(id string) {
+	f := p.s.queue.Flow(id)
+	if f == nil || f.Claimed() {
+		return
+	}
+	r := p.s.runs[id]
+	if problems := p.never(f); len(problems) > 0 {
+		p.reject(id, problems)
+		return
+	}
+	isNew, fits := r.Told.At.IsZero(), p.s.room().Fits(f.Needs)
+	switch soon := f.Since.Add(queuedPause); {
+	case isNew && fits && p.now.Before(soon):
+		p.again(soon) // most likely it is granted before
+		return
+	case isNew && !fits && p.s.queue.Waiting() > p.s.limits.Queue:
+		p.reject(id, problem.List{{
+			Code:    problem.TooMany,
+			Message: fmt.Sprintf("the queue for capacity is full: %s may wait", document.Count(p.s.limits.Queue, "flow")),
+			Hint:    "submit the flow again when other flows have ended",
+		}})
+		return
+	}
+	what := p.waitsFor(f, p.s.roomFor(p.now))
+	if p.overdue(f, what) {
+		return
+	}
+	if isNew {
+		p.tell(id, r, what, queuedPause)
+	}
+}
+
+// overdue rejects a flow that has waited for too long.
+func (p *plan) overdue(f *admission.Flow, what contract.FlowQueued) bool {
+	limit := p.s.limits.QueueTime
+	if limit == 0 || f.Since.IsZero() {
+		return false
+	}
+	due := f.Since.Add(limit)
+	p.again(due)
+	if p.now.Before(due) {
+		return false
+	}
+	p.reject(f.ID, problem.List{{
+		Code: problem.QueuedTooLong,
+		Message: fmt.Sprintf("the flow has waited for capacity for %v, the limit of this installation; it is waiting for %s",
+			limit, what.Lacks()),
+		Hint: "submit the flow again later, or raise the scaling of its progdefs",
+	}})
 	return true
 }
 
+func (p *plan) reject(id string, problems problem.List) {
+	p.do(contract.Event{
+		Type: contract.TypeFlowRejected, Subject: id, Data: &contract.FlowRejected{Problems: problems},
+	})
+}
+
 // never returns the capacity that the flow lacks even on an idle installation.
-func (p *plan) never(r *run) problem.List {
+func (p *plan) never(f *admission.Flow) problem.List {
 	var out problem.List
 	total := 0
-	for _, mailbox := range slices.Sorted(maps.Keys(r.need)) {
-		rev := p.s.revisions[mailbox]
-		scaling := rev.Pinned.Document.Scaling
-		most := scaling.MaxExecutors * scaling.JobsPerExecutor
-		total += rev.executorsFor(r.need[mailbox])
-		if r.need[mailbox] > most {
+	for _, n := range f.Needs {
+		rev := p.s.revisions[n.Pool.Name]
+		most := n.Pool.Max * n.Pool.Slots
+		total += rev.executorsFor(n.Slots)
+		if n.Slots > most {
 			out = append(out, problem.Problem{
 				Code: problem.NeverFits, Pointer: "/nodes",
 				Message: fmt.Sprintf("the flow has %s of %s, which can run at most %s at a time (%s of %s each)",
-					document.Count(r.need[mailbox], "node"), rev.Name, document.Count(most, "job"),
-					document.Count(scaling.MaxExecutors, "executor"), document.Count(scaling.JobsPerExecutor, "job")),
+					document.Count(n.Slots, "node"), rev.Name, document.Count(most, "job"),
+					document.Count(n.Pool.Max, "executor"), document.Count(n.Pool.Slots, "job")),
 				Hint: "raise the progdef's scaling, or split the flow",
 			})
 		}
@@ -276,50 +340,4 @@ func (p *plan) never(r *run) problem.List {
 		})
 	}
 	return out
-}
-
-// keepMinimum keeps minExecutors of every current revision.
-func (p *plan) keepMinimum() {
-	for _, mailbox := range slices.Sorted(maps.Keys(p.s.revisions)) {
-		r := p.s.revisions[mailbox]
-		missing := r.scaling().MinExecutors - p.live[mailbox]
-		switch {
-		case !r.current || missing <= 0:
-		case p.now.Before(r.Spare):
-			p.again(r.Spare)
-		default:
-			p.start(r, missing)
-		}
-	}
-}
-
-// drainIdle drains executors that are idle for longer than their progdef's idleTimeout, and idle executors of
-// revisions that are no longer current.
-func (p *plan) drainIdle() {
-	for _, id := range slices.Sorted(maps.Keys(p.s.executors)) {
-		x := p.s.executors[id]
-		r := p.s.revisions[x.Mailbox]
-		if !p.spare(id, x) {
-			continue
-		}
-		switch {
-		case r == nil || !r.current && !p.s.wantedByQueue(x.Mailbox):
-			p.drain(id, x, "its revision is no longer current")
-		case p.live[x.Mailbox] <= r.scaling().MinExecutors:
-		case p.now.Sub(x.Idle) < r.scaling().IdleTimeout.D():
-			p.again(x.Idle.Add(r.scaling().IdleTimeout.D()))
-		default:
-			p.drain(id, x, fmt.Sprintf("idle for %v", r.scaling().IdleTimeout))
-		}
-	}
-}
-
-// drain returns the effect, so that the caller can change it.
-func (p *plan) drain(id string, x *executor, reason string) *contract.Event {
-	p.drained[id] = true
-	p.live[x.Mailbox]--
-	progdef, revision := contract.SplitMailbox(x.Mailbox)
-	d := &contract.ExecutorDraining{Executor: id, Progdef: progdef, Revision: revision, Reason: reason}
-	p.do(contract.Event{Type: contract.TypeExecutorDraining, Subject: id, Data: d})
-	return &p.effects[len(p.effects)-1]
 }

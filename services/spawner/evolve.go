@@ -7,60 +7,66 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/services/spawner/admission"
 )
 
-// What is decided: who gets capacity, and which executors stay.
+// What is decided: who gets capacity and what the others are told, which executors of a mailbox stay, and whether a
+// flow may go on waiting.
 const (
 	keyAdmit = "admit"
-	keyTend  = "tend"
+	keyTell  = "tell"
+	keyTend  = "tend "
+	keyFlow  = "flow "
 )
 
-var (
-	bothKeys = []string{keyAdmit, keyTend}
-	admitKey = []string{keyAdmit}
-	tendKey  = []string{keyTend}
-)
+var capacityKeys = []string{keyAdmit, keyTell}
+
+// changed returns the keys to decide when the capacity of a mailbox has changed.
+func changed(mailbox string) []string { return []string{keyAdmit, keyTend + mailbox, keyTell} }
 
 // Evolve folds an event or fact.
 func Evolve(s *State, e contract.Event) []string {
 	s.seq = max(s.seq, e.Seq)
+	keys := evolve(s, e)
+	s.unchecked = s.unchecked || slices.Contains(keys, keyTell)
+	return keys
+}
+
+func evolve(s *State, e contract.Event) []string {
 	if e.EndsFlow() {
-		s.end(e.Subject, e.Time)
-		return bothKeys
+		return s.end(e.Subject, e.Time)
 	}
 	switch d := e.Data.(type) {
 	case *contract.ProgdefApplied:
 		s.makeCurrent(d.Name, progdef.Pinned{Revision: d.Revision, Document: d.Document})
-		return bothKeys
+		return s.revisionKeys(d.Name)
 	case *contract.ProgdefRemoved:
+		keys := s.revisionKeys(d.Name)
 		s.noLongerCurrent(d.Name)
-		return bothKeys
+		return keys
 	case *contract.FlowPlanned:
-		s.enqueue(e, d)
-		return admitKey
+		return s.enqueue(e, d)
 	case *contract.FlowQueued:
 		s.queued(e, d)
 	case *contract.FlowSpawned:
-		s.grant(e.Subject)
+		s.grant(e.Subject, d, e.Time)
+		return []string{keyTell}
 	case *contract.JobStarted:
-		s.jobStarted(e.Subject, d, e.Time)
+		return s.jobStarted(e.Subject, d, e.Time)
 	case *contract.JobDone:
-		s.jobEnded(e.Subject, d.Job, d.Executor, e.Time)
-		return bothKeys
+		return s.jobEnded(e.Subject, d.Job, d.Executor, e.Time)
 	case *contract.JobPanic:
-		s.jobEnded(e.Subject, d.Job, d.Executor, e.Time)
-		return bothKeys
+		return s.jobEnded(e.Subject, d.Job, d.Executor, e.Time)
 	case *contract.ExecutorStarted:
-		s.executorStarted(d, e.Time)
-		return tendKey
-	case *contract.ExecutorDraining:
-		if x := s.executors[d.Executor]; x != nil && !x.Draining {
-			x.Draining, x.Since = true, e.Time
+		mailbox := contract.Mailbox(d.Progdef, d.Revision)
+		if !s.gone.known[d.Executor] {
+			s.executor(d.Executor, mailbox, e.Time)
 		}
-		return bothKeys
+		return []string{keyTend + mailbox}
+	case *contract.ExecutorDraining:
+		return s.executorDraining(d.Executor, e.Time)
 	case *contract.ExecutorExited:
-		s.executorExited(d, e.Time)
-		return bothKeys
+		return s.executorExited(d, e.Time)
 	default:
 		return s.other(e)
 	}
@@ -82,8 +88,21 @@ func (s *State) other(e contract.Event) []string {
 		if x := s.executors[e.Subject]; x != nil {
 			x.givenUp = true
 		}
+	case actCheck:
+		s.checked, s.unchecked = e.Time, false
 	}
 	return nil
+}
+
+// revisionKeys returns the keys to decide when the catalogue names another revision of a progdef, or none.
+func (s *State) revisionKeys(name string) []string {
+	keys := []string{keyAdmit, keyTell}
+	for mailbox := range s.serving {
+		if of, _ := contract.SplitMailbox(mailbox); of == name {
+			keys = append(keys, keyTend+mailbox)
+		}
+	}
+	return keys
 }
 
 // running takes in why executors cannot run yet. A flow whose executors run again is told when they do not once
@@ -93,99 +112,174 @@ func (s *State) running(waiting map[string]string) []string {
 		return nil
 	}
 	s.waiting = waiting
-	for _, r := range s.runs {
-		if r.Told.Place == 0 && !r.Told.At.IsZero() && len(s.stalled(r, waiting)) == 0 {
+	for flow, r := range s.stalled {
+		if len(s.shortOfExecutors(flow, r)) == 0 {
 			r.Told = told{}
+			delete(s.stalled, flow)
 		}
 	}
-	return admitKey
+	return []string{keyTell}
 }
 
-func (s *State) enqueue(e contract.Event, d *contract.FlowPlanned) {
+func (s *State) enqueue(e contract.Event, d *contract.FlowPlanned) []string {
 	flow := e.Subject
 	if _, valid := s.valid[flow]; !valid {
-		return // it is planned or has ended already, or was never valid
+		return nil // it is planned or has ended already, or was never valid
 	}
 	delete(s.valid, flow)
-	r := &run{Trace: e.TraceParent, Jobs: d.Jobs, State: make(map[string]*job)}
+	r := &run{
+		Trace: e.TraceParent, Jobs: d.Jobs, State: make(map[string]*job, len(d.Jobs)),
+		Priority: d.Priority, Arrived: e.Seq, Since: e.Time,
+	}
 	for name, p := range d.Progdefs {
 		s.revision(name, p)
 	}
 	for _, j := range d.Jobs {
 		r.State[j.Job] = &job{Mailbox: contract.Mailbox(j.Progdef, j.Revision)}
 	}
-	r.count()
 	s.runs[flow] = r
-	s.queue = append(s.queue, flow)
+	s.wait(flow, r)
+	return []string{keyAdmit, keyFlow + flow}
 }
 
-// count counts the jobs of each mailbox.
-func (r *run) count() {
-	r.need = make(map[string]int)
+// wait puts a flow into the queue.
+func (s *State) wait(flow string, r *run) {
+	s.queue.Add(&admission.Flow{
+		ID: flow, Owner: r.Owner, Priority: r.Priority, Arrived: r.Arrived, Since: r.Since,
+		Needs: s.needs(r),
+	})
+}
+
+// needs counts the jobs of each mailbox.
+func (s *State) needs(r *run) (needs []admission.Need) {
+	jobs := make(map[string]int)
 	for _, j := range r.State {
-		r.need[j.Mailbox]++
+		jobs[j.Mailbox]++
 	}
+	for _, mailbox := range slices.Sorted(maps.Keys(jobs)) {
+		needs = append(needs, admission.Need{Pool: &s.revisions[mailbox].pool, Slots: jobs[mailbox]})
+	}
+	return needs
 }
 
 func (s *State) queued(e contract.Event, d *contract.FlowQueued) {
-	if r := s.runs[e.Subject]; r != nil {
-		r.Told = told{Place: d.Place, Why: digest(d.Shortage), At: e.Time}
+	r := s.runs[e.Subject]
+	if r == nil {
+		return
+	}
+	if f := s.queue.Flow(e.Subject); f != nil && f.Since.IsZero() { // it is of an earlier version
+		r.Since, f.Since = e.Time, e.Time
+	}
+	if r.Told = (told{Place: d.Place, Why: digest(d), At: e.Time}); d.Place == 0 {
+		s.stalled[e.Subject] = r
 	}
 }
 
 // grant gives every job of the flow a slot.
-func (s *State) grant(flow string) {
+func (s *State) grant(flow string, d *contract.FlowSpawned, now time.Time) {
 	r := s.runs[flow]
 	if r == nil || r.Granted || !r.Ended.IsZero() {
 		return
 	}
-	r.Granted, r.Jobs = true, nil
-	s.dequeue(flow)
+	r.Granted, r.Jobs, r.Told = true, nil, told{}
+	f := s.queue.Flow(flow)
+	s.queue.Granted(flow, d.Started, now, s.room())
+	s.settleAll(f)
 	for _, j := range r.State {
 		if !j.Over {
-			s.hold(j)
+			s.hold(flow, r, j)
 		}
 	}
 }
 
-func (s *State) dequeue(flow string) {
-	if i := slices.Index(s.queue, flow); i >= 0 {
-		s.queue = slices.Delete(s.queue, i, i+1)
-	}
+// room returns the capacity as it is.
+func (s *State) room() *admission.Room {
+	return admission.NewRoom(s.places(), s.limits.Executors, s.busy)
 }
 
-func (s *State) hold(j *job) {
-	if r := s.revisions[j.Mailbox]; r != nil && !j.Holds {
+// busy returns the pools that have executors, by name.
+func (s *State) busy() (pools []*admission.Pool) {
+	for _, mailbox := range slices.Sorted(maps.Keys(s.serving)) {
+		if r := s.revisions[mailbox]; r != nil {
+			pools = append(pools, &r.pool)
+		}
+	}
+	return pools
+}
+
+// roomFor returns the capacity without what is kept for flows with a reservation.
+func (s *State) roomFor(now time.Time) *admission.Room {
+	room := s.room()
+	s.queue.Keep(now, room)
+	return room
+}
+
+// places returns how many more executors may be started.
+func (s *State) places() int { return s.limits.Executors - len(s.executors) - len(s.starting) }
+
+func (s *State) hold(flow string, r *run, j *job) {
+	if rev := s.revisions[j.Mailbox]; rev != nil && !j.Holds {
 		j.Holds = true
-		r.used++
+		s.adjust(flow, r, rev, 1)
 	}
 }
 
-func (s *State) free(j *job) {
-	if !j.Holds {
-		return
+func (s *State) free(flow string, r *run, j *job) {
+	if j.Holds {
+		j.Holds = false
+		s.adjust(flow, r, s.revisions[j.Mailbox], -1)
 	}
-	j.Holds = false
-	s.revisions[j.Mailbox].used--
+}
+
+// adjust changes how many slots of a revision a flow holds without an executor.
+func (s *State) adjust(flow string, r *run, rev *revision, slots int) {
+	rev.used += slots
+	rev.pool.Used += slots
+	rev.await(flow, slots)
+	s.queue.Hold(r.Owner, &rev.pool, slots)
+	s.settle(rev)
+}
+
+// await changes how many granted jobs of a flow wait for an executor.
+func (r *revision) await(flow string, jobs int) {
+	if r.awaiting[flow] += jobs; r.awaiting[flow] == 0 {
+		delete(r.awaiting, flow)
+	}
 }
 
 // end takes back the slots of the flow's unclaimed jobs. A running job keeps its slot until it has
 // gone: one that ignores the stop still occupies its executor.
-func (s *State) end(flow string, now time.Time) {
+func (s *State) end(flow string, now time.Time) []string {
 	delete(s.valid, flow)
 	r := s.runs[flow]
 	if r == nil || !r.Ended.IsZero() {
-		return
+		return nil
 	}
-	s.dequeue(flow)
+	f := s.queue.Flow(flow)
+	s.queue.Remove(flow)
+	s.settleAll(f)
+	delete(s.stalled, flow)
 	r.Ended, r.Jobs = now, nil
-	s.ended[flow] = r
+	keys := slices.Clone(capacityKeys)
+	tend := make(map[string]bool)
 	for _, j := range r.State {
-		if j.Executor == "" {
-			s.free(j)
+		if tend[j.Mailbox] = true; j.Executor == "" {
+			s.free(flow, r, j)
+		} else {
+			s.executors[j.Executor].leaves(now)
 		}
 	}
+	for mailbox := range tend {
+		keys = append(keys, keyTend+mailbox)
+	}
 	s.retire(flow, r)
+	return keys
+}
+
+// leaves notes that the flow of one of the executor's jobs has ended.
+func (x *executor) leaves(ended time.Time) {
+	x.left++
+	x.LeftSince = later(x.LeftSince, ended)
 }
 
 // retire forgets an ended flow once none of its jobs runs.
@@ -199,55 +293,82 @@ func (s *State) retire(flow string, r *run) {
 		}
 	}
 	delete(s.runs, flow)
-	delete(s.ended, flow)
-	for mailbox := range r.need {
-		s.forget(mailbox)
+	for _, j := range r.State {
+		s.forget(j.Mailbox)
 	}
 }
 
 // jobStarted gives the job to its executor. The executor may be too quick for us and publish it before
 // executor.started is stored; and it may be dead already, if its exit was stored first: then the job
 // is lost, and holds nothing.
-func (s *State) jobStarted(flow string, d *contract.JobStarted, now time.Time) {
+func (s *State) jobStarted(flow string, d *contract.JobStarted, now time.Time) (keys []string) {
 	r := s.runs[flow]
 	if r == nil || r.State[d.Job] == nil {
 		s.prove(d.Executor)
-		return
+		return nil
 	}
 	j := r.State[d.Job]
 	j.Started = true
 	switch {
 	case j.Over || j.Executor != "":
-		return // it was started before
+		return nil // it was started before
 	case s.gone.known[d.Executor]:
-		s.free(j)
+		s.free(flow, r, j)
 		s.retire(flow, r)
-		return
+		return changed(j.Mailbox)
+	case s.executors[d.Executor] == nil:
+		keys = []string{keyTend + j.Mailbox}
 	}
-	s.addExecutor(d.Executor, j.Mailbox, now)
+	x := s.executor(d.Executor, j.Mailbox, now)
 	s.prove(d.Executor)
-	s.hold(j)
-	s.executors[d.Executor].takes(flow, j, d.Executor)
+	if x.Mailbox != j.Mailbox || s.revisions[j.Mailbox] == nil {
+		return keys // it cannot have it from there, or nothing is known of the revision any more
+	}
+	s.hold(flow, r, j)
+	s.take(flow, r, j, d.Executor)
+	return keys
 }
 
-// takes notes that the executor runs a job of a flow.
-func (x *executor) takes(flow string, j *job, id string) {
+// take notes that the executor runs a job of a flow.
+func (s *State) take(flow string, r *run, j *job, id string) {
+	x, rev := s.executors[id], s.revisions[j.Mailbox]
 	if x.flows == nil {
 		x.flows = make(map[string]int)
 	}
 	j.Executor = id
 	x.jobs++
 	x.flows[flow]++
+	if !r.Ended.IsZero() {
+		x.leaves(r.Ended)
+	}
+	rev.await(flow, -1)
+	if x.drains {
+		rev.pool.Used--
+		s.settle(rev)
+	}
 }
 
-// loses notes that the executor no longer runs a job of a flow.
-func (x *executor) loses(flow string, now time.Time) {
+// lose takes a job that has ended from its executor, and its slot.
+func (s *State) lose(flow string, r *run, j *job, now time.Time) {
+	x, rev := s.executors[j.Executor], s.revisions[j.Mailbox]
 	if x.flows[flow]--; x.flows[flow] <= 0 {
 		delete(x.flows, flow)
 	}
 	if x.jobs--; x.jobs == 0 {
 		x.Idle = now
 	}
+	if !r.Ended.IsZero() {
+		x.left--
+	}
+	if x.left == 0 {
+		x.LeftSince = time.Time{}
+	}
+	rev.await(flow, 1)
+	if x.drains {
+		rev.pool.Used++
+	}
+	j.Executor, j.Over = "", true
+	s.free(flow, r, j)
 }
 
 // prove notes that an executor can start jobs: its kind is not broken.
@@ -264,39 +385,42 @@ func (s *State) prove(executor string) {
 }
 
 // jobEnded takes back the job's slot. Only the executor that has started a job can say that it has ended.
-func (s *State) jobEnded(flow, name, executor string, now time.Time) {
+func (s *State) jobEnded(flow, name, executor string, now time.Time) []string {
 	r := s.runs[flow]
-	if r == nil || r.State[name] == nil || r.State[name].Executor != executor {
-		return
+	if r == nil || r.State[name] == nil || r.State[name].Executor != executor || executor == "" {
+		return nil
 	}
 	j := r.State[name]
-	if x := s.executors[j.Executor]; x != nil {
-		x.loses(flow, now)
-	}
-	j.Executor, j.Over = "", true
-	s.free(j)
+	s.lose(flow, r, j, now)
 	s.retire(flow, r)
+	return changed(j.Mailbox)
 }
 
-func (s *State) executorStarted(d *contract.ExecutorStarted, now time.Time) {
-	if !s.gone.known[d.Executor] {
-		s.addExecutor(d.Executor, contract.Mailbox(d.Progdef, d.Revision), now)
-	}
-}
-
-func (s *State) addExecutor(id, mailbox string, now time.Time) {
+// executor returns an executor that has not exited, and adds it if it was not known.
+func (s *State) executor(id, mailbox string, now time.Time) *executor {
 	if s.executors[id] == nil {
-		s.executors[id] = &executor{Mailbox: mailbox, Idle: now}
+		s.add(id, &executor{Mailbox: mailbox, Idle: now})
 	}
+	return s.executors[id]
 }
 
-func (s *State) executorExited(d *contract.ExecutorExited, now time.Time) {
+func (s *State) executorDraining(id string, now time.Time) []string {
+	x := s.executors[id]
+	if x == nil || x.Draining {
+		return nil
+	}
+	s.setDrains(x, true)
+	x.Draining, x.Since = true, now
+	return changed(x.Mailbox)
+}
+
+func (s *State) executorExited(d *contract.ExecutorExited, now time.Time) []string {
 	s.gone.add(d.Executor)
+	s.started(d.Executor)
 	x := s.executors[d.Executor]
 	if x == nil {
-		return
+		return nil
 	}
-	delete(s.executors, d.Executor)
 	if r := s.revisions[x.Mailbox]; r != nil && !x.Proved && !x.Draining {
 		if d.Permanent { // what can never start fails its flow at once, each time
 			r.Refusals++
@@ -307,21 +431,22 @@ func (s *State) executorExited(d *contract.ExecutorExited, now time.Time) {
 		r.Until, r.Last = now.Add(backOff(max(r.Failures, 1))), d
 	}
 	for flow := range x.flows {
-		s.loseJobs(flow, d.Executor)
+		s.loseJobs(flow, d.Executor, now)
 	}
+	s.remove(d.Executor)
 	s.forget(x.Mailbox)
+	return changed(x.Mailbox)
 }
 
 // loseJobs takes back the slots of the jobs that an executor has taken with it.
-func (s *State) loseJobs(flow, executor string) {
+func (s *State) loseJobs(flow, executor string, now time.Time) {
 	r := s.runs[flow]
 	if r == nil {
 		return
 	}
 	for _, j := range r.State {
 		if j.Executor == executor {
-			j.Executor, j.Over = "", true
-			s.free(j)
+			s.lose(flow, r, j, now)
 		}
 	}
 	s.retire(flow, r)

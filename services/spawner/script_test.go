@@ -56,13 +56,16 @@ func (m *machine) longestFirst() []string {
 
 func (m *machine) carryOut(f []string) string {
 	switch f[0] {
-	case "limit": // limit executors=4 queue=2
+	case "limit": // limit executors=4 queue=2 time=1m
 		for _, a := range f[1:] {
 			name, v, _ := strings.Cut(a, "=")
 			n, _ := strconv.Atoi(v)
-			if name == "queue" {
+			switch name {
+			case "queue":
 				m.s.limits.Queue = n
-			} else {
+			case "time":
+				m.s.limits.QueueTime, _ = time.ParseDuration(v)
+			default:
 				m.s.limits.Executors = n
 			}
 		}
@@ -72,7 +75,7 @@ func (m *machine) carryOut(f []string) string {
 		return m.event(contract.TypeProgdefApplied, name, &contract.ProgdefApplied{Name: name, Revision: p.Revision, Document: p.Document})
 	case "removed":
 		return m.event(contract.TypeProgdefRemoved, f[1], &contract.ProgdefRemoved{Name: f[1]})
-	case "planned": // planned f greet@r1*2 slots=1 max=1
+	case "planned": // planned f greet@r1*2 slots=1 max=1 priority=5
 		m.event(contract.TypeFlowValidated, f[1], nil)
 		return m.event(contract.TypeFlowPlanned, f[1], planned(f[1], f[2:]))
 	case "again": // a second flow.planned
@@ -170,6 +173,11 @@ func planned(flow string, args []string) *contract.FlowPlanned {
 			options = append(options, a)
 		}
 	}
+	for _, a := range options {
+		if v, ok := strings.CutPrefix(a, "priority="); ok {
+			d.Priority, _ = strconv.Atoi(v)
+		}
+	}
 	for _, a := range args {
 		ref, times, ok := strings.Cut(a, "*")
 		if !ok {
@@ -189,11 +197,18 @@ func (m *machine) event(t contract.Type, subject string, data any) string {
 	return m.feed(contract.Event{Type: t, Subject: subject, Time: m.now, Data: data})
 }
 
+func (m *machine) waiting() (ids []string) {
+	for _, f := range m.s.queue.Flows() {
+		ids = append(ids, f.ID)
+	}
+	return ids
+}
+
 // feed folds an event, and what is decided until there is nothing to do.
 func (m *machine) feed(e contract.Event) string {
 	touched := m.fold(e)
 	if e.Type == "" || e.Type == factRunning { // time has passed
-		touched = bothKeys
+		touched = Open(m.s)
 	}
 	var out []string
 	for len(touched) > 0 {
@@ -206,7 +221,9 @@ func (m *machine) feed(e contract.Event) string {
 			if x.With == giveUp {
 				how = " (given up)"
 			}
-			out = append(out, fmt.Sprintf("%s %s %s%s", x.Type, x.Subject, body, how))
+			if x.Type != actCheck {
+				out = append(out, fmt.Sprintf("%s %s %s%s", x.Type, x.Subject, body, how))
+			}
 			touched = append(touched, m.fold(x)...)
 		}
 	}
@@ -239,5 +256,5 @@ func (m *machine) state() string {
 		x := m.s.executors[id]
 		out = append(out, fmt.Sprintf("%s jobs=%d draining=%v", id, x.jobs, x.Draining))
 	}
-	return strings.Join(append(out, fmt.Sprintf("queue=%v runs=%d", m.s.queue, len(m.s.runs))), "\n")
+	return strings.Join(append(out, fmt.Sprintf("queue=%v runs=%d", m.waiting(), len(m.s.runs))), "\n")
 }

@@ -82,6 +82,7 @@ func Logic() core.Logic[*State] {
 		Evolve:   Evolve,
 		Decide:   Decide,
 		Open:     Open,
+		InFlight: inFlight,
 		Snapshot: snapshots(),
 	}
 }

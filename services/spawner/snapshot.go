@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
@@ -18,10 +19,12 @@ type image struct {
 	Revisions map[string]*revision `json:"revisions"`
 	Executors map[string]*executor `json:"executors"`
 	Runs      map[string]*run      `json:"runs"`
-	Queue     []string             `json:"queue"`
-	Valid     []string             `json:"valid"`
-	Gone      []string             `json:"gone"`
-	Seq       uint64               `json:"seq"`
+	// Queue is the waiting flows by priority and arrival, Passed when they were passed by later ones.
+	Queue  []string             `json:"queue"`
+	Passed map[string]time.Time `json:"passed,omitempty"`
+	Valid  []string             `json:"valid"`
+	Gone   []string             `json:"gone"`
+	Seq    uint64               `json:"seq"`
 }
 
 func snapshots() core.Snapshot[*State] {
@@ -29,10 +32,17 @@ func snapshots() core.Snapshot[*State] {
 }
 
 func encode(s *State) ([]byte, error) {
-	return json.Marshal(image{
-		Revisions: s.revisions, Executors: s.executors, Runs: s.runs, Queue: s.queue,
+	i := image{
+		Revisions: s.revisions, Executors: s.executors, Runs: s.runs, Queue: []string{}, Passed: map[string]time.Time{},
 		Valid: slices.Sorted(maps.Keys(s.valid)), Gone: s.gone.order, Seq: s.seq,
-	})
+	}
+	for _, f := range s.queue.Flows() {
+		i.Queue = append(i.Queue, f.ID)
+		if !f.Passed.IsZero() {
+			i.Passed[f.ID] = f.Passed
+		}
+	}
+	return json.Marshal(i)
 }
 
 func decode(s *State, raw []byte) error {
@@ -45,21 +55,33 @@ func decode(s *State, raw []byte) error {
 			have.Failures, have.Until, have.Refusals, have.Spare = r.Failures, r.Until, r.Refusals, r.Spare
 			have.Last = r.Last
 		} else {
-			s.revisions[mailbox] = r
+			r.pin(r.Pinned)
+			s.addRevision(r)
 		}
 	}
-	maps.Copy(s.executors, i.Executors)
+	for id, x := range i.Executors {
+		x.drains = x.Draining
+		s.add(id, x)
+	}
 	for _, flow := range i.Valid {
 		s.valid[flow] = struct{}{}
 	}
 	for _, id := range i.Gone {
 		s.gone.add(id)
 	}
-	s.queue, s.seq = i.Queue, i.Seq
+	s.seq = i.Seq
+	for place, flow := range i.Queue {
+		if r := i.Runs[flow]; r != nil && r.Arrived == 0 { // of an earlier version, which had an order only
+			r.Arrived, r.Since = uint64(place), r.Told.At
+		}
+	}
 	for flow, r := range i.Runs {
 		if err := s.adopt(flow, r); err != nil {
 			return err
 		}
+	}
+	for flow, at := range i.Passed {
+		s.queue.Restore(flow, at)
 	}
 	for mailbox := range i.Revisions {
 		s.forget(mailbox)
@@ -69,22 +91,26 @@ func decode(s *State, raw []byte) error {
 
 // adopt takes over a stored run, and counts what its jobs hold.
 func (s *State) adopt(flow string, r *run) error {
-	r.count()
 	s.runs[flow] = r
-	if !r.Ended.IsZero() {
-		s.ended[flow] = r
-	}
 	for name, j := range r.State {
-		rev, x := s.revisions[j.Mailbox], s.executors[j.Executor]
+		rev, executor := s.revisions[j.Mailbox], j.Executor
 		switch {
-		case j.Holds && rev == nil:
-			return fmt.Errorf("job %s of flow %s holds a slot of %s, which is unknown", name, flow, j.Mailbox)
+		case rev == nil && (j.Holds || executor != "" || !r.Granted && r.Ended.IsZero()):
+			return fmt.Errorf("job %s of flow %s is one of %s, which is unknown", name, flow, j.Mailbox)
+		case executor != "" && s.executors[executor] == nil:
+			return fmt.Errorf("job %s of flow %s runs on %s, which is unknown", name, flow, executor)
 		case j.Holds:
-			rev.used++
+			s.adjust(flow, r, rev, 1)
 		}
-		if x != nil {
-			x.takes(flow, j, j.Executor)
+		if j.Executor = ""; executor != "" && s.executors[executor].Mailbox == j.Mailbox {
+			s.take(flow, r, j, executor)
 		}
+	}
+	if !r.Granted && r.Ended.IsZero() {
+		s.wait(flow, r)
+	}
+	if r.Told.Place == 0 && !r.Told.At.IsZero() {
+		s.stalled[flow] = r
 	}
 	return nil
 }

@@ -4,55 +4,73 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/services/spawner/admission"
 )
 
 // State is the capacity there is, and who holds or awaits it. Fields in capitals are stored.
 type State struct {
 	limits    Limits
-	revisions map[string]*revision // by mailbox
-	executors map[string]*executor // by id, until they have exited
+	revisions map[string]*revision            // by mailbox
+	current   map[string]*revision            // by progdef: those that the catalogue names
+	executors map[string]*executor            // by id, until they have exited
+	serving   map[string]map[string]*executor // the same by mailbox
 	runs      map[string]*run
-	queue     []string // flows that wait, first come first
+	queue     *admission.Queue
+	// short are the revisions that have fewer executors than they should.
+	short map[*revision]struct{}
 	// valid are the flows that were found valid and are not planned yet: only these may be planned.
 	valid map[string]struct{}
-	// ended are the flows that have a verdict, and jobs that run on.
-	ended map[string]*run
 	// gone holds the last executors that have exited, of which an older event may still be on its way.
 	gone exits
 	// seq is the last event that was folded: the source of numbers for executors.
 	seq uint64
-	// waiting says by mailbox why executors that were started cannot run yet.
+	// waiting says by mailbox why executors that were started cannot run yet; stalled are the flows that were told.
 	waiting map[string]string
+	stalled map[string]*run
+	// checked is when the queue was last searched for flows that must be told something new; unchecked is true if
+	// something has changed since.
+	checked   time.Time
+	unchecked bool
+	// starting are the executors whose start is in flight.
+	starting map[string]*revision
 }
 
 // Limits bound what the spawner grants.
 type Limits struct {
 	// Executors bounds the processes of all revisions together.
 	Executors int
-	// Queue bounds the flows that wait for capacity.
-	Queue int
+	// Queue bounds the flows that wait for capacity, QueueTime how long each of them may; 0 for no bound.
+	Queue     int
+	QueueTime time.Duration
+	// ReserveAfter is how long flows that arrived later may go ahead of a waiting flow before what it needs is kept
+	// for it.
+	ReserveAfter time.Duration
 	// Linger is how long a job may go on after its flow has ended, and an executor without living
 	// jobs after it was told to drain. Then the spawner gives them up.
 	Linger time.Duration
 }
 
 // DefaultLimits are the documented defaults.
-func DefaultLimits() Limits { return Limits{Executors: 64, Queue: 10_000, Linger: 20 * time.Second} }
+func DefaultLimits() Limits {
+	return Limits{Executors: 64, Queue: 10_000, ReserveAfter: 30 * time.Second, Linger: 20 * time.Second}
+}
 
 // A revision is one mailbox and what serves it.
 type revision struct {
 	Name   string         `json:"name"`
 	Pinned progdef.Pinned `json:"pinned"`
+	pool   admission.Pool
 	// current is true while the catalogue names this revision.
 	current bool
-	// used counts the granted jobs that have not ended.
+	// used counts the granted jobs that have not ended, on draining executors too.
 	used int
+	// awaiting counts the granted jobs that no executor has claimed, by flow.
+	awaiting map[string]int
 	// Failures counts the executors in a row that died before they started a job; Until is when the
 	// next one may be started.
 	Failures int       `json:"failures,omitempty"`
@@ -65,24 +83,42 @@ type revision struct {
 	Last *contract.ExecutorExited `json:"last,omitempty"`
 }
 
-func (r *revision) mailbox() string { return contract.Mailbox(r.Name, r.Pinned.Revision) }
+func (r *revision) mailbox() string { return r.pool.Name }
 
 func (r *revision) scaling() progdef.Scaling { return r.Pinned.Document.Scaling }
 
-func (r *revision) perExecutor() int { return max(r.scaling().JobsPerExecutor, 1) }
+// pin sets the document; the scaling may change within a revision.
+func (r *revision) pin(p progdef.Pinned) {
+	r.Pinned = p
+	r.pool.Name = contract.Mailbox(r.Name, p.Revision)
+	r.pool.Slots, r.pool.Max = max(r.scaling().JobsPerExecutor, 1), r.scaling().MaxExecutors
+}
 
 // executorsFor returns how many executors hold that many jobs.
-func (r *revision) executorsFor(jobs int) int {
-	return (jobs + r.perExecutor() - 1) / r.perExecutor()
+func (r *revision) executorsFor(jobs int) int { return (jobs + r.pool.Slots - 1) / r.pool.Slots }
+
+// missing returns how many executors the granted jobs lack.
+func (r *revision) missing() int { return r.executorsFor(r.pool.Used) - r.pool.Live }
+
+// belowMinimum returns how many executors the minimum lacks.
+func (r *revision) belowMinimum() int {
+	if !r.current {
+		return 0
+	}
+	return min(r.scaling().MinExecutors, r.pool.Max-r.pool.Draining) - r.pool.Live
 }
 
 // An executor is a process that was started and has not exited.
 type executor struct {
 	Mailbox  string `json:"mailbox"`
 	Draining bool   `json:"draining,omitempty"`
-	// jobs counts its running jobs, flows those of each flow.
-	jobs  int
-	flows map[string]int
+	// drains is true while the executor is draining, or is about to.
+	drains bool
+	// jobs counts its running jobs, flows those of each flow, left those of flows that have ended.
+	jobs, left int
+	flows      map[string]int
+	// LeftSince is when the last of these flows ended.
+	LeftSince time.Time `json:"leftSince,omitzero"`
 	// Since is when it was told to drain.
 	Since time.Time `json:"since,omitzero"`
 	// Proved is set once it has started a job.
@@ -101,9 +137,14 @@ type run struct {
 	// Jobs are the documents that go on the mailboxes; dropped once they are there.
 	Jobs  []contract.Job  `json:"jobs,omitempty"`
 	State map[string]*job `json:"state"`
-	need  map[string]int  // jobs by mailbox
 	// Told is what the flow's last flow.queued said.
 	Told told `json:"told,omitzero"`
+	// Owner is on whose behalf the flow runs: one tenant and one user, as long as the broker proves no other.
+	Owner    admission.Owner `json:"owner,omitzero"`
+	Priority int             `json:"priority,omitempty"`
+	// Arrived is the place of flow.planned in EVENTS, Since the time of that.
+	Arrived uint64    `json:"arrived,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
 }
 
 type job struct {
@@ -137,9 +178,11 @@ func (x *exits) add(id string) {
 // NewState returns the state that the stored catalogue begins with.
 func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 	s := &State{
-		limits: l, revisions: make(map[string]*revision), executors: make(map[string]*executor),
-		runs: make(map[string]*run), valid: make(map[string]struct{}), ended: make(map[string]*run),
-		gone: exits{known: make(map[string]bool)}, waiting: make(map[string]string),
+		limits: l, revisions: make(map[string]*revision), current: make(map[string]*revision),
+		executors: make(map[string]*executor), serving: make(map[string]map[string]*executor),
+		runs: make(map[string]*run), queue: admission.NewQueue(l.ReserveAfter), short: make(map[*revision]struct{}),
+		valid: make(map[string]struct{}), gone: exits{known: make(map[string]bool)},
+		waiting: make(map[string]string), stalled: make(map[string]*run), starting: make(map[string]*revision),
 	}
 	for name, e := range stored {
 		if !e.Removed {
@@ -149,49 +192,152 @@ func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 	return s
 }
 
+// revision returns the revision of a mailbox, and makes it if there is none.
 func (s *State) revision(name string, p progdef.Pinned) *revision {
 	mailbox := contract.Mailbox(name, p.Revision)
 	if s.revisions[mailbox] == nil {
-		s.revisions[mailbox] = &revision{Name: name, Pinned: p}
+		r := &revision{Name: name}
+		r.pin(p)
+		s.addRevision(r)
 	}
 	return s.revisions[mailbox]
+}
+
+// addRevision adds a revision, which executors of an unknown one may serve already.
+func (s *State) addRevision(r *revision) {
+	r.awaiting = make(map[string]int)
+	s.revisions[r.mailbox()] = r
+	for _, x := range s.serving[r.mailbox()] {
+		r.count(x, 1)
+	}
+	s.settle(r)
 }
 
 func (s *State) makeCurrent(name string, p progdef.Pinned) {
 	s.noLongerCurrent(name)
 	r := s.revision(name, p)
-	r.Pinned, r.current = p, true // scaling may change within a revision
+	r.pin(p)
+	r.current, s.current[name] = true, r
+	s.settle(r)
 }
 
 func (s *State) noLongerCurrent(name string) {
-	for mailbox, r := range s.revisions {
-		if r.Name == name && r.current {
-			r.current = false
-			s.forget(mailbox)
-		}
+	if r := s.current[name]; r != nil {
+		r.current = false
+		delete(s.current, name)
+		s.settle(r)
+		s.forget(r.mailbox())
 	}
 }
 
 // forget drops a revision that nothing refers to any more.
 func (s *State) forget(mailbox string) {
 	r := s.revisions[mailbox]
-	if r == nil || r.current || r.used > 0 || s.wanted(mailbox) {
+	if r == nil || r.current || r.used > 0 || len(s.serving[mailbox]) > 0 || s.queue.Wanted(&r.pool) {
 		return
 	}
 	delete(s.revisions, mailbox)
+	delete(s.short, r)
 }
 
-func (s *State) wanted(mailbox string) bool {
-	for _, x := range s.executors {
-		if x.Mailbox == mailbox {
-			return true
+// settle notes whether a revision whose counts have changed has enough executors.
+func (s *State) settle(r *revision) {
+	if r.missing() > 0 || r.belowMinimum() > 0 {
+		s.short[r] = struct{}{}
+	} else {
+		delete(s.short, r)
+	}
+}
+
+// count adds an executor with its jobs to the pool, or with a sign of -1 takes it out. A job that runs on a draining
+// executor does not use the pool.
+func (r *revision) count(x *executor, sign int) {
+	if x.drains {
+		r.pool.Draining += sign
+		r.pool.Used -= sign * x.jobs
+	} else {
+		r.pool.Live += sign
+	}
+}
+
+// add adds an executor.
+func (s *State) add(id string, x *executor) {
+	s.started(id)
+	s.executors[id] = x
+	if s.serving[x.Mailbox] == nil {
+		s.serving[x.Mailbox] = make(map[string]*executor)
+	}
+	s.serving[x.Mailbox][id] = x
+	s.recount(x, 1)
+}
+
+// remove removes an executor that runs no more.
+func (s *State) remove(id string) {
+	x := s.executors[id]
+	s.recount(x, -1)
+	delete(s.executors, id)
+	if delete(s.serving[x.Mailbox], id); len(s.serving[x.Mailbox]) == 0 {
+		delete(s.serving, x.Mailbox)
+	}
+}
+
+func (s *State) recount(x *executor, sign int) {
+	if r := s.revisions[x.Mailbox]; r != nil {
+		r.count(x, sign)
+		s.settle(r)
+	}
+}
+
+// setDrains notes that an executor is draining or is about to, or that it is not.
+func (s *State) setDrains(x *executor, drains bool) {
+	if x.drains != drains {
+		s.recount(x, -1)
+		x.drains = drains
+		s.recount(x, 1)
+	}
+}
+
+// inFlight notes that an effect is in flight, or no longer: what it takes is not free for another decision.
+func inFlight(s *State, e contract.Event, begins bool) {
+	switch d := e.Data.(type) {
+	case *contract.FlowSpawned:
+		s.queue.Claim(e.Subject, begins)
+		s.settleAll(s.queue.Flow(e.Subject))
+	case *contract.ExecutorStarted:
+		r := s.revisions[contract.Mailbox(d.Progdef, d.Revision)]
+		if begins && r != nil && s.executors[d.Executor] == nil && !s.gone.known[d.Executor] {
+			s.starting[d.Executor] = r
+			r.pool.Live++
+			s.settle(r)
+		} else {
+			s.started(d.Executor)
+		}
+	case *contract.ExecutorDraining:
+		if x := s.executors[d.Executor]; x != nil {
+			s.setDrains(x, begins || x.Draining)
 		}
 	}
-	return s.wantedByQueue(mailbox)
 }
 
-func (s *State) wantedByQueue(mailbox string) bool {
-	return slices.ContainsFunc(s.queue, func(id string) bool { return s.runs[id].need[mailbox] > 0 })
+// started notes that the start of an executor is no longer in flight.
+func (s *State) started(id string) {
+	if r := s.starting[id]; r != nil {
+		delete(s.starting, id)
+		r.pool.Live--
+		s.settle(r)
+	}
+}
+
+// settleAll settles the revisions that a flow of the queue needs, if there is one.
+func (s *State) settleAll(f *admission.Flow) {
+	if f == nil {
+		return
+	}
+	for _, n := range f.Needs {
+		if r := s.revisions[n.Pool.Name]; r != nil {
+			s.settle(r)
+		}
+	}
 }
 
 // executorID names an executor of a mailbox. The number is above that of every event that was folded when an

@@ -161,6 +161,9 @@ func (c *Core[S]) Lead(leading bool) {
 	for key := range c.observations {
 		c.endObservation(key, ErrNotLeading)
 	}
+	for _, t := range c.inFlight {
+		c.endFlight(t)
+	}
 	c.Leading, c.queue = leading, newQueue()
 	c.observations, c.inFlight = make(map[string]*Observation[S]), make(map[string]*Task)
 	c.failures = make(map[string]failure)

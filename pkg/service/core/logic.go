@@ -18,8 +18,8 @@ import (
 
 // Logic is the pure half of a service: what it decides. S is a pointer to its state.
 //
-// Evolve, Decide and Open have no context, I/O, clock, log or random number, and are called one at a time. Evolve
-// changes the state in place, the others only read it. None of them changes an event.
+// Evolve, Decide, Open and InFlight have no context, I/O, clock, log or random number, and are called one at a time.
+// Evolve and InFlight change the state in place, the others only read it. None of them changes an event.
 type Logic[S any] struct {
 	// Name is the service's name.
 	Name string
@@ -37,6 +37,10 @@ type Logic[S any] struct {
 	Decide func(s S, key string, now time.Time) (effects []contract.Event, next time.Time)
 	// Open returns the keys of everything unfinished. A new leader decides them.
 	Open func(S) []string
+	// InFlight notes that an effect is in flight, or no longer: what it will use is not free for another decision.
+	// An effect whose event is folded may still be in flight for a moment. Only a leader's state has effects in
+	// flight. May be nil.
+	InFlight func(s S, effect contract.Event, begins bool)
 	// Snapshot is how the state is stored.
 	Snapshot Snapshot[S]
 }

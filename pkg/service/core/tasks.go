@@ -83,7 +83,7 @@ func grouped(effects []contract.Event) (groups [][]contract.Event) {
 // newTask puts effects in flight. If a task about one of their aggregates is in flight already, it returns nil, and
 // the key is decided again behind that one.
 func (c *Core[S]) newTask(key string, effects []contract.Event) *Task {
-	t := &Task{effects: effects, keys: []string{key}, decided: c.Last.Seq}
+	t := &Task{effects: effects, intent: effects, keys: []string{key}, decided: c.Last.Seq}
 	for _, e := range effects {
 		a := aggregateOf(e)
 		if other := c.inFlight[a]; other != nil {
@@ -97,7 +97,18 @@ func (c *Core[S]) newTask(key string, effects []contract.Event) *Task {
 		}
 	}
 	c.putInFlight(t)
+	c.noteIntent(t, true)
 	return t
+}
+
+// noteIntent tells the service which effects are in flight, or no longer.
+func (c *Core[S]) noteIntent(t *Task, begins bool) {
+	if c.logic.InFlight == nil {
+		return
+	}
+	for _, e := range t.intent {
+		c.logic.InFlight(c.State, e, begins)
+	}
 }
 
 func (c *Core[S]) putInFlight(t *Task) {
@@ -160,11 +171,7 @@ func (c *Core[S]) release() {
 		if t.published > c.Last.Seq {
 			return false
 		}
-		for _, a := range t.aggregates {
-			if c.inFlight[a] == t {
-				delete(c.inFlight, a)
-			}
-		}
+		c.endFlight(t)
 		if t.Pause < longPause {
 			c.running--
 		}
@@ -175,10 +182,21 @@ func (c *Core[S]) release() {
 	})
 }
 
+// endFlight ends a task, unless another one follows it.
+func (c *Core[S]) endFlight(t *Task) {
+	if c.inFlight[t.aggregates[0]] != t {
+		return
+	}
+	for _, a := range t.aggregates {
+		delete(c.inFlight, a)
+	}
+	c.noteIntent(t, false)
+}
+
 // follow has a task about the same aggregates, decided by the same state, follow a failed one: what became known
 // since may have answered it.
 func (c *Core[S]) follow(t, next *Task) {
-	next.aggregates, next.keys, next.decided = t.aggregates, t.keys, t.decided
+	next.aggregates, next.keys, next.intent, next.decided = t.aggregates, t.keys, t.intent, t.decided
 	t.keys = nil
 	c.putInFlight(next)
 	c.next = append(c.next, next)

@@ -15,7 +15,8 @@ type Task struct {
 	// Pause is how long to wait before the task begins.
 	Pause      time.Duration
 	effects    []contract.Event
-	aggregates []string // what the effects are about
+	intent     []contract.Event // what the first of the tasks that follow each other was to achieve
+	aggregates []string         // what the effects are about
 	keys       []string // decided again when the task has ended
 	refuses    string   // the aggregate whose failing effect the task answers
 	// decided is the last message that the deciding state had folded, published the last one that the task published.

@@ -106,6 +106,9 @@ func queued(d contract.FlowQueued) string {
 	if d.Place > 0 {
 		parts = append(parts, fmt.Sprintf("place %d", d.Place))
 	}
+	if len(d.Behind) > 0 {
+		parts = append(parts, "behind "+strings.Join(d.Behind, ", "))
+	}
 	for _, s := range d.Shortage {
 		parts = append(parts, shortage(s))
 	}
@@ -116,11 +119,11 @@ func shortage(s contract.Shortage) string {
 	if s.Reason != "" {
 		return fmt.Sprintf("%s of %s waiting: %s", document.Count(s.Needed, "job"), s.Progdef, clean(s.Reason))
 	}
-	what := document.Count(s.Needed, strings.TrimSuffix(s.What, "s"))
-	if s.Progdef != "" {
-		what += " of " + s.Progdef
+	out := "needs " + s.String()
+	if len(s.HeldBy) > 0 {
+		out += ", held by " + strings.Join(s.HeldBy, ", ")
 	}
-	return fmt.Sprintf("needs %s, %d of %d free", what, s.Free, s.Limit)
+	return out
 }
 
 // executors returns the number of executors of each progdef.

@@ -103,6 +103,7 @@ func (s *Services) ValidatorFlags() Group {
 		"longest deadline that a flow may set")
 	f.DurationVar(&l.Flow.DefaultDeadline, "default-deadline", l.Flow.DefaultDeadline,
 		"deadline of a flow that sets none")
+	f.IntVar(&l.Flow.Priority, "max-priority", l.Flow.Priority, "highest priority that a flow may set")
 	f.IntVar(&l.Progdef.Bytes, "progdef-bytes", l.Progdef.Bytes,
 		"maximum size of a progdef or type document in bytes")
 	f.IntVar(&l.Progdef.Depth, "progdef-depth", l.Progdef.Depth,
@@ -141,6 +142,10 @@ func (s *Services) SpawnerFlags() Group {
 	f.IntVar(&c.Limits.Executors, "max-executors", c.Limits.Executors,
 		"maximum number of running executors of all progdefs")
 	f.IntVar(&c.Limits.Queue, "max-queue", c.Limits.Queue, "maximum number of flows waiting for capacity")
+	f.DurationVar(&c.Limits.QueueTime, "max-queue-time", c.Limits.QueueTime,
+		"time that a flow may wait for capacity before it is rejected; 0 for no limit")
+	f.DurationVar(&c.Limits.ReserveAfter, "reserve-after", c.Limits.ReserveAfter,
+		"time that later flows may go ahead of a waiting flow; then what it needs is kept for it")
 	f.DurationVar(&c.Limits.Linger, "linger", c.Limits.Linger,
 		"time that a job has to stop after its flow has ended; then its executor is stopped")
 	f.DurationVar(&c.ReconcileEvery, "reconcile-every", c.ReconcileEvery,

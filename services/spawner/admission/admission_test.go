@@ -1,0 +1,301 @@
+package admission
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/dagyo/dagyo/pkg/script"
+)
+
+func TestScripts(t *testing.T) {
+	script.Run(t, "testdata/*.txt", func(t *testing.T) func(string) string {
+		return newWorld(t, 100).do
+	})
+}
+
+// A world is pools, a queue and running flows.
+type world struct {
+	t       rapid.TB
+	pools   map[string]*Pool
+	queue   *Queue
+	limit   int
+	now     time.Time
+	seq     uint64
+	running map[string]*Flow
+	started int // executors
+}
+
+func newWorld(t rapid.TB, limit int) *world {
+	w := &world{
+		t: t, pools: make(map[string]*Pool), queue: NewQueue(30 * time.Second), limit: limit,
+		now: time.Unix(1_000_000, 0).UTC(), running: make(map[string]*Flow),
+	}
+	w.queue.Weight = func(tenant string) int {
+		n, _ := strconv.Atoi(strings.TrimLeft(tenant, "abcdefghijklmnopqrstuvwxyz"))
+		return n
+	}
+	return w
+}
+
+// do carries out a line of a script.
+func (w *world) do(line string) string {
+	f := strings.Fields(line)
+	switch f[0] {
+	case "pool": // pool NAME SLOTS MAX
+		slots, _ := strconv.Atoi(f[2])
+		most, _ := strconv.Atoi(f[3])
+		w.pools[f[1]] = &Pool{Name: f[1], Slots: slots, Max: most}
+		return ""
+	case "limit":
+		w.limit, _ = strconv.Atoi(f[1])
+		return ""
+	case "add": // add FLOW tenant/user priority POOL*SLOTS...
+		tenant, user, _ := strings.Cut(f[2], "/")
+		priority, _ := strconv.Atoi(f[3])
+		w.add(f[1], Owner{tenant, user}, priority, f[4:])
+		return w.admit()
+	case "end":
+		for _, id := range f[1:] {
+			w.end(id)
+		}
+		return w.admit()
+	case "remove":
+		w.queue.Remove(f[1])
+		return w.admit()
+	case "pass":
+		d, _ := time.ParseDuration(f[1])
+		w.now = w.now.Add(d)
+		return w.admit()
+	}
+	w.t.Fatalf("unknown command %q", line)
+	return ""
+}
+
+func (w *world) add(id string, o Owner, priority int, needs []string) {
+	w.seq++
+	x := &Flow{ID: id, Owner: o, Priority: priority, Arrived: w.seq, Since: w.now}
+	slices.Sort(needs)
+	for _, need := range needs {
+		name, n, _ := strings.Cut(need, "*")
+		slots, _ := strconv.Atoi(n)
+		x.Needs = append(x.Needs, Need{w.pools[name], slots})
+	}
+	w.queue.Add(x)
+}
+
+func (w *world) room() *Room {
+	return NewRoom(w.limit-w.started, w.limit, func() (busy []*Pool) {
+		for _, name := range slices.Sorted(maps.Keys(w.pools)) {
+			if w.pools[name].Live > 0 {
+				busy = append(busy, w.pools[name])
+			}
+		}
+		return busy
+	})
+}
+
+// admit admits what the queue decides, and names it.
+func (w *world) admit() string {
+	var out []string
+	for {
+		result := w.queue.Admit(w.now, w.room(), 3)
+		for _, f := range result.Admitted {
+			w.queue.Claim(f.ID, true)
+			out = append(out, f.ID)
+		}
+		for _, f := range result.Admitted {
+			w.grant(f)
+		}
+		if len(result.Admitted) == 0 {
+			return strings.Join(out, " ")
+		}
+	}
+}
+
+// grant lets an admitted flow run.
+func (w *world) grant(f *Flow) {
+	w.queue.Claim(f.ID, false)
+	starts := w.room().Starts(f.Needs)
+	w.queue.Granted(f.ID, starts, w.now, w.room())
+	for _, n := range f.Needs {
+		n.Pool.Used += n.Slots
+		w.queue.Hold(f.Owner, n.Pool, n.Slots)
+		more := max(0, n.Pool.executors(n.Pool.Used)-n.Pool.Live)
+		n.Pool.Live += more
+		w.started += more
+		if n.Pool.Used > n.Pool.Max*n.Pool.Slots {
+			w.t.Fatalf("%d of %d slots of %s are used", n.Pool.Used, n.Pool.Max*n.Pool.Slots, n.Pool.Name)
+		}
+	}
+	if w.started > w.limit {
+		w.t.Fatalf("%d executors run, the limit is %d", w.started, w.limit)
+	}
+	w.running[f.ID] = f
+}
+
+// end ends a flow; the executors that are not needed any more exit at once.
+func (w *world) end(id string) {
+	f := w.running[id]
+	delete(w.running, id)
+	for _, n := range f.Needs {
+		n.Pool.Used -= n.Slots
+		w.queue.Hold(f.Owner, n.Pool, -n.Slots)
+		less := max(0, n.Pool.Live-n.Pool.executors(n.Pool.Used))
+		n.Pool.Live -= less
+		w.started -= less
+	}
+}
+
+// Whatever comes and goes: no more is granted than there is, nothing is idle while a flow fits, and every flow gets
+// its turn, though flows keep arriving that would fit sooner.
+func TestProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, rapid.IntRange(3, 8).Draw(t, "limit"))
+		names := []string{"a", "b", "c"}
+		for _, name := range names {
+			w.pools[name] = &Pool{Name: name, Slots: rapid.IntRange(1, 3).Draw(t, "slots"), Max: rapid.IntRange(1, 3).Draw(t, "max")}
+		}
+		flow := func(prefix string, n int) {
+			var needs []string
+			places := 0
+			for _, name := range names {
+				p := w.pools[name]
+				if slots := rapid.IntRange(0, p.Slots*p.Max).Draw(t, "need"); slots > 0 && places+p.executors(slots) <= w.limit {
+					needs = append(needs, fmt.Sprintf("%s*%d", name, slots))
+					places += p.executors(slots)
+				}
+			}
+			owner := Owner{rapid.SampledFrom([]string{"t1", "u2"}).Draw(t, "tenant"), rapid.SampledFrom([]string{"x", "y"}).Draw(t, "user")}
+			w.add(fmt.Sprint(prefix, n), owner, rapid.IntRange(-1, 1).Draw(t, "priority"), needs)
+		}
+		step := func(i int) {
+			w.now = w.now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "seconds")) * time.Second)
+			ids := make([]string, 0, len(w.running))
+			for id := range w.running {
+				ids = append(ids, id)
+			}
+			slices.Sort(ids)
+			if len(ids) > 0 && rapid.IntRange(0, 2).Draw(t, "end") == 0 {
+				w.end(rapid.SampledFrom(ids).Draw(t, "ends"))
+			}
+			flow("f", i)
+			w.admit()
+			w.notIdle()
+		}
+		for i := range 20 {
+			step(i)
+		}
+		// All that wait now get their turn while others keep arriving.
+		waiting := make(map[string]bool)
+		for _, f := range w.queue.Flows() {
+			waiting[f.ID] = true
+		}
+		for i := 20; len(waiting) > 0; i++ {
+			if i > 2000 {
+				t.Fatalf("flows wait for ever: %v", waiting)
+			}
+			// The longest running flow ends, so that every flow does.
+			var first *Flow
+			for _, f := range w.running {
+				if first == nil || f.Arrived < first.Arrived {
+					first = f
+				}
+			}
+			if first != nil {
+				w.end(first.ID)
+			}
+			w.now = w.now.Add(5 * time.Second)
+			for j, name := range names { // more small flows of high priority than can run
+				w.add(fmt.Sprintf("g%d-%d", i, j), Owner{"u2", "y"}, 100, []string{name + "*1"})
+			}
+			w.admit()
+			w.notIdle()
+			for id := range waiting {
+				if w.queue.Flow(id) == nil {
+					delete(waiting, id)
+				}
+			}
+		}
+	})
+}
+
+// notIdle fails if a flow waits that fits, and nothing is kept for another.
+func (w *world) notIdle() {
+	room := w.room()
+	w.queue.Keep(w.now, room)
+	for _, f := range w.queue.Flows() {
+		if room.Fits(f.Needs) {
+			w.t.Fatalf("%s waits though it fits", f.ID)
+		}
+	}
+}
+
+// Two tenants that always have flows waiting hold slots by their weights, whatever the sizes of their flows.
+func TestSharesConverge(t *testing.T) {
+	w := newWorld(t, 1000)
+	w.pools["p"] = &Pool{Name: "p", Slots: 1, Max: 30}
+	n := 0
+	refill := func() {
+		for tenant, size := range map[string]int{"small1": 1, "large2": 2} {
+			for range 40 {
+				n++
+				w.add(fmt.Sprintf("%s-%d", tenant, n), Owner{Tenant: tenant}, 0, []string{fmt.Sprintf("p*%d", size)})
+			}
+		}
+	}
+	refill()
+	w.admit()
+	held := make(map[string]int)
+	for round := range 300 {
+		if len(w.queue.Flows()) < 40 {
+			refill()
+		}
+		var first *Flow
+		for _, f := range w.running {
+			if first == nil || f.Arrived < first.Arrived {
+				first = f
+			}
+		}
+		w.end(first.ID)
+		w.admit()
+		if round < 100 {
+			continue
+		}
+		for _, f := range w.running {
+			held[f.Owner.Tenant] += f.Needs[0].Slots
+		}
+	}
+	if ratio := float64(held["large2"]) / float64(held["small1"]); ratio < 1.7 || ratio > 2.3 {
+		t.Errorf("the tenant with twice the weight holds %.2f times the slots", ratio)
+	}
+}
+
+// BenchmarkAdmit decides about 10,000 waiting flows of which none fits.
+func BenchmarkAdmit(b *testing.B) {
+	for _, shapes := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprint(shapes, "-classes"), func(b *testing.B) {
+			w := newWorld(b, 100_000)
+			for i := range 100 {
+				name := fmt.Sprintf("p%02d", i)
+				w.pools[name] = &Pool{Name: name, Slots: 1, Max: 200, Used: 200, Live: 200}
+			}
+			for i := range 10_000 {
+				shape := i % shapes
+				w.add(fmt.Sprint(i), Owner{}, 0, []string{
+					fmt.Sprintf("p%02d*%d", shape%100, 1+shape/100), fmt.Sprintf("p%02d*1", (shape+1)%100),
+				})
+			}
+			b.ResetTimer()
+			for range b.N {
+				w.queue.Admit(w.now, w.room(), 64)
+			}
+		})
+	}
+}
