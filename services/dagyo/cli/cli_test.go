@@ -236,20 +236,6 @@ func TestRecordsInJSON(t *testing.T) {
 	}
 }
 
-func TestTruncate(t *testing.T) {
-	for _, c := range []struct {
-		line  string
-		width int
-		want  string
-	}{
-		{"short", 80, "short"}, {"ääääää", 4, "ää…"}, {"exact", 5, "exa…"}, {"x", 0, "x"},
-	} {
-		if got := truncate(c.line, c.width); got != c.want {
-			t.Errorf("%q in %d columns is %q, want %q", c.line, c.width, got, c.want)
-		}
-	}
-}
-
 func TestSignalsAreCounted(t *testing.T) {
 	signals := make(chan os.Signal, 2)
 	a := &app{desk: newDesk(signals)}

@@ -226,13 +226,13 @@ func (a *app) showVerdict(e contract.Event, read map[string]contract.OutputCount
 		e.Data = &contract.FlowRejected{Problems: a.located(d.Problems)}
 	}
 	if !a.json() {
-		report.Verdict(a.Err, e, read)
+		report.Verdict(a.Err, columnsOf(a.Err), e, read)
 		return nil
 	}
 	err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data, read})
 	switch {
 	case errors.Is(err, errAbandoned): // show the verdict anyway
-		report.Verdict(a.Err, e, read)
+		report.Verdict(a.Err, columnsOf(a.Err), e, read)
 	case err != nil && !errors.Is(err, syscall.EPIPE):
 		return unwritten(err)
 	}
