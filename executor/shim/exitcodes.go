@@ -42,7 +42,9 @@ type exitError struct {
 	code    int
 }
 
-func (e exitError) Error() string { return fmt.Sprintf("command `%s` exited with code %d", e.command, e.code) }
+func (e exitError) Error() string {
+	return fmt.Sprintf("command `%s` exited with code %d", e.command, e.code)
+}
 
 // explained adds to the failure of a command that wrote nothing to standard error that its exit code may be a normal
 // end.
