@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/dagyo/dagyo/pkg/flow"
@@ -28,6 +29,9 @@ const (
 	Whole Format = "file"
 )
 
+// Formats are all formats.
+var Formats = []Format{Lines, JSONLines, Base64, Whole}
+
 // Typenames whose records are text.
 const (
 	TypeText = "utf8-string"
@@ -42,8 +46,7 @@ const (
 
 // ParseFormat returns the format with a name.
 func ParseFormat(name string) (Format, error) {
-	switch f := Format(name); f {
-	case Lines, JSONLines, Base64, Whole:
+	if f := Format(name); slices.Contains(Formats, f) {
 		return f, nil
 	}
 	return "", fmt.Errorf("unknown format %q: must be %s, %s, %s or %s", name, Lines, JSONLines, Base64, Whole)
