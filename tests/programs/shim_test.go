@@ -175,7 +175,7 @@ func TestCommandsThatFail(t *testing.T) {
 		{"not UTF-8 from the command", "", `printf 'a\n\377\n'; exec cat`, []string{text, "x"}, []string{text},
 			"error at out 1: output out, record 1, framed as lines: it is not utf8-string: not valid UTF-8", ""},
 		{"not JSON from the command", "", `echo '{}'; echo '{'`, []string{text}, []string{js},
-			"error at out 1: output out, record 1, framed as jsonl: it is not json: unexpected end of JSON input at line 1, column 2; it begins with \"{\"", ""},
+			"error at out 1: output out, record 1, framed as jsonl: it is not json: unexpected end of JSON input at column 2; it begins with \"{\"", ""},
 		{"cut length", "out=length", `printf '\0\0\0\5ab'`, []string{text}, []string{text},
 			"error at out 0: output out, record 0, framed as length: the output ends inside it", ""},
 		{"not UTF-8 to the command", "", "cat", []string{text, "a", "\xff"}, []string{text},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/wire"
 )
@@ -156,33 +157,9 @@ func firstInvalid(text []byte) int {
 	return at
 }
 
-// shown is the maximum length of a line in an error, in bytes.
-const shown = 40
-
 func validJSON(text []byte) error {
-	switch {
-	case json.Valid(text):
-		return nil
-	case len(bytes.TrimSpace(text)) == 0:
-		return errors.New("not a JSON value: empty text")
+	if why := document.WhyNotJSON(text); why != "" {
+		return errors.New("not a JSON value: " + why)
 	}
-	var v json.RawMessage
-	err := json.Unmarshal(text, &v)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return fmt.Errorf("not a JSON value: %v at byte %d of %s", err, syntax.Offset, Excerpt(text))
-	}
-	return fmt.Errorf("not a JSON value: %s", Excerpt(text))
-}
-
-// Excerpt quotes the start of a text for a message.
-func Excerpt(text []byte) string {
-	if len(text) <= shown {
-		return fmt.Sprintf("%q", text)
-	}
-	cut := shown
-	for cut > shown-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return fmt.Sprintf("%q…", text[:cut])
+	return nil
 }
