@@ -15,7 +15,7 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/local"
 )
 
-// folderPrefix begins the names of temporary folders. Every folder with this name is locked by the command that uses it.
+// folderPrefix begins the names of temporary folders, each of which is locked by the command that uses it.
 const folderPrefix = "dagyo-temp-"
 
 // A folder is the temporary folder of a command. The system releases its lock when the command exits for any reason, so
