@@ -88,8 +88,10 @@ func (a *app) execute(ctx context.Context) int {
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
+	var misuse error
+	helpOfGroups(root, func(err error) { misuse = err })
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	if err = cmp.Or(err, misuse); err == nil {
 		return ExitOK
 	}
 	if !a.began {

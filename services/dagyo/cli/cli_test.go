@@ -71,6 +71,8 @@ func TestWrongArguments(t *testing.T) {
 		"exit-codes x":        `unexpected argument "x": the command takes none`,
 		"records x":           `unexpected argument "x": the command takes none`,
 		"completion nosuch":   `unknown command "nosuch" for "dagyo completion"`,
+		"progdef aply --help": `unknown command "aply" for "dagyo progdef"`,
+		"completion x -h":     `unknown command "x" for "dagyo completion"`,
 		"completion bash x":   `unexpected argument "x": the command takes none`,
 	} {
 		code, out, err := call(t, "", strings.Fields(line)...)
@@ -81,6 +83,7 @@ func TestWrongArguments(t *testing.T) {
 	for line, want := range map[string]string{
 		"progdef": "dagyo progdef [command]", "completion": "dagyo completion [command]", "exit-codes": "Exit codes:",
 		"help": "  help             Help about any command\n", "help progdef apply": "dagyo progdef apply",
+		"progdef -h": "dagyo progdef [command]", "types json --help": "dagyo types [NAME]",
 		"help exit-codes": "Exit codes:", "exit-codes --help": "Exit codes:",
 	} {
 		if code, out, _ := call(t, "", strings.Fields(line)...); code != ExitOK || !strings.Contains(out, want) {

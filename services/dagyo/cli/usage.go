@@ -40,6 +40,21 @@ Run "{{.CommandPath}} [command] --help" for more information about a command.{{e
 ` + globalFlagsHint + `{{end}}
 `
 
+// helpOfGroups makes --help of a group of commands fail if a command is named that the group does not have. reject is
+// called with the error: help functions return none.
+func helpOfGroups(root *cobra.Command, reject func(error)) {
+	show := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if cmd.HasParent() && cmd.HasSubCommands() {
+			if err := cmd.ValidateArgs(cmd.Flags().Args()); err != nil {
+				reject(err)
+				return
+			}
+		}
+		show(cmd, args)
+	})
+}
+
 // topic returns a command that prints a text, which is also its help.
 func topic(name, short, text string) *cobra.Command {
 	show := func(cmd *cobra.Command, _ []string) { fmt.Fprint(cmd.OutOrStdout(), text) }
