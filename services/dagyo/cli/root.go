@@ -46,6 +46,9 @@ Start Dagyo and keep it running:         dagyo up`,
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: a.begin,
 	}
+	root.SetIn(a.In) // the completion commands keep the output of when they are created
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	f := root.PersistentFlags()
 	f.StringVarP(&a.server, "server", "s", cmp.Or(a.Env(envServer), client.DefaultURL),
 		"URL of the NATS server, or several URLs separated by commas (environment: "+envServer+")")
