@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -30,3 +31,28 @@ func ParseExitCodes(settings string) (ExitCodes, error) {
 }
 
 func (c ExitCodes) has(code int) bool { return code == 0 || slices.Contains(c, code) }
+
+// maxOwnCode is the largest exit code that a command chooses by itself. Shells use those above it for commands that
+// cannot be run or were killed.
+const maxOwnCode = 125
+
+// An exitError is the failure of a command that exited with a code that is not a normal end.
+type exitError struct {
+	command string
+	code    int
+}
+
+func (e exitError) Error() string {
+	return fmt.Sprintf("command `%s` exited with code %d", e.command, e.code)
+}
+
+// explained adds to the failure of a command that wrote nothing to standard error that its exit code may be a normal
+// end.
+func explained(err error, stderr string) error {
+	var exit exitError
+	if stderr != "" || !errors.As(err, &exit) || exit.code > maxOwnCode {
+		return err
+	}
+	return fmt.Errorf("%w and wrote nothing to standard error; if %d is a normal end, start it with --exit-ok %d",
+		err, exit.code, exit.code)
+}

@@ -173,7 +173,7 @@ func (p *process) failure() (err error, brokenPipe bool) {
 		return nil, false
 	}
 	// A shell exits with this code for a command killed by a signal.
-	return fmt.Errorf("command `%s` exited with code %d", name, code), code == 128+int(syscall.SIGPIPE)
+	return exitError{name, code}, code == 128+int(syscall.SIGPIPE)
 }
 
 // A source reads what the command writes: to the end, or, once the command has exited and something

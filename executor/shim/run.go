@@ -52,7 +52,8 @@ func (c Config) run(ctx context.Context, job *executor.Job) error {
 	defer r.fail(nil)
 	r.serve(ctx)
 	if err := context.Cause(ctx); err != nil {
-		return &executor.DetailedError{Err: err, Detail: r.tail.String()}
+		stderr := r.tail.String()
+		return &executor.DetailedError{Err: explained(err, stderr), Detail: stderr}
 	}
 	return nil
 }

@@ -163,9 +163,9 @@ func TestWhyNotJSON(t *testing.T) {
 		"{}":           "",
 		" ":            "it is empty",
 		"{\"a\":\n x}": `invalid character 'x' looking for beginning of value at line 2, column 2; it begins with "{\"a\":\n x}"`,
-		"[1":           `unexpected end of JSON input at line 1, column 3; it begins with "[1"`,
-		"1 2":          `invalid character '2' after top-level value at line 1, column 3; it begins with "1 2"`,
-		"x" + strings.Repeat("é", 60): `invalid character 'x' looking for beginning of value at line 1, column 1; ` +
+		"[1":           `unexpected end of JSON input at column 3; it begins with "[1"`,
+		"1 2":          `invalid character '2' after top-level value at column 3; it begins with "1 2"`,
+		"x" + strings.Repeat("é", 60): `invalid character 'x' looking for beginning of value at column 1; ` +
 			`it begins with "x` + strings.Repeat("é", 39) + `…"`,
 	} {
 		if got := WhyNotJSON([]byte(text)); got != want {

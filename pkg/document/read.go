@@ -87,18 +87,23 @@ func SyntaxErrorAt(raw []byte, err error) (at int, ok bool) {
 
 // WhyNotJSON explains why a text is not JSON: the error, its position, and how the text begins. It returns "" for JSON.
 func WhyNotJSON(text []byte) string {
+	if json.Valid(text) {
+		return ""
+	}
 	var whole json.RawMessage
 	err := json.Unmarshal(text, &whole)
 	at, ok := SyntaxErrorAt(text, err)
 	switch {
-	case err == nil:
-		return ""
 	case len(bytes.TrimSpace(text)) == 0:
 		return "it is empty"
 	case !ok:
 		return err.Error()
 	}
-	return fmt.Sprintf("%v %s; it begins with %s", err, place(text, at), beginning(text))
+	position := place(text, at)
+	if !bytes.Contains(text, []byte("\n")) { // the caller may name the line of the text in a file
+		position = strings.Replace(position, "line 1, ", "", 1)
+	}
+	return fmt.Sprintf("%v %s; it begins with %s", err, position, beginning(text))
 }
 
 // beginning quotes the first characters of a record.

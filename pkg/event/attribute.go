@@ -1,7 +1,9 @@
 package event
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -62,25 +64,55 @@ func (m message) badValue(name, why string) problem.Problem {
 	return badAttribute(name, fmt.Sprintf("%q: %s", clip(fmt.Sprint(value)), why))
 }
 
-// plainTime rewrites a time of RFC 3339 in the form that Go parses: "T" and "Z" may be lower-case letters, and a
-// leap second is the second after it. Any other text is unchanged.
-func plainTime(text string) string {
-	upper := strings.ToUpper(text)
-	const seconds = len("2006-01-02T15:04:")
-	if len(upper) < len("2006-01-02T15:04:60Z") || upper[seconds:seconds+2] != "60" {
-		return keepUnlessTime(text, upper)
-	}
-	before, err := time.Parse(time.RFC3339Nano, upper[:seconds]+"59"+upper[seconds+2:])
-	if utc := before.UTC(); err != nil || utc.Hour() != 23 || utc.Minute() != 59 {
+// shortReason returns an error about a value without the value, which the problem names itself.
+func shortReason(name string, err error) string {
+	var parse *url.Error
+	switch text := err.Error(); {
+	case errors.As(err, &parse):
+		return parse.Err.Error()
+	case strings.HasPrefix(text, "invalid value for "+name+":"), strings.HasPrefix(text, "invalid CloudEvents value:"):
+		return "it has the wrong type"
+	default:
 		return text
 	}
-	return before.Add(time.Second).Format(time.RFC3339Nano)
 }
 
-// keepUnlessTime returns the upper-case form of a text that is a time, else the text.
-func keepUnlessTime(text, upper string) string {
-	if _, err := time.Parse(time.RFC3339Nano, upper); err != nil {
-		return text
+var errNotTime = errors.New("it is not a time of RFC 3339")
+
+// parseTime parses a time of RFC 3339. "T" and "Z" may be lower-case letters, and a leap second is the second after it.
+func parseTime(value any) (time.Time, error) {
+	text, _ := value.(string)
+	text = strings.ToUpper(text)
+	if !timeForm(text) {
+		return time.Time{}, errNotTime
 	}
-	return upper
+	const seconds = len("2006-01-02T15:04:")
+	leap := text[seconds:seconds+2] == "60"
+	if leap {
+		text = text[:seconds] + "59" + text[seconds+2:]
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	switch utc := at.UTC(); {
+	case err != nil, leap && (utc.Hour() != 23 || utc.Minute() != 59):
+		return time.Time{}, errNotTime
+	case leap:
+		at = at.Add(time.Second)
+	}
+	return at, nil
+}
+
+// timeForm reports whether a text has the form of a time of RFC 3339. time.Parse also accepts a comma before the fraction
+// of a second, hours with one digit, and offsets of 24 hours.
+func timeForm(text string) bool {
+	const form = "0000-00-00T00:00:00"
+	if len(text) <= len(form) {
+		return false
+	}
+	for i := range len(form) {
+		if c := text[i]; c != form[i] && (form[i] != '0' || c < '0' || c > '9') {
+			return false
+		}
+	}
+	offset := text[len(text)-len("00:00"):]
+	return text[len(form)] != ',' && (text[len(text)-1] == 'Z' || offset < "24")
 }

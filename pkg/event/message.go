@@ -63,11 +63,15 @@ func (m message) ReadBinary(_ context.Context, w binding.BinaryWriter) error {
 			err = errors.New("names are lower-case letters and digits")
 		case a == nil:
 			err = w.SetExtension(name, value)
+		case a.Kind() == spec.Time:
+			if value, err = parseTime(value); err == nil {
+				err = w.SetAttribute(a, value)
+			}
 		case a.Kind() != spec.SpecVersion:
 			err = w.SetAttribute(a, value)
 		}
 		if err != nil {
-			refused = append(refused, m.badValue(name, err.Error()))
+			refused = append(refused, m.badValue(name, shortReason(name, err)))
 		}
 	}
 	if len(refused) > 0 {
@@ -103,9 +107,6 @@ func (m message) event() (*cloudevents.Event, problem.List) {
 	if v := m.attrs["specversion"]; v != specVersion {
 		problems = append(problems, m.badValue("specversion", "it must be the text 1.0"))
 	}
-	if t := m.text("time"); t != "" {
-		m.attrs["time"] = plainTime(t)
-	}
 	e, err := binding.ToEvent(context.Background(), m)
 	if err == nil {
 		err = e.Validate()
@@ -139,7 +140,7 @@ func (m message) attributeProblems(err error) problem.List {
 		return problem.List{{Code: problem.NotCloudEvent, Message: clip(err.Error())}}
 	}
 	for name, why := range invalid {
-		problems = append(problems, m.badValue(name, why.Error()))
+		problems = append(problems, m.badValue(name, shortReason(name, why)))
 	}
 	return problems
 }

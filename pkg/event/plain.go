@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -24,7 +23,7 @@ func plain(entry contract.Entry, subject string, header nats.Header, body []byte
 	if err := members(body, a.member); err != nil || !a.plain(entry) {
 		return contract.Event{}, false
 	}
-	at, err := time.Parse(time.RFC3339Nano, string(a.time))
+	at, err := parseTime(string(a.time))
 	if err != nil {
 		return contract.Event{}, false
 	}

@@ -42,6 +42,8 @@ func catalog(t testing.TB) Catalog {
 			"outputs":{"out":"list<T>"}}`,
 		`{"name":"assert","image":"i","typeParams":["T"],"inputs":{"in":"Result<T>"},
 			"outputs":{"out":"T"}}`,
+		`{"name":"attempt","image":"i","typeParams":["T"],"inputs":{"in":"T"},"outputs":{"out":"Result<T>"}}`,
+		`{"name":"merge","image":"i","typeParams":["T"],"inputs":{"a":"T","b":"T"},"outputs":{"out":"T"}}`,
 		`{"name":"ignore","image":"i","typeParams":["T"],"inputs":{"in":"T"}}`,
 	} {
 		doc, problems := progdef.Check([]byte(raw), document.DefaultLimits())

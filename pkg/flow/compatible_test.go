@@ -158,18 +158,18 @@ const looseEnds = `{
 func TestCompatible(t *testing.T) {
 	tests := []struct{ name, query, want string }{
 		{"a solved output", `{"node":"t","port":"right"}`,
-			`output utf8-string: append.item:T greet.name:utf8-string ignore.in:T ` +
-				`join.left:utf8-string join.right:utf8-string parse.text:utf8-string ` +
+			`output utf8-string: append.item:T attempt.in:T greet.name:utf8-string ignore.in:T ` +
+				`join.left:utf8-string join.right:utf8-string merge.a:T merge.b:T parse.text:utf8-string ` +
 				`same.in:T split.all:utf8-string tee.in:T twice.in:T wrap.in:X zip.a:A zip.b:B`},
 		{"the edge that does not hold counts as none", `{"node":"n","port":"items"}`,
-			`input list<utf8-string>: append.out:list<T> assert.out:T first.out:E ` +
+			`input list<utf8-string>: append.out:list<T> assert.out:T first.out:E merge.out:T ` +
 				`parse.errors:list<utf8-string> same.out:T tee.left:T tee.right:T unzip.a:A ` +
 				`unzip.b:B wrap.out:list<X>`},
 		{"a progdef", `{"progdef":"assert","port":"in"}`,
-			`input Result<T>: assert.out:T first.out:E same.out:T tee.left:T tee.right:T unzip.a:A ` +
-				`unzip.b:B`},
+			`input Result<T>: assert.out:T attempt.out:Result<T> first.out:E merge.out:T same.out:T ` +
+				`tee.left:T tee.right:T unzip.a:A unzip.b:B`},
 		{"a limit", `{"progdef":"assert","port":"in","limit":2}`,
-			`input Result<T>: assert.out:T first.out:E and 5 more`},
+			`input Result<T>: assert.out:T attempt.out:Result<T> and 7 more`},
 		{"connected", `{"node":"t","port":"left"}`,
 			`/port: t.left is already connected to w.in [many-sinks] — to list other ports, remove /edges/1 ` +
 				`from the flow`},

@@ -50,18 +50,48 @@ func (c *checker) tell(l *link, u *unify.Conflict, differ clash) {
 	}
 }
 
-// between is a hint for an edge that needs a standard progdef in between: a Result<T> that meets its T.
+// between is a hint for an edge that needs a standard progdef in between: a Result<T> that meets its T. If an earlier
+// edge wrote a Result<T> to the reader's type variable, that edge needs it.
 func (c *checker) between(l *link) string {
-	_, from, args, solved := c.types.Shape(l.from.term)
-	if !solved || from != resultType || len(args) != 1 {
+	where := "in between"
+	switch {
+	case l.from.free:
 		return ""
+	case c.resultOf(l.from.term, l.to.term):
+	case c.resultOf(l.to.term, l.from.term):
+		first := c.resultTo(l.to.term)
+		if first == nil {
+			return ""
+		}
+		where = "in " + first.String()
+	default:
+		return ""
+	}
+	return "put an `assert` " + where + " to read the values, which panics at the first error, " +
+		"or an `ignore_errors`, which drops errors"
+}
+
+// resultTo returns the link that made a variable a Result<T> by writing one, or nil.
+func (c *checker) resultTo(v unify.Term) *link {
+	shape, _, _, _ := c.types.Shape(v)
+	why, _ := c.types.Why(shape, v, &c.types.explain)
+	for _, i := range why {
+		if l := c.types.equations[i]; !l.from.free && l.from.typ.typename.Name == resultType {
+			return l
+		}
+	}
+	return nil
+}
+
+// resultOf reports whether one type is a Result<T> and the other one its T, as far as T is known.
+func (c *checker) resultOf(result, value unify.Term) bool {
+	_, name, args, solved := c.types.Shape(result)
+	if !solved || name != resultType || len(args) != 1 {
+		return false
 	}
 	nobody := &node{}
-	if c.types.spell(args[0], nobody) != c.types.spell(l.to.term, nobody) {
-		return ""
-	}
-	return "put an `assert` in between to read the values, which panics at the first error, " +
-		"or an `ignore_errors`, which drops errors"
+	_, _, _, known := c.types.Shape(args[0])
+	return !known || c.types.spell(args[0], nobody) == c.types.spell(value, nobody)
 }
 
 // resultType is the identifier of the typename Result<T>.

@@ -20,16 +20,17 @@ const (
 	lookEnds = 32
 )
 
-// look adds the progress of the edges to the status of a running flow, as far as it can be read in time.
+// look adds the progress of the edges to the status of a flow that is not cleaned up, as far as it can be read in time.
+// After the verdict, that is what clients have read of its outputs.
 func (w *wiring) look(ctx context.Context, s *contract.FlowStatus) {
-	if s.Verdict != "" || s.Stream == "" {
+	if s.Phase == contract.TypeFlowCleaned || s.Stream == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
 	credits, err := stream.Credits(ctx, w.link.JS, s.Stream, creditsOf(s)...)
 	fill(s, credits)
-	if err == nil {
+	if err == nil && s.Verdict == "" {
 		s.Waits = w.waitsForClients(ctx, s, credits)
 	}
 }
@@ -57,8 +58,9 @@ func fill(s *contract.FlowStatus, credits map[string]wire.Credit) {
 			e.Sent = c
 		}
 		node, port, _ = strings.Cut(e.To, ".")
-		e.Received = reported(s.Jobs[node].Inputs, port)
-		e.ClosedEarly = slices.Contains(s.Jobs[node].ClosedEarly, port)
+		if c := reported(s.Jobs[node].Inputs, port); c != nil {
+			e.Received, e.ClosedEarly = c, slices.Contains(s.Jobs[node].ClosedEarly, port)
+		}
 		if c, ok := byEdge[strconv.Itoa(n)]; ok && e.Received == nil {
 			e.Received = &contract.Count{Records: int64(c.Records), Bytes: int64(c.Octets)}
 			e.ClosedEarly = c.Closed

@@ -100,6 +100,29 @@ func TestEdgesOfARunningFlow(t *testing.T) {
 	}
 }
 
+// Between the verdict and the clean-up, the edges show the counts of the verdict, and what clients have read.
+func TestEdgesOfAnEndedFlow(t *testing.T) {
+	count := func(n int64) *contract.Count { return &contract.Count{Records: n, Bytes: 10 * n} }
+	s := contract.FlowStatus{
+		Flow: "f", Verdict: contract.TypeFlowCancelled, Edges: []contract.EdgeCount{
+			{From: "a.out", To: "b.in", Sent: count(5), Received: count(4), ClosedEarly: true},
+			{From: "b.out", To: "outputs.o", Sent: count(3)},
+		},
+		Jobs: map[string]contract.JobStatus{"a": {}, "b": {}},
+	}
+	fill(&s, map[string]wire.Credit{
+		contract.CreditSubject("0", "f", 0): {Records: 3, Octets: 30},
+		contract.CreditSubject("0", "f", 1): {Records: 3, Octets: 30},
+	})
+	want := []contract.EdgeCount{
+		{From: "a.out", To: "b.in", Sent: count(5), Received: count(4), ClosedEarly: true},
+		{From: "b.out", To: "outputs.o", Sent: count(3), Received: count(3)},
+	}
+	if !reflect.DeepEqual(s.Edges, want) {
+		t.Errorf("%+v, want %+v", s.Edges, want)
+	}
+}
+
 // A submission of the same document after the flow has ended is dropped: nothing answers it.
 func TestRepeatedSubmissionIsNoFlow(t *testing.T) {
 	s := NewState(DefaultLimits())

@@ -9,24 +9,33 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
-// checkArguments makes all commands refuse wrong arguments in the same words, groups of commands too: without it a
-// command that a group does not have prints the group's help and succeeds.
+// checkArguments makes all commands reject wrong arguments in the same words. A group of commands prints its help if no
+// command of it is named.
 func checkArguments(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		checkArguments(sub)
 	}
 	check := cmd.Args
 	switch {
-	case cmd.HasSubCommands() && !cmd.Runnable():
-		if cmd.HasParent() {
-			cmd.DisableFlagsInUseLine = true
-			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-		}
+	case !cmd.HasParent():
+	case cmd.Name() == "help":
+		cmd.Args = helpTopic
+	case !cmd.Runnable():
+		cmd.DisableFlagsInUseLine = true
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	case check != nil:
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			return plainly(cmd, args, check(cmd, args))
 		}
 	}
+}
+
+// helpTopic checks that the arguments of help are a command.
+func helpTopic(cmd *cobra.Command, args []string) error {
+	if _, rest, err := cmd.Root().Find(args); err != nil || len(rest) > 0 {
+		return fmt.Errorf("unknown help topic %s", document.Quote(strings.Join(args, " ")))
+	}
+	return nil
 }
 
 // plainly returns an error about arguments in other words than cobra's.

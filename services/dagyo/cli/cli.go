@@ -85,11 +85,10 @@ func Run(ctx context.Context, i Invocation) int {
 func (a *app) execute(ctx context.Context) int {
 	root := a.root()
 	root.SetArgs(a.Args)
-	root.SetIn(a.In)
-	root.SetOut(a.Out)
-	root.SetErr(a.Err)
+	var misuse error
+	helpOfGroups(root, func(err error) { misuse = err })
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	if err = cmp.Or(err, misuse); err == nil {
 		return ExitOK
 	}
 	if !a.began {

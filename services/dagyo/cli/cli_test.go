@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"go.uber.org/goleak"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -61,15 +63,49 @@ func TestWrongArguments(t *testing.T) {
 		"progdef aply":  `unknown command "aply" for "dagyo progdef"`,
 		"events nosuch": `unknown command "nosuch" for "dagyo events"`,
 		"nosuch":        `unknown command "nosuch" for "dagyo"`,
+
+		"help nosuch":         `unknown help topic "nosuch"`,
+		"help run x":          `unknown help topic "run x"`,
+		"help progdef nosuch": `unknown help topic "progdef nosuch"`,
+		"help help x":         `unknown help topic "help x"`,
+		"exit-codes x":        `unexpected argument "x": the command takes none`,
+		"records x":           `unexpected argument "x": the command takes none`,
+		"completion nosuch":   `unknown command "nosuch" for "dagyo completion"`,
+		"progdef aply --help": `unknown command "aply" for "dagyo progdef"`,
+		"completion x -h":     `unknown command "x" for "dagyo completion"`,
+		"completion bash x":   `unexpected argument "x": the command takes none`,
 	} {
 		code, out, err := call(t, "", strings.Fields(line)...)
 		if code != ExitUsage || out != "" || !strings.HasPrefix(err, "dagyo: "+want+"\n") {
 			t.Errorf("dagyo %s: exit code %d, %q, %q; want %q", line, code, out, err, want)
 		}
 	}
-	if code, out, _ := call(t, "", "progdef"); code != ExitOK || !strings.Contains(out, "dagyo progdef [command]") {
-		t.Errorf("dagyo progdef: exit code %d, %q", code, out)
+	for line, want := range map[string]string{
+		"progdef": "dagyo progdef [command]", "completion": "dagyo completion [command]", "exit-codes": "Exit codes:",
+		"help": "  help             Help about any command\n", "help progdef apply": "dagyo progdef apply",
+		"progdef -h": "dagyo progdef [command]", "types json --help": "dagyo types [NAME]",
+		"help exit-codes": "Exit codes:", "exit-codes --help": "Exit codes:",
+	} {
+		if code, out, _ := call(t, "", strings.Fields(line)...); code != ExitOK || !strings.Contains(out, want) {
+			t.Errorf("dagyo %s: exit code %d, %q; want %q", line, code, out, want)
+		}
 	}
+}
+
+// Every command, at any depth, rejects an argument that it does not know.
+func TestEveryGroupRejectsUnknownWords(t *testing.T) {
+	a := &app{Invocation: Invocation{Env: func(string) string { return "" }}}
+	foreign := []string{"exec", "conformance"} // their arguments are a command
+	var check func(*cobra.Command)
+	check = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			check(sub)
+		}
+		if cmd.Args == nil && cmd.HasParent() && !slices.Contains(foreign, cmd.Name()) {
+			t.Errorf("%s accepts any arguments", cmd.CommandPath())
+		}
+	}
+	check(a.root())
 }
 
 func TestErrorsHaveTheirCodes(t *testing.T) {
@@ -107,7 +143,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 	a := &app{Invocation: Invocation{Env: func(string) string { return "" }}}
 	for _, cmd := range a.root().Commands() {
 		code, out, stderr := call(t, "", "help", cmd.Name())
-		if code != ExitOK || !strings.Contains(out, "Usage:") && cmd.Runnable() {
+		if code != ExitOK || !strings.Contains(out, "Usage:") && cmd.GroupID != groupTopics {
 			t.Errorf("help %s exits with %d: %s%s", cmd.Name(), code, out, stderr)
 		}
 		if cmd.Short == "" {
@@ -199,20 +235,6 @@ func TestRecordsInJSON(t *testing.T) {
 		line := recordJSON(nil, "o", c.typename, []byte(c.record))
 		if string(line) != c.want+"\n" {
 			t.Errorf("%s %q: got %s", c.typename, c.record, line)
-		}
-	}
-}
-
-func TestTruncate(t *testing.T) {
-	for _, c := range []struct {
-		line  string
-		width int
-		want  string
-	}{
-		{"short", 80, "short"}, {"ääääää", 4, "ää…"}, {"exact", 5, "exa…"}, {"x", 0, "x"},
-	} {
-		if got := truncate(c.line, c.width); got != c.want {
-			t.Errorf("%q in %d columns is %q, want %q", c.line, c.width, got, c.want)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
+	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
 // flagWords are the values of flags with few values, by flag name.
@@ -59,9 +60,13 @@ func completionOf(f *pflag.Flag) cobra.CompletionFunc {
 	words := flagWords[f.Name]
 	switch {
 	case f.Name == "input":
-		return completeEnds("inputs")
+		return completeEnds("inputs", nil)
 	case f.Name == "output" && f.DefValue == "": // --output of run also takes outputs
-		return completeEnds("outputs", words...)
+		return completeEnds("outputs", nil, words...)
+	case f.Name == "input-format":
+		return completeEnds("inputs", records.Formats)
+	case f.Name == "output-format":
+		return completeEnds("outputs", records.Formats)
 	case words != nil:
 		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
 	case slices.Contains(flagFolders, f.Name):
@@ -83,15 +88,21 @@ func extensions(all ...string) cobra.CompletionFunc {
 	return cobra.FixedCompletions(all, cobra.ShellCompDirectiveFilterFileExt)
 }
 
-// completeEnds completes NAME=FILE with the names of the flow's inputs or outputs, which it reads from a field of the
-// flow document. Other words can be completed, too.
-func completeEnds(field string, others ...string) cobra.CompletionFunc {
+// completeEnds completes NAME=FILE, or NAME=FORMAT if there are formats, with the names of the flow's inputs or outputs,
+// which it reads from a field of the flow document. Other words can be completed, too.
+func completeEnds(field string, formats []records.Format, others ...string) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if strings.Contains(word, "=") {
-			return nil, cobra.ShellCompDirectiveDefault
-		}
 		out := slices.Clone(others)
-		if len(args) > 0 {
+		name, _, named := strings.Cut(word, "=")
+		switch {
+		case named && formats == nil:
+			return nil, cobra.ShellCompDirectiveDefault
+		case named:
+			for _, f := range formats {
+				out = append(out, name+"="+string(f))
+			}
+			return out, cobra.ShellCompDirectiveNoFileComp
+		case len(args) > 0:
 			for _, name := range endsOf(args[0], field) {
 				out = append(out, name+"=")
 			}

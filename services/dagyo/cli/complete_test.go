@@ -33,6 +33,10 @@ func TestFlagValuesAreCompleted(t *testing.T) {
 		{"progdef apply --standard ", ":4"},
 		{"run " + flow + " --input ", "more= names= :6"},
 		{"run " + flow + " --input names=", ":0"},
+		{"run " + flow + " --input-format ", "more= names= :6"},
+		{"run " + flow + " --input-format names=", "names=lines names=jsonl names=base64 names=file :4"},
+		{"run " + flow + " --output-format loud=l", "loud=lines loud=jsonl loud=base64 loud=file :4"},
+		{"attach f --output-format loud=", "loud=lines loud=jsonl loud=base64 loud=file :4"},
 		{"run " + flow + " --output ", "text json loud= :6"},
 	}
 	for _, tt := range tests {

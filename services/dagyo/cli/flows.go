@@ -42,7 +42,7 @@ func (a *app) printStatus(ctx context.Context, c *client.Client, s contract.Flow
 	if err != nil {
 		return err
 	}
-	report.Flow(a.Out, s, now)
+	report.Flow(a.Out, columnsOf(a.Out), s, now)
 	return nil
 }
 

@@ -140,7 +140,7 @@ func (a *app) newLister(now time.Time) lister {
 	if a.json() {
 		return &arrayLister{w: a.Out}
 	}
-	return tableLister{report.NewFlowTable(a.Out), now}
+	return tableLister{report.NewFlowTable(a.Out, columnsOf(a.Out)), now}
 }
 
 // list prints up to limit flows page by page; 0 prints all.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -192,15 +193,27 @@ func TestWritesThroughASink(t *testing.T) {
 	ended(blocked.outlet)
 }
 
+// No command succeeds if what it printed is lost.
 func TestErrorsOfWritesAreReported(t *testing.T) {
-	full := &failing{err: syscall.ENOSPC}
-	for _, args := range []string{"version", "exit-codes", "ls --help"} {
-		var stderr bytes.Buffer
-		code := Run(t.Context(), Invocation{
-			Args: strings.Fields(args), In: strings.NewReader(""), Out: full, Err: &stderr, Env: func(string) string { return "" },
-		})
-		if code != ExitFailed || !strings.Contains(stderr.String(), "no space left on device") {
-			t.Errorf("%s: %d, %s", args, code, stderr.String())
+	closed, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close()
+	for _, line := range []string{
+		"help", "help run", "ls --help", "exit-codes", "records", "progdef", "completion bash", "version", "version -o json",
+		"schema flow", "conformance --list", "__complete v",
+	} {
+		for want, out := range map[string]io.Writer{
+			"no space left on device": &failing{err: syscall.ENOSPC}, "file already closed": closed,
+		} {
+			var stderr bytes.Buffer
+			code := Run(t.Context(), Invocation{
+				Args: strings.Fields(line), In: strings.NewReader(""), Out: out, Err: &stderr, Env: func(string) string { return "" },
+			})
+			if want = "dagyo: cannot write standard output: " + want + "\n"; code != ExitFailed || !strings.HasSuffix(stderr.String(), want) {
+				t.Errorf("dagyo %s: %d, %q; want %q", line, code, stderr.String(), want)
+			}
 		}
 	}
 }

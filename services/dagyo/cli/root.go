@@ -29,6 +29,8 @@ const (
 	groupFlows    = "flows"
 	groupProgdefs = "progdefs"
 	groupServices = "services"
+	groupOther    = "other"
+	groupTopics   = "topics"
 )
 
 func (a *app) root() *cobra.Command {
@@ -44,6 +46,9 @@ Start Dagyo and keep it running:         dagyo up`,
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: a.begin,
 	}
+	root.SetIn(a.In) // the completion commands keep the output of when they are created
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	f := root.PersistentFlags()
 	f.StringVarP(&a.server, "server", "s", cmp.Or(a.Env(envServer), client.DefaultURL),
 		"URL of the NATS server, or several URLs separated by commas (environment: "+envServer+")")
@@ -64,6 +69,8 @@ Start Dagyo and keep it running:         dagyo up`,
 		&cobra.Group{ID: groupFlows, Title: "Flows:"},
 		&cobra.Group{ID: groupProgdefs, Title: "Progdefs and types:"},
 		&cobra.Group{ID: groupServices, Title: "Services:"},
+		&cobra.Group{ID: groupOther, Title: "Other commands:"},
+		&cobra.Group{ID: groupTopics, Title: "Help topics:"},
 	)
 	root.AddCommand(
 		a.runCommand(), a.testCommand(), a.submitCommand(), a.attachCommand(), a.validateCommand(), a.graphCommand(), a.watchCommand(),
@@ -72,9 +79,13 @@ Start Dagyo and keep it running:         dagyo up`,
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),
 		a.aggregatorCommand(), a.healthCommand(), a.eventsCommand(), a.executorCommand(), a.execCommand(), a.superviseCommand(),
 		a.schemaCommand(), a.versionCommand(),
-		&cobra.Command{Use: "exit-codes", Short: "Exit codes", Long: exitCodes},
-		&cobra.Command{Use: "records", Short: "Files of inputs and outputs, and their formats", Long: recordsHelp},
+		topic("exit-codes", "Exit codes", exitCodes),
+		topic("records", "Files of inputs and outputs, and their formats", recordsHelp),
 	)
+	root.SetHelpCommandGroupID(groupOther)
+	root.SetCompletionCommandGroupID(groupOther)
+	root.InitDefaultHelpCmd() // cobra would add these two after the arguments are checked
+	root.InitDefaultCompletionCmd()
 	unsorted(root)
 	completeValues(root)
 	checkArguments(root)

@@ -226,13 +226,13 @@ func (a *app) showVerdict(e contract.Event, read map[string]contract.OutputCount
 		e.Data = &contract.FlowRejected{Problems: a.located(d.Problems)}
 	}
 	if !a.json() {
-		report.Verdict(a.Err, e, read)
+		report.Verdict(a.Err, columnsOf(a.Err), e, read)
 		return nil
 	}
 	err := a.printJSON(verdictLine{e.Subject, e.Type, e.Data, read})
 	switch {
 	case errors.Is(err, errAbandoned): // show the verdict anyway
-		report.Verdict(a.Err, e, read)
+		report.Verdict(a.Err, columnsOf(a.Err), e, read)
 	case err != nil && !errors.Is(err, syscall.EPIPE):
 		return unwritten(err)
 	}
@@ -283,7 +283,7 @@ const envLeash = "DAGYO_LEASH"
 type own struct {
 	local  *local.Local
 	client *client.Client
-	dir    string
+	folder folder
 }
 
 // end stops the temporary Dagyo and deletes its data.
@@ -292,18 +292,18 @@ func (o *own) end(ctx context.Context, in interrupts) error {
 		o.client.Close()
 	}
 	err := o.local.Stop(ctx, local.Stop{Patience: ownPatience, GiveUp: in.second})
-	return errors.Join(err, os.RemoveAll(o.dir))
+	return errors.Join(err, o.folder.remove())
 }
 
 // startOwn starts a temporary Dagyo on a free port, in a temporary directory.
 func (a *app) startOwn(ctx context.Context, in interrupts) (*own, error) {
-	dir, err := os.MkdirTemp("", "dagyo-run-")
+	dir, err := newFolder(ctx)
 	if err != nil {
 		return nil, err
 	}
-	o := &own{dir: dir}
-	if o.local, err = a.startIn(ctx, in, dir); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	o := &own{folder: dir}
+	if o.local, err = a.startIn(ctx, in, dir.path); err != nil {
+		return nil, errors.Join(err, dir.remove())
 	}
 	o.client, err = client.Connect(ctx, client.Options{URL: o.local.URL(), Source: a.source()})
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
 // A screen draws a status in place, below the printed text. It must be used by one goroutine.
@@ -95,41 +97,19 @@ func sizeOf(w io.Writer) size {
 	return size{columns, lines}
 }
 
+// columnsOf returns the columns of a terminal, or 0 if w is not one.
+func columnsOf(w io.Writer) int {
+	if !isTerminal(w) {
+		return 0
+	}
+	return sizeOf(w).columns
+}
+
 // fit truncates the lines so that none wraps and all fit on the screen with the cursor's line.
 func (s size) fit(lines []string) []string {
 	out := make([]string, 0, len(lines))
 	for _, line := range lines[:min(len(lines), max(s.lines-1, 1))] {
-		out = append(out, truncate(strings.ReplaceAll(line, "\n", " "), s.columns))
+		out = append(out, report.Truncate(strings.ReplaceAll(line, "\n", " "), s.columns))
 	}
 	return out
-}
-
-// truncate cuts a line so that it does not wrap.
-func truncate(line string, columns int) string {
-	used := 0
-	cut := 0 // the length of a line that is too long
-	for i, r := range line {
-		if used <= columns-2 {
-			cut = i
-		}
-		if used += columnsOf(r); used >= columns && columns > 1 {
-			return line[:cut] + "…"
-		}
-	}
-	return line
-}
-
-// wide are the ranges of runes that take two columns: East Asian characters and emoji.
-var wide = [][2]rune{
-	{0x1100, 0x115f}, {0x2e80, 0xa4cf}, {0xac00, 0xd7a3}, {0xf900, 0xfaff}, {0xfe30, 0xfe6f},
-	{0xff00, 0xff60}, {0xffe0, 0xffe6}, {0x1f000, 0x3fffd},
-}
-
-func columnsOf(r rune) int {
-	for _, w := range wide {
-		if r >= w[0] && r <= w[1] {
-			return 2
-		}
-	}
-	return 1
 }

@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"runtime"
@@ -141,15 +141,26 @@ func newTestReport(path string) (*testReport, error) {
 // createReport empties the file of a report. A file that is not XML is refused: it may belong to a case.
 func createReport(path string) (*os.File, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
-		text, err := os.ReadFile(path)
+		xml, err := beginsWith(path, "<?xml")
 		switch {
 		case err != nil:
 			return nil, err
-		case !bytes.HasPrefix(text, []byte("<?xml")):
+		case !xml:
 			return nil, fmt.Errorf("--junit %s: the file is not a report and would be destroyed: name another file", path)
 		}
 	}
 	return os.Create(path)
+}
+
+// beginsWith reports whether the content of a file begins with a text.
+func beginsWith(path, text string) (bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	begin, err := io.ReadAll(io.LimitReader(f, int64(len(text))))
+	return string(begin) == text, err
 }
 
 func (r *testReport) faulty(a *app, faults flowtest.Faults) error {

@@ -29,14 +29,8 @@ Examples:
 Commands:{{range $cmds}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
   {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{else}}{{range $group := .Groups}}
 
-{{.Title}}{{range $cmds}}{{if (and (eq .GroupID $group.ID) .IsAvailableCommand)}}
-  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}
-
-Other commands:{{range $cmds}}{{if (and (eq .GroupID "") (or .IsAvailableCommand (eq .Name "help")))}}
-  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{end}}{{if .HasHelpSubCommands}}
-
-Help topics:{{range .Commands}}{{if .IsAdditionalHelpTopicCommand}}
-  {{rpad .CommandPath .CommandPathPadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+{{.Title}}{{range $cmds}}{{if (and (eq .GroupID $group.ID) (or .IsAvailableCommand (eq .Name "help")))}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
 
 {{if .HasParent}}Flags{{else}}Global flags{{end}}:
 {{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableSubCommands}}
@@ -45,6 +39,29 @@ Run "{{.CommandPath}} [command] --help" for more information about a command.{{e
 {{end}}
 ` + globalFlagsHint + `{{end}}
 `
+
+// helpOfGroups makes --help of a group of commands fail if a command is named that the group does not have. reject is
+// called with the error: help functions return none.
+func helpOfGroups(root *cobra.Command, reject func(error)) {
+	show := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if cmd.HasParent() && cmd.HasSubCommands() {
+			if err := cmd.ValidateArgs(cmd.Flags().Args()); err != nil {
+				reject(err)
+				return
+			}
+		}
+		show(cmd, args)
+	})
+}
+
+// topic returns a command that prints a text, which is also its help.
+func topic(name, short, text string) *cobra.Command {
+	show := func(cmd *cobra.Command, _ []string) { fmt.Fprint(cmd.OutOrStdout(), text) }
+	cmd := &cobra.Command{Use: name, GroupID: groupTopics, Short: short, Args: cobra.NoArgs, Run: show}
+	cmd.SetHelpFunc(show)
+	return cmd
+}
 
 // unsorted keeps the flags of a command and those below it in the order of their definition: the common ones first.
 func unsorted(cmd *cobra.Command) {

@@ -51,7 +51,7 @@ func (b build) String() string {
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
+		Use: "version", GroupID: groupOther,
 		Short: "Print the version and the commit",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -43,8 +43,8 @@ func ReadFileAll(path string) ([]Document, error) {
 	return ReadAll(f, path)
 }
 
-// ReadAll reads documents, at least one. The name is used in errors; the extension .json means that they are
-// JSON. If the text is invalid, the error is a problem.List.
+// ReadAll reads documents, at least one. The name is used in errors; with the extension .json, text that may be
+// meant as JSON must be JSON. If the text is invalid, the error is a problem.List.
 func ReadAll(in io.Reader, name string) ([]Document, error) {
 	raw, err := io.ReadAll(io.LimitReader(in, event.SizeLimit+1))
 	if err != nil {

@@ -169,6 +169,8 @@ func TestSeveralDocuments(t *testing.T) {
 		{"empty ones", "x.yaml", "---\na: 1\n---\n---\n# none\n---\nb: 2\n---\n", []string{`{"a":1}`, `{"b":2}`}, []int{2, 7}},
 		{"an anchor of each", "x.yaml", "a: &x 1\nb: *x\n---\na: &x 2\nb: *x\n", []string{`{"a":1,"b":1}`, `{"a":2,"b":2}`}, []int{1, 4}},
 		{"JSON", "x.json", "{\"a\":1}\n\n{\"b\":2}", []string{`{"a":1}`, `{"b":2}`}, []int{1, 3}},
+		{"YAML in a .json file", "x.json", "a: 1\n---\nb: 2\n", []string{`{"a":1}`, `{"b":2}`}, []int{1, 3}},
+		{"a stream of YAML in a .json file", "x.json", "{\"a\": 1}\n---\n{\"b\": 2}\n", []string{`{"a":1}`, `{"b":2}`}, []int{1, 3}},
 		{"JSON in a stream of YAML", "x.yaml", "{\"a\": 1}\n---\n{\"b\": 2}\n", []string{`{"a":1}`, `{"b":2}`}, []int{1, 3}},
 	}
 	for _, tt := range tests {
@@ -188,6 +190,18 @@ func TestSeveralDocuments(t *testing.T) {
 				t.Errorf("one document: got %v, want a problem at line %d", err, tt.lines[1])
 			}
 		})
+	}
+}
+
+// In a .json file, what may be meant as JSON must be JSON, although YAML would allow it.
+func TestJSONFilesAreJSON(t *testing.T) {
+	for _, text := range []string{"{a: 1}", `{"a": 1,}`, "[1,]", "hello", "- a\n- b\n", "{\"a\": [\n", "a: 1\n---\nhello\n", "a: ["} {
+		_, problems := read(t, text, "x.JSON")
+		hinted := !strings.ContainsAny(text[:1], "{[")
+		if len(problems) != 1 || !strings.HasPrefix(problems[0].Message, "not JSON: ") || problems[0].Line == 0 ||
+			(problems[0].Hint != "") != hinted {
+			t.Errorf("%q: got %v", text, problems)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dagyo/dagyo/pkg/document"
@@ -25,14 +26,29 @@ func split(raw []byte, name string) ([]Document, error) {
 	if bad == nil {
 		return all, nil
 	}
-	if strings.EqualFold(filepath.Ext(name), ".json") {
-		return nil, problem.List{*bad}
-	}
 	all, err = splitYAML(text)
-	if err != nil && looksLikeJSON(text) {
+	switch named := strings.EqualFold(filepath.Ext(name), ".json"); {
+	case named && !clearlyYAML(text, all):
+		if !beginsLikeJSON(text) {
+			bad.Hint = "if the file is YAML, name it .yaml"
+		}
+		return nil, problem.List{*bad}
+	case err != nil && looksLikeJSON(text):
 		return nil, problem.List{*bad}
 	}
 	return all, err
+}
+
+// clearlyYAML reports whether a text cannot be meant as JSON: its objects are in block style, or separated by ---.
+func clearlyYAML(text []byte, all []Document) bool {
+	return (!beginsLikeJSON(text) || len(all) > 1) && len(all) > 0 &&
+		!slices.ContainsFunc(all, func(d Document) bool { return d.JSON[0] != '{' })
+}
+
+// beginsLikeJSON reports whether a text begins with a JSON object or array.
+func beginsLikeJSON(text []byte) bool {
+	first := bytes.TrimSpace(text)[0]
+	return first == '{' || first == '['
 }
 
 // looksLikeJSON reports whether a text that is neither JSON nor YAML was probably meant as JSON.

@@ -92,7 +92,7 @@ func codes(problems problem.List) []string {
 
 func verdictText(e contract.Event) string {
 	var b strings.Builder
-	report.Verdict(&b, e, nil)
+	report.Verdict(&b, 0, e, nil)
 	return b.String()
 }
 

@@ -74,11 +74,11 @@ func TestFilesOfRecords(t *testing.T) {
 
 func TestBadLinesAreTold(t *testing.T) {
 	for content, want := range map[string]string{
-		"\"a\"\noops\n":            "line 2: not a JSON value: invalid character 'o' looking for beginning of value at byte 1 of \"oops\"",
+		"\"a\"\noops\n":            "line 2: not a JSON value: invalid character 'o' looking for beginning of value at column 1; it begins with \"oops\"",
 		"7\n":                      "line 1: ",
 		`{"base46": "AAH/"}`:       `line 1: a value is a string or {"base64": "…"}`,
 		`{"base64": "not base"}`:   "line 1: illegal base64",
-		"\n":                       "line 1: not a JSON value: empty text",
+		"\n":                       "line 1: not a JSON value: it is empty",
 		"\"a\" \"b\"\n\"never\"\n": "line 1: not a JSON value",
 	} {
 		if _, err := readAll(t, values, content, records.TypeText); err == nil ||

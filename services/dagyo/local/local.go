@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -99,12 +100,30 @@ func (l *Local) start(ctx context.Context) error {
 	return l.applyStandard(ctx)
 }
 
+// executorsDir is the folder of the executors in the data directory.
+const executorsDir = "executors"
+
 // backend opens the backend.
 func (l *Local) backend() (*process.Backend, error) {
 	p := l.config.Process
-	p.Dir = filepath.Join(l.config.Dir, "executors")
+	p.Dir = filepath.Join(l.config.Dir, executorsDir)
 	p.Logger = slog.New(zerolog.NewSlogHandler(l.config.Log))
 	return process.New(p)
+}
+
+// Running reports whether executors are running in a data directory. No Local may use the directory.
+func Running(ctx context.Context, dir string) (bool, error) {
+	executors := filepath.Join(dir, executorsDir)
+	if _, err := os.Stat(executors); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	b, err := process.New(process.Config{Dir: executors})
+	if err != nil {
+		return false, err
+	}
+	defer b.Close()
+	all, err := b.List(ctx)
+	return len(all) > 0, err
 }
 
 // A finisher completes every start of an executor, so that no executor can start after the spawner has stopped and

@@ -112,6 +112,25 @@ func TestFlowsRunAndNothingIsLeft(t *testing.T) {
 	}
 }
 
+func TestRunningExecutorsAreFound(t *testing.T) {
+	dir := t.TempDir()
+	check := func(want bool) {
+		t.Helper()
+		if got, err := local.Running(t.Context(), dir); err != nil || got != want {
+			t.Errorf("executors are running: %v, %v; want %v", got, err, want)
+		}
+	}
+	check(false)
+	if all, err := os.ReadDir(dir); err != nil || len(all) != 0 {
+		t.Errorf("the check created %v, %v", all, err)
+	}
+	l, c := start(t, dir)
+	verdict(t, c, "one", namesToNowhere)
+	check(true)
+	stop(t, l, c)
+	check(false)
+}
+
 func TestOneAtATimeOnADirectory(t *testing.T) {
 	dir := t.TempDir()
 	l, c := start(t, dir)

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/wire"
 )
@@ -28,6 +30,9 @@ const (
 	Whole Format = "file"
 )
 
+// Formats are all formats.
+var Formats = []Format{Lines, JSONLines, Base64, Whole}
+
 // Typenames whose records are text.
 const (
 	TypeText = "utf8-string"
@@ -42,8 +47,7 @@ const (
 
 // ParseFormat returns the format with a name.
 func ParseFormat(name string) (Format, error) {
-	switch f := Format(name); f {
-	case Lines, JSONLines, Base64, Whole:
+	if f := Format(name); slices.Contains(Formats, f) {
 		return f, nil
 	}
 	return "", fmt.Errorf("unknown format %q: must be %s, %s, %s or %s", name, Lines, JSONLines, Base64, Whole)
@@ -153,33 +157,9 @@ func firstInvalid(text []byte) int {
 	return at
 }
 
-// shown is the maximum length of a line in an error, in bytes.
-const shown = 40
-
 func validJSON(text []byte) error {
-	switch {
-	case json.Valid(text):
-		return nil
-	case len(bytes.TrimSpace(text)) == 0:
-		return errors.New("not a JSON value: empty text")
+	if why := document.WhyNotJSON(text); why != "" {
+		return errors.New("not a JSON value: " + why)
 	}
-	var v json.RawMessage
-	err := json.Unmarshal(text, &v)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return fmt.Errorf("not a JSON value: %v at byte %d of %s", err, syntax.Offset, Excerpt(text))
-	}
-	return fmt.Errorf("not a JSON value: %s", Excerpt(text))
-}
-
-// Excerpt quotes the start of a text for a message.
-func Excerpt(text []byte) string {
-	if len(text) <= shown {
-		return fmt.Sprintf("%q", text)
-	}
-	cut := shown
-	for cut > shown-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return fmt.Sprintf("%q…", text[:cut])
+	return nil
 }

@@ -134,7 +134,7 @@ func TestInputsAreChecked(t *testing.T) {
 		{"scan.png", "octets", "input i: scan.png: line 1: not base64: illegal base64 data at input byte 0; " +
 			"to feed the file as one record, write --input i=@scan.png"},
 		{"scan.png", TypeText, "input i: scan.png: line 1: not valid UTF-8: byte 1 is 0x89"},
-		{"@doc.json", TypeJSON, `input i: doc.json: line 1: not a JSON value: unexpected end of JSON input at byte 1 of "{"; ` +
+		{"@doc.json", TypeJSON, `input i: doc.json: line 1: not a JSON value: unexpected end of JSON input at column 2; it begins with "{"; ` +
 			"each line must be a record: to feed the file as one record, add --input-format i=file"},
 		{"@pages", TypeText, "input i: pages/b.txt: not valid UTF-8: byte 1 is 0xff"},
 		{"@huge", "octets", "input i: huge: the file is larger than the limit of a record, 1073741824 bytes"},

@@ -75,11 +75,11 @@ func TestReadRefuses(t *testing.T) {
 		{Whole, TypeText, "\xfe\xff\x00a", "not valid UTF-8: byte 1 is 0xfe (this looks like UTF-16: convert the file to UTF-8)"},
 		{Whole, TypeText, "a\xc3", "not valid UTF-8: byte 2 is 0xc3"},
 		{Lines, TypeText, "a\ufffd\xed\xa0\x80", "line 1: not valid UTF-8: byte 5 is 0xed"},
-		{Lines, TypeJSON, "1\n{\"a\" 1}\n", `line 2: not a JSON value: invalid character '1' after object key at byte 6 of "{\"a\" 1}"`},
-		{Lines, TypeJSON, "1\n\n", "line 2: not a JSON value: empty text"},
-		{Whole, TypeJSON, "{", `not a JSON value: unexpected end of JSON input at byte 1 of "{"`},
+		{Lines, TypeJSON, "1\n{\"a\" 1}\n", `line 2: not a JSON value: invalid character '1' after object key at column 6; it begins with "{\"a\" 1}"`},
+		{Lines, TypeJSON, "1\n\n", "line 2: not a JSON value: it is empty"},
+		{Whole, TypeJSON, "{", `not a JSON value: unexpected end of JSON input at column 2; it begins with "{"`},
 		{Base64, "octets", "AAH/\n\x89PNG\n", "line 2: not base64: illegal base64 data at input byte 0"},
-		{JSONLines, TypeText, "Ada\n", `line 1: not a JSON value: invalid character 'A' looking for beginning of value at byte 1 of "Ada"`},
+		{JSONLines, TypeText, "Ada\n", `line 1: not a JSON value: invalid character 'A' looking for beginning of value at column 1; it begins with "Ada"`},
 		{JSONLines, TypeText, "7\n", `line 1: `},
 	} {
 		_, err := all(NewReader(strings.NewReader(c.text), c.format, c.typename))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
@@ -70,7 +69,7 @@ func (p *Progress) plan(d *contract.FlowPlanned) {
 	}
 	for n, e := range d.Edges {
 		p.credits[e.Credit] = n
-		p.edges = append(p.edges, edge{name: e.From + " → " + e.To, at: p.began})
+		p.edges = append(p.edges, edge{name: e.From + leadsTo + e.To, at: p.began})
 	}
 }
 
@@ -106,16 +105,9 @@ const (
 func nameColumns(edges []edge, columns int) int {
 	longest := nameWidth
 	for _, e := range edges {
-		longest = max(longest, utf8.RuneCountInString(clean(e.name)))
+		longest = max(longest, width(clean(e.name)))
 	}
 	return max(min(longest, columns-countsWidth), leastName)
-}
-
-func shortened(name string, width int) string {
-	if runes := []rune(name); len(runes) > width {
-		return string(runes[:width-1]) + "…"
-	}
-	return name
 }
 
 // Lines returns the current status: a line for the flow and one for each edge, at most most lines. The lines of edges
@@ -126,10 +118,10 @@ func (p *Progress) Lines(now time.Time, columns, most int) []string {
 	if shown < len(p.edges) && shown == most-1 {
 		shown = max(shown-1, 0) // the last line counts the others
 	}
-	width := nameColumns(p.edges[:shown], columns)
+	room := nameColumns(p.edges[:shown], columns)
 	for _, e := range p.edges[:shown] {
-		out = append(out, fmt.Sprintf("  %-*s %12d records %12.0f/s",
-			width, shortened(clean(e.name), width), e.records, e.rate))
+		out = append(out, fmt.Sprintf("  %s %12d records %12.0f/s",
+			pad(shortened(clean(e.name), room), room), e.records, e.rate))
 	}
 	if n := len(p.edges) - shown; n > 0 && most > 1 {
 		out = append(out, "  … and "+document.Count(n, "more edge"))

@@ -104,7 +104,7 @@ func TestVerdicts(t *testing.T) {
 	for name, e := range verdicts() {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
-			report.Verdict(&b, e, map[string]contract.OutputCount{"greetings": {Count: count(7, 70)}})
+			report.Verdict(&b, 0, e, map[string]contract.OutputCount{"greetings": {Count: count(7, 70)}})
 			golden(t, name, b.String())
 		})
 	}
@@ -155,7 +155,7 @@ func TestFlows(t *testing.T) {
 	}
 	all := []contract.FlowStatus{queued, stalled, running, failed}
 	var b bytes.Buffer
-	table := report.NewFlowTable(&b)
+	table := report.NewFlowTable(&b, 0)
 	var lines []contract.FlowLine
 	for _, s := range all {
 		lines = append(lines, history.Line(s))
@@ -165,7 +165,7 @@ func TestFlows(t *testing.T) {
 	table.End()
 	for _, s := range all {
 		b.WriteByte('\n')
-		report.Flow(&b, s, now)
+		report.Flow(&b, 0, s, now)
 	}
 	golden(t, "flows", b.String())
 }
@@ -214,7 +214,7 @@ func TestLines(t *testing.T) {
 func TestLongTablesAreCut(t *testing.T) {
 	many := contract.FlowCompleted{Edges: make([]contract.EdgeCount, 1000)}
 	var b bytes.Buffer
-	report.Verdict(&b, contract.Event{Data: &many}, nil)
+	report.Verdict(&b, 0, contract.Event{Data: &many}, nil)
 	if n := strings.Count(b.String(), "\n"); n > 60 || !strings.Contains(b.String(), "… and 950 more") {
 		t.Errorf("%d lines:\n%s", n, b.String())
 	}
@@ -287,5 +287,73 @@ func TestMoved(t *testing.T) {
 	}
 	if got := p.Moved(began.Add(15 * time.Second)); !strings.HasSuffix(got, "a2.out → b.in 1000 records (200/s), and 2 more edges") {
 		t.Errorf("moved %q", got)
+	}
+}
+
+func TestTruncate(t *testing.T) {
+	for _, c := range []struct {
+		line  string
+		width int
+		want  string
+	}{
+		{"short", 80, "short"}, {"ääääää", 4, "ää…"}, {"exact", 5, "exa…"}, {"x", 0, "x"},
+	} {
+		if got := report.Truncate(c.line, c.width); got != c.want {
+			t.Errorf("%q in %d columns is %q, want %q", c.line, c.width, got, c.want)
+		}
+	}
+}
+
+// In a terminal the names of edges are shortened so that no line wraps; elsewhere they are whole.
+func TestNamesOfEdgesFitTheTerminal(t *testing.T) {
+	edges := []contract.EdgeCount{
+		{From: "a_node_with_a_very_long_name.output", To: "another_node_with_a_long_name.input",
+			Sent: sum(1_000_000, 12_345_678), Received: sum(3, 13), ClosedEarly: true},
+		{From: "a.b", To: "outputs.日本語日本語日本語日本語日本語日本語", Sent: sum(26, 133), Received: sum(26, 133)},
+		{From: "a.b", To: "c.d", Sent: sum(26, 133), Received: sum(26, 133)},
+	}
+	verdict := contract.Event{Type: contract.TypeFlowCompleted, Subject: "f", Data: &contract.FlowCompleted{Edges: edges}}
+	status := contract.FlowStatus{Flow: "f", Verdict: contract.TypeFlowCompleted, Edges: edges}
+	for _, columns := range []int{0, 60, 80, 120, 200} {
+		var b bytes.Buffer
+		report.Verdict(&b, columns, verdict, nil)
+		report.Flow(&b, columns, status, time.Time{})
+		for line := range strings.Lines(b.String()) {
+			line = strings.TrimSuffix(line, "\n")
+			if columns > 0 && report.Truncate(line, columns) != line {
+				t.Errorf("%d columns: %q wraps", columns, line)
+			}
+			if !utf8.ValidString(line) {
+				t.Errorf("%d columns: %q is not UTF-8", columns, line)
+			}
+		}
+		whole := strings.Contains(b.String(), edges[0].From+" → "+edges[0].To)
+		if want := columns == 0 || columns == 200; whole != want {
+			t.Errorf("%d columns: whole names: %v, want %v\n%s", columns, whole, want, b.String())
+		}
+		if !strings.Contains(b.String(), "  a.b → c.d ") {
+			t.Errorf("%d columns: a short name is cut\n%s", columns, b.String())
+		}
+		if columns == 80 {
+			golden(t, "narrow", b.String())
+		}
+	}
+}
+
+// Rows of flows are cut in a terminal only; each is one line.
+func TestMessagesOfFlowsFitTheTerminal(t *testing.T) {
+	message := "job a: crash: \x1b[31mfirst\nsecond\u0085 line that goes on and on, " + strings.Repeat("日本", 20) + ", to its end"
+	line := contract.FlowLine{Flow: "f", Verdict: contract.TypeFlowPanic, Message: message}
+	for columns, want := range map[int]string{
+		0:   `job a: crash: \x1b[31mfirst\nsecond\u0085 line that goes on and on, ` + strings.Repeat("日本", 20) + ", to its end\n",
+		80:  "second\\u00…\n",
+		120: "…\n",
+	} {
+		var b bytes.Buffer
+		table := report.NewFlowTable(&b, columns)
+		table.Add([]contract.FlowLine{line}, time.Time{})
+		if got := b.String(); !strings.HasSuffix(got, want) || strings.Count(got, "\n") != 2 {
+			t.Errorf("%d columns:\n%s", columns, got)
+		}
 	}
 }

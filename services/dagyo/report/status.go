@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
@@ -17,13 +16,14 @@ import (
 )
 
 // A FlowTable writes flows as they arrive: each row is aligned with the rows before it.
-type FlowTable struct {
-	w      io.Writer
-	widths []int
-}
+type FlowTable struct{ table table }
 
-// NewFlowTable returns an empty table of flows. The caller must call End.
-func NewFlowTable(w io.Writer) *FlowTable { return &FlowTable{w: w} }
+// NewFlowTable returns an empty table of flows. Its rows are cut to fit the columns of a terminal; 0 means no terminal.
+// The caller must call End.
+func NewFlowTable(w io.Writer, columns int) *FlowTable {
+	heading := []string{"FLOW", "STATE", "JOBS", "AGE", "DURATION", "MESSAGE"}
+	return &FlowTable{table{w: w, heading: heading, cut: columns}}
+}
 
 // Add writes some flows.
 func (t *FlowTable) Add(flows []contract.FlowLine, now time.Time) {
@@ -34,38 +34,14 @@ func (t *FlowTable) Add(flows []contract.FlowLine, now time.Time) {
 	for i, l := range flows {
 		rows[i] = row(l, now)
 	}
-	t.write(rows)
+	t.table.add(rows)
 }
 
 // End writes the heading if the table has no rows.
 func (t *FlowTable) End() {
-	if t.widths == nil {
-		t.write(nil)
+	if t.table.widths == nil {
+		t.table.add(nil)
 	}
-}
-
-func (t *FlowTable) write(rows [][]string) {
-	if t.widths == nil {
-		heading := []string{"FLOW", "STATE", "JOBS", "AGE", "DURATION", "MESSAGE"}
-		t.widths = make([]int, len(heading))
-		rows = append([][]string{heading}, rows...)
-	}
-	for _, r := range rows {
-		for i, cell := range r {
-			t.widths[i] = max(t.widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	for _, r := range rows {
-		t.writeRow(r)
-	}
-}
-
-func (t *FlowTable) writeRow(row []string) {
-	var b strings.Builder
-	for i, cell := range row {
-		fmt.Fprintf(&b, "%-*s   ", t.widths[i], cell)
-	}
-	fmt.Fprintln(t.w, strings.TrimRight(b.String(), " "))
 }
 
 func row(l contract.FlowLine, now time.Time) []string {
@@ -79,20 +55,8 @@ func row(l contract.FlowLine, now time.Time) []string {
 	}
 	return []string{
 		l.Flow, what, fmt.Sprintf("%d/%d", l.Jobs[contract.JobEnded], total), age(l.Submitted, now),
-		lasted(l.Verdict, l.Submitted, l.Duration, now), summary(l.Message),
+		lasted(l.Verdict, l.Submitted, l.Duration, now), onOneLine(l.Message),
 	}
-}
-
-// summaryWidth is the maximum length of the message in a row, in characters.
-const summaryWidth = 60
-
-// summary shortens a message to fit into a row.
-func summary(message string) string {
-	text := []rune(strings.Join(strings.Fields(clean(message)), " "))
-	if len(text) > summaryWidth {
-		text = append(text[:summaryWidth-1], '…')
-	}
-	return string(text)
 }
 
 // State returns the word for the phase or verdict of a flow.
@@ -124,8 +88,9 @@ func lasted(
 	return "-"
 }
 
-// Flow writes the status of one flow in full.
-func Flow(w io.Writer, s contract.FlowStatus, now time.Time) {
+// Flow writes the status of one flow in full. Names of jobs and edges are shortened to fit the columns of a terminal;
+// 0 means no terminal.
+func Flow(w io.Writer, columns int, s contract.FlowStatus, now time.Time) {
 	fmt.Fprintf(w, "flow %s: %s\n", s.Flow, State(cmp.Or(s.Verdict, s.Phase)))
 	if !s.Submitted.IsZero() {
 		fmt.Fprintf(w, "  submitted: %s (%s ago)\n", s.Submitted.Format(time.RFC3339), age(s.Submitted, now))
@@ -151,8 +116,8 @@ func Flow(w io.Writer, s contract.FlowStatus, now time.Time) {
 	}
 	Problems(w, s.Problems)
 	failures(w, s.Failures)
-	jobTable(w, s.Jobs)
-	edges(w, s.Edges, nil)
+	jobTable(w, columns, s.Jobs)
+	edges(w, columns, s.Edges, nil)
 }
 
 // clientWait returns what an input or output of a flow waits for.
@@ -189,7 +154,7 @@ func stalled(s contract.FlowStatus) []string {
 	return out
 }
 
-func jobTable(w io.Writer, all map[string]contract.JobStatus) {
+func jobTable(w io.Writer, columns int, all map[string]contract.JobStatus) {
 	if len(all) == 0 {
 		return
 	}
@@ -198,7 +163,8 @@ func jobTable(w io.Writer, all map[string]contract.JobStatus) {
 		j := all[name]
 		rows = append(rows, []string{name, j.Progdef, string(j.State), j.Executor, ports(j.PortCounts)})
 	}
-	table(w, "  ", []string{"JOB", "PROGDEF", "STATE", "EXECUTOR", "RECORDS"}, rows)
+	t := table{w: w, indent: "  ", heading: []string{"JOB", "PROGDEF", "STATE", "EXECUTOR", "RECORDS"}, fit: columns}
+	t.addAll(rows)
 }
 
 // Progdefs writes a table of progdefs.
@@ -208,7 +174,8 @@ func Progdefs(w io.Writer, all []progdef.Pinned) {
 		d := p.Document
 		rows[i] = []string{d.Name, p.Revision, signature(d.Inputs), signature(d.Outputs)}
 	}
-	table(w, "", []string{"PROGDEF", "REVISION", "INPUTS", "OUTPUTS"}, rows)
+	t := table{w: w, heading: []string{"PROGDEF", "REVISION", "INPUTS", "OUTPUTS"}}
+	t.addAll(rows)
 }
 
 func signature(ports map[string]progdef.Port) string {
@@ -255,7 +222,9 @@ func capacity(w io.Writer, serving []contract.Capacity) {
 			strconv.Itoa(c.Running), strconv.Itoa(c.Waiting),
 		})
 	}
-	table(w, "  ", []string{"REVISION", "STATE", "EXECUTORS", "DRAINING", "JOBS RUNNING", "JOBS WAITING"}, rows)
+	heading := []string{"REVISION", "STATE", "EXECUTORS", "DRAINING", "JOBS RUNNING", "JOBS WAITING"}
+	t := table{w: w, indent: "  ", heading: heading}
+	t.addAll(rows)
 	for _, c := range serving {
 		trouble(w, c)
 	}

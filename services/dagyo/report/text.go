@@ -3,9 +3,10 @@ package report
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -27,6 +28,19 @@ func clean(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// onOneLine returns a text on one line, with control characters escaped.
+func onOneLine(text string) string {
+	var b strings.Builder
+	for _, r := range strings.TrimSpace(text) {
+		if unicode.IsControl(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // byteSize formats a number of bytes for people.
@@ -55,17 +69,6 @@ func span(d time.Duration) string {
 		return d.Round(10 * time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
-}
-
-// table writes rows of equal length under a heading, maxRows at most.
-func table(w io.Writer, indent string, heading []string, rows [][]string) {
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, indent+strings.Join(heading, "\t"))
-	for _, row := range rows[:min(len(rows), maxRows)] {
-		fmt.Fprintln(t, indent+strings.Join(row, "\t"))
-	}
-	_ = t.Flush() // the owner of w checks its errors
-	more(w, indent, len(rows))
 }
 
 func more(w io.Writer, indent string, n int) {

@@ -17,7 +17,8 @@ func Types(w io.Writer, all []contract.TypeLine) {
 	for i, t := range all {
 		rows[i] = []string{t.Typename, origin(t.Builtin), clean(t.Summary)}
 	}
-	table(w, "", []string{"TYPE", "FROM", "MEANING"}, rows)
+	t := table{w: w, heading: []string{"TYPE", "FROM", "MEANING"}}
+	t.addAll(rows)
 }
 
 func origin(builtin bool) string {

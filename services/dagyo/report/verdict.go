@@ -12,24 +12,25 @@ import (
 )
 
 // Verdict writes how a flow ended. read holds the counts of records that this client read, by output: the
-// verdict event does not contain them.
-func Verdict(w io.Writer, e contract.Event, read map[string]contract.OutputCount) {
+// verdict event does not contain them. Names of edges are shortened to fit the columns of a terminal; 0 means no
+// terminal.
+func Verdict(w io.Writer, columns int, e contract.Event, read map[string]contract.OutputCount) {
 	flow := e.Subject
 	switch d := e.Data.(type) {
 	case *contract.FlowCompleted:
 		fmt.Fprintf(w, "flow %s completed in %s: %s\n", flow, span(d.Duration.D()),
 			document.Count(d.Jobs, "job"))
-		edges(w, d.Edges, read)
+		edges(w, columns, d.Edges, read)
 	case *contract.FlowPanic:
 		fmt.Fprintf(w, "flow %s panicked after %s\n", flow, span(d.Duration.D()))
 		failures(w, append([]contract.JobFailure{d.Cause}, d.Others...))
 		jobs(w, d.Jobs)
-		edges(w, d.Edges, read)
+		edges(w, columns, d.Edges, read)
 	case *contract.FlowCancelled:
 		fmt.Fprintf(w, "flow %s was cancelled after %s by %s%s\n", flow, span(d.Duration.D()),
 			clean(d.By), reason(clean(d.Reason)))
 		jobs(w, d.Jobs)
-		edges(w, d.Edges, read)
+		edges(w, columns, d.Edges, read)
 	case *contract.FlowRejected:
 		fmt.Fprintf(w, "flow %s was rejected: %s\n", flow,
 			document.Count(len(d.Problems), "problem"))
@@ -93,7 +94,7 @@ func jobs(w io.Writer, all map[string]contract.JobSummary) {
 
 const outputPrefix = "outputs."
 
-func edges(w io.Writer, all []contract.EdgeCount, read map[string]contract.OutputCount) {
+func edges(w io.Writer, columns int, all []contract.EdgeCount, read map[string]contract.OutputCount) {
 	if len(all) == 0 {
 		return
 	}
@@ -102,9 +103,10 @@ func edges(w io.Writer, all []contract.EdgeCount, read map[string]contract.Outpu
 		if n, here := read[strings.TrimPrefix(e.To, outputPrefix)]; here && strings.HasPrefix(e.To, outputPrefix) {
 			e.Received, e.ClosedEarly = &n.Count, n.ClosedEarly
 		}
-		rows[i] = []string{clean(e.From + " → " + e.To), reported(e.Sent), received(e)}
+		rows[i] = []string{clean(e.From + leadsTo + e.To), reported(e.Sent), received(e)}
 	}
-	table(w, "  ", []string{"EDGE", "SENT", "RECEIVED"}, rows)
+	t := table{w: w, indent: "  ", heading: []string{"EDGE", "SENT", "RECEIVED"}, fit: columns}
+	t.addAll(rows)
 }
 
 // reported formats a count, or "-".
