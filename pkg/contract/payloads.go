@@ -132,16 +132,20 @@ type Shortage struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// String returns the shortage as "1 slot of greet (0 of 3 free)".
+// String returns the shortage as "1 slot of greet (0 of 3 free; held by f, g)".
 func (s Shortage) String() string {
 	what := document.Count(s.Needed, strings.TrimSuffix(s.What, "s"))
 	if s.Progdef != "" {
 		what += " of " + s.Progdef
 	}
+	how := fmt.Sprintf("%d of %d free", s.Free, s.Limit)
 	if s.Kept > 0 {
-		return fmt.Sprintf("%s (%d of %d free, %d kept for another flow)", what, s.Free, s.Limit, s.Kept)
+		how += fmt.Sprintf(", %d kept for another flow", s.Kept)
 	}
-	return fmt.Sprintf("%s (%d of %d free)", what, s.Free, s.Limit)
+	if len(s.HeldBy) > 0 {
+		how += "; held by " + strings.Join(s.HeldBy, ", ")
+	}
+	return what + " (" + how + ")"
 }
 
 // Lacks returns all that is short as one phrase, "capacity" if nothing is.

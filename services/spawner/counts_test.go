@@ -15,7 +15,7 @@ import (
 // Whatever is folded and in flight, the counts are those of what is there, and a restored snapshot decides the same.
 func TestCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := &randomHistory{t: t, s: NewState(Limits{Executors: 5, Queue: 3, ReserveAfter: 10 * time.Second, Linger: 5 * time.Second}, nil)}
+		h := &randomHistory{t: t, s: NewState(Limits{Executors: 5, Queue: 3, QueueTime: 20 * time.Second, ReserveAfter: 10 * time.Second, Linger: 5 * time.Second}, nil)}
 		h.now = time.Unix(1_000_000, 0).UTC()
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			h.step()

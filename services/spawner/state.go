@@ -44,7 +44,7 @@ type State struct {
 type Limits struct {
 	// Executors bounds the processes of all revisions together.
 	Executors int
-	// Queue bounds the flows that wait for capacity, QueueTime how long each of them may; 0 for no bound.
+	// Queue bounds the flows that wait for capacity, QueueTime how long each of them may.
 	Queue     int
 	QueueTime time.Duration
 	// ReserveAfter is how long flows that arrived later may go ahead of a waiting flow before what it needs is kept
@@ -57,7 +57,10 @@ type Limits struct {
 
 // DefaultLimits are the documented defaults.
 func DefaultLimits() Limits {
-	return Limits{Executors: 64, Queue: 10_000, ReserveAfter: 30 * time.Second, Linger: 20 * time.Second}
+	return Limits{
+		Executors: 64, Queue: 10_000, QueueTime: 144 * time.Hour, ReserveAfter: 30 * time.Second,
+		Linger: 20 * time.Second,
+	}
 }
 
 // A revision is one mailbox and what serves it.

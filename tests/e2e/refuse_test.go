@@ -17,12 +17,10 @@ func TestRefusedEffectRejectsItsFlow(t *testing.T) {
 	o := harness.DefaultOptions()
 	s := harness.Start(t, o)
 	c := s.Client(t)
-	c.ApplyFaulty(t, harness.Faulty{Name: "waits", Out: true, Max: 1, Slots: 1})
-	applyGood(t, c, 20, 1)
-	// The first holds the only slot of waits; behind it wait a flow and, behind that, all others.
-	start(t, c, "holder", alone("waits"))
-	c.Submit(t, "waiting", alone("waits"))
-	c.Await(t, "queue", harness.Is(contract.TypeFlowQueued, "waiting"))
+	c.ApplyFaulty(t, harness.Faulty{Name: "words", Out: true, Slots: 20, Max: 1})
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 1, Max: 1})
+	// The first holds the only slot of sink, which all others wait for.
+	start(t, c, "holder", fed("sink", "1m"))
 	var good []string
 	for i := range 6 {
 		id := fmt.Sprintf("good-%d", i)
@@ -40,8 +38,7 @@ func TestRefusedEffectRejectsItsFlow(t *testing.T) {
 	if end := c.AwaitEnd(t, "too-long"); end.Type != contract.TypeFlowRejected {
 		t.Errorf("%s of too-long, want flow.rejected", end.Type)
 	}
-	c.Cancel(t, "waiting")
-	c.Cancel(t, "holder")
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 1, Max: 20}) // there is room for all at once
 	for _, id := range good {
 		completed(t, c.AwaitEnd(t, id))
 		c.Await(t, "clean-up of "+id, harness.Is(contract.TypeFlowCleaned, id))
@@ -169,7 +166,7 @@ func TestQueuedFlowIsToldItsNewReason(t *testing.T) {
 	// Much happens that is no news to it.
 	for i := range 20 {
 		id := fmt.Sprintf("behind-%d", i)
-		c.Submit(t, id, fed("sink", "1m"))
+		c.Submit(t, id, fed("stops-late", "1m"))
 		c.Await(t, "queue", harness.Is(contract.TypeFlowQueued, id))
 		c.Cancel(t, id)
 		c.AwaitEnd(t, id)

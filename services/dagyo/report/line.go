@@ -109,21 +109,23 @@ func queued(d contract.FlowQueued) string {
 	if len(d.Behind) > 0 {
 		parts = append(parts, "behind "+strings.Join(d.Behind, ", "))
 	}
+	var needs []string
 	for _, s := range d.Shortage {
-		parts = append(parts, shortage(s))
+		if s.Reason != "" {
+			parts = append(parts, jobsWaiting(s))
+		} else {
+			needs = append(needs, s.String())
+		}
+	}
+	if len(needs) > 0 {
+		parts = append(parts, "needs "+strings.Join(needs, " and "))
 	}
 	return strings.Join(parts, ", ")
 }
 
-func shortage(s contract.Shortage) string {
-	if s.Reason != "" {
-		return fmt.Sprintf("%s of %s waiting: %s", document.Count(s.Needed, "job"), s.Progdef, clean(s.Reason))
-	}
-	out := "needs " + s.String()
-	if len(s.HeldBy) > 0 {
-		out += ", held by " + strings.Join(s.HeldBy, ", ")
-	}
-	return out
+// jobsWaiting returns why the jobs of a granted flow wait for executors.
+func jobsWaiting(s contract.Shortage) string {
+	return fmt.Sprintf("%s of %s waiting: %s", document.Count(s.Needed, "job"), s.Progdef, clean(s.Reason))
 }
 
 // executors returns the number of executors of each progdef.

@@ -132,8 +132,9 @@ func TestFlows(t *testing.T) {
 	}
 	queued := contract.FlowStatus{
 		Flow: "queued", Phase: contract.TypeFlowQueued, Submitted: now.Add(-time.Second),
-		Queued: &contract.FlowQueued{Place: 2, Shortage: []contract.Shortage{
-			{Progdef: "greet", What: "slots", Needed: 5, Free: 1, Limit: 10}, {What: "executors", Needed: 1},
+		Queued: &contract.FlowQueued{Place: 2, Behind: []string{"first"}, Shortage: []contract.Shortage{
+			{Progdef: "greet", What: "slots", Needed: 5, Free: 1, Limit: 10, HeldBy: []string{"loud"}},
+			{What: "executors", Needed: 1, Free: 2, Kept: 2, Limit: 4},
 		}},
 	}
 	stalled := contract.FlowStatus{

@@ -148,7 +148,7 @@ func stalled(s contract.FlowStatus) []string {
 	var out []string
 	for _, x := range s.Queued.Shortage {
 		if waiting[x.Progdef] {
-			out = append(out, shortage(x))
+			out = append(out, jobsWaiting(x))
 		}
 	}
 	return out

@@ -143,7 +143,7 @@ func (s *Services) SpawnerFlags() Group {
 		"maximum number of running executors of all progdefs")
 	f.IntVar(&c.Limits.Queue, "max-queue", c.Limits.Queue, "maximum number of flows waiting for capacity")
 	f.DurationVar(&c.Limits.QueueTime, "max-queue-time", c.Limits.QueueTime,
-		"time that a flow may wait for capacity before it is rejected; 0 for no limit")
+		"time that a flow may wait for capacity before it is rejected")
 	f.DurationVar(&c.Limits.ReserveAfter, "reserve-after", c.Limits.ReserveAfter,
 		"time that later flows may go ahead of a waiting flow; then what it needs is kept for it")
 	f.DurationVar(&c.Limits.Linger, "linger", c.Limits.Linger,

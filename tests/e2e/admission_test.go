@@ -1,0 +1,63 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/tests/harness"
+)
+
+// Flows that hold or want a slot for ever hold back only those who want the same, also after a change of leaders; and
+// these go by priority.
+func TestAStuckFlowStopsNobodyElse(t *testing.T) {
+	o := harness.DefaultOptions()
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 1, Max: 1})
+	c.ApplyFaulty(t, harness.Faulty{Name: "words", Out: true, Slots: 5, Max: 2})
+	stuck := start(t, c, "stuck", fed("sink", "10m"))
+	priority := func(n int) string {
+		return strings.Replace(fed("sink", "10m"), "{", fmt.Sprintf(`{"priority": %d, `, n), 1)
+	}
+	queued := func(id string) contract.FlowQueued {
+		return *c.Await(t, "queue", harness.Is(contract.TypeFlowQueued, id)).Data.(*contract.FlowQueued)
+	}
+	for i, id := range []string{"low", "next"} {
+		c.Submit(t, id, priority(i-1))
+		if d := queued(id); len(d.Shortage) != 1 || d.Shortage[0].Progdef != "sink" || !slices.Equal(d.Shortage[0].HeldBy, []string{"stuck"}) {
+			t.Errorf("%s waits for %+v", id, d)
+		}
+	}
+	c.Submit(t, "urgent", priority(7))
+	if d := queued("urgent"); d.Place != 1 || len(d.Behind) > 0 {
+		t.Errorf("urgent waits behind %+v", d)
+	}
+	s.KillService(t, spawner.Name)
+	s.StartService(t, spawner.Name)
+	for i := range 20 {
+		id := fmt.Sprintf("other-%d", i)
+		c.Submit(t, id, `{"nodes": {"words": {"progdef": "words"}}, "outputs": {"words": "words.out"}}`)
+		completed(t, c.AwaitEnd(t, id))
+	}
+	closeInput(t, c, stuck)
+	fine(t, c.AwaitEnd(t, "stuck"))
+	for _, id := range []string{"urgent", "next", "low"} {
+		c.Await(t, "grant of "+id, harness.Is(contract.TypeFlowSpawned, id))
+		planned := c.Await(t, "plan", harness.Is(contract.TypeFlowPlanned, id)).Data.(*contract.FlowPlanned)
+		closeInput(t, c, planned)
+		fine(t, c.AwaitEnd(t, id))
+	}
+	var granted []string
+	for _, e := range c.Events(func(e contract.Event) bool { return e.Type == contract.TypeFlowSpawned }) {
+		if !strings.HasPrefix(e.Subject, "other") {
+			granted = append(granted, e.Subject)
+		}
+	}
+	if want := []string{"stuck", "urgent", "next", "low"}; !slices.Equal(granted, want) {
+		t.Errorf("granted in the order %v, want %v", granted, want)
+	}
+}
