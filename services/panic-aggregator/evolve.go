@@ -51,7 +51,7 @@ func Evolve(s *State, e contract.Event) []string {
 	case *contract.ExecutorExited:
 		return s.executorExited(e, d)
 	case *contract.DeadLetter:
-		return s.answered(d.Sequence, e.Time)
+		return s.answered(d.Sequence)
 	default:
 		return s.fact(e)
 	}

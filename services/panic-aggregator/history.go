@@ -81,14 +81,11 @@ func (p *past) decide() []contract.Event {
 // show folds an event into the status of a flow.
 func (s *State) show(e contract.Event) {
 	status := s.shown[e.Subject]
-	if e.Cause > 0 && (e.Type == contract.TypeFlowValidated || e.Type == contract.TypeFlowRejected) {
-		defer s.submitted.passed(e.Cause, e.Time) // its own submission is answered below
-	}
 	switch {
 	case e.Type == contract.TypeFlowCancel:
 		return
 	case e.Type == contract.TypeFlowSubmit:
-		// One that repeats a flow gets no answer. A rejected document may be corrected and submitted again.
+		// One that repeats a flow is not shown beside it. A rejected document may be corrected and submitted again.
 		if ended, _ := s.past.find(e.Subject); status == nil && ended.Phase != contract.TypeFlowCleaned {
 			s.submitted.add(e.Subject, submission{e.Seq, e.Time})
 		}
