@@ -47,8 +47,8 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		Logic:   Logic(),
 		New:     func(context.Context) (*State, error) { return NewState(c.Limits), nil },
 		Perform: w.perform,
-		Observe: []func(context.Context, *service.Runtime[*State]) error{w.heedReleases, w.makeFirstShards},
-		Lead:    []func(context.Context, *service.Runtime[*State]) error{w.sweep, w.trim},
+		Observe: []func(context.Context, *service.Runtime[*State]) error{w.heedReleases},
+		Lead:    []func(context.Context, *service.Runtime[*State]) error{w.tend, w.trim},
 	}, c.Config)
 }
 
