@@ -58,6 +58,7 @@ const (
 	StartRefused    Code = "start-refused"    // an executor cannot be started as the progdef asks
 	NotAnswerable   Code = "not-answerable"   // a message about something that there is not
 	IDTaken         Code = "id-taken"         // a flow id that another document has used
+	Resubmitted     Code = "resubmitted"      // a document that was submitted before under the same flow id
 	Skipped         Code = "skipped"          // an operator has skipped the event
 	GaveUp          Code = "gave-up"          // a passing error that did not pass
 	InternalFailure Code = "internal-failure" // a defect of Dagyo itself

@@ -96,14 +96,7 @@ func (w *wiring) stored(upto uint64) {
 func (w *wiring) perform(
 	ctx context.Context, r *service.Runtime[*State], effect contract.Event,
 ) (contract.Event, error) {
-	var used *taken
-	if c, ok := effect.With.(command); ok {
-		var err error
-		if used, err = w.used(ctx, c.Subject); err != nil {
-			return effect, err
-		}
-	}
-	effect, err := judge(ctx, r, effect, used)
+	effect, err := judge(ctx, r, effect, w.used)
 	if err != nil {
 		return effect, err
 	}
@@ -136,48 +129,71 @@ type Events interface {
 	Message(ctx context.Context, seq uint64) (*event.Stored, error)
 }
 
-// Judge replaces the effect of a submission by its answer. Other effects it returns as they are.
+// Judge replaces the effect of a submission by its answer, as if history were empty. Other effects it returns as they
+// are.
 func Judge(ctx context.Context, r Events, effect contract.Event) (contract.Event, error) {
-	return judge(ctx, r, effect, nil)
+	return judge(ctx, r, effect, func(context.Context, string) (*taken, error) { return nil, nil })
 }
 
-func judge(
-	ctx context.Context, r Events, effect contract.Event, used *taken,
-) (answer contract.Event, err error) {
-	c, ok := effect.With.(command)
-	if !ok {
-		return effect, nil
+// A lookup returns what history has of an id, nil if it has nothing.
+type lookup func(ctx context.Context, id string) (*taken, error)
+
+// judge is Judge with a history.
+func judge(ctx context.Context, r Events, effect contract.Event, past lookup) (answer contract.Event, err error) {
+	c, ok, err := submission(ctx, r, effect)
+	if err != nil || !ok {
+		return effect, err
 	}
-	raw, problems, err := documentOf(ctx, r, c)
-	if err != nil {
-		return answer, err
+	owner, err := ownerOf(ctx, r, c.Subject, past)
+	switch {
+	case err != nil && len(c.Problems) > 0:
+		return deadLetter(c, c.Problems), nil // the id may be that of a flow that has ended
+	case err != nil:
+		return effect, err
 	}
-	r.Read(func(s *State) {
-		if len(problems) > 0 {
-			answer = s.unreadable(c, problems, used)
-		} else {
-			answer = s.submission(c, raw, used)
-		}
-	})
+	r.Read(func(s *State) { answer = s.answerSubmission(c, owner) })
 	return answer, nil
 }
 
-// documentOf returns the document of a submission, from EVENTS where it is not at hand.
-func documentOf(ctx context.Context, r Events, c command) (raw []byte, problems problem.List, err error) {
-	if c.Raw != nil {
-		return c.Raw, nil, nil
+// submission returns the submission that an effect is to answer, with its document. The core rejects those that it
+// cannot decode, and gives up others; whether that may be the answer is judged here, too.
+func submission(ctx context.Context, r Events, effect contract.Event) (c command, ok bool, err error) {
+	if d, rejected := effect.Data.(*contract.FlowRejected); rejected {
+		return command{
+			Seq: effect.Cause, Type: contract.TypeFlowSubmit, Subject: effect.Subject, TraceParent: effect.TraceParent,
+			Problems: d.Problems,
+		}, true, nil
+	}
+	if c, ok = effect.With.(command); !ok || c.Raw != nil {
+		return c, ok, nil
 	}
 	m, err := r.Message(ctx, c.Seq)
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return c, ok, err
 	case m == nil:
-		return nil, problem.List{{
+		c.Problems = problem.List{{
 			Code: problem.GaveUp, Message: "the submission is no longer stored: there were too many to answer it in time",
 			Hint: "submit it again",
-		}}, nil
+		}}
+	default:
+		c.Raw, c.Problems = m.Event.Raw, m.Problems
 	}
-	return m.Event.Raw, m.Problems, nil
+	return c, ok, nil
+}
+
+// ownerOf returns what has taken an id, nil if it is free. The state is read before history: it forgets a flow once
+// history has it.
+func ownerOf(ctx context.Context, r Events, id string, past lookup) (owner *taken, err error) {
+	r.Read(func(s *State) {
+		if t, known := s.flows[id]; known {
+			owner = &t
+		}
+	})
+	if owner != nil {
+		return owner, nil
+	}
+	return past(ctx, id)
 }
 
 // storeCatalog writes what an answer has changed, unless a later change is stored already.

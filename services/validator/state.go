@@ -54,8 +54,6 @@ type command struct {
 const (
 	// factStored tells up to which event history includes the flows that have ended. With is its place.
 	factStored contract.Type = "fact.stored"
-	// actRepeated answers a submission that repeats the one that has taken its id: it is folded, not published.
-	actRepeated contract.Type = "act.repeated"
 )
 
 // keptLimit bounds the documents of submitted flows in memory, in bytes. Those beyond it are read again.
@@ -108,9 +106,6 @@ func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 func Evolve(s *State, e contract.Event) []string {
 	switch e.Type {
 	case contract.TypeFlowSubmit:
-		if s.repeated(e.Subject, e.Raw) {
-			return nil
-		}
 		return s.await(e)
 	case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply:
 		s.change(e)
@@ -121,7 +116,7 @@ func Evolve(s *State, e contract.Event) []string {
 			t.Document = d.Document
 		}
 		s.flows[e.Subject] = t
-		return s.dropAnswered(answeredKey(e), e.Cause)
+		return s.drop(answeredKey(e), e.Cause)
 	case contract.TypeFlowCleaned:
 		if t, known := s.flows[e.Subject]; known {
 			t.Cleaned = e.Seq
@@ -129,8 +124,6 @@ func Evolve(s *State, e contract.Event) []string {
 		}
 	case factStored:
 		maps.DeleteFunc(s.flows, func(_ string, t taken) bool { return t.Cleaned > 0 && t.Cleaned <= e.With.(uint64) })
-	case actRepeated:
-		return s.drop(s.keys[e.Cause], e.Cause)
 	case contract.TypeFlowRejected:
 		if !e.EndsFlow() {
 			return s.drop(answeredKey(e), e.Cause)
@@ -144,17 +137,6 @@ func Evolve(s *State, e contract.Event) []string {
 		}
 	}
 	return nil
-}
-
-// digestLimit bounds the documents that are compared when they are folded, in bytes. Larger ones are compared when
-// they are judged.
-const digestLimit = 64 << 10
-
-// repeated reports whether a submission is known to be one of the document that has taken the id: then it is the
-// same submission.
-func (s *State) repeated(flow string, raw []byte) bool {
-	t, known := s.flows[flow]
-	return known && (t.Document == "" || len(raw) > 0 && len(raw) <= digestLimit && t.by(document.Digest(raw)))
 }
 
 // change takes a command about a catalogue to effect: it counts from its place in EVENTS on.
@@ -220,25 +202,6 @@ func (s *State) drop(key string, seq uint64) []string {
 		waiting = slices.Delete(waiting, i, i+1)
 	}
 	if s.pending[key] = waiting; len(waiting) == 0 {
-		delete(s.pending, key)
-	}
-	return []string{key}
-}
-
-// dropAnswered removes the submission that was found valid, and those of the same document.
-func (s *State) dropAnswered(key string, seq uint64) []string {
-	waiting, there := s.pending[key]
-	if !there {
-		return nil
-	}
-	s.pending[key] = slices.DeleteFunc(waiting, func(c command) bool {
-		answered := c.Seq == seq || s.repeated(c.Subject, c.Raw)
-		if answered {
-			s.forget(c)
-		}
-		return answered
-	})
-	if len(s.pending[key]) == 0 {
 		delete(s.pending, key)
 	}
 	return []string{key}

@@ -46,6 +46,7 @@ func TestDeadLettersDropTheirCommands(t *testing.T) {
 		t.Errorf("left are %v of %d keys", left, len(restored.pending))
 	}
 	Evolve(restored, contract.Event{Type: contract.TypeFlowValidated, Subject: "f", Cause: 2})
+	dead(restored, 4, "flow f")
 	if len(restored.pending)+len(restored.keys) != 0 {
 		t.Errorf("left are %v", restored.pending)
 	}

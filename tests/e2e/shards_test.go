@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
@@ -67,6 +69,61 @@ func TestStreamsOfEdgesChange(t *testing.T) {
 		}
 	}
 	s.AwaitNothingLeft(t, c)
+}
+
+// The streams of edges are created by the leader only, so replicas that start together on a fresh broker create one set.
+// Each leader looks for them, since they may be gone.
+func TestOneSetOfStreamsOfEdges(t *testing.T) {
+	o := harness.DefaultOptions()
+	o.Without = harness.Services
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	const advisory = "$JS.EVENT.ADVISORY.STREAM.CREATED."
+	created, err := c.SubscribeSync(advisory + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.AwaitFlush(t)
+	for range 2 {
+		s.StartService(t, planner.Name)
+	}
+	next := func(wait time.Duration) bool {
+		for {
+			m, err := created.NextMsg(wait)
+			if err != nil {
+				return false
+			}
+			if strings.HasPrefix(m.Subject, advisory+contract.EdgeStreamPrefix) {
+				return true
+			}
+		}
+	}
+	await := func(streams int) {
+		t.Helper()
+		for range streams {
+			if !next(harness.Patience) {
+				t.Fatal("a stream of edges is missing")
+			}
+		}
+	}
+	await(o.Planner.EdgeStreams)
+	name, _, _ := strings.Cut(shards(t, c)[0], " ")
+	if err := c.JS.DeleteStream(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	// Another holder has the lease for a moment, so that a new term begins.
+	if _, err := c.JS.PublishMsg(t.Context(), &nats.Msg{Subject: contract.LeaseSubject(planner.Name)}, jetstream.WithMsgTTL(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	await(1)
+	if got := shards(t, c); len(got) != o.Planner.EdgeStreams {
+		t.Errorf("the streams are %v, want %d", got, o.Planner.EdgeStreams)
+	}
+	s.KillService(t, planner.Name)
+	c.AwaitFlush(t)
+	if next(time.Nanosecond) {
+		t.Error("another stream of edges was created")
+	}
 }
 
 // What is stored of flows that there are not is removed, and nothing else.

@@ -141,6 +141,8 @@ func (w *world) follow(s *story, e *entry, exited map[string]bool) {
 		return
 	}
 	switch d := e.Event.Data.(type) {
+	case *contract.FlowRejected: // by the validator: it must not be a second outcome
+		w.fatalf("%s is rejected after its flow.validated, at %d", flow, e.Seq)
 	case *contract.FlowPlanned:
 		if s.jobs != nil {
 			w.fatalf("%s is planned twice: at %d", flow, e.Seq)
@@ -276,12 +278,8 @@ func (w *world) checkCommands() {
 		}
 		n := answers[e.Seq]
 		switch e.Type {
-		case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply:
+		case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply, contract.TypeFlowSubmit:
 			if n != 1 {
-				w.fatalf("%s has %d answers", describe(e), n)
-			}
-		case contract.TypeFlowSubmit:
-			if n > 1 || n == 0 && !valid[e.Event.Subject] && !w.taken(e.Event.Subject) {
 				w.fatalf("%s has %d answers", describe(e), n)
 			}
 		case contract.TypeFlowCancel:

@@ -234,19 +234,6 @@ func TestTheFailingEffectIsRefused(t *testing.T) {
 	b.want("flow.rejected g")
 }
 
-func TestWhatOpensATakenSubjectIsAnswered(t *testing.T) {
-	b := newBench(t)
-	b.Lead(true)
-	b.event(contract.TypeFlowValidated, "f")
-	f := b.want("act.note f+flow.planned f")[0]
-	f.effects[1].Cause = 7
-	b.Finish(Result{task: f, failed: &f.effects[1], Err: fmt.Errorf("publish: %w", ErrTaken)})
-	f = b.want("deadletter deadletter")[0]
-	if d := f.effects[0].Data.(*contract.DeadLetter); d.Sequence != 7 {
-		t.Errorf("dead letter %+v", d)
-	}
-}
-
 func TestMessagesThatCannotBeFoldedAreAnswered(t *testing.T) {
 	b := newBench(t)
 	var alarms []string
@@ -370,10 +357,10 @@ func TestPublicationsHaveConditions(t *testing.T) {
 			switch {
 			case errors.As(o.Err, &stale):
 				got = fmt.Sprint("stale ", stale.seq)
-			case errors.Is(o.Err, ErrTaken):
-				got = "taken"
 			case o.Err != nil:
 				got = o.Err.Error()
+			case o.effects[0].Type == contract.TypeDeadLetter:
+				got = "taken"
 			}
 			if got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
@@ -441,6 +428,64 @@ func TestDeadLettersKeepTheirMessage(t *testing.T) {
 	want = contract.DeadLetter{Subject: "flow.cancel", Sequence: 8, Problems: problems}
 	if d := r.effects[1].Data.(*contract.DeadLetter); !reflect.DeepEqual(*d, want) {
 		t.Errorf("of a message that is gone: got %+v\nwant %+v", *d, want)
+	}
+}
+
+// A submission under an id that is taken is answered with a dead letter that names the id, whoever finds that out: the
+// broker, or the service as it performs the answer. So is one that cannot be decoded.
+func TestTakenIDsAreAnswered(t *testing.T) {
+	broken := event.NewStored(event.Place{Seq: 7}, "flow.submit")
+	broken.Event = contract.Event{Type: contract.TypeFlowSubmit, Subject: "f", ID: "a1", Source: "/users/ada"}
+	broken.Problems = problem.List{{Code: problem.NotJSON}}
+	valid := contract.Event{Type: contract.TypeFlowValidated, Subject: "f", Cause: 7, Opens: true, TraceParent: "00"}
+	unread := contract.Event{Type: contract.TypeDeadLetter, Subject: "deadletter", Cause: 7, With: Unprocessed{Seq: 7}}
+	for name, effect := range map[string]contract.Event{"valid": valid, "unread": unread} {
+		for finder, found := range map[string]error{"broker": nil, "service": fmt.Errorf("look: %w", ErrTaken)} {
+			t.Run(name+" found by the "+finder, func(t *testing.T) {
+				w := Worker{
+					Log: &paper{last: 40, kind: contract.TypeFlowCleaned}, Held: func() bool { return true },
+					LastOf:  func(string) uint64 { return 0 },
+					Perform: func(_ context.Context, e contract.Event) (contract.Event, error) { return e, found },
+					Read:    func(context.Context, uint64) (*event.Stored, []byte, error) { return broken, []byte("{"), nil },
+				}
+				task := &Task{effects: []contract.Event{effect}, decided: 50}
+				r := w.Do(t.Context(), task)
+				if r.Err != nil || len(r.effects) != 1 || task.published == 0 {
+					t.Fatalf("published %v up to %d, %v", r.effects, task.published, r.Err)
+				}
+				want := contract.DeadLetter{
+					Subject: "flow.submit", Sequence: 7, Source: "/users/ada", ID: "a1", Problems: problem.List{Taken("f")}, Excerpt: "{",
+				}
+				if d, ok := r.effects[0].Data.(*contract.DeadLetter); !ok || !reflect.DeepEqual(*d, want) {
+					t.Errorf("got %+v\nwant %+v", r.effects[0].Data, want)
+				}
+				if r.effects[0].TraceParent != effect.TraceParent {
+					t.Error("the trace is lost")
+				}
+			})
+		}
+	}
+}
+
+// The service may answer a message that the core cannot decode with another event than the core would.
+func TestServicesAnswerWhatCannotBeDecoded(t *testing.T) {
+	broken := event.NewStored(event.Place{Seq: 7}, "flow.submit")
+	broken.Event = contract.Event{Type: contract.TypeFlowSubmit, Subject: "f", ID: "a1"}
+	w := Worker{
+		Log: anyPlace{}, Held: func() bool { return true }, LastOf: func(string) uint64 { return 0 },
+		Read: func(context.Context, uint64) (*event.Stored, []byte, error) { return broken, []byte("{"), nil },
+		Perform: func(_ context.Context, e contract.Event) (contract.Event, error) {
+			return contract.NewDeadLetter("flow.submit", e.Cause, problem.List{Taken(e.Subject)}), nil
+		},
+	}
+	unread := contract.Event{Type: contract.TypeDeadLetter, Subject: "deadletter", Cause: 7, With: Unprocessed{Seq: 7}}
+	r := w.Do(t.Context(), &Task{effects: []contract.Event{unread}})
+	if r.Err != nil || len(r.effects) != 1 {
+		t.Fatalf("published %v, %v", r.effects, r.Err)
+	}
+	d, ok := r.effects[0].Data.(*contract.DeadLetter)
+	if !ok || d.ID != "a1" || d.Excerpt != "{" || d.Problems[0].Message != Taken("f").Message {
+		t.Errorf("published %+v", r.effects[0])
 	}
 }
 

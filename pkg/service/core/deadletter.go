@@ -63,7 +63,8 @@ func (c *Core[S]) forgetAnswered(e contract.Event) {
 }
 
 // answer returns the answer to an unprocessed message: a rejection of a submission that names its flow, a dead letter
-// for anything else. m is nil where EVENTS does not hold the message any more.
+// for anything else. The service replaces the rejection by a dead letter where the id is taken. m is nil where EVENTS
+// does not hold the message any more.
 func (u Unprocessed) answer(m *event.Stored, data []byte) contract.Event {
 	failure := func(message, hint string) problem.List {
 		return problem.List{{Code: problem.InternalFailure, Message: message, Hint: hint}}

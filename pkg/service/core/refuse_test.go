@@ -69,6 +69,24 @@ func refuseOne(t *testing.T, failing int, err error) {
 	}
 }
 
+// A refusal that fails is attempted again after a pause.
+func TestAFailedRefusalIsSpaced(t *testing.T) {
+	c := New(granting(), Limits{Workers: 10, MaxAttempts: 1}, 0, func(string) {})
+	c.Lead(true)
+	f := c.Tasks()[1]
+	for range 2 { // the effect, and its refusal
+		c.Finish(Result{task: f, failed: &f.effects[0], Err: errors.New("no")})
+		next := c.Tasks()
+		if len(next) != 1 {
+			t.Fatalf("%d tasks follow, want 1", len(next))
+		}
+		f = next[0]
+	}
+	if f.Pause <= 0 || f.Pause >= longPause {
+		t.Errorf("the next attempt follows after %v with %v", f.Pause, f.effects)
+	}
+}
+
 // A verdict that cannot be stored is answered once, and attempted each minute for as long as the state requires it.
 // It does not occupy a worker meanwhile.
 func TestAnUnstorableVerdictIsAnsweredOnce(t *testing.T) {

@@ -132,8 +132,6 @@ func (c *Core[S]) Finish(r Result) {
 		c.follow(t, &Task{Pause: t.Pause})
 	case errors.As(r.Err, &stale):
 		t.published = max(t.published, stale.seq)
-	case errors.Is(r.Err, ErrTaken):
-		c.answerTaken(r)
 	default:
 		c.fail(r)
 	}
@@ -184,14 +182,6 @@ func (c *Core[S]) follow(t, next *Task) {
 	c.next = append(c.next, next)
 }
 
-// answerTaken answers a submission under an id that is in use. The answer is an event, so that the submission does
-// not come back to replicas that follow, or that start from an older snapshot.
-func (c *Core[S]) answerTaken(r Result) {
-	problems := problem.List{Taken(r.failed.Subject)}
-	answer := contract.NewDeadLetter(string(contract.TypeFlowSubmit), r.failed.Cause, problems)
-	c.follow(r.task, &Task{effects: []contract.Event{answer}})
-}
-
 // longPause lies between two attempts of an effect that was given up and that the state still requires, such as a
 // verdict. It does not occupy a worker.
 const longPause = time.Minute
@@ -210,7 +200,10 @@ func (c *Core[S]) fail(r Result) {
 		for _, key := range r.task.keys {
 			c.endObservation(key, r.Err)
 		}
-		if next.Pause = longPause; !f.answered {
+		switch {
+		case f.answered:
+			next.Pause = longPause
+		case r.task.refuses == "": // else the refusal itself failed: it follows the next attempt
 			next = &Task{refuses: a, effects: []contract.Event{refusal(*r.failed, r.task.effects, *p)}}
 		}
 	}

@@ -2,11 +2,13 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/problem"
 )
 
 // A Task is a list of effects that are performed and published in order, or a pause between two attempts, which has
@@ -79,7 +81,8 @@ func (w Worker) Do(ctx context.Context, t *Task) Result {
 	return r
 }
 
-// carryOut performs one effect and publishes it, unless it is an act.
+// carryOut performs one effect and publishes it, unless it is an act. If an event that opens its aggregate is refused, a
+// dead letter is published instead.
 func (w Worker) carryOut(
 	ctx context.Context, t *Task, effect contract.Event, own map[string]uint64,
 ) (contract.Event, error) {
@@ -87,42 +90,66 @@ func (w Worker) carryOut(
 		return effect, ErrFenced
 	}
 	e, err := w.perform(ctx, effect)
-	if err != nil {
+	if err == nil {
+		err = w.publish(ctx, t, e, own)
+	}
+	if !errors.Is(err, ErrTaken) {
 		return e, err
 	}
-	if e.TraceParent == "" {
-		e.TraceParent = effect.TraceParent
+	letter := contract.NewDeadLetter(string(contract.TypeFlowSubmit), e.Cause, problem.List{Taken(e.Subject)})
+	letter.TraceParent = e.TraceParent
+	if letter, err = w.filled(ctx, letter); err == nil {
+		err = w.publish(ctx, t, letter, own)
 	}
-	if e.IsAct() {
-		return e, nil
-	}
-	seq, err := w.publish(ctx, t.decided, e, own)
-	t.published = max(t.published, seq)
-	return e, err
+	return letter, err
 }
 
+// perform makes an effect true, and returns the event to publish. If it cannot, that is the event as it was decided.
 func (w Worker) perform(ctx context.Context, effect contract.Event) (contract.Event, error) {
+	decided, filled := effect, false
 	if u, ok := effect.With.(Unprocessed); ok {
 		m, data, err := w.Read(ctx, u.Seq)
 		if err != nil {
 			return effect, err
 		}
-		return u.answer(m, data), nil
+		decided = u.answer(m, data)
+		filled = decided.Type == contract.TypeDeadLetter
 	}
-	e, err := w.Perform(ctx, effect)
-	if err != nil || e.Type != contract.TypeDeadLetter || e.Cause == 0 {
-		return e, err
-	}
-	m, data, err := w.Read(ctx, e.Cause)
+	e, err := w.Perform(ctx, decided)
 	if err != nil {
-		return effect, err
+		return decided, err
 	}
-	return about(e, m, data), nil
+	if e.TraceParent == "" {
+		e.TraceParent = decided.TraceParent
+	}
+	if filled {
+		return e, nil
+	}
+	return w.filled(ctx, e)
 }
 
-// publish stores an event on the condition that nothing was published about its aggregate but what the deciding state
+// filled returns a dead letter with what it repeats of its message, and any other event as it is.
+func (w Worker) filled(ctx context.Context, e contract.Event) (contract.Event, error) {
+	if e.Type != contract.TypeDeadLetter || e.Cause == 0 {
+		return e, nil
+	}
+	m, data, err := w.Read(ctx, e.Cause)
+	return about(e, m, data), err
+}
+
+// publish publishes an event, unless it is an act.
+func (w Worker) publish(ctx context.Context, t *Task, e contract.Event, own map[string]uint64) error {
+	if e.IsAct() {
+		return nil
+	}
+	seq, err := w.store(ctx, t.decided, e, own)
+	t.published = max(t.published, seq)
+	return err
+}
+
+// store stores an event on the condition that nothing was published about its aggregate but what the deciding state
 // included and what the task itself has published.
-func (w Worker) publish(
+func (w Worker) store(
 	ctx context.Context, decided uint64, e contract.Event, own map[string]uint64,
 ) (uint64, error) {
 	aggregate := e.Aggregate()
