@@ -211,7 +211,7 @@ func TestBrokenSnapshots(t *testing.T) {
 				if !strings.Contains(said, "cannot start from a snapshot") || !strings.Contains(said, "starting from a snapshot") {
 					t.Errorf("the %s does not start from its older snapshot:\n%s", service, said)
 				}
-				if strings.Contains(said, "not kept any more that this service has not seen") {
+				if strings.Contains(said, "events that this service has not folded were deleted") {
 					t.Errorf("EVENTS does not have what the %s needs:\n%s", service, said)
 				}
 			}
