@@ -78,7 +78,7 @@ func digest() (string, error) {
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// asked handles arguments that request something else than serving jobs. It reports whether it did.
+// asked handles arguments that request something other than serving jobs, and reports whether there were any.
 func (p Program) asked(args []string, out, errs io.Writer) (code int, asked bool) {
 	if len(args) < 2 {
 		return 0, false

@@ -12,8 +12,8 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// Whoever publishes another document under an id that is used learns of it, and the flow that has the id goes on.
-func TestAnotherDocumentUnderAnID(t *testing.T) {
+// A submission of another document under a used id is answered, and does not affect the flow with that id.
+func TestAnotherDocumentUnderAUsedID(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true})
@@ -27,12 +27,12 @@ func TestAnotherDocumentUnderAnID(t *testing.T) {
 				d.Problems[0].Code == problem.IDTaken && d.Source != "" && d.ID != "" && d.Excerpt != "" && len(c.Events(isDeadLetter)) == n
 		})
 	}
-	refused("while the flow runs", 1)
+	refused("while the flow is running", 1)
 	c.Submit(t, "one", " "+fed("sink", "1h")) // the same submission
 	halt(t, c, planned.Inputs["in"])
 	completed(t, c.AwaitEnd(t, "one"))
 	c.Await(t, "clean-up", harness.Is(contract.TypeFlowCleaned, "one"))
-	refused("when it has ended", 2)
+	refused("after it has ended", 2)
 	s.RestartAll(t)
 	refused("after a restart", 3)
 	c.Submit(t, "one", fed("sink", "1h"))
@@ -49,8 +49,8 @@ func TestAnotherDocumentUnderAnID(t *testing.T) {
 
 func isDeadLetter(e contract.Event) bool { return e.Type == contract.TypeDeadLetter }
 
-// The status of a running flow shows its edges and what waits for a client; that of an ended one what both ends
-// have counted.
+// The status of a running flow shows its edges and what waits for a client; that of an ended flow shows the counts of
+// both ends.
 func TestCountsOfClients(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -84,7 +84,7 @@ func TestCountsOfClients(t *testing.T) {
 	}
 	after, _ := status(t, c, "shout")
 	for deadline := time.Now().Add(harness.Patience); after.Phase != contract.TypeFlowCleaned; after, _ = status(t, c, "shout") {
-		if time.Now().After(deadline) { // the event is on its way to the one that answers
+		if time.Now().After(deadline) { // the event may not have reached the service that answers
 			t.Fatalf("the status does not show the clean-up: %+v", after)
 		}
 	}
