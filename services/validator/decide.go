@@ -42,9 +42,9 @@ func (s *State) answer(c command) contract.Event {
 // Open returns the keys of all commands without an answer.
 func Open(s *State) []string { return slices.Sorted(maps.Keys(s.pending)) }
 
-// submission returns the answer to a submission that is judged now: flow.validated, flow.rejected, a dead letter
-// where another document has taken the id, or nothing but actRepeated where it was the same. used is what history
-// has of the id, nil where it has nothing.
+// submission returns the answer to a submission that is judged now: flow.validated; flow.rejected; a dead letter if the
+// id was used for another document; or only actRepeated if it was used for the same one. used is the id's entry in
+// history, or nil if there is none.
 func (s *State) submission(c command, raw []byte, used *taken) contract.Event {
 	t, known := s.flows[c.Subject]
 	if !known && used != nil {
@@ -61,8 +61,8 @@ func (s *State) submission(c command, raw []byte, used *taken) contract.Event {
 	return answer
 }
 
-// unreadable answers a submission whose document cannot be read. Where the id is taken a dead letter does: a
-// rejection is about the flow. used is as for submission.
+// unreadable answers a submission whose document cannot be read. If the id is taken, the answer is a dead letter, since
+// a rejection would be about the flow with that id. used is as for submission.
 func (s *State) unreadable(c command, problems problem.List, used *taken) contract.Event {
 	answer := rejectedFlow(c.Subject, problems)
 	if _, known := s.flows[c.Subject]; known || used != nil {
@@ -72,7 +72,7 @@ func (s *State) unreadable(c command, problems problem.List, used *taken) contra
 	return answer
 }
 
-// deadLetter answers a submission under the id of another flow, which is left alone.
+// deadLetter answers a submission under the id of another flow, without affecting that flow.
 func deadLetter(c command, problems problem.List) contract.Event {
 	return contract.NewDeadLetter(string(c.Type), c.Seq, problems)
 }
