@@ -70,7 +70,7 @@ func TestFirstProcess(t *testing.T) {
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if line != "reaped\n" || err != nil {
-		t.Errorf("it says %q, %v", line, err)
+		t.Errorf("it printed %q, %v", line, err)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

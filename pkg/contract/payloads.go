@@ -208,7 +208,7 @@ type ExecutorExited struct {
 	Reason string `json:"reason"`
 	// Detail is the end of the process's standard error.
 	Detail string `json:"detail,omitempty"`
-	// Permanent is true if no executor of this revision can be started as its progdef says.
+	// Permanent is true if no executor of this revision can be started as its progdef requires.
 	Permanent bool `json:"permanent,omitempty"`
 }
 

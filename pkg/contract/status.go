@@ -42,7 +42,7 @@ type FlowStatus struct {
 }
 
 // A ClientWait is an end of a running flow that waits for a client: an input into which nothing was written, or an
-// output with records that nobody has read.
+// output with unread records.
 type ClientWait struct {
 	Input  string `json:"input,omitempty"`
 	Output string `json:"output,omitempty"`

@@ -31,7 +31,7 @@ type Runtime[S any] struct {
 	core  *core.Core[S]
 	clock clock
 	term  *term
-	// changed is closed by the next step; nil while nobody waits for it.
+	// changed is closed by the next step; nil while nothing waits for it.
 	changed chan struct{}
 
 	// current is closed once the state includes what EVENTS held at the start.

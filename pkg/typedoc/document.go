@@ -44,13 +44,13 @@ func (d Document) Summary() string {
 func Builtins() []Document {
 	t := []string{"T"}
 	return []Document{
-		{Name: "Result", TypeParams: t, Description: "Either a T or an error. The first byte is 0 " +
-			"and the bytes of the T follow; or it is 1 and a message follows, which is UTF-8 text."},
+		{Name: "Result", TypeParams: t, Description: "Either a T or an error. The first byte is 0, " +
+			"followed by the bytes of the T, or 1, followed by a message in UTF-8."},
 		{Name: "json", Description: "One JSON value in UTF-8. See RFC 8259; white space around the " +
-			"value means nothing."},
-		{Name: "list", TypeParams: t, Description: "Many T in one record. The items stand one behind " +
-			"the other: of each its length in bytes, as an unsigned LEB128 number, then its bytes."},
-		{Name: "octets", Description: "Arbitrary bytes. Dagyo passes them on as they are."},
+			"value is ignored."},
+		{Name: "list", TypeParams: t, Description: "A list of T in one record. For each element, it has " +
+			"the length in bytes, as an unsigned LEB128 number, followed by the bytes."},
+		{Name: "octets", Description: "Arbitrary bytes. Dagyo passes them on unchanged."},
 		{Name: "utf8-string", Description: "Text in UTF-8. It ends where the record ends, without a " +
 			"final NUL, and may be empty."},
 	}

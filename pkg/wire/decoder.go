@@ -18,8 +18,8 @@ type Decoder struct {
 	trailer         []byte // of the frame with END
 	joined          []byte // the record being put together, or the last one that was
 	before          []byte // the storage of the one before that
-	stable          bool   // the last record lies in its frame
-	open            bool   // a record goes on in the next frame
+	stable          bool   // the last record is part of its frame
+	open            bool   // a record continues in the next frame
 	records, octets uint64
 	crc             uint32
 	ended           bool

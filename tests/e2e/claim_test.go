@@ -69,5 +69,5 @@ func awaitTaken(t *testing.T, c *harness.Client, subject string) {
 			return
 		}
 	}
-	t.Fatalf("nobody takes %s", subject)
+	t.Fatalf("%s was not taken", subject)
 }

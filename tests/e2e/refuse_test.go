@@ -175,7 +175,7 @@ func TestQueuedFlowIsToldItsNewReason(t *testing.T) {
 		c.AwaitEnd(t, id)
 	}
 	if told := c.Events(harness.Is(contract.TypeFlowQueued, "both")); len(told) > 4 {
-		t.Errorf("told %d times", len(told))
+		t.Errorf("published %d times", len(told))
 	}
 	closeInput(t, c, other)
 	c.Await(t, "grant", harness.Is(contract.TypeFlowSpawned, "both"))

@@ -59,7 +59,7 @@ func (p *page) overview() {
 // questions lists the questions that services answer.
 func (p *page) questions() {
 	p.printf("\n## Questions\n\nA question is a NATS request. An answer with the header `Nats-Service-Error-Code` is an error; " +
-		"`Nats-Service-Error` says which. [clients.md](clients.md) has an example.\n\n")
+		"`Nats-Service-Error` describes it. [clients.md](clients.md) has an example.\n\n")
 	p.printf("| subject | answered by | body of the request | answer | |\n|---|---|---|---|---|\n")
 	for _, q := range contract.Questions {
 		p.printf("| `%s` | %s | %s | %s | %s |\n", q.Subject, q.By, p.asked(q), p.answered(q), q.Doc)

@@ -405,7 +405,7 @@ func (b *bench) forget(t *testing.T, id string) {
 func (b *bench) wantNothing(t *testing.T) {
 	t.Helper()
 	if left := remains(t, b.place); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
+		t.Errorf("left over: %q", left)
 	}
 	if running, err := b.List(t.Context()); err != nil || len(running) > 0 {
 		t.Errorf("List is %+v (%v)", running, err)

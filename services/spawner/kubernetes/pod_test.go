@@ -49,7 +49,7 @@ func TestExits(t *testing.T) {
 			p.Status.ContainerStatuses = nil
 			p.Status.Reason, p.Status.Message = "OutOfcpu", "Node didn't have enough resource: cpu"
 		}), backend.Exit{Code: -1, Reason: "its machine rejected or ended it: OutOfcpu: Node didn't have enough resource: cpu"}},
-		{"nobody knows", runs("p", "one", phase(corev1.PodFailed), terminatedWith(137, reasonUnknown, "lost")),
+		{"an unknown reason", runs("p", "one", phase(corev1.PodFailed), terminatedWith(137, reasonUnknown, "lost")),
 			backend.Exit{Code: -1, Reason: "its machine did not report its exit status"}},
 		{"the first end counts", runs("p", "one", restarted(3), terminatedWith(0, "Completed", "")),
 			backend.Exit{Code: 3, Reason: "it exited with code 3"}},

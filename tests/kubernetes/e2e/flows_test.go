@@ -199,7 +199,7 @@ func TestNodeDrain(t *testing.T) {
 	u.Apply(t, greeter("settled").with("scaling", map[string]any{"idleTimeout": "5m"}).json(t))
 	f := u.open(t, "settled", through("settled", "name", "greeting"))
 	pod := podOf(t, "settled", f.onNode)
-	// Until the kubelet has told that it runs, a pod is pending to the API server, and may be evicted.
+	// Until the kubelet reports that it is running, a pod is pending for the API server, and may be evicted.
 	eventually(t, "the pod to be reported as running", func() (string, bool) {
 		p := podOf(t, "settled", f.onNode)
 		return string(p.Status.Phase), p.Status.Phase == corev1.PodRunning
