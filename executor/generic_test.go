@@ -86,7 +86,7 @@ func ExampleProgram_dynamic() {
 type nested = executor.Codec[executor.Result[[][]byte]]
 
 // Each codec decodes what it encodes, with and without a copy.
-func TestCodecsReadWhatTheyWrite(t *testing.T) {
+func TestCodecsDecodeWhatTheyEncode(t *testing.T) {
 	var c nested = executor.ResultOf(executor.ListOf(executor.Any("T")))
 	rapid.Check(t, func(t *rapid.T) {
 		v := executor.Result[[][]byte]{Value: rapid.SliceOf(rapid.SliceOf(rapid.Byte())).Draw(t, "value")}

@@ -44,7 +44,7 @@ func unpack(t *testing.T, messages []*nats.Msg) (out []contract.FlowStatus) {
 	return out
 }
 
-func TestWhatIsPackedIsUnpacked(t *testing.T) {
+func TestPackAndUnpack(t *testing.T) {
 	for _, n := range []int{1, 2, recordsLimit, recordsLimit + 1, 3*recordsLimit + 7} {
 		for _, limit := range []int{16 << 10, 256 << 10, 4 << 20} {
 			want := samples(n)

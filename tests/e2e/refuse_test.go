@@ -139,7 +139,7 @@ func TestPlanBehindTheEnd(t *testing.T) {
 }
 
 // The reason why a flow is queued is published when it changes, and not more often than useful.
-func TestQueuedFlowIsToldItsNewReason(t *testing.T) {
+func TestQueuedFlowGetsItsNewReason(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true})

@@ -122,7 +122,7 @@ func TestKickedConnections(t *testing.T) {
 }
 
 // Credits are lost: the writer is disconnected while the reader consumes.
-func TestCreditGivenWhileTheWriterIsAway(t *testing.T) {
+func TestCreditGivenWhileTheWriterIsDisconnected(t *testing.T) {
 	e := setup(t, jetstream.FileStorage)
 	w, r := e.writer(), e.reader()
 	n := fill(t, e, w, 1000)

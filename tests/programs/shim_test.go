@@ -400,7 +400,7 @@ func TestFailureBehindSlowReader(t *testing.T) {
 }
 
 // A command may still write after a stop: nothing prevents it from ending.
-func TestStoppedCommandWritesOn(t *testing.T) {
+func TestStoppedCommandKeepsWriting(t *testing.T) {
 	b := newBench(t)
 	one, two := b.edge("utf8-string"), b.edge("utf8-string")
 	j := b.run(sh(t, "", `trap 'head -c 1000000 /dev/zero | tr "\0" "\n"; echo end >&3; exit 0' TERM

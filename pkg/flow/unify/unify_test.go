@@ -192,7 +192,7 @@ func TestBlowUp(t *testing.T) {
 }
 
 // If types are related before they are known, the last equation makes all of them grow.
-func TestBlowUpFromBehind(t *testing.T) {
+func TestLateBlowUp(t *testing.T) {
 	s := New(Size{Depth: 1000, Length: 1 << 20})
 	var vars []Term
 	for range 18 {

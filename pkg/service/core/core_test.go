@@ -199,7 +199,7 @@ func TestOverdueKeysAreDecidedWithEachMessage(t *testing.T) {
 	}
 }
 
-func TestFailuresAreSpacedAndThenRefused(t *testing.T) {
+func TestFailuresAreRetriedAndThenRejected(t *testing.T) {
 	b := newBench(t)
 	b.Lead(true)
 	b.event(contract.TypeFlowValidated, "f")
@@ -234,7 +234,7 @@ func TestTheFailingEffectIsRefused(t *testing.T) {
 	b.want("flow.rejected g")
 }
 
-func TestWhatOpensATakenSubjectIsAnswered(t *testing.T) {
+func TestTakenSubjectsAreAnswered(t *testing.T) {
 	b := newBench(t)
 	b.Lead(true)
 	b.event(contract.TypeFlowValidated, "f")

@@ -29,7 +29,7 @@ func granting() Logic[int] {
 }
 
 // If one of several effects fails, its flow is rejected; the others succeed.
-func TestRefusalIsOfTheFailingFlow(t *testing.T) {
+func TestOnlyTheFailingFlowIsRejected(t *testing.T) {
 	for _, failing := range []int{0, 1} { // an act that must precede the flow's event, and the event
 		for _, err := range []error{
 			&problem.Permanent{Problem: problem.Problem{Code: problem.StartRefused, Message: "no"}},

@@ -494,7 +494,7 @@ func TestDrainSendsOneSigterm(t *testing.T) {
 }
 
 // Two SIGTERMs in the same instant would count as one.
-func TestGiveUpRightBehindDrain(t *testing.T) {
+func TestGiveUpRightAfterDrain(t *testing.T) {
 	b := setup(t, func(c *Config) { c.KillDelay = time.Hour }) // the test ends it
 	for i := range 5 {
 		id := fmt.Sprintf("one-%d", i)

@@ -283,7 +283,7 @@ func TestGiveUpKills(t *testing.T) {
 }
 
 // Two SIGTERMs in the same instant would count as one.
-func TestGiveUpRightBehindDrain(t *testing.T) {
+func TestGiveUpRightAfterDrain(t *testing.T) {
 	b := setup(t, func(c *process.Config) { c.KillDelay = time.Hour }) // the test ends it
 	for i := range 20 {
 		id := fmt.Sprintf("one-%d", i)
