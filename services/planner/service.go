@@ -144,7 +144,7 @@ func (w *wiring) ensureMailbox(ctx context.Context, progdef, revision string) er
 		return nil
 	}
 	if _, err := broker.EnsureMailbox(ctx, w.link.JS, progdef, revision); err != nil {
-		return brokerError("make the mailbox "+name, err)
+		return brokerError("create the mailbox "+name, err)
 	}
 	w.mailboxes[name] = true
 	return nil

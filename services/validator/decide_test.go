@@ -15,7 +15,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// log is EVENTS: what is decided is folded behind its cause.
+// log simulates EVENTS: decided events are folded after their cause.
 type log struct {
 	t *testing.T
 	s *State
@@ -40,7 +40,7 @@ func (l *log) say(typ contract.Type, subject, document string) []contract.Event 
 	return answers
 }
 
-// answersTo folds a command and returns its answers. A submission is judged as it is when it is performed.
+// answersTo folds a command and returns its answers. A submission is judged as when it is performed.
 func answersTo(s *State, e contract.Event) (answers []contract.Event) {
 	for _, key := range Evolve(s, e) {
 		effects, _ := Decide(s, key, time.Time{})
@@ -96,7 +96,7 @@ func TestCommands(t *testing.T) {
 	l.want(contract.TypeFlowSubmit, "g", hello, contract.TypeFlowRejected)
 }
 
-// A progdef counts from its command on: a flow right behind it finds it, before any answer is folded.
+// A progdef takes effect with its command: a flow directly after it uses it, before any answer is folded.
 func TestProgdefCountsAtOnce(t *testing.T) {
 	s := NewState(DefaultLimits(), nil)
 	Evolve(s, contract.Event{Type: contract.TypeProgdefApply, Subject: "greet", Raw: []byte(greet("greet")), Seq: 1})
@@ -105,15 +105,15 @@ func TestProgdefCountsAtOnce(t *testing.T) {
 	}
 }
 
-// What the stored catalogue already holds is not changed by a replay of older commands.
-func TestReplayBehindTheStoredCatalogue(t *testing.T) {
+// A replay of older commands does not change the stored catalogue.
+func TestReplayDoesNotChangeTheStoredCatalogue(t *testing.T) {
 	l := newLog(t, nil)
 	l.want(contract.TypeProgdefApply, "greet", greet("greet"), contract.TypeProgdefApplied)
 	stored := map[string]contract.CatalogEntry{"greet": {Seq: 900, Removed: true}}
 	s := NewState(DefaultLimits(), stored)
 	Evolve(s, contract.Event{Type: contract.TypeProgdefApply, Subject: "greet", Raw: []byte(greet("greet")), Seq: 101})
 	if len(s.catalog) != 0 {
-		t.Error("an old command brought a removed progdef back")
+		t.Error("an old command restored a removed progdef")
 	}
 }
 
@@ -128,7 +128,7 @@ func TestFullCatalogue(t *testing.T) {
 	l.want(contract.TypeProgdefApply, "a", greet("a"), contract.TypeProgdefApplied)
 }
 
-// An id is taken by the document that was found valid under it, until history has the flow and after that.
+// An id is taken by the document that was validated under it, also after the flow is in history.
 func TestTakenIDs(t *testing.T) {
 	const other = `{"nodes": {"h": {"progdef": "greet", "with": {"name": ["Bob"]}}}, "outputs": {"g": "h.greeting"}}`
 	l := newLog(t, nil)
@@ -152,10 +152,10 @@ func TestTakenIDs(t *testing.T) {
 			t.Errorf("%s %v wait", when, l.s.pending)
 		}
 	}
-	check("while the flow runs")
+	check("while the flow is running")
 	cleaned := contract.Event{Type: contract.TypeFlowCleaned, Subject: "f", Seq: 1000, Data: &contract.FlowCleaned{}}
 	Evolve(l.s, cleaned)
-	check("when the flow has ended")
+	check("after the flow has ended")
 	restarted := NewState(DefaultLimits(), nil)
 	image, err := encode(l.s)
 	if err != nil {
@@ -256,8 +256,8 @@ func TestIDsAreFoundWhileTheyMoveToHistory(t *testing.T) {
 	}
 }
 
-// Of submissions of one id that wait together the first valid one takes it.
-func TestSubmissionsSideBySide(t *testing.T) {
+// The first valid of several waiting submissions with the same id takes the id.
+func TestConcurrentSubmissions(t *testing.T) {
 	l := newLog(t, nil)
 	l.want(contract.TypeProgdefApply, "greet", greet("greet"), contract.TypeProgdefApplied)
 	for i, document := range []string{hello, hello, `{"nodes": 5}`} {

@@ -78,7 +78,7 @@ type wiring struct {
 	link *broker.Link
 	// past indexes the flows in history: their ids are taken.
 	past *history.Index
-	// runtime is set before past tells anything.
+	// runtime is set before past reports anything.
 	runtime *service.Runtime[*State]
 }
 
@@ -88,7 +88,7 @@ func (w *wiring) followHistory(ctx context.Context, r *service.Runtime[*State]) 
 	return w.past.Run(ctx)
 }
 
-// stored folds what is in history.
+// stored folds the flows that are in history.
 func (w *wiring) stored(upto uint64) {
 	w.runtime.Fold(contract.Event{Type: factStored, With: upto})
 }
@@ -103,8 +103,8 @@ func (w *wiring) perform(
 	return effect, storeCatalog(ctx, w.link.JS, effect)
 }
 
-// used returns what history has of an id, nil where it has nothing. A submission that was rejected may be
-// corrected.
+// used returns the entry of an id in history, or nil if there is none. A rejected submission may be corrected and
+// submitted again.
 func (w *wiring) used(ctx context.Context, id string) (*taken, error) {
 	select {
 	case <-w.past.Loaded():
@@ -115,15 +115,15 @@ func (w *wiring) used(ctx context.Context, id string) (*taken, error) {
 	switch {
 	case err != nil || !found || status.Phase == contract.TypeFlowRejected:
 		return nil, err
-	case status.Document == "": // stored by the version before this one: nobody knows
+	case status.Document == "": // stored by the previous version, so unknown
 		return nil, core.ErrTaken
 	}
 	return &taken{Document: status.Document}, nil
 }
 
-// An Events is what judging a submission reads: the state, and the submission's document.
+// An Events gives access to what is needed to judge a submission: the state, and the submission's document.
 type Events interface {
-	// Read calls f with the state, which f must neither change nor keep.
+	// Read calls f with the state; f must neither change nor retain it.
 	Read(f func(*State))
 	// Message reads a message of EVENTS. It returns nil if EVENTS no longer has it.
 	Message(ctx context.Context, seq uint64) (*event.Stored, error)
@@ -196,7 +196,7 @@ func ownerOf(ctx context.Context, r Events, id string, past lookup) (owner *take
 	return past(ctx, id)
 }
 
-// storeCatalog writes what an answer has changed, unless a later change is stored already.
+// storeCatalog writes the change of an answer, unless a later change is already stored.
 func storeCatalog(ctx context.Context, js jetstream.JetStream, effect contract.Event) error {
 	seq := effect.Cause
 	switch d := effect.Data.(type) {
@@ -215,7 +215,7 @@ func storeCatalog(ctx context.Context, js jetstream.JetStream, effect contract.E
 	}
 }
 
-// store stores an entry under its key, unless the bucket has that of a later change.
+// store stores an entry under its key, unless the bucket has the entry of a later change.
 func store(
 	ctx context.Context, js jetstream.JetStream, bucket, key string, seq uint64, entry any,
 ) error {

@@ -19,7 +19,7 @@ type State struct {
 	// changed is the place in EVENTS of each progdef's last change, including removals.
 	changed map[string]uint64
 	types   types
-	// flows are the flows that were found valid and are not known to be in history.
+	// flows are the validated flows that are not known to be in history.
 	flows map[string]taken
 	// pending are the commands without an answer, in order, by key; keys are their keys, by place.
 	pending map[string][]command
@@ -28,18 +28,18 @@ type State struct {
 	kept int
 }
 
-// A taken id is that of a flow that was found valid.
+// A taken id is the id of a validated flow.
 type taken struct {
-	// Document is the digest of its document; "" where the version before this one has judged it.
+	// Document is the digest of its document, or "" if the previous version has judged it.
 	Document string `json:"document,omitempty"`
-	// Cleaned is the place in EVENTS of its last event, 0 while that is still to come.
+	// Cleaned is the place in EVENTS of its last event, or 0 before that.
 	Cleaned uint64 `json:"cleaned,omitempty"`
 }
 
-// by reports whether a document, by its digest, is the one that has taken the id.
+// by reports whether the document with the digest has taken the id.
 func (t taken) by(digest string) bool { return t.Document == "" || t.Document == digest }
 
-// A command is what a user has sent.
+// A command is an event sent by a user.
 type command struct {
 	Seq         uint64        `json:"seq"`
 	Type        contract.Type `json:"type"`
@@ -52,11 +52,11 @@ type command struct {
 }
 
 const (
-	// factStored tells up to which event history includes the flows that have ended. With is its place.
+	// factStored reports the place in EVENTS, in With, up to which history includes ended flows.
 	factStored contract.Type = "fact.stored"
 )
 
-// keptLimit bounds the documents of submitted flows in memory, in bytes. Those beyond it are read again.
+// keptLimit limits the documents of submitted flows in memory, in bytes. Further documents are read again.
 const keptLimit = 16 << 20
 
 // key is the key under which the command's answers are decided. Names contain no spaces.
@@ -69,12 +69,12 @@ func (c command) event() contract.Event {
 	return contract.Event{Type: c.Type, Subject: c.Subject, Seq: c.Seq, Raw: c.Raw, Problems: c.Problems}
 }
 
-// Limits bound the documents.
+// Limits limit documents and catalogues.
 type Limits struct {
 	Flow flow.Limits
-	// Progdef bounds the documents of progdefs and types.
+	// Progdef limits the documents of progdefs and types.
 	Progdef document.Limits
-	// Progdefs and Types bound the catalogues.
+	// Progdefs and Types limit the catalogues.
 	Progdefs int
 	Types    int
 }
@@ -155,7 +155,7 @@ func (s *State) change(e contract.Event) {
 	}
 }
 
-// await notes that a command needs an answer.
+// await records that a command needs an answer.
 func (s *State) await(e contract.Event) []string {
 	c := command{
 		Seq: e.Seq, Type: e.Type, Subject: e.Subject, TraceParent: e.TraceParent, Raw: e.Raw, Problems: e.Problems,
@@ -183,7 +183,7 @@ func answeredKey(e contract.Event) string {
 	return area + " " + e.Subject
 }
 
-// drop removes the command at a place of EVENTS, which now has its answer. In events of the previous version, which do
+// drop removes the command at a place of EVENTS, which has been answered. In events of the previous version, which do
 // not name the command that they answer, seq is 0, which means the first one.
 func (s *State) drop(key string, seq uint64) []string {
 	waiting := s.pending[key]

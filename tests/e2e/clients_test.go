@@ -121,8 +121,8 @@ func awaitList(t *testing.T, c *harness.Client, match func(contract.FlowPage) bo
 
 func isDeadLetter(e contract.Event) bool { return e.Type == contract.TypeDeadLetter }
 
-// The status of a running flow shows its edges and what waits for a client; that of an ended one what both ends
-// have counted.
+// The status of a running flow shows its edges and what waits for a client; that of an ended flow shows the counts of
+// both ends.
 func TestCountsOfClients(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -156,7 +156,7 @@ func TestCountsOfClients(t *testing.T) {
 	}
 	after, _ := status(t, c, "shout")
 	for deadline := time.Now().Add(harness.Patience); after.Phase != contract.TypeFlowCleaned; after, _ = status(t, c, "shout") {
-		if time.Now().After(deadline) { // the event is on its way to the one that answers
+		if time.Now().After(deadline) { // the event may not have reached the service that answers
 			t.Fatalf("the status does not show the clean-up: %+v", after)
 		}
 	}

@@ -33,8 +33,8 @@ func shards(t *testing.T, c *harness.Client) (out []string) {
 	return out
 }
 
-// Number and storage of the streams of edges may change: flows that run keep theirs, new ones use the new ones, and
-// the old ones go with their last flow.
+// The number and storage of the streams of edges may change: running flows keep theirs, new flows use the new streams,
+// and old streams are deleted with their last flow.
 func TestStreamsOfEdgesChange(t *testing.T) {
 	o := harness.DefaultOptions()
 	o.Planner.EdgeStorage, o.Planner.EdgeStreams = jetstream.FileStorage, 2
@@ -126,7 +126,7 @@ func TestOneSetOfStreamsOfEdges(t *testing.T) {
 	}
 }
 
-// What is stored of flows that there are not is removed, and nothing else.
+// Only the stored frames of unknown flows are removed.
 func TestStrayEdgesAreSwept(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -146,7 +146,7 @@ func TestStrayEdgesAreSwept(t *testing.T) {
 				t.Fatal(subject, err)
 			}
 		}
-		// A subject with a wildcard must not have the sweep delete what it matches.
+		// A subject with a wildcard must not make the sweep delete what it matches.
 		for _, subject := range []string{"edges." + shard + ".*.x", "edges." + shard + ".>"} {
 			if _, err := c.JS.Publish(t.Context(), subject, []byte("x")); err != nil {
 				t.Logf("%s: %v", subject, err)
@@ -162,7 +162,7 @@ func TestStrayEdgesAreSwept(t *testing.T) {
 	s.AwaitNothingLeft(t, c)
 }
 
-// A stream of edges that somebody deletes is made anew for the next flow, and its flows end with a panic.
+// A deleted stream of edges is recreated for the next flow, and its flows panic.
 func TestDeletedStreamsOfEdges(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
