@@ -29,8 +29,8 @@ type described struct {
 }
 
 // Describe returns the program's progdef document, JSON (schemas/progdef.json): its ports, the command that
-// runs it, and a digest of the executable, which becomes a part of the revision. The error says what the
-// document lacks, as when the program has no Name.
+// runs it, and a digest of the executable, which becomes a part of the revision. The error states what the document
+// lacks, such as a Name.
 func (p Program) Describe(command ...string) ([]byte, error) {
 	if p.Dynamic {
 		return nil, errors.New("the program declares no ports (Dynamic): write its progdef by hand")
@@ -78,7 +78,7 @@ func digest() (string, error) {
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// asked does what the arguments ask for instead of serving jobs, and reports whether they do.
+// asked handles arguments that request something other than serving jobs, and reports whether there were any.
 func (p Program) asked(args []string, out, errs io.Writer) (code int, asked bool) {
 	if len(args) < 2 {
 		return 0, false
@@ -115,7 +115,7 @@ func (p Program) describe(program string, out, errs io.Writer) int {
 	return ExitOK
 }
 
-// nameOf makes the name of a progdef of a file's name; "" where that cannot be one.
+// nameOf derives the name of a progdef from a file's name; it returns "" if that is not possible.
 func nameOf(path string) string {
 	name := strings.ToLower(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
 	if !document.ValidName(name) {
@@ -134,7 +134,7 @@ func (p Program) usage(program string) string {
 `, filepath.Base(program), strings.Repeat(" ", len(filepath.Base(program))))
 }
 
-// byHand reports whether nobody but a person can have started the program: no spawner leaves these out.
+// byHand reports whether a person started the program: every spawner sets these variables.
 func byHand() bool {
 	return !slices.ContainsFunc([]string{contract.EnvQueue, contract.EnvJobs}, func(name string) bool {
 		return os.Getenv(name) != ""

@@ -19,7 +19,7 @@ func sample() Program {
 	}
 }
 
-// TestDescribe: what is printed is a progdef that the program fits.
+// The printed progdef matches the program.
 func TestDescribe(t *testing.T) {
 	var out, errs bytes.Buffer
 	code, asked := sample().asked([]string{"/bin/other", "describe"}, &out, &errs)
@@ -55,7 +55,7 @@ func TestDescribeTakesTheNameOfTheFile(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeDescribed(t *testing.T) {
+func TestDescribeFails(t *testing.T) {
 	nameless, dynamic := sample(), sample()
 	nameless.Name, dynamic.Dynamic = "", true
 	reserved := sample()
@@ -79,7 +79,7 @@ func TestHelpNamesDescribe(t *testing.T) {
 	}
 	for _, args := range [][]string{{"pairs"}, {"pairs", "serve"}, {"pairs", "-h", "1"}} {
 		if _, asked := sample().asked(args, nil, nil); asked {
-			t.Errorf("%v does not serve jobs", args)
+			t.Errorf("%v does not start serving jobs", args)
 		}
 	}
 }

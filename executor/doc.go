@@ -24,7 +24,7 @@
 //		executor.Main(executor.Program{Name: "greet", Ports: []executor.Port{name, greeting}, Run: greet})
 //	}
 //
-// Such a program describes itself, so that its ports are written once:
+// The program prints its own progdef, so the ports are declared once:
 //
 //	./greet describe | dagyo progdef apply -
 //

@@ -21,7 +21,7 @@ const (
 	tryPause = 100 * time.Millisecond
 )
 
-// say stores an event unless its subject already has one.
+// say publishes an event unless its subject already has one.
 func (x *executor) say(ctx context.Context, e contract.Event) error {
 	if err := x.publish(ctx, e); !broker.SaidBefore(err) {
 		return err
@@ -29,7 +29,7 @@ func (x *executor) say(ctx context.Context, e contract.Event) error {
 	return nil
 }
 
-// sayLast stores an event about a job's end, unless its subject already has one from this executor. Any client may
+// sayLast publishes an event about a job's end, unless its subject already has one from this executor. Any client may
 // have published there before; only the executor that started the job is believed.
 func (x *executor) sayLast(ctx context.Context, e contract.Event) error {
 	err := x.publish(ctx, e)

@@ -7,7 +7,7 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// A codec of one's own gives a typename to a type.
+// A custom codec binds a Go type to a typename.
 type celsius float64
 
 type celsiusCodec struct{}
@@ -73,7 +73,7 @@ func ExampleProgram() {
 	// Output: 2 ports
 }
 
-// What is wrong with the environment is told all at once.
+// FromEnvironment reports all errors at once.
 func ExampleConfig_Validate() {
 	fmt.Println(executor.Config{Mailbox: "greet", ID: "x 1"}.Validate())
 	// Output:

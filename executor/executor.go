@@ -28,11 +28,11 @@ const (
 	ExitBadUsage = 2 // the environment is invalid
 )
 
-// Main serves jobs as the environment says until SIGTERM or SIGINT has drained the executor, and exits.
-// The first signal lets the running jobs finish; a second one gives them up.
+// Main serves jobs as configured in the environment until SIGTERM or SIGINT has drained the executor, and exits. After
+// the first signal, running jobs finish; a second signal abandons them.
 //
-// With the argument "describe" it prints the program's progdef document instead, for "dagyo progdef apply",
-// and with "--help" how it is called.
+// With the argument "describe" it prints the program's progdef document instead, for "dagyo progdef apply". With the
+// argument "--help" it prints its usage.
 func Main(p Program) {
 	if code, asked := p.asked(os.Args, os.Stdout, os.Stderr); asked {
 		os.Exit(code)

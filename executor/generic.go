@@ -10,7 +10,7 @@ import (
 )
 
 // Any passes records of a typename through unchanged: Any("T") in a generic program, where T is one of
-// [Program.TypeParams]. What [Bytes] says about received values applies here too.
+// [Program.TypeParams]. The rules of [Bytes] for received values apply here, too.
 func Any(typename string) Codec[[]byte] { return raw(typename) }
 
 type raw string

@@ -16,7 +16,7 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// A generic program uses type parameters where it does not care what a record holds.
+// A generic program uses type parameters for records that it does not interpret.
 func ExampleAny() {
 	in := executor.Input("in", executor.ResultOf(executor.Any("T")))
 	out := executor.Output("out", executor.Any("T"))
@@ -63,7 +63,7 @@ func ExampleListOf() {
 	// Output: list<utf8-string> "\x01a\x00\x02bc" ["a" "" "bc"]
 }
 
-// A program that does not know its ports beforehand asks the job for them, and makes them.
+// A dynamic program looks up the job's ports and creates them.
 func ExampleProgram_dynamic() {
 	program := executor.Program{
 		Dynamic: true,
@@ -85,8 +85,8 @@ func ExampleProgram_dynamic() {
 
 type nested = executor.Codec[executor.Result[[][]byte]]
 
-// Whatever is written is read again, with and without a copy.
-func TestCodecsReadWhatTheyWrite(t *testing.T) {
+// Each codec decodes what it encodes, with and without a copy.
+func TestCodecsDecodeWhatTheyEncode(t *testing.T) {
 	var c nested = executor.ResultOf(executor.ListOf(executor.Any("T")))
 	rapid.Check(t, func(t *rapid.T) {
 		v := executor.Result[[][]byte]{Value: rapid.SliceOf(rapid.SliceOf(rapid.Byte())).Draw(t, "value")}
@@ -115,7 +115,7 @@ func same(a, b executor.Result[[][]byte]) bool {
 	return slices.EqualFunc(a.Value, b.Value, bytes.Equal)
 }
 
-// JSON's null is no number, text or struct; where a type has a value for it, it is that.
+// JSON's null is an error for numbers, text and structs. Types with a null value decode to that.
 func TestNull(t *testing.T) {
 	type point struct{ X int }
 	refuses := func(what string, err error) {
@@ -142,7 +142,7 @@ func TestNull(t *testing.T) {
 	}
 }
 
-// Decode is given memory that changes afterwards.
+// The memory that is passed to Decode changes afterwards.
 func TestDecodedValuesAreTheirOwn(t *testing.T) {
 	c := executor.ResultOf(executor.ListOf(executor.Any("T")))
 	record := []byte("\x00\x01a")
@@ -164,11 +164,11 @@ func FuzzGenericCodecs(f *testing.F) {
 			return
 		}
 		again, err := c.Append(nil, v)
-		if err != nil || len(again) > len(record) { // a length may have been longer than it must
-			t.Fatalf("%q was read, and written as %q, %v", record, again, err)
+		if err != nil || len(again) > len(record) { // the encoding of a length may be longer than necessary
+			t.Fatalf("%q was decoded, and encoded as %q, %v", record, again, err)
 		}
 		if back, err := c.Decode(again); err != nil || !reflect.DeepEqual(back, v) {
-			t.Fatalf("%q was read as %q, %v, and then as %q", record, v, err, back)
+			t.Fatalf("%q was decoded as %q, %v, and then as %q", record, v, err, back)
 		}
 	})
 }

@@ -28,7 +28,7 @@ func (x *executor) beat(ctx context.Context) {
 // beatAll beats for the jobs that are due. A slow connection must not keep jobs from starting and ending.
 func (x *executor) beatAll(now time.Time, last map[*running]time.Time) {
 	for _, r := range x.due(now, last) {
-		// Not sent is not heard: the aggregator then counts the job as silent, which it is.
+		// If the beat is not sent, the aggregator correctly counts the job as silent.
 		_ = x.link.Publish(r.doc.Health, wire.AppendBeat(nil, r.doc.HealthTimeout.D()))
 	}
 }

@@ -15,8 +15,8 @@ type Program struct {
 	// Name and Description are those of the progdef that [Program.Describe] makes. Main describes a program without a
 	// name by the name of its executable.
 	Name, Description string
-	// TypeParams are the names that stand for any typename on the ports, as the progdef's typeParams
-	// has them. Within one job, each stands for the same one everywhere.
+	// TypeParams are the names that stand for any typename on the ports, as in the progdef's typeParams. Within one
+	// job, each stands for one typename.
 	TypeParams []string
 	// Ports are all inputs and outputs, as declared in the progdef.
 	Ports []Port

@@ -20,7 +20,7 @@ func jobOf(inputs, outputs map[string]string) contract.Job {
 	return j
 }
 
-func TestJobsThatDoNotFit(t *testing.T) {
+func TestMismatchedJobs(t *testing.T) {
 	type ports = map[string]string
 	pair := Program{
 		TypeParams: []string{"T", "U"},
@@ -69,7 +69,7 @@ func TestJobsThatDoNotFit(t *testing.T) {
 	}
 }
 
-// A program's own errors keep port, record and detail.
+// A failure keeps the port, record and detail of the program's error.
 func TestFailureOf(t *testing.T) {
 	n := int64(3)
 	err := error(&DetailedError{

@@ -79,7 +79,7 @@ func (x *executor) overdue(ctx context.Context) <-chan struct{} {
 	return late
 }
 
-// abandon reports a job whose function does not return although its context has ended.
+// abandon reports a job whose function does not return after its context has ended.
 func (x *executor) abandon(ctx, parent context.Context, doc contract.Job, stuck chan<- struct{}) {
 	x.config.Log.Error("a stopped job did not return; this executor takes no more jobs", "flow", doc.Flow, "job", doc.Job)
 	switch {

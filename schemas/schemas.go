@@ -1,5 +1,5 @@
-// Package schemas holds the JSON Schemas (2020-12) of every event and document, an example of each,
-// and the golden vectors of the wire form.
+// Package schemas contains the JSON Schemas (2020-12) of every event and document, an example of each, and the golden
+// vectors of the wire format.
 package schemas
 
 import "embed"
@@ -10,6 +10,6 @@ import "embed"
 //go:embed *.json examples wire
 var Files embed.FS
 
-// BaseURL is where the schemas are published: the $id of each is BaseURL and its file's name. Dagyo never
-// fetches it.
+// BaseURL is the URL at which the schemas are published: the $id of each is BaseURL followed by its file name. Dagyo
+// never fetches it.
 const BaseURL = "https://raw.githubusercontent.com/dagyo/dagyo/main/schemas/"

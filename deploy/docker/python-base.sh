@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes an image with Python and pip out of Debian's packages, for where no registry can be reached. It needs root, Docker
-# and mmdebstrap (apt-get install mmdebstrap), and takes half a minute.
+# Builds an image with Python and pip from Debian packages, for machines without access to a registry. It needs root,
+# Docker and mmdebstrap (apt-get install mmdebstrap), and takes half a minute.
 #
 #   deploy/docker/python-base.sh [NAME]          default: dagyo-python-base
 set -euo pipefail
@@ -8,7 +8,7 @@ set -euo pipefail
 name=${1:-dagyo-python-base}
 command -v mmdebstrap >/dev/null || { echo 'mmdebstrap is missing: apt-get install mmdebstrap' >&2; exit 1; }
 
-# The essential packages, Python and pip; no documentation, and no resolver or package source of this machine.
+# The essential packages, Python and pip, without documentation and without this machine's resolver and package sources.
 mmdebstrap --quiet --variant=essential --include=python3-minimal,python3-pip \
 	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
 	--dpkgopt='path-exclude=/usr/share/locale/*' \

@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// outputs tracks which of a command's outputs are still read.
+// outputs tracks the outputs of a command that still have a reader.
 type outputs struct {
 	sources map[string]*source // by port name
 

@@ -25,23 +25,23 @@ type Config struct {
 	Command []string
 	// Framing holds the framings that are not determined by typenames.
 	Framing Framings
-	// ExitOK are the exit codes besides 0 that are a normal end: 1 for grep, which did not find anything.
+	// ExitOK are the exit codes besides 0 that mean success, such as 1 for a grep without a match.
 	ExitOK ExitCodes
-	// StopGrace is the time from SIGTERM to SIGKILL when the flow was stopped. It is also how long an
-	// output may be silent that is still open when the command has exited.
+	// StopGrace is the time from SIGTERM to SIGKILL when the flow was stopped. It is also how long an output that is
+	// still open after the command has exited may be silent.
 	StopGrace time.Duration
 	// Stderr receives what commands write to standard error.
 	Stderr io.Writer
 }
 
-// Settings are what the flags say, each as often as it was given.
+// Settings are the values of the flags, in the order given.
 type Settings struct {
 	// Framing has values for [ParseFramings], ExitOK for [ParseExitCodes].
 	Framing, ExitOK []string
 }
 
-// DefaultConfig runs a command with the framings and exit codes that the environment and then the
-// settings say.
+// DefaultConfig runs a command with the framings and exit codes from the environment and from the settings. Framings in
+// the settings override those in the environment.
 func DefaultConfig(command []string, settings Settings) (Config, error) {
 	c := Config{Command: command, Framing: Framings{}, StopGrace: DefaultStopGrace, Stderr: os.Stderr}
 	for _, s := range append([]string{os.Getenv(EnvFraming)}, settings.Framing...) {

@@ -19,8 +19,8 @@
 // # Ends
 //
 // The job is done when the command has exited with code 0, or with one of [Config.ExitOK], and its outputs are
-// closed. Any other code, or a signal, is a panic with the last 8 KiB of standard error. What is left of the command's process group
-// then is killed.
+// closed. Any other code, or a signal, is a panic with the last 8 KiB of standard error. The rest of the command's
+// process group is then killed.
 //
 // If a command stops reading an input, the input is closed early. When none of its outputs is read any more,
 // they are closed; the command gets SIGPIPE at its next write, and its end counts as normal whatever its

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// workUnderInit leaves an orphan, and tells whether somebody reaps it; then it waits for a signal.
+// workUnderInit leaves an orphan and reports whether it is reaped. Then it waits for a signal.
 func workUnderInit() int {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
@@ -43,7 +43,7 @@ func workUnderInit() int {
 		return 1
 	}
 	for !errors.Is(syscall.Kill(orphan, 0), syscall.ESRCH) {
-		time.Sleep(time.Millisecond) // somebody else's child has to be looked for
+		time.Sleep(time.Millisecond) // not our child, so it cannot be waited for
 	}
 	fmt.Println("reaped")
 	<-signals
@@ -70,7 +70,7 @@ func TestFirstProcess(t *testing.T) {
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if line != "reaped\n" || err != nil {
-		t.Errorf("it says %q, %v", line, err)
+		t.Errorf("it printed %q, %v", line, err)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

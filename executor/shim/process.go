@@ -23,8 +23,8 @@ type process struct {
 	pipes  []*os.File // of the ports, in their order
 	stderr *os.File
 	exited chan struct{} // closed when state is known
-	status error         // what exec.Cmd.Wait has said
-	exitOK ExitCodes     // the exit codes besides 0 that are no failure
+	status error         // the result of exec.Cmd.Wait
+	exitOK ExitCodes     // the exit codes besides 0 that mean success
 }
 
 // start starts the command with a pipe for each port.

@@ -78,7 +78,7 @@ func (r *run) serve(ctx context.Context) {
 	r.await(ctx)
 	failed := r.failed()
 	if failed != nil || ctx.Err() != nil {
-		r.signal(syscall.SIGKILL) // what remains of it is of no use
+		r.signal(syscall.SIGKILL) // the rest of the process group is not needed
 	}
 	stopReading(errExited)
 	r.closeInputs()
@@ -101,7 +101,7 @@ func (r *run) failWith(ctx context.Context, err error) {
 	}
 }
 
-// failed returns how the command failed, unless that does not matter.
+// failed returns the command's failure, unless it can be ignored.
 func (r *run) failed() error {
 	err, brokenPipe := r.failure()
 	if r.outputs.unwanted(brokenPipe) {

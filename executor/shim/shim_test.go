@@ -55,7 +55,7 @@ func TestSplit(t *testing.T) {
 		{Length, "x", "\xff\xff\xff\xffa", nil, "record 0: its length is 4294967295 bytes; the limit is 67108864"},
 		{Raw, "octets", "a\xc3", []string{"a\xc3"}, ""},
 		{Raw, text, "aä", []string{"aä"}, ""},
-		{Raw, text, "a\xc3", []string{"a", "\xc3"}, ""}, // the check of the typename will refuse it
+		{Raw, text, "a\xc3", []string{"a", "\xc3"}, ""}, // the check of the typename rejects it
 	}
 	for _, tt := range tests {
 		got, err := all(tt.framing, tt.typename, strings.NewReader(tt.in))
@@ -69,8 +69,8 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// Whatever is framed is read again, however the pipe cuts it.
-func TestFramedIsReadAgain(t *testing.T) {
+// Framed records are read back, whatever the sizes of the reads.
+func TestFramedRecordsAreReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		framing := rapid.SampledFrom([]Framing{Lines, Nul, Length}).Draw(t, "framing")
 		records := rapid.SliceOf(rapid.OneOf(rapid.StringMatching(`([^\n\x00]{0,19}[^\r\n\x00])?`),
@@ -83,7 +83,7 @@ func TestFramedIsReadAgain(t *testing.T) {
 			}
 		}
 		var in io.Reader = bytes.NewReader(framed)
-		if len(framed) < 1000 && rapid.Bool().Draw(t, "octet by octet") {
+		if len(framed) < 1000 && rapid.Bool().Draw(t, "byte by byte") {
 			in = iotest.OneByteReader(in)
 		}
 		got, err := all(framing, "x", in)
@@ -93,7 +93,7 @@ func TestFramedIsReadAgain(t *testing.T) {
 	})
 }
 
-func TestFramesThatCannotBe(t *testing.T) {
+func TestRecordsThatCannotBeFramed(t *testing.T) {
 	for framing, record := range map[Framing]string{Lines: "a\nb", Nul: "a\x00", JSONLines: "{"} {
 		if got, err := framing.append(nil, []byte(record)); err == nil {
 			t.Errorf("%s: %q became %q", framing, record, got)
@@ -104,8 +104,8 @@ func TestFramesThatCannotBe(t *testing.T) {
 	}
 }
 
-// A text that comes raw is never cut inside a character.
-func TestRawTextIsCutBetweenCharacters(t *testing.T) {
+// Raw text is never split inside a character.
+func TestRawTextIsSplitBetweenCharacters(t *testing.T) {
 	in := strings.Repeat("aä€😀", 100)
 	got, err := all(Raw, text, iotest.OneByteReader(strings.NewReader(in)))
 	if err != nil || strings.Join(got, "") != in {
@@ -147,7 +147,7 @@ func TestParseFramings(t *testing.T) {
 	}
 }
 
-func TestConfigFromTheOutside(t *testing.T) {
+func TestConfigFromFlagsAndEnvironment(t *testing.T) {
 	t.Setenv(EnvFraming, "nul,b=raw")
 	t.Setenv(EnvExitOK, "1")
 	c, err := parse([]string{"--framing", "b=length", "--exit-ok=3, 4", "--stop-grace=2s", "sort", "-z"}, io.Discard)
@@ -167,7 +167,7 @@ func TestConfigFromTheOutside(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoExitCode(t *testing.T) {
+func TestInvalidExitCodes(t *testing.T) {
 	for _, codes := range []string{"x", "-1", "256", "1,,x", "1-3"} {
 		_, err := parse([]string{"--exit-ok", codes, "--", "true"}, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), "is not an exit code: it must be a number from 0 to 255") {
@@ -188,10 +188,10 @@ func TestTailKeepsTheEnd(t *testing.T) {
 		}
 	}
 	if got := tl.String(); got != want[len(want)-tailLimit:] {
-		t.Errorf("kept %d octets that end in %q", len(got), got[len(got)-20:])
+		t.Errorf("kept %d bytes that end in %q", len(got), got[len(got)-20:])
 	}
 	if log.String() != want {
-		t.Error("the log lacks something")
+		t.Error("the log is incomplete")
 	}
 }
 
@@ -203,7 +203,7 @@ func FuzzSplit(f *testing.F) {
 		got, err := all(framing, text, bytes.NewReader(data))
 		again, err2 := all(framing, text, iotest.OneByteReader(bytes.NewReader(data)))
 		if framing != Raw && (!slices.Equal(got, again) || (err == nil) != (err2 == nil)) {
-			t.Fatalf("%s: %q, %v; octet by octet %q, %v", framing, got, err, again, err2)
+			t.Fatalf("%s: %q, %v; byte by byte %q, %v", framing, got, err, again, err2)
 		}
 	})
 }

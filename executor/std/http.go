@@ -57,7 +57,7 @@ func (f *fetcher) start(
 	ctx context.Context, job *executor.Job, urls executor.In[string], slots chan<- chan valueOrError,
 ) error {
 	var g errgroup.Group
-	defer func() { _ = g.Wait() }() // they have no errors: those are Results
+	defer func() { _ = g.Wait() }() // never an error: failures are sent as Results
 	for u, err := range urls.All(ctx, job) {
 		if err != nil {
 			return err
@@ -111,7 +111,7 @@ func newFetcher() *fetcher {
 	}
 }
 
-// An answerError says why there is no body, and whether another try may succeed.
+// An answerError states why there is no body, and whether a retry may succeed.
 type answerError struct {
 	err     error
 	passing bool

@@ -65,7 +65,7 @@ func TestEveryPairOnceWhenBothSidesRace(t *testing.T) {
 	sides.Wait()
 	slices.Sort(*sent)
 	if got := len(slices.Compact(*sent)); got != 26*26 {
-		t.Errorf("sent %d different pairs of %d, want %d", got, len(*sent), 26*26)
+		t.Errorf("sent %d different pairs, %d in total; want %d", got, len(*sent), 26*26)
 	}
 }
 

@@ -20,7 +20,7 @@ type Access struct {
 	Cert, Key string
 }
 
-// AccessFromEnvironment reads the variables with an executor's, or the command's, files.
+// AccessFromEnvironment reads the environment variables that name the files of an executor or of the command.
 func AccessFromEnvironment(lookup func(string) string) Access {
 	return Access{
 		Creds: lookup(contract.EnvCreds), CA: lookup(contract.EnvTLSCA),

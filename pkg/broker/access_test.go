@@ -19,7 +19,7 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-func TestAccessGoesThroughTheEnvironment(t *testing.T) {
+func TestAccessFromEnvironment(t *testing.T) {
 	a := Access{Creds: "c", CA: "a", Cert: "t", Key: "k"}
 	env := a.Environment()
 	if got := AccessFromEnvironment(func(name string) string { return env[name] }); got != a {
@@ -29,6 +29,6 @@ func TestAccessGoesThroughTheEnvironment(t *testing.T) {
 		t.Error(err)
 	}
 	if a.Key = ""; a.Validate() == nil {
-		t.Error("a certificate without a key is valid")
+		t.Error("a certificate without a key was accepted")
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Nothing at all is written, and the connection is closed all the same.
+// A write that fails before the first byte also closes the connection.
 func TestFailedWriteEndsItsConnection(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -27,6 +27,6 @@ func TestFailedWriteEndsItsConnection(t *testing.T) {
 		t.Fatalf("wrote %d: %v", n, err)
 	}
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("the connection goes on: %v", err)
+		t.Errorf("the connection is still open: %v", err)
 	}
 }

@@ -42,7 +42,7 @@ func TakeName(ctx context.Context, js jetstream.JetStream, executor, mark string
 	return string(m.Data) == mark, nil
 }
 
-// DropName releases the name of an executor that is gone for good.
+// DropName releases the name of an executor that has exited permanently.
 func DropName(ctx context.Context, js jetstream.JetStream, executor string) error {
 	s, err := js.Stream(ctx, contract.StreamLeases)
 	if err == nil {

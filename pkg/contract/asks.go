@@ -1,16 +1,16 @@
 package contract
 
-// A Question is a request that a service answers at once, outside every stream.
+// A Question is a request that a service answers at once; no stream stores it.
 type Question struct {
-	// Subject is where it is asked, By who answers.
+	// Subject is the request's subject, By the service that answers.
 	Subject, By string
-	// Text says what the request's body is where it is not JSON; "" for JSON or an empty body. Optional is true where the
+	// Text describes the request's body if it is not JSON; it is "" for JSON or an empty body. Optional is true if the
 	// body may be empty.
 	Text     string
 	Optional bool
-	// Asked is the schema of the request's body, "" where it is no JSON.
+	// Asked is the schema of the request's body, or "" if it is not JSON.
 	Asked string
-	// Answers are what the answer may be.
+	// Answers are the possible forms of the answer.
 	Answers []Answer
 	// Doc is one sentence for docs/events.md.
 	Doc string
@@ -18,7 +18,7 @@ type Question struct {
 
 // An Answer is one form of the answer to a Question.
 type Answer struct {
-	// Schema is that of the answer, or of its elements where it is a List. Where Event is set, the answer is a
+	// Schema is the schema of the answer, or of its elements if it is a List. If Event is set, the answer is a
 	// CloudEvent of that type.
 	Schema string
 	List   bool

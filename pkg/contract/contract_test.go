@@ -24,7 +24,7 @@ import (
 	"github.com/dagyo/dagyo/schemas"
 )
 
-// documents are what has a schema of its own without being an event.
+// documents are the types that have a schema but are not events.
 func documents() []string { return []string{"flow", "progdef", "job", "test"} }
 
 func types() []string {
@@ -111,7 +111,7 @@ func TestEveryTypeIsInTheTable(t *testing.T) {
 	}
 }
 
-// TestSchemaFiles finds a schema for each event and document, and no file that none of these needs.
+// TestSchemaFiles checks that each event and document has a schema, and that there are no other files.
 func TestSchemaFiles(t *testing.T) {
 	needed := map[string]bool{}
 	for _, name := range append(types(), documents()...) {
@@ -164,8 +164,8 @@ func refs(schema any) []string {
 	return out
 }
 
-// TestExampleFiles finds an example of each event and of the job; documents may have many, named
-// after what they show.
+// TestExampleFiles checks that each event and the job have an example. Documents may have several, named after what
+// they show.
 func TestExampleFiles(t *testing.T) {
 	var events []string
 	for _, name := range names(t, "examples") {
@@ -179,7 +179,7 @@ func TestExampleFiles(t *testing.T) {
 }
 
 func TestStreamHoldsEveryEvent(t *testing.T) {
-	// What services say of flows arrives on one subject with a prefix, and is stored without it.
+	// Events of services about flows arrive on a subject with a prefix, and are stored without it.
 	want := []string{"events.>"}
 	for _, e := range contract.Table {
 		if e.Of != contract.OfFlow || e.Command {
@@ -189,7 +189,7 @@ func TestStreamHoldsEveryEvent(t *testing.T) {
 	same(t, "subjects of EVENTS", contract.EventSubjects(), want)
 }
 
-// example returns an event as its file has it, with the payload decoded.
+// example reads an event from its file and decodes the payload.
 func example(t *testing.T, entry contract.Entry) (e contract.Event, data []byte) {
 	t.Helper()
 	raw, err := fs.ReadFile(schemas.Files, path.Join("examples", string(entry.Type)+".json"))
@@ -241,7 +241,7 @@ func TestExamplesLoseNothing(t *testing.T) {
 	}
 }
 
-// Examples have the ids that are published: those of services name what the event was decided by.
+// Examples have the ids that are published: the id of a service's event names the event that caused it.
 func TestExamplesHaveTheIDsThatArePublished(t *testing.T) {
 	for _, entry := range contract.Table {
 		e, _ := example(t, entry)
@@ -295,7 +295,7 @@ func TestPatternMatchesSubject(t *testing.T) {
 	}
 }
 
-// An aggregate is all that services publish about one thing, and nothing else.
+// An aggregate is everything that services publish about one thing, and nothing else.
 func TestAggregate(t *testing.T) {
 	tests := []struct {
 		e    contract.Event
@@ -321,7 +321,7 @@ func TestAggregate(t *testing.T) {
 	}
 }
 
-// What services say of flows reaches EVENTS by a subject of its own, and no other event does.
+// Only the events of services about flows reach EVENTS on a separate subject.
 func TestIngressSubject(t *testing.T) {
 	panicked := contract.Event{Type: contract.TypeFlowPanic, Subject: "f"}
 	if got := panicked.IngressSubject(); got != "events.flow.panic.f" {
@@ -369,7 +369,7 @@ func fit(t *testing.T, at string, schema map[string]any, typ reflect.Type) {
 	if ref, ok := schema["$ref"].(string); ok {
 		file, local, _ := strings.Cut(ref, ".json#")
 		if local != "" {
-			return // another's definition, held to its type by its own tests
+			return // the definition is in another file, which has its own tests
 		}
 		schema = schemaOf(t, strings.TrimSuffix(file, ".json"))
 	}
@@ -421,7 +421,7 @@ func fitStruct(t *testing.T, at string, schema map[string]any, typ reflect.Type)
 	}
 	properties, _ := schema["properties"].(map[string]any)
 	var fields, required []string
-	delete(properties, "$schema") // for editors; no struct holds it
+	delete(properties, "$schema") // for editors; it has no struct field
 	for _, f := range reflect.VisibleFields(typ) {
 		name, option, tagged := strings.Cut(f.Tag.Get("json"), ",")
 		if f.Anonymous {

@@ -98,8 +98,8 @@ func (e Event) IsAct() bool {
 	return !published
 }
 
-// FlowOrExecutor returns the aggregate of the flow or executor in a message's subject, "" for any other message. ends is
-// true if the event is usually the last of an aggregate.
+// FlowOrExecutor returns the aggregate of the flow or executor in a message's subject, or "" for any other message.
+// ends is true if the event is usually the last of an aggregate.
 func FlowOrExecutor(subject string) (aggregate string, ends bool) {
 	area, rest, _ := strings.Cut(subject, ".")
 	verb, name, named := strings.Cut(rest, ".")

@@ -2,7 +2,7 @@ package contract
 
 import "fmt"
 
-// PlainEnding is the reason of an exit of which no more is known than code and signal.
+// PlainEnding is the reason of an exit if only its code and signal are known.
 func PlainEnding(code int, signal string) string {
 	if signal != "" {
 		return "it was killed by " + signal
@@ -10,7 +10,7 @@ func PlainEnding(code int, signal string) string {
 	return fmt.Sprintf("it exited with code %d", code)
 }
 
-// Ending says how the executor ended: "exited with code 3: it ran out of memory".
+// Ending describes how the executor ended: "exited with code 3: it ran out of memory".
 func (d *ExecutorExited) Ending() string { return d.Way() + d.because() }
 
 // Way is Ending without the reason.
@@ -25,7 +25,7 @@ func (d *ExecutorExited) Way() string {
 	}
 }
 
-// because adds what is known beyond code and signal, such as that memory was short.
+// because adds a reason that the code and signal do not show, such as a lack of memory.
 func (d *ExecutorExited) because() string {
 	if d.Reason == "" || d.Code < 0 && d.Signal == "" || d.Reason == PlainEnding(d.Code, d.Signal) {
 		return ""

@@ -116,14 +116,14 @@ func ClientSubject(flow, client string) string { return "client." + flow + "." +
 // ClientSubjects matches every sign of life of a client.
 const ClientSubjects = "client.*.*"
 
-// DeadLetterSubject is the plain NATS subject that answers the message with a place in EVENTS, where that could not be
-// read or carried out: its sender knows the place from JetStream's acknowledgement.
+// DeadLetterSubject is the plain NATS subject of the answer to a message in EVENTS that could not be read or carried
+// out. Its sender knows the message's place from JetStream's acknowledgement.
 func DeadLetterSubject(seq uint64) string {
 	return string(TypeDeadLetter) + "." + strconv.FormatUint(seq, 10)
 }
 
-// ReleaseSubject is the plain NATS subject on which a client says that the flow's outputs need not be kept any
-// longer than until they are read.
+// ReleaseSubject is the plain NATS subject on which a client states that the flow's outputs are needed only until they
+// are read.
 func ReleaseSubject(flow string) string { return "release." + flow }
 
 // ReleaseSubjects matches every release.
@@ -170,7 +170,7 @@ const (
 	EnvSlots    = "DAGYO_SLOTS"    // jobs to run at the same time
 	EnvGrace    = "DAGYO_GRACE"    // time from SIGTERM to giving up the running jobs
 	EnvCreds    = "DAGYO_CREDS"    // NATS credentials file
-	EnvTLSCA    = "DAGYO_TLS_CA"   // certificates of the authorities that may vouch for NATS
+	EnvTLSCA    = "DAGYO_TLS_CA"   // certificates of the authorities to trust for NATS
 	EnvTLSCert  = "DAGYO_TLS_CERT" // our own certificate
 	EnvTLSKey   = "DAGYO_TLS_KEY"  // its key
 )

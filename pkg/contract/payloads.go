@@ -254,7 +254,7 @@ type ExecutorExited struct {
 	Reason string `json:"reason"`
 	// Detail is the end of the process's standard error.
 	Detail string `json:"detail,omitempty"`
-	// Permanent is true if no executor of this revision can be started as its progdef says.
+	// Permanent is true if no executor of this revision can be started as its progdef requires.
 	Permanent bool `json:"permanent,omitempty"`
 }
 
@@ -262,8 +262,8 @@ type ExecutorExited struct {
 type EdgeCount struct {
 	From string `json:"from"`
 	To   string `json:"to"`
-	// Sent and Received are what writer and reader have counted, nil where that is not known: a job that was
-	// lost counts nothing, and what a client has read is known once it says so.
+	// Sent and Received are the counts of the writer and the reader, or nil if unknown: a lost job reports no counts,
+	// and a client's counts are known once it reports them.
 	Sent     *Count `json:"sent,omitempty"`
 	Received *Count `json:"received,omitempty"`
 	// ClosedEarly is true when the reader stopped before the end; only then may Received be less than Sent in a
@@ -327,12 +327,12 @@ type FlowCancelled struct {
 type FlowCleaned struct {
 	Stream    string   `json:"stream,omitempty"`
 	Mailboxes []string `json:"mailboxes"`
-	// Read is what a client says that it has read of the outputs, by output.
+	// Read is what a client reports to have read, by output.
 	Read map[string]OutputCount `json:"read,omitempty"`
 }
 
-// A Release is the message on ReleaseSubject, which may be empty, too: all that was wanted of a flow's outputs has
-// been read.
+// A Release is the message on ReleaseSubject, which may also be empty: the client has read all that it needs of a
+// flow's outputs.
 type Release struct {
 	Read map[string]OutputCount `json:"read,omitempty"`
 }
@@ -344,7 +344,7 @@ type OutputCount struct {
 	ClosedEarly bool `json:"closedEarly,omitempty"`
 }
 
-// DeadLetter is a message that could not be answered to its sender.
+// DeadLetter reports a message whose sender could not be answered.
 type DeadLetter struct {
 	Subject  string `json:"subject"`
 	Sequence uint64 `json:"sequence"`
@@ -370,8 +370,8 @@ type Capacity struct {
 	// mailbox.
 	Running int `json:"running"`
 	Waiting int `json:"waiting"`
-	// Failed counts the executors in a row that ended before they started a job. Reason says how the last of them
-	// ended, or why executors that were started cannot run yet; Detail is the end of its standard error.
+	// Failed counts the consecutive executors that ended before they started a job. Reason describes how the last of
+	// them ended, or why executors that were started cannot run yet; Detail is the end of its standard error.
 	Failed int    `json:"failed,omitempty"`
 	Reason string `json:"reason,omitempty"`
 	Detail string `json:"detail,omitempty"`

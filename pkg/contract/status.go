@@ -35,24 +35,24 @@ type FlowStatus struct {
 	Failures    []JobFailure `json:"failures,omitempty"`
 	CancelledBy string       `json:"cancelledBy,omitempty"`
 	Reason      string       `json:"reason,omitempty"`
-	// Edges says what went over each edge; of a running flow it is what was known a moment ago.
+	// Edges counts what went over each edge. For a running flow the counts may be a moment old.
 	Edges []EdgeCount `json:"edges,omitempty"`
 	// Omitted names what was left out of the stored status because it was too large for a message.
 	Omitted string `json:"omitted,omitempty"`
 }
 
 // A ClientWait is an end of a running flow that waits for a client: an input into which nothing was written, or an
-// output with records that nobody has read.
+// output with unread records.
 type ClientWait struct {
 	Input  string `json:"input,omitempty"`
 	Output string `json:"output,omitempty"`
-	// Unread is the size in bytes of what is stored of the output and not read.
+	// Unread is the size of the output's stored and unread records, in bytes.
 	Unread int64 `json:"unread,omitempty"`
-	// Attached is true where a client has begun to read the output: it is slow, or gone.
+	// Attached is true if a client has begun to read the output: it is slow, or gone.
 	Attached bool `json:"attached,omitempty"`
 }
 
-// JobStatus is where one job of a flow stands.
+// JobStatus is the state of one job of a flow.
 type JobStatus struct {
 	Progdef  string `json:"progdef"`
 	Revision string `json:"revision"`

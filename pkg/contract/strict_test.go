@@ -21,8 +21,8 @@ var keywordsOf = map[string][]string{
 	"integer": {"minimum", "maximum"},
 }
 
-// Validators in strict mode, such as ajv's, refuse unknown keywords, unknown formats, keywords of another type
-// than the schema's, and required fields that it does not describe.
+// Validators in strict mode, such as ajv, reject unknown keywords, unknown formats, keywords that do not apply to the
+// schema's type, and required fields without a description.
 func TestSchemasAreStrict(t *testing.T) {
 	files, err := fs.Glob(schemas.Files, "*.json")
 	if err != nil || len(files) == 0 {
@@ -41,7 +41,7 @@ func TestSchemasAreStrict(t *testing.T) {
 	}
 }
 
-// strict checks a schema inside of another one of a type, which describes fields already.
+// strict checks a subschema. Its parent has a type and describes some fields.
 func strict(t *testing.T, at string, schema any, typ string, fields []string) {
 	t.Helper()
 	s, ok := schema.(map[string]any)
@@ -57,7 +57,7 @@ func strict(t *testing.T, at string, schema any, typ string, fields []string) {
 	}
 	for keyword, value := range s {
 		if !slices.Contains(keywordsOf[""], keyword) && !slices.Contains(keywordsOf[typ], keyword) {
-			t.Errorf("%s: %q is no keyword for the type %q", at, keyword, typ)
+			t.Errorf("%s: %q is not a keyword for the type %q", at, keyword, typ)
 		}
 		switch keyword {
 		case "required":

@@ -31,13 +31,13 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 				"invalid character '{' after top-level value [not-json]"}},
 		{"not UTF-8", "flow", "{\n\"é\xff\":1}", []string{
 			"(document): not JSON at line 2, column 3: the text is not Unicode [not-json]"}},
-		{"half a surrogate pair", "flow", `{"\ud800":1}`, []string{
+		{"half of a surrogate pair", "flow", `{"\ud800":1}`, []string{
 			"(document): not JSON at line 1, column 3: the text is not Unicode [not-json]"}},
 		{"a whole surrogate pair", "flow", `{"nodes":{"a":{"progdef":"\ud83d\ude00"}}}`, nil},
 		{"duplicate keys", "flow", `{"nodes":{},"edges":[],"nodes":{},"edges":[]}`, []string{
 			`/edges: the key "edges" is repeated [duplicate-key]`,
 			`/nodes: the key "nodes" is repeated [duplicate-key]`}},
-		{"number without bounds", "flow", `{"deadline":1e-999999999}`, []string{
+		{"number out of range", "flow", `{"deadline":1e-999999999}`, []string{
 			"/deadline: the number is too large or too long to be represented exactly [too-large]"}},
 		{"wrong kind", "flow", `[]`, []string{
 			"(document): must be an object, not an array [schema]"}},
@@ -56,7 +56,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 				`a letter or a digit at both ends [bad-name]`}},
 		{"bad duration", "flow", `{"deadline":"10"}`, []string{
 			`/deadline: "10" is not a duration such as "250ms" or "10m" [bad-duration]`}},
-		{"duration beyond counting", "flow", `{"deadline":"9999999999h"}`, []string{
+		{"duration out of range", "flow", `{"deadline":"9999999999h"}`, []string{
 			`/deadline: "9999999999h" is not a duration such as "250ms" or "10m" ` +
 				`[bad-duration]`}},
 		{"none of several", "flow", `{"nodes":{"a":{}}}`, []string{
@@ -68,7 +68,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 			"/inputs/x: must be a string or an object, not a number [schema]"}},
 		{"inside a union", "progdef", `{"name":"p","inputs":{"x":{"type":1}}}`, []string{
 			"/inputs/x/type: must be a string, not a number [schema]"}},
-		{"needs beside it", "flow",
+		{"dependent field", "flow",
 			`{"nodes":{"a":{"with":{},"const":{"type":"t","values":[]}}}}`, []string{
 				`/nodes/a: the field "with" also needs "progdef" [schema]`}},
 		{"numbers", "progdef",
@@ -95,7 +95,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 	}
 }
 
-// A record is text. JSON in its place is reported once, with the text to write.
+// A record is text. JSON instead of text is reported once, with the text to write.
 func TestRecordsThatAreJSON(t *testing.T) {
 	for record, want := range map[string]string{
 		`5`:       `not a number [schema] — write JSON as a string: "5"`,
@@ -113,8 +113,8 @@ func TestRecordsThatAreJSON(t *testing.T) {
 	}
 }
 
-// Editors find the schema of a document by its field $schema, and mark it with a byte-order mark.
-func TestWhatEditorsAdd(t *testing.T) {
+// Editors find a document's schema by the field $schema. Some begin files with a byte-order mark.
+func TestAdditionsOfEditorsAreAccepted(t *testing.T) {
 	for schema, fields := range map[string]string{
 		"flow": "", "progdef": `,"name":"p"`, "test": "", "type": `,"name":"t","description":"d"`,
 	} {
@@ -150,7 +150,7 @@ func TestSchemasForEditors(t *testing.T) {
 		}
 	}
 	if _, err := Schema("no-such"); err == nil {
-		t.Error("there is a schema of nothing")
+		t.Error("found a schema that does not exist")
 	}
 }
 
@@ -190,7 +190,7 @@ func TestCheckLimits(t *testing.T) {
 	}
 }
 
-func TestDeepJSONIsNoSyntaxError(t *testing.T) {
+func TestDeepJSONIsNotASyntaxError(t *testing.T) {
 	raw := strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)
 	_, problems := Check("flow", []byte(raw), DefaultLimits())
 	if len(problems) != 1 || problems[0].Code != problem.TooDeep {
@@ -198,7 +198,7 @@ func TestDeepJSONIsNoSyntaxError(t *testing.T) {
 	}
 }
 
-func TestDeepGarbageIsRefused(t *testing.T) {
+func TestDeepGarbageIsRejected(t *testing.T) {
 	for _, open := range []string{"[", `{"a":`, `[{"a":`} {
 		raw := strings.Repeat(open, DefaultLimits().Bytes/len(open))
 		tree, problems := Check("flow", []byte(raw), DefaultLimits())
@@ -208,8 +208,8 @@ func TestDeepGarbageIsRefused(t *testing.T) {
 	}
 }
 
-// The validator's own location for a bad name is overwritten by what it looks at next.
-func TestBadNamesHaveTheirOwnPlace(t *testing.T) {
+// The validator overwrites its location of a bad name when it continues.
+func TestBadNamesHaveTheRightPointer(t *testing.T) {
 	raw := `{"inputs":{"A":"a.b"},"nodes":{"B":{"progdef":"p"}},"outputs":{"C":"a.b"},"edges":[]}`
 	for range 50 {
 		_, problems := Check("flow", []byte(raw), DefaultLimits())
@@ -242,7 +242,7 @@ func TestReportsStayBounded(t *testing.T) {
 	}
 }
 
-// What a full report leaves out must not depend on the order in which maps are walked.
+// The problems that a full report omits must not depend on the order of map iteration.
 func TestFullReportsAreDeterministic(t *testing.T) {
 	var b strings.Builder
 	for i := range 3000 {
@@ -257,7 +257,7 @@ func TestFullReportsAreDeterministic(t *testing.T) {
 	}
 }
 
-func TestCheckByManyAtOnce(t *testing.T) {
+func TestConcurrentChecks(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
@@ -306,7 +306,7 @@ func examples(t *testing.T, schema string) []string {
 	return out
 }
 
-func TestSchemasUseThePatternsLetterForLetter(t *testing.T) {
+func TestSchemasUseThePatternsVerbatim(t *testing.T) {
 	for location, want := range map[string]string{
 		"flow.json#/properties/nodes/propertyNames":   NamePattern,
 		"flow.json#/properties/inputs/propertyNames":  NamePattern,
@@ -372,7 +372,7 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// exists reports whether a pointer leads anywhere; where a key is repeated, to one of its values.
+// exists reports whether a pointer refers to a value. If a key is repeated, it may refer to any of its values.
 func exists(raw []byte, pointer string) bool {
 	if pointer == "" {
 		return true
@@ -399,7 +399,7 @@ func exists(raw []byte, pointer string) bool {
 	return false
 }
 
-// The tree is what encoding/json makes of the same text.
+// The tree equals the result of encoding/json.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":[1,2.5,-0,true,false,null,"x\"\\\u00e9"],"b":{}, "":[ ] }`, ` "s" `, `[[],{}]`, `7`,

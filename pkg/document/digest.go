@@ -7,8 +7,8 @@ import (
 	"encoding/json"
 )
 
-// Digest returns the SHA-256 digest of a JSON document. Spaces and the order of members do not matter. What is not
-// JSON has the digest of its bytes.
+// Digest returns the SHA-256 digest of a JSON document. Spaces and the order of members do not matter. The digest of
+// anything but JSON is that of its bytes.
 func Digest(raw []byte) string {
 	canonical := raw
 	dec := json.NewDecoder(bytes.NewReader(raw))

@@ -10,7 +10,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// hints say how to write each attribute of CloudEvents 1.0.
+// hints describe how to write each attribute of CloudEvents 1.0.
 var hints = map[string]string{
 	"specversion": `set specversion to the text 1.0`,
 	"id":          "set id to a text that the source uses for one event only, such as a UUID",

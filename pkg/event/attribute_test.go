@@ -26,7 +26,7 @@ func submission(name, value string) []byte {
 	return []byte("{" + strings.Join(members, ",") + "}")
 }
 
-// Each attribute has a hint of its own that says how to write it.
+// Each attribute has its own hint on how to write it.
 func TestHintsOfAttributes(t *testing.T) {
 	tests := []struct{ name, value, message, hint string }{
 		{"specversion", "", "specversion is missing", "the text 1.0"},
@@ -117,7 +117,7 @@ func TestByteOrderMarks(t *testing.T) {
 	}
 }
 
-// What is wrong with an event does not hide who sent it.
+// An unreadable event still identifies its sender.
 func TestUnreadableKeepsSourceAndID(t *testing.T) {
 	for _, body := range []string{
 		string(submission("time", `"never"`)),

@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/event"
 )
 
-// An event by reference, given its data again, is read like the one that carries it.
+// An event by reference decodes like the same event with its data.
 func TestReferenceAndBack(t *testing.T) {
 	e := event.New(contract.TypeFlowCancel, "/test", "f", &contract.FlowCancel{Flow: "f", Reason: "<>"},
 		time.Unix(1, 0))
@@ -98,7 +98,7 @@ func FuzzReferenced(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body, data []byte) {
 		if _, ok, err := event.Referenced(nil, body); ok && err == nil {
 			if whole, err := event.WithData(nil, body, data); err == nil && !bytes.Contains(whole, data) {
-				t.Error("the data is lost")
+				t.Error("the data was lost")
 			}
 		}
 	})

@@ -19,7 +19,7 @@ import (
 	"github.com/dagyo/dagyo/schemas"
 )
 
-// attributes is a structured event with its data left as it is.
+// attributes is a structured event whose data is not decoded.
 type attributes map[string]json.RawMessage
 
 func exampleOf(t testing.TB, typ contract.Type) (whole []byte, parts attributes) {
@@ -43,7 +43,7 @@ func (a attributes) text(t testing.TB, name string) string {
 	return s
 }
 
-// binary turns a structured event into binary mode, with headers written by spell.
+// binary converts a structured event to binary mode; spell writes the names of the headers.
 func (a attributes) binary(t testing.TB, spell func(string) string) (nats.Header, []byte) {
 	t.Helper()
 	header := nats.Header{}
@@ -63,7 +63,7 @@ func structuredHeader() nats.Header {
 	return nats.Header{"content-type": {"application/cloudevents+json; charset=utf-8"}}
 }
 
-// subjectOf is where the example of a type is published.
+// subjectOf is the subject on which the example of a type is published.
 func subjectOf(t testing.TB, entry contract.Entry, parts attributes) string {
 	t.Helper()
 	e := contract.Event{Type: entry.Type, Subject: parts.text(t, "subject"), Data: entry.New()}
@@ -140,7 +140,7 @@ func reencode(t *testing.T, e contract.Event, subject string, whole []byte) {
 	}
 }
 
-// A refusal is a message that is no event, and what is said about it.
+// A refusal is a message that is not an event, and the problems reported for it.
 type refusal struct {
 	name    string
 	subject string
@@ -210,7 +210,7 @@ func refusals() []refusal {
 			"bad-name /subject"},
 		{"other job", "job.started.f.k", minimal("ce-type", "job.started"),
 			`{"job":"j","executor":"e"}`, "bad-name /subject"},
-		{"job is no name", "job.started.f.*", minimal("ce-type", "job.started"),
+		{"job is not a name", "job.started.f.*", minimal("ce-type", "job.started"),
 			`{"job":"*","executor":"e"}`, "bad-name /subject"},
 		{"unknown field", "flow.cleaned.f", minimal("ce-type", "flow.cleaned"), `{"x":1}`,
 			"not-json /data"},
@@ -220,16 +220,16 @@ func refusals() []refusal {
 		{"no data", "flow.cleaned.f", minimal("ce-type", "flow.cleaned"), ``, "not-json /data"},
 		{"nobody's executor", "executor.started.p.e", minimal("ce-type", "executor.started",
 			"ce-subject", ""), `{"progdef":"p"}`, "bad-name /subject"},
-		{"cancel of two", "flow.cancel", minimal("ce-type", "flow.cancel"), `{"flow":"g"}`,
+		{"cancel of two flows", "flow.cancel", minimal("ce-type", "flow.cancel"), `{"flow":"g"}`,
 			"bad-name /data/flow"},
-		{"cancel of none", "flow.cancel", minimal("ce-type", "flow.cancel", "ce-subject", ""), `{}`,
+		{"cancel without a flow", "flow.cancel", minimal("ce-type", "flow.cancel", "ce-subject", ""), `{}`,
 			"bad-name /data/flow"},
-		{"apply of two", "progdef.apply", minimal("ce-type", "progdef.apply"), `{"name":"g"}`,
+		{"apply of two progdefs", "progdef.apply", minimal("ce-type", "progdef.apply"), `{"name":"g"}`,
 			"bad-name /data/name"},
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestRejections(t *testing.T) {
 	for _, tt := range refusals() {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := event.Decode(tt.subject, tt.header, []byte(tt.body))
@@ -276,7 +276,7 @@ func TestManyAttributesGiveAShortAnswer(t *testing.T) {
 	}
 }
 
-func TestNamesThatAreNoTokens(t *testing.T) {
+func TestNamesThatAreNotTokens(t *testing.T) {
 	names := []string{
 		"a.b", "*", ">", "a b", " a", "a ", "A", "é", "-a", "a-", strings.Repeat("a", 64),
 	}
@@ -301,7 +301,7 @@ func TestNamesThatAreNoTokens(t *testing.T) {
 	}
 }
 
-func TestWhatCommandsAreAbout(t *testing.T) {
+func TestSubjectsOfCommands(t *testing.T) {
 	tests := []struct {
 		name, typ, subject, data string
 		want                     string // Event.Subject
@@ -314,7 +314,7 @@ func TestWhatCommandsAreAbout(t *testing.T) {
 		{"no data at all", "flow.cancel", "g", ``, "g", ""},
 		{"wrong data", "flow.cancel", "g", `{"flow":7,"x":1}`, "g", "schema /flow; unknown-field /x"},
 		{"repeated key", "flow.cancel", "g", `{"reason":"","reason":""}`, "g", "duplicate-key /reason"},
-		{"data is no JSON", "flow.cancel", "g", `{`, "g", "not-json "},
+		{"data is not JSON", "flow.cancel", "g", `{`, "g", "not-json "},
 		{"deep data", "flow.cancel", "g", strings.Repeat("[", 100) + strings.Repeat("]", 100), "g",
 			"too-deep " + strings.Repeat("/0", 32)},
 		{"document's name", "progdef.apply", "", `{"name":"p"}`, "p", ""},
@@ -350,7 +350,7 @@ func TestWhatCommandsAreAbout(t *testing.T) {
 
 func errOf(problems problem.List) error { return &event.Unreadable{Problems: problems} }
 
-func TestUnreadableTellsWhatItKnows(t *testing.T) {
+func TestUnreadableKeepsAttributes(t *testing.T) {
 	torn := `{"specversion":"1.0","type":"flow.submit","id":"i","subject":"f","data":{"nodes":{`
 	tests := []struct {
 		name          string
@@ -363,7 +363,7 @@ func TestUnreadableTellsWhatItKnows(t *testing.T) {
 		{"wrong type", minimal("ce-type", "flow.cancel"), "", "", "f"},
 		{"bad subject", minimal("ce-subject", "*"), "", contract.TypeFlowSubmit, ""},
 		{"torn", structuredHeader(), torn, contract.TypeFlowSubmit, "f"},
-		{"torn before the subject", structuredHeader(), torn[:50], contract.TypeFlowSubmit, ""},
+		{"truncated before the subject", structuredHeader(), torn[:50], contract.TypeFlowSubmit, ""},
 	}
 	for _, tt := range tests {
 		e, err := event.Decode("flow.submit", tt.header, []byte(tt.body))
@@ -399,7 +399,7 @@ func TestBase64(t *testing.T) {
 	}
 }
 
-func TestEncodeRefuses(t *testing.T) {
+func TestEncodeRejects(t *testing.T) {
 	good := event.New(contract.TypeFlowCancel, "/t", "f", &contract.FlowCancel{}, time.Unix(1, 0))
 	if _, err := event.Encode(good); err != nil {
 		t.Fatal(err)
@@ -473,6 +473,6 @@ func TestEncodeWritesNoNull(t *testing.T) {
 		}
 	}
 	if data.Edges != nil || data.Jobs[0].Inputs != nil {
-		t.Error("Encode has changed the payload")
+		t.Error("Encode changed the payload")
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzMembers holds members to the standard library's reader.
+// FuzzMembers compares members with the standard library's decoder.
 func FuzzMembers(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, ` { } `, `{"a":1}`, `{"a" : [ {"b":"]}\"" } , 2 ] , "c":null}`, `{"a":-1.5e3,"a":true}`,

@@ -38,7 +38,7 @@ func plain(entry contract.Entry, subject string, header nats.Header, body []byte
 	return e, len(problems) == 0
 }
 
-// plainHeader reports whether the header says that the body is the whole event, and nothing else about it.
+// plainHeader reports whether the header states that the body is the whole event, and nothing else.
 func plainHeader(header nats.Header) bool {
 	medias := 0
 	for key, values := range header {

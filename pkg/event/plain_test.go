@@ -12,8 +12,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// The short way of reading an event is taken, and finds what the long way finds.
-func TestPlainAgreesWithTheLongWay(t *testing.T) {
+// The fast path is taken for every example, and decodes the same event as the slow path.
+func TestFastPathAgreesWithSlowPath(t *testing.T) {
 	for _, entry := range contract.Table {
 		if entry.Command {
 			continue
@@ -21,17 +21,17 @@ func TestPlainAgreesWithTheLongWay(t *testing.T) {
 		msg := written(t, entry)
 		e, ok := plain(entry, msg.Subject, msg.Header, msg.Data)
 		if !ok {
-			t.Errorf("%s is not read the short way:\n%s", entry.Type, msg.Data)
+			t.Errorf("%s does not take the fast path:\n%s", entry.Type, msg.Data)
 		}
 		long, err := interpret(entry, msg.Subject, msg.Header, msg.Data)
 		if err != nil || !reflect.DeepEqual(e, long) {
-			t.Errorf("%s: %+v\nthe long way finds %+v, %v", entry.Type, e, long, err)
+			t.Errorf("%s: %+v\nthe slow path decodes %+v, %v", entry.Type, e, long, err)
 		}
 	}
 }
 
-// Whatever is done to an event: what the short way accepts, the long way accepts and understands alike.
-func TestPlainAcceptsNothingElse(t *testing.T) {
+// However an event is changed: if the fast path accepts it, the slow path decodes it equally.
+func TestFastPathAcceptsNothingElse(t *testing.T) {
 	accepted := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		entry := rapid.SampledFrom(contract.Table).Draw(rt, "entry")
@@ -49,7 +49,7 @@ func TestPlainAcceptsNothingElse(t *testing.T) {
 		accepted++
 		long, err := interpret(entry, msg.Subject, msg.Header, msg.Data)
 		if err != nil || !reflect.DeepEqual(e, long) {
-			rt.Fatalf("%+v %+v\nthe long way finds %+v %+v, %v\n%s", e, e.Data, long, long.Data, err, msg.Data)
+			rt.Fatalf("%+v %+v\nthe slow path decodes %+v %+v, %v\n%s", e, e.Data, long, long.Data, err, msg.Data)
 		}
 	})
 	if accepted == 0 {
@@ -66,7 +66,7 @@ var (
 	}
 )
 
-// changed replaces a few octets of a message by a piece of one.
+// changed replaces a few bytes of a message by a part of another one.
 func changed(t *rapid.T, data []byte) []byte {
 	at := rapid.IntRange(0, len(data)).Draw(t, "at")
 	if rapid.Bool().Draw(t, "in front") {

@@ -67,7 +67,7 @@ func drawName(t *rapid.T) string {
 	return rapid.StringMatching(`[a-z0-9]([a-z0-9_-]{0,20}[a-z0-9])?`).Draw(t, "name")
 }
 
-// drawInto fills a payload with what JSON can carry there and back.
+// drawInto fills a payload with values that JSON preserves.
 func drawInto(t *rapid.T, v reflect.Value, tag string) {
 	switch special := v.Addr().Interface().(type) {
 	case *json.RawMessage:
@@ -96,7 +96,7 @@ func drawInto(t *rapid.T, v reflect.Value, tag string) {
 	}
 }
 
-// drawText returns a name for the fields that become tokens, else any text.
+// drawText returns a name for fields that become tokens, and any text for the others.
 func drawText(t *rapid.T, tag string) string {
 	switch tag {
 	case "job", "progdef", "executor":
@@ -108,7 +108,7 @@ func drawText(t *rapid.T, tag string) string {
 	}
 }
 
-// drawContainer leaves what is optional nil where it is empty, as JSON gives it back.
+// drawContainer leaves empty optional fields nil, as JSON decodes them.
 func drawContainer(t *rapid.T, v reflect.Value, tag string) {
 	name, option, _ := strings.Cut(tag, ",")
 	n := rapid.IntRange(0, 2).Draw(t, name)
@@ -140,8 +140,8 @@ func drawContainer(t *rapid.T, v reflect.Value, tag string) {
 	}
 }
 
-// FuzzDecode holds Decode to its promises: no panic, no error but Unreadable, and what it accepts
-// has only names in its subject and can be sent on.
+// FuzzDecode checks that Decode never panics, returns no error but Unreadable, and that an accepted event has only
+// names in its subject and can be encoded again.
 func FuzzDecode(f *testing.F) {
 	for _, entry := range contract.Table {
 		whole, parts := exampleOf(f, entry.Type)

@@ -20,7 +20,7 @@ type Place struct {
 type Stored struct {
 	Place
 	Subject string
-	Type    contract.Type // as the subject says
+	Type    contract.Type // according to the subject
 	// Event is empty, except for its Seq, until Decode is called.
 	Event contract.Event
 	// Size is the approximate size of the message in EVENTS, in bytes.

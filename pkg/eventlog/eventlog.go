@@ -35,9 +35,9 @@ type Log struct {
 	Logger  zerolog.Logger
 }
 
-// Append stores an event after the event at last, the last one of its aggregate (0 for the first), and returns its
-// place. stored is false if another event is the last. An event without an aggregate is stored unconditionally. An
-// error that a retry cannot resolve is a *problem.Permanent.
+// Append stores an event if the last event of its aggregate is at last (0: there is none), and returns its place.
+// stored is false if the last event is another one. An event without an aggregate is stored unconditionally. An error
+// that a retry cannot resolve is a *problem.Permanent.
 func (s Log) Append(ctx context.Context, e contract.Event, last uint64) (seq uint64, stored bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishWait)
 	defer cancel()
@@ -64,17 +64,17 @@ func (s Log) Append(ctx context.Context, e contract.Event, last uint64) (seq uin
 	return ack.Sequence, true, nil
 }
 
-// answer sends a dead letter that is stored to the sender of the message, who knows its place in EVENTS.
+// answer sends a stored dead letter to the sender of the message, who knows its place in EVENTS.
 func (s Log) answer(e contract.Event, stored *nats.Msg) {
 	if e.Type == contract.TypeDeadLetter && e.Cause > 0 {
-		_ = s.Link.PublishMsg(&nats.Msg{ // fails on a closed connection only, where nobody receives it
+		_ = s.Link.PublishMsg(&nats.Msg{ // fails only if the connection is closed
 			Subject: contract.DeadLetterSubject(e.Cause), Header: stored.Header, Data: stored.Data,
 		})
 	}
 }
 
-// eventID returns what tells an event from others on its subject. A repeat has the same: behind one event of an
-// aggregate only one is stored, and a message has one dead letter.
+// eventID returns an id that distinguishes an event from others on its subject. A repeated publication has the same id:
+// only one event is stored after a given event of an aggregate, and a message has one dead letter.
 func eventID(e contract.Event, last uint64) string {
 	switch {
 	case e.Aggregate() != "":
@@ -190,7 +190,7 @@ func (s Log) resolve(ctx context.Context, m *event.Stored, header nats.Header, b
 		case <-time.After(dataPause):
 		case <-ctx.Done():
 		}
-		if s.Link.IsConnected() { // else the failure is not the data's
+		if s.Link.IsConnected() { // otherwise the data is not the cause
 			attempt++
 		}
 	}

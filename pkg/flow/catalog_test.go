@@ -8,7 +8,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// catalog is what the flows of the tests are made of.
+// catalog contains the progdefs of the tests.
 func catalog(t testing.TB) Catalog {
 	t.Helper()
 	out := Catalog{}

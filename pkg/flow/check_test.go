@@ -58,7 +58,7 @@ func TestNormalForm(t *testing.T) {
 	readsBack(t, got)
 }
 
-// readsBack checks that the normal form survives its way through an event.
+// readsBack checks that an event preserves the normal form.
 func readsBack(t *testing.T, f Flow) {
 	t.Helper()
 	raw, err := json.Marshal(f)
@@ -111,8 +111,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Thousands of misspelt words must not cost more than the check itself.
-func TestHintsTire(t *testing.T) {
+// Hints for thousands of misspelled words must not cost more than the check itself.
+func TestHintsAreBounded(t *testing.T) {
 	known := catalog(t)
 	for i := range 5000 {
 		known[fmt.Sprintf("progdef%04d", i)] = known["greet"]
@@ -157,9 +157,9 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// BenchmarkCheck measures flows of 10,000 nodes: a chain without type variables, chains of generic
-// nodes that pass on, or wrap and unwrap, what a constant at the far end of the document tells, and a
-// tree of generic nodes with two outputs each.
+// BenchmarkCheck measures flows of 10,000 nodes: a chain without type variables, chains of generic nodes that pass on,
+// or wrap and unwrap, a type that only a constant at the far end of the document determines, and a tree of generic
+// nodes with two outputs each.
 func BenchmarkCheck(b *testing.B) {
 	const n = 10_000
 	for name, raw := range map[string]string{
@@ -184,7 +184,7 @@ func benchmarkCheck(b *testing.B, raw []byte) {
 	}
 }
 
-// chainFlow is a chain of n nodes of progdefs that take turns, with a constant at its beginning.
+// chainFlow is a chain of n nodes that begins with a constant and alternates between the progdefs.
 func chainFlow(n int, progdefs, in, out, typename string) string {
 	var nodes, edges []string
 	turns := strings.Fields(progdefs)

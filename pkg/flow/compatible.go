@@ -11,8 +11,8 @@ import (
 
 // A Query asks which ports a port may be connected to.
 type Query struct {
-	// Flow is the flow so far, or nil. Its problems are ignored: an edge that does not fit says
-	// nothing about types.
+	// Flow is the flow so far, or nil. Its problems are ignored: an edge that does not fit is ignored when types are
+	// solved.
 	Flow json.RawMessage `json:"flow,omitempty"`
 	// Node is a node of the flow; Progdef is what a new node would run. Exactly one is set.
 	Node    string `json:"node,omitempty"`

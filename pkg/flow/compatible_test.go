@@ -12,8 +12,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// TestCompatibleIsWhatCheckAccepts draws a flow with loose ends, asks about one of them, and tries
-// every answer, and every port that is none, as one more edge.
+// TestCompatibleIsWhatCheckAccepts draws a flow with unconnected ports and queries one of them. It then adds an edge to
+// every other port, listed or not, and compares the answer with Check.
 func TestCompatibleIsWhatCheckAccepts(t *testing.T) {
 	yes, no := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -49,11 +49,11 @@ func TestCompatibleIsWhatCheckAccepts(t *testing.T) {
 		}
 	})
 	if yes < 20 || no < 20 {
-		t.Errorf("%d compatible, %d not: the test shows nothing", yes, no)
+		t.Errorf("%d compatible, %d not: the test is meaningless", yes, no)
 	}
 }
 
-// A loose port has no edge; its node may be one that is still to be added, named like its progdef.
+// A loose port has no edge. Its node may be a new one, which has the name of its progdef.
 type loose struct{ node, port, side string }
 
 func (l loose) end() string { return l.node + "." + l.port }
@@ -107,8 +107,8 @@ func (w *web) candidates() []loose {
 	return out
 }
 
-// accepts reports whether Check has nothing against the edge, as the last one of the flow. A cycle
-// may be told at another edge of it, as may a type that only the further port makes too large.
+// accepts reports whether Check accepts the edge as the last one of the flow. A cycle may be reported at another of its
+// edges, and so may a type that only the additional port makes too large.
 func (w *web) accepts(t *rapid.T, a, b loose) bool {
 	var g graph
 	if err := json.Unmarshal(w.json(nil, nil), &g); err != nil {
@@ -127,7 +127,7 @@ func (w *web) accepts(t *rapid.T, a, b loose) bool {
 	return w.refusals(t, g) == before
 }
 
-// refusals counts the edges that do not hold.
+// refusals counts the rejected edges.
 func (w *web) refusals(t *rapid.T, g graph) (n int) {
 	_, _, problems := Check(g.json(t), w.known, DefaultLimits())
 	for _, p := range problems {
@@ -161,7 +161,7 @@ func TestCompatible(t *testing.T) {
 			`output utf8-string: append.item:T attempt.in:T greet.name:utf8-string ignore.in:T ` +
 				`join.left:utf8-string join.right:utf8-string merge.a:T merge.b:T parse.text:utf8-string ` +
 				`same.in:T split.all:utf8-string tee.in:T twice.in:T wrap.in:X zip.a:A zip.b:B`},
-		{"the edge that does not hold counts as none", `{"node":"n","port":"items"}`,
+		{"a rejected edge is ignored", `{"node":"n","port":"items"}`,
 			`input list<utf8-string>: append.out:list<T> assert.out:T first.out:E merge.out:T ` +
 				`parse.errors:list<utf8-string> same.out:T tee.left:T tee.right:T unzip.a:A ` +
 				`unzip.b:B wrap.out:list<X>`},

@@ -14,8 +14,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// TestSolverAgreesWithSubstitution holds the solver to one that anybody can follow: which edges it
-// refuses, whether it accepts the flow, and the typename of every edge.
+// TestSolverAgreesWithSubstitution compares the solver with a simple one: which edges it rejects, whether it accepts
+// the flow, and the typename of every edge.
 func TestSolverAgreesWithSubstitution(t *testing.T) {
 	accepted, refused := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -23,7 +23,7 @@ func TestSolverAgreesWithSubstitution(t *testing.T) {
 		want := w.substitute()
 		f, _, problems := Check(w.json(nil, nil), w.known, DefaultLimits())
 		if got := w.refused(t, problems); !slices.Equal(got, want.refused) {
-			t.Fatalf("edges %v refused, want %v:\n%v\n%s", got, want.refused, problems, w)
+			t.Fatalf("edges %v rejected, want %v:\n%v\n%s", got, want.refused, problems, w)
 		}
 		if len(want.refused) > 0 {
 			refused++
@@ -38,13 +38,13 @@ func TestSolverAgreesWithSubstitution(t *testing.T) {
 		}
 	})
 	if accepted < 5 || refused < 5 {
-		t.Errorf("%d flows accepted, %d refused: the test shows nothing", accepted, refused)
+		t.Errorf("%d flows accepted, %d rejected: the test is meaningless", accepted, refused)
 	}
 }
 
-// TestOrderMeansNothing shuffles the edges and renames the nodes: that may change at which edge a
-// conflict is told, but not whether there is one, nor any typename.
-func TestOrderMeansNothing(t *testing.T) {
+// TestOrderDoesNotMatter shuffles the edges and renames the nodes. That may change at which edge a conflict is
+// reported, but neither whether there is one nor any typename.
+func TestOrderDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWeb(t)
 		first, _, p1 := Check(w.json(nil, nil), w.known, DefaultLimits())
@@ -76,7 +76,7 @@ func typesOf(f Flow) map[string]string {
 	return out
 }
 
-// renamed gives nodes back the names that they had before, on the ends of edges.
+// renamed restores the former names of nodes in the ends of edges.
 func renamed(f Flow, now, before []string) Flow {
 	back := map[string]string{}
 	for i, n := range now {
@@ -99,7 +99,7 @@ func renamed(f Flow, now, before []string) Flow {
 	return f
 }
 
-// A web is a flow of generic progdefs whose graph is right, so that only types can be wrong.
+// A web is a flow of generic progdefs with a valid graph, so only its types can be wrong.
 type web struct {
 	known Catalog
 	nodes []webNode
@@ -132,8 +132,8 @@ func (w *web) String() string {
 	return b.String() + string(w.json(nil, nil))
 }
 
-// drawWeb draws up to 4 progdefs and 7 uses of them; every input is fed by an output that stands
-// before it, by a constant, or by the flow itself.
+// drawWeb draws up to 4 progdefs and 7 uses of them. Every input is fed by an output of an earlier node, by a constant,
+// or by the flow itself.
 func drawWeb(t *rapid.T) *web {
 	w := &web{known: Catalog{}}
 	for i := range rapid.IntRange(1, 4).Draw(t, "progdefs") {
@@ -198,7 +198,7 @@ func drawGeneric(t *rapid.T, name string) progdef.Document {
 	return doc
 }
 
-// drawType draws type parameters three times as often as all other names.
+// drawType draws a type parameter with a probability of 3 in 4.
 func drawType(t *rapid.T, params []string, levels int) progdef.Typename {
 	names := []string{"a", "b"}
 	for range 3 {
@@ -250,7 +250,7 @@ func (w *web) json(order []int, names []string) []byte {
 	return raw
 }
 
-// refused returns the numbers of the edges at which problems of types are told.
+// refused returns the numbers of the edges with type problems.
 func (w *web) refused(t *rapid.T, problems problem.List) []int {
 	var inner []int // edges of the document are those between nodes
 	for i, e := range w.edges {
@@ -292,10 +292,10 @@ func (w *web) compare(t *rapid.T, f Flow, types map[int]string) {
 	}
 }
 
-// The slow, obvious solver: types are trees, in which every variable that an equation tells is
-// replaced wherever it stands, until nothing changes.
+// The simple, slow solver: types are trees. Each variable that an equation determines is replaced everywhere, until
+// nothing changes.
 
-// An answer is what comes of a web.
+// An answer is the result of solving a web.
 type answer struct {
 	refused []int
 	types   map[int]string
@@ -331,8 +331,8 @@ func (w *web) substitute() answer {
 	return out
 }
 
-// hold returns what the edges together tell of the variables, nil when they contradict each other
-// or make a type too large.
+// hold returns the variables that the edges determine, or nil if the edges contradict each other or make a type too
+// large.
 func (w *web) hold(edges []webEdge) map[string]progdef.Typename {
 	solution := map[string]progdef.Typename{}
 	for changed := true; changed; {
@@ -360,8 +360,7 @@ func (w *web) hold(edges []webEdge) map[string]progdef.Typename {
 	return solution
 }
 
-// differ returns the first variable that must be replaced to make two types more alike; ok is false
-// when nothing can.
+// differ returns the first variable whose replacement makes two types more similar; ok is false if there is none.
 func differ(a, b progdef.Typename) (name string, value progdef.Typename, ok bool) {
 	switch {
 	case a.Equal(b):
@@ -381,8 +380,8 @@ func differ(a, b progdef.Typename) (name string, value progdef.Typename, ok bool
 	return "", progdef.Typename{}, true
 }
 
-// small reports whether every port of every node that has a link has a type within the limits. A
-// variable is as short as a typename can be.
+// small reports whether every port of every linked node has a type within the limits. A variable counts as the shortest
+// possible typename.
 func (w *web) small(solution map[string]progdef.Typename) bool {
 	for _, e := range w.edges {
 		for _, t := range []progdef.Typename{

@@ -12,8 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata")
 
-// Each testdata/*.txt is a flow document, a line "----", and what Check makes of it: its problems,
-// or the edges of its normal form.
+// Each testdata/*.txt is a flow document, a line "----", and the result of Check: the problems, or the edges of the
+// normal form.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {

@@ -12,15 +12,15 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// TestRandomGraphs draws valid graphs, which must be accepted, and breaks each in one way, which
-// must be told with the right code at the right place.
+// TestRandomGraphs draws valid graphs, which must be accepted, and breaks each in one way. The fault must be reported
+// with the right code at the right pointer.
 func TestRandomGraphs(t *testing.T) {
 	known := plain(t)
 	rapid.Check(t, func(t *rapid.T) {
 		g := drawGraph(t, known)
 		f, _, problems := Check(g.json(t), known, DefaultLimits())
 		if problems != nil {
-			t.Fatalf("valid graph refused:\n%v\n%s", problems, g.json(t))
+			t.Fatalf("valid graph rejected:\n%v\n%s", problems, g.json(t))
 		}
 		if want := g.streams(); len(f.Edges) != want {
 			t.Fatalf("%d edges in normal form, want %d", len(f.Edges), want)
@@ -36,7 +36,7 @@ func TestRandomGraphs(t *testing.T) {
 	})
 }
 
-// Go's maps have no order; answers must not show it.
+// Answers must not depend on the order of map iteration.
 func TestAnswersAreDeterministic(t *testing.T) {
 	known := plain(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -72,7 +72,7 @@ type graph struct {
 // An openEnd is an output that nothing reads yet.
 type openEnd struct{ endpoint, typename string }
 
-// A fault is the problem that a broken graph must be told of.
+// A fault is the problem that must be reported for a broken graph.
 type fault struct {
 	code    problem.Code
 	pointer string
@@ -114,7 +114,7 @@ func drawGraph(t *rapid.T, known Catalog) *graph {
 	return g
 }
 
-// addNode adds a node whose inputs are fed by what is there already, so that no cycle can be.
+// addNode adds a node whose inputs are fed by existing nodes, so the graph has no cycle.
 func (g *graph) addNode(t *rapid.T, known Catalog, name string) {
 	used := rapid.SampledFrom(sortedKeys(known)).Draw(t, "progdef")
 	doc := known[used].Document

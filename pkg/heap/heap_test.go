@@ -9,8 +9,8 @@ import (
 
 var sink []byte
 
-// A small heap that allocates is collected once in Floor octets, at most twice.
-func TestSmallHeapsAreSeldomCollected(t *testing.T) {
+// A small heap is collected once, at most twice, for every Floor bytes allocated.
+func TestSmallHeapsAreRarelyCollected(t *testing.T) {
 	defer heap.Settle()()
 	runtime.GC()
 	var before, after runtime.MemStats
@@ -21,6 +21,6 @@ func TestSmallHeapsAreSeldomCollected(t *testing.T) {
 	}
 	runtime.ReadMemStats(&after)
 	if n := after.NumGC - before.NumGC; n > 2*rounds {
-		t.Errorf("%d collections while %d times the floor were allocated", n, rounds)
+		t.Errorf("%d collections while %d times Floor was allocated", n, rounds)
 	}
 }

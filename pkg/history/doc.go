@@ -2,8 +2,7 @@
 //
 // A record is the final [contract.FlowStatus] of a flow. A few hundred records make a segment: JSON lines,
 // compressed, in one message on [contract.SubjectHistory]. The headers of the message are its index
-// entry: the number of records, the range of their times, and a filter that tells which flow ids are
-// not in it.
+// entry: the number of records, the range of their times, and a filter that rules out most ids of other flows.
 //
 //   - A [Writer] appends records. Only the leader of the panic-aggregator uses one.
 //   - An [Index] follows the headers of the segments and keeps nothing else in memory: about 2 bytes per

@@ -16,7 +16,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// A shelf is a stream in memory, and the index of it.
+// A shelf is a stream in memory and its index.
 type shelf struct {
 	*Index
 	packer   packer
@@ -81,7 +81,7 @@ func (s *shelf) walk(t fatal, q contract.FlowQuery, current []contract.FlowStatu
 	}
 }
 
-// small is a status with little in it.
+// small is a minimal status.
 func small(i int, state contract.Type) contract.FlowStatus {
 	at := time.Unix(int64(1000+i%7), 0).UTC() // some at the same time
 	return contract.FlowStatus{
@@ -94,8 +94,7 @@ func ended(s contract.FlowStatus) contract.FlowStatus {
 	return s
 }
 
-// However many flows are where, and whichever of them end and are stored between two pages, a list has
-// each flow once that was there from its beginning to its end.
+// A list contains each flow that exists throughout exactly once, even if flows end and are stored between two pages.
 func TestEveryFlowIsListedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newShelf()
@@ -138,8 +137,8 @@ func TestEveryFlowIsListedOnce(t *testing.T) {
 	})
 }
 
-// move stores some current flows, and some that nobody has seen; the first of the stored ones may be
-// current still, since who keeps them has not heard of it.
+// move stores some current flows and some new ones. The first of the stored ones may stay current, as if the caller had
+// not been notified yet.
 func (s *shelf) move(
 	t *rapid.T, current []contract.FlowStatus, n *int,
 ) []contract.FlowStatus {
@@ -216,8 +215,8 @@ func TestSearches(t *testing.T) {
 	}
 }
 
-// A list that begins between a segment's arrival and its settling has the flows in it once.
-func TestAListBeginsWhileASegmentSettles(t *testing.T) {
+// A list that begins between the arrival of a segment and the call of stored contains its flows once.
+func TestAListBeginsBeforeStoredIsCalled(t *testing.T) {
 	s := newShelf()
 	s.store(t, ended(small(0, "")))
 	var got []string
@@ -229,7 +228,7 @@ func TestAListBeginsWhileASegmentSettles(t *testing.T) {
 	}
 }
 
-// Segments outside of the time that is asked for are not read.
+// Segments outside the requested time range are not read.
 func TestTimeSkipsSegments(t *testing.T) {
 	s := newShelf()
 	all := samples(10 * recordsLimit)
@@ -241,7 +240,7 @@ func TestTimeSkipsSegments(t *testing.T) {
 	}
 }
 
-func TestASearchThatFindsNothingGivesUpItsTurn(t *testing.T) {
+func TestASearchWithoutMatchesRespectsItsBudget(t *testing.T) {
 	s := newShelf()
 	for range 10 {
 		s.store(t, samples(3)...)

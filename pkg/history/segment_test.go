@@ -24,7 +24,7 @@ func samples(n int) []contract.FlowStatus {
 	return out
 }
 
-// unpack reads all records of some messages.
+// unpack reads all records in the messages.
 func unpack(t *testing.T, messages []*nats.Msg) (out []contract.FlowStatus) {
 	t.Helper()
 	o := newOpener()
@@ -44,7 +44,7 @@ func unpack(t *testing.T, messages []*nats.Msg) (out []contract.FlowStatus) {
 	return out
 }
 
-func TestWhatIsPackedIsUnpacked(t *testing.T) {
+func TestPackAndUnpack(t *testing.T) {
 	for _, n := range []int{1, 2, recordsLimit, recordsLimit + 1, 3*recordsLimit + 7} {
 		for _, limit := range []int{16 << 10, 256 << 10, 4 << 20} {
 			want := samples(n)
@@ -65,7 +65,7 @@ func TestWhatIsPackedIsUnpacked(t *testing.T) {
 	}
 }
 
-// noise is text that cannot be compressed much.
+// noise is text that hardly compresses.
 func noise(seed, n int) string {
 	r := rand.New(rand.NewPCG(uint64(seed), 2))
 	b := make([]byte, n)
@@ -75,7 +75,7 @@ func noise(seed, n int) string {
 	return string(b)
 }
 
-func TestTooLargeRecordsLoseDetailsAndSayIt(t *testing.T) {
+func TestTooLargeRecordsLoseDetails(t *testing.T) {
 	jobs := sample(0)
 	for i := range 2000 {
 		jobs.Jobs[fmt.Sprint(i)] = contract.JobStatus{Progdef: noise(i, 60)}
@@ -121,7 +121,7 @@ func TestAnswersFitIntoAMessage(t *testing.T) {
 	}
 }
 
-func TestFilterForgetsNothingAndErrsSeldom(t *testing.T) {
+func TestFilterHasNoFalseNegatives(t *testing.T) {
 	const others = 200_000
 	for _, ids := range []int{1, 5, 10, 100, recordsLimit} {
 		f := newFilter(ids)
@@ -151,20 +151,20 @@ func TestHashIsStable(t *testing.T) {
 	}
 }
 
-func TestDamageIsNoticed(t *testing.T) {
+func TestDamageIsDetected(t *testing.T) {
 	messages, err := newPacker().pack(samples(10), 1, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := newOpener()
 	for name, damage := range map[string]func(m *nats.Msg){
-		"a bit of the body":      func(m *nats.Msg) { m.Data[len(m.Data)/2] ^= 1 },
-		"the end of the body":    func(m *nats.Msg) { m.Data = m.Data[:len(m.Data)-1] },
-		"a later version":        func(m *nats.Msg) { m.Header.Set(headerVersion, "2") },
-		"a wrong count":          func(m *nats.Msg) { m.Header.Set(headerRecords, "11") },
-		"no upto":                func(m *nats.Msg) { m.Header.Del(headerUpto) },
-		"half a filter":          func(m *nats.Msg) { m.Header.Set(headerFlows, "AAAA") },
-		"a body that is too big": func(m *nats.Msg) { bomb(m) },
+		"a bit of the body":        func(m *nats.Msg) { m.Data[len(m.Data)/2] ^= 1 },
+		"the end of the body":      func(m *nats.Msg) { m.Data = m.Data[:len(m.Data)-1] },
+		"a later version":          func(m *nats.Msg) { m.Header.Set(headerVersion, "2") },
+		"a wrong count":            func(m *nats.Msg) { m.Header.Set(headerRecords, "11") },
+		"no upto":                  func(m *nats.Msg) { m.Header.Del(headerUpto) },
+		"half a filter":            func(m *nats.Msg) { m.Header.Set(headerFlows, "AAAA") },
+		"a body that is too large": func(m *nats.Msg) { bomb(m) },
 	} {
 		m := nats.NewMsg("")
 		m.Data = append([]byte{}, messages[0].Data...)
@@ -173,13 +173,13 @@ func TestDamageIsNoticed(t *testing.T) {
 		}
 		if damage(m); m.Header != nil {
 			if _, err := o.open(m.Header, m.Data); err == nil {
-				t.Errorf("%s is not noticed", name)
+				t.Errorf("%s is not detected", name)
 			}
 		}
 	}
 }
 
-// bomb makes a small body of a much larger text.
+// bomb returns a small body that decompresses to a much larger text.
 func bomb(m *nats.Msg) {
 	m.Data = newPacker().zstd.EncodeAll([]byte(strings.Repeat(" ", 64<<20)), nil)
 	m.Header.Set(headerDigest, digest(m.Data))
@@ -202,7 +202,7 @@ func FuzzOpen(f *testing.F) {
 		h.Set(headerRecords, records)
 		h.Set(headerSubmitted, submitted)
 		h.Set(headerFlows, flows)
-		h.Set(headerDigest, digest(body)) // else nothing else is tried
+		h.Set(headerDigest, digest(body)) // otherwise nothing else is checked
 		lines, err := o.open(h, body)
 		if err != nil {
 			return
@@ -236,7 +236,7 @@ func FuzzParseQuery(f *testing.F) {
 	})
 }
 
-// What the index takes: one operation is a segment of 512 flows.
+// Measures the memory of the index: one operation is a segment of 512 flows.
 func BenchmarkIndex(b *testing.B) {
 	messages, err := newPacker().pack(samples(recordsLimit), 1, 1<<20)
 	if err != nil {

@@ -24,8 +24,8 @@ const (
 	batchLimit = 1000
 )
 
-// A Writer appends to history. Its methods may be called concurrently. There may be writers in other processes;
-// then one is first and the others get an error.
+// A Writer appends to history. Its methods may be called concurrently. If writers in several processes append at the
+// same time, one succeeds and the others get an error.
 type Writer struct {
 	link *broker.Link
 

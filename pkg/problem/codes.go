@@ -58,9 +58,10 @@ const (
 	BrokerBudget    Code = "broker-budget"    // the broker may not have room for another such flow
 	BrokerRefused   Code = "broker-refused"   // the broker refused a stream, a consumer or a message
 	StartRefused    Code = "start-refused"    // an executor cannot be started as the progdef asks
-	NotAnswerable   Code = "not-answerable"   // a message about something that there is not
-	IDTaken         Code = "id-taken"         // a flow id that another document has used
+	NotAnswerable   Code = "not-answerable"   // a message about something that does not exist
+	IDTaken         Code = "id-taken"         // a flow id that was used for another document
+	Resubmitted     Code = "resubmitted"      // a document that was submitted before under the same flow id
 	Skipped         Code = "skipped"          // an operator has skipped the event
-	GaveUp          Code = "gave-up"          // a passing error that did not pass
+	GaveUp          Code = "gave-up"          // a transient error that persisted
 	InternalFailure Code = "internal-failure" // a defect of Dagyo itself
 )

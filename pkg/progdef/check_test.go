@@ -29,7 +29,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 		{"nothing to run yet", `{"name":"p","build":{}}`, []string{
 			"/build: the progdef has nothing to run: its image is not built yet [nothing-to-run] — " +
 				"apply what `dagyo progdef build` prints"}},
-		{"a malformed command is a command", `{"name":"p","command":"true"}`, []string{
+		{"a malformed command counts as a command", `{"name":"p","command":"true"}`, []string{
 			"/command: must be an array, not a string [schema]"}},
 		{"bad image", `{"name":"p","image":"--privileged"}`, []string{
 			`/image: "--privileged" is not an image reference [bad-image]`}},
@@ -47,7 +47,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 		{"health by default", `{"name":"p","image":"p","health":{"interval":"1m"}}`,
 			[]string{"/health: the timeout is 10s by default; it must be at least twice the " +
 				"interval, 1m0s [bad-duration]"}},
-		{"health all the time", `{"name":"p","image":"p","health":{"interval":"9ms"}}`,
+		{"health interval too short", `{"name":"p","image":"p","health":{"interval":"9ms"}}`,
 			[]string{"/health/interval: the interval is 9ms; it must be at least 10ms " +
 				"[bad-duration]"}},
 		{"typenames", `{"name":"p","image":"p","inputs":{"a":"list<","b":{"type":"9"},"c":1}}`,
@@ -84,7 +84,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 			`"inputs":{"a":"list<T<json>>"}}`, []string{
 			`/inputs/a: "list<T<json>>" is not a typename: T is a type parameter, which takes no ` +
 				`arguments [bad-typename]`}},
-		{"nothing is unused where a port is faulty", `{"name":"p","image":"p",` +
+		{"type parameters may be unused if a port is faulty", `{"name":"p","image":"p",` +
 			`"typeParams":["T"],"inputs":{"a":"list<T","b":1}}`, []string{
 			`/inputs/a: "list<T" is not a typename: a typename cannot end here: "," or ">" must ` +
 				`follow [bad-typename]`,
@@ -163,7 +163,7 @@ func TestCheckFillsInDefaults(t *testing.T) {
 	}
 }
 
-// What Check returns is itself a document, and checks to the same.
+// The document that Check returns passes Check unchanged.
 func TestCheckedExamplesCheckAgain(t *testing.T) {
 	for _, name := range []string{
 		"progdef", "progdef-generic", "progdef-minimal", "progdef-sink",
@@ -193,7 +193,7 @@ func example(t *testing.T, name string) Document {
 	return doc
 }
 
-// A revision that changes makes every mailbox a new one: it must not happen by accident.
+// A changed revision means a new mailbox for every progdef, so it must not change by accident.
 func TestRevisionIsStable(t *testing.T) {
 	for name, want := range map[string]string{
 		"progdef":         "be23c46aeb9ca28a",
@@ -207,7 +207,7 @@ func TestRevisionIsStable(t *testing.T) {
 	}
 }
 
-func TestRevisionCountsWhatRuns(t *testing.T) {
+func TestRevisionDependsOnWhatRuns(t *testing.T) {
 	base := example(t, "progdef").Revision()
 	counts := map[string]func(*Document){
 		"image":   func(d *Document) { d.Image += "0" },
@@ -229,12 +229,12 @@ func TestRevisionCountsWhatRuns(t *testing.T) {
 		doc := example(t, "progdef")
 		change(&doc)
 		if doc.Revision() == base {
-			t.Errorf("%s does not count", name)
+			t.Errorf("%s does not change the revision", name)
 		}
 	}
 }
 
-func TestRevisionPassesOverTheRest(t *testing.T) {
+func TestRevisionIgnoresTheRest(t *testing.T) {
 	doc := example(t, "progdef")
 	base := doc.Revision()
 	doc.Name, doc.Description = "other", "other"
@@ -247,7 +247,7 @@ func TestRevisionPassesOverTheRest(t *testing.T) {
 	}
 }
 
-// The order in which a document names its fields, ports and variables means nothing.
+// The order of fields, ports and variables in a document does not matter.
 func TestRevisionIgnoresOrder(t *testing.T) {
 	raw, err := schemas.Files.ReadFile("examples/progdef.json")
 	if err != nil {

@@ -54,7 +54,7 @@ func TestTypenameEquality(t *testing.T) {
 	}
 }
 
-func TestCanonicalFormReadsBack(t *testing.T) {
+func TestCanonicalFormParses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawTypename(t, 3)
 		got, err := ParseTypename(want.String())

@@ -1,5 +1,5 @@
-// Package script runs text scripts against pure state machines, for tests: blocks of commands, a line
-// of four dashes, and the output that is expected. Run with -update to rewrite the expectations.
+// Package script tests pure state machines with text scripts: blocks of commands, a line of four dashes, and the
+// expected output. Run the tests with -update to rewrite the expected output.
 package script
 
 import (
@@ -15,8 +15,8 @@ var Update = flag.Bool("update", false, "rewrite the expected output of text scr
 
 const separator = "----"
 
-// Run runs every script that matches pattern. For each script machine returns a function that carries
-// out one command line and returns its output, "" for none.
+// Run runs every script that matches pattern. For each script, machine returns a function that executes one command
+// line and returns its output, or "" for none.
 func Run(t *testing.T, pattern string, machine func(t *testing.T) func(line string) string) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)

@@ -13,19 +13,19 @@ import (
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
-// Version is what `dagyo version` and `nats micro ls` show; `make dist` has the linker put its own there.
+// Version is what `dagyo version` and `nats micro ls` show; `make dist` sets it with the linker.
 var Version = "0.1.0"
 
-// Commit is the commit of the source; builds set it with -ldflags -X where the Go command cannot know it.
+// Commit is the commit of the source; builds set it with -ldflags -X if the Go command does not know it.
 var Commit string
 
 // MetadataHost is the metadata key of the name of the host that a service runs on.
 const MetadataHost = "host"
 
-// An Ask answers one kind of request from the state. It only reads the state, unless its answer is a Later.
+// An Ask answers one kind of request from the state. It must not change the state. If it needs I/O, it returns a Later.
 type Ask[S any] func(S, []byte) (any, error)
 
-// A Later is an answer that takes I/O: it is called without the state.
+// A Later is an answer that needs I/O; it is called without the lock on the state.
 type Later func(context.Context) (any, error)
 
 // An AskError is an answer with a code other than 400.
@@ -57,7 +57,7 @@ func (r *Runtime[S]) serveAsks(ctx context.Context) error {
 	return svc.Stop()
 }
 
-// handler answers requests. An answer that cannot be sent is dropped: whoever asked has gone.
+// handler answers requests. An answer that cannot be sent is dropped: its requester has disconnected.
 func (r *Runtime[S]) handler(ctx context.Context, ask Ask[S]) micro.HandlerFunc {
 	return func(req micro.Request) {
 		var answer any

@@ -10,17 +10,17 @@ import (
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
-// A clock estimates the broker's time. The estimate decides nothing: it only says when to ask the broker.
+// A clock estimates the broker's time. No decision depends on the estimate: it only determines when to ask the broker.
 type clock struct {
-	// ahead is by how much the broker's clock is ahead of ours, at least.
+	// ahead is the minimum by which the broker's clock is ahead of ours.
 	ahead time.Duration
 	known bool
-	// alive is when the process was last seen to run and to be connected.
+	// alive is when the process was last known to be running and connected.
 	alive time.Time
 }
 
-// note takes in that the broker stored a message at a time that we learn of now. exact is set for messages that did
-// not wait for us.
+// note records the time at which the broker stored a message that we have just received. exact is set for messages that
+// were not delayed on our side.
 func (c *clock) note(at, now time.Time, exact bool) {
 	if ahead := at.Sub(now); exact || !c.known || ahead > c.ahead {
 		c.ahead, c.known = ahead, true
@@ -29,32 +29,32 @@ func (c *clock) note(at, now time.Time, exact bool) {
 
 func (c *clock) estimate(local time.Time) time.Time { return local.Add(c.ahead) }
 
-// KnownUntil returns the broker's time up to which the state includes all that EVENTS held.
+// KnownUntil returns the broker's time up to which the state includes all of EVENTS.
 func (r *Runtime[S]) KnownUntil() (t time.Time) {
 	r.view(func(c *core.Core[S]) { t = c.Now })
 	return t
 }
 
-// EstimatedTime returns the broker's time now, as estimated.
+// EstimatedTime returns the estimated current time of the broker.
 func (r *Runtime[S]) EstimatedTime() (t time.Time) {
 	r.view(func(*core.Core[S]) { t = r.clock.estimate(time.Now()) })
 	return t
 }
 
 const (
-	// gapCheck is the time between two checks that the process runs; a gap longer than gapLimit is reported. One
-	// longer than lateLimit is a sign of overload: at rest a timer is late by one millisecond.
+	// gapCheck is the interval between two checks that the process is running. A gap longer than gapLimit is reported.
+	// One longer than lateLimit is a sign of overload: on an idle machine a timer is late by one millisecond.
 	gapCheck  = 100 * time.Millisecond
 	lateLimit = gapCheck + 20*time.Millisecond
 	gapLimit  = time.Second
-	// tickPause is the least time between two ticks, tickRetry that behind a failed one.
+	// tickPause is the minimum time between two ticks, tickRetry that after a failed one.
 	tickPause = 20 * time.Millisecond
 	tickRetry = time.Second
-	// syncWait bounds the wait for a tick to be stored and to come back.
+	// syncWait limits the wait for a tick to be stored and received.
 	syncWait = 5 * time.Second
 )
 
-// watchGaps notes the times in which the process could not receive.
+// watchGaps records the periods in which the process could not receive.
 func (r *Runtime[S]) watchGaps(ctx context.Context) {
 	Every(ctx, gapCheck, func() {
 		if r.link.IsConnected() {
@@ -63,8 +63,8 @@ func (r *Runtime[S]) watchGaps(ctx context.Context) {
 	})
 }
 
-// noteGap folds core.FactMissed if the process could not receive for too long, and core.FactLate if its turn came
-// late. The caller is in a step.
+// noteGap folds core.FactMissed if the process could not receive for too long, and core.FactLate if it was scheduled
+// late. It must be called in a step.
 func (r *Runtime[S]) noteGap(now time.Time) {
 	gap := now.Sub(r.clock.alive)
 	switch {
@@ -79,7 +79,7 @@ func (r *Runtime[S]) noteGap(now time.Time) {
 	}
 }
 
-// keepTime asks for the broker's time whenever a decision is due.
+// keepTime requests the broker's time whenever a decision is due.
 func (r *Runtime[S]) keepTime(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait, changed := r.untilDue()
@@ -88,14 +88,14 @@ func (r *Runtime[S]) keepTime(ctx context.Context) {
 			continue
 		}
 		if err := r.Sync(ctx); err != nil && ctx.Err() == nil {
-			r.log.Warn().Err(err).Msg("cannot learn the broker's time; trying again")
+			r.log.Warn().Err(err).Msg("cannot get the broker's time; trying again")
 			sleep(ctx, tickRetry, nil)
 		}
 		sleep(ctx, tickPause, nil)
 	}
 }
 
-// untilDue returns how long it is until a decision is due, by estimate, and what is closed when that may change.
+// untilDue returns the estimated time until a decision is due, and a channel that is closed when that may change.
 func (r *Runtime[S]) untilDue() (time.Duration, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,8 +105,8 @@ func (r *Runtime[S]) untilDue() (time.Duration, <-chan struct{}) {
 	return time.Hour, r.watch()
 }
 
-// Sync stores a tick, and returns when the state includes it: it then includes all that EVENTS held when Sync was
-// called. If EVENTS is full, the last event takes the place of the tick.
+// Sync stores a tick, and returns when the state includes it, and so every event that was stored before the call. If
+// EVENTS is full, Sync waits for the last stored event instead.
 func (r *Runtime[S]) Sync(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, syncWait)
 	defer cancel()
@@ -132,7 +132,7 @@ func (r *Runtime[S]) Sync(ctx context.Context) error {
 	}
 }
 
-// Every calls do at an interval until the context ends. What takes longer than the interval delays the next call.
+// Every calls do at an interval until the context ends. A call that takes longer than the interval delays the next one.
 func Every(ctx context.Context, interval time.Duration, do func()) {
 	t := time.NewTicker(interval)
 	defer t.Stop()

@@ -5,35 +5,34 @@
 //	facts ── Runtime.Fold ──┘            ▲ │                              │
 //	observations ─ Runtime.Publish ──────┘ └──────── core.Finish ◄────────┘
 //
-// Each replica follows EVENTS. One of them holds the lease and leads: only it has tasks. Everything that changes the
-// core goes through Runtime.step, under one lock, which is never held over I/O.
+// Each replica follows EVENTS. The one that holds the lease leads: only it has tasks. All changes of the core go
+// through Runtime.step, under one lock that is never held during I/O.
 //
 // # One clock
 //
-// Time is the broker's. A decision is made at the time at which the last folded event was stored, so the state
-// includes all that EVENTS held then, however long the process was paused. When a decision is due and nothing else
-// happens, the leader stores a tick (Sync). Its own clock only says when to do that.
+// Time is the broker's. The time of a decision is when the last folded event was stored, so the state includes all of
+// EVENTS up to then, however long the process was paused. If a decision is due and no event arrives, the leader stores
+// a tick (Sync). The local clock only determines when to do that.
 //
 // # One fence
 //
-// The leader checks its lease before it performs an effect and again before it publishes one. What a paused or
-// replaced leader publishes nevertheless fails the broker's condition: an event is stored only if nothing was
-// published about its aggregate (all that services publish about one flow, executor, progdef or type) since the state
-// that decided it (Nats-Expected-Last-Subject-Sequence).
+// The leader checks its lease before it performs an effect and again before it publishes one. The broker rejects what a
+// paused or replaced leader still publishes: it stores an event only if nothing was published about its aggregate
+// (everything that services publish about one flow, executor, progdef or type) since the state that the decision is
+// based on (Nats-Expected-Last-Subject-Sequence).
 //
 // # One memory
 //
-// EVENTS is the only record of what was done. Nothing rests on message ids, caches or the cause of an effect: the
-// state is asked for effects until it requires none. After a refused publication, a lost answer or a change of
-// leaders the state catches up and decides again. A replica starts from the newest good snapshot of its state and the
-// events behind it. The leader writes snapshots; the planner cuts off the events that no service needs any more
-// (snapshot.Trim).
+// EVENTS is the only record of what was done. Nothing depends on message ids, caches or the cause of an effect: Decide
+// is called until it returns no effects. After a rejected publication, a lost answer or a change of leader, the replica
+// catches up and decides again. A replica starts from the newest valid snapshot of its state and the events after it.
+// The leader writes snapshots; the planner deletes the events that no service needs any more (snapshot.Trim).
 //
-// # Nothing poisons it
+// # No message can stop a service
 //
 // A message that cannot be decoded, or at which the service's logic panics, is answered with a rejection or a dead
-// letter, and the fold goes on. A failing effect is attempted again after growing pauses. After Limits.MaxAttempts it
-// is answered the same way; what the state still requires then, such as a verdict, is attempted each minute. An
+// letter, and the fold continues. A failing effect is retried after growing pauses. After Limits.MaxAttempts it is
+// answered the same way; an effect that the state still requires then, such as a verdict, is retried every minute. An
 // unreachable or full broker does not count as an attempt.
 //
 // # Files

@@ -13,10 +13,10 @@ import (
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
-// lead competes for the service's lease, and decides for as long as it holds it.
+// lead competes for the service's lease, and decides while it holds it.
 //
-// One replica decides at a time: the broker refuses what a second one publishes, but executors would be started
-// twice. The others follow: their state is as current, so they take over at once.
+// One replica decides at a time: the broker rejects what a second one publishes, but executors would be started twice.
+// The others follow with an equally current state, so they can take over at once.
 func (r *Runtime[S]) lead(ctx context.Context) error {
 	lease := broker.NewLease(r.link.JS, r.service.Name)
 	for ctx.Err() == nil {
@@ -37,13 +37,13 @@ func (r *Runtime[S]) lead(ctx context.Context) error {
 	return nil
 }
 
-// leadUntilLost leads until the lease is lost. It begins with all that the last leader has published, and with the
-// broker's time.
+// leadUntilLost leads until the lease is lost. It first catches up with everything that the last leader has published,
+// and with the broker's time.
 func (r *Runtime[S]) leadUntilLost(ctx context.Context, lease *broker.Lease) (err error) {
 	if begin := r.service.BeginLeading; begin != nil {
 		end, failed := begin(ctx)
 		if failed != nil {
-			return fmt.Errorf("begin to lead: %w", failed)
+			return fmt.Errorf("begin leading: %w", failed)
 		}
 		defer func() { err = errors.Join(err, end()) }()
 	}
@@ -84,14 +84,14 @@ func (r *Runtime[S]) carryOut(t *term, task *core.Task) {
 		},
 	}.Do(t.ctx, task)
 	if t.ctx.Err() != nil {
-		return // the next leader decides about it
+		return // the next leader decides it
 	}
 	result.Err = passing(result.Err, r.link.IsConnected())
 	r.step(func(c *core.Core[S]) { c.Finish(result) })
 }
 
-// passing marks an error that says nothing about the effect: the connection was lost, the broker is full, or the lease
-// had run out. A term goes on if the renewal of the lease was only late: then what was fenced is attempted again.
+// passing marks errors that the effect did not cause: the connection was lost, the broker is full, or the lease had
+// expired. The term continues if the lease was only renewed late; fenced effects are then attempted again.
 func passing(err error, connected bool) error {
 	if err != nil && (!connected || broker.Full(err) || errors.Is(err, core.ErrFenced)) {
 		return errors.Join(core.ErrUnavailable, err)

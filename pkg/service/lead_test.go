@@ -7,8 +7,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
-// A lease that ran out for a moment and goes on must not leave an effect undone.
-func TestWhatPasses(t *testing.T) {
+// A lease that expires for a moment and is renewed must not leave an effect undone.
+func TestTransientErrors(t *testing.T) {
 	defect := errors.New("defect")
 	for _, tt := range []struct {
 		err       error

@@ -31,19 +31,19 @@ type Runtime[S any] struct {
 	core  *core.Core[S]
 	clock clock
 	term  *term
-	// changed is closed by the next step; nil while nobody waits for it.
+	// changed is closed by the next step; nil while nothing waits for it.
 	changed chan struct{}
 
 	// current is closed once the state includes what EVENTS held at the start.
 	current chan struct{}
-	// restored is the snapshot that this replica started from.
+	// restored is the snapshot from which this replica started.
 	restored snapshot.Description
 	bytes    atomic.Int64 // of the messages folded
-	// snapshots counts those that were written, encoding the microseconds in which states were encoded.
+	// snapshots counts the written ones, encoding the microseconds spent encoding states.
 	snapshots, encoding atomic.Int64
 }
 
-// A term is the time for which this replica leads.
+// A term is a period in which this replica leads.
 type term struct {
 	ctx   context.Context
 	lease *broker.Lease
@@ -75,7 +75,7 @@ func (r *Runtime[S]) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// ensure makes the shared streams. It waits for a broker that is not ready, such as a cluster without a leader.
+// ensure creates the shared streams. It waits for a broker that is not ready, such as a cluster without a leader.
 func (r *Runtime[S]) ensure(ctx context.Context) error {
 	c := r.config
 	for {
@@ -89,7 +89,7 @@ func (r *Runtime[S]) ensure(ctx context.Context) error {
 	}
 }
 
-// step changes the core and starts the tasks that follow.
+// step changes the core and starts the resulting tasks.
 func (r *Runtime[S]) step(f func(*core.Core[S])) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -104,7 +104,7 @@ func (r *Runtime[S]) step(f func(*core.Core[S])) {
 	}
 }
 
-// watch returns a channel that the next step closes. The caller holds the lock.
+// watch returns a channel that the next step closes. The caller must hold the lock.
 func (r *Runtime[S]) watch() <-chan struct{} {
 	if r.changed == nil {
 		r.changed = make(chan struct{})
@@ -112,7 +112,7 @@ func (r *Runtime[S]) watch() <-chan struct{} {
 	return r.changed
 }
 
-// view calls f with the core, which f must not change.
+// view calls f with the core; f must not change it.
 func (r *Runtime[S]) view(f func(*core.Core[S])) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -125,17 +125,19 @@ func (r *Runtime[S]) Link() *broker.Link { return r.link }
 // Log returns the service's logger, for background work.
 func (r *Runtime[S]) Log() *zerolog.Logger { return &r.log }
 
-// Read calls f with the state, which f must neither change nor keep. The state may be behind EVENTS: call Sync before
-// something is removed or declared lost.
+// Read calls f with the state; f must neither change nor retain it. The state may be behind EVENTS: call Sync before
+// removing something or declaring it lost.
 func (r *Runtime[S]) Read(f func(S)) { r.view(func(c *core.Core[S]) { f(c.State) }) }
 
-// Message reads one message of EVENTS, with the data that it may refer to; nil if EVENTS does not hold it any more.
+// Message reads one message of EVENTS, including data by reference. It returns nil if EVENTS no longer holds the
+// message.
 func (r *Runtime[S]) Message(ctx context.Context, seq uint64) (*event.Stored, error) {
 	m, _, err := r.events.Read(ctx, seq)
 	return m, err
 }
 
-// Fold folds a fact: what was observed outside of EVENTS. Its Time becomes the broker's, as estimated.
+// Fold folds a fact, an observation that is not an event of EVENTS. It sets its Time to the estimated time of the
+// broker.
 func (r *Runtime[S]) Fold(fact contract.Event) {
 	r.step(func(c *core.Core[S]) {
 		fact.Time = r.clock.estimate(time.Now())
@@ -143,9 +145,8 @@ func (r *Runtime[S]) Fold(fact contract.Event) {
 	})
 }
 
-// Publish publishes what was observed outside of EVENTS. decide is pure: it returns the events that are still to be
-// published, given the state; none once they are. Publish returns when there are none, or with the error that
-// prevents it.
+// Publish publishes something that was observed outside of EVENTS. decide is pure: it returns the events that are still
+// to be published in this state. Publish returns when decide returns none, or with the error that prevents it.
 func (r *Runtime[S]) Publish(ctx context.Context, decide func(S) []contract.Event) error {
 	done := make(chan error, 1)
 	o := &core.Observation[S]{Decide: decide, Done: func(err error) { done <- err }}
@@ -159,7 +160,7 @@ func (r *Runtime[S]) Publish(ctx context.Context, decide func(S) []contract.Even
 	}
 }
 
-// follow folds EVENTS, in order, for as long as the service runs.
+// follow folds EVENTS, in order, while the service runs.
 func (r *Runtime[S]) follow(ctx context.Context) error {
 	return broker.Follower{
 		JS: r.link.JS, Stream: contract.StreamEvents, From: r.core.Last.Seq + 1, Whole: true,
@@ -185,7 +186,7 @@ func (r *Runtime[S]) receive(ctx context.Context, msg jetstream.Msg, meta *jetst
 	r.step(func(c *core.Core[S]) {
 		now, tick := time.Now(), m.Type == contract.TypeTick
 		if tick {
-			r.noteGap(now) // before silence is judged
+			r.noteGap(now) // before silence is evaluated
 		}
 		r.clock.note(m.At, now, tick && m.Event.Subject == r.service.Name)
 		c.Fold(m)

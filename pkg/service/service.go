@@ -14,33 +14,33 @@ import (
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
-// A Service is what makes one service different from another: its Logic, which is pure, and its I/O.
+// A Service contains everything specific to one service: its Logic, which is pure, and its I/O.
 type Service[S any] struct {
 	core.Logic[S]
-	// New returns the state that events are folded into where there is no snapshot.
+	// New returns the initial state, for a start without a snapshot.
 	New func(context.Context) (S, error)
-	// Perform makes an effect true before it is published, and returns it as it is to be published. It is idempotent,
-	// and called concurrently.
+	// Perform performs an effect before it is published, and returns the event to publish. It must be idempotent, and
+	// is called concurrently.
 	Perform func(context.Context, *Runtime[S], contract.Event) (contract.Event, error)
 	// Asks answers requests, by subject.
 	Asks map[string]Ask[S]
 	// Observe is I/O of every replica: it passes facts to Runtime.Fold. Each function starts once the state is
 	// current, and returns when its context ends.
 	Observe []func(context.Context, *Runtime[S]) error
-	// BeginLeading prepares what only the leader needs, before it decides anything; end is called behind the term.
-	// May be nil.
+	// BeginLeading prepares what only the leader needs, before it decides anything; end is called after the term. It
+	// may be nil.
 	BeginLeading func(context.Context) (end func() error, err error)
 	// Lead is I/O of the leader only, such as reconcilers.
 	Lead []func(context.Context, *Runtime[S]) error
 }
 
-// Config is how a service runs; the same for all of them.
+// Config is the configuration that all services share.
 type Config struct {
 	// Limits bound the work of a leader.
 	core.Limits
-	// Broker is how the shared streams are kept.
+	// Broker configures the shared streams.
 	Broker broker.Config
-	// History bounds what is kept of flows that have ended.
+	// History limits what is kept of ended flows.
 	History history.Limits
 	Log     zerolog.Logger
 }
@@ -53,7 +53,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate reports everything that is wrong with the configuration.
+// Validate reports every error in the configuration.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Workers < 1 {
@@ -82,7 +82,7 @@ func Run[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) 
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, broker.ErrRewound):
-			log.Error().Err(err).Msg("EVENTS is not what it was; starting again from what it holds")
+			log.Error().Err(err).Msg("EVENTS has changed; starting again from its current content")
 		case errors.Is(err, broker.ErrCut):
 			log.Warn().Err(err).Msg("this replica was away for too long; starting again from a snapshot")
 		default:

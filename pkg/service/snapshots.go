@@ -10,10 +10,10 @@ import (
 	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
-// restoreWait bounds reading a snapshot.
+// restoreWait limits reading a snapshot.
 const restoreWait = time.Minute
 
-// writeSnapshots writes snapshots for as long as the term lasts, and one at its end.
+// writeSnapshots writes snapshots during the term, and one at its end.
 func (r *Runtime[S]) writeSnapshots(ctx context.Context, lease *broker.Lease) {
 	snapshot.Writer{
 		Store: snapshot.Store{JS: r.link.JS}, Bounds: r.config.Broker, Held: lease.Held,
@@ -29,7 +29,7 @@ func (r *Runtime[S]) writeSnapshots(ctx context.Context, lease *broker.Lease) {
 	}.Run(ctx, r.restored)
 }
 
-// capture encodes the state. Folding waits meanwhile.
+// capture encodes the state. It blocks folding meanwhile.
 func (r *Runtime[S]) capture() (d snapshot.Description, body []byte, err error) {
 	d = r.description()
 	r.view(func(c *core.Core[S]) {
@@ -43,14 +43,14 @@ func (r *Runtime[S]) capture() (d snapshot.Description, body []byte, err error) 
 	return d, body, err
 }
 
-// description returns what this service's snapshots have in common.
+// description returns the part of the description that all snapshots of this service share.
 func (r *Runtime[S]) description() snapshot.Description {
 	return snapshot.Description{
 		Service: r.service.Name, Form: core.Form, State: r.service.Snapshot.Version, Dagyo: Version,
 	}
 }
 
-// restore makes the core, and starts it from the newest good snapshot.
+// restore creates the core, and starts it from the newest valid snapshot.
 func (r *Runtime[S]) restore(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, restoreWait)
 	defer cancel()
@@ -75,12 +75,12 @@ func (r *Runtime[S]) restore(ctx context.Context) error {
 	first, _, err := r.events.Bounds(ctx)
 	if first > r.restored.Seq+1 {
 		r.log.Error().Uint64("from", r.restored.Seq+1).Uint64("to", first-1).
-			Msg("events are not kept any more that this service has not seen: flows of that time may be unknown")
+			Msg("events that this service has not folded were deleted: flows of that time may be unknown")
 	}
 	return err
 }
 
-// reset makes a core that has folded nothing.
+// reset creates a core that has folded nothing.
 func (r *Runtime[S]) reset(ctx context.Context) error {
 	state, err := r.service.New(ctx)
 	r.core = core.New(r.service.Logic, r.config.Limits, state, func(text string) { r.log.Warn().Msg(text) })

@@ -32,19 +32,19 @@ func TestPace(t *testing.T) {
 		after time.Duration
 		want  bool
 	}{
-		"nothing happened":                 {fresh(), 50, 0, time.Hour, false},
-		"little happened":                  {fresh(), 60, 10, time.Minute, false},
-		"little happened, long ago":        {fresh(), 60, 10, mostTime, true},
-		"many events":                      {fresh(), 150, 10, time.Second, true},
-		"many bytes":                       {fresh(), 60, 1000, time.Second, true},
-		"many events, the last one behind": {written(), 280, 10, 2 * time.Minute, false},
-		"so many that EVENTS outgrows":     {written(), 370, 510, 61 * time.Second, true},
-		"so large that EVENTS outgrows":    {written(), 171, 2500, 61 * time.Second, true},
-		"its pause is over":                {written(), 280, 510, 161 * time.Second, true},
-		"the second after many events":     {written(), 171, 510, 161 * time.Second, true},
-		"the one before needs old events":  {needy(), 110, 20, time.Minute + secondAfter, true},
-		"it needs them, but not for long":  {needy(), 110, 20, time.Minute + secondAfter - 1, false},
-		"the second needs an event":        {written(), 170, 500, 161 * time.Second, false},
+		"nothing happened":     {fresh(), 50, 0, time.Hour, false},
+		"little happened":      {fresh(), 60, 10, time.Minute, false},
+		"few events, long ago": {fresh(), 60, 10, mostTime, true},
+		"many events":          {fresh(), 150, 10, time.Second, true},
+		"many bytes":           {fresh(), 60, 1000, time.Second, true},
+		"many events, the previous snapshot is recent":    {written(), 280, 10, 2 * time.Minute, false},
+		"so many events that EVENTS exceeds its limit":    {written(), 370, 510, 61 * time.Second, true},
+		"such large events that EVENTS exceeds its limit": {written(), 171, 2500, 61 * time.Second, true},
+		"its pause is over":                               {written(), 280, 510, 161 * time.Second, true},
+		"the second after many events":                    {written(), 171, 510, 161 * time.Second, true},
+		"the previous one needs old events":               {needy(), 110, 20, time.Minute + secondAfter, true},
+		"it needs them, but not for long":                 {needy(), 110, 20, time.Minute + secondAfter - 1, false},
+		"the second one needs an event":                   {written(), 170, 500, 161 * time.Second, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -15,7 +15,7 @@ func at(seqs ...uint64) (out []Description) {
 	return out
 }
 
-// A leader that was paused stores its snapshot late: the newer ones stay, by which EVENTS may have been cut.
+// A paused leader stores its snapshot late: the newer ones, by which EVENTS may have been trimmed, are kept.
 func TestRemaining(t *testing.T) {
 	tests := map[string]struct {
 		all  []Description

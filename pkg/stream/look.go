@@ -16,11 +16,11 @@ import (
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
-// mostCredits is how many last messages one request may be answered with: nats-server allows 1,024.
+// mostCredits is the maximum number of last messages per request: nats-server allows 1,024.
 const mostCredits = 1000
 
 // Credits returns the last stored credits on the given subjects, by subject. A reader that receives frames
-// directly stores one each second at most: the figures may be that old. ErrGone says that there is no such stream.
+// directly stores one each second at most: the figures may be that old. ErrGone means that the stream does not exist.
 func Credits(
 	ctx context.Context, js jetstream.JetStream, stream string, subjects ...string,
 ) (map[string]wire.Credit, error) {
@@ -73,14 +73,14 @@ func addCredits(
 	}
 }
 
-// Begun reports whether the first frame of an edge is stored. It is not where the reader receives frames directly,
-// and not any more where it was consumed.
+// Begun reports whether the first frame of an edge is stored. It is not stored if the reader receives frames directly,
+// and no longer stored after it was consumed.
 func Begun(ctx context.Context, js jetstream.JetStream, a contract.Address) (bool, error) {
 	number, err := inSlot(ctx, js, a, 1)
 	return number > 0, err
 }
 
-// inSlot returns the number of the frame that is stored in the slot of a frame, 0 for none.
+// inSlot returns the number of the frame that is stored in the slot of a frame, or 0 if there is none.
 func inSlot(ctx context.Context, js jetstream.JetStream, a contract.Address, frame uint64) (uint64, error) {
 	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "DIRECT.GET."+a.Stream+"."+a.Slot(frame)), nil)
 	switch {
@@ -99,11 +99,11 @@ func inSlot(ctx context.Context, js jetstream.JetStream, a contract.Address, fra
 	}
 }
 
-// lookFor is how long the broker keeps the consumer of an Unread that has ended.
+// lookFor is how long the broker keeps the consumer of an Unread whose caller has exited.
 const lookFor = 5 * time.Second
 
-// Unread returns the size, in bytes, of the stored frames of an edge behind those that its reader has consumed: all
-// that is sent is stored as long as nobody reads. It is 0 for a flow that was planned before version 0.2.
+// Unread returns the size, in bytes, of the stored frames of an edge after those that its reader has consumed.
+// Everything sent is stored while there is no reader. It is 0 for a flow that was planned before version 0.2.
 func Unread(
 	ctx context.Context, js jetstream.JetStream, a contract.Address, consumed uint64,
 ) (total int64, err error) {
@@ -129,13 +129,13 @@ func Unread(
 	}
 }
 
-// A slotFrame is what is known of the message in a slot: its place in the stream, and its size.
+// A slotFrame describes the message in a slot: its place in the stream, and its size.
 type slotFrame struct {
 	seq  uint64
 	size int64
 }
 
-// storedFrames returns what is stored of an edge, by its subject.
+// storedFrames returns the stored messages of an edge, by subject.
 func storedFrames(ctx context.Context, js jetstream.JetStream, a contract.Address) (map[string]slotFrame, error) {
 	c, err := js.OrderedConsumer(ctx, a.Stream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{a.Subject + ".*"}, HeadersOnly: true, InactiveThreshold: lookFor,

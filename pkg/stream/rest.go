@@ -37,7 +37,7 @@ func (r *Reader) remaining() (fresh bool, err error) {
 		m := d.ahead
 		d.ahead = nil
 		return r.takeNext(m)
-	case !rest.counted: // what the broker sent before it answered the look has arrived before the answer
+	case !rest.counted: // messages that the broker sent before its answer to the lookup arrive before that answer
 		rest.counted, rest.arrived = true, len(d.msgs)
 		return false, nil
 	case rest.arrived > 0:

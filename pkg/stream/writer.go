@@ -142,7 +142,7 @@ func (w *Writer) SendBatch(ctx context.Context, records [][]byte) (taken int, er
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	part := 0 // octets of records[taken] that were taken
+	part := 0 // bytes of records[taken] that were taken
 	for {
 		n, cut, err := w.add(records[taken:], part)
 		taken += n

@@ -12,8 +12,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// Check reads the document of a type. It returns either the document or every problem of it at
-// once; with problems the document holds its name as far as that could be read.
+// Check reads the document of a type. It returns either the document or all of its problems at once. With problems, the
+// document contains only its name, if that could be read.
 func Check(raw []byte, limits document.Limits) (Document, problem.List) {
 	var report document.Report
 	var doc Document
@@ -35,7 +35,7 @@ func Check(raw []byte, limits document.Limits) (Document, problem.List) {
 	return doc, report.List()
 }
 
-// checkName holds a name that is there to the grammar of identifiers.
+// checkName checks a name, if there is one, against the grammar of identifiers.
 func checkName(report *document.Report, name string) {
 	if name == "" {
 		return
@@ -68,7 +68,7 @@ func checkParams(report *document.Report, written any) {
 	}
 }
 
-// checkLayout checks what says how a record is laid out.
+// checkLayout checks the fields that describe the layout of a record.
 func checkLayout(report *document.Report, schema any, doc Document) {
 	if schema == nil {
 		return
@@ -79,7 +79,7 @@ func checkLayout(report *document.Report, schema any, doc Document) {
 	checkSchema(report, schema)
 }
 
-// checkSchema reports what keeps a tree from being a JSON Schema.
+// checkSchema reports why a tree is not a valid JSON Schema.
 func checkSchema(report *document.Report, tree any) {
 	const name = "type:schema"
 	c := jsonschema.NewCompiler()
@@ -94,17 +94,17 @@ func checkSchema(report *document.Report, tree any) {
 	switch {
 	case err == nil:
 	case errors.As(err, &schema) && errors.As(schema.Err, &where):
-		report.Add(problem.SchemaMismatch, "is not what a JSON Schema may have here", "",
+		report.Add(problem.SchemaMismatch, "is not allowed here in a JSON Schema", "",
 			append([]string{"schema"}, deepest(where)...)...)
 	case errors.As(err, &load):
 		report.Add(problem.SchemaMismatch, "the JSON Schema refers to "+document.Quote(load.URL)+
-			", outside of itself", "put what it refers to into its $defs", "schema")
+			", which is outside of it", "put what it refers to into its $defs", "schema")
 	default:
 		report.Add(problem.SchemaMismatch, "is not a JSON Schema: "+err.Error(), "", "schema")
 	}
 }
 
-// deepest returns the place of the violation that lies deepest: those around it only follow.
+// deepest returns the place of the most deeply nested violation: the enclosing ones only follow from it.
 func deepest(e *jsonschema.ValidationError) []string {
 	at := e.InstanceLocation
 	for _, c := range e.Causes {
@@ -115,7 +115,7 @@ func deepest(e *jsonschema.ValidationError) []string {
 	return at
 }
 
-// nowhere refuses to load what a schema refers to outside of itself.
+// nowhere rejects references to anything outside of the schema.
 type nowhere struct{}
 
 func (nowhere) Load(string) (any, error) { return nil, errors.ErrUnsupported }

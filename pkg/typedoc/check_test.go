@@ -22,7 +22,7 @@ func TestBuiltins(t *testing.T) {
 	}
 	byName := func(a, b Document) int { return strings.Compare(a.Name, b.Name) }
 	if !slices.IsSortedFunc(Builtins(), byName) || len(Builtins()) != 5 {
-		t.Error("the built-in types are not those of the design, in their order")
+		t.Error("the built-in types differ from the expected ones, or their order does")
 	}
 }
 

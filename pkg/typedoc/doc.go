@@ -1,4 +1,3 @@
-// Package typedoc checks the documents of the type catalogue: what people should know of a
-// typename, and how its records are laid out in octets. It also holds those of the built-in types.
-// It is pure.
+// Package typedoc checks the documents of the type catalogue. A document describes a typename and the layout of its
+// records. The package also contains the documents of the built-in types. It is pure.
 package typedoc

@@ -9,7 +9,7 @@ import (
 type Document struct {
 	// Name is the identifier of the typename: Result for Result<T>.
 	Name string `json:"name"`
-	// TypeParams name the typename's arguments, in their order.
+	// TypeParams are the names of the typename's arguments, in order.
 	TypeParams  []string `json:"typeParams,omitempty"`
 	Description string   `json:"description"`
 	// Schema is the JSON Schema of a record, Protobuf a message definition; at most one is set.
@@ -25,11 +25,11 @@ func (d Document) Typename() string {
 	return d.Name + "<" + strings.Join(d.TypeParams, ",") + ">"
 }
 
-// summaryRunes is how long a summary is at most.
+// summaryRunes is the maximum length of a summary.
 const summaryRunes = 100
 
-// Summary is the first sentence of the description, for messages: on one line, without its full
-// stop, and not too long.
+// Summary returns the first sentence of the description for messages: on one line, without the full stop, and shortened
+// if necessary.
 func (d Document) Summary() string {
 	text := strings.Join(strings.Fields(d.Description), " ")
 	text, _, _ = strings.Cut(text+" ", ". ")
@@ -40,18 +40,17 @@ func (d Document) Summary() string {
 	return text
 }
 
-// Builtins returns the documents of the types that Dagyo itself lays down, in the order of their
-// names. Nobody can change these.
+// Builtins returns the documents of the types that Dagyo defines, ordered by name. They cannot be changed.
 func Builtins() []Document {
 	t := []string{"T"}
 	return []Document{
-		{Name: "Result", TypeParams: t, Description: "Either a T or an error. The first byte is 0 " +
-			"and the bytes of the T follow; or it is 1 and a message follows, which is UTF-8 text."},
+		{Name: "Result", TypeParams: t, Description: "Either a T or an error. The first byte is 0, " +
+			"followed by the bytes of the T, or 1, followed by a message in UTF-8."},
 		{Name: "json", Description: "One JSON value in UTF-8. See RFC 8259; white space around the " +
-			"value means nothing."},
-		{Name: "list", TypeParams: t, Description: "Many T in one record. The items stand one behind " +
-			"the other: of each its length in bytes, as an unsigned LEB128 number, then its bytes."},
-		{Name: "octets", Description: "Arbitrary bytes. Dagyo passes them on as they are."},
+			"value is ignored."},
+		{Name: "list", TypeParams: t, Description: "A list of T in one record. For each element, it has " +
+			"the length in bytes, as an unsigned LEB128 number, followed by the bytes."},
+		{Name: "octets", Description: "Arbitrary bytes. Dagyo passes them on unchanged."},
 		{Name: "utf8-string", Description: "Text in UTF-8. It ends where the record ends, without a " +
 			"final NUL, and may be empty."},
 	}

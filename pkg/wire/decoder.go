@@ -18,8 +18,8 @@ type Decoder struct {
 	trailer         []byte // of the frame with END
 	joined          []byte // the record being put together, or the last one that was
 	before          []byte // the storage of the one before that
-	stable          bool   // the last record lies in its frame
-	open            bool   // a record goes on in the next frame
+	stable          bool   // the last record is part of its frame
+	open            bool   // a record continues in the next frame
 	records, octets uint64
 	crc             uint32
 	ended           bool
@@ -41,7 +41,7 @@ func (d *Decoder) Number() uint64 { return d.number }
 // Ended reports whether all records were read and the trailer is correct.
 func (d *Decoder) Ended() bool { return d.ended }
 
-// Frame begins the next frame, which the decoder borrows until Next has reported its end. It reports
+// Frame begins the next frame. The decoder borrows it until Next has reported its end. It reports
 // false for a repeated frame, which it drops. A frame after the next one is rejected with ReasonGap and
 // changes nothing, so the missing frame may still be passed.
 func (d *Decoder) Frame(frame []byte) (fresh bool, err error) {

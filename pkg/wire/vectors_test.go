@@ -48,7 +48,7 @@ type beatVector struct {
 
 func vectors[V any](t testing.TB, name string) []V {
 	t.Helper()
-	// Not from schemas.Files: package wire needs no module beside its own.
+	// Not from schemas.Files: package wire depends on no other module.
 	b, err := os.ReadFile("../../schemas/wire/" + name)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// decoded is what a decoder made of some frames.
+// decoded is the result of decoding some frames.
 type decoded struct {
 	records [][]byte
 	repeats []int
@@ -149,7 +149,7 @@ func TestFrameVectors(t *testing.T) {
 	}
 }
 
-// The encoder writes the very octets of those vectors that it has the freedom to write.
+// The encoder reproduces the bytes of the vectors that it can produce.
 func TestEncoderWritesVectors(t *testing.T) {
 	for _, v := range vectors[frameVector](t, "frames.json") {
 		switch v.Name {
@@ -210,7 +210,7 @@ func TestHintVectors(t *testing.T) {
 				return
 			}
 			if got != number(t, v.Number) || hex.EncodeToString(wire.Hint(got)) != v.Hint {
-				t.Errorf("got %d, written again %x", got, wire.Hint(got))
+				t.Errorf("got %d, encoded as %x", got, wire.Hint(got))
 			}
 		})
 	}

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// encode packs records into frames of their own storage.
+// encode packs records into frames, each with its own storage.
 func encode(e *wire.Encoder, records [][]byte, takeEarly func() bool) ([][]byte, error) {
 	var frames [][]byte
 	for _, rest := range records {
@@ -46,7 +46,7 @@ func TestRoundTripProperty(t *testing.T) {
 		var given [][]byte
 		for _, f := range frames {
 			if len(f) > max(limit, max(target, wire.HeaderSize+1)+64) {
-				t.Fatalf("a frame of %d octets", len(f))
+				t.Fatalf("a frame of %d bytes", len(f))
 			}
 			given = append(given, f)
 			if rapid.Bool().Draw(t, "again") {
@@ -65,8 +65,8 @@ func TestRoundTripProperty(t *testing.T) {
 	})
 }
 
-// Any octet of any frame changed is an error, a repeat or a gap, but never another record.
-func TestDamageIsSeenProperty(t *testing.T) {
+// A changed byte leads to an error, a repeat or a gap, but never to another record.
+func TestDamageIsDetectedProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		records := rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 0, 90), 1, 20).Draw(t, "records")
 		frames, err := encode(wire.NewEncoder(100, 200), records, func() bool { return false })
@@ -77,7 +77,7 @@ func TestDamageIsSeenProperty(t *testing.T) {
 		i := rapid.IntRange(0, len(f)-1).Draw(t, "octet")
 		f[i] ^= byte(rapid.IntRange(1, 255).Draw(t, "change"))
 		if got := decode(wire.NewDecoder(0), frames); got.err == nil && got.ended {
-			t.Fatalf("octet %d changed and nothing was seen", i)
+			t.Fatalf("the change of byte %d was not detected", i)
 		}
 	})
 }
@@ -86,18 +86,18 @@ func TestRecordThatFitsAFrameIsNotSplit(t *testing.T) {
 	e := wire.NewEncoder(64<<10, 128<<10)
 	e.Append(make([]byte, 60<<10))
 	if n, done := e.Append(make([]byte, 100<<10)); n != 0 || done {
-		t.Fatalf("took %d octets, done %v", n, done)
+		t.Fatalf("took %d bytes, done %v", n, done)
 	}
 	e.Take(nil)
 	if n, done := e.Append(make([]byte, 100<<10)); n != 100<<10 || !done {
-		t.Fatalf("took %d octets, done %v", n, done)
+		t.Fatalf("took %d bytes, done %v", n, done)
 	}
 }
 
 func TestEndInsideRecord(t *testing.T) {
 	e := wire.NewEncoder(100, 200)
 	if _, done := e.Append(make([]byte, 500)); done {
-		t.Fatal("500 octets in a frame of 200")
+		t.Fatal("500 bytes in a frame of 200")
 	}
 	if _, err := e.Finish(); !errors.Is(err, wire.ErrOpenRecord) {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestFrameMustBeReadFirst(t *testing.T) {
 	}
 }
 
-// A gap changes nothing: the missing frame may still come.
+// A gap changes nothing: the missing frame may still arrive.
 func TestGapCanBeFilled(t *testing.T) {
 	frames, err := encode(wire.NewEncoder(1, 0), [][]byte{{1}, {2}, {3}},
 		func() bool { return true })
@@ -166,9 +166,9 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		hand()
 	}
 	round()
-	// Two buffers take turns, so that the frame that is read is not the one that grows.
+	// Two buffers alternate: one is read while the other one grows.
 	if n := testing.AllocsPerRun(100, round); n > 0 {
-		t.Errorf("%v allocations in a round", n)
+		t.Errorf("%v allocations per round", n)
 	}
 }
 
@@ -187,20 +187,20 @@ func FuzzDecoder(f *testing.F) {
 		total := 0
 		for _, r := range got.records {
 			if len(r) > limit {
-				t.Fatalf("a record of %d octets", len(r))
+				t.Fatalf("a record of %d bytes", len(r))
 			}
 			total += len(r)
 		}
 		if total > len(in) {
-			t.Fatalf("%d octets of records from %d of input", total, len(in))
+			t.Fatalf("%d bytes of records from %d bytes of input", total, len(in))
 		}
 		if got.err != nil && reason(got.err) == "" {
-			t.Fatalf("an error without a reason: %v", got.err)
+			t.Fatalf("error without a reason: %v", got.err)
 		}
 	})
 }
 
-// split cuts fuzz input into frames, each behind its length.
+// split cuts fuzz input into frames, each preceded by its length.
 func split(in []byte) (frames [][]byte) {
 	for len(in) > 0 {
 		n, w := binary.Uvarint(in)
@@ -222,7 +222,7 @@ func FuzzCredit(f *testing.F) {
 		c, err := wire.ParseCredit(in)
 		if err != nil {
 			if reason(err) == "" {
-				t.Fatalf("an error without a reason: %v", err)
+				t.Fatalf("error without a reason: %v", err)
 			}
 			return
 		}
@@ -240,7 +240,7 @@ func FuzzBeat(f *testing.F) {
 		d, absolute, err := wire.ParseBeat(in)
 		switch {
 		case err != nil && reason(err) != wire.ReasonBeat:
-			t.Fatalf("an error without its reason: %v", err)
+			t.Fatalf("error without its reason: %v", err)
 		case err == nil && !absolute && !bytes.Equal(wire.AppendBeat(nil, d), in):
 			t.Fatalf("%q became %q", in, wire.AppendBeat(nil, d))
 		}

@@ -2,7 +2,6 @@ package aggregator
 
 import (
 	"slices"
-	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 )
@@ -36,11 +35,10 @@ func (s *State) takeCancel(flow string) (first *cancel) {
 }
 
 // answered removes a message that was answered with a dead letter.
-func (s *State) answered(seq uint64, now time.Time) []string {
+func (s *State) answered(seq uint64) []string {
 	delete(s.unanswerable, seq)
 	if flow, waits := s.submitted.flows[seq]; waits {
 		s.submitted.answered(flow)
-		s.submitted.passed(seq, now)
 	}
 	s.cancels = slices.DeleteFunc(s.cancels, func(c cancel) bool { return c.Seq == seq })
 	return []string{keyUnanswerable}

@@ -99,12 +99,12 @@ func (e *early) clients(flow string, now time.Time, memory time.Duration) map[st
 	return e.of[flow]
 }
 
-// take returns the clients of a newly known flow. Each gets its full time from now on.
-func (e *early) take(flow string, now time.Time) map[string]client {
+// take returns the clients of a newly known flow. Each gets its full time from now on, given ears.deaf.
+func (e *early) take(flow string, now time.Time, deaf time.Duration) map[string]client {
 	clients := e.of[flow]
 	delete(e.of, flow)
 	for name, c := range clients {
-		c.Heard = later(c.Heard, now)
+		c.Heard, c.deaf = later(c.Heard, now), deaf
 		clients[name] = c
 	}
 	return clients

@@ -44,12 +44,14 @@ func Evolve(s *State, e contract.Event) []string {
 		s.executor(d.Executor).Known = true
 		return nil
 	case *contract.ExecutorDraining:
-		s.executor(d.Executor).Proved = true // its exit is not a failed start
+		if x := s.executors[d.Executor]; x != nil {
+			x.Proved = true // its exit is not a failed start
+		}
 		return nil
 	case *contract.ExecutorExited:
 		return s.executorExited(e, d)
 	case *contract.DeadLetter:
-		return s.answered(d.Sequence, e.Time)
+		return s.answered(d.Sequence)
 	default:
 		return s.fact(e)
 	}
@@ -137,7 +139,7 @@ func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
 	if d.Flow.Deadline > 0 {
 		r.Deadline = e.Time.Add(d.Flow.Deadline.D())
 	}
-	r.Clients = s.early.take(e.Subject, e.Time)
+	r.Clients = s.early.take(e.Subject, e.Time, s.ears.deaf)
 	s.runs[e.Subject] = r
 	if c := s.takeCancel(e.Subject); c != nil {
 		r.Cancel, r.CancelledFirst, r.Ending = c, true, e.Time

@@ -17,6 +17,7 @@ const (
 // past holds the ended flows that are not known to be in history.
 type past struct {
 	Ended []record
+	last  map[string]int // the last record of each flow
 	bytes int
 	// Upto is the last event that history is known to include, sent the last one that was sent to it.
 	Upto uint64
@@ -39,27 +40,26 @@ func (p *past) add(seq uint64, s contract.FlowStatus) {
 	if seq <= p.Upto {
 		return // it is in history
 	}
-	p.Ended = append(p.Ended, record{seq, s})
+	p.last[s.Flow], p.Ended = len(p.Ended), append(p.Ended, record{seq, s})
 	p.bytes += statusBytes * (1 + len(s.Jobs) + len(s.Edges) + len(s.Failures))
 }
 
 // find returns the last status of an ended flow.
 func (p *past) find(flow string) (contract.FlowStatus, bool) {
-	for _, r := range slices.Backward(p.Ended) {
-		if r.Status.Flow == flow {
-			return r.Status, true
-		}
+	i, ok := p.last[flow]
+	if !ok {
+		return contract.FlowStatus{}, false
 	}
-	return contract.FlowStatus{}, false
+	return p.Ended[i].Status, true
 }
 
 // stored removes the flows that are in history.
 func (p *past) stored(upto uint64) {
 	p.Upto = max(p.Upto, upto)
-	left := slices.DeleteFunc(p.Ended, func(r record) bool { return r.Seq <= p.Upto })
-	p.Ended, p.bytes = nil, 0
-	for _, r := range left {
-		p.add(r.Seq, r.Status)
+	kept := p.Ended
+	p.Ended, p.last, p.bytes = nil, make(map[string]int), 0
+	for _, r := range kept {
+		p.add(r.Seq, r.Status) // unless it is in history
 	}
 }
 
@@ -81,14 +81,11 @@ func (p *past) decide() []contract.Event {
 // show folds an event into the status of a flow.
 func (s *State) show(e contract.Event) {
 	status := s.shown[e.Subject]
-	if e.Cause > 0 && (e.Type == contract.TypeFlowValidated || e.Type == contract.TypeFlowRejected) {
-		defer s.submitted.passed(e.Cause, e.Time) // its own submission is answered below
-	}
 	switch {
 	case e.Type == contract.TypeFlowCancel:
 		return
 	case e.Type == contract.TypeFlowSubmit:
-		// One that repeats a flow gets no answer. A rejected document may be corrected and submitted again.
+		// One that repeats a flow is not shown beside it. A rejected document may be corrected and submitted again.
 		if ended, _ := s.past.find(e.Subject); status == nil && ended.Phase != contract.TypeFlowCleaned {
 			s.submitted.add(e.Subject, submission{e.Seq, e.Time})
 		}

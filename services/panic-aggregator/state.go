@@ -97,7 +97,7 @@ func DefaultLimits() Limits {
 func NewState(l Limits) *State {
 	return &State{
 		limits: l, runs: make(map[string]*run), shown: make(map[string]*contract.FlowStatus),
-		submitted: newSubmissions(), failing: make(map[string]int),
+		past: past{last: make(map[string]int)}, submitted: newSubmissions(), failing: make(map[string]int),
 		unanswerable: make(map[uint64]unanswerable), executors: make(map[string]*executor),
 		exits: exits{known: make(map[string]*contract.ExecutorExited)},
 		early: early{of: make(map[string]map[string]client)},

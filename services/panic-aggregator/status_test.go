@@ -123,7 +123,7 @@ func TestEdgesOfAnEndedFlow(t *testing.T) {
 	}
 }
 
-// A submission of the same document after the flow has ended is dropped: nothing answers it.
+// A submission of the same document after the flow has ended is not listed beside the flow.
 func TestRepeatedSubmissionIsNoFlow(t *testing.T) {
 	s := NewState(DefaultLimits())
 	seq := uint64(0)

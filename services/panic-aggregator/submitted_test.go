@@ -9,35 +9,23 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// A submission that repeats a flow in history gets no answer. It is forgotten once later ones are answered, and there
-// are never more than a bounded number.
-func TestUnansweredSubmissionsAreForgotten(t *testing.T) {
+// A submission waits until it is answered, by a dead letter if its id is taken. The number of those that wait is
+// bounded.
+func TestUnansweredSubmissionsAreBounded(t *testing.T) {
 	s := NewState(DefaultLimits())
-	at := time.Unix(1_000_000, 0)
 	seq := uint64(0)
 	fold := func(e contract.Event) {
 		seq++
-		e.Seq, e.Time = seq, at
-		s.show(e)
+		e.Seq, e.Time = seq, time.Unix(1_000_000, 0)
+		Evolve(s, e)
 	}
 	waits := func(flow string) bool { _, ok := s.submitted.of[flow]; return ok }
 	fold(contract.Event{Type: contract.TypeFlowSubmit, Subject: "repeated"})
-	at = at.Add(2 * answerWait)
 	fold(contract.Event{Type: contract.TypeFlowSubmit, Subject: "slow"})
-	fold(contract.Event{Type: contract.TypeFlowSubmit, Subject: "next"})
-	if !waits("repeated") || !waits("slow") {
-		t.Fatal("a submission is forgotten while nothing is answered")
-	}
-	fold(contract.Event{Type: contract.TypeFlowValidated, Subject: "next", Cause: 3, Data: &contract.FlowValidated{}})
-	if waits("repeated") || waits("next") || !waits("slow") {
+	fold(contract.Event{Type: contract.TypeDeadLetter, Data: &contract.DeadLetter{Sequence: 1}})
+	if waits("repeated") || !waits("slow") {
 		t.Errorf("%v wait, want slow", s.submitted.of)
 	}
-	at = at.Add(2 * answerWait)
-	fold(contract.Event{Type: contract.TypeFlowSubmit, Subject: "taken"})
-	if s.answered(seq, at); waits("slow") || waits("taken") || len(s.submitted.order) > 0 {
-		t.Errorf("%v wait after a dead letter", s.submitted.of)
-	}
-	fold(contract.Event{Type: contract.TypeFlowSubmit, Subject: "slow"})
 	for i := range mostSubmissions + 10 {
 		fold(contract.Event{Type: contract.TypeFlowSubmit, Subject: fmt.Sprint("many-", i)})
 	}
@@ -55,5 +43,39 @@ func TestUnansweredSubmissionsAreForgotten(t *testing.T) {
 	}
 	if len(again.submitted.order) != mostSubmissions || !slices.IsSorted(again.submitted.order) {
 		t.Errorf("%d submissions are restored, sorted: %v", len(again.submitted.order), slices.IsSorted(again.submitted.order))
+	}
+}
+
+// An invented executor is not remembered, a known one that drains has not failed to start.
+func TestInventedExecutorsAreForgotten(t *testing.T) {
+	s := NewState(DefaultLimits())
+	Evolve(s, contract.Event{Type: contract.TypeExecutorStarted, Data: &contract.ExecutorStarted{Executor: "known"}})
+	for _, id := range []string{"known", "invented"} {
+		Evolve(s, contract.Event{Type: contract.TypeExecutorDraining, Data: &contract.ExecutorDraining{Executor: id}})
+	}
+	if len(s.executors) != 1 || !s.executors["known"].Proved {
+		t.Errorf("executors %+v", s.executors)
+	}
+}
+
+// The last status of an ended flow is found without a search, until history has it.
+func TestEndedFlowsAreIndexed(t *testing.T) {
+	p := past{last: make(map[string]int)}
+	for seq := range uint64(1000) {
+		flow := fmt.Sprint("f", seq%500) // each twice
+		p.add(seq+1, contract.FlowStatus{Flow: flow, Reason: fmt.Sprint(seq)})
+	}
+	found := func(flow, reason string) {
+		t.Helper()
+		if s, ok := p.find(flow); ok != (reason != "") || s.Reason != reason {
+			t.Errorf("%s: found %v, %q, want %q", flow, ok, s.Reason, reason)
+		}
+	}
+	found("f7", "507")
+	p.stored(508) // up to f7
+	found("f7", "")
+	found("f8", "508")
+	if len(p.last) != len(p.Ended) || len(p.Ended) != 492 {
+		t.Errorf("%d flows are indexed, %d are held", len(p.Ended), len(p.Ended))
 	}
 }

@@ -39,13 +39,13 @@ func Open(s *State) []string { return slices.Sorted(maps.Keys(s.runs)) }
 func (s *State) cleanUp(id string, r *run, now time.Time) (effects []contract.Event, next time.Time) {
 	if r.retained(now) {
 		next = r.Ended.Add(r.Retention)
-		if r.Planned && !r.OK && !r.stopped { // the verdict may have come before the plan
+		if r.Planned && !r.OK && !r.stopped { // the verdict may have preceded the plan
 			effects = []contract.Event{{Type: actStop, Subject: id, With: r.Stream}}
 		}
 		return effects, next
 	}
 	cleaned := contract.FlowCleaned{Stream: r.Stream, Mailboxes: []string{}, Read: r.read}
-	if !r.Planned { // it may have been provisioned all the same
+	if !r.Planned { // it may have been provisioned nevertheless
 		cleaned.Stream = s.stream(id)
 	}
 	if !r.OK { // a completed flow has no unclaimed jobs

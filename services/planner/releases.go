@@ -18,28 +18,30 @@ import (
 )
 
 const (
-	// releaseBuffer bounds the releases that wait. A client whose release is dropped waits for the retention.
+	// releaseBuffer limits the waiting releases. If a release is dropped, the outputs are kept until the retention
+	// expires.
 	releaseBuffer = 1024
-	// firstReleaseLook and lastReleaseLook are the pauses between two looks at the outputs of a released flow.
+	// firstReleaseLook and lastReleaseLook are the shortest and the longest pause between two checks of a released
+	// flow's outputs.
 	firstReleaseLook = 50 * time.Millisecond
 	lastReleaseLook  = 2 * time.Second
 )
 
-// A release is a client's wish that a flow's outputs are kept until they are read, and no longer.
+// A release is a client's request to keep a flow's outputs only until they are read.
 type release struct {
 	due   time.Time
 	pause time.Duration
 	read  contract.Release
 }
 
-// wait sets the time of the next look.
+// wait sets the time of the next check.
 func (l *release) wait(now time.Time) {
 	l.due = now.Add(l.pause)
 	l.pause = min(2*l.pause, lastReleaseLook)
 }
 
-// heedReleases tells the state of flows that were released, have ended, and whose outputs are read. Until then
-// a release changes nothing: one that comes early loses no output.
+// heedReleases reports flows to the state that were released, have ended, and whose outputs are read. Until then a
+// release has no effect: an early one loses no output.
 func (w *wiring) heedReleases(ctx context.Context, r *service.Runtime[*State]) error {
 	heard := make(chan *nats.Msg, releaseBuffer)
 	sub, err := w.link.ChanSubscribe(contract.ReleaseSubjects, heard)
@@ -69,7 +71,7 @@ func (w *wiring) heedReleases(ctx context.Context, r *service.Runtime[*State]) e
 	}
 }
 
-// lookAll looks at the released flows for which it is time.
+// lookAll checks the released flows that are due.
 func (w *wiring) lookAll(ctx context.Context, r *service.Runtime[*State], asked map[string]*release, now time.Time) {
 	for id, l := range asked {
 		if now.Before(l.due) {
@@ -77,7 +79,7 @@ func (w *wiring) lookAll(ctx context.Context, r *service.Runtime[*State], asked 
 		}
 		over, err := w.look(ctx, r, id, l.read)
 		if err != nil && ctx.Err() == nil {
-			r.Log().Warn().Err(err).Str("flow", id).Msg("cannot see whether the outputs are read; trying again")
+			r.Log().Warn().Err(err).Str("flow", id).Msg("cannot check whether the outputs are read; trying again")
 		}
 		if l.wait(now); over {
 			delete(asked, id)
@@ -85,7 +87,7 @@ func (w *wiring) lookAll(ctx context.Context, r *service.Runtime[*State], asked 
 	}
 }
 
-// look releases a flow if it has ended and its outputs are read. It reports whether no other look is needed.
+// look releases a flow if it has ended and its outputs are read. It reports whether no further check is needed.
 func (w *wiring) look(
 	ctx context.Context, r *service.Runtime[*State], id string, read contract.Release,
 ) (over bool, err error) {
@@ -104,8 +106,7 @@ func (w *wiring) look(
 	return true, nil
 }
 
-// outputs returns the addresses of a flow's outputs, whether the flow has any that are kept, and whether it
-// has ended.
+// outputs returns the addresses of a flow's outputs, whether any are kept, and whether the flow has ended.
 func (s *State) outputs(id string) (ends []contract.Address, known, ended bool) {
 	r := s.runs[id]
 	if r == nil || r.Planned && !r.Outputs {
@@ -114,8 +115,8 @@ func (s *State) outputs(id string) (ends []contract.Address, known, ended bool) 
 	return r.Ends, true, !r.Ended.IsZero()
 }
 
-// isRead reports whether an output holds no frame that its reader has not consumed. Frames that have gone
-// directly to the reader are not stored, and the writer's job ends only when they are consumed.
+// isRead reports whether the reader has consumed all stored frames of an output. Frames that were sent directly to the
+// reader are not stored, and the writer's job ends only when they are consumed.
 func (w *wiring) isRead(ctx context.Context, a contract.Address) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
@@ -129,12 +130,12 @@ func (w *wiring) isRead(ctx context.Context, a contract.Address) (bool, error) {
 	last := func(subject string) ([]byte, error) { return lastOn(ctx, s, subject) }
 	done, err := readIn(a, last)
 	if err != nil {
-		w.streams.Delete(a.Stream) // the next look asks whether there still is such a stream
+		w.streams.Delete(a.Stream) // the next check shows whether the stream still exists
 	}
 	return done, err
 }
 
-// readIn is isRead, of a stream whose last message on a subject is known.
+// readIn is isRead for a stream whose last message on a subject is known.
 func readIn(a contract.Address, last func(subject string) ([]byte, error)) (bool, error) {
 	raw, err := last(a.Credit)
 	if err != nil {
@@ -142,7 +143,7 @@ func readIn(a contract.Address, last func(subject string) ([]byte, error)) (bool
 	}
 	credit, err := wire.ParseCredit(raw)
 	if err != nil {
-		credit = wire.Credit{} // none was given yet
+		credit = wire.Credit{} // no credit yet
 	}
 	if credit.Closed {
 		return true, nil
@@ -150,8 +151,8 @@ func readIn(a contract.Address, last func(subject string) ([]byte, error)) (bool
 	return noneBehind(a, credit.Frame, last)
 }
 
-// noneBehind reports whether none of the stored frames comes behind one. Frames are stored in order, so that the last
-// message tells, unless it is one with which the writer has cleared a slot; then every slot has to be looked at.
+// noneBehind reports whether no frame is stored after the given one. Frames are stored in order, so the last message
+// shows that, unless the writer has cleared a slot with it; then every slot must be checked.
 func noneBehind(a contract.Address, frame uint64, last func(subject string) ([]byte, error)) (bool, error) {
 	all := a.Subject
 	if a.Slots > 0 {
@@ -177,7 +178,7 @@ func noneBehind(a contract.Address, frame uint64, last func(subject string) ([]b
 
 const lookWait = 5 * time.Second
 
-// lastOn returns the last message on a subject, nil where there is none.
+// lastOn returns the last message on a subject, or nil if there is none.
 func lastOn(ctx context.Context, s jetstream.Stream, subject string) ([]byte, error) {
 	m, err := s.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -189,7 +190,7 @@ func lastOn(ctx context.Context, s jetstream.Stream, subject string) ([]byte, er
 	return m.Data, nil
 }
 
-// readRelease reads what a client says that it has read. What is not a release counts as an empty one.
+// readRelease reads the counts that a client reports. A malformed release counts as an empty one.
 func readRelease(raw []byte) contract.Release {
 	var d contract.Release
 	if json.Unmarshal(raw, &d) != nil || len(d.Read) > releasedOutputs {
@@ -203,5 +204,5 @@ func readRelease(raw []byte) contract.Release {
 	return d
 }
 
-// releasedOutputs bounds the outputs in a release.
+// releasedOutputs limits the outputs in a release.
 const releasedOutputs = 1000

@@ -9,7 +9,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
-// stored is the last message on the subjects of an edge, and on all of them.
+// stored is the last message on each subject of an edge, and on all of them.
 type stored map[string][]byte
 
 func (s stored) last(subject string) ([]byte, error) { return s[subject], nil }
@@ -28,7 +28,7 @@ func frames(n int) [][]byte {
 	return out
 }
 
-// after are the slots when frames were stored and some of them were cleared.
+// after returns the slots after frames were stored and some of them cleared.
 func after(n int, cleared ...int) stored {
 	s := stored{}
 	put := func(number int, m []byte) {
@@ -49,23 +49,23 @@ func TestNoneBehind(t *testing.T) {
 		consumed uint64
 		want     bool
 	}{
-		"nothing stored":             {stored{}, 0, true},
-		"unread":                     {after(2), 1, false},
-		"nothing read":               {after(3), 0, false},
-		"read":                       {after(2), 2, true},
-		"read directly beyond it":    {after(2), 5, true},
-		"overwritten":                {after(5), 4, false},
-		"overwritten and read":       {after(5), 5, true},
-		"unread behind what cleared": {after(5, 3), 3, false},
-		"all cleared":                {after(5, 3, 4, 5), 5, true},
-		"read, not all cleared":      {after(5, 3), 5, true},
+		"nothing stored":                    {stored{}, 0, true},
+		"unread":                            {after(2), 1, false},
+		"nothing read":                      {after(3), 0, false},
+		"read":                              {after(2), 2, true},
+		"read directly beyond it":           {after(2), 5, true},
+		"overwritten":                       {after(5), 4, false},
+		"overwritten and read":              {after(5), 5, true},
+		"unread after the clearing message": {after(5, 3), 3, false},
+		"all cleared":                       {after(5, 3, 4, 5), 5, true},
+		"read, not all cleared":             {after(5, 3), 5, true},
 	} {
 		got, err := noneBehind(edge(), tt.consumed, tt.stored.last)
 		if got != tt.want || err != nil {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
-	old := contract.Address{Subject: "e"} // a stream of its own
+	old := contract.Address{Subject: "e"} // a flow's own stream
 	if got, _ := noneBehind(old, 1, stored{"e": frames(2)[1]}.last); got {
 		t.Error("a frame on the only subject is read")
 	}

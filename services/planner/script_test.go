@@ -25,8 +25,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// machine feeds a state with the events that script lines stand for, and prints what is decided. What
-// is decided is folded at once, as it would come back from EVENTS.
+// machine folds the events of script lines into a state, and prints the decisions. Decided events are folded at once,
+// as if received from EVENTS.
 type machine struct {
 	t   *testing.T
 	s   *State
@@ -129,7 +129,7 @@ func (m *machine) feed(e contract.Event) string {
 	return strings.Join(out, "\n")
 }
 
-// The same constant gives the same frames, however often it is written, and they decode to its records.
+// The same constant always produces the same frames, which decode to its records.
 func TestConstantFrames(t *testing.T) {
 	var values []flow.Value
 	for i := range 50 {
@@ -141,7 +141,7 @@ func TestConstantFrames(t *testing.T) {
 	}
 	again, _ := stream.Frames(values)
 	if !slices.EqualFunc(frames, again, slices.Equal) {
-		t.Error("the second time the frames are others")
+		t.Error("the frames differ the second time")
 	}
 	d := wire.NewDecoder(wire.DefaultMaxRecord)
 	n := 0
@@ -158,7 +158,7 @@ func TestConstantFrames(t *testing.T) {
 				break
 			}
 			if len(record) != len(values[n]) {
-				t.Fatalf("record %d has %d octets, want %d", n, len(record), len(values[n]))
+				t.Fatalf("record %d has %d bytes, want %d", n, len(record), len(values[n]))
 			}
 			n++
 		}

@@ -47,8 +47,8 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		Logic:   Logic(),
 		New:     func(context.Context) (*State, error) { return NewState(c.Limits), nil },
 		Perform: w.perform,
-		Observe: []func(context.Context, *service.Runtime[*State]) error{w.heedReleases, w.makeFirstShards},
-		Lead:    []func(context.Context, *service.Runtime[*State]) error{w.sweep, w.trim},
+		Observe: []func(context.Context, *service.Runtime[*State]) error{w.heedReleases},
+		Lead:    []func(context.Context, *service.Runtime[*State]) error{w.tend, w.trim},
 	}, c.Config)
 }
 
@@ -90,7 +90,7 @@ func (w *wiring) perform(
 	ctx context.Context, _ *service.Runtime[*State], effect contract.Event,
 ) (contract.Event, error) {
 	if effect.Type == actStop {
-		return effect, w.stop(effect.With.(string), effect.Subject)
+		return effect, w.stop(ctx, effect.With.(string), effect.Subject)
 	}
 	switch d := effect.Data.(type) {
 	case *contract.FlowPlanned:
@@ -144,7 +144,7 @@ func (w *wiring) ensureMailbox(ctx context.Context, progdef, revision string) er
 		return nil
 	}
 	if _, err := broker.EnsureMailbox(ctx, w.link.JS, progdef, revision); err != nil {
-		return brokerError("make the mailbox "+name, err)
+		return brokerError("create the mailbox "+name, err)
 	}
 	w.mailboxes[name] = true
 	return nil
@@ -161,7 +161,7 @@ type ending struct {
 // release deletes what the flow has on the broker.
 func (w *wiring) release(ctx context.Context, id string, d *contract.FlowCleaned, e ending) error {
 	if e.mayRun {
-		if err := w.stop(d.Stream, id); err != nil {
+		if err := w.stop(ctx, d.Stream, id); err != nil {
 			return err
 		}
 	}
@@ -184,9 +184,12 @@ func (w *wiring) deleteEdges(ctx context.Context, name, id string, age time.Dura
 	return w.purgeFlow(ctx, name, id, age)
 }
 
-func (w *wiring) stop(name, id string) error {
+// stop stops the jobs of a flow. It returns when the stops are stored, so that a purge that follows deletes them. A
+// stream that is full stores none, but running executors receive them.
+func (w *wiring) stop(ctx context.Context, name, id string) error {
 	for _, subject := range contract.StopSubjects(name, id) {
-		if err := w.link.Publish(subject, nil); err != nil {
+		_, err := w.link.JS.Publish(ctx, subject, nil, jetstream.WithRetryAttempts(0))
+		if err != nil && !errors.Is(err, jetstream.ErrNoStreamResponse) && !broker.Full(err) {
 			return fmt.Errorf("stop the jobs of flow %s: %w", id, err)
 		}
 	}

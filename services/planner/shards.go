@@ -65,16 +65,20 @@ func (w *wiring) forgetShards() {
 	w.shardsSeen = 0
 }
 
-// makeFirstShards creates the shards when the planner starts: no flow is planned before they exist.
-func (w *wiring) makeFirstShards(ctx context.Context, r *service.Runtime[*State]) error {
+// tend creates the shards at the beginning of a term, because no flow is planned before they exist and the last leader
+// may have replaced them. It then sweeps, which would take the streams of shards that are not known for orphans.
+func (w *wiring) tend(ctx context.Context, r *service.Runtime[*State]) error {
 	w.mu.Lock()
-	w.runtime = r
+	w.runtime, w.shards, w.shardsSeen = r, nil, 0
 	w.mu.Unlock()
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for {
 		err := w.ensureShards(ctx)
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
+			return w.sweep(ctx, r)
+		}
+		if ctx.Err() != nil {
 			return nil
 		}
 		r.Log().Warn().Err(err).Msg("cannot create the streams of edges; trying again")

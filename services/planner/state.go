@@ -38,18 +38,18 @@ type run struct {
 	Stream    string        `json:"stream"`
 	// Ends are the addresses of the outputs.
 	Ends []contract.Address `json:"ends,omitempty"`
-	// released is true once a client has asked for the clean-up and all outputs are read, stopped once the jobs of a
-	// flow that failed were told to stop. read is what the client has read.
+	// released is true once a client has requested the clean-up and all outputs are read, stopped once the jobs of a
+	// failed flow were stopped. read holds the client's counts.
 	released, stopped bool
 	read              map[string]contract.OutputCount
 }
 
-// Limits bound what flows use on the broker.
+// Limits limit what flows use on the broker.
 type Limits struct {
-	// Flows and Edges bound what exists at the same time, over all flows.
+	// Flows and Edges limit the live flows and all of their edges.
 	Flows int
 	Edges int
-	// Window and Frames bound each edge: the bytes and frames that are sent and not yet consumed. The broker stores at
+	// Window and Frames limit each edge: the bytes and frames that are sent and not yet consumed. The broker stores at
 	// most Frames frames of an edge, each of at most 128 KiB.
 	Window int64
 	Frames int64
@@ -73,7 +73,7 @@ func NewState(l Limits, shards ...string) *State {
 // Has reports whether a flow has something on the broker, or is about to.
 func (s *State) Has(flow string) bool { return s.runs[flow] != nil }
 
-// FactReleased says that a flow that has ended was released, and that its outputs are read.
+// FactReleased reports that an ended flow was released, and that its outputs are read.
 const FactReleased contract.Type = "fact.released"
 
 // FactShards lists the current shards; With has their names.
@@ -147,7 +147,7 @@ func (s *State) planned(flow string, d *contract.FlowPlanned) {
 	}
 }
 
-// release notes that a client has read the outputs, and what it has read if it says so.
+// release records that a client has read the outputs, and the counts that it reports.
 func (r *run) release(with any) {
 	r.released = true
 	if d, ok := with.(contract.Release); ok && r.Outputs && len(r.read) == 0 {

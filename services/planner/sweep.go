@@ -18,7 +18,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
-// An inventory lists what on the broker carries the name of a flow or a revision.
+// An inventory lists everything on the broker that belongs to a flow or a revision.
 type inventory struct {
 	edges     map[string][]string // flows with stored frames, by stream
 	streams   []string            // of edges
@@ -198,7 +198,7 @@ func (w *wiring) flowsIn(ctx context.Context, name string) (ids []string, odd bo
 const oddBatch = 10_000
 
 // deleteOdd deletes the messages on subjects that name no flow. Such a subject may contain a wildcard: NATS stores it,
-// and a purge of it would delete all that it matches. So each message is examined and deleted by its sequence.
+// and a purge of it would delete everything that it matches. So each message is examined and deleted by its sequence.
 func (w *wiring) deleteOdd(ctx context.Context, name string) error {
 	s, err := w.stream(ctx, name)
 	if err != nil {

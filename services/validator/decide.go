@@ -42,39 +42,35 @@ func (s *State) answer(c command) contract.Event {
 // Open returns the keys of all commands without an answer.
 func Open(s *State) []string { return slices.Sorted(maps.Keys(s.pending)) }
 
-// submission returns the answer to a submission that is judged now: flow.validated, flow.rejected, a dead letter
-// where another document has taken the id, or nothing but actRepeated where it was the same. used is what history
-// has of the id, nil where it has nothing.
-func (s *State) submission(c command, raw []byte, used *taken) contract.Event {
-	t, known := s.flows[c.Subject]
-	if !known && used != nil {
-		t, known = *used, true
-	}
-	answer := contract.Event{Type: actRepeated, Subject: c.Subject}
+// answerSubmission returns the answer to a submission that is judged now: flow.validated or flow.rejected, or a dead
+// letter if the id is taken. A rejection is about the flow, so the one that has the id never gets it. owner is what has
+// taken the id, nil if it is free.
+func (s *State) answerSubmission(c command, owner *taken) contract.Event {
+	var answer contract.Event
 	switch {
-	case !known:
-		answer = s.Judge(c.Subject, raw)
-	case !t.by(document.Digest(raw)):
-		answer = deadLetter(c, problem.List{core.Taken(c.Subject)})
+	case owner == nil && len(c.Problems) > 0:
+		answer = rejectedFlow(c.Subject, c.Problems)
+	case owner == nil:
+		answer = s.Judge(c.Subject, c.Raw)
+	case len(c.Problems) == 0 && owner.by(document.Digest(c.Raw)):
+		answer = deadLetter(c, resubmitted(c.Subject))
+	default:
+		answer = deadLetter(c, slices.Concat(c.Problems, problem.List{core.Taken(c.Subject)}))
 	}
 	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
 	return answer
 }
 
-// unreadable answers a submission whose document cannot be read. Where the id is taken a dead letter does: a
-// rejection is about the flow. used is as for submission.
-func (s *State) unreadable(c command, problems problem.List, used *taken) contract.Event {
-	answer := rejectedFlow(c.Subject, problems)
-	if _, known := s.flows[c.Subject]; known || used != nil {
-		answer = deadLetter(c, problems)
-	}
-	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
-	return answer
-}
-
-// deadLetter answers a submission under the id of another flow, which is left alone.
 func deadLetter(c command, problems problem.List) contract.Event {
 	return contract.NewDeadLetter(string(c.Type), c.Seq, problems)
+}
+
+func resubmitted(id string) problem.List {
+	return problem.List{{
+		Code:    problem.Resubmitted,
+		Message: fmt.Sprintf("flow %q was already submitted with the same document: this is the same submission", id),
+		Hint:    "nothing to do; request the flow's status to learn its state",
+	}}
 }
 
 // Judge returns flow.validated or flow.rejected for a flow document, as if it were submitted now.

@@ -1,7 +1,9 @@
 package validator
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -9,10 +11,11 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// log is EVENTS: what is decided is folded behind its cause.
+// log simulates EVENTS: decided events are folded after their cause.
 type log struct {
 	t *testing.T
 	s *State
@@ -37,19 +40,27 @@ func (l *log) say(typ contract.Type, subject, document string) []contract.Event 
 	return answers
 }
 
-// answersTo folds a command and returns its answers. A submission is judged as it is when it is performed.
+// answersTo folds a command and returns its answers. A submission is judged as when it is performed.
 func answersTo(s *State, e contract.Event) (answers []contract.Event) {
 	for _, key := range Evolve(s, e) {
 		effects, _ := Decide(s, key, time.Time{})
-		answers = append(answers, effects...)
-	}
-	for i, a := range answers {
-		if c, ok := a.With.(command); ok {
-			answers[i] = s.submission(c, c.Raw, nil)
+		for _, effect := range effects {
+			answer, err := Judge(context.Background(), replica{s}, effect)
+			if err != nil {
+				panic(err)
+			}
+			answers = append(answers, answer)
 		}
 	}
 	return answers
 }
+
+// replica is an Events whose commands have their documents at hand.
+type replica struct{ s *State }
+
+func (r replica) Read(f func(*State)) { f(r.s) }
+
+func (replica) Message(context.Context, uint64) (*event.Stored, error) { return nil, nil }
 
 func (l *log) want(typ contract.Type, subject, document string, answers ...contract.Type) {
 	l.t.Helper()
@@ -76,14 +87,16 @@ func TestCommands(t *testing.T) {
 	l.want(contract.TypeProgdefApply, "greet", greet("greet"), contract.TypeProgdefApplied)
 	l.want(contract.TypeProgdefApply, "greet", greet("other"), contract.TypeProgdefRejected)
 	l.want(contract.TypeFlowSubmit, "f", hello, contract.TypeFlowValidated)
-	l.want(contract.TypeFlowSubmit, "f", hello) // the same submission
+	if d, ok := l.say(contract.TypeFlowSubmit, "f", hello)[0].Data.(*contract.DeadLetter); !ok || d.Problems[0].Code != problem.Resubmitted {
+		t.Errorf("the same submission is answered with %+v", d)
+	}
 	l.want(contract.TypeProgdefRemove, "nobody", `{}`, contract.TypeProgdefRejected)
 	l.want(contract.TypeProgdefRemove, "greet", `{}`, contract.TypeProgdefRemoved)
 	l.want(contract.TypeProgdefRemove, "greet", `{}`, contract.TypeProgdefRemoved)
 	l.want(contract.TypeFlowSubmit, "g", hello, contract.TypeFlowRejected)
 }
 
-// A progdef counts from its command on: a flow right behind it finds it, before any answer is folded.
+// A progdef takes effect with its command: a flow directly after it uses it, before any answer is folded.
 func TestProgdefCountsAtOnce(t *testing.T) {
 	s := NewState(DefaultLimits(), nil)
 	Evolve(s, contract.Event{Type: contract.TypeProgdefApply, Subject: "greet", Raw: []byte(greet("greet")), Seq: 1})
@@ -92,15 +105,15 @@ func TestProgdefCountsAtOnce(t *testing.T) {
 	}
 }
 
-// What the stored catalogue already holds is not changed by a replay of older commands.
-func TestReplayBehindTheStoredCatalogue(t *testing.T) {
+// A replay of older commands does not change the stored catalogue.
+func TestReplayDoesNotChangeTheStoredCatalogue(t *testing.T) {
 	l := newLog(t, nil)
 	l.want(contract.TypeProgdefApply, "greet", greet("greet"), contract.TypeProgdefApplied)
 	stored := map[string]contract.CatalogEntry{"greet": {Seq: 900, Removed: true}}
 	s := NewState(DefaultLimits(), stored)
 	Evolve(s, contract.Event{Type: contract.TypeProgdefApply, Subject: "greet", Raw: []byte(greet("greet")), Seq: 101})
 	if len(s.catalog) != 0 {
-		t.Error("an old command brought a removed progdef back")
+		t.Error("an old command restored a removed progdef")
 	}
 }
 
@@ -115,7 +128,7 @@ func TestFullCatalogue(t *testing.T) {
 	l.want(contract.TypeProgdefApply, "a", greet("a"), contract.TypeProgdefApplied)
 }
 
-// An id is taken by the document that was found valid under it, until history has the flow and after that.
+// An id is taken by the document that was validated under it, also after the flow is in history.
 func TestTakenIDs(t *testing.T) {
 	const other = `{"nodes": {"h": {"progdef": "greet", "with": {"name": ["Bob"]}}}, "outputs": {"g": "h.greeting"}}`
 	l := newLog(t, nil)
@@ -123,16 +136,15 @@ func TestTakenIDs(t *testing.T) {
 	l.want(contract.TypeFlowSubmit, "f", hello, contract.TypeFlowValidated)
 	check := func(when string) {
 		t.Helper()
-		if got := l.say(contract.TypeFlowSubmit, "f", ` `+hello); len(got) > 0 {
-			t.Errorf("%s the same document is answered with %s", when, got[0].Type)
-		}
-		for _, document := range []string{other, `{"nodes": 5}`, `no JSON`} {
+		for document, code := range map[string]problem.Code{
+			` ` + hello: problem.Resubmitted, other: problem.IDTaken, `{"nodes": 5}`: problem.IDTaken, `no JSON`: problem.IDTaken,
+		} {
 			got := l.say(contract.TypeFlowSubmit, "f", document)
 			if len(got) != 1 || got[0].Type != contract.TypeDeadLetter || got[0].Cause == 0 {
 				t.Fatalf("%s %s is answered with %v", when, document, got)
 			}
 			d := got[0].Data.(*contract.DeadLetter)
-			if d.Problems[0].Code != problem.IDTaken || d.Sequence != got[0].Cause {
+			if len(d.Problems) != 1 || d.Problems[0].Code != code || d.Sequence != got[0].Cause {
 				t.Errorf("%s %s: dead letter %+v", when, document, d)
 			}
 		}
@@ -140,10 +152,10 @@ func TestTakenIDs(t *testing.T) {
 			t.Errorf("%s %v wait", when, l.s.pending)
 		}
 	}
-	check("while the flow runs")
+	check("while the flow is running")
 	cleaned := contract.Event{Type: contract.TypeFlowCleaned, Subject: "f", Seq: 1000, Data: &contract.FlowCleaned{}}
 	Evolve(l.s, cleaned)
-	check("when the flow has ended")
+	check("after the flow has ended")
 	restarted := NewState(DefaultLimits(), nil)
 	image, err := encode(l.s)
 	if err != nil {
@@ -160,24 +172,92 @@ func TestTakenIDs(t *testing.T) {
 	if len(l.s.flows) > 0 {
 		t.Errorf("%v are remembered", l.s.flows)
 	}
-	c := command{Seq: 1, Type: contract.TypeFlowSubmit, Subject: "f"}
-	used := &taken{Document: document.Digest([]byte(hello))}
-	if got := l.s.submission(c, []byte(hello), used); got.Type != actRepeated {
-		t.Errorf("the document that history has is answered with %s", got.Type)
+}
+
+// An id that is only in history is taken, too. Each submission under it has one answer, also one that cannot be
+// decoded; the flow gets none.
+func TestIDsTakenInHistory(t *testing.T) {
+	const other = `{"nodes": 5}`
+	l := newLog(t, nil)
+	failing := errors.New("history cannot be read")
+	submitted := func(document string) contract.Event {
+		c := command{Seq: 7, Type: contract.TypeFlowSubmit, Subject: "f", Raw: []byte(document)}
+		return contract.Event{Type: contract.TypeFlowValidated, Subject: "f", Cause: 7, With: c}
 	}
-	if got := l.s.submission(c, []byte(other), used); got.Type != contract.TypeDeadLetter {
-		t.Errorf("another document than history has is answered with %s", got.Type)
+	undecodable := contract.Event{
+		Type: contract.TypeFlowRejected, Subject: "f", Cause: 7, Opens: true,
+		Data: &contract.FlowRejected{Problems: problem.List{{Code: problem.NotJSON}}},
 	}
-	if got := l.s.unreadable(c, problem.List{{}}, used); got.Type != contract.TypeDeadLetter {
-		t.Errorf("an unreadable document under an id that history has is answered with %s", got.Type)
+	cut := submitted("")
+	cut.With = command{Seq: 7, Type: contract.TypeFlowSubmit, Subject: "f"}
+	ended := &taken{Document: document.Digest([]byte(hello))}
+	for _, tt := range []struct {
+		name   string
+		effect contract.Event
+		past   *taken
+		err    error
+		want   contract.Type
+		codes  []problem.Code
+	}{
+		{"the same document", submitted(` ` + hello), ended, nil, contract.TypeDeadLetter, []problem.Code{problem.Resubmitted}},
+		{"another one", submitted(other), ended, nil, contract.TypeDeadLetter, []problem.Code{problem.IDTaken}},
+		{"undecodable", undecodable, ended, nil, contract.TypeDeadLetter, []problem.Code{problem.NotJSON, problem.IDTaken}},
+		{"not kept", cut, ended, nil, contract.TypeDeadLetter, []problem.Code{problem.GaveUp, problem.IDTaken}},
+		{"undecodable, free id", undecodable, nil, nil, contract.TypeFlowRejected, []problem.Code{problem.NotJSON}},
+		{"undecodable, unknown history", undecodable, nil, failing, contract.TypeDeadLetter, []problem.Code{problem.NotJSON}},
+	} {
+		past := func(context.Context, string) (*taken, error) { return tt.past, tt.err }
+		got, err := judge(t.Context(), replica{l.s}, tt.effect, past)
+		if err != nil || got.Type != tt.want || got.Cause != 7 {
+			t.Errorf("%s: answered with %s of %d, %v", tt.name, got.Type, got.Cause, err)
+			continue
+		}
+		var problems problem.List
+		if d, ok := got.Data.(*contract.DeadLetter); ok {
+			problems = d.Problems
+		} else {
+			problems = got.Data.(*contract.FlowRejected).Problems
+		}
+		var codes []problem.Code
+		for _, p := range problems {
+			codes = append(codes, p.Code)
+		}
+		if !slices.Equal(codes, tt.codes) {
+			t.Errorf("%s: problems %v, want %v", tt.name, codes, tt.codes)
+		}
 	}
-	if got := l.s.unreadable(c, problem.List{{}}, nil); got.Type != contract.TypeFlowRejected {
-		t.Errorf("an unreadable document under a free id is answered with %s", got.Type)
+	past := func(context.Context, string) (*taken, error) { return nil, failing }
+	if _, err := judge(t.Context(), replica{l.s}, submitted(hello), past); !errors.Is(err, failing) {
+		t.Errorf("a flow is judged without history: %v", err)
 	}
 }
 
-// Of submissions of one id that wait together the first valid one takes it.
-func TestSubmissionsSideBySide(t *testing.T) {
+// A flow moves from the state to history at any time: it is found in one of them.
+func TestIDsAreFoundWhileTheyMoveToHistory(t *testing.T) {
+	l := newLog(t, nil)
+	l.want(contract.TypeProgdefApply, "greet", greet("greet"), contract.TypeProgdefApplied)
+	l.want(contract.TypeFlowSubmit, "f", hello, contract.TypeFlowValidated)
+	inHistory := false
+	move := func() { delete(l.s.flows, "f"); inHistory = true }
+	past := func(context.Context, string) (owner *taken, err error) {
+		if inHistory {
+			owner = &taken{Document: document.Digest([]byte(hello))}
+		}
+		move()
+		return owner, nil
+	}
+	c := command{Seq: 7, Type: contract.TypeFlowSubmit, Subject: "f", Raw: []byte(hello)}
+	for range 2 {
+		got, err := judge(t.Context(), replica{l.s}, contract.Event{Type: contract.TypeFlowValidated, With: c}, past)
+		if err != nil || got.Type != contract.TypeDeadLetter {
+			t.Errorf("answered with %s, %v", got.Type, err)
+		}
+		move()
+	}
+}
+
+// The first valid of several waiting submissions with the same id takes the id.
+func TestConcurrentSubmissions(t *testing.T) {
 	l := newLog(t, nil)
 	l.want(contract.TypeProgdefApply, "greet", greet("greet"), contract.TypeProgdefApplied)
 	for i, document := range []string{hello, hello, `{"nodes": 5}`} {
@@ -187,14 +267,17 @@ func TestSubmissionsSideBySide(t *testing.T) {
 	l.n = 300
 	for len(l.s.pending) > 0 {
 		effects, _ := Decide(l.s, Open(l.s)[0], time.Time{})
-		c := effects[0].With.(command)
-		answer := l.s.submission(c, c.Raw, nil)
+		answer, err := Judge(t.Context(), replica{l.s}, effects[0])
+		if err != nil {
+			t.Fatal(err)
+		}
 		l.n++
 		answer.Seq, answer.Source = l.n, contract.Source(Name)
 		Evolve(l.s, answer)
 		got = append(got, answer.Type)
 	}
-	if want := []contract.Type{contract.TypeFlowValidated, contract.TypeDeadLetter}; !slices.Equal(got, want) {
+	want := []contract.Type{contract.TypeFlowValidated, contract.TypeDeadLetter, contract.TypeDeadLetter}
+	if !slices.Equal(got, want) {
 		t.Errorf("answers %v, want %v", got, want)
 	}
 }

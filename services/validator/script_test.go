@@ -20,7 +20,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// machine feeds a state with the commands that script lines stand for, and prints the answers.
+// machine folds the commands of script lines into a state, and prints the answers.
 type machine struct {
 	t *testing.T
 	s *State
@@ -130,7 +130,7 @@ func compatibles(a contract.CatalogCompatible) string {
 	return strings.Join(lines, "\n")
 }
 
-// progdefOf makes a document of "zip<A,B> a:A b:B > out:Pair<A,B>".
+// progdefOf returns the document for "zip<A,B> a:A b:B > out:Pair<A,B>".
 func progdefOf(words []string) string {
 	name, params, _ := strings.Cut(strings.TrimSuffix(words[0], ">"), "<")
 	doc := map[string]any{"name": name, "command": []string{"x"}}
@@ -154,7 +154,7 @@ func progdefOf(words []string) string {
 	return asJSON(doc)
 }
 
-// flowOf makes a document of "a=const:json b=tee:T=json | a.out>b.in b.left>outputs.l".
+// flowOf returns the document for "a=const:json b=tee:T=json | a.out>b.in b.left>outputs.l".
 func flowOf(words []string) string {
 	nodes, edges := map[string]any{}, []any{}
 	inputs, outputs := map[string]string{}, map[string]string{}
@@ -190,7 +190,7 @@ func nodeOf(used string) map[string]any {
 	}
 }
 
-// queryOf makes a question about a port "node.port", or "(progdef).port", of a flow so far.
+// queryOf returns a query about a port "node.port", or "(progdef).port", of an incomplete flow.
 func queryOf(port string, words []string) string {
 	node, port, _ := strings.Cut(port, ".")
 	q := map[string]any{"flow": json.RawMessage(flowOf(words)), "port": port}
@@ -207,7 +207,7 @@ func asJSON(v any) string {
 	return string(text)
 }
 
-// Every ask answers what is too large for a message with an error.
+// If an answer is too large for a message, every ask returns an error.
 func TestAnswersFitIntoMessages(t *testing.T) {
 	s := NewState(DefaultLimits(), nil)
 	var subjects []string
@@ -217,7 +217,7 @@ func TestAnswersFitIntoMessages(t *testing.T) {
 		}
 	}
 	slices.Sort(subjects)
-	// The catalogue is empty, and no type is called "{}" nor progdef.
+	// The catalogue is empty, so no type or progdef is called "{}".
 	want := []string{contract.AskCatalogGet, contract.AskCatalogList, contract.AskCatalogTypes}
 	if !slices.Equal(subjects, want) {
 		t.Errorf("answered by %v, want %v", subjects, want)

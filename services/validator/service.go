@@ -78,7 +78,7 @@ type wiring struct {
 	link *broker.Link
 	// past indexes the flows in history: their ids are taken.
 	past *history.Index
-	// runtime is set before past tells anything.
+	// runtime is set before past reports anything.
 	runtime *service.Runtime[*State]
 }
 
@@ -88,7 +88,7 @@ func (w *wiring) followHistory(ctx context.Context, r *service.Runtime[*State]) 
 	return w.past.Run(ctx)
 }
 
-// stored folds what is in history.
+// stored folds the flows that are in history.
 func (w *wiring) stored(upto uint64) {
 	w.runtime.Fold(contract.Event{Type: factStored, With: upto})
 }
@@ -96,22 +96,15 @@ func (w *wiring) stored(upto uint64) {
 func (w *wiring) perform(
 	ctx context.Context, r *service.Runtime[*State], effect contract.Event,
 ) (contract.Event, error) {
-	var used *taken
-	if c, ok := effect.With.(command); ok {
-		var err error
-		if used, err = w.used(ctx, c.Subject); err != nil {
-			return effect, err
-		}
-	}
-	effect, err := judge(ctx, r, effect, used)
+	effect, err := judge(ctx, r, effect, w.used)
 	if err != nil {
 		return effect, err
 	}
 	return effect, storeCatalog(ctx, w.link.JS, effect)
 }
 
-// used returns what history has of an id, nil where it has nothing. A submission that was rejected may be
-// corrected.
+// used returns the entry of an id in history, or nil if there is none. A rejected submission may be corrected and
+// submitted again.
 func (w *wiring) used(ctx context.Context, id string) (*taken, error) {
 	select {
 	case <-w.past.Loaded():
@@ -122,65 +115,88 @@ func (w *wiring) used(ctx context.Context, id string) (*taken, error) {
 	switch {
 	case err != nil || !found || status.Phase == contract.TypeFlowRejected:
 		return nil, err
-	case status.Document == "": // stored by the version before this one: nobody knows
+	case status.Document == "": // stored by the previous version, so unknown
 		return nil, core.ErrTaken
 	}
 	return &taken{Document: status.Document}, nil
 }
 
-// An Events is what judging a submission reads: the state, and the submission's document.
+// An Events gives access to what is needed to judge a submission: the state, and the submission's document.
 type Events interface {
-	// Read calls f with the state, which f must neither change nor keep.
+	// Read calls f with the state; f must neither change nor retain it.
 	Read(f func(*State))
 	// Message reads a message of EVENTS. It returns nil if EVENTS no longer has it.
 	Message(ctx context.Context, seq uint64) (*event.Stored, error)
 }
 
-// Judge replaces the effect of a submission by its answer. Other effects it returns as they are.
+// Judge replaces the effect of a submission by its answer, as if history were empty. Other effects it returns as they
+// are.
 func Judge(ctx context.Context, r Events, effect contract.Event) (contract.Event, error) {
-	return judge(ctx, r, effect, nil)
+	return judge(ctx, r, effect, func(context.Context, string) (*taken, error) { return nil, nil })
 }
 
-func judge(
-	ctx context.Context, r Events, effect contract.Event, used *taken,
-) (answer contract.Event, err error) {
-	c, ok := effect.With.(command)
-	if !ok {
-		return effect, nil
+// A lookup returns what history has of an id, nil if it has nothing.
+type lookup func(ctx context.Context, id string) (*taken, error)
+
+// judge is Judge with a history.
+func judge(ctx context.Context, r Events, effect contract.Event, past lookup) (answer contract.Event, err error) {
+	c, ok, err := submission(ctx, r, effect)
+	if err != nil || !ok {
+		return effect, err
 	}
-	raw, problems, err := documentOf(ctx, r, c)
-	if err != nil {
-		return answer, err
+	owner, err := ownerOf(ctx, r, c.Subject, past)
+	switch {
+	case err != nil && len(c.Problems) > 0:
+		return deadLetter(c, c.Problems), nil // the id may be that of a flow that has ended
+	case err != nil:
+		return effect, err
 	}
-	r.Read(func(s *State) {
-		if len(problems) > 0 {
-			answer = s.unreadable(c, problems, used)
-		} else {
-			answer = s.submission(c, raw, used)
-		}
-	})
+	r.Read(func(s *State) { answer = s.answerSubmission(c, owner) })
 	return answer, nil
 }
 
-// documentOf returns the document of a submission, from EVENTS where it is not at hand.
-func documentOf(ctx context.Context, r Events, c command) (raw []byte, problems problem.List, err error) {
-	if c.Raw != nil {
-		return c.Raw, nil, nil
+// submission returns the submission that an effect is to answer, with its document. The core rejects those that it
+// cannot decode, and gives up others; whether that may be the answer is judged here, too.
+func submission(ctx context.Context, r Events, effect contract.Event) (c command, ok bool, err error) {
+	if d, rejected := effect.Data.(*contract.FlowRejected); rejected {
+		return command{
+			Seq: effect.Cause, Type: contract.TypeFlowSubmit, Subject: effect.Subject, TraceParent: effect.TraceParent,
+			Problems: d.Problems,
+		}, true, nil
+	}
+	if c, ok = effect.With.(command); !ok || c.Raw != nil {
+		return c, ok, nil
 	}
 	m, err := r.Message(ctx, c.Seq)
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return c, ok, err
 	case m == nil:
-		return nil, problem.List{{
+		c.Problems = problem.List{{
 			Code: problem.GaveUp, Message: "the submission is no longer stored: there were too many to answer it in time",
 			Hint: "submit it again",
-		}}, nil
+		}}
+	default:
+		c.Raw, c.Problems = m.Event.Raw, m.Problems
 	}
-	return m.Event.Raw, m.Problems, nil
+	return c, ok, nil
 }
 
-// storeCatalog writes what an answer has changed, unless a later change is stored already.
+// ownerOf returns what has taken an id, nil if it is free. The state is read before history: it forgets a flow once
+// history has it.
+func ownerOf(ctx context.Context, r Events, id string, past lookup) (owner *taken, err error) {
+	r.Read(func(s *State) {
+		if t, known := s.flows[id]; known {
+			owner = &t
+		}
+	})
+	if owner != nil {
+		return owner, nil
+	}
+	return past(ctx, id)
+}
+
+// storeCatalog writes the change of an answer, unless a later change is already stored.
 func storeCatalog(ctx context.Context, js jetstream.JetStream, effect contract.Event) error {
 	seq := effect.Cause
 	switch d := effect.Data.(type) {
@@ -199,7 +215,7 @@ func storeCatalog(ctx context.Context, js jetstream.JetStream, effect contract.E
 	}
 }
 
-// store stores an entry under its key, unless the bucket has that of a later change.
+// store stores an entry under its key, unless the bucket has the entry of a later change.
 func store(
 	ctx context.Context, js jetstream.JetStream, bucket, key string, seq uint64, entry any,
 ) error {

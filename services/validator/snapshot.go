@@ -43,7 +43,7 @@ func decode(s *State, raw []byte) error {
 		return err
 	}
 	for _, flow := range i.Flows {
-		s.flows[flow] = i.Taken[flow] // the version before this one has none
+		s.flows[flow] = i.Taken[flow] // the previous version has none
 	}
 	for _, c := range i.Pending {
 		s.change(c.event())

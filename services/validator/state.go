@@ -19,7 +19,7 @@ type State struct {
 	// changed is the place in EVENTS of each progdef's last change, including removals.
 	changed map[string]uint64
 	types   types
-	// flows are the flows that were found valid and are not known to be in history.
+	// flows are the validated flows that are not known to be in history.
 	flows map[string]taken
 	// pending are the commands without an answer, in order, by key; keys are their keys, by place.
 	pending map[string][]command
@@ -28,18 +28,18 @@ type State struct {
 	kept int
 }
 
-// A taken id is that of a flow that was found valid.
+// A taken id is the id of a validated flow.
 type taken struct {
-	// Document is the digest of its document; "" where the version before this one has judged it.
+	// Document is the digest of its document, or "" if the previous version has judged it.
 	Document string `json:"document,omitempty"`
-	// Cleaned is the place in EVENTS of its last event, 0 while that is still to come.
+	// Cleaned is the place in EVENTS of its last event, or 0 before that.
 	Cleaned uint64 `json:"cleaned,omitempty"`
 }
 
-// by reports whether a document, by its digest, is the one that has taken the id.
+// by reports whether the document with the digest has taken the id.
 func (t taken) by(digest string) bool { return t.Document == "" || t.Document == digest }
 
-// A command is what a user has sent.
+// A command is an event sent by a user.
 type command struct {
 	Seq         uint64        `json:"seq"`
 	Type        contract.Type `json:"type"`
@@ -52,13 +52,11 @@ type command struct {
 }
 
 const (
-	// factStored tells up to which event history includes the flows that have ended. With is its place.
+	// factStored reports the place in EVENTS, in With, up to which history includes ended flows.
 	factStored contract.Type = "fact.stored"
-	// actRepeated answers a submission that repeats the one that has taken its id: it is folded, not published.
-	actRepeated contract.Type = "act.repeated"
 )
 
-// keptLimit bounds the documents of submitted flows in memory, in bytes. Those beyond it are read again.
+// keptLimit limits the documents of submitted flows in memory, in bytes. Further documents are read again.
 const keptLimit = 16 << 20
 
 // key is the key under which the command's answers are decided. Names contain no spaces.
@@ -71,12 +69,12 @@ func (c command) event() contract.Event {
 	return contract.Event{Type: c.Type, Subject: c.Subject, Seq: c.Seq, Raw: c.Raw, Problems: c.Problems}
 }
 
-// Limits bound the documents.
+// Limits limit documents and catalogues.
 type Limits struct {
 	Flow flow.Limits
-	// Progdef bounds the documents of progdefs and types.
+	// Progdef limits the documents of progdefs and types.
 	Progdef document.Limits
-	// Progdefs and Types bound the catalogues.
+	// Progdefs and Types limit the catalogues.
 	Progdefs int
 	Types    int
 }
@@ -108,9 +106,6 @@ func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 func Evolve(s *State, e contract.Event) []string {
 	switch e.Type {
 	case contract.TypeFlowSubmit:
-		if s.repeated(e.Subject, e.Raw) {
-			return nil
-		}
 		return s.await(e)
 	case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply:
 		s.change(e)
@@ -121,7 +116,7 @@ func Evolve(s *State, e contract.Event) []string {
 			t.Document = d.Document
 		}
 		s.flows[e.Subject] = t
-		return s.dropAnswered(answeredKey(e), e.Cause)
+		return s.drop(answeredKey(e), e.Cause)
 	case contract.TypeFlowCleaned:
 		if t, known := s.flows[e.Subject]; known {
 			t.Cleaned = e.Seq
@@ -129,8 +124,6 @@ func Evolve(s *State, e contract.Event) []string {
 		}
 	case factStored:
 		maps.DeleteFunc(s.flows, func(_ string, t taken) bool { return t.Cleaned > 0 && t.Cleaned <= e.With.(uint64) })
-	case actRepeated:
-		return s.drop(s.keys[e.Cause], e.Cause)
 	case contract.TypeFlowRejected:
 		if !e.EndsFlow() {
 			return s.drop(answeredKey(e), e.Cause)
@@ -144,17 +137,6 @@ func Evolve(s *State, e contract.Event) []string {
 		}
 	}
 	return nil
-}
-
-// digestLimit bounds the documents that are compared when they are folded, in bytes. Larger ones are compared when
-// they are judged.
-const digestLimit = 64 << 10
-
-// repeated reports whether a submission is known to be one of the document that has taken the id: then it is the
-// same submission.
-func (s *State) repeated(flow string, raw []byte) bool {
-	t, known := s.flows[flow]
-	return known && (t.Document == "" || len(raw) > 0 && len(raw) <= digestLimit && t.by(document.Digest(raw)))
 }
 
 // change takes a command about a catalogue to effect: it counts from its place in EVENTS on.
@@ -173,7 +155,7 @@ func (s *State) change(e contract.Event) {
 	}
 }
 
-// await notes that a command needs an answer.
+// await records that a command needs an answer.
 func (s *State) await(e contract.Event) []string {
 	c := command{
 		Seq: e.Seq, Type: e.Type, Subject: e.Subject, TraceParent: e.TraceParent, Raw: e.Raw, Problems: e.Problems,
@@ -201,7 +183,7 @@ func answeredKey(e contract.Event) string {
 	return area + " " + e.Subject
 }
 
-// drop removes the command at a place of EVENTS, which now has its answer. In events of the previous version, which do
+// drop removes the command at a place of EVENTS, which has been answered. In events of the previous version, which do
 // not name the command that they answer, seq is 0, which means the first one.
 func (s *State) drop(key string, seq uint64) []string {
 	waiting := s.pending[key]
@@ -220,25 +202,6 @@ func (s *State) drop(key string, seq uint64) []string {
 		waiting = slices.Delete(waiting, i, i+1)
 	}
 	if s.pending[key] = waiting; len(waiting) == 0 {
-		delete(s.pending, key)
-	}
-	return []string{key}
-}
-
-// dropAnswered removes the submission that was found valid, and those of the same document.
-func (s *State) dropAnswered(key string, seq uint64) []string {
-	waiting, there := s.pending[key]
-	if !there {
-		return nil
-	}
-	s.pending[key] = slices.DeleteFunc(waiting, func(c command) bool {
-		answered := c.Seq == seq || s.repeated(c.Subject, c.Raw)
-		if answered {
-			s.forget(c)
-		}
-		return answered
-	})
-	if len(s.pending[key]) == 0 {
 		delete(s.pending, key)
 	}
 	return []string{key}

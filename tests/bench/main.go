@@ -19,7 +19,7 @@ import (
 
 func main() { os.Exit(run(os.Args[1:])) }
 
-// run is the bench, one of its roles, or what the spawner starts: its supervisor or a program.
+// run runs the bench, one of its roles, or what the spawner starts: its supervisor or a program.
 func run(args []string) int {
 	if len(args) > 1 {
 		switch args[0] {
@@ -64,18 +64,18 @@ func parse(args []string) (options, error) {
 	var o options
 	var match string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.BoolVar(&o.Short, "short", false, "everything once and small, in less than two minutes")
-	f.IntVar(&o.Rounds, "rounds", 0, "rounds of each figure (default 5, with -short 1)")
-	f.IntVar(&o.Live, "live", 0, "live flows (default 1000, with -short 50)")
-	f.DurationVar(&o.Sustained, "sustained", 30*time.Minute, "for how long flows run at the highest rate in that figure")
+	f.BoolVar(&o.Short, "short", false, "everything once at a small scale, in less than two minutes")
+	f.IntVar(&o.Rounds, "rounds", 0, "rounds per figure (default 5, with -short 1)")
+	f.IntVar(&o.Live, "live", 0, "number of live flows (default 1000, with -short 50)")
+	f.DurationVar(&o.Sustained, "sustained", 30*time.Minute, "how long flows run at the highest rate in that figure")
 	f.StringVar(&o.EdgeStorage, "edge-storage", "memory",
-		"the planner's --edge-storage where flows are measured: file or memory")
-	f.StringVar(&match, "run", "", "measure the figures whose name matches this expression")
+		"the planner's --edge-storage for figures of flows: file or memory")
+	f.StringVar(&match, "run", "", "measure the figures whose names match this expression")
 	f.BoolVar(&o.profile, "cpuprofile", false,
-		"write CPU and allocation profiles of every worker to a temporary folder")
+		"write CPU and allocation profiles of all workers to a temporary folder")
 	f.StringVar(&o.out, "out", "",
 		"folder for the results page (default docs/bench; with -short a temporary one)")
-	f.StringVar(&o.notes, "notes", "", "file whose text is put at the end of the page")
+	f.StringVar(&o.notes, "notes", "", "file whose text is appended to the page")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// command is the command, as a user of the host calls it.
+// command runs the dagyo command as a user on the host does.
 func (s *stack) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(dagyo, args...)
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "DAGYO_QUEUE="+s.url)
@@ -45,7 +45,7 @@ func TestFlowFromTheHost(t *testing.T) {
 	}
 }
 
-// Who has nothing but a NATS connection submits a flow, and hears its verdict.
+// A client with only a NATS connection submits a flow and receives its verdict.
 func TestPlainClient(t *testing.T) {
 	nc, err := nats.Connect(shared.url)
 	if err != nil {
@@ -70,8 +70,8 @@ func TestPlainClient(t *testing.T) {
 	}
 }
 
-// Every container, executors too, runs without root, capabilities, a writable root and privileges, and within bounds; what
-// is published is published on the loopback only.
+// Every container, including executors, runs without root, capabilities, privileges or a writable root file system, and
+// with limits. Ports are published on the loopback interface only.
 func TestContainersAreConfined(t *testing.T) {
 	begin(t, "greet").end(t)
 	all, err := shared.containers()
@@ -99,19 +99,19 @@ func TestContainersAreConfined(t *testing.T) {
 			}
 		}
 		if c.State.Running && h.PidsLimit <= 0 {
-			t.Errorf("%s may start any number of processes", c.Name)
+			t.Errorf("%s has no limit on its processes", c.Name)
 		}
 		if slices.Contains(append(services, "nats"), c.Config.Labels["com.docker.compose.service"]) &&
 			c.Config.Labels["dev.dagyo.executor"] == "" && h.Memory == 0 {
-			t.Errorf("%s has no bound on its memory", c.Name)
+			t.Errorf("%s has no memory limit", c.Name)
 		}
 	}
 	if executors == 0 {
-		t.Error("there is no executor among the containers")
+		t.Error("no executor found among the containers")
 	}
 }
 
-// An open flow is one whose input is open: its job is in the middle of its work.
+// An open flow is a flow whose input is open, so its job is still running.
 type open struct {
 	cmd    *exec.Cmd
 	names  io.WriteCloser
@@ -119,7 +119,7 @@ type open struct {
 	stderr bytes.Buffer
 }
 
-// begin starts a flow on a progdef that greets, and returns when its job has answered once.
+// begin starts a flow with a greeting progdef, and returns when its job has answered once.
 func begin(t *testing.T, progdef string) *open {
 	t.Helper()
 	o := &open{cmd: shared.command("run", openFlow(t, progdef), "--input", "names=/dev/stdin", "--progress", "lines")}
@@ -141,7 +141,7 @@ func begin(t *testing.T, progdef string) *open {
 	return o
 }
 
-// openFlow writes a flow of one node, whose ends are the client's.
+// openFlow writes a flow of one node, whose input and output the client has.
 func openFlow(t *testing.T, progdef string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "flow.json")
@@ -153,7 +153,7 @@ func openFlow(t *testing.T, progdef string) (path string) {
 	return path
 }
 
-// says sends a name, and waits for its greeting.
+// says sends a name and waits for its greeting.
 func (o *open) says(t *testing.T, name string) {
 	t.Helper()
 	if _, err := fmt.Fprintln(o.names, name); err != nil {
@@ -165,7 +165,7 @@ func (o *open) says(t *testing.T, name string) {
 	}
 }
 
-// end ends the input, and waits until the flow has completed.
+// end ends the input and waits until the flow has completed.
 func (o *open) end(t *testing.T) {
 	t.Helper()
 	if err := errors.Join(o.names.Close(), o.cmd.Wait()); err != nil {
@@ -173,7 +173,7 @@ func (o *open) end(t *testing.T) {
 	}
 }
 
-// The image is built from source by `progdef build`, and pinned by its id.
+// `progdef build` builds the image from source, and the progdef is pinned to its id.
 func TestPythonImage(t *testing.T) {
 	document := filepath.Join(pythonContext(t), "examples", "greet.json")
 	build := shared.command("progdef", "build", "--arg", "BASE="+pythonBase, "--arg", "PIP_NO_INDEX=1",
@@ -187,7 +187,7 @@ func TestPythonImage(t *testing.T) {
 	o.end(t)
 }
 
-// pythonContext is a copy of the SDK with the wheels that it needs beside it: the build has no network.
+// pythonContext is a copy of the SDK with the wheels of its dependencies: the build has no network.
 func pythonContext(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -199,7 +199,7 @@ func pythonContext(t *testing.T) string {
 	}
 	files, err := filepath.Glob(filepath.Join(root, wheels, "*.whl"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("there are no wheels in %s, %v", wheels, err)
+		t.Fatalf("no wheels found in %s, %v", wheels, err)
 	}
 	for _, name := range []string{"pyproject.toml", "README.md", ".dockerignore"} {
 		files = append(files, filepath.Join(root, "executor", "python", name))
@@ -216,7 +216,7 @@ func pythonContext(t *testing.T) string {
 	return dir
 }
 
-// What envFrom names is read from the folder that the spawner is shown.
+// The sets in envFrom are read from the folder that is mounted into the spawner.
 func TestEnvironmentFromFiles(t *testing.T) {
 	document := filepath.Join(t.TempDir(), "greet.json")
 	text := `{"name": "greet_with_secret", "image": "dagyo", "command": ["dagyo", "executor", "greet"],
@@ -233,13 +233,13 @@ func TestEnvironmentFromFiles(t *testing.T) {
 	}
 	for _, want := range []string{"PASSWORD=no-secret", "COLOUR=blue"} {
 		if !slices.Contains(all[0].Config.Env, want) {
-			t.Errorf("the executor is not told %s", want)
+			t.Errorf("the executor's environment lacks %s", want)
 		}
 	}
 	o.end(t)
 }
 
-// A job whose process is killed is a panic that says so, and the next flow gets another executor.
+// A job whose process is killed panics with that reason, and the next flow gets another executor.
 func TestExecutorIsKilled(t *testing.T) {
 	o := begin(t, "greet")
 	all, err := shared.executors("greet")
@@ -254,13 +254,13 @@ func TestExecutorIsKilled(t *testing.T) {
 	}
 	for _, want := range []string{"flow.panic", "crash", "SIGKILL"} {
 		if !strings.Contains(o.stderr.String(), want) {
-			t.Errorf("the verdict does not say %q:\n%s", want, &o.stderr)
+			t.Errorf("the verdict does not contain %q:\n%s", want, &o.stderr)
 		}
 	}
 	begin(t, "greet").end(t)
 }
 
-// killProgram kills the program of a container with SIGKILL, from the host: its first process is an init.
+// killProgram kills the program of a container with SIGKILL, from the host. It is a child of the container's init.
 func killProgram(t *testing.T, c container) {
 	t.Helper()
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", c.State.Pid))
@@ -278,7 +278,7 @@ func killProgram(t *testing.T, c container) {
 	}
 }
 
-// A flow that is submitted while a service is stopped waits for it, and nothing is lost.
+// A flow that is submitted while a service is stopped waits for the service, and nothing is lost.
 func TestServiceStops(t *testing.T) {
 	for _, service := range services {
 		t.Run(service, func(t *testing.T) {
@@ -298,7 +298,7 @@ func TestServiceStops(t *testing.T) {
 	}
 }
 
-// The broker may be restarted: the catalogue is there again, and executors and services come back to it.
+// After a restart of the broker, the catalogue is available again, and executors and services reconnect.
 func TestNATSRestarts(t *testing.T) {
 	c, err := shared.service("nats")
 	if err != nil {
@@ -310,7 +310,7 @@ func TestNATSRestarts(t *testing.T) {
 	begin(t, "greet").end(t)
 }
 
-// An image that is not there, and that no registry could have, fails the flow, with what to do.
+// A missing image that no registry can have fails the flow, with a hint.
 func TestImageIsMissing(t *testing.T) {
 	document := filepath.Join(t.TempDir(), "missing.json")
 	text := `{"name": "missing", "image": "sha256:` + strings.Repeat("0", 64) + `",
@@ -327,8 +327,8 @@ func TestImageIsMissing(t *testing.T) {
 	}
 }
 
-// A spawner that is killed comes back, and goes on with the executors that it had: the flow in the middle does
-// not notice, and the next one finds the same container.
+// A killed spawner restarts and adopts its executors: a running flow is not affected, and the next flow uses the same
+// container.
 func TestSpawnerIsKilled(t *testing.T) {
 	o := begin(t, "greet")
 	before, err := shared.executors("greet")
@@ -368,5 +368,5 @@ func names(all []container) (out []string) {
 	return out
 }
 
-// What still runs at the end does not keep the stack from going down; TestMain sees that nothing is left.
-func TestFlowRunsAtTheEnd(t *testing.T) { begin(t, "greet") }
+// A running flow does not prevent the stack from going down; TestMain checks that nothing is left.
+func TestFlowStillRunsAtTheEnd(t *testing.T) { begin(t, "greet") }

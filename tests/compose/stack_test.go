@@ -19,17 +19,17 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what must come; it is never what a test measures.
+// patience is how long a test waits for something that must happen. No test measures it.
 const patience = time.Minute
 
-// What `make compose` makes for the tests: images, and a folder with the wheels of the Python SDK's dependencies.
+// `make compose` builds these for the tests: images, and a folder with the wheels of the Python SDK's dependencies.
 const (
 	natsImage  = "dagyo-nats"
 	pythonBase = "dagyo-python-base"
 	wheels     = "bin/wheels"
 )
 
-// root is the repository's folder, dagyo the command that was built for the images.
+// root is the repository's folder, dagyo the path of the command that was built for the images.
 var root, dagyo = paths()
 
 func paths() (root, dagyo string) {
@@ -40,7 +40,7 @@ func paths() (root, dagyo string) {
 	return root, filepath.Join(root, "dist", "dagyo")
 }
 
-// A stack is the compose project of one run of the tests.
+// A stack is the Compose project of one run of the tests.
 type stack struct {
 	project string
 	url     string
@@ -60,7 +60,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// run runs the tests between up and down, both of which are tests too.
+// run runs the tests between up and down, which are also tested.
 func run(m *testing.M) (code int, err error) {
 	if shared, err = newStack(); err != nil {
 		return 1, err
@@ -113,7 +113,7 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
-// up returns when the services are healthy, and the progdefs applied.
+// up returns when the services are healthy and the progdefs are applied.
 func (s *stack) up() error {
 	begin := time.Now()
 	if _, err := s.do("up", "-d"); err != nil {
@@ -128,7 +128,7 @@ func (s *stack) up() error {
 	return nil
 }
 
-// down takes the stack away, and reports what it leaves behind.
+// down removes the stack, and reports what is left.
 func (s *stack) down() error {
 	begin := time.Now()
 	if _, err := s.do("down", "--volumes", "--remove-orphans", "--timeout", "3"); err != nil {
@@ -141,18 +141,18 @@ func (s *stack) down() error {
 	} {
 		left, err := docker(append(list, "--quiet", "--filter", "label=com.docker.compose.project="+s.project)...)
 		if left != "" {
-			err = fmt.Errorf("%s are left behind: %s", what, left)
+			err = fmt.Errorf("%s are left: %s", what, left)
 		}
 		errs = append(errs, err)
 	}
 	left, err := docker("ps", "--all", "--quiet", "--filter", "label=dev.dagyo.place="+s.project)
 	if left != "" {
-		err = fmt.Errorf("executors are left behind: %s", left)
+		err = fmt.Errorf("executors are left: %s", left)
 	}
 	return errors.Join(append(errs, err)...)
 }
 
-// logs tells what the containers have said.
+// logs prints the logs of the containers.
 func (s *stack) logs() error {
 	said, err := s.do("logs", "--no-color")
 	fmt.Fprintln(os.Stderr, said)
@@ -167,7 +167,7 @@ func (s *stack) do(args ...string) (string, error) {
 
 func docker(args ...string) (string, error) { return output(os.Environ(), "docker", args...) }
 
-// output runs a command in the repository's folder, and returns what it writes to standard output.
+// output runs a command in the repository's folder, and returns its standard output.
 func output(env []string, name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Dir, cmd.Env = root, env
@@ -179,10 +179,10 @@ func output(env []string, name string, args ...string) (string, error) {
 	return strings.TrimSpace(out.String()), nil
 }
 
-// services are what is there to stay, besides NATS.
+// services are the long-running services besides NATS.
 var services = []string{"validator", "planner", "panic-aggregator", "spawner"}
 
-// A container is what `docker inspect` tells of one.
+// A container is a part of the output of `docker inspect`.
 type container struct {
 	ID, Name string
 	State    struct {
@@ -205,7 +205,7 @@ type container struct {
 	}
 }
 
-// containers inspects the containers with the labels.
+// containers inspects the containers with the given labels.
 func (s *stack) containers(labels ...string) ([]container, error) {
 	args := []string{"ps", "--all", "--quiet", "--no-trunc"}
 	for _, l := range append(labels, "com.docker.compose.project="+s.project) {
@@ -247,7 +247,7 @@ func (s *stack) awaitHealthy(service string) error {
 	})
 }
 
-// await asks until it is so. Docker of this age has no way to wait for health.
+// await polls until the condition holds: older versions of Docker cannot wait for health.
 func await(what string, so func() (bool, error)) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		ok, err := so()

@@ -16,7 +16,7 @@ import (
 	"github.com/dagyo/dagyo/tests/conformance/broken"
 )
 
-// envFault makes the test binary an executor: with the fault of that name, or "none".
+// envFault makes the test binary an executor with the named fault; "none" means no fault.
 const envFault = "DAGYO_TEST_FAULT"
 
 func TestMain(m *testing.M) {
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	if name, ok := os.LookupEnv(envFault); ok {
 		os.Exit(broken.Main(strings.TrimPrefix(name, "none")))
 	}
-	// The tests wait, mostly: for deadlines that a broken executor lets pass.
+	// The tests mostly wait for deadlines that a broken executor misses.
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
@@ -61,13 +61,13 @@ func TestGoSDK(t *testing.T) {
 	conforms(t, command("none"), nil)
 }
 
-// Any command is an executor.
+// A command under the shim is a conforming executor.
 func TestShim(t *testing.T) {
 	conforms(t, []string{"/usr/bin/env", envShim + "=1", os.Args[0], "--", "cat"}, nil)
 }
 
-// conforms wants an executor to pass all checks but those of its known defects. Who mends one takes it
-// out: a check that passes unexpectedly is an error too.
+// conforms expects an executor to pass all checks except those of its known defects. A check that passes unexpectedly
+// is also an error: remove the fixed defect from the list.
 func conforms(t *testing.T, command []string, defects map[string]string) {
 	t.Helper()
 	for _, r := range run(t, config(command)).Results {
@@ -80,15 +80,15 @@ func conforms(t *testing.T, command []string, defects map[string]string) {
 		case r.Result == conformance.Fail:
 			t.Logf("%s: %s (known: %s)", r.Check, r.Seen, defect)
 		case known:
-			t.Errorf("%s passes now: take it out of the known defects", r.Check)
+			t.Errorf("%s passes now: remove it from the known defects", r.Check)
 		case r.Result == conformance.Skipped:
 			t.Errorf("%s was skipped: %s", r.Check, r.Seen)
 		}
 	}
 }
 
-// TestBroken lets the kit find each fault, by the checks that are there for it. Its patience is short, since
-// most of the time passes with waiting for what a broken executor never does. It does not pass while the
+// TestBroken checks that the kit finds each fault, by the checks that exist for it. Its time limits are short, since
+// most of the time is spent waiting for what a broken executor never does. Limits do not count time in which the
 // processors are busy with something else.
 func TestBroken(t *testing.T) {
 	for _, f := range broken.Faults() {
@@ -103,14 +103,14 @@ func TestBroken(t *testing.T) {
 			}
 			for _, r := range report.Results {
 				if r.Result != conformance.Fail || !strings.Contains(r.Seen, f.Seen) {
-					t.Errorf("%s: %s, %q; want a failure that says %q\n%s", r.Check, r.Result, r.Seen, f.Seen, r.Stderr)
+					t.Errorf("%s: %s, %q; want a failure that contains %q\n%s", r.Check, r.Result, r.Seen, f.Seen, r.Stderr)
 				}
 			}
 		})
 	}
 }
 
-// TestEveryCheckCanFail holds the faults to the checks: a check that no fault fails shows nothing.
+// TestEveryCheckCanFail checks that every check has a fault that fails it: otherwise the check proves nothing.
 func TestEveryCheckCanFail(t *testing.T) {
 	var failed []string
 	for _, f := range broken.Faults() {
@@ -118,7 +118,7 @@ func TestEveryCheckCanFail(t *testing.T) {
 	}
 	for _, c := range conformance.Checks() {
 		if !slices.Contains(failed, c.Name) {
-			t.Errorf("no fault fails %s", c.Name)
+			t.Errorf("no fault makes %s fail", c.Name)
 		}
 	}
 }

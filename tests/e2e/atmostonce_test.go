@@ -14,8 +14,8 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// Ten executors compete for a thousand jobs while they are killed at random. No job starts twice,
-// every flow gets one verdict, and flows that lost a job learn it.
+// Ten executors compete for a thousand jobs while they are killed at random. No job starts twice, every flow gets one
+// verdict, and a flow with a lost job panics.
 func TestAtMostOnce(t *testing.T) {
 	const flows, jobs = 100, 10
 	s := harness.Start(t, harness.DefaultOptions())
@@ -65,13 +65,13 @@ func TestAtMostOnce(t *testing.T) {
 		t.Errorf("jobs that started twice: %v %v", twice, err)
 	}
 	if once, _ := os.ReadDir(starts); len(once) < flows*jobs/2 {
-		t.Errorf("only %d jobs started: the test shows nothing", len(once))
+		t.Errorf("only %d jobs started: the test is meaningless", len(once))
 	}
 	s.AwaitNothingLeft(t, c)
 	s.AwaitNoNames(t, c)
 }
 
-// killAtRandom kills programs and supervisors until the flows are over.
+// killAtRandom kills programs and supervisors until the flows have ended.
 func killAtRandom(s *harness.Stack, over <-chan struct{}) (kills int) {
 	tick := time.NewTicker(150 * time.Millisecond)
 	defer tick.Stop()

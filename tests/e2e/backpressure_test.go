@@ -8,8 +8,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// A reader that does not read holds its writer at the window: neither the broker nor the writer's
-// process grows beyond it.
+// A reader that does not read blocks its writer at the window: neither the broker nor the writer's process holds more.
 func TestSlowReaderHoldsWriter(t *testing.T) {
 	for _, reader := range []string{"never-reads", "reads-slowly"} {
 		t.Run(reader, func(t *testing.T) {
@@ -26,12 +25,12 @@ func TestSlowReaderHoldsWriter(t *testing.T) {
 				return ok && d.Job == "from"
 			}).Data.(*contract.JobStarted)
 			most, memory := watch(t, s, c, planned.Stream, started.Executor, window)
-			t.Logf("window %d, at most %d octets in the broker, writer's process %d", window, most, memory)
+			t.Logf("window %d, at most %d bytes in the broker, writer's process %d", window, most, memory)
 			if most > window+1<<20 {
-				t.Errorf("the broker held %d octets, the window is %d", most, window)
+				t.Errorf("the broker held %d bytes, the window is %d", most, window)
 			}
 			if memory > 256<<20 {
-				t.Errorf("the writer's process has %d octets", memory)
+				t.Errorf("the writer's process uses %d bytes", memory)
 			}
 			c.Cancel(t, "held")
 			c.AwaitEnd(t, "held")
@@ -39,7 +38,7 @@ func TestSlowReaderHoldsWriter(t *testing.T) {
 	}
 }
 
-// watch looks at the stream until the window is nearly full, and then for a while longer.
+// watch observes the stream until the window is nearly full, and then for a while longer.
 func watch(t *testing.T, s *harness.Stack, c *harness.Client, stream, executor string, window uint64) (most uint64, memory int64) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -48,7 +47,7 @@ func watch(t *testing.T, s *harness.Stack, c *harness.Client, stream, executor s
 	for deadline := time.Now().Add(harness.Patience); full < 50; {
 		<-tick.C
 		if time.Now().After(deadline) {
-			t.Fatalf("the window of %d is not used: %d octets", window, most)
+			t.Fatalf("the window of %d is not used: %d bytes", window, most)
 		}
 		info, err := c.JS.Stream(t.Context(), stream)
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// Whatever is sent, the answer is clear, every service stays up, and the next good flow runs.
+// Every bad input gets a clear answer, every service stays up, and the next good flow runs.
 func TestBadInput(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -122,7 +122,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// All problems of a document come in one answer, schema and graph together.
+// One answer contains all problems of a document, of its schema and its graph.
 func TestAllProblemsAtOnce(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -164,7 +164,7 @@ func send(t *testing.T, c *harness.Client, subject string, h nats.Header, data [
 	return ack.Sequence
 }
 
-// expect checks that a problem of that code is listed at that pointer; "*" is any.
+// expect checks that a problem with the code is listed at the pointer; "*" matches any.
 func expect(t *testing.T, problems problem.List, code problem.Code, pointer string) {
 	t.Helper()
 	for _, p := range problems {

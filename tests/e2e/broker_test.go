@@ -9,11 +9,11 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// The broker is restarted in the middle of a stream, twice: services and executors find it again, and
-// the flow goes on to its end, in order and complete.
+// The broker is restarted twice in the middle of a stream. Services and executors reconnect, and the flow completes
+// with all records in order.
 func TestBrokerRestart(t *testing.T) {
 	o := harness.DefaultOptions()
-	o.Planner.EdgeStorage = jetstream.FileStorage // those in memory would be lost
+	o.Planner.EdgeStorage = jetstream.FileStorage // edges in memory would be lost
 	s := harness.Start(t, o)
 	c := s.Client(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "trickles", Out: true})

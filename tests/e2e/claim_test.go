@@ -15,8 +15,8 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// A job that another executor has started is not started again, although it lies in the mailbox and the
-// broker confirms its acknowledgement.
+// A job that another executor has started is not started again, although it is in the mailbox and the broker confirms
+// its acknowledgement.
 func TestStartedJobIsNotStartedAgain(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -47,7 +47,7 @@ func TestStartedJobIsNotStartedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitTaken(t, c, subject)
-	// The next job goes through the same executor, behind the copy.
+	// The same executor takes the next job after the copy.
 	c.Submit(t, "next", `{"nodes": {"m": {"progdef": "mortal"}}}`)
 	c.AwaitEnd(t, "next")
 	if _, err := os.Stat(filepath.Join(starts, "copy."+job.Job)); !os.IsNotExist(err) {
@@ -69,5 +69,5 @@ func awaitTaken(t *testing.T, c *harness.Client, subject string) {
 			return
 		}
 	}
-	t.Fatalf("nobody takes %s", subject)
+	t.Fatalf("%s was not taken", subject)
 }

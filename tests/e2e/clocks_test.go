@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// say publishes an event as a service or an executor does.
+// say publishes an event like a service or an executor.
 func say(t *testing.T, c *harness.Client, e contract.Event) {
 	t.Helper()
 	e.ID, e.Time = "test."+string(e.Type)+"."+e.Subject, time.Now()
@@ -28,7 +28,7 @@ func say(t *testing.T, c *harness.Client, e contract.Event) {
 	}
 }
 
-// A job lives for as long as its executor's beats say, whatever time of day the executor believes it is.
+// A job lives as long as its executor's beats are valid, whatever the executor's clock shows.
 func TestClocksOfExecutors(t *testing.T) {
 	const (
 		timeout = time.Second
@@ -42,8 +42,8 @@ func TestClocksOfExecutors(t *testing.T) {
 		"ahead":    func() string { return absolute(timeout + time.Hour) },
 	}
 	o := harness.DefaultOptions()
-	o.Without = []string{spawner.Name} // the test plays it, and the executor
-	o.Planner.SweepEvery = time.Hour   // nothing else happens in EVENTS
+	o.Without = []string{spawner.Name} // the test replaces it and the executor
+	o.Planner.SweepEvery = time.Hour   // no other events are stored
 	s := harness.Start(t, o)
 	c := s.Client(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 5, Silence: timeout.String()})
@@ -67,14 +67,14 @@ func TestClocksOfExecutors(t *testing.T) {
 			}
 			last := time.Now()
 			if ends := c.Events(harness.Ended(name)); len(ends) > 0 {
-				t.Fatalf("a job that beats is lost: %+v", ends)
+				t.Fatalf("a job with beats is lost: %+v", ends)
 			}
 			d := panicked(t, c.AwaitEnd(t, name))
 			if d.Cause.Kind != contract.KindLostHealth {
 				t.Errorf("cause %+v, want lost-health", d.Cause)
 			}
 			if took := time.Since(last); took > harness.Patience/2 {
-				t.Errorf("the job was lost %v behind its last beat, which was good for %v", took, timeout)
+				t.Errorf("the job was lost %v after its last beat, which was good for %v", took, timeout)
 			}
 		})
 	}
@@ -84,7 +84,7 @@ func absolute(ahead time.Duration) string {
 	return strconv.FormatInt(time.Now().Add(ahead).UnixMilli(), 10)
 }
 
-// What an executor says of a job that another one has started has no effect, and is answered.
+// An executor's event about a job that another executor has started has no effect, and is answered.
 func TestForeignExecutor(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -125,7 +125,7 @@ func TestForeignExecutor(t *testing.T) {
 		c.Await(t, "clean-up of "+flow, harness.Is(contract.TypeFlowCleaned, flow))
 		oneEnd(t, c, flow)
 	}
-	// The spawner's counts are right, too: the one slot is free.
+	// The spawner's counts are also right: the only slot is free.
 	start(t, c, "next", alone("waits"))
 	c.Cancel(t, "next")
 	c.AwaitEnd(t, "next")

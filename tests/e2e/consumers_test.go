@@ -10,17 +10,17 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// The consumers of EVENTS tell an operator whose they are, and which service lags.
-func TestConsumersTellWhoseTheyAre(t *testing.T) {
+// The consumers of EVENTS show an operator their owners, and which service lags.
+func TestConsumersShowTheirOwners(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
-	c.ApplyStandard(t) // all is up
+	c.ApplyStandard(t) // everything is running
 	user, err := client.Connect(t.Context(), client.Options{URL: s.Server.ClientURL(), Source: "/test"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer user.Close()
-	for range 2 { // names of two do not clash
+	for range 2 { // names of two consumers do not clash
 		feed, err := user.Follow(t.Context(), client.Start{}, "flow.>")
 		if err != nil {
 			t.Fatal(err)
@@ -41,7 +41,7 @@ func TestConsumersTellWhoseTheyAre(t *testing.T) {
 		case of != "" && strings.HasPrefix(info.Name, of+"-"):
 			services[of] = true
 		default:
-			t.Errorf("consumer %s does not tell whose it is: %v", info.Name, info.Config.Metadata)
+			t.Errorf("consumer %s does not show its owner: %v", info.Name, info.Config.Metadata)
 		}
 	}
 	if err := consumers.Err(); err != nil {

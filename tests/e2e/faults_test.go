@@ -8,7 +8,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// Each way to fail gives its own kind of panic, and a message that says what happened.
+// Each kind of failure has its own kind of panic and a message that describes it.
 func TestPanicKinds(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -58,8 +58,8 @@ func TestPanicKinds(t *testing.T) {
 	}
 }
 
-// A job that blocks for ever still beats: the flow's deadline ends it. Its executor, whose slot is lost,
-// is replaced.
+// A job that blocks forever still sends beats: the flow's deadline ends it. Its executor, whose slot is lost, is
+// replaced.
 func TestBlockedJob(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -76,7 +76,7 @@ func TestBlockedJob(t *testing.T) {
 	}
 }
 
-// Jobs that cannot be served in one place are panics of that flow only.
+// A failing job only affects its own flow.
 func TestGoodFlowsBesideBadOnes(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)

@@ -13,11 +13,11 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// envLong runs the tests with long pauses, too.
+// envLong enables the tests with long pauses.
 const envLong = "DAGYO_TEST_LONG"
 
-// A leader that was paused for longer than its lease has no effect when it goes on, whichever service it is of:
-// each flow has one verdict, on plain NATS too, no job starts twice, and nothing is left behind.
+// A leader that was paused for longer than its lease has no effect when it resumes, in any service: each flow has one
+// verdict, also on plain NATS, no job starts twice, and nothing is left.
 func TestPausedLeader(t *testing.T) {
 	pauses := []time.Duration{time.Second, 5 * time.Second}
 	if os.Getenv(envLong) != "" {
@@ -29,7 +29,7 @@ func TestPausedLeader(t *testing.T) {
 	s := harness.Start(t, o)
 	c := s.Client(t)
 	starts := t.TempDir()
-	// Executors die by their programs' hand now and then; silence must not be what ends a flow here.
+	// Programs sometimes kill their executors; no flow may end because of silence here.
 	c.ApplyFaulty(t, harness.Faulty{Name: "mortal", Slots: 5, Max: 4, Silence: "1m", Idle: "2s", Env: map[string]string{"STARTS": starts}})
 	document := `{"nodes": {"a": {"progdef": "mortal"}, "b": {"progdef": "mortal"}}}`
 
@@ -58,7 +58,7 @@ func TestPausedLeader(t *testing.T) {
 			s.Leader(t, name).PauseFor(t, pause)
 		}
 	}
-	// All at once, too.
+	// All at once.
 	var all []*harness.Process
 	for _, name := range harness.Services {
 		all = append(all, s.Leader(t, name))
@@ -88,7 +88,7 @@ func TestPausedLeader(t *testing.T) {
 		area, rest, _ := strings.Cut(m.Subject, ".")
 		verb, _, _ := strings.Cut(rest, ".")
 		if area != "flow" && area != "executor" || verb == "queued" || verb == "draining" {
-			continue // a flow may be told its place again; an executor says that it drains, too
+			continue // the place of a queued flow is published again; an executor may also publish executor.draining
 		}
 		if seen[m.Subject]++; seen[m.Subject] == 2 {
 			t.Errorf("%s was published twice", m.Subject)

@@ -17,14 +17,14 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// small bounds EVENTS as narrowly as it may be.
+// small sets the smallest limits that EVENTS may have.
 func small(o *harness.Options) {
 	for _, c := range []*service.Config{&o.Validator.Config, &o.Planner.Config, &o.Spawner.Config, &o.Aggregator.Config} {
 		c.Broker.EventsMaxCount, c.Broker.EventsMaxBytes = 1000, 1<<20
 	}
 }
 
-// flood publishes messages for as long as the broker takes them, and tries again what it refuses.
+// flood publishes messages, and retries those that the broker rejects.
 func flood(t *testing.T, c *harness.Client, n int, message func(i int) *nats.Msg) {
 	t.Helper()
 	js, err := jetstream.New(c.Conn, jetstream.WithPublishAsyncMaxPending(2000))
@@ -44,7 +44,7 @@ func flood(t *testing.T, c *harness.Client, n int, message func(i int) *nats.Msg
 		for _, ack := range acks {
 			select {
 			case <-ack.Ok():
-			case <-ack.Err(): // the broker is full for now: the flood is
+			case <-ack.Err(): // the broker is full because of the flood
 			case <-time.After(harness.Patience):
 				t.Fatal("the broker does not answer")
 			}
@@ -56,14 +56,14 @@ func answers(e contract.Event) bool {
 	return e.Type == contract.TypeDeadLetter || e.Type == contract.TypeFlowRejected
 }
 
-// within waits until EVENTS has no more than its bounds allow.
+// within waits until EVENTS is within its limits.
 func within(t *testing.T, c *harness.Client, bounds broker.Config) {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	answered := 0
 	for deadline := time.Now().Add(harness.Patience); ; <-tick.C {
-		// What the flood is still answered with comes on top.
+		// Answers to the flood are stored in addition.
 		if n := len(c.Events(answers)); n > answered {
 			answered, deadline = n, time.Now().Add(harness.Patience)
 		}
@@ -72,20 +72,20 @@ func within(t *testing.T, c *harness.Client, bounds broker.Config) {
 			t.Fatal(err)
 		}
 		state := s.CachedInfo().State
-		// What services say of the time, and of what they cut, comes on top.
+		// Ticks and other events of services are stored in addition.
 		if int64(state.Msgs) <= bounds.EventsMaxCount+200 && int64(state.Bytes) <= bounds.EventsMaxBytes*11/10 {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("EVENTS has %d messages, %d bytes; its bounds are %d and %d",
+			t.Fatalf("EVENTS has %d messages, %d bytes; its limits are %d and %d",
 				state.Msgs, state.Bytes, bounds.EventsMaxCount, bounds.EventsMaxBytes)
 		}
 	}
 }
 
-// A flood does not cost a live flow its events, and leaves EVENTS within its bounds.
+// A flood does not delete the events of a live flow, and EVENTS returns to its limits.
 func TestFlood(t *testing.T) {
-	messages := 8000 // more than EVENTS has room for
+	messages := 8000 // more than fits into EVENTS
 	if os.Getenv(envLong) != "" {
 		messages = 20_000
 	}
@@ -121,7 +121,7 @@ func TestFlood(t *testing.T) {
 			flood(t, c, messages, message)
 			for service, now := range memoryOf(t, s) {
 				t.Logf("%s: %d MiB before, %d MiB after", service, before[service]>>20, now>>20)
-				if now > before[service]+200<<20 { // the race detector takes several times what is in use
+				if now > before[service]+200<<20 { // the race detector needs several times the memory in use
 					t.Errorf("the %s has grown from %d to %d MiB", service, before[service]>>20, now>>20)
 				}
 			}
@@ -129,7 +129,7 @@ func TestFlood(t *testing.T) {
 			closeInput(t, c, planned)
 			fine(t, c.AwaitEnd(t, "live"))
 			c.Await(t, "clean-up", harness.Is(contract.TypeFlowCleaned, "live"))
-			within(t, c, o.Planner.Broker) // there is room for submissions again
+			within(t, c, o.Planner.Broker) // submissions are accepted again
 			next := start(t, c, "next", fed("sink", "10m"))
 			closeInput(t, c, next)
 			fine(t, c.AwaitEnd(t, "next"))

@@ -14,7 +14,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// The original's four procedures run, and what goes over each edge is what it should be.
+// The four procedures of the original run, and each edge carries the expected records.
 func TestOriginalProcedures(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -47,7 +47,7 @@ func TestOriginalProcedures(t *testing.T) {
 	}
 }
 
-// A client reads a flow's outputs, also after the flow has ended, until its retention is over.
+// A client reads a flow's outputs, also after the flow has ended, until the retention has expired.
 func TestReadOutputs(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -78,7 +78,7 @@ func TestReadOutputs(t *testing.T) {
 	c.Await(t, "clean-up", harness.Is(contract.TypeFlowCleaned, "outputs"))
 }
 
-// A release that comes before the outputs are read loses none of them, and takes effect when they are.
+// A release that arrives before the outputs are read loses no record, and takes effect when they are read.
 func TestEarlyRelease(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -110,7 +110,7 @@ func TestEarlyRelease(t *testing.T) {
 	c.Await(t, "clean-up", harness.Is(contract.TypeFlowCleaned, "early"))
 }
 
-// A client may feed a flow's inputs.
+// A client writes a flow's inputs.
 func TestWriteInputs(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -133,7 +133,7 @@ func TestWriteInputs(t *testing.T) {
 	}
 }
 
-// An input that its reader closes early ends its writer without a failure.
+// When a reader closes its input early, the writer ends without a failure.
 func TestEarlyClose(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)

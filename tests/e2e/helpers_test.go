@@ -9,7 +9,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// alone is a flow of one faulty node whose output goes to a sink.
+// alone returns a flow of one faulty node whose output goes to a sink.
 func alone(progdef string) string {
 	return fmt.Sprintf(`{"nodes": {"bad": {"progdef": %q}, "sink": {"progdef": "sink"}},
 		"edges": [{"from": "bad.out", "to": "sink.in"}]}`, progdef)
@@ -19,7 +19,7 @@ func alone(progdef string) string {
 const words = `{"nodes": {"words": {"progdef": "words"}, "sink": {"progdef": "sink"}},
 	"edges": [{"from": "words.out", "to": "sink.in"}]}`
 
-// applyGood puts the progdefs of words into the catalogue.
+// applyGood applies the progdefs of words.
 func applyGood(t *testing.T, c *harness.Client, slots, executors int) {
 	t.Helper()
 	c.ApplyFaulty(t, harness.Faulty{Name: "words", Out: true, Slots: slots, Max: executors})
@@ -33,7 +33,7 @@ func completed(t *testing.T, e contract.Event) *contract.FlowCompleted {
 		t.Fatalf("%s of %s: %+v; want flow.completed", e.Type, e.Subject, e.Data)
 	}
 	for _, x := range d.Edges {
-		read := !strings.HasPrefix(x.To, "outputs.") // by a client: it is told when the flow is cleaned up
+		read := !strings.HasPrefix(x.To, "outputs.") // by a client: its counts arrive when the flow is cleaned up
 		if !x.ClosedEarly && (x.Sent == nil || read && (x.Received == nil || *x.Sent != *x.Received)) {
 			t.Errorf("%s: edge %s -> %s: sent %v, received %v", e.Subject, x.From, x.To, x.Sent, x.Received)
 		}

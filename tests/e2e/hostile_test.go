@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// Somebody takes every message id that a service or an executor might use. That hinders nobody.
+// A client uses every message id that a service or an executor might use. That has no effect on them.
 func TestHostileMessageIDs(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// The sweep removes mailboxes all the time while flows of many progdefs come and go: no flow stands still.
+// The sweep continuously removes mailboxes while flows of many progdefs run: no flow stalls.
 func TestSweptMailboxes(t *testing.T) {
 	const progdefs, rounds = 8, 12
 	o := harness.DefaultOptions()
@@ -45,9 +45,9 @@ func TestSweptMailboxes(t *testing.T) {
 			return e.Type == contract.TypeExecutorExited && strings.HasPrefix(e.Subject, name+"-")
 		}))
 	}
-	t.Logf("%d executors have gone meanwhile", removed)
+	t.Logf("%d executors have exited meanwhile", removed)
 	if removed == 0 {
-		t.Error("no mailbox became idle: the test shows nothing")
+		t.Error("no mailbox became idle: the test is meaningless")
 	}
 	s.AwaitNothingLeft(t, c)
 }

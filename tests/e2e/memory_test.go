@@ -23,7 +23,7 @@ import (
 
 const empty = `{"nodes": {}}`
 
-// status asks for a flow; found is false where there is none.
+// status requests the status of a flow; found is false if there is none.
 func status(t *testing.T, c *harness.Client, flow string) (s contract.FlowStatus, found bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
@@ -44,7 +44,7 @@ func status(t *testing.T, c *harness.Client, flow string) (s contract.FlowStatus
 	return s, true
 }
 
-// few bounds EVENTS by number: so many flows at once are no flood.
+// few limits the number of messages in EVENTS; the number of concurrent flows here is not a flood.
 func few(o *harness.Options) {
 	small(o)
 	for _, b := range []*broker.Config{&o.Validator.Broker, &o.Planner.Broker, &o.Spawner.Broker, &o.Aggregator.Broker} {
@@ -52,12 +52,12 @@ func few(o *harness.Options) {
 	}
 }
 
-// run runs empty flows, many at a time, until enough is true; it looks every hundred flows.
+// run runs empty flows, many at a time, until enough returns true. It checks after every hundred flows.
 func run(t *testing.T, c *harness.Client, prefix string, enough func() bool) {
 	t.Helper()
 	began := time.Now()
 	for n := 0; !enough(); n += 100 {
-		if time.Since(began) > harness.Patience { // EVENTS keeps 15 seconds of them at least
+		if time.Since(began) > harness.Patience { // EVENTS keeps at least 15 seconds of them
 			t.Fatalf("%d flows are not enough", n)
 		}
 		for i := range 100 {
@@ -70,7 +70,7 @@ func run(t *testing.T, c *harness.Client, prefix string, enough func() bool) {
 	}
 }
 
-// firstSeq is the first event that is kept.
+// firstSeq is the first stored event.
 func firstSeq(t *testing.T, c *harness.Client) uint64 {
 	t.Helper()
 	s, err := c.JS.Stream(t.Context(), contract.StreamEvents)
@@ -80,8 +80,8 @@ func firstSeq(t *testing.T, c *harness.Client) uint64 {
 	return s.CachedInfo().State.FirstSeq
 }
 
-// Under load, the status is as current as the verdicts: when the verdict on a later flow is heard, the panic-aggregator
-// has folded the verdict on the one before, and shows it.
+// Under load, the status is as current as the verdicts: when a client receives the verdict on a later flow, the
+// panic-aggregator has folded the verdict on the previous one, and shows it.
 func TestStatusIsCurrent(t *testing.T) {
 	const flows, pause = 500, 10 * time.Millisecond
 	s := harness.Start(t, harness.DefaultOptions())
@@ -103,7 +103,7 @@ func TestStatusIsCurrent(t *testing.T) {
 	}
 }
 
-// An id of a flow in history stays its own, even when EVENTS has forgotten it.
+// The id of a flow in history cannot be reused, even after EVENTS has deleted its events.
 func TestIDsAreTakenAfterEventsForget(t *testing.T) {
 	o := harness.DefaultOptions()
 	few(&o)
@@ -122,7 +122,7 @@ func TestIDsAreTakenAfterEventsForget(t *testing.T) {
 		t.Fatalf("status %+v", before)
 	}
 	run(t, c, "many", func() bool { return firstSeq(t, c) > last })
-	for round := range 2 { // the second behind a restart
+	for round := range 2 { // the second after a restart
 		c.Submit(t, "old", fed("sink", "1m"))
 		marker := fmt.Sprintf("marker-%d", round)
 		c.Submit(t, marker, empty)
@@ -138,8 +138,8 @@ func TestIDsAreTakenAfterEventsForget(t *testing.T) {
 	}
 }
 
-// A snapshot that is broken, or of another version, is reported, and the one before is used. EVENTS still has what
-// that one needs.
+// A snapshot that is broken or has another version is reported, and the previous one is used. EVENTS still has the
+// events that it needs.
 func TestBrokenSnapshots(t *testing.T) {
 	breaks := map[string]func(*testing.T, snapshot.Store, snapshot.Description){
 		"other-chunks": func(t *testing.T, s snapshot.Store, d snapshot.Description) {
@@ -183,7 +183,7 @@ func TestBrokenSnapshots(t *testing.T) {
 	if os.Getenv(envLong) != "" {
 		rounds = len(kinds)
 	}
-	for round := range rounds { // in each, every service has its own kind of damage
+	for round := range rounds { // in each round, every service has its own kind of damage
 		name := fmt.Sprintf("round-%d", round)
 		t.Run(name, func(t *testing.T) {
 			planned := start(t, c, name, fed("sink", "10m"))
@@ -209,10 +209,10 @@ func TestBrokenSnapshots(t *testing.T) {
 				p := s.Leader(t, service)
 				said := p.Said()
 				if !strings.Contains(said, "cannot start from a snapshot") || !strings.Contains(said, "starting from a snapshot") {
-					t.Errorf("the %s does not start from its older snapshot:\n%s", service, said)
+					t.Errorf("the %s did not start from its older snapshot:\n%s", service, said)
 				}
-				if strings.Contains(said, "not kept any more that this service has not seen") {
-					t.Errorf("EVENTS does not have what the %s needs:\n%s", service, said)
+				if strings.Contains(said, "events that this service has not folded were deleted") {
+					t.Errorf("EVENTS lacks events that the %s needs:\n%s", service, said)
 				}
 			}
 			closeInput(t, c, planned)
@@ -231,7 +231,7 @@ func put(t *testing.T, s snapshot.Store, d snapshot.Description, body []byte) {
 	}
 }
 
-// Services take over what a version without snapshots, history and conditions has left: EVENTS in its form.
+// Services take over EVENTS from a version without snapshots, history and conditions.
 func TestUpgrade(t *testing.T) {
 	o := harness.DefaultOptions()
 	s := harness.Start(t, o)
@@ -253,7 +253,7 @@ func TestUpgrade(t *testing.T) {
 	queued := c.Await(t, "plan", harness.Is(contract.TypeFlowPlanned, "queued")).Data.(*contract.FlowPlanned)
 	inOldForm(t, c, "queued", queued)
 	asBefore(t, c, map[string]any{"flow.planned.queued": queued})
-	c = s.Client(t) // it has not heard what is stored again
+	c = s.Client(t) // it has not received what is stored again
 	s.StartAll(t)
 	closeInput(t, c, running)
 	fine(t, c.AwaitEnd(t, "running"))
@@ -268,7 +268,7 @@ func TestUpgrade(t *testing.T) {
 		if got, found := status(t, c, id); !found || got.Verdict != contract.TypeFlowCompleted {
 			t.Errorf("status of %s: %+v", id, got)
 		}
-		c.Submit(t, id, empty) // its id stays taken
+		c.Submit(t, id, empty) // its id stays in use
 	}
 	next := start(t, c, "next", fed("sink", "10m"))
 	closeInput(t, c, next)
@@ -278,7 +278,7 @@ func TestUpgrade(t *testing.T) {
 		oneEnd(t, c, id)
 	}
 	if _, err := c.JS.Stream(t.Context(), queued.Stream); !errors.Is(err, jetstream.ErrStreamNotFound) {
-		t.Errorf("the stream of an old flow is left: %v", err)
+		t.Errorf("the stream of an old flow still exists: %v", err)
 	}
 	for i := range 5 {
 		if again := c.Events(harness.Is(contract.TypeFlowValidated, fmt.Sprintf("ended-%d", i))); len(again) > 0 {
@@ -287,7 +287,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// inOldForm makes a plan what the version before would have made it: the flow has a stream of its own.
+// inOldForm converts a plan to that of the previous version, in which each flow has its own stream.
 func inOldForm(t *testing.T, c *harness.Client, flow string, p *contract.FlowPlanned) {
 	t.Helper()
 	p.Stream, p.Stop, p.LastStop = contract.OldFlowStream(flow), "stop."+flow, ""
@@ -316,8 +316,8 @@ func inOldForm(t *testing.T, c *harness.Client, flow string, p *contract.FlowPla
 	}
 }
 
-// asBefore makes EVENTS again as the version before kept it, and removes what that version did not have. Some
-// events get other data, by subject.
+// asBefore recreates EVENTS as the previous version stored it, and removes what that version did not have. It replaces
+// the data of some events, by subject.
 func asBefore(t *testing.T, c *harness.Client, other map[string]any) {
 	t.Helper()
 	must := func(err error) {

@@ -8,7 +8,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// After a thousand flows that complete, panic and are cancelled, nothing of them is left.
+// After a thousand flows that complete, panic or are cancelled, nothing of them is left.
 func TestThousandMixedFlows(t *testing.T) {
 	const flows = 1000
 	s := harness.Start(t, harness.DefaultOptions())

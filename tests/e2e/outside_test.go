@@ -15,7 +15,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// outsider is a user who has nothing but a NATS connection: no Dagyo code touches what it sends.
+// outsider is a user with only a NATS connection: no Dagyo code touches its messages.
 type outsider struct {
 	t    *testing.T
 	nc   *nats.Conn
@@ -115,7 +115,7 @@ func TestFromOutside(t *testing.T) {
 	}
 }
 
-// Whoever subscribes to flow.panic.> sees each failing flow's one verdict.
+// A subscriber to flow.panic.> receives the only verdict of each failing flow.
 func TestFollowPanics(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -140,7 +140,7 @@ func TestFollowPanics(t *testing.T) {
 	}
 }
 
-// Every event of every type that a run causes is valid against its schema, and in EVENTS.
+// Every event that a run causes is valid against its schema and stored in EVENTS. All types occur.
 func TestEventsKeepTheirSchemas(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -178,7 +178,7 @@ func TestEventsKeepTheirSchemas(t *testing.T) {
 	for _, m := range everything(t, c) {
 		var e cloudEvent
 		if json.Unmarshal(m.Data(), &e) != nil {
-			continue // the garbage that was sent
+			continue // the garbage that the test sent
 		}
 		typ := contract.Type(e.Type)
 		seen[typ] = true
@@ -191,7 +191,7 @@ func TestEventsKeepTheirSchemas(t *testing.T) {
 	}
 	for _, entry := range contract.Table {
 		if !seen[entry.Type] {
-			t.Errorf("no %s was seen", entry.Type)
+			t.Errorf("no %s was published", entry.Type)
 		}
 	}
 }

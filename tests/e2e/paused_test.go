@@ -14,12 +14,12 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// fed is a flow of sinks that run until its input is closed.
+// fed is a flow of sinks that run until their input is closed.
 func fed(progdef, deadline string) string {
 	return fmt.Sprintf(`{"deadline": %q, "nodes": {"sink": {"progdef": %q}}, "inputs": {"in": "sink.in"}}`, deadline, progdef)
 }
 
-// start submits a flow and returns its plan once its jobs are started and that is stored.
+// start submits a flow and returns its plan once EVENTS has stored that its jobs are started.
 func start(t *testing.T, c *harness.Client, flow, document string) *contract.FlowPlanned {
 	t.Helper()
 	c.Submit(t, flow, document)
@@ -30,7 +30,7 @@ func start(t *testing.T, c *harness.Client, flow, document string) *contract.Flo
 	return planned
 }
 
-// closeInput feeds a record to a flow and closes its input.
+// closeInput writes a record to a flow's input and closes it.
 func closeInput(t *testing.T, c *harness.Client, planned *contract.FlowPlanned) {
 	t.Helper()
 	w, err := stream.NewWriter(c.JS, planned.Inputs["in"])
@@ -42,7 +42,7 @@ func closeInput(t *testing.T, c *harness.Client, planned *contract.FlowPlanned) 
 	}
 }
 
-// fine checks that a flow has completed, whoever feeds it.
+// fine checks that a flow has completed.
 func fine(t *testing.T, e contract.Event) {
 	t.Helper()
 	if e.Type != contract.TypeFlowCompleted {
@@ -50,10 +50,10 @@ func fine(t *testing.T, e contract.Event) {
 	}
 }
 
-// passed waits until a moment has passed.
+// passed waits until a point in time has passed.
 func passed(at time.Time) { <-time.After(time.Until(at)) }
 
-// A panic-aggregator that is paused over a flow's deadline judges by what EVENTS held at the deadline.
+// A panic-aggregator that is paused during a flow's deadline decides by the content of EVENTS at the deadline.
 func TestPausedAggregator(t *testing.T) {
 	o := harness.DefaultOptions()
 	o.Processes = []string{aggregator.Name}
@@ -61,7 +61,7 @@ func TestPausedAggregator(t *testing.T) {
 	c := s.Client(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 5, Max: 4, Idle: "1s"})
 	p := s.Leader(t, aggregator.Name)
-	const beyond = 500 * time.Millisecond // behind the deadline
+	const beyond = 500 * time.Millisecond // after the deadline
 
 	t.Run("from the submission to the deadline", func(t *testing.T) {
 		p.Pause(t)
@@ -81,7 +81,7 @@ func TestPausedAggregator(t *testing.T) {
 		p.Resume(t)
 		fine(t, c.AwaitEnd(t, "late"))
 	})
-	t.Run("its job ends behind the deadline", func(t *testing.T) {
+	t.Run("its job ends after the deadline", func(t *testing.T) {
 		planned := start(t, c, "overdue", fed("sink", "1s"))
 		p.Pause(t)
 		passed(planned.Deadline.Add(beyond))
@@ -90,18 +90,18 @@ func TestPausedAggregator(t *testing.T) {
 			t.Errorf("cause %+v, want the deadline", d.Cause)
 		}
 	})
-	t.Run("beats go on", func(t *testing.T) {
+	t.Run("beats continue", func(t *testing.T) {
 		var plans []*contract.FlowPlanned
 		for i := range 20 {
 			plans = append(plans, start(t, c, fmt.Sprintf("beats-%d", i), fed("sink", "1m")))
 		}
-		p.PauseFor(t, 3*time.Second) // three times the health's time-out
+		p.PauseFor(t, 3*time.Second) // three times the health timeout
 		for i, planned := range plans {
 			closeInput(t, c, planned)
 			fine(t, c.AwaitEnd(t, fmt.Sprintf("beats-%d", i)))
 		}
 	})
-	t.Run("a cancel comes before the deadline", func(t *testing.T) {
+	t.Run("a cancel arrives before the deadline", func(t *testing.T) {
 		planned := start(t, c, "cancelled", fed("sink", "1500ms"))
 		p.Pause(t)
 		c.Cancel(t, "cancelled")
@@ -111,7 +111,7 @@ func TestPausedAggregator(t *testing.T) {
 			t.Errorf("%s: %+v; want flow.cancelled", end.Type, end.Data)
 		}
 	})
-	t.Run("a cancel comes behind the end of its job", func(t *testing.T) {
+	t.Run("a cancel arrives after the end of its job", func(t *testing.T) {
 		planned := start(t, c, "done", fed("sink", "1m"))
 		p.Pause(t)
 		closeInput(t, c, planned)
@@ -127,7 +127,7 @@ func TestPausedAggregator(t *testing.T) {
 	s.AwaitNothingLeft(t, c)
 }
 
-// A spawner that is paused for longer than an executor may linger learns first what has ended meanwhile.
+// A spawner that is paused for longer than an executor may linger first learns what has ended meanwhile.
 func TestPausedSpawner(t *testing.T) {
 	o := harness.DefaultOptions()
 	o.Processes = []string{spawner.Name}
@@ -150,12 +150,12 @@ func TestPausedSpawner(t *testing.T) {
 		p.Resume(t)
 		c.Await(t, "clean-up of "+flow, harness.Is(contract.TypeFlowCleaned, flow))
 	}
-	// What is submitted now is granted behind whatever the spawner made of the pause.
+	// A new flow is granted only after the spawner has handled the pause.
 	start(t, c, "next", fed("stops-late", "1m"))
 	for _, e := range c.Events(func(e contract.Event) bool {
 		return e.Type == contract.TypeExecutorDraining || e.Type == contract.TypeExecutorExited
 	}) {
-		t.Errorf("an executor that serves a flow was given up: %s %+v", e.Type, e.Data)
+		t.Errorf("an executor that was serving a flow was given up: %s %+v", e.Type, e.Data)
 	}
 	closeInput(t, c, other)
 	fine(t, c.AwaitEnd(t, "other"))

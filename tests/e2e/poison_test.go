@@ -20,7 +20,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// A poison test sends what must stop nobody, now or after a restart.
+// A poison test sends messages that must not stop a service, now or after a restart.
 type poisoned struct {
 	*harness.Stack
 	c    *harness.Client
@@ -45,7 +45,7 @@ func (p *poisoned) goodFlow(t *testing.T) {
 	p.c.Await(t, "clean-up of "+id, harness.Is(contract.TypeFlowCleaned, id))
 }
 
-// survives runs a good flow, restarts all services, and runs another.
+// survives runs a good flow, restarts all services, and runs another good flow.
 func (p *poisoned) survives(t *testing.T) {
 	t.Helper()
 	p.goodFlow(t)
@@ -62,7 +62,7 @@ func (p *poisoned) letter(t *testing.T, seq uint64) {
 	})
 }
 
-// putObject stores an object of the data bucket as a hostile client may: its chunks, and what it says of itself.
+// putObject stores an object in the data bucket as a hostile client might: its chunks and its description.
 func (p *poisoned) putObject(t *testing.T, name string, chunks [][]byte, change func(*jetstream.ObjectInfo)) {
 	t.Helper()
 	info := jetstream.ObjectInfo{Bucket: contract.BucketData, NUID: "chunks" + fmt.Sprint(time.Now().UnixNano()), ModTime: time.Now()}
@@ -90,7 +90,7 @@ func (p *poisoned) putObject(t *testing.T, name string, chunks [][]byte, change 
 	}
 }
 
-// Data by reference that cannot be had, or should not be, rejects the command that refers to it.
+// A command that refers to data that cannot or must not be read is rejected.
 func TestPoisonByReference(t *testing.T) {
 	p := poison(t, harness.DefaultOptions())
 	document := []byte(words)
@@ -158,7 +158,7 @@ func TestPoisonByReference(t *testing.T) {
 	p.survives(t)
 }
 
-// An object that is larger than it says costs no memory.
+// An object that is larger than described costs no memory.
 func TestLargeObjectByReference(t *testing.T) {
 	const size = 32 << 20
 	o := harness.DefaultOptions()
@@ -187,11 +187,11 @@ func TestLargeObjectByReference(t *testing.T) {
 	p.goodFlow(t)
 }
 
-// Inconsistent events of services are answered, and hold up nobody.
+// Inconsistent events of services are answered, and block no service.
 func TestPoisonOfServices(t *testing.T) {
 	p := poison(t, harness.DefaultOptions())
 	c := p.c
-	// The events of a good flow are what the poison is made of.
+	// The poison is derived from the events of a good flow.
 	c.Submit(t, "model", words)
 	validated := c.Await(t, "model", harness.Is(contract.TypeFlowValidated, "model")).Raw
 	planned := c.Await(t, "model", harness.Is(contract.TypeFlowPlanned, "model")).Raw
@@ -273,18 +273,18 @@ func TestPoisonOfServices(t *testing.T) {
 			}
 			p.letter(t, seq)
 			p.goodFlow(t)
-			if len(poisons[id]) > 1 { // the flow is valid, and its own plan counts
+			if len(poisons[id]) > 1 { // the flow is valid, and only its own plan counts
 				completed(t, c.AwaitEnd(t, id))
 				c.Await(t, "clean-up of "+id, harness.Is(contract.TypeFlowCleaned, id))
 			}
 		})
 	}
-	t.Run("by reference to nothing", func(t *testing.T) {
+	t.Run("by reference to missing data", func(t *testing.T) {
 		for _, typ := range []contract.Type{contract.TypeFlowValidated, contract.TypeFlowPlanned, contract.TypeFlowCompleted, contract.TypeFlowCleaned} {
 			p.letter(t, p.ingress(t, typ, "nothing", nil, "nats-object://data/nothing"))
 		}
 	})
-	t.Run("of what is unknown", func(t *testing.T) {
+	t.Run("about unknown things", func(t *testing.T) {
 		for _, e := range []contract.Event{
 			{Type: contract.TypeJobStarted, Subject: "unknown", Data: &contract.JobStarted{Job: "x", Executor: "y"}},
 			{Type: contract.TypeJobDone, Subject: "unknown", Data: &contract.JobDone{Job: "x", Executor: "y"}},
@@ -305,7 +305,7 @@ func TestPoisonOfServices(t *testing.T) {
 			say(t, c, e)
 		}
 	})
-	t.Run("ticks and dead letters that are none", func(t *testing.T) {
+	t.Run("malformed ticks and dead letters", func(t *testing.T) {
 		for _, subject := range []string{"tick", "deadletter"} {
 			for _, data := range []string{"", "{", "\x00", "[]", `{"specversion":"1.0"}`, strings.Repeat("x", 1<<20)} {
 				send(t, c, subject, nil, []byte(data))
@@ -335,7 +335,7 @@ func (p *poisoned) ingress(t *testing.T, typ contract.Type, flow string, data []
 	return send(t, p.c, "events."+string(typ)+"."+flow, nats.Header{"content-type": {"application/cloudevents+json"}}, body)
 }
 
-// Mutations of the events of a flow's life, of every type, stop nobody.
+// Mutations of events of every type stop no service.
 func TestPoisonByMutation(t *testing.T) {
 	const mutations, batch = 1000, 250
 	p := poison(t, harness.DefaultOptions())
@@ -360,7 +360,7 @@ func TestPoisonByMutation(t *testing.T) {
 		if area, _, _ := strings.Cut(subject, "."); area == "flow" && strings.Count(subject, ".") == 2 {
 			subject = "events." + subject
 		}
-		// Half of them are about flows that are not known yet.
+		// Half of them are about flows that are not yet known.
 		data := mutate(r, bytes.ReplaceAll(m.Data, []byte("model"), []byte("model"[:3+r.IntN(3)])))
 		if r.IntN(2) == 0 {
 			subject = strings.ReplaceAll(subject, "model", "mod")
@@ -379,7 +379,7 @@ func TestPoisonByMutation(t *testing.T) {
 	p.goodFlow(t)
 }
 
-// repair applies the progdefs again: a mutation may have been a valid change of one.
+// repair applies the progdefs again: a mutation may have been a valid change.
 func (p *poisoned) repair(t *testing.T) {
 	t.Helper()
 	for _, f := range []harness.Faulty{{Name: "words", Out: true, Slots: 10, Max: 5}, {Name: "sink", In: true, Slots: 10, Max: 5}} {
@@ -406,9 +406,9 @@ func mutate(r *rand.Rand, data []byte) []byte {
 			data[r.IntN(len(data))] = byte(r.IntN(256))
 		}
 		return data
-	case 1: // the end is missing
+	case 1: // truncated
 		return data[:r.IntN(len(data))]
-	case 2: // a part comes twice
+	case 2: // a part is repeated
 		from := r.IntN(len(data))
 		to := from + r.IntN(len(data)-from)
 		return slices.Concat(data[:to], data[from:])
@@ -427,7 +427,7 @@ func mutate(r *rand.Rand, data []byte) []byte {
 	return out
 }
 
-// mutateValue changes one value inside of a JSON value.
+// mutateValue changes one value inside a JSON value.
 func mutateValue(r *rand.Rand, v any) any {
 	if r.IntN(8) == 0 {
 		return []any{nil, "", "> *", -1.0, 1e300, map[string]any{}, []any{}, true, "nobody.in", "0s"}[r.IntN(10)]

@@ -12,21 +12,21 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// applyReporter puts a reporting progdef into the catalogue.
+// applyReporter applies a reporting progdef.
 func applyReporter(t *testing.T, c *harness.Client, name string) {
 	t.Helper()
 	c.Apply(t, fmt.Sprintf(`{"name": %q, "command": ["dagyo", "faulty", %q], "inputs": {"in": "json"},
 		"outputs": {"out": "utf8-string"}, "scaling": {"jobsPerExecutor": 4}}`, name, name))
 }
 
-// reported is a flow of a node, and of a reporter to which its panic is wired.
+// reported returns a flow of a node and a reporter that is connected to the node's panic port.
 func reported(node, reporter string) string {
 	return fmt.Sprintf(`{"nodes": {"model": {"progdef": %q}, "report": {"progdef": %q}, "sink": {"progdef": "sink"}},
 		"edges": [{"from": "model.out", "to": "sink.in"}, {"from": "model.panic", "to": "report.in"}],
 		"outputs": {"report": "report.out"}}`, node, reporter)
 }
 
-func TestPanicsAreReportedAndHideNothing(t *testing.T) {
+func TestPanicsAreReported(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
 	applyGood(t, c, 8, 1)
@@ -65,7 +65,7 @@ func edgeFrom(t *testing.T, edges []contract.EdgeCount, from string) contract.Ed
 	return edges[i]
 }
 
-func TestReporterOfNothingEnds(t *testing.T) {
+func TestReporterWithoutPanicEnds(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
 	applyGood(t, c, 8, 1)
@@ -96,7 +96,7 @@ func TestReportersHaveBoundedTime(t *testing.T) {
 	}
 }
 
-// A client reads a panic like any output.
+// A client reads a panic like any other output.
 func TestPanicIsAnOutput(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -112,7 +112,8 @@ func TestPanicIsAnOutput(t *testing.T) {
 	}
 }
 
-// A node that a stream stops is done, its streams end in order, and its flow completes: whoever stops it.
+// A node that is stopped by a stream is done, its streams end in order, and its flow completes, whatever the source of
+// the stream.
 func TestStreamsStopNodes(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -151,7 +152,7 @@ func TestStreamsStopNodes(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	})
-	t.Run("nobody: an end without a record stops nothing", func(t *testing.T) {
+	t.Run("an end without a record does not stop the node", func(t *testing.T) {
 		c.Submit(t, "nobody", `{"nodes": {"words": {"progdef": "words", "with": {"stop": []}}, "sink": {"progdef": "sink"}},
 			"edges": [{"from": "words.out", "to": "sink.in"}]}`)
 		d := completed(t, c.AwaitEnd(t, "nobody"))
@@ -161,7 +162,7 @@ func TestStreamsStopNodes(t *testing.T) {
 	})
 }
 
-// A program that does not hear its stop is a failure like any other, and its executor takes no more jobs.
+// A program that ignores its stop fails like any other, and its executor takes no more jobs.
 func TestDeafProgramsPanic(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)

@@ -14,16 +14,16 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// Services that start before JetStream can serve them wait for it.
+// Services that start before JetStream is available wait for it.
 func TestServicesWaitForJetStream(t *testing.T) {
-	t.Run("the server comes later", func(t *testing.T) {
+	t.Run("the server starts later", func(t *testing.T) {
 		o := harness.DefaultOptions()
 		o.Processes = harness.Services
 		o.Late = true
 		s := harness.Start(t, o)
 		for _, name := range harness.Services {
 			if p := s.Processes(name); len(p) != 1 || !p[0].Alive() {
-				t.Errorf("the %s does not wait for a server", name)
+				t.Errorf("the %s did not wait for a server", name)
 			}
 		}
 		s.Server.Begin(t)
@@ -67,8 +67,8 @@ func serves(t *testing.T, s *harness.Stack) {
 	}
 }
 
-// slowProxy passes on what clients and the server say. Once a client is connected, the server's first words about
-// JetStream come late.
+// slowProxy relays between clients and the server. After a client has connected, it delays the server's first answers
+// from JetStream.
 func slowProxy(t *testing.T, server string, late time.Duration) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -127,7 +127,7 @@ func pass(ctx context.Context, client net.Conn, server string, late time.Duratio
 	both.Wait()
 }
 
-// Events may be kept for any time from a minute on, whatever the deadlines of flows are.
+// Events may be kept for any time of at least a minute, whatever the deadlines of flows.
 func TestAnyAgeOfEvents(t *testing.T) {
 	for _, age := range []time.Duration{time.Minute, 144 * time.Hour, 10_000 * time.Hour} {
 		c := broker.DefaultConfig()

@@ -12,7 +12,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// Of flows that are granted together, the one that cannot be carried out is rejected, and no other.
+// If several flows are granted together, only the one that cannot be started is rejected.
 func TestRefusedEffectRejectsItsFlow(t *testing.T) {
 	o := harness.DefaultOptions()
 	s := harness.Start(t, o)
@@ -28,7 +28,7 @@ func TestRefusedEffectRejectsItsFlow(t *testing.T) {
 		c.Submit(t, id, words)
 		c.Await(t, "queue", harness.Is(contract.TypeFlowQueued, id))
 	}
-	// Nobody can put a job of good-3 on its mailbox: the broker takes no message of that size.
+	// too-long is rejected, which must not affect the others.
 	planned := c.Await(t, "plan", harness.Is(contract.TypeFlowPlanned, "good-3")).Data.(*contract.FlowPlanned)
 	if len(planned.Jobs) != 2 {
 		t.Fatalf("%d jobs, want 2", len(planned.Jobs))
@@ -46,12 +46,12 @@ func TestRefusedEffectRejectsItsFlow(t *testing.T) {
 	}
 }
 
-// Every message that leads to nothing has its own dead letter, however many come at once.
+// Every message that cannot be processed has its own dead letter, however many arrive at once.
 func TestEveryDeadLetterIsPublished(t *testing.T) {
 	const messages = 300
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
-	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true}) // all is up
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true}) // everything is running
 	sent := make(map[uint64]bool)
 	for i := range messages {
 		subject := []string{"job.done.x.y", "events.flow.planned.x", "executor.exited.x.y", "progdef.apply", "flow.cancel"}[i%5]
@@ -74,12 +74,12 @@ func TestEveryDeadLetterIsPublished(t *testing.T) {
 	}
 }
 
-// The sender of what cannot be read gets the dead letter on a subject that it knows: that of the number with
-// which JetStream has acknowledged its message.
+// The sender of an unreadable message receives the dead letter on a subject that it knows: it ends in the sequence with
+// which JetStream acknowledged the message.
 func TestSenderGetsItsDeadLetter(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
-	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true}) // all is up
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true}) // everything is running
 	answers, err := c.SubscribeSync("deadletter.*")
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestSenderGetsItsDeadLetter(t *testing.T) {
 	}
 }
 
-// A plan that comes again when its flow is over does not take a place in the queue.
+// A plan that is repeated after its flow has ended does not take a place in the queue.
 func TestPlanBehindTheEnd(t *testing.T) {
 	o := harness.DefaultOptions()
 	o.Spawner.Limits.Executors = 1
@@ -135,8 +135,8 @@ func TestPlanBehindTheEnd(t *testing.T) {
 	oneEnd(t, c, "over")
 }
 
-// A waiting flow is told when it waits for something else, and not more often than that is of use.
-func TestQueuedFlowIsToldItsNewReason(t *testing.T) {
+// The reason why a flow is queued is published when it changes, and not more often than useful.
+func TestQueuedFlowGetsItsNewReason(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true})
@@ -163,7 +163,7 @@ func TestQueuedFlowIsToldItsNewReason(t *testing.T) {
 	closeInput(t, c, first)
 	fine(t, c.AwaitEnd(t, "first"))
 	c.Await(t, "queue for stops-late", lacks("stops-late"))
-	// Much happens that is no news to it.
+	// Many events that do not affect it follow.
 	for i := range 20 {
 		id := fmt.Sprintf("behind-%d", i)
 		c.Submit(t, id, fed("stops-late", "1m"))
@@ -172,7 +172,7 @@ func TestQueuedFlowIsToldItsNewReason(t *testing.T) {
 		c.AwaitEnd(t, id)
 	}
 	if told := c.Events(harness.Is(contract.TypeFlowQueued, "both")); len(told) > 4 {
-		t.Errorf("told %d times", len(told))
+		t.Errorf("published %d times", len(told))
 	}
 	closeInput(t, c, other)
 	c.Await(t, "grant", harness.Is(contract.TypeFlowSpawned, "both"))

@@ -15,7 +15,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// Edges in memory do not outlive their broker: the flow panics, and does not hang.
+// Edges in memory do not outlive their broker: the flow panics instead of hanging.
 func TestEdgesInMemoryAreLostWithTheBroker(t *testing.T) {
 	o := harness.DefaultOptions()
 	o.Planner.EdgeStorage = jetstream.MemoryStorage
@@ -38,8 +38,8 @@ func TestEdgesInMemoryAreLostWithTheBroker(t *testing.T) {
 	oneEnd(t, c, "memory")
 }
 
-// Services whose consumers somebody has deleted make them anew.
-func TestDeletedConsumersAreMadeAnew(t *testing.T) {
+// Services recreate deleted consumers.
+func TestDeletedConsumersAreRecreated(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
 	applyGood(t, c, 10, 1)
@@ -64,7 +64,7 @@ func TestDeletedConsumersAreMadeAnew(t *testing.T) {
 	completed(t, c.AwaitEnd(t, "after"))
 }
 
-// Constants as large as an edge holds arrive whole; larger ones are refused, and block nobody.
+// Constants up to the capacity of an edge arrive completely. Larger ones are rejected, and block nothing.
 func TestLargeConstants(t *testing.T) {
 	o := harness.DefaultOptions()
 	o.Planner.Limits.Window = 400_000
@@ -92,7 +92,7 @@ func TestMalformedCancel(t *testing.T) {
 	expect(t, e.Data.(*contract.DeadLetter).Problems, problem.SchemaMismatch, "*")
 }
 
-// A program that cannot be started as its progdef asks fails its flow at the first attempt.
+// A program that cannot be started as its progdef requires fails its flow at the first attempt.
 func TestUnstartableProgdef(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -107,7 +107,7 @@ func TestUnstartableProgdef(t *testing.T) {
 	}
 }
 
-// A flow whose events are larger than a message may be: they travel by reference, unseen.
+// Events that exceed the message size travel by reference, transparently.
 func TestEventsAboveMaxPayload(t *testing.T) {
 	o := harness.DefaultOptions()
 	o.MaxPayload = 300_000
@@ -127,7 +127,7 @@ func TestEventsAboveMaxPayload(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Contains(m.Data, []byte(`"dataref":"nats-object://data/`)) {
-		t.Errorf("a submission of %d octets refers to nothing", len(m.Data))
+		t.Errorf("a submission of %d bytes was not sent by reference", len(m.Data))
 	}
 	if _, err := c.JS.PublishMsg(t.Context(), m); err != nil {
 		t.Fatal(err)

@@ -9,14 +9,14 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// steps are the events of a good flow's life; a service is killed right behind each of them.
+// steps are the events of a good flow; a service is killed right after each of them.
 var steps = []contract.Type{
 	contract.TypeFlowSubmit, contract.TypeFlowValidated, contract.TypeFlowPlanned, contract.TypeFlowSpawned,
 	contract.TypeJobStarted, contract.TypeJobDone, contract.TypeFlowCompleted,
 }
 
-// Every service is killed and restarted between each two events of a flow's life: the verdict is the
-// same, it is one, and nothing is left behind.
+// Every service is killed and restarted between any two events of a flow. The flow still has the same single verdict,
+// and nothing is left.
 func TestServiceKilledAtEveryStep(t *testing.T) {
 	for _, service := range harness.Services {
 		t.Run(service, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestServiceKilledAtEveryStep(t *testing.T) {
 	}
 }
 
-// The same with flows that fail and flows that are cancelled.
+// The same with failing and cancelled flows.
 func TestServiceKilledWhileFlowsEnd(t *testing.T) {
 	for _, service := range harness.Services {
 		t.Run(service, func(t *testing.T) {
@@ -50,7 +50,8 @@ func TestServiceKilledWhileFlowsEnd(t *testing.T) {
 			c := s.Client(t)
 			c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 10})
 			c.ApplyFaulty(t, harness.Faulty{Name: "waits", Out: true, Slots: 10})
-			// Its health must outlast a change of leader, or the silence is noticed before the exit.
+			// The health timeout must exceed the duration of a change of leader, or the silence is detected before the
+			// exit.
 			c.ApplyFaulty(t, harness.Faulty{Name: "exits-three", Out: true, Silence: "10s"})
 			c.Submit(t, "waits", alone("waits"))
 			c.Await(t, "start", harness.Is(contract.TypeJobStarted, "waits"))
@@ -74,7 +75,7 @@ func TestServiceKilledWhileFlowsEnd(t *testing.T) {
 	}
 }
 
-// With three replicas of every service each flow still gets one of every event, on plain NATS too.
+// With three replicas of every service, each event of a flow is still published once, also on plain NATS.
 func TestReplicas(t *testing.T) {
 	o := harness.DefaultOptions()
 	o.Replicas = 3
@@ -96,10 +97,10 @@ func TestReplicas(t *testing.T) {
 	seen := map[string]int{}
 	for _, m := range c.Messages() {
 		if strings.HasPrefix(m.Subject, string(contract.TypeFlowQueued)) {
-			continue // said again when the place has changed
+			continue // published again when the place has changed
 		}
 		if seen[m.Subject]++; seen[m.Subject] > 1 {
-			t.Errorf("%s was said %d times", m.Subject, seen[m.Subject])
+			t.Errorf("%s was published %d times", m.Subject, seen[m.Subject])
 		}
 	}
 }

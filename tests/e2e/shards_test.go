@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
@@ -31,8 +33,8 @@ func shards(t *testing.T, c *harness.Client) (out []string) {
 	return out
 }
 
-// Number and storage of the streams of edges may change: flows that run keep theirs, new ones use the new ones, and
-// the old ones go with their last flow.
+// The number and storage of the streams of edges may change: running flows keep theirs, new flows use the new streams,
+// and old streams are deleted with their last flow.
 func TestStreamsOfEdgesChange(t *testing.T) {
 	o := harness.DefaultOptions()
 	o.Planner.EdgeStorage, o.Planner.EdgeStreams = jetstream.FileStorage, 2
@@ -69,7 +71,62 @@ func TestStreamsOfEdgesChange(t *testing.T) {
 	s.AwaitNothingLeft(t, c)
 }
 
-// What is stored of flows that there are not is removed, and nothing else.
+// The streams of edges are created by the leader only, so replicas that start together on a fresh broker create one set.
+// Each leader looks for them, since they may be gone.
+func TestOneSetOfStreamsOfEdges(t *testing.T) {
+	o := harness.DefaultOptions()
+	o.Without = harness.Services
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	const advisory = "$JS.EVENT.ADVISORY.STREAM.CREATED."
+	created, err := c.SubscribeSync(advisory + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.AwaitFlush(t)
+	for range 2 {
+		s.StartService(t, planner.Name)
+	}
+	next := func(wait time.Duration) bool {
+		for {
+			m, err := created.NextMsg(wait)
+			if err != nil {
+				return false
+			}
+			if strings.HasPrefix(m.Subject, advisory+contract.EdgeStreamPrefix) {
+				return true
+			}
+		}
+	}
+	await := func(streams int) {
+		t.Helper()
+		for range streams {
+			if !next(harness.Patience) {
+				t.Fatal("a stream of edges is missing")
+			}
+		}
+	}
+	await(o.Planner.EdgeStreams)
+	name, _, _ := strings.Cut(shards(t, c)[0], " ")
+	if err := c.JS.DeleteStream(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	// Another holder has the lease for a moment, so that a new term begins.
+	if _, err := c.JS.PublishMsg(t.Context(), &nats.Msg{Subject: contract.LeaseSubject(planner.Name)}, jetstream.WithMsgTTL(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	await(1)
+	if got := shards(t, c); len(got) != o.Planner.EdgeStreams {
+		t.Errorf("the streams are %v, want %d", got, o.Planner.EdgeStreams)
+	}
+	s.KillService(t, planner.Name)
+	c.AwaitFlush(t)
+	if next(time.Nanosecond) {
+		t.Error("another stream of edges was created")
+	}
+}
+
+// Only the stored frames of unknown flows are removed.
 func TestStrayEdgesAreSwept(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
@@ -89,7 +146,7 @@ func TestStrayEdgesAreSwept(t *testing.T) {
 				t.Fatal(subject, err)
 			}
 		}
-		// A subject with a wildcard must not have the sweep delete what it matches.
+		// A subject with a wildcard must not make the sweep delete what it matches.
 		for _, subject := range []string{"edges." + shard + ".*.x", "edges." + shard + ".>"} {
 			if _, err := c.JS.Publish(t.Context(), subject, []byte("x")); err != nil {
 				t.Logf("%s: %v", subject, err)
@@ -105,7 +162,7 @@ func TestStrayEdgesAreSwept(t *testing.T) {
 	s.AwaitNothingLeft(t, c)
 }
 
-// A stream of edges that somebody deletes is made anew for the next flow, and its flows end with a panic.
+// A deleted stream of edges is recreated for the next flow, and its flows panic.
 func TestDeletedStreamsOfEdges(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)

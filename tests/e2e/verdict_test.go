@@ -9,7 +9,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// The same flow id is the same submission, however often and however late it is sent.
+// The same document under the same flow id is the same submission, however often and however late it is sent.
 func TestDuplicateSubmit(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)

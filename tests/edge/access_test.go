@@ -20,8 +20,8 @@ import (
 	link "github.com/dagyo/dagyo/pkg/broker"
 )
 
-// A server that asks for certificates lets in who has one, and trusts nobody else; without the
-// authority's certificate we do not trust it.
+// A server that requires certificates accepts only clients that have one. Without the authority's certificate, the
+// client does not trust the server.
 func TestTLS(t *testing.T) {
 	a := newAuthority(t)
 	cert, key := a.issue(t, "server")
@@ -58,14 +58,14 @@ func TestTLS(t *testing.T) {
 		t.Errorf("with everything: %v", err)
 	}
 	if err := connect(link.Access{CA: a.file}); err == nil {
-		t.Error("let in without a certificate")
+		t.Error("accepted without a certificate")
 	}
 	if err := connect(link.Access{Cert: ours, Key: oursKey}); err == nil {
-		t.Error("trusted a server that nobody vouches for")
+		t.Error("trusted a server with an unknown authority")
 	}
 }
 
-// authority is a certificate authority of a test.
+// authority is a certificate authority for tests.
 type authority struct {
 	dir, file string
 	cert      *x509.Certificate

@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// One edge, writer, reader and broker in one process, default window.
+// One edge with its writer, reader and broker in one process, and the default window.
 func BenchmarkEdge(b *testing.B) {
 	for _, storage := range []jetstream.StorageType{jetstream.MemoryStorage, jetstream.FileStorage} {
 		for _, size := range []int{128, 64 << 10} {
@@ -39,7 +39,7 @@ func edge(b *testing.B, storage jetstream.StorageType, size int) {
 	wait()
 }
 
-// A lone record at a time: the latency that an edge adds.
+// One record at a time: the latency that an edge adds.
 func BenchmarkLoneRecord(b *testing.B) {
 	e := setup(b, jetstream.MemoryStorage)
 	w, r := e.writer(), e.reader()

@@ -47,8 +47,8 @@ func TestRecordsArriveInOrder(t *testing.T) {
 	})
 }
 
-// A lone record leaves at once: nobody waits for a second one, or for an end.
-func TestLoneRecordLeavesAtOnce(t *testing.T) {
+// A single record is sent at once, without waiting for another one or the end.
+func TestLoneRecordIsSentAtOnce(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	w, r := e.writer(), e.reader()
 	for i := range 100 {
@@ -61,7 +61,7 @@ func TestLoneRecordLeavesAtOnce(t *testing.T) {
 	}
 }
 
-func TestWriterMayBeGoneBeforeReaderComes(t *testing.T) {
+func TestReaderStartsAfterTheWriterHasEnded(t *testing.T) {
 	e := setup(t, jetstream.FileStorage)
 	sizes := repeated(100, 300)
 	if err := sendAll(e.ctx, e.writer(), sizes); err != nil {
@@ -72,12 +72,12 @@ func TestWriterMayBeGoneBeforeReaderComes(t *testing.T) {
 	}
 }
 
-func TestReaderMayComeFirst(t *testing.T) {
+func TestReaderStartsFirst(t *testing.T) {
 	e := setup(t, jetstream.FileStorage)
 	sizes := repeated(100, 300)
 	r := e.reader()
 	wait := start(t, func() error { return expect(e.ctx, r, sizes, 0) })
-	// Its stored credit shows that the reader waits.
+	// Its stored credit shows that the reader is waiting.
 	e.awaitStored(1)
 	if err := sendAll(e.ctx, e.writer(), sizes); err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestReaderMayComeFirst(t *testing.T) {
 	wait()
 }
 
-// An absent reader, and one that reads nothing more, hold the writer at its window.
+// A missing reader, or one that has stopped reading, blocks the writer at its window.
 func TestWindowHolds(t *testing.T) {
 	storages(t, func(t *testing.T, storage jetstream.StorageType) {
 		for _, size := range []int{10, 1000} {
@@ -93,9 +93,9 @@ func TestWindowHolds(t *testing.T) {
 			w := e.writer()
 			n := fill(t, e, w, size)
 			s := e.state()
-			// What the broker stores beside a frame's bytes is below 150 bytes.
+			// The broker stores less than 150 bytes in addition to a frame.
 			if most := uint64(testWindow + testFrames*150); s.Bytes > most || s.Msgs > testFrames {
-				t.Errorf("%d octets and %d frames stored, window %d and %d",
+				t.Errorf("%d bytes and %d frames stored, window %d and %d",
 					s.Bytes, s.Msgs, testWindow, testFrames)
 			}
 			r := e.reader()
@@ -128,12 +128,12 @@ func TestWindowOfOneFrame(t *testing.T) {
 	wait()
 }
 
-func TestReaderClosesBeforeTheWriterComes(t *testing.T) {
+func TestReaderClosesBeforeTheWriterStarts(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	if err := e.reader().Close(e.ctx); err != nil {
 		t.Fatal(err)
 	}
-	// With no window to fill, only asking at the start can tell.
+	// The window is never full, so the writer must check for a credit at its start.
 	e.addr.Window, e.addr.Frames, e.addr.Slots = 1<<40, 1<<20, 1<<20
 	sendUntilClosed(t, e, e.writer())
 }
@@ -202,7 +202,7 @@ func TestCancelUnblocks(t *testing.T) {
 		return nil
 	})
 	send := start(t, func() error {
-		for { // the end of a part of a record; nobody reads
+		for { // the rest of a record that was sent in part; there is no reader
 			if err := w.Send(ctx, make([]byte, 1<<20)); err != nil {
 				if errors.Is(err, context.Canceled) {
 					return nil
@@ -219,7 +219,7 @@ func TestCancelUnblocks(t *testing.T) {
 	}
 }
 
-// A record that was cut short by its context ends the writer: it must not look like a whole one.
+// A record that is cut short by its context ends the writer: it must not be mistaken for a complete one.
 func TestCutRecordEndsTheWriter(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	w := e.writer()
@@ -229,14 +229,14 @@ func TestCutRecordEndsTheWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := w.Send(e.ctx, nil); err == nil {
-		t.Error("another record was taken")
+		t.Error("another record was accepted")
 	}
 	if err := w.Close(e.ctx); err == nil {
-		t.Error("the edge was closed as if it were whole")
+		t.Error("the edge was closed as if it were complete")
 	}
 }
 
-func TestCloseGivesUpWithItsContext(t *testing.T) {
+func TestCloseEndsWithItsContext(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	w := e.writer()
 	fill(t, e, w, 1000)

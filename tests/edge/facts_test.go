@@ -11,8 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// These tests say what the edges take for granted of the broker. If a later version changes one of
-// them, this is where it shows.
+// These tests check the properties of the broker that the edges rely on. If a later version changes one, a test fails.
 
 func (e *bundle) publish(subject, data string, header ...string) *jetstream.PubAck {
 	e.t.Helper()
@@ -48,7 +47,7 @@ func TestFactLastMessageIsKept(t *testing.T) {
 	})
 }
 
-// get reads the last message on a subject, or its status.
+// get returns the last message on a subject, or the status of the answer.
 func (e *bundle) get(subject string) string {
 	e.t.Helper()
 	m, err := e.observer.Conn().RequestWithContext(e.ctx, "$JS.API.DIRECT.GET."+e.addr.Stream+"."+subject, nil)
@@ -58,7 +57,7 @@ func (e *bundle) get(subject string) string {
 	return string(m.Data) + m.Header.Get("Status")
 }
 
-// A message is stored only if its subject holds what the publisher expects, 0 for nothing.
+// A message is stored only if its subject has the last sequence that the publisher expects, 0 for none.
 func TestFactExpectedSequence(t *testing.T) {
 	storages(t, func(t *testing.T, storage jetstream.StorageType) {
 		e := setup(t, storage)
@@ -79,7 +78,7 @@ func TestFactExpectedSequence(t *testing.T) {
 	})
 }
 
-// A shard refuses what is longer than a frame, and rollups, by which one writer could delete everybody's frames.
+// A shard rejects messages that are longer than a frame, and rollups, by which one writer could delete all frames.
 func TestFactShardRefuses(t *testing.T) {
 	storages(t, func(t *testing.T, storage jetstream.StorageType) {
 		e := setup(t, storage)
@@ -99,8 +98,8 @@ func TestFactShardRefuses(t *testing.T) {
 	})
 }
 
-// Plain subscribers get what is published to a stream's subject.
-func TestFactSubscribersHearStreamSubjects(t *testing.T) {
+// Plain subscribers receive messages that are published to a stream's subject.
+func TestFactSubscribersReceiveStreamSubjects(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	sub, err := e.in.Conn().SubscribeSync(e.addr.Credit)
 	if err != nil {
@@ -115,7 +114,7 @@ func TestFactSubscribersHearStreamSubjects(t *testing.T) {
 	}
 }
 
-// A purge of a flow's subjects leaves other flows'.
+// A purge of a flow's subjects keeps those of other flows.
 func TestFactPurgeBySubject(t *testing.T) {
 	storages(t, func(t *testing.T, storage jetstream.StorageType) {
 		e := setup(t, storage)
@@ -137,8 +136,8 @@ func TestFactPurgeBySubject(t *testing.T) {
 	})
 }
 
-// What is sent directly to nobody is answered at once.
-func TestFactNobodyListens(t *testing.T) {
+// A request without a subscriber is answered at once.
+func TestFactNoResponders(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	m, err := e.observer.Conn().RequestWithContext(e.ctx, e.addr.Direct+".1", []byte("x"))
 	if !errors.Is(err, nats.ErrNoResponders) {

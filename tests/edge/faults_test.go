@@ -33,7 +33,7 @@ func TestBrokerRestart(t *testing.T) {
 	wait()
 }
 
-// A stream in memory does not outlive its broker: both ends say so.
+// A stream in memory does not outlive its broker: both ends report that.
 func TestBrokerRestartLosesMemory(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	w, r := e.writer(), e.reader()
@@ -100,7 +100,7 @@ func TestKickedConnections(t *testing.T) {
 	storages(t, func(t *testing.T, storage jetstream.StorageType) {
 		e := setup(t, storage)
 		sizes := mixed(4, 6000, 400)
-		// What is lost is lost with a connection: no time-out is needed to find that out.
+		// Messages are only lost with a connection, so the loss is detected without a timeout.
 		w, r := e.writer(stream.AckTimeout(limit)), e.reader()
 		wait := start(t, func() error { return sendAll(e.ctx, w, sizes) })
 		for i, size := range sizes {
@@ -121,8 +121,8 @@ func TestKickedConnections(t *testing.T) {
 	})
 }
 
-// Credits that reach nobody: the writer's connection is down while the reader consumes.
-func TestCreditGivenWhileTheWriterIsAway(t *testing.T) {
+// Credits are lost: the writer is disconnected while the reader consumes.
+func TestCreditGivenWhileTheWriterIsDisconnected(t *testing.T) {
 	e := setup(t, jetstream.FileStorage)
 	w, r := e.writer(), e.reader()
 	n := fill(t, e, w, 1000)
@@ -137,7 +137,7 @@ func TestCreditGivenWhileTheWriterIsAway(t *testing.T) {
 	}
 }
 
-// A closed connection ends both ends.
+// Closing the connection ends both ends.
 func TestConnectionClosed(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	w, r := e.writer(), e.reader()
@@ -151,11 +151,11 @@ func TestConnectionClosed(t *testing.T) {
 		_, err = r.Recv(e.ctx)
 	}
 	if e.ctx.Err() != nil {
-		t.Fatal("only the test's limit ended it")
+		t.Fatal("it ended only at the test's limit")
 	}
 }
 
-// A forger writes frames of its own making.
+// A forger writes forged frames.
 type forger struct {
 	stored uint64 // frames that were stored
 	e      *bundle
@@ -165,7 +165,7 @@ type forger struct {
 
 func forge(e *bundle) *forger { return &forger{e: e, enc: wire.NewEncoder(1<<10, 1<<11)} }
 
-// frame makes a frame of one record.
+// frame returns a frame with one record.
 func (f *forger) frame() []byte {
 	f.enc.Append(record(f.number, 20))
 	f.number++
@@ -192,7 +192,7 @@ func TestRepeatsAreDropped(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	f := forge(e)
 	a, b, c, end := f.frame(), f.frame(), f.frame(), f.end()
-	f.publish(a, b) // some are stored besides
+	f.publish(a, b) // some are also stored
 	wait := start(t, func() error { return expect(e.ctx, e.reader(), repeated(20, 3), 0) })
 	to := e.attached()
 	for _, frame := range [][]byte{a, a, b, a, b, c, c, end, end} {
@@ -263,7 +263,7 @@ func TestForgedFrames(t *testing.T) {
 	}
 }
 
-// attached waits for the reader's credit and returns the subject on which it hears frames directly.
+// attached waits for the reader's credit and returns the subject on which it receives frames directly.
 func (e *bundle) attached() string {
 	e.t.Helper()
 	credit := e.get(e.addr.Credit)
@@ -277,18 +277,18 @@ func (e *bundle) attached() string {
 	return fmt.Sprintf("%s.%d", e.addr.Direct, c.Attach)
 }
 
-// awaitStored waits until the flow's stream holds so many messages.
+// awaitStored waits until the flow's stream holds n messages.
 func (e *bundle) awaitStored(n uint64) {
 	e.t.Helper()
 	for e.state().Msgs < n {
 		if e.ctx.Err() != nil {
-			e.t.Fatal("the stream does not fill")
+			e.t.Fatal("the stream did not fill")
 		}
 	}
 }
 
-// What is lost on its way directly looks like a gap, and is found by attaching anew.
-func TestGapIsFilledAnew(t *testing.T) {
+// A frame that is lost on the direct route is a gap, and is found by attaching again.
+func TestGapIsFilled(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	f := forge(e)
 	a, b, c, end := f.frame(), f.frame(), f.frame(), f.end()
@@ -306,12 +306,12 @@ func TestGapIsFilledAnew(t *testing.T) {
 		runtime.Gosched()
 	}
 	f.stored = 1
-	f.publish(b, c, end) // where it is found in the end
+	f.publish(b, c, end) // where it is finally found
 	send(c)
 	wait()
 }
 
-// A frame that the writer has stored, as it says, and that is not there is a loss.
+// A missing frame that the writer reported as stored is a loss.
 func TestStoredFrameIsLost(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	r := e.reader()
@@ -339,8 +339,8 @@ func TestStoredFrameIsLost(t *testing.T) {
 	wait()
 }
 
-// A reader that died with frames in its hands is followed by one that gets them.
-func TestFramesOfADeadReaderComeAgain(t *testing.T) {
+// Frames that a failed reader has received but not consumed are delivered to the next reader.
+func TestFramesOfADeadReaderAreRedelivered(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	f := forge(e)
 	f.publish(f.frame(), f.frame(), f.end())
@@ -376,7 +376,7 @@ func TestForgedCredits(t *testing.T) {
 	}
 }
 
-// A second writer of an edge is a protocol error of the first.
+// A second writer of an edge causes a protocol error of the first one.
 func TestSecondWriterIsAProtocolError(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	e.publish(e.addr.Slot(1), "x")
@@ -390,7 +390,7 @@ func TestSecondWriterIsAProtocolError(t *testing.T) {
 	}
 }
 
-func TestRecvGoesOnAfterItsContext(t *testing.T) {
+func TestRecvContinuesAfterItsContextEnds(t *testing.T) {
 	e := setup(t, jetstream.FileStorage)
 	w, r := e.writer(), e.reader()
 	for i := range 50 {

@@ -10,14 +10,14 @@ import (
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
-// A context that ends with ErrFinishing in the middle of a record lets that be sent whole, and the edge be
-// closed in order; any other ends the edge.
+// If a context ends with ErrFinishing in the middle of a record, the record is completed and the edge can be closed in
+// order. Any other cause ends the edge.
 func TestRecordsAreFinished(t *testing.T) {
 	for _, cause := range []error{stream.ErrFinishing, context.Canceled} {
 		t.Run(cause.Error(), func(t *testing.T) {
 			e := setup(t, jetstream.MemoryStorage)
 			w, r := e.writer(), e.reader()
-			const size = 4 * testWindow // more than can be taken before somebody reads
+			const size = 4 * testWindow // more than can be sent without a reader
 			ctx, cancel := context.WithCancelCause(e.ctx)
 			sent := start(t, func() error {
 				if err := w.Send(ctx, record(0, size)); !errors.Is(err, context.Canceled) {
@@ -30,7 +30,7 @@ func TestRecordsAreFinished(t *testing.T) {
 			if cause != stream.ErrFinishing {
 				sent()
 				if err := w.Close(e.ctx); err == nil {
-					t.Error("an edge with half a record was closed in order")
+					t.Error("an edge with an incomplete record was closed in order")
 				}
 				return
 			}
@@ -44,12 +44,12 @@ func TestRecordsAreFinished(t *testing.T) {
 	}
 }
 
-// fillStream waits until the writer has stored a part of what it has.
+// fillStream waits until the writer has stored some of its frames.
 func fillStream(t *testing.T, e *bundle) {
 	t.Helper()
 	for e.state().Msgs == 0 {
 		if e.ctx.Err() != nil {
-			t.Fatal("nothing is stored")
+			t.Fatal("nothing was stored")
 		}
 	}
 }

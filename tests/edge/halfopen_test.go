@@ -13,8 +13,8 @@ import (
 	dagyo "github.com/dagyo/dagyo/pkg/broker"
 )
 
-// A swallower relays connections to a broker, until it loses the ones that are open: they stay open, and
-// nothing comes through any more, as when a cable is cut or a firewall forgets.
+// A swallower relays connections to a broker until it is told to lose the open ones. These stay open but transmit
+// nothing, as if a cable were cut or a firewall had dropped their state.
 type swallower struct {
 	listener net.Listener
 	server   string
@@ -22,8 +22,8 @@ type swallower struct {
 
 	mu    sync.Mutex
 	conns []net.Conn
-	lost  chan struct{} // closed when those open now are lost
-	reads bool          // what is lost is still read
+	lost  chan struct{} // closed when the open connections are lost
+	reads bool          // lost data is still read
 }
 
 func swallow(t *testing.T, b *broker, reads bool) *swallower {
@@ -73,7 +73,7 @@ func (s *swallower) relay(from, to net.Conn, lost <-chan struct{}) {
 		select {
 		case <-lost:
 			if s.reads {
-				_, _ = io.Copy(io.Discard, from) // it ends when from is closed
+				_, _ = io.Copy(io.Discard, from) // it returns when from is closed
 			}
 			return
 		default:
@@ -84,7 +84,7 @@ func (s *swallower) relay(from, to net.Conn, lost <-chan struct{}) {
 	}
 }
 
-// lose loses the connections that are open.
+// lose loses the open connections.
 func (s *swallower) lose() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,7 +114,7 @@ func (s *swallower) connect(t *testing.T, extra ...nats.Option) *dagyo.Link {
 	return link
 }
 
-// awaitReconnect waits until the link has a connection that works.
+// awaitReconnect waits until the link has a working connection.
 func awaitReconnect(t *testing.T, link *dagyo.Link, again <-chan nats.Status) {
 	t.Helper()
 	select {
@@ -135,19 +135,19 @@ func TestHalfOpenConnectionIsReplaced(t *testing.T) {
 	awaitReconnect(t, link, again)
 }
 
-// A write that blocks holds up the pings too, so it has a time-out of its own.
+// A blocked write also delays the pings, so it has its own timeout.
 func TestBlockedWriteEndsItsConnection(t *testing.T) {
 	s := swallow(t, startBroker(t), false)
 	link := s.connect(t, nats.FlusherTimeout(100*time.Millisecond))
 	again := link.StatusChanged(nats.CONNECTED)
 	s.lose()
-	for range 64 { // more than the buffers of two sockets, and no more than one reconnect buffer holds
+	for range 64 { // more than the buffers of two sockets, and at most one reconnect buffer
 		_ = link.Publish("nobody", make([]byte, 256<<10))
 	}
 	awaitReconnect(t, link, again)
 }
 
-func TestHalfOpenConnectionsAreNoticedInTime(t *testing.T) {
+func TestHalfOpenConnectionsAreDetectedInTime(t *testing.T) {
 	o := swallow(t, startBroker(t), true).connect(t).Opts
 	const within = 15 * time.Second
 	if d := o.PingInterval * time.Duration(o.MaxPingsOut+1); d > within {

@@ -24,12 +24,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	// limit ends a test that hangs.
 	limit = 30 * time.Second
-	// testWindow is small, so that little data fills it.
+	// testWindow is small, so little data fills it.
 	testWindow = 64 << 10
 	testFrames = 64
 )
 
-// fatal is the part of testing.TB that rapid.T has too.
+// fatal is the part of testing.TB that rapid.T also has.
 type fatal interface {
 	Helper()
 	Fatal(args ...any)
@@ -41,7 +41,7 @@ type broker struct {
 	t    testing.TB
 	opts server.Options
 
-	mu  sync.Mutex // one may kick while another restarts
+	mu  sync.Mutex // kick and restart may be concurrent
 	srv *server.Server
 }
 
@@ -65,7 +65,7 @@ func (b *broker) start() {
 	}
 	srv.Start()
 	if !srv.ReadyForConnections(20 * time.Second) {
-		b.t.Fatal("the broker does not start")
+		b.t.Fatal("the broker did not start")
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -78,7 +78,7 @@ func (b *broker) stop() {
 	b.srv.WaitForShutdown()
 }
 
-// connect opens a connection that reconnects fast and for ever.
+// connect opens a connection that reconnects fast and forever.
 func (b *broker) connect(extra ...nats.Option) jetstream.JetStream {
 	b.t.Helper()
 	opts := append([]nats.Option{nats.MaxReconnects(-1),
@@ -95,13 +95,13 @@ func (b *broker) connect(extra ...nats.Option) jetstream.JetStream {
 	return js
 }
 
-// kick has the broker drop a client's connection.
+// kick makes the broker drop a client's connection.
 func (b *broker) kick(js jetstream.JetStream) {
 	b.mu.Lock()
 	srv := b.srv
 	b.mu.Unlock()
 	if id, err := js.Conn().GetClientID(); err == nil {
-		// An error means that the client is already gone.
+		// An error means that the client is already disconnected.
 		_ = srv.DisconnectClientByID(id)
 	}
 }
@@ -173,7 +173,7 @@ func (e *bundle) state() jetstream.StreamState {
 	return s.CachedInfo().State
 }
 
-// record is the i-th record of an edge: its index, and octets that follow from it.
+// record returns the i-th record of an edge: its index, and bytes derived from it.
 func record(i, size int) []byte {
 	b := make([]byte, size)
 	var index [8]byte
@@ -190,7 +190,7 @@ func sendAll(ctx context.Context, w *stream.Writer, sizes []int) error {
 	return sendFrom(ctx, w, sizes, 0)
 }
 
-// sendFrom is sendAll from the from-th record on.
+// sendFrom is sendAll, starting at record from.
 func sendFrom(ctx context.Context, w *stream.Writer, sizes []int, from int) error {
 	for i, size := range sizes[from:] {
 		if err := w.Send(ctx, record(from+i, size)); err != nil {
@@ -200,7 +200,7 @@ func sendFrom(ctx context.Context, w *stream.Writer, sizes []int, from int) erro
 	return w.Close(ctx)
 }
 
-// expect reads what sendAll sends from the from-th record on, and the end.
+// expect reads the records that sendAll sends, starting at record from, and the end.
 func expect(ctx context.Context, r *stream.Reader, sizes []int, from int) error {
 	for i, size := range sizes[from:] {
 		if err := expectOne(ctx, r, from+i, size); err != nil {
@@ -228,7 +228,7 @@ func expectOne(ctx context.Context, r *stream.Reader, i, size int) error {
 	}
 	want := record(i, size)
 	if string(got) != string(want) {
-		return fmt.Errorf("record %d: %d octets, want %d, or other octets", i, len(got), len(want))
+		return fmt.Errorf("record %d: got %d bytes, want %d, or the content differs", i, len(got), len(want))
 	}
 	return nil
 }
@@ -245,7 +245,7 @@ func start(t testing.TB, f func() error) (wait func()) {
 	}
 }
 
-// fill sends records of a size until the window is full, and returns how many were taken.
+// fill sends records of a size until the window is full, and returns how many were accepted.
 func fill(t testing.TB, e *bundle, w *stream.Writer, size int) int {
 	t.Helper()
 	for i := 0; ; i++ {

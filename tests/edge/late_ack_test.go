@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The broker confirms an acknowledgement that comes after the message was delivered to somebody else
-// and acknowledged by them: a confirmed acknowledgement alone does not make a job ours (ADR 2).
+// The broker confirms an acknowledgement even if the message was meanwhile delivered to another client and acknowledged
+// by it. So a confirmed acknowledgement does not prove that a job is ours (ADR 2).
 func TestBrokerConfirmsLateAcknowledgements(t *testing.T) {
 	b := startBroker(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -39,7 +39,7 @@ func TestBrokerConfirmsLateAcknowledgements(t *testing.T) {
 	}
 	for who, m := range map[string]jetstream.Msg{"second": second, "first": first} {
 		if err := m.DoubleAck(ctx); err != nil {
-			t.Errorf("%s: %v; if the broker now refuses late acknowledgements, ADR 2 can be simpler", who, err)
+			t.Errorf("%s: %v; if the broker now rejects late acknowledgements, ADR 2 can be simplified", who, err)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
-// What a reader has consumed and what it has left can be seen from outside.
+// The consumed and the remaining part of an edge can be read by others.
 func TestLooks(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	look := func(what string) (credits int, begun bool, unread int64) {
@@ -28,8 +28,8 @@ func TestLooks(t *testing.T) {
 		}
 		return len(found), begun, unread
 	}
-	if credits, begun, unread := look("an edge that nobody has begun"); credits > 0 || begun || unread > 0 {
-		t.Errorf("an edge that nobody has begun has %d credits, begun %v, %d bytes", credits, begun, unread)
+	if credits, begun, unread := look("an edge that has not begun"); credits > 0 || begun || unread > 0 {
+		t.Errorf("an edge that has not begun has %d credits, begun %v, %d bytes", credits, begun, unread)
 	}
 	const records, size = 20, testWindow / 50
 	sizes := make([]int, records)
@@ -39,9 +39,9 @@ func TestLooks(t *testing.T) {
 	if err := sendAll(e.ctx, e.writer(stream.FrameTarget(size)), sizes); err != nil {
 		t.Fatal(err)
 	}
-	credits, begun, all := look("an edge that is written")
+	credits, begun, all := look("an edge with a writer")
 	if credits > 0 || !begun || all < records*size || all > 2*records*size {
-		t.Errorf("an edge that is written has %d credits, begun %v, %d bytes", credits, begun, all)
+		t.Errorf("an edge with a writer has %d credits, begun %v, %d bytes", credits, begun, all)
 	}
 	r := e.reader()
 	const read = 15
@@ -59,21 +59,21 @@ func TestLooks(t *testing.T) {
 	}
 	c := found[e.addr.Credit]
 	if c.Records != read || c.Octets != read*size || !c.Closed || c.Frame == 0 {
-		t.Errorf("credit %+v behind %d of %d records", c, read, records)
+		t.Errorf("credit %+v after %d of %d records", c, read, records)
 	}
-	if _, _, unread := look("an edge that is read in part"); unread == 0 || unread >= all/2 {
-		t.Errorf("%d of %d bytes are unread behind %d of %d records", unread, all, read, records)
+	if _, _, unread := look("a partly read edge"); unread == 0 || unread >= all/2 {
+		t.Errorf("%d of %d bytes are unread after %d of %d records", unread, all, read, records)
 	}
 	e.deleteStream()
 	if _, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, e.addr.Credit); !errors.Is(err, stream.ErrGone) {
-		t.Errorf("credits of a stream that is gone: %v", err)
+		t.Errorf("credits of a deleted stream: %v", err)
 	}
 	if _, err := stream.Begun(e.ctx, e.observer, e.addr); !errors.Is(err, stream.ErrGone) {
-		t.Errorf("frames of a stream that is gone: %v", err)
+		t.Errorf("frames of a deleted stream: %v", err)
 	}
 }
 
-// A slot may still hold a frame of an earlier round, which was consumed. It is not unread.
+// A slot may still hold a consumed frame of an earlier round, which is not unread.
 func TestUnreadOfALaterRound(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	f := forge(e)
@@ -81,12 +81,12 @@ func TestUnreadOfALaterRound(t *testing.T) {
 	for consumed, want := range map[uint64]bool{0: true, 1: true, 2: false, testFrames: false, testFrames + 1: false} {
 		n, err := stream.Unread(e.ctx, e.observer, e.addr, consumed)
 		if err != nil || (n > 0) != want {
-			t.Errorf("behind frame %d: %d bytes are unread, %v", consumed, n, err)
+			t.Errorf("after frame %d: %d bytes are unread, %v", consumed, n, err)
 		}
 	}
 }
 
-// A flow may have more edges than the broker answers one request for.
+// A flow may have more edges than the broker covers in one answer.
 func TestCreditsOfManyEdges(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	const edges = 1100

@@ -16,7 +16,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A script is one edge's life: what is sent, and what goes wrong at which record.
+// A script describes the life of an edge: the records sent, and the faults at each record.
 type script struct {
 	sizes    []int
 	addr     contract.Address
@@ -25,10 +25,10 @@ type script struct {
 	slowRecv map[int]bool
 	kickOut  map[int]bool
 	kickIn   map[int]bool
-	longRecv map[int]bool // long enough for the writer to store what it holds
-	stale    map[int]bool // an old credit comes late
+	longRecv map[int]bool // long enough for the writer to store its frames
+	stale    map[int]bool // an old credit arrives late
 	restart  map[int]bool // of the broker
-	closeAt  int          // the reader closes early here, if that is below len(sizes)
+	closeAt  int          // the reader closes early at this record, if it is below len(sizes)
 	storage  jetstream.StorageType
 	out, in  jetstream.JetStream
 	observer jetstream.JetStream
@@ -72,7 +72,7 @@ func drawScript(t *rapid.T, flow string) script {
 	return s
 }
 
-// stall is load, not synchronisation: the other side goes on meanwhile.
+// stall simulates load, not synchronization: the other side continues meanwhile.
 func stall(yes bool) {
 	if yes {
 		time.Sleep(3 * time.Millisecond)
@@ -112,7 +112,7 @@ func (s *script) recv(ctx context.Context, r *stream.Reader) error {
 	return expect(ctx, r, s.sizes, len(s.sizes))
 }
 
-// trouble is what happens to the reader at its i-th record.
+// trouble causes the reader's faults at its i-th record.
 func (s *script) trouble(ctx context.Context, i int) error {
 	if s.kickIn[i] {
 		s.b.kick(s.in)
@@ -128,13 +128,13 @@ func (s *script) trouble(ctx context.Context, i int) error {
 	if s.stale[i] {
 		m := nats.NewMsg(s.addr.Credit)
 		m.Data = wire.Credit{}.Append(nil)
-		return s.in.Conn().PublishMsg(m) // nobody but the reader gives credit, in the order of its connection
+		return s.in.Conn().PublishMsg(m) // only the reader gives credit, in the order of its connection
 	}
 	return nil
 }
 
-// restarted restarts the broker, and waits until the observer is connected again: the edge may be over before
-// that, and what the observer does then has nobody to send it again.
+// restarted restarts the broker, and waits until the observer has reconnected: the edge may end before that, and the
+// observer's requests are not retried.
 func (s *script) restarted(ctx context.Context) error {
 	nc := s.observer.Conn()
 	again := nc.StatusChanged(nats.CONNECTED)
@@ -149,11 +149,10 @@ func (s *script) restarted(ctx context.Context) error {
 	}
 }
 
-// longStall is beyond what a writer waits for a reader when it has no room.
+// longStall is longer than a writer with a full window waits for its reader.
 const longStall = 200 * time.Millisecond
 
-// Whatever stalls and connections break: the reader gets what was sent, in order, once, and then
-// the end.
+// Whatever stalls and connection failures occur, the reader gets the records once, in order, and then the end.
 func TestEdgeProperty(t *testing.T) {
 	b := startBroker(t)
 	out, in, observer := b.connect(), b.connect(), b.connect()
@@ -189,7 +188,8 @@ func TestEdgeProperty(t *testing.T) {
 	})
 }
 
-// make makes sure of the stream: a shard for all edges, which a restart may have lost, or one for an old flow.
+// make ensures that the stream exists: the shard of all edges, which a restart may have lost, or the stream of an old
+// flow.
 func (s *script) make(ctx context.Context, t *rapid.T) {
 	cfg := stream.ShardConfig(strings.TrimPrefix(s.addr.Stream, contract.EdgeStreamPrefix), s.storage)
 	if s.addr.Slots == 0 {
@@ -200,7 +200,7 @@ func (s *script) make(ctx context.Context, t *rapid.T) {
 	}
 }
 
-// remove deletes what the edge has stored, which must be bounded.
+// remove deletes the stored messages of the edge, whose number must be bounded.
 func (s *script) remove(ctx context.Context, t *rapid.T) {
 	if s.addr.Slots == 0 {
 		if err := s.observer.DeleteStream(ctx, s.addr.Stream); err != nil {
@@ -222,7 +222,7 @@ func (s *script) remove(ctx context.Context, t *rapid.T) {
 	}
 }
 
-// oldAddress and oldConfig are an edge as planners before version 0.2 made it.
+// oldAddress and oldConfig describe an edge as planned before version 0.2.
 func oldAddress(flow string) contract.Address {
 	return contract.Address{
 		Stream: contract.OldFlowStream(flow), Subject: "edge." + flow + ".0", Credit: "credit." + flow + ".0",

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// attach has a reader wait for frames until it is attached, and returns the subject on which it receives them.
+// attach lets a reader wait for frames until it is attached, and returns the subject on which it receives them.
 func (e *bundle) attach(r *stream.Reader) string {
 	e.t.Helper()
 	ctx, cancel := context.WithCancel(e.ctx)
@@ -40,7 +40,7 @@ func (e *bundle) directly(to string, frames ...[]byte) {
 	}
 }
 
-// rests expects n records more, and that there is no end.
+// rests expects n more records, and no end.
 func (e *bundle) rests(r *stream.Reader, from, n int) {
 	e.t.Helper()
 	for i := from; i < from+n; i++ {
@@ -53,8 +53,8 @@ func (e *bundle) rests(r *stream.Reader, from, n int) {
 	}
 }
 
-// The writer of a failed job is gone without an end. What it left behind is read, and nothing is waited for.
-func TestRestOfAWriterThatIsGone(t *testing.T) {
+// The writer of a failed job has exited without an end. Its remaining records are read without waiting.
+func TestRestOfAGoneWriter(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(e *bundle, f *forger, r *stream.Reader)
 		n       int
@@ -67,9 +67,9 @@ func TestRestOfAWriterThatIsGone(t *testing.T) {
 		"direct and stored": {func(e *bundle, f *forger, r *stream.Reader) {
 			to, a, b, c := e.attach(r), f.frame(), f.frame(), f.frame()
 			e.directly(to, a, b)
-			f.publish(a, b, c) // none of them will ever be deleted
+			f.publish(a, b, c) // none of them is deleted
 		}, 3},
-		"direct behind stored": {func(e *bundle, f *forger, r *stream.Reader) {
+		"direct after stored": {func(e *bundle, f *forger, r *stream.Reader) {
 			to, a, b := e.attach(r), f.frame(), f.frame()
 			f.publish(a)
 			e.directly(to, b)
@@ -89,7 +89,8 @@ func TestRestOfAWriterThatIsGone(t *testing.T) {
 	}
 }
 
-// A frame that the reader took directly and that is also stored is not deleted. It is no reason to wait.
+// A frame that the reader received directly may also be stored, and is not deleted. The reader must not wait because of
+// it.
 func TestRestWithoutNewFrames(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	f, r := forge(e), e.reader()
@@ -118,8 +119,8 @@ func TestRestHasAnEnd(t *testing.T) {
 	}
 }
 
-// A writer that goes on after its flow has ended keeps its reader for a window at most.
-func TestRestOfAWriterThatGoesOn(t *testing.T) {
+// A writer that continues after its flow has ended delays its reader by at most a window.
+func TestRestOfAContinuingWriter(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	w, r := e.writer(), e.reader()
 	ctx, cancel := context.WithCancel(e.ctx)
@@ -144,9 +145,9 @@ func TestRestOfAWriterThatGoesOn(t *testing.T) {
 	for err == nil {
 		_, err = r.Recv(e.ctx)
 	}
-	// What is given up is not consumed: the window, and what was on its way beside it.
+	// The abandoned part is not consumed: the window, and what was in flight in addition.
 	if more := r.Count().Bytes - before; !errors.Is(err, stream.ErrCut) || more > 2*testWindow {
-		t.Errorf("%d bytes more, then %v", more, err)
+		t.Errorf("%d more bytes, then %v", more, err)
 	}
 	cancel()
 	wait()

@@ -14,13 +14,13 @@ import (
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
-// refusals is how many large writes fail before the client is told that their connection is gone.
+// refusals is the number of large writes that fail before the client learns that the connection is lost.
 const refusals = 2
 
-// A breaker dials connections. Once it is armed, every write to the one that is open fails, as with a broken
-// pipe, and only after some does reading fail too.
+// A breaker dials connections. Once it is armed, every write to the open one fails, as with a broken pipe. Reads fail
+// only after several writes.
 type breaker struct {
-	over chan struct{} // closed when the connection is gone
+	over chan struct{} // closed when the connection is lost
 
 	mu   sync.Mutex
 	last *breaking
@@ -43,13 +43,13 @@ func (b *breaker) arm() {
 	b.last.broken.Store(true)
 }
 
-// await waits until the connection is gone.
+// await waits until the connection is lost.
 func (b *breaker) await(e *bundle) {
 	e.t.Helper()
 	select {
 	case <-b.over:
 	case <-e.ctx.Done():
-		e.t.Fatal("the writer sends no more")
+		e.t.Fatal("the writer sends nothing")
 	}
 }
 
@@ -71,14 +71,14 @@ func (c *breaking) Write(p []byte) (int, error) {
 		c.large++
 		if c.large == refusals {
 			close(c.over)
-			_ = c.Close() // what counts is the error below
+			_ = c.Close() // only the error below matters
 		}
 	}
 	return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
 }
 
-// A write that fails costs nothing but time: what was lost is sent again.
-func TestWritesThatFail(t *testing.T) {
+// A failed write only costs time: lost messages are sent again.
+func TestFailedWrites(t *testing.T) {
 	for name, unread := range map[string]bool{"directly": false, "while storing": true} {
 		t.Run(name, func(t *testing.T) {
 			b := &breaker{over: make(chan struct{})}
@@ -88,7 +88,7 @@ func TestWritesThatFail(t *testing.T) {
 			w, r := e.writer(stream.AckTimeout(100*time.Millisecond)), e.reader()
 			sizes := repeated(4<<10, 1000)
 			first := 0
-			if !unread { // the writer hears of its reader before it has more to send
+			if !unread { // the writer learns of its reader before it has more to send
 				wait := start(t, func() error { return w.Send(e.ctx, record(0, sizes[0])) })
 				if err := expectOne(e.ctx, r, 0, sizes[0]); err != nil {
 					t.Fatal(err)

@@ -1,4 +1,4 @@
-// Package follow shows how a reader of a stream fares that was away while the stream was cut.
+// Package follow tests a reader of a stream that was trimmed while the reader was away.
 package follow
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-func TestAReaderNoticesThatItWasCutOff(t *testing.T) {
+func TestAReaderDetectsThatTheStreamWasTrimmed(t *testing.T) {
 	s := harness.StartServer(t, t.TempDir(), 1<<20)
 	defer s.Stop()
 	conn, err := nats.Connect(s.ClientURL())
@@ -49,11 +49,11 @@ func TestAReaderNoticesThatItWasCutOff(t *testing.T) {
 			read++
 			if meta.Sequence.Stream != 10 {
 				if meta.NumPending == 0 && meta.Sequence.Stream > 2000 {
-					end() // it has not noticed
+					end() // not detected
 				}
 				return
 			}
-			// While it is busy with this message, more are stored than a reader asks for at once, and cut.
+			// While the reader handles this message, more messages than it requests at once are stored and trimmed.
 			store(2500)
 			if err := stream.Purge(t.Context(), jetstream.WithPurgeSequence(2000)); err != nil {
 				t.Error(err)

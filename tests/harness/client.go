@@ -18,10 +18,10 @@ import (
 	"github.com/dagyo/dagyo/pkg/event"
 )
 
-// Patience is how long a test waits for what must come; it is never what a test measures.
+// Patience is how long a test waits for something that must happen. No test measures it.
 const Patience = 60 * time.Second
 
-// A Client is a user: a NATS connection, and every event since it connected.
+// A Client is a user: a NATS connection, and every event received since it connected.
 type Client struct {
 	*broker.Link
 	mu     sync.Mutex
@@ -30,13 +30,13 @@ type Client struct {
 	more   chan struct{}
 }
 
-// Client connects a user, for the length of the test.
+// Client connects a user for the duration of the test.
 func (s *Stack) Client(t *testing.T) *Client {
 	t.Helper()
 	return Connect(t, s.Server.ClientURL())
 }
 
-// Connect connects a user to any server, for the length of the test.
+// Connect connects a user to any server for the duration of the test.
 func Connect(t *testing.T, url string) *Client {
 	t.Helper()
 	link, err := broker.Connect(t.Context(), broker.Options{URL: url, Name: "test client", Wait: Patience})
@@ -72,7 +72,7 @@ func (c *Client) hear(m *nats.Msg) {
 	c.more = make(chan struct{})
 }
 
-// Events returns the events so far that match.
+// Events returns the matching events so far.
 func (c *Client) Events(match func(contract.Event) bool) []contract.Event {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,14 +85,14 @@ func (c *Client) Events(match func(contract.Event) bool) []contract.Event {
 	return out
 }
 
-// Messages returns the messages behind the events so far.
+// Messages returns the messages of the events so far.
 func (c *Client) Messages() []*nats.Msg {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]*nats.Msg{}, c.raw...)
 }
 
-// Await returns the first event that matches, waiting for it if need be.
+// Await returns the first matching event, and waits for it if necessary.
 func (c *Client) Await(t testing.TB, what string, match func(contract.Event) bool) contract.Event {
 	t.Helper()
 	deadline := time.NewTimer(Patience)
@@ -111,7 +111,7 @@ func (c *Client) Await(t testing.TB, what string, match func(contract.Event) boo
 		select {
 		case <-more:
 		case <-deadline.C:
-			t.Fatalf("no %s within %v; heard:\n%s", what, Patience, c.transcript())
+			t.Fatalf("no %s within %v; received:\n%s", what, Patience, c.transcript())
 		}
 	}
 }
@@ -131,7 +131,7 @@ func Is(t contract.Type, subject string) func(contract.Event) bool {
 	return func(e contract.Event) bool { return e.Type == t && e.Subject == subject }
 }
 
-// Ended matches what ends a flow: a verdict or a rejection.
+// Ended matches the events that end a flow: verdicts and rejections.
 func Ended(flow string) func(contract.Event) bool {
 	return func(e contract.Event) bool {
 		return e.Subject == flow && (contract.IsVerdict(e.Type) || e.Type == contract.TypeFlowRejected)
@@ -171,8 +171,8 @@ func (c *Client) Command(t testing.TB, typ contract.Type, subject string, data a
 	}
 }
 
-// AwaitFlush waits until the server has taken all that was published. A connection that breaks meanwhile ends a
-// flush with an error, and comes back.
+// AwaitFlush waits until the server has received everything that was published. A lost connection ends a flush with an
+// error, and is then replaced.
 func (c *Client) AwaitFlush(t testing.TB) {
 	t.Helper()
 	for {
@@ -186,8 +186,8 @@ func (c *Client) AwaitFlush(t testing.TB) {
 	}
 }
 
-// AwaitStored waits until EVENTS holds an event on the subject. What a plain subscriber hears may be on its way
-// there still, and be overtaken by what the subscriber then publishes.
+// AwaitStored waits until EVENTS has an event on the subject. A plain subscriber may receive an event before it is
+// stored, and its next publication might overtake it.
 func (c *Client) AwaitStored(t testing.TB, subject string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -216,7 +216,7 @@ func (c *Client) Cancel(t testing.TB, flow string) {
 	c.Command(t, contract.TypeFlowCancel, flow, contract.FlowCancel{Flow: flow, Reason: "test"})
 }
 
-// Apply puts a progdef into the catalogue and waits until it is there.
+// Apply adds a progdef to the catalogue and waits until it is applied.
 func (c *Client) Apply(t testing.TB, document string) {
 	t.Helper()
 	var d struct{ Name string }

@@ -1,3 +1,3 @@
-// Package harness brings up all of Dagyo around one test: an embedded nats-server, the four services,
-// and executors as real processes. It is for tests that cross modules.
+// Package harness runs all of Dagyo for a test: an embedded nats-server, the four services, and executors as real
+// processes. It is for tests across modules.
 package harness

@@ -23,7 +23,7 @@ func (s *Stack) Executors() []string {
 	return dirs
 }
 
-// SupervisorPID is the process that supervises an executor; 0 when there is none any more.
+// SupervisorPID is the id of the process that supervises an executor, or 0 if it has exited.
 func (s *Stack) SupervisorPID(executor string) int {
 	f, err := os.OpenFile(filepath.Join(s.Dir, "executors", executor, "lock"), os.O_RDWR, 0)
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Stack) SupervisorPID(executor string) int {
 	return int(lock.Pid)
 }
 
-// ProgramPID is the process that runs an executor's program; 0 when there is none (any more).
+// ProgramPID is the id of the process that runs an executor's program, or 0 if there is none.
 func (s *Stack) ProgramPID(executor string) int {
 	supervisor := s.SupervisorPID(executor)
 	if supervisor == 0 {
@@ -68,7 +68,7 @@ func (s *Stack) Kill(executor string, supervisor bool) bool {
 	return pid > 0 && unix.Kill(pid, unix.SIGKILL) == nil
 }
 
-// Memory is the resident memory of a process in octets; 0 when it is gone.
+// Memory is the resident memory of a process in bytes, or 0 if it has exited.
 func Memory(pid int) int64 {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

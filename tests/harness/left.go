@@ -13,20 +13,20 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// AwaitNothingLeft waits until Dagyo has let go of everything that flows need: streams, consumers, jobs,
-// executors and their files. Idle executors go by their progdef's idleTimeout.
+// AwaitNothingLeft waits until Dagyo has released everything that flows need: streams, consumers, jobs, executors and
+// their files. Idle executors exit after their progdef's idleTimeout.
 func (s *Stack) AwaitNothingLeft(t *testing.T, c *Client) {
 	t.Helper()
 	awaitNone(t, func(ctx context.Context) ([]string, error) { return s.left(ctx, c) })
 }
 
-// AwaitNoNames waits until the names of executors that are gone are free. That takes a while.
+// AwaitNoNames waits until the names of exited executors are released. That takes a while.
 func (s *Stack) AwaitNoNames(t *testing.T, c *Client) {
 	t.Helper()
 	awaitNone(t, func(ctx context.Context) ([]string, error) { return broker.Names(ctx, c.JS) })
 }
 
-// awaitNone looks until nothing is left.
+// awaitNone polls until nothing is left.
 func awaitNone(t *testing.T, look func(context.Context) ([]string, error)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)

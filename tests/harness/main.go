@@ -13,11 +13,11 @@ import (
 	"github.com/dagyo/dagyo/tests/harness/faulty"
 )
 
-// envSelf makes the test binary behave as the dagyo command.
+// envSelf makes the test binary behave like the dagyo command.
 const envSelf = "DAGYO_TEST_AS_COMMAND"
 
-// Main is the TestMain of every package that uses the harness. The test binary also serves as the
-// dagyo command that supervises and is executors.
+// Main is the TestMain of every package that uses the harness. The test binary also serves as the dagyo command that
+// supervises executors, and as the executors.
 func Main(m *testing.M) {
 	if os.Getenv(envSelf) != "" {
 		os.Exit(command(os.Args[1:]))

@@ -20,7 +20,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 )
 
-// envService is how a service in a process of its own is set up: a setup as JSON.
+// envService holds the configuration of a service in a separate process: a setup as JSON.
 const envService = "DAGYO_TEST_SERVICE"
 
 type setup struct {
@@ -36,7 +36,7 @@ func serveAlone(name string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	os.Unsetenv(envService) // it is not for executors
+	os.Unsetenv(envService) // not for executors
 	log := zerolog.New(os.Stderr)
 	for _, c := range s.Options.common() {
 		c.Log = log
@@ -55,20 +55,20 @@ func serveAlone(name string) int {
 	return 0
 }
 
-// A Process is one replica of a service in a process of its own.
+// A Process is one replica of a service in a separate process.
 type Process struct {
 	Name string
 	cmd  *exec.Cmd
-	// ended is closed when it has ended.
+	// ended is closed when the process has exited.
 	ended chan struct{}
 
 	mu    sync.Mutex
 	said  strings.Builder
-	leads time.Time // when it last began to lead
+	leads time.Time // when it last became the leader
 	more  chan struct{}
 }
 
-// StartProcess starts one more replica of a service, in a process of its own.
+// StartProcess starts another replica of a service in a separate process.
 func (s *Stack) StartProcess(t testing.TB, name string) *Process {
 	t.Helper()
 	url := s.Server.ClientURL()
@@ -107,7 +107,7 @@ func startProcess(name string, in setup) (*Process, error) {
 	return p, nil
 }
 
-// read takes in what the process says, and waits for its end.
+// read reads the log of the process, and waits until it exits.
 func (p *Process) read(out io.Reader) {
 	defer close(p.ended)
 	lines := bufio.NewScanner(out)
@@ -129,14 +129,14 @@ func (p *Process) read(out io.Reader) {
 	_ = p.cmd.Wait()
 }
 
-// Said returns what the process has logged.
+// Said returns the log of the process.
 func (p *Process) Said() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.said.String()
 }
 
-// AwaitSaid waits until the process has logged a text.
+// AwaitSaid waits until the log of the process contains a text.
 func (p *Process) AwaitSaid(t testing.TB, text string) {
 	t.Helper()
 	deadline := time.NewTimer(Patience)
@@ -151,12 +151,12 @@ func (p *Process) AwaitSaid(t testing.TB, text string) {
 		select {
 		case <-more:
 		case <-deadline.C:
-			t.Fatalf("%s does not say %q within %v; it says:\n%s", p.Name, text, Patience, p.Said())
+			t.Fatalf("%s did not log %q within %v; its log:\n%s", p.Name, text, Patience, p.Said())
 		}
 	}
 }
 
-// Alive reports whether the process has not ended.
+// Alive reports whether the process is running.
 func (p *Process) Alive() bool {
 	select {
 	case <-p.ended:
@@ -166,13 +166,13 @@ func (p *Process) Alive() bool {
 	}
 }
 
-// PID is the process's number.
+// PID is the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Pause stops the process as a machine that stands still would, until Resume.
+// Pause stops the process until Resume, as if its machine had stalled.
 func (p *Process) Pause(t testing.TB) { p.signal(t, syscall.SIGSTOP) }
 
-// Resume lets a paused process go on.
+// Resume resumes a paused process.
 func (p *Process) Resume(t testing.TB) { p.signal(t, syscall.SIGCONT) }
 
 // PauseFor pauses the process for a time.
@@ -212,7 +212,7 @@ func (s *Stack) Processes(name string) []*Process {
 	return append([]*Process{}, s.processes[name]...)
 }
 
-// Leader returns the process of a service that began to lead last, and waits until there is one.
+// Leader returns the process of a service that became the leader last, and waits until there is one.
 func (s *Stack) Leader(t testing.TB, name string) *Process {
 	t.Helper()
 	deadline := time.NewTimer(Patience)
@@ -235,7 +235,7 @@ func (s *Stack) Leader(t testing.TB, name string) *Process {
 		select {
 		case <-look.C:
 		case <-deadline.C:
-			t.Fatalf("nobody leads the service %s", name)
+			t.Fatalf("service %s has no leader", name)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/dagyo/dagyo/executor/std"
 )
 
-// ApplyStandard puts all standard progdefs into the catalogue.
+// ApplyStandard adds all standard progdefs to the catalogue.
 func (c *Client) ApplyStandard(t testing.TB) {
 	t.Helper()
 	for _, p := range std.Standard() {
@@ -15,19 +15,19 @@ func (c *Client) ApplyStandard(t testing.TB) {
 	}
 }
 
-// Faulty is the progdef of a faulty program. Its health is quick, so that tests are.
+// Faulty is the progdef of a faulty program. Its health timeout is short, to keep tests fast.
 type Faulty struct {
 	Name string
-	// In and Out say which of the ports "in" and "out" it has.
+	// In and Out are set if it has the port "in" and the port "out".
 	In, Out bool
 	Slots   int
 	Max     int
-	// Idle and Silence are durations: how long an idle executor is kept, and a silent one borne.
+	// Idle and Silence are durations: how long an idle executor is kept, and how long a job may be silent.
 	Idle, Silence string
 	Env           map[string]string
 }
 
-// ApplyFaulty puts the progdef of a faulty program into the catalogue, under the program's name.
+// ApplyFaulty adds the progdef of a faulty program to the catalogue, under the program's name.
 func (c *Client) ApplyFaulty(t testing.TB, f Faulty) {
 	t.Helper()
 	doc := map[string]any{

@@ -24,18 +24,18 @@ func StartServer(t testing.TB, dir string, maxPayload int32) *Server {
 	return s
 }
 
-// LateServer is a server that does not run before Begin.
+// LateServer returns a server that is not running until Begin.
 func LateServer(t testing.TB, dir string, maxPayload int32) *Server {
 	t.Helper()
-	s := StartServer(t, dir, maxPayload) // it has its port
+	s := StartServer(t, dir, maxPayload) // reserves the port
 	s.Stop()
 	return s
 }
 
-// Begin starts a server that is late or stopped.
+// Begin starts a late or stopped server.
 func (s *Server) Begin(t testing.TB) { s.start(t) }
 
-// PlainServer is a server without JetStream, until EnableJetStream.
+// PlainServer starts a server without JetStream, until EnableJetStream.
 func PlainServer(t testing.TB, dir string, maxPayload int32) *Server {
 	t.Helper()
 	s := &Server{options: server.Options{
@@ -62,19 +62,19 @@ func (s *Server) start(t testing.TB) {
 	}
 	ns.Start()
 	if !ns.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the embedded nats-server does not start")
+		t.Fatal("the embedded nats-server did not start")
 	}
 	s.Server = ns
 	s.options.Port = options.Port
 }
 
-// Stop shuts the server down and waits for it.
+// Stop shuts down the server and waits until it has stopped.
 func (s *Server) Stop() {
 	s.Shutdown()
 	s.WaitForShutdown()
 }
 
-// Restart stops the server and starts it again where it was.
+// Restart stops the server and starts it again on the same port and store.
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
 	s.Stop()

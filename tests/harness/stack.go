@@ -21,28 +21,28 @@ import (
 	"github.com/dagyo/dagyo/services/validator"
 )
 
-// Options change what a Stack runs with.
+// Options configure a Stack.
 type Options struct {
 	Validator  validator.Config
 	Planner    planner.Config
 	Spawner    spawner.Config
 	Aggregator aggregator.Config
-	// MaxPayload is the broker's, in octets.
+	// MaxPayload is the broker's max_payload, in bytes.
 	MaxPayload int32
-	// Replicas is how many of each service run.
+	// Replicas is the number of replicas of each service.
 	Replicas int
-	// Without names services that are not started; the test plays them.
+	// Without names services that are not started; the test replaces them.
 	Without []string
-	// Processes names services that run in processes of their own, so that they can be paused.
+	// Processes names services that run in separate processes, so that they can be paused.
 	Processes []string
-	// Late leaves the server to the test to begin, WithoutJetStream its JetStream to enable.
+	// With Late, the test starts the server; with WithoutJetStream, it enables JetStream.
 	Late, WithoutJetStream bool
-	// Through gives processes another way to the server: it returns a URL for the server's. May be nil.
+	// Through maps the server's URL to the URL that processes use, such as that of a proxy. It may be nil.
 	Through func(server string) string `json:"-"`
 }
 
-// DefaultOptions are the services' defaults with the times of a test: what takes minutes on a real
-// installation takes seconds.
+// DefaultOptions returns the services' defaults with shorter times: what takes minutes in an installation takes
+// seconds.
 func DefaultOptions() Options {
 	o := Options{
 		Validator: validator.DefaultConfig(), Planner: planner.DefaultConfig(),
@@ -57,7 +57,7 @@ func DefaultOptions() Options {
 	o.Planner.Limits.OutputRetention = 2 * time.Second
 	o.Spawner.ReconcileEvery = time.Second
 	o.Spawner.Limits.Linger = 3 * time.Second
-	// On a busy machine last words take their time; a verdict does not wait longer than for them.
+	// On a busy machine, last events take longer. A verdict waits only until they arrive.
 	o.Aggregator.Limits.Settle = 2 * time.Second
 	return o
 }
@@ -87,7 +87,7 @@ type instance struct {
 	done   chan error
 }
 
-// Start brings everything up; the test's end takes it down and checks that no executor is left.
+// Start starts everything. At the end of the test, everything is stopped and no executor may be left.
 func Start(t *testing.T, o Options) *Stack {
 	t.Helper()
 	dir := t.TempDir()
@@ -104,14 +104,14 @@ func Start(t *testing.T, o Options) *Stack {
 	t.Cleanup(func() { s.close(t) })
 	s.StartAll(t)
 	if len(o.Processes) == len(Services) && !o.Late && !o.WithoutJetStream {
-		for _, name := range Services { // processes take their time; a command needs its stream
+		for _, name := range Services { // processes start slowly, and a command needs its stream
 			s.Leader(t, name)
 		}
 	}
 	return s
 }
 
-// StartAll starts all services as the options say.
+// StartAll starts all services as configured in the options.
 func (s *Stack) StartAll(t testing.TB) {
 	t.Helper()
 	for range s.options.Replicas {
@@ -127,7 +127,7 @@ func (s *Stack) StartAll(t testing.TB) {
 	}
 }
 
-// RestartAll ends all services as a crash would, and starts them again.
+// RestartAll ends all services like a crash, and starts them again.
 func (s *Stack) RestartAll(t testing.TB) {
 	t.Helper()
 	for _, name := range Services {
@@ -139,14 +139,14 @@ func (s *Stack) RestartAll(t testing.TB) {
 // Services are the names of the four services.
 var Services = []string{validator.Name, planner.Name, spawner.Name, aggregator.Name}
 
-// Reconfigure changes the options of services that are started from now on.
+// Reconfigure changes the options of services that are started later.
 func (s *Stack) Reconfigure(change func(*Options)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(&s.options)
 }
 
-// StartService starts one more replica of a service.
+// StartService starts another replica of a service.
 func (s *Stack) StartService(t testing.TB, name string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -184,12 +184,12 @@ func serve(ctx context.Context, name string, link *broker.Link, o Options, dir, 
 func (s *Stack) Backend() (*process.Backend, error) { return openBackend(s.Dir) }
 
 func openBackend(dir string) (*process.Backend, error) {
-	// The race detector lets a process linger for a second when it exits; an exit is to be seen at once.
+	// With the race detector a process takes a second to exit; exits must be observed at once.
 	return process.New(process.Config{Dir: dir, SelfEnv: map[string]string{envSelf: "1", "GORACE": "atexit_sleep_ms=0"}})
 }
 
-// KillService ends all replicas of a service as a crash would: its connection goes first, so nothing
-// that it was about to say gets out.
+// KillService ends all replicas of a service like a crash: it closes the connection first, so pending publications are
+// lost.
 func (s *Stack) KillService(t testing.TB, name string) {
 	t.Helper()
 	s.mu.Lock()
@@ -199,7 +199,7 @@ func (s *Stack) KillService(t testing.TB, name string) {
 	for _, i := range instances {
 		i.link.Close()
 		i.cancel()
-		<-i.done // an error is what a crash is
+		<-i.done // a crash ends with an error
 	}
 	s.killProcesses(name)
 }
@@ -222,7 +222,7 @@ func (s *Stack) close(t testing.TB) {
 	s.Server.Stop()
 }
 
-// endExecutors gives up what still runs, and waits for the last supervisor.
+// endExecutors ends running executors, and waits for the last supervisor.
 func (s *Stack) endExecutors(t testing.TB) {
 	b, err := s.Backend()
 	if err != nil {
@@ -245,7 +245,7 @@ func (s *Stack) endExecutors(t testing.TB) {
 		case exit := <-b.Exits():
 			left = without(left, exit.Executor)
 		case <-ctx.Done():
-			t.Errorf("executors that do not end: %v", left)
+			t.Errorf("executors that did not exit: %v", left)
 			left = nil
 		}
 	}

@@ -11,13 +11,13 @@ import (
 	"github.com/dagyo/dagyo/pkg/history"
 )
 
-// benchFlows is a history of some size: a million flows, 512 to a segment.
+// benchFlows is the size of the history: a million flows, 512 per segment.
 const (
 	benchFlows   = 1_000_000
 	benchSegment = 512
 )
 
-// The benchmarks share a filled history: to fill it takes longest. Run them with -benchtime 20x.
+// The benchmarks share a filled history, since filling takes longest. Run them with -benchtime 20x.
 func BenchmarkHistory(b *testing.B) {
 	s := setup(b, history.Limits{MaxFlows: -1, MaxBytes: -1}, 0)
 	w := history.NewWriter(s.link)
@@ -53,7 +53,7 @@ func BenchmarkHistory(b *testing.B) {
 	})
 }
 
-// fill appends all flows, and returns the last upto and what a flow takes on disk.
+// fill appends all flows, and returns the last upto and the disk space per flow.
 func (s *bundle) fill(w *history.Writer) (upto uint64, disk float64) {
 	for i := 0; i < benchFlows; i += benchSegment {
 		upto++
@@ -82,7 +82,7 @@ func (s *bundle) loaded() *history.Index {
 	return x
 }
 
-// get looks for flows all over history, with a cache that does not help.
+// get reads flows throughout history, without the help of a cache.
 func (s *bundle) get(b *testing.B, x *history.Index, known bool) {
 	i := 0
 	for b.Loop() {
@@ -97,7 +97,7 @@ func (s *bundle) get(b *testing.B, x *history.Index, known bool) {
 	}
 }
 
-// page asks for the first page, each time with an empty cache.
+// page requests the first page, each time with an empty cache.
 func (s *bundle) page(b *testing.B, q contract.FlowQuery) {
 	for b.Loop() {
 		b.StopTimer()

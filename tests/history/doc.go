@@ -1,3 +1,3 @@
-// Package history tests package pkg/history on a real server: what is stored once, what survives a
-// restart, and what it costs.
+// Package history tests pkg/history on a real server: that records are stored once and survive a restart, and what they
+// cost.
 package history

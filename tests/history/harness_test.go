@@ -55,7 +55,7 @@ func (b *bundle) start() {
 	}
 	b.srv.Start()
 	if !b.srv.ReadyForConnections(limit) {
-		b.t.Fatal("the server does not start")
+		b.t.Fatal("the server did not start")
 	}
 	b.link = b.connect()
 }
@@ -75,8 +75,8 @@ func (b *bundle) connect() *broker.Link {
 	return link
 }
 
-// index runs an index until the test ends, and returns it when it is loaded. Each place up to which
-// history is complete goes to stored.
+// index runs an index until the test ends, and returns it when it is loaded. stored receives each place up to which
+// history is complete.
 func (b *bundle) index() (x *history.Index, stored <-chan uint64) {
 	b.t.Helper()
 	calls := make(chan uint64, 10_000)
@@ -93,12 +93,12 @@ func (b *bundle) index() (x *history.Index, stored <-chan uint64) {
 	select {
 	case <-x.Loaded():
 	case <-time.After(limit):
-		b.t.Fatal("the index is not loaded")
+		b.t.Fatal("the index was not loaded")
 	}
 	return x, calls
 }
 
-// await waits until history is known to be complete up to a place.
+// await waits until the index is complete up to a place.
 func await(t testing.TB, stored <-chan uint64, upto uint64) {
 	t.Helper()
 	for {
@@ -108,7 +108,7 @@ func await(t testing.TB, stored <-chan uint64, upto uint64) {
 				return
 			}
 		case <-time.After(limit):
-			t.Fatalf("nothing is stored up to %d", upto)
+			t.Fatalf("history is not complete up to %d", upto)
 		}
 	}
 }
@@ -120,7 +120,7 @@ func (b *bundle) append(w *history.Writer, records []contract.FlowStatus, upto u
 	}
 }
 
-// messages is how many segments the stream holds.
+// messages is the number of segments in the stream.
 func (b *bundle) messages() uint64 {
 	b.t.Helper()
 	s, err := b.link.JS.Stream(b.ctx, contract.StreamHistory)
@@ -130,10 +130,10 @@ func (b *bundle) messages() uint64 {
 	return s.CachedInfo().State.Msgs
 }
 
-// nothing is current.
+// nothing yields no current flows.
 func nothing(func(contract.FlowStatus) bool) {}
 
-// list returns the ids of all flows that a query selects.
+// list returns the ids of all flows selected by a query.
 func list(t testing.TB, x *history.Index, q contract.FlowQuery) (ids []string) {
 	t.Helper()
 	for {
@@ -150,7 +150,7 @@ func list(t testing.TB, x *history.Index, q contract.FlowQuery) (ids []string) {
 	}
 }
 
-// records returns the statuses of the flows from the from-th to before the to-th.
+// records returns the statuses of the flows from..to-1.
 func records(from, to int) []contract.FlowStatus {
 	out := make([]contract.FlowStatus, 0, to-from)
 	for i := from; i < to; i++ {
@@ -161,7 +161,7 @@ func records(from, to int) []contract.FlowStatus {
 
 func id(i int) string { return fmt.Sprintf("orders-%07d", i) }
 
-// sample is the status of the i-th of many ended flows: four jobs in a row, one flow in ten fails.
+// sample is the status of the i-th of many ended flows: a chain of four jobs; one flow in ten fails.
 func sample(i int) contract.FlowStatus {
 	r := rand.New(rand.NewPCG(uint64(i), 1))
 	at := time.Unix(1_790_000_000, 0).UTC().Add(time.Duration(i)*10*time.Millisecond + time.Duration(r.IntN(1e7)))

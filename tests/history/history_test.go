@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/history"
 )
 
-func TestWhatIsStoredIsFound(t *testing.T) {
+func TestStoredFlowsAreFound(t *testing.T) {
 	b := setup(t, history.DefaultLimits(), 0)
 	x, stored := b.index()
 	w := history.NewWriter(b.link)
@@ -31,14 +31,14 @@ func TestWhatIsStoredIsFound(t *testing.T) {
 		}
 	}
 	if _, ok, err := x.Get(b.ctx, "nothing"); ok || err != nil {
-		t.Errorf("a flow that never was: %v, %v", ok, err)
+		t.Errorf("an unknown flow: %v, %v", ok, err)
 	}
 	if got := list(t, x, contract.FlowQuery{Limit: 100}); len(got) != 1301 || got[0] != id(1300) || got[1300] != id(0) {
 		t.Errorf("%d flows are listed", len(got))
 	}
 }
 
-func TestARestartForgetsNothing(t *testing.T) {
+func TestARestartKeepsHistory(t *testing.T) {
 	b := setup(t, history.DefaultLimits(), 0)
 	b.append(history.NewWriter(b.link), records(0, 600), 1)
 	b.stop()
@@ -50,7 +50,7 @@ func TestARestartForgetsNothing(t *testing.T) {
 	}
 }
 
-// A service that starts again runs its index again, and is told again what is stored.
+// A service that restarts runs its index again, and is notified again of what is stored.
 func TestAnIndexRunsAgain(t *testing.T) {
 	b := setup(t, history.DefaultLimits(), 0)
 	w := history.NewWriter(b.link)
@@ -72,7 +72,7 @@ func TestAnIndexRunsAgain(t *testing.T) {
 		}
 		select {
 		case <-x.Loaded():
-			t.Error("an index that does not run is loaded")
+			t.Error("an index that is not running is loaded")
 		default:
 		}
 		if len(calls) > 0 {
@@ -81,7 +81,7 @@ func TestAnIndexRunsAgain(t *testing.T) {
 	}
 }
 
-// A leader that does not know whether its append was stored does it again; so does the next leader.
+// A leader that does not know whether its append was stored repeats it, and so does the next leader.
 func TestARepeatIsNotStoredTwice(t *testing.T) {
 	b := setup(t, history.DefaultLimits(), 0)
 	w := history.NewWriter(b.link)
@@ -94,7 +94,7 @@ func TestARepeatIsNotStoredTwice(t *testing.T) {
 		t.Errorf("%d segments", n)
 	}
 	if err := next.Append(b.ctx, records(0, 1), 4); !errors.Is(err, history.ErrSuperseded) {
-		t.Errorf("an append from before: %v", err)
+		t.Errorf("an earlier append: %v", err)
 	}
 }
 
@@ -104,9 +104,9 @@ func TestOneOfTwoWritersIsFirst(t *testing.T) {
 	b.append(old, records(0, 1), 1)
 	b.append(current, records(1, 2), 2)
 	if err := old.Append(b.ctx, records(1, 3), 3); !errors.Is(err, history.ErrContended) {
-		t.Errorf("an append on an old end: %v", err)
+		t.Errorf("an append to an old end: %v", err)
 	}
-	if err := old.Append(b.ctx, records(0, 2), 2); err != nil { // it has looked again
+	if err := old.Append(b.ctx, records(0, 2), 2); err != nil { // it has read the end again
 		t.Error(err)
 	}
 	if n := b.messages(); n != 2 {
@@ -114,7 +114,7 @@ func TestOneOfTwoWritersIsFirst(t *testing.T) {
 	}
 }
 
-// large is a status that compresses badly.
+// large is a status that hardly compresses.
 func large(i int) contract.FlowStatus {
 	s := sample(i)
 	r := rand.New(rand.NewPCG(uint64(i), 9))
@@ -124,7 +124,7 @@ func large(i int) contract.FlowStatus {
 	return s
 }
 
-// What is too large for one message is stored as several, all or none.
+// An append that is too large for one message is stored as several messages, either all or none.
 func TestLargeAppendsAreSplit(t *testing.T) {
 	b := setup(t, history.DefaultLimits(), 256<<10)
 	var all []contract.FlowStatus
@@ -146,19 +146,19 @@ func TestLargeAppendsAreSplit(t *testing.T) {
 	}
 	select {
 	case upto := <-stored:
-		t.Errorf("stored up to %d once more", upto)
+		t.Errorf("stored up to %d again", upto)
 	default:
 	}
 }
 
-// A batch on an old end leaves nothing.
+// A batch for an old end stores nothing.
 func TestAFailedBatchStoresNothing(t *testing.T) {
 	b := setup(t, history.DefaultLimits(), 0)
 	old := history.NewWriter(b.link)
 	b.append(old, records(0, 1), 1)
 	b.append(history.NewWriter(b.link), records(1, 2), 2)
 	if err := old.Append(b.ctx, records(2, 1500), 3); !errors.Is(err, history.ErrContended) {
-		t.Errorf("a batch on an old end: %v", err)
+		t.Errorf("a batch for an old end: %v", err)
 	}
 	b.append(old, records(2, 1500), 3)
 	if n := b.messages(); n != 5 {
@@ -190,8 +190,8 @@ func TestLimitsRemoveTheOldest(t *testing.T) {
 	}
 }
 
-// A writer finds its end in a stream from which everything was removed.
-func TestAnEmptiedHistoryGoesOn(t *testing.T) {
+// A writer finds the end of a stream from which everything was removed.
+func TestAppendToAnEmptiedHistory(t *testing.T) {
 	limits := history.DefaultLimits()
 	limits.MaxAge = time.Second
 	b := setup(t, limits, 0)

@@ -29,7 +29,7 @@ func (m *memory) all(yield func(contract.FlowStatus) bool) {
 	}
 }
 
-// forget drops what is stored.
+// forget drops stored flows.
 func (m *memory) forget(upto uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -46,8 +46,8 @@ func (m *memory) storing(records []contract.FlowStatus, upto uint64) {
 	}
 }
 
-// However often flows go from memory to history while they are listed, every list has each of them once,
-// and each is found all the time.
+// However often flows move from memory to history while they are listed, every list contains each flow once, and each
+// flow can always be found.
 func TestListsWhileFlowsAreStored(t *testing.T) {
 	const flows, each = 300, 10
 	b := setup(t, history.DefaultLimits(), 0)
@@ -105,7 +105,7 @@ func listsAll(t *testing.T, x *history.Index, m *memory, flows int) {
 	}
 }
 
-// finds looks for flows in memory and then in history, as an answer to a question does.
+// finds looks up flows in memory and then in history, like the answer to a question.
 func finds(t *testing.T, x *history.Index, m *memory, ids ...string) {
 	t.Helper()
 	for _, flow := range ids {

@@ -1,3 +1,3 @@
-// Package kubernetes tests the cluster of package cluster: that a pod on it lives and dies as on any
-// other. Its tests run inside, by make kubernetes.
+// Package kubernetes tests the cluster of package cluster: pods behave as on any other cluster. The tests run inside,
+// by make kubernetes.
 package kubernetes

@@ -29,7 +29,7 @@ import (
 	"github.com/dagyo/dagyo/tests/kubernetes/cluster"
 )
 
-// The client of all tests, and the image of cmd/probe, by digest.
+// The client of all tests, and the digest of the image of cmd/probe.
 var (
 	client clientset.Interface
 	image  string
@@ -67,7 +67,7 @@ func setUp() error {
 	return err
 }
 
-// namespace makes one that enforces the restricted profile; it goes with the test.
+// namespace creates a namespace that enforces the restricted profile, and removes it after the test.
 func namespace(t *testing.T) string {
 	t.Helper()
 	ns, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
@@ -89,7 +89,7 @@ func namespace(t *testing.T) string {
 	return ns.Name
 }
 
-// podSpec runs cmd/probe as the restricted profile wants it.
+// podSpec runs cmd/probe as required by the restricted profile.
 func podSpec(args ...string) corev1.PodSpec {
 	yes, no := true, false
 	var grace int64 = 10
@@ -111,7 +111,7 @@ func podSpec(args ...string) corev1.PodSpec {
 	}
 }
 
-// server is the pod of a probe that serves, and is ready when it does.
+// server is the pod of a serving probe, which becomes ready when it serves.
 func server() corev1.PodSpec {
 	spec := podSpec("serve")
 	spec.Containers[0].ReadinessProbe = &corev1.Probe{
@@ -128,7 +128,7 @@ func simulated(spec corev1.PodSpec) corev1.PodSpec {
 	return spec
 }
 
-// create creates a pod, and gives it a label app with its name.
+// create creates a pod with a label app that holds its name.
 func create(t *testing.T, ns, name string, spec corev1.PodSpec) *corev1.Pod {
 	t.Helper()
 	pod, err := client.CoreV1().Pods(ns).Create(t.Context(), &corev1.Pod{
@@ -143,13 +143,13 @@ func create(t *testing.T, ns, name string, spec corev1.PodSpec) *corev1.Pod {
 
 const patience = time.Minute
 
-// await watches a pod until it is as wanted.
+// await watches a pod until it meets a condition.
 func await(t *testing.T, ns, name, what string, is func(*corev1.Pod) bool) *corev1.Pod {
 	t.Helper()
 	return awaitKind(t, client.CoreV1().RESTClient(), "pods", &corev1.Pod{}, ns, name, what, is)
 }
 
-// awaitKind watches an object of any kind until it is as wanted.
+// awaitKind watches an object of any kind until it meets a condition.
 func awaitKind[T runtime.Object](
 	t *testing.T, api rest.Interface, resource string, kind T, ns, name, what string, is func(T) bool,
 ) (last T) {
@@ -157,7 +157,7 @@ func awaitKind[T runtime.Object](
 	until(t, api, resource, kind, ns, name, what, nil, func(e watch.Event) (bool, error) {
 		object, ok := e.Object.(T)
 		if !ok || e.Type == watch.Deleted {
-			return false, fmt.Errorf("the watch says %s %+v", e.Type, e.Object)
+			return false, fmt.Errorf("the watch returned %s %+v", e.Type, e.Object)
 		}
 		last = object
 		return is(object), nil
@@ -165,7 +165,7 @@ func awaitKind[T runtime.Object](
 	return last
 }
 
-// awaitGone watches a pod until it is gone.
+// awaitGone watches a pod until it is deleted.
 func awaitGone(t *testing.T, ns, name string) {
 	t.Helper()
 	absent := func(s cache.Store) (bool, error) { return len(s.ListKeys()) == 0, nil }
@@ -195,7 +195,7 @@ func ready(pod *corev1.Pod) bool {
 	return false
 }
 
-// state is that of the pod's container, if there is one already.
+// state is the state of the pod's container, if it already exists.
 func state(pod *corev1.Pod) corev1.ContainerState {
 	if len(pod.Status.ContainerStatuses) == 0 {
 		return corev1.ContainerState{}
@@ -203,7 +203,8 @@ func state(pod *corev1.Pod) corev1.ContainerState {
 	return pod.Status.ContainerStatuses[0].State
 }
 
-// eventually is what url answers once it does: nobody tells when kube-proxy has made a service's rules.
+// eventually polls url and returns its first response: kube-proxy does not report when the rules of a service are in
+// place.
 func eventually(t *testing.T, url string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -230,7 +231,7 @@ func eventually(t *testing.T, url string) string {
 	}
 }
 
-// fetch is what url answers to the pod.
+// fetch returns the response of url to the pod.
 func fetch(t *testing.T, pod *corev1.Pod, address string) string {
 	t.Helper()
 	return eventually(t, at(pod, "/fetch?url="+url.QueryEscape(address)))

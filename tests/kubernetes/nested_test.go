@@ -15,8 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A cluster, here one within the cluster, comes up after one that came to a sudden end, and goes without
-// a trace.
+// A cluster, here one inside the cluster, starts after another one was killed, and is removed completely.
 func TestUpAndDown(t *testing.T) {
 	t.Parallel()
 	state := filepath.Join(t.TempDir(), "state")
@@ -29,7 +28,7 @@ func TestUpAndDown(t *testing.T) {
 	nested(t, state, "down")
 	nested(t, state, "down")
 	if _, err := os.Stat(state); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the state is still there: %v", err)
+		t.Errorf("the state still exists: %v", err)
 	}
 	if after := traces(t); after != before {
 		t.Errorf("before: %s\nafter: %s", before, after)
@@ -45,7 +44,7 @@ func nested(t *testing.T, state string, args ...string) string {
 	return string(out)
 }
 
-// kill kills process 1 of a cluster, whose id is in the file, and waits for its end.
+// kill kills process 1 of a cluster, whose id is in the file, and waits until it has exited.
 func kill(t *testing.T, file string) {
 	t.Helper()
 	content, err := os.ReadFile(file)

@@ -17,8 +17,8 @@ import (
 	"github.com/dagyo/dagyo/tests/kubernetes/cluster"
 )
 
-// A pod that serves is reached by its service's name, from the test and from a pod, itself included;
-// and it reaches what the test listens on.
+// A serving pod can be reached by its service's name from the test and from any pod, including itself. It can reach
+// listeners of the test.
 func TestService(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -67,7 +67,7 @@ func TestHeadlessService(t *testing.T) {
 	}
 }
 
-// Nothing leaves the machine: whatever has no answer inside is refused, and at once.
+// Nothing leaves the machine: external addresses and names are rejected at once.
 func TestNoWayOut(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -84,14 +84,14 @@ func TestNoWayOut(t *testing.T) {
 	} {
 		contains(t, address+" from a pod", fetch(t, pod, address), want)
 		if _, err := http.Get(address); err == nil {
-			t.Errorf("%s answers the test", address)
+			t.Errorf("%s can be reached from the test", address)
 		} else {
 			contains(t, address+" from the test", err.Error(), want)
 		}
 	}
 }
 
-// A pod with a service account reaches the API, with that account's rights.
+// A pod with a service account can use the API with that account's rights.
 func TestServiceAccount(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -111,7 +111,7 @@ func TestServiceAccount(t *testing.T) {
 	contains(t, "another's", fetch(t, pod, api+"default/pods"), "forbidden")
 }
 
-// service makes a service for the pods with a label app.
+// service creates a service for the pods with a label app.
 func service(t *testing.T, ns, name, app, ip string) {
 	t.Helper()
 	if _, err := client.CoreV1().Services(ns).Create(t.Context(), &corev1.Service{

@@ -15,7 +15,7 @@ import (
 	"github.com/dagyo/dagyo/tests/kubernetes/cluster"
 )
 
-// The image is named by its digest, so that its pull from the registry is tested by the way.
+// The image is named by its digest, so its pull from the registry is also tested.
 func TestLife(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -55,7 +55,7 @@ func TestLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := strings.Join(strings.Fields(string(said)), " "); got != "serving stopping stopped" {
-		t.Errorf("the pod said %q: it was not given the time to stop", got)
+		t.Errorf("the pod logged %q: it had no time to stop", got)
 	}
 	awaitGone(t, ns, "life")
 }
@@ -81,7 +81,7 @@ func TestOutOfMemory(t *testing.T) {
 	create(t, ns, "eater", spec)
 	pod := await(t, ns, "eater", "terminated", terminated)
 	if end := state(pod).Terminated; end.Reason != "OOMKilled" || end.ExitCode != 137 {
-		t.Errorf("the container ended with code %d, reason %s", end.ExitCode, end.Reason)
+		t.Errorf("the container exited with code %d, reason %s", end.ExitCode, end.Reason)
 	}
 }
 
@@ -107,7 +107,7 @@ func TestCrash(t *testing.T) {
 	})
 }
 
-// A pod that asks for more than a node has stays pending, and the scheduler says why.
+// A pod that requests more than a node has stays pending, and the scheduler reports why.
 func TestUnschedulable(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -118,8 +118,8 @@ func TestUnschedulable(t *testing.T) {
 	contains(t, "the scheduler", scheduled(pod).Message, "Insufficient cpu")
 }
 
-// A claim gets a volume, which keeps what one pod wrote for the next, and which a pod without rights may
-// write to if it has an fsGroup.
+// A claim gets a volume, which keeps the data of one pod for the next. An unprivileged pod may write to it if it has an
+// fsGroup.
 func TestVolume(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)

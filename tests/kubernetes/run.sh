@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs inside a cluster what make kubernetes compiled outside: the tests of the packages given, each in
-# its package's directory. All are run, whatever fails.
+# Runs the tests of the given packages inside a cluster, as compiled outside by make kubernetes. Each runs in
+# its package's directory. All are run even if some fail.
 set -uo pipefail
 programs=$PWD/$1
 shift

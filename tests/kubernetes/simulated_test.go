@@ -20,7 +20,7 @@ func TestHundredPods(t *testing.T) {
 	deploy(t, ns, "crowd", 100)
 }
 
-// A pod with a gate is not scheduled before it is opened.
+// A pod with a scheduling gate is not scheduled before the gate is removed.
 func TestSchedulingGate(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -39,7 +39,7 @@ func TestSchedulingGate(t *testing.T) {
 	await(t, ns, "gated", "ready", ready)
 }
 
-// A simulated pod takes the time to stop that its annotation says.
+// A simulated pod takes as long to stop as its annotation specifies.
 func TestStopsAfter(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -57,12 +57,12 @@ func TestStopsAfter(t *testing.T) {
 	if pod, err := client.CoreV1().Pods(ns).Get(t.Context(), "slow", metav1.GetOptions{}); err != nil {
 		t.Errorf("right after its deletion: %v", err)
 	} else if pod.DeletionTimestamp == nil {
-		t.Error("the pod is not about to stop")
+		t.Error("the pod is not terminating")
 	}
 	awaitGone(t, ns, "slow")
 }
 
-// A node is drained of no more pods at once than their disruption budget allows.
+// The drain of a node evicts only as many pods at once as their disruption budget allows.
 func TestDrain(t *testing.T) {
 	ns := namespace(t)
 	deploy(t, ns, "guarded", 2)
@@ -87,7 +87,7 @@ func TestDrain(t *testing.T) {
 	t.Cleanup(func() { kubectl(t, "uncordon", node) })
 
 	if out, ok := kubectl(t, "drain", node, "--pod-selector", "app=guarded", "--timeout", "1s"); ok {
-		t.Errorf("the node was drained in spite of the budget: %s", out)
+		t.Errorf("the node was drained despite the budget: %s", out)
 	} else {
 		contains(t, "drain", out, "would violate the pod's disruption budget")
 	}
@@ -100,7 +100,7 @@ func TestDrain(t *testing.T) {
 	awaitGone(t, ns, pods.Items[0].Name)
 }
 
-// deploy runs a number of simulated pods, and returns when they are ready.
+// deploy starts a number of simulated pods, and returns when they are ready.
 func deploy(t *testing.T, ns, name string, replicas int32) {
 	t.Helper()
 	label := map[string]string{"app": name}

@@ -12,8 +12,7 @@ import (
 
 const root = "github.com/dagyo/dagyo/"
 
-// may lists, for each module, the modules of ours that it may import, and the heavy dependencies that
-// only it may have.
+// may lists, for each module, our modules that it may import, and the heavy dependencies that only it may have.
 var may = map[string]struct{ modules, heavy []string }{
 	"schemas":                   {},
 	"pkg":                       {modules: []string{"schemas"}},
@@ -52,7 +51,7 @@ func TestModuleArrows(t *testing.T) {
 	}
 }
 
-// deps lists all packages that the module's packages, tests included, are built from.
+// deps lists all packages that the module's packages depend on, including their tests.
 func deps(t *testing.T, module string) []string {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-deps", "-test", "./...")

@@ -1,3 +1,3 @@
-// Package lease holds the lease of a service to its promise on a real nats-server: at no moment two replicas hold
-// it, whatever the broker and the processes do, and a holder that vanishes is replaced in time.
+// Package lease tests the lease of a service on a real nats-server: two replicas never hold it at the same time,
+// whatever the broker and the processes do, and a holder that disappears is replaced in time.
 package lease

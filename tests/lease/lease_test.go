@@ -16,13 +16,13 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// A link is a JetStream that is slow, and loses answers. A delay before a message is sent is what a stopped
-// process looks like: it is sent all the same, long after it was asked for.
+// A link is a JetStream connection that is slow and loses answers. A delay before a message is sent simulates a stopped
+// process: the message is still sent, long after it was requested.
 type link struct {
 	jetstream.JetStream
 	mu   sync.Mutex
-	rand *rand.Rand // nil for a link that is quick and loses nothing
-	// gone is set once nothing is sent any more.
+	rand *rand.Rand // nil for a fast link that loses nothing
+	// gone is set when nothing is sent any more.
 	gone atomic.Bool
 }
 
@@ -68,7 +68,7 @@ func (l *link) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.Pu
 	return ack, err
 }
 
-// wait is a delay that nothing ends early.
+// wait is a delay that cannot be interrupted.
 func wait(d time.Duration) {
 	if d > 0 {
 		<-time.After(d)
@@ -94,16 +94,16 @@ func connect(t *testing.T) jetstream.JetStream {
 	return js
 }
 
-// services and replicas are how many compete at the same time.
+// services and replicas are the numbers of concurrent competitors.
 const (
 	services = 40
 	replicas = 3
-	// duration is how long they do, watchEvery the time between two looks at who holds what.
+	// duration is how long they compete, watchEvery the interval between two checks of the holders.
 	duration   = 15 * time.Second
 	watchEvery = 200 * time.Microsecond
 )
 
-func TestTwoNeverHoldIt(t *testing.T) {
+func TestTwoReplicasNeverHoldTheLease(t *testing.T) {
 	t.Parallel()
 	js := connect(t)
 	seed := rand.Uint64()
@@ -125,12 +125,12 @@ func TestTwoNeverHoldIt(t *testing.T) {
 	watch(ctx, t, all)
 	competing.Wait()
 	if terms.Load() < services {
-		t.Errorf("there were %d terms of %d services: nobody got the lease again", terms.Load(), services)
+		t.Errorf("%d terms of %d services: no lease was acquired again", terms.Load(), services)
 	}
 	t.Logf("%d terms of %d services", terms.Load(), services)
 }
 
-// compete takes the lease again and again, for a while each time.
+// compete acquires the lease repeatedly, for a while each time.
 func compete(ctx context.Context, l *broker.Lease, r *rand.Rand, terms *atomic.Int64) {
 	for ctx.Err() == nil {
 		held, release, err := l.Acquire(ctx)
@@ -146,7 +146,7 @@ func compete(ctx context.Context, l *broker.Lease, r *rand.Rand, terms *atomic.I
 	}
 }
 
-// watch looks for two that hold the same lease: one does before and behind a look at the other.
+// watch looks for two holders of the same lease: one that holds it before and after a check of the other.
 func watch(ctx context.Context, t *testing.T, all [][]*broker.Lease) {
 	ticks := time.NewTicker(watchEvery)
 	defer ticks.Stop()
@@ -168,9 +168,9 @@ func watch(ctx context.Context, t *testing.T, all [][]*broker.Lease) {
 	}
 }
 
-// A holder that vanishes is replaced, and no longer believes that it leads by then. How soon that is, `make bench`
-// measures.
-func TestAVanishedHolderIsReplaced(t *testing.T) {
+// A holder that disappears is replaced, and by then no longer considers itself the leader. `make bench` measures how
+// long that takes.
+func TestADisappearedHolderIsReplaced(t *testing.T) {
 	t.Parallel()
 	js := connect(t)
 	var running sync.WaitGroup
@@ -180,7 +180,7 @@ func TestAVanishedHolderIsReplaced(t *testing.T) {
 	running.Wait()
 }
 
-// replace has a holder vanish at a phase of its renewals, and waits for the next one.
+// replace makes a holder disappear at a phase of its renewals, and waits for the next one.
 func replace(t *testing.T, js jetstream.JetStream, service string, phase time.Duration) {
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
@@ -198,6 +198,6 @@ func replace(t *testing.T, js jetstream.JetStream, service string, phase time.Du
 		return
 	}
 	if vanished.Held() {
-		t.Errorf("the holder of %s that vanished still counts on its lease", service)
+		t.Errorf("the holder of %s that disappeared still relies on its lease", service)
 	}
 }

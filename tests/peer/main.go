@@ -1,13 +1,13 @@
-// Command peer is the Go side of tests in other languages: a nats-server with Dagyo's streams, and the
-// ends of an edge as pkg/stream makes them.
+// Command peer is the Go side of tests in other languages: a nats-server with Dagyo's streams, and the ends of an edge
+// with pkg/stream.
 //
 //	peer server DIR PORT                 until SIGTERM; prints the URL once it is ready
-//	peer flow URL FLOW [memory]          makes a flow, with a stream of its own
-//	peer write URL ADDRESS COUNT SIZE    writes COUNT records of SIZE octets
+//	peer flow URL FLOW [memory]          creates a flow with its own stream
+//	peer write URL ADDRESS COUNT SIZE    writes COUNT records of SIZE bytes
 //	peer read URL ADDRESS [MOST]         reads to the end, or closes early after MOST records
 //
-// ADDRESS is the JSON of one. Record n is its number in eight octets, big-endian, then octets n mod 251;
-// read checks that. write and read print the records and octets that they have counted, as JSON.
+// ADDRESS is an address as JSON. Record n is its number in eight bytes, big-endian, followed by bytes of value n mod
+// 251; read checks that. write and read print the counts of records and bytes as JSON.
 package main
 
 import (
@@ -41,7 +41,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("see the comment in main.go for what to say")
+var errUsage = errors.New("see the comment in main.go for the usage")
 
 func run(ctx context.Context, args []string) error {
 	if len(args) < 3 {
@@ -95,7 +95,7 @@ func serve(ctx context.Context, dir, port string) error {
 	return nil
 }
 
-// flow makes a flow with a shard of its own.
+// flow creates a flow with its own shard.
 func flow(ctx context.Context, js jetstream.JetStream, name string, memory bool) error {
 	storage := jetstream.FileStorage
 	if memory {
@@ -108,7 +108,7 @@ func flow(ctx context.Context, js jetstream.JetStream, name string, memory bool)
 	return err
 }
 
-// fill makes record n in b.
+// fill writes record n to b.
 func fill(b []byte, n uint64) {
 	for i := range b {
 		b[i] = byte(n % 251)
@@ -180,7 +180,7 @@ func read(ctx context.Context, js jetstream.JetStream, args []string) error {
 		want := make([]byte, len(record))
 		fill(want, uint64(n))
 		if string(record) != string(want) {
-			return fmt.Errorf("record %d is not what was written", n)
+			return fmt.Errorf("record %d differs from the written one", n)
 		}
 	}
 	if err := r.Close(ctx); err != nil {

@@ -28,7 +28,7 @@ import (
 
 const (
 	flow = "f"
-	// window is small, so that little data fills it.
+	// window is small, so little data fills it.
 	window = 64 << 10
 	frames = 64
 )
@@ -36,7 +36,7 @@ const (
 // edges maps ports to edges.
 type edges map[string]contract.Address
 
-// A bench is a broker with one flow, whose edges and jobs a test makes as it likes.
+// A bench is a broker with one flow, whose edges and jobs the test creates.
 type bench struct {
 	t       *testing.T
 	url     string
@@ -77,14 +77,14 @@ func (b *bench) connect() *broker.Link {
 	return link
 }
 
-// ctx ends with the test, or when that hangs.
+// ctx ends with the test, or when the test hangs.
 func (b *bench) ctx() context.Context {
 	ctx, cancel := context.WithTimeout(b.t.Context(), harness.Patience)
 	b.t.Cleanup(cancel)
 	return ctx
 }
 
-// edge makes one more edge.
+// edge creates another edge.
 func (b *bench) edge(typename string) contract.Address {
 	n := b.edges
 	b.edges++
@@ -104,7 +104,7 @@ func (b *bench) send(a contract.Address, records ...string) {
 	})
 }
 
-// given is an edge with records.
+// given returns an edge with the given records.
 func (b *bench) given(typename string, records ...string) contract.Address {
 	b.t.Helper()
 	a := b.edge(typename)
@@ -112,7 +112,7 @@ func (b *bench) given(typename string, records ...string) contract.Address {
 	return a
 }
 
-// feed writes an edge in the background. Its reader may go when it likes.
+// feed writes an edge in the background. Its reader may close at any time.
 func (b *bench) feed(a contract.Address, write func(send func(string) error) error) {
 	b.t.Helper()
 	w, err := stream.NewWriter(b.link.JS, a)
@@ -177,14 +177,14 @@ func (b *bench) some(r *stream.Reader, n int) []string {
 	return records
 }
 
-// A job is one that an executor of its own serves.
+// A job is served by its own executor.
 type job struct {
 	b     *bench
 	name  string
 	ended chan contract.Event
 }
 
-// run starts an executor, and gives it a job.
+// run starts an executor and gives it a job.
 func (b *bench) run(p executor.Program, inputs, outputs edges) *job {
 	b.t.Helper()
 	b.jobs++
@@ -200,13 +200,13 @@ func (b *bench) run(p executor.Program, inputs, outputs edges) *job {
 	b.t.Cleanup(func() {
 		drain <- syscall.SIGTERM
 		drain <- syscall.SIGTERM
-		<-done // an error tells of jobs given up: those of a test that has failed
+		<-done // an error means that jobs were given up, because the test has failed
 	})
 	j.put(inputs, outputs)
 	return j
 }
 
-// listen hears the job's last word.
+// listen receives the event of the job's end.
 func (j *job) listen() {
 	j.b.t.Helper()
 	for _, typ := range []contract.Type{contract.TypeJobDone, contract.TypeJobPanic} {
@@ -222,7 +222,7 @@ func (j *job) listen() {
 	}
 }
 
-// put puts the job into its mailbox.
+// put puts the job on its mailbox.
 func (j *job) put(inputs, outputs edges) {
 	j.b.t.Helper()
 	body, err := json.Marshal(contract.Job{
@@ -256,7 +256,7 @@ func (j *job) end() contract.Event {
 	case e := <-j.ended:
 		return e
 	case <-j.b.ctx().Done():
-		j.b.t.Fatalf("job %s does not end", j.name)
+		j.b.t.Fatalf("job %s did not end", j.name)
 		return contract.Event{}
 	}
 }

@@ -1,4 +1,4 @@
-// Package programs runs programs (the SDK's generics, the standard progdefs, commands under the shim) on
-// jobs made by hand, over real edges: an embedded nats-server and executors in this process, but no
-// services, so that a test sees one program at a time.
+// Package programs tests programs (the SDK's generics, the standard progdefs, commands under the shim) with handmade
+// jobs over real edges. It uses an embedded nats-server and executors in this process, but no services, so a test runs
+// one program at a time.
 package programs

@@ -42,15 +42,15 @@ func sh(t *testing.T, framing, script string) executor.Program {
 	return command(t, framing, "sh", "-c", script)
 }
 
-// needs skips a test of a command that is not on every machine.
+// needs skips a test if a command is not installed.
 func needs(t *testing.T, name string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		t.Skipf("there is no %s here", name)
+		t.Skipf("%s is not installed", name)
 	}
 }
 
-// Programs that know nothing of Dagyo work as they are.
+// Programs that know nothing about Dagyo work unchanged.
 func TestCommandsUnchanged(t *testing.T) {
 	text, js := "utf8-string", "json"
 	py := `import sys
@@ -63,7 +63,7 @@ for line in sys.stdin:
 		in, out []string // typename, records
 	}{
 		{"cat", []string{"cat"}, "", []string{text, "a", "", "b c"}, []string{text, "a", "", "b c"}},
-		{"cat of nothing", []string{"cat"}, "", []string{text}, []string{text}},
+		{"cat without input", []string{"cat"}, "", []string{text}, []string{text}},
 		{"tr", []string{"tr", "a-z", "A-Z"}, "", []string{text, "ab", "c"}, []string{text, "AB", "C"}},
 		{"sort", []string{"sort", "-n"}, "", []string{text, "10", "9", "1"}, []string{text, "1", "9", "10"}},
 		{"sort -z", []string{"sort", "-z"}, "nul", []string{text, "b\nx", "a"}, []string{text, "a", "b\nx"}},
@@ -85,19 +85,19 @@ for line in sys.stdin:
 	}
 }
 
-// Octets go through raw, in pieces of any size.
+// With framing raw, bytes pass through in pieces of any size.
 func TestRawOctets(t *testing.T) {
 	b := newBench(t)
 	records := numbers(300, 2000)
 	in, out := b.given("octets", records...), b.edge("octets")
 	j := b.run(command(t, "", "cat"), edges{"in": in}, edges{"out": out})
 	if got := strings.Join(b.receive(out), ""); got != strings.Join(records, "") {
-		t.Errorf("got %d octets, or others", len(got))
+		t.Errorf("got %d bytes, or the content differs", len(got))
 	}
 	j.done()
 }
 
-// Further ports are file descriptors, and every port is in the environment.
+// Additional ports are file descriptors, and every port is in the environment.
 func TestSeveralPorts(t *testing.T) {
 	b := newBench(t)
 	out, errs := b.edge("utf8-string"), b.edge("json")
@@ -125,8 +125,8 @@ func TestOneSide(t *testing.T) {
 	b.run(command(t, "", "true"), nil, nil).done()
 }
 
-// A command may end normally with the exit codes that are named: grep without a match has 1.
-func TestExitCodesThatAreFine(t *testing.T) {
+// A command may end normally with the configured exit codes, such as 1 for grep without a match.
+func TestAcceptedExitCodes(t *testing.T) {
 	for name, tt := range map[string]struct {
 		ok, script, panics string
 	}{
@@ -182,7 +182,7 @@ func TestCommandsThatFail(t *testing.T) {
 			"deserialization at in 1: the record is not utf8-string: not valid UTF-8", ""},
 		{"no framing", "", "cat", []string{"Result<x>"}, []string{text},
 			"error: input in: typename Result<x> has no default framing: choose one", ""},
-		{"framing of no port", "n=raw", "cat", []string{text}, []string{text},
+		{"framing of an unknown port", "n=raw", "cat", []string{text}, []string{text},
 			`error: a framing is set for ["n"], but the job has the ports [input in output out]`, ""},
 		{"SIGPIPE of its own", "", "kill -13 $$", []string{text}, []string{text},
 			"error: command `sh` was killed by signal 13 (broken pipe)", ""},
@@ -199,8 +199,8 @@ func TestCommandsThatFail(t *testing.T) {
 	}
 }
 
-// A command that vanishes after the executor has started is a clear panic.
-func TestCommandVanishes(t *testing.T) {
+// A command that is removed after the executor has started causes a clear panic.
+func TestCommandIsRemoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tool")
 	if err := os.WriteFile(path, []byte("#!/no/such/interpreter\n"), 0o700); err != nil {
 		t.Fatal(err)
@@ -217,7 +217,7 @@ func TestMuchStandardError(t *testing.T) {
 	b := newBench(t)
 	p := b.run(sh(t, "", "i=0; while [ $i -lt 5000 ]; do echo 'line of standard error' $i; i=$((i+1)); done >&2; exit 1"), nil, nil).panic()
 	if len(p.Detail) != 8<<10 || !strings.HasSuffix(p.Detail, "line of standard error 4999\n") {
-		t.Errorf("detail has %d octets and ends in %q", len(p.Detail), p.Detail[max(0, len(p.Detail)-40):])
+		t.Errorf("detail has %d bytes and ends in %q", len(p.Detail), p.Detail[max(0, len(p.Detail)-40):])
 	}
 }
 
@@ -241,8 +241,8 @@ func TestCommandClosesItsInput(t *testing.T) {
 	}
 }
 
-// When nobody reads its output further, a command ends as in a pipe, and that is no failure.
-func TestReaderGoesEarly(t *testing.T) {
+// If its output has no reader any more, a command ends as in a pipe, which is not a failure.
+func TestReaderClosesEarly(t *testing.T) {
 	for name, p := range map[string]executor.Program{
 		"killed by SIGPIPE": command(t, "", "yes"),
 		"error of its own":  sh(t, "", "trap '' PIPE; while echo y; do :; done; exit 7"),
@@ -267,8 +267,8 @@ func TestReaderGoesEarly(t *testing.T) {
 	}
 }
 
-// One output whose reader has gone does not keep the other one from its records.
-func TestOneReaderOfTwoGoesEarly(t *testing.T) {
+// An output whose reader has closed does not block the other output.
+func TestOneReaderOfTwoClosesEarly(t *testing.T) {
 	b := newBench(t)
 	one, two := b.edge("utf8-string"), b.edge("utf8-string")
 	j := b.run(sh(t, "", `i=0; while [ $i -lt 20000 ]; do echo "$i for one"; echo "$i for two" >&3; i=$((i+1)); done`),
@@ -284,7 +284,7 @@ func TestOneReaderOfTwoGoesEarly(t *testing.T) {
 	j.done()
 }
 
-// A reader that does not read holds the command by its pipe.
+// A reader that does not read blocks the command through its pipe.
 func TestBackPressureByThePipe(t *testing.T) {
 	b := newBench(t)
 	written := filepath.Join(t.TempDir(), "written")
@@ -299,17 +299,17 @@ func TestBackPressureByThePipe(t *testing.T) {
 		if stalled++; string(now) != last || len(now) == 0 {
 			stalled, last = 0, string(now)
 		}
-		time.Sleep(10 * time.Millisecond) // whether a file does not grow takes time to see
+		time.Sleep(10 * time.Millisecond) // time for the file to grow
 	}
 	if n, _ := strconv.Atoi(strings.TrimSpace(last)); n == 0 || n > 600 {
-		t.Errorf("the command has written %d lines, and nobody has read one", n)
+		t.Errorf("the command has written %d lines, but none were read", n)
 	}
 	if got := len(b.receive(out)); got != 2000 {
 		t.Errorf("%d lines", got)
 	}
 }
 
-// On a stop the whole process group gets SIGTERM, and SIGKILL if that does not help.
+// On a stop, the whole process group gets SIGTERM, and SIGKILL if that does not help.
 func TestStopEndsTheProcessGroup(t *testing.T) {
 	for name, script := range map[string]string{
 		"ends by itself": `sleep 600 & echo $!; echo $$; wait`,
@@ -324,7 +324,7 @@ func TestStopEndsTheProcessGroup(t *testing.T) {
 			pids := b.some(b.reader(out), 2)
 			b.stop()
 			if !j.done().Stopped {
-				t.Error("job.done does not say that the job was stopped")
+				t.Error("job.done does not state that the job was stopped")
 			}
 			for _, pid := range pids {
 				awaitGone(t, pid)
@@ -333,7 +333,7 @@ func TestStopEndsTheProcessGroup(t *testing.T) {
 	}
 }
 
-// What a command leaves behind in its group goes, and does not hold the job up.
+// Processes that a command leaves in its group are killed, and do not delay the job.
 func TestNothingIsLeftOfTheGroup(t *testing.T) {
 	b := newBench(t)
 	out := b.edge("utf8-string")
@@ -345,7 +345,7 @@ func TestNothingIsLeftOfTheGroup(t *testing.T) {
 	awaitGone(t, pids[0])
 }
 
-// awaitGone waits until a process has ended; one that nobody waits for counts as ended.
+// awaitGone waits until a process has exited; a zombie counts as exited.
 func awaitGone(t *testing.T, pid string) {
 	t.Helper()
 	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); {
@@ -353,12 +353,12 @@ func awaitGone(t *testing.T, pid string) {
 		if err != nil || strings.Contains(string(status), ") Z ") {
 			return
 		}
-		time.Sleep(5 * time.Millisecond) // a process that is not our child has to be looked for
+		time.Sleep(5 * time.Millisecond) // not our child, so it cannot be waited for
 	}
-	t.Errorf("process %s is left", pid)
+	t.Errorf("process %s is still running", pid)
 }
 
-// Large records go through in both directions, in bounded pieces.
+// Large records pass in both directions, in bounded pieces.
 func TestLargeRecords(t *testing.T) {
 	b := newBench(t)
 	record := strings.Repeat("0123456789", 500_000)
@@ -371,7 +371,7 @@ func TestLargeRecords(t *testing.T) {
 	j.done()
 }
 
-// Many jobs run side by side, each with a process of its own.
+// Many jobs run concurrently, each with its own process.
 func TestManyCommands(t *testing.T) {
 	b := newBench(t)
 	var jobs []*job
@@ -385,13 +385,13 @@ func TestManyCommands(t *testing.T) {
 	reading.Wait()
 	for i, got := range outs {
 		if got != strings.Join(numbers(200, 20+i), ",") {
-			t.Errorf("job %d: other records", i)
+			t.Errorf("job %d: the records differ", i)
 		}
 		jobs[i].done()
 	}
 }
 
-// A command that has failed is told of soon, although a reader does not read what it has written.
+// A failed command is reported soon, even if a reader does not read its output.
 func TestFailureBehindSlowReader(t *testing.T) {
 	b := newBench(t)
 	out := b.edge("utf8-string")
@@ -401,8 +401,8 @@ func TestFailureBehindSlowReader(t *testing.T) {
 	}
 }
 
-// On a stop a command may still write: nobody keeps it from ending.
-func TestStoppedCommandWritesOn(t *testing.T) {
+// A command may still write after a stop: nothing prevents it from ending.
+func TestStoppedCommandKeepsWriting(t *testing.T) {
 	b := newBench(t)
 	one, two := b.edge("utf8-string"), b.edge("utf8-string")
 	j := b.run(sh(t, "", `trap 'head -c 1000000 /dev/zero | tr "\0" "\n"; echo end >&3; exit 0' TERM
@@ -411,23 +411,23 @@ func TestStoppedCommandWritesOn(t *testing.T) {
 	began := time.Now()
 	b.stop()
 	if !j.done().Stopped {
-		t.Error("job.done does not say that the job was stopped")
+		t.Error("job.done does not state that the job was stopped")
 	}
 	if took := time.Since(began); took > shim.DefaultStopGrace-time.Second {
 		t.Errorf("it took %v: the command was killed", took)
 	}
 }
 
-// A stream that stops the node ends the command's inputs, so that it can write what it has.
+// A stream that stops the node ends the command's inputs, so that it can write its remaining output.
 func TestStreamStopsTheCommand(t *testing.T) {
 	for name, test := range map[string]struct {
 		program executor.Program
 		in      bool
 		want    string
 	}{
-		"by its input":        {sh(t, "", "read first; echo $first; sort -n"), true, "127"}, // a counter writes 128 at once
-		"by SIGTERM":          {sh(t, "", "trap 'echo last; exit 1' TERM; echo 0; while :; do sleep 0.01; done"), false, "last"},
-		"which it deals with": {sh(t, "", "trap '' TERM; cat"), true, "127"},
+		"by its input":                 {sh(t, "", "read first; echo $first; sort -n"), true, "127"}, // a counter writes 128 at once
+		"by SIGTERM":                   {sh(t, "", "trap 'echo last; exit 1' TERM; echo 0; while :; do sleep 0.01; done"), false, "last"},
+		"by SIGTERM, which it handles": {sh(t, "", "trap '' TERM; cat"), true, "127"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)

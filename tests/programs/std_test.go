@@ -32,7 +32,7 @@ func equal(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// numbers are n records, of which each is size octets long at least.
+// numbers returns n records of at least size bytes each.
 func numbers(n, size int) []string {
 	out := make([]string, n)
 	for i := range out {
@@ -41,8 +41,8 @@ func numbers(n, size int) []string {
 	return out
 }
 
-// A case is one job of a standard progdef: what goes in, what must come out. Records are written as
-// typename and records, ports in pairs.
+// A stdCase is one job of a standard progdef: its inputs, and the expected outputs or panic. A port's value is its
+// typename, followed by its records.
 type stdCase struct {
 	name, program string
 	in, want      map[string][]string
@@ -63,7 +63,7 @@ func TestStandardProgdefs(t *testing.T) {
 			map[string][]string{"out": {text, "1", "2", "3"}}, ""},
 		{"zip", "zip", map[string][]string{"a": {text, "a", "bc"}, "b": {text, "", "d"}},
 			map[string][]string{"pair": {"list<utf8-string>", "\x01a\x00", "\x02bc\x01d"}}, ""},
-		{"zip of nothing", "zip", map[string][]string{"a": {text}, "b": {text}},
+		{"zip of empty inputs", "zip", map[string][]string{"a": {text}, "b": {text}},
 			map[string][]string{"pair": {"list<utf8-string>"}}, ""},
 		{"zip, a too short", "zip", map[string][]string{"a": {text, "1"}, "b": {text, "1", "2"}},
 			map[string][]string{"pair": {"list<utf8-string>"}}, "input a ended after 1 record, but b has more"},
@@ -71,25 +71,25 @@ func TestStandardProgdefs(t *testing.T) {
 			map[string][]string{"pair": {"list<utf8-string>"}}, "input b ended after 0 records, but a has more"},
 		{"flatten", "flatten", map[string][]string{"in": {"list<json>", "\x011\x012", "", "\x013"}},
 			map[string][]string{"out": {js, "1", "2", "3"}}, ""},
-		{"flatten no list", "flatten", map[string][]string{"in": {"list<json>", "\x09abc"}},
+		{"flatten something other than a list", "flatten", map[string][]string{"in": {"list<json>", "\x09abc"}},
 			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not list<T>: element 0: it should have 9 bytes, but only 3 are left"},
 		{"head", "head", map[string][]string{"n": {js, "2"}, "in": {text, "1", "2", "3"}},
 			map[string][]string{"out": {text, "1", "2"}}, ""},
-		{"head of less", "head", map[string][]string{"n": {js, "5"}, "in": {text, "1"}},
+		{"head of a shorter input", "head", map[string][]string{"n": {js, "5"}, "in": {text, "1"}},
 			map[string][]string{"out": {text, "1"}}, ""},
-		{"head of none", "head", map[string][]string{"n": {js, "0"}, "in": {text, "1"}},
+		{"head with n zero", "head", map[string][]string{"n": {js, "0"}, "in": {text, "1"}},
 			map[string][]string{"out": {text}}, ""},
 		{"head without n", "head", map[string][]string{"n": {js}, "in": {text, "1"}},
 			map[string][]string{"out": {text}}, "input n has no record"},
-		{"head with two n", "head", map[string][]string{"n": {js, "1", "2"}, "in": {text, "1"}},
+		{"head with two values of n", "head", map[string][]string{"n": {js, "1", "2"}, "in": {text, "1"}},
 			map[string][]string{"out": {text}}, "input n has more than one record"},
-		{"head of minus one", "head", map[string][]string{"n": {js, "-1"}, "in": {text, "1"}},
+		{"head with negative n", "head", map[string][]string{"n": {js, "-1"}, "in": {text, "1"}},
 			map[string][]string{"out": {text}}, "n is -1; it must not be negative"},
-		{"head of null", "head", map[string][]string{"n": {js, "null"}, "in": {text, "1"}},
+		{"head with n null", "head", map[string][]string{"n": {js, "null"}, "in": {text, "1"}},
 			map[string][]string{"out": {text}}, "deserialization at n 0: the record is not json: it is null, not int64"},
-		{"head of no JSON", "head", map[string][]string{"n": {js, "two"}, "in": {text, "1"}},
+		{"head with n that is not JSON", "head", map[string][]string{"n": {js, "two"}, "in": {text, "1"}},
 			map[string][]string{"out": {text}}, `deserialization at n 0: the record is not json: invalid character 'w' in literal true (expecting 'r') at column 2; it begins with "two"`},
-		{"head of a half", "head", map[string][]string{"n": {js, "0.5"}, "in": {text, "1"}},
+		{"head with fractional n", "head", map[string][]string{"n": {js, "0.5"}, "in": {text, "1"}},
 			map[string][]string{"out": {text}}, "deserialization at n 0"},
 		{"count", "count", map[string][]string{"in": {"x", "", "", "3"}}, map[string][]string{"count": {js, "3"}}, ""},
 		{"void_sink", "void_sink", map[string][]string{"in": {"list<x>", "1", "2"}}, nil, ""},
@@ -97,7 +97,7 @@ func TestStandardProgdefs(t *testing.T) {
 			map[string][]string{"out": {js, "1", ""}}, ""},
 		{"assert an error", "assert", map[string][]string{"in": rs},
 			map[string][]string{"out": {text}}, "error at in 1: no b"},
-		{"assert no result", "assert", map[string][]string{"in": {"Result<json>", "2"}},
+		{"assert something other than a result", "assert", map[string][]string{"in": {"Result<json>", "2"}},
 			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not Result<T>: its first byte is 50"},
 		{"assert nothing", "assert", map[string][]string{"in": {"Result<json>", ""}},
 			map[string][]string{"out": {js}}, "deserialization at in 0: the record is not Result<T>: it is empty"},
@@ -123,7 +123,7 @@ func TestStandardProgdefs(t *testing.T) {
 			map[string][]string{"out": {js, "1"}}, ""},
 		{"jq halts with an error", "jq", map[string][]string{"filter": {text, `"enough" | halt_error`}, "in": {js, "1"}},
 			map[string][]string{"out": {js}}, "error at in 0: the filter failed: halt error: enough"},
-		{"jq of what is no JSON", "jq", map[string][]string{"filter": {text, "."}, "in": {js, "1 2"}},
+		{"jq of something other than JSON", "jq", map[string][]string{"filter": {text, "."}, "in": {js, "1 2"}},
 			map[string][]string{"out": {js}}, `deserialization at in 0: the record is not json: invalid character '2' after top-level value at column 3; it begins with "1 2"`},
 	}
 	for _, c := range tests {
@@ -153,7 +153,7 @@ func (c stdCase) test(t *testing.T) {
 	j.done()
 }
 
-// told is a panic as a text.
+// told formats a panic.
 func told(p *contract.JobPanic) string {
 	if p.Record == nil {
 		return fmt.Sprintf("%s: %s", p.Kind, p.Message)
@@ -161,7 +161,7 @@ func told(p *contract.JobPanic) string {
 	return fmt.Sprintf("%s at %s %d: %s", p.Kind, p.Port, *p.Record, p.Message)
 }
 
-// What a type parameter stands for must be the same on all ports.
+// A type parameter must stand for the same typename on all ports.
 func TestTypeParamsStandForOneTypename(t *testing.T) {
 	b := newBench(t)
 	j := b.run(program(t, "tee"), edges{"in": b.given("json")}, edges{"a": b.edge("json"), "b": b.edge("octets")})
@@ -176,7 +176,7 @@ func TestTypeParamsStandForOneTypename(t *testing.T) {
 	}
 }
 
-// A head ends an endless source, through whatever lies between them, and takes no more than it says.
+// head ends an endless source, also through nodes in between, and takes only its n records.
 func TestHeadEndsEndlessSource(t *testing.T) {
 	b := newBench(t)
 	numbers, copies, unread, out := b.edge("json"), b.edge("json"), b.edge("json"), b.edge("json")
@@ -195,9 +195,9 @@ func TestHeadEndsEndlessSource(t *testing.T) {
 	counter.done()
 }
 
-// A reader that goes early does not keep records from the other one; and nobody is ahead of the other
-// by more than the windows hold.
-func TestTeeGoesOnWithOneReader(t *testing.T) {
+// A reader that closes early does not block the other one, and neither reader is ahead of the other by more than the
+// windows.
+func TestTeeContinuesWithOneReader(t *testing.T) {
 	b := newBench(t)
 	records := numbers(5000, 100) // several windows
 	first, second := b.edge("octets"), b.edge("octets")
@@ -211,7 +211,7 @@ func TestTeeGoesOnWithOneReader(t *testing.T) {
 	j.done()
 }
 
-// Two branches that meet again do not wait for each other for ever.
+// Two branches that are joined again do not wait for each other forever.
 func TestBranchesMeetAgain(t *testing.T) {
 	for _, meet := range []string{"zip", "merge"} {
 		t.Run(meet, func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestMergeKeepsOrderOfEachSource(t *testing.T) {
 	j.done()
 }
 
-// When nobody wants the outputs any more, merge leaves both inputs, also one that is silent.
+// If its output has no reader any more, merge closes both inputs, also a silent one.
 func TestMergeEndsWithItsReader(t *testing.T) {
 	b := newBench(t)
 	number, silent, out := b.edge("json"), b.edge("json"), b.edge("json")
@@ -267,7 +267,7 @@ func TestMergeEndsWithItsReader(t *testing.T) {
 	counter.done()
 }
 
-// log_errors logs each of the first errors, and of all how many there were.
+// log_errors logs the first errors one by one, and then the total number.
 func TestLogErrorsLogsABoundedNumber(t *testing.T) {
 	b := newBench(t)
 	var mu sync.Mutex
@@ -291,7 +291,7 @@ type writer func([]byte) (int, error)
 
 func (w writer) Write(b []byte) (int, error) { return w(b) }
 
-// http_get answers in the order of the URLs, asks again where that may help, and says what was wrong.
+// http_get answers in the order of the URLs, retries if that may help, and describes errors.
 func TestHTTPGet(t *testing.T) {
 	var mu sync.Mutex
 	asked := map[string]int{}

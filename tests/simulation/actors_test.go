@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// command publishes what a user sends, under a message id of which the broker drops repeats.
+// command publishes a user's command with a message id; the broker drops repeats.
 func (w *world) command(t contract.Type, subject string, data any, id string) {
 	if id != "" && w.repeated(id, w.now) {
 		return
@@ -31,7 +31,7 @@ func (w *world) cancel(flow string) {
 // slots is jobsPerExecutor of the simulated progdefs.
 var slots = map[string]int{"a": 1, "b": 2, "reporter": 1}
 
-// applied is the document of a progdef; versions differ.
+// applied is the document of a progdef, which depends on the version.
 func applied(name string, version int) string {
 	inputs := `{}`
 	if name == "reporter" {
@@ -57,8 +57,8 @@ var documents = []string{
 	`{}`,
 }
 
-// claimOne has an executor with a free slot claim a job: its job.started is the first, and then it takes the job
-// off the mailbox. dies says that the executor ends in between, lost that its end overtakes its job.started.
+// claimOne lets an executor with a free slot claim a job: its job.started is stored first, and then it takes the job
+// off the mailbox. If dies is set, the executor exits in between; if lost is set, its exit overtakes its job.started.
 func (w *world) claimOne(pick int, dies, lost bool) bool {
 	type option struct {
 		job      int
@@ -100,7 +100,7 @@ func (w *world) claimOne(pick int, dies, lost bool) bool {
 	return true
 }
 
-// arrive stores the events that were on their way.
+// arrive stores the events in flight.
 func (w *world) arrive() bool {
 	for _, e := range w.late {
 		w.publishFirst(e)
@@ -120,7 +120,7 @@ func (w *world) busy(executor string) int {
 	return n
 }
 
-// finishOne has a running job end: stopped if its flow is, else well or not.
+// finishOne ends a running job: stopped if its flow is stopped, otherwise with success or a panic.
 func (w *world) finishOne(pick int, fails, twice bool) bool {
 	all := slices.DeleteFunc(w.sortedRunning(), func(c claim) bool { return w.executors[c.executor].frozen })
 	if len(all) == 0 {
@@ -145,7 +145,7 @@ func (w *world) finishOne(pick int, fails, twice bool) bool {
 	return true
 }
 
-// exitOne has an executor go: a draining one without jobs in peace, any other by a crash.
+// exitOne lets an executor exit: a draining one without jobs normally, any other by a crash.
 func (w *world) exitOne(pick int, crash bool) bool {
 	var ids []string
 	for _, id := range slices.Sorted(maps.Keys(w.executors)) {
@@ -164,7 +164,7 @@ func (w *world) exitOne(pick int, crash bool) bool {
 	return true
 }
 
-// freeze stops an executor: it gives no sign of life any more.
+// freeze stops an executor: it sends no more signs of life.
 func (w *world) freeze(pick int) {
 	if ids := slices.Sorted(maps.Keys(w.executors)); len(ids) > 0 {
 		id := ids[pick%len(ids)]
@@ -174,13 +174,13 @@ func (w *world) freeze(pick int) {
 	}
 }
 
-// garble publishes a message that is no event.
+// garble publishes a message that is not an event.
 func (w *world) garble(entry contract.Entry, flow string, how int) {
 	m := nats.NewMsg(string(entry.Type))
 	switch entry.Type {
-	case contract.TypeFlowValidated, // of which validator and spawner read the subject alone
-		contract.TypeFlowRejected, // behind which the id of a flow that has ended is free
-		contract.TypeJobStarted:   // which takes the place of the only one that may be stored
+	case contract.TypeFlowValidated, // of which validator and spawner read only the subject
+		contract.TypeFlowRejected, // after which the id of an ended flow may be reused
+		contract.TypeJobStarted:   // which replaces the only one that may be stored
 		w.tainted[flow] = true
 	}
 	switch {

@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/services/validator"
 )
 
-// check judges a history that has come to rest.
+// check checks a settled history.
 func (w *world) check() {
 	w.checkFlows()
 	w.checkCommands()
@@ -21,7 +21,7 @@ func (w *world) check() {
 	w.sameStates()
 }
 
-// A story is what EVENTS holds of one flow, up to some place.
+// A story contains the events of EVENTS about one flow, up to some place.
 type story struct {
 	flow          string
 	valid         uint64 // the place of its flow.validated
@@ -29,17 +29,17 @@ type story struct {
 	// ended is the event that ended it.
 	ended    *entry
 	deadline time.Time
-	late     bool // an event was stored behind the deadline
+	late     bool // an event was stored after the deadline
 	jobs     map[string]*tale
-	// cancelled is the place of the first cancel since it was known or a while before.
+	// cancelled is the place of the first cancel after, or shortly before, the flow was validated.
 	cancelled uint64
 	failed    []string // jobs, in order
 	protocol  bool
-	// justLate is set once the deadline had passed while a job was open.
+	// justLate is set if the deadline passed while a job was open.
 	lateOpen, cancelledOpen bool
 }
 
-// A tale is what EVENTS holds of one job.
+// A tale contains the events of EVENTS about one job.
 type tale struct {
 	executor string
 	done     bool
@@ -55,7 +55,7 @@ func (s *story) allDone() bool {
 	return s.spawned && s.jobs != nil
 }
 
-// before reports whether a job of that name was started before the flow was found valid.
+// before reports whether a job of that name was started before the flow was validated.
 func (s *story) before(w *world, job string) bool {
 	subject := "job.started." + s.flow + "." + job
 	return slices.ContainsFunc(w.log[:s.valid], func(e *entry) bool { return e.Subject == subject })
@@ -103,7 +103,7 @@ func (w *world) checkFlows() {
 		s := stories[flow]
 		if e.Type == contract.TypeFlowValidated {
 			if s != nil && s.live {
-				w.fatalf("%s is found valid twice: at %d", flow, e.Seq)
+				w.fatalf("%s is validated twice: again at %d", flow, e.Seq)
 			}
 			d := e.Event.Data.(*contract.FlowValidated)
 			stories[flow] = &story{flow: flow, valid: e.Seq, live: true, deadline: e.At.Add(d.Flow.Deadline.D()), cancelled: cancels[flow]}
@@ -115,18 +115,18 @@ func (w *world) checkFlows() {
 			case contract.TypeFlowSubmit, contract.TypeFlowCancel, contract.TypeFlowRejected, contract.TypeJobDone, contract.TypeJobPanic:
 				continue
 			}
-			w.fatalf("%s is about a flow that was not valid", describe(e))
+			w.fatalf("%s is about a flow that was not validated", describe(e))
 		}
 		w.follow(s, e, exited)
 	}
 	for flow, s := range stories {
 		if s.live && !w.tainted[flow] {
-			w.fatalf("%s has not come to its end: ended %t", flow, s.ended != nil)
+			w.fatalf("%s is not finished: ended %t", flow, s.ended != nil)
 		}
 	}
 }
 
-// follow takes in one event of a flow, and checks that it may be there.
+// follow adds an event to a story, and checks that it is allowed there.
 func (w *world) follow(s *story, e *entry, exited map[string]bool) {
 	flow := e.Event.Subject
 	if e.Event.EndsFlow() {
@@ -134,13 +134,15 @@ func (w *world) follow(s *story, e *entry, exited map[string]bool) {
 			w.fatalf("%s ends twice: at %d and %d", flow, s.ended.Seq, e.Seq)
 		}
 		if !s.live {
-			w.fatalf("%s ends behind its end, at %d", flow, e.Seq)
+			w.fatalf("%s ends after its end, at %d", flow, e.Seq)
 		}
 		w.justified(s, e)
 		s.ended = e
 		return
 	}
 	switch d := e.Event.Data.(type) {
+	case *contract.FlowRejected: // by the validator: it must not be a second outcome
+		w.fatalf("%s is rejected after its flow.validated, at %d", flow, e.Seq)
 	case *contract.FlowPlanned:
 		if s.jobs != nil {
 			w.fatalf("%s is planned twice: at %d", flow, e.Seq)
@@ -185,7 +187,7 @@ func (w *world) follow(s *story, e *entry, exited map[string]bool) {
 	}
 }
 
-// justified checks a verdict against what EVENTS held at its place.
+// justified checks a verdict against the content of EVENTS at its place.
 func (w *world) justified(s *story, e *entry) {
 	bad := func(why string) { w.fatalf("%s is not justified: %s", describe(e), why) }
 	switch d := e.Event.Data.(type) {
@@ -195,7 +197,7 @@ func (w *world) justified(s *story, e *entry) {
 		}
 	case *contract.FlowCancelled:
 		if s.cancelled == 0 || s.cancelled >= e.Seq {
-			bad("nobody has cancelled it")
+			bad("no user cancelled it")
 		}
 		if s.allDone() && !s.cancelledOpen {
 			bad("all its jobs were done before it was cancelled")
@@ -204,14 +206,14 @@ func (w *world) justified(s *story, e *entry) {
 		switch d.Cause.Kind {
 		case contract.KindDeadline:
 			if e.At.Before(s.deadline) {
-				bad("its deadline was yet to come")
+				bad("its deadline had not passed")
 			}
 			if s.allDone() && !s.lateOpen {
 				bad("all its jobs were done in time")
 			}
 		case contract.KindLostHealth:
 			if w.first > 1 && s.before(w, d.Cause.Job) {
-				return // its id was used before, and a job.started came when all else was over, and trimmed
+				return // its id was used before, and a job.started arrived after everything else had ended and was trimmed
 			}
 			if since, silent := w.silent[d.Cause.Executor]; !silent || e.At.Sub(since) < healthTimeout {
 				bad("the executor was alive")
@@ -219,7 +221,7 @@ func (w *world) justified(s *story, e *entry) {
 		case contract.KindCrash:
 			if strings.HasPrefix(d.Cause.Message, "no executor") || strings.Contains(d.Cause.Message, "in a row") {
 				if w.failedStarts(e.Seq) < 3 {
-					bad("no three executors failed to start")
+					bad("fewer than three executors failed to start")
 				}
 				return
 			}
@@ -235,10 +237,10 @@ func (w *world) justified(s *story, e *entry) {
 	}
 }
 
-// healthTimeout is the default of progdefs.
+// healthTimeout is the default health timeout of progdefs.
 const healthTimeout = 10 * time.Second
 
-// failedStarts counts the executors that were started and have exited without a job, before a place.
+// failedStarts counts the executors that were started and exited without a job, before a place.
 func (w *world) failedStarts(until uint64) (n int) {
 	started, proved := map[string]bool{}, map[string]bool{}
 	for _, e := range w.log[:until] {
@@ -276,12 +278,8 @@ func (w *world) checkCommands() {
 		}
 		n := answers[e.Seq]
 		switch e.Type {
-		case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply:
+		case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply, contract.TypeFlowSubmit:
 			if n != 1 {
-				w.fatalf("%s has %d answers", describe(e), n)
-			}
-		case contract.TypeFlowSubmit:
-			if n > 1 || n == 0 && !valid[e.Event.Subject] && !w.taken(e.Event.Subject) {
 				w.fatalf("%s has %d answers", describe(e), n)
 			}
 		case contract.TypeFlowCancel:
@@ -305,8 +303,8 @@ func (w *world) taken(flow string) bool {
 	return false
 }
 
-// news is 1 for a dead letter, and 0 for one that its service has published before: a leader that was paused in the
-// middle of it may publish it again, with the same id.
+// news is 1 for a dead letter, and 0 for a repeated one: a leader that was paused while publishing it may publish it
+// again, with the same id.
 func (w *world) news(e *entry) int {
 	d := e.Event.Data.(*contract.DeadLetter)
 	for _, before := range w.log[:e.Seq-1] {

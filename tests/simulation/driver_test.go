@@ -13,29 +13,28 @@ import (
 	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
-// A process is one replica of a service, without what differs between services: the core that runs in production, with
-// the same conditions of publication. The world decides when what happens: a process that it leaves alone is paused,
-// one that it restarts has crashed.
+// A process is one replica of any service: the core that runs in production, with the same conditions of publication.
+// The world schedules it: a process that is not called is paused, one that is restarted has crashed.
 type process interface {
-	// Last is the last event that was folded.
+	// Last is the last folded event.
 	Last() uint64
 	// Fold folds the next message.
 	Fold(m *entry)
-	// Observe folds a fact, at the time that it has.
+	// Observe folds a fact at its own time.
 	Observe(fact contract.Event)
-	// Lead begins or ends the replica's term. What is in flight at its end is dropped.
+	// Lead begins or ends the replica's term. At its end, tasks in flight are dropped.
 	Lead(leading bool)
 	Leading() bool
-	// Tasks is how many tasks are to be carried out.
+	// Tasks is the number of tasks to carry out.
 	Tasks() int
-	// CarryOut carries out the i-th task, and returns what reports the result to the core. If that is never called,
-	// the process has crashed in between, or is paused.
+	// CarryOut carries out the i-th task, and returns a function that reports the result to the core. If it is never
+	// called, the process has crashed in between, or is paused.
 	CarryOut(i int, log core.Log, perform performer, held func() bool) (finish func())
-	// Due is when, by the broker's time, a decision is due.
+	// Due is the broker's time at which a decision is due.
 	Due() (at time.Time, ok bool)
-	// Snapshot returns the state as it is stored.
+	// Snapshot returns the encoded state.
 	Snapshot() (image, error)
-	// Restart begins with an empty state, or that of a snapshot.
+	// Restart starts again with an empty state, or that of a snapshot.
 	Restart(from *image) error
 	// Alarms are the core's alarms since the last call.
 	Alarms() []string
@@ -47,7 +46,7 @@ type image struct {
 	body []byte
 }
 
-// remaining returns the snapshots of a service that are kept once one more is stored. EVENTS ends at end.
+// remaining returns the snapshots of a service that are kept after another one is stored. EVENTS ends at end.
 func remaining(kept []image, more image, end uint64) (out []image) {
 	bySeq := map[uint64]image{more.Seq: more}
 	all := []snapshot.Description{more.Description}
@@ -64,8 +63,8 @@ func remaining(kept []image, more image, end uint64) (out []image) {
 	return out
 }
 
-// needed returns the first event that a service may need that starts from these snapshots: what comes before may be
-// cut off. It is 0 where nothing may.
+// needed returns the first event that a service may need to start from these snapshots: earlier events may be trimmed.
+// It is 0 if none may.
 func needed(sites []*site) uint64 {
 	all := make(map[string][]snapshot.Description)
 	for _, s := range sites {
@@ -76,10 +75,10 @@ func needed(sites []*site) uint64 {
 	return snapshot.Needed(all, false)
 }
 
-// A performer stands in for the I/O of all services.
+// A performer replaces the I/O of all services.
 type performer func(context.Context, contract.Event) (contract.Event, error)
 
-// A driver is a process of the service with the state S.
+// A driver is a process of a service with the state S.
 type driver[S any] struct {
 	logic  core.Logic[S]
 	fresh  func() S
@@ -90,8 +89,8 @@ type driver[S any] struct {
 	alarms []string
 }
 
-// publish has a leader publish an observation. ended reports whether Runtime.Publish would have returned, and with
-// what.
+// publish lets a leader publish an observation. ended reports whether Runtime.Publish would have returned, and its
+// error.
 func publish[S any](r *replica, decide func(S) []contract.Event) (ended func() (bool, error)) {
 	d := r.process.(*driver[S])
 	var done bool
@@ -101,7 +100,7 @@ func publish[S any](r *replica, decide func(S) []contract.Event) (ended func() (
 	return func() (bool, error) { return done, result }
 }
 
-// readState calls f with a replica's state, which f must neither change nor keep.
+// readState calls f with a replica's state; f must neither change nor retain it.
 func readState[S any](r *replica, f func(S)) { f(r.process.(*driver[S]).core.State) }
 
 func (d *driver[S]) step() { d.tasks = append(d.tasks, d.core.Tasks()...) }
@@ -150,7 +149,7 @@ func (d *driver[S]) CarryOut(i int, log core.Log, perform performer, held func()
 		},
 	}.Do(context.Background(), t)
 	return func() {
-		if d.core == c && !errors.Is(r.Err, core.ErrFenced) { // else it has restarted meanwhile
+		if d.core == c && !errors.Is(r.Err, core.ErrFenced) { // otherwise it has restarted meanwhile
 			c.Finish(r)
 			d.step()
 		}
@@ -179,7 +178,7 @@ func (d *driver[S]) Alarms() []string {
 	return out
 }
 
-// Read is for validator.Judge, and so is Message.
+// Read and Message are for validator.Judge.
 func (d *driver[S]) Read(f func(S)) { f(d.core.State) }
 
 func (d *driver[S]) Message(_ context.Context, seq uint64) (*event.Stored, error) {

@@ -18,10 +18,10 @@ type entry struct {
 	readable bool
 }
 
-// events is EVENTS. It remembers all that was ever stored, for the checks; readers get what is kept.
+// events simulates EVENTS. It keeps all events for the checks; readers get only those that are not trimmed.
 type events struct {
 	log   []*entry
-	first uint64            // the first that is kept
+	first uint64            // the first that is not trimmed
 	last  map[string]uint64 // the last ever stored, by aggregate
 	ids   map[string]time.Time
 }
@@ -32,7 +32,7 @@ func newEvents() events {
 
 func (s *events) end() uint64 { return uint64(len(s.log)) }
 
-// read returns a message, nil for one that is trimmed or not stored yet.
+// read returns a message, or nil if it is trimmed or not yet stored.
 func (s *events) read(seq uint64) *entry {
 	if seq < s.first || seq > s.end() {
 		return nil
@@ -40,7 +40,7 @@ func (s *events) read(seq uint64) *entry {
 	return s.log[seq-1]
 }
 
-// lastKept is what the broker says of an aggregate: 0 where nothing is kept.
+// lastKept is the broker's last event of an aggregate, or 0 if all are trimmed.
 func (s *events) lastKept(aggregate string) uint64 {
 	if seq := s.last[aggregate]; seq >= s.first {
 		return seq
@@ -67,10 +67,10 @@ func aggregate(subject string) string {
 	return subject
 }
 
-// dedupWindow is how long EVENTS remembers the message ids of users.
+// dedupWindow is how long EVENTS keeps the message ids of users.
 const dedupWindow = 2 * time.Minute
 
-// repeated reports whether a message id was used a moment ago, and notes that it is used now.
+// repeated reports whether a message id was used recently, and records its use.
 func (s *events) repeated(id string, now time.Time) bool {
 	at, used := s.ids[id]
 	if used && now.Before(at.Add(dedupWindow)) {
@@ -80,10 +80,10 @@ func (s *events) repeated(id string, now time.Time) bool {
 	return false
 }
 
-// skew is what the clocks of publishers are off. Nothing may depend on it.
+// skew is the error of publishers' clocks. Nothing may depend on it.
 var skew = []time.Duration{0, -time.Hour, 24 * time.Hour, 3 * time.Second, -2 * time.Second}
 
-// publish stores an event that its publisher's clock dates.
+// publish stores an event with the time of its publisher's clock.
 func (w *world) publish(e contract.Event) *entry {
 	e.Time = w.now.Add(skew[int(w.end())%len(skew)])
 	if e.Source == "" {
@@ -94,14 +94,14 @@ func (w *world) publish(e contract.Event) *entry {
 	}
 	m, err := event.Encode(e)
 	if err != nil {
-		w.fatalf("the simulation publishes what cannot be encoded: %v", err)
+		w.fatalf("the simulation published an event that cannot be encoded: %v", err)
 	}
 	stored := w.store(m, w.now)
 	w.say("  stored %s", describe(stored))
 	return stored
 }
 
-// publishFirst stores an event unless one is kept on its subject.
+// publishFirst stores an event unless its subject has one.
 func (w *world) publishFirst(e contract.Event) bool {
 	if w.lastKept(e.NATSSubject()) > 0 {
 		return false

@@ -9,7 +9,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// forge publishes an event that no service would, as the service whose it is.
+// forge publishes a forged event in the name of its service.
 func (w *world) forge(service string, e contract.Event) {
 	e.Source = contract.Source(service)
 	w.inconsistent, w.tainted[e.Subject] = true, true
@@ -18,7 +18,7 @@ func (w *world) forge(service string, e contract.Event) {
 
 const forgeries = 11
 
-// hostile publishes what contradicts all else in EVENTS.
+// hostile publishes events that contradict the others in EVENTS.
 func (w *world) hostile(which int, id string) {
 	switch which % forgeries {
 	case 0:
@@ -55,7 +55,7 @@ func (w *world) hostile(which int, id string) {
 	}
 }
 
-// badFlow is a flow whose edge ends nowhere.
+// badFlow is a flow whose edge has no end.
 func badFlow() *contract.FlowValidated {
 	return &contract.FlowValidated{
 		Flow: flow.Flow{
@@ -67,7 +67,7 @@ func badFlow() *contract.FlowValidated {
 	}
 }
 
-// badPlan is a plan with a job of a progdef that it does not have.
+// badPlan is a plan with a job of a progdef that the plan lacks.
 func (w *world) badPlan(id string) *contract.FlowPlanned {
 	return &contract.FlowPlanned{
 		Jobs:  []contract.Job{{Flow: id, Job: "x", Node: "x", Progdef: "missing", Revision: "none"}},
@@ -76,7 +76,7 @@ func (w *world) badPlan(id string) *contract.FlowPlanned {
 	}
 }
 
-// repeat publishes once more the last event of a flow that is not a verdict.
+// repeat publishes the last event of a flow again, unless that is a verdict.
 func (w *world) repeat(id string) {
 	for i := len(w.log) - 1; i >= 0; i-- {
 		e := w.log[i].Event

@@ -15,12 +15,12 @@ import (
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 )
 
-// A site is one service: two replicas, the lease between them, and its snapshots, the newest first.
+// A site is one service: its two replicas, their lease, and its snapshots, newest first.
 type site struct {
 	name      string
 	replicas  [2]*replica
 	holder    *replica
-	until     time.Time // when the lease runs out
+	until     time.Time // when the lease expires
 	snapshots []image
 }
 
@@ -29,22 +29,23 @@ type replica struct {
 	process
 	site *site
 	n    int
-	// epoch counts its processes, term its times of leading.
+	// epoch counts its processes, term its terms as leader.
 	epoch, term int
 	// paused is set while the process is stopped.
 	paused bool
-	// current is set once it has caught up, since it was started.
+	// current is set once it has caught up after its start.
 	current bool
-	// alive is when the process last ran.
+	// alive is when the process was last running.
 	alive time.Time
-	// reports are the exits that this spawner is about to publish, missing what its last comparison missed.
+	// reports are the exits that this spawner is about to publish, missing the jobs that its last comparison did not
+	// find.
 	reports map[string]func() (bool, error)
 	missing map[string]bool
 }
 
 func (r *replica) String() string { return fmt.Sprintf("%s/%d", r.site.name, r.n+1) }
 
-// leaseTime is how long a lease outlives its renewal; gapLimit is as in the shell.
+// leaseTime is the duration of a lease after its renewal; gapLimit is that of the shell.
 const (
 	leaseTime = 3 * time.Second
 	gapLimit  = time.Second
@@ -52,8 +53,8 @@ const (
 
 func (w *world) held(r *replica) bool { return r.site.holder == r && w.now.Before(r.site.until) }
 
-// wake is what a process does whenever it runs: it notices how long it could not receive, renews its lease or notices that
-// it has lost it, and receives beats.
+// wake does what a process does whenever it is scheduled: it detects how long it could not receive, renews its lease or
+// detects that it has lost it, and receives beats.
 func (w *world) wake(r *replica) {
 	if gap := w.now.Sub(r.alive); gap > gapLimit {
 		r.Observe(contract.Event{Type: core.FactMissed, Time: w.now, With: gap})
@@ -63,7 +64,7 @@ func (w *world) wake(r *replica) {
 	case w.held(r):
 		r.site.until = w.now.Add(leaseTime)
 	case r.Leading():
-		w.say("%v notices that its lease is lost", r)
+		w.say("%v detects that its lease is lost", r)
 		r.term++
 		r.Lead(false)
 	}
@@ -72,7 +73,7 @@ func (w *world) wake(r *replica) {
 	w.checkAlarms(r)
 }
 
-// beat has an aggregator receive the beats of running jobs.
+// beat lets an aggregator receive the beats of running jobs.
 func (w *world) beat(r *replica) {
 	if r.site.name != aggregator.Name || !r.current {
 		return
@@ -100,7 +101,7 @@ func (w *world) checkAlarms(r *replica) {
 	}
 }
 
-// fold has a replica fold up to n messages, and reports whether there was one.
+// fold lets a replica fold up to n messages, and reports whether there was one.
 func (w *world) fold(r *replica, n int) (any bool) {
 	for ; n > 0 && r.Last() < w.end(); n-- {
 		m := w.read(r.Last() + 1)
@@ -117,7 +118,7 @@ func (w *world) fold(r *replica, n int) (any bool) {
 	return any
 }
 
-// listen has an aggregator that has caught up listen to signs of life.
+// listen lets an aggregator that has caught up listen for signs of life.
 func (w *world) listen(r *replica) {
 	if !r.current && r.Last() == w.end() {
 		r.current = true
@@ -127,7 +128,7 @@ func (w *world) listen(r *replica) {
 	}
 }
 
-// lead has a replica take the lease if it is free, learn what is stored, and lead.
+// lead lets a replica acquire the lease if it is free, catch up, and lead.
 func (w *world) lead(r *replica, pause func()) {
 	s := r.site
 	if r.Leading() || s.holder != nil && w.now.Before(s.until) {
@@ -163,7 +164,7 @@ func (w *world) tick(r *replica) {
 	})
 }
 
-// snapshot has a leader store its state.
+// snapshot lets a leader store its state.
 func (w *world) snapshot(r *replica, pause func()) {
 	if !r.Leading() || !w.held(r) || r.Last() == 0 {
 		return
@@ -181,7 +182,7 @@ func (w *world) snapshot(r *replica, pause func()) {
 	w.say("%v stores a snapshot at %d, which needs %d", r, image.Seq, image.Needs)
 }
 
-// crash restarts a replica from one of its service's snapshots, or from the beginning while all is kept.
+// crash restarts a replica from one of its service's snapshots, or from the first event if none was trimmed.
 func (w *world) crash(r *replica, which int) {
 	var from *image
 	kept := r.site.snapshots
@@ -205,7 +206,7 @@ func (w *world) crash(r *replica, which int) {
 	}
 }
 
-// A fault is what goes wrong with a task.
+// A fault is a fault in the execution of a task.
 type fault int
 
 const (
@@ -227,30 +228,30 @@ const (
 )
 
 var faultNames = [...]string{
-	"", ", and crashes before it performs", ", and crashes before it appends", ", and crashes behind that",
+	"", ", and crashes before it performs", ", and crashes before it appends", ", and crashes after that",
 	", and crashes before it reports that", ", and the answer is lost", ", and the broker fails", ", and it fails",
 	", and the broker refuses it", ", and pauses before it performs", ", and pauses before it appends",
-	", and pauses before it reports that", ", and its lease runs out before it performs",
-	", and its lease runs out before it appends",
+	", and pauses before it reports that", ", and its lease expires before it performs",
+	", and its lease expires before it appends",
 }
 
-// A execution is the carrying out of a task, with a fault at one of its effects.
+// An execution is the execution of a task, with a fault at one of its effects.
 type execution struct {
 	w           *world
 	r           *replica
 	epoch, term int
 	fault       fault
-	at          int // the effect that it happens to
+	at          int // the effect at which it occurs
 	effect      int
 	appending   bool
-	may         bool // Held was asked, and said yes
+	may         bool // Held was called and returned true
 	pause       func()
 	which       int // snapshot to start from after a crash
 }
 
-var errGone = errors.New("the process is gone")
+var errGone = errors.New("the process has exited")
 
-// carryOut has a replica carry out a task.
+// carryOut lets a replica carry out a task.
 func (w *world) carryOut(r *replica, i int, x fault, at, which int, pause func()) {
 	f := &execution{w: w, r: r, epoch: r.epoch, term: r.term, fault: x, at: at, effect: -1, pause: pause, which: which}
 	w.say("%v carries out a task%s", r, faultNames[x])
@@ -273,7 +274,7 @@ func (w *world) carryOut(r *replica, i int, x fault, at, which int, pause func()
 
 func (f *execution) gone() bool { return f.r.epoch != f.epoch }
 
-// now reports whether a fault is to happen now, which it does once.
+// now reports whether a fault is to occur now; it occurs once.
 func (f *execution) now(x fault) bool {
 	if f.fault != x || f.effect < f.at {
 		return false
@@ -283,7 +284,7 @@ func (f *execution) now(x fault) bool {
 	return true
 }
 
-// held is asked before each effect is performed, and again before it is appended.
+// held is called before each effect is performed, and again before it is appended.
 func (f *execution) held() bool {
 	if f.may = false; !f.appending {
 		f.effect++
@@ -304,14 +305,14 @@ func (f *execution) held() bool {
 	case f.now(crash):
 		f.w.crash(f.r, f.which)
 		return false
-	case held && f.now(pause): // the race just behind the check
+	case held && f.now(pause): // the race right after the check
 		f.pause()
 	}
 	f.may = held && !f.gone()
 	return f.may
 }
 
-// must checks that Held was asked just before.
+// must checks that Held was called right before.
 func (f *execution) must(what string) {
 	if !f.may && !f.gone() {
 		f.w.fatalf("%v %s without the lease", f.r, what)
@@ -348,14 +349,14 @@ func (f *execution) Append(_ context.Context, e contract.Event, last uint64) (ui
 		return 0, false, errors.New("the broker does not answer")
 	}
 	if a := e.Aggregate(); a != "" && f.w.lastKept(a) != last {
-		f.appending = true // it is tried once more
+		f.appending = true // it is tried again
 		return 0, false, nil
 	}
 	e.Source, e.ID = contract.Source(f.r.site.name), fmt.Sprintf("%s.%d", e.NATSSubject(), f.w.end())
 	e.Time = f.w.now.Add(skew[int(f.w.end())%len(skew)])
 	m, err := event.Encode(e)
 	if err != nil {
-		f.w.fatalf("%v publishes what cannot be encoded: %v", f.r, err)
+		f.w.fatalf("%v published an event that cannot be encoded: %v", f.r, err)
 	}
 	stored := f.w.store(m, f.w.now)
 	f.w.say("  stored %s", describe(stored))
@@ -377,7 +378,7 @@ func (f *execution) Last(_ context.Context, aggregate string) (uint64, contract.
 	return seq, f.w.log[seq-1].Type, nil
 }
 
-// mayFail bounds the failures of an aggregate: a service gives up after so many.
+// mayFail limits the failures of an aggregate, because a service gives up after too many.
 func (w *world) mayFail(e contract.Event) bool {
 	key := e.Aggregate() + e.Subject
 	w.failures[key]++

@@ -16,10 +16,10 @@ import (
 	"github.com/dagyo/dagyo/services/spawner"
 )
 
-// A step is one choice of a history: what happens, and to whom.
+// A step is one step of a history: an action and its target.
 type step struct {
 	Do action
-	// Who picks a replica or whatever the action is about, How the rest.
+	// Who selects a replica or another target of the action, How its parameters.
 	Who, How uint8
 }
 
@@ -52,14 +52,15 @@ const (
 	actHostile  action = "hostile"
 )
 
-// shares is how often each action comes.
+// shares is the relative frequency of each action.
 var shares = map[action]int{
 	actFold: 30, actCarryOut: 44, actFault: 36, actWork: 20, actLead: 20, actPass: 26, actTick: 12, actStepDown: 2, actCrash: 5,
 	actSnapshot: 16, actTrim: 6, actSubmit: 18, actCancel: 2, actCatalog: 2, actClaim: 22, actFinish: 20, actExit: 8,
 	actFreeze: 2, actSpawner: 12, actSweep: 2, actPulse: 8, actGarble: 3, actHostile: 6,
 }
 
-// deck holds each action as often as its share, spread evenly: the first are drawn more often than the last.
+// deck contains each action as often as its share, spread evenly, since the first elements are drawn more often than
+// the last.
 var deck = func() (out []action) {
 	total, credit := 0, map[action]int{}
 	for _, n := range shares {
@@ -82,10 +83,10 @@ var steps = rapid.Custom(func(t *rapid.T) step {
 	return step{rapid.SampledFrom(deck).Draw(t, "do"), rapid.Byte().Draw(t, "who"), rapid.Byte().Draw(t, "how")}
 })
 
-// history draws lists of steps; as lists of lists they are long enough, and shrink well.
+// history draws lists of steps. Lists of lists are long enough and shrink well.
 var history = rapid.SliceOf(rapid.SliceOf(rapid.SliceOf(rapid.SliceOf(steps))))
 
-// TestEveryFlowEndsOnce says with -v how often the histories came to what.
+// TestEveryFlowEndsOnce prints with -v how often each situation occurred.
 func TestEveryFlowEndsOnce(t *testing.T) {
 	reached := map[string]int{}
 	defer func() {
@@ -107,7 +108,7 @@ func TestEveryFlowEndsOnce(t *testing.T) {
 	})
 }
 
-// count counts what a history has come to.
+// count counts the situations in a history.
 func (w *world) count(reached map[string]int) {
 	reached["histories"]++
 	for _, e := range w.log {
@@ -131,22 +132,22 @@ func (w *world) count(reached map[string]int) {
 	}
 }
 
-// A run carries out the steps of a history.
+// A run executes the steps of a history.
 type run struct {
 	w     *world
 	steps []step
-	// depth is how many pauses are under way, since when the outermost began.
+	// depth is the number of nested pauses, since the beginning of the outermost.
 	depth int
 	since time.Time
 }
 
-// longest bounds the steps in a pause, pauseTime about the time.
+// longest limits the steps in a pause, pauseTime roughly its duration.
 const (
 	longest   = 40
 	pauseTime = 10 * time.Second
 )
 
-// pause lets other things happen while a process is stopped, or while one of its tasks waits.
+// pause executes other steps while a process, or one of its tasks, is stopped.
 func (r *run) pause(x *replica, how uint8) func() {
 	return func() {
 		if r.depth == 0 {
@@ -170,7 +171,7 @@ func (r *run) pause(x *replica, how uint8) func() {
 	}
 }
 
-// one carries out the next step, and reports whether there was one.
+// one executes the next step, and reports whether there was one.
 func (r *run) one() bool {
 	if len(r.steps) == 0 {
 		return false
@@ -181,7 +182,7 @@ func (r *run) one() bool {
 	return true
 }
 
-// replica picks one that is not stopped; nil if both are.
+// replica selects a replica that is not stopped, or nil if both are.
 func (r *run) replica(who uint8) *replica {
 	s := r.w.sites[int(who)%len(r.w.sites)]
 	x := s.replicas[int(who)/len(r.w.sites)%2]
@@ -195,7 +196,7 @@ func (r *run) replica(who uint8) *replica {
 	return x
 }
 
-// leader picks a replica that leads, if any does.
+// leader selects a replica that leads, if any.
 func (r *run) leader(who uint8) *replica {
 	for n := range r.w.sites {
 		s := r.w.sites[(int(who)+n)%len(r.w.sites)]
@@ -207,7 +208,7 @@ func (r *run) leader(who uint8) *replica {
 	return nil
 }
 
-// leads returns the leader of a service if it runs.
+// leads returns the leader of a service if it is running.
 func (r *run) leads(name string) *replica {
 	x := r.w.site(name).leader()
 	if x == nil || x.paused {
@@ -257,7 +258,7 @@ func (r *run) do(s step) {
 	}
 }
 
-// doService carries out the steps of services.
+// doService executes the steps of services.
 func (r *run) doService(s step) {
 	var x *replica
 	switch s.Do {
@@ -324,13 +325,13 @@ func (r *run) doService(s step) {
 	}
 }
 
-// pulse has a leading aggregator look for jobs that have left their mailbox, and for silent ones.
+// pulse lets a leading aggregator look for jobs that have left their mailbox, and for silent ones.
 func (r *run) pulse(x *replica) {
 	r.w.missing(x)
 	x.Observe(aggregator.Pulse(r.w.now))
 }
 
-// missing has an aggregator learn which jobs of spawned flows are in no mailbox.
+// missing informs an aggregator which jobs of spawned flows are in no mailbox.
 func (w *world) missing(x *replica) {
 	spawned := map[string][]contract.Job{}
 	planned := map[string][]contract.Job{}
@@ -354,7 +355,7 @@ func (w *world) missing(x *replica) {
 	}
 }
 
-// work has a replica catch up, and do for a while what there is to do.
+// work lets a replica catch up, and work for a while.
 func (w *world) work(r *replica, tasks int) {
 	w.lead(r, func() {})
 	for w.fold(r, len(w.log)); r.Tasks() > 0 && tasks > 0; tasks-- {
@@ -378,7 +379,7 @@ func (r *run) catalog(who, how int) {
 	}
 }
 
-// settle lets everything come to rest: all is folded and decided, jobs end, idle executors go.
+// settle lets everything settle: all events are folded and decided, jobs end, idle executors exit.
 func (w *world) settle() {
 	w.say("everything settles")
 	const rounds = 500
@@ -406,10 +407,10 @@ func (w *world) settle() {
 		}
 		w.elapse(wait)
 	}
-	w.fatalf("it does not come to rest: %s", w.left())
+	w.fatalf("it does not settle: %s", w.left())
 }
 
-// elapse lets time pass in which every process runs.
+// elapse lets time pass while every process is running.
 func (w *world) elapse(d time.Duration) {
 	w.now = w.now.Add(d)
 	for _, s := range w.sites {
@@ -471,7 +472,7 @@ func (w *world) behind() bool {
 	return false
 }
 
-// nextDue is when a leader is to decide again.
+// nextDue is when a leader must decide again.
 func (w *world) nextDue() (next time.Time, any bool) {
 	for _, s := range w.sites {
 		if x := s.leader(); x != nil {
@@ -488,7 +489,7 @@ func (w *world) rests() bool {
 }
 
 func (w *world) left() string {
-	return fmt.Sprintf("left are jobs %v, running %v, executors %v, exits %v, streams %v",
+	return fmt.Sprintf("left over: jobs %v, running %v, executors %v, exits %v, streams %v",
 		w.mailbox, w.running, slices.Sorted(maps.Keys(w.executors)), w.exits, slices.Sorted(maps.Keys(w.streams)))
 }
 

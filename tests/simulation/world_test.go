@@ -29,7 +29,7 @@ type world struct {
 	sites  []*site
 	script []string
 
-	// catalog and types are the buckets, mailbox the stream of jobs, streams the flows' own.
+	// catalog and types are the buckets, mailbox is the stream of jobs, streams are those of the flows.
 	catalog map[string]contract.CatalogEntry
 	types   map[string]contract.TypeEntry
 	mailbox []contract.Job
@@ -37,20 +37,20 @@ type world struct {
 	stopped map[string]bool // flows with a stop in their stream
 
 	executors map[string]*instance
-	exits     map[string]backend.Exit // to be reported and forgotten
+	exits     map[string]backend.Exit // to be reported and removed
 	running   map[string]claim        // by flow.job
-	// late are events that are still on their way to the broker.
+	// late are events that are still in flight to the broker.
 	late []contract.Event
 
 	failures map[string]int
-	// silent is since when executors give no sign of life: frozen ones, and those that have ended.
+	// silent is when executors stopped sending signs of life, because they were frozen or exited.
 	silent map[string]time.Time
-	// inconsistent is set once somebody has published what services never would; tainted are the flows
-	// that it was about, ghosts counts the executors that were said to have started and have not.
+	// inconsistent is set after a forged event was published; tainted are the flows of such events, ghosts counts the
+	// executors that were falsely reported as started.
 	inconsistent bool
 	tainted      map[string]bool
 	ghosts       int
-	// happened counts what went wrong.
+	// happened counts the faults that occurred.
 	happened map[string]int
 }
 
@@ -76,7 +76,7 @@ type claim struct {
 
 func (c claim) key() string { return c.job.Flow + "." + c.job.Job }
 
-// Shorter times than by default, so that histories meet them.
+// Shorter times than the defaults, so that histories reach them.
 const (
 	cancelMemory    = 30 * time.Second
 	outputRetention = 5 * time.Second
@@ -132,7 +132,7 @@ func (w *world) site(name string) *site {
 	return w.sites[slices.IndexFunc(w.sites, func(s *site) bool { return s.name == name })]
 }
 
-// leader returns the replica that leads and knows no better, nil if there is none.
+// leader returns the replica that considers itself the leader, or nil if there is none.
 func (s *site) leader() *replica {
 	for _, r := range s.replicas {
 		if r.Leading() && s.holder == r {
@@ -150,7 +150,7 @@ func (w *world) fatalf(format string, args ...any) {
 	w.t.Fatalf("%s\nThe history:\n%s", fmt.Sprintf(format, args...), strings.Join(w.script, "\n"))
 }
 
-// perform is what services do to the world outside of EVENTS.
+// perform performs the effects of services outside of EVENTS.
 func (w *world) perform(r *replica, e contract.Event) contract.Event {
 	switch string(e.Type) {
 	case "act.listen":
@@ -206,7 +206,7 @@ func (w *world) purge(flow string) {
 	w.mailbox = slices.DeleteFunc(w.mailbox, func(j contract.Job) bool { return j.Flow == flow })
 }
 
-// post puts jobs on their mailboxes; one that is there is not put twice.
+// post puts jobs on their mailboxes, each once.
 func (w *world) post(jobs []contract.Job) {
 	for _, j := range jobs {
 		if !slices.ContainsFunc(w.mailbox, func(x contract.Job) bool { return x.Flow == j.Flow && x.Job == j.Job }) {
@@ -215,7 +215,7 @@ func (w *world) post(jobs []contract.Job) {
 	}
 }
 
-// start starts an executor. An id that runs, or whose end is not forgotten, is not started again.
+// start starts an executor. An id that is running, or whose exit is not yet removed, is not started again.
 func (w *world) start(e contract.Event, d *contract.ExecutorStarted) {
 	if _, asked := e.With.(progdef.Pinned); !asked || w.executors[d.Executor] != nil {
 		return
@@ -241,7 +241,7 @@ func (w *world) kill(executor string, code int) {
 	if x == nil {
 		return
 	}
-	w.say("executor %s ends with code %d", executor, code)
+	w.say("executor %s exits with code %d", executor, code)
 	w.fallSilent(executor)
 	delete(w.executors, executor)
 	maps.DeleteFunc(w.running, func(_ string, c claim) bool { return c.executor == executor })
@@ -258,21 +258,21 @@ func (w *world) sortedRunning() []claim {
 	return slices.SortedFunc(maps.Values(w.running), func(a, b claim) int { return cmp.Compare(a.key(), b.key()) })
 }
 
-// reportExits has the leading spawner publish the ends of executors.
+// reportExits lets the leading spawner publish the exits of executors.
 func (w *world) reportExits(r *replica) {
 	if !r.Leading() {
 		return
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.exits)) {
 		if r.reports[id] == nil {
-			w.say("%v reports the end of %s", r, id)
+			w.say("%v reports the exit of %s", r, id)
 			r.reports[id] = publish(r, spawner.Exited(w.exits[id]))
 		}
 	}
 	w.followReports(r)
 }
 
-// followReports forgets the executors whose ends are published. What failed is tried again.
+// followReports removes the executors whose exits are published. Failed reports are retried.
 func (w *world) followReports(r *replica) {
 	for _, id := range slices.Sorted(maps.Keys(r.reports)) {
 		if ended, err := r.reports[id](); ended {
@@ -284,7 +284,7 @@ func (w *world) followReports(r *replica) {
 	}
 }
 
-// reconcile has the leading spawner compare what it knows with what runs.
+// reconcile lets the leading spawner compare its state with the running executors.
 func (w *world) reconcile(r *replica) {
 	if !r.Leading() {
 		return
@@ -311,7 +311,7 @@ func (w *world) reconcile(r *replica) {
 	}
 }
 
-// takeIn makes a stray known, or ends one whose end was published.
+// takeIn adopts a stray executor, or ends one whose exit was published.
 func (w *world) takeIn(r *replica, x backend.Instance) {
 	gone := false
 	readState(r, func(s *spawner.State) { gone = s.Gone(x.Executor) })
@@ -323,7 +323,7 @@ func (w *world) takeIn(r *replica, x backend.Instance) {
 	publish(r, spawner.Stray(x))
 }
 
-// sweep has the leading planner remove what belongs to no living flow.
+// sweep lets the leading planner remove what belongs to no live flow.
 func (w *world) sweep(r *replica) {
 	if !r.Leading() || !w.held(r) {
 		return
@@ -343,16 +343,16 @@ func (w *world) sweep(r *replica) {
 	}
 }
 
-// trimAge is the least age of what is cut off. Nothing that a stopped process was about to do comes later than that.
+// trimAge is the minimum age of trimmed events. A stopped process resumes its actions before that.
 const trimAge = 20 * time.Second
 
-// redeliver has executors get the jobs once more that were started and not taken off the mailbox: they drop them.
-// This comes before job.started is trimmed, or a job would be started twice.
+// redeliver delivers the jobs again that were started but not taken off the mailbox; executors drop them. This must
+// precede the trimming of job.started, or a job would be started twice.
 func (w *world) redeliver() {
 	w.mailbox = slices.DeleteFunc(w.mailbox, func(j contract.Job) bool { return w.lastKept(j.Started) > 0 })
 }
 
-// trim has the leading planner cut off events that nobody needs, at most the given share of them.
+// trim lets the leading planner trim events that no service needs, at most the given share of them.
 func (w *world) trim(r *replica, share float64) {
 	if !r.Leading() || !w.held(r) {
 		return

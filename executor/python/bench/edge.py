@@ -1,7 +1,7 @@
-"""Records a second over one edge, beside plain nats-py with one message a record.
+"""Compares the records per second of one edge with plain nats-py, one message per record.
 
-Two processes for each way, the same broker, the same run, in turns. Run it with a peer binary
-(``go build -o PEER ./tests/peer`` at the repository's root) or let it build one::
+Each variant has two processes. All variants use the same broker and run in turn. Pass a peer binary
+(``go build -o PEER ./tests/peer`` in the repository's root), or let the program build one::
 
     python bench/edge.py [PEER]
 """
@@ -38,7 +38,7 @@ PAYLOAD = b"x" * SIZE
 
 
 def _gate() -> None:
-    """Nothing ends this job."""
+    """Do nothing: nothing ends this job."""
 
 
 def _fail(failure: PortError) -> None:
@@ -46,7 +46,7 @@ def _fail(failure: PortError) -> None:
 
 
 async def plain_out(url: str, subject: str) -> None:
-    """Publish one message a record."""
+    """Publish one message per record."""
     nc = await nats.connect(url)
     for _ in range(PLAIN):
         await nc.publish(subject, PAYLOAD)
@@ -55,7 +55,7 @@ async def plain_out(url: str, subject: str) -> None:
 
 
 async def plain_in(url: str, subject: str) -> None:
-    """Receive one message a record; print records a second."""
+    """Receive one message per record; print the records per second."""
     nc = await nats.connect(url)
     done = asyncio.Event()
     got = 0
@@ -95,7 +95,7 @@ async def edge_out(url: str, flow: str, one_by_one: bool) -> None:
 
 
 async def edge_in(url: str, flow: str, one_by_one: bool) -> None:
-    """Read an edge, in batches or one by one; print records a second."""
+    """Read an edge, in batches or one by one; print the records per second."""
     link = Link()
     await link.connect(url, "bench")
     reader = Reader(link, address(flow, window=8 << 20, frames=4096))
@@ -115,14 +115,14 @@ async def edge_in(url: str, flow: str, one_by_one: bool) -> None:
 
 
 WAYS = {
-    "plain nats-py, one message a record": ("plain",),
+    "plain nats-py, one message per record": ("plain",),
     "edge, batches of 1000": ("edge", "batches"),
     "edge, one record at a time": ("edge", "single"),
 }
 
 
 def measure(broker: Broker, way: tuple[str, ...]) -> float:
-    """Run both processes of a way; return records a second as its reader has seen them."""
+    """Run both processes of a variant; return the reader's records per second."""
     where = broker.flow()
 
     def start(end: str) -> subprocess.Popen[str]:
@@ -143,7 +143,7 @@ def measure(broker: Broker, way: tuple[str, ...]) -> float:
 
 
 def compare(peer: Path, directory: Path) -> None:
-    """Measure all ways in turns and print the medians."""
+    """Measure all variants in turn and print the medians."""
     broker = Broker(peer, directory)
     broker.start()
     try:
@@ -154,7 +154,7 @@ def compare(peer: Path, directory: Path) -> None:
     finally:
         broker.stop()
     reference = statistics.median(next(iter(seen.values())))
-    print(f"records of {SIZE} octets a second, median of {ROUNDS} runs (least to most)")
+    print(f"records of {SIZE} bytes per second, median of {ROUNDS} runs (lowest to highest)")
     for name, rates in seen.items():
         rate = statistics.median(rates)
         print(
@@ -164,7 +164,7 @@ def compare(peer: Path, directory: Path) -> None:
 
 
 def end_of(end: str, way: list[str]) -> None:
-    """Be one of the processes."""
+    """Run one of the processes."""
     url, where = way[-2:]
     if way[0] == "plain":
         asyncio.run(plain_out(url, where) if end == "out" else plain_in(url, where))
@@ -174,7 +174,7 @@ def end_of(end: str, way: list[str]) -> None:
 
 
 def main() -> None:
-    """Compare, or be one of the processes that are compared."""
+    """Run the comparison, or one of its processes."""
     if sys.argv[1:2] in (["in"], ["out"]):
         end_of(sys.argv[1], sys.argv[2:])
         return

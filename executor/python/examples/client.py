@@ -1,8 +1,8 @@
-"""A client of Dagyo with nothing but nats-py, written from docs/clients.md.
+"""A client of Dagyo that uses only nats-py, as described in docs/clients.md.
 
     python3 client.py flow.json < names.txt
 
-runs a flow with one input and one output: lines go in, lines come out.
+runs a flow with one input and one output, and passes lines in and out.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
 
 class Refused(Exception):
-    """Dagyo or the broker has refused something."""
+    """Dagyo or the broker rejected a request."""
 
 
 class WrongSequence(Refused):
-    """A subject does not hold what was expected."""
+    """The last message on a subject is not the expected one."""
 
 
 # Frames and credits.
@@ -47,7 +47,7 @@ def varint(n: int) -> bytes:
 
 
 def unvarint(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number at a place, and the place behind it."""
+    """Return the number at a place, and the place after it."""
     n = shift = 0
     while data[at] > 127:
         n |= (data[at] & 127) << shift
@@ -57,13 +57,13 @@ def unvarint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def header(flags: int, number: int) -> bytes:
-    """Return the beginning of a frame, or a hint."""
+    """Return the header of a frame, or a hint."""
     return struct.pack(">BBQ", 1, flags, number)
 
 
 @dataclass
 class Credit:
-    """What a reader has consumed."""
+    """How much a reader has consumed."""
 
     closed: bool = False
     frame: int = 0
@@ -90,7 +90,7 @@ def slot(a: dict[str, Any], number: int) -> str:
 
 
 class Packer:
-    """Makes frames of records, each of at most ``limit`` bytes."""
+    """Packs records into frames of at most ``limit`` bytes."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -98,7 +98,7 @@ class Packer:
         self.chunks = b""
 
     def add(self, record: bytes) -> list[bytes]:
-        """Add a record; return the frames that are full."""
+        """Add a record; return the full frames."""
         frames, room = [], self.limit - 40
         if self.chunks and len(self.chunks) + len(record) > room:
             frames.append(self.take())
@@ -112,7 +112,7 @@ class Packer:
         return frames
 
     def take(self, flags: int = 0) -> bytes:
-        """Return a frame with what was added."""
+        """Return a frame with the added records."""
         self.number += 1
         self.crc = zlib.crc32(self.chunks, self.crc)
         frame = header(flags, self.number) + self.chunks
@@ -126,7 +126,7 @@ class Packer:
 
 
 class Unpacker:
-    """Gets the records out of frames."""
+    """Unpacks the records of frames."""
 
     def __init__(self) -> None:
         self.number = self.records = self.octets = self.crc = 0
@@ -134,14 +134,14 @@ class Unpacker:
         self.ended = False
 
     def frame(self, data: bytes) -> list[bytes]:
-        """Return the records that end in a frame; none of one that was there before."""
+        """Return the records that end in a frame; none for a repeated frame."""
         version, flags, number = struct.unpack(">BBQ", data[:10])
         if version != 1 or flags > END:
             raise Refused("a frame of another version")
         if number <= self.number:
             return []
         if number != self.number + 1 or self.ended:
-            raise Refused(f"frame {number} came after {self.number}")
+            raise Refused(f"frame {number} arrived after {self.number}")
         self.number = number
         body, trailer = (data[10:-20], data[-20:]) if flags == END else (data[10:], b"")
         self.crc = zlib.crc32(body, self.crc)
@@ -174,7 +174,7 @@ class Client:
     def __init__(self, nc: Connection, source: str = "/examples/client") -> None:
         self.nc = nc
         self.source = source
-        #: The largest document that goes into a message.
+        #: The largest document that fits into a message.
         self.largest = nc.max_payload - 4096
         self.events: dict[str, list[dict[str, Any]]] = {}
         self.dead: dict[int, dict[str, Any]] = {}
@@ -191,7 +191,7 @@ class Client:
     async def attempt(
         self, subject: str, data: bytes, headers: dict[str, str] | None = None
     ) -> dict[str, Any] | None:
-        """Publish on a JetStream subject; return the answer, or None: it may be stored, or not."""
+        """Publish on a JetStream subject; return the answer, or None if the outcome is unknown."""
         try:
             answer = await self.nc.request(subject, data, timeout=5, headers=headers)
         except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
@@ -217,7 +217,7 @@ class Client:
             await asyncio.sleep(0.1)
 
     async def command(self, type_: str, flow: str, data: Any, **more: str) -> int:
-        """Publish a command; return its number in EVENTS."""
+        """Publish a command; return its sequence in EVENTS."""
         identity = f"{type_}.{flow}.{os.urandom(8).hex()}"
         headers = {
             "ce-specversion": "1.0", "ce-type": type_, "ce-source": self.source, "ce-id": identity,
@@ -227,7 +227,7 @@ class Client:
         return int((await self.request(type_, body, headers))["seq"])
 
     async def submit(self, flow: str, document: Any) -> int:
-        """Submit a flow, and hear what happens to it; return the submission's number."""
+        """Submit a flow and receive its events; return the submission's sequence."""
         self.events[flow] = []
 
         async def hear(msg: Msg) -> None:
@@ -249,7 +249,7 @@ class Client:
         return await self.command("flow.submit", flow, None, **{"ce-dataref": ref})
 
     async def object(self, ref: str) -> bytes:
-        """Return the data of an event that did not fit into a message."""
+        """Return the data of an event that is too large for a message."""
         store = await self.nc.jetstream().object_store("data")
         found = await store.get(ref.removeprefix("nats-object://data/"))
         return found.data or b""
@@ -258,7 +258,7 @@ class Client:
         return await self.command("flow.cancel", flow, {"reason": reason})
 
     async def ask(self, subject: str, body: bytes = b"") -> Any:
-        """Ask a service; Refused says what is wrong."""
+        """Send a request to a service; raise Refused if it answers with an error."""
         answer = await self.nc.request(subject, body, timeout=10)
         if answer.headers and "Nats-Service-Error-Code" in answer.headers:
             code, text = (answer.headers[f"Nats-Service-Error{k}"] for k in ("-Code", ""))
@@ -266,12 +266,12 @@ class Client:
         return json.loads(answer.data)
 
     def has(self, flow: str, *types: str) -> dict[str, Any] | None:
-        """Return the flow's event of one of these types, if it has come."""
+        """Return the flow's event of one of these types, if it has arrived."""
         found = [e for e in self.events[flow] if e["type"] in types]
         return found[-1] if found else None
 
     async def event(self, flow: str, *types: str, seq: int = 0) -> dict[str, Any]:
-        """Wait for one of these events, or for the dead letter of a message."""
+        """Wait for one of these events, or for the dead letter about a message."""
         while True:
             self.more.clear()
             found = self.dead.get(seq) or self.has(flow, *types)
@@ -280,7 +280,7 @@ class Client:
             await self.more.wait()
 
     async def release(self, flow: str) -> None:
-        """Have the flow cleaned up once its outputs are read; wait until it is."""
+        """Release the flow, since its outputs are read; wait until it is cleaned up."""
         while not self.has(flow, "flow.cleaned"):
             await self.nc.publish(f"release.{flow}")
             try:
@@ -289,7 +289,7 @@ class Client:
                 continue
 
     async def write(self, a: dict[str, Any], records: Iterable[bytes]) -> None:
-        """Write an input to its end, or until nobody reads further."""
+        """Write an input to its end, or until its reader closes it."""
         writer = Writer(self, a)
         await writer.start()
         packer = Packer(min(a["window"] // 4, 64 << 10, self.nc.max_payload))
@@ -319,9 +319,9 @@ class Client:
                 continue
             await self.give(a, unpacker)
             if verdict and verdict["type"] == "flow.completed":
-                raise Refused("the output was removed before it was read")
+                raise Refused("the output was deleted before it was read")
             if verdict:
-                return  # a flow that fails leaves outputs without END
+                return  # the outputs of a failed flow have no END
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1)
         await self.give(a, unpacker)
@@ -348,17 +348,15 @@ class Client:
 
 
 class Writer:
-    """Stores the frames of an input, and keeps to its window."""
+    """Stores the frames of an input within its window."""
 
     def __init__(self, client: Client, address: dict[str, Any]) -> None:
         self.client = client
         self.a = address
         self.credit = Credit()
-        self.ahead: deque[tuple[int, int]] = deque()  # number and size of frames that are not consumed
+        self.ahead: deque[tuple[int, int]] = deque()  # number and size of unconsumed frames
         self.size = 0
-        self.slots: dict[
-            str, int
-        ] = {}  # the sequence of the last frame in each, 0 where it is not known
+        self.slots: dict[str, int] = {}  # the sequence of the last frame in each, 0 if unknown
         self.hinted = False
         self.more = asyncio.Event()
 
@@ -374,7 +372,7 @@ class Writer:
         self.take(Credit.decode(msg.data))
 
     async def look(self) -> None:
-        """Look for the credit that is stored."""
+        """Read the stored credit."""
         subject = f"$JS.API.DIRECT.GET.{self.a['stream']}.{self.a['credit']}"
         try:
             msg = await self.client.nc.request(subject, b"", timeout=5)
@@ -396,7 +394,7 @@ class Writer:
         self.more.set()
 
     async def store(self, frame: bytes) -> None:
-        """Store a frame when the window has room for it."""
+        """Store a frame when it fits into the window."""
         pause = 0.25
         while (
             not self.credit.closed
@@ -422,7 +420,7 @@ class Writer:
             )
 
     async def put(self, subject: str, frame: bytes) -> None:
-        """Store a frame in its slot, on condition of what the slot holds."""
+        """Store a frame in its slot if the slot has the expected content."""
         held = self.slots.get(subject, 0)
         headers = {} if subject in self.slots and not held else {EXPECTED: str(held)}
         again = False
@@ -431,8 +429,8 @@ class Writer:
                 said = await self.client.attempt(subject, frame, headers)
             except WrongSequence:
                 if not again:
-                    raise  # somebody else writes to this input
-                said = {"seq": 0}  # an earlier try was stored, and its answer lost
+                    raise  # another client is writing to this input
+                said = {"seq": 0}  # an earlier try was stored, and its answer was lost
             if said is not None:
                 self.slots[subject] = said["seq"]
                 return

@@ -1,11 +1,11 @@
-"""Passes every record on. The conformance kit runs it: dagyo conformance -- python3 echo.py."""
+"""Passes on every record. The conformance kit runs it: dagyo conformance -- python3 echo.py."""
 
 import dagyo
 
 
 @dagyo.progdef
 async def echo(in_: dagyo.In[str], out: dagyo.Out[str]) -> None:
-    """Write what is read."""
+    """Copy the input to the output."""
     async for text in in_:
         await out.send(text)
 

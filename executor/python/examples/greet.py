@@ -1,4 +1,4 @@
-"""A progdef in a few lines: writes a greeting for each name."""
+"""A minimal progdef, which writes a greeting for each name."""
 
 import dagyo
 

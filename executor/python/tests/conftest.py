@@ -1,4 +1,4 @@
-"""A real broker, and what tests do with it."""
+"""Fixtures with a real broker."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def dagyo_command(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_broker(peer: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker for all tests that leave it alone."""
+    """A broker for all tests that do not restart it."""
     broker = Broker(peer, tmp_path_factory.mktemp("nats"))
     broker.start()
     yield broker
@@ -42,7 +42,7 @@ def shared_broker(peer: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 def broker(peer: Path, tmp_path: Path) -> Iterator[Broker]:
-    """A broker of the test's own, to be stopped and restarted."""
+    """A broker for one test, which may stop and restart it."""
     broker = Broker(peer, tmp_path / "nats")
     broker.start()
     yield broker
@@ -69,7 +69,7 @@ def up(dagyo_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(autouse=True)
 async def no_task_is_left() -> AsyncIterator[None]:
-    """Every task that a test started has ended with it, other than the connections' own."""
+    """Check that every task of a test has ended, except those of connections."""
     yield
     await asyncio.sleep(0)
     left = [t for t in asyncio.all_tasks() if _ours(t)]
@@ -82,10 +82,10 @@ def _ours(task: asyncio.Task[object]) -> bool:
 
 
 def pytest_configure() -> None:
-    """Have nothing of the environment reach an executor by accident."""
+    """Keep the environment of the tests from reaching an executor by accident."""
     for name in list(os.environ):
         if name.startswith("DAGYO_"):
             del os.environ[name]
     assert subprocess.run(["go", "version"], capture_output=True, check=False).returncode == 0, (
-        "the tests need Go, for a nats-server and as the other side"
+        "the tests need Go, for a nats-server and the other ends of edges"
     )

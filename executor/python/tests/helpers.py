@@ -1,4 +1,4 @@
-"""What tests share."""
+"""Shared helpers of the tests."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ class Broker:
         await asyncio.to_thread(self.start)
 
     def flow(self, *, memory: bool = False) -> str:
-        """Make a new flow, with a stream of its own; return the flow's id."""
+        """Create a flow with its own stream; return the flow's id."""
         flow = f"flow-{next(_numbers)}"
         command = [str(self.peer), "flow", self.url, flow]
         subprocess.run(command + ["memory"] * memory, check=True)
         return flow
 
     async def run_peer(self, *arguments: object) -> dict[str, int]:
-        """Run the Go side of an edge to its end; return what it has counted."""
+        """Run the Go end of an edge until it exits; return its counts."""
         process = await asyncio.create_subprocess_exec(
             str(self.peer), *map(str, arguments), stdout=asyncio.subprocess.PIPE
         )
@@ -112,7 +112,7 @@ def address_json(a: Address) -> str:
 
 
 def fill(n: int, size: int) -> bytes:
-    """Record n as tests/peer makes it."""
+    """Return record n as in tests/peer."""
     record = bytes([n % 251]) * size
     return n.to_bytes(8, "big") + record[8:] if size >= 8 else record
 

@@ -1,4 +1,4 @@
-"""The services' side of an executor, for tests: puts jobs into mailboxes, hears what is said."""
+"""The services' side of an executor: puts jobs on mailboxes, and receives the events."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Executor:
 
 @dataclass
 class Office:
-    """What the services do, as far as an executor sees it."""
+    """The work of the services that an executor depends on."""
 
     broker: Broker
     link: Link
@@ -103,7 +103,7 @@ class Office:
 
     @asynccontextmanager
     async def executor(self, progdef: str, revision: str, **environ: str) -> AsyncIterator[Executor]:
-        """Run an executor; at the end it is killed if it has not gone by itself."""
+        """Run an executor; at the end it is killed if it has not exited by itself."""
         identity = f"x-{next(_numbers)}"
         env = {k: v for k, v in os.environ.items() if not k.startswith("DAGYO_")}
         env |= {
@@ -137,7 +137,7 @@ class Office:
         timeout: str = "2s",
         window: int = 1 << 20,
     ) -> Job:
-        """Make a job with edges of these types, and its flow's stream."""
+        """Create a job with edges of these types, and its flow's stream."""
         flow = flow or self.broker.flow()
         edges = count()
 
@@ -162,7 +162,7 @@ class Office:
         return Job(document, dict(parsed.inputs), dict(parsed.outputs))
 
     async def post(self, job: Job) -> None:
-        """Put a job into its mailbox."""
+        """Put a job on its mailbox."""
         d = job.document
         subject = f"jobs.{d['progdef']}.{d['revision']}.{d['flow']}.{d['job']}"
         await self.link.ask(subject, d, timeout=5)
@@ -171,7 +171,7 @@ class Office:
         await self.link.ask(job.document["stop"], b"stop", timeout=5)
 
     async def await_consumed(self, a: Address, frame: int) -> None:
-        """Wait until a frame is consumed: its writer has kept it until then, or has stored it."""
+        """Wait until a frame is consumed: until then its writer holds it or has stored it."""
         if not await self._last(a, a.slot(frame)):
             return
         deadline = time.monotonic() + PATIENCE
@@ -183,12 +183,12 @@ class Office:
             await asyncio.sleep(0.02)
 
     async def _last(self, a: Address, subject: str) -> bytes:
-        """Return the last message that the stream stores on a subject."""
+        """Return the last message of the stream on a subject."""
         msg = await self.link.request(f"$JS.API.DIRECT.GET.{a.stream}.{subject}")
         return msg.data
 
     async def await_heard(self, match: Callable[[Heard], bool], patience: float = PATIENCE) -> Heard:
-        """Return the first word that matches, waiting for it if need be."""
+        """Return the first matching message, waiting for it if necessary."""
         seen = 0
         deadline = time.monotonic() + patience
         while True:
@@ -201,10 +201,10 @@ class Office:
             try:
                 await asyncio.wait_for(self.more.wait(), deadline - time.monotonic())
             except asyncio.TimeoutError:
-                raise AssertionError(f"not heard among {[h.subject for h in self.heard]}") from None
+                raise AssertionError(f"not in {[h.subject for h in self.heard]}") from None
 
     async def said(self, job: Job, verb: str, patience: float = PATIENCE) -> dict[str, Any]:
-        """Return the data of what was said about a job, checked against the schema and the docs."""
+        """Return the data of a job's event, checked against the schema and the docs."""
         subject = job.document[verb]
         h = await self.await_heard(lambda h: h.subject == subject, patience)
         event = h.event

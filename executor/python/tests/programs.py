@@ -1,4 +1,4 @@
-"""Progdefs for tests: run it as an executor, `python -m tests.programs`."""
+"""Progdefs for tests; run it as an executor with `python -m tests.programs`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def fail(in_: In[str]) -> None:
 
 @dagyo.progdef(inputs={"in": String})
 async def stubborn(in_: In[str]) -> None:
-    """Go on after a failure of its port."""
+    """Continue after a failure of its port."""
     try:
         async for _ in in_:
             pass
@@ -58,7 +58,7 @@ async def pour(out: Out[bytes]) -> None:
 
 @dagyo.progdef(outputs={"out": Octets("octets")})
 async def bulk(out: Out[bytes]) -> None:
-    """Write records that are longer than the window; fail when cancelled."""
+    """Write records that are larger than the window; fail when cancelled."""
     try:
         while True:
             await out.send(b"x" * (4 << 20))
@@ -79,14 +79,14 @@ async def results(out: Out[dagyo.Outcome[str]], job: dagyo.JobInfo) -> None:
 
 @dagyo.progdef(inputs={"in": String})
 async def block(in_: In[str]) -> None:
-    """Block the event loop for as long as a record says, in seconds."""
+    """Block the event loop for the number of seconds in each record."""
     async for value in in_:
         time.sleep(float(value))
 
 
 @dagyo.progdef(inputs={"in": String, "more": String})
 async def deaf(in_: In[str], more: In[str]) -> None:
-    """Do not end when told to."""
+    """Ignore the cancellation."""
     reading = asyncio.create_task(more.receive_batch())
     async for _ in in_:
         await asyncio.wait({reading}, timeout=1)
@@ -128,7 +128,7 @@ async def forks() -> None:
     child.terminate()
     await asyncio.to_thread(child.join, 5)
     if child.exitcode != -signal.SIGTERM:
-        raise RuntimeError(f"the child has ended with {child.exitcode}")
+        raise RuntimeError(f"the child exited with {child.exitcode}")
 
 
 @dagyo.progdef()

@@ -1,4 +1,4 @@
-"""The client of examples/client.py, which is written from docs/clients.md alone, against `dagyo up`."""
+"""The client of examples/client.py, which follows docs/clients.md, with `dagyo up`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ numbers = count(1)
 
 
 def holds(message: str, payload: Any) -> None:
-    """Hold a payload to the schema of a message in the AsyncAPI document."""
+    """Check a payload against the schema of a message in the AsyncAPI document."""
     schema = API | {"$ref": f"#/components/messages/{message}/payload"}
     jsonschema.Draft202012Validator(schema).validate(payload)
 
@@ -98,7 +98,7 @@ async def test_input_and_output(c: Any, names: list[bytes]) -> None:
 
 
 async def test_more_frames_than_the_window(c: Any) -> None:
-    """One frame a record: the writer has to wait for credits, and uses its slots again."""
+    """One frame per record: the writer must wait for credits, and reuses its slots."""
     flow, planned = await start(c, GREET)
     address = planned["inputs"]["names"]
     frames = address["frames"] + 500
@@ -119,7 +119,7 @@ async def test_more_frames_than_the_window(c: Any) -> None:
     await run(c.release(flow))
 
 
-async def test_input_that_is_closed_early(c: Any) -> None:
+async def test_input_closed_early(c: Any) -> None:
     document = {"nodes": {"h": {"progdef": "head"}}, "inputs": {"i": "h.in"}, "outputs": {"o": "h.out"}}
     flow, planned = await start(c, document)
     endless = (b"%d" % n for n in count())
@@ -144,7 +144,7 @@ async def test_early_release_loses_nothing(c: Any) -> None:
     await run(c.event(flow, "flow.cleaned"))
 
 
-async def test_failed_flow_leaves_what_was_written(c: Any) -> None:
+async def test_failed_flow_keeps_written_records(c: Any) -> None:
     document = {
         "nodes": {"t": {"progdef": "tee"}, "f": {"progdef": "fail"}},
         "edges": [{"from": "t.a", "to": "f.in"}],

@@ -1,4 +1,4 @@
-"""Edges, Python to Python, over a real broker."""
+"""Edges from Python to Python over a real broker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Links = tuple[Link, Link]
 
 
 async def until_stored(link: Link, a: Address, octets: int) -> None:
-    """Wait until a stream holds so many octets."""
+    """Wait until a stream holds that many bytes."""
     deadline = time.monotonic() + PATIENCE
     while (await link.ask(f"$JS.API.STREAM.INFO.{a.stream}"))["state"]["bytes"] < octets:
         assert time.monotonic() < deadline
@@ -39,7 +39,7 @@ async def test_all_records_in_order(shared_broker: Broker, links: Links, size: i
     assert (writer.records, writer.octets) == (len(sent), size * len(sent))
 
 
-async def test_nothing_is_an_edge_too(shared_broker: Broker, links: Links) -> None:
+async def test_empty_edge(shared_broker: Broker, links: Links) -> None:
     a = address(shared_broker.flow())
     _, got = await run(asyncio.gather(write(links[0], a, []), read(links[1], a)))
     assert got == []
@@ -69,7 +69,7 @@ async def test_a_large_record(shared_broker: Broker, links: Links) -> None:
     assert got == [b"before", large, b""]
 
 
-async def test_a_lone_record_leaves_at_once(shared_broker: Broker, links: Links) -> None:
+async def test_a_lone_record_is_sent_at_once(shared_broker: Broker, links: Links) -> None:
     a = address(shared_broker.flow())
     writer, reader = Writer(links[0], a), Reader(links[1], a)
     writer.start()
@@ -86,14 +86,14 @@ async def test_a_lone_record_leaves_at_once(shared_broker: Broker, links: Links)
     await reader.abort()
 
 
-async def test_the_writer_may_end_before_its_reader_comes(shared_broker: Broker, links: Links) -> None:
+async def test_the_reader_starts_after_the_writer(shared_broker: Broker, links: Links) -> None:
     a = address(shared_broker.flow())
     sent = [fill(n, 1000) for n in range(500)]
     await run(write(links[0], a, sent))
     assert await run(read(links[1], a)) == sent
 
 
-async def test_an_absent_reader_holds_the_writer(shared_broker: Broker, links: Links) -> None:
+async def test_a_missing_reader_blocks_the_writer(shared_broker: Broker, links: Links) -> None:
     a = address(shared_broker.flow(), window=64 << 10)
     sent = [fill(n, 1000) for n in range(2000)]
     writing = asyncio.create_task(write(links[0], a, sent))
@@ -112,7 +112,7 @@ async def test_a_slow_reader(shared_broker: Broker, links: Links) -> None:
     assert (await run(both))[1] == sent
 
 
-async def test_a_reader_that_falls_silent_and_comes_back(shared_broker: Broker, links: Links) -> None:
+async def test_a_reader_that_pauses_and_continues(shared_broker: Broker, links: Links) -> None:
     a = address(shared_broker.flow(), window=64 << 10)
     sent = [fill(n, 1000) for n in range(1000)]
     writing = asyncio.create_task(write(links[0], a, sent))
@@ -121,7 +121,7 @@ async def test_a_reader_that_falls_silent_and_comes_back(shared_broker: Broker, 
     while (part := await run(reader.receive())) is not None:
         got += part
         if len(got) > 300 and len(got) < 400:
-            await asyncio.sleep(0.4)  # what is on its way is stored meanwhile
+            await asyncio.sleep(0.4)  # frames in flight are stored meanwhile
     assert got == sent
     await run(writing)
 
@@ -137,7 +137,7 @@ async def test_consumed_frames_are_cleared(shared_broker: Broker, links: Links) 
     got: list[bytes] = []
     while len(got) < 50:
         got += await run(reader.receive()) or []
-    receiving = asyncio.create_task(reader.receive())  # says that all were consumed
+    receiving = asyncio.create_task(reader.receive())  # reports that all were consumed
     deadline = time.monotonic() + PATIENCE
     stored = a.window
     while stored > a.window // 4:
@@ -166,10 +166,10 @@ async def test_a_flow_of_an_older_planner(shared_broker: Broker, links: Links) -
     await run(writing)
 
 
-async def test_the_credit_is_asked_for_at_the_end(
+async def test_the_credit_is_requested_at_the_end(
     shared_broker: Broker, links: Links, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reader that attaches while the last frame is stored waits for a hint."""
+    """A reader that attaches while the last frame is being stored waits for a hint."""
     a = address(shared_broker.flow())
     published: list[str] = []
     publish = links[0].publish
@@ -185,7 +185,7 @@ async def test_the_credit_is_asked_for_at_the_end(
 
 
 async def test_credit_after_a_full_frame(shared_broker: Broker, links: Links) -> None:
-    """However large its window is: a writer that shares memory with others may hold little more."""
+    """Even with a large window: a writer that shares memory with others may hold little more."""
     a = address(shared_broker.flow(), window=64 << 20)
     attached: asyncio.Queue[Msg] = asyncio.Queue()
     given: asyncio.Queue[Msg] = asyncio.Queue()
@@ -198,7 +198,7 @@ async def test_credit_after_a_full_frame(shared_broker: Broker, links: Links) ->
     encoder.append(b"x" * (62 << 10), 0)
     await links[0].publish(direct, encoder.take(), reply="given")
     assert await run(receiving)
-    receiving = asyncio.create_task(reader.receive())  # says that the frame was consumed
+    receiving = asyncio.create_task(reader.receive())  # reports that the frame was consumed
     assert parse_credit((await run(given.get())).data).frame == 1
     await links[0].publish(direct, encoder.finish(), reply="given")
     assert await run(receiving) is None
@@ -218,12 +218,12 @@ async def test_early_close(shared_broker: Broker, links: Links) -> None:
     await run(reader.close())
     with pytest.raises(ReaderClosed):
         await run(pouring)
-    await run(writer.close())  # no failure
+    await run(writer.close())  # not a failure
     with pytest.raises(EdgeClosed):
         await reader.receive()
 
 
-async def test_early_close_before_the_writer_comes(shared_broker: Broker, links: Links) -> None:
+async def test_early_close_before_the_writer_starts(shared_broker: Broker, links: Links) -> None:
     a = address(shared_broker.flow())
     await run(Reader(links[1], a).close())
     writer = Writer(links[0], a)
@@ -234,7 +234,7 @@ async def test_early_close_before_the_writer_comes(shared_broker: Broker, links:
     await run(writer.close())
 
 
-async def test_a_deleted_stream_is_the_end(shared_broker: Broker, links: Links) -> None:
+async def test_a_deleted_stream_ends_the_edge(shared_broker: Broker, links: Links) -> None:
     a = address(shared_broker.flow(), window=64 << 10)
     writer, reader = Writer(links[0], a), Reader(links[1], a)
     writer.start()
@@ -254,7 +254,7 @@ async def test_a_deleted_stream_is_the_end(shared_broker: Broker, links: Links) 
 async def test_records_above_the_readers_limit(shared_broker: Broker, links: Links) -> None:
     a = address(shared_broker.flow())
     writing = asyncio.create_task(write(links[0], a, [b"x" * 1001]))
-    with pytest.raises(ProtocolError, match="a record of more than 1000 octets"):
+    with pytest.raises(ProtocolError, match="a record of more than 1000 bytes"):
         await run(read(links[1], a, max_record=1000))
     await run(writing)
 

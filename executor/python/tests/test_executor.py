@@ -1,4 +1,4 @@
-"""An executor in a process of its own, as the services see it."""
+"""An executor in its own process, as the services see it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def o(shared_broker: Broker) -> AsyncIterator[Office]:
         yield made
 
 
-async def test_a_job_from_its_first_to_its_last_word(o: Office) -> None:
+async def test_a_job_from_its_first_to_its_last_event(o: Office) -> None:
     job = o.job("greet", "r1", {"name": TEXT}, {"greeting": TEXT})
     await o.post(job)
     async with o.executor("greet", "r1") as x:
@@ -89,7 +89,7 @@ async def test_a_job_that_was_started_elsewhere_is_dropped(o: Office) -> None:
         x.signal(signal.SIGINT)
 
 
-async def test_under_a_name_that_is_taken_nothing_runs(o: Office) -> None:
+async def test_nothing_runs_under_a_taken_name(o: Office) -> None:
     await o.link.ask("name.taken-1", b"by another", timeout=5)
     job = o.job("greet", "r4b", {"name": TEXT}, {"greeting": TEXT})
     await o.post(job)
@@ -98,7 +98,7 @@ async def test_under_a_name_that_is_taken_nothing_runs(o: Office) -> None:
             await o.said(job, "started", patience=1)
         x.signal()
         assert await x.ended() == 0
-    assert b"has run as taken-1 before" in x.stderr
+    assert b"already ran as taken-1" in x.stderr
 
 
 async def test_generic_ports_and_batches(o: Office) -> None:
@@ -115,20 +115,20 @@ async def test_generic_ports_and_batches(o: Office) -> None:
         assert a == b == records
 
 
-async def test_ports_that_do_not_fit(o: Office) -> None:
+async def test_mismatched_ports(o: Office) -> None:
     job = o.job("tee", "r2", {"in": "octets"}, {"a": "octets", "b": TEXT, "c": TEXT})
     await o.post(job)
     async with o.executor("tee", "r2"):
         panic = await o.said(job, "panic")
     assert panic["kind"] == "error"
     assert panic["message"] == (
-        "progdef tee does not fit its program tee: output b carries utf8-string, the program "
-        "expects T, where T is octets at another port; the progdef has output c, which the program "
+        "progdef tee does not match its program tee: output b carries utf8-string, the program "
+        "expects T, where T is octets on another port; the progdef has output c, which the program "
         "does not declare"
     )
 
 
-async def test_what_is_no_job_is_refused(o: Office) -> None:
+async def test_malformed_jobs_are_removed(o: Office) -> None:
     async with o.executor("greet", "r5") as x:
         await o.link.ask("jobs.greet.r5.f.j", b'{"flow": "f"}', timeout=5)
         job = o.job("greet", "r5", {"name": TEXT}, {"greeting": TEXT})
@@ -158,7 +158,7 @@ async def test_an_error_is_a_panic_with_its_traceback(o: Office) -> None:
 
 
 @pytest.mark.parametrize("program", ["fail", "stubborn"])
-async def test_a_record_that_is_no_text(o: Office, program: str) -> None:
+async def test_a_record_that_is_not_text(o: Office, program: str) -> None:
     revision = "no-text"
     job = o.job(program, revision, {"in": TEXT})
     await o.post(job)
@@ -172,7 +172,7 @@ async def test_a_record_that_is_no_text(o: Office, program: str) -> None:
 
 async def test_a_bad_frame_is_a_panic(o: Office) -> None:
     job = o.job("fail", "r2", {"in": TEXT})
-    await o.link.ask(job.inputs["in"].slot(1), b"no frame at all", timeout=5)
+    await o.link.ask(job.inputs["in"].slot(1), b"not a frame at all", timeout=5)
     await o.post(job)
     async with o.executor("fail", "r2"):
         panic = await o.said(job, "panic")
@@ -180,7 +180,7 @@ async def test_a_bad_frame_is_a_panic(o: Office) -> None:
     assert "record" not in panic
 
 
-async def test_a_value_that_cannot_be_written(o: Office) -> None:
+async def test_a_value_that_cannot_be_encoded(o: Office) -> None:
     job = o.job("wrong", "r1", outputs={"out": "json"})
     await o.post(job)
     async with o.executor("wrong", "r1"):
@@ -254,7 +254,7 @@ async def test_stop(o: Office) -> None:
         assert await x.ended() == 0
 
 
-async def test_a_stop_that_was_sent_before(o: Office) -> None:
+async def test_a_stop_that_was_sent_earlier(o: Office) -> None:
     job = o.job("greet", "r6", {"name": TEXT}, {"greeting": TEXT})
     await o.stop(job)
     await o.post(job)
@@ -262,7 +262,7 @@ async def test_a_stop_that_was_sent_before(o: Office) -> None:
         assert (await o.said(job, "done"))["stopped"] is True
 
 
-async def test_a_stream_that_is_gone_is_a_stop(o: Office) -> None:
+async def test_a_deleted_stream_is_a_stop(o: Office) -> None:
     job = o.job("greet", "r7", {"name": TEXT}, {"greeting": TEXT})
     await o.link.ask(f"$JS.API.STREAM.DELETE.{job.inputs['name'].stream}")
     await o.post(job)
@@ -294,7 +294,7 @@ async def test_a_record_on_stop_ends_the_program(o: Office) -> None:
     assert x.stderr == b""
 
 
-async def test_a_program_that_waits_for_records_is_stopped_too(o: Office) -> None:
+async def test_a_program_that_waits_for_records_is_stopped(o: Office) -> None:
     job = o.job("greet", "r14", {"name": TEXT, "stop": "octets"}, {"greeting": TEXT})
     await o.post(job)
     async with o.executor("greet", "r14"):
@@ -306,8 +306,8 @@ async def test_a_program_that_waits_for_records_is_stopped_too(o: Office) -> Non
     assert done["closedEarly"] == ["name", "stop"]
 
 
-async def test_a_record_under_way_is_finished_before_the_end(o: Office) -> None:
-    """What the program raises then is no failure."""
+async def test_a_partly_sent_record_is_finished_before_the_end(o: Office) -> None:
+    """An exception of the program is not a failure then."""
     job = o.job("bulk", "r1", {"stop": TEXT}, {"out": "octets"})
     await o.post(job)
     async with o.executor("bulk", "r1"):
@@ -342,9 +342,9 @@ async def test_a_job_ends_by_itself_before_its_stop(o: Office) -> None:
         assert (await o.said(job, "done"))["closedEarly"] == ["stop"]
 
 
-async def test_a_breach_of_the_rules_on_stop(o: Office) -> None:
+async def test_a_protocol_error_on_stop(o: Office) -> None:
     job = o.job("pour", "r4", {"stop": TEXT}, {"out": "octets"})
-    await o.link.ask(job.inputs["stop"].slot(1), b"this is no frame")
+    await o.link.ask(job.inputs["stop"].slot(1), b"this is not a frame")
     await o.post(job)
     async with o.executor("pour", "r4"):
         panic = await o.said(job, "panic")
@@ -364,7 +364,7 @@ async def test_a_stopped_flow_ends_a_program_that_stop_has_ended(o: Office) -> N
         assert time.monotonic() - before < 2
 
 
-async def test_a_program_that_is_deaf_to_its_stop(o: Office) -> None:
+async def test_a_program_that_ignores_its_stop(o: Office) -> None:
     job = o.job("deaf", "r4", {"in": TEXT, "more": TEXT, "stop": TEXT})
     await o.post(job)
     async with o.executor("deaf", "r4") as x:
@@ -377,12 +377,12 @@ async def test_a_program_that_is_deaf_to_its_stop(o: Office) -> None:
         assert 9.5 < time.monotonic() - before < 13
         assert (panic["kind"], panic["port"]) == ("error", "stop")
         assert panic["message"] == (
-            "a stream has stopped the node, and its program did not return within 10 s"
+            "the node was stopped by a stream, but its program did not return within 10 s"
         )
         assert await x.ended() == 1
 
 
-async def test_a_blocked_event_loop_beats_and_hears(o: Office) -> None:
+async def test_a_blocked_event_loop_beats_and_is_stopped(o: Office) -> None:
     job = o.job("block", "r1", {"in": TEXT}, interval="300ms", timeout="1s")
     await o.post(job)
     async with o.executor("block", "r1") as x:
@@ -395,7 +395,7 @@ async def test_a_blocked_event_loop_beats_and_hears(o: Office) -> None:
         gaps = [b - a for a, b in itertools.pairwise(moments)]
         assert max(gaps) < 0.6
         assert {b.raw for b in beats} == {b"+1000"}
-        # It hears its drain too while it is blocked.
+        # It also receives its drain while it is blocked.
         again = o.job("block", "r1", {"in": TEXT})
         await o.post(again)
         await o.write(again.inputs["in"], b"3")
@@ -409,7 +409,7 @@ async def test_a_blocked_event_loop_beats_and_hears(o: Office) -> None:
         await o.said(again, "done")
 
 
-async def test_a_job_without_news_beats_too(o: Office) -> None:
+async def test_an_idle_job_beats(o: Office) -> None:
     job = o.job("greet", "r8", {"name": TEXT}, {"greeting": TEXT}, interval="300ms")
     await o.post(job)
     async with o.executor("greet", "r8"):
@@ -418,7 +418,7 @@ async def test_a_job_without_news_beats_too(o: Office) -> None:
         assert len(o.beats(job)) >= 6
 
 
-async def test_drain_finishes_what_runs(o: Office) -> None:
+async def test_drain_finishes_running_jobs(o: Office) -> None:
     job = o.job("greet", "r9", {"name": TEXT}, {"greeting": TEXT})
     late = o.job("greet", "r9", {"name": TEXT}, {"greeting": TEXT})
     async with o.executor("greet", "r9", DAGYO_SLOTS="5") as x:
@@ -481,7 +481,7 @@ async def test_a_blocked_event_loop_is_given_up(o: Office) -> None:
         assert await x.ended(10) == 1
 
 
-async def test_a_stopped_job_that_goes_on_costs_its_executor(o: Office) -> None:
+async def test_a_stopped_job_that_continues_drains_its_executor(o: Office) -> None:
     job = o.job("deaf", "r1", {"in": TEXT, "more": TEXT})
     other = o.job("deaf", "r1", {"in": TEXT, "more": TEXT})
     async with o.executor("deaf", "r1", DAGYO_SLOTS="2") as x:
@@ -493,7 +493,7 @@ async def test_a_stopped_job_that_goes_on_costs_its_executor(o: Office) -> None:
         await o.stop(job)
         subject = f"executor.draining.deaf.{x.identity}"
         drain = await o.await_heard(lambda h: h.subject == subject, 20)
-        assert drain.data["reason"] == "a job does not end although it was told to"
+        assert drain.data["reason"] == "a stopped job did not end"
         await o.write(other.inputs["more"])
         await o.write(other.inputs["in"])
         await o.said(other, "done")
@@ -526,7 +526,7 @@ async def test_a_deaf_job_whose_port_fails(o: Office) -> None:
         assert await x.ended(20) == 1
 
 
-async def test_a_stopped_job_that_blocks_costs_its_executor(o: Office) -> None:
+async def test_a_stopped_job_that_blocks_ends_its_executor(o: Office) -> None:
     job = o.job("block", "r3", {"in": TEXT})
     other = o.job("block", "r3", {"in": TEXT})
     async with o.executor("block", "r3", DAGYO_SLOTS="2") as x:
@@ -560,8 +560,8 @@ async def test_a_broker_that_restarts_under_a_job(broker: Broker) -> None:
             assert await x.ended() == 0
 
 
-async def test_a_stop_while_the_broker_was_away_from_us(broker: Broker) -> None:
-    """The stop is stored before the executor is back, so it has to look again."""
+async def test_a_stop_while_disconnected(broker: Broker) -> None:
+    """The stop is stored before the executor has reconnected, so it must check again."""
     async with office(broker) as o:
         job = o.job("greet", "r12", {"name": TEXT}, {"greeting": TEXT})
         async with o.executor("greet", "r12") as x:
@@ -584,13 +584,13 @@ async def test_it_waits_for_its_broker(broker: Broker) -> None:
         assert await x.ended(10) == 0
 
 
-async def test_a_wrong_environment_is_told_at_once(o: Office) -> None:
+async def test_all_errors_in_the_environment_are_reported(o: Office) -> None:
     async with o.executor("greet", "r1", DAGYO_QUEUE="", DAGYO_SLOTS="0", DAGYO_GRACE="x") as x:
         assert await x.ended() == 2
     lines = x.stderr.decode().splitlines()
     assert lines == [
-        "DAGYO_QUEUE is not set: give the address of NATS",
-        "DAGYO_SLOTS is '0': it must be a number, at least 1",
+        "DAGYO_QUEUE is not set: set it to the URL of the NATS server",
+        "DAGYO_SLOTS is '0': it must be a number of at least 1",
         "DAGYO_GRACE: 'x' is not a duration such as 24h or 1m30s",
     ]
 
@@ -606,4 +606,4 @@ async def test_credentials_need_a_package(o: Office) -> None:
 async def test_a_mailbox_of_another_program(o: Office) -> None:
     async with o.executor("nobody", "r1") as x:
         assert await x.ended() == 2
-    assert b"DAGYO_JOBS names progdef nobody; this program has greet, tee" in x.stderr
+    assert b"DAGYO_JOBS names the progdef nobody; this program has greet, tee" in x.stderr

@@ -1,4 +1,4 @@
-"""Whole flows through `dagyo up`: all services, executors as processes."""
+"""Complete flows with `dagyo up`: all services, executors as processes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ dagyo.main(edited)
 
 
 def test_new_code_is_run(up: Up, tmp_path: Path) -> None:
-    """Describe, apply, run; edit, describe, apply, run: the second run is the new code's."""
+    """Describe, apply, run; edit, describe, apply, run: the second run uses the new code."""
     script, outputs, revisions = tmp_path / "edited.py", [], set()
     for text in ("old", "new"):
         script.write_text(PROGRAM % text)
@@ -100,7 +100,7 @@ def test_new_code_is_run(up: Up, tmp_path: Path) -> None:
     assert len(revisions) == 2
 
 
-def test_apply_takes_what_describe_prints(up: Up, tmp_path: Path) -> None:
+def test_apply_accepts_the_output_of_describe(up: Up, tmp_path: Path) -> None:
     script, stream = tmp_path / "two.py", tmp_path / "two.yaml"
     one = PROGRAM.replace("dagyo.main(edited)", "") % "x"
     script.write_text(one + one.replace("edited", "edited_too") + "dagyo.main(edited, edited_too)")

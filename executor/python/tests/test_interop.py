@@ -61,13 +61,13 @@ async def test_python_closes_early(shared_broker: Broker, links: Links) -> None:
     assert (await writing)["records"] < 10_000_000
 
 
-async def test_go_has_gone_before(shared_broker: Broker, links: Links) -> None:
+async def test_go_has_ended_before(shared_broker: Broker, links: Links) -> None:
     a = address(shared_broker.flow())
     await shared_broker.run_peer("write", shared_broker.url, address_json(a), 900, 1000)
     assert await run(read(links[1], a)) == [fill(n, 1000) for n in range(900)]
 
 
-async def test_python_has_gone_before(shared_broker: Broker, links: Links) -> None:
+async def test_python_has_ended_before(shared_broker: Broker, links: Links) -> None:
     a = address(shared_broker.flow())
     await run(write(links[0], a, [fill(n, 1000) for n in range(900)]))
     counted = await shared_broker.run_peer("read", shared_broker.url, address_json(a))

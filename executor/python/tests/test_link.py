@@ -1,4 +1,4 @@
-"""A connection that is lost without a word, or in the middle of a write."""
+"""A connection that is lost silently or during a write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .helpers import PATIENCE, Broker
 
 
 class Swallower:
-    """A relay to a broker. Connections that it loses stay open, and nothing comes through."""
+    """A relay to a broker. Lost connections stay open but transmit nothing."""
 
     def __init__(self, broker: Broker) -> None:
         self._port = int(broker.url.rpartition(":")[2])
@@ -73,11 +73,11 @@ async def test_a_half_open_connection_is_replaced(
     await relay.close()
 
 
-def test_a_half_open_connection_is_noticed_in_time() -> None:
+def test_a_half_open_connection_is_detected_in_time() -> None:
     assert links.PING_SECONDS * (links.PINGS + 1) <= 15
 
 
-async def test_a_failed_write_is_no_failure_of_its_caller(
+async def test_a_failed_write_does_not_fail_its_caller(
     shared_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = Link()

@@ -43,7 +43,7 @@ async def every(
     any_: Out[Annotated[bytes, "list<T>"]],
     job: dagyo.JobInfo,
 ) -> None:
-    """Have ports of every kind."""
+    """Declare ports of every kind."""
 
 
 def test_annotations_are_the_ports() -> None:
@@ -100,7 +100,7 @@ async def _stop(stop: In[str]) -> None: ...
 @pytest.mark.parametrize(
     ("function", "declared", "message"),
     [
-        (_counts, {}, "no typename follows from int: write Annotated[int, TYPE]"),
+        (_counts, {}, "int has no typename: write Annotated[int, TYPE]"),
         (_lies, {}, "carries octets, whose values are bytes; the parameter n is annotated with str"),
         (_reads_bytes, {"inputs": {"name": dagyo.String}}, "input name carries utf8-string, whose"),
         (_reads_bytes, {"outputs": {"name": dagyo.Bytes}}, "name is an output; its parameter is annot"),
@@ -111,19 +111,19 @@ async def _stop(stop: In[str]) -> None: ...
         ),
         (_writes_str, {"outputs": {"out": dagyo.Result[dagyo.String]}}, "Result<utf8-string>"),
         (_reads_results, {"inputs": {"name": dagyo.Result[dagyo.String]}}, "is annotated with"),
-        (_untyped, {}, "its ports need ()"),
-        (_unknown, {}, "the types of the function's parameters cannot be read: name 'Nowhere'"),
-        (_sync_port, {}, "written with async def has ports of the types In and Out"),
-        (_async_port, {}, "written with def has ports of the types SyncIn and SyncOut"),
+        (_untyped, {}, "its ports require ()"),
+        (_unknown, {}, "cannot read the types of the function's parameters: name 'Nowhere'"),
+        (_sync_port, {}, "written with async def must have the types In and Out"),
+        (_async_port, {}, "written with def must have the types SyncIn and SyncOut"),
         (_yields, {}, "must not yield"),
         (_stop, {}, "every node has an input stop"),
     ],
 )
-def test_what_does_not_fit(function: Any, declared: dict[str, Any], message: str) -> None:
+def test_invalid_declarations(function: Any, declared: dict[str, Any], message: str) -> None:
     assert message in wrong(function, name="p", **declared) or message in wrong(function, **declared)
 
 
-def test_what_fits() -> None:
+def test_valid_declarations() -> None:
     async def f(a: In[object], b: In[dict[str, Any]], c: Out[bytes], d: In[Any]) -> None: ...
 
     dagyo.progdef(
@@ -132,7 +132,7 @@ def test_what_fits() -> None:
 
 
 def test_mypy_knows_the_values(tmp_path: Path) -> None:
-    """A program that writes other values than its port carries does not pass mypy --strict."""
+    """A program that writes values of the wrong type does not pass mypy --strict."""
     program = tmp_path / "program.py"
     text = "import dagyo\n\n\n@dagyo.progdef\n"
     text += "async def f(name: dagyo.In[str], out: dagyo.Out[str]) -> None:\n"
@@ -184,7 +184,7 @@ async def test_call() -> None:
     assert await first.call(in_=["a"], job=mine) == {"out": ["f: a"]}
 
 
-async def test_call_with_values_that_come_one_by_one() -> None:
+async def test_call_with_values_one_by_one() -> None:
     async def names() -> Any:
         yield "Ada"
         await asyncio.sleep(0)
@@ -193,7 +193,7 @@ async def test_call_with_values_that_come_one_by_one() -> None:
     assert await greet.call(name=names()) == {"greeting": ["hello Ada", "hello Bob"]}
 
 
-async def test_call_holds_values_to_their_types() -> None:
+async def test_call_checks_the_types_of_values() -> None:
     with pytest.raises(TypeError, match="utf8-string needs a str"):
         await greet.call(name=[b"Ada"])
     with pytest.raises(TypeError, match="greet has the inputs name, not nam"):
@@ -208,7 +208,7 @@ async def test_call_holds_values_to_their_types() -> None:
         await wrong_values.call(in_=[b"x"])
 
 
-async def test_a_record_that_does_not_decode_fails_also_a_program_that_goes_on() -> None:
+async def test_an_undecodable_record_fails_a_program_that_continues() -> None:
     class Lax(Celsius):
         def encode(self, value: Any) -> bytes:
             return str(value).encode()
@@ -232,7 +232,7 @@ def test_run() -> None:
     assert greet.run(name=["Ada"]) == {"greeting": ["hello Ada"]}
 
 
-async def test_run_needs_a_loop_of_its_own() -> None:
+async def test_run_needs_its_own_loop() -> None:
     with pytest.raises(RuntimeError, match=r"await greet\.call"):
         greet.run(name=["Ada"])
 
@@ -308,7 +308,7 @@ async def test_cancelled_call_waits_for_its_thread(swallows: bool) -> None:
         try:
             for _ in in_:
                 pass
-        except Exception:  # noqa: BLE001 (a cancellation is none)
+        except Exception:  # noqa: BLE001 (a cancellation is not caught)
             return
         finally:
             time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""What needs no broker: types, progdefs, the environment, jobs, events."""
+"""Tests without a broker: types, progdefs, the environment, jobs, events."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_values(type_: Type[Any], value: Any, octets: bytes) -> None:
         (Result[String], b"\0\xff", "the record is not Result<utf8-string>"),
     ],
 )
-def test_records_that_are_none(type_: Type[Any], record: bytes, message: str) -> None:
+def test_invalid_records(type_: Type[Any], record: bytes, message: str) -> None:
     good = type_.encode(Ok("x") if type_.name.startswith("Result") else "x")
     with pytest.raises(Undecodable) as caught:
         type_.decode_batch([good, record, good])
@@ -64,14 +64,14 @@ def test_records_that_are_none(type_: Type[Any], record: bytes, message: str) ->
     ("type_", "value"),
     [(String, 5), (String, b"x"), (Bytes, "x"), (Bytes, 5), (Json, {1, 2}), (Result[String], "x")],
 )
-def test_values_that_are_none(type_: Type[Any], value: Any) -> None:
+def test_invalid_values(type_: Type[Any], value: Any) -> None:
     with pytest.raises(TypeError):
         type_.encode(value)
     with pytest.raises(TypeError):
         type_.encode_batch([value])
 
 
-def test_what_is_not_text() -> None:
+def test_invalid_text() -> None:
     with pytest.raises(ValueError, match="surrogates"):
         String.encode_batch(["\ud800"])
 
@@ -91,7 +91,7 @@ def test_typenames(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "<", "a<", "a<b", "a<>", "a>", "a<b>>", "a b", "a<b,>", "a<b c>"])
-def test_what_is_no_typename(text: str) -> None:
+def test_invalid_typenames(text: str) -> None:
     with pytest.raises(ValueError, match="is not a typename"):
         parse_typename(text)
 
@@ -147,8 +147,8 @@ async def _extra(a: Any, more: Any) -> None:
 @pytest.mark.parametrize(
     ("ports", "function", "message"),
     [
-        ({"inputs": {"a": String}}, _nothing, r"parameters are \(\), its ports need \(a\)"),
-        ({"inputs": {"a": String}}, _extra, r"parameters are \(a, more\), its ports need \(a\)"),
+        ({"inputs": {"a": String}}, _nothing, r"parameters are \(\), its ports require \(a\)"),
+        ({"inputs": {"a": String}}, _extra, r"parameters are \(a, more\), its ports require \(a\)"),
         ({"inputs": {"A": String}}, _nothing, "port 'A' is not a name"),
         ({"inputs": {"a": "x<"}}, _nothing, "port a: 'x<' is not a typename"),
         ({"name": "No Name"}, _nothing, "progdef No Name: this is not a name"),
@@ -157,7 +157,7 @@ async def _extra(a: Any, more: Any) -> None:
         ({"outputs": {"panic": String}}, _nothing, "every node has an input stop and an output panic"),
     ],
 )
-def test_progdefs_that_are_none(ports: dict[str, Any], function: Any, message: str) -> None:
+def test_invalid_progdefs(ports: dict[str, Any], function: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         dagyo.progdef(**ports)(function)
 
@@ -181,14 +181,14 @@ def test_a_job() -> None:
     ("data", "message"),
     [
         (b"", "Expecting value"),
-        (b"[]", "not the form"),
+        (b"[]", "does not match schemas/job.json"),
         (b"{}", "lacks 'flow'"),
         (json.dumps(example() | {"flow": "a.b"}).encode(), "flow 'a.b' is not a name"),
         (json.dumps(example() | {"inputs": {"x": {}}}).encode(), "lacks 'stream'"),
         (json.dumps(example() | {"healthTimeout": "soon"}).encode(), "'soon' is not a duration"),
     ],
 )
-def test_what_is_no_job(data: bytes, message: str) -> None:
+def test_malformed_jobs(data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_job(data)
 
@@ -201,13 +201,13 @@ def test_a_job_of_another_progdef() -> None:
     with pytest.raises(UsageError) as caught:
         greet.check(job())
     assert str(caught.value) == (
-        "progdef greet does not fit its program greet: input name carries utf8-string, the program "
+        "progdef greet does not match its program greet: input name carries utf8-string, the program "
         "expects octets; the progdef has no input more, which the program declares; the progdef has "
         "output greeting, which the program does not declare"
     )
 
 
-def test_stop_is_no_port_of_the_program() -> None:
+def test_stop_is_not_a_port_of_the_program() -> None:
     @dagyo.progdef(inputs={"name": String}, outputs={"greeting": String})
     async def greet(name: Any, greeting: Any) -> None:
         pass
@@ -229,7 +229,7 @@ def test_defaults() -> None:
     assert valid_name(made_up.executor)
 
 
-def test_everything_wrong_is_told() -> None:
+def test_all_errors_are_reported() -> None:
     with pytest.raises(UsageError) as caught:
         from_environment({"DAGYO_JOBS": "greet", "DAGYO_EXECUTOR": "x 1", "DAGYO_SLOTS": "no"})
     assert [line.split(" ")[0] for line in str(caught.value).splitlines()] == [
@@ -246,7 +246,7 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "5", "s", "1h x", "-1s", "1h2"])
-def test_what_is_no_duration(text: str) -> None:
+def test_invalid_durations(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
 
@@ -257,7 +257,7 @@ def test_names(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a.b", "a" * 64, "a\n", "ø"])
-def test_what_is_no_name(name: str) -> None:
+def test_invalid_names(name: str) -> None:
     assert not valid_name(name)
 
 
@@ -284,7 +284,7 @@ def test_an_event() -> None:
     [(400, 10071, True), (404, 10059, True), (408, 0, False), (429, 10167, False),
      (503, 10077, False), (400, 10002, False)],
 )  # fmt: skip
-def test_which_errors_last(code: int, number: int, lasting: bool) -> None:
+def test_lasting_errors(code: int, number: int, lasting: bool) -> None:
     assert BrokerError(code, number, "").lasting is lasting
 
 

@@ -1,4 +1,4 @@
-"""A running Dagyo, for tests of whole flows."""
+"""A running Dagyo, for tests of complete flows."""
 
 from __future__ import annotations
 

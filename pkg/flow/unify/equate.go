@@ -2,30 +2,30 @@ package unify
 
 import "slices"
 
-// A Conflict says why two types cannot be equal.
+// A Conflict explains why two types cannot be equal.
 type Conflict struct {
 	Kind Kind
-	// Path leads to the place in the two types, argument by argument, at which they differ.
+	// Path is the place at which the two types differ, as a list of argument indexes.
 	Path []int
-	// Left and Right stand there, for Clash.
+	// Left and Right are the different types at Path, for Clash.
 	Left, Right Term
-	// Grown is the type that would be too large, or without end.
+	// Grown is the type that would be too large or infinite.
 	Grown Term
 }
 
-// A Kind is a sort of conflict.
+// A Kind is a kind of conflict.
 type Kind int
 
 // The kinds of conflict.
 const (
-	Clash    Kind = iota // two different names, or numbers of arguments
+	Clash    Kind = iota // different names or numbers of arguments
 	Infinite             // a type that contains itself
 	TooDeep              // more levels than allowed
-	TooLong              // more octets than allowed
+	TooLong              // more bytes than allowed
 )
 
-// Equate makes two types equal, by the equation why. After a conflict the caller, who may first ask
-// [Solver.Why], must go back to a mark from before.
+// Equate makes two types equal, because of the equation why. After a conflict the caller may call [Solver.Why], and
+// must then undo to an earlier mark.
 func (s *Solver) Equate(a, b Term, why int) *Conflict {
 	c := s.equate(a, b, join{a: a, b: b, why: why, left: none, right: none})
 	if c != nil {
@@ -34,9 +34,8 @@ func (s *Solver) Equate(a, b Term, why int) *Conflict {
 	return c
 }
 
-// equate makes the arguments equal before the wholes, so that a type is only ever merged with one of
-// its own size, or with a variable. It descends no deeper than types may be: merge has refused
-// whatever is larger.
+// equate makes the arguments equal before the types that contain them, so a type is only merged with a type of the same
+// size or with a variable. The recursion is bounded by the limit on levels, because merge rejects larger types.
 func (s *Solver) equate(a, b Term, j join) *Conflict {
 	s.steps++
 	x, y := s.head(a), s.head(b)
@@ -71,7 +70,7 @@ func (s *Solver) alike(a, b Term) bool {
 	return s.terms[a].name == s.terms[b].name && len(s.terms[a].args) == len(s.terms[b].args)
 }
 
-// merge makes one class of two, whose heads are x and y.
+// merge joins the two classes whose heads are x and y.
 func (s *Solver) merge(x, y Term, j join) *Conflict {
 	if s.terms[x].class.members > s.terms[y].class.members {
 		x, y, j = y, x, j.turned()
@@ -90,8 +89,8 @@ func (s *Solver) merge(x, y Term, j join) *Conflict {
 	return &Conflict{Kind: s.excess(grown, y), Grown: grown}
 }
 
-// resize tells those who use one of two classes of the size that the two have together. It returns
-// a type that is too large, or none.
+// resize updates the sizes of the types that use one of two joined classes. It returns a type that is too large, or
+// none.
 func (s *Solver) resize(both, less, more class) Term {
 	if !both.size.within(s.most) {
 		return both.shape
@@ -120,8 +119,8 @@ func (s *Solver) together(a, b class) class {
 	return out
 }
 
-// spread tells the types with an argument in a class that its size is another now. It returns the
-// first one that becomes too large, or none.
+// spread updates the types with an argument in a class whose size has changed. It returns the first type that becomes
+// too large, or none.
 func (s *Solver) spread(c class, size Size) Term {
 	longer := size.Length - c.size.Length
 	if c.first == none || size == c.size {
@@ -132,13 +131,13 @@ func (s *Solver) spread(c class, size Size) Term {
 		if grown := s.enlarge(u.by, size.Depth+1, longer*int(u.times)); grown != none {
 			return grown
 		}
-		if cell == c.last { // what follows belongs to a class that was merged with it
+		if cell == c.last { // the rest belongs to a class that was merged with it
 			return none
 		}
 	}
 }
 
-// enlarge tells a type that an argument of it has grown.
+// enlarge updates the size of a type after an argument has grown.
 func (s *Solver) enlarge(t Term, depth, longer int) Term {
 	s.save(t)
 	own := &s.terms[t].size
@@ -157,8 +156,8 @@ func (s *Solver) enlarge(t Term, depth, longer int) Term {
 	return s.spread(before, size)
 }
 
-// excess tells which limit a type has outgrown. Only the class that was just made can have made a
-// type without end, and such a type grows until it is too large.
+// excess returns the limit that a type exceeds. A type can only have become infinite by the latest merge, and such a
+// type grows until it is too large.
 func (s *Solver) excess(grown, made Term) Kind {
 	switch {
 	case s.contains(made):
@@ -170,8 +169,8 @@ func (s *Solver) excess(grown, made Term) Kind {
 	}
 }
 
-// contains reports whether a type of the class is part of another one of it: whether those that
-// have it as an argument, and those that have these, lead back to it.
+// contains reports whether a type of the class is a part of another type of the class: whether following the users of
+// the class, and their users, leads back to it.
 func (s *Solver) contains(head Term) bool {
 	seen := map[Term]bool{}
 	for next := []Term{head}; len(next) > 0; {

@@ -1,24 +1,24 @@
 package unify
 
-// A Term is a type within its Solver.
+// A Term is a type in a Solver.
 type Term int32
 
 const none = -1
 
-// A Size is how large a type is when it is written out: its levels, 1 for a name alone, and its
-// octets. A variable counts as the smallest type that it could become.
+// A Size is the size of a type in writing: its levels, 1 for a name alone, and its bytes. A variable counts as the
+// smallest possible type.
 type Size struct{ Depth, Length int }
 
 func (s Size) within(most Size) bool { return s.Depth <= most.Depth && s.Length <= most.Length }
 
 func larger(a, b Size) Size { return Size{max(a.Depth, b.Depth), max(a.Length, b.Length)} }
 
-// A Solver holds the equations that were accepted so far. It is not safe for concurrent use.
+// A Solver holds the equations accepted so far. It is not safe for concurrent use.
 type Solver struct {
 	most  Size
 	terms []term
 	uses  []use
-	// saved is what has changed since the first mark.
+	// saved records the changes since the first mark.
 	saved  []saved
 	marked bool
 	joins  int32
@@ -28,19 +28,19 @@ type Solver struct {
 type term struct {
 	name string // "" for a variable
 	args []Term
-	// size is that of the type with what is known of its arguments.
+	// size is the size of the type, given what is known about its arguments.
 	size Size
-	// up leads to the head of the class, which is its own; join says why.
+	// up leads to the head of the class, whose up is itself; join is the reason.
 	up   Term
 	join join
-	// class is that of a head, of no meaning elsewhere.
+	// class is set for heads only.
 	class class
 }
 
 // A class is a set of types that are equal.
 type class struct {
 	members int32
-	// shape is a member that has a name, none where all are variables.
+	// shape is a member that has a name, or none if all are variables.
 	shape Term
 	size  Size
 	// first and last are the ends of the list of types with an argument in this class.
@@ -54,12 +54,12 @@ type use struct {
 	next  int32
 }
 
-// A join is the reason for which a class came under another: a, of the one, equals b, of the other.
+// A join is the reason why two classes were joined: a, of one class, equals b, of the other.
 type join struct {
 	at   int32
 	a, b Term
-	// why is the equation that says so, or none: then a and b stand at the same place in left and
-	// right, which were equal already.
+	// why is the equation that requires it, or none: then a and b are at the same place in left and right, which were
+	// already equal.
 	why         int
 	left, right Term
 }
@@ -74,13 +74,13 @@ type saved struct {
 	was term
 }
 
-// New returns a solver that refuses types larger than most.
+// New returns a solver that rejects types larger than most.
 func New(most Size) *Solver { return &Solver{most: most} }
 
 // Variable returns a new variable.
 func (s *Solver) Variable() Term { return s.add(term{size: Size{Depth: 1, Length: 1}}) }
 
-// Apply returns a new type: the name applied to args, which may be none.
+// Apply returns a new type: the name applied to args, if any.
 func (s *Solver) Apply(name string, args ...Term) Term {
 	size := Size{Depth: 1, Length: len(name)}
 	for _, a := range args {
@@ -107,7 +107,7 @@ func (s *Solver) add(t term) Term {
 	return id
 }
 
-// note puts a type on the list of the class of one of its arguments.
+// note adds a type to the list of the class of one of its arguments.
 func (s *Solver) note(by, head Term) {
 	c := &s.terms[head].class
 	if c.last != none && s.uses[c.last].by == by {
@@ -128,10 +128,10 @@ func (s *Solver) note(by, head Term) {
 // Len is the number of types and parts of types that the solver holds.
 func (s *Solver) Len() int { return len(s.terms) }
 
-// Steps grows with the work that equations have made.
+// Steps measures the work done for equations.
 func (s *Solver) Steps() int { return s.steps }
 
-// Head returns the same type for all that are known to be equal.
+// Head returns the same type for all types that are known to be equal.
 func (s *Solver) Head(t Term) Term { return s.head(t) }
 
 func (s *Solver) head(t Term) Term {
@@ -141,12 +141,12 @@ func (s *Solver) head(t Term) Term {
 	return t
 }
 
-// Parts returns a type as it was made: a variable has no name, whatever it turned out to be.
+// Parts returns a type as it was created: a variable has no name, even if it was solved.
 func (s *Solver) Parts(t Term) (name string, args []Term) {
 	return s.terms[t].name, s.terms[t].args
 }
 
-// Shape returns what is known of a type: its name and arguments, or false where it is a variable.
+// Shape returns the known name and arguments of a type, or false if it is still a variable.
 func (s *Solver) Shape(t Term) (shape Term, name string, args []Term, ok bool) {
 	shape = s.terms[s.head(t)].class.shape
 	if shape == none {
@@ -155,16 +155,16 @@ func (s *Solver) Shape(t Term) (shape Term, name string, args []Term, ok bool) {
 	return shape, s.terms[shape].name, s.terms[shape].args, true
 }
 
-// A Mark is a moment to go back to.
+// A Mark is a state of the solver to undo to.
 type Mark struct{ saved, terms, uses int }
 
-// Mark returns the present moment. The solver remembers all that happens from then on.
+// Mark returns the current state. The solver records all changes from then on.
 func (s *Solver) Mark() Mark {
 	s.marked = true
 	return Mark{len(s.saved), len(s.terms), len(s.uses)}
 }
 
-// Undo takes back all that happened since the mark: equations, and the types made in between.
+// Undo reverts everything since the mark: equations, and types created in between.
 func (s *Solver) Undo(m Mark) {
 	for i := len(s.saved) - 1; i >= m.saved; i-- {
 		s.terms[s.saved[i].at] = s.saved[i].was
@@ -173,7 +173,7 @@ func (s *Solver) Undo(m Mark) {
 	s.terms, s.uses = s.terms[:m.terms], s.uses[:m.uses]
 }
 
-// Keep makes what has happened so far final: no earlier mark may be gone back to.
+// Keep makes all changes final: the solver can no longer undo to earlier marks.
 func (s *Solver) Keep() { s.saved, s.marked = s.saved[:0], false }
 
 func (s *Solver) save(t Term) {

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A problem is a set of types to begin with and equations between them, by their numbers.
+// A problem is a list of types, and equations between them by their indexes.
 type problem struct {
 	types     []draft
 	equations [][2]int
@@ -55,7 +55,7 @@ func (p problem) solver() (*Solver, []Term) {
 	return s, terms
 }
 
-// solve accepts what holds and returns the numbers of the equations that do.
+// solve returns the indexes of the accepted equations.
 func (p problem) solve(t *rapid.T) (s *Solver, terms []Term, held []int) {
 	s, terms = p.solver()
 	for i, e := range p.equations {
@@ -72,7 +72,7 @@ func (p problem) solve(t *rapid.T) (s *Solver, terms []Term, held []int) {
 	return s, terms, held
 }
 
-// snapshot returns what counts of a solver: all its types, and the lists of who uses them.
+// snapshot returns the relevant state of a solver: its types, and the lists of their uses.
 func snapshot(s *Solver) any {
 	lists := map[Term][]use{}
 	for i := range s.terms {
@@ -88,11 +88,11 @@ func snapshot(s *Solver) any {
 	return []any{slices.Clone(s.terms), lists}
 }
 
-func TestRefusedEquationsLeaveNoTrace(t *testing.T) {
+func TestRejectedEquationsLeaveNoTrace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { drawProblem(t).solve(t) })
 }
 
-// TestWhySuffices solves with nothing but the equations that an explanation names.
+// TestWhySuffices solves again with only the equations that an explanation names.
 func TestWhySuffices(t *testing.T) {
 	explained := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -144,7 +144,7 @@ func TestWhyKeepsToItsBudget(t *testing.T) {
 	}
 }
 
-// Sizes are what the types would have if they were written out, however they came about.
+// Sizes equal those of the written types, in whichever order the equations came.
 func TestSizes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, terms, _ := drawProblem(t).solve(t)
@@ -173,7 +173,7 @@ func measured(s *Solver, t Term) Size {
 	return out
 }
 
-// Doubling a type again and again must be refused long before it is written out anywhere.
+// A type that doubles repeatedly must be rejected long before it is written anywhere.
 func TestBlowUp(t *testing.T) {
 	s := New(Size{Depth: 1000, Length: 1000})
 	v := s.Variable()
@@ -188,11 +188,11 @@ func TestBlowUp(t *testing.T) {
 		}
 		v = next
 	}
-	t.Error("accepted a type of 2^100 octets")
+	t.Error("accepted a type of 2^100 bytes")
 }
 
-// The types may be related before they are known: then the last equation makes all of them grow.
-func TestBlowUpFromBehind(t *testing.T) {
+// If types are related before they are known, the last equation makes all of them grow.
+func TestLateBlowUp(t *testing.T) {
 	s := New(Size{Depth: 1000, Length: 1 << 20})
 	var vars []Term
 	for range 18 {

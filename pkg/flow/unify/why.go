@@ -2,9 +2,8 @@ package unify
 
 import "math"
 
-// Why returns the equations that have made a equal to b, in the order that leads from the one to
-// the other, without repeats. It takes at most so many steps as budget says, and counts them off;
-// when they do not suffice it returns false.
+// Why returns the equations that made a equal to b, in the order that leads from a to b, without repeats. It takes at
+// most *budget steps, and decrements the budget for each. It returns false if they do not suffice.
 func (s *Solver) Why(a, b Term, budget *int) ([]int, bool) {
 	e := explainer{s: s, told: map[int]bool{}, opened: map[[2]Term]bool{}}
 	e.push(a, b)
@@ -26,12 +25,11 @@ type explainer struct {
 	tasks []task
 	out   []int
 	told  map[int]bool
-	// opened holds the pairs of types that are explained already: what follows from the equality of
-	// their arguments does so as often as it likes.
+	// opened holds the pairs of types that are already explained, so that each is explained once.
 	opened map[[2]Term]bool
 }
 
-// A task is either to explain why two types are equal, or to tell an equation.
+// A task explains why two types are equal, or reports an equation.
 type task struct {
 	a, b Term
 	why  int
@@ -67,8 +65,8 @@ func (e *explainer) do(t task) {
 	e.push(t.a, j.a)
 }
 
-// latest returns the join that made the classes of a and b one, turned so that it leads from a to
-// b. On the way up from a member to the head each join is later than the one before.
+// latest returns the join that united the classes of a and b, oriented from a to b. On the path from a member to the
+// head, each join is later than the one before.
 func (s *Solver) latest(a, b Term) (j join, ok bool) {
 	for a != b {
 		x, y := s.joined(a), s.joined(b)
@@ -84,7 +82,7 @@ func (s *Solver) latest(a, b Term) (j join, ok bool) {
 	return j, true
 }
 
-// joined returns when a type's class came under another, the end of time for a head.
+// joined returns when a type's class was joined to another; for a head it returns the maximum.
 func (s *Solver) joined(t Term) int32 {
 	if s.terms[t].up == t {
 		return math.MaxInt32

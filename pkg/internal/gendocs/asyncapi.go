@@ -14,8 +14,8 @@ type object = map[string]any
 
 const components = "#/components/schemas/"
 
-// asyncAPI returns the AsyncAPI 3 document. It speaks for Dagyo as a whole: it receives what users
-// send, and sends everything else.
+// asyncAPI returns the AsyncAPI 3 document. It describes Dagyo as a whole, which receives what users send, and sends
+// everything else.
 func asyncAPI() ([]byte, error) {
 	parts, err := bundle()
 	if err != nil {
@@ -260,8 +260,8 @@ func bundle() (object, error) {
 	return out, nil
 }
 
-// rebase rewrites the references in a schema from file. In AsyncAPI's older dialect a reference
-// stands alone, so that what stands beside it moves around it.
+// rebase rewrites the references in a schema from file. In AsyncAPI's older dialect a reference has no sibling
+// keywords, so these move to an enclosing schema.
 func rebase(file string, schema any) any {
 	switch s := schema.(type) {
 	case []any:

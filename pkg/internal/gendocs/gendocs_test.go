@@ -19,7 +19,7 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 	for name, want := range files {
 		got, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
 		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s is not what gendocs writes; run make generate (%v)", name, err)
+			t.Errorf("%s is outdated; run make generate (%v)", name, err)
 		}
 	}
 }
@@ -34,7 +34,7 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestReferencesResolve walks the AsyncAPI document: every $ref leads somewhere, and stands alone.
+// TestReferencesResolve checks that every $ref of the AsyncAPI document resolves and has no siblings.
 func TestReferencesResolve(t *testing.T) {
 	raw, err := asyncAPI()
 	if err != nil {
@@ -82,7 +82,7 @@ func resolves(whole object, pointer string) bool {
 	return at != nil
 }
 
-// TestLinksLeadToHeadings follows every link within the page.
+// TestLinksLeadToHeadings checks every link within the page.
 func TestLinksLeadToHeadings(t *testing.T) {
 	raw, err := eventsPage()
 	if err != nil {

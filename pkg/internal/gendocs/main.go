@@ -1,6 +1,6 @@
-// Command gendocs writes what can be read off the table of events and the JSON Schemas: the
+// Command gendocs generates files from the table of events and the JSON Schemas: the
 // AsyncAPI document (schemas/generated/asyncapi.json) and the page docs/events.md. `make generate`
-// runs it in the repository's root; a test fails when the files there are not what it writes.
+// runs it in the repository's root; a test fails if the files there are outdated.
 package main
 
 import (

@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/schemas"
 )
 
-// files holds the page's beginning, which no table or schema says.
+// files holds the introduction of the page.
 //
 //go:embed intro.md
 var files embed.FS
@@ -56,10 +56,10 @@ func (p *page) overview() {
 	}
 }
 
-// questions lists what services answer.
+// questions lists the questions that services answer.
 func (p *page) questions() {
 	p.printf("\n## Questions\n\nA question is a NATS request. An answer with the header `Nats-Service-Error-Code` is an error; " +
-		"`Nats-Service-Error` says which. [clients.md](clients.md) has an example.\n\n")
+		"`Nats-Service-Error` describes it. [clients.md](clients.md) has an example.\n\n")
 	p.printf("| subject | answered by | body of the request | answer | |\n|---|---|---|---|---|\n")
 	for _, q := range contract.Questions {
 		p.printf("| `%s` | %s | %s | %s | %s |\n", q.Subject, q.By, p.asked(q), p.answered(q), q.Doc)
@@ -97,7 +97,7 @@ func (p *page) answered(q contract.Question) string {
 
 func schemaLink(name string) string { return fmt.Sprintf("[%s.json](../schemas/%s.json)", name, name) }
 
-// anchor is how Markdown viewers link to a heading.
+// anchor returns the anchor that Markdown viewers give to a heading.
 func anchor(heading string) string { return strings.ReplaceAll(heading, ".", "") }
 
 func (p *page) event(entry contract.Entry) error {
@@ -144,7 +144,7 @@ func (p *page) rows(prefix string, s schema) {
 
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
-// typeOf says in words what a field holds, and links to the shared parts.
+// typeOf describes the type of a field, with links to the shared parts.
 func (p *page) typeOf(s schema) string {
 	values := s.values()
 	switch {
@@ -170,7 +170,7 @@ func (p *page) link(ref string) string {
 	return fmt.Sprintf("[%s](#%s)", name, anchor(name))
 }
 
-// shared appends the parts that several events have in common, and what these refer to in turn.
+// shared appends the parts that several events have in common, and the parts that these refer to.
 func (p *page) shared() error {
 	p.printf("\n## Shared parts\n")
 	done := map[string]bool{}

@@ -10,7 +10,7 @@ import (
 	"github.com/dagyo/dagyo/schemas"
 )
 
-// A schema is as much of a JSON Schema as the page shows.
+// A schema contains the parts of a JSON Schema that the page shows.
 type schema struct {
 	Ref         string   `json:"$ref"`
 	Type        string   `json:"type"`
@@ -51,7 +51,7 @@ func (f *fields) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// values returns the schema of an object's further properties, nil where it has none.
+// values returns the schema of an object's additional properties, or nil if it has none.
 func (s schema) values() *schema {
 	var out schema
 	if !bytes.HasPrefix(s.Additional, []byte("{")) || json.Unmarshal(s.Additional, &out) != nil {
@@ -86,8 +86,8 @@ func load(name string) (schema, error) {
 	return out, nil
 }
 
-// target is the schema file that a reference leads to, without its extension; whole is false when
-// it leads to a part of it.
+// target is the schema file that a reference refers to, without its extension; whole is false if it refers to a part of
+// the file.
 func target(ref string) (name string, whole bool) {
 	file, fragment, _ := strings.Cut(ref, "#")
 	return strings.TrimSuffix(file, ".json"), fragment == ""

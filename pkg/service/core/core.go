@@ -12,18 +12,18 @@ import (
 	"github.com/dagyo/dagyo/pkg/event"
 )
 
-// A Core is one replica of a service. Its methods are called one at a time; after each, the caller starts what Tasks
-// returns and hands their results to Finish.
+// A Core is one replica of a service. It is not safe for concurrent use. After each call, the caller starts the tasks
+// that Tasks returns, and passes their results to Finish.
 type Core[S any] struct {
-	// State is what the service has folded, Last the last message of it. Only the core changes them.
+	// State is the folded state, Last the last folded message. Only the core changes them.
 	State S
 	Last  event.Place
-	// Now is when Last was stored: the state includes all that EVENTS held then. It never goes back, even if the
+	// Now is when Last was stored: the state includes everything that EVENTS held then. It never goes back, even if the
 	// broker's clock is set back.
 	Now time.Time
 	// Leading reports whether the replica leads; Lead sets it.
 	Leading bool
-	// Alarm receives what an operator should know of.
+	// Alarm receives messages for the operator.
 	Alarm func(text string)
 	Stats Stats
 
@@ -31,22 +31,22 @@ type Core[S any] struct {
 	limits Limits
 	// unprocessed are the messages that could not be decoded or folded and have no answer, in order.
 	unprocessed []Unprocessed
-	// lastOf is the last event of each live aggregate, as far as it is known. The worker looks the others up.
+	// lastOf holds the last event of each live aggregate, as far as it is known. The worker looks up the others.
 	lastOf map[string]uint64
 
 	// The leader's work; empty in other replicas.
 	queue        queue
-	overdue      []string                   // keys whose time has come, but nothing changes before the next message
+	overdue      []string                   // keys that are due and cannot change before the next message
 	observations map[string]*Observation[S] // by key
 	observed     int                        // numbers the keys of observations
 	inFlight     map[string]*Task           // by aggregate
 	running      int                        // tasks in flight, without long pauses
-	next         []*Task                    // they follow a failed one
+	next         []*Task                    // tasks that follow a failed one
 	finished     []*Task                    // in flight until what they published is folded
 	failures     map[string]failure         // by aggregate
 }
 
-// Stats are counted since the core was made.
+// Stats are counted since the core was created.
 type Stats struct {
 	Effects    int `json:"effects"`
 	Retries    int `json:"retries"`
@@ -54,23 +54,23 @@ type Stats struct {
 	Unreadable int `json:"unreadable"`
 }
 
-// A failure is what is known of an aggregate whose effects fail.
+// A failure describes an aggregate whose effects fail.
 type failure struct {
 	attempts int
-	answered bool // an event says that the effect was given up
+	answered bool // an event has reported that the effect was given up
 }
 
-// New returns a core that has folded nothing into a new state.
+// New returns a core with a new state that has folded nothing.
 func New[S any](logic Logic[S], limits Limits, state S, alarm func(text string)) *Core[S] {
 	c := &Core[S]{State: state, Alarm: alarm, logic: logic, limits: limits, lastOf: make(map[string]uint64)}
 	c.Lead(false)
 	return c
 }
 
-// LastOf returns the last event of an aggregate that was folded, 0 if it is not known.
+// LastOf returns the last folded event of an aggregate, or 0 if it is not known.
 func (c *Core[S]) LastOf(aggregate string) uint64 { return c.lastOf[aggregate] }
 
-// Due returns the broker's time at which the next decision is due; ok is false if none waits for its time.
+// Due returns the broker's time at which the next decision is due; ok is false if no decision depends on time.
 func (c *Core[S]) Due() (at time.Time, ok bool) {
 	if len(c.overdue) > 0 {
 		return c.Now, true
@@ -110,10 +110,10 @@ func (c *Core[S]) Fold(m *event.Stored) {
 	c.overdue = nil
 }
 
-// Observe folds a fact: what was observed outside of EVENTS, at the broker's time as estimated.
+// Observe folds a fact, an observation that is not an event of EVENTS, at the estimated time of the broker.
 func (c *Core[S]) Observe(fact contract.Event) { c.evolve(fact) }
 
-// evolve folds an event, fact or act. If the service panics, the event is answered and the fold goes on.
+// evolve folds an event, fact or act. If the service panics, the event is answered and the fold continues.
 func (c *Core[S]) evolve(e contract.Event) {
 	defer c.contain("fold "+string(e.Type)+" of "+e.Subject, func(why string) {
 		if e.Seq > 0 {
@@ -140,7 +140,8 @@ func (c *Core[S]) touch(key string) {
 	}
 }
 
-// noteLast notes the last event of its aggregate. That of an ended one is dropped: hardly anything follows.
+// noteLast records the last event of its aggregate. That of an ended aggregate is dropped, since further events are
+// rare.
 func (c *Core[S]) noteLast(m *event.Stored) {
 	aggregate, ends := contract.FlowOrExecutor(m.Subject)
 	if aggregate == "" {
@@ -156,7 +157,7 @@ func (c *Core[S]) noteLast(m *event.Stored) {
 	}
 }
 
-// Lead begins or ends a term. What was in flight is dropped: the next leader decides everything that is open.
+// Lead begins or ends a term. Tasks in flight are dropped: the next leader decides everything that is open.
 func (c *Core[S]) Lead(leading bool) {
 	for key := range c.observations {
 		c.endObservation(key, ErrNotLeading)
@@ -176,16 +177,16 @@ func (c *Core[S]) Lead(leading bool) {
 	}
 }
 
-// An Observation is what a service observed outside of EVENTS and wants to publish.
+// An Observation is something that a service has observed outside of EVENTS and publishes.
 type Observation[S any] struct {
-	// Decide returns the events that are still to be published, given the state; none once they are. It is pure.
+	// Decide returns the events that are still to be published in this state, or none if all are published. It is pure.
 	Decide func(S) []contract.Event
-	// Done is called once there are none, or with the error that prevents it.
+	// Done is called when no events are left to publish, or with the error that prevents it.
 	Done func(error)
 	key  string
 }
 
-// Publish decides about an observation until there is nothing left to publish.
+// Publish decides an observation until there is nothing left to publish.
 func (c *Core[S]) Publish(o *Observation[S]) {
 	if !c.Leading {
 		o.Done(ErrNotLeading)
@@ -200,7 +201,7 @@ func (c *Core[S]) Publish(o *Observation[S]) {
 // Withdraw drops an observation.
 func (c *Core[S]) Withdraw(o *Observation[S]) { delete(c.observations, o.key) }
 
-// endObservation ends the observation of a key, if it is one's.
+// endObservation ends the observation of a key, if the key is one's.
 func (c *Core[S]) endObservation(key string, err error) {
 	if o := c.observations[key]; o != nil {
 		delete(c.observations, key)
@@ -208,15 +209,15 @@ func (c *Core[S]) endObservation(key string, err error) {
 	}
 }
 
-// envelope is the first line of a stored core; the state follows. The name in JSON is that of earlier versions.
+// envelope is the first line of a stored core; the state follows. The JSON name is kept from earlier versions.
 type envelope struct {
 	Unprocessed []Unprocessed `json:"aside,omitempty"`
 }
 
-// Form is the version of what Encode puts around a state.
+// Form is the version of the format in which Encode wraps a state.
 const Form = 1
 
-// Encode returns what Decode starts from.
+// Encode returns the core in the form that Decode reads.
 func (c *Core[S]) Encode() ([]byte, error) {
 	head, err := json.Marshal(envelope{c.unprocessed})
 	if err != nil {
@@ -226,7 +227,7 @@ func (c *Core[S]) Encode() ([]byte, error) {
 	return slices.Concat(head, []byte("\n"), state), err
 }
 
-// Decode starts a new core behind the last message that a stored one had folded.
+// Decode restores a stored core into a new one, which continues after the last folded message.
 func (c *Core[S]) Decode(last event.Place, stored []byte) error {
 	head, state, _ := bytes.Cut(stored, []byte("\n"))
 	var e envelope
@@ -237,7 +238,7 @@ func (c *Core[S]) Decode(last event.Place, stored []byte) error {
 	return c.logic.Snapshot.Decode(c.State, state)
 }
 
-// Needs returns the first message of EVENTS that the state refers to, 0 for none.
+// Needs returns the first message of EVENTS that the state refers to, or 0 if there is none.
 func (c *Core[S]) Needs() (first uint64) {
 	if c.logic.Snapshot.Needs != nil {
 		first = c.logic.Snapshot.Needs(c.State)

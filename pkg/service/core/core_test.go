@@ -15,7 +15,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// A toy is a service that answers each valid flow with a plan, and gives up on flows of a certain age.
+// A toy is a service that answers each valid flow with a plan, and gives up flows of a certain age.
 type toy struct {
 	open map[string]time.Time
 	acts []string
@@ -66,7 +66,7 @@ func toyLogic() Logic[*toy] {
 	}
 }
 
-// A bench is a core under test, with the events that it is given.
+// A bench is a core under test, and the events passed to it.
 type bench struct {
 	t *testing.T
 	*Core[*toy]
@@ -86,7 +86,7 @@ func (b *bench) event(t contract.Type, flow string) {
 	b.Fold(&event.Stored{Place: event.Place{Seq: b.seq, At: b.now}, Subject: string(t) + "." + flow, Type: t, Event: e})
 }
 
-// tasks starts what is to be started, and names the effects of each task.
+// tasks starts the tasks that are ready, and names their effects.
 func (b *bench) tasks() ([]*Task, string) {
 	all := b.Tasks()
 	var names []string
@@ -117,14 +117,14 @@ func (b *bench) done(f *Task, seq uint64) {
 func TestEffectsAreInFlightUntilTheyAreFolded(t *testing.T) {
 	b := newBench(t)
 	b.event(contract.TypeFlowValidated, "f")
-	b.want("") // it does not lead
+	b.want("") // not the leader
 	b.Lead(true)
 	f := b.want("act.note f+flow.planned f")[0]
 	b.touch("f")
-	b.want("") // it is under way
+	b.want("") // it is in flight
 	b.done(f, b.seq+1)
 	b.touch("f")
-	b.want("") // it is stored, and not folded
+	b.want("") // it is stored but not folded
 	b.event(contract.TypeFlowPlanned, "f")
 	b.want("")
 	if len(b.inFlight)+b.running != 0 || len(b.State.acts) != 1 {
@@ -132,7 +132,7 @@ func TestEffectsAreInFlightUntilTheyAreFolded(t *testing.T) {
 	}
 }
 
-func TestWhatIsOpenIsDecidedByANewLeader(t *testing.T) {
+func TestANewLeaderDecidesOpenKeys(t *testing.T) {
 	b := newBench(t)
 	b.event(contract.TypeFlowValidated, "f")
 	b.event(contract.TypeFlowValidated, "g")
@@ -144,13 +144,13 @@ func TestWhatIsOpenIsDecidedByANewLeader(t *testing.T) {
 	b.want("act.note f+flow.planned f, act.note g+flow.planned g")
 }
 
-func TestStaleEffectsAreDecidedAnew(t *testing.T) {
+func TestStaleEffectsAreDecidedAgain(t *testing.T) {
 	b := newBench(t)
 	b.Lead(true)
 	b.event(contract.TypeFlowValidated, "f")
 	f := b.want("act.note f+flow.planned f")[0]
 	b.Finish(Result{task: f, failed: &f.effects[1], Err: &staleError{seq: b.seq + 1}})
-	b.want("") // not before it is known what was published
+	b.want("") // not before the published event is folded
 	b.event(contract.TypeFlowCleaned, "f")
 	b.want("")
 }
@@ -173,7 +173,7 @@ func TestTimeComesFromTheBroker(t *testing.T) {
 	}
 }
 
-// A key that is overdue is decided again with each message, also while the broker's clock is behind what it was.
+// An overdue key is decided again after each message, even if the broker's clock was set back.
 func TestOverdueKeysAreDecidedWithEachMessage(t *testing.T) {
 	decided := 0
 	logic := toyLogic()
@@ -199,7 +199,7 @@ func TestOverdueKeysAreDecidedWithEachMessage(t *testing.T) {
 	}
 }
 
-func TestFailuresAreSpacedAndThenRefused(t *testing.T) {
+func TestFailuresAreRetriedAndThenRejected(t *testing.T) {
 	b := newBench(t)
 	b.Lead(true)
 	b.event(contract.TypeFlowValidated, "f")
@@ -211,7 +211,7 @@ func TestFailuresAreSpacedAndThenRefused(t *testing.T) {
 		t.Fatalf("no pause: %v", pause)
 	}
 	b.done(pause[0], 0)
-	f = b.want("act.note f+flow.planned f")[0] // that nobody was there is not counted
+	f = b.want("act.note f+flow.planned f")[0] // an unavailable broker is not counted
 	b.Finish(Result{task: f, failed: &f.effects[1], Err: away})
 	b.done(b.want("")[0], 0)
 	f = b.want("act.note f+flow.planned f")[0]
@@ -222,7 +222,7 @@ func TestFailuresAreSpacedAndThenRefused(t *testing.T) {
 	}
 }
 
-// Of several effects the one that fails is refused, and nothing else.
+// Only the failing effect of several is refused.
 func TestTheFailingEffectIsRefused(t *testing.T) {
 	b := newBench(t)
 	b.Lead(true)
@@ -232,19 +232,6 @@ func TestTheFailingEffectIsRefused(t *testing.T) {
 	never := &problem.Permanent{Problem: problem.Problem{Code: problem.BrokerRefused, Message: "no"}}
 	b.Finish(Result{task: both[1], failed: &both[1].effects[0], Err: never})
 	b.want("flow.rejected g")
-}
-
-func TestWhatOpensATakenSubjectIsAnswered(t *testing.T) {
-	b := newBench(t)
-	b.Lead(true)
-	b.event(contract.TypeFlowValidated, "f")
-	f := b.want("act.note f+flow.planned f")[0]
-	f.effects[1].Cause = 7
-	b.Finish(Result{task: f, failed: &f.effects[1], Err: fmt.Errorf("publish: %w", ErrTaken)})
-	f = b.want("deadletter deadletter")[0]
-	if d := f.effects[0].Data.(*contract.DeadLetter); d.Sequence != 7 {
-		t.Errorf("dead letter %+v", d)
-	}
 }
 
 func TestMessagesThatCannotBeFoldedAreAnswered(t *testing.T) {
@@ -287,7 +274,7 @@ func TestObservationsArePublishedOnce(t *testing.T) {
 	b.event(contract.TypeFlowValidated, "f")
 	f := b.want("act.note f+flow.planned f")[0]
 	b.Publish(s)
-	b.want("") // something is under way about the flow
+	b.want("") // a task about the flow is in flight
 	b.done(f, 0)
 	if all, _ := b.tasks(); len(all) != 1 || all[0].effects[0].Type != contract.TypeFlowQueued {
 		t.Fatalf("began %v", all)
@@ -318,7 +305,7 @@ func TestEffectsAreGroupedBeforeTheirFlow(t *testing.T) {
 	}
 }
 
-// A paper is an EVENTS of one aggregate.
+// A paper is an EVENTS stream with one aggregate.
 type paper struct {
 	last  uint64
 	kind  contract.Type
@@ -342,16 +329,16 @@ func TestPublicationsHaveConditions(t *testing.T) {
 	tests := []struct {
 		name    string
 		stored  paper
-		known   uint64 // the last event of the aggregate that is folded, 0 for unknown
+		known   uint64 // the last folded event of the aggregate, 0 if unknown
 		decided uint64
 		opens   bool
 		want    string
 	}{
 		{name: "first", decided: 50, want: "stored"},
-		{name: "behind what is known", stored: paper{last: 40}, known: 40, decided: 50, want: "stored"},
-		{name: "behind what was folded and forgotten", stored: paper{last: 40}, decided: 50, want: "stored"},
+		{name: "after the last known event", stored: paper{last: 40}, known: 40, decided: 50, want: "stored"},
+		{name: "after an event that was folded and forgotten", stored: paper{last: 40}, decided: 50, want: "stored"},
 		{name: "folded after the decision", stored: paper{last: 60}, known: 60, decided: 50, want: "stale 60"},
-		{name: "stored and not folded", stored: paper{last: 60}, known: 40, decided: 50, want: "stale 60"},
+		{name: "stored but not folded", stored: paper{last: 60}, known: 40, decided: 50, want: "stale 60"},
 		{name: "cut off", stored: paper{}, known: 40, decided: 50, want: "stored"},
 		{name: "in use", stored: paper{last: 40, kind: contract.TypeFlowCleaned}, decided: 50, opens: true, want: "taken"},
 		{name: "rejected before", stored: paper{last: 40, kind: contract.TypeFlowRejected}, decided: 50, opens: true, want: "stored"},
@@ -370,10 +357,10 @@ func TestPublicationsHaveConditions(t *testing.T) {
 			switch {
 			case errors.As(o.Err, &stale):
 				got = fmt.Sprint("stale ", stale.seq)
-			case errors.Is(o.Err, ErrTaken):
-				got = "taken"
 			case o.Err != nil:
 				got = o.Err.Error()
+			case o.effects[0].Type == contract.TypeDeadLetter:
+				got = "taken"
 			}
 			if got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
@@ -382,7 +369,7 @@ func TestPublicationsHaveConditions(t *testing.T) {
 	}
 }
 
-// A second event about the same thing goes behind the first one, and a leader that was replaced does nothing.
+// A second event about the same aggregate is stored after the first one, and a replaced leader does nothing.
 func TestOneFlightPublishesInOrder(t *testing.T) {
 	log := &paper{}
 	held := true
@@ -401,7 +388,7 @@ func TestOneFlightPublishesInOrder(t *testing.T) {
 	}
 }
 
-// anyPlace stores what has no condition.
+// anyPlace stores events without a condition.
 type anyPlace struct{}
 
 func (anyPlace) Append(context.Context, contract.Event, uint64) (uint64, bool, error) {
@@ -410,7 +397,7 @@ func (anyPlace) Append(context.Context, contract.Event, uint64) (uint64, bool, e
 
 func (anyPlace) Last(context.Context, string) (uint64, contract.Type, error) { return 0, "", nil }
 
-// A dead letter repeats what is known of its message, whoever has decided it.
+// A dead letter repeats what is known about its message, whichever part of the service created it.
 func TestDeadLettersKeepTheirMessage(t *testing.T) {
 	w := Worker{
 		Log: anyPlace{}, Held: func() bool { return true }, LastOf: func(string) uint64 { return 0 },
@@ -440,7 +427,65 @@ func TestDeadLettersKeepTheirMessage(t *testing.T) {
 	}
 	want = contract.DeadLetter{Subject: "flow.cancel", Sequence: 8, Problems: problems}
 	if d := r.effects[1].Data.(*contract.DeadLetter); !reflect.DeepEqual(*d, want) {
-		t.Errorf("of a message that is gone: got %+v\nwant %+v", *d, want)
+		t.Errorf("of a deleted message: got %+v\nwant %+v", *d, want)
+	}
+}
+
+// A submission under an id that is taken is answered with a dead letter that names the id, whoever finds that out: the
+// broker, or the service as it performs the answer. So is one that cannot be decoded.
+func TestTakenIDsAreAnswered(t *testing.T) {
+	broken := event.NewStored(event.Place{Seq: 7}, "flow.submit")
+	broken.Event = contract.Event{Type: contract.TypeFlowSubmit, Subject: "f", ID: "a1", Source: "/users/ada"}
+	broken.Problems = problem.List{{Code: problem.NotJSON}}
+	valid := contract.Event{Type: contract.TypeFlowValidated, Subject: "f", Cause: 7, Opens: true, TraceParent: "00"}
+	unread := contract.Event{Type: contract.TypeDeadLetter, Subject: "deadletter", Cause: 7, With: Unprocessed{Seq: 7}}
+	for name, effect := range map[string]contract.Event{"valid": valid, "unread": unread} {
+		for finder, found := range map[string]error{"broker": nil, "service": fmt.Errorf("look: %w", ErrTaken)} {
+			t.Run(name+" found by the "+finder, func(t *testing.T) {
+				w := Worker{
+					Log: &paper{last: 40, kind: contract.TypeFlowCleaned}, Held: func() bool { return true },
+					LastOf:  func(string) uint64 { return 0 },
+					Perform: func(_ context.Context, e contract.Event) (contract.Event, error) { return e, found },
+					Read:    func(context.Context, uint64) (*event.Stored, []byte, error) { return broken, []byte("{"), nil },
+				}
+				task := &Task{effects: []contract.Event{effect}, decided: 50}
+				r := w.Do(t.Context(), task)
+				if r.Err != nil || len(r.effects) != 1 || task.published == 0 {
+					t.Fatalf("published %v up to %d, %v", r.effects, task.published, r.Err)
+				}
+				want := contract.DeadLetter{
+					Subject: "flow.submit", Sequence: 7, Source: "/users/ada", ID: "a1", Problems: problem.List{Taken("f")}, Excerpt: "{",
+				}
+				if d, ok := r.effects[0].Data.(*contract.DeadLetter); !ok || !reflect.DeepEqual(*d, want) {
+					t.Errorf("got %+v\nwant %+v", r.effects[0].Data, want)
+				}
+				if r.effects[0].TraceParent != effect.TraceParent {
+					t.Error("the trace is lost")
+				}
+			})
+		}
+	}
+}
+
+// The service may answer a message that the core cannot decode with another event than the core would.
+func TestServicesAnswerWhatCannotBeDecoded(t *testing.T) {
+	broken := event.NewStored(event.Place{Seq: 7}, "flow.submit")
+	broken.Event = contract.Event{Type: contract.TypeFlowSubmit, Subject: "f", ID: "a1"}
+	w := Worker{
+		Log: anyPlace{}, Held: func() bool { return true }, LastOf: func(string) uint64 { return 0 },
+		Read: func(context.Context, uint64) (*event.Stored, []byte, error) { return broken, []byte("{"), nil },
+		Perform: func(_ context.Context, e contract.Event) (contract.Event, error) {
+			return contract.NewDeadLetter("flow.submit", e.Cause, problem.List{Taken(e.Subject)}), nil
+		},
+	}
+	unread := contract.Event{Type: contract.TypeDeadLetter, Subject: "deadletter", Cause: 7, With: Unprocessed{Seq: 7}}
+	r := w.Do(t.Context(), &Task{effects: []contract.Event{unread}})
+	if r.Err != nil || len(r.effects) != 1 {
+		t.Fatalf("published %v, %v", r.effects, r.Err)
+	}
+	d, ok := r.effects[0].Data.(*contract.DeadLetter)
+	if !ok || d.ID != "a1" || d.Excerpt != "{" || d.Problems[0].Message != Taken("f").Message {
+		t.Errorf("published %+v", r.effects[0])
 	}
 }
 

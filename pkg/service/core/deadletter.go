@@ -11,14 +11,14 @@ import (
 )
 
 // Unprocessed is a message that could not be decoded or folded, and has no answer yet. It is read again when it is
-// answered, so that a flood of such messages costs a number each in memory.
+// answered, so each message of a flood takes only a few bytes of memory.
 type Unprocessed struct {
 	Seq uint64 `json:"seq"`
-	// Why the message could not be folded; "" for one that could not be decoded.
+	// Why is the reason why the message could not be folded; "" if it could not be decoded.
 	Why string `json:"why,omitempty"`
 }
 
-// answerBatch bounds the messages that one task answers.
+// answerBatch limits the messages that one task answers.
 const answerBatch = 64
 
 // keyUnprocessed is the key of all unprocessed messages.
@@ -63,13 +63,14 @@ func (c *Core[S]) forgetAnswered(e contract.Event) {
 }
 
 // answer returns the answer to an unprocessed message: a rejection of a submission that names its flow, a dead letter
-// for anything else. m is nil where EVENTS does not hold the message any more.
+// for anything else. The service replaces the rejection by a dead letter if the id is taken. m is nil if EVENTS no
+// longer holds the message.
 func (u Unprocessed) answer(m *event.Stored, data []byte) contract.Event {
 	failure := func(message, hint string) problem.List {
 		return problem.List{{Code: problem.InternalFailure, Message: message, Hint: hint}}
 	}
 	if m == nil {
-		return contract.NewDeadLetter("", u.Seq, failure("the message is not kept any more; "+u.Why, ""))
+		return contract.NewDeadLetter("", u.Seq, failure("the message was deleted; "+u.Why, ""))
 	}
 	problems := m.Problems
 	switch {
@@ -87,8 +88,8 @@ func (u Unprocessed) answer(m *event.Stored, data []byte) contract.Event {
 	return about(contract.NewDeadLetter(m.Subject, u.Seq, problems), m, data)
 }
 
-// about returns a dead letter with what is known of the message it answers; m is nil where EVENTS does not hold the
-// message any more.
+// about returns a dead letter with what is known about the message that it answers; m is nil if EVENTS no longer holds
+// the message.
 func about(letter contract.Event, m *event.Stored, data []byte) contract.Event {
 	d, ok := letter.Data.(*contract.DeadLetter)
 	if !ok || m == nil {
@@ -101,8 +102,8 @@ func about(letter contract.Event, m *event.Stored, data []byte) contract.Event {
 	return letter
 }
 
-// refusal returns the event that says why an effect of a task is given up: a rejection of the flow that the effect,
-// or the last one of the task, is about; a dead letter where there is none, or where the flow has ended.
+// refusal returns the event that reports why an effect of a task is given up: a rejection of the flow that the effect,
+// or the last one of the task, is about; or a dead letter if there is no such flow, or it has ended.
 func refusal(failed contract.Event, effects []contract.Event, p problem.Problem) contract.Event {
 	about := failed
 	if about.Flow() == "" {
@@ -118,7 +119,7 @@ func refusal(failed contract.Event, effects []contract.Event, p problem.Problem)
 	}
 }
 
-// Taken is the problem of a submission under the id of another flow.
+// Taken is the problem of a submission with the id of another flow.
 func Taken(flow string) problem.Problem {
 	return problem.Problem{
 		Code:    problem.IDTaken,

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A queue holds the keys to be decided, each with the time from which on. Keys that were touched have the zero time:
-// they come first, in the order in which they were added.
+// A queue holds the keys to be decided, each with the time at which it is due. Touched keys have the zero time: they
+// come first, in the order in which they were added.
 type queue struct {
 	first heapOfKeys
 	keys  map[string]*queuedKey
@@ -22,7 +22,7 @@ type queuedKey struct {
 
 func newQueue() queue { return queue{keys: make(map[string]*queuedKey)} }
 
-// add adds a key. One that is there already is decided at the earlier of the two times.
+// add adds a key. A key that is already queued is decided at the earlier of the two times.
 func (q *queue) add(key string, at time.Time) {
 	k := q.keys[key]
 	if k != nil && !at.Before(k.at) {
@@ -37,7 +37,7 @@ func (q *queue) add(key string, at time.Time) {
 	heap.Push(&q.first, k)
 }
 
-// take removes the first key, if it is to be decided now.
+// take removes the first key, if it is due.
 func (q *queue) take(now time.Time) (key string, ok bool) {
 	if len(q.first) == 0 || q.first[0].at.After(now) {
 		return "", false
@@ -47,8 +47,7 @@ func (q *queue) take(now time.Time) (key string, ok bool) {
 	return k.key, true
 }
 
-// next returns the time from which on the first key is to be decided; ok is false if there is none, or if it waits
-// for a worker.
+// next returns the time at which the first key is due; ok is false if there is none, or if it waits for a worker.
 func (q *queue) next(now time.Time) (at time.Time, ok bool) {
 	if len(q.first) == 0 || !q.first[0].at.After(now) {
 		return time.Time{}, false

@@ -28,12 +28,12 @@ func granting() Logic[int] {
 	}
 }
 
-// Of effects that are decided together, the flow of the failing one is rejected; the others come true.
-func TestRefusalIsOfTheFailingFlow(t *testing.T) {
-	for _, failing := range []int{0, 1} { // what is to be true before the flow is told, and that
+// If one of several effects fails, its flow is rejected; the others succeed.
+func TestOnlyTheFailingFlowIsRejected(t *testing.T) {
+	for _, failing := range []int{0, 1} { // an act that must precede the flow's event, and the event
 		for _, err := range []error{
 			&problem.Permanent{Problem: problem.Problem{Code: problem.StartRefused, Message: "no"}},
-			errors.New("passes, and does not in the end"),
+			errors.New("transient, but persistent"),
 		} {
 			t.Run(fmt.Sprint(failing, err), func(t *testing.T) { refuseOne(t, failing, err) })
 		}
@@ -45,7 +45,7 @@ func refuseOne(t *testing.T, failing int, err error) {
 	c.Lead(true)
 	begun := c.Tasks()
 	if len(begun) != 3 {
-		t.Fatalf("%d tasks, want one a flow", len(begun))
+		t.Fatalf("%d tasks, want one per flow", len(begun))
 	}
 	f := begun[1]
 	for range 3 {
@@ -57,15 +57,33 @@ func refuseOne(t *testing.T, failing int, err error) {
 		if f = next[0]; len(f.effects) > 0 {
 			break
 		}
-		// A pause; then the decision is made again, and only the flow that has failed has nothing under way.
+		// After a pause the decision is made again; only the failed flow has no task in flight.
 		c.Finish(Result{task: f})
 		if next = c.Tasks(); len(next) != 1 {
-			t.Fatalf("%d tasks behind the pause, want 1", len(next))
+			t.Fatalf("%d tasks after the pause, want 1", len(next))
 		}
 		f = next[0]
 	}
 	if len(f.effects) != 1 || f.effects[0].Type != contract.TypeFlowRejected || f.effects[0].Subject != "b" {
 		t.Errorf("%+v, want flow.rejected of b", f.effects)
+	}
+}
+
+// A refusal that fails is attempted again after a pause.
+func TestAFailedRefusalIsSpaced(t *testing.T) {
+	c := New(granting(), Limits{Workers: 10, MaxAttempts: 1}, 0, func(string) {})
+	c.Lead(true)
+	f := c.Tasks()[1]
+	for range 2 { // the effect, and its refusal
+		c.Finish(Result{task: f, failed: &f.effects[0], Err: errors.New("no")})
+		next := c.Tasks()
+		if len(next) != 1 {
+			t.Fatalf("%d tasks follow, want 1", len(next))
+		}
+		f = next[0]
+	}
+	if f.Pause <= 0 || f.Pause >= longPause {
+		t.Errorf("the next attempt follows after %v with %v", f.Pause, f.effects)
 	}
 }
 

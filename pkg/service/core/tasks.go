@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// Tasks returns the tasks to start now. Each of them is finished with Finish.
+// Tasks returns the tasks to start now. Their results must be passed to Finish.
 func (c *Core[S]) Tasks() (tasks []*Task) {
 	tasks, c.next = c.next, nil
 	for c.running < c.limits.Workers {
@@ -45,10 +45,10 @@ func (c *Core[S]) decide(key string) (tasks []*Task) {
 	return tasks
 }
 
-// ownKey is what the core's own keys begin with, and no key of a service.
+// ownKey is the prefix of the core's own keys; no key of a service has it.
 const ownKey = "core "
 
-// effects returns what the state requires under a key, in groups of which each is a task.
+// effects returns the effects that the state requires under a key, grouped into tasks.
 func (c *Core[S]) effects(key string) (groups [][]contract.Event, next time.Time) {
 	if !strings.HasPrefix(key, ownKey) {
 		effects, next := c.logic.Decide(c.State, key, c.Now)
@@ -67,8 +67,8 @@ func (c *Core[S]) effects(key string) (groups [][]contract.Event, next time.Time
 	return [][]contract.Event{effects}, next
 }
 
-// grouped splits effects behind each one that is about a flow: those before it must be true before the flow's event
-// is published. Each effect behind the last of these is a group.
+// grouped splits effects after each one about a flow: those before it must be performed before the flow's event is
+// published. Each effect after the last one about a flow is a group.
 func grouped(effects []contract.Event) (groups [][]contract.Event) {
 	begin := 0
 	for i, e := range effects {
@@ -80,8 +80,8 @@ func grouped(effects []contract.Event) (groups [][]contract.Event) {
 	return slices.AppendSeq(groups, slices.Chunk(effects[begin:], 1))
 }
 
-// newTask puts effects in flight. If a task about one of their aggregates is in flight already, it returns nil, and
-// the key is decided again behind that one.
+// newTask puts effects in flight. If a task about one of their aggregates is already in flight, it returns nil, and the
+// key is decided again after that task.
 func (c *Core[S]) newTask(key string, effects []contract.Event) *Task {
 	t := &Task{effects: effects, intent: effects, keys: []string{key}, decided: c.Last.Seq}
 	for _, e := range effects {
@@ -120,7 +120,7 @@ func (c *Core[S]) putInFlight(t *Task) {
 	}
 }
 
-// Finish takes in the result of a task.
+// Finish handles the result of a task.
 func (c *Core[S]) Finish(r Result) {
 	t := r.task
 	if c.inFlight[t.aggregates[0]] != t {
@@ -139,12 +139,10 @@ func (c *Core[S]) Finish(r Result) {
 	switch {
 	case r.Err == nil:
 		c.succeed(r)
-	case r.failed == nil: // the tick behind a pause was not stored
+	case r.failed == nil: // the tick after a pause was not stored
 		c.follow(t, &Task{Pause: t.Pause})
 	case errors.As(r.Err, &stale):
 		t.published = max(t.published, stale.seq)
-	case errors.Is(r.Err, ErrTaken):
-		c.answerTaken(r)
 	default:
 		c.fail(r)
 	}
@@ -152,7 +150,7 @@ func (c *Core[S]) Finish(r Result) {
 	c.release()
 }
 
-// succeed forgets the failures of a task's aggregates, and notes whose failing effect it has answered.
+// succeed clears the failures of a task's aggregates, and records the aggregate whose failing effect it has answered.
 func (c *Core[S]) succeed(r Result) {
 	for _, e := range r.effects {
 		delete(c.failures, aggregateOf(e))
@@ -193,8 +191,8 @@ func (c *Core[S]) endFlight(t *Task) {
 	c.noteIntent(t, false)
 }
 
-// follow has a task about the same aggregates, decided by the same state, follow a failed one: what became known
-// since may have answered it.
+// follow starts next after the failed task t. next has the aggregates and the deciding state of t, so that an event
+// that was published since then makes it stale.
 func (c *Core[S]) follow(t, next *Task) {
 	next.aggregates, next.keys, next.intent, next.decided = t.aggregates, t.keys, t.intent, t.decided
 	t.keys = nil
@@ -202,19 +200,11 @@ func (c *Core[S]) follow(t, next *Task) {
 	c.next = append(c.next, next)
 }
 
-// answerTaken answers a submission under an id that is in use. The answer is an event, so that the submission does
-// not come back to replicas that follow, or that start from an older snapshot.
-func (c *Core[S]) answerTaken(r Result) {
-	problems := problem.List{Taken(r.failed.Subject)}
-	answer := contract.NewDeadLetter(string(contract.TypeFlowSubmit), r.failed.Cause, problems)
-	c.follow(r.task, &Task{effects: []contract.Event{answer}})
-}
-
-// longPause lies between two attempts of an effect that was given up and that the state still requires, such as a
+// longPause is the pause between attempts of an effect that was given up and that the state still requires, such as a
 // verdict. It does not occupy a worker.
 const longPause = time.Minute
 
-// fail decides what follows a failed effect: a pause and another attempt, or an event that says why there is none.
+// fail decides what follows a failed effect: a pause and another attempt, or an event that reports why there is none.
 func (c *Core[S]) fail(r Result) {
 	a := aggregateOf(*r.failed)
 	f := c.failures[a]
@@ -228,7 +218,10 @@ func (c *Core[S]) fail(r Result) {
 		for _, key := range r.task.keys {
 			c.endObservation(key, r.Err)
 		}
-		if next.Pause = longPause; !f.answered {
+		switch {
+		case f.answered:
+			next.Pause = longPause
+		case r.task.refuses == "": // else the refusal itself failed: it follows the next attempt
 			next = &Task{refuses: a, effects: []contract.Event{refusal(*r.failed, r.task.effects, *p)}}
 		}
 	}
@@ -236,7 +229,7 @@ func (c *Core[S]) fail(r Result) {
 	c.follow(r.task, next)
 }
 
-// hopeless returns the problem of an error that is not worth another attempt, else nil.
+// hopeless returns the problem of an error that a retry cannot resolve, or nil for other errors.
 func (c *Core[S]) hopeless(err error, attempts int) *problem.Problem {
 	var permanent *problem.Permanent
 	switch {

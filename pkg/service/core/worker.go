@@ -2,24 +2,26 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// A Task is a list of effects that are performed and published in order, or a pause between two attempts, which has
-// none.
+// A Task is a list of effects that are performed and published in order, or a pause without effects between two
+// attempts.
 type Task struct {
-	// Pause is how long to wait before the task begins.
+	// Pause is the time to wait before the task begins.
 	Pause      time.Duration
 	effects    []contract.Event
-	intent     []contract.Event // what the first of the tasks that follow each other was to achieve
-	aggregates []string         // what the effects are about
+	intent     []contract.Event // the effects of the first task in a series of attempts
+	aggregates []string         // the aggregates of the effects
 	keys       []string // decided again when the task has ended
-	refuses    string   // the aggregate whose failing effect the task answers
-	// decided is the last message that the deciding state had folded, published the last one that the task published.
+	refuses    string   // the aggregate whose failed effect the task answers
+	// decided is the last message folded when the task was decided, published the last one that the task published.
 	decided, published uint64
 }
 
@@ -28,16 +30,16 @@ type Result struct {
 	// Err is nil if all effects were performed and published.
 	Err     error
 	task    *Task
-	effects []contract.Event // they were performed, and published if they are not acts
+	effects []contract.Event // performed, and published unless they are acts
 	failed  *contract.Event  // the effect that Err is about; nil for a pause
 }
 
-// A Log is EVENTS, as effects are published to it.
+// A Log is the EVENTS stream, to which effects are published.
 type Log interface {
-	// Append stores an event behind the event at last, the last one of its aggregate (0 for the first), and returns
-	// its place. stored is false if another one is the last. An event without an aggregate has no condition.
+	// Append stores an event if the last event of its aggregate is at last (0: there is none), and returns its place.
+	// stored is false if the last event is another one. An event without an aggregate is stored unconditionally.
 	Append(ctx context.Context, e contract.Event, last uint64) (seq uint64, stored bool, err error)
-	// Last returns the place and type of the last event of an aggregate, 0 if EVENTS holds none.
+	// Last returns the place and type of the last event of an aggregate, or 0 if EVENTS has none.
 	Last(ctx context.Context, aggregate string) (uint64, contract.Type, error)
 }
 
@@ -45,30 +47,32 @@ type Log interface {
 type Worker struct {
 	Service string
 	Log     Log
-	// Perform makes an effect true before it is published, and returns it as it is to be published. It is idempotent.
+	// Perform performs an effect before it is published, and returns the event to publish. It must be idempotent.
 	Perform func(context.Context, contract.Event) (contract.Event, error)
-	// Read returns a message of EVENTS and its data; nil if EVENTS does not hold it any more.
+	// Read returns a message of EVENTS and its data, or nil if EVENTS no longer holds it.
 	Read func(ctx context.Context, seq uint64) (*event.Stored, []byte, error)
-	// LastOf is Core.LastOf, of the state as it is now.
+	// LastOf is Core.LastOf of the current state.
 	LastOf func(aggregate string) uint64
 	// Held reports whether the replica holds the lease.
 	Held func() bool
 }
 
-// staleError reports that something was published about an aggregate that the deciding state did not include.
+// staleError reports that an event about the aggregate was published that was not folded when the task was decided.
 type staleError struct{ seq uint64 }
 
-func (e *staleError) Error() string { return fmt.Sprintf("event %d was published meanwhile", e.seq) }
+func (e *staleError) Error() string {
+	return fmt.Sprintf("event %d was published in the meantime", e.seq)
+}
 
-// Do performs and publishes the effects of a task. A pause ends with a tick: the state that decides about the next
-// attempt then includes what the one before has published, even if the broker's answer was lost.
+// Do performs and publishes the effects of a task. A pause ends with a tick, so the next attempt is decided on a state
+// that includes what the previous one published, even if the broker's answer was lost.
 func (w Worker) Do(ctx context.Context, t *Task) Result {
 	r := Result{task: t}
 	if t.Pause > 0 {
 		t.published, _, r.Err = w.append(ctx, contract.NewTick(w.Service), 0)
 		return r
 	}
-	own := make(map[string]uint64) // what the task has published, by aggregate
+	own := make(map[string]uint64) // the last event that the task has published, by aggregate
 	for i, effect := range t.effects {
 		e, err := w.carryOut(ctx, t, effect, own)
 		if err != nil {
@@ -80,7 +84,8 @@ func (w Worker) Do(ctx context.Context, t *Task) Result {
 	return r
 }
 
-// carryOut performs one effect and publishes it, unless it is an act.
+// carryOut performs one effect and publishes it, unless it is an act. If an event that opens its aggregate is refused, a
+// dead letter is published instead.
 func (w Worker) carryOut(
 	ctx context.Context, t *Task, effect contract.Event, own map[string]uint64,
 ) (contract.Event, error) {
@@ -88,42 +93,66 @@ func (w Worker) carryOut(
 		return effect, ErrFenced
 	}
 	e, err := w.perform(ctx, effect)
-	if err != nil {
+	if err == nil {
+		err = w.publish(ctx, t, e, own)
+	}
+	if !errors.Is(err, ErrTaken) {
 		return e, err
 	}
-	if e.TraceParent == "" {
-		e.TraceParent = effect.TraceParent
+	letter := contract.NewDeadLetter(string(contract.TypeFlowSubmit), e.Cause, problem.List{Taken(e.Subject)})
+	letter.TraceParent = e.TraceParent
+	if letter, err = w.filled(ctx, letter); err == nil {
+		err = w.publish(ctx, t, letter, own)
 	}
-	if e.IsAct() {
-		return e, nil
-	}
-	seq, err := w.publish(ctx, t.decided, e, own)
-	t.published = max(t.published, seq)
-	return e, err
+	return letter, err
 }
 
+// perform makes an effect true, and returns the event to publish. If it cannot, that is the event as it was decided.
 func (w Worker) perform(ctx context.Context, effect contract.Event) (contract.Event, error) {
+	decided, filled := effect, false
 	if u, ok := effect.With.(Unprocessed); ok {
 		m, data, err := w.Read(ctx, u.Seq)
 		if err != nil {
 			return effect, err
 		}
-		return u.answer(m, data), nil
+		decided = u.answer(m, data)
+		filled = decided.Type == contract.TypeDeadLetter
 	}
-	e, err := w.Perform(ctx, effect)
-	if err != nil || e.Type != contract.TypeDeadLetter || e.Cause == 0 {
-		return e, err
-	}
-	m, data, err := w.Read(ctx, e.Cause)
+	e, err := w.Perform(ctx, decided)
 	if err != nil {
-		return effect, err
+		return decided, err
 	}
-	return about(e, m, data), nil
+	if e.TraceParent == "" {
+		e.TraceParent = decided.TraceParent
+	}
+	if filled {
+		return e, nil
+	}
+	return w.filled(ctx, e)
 }
 
-// publish stores an event on the condition that nothing was published about its aggregate but what the deciding state
+// filled returns a dead letter with what it repeats of its message, and any other event as it is.
+func (w Worker) filled(ctx context.Context, e contract.Event) (contract.Event, error) {
+	if e.Type != contract.TypeDeadLetter || e.Cause == 0 {
+		return e, nil
+	}
+	m, data, err := w.Read(ctx, e.Cause)
+	return about(e, m, data), err
+}
+
+// publish publishes an event, unless it is an act.
+func (w Worker) publish(ctx context.Context, t *Task, e contract.Event, own map[string]uint64) error {
+	if e.IsAct() {
+		return nil
+	}
+	seq, err := w.store(ctx, t.decided, e, own)
+	t.published = max(t.published, seq)
+	return err
+}
+
+// store stores an event on the condition that nothing was published about its aggregate but what the deciding state
 // included and what the task itself has published.
-func (w Worker) publish(
+func (w Worker) store(
 	ctx context.Context, decided uint64, e contract.Event, own map[string]uint64,
 ) (uint64, error) {
 	aggregate := e.Aggregate()
@@ -133,7 +162,7 @@ func (w Worker) publish(
 			return 0, &staleError{last}
 		}
 		if e.Opens {
-			last = 0 // EVENTS must hold none
+			last = 0 // EVENTS must have none
 		}
 	}
 	seq, stored, err := w.append(ctx, e, last)
@@ -151,8 +180,8 @@ func (w Worker) publish(
 	return seq, err
 }
 
-// resolve returns the last event of an aggregate whose end is not where it was expected. That is no conflict if it was
-// known when the event was decided, or if EVENTS was cut beyond it.
+// resolve returns the last event of an aggregate that does not end where it was expected to. That is not a conflict if
+// the last event was known when the effect was decided, or if EVENTS was trimmed beyond it.
 func (w Worker) resolve(ctx context.Context, e contract.Event, known uint64) (uint64, error) {
 	last, kind, err := w.Log.Last(ctx, e.Aggregate())
 	switch {
@@ -173,7 +202,7 @@ func (w Worker) append(ctx context.Context, e contract.Event, last uint64) (uint
 	return w.Log.Append(ctx, e, last)
 }
 
-// aggregateOf returns what an effect is about; an act is its own aggregate.
+// aggregateOf returns the aggregate of an effect; an act is its own aggregate.
 func aggregateOf(e contract.Event) string {
 	if a := e.Aggregate(); a != "" {
 		return a

@@ -16,42 +16,36 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// A Harness says how to test one kind of backend.
+// A Harness describes how to test one kind of backend.
 type Harness struct {
-	// Place makes an empty place where executors can run (a directory, a label on a Docker host, a
-	// namespace), to be cleaned up at the end of the test.
+	// Place creates an empty place where executors can run (a directory, a label on a Docker host, a namespace), which
+	// is cleaned up at the end of the test.
 	Place func(t *testing.T) Place
-	// Listen returns a listener and the address by which programs on a place reach it. Without it a
-	// port of the loopback interface is used.
+	// Listen returns a listener and the address at which programs in a place reach it. The default is a port of the
+	// loopback interface.
 	Listen func(t *testing.T) (l net.Listener, dial string)
-	// OneSIGTERM is set where the place sends SIGTERM once: what is given up then goes without a
-	// second warning.
+	// OneSIGTERM is set if the place sends SIGTERM only once, so an executor is given up without a second warning.
 	OneSIGTERM bool
-	// Unhurried is set where nothing but its own grace period ends an executor that drains already: to
-	// give it up does no harm then, and no good.
+	// Unhurried is set if a draining executor is only ended by its own grace period, so GiveUp has no effect on it.
 	Unhurried bool
-	// OneLog is set where standard output and standard error end in one log, in which the one may overtake
-	// the other.
+	// OneLog is set if standard output and standard error share one log, in which their order may change.
 	OneLog bool
-	// Restarts is set where the place starts a program that has ended again, under the same id, until
-	// it is forgotten. As every executor must, the second program then finds its name taken, and waits
-	// for SIGTERM.
+	// Restarts is set if the place restarts an exited program under the same id until it is forgotten. Like every
+	// executor, the second program then finds its name taken, and waits for SIGTERM.
 	Restarts bool
 }
 
-// A Place is where executors run, and outlive the backends that started them.
+// A Place is where executors run. They outlive the backends that started them.
 type Place struct {
-	// Open opens a backend on the place. It is called again after the first was closed, and also
-	// before. The suite closes what it opens.
+	// Open opens a backend on the place. Several backends may be open at the same time. The suite closes them.
 	Open func(t *testing.T) backend.Backend
 	// Document is a progdef that runs [Program]. The suite sets its grace period and environment.
 	Document progdef.Document
-	// Unrunnable is a progdef whose command or image does not exist, and Pointer the JSON pointer
-	// to what the backend must blame. Without a Pointer the backend finds out only later: then it
-	// reports a permanent exit.
+	// Unrunnable is a progdef whose command or image does not exist, and Pointer the JSON pointer in the backend's
+	// error. If Pointer is empty, the backend detects the fault later and reports a permanent exit.
 	Unrunnable progdef.Document
 	Pointer    string
-	// Remains lists what is left of executors, running or not, in the place.
+	// Remains lists everything in the place that belongs to executors, running or not.
 	Remains func(t *testing.T) []string
 }
 
@@ -64,25 +58,25 @@ func Run(t *testing.T, h Harness) {
 		{"Start runs the program once, with Dagyo's environment", testStart},
 		{"Start of an id that runs or has run starts nothing", testStartAgain},
 		{"concurrent Starts of one id start one program", testStartConcurrently},
-		{"List has what runs", testList},
+		{"List returns the running executors", testList},
 		{"exit codes and standard error are reported", testExitCodes},
 		{"a signal is reported", testSignal},
 		{"an immediate exit is reported", testImmediateExit},
-		{"what a program leaves running ends with it", testFork},
-		{"much output neither blocks nor is all kept", testMuchOutput},
+		{"processes that a program leaves running end with it", testFork},
+		{"much output does not block, and is bounded", testMuchOutput},
 		{"Drain lets the program finish", testDrain},
 		{"a repeated Drain changes nothing, GiveUp is a second SIGTERM", testGiveUp},
-		{"GiveUp of one that was not drained", testGiveUpAtOnce},
+		{"GiveUp of an executor that was not drained", testGiveUpAtOnce},
 		{"Protect disturbs nothing", testProtect},
 		{"the end of the grace period kills", testGracePeriod},
-		{"Drain of what is gone is no error", testDrainGone},
+		{"Drain of an exited executor is not an error", testDrainGone},
 		{"a progdef that cannot run is a StartError", testUnrunnable},
 		{"executors outlive the backend and are found again", testAdopt},
 		{"an adopted executor can be drained", testAdoptDrain},
-		{"exits in absence are reported", testAbsence},
+		{"exits while no backend is open are reported", testAbsence},
 		{"exits are reported until Forget", testUntilForget},
 		{"Forget leaves nothing", testForget},
-		{"nobody reads the exits: Close returns, none is lost", testSlowReader},
+		{"without a reader of exits, Close returns and none is lost", testSlowReader},
 		{"twenty at once", testTwenty},
 		{"two backends on one place", testTwoBackends},
 	} {
@@ -90,7 +84,7 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
-// A bench is one test's place and what it has opened there.
+// A bench is the place of one test, and the backends opened there.
 type bench struct {
 	harness Harness
 	place   Place
@@ -111,7 +105,7 @@ func newBench(t *testing.T, h Harness) *bench {
 	return b
 }
 
-// spec is an executor that runs the test program with a long grace period.
+// spec returns an executor that runs the test program with a long grace period.
 func (b *bench) spec(id string) backend.Spec { return b.specWith(id, b.place.Document) }
 
 func (b *bench) specWith(id string, d progdef.Document) backend.Spec {
@@ -202,8 +196,8 @@ func (o *opened) exit(t *testing.T, id string) backend.Exit {
 	}
 }
 
-// wantExit waits for an exit and compares it, but for the reason, of which any will do. The detail
-// must contain want.Detail.
+// wantExit waits for an exit and compares it with want. Any reason is accepted, and the detail must contain
+// want.Detail.
 func (o *opened) wantExit(t *testing.T, id string, want backend.Exit) {
 	t.Helper()
 	got := o.exit(t, id)
@@ -214,7 +208,7 @@ func (o *opened) wantExit(t *testing.T, id string, want backend.Exit) {
 		t.Errorf("exit of %s: detail %q has no %q", id, got.Detail, want.Detail)
 	}
 	if len(got.Detail) > contract.DetailLimit {
-		t.Errorf("exit of %s: detail of %d octets", id, len(got.Detail))
+		t.Errorf("exit of %s: detail of %d bytes", id, len(got.Detail))
 	}
 	want.Instance, want.Reason, want.Detail = instance(id), got.Reason, got.Detail
 	if got != want {
@@ -222,7 +216,7 @@ func (o *opened) wantExit(t *testing.T, id string, want backend.Exit) {
 	}
 }
 
-// wantList compares what runs with the ids given.
+// wantList compares the running executors with the given ids.
 func (o *opened) wantList(t *testing.T, ids ...string) {
 	t.Helper()
 	got, err := o.List(t.Context())
@@ -269,7 +263,7 @@ func (o *opened) forget(t *testing.T, id string) {
 func (b *bench) wantRemains(t *testing.T, n int) {
 	t.Helper()
 	if got := b.place.Remains(t); len(got) != n {
-		t.Errorf("left behind: %q, want %d", got, n)
+		t.Errorf("left over: %q, want %d", got, n)
 	}
 }
 

@@ -94,11 +94,11 @@ func testSignal(t *testing.T, b *bench) {
 func testImmediateExit(t *testing.T, b *bench) {
 	o := b.open(t)
 	spec := b.spec("one")
-	spec.Env[EnvDial] = "nowhere" // the program cannot reach the test and ends
+	spec.Env[EnvDial] = "nowhere" // the program cannot reach the test and exits
 	if err := o.Start(t.Context(), spec); err != nil {
 		t.Fatalf("Start: %v", err)
 	}
-	o.wantExit(t, "one", backend.Exit{Code: lostTest, Detail: "no test to talk to"})
+	o.wantExit(t, "one", backend.Exit{Code: lostTest, Detail: "cannot connect to the test"})
 }
 
 func testFork(t *testing.T, b *bench) {
@@ -147,7 +147,7 @@ func testGiveUp(t *testing.T, b *bench) {
 	b.wantHurried(t, o, p)
 }
 
-// wantHurried wants a program that drains to be given up, where that can be done.
+// wantHurried checks that a draining program is given up, if the place supports that.
 func (b *bench) wantHurried(t *testing.T, o *opened, p *Running) {
 	t.Helper()
 	if !b.harness.Unhurried {
@@ -159,7 +159,7 @@ func (b *bench) wantHurried(t *testing.T, o *opened, p *Running) {
 	o.wantExit(t, p.Executor, backend.Exit{})
 }
 
-// wantGivenUp lets a program that has heard the first SIGTERM end at the second, where there is one.
+// wantGivenUp lets a program that has received the first SIGTERM exit at the second one, if there is one.
 func (b *bench) wantGivenUp(t *testing.T, o *opened, p *Running) {
 	t.Helper()
 	if b.harness.OneSIGTERM {
@@ -192,7 +192,7 @@ func testProtect(t *testing.T, b *bench) {
 	o.wantExit(t, "one", backend.Exit{})
 	for _, id := range []string{"one", "never-was"} {
 		if err := o.Protect(t.Context(), id, true); err != nil {
-			t.Errorf("Protect of %s, which is gone: %v", id, err)
+			t.Errorf("Protect of %s, which has exited: %v", id, err)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func testProtect(t *testing.T, b *bench) {
 func testGracePeriod(t *testing.T, b *bench) {
 	o := b.open(t)
 	spec := b.spec("one")
-	// Kubernetes counts in seconds, so no less than one.
+	// Kubernetes counts in seconds, so at least one.
 	spec.Document.Drain.GracePeriod = document.Duration(time.Second)
 	p := b.start(t, o, spec)
 	if err := p.Ask(t, "fork"); err != "<nil>" {
@@ -305,7 +305,7 @@ func testUntilForget(t *testing.T, b *bench) {
 	o := b.open(t)
 	o.forget(t, "one")
 	o.close(t)
-	// The exit of the second is the sign that the first, if it were there, would have come.
+	// When the exit of the second executor arrives, that of the first would have arrived if there were one.
 	o = b.open(t)
 	b.start(t, o, b.spec("two")).Tell(t, "exit 0")
 	o.exit(t, "two")
@@ -321,7 +321,7 @@ func testForget(t *testing.T, b *bench) {
 	o := b.open(t)
 	p := b.start(t, o, b.spec("one"))
 	if err := o.Forget(t.Context(), "one"); err == nil {
-		t.Error("Forget of an executor that runs is no error")
+		t.Error("Forget of a running executor returned no error")
 	}
 	p.Tell(t, "exit 0")
 	o.exit(t, "one")
@@ -376,8 +376,8 @@ func testTwenty(t *testing.T, b *bench) {
 	b.wantRemains(t, 0)
 }
 
-// testTwoBackends runs two backends on one place, as two replicas of the spawner do that decide the
-// same: each executor starts once, and both hear of its exit.
+// testTwoBackends runs two backends on one place, like two replicas of the spawner with the same decisions: each
+// executor starts once, and both backends report its exit.
 func testTwoBackends(t *testing.T, b *bench) {
 	both := []*opened{b.open(t), b.open(t)}
 	names := ids("e", 5)

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// patience is how long the suite waits for something before it calls it missing. A machine under
-// load is slow; nothing that works comes near it.
+// patience is how long the suite waits for something before it fails. It is far longer than anything takes even on a
+// busy machine.
 const patience = time.Minute
 
-// A Control is the test's end of the programs' connections. Close ends all programs.
+// A Control is the test's side of the programs' connections. Close ends all programs.
 type Control struct {
 	listener net.Listener
 	restarts bool
@@ -27,8 +27,8 @@ type Control struct {
 	conns    []net.Conn
 }
 
-// NewControl listens for programs until the end of the test. With a nil listener it takes a port of
-// its own on the loopback interface. Where programs are restarted, only the first of a name counts.
+// NewControl listens for programs until the end of the test. If the listener is nil, it uses a free port of the
+// loopback interface. If programs are restarted, only the first one of a name counts.
 func NewControl(t *testing.T, l net.Listener, restarts bool) *Control {
 	t.Helper()
 	if l == nil {
@@ -43,7 +43,7 @@ func NewControl(t *testing.T, l net.Listener, restarts bool) *Control {
 	return c
 }
 
-// Addr is where the control listens.
+// Addr is the address on which the control listens.
 func (c *Control) Addr() string { return c.listener.Addr().String() }
 
 func (c *Control) accept() {
@@ -69,7 +69,7 @@ func (c *Control) serve(conn net.Conn) {
 	if !ok {
 		return
 	}
-	// No test makes a program say more than fits.
+	// The buffer fits everything that a program sends in a test.
 	p := &Running{
 		Executor: executor,
 		conn:     conn,
@@ -80,7 +80,7 @@ func (c *Control) serve(conn net.Conn) {
 	defer close(p.ended)
 	if !c.add(p) {
 		fmt.Fprintln(conn, "taken")
-		for lines.Scan() { // until it ends
+		for lines.Scan() { // until it exits
 		}
 		return
 	}
@@ -116,7 +116,7 @@ func (c *Control) close() {
 	c.serving.Wait()
 }
 
-// Program waits until the executor's program has said hello.
+// Program waits until the executor's program has sent hello.
 func (c *Control) Program(t *testing.T, executor string) *Running {
 	t.Helper()
 	late := time.After(patience)
@@ -130,19 +130,19 @@ func (c *Control) Program(t *testing.T, executor string) *Running {
 		select {
 		case <-changed:
 		case <-late:
-			t.Fatalf("the program of executor %q never said hello", executor)
+			t.Fatalf("the program of executor %q never sent hello", executor)
 		}
 	}
 }
 
-// Starts is how many programs have said hello for the executor.
+// Starts is the number of programs that have sent hello for the executor.
 func (c *Control) Starts(executor string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.programs[executor])
 }
 
-// A Running is a program that has said hello.
+// A Running is a program that has sent hello.
 type Running struct {
 	Executor string
 	conn     net.Conn
@@ -151,7 +151,7 @@ type Running struct {
 	ended    chan struct{}
 }
 
-// Tell tells the program something (see [Program]) and does not wait.
+// Tell sends the program a command (see [Program]) without waiting.
 func (p *Running) Tell(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if _, err := fmt.Fprintf(p.conn, format+"\n", args...); err != nil {
@@ -159,7 +159,7 @@ func (p *Running) Tell(t *testing.T, format string, args ...any) {
 	}
 }
 
-// Ask tells the program something and returns its answer.
+// Ask sends the program a command and returns its answer.
 func (p *Running) Ask(t *testing.T, format string, args ...any) string {
 	t.Helper()
 	p.Tell(t, format, args...)
@@ -171,13 +171,13 @@ func (p *Running) Ask(t *testing.T, format string, args ...any) string {
 	return answer
 }
 
-// AwaitSigterm waits until the program was sent SIGTERM.
+// AwaitSigterm waits until the program has received SIGTERM.
 func (p *Running) AwaitSigterm(t *testing.T) {
 	t.Helper()
 	await(t, p.sigterms, "SIGTERM at executor "+p.Executor)
 }
 
-// AwaitEnd waits until the program is gone.
+// AwaitEnd waits until the program has exited.
 func (p *Running) AwaitEnd(t *testing.T) {
 	t.Helper()
 	await(t, p.ended, "the end of executor "+p.Executor)
@@ -190,7 +190,7 @@ func await[T any](t *testing.T, ch <-chan T, what string) T {
 	case v := <-ch:
 		return v
 	case <-time.After(patience):
-		t.Fatalf("waited %s in vain for %s", patience, what)
+		t.Fatalf("timed out after %s waiting for %s", patience, what)
 		panic("not reached")
 	}
 }

@@ -1,8 +1,7 @@
 // Package backendtest is the conformance suite of package backend: every implementation passes
-// [Run]. It decides what a backend must do; a [Harness] says how to make one.
+// [Run]. It defines what a backend must do; a [Harness] creates the backend.
 //
-// The suite runs one program, [Program], on the backend. The program connects back to the test over
-// TCP, says who it is, and then does what the test tells it to, so that a test waits for what
-// happens and never for time to pass. It ends when the connection does: nothing of a test that died
-// stays behind.
+// The suite runs one program, [Program], on the backend. The program connects to the test over TCP, identifies itself,
+// and then executes the test's commands, so tests wait for events and never sleep. It exits when the connection closes,
+// so nothing is left of a test that was killed.
 package backendtest

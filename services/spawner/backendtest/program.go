@@ -17,30 +17,30 @@ import (
 // EnvDial is the environment variable with the address of the test, as host:port.
 const EnvDial = "BACKENDTEST_DIAL"
 
-// envChild marks the program's own child: it says the id of its parent with this after it.
+// envChild marks the program's own child: it is the suffix of the parent's id in its hello.
 const envChild = "BACKENDTEST_CHILD"
 
-// lostTest is the exit code of a program whose test is gone.
+// lostTest is the exit code of a program that has lost its test.
 const lostTest = 99
 
-// Program is the program that the suite runs on a backend: a harness makes an executable of it. It
-// returns the exit code.
+// Program is the program that the suite runs on a backend. A harness builds an executable that calls it. It returns the
+// exit code.
 //
-// What it says, a line each: "hello <executor>" first, "sigterm" for each SIGTERM, "ok <quoted>"
-// for what it was told and has done. What it understands: "env <name>", "stderr <quoted text>",
-// "stdout <octets>", "fork", "kill <signal number>", "exit <code>".
+// It writes lines: first "hello <executor>", "sigterm" for each SIGTERM, and "ok <quoted>" for each executed command.
+// The commands are "env <name>", "stderr <quoted text>", "stdout <bytes>", "fork", "kill <signal number>", "exit
+// <code>".
 func Program() int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM)
 	conn, err := net.Dial("tcp", os.Getenv(EnvDial))
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "backendtest: no test to talk to:", err)
+		fmt.Fprintln(os.Stderr, "backendtest: cannot connect to the test:", err)
 		return lostTest
 	}
 	defer conn.Close()
 	fmt.Fprintf(conn, "hello %s\n", os.Getenv(contract.EnvExecutor)+os.Getenv(envChild))
 	told := make(chan string)
-	go func() { // ends with the process
+	go func() { // until the process exits
 		defer close(told)
 		for s := bufio.NewScanner(conn); s.Scan(); {
 			told <- s.Text()
@@ -62,7 +62,7 @@ func Program() int {
 			switch verb {
 			case "exit":
 				return number(arg)
-			case "taken": // another program had our name: as an executor does, wait to be ended
+			case "taken": // another program has our name: like an executor, wait for SIGTERM
 				taken = true
 				continue
 			}
@@ -71,7 +71,7 @@ func Program() int {
 	}
 }
 
-// obey does what the test tells it and returns what to answer.
+// obey executes a command of the test and returns the answer.
 func obey(verb, arg string) string {
 	switch verb {
 	case "env":
@@ -80,7 +80,7 @@ func obey(verb, arg string) string {
 		text, _ := strconv.Unquote(arg)
 		fmt.Fprint(os.Stderr, text)
 	case "stdout":
-		noise := strings.Repeat("a line of noise on standard output, 48 octets...\n", 1000)
+		noise := strings.Repeat("a line of noise on standard output, 48 bytes ...\n", 1000)
 		for left := number(arg); left > 0; left -= len(noise) {
 			fmt.Print(noise)
 		}
@@ -92,7 +92,7 @@ func obey(verb, arg string) string {
 	return ""
 }
 
-// fork starts the program again as its own child, with the same standard output and error.
+// fork starts the program as its own child, with the same standard output and error.
 func fork() error {
 	self, err := os.Executable()
 	if err != nil {

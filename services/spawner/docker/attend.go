@@ -219,7 +219,7 @@ func graceOf(labels map[string]string) time.Duration {
 	return grace
 }
 
-// abandon makes sure that an executor whose start was interrupted never runs. Its exit says so.
+// abandon makes sure that an executor whose start was interrupted never runs. Its exit gives that reason.
 func (b *Backend) abandon(ctx context.Context, id string, n name) {
 	if !sleep(ctx, b.cfg.StartTimeout) {
 		return

@@ -12,7 +12,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// A PullPolicy says when an image is pulled from its registry. An image with a digest never changes,
+// A PullPolicy determines when an image is pulled from its registry. An image with a digest never changes,
 // so it is pulled at most once.
 type PullPolicy string
 

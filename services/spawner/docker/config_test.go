@@ -23,11 +23,11 @@ func TestConfigValidate(t *testing.T) {
 		"StartTimeout", `mount "creds"`, `mount ":/x"`, `mount "creds:relative"`, `mount "a:/b:rw"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("nothing about %s in: %v", want, err)
+			t.Errorf("%s is not mentioned in: %v", want, err)
 		}
 	}
 	if strings.Contains(err.Error(), "/ok") {
-		t.Errorf("a good mount is blamed: %v", err)
+		t.Errorf("a valid mount was rejected: %v", err)
 	}
 }
 

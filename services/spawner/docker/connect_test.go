@@ -16,11 +16,11 @@ func TestOwnContainer(t *testing.T) {
 			"1068 1047 8:1 /var/lib/docker/containers/" + id + "/hostname /etc/hostname rw - ext4 /dev/sda1 rw\n": id,
 		"1068 1047 0:9 /@/docker/containers/" + id + "/hostname /etc/hostname ro - btrfs /dev/sda1 rw\n":         id,
 		"1068 1047 0:9 /var/lib/containerd/io/sandboxes/" + id + "/hostname /etc/hostname rw - tmpfs tmpfs rw\n": "",
-		// A container that was shown the host's folder of containers.
+		// A container into which the host's folder of containers is mounted.
 		"1068 1047 8:1 /var/lib/docker/containers/" + id + "/mounts/shm /host/shm rw - tmpfs shm rw\n": "",
 	} {
 		if got := containerOf([]byte(mounts)); got != want {
-			t.Errorf("%q is of container %q, want %q", mounts, got, want)
+			t.Errorf("%q belongs to container %q, want %q", mounts, got, want)
 		}
 	}
 }
@@ -36,13 +36,13 @@ func TestPickNetwork(t *testing.T) {
 			s.Networks[n] = nil
 		}
 		if got := pickNetwork(s); got != want {
-			t.Errorf("of %q it is %q, want %q", names, got, want)
+			t.Errorf("from %q picked %q, want %q", names, got, want)
 		}
 	}
 	for _, alone := range []string{"host", "none"} {
 		s := &container.NetworkSettings{Networks: map[string]*network.EndpointSettings{alone: nil}}
 		if got := pickNetwork(s); got != bridge {
-			t.Errorf("of %q it is %q", alone, got)
+			t.Errorf("from %q picked %q", alone, got)
 		}
 	}
 }

@@ -28,9 +28,8 @@
 // # The end of an executor
 //
 // Drain sends SIGTERM. At the end of the progdef's grace period, or at GiveUp, the container gets another
-// SIGTERM, and SIGKILL Config.KillDelay later. Processes that a program leaves behind end with its
-// container. `docker stop` drains too, and waits for the grace period; so does the Docker daemon when it
-// shuts down.
+// SIGTERM, and SIGKILL Config.KillDelay later. Processes that a program leaves running end with its container. `docker
+// stop` drains too, and waits for the grace period; so does the Docker daemon when it shuts down.
 //
 // The daemon's events report changes of containers. The Backend then inspects the container, or all of them
 // after an interruption of the events. An exit is reported until Forget removes the container.

@@ -30,7 +30,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backendtest"
 )
 
-// patience is how long a test waits for something before it calls it missing.
+// patience is how long a test waits for something before it fails.
 const patience = time.Minute
 
 func TestConformance(t *testing.T) {
@@ -63,7 +63,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// cleanUp removes the test image, if a test has built it.
+// cleanUp removes the test image, if a test built it.
 func cleanUp() error {
 	c, err := Connect(context.Background(), "")
 	if err != nil {
@@ -88,7 +88,8 @@ func daemon(t *testing.T) *client.Client {
 	return c
 }
 
-// testTag is the image whose entry point is the test program. Others may test on the same daemon.
+// testTag is the name of the image whose entry point is the test program. It is unique, since other tests may use the
+// same daemon.
 var testTag = fmt.Sprintf("dagyo-spawner-docker-test-%d", os.Getpid())
 
 var buildTestImage = sync.OnceValue(func() error {
@@ -104,8 +105,8 @@ func testImage(t *testing.T) string {
 	return testTag
 }
 
-// imageOf builds an image for one test from a Dockerfile. Its context has the test program as
-// "program", and in "links" a link to /opt/app/program and a broken one.
+// imageOf builds an image for one test from a Dockerfile. The build context contains the test program as "program", and
+// a valid link to /opt/app/program and a broken one in "links".
 func imageOf(t *testing.T, dockerfile string) string {
 	t.Helper()
 	tag := fmt.Sprintf("%s-%d", testTag, places.Add(1))
@@ -178,7 +179,7 @@ func buildContext(dockerfile string) (*bytes.Buffer, error) {
 	return files, w.Close()
 }
 
-// compile makes the test program, which runs in an empty image.
+// compile builds the test program, which runs in an empty image.
 var compile = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "dagyo-docker-test-*")
 	if err != nil {
@@ -194,14 +195,14 @@ var compile = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(out)
 })
 
-// listen listens where containers on the default bridge reach it.
+// listen listens on an address that containers on the default bridge can reach.
 func listen(t *testing.T) (net.Listener, string) {
 	t.Helper()
 	found, err := daemon(t).NetworkInspect(t.Context(), bridge, client.NetworkInspectOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	host := found.Network.IPAM.Config[0].Subnet.Addr().Next() // the daemon may not have said the gateway yet
+	host := found.Network.IPAM.Config[0].Subnet.Addr().Next() // the daemon may not report the gateway yet
 	l, err := net.Listen("tcp", net.JoinHostPort(host.String(), "0"))
 	if err != nil {
 		t.Fatal(err)
@@ -211,7 +212,7 @@ func listen(t *testing.T) (net.Listener, string) {
 
 var places atomic.Int64
 
-// newPlace names a place that is cleared at the end of the test.
+// newPlace returns the name of a place that is cleared at the end of the test.
 func newPlace(t *testing.T) string {
 	t.Helper()
 	c := daemon(t)
@@ -258,7 +259,7 @@ func openBackend(t *testing.T, cfg Config) *Backend {
 	return b
 }
 
-// A bench is a place with one backend and the programs on it.
+// A bench is a place with one backend and its programs.
 type bench struct {
 	*Backend
 	docker  *client.Client
@@ -269,7 +270,7 @@ type bench struct {
 	logged  *logged
 }
 
-// logged is what a backend has logged.
+// logged is the log of a backend.
 type logged struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -301,7 +302,7 @@ func setup(t *testing.T, change ...func(*Config)) *bench {
 	t.Cleanup(func() {
 		_ = b.Close()
 		if t.Failed() {
-			t.Logf("the backend has logged:\n%s", b.logged)
+			t.Logf("the backend's log:\n%s", b.logged)
 		}
 	})
 	return b
@@ -313,7 +314,7 @@ func (b *bench) config() Config {
 	return cfg
 }
 
-// reopen closes the backend and opens another on its place.
+// reopen closes the backend and opens another one on its place.
 func (b *bench) reopen(t *testing.T) {
 	t.Helper()
 	if err := b.Close(); err != nil {
@@ -350,14 +351,14 @@ func (b *bench) mustStart(t *testing.T, spec backend.Spec) {
 	}
 }
 
-// result runs an executor to its end.
+// result runs an executor until it exits.
 func (b *bench) result(t *testing.T, spec backend.Spec) backend.Exit {
 	t.Helper()
 	b.mustStart(t, spec)
 	return b.exit(t, spec.Executor)
 }
 
-// exit waits for the next exit, which must be that of an executor.
+// exit waits for the next exit, which must be that of the executor.
 func (b *bench) exit(t *testing.T, id string) backend.Exit {
 	t.Helper()
 	select {
@@ -372,7 +373,7 @@ func (b *bench) exit(t *testing.T, id string) backend.Exit {
 	}
 }
 
-// inspected is an executor's container.
+// inspected returns the inspection of an executor's container.
 func (b *bench) inspected(t *testing.T, id string) container.InspectResponse {
 	t.Helper()
 	found, err := b.containers(t.Context(), labelExecutor, id)
@@ -400,11 +401,11 @@ func (b *bench) forget(t *testing.T, id string) {
 	}
 }
 
-// wantNothing checks that a place is empty and nothing is waited for.
+// wantNothing checks that a place is empty and no executor is waiting.
 func (b *bench) wantNothing(t *testing.T) {
 	t.Helper()
 	if left := remains(t, b.place); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
+		t.Errorf("left over: %q", left)
 	}
 	if running, err := b.List(t.Context()); err != nil || len(running) > 0 {
 		t.Errorf("List is %+v (%v)", running, err)

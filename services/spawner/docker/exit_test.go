@@ -63,7 +63,7 @@ func TestDescribe(t *testing.T) {
 				Detail: "[FATAL tini (7)] exec /greet failed: Exec format error\n",
 				Reason: "the system cannot execute the program in the image: /greet failed: Exec format error; " +
 					"build the image for this machine, with the program's interpreter and loader in it"}},
-		"says it cannot": {
+		"prints that it cannot be executed": {
 			state: exited(126), stderr: "exec /greet failed", want: backend.Exit{
 				Code: 126, Reason: "it exited with code 126", Detail: "exec /greet failed"}},
 	} {
@@ -73,7 +73,7 @@ func TestDescribe(t *testing.T) {
 			}
 			n := own.is(c.phase, time.Time{})
 			if !ended(seen.State, n) {
-				t.Error("it has not ended")
+				t.Error("it has not exited")
 			}
 			if got := describe(seen, n, c.stderr); got != c.want {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
@@ -88,7 +88,7 @@ func TestNotEnded(t *testing.T) {
 		container.StateRemoving,
 	} {
 		if ended(&container.State{Status: s}, name{}) {
-			t.Errorf("%s counts as ended", s)
+			t.Errorf("%s counts as exited", s)
 		}
 	}
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backendtest"
 )
 
-// The environment of a spawner to be killed.
+// The environment of a spawner that the test kills.
 const (
-	envPlace = "DOCKER_TEST_PLACE" // also makes the test binary play the spawner
+	envPlace = "DOCKER_TEST_PLACE" // also makes the test binary act as the spawner
 	envImage = "DOCKER_TEST_IMAGE"
 )
 
@@ -49,9 +49,9 @@ func spawner() int {
 	return 0
 }
 
-// A spawner that is killed in the middle of its work leaves executors that run, some that were never
-// started, and some that it had not come to. Its successor starts the last, and says of the others how
-// they ended: none runs twice, none is lost.
+// A spawner that is killed during its work leaves running executors, executors whose start was interrupted, and some
+// that it did not begin to start. Its successor starts the latter, and reports how the others ended: none runs twice,
+// and none is lost.
 func TestSpawnerIsKilledWhileItStarts(t *testing.T) {
 	b := setup(t, func(c *Config) { c.StartTimeout = 10 * time.Millisecond })
 	if err := b.Close(); err != nil {
@@ -71,7 +71,7 @@ func TestSpawnerIsKilledWhileItStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "open\n" {
-		t.Errorf("the spawner said %q", line)
+		t.Errorf("the spawner printed %q", line)
 	}
 	b.awaitSomeProgram(t)
 	if err := cmd.Process.Kill(); err != nil {
@@ -94,7 +94,7 @@ func TestSpawnerIsKilledWhileItStarts(t *testing.T) {
 	}
 }
 
-// awaitSomeProgram waits until one of the programs runs.
+// awaitSomeProgram waits until one of the programs is running.
 func (b *bench) awaitSomeProgram(t *testing.T) {
 	t.Helper()
 	eventually(t, "a program", func() bool {
@@ -107,11 +107,11 @@ func (b *bench) awaitSomeProgram(t *testing.T) {
 	})
 }
 
-// awaitFates waits until each executor runs or has ended, and returns the exits.
+// awaitFates waits until each executor is running or has exited, and returns the exits.
 func (b *bench) awaitFates(t *testing.T) map[string]backend.Exit {
 	t.Helper()
 	exits := map[string]backend.Exit{}
-	eventually(t, "an end of all starts", func() bool {
+	eventually(t, "the results of all starts", func() bool {
 		select {
 		case e := <-b.Exits():
 			exits[e.Executor] = e
@@ -135,7 +135,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 		select {
 		case <-tick.C:
 		case <-late:
-			t.Fatalf("waited %s in vain for %s", patience, what)
+			t.Fatalf("timed out after %s waiting for %s", patience, what)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// A link is a way to the Docker daemon that can be cut.
+// A link is a connection to the Docker daemon that can be cut.
 type link struct {
 	listener net.Listener
 	docker   *client.Client
@@ -26,7 +26,7 @@ type link struct {
 	mu      sync.Mutex
 	down    bool
 	conns   map[net.Conn]bool
-	refused chan struct{} // receives when somebody finds the link down
+	refused chan struct{} // receives when a connection attempt finds the link down
 }
 
 func newLink(t *testing.T) *link {
@@ -93,7 +93,7 @@ func (k *link) add(conns ...net.Conn) bool {
 	return true
 }
 
-// cut breaks all connections, and refuses new ones until mend.
+// cut closes all connections, and rejects new ones until mend.
 func (k *link) cut() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -117,7 +117,7 @@ func TestEventsAreInterrupted(t *testing.T) {
 	k.cut()
 	missed.Tell(t, "exit 3")
 	missed.AwaitEnd(t)
-	<-k.refused // it has noticed, and tries again
+	<-k.refused // detected; it is retrying
 	k.mend()
 	if e := b.exit(t, "missed"); e.Code != 3 {
 		t.Errorf("exit is %+v", e)
@@ -127,18 +127,18 @@ func TestEventsAreInterrupted(t *testing.T) {
 		t.Errorf("exit is %+v", e)
 	}
 	if !strings.Contains(b.logged.String(), "cannot receive the events of executors") {
-		t.Errorf("it has logged %q", b.logged)
+		t.Errorf("got log %q", b.logged)
 	}
 }
 
-func TestDaemonIsAway(t *testing.T) {
+func TestDaemonIsUnreachable(t *testing.T) {
 	k := newLink(t)
 	b := setup(t, func(c *Config) { c.Host = k.host() })
 	p := b.start(t, b.spec("one"))
 	k.cut()
 	var refusal *backend.StartError
 	if err := b.Start(t.Context(), b.spec("two")); err == nil || errors.As(err, &refusal) {
-		t.Errorf("Start: %v, want an error that may pass", err)
+		t.Errorf("Start: %v, want a transient error", err)
 	}
 	_, listing := b.List(t.Context())
 	for call, err := range map[string]error{
@@ -146,7 +146,7 @@ func TestDaemonIsAway(t *testing.T) {
 		"Forget": b.Forget(t.Context(), "one"), "List": listing,
 	} {
 		if err == nil {
-			t.Errorf("%s is no error", call)
+			t.Errorf("%s returned no error", call)
 		}
 	}
 	k.mend()
@@ -157,8 +157,8 @@ func TestDaemonIsAway(t *testing.T) {
 	b.exit(t, "one")
 }
 
-// An executor whose time is over while the daemon cannot be reached ends as soon as it can.
-func TestGracePeriodEndsWhileTheDaemonIsAway(t *testing.T) {
+// An executor whose grace period ends while the daemon is unreachable is ended as soon as possible.
+func TestGracePeriodEndsWhileTheDaemonIsUnreachable(t *testing.T) {
 	k := newLink(t)
 	b := setup(t, func(c *Config) { c.Host = k.host() })
 	spec := b.spec("one")

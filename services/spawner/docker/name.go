@@ -20,7 +20,7 @@ type name struct {
 	phase           phase
 	// at is when the phase is over; zero if it has no end.
 	at time.Time
-	// said is the name as Docker returned it, which may have been changed by hand; "" for a new name.
+	// said is the name as Docker returned it, which may have been changed by hand, or "" for a new name.
 	said string
 }
 

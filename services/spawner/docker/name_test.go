@@ -21,25 +21,25 @@ func TestNames(t *testing.T) {
 		}
 		for _, said := range []string{text, "/" + text} {
 			if got := parseName(n.place, n.executor, said); got.String() != text || !got.at.Equal(n.at) {
-				t.Errorf("%q is read as %v", said, got)
+				t.Errorf("%q is parsed as %v", said, got)
 			}
 		}
 	}
 }
 
-func TestOddNamesSayNothing(t *testing.T) {
+func TestOddNamesCarryNoPhase(t *testing.T) {
 	for _, odd := range []string{
 		"", "/", "thirsty_hopper", "other.e", "dagyo.e.", "dagyo.e.draining-until", "dagyo.e.draining-until-",
 		"dagyo.e.draining-until-soon", "dagyo.e.killed-at-20260131T225959.007", "dagyo.e.serving",
 		"dagyo.e.abandoned-20260131T225959.007Z",
 	} {
 		if got := parseName("dagyo", "e", odd); got.phase != serving || !got.at.IsZero() {
-			t.Errorf("%q is read as %+v", odd, got)
+			t.Errorf("%q is parsed as %+v", odd, got)
 		}
 	}
 }
 
-func TestNamesAreReadAsWritten(t *testing.T) {
+func TestNamesAreParsedAsFormatted(t *testing.T) {
 	id := rapid.StringMatching(`[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?`)
 	rapid.Check(t, func(t *rapid.T) {
 		n := name{place: id.Draw(t, "place"), executor: id.Draw(t, "executor")}
@@ -50,7 +50,7 @@ func TestNamesAreReadAsWritten(t *testing.T) {
 		}
 		n = n.is(p, at)
 		if got := parseName(n.place, n.executor, n.String()); got.String() != n.String() || !got.at.Equal(at) {
-			t.Errorf("%v is read as %v", n, got)
+			t.Errorf("%v is parsed as %v", n, got)
 		}
 	})
 }

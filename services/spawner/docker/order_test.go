@@ -85,7 +85,7 @@ func TestContainer(t *testing.T) {
 	if !h.ReadonlyRootfs || h.Privileged || !slices.Equal(h.CapDrop, []string{"ALL"}) || len(h.CapAdd) > 0 ||
 		!slices.Equal(h.SecurityOpt, []string{"no-new-privileges:true"}) || !*h.Init || h.AutoRemove ||
 		h.RestartPolicy.Name != "no" || *h.PidsLimit != DefaultPidsLimit || h.Memory != 64<<20 {
-		t.Errorf("host part is %+v", h)
+		t.Errorf("host configuration is %+v", h)
 	}
 	if h.NetworkMode != "queues" || !slices.Equal(h.ExtraHosts, []string{"queue:host-gateway"}) {
 		t.Errorf("network is %s, with %q", h.NetworkMode, h.ExtraHosts)
@@ -106,7 +106,7 @@ func TestContainer(t *testing.T) {
 	}
 }
 
-// Without a command, the image's own is run, whose parts Docker fills in.
+// Without a command, Docker runs that of the image.
 func TestContainerOfTheImagesOwnProgram(t *testing.T) {
 	cfg := defaults(t, Config{})
 	o, err := cfg.order(someSpec(progdef.Document{Image: "greet:1"}), 4)
@@ -123,7 +123,7 @@ func TestContainerOfTheImagesOwnProgram(t *testing.T) {
 	wantRefusal(t, err, "/image", "has no entry point")
 }
 
-func TestOrderRefuses(t *testing.T) {
+func TestOrderRejects(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "secrets"), 0o700); err != nil {
 		t.Fatal(err)
@@ -147,7 +147,7 @@ func TestOrderRefuses(t *testing.T) {
 			_, err := defaults(t, Config{EnvDir: dir}).order(someSpec(c.doc), 4)
 			wantRefusal(t, err, c.pointer, c.message)
 			if strings.Contains(err.Error(), "hush") {
-				t.Errorf("it tells the secret: %v", err)
+				t.Errorf("it contains the secret: %v", err)
 			}
 		})
 	}
@@ -184,7 +184,7 @@ func TestCandidates(t *testing.T) {
 		{"greet", "/app", "tools::/bin", []string{"/app/tools/greet", "/app/greet", "/bin/greet"}},
 	} {
 		if got := candidates(c.word, c.dir, c.search); !slices.Equal(got, c.want) {
-			t.Errorf("%q in %q and %q may be %q, want %q", c.word, c.dir, c.search, got, c.want)
+			t.Errorf("candidates for %q in %q and %q are %q, want %q", c.word, c.dir, c.search, got, c.want)
 		}
 	}
 }

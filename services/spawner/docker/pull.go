@@ -19,7 +19,7 @@ import (
 type pull struct {
 	order  order
 	cancel context.CancelFunc
-	// waiting says what it is waiting for.
+	// waiting describes what it is waiting for.
 	waiting string
 	// starting is set when the image has been pulled.
 	starting bool
@@ -45,7 +45,7 @@ func (b *Backend) image(ctx context.Context, ref imageRef) (i image.InspectRespo
 	return i, false, nil
 }
 
-// refetch reports whether an image is to be pulled although the host has it.
+// refetch reports whether an image must be pulled although the host has it.
 func (b *Backend) refetch(ref imageRef) bool { return b.cfg.Pull == PullAlways && ref.digest == "" }
 
 // fetch starts to pull the image of an executor, and starts the executor once it is there.

@@ -31,7 +31,7 @@ func newRegistry(t *testing.T, gate func(http.Handler) http.Handler) string {
 
 func public(h http.Handler) http.Handler { return h }
 
-// push pushes the test image under a name, removes that name here, and returns the digest.
+// push pushes the test image under a name, removes that name on this host, and returns the digest.
 func (b *bench) push(t *testing.T, name string) string {
 	t.Helper()
 	if _, err := b.docker.ImageTag(t.Context(), client.ImageTagOptions{Source: b.image, Target: name}); err != nil {
@@ -62,7 +62,7 @@ func (b *bench) push(t *testing.T, name string) string {
 			return d
 		}
 	}
-	t.Fatalf("pushed, and has the digests %q", i.RepoDigests)
+	t.Fatalf("the pushed image has the digests %q", i.RepoDigests)
 	return ""
 }
 
@@ -73,7 +73,7 @@ func removeHere(t *testing.T, c *client.Client, image string) {
 	}
 }
 
-// anImage builds an image that nothing else uses, so that it can be removed.
+// anImage builds an image that is not used otherwise, so it can be removed.
 func (b *bench) anImage(t *testing.T) {
 	t.Helper()
 	b.image = imageOf(t, fmt.Sprintf("FROM scratch\nCOPY program /program\nENTRYPOINT [\"/program\"]\nLABEL test=%s\n", b.place))
@@ -97,12 +97,12 @@ func TestPullByDigest(t *testing.T) {
 	b.forget(t, "one")
 	b.wantNothing(t)
 	if _, err := b.docker.ImageTag(t.Context(), client.ImageTagOptions{Source: pinned, Target: b.image}); err != nil {
-		t.Fatal(err) // for whoever removes it
+		t.Fatal(err) // so that it can be removed
 	}
 	removeHere(t, b.docker, pinned)
 }
 
-// An image that was built here and never pushed is pinned by its own id.
+// An image that was built on this host and never pushed is pinned by its own id.
 func TestPinnedByImageID(t *testing.T) {
 	b := setup(t)
 	i, err := b.docker.ImageInspect(t.Context(), b.image)
@@ -152,19 +152,19 @@ func TestMissingImage(t *testing.T) {
 		t.Errorf("List is %+v (%v)", running, err)
 	}
 	if err := b.Forget(t.Context(), "one"); err == nil {
-		t.Error("Forget of an executor that waits for its image is no error")
+		t.Error("Forget of an executor that is waiting for its image returned no error")
 	}
 	e := b.exit(t, "one")
 	if e.Code != -1 || !e.Permanent || !strings.Contains(e.Reason, "cannot pull image 127.0.0.1:1/greet: ") ||
 		!strings.Contains(e.Reason, "connection refused; check that the Docker host can reach the registry") {
 		t.Errorf("exit is %+v", e)
 	}
-	b.mustStart(t, spec) // it has run, in a way
+	b.mustStart(t, spec) // its exit was reported, so it counts as run
 	b.forget(t, "one")
 	b.wantNothing(t)
 }
 
-func TestImageThatTheRegistryDoesNotHave(t *testing.T) {
+func TestImageIsNotInTheRegistry(t *testing.T) {
 	b := setup(t)
 	missing := newRegistry(t, public) + "/greet:1"
 	e := b.result(t, b.specOf("one", progdef.Document{Image: missing}))
@@ -183,7 +183,7 @@ func TestPullPolicies(t *testing.T) {
 		"the spawner's pull policy forbids pulling it")
 	b.wantNothing(t)
 	b.cfg.Pull = PullAlways
-	// What the registry has, not what is here under its name.
+	// The image of the registry, not the local one with the same name.
 	if _, err := b.docker.ImageTag(t.Context(), client.ImageTagOptions{Source: testTag, Target: name}); err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestPullPolicies(t *testing.T) {
 	removeHere(t, b.docker, name)
 }
 
-// slow is a registry that answers when it is told to.
+// slow is a registry that blocks its answers until it is released.
 type slow struct{ asked, answer chan struct{} }
 
 func (s slow) gate(h http.Handler) http.Handler {
@@ -217,7 +217,7 @@ func newSlow(t *testing.T) (slow, string) {
 	return s, address
 }
 
-func TestDrainOfOneThatWaitsForItsImage(t *testing.T) {
+func TestDrainWhileWaitingForTheImage(t *testing.T) {
 	for name, tell := range map[string]func(*bench) error{
 		"Drain":  func(b *bench) error { return b.Drain(t.Context(), "one") },
 		"GiveUp": func(b *bench) error { return b.GiveUp(t.Context(), "one") },
@@ -282,11 +282,11 @@ func TestPrivateRegistry(t *testing.T) {
 	}
 	removeHere(t, b.docker, pinned)
 	if strings.Contains(b.logged.String(), "hush") {
-		t.Errorf("it logs the password:\n%s", b.logged)
+		t.Errorf("the log contains the password:\n%s", b.logged)
 	}
 }
 
-// logIn writes what `docker login` does.
+// logIn writes the configuration that `docker login` writes.
 func logIn(t *testing.T, address, user, password string) {
 	t.Helper()
 	dir := t.TempDir()

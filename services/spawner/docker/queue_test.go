@@ -17,7 +17,7 @@ func TestQueue(t *testing.T) {
 	<-q.changed
 	select {
 	case <-q.changed:
-		t.Error("it has changed twice")
+		t.Error("changed received twice")
 	default:
 	}
 	want("a", 3)

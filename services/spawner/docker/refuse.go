@@ -10,7 +10,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// refuse is the error for an executor that cannot be started as its progdef says.
+// refuse is the error for an executor that cannot be started as its progdef requires.
 func refuse(message, hint string, pointer ...string) *backend.StartError {
 	return &backend.StartError{Problem: problem.Problem{
 		Code: problem.StartRefused, Pointer: problem.Pointer(pointer...), Message: message, Hint: hint,

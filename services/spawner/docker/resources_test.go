@@ -35,11 +35,11 @@ func TestTranslate(t *testing.T) {
 				NanoCPUs: 2e9, CPUShares: 2048, Memory: 1 << 30, MemorySwap: 1 << 30,
 				MemoryReservation: 1 << 30, DeviceRequests: gpus(1),
 			}, 0},
-		"no GPU":                    {nil, amounts{"nvidia.com/gpu": "0"}, container.Resources{}, 0},
-		"more CPUs than there are":  {nil, amounts{"cpu": "1E"}, container.Resources{NanoCPUs: 4e9}, 0},
-		"a great share":             {amounts{"cpu": "1E"}, nil, container.Resources{CPUShares: 1 << 18}, 0},
-		"fractions of an octet":     {nil, amounts{"memory": "6291456.5"}, container.Resources{Memory: 6291457, MemorySwap: 6291457}, 0},
-		"more memory than there is": {nil, amounts{"memory": "16E"}, container.Resources{Memory: math.MaxInt64, MemorySwap: math.MaxInt64}, 0},
+		"no GPU":                        {nil, amounts{"nvidia.com/gpu": "0"}, container.Resources{}, 0},
+		"more CPUs than the host has":   {nil, amounts{"cpu": "1E"}, container.Resources{NanoCPUs: 4e9}, 0},
+		"a great share":                 {amounts{"cpu": "1E"}, nil, container.Resources{CPUShares: 1 << 18}, 0},
+		"fractions of a byte":           {nil, amounts{"memory": "6291456.5"}, container.Resources{Memory: 6291457, MemorySwap: 6291457}, 0},
+		"more memory than the host has": {nil, amounts{"memory": "16E"}, container.Resources{Memory: math.MaxInt64, MemorySwap: math.MaxInt64}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := translate(progdef.Resources{Requests: c.requests, Limits: c.limits}, 4)
@@ -53,7 +53,7 @@ func TestTranslate(t *testing.T) {
 	}
 }
 
-func TestTranslateRefuses(t *testing.T) {
+func TestTranslateRejects(t *testing.T) {
 	for name, c := range map[string]struct {
 		requests, limits amounts
 		pointer, message string
@@ -76,7 +76,7 @@ func TestTranslateRefuses(t *testing.T) {
 	}
 }
 
-// wantRefusal checks that an error is a refusal that blames what it should.
+// wantRefusal checks that an error is a *backend.StartError with the expected pointer and message.
 func wantRefusal(t *testing.T, err error, pointer, message string) {
 	t.Helper()
 	var refusal *backend.StartError

@@ -24,7 +24,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// facts reads what the role "confess" of the test program says.
+// facts reads the output of the role "confess" of the test program.
 func facts(t *testing.T, detail string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -53,7 +53,7 @@ func TestConfinement(t *testing.T) {
 		}
 	}
 	if got["pid"] == "1" {
-		t.Error("it is the first process, which is deaf to signals")
+		t.Error("it is the first process, which ignores signals by default")
 	}
 }
 
@@ -100,7 +100,7 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
-func TestKilledFromOutside(t *testing.T) {
+func TestKilledByHand(t *testing.T) {
 	b := setup(t)
 	p := b.start(t, b.spec("one"))
 	p.Ask(t, "stderr %q", "so far so good\n")
@@ -122,7 +122,7 @@ func TestRemovedByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.AwaitEnd(t)
-	// Either the end was seen, or that the container is gone.
+	// The backend has seen either the exit or the removal of the container.
 	if e := b.exit(t, "one"); e.Code != -1 {
 		t.Errorf("exit is %+v", e)
 	}
@@ -130,7 +130,7 @@ func TestRemovedByHand(t *testing.T) {
 	b.wantNothing(t)
 }
 
-// `docker stop` drains, and waits for as long as the progdef says.
+// `docker stop` drains, and waits for the progdef's grace period.
 func TestStoppedByHand(t *testing.T) {
 	b := setup(t)
 	p := b.start(t, b.spec("one"))
@@ -180,11 +180,11 @@ func TestSecretsStayWithTheContainer(t *testing.T) {
 		t.Errorf("Start: %v", err)
 	}
 	if strings.Contains(b.logged.String(), "hush") {
-		t.Errorf("it logs the secret:\n%s", b.logged)
+		t.Errorf("the log contains the secret:\n%s", b.logged)
 	}
 }
 
-// What an image declares as volumes is removed with the container.
+// Volumes declared by an image are removed with the container.
 func TestVolumesGoWithTheContainer(t *testing.T) {
 	b := setup(t)
 	image := imageOf(t, "FROM scratch\nCOPY program /program\nENTRYPOINT [\"/program\"]\nVOLUME /data\n")
@@ -198,7 +198,7 @@ func TestVolumesGoWithTheContainer(t *testing.T) {
 	b.forget(t, "one")
 	_, err := b.docker.VolumeInspect(t.Context(), mounts[0].Name, client.VolumeInspectOptions{})
 	if err == nil {
-		t.Error("the volume is still there")
+		t.Error("the volume still exists")
 	}
 }
 
@@ -217,7 +217,7 @@ func TestMounts(t *testing.T) {
 	b.exit(t, "one")
 }
 
-// onNetwork moves the backend to a network of its own.
+// onNetwork moves the backend to a separate network.
 func (b *bench) onNetwork(t *testing.T) string {
 	t.Helper()
 	network := "dagyo-" + b.place
@@ -240,14 +240,14 @@ func (b *bench) removeNetwork(t *testing.T, network string) {
 	}
 }
 
-// A container is reached by other names on a network of its own; that it gets another name while it
-// drains must not cut it off.
+// On a user-defined network, containers are reached by their names. Renaming a draining container must not disconnect
+// it.
 func TestUserDefinedNetwork(t *testing.T) {
 	b := setup(t)
 	network := b.onNetwork(t)
 	p := b.start(t, b.spec("one"))
 	if _, ok := b.inspected(t, "one").NetworkSettings.Networks[network]; !ok {
-		t.Error("it is not on the network")
+		t.Error("it is not connected to the network")
 	}
 	b.drain(t, "one")
 	p.AwaitSigterm(t)
@@ -258,12 +258,12 @@ func TestUserDefinedNetwork(t *testing.T) {
 	b.removeNetwork(t, network)
 }
 
-// A spawner that runs in a container finds the network of its own.
+// A spawner that runs in a container finds the container's network.
 func TestNetworkIsFound(t *testing.T) {
 	b := setup(t)
 	socket, ok := strings.CutPrefix(b.docker.DaemonHost(), "unix://")
 	if !ok {
-		t.Fatalf("the daemon at %s has no socket to show to a container", b.docker.DaemonHost())
+		t.Fatalf("the daemon at %s has no socket to mount into a container", b.docker.DaemonHost())
 	}
 	network := b.onNetwork(t)
 	created, err := b.docker.ContainerCreate(t.Context(), client.ContainerCreateOptions{
@@ -289,13 +289,13 @@ func TestNetworkIsFound(t *testing.T) {
 	}
 	said, err := b.stderr(t.Context(), created.ID)
 	if err != nil || !strings.Contains(said, "found the network for executors") || !strings.Contains(said, network) {
-		t.Errorf("it said %q (%v), want the network %s", said, err, network)
+		t.Errorf("it logged %q (%v), want the network %s", said, err, network)
 	}
 	b.forget(t, "spawner")
 	b.removeNetwork(t, network)
 }
 
-// Where the spawner does not run in a container, nor does the queue, perhaps.
+// If the spawner does not run in a container, the queue may not either.
 func TestHostHasAName(t *testing.T) {
 	b := setup(t)
 	_, port, _ := net.SplitHostPort(b.dial)
@@ -354,10 +354,10 @@ func TestStartRefused(t *testing.T) {
 		})
 	}
 	b.start(t, b.spec("two")).Tell(t, "exit 0")
-	b.exit(t, "two") // and none before
+	b.exit(t, "two") // and none exists before
 }
 
-// The files of an image are executable, or not, as whoever built it says; a link leads to another file.
+// Files of an image keep their modes, and links are followed.
 func TestProgramIsFound(t *testing.T) {
 	b := setup(t)
 	image := imageOf(t, "FROM scratch\nCOPY program /opt/app/program\nCOPY links /links\n"+
@@ -370,7 +370,7 @@ func TestProgramIsFound(t *testing.T) {
 	}
 }
 
-// What cannot be executed although it is there is found out only by trying.
+// A file that exists but cannot be executed is only detected by trying.
 func TestUnexecutable(t *testing.T) {
 	b := setup(t)
 	image := imageOf(t, "FROM scratch\nCOPY Dockerfile /greet\nENTRYPOINT [\"/greet\"]\n")
@@ -399,7 +399,7 @@ func TestForeignName(t *testing.T) {
 	b.start(t, b.spec("one"))
 }
 
-func TestPlacesAreApart(t *testing.T) {
+func TestPlacesAreSeparate(t *testing.T) {
 	b, other := setup(t), setup(t)
 	b.start(t, b.spec("one"))
 	p := other.start(t, other.spec("one"))
@@ -413,8 +413,8 @@ func TestPlacesAreApart(t *testing.T) {
 	}
 }
 
-// The second SIGTERM comes at the end of the grace period, before the SIGKILL: an executor needs
-// the time between to say which jobs it gives up.
+// The second SIGTERM is sent at the end of the grace period, before the SIGKILL: an executor needs the time in between
+// to report the jobs that it gives up.
 func TestGracePeriodEndsWithSecondSigterm(t *testing.T) {
 	b := setup(t, func(c *Config) { c.KillDelay = time.Hour })
 	spec := b.spec("one")
@@ -429,7 +429,7 @@ func TestGracePeriodEndsWithSecondSigterm(t *testing.T) {
 	}
 }
 
-// Who comes after a spawner that was killed goes on where that stopped, and does not begin anew.
+// The successor of a killed spawner continues where that stopped, and does not start over.
 func TestEndSurvivesTheSpawner(t *testing.T) {
 	b := setup(t)
 	spec := b.spec("one")
@@ -447,7 +447,7 @@ func TestEndSurvivesTheSpawner(t *testing.T) {
 	}
 }
 
-// kills counts the signals that the daemon was told to send to an executor.
+// kills counts the signals that the daemon sent to an executor.
 func (b *bench) kills(t *testing.T, id string) int {
 	t.Helper()
 	events := b.docker.Events(t.Context(), client.EventsListOptions{
@@ -466,7 +466,7 @@ func (b *bench) kills(t *testing.T, id string) int {
 	}
 }
 
-// A second SIGTERM would end jobs that run.
+// A second SIGTERM would end running jobs.
 func TestDrainSendsOneSigterm(t *testing.T) {
 	b := setup(t)
 	p := b.start(t, b.spec("one"))
@@ -494,8 +494,8 @@ func TestDrainSendsOneSigterm(t *testing.T) {
 }
 
 // Two SIGTERMs in the same instant would count as one.
-func TestGiveUpRightBehindDrain(t *testing.T) {
-	b := setup(t, func(c *Config) { c.KillDelay = time.Hour }) // the test decides when it ends
+func TestGiveUpRightAfterDrain(t *testing.T) {
+	b := setup(t, func(c *Config) { c.KillDelay = time.Hour }) // the test ends it
 	for i := range 5 {
 		id := fmt.Sprintf("one-%d", i)
 		p := b.start(t, b.spec(id))
@@ -509,14 +509,14 @@ func TestGiveUpRightBehindDrain(t *testing.T) {
 	}
 }
 
-// An executor that drains has another name; its own must not be taken for free.
+// A draining executor has another name; its original name must not count as free.
 func TestStartWhileItDrains(t *testing.T) {
 	b := setup(t)
 	p := b.start(t, b.spec("one"))
 	b.drain(t, "one")
 	p.AwaitSigterm(t)
 	b.mustStart(t, b.spec("one"))
-	// Even for one who has looked for it a moment before.
+	// Even for a caller that checked a moment before.
 	o, err := b.cfg.order(b.spec("one"), b.cpus)
 	if err != nil {
 		t.Fatal(err)
@@ -538,7 +538,7 @@ func TestStartWhileItDrains(t *testing.T) {
 	}
 }
 
-// broken makes what a spawner leaves that is killed in the middle of a start.
+// broken creates the state that a spawner leaves if it is killed during a start.
 func (b *bench) broken(t *testing.T, id string) {
 	t.Helper()
 	o, err := b.cfg.order(b.spec(id), b.cpus)
@@ -561,7 +561,7 @@ func (b *bench) broken(t *testing.T, id string) {
 func TestBrokenStartIsAbandoned(t *testing.T) {
 	b := setup(t, func(c *Config) { c.StartTimeout = 10 * time.Millisecond })
 	b.broken(t, "one")
-	b.mustStart(t, b.spec("one")) // calls attention to it
+	b.mustStart(t, b.spec("one")) // triggers an inspection
 	e := b.exit(t, "one")
 	if e.Code != -1 || e.Reason != "it was never started: the spawner exited while starting it" {
 		t.Errorf("exit is %+v", e)
@@ -576,7 +576,7 @@ func TestBrokenStartIsAbandoned(t *testing.T) {
 		t.Error("it was started")
 	}
 	if strings.Contains(b.logged.String(), "WARN") {
-		t.Errorf("it has logged\n%s", b.logged)
+		t.Errorf("the log is\n%s", b.logged)
 	}
 }
 
@@ -604,7 +604,7 @@ func TestDrainOfAnUnfinishedStart(t *testing.T) {
 	}
 }
 
-// What the daemon cannot start now, and nobody can blame on the progdef, is an exit.
+// If the daemon cannot start a container, and the progdef is not the cause, the result is an exit.
 func TestDaemonCannotStart(t *testing.T) {
 	b := setup(t)
 	network := b.onNetwork(t)
@@ -641,7 +641,7 @@ func TestBadIds(t *testing.T) {
 			"GiveUp": b.GiveUp(t.Context(), id), "Forget": b.Forget(t.Context(), id),
 		} {
 			if err == nil {
-				t.Errorf("%s(%q) is no error", call, id)
+				t.Errorf("%s(%q) returned no error", call, id)
 			}
 		}
 	}

@@ -1,6 +1,6 @@
-// Package envset reads the sets of environment variables that a progdef names in envFrom from files,
-// where executors do not run in Kubernetes: secrets/<name>.env and configmaps/<name>.env in one folder,
-// with KEY=VALUE lines. No error of this package holds a value.
+// Package envset reads the sets of environment variables in a progdef's envFrom from files, for executors outside of
+// Kubernetes: secrets/<name>.env and configmaps/<name>.env in one folder, with KEY=VALUE lines. No error of this
+// package contains a value.
 package envset
 
 import (
@@ -20,16 +20,16 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// fileLimit bounds a file, in octets; Kubernetes has the same limit.
+// fileLimit limits a file, in bytes; Kubernetes has the same limit.
 const fileLimit = 1 << 20
 
-// Vars is an environment by variable.
+// Vars maps variables to values.
 type Vars map[string]string
 
-// Add sets variables; what was there before goes.
+// Add sets variables, and replaces existing ones.
 func (v Vars) Add(vars map[string]string) { maps.Copy(v, vars) }
 
-// List returns the environment as the system takes it, KEY=VALUE, sorted.
+// List returns the environment as sorted KEY=VALUE strings.
 func (v Vars) List() []string {
 	out := make([]string, 0, len(v))
 	for _, name := range slices.Sorted(maps.Keys(v)) {
@@ -38,11 +38,11 @@ func (v Vars) List() []string {
 	return out
 }
 
-// Dir is the folder of the files; "" for none.
+// Dir is the folder of the files, or "" for none.
 type Dir string
 
-// Environment returns what an executor is told. Later wins: the progdef's envFrom in its order, the
-// progdef's env (so Kubernetes has it, too), what Dagyo adds. A set that cannot be read is a
+// Environment returns the environment of an executor. It consists of the progdef's envFrom in order, the progdef's env,
+// and Dagyo's variables; as in Kubernetes, later values override earlier ones. If a set cannot be read, the error is a
 // *backend.StartError.
 func (d Dir) Environment(spec backend.Spec) (Vars, error) {
 	out := Vars{}
@@ -75,10 +75,10 @@ func (d Dir) read(source progdef.EnvSource) (Vars, error) {
 		return nil, fmt.Errorf("the spawner has no folder of environment files (--env-dir), "+
 			"so the %s %q cannot be read", kind, name)
 	}
-	// In the root: a name such as "../x" must not reach other files.
+	// Read below the root: a name such as "../x" must not reach other files.
 	f, err := os.OpenInRoot(string(d), file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the %s %q needs the file %s in %s, and it is missing", kind, name, file, d)
+		return nil, fmt.Errorf("the %s %q needs the file %s in %s, which is missing", kind, name, file, d)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the %s %q cannot be read: %w", kind, name, err)
@@ -91,14 +91,14 @@ func (d Dir) read(source progdef.EnvSource) (Vars, error) {
 	return vars, nil
 }
 
-// parse reads KEY=VALUE lines. A value is taken as it stands, quotes and all.
+// parse reads KEY=VALUE lines. Values are taken literally, including quotes.
 func parse(r io.Reader) (Vars, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
 	}
 	if len(text) > fileLimit {
-		return nil, fmt.Errorf("larger than %d octets", fileLimit)
+		return nil, fmt.Errorf("larger than %d bytes", fileLimit)
 	}
 	out := Vars{}
 	n := 0

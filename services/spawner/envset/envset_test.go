@@ -23,7 +23,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Some editors begin each file with a byte-order mark; it is not part of the first name.
+// Some editors begin files with a byte-order mark, which is not part of the first name.
 func TestByteOrderMark(t *testing.T) {
 	e, err := parse(strings.NewReader("\ufeffTOKEN=x\r\nURL=y\n"))
 	if err != nil || e["TOKEN"] != "x" || e["URL"] != "y" || len(e) != 2 {

@@ -14,40 +14,40 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/docker"
 )
 
-// DefaultContextBytes is how large a build context may be unless the user says otherwise.
+// DefaultContextBytes is the default limit on the size of a build context.
 const DefaultContextBytes = 512 << 20
 
-// LabelProgdef is the label that names the progdef of an image. Containers inherit it, so it is none of
-// those that the Docker backend knows executors by.
+// LabelProgdef is the label that names the progdef of an image. Containers inherit it, so it differs from the labels by
+// which the Docker backend identifies executors.
 const LabelProgdef = "dev.dagyo.built-for"
 
-// A Spec is an image to build.
+// A Spec describes an image to build.
 type Spec struct {
 	// Progdef is the progdef's name.
 	Progdef string
-	// Dir is the folder that Build.Context is relative to: that of the document.
+	// Dir is the folder of the document; Build.Context is relative to it.
 	Dir   string
 	Build progdef.Build
-	// Name is what the image is called; its repository is pushed to if Push is true. Without a tag, the
-	// image gets one that is made of its id.
+	// Name is the name of the image. If Push is true, the image is pushed to its repository. If Name has no tag, the
+	// tag is derived from the image's id.
 	Name string
 	Push bool
-	// ContextBytes bounds the files that are sent to the builder.
+	// ContextBytes limits the total size of the files that are sent to the builder.
 	ContextBytes int64
 }
 
-// An Image is one that was built.
+// An Image is a built image.
 type Image struct {
 	ID   string
 	Name string
-	// Pinned is the reference that means this image and no other.
+	// Pinned is the reference that identifies exactly this image.
 	Pinned string
 }
 
 // A Builder builds images on one Docker host. It may be used concurrently.
 type Builder struct{ docker *client.Client }
 
-// Open returns a builder on a Docker host; "" is what DOCKER_HOST says, else the socket of this machine.
+// Open returns a builder on a Docker host; "" means DOCKER_HOST, or else the socket of this machine.
 func Open(ctx context.Context, host string) (*Builder, error) {
 	c, err := docker.Connect(ctx, host)
 	if err != nil {
@@ -59,8 +59,8 @@ func Open(ctx context.Context, host string) (*Builder, error) {
 // Close closes the connections to the host.
 func (b *Builder) Close() error { return b.docker.Close() }
 
-// Build builds an image, names it, pushes it where that is asked for, and tells all of it to out. A build
-// that failed by its Dockerfile is a *BuildError, a context that cannot be sent a *ContextError.
+// Build builds an image, tags it, pushes it if requested, and writes the progress to out. If a step of the Dockerfile
+// fails, the error is a *BuildError; if the context cannot be sent, it is a *ContextError.
 func (b *Builder) Build(ctx context.Context, spec Spec, out io.Writer) (Image, error) {
 	name, err := parseName(spec.Name)
 	if err != nil {
@@ -100,10 +100,10 @@ func (b *Builder) build(ctx context.Context, spec Spec, out io.Writer) (string, 
 	p := &progress{out: out}
 	err = b.send(ctx, spec, tar, p)
 	if sent := stop(); sent != nil {
-		return "", sent // why the daemon could not go on
+		return "", sent // the reason why the daemon could not continue
 	}
 	if err == nil && p.id == "" {
-		err = errors.New("Docker did not say which image it has built")
+		err = errors.New("Docker did not report the id of the image")
 	}
 	return p.id, err
 }
@@ -131,7 +131,7 @@ func (b *Builder) send(ctx context.Context, spec Spec, tar io.Reader, p *progres
 	return p.failed(p.follow(r.Body))
 }
 
-// push pushes the image and returns the digest that the registry knows it by.
+// push pushes the image and returns its digest in the registry.
 func (b *Builder) push(ctx context.Context, tagged string, out io.Writer) (string, error) {
 	login, err := docker.RegistryAuth(ctx, tagged)
 	if err != nil {
@@ -146,7 +146,7 @@ func (b *Builder) push(ctx context.Context, tagged string, out io.Writer) (strin
 	if err := p.follow(r); err != nil {
 		return "", err
 	}
-	// Not every image store of Docker says the digest while it pushes; the registry does.
+	// Not every image store of Docker reports the digest during a push, but the registry knows it.
 	d, err := b.docker.DistributionInspect(ctx, tagged, client.DistributionInspectOptions{
 		EncodedRegistryAuth: login,
 	})

@@ -27,12 +27,12 @@ import (
 
 // These tests need a Docker daemon on this machine, which can reach a registry on 127.0.0.1.
 
-// tested is the progdef that all images of the tests are for.
+// tested is the progdef of all images in the tests.
 const tested = "dagyo-image-test"
 
 const user, password = "robot", "pass-word-of-the-test"
 
-// openRegistry serves an empty registry that asks for a login, and lets Docker's command line know it.
+// openRegistry serves an empty registry that requires a login, and logs in to it as `docker login` does.
 func openRegistry(t *testing.T) (host string) {
 	t.Helper()
 	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
@@ -73,10 +73,10 @@ func open(t *testing.T) *Builder {
 	return b
 }
 
-// removeImages removes what the tests have built.
+// removeImages removes the images built by the tests.
 func removeImages(t *testing.T, b *Builder) {
 	t.Helper()
-	ctx := context.Background() // the test's has ended
+	ctx := context.Background() // the test's context has ended
 	_, err := b.docker.ImagePrune(ctx, client.ImagePruneOptions{
 		Filters: make(client.Filters).Add("label", LabelProgdef+"="+tested).Add("dangling", "false"),
 	})
@@ -85,7 +85,7 @@ func removeImages(t *testing.T, b *Builder) {
 	}
 }
 
-// mustBuild builds an image, which goes with the test.
+// mustBuild builds an image, which is removed at the end of the test.
 func mustBuild(t *testing.T, b *Builder, s Spec) (Image, string) {
 	t.Helper()
 	var out strings.Builder
@@ -94,7 +94,7 @@ func mustBuild(t *testing.T, b *Builder, s Spec) (Image, string) {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	if strings.Contains(out.String(), password) {
-		t.Error("the password was told")
+		t.Error("the output contains the password")
 	}
 	return image, out.String()
 }
@@ -110,7 +110,7 @@ func remove(t *testing.T, b *Builder, image Image) {
 	}
 }
 
-// spec is an image of its own: no other test, nor an earlier run, has built it.
+// spec describes a unique image, which no other test and no earlier run has built.
 func spec(t *testing.T, name string) Spec {
 	return Spec{
 		Progdef: tested, Name: name, ContextBytes: DefaultContextBytes,
@@ -137,7 +137,7 @@ func TestBuildForThisHost(t *testing.T) {
 		}
 	}
 	if !strings.Contains(out, "COPY f /") {
-		t.Errorf("the build's output is not told: %q", out)
+		t.Errorf("the build's output is missing: %q", out)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestPushPinsTheManifest(t *testing.T) {
 	if !regexp.MustCompile(`^` + host + `/team/greet@sha256:[0-9a-f]{64}$`).MatchString(image.Pinned) {
 		t.Fatalf("pinned as %s", image.Pinned)
 	}
-	// Whoever has not built it gets the same image by the reference.
+	// A host that has not built the image gets it by the reference.
 	remove(t, b, image)
 	login, err := docker.RegistryAuth(t.Context(), image.Pinned)
 	if err != nil {

@@ -16,17 +16,17 @@ import (
 	"github.com/moby/patternmatcher/ignorefile"
 )
 
-// ignoreFile lists what of a context is not sent. Beside a Dockerfile with another name, NAME.dockerignore
-// goes before it.
+// ignoreFile lists the files of a context that are not sent. NAME.dockerignore next to the Dockerfile NAME takes
+// precedence.
 const ignoreFile = ".dockerignore"
 
-// contextFiles bounds the files of a context.
+// contextFiles limits the number of files in a context.
 const contextFiles = 200_000
 
-// A folder is a build context: what of a directory is sent to the builder.
+// A folder is a build context: the files of a directory that are sent to the builder.
 type folder struct {
 	root *os.Root
-	// files are in lexical order; a directory is before what it holds.
+	// files are in lexical order; a directory precedes its content.
 	files []file
 }
 
@@ -36,7 +36,7 @@ type file struct {
 	info fs.FileInfo
 }
 
-// openFolder finds out what is to be sent, and refuses more than limit octets of it.
+// openFolder lists the files to send, and rejects a total of more than limit bytes.
 func openFolder(dir, dockerfile string, limit int64) (*folder, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -55,7 +55,7 @@ func openFolder(dir, dockerfile string, limit int64) (*folder, error) {
 
 func (f *folder) close() error { return f.root.Close() }
 
-// cause is an error without the operation and path that its text begins with.
+// cause returns an error without the operation and path at the beginning of its text.
 func cause(err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {
@@ -91,7 +91,7 @@ func (f *folder) scan(dockerfile string) error {
 		case skip && d.IsDir() && !ignored.Exclusions():
 			return fs.SkipDir
 		case skip:
-			return nil // of a folder, something may yet be wanted
+			return nil // files in an ignored folder may be included by an exception
 		}
 		return f.add(p, d)
 	})
@@ -103,19 +103,19 @@ func (f *folder) add(p string, d fs.DirEntry) error {
 		return fmt.Errorf("cannot be read: %w", err)
 	}
 	if mode := info.Mode(); !mode.IsRegular() && !mode.IsDir() && mode.Type() != fs.ModeSymlink {
-		return fmt.Errorf("holds %s, which is neither a file, nor a folder, nor a link; name it in its %s",
+		return fmt.Errorf("contains %s, which is not a file, folder or link; name it in its %s",
 			p, ignoreFile)
 	}
 	if len(f.files) == contextFiles {
-		return fmt.Errorf("holds more than %d files; name what the image does not need in its %s",
+		return fmt.Errorf("contains more than %d files; name those that the image does not need in its %s",
 			contextFiles, ignoreFile)
 	}
 	f.files = append(f.files, file{p, info})
 	return nil
 }
 
-// ignored reads the patterns of what is not sent. The Dockerfile and the patterns themselves are sent in
-// any case: the builder reads both.
+// ignored reads the patterns of files that are not sent. The Dockerfile and the pattern file itself are always sent,
+// because the builder reads both.
 func (f *folder) ignored(dockerfile string) (*patternmatcher.PatternMatcher, error) {
 	patterns, name, err := f.patterns(dockerfile)
 	if err != nil {
@@ -152,7 +152,7 @@ func (f *folder) patterns(dockerfile string) (patterns []string, name string, er
 	return nil, ignoreFile, nil
 }
 
-// bounded refuses a context that is larger than limit, and says what makes it so large.
+// bounded rejects a context that is larger than limit, and names its largest parts.
 func (f *folder) bounded(limit int64) error {
 	var total int64
 	parts := map[string]int64{}
@@ -166,8 +166,8 @@ func (f *folder) bounded(limit int64) error {
 	if total <= limit {
 		return nil
 	}
-	return fmt.Errorf("has %s, more than the %s that are allowed; the largest in it: %s; "+
-		"name what the image does not need in its %s",
+	return fmt.Errorf("has %s; the limit is %s; its largest parts: %s; "+
+		"name files that the image does not need in its %s",
 		units.BytesSize(float64(total)), units.BytesSize(float64(limit)), largest(parts), ignoreFile)
 }
 

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// tree makes a folder of files by path and content. A path that ends with a slash is an empty folder.
+// tree creates a folder with files by path and content. A path that ends in a slash is an empty folder.
 func tree(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -35,7 +35,7 @@ func tree(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// sent reads what is sent of a folder.
+// sent returns the sent files of a folder.
 func sent(t *testing.T, dir, dockerfile string) (names []string, headers map[string]*tar.Header) {
 	t.Helper()
 	f, err := openFolder(dir, dockerfile, 1<<20)
@@ -63,7 +63,7 @@ func sent(t *testing.T, dir, dockerfile string) (names []string, headers map[str
 	return names, headers
 }
 
-func TestContextIsWhatIsNotIgnored(t *testing.T) {
+func TestContextOmitsIgnoredFiles(t *testing.T) {
 	files := map[string]string{
 		"Dockerfile": "FROM scratch", "a": "a", "b/c": "c", "b/d/e": "e", "b/d/f": "f", "empty/": "",
 		".git/HEAD": "x", "secret.pem": "s",
@@ -75,9 +75,9 @@ func TestContextIsWhatIsNotIgnored(t *testing.T) {
 		{"everything", "", []string{
 			".dockerignore", ".git/", ".git/HEAD", "Dockerfile", "a", "b/", "b/c", "b/d/", "b/d/e", "b/d/f",
 			"empty/", "secret.pem"}},
-		{"without a folder and a kind of file", "# no history\n.git\n**/*.pem\n", []string{
+		{"without a folder and a type of file", "# no history\n.git\n**/*.pem\n", []string{
 			".dockerignore", "Dockerfile", "a", "b/", "b/c", "b/d/", "b/d/e", "b/d/f", "empty/"}},
-		{"nothing but what the builder reads", "*\n", []string{".dockerignore", "Dockerfile"}},
+		{"only the files that the builder reads", "*\n", []string{".dockerignore", "Dockerfile"}},
 		{"an exception in an ignored folder", "b\n!b/d/e\nempty\n.git\n", []string{
 			".dockerignore", "Dockerfile", "a", "b/d/e", "secret.pem"}},
 		{"an exception by pattern", "*\n!**/f\n", []string{".dockerignore", "Dockerfile", "b/d/f"}},
@@ -119,7 +119,7 @@ func TestContextKeepsModesAndLinks(t *testing.T) {
 	}
 }
 
-func TestContextIsRefused(t *testing.T) {
+func TestContextIsRejected(t *testing.T) {
 	socket := tree(t, map[string]string{"Dockerfile": ""})
 	l, err := net.Listen("unix", filepath.Join(socket, "s"))
 	if err != nil {
@@ -130,12 +130,12 @@ func TestContextIsRefused(t *testing.T) {
 		{"no folder", filepath.Join(t.TempDir(), "x"), "Dockerfile", "cannot be read: no such file or directory"},
 		{"no Dockerfile", tree(t, nil), "Dockerfile", `has no Dockerfile "Dockerfile": no such file`},
 		{"outside", tree(t, nil), "../Dockerfile", `the Dockerfile "../Dockerfile": it must be inside`},
-		{"a socket", socket, "Dockerfile", "holds s, which is neither a file, nor a folder, nor a link"},
+		{"a socket", socket, "Dockerfile", "contains s, which is not a file, folder or link"},
 		{"too large", tree(t, map[string]string{
 			"Dockerfile": "FROM scratch", "data/a": strings.Repeat("x", 900), "data/b": strings.Repeat("x", 900),
 			"m": strings.Repeat("x", 200), "n": "x",
-		}), "Dockerfile", "has 1.966KiB, more than the 1000B that are allowed; the largest in it: " +
-			"data (1.758KiB), m (200B), Dockerfile (12B); name what the image does not need in its .dockerignore"},
+		}), "Dockerfile", "has 1.966KiB; the limit is 1000B; its largest parts: " +
+			"data (1.758KiB), m (200B), Dockerfile (12B); name files that the image does not need in its .dockerignore"},
 		{"a bad pattern", tree(t, map[string]string{"Dockerfile": "", ".dockerignore": "a[\n"}), "Dockerfile",
 			"has a bad pattern in its .dockerignore"},
 	}
@@ -150,10 +150,10 @@ func TestContextIsRefused(t *testing.T) {
 	}
 }
 
-// A file that changes, or goes, while it is sent makes the build fail and not the image wrong.
+// If a file changes or is removed while it is sent, the build fails instead of producing a wrong image.
 func TestContextThatChanges(t *testing.T) {
 	for name, change := range map[string]func(path string) error{
-		"grows":   func(p string) error { return os.WriteFile(p, []byte("longer than it was"), 0o600) },
+		"grows":   func(p string) error { return os.WriteFile(p, []byte("longer than before"), 0o600) },
 		"shrinks": func(p string) error { return os.Truncate(p, 1) },
 		"goes":    os.Remove,
 	} {
@@ -176,7 +176,7 @@ func TestContextThatChanges(t *testing.T) {
 	}
 }
 
-// A builder that has read enough leaves no writer behind.
+// When the builder stops reading, the writer ends.
 func TestStreamStops(t *testing.T) {
 	f, err := openFolder(tree(t, map[string]string{"Dockerfile": strings.Repeat("x", 1<<19)}), "Dockerfile", 1<<20)
 	if err != nil {

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// A ContextError says what is wrong with the folder that a build sends.
+// A ContextError describes what is wrong with the build context.
 type ContextError struct {
 	Dir string
-	// Err goes on where the folder's name ends: "has no Dockerfile".
+	// Err continues the sentence after the folder's name: "has no Dockerfile".
 	Err error
 }
 
@@ -16,9 +16,9 @@ func (e *ContextError) Error() string { return fmt.Sprintf("the build context %s
 
 func (e *ContextError) Unwrap() error { return e.Err }
 
-// A BuildError is a build that has failed, at a step of its Dockerfile.
+// A BuildError is a build that failed, usually at a step of its Dockerfile.
 type BuildError struct {
-	// Step is which step it was, such as "3/5 (RUN make)"; "" where there was none yet.
+	// Step is the failed step, such as "3/5 (RUN make)", or "" if no step had begun.
 	Step    string
 	Message string
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/moby/moby/api/types/registry"
 )
 
-// allLogins returns what `docker login` has kept, by registry: nobody knows which of them the base images of a
-// Dockerfile need. A credential helper that does not answer is no error yet, since most need none.
+// allLogins returns the credentials of `docker login` by registry. It returns all of them, because it is unknown which
+// ones the base images of a Dockerfile need. A failing credential helper is not an error, since most builds need none.
 func allLogins() (map[string]registry.AuthConfig, error) {
-	file, err := config.Load(os.Getenv(config.EnvOverrideConfigDir)) // "" is the usual folder
+	file, err := config.Load(os.Getenv(config.EnvOverrideConfigDir)) // "" is the default folder
 	if err != nil {
 		return nil, fmt.Errorf("read Docker's logins: %w", err)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/distribution/reference"
 )
 
-// A name is where an image is kept: a repository, and a tag if the user has chosen one.
+// A name is the name of an image: a repository, and a tag if the user has chosen one.
 type name struct {
 	repository reference.Named
 	tag        string
@@ -28,11 +28,11 @@ func parseName(text string) (name, error) {
 	return n, nil
 }
 
-// tagDigits are enough of an image's id to tell it from others.
+// tagDigits is the number of digits that distinguish an image's id from others.
 const tagDigits = 12
 
-// tagged returns the name that the image gets. Without a tag of the user's it is made of the image's id, so
-// that a later build takes nothing away from this one.
+// tagged returns the full name of the image. If the user has not chosen a tag, it is derived from the image's id, so
+// that a later build does not take over the name.
 func (n name) tagged(id string) string {
 	tag := n.tag
 	if tag == "" {
@@ -42,8 +42,8 @@ func (n name) tagged(id string) string {
 	return n.String() + ":" + tag
 }
 
-// pinned returns the reference that means the manifest with this digest, and no other.
+// pinned returns the reference that identifies the manifest with the digest.
 func (n name) pinned(digest string) string { return n.String() + "@" + digest }
 
-// String is the repository as people write it.
+// String returns the repository in its short form.
 func (n name) String() string { return reference.FamiliarName(n.repository) }

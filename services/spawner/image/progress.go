@@ -11,14 +11,14 @@ import (
 	"github.com/moby/moby/api/types/jsonstream"
 )
 
-// progress follows what the daemon says about one build or push.
+// progress tracks the daemon's messages about one build or push.
 type progress struct {
 	out io.Writer
-	// step is the last step of the Dockerfile that was begun, id the image that was made.
+	// step is the last step of the Dockerfile that was begun, id the built image.
 	step, id string
 }
 
-// follow tells all that the daemon says, line by line, and returns the failure that it tells of.
+// follow writes all messages of the daemon, line by line, and returns the failure that they report.
 func (p *progress) follow(messages io.Reader) error {
 	in := json.NewDecoder(messages)
 	for {
@@ -28,19 +28,19 @@ func (p *progress) follow(messages io.Reader) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return fmt.Errorf("listen to Docker: %w", err)
+			return fmt.Errorf("read Docker's messages: %w", err)
 		case m.Error != nil:
 			return m.Error
 		}
 		p.note(m)
 		if _, err := io.WriteString(p.out, text(m)); err != nil {
-			return fmt.Errorf("tell the progress: %w", err)
+			return fmt.Errorf("write the progress: %w", err)
 		}
 	}
 }
 
-// text is a message as it is told: what a step printed as it stands, the state of a layer on a line of its
-// own. How far a layer has got is not told.
+// text formats a message: the output of a step unchanged, and the state of a layer on its own line. The progress of
+// layers is omitted.
 func text(m jsonstream.Message) string {
 	switch {
 	case m.Status == "" || m.Progress != nil && *m.Progress != (jsonstream.Progress{}):
@@ -62,7 +62,7 @@ func (p *progress) note(m jsonstream.Message) {
 	}
 }
 
-// failed turns a failure that the daemon told of into a *BuildError.
+// failed turns a failure reported by the daemon into a *BuildError.
 func (p *progress) failed(err error) error {
 	var told *jsonstream.Error
 	if errors.As(err, &told) {

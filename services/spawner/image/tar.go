@@ -8,8 +8,8 @@ import (
 	"io/fs"
 )
 
-// stream returns the context as a tar, written while it is read. The caller calls stop when it has read
-// what it wants; stop waits for the writer, and returns why the context could not be sent as a whole.
+// stream returns the context as a tar file, which is written while it is read. The caller must call stop when it has
+// finished reading; stop waits for the writer, and returns the reason why the context could not be sent completely.
 func (f *folder) stream() (r io.Reader, stop func() error) {
 	pr, pw := io.Pipe()
 	written := make(chan error, 1)
@@ -21,7 +21,7 @@ func (f *folder) stream() (r io.Reader, stop func() error) {
 	return pr, func() error {
 		_ = pr.Close()
 		err := <-written
-		if errors.Is(err, io.ErrClosedPipe) { // the builder wanted no more
+		if errors.Is(err, io.ErrClosedPipe) { // the builder needed no more
 			return nil
 		}
 		return err
@@ -38,7 +38,7 @@ func (f *folder) write(w io.Writer) error {
 	return t.Close()
 }
 
-// writeFile writes one entry. Everything belongs to root, whoever has checked it out.
+// writeFile writes one entry. All entries belong to root, whoever owns the files.
 func (f *folder) writeFile(t *tar.Writer, x file) error {
 	var target string
 	var err error

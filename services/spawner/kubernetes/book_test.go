@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-func TestBookIsReadAsItWasWritten(t *testing.T) {
+func TestBookDecodesAsEncoded(t *testing.T) {
 	b := bookOf("two=p", "one", "three=q!")
 	b.Image = "sha256:aaa"
 	data, err := b.encode()
@@ -50,15 +50,15 @@ func TestFullBook(t *testing.T) {
 		t.Fatal(err)
 	}
 	if size := len(data[keyExecutors]); size > bookRoom {
-		t.Errorf("1000 executors take %d octets", size)
+		t.Errorf("1000 executors take %d bytes", size)
 	}
 	if full(data) {
-		t.Error("there is no room after 1000 executors")
+		t.Error("the book is full after 1000 executors")
 	}
 	for i := range 3500 {
 		b.Entries = append(b.Entries, entry{Executor: fmt.Sprintf("other-%056d", i), Pod: strings.Repeat("p", 63)})
 	}
 	if data, err = b.encode(); err != nil || !full(data) || len(data[keyExecutors]) > 1<<20 {
-		t.Errorf("%v: 4500 executors take %d octets", err, len(data[keyExecutors]))
+		t.Errorf("%v: 4500 executors take %d bytes", err, len(data[keyExecutors]))
 	}
 }

@@ -20,10 +20,10 @@ var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 const testTemplate = template(`{"spec":{}}`)
 
-// A podOption changes a pod of a test.
+// A podOption modifies a test pod.
 type podOption func(*corev1.Pod)
 
-// free is a pod as a ReplicaSet makes it: nobody has it.
+// free is a pod as a ReplicaSet creates it, not assigned to an executor.
 func free(name string, options ...podOption) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -42,7 +42,7 @@ func free(name string, options ...podOption) *corev1.Pod {
 	return p
 }
 
-// waits is a pod that was given to an executor, and has no machine yet.
+// waits is a pod that is assigned to an executor and has no machine yet.
 func waits(name, executor string, options ...podOption) *corev1.Pod {
 	return free(name, append([]podOption{func(p *corev1.Pod) {
 		p.Spec.SchedulingGates = nil
@@ -50,7 +50,7 @@ func waits(name, executor string, options ...podOption) *corev1.Pod {
 	}}, options...)...)
 }
 
-// runs is a pod whose program runs.
+// runs is a pod whose program is running.
 func runs(name, executor string, options ...podOption) *corev1.Pod {
 	return waits(name, executor, append([]podOption{func(p *corev1.Pod) {
 		p.Spec.NodeName = "m1"
@@ -79,7 +79,7 @@ func terminatedWith(code int32, reason, message string) podOption {
 	}
 }
 
-// restarted is a container that has ended once and was started again.
+// restarted is a container that exited and was restarted.
 func restarted(code int32) podOption {
 	return func(p *corev1.Pod) {
 		s := &p.Status.ContainerStatuses[0]
@@ -109,7 +109,7 @@ func imageID(id string) podOption {
 	return func(p *corev1.Pod) { p.Status.ContainerStatuses[0].ImageID = id }
 }
 
-// a is an entry: "one", "one=pod" or, once it has exited, "one=pod!".
+// An entry is written as "one", "one=pod" or, once it has exited, "one=pod!".
 func a(text string) entry {
 	text, exited := strings.CutSuffix(text, "!")
 	executor, pod, _ := strings.Cut(text, "=")
@@ -136,7 +136,7 @@ func podsOf(pods ...*corev1.Pod) map[string]*corev1.Pod {
 	return out
 }
 
-// recorded is a view whose book stands in a record.
+// recorded is a view whose book is stored in a record.
 func recorded(b book, pods ...*corev1.Pod) view {
 	return view{record: &corev1.ConfigMap{}, book: b, pods: podsOf(pods...)}
 }
@@ -146,7 +146,7 @@ func (v view) with(change func(*view)) view {
 	return v
 }
 
-// String tells a plan in lines.
+// String formats a plan, one action per line.
 func (p plan) String() string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
@@ -201,20 +201,20 @@ func TestDecide(t *testing.T) {
 		{"the first start writes a book", view{}, []request{starting}, `
 			one has
 			replicas 1`},
-		{"a start that stands in the book starts nothing", recorded(bookOf("one=p"), runs("p", "one")), []request{starting}, `
+		{"an executor that is in the book is not started again", recorded(bookOf("one=p"), runs("p", "one")), []request{starting}, `
 			one has p
 			replicas 1`},
-		{"nor one that has exited", recorded(bookOf("one=p!")), []request{starting}, `
+		{"an exited executor is not started again", recorded(bookOf("one=p!")), []request{starting}, `
 			one has p exited 3: it exited with code 3
 			replicas 0`},
-		{"free pods are given to those who wait, first come first", recorded(bookOf("two", "one", "three"), free("p"), free("q")), nil, `
+		{"free pods are assigned to waiting executors in order", recorded(bookOf("two", "one", "three"), free("p"), free("q")), nil, `
 			two has p
 			one has q
 			three has
 			bind p to two
 			bind q to one
 			replicas 3`},
-		{"pods of another template, on their way out or given already are not free",
+		{"pods of another template, deleted pods and assigned pods are not free",
 			recorded(bookOf("one", "two=s"),
 				free("p", func(p *corev1.Pod) { p.Annotations[annotationTemplate] = "old" }),
 				free("q", deleted(now)), waits("r", "zero", deleted(now)), free("s")), nil, `
@@ -223,88 +223,88 @@ func TestDecide(t *testing.T) {
 			bind s to two
 			wake in 1m0s
 			replicas 2`},
-		{"a drain deletes the pod, and counts it until it goes", recorded(bookOf("one=p", "two=q"), runs("p", "one"), runs("q", "two")),
+		{"a drain deletes the pod, and counts it until it is deleted", recorded(bookOf("one=p", "two=q"), runs("p", "one"), runs("q", "two")),
 			[]request{{verb: drain, executor: "one"}}, `
 			one has p
 			two has q
 			end p in -1
 			replicas 2`},
-		{"a pod on its way out is not counted", recorded(bookOf("one=p", "two=q"), runs("p", "one", deleted(now.Add(time.Hour))), runs("q", "two")),
+		{"a pod that is being deleted is not counted", recorded(bookOf("one=p", "two=q"), runs("p", "one", deleted(now.Add(time.Hour))), runs("q", "two")),
 			[]request{{verb: drain, executor: "one"}}, `
 			one has p
 			two has q
 			wake in 1h1m0s
 			replicas 1`},
-		{"to give up is to leave less time", recorded(bookOf("one=p"), runs("p", "one", deleted(now.Add(time.Hour)))),
+		{"GiveUp shortens the grace period", recorded(bookOf("one=p"), runs("p", "one", deleted(now.Add(time.Hour)))),
 			[]request{{verb: giveUp, executor: "one"}}, `
 			one has p
 			end p in 5
 			wake in 1h1m0s
 			replicas 0`},
-		{"of both at once the shorter counts", recorded(bookOf("one=p"), runs("p", "one")),
+		{"the shorter grace period of two requests is used", recorded(bookOf("one=p"), runs("p", "one")),
 			[]request{{verb: giveUp, executor: "one"}, {verb: drain, executor: "one"}}, `
 			one has p
 			end p in 5
 			replicas 1`},
-		{"whoever has no pod has ended when drained", recorded(bookOf("one")), []request{{verb: drain, executor: "one"}}, `
+		{"an executor without a pod has exited when drained", recorded(bookOf("one")), []request{{verb: drain, executor: "one"}}, `
 			one has  exited -1: it was drained before it ran
 			replicas 0`},
-		{"whoever lost its pod before it ran gets another", recorded(bookOf("one=p"), free("q")).with(func(v *view) {
+		{"an executor whose pod was lost before it ran gets another pod", recorded(bookOf("one=p"), free("q")).with(func(v *view) {
 			v.gone = podsOf(waits("p", "one"))
 		}), nil, `
 			one has q
 			bind q to one
 			replicas 1`},
-		{"unless it was drained", recorded(bookOf("one=p"), free("q")).with(func(v *view) {
+		{"a drained executor does not get another pod", recorded(bookOf("one=p"), free("q")).with(func(v *view) {
 			v.gone = podsOf(waits("p", "one"))
 			v.drained = map[string]bool{"one": true}
 		}), nil, `
 			one has p exited -1: it was drained before it ran
 			replicas 0`},
-		{"a pod that was never seen is looked for", recorded(bookOf("one=p")), nil, `
+		{"a pod that was never seen is looked up", recorded(bookOf("one=p")), nil, `
 			one has p
 			look for p
 			wake in 30s
 			replicas 1`},
-		{"and if it is not there, its executor has ended", recorded(bookOf("one=p")).with(func(v *view) {
+		{"the executor of a pod that is not found has exited", recorded(bookOf("one=p")).with(func(v *view) {
 			v.gone = map[string]*corev1.Pod{"p": nil}
 		}), nil, `
 			one has p exited -1: its pod is gone, so its exit status is unknown
 			replicas 0`},
-		{"a pod that goes tells the end in its last state", recorded(bookOf("one=p")).with(func(v *view) {
+		{"the exit is read from the last state of a deleted pod", recorded(bookOf("one=p")).with(func(v *view) {
 			v.gone = podsOf(runs("p", "one", terminatedWith(0, "Completed", "")))
 		}), nil, `
 			one has p exited 0: it exited with code 0
 			replicas 0`},
-		{"an end is written down, and the pod taken away", recorded(bookOf("one=p"), runs("p", "one", terminatedWith(3, "Error", ""))), nil, `
+		{"an exit is recorded, and the pod is deleted", recorded(bookOf("one=p"), runs("p", "one", terminatedWith(3, "Error", ""))), nil, `
 			one has p exited 3: it exited with code 3
 			end p in 5
 			replicas 1`},
-		{"a program that was started again is over", recorded(bookOf("one=p"), runs("p", "one", restarted(137))), nil, `
+		{"the executor of a restarted program has exited", recorded(bookOf("one=p"), runs("p", "one", restarted(137))), nil, `
 			one has p exited -1SIGKILL: it was killed by SIGKILL
 			end p in 5
 			replicas 1`},
-		{"an evicted pod is over, and was never counted since", recorded(bookOf("one=p"), runs("p", "one", phase(corev1.PodFailed), func(p *corev1.Pod) {
+		{"the executor of an evicted pod has exited, and the pod is not counted", recorded(bookOf("one=p"), runs("p", "one", phase(corev1.PodFailed), func(p *corev1.Pod) {
 			p.Status.Reason, p.Status.Message = "Evicted", "The node was low on resource: memory."
 		})), nil, `
 			one has p exited -1: its machine evicted it: The node was low on resource: memory
 			end p in 5
 			replicas 0`},
-		{"what runs cannot be forgotten", recorded(bookOf("one=p"), runs("p", "one")), []request{{verb: forget, executor: "one"}}, `
+		{"a running executor cannot be forgotten", recorded(bookOf("one=p"), runs("p", "one")), []request{{verb: forget, executor: "one"}}, `
 			one has p
 			answer 0: it is still running
 			replicas 1`},
-		{"to forget strikes out the executor and takes away its pod", recorded(bookOf("one=p!"), runs("p", "one")),
+		{"Forget removes the executor and deletes its pod", recorded(bookOf("one=p!"), runs("p", "one")),
 			[]request{{verb: forget, executor: "one"}}, `
 			end p in 5
 			replicas 1`},
-		{"the book goes when the last pod has gone", recorded(bookOf("one=p!")), []request{{verb: forget, executor: "one"}}, `
+		{"the book is removed after the last pod", recorded(bookOf("one=p!")), []request{{verb: forget, executor: "one"}}, `
 			remove
 			replicas 0`},
-		{"and not before", recorded(bookOf(), runs("p", "one", deleted(now.Add(time.Second)))), nil, `
+		{"the book is not removed before the last pod", recorded(bookOf(), runs("p", "one", deleted(now.Add(time.Second)))), nil, `
 			wake in 1m1s
 			replicas 0`},
-		{"nothing is known of whom nobody knows", recorded(bookOf()), []request{
+		{"requests about unknown executors do nothing", recorded(bookOf()), []request{
 			{verb: drain, executor: "x"}, {verb: giveUp, executor: "x"}, {verb: forget, executor: "x"}, {verb: protect, executor: "x"},
 		}, `
 			remove
@@ -315,13 +315,13 @@ func TestDecide(t *testing.T) {
 			one has p
 			end p in -1
 			replicas 1`},
-		{"there are never fewer pods on hearsay", recorded(bookOf("one=p"), runs("p", "one")).with(func(v *view) {
+		{"the replica count is not lowered on stale information", recorded(bookOf("one=p"), runs("p", "one")).with(func(v *view) {
 			v.deployment = &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: new(int32(2))}}
 		}), nil, `
 			one has p
 			refresh
 			replicas 1`},
-		{"a pod that claims to be another's is a stray", recorded(bookOf("one=p"), runs("p", "one"), runs("q", "one")).with(func(v *view) {
+		{"a pod with the label of an executor that has another pod is a stray", recorded(bookOf("one=p"), runs("p", "one"), runs("q", "one")).with(func(v *view) {
 			v.fresh = true
 		}), nil, `
 			one has p
@@ -332,7 +332,7 @@ func TestDecide(t *testing.T) {
 			one has p
 			mark p busy false
 			replicas 1`},
-		{"those that are marked already are not", recorded(bookOf("one=p"), runs("p", "one", idle)),
+		{"marked executors are not marked again", recorded(bookOf("one=p"), runs("p", "one", idle)),
 			[]request{{verb: protect, executor: "one", busy: false}}, `
 			one has p
 			replicas 1`},
@@ -342,17 +342,17 @@ func TestDecide(t *testing.T) {
 			one has p
 			mark p busy false
 			replicas 1`},
-		{"a pod that no book knows is not ended on hearsay", recorded(bookOf(), runs("p", "one")), nil, `
+		{"a pod that is not in the book is not ended on stale information", recorded(bookOf(), runs("p", "one")), nil, `
 			refresh
 			replicas 1`},
-		{"but on a fresh book it is", recorded(bookOf(), runs("p", "one")).with(func(v *view) { v.fresh = true }), nil, `
+		{"a pod that is not in a fresh book is ended", recorded(bookOf(), runs("p", "one")).with(func(v *view) { v.fresh = true }), nil, `
 			end p in -1
 			replicas 1`},
-		{"so is one that lost its gate", recorded(bookOf("one"), free("p", func(p *corev1.Pod) { p.Spec.SchedulingGates = nil })).with(func(v *view) { v.fresh = true }), nil, `
+		{"a pod that lost its gate is ended", recorded(bookOf("one"), free("p", func(p *corev1.Pod) { p.Spec.SchedulingGates = nil })).with(func(v *view) { v.fresh = true }), nil, `
 			one has
 			end p in -1
 			replicas 1`},
-		{"a lost machine is given up when the pod should have been gone long ago", recorded(bookOf("one=p"), runs("p", "one",
+		{"a lost machine is given up long after the pod should have been deleted", recorded(bookOf("one=p"), runs("p", "one",
 			deleted(now.Add(-lostAfter)),
 			condition(corev1.PodReady, corev1.ConditionFalse, "", ""),
 			condition(corev1.ContainersReady, corev1.ConditionTrue, "", ""))), nil, `
@@ -366,19 +366,19 @@ func TestDecide(t *testing.T) {
 			one has p exited -1: its machine m1 does not respond: its pod should have been gone by 2026-01-02T04:03:05Z
 			end p in 0
 			replicas 0`},
-		{"a machine that answers is not", recorded(bookOf("one=p"), runs("p", "one", deleted(now.Add(-lostAfter)))), nil, `
+		{"a machine that responds is not given up", recorded(bookOf("one=p"), runs("p", "one", deleted(now.Add(-lostAfter)))), nil, `
 			one has p
 			replicas 0`},
-		{"a Deployment without a record is looked at twice", view{deployment: &appsv1.Deployment{}}, nil, `
+		{"a Deployment without a record is checked twice", view{deployment: &appsv1.Deployment{}}, nil, `
 			refresh
 			replicas 0`},
 		{"and removed", view{deployment: &appsv1.Deployment{}, fresh: true}, nil, `
 			remove
 			replicas 0`},
-		{"a record that somebody removed is made again", view{book: bookOf("one=p"), pods: podsOf(runs("p", "one"))}, nil, `
+		{"a removed record is recreated", view{book: bookOf("one=p"), pods: podsOf(runs("p", "one"))}, nil, `
 			one has p
 			replicas 1`},
-		{"the second image by one tag is drained", recorded(bookOf("one=p", "two=q"),
+		{"an executor with another image of the same tag is drained", recorded(bookOf("one=p", "two=q"),
 			runs("p", "one", imageID("registry.example/tester@sha256:aaa")),
 			runs("q", "two", imageID("registry.example/tester@sha256:bbb"))), nil, `
 			one has p
@@ -391,21 +391,21 @@ func TestDecide(t *testing.T) {
 			two has q exited 0: the image registry.example/tester:1 now refers to another image: sha256:bbb, not sha256:aaa as for the first executors of this revision; apply the progdef with the image's digest (permanent)
 			end q in 5
 			replicas 1`},
-		{"an image that cannot be pulled has time", recorded(bookOf("one=p"), runs("p", "one", waiting("ErrImagePull", "no such host"))), nil, `
+		{"pulling an image is retried for a while", recorded(bookOf("one=p"), runs("p", "one", waiting("ErrImagePull", "no such host"))), nil, `
 			one has p
 			wake in 2m0s
 			replicas 1`},
-		{"but not for ever", recorded(bookOf("one=p"), runs("p", "one", waiting("ImagePullBackOff", "no such host"))).with(func(v *view) {
+		{"pulling an image is not retried forever", recorded(bookOf("one=p"), runs("p", "one", waiting("ImagePullBackOff", "no such host"))).with(func(v *view) {
 			v.failing = map[types.UID]time.Time{"uid of p": now.Add(-DefaultPullTimeout)}
 		}), nil, `
 			one has p exited -1: its image cannot be pulled: no such host; check the progdef's image, and whether the cluster may read it from its registry (permanent)
 			end p in 5
 			replicas 1`},
-		{"an image that can be no name never can", recorded(bookOf("one=p"), runs("p", "one", waiting("InvalidImageName", "bad"))), nil, `
+		{"an invalid image name is not retried", recorded(bookOf("one=p"), runs("p", "one", waiting("InvalidImageName", "bad"))), nil, `
 			one has p exited -1: its image cannot be used: bad; check the progdef's image, and whether the cluster may read it from its registry (permanent)
 			end p in 5
 			replicas 1`},
-		{"whoever waits for a machine waits", recorded(bookOf("one=p"), waits("p", "one",
+		{"an executor may wait for a machine without limit", recorded(bookOf("one=p"), waits("p", "one",
 			condition(corev1.PodScheduled, corev1.ConditionFalse, "Unschedulable", "0/1 nodes"))), nil, `
 			one has p
 			replicas 1`},
@@ -427,7 +427,7 @@ func trim(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// A plan is decided from a copy: a view can be decided on again.
+// decide does not modify the view, so a decision can be repeated.
 func TestDecideChangesNoView(t *testing.T) {
 	v := recorded(bookOf("one"), free("p"))
 	first := Config{}.withDefaults().decide(v, nil, now)
@@ -439,7 +439,7 @@ func TestDecideChangesNoView(t *testing.T) {
 	}
 }
 
-// What is remembered of executors goes with them.
+// The state of executors is removed with them.
 func TestDecideForgets(t *testing.T) {
 	v := recorded(bookOf("one=p"), runs("p", "one")).with(func(v *view) {
 		v.drained = map[string]bool{"one": true, "gone": true}

@@ -31,7 +31,7 @@ func (b *Backend) deliver() {
 	}
 }
 
-// unheard adds new exits, and removes those that were forgotten in the meantime.
+// unheard adds new exits to the pending ones, and removes those that were forgotten in the meantime.
 func (b *Backend) unheard(pending []backend.Exit) []backend.Exit {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -2,54 +2,51 @@
 //
 // # What is in the cluster
 //
-// Each revision of a progdef has two objects of one name in Config.Namespace, as long as it has executors
-// that were not forgotten:
+// Each revision of a progdef has two objects with the same name in Config.Namespace, as long as it has executors that
+// were not forgotten:
 //
-//   - a ConfigMap, its book: which executors there shall be, which pod each was given, and the exits
-//     that nobody has heard of yet. The book alone says what is wanted; it is written with the resource
-//     version that it was read with, so that several Backends can share a place.
-//   - a Deployment, made from the book by server-side apply. It has as many replicas as there are
-//     executors, and makes the pods.
+//   - a ConfigMap, its book: the wanted executors, the pod assigned to each, and their exits. The book is the only
+//     record of the wanted state. It is written on the condition that its resource version is unchanged, so several
+//     Backends can share a place.
+//   - a Deployment, which is derived from the book by server-side apply. It has as many replicas as executors, and
+//     creates the pods.
 //
-// The book is not kept on the Deployment itself: the Deployment controller would copy it to each
-// ReplicaSet, and every change of the status would be a conflict.
+// The book is not stored in the Deployment itself: the Deployment controller would copy it to each ReplicaSet, and
+// every change of the status would be a conflict.
 //
-// # Which pod is which executor
+// # Assigning pods to executors
 //
-// A Deployment's pods are all alike, and an executor has an id. So each pod is made with a scheduling
-// gate: no machine is looked for and nothing runs. The Backend first writes into the book which executor
-// the pod is given to, and then, in one patch, labels the pod with the id and takes the gate away; the
-// program reads the id from the label (DAGYO_EXECUTOR). A pod is given away once, so an id is carried by
-// one pod. If that pod is deleted before a machine was found for it, the executor is given another; once it
-// has been on a machine it may have run, and its end is the executor's.
+// The pods of a Deployment are identical, but each executor has an id. So each pod is created with a scheduling gate:
+// it is not scheduled, and nothing runs. The Backend first writes the assignment of the pod to an executor into the
+// book. Then, in one patch, it labels the pod with the id and removes the gate. The program reads the id from the label
+// (DAGYO_EXECUTOR). A pod is assigned once, so an id belongs to one pod. If the pod is deleted before it has a machine,
+// the executor gets another one. Once the pod has been on a machine, it may have run, and its end is the executor's
+// exit.
 //
 // # The end of an executor
 //
-// Deployments start a container again that has ended. The new one finds its name taken at the broker, as
-// every executor must, takes no jobs and waits for SIGTERM; meanwhile the end of the first stands in
-// the pod's status. The Backend writes it into the book, and deletes the pod.
+// A Deployment restarts exited containers. Like every executor, the new program finds its name taken at the broker,
+// takes no jobs and waits for SIGTERM. Meanwhile the exit of the first one is in the pod's status. The Backend writes
+// it into the book, and deletes the pod.
 //
-// Whoever deletes a pod (Drain, a user, the drain of a node, a rolling update, a preemption) thereby drains
-// its executor: the pod's grace period is the progdef's. To end an executor the Backend deletes the pod
-// first, and lowers the replicas when the pod is on its way out. So the ReplicaSet never has to
-// choose among running pods; what it takes away, if anything, is a pod that it has made meanwhile, which
-// still has its gate.
+// Deleting a pod drains its executor, whatever the cause (Drain, a user, the drain of a node, a rolling update, a
+// preemption): the pod's grace period is the progdef's. To end an executor, the Backend first deletes the pod, and
+// lowers the replica count once the deletion has begun. So the ReplicaSet never has to choose among running pods. If it
+// removes a pod, that is one that it has created meanwhile, which still has its gate.
 //
-// A template that changes for the same revision (another address of the queue, say) is rolled out by the
-// Deployment: executors with the old one drain, those that have no job first.
+// If the template of a revision changes (for instance, the address of the queue), the Deployment rolls it out:
+// executors with the old template drain, idle ones first.
 //
-// # What Kubernetes does not do
+// # Limitations
 //
-// SIGTERM is sent once. And a kubelet that waits for the end of a container does not heed that the grace
-// period was shortened meanwhile, not even a deletion by force (kubernetes/kubernetes#83916). So an
-// executor that drains cannot be given up before its grace period is over: choose one that you can bear to
-// wait for. One that does not drain yet can.
+// SIGTERM is sent only once. A kubelet that waits for a container to exit ignores a shortened grace period, and even a
+// forced deletion (kubernetes/kubernetes#83916). So a draining executor cannot be given up before the end of its grace
+// period: choose a short enough one. An executor that is not draining can be given up.
 //
-// What a container has written to standard output and standard error is one log; the end of an exit's
-// detail comes from both.
+// The standard output and standard error of a container share one log, so an exit's detail contains both.
 //
-// # What it needs
+// # Requirements
 //
-// Kubernetes 1.30 or newer, and the rights that deploy/kubernetes gives to the spawner. Executors pass the
-// restricted pod security standard.
+// Kubernetes 1.30 or newer, and the rights that deploy/kubernetes grants to the spawner. Executors meet the restricted
+// pod security standard.
 package kubernetes

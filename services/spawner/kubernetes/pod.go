@@ -174,7 +174,7 @@ func noSuchCommand(message string) bool {
 	return false
 }
 
-// disruption says who caused the deletion of a pod, if the cluster reports it.
+// disruption describes the cause of a pod's deletion, if the cluster reports it.
 func disruption(p *corev1.Pod) string {
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && c.Message != "" {
@@ -187,8 +187,8 @@ func disruption(p *corev1.Pod) string {
 // A trouble is what keeps an executor from running.
 type trouble struct {
 	words string
-	// advice says what to change if no executor of the revision can run, once the trouble has lasted for
-	// patience; "" if the trouble may go away by itself.
+	// advice describes what to change if no executor of the revision can run, once the trouble has lasted for patience;
+	// it is "" if the trouble may go away by itself.
 	advice   string
 	patience time.Duration
 }

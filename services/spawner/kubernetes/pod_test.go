@@ -45,11 +45,11 @@ func TestExits(t *testing.T) {
 		{"a shutdown", runs("p", "one", phase(corev1.PodFailed), terminatedWith(0, "Completed", ""), func(p *corev1.Pod) {
 			p.Status.Reason, p.Status.Message = "Terminated", "Pod was terminated in response to imminent node shutdown."
 		}), backend.Exit{Reason: "its machine is shutting down: Pod was terminated in response to imminent node shutdown"}},
-		{"a machine that will not have it", runs("p", "one", phase(corev1.PodFailed), func(p *corev1.Pod) {
+		{"a machine that rejects it", runs("p", "one", phase(corev1.PodFailed), func(p *corev1.Pod) {
 			p.Status.ContainerStatuses = nil
 			p.Status.Reason, p.Status.Message = "OutOfcpu", "Node didn't have enough resource: cpu"
 		}), backend.Exit{Code: -1, Reason: "its machine rejected or ended it: OutOfcpu: Node didn't have enough resource: cpu"}},
-		{"nobody knows", runs("p", "one", phase(corev1.PodFailed), terminatedWith(137, reasonUnknown, "lost")),
+		{"an unknown reason", runs("p", "one", phase(corev1.PodFailed), terminatedWith(137, reasonUnknown, "lost")),
 			backend.Exit{Code: -1, Reason: "its machine did not report its exit status"}},
 		{"the first end counts", runs("p", "one", restarted(3), terminatedWith(0, "Completed", "")),
 			backend.Exit{Code: 3, Reason: "it exited with code 3"}},
@@ -63,7 +63,7 @@ func TestExits(t *testing.T) {
 	}
 }
 
-func TestNoExitYet(t *testing.T) {
+func TestNotExited(t *testing.T) {
 	for _, p := range []*corev1.Pod{
 		free("p"), waits("p", "one"), runs("p", "one"), runs("p", "one", deleted(now)),
 		runs("p", "one", waiting("ContainerCreating", "")),
@@ -77,7 +77,7 @@ func TestNoExitYet(t *testing.T) {
 func TestDetailIsBoundedText(t *testing.T) {
 	got, _ := ended(runs("p", "one", terminatedWith(1, "Error", "\xff"+strings.Repeat("é", contract.DetailLimit)+"end")))
 	if len(got.Detail) > contract.DetailLimit || !utf8.ValidString(got.Detail) || !strings.HasSuffix(got.Detail, "éend") {
-		t.Errorf("detail of %d octets: %q", len(got.Detail), got.Detail)
+		t.Errorf("detail of %d bytes: %q", len(got.Detail), got.Detail)
 	}
 }
 
@@ -94,7 +94,7 @@ func TestWaiting(t *testing.T) {
 	}{
 		{"nothing known", set{}, ""},
 		{"it runs", set{pods: podsOf(runs("p", "one"))}, ""},
-		{"it is being made", set{pods: podsOf(runs("p", "one", waiting("ContainerCreating", "")))}, ""},
+		{"it is being created", set{pods: podsOf(runs("p", "one", waiting("ContainerCreating", "")))}, ""},
 		{"no room", set{pods: podsOf(waits("p", "one", condition(corev1.PodScheduled, corev1.ConditionFalse,
 			corev1.PodReasonUnschedulable, "0/3 nodes are available: 3 Insufficient cpu.")))},
 			"no machine has room for it: 0/3 nodes are available: 3 Insufficient cpu"},
@@ -106,7 +106,7 @@ func TestWaiting(t *testing.T) {
 		{"no secret", set{pods: podsOf(runs("p", "one", waiting("CreateContainerConfigError", `secret "s" not found`)))},
 			`its container cannot be created: secret "s" not found`},
 		{"no quota", set{deployment: refused}, `waiting for its pod: pods "x" is forbidden: exceeded quota: few`},
-		{"no Deployment", set{refused: "the API server is away"}, "waiting for its pod: the API server is away"},
+		{"no Deployment", set{refused: "the API server is unavailable"}, "waiting for its pod: the API server is unavailable"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := (Config{}).withDefaults().waiting(&c.set, a("one=p")); got != c.want {

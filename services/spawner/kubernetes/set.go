@@ -16,7 +16,7 @@ import (
 // watches and never modified.
 type set struct {
 	record     *corev1.ConfigMap // the newest seen; nil for none
-	book       book              // what it says, or last said
+	book       book              // its content, or last content
 	broken     error             // why it cannot be read
 	deployment *appsv1.Deployment
 	pods       map[string]*corev1.Pod

@@ -22,7 +22,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-var update = flag.Bool("update", false, "write testdata anew")
+var update = flag.Bool("update", false, "rewrite testdata")
 
 func specOf(d progdef.Document) backend.Spec {
 	return backend.Spec{
@@ -34,7 +34,7 @@ func specOf(d progdef.Document) backend.Spec {
 	}
 }
 
-// everything is a progdef that asks for all there is.
+// everything is a progdef that sets every field.
 func everything() progdef.Document {
 	return progdef.Document{
 		Image:   "registry.example/greet@sha256:0123",
@@ -56,7 +56,7 @@ func everything() progdef.Document {
 			}},
 			PriorityClassName: "batch", RuntimeClassName: "nvidia",
 		},
-		Env:     map[string]string{"MODEL": "small", "PRICE": "$5", contract.EnvJobs: "below what Dagyo says"},
+		Env:     map[string]string{"MODEL": "small", "PRICE": "$5", contract.EnvJobs: "overridden by Dagyo"},
 		EnvFrom: []progdef.EnvSource{{Secret: "greet-secrets"}, {ConfigMap: "greet-config"}},
 		Drain:   progdef.Drain{GracePeriod: document.Duration(1500 * time.Millisecond)},
 	}
@@ -101,7 +101,7 @@ func compare(t *testing.T, file, got string) {
 		t.Fatal(err)
 	}
 	if pretty.String() != string(want) {
-		t.Errorf("%s differs; -update writes it anew:\n%s", file, pretty.String())
+		t.Errorf("%s differs; -update rewrites it:\n%s", file, pretty.String())
 	}
 }
 
@@ -120,11 +120,11 @@ func TestTemplateHasNoExecutor(t *testing.T) {
 	}
 	spec.Env[contract.EnvQueue] = "nats://elsewhere:4222"
 	if three, err := c.render(spec); err != nil || three.hash() == two.hash() {
-		t.Errorf("%v: the template is the same with another queue", err)
+		t.Errorf("%v: the template does not depend on the queue", err)
 	}
 }
 
-func TestWhatCannotStart(t *testing.T) {
+func TestInvalidTemplates(t *testing.T) {
 	with := func(change func(*progdef.Document)) progdef.Document {
 		d := everything()
 		change(&d)
@@ -172,7 +172,7 @@ func TestBlame(t *testing.T) {
 		"metadata.name":                                                "",
 	} {
 		if got := blame(at, rendered); got != want {
-			t.Errorf("blame for %s is %q, want %q", at, got, want)
+			t.Errorf("blame of %s is %q, want %q", at, got, want)
 		}
 	}
 }
@@ -187,7 +187,7 @@ func TestRefusalOfTheAPIServer(t *testing.T) {
 	}
 	passing := apierrors.NewServiceUnavailable("later")
 	if got := refusal(passing, "{}"); got != error(passing) {
-		t.Errorf("a passing error became %v", got)
+		t.Errorf("a transient error became %v", got)
 	}
 }
 
@@ -200,7 +200,7 @@ func TestNames(t *testing.T) {
 		{long, long, long}, {"default", strings.Repeat("a", 23) + "_b", "0"}, {"default", "4", "0"},
 	} {
 		name := setName(of[0], of[1], of[2])
-		// A ReplicaSet adds 11 characters, and a pod cuts what is left at 58 before it adds 5.
+		// A ReplicaSet appends 11 characters, and a pod truncates the result to 58 before it appends 5.
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 || len(name) > 58-11 {
 			t.Errorf("name of %v is %q: %v", of, name, problems)
 		}

@@ -6,8 +6,8 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// A Start that looked before another call's supervisor claimed the executor, and whose own
-// supervisor gets the lock only after the other has ended, must not run the program again.
+// A Start may look before another call's supervisor claims the executor, and its own supervisor may get the lock only
+// after the other one has exited. It must not run the program again.
 func TestClaimOutlivesTheLock(t *testing.T) {
 	b, err := New(Config{
 		Dir:     t.TempDir(),
@@ -34,6 +34,6 @@ func TestClaimOutlivesTheLock(t *testing.T) {
 	}
 	defer answers.Close()
 	if a, err := b.await(t.Context(), answers); err != nil || a.Verdict != taken {
-		t.Errorf("the supervisor answers %+v, %v; want %q", a, err, taken)
+		t.Errorf("the supervisor answered %+v, %v; want %q", a, err, taken)
 	}
 }

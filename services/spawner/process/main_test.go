@@ -11,7 +11,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/process"
 )
 
-// envRole makes the test binary play the dagyo command: its first argument says which.
+// envRole makes the test binary act as the dagyo command or a test program: its first argument selects the role.
 const envRole = "PROCESS_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// coverDir makes a folder for what the processes of the test write under -cover.
+// coverDir creates a folder for the coverage data of the test's processes.
 func coverDir() string {
 	dir, err := os.MkdirTemp("", "process-cover-*")
 	if err == nil {

@@ -38,8 +38,8 @@ func TestConformance(t *testing.T) {
 	}})
 }
 
-// stateDir makes a state directory that is removed at the end of the test, when the programs in it,
-// which have lost the test by then, are gone.
+// stateDir creates a state directory that is removed at the end of the test. By then its programs have lost their
+// connection to the test and exited.
 func stateDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -60,7 +60,7 @@ func stateDir(t *testing.T) string {
 	return dir
 }
 
-// remains lists everything in a state directory but its two folders.
+// remains lists everything in a state directory except its two folders.
 func remains(t *testing.T, dir string) []string {
 	t.Helper()
 	var names []string
@@ -76,8 +76,8 @@ func remains(t *testing.T, dir string) []string {
 	return names
 }
 
-// config makes the test binary supervisor and program. Under the race detector every process would
-// sleep for a second before it ends; under -cover it would complain on standard error.
+// config uses the test binary as supervisor and program. Under the race detector, every process would sleep for a
+// second before it exits; under -cover, it would print a warning on standard error.
 func config(dir string) process.Config {
 	return process.Config{
 		Dir: dir,
@@ -97,7 +97,7 @@ func open(t *testing.T, cfg process.Config) *process.Backend {
 	return b
 }
 
-// A bench is a state directory with one backend and the programs on it.
+// A bench is a state directory with one backend and its programs.
 type bench struct {
 	*process.Backend
 	dir     string
@@ -204,7 +204,7 @@ func TestExecutorOutlivesKilledSpawner(t *testing.T) {
 		t.Fatal(err)
 	}
 	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "started: <nil>\n" {
-		t.Errorf("the spawner said %q", line)
+		t.Errorf("the spawner printed %q", line)
 	}
 	p := control.Program(t, "orphan")
 	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil {
@@ -244,8 +244,8 @@ func TestSupervisorDies(t *testing.T) {
 	}
 }
 
-// The second SIGTERM comes at the end of the grace period, before the SIGKILL: an executor needs
-// the time between to say which jobs it gives up.
+// The second SIGTERM is sent at the end of the grace period, before the SIGKILL: an executor needs the time in between
+// to report the jobs that it gives up.
 func TestGracePeriodEndsWithSecondSigterm(t *testing.T) {
 	b := setup(t, func(c *process.Config) { c.KillDelay = time.Hour })
 	spec := b.spec("one")
@@ -278,13 +278,13 @@ func TestGiveUpKills(t *testing.T) {
 	}
 	child.AwaitEnd(t)
 	if err := b.GiveUp(t.Context(), "one"); err != nil {
-		t.Errorf("GiveUp of an executor that is gone: %v", err)
+		t.Errorf("GiveUp of an exited executor: %v", err)
 	}
 }
 
 // Two SIGTERMs in the same instant would count as one.
-func TestGiveUpRightBehindDrain(t *testing.T) {
-	b := setup(t, func(c *process.Config) { c.KillDelay = time.Hour }) // the test decides when it ends
+func TestGiveUpRightAfterDrain(t *testing.T) {
+	b := setup(t, func(c *process.Config) { c.KillDelay = time.Hour }) // the test ends it
 	for i := range 20 {
 		id := fmt.Sprintf("one-%d", i)
 		p := b.start(t, b.spec(id))
@@ -298,7 +298,7 @@ func TestGiveUpRightBehindDrain(t *testing.T) {
 	}
 }
 
-// An executor that no spawner can find any more must not run for ever.
+// An executor that no spawner can find any more must not run forever.
 func TestRemovedDirectoryEndsExecutor(t *testing.T) {
 	b := setup(t)
 	p := b.start(t, b.spec("one"))
@@ -317,7 +317,7 @@ func TestNoZombies(t *testing.T) {
 	p.Tell(t, "exit 0")
 	nextExit(t, b.Backend)
 	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-		t.Errorf("the supervisor is still there: %v", err)
+		t.Errorf("the supervisor still exists: %v", err)
 	}
 }
 
@@ -331,7 +331,7 @@ func TestExitIsDeliveredOnce(t *testing.T) {
 	}
 }
 
-// halfMade makes what a spawner leaves that is killed in the middle of a start.
+// halfMade creates the state that a spawner leaves if it is killed during a start.
 func halfMade(t *testing.T, b *bench, id string) {
 	t.Helper()
 	if err := os.Mkdir(b.home(id), 0o700); err != nil {
@@ -344,7 +344,7 @@ func halfMade(t *testing.T, b *bench, id string) {
 	}
 }
 
-func TestHalfMadeIsStarted(t *testing.T) {
+func TestUnfinishedStartIsCompleted(t *testing.T) {
 	b := setup(t)
 	halfMade(t, b, "one")
 	p := b.start(t, b.spec("one"))
@@ -354,7 +354,7 @@ func TestHalfMadeIsStarted(t *testing.T) {
 	}
 }
 
-func TestHalfMadeIsAbandoned(t *testing.T) {
+func TestUnfinishedStartIsAbandoned(t *testing.T) {
 	b := setup(t)
 	halfMade(t, b, "one")
 	old := time.Now().Add(-time.Hour)
@@ -375,7 +375,7 @@ func TestHalfMadeIsAbandoned(t *testing.T) {
 		t.Errorf("Forget: %v", err)
 	}
 	if left := remains(t, b.dir); len(left) != 0 {
-		t.Errorf("left behind: %q", left)
+		t.Errorf("left over: %q", left)
 	}
 }
 
@@ -398,7 +398,7 @@ func TestScrapIsSwept(t *testing.T) {
 	}
 }
 
-// A loss of power may leave empty files.
+// A power failure may leave empty files.
 func TestLostRecords(t *testing.T) {
 	b := setup(t)
 	if err := os.Mkdir(b.home("one"), 0o700); err != nil {
@@ -432,14 +432,14 @@ func TestOutputIsBounded(t *testing.T) {
 		size += info.Size()
 	}
 	if size > 2<<20 {
-		t.Errorf("%d octets of log", size)
+		t.Errorf("%d bytes of log", size)
 	}
 	log, err := b.Log("one")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(log) > 64<<10 || !bytes.Contains(log, []byte("a line of noise")) {
-		t.Errorf("log of %d octets ends with %q", len(log), log[max(0, len(log)-80):])
+		t.Errorf("log of %d bytes ends with %q", len(log), log[max(0, len(log)-80):])
 	}
 }
 
@@ -537,18 +537,18 @@ func TestStartRefused(t *testing.T) {
 		doc     progdef.Document
 		envDir  string
 		pointer string
-		message string // a part of it
+		message string // a part of the message
 	}{
-		"not in PATH":    {run("no-such-program"), dir, "/command/0", "not found"},
-		"no such file":   {run("/no/such/program"), dir, "/command/0", "not found"},
-		"not executable": {run(plain), dir, "/command/0", "not executable"},
-		"a directory":    {run(dir), dir, "/command/0", "cannot run"},
-		"no interpreter": {run(script), dir, "/command/0", "cannot start"},
-		"not a program":  {run(garbage), dir, "/command/0", "exec format error"},
-		"a NUL":          {run("true", "a\x00b"), dir, "/command/0", "cannot start"},
-		"only an image":  {progdef.Document{Image: "greet"}, dir, "/command", "run images"},
-		"nothing at all": {progdef.Document{}, dir, "/command", "has no `command`"},
-		"no EnvDir":      {from(progdef.EnvSource{Secret: "s"}), "", "/envFrom/0", "no folder"},
+		"not in PATH":               {run("no-such-program"), dir, "/command/0", "not found"},
+		"no such file":              {run("/no/such/program"), dir, "/command/0", "not found"},
+		"not executable":            {run(plain), dir, "/command/0", "not executable"},
+		"a directory":               {run(dir), dir, "/command/0", "cannot run"},
+		"no interpreter":            {run(script), dir, "/command/0", "cannot start"},
+		"not a program":             {run(garbage), dir, "/command/0", "exec format error"},
+		"a NUL":                     {run("true", "a\x00b"), dir, "/command/0", "cannot start"},
+		"only an image":             {progdef.Document{Image: "greet"}, dir, "/command", "run images"},
+		"neither image nor command": {progdef.Document{}, dir, "/command", "has no `command`"},
+		"no EnvDir":                 {from(progdef.EnvSource{Secret: "s"}), "", "/envFrom/0", "no folder"},
 		"no secret": {from(progdef.EnvSource{Secret: "s"}), dir, "/envFrom/0",
 			"needs the file secrets/s.env in " + dir},
 		"no config map": {from(progdef.EnvSource{ConfigMap: "m"}), dir, "/envFrom/0",
@@ -573,13 +573,13 @@ func TestStartRefused(t *testing.T) {
 				t.Errorf("problem is %s", p)
 			}
 			if left := remains(t, b.dir); len(left) != 0 {
-				t.Errorf("left behind: %q", left)
+				t.Errorf("left over: %q", left)
 			}
 		})
 	}
 }
 
-// A command is looked up in the PATH that the executor gets, not in the spawner's.
+// A command is looked up in the executor's PATH, not in the spawner's.
 func TestCommandFromResultingPath(t *testing.T) {
 	bin := t.TempDir()
 	tool := filepath.Join(bin, "only-here")
@@ -633,7 +633,7 @@ func TestBadIds(t *testing.T) {
 			"Log":    logErr,
 		} {
 			if err == nil {
-				t.Errorf("%s(%q) is no error", call, id)
+				t.Errorf("%s(%q) returned no error", call, id)
 			}
 		}
 	}

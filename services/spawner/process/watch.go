@@ -117,8 +117,8 @@ func (w *watcher) inspect(id string) error {
 	return err
 }
 
-// abandonIfIdle makes sure that an executor whose start was interrupted, and was not tried again, never
-// runs. Its exit says so.
+// abandonIfIdle makes sure that an executor whose start was interrupted, and was not tried again, never runs. Its exit
+// gives that reason.
 func (h home) abandonIfIdle(now time.Time) error {
 	claimed, err := h.claimed()
 	if err != nil || claimed {

@@ -1,4 +1,4 @@
-// Package tail keeps the end of what a program writes, as text that fits into an event.
+// Package tail keeps the end of a program's output, as text that fits into an event.
 package tail
 
 import (
@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// A Tail keeps the last octets that were written to it. Not safe for concurrent use.
+// A Tail keeps the last bytes that were written to it. It is not safe for concurrent use.
 type Tail struct {
 	limit int
 	kept  []byte
 	cut   bool // something was dropped
 }
 
-// New returns a Tail that keeps limit octets.
+// New returns a Tail that keeps limit bytes.
 func New(limit int) *Tail { return &Tail{limit: limit} }
 
 // Write implements io.Writer. It never fails.
@@ -30,11 +30,11 @@ func (t *Tail) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Bytes returns what was kept as it was written. It is valid until the next Write.
+// Bytes returns the kept bytes. The result is valid until the next Write.
 func (t *Tail) Bytes() []byte { return t.kept }
 
-// String returns what was kept as valid UTF-8 of at most limit octets. When the beginning was
-// dropped it starts with a whole line, unless that would lose more than half.
+// String returns the kept bytes as valid UTF-8 of at most limit bytes. If the beginning was dropped, the text starts
+// with a complete line, unless that would lose more than half.
 func (t *Tail) String() string {
 	b := t.kept
 	if t.cut {

@@ -12,38 +12,38 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
 
-// A Fault is one way to break the protocol.
+// A Fault is one violation of the protocol.
 type Fault struct {
 	Name string
-	// Checks are those that must find it, Seen is a part of what each must say.
+	// Checks are the checks that must find it, Seen is a part of the message of each.
 	Checks []string
 	Seen   string
 
 	run     program                                         // instead of a copy of each record
 	wire    func() func(*tap.Message) tap.Decision          // between executor and broker
 	config  func(*executor.Config)                          // changes the configuration
-	signals func(<-chan os.Signal, func()) <-chan os.Signal // changes what is heard of signals
+	signals func(<-chan os.Signal, func()) <-chan os.Signal // changes the received signals
 	exit    func(int) int                                   // changes the exit code
 	codec   executor.Codec[string]                          // instead of executor.String
-	sleeps  bool                                            // and never does anything
+	sleeps  bool                                            // has no program and never does anything
 }
 
 type program = func(context.Context, *executor.Job, ports) error
 
-// ports are those of the program under test.
+// ports are the ports of the program under test.
 type ports struct {
 	in  executor.In[string]
 	out executor.Out[string]
 }
 
-// Main serves as the executor with that fault; without a name, as one without.
+// Main serves as the executor with the named fault, or as one without faults if the name is empty.
 func Main(name string) int {
 	if name == "" {
 		executor.Main(serve(copies, executor.String))
 	}
 	i := slices.IndexFunc(Faults(), func(f Fault) bool { return f.Name == name })
 	if i < 0 {
-		fmt.Fprintln(os.Stderr, "there is no fault", name)
+		fmt.Fprintln(os.Stderr, "unknown fault", name)
 		return executor.ExitBadUsage
 	}
 	return Faults()[i].main()
@@ -51,7 +51,7 @@ func Main(name string) int {
 
 func (f Fault) main() int {
 	if f.sleeps {
-		select {} // whoever started it ends it
+		select {} // the process that started it ends it
 	}
 	c, err := executor.FromEnvironment()
 	if err != nil {
@@ -107,7 +107,7 @@ func serve(run program, codec executor.Codec[string]) executor.Program {
 	}
 }
 
-// anyText calls any octets text.
+// anyText declares arbitrary bytes as text.
 type anyText struct{}
 
 func (anyText) Typename() string                            { return "utf8-string" }

@@ -17,7 +17,7 @@ func copies(ctx context.Context, job *executor.Job, p ports) error {
 	return edits(func(_ int, v string) []string { return []string{v} })(ctx, job, p)
 }
 
-// edits is a program that writes something else for each record.
+// edits writes a different record for each record.
 func edits(edit func(i int, v string) []string) program {
 	return func(ctx context.Context, job *executor.Job, p ports) error {
 		i := 0
@@ -53,7 +53,7 @@ func truncates(octets int) program {
 	return edits(func(_ int, v string) []string { return []string{v[:min(len(v), octets)]} })
 }
 
-// addsOne writes a record that nobody sent.
+// addsOne writes an additional record.
 func addsOne(ctx context.Context, job *executor.Job, p ports) error {
 	if err := copies(ctx, job, p); err != nil {
 		return err
@@ -61,7 +61,7 @@ func addsOne(ctx context.Context, job *executor.Job, p ports) error {
 	return p.out.Send(ctx, job, "the end")
 }
 
-// hoards writes nothing before it has read everything.
+// hoards reads everything before it writes anything.
 func hoards(ctx context.Context, job *executor.Job, p ports) error {
 	var all []string
 	for v, err := range p.in.All(ctx, job) {
@@ -73,7 +73,7 @@ func hoards(ctx context.Context, job *executor.Job, p ports) error {
 	return p.out.SendBatch(ctx, job, all)
 }
 
-// failsWhenClosed takes it for a failure that its reader wants no more.
+// failsWhenClosed fails when its reader closes the output.
 func failsWhenClosed(ctx context.Context, job *executor.Job, p ports) error {
 	err := copies(ctx, job, p)
 	if errors.Is(err, executor.ErrReaderClosed) {
@@ -82,7 +82,7 @@ func failsWhenClosed(ctx context.Context, job *executor.Job, p ports) error {
 	return err
 }
 
-// losesAtReconnect leaves out a record after each reconnect.
+// losesAtReconnect omits a record after each reconnect.
 func losesAtReconnect(ctx context.Context, job *executor.Job, p ports) error {
 	var reconnected atomic.Bool
 	nc, err := nats.Connect(os.Getenv(contract.EnvQueue), nats.MaxReconnects(-1),

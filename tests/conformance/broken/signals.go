@@ -13,17 +13,17 @@ import (
 	"github.com/dagyo/dagyo/pkg/event"
 )
 
-// deaf hears no signal.
+// deaf receives no signal.
 func deaf(<-chan os.Signal, func()) <-chan os.Signal { return nil }
 
-// once hears the first signal only.
+// once receives only the first signal.
 func once(signals <-chan os.Signal, _ func()) <-chan os.Signal {
 	heard := make(chan os.Signal, 1)
-	go func() { heard <- <-signals }() // it ends with the process
+	go func() { heard <- <-signals }() // it ends when the process exits
 	return heard
 }
 
-// twice takes the first signal for two.
+// twice receives the first signal twice.
 func twice(signals <-chan os.Signal, _ func()) <-chan os.Signal {
 	heard := make(chan os.Signal, 2)
 	go func() {
@@ -34,7 +34,7 @@ func twice(signals <-chan os.Signal, _ func()) <-chan os.Signal {
 	return heard
 }
 
-// pretends says that it drains, and goes on as before.
+// pretends publishes executor.draining, but does not drain.
 func pretends(signals <-chan os.Signal, say func()) <-chan os.Signal {
 	go func() {
 		<-signals
@@ -43,7 +43,7 @@ func pretends(signals <-chan os.Signal, say func()) <-chan os.Signal {
 	return nil
 }
 
-// sayDraining says executor.draining for an executor.
+// sayDraining publishes executor.draining for an executor.
 func sayDraining(c executor.Config) {
 	nc, err := nats.Connect(c.Queue)
 	if err != nil {

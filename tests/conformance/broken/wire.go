@@ -13,10 +13,10 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
 
-// decider decides on messages; one executor has one.
+// A decider decides on messages; each executor has one.
 type decider = func(*tap.Message) tap.Decision
 
-// always makes a wire of a decider that remembers nothing.
+// always returns a wire for a decider without state.
 func always(d decider) func() func(*tap.Message) tap.Decision {
 	return func() func(*tap.Message) tap.Decision { return d }
 }
@@ -27,7 +27,7 @@ func publishes(m *tap.Message, head string) bool {
 	return m.Op == tap.Pub && strings.HasPrefix(m.Subject, head)
 }
 
-// answered says to the executor at once what the broker has not said yet.
+// answered answers the executor before the broker does.
 func answered(m *tap.Message, data []byte) tap.Decision {
 	return tap.Decision{ToClient: []tap.Message{{Subject: m.Reply, Data: data}}}
 }
@@ -43,7 +43,7 @@ func edited(m *tap.Message, change func(data map[string]any)) tap.Decision {
 	return tap.Pass
 }
 
-// retyped makes another event of one, with other data.
+// retyped turns an event into one of another type, with other data.
 func retyped(m *tap.Message, from, to contract.Type, change func(data map[string]any)) tap.Decision {
 	m.Data = []byte(strings.ReplaceAll(string(m.Data), string(from), string(to)))
 	m.Subject = strings.Replace(m.Subject, string(from), string(to), 1)
@@ -60,7 +60,7 @@ func onEvent(t contract.Type, change func(data map[string]any)) func() func(*tap
 	})
 }
 
-// onJob changes jobs before the executor sees them.
+// onJob changes jobs before the executor receives them.
 func onJob(change func(j *contract.Job)) func() func(*tap.Message) tap.Decision {
 	return always(func(m *tap.Message) tap.Decision {
 		var j contract.Job
@@ -82,7 +82,7 @@ func outputs(change func(a *contract.Address)) func() func(*tap.Message) tap.Dec
 	})
 }
 
-// acknowledgesFirst acknowledges a job as soon as it comes.
+// acknowledgesFirst acknowledges a job as soon as it arrives.
 func acknowledgesFirst(m *tap.Message) tap.Decision {
 	if !audit.IsDelivery(*m) {
 		return tap.Pass
@@ -98,7 +98,7 @@ func acknowledgesOnce(m *tap.Message) tap.Decision {
 	return tap.Pass
 }
 
-// asksForNone acknowledges without asking for a confirmation.
+// asksForNone acknowledges without requesting a confirmation.
 func asksForNone(m *tap.Message) tap.Decision {
 	d := acknowledgesOnce(m)
 	if publishes(m, "$JS.ACK.") {
@@ -107,7 +107,7 @@ func asksForNone(m *tap.Message) tap.Decision {
 	return d
 }
 
-// mistakesItself takes its own job.started for another's.
+// mistakesItself takes its own job.started for that of another executor.
 func mistakesItself(m *tap.Message) tap.Decision {
 	if !publishes(m, "$JS.API.DIRECT.GET.EVENTS.job.started.") {
 		return tap.Pass
@@ -117,7 +117,7 @@ func mistakesItself(m *tap.Message) tap.Decision {
 	return d
 }
 
-// keepsDropped does not acknowledge jobs that others have started.
+// keepsDropped does not acknowledge jobs that other executors have started.
 func keepsDropped() func(*tap.Message) tap.Decision {
 	var mu sync.Mutex
 	refused := false
@@ -146,7 +146,7 @@ func startsUnstored(m *tap.Message) tap.Decision {
 	return tap.Pass
 }
 
-// unconditional says job.started whether there is one already or not.
+// unconditional publishes job.started even if there already is one.
 func unconditional(m *tap.Message) tap.Decision {
 	if publishes(m, "job.started.") {
 		m.SetHeader("Nats-Expected-Last-Subject-Sequence", "")
@@ -154,7 +154,7 @@ func unconditional(m *tap.Message) tap.Decision {
 	return tap.Pass
 }
 
-// ignoresRefusal runs jobs that others have started.
+// ignoresRefusal runs jobs that other executors have started.
 func ignoresRefusal() func(*tap.Message) tap.Decision {
 	var mu sync.Mutex
 	replies := map[string]bool{}
@@ -171,7 +171,7 @@ func ignoresRefusal() func(*tap.Message) tap.Decision {
 	}
 }
 
-// otherMailbox makes a mailbox of its own kind.
+// otherMailbox creates a mailbox with a different configuration.
 func otherMailbox(m *tap.Message) tap.Decision {
 	if publishes(m, "$JS.API.CONSUMER.") {
 		m.Data = []byte(strings.Replace(string(m.Data), `"ack_wait":10000000000`, `"ack_wait":30000000000`, 1))
@@ -195,7 +195,7 @@ func says(text string) func(m *tap.Message) tap.Decision {
 	return func(m *tap.Message) tap.Decision { m.Data = []byte(text); return tap.Pass }
 }
 
-// everySecond beats half as often as it should.
+// everySecond drops every second beat.
 func everySecond() func(*tap.Message) tap.Decision {
 	var mu sync.Mutex
 	n := 0
@@ -207,7 +207,7 @@ func everySecond() func(*tap.Message) tap.Decision {
 	})()
 }
 
-// beatsWhenIdle is silent once it has written something.
+// beatsWhenIdle sends no beats after it has written something.
 func beatsWhenIdle() func(*tap.Message) tap.Decision {
 	var mu sync.Mutex
 	busy := false
@@ -219,7 +219,7 @@ func beatsWhenIdle() func(*tap.Message) tap.Decision {
 	}
 }
 
-// hidesPanics calls a job that failed done.
+// hidesPanics reports a failed job as done.
 func hidesPanics(m *tap.Message) tap.Decision {
 	if !publishes(m, "job.panic.") {
 		return tap.Pass
@@ -231,13 +231,13 @@ func hidesPanics(m *tap.Message) tap.Decision {
 	})
 }
 
-// endsAtPanic ends the output of a job that failed.
+// endsAtPanic ends the output of a failed job.
 func endsAtPanic(m *tap.Message) tap.Decision {
 	if !publishes(m, "job.panic.") {
 		return tap.Pass
 	}
 	end, _ := wire.NewEncoder(1<<10, 2<<10).Finish()
-	end[9] = 200 // behind whatever was written
+	end[9] = 200 // after everything that was written
 	flow := strings.Split(m.Subject, ".")[2]
 	slot := contract.EdgeAddress(flow, flow, 1, 0, 128, "").Slot(200)
 	return tap.Decision{ToServer: []tap.Message{{Subject: slot, Data: end}}}
@@ -263,7 +263,7 @@ func onCredit(change func(c *wire.Credit)) func() func(*tap.Message) tap.Decisio
 	}
 }
 
-// forgetsUnread does not store what nobody reads, and takes it for stored.
+// forgetsUnread does not store unread frames, but treats them as stored.
 func forgetsUnread(m *tap.Message) tap.Decision {
 	if !publishes(m, "edges.") || !strings.Contains(m.Subject, ".frame.") {
 		return tap.Pass
@@ -274,7 +274,7 @@ func forgetsUnread(m *tap.Message) tap.Decision {
 	return d
 }
 
-// deafToStops listens to another subject, on which nothing comes.
+// deafToStops listens on a subject that receives no messages.
 func deafToStops() func(*tap.Message) tap.Decision {
 	elsewhere := onJob(func(j *contract.Job) { j.Stop = contract.LastStopSubject(j.Flow, j.Flow) })()
 	return func(m *tap.Message) tap.Decision {
@@ -285,19 +285,19 @@ func deafToStops() func(*tap.Message) tap.Decision {
 	}
 }
 
-// asksFor reports whether the message asks what is stored on a subject that ends so.
+// asksFor reports whether the message requests the last message of a subject with that suffix.
 func asksFor(m *tap.Message, end string) bool {
 	return publishes(m, "$JS.API.DIRECT.GET.EDGES-") && strings.HasSuffix(m.Subject, end)
 }
 
-// runs answers that the flow runs.
+// runs answers that the flow is running.
 func runs(m *tap.Message) tap.Decision {
 	d := answered(m, []byte(contract.Running))
 	d.Drop = true
 	return d
 }
 
-// endsWithStop takes the end of a stream without records for a record.
+// endsWithStop treats the end of a stream without records as a record.
 func endsWithStop(m *tap.Message) tap.Decision {
 	empty, _ := wire.NewEncoder(1<<10, 2<<10).Finish()
 	if m.Op == tap.Msg && bytes.Equal(m.Data, empty) {
@@ -308,7 +308,7 @@ func endsWithStop(m *tap.Message) tap.Decision {
 	return tap.Pass
 }
 
-// looksForNoStop hears stops, but does not look for one that is stored.
+// looksForNoStop receives stops, but does not check for a stored one.
 func looksForNoStop(m *tap.Message) tap.Decision {
 	if asksFor(m, ".stop") {
 		return runs(m)
@@ -316,7 +316,7 @@ func looksForNoStop(m *tap.Message) tap.Decision {
 	return tap.Pass
 }
 
-// panicsWhenStopped calls a stop a failure.
+// panicsWhenStopped reports a stop as a failure.
 func panicsWhenStopped(m *tap.Message) tap.Decision {
 	if !publishes(m, "job.done.") || !strings.Contains(string(m.Data), `"stopped":true`) {
 		return tap.Pass
@@ -327,7 +327,7 @@ func panicsWhenStopped(m *tap.Message) tap.Decision {
 	})
 }
 
-// drainsSilently does not say that it drains.
+// drainsSilently does not publish executor.draining.
 func drainsSilently(m *tap.Message) tap.Decision {
 	if !publishes(m, "executor.draining.") {
 		return tap.Pass
@@ -337,7 +337,7 @@ func drainsSilently(m *tap.Message) tap.Decision {
 	return d
 }
 
-// saysAgain says executor.draining whether it was said already or not.
+// saysAgain publishes executor.draining even if there already is one.
 func saysAgain(m *tap.Message) tap.Decision {
 	if publishes(m, "executor.draining.") {
 		m.SetHeader("Nats-Expected-Last-Subject-Sequence", "")
@@ -345,7 +345,7 @@ func saysAgain(m *tap.Message) tap.Decision {
 	return tap.Pass
 }
 
-// saysOnce does not wait until its last word is stored.
+// saysOnce does not wait until its last event is stored.
 func saysOnce(m *tap.Message) tap.Decision {
 	if publishes(m, "job.done.") {
 		return answered(m, stored)
@@ -353,7 +353,7 @@ func saysOnce(m *tap.Message) tap.Decision {
 	return tap.Pass
 }
 
-// withMessageID has JetStream remember its last words for a while.
+// withMessageID publishes its last events with a message id.
 func withMessageID(m *tap.Message) tap.Decision {
 	if publishes(m, "job.done.") {
 		m.SetHeader("Nats-Msg-Id", m.Subject)
@@ -375,5 +375,5 @@ func sets(field string, value any) func(map[string]any) {
 	return func(data map[string]any) { data[field] = value }
 }
 
-// A long time, for settings.
+// A long duration, for settings.
 const never = 24 * time.Hour

@@ -1,4 +1,4 @@
-// Package faulty holds programs that misbehave, each in one way, for tests of what Dagyo makes of them.
+// Package faulty contains programs that misbehave, each in one way, for tests of how Dagyo handles them.
 package faulty
 
 import (
@@ -18,13 +18,13 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// in and out are the ports of every program here that has them.
+// in and out are the ports of all programs that have them.
 var (
 	in  = executor.Input("in", executor.String)
 	out = executor.Output("out", executor.String)
-	// panics is what another node's panic is wired to.
+	// panics is the input that is connected to another node's panic port.
 	panics = executor.Input("in", executor.JSON[contract.JobFailure]())
-	// mislabelled promises text and sends octets.
+	// mislabelled declares text and sends arbitrary bytes.
 	mislabelled = executor.Output("out", executor.Codec[[]byte](label{executor.Bytes}))
 )
 
@@ -34,7 +34,7 @@ func (label) Typename() string { return "utf8-string" }
 
 type run = func(context.Context, *executor.Job) error
 
-// Main runs the program of that name; it returns an exit code if it returns.
+// Main runs the named program. If it returns, it returns an exit code.
 func Main(name string) int {
 	if name == "never-starts" {
 		fmt.Fprintln(os.Stderr, "no such model: faulty-7b")
@@ -45,7 +45,7 @@ func Main(name string) int {
 	}
 	p, ok := programs()[name]
 	if !ok {
-		fmt.Fprintln(os.Stderr, "no faulty program", name)
+		fmt.Fprintln(os.Stderr, "unknown faulty program", name)
 		return executor.ExitBadUsage
 	}
 	executor.Main(p)
@@ -96,7 +96,7 @@ func programs() map[string]executor.Program {
 	}
 }
 
-// environment answers each name of a variable with its value.
+// environment writes the value of each named variable.
 func environment(ctx context.Context, job *executor.Job) error {
 	for name, err := range in.All(ctx, job) {
 		if err != nil {
@@ -109,7 +109,7 @@ func environment(ctx context.Context, job *executor.Job) error {
 	return nil
 }
 
-// eatsMemory takes memory, and uses it, until somebody stops it.
+// eatsMemory allocates and uses memory until it is stopped.
 func eatsMemory(ctx context.Context, _ *executor.Job) error {
 	var eaten [][]byte
 	for ctx.Err() == nil {
@@ -125,7 +125,7 @@ func exitsThree(context.Context, *executor.Job) error {
 	return nil
 }
 
-// garbles writes what is no frame to its edge, past the SDK.
+// garbles bypasses the SDK and writes something other than a frame to its edge.
 func garbles(ctx context.Context, job *executor.Job) error {
 	nc, err := nats.Connect(os.Getenv(contract.EnvQueue))
 	if err != nil {
@@ -143,7 +143,7 @@ func garbles(ctx context.Context, job *executor.Job) error {
 	return ctx.Err()
 }
 
-// firstSlot finds where the first frame of a flow's first edge is stored.
+// firstSlot returns the stream and subject of the first frame of a flow's first edge.
 func firstSlot(ctx context.Context, nc *nats.Conn, flow string) (string, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -172,7 +172,7 @@ func endless(ctx context.Context, job *executor.Job) error {
 	}
 }
 
-// huge sends records of many frames, faster than anybody reads them.
+// huge sends records of many frames, faster than they are read.
 func huge(ctx context.Context, job *executor.Job) error {
 	record := string(bytes.Repeat([]byte("x"), 3<<20))
 	for {
@@ -182,7 +182,7 @@ func huge(ctx context.Context, job *executor.Job) error {
 	}
 }
 
-// report says in a word what has happened.
+// report writes a short description of the panic.
 func report(ctx context.Context, job *executor.Job) error {
 	for f, err := range panics.All(ctx, job) {
 		if err != nil {
@@ -195,7 +195,7 @@ func report(ctx context.Context, job *executor.Job) error {
 	return nil
 }
 
-// reportEver reports, and then does not end.
+// reportEver reports, and then never ends.
 func reportEver(ctx context.Context, job *executor.Job) error {
 	if err := report(ctx, job); err != nil {
 		return err
@@ -213,7 +213,7 @@ func sink(ctx context.Context, job *executor.Job) error {
 	return nil
 }
 
-// stopsLate reads to the end, and takes a second to stop.
+// stopsLate reads to the end, and takes a second to stop when told to.
 func stopsLate(ctx context.Context, job *executor.Job) error {
 	err := sink(ctx, job)
 	if ctx.Err() != nil {

@@ -12,8 +12,7 @@ import (
 	"github.com/dagyo/dagyo/executor"
 )
 
-// mortal notes its start in the folder $STARTS, works for some milliseconds, and now and then kills
-// its whole process.
+// mortal records its start in the folder $STARTS, works for some milliseconds, and sometimes kills its whole process.
 func mortal(ctx context.Context, job *executor.Job) error {
 	name := filepath.Join(os.Getenv("STARTS"), job.Flow()+"."+job.Node())
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL, 0o600)
@@ -36,7 +35,7 @@ func mortal(ctx context.Context, job *executor.Job) error {
 	return nil
 }
 
-// readsSlowly takes a record every few milliseconds.
+// readsSlowly reads a record every few milliseconds.
 func readsSlowly(ctx context.Context, job *executor.Job) error {
 	for _, err := range in.All(ctx, job) {
 		if err != nil {
@@ -51,7 +50,7 @@ func readsSlowly(ctx context.Context, job *executor.Job) error {
 	return nil
 }
 
-// trickles sends a record every few milliseconds, a few hundred in all.
+// trickles sends a record every few milliseconds, a few hundred in total.
 func trickles(ctx context.Context, job *executor.Job) error {
 	for i := range 300 {
 		if err := out.Send(ctx, job, strconv.Itoa(i)); err != nil {

@@ -95,8 +95,8 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
-// The API server judges what the backend lets through.
-func TestWhatTheAPIServerRefuses(t *testing.T) {
+// The API server rejects invalid documents that the backend accepts.
+func TestRejectionsByTheAPIServer(t *testing.T) {
 	b := setup(t)
 	for pointer, d := range map[string]progdef.Document{
 		"/machine/tolerations/0/effect": {Image: image, Machine: progdef.Machine{
@@ -139,7 +139,7 @@ func TestQuota(t *testing.T) {
 	b.wantNothingLeft(t)
 }
 
-// evict asks the cluster to move an executor, as the drain of a node does.
+// evict requests the eviction of an executor, as the drain of a node does.
 func (b *bench) evict(ctx context.Context, pod string) error {
 	return b.client.PolicyV1().Evictions(b.namespace).Evict(ctx, &policyv1.Eviction{
 		ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: b.namespace},
@@ -153,8 +153,8 @@ func TestEviction(t *testing.T) {
 	if pod.Annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] != "false" {
 		t.Errorf("annotations are %v", pod.Annotations)
 	}
-	// Until the kubelet has told that it runs, a pod is pending to the API server, and may be evicted.
-	b.eventually(t, "word that the pod runs", func(context.Context) (bool, error) {
+	// Until the kubelet reports that it is running, a pod is pending for the API server, and may be evicted.
+	b.eventually(t, "the report that the pod is running", func(context.Context) (bool, error) {
 		return b.pod(t, "one").Status.Phase == corev1.PodRunning, nil
 	})
 	if err := b.evict(t.Context(), pod.Name); !apierrors.IsTooManyRequests(err) {
@@ -184,7 +184,7 @@ func TestEviction(t *testing.T) {
 	b.wantNothingLeft(t)
 }
 
-// A drained executor is not replaced: whether another is needed, the spawner decides.
+// A drained executor is not replaced: the spawner decides whether another one is needed.
 func TestDeletedPodDrains(t *testing.T) {
 	b := setup(t)
 	p := b.start(t, "one")
@@ -200,7 +200,7 @@ func TestDeletedPodDrains(t *testing.T) {
 	}
 }
 
-// A change of the template takes away the executors with the old one, and no other.
+// A change of the template removes the executors with the old template, and no others.
 func TestRollingUpdate(t *testing.T) {
 	b := setup(t)
 	one, two := b.start(t, "one"), b.start(t, "two")
@@ -211,8 +211,8 @@ func TestRollingUpdate(t *testing.T) {
 	if got := three.Ask(t, "env DAGYO_SLOTS"); got != "7" {
 		t.Errorf("the new template's DAGYO_SLOTS is %q", got)
 	}
-	// A ReplicaSet that is about to take away a pod does so although an executor has got the pod meanwhile:
-	// its end is told, and a spawner would start another. That is not what is tested here.
+	// A ReplicaSet that is about to delete a pod does so even if the pod was meanwhile assigned to an executor. The
+	// exit is reported, and a spawner would start another executor. That is not tested here.
 	name := b.pod(t, "three").Labels["app.kubernetes.io/instance"]
 	b.eventually(t, "the end of the update", func(ctx context.Context) (bool, error) {
 		d, err := b.client.AppsV1().Deployments(b.namespace).Get(ctx, name, metav1.GetOptions{})
@@ -227,7 +227,7 @@ func TestRollingUpdate(t *testing.T) {
 	b.wantNothingLeft(t)
 }
 
-// Whoever scales the Deployment by hand drains executors without jobs first.
+// Scaling the Deployment by hand drains idle executors first.
 func TestIdleGoFirst(t *testing.T) {
 	b := setup(t)
 	programs := map[string]*backendtest.Running{}
@@ -256,7 +256,7 @@ func TestIdleGoFirst(t *testing.T) {
 	b.wantNothingLeft(t)
 }
 
-// Whoever deletes the Deployment drains its executors; their exits are told all the same.
+// Deleting the Deployment drains its executors; their exits are still reported.
 func TestDeletedDeployment(t *testing.T) {
 	b := setup(t)
 	p := b.start(t, "one")

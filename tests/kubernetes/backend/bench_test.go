@@ -23,13 +23,13 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/kubernetes"
 )
 
-// A bench is a place with one backend and the programs on it.
+// A bench is a place with one backend and its programs.
 type bench struct {
 	*place
 	backend.Backend
 	control *backendtest.Control
 	dial    string
-	env     map[string]string // added to what executors are told
+	env     map[string]string // added to the environment of executors
 
 	reading sync.WaitGroup
 	mu      sync.Mutex
@@ -79,7 +79,7 @@ func (b *bench) spec(id string, d progdef.Document) backend.Spec {
 	return backend.Spec{Executor: id, Progdef: "tester", Revision: "0123456789ab", Document: d, Env: env}
 }
 
-// begin starts an executor, and does not wait for its program.
+// begin starts an executor without waiting for its program.
 func (b *bench) begin(t *testing.T, id string, d progdef.Document) {
 	t.Helper()
 	if err := b.Start(t.Context(), b.spec(id, d)); err != nil {
@@ -113,7 +113,7 @@ func (b *bench) exit(t *testing.T, id string) backend.Exit {
 	}
 }
 
-// wantPermanent waits for an exit that says that no executor can run, and why.
+// wantPermanent waits for an exit which reports that no executor can run, and the reason.
 func (b *bench) wantPermanent(t *testing.T, id, words string) {
 	t.Helper()
 	if e := b.exit(t, id); !e.Permanent || !strings.Contains(e.Reason, words) {
@@ -121,7 +121,7 @@ func (b *bench) wantPermanent(t *testing.T, id, words string) {
 	}
 }
 
-// wantWaiting waits until List says why an executor waits.
+// wantWaiting waits until List reports why an executor is waiting.
 func (b *bench) wantWaiting(t *testing.T, id, words string) {
 	t.Helper()
 	b.eventually(t, "the words "+words, func(ctx context.Context) (bool, error) {
@@ -161,7 +161,7 @@ func (b *bench) pod(t *testing.T, id string) corev1.Pod {
 	return pods.Items[0]
 }
 
-// end lets a program exit and forgets it.
+// end makes a program exit and removes it from the list.
 func (b *bench) end(t *testing.T, p *backendtest.Running) {
 	t.Helper()
 	p.Tell(t, "exit 0")

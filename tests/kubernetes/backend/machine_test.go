@@ -16,10 +16,10 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
-// machineLabel marks a node of a test.
+// machineLabel marks the nodes of a test.
 const machineLabel = "dagyo.test/machine"
 
-// machine makes a node that has room for everything and never says another word.
+// machine creates a node with unlimited capacity that never reports again.
 func (p *place) machine(t *testing.T, name string) {
 	t.Helper()
 	nodes := p.client.CoreV1().Nodes()
@@ -45,7 +45,7 @@ func (p *place) machine(t *testing.T, name string) {
 	}
 }
 
-// run says of a pod what its machine would say.
+// run sets the status of a pod as its machine would.
 func (b *bench) run(t *testing.T, pod corev1.Pod) {
 	t.Helper()
 	pod.Status.Phase = corev1.PodRunning
@@ -61,8 +61,8 @@ func (b *bench) run(t *testing.T, pod corev1.Pod) {
 	}
 }
 
-// An executor on a machine that is silent is not taken for dead, until it was given up: it may be that the
-// machine has lost the cluster, and not its jobs.
+// An executor on a silent machine does not count as dead until it is given up: the machine may have lost its
+// connection, but not its jobs.
 func TestLostMachine(t *testing.T) {
 	b := setup(t)
 	b.patience = 4 * time.Minute
@@ -77,7 +77,7 @@ func TestLostMachine(t *testing.T) {
 		return err == nil && len(pods.Items) == 1 && pods.Items[0].Spec.NodeName == name, err
 	})
 	b.run(t, b.pod(t, "one"))
-	b.eventually(t, "the cluster to miss the machine", func(ctx context.Context) (bool, error) {
+	b.eventually(t, "the cluster to detect the silent machine", func(ctx context.Context) (bool, error) {
 		pod, err := b.client.CoreV1().Pods(b.namespace).Get(ctx, b.pod(t, "one").Name, metav1.GetOptions{})
 		for _, c := range pod.Status.Conditions {
 			if c.Type == corev1.PodReady {

@@ -18,7 +18,7 @@ import (
 // envRole makes the test binary the program of an executor.
 const envRole = "KUBERNETES_TEST_ROLE"
 
-// image is one with the test binary in it, by digest.
+// image is an image of the test binary, by digest.
 var image string
 
 func TestMain(m *testing.M) {
@@ -30,13 +30,13 @@ func TestMain(m *testing.M) {
 	}
 	var err error
 	if image, err = pushSelf(); err != nil {
-		fmt.Fprintln(os.Stderr, "making the image of the test program:", err)
+		fmt.Fprintln(os.Stderr, "building the image of the test program:", err)
 		os.Exit(2)
 	}
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // the connection to the registry stays open
 }
 
-// hog uses memory until it is stopped.
+// hog allocates memory until it is stopped.
 func hog() {
 	for kept := [][]byte{}; ; {
 		more := make([]byte, 1<<20)
@@ -47,7 +47,7 @@ func hog() {
 	}
 }
 
-// pushSelf makes an image of this very program.
+// pushSelf builds and pushes an image of this program.
 func pushSelf() (string, error) {
 	self, err := os.Executable()
 	if err != nil {

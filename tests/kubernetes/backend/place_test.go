@@ -27,10 +27,10 @@ import (
 	"github.com/dagyo/dagyo/tests/kubernetes/cluster"
 )
 
-// patience is how long a test waits for something before it calls it missing.
+// patience is how long a test waits for something before it fails.
 const patience = time.Minute
 
-// A place is a namespace with the administrator's eyes on it.
+// A place is a namespace, accessed with the rights of the administrator.
 type place struct {
 	namespace string
 	rest      *rest.Config
@@ -38,8 +38,7 @@ type place struct {
 	patience  time.Duration
 }
 
-// newPlace makes a namespace that admits only pods of the restricted standard, and removes it at the end of
-// the test.
+// newPlace creates a namespace that admits only pods of the restricted standard, and removes it at the end of the test.
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	admin, err := clientcmd.BuildConfigFromFlags("", os.Getenv(clientcmd.RecommendedConfigPathEnvVar))
@@ -72,7 +71,7 @@ func newPlace(t *testing.T) *place {
 	return p
 }
 
-// remove ends all pods without grace, and removes the namespace.
+// remove kills all pods without grace, and removes the namespace.
 func (p *place) remove(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -89,7 +88,7 @@ func (p *place) remove(t *testing.T) {
 	}
 }
 
-// dump logs what may explain a failure.
+// dump logs information that may explain a failure.
 func (p *place) dump(ctx context.Context, t *testing.T) {
 	pods, err := p.client.CoreV1().Pods(p.namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -108,7 +107,7 @@ func (p *place) dump(ctx context.Context, t *testing.T) {
 	}
 }
 
-// config is that of a backend on the place.
+// config is the configuration of a backend in the place.
 func (p *place) config(t *testing.T) kubernetes.Config {
 	return kubernetes.Config{
 		REST: p.rest, Namespace: p.namespace, PullTimeout: 2 * time.Second, StartTimeout: 2 * time.Second,
@@ -129,10 +128,10 @@ func (p *place) open(t *testing.T, change ...func(*kubernetes.Config)) backend.B
 	return b
 }
 
-// runnable runs the program of the suite.
+// runnable returns a progdef that runs the suite's program.
 func runnable() progdef.Document { return progdef.Document{Image: image} }
 
-// listen is where pods reach the test.
+// listen returns the address at which pods reach the test.
 func listen(t *testing.T) (net.Listener, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", cluster.Address+":0")
@@ -142,12 +141,12 @@ func listen(t *testing.T) (net.Listener, string) {
 	return l, l.Addr().String()
 }
 
-// remains lists the executors that anything in the place belongs to, once everything that belongs to none is
-// gone: what was forgotten takes Kubernetes some seconds to remove.
+// remains waits until objects without an executor are removed, which takes Kubernetes some seconds, and lists the
+// executors that have objects in the place.
 func (p *place) remains(t *testing.T) []string {
 	t.Helper()
 	var executors []string
-	p.eventually(t, "the removal of what belongs to no executor", func(ctx context.Context) (bool, error) {
+	p.eventually(t, "the removal of objects without an executor", func(ctx context.Context) (bool, error) {
 		found, strays, err := p.look(ctx)
 		executors = found
 		return len(strays) == 0, err
@@ -155,7 +154,7 @@ func (p *place) remains(t *testing.T) []string {
 	return executors
 }
 
-// look finds the executors that records and pods speak of, and the objects that belong to none.
+// look returns the executors in records and pods, and the objects without an executor.
 func (p *place) look(ctx context.Context) (executors, strays []string, err error) {
 	ours := metav1.ListOptions{LabelSelector: "app.kubernetes.io/managed-by=dagyo-spawner"}
 	records, err := p.client.CoreV1().ConfigMaps(p.namespace).List(ctx, ours)
@@ -213,7 +212,7 @@ func (p *place) others(ctx context.Context, ours metav1.ListOptions) (map[string
 	return out, nil
 }
 
-// idsIn reads the executors of a record without knowing more of its form than it must.
+// idsIn reads the executors of a record with as little knowledge of its format as possible.
 func idsIn(list string) []string {
 	var out []string
 	for _, part := range strings.Split(list, `{"executor":"`)[1:] {
@@ -223,8 +222,7 @@ func idsIn(list string) []string {
 	return out
 }
 
-// eventually waits until a condition holds. It asks again and again, for what it waits for is spread over
-// many objects, and in part over the memory of a backend.
+// eventually polls until a condition holds, since conditions depend on many objects and on the memory of a backend.
 func (p *place) eventually(t *testing.T, what string, holds func(context.Context) (bool, error)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), p.patience)

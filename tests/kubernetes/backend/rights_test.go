@@ -27,10 +27,10 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/kubernetes"
 )
 
-// access is where the rights of an installed spawner are written down.
+// access is the manifest with the rights of an installed spawner.
 const access = "../../../deploy/kubernetes/base/access.yaml"
 
-// installedRules are the rules of the Role spawner.
+// installedRules returns the rules of the Role spawner.
 func installedRules(t *testing.T) []rbacv1.PolicyRule {
 	t.Helper()
 	f, err := os.Open(access)
@@ -54,7 +54,7 @@ func installedRules(t *testing.T) []rbacv1.PolicyRule {
 	}
 }
 
-// spawner gives a service account the rules, and returns the configuration of whoever acts as it.
+// spawner grants the rules to a service account, and returns a configuration that uses it.
 func (p *place) spawner(t *testing.T, rules []rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
 	name := metav1.ObjectMeta{Name: "spawner"}
@@ -77,7 +77,7 @@ func (p *place) spawner(t *testing.T, rules []rbacv1.PolicyRule) *rest.Config {
 	return as
 }
 
-// own makes a Deployment without replicas for executors to belong to.
+// own creates a Deployment without replicas that owns executors.
 func (p *place) own(t *testing.T, name string) {
 	t.Helper()
 	label := map[string]string{"app": name}
@@ -96,8 +96,8 @@ func (p *place) own(t *testing.T, name string) {
 	}
 }
 
-// The backend does with the rights that deploy/kubernetes gives to the spawner, uses each of them, and has no
-// other.
+// The rights that deploy/kubernetes grants to the spawner suffice for the backend. It uses each of them, and has no
+// others.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -137,7 +137,7 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// wantRefused wants a client not to have a right, such as "get apps/deployments".
+// wantRefused checks that a client lacks a right, such as "get apps/deployments".
 func wantRefused(t *testing.T, client clientset.Interface, namespace, right string) {
 	t.Helper()
 	verb, resource, _ := strings.Cut(right, " ")
@@ -157,7 +157,7 @@ func wantRefused(t *testing.T, client clientset.Interface, namespace, right stri
 	}
 }
 
-// live lets a backend do all that it ever does.
+// live makes a backend do everything that it can do.
 func (p *place) live(t *testing.T, as *rest.Config) {
 	t.Helper()
 	l, dial := listen(t)
@@ -167,7 +167,7 @@ func (p *place) live(t *testing.T, as *rest.Config) {
 		t.Fatal(err)
 	}
 	one.AwaitSigterm(t)
-	// The record speaks of a pod that is not there, and a pod of an executor that is not in the record.
+	// The record names a missing pod, and a pod belongs to an executor that is not in the record.
 	pod := b.pod(t, "two")
 	name := pod.Labels["app.kubernetes.io/instance"]
 	record, err := p.client.CoreV1().ConfigMaps(p.namespace).Get(t.Context(), name, metav1.GetOptions{})
@@ -189,7 +189,7 @@ func (p *place) live(t *testing.T, as *rest.Config) {
 	b.wantNothingLeft(t)
 }
 
-// rights are those that requests have made use of.
+// rights are the rights that requests have used.
 type rights struct {
 	mu   sync.Mutex
 	used map[string]bool
@@ -200,7 +200,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// listen notes what is asked, such as "get apps/deployments".
+// listen records the rights that requests use, such as "get apps/deployments".
 func (u *rights) listen(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		response, err := next.RoundTrip(r)
@@ -210,14 +210,14 @@ func (u *rights) listen(next http.RoundTripper) http.RoundTripper {
 			resource, named := resourceOf(r.URL.Path)
 			u.used[verb(r, named)+" "+resource] = true
 			if r.Method == http.MethodPatch && response.StatusCode == http.StatusCreated {
-				u.used["create "+resource] = true // it was applied, and was not there
+				u.used["create "+resource] = true // it was applied and did not exist
 			}
 		}
 		return response, err
 	})
 }
 
-// resourceOf takes the resource from a path such as /apis/apps/v1/namespaces/n/deployments/d.
+// resourceOf returns the resource in a path such as /apis/apps/v1/namespaces/n/deployments/d.
 func resourceOf(path string) (resource string, named bool) {
 	head, tail, _ := strings.Cut(path, "/namespaces/")
 	parts := strings.Split(tail, "/")
@@ -250,7 +250,7 @@ func (u *rights) list() []string {
 	return slices.Sorted(maps.Keys(u.used))
 }
 
-// granted lists rules in the same words.
+// granted lists rules in the same form.
 func granted(rules []rbacv1.PolicyRule) []string {
 	out := map[string]bool{}
 	for _, r := range rules {
@@ -265,7 +265,7 @@ func granted(rules []rbacv1.PolicyRule) []string {
 	return slices.Sorted(maps.Keys(out))
 }
 
-// When the Deployment that executors belong to is deleted, the cluster drains and removes them.
+// When the owning Deployment of executors is deleted, the cluster drains and removes them.
 func TestOwner(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -273,7 +273,7 @@ func TestOwner(t *testing.T) {
 	l, dial := listen(t)
 	b := p.bench(t, l, dial, func(c *kubernetes.Config) { c.Owner = "owner" })
 	one := b.start(t, "one")
-	if err := b.Close(); err != nil { // the spawner goes, too
+	if err := b.Close(); err != nil { // the spawner is deleted, too
 		t.Fatal(err)
 	}
 	if err := p.client.AppsV1().Deployments(p.namespace).Delete(t.Context(), "owner", metav1.DeleteOptions{}); err != nil {

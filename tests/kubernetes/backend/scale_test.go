@@ -15,7 +15,7 @@ import (
 	"github.com/dagyo/dagyo/tests/kubernetes/cluster"
 )
 
-// simulated runs on nodes that only claim to run pods.
+// simulated returns a progdef that runs on simulated nodes.
 func simulated() progdef.Document {
 	return progdef.Document{Image: image, Machine: progdef.Machine{
 		NodeSelector: map[string]string{cluster.NodeLabel: cluster.Simulated},
@@ -23,8 +23,8 @@ func simulated() progdef.Document {
 	}}
 }
 
-// Five hundred executors of one revision are started at once, become idle, and are drained. The time that
-// it takes is printed, and no condition of the test.
+// Five hundred executors of one revision are started at once, become idle, and are drained. The duration is printed,
+// but not tested.
 func TestFiveHundred(t *testing.T) {
 	const n = 500
 	p := newPlace(t)
@@ -65,5 +65,5 @@ func TestFiveHundred(t *testing.T) {
 	all("Forget", b.Forget)
 	began = time.Now()
 	b.wantNothingLeft(t)
-	t.Logf("nothing is left: %v", time.Since(began))
+	t.Logf("everything is removed: %v", time.Since(began))
 }

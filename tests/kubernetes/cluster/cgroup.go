@@ -48,8 +48,8 @@ func removeCgroup(name string) error {
 	return nil
 }
 
-// removeTree removes a cgroup and those below it, the deepest first. The kernel may hold on for a
-// moment to one whose processes have just ended.
+// removeTree removes a cgroup and those below it, deepest first. The kernel may keep a cgroup for a moment after its
+// processes have exited.
 func removeTree(root string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -19,33 +19,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Config says what a cluster is made of and where it is kept.
+// A Config describes the nodes and the location of a cluster.
 type Config struct {
-	// State is the absolute path of the directory that holds all of the cluster. It names the
-	// cluster: those with different ones live side by side.
+	// State is the absolute path of the directory that contains the cluster. It identifies the cluster: several
+	// clusters need different directories.
 	State string
 	// Distribution is the absolute path of the directory with the programs kubernetes and pause.
 	Distribution string
-	// Real asks for a node with a kubelet.
+	// Real requests a node with a kubelet.
 	Real bool
 	// Simulated is the number of nodes that only claim to run pods.
 	Simulated int
-	// Patience is how long it may take until the nodes are ready.
+	// Patience limits the time until the nodes are ready.
 	Patience time.Duration
 }
 
-// ErrDown is the answer when there is no such cluster.
+// ErrDown means that there is no such cluster.
 var ErrDown = errors.New("the cluster is not up")
 
-// The arguments with which [Up] runs its own program again; it must give them to [Init] and
-// [Supervise].
+// The arguments with which [Up] runs its own program again. The program must then call [Init] or [Supervise].
 const (
 	InitCommand      = "init"
 	SuperviseCommand = "supervise"
 )
 
-// Up starts a cluster and returns when its nodes are ready. It removes what a cluster with the same
-// state directory left if it came to a sudden end. If it fails, only the logs stay.
+// Up starts a cluster and returns when its nodes are ready. It removes the remains of a cluster with the same state
+// directory that was killed. If it fails, only the logs are kept.
 func Up(ctx context.Context, config Config) error {
 	if err := check(config); err != nil {
 		return err
@@ -69,8 +68,8 @@ func Up(ctx context.Context, config Config) error {
 	return nil
 }
 
-// Down ends the cluster, whatever it is doing, and removes all of it; only the logs may stay. It is no
-// error if there is no cluster.
+// Down ends the cluster, whatever it is doing, and removes it; only the logs may be kept. It is not an error if there
+// is no cluster.
 func Down(state string, keepLogs bool) error {
 	pid, err := process(state)
 	if err == nil {
@@ -82,11 +81,11 @@ func Down(state string, keepLogs bool) error {
 	return remove(state, keepLogs)
 }
 
-// check tells what the machine lacks.
+// check reports what the machine lacks.
 func check(config Config) error {
 	var errs []error
 	if os.Geteuid() != 0 {
-		errs = append(errs, errors.New("namespaces and containers take root"))
+		errs = append(errs, errors.New("namespaces and containers need root"))
 	}
 	for _, program := range []string{"kubernetes", "pause"} {
 		if _, err := os.Stat(filepath.Join(config.Distribution, program)); err != nil {
@@ -171,7 +170,7 @@ func start(ctx context.Context, state string) error {
 	err = cmd.Start()
 	reported.Close()
 	if err != nil {
-		return fmt.Errorf("start in namespaces of its own, which takes root: %w", err)
+		return fmt.Errorf("start in separate namespaces, which needs root: %w", err)
 	}
 	if _, err := fmt.Fprintln(lock, cmd.Process.Pid); err != nil {
 		return err
@@ -179,7 +178,7 @@ func start(ctx context.Context, state string) error {
 	return await(ctx, report)
 }
 
-// up is what the supervisor reports when all is well.
+// up is the supervisor's report when the cluster is ready.
 const up = "up"
 
 func await(ctx context.Context, report io.Reader) error {
@@ -192,7 +191,7 @@ func await(ctx context.Context, report io.Reader) error {
 	case string(said) == up:
 		return nil
 	case len(said) == 0:
-		return errors.New("the cluster ended without a word")
+		return errors.New("the cluster ended without a report")
 	}
 	return errors.New(string(said))
 }
@@ -201,7 +200,7 @@ func logs(state string) string { return filepath.Join(state, "log") }
 
 func configFile(state string) string { return filepath.Join(state, "config.json") }
 
-// lockFile is locked by process 1 as long as it lives, and says its id.
+// lockFile is locked by process 1 while it is running, and contains its id.
 func lockFile(state string) string { return filepath.Join(state, "lock") }
 
 // process returns the id of the cluster's process 1, or [ErrDown].
@@ -227,12 +226,12 @@ func process(state string) (int, error) {
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
 	if err != nil {
-		return 0, fmt.Errorf("%s does not say which process holds it: %w", lock.Name(), err)
+		return 0, fmt.Errorf("%s does not contain the id of the process that holds it: %w", lock.Name(), err)
 	}
 	return pid, nil
 }
 
-// kill ends process 1, and returns when the kernel has ended all that was started inside.
+// kill kills process 1, and returns when the kernel has ended all processes inside.
 func kill(pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {

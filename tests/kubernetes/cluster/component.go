@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// components are what a cluster is made of. The group waits for each, and when one ends so does the
-// group's context, and with it the others: a test should see a cluster that is whole, or none.
+// components are the processes of a cluster. When one exits, the group's context ends and with it all others: a test
+// gets a complete cluster or none.
 type components struct {
 	group        *errgroup.Group
 	distribution string
@@ -29,7 +29,7 @@ func (c *components) start(ctx context.Context, name string, args ...string) err
 	return c.startProgram(ctx, filepath.Join(c.distribution, "kubernetes"), name, args...)
 }
 
-// startProgram starts a program that is told its name.
+// startProgram starts a program with the given name.
 func (c *components) startProgram(ctx context.Context, program, name string, args ...string) error {
 	log, err := os.Create(path("log", name+".log"))
 	if err != nil {
@@ -38,7 +38,7 @@ func (c *components) startProgram(ctx context.Context, program, name string, arg
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, program)
 	cmd.Args = append([]string{name}, args...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // and none of the machine's proxies
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // without the machine's proxies
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
@@ -47,7 +47,7 @@ func (c *components) startProgram(ctx context.Context, program, name string, arg
 	return nil
 }
 
-// own waits for a component that should never end.
+// own waits for a component that should never exit.
 func (c *components) own(name string, wait func() error) {
 	c.group.Go(func() error {
 		err := wait()
@@ -58,7 +58,7 @@ func (c *components) own(name string, wait func() error) {
 	})
 }
 
-// await asks until the answer is yes or patience ends.
+// await polls until the answer is yes or patience ends.
 func (c *components) await(ctx context.Context, what string, ask func(context.Context) error) error {
 	const pause = 50 * time.Millisecond
 	ctx, cancel := context.WithTimeout(ctx, c.patience)
@@ -76,8 +76,8 @@ func (c *components) await(ctx context.Context, what string, ask func(context.Co
 	}
 }
 
-// healthy asks a component that listens on this machine how it is. Components sign their own
-// certificates for that.
+// healthy checks the health of a component that listens on this machine. Components sign their own certificates for
+// that.
 func healthy(url string) func(context.Context) error {
 	client := &http.Client{
 		Timeout:   5 * time.Second,

@@ -19,7 +19,7 @@ import (
 	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 )
 
-// names answers for the services of the cluster. It knows no name outside.
+// names resolves the services of the cluster, and no external names.
 type names struct {
 	services corelisters.ServiceLister
 	slices   discoverylisters.EndpointSliceLister
@@ -53,7 +53,7 @@ func (c *components) serveNames(ctx context.Context, n *names) error {
 	return nil
 }
 
-// ServeDNS answers the one question of a request.
+// ServeDNS answers the only question of a request.
 func (n *names) ServeDNS(w dns.ResponseWriter, request *dns.Msg) {
 	reply := new(dns.Msg).SetReply(request)
 	reply.Authoritative = true
@@ -67,10 +67,10 @@ func (n *names) ServeDNS(w dns.ResponseWriter, request *dns.Msg) {
 			reply.Answer = append(reply.Answer, r)
 		}
 	}
-	_ = w.WriteMsg(reply) // who asked will ask again
+	_ = w.WriteMsg(reply) // the client will retry
 }
 
-// lookup finds what is recorded of a name; a name may be known and have no record.
+// lookup returns the records of a name. A known name may have no records.
 func (n *names) lookup(name string) (records []dns.RR, known bool) {
 	rest, ok := strings.CutSuffix(strings.ToLower(name), ".svc."+Domain+".")
 	if !ok {
@@ -98,10 +98,10 @@ func (n *names) lookup(name string) (records []dns.RR, known bool) {
 	return nil, false
 }
 
-// addresses are those of the service or, of a headless one or with a host name, of its pods.
+// addresses returns the addresses of the service; for a headless service, or with a host name, those of its pods.
 func (n *names) addresses(service *corev1.Service, host string) []string {
 	switch ip := service.Spec.ClusterIP; {
-	case ip == "": // not given yet, or another name for something outside
+	case ip == "": // not yet assigned, or an alias of an external name
 		return nil
 	case ip != corev1.ClusterIPNone && host == "":
 		return []string{ip}
@@ -117,8 +117,8 @@ func (n *names) addresses(service *corev1.Service, host string) []string {
 	return addresses
 }
 
-// portRecords say at which host and number a port of the service is: of a headless one, at each pod
-// that has a host name.
+// portRecords returns the host and number of a port of the service; for a headless service, one record per pod with a
+// host name.
 func (n *names) portRecords(name string, service *corev1.Service, port, protocol string) []dns.RR {
 	host := fmt.Sprintf("%s.%s.svc.%s.", service.Name, service.Namespace, Domain)
 	var records []dns.RR
@@ -167,6 +167,6 @@ func addressRecords(name string, addresses []string) []dns.RR {
 }
 
 func header(name string, kind uint16) dns.RR_Header {
-	// Nobody may keep an answer: a test does not wait for a name to grow old.
+	// Answers must not be cached: a test does not wait until a name expires.
 	return dns.RR_Header{Name: name, Rrtype: kind, Class: dns.ClassINET}
 }

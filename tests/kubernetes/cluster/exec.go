@@ -16,15 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The variables that Exec's commands find, beside KUBECONFIG, for tests of modules that may not import
-// this one.
+// Variables in the environment of Exec's commands besides KUBECONFIG, for tests of modules that may not import this
+// one.
 const (
 	AddressVariable  = "DAGYO_KUBERNETES_ADDRESS"
 	RegistryVariable = "DAGYO_KUBERNETES_REGISTRY"
 )
 
-// Exec runs a command inside the cluster with the caller's files and directory, and returns how it
-// ended. kubectl and the program that runs the cluster, as cluster, are in its PATH.
+// Exec runs a command inside the cluster with the caller's files and directory, and returns its result. Its PATH
+// contains kubectl, and cluster, the program that runs the cluster.
 func Exec(state string, command ...string) error {
 	pid, err := process(state)
 	if err != nil {
@@ -34,12 +34,12 @@ func Exec(state string, command ...string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("env", command...) // which finds the command by the PATH inside
+	cmd := exec.Command("env", command...) // which looks up the command in the PATH inside
 	cmd.Dir = dir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = environment()
 
-	// An interrupt from the terminal reaches the command by itself.
+	// An interrupt from the terminal also reaches the command.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM)
 	defer signal.Stop(signals)
@@ -60,7 +60,7 @@ func Exec(state string, command ...string) error {
 	}
 }
 
-// environment is the caller's, but for the proxies, which are out of reach.
+// environment is the caller's without proxies, which cannot be reached.
 func environment() []string {
 	env := slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
@@ -72,8 +72,8 @@ func environment() []string {
 	)
 }
 
-// startInside starts the command from a thread that has entered the namespaces. That thread can't
-// come back, so it ends with the goroutine that is locked to it.
+// startInside starts the command from a thread that has entered the namespaces. The thread cannot leave them, so it
+// exits with the goroutine that is locked to it.
 func startInside(pid int, cmd *exec.Cmd) error {
 	started := make(chan error, 1)
 	go func() {
@@ -97,12 +97,12 @@ func enter(pid int) error {
 		return err
 	}
 	if err := unix.Setns(fd, unix.CLONE_NEWNET|unix.CLONE_NEWNS|unix.CLONE_NEWPID); err != nil {
-		return fmt.Errorf("enter the cluster, which takes root: %w", err)
+		return fmt.Errorf("enter the cluster, which needs root: %w", err)
 	}
 	return nil
 }
 
-// linkPrograms puts programs where Exec's commands find them.
+// linkPrograms links programs into the PATH of Exec's commands.
 func linkPrograms(distribution string) error {
 	if err := os.MkdirAll(path("bin"), 0o755); err != nil {
 		return err

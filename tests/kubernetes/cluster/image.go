@@ -21,16 +21,16 @@ import (
 // nobody is the user that programs in images run as.
 const nobody = "65532"
 
-// An Image is made from nothing but these files.
+// An Image is built from scratch with these files.
 type Image struct {
-	// Files are the paths in the image and, for each, the file on this machine.
+	// Files maps paths in the image to files on this machine.
 	Files      map[string]string
 	Entrypoint []string
 	Env        []string
 	Labels     map[string]string
 }
 
-// Build makes an image whose program runs as a user without rights.
+// Build builds an image whose program runs as an unprivileged user.
 func (i Image) Build() (v1.Image, error) {
 	content, err := i.archive()
 	if err != nil {
@@ -56,7 +56,7 @@ func (i Image) Build() (v1.Image, error) {
 	return mutate.ConfigFile(image, file)
 }
 
-// archive holds the files, so that equal files make equal digests.
+// archive contains the files; equal files have equal digests.
 func (i Image) archive() ([]byte, error) {
 	var content bytes.Buffer
 	archive := tar.NewWriter(&content)

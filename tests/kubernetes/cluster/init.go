@@ -12,14 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The files that process 1 is started with, beside its log.
+// The files with which process 1 is started, besides its log.
 const (
 	lockFD   = 3
 	reportFD = 4
 )
 
-// Init is process 1 of a cluster: it runs the supervisor, and buries whoever is left to it. The cluster
-// ends with it.
+// Init is process 1 of a cluster: it runs the supervisor and reaps orphaned processes. The cluster ends with it.
 func Init(state string) error {
 	unix.CloseOnExec(lockFD)
 	unix.CloseOnExec(reportFD)
@@ -48,7 +47,7 @@ func Init(state string) error {
 	}
 }
 
-// Supervise runs the components of the cluster. It returns only when one of them has ended.
+// Supervise runs the components of the cluster. It returns only when one of them has exited.
 func Supervise(state string) error {
 	report := os.NewFile(3, "report")
 	defer report.Close()

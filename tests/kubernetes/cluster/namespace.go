@@ -18,7 +18,7 @@ import (
 //go:embed all:config
 var configuration embed.FS
 
-// settle makes the namespaces that the caller already lives in a place for a cluster.
+// settle prepares the namespaces of the caller for a cluster.
 func settle(config Config) error {
 	if err := settleFiles(config); err != nil {
 		return fmt.Errorf("lay out the files: %w", err)
@@ -31,7 +31,7 @@ func settle(config Config) error {
 
 func settleFiles(config Config) error {
 	for _, step := range []func() error{
-		// What the machine unmounts goes here too, but nothing done here is seen by the machine.
+		// Unmounts on the machine propagate here, but changes here do not propagate to the machine.
 		func() error { return mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, "") },
 		func() error { return mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "") },
 		func() error { return mount("proc", "/proc", "proc", 0, "") },
@@ -50,8 +50,8 @@ func settleFiles(config Config) error {
 	return nil
 }
 
-// settleRun gives the cluster an empty /run that has the state directory in it. The directory is
-// opened first, for it may be one of those that are hidden then.
+// settleRun gives the cluster an empty /run that contains the state directory. The directory is opened first, since it
+// may be below /run and hidden then.
 func settleRun(dir string) error {
 	state, err := os.Open(dir)
 	if err != nil {
@@ -67,7 +67,7 @@ func settleRun(dir string) error {
 	return mount(fmt.Sprintf("/proc/self/fd/%d", state.Fd()), inside, "", unix.MS_BIND, "")
 }
 
-// overlay keeps what is written below dir from the machine.
+// overlay hides changes below dir from the machine.
 func overlay(dir string) error {
 	upper := filepath.Join("/run/overlay", dir, "upper")
 	work := filepath.Join("/run/overlay", dir, "work")
@@ -91,7 +91,8 @@ func settleResolver() error {
 		"nameserver %s\nsearch %s\noptions ndots:5\n", Address, strings.Join(search, " ")))
 }
 
-// settleKernel shows the kubelet the settings that it would make on the whole machine as made.
+// settleKernel makes the kubelet believe that its kernel settings are already applied, since they would affect the
+// whole machine.
 func settleKernel() error {
 	var errs []error
 	for name, value := range map[string]string{
@@ -107,7 +108,7 @@ func settleKernel() error {
 	return errors.Join(errs...)
 }
 
-// cover lays a file with the content over the one that is there.
+// cover mounts a file with the content over an existing one.
 func cover(file, content string) error {
 	over := filepath.Join("/run/over", file)
 	if err := os.MkdirAll(filepath.Dir(over), 0o755); err != nil {
@@ -126,8 +127,8 @@ func mount(source, target, kind string, flags uintptr, options string) error {
 	return nil
 }
 
-// The network has a loopback and no way out. Services are routed to the loopback, since an address
-// that has no route is refused before kube-proxy's rules see it.
+// The network has a loopback interface and no external route. Services are routed to the loopback interface, since an
+// address without a route is rejected before kube-proxy's rules apply.
 const network = `
 link set lo up
 address add ` + Address + `/32 dev lo scope global
@@ -137,7 +138,7 @@ route add 10.96.0.0/16 dev lo src ` + Address + `
 func settleNetwork() error {
 	for name, value := range map[string]string{
 		"ip_forward":     "1",
-		"icmp_ratelimit": "0", // a refusal that is held back is a hang
+		"icmp_ratelimit": "0", // a rate-limited rejection looks like a hang
 	} {
 		if err := os.WriteFile(filepath.Join("/proc/sys/net/ipv4", name), []byte(value), 0o644); err != nil {
 			return err
@@ -149,7 +150,7 @@ func settleNetwork() error {
 	return run("", "nft", "-f", path("config/network.nft"))
 }
 
-// run runs a program of the machine that says nothing unless it fails.
+// run runs a program that writes no output unless it fails.
 func run(input, program string, args ...string) error {
 	cmd := exec.Command(program, args...)
 	cmd.Stdin = strings.NewReader(input)

@@ -13,8 +13,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// serveObjects follows what a cluster has add-ons for: it names services and provisions volumes until
-// the context ends.
+// serveObjects does the work of a cluster's add-ons: it serves DNS for services and provisions volumes until the
+// context ends.
 func (c *components) serveObjects(ctx context.Context, client kubernetes.Interface) error {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	names := newNames(factory)

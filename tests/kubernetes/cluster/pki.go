@@ -19,11 +19,10 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// lifetime is that of every certificate; a cluster for tests does not outlive it.
+// lifetime is the lifetime of every certificate, longer than that of a test cluster.
 const lifetime = 7 * 24 * time.Hour
 
-// An identity is what a certificate says of its holder: a user and its group for a client, names
-// and addresses for a server.
+// An identity is the subject of a certificate: a user and its group for a client, names and addresses for a server.
 type identity struct {
 	name, group string
 	names       []string
@@ -53,7 +52,7 @@ var clients = map[string]identity{
 	"node":               {name: "system:node:" + Real, group: "system:nodes"},
 }
 
-// writePKI makes an authority, the certificates it signs, and a kubeconfig for each client.
+// writePKI creates an authority, the certificates that it signs, and a kubeconfig for each client.
 func writePKI() error {
 	if err := os.MkdirAll(path("pki"), 0o700); err != nil {
 		return err
@@ -107,7 +106,7 @@ func newAuthority() (*authority, error) {
 	return ca, err
 }
 
-// issue writes pki/FILE.crt and pki/FILE.key, and returns them as a kubeconfig wants them.
+// issue writes pki/FILE.crt and pki/FILE.key, and returns them in the form for a kubeconfig.
 func (ca *authority) issue(file string, id identity, use x509.ExtKeyUsage) (*clientcmdapi.AuthInfo, error) {
 	key, err := writeKey(file)
 	if err != nil {
@@ -155,7 +154,7 @@ func (ca *authority) sign(file string, template *x509.Certificate, key crypto.Pu
 	return block, os.WriteFile(path("pki", file+".crt"), block, 0o644)
 }
 
-// writeKey makes a key, and writes it to pki/FILE.key and its public half to pki/FILE.pub.
+// writeKey creates a key, and writes it to pki/FILE.key and its public part to pki/FILE.pub.
 func writeKey(file string) (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -19,11 +19,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// transport goes to the registry and never to a proxy.
+// transport connects to the registry directly, never through a proxy.
 var transport = &http.Transport{}
 
-// Push sends the image to the cluster's registry, which the node asks instead of whatever registry
-// the tag names. It returns the tag's repository with the image's digest.
+// Push pushes the image to the cluster's registry, from which the node pulls whatever registry the tag names. It
+// returns the tag's repository with the image's digest.
 func Push(ctx context.Context, tag string, image v1.Image) (string, error) {
 	named, err := name.NewTag(tag)
 	if err != nil {
@@ -43,7 +43,7 @@ func Push(ctx context.Context, tag string, image v1.Image) (string, error) {
 	return named.Context().Digest(digest.String()).String(), nil
 }
 
-// Load pushes every image of an archive as "docker save" writes it. It returns what [Push] returns.
+// Load pushes every image of an archive written by "docker save". It returns the results of [Push].
 func Load(ctx context.Context, archive string) ([]string, error) {
 	open := func() (io.ReadCloser, error) { return os.Open(archive) }
 	manifest, err := tarball.LoadManifest(open)
@@ -75,7 +75,7 @@ func loadOne(ctx context.Context, archive tarball.Opener, tag string) (string, e
 	return Push(ctx, tag, image)
 }
 
-// serveRegistry answers until the context ends.
+// serveRegistry serves the registry until the context ends.
 func (c *components) serveRegistry(ctx context.Context) error {
 	if err := os.MkdirAll(path("registry"), 0o755); err != nil {
 		return err

@@ -17,8 +17,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// supervise runs a cluster in the namespaces that it is called in, and calls ready when the nodes
-// are. It returns when a component has ended, with the reason.
+// supervise runs a cluster in the caller's namespaces, and calls ready when the nodes are ready. It returns when a
+// component has exited, with the reason.
 func supervise(ctx context.Context, config Config, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	c := &components{group: group, distribution: config.Distribution, patience: config.Patience}
@@ -106,7 +106,7 @@ func (c *components) startAPI(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
-	// Before it is ready, the rights of the other components are not there yet.
+	// The rights of the other components exist only when it is ready.
 	return c.await(ctx, "the API server", healthy(apiServer+"/readyz"))
 }
 
@@ -136,7 +136,7 @@ func (c *components) startControllers(ctx context.Context, client kubernetes.Int
 
 func (c *components) startNode(ctx context.Context, cgroup string) error {
 	if err := c.pushPause(ctx); err != nil {
-		return fmt.Errorf("make the pause image: %w", err)
+		return fmt.Errorf("build the pause image: %w", err)
 	}
 	if err := c.startProgram(ctx, "containerd", "containerd", "--config", path("config/containerd.toml")); err != nil {
 		return err
@@ -160,7 +160,7 @@ func (c *components) startNode(ctx context.Context, cgroup string) error {
 	return c.await(ctx, "kube-proxy", healthy("http://127.0.0.1:10256/healthz"))
 }
 
-// pushPause puts the image that each pod begins with into the registry.
+// pushPause pushes the pause image, which every pod needs.
 func (c *components) pushPause(ctx context.Context) error {
 	image, err := Image{
 		Files:      map[string]string{"/pause": filepath.Join(c.distribution, "pause")},
@@ -186,7 +186,7 @@ func (c *components) startSimulation(ctx context.Context, client kubernetes.Inte
 	)
 }
 
-// addSimulated adds a node, which kwok makes ready.
+// addSimulated adds a simulated node, which kwok makes ready.
 func addSimulated(ctx context.Context, client kubernetes.Interface, name string) error {
 	capacity := corev1.ResourceList{
 		corev1.ResourceCPU:    resource.MustParse("64"),
@@ -206,7 +206,7 @@ func addSimulated(ctx context.Context, client kubernetes.Interface, name string)
 	return err
 }
 
-// nodesReady says which node is missing or may not be scheduled to yet.
+// nodesReady reports which node is missing or not yet schedulable.
 func nodesReady(ctx context.Context, client kubernetes.Interface, config Config) error {
 	list, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -217,7 +217,7 @@ func nodesReady(ctx context.Context, client kubernetes.Interface, config Config)
 		want++
 	}
 	if len(list.Items) != want {
-		return fmt.Errorf("%d of %d nodes are known", len(list.Items), want)
+		return fmt.Errorf("%d of %d nodes are registered", len(list.Items), want)
 	}
 	for _, node := range list.Items {
 		if !isReady(node) {

@@ -28,8 +28,8 @@ func addStorageClass(ctx context.Context, client kubernetes.Interface) error {
 	return err
 }
 
-// provision gives a claim its volume: a directory of the real node, which stays as long as the cluster.
-// As with any disk, only root may write to it unless the pod has an fsGroup.
+// provision creates the volume of a claim: a directory on the real node, which exists as long as the cluster. As on any
+// disk, only root may write to it unless the pod has an fsGroup.
 func provision(ctx context.Context, client kubernetes.Interface, claim *corev1.PersistentVolumeClaim) error {
 	const asked = "volume.kubernetes.io/storage-provisioner"
 	if claim.Annotations[asked] != provisioner || claim.Spec.VolumeName != "" {

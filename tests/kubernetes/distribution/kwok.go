@@ -11,8 +11,7 @@ import (
 	"sigs.k8s.io/kwok/pkg/utils/signals"
 )
 
-// kwok is a command without a constructor of its own: its configuration is read before the command
-// is made.
+// kwok has no constructor for its command: its configuration is read before the command is created.
 func kwok() int {
 	flags := pflag.NewFlagSet("kwok", pflag.ContinueOnError)
 	flags.ParseErrorsAllowlist.UnknownFlags = true
@@ -24,7 +23,7 @@ func kwok() int {
 		return 1
 	}
 	command := cmd.NewCommand(ctx)
-	command.Version = "" // Kubernetes has a flag of that name already
+	command.Version = "" // Kubernetes has a flag with the same name
 	command.PersistentFlags().AddFlagSet(flags)
 	if err := command.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)

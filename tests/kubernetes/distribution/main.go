@@ -1,6 +1,6 @@
-// Kubernetes in one program, for tests: it is the component that its name (argument 0) says. One
-// program links in a fraction of the time and the space of eight. It is a module of its own so that
-// nothing else of Dagyo meets these dependencies.
+// Command distribution is Kubernetes in one program, for tests: it runs the component with its own name (argument 0).
+// One program links in a fraction of the time and space of eight. It is a separate module, so that the rest of Dagyo
+// does not have these dependencies.
 package main
 
 import (
@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	_ "time/tzdata" // CronJobs name time zones; the machine may not have them
+	_ "time/tzdata" // CronJobs refer to time zones, which the machine may lack
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -36,7 +36,7 @@ func main() {
 	name := filepath.Base(os.Args[0])
 	run, ok := components[name]
 	if !ok {
-		fmt.Fprintf(os.Stderr, "%s: no component of Kubernetes is named so\n", name)
+		fmt.Fprintf(os.Stderr, "%s: no such component of Kubernetes\n", name)
 		os.Exit(2)
 	}
 	os.Exit(run())

@@ -1,3 +1,3 @@
 // Package e2e runs flows on real pods: Dagyo is installed with `kubectl apply -k deploy/kubernetes` in the
-// cluster of tests/kubernetes, and driven from outside as its users do.
+// cluster of tests/kubernetes, and used from outside like its users do.
 package e2e

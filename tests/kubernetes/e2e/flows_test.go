@@ -20,7 +20,7 @@ import (
 	"github.com/dagyo/dagyo/tests/kubernetes/cluster"
 )
 
-// The very files that run on a laptop, with the command that users have.
+// The files that run on a laptop also run here, with the users' command.
 func TestTheSameFlow(t *testing.T) {
 	dagyo := func(args ...string) string {
 		t.Helper()
@@ -38,7 +38,7 @@ func TestTheSameFlow(t *testing.T) {
 		t.Errorf("%d greetings in\n%s", n, out)
 	}
 	if show := dagyo("progdef", "show", "greet"); !strings.Contains(show, "current   1") {
-		t.Errorf("progdef show counts no executor:\n%s", show)
+		t.Errorf("progdef show lists no executor:\n%s", show)
 	}
 }
 
@@ -73,7 +73,7 @@ func TestEnvironmentOfConfigMapAndSecret(t *testing.T) {
 	none(t, "variables") // to zero
 }
 
-// A missing Secret is told in words; the flow does not hang.
+// A missing Secret is reported; the flow does not hang.
 func TestMissingSecret(t *testing.T) {
 	u := newUser(t)
 	u.Apply(t, program("keyless", "waits", "out").with("envFrom", []map[string]string{{"secret": "nowhere"}}).json(t))
@@ -82,16 +82,16 @@ func TestMissingSecret(t *testing.T) {
 	none(t, "keyless")
 }
 
-// An image that cannot be had is told while it is tried, and ends the flow when that was long enough.
+// An image that cannot be pulled is reported while the pull is retried, and finally ends the flow.
 func TestMissingImage(t *testing.T) {
 	u := newUser(t)
 	u.Apply(t, program("unbuilt", "waits", "out").with("image", "registry.test/unbuilt:1").json(t))
 	u.Submit(t, "unbuilt", only("unbuilt").json(t))
-	queued := u.Await(t, "word of why the flow waits", func(e contract.Event) bool {
+	queued := u.Await(t, "the reason why the flow is waiting", func(e contract.Event) bool {
 		return e.Type == contract.TypeFlowQueued && e.Subject == "unbuilt"
 	}).Data.(*contract.FlowQueued)
 	if why := queued.Shortage[0].Reason; !strings.Contains(why, "image") || !strings.Contains(why, "registry.test/unbuilt:1") {
-		t.Errorf("the flow waits because %q", why)
+		t.Errorf("the flow is waiting because %q", why)
 	}
 	u.panics(t, "unbuilt", contract.KindCrash, "image", "registry.test/unbuilt:1")
 	none(t, "unbuilt")
@@ -114,7 +114,7 @@ func TestCrash(t *testing.T) {
 	none(t, "clumsy")
 }
 
-// A program that never gets as far as a job ends its flow after a few tries, and is not tried for ever.
+// A program that always exits before it takes a job ends its flow after a few tries, and is not retried forever.
 func TestCrashLoop(t *testing.T) {
 	u := newUser(t)
 	u.Apply(t, program("modelless", "never-starts", "out").json(t))
@@ -123,17 +123,17 @@ func TestCrashLoop(t *testing.T) {
 	none(t, "modelless")
 }
 
-// What no machine has room for waits, and the flow and its user are told why.
+// An executor that fits on no machine waits, and the reason is reported to the user and in the flow's status.
 func TestUnschedulable(t *testing.T) {
 	u := newUser(t)
 	u.Apply(t, program("whale", "waits", "out").
 		with("resources", map[string]any{"requests": map[string]string{"cpu": "1000"}}).json(t))
 	u.Submit(t, "whale", only("whale").json(t))
-	queued := u.Await(t, "word of why the flow waits", func(e contract.Event) bool {
+	queued := u.Await(t, "the reason why the flow is waiting", func(e contract.Event) bool {
 		return e.Type == contract.TypeFlowQueued && e.Subject == "whale"
 	}).Data.(*contract.FlowQueued)
 	if queued.Place != 0 || !strings.Contains(queued.Shortage[0].Reason, "cpu") {
-		t.Errorf("the flow waits for %+v", queued)
+		t.Errorf("the flow is waiting for %+v", queued)
 	}
 	eventually(t, "the reason in the flow's status", func() (string, bool) {
 		status, err := u.dagyo.Flow(t.Context(), "whale")
@@ -145,7 +145,7 @@ func TestUnschedulable(t *testing.T) {
 	none(t, "whale")
 }
 
-// A new revision gets new flows; the running one stays where it is, and its executor goes with its last job.
+// New flows use a new revision. A running flow keeps its executor, which is removed after its last job.
 func TestRollingUpgrade(t *testing.T) {
 	u := newUser(t)
 	u.Apply(t, greeter("upgraded").json(t))
@@ -153,7 +153,7 @@ func TestRollingUpgrade(t *testing.T) {
 	u.Apply(t, greeter("upgraded").with("env", map[string]string{"VERSION": "2"}).json(t))
 	fresh := u.open(t, "upgraded-2", through("upgraded", "name", "greeting"))
 	if old.onNode == fresh.onNode {
-		t.Errorf("both flows run on %s", old.onNode)
+		t.Errorf("both flows are running on %s", old.onNode)
 	}
 	u.capacity(t, "upgraded", "an executor of each revision", func(all []contract.Capacity) bool {
 		return len(all) == 2 && all[0].Current && all[0].Running == 1 && !all[1].Current && all[1].Running == 1
@@ -168,7 +168,7 @@ func TestRollingUpgrade(t *testing.T) {
 	none(t, "upgraded")
 }
 
-// Whoever deletes the pod of an executor that works has to wait for the work.
+// The deletion of a busy executor's pod waits for its jobs.
 func TestDeletedPodDrains(t *testing.T) {
 	u := newUser(t)
 	u.Apply(t, greeter("deleted").json(t))
@@ -179,7 +179,7 @@ func TestDeletedPodDrains(t *testing.T) {
 	}
 	u.Await(t, "executor.draining", harness.Is(contract.TypeExecutorDraining, f.onNode))
 	f.echo(t, "again", "hello again")
-	// New work goes elsewhere meanwhile.
+	// New jobs go to other executors meanwhile.
 	other := u.open(t, "deleted-2", through("deleted", "name", "greeting"))
 	if other.onNode == f.onNode {
 		t.Errorf("a draining executor took a job")
@@ -193,14 +193,14 @@ func TestDeletedPodDrains(t *testing.T) {
 	none(t, "deleted")
 }
 
-// A machine is not taken away from an executor that works; once it is idle it may be.
+// A busy executor is not evicted from its machine; an idle one may be.
 func TestNodeDrain(t *testing.T) {
 	u := newUser(t)
 	u.Apply(t, greeter("settled").with("scaling", map[string]any{"idleTimeout": "5m"}).json(t))
 	f := u.open(t, "settled", through("settled", "name", "greeting"))
 	pod := podOf(t, "settled", f.onNode)
-	// Until the kubelet has told that it runs, a pod is pending to the API server, and may be evicted.
-	eventually(t, "the pod to be known to run", func() (string, bool) {
+	// Until the kubelet reports that it is running, a pod is pending for the API server, and may be evicted.
+	eventually(t, "the pod to be reported as running", func() (string, bool) {
 		p := podOf(t, "settled", f.onNode)
 		return string(p.Status.Phase), p.Status.Phase == corev1.PodRunning
 	})
@@ -210,7 +210,7 @@ func TestNodeDrain(t *testing.T) {
 		})
 	}
 	if err := evict(); !apierrors.IsTooManyRequests(err) {
-		t.Errorf("evicting an executor that works: %v, want it refused for now", err)
+		t.Errorf("evicting a busy executor: %v, want a temporary refusal", err)
 	}
 	f.echo(t, "again", "hello again")
 	if err := kubectl("cordon", cluster.Real); err != nil {
@@ -237,7 +237,7 @@ func TestNodeDrain(t *testing.T) {
 	}
 }
 
-// The spawner's pods are replaced while a flow runs: its executor is adopted.
+// The spawner's pods are replaced while a flow is running: its executor is adopted.
 func TestSpawnerRestart(t *testing.T) {
 	u := newUser(t)
 	u.Apply(t, greeter("adopted").json(t))
@@ -251,14 +251,14 @@ func TestSpawnerRestart(t *testing.T) {
 	f.echo(t, "again", "hello again")
 	second := u.open(t, "adopted-2", through("adopted", "name", "greeting"))
 	if second.onNode != f.onNode {
-		t.Errorf("the second flow runs on %s, the first on %s: a free slot was forgotten", second.onNode, f.onNode)
+		t.Errorf("the second flow runs on %s, the first on %s: a free slot was not used", second.onNode, f.onNode)
 	}
 	second.end(t)
 	f.end(t)
 	none(t, "adopted")
 }
 
-// Scaling down takes idle executors, and waits for jobs.
+// Scaling down removes idle executors and waits for jobs.
 func TestScaleDown(t *testing.T) {
 	u := newUser(t)
 	u.Apply(t, greeter("scaled").
@@ -269,7 +269,7 @@ func TestScaleDown(t *testing.T) {
 	}
 	flows[0].end(t)
 	flows[2].end(t)
-	eventually(t, "one executor less", func() (string, bool) {
+	eventually(t, "one executor fewer", func() (string, bool) {
 		left := pods(t, "scaled")
 		return fmt.Sprint(len(left)), len(left) == 1
 	})

@@ -21,11 +21,11 @@ import (
 const (
 	// space is the namespace of deploy/kubernetes.
 	space = "dagyo"
-	// queue is where users reach its NATS.
+	// queue is the URL of its NATS for users.
 	queue = "nats://dagyo-nats." + space + ".svc." + cluster.Domain + ":4222"
 )
 
-// What all tests use: the cluster's API, and the images by digest.
+// Shared by all tests: the cluster's API, and the images by digest.
 var (
 	api                   kubernetes.Interface
 	dagyoImage, faultyImg string
@@ -75,7 +75,7 @@ func install(ctx context.Context) error {
 	return nil
 }
 
-// pushAll sends the images to the cluster's registry, and returns that of NATS.
+// pushAll pushes the images to the cluster's registry, and returns the image of NATS.
 func pushAll(ctx context.Context) (nats string, err error) {
 	dist := filepath.Join(root(), "dist")
 	if dagyoImage, err = push(ctx, "dagyo", cluster.Image{
@@ -108,7 +108,7 @@ func pushBuilt(ctx context.Context, name string, image v1.Image) (string, error)
 	return cluster.Push(ctx, "registry.test/"+name+":1", image)
 }
 
-// overlay is an operator's own kustomization: the base, with images that this cluster can get.
+// overlay is an operator's kustomization: the base with images that this cluster can pull.
 func overlay(nats string) (string, error) {
 	folder, err := os.MkdirTemp(filepath.Join(root(), "bin"), "overlay-")
 	if err != nil {
@@ -126,7 +126,7 @@ func overlay(nats string) (string, error) {
 	return folder, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(content), 0o644)
 }
 
-// impatient has the spawner give up sooner than operators want.
+// impatient makes the spawner give up sooner than in production.
 const impatient = `patches:
 - target: {kind: Deployment, name: spawner}
   patch: |-
@@ -142,7 +142,7 @@ func kubectl(args ...string) error {
 	return nil
 }
 
-// self is the folder of this program, root that of the repository: its parent's parent.
+// self is the folder of this program, root that of the repository, two levels above.
 func self() string {
 	path, err := os.Executable()
 	if err != nil {
@@ -153,7 +153,7 @@ func self() string {
 
 func root() string { return filepath.Dir(filepath.Dir(self())) }
 
-// report shows what there is when a test has failed.
+// report prints the state of the cluster if a test has failed.
 func report(w *os.File) {
 	for _, args := range [][]string{
 		{"-n", space, "get", "pods,deployments,statefulsets,pdb", "-o", "wide"},

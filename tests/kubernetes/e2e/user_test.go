@@ -22,7 +22,7 @@ import (
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
-// A user submits flows, and hears every event.
+// A user submits flows and receives all events.
 type user struct {
 	*harness.Client
 	dagyo *client.Client
@@ -55,7 +55,7 @@ func (d document) json(t *testing.T) string {
 	return string(body)
 }
 
-// program is a progdef of the image with programs that misbehave, under a name of its own.
+// program is a progdef that runs a misbehaving program, under its own name.
 func program(name, what string, ports ...string) document {
 	d := document{
 		"name": name, "image": faultyImg, "command": []string{"/faulty", what},
@@ -69,7 +69,7 @@ func program(name, what string, ports ...string) document {
 	return d
 }
 
-// greeter is the standard progdef greet as an image, under a name of its own.
+// greeter is the standard progdef greet as an image, under its own name.
 func greeter(name string) document {
 	return document{
 		"name": name, "image": dagyoImage, "command": []string{"dagyo", "executor", "greet"},
@@ -97,7 +97,7 @@ func only(progdef string) document {
 	}
 }
 
-// An open flow is one whose input the test holds open: its job runs until the test ends it.
+// An open flow is a flow whose input the test holds open: its job runs until the test closes the input.
 type open struct {
 	id     string
 	in     *stream.Writer
@@ -106,7 +106,7 @@ type open struct {
 	onNode string // the pod of its job
 }
 
-// open submits a flow of one node, and returns when a first record has gone through it.
+// open submits a flow of one node, and returns when a first record has passed through it.
 func (u *user) open(t *testing.T, id string, flow document) *open {
 	t.Helper()
 	u.Submit(t, id, flow.json(t))
@@ -155,7 +155,7 @@ func (f *open) end(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- f.in.Close(ctx) }()
 	if got, err := f.out.Recv(ctx); !errors.Is(err, io.EOF) {
-		t.Errorf("%s: %q, %v behind its last record", f.id, got, err)
+		t.Errorf("%s: %q, %v after its last record", f.id, got, err)
 	}
 	if err := <-closed; err != nil {
 		t.Errorf("end the input of %s: %v", f.id, err)
@@ -182,7 +182,7 @@ func (u *user) completes(t *testing.T, id string) {
 	}
 }
 
-// panics awaits the flow's panic, and holds its words to what is wanted.
+// panics awaits the flow's panic, and checks its message.
 func (u *user) panics(t *testing.T, id string, kind contract.Kind, words ...string) contract.Failure {
 	t.Helper()
 	e := u.AwaitEnd(t, id)
@@ -196,7 +196,7 @@ func (u *user) panics(t *testing.T, id string, kind contract.Kind, words ...stri
 	}
 	for _, want := range words {
 		if !strings.Contains(f.Message+"\n"+f.Detail, want) {
-			t.Errorf("%s says %q, %q; want %q in it", id, f.Message, f.Detail, want)
+			t.Errorf("%s: got message %q, detail %q; want %q in it", id, f.Message, f.Detail, want)
 		}
 	}
 	return f
@@ -218,7 +218,7 @@ func (u *user) all(t *testing.T, id string) []string {
 	return got
 }
 
-// eventually looks until something holds: nobody tells the test of what it waits for.
+// eventually polls until a condition holds, for conditions without notifications.
 func eventually(t *testing.T, what string, look func() (string, bool)) {
 	t.Helper()
 	late := time.After(harness.Patience)
@@ -235,7 +235,7 @@ func eventually(t *testing.T, what string, look func() (string, bool)) {
 	}
 }
 
-// capacity awaits what `dagyo progdef show` counts for a progdef's revisions.
+// capacity waits for the counts of a progdef's revisions in `dagyo progdef show`.
 func (u *user) capacity(t *testing.T, progdef, what string, is func([]contract.Capacity) bool) {
 	t.Helper()
 	eventually(t, what, func() (string, bool) {
@@ -270,7 +270,7 @@ func podOf(t *testing.T, progdef, executor string) corev1.Pod {
 // none waits until no pod and no Deployment of a progdef is left.
 func none(t *testing.T, progdef string) {
 	t.Helper()
-	eventually(t, "no trace of "+progdef, func() (string, bool) {
+	eventually(t, "the removal of "+progdef, func() (string, bool) {
 		selector := metav1.ListOptions{LabelSelector: "dagyo.dev/progdef=" + progdef}
 		sets, err := api.AppsV1().Deployments(space).List(t.Context(), selector)
 		if err != nil {

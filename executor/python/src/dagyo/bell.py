@@ -1,4 +1,4 @@
-"""Waking one waiting task: by an event, or by the time."""
+"""Waking a waiting task by an event or a timer."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 
 
 class Bell:
-    """A bell that one task at a time waits for. A ring is kept until somebody has heard it."""
+    """A bell for which one task at a time waits. A ring is kept until a task has received it."""
 
     def __init__(self) -> None:
         self._rung = False
         self._waiter: asyncio.Future[None] | None = None
 
     def ring(self) -> None:
-        """Wake whoever waits, or the next who will."""
+        """Wake the waiting task, or the next one that waits."""
         self._rung = True
         self._wake()
 
@@ -22,7 +22,7 @@ class Bell:
             self._waiter.set_result(None)
 
     async def wait(self, seconds: float | None = None) -> bool:
-        """Wait for a ring, for so many seconds at most; report whether there was one."""
+        """Wait for a ring for at most the given seconds; report whether there was one."""
         if not self._rung:
             await self._wait(seconds)
         rung, self._rung = self._rung, False
@@ -30,7 +30,7 @@ class Bell:
 
     async def _wait(self, seconds: float | None) -> None:
         if self._waiter is not None:
-            raise RuntimeError("two tasks wait for the same bell; let one task use a port at a time")
+            raise RuntimeError("two tasks wait for the same bell; use a port in one task at a time")
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
         timer = None if seconds is None else loop.call_later(max(0.0, seconds), self._wake)
@@ -43,7 +43,7 @@ class Bell:
 
 
 class Timer:
-    """Rings a bell once, some time after it was set. It is due until it is set anew or cleared."""
+    """Rings a bell once, some time after it was set. It stays due until it is set again or cleared."""
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
@@ -51,13 +51,13 @@ class Timer:
         self._due = False
 
     def set(self, seconds: float) -> None:
-        """Ring in so many seconds, instead of what was set before."""
+        """Ring in the given seconds, instead of an earlier time."""
         self.clear()
         loop = asyncio.get_running_loop()
         self._handle = loop.call_later(max(0.0, seconds), self._fire)
 
     def clear(self) -> None:
-        """Do not ring."""
+        """Cancel the ring."""
         self._due = False
         if self._handle is not None:
             self._handle.cancel()
@@ -69,6 +69,6 @@ class Timer:
         self._bell.ring()
 
     def fired(self) -> bool:
-        """Report, once, that the time has come."""
+        """Report, once, that the time has passed."""
         due, self._due = self._due, False
         return due

@@ -1,4 +1,4 @@
-"""The digest of a program's code: with it, a progdef's revision changes when its code does."""
+"""The digest of a program's code, which makes a progdef's revision depend on its code."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _INSTALLED = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
 def digest() -> str:
-    """Return the digest of the program's own modules that are imported by now.
+    """Return the digest of the program's own modules that are already imported.
 
-    Those of Python and of installed packages do not count, nor does this package.
+    The standard library, installed packages and this package are not included.
     """
     foreign = [Path(sysconfig.get_path(name)).resolve() for name in _INSTALLED]
     foreign.append(Path(__file__).resolve().parent)

@@ -1,4 +1,4 @@
-"""What a spawner tells an executor: the environment (docs/protocol.md, "Environment")."""
+"""The environment that a spawner passes to an executor (docs/protocol.md, "Environment")."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .job import parse_duration, valid_name
 
 @dataclass(frozen=True)
 class Access:
-    """The files with which NATS lets us in: credentials, authorities, our certificate, its key."""
+    """The files for authentication with NATS: credentials, authorities, our certificate, its key."""
 
     creds: str | None = None
     ca: str | None = None
@@ -22,7 +22,7 @@ class Access:
 
 @dataclass(frozen=True)
 class Config:
-    """Where an executor finds its jobs. ``grace`` and ``stop_grace`` are in seconds."""
+    """The configuration of an executor. ``grace`` and ``stop_grace`` are in seconds."""
 
     queue: str
     progdef: str
@@ -31,18 +31,18 @@ class Config:
     slots: int = 1
     grace: float = 24 * 3600.0
     access: Access = Access()
-    #: How long a stopped job may take to end before it costs its executor.
+    #: How long a stopped job may take to end before its executor drains.
     stop_grace: float = 10.0
-    #: Whether a spawner gave the id: then one program runs under it, once.
+    #: Whether a spawner assigned the id: then only one program may ever run under it.
     spawned: bool = False
 
 
 def from_environment(environ: Mapping[str, str]) -> Config:
-    """Read DAGYO_*; UsageError lists everything that is wrong, a line each."""
+    """Read DAGYO_*; raise UsageError with all errors, one per line."""
     wrong: list[str] = []
     queue = environ.get("DAGYO_QUEUE", "")
     if not queue:
-        wrong.append("DAGYO_QUEUE is not set: give the address of NATS")
+        wrong.append("DAGYO_QUEUE is not set: set it to the URL of the NATS server")
     mailbox = environ.get("DAGYO_JOBS", "")
     progdef, _, revision = mailbox.partition(".")
     if not valid_name(progdef) or not valid_name(revision):
@@ -51,8 +51,8 @@ def from_environment(environ: Mapping[str, str]) -> Config:
     executor = given or f"py-{secrets.token_hex(8)}"
     if not valid_name(executor):
         wrong.append(
-            f"DAGYO_EXECUTOR is {executor!r}: it must be a name of a-z, 0-9, - and _, "
-            "at most 63 long, with a letter or a digit at both ends"
+            f"DAGYO_EXECUTOR is {executor!r}: it must consist of 1 to 63 of a-z, 0-9, - and _, "
+            "with a letter or a digit at both ends"
         )
     slots = _slots(environ.get("DAGYO_SLOTS", "") or "1", wrong)
     grace = _grace(environ.get("DAGYO_GRACE", "") or "24h", wrong)
@@ -63,7 +63,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         key=environ.get("DAGYO_TLS_KEY") or None,
     )
     if (access.cert is None) != (access.key is None):
-        wrong.append("DAGYO_TLS_CERT and DAGYO_TLS_KEY belong together: set both, or neither")
+        wrong.append("set both DAGYO_TLS_CERT and DAGYO_TLS_KEY, or neither")
     if wrong:
         raise UsageError("\n".join(wrong))
     return Config(queue, progdef, revision, executor, slots, grace, access, spawned=given != "")
@@ -75,7 +75,7 @@ def _slots(text: str, wrong: list[str]) -> int:
     except ValueError:
         slots = 0
     if slots < 1:
-        wrong.append(f"DAGYO_SLOTS is {text!r}: it must be a number, at least 1")
+        wrong.append(f"DAGYO_SLOTS is {text!r}: it must be a number of at least 1")
     return slots
 
 

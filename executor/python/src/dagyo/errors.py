@@ -1,40 +1,41 @@
-"""What can go wrong, as a program sees it."""
+"""The errors that a program may receive."""
 
 from __future__ import annotations
 
-# JetStream's error that the account may store no more, for now.
+# JetStream's error that the account may not store more for now.
 _ACCOUNT_LIMITS = 10002
 
 
 class DagyoError(Exception):
-    """The base of this package's errors."""
+    """The base class of this package's errors."""
 
 
 class UsageError(DagyoError):
-    """A program or its environment is wrong; nothing was done."""
+    """The program or its environment is invalid; nothing was done."""
 
 
 class ReaderClosed(DagyoError):
-    """The reader wants no more. It is no failure: a program that lets it pass ends normally."""
+    """The reader needs no more records. A program that does not catch it ends normally."""
 
 
 class Gone(DagyoError):
-    """The flow's stream was deleted: the flow is over, as after a stop."""
+    """The flow's stream was deleted, so the flow is over, as after a stop."""
 
 
 class LinkClosed(DagyoError):
-    """The connection to NATS is closed for good."""
+    """The connection to NATS is closed permanently."""
 
 
 class EdgeClosed(DagyoError):
-    """This end of the edge was closed by its own program."""
+    """The program has closed this end of the edge."""
 
 
 class PortError(DagyoError):
-    """A failure at one port: the job panics with it, whatever the program does.
+    """A failure at one port. The job panics with it, whatever the program does.
 
-    ``kind`` is ``protocol``, ``deserialization``, or ``error`` for a program that its node's ``stop``
-    does not end; ``record`` counts from 0 and is None where the failure is not about one record.
+    ``kind`` is ``protocol``, ``deserialization``, or ``error`` for a program that does not end
+    after its node's ``stop``. ``record`` counts from 0; it is None if the failure is not about one
+    record.
     """
 
     def __init__(self, kind: str, port: str, record: int | None, message: str) -> None:
@@ -47,24 +48,24 @@ class PortError(DagyoError):
 
 
 class ProtocolError(DagyoError):
-    """A breach of an edge's rules: a gap, a bad frame, wrong totals, a frame that is refused."""
+    """A violation of an edge's rules: a gap, a malformed frame, wrong totals, a rejected frame."""
 
 
 class BrokerError(DagyoError):
-    """JetStream refused a request: ``code`` is like HTTP's, ``err_code`` says what it is about."""
+    """JetStream rejected a request: ``code`` is like HTTP's, ``err_code`` identifies the reason."""
 
     def __init__(self, code: int, err_code: int, description: str) -> None:
-        super().__init__(f"the broker refuses: {description} (error {err_code})")
+        super().__init__(f"the broker rejected the request: {description} (error {err_code})")
         self.code = code
         self.err_code = err_code
         self.description = description
 
     @property
     def lasting(self) -> bool:
-        """Whether the same request will be refused again, however often it is made."""
+        """Whether every retry of the request will be rejected, too."""
         passing = self.code >= 500 or self.code in (408, 429) or self.err_code == _ACCOUNT_LIMITS
         return not passing
 
 
 class NoAnswer(DagyoError):
-    """A request to the broker was not answered: nobody listens, or not in time. Ask again."""
+    """A request to the broker was not answered, or not in time. It may be retried."""

@@ -18,10 +18,10 @@ from .link import Link, status
 
 log = logging.getLogger("dagyo")
 
-#: The longest free text in an event, in octets.
+#: The maximum length of a free text in an event, in bytes.
 DETAIL_LIMIT = 8 << 10
 
-_STORED = 2.0  # seconds to wait for JetStream's answer
+_STORED = 2.0  # seconds to wait for an answer of JetStream
 #: Seconds between two tries.
 TRY_PAUSE = 0.1
 _WRONG_LAST_SEQUENCE = (10071, 10164)
@@ -29,11 +29,11 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class SaidBefore(DagyoError):
-    """The event was to be the first on its subject, and is not."""
+    """The event had to be the first on its subject, but is not."""
 
 
 def clip(text: str) -> str:
-    """Bound a text that goes into an event, keeping its end: the last lines say most."""
+    """Shorten a text for an event. It keeps the end, since the last lines are the most useful."""
     octets = text.encode(errors="replace")
     if len(octets) <= DETAIL_LIMIT:
         return octets.decode()
@@ -43,7 +43,7 @@ def clip(text: str) -> str:
 
 @dataclass(frozen=True)
 class Event:
-    """An event that an executor says: ``about`` is the CloudEvents subject, ``on`` NATS's."""
+    """An event of an executor: ``about`` is the CloudEvents subject, ``on`` the NATS subject."""
 
     type: str
     executor: str
@@ -51,7 +51,7 @@ class Event:
     on: str
     data: Mapping[str, Any]
     traceparent: str | None = None
-    #: The CloudEvents id; the NATS subject where it is None.
+    #: The CloudEvents id; None means the NATS subject.
     identity: str | None = None
 
     def encode(self) -> bytes:
@@ -72,9 +72,10 @@ class Event:
         return json.dumps(envelope, ensure_ascii=False).encode()
 
     def headers(self) -> dict[str, str]:
-        """Return the message's headers. The event is to be the first on its subject.
+        """Return the headers of the message, which require that the event is the first on its subject.
 
-        It has no message id: JetStream forgets those after two minutes, and anybody may use one up.
+        There is no message id: JetStream forgets those after two minutes, and any client may use
+        one.
         """
         return {
             "content-type": "application/cloudevents+json",
@@ -83,10 +84,10 @@ class Event:
 
 
 async def publish(link: Link, event: Event, first: bool = True) -> None:
-    """Publish an event until JetStream has stored it, as the first on its subject unless told not to.
+    """Publish an event until JetStream has stored it, by default as the first on its subject.
 
-    SaidBefore where its subject holds one, which may be this one: the answer to an earlier try may
-    have been lost. DagyoError where it cannot be stored.
+    Raises SaidBefore if its subject already has an event, which may be this one: the answer to an
+    earlier try may have been lost. Raises DagyoError if the event cannot be stored.
     """
     data, headers = event.encode(), event.headers()
     if not first:
@@ -97,19 +98,19 @@ async def publish(link: Link, event: Event, first: bool = True) -> None:
             return
         except BrokerError as e:
             if e.err_code in _WRONG_LAST_SEQUENCE:
-                raise SaidBefore(f"{event.on} was said before") from e
+                raise SaidBefore(f"{event.on} already has an event") from e
             if e.lasting:
                 raise
             log.warning("cannot store %s: %s; trying again", event.on, e)
         except NoAnswer as e:
             log.debug("cannot store %s: %s; trying again", event.on, e)
         except nats.errors.MaxPayloadError as e:
-            raise DagyoError(f"{event.on} has {len(data)} octets, above max_payload") from e
+            raise DagyoError(f"{event.on} has {len(data)} bytes, more than max_payload") from e
         await asyncio.sleep(TRY_PAUSE)
 
 
 async def say(link: Link, event: Event) -> None:
-    """Have an event stored, if its subject does not hold one already."""
+    """Store an event unless its subject already has one."""
     try:
         await publish(link, event)
     except SaidBefore as e:
@@ -117,9 +118,9 @@ async def say(link: Link, event: Event) -> None:
 
 
 async def say_last(link: Link, event: Event) -> None:
-    """Have an event about a job's end stored, unless its subject holds one of this executor.
+    """Store an event about a job's end, unless its subject already has one from this executor.
 
-    Anybody may have put something there before; only the executor that has started the job is believed.
+    Any client may have published there before; only the executor that started the job is believed.
     """
     try:
         return await publish(link, event)
@@ -129,26 +130,26 @@ async def say_last(link: Link, event: Event) -> None:
         try:
             before = await stored(link, event.on)
         except NoAnswer as e:
-            log.debug("what is stored on %s: %s", event.on, e)
+            log.debug("cannot read the event on %s: %s; trying again", event.on, e)
             before = None
         if before is not None:
             break
-        await asyncio.sleep(TRY_PAUSE)  # a server may be behind
+        await asyncio.sleep(TRY_PAUSE)  # one of the servers may be behind
     if before.get("source") != f"/dagyo/executor/{event.executor}":
         await publish(link, event, first=False)
 
 
 async def stored(link: Link, subject: str) -> Mapping[str, Any] | None:
-    """Return the event that EVENTS holds on subject, {} for what is not an event, None for nothing.
+    """Return the event of EVENTS on a subject: {} for a malformed one, None if there is none.
 
-    NoAnswer if the broker does not say.
+    Raises NoAnswer if the broker does not answer.
     """
     msg = await link.request(f"$JS.API.DIRECT.GET.EVENTS.{subject}")
     code = status(msg)
     if code == "404":
         return None
     if code:
-        raise NoAnswer(f"look for {subject}: status {code}")
+        raise NoAnswer(f"look up {subject}: status {code}")
     try:
         event = json.loads(msg.data)
     except ValueError:

@@ -1,4 +1,4 @@
-"""An executor: takes jobs from its mailbox and runs them until it is drained."""
+"""An executor, which takes jobs from its mailbox and runs them until it is drained."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from .warden import Orders, Warden, exit_now
 
 log = logging.getLogger("dagyo")
 
-#: Exit codes: every job has ended; NATS refused us, or jobs had to be given up; bad environment.
+#: Exit codes: all jobs are done; NATS is unreachable, or jobs were given up; invalid environment.
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
 
 class Executor:
-    """Serves the mailbox that a configuration names with one of some progdefs."""
+    """Serves the mailbox in a configuration with one of several progdefs."""
 
     def __init__(self, config: Config, programs: Sequence[Progdef]) -> None:
         self._config = config
         self._program = choose(config, programs)
         self._link = Link()
         self._warden = Warden(config)
-        self._bell = Bell()  # rung at all that may end the executor
+        self._bell = Bell()  # rung at everything that may end the executor
         self._freed = Bell()
         self._jobs: dict[asyncio.Task[None], Runner | None] = {}
         self._acknowledging: set[asyncio.Task[None]] = set()
@@ -44,7 +44,7 @@ class Executor:
         self._stuck = False
 
     async def run(self, *, signals: bool = True) -> int:
-        """Serve jobs until drained; return the exit code. Signals are for the main thread only."""
+        """Serve jobs until drained; return the exit code. Only the main thread handles signals."""
         orders = Orders(drain=self.drain, give_up=self.give_up)
         self._warden.start(asyncio.get_running_loop(), orders)
         undo = self._warden.take_signals() if signals else None
@@ -65,7 +65,7 @@ class Executor:
                 undo()
 
     def drain(self) -> None:
-        """Take no more jobs; finish those that run."""
+        """Take no more jobs, and finish the running ones."""
         self._draining = True
         if self._mailbox is not None:
             self._mailbox.stop()
@@ -73,19 +73,19 @@ class Executor:
         self._bell.ring()
 
     def give_up(self) -> None:
-        """End the running jobs, too: each of them panics."""
+        """End the running jobs, too; each of them panics."""
         self._giving_up = True
         self.drain()
         for task, runner in self._jobs.items():
             if runner is None:
-                task.cancel()  # a claim that the broker does not answer
+                task.cancel()  # a claim without an answer of the broker
             else:
                 runner.end(Ending.DRAINED)
         for task in self._acknowledging:
             task.cancel()
 
     async def _connect(self) -> bool:
-        """Wait for NATS. Without it there is nothing to drain; report False if told to meanwhile."""
+        """Wait for NATS. Report False if told to exit meanwhile: there is nothing to drain then."""
         c = self._config
         connecting = asyncio.create_task(
             self._link.connect(c.queue, f"executor {c.executor}", c.access)
@@ -102,7 +102,7 @@ class Executor:
         return True
 
     async def _take_name(self) -> bool:
-        """Report whether jobs may be run under our id; where they may not, wait to be drained."""
+        """Report whether jobs may run under our id. If not, wait to be drained."""
         if not self._config.spawned:
             return True
         asking = asyncio.create_task(take_name(self._link, self._config.executor))
@@ -115,10 +115,10 @@ class Executor:
         if self._draining:
             return False
         if self._link.closed:
-            raise LinkClosed("NATS has closed the connection")
+            raise LinkClosed("the connection to NATS was closed")
         if asking.result():
             return True
-        log.warning("a program has run as %s before; waiting to be ended", self._config.executor)
+        log.warning("a program already ran as %s; waiting for a signal to exit", self._config.executor)
         while not (self._draining or self._link.closed):
             await self._bell.wait()
         return False
@@ -134,16 +134,16 @@ class Executor:
             await asyncio.wait({claiming})
         await self._finish_jobs()
         if self._stuck:
-            log.error("gave up %d jobs that do not end", len(self._jobs))
+            log.error("gave up %d jobs that did not end", len(self._jobs))
             await self._link.close()
             await asyncio.to_thread(self._warden.stop)
             exit_now(EXIT_FAILED)
         if claiming.exception() is not None or self._link.closed:
-            raise claiming.exception() or LinkClosed("NATS has closed the connection")
+            raise claiming.exception() or LinkClosed("the connection to NATS was closed")
         return EXIT_FAILED if self._giving_up else EXIT_OK
 
     async def _finish_jobs(self) -> None:
-        """Wait for the running jobs; when they are given up, for their last words only."""
+        """Wait for the running jobs; after they are given up, only for their last events."""
         while self._jobs and not self._giving_up and not self._link.closed:
             await self._bell.wait()
         if self._link.closed:
@@ -182,7 +182,7 @@ class Executor:
         self._bell.ring()
 
     async def _take(self, msg: Msg) -> None:
-        """Claim a job and run it. Whatever prevents the claim leaves the job to others."""
+        """Claim a job and run it. If the claim fails, the job is left to other executors."""
         try:
             job = parse_job(msg.data)
         except ValueError as e:
@@ -192,8 +192,8 @@ class Executor:
         try:
             ours = await claim(self._link, job, self._config.executor)
         except DagyoError as e:
-            # Who has started it, if anybody, the next delivery tells.
-            return log.warning("job %s of flow %s is not claimed: %s", job.job, job.flow, e)
+            # The next delivery shows whether anyone started it.
+            return log.warning("job %s of flow %s was not claimed: %s", job.job, job.flow, e)
         acknowledging = asyncio.create_task(acknowledge(self._link, msg))
         self._acknowledging.add(acknowledging)
         acknowledging.add_done_callback(self._acknowledging.discard)
@@ -201,7 +201,7 @@ class Executor:
             if ours:
                 await self._run(job)
             else:
-                log.info("job %s of flow %s was started before", job.job, job.flow)
+                log.info("job %s of flow %s was already started", job.job, job.flow)
         finally:
             await asyncio.wait({acknowledging})
 
@@ -227,21 +227,21 @@ class Executor:
         try:
             await say_last(self._link, word)
         except DagyoError as e:
-            log.error("cannot say how a job of flow %s ended: %s", word.about, e)
+            log.error("cannot publish how a job of flow %s ended: %s", word.about, e)
 
     def _abandon(self) -> None:
-        """A job does not end: take no more, finish the others, and go."""
+        """A job does not end: take no more jobs, finish the others, and exit."""
         self._stuck = True
-        self._warden.say_draining("a job does not end although it was told to")
+        self._warden.say_draining("a stopped job did not end")
         self.drain()
 
 
 def choose(config: Config, programs: Sequence[Progdef]) -> Progdef:
-    """Return the program for a configuration's mailbox; UsageError if there is none."""
+    """Return the program for a configuration's mailbox; raise UsageError if there is none."""
     if len(programs) == 1:
         return programs[0]
     for program in programs:
         if program.name == config.progdef:
             return program
     names = ", ".join(p.name for p in programs) or "none"
-    raise UsageError(f"DAGYO_JOBS names progdef {config.progdef}; this program has {names}")
+    raise UsageError(f"DAGYO_JOBS names the progdef {config.progdef}; this program has {names}")

@@ -1,4 +1,4 @@
-"""A job as it lies in a mailbox (schemas/job.json)."""
+"""A job, the message in a mailbox (schemas/job.json)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _SECONDS = {
 }  # fmt: skip
 
 
-#: The port that every node has and no progdef declares: its first record ends the program.
+#: A port that every node has and no progdef declares. Its first record ends the program.
 STOP = "stop"
 
-#: What the subject of a job's stop holds until the flow is stopped.
+#: The last message on a job's stop subject until the flow is stopped.
 RUNNING = b"running"
 
 
 def valid_name(text: str) -> bool:
-    """Report whether text is a name: of a flow, node, job, progdef, port or executor."""
+    """Report whether text is a valid name of a flow, node, job, progdef, port or executor."""
     return _NAME.fullmatch(text) is not None
 
 
 def parse_duration(text: str) -> float:
-    """Return a length of time as Go writes it, such as 1m30s, in seconds; ValueError if it is none."""
+    """Parse a duration in Go's notation, such as 1m30s; return seconds or raise ValueError."""
     seconds, at = 0.0, 0
     for part in _DURATION.finditer(text):
         if part.start() != at:
@@ -51,7 +51,7 @@ class Address:
     window: int
     frames: int
     type: str
-    #: On how many subjects frames are stored; 0 where the planner is older than version 0.2.
+    #: The number of subjects that store frames; 0 if the planner is older than version 0.2.
     slots: int = 0
 
     def slot(self, frame: int) -> str:
@@ -61,7 +61,7 @@ class Address:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One node of one flow, ready to run. Times are in seconds. Every claim has a Job of its own."""
+    """One node of one flow, ready to run. Times are in seconds. Every claim has its own Job."""
 
     flow: str
     job: str
@@ -78,19 +78,19 @@ class Job:
     health_interval: float
     health_timeout: float
     traceparent: str | None = None
-    #: The stream that stores the stop; None where the planner is older than version 0.2.
+    #: The stream that stores the stop; None if the planner is older than version 0.2.
     stream: str | None = None
 
 
 def parse_job(data: bytes) -> Job:
-    """Return the job in a message's payload; ValueError says what is wrong with it."""
+    """Return the job in a message's payload; raise ValueError if it is malformed."""
     try:
         document = json.loads(data)
         return _job(document)
     except KeyError as e:
         raise ValueError(f"the job lacks {e}") from e
     except (TypeError, AttributeError) as e:
-        raise ValueError(f"the job has not the form of schemas/job.json: {e}") from e
+        raise ValueError(f"the job does not match schemas/job.json: {e}") from e
 
 
 def _job(document: Mapping[str, Any]) -> Job:

@@ -1,4 +1,4 @@
-"""A connection to NATS: what edges, claims and events need of it, and nothing else."""
+"""A connection to NATS, with the operations that edges, claims and events need."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from .errors import BrokerError, DagyoError, Gone, LinkClosed, NoAnswer
 
 log = logging.getLogger("dagyo")
 
-#: The smallest max_payload, in octets, with which Dagyo works.
+#: The smallest supported max_payload, in bytes.
 MIN_PAYLOAD = 256 << 10
 
-#: How long, in seconds, to wait for the broker's answer to a question.
+#: How long, in seconds, to wait for the broker's answer to a request.
 ANSWER = 1.0
 
 RECONNECT_WAIT = 0.1
 _PENDING_OCTETS = 8 << 20
 
-# How a connection notices that it is dead, without being told: a ping is sent every so many seconds,
-# and when more than so many are unanswered, after 12 to 15 seconds, the connection is replaced. A
-# machine that is busy answers one of the pings in time.
+# How the connection detects that it is dead without being closed: a ping is sent at this interval,
+# and when more than this number are unanswered, after 12 to 15 seconds, the connection is replaced.
+# A busy machine answers one of the pings in time.
 PING_SECONDS = 3
 PINGS = 4
 
-# Bounds one attempt to connect, in seconds.
+# Limits one attempt to connect, in seconds.
 _CONNECT_SECONDS = 5
 
 STREAM_NOT_FOUND = 10059
 NO_MESSAGE = 10037
 
-#: A credit replaces the one before it.
+#: A credit replaces the previous one.
 ROLLUP = {"Nats-Rollup": "sub"}
 
-#: The header with the sequence of the last message that a subject must hold, 0 for none.
+#: The header with the expected last sequence of a subject, 0 for none.
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
-#: Error codes of JetStream: the subject does not hold what was expected.
+#: Error codes of JetStream for a wrong last sequence.
 WRONG_LAST_SEQUENCE = (10071, 10164)
 
 
@@ -59,7 +59,7 @@ def status(msg: Msg) -> str:
 
 
 def _options(access: Access) -> dict[str, Any]:
-    """Return what nats-py needs to be let in."""
+    """Return the options of nats-py for authentication."""
     options: dict[str, Any] = {}
     if access.creds is not None:
         if importlib.util.find_spec("nkeys") is None:
@@ -74,17 +74,17 @@ def _options(access: Access) -> dict[str, Any]:
 
 
 def _redact(servers: str) -> str:
-    """Make a list of NATS URLs fit to be shown."""
+    """Remove passwords from a list of NATS URLs for display."""
     before, at, after = servers.rpartition("@")
     scheme, found, _ = before.partition("://")
     return f"{scheme}://xxxxx@{after}" if found else f"xxxxx@{after}" if at else servers
 
 
 class Link:
-    """A connection that reconnects for ever.
+    """A connection that reconnects forever.
 
-    Hooks are called, on the event loop, after every reconnect and once when the connection is closed
-    for good. ``epoch`` counts the reconnects.
+    Hooks are called on the event loop after every reconnect, and once when the connection is closed
+    permanently. ``epoch`` counts the reconnects.
     """
 
     def __init__(self) -> None:
@@ -93,13 +93,13 @@ class Link:
         self._hooks: set[Callable[[], None]] = set()
 
     async def connect(self, servers: str, name: str, access: Access | None = None) -> None:
-        """Connect; wait until a server answers. DagyoError if its max_payload is too small."""
+        """Connect, waiting for a server. Raise DagyoError if its max_payload is too small."""
         options = _options(access or Access())
         await self.client.connect(
             [s.strip() for s in servers.split(",")],
             name=name,
             max_reconnect_attempts=-1,
-            # nats-py takes seconds, and any fraction of them.
+            # nats-py accepts fractions of seconds.
             reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]
             ping_interval=PING_SECONDS,
             max_outstanding_pings=PINGS,
@@ -119,7 +119,7 @@ class Link:
             )
 
     async def close(self) -> None:
-        """Send what is on its way, and close the connection for good."""
+        """Flush, and close the connection permanently."""
         self._hooks.clear()
         if self.client.is_connected:
             try:
@@ -130,21 +130,21 @@ class Link:
 
     @property
     def closed(self) -> bool:
-        """Whether the connection is closed for good."""
+        """Whether the connection is closed permanently."""
         return self.client.is_closed
 
     @property
     def connected(self) -> bool:
-        """Whether there is a server now."""
+        """Whether the client is connected now."""
         return self.client.is_connected
 
     @property
     def max_payload(self) -> int:
-        """The longest message, in octets, that the server takes."""
+        """The maximum size of a message on the server, in bytes."""
         return self.client.max_payload
 
     def add_hook(self, hook: Callable[[], None]) -> None:
-        """Have hook called after reconnects, and at the connection's end."""
+        """Call hook after reconnects, and when the connection is closed."""
         self._hooks.add(hook)
 
     def remove_hook(self, hook: Callable[[], None]) -> None:
@@ -156,10 +156,10 @@ class Link:
 
     async def _on_disconnect(self) -> None:
         if not self.closed:
-            log.warning("the connection to NATS was lost; connecting again")
+            log.warning("the connection to NATS was lost; reconnecting")
 
     async def _on_reconnect(self) -> None:
-        log.info("connected to NATS again")
+        log.info("reconnected to NATS")
         self.epoch += 1
         self._ring()
 
@@ -171,7 +171,7 @@ class Link:
             hook()
 
     def inbox(self) -> str:
-        """Return a new prefix of subjects that nobody else uses, with a dot at its end."""
+        """Return a new, unique prefix of subjects, which ends in a dot."""
         return self.client.new_inbox() + "."
 
     async def subscribe(
@@ -179,11 +179,11 @@ class Link:
     ) -> Subscription:
         """Call handler for every message on subject.
 
-        Messages beyond the limits that wait to be handled are dropped, as edges' rules allow for.
+        Pending messages beyond the limits are dropped, as the rules of edges allow.
         """
 
         while True:
-            tried: list[Exception] = []  # a subscription whose own write failed may still hear
+            tried: list[Exception] = []  # may still receive messages
 
             async def handle(msg: Msg, tried: list[Exception] = tried) -> None:
                 if not tried:
@@ -201,7 +201,7 @@ class Link:
             await asyncio.sleep(RECONNECT_WAIT)
 
     async def unsubscribe(self, subscription: Subscription | None) -> None:
-        """End a subscription, if there is one, whatever state the connection is in."""
+        """End a subscription, if there is one, in any state of the connection."""
         if subscription is None:
             return
         try:
@@ -212,9 +212,9 @@ class Link:
     async def publish(
         self, subject: str, data: bytes, reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
-        """Publish. While there is no server the message waits, or is dropped where many do.
+        """Publish a message. While disconnected, the message waits, or is dropped if too many wait.
 
-        It is lost, too, with a connection that breaks: a failed write is not an edge failure.
+        It may also be lost with a connection: a failed write is not a failure of the edge.
         """
         try:
             await self.client.publish(subject, data, reply=reply, headers=headers)
@@ -231,13 +231,14 @@ class Link:
         timeout: float = ANSWER,
         headers: dict[str, str] | None = None,
     ) -> Msg:
-        """Ask, and return the answer. NoAnswer if nobody listens or none comes within timeout s."""
+        """Send a request and return the answer; raise NoAnswer if there is none within timeout
+        seconds."""
         try:
             return await self.client.request(subject, data, timeout=timeout, headers=headers)
         except (nats.errors.NoRespondersError, nats.errors.TimeoutError) as e:
             raise NoAnswer(f"no answer on {subject} within {timeout} s: {e}") from e
         except (nats.errors.OutboundBufferLimitError, OSError) as e:
-            raise NoAnswer(f"nothing can be asked on {subject} while there is no server") from e
+            raise NoAnswer(f"cannot send a request on {subject} while disconnected") from e
         except nats.errors.ConnectionClosedError as e:
             raise LinkClosed("the connection to NATS is closed") from e
 
@@ -249,27 +250,27 @@ class Link:
         timeout: float = ANSWER,
         headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Ask JetStream, or publish to a stream, and return the answer's JSON.
+        """Send a request to JetStream, or publish to a stream, and return the answer's JSON.
 
-        BrokerError if it refuses, NoAnswer if none comes within timeout seconds.
+        Raises BrokerError if it is rejected, and NoAnswer after timeout seconds.
         """
         data = question if isinstance(question, bytes) else json.dumps(question).encode()
         msg = await self.request(subject, data, timeout=timeout, headers=headers)
         return answer(msg.data)
 
     async def check_stream(self, name: str) -> None:
-        """Raise Gone if a stream does not exist; return if it does, or if that can't be told now."""
+        """Raise Gone if a stream does not exist; return if it exists, or if that is unknown."""
         try:
             await self.ask(f"$JS.API.STREAM.INFO.{name}")
         except BrokerError as e:
             if e.err_code == STREAM_NOT_FOUND:
-                raise Gone(f"the stream {name} is gone") from e
+                raise Gone(f"the stream {name} no longer exists") from e
         except NoAnswer as e:
-            log.debug("look for the stream %s: %s", name, e)
+            log.debug("cannot look up the stream %s: %s", name, e)
 
 
 def answer(data: bytes) -> dict[str, Any]:
-    """Return JetStream's answer in data; BrokerError if it is an error."""
+    """Return JetStream's answer in data; raise BrokerError if it is an error."""
     try:
         decoded = json.loads(data)
     except ValueError as e:

@@ -1,4 +1,4 @@
-"""Calling a progdef without a broker: for its unit tests."""
+"""Calling a progdef without a broker, for unit tests."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .types import Type
 if TYPE_CHECKING:
     from .progdef import Progdef
 
-#: What a call feeds an input with.
+#: The values that a call passes to an input.
 Values = Iterable[Any] | AsyncIterable[Any]
 
-_BATCH = 64  # values that are there at the same time
+_BATCH = 64  # values that are available at the same time
 
 
 class Feed:
-    """An input's records, from values."""
+    """The records of an input, encoded from values."""
 
     def __init__(self, type_: Type[Any], values: Values) -> None:
         self._type = type_
@@ -45,16 +45,16 @@ class Feed:
         return records
 
     def untake(self, records: list[bytes]) -> None:
-        """Take records back."""
+        """Return unused records."""
         self.records -= len(records)
         self.octets -= sum(map(len, records))
 
     async def close(self) -> None:
-        """Want no more."""
+        """Stop reading."""
 
 
 class _Batch(list[Any]):
-    """Values that are there at the same time."""
+    """Values that are available at the same time."""
 
 
 async def _batched(values: Iterable[Any]) -> AsyncIterable[_Batch]:
@@ -64,19 +64,19 @@ async def _batched(values: Iterable[Any]) -> AsyncIterable[_Batch]:
 
 
 class Collected:
-    """An output's records."""
+    """The records of an output."""
 
     def __init__(self) -> None:
         self.all: list[bytes] = []
 
     @property
     def records(self) -> int:
-        """How many records were sent."""
+        """The number of records sent."""
         return len(self.all)
 
     @property
     def octets(self) -> int:
-        """The sum of their lengths."""
+        """The sum of the lengths of the records."""
         return sum(map(len, self.all))
 
     async def send(self, record: bytes) -> None:
@@ -94,7 +94,7 @@ class Collected:
 
 
 async def call(program: Progdef, inputs: Mapping[str, Values], job: Any) -> dict[str, list[Any]]:
-    """Call a program with the values of its inputs; return those of its outputs, by port."""
+    """Call a program with the values of its inputs; return the values of its outputs, by port."""
     failures: list[PortError] = []
     ins, outs = {}, {}
     for port, type_ in program.inputs.items():
@@ -110,4 +110,4 @@ async def call(program: Progdef, inputs: Mapping[str, Values], job: Any) -> dict
 
 
 def _go_on() -> None:
-    """Nothing ends a call from outside."""
+    """Do nothing: a call is never ended from outside."""

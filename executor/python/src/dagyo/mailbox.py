@@ -23,16 +23,17 @@ log = logging.getLogger("dagyo")
 
 _SECOND = 1_000_000_000  # nanoseconds
 
-# How long one request for jobs stays open, and how often the broker shows that it still knows of it.
+# How long one request for jobs stays open, and the interval at which the broker shows that it still
+# has it.
 _PULL_FOR = 30.0
 _PULL_BEAT = 2.0
-# The most jobs of one request, so that the executors of a mailbox share a burst.
+# The maximum number of jobs per request, so that the executors of a mailbox share a burst.
 _PULL_MOST = 64
-# Bounds the making of the mailbox, in seconds.
+# Limits the creation of the mailbox, in seconds.
 _MAKE = 5.0
-# After so many seconds without an acknowledgement a job is offered to another executor.
+# A job that is not acknowledged after this many seconds is delivered to another executor.
 _ACK_WAIT = 10
-# How many seconds the confirmation of an acknowledgement is awaited.
+# How many seconds to wait for the confirmation of an acknowledgement.
 _CONFIRMATION = 2.0
 _PAUSE = 0.25
 
@@ -49,19 +50,20 @@ class Mailbox:
         self._messages: deque[Msg] = deque()
         self._inbox = link.inbox()
         self._subscription: Subscription | None = None
-        self._wanted = 0  # jobs that the open request may still bring
-        self._until = 0.0  # when the broker must have been heard of
+        self._wanted = 0  # jobs that the open request may still deliver
+        self._until = 0.0  # deadline for the next message of the broker
         self._epoch = 0
         self._made = False
         self._stopped = False
 
     def stop(self) -> None:
-        """Have receive return None from now on."""
+        """Make receive return None from now on."""
         self._stopped = True
         self._bell.ring()
 
     async def receive(self, free: int) -> Msg | None:
-        """Return a job, of free at most that may be run; None if there is none for the moment."""
+        """Return a job, or None if there is none at the moment. At most ``free`` jobs are
+        requested."""
         if self._wanted == 0 and not self._stopped and not await self._pull(free):
             return None
         while not self._stopped:
@@ -69,13 +71,13 @@ class Mailbox:
                 return await self._message(self._messages.popleft())
             left = self._until - time.monotonic()
             if left <= 0 or self._epoch != self._link.epoch:
-                self._wanted = 0  # lost: what it may still bring goes back
+                self._wanted = 0  # lost: jobs that still arrive are returned
                 return None
             await self._bell.wait(left)
         return None
 
     async def _pull(self, free: int) -> bool:
-        """Ask for jobs; report False, after a while, if that is not possible now."""
+        """Request jobs; report False, after a pause, if that is not possible now."""
         try:
             await self._ready()
         except (BrokerError, NoAnswer) as e:
@@ -104,7 +106,7 @@ class Mailbox:
             self._made = True
 
     async def _make(self) -> None:
-        """Make the mailbox's consumer, unless it is there: the planner makes it too."""
+        """Create the mailbox's consumer unless it exists: the planner creates it, too."""
         config = {
             "durable_name": self._consumer,
             "description": f"mailbox of {self._progdef}.{self._revision}",
@@ -128,7 +130,7 @@ class Mailbox:
         self._bell.ring()
 
     async def _message(self, msg: Msg) -> Msg | None:
-        """Return a job that was asked for; see to everything else."""
+        """Return a requested job; handle all other messages."""
         self._until = time.monotonic() + 3 * _PULL_BEAT
         if msg.subject.startswith("jobs."):
             if self._wanted > 0:
@@ -147,15 +149,15 @@ class Mailbox:
         return None
 
     async def give_back(self, msg: Msg) -> None:
-        """Let others get a job at once."""
+        """Return a job, so that another executor gets it at once."""
         await self._link.publish(msg.reply, b"-NAK")
 
     async def close(self) -> None:
-        """Give back what comes after nobody wants it."""
+        """Return jobs that arrive when no more are needed."""
         self.stop()
         if self._subscription is not None and self._link.connected:
             try:
-                # Unsubscribes, and returns when all that was sent before has arrived.
+                # Unsubscribes, and returns when all earlier messages have arrived.
                 await asyncio.wait_for(self._subscription.drain(), 2)  # type: ignore[no-untyped-call]
             except (nats.errors.Error, OSError, asyncio.TimeoutError) as e:
                 log.debug("end the request for jobs: %r", e)
@@ -166,10 +168,10 @@ class Mailbox:
 
 
 async def claim(link: Link, job: Job, executor: str) -> bool:
-    """Publish the job's job.started, which is stored once; report whether the one stored is ours.
+    """Publish the job's job.started, which is stored once; report whether the stored one is ours.
 
-    It is not, where another executor has started the job, or this one under an earlier delivery. It
-    ends when the broker has said which, or with LinkClosed.
+    It is not if another executor has started the job, or this one under an earlier delivery.
+    Retries until the broker answers; raises LinkClosed if the connection is closed.
     """
     started = Event(
         type="job.started",
@@ -178,7 +180,7 @@ async def claim(link: Link, job: Job, executor: str) -> bool:
         on=job.started,
         data={"job": job.job, "executor": executor},
         traceparent=job.traceparent,
-        # It tells this claim from every other one, of this executor too.
+        # Distinguishes this claim from all others, including those of this executor.
         identity=f"{job.started}.{executor}.{secrets.token_hex(8)}",
     )
     while True:
@@ -186,21 +188,21 @@ async def claim(link: Link, job: Job, executor: str) -> bool:
             await publish(link, started)
             return True
         except SaidBefore:
-            pass  # by another, or by us in a try whose answer was lost
+            pass  # stored by another executor, or by us in a try whose answer was lost
         try:
             event = await stored(link, job.started)
         except NoAnswer as e:
-            log.debug("who has started job %s of flow %s: %s", job.job, job.flow, e)
+            log.debug("cannot read the claim of job %s of flow %s: %s", job.job, job.flow, e)
             event = None
         if event is not None:
             return event.get("id") == started.identity
-        await asyncio.sleep(TRY_PAUSE)  # a server may be behind
+        await asyncio.sleep(TRY_PAUSE)  # one of the servers may be behind
 
 
 async def acknowledge(link: Link, msg: Msg) -> None:
-    """Have the mailbox forget a job that was started.
+    """Acknowledge a started job, which removes it from the mailbox.
 
-    It tries until the job is delivered again; then the executor that receives it acknowledges it.
+    Retries until the job is delivered again; the executor that then receives it acknowledges it.
     """
     end = time.monotonic() + _ACK_WAIT
     while time.monotonic() < end:
@@ -211,10 +213,10 @@ async def acknowledge(link: Link, msg: Msg) -> None:
             await asyncio.sleep(TRY_PAUSE)
         except LinkClosed:
             break
-    log.warning("a claimed job is not acknowledged; it will come again: %s", msg.subject)
+    log.warning("cannot acknowledge a claimed job; it will be delivered again: %s", msg.subject)
 
 
 async def refuse(link: Link, msg: Msg, why: str) -> None:
-    """Take a message off the mailbox that is no job."""
-    log.error("a message on %s is no job: %s", msg.subject, why)
+    """Remove a message from the mailbox that is not a job."""
+    log.error("a message on %s is not a job: %s", msg.subject, why)
     await link.publish(msg.reply, b"+TERM " + why.encode()[:200])

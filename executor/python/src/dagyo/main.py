@@ -16,10 +16,11 @@ from .progdef import Progdef
 
 
 def main(*programs: Progdef) -> None:
-    """Serve jobs with these progdefs until drained, and exit. It is for the main thread.
+    """Serve jobs with these progdefs until drained, and exit. Call it in the main thread.
 
-    With several, DAGYO_JOBS says which one to serve. With the argument ``describe`` it prints their
-    documents instead, for ``dagyo progdef apply``; with ``--help`` it says so.
+    If there are several, DAGYO_JOBS selects the one to serve. With the argument ``describe`` it
+    prints their documents instead, for ``dagyo progdef apply``; with ``--help`` it prints its
+    usage.
     """
     if sys.argv[1:] in (["--help"], ["-h"]):
         print(usage(programs))
@@ -41,7 +42,7 @@ def main(*programs: Progdef) -> None:
 def describe(programs: tuple[Progdef, ...]) -> None:
     """Print the document of each progdef, with the command that runs it here.
 
-    Several are documents of one YAML stream, as ``dagyo progdef apply`` takes them.
+    Several documents form one YAML stream, as ``dagyo progdef apply`` accepts.
     """
     command = [sys.executable, os.path.abspath(sys.argv[0])]
     code = digest()
@@ -52,7 +53,7 @@ def describe(programs: tuple[Progdef, ...]) -> None:
 
 
 def usage(programs: tuple[Progdef, ...]) -> str:
-    """Return what ``--help`` prints."""
+    """Return the text of ``--help``."""
     script = os.path.basename(sys.argv[0])
     names = ", ".join(p.name for p in programs)
     return f"""\

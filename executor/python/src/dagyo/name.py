@@ -12,13 +12,13 @@ from .link import Link
 
 log = logging.getLogger("dagyo")
 
-_STORED = 5.0  # seconds to wait for JetStream's answer
+_STORED = 5.0  # seconds to wait for an answer of JetStream
 _PAUSE = 0.25  # seconds between two tries
 _WRONG_LAST_SEQUENCE = (10071, 10164)
 
 
 async def take_name(link: Link, executor: str) -> bool:
-    """Make an id ours for good; report False if another program has run under it."""
+    """Take an id permanently; report False if another program has run under it."""
     subject = f"name.{executor}"
     token = secrets.token_hex(16).encode()
     while True:
@@ -30,7 +30,7 @@ async def take_name(link: Link, executor: str) -> bool:
             except BrokerError as e:
                 if e.err_code not in _WRONG_LAST_SEQUENCE:
                     raise
-            # By another, or by us: the answer to a first try may have been lost on its way.
+            # Stored by another program, or by us: the answer to an earlier try may have been lost.
             return await _holder(link, subject) == token
         except (BrokerError, NoAnswer) as e:
             log.warning("cannot take the name %s: %s; trying again", executor, e)

@@ -14,18 +14,18 @@ from .types import Type, Undecodable
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Called before and after a port's work: raises CancelledError when the job is to end.
+#: Called before and after a port's work; raises CancelledError when the job must end.
 Gate = Callable[[], None]
 #: Called with a failure that ends the job.
 Fail = Callable[[PortError], None]
 
 
 class Source(Protocol):
-    """Where an input's records come from: the reader of an edge, or a list in a test."""
+    """The source of an input's records: the reader of an edge, or a list in a test."""
 
     @property
     def records(self) -> int:
-        """How many records were received."""
+        """The number of records received."""
 
     @property
     def octets(self) -> int:
@@ -33,24 +33,24 @@ class Source(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether the stream's end was received."""
+        """Whether the end of the stream was received."""
 
     async def receive(self) -> list[bytes] | None:
         """Return the next records, at least one; None at the end."""
 
     def untake(self, records: list[bytes]) -> None:
-        """Take records back that were received and are not used."""
+        """Return records that were received but are not used."""
 
     async def close(self) -> None:
-        """Want no more."""
+        """Stop reading."""
 
 
 class Sink(Protocol):
-    """Where an output's records go to: the writer of an edge, or a list in a test."""
+    """The destination of an output's records: the writer of an edge, or a list in a test."""
 
     @property
     def records(self) -> int:
-        """How many records were sent."""
+        """The number of records sent."""
 
     @property
     def octets(self) -> int:
@@ -67,10 +67,10 @@ class Sink(Protocol):
 
 
 class In(Generic[T]):
-    """An input port. Read it with ``async for``, one task at a time.
+    """An input port. Read it with ``async for``, in one task at a time.
 
-    Breaking out of the loop leaves the rest unread; what is unread when the program returns is closed
-    early, which tells the writer.
+    Breaking out of the loop leaves the rest unread. An input with unread records is closed when the
+    program returns, and its writer is notified.
     """
 
     def __init__(self, name: str, type_: Type[T], reader: Source, gate: Gate, fail: Fail) -> None:
@@ -83,17 +83,17 @@ class In(Generic[T]):
         self._values: list[T] = []
         self._next = 0
         self._fault: PortError | None = None
-        #: Whether the program, or the end of the job, closed it before its end.
+        #: Whether the program or the end of the job closed it before its end.
         self.closed_early = False
 
     @property
     def records(self) -> int:
-        """How many records the program has taken."""
+        """The number of records that the program has taken."""
         return self._reader.records - (len(self._records) - self._next)
 
     @property
     def octets(self) -> int:
-        """The sum of the lengths, in octets, of the records that the program has taken."""
+        """The sum of the lengths, in bytes, of the records that the program has taken."""
         return self._reader.octets - sum(map(len, self._records[self._next :]))
 
     def __aiter__(self) -> In[T]:
@@ -106,22 +106,22 @@ class In(Generic[T]):
 
     @property
     def here(self) -> bool:
-        """Whether ``take`` has a value; for this package."""
+        """Whether ``take`` has a value. Internal."""
         return self._next < len(self._values)
 
     def take(self) -> T:
-        """Return the next of the values that are here; for this package."""
+        """Return the next available value. Internal."""
         value = self._values[self._next]
         self._next += 1
         return value
 
     async def batches(self) -> AsyncIterator[list[T]]:
-        """Yield all values, as many at once as are there, at least one: cheaper for small values."""
+        """Yield lists of all available values, at least one each: faster for small values."""
         while batch := await self.receive_batch():
             yield batch
 
     async def receive_batch(self) -> list[T]:
-        """Return the values that are there, at least one; none at the end of the stream."""
+        """Return all available values, at least one; none at the end of the stream."""
         if not self.here and not await self.fill():
             return []
         batch = self._values[self._next :] if self._next else self._values
@@ -130,10 +130,10 @@ class In(Generic[T]):
         return batch
 
     async def fill(self) -> bool:
-        """Get the next values; report False at the end of the stream. It is for this package.
+        """Get the next values; report False at the end of the stream. Internal.
 
-        PortError when the edge breaks its rules or a record is not what its typename promises; the
-        job panics then, also if the program goes on.
+        Raises PortError if the edge violates its rules or a record does not match its typename. The
+        job then panics even if the program continues.
         """
         self._gate()
         if self._fault is not None:
@@ -147,7 +147,7 @@ class In(Generic[T]):
             self._fail(self._fault)
             raise self._fault from e
         self._records = records or []  # not taken yet
-        # Many frames may be here already: others want to run too.
+        # Many frames may already be available: let other tasks run, too.
         await asyncio.sleep(0)
         self._gate()
         if records is None:
@@ -155,13 +155,13 @@ class In(Generic[T]):
         return self._decode(records) or await self.fill()
 
     def _decode(self, records: list[bytes]) -> bool:
-        """Make values of records, as far as they are right; report whether there is any."""
+        """Decode records up to the first invalid one; report whether there is any value."""
         try:
             self._values = self._type.decode_batch(records)
             self._records = records
         except Undecodable as e:
             self._values = e.values
-            # The bad one was not taken, and those behind it never will be.
+            # The invalid record was not taken, and the following ones never will be.
             self._records = records[: e.index]
             first = self._reader.records - len(records)
             self._reader.untake(records[e.index :])
@@ -169,7 +169,7 @@ class In(Generic[T]):
         return bool(self._values)
 
     async def close(self) -> None:
-        """Want no more: the writer learns it, and may end."""
+        """Read no more: the writer is notified, and may end."""
         if not self._reader.ended and not self.closed_early:
             self.closed_early = True
             await self._reader.close()
@@ -187,19 +187,19 @@ class Out(Generic[T]):
 
     @property
     def records(self) -> int:
-        """How many records were sent."""
+        """The number of records sent."""
         return self._writer.records
 
     @property
     def octets(self) -> int:
-        """The sum of the lengths, in octets, of the records that were sent."""
+        """The sum of the lengths, in bytes, of the records sent."""
         return self._writer.octets
 
     async def send(self, value: T) -> None:
         """Send a value; wait while the reader is more than the edge's window behind.
 
-        ReaderClosed says that the reader wants no more: a program that lets it pass ends normally.
-        TypeError or ValueError for a value that is not of the port's type.
+        Raises ReaderClosed if the reader needs no more records: a program that does not catch it
+        ends normally. Raises TypeError or ValueError for a value that is not of the port's type.
         """
         self._gate()
         try:
@@ -208,7 +208,7 @@ class Out(Generic[T]):
             raise self._failed(e) from e
 
     async def send_batch(self, values: Sequence[T]) -> None:
-        """Send values in order, for less than as many calls of send. Is one wrong, none is sent."""
+        """Send values in order, at a lower cost than send. If one is invalid, none is sent."""
         self._gate()
         try:
             await self._writer.send_batch(self._type.encode_batch(values))
@@ -230,7 +230,7 @@ class Out(Generic[T]):
 
 
 class Bridge:
-    """Runs what ports do on the event loop for a function in a thread."""
+    """Runs the work of ports on the event loop for a function in a thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -239,7 +239,7 @@ class Bridge:
         self._ended = False
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
-        """Run work to its end; CancelledError if the job is to end. One thread calls it."""
+        """Run work until it is done; raise CancelledError if the job must end. For one thread."""
         with self._lock:
             if self._ended:
                 work.close()
@@ -248,11 +248,11 @@ class Bridge:
             self._pending = pending
         try:
             return pending.result()
-        except CancelledError:  # an Exception, which a program may take for its own
+        except CancelledError:  # an Exception, which a program might mistake for its own
             raise asyncio.CancelledError from None
 
     def end(self) -> None:
-        """Have the function end: its ports raise CancelledError from now on."""
+        """Make the function end: its ports raise CancelledError from now on."""
         with self._lock:
             self._ended = True
             if self._pending is not None:
@@ -276,16 +276,16 @@ class SyncIn(Generic[T]):
         return self._port.take()
 
     def batches(self) -> Iterator[list[T]]:
-        """Yield all values, as many at once as are there, at least one: cheaper for small values."""
+        """Yield lists of all available values, at least one each: faster for small values."""
         while batch := self.receive_batch():
             yield batch
 
     def receive_batch(self) -> list[T]:
-        """Return the values that are there, at least one; none at the end of the stream."""
+        """Return all available values, at least one; none at the end of the stream."""
         return self._bridge.run(self._port.receive_batch())
 
     def close(self) -> None:
-        """Want no more: the writer learns it, and may end."""
+        """Read no more: the writer is notified, and may end."""
         self._bridge.run(self._port.close())
 
 
@@ -302,7 +302,7 @@ class SyncOut(Generic[T]):
         self._bridge.run(self._port.send(value))
 
     def send_batch(self, values: Sequence[T]) -> None:
-        """Send values in order, for much less than as many calls of send."""
+        """Send values in order, at a much lower cost than send."""
         self._bridge.run(self._port.send_batch(values))
 
     def close(self) -> None:

@@ -19,16 +19,16 @@ from .thread import in_thread
 from .types import Type, as_type, matches, parse_typename, variables
 
 Function = Callable[..., Awaitable[None] | None]
-#: What ports may be declared with: types, or typenames whose records are raw bytes.
+#: The declaration of a port: a type, or a typename whose records are raw bytes.
 Ports = Mapping[str, "Type[Any] | str"]
 
-#: The name of the parameter that gets what the function runs for, if the function has one.
+#: The name of the parameter that receives a JobInfo, if the function has one.
 JOB = "job"
 
 
 @dataclass(frozen=True)
 class JobInfo:
-    """What a function runs for."""
+    """The job for which a function runs."""
 
     flow: str
     node: str
@@ -39,10 +39,10 @@ class JobInfo:
 
 @dataclass(frozen=True)
 class Progdef:
-    """A program: its ports, and the function that serves one job. Made by ``progdef``.
+    """A program: its ports, and the function that serves one job. Created by ``progdef``.
 
-    ``await greet.call(name=["Ada"])`` calls it without a broker, and ``greet.run(name=["Ada"])`` does
-    that outside of an event loop: for unit tests.
+    For unit tests, ``await greet.call(name=["Ada"])`` calls it without a broker, and
+    ``greet.run(name=["Ada"])`` does the same outside of an event loop.
     """
 
     name: str
@@ -50,18 +50,18 @@ class Progdef:
     inputs: Mapping[str, Type[Any]]
     outputs: Mapping[str, Type[Any]]
     function: Function
-    #: The function's parameter for each input and output, and whether it wants the JobInfo.
+    #: The function's parameter for each input and output, and whether it receives the JobInfo.
     input_parameters: Mapping[str, str]
     output_parameters: Mapping[str, str]
     wants_job: bool
-    #: Whether the function is one without ``async``, which runs in a thread of its own.
+    #: Whether the function is written without ``async`` and runs in its own thread.
     blocking: bool = False
 
     async def call(self, *, job: JobInfo | None = None, **inputs: Values) -> dict[str, list[Any]]:
-        """Call the function with values for its inputs; return the values of each output, by port.
+        """Call the function with values for its inputs; return the values of its outputs, by port.
 
-        Inputs are named as the function's parameters. All values pass through the types of their ports,
-        as they do on an edge. What the function raises is raised.
+        Inputs have the names of the function's parameters. All values pass through the types of
+        their ports, as on an edge. Exceptions of the function are raised.
         """
         if set(inputs) != set(self.input_parameters.values()):
             needed = ", ".join(self.input_parameters.values()) or "none"
@@ -69,17 +69,17 @@ class Progdef:
         return await call(self, inputs, job or JobInfo("test", self.name, self.name, "test", None))
 
     def run(self, *, job: JobInfo | None = None, **inputs: Values) -> dict[str, list[Any]]:
-        """Do what ``call`` does, in an event loop of its own."""
+        """Do the same as ``call`` in a new event loop."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             return asyncio.run(self.call(job=job, **inputs))
-        raise RuntimeError(f"{self.name}.run: an event loop is running: await {self.name}.call")
+        raise RuntimeError(f"{self.name}.run: an event loop is running: use await {self.name}.call")
 
     async def invoke(
         self, inputs: Mapping[str, In[Any]], outputs: Mapping[str, Out[Any]], job: JobInfo
     ) -> None:
-        """Call the function with its ports; in a thread of its own if it is not async."""
+        """Call the function with its ports, in its own thread if it is not async."""
         arguments: dict[str, Any] = {p: inputs[port] for port, p in self.input_parameters.items()}
         arguments |= {p: outputs[port] for port, p in self.output_parameters.items()}
         bridge = Bridge()
@@ -95,9 +95,9 @@ class Progdef:
             await returned
 
     def check(self, job: Job) -> None:
-        """UsageError says how a job differs from what the program declares.
+        """Raise UsageError if a job differs from the program's declarations.
 
-        Progdef and program have drifted apart then.
+        In that case the progdef and the program have diverged.
         """
         bound: dict[str, Any] = {}
         inputs = {port: a for port, a in job.inputs.items() if port != STOP}  # the executor's own
@@ -107,7 +107,7 @@ class Progdef:
         ]
         if wrong:
             raise UsageError(
-                f"progdef {job.progdef} does not fit its program {self.name}: {'; '.join(wrong)}"
+                f"progdef {job.progdef} does not match its program {self.name}: {'; '.join(wrong)}"
             )
 
     def document(self, command: list[str], code: str = "") -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Progdef:
 def _compare(
     kind: str, declared: Mapping[str, Type[Any]], given: Mapping[str, Address], bound: dict[str, Any]
 ) -> list[str]:
-    """Return what is wrong with the ports of a job, in words."""
+    """Return descriptions of everything that is wrong with the ports of a job."""
     wrong = []
     for port, type_ in declared.items():
         if port not in given:
@@ -140,7 +140,7 @@ def _compare(
         actual, expected = given[port].type, parse_typename(type_.name)
         before = {str(v): str(bound[v]) for v in variables(expected) if v in bound}
         if not matches(expected, parse_typename(actual), bound):
-            where = "".join(f", where {v} is {t} at another port" for v, t in before.items())
+            where = "".join(f", where {v} is {t} on another port" for v, t in before.items())
             wrong.append(f"{kind} {port} carries {actual}, the program expects {type_.name}{where}")
     for port in given:
         if port not in declared:
@@ -166,23 +166,23 @@ def progdef(
     outputs: Ports | None = None,
     name: str | None = None,
 ) -> Progdef | Callable[[Function], Progdef]:
-    """Make a function a progdef.
+    """Turn a function into a progdef.
 
     Its ports are the parameters that are annotated with In and Out, or, in a function without
-    ``async``, with SyncIn and SyncOut. A port has the parameter's name (``in_`` stands for ``in``) and
-    the typename that follows from its values: str, bytes, Any (json), Outcome[X], or
-    Annotated[X, TYPE] with a Type or a typename. A parameter ``job`` gets a JobInfo.
+    ``async``, with SyncIn and SyncOut. A port has the parameter's name (``in_`` stands for ``in``).
+    Its typename follows from its values: str, bytes, Any (json), Outcome[X], or Annotated[X, TYPE]
+    with a Type or a typename. A parameter ``job`` receives a JobInfo.
 
-    Ports may also be declared by ``inputs`` and ``outputs``. Then the function gets each by a
-    parameter of the port's name: with _ for -, with _ behind it if it is a word of Python (``in_``),
-    and with _in or _out behind it if an input and an output have the same name. UsageError if ports,
-    parameters and annotations do not fit.
+    Ports may also be declared by ``inputs`` and ``outputs``. The parameter then has the port's
+    name: with _ for -, with _ appended if it is a keyword of Python (``in_``), and with _in or _out
+    appended if an input and an output have the same name. Raises UsageError if ports, parameters
+    and annotations do not match.
     """
 
     def decorate(function: Function) -> Progdef:
         called = name or function.__name__.strip("_")
         if not valid_name(called):
-            raise UsageError(f"progdef {called}: this is not a name; say name= with another")
+            raise UsageError(f"progdef {called}: this is not a name; set another one with name=")
         if inputs is None and outputs is None:
             return _by_annotations(called, function)
         return _by_names(called, function, inputs or {}, outputs or {})
@@ -191,7 +191,7 @@ def progdef(
 
 
 def _by_annotations(called: str, function: Function) -> Progdef:
-    """Make a progdef whose ports are annotated parameters."""
+    """Return a progdef whose ports are annotated parameters."""
     ports = ports_of(called, function, strict=True)
     ins = {p.port: type_of(called, p) for p in ports if p.input}
     outs = {p.port: type_of(called, p) for p in ports if not p.input}
@@ -203,7 +203,7 @@ def _by_annotations(called: str, function: Function) -> Progdef:
 
 
 def _by_names(called: str, function: Function, inputs: Ports, outputs: Ports) -> Progdef:
-    """Make a progdef whose ports are declared, and hold the function's parameters to them."""
+    """Return a progdef with declared ports, and check the function's parameters against them."""
     ins, outs = _types(called, inputs), _types(called, outputs)
     both = set(ins) & set(outs)
     in_names = {port: _parameter(port, "_in" if port in both else "") for port in ins}
@@ -257,8 +257,8 @@ def _is_blocking(called: str, function: Function, annotated: list[Declared]) -> 
         if port.blocking != blocking:
             need = "SyncIn and SyncOut" if blocking else "In and Out"
             raise UsageError(
-                f"progdef {called}: {port.parameter}: a function written with "
-                f"{'def' if blocking else 'async def'} has ports of the types {need}"
+                f"progdef {called}: {port.parameter}: the ports of a function written with "
+                f"{'def' if blocking else 'async def'} must have the types {need}"
             )
     return blocking
 
@@ -279,7 +279,7 @@ def _parameter(port: str, suffix: str) -> str:
 
 
 def _check_parameters(called: str, function: Function, needed: list[str]) -> bool:
-    """Compare a function's parameters with its ports'; report whether it wants the job too."""
+    """Compare a function's parameters with its ports; report whether it also takes the job."""
     parameters = list(inspect.signature(function).parameters)
     wants_job = JOB in parameters and JOB not in needed
     expected = sorted([*needed, JOB] if wants_job else needed)
@@ -288,6 +288,6 @@ def _check_parameters(called: str, function: Function, needed: list[str]) -> boo
     if sorted(parameters) != expected:
         raise UsageError(
             f"progdef {called}: the function's parameters are ({', '.join(parameters)}), "
-            f"its ports need ({', '.join(needed)})"
+            f"its ports require ({', '.join(needed)})"
         )
     return wants_job

@@ -1,4 +1,4 @@
-"""The receiving end of an edge. It has no task: all happens in ``receive``."""
+"""The receiving end of an edge. It has no task: everything happens in ``receive``."""
 
 from __future__ import annotations
 
@@ -26,70 +26,70 @@ from .window import (
     longer,
 )
 
-# How many stored frames to ask for at once.
+# The number of stored frames to request at once.
 _AHEAD = 16
 
 # The longest time, in seconds, between two credits while there is progress.
 _REPORT = 1.0
 
-# While nothing comes, look into the stream after so many seconds, then ever more seldom.
+# While nothing arrives, check the stream after this many seconds, and then at growing intervals.
 _FIRST_LOOK = 1.0
 _LAST_LOOK = 30.0
 
-# How long, in seconds, to wait for the answer to a question for stored frames.
+# How long, in seconds, to wait for the answer to a request for stored frames.
 _STORED_ANSWER = 5.0
 
-_SLACK = 4  # direct messages that may wait, in direct windows
+_SLACK = 4  # pending direct messages, in direct windows
 
 
 class _Direct:
-    """What a reader knows of hearing frames directly."""
+    """The state of receiving frames directly."""
 
     def __init__(self) -> None:
         self.token = 0  # of our subject, 0: not attached yet
         self.subscription: Subscription | None = None
         self.messages: deque[Msg] = deque()
         self.octets = 0  # of the messages
-        self.reply = ""  # where the writer takes credits, "" until it was heard of
-        self.kept = 0  # the stream holds frames up to this number, as the writer says
-        self.ahead: Msg | None = None  # a frame that came while those before it are in the stream
+        self.reply = ""  # where the writer receives credits, "" until it has sent something
+        self.kept = 0  # the stream holds frames up to this number, according to the writer
+        self.ahead: Msg | None = None  # a frame that arrived while earlier ones are in the stream
         self.look = _FIRST_LOOK
         self.heard = 0.0
 
 
 class _Lookup:
-    """What a reader knows of the stored frames.
+    """The state of reading stored frames.
 
-    It asks for each by its slot, one at first and more at once as they are found, and ends with the
-    first that is not there: they are stored in order.
+    Each is requested by its slot, first one and then more at once as they are found. The lookup
+    ends with the first missing one: frames are stored in order.
     """
 
     def __init__(self) -> None:
-        self.first = True  # nothing was asked yet
+        self.first = True  # nothing was requested yet
         self.round = 0  # answers to other rounds are dropped
-        self.next = 0  # number of the next frame to ask for
-        self.open = 0  # questions without an answer
-        self.most = 1  # how many there may be
+        self.next = 0  # number of the next frame to request
+        self.open = 0  # requests without an answer
+        self.most = 1  # limit of open
         self.got = 0  # frames that were found in this round
-        self.end = False  # one was not there
-        self.ahead: dict[int, bytes] = {}  # frames that were found before their turn
-        self.unsaid = False  # something was read since the last word to the writer
-        self.place = 1  # sequence in a flow's own stream to go on at
+        self.end = False  # one was missing
+        self.ahead: dict[int, bytes] = {}  # frames that arrived before their turn
+        self.unsaid = False  # something was read since the last message to the writer
+        self.place = 1  # sequence in a flow's own stream to continue at
         self.inbox = ""
         self.subscription: Subscription | None = None
         self.messages: deque[Msg] = deque()
 
     @property
     def busy(self) -> bool:
-        """Whether stored frames are under way."""
+        """Whether stored frames are in flight."""
         return self.open > 0 or bool(self.ahead)
 
 
 class Reader:
-    """Reads an edge frame by frame. What it has consumed is overwritten: an edge has one reader.
+    """Reads an edge frame by frame. Consumed frames are overwritten: an edge has one reader.
 
-    It holds at most a quarter of the window, a few stored frames, and one record. It is released
-    by reading to the end or to another lasting error, by ``close`` or by ``abort``.
+    It holds at most a quarter of the window, a few stored frames, and one record. It is released by
+    reading to the end or another lasting error, by ``close`` or by ``abort``.
     """
 
     def __init__(self, link: Link, address: Address, max_record: int = wire.DEFAULT_MAX_RECORD) -> None:
@@ -102,25 +102,25 @@ class Reader:
         self._direct = _Direct()
         self._lookup = _Lookup()
         self._fresh: list[bytes] | None = None  # the records of a new frame
-        self._size = 0  # octets of the frame that is being read
+        self._size = 0  # bytes of the frame that is being read
         self._octets = 0  # consumed since the last credit
         self._frames = 0  # likewise
-        self._credit = wire.Credit()  # given last
+        self._credit = wire.Credit()  # the last one given
         self._confirmed = False  # the broker has stored it
         self._due = 0.0  # when the next report for displays is due
-        self._gap = 0  # the missing frame for whose sake we attached anew
+        self._gap = 0  # the missing frame because of which we attached again
         self._over: DagyoError | None = None
         #: Whether the end of the edge was read.
         self.ended = False
-        #: How many records were returned, and the sum of their lengths.
+        #: The number of records returned, and the sum of their lengths.
         self.records = 0
         self.octets = 0
 
     async def receive(self) -> list[bytes] | None:
-        """Return the records of the next frame that completes any; None at the end of the edge.
+        """Return the records of the next frame that completes any, or None at the end of the edge.
 
-        Calling it says that all records returned before were consumed. Raises ProtocolError, Gone,
-        LinkClosed, EdgeClosed, and the same again from then on.
+        A call means that all records returned before are consumed. Raises ProtocolError, Gone,
+        LinkClosed or EdgeClosed, and then the same error on every call.
         """
         if self.ended:
             return None
@@ -144,7 +144,7 @@ class Reader:
         return records
 
     def untake(self, records: list[bytes]) -> None:
-        """Take records out of the counts: the program will not get them."""
+        """Remove records from the counts, because the program does not receive them."""
         self.records -= len(records)
         self.octets -= sum(map(len, records))
 
@@ -167,7 +167,7 @@ class Reader:
                 return records
 
     async def _end(self, error: DagyoError) -> None:
-        """Make error the last word, and release everything."""
+        """Make error the final result, and release everything."""
         self._over = error
         self._link.remove_hook(self._bell.ring)
         await self._detach()
@@ -176,7 +176,7 @@ class Reader:
     # Credits.
 
     async def _passed(self) -> None:
-        """Account for the frame that was read to its end; give credit if enough is consumed."""
+        """Account for the frame that was read to its end, and give credit if enough is consumed."""
         if self._size == 0:
             return
         self._octets += self._size
@@ -191,12 +191,12 @@ class Reader:
             await self._give()
 
     def _consumed(self, *, closed: bool = False) -> wire.Credit:
-        """Return the credit that is due. A frame is consumed when all its records are."""
+        """Return the credit that is due. A frame is consumed when all of its records are."""
         frame = self._decoder.number - (self._size > 0)
         return wire.Credit(frame, self.records, self.octets, self._direct.token, closed)
 
     async def _give(self) -> None:
-        """Send a credit without waiting: to the writer alone, if it was heard of."""
+        """Send a credit without waiting, only to the writer if it has sent something."""
         credit = self._consumed()
         self._given(credit, confirmed=False)
         if self._direct.reply:
@@ -208,7 +208,7 @@ class Reader:
         await self._link.publish(self._address.credit, credit.pack(), headers=self._rollup())
 
     def _rollup(self) -> dict[str, str] | None:
-        """Return what makes a credit replace the last one, in a stream that keeps more than that."""
+        """Return the header with which a credit replaces earlier ones in a flow's own stream."""
         return None if self._address.slots else ROLLUP
 
     def _given(self, credit: wire.Credit, *, confirmed: bool) -> None:
@@ -216,7 +216,7 @@ class Reader:
         self._octets = self._frames = 0
 
     async def _report(self) -> None:
-        """Give credit for what was consumed in the last second, so that displays move."""
+        """Give credit for what was consumed in the last second, so that displays are up to date."""
         self._due = time.monotonic() + _REPORT
         credit = self._consumed()
         if credit != self._credit:
@@ -224,7 +224,7 @@ class Reader:
             await self._store_credit(credit)
 
     def _unconfirmed(self) -> bool:
-        """Report whether something was consumed that the broker may not know of."""
+        """Report whether records were consumed that the broker may not know about."""
         credit = self._consumed()
         if credit != self._credit:
             return True
@@ -233,8 +233,8 @@ class Reader:
     async def _confirm(self) -> None:
         """Send the credit that is due and wait until it is stored.
 
-        A writer that is blocked for a lost credit would wait for ever. If it fails, the next second
-        will try again.
+        A writer that is blocked because of a lost credit would wait forever. If it fails, it is
+        tried again a second later.
         """
         credit = self._consumed()
         try:
@@ -242,7 +242,7 @@ class Reader:
                 self._address.credit, credit.pack(), headers=self._rollup(), timeout=LAST_PAUSE
             )
         except (NoAnswer, BrokerError):
-            # Where the writer hears it too, a deleted stream answers with silence.
+            # If the writer receives it too, a deleted stream does not answer.
             await self._link.check_stream(self._address.stream)
             return
         self._given(credit, confirmed=True)
@@ -269,7 +269,7 @@ class Reader:
             await self._hear()
 
     async def _changed(self) -> None:
-        """The connection was made anew: what was on its way is lost."""
+        """Handle a reconnect: messages in flight are lost."""
         self._epoch = self._link.epoch
         if not self._lookup.round:
             return
@@ -278,10 +278,10 @@ class Reader:
         self._lookup.place = 1
 
     async def _attach(self) -> None:
-        """Ask the writer for all that was not consumed, under a new token.
+        """Request everything that was not consumed, under a new token.
 
-        What was sent under the last one may be lost. The stream may have what the writer has stored
-        before it left.
+        Frames sent under the previous token may be lost. The stream may have frames that the writer
+        stored before it exited.
         """
         d = self._direct
         d.token = max(d.token + 1, time.time_ns())
@@ -306,7 +306,8 @@ class Reader:
         await self._link.unsubscribe(subscription)
 
     def _most(self) -> int:
-        """Return how many octets of direct messages may wait: more than the rules allow."""
+        """Return the limit of pending direct messages in bytes, which is more than the rules
+        allow."""
         return _SLACK * max(direct_window(self._address), self._link.max_payload)
 
     def _heard_directly(self, msg: Msg) -> None:
@@ -321,7 +322,7 @@ class Reader:
         """Wait for a message from the writer."""
         d = self._direct
         if not d.messages and self._lookup.unsaid:
-            # A writer that stores does not know that we are waiting for it.
+            # A writer that is storing does not know that we are waiting for it.
             self._lookup.unsaid = False
             await self._give()
         if not d.messages and not await self._bell.wait(self._patience()):
@@ -332,13 +333,13 @@ class Reader:
             await self._take(msg)
 
     def _patience(self) -> float:
-        """Return how many seconds to wait for a message before _idle has something to do."""
+        """Return how many seconds to wait for a message before calling _idle."""
         if self._unconfirmed():
             return _REPORT
         return self._direct.look - (time.monotonic() - self._direct.heard)
 
     async def _idle(self) -> None:
-        """Nothing has come for as long as _patience."""
+        """Handle that nothing has arrived for the time of _patience."""
         if self._unconfirmed():
             return await self._confirm()
         self._direct.heard = time.monotonic()
@@ -346,7 +347,7 @@ class Reader:
         await self._get()
 
     async def _take(self, msg: Msg) -> None:
-        """Take a message from the writer."""
+        """Handle a message from the writer."""
         d = self._direct
         d.reply, d.heard, d.look, d.ahead = msg.reply, time.monotonic(), _FIRST_LOOK, None
         hinted = wire.parse_hint(msg.data)
@@ -371,10 +372,10 @@ class Reader:
             self._size = len(frame)
 
     async def _unexpected(self, error: wire.WireError) -> None:
-        """Judge a frame that the decoder refuses.
+        """Handle a frame that the decoder rejects.
 
-        A gap may come from a frame that was sent to a connection that died: the writer sends again
-        what it has, and the rest is in the stream. A gap that stays is a loss.
+        A gap may come from a frame that was sent to a dead connection: the writer sends again what
+        it holds, and the rest is in the stream. A gap that remains is a loss.
         """
         missing = self._decoder.number + 1
         if error.reason != "gap" or self._gap == missing:
@@ -387,7 +388,7 @@ class Reader:
     # Stored frames.
 
     async def _get(self) -> None:
-        """Ask for the frames that are due next."""
+        """Request the next frames."""
         look = self._lookup
         if look.subscription is None:
             look.inbox = self._link.inbox()
@@ -404,7 +405,7 @@ class Reader:
         await self._get_more()
 
     async def _get_more(self) -> None:
-        """Ask for as many frames as may be under way."""
+        """Request as many frames as may be in flight."""
         look = self._lookup
         while not look.end and look.open + len(look.ahead) < look.most:
             subject, question = f"$JS.API.DIRECT.GET.{self._address.stream}", b""
@@ -418,7 +419,7 @@ class Reader:
             look.next += 1
 
     async def _forget(self) -> None:
-        """Drop what was asked for, and what it has brought."""
+        """Drop all requests and their results."""
         look = self._lookup
         subscription, look.subscription = look.subscription, None
         look.open, look.ahead = 0, {}
@@ -438,7 +439,7 @@ class Reader:
         if due in look.ahead:
             return await self._found(look.ahead.pop(due))
         if not look.open:
-            look.ahead = {}  # of no use without this one
+            look.ahead = {}  # later frames are of no use without this one
             return await self._complete()
         if not look.messages:
             deadline = time.monotonic() + _STORED_ANSWER
@@ -451,11 +452,11 @@ class Reader:
             await self._answer(look.messages.popleft())
 
     async def _answer(self, msg: Msg) -> None:
-        """Take the answer to one question."""
+        """Handle the answer to one request."""
         look = self._lookup
         asked, _, token = msg.subject[len(look.inbox) :].partition(".")
         if asked != str(look.round):
-            return  # to a question that was given up
+            return  # to an abandoned request
         look.open -= 1
         number = int(token)
         headers = msg.headers or {}
@@ -466,7 +467,7 @@ class Reader:
             return await self._absent()
         if code or "Nats-Sequence" not in headers:
             raise ProtocolError(
-                f"the broker does not give stored frames (status {code or 'none'} "
+                f"cannot read stored frames from the broker (status {code or 'none'} "
                 f"{headers.get('Description', '')})"
             )
         if not self._address.slots:
@@ -480,11 +481,11 @@ class Reader:
         await self._found(msg.data)
 
     async def _found(self, frame: bytes) -> None:
-        """Take a stored frame whose turn it is."""
+        """Handle a stored frame whose turn it is."""
         look = self._lookup
         look.got += 1
         look.unsaid = True
-        # In a flow's own stream the next question is for what comes behind this answer.
+        # In a flow's own stream the next request is for what follows this answer.
         look.most = min(2 * look.most, _AHEAD) if self._address.slots else 1
         await self._decode(frame)
         if look.subscription is None:
@@ -493,30 +494,30 @@ class Reader:
         await self._get_more()
 
     async def _missing(self) -> None:
-        """A frame is not stored: those behind it are not either."""
+        """Handle a frame that is not stored: later ones are not stored either."""
         self._lookup.end = True
         if not self._lookup.busy:
             await self._complete()
 
     async def _absent(self) -> None:
-        """Nobody answers for the stream: it is gone, or not back yet."""
+        """Handle a stream that does not respond: it no longer exists, or is not yet back."""
         self._lookup.open, self._lookup.ahead = 0, {}
         await self._link.check_stream(self._address.stream)
         await self._bell.wait(FIRST_PAUSE)
         await self._get()
 
     async def _complete(self) -> None:
-        """End a round. One without the frame that the writer has stored means that it was lost."""
+        """End a round. If it lacks a frame that the writer has stored, the frame was lost."""
         missing = self._decoder.number + 1
         if not self._lookup.got and missing <= self._direct.kept:
-            await self._unexpected(wire.WireError("gap", missing, "the broker has lost it"))
+            await self._unexpected(wire.WireError("gap", missing, "the broker lost it"))
 
     # The end.
 
     async def close(self) -> None:
-        """Tell the writer that no more is wanted; return when the broker has stored that.
+        """Tell the writer that no more records are needed; return when the broker has stored that.
 
-        Raises Gone, LinkClosed. At the end of the edge there is nothing to tell.
+        Raises Gone or LinkClosed. Does nothing at the end of the edge.
         """
         if self._over is not None:
             return
@@ -536,7 +537,7 @@ class Reader:
                 return
             except BrokerError as e:
                 if e.err_code == STREAM_NOT_FOUND:
-                    raise Gone(f"the stream {self._address.stream} is gone") from e
+                    raise Gone(f"the stream {self._address.stream} no longer exists") from e
                 if e.lasting:
                     raise ProtocolError(f"edge {self._address.subject}: {e}") from e
             except NoAnswer:
@@ -545,6 +546,6 @@ class Reader:
             await self._bell.wait(pause)
 
     async def abort(self) -> None:
-        """Release the reader and tell nobody. After the end there is nothing to do."""
+        """Release the reader without notifying the writer. Does nothing after the end."""
         if self._over is None:
-            await self._end(EdgeClosed("the input was given up"))
+            await self._end(EdgeClosed("the input was abandoned"))

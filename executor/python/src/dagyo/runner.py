@@ -1,4 +1,4 @@
-"""Running one job from its first record to its last word."""
+"""Running one job from its first record to its last event."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from .writer import Writer
 
 log = logging.getLogger("dagyo")
 
-#: How long, in seconds, jobs that are given up have to say so.
+#: How long, in seconds, jobs that are given up may take to publish their end.
 LAST_WORDS = 3.0
 
-# How long, in seconds, a program whose port has failed may take to end by itself, and when it is
-# cancelled then, before the panic is said without it.
+# How long, in seconds, a program whose port has failed may take to end by itself, and then after
+# its cancellation, before the panic is published without waiting for it.
 _UNWIND = 0.25
 _UNWIND_CANCELLED = 1.0
 
 
 class Ending(Enum):
-    """Why a job has to end before its program has."""
+    """Why a job must end before its program has ended."""
 
     STOPPED = "the flow was stopped"
     DRAINED = "the executor was drained before the job was done"
@@ -40,7 +40,7 @@ class Ending(Enum):
 
 @dataclass
 class Panic:
-    """What goes into job.panic, less the counts."""
+    """The content of job.panic without the counts."""
 
     kind: str
     message: str
@@ -49,7 +49,7 @@ class Panic:
     detail: str = ""
 
     def data(self) -> dict[str, Any]:
-        """Return the fields that are known."""
+        """Return the known fields."""
         data: dict[str, Any] = {"kind": self.kind, "message": clip(self.message)}
         if self.port is not None:
             data["port"] = self.port
@@ -61,12 +61,12 @@ class Panic:
 
 
 def drained() -> Panic:
-    """Return the panic of a job whose executor has to go."""
+    """Return the panic of a job whose executor must exit."""
     return Panic("drained", Ending.DRAINED.value)
 
 
 def word(job: Job, executor: str, panic: Panic | None, rest: dict[str, Any]) -> Event:
-    """Return the last word on a job: job.panic, or job.done where panic is None."""
+    """Return the last event of a job: job.panic, or job.done if panic is None."""
     data: dict[str, Any] = {"job": job.job, "executor": executor}
     if panic is not None:
         data.update(panic.data())
@@ -82,7 +82,7 @@ def word(job: Job, executor: str, panic: Panic | None, rest: dict[str, Any]) -> 
 
 
 class Runner:
-    """Runs a job that is ours. Call ``run``, then ``over``."""
+    """Runs a claimed job. Call ``run``, then ``over``."""
 
     def __init__(
         self, link: Link, job: Job, program: Progdef, executor: str, stop_grace: float
@@ -100,10 +100,10 @@ class Runner:
         self._writers: list[Writer] = []
         self._task: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._ended = False  # by the stream that is wired to the node's stop
+        self._ended = False  # by the stream that is connected to the node's stop
 
     def end(self, why: Ending) -> None:
-        """Have the job end soon. The first reason counts."""
+        """Make the job end soon. The first reason counts."""
         if not self._ending.done():
             self._ending.set_result(why)
 
@@ -112,14 +112,14 @@ class Runner:
         self.end(Ending.FAILED)
 
     def _gate(self) -> None:
-        """Have ports do nothing for a program that goes on after its end."""
+        """Disable the ports of a program that continues after its end."""
         if self._ending.done() and self._ending.result() is not Ending.FAILED:
             raise asyncio.CancelledError(self._ending.result().value)
         if self._ended:
-            raise asyncio.CancelledError("a stream has stopped the node")
+            raise asyncio.CancelledError("the node was stopped by a stream")
 
     async def run(self) -> Event | None:
-        """Run the job; return its last word, or None for a stopped one that does not end."""
+        """Run the job; return its last event, or None for a stopped job that does not end."""
         try:
             self._program.check(self.job)
             self._open()
@@ -140,7 +140,7 @@ class Runner:
         return self._judge(None if task.cancelled() else task.exception(), task.cancelled())
 
     async def over(self) -> bool:
-        """Wait for the program's end; report False if it does not come although it was told to."""
+        """Wait until the program ends; report False if it does not although it was stopped."""
         task = self._task
         if task is None or task.done():
             return True
@@ -149,7 +149,7 @@ class Runner:
         task.add_done_callback(_forget)
         if not task.done():
             log.error(
-                "job %s of flow %s does not end although it was told to; this executor takes no more",
+                "stopped job %s of flow %s did not end; this executor takes no more jobs",
                 self.job.job, self.job.flow,
             )  # fmt: skip
         return task.done()
@@ -184,7 +184,7 @@ class Runner:
         try:
             await self._program.invoke(self._inputs, self._outputs, job)
         except ReaderClosed:
-            pass  # it has all that it asked for
+            pass  # the reader has everything that it asked for
         except (SystemExit, KeyboardInterrupt) as e:
             raise RuntimeError(f"the program raised {e!r}") from e
         except (Exception, asyncio.CancelledError):
@@ -195,17 +195,17 @@ class Runner:
             await self._finish()
 
     async def _watch_stop(self, stop: In[bytes], task: asyncio.Task[None]) -> None:
-        """End the program at the first record of a stream. The end of the stream alone ends nothing.
+        """End the program at the first record of a stream. A stream without records ends nothing.
 
-        It is cancelled when the program has returned: see _unwatch.
+        It is cancelled when the program has returned; see _unwatch.
         """
         try:
             await anext(stop)
         except (StopAsyncIteration, DagyoError):
-            return  # a breach of the rules has failed the job; that the flow is over others see too
+            return  # a protocol error has failed the job; others handle the end of the flow
         self._ended = True
         grace = self._stop_grace
-        deaf = f"a stream has stopped the node, and its program did not return within {grace:g} s"
+        deaf = f"the node was stopped by a stream, but its program did not return within {grace:g} s"
         late = asyncio.get_running_loop().call_later(
             grace, self._fail, PortError("error", STOP, None, deaf)
         )
@@ -218,13 +218,14 @@ class Runner:
             late.cancel()
 
     async def _unwatch(self) -> None:
-        """Return when the stream that may end the program is not read any more."""
+        """Return when the stream that may end the program is no longer read."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait({self._watch})
 
     async def _finish(self) -> None:
-        """End all streams: inputs first, so that their writers can go on, then all outputs at once."""
+        """End all streams: first the inputs, so that their writers can continue, then all
+        outputs."""
         for port in self._inputs.values():
             await port.close()
         ends = [port.close() for port in self._outputs.values()]
@@ -233,7 +234,7 @@ class Runner:
                 raise result
 
     async def _interrupt(self, task: asyncio.Task[None]) -> None:
-        """End the program's task, if it does end in time."""
+        """End the program's task, if it ends in time."""
         why = self._ending.result()
         grace = {
             Ending.STOPPED: self._stop_grace,
@@ -246,13 +247,13 @@ class Runner:
         await asyncio.wait({task}, timeout=grace[why])
 
     def _word_without(self) -> Event | None:
-        """Return the last word on a program that has not ended."""
+        """Return the last event for a program that has not ended."""
         if self._failure is not None:
             return self._judge(None, cancelled=True)
         return self._word(drained()) if self._ending.result() is Ending.DRAINED else None
 
     def _judge(self, error: BaseException | None, cancelled: bool) -> Event:
-        """Return the last word on a program that has ended."""
+        """Return the last event for a program that has ended."""
         why = self._ending.result() if self._ending.done() else None
         if self._failure is not None:
             f = self._failure
@@ -272,7 +273,7 @@ class Runner:
         return word(self.job, self._executor, panic, rest | self.counts())
 
     def counts(self) -> dict[str, Any]:
-        """Return what the job has read and written so far."""
+        """Return the counts of what the job has read and written so far."""
         early = sorted(p.name for p in self._inputs.values() if p.closed_early)
         counts: dict[str, Any] = {
             "inputs": {p.name: _count(p) for p in self._inputs.values()},
@@ -288,12 +289,12 @@ def _count(port: In[Any] | Out[Any]) -> dict[str, int]:
 
 
 def _sentence(error: BaseException) -> str:
-    """Return one line on an error."""
+    """Return an error in one line."""
     return "".join(traceback.format_exception_only(type(error), error)).strip()
 
 
 def _trace(error: BaseException) -> str:
-    """Return an error's traceback, from the program's own code on."""
+    """Return an error's traceback, starting at the program's own code."""
     trace = error.__traceback__
     if trace is not None and trace.tb_next is not None:
         trace = trace.tb_next  # our own call of the program
@@ -301,6 +302,6 @@ def _trace(error: BaseException) -> str:
 
 
 def _forget(task: asyncio.Task[None]) -> None:
-    """Take note of the end of a task that nobody waits for any more."""
+    """Retrieve the result of a task for which nothing waits any more."""
     if not task.cancelled() and task.exception() is not None:
-        log.error("a job that was given up has failed", exc_info=task.exception())
+        log.error("a job that was given up failed", exc_info=task.exception())

@@ -1,10 +1,10 @@
-"""The task behind a writer: gets frames to the reader, or into the flow's stream.
+"""The task of a writer, which sends frames to the reader or stores them in the stream.
 
 It is a loop over events: messages, reconnects, something new to send, and one timer. It has two
-modes (docs/protocol.md, "Edges"). In both, ``held`` are the frames that only it has. Sending
+modes (docs/protocol.md, "Edges"). In both, ``held`` are the frames that only it has. When sending
 directly, it takes frames as the direct window allows, and the timer means that the reader has been
-silent for too long. Storing, it has one frame under way to the stream at a time, so that they can
-not change places, and the timer means "send again", or "ask for the credit" while the window is full.
+silent for too long. When storing, it has one frame at a time in flight to the stream, so that their
+order is kept, and the timer means "send again", or "request the credit" while the window is full.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from .job import Address
 from .link import EXPECTED, STREAM_NOT_FOUND, WRONG_LAST_SEQUENCE, Link, answer, status
 from .window import EIGHTH, FIRST_PAUSE, Window, direct_frames, direct_window, longer
 
-# How the answers are told apart: by the last token of the subject that they go to, which is the
-# number of a frame or one of these.
+# Answers are distinguished by the last token of their subject, which is the number of a frame or
+# one of these.
 _ASK = "ask"  # the last stored credit
-_CREDIT = "credit"  # a credit from a reader that hears us directly
-_ECHO = "echo"  # the broker has taken all that we sent
+_CREDIT = "credit"  # a credit from an attached reader
+_ECHO = "echo"  # the broker has received everything that we sent
 _CLEAR = "clear"  # a slot was cleared
 
-# Messages that may wait for the sender. Beyond that they are dropped, and the timer makes up for it.
+# Pending messages for the sender. Further ones are dropped, and the timer makes up for it.
 _INBOX = 256
 _INBOX_OCTETS = 1 << 20
 
-# How long, in seconds, a reader may consume nothing before what it has not consumed is stored.
+# How long, in seconds, a reader may consume nothing before its unconsumed frames are stored.
 _PATIENCE_IDLE = 2.0
 _PATIENCE_FULL = 0.15
 _PATIENCE_END = 0.05
@@ -44,7 +44,7 @@ _PATIENCE_END = 0.05
 # How long, in seconds, to wait for the broker to confirm a stored frame.
 _CONFIRMATION = 5.0
 
-# How often in a row, in about four seconds, a full subject may refuse a frame.
+# How often in a row, within about four seconds, a full subject may reject a frame.
 _MOST_FULL = 5
 
 Take = Callable[[Callable[[int], bool], bool], "tuple[bytes | None, bool]"]
@@ -58,7 +58,8 @@ class _Held(NamedTuple):
 
 
 class _Stored(NamedTuple):
-    """A frame in the stream that was neither overwritten nor cleared. Sequence None: not confirmed."""
+    """A frame in the stream, neither overwritten nor cleared. Its sequence is None if
+    unconfirmed."""
 
     number: int
     sequence: int | None
@@ -66,40 +67,40 @@ class _Stored(NamedTuple):
 
 
 class _Direct:
-    """What a sender knows of sending directly."""
+    """The state of sending directly."""
 
     def __init__(self, address: Address, frame: int) -> None:
         self.on = False
         self.token = 0
         self.subject = ""
-        self.busy = False  # an echo is under way
-        self.progress = 0.0  # when the reader last consumed something, or got something to consume
+        self.busy = False  # an echo is in flight
+        self.progress = 0.0  # when the reader last consumed something, or was sent something to consume
         self.window = max(direct_window(address), frame)
         self.frames = direct_frames(address)
 
 
 class _Store:
-    """What a sender knows of the frames in the stream."""
+    """The state of the frames in the stream."""
 
     def __init__(self) -> None:
         self.busy = False  # the oldest held frame was published and is not confirmed
-        self.maybe = False  # that frame may be stored although nothing confirms it
+        self.maybe = False  # that frame may be stored although it is not confirmed
         self.again = False  # that frame was published before
         self.tries = 0  # publications so far
         self.resent = False  # some frame may be stored twice
         self.full = 0  # refusals in a row because the subject is full
         self.last = 0  # number of the last frame that is stored
-        self.hinted = False  # the reader was told of a stored frame since it was last heard of
-        self.asked = False  # the credit was asked for since something was stored
-        self.parting = False  # all is stored, and only the answer to that question is awaited
+        self.hinted = False  # a hint was sent since the reader's last message
+        self.asked = False  # the credit was requested since something was stored
+        self.parting = False  # everything is stored, and only the answer to that request is pending
         self.pause = 0.0
         self.frames: deque[_Stored] = deque()
-        #: The sequence of the last message in each slot; None for one that is not confirmed.
+        #: The sequence of the last message in each slot; None if it is not confirmed.
         self.slots: dict[int, int | None] = {}
 
 
 class Sender:
-    """Sends what ``take`` hands over. ``frame`` is the longest frame in octets."""
+    """Sends the frames that ``take`` returns. ``frame`` is the maximum size of a frame in bytes."""
 
     def __init__(self, link: Link, address: Address, take: Take, frame: int) -> None:
         self._link = link
@@ -117,19 +118,19 @@ class Sender:
         self._held_octets = 0
         self._number = 0
         self._ended = False  # the last frame had END
-        self._full = False  # only a window is in the way of the next frame
-        self._asking = True  # nothing is sent before it is known whether a reader is there
+        self._full = False  # only a window blocks the next frame
+        self._asking = True  # nothing is sent before it is known whether there is a reader
         self._direct = _Direct(address, frame)
         self._store = _Store()
         self._stopped = False
 
     def stop(self) -> None:
-        """Have run return soon. Its task is to be cancelled too: it may wait for the broker."""
+        """Make run return soon. Cancel its task, too: it may be waiting for the broker."""
         self._stopped = True
         self.bell.ring()
 
     async def run(self) -> None:
-        """Send until all is consumed or stored, or stop was called.
+        """Send until everything is consumed or stored, or stop was called.
 
         Raises ReaderClosed, Gone, ProtocolError, LinkClosed.
         """
@@ -168,7 +169,7 @@ class Sender:
             self.bell.ring()
 
     async def _events(self) -> None:
-        """Handle all that has happened."""
+        """Handle all pending events."""
         if self._link.closed:
             raise LinkClosed("the connection to NATS is closed")
         if self._epoch != self._link.epoch:
@@ -180,7 +181,7 @@ class Sender:
             await self._overdue()
 
     async def _advance(self) -> None:
-        """Do what can be done now."""
+        """Do everything that is possible now."""
         while not self._stopped and not (self._ended and not self._held):
             if not await self._step():
                 return
@@ -216,12 +217,12 @@ class Sender:
         return True
 
     def _drop(self, number: int) -> None:
-        """Let go of the held frames up to a number."""
+        """Drop the held frames up to a number."""
         while self._held and self._held[0].number <= number:
             self._held_octets -= len(self._held.popleft().octets)
 
     async def _reconnected(self) -> None:
-        """Send again what may be lost, and ask for a credit that may be."""
+        """Send again what may be lost, and request a credit that may be lost."""
         if self._direct.on:
             await self._send_directly()
         elif self._store.busy:
@@ -229,7 +230,7 @@ class Sender:
         await self._ask_credit()
 
     async def _overdue(self) -> None:
-        """The timer has fired."""
+        """Handle the timer."""
         if self._asking:
             self._asking = False
         elif self._store.parting:
@@ -244,7 +245,7 @@ class Sender:
             await self._ask_credit()
 
     async def _ask_credit(self) -> None:
-        """Ask for the last stored credit. The answer comes as a message like any other."""
+        """Request the last stored credit. The answer arrives like any other message."""
         a = self._address
         await self._publish(f"$JS.API.DIRECT.GET.{a.stream}.{a.credit}", _ASK, b"")
 
@@ -258,7 +259,7 @@ class Sender:
         if token == _ECHO:
             self._direct.busy = False
         elif token == _CREDIT and code == "503":
-            self._direct.on = False  # nobody listens: it may be back soon
+            self._direct.on = False  # no responders: the stream may be back soon
         elif token == _CREDIT:
             await self._credit(msg.data)
         elif token == _ASK:
@@ -271,7 +272,7 @@ class Sender:
             await self._confirmed(token, msg.data)
 
     async def _answered(self, code: str, data: bytes) -> None:
-        """Take the answer to _ask_credit."""
+        """Handle the answer to _ask_credit."""
         self._asking = self._store.parting = False
         if code == "":
             await self._credit(data)
@@ -285,13 +286,13 @@ class Sender:
             raise ProtocolError(f"a malformed credit: {e.message}") from e
         news = self._window.consume(credit.frame)
         if credit.closed:
-            raise ReaderClosed("the reader wants no more")
+            raise ReaderClosed("the reader needs no more records")
         if news:
             await self._consumed(credit.frame)
         await self._attached(credit.attach, news)
 
     async def _consumed(self, number: int) -> None:
-        """Take note of frames that the reader has consumed."""
+        """Record the frames that the reader has consumed."""
         if self._held and self._held[0].number <= number:
             self._leave()
         self._drop(number)
@@ -320,14 +321,14 @@ class Sender:
         return True
 
     async def _send_frame(self, frame: _Held) -> None:
-        """Send a frame, and behind it an echo that tells when the broker has it."""
+        """Send a frame, followed by an echo that shows when the broker has received it."""
         await self._publish(self._direct.subject, _CREDIT, frame.octets)
         if not self._direct.busy:
             self._direct.busy = True
             await self._link.publish(self._inbox + _ECHO, b"")
 
     async def _attached(self, token: int, news: bool) -> None:
-        """Take note of the token in a credit. A new one asks for all that was not consumed."""
+        """Record the token in a credit. A new one requests everything that was not consumed."""
         if token > self._direct.token:
             self._direct.token = token
             self._direct.subject = f"{self._address.direct}.{token}"
@@ -338,7 +339,7 @@ class Sender:
             self._store.hinted = False
 
     async def _send_directly(self) -> None:
-        """Begin to send directly: first word of what is stored, then all that is held."""
+        """Start to send directly: first a hint about stored frames, then all held frames."""
         self._asking = False
         self._leave()
         self._direct.on, self._direct.busy = True, False
@@ -349,7 +350,7 @@ class Sender:
             await self._send_frame(frame)
 
     async def _hint(self) -> None:
-        """Tell a reader that listens what the stream holds."""
+        """Send an attached reader a hint about the frames in the stream."""
         self._store.hinted = True
         await self._publish(self._direct.subject, _CREDIT, wire.hint(self._store.last))
 
@@ -364,7 +365,7 @@ class Sender:
             self._timer.set(self._direct.progress + self._patience() - time.monotonic())
 
     def _silence(self) -> None:
-        """Unless the reader was heard of meanwhile, what it has not consumed is stored."""
+        """Store unconsumed frames, unless the reader has responded in the meantime."""
         self._direct.busy = False
         silent = time.monotonic() - self._direct.progress
         if self._held and silent >= self._patience():
@@ -380,9 +381,9 @@ class Sender:
         await self._overwrite(frame.number, f"{frame.number}-{self._store.tries}", frame.octets)
 
     async def _overwrite(self, frame: int, reply: str, data: bytes) -> None:
-        """Publish to the slot of a frame, on condition that it holds what we know that it holds.
+        """Publish to the slot of a frame, if the slot's last message is the one that we know.
 
-        So a copy of an older frame that was delayed on its way is refused.
+        So a delayed copy of an older frame is rejected.
         """
         a, headers = self._address, None
         if a.slots:
@@ -395,7 +396,7 @@ class Sender:
             self._store.slots[frame % self._address.slots] = sequence
 
     def _leave(self) -> None:
-        """Forget the frame under way: it went, or goes, another way."""
+        """Forget the frame in flight to the stream: it is sent directly instead."""
         store = self._store
         if store.busy:
             store.resent = True
@@ -408,11 +409,12 @@ class Sender:
         await self._store_oldest()
 
     async def _try_again(self) -> None:
-        """Store a frame again that the broker refused or did not answer."""
+        """Store a frame again that the broker rejected or did not confirm."""
         if not self._link.connected:
-            return  # a reconnect will see to it
+            return  # the reconnect handles it
         if self._store.maybe:
-            # Silence is also what a deleted stream answers if anybody else listens to the subject.
+            # A deleted stream does not answer either, if there is another subscriber to the
+            # subject.
             await self._link.check_stream(self._address.stream)
         await self._store_again()
 
@@ -422,20 +424,22 @@ class Sender:
         self._timer.set(self._store.pause)
 
     async def _unanswered(self) -> None:
-        """Nobody listens: the stream is gone, or not back yet."""
+        """Handle that there are no responders: the stream no longer exists, or is not yet back."""
         await self._link.check_stream(self._address.stream)
         if self._store.busy:
             self._store.maybe = False
             self._rest()
 
     async def _confirmed(self, token: str, data: bytes) -> None:
-        """Take JetStream's answer for a frame. The token is its number and which publication it was.
+        """Handle JetStream's answer for a frame. The token is its number and that of the
+        publication.
 
-        One that is not the last tells that the frame is stored, and not what its slot holds in the end.
+        If it is not for the last publication, the frame is stored, but the final message in its
+        slot is unknown.
         """
         number, _, publication = token.partition("-")
         if not self._store.busy or number != str(self._held[0].number):
-            return  # a second answer, to a frame that was sent twice
+            return  # a second answer for a frame that was sent twice
         last = publication == str(self._store.tries)
         try:
             said = answer(data)
@@ -453,7 +457,7 @@ class Sender:
         store.busy, store.again, store.pause, store.full = False, False, 0.0, 0
         store.last = frame.number
         self._set_slot(frame.number, sequence)
-        if slots:  # what was in the slot is overwritten
+        if slots:  # the slot's earlier frame is overwritten
             kept = (f for f in store.frames if (f.number - frame.number) % slots)
             store.frames = deque(kept)
         store.frames.append(_Stored(frame.number, sequence, len(frame.octets)))
@@ -464,27 +468,27 @@ class Sender:
             if last or not store.hinted:
                 await self._hint()
         elif last or not store.asked:
-            # A credit that was on its way when we asked before lies in front of this frame. Its reader
-            # may have looked for the frame too early, and waits for a hint.
+            # A credit that was in flight at the last request precedes this frame. Its reader may
+            # have looked for the frame too early, and is waiting for a hint.
             store.asked, store.parting = True, last
             self._timer.set(_CONFIRMATION)
             await self._ask_credit()
 
     async def _refused(self, error: BrokerError) -> None:
-        """Judge an error of the broker.
+        """Handle an error of the broker.
 
-        A slot that does not hold what it should holds the frame itself, if that was published before:
-        nobody else writes there. The subject of a flow's own stream may be full for a moment, for the
-        broker deletes what was consumed later than we ask it to.
+        If a slot does not hold the expected message, it holds the frame itself, if that was
+        published before: nothing else writes there. The subject of a flow's own stream may be full
+        for a moment, because the broker deletes consumed messages later than requested.
         """
         if error.err_code in WRONG_LAST_SEQUENCE and self._store.again:
             return await self._has_stored(self._held[0], None)
         if error.err_code in WRONG_LAST_SEQUENCE:
             raise ProtocolError(
-                f"frame {self._held[0].number}: somebody else has stored a frame of this edge"
+                f"frame {self._held[0].number}: another writer stored a frame of this edge"
             ) from error
         if error.err_code == STREAM_NOT_FOUND:
-            raise Gone(f"the stream {self._address.stream} is gone") from error
+            raise Gone(f"the stream {self._address.stream} no longer exists") from error
         if "maximum messages per subject" in error.description:
             self._store.full += 1
         stays = self._store.full >= _MOST_FULL and not self._store.resent
@@ -494,10 +498,9 @@ class Sender:
         self._rest()
 
     async def _clear(self, number: int) -> None:
-        """Overwrite stored frames that were consumed.
+        """Overwrite consumed frames in the stream.
 
-        It waits until there are enough of them, and does nothing while frames that will overwrite
-        them are on their way.
+        Does nothing until there are enough of them, and while frames in flight will overwrite them.
         """
         consumed = [f for f in self._store.frames if f.number <= number]
         octets = sum(f.size for f in consumed)
@@ -521,5 +524,5 @@ class Sender:
         if last.sequence is None:
             return
         request = {"filter": a.subject, "seq": last.sequence + 1}
-        # Should it be lost, the next one deletes what this one had to.
+        # If it is lost, the next one deletes what this one should have deleted.
         await self._publish(f"$JS.API.STREAM.PURGE.{a.stream}", _CLEAR, json.dumps(request).encode())

@@ -1,4 +1,4 @@
-"""Ports as a function's parameters declare them."""
+"""The ports that a function's parameters declare."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .types import Bytes, Err, Json, Ok, Result, String, Type, as_type
 
 @dataclass(frozen=True)
 class Port:
-    """A port's name where it is not its parameter's: ``Annotated[In[str], Port("first-name")]``."""
+    """The name of a port if it differs from the parameter's: ``Annotated[In[str],
+    Port("first-name")]``."""
 
     name: str
 
@@ -29,7 +30,7 @@ class Declared:
     port: str
     input: bool
     blocking: bool
-    #: What stands in the brackets of In or Out.
+    #: The type in the brackets of In or Out.
     values: Any
 
 
@@ -41,7 +42,7 @@ _KINDS: dict[Any, tuple[bool, bool]] = {
 def ports_of(called: str, function: Callable[..., Any], *, strict: bool) -> list[Declared]:
     """Return the parameters that are annotated as ports.
 
-    UsageError if the annotations cannot be read; where they need not be read, there are none then.
+    Raises UsageError if the annotations cannot be read, unless they are not needed.
     """
     try:
         hints = get_type_hints(function, include_extras=True)
@@ -49,8 +50,8 @@ def ports_of(called: str, function: Callable[..., Any], *, strict: bool) -> list
         if not strict:
             return []
         raise UsageError(
-            f"progdef {called}: the types of the function's parameters cannot be read: {e}; they must "
-            "be names of the module, also at run time"
+            f"progdef {called}: cannot read the types of the function's parameters: {e}; they must "
+            "be names of the module that also exist at run time"
         ) from e
     found = []
     for parameter in inspect.signature(function).parameters:
@@ -74,12 +75,12 @@ def _declared(parameter: str, hint: Any) -> Declared | None:
 
 
 def port_name(parameter: str) -> str:
-    """Return the port that a parameter stands for: ``in`` for ``in_``."""
+    """Return the port name for a parameter: ``in`` for ``in_``."""
     return re.sub(r"^_(?=[0-9])", "", parameter.removesuffix("_"))
 
 
 def type_of(called: str, port: Declared) -> Type[Any]:
-    """Return the type that a port's annotation stands for; UsageError if there is none."""
+    """Return the type for a port's annotation; raise UsageError if there is none."""
     try:
         type_ = _type(port.values)
     except ValueError as e:
@@ -105,7 +106,7 @@ def _type(values: Any) -> Type[Any]:
         return Result[_type(inner)]
     shown = getattr(values, "__name__", values)
     raise ValueError(
-        f"no typename follows from {shown}: write Annotated[{shown}, TYPE], where TYPE is a dagyo.Type "
+        f"{shown} has no typename: write Annotated[{shown}, TYPE], where TYPE is a dagyo.Type "
         "or a typename"
     )
 
@@ -123,7 +124,7 @@ def _outcome(values: Any) -> Any:
 
 
 def check(called: str, port: Declared, type_: Type[Any]) -> None:
-    """UsageError if a port is annotated with other values than its type has."""
+    """Raise UsageError if the annotation of a port does not match the values of its type."""
     annotated = port.values
     if get_origin(annotated) is Annotated:
         annotated = get_args(annotated)[0]
@@ -142,7 +143,7 @@ def _shown(values: Any) -> str:
 
 
 def _fits(narrow: Any, wide: Any) -> bool:
-    """Report whether values of one annotation are values of another, as far as that can be known."""
+    """Report whether values of one annotation are values of another, as far as known."""
     one, other = _outcome(narrow), _outcome(wide)
     if one is not None and other is not None:
         return _fits(one, other)
@@ -158,7 +159,7 @@ def _plain(values: Any) -> bool:
 
 
 def values_of(type_: Type[Any]) -> Any:
-    """Return the annotation of a type's values, Any where it does not say."""
+    """Return the annotation of a type's values, or Any if it has none."""
     inner = getattr(type_, "inner", None)
     if isinstance(inner, Type):
         return Union[Ok[values_of(inner)], Err]  # type: ignore[misc] # noqa: UP007

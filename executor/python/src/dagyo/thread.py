@@ -1,4 +1,4 @@
-"""Running a function without ``async`` in a thread of its own."""
+"""Running a function without ``async`` in its own thread."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .ports import Bridge
 
 
 async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], bridge: Bridge) -> None:
-    """Run a function in a new thread, and return when it has ended; what it raises is raised.
+    """Run a function in a new thread, and return when it has ended. Its exceptions are raised.
 
-    A cancellation ends the function at its next use of a port. It is waited for all the same.
+    A cancellation ends the function at its next use of a port; the call still waits for it.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
@@ -26,9 +26,9 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], bri
             function(**arguments)
         except StopIteration as e:
             error = RuntimeError(f"the program raised {e!r}")
-        except BaseException as e:  # noqa: BLE001 (whatever it is, it is raised in the loop)
+        except BaseException as e:  # noqa: BLE001 (it is raised in the loop)
             error = e
-        with suppress(RuntimeError):  # the loop is closed: the executor has given the job up
+        with suppress(RuntimeError):  # the loop is closed: the executor has given up the job
             loop.call_soon_threadsafe(settle, done, error)
 
     threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True).start()
@@ -41,7 +41,7 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], bri
 
 
 def settle(done: asyncio.Future[None], error: BaseException | None) -> None:
-    """Take note of a thread's end."""
+    """Retrieve the result of a thread."""
     if error is None:
         done.set_result(None)
     else:

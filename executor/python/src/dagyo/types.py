@@ -1,4 +1,4 @@
-"""Typenames, and what turns values into the octets that they promise."""
+"""Typenames, and the conversion between values and records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Undecodable(DagyoError):
-    """A record is not what its typename promises: the one at ``index``; ``values`` came before it."""
+    """The record at ``index`` does not match its typename; ``values`` are the values before it."""
 
     def __init__(self, index: int, message: str, values: list[Any]) -> None:
         super().__init__(message)
@@ -24,30 +24,30 @@ class Undecodable(DagyoError):
 
 
 class Type(ABC, Generic[T]):
-    """What a port carries: a typename, and how its values are written and read.
+    """The type of a port: a typename, and the conversion of its values.
 
-    A subclass has ``encode`` and ``decode``, which raise ValueError or TypeError for what they do not
-    take; ``encode_batch`` and ``decode_batch`` may be overridden to be fast.
+    A subclass has ``encode`` and ``decode``, which raise ValueError or TypeError for invalid values
+    and records. It may override ``encode_batch`` and ``decode_batch`` for speed.
     """
 
     def __init__(self, name: str) -> None:
-        #: The typename as progdefs write it. It may hold type variables.
+        #: The typename as written in progdefs. It may contain type variables.
         self.name = normal(name)
 
     @abstractmethod
     def encode(self, value: T) -> bytes:
-        """Return the octets of a value."""
+        """Return the bytes of a value."""
 
     @abstractmethod
     def decode(self, record: bytes) -> T:
         """Return the value in a record."""
 
     def encode_batch(self, values: Sequence[T]) -> list[bytes]:
-        """Return the octets of each value."""
+        """Return the bytes of each value."""
         return [self.encode(v) for v in values]
 
     def decode_batch(self, records: Sequence[bytes]) -> list[T]:
-        """Return the value of each record; Undecodable at the first that has none."""
+        """Return the value of each record; raise Undecodable at the first invalid one."""
         values: list[T] = []
         for index, record in enumerate(records):
             try:
@@ -84,7 +84,7 @@ class _String(Type[str]):
 
 
 class Octets(Type[bytes]):
-    """Any octets, under a typename of your own: ``Octets("png-image")``."""
+    """Arbitrary bytes under a custom typename: ``Octets("png-image")``."""
 
     def encode(self, value: bytes) -> bytes:
         if isinstance(value, bytes):
@@ -120,7 +120,7 @@ def _no_json(constant: str) -> Any:
 
 @dataclass(frozen=True)
 class Ok(Generic[T]):
-    """A result that went well."""
+    """A successful result."""
 
     value: T
 
@@ -132,16 +132,16 @@ class Err:
     message: str
 
 
-#: What a port of type ``Result[...]`` carries.
+#: The values of a port of type ``Result[...]``.
 Outcome = Union[Ok[T], Err]  # noqa: UP007 (Python 3.10 cannot subscript a union of a variable)
 
 
 class _ResultOf(Type["Outcome[T]"]):
-    """One octet, 0 or 1, and the value's octets or a message in UTF-8."""
+    """One byte, 0 or 1, followed by the value's bytes or by a message in UTF-8."""
 
     def __init__(self, inner: Type[T]) -> None:
         super().__init__(f"Result<{inner.name}>")
-        #: The type of the values that went well.
+        #: The type of successful values.
         self.inner = inner
 
     def encode(self, value: Outcome[T]) -> bytes:
@@ -167,7 +167,7 @@ class _Result:
 
 
 def as_type(t: Type[T] | str) -> Type[Any]:
-    """Return a type as it is, and for a typename one that carries raw octets."""
+    """Return a type unchanged; for a typename, return a type of arbitrary bytes."""
     return Octets(t) if isinstance(t, str) else t
 
 
@@ -179,7 +179,7 @@ _VARIABLE = re.compile(r"[A-Z][a-zA-Z0-9]*")
 
 @dataclass(frozen=True)
 class Typename:
-    """A typename taken apart: ``list<T>`` has head ``list`` and one argument."""
+    """A parsed typename: ``list<T>`` has head ``list`` and one argument."""
 
     head: str
     arguments: tuple[Typename, ...] = ()
@@ -196,7 +196,7 @@ class Typename:
 
 
 def parse_typename(text: str) -> Typename:
-    """Take a typename apart; ValueError if it is none."""
+    """Parse a typename; raise ValueError if it is malformed."""
     tokens, at = [], 0
     while match := _TOKEN.match(text, at):
         tokens.append(match[1])
@@ -204,7 +204,7 @@ def parse_typename(text: str) -> Typename:
     tokens.reverse()
     name = _parse(tokens, text)
     if tokens or text[at:].strip():
-        raise ValueError(f"{text!r} is not a typename: something is behind its end")
+        raise ValueError(f"{text!r} is not a typename: unexpected text after its end")
     return name
 
 
@@ -224,12 +224,12 @@ def _parse(tokens: list[str], text: str) -> Typename:
 
 
 def normal(text: str) -> str:
-    """Return a typename without spaces; ValueError if it is none."""
+    """Return a typename without spaces; raise ValueError if it is malformed."""
     return str(parse_typename(text))
 
 
 def matches(pattern: Typename, actual: Typename, bound: dict[str, Typename]) -> bool:
-    """Report whether a typename fits a pattern, given what its variables stand for; add to that."""
+    """Report whether a typename matches a pattern; add the values of its variables to bound."""
     if pattern.is_variable:
         return bound.setdefault(pattern.head, actual) == actual
     if pattern.head != actual.head or len(pattern.arguments) != len(actual.arguments):
@@ -248,7 +248,7 @@ def variables(name: Typename) -> set[str]:
 #: Typename utf8-string: text.
 String: Type[str] = _String("utf8-string")
 
-#: Typename octets: any octets.
+#: Typename octets: arbitrary bytes.
 Bytes: Type[bytes] = Octets("octets")
 
 #: Typename json: one JSON text per record.

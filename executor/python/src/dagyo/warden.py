@@ -1,9 +1,9 @@
-"""The thread that the program's code cannot block.
+"""A thread that the program's code cannot block.
 
-It has an event loop and a connection of its own. It says that jobs live, hears that flows are
-stopped, takes the signals, and has the last word when the program's event loop does not answer any
-more. Code that holds the interpreter's lock for longer than a job's health time-out (a C extension
-that never releases it) blocks it all the same.
+It has its own event loop and connection. It publishes signs of life for jobs, receives stops of
+flows, handles signals, and publishes the last events when the program's event loop does not
+respond. Only code that holds the interpreter's lock for longer than a job's health timeout blocks
+it (a C extension that never releases it).
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from .runner import LAST_WORDS, drained, word
 
 log = logging.getLogger("dagyo")
 
-_BEAT_CHECK = 0.1  # seconds between two looks for jobs whose beat is due
-_LOOK_PAUSE = 1.0  # seconds between two looks for a stop at first, or when none is answered
-_LOOK_LAST = 60.0  # seconds between two looks at last
-_BLOCKED = 2.0  # seconds in which an event loop that is not blocked answers
+_BEAT_CHECK = 0.1  # seconds between two checks for jobs whose beat is due
+_LOOK_PAUSE = 1.0  # seconds between two checks for a stop at first, or without an answer
+_LOOK_LAST = 60.0  # seconds between two later checks
+_BLOCKED = 2.0  # seconds in which an unblocked event loop responds
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(eq=False)
 class _Watched:
-    """A job under way. ``stop`` is called on the program's event loop."""
+    """A running job. ``stop`` is called on the program's event loop."""
 
     job: Job
     stop: Callable[[], None]
@@ -54,16 +54,16 @@ class _Watched:
 
 @dataclass(frozen=True)
 class Orders:
-    """What the warden tells the program's event loop to do."""
+    """An order of the warden to the program's event loop."""
 
     #: Take no more jobs.
     drain: Callable[[], None]
-    #: End the running jobs: the executor has to go.
+    #: End the running jobs: the executor must exit.
     give_up: Callable[[], None]
 
 
 class Warden:
-    """Start it, enter jobs into it, stop it. Methods are for the program's thread."""
+    """Start it, add jobs to it, stop it. The methods are for the program's thread."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -80,18 +80,18 @@ class Warden:
         self._sockets = socket.socketpair()
         self._draining = False
 
-    # Called by the program's thread.
+    # Called in the program's thread.
 
     def start(self, program: asyncio.AbstractEventLoop, orders: Orders) -> None:
-        """Start the thread. Orders are carried out on the event loop program."""
+        """Start the thread. Orders run on the event loop of the program."""
         self._program, self._orders = program, orders
         self._thread.start()
         self._ready.wait()
 
     def take_signals(self) -> Callable[[], None]:
-        """Drain on SIGTERM and SIGINT; for the main thread. Call the result to undo it.
+        """Drain on SIGTERM and SIGINT. For the main thread. Call the result to undo it.
 
-        The wake-up descriptor hears of a signal also while the main thread is blocked.
+        The wake-up descriptor also receives a signal while the main thread is blocked.
         """
         ours, theirs = self._sockets
         theirs.setblocking(False)
@@ -108,20 +108,20 @@ class Warden:
         return undo
 
     def enter(self, job: Job, stop: Callable[[], None]) -> None:
-        """Beat for a job, and call stop when its flow is stopped."""
+        """Send beats for a job, and call stop when its flow is stopped."""
         watched = _Watched(job, stop)
         self._post(lambda: self._enter(watched))
 
     def leave(self, job: Job) -> None:
-        """Forget a job that has said its last word."""
+        """Remove a job that has published its last event."""
         self._post(lambda: self._leave(job))
 
     def say_draining(self, reason: str) -> None:
-        """Say that the executor drains, unless that was said."""
+        """Publish executor.draining, unless it was published."""
         self._post(lambda: self._say_draining(reason))
 
     def stop(self) -> None:
-        """End the thread, and wait for it for a moment."""
+        """End the thread, and wait briefly for it."""
         self._post(lambda: self._over.set())
         self._thread.join(LAST_WORDS + 2)
         for s in self._sockets:
@@ -133,7 +133,7 @@ class Warden:
         except RuntimeError:
             log.debug("the warden has ended already")
 
-    # The rest is called by the thread itself.
+    # The rest is called in the warden's thread.
 
     def _main(self) -> None:
         asyncio.run(self._run())
@@ -164,7 +164,7 @@ class Warden:
     _drain_task: asyncio.Task[None] | None = None
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task that _run waits for."""
+        """Start a task for which _run waits."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -176,7 +176,7 @@ class Warden:
             log.error("a defect: a task of the warden failed", exc_info=task.exception())
 
     def _tell(self, order: Callable[[], None]) -> None:
-        """Have the program's event loop carry out an order."""
+        """Run an order on the program's event loop."""
         try:
             self._program.call_soon_threadsafe(order)
         except RuntimeError:
@@ -185,11 +185,11 @@ class Warden:
     # Health.
 
     async def _beat(self) -> None:
-        """Say, for every job, for how long it vouches to live."""
+        """Publish, for every job, how long it counts as alive."""
         while True:
             await asyncio.sleep(_BEAT_CHECK)
             if not self._link.connected:
-                continue  # not sent is not heard: the job then counts as silent, which it is
+                continue  # if the beat is not sent, the job correctly counts as silent
             now = time.monotonic()
             for w in list(self._watched.values()):
                 if now - w.beaten < w.job.health_interval - 2 * _BEAT_CHECK:
@@ -216,7 +216,7 @@ class Warden:
             w.bell.ring()
 
     async def _watch(self, w: _Watched) -> None:
-        """Wait until a job's flow is stopped, and see that the job ends then."""
+        """Wait until a job's flow is stopped, and then make the job end."""
         heard: list[bytes] = []
 
         def hear(msg: Any) -> None:
@@ -227,8 +227,9 @@ class Warden:
         subscription = None
         try:
             subscription = await self._link.subscribe(w.job.stop, hear, messages=8, octets=1 << 20)
-            # Behind the subscription, so that none is missed. And again: subscribers hear a message
-            # before it is stored: one may be too early for us and too late for a look.
+            # Check after subscribing, so that no stop is missed. Then check again: subscribers
+            # receive a message before it is stored, so it may be too early for the subscription and
+            # too late for the first check.
             pause = _LOOK_PAUSE
             while not heard and not await self._look(w):
                 await w.bell.wait(pause)
@@ -236,7 +237,7 @@ class Warden:
             w.stopped = time.monotonic()
             self._tell(w.stop)
         except LinkClosed as e:
-            log.error("cannot hear of a stop of flow %s: %s", w.job.flow, e)
+            log.error("cannot subscribe to the stop of flow %s: %s", w.job.flow, e)
         finally:
             await self._link.unsubscribe(subscription)
         if w.stopped is not None:
@@ -244,16 +245,18 @@ class Warden:
             await self._overdue()
 
     async def _look(self, w: _Watched) -> bool:
-        """Report whether a stop is stored, or the stream is gone; ask until the broker answers."""
+        """Report whether a stop is stored or the stream is deleted; retry until the broker
+        answers."""
         while True:
             stopped = await self._stored_stop(w.job)
             if stopped is not None:
                 return stopped
-            # A stop that is heard meanwhile is stored too.
+            # A stop that is received meanwhile is also stored.
             await w.bell.wait(_LOOK_PAUSE)
 
     async def _stored_stop(self, job: Job) -> bool | None:
-        """Report whether a stop is stored, or nothing is: the flow is over. None if nobody answers."""
+        """Report whether a stop or nothing is stored: then the flow is over. None without an
+        answer."""
         stream = job.stream or f"FLOW-{job.flow}"
         try:
             msg = await self._link.request(f"$JS.API.DIRECT.GET.{stream}.{job.stop}")
@@ -277,14 +280,15 @@ class Warden:
             return None
 
     async def _overdue(self) -> None:
-        """A stopped job goes on. If the program's event loop is blocked, nothing else can end it."""
+        """Handle a stopped job that continues. If the event loop is blocked, nothing else can end
+        it."""
         answered = asyncio.Event()
         self._tell(lambda: self._post(answered.set))
         try:
             await asyncio.wait_for(answered.wait(), _BLOCKED)
         except asyncio.TimeoutError:
-            log.error("a stopped job blocks the event loop: giving up this executor")
-            self._say_draining("a job does not end although it was told to")
+            log.error("a stopped job blocks the event loop; giving up this executor")
+            self._say_draining("a stopped job did not end")
             await self._give_up()
 
     # Drain.
@@ -299,7 +303,7 @@ class Warden:
                     self._spawn(self._give_up())
 
     async def _drain(self) -> None:
-        """Let the running jobs finish; give them up when the time is over."""
+        """Let the running jobs finish; give them up at the end of the grace period."""
         self._say_draining("told to")
         self._tell(self._orders.drain)
         await asyncio.sleep(self._config.grace)
@@ -325,13 +329,14 @@ class Warden:
             },
         )
         try:
-            # When it is the spawner that drains us, the spawner has said so.
+            # If the spawner drains us, it has already published the event.
             await asyncio.wait_for(say(self._link, event), LAST_WORDS)
         except (DagyoError, asyncio.TimeoutError) as e:
-            log.warning("cannot say that this executor drains: %s", e)
+            log.warning("cannot publish that this executor is draining: %s", e)
 
     async def _give_up(self) -> None:
-        """End the running jobs; speak for those that do not, and end the process."""
+        """End the running jobs; publish the panics of those that do not end, and end the
+        process."""
         self._tell(self._orders.give_up)
         await asyncio.sleep(LAST_WORDS)
         left = [w.job for w in self._watched.values() if w.stopped is None]
@@ -339,8 +344,8 @@ class Warden:
         try:
             await asyncio.wait_for(asyncio.gather(*words), LAST_WORDS)
         except (DagyoError, asyncio.TimeoutError) as e:
-            log.error("cannot say that jobs are given up: %s", e)
-        log.error("gave up %d running jobs that do not end", len(self._watched))
+            log.error("cannot publish that jobs are given up: %s", e)
+        log.error("gave up %d running jobs that did not end", len(self._watched))
         exit_now(1)
 
 
@@ -349,7 +354,7 @@ def _noted(*_: object) -> None:
 
 
 def _in_child() -> None:
-    """Have a forked process end by its signals, and not tell us of them."""
+    """Restore the default signals in a forked process, so that we do not receive its signals."""
     for number in _SIGNALS:
         if signal.getsignal(number) is _noted:
             signal.signal(number, signal.SIG_DFL)

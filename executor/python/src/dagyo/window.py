@@ -1,4 +1,4 @@
-"""What an edge may carry that is not consumed yet, and how that is shared out."""
+"""The window of an edge: how much may be sent and not yet consumed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections import deque
 from .errors import DagyoError, ProtocolError
 from .job import Address
 
-#: The smallest window, in octets, that an edge works with.
+#: The smallest supported window, in bytes.
 MIN_WINDOW = 1 << 10
 
-#: The part of the window that may be on its way directly: a quarter, and so many frames at most.
+#: The part of the window that may be in flight directly: a quarter, with a limit on the frames.
 DIRECT_SHARE = 4
 MAX_DIRECT_FRAMES = 64
 
-#: Credit is given, and what was consumed is cleared, after each eighth of a window.
+#: Credit is given, and consumed frames are cleared, after each eighth of a window.
 EIGHTH = 8
 
-#: A reader gives credit at the latest after so many octets that came directly, about a full frame: the
-#: writer may have less of the window than we know.
+#: A reader gives credit after at most this many bytes received directly, about a full frame: the
+#: writer may use less of the window than we know.
 CREDIT_STEP = 62 << 10
 
 FIRST_PAUSE = 0.25
@@ -26,26 +26,26 @@ LAST_PAUSE = 2.0
 
 
 def longer(pause: float) -> float:
-    """Return the pause, in seconds, after one of so many, 0 being none yet."""
+    """Return the pause, in seconds, that follows the given one; 0 means none yet."""
     return min(max(2 * pause, FIRST_PAUSE), LAST_PAUSE)
 
 
 def direct_window(address: Address) -> int:
-    """Return how many octets may be on their way directly."""
+    """Return how many bytes may be in flight directly."""
     return address.window // DIRECT_SHARE
 
 
 def direct_frames(address: Address) -> int:
-    """Return how many frames may be on their way directly."""
+    """Return how many frames may be in flight directly."""
     return min(address.frames, MAX_DIRECT_FRAMES)
 
 
 def check_window(address: Address) -> None:
-    """DagyoError if no edge can work with the address's window."""
+    """Raise DagyoError if the address's window is too small or too large."""
     if address.window < MIN_WINDOW or address.frames < 1:
         raise DagyoError(
-            f"edge {address.subject}: a window of {address.window} octets and {address.frames} "
-            f"frames is too small; at least {MIN_WINDOW} and 1 are needed"
+            f"edge {address.subject}: a window of {address.window} bytes and {address.frames} "
+            f"frames is too small: the minimum is {MIN_WINDOW} bytes and 1 frame"
         )
     if 0 < address.slots < address.frames:
         raise DagyoError(
@@ -55,7 +55,7 @@ def check_window(address: Address) -> None:
 
 
 class Window:
-    """The frames that were sent and are not consumed yet."""
+    """The frames that were sent and are not yet consumed."""
 
     def __init__(self, address: Address) -> None:
         self._octets = address.window
@@ -66,20 +66,21 @@ class Window:
         self.consumed = 0
 
     def fits(self, size: int) -> bool:
-        """Report whether a frame of so many octets may be sent. With nothing unconsumed any may."""
+        """Report whether a frame of that many bytes may be sent; any may if everything is
+        consumed."""
         if not self._sizes:
             return True
         return self._used + size <= self._octets and len(self._sizes) < self._frames
 
     def add(self, size: int) -> None:
-        """Take note of a frame that is sent."""
+        """Record a sent frame."""
         self._sizes.append(size)
         self._used += size
 
     def consume(self, number: int) -> bool:
-        """Take a credit up to a frame's number; report whether it was news.
+        """Handle a credit up to a frame's number; report whether it was new.
 
-        ProtocolError for a frame that was never sent.
+        Raises ProtocolError for a frame that was never sent.
         """
         if number <= self.consumed:
             return False

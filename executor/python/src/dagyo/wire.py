@@ -1,7 +1,7 @@
-"""Frames, credits and hints: the octets of an edge (docs/protocol.md, "Frames"). Pure: no I/O.
+"""Frames, credits and hints: the binary format of an edge (docs/protocol.md, "Frames"). No I/O.
 
-An ``Encoder`` packs records into frames, a ``Decoder`` takes frames apart again. Both work on whole
-lists of records, so that most of the work per record is done by the interpreter's C code.
+An ``Encoder`` packs records into frames, a ``Decoder`` unpacks them. Both work on lists of records,
+so that the interpreter's C code does most of the work per record.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HEADER_SIZE = 10
 TRAILER_SIZE = 20
 CREDIT_SIZE = 34
 
-#: The longest record, in octets, that a decoder takes unless told otherwise: 1 GiB.
+#: The maximum size of a record, in bytes, that a decoder accepts by default: 1 GiB.
 DEFAULT_MAX_RECORD = 1 << 30
 
 _HEADER = struct.Struct(">BBQ")
@@ -34,7 +34,7 @@ _MAX_UINT64 = (1 << 64) - 1
 
 
 def uvarint(value: int) -> bytes:
-    """Return value, 0 or more, as LEB128: groups of seven bits, the low one first."""
+    """Return a non-negative value as LEB128: groups of seven bits, the lowest first."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -47,20 +47,20 @@ def _uvarint_size(value: int) -> int:
     return max(1, (value.bit_length() + 6) // 7)
 
 
-# Records below this many octets take the fast path: their chunks' heads are made once.
+# Records below this many bytes take the fast path: the headers of their chunks are precomputed.
 _SHORT = 8192
 _HEADS = [uvarint(length << 1) for length in range(_SHORT)]
 _COSTS = [length + len(head) for length, head in enumerate(_HEADS)]
 
-# How many records the encoder looks at together.
+# The number of records that the encoder handles together.
 _SLICE = 1024
 
 
 class WireError(Exception):
-    """A frame, credit or hint that breaks the protocol.
+    """A frame, credit or hint that violates the protocol.
 
-    ``reason`` is one of the names in docs/protocol.md, ``frame`` the number of the frame at fault (0
-    where it is unknown), ``records`` what the frame held before the fault.
+    ``reason`` is one of the names in docs/protocol.md, ``frame`` the number of the faulty frame (0
+    if unknown), ``records`` the records of the frame before the fault.
     """
 
     def __init__(self, reason: str, frame: int, message: str) -> None:
@@ -72,7 +72,7 @@ class WireError(Exception):
 
 
 class Credit(NamedTuple):
-    """What a reader has consumed: figures since the edge began."""
+    """What a reader has consumed since the edge began."""
 
     frame: int = 0
     records: int = 0
@@ -81,16 +81,16 @@ class Credit(NamedTuple):
     closed: bool = False
 
     def pack(self) -> bytes:
-        """Return the credit's 34 octets."""
+        """Return the credit's 34 bytes."""
         flags = FLAG_CLOSED if self.closed else 0
         return _CREDIT.pack(VERSION, flags, self.frame, self.records, self.octets, self.attach)
 
 
 def parse_credit(data: bytes) -> Credit:
-    """Return the credit in data; WireError if it is none."""
+    """Return the credit in data; raise WireError if it is malformed."""
     if len(data) != CREDIT_SIZE:
         reason = "short" if len(data) < CREDIT_SIZE else "trailing"
-        raise WireError(reason, 0, f"a credit has {CREDIT_SIZE} octets, not {len(data)}")
+        raise WireError(reason, 0, f"a credit has {CREDIT_SIZE} bytes, not {len(data)}")
     version, flags, frame, records, octets, attach = _CREDIT.unpack(data)
     if version != VERSION:
         raise WireError("version", 0, f"a credit of version {version}, not {VERSION}")
@@ -100,30 +100,30 @@ def parse_credit(data: bytes) -> Credit:
 
 
 def hint(number: int) -> bytes:
-    """Return a hint: the frames up to number are in the stream."""
+    """Return a hint that the frames up to number are in the stream."""
     return _HEADER.pack(VERSION, FLAG_STORED, number)
 
 
 def parse_hint(data: bytes) -> int | None:
-    """Return the number in a hint, or None if data is no hint."""
+    """Return the number in a hint, or None if data is not a hint."""
     if len(data) != HEADER_SIZE or data[0] != VERSION or data[1] != FLAG_STORED:
         return None
     return int.from_bytes(data[2:], "big")
 
 
-#: The most milliseconds that a beat may be good for: 64 bits of nanoseconds hold no more.
+#: The maximum number of milliseconds in a beat: nanoseconds must fit into 64 bits.
 MAX_BEAT = (2**63 - 1) // 1_000_000
 
 _BEAT = re.compile(rb"\+?([1-9][0-9]{0,12})")
 
 
 def beat(seconds: float) -> bytes:
-    """Return a sign of life: the job lives for so long from when it is received."""
+    """Return a sign of life: the job counts as alive for this long after it is received."""
     return b"+%d" % min(max(math.ceil(round(seconds * 1000, 6)), 1), MAX_BEAT)
 
 
 def parse_beat(data: bytes) -> float | None:
-    """Return for how many seconds a beat is good; None for one of the older form, a time."""
+    """Return for how many seconds a beat is good; None for the older form, a time."""
     found = _BEAT.fullmatch(data)
     if found is None or int(found[1]) > MAX_BEAT:
         raise WireError("beat", 0, f"{data!r} is not a beat such as +10000")
@@ -131,21 +131,21 @@ def parse_beat(data: bytes) -> float | None:
 
 
 def frame_number(data: bytes) -> int:
-    """Return the number that a frame claims, 0 where it has none."""
+    """Return the number in the header of a frame, 0 if it has none."""
     return int.from_bytes(data[2:HEADER_SIZE], "big") if len(data) >= HEADER_SIZE else 0
 
 
 def ends(frame: bytes) -> bool:
-    """Report whether a frame of our own has END."""
+    """Report whether one of our own frames has END."""
     return bool(frame[1] & FLAG_END)
 
 
 class Encoder:
     """Packs records into frames, numbered from 1.
 
-    A frame grows until it is taken. It is ready when it has ``target`` octets, or when the next
-    record has no room in it; it is never longer than ``limit`` octets. Only records that do not fit
-    into a frame of their own are split.
+    A frame grows until it is taken. It is ready when it has ``target`` bytes, or when the next
+    record does not fit; it is never longer than ``limit`` bytes. Only records that do not fit into
+    one frame are split.
     """
 
     def __init__(self, target: int, limit: int) -> None:
@@ -160,7 +160,7 @@ class Encoder:
 
     def _begin(self) -> None:
         self._parts: list[bytes | memoryview] = []
-        #: Length in octets of the growing frame, without a trailer.
+        #: The length of the growing frame in bytes, without a trailer.
         self.size = HEADER_SIZE
         self._filled = False
 
@@ -171,16 +171,16 @@ class Encoder:
 
     @property
     def ready(self) -> bool:
-        """Whether the frame should grow no further: take it."""
+        """Whether the frame should grow no further and be taken."""
         return self._filled or self.size >= self._target
 
     @property
     def open(self) -> bool:
-        """Whether a record was appended in part only."""
+        """Whether a record was appended only in part."""
         return self._open
 
     def push(self, record: bytes) -> bool:
-        """Append one short record if the frame has room for it; report whether it had."""
+        """Append one short record if it fits into the frame; report whether it did."""
         length = len(record)
         if length >= _SHORT or self._filled or self.size >= self._target:
             return False
@@ -195,10 +195,10 @@ class Encoder:
         return True
 
     def extend(self, records: Sequence[bytes], start: int) -> int:
-        """Append whole records from index start on, as far as the frame goes.
+        """Append complete records, starting at index start, until the frame is full.
 
-        Return the index of the first that was not taken. If that is below the number of records and
-        the frame is not ready, the record has to be split: see append.
+        Return the index of the first record that was not taken. If there is one and the frame is
+        not ready, the record must be split; see append.
         """
         while start < len(records) and not self.ready:
             taken = self._extend(records[start : start + _SLICE])
@@ -210,7 +210,7 @@ class Encoder:
         return start
 
     def _extend(self, part: Sequence[bytes]) -> int:
-        """Append the first few of some short records; 0 if the first is not one of those."""
+        """Append the first few records if they are short; return their number."""
         lengths = list(map(len, part))
         try:
             sizes = list(accumulate(map(_COSTS.__getitem__, lengths), initial=self.size))
@@ -230,7 +230,7 @@ class Encoder:
         return count
 
     def _append_whole(self, record: bytes) -> bool:
-        """Append a record of any length if it fits whole; else say so, or that the frame is full."""
+        """Append a record of any length if it fits completely; report whether it did."""
         cost = _uvarint_size(len(record) << 1) + len(record)
         if cost <= self._limit - TRAILER_SIZE - self.size:
             self._chunk(record, more=False)
@@ -240,9 +240,9 @@ class Encoder:
         return False
 
     def append(self, record: bytes, start: int) -> tuple[int, bool]:
-        """Append octets of one record from start on, splitting it where the frame ends.
+        """Append bytes of one record, beginning at start, and split it at the end of the frame.
 
-        Return where to go on, and whether the record is complete. If it is not, take the frame.
+        Return where to continue, and whether the record is complete. If it is not, take the frame.
         """
         if self.ready:
             return start, False
@@ -270,7 +270,8 @@ class Encoder:
         return self._seal(0)
 
     def finish(self) -> bytes:
-        """Seal the last frame: what is left to send, and the trailer. ValueError inside a record."""
+        """Seal the last frame: remaining chunks and the trailer. Raise ValueError inside a
+        record."""
         if self._open:
             raise ValueError("an edge cannot end inside a record")
         frame = self._seal(FLAG_END)
@@ -285,9 +286,9 @@ class Encoder:
 
 
 class Decoder:
-    """Turns the frames of one edge back into records, and checks numbers, totals and checksum.
+    """Unpacks the frames of one edge into records, and checks numbers, totals and checksum.
 
-    After an error other than ``gap`` every call raises that error again.
+    After an error other than ``gap``, every call raises that error again.
     """
 
     def __init__(self, max_record: int = DEFAULT_MAX_RECORD) -> None:
@@ -298,17 +299,17 @@ class Decoder:
         self._error: WireError | None = None
         #: The number of the last new frame, 0 before the first.
         self.number = 0
-        #: Whether all was read and the trailer was found right.
+        #: Whether everything was read and the trailer is correct.
         self.ended = False
-        #: How many records were completed so far, and the sum of their lengths.
+        #: The number of completed records so far, and the sum of their lengths.
         self.records = 0
         self.octets = 0
 
     def frame(self, data: bytes) -> list[bytes] | None:
-        """Return the records that a frame completes, or None for a frame that was seen before.
+        """Return the records that a frame completes, or None for a repeated frame.
 
-        A frame beyond the next one raises WireError with reason ``gap`` and changes nothing. Storage
-        grows with the octets that arrive, never by a length that was told.
+        A frame after the next one raises WireError with reason ``gap`` and changes nothing. Memory
+        grows only with received bytes, never by the value of a length.
         """
         if self._error is not None:
             raise self._error
@@ -324,7 +325,7 @@ class Decoder:
 
     def _header(self, data: bytes) -> tuple[int, int]:
         if len(data) < HEADER_SIZE:
-            self._fail("short", 0, f"a frame of {len(data)} octets has no whole header")
+            self._fail("short", 0, f"a frame of {len(data)} bytes has no complete header")
         version, flags, number = _HEADER.unpack_from(data)
         if version != VERSION:
             self._fail("version", number, f"version {version}, not {VERSION}")
@@ -339,7 +340,7 @@ class Decoder:
         if flags & FLAG_END:
             end -= TRAILER_SIZE
             if end < HEADER_SIZE:
-                self._fail("short", self.number, "END without a whole trailer")
+                self._fail("short", self.number, "END without a complete trailer")
         elif end == HEADER_SIZE:
             self._fail("empty", self.number, "neither a chunk nor END")
         self._crc = zlib.crc32(memoryview(data)[HEADER_SIZE:end], self._crc)
@@ -358,14 +359,14 @@ class Decoder:
     def _chunks(self, data: bytes, end: int, records: list[bytes]) -> None:
         """Split the chunks of data up to end into records.
 
-        This loop costs more than all else that a reader does per record. It sees to whole records
-        with heads of one or two octets; all others, and what is wrong, go to _chunk.
+        This loop costs more than everything else that a reader does per record. It handles complete
+        records with headers of one or two bytes; all others, and errors, go to _chunk.
         """
         at = HEADER_SIZE
         append, pieces = records.append, self._pieces
         if end - at > self._limit or pieces:
             at = self._carefully(data, at, end, records)
-        last = end - 1  # no head of two octets begins here
+        last = end - 1  # not the beginning of a header of two bytes
         while at < end:
             low = data[at]
             if low < 0x80:
@@ -384,25 +385,25 @@ class Decoder:
                 at = stop
 
     def _carefully(self, data: bytes, at: int, end: int, records: list[bytes]) -> int:
-        """Take chunks one by one: up to the end of an open record, or all that may be too long."""
+        """Read chunks one by one: to the end of an open record, or all that may be too long."""
         while at < end and (self._pieces or end - at > self._limit):
             at = self._chunk(data, at, end, records)
         return at
 
     def _chunk(self, data: bytes, at: int, end: int, records: list[bytes]) -> int:
-        """Take one chunk of any kind; return where the next one begins."""
+        """Read one chunk of any kind; return where the next one begins."""
         head, at = self._uvarint(data, at, end)
         length, more = head >> 1, bool(head & 1)
         stop = at + length
         if stop > end:
             left = end - at
-            self._fail("length", self.number, f"a chunk of {length} octets where {left} are left")
+            self._fail("length", self.number, f"a chunk of {length} bytes where {left} are left")
         if more and not length:
-            self._fail("no-progress", self.number, "a chunk of no octets says more")
+            self._fail("no-progress", self.number, "an empty chunk has the flag more")
         if more and stop < end:
-            self._fail("more", self.number, "a chunk that says more is not the last")
+            self._fail("more", self.number, "a chunk with the flag more is not the last")
         if self._held + length > self._limit:
-            self._fail("too-long", self.number, f"a record of more than {self._limit} octets")
+            self._fail("too-long", self.number, f"a record of more than {self._limit} bytes")
         self._pieces.append(data[at:stop])
         self._held += length
         if not more:
@@ -421,7 +422,7 @@ class Decoder:
                     return value, at
                 break
             shift += 7
-        self._fail("varint", self.number, "a length is cut off, over-long or too large")
+        self._fail("varint", self.number, "a length is truncated, over-long or too large")
 
     def _finish(self, data: bytes, at: int) -> None:
         records, octets, crc = _TRAILER.unpack_from(data, at)
@@ -431,7 +432,7 @@ class Decoder:
             self._fail(
                 "totals",
                 self.number,
-                f"{records} records of {octets} octets sent, {self.records} of {self.octets} received",
+                f"{records} records of {octets} bytes sent, {self.records} of {self.octets} received",
             )
         if crc != self._crc:
             self._fail("checksum", self.number, f"checksum {crc:08x} sent, {self._crc:08x} received")

@@ -1,4 +1,4 @@
-"""The sending end of an edge, as a program uses it."""
+"""The sending end of an edge."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from .wire import TRAILER_SIZE, Encoder
 
 log = logging.getLogger("dagyo")
 
-#: The size in octets to which frames grow while one is under way.
+#: The size in bytes to which frames grow while one is in flight.
 FRAME_TARGET = 64 << 10
 
-#: The longest frame, in bytes, that the broker stores.
+#: The maximum size of a frame, in bytes, that the broker stores.
 MAX_FRAME = 128 << 10
 
 
 def frame_sizes(address: Address, max_payload: int) -> tuple[int, int]:
-    """Return the size in octets to which frames grow, and the longest that one may have.
+    """Return the size in bytes to which frames grow, and their maximum size.
 
-    Several frames fit into the window. DagyoError if the window or max_payload are too small.
+    Several frames fit into the window. Raises DagyoError if the window or max_payload is too small.
     """
     check_window(address)
     limit = min(2 * FRAME_TARGET, address.window // 4, max_payload, MAX_FRAME)
     if limit < MIN_WINDOW // 4:
         raise DagyoError(
-            f"edge {address.subject}: frames of at most {limit} octets are too small; "
-            f"{MIN_WINDOW // 4} are needed: raise the broker's max_payload"
+            f"edge {address.subject}: frames of at most {limit} bytes are too small: "
+            f"the minimum is {MIN_WINDOW // 4}; raise the broker's max_payload"
         )
     return limit // 2, limit
 
 
 class Writer:
-    """Packs records into frames and has them sent.
+    """Packs records into frames and sends them.
 
-    A frame grows while the one before it is under way. ``start`` makes one task, which ``close`` and
-    ``abort`` wait for. At most a quarter of the window is held here; when no more may be sent,
+    A frame grows while the previous one is in flight. ``start`` starts one task; ``close`` and
+    ``abort`` wait for it. At most a quarter of the window is held here. When no more may be sent,
     sending waits.
     """
 
@@ -53,21 +53,21 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._room = Bell()
         self._lock = asyncio.Lock()
-        self._whole = Bell()  # rung when a long record was sent, or never will be
+        self._whole = Bell()  # rung when a long record was sent, or cannot be sent any more
         self._resting = False
         self._finish = False
         self._ended_well = False
         self._error: DagyoError | None = None
-        #: How many records were taken, and the sum of their lengths.
+        #: The number of records taken, and the sum of their lengths.
         self.records = 0
         self.octets = 0
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start sending."""
         self._task = asyncio.create_task(self._send())
 
     async def _send(self) -> None:
-        """Run the sender; keep what ended it, for whoever uses the writer."""
+        """Run the sender, and keep its error for the methods of the writer."""
         try:
             await self._sender.run()
             self._ended_well = self._error is None
@@ -101,15 +101,15 @@ class Writer:
     async def send_batch(self, records: Sequence[bytes]) -> None:
         """Take records, and wait while the window is full.
 
-        Raises ReaderClosed, Gone, ProtocolError, LinkClosed, EdgeClosed. If the task is cancelled
-        when a part of a record was taken, the edge can not go on and takes no more.
+        Raises ReaderClosed, Gone, ProtocolError, LinkClosed or EdgeClosed. If the task is cancelled
+        after a part of a record was taken, the edge cannot continue and accepts no more.
         """
         async with self._lock:
             done = 0
             while True:
                 self._check()
                 if self._resting:
-                    raise asyncio.CancelledError("no more is to be sent")
+                    raise asyncio.CancelledError("no more records may be sent")
                 idle = self._encoder.empty
                 before, done = done, self._encoder.extend(records, done)
                 self.records += done - before
@@ -145,8 +145,8 @@ class Writer:
     def _take(self, fits: Callable[[int], bool], small: bool) -> tuple[bytes | None, bool]:
         """Hand the growing frame to the sender if a frame of its size fits.
 
-        Unless small ones will do, only when it should grow no further. The second value reports that
-        only the window is in the way.
+        Unless small ones are allowed, only when it should grow no further. The second value reports
+        that only the window prevents it.
         """
         encoder = self._encoder
         size = encoder.size
@@ -161,15 +161,17 @@ class Writer:
         return frame, False
 
     async def rest(self) -> None:
-        """Begin no more records; return when none is under way of which a part was taken."""
+        """Begin no more records; return when no record is taken only in part."""
         self._resting = True
         while self._encoder.open and self._error is None:
             await self._whole.wait()
 
     async def close(self) -> None:
-        """Send the end; return when all was consumed or is stored. Errors are those of send_batch.
+        """Send the end; return when everything is consumed or stored. Errors are those of
+        send_batch.
 
-        That the reader wants no more is a success: it has all that it asked for.
+        It succeeds if the reader needs no more records: the reader has everything that it asked
+        for.
         """
         async with self._lock:
             if self._encoder.open:
@@ -183,12 +185,12 @@ class Writer:
 
     async def _ended(self) -> None:
         if self._task is not None:
-            # Whoever waits may be cancelled; the task goes on until abort.
+            # The waiting caller may be cancelled; the task continues until abort.
             await asyncio.wait({self._task})
 
     async def abort(self) -> None:
-        """Release the writer without an end. After close there is nothing to do."""
-        self._error = self._error or EdgeClosed("the output was given up")
+        """Release the writer without an end. Does nothing after close."""
+        self._error = self._error or EdgeClosed("the output was abandoned")
         self._sender.stop()
         if self._task is not None:
             self._task.cancel()

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// A Fact is one thing worth knowing of the machine or the program.
+// A Fact is a property of the machine or the program.
 type Fact struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
@@ -50,7 +50,7 @@ func field(path, name string) string {
 	return "unknown"
 }
 
-// libraries are the modules whose version matters.
+// libraries are the modules whose versions are listed.
 func libraries() []string {
 	return []string{
 		"github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go",
@@ -72,7 +72,7 @@ func versions() []Fact {
 	return out
 }
 
-// commit is our commit, and whether files differ from it.
+// commit returns our commit, and whether files differ from it.
 func commit() string {
 	id, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
 	if err != nil {

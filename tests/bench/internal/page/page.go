@@ -1,4 +1,4 @@
-// Package page writes results down: a Markdown page for people, and the raw rounds as JSON.
+// Package page writes results: a Markdown page for people, and the raw rounds as JSON.
 package page
 
 import (
@@ -21,11 +21,11 @@ type Page struct {
 	Rounds   int
 	Short    bool
 	Outcomes []suite.Outcome
-	// Notes is the path of a text that ends the page, "" for none.
+	// Notes is the path of a text to append to the page, or "" for none.
 	Notes string
 }
 
-// Write writes DATE.md and DATE.json into a folder, and returns the path of the page.
+// Write writes DATE.md and DATE.json to a folder, and returns the path of the page.
 func (p Page) Write(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
@@ -67,9 +67,9 @@ func (p Page) text() (string, error) {
 }
 
 func (p Page) head(b *strings.Builder) {
-	fmt.Fprintf(b, "Written by `%s`: every figure beside its reference in the "+
-		"same run on the same\nnats-server, %d interleaved rounds (fewer where the details say so), "+
-		"medians; the range is that of the ratio\nin single rounds. It took %v.",
+	fmt.Fprintf(b, "Written by `%s`: every figure next to its reference in the "+
+		"same run on the same\nnats-server, %d interleaved rounds (fewer where noted), "+
+		"medians; the range is that of the ratio\nin single rounds. The run took %v.",
 		p.command(), p.Rounds, p.Took.Round(time.Second))
 	if p.Short {
 		b.WriteString(" This is the short form: it shows that everything runs, not how fast.")
@@ -80,7 +80,7 @@ func (p Page) head(b *strings.Builder) {
 	}
 }
 
-// command is how to run it again; paths of this machine are left out.
+// command returns the command line that repeats the run, without paths of this machine.
 func (p Page) command() string {
 	out := []string{"go run ./tests/bench"}
 	for i, arg := range p.Command {

@@ -15,16 +15,16 @@ import (
 	"time"
 )
 
-// endWait is how long a role may take to end after its input was closed; then it is killed.
+// endWait is how long a role may take to exit after its input was closed; then it is killed.
 const endWait = 15 * time.Second
 
-// maxErrors bounds what is kept of a role's standard error, in octets.
+// maxErrors limits the kept part of a role's standard error, in bytes.
 const maxErrors = 4 << 10
 
-// Arg is the first argument of a process that serves a role; the second is the role's name.
+// Arg is the first argument of a process that serves a role; the second argument is the role's name.
 const Arg = "role"
 
-// A Process is the parent's side: one running role. Its methods are for one goroutine.
+// A Process is a running role, as its parent sees it. It is not safe for concurrent use.
 type Process struct {
 	name   string
 	cmd    *exec.Cmd
@@ -34,7 +34,7 @@ type Process struct {
 	ended  chan struct{}
 }
 
-// Start starts a role. End it.
+// Start starts a role. The caller must end it.
 func Start(name string) (*Process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -59,7 +59,7 @@ func Start(name string) (*Process, error) {
 	return p, nil
 }
 
-// read passes on what the role says, and waits for its end.
+// read passes on the role's replies, and waits until it exits.
 func (p *Process) read(out io.Reader) {
 	defer close(p.ended)
 	defer close(p.lines)
@@ -68,17 +68,17 @@ func (p *Process) read(out io.Reader) {
 	for lines.Scan() {
 		var r reply
 		if json.Unmarshal(lines.Bytes(), &r) != nil {
-			continue // a library's line, not ours
+			continue // a line from a library
 		}
 		p.lines <- r
 	}
-	_ = p.cmd.Wait() // what went wrong the role has said, or stands in its errors
+	_ = p.cmd.Wait() // the error was reported by the role or is in its standard error
 }
 
-// PID is the process's number.
+// PID is the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Tell gives a command.
+// Tell sends a command.
 func (p *Process) Tell(verb string, arg any) error {
 	c := command{Verb: verb}
 	var err error
@@ -91,12 +91,12 @@ func (p *Process) Tell(verb string, arg any) error {
 	return nil
 }
 
-// Hear waits for the role's next word.
+// Hear waits for the role's next reply.
 func (p *Process) Hear(ctx context.Context, v any) error {
 	select {
 	case r, open := <-p.lines:
 		if !open {
-			return p.failed(errors.New("it has ended"))
+			return p.failed(errors.New("it has exited"))
 		}
 		if r.Error != "" {
 			return p.failed(errors.New(r.Error))
@@ -110,7 +110,7 @@ func (p *Process) Hear(ctx context.Context, v any) error {
 	}
 }
 
-// Ask gives a command and waits for the answer.
+// Ask sends a command and waits for the reply.
 func (p *Process) Ask(ctx context.Context, verb string, arg, answer any) error {
 	if err := p.Tell(verb, arg); err != nil {
 		return err
@@ -125,17 +125,17 @@ func (p *Process) failed(err error) error {
 	return fmt.Errorf("role %s: %w", p.name, err)
 }
 
-// End closes the role's input and waits for its end.
+// End closes the role's input and waits until it exits.
 func (p *Process) End() {
-	_ = p.in.Close() // it may be gone
+	_ = p.in.Close() // it may have exited
 	kill := time.AfterFunc(endWait, func() { _ = p.cmd.Process.Kill() })
 	defer kill.Stop()
-	for range p.lines { // what it still says nobody asked for
+	for range p.lines { // further replies are not needed
 	}
 	<-p.ended
 }
 
-// A head keeps the beginning of what is written to it.
+// A head keeps the beginning of the data written to it.
 type head struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

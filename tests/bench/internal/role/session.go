@@ -1,5 +1,5 @@
-// Package role starts this program again in another role and talks to it: JSON lines on its
-// standard input and output. A role ends when its input does.
+// Package role runs this program again in another role, and communicates with it by JSON lines on its standard input
+// and output. A role exits when its input is closed.
 package role
 
 import (
@@ -11,28 +11,28 @@ import (
 	"io"
 )
 
-// maxLine bounds one line in either direction, in octets.
+// maxLine limits one line in either direction, in bytes.
 const maxLine = 16 << 20
 
-// Commands that every role may be given, one a line.
+// Commands that every role accepts, one per line.
 const (
-	Go   = "go"   // begin what was prepared
+	Go   = "go"   // start the prepared work
 	Stop = "stop" // end it
 )
 
-// A command is what a role is told.
+// A command is a line to a role.
 type command struct {
 	Verb string          `json:"verb"`
 	Arg  json.RawMessage `json:"arg,omitempty"`
 }
 
-// A reply is what a role says.
+// A reply is a line from a role.
 type reply struct {
 	Data  json.RawMessage `json:"data,omitempty"`
 	Error string          `json:"error,omitempty"`
 }
 
-// A Command is one command as a role gets it.
+// A Command is a command as a role receives it.
 type Command struct {
 	Verb string
 	arg  json.RawMessage
@@ -41,13 +41,13 @@ type Command struct {
 // Decode reads the command's argument.
 func (c Command) Decode(v any) error { return json.Unmarshal(c.arg, v) }
 
-// A Session is the role's side of the talk. Its methods are for one goroutine.
+// A Session is the role's side of the connection. It is not safe for concurrent use.
 type Session struct {
 	commands chan Command
 	out      *json.Encoder
 }
 
-// A Worker is what a role does. An error that it returns is told to the parent.
+// A Worker does the work of a role. Its error is reported to the parent.
 type Worker func(context.Context, *Session) error
 
 // Serve runs a worker until it returns or the input ends. It returns the process's exit code.
@@ -55,9 +55,9 @@ func Serve(in io.Reader, out io.Writer, work Worker) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	s := &Session{commands: make(chan Command, 16), out: json.NewEncoder(out)}
-	go s.read(in, cancel) // ends with the process at the latest
+	go s.read(in, cancel) // exits with the process at the latest
 	if err := work(ctx, s); err != nil {
-		_ = s.out.Encode(reply{Error: err.Error()}) // the parent may be gone
+		_ = s.out.Encode(reply{Error: err.Error()}) // the parent may have exited
 		return 1
 	}
 	return 0
@@ -88,16 +88,16 @@ func (s *Session) Next(ctx context.Context) (Command, error) {
 	}
 }
 
-// Expect waits for the next command, which must be this one.
+// Expect waits for the next command, which must have the given name.
 func (s *Session) Expect(ctx context.Context, verb string) (Command, error) {
 	c, err := s.Next(ctx)
 	if err == nil && c.Verb != verb {
-		err = fmt.Errorf("told to %q, not to %q", c.Verb, verb)
+		err = fmt.Errorf("got command %q, want %q", c.Verb, verb)
 	}
 	return c, err
 }
 
-// Reply says something to the parent.
+// Reply sends a reply to the parent.
 func (s *Session) Reply(v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {

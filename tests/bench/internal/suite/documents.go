@@ -38,7 +38,7 @@ func greetings() []byte {
 	}.encode()
 }
 
-// threeNodes is a flow that ends by itself.
+// threeNodes is a flow that completes by itself.
 func threeNodes() []byte {
 	return graph{
 		Nodes: map[string]node{"names": {"source"}, "hello": {"greet"}, "end": {"void_sink"}},
@@ -46,10 +46,10 @@ func threeNodes() []byte {
 	}.encode()
 }
 
-// idle is a flow that lives until it is cancelled.
+// idle is a flow that runs until it is cancelled.
 func idle() []byte { return chain(2) }
 
-// failing is a flow of which one job panics at once, and another has to be stopped.
+// failing is a flow with a job that panics at once, and another job that must be stopped.
 func failing() []byte {
 	return graph{
 		Nodes: map[string]node{"wait": {"bench_idle"}, "bad": {"bench_panic"}},
@@ -57,7 +57,7 @@ func failing() []byte {
 	}.encode()
 }
 
-// chain is n nodes in a row: one that never writes, stages, and an end.
+// chain is a chain of n nodes: a source that never writes, stages, and a sink.
 func chain(n int) []byte {
 	d := graph{Nodes: map[string]node{"n0": {"bench_idle"}}}
 	for i := 1; i < n; i++ {

@@ -9,7 +9,7 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 
-// What the edges are run with: the planner's defaults.
+// The settings of the edges: the planner's defaults.
 const (
 	window = 8 << 20
 	frames = 128
@@ -25,7 +25,7 @@ func (s *Suite) edgeFigures() []Figure {
 	}
 }
 
-// smallRecords is one edge with records of 128 octets.
+// smallRecords measures one edge with records of 128 bytes.
 func smallRecords() Figure {
 	rec := PerSecond("records")
 	return Figure{
@@ -37,7 +37,7 @@ func smallRecords() Figure {
 			"to the last receipt; totals are compared.",
 		Variants: []Variant{
 			{"SDK, batches", sdkEdge("batches", 128, true)},
-			{"core, one a record", core("core", 128)},
+			{"core, one message per record", core("core", 128)},
 			{"SDK, one by one", sdkEdge("sdk", 128, false)},
 			{"core, 64 KiB", core("core64k", 64<<10)},
 			{"pkg/stream", plainEdge("stream", 128)},
@@ -45,7 +45,7 @@ func smallRecords() Figure {
 			{"JetStream, file", plainJetStream("jsFile", 128, jetstream.FileStorage)},
 		},
 		Rows: []Row{
-			{"one edge, 128-byte records, `SendBatch` and `Batches` / core NATS one message a record",
+			{"one edge, 128-byte records, `SendBatch` and `Batches` / core NATS one message per record",
 				"batches", "core", rec, Goal{AtLeast: 2, Text: "≥ 2"}},
 			{"… `Send` and `All`, one record at a time", "sdk", "core", rec,
 				Goal{AtLeast: 2, Text: "≥ 2"}},
@@ -54,19 +54,19 @@ func smallRecords() Figure {
 			{"… `Send` and `All` / JetStream `PublishAsync`, file", "sdk", "jsFile", rec, Goal{}},
 			{"… bytes/s of batches / core NATS 64 KiB messages", "batches bytes", "core64k bytes", Octets,
 				Goal{}},
-			{"heap allocations a record, `SendBatch`", "batches allocs send", "", Plain,
+			{"heap allocations per record, `SendBatch`", "batches allocs send", "", Plain,
 				Goal{AtMost: 0.1, Text: "≤ 0.1"}},
-			{"heap allocations a record, `Batches`", "batches allocs recv", "", Plain,
+			{"heap allocations per record, `Batches`", "batches allocs recv", "", Plain,
 				Goal{AtMost: 0.1, Text: "≤ 0.1"}},
-			{"heap allocations a record, `Send`", "sdk allocs send", "", Plain,
+			{"heap allocations per record, `Send`", "sdk allocs send", "", Plain,
 				Goal{AtMost: 0.1, Text: "≤ 0.1"}},
-			{"heap allocations a record, `All`", "sdk allocs recv", "", Plain,
+			{"heap allocations per record, `All`", "sdk allocs recv", "", Plain,
 				Goal{AtMost: 0.1, Text: "≤ 0.1"}},
 		},
 	}
 }
 
-// octetsOf is one edge with larger records.
+// octetsOf measures one edge with larger records.
 func octetsOf(size int, name string) Figure {
 	return Figure{
 		Name: "edge " + name,
@@ -82,11 +82,11 @@ func octetsOf(size int, name string) Figure {
 	}
 }
 
-// extremes are the smallest and the largest records.
+// extremes measures the smallest and the largest records.
 func extremes() Figure {
 	return Figure{
 		Name: "extremes",
-		How:  "As with 128 bytes, with records of no octets, and of 256 MiB, which a reader has in memory whole.",
+		How:  "As with 128 bytes, with empty records and with records of 256 MiB, which a reader holds in memory as a whole.",
 		Variants: []Variant{
 			{"SDK, 0 B", sdkEdge("zero", 0, false)},
 			{"SDK, 256 MiB", sdkEdge("huge", 256<<20, false)},
@@ -100,7 +100,7 @@ func extremes() Figure {
 	}
 }
 
-// manyEdges is a hundred edges of one flow at once.
+// manyEdges measures a hundred edges of one flow at once.
 func manyEdges() Figure {
 	many := func(size int) func(*Run) (Values, error) {
 		return func(r *Run) (Values, error) {
@@ -123,7 +123,7 @@ func manyEdges() Figure {
 	return Figure{
 		Name: "100 edges",
 		How: "A flow with 100 edges: one executor runs the 100 sources, one the 100 sinks, all at " +
-			"once; beside it the same with one edge.",
+			"once. The reference is the same with one edge.",
 		Variants: []Variant{
 			{"one edge, 64 KiB", one(64 << 10)}, {"100 edges, 64 KiB", many(64 << 10)},
 			{"one edge, 128 B", one(128)}, {"100 edges, 128 B", many(128)},
@@ -156,7 +156,7 @@ func sdkEdge(series string, size int, batch bool) func(*Run) (Values, error) {
 	}
 }
 
-// plainEdge runs an edge between two processes that use package stream alone.
+// plainEdge runs an edge between two processes that use only package stream.
 func plainEdge(series string, size int) func(*Run) (Values, error) {
 	return func(r *Run) (Values, error) {
 		f, err := r.flow(jetstream.FileStorage, 1)
@@ -182,7 +182,7 @@ func (r *Run) load(b *Broker, size int) worker.Load {
 	return worker.Load{URL: b.URL, Size: size, For: r.For, Window: window}
 }
 
-// core runs plain NATS with messages of that size.
+// core runs plain NATS with messages of the given size.
 func core(series string, size int) func(*Run) (Values, error) {
 	return func(r *Run) (Values, error) {
 		b, err := r.edgeBroker()
@@ -200,7 +200,7 @@ func core(series string, size int) func(*Run) (Values, error) {
 	}
 }
 
-// plainJetStream runs JetStream with one message a record.
+// plainJetStream runs JetStream with one message per record.
 func plainJetStream(series string, size int, storage jetstream.StorageType) func(*Run) (Values, error) {
 	return func(r *Run) (Values, error) {
 		received, sent, err := r.jetStream(storage, size, 0)
@@ -229,7 +229,7 @@ func (r *Run) jetStream(
 	return r.pair(b, "js-recv", "js-send", l, l, nil)
 }
 
-// plainStream makes a stream for one subject.
+// plainStream creates a stream for one subject.
 func (r *Run) plainStream(
 	b *Broker, subject string, storage jetstream.StorageType,
 ) (drop func(), err error) {
@@ -240,7 +240,7 @@ func (r *Run) plainStream(
 	return func() { _ = b.Link.JS.DeleteStream(r, name) }, err
 }
 
-// loneRecord is the time that one record takes alone.
+// loneRecord measures the latency of a single record.
 func loneRecord() Figure {
 	ours := func(series string, storage jetstream.StorageType) func(*Run) (Values, error) {
 		return func(r *Run) (Values, error) {
@@ -268,7 +268,7 @@ func loneRecord() Figure {
 	}
 	return Figure{
 		Name: "lone record",
-		How: "A record of 128 bytes each millisecond that carries the time it was sent; the receiver, " +
+		How: "Every millisecond a record of 128 bytes with the time at which it was sent; the receiver, " +
 			"another process on the same clock, subtracts. The reference is `Publish` of one message " +
 			"to a stream and an ordered consumer.",
 		Variants: []Variant{

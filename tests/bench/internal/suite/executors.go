@@ -8,10 +8,10 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/process"
 )
 
-// executorsEnd bounds the end of the executors.
+// executorsEnd limits the time until the executors have exited.
 const executorsEnd = 20 * time.Second
 
-// endExecutors gives up the executors that the spawner has started: they outlive it.
+// endExecutors ends the executors that the spawner has started, since they outlive it.
 func (s *Suite) endExecutors(dir string) {
 	ctx, cancel := context.WithTimeout(context.Background(), executorsEnd)
 	defer cancel()

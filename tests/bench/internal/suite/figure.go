@@ -1,5 +1,5 @@
-// Package suite is what is measured: figures, each a set of variants that are run in turn, round
-// after round, so that what else happens on the machine meets all of them alike.
+// Package suite defines what is measured: figures, each a set of variants. The variants are run in turn, round after
+// round, so that other load on the machine affects all of them alike.
 package suite
 
 import (
@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// Values are what one run of a variant has found, by series.
+// Values are the results of one run of a variant, by series.
 type Values map[string]float64
 
-// A Figure is one question.
+// A Figure is one measurement.
 type Figure struct {
 	Name string
-	// How says how it is measured, for the results page.
+	// How describes the measurement for the results page.
 	How string
-	// Rounds is how often each variant is run; 0 is the suite's default.
+	// Rounds is how often each variant is run; 0 means the suite's default.
 	Rounds   int
 	Variants []Variant
 	Rows     []Row
 }
 
-// A Variant is one way to do it: ours, or a reference.
+// A Variant is one implementation: ours, or a reference.
 type Variant struct {
 	Name string
 	Run  func(*Run) (Values, error)
@@ -32,20 +32,20 @@ type Variant struct {
 // A Row is a line of the results table: one series, its reference and its goal.
 type Row struct {
 	Label     string
-	Ours, Ref string // series; Ref may be "" where the goal is absolute
+	Ours, Ref string // series; Ref is "" if the goal is absolute
 	Unit      Unit
 	Goal      Goal
 }
 
-// A Goal is what is asked for; its zero value asks for nothing.
+// A Goal is the target of a row. The zero value means no target.
 type Goal struct {
-	// AtLeast or AtMost bounds the ratio to the reference, or where there is none the value.
+	// AtLeast or AtMost limits the ratio to the reference, or the value if there is no reference.
 	AtLeast, AtMost float64
-	// Text is how the page says it.
+	// Text is the goal as shown on the page.
 	Text string
 }
 
-// Met reports whether the goal is met; asked is false where there is none.
+// Met reports whether the goal is met; asked is false if there is none.
 func (g Goal) Met(v float64) (met, asked bool) {
 	switch {
 	case g.AtLeast > 0:
@@ -56,10 +56,10 @@ func (g Goal) Met(v float64) (met, asked bool) {
 	return false, false
 }
 
-// A Unit says how the values of a series are written.
+// A Unit formats the values of a series.
 type Unit func(float64) string
 
-// PerSecond writes records in a second.
+// PerSecond formats records per second.
 func PerSecond(what string) Unit {
 	return func(v float64) string {
 		switch {
@@ -72,10 +72,10 @@ func PerSecond(what string) Unit {
 	}
 }
 
-// Octets writes octets in a second, Size octets.
+// Octets formats bytes per second.
 func Octets(v float64) string { return fmt.Sprintf("%.0f MB/s", v/1e6) }
 
-// Size writes a number of octets.
+// Size formats a number of bytes.
 func Size(v float64) string {
 	if v < 1<<20 {
 		return fmt.Sprintf("%.1f KiB", v/(1<<10))
@@ -83,7 +83,7 @@ func Size(v float64) string {
 	return fmt.Sprintf("%.2f MiB", v/(1<<20))
 }
 
-// Seconds writes a time.
+// Seconds formats a duration.
 func Seconds(v float64) string {
 	d := time.Duration(v * float64(time.Second))
 	switch {
@@ -95,15 +95,15 @@ func Seconds(v float64) string {
 	return fmt.Sprintf("%.2f s", v)
 }
 
-// Plain writes a number.
+// Plain formats a number.
 func Plain(v float64) string { return fmt.Sprintf("%.3g", v) }
 
-// An Outcome is all that was found for a figure.
+// An Outcome is the result of a figure.
 type Outcome struct {
 	Figure Figure   `json:"-"`
 	Name   string   `json:"figure"`
 	Rounds []Values `json:"rounds"`
-	// Failures are the errors, by variant and in the order they came.
+	// Failures are the errors by variant, in the order in which they occurred.
 	Failures []string `json:"failures,omitempty"`
 }
 
@@ -111,7 +111,7 @@ type Outcome struct {
 type Line struct {
 	Row
 	Value, Reference float64
-	// Ratio is that of the medians; Least and Most are those of single rounds.
+	// Ratio is the ratio of the medians; Least and Most are those of single rounds.
 	Ratio, Least, Most float64
 	// Known and KnownRef report whether there are values.
 	Known, KnownRef bool
@@ -148,7 +148,7 @@ func (o Outcome) ratios(r Row) (least, most float64) {
 	return slices.Min(all), slices.Max(all)
 }
 
-// Median returns the median of a series over all rounds that have it.
+// Median returns the median of a series over all rounds with a value.
 func (o Outcome) Median(series string) (float64, bool) {
 	var all []float64
 	for _, v := range o.Rounds {

@@ -55,6 +55,6 @@ func TestUnits(t *testing.T) {
 
 func TestChain(t *testing.T) {
 	if _, err := checkHere("chain", 10, 1); err != nil {
-		t.Errorf("a chain of ten is no valid flow: %v", err)
+		t.Errorf("a chain of ten is not a valid flow: %v", err)
 	}
 }

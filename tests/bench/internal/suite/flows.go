@@ -20,7 +20,7 @@ func (s *Suite) flowFigures() []Figure {
 	}
 }
 
-// few is how much of something is done: less in the short form.
+// few returns a smaller number in the short form.
 func (s *Suite) few(short, full int) int {
 	if s.options.Short {
 		return short
@@ -28,15 +28,15 @@ func (s *Suite) few(short, full int) int {
 	return full
 }
 
-// firstRecord is the time from a submission to the first record of an output.
+// firstRecord measures the time from a submission to the first record of an output.
 func (s *Suite) firstRecord() Figure {
 	n := s.few(10, 100)
 	return Figure{
 		Name: "first record", Rounds: 3,
-		How: fmt.Sprintf("%d flows source → greet → output a round, one after the other, on warm "+
+		How: fmt.Sprintf("%d flows source → greet → output per round, one after the other, on warm "+
 			"executors. The time is from before `flow.submit` is published to the first record at the "+
-			"client, which hears `flow.planned` by a plain subscription, or as the client library does "+
-			"(`Follow`). The steps are when the client heard of them, as medians since the submission.", n),
+			"client, which receives `flow.planned` by a plain subscription, or as the client library does "+
+			"(`Follow`). The steps are the times at which the client received the events, as medians since the submission.", n),
 		Variants: []Variant{
 			{"subscription", func(r *Run) (Values, error) { return r.firstRecords("warm", n, false) }},
 			{"library", func(r *Run) (Values, error) { return r.firstRecords("library", n, true) }},
@@ -60,7 +60,7 @@ func (r *Run) firstRecords(series string, n int, library bool) (Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Round == 0 { // the executors start
+	if r.Round == 0 { // starts the executors
 		if _, err := s.greet(r, r.nextID(), library); err != nil {
 			return nil, err
 		}
@@ -84,7 +84,7 @@ func (r *Run) firstRecords(series string, n int, library bool) (Values, error) {
 	return out, nil
 }
 
-// greet runs one flow and returns how long each step took.
+// greet runs one flow and returns the duration of each step.
 func (s *Stack) greet(
 	ctx context.Context, flow string, library bool,
 ) (map[string]time.Duration, error) {
@@ -141,16 +141,16 @@ func (s *Stack) plan(
 	}
 }
 
-// inFlight is how many flows are under way at once when flows are counted.
+// inFlight is the number of concurrent flows when flows are counted.
 const inFlight = 64
 
-// flowsPerSecond is how many flows come and go.
+// flowsPerSecond measures the throughput of flows.
 func (s *Suite) flowsPerSecond() Figure {
 	d := time.Duration(s.few(10, 60)) * time.Second
 	return Figure{
 		Name: "flows per second", Rounds: 1,
-		How: fmt.Sprintf("%d flows source → greet → void_sink under way at any time for %v; those are "+
-			"counted of which `flow.cleaned` was heard in that time.", inFlight, d),
+		How: fmt.Sprintf("%d concurrent flows source → greet → void_sink for %v; the figure "+
+			"counts the flows whose `flow.cleaned` was received in that time.", inFlight, d),
 		Variants: []Variant{{"three nodes", func(r *Run) (Values, error) { return r.sustain(d) }}},
 		Rows: []Row{
 			{"three-node flows submitted → completed → cleaned", "flows", "", PerSecond("flows"),
@@ -171,7 +171,7 @@ func (r *Run) sustain(d time.Duration) (Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.whole(r, r.nextID(), threeNodes()); err != nil { // the executors start
+	if _, err := s.whole(r, r.nextID(), threeNodes()); err != nil { // starts the executors
 		return nil, err
 	}
 	profiled, err := s.profile(r)
@@ -198,7 +198,7 @@ func (r *Run) sustain(d time.Duration) (Values, error) {
 	return out, errors.Join(err, profiled())
 }
 
-// flowSteps are the events of a flow that ends by itself, in their order.
+// flowSteps are the events of a flow that completes by itself, in order.
 func flowSteps() []contract.Type {
 	return []contract.Type{
 		contract.TypeFlowSubmit, contract.TypeFlowValidated, contract.TypeFlowPlanned,
@@ -207,8 +207,8 @@ func flowSteps() []contract.Type {
 	}
 }
 
-// all runs the flows, inFlight at a time, and returns how long each took to each step, and how many
-// ended in time.
+// all runs the flows, inFlight at a time. It returns the time of each flow to each step, and how many flows ended in
+// time.
 func (s *Stack) all(
 	ctx context.Context, ids <-chan string, end time.Time,
 ) (steps map[contract.Type][]time.Duration, done int, err error) {
@@ -237,10 +237,10 @@ func (s *Stack) all(
 	return steps, done, err
 }
 
-// flowLimit bounds one small flow.
+// flowLimit limits the duration of one small flow.
 const flowLimit = 30 * time.Second
 
-// whole runs a flow until it is cleaned up, and returns how long it took to each step.
+// whole runs a flow until it is cleaned up, and returns the time to each step.
 func (s *Stack) whole(
 	ctx context.Context, id string, doc []byte,
 ) (map[contract.Type]time.Duration, error) {
@@ -262,13 +262,13 @@ func (s *Stack) whole(
 	return took, err
 }
 
-// panics is the time from a job's panic to the flow's.
+// panics measures the time from a job's panic to the flow's.
 func (s *Suite) panics() Figure {
 	n := s.few(15, 100)
 	return Figure{
 		Name: "panic", Rounds: 1,
-		How: fmt.Sprintf("%d flows, one after the other, of two jobs: one returns an error, whose text "+
-			"is the time, as soon as it runs, and the other has to be stopped. To when the client hears "+
+		How: fmt.Sprintf("%d flows of two jobs, one after the other: one job returns an error, whose text "+
+			"is the time, as soon as it runs, and the other must be stopped. Measured until the client receives "+
 			"`flow.panic` and `flow.cleaned`.", n),
 		Variants: []Variant{{"error", func(r *Run) (Values, error) { return r.panic(n) }}},
 		Rows: []Row{
@@ -293,7 +293,7 @@ func (r *Run) panic(n int) (Values, error) {
 		if err != nil {
 			return nil, err
 		}
-		if i > 0 { // with the first the executors start
+		if i > 0 { // the first one starts the executors
 			panicked, cleaned = append(panicked, p), append(cleaned, c)
 		}
 	}
@@ -309,7 +309,7 @@ func (s *Stack) fail(ctx context.Context, id string) (panicked, cleaned time.Dur
 	ctx, cancel := context.WithTimeout(ctx, flowLimit)
 	defer cancel()
 	story := s.watch.follow(id)
-	story.mayPanic = true // nothing is heard before the submission
+	story.mayPanic = true // the client receives nothing before the submission
 	defer s.watch.forget(id)
 	if _, err := s.client.Submit(ctx, id, failing()); err != nil {
 		return 0, 0, err
@@ -328,22 +328,22 @@ func (s *Stack) fail(ctx context.Context, id string) (panicked, cleaned time.Dur
 	return story.since(t0, contract.TypeFlowPanic), story.since(t0, contract.TypeFlowCleaned), nil
 }
 
-// liveFlows is what flows cost that live and do nothing.
+// liveFlows measures the cost of idle live flows.
 func (s *Suite) liveFlows() Figure {
 	n, greeted := s.options.Live, s.few(10, 100)
 	return Figure{
 		Name: "live flows", Rounds: 1,
-		How: fmt.Sprintf("On a Dagyo of its own %d flows of two jobs and an edge are started and "+
-			"stay; %d were there before. Memory is resident memory of nats-server and the four services after a "+
-			"collection, less what it was before, by flow; executors are not in it. Then first records "+
-			"as above, and the end: all are cancelled.", n, inFlight),
+		How: fmt.Sprintf("On a separate Dagyo, %d flows of two jobs and an edge are started and "+
+			"stay; %d were running before. Memory is resident memory of nats-server and the four services after a "+
+			"collection, less the value before, per flow; executors are not included. Then first records "+
+			"as above. At the end all flows are cancelled.", n, inFlight),
 		Variants: []Variant{
 			{"start", func(r *Run) (Values, error) { return r.begin(n) }},
 			{"first record", func(r *Run) (Values, error) { return r.firstRecords("live", greeted, false) }},
 			{"end", func(r *Run) (Values, error) { return r.cancelAll() }},
 		},
 		Rows: []Row{
-			{fmt.Sprintf("%d live idle flows: memory a flow, broker and services", n), "memory a flow", "",
+			{fmt.Sprintf("%d live idle flows: memory per flow, broker and services", n), "memory a flow", "",
 				Size, Goal{AtMost: 64 << 10, Text: "≤ 64 KiB"}},
 			{"… broker", "broker a flow", "", Size, Goal{}},
 			{"… services", "services a flow", "", Size, Goal{}},
@@ -357,12 +357,12 @@ func (s *Suite) liveFlows() Figure {
 }
 
 func (r *Run) begin(n int) (Values, error) {
-	r.closeStack() // what else has happened would show in the memory
+	r.closeStack() // earlier activity would show in the memory
 	s, err := r.dagyo()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.stayAll(r, inFlight); err != nil { // the executors start, pools and buffers fill
+	if err := s.stayAll(r, inFlight); err != nil { // starts the executors, fills pools and buffers
 		return nil, err
 	}
 	broker0, services0, err := s.memory(r)
@@ -390,7 +390,7 @@ func (r *Run) begin(n int) (Values, error) {
 	}, err
 }
 
-// stayAll starts n flows, and keeps those that did start even when some fail.
+// stayAll starts n flows. If some fail, it keeps those that did start.
 func (s *Stack) stayAll(r *Run, n int) error {
 	ids := make(chan string, n)
 	for range n {
@@ -416,7 +416,7 @@ func (s *Stack) stayAll(r *Run, n int) error {
 	return first
 }
 
-// stay starts a flow of that many jobs and leaves it.
+// stay starts a flow with the given number of jobs and leaves it running.
 func (s *Stack) stay(ctx context.Context, id string, jobs int) error {
 	story := s.watch.follow(id)
 	defer s.watch.forget(id)
@@ -429,7 +429,7 @@ func (s *Stack) stay(ctx context.Context, id string, jobs int) error {
 	return story.awaitStarted(ctx, jobs)
 }
 
-// cancelAll ends the flows that stay.
+// cancelAll cancels the running flows.
 func (r *Run) cancelAll() (Values, error) {
 	s, err := r.dagyo()
 	if err != nil {

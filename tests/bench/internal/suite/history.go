@@ -18,19 +18,19 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 
-// history is what finished flows cost.
+// history measures the cost of ended flows.
 func (s *Suite) history() Figure {
 	past := s.few(20_000, 1_000_000)
 	recent := s.few(300, 12_000)
 	return Figure{
 		Name: "history", Rounds: s.few(1, 3),
-		How: fmt.Sprintf("The same with no flow and with %d finished flows behind it. These are records of "+
-			"four jobs each, put into history by the writer that the panic-aggregator uses; then %d real flows "+
-			"source → greet → void_sink bring EVENTS to its default bounds. Then nats-server and services are "+
-			"stopped, and started again on what is stored: ready is when all services answer. Memory is measured 15 s after the last question, when nats-server "+
-			"has dropped the blocks of files that it had read. The leaders are "+
-			"replaced with a second replica of each service beside them, by kill -9 of the first: until a flow "+
-			"that is submitted at that moment is completed, less what a flow takes.", past, recent),
+		How: fmt.Sprintf("The same with no ended flow and with %d ended flows. These are records of "+
+			"four jobs each, written to history by the writer that the panic-aggregator uses; then %d real flows "+
+			"source → greet → void_sink fill EVENTS to its default limits. Then nats-server and services are "+
+			"stopped, and started again on the stored data: ready is when all services answer. Memory is measured 15 s after the last question, when nats-server "+
+			"has dropped the file blocks that it had read. The leaders are "+
+			"replaced by a second replica of each service after kill -9 of the first: measured until a flow "+
+			"that is submitted at that moment has completed, less the duration of a flow.", past, recent),
 		Variants: []Variant{
 			{"none", func(r *Run) (Values, error) { return r.withHistory("none", 0, s.few(20, 200)) }},
 			{"full", func(r *Run) (Values, error) { return r.withHistory("full", past, recent) }},
@@ -53,7 +53,7 @@ func (s *Suite) history() Figure {
 	}
 }
 
-// A past is a Dagyo that can be stopped and started again on what it has stored.
+// A past is a Dagyo that can be stopped and started again on its stored data.
 type past struct {
 	*Run
 	dir string // the server's
@@ -76,15 +76,15 @@ func (r *Run) withHistory(series string, flows, recent int) (Values, error) {
 	return out, p.measureReplacement(series, out)
 }
 
-// historyLimit bounds one variant, the filling included.
+// historyLimit limits one variant, including the filling.
 const historyLimit = 10 * time.Minute
 
-// longer is a context for what takes longer than variants usually do.
+// longer returns a context for variants that take longer than usual.
 func (r *Run) longer(d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context), d)
 }
 
-// prepare fills history, and lets real flows fill EVENTS.
+// prepare fills history, and fills EVENTS with real flows.
 func (p *past) prepare(flows, recent int) error {
 	if err := p.startServer(); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (p *past) startServer() error {
 
 func (p *past) startServices() error { return p.start(p, p.Run.services(p.Stack.dir)) }
 
-// stop ends all of it, executors too.
+// stop ends everything, including executors.
 func (p *past) stop() {
 	if p.Stack == nil {
 		return
@@ -126,7 +126,7 @@ func (p *past) stop() {
 		p.client.Close()
 	}
 	for _, service := range p.Stack.services {
-		_ = service.Tell(role.Stop, nil) // it may be gone
+		_ = service.Tell(role.Stop, nil) // it may have exited
 		service.End()
 	}
 	p.endExecutors(p.Stack.dir)
@@ -134,8 +134,7 @@ func (p *past) stop() {
 	p.Stack = nil
 }
 
-// fill puts flows into history that ended before any that are run here: at the first places of EVENTS, which
-// ticks take up.
+// fill adds flows to history that ended before all flows of this run: at the first places of EVENTS, which hold ticks.
 func (p *past) fill(flows int) error {
 	c := broker.DefaultConfig()
 	limits := history.DefaultLimits()
@@ -175,7 +174,7 @@ func (p *past) tick() (uint64, error) {
 
 func pastID(i int) string { return fmt.Sprintf("past-%07d", i) }
 
-// ended is a flow of four jobs that has ended.
+// ended is an ended flow of four jobs.
 func ended(i int) contract.FlowStatus {
 	at := time.Now().Add(-time.Hour).Add(time.Duration(i) * time.Millisecond).UTC()
 	s := contract.FlowStatus{
@@ -195,7 +194,7 @@ func ended(i int) contract.FlowStatus {
 	return s
 }
 
-// measureStart times the start on what is stored.
+// measureStart measures the duration of a start on the stored data.
 func (p *past) measureStart(series string, out Values) error {
 	began := time.Now()
 	if err := p.startServer(); err != nil {
@@ -210,7 +209,7 @@ func (p *past) measureStart(series string, out Values) error {
 	return nil
 }
 
-// measureUse times questions and flows, and then measures memory.
+// measureUse measures the duration of questions and flows, and then memory.
 func (p *past) measureUse(series string, flows int, out Values) error {
 	var all []time.Duration
 	for range p.few(10, 50) {
@@ -231,7 +230,7 @@ func (p *past) measureUse(series string, flows int, out Values) error {
 	out[series+" list"] = time.Since(began).Seconds()
 	if flows > 0 {
 		began = time.Now()
-		if _, err := p.client.Flow(p, pastID(flows/20)); err != nil { // the oldest make room for the real ones
+		if _, err := p.client.Flow(p, pastID(flows/20)); err != nil { // the oldest ones are removed for the real ones
 			return err
 		}
 		out[series+" get"] = time.Since(began).Seconds()
@@ -246,10 +245,10 @@ func (p *past) measureUse(series string, flows int, out Values) error {
 	return err
 }
 
-// cached is longer than nats-server keeps blocks of its files in memory that were read.
+// cached is longer than nats-server keeps file blocks in memory after reading them.
 const cached = 15 * time.Second
 
-// measureReplacement kills the leader of each service while a second replica stands by.
+// measureReplacement kills the leader of each service while a second replica is running.
 func (p *past) measureReplacement(series string, out Values) error {
 	first := p.Stack.services
 	p.Stack.services = make(map[string]*role.Process)
@@ -275,7 +274,7 @@ func (p *past) measureReplacement(series string, out Values) error {
 	return nil
 }
 
-// startReplicas starts one more of each service, and waits until two of each answer.
+// startReplicas starts another replica of each service, and waits until two of each answer.
 func (p *past) startReplicas() error {
 	for name, flags := range p.Run.services(p.Stack.dir) {
 		s, err := role.Start("service")
@@ -290,7 +289,7 @@ func (p *past) startReplicas() error {
 	}
 	for {
 		ask, done := context.WithTimeout(p, 300*time.Millisecond)
-		found, err := p.client.Ping(ask, "nobody") // which waits for all answers
+		found, err := p.client.Ping(ask, "nobody") // waits for all answers
 		done()
 		if err == nil && enough(found, 2) {
 			return nil

@@ -11,13 +11,13 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 
-// Parts are the processes of one run.
+// Parts are the processes of a run.
 type Parts struct {
 	run     *Run
 	started []*role.Process
 }
 
-// start starts a worker and has it prepare for the load.
+// start starts a worker and lets it prepare for the load.
 func (p *Parts) start(name string, l worker.Load) (*role.Process, error) {
 	l.Profile = p.run.profile(name)
 	w, err := role.Start(name)
@@ -35,7 +35,7 @@ func (p *Parts) end() {
 	}
 }
 
-// pair runs a receiver and a sender and returns what both have counted.
+// pair runs a receiver and a sender and returns the counts of both.
 func (r *Run) pair(
 	b *Broker, recv, send string, in, out worker.Load, middle func() error,
 ) (received, sent worker.Result, err error) {
@@ -66,7 +66,7 @@ func (r *Run) pair(
 	return received, sent, errors.Join(err, profiled(), sameTotals(sent, received))
 }
 
-// profileBroker begins a profile of the nats-server if there are to be any.
+// profileBroker begins a profile of the nats-server if profiles are requested.
 func (r *Run) profileBroker(b *Broker) (end func() error, err error) {
 	path := r.profile("server")
 	if path == "" {
@@ -78,24 +78,24 @@ func (r *Run) profileBroker(b *Broker) (end func() error, err error) {
 
 func sameTotals(sent, received worker.Result) error {
 	if sent.Records != received.Records || sent.Bytes != received.Bytes {
-		return fmt.Errorf("%d records of %d octets sent, %d of %d received",
+		return fmt.Errorf("%d records of %d bytes sent, %d of %d received",
 			sent.Records, sent.Bytes, received.Records, received.Bytes)
 	}
 	return nil
 }
 
-// rates are the records and octets in a second, from the first send to the last receipt.
+// rates are the records and bytes per second, from the first send to the last receipt.
 func rates(sent, received worker.Result) (records, octets float64) {
 	seconds := float64(received.Last-sent.First) / 1e9
 	return float64(received.Records) / seconds, float64(received.Bytes) / seconds
 }
 
-// allocations are the heap objects for each record of the steady state.
+// allocations are the heap objects per record in the steady state.
 func allocations(r worker.Result) float64 {
 	return float64(r.Allocs) / float64(max(r.AllocRecords, 1))
 }
 
-// resident is the memory that a process has, in octets.
+// resident is the resident memory of a process, in bytes.
 func resident(pid int) (float64, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 
-// manyWorkers is how many publishers and subscribers Watermill gets where order does not matter.
+// manyWorkers is the number of Watermill's publishers and subscribers if order does not matter.
 const manyWorkers = 16
 
-// pipeline is source → map → sink in three processes.
+// pipeline measures source → map → sink in three processes.
 func pipeline() Figure {
 	rec := PerSecond("records")
 	file, memory := jetstream.FileStorage, jetstream.MemoryStorage
@@ -18,8 +18,8 @@ func pipeline() Figure {
 		Name: "source-map-sink 128 B",
 		How: "Three processes with records of 128 bytes. Ours are three executors. Watermill is " +
 			"`watermill-nats/v2` (package nats, JetStream) with a publisher, a router with one handler " +
-			"and a subscriber: with its defaults (file storage, acks confirmed), at its best in order " +
-			"(memory storage, `AckAsync`), and at its best without order (as before, 16 publishers and " +
+			"and a subscriber: with its defaults (file storage, acks confirmed), at its fastest in order " +
+			"(memory storage, `AckAsync`), and at its fastest without order (as before, 16 publishers and " +
 			"16 subscribers in each process).",
 		Variants: []Variant{
 			{"SDK, file", func(r *Run) (Values, error) { return r.ourPipeline("sdk", file) }},

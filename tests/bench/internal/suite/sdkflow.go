@@ -16,8 +16,8 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 
-// A stub is a flow without services: its stream, and jobs that we put on mailboxes ourselves. Its
-// executors are the real ones, each a process, each with a mailbox of its own.
+// A stub is a flow without services: its stream, and jobs that the bench puts on mailboxes. Its executors are real
+// ones, each a process with its own mailbox.
 type stub struct {
 	*Run
 	broker *Broker
@@ -26,7 +26,7 @@ type stub struct {
 	pause  time.Duration // between lone records
 }
 
-// flow makes a flow with so many edges.
+// flow creates a flow with the given number of edges.
 func (r *Run) flow(storage jetstream.StorageType, edges int) (*stub, error) {
 	b, err := r.edgeBroker()
 	if err != nil {
@@ -45,14 +45,14 @@ func (r *Run) flowOn(b *Broker, storage jetstream.StorageType, edges int) (*stub
 }
 
 func (f *stub) end() {
-	_ = f.broker.Link.JS.DeleteStream(f, contract.EdgeStream(f.id)) // the server ends soon
+	_ = f.broker.Link.JS.DeleteStream(f, contract.EdgeStream(f.id)) // the server exits soon
 }
 
 func (f *stub) address(n int) contract.Address {
 	return contract.EdgeAddress(f.id, f.id, n, window, frames, "octets")
 }
 
-// job is a job of an executor that has one mailbox for each flow.
+// job returns a job of an executor that has one mailbox per flow.
 func (f *stub) job(progdef string, n int) contract.Job {
 	name := progdef + "-" + strconv.Itoa(n)
 	subject := func(t contract.Type) string { return string(t) + "." + f.id + "." + name }
@@ -66,7 +66,7 @@ func (f *stub) job(progdef string, n int) contract.Job {
 	}
 }
 
-// edges runs a source and a sink for each edge, and returns what they have counted.
+// edges runs a source and a sink for each edge, and returns their counts.
 func (f *stub) edges(size int, batch bool) (received, sent worker.Result, err error) {
 	l := f.load(f.broker, size)
 	l.Slots, l.Gap, l.Batch = f.count, f.pause, batch
@@ -86,7 +86,7 @@ func (f *stub) edges(size int, batch bool) (received, sent worker.Result, err er
 	})
 }
 
-// between is a job that reads edge from and writes edge to, where they are not negative.
+// between returns a job that reads edge from and writes edge to; a negative number means none.
 func (f *stub) between(progdef string, n, from, to int) contract.Job {
 	j := f.job(progdef, n)
 	if from >= 0 {

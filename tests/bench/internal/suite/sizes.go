@@ -8,13 +8,13 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// flowSizes is how a flow's start grows with its nodes.
+// flowSizes measures how the start of a flow depends on its number of nodes.
 func (s *Suite) flowSizes() Figure {
 	f := Figure{
 		Name: "flow size", Rounds: 1,
-		How: "A chain of so many nodes, of which the first never writes: to `flow.planned`, and to when " +
-			"all jobs have started; memory as with live flows, in all. Then it is cancelled, to " +
-			"`flow.cleaned`. The executors of the largest flow that has run before are warm.",
+		How: "A chain of nodes whose first one never writes: the time to `flow.planned`, and until " +
+			"all jobs have started; memory as with live flows, in total. Then it is cancelled: the time to " +
+			"`flow.cleaned`. The executors of the largest earlier flow are warm.",
 	}
 	sizes := []int{10, 100, 1_000, 10_000}
 	for _, n := range sizes[:s.few(2, len(sizes))] {
@@ -31,7 +31,7 @@ func (s *Suite) flowSizes() Figure {
 	return f
 }
 
-// largeLimit bounds each step of a large flow.
+// largeLimit limits each step of a large flow.
 const largeLimit = 60 * time.Second
 
 func (r *Run) large(series string, nodes int) (Values, error) {
@@ -53,7 +53,7 @@ func (r *Run) large(series string, nodes int) (Values, error) {
 		out[series+" planned"] = d.Seconds()
 	}
 	if err != nil {
-		_, _ = s.client.Cancel(r, id, "it does not start") // it may never have been valid
+		_, _ = s.client.Cancel(r, id, "it does not start") // it may have been rejected
 		return out, err
 	}
 	out[series+" running"] = story.last.Sub(t0).Seconds()

@@ -16,25 +16,23 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 
-// flowBytes is the size of flow documents that the validator is told to take: 10,000 nodes are more
-// than its default.
+// flowBytes is the validator's limit on flow documents: 10,000 nodes exceed its default.
 const flowBytes = 8 << 20
 
-// stackStart bounds the start of the services.
+// stackStart limits the start of the services.
 const stackStart = 30 * time.Second
 
-// A Stack is a Dagyo: a nats-server, the four services, and executors, all of them processes.
+// A Stack is a Dagyo: a nats-server, the four services, and executors, all as processes.
 type Stack struct {
 	*Broker
 	services map[string]*role.Process
-	// dir is where the spawner remembers its executors: a folder of its own, for their ids are the
-	// same in every new Dagyo.
+	// dir is the spawner's directory. Each stack has its own, since every new Dagyo uses the same executor ids.
 	dir    string
 	client *client.Client
 	watch  *Watch
 
 	mu   sync.Mutex
-	live []string // flows that were started to stay
+	live []string // flows that were started and left running
 }
 
 func (s *Stack) keep(flow string) {
@@ -43,7 +41,7 @@ func (s *Stack) keep(flow string) {
 	s.live = append(s.live, flow)
 }
 
-// kept returns the flows that were kept, and forgets them.
+// kept returns the flows that were left running, and clears the list.
 func (s *Stack) kept() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +50,7 @@ func (s *Stack) kept() []string {
 	return out
 }
 
-// dagyo is the Dagyo that all flow figures share.
+// dagyo returns the Dagyo that all flow figures share.
 func (r *Run) dagyo() (*Stack, error) {
 	if r.stack != nil {
 		return r.stack, nil
@@ -82,7 +80,7 @@ func (s *Suite) closeStack() {
 		s.stack.client.Close()
 	}
 	for _, p := range s.stack.services {
-		_ = p.Tell(role.Stop, nil) // it may be gone
+		_ = p.Tell(role.Stop, nil) // it may have exited
 		p.End()
 	}
 	s.endExecutors(s.stack.dir)
@@ -140,7 +138,7 @@ func (s *Stack) awaitServices(ctx context.Context) error {
 	}
 }
 
-// apply puts the standard progdefs and our own into the catalogue.
+// apply adds the standard progdefs and our own to the catalogue.
 func (s *Stack) apply(ctx context.Context) error {
 	for name, doc := range documents() {
 		if _, err := s.client.Apply(ctx, name, doc); err != nil {
@@ -192,7 +190,7 @@ func (s *Stack) memory(r *Run) (broker, services float64, err error) {
 	return broker, services, err
 }
 
-// profile begins profiles of the nats-server and the services if there are to be any.
+// profile begins profiles of the nats-server and the services if profiles are requested.
 func (s *Stack) profile(r *Run) (end func() error, err error) {
 	if r.options.Profiles == "" {
 		return func() error { return nil }, nil

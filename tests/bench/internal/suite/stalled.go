@@ -10,21 +10,21 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 
-// stalled is the memory that an edge costs the broker when nobody reads on.
+// stalled measures the memory that an edge costs the broker if its reader stops reading.
 func stalled() Figure {
 	goal := Goal{AtMost: window + 1<<20, Text: "≤ window + 1 MiB"}
 	return Figure{
 		Name: "stalled reader", Rounds: 3,
-		How: "A nats-server of its own for each run, since memory is looked at. A writer writes records " +
-			"of 1 KiB until its window of 8 MiB is full; the reader has taken one record and stopped. " +
+		How: "A separate nats-server for each run, since memory is measured. A writer writes records " +
+			"of 1 KiB until its window of 8 MiB is full; the reader has read one record and stopped. " +
 			"Stream bytes are JetStream's own count, resident memory and the heap (after a collection) " +
-			"are those of the nats-server process, each less what it was before.",
+			"are those of the nats-server process, each less its value before.",
 		Variants: []Variant{
 			{"memory", stalledOn("memory", jetstream.MemoryStorage)},
 			{"file", stalledOn("file", jetstream.FileStorage)},
 		},
 		Rows: []Row{
-			{"broker memory for a stalled edge: RSS at once, garbage included", "memory rss", "", Size, goal},
+			{"broker memory for a stalled edge: RSS at once, including garbage", "memory rss", "", Size, goal},
 			{"… RSS after a collection", "memory kept", "", Size, goal},
 			{"… heap after a collection", "memory heap", "", Size, goal},
 			{"… stream bytes", "memory stream", "", Size, goal},
@@ -91,12 +91,12 @@ func (f *stub) stall(series string) (Values, error) {
 	}, nil
 }
 
-// memory has a process collect its garbage, and returns what is left of it.
+// memory lets a process collect its garbage, and returns its memory after that.
 func memory(r *Run, p *role.Process) (rss, heap float64, err error) {
 	if err := p.Ask(r, worker.Memory, nil, &heap); err != nil {
 		return 0, 0, err
 	}
-	time.Sleep(50 * time.Millisecond) // the system takes back its pages
+	time.Sleep(50 * time.Millisecond) // the system reclaims the pages
 	rss, err = resident(p.PID())
 	return rss, heap, err
 }

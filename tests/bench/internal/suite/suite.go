@@ -17,43 +17,43 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 
-// Options say how much is measured.
+// Options select what is measured.
 type Options struct {
-	// Short is for CI: everything once and small.
+	// Short is for CI: everything once, at a small scale.
 	Short bool
 	// Rounds is how often each variant is run.
 	Rounds int
 	// EdgeStorage is where the planner keeps edges: "file" or "memory".
 	EdgeStorage string
-	// Live is how many flows are live when that is measured.
+	// Live is the number of live flows in that figure.
 	Live int
-	// Sustained is for how long flows are run at the highest rate.
+	// Sustained is how long flows are run at the highest rate.
 	Sustained time.Duration
 	// Match selects figures by name.
 	Match *regexp.Regexp
-	// Profiles is the folder that the workers' profiles are written to; "" for none.
+	// Profiles is the folder for the workers' profiles, or "" for none.
 	Profiles string
 	// Tell is called with a line for each run.
 	Tell func(string)
 }
 
-// connectLimit bounds the first connection to a nats-server.
+// connectLimit limits the first connection to a nats-server.
 const connectLimit = 10 * time.Second
 
-// variantLimit bounds one run of one variant.
+// variantLimit limits one run of one variant.
 const variantLimit = 4 * time.Minute
 
-// A Suite measures.
+// A Suite measures figures.
 type Suite struct {
 	options Options
 	dir     string // for the servers' streams
 	ids     atomic.Int64
 
-	edges *Broker // made when it is first needed
+	edges *Broker // created on first use
 	stack *Stack  // likewise
 }
 
-// A Broker is a nats-server in a process of its own, and our connection to it.
+// A Broker is a nats-server in a separate process, and our connection to it.
 type Broker struct {
 	*role.Process
 	URL  string
@@ -64,14 +64,14 @@ type Broker struct {
 type Run struct {
 	*Suite
 	context.Context
-	// Figure, Variant and Round name it.
+	// Figure, Variant and Round identify it.
 	Figure, Variant string
 	Round           int
-	// For is how long records are sent.
+	// For is the time for which records are sent.
 	For time.Duration
 }
 
-// New makes a suite. Close it.
+// New returns a suite. The caller must close it.
 func New(o Options) (*Suite, error) {
 	dir, err := os.MkdirTemp("", "dagyo-bench-")
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *Suite) closeEdges() {
 	}
 }
 
-// Measure measures the figures that are selected. Those that fail say so in their outcome.
+// Measure measures the selected figures. Failures are in the outcomes.
 func (s *Suite) Measure(ctx context.Context) []Outcome {
 	var out []Outcome
 	for _, group := range [][]Figure{s.edgeFigures(), s.flowFigures()} {
@@ -103,7 +103,7 @@ func (s *Suite) Measure(ctx context.Context) []Outcome {
 				out = append(out, s.measure(ctx, f))
 			}
 		}
-		s.closeEdges() // the flows have the machine to themselves
+		s.closeEdges() // no edges run meanwhile
 	}
 	return out
 }
@@ -152,7 +152,7 @@ func (s *Suite) tell(f Figure, v Variant, round int, found Values, err error) {
 	s.options.Tell(b.String())
 }
 
-// nextID makes an id that nothing had before.
+// nextID returns a new unique id.
 func (s *Suite) nextID() string {
 	return fmt.Sprintf("b%d", s.ids.Add(1))
 }
@@ -185,7 +185,7 @@ func (b *Broker) close() {
 	b.End()
 }
 
-// edgeBroker is the one nats-server that all edge figures and their references share.
+// edgeBroker returns the nats-server that all edge figures and their references share.
 func (r *Run) edgeBroker() (*Broker, error) {
 	if r.edges != nil {
 		return r.edges, nil
@@ -202,7 +202,7 @@ func (r *Run) edgeBroker() (*Broker, error) {
 	return b, nil
 }
 
-// profile is the path of the profiles of one worker of this run, "" for none.
+// profile returns the path of the profiles of one worker of this run, or "" for none.
 func (r *Run) profile(part string) string {
 	if r.options.Profiles == "" {
 		return ""

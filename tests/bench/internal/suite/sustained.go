@@ -18,7 +18,7 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 
-// sustained is whether anything grows at the highest rate.
+// sustained measures whether anything grows at the highest rate.
 func (s *Suite) sustained() Figure {
 	d := s.options.Sustained
 	if s.options.Short {
@@ -26,19 +26,19 @@ func (s *Suite) sustained() Figure {
 	}
 	return Figure{
 		Name: "sustained", Rounds: 1,
-		How: fmt.Sprintf("%d flows source → greet → void_sink under way at any time for %v, in ten parts. The last "+
-			"part beside the second: in the first EVENTS and history fill up. Memory is after a collection, between "+
-			"the parts. The share of snapshots is the time in which services encoded their states, beside their CPU "+
+		How: fmt.Sprintf("%d concurrent flows source → greet → void_sink for %v, in ten parts. The last "+
+			"part is compared with the second: EVENTS and history fill up in the first. Memory is measured after a collection, between "+
+			"the parts. The share of snapshots is the time that services spent encoding their states, relative to their CPU "+
 			"time.", inFlight, d),
 		Variants: []Variant{{"flows", func(r *Run) (Values, error) { return r.sustainLong(d) }}},
 		Rows: []Row{
-			{"flows a second, last part / second part", "last flows", "second flows", PerSecond("flows"),
+			{"flows per second, last part / second part", "last flows", "second flows", PerSecond("flows"),
 				Goal{AtLeast: 0.9, Text: "flat: ≥ 0.9"}},
 			{"submit → cleaned p50", "last cleaned", "second cleaned", Seconds, Goal{AtMost: 1.1, Text: "flat: ≤ 1.1"}},
 			{"memory of nats-server", "last server", "second server", Size, Goal{AtMost: 1.1, Text: "flat: ≤ 1.1"}},
 			{"memory of the services", "last services", "second services", Size, Goal{AtMost: 1.1, Text: "flat: ≤ 1.1"}},
-			{"disk of EVENTS and all but history", "last disk", "second disk", Size, Goal{AtMost: 1.2, Text: "flat: ≤ 1.2"}},
-			{"disk of history, bytes a flow", "history", "", Plain, Goal{}},
+			{"disk of everything but history", "last disk", "second disk", Size, Goal{AtMost: 1.2, Text: "flat: ≤ 1.2"}},
+			{"disk of history, bytes per flow", "history", "", Plain, Goal{}},
 			{"encoding snapshots, share of the services' CPU time", "snapshots", "", Plain,
 				Goal{AtMost: 0.03, Text: "≤ 0.03"}},
 		},
@@ -72,7 +72,7 @@ func (r *Run) sustainLong(d time.Duration) (Values, error) {
 	return out, errors.Join(err, failed)
 }
 
-// part runs flows for a time, and measures under a name if there is one.
+// part runs flows for a time, and measures them if it has a name.
 func (p *past) part(d time.Duration, name string, out Values) (int, error) {
 	ids := make(chan string)
 	end := time.Now().Add(d)
@@ -95,11 +95,11 @@ func (p *past) part(d time.Duration, name string, out Values) (int, error) {
 	return done, errors.Join(err, failed)
 }
 
-// diskUse is the size of a server's files: of history, or of all the rest.
+// diskUse is the size of a server's files: those of history, or all others.
 func diskUse(dir string, ofHistory bool) (bytes float64, err error) {
 	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // it was removed meanwhile
+			return nil // it was removed in the meantime
 		}
 		if err != nil || entry.IsDir() || strings.Contains(path, contract.StreamHistory) != ofHistory {
 			return err
@@ -112,7 +112,7 @@ func diskUse(dir string, ofHistory bool) (bytes float64, err error) {
 	return bytes, err
 }
 
-// snapshotShare is how much of the services' CPU time went by while they encoded snapshots.
+// snapshotShare is the share of the services' CPU time spent encoding snapshots.
 func (p *past) snapshotShare() (float64, error) {
 	var writing, cpu float64
 	for _, name := range client.Services() {

@@ -10,13 +10,13 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 
-// validation is what the check of a flow takes.
+// validation measures the duration of the check of a flow.
 func (s *Suite) validation() Figure {
 	small, large := s.few(20, 200), s.few(2, 10)
 	return Figure{
 		Name: "validate",
-		How: fmt.Sprintf("A chain of so many nodes, checked in this process (`flow.Check`, %d and %d "+
-			"times a round) and by a request to `ask.flow.validate`; medians. The validator runs with "+
+		How: fmt.Sprintf("A chain of nodes, checked in this process (`flow.Check`, %d and %d "+
+			"times per round) and by a request to `ask.flow.validate`; medians. The validator runs with "+
 			"--flow-bytes %d.",
 			small, large, flowBytes),
 		Variants: []Variant{
@@ -30,10 +30,10 @@ func (s *Suite) validation() Figure {
 		Rows: []Row{
 			{"validate 100 nodes, `flow.Check`", "check 100", "", Seconds,
 				Goal{AtMost: 0.001, Text: "≤ 1 ms"}},
-			{"… asked of the service", "ask 100", "", Seconds, Goal{}},
+			{"… by a request to the service", "ask 100", "", Seconds, Goal{}},
 			{"validate 10,000 nodes, `flow.Check`", "check 10000", "", Seconds,
 				Goal{AtMost: 0.1, Text: "≤ 100 ms"}},
-			{"… asked of the service", "ask 10000", "", Seconds, Goal{}},
+			{"… by a request to the service", "ask 10000", "", Seconds, Goal{}},
 		},
 	}
 }

@@ -14,29 +14,29 @@ import (
 	"github.com/dagyo/dagyo/pkg/event"
 )
 
-// A Watch hears the events of flows as any client does, and notes when they came.
+// A Watch receives the events of flows as any client does, and records when they arrived.
 type Watch struct {
 	mu    sync.Mutex
 	flows map[string]*Story
 }
 
-// A Story is what was heard of one flow.
+// A Story contains the events received about one flow.
 type Story struct {
 	mu sync.Mutex
-	// at is when an event of each type was first heard.
+	// at is when an event of each type was first received.
 	at map[contract.Type]time.Time
-	// started counts job.started; last is when the last of them came.
+	// started counts job.started; last is when the last of them arrived.
 	started int
 	last    time.Time
 	planned *contract.FlowPlanned
-	// told is the message of the flow's panic or rejection.
+	// told is the message in the flow's panic or rejection.
 	told string
-	// mayPanic says that the flow's panic is what is wanted.
+	// mayPanic is set if the flow is expected to panic.
 	mayPanic bool
 	changed  chan struct{}
 }
 
-// newWatch begins to hear; it ends with the connection.
+// newWatch subscribes to events, until the connection is closed.
 func newWatch(link *broker.Link) (*Watch, error) {
 	w := &Watch{flows: make(map[string]*Story)}
 	for _, subject := range []string{"flow.*.*", "job.started.*.*"} {
@@ -51,7 +51,7 @@ func newWatch(link *broker.Link) (*Watch, error) {
 	return w, link.Flush()
 }
 
-// follow begins the story of a flow; its events before are not in it.
+// follow begins the story of a flow, without earlier events.
 func (w *Watch) follow(flow string) *Story {
 	s := &Story{at: make(map[contract.Type]time.Time), changed: make(chan struct{})}
 	w.mu.Lock()
@@ -109,7 +109,7 @@ func (s *Story) read(m *nats.Msg) {
 	}
 }
 
-// await waits until done says so of the story. A rejection, and a panic that is not wanted, end it.
+// await waits until done reports true. A rejection or an unexpected panic ends the wait.
 func (s *Story) await(ctx context.Context, what string, done func(*Story) bool) error {
 	for {
 		s.mu.Lock()
@@ -130,7 +130,7 @@ func (s *Story) await(ctx context.Context, what string, done func(*Story) bool) 
 	}
 }
 
-// bad is the event that means that nothing good will come.
+// bad returns the event after which waiting is pointless.
 func (s *Story) bad() contract.Type {
 	if _, heard := s.at[contract.TypeFlowRejected]; heard {
 		return contract.TypeFlowRejected
@@ -146,18 +146,18 @@ func (s *Story) awaitEvent(ctx context.Context, t contract.Type) error {
 	return s.await(ctx, string(t), func(s *Story) bool { return !s.at[t].IsZero() })
 }
 
-// awaitCleaned waits for the flow's end, whatever its verdict.
+// awaitCleaned waits until the flow is cleaned up, whatever its verdict.
 func (s *Story) awaitCleaned(ctx context.Context) error {
 	return s.awaitEvent(ctx, contract.TypeFlowCleaned)
 }
 
-// awaitStarted waits until so many jobs have started.
+// awaitStarted waits until the given number of jobs has started.
 func (s *Story) awaitStarted(ctx context.Context, jobs int) error {
 	return s.await(ctx, fmt.Sprintf("start of %d jobs", jobs),
 		func(s *Story) bool { return s.started >= jobs })
 }
 
-// since is the time from a moment to when an event was heard.
+// since is the time from a moment until an event was received.
 func (s *Story) since(t0 time.Time, t contract.Type) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

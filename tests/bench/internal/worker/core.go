@@ -11,13 +11,13 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/role"
 )
 
-// patience is how long a worker waits for the next record, or for room.
+// patience is how long a worker waits for the next record, or for space in the window.
 const patience = 20 * time.Second
 
-// creditEvery is how many octets a receiver on core NATS takes between two credits.
+// creditEvery is the number of bytes that a receiver on core NATS takes between two credits.
 const creditEvery = 1 << 20
 
-var errPatience = errors.New("nothing came for too long")
+var errPatience = errors.New("nothing arrived for too long")
 
 func connect(l Load, name string) (*nats.Conn, error) {
 	nc, err := nats.Connect(l.URL, nats.Name(name))
@@ -27,8 +27,8 @@ func connect(l Load, name string) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// coreSend sends one message a record over core NATS. It keeps a window: plain NATS would drop
-// what a slow reader does not take.
+// coreSend sends one message per record over core NATS. It keeps a window, since plain NATS drops what a slow reader
+// does not take.
 func coreSend(_ context.Context, l Load) (prepared, error) {
 	nc, err := connect(l, "core-send")
 	if err != nil {
@@ -76,7 +76,7 @@ func awaitCredit(ctx context.Context, nc *nats.Conn, credits <-chan *nats.Msg) e
 	return await(ctx, credits, nil)
 }
 
-// await takes the next message, and gives it to take unless that is nil.
+// await waits for the next message, and passes it to take unless that is nil.
 func await(ctx context.Context, from <-chan *nats.Msg, take func(*nats.Msg)) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -93,7 +93,7 @@ func await(ctx context.Context, from <-chan *nats.Msg, take func(*nats.Msg)) err
 	}
 }
 
-// coreRecv receives them, in the connection's own callback.
+// coreRecv receives them in the connection's own callback.
 func coreRecv(_ context.Context, l Load) (prepared, error) {
 	nc, err := connect(l, "core-recv")
 	if err != nil {
@@ -111,7 +111,7 @@ func coreRecv(_ context.Context, l Load) (prepared, error) {
 		m.add(len(msg.Data))
 		if taken += len(msg.Data); taken >= creditEvery {
 			taken -= creditEvery
-			_ = nc.Publish(l.Subject+".credit", nil) // a closed connection ends the run anyway
+			_ = nc.Publish(l.Subject+".credit", nil) // a closed connection also ends the run
 		}
 	})
 	if err == nil {
@@ -124,7 +124,7 @@ func coreRecv(_ context.Context, l Load) (prepared, error) {
 	return prepared{end: nc.Close, run: ending(l, done)}, nil
 }
 
-// ending waits for what a callback has counted.
+// ending waits for the counts of a callback.
 func ending(
 	l Load, done <-chan Result,
 ) func(context.Context, *role.Session) (Result, error) {

@@ -22,7 +22,7 @@ func open(l Load, name string) (*nats.Conn, jetstream.JetStream, error) {
 	return nc, js, err
 }
 
-// edgeSend writes an edge with package stream alone.
+// edgeSend writes an edge with only package stream.
 func edgeSend(_ context.Context, l Load) (prepared, error) {
 	nc, js, err := open(l, "edge-send")
 	if err != nil {
@@ -48,7 +48,7 @@ func edgeSend(_ context.Context, l Load) (prepared, error) {
 		}}, nil
 }
 
-// edgeRecv reads an edge with package stream alone.
+// edgeRecv reads an edge with only package stream.
 func edgeRecv(_ context.Context, l Load) (prepared, error) {
 	nc, js, err := open(l, "edge-recv")
 	if err != nil {
@@ -79,8 +79,7 @@ func edgeRecv(_ context.Context, l Load) (prepared, error) {
 // stuckFor is how long a writer must be blocked to count as stuck.
 const stuckFor = time.Second
 
-// edgeFill writes until the window is full, and answers then; the edge stays as it is until the
-// process ends.
+// edgeFill writes until the window is full, and then replies. The edge stays as it is until the process exits.
 func edgeFill(_ context.Context, l Load) (prepared, error) {
 	nc, js, err := open(l, "edge-fill")
 	if err != nil {
@@ -114,7 +113,7 @@ func edgeFill(_ context.Context, l Load) (prepared, error) {
 		}}, nil
 }
 
-// edgeStall reads one record of an edge and then no more.
+// edgeStall reads one record of an edge and then stops reading.
 func edgeStall(_ context.Context, l Load) (prepared, error) {
 	nc, js, err := open(l, "edge-stall")
 	if err != nil {

@@ -12,11 +12,10 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/role"
 )
 
-// asyncPending is how many publishes of one connection may be unconfirmed: as many as the client
-// allows by default.
+// asyncPending is the maximum number of unconfirmed publishes per connection: the client's default.
 const asyncPending = 4000
 
-// jsSend publishes one message a record to a stream: asynchronously, or each on its own when lone.
+// jsSend publishes one message per record to a stream: asynchronously, or one at a time for lone records.
 func jsSend(_ context.Context, l Load) (prepared, error) {
 	nc, err := connect(l, "js-send")
 	if err != nil {
@@ -56,7 +55,7 @@ func publish(ctx context.Context, js jetstream.JetStream, l Load, record []byte)
 	return err
 }
 
-// jsRecv reads a stream in order without acknowledging, the fastest way that JetStream has.
+// jsRecv reads a stream in order without acknowledging, which is JetStream's fastest way.
 func jsRecv(ctx context.Context, l Load) (prepared, error) {
 	nc, err := connect(l, "js-recv")
 	if err != nil {
@@ -78,7 +77,7 @@ func jsRecv(ctx context.Context, l Load) (prepared, error) {
 	return prepared{end: func() { consuming.Stop(); nc.Close() }, run: ending(l, done)}, nil
 }
 
-// readAhead is how many messages the reader of a stream asks for at once.
+// readAhead is the number of messages that the reader of a stream requests at once.
 const readAhead = 5000
 
 func consume(
@@ -95,5 +94,5 @@ func consume(
 	return consumer.Consume(take, jetstream.PullMaxMessages(readAhead))
 }
 
-// StreamOf names the stream that holds a reference's subject.
+// StreamOf names the stream that stores a reference's subject.
 func StreamOf(subject string) string { return strings.ReplaceAll(subject, ".", "-") }

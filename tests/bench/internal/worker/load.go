@@ -1,5 +1,5 @@
-// Package worker is the parts that a measurement runs, each in a process of its own: the
-// nats-server, the two ends of an edge, and the ends and stages of what it is compared with.
+// Package worker contains the parts that a measurement runs, each in a separate process: the nats-server, the two ends
+// of an edge, and the ends and stages of the references.
 package worker
 
 import (
@@ -11,50 +11,50 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// A Load says what a worker sends, or is sent. Workers of one run get the same load.
+// A Load describes what a worker sends or receives. All workers of a run get the same load.
 type Load struct {
 	URL string `json:"url"`
-	// Size is the length of each record in octets, For how long records are sent.
+	// Size is the length of each record in bytes, For how long records are sent.
 	Size int           `json:"size"`
 	For  time.Duration `json:"for"`
 	// Gap is the pause between two lone records, each of which begins with the time it was sent.
 	Gap time.Duration `json:"gap,omitempty"`
-	// Window bounds what is sent and not yet received where NATS itself does not, in octets.
+	// Window limits the bytes that are sent and not yet received, if NATS itself does not.
 	Window int64 `json:"window,omitempty"`
 	// Subject carries the records of the references; Next is where a stage sends them.
 	Subject string `json:"subject,omitempty"`
 	Next    string `json:"next,omitempty"`
-	// Workers is how many senders and receivers a Watermill process has; above 1 order is lost.
+	// Workers is the number of senders and receivers of a Watermill process; above 1, order is lost.
 	Workers int `json:"workers,omitempty"`
-	// AckAsync is Watermill's.
+	// AckAsync is Watermill's setting.
 	AckAsync bool `json:"ackAsync,omitempty"`
 	// Address is an edge, for workers on package stream.
 	Address contract.Address `json:"address,omitzero"`
 	// Mailbox and Slots are an executor's.
 	Mailbox string `json:"mailbox,omitempty"`
 	Slots   int    `json:"slots,omitempty"`
-	// Batch has executors send and receive many records by one call.
+	// Batch lets executors send and receive many records per call.
 	Batch bool `json:"batch,omitempty"`
-	// Profile is the path, without extension, of the profiles to write; "" for none.
+	// Profile is the path, without extension, of the profiles to write, or "" for none.
 	Profile string `json:"profile,omitempty"`
 }
 
-// A Result is what a worker has done.
+// A Result is the result of a worker.
 type Result struct {
 	Records int64 `json:"records"`
 	Bytes   int64 `json:"bytes"`
 	// First and Last are the times of the first and the last record, in nanoseconds since 1970.
 	First int64 `json:"first"`
 	Last  int64 `json:"last"`
-	// Allocs is how many heap objects were made for AllocRecords records of the steady state.
+	// Allocs is the number of heap objects allocated for AllocRecords records in the steady state.
 	Allocs       uint64 `json:"allocs"`
 	AllocRecords int64  `json:"allocRecords"`
-	// Delays of lone records, one way: the median and the 99th of a hundred.
+	// Delays of lone records, one way: the median and the 99th percentile.
 	P50 time.Duration `json:"p50,omitempty"`
 	P99 time.Duration `json:"p99,omitempty"`
 }
 
-// Add returns the result of two workers that worked at the same time.
+// Add returns the combined result of two concurrent workers.
 func (r Result) Add(o Result) Result {
 	switch {
 	case r.Records == 0:
@@ -67,10 +67,10 @@ func (r Result) Add(o Result) Result {
 	return r
 }
 
-// A meter counts records. It is for one goroutine.
+// A meter counts records. It is not safe for concurrent use.
 type meter struct {
 	load    Load
-	every   int64 // records between two looks at the clock
+	every   int64 // records between two readings of the clock
 	until   int64 // records to the next one
 	start   time.Time
 	elapsed time.Duration
@@ -87,7 +87,7 @@ func newMeter(l Load) *meter {
 	return &meter{load: l, every: every, until: 1}
 }
 
-// add counts a record of n octets.
+// add counts a record of n bytes.
 func (m *meter) add(n int) {
 	m.result.Records++
 	m.result.Bytes += int64(n)
@@ -97,8 +97,7 @@ func (m *meter) add(n int) {
 	}
 }
 
-// look looks at the clock. The steady state begins after a quarter of the time and ends before its
-// last tenth.
+// look reads the clock. The steady state begins after a quarter of the time and ends before its last tenth.
 func (m *meter) look() {
 	now := time.Now()
 	if m.start.IsZero() {
@@ -123,14 +122,14 @@ func (m *meter) settle() {
 // over reports whether a sender has sent for long enough.
 func (m *meter) over() bool { return m.elapsed >= m.load.For }
 
-// delay notes how long ago a lone record was sent.
+// delay records how long ago a lone record was sent.
 func (m *meter) delay(record []byte) {
 	if m.load.Gap > 0 && len(record) >= 8 {
 		m.delays = append(m.delays, time.Duration(time.Now().UnixNano()-sentAt(record)))
 	}
 }
 
-// done returns what was counted.
+// done returns the result.
 func (m *meter) done() Result {
 	m.look()
 	if m.began && !m.closed {
@@ -140,7 +139,7 @@ func (m *meter) done() Result {
 	return m.result
 }
 
-// Quantile returns the value below which the share q of all lie; 0 where there are none.
+// Quantile returns the q-quantile of the values, or 0 if there are none.
 func Quantile(all []time.Duration, q float64) time.Duration {
 	if len(all) == 0 {
 		return 0
@@ -155,7 +154,7 @@ func mallocs() uint64 {
 	return s.Mallocs
 }
 
-// newRecord makes a record of the load's size.
+// newRecord returns a record of the load's size.
 func newRecord(l Load) []byte {
 	b := make([]byte, l.Size)
 	for i := range b {
@@ -164,7 +163,7 @@ func newRecord(l Load) []byte {
 	return b
 }
 
-// stamp writes the time into a lone record, and waits for its turn before.
+// stamp waits until a lone record is due, and writes the time into it.
 func stamp(l Load, record []byte) {
 	if l.Gap == 0 {
 		return

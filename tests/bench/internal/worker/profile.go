@@ -8,13 +8,13 @@ import (
 	"runtime/pprof"
 )
 
-// A profile is a CPU profile under way; nil is none.
+// A profile is a running CPU profile; nil means none.
 type profile struct {
 	path string
 	file *os.File
 }
 
-// startProfile begins to write path.cpu; at its end path.allocs is written too.
+// startProfile starts writing path.cpu. When the profile ends, path.allocs is also written.
 func startProfile(path string) (*profile, error) {
 	if path == "" {
 		return nil, nil
@@ -39,6 +39,6 @@ func (p *profile) stop() error {
 	if createErr != nil {
 		return errors.Join(err, createErr)
 	}
-	runtime.GC() // the profile counts what the last collection has seen
+	runtime.GC() // the profile is as of the last collection
 	return errors.Join(err, pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
 }

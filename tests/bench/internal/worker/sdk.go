@@ -17,10 +17,10 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/role"
 )
 
-// batchOctets is how much a source of batches sends by one call.
+// batchOctets is the number of bytes that a source of batches sends per call.
 const batchOctets = 32 << 10
 
-// An outcome is what one job has counted.
+// An outcome contains the counts of one job.
 type outcome struct {
 	result Result
 	err    error
@@ -28,7 +28,7 @@ type outcome struct {
 
 type job = func(context.Context, *executor.Job) (Result, error)
 
-// source writes records of octets to its output "out" for as long as the load says.
+// source writes records of bytes to its output "out" for the duration of the load.
 func source(ctx context.Context, l Load) (prepared, error) {
 	out := executor.Output("out", executor.Bytes)
 	return sdk(l, []executor.Port{out}, func(ctx context.Context, j *executor.Job) (Result, error) {
@@ -48,7 +48,7 @@ func source(ctx context.Context, l Load) (prepared, error) {
 	})
 }
 
-// sendBatches sends the same records again and again.
+// sendBatches sends the same records repeatedly.
 func sendBatches(m *meter, records [][]byte, send func([][]byte) error) (Result, error) {
 	for !m.over() {
 		if err := send(records); err != nil {
@@ -73,7 +73,7 @@ func recvBatches(m *meter, batches iter.Seq2[[][]byte, error]) (Result, error) {
 	return m.done(), nil
 }
 
-// mapper changes the first octet of each record.
+// mapper changes the first byte of each record.
 func mapper(ctx context.Context, l Load) (prepared, error) {
 	in, out := executor.Input("in", executor.Bytes), executor.Output("out", executor.Bytes)
 	ports := []executor.Port{in, out}
@@ -112,8 +112,8 @@ func sink(ctx context.Context, l Load) (prepared, error) {
 	})
 }
 
-// sdk prepares a real executor, which takes its jobs from the load's mailbox. It answers when it
-// has run as many jobs as it has slots.
+// sdk prepares a real executor, which takes its jobs from the load's mailbox. It replies when it has run as many jobs
+// as it has slots.
 func sdk(l Load, ports []executor.Port, run job) (prepared, error) {
 	outcomes := make(chan outcome, l.Slots)
 	p := executor.Program{Ports: ports, Run: func(ctx context.Context, j *executor.Job) error {
@@ -144,7 +144,7 @@ func sdk(l Load, ports []executor.Port, run job) (prepared, error) {
 	}}, nil
 }
 
-// gather adds up what the jobs have counted.
+// gather adds up the counts of the jobs.
 func gather(ctx context.Context, l Load, outcomes <-chan outcome) (Result, error) {
 	var total Result
 	for n := range l.Slots {

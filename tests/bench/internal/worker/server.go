@@ -17,31 +17,31 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/role"
 )
 
-// A Server says how to run the nats-server.
+// A Server is the configuration of a nats-server.
 type Server struct {
-	// Dir holds its streams.
+	// Dir is the directory of its streams.
 	Dir string `json:"dir"`
 }
 
-// Commands of the server and the services beside role.Stop.
+// Commands of the server and the services besides role.Stop.
 const (
-	// Memory has garbage collected and answers with the heap in use, in octets.
+	// Memory collects garbage and returns the heap in use, in bytes.
 	Memory = "memory"
-	// Profile begins a profile at the path that is its argument; ProfileEnd ends it.
+	// Profile begins a profile at the path in its argument; ProfileEnd ends it.
 	Profile    = "profile"
 	ProfileEnd = "profile-end"
 )
 
-// serverStart bounds the start of the nats-server.
+// serverStart limits the start of the nats-server.
 const serverStart = 20 * time.Second
 
-// memoryLimit bounds the streams in memory, storeLimit those in files, in octets.
+// memoryLimit limits the streams in memory, storeLimit those in files, in bytes.
 const (
 	memoryLimit = 4 << 30
 	storeLimit  = 32 << 30
 )
 
-// server is a nats-server as `dagyo up` runs it. It answers with its URL.
+// server runs a nats-server as `dagyo up` does. It replies with its URL.
 func server(ctx context.Context, s *role.Session) error {
 	c, err := s.Expect(ctx, "serve")
 	if err != nil {
@@ -71,13 +71,13 @@ func server(ctx context.Context, s *role.Session) error {
 	return answer(ctx, s)
 }
 
-// answer answers commands until it is told to stop.
+// answer answers commands until role.Stop.
 func answer(ctx context.Context, s *role.Session) error {
 	var p *profile
 	for {
 		c, err := s.Next(ctx)
 		if err != nil {
-			return nil // the parent is gone: nobody would hear an error
+			return nil // the parent has exited, so an error cannot be reported
 		}
 		var said any
 		switch c.Verb {
@@ -103,14 +103,14 @@ func answer(ctx context.Context, s *role.Session) error {
 }
 
 func heap() uint64 {
-	runtime.GC() // what pools hold goes with the second collection
+	runtime.GC() // the second collection frees the content of pools
 	debug.FreeOSMemory()
 	var s runtime.MemStats
 	runtime.ReadMemStats(&s)
 	return s.HeapInuse
 }
 
-// service is the dagyo command with the arguments that it is told, such as one of the services.
+// service runs the dagyo command with the given arguments, such as one of the services.
 func service(ctx context.Context, s *role.Session) error {
 	c, err := s.Expect(ctx, "serve")
 	if err != nil {
@@ -134,7 +134,7 @@ func service(ctx context.Context, s *role.Session) error {
 	err = answer(ctx, s)
 	signals <- syscall.SIGTERM
 	if code := <-ended; code != 0 {
-		return fmt.Errorf("dagyo %v ended with code %d", args, code)
+		return fmt.Errorf("dagyo %v exited with code %d", args, code)
 	}
 	return err
 }

@@ -22,13 +22,13 @@ func Roles() map[string]role.Worker {
 	}
 }
 
-// A prepared worker has connected. run does the work, and end releases what it holds.
+// A prepared worker is connected. run does the work, and end releases its resources.
 type prepared struct {
 	run func(context.Context, *role.Session) (Result, error)
 	end func()
 }
 
-// loaded makes a worker of a function that prepares for a load.
+// loaded returns a worker for a function that prepares for a load.
 func loaded(prepare func(context.Context, Load) (prepared, error)) role.Worker {
 	return func(ctx context.Context, s *role.Session) error {
 		c, err := s.Expect(ctx, "load")

@@ -16,10 +16,10 @@ import (
 	"github.com/dagyo/dagyo/tests/bench/internal/role"
 )
 
-// Expect tells a Watermill sink how many records there are; without order there is no end marker.
+// Expect sends a Watermill sink the number of records, since unordered records have no end marker.
 const Expect = "expect"
 
-// wmAckWait is when an unacknowledged message comes again: never within a run.
+// wmAckWait is when an unacknowledged message is redelivered: never within a run.
 const wmAckWait = 30 * time.Second
 
 func wmPublisher(l Load) (message.Publisher, error) {
@@ -42,8 +42,7 @@ func wmSubscriber(l Load, durable string) (message.Subscriber, error) {
 	return wmnats.NewSubscriber(config, watermill.NopLogger{})
 }
 
-// wmSource publishes records, each confirmed before the next, by as many goroutines as the load
-// has workers.
+// wmSource publishes records, each confirmed before the next, from as many goroutines as the load has workers.
 func wmSource(_ context.Context, l Load) (prepared, error) {
 	pub, err := wmPublisher(l)
 	if err != nil {
@@ -98,21 +97,21 @@ func wmMap(ctx context.Context, l Load) (prepared, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- router.Run(context.WithoutCancel(ctx)) }()
 	<-router.Running()
-	end := func() { _ = router.Close(); <-ended } // the process ends with it
+	end := func() { _ = router.Close(); <-ended } // the process exits with it
 	return prepared{end: end, run: func(ctx context.Context, s *role.Session) (Result, error) {
 		_, err := s.Expect(ctx, role.Stop)
 		return Result{}, err
 	}}, nil
 }
 
-// wmHandle changes the first octet of a record.
+// wmHandle changes the first byte of a record.
 func wmHandle(m *message.Message) ([]*message.Message, error) {
 	out := append([]byte{}, m.Payload...)
 	out[0] ^= 1
 	return []*message.Message{message.NewMessage(m.UUID, out)}, nil
 }
 
-// wmSink counts until it has what it was told to expect.
+// wmSink counts records until it has received the expected number.
 func wmSink(ctx context.Context, l Load) (prepared, error) {
 	sub, err := wmSubscriber(l, "sink")
 	if err != nil {

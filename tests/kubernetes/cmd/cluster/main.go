@@ -24,15 +24,15 @@ import (
 const usage = `usage: cluster [-state DIR] COMMAND
 
 outside:
-  up [-nodes real=1,simulated=0] [-patience 2m]   bring a cluster up
-  down                                            end it, and remove all of it
-  run [-nodes …] [-patience …] -- PROGRAM …       up, exec and down; the logs stay if PROGRAM fails
+  up [-nodes real=1,simulated=0] [-patience 2m]   start a cluster
+  down                                            end and remove the cluster
+  run [-nodes …] [-patience …] -- PROGRAM …       up, exec and down; keeps the logs if PROGRAM fails
   exec -- PROGRAM …                               run a program inside
-  load IMAGE.tar …                                push the images that docker save wrote
+  load IMAGE.tar …                                push images written by docker save
 
 inside:
-  image TAG PROGRAM [FILE …]                      push an image that runs PROGRAM, and say its digest
-  push IMAGE.tar …                                what load does
+  image TAG PROGRAM [FILE …]                      push an image that runs PROGRAM; print its digest
+  push IMAGE.tar …                                the same as load
 `
 
 func main() {
@@ -88,10 +88,10 @@ func run(ctx context.Context, args []string) error {
 		return image(ctx, args)
 	}
 	flags.Usage()
-	return errors.New("say which command")
+	return errors.New("missing command")
 }
 
-// up brings the cluster up and returns the arguments that are not for it.
+// up starts the cluster and returns the remaining arguments.
 func up(ctx context.Context, config cluster.Config, args []string) (rest []string, err error) {
 	flags := flag.NewFlagSet("up", flag.ExitOnError)
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
@@ -115,7 +115,7 @@ func setNodes(config *cluster.Config, nodes string) error {
 		n, err := strconv.ParseUint(number, 10, 12)
 		switch {
 		case err != nil:
-			return fmt.Errorf("nodes %s: want a number: %w", part, err)
+			return fmt.Errorf("nodes %s: not a number: %w", part, err)
 		case kind == cluster.Real && n <= 1:
 			config.Real = n == 1
 		case kind == cluster.Simulated:
@@ -127,7 +127,7 @@ func setNodes(config *cluster.Config, nodes string) error {
 	return nil
 }
 
-// upAndDown runs a command in a cluster of its own. If the command fails the logs stay.
+// upAndDown runs a command in a new cluster. If the command fails, the logs are kept.
 func upAndDown(ctx context.Context, config cluster.Config, args []string) error {
 	args, err := up(ctx, config, args)
 	if err != nil {
@@ -152,7 +152,7 @@ func inside(state string, args []string) error {
 		args = args[1:]
 	}
 	if len(args) == 0 {
-		return errors.New("say which command to run inside")
+		return errors.New("missing command to run inside")
 	}
 	return cluster.Exec(state, args...)
 }
@@ -170,10 +170,10 @@ func push(ctx context.Context, archives []string) error {
 	return nil
 }
 
-// image makes an image of the files, all in the root directory, that runs the first.
+// image builds an image with the files in the root directory, which runs the first one.
 func image(ctx context.Context, args []string) error {
 	if len(args) < 2 {
-		return errors.New("say which tag and which program")
+		return errors.New("missing tag or program")
 	}
 	content := cluster.Image{Files: map[string]string{}}
 	for _, file := range args[1:] {

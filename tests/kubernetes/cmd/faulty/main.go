@@ -1,4 +1,4 @@
-// Command faulty runs one of the programs that misbehave, as an image for tests.
+// Command faulty runs one of the misbehaving programs, as an image for tests.
 package main
 
 import (

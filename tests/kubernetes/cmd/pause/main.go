@@ -1,4 +1,4 @@
-// Pause holds the namespaces of a pod on a test's node, and buries the processes that are left to it.
+// Command pause holds the namespaces of a pod on a test's node, and reaps orphaned processes.
 package main
 
 import (

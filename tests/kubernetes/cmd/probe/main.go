@@ -1,4 +1,4 @@
-// Probe is the program in the pods of the harness's own tests.
+// Command probe is the program in the pods of the harness's own tests.
 package main
 
 import (
@@ -20,8 +20,8 @@ const usage = `usage: probe serve | eat | count FILE
 
   serve  answer on port 8080 until SIGTERM, and two seconds more:
            /env/NAME        the value of a variable
-           /fetch?url=URL   what URL answers to this pod, which shows its service account over https
-  eat    use ever more memory
+           /fetch?url=URL   the response of URL to this pod, with its service account over https
+  eat    allocate more and more memory
   count  add one to the number in a file, and print it`
 
 func main() {
@@ -48,7 +48,7 @@ func count(file string) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	number, _ := strconv.Atoi(string(content)) // none is zero
+	number, _ := strconv.Atoi(string(content)) // a missing file counts as zero
 	number++
 	fmt.Println(number)
 	return os.WriteFile(file, []byte(strconv.Itoa(number)), 0o644)
@@ -106,7 +106,7 @@ func fetch(ctx context.Context, w io.Writer, url string) error {
 	return err
 }
 
-// clusterTransport trusts the cluster's authority, and writes the service account's token to h.
+// clusterTransport trusts the cluster's authority, and adds the service account's token to h.
 func clusterTransport(h http.Header) (http.RoundTripper, error) {
 	token, err := os.ReadFile(account + "token")
 	if err != nil {

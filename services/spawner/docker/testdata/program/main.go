@@ -1,4 +1,4 @@
-// Program is what the tests run in containers: the suite's program, and a few others.
+// Command program is the program that the tests run in containers: the suite's program, and a few others.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// hog uses memory until it is stopped.
+// hog allocates memory until it is stopped.
 func hog() {
 	fmt.Fprintln(os.Stderr, "hungry")
 	var all [][]byte
@@ -49,7 +49,7 @@ func hog() {
 	}
 }
 
-// spawner opens a backend and closes it, and logs on standard error.
+// spawner opens and closes a backend, which logs to standard error.
 func spawner() {
 	b, err := docker.New(context.Background(), docker.Config{
 		Place: "test", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
@@ -60,7 +60,7 @@ func spawner() {
 	fmt.Fprintln(os.Stderr, "closed:", err)
 }
 
-// confess says on standard error what it may do, a fact a line.
+// confess prints its privileges and limits on standard error, one fact per line.
 func confess() {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
