@@ -183,6 +183,10 @@ func (h *randomHistory) compare() {
 				}
 			}
 		}
+		tended := h.s.serving[x.Mailbox].tended[id] != nil
+		if tended != (x.jobs == 0 || x.drains || left > 0) {
+			h.t.Fatalf("%s: tended is %v", id, tended)
+		}
 		if x.left != left {
 			h.t.Fatalf("%s runs %d jobs of ended flows, counted %d", id, left, x.left)
 		}

@@ -186,15 +186,23 @@ func (p *plan) makeRoom(r admission.Result) {
 // drainSpare drains up to n idle executors, minus those that drain already. It leaves as many as are needed for the
 // jobs that wait, which are counted by mailbox.
 func (p *plan) drainSpare(n int, waiting map[string]int) {
-	for id, x := range p.s.executors {
-		if (x.drains || p.drained[id]) && x.jobs == 0 {
-			n--
+	var ids []string
+	for _, c := range p.s.serving {
+		for id, x := range c.tended {
+			switch {
+			case x.jobs > 0:
+			case x.drains || p.drained[id]:
+				n--
+			default:
+				ids = append(ids, id)
+			}
 		}
 	}
 	if n <= 0 {
 		return
 	}
-	for _, id := range slices.Sorted(maps.Keys(p.s.executors)) {
+	slices.Sort(ids)
+	for _, id := range ids {
 		x := p.s.executors[id]
 		if p.spare(id, x, waiting[x.Mailbox]) {
 			p.drain(id, x, "its capacity is needed by another progdef")
@@ -217,8 +225,12 @@ func (p *plan) spare(id string, x *executor, waiting int) bool {
 
 // tend drains the executors of a mailbox that are not needed any more, and gives up those that do not react.
 func (p *plan) tend(mailbox string) {
-	for _, id := range slices.Sorted(maps.Keys(p.s.serving[mailbox])) {
-		x := p.s.executors[id]
+	c := p.s.serving[mailbox]
+	if c == nil {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.tended)) {
+		x := c.tended[id]
 		p.drainIdle(id, x)
 		p.giveUpLingering(id, x)
 	}
@@ -278,27 +290,25 @@ func (p *plan) waits(id string) {
 		}})
 		return
 	}
-	what := p.waitsFor(f, p.s.roomFor(p.now))
-	if p.overdue(f, what) {
-		return
-	}
-	if isNew {
-		p.tell(id, r, what, queuedPause)
+	if v := p.look(); !v.overdue(f) && isNew {
+		v.tell(f)
 	}
 }
 
 // overdue rejects a flow that has waited for too long.
-func (p *plan) overdue(f *admission.Flow, what contract.FlowQueued) bool {
-	limit := p.s.limits.QueueTime
+func (v view) overdue(f *admission.Flow) bool {
+	limit := v.s.limits.QueueTime
 	if f.Since.IsZero() { // of an earlier version
 		return false
 	}
 	due := f.Since.Add(limit)
-	p.again(due)
-	if p.now.Before(due) {
+	v.again(due)
+	if v.now.Before(due) {
 		return false
 	}
-	p.reject(f.ID, problem.List{{
+	what, line := v.waitsFor(f)
+	v.name(f, &what, line)
+	v.reject(f.ID, problem.List{{
 		Code: problem.QueuedTooLong,
 		Message: fmt.Sprintf("the flow has waited for capacity for %v, the limit of this installation; it is waiting for %s",
 			limit, what.Lacks()),

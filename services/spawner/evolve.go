@@ -207,13 +207,6 @@ func (s *State) busy() (pools []*admission.Pool) {
 	return pools
 }
 
-// roomFor returns the capacity without what is kept for flows with a reservation.
-func (s *State) roomFor(now time.Time) *admission.Room {
-	room := s.room()
-	s.queue.Keep(now, room)
-	return room
-}
-
 // places returns how many more executors may be started.
 func (s *State) places() int { return s.limits.Executors - len(s.executors) - len(s.starting) }
 
@@ -267,6 +260,7 @@ func (s *State) end(flow string, now time.Time) []string {
 			s.free(flow, r, j)
 		} else {
 			s.executors[j.Executor].leaves(now)
+			s.watch(j.Executor, s.executors[j.Executor])
 		}
 	}
 	for mailbox := range tend {
@@ -341,6 +335,7 @@ func (s *State) take(flow string, r *run, j *job, id string) {
 	if !r.Ended.IsZero() {
 		x.leaves(r.Ended)
 	}
+	s.watch(id, x)
 	rev.await(flow, -1)
 	if x.drains {
 		rev.pool.Used--
@@ -363,6 +358,7 @@ func (s *State) lose(flow string, r *run, j *job, now time.Time) {
 	if x.left == 0 {
 		x.LeftSince = time.Time{}
 	}
+	s.watch(j.Executor, x)
 	rev.await(flow, 1)
 	if x.drains {
 		rev.pool.Used++
@@ -409,7 +405,7 @@ func (s *State) executorDraining(id string, now time.Time) []string {
 	if x == nil || x.Draining {
 		return nil
 	}
-	s.setDrains(x, true)
+	s.setDrains(id, x, true)
 	x.Draining, x.Since = true, now
 	return changed(x.Mailbox)
 }

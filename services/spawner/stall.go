@@ -59,7 +59,7 @@ func (p *plan) tellQueued() {
 		p.again(due)
 		return
 	}
-	room := p.s.roomFor(p.now)
+	v := p.look()
 	pools := p.s.queue.Pools()
 	looked, told := 0, make(map[*admission.Flow]bool)
 	for i := range pools {
@@ -67,7 +67,7 @@ func (p *plan) tellQueued() {
 		for at := 0; at < len(line) && looked < toldAtOnce; at = nextLook(at) {
 			if f := line[at]; !f.Claimed() && !p.s.runs[f.ID].Told.At.IsZero() && !told[f] {
 				told[f] = true // it may stand in several lines
-				p.tell(f.ID, p.s.runs[f.ID], p.waitsFor(f, room), queuedPause)
+				v.tell(f)
 			}
 			looked++
 		}
@@ -85,43 +85,72 @@ func nextLook(at int) int {
 	return 1<<bits.Len(uint(at+1)) - 1
 }
 
-// waitsFor returns what a flow waits for and behind which flows, where room is what is there without what is kept.
-func (p *plan) waitsFor(f *admission.Flow, room *admission.Room) contract.FlowQueued {
-	own := make(map[*admission.Pool]int) // what is kept for the flow itself
-	if p.s.queue.Reserved(f, p.now, p.s.room()) {
-		for _, n := range f.Needs {
-			own[n.Pool] = n.Slots
+// A view is the capacity as the waiting flows see it.
+type view struct {
+	*plan
+	// all is what there is, room what is left of it beside what is kept for the flows with a reservation.
+	all, room *admission.Room
+	reserved  []*admission.Flow
+}
+
+func (p *plan) look() view {
+	v := view{plan: p, all: p.s.room(), room: p.s.room()}
+	v.reserved = p.s.queue.Keep(p.now, v.room)
+	return v
+}
+
+// tell tells a waiting flow what it waits for and behind which flows.
+func (v view) tell(f *admission.Flow) {
+	told, line := v.waitsFor(f)
+	if v.isNews(v.s.runs[f.ID], told, queuedPause) {
+		v.name(f, &told, line)
+		v.do(contract.Event{Type: contract.TypeFlowQueued, Subject: f.ID, Data: &told})
+	}
+}
+
+// name names the flows that are ahead of a flow and those that hold what it lacks.
+func (v view) name(f *admission.Flow, told *contract.FlowQueued, line *admission.Pool) {
+	told.Behind = v.ahead(f, line, told.Place)
+	for i, x := range told.Shortage {
+		if x.What == contract.WhatSlots {
+			told.Shortage[i].HeldBy = v.holders(f, v.s.revisions[contract.Mailbox(x.Progdef, x.Revision)])
 		}
 	}
-	out := contract.FlowQueued{Place: 1, Shortage: []contract.Shortage{}}
-	var longest *admission.Pool // the pool with the longest line in front of the flow
+}
+
+// waitsFor returns what a flow lacks, its place, and in which line that is: the longest one in front of it, nil for that
+// of all flows.
+func (v view) waitsFor(f *admission.Flow) (out contract.FlowQueued, line *admission.Pool) {
+	out = contract.FlowQueued{Place: 1, Shortage: []contract.Shortage{}}
+	own := slices.Contains(v.reserved, f)
 	for _, n := range f.Needs {
-		kept := room.Kept(n.Pool) - own[n.Pool]
-		free := room.Free(n.Pool) + room.Kept(n.Pool)
+		kept, free := v.room.Kept(n.Pool), v.all.Free(n.Pool)
+		if own {
+			kept -= n.Slots
+		}
 		if n.Slots <= free-kept {
 			continue
 		}
-		rev := p.s.revisions[n.Pool.Name]
+		rev := v.s.revisions[n.Pool.Name]
 		out.Shortage = append(out.Shortage, contract.Shortage{
 			Progdef: rev.Name, Revision: rev.Pinned.Revision, What: contract.WhatSlots,
-			Needed: n.Slots, Free: max(free, 0), Kept: min(kept, max(free, 0)), Limit: n.Pool.Max * n.Pool.Slots,
-			HeldBy: p.holders(f, rev),
+			Needed: n.Slots, Free: max(free, 0), Kept: max(0, min(kept, free)), Limit: n.Pool.Max * n.Pool.Slots,
 		})
-		if place := p.s.queue.Place(f, n.Pool); longest == nil || place > out.Place {
-			out.Place, longest = place, n.Pool
+		if place := v.s.queue.Place(f, n.Pool); line == nil || place > out.Place {
+			out.Place, line = place, n.Pool
 		}
 	}
-	if free, starts := max(p.s.places(), 0), p.s.room().Starts(f.Needs); starts > free || starts > 0 && len(out.Shortage) == 0 && !room.Fits(f.Needs) {
+	free, starts := max(v.s.places(), 0), v.all.Starts(f.Needs)
+	if starts > free || starts > 0 && len(out.Shortage) == 0 && !v.room.Fits(f.Needs) {
 		out.Shortage = append(out.Shortage, contract.Shortage{
-			What: contract.WhatExecutors, Needed: starts, Free: free, Kept: min(free, max(free-room.Places(), 0)),
-			Limit: p.s.limits.Executors,
+			What: contract.WhatExecutors, Needed: starts, Free: free, Kept: min(free, max(free-v.room.Places(), 0)),
+			Limit: v.s.limits.Executors,
 		})
 	}
-	if longest == nil {
-		out.Place = p.s.queue.Place(f, nil)
+	if line == nil {
+		out.Place = v.s.queue.Place(f, nil)
 	}
-	out.Behind = p.ahead(f, longest, out.Place)
-	return out
+	return out, line
 }
 
 // named bounds how many flows a flow.queued names for each reason.
@@ -148,9 +177,11 @@ func (p *plan) holders(f *admission.Flow, rev *revision) (ids []string) {
 	for id := range rev.awaiting {
 		flows[id] = true
 	}
-	for _, x := range p.s.serving[rev.mailbox()] {
-		for id := range x.flows {
-			flows[id] = true
+	if c := p.s.serving[rev.mailbox()]; c != nil {
+		for _, x := range c.all {
+			for id := range x.flows {
+				flows[id] = true
+			}
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(flows)) {
@@ -161,21 +192,21 @@ func (p *plan) holders(f *admission.Flow, rev *revision) (ids []string) {
 	return ids
 }
 
-// tell publishes what a flow waits for unless the flow was told the same, or something a moment ago. The place
-// alone is worth it when it has shrunk to half.
-func (p *plan) tell(id string, r *run, now contract.FlowQueued, pause time.Duration) {
+// isNews reports whether a flow is to be told what it waits for: not if it was told the same, or something a moment ago.
+// The place alone is worth it when it has shrunk to half.
+func (p *plan) isNews(r *run, now contract.FlowQueued, pause time.Duration) bool {
 	last := r.Told
 	sooner := now.Place > 0 && 2*now.Place <= last.Place
 	switch {
 	case last.At.IsZero():
 	case last.Why == digest(&now) && (last.Place > 0) == (now.Place > 0) && !sooner:
-		return
+		return false
 	case p.now.Before(last.At.Add(pause)):
 		p.again(last.At.Add(pause))
 		p.postponed = true
-		return
+		return false
 	}
-	p.do(contract.Event{Type: contract.TypeFlowQueued, Subject: id, Data: &now})
+	return true
 }
 
 // tellStalls tells flows that have their capacity, and jobs that wait for executors that cannot run yet, why that is.
@@ -188,9 +219,12 @@ func (p *plan) tellStalls() {
 		}
 		for _, flow := range slices.Sorted(maps.Keys(rev.awaiting)) {
 			r := p.s.runs[flow]
-			if short := p.s.shortOfExecutors(flow, r); len(short) > 0 && looked < toldAtOnce {
-				p.tell(flow, r, contract.FlowQueued{Shortage: short}, stallPause)
-				looked++
+			told := contract.FlowQueued{Shortage: p.s.shortOfExecutors(flow, r)}
+			if len(told.Shortage) == 0 || looked == toldAtOnce {
+				continue
+			}
+			if looked++; p.isNews(r, told, stallPause) {
+				p.do(contract.Event{Type: contract.TypeFlowQueued, Subject: flow, Data: &told})
 			}
 		}
 	}

@@ -15,10 +15,10 @@ import (
 // State is the capacity there is, and who holds or awaits it. Fields in capitals are stored.
 type State struct {
 	limits    Limits
-	revisions map[string]*revision            // by mailbox
-	current   map[string]*revision            // by progdef: those that the catalogue names
-	executors map[string]*executor            // by id, until they have exited
-	serving   map[string]map[string]*executor // the same by mailbox
+	revisions map[string]*revision // by mailbox
+	current   map[string]*revision // by progdef: those that the catalogue names
+	executors map[string]*executor // by id, until they have exited
+	serving   map[string]*crew     // the same by mailbox
 	runs      map[string]*run
 	queue     *admission.Queue
 	// short are the revisions that have fewer executors than they should.
@@ -132,6 +132,12 @@ type executor struct {
 	givenUp bool
 }
 
+// A crew is the executors of one mailbox. Tended are those that may have to be drained or given up: the idle ones, the
+// draining ones and those that run jobs of flows that have ended.
+type crew struct {
+	all, tended map[string]*executor
+}
+
 // A run is one flow, from flow.planned until it has ended and its last job has gone.
 type run struct {
 	Trace   string    `json:"trace,omitempty"` // its W3C trace context
@@ -182,7 +188,7 @@ func (x *exits) add(id string) {
 func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 	s := &State{
 		limits: l, revisions: make(map[string]*revision), current: make(map[string]*revision),
-		executors: make(map[string]*executor), serving: make(map[string]map[string]*executor),
+		executors: make(map[string]*executor), serving: make(map[string]*crew),
 		runs: make(map[string]*run), queue: admission.NewQueue(l.ReserveAfter), short: make(map[*revision]struct{}),
 		valid: make(map[string]struct{}), gone: exits{known: make(map[string]bool)},
 		waiting: make(map[string]string), stalled: make(map[string]*run), starting: make(map[string]*revision),
@@ -210,8 +216,10 @@ func (s *State) revision(name string, p progdef.Pinned) *revision {
 func (s *State) addRevision(r *revision) {
 	r.awaiting = make(map[string]int)
 	s.revisions[r.mailbox()] = r
-	for _, x := range s.serving[r.mailbox()] {
-		r.count(x, 1)
+	if c := s.serving[r.mailbox()]; c != nil {
+		for _, x := range c.all {
+			r.count(x, 1)
+		}
 	}
 	s.settle(r)
 }
@@ -236,7 +244,7 @@ func (s *State) noLongerCurrent(name string) {
 // forget drops a revision that nothing refers to any more.
 func (s *State) forget(mailbox string) {
 	r := s.revisions[mailbox]
-	if r == nil || r.current || r.used > 0 || len(s.serving[mailbox]) > 0 || s.queue.Wanted(&r.pool) {
+	if r == nil || r.current || r.used > 0 || s.serving[mailbox] != nil || s.queue.Wanted(&r.pool) {
 		return
 	}
 	delete(s.revisions, mailbox)
@@ -268,10 +276,20 @@ func (s *State) add(id string, x *executor) {
 	s.started(id)
 	s.executors[id] = x
 	if s.serving[x.Mailbox] == nil {
-		s.serving[x.Mailbox] = make(map[string]*executor)
+		s.serving[x.Mailbox] = &crew{all: make(map[string]*executor), tended: make(map[string]*executor)}
 	}
-	s.serving[x.Mailbox][id] = x
+	s.serving[x.Mailbox].all[id] = x
 	s.recount(x, 1)
+	s.watch(id, x)
+}
+
+// watch notes whether an executor must be looked at when its mailbox is tended.
+func (s *State) watch(id string, x *executor) {
+	if x.jobs == 0 || x.drains || x.left > 0 {
+		s.serving[x.Mailbox].tended[id] = x
+	} else {
+		delete(s.serving[x.Mailbox].tended, id)
+	}
 }
 
 // remove removes an executor that runs no more.
@@ -279,7 +297,9 @@ func (s *State) remove(id string) {
 	x := s.executors[id]
 	s.recount(x, -1)
 	delete(s.executors, id)
-	if delete(s.serving[x.Mailbox], id); len(s.serving[x.Mailbox]) == 0 {
+	c := s.serving[x.Mailbox]
+	delete(c.tended, id)
+	if delete(c.all, id); len(c.all) == 0 {
 		delete(s.serving, x.Mailbox)
 	}
 }
@@ -292,11 +312,12 @@ func (s *State) recount(x *executor, sign int) {
 }
 
 // setDrains notes that an executor is draining or is about to, or that it is not.
-func (s *State) setDrains(x *executor, drains bool) {
+func (s *State) setDrains(id string, x *executor, drains bool) {
 	if x.drains != drains {
 		s.recount(x, -1)
 		x.drains = drains
 		s.recount(x, 1)
+		s.watch(id, x)
 	}
 }
 
@@ -317,7 +338,7 @@ func inFlight(s *State, e contract.Event, begins bool) {
 		}
 	case *contract.ExecutorDraining:
 		if x := s.executors[d.Executor]; x != nil {
-			s.setDrains(x, begins || x.Draining)
+			s.setDrains(d.Executor, x, begins || x.Draining)
 		}
 	}
 }

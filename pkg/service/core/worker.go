@@ -19,8 +19,8 @@ type Task struct {
 	effects    []contract.Event
 	intent     []contract.Event // the effects of the first task in a series of attempts
 	aggregates []string         // the aggregates of the effects
-	keys       []string // decided again when the task has ended
-	refuses    string   // the aggregate whose failed effect the task answers
+	keys       []string         // decided again when the task has ended
+	refuses    string           // the aggregate whose failed effect the task answers
 	// decided is the last message folded when the task was decided, published the last one that the task published.
 	decided, published uint64
 }

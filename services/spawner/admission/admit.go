@@ -67,18 +67,13 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 	return out
 }
 
-// Keep keeps in the room what is reserved.
-func (q *Queue) Keep(now time.Time, room *Room) {
+// Keep keeps in the room what is reserved, and returns the flows that have a reservation.
+func (q *Queue) Keep(now time.Time, room *Room) []*Flow {
 	reserved, _ := newDecision(room).reserved(q, now)
 	for _, f := range reserved {
 		room.keep(f.Needs)
 	}
-}
-
-// Reserved reports whether a flow has a reservation.
-func (q *Queue) Reserved(f *Flow, now time.Time, room *Room) bool {
-	reserved, _ := newDecision(room).reserved(q, now)
-	return slices.Contains(reserved, f)
+	return reserved
 }
 
 // due returns the first flow of each class that was passed and has waited long enough to get a reservation, and
