@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -119,7 +120,7 @@ func (m *machine) do(line string) string {
 	case "gone":
 		return m.feed(contract.Event{Type: factGone, Time: m.now, With: Gone{Flow: f[1], Job: f[2]}})
 	case "state":
-		return fmt.Sprintf("runs=%d cancels=%d", len(m.s.runs), len(m.s.cancels))
+		return fmt.Sprintf("runs=%d cancels=%d", len(m.s.runs), len(m.s.cancels.of))
 	}
 	m.t.Fatalf("unknown command %q", line)
 	return ""
@@ -230,7 +231,7 @@ func (m *machine) feed(e contract.Event) string {
 		effects, _ := Decide(m.s, touched[0], m.now)
 		touched = touched[1:]
 		for _, x := range effects {
-			if line := shown(x); line != "" {
+			if line := printed(x); line != "" {
 				out = append(out, line)
 			}
 			touched = append(touched, m.fold(x)...)
@@ -239,8 +240,8 @@ func (m *machine) feed(e contract.Event) string {
 	return strings.Join(out, "\n")
 }
 
-// shown is the line of an effect, "" for acts that nobody sees.
-func shown(x contract.Event) string {
+// printed is the line of an effect, "" for acts that nobody sees.
+func printed(x contract.Event) string {
 	if x.Type == actListen || x.Type == actLose || x.Type == actDoubt || x.Type == actAbandon {
 		return ""
 	}
@@ -277,13 +278,14 @@ func TestFailedStartsAreForgotten(t *testing.T) {
 	if err := decode(m.s, raw); err != nil {
 		t.Fatal(err)
 	}
-	if want := map[string]int{"greet.r1": 2, "shout.r1": 1}; !maps.Equal(m.s.failing, want) {
-		t.Errorf("%v, want %v", m.s.failing, want)
+	want := map[string]map[string]int{"f": {"greet.r1": 1, "shout.r1": 1}, "g": {"greet.r1": 1}}
+	if got := m.s.failedStarts(); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 	for _, line := range []string{"started g a x3", "done g a x3", "cancel f"} {
 		m.do(line)
 	}
-	if len(m.s.runs)+len(m.s.failing) > 0 {
-		t.Errorf("%d runs, failing %v", len(m.s.runs), m.s.failing)
+	if len(m.s.runs)+len(m.s.mailboxes) > 0 {
+		t.Errorf("%d runs, mailboxes %v", len(m.s.runs), m.s.mailboxes)
 	}
 }

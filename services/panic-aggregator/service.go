@@ -331,48 +331,26 @@ func findGone(ctx context.Context, r *service.Runtime[*State]) error {
 
 func lookForGone(ctx context.Context, r *service.Runtime[*State]) error {
 	var waiting []waitingJob
+	var checked int
 	now := r.EstimatedTime()
-	r.Read(func(s *State) { waiting = s.longWaiting(goneBatch, now) })
-	if len(waiting) == 0 {
-		return nil
-	}
-	jobs, err := r.Link().JS.Stream(ctx, contract.StreamJobs)
-	if err != nil {
-		return err
-	}
-	for _, w := range waiting {
-		_, err := jobs.GetLastMsgForSubject(ctx, w.subject)
-		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound):
-			r.Fold(contract.Event{Type: factGone, With: w.Gone})
-		case err != nil:
+	r.Read(func(s *State) { waiting, checked = s.longWaiting(goneBatch, now) })
+	if len(waiting) > 0 {
+		jobs, err := r.Link().JS.Stream(ctx, contract.StreamJobs)
+		if err != nil {
 			return err
 		}
+		for _, w := range waiting {
+			_, err := jobs.GetLastMsgForSubject(ctx, w.subject)
+			switch {
+			case errors.Is(err, jetstream.ErrMsgNotFound):
+				r.Fold(contract.Event{Type: factGone, With: w.Gone})
+			case err != nil:
+				return err
+			}
+		}
+	}
+	if checked > 0 {
+		r.Fold(contract.Event{Type: factChecked, With: checked})
 	}
 	return nil
-}
-
-type waitingJob struct {
-	Gone
-	subject string
-}
-
-// longWaiting returns up to limit jobs that have waited for a claim for longer than a beat.
-func (s *State) longWaiting(limit int, now time.Time) []waitingJob {
-	var out []waitingJob
-	for flow, r := range s.runs {
-		if !r.Spawned {
-			continue
-		}
-		for name, j := range r.Jobs {
-			if j.State != contract.JobWaiting || !j.pulse.gone.IsZero() || now.Sub(r.Waiting) < j.Health.Interval.D() {
-				continue
-			}
-			subject := contract.JobSubject(j.Progdef, j.Revision, flow, name)
-			if out = append(out, waitingJob{Gone{flow, name}, subject}); len(out) == limit {
-				return out
-			}
-		}
-	}
-	return out
 }
