@@ -49,11 +49,12 @@ func (s *State) decideRun(flow string, r *run, now time.Time) (effects []contrac
 		effects = append(r.reports(flow, true), verdict(contract.TypeFlowCompleted, flow, r.completion(now)))
 		return effects, next
 	case !r.ends(now):
-		effects = r.reports(flow, false)
+		stalls, next := s.stalls(flow, r, now)
+		effects = append(r.reports(flow, false), stalls...)
 		if !r.suspect {
-			return effects, r.Deadline
+			return effects, sooner(next, r.Deadline)
 		}
-		return append(effects, s.judgeSilence(flow, r, now)...), s.nextDeath(r, now)
+		return append(effects, s.judgeSilence(flow, r, now)...), sooner(next, s.nextDeath(r, now))
 	}
 	waits := s.waits(r, now)
 	last := waits.IsZero()
@@ -192,6 +193,14 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// sooner returns the earlier of two times; a zero time is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // endVerdict returns the verdict of a run that did not complete. A failure takes precedence over a later cancel.

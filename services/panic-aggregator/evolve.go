@@ -32,6 +32,8 @@ func Evolve(s *State, e contract.Event) []string {
 		s.plan(e.Subject, d)
 	case *contract.FlowSpawned:
 		s.with(e.Subject, func(r *run) { s.spawn(r, e.Time) })
+	case *contract.FlowStalled:
+		s.stalled(e, d)
 	case *contract.FlowCancel:
 		return s.askCancel(e, d)
 	case *contract.FlowCleaned:
@@ -73,6 +75,8 @@ func (s *State) fact(e contract.Event) []string {
 	case factChecked:
 		s.checked(e.With.(int))
 		return nil
+	case factTraffic:
+		return s.measured(e.With.([]Traffic), e.Time)
 	case factListening:
 		s.ears = ears{begun: true}
 		return nil
@@ -176,6 +180,7 @@ func (s *State) plan(flow string, d *contract.FlowPlanned) {
 			r.Edges[i] = edge{e.From, e.To, e.Const}
 		}
 		r.Stream = d.Stream
+		r.room = roomOf(d)
 		_, last := r.stopSubjects(flow)
 		for _, j := range d.Jobs {
 			r.Jobs[j.Job] = &job{
@@ -189,12 +194,25 @@ func (s *State) plan(flow string, d *contract.FlowPlanned) {
 	})
 }
 
+// roomOf returns the room of each edge of a flow: it is the same for all.
+func roomOf(d *contract.FlowPlanned) (x room) {
+	for _, j := range d.Jobs {
+		for _, ends := range []map[string]contract.Address{j.Inputs, j.Outputs} {
+			for _, a := range ends {
+				x = room{max(x.Window, a.Window), max(x.Frames, a.Frames), max(x.Slots, a.Slots)}
+			}
+		}
+	}
+	return x
+}
+
 // spawn puts the jobs of a planned run on their mailboxes.
 func (s *State) spawn(r *run, now time.Time) {
 	r.Spawned, r.Waiting = r.Planned, now
 	if !r.Spawned {
 		return
 	}
+	s.watchTraffic(r, traffic{since: now})
 	for _, j := range r.sorted() {
 		if j.State == contract.JobWaiting && j.waits == nil {
 			s.wait(j, 0)
@@ -236,6 +254,7 @@ func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) {
 		j.State, j.Executor, j.Heard = contract.JobRunning, d.Executor, later(e.Time, s.ears.again)
 		j.pulse = pulse{deaf: s.ears.deaf}
 		s.claimed(j)
+		s.moved(r, e.Time)
 		x := s.executor(d.Executor)
 		x.Proved = true
 		s.hold(x, j)
@@ -279,6 +298,7 @@ func (s *State) jobDone(e contract.Event, d *contract.JobDone) []string {
 			s.close(j, contract.JobStopped, d.PortCounts)
 		default:
 			s.close(j, contract.JobEnded, d.PortCounts)
+			s.moved(r, e.Time)
 		}
 	})
 	return []string{e.Subject, keyUnanswerable}

@@ -25,6 +25,8 @@ type indexes struct {
 	mailboxes map[string]*mailbox
 	// unclaimed holds the same jobs, the least recently checked first.
 	unclaimed list.List
+	// flowing holds the runs whose edges are checked, the least recently checked first.
+	flowing list.List
 }
 
 func newIndexes() indexes { return indexes{mailboxes: make(map[string]*mailbox)} }
@@ -173,7 +175,9 @@ func (s *State) hold(x *executor, j *job) {
 func (s *State) reindex(failed map[string]map[string]int) {
 	var waiting []*job
 	for flow, r := range s.runs {
-		r.flow = flow
+		if r.flow = flow; r.Spawned {
+			s.watchTraffic(r, r.Stall.traffic())
+		}
 		for _, c := range r.Clients {
 			c.run = r
 			s.alive(c)
@@ -198,6 +202,9 @@ func (s *State) reindex(failed map[string]map[string]int) {
 
 // unindex removes a run that has ended.
 func (s *State) unindex(r *run) {
+	if r.traffic.place != nil {
+		s.flowing.Remove(r.traffic.place)
+	}
 	for _, c := range r.Clients {
 		s.living.remove(c)
 	}

@@ -128,7 +128,7 @@ func (h *histories) beat(t *rapid.T) {
 }
 
 func (h *histories) fact(t *rapid.T) {
-	switch rapid.IntRange(0, 4).Draw(t, "fact") {
+	switch rapid.IntRange(0, 5).Draw(t, "fact") {
 	case 0:
 		h.fold(Missing(Gone{h.pick(t, "f", 4), h.pick(t, "j", 3)}, h.now))
 	case 1:
@@ -137,8 +137,28 @@ func (h *histories) fact(t *rapid.T) {
 		h.fold(contract.Event{Type: core.FactLate, With: time.Second})
 	case 3:
 		h.fold(contract.Event{Type: factChecked, With: 2})
+	case 5:
+		h.fold(Measured([]Traffic{{h.pick(t, "f", 4), int64(rapid.IntRange(-1, 2).Draw(t, "records"))}}, h.now))
+		h.stalls()
 	case 4:
 		h.event(contract.TypeTick, "tick", &contract.Tick{})
+	}
+}
+
+// stalls publishes the stalls that have begun or ended: each once.
+func (h *histories) stalls() {
+	for flow, r := range h.s.runs {
+		effects, _ := h.s.stalls(flow, r, h.now)
+		for _, e := range effects {
+			d := e.Data.(*contract.FlowStalled)
+			if d.Stalled != (r.Stall == nil) {
+				h.Fatalf("%s is said to be stalled (%t) twice", flow, d.Stalled)
+			}
+			h.event(e.Type, flow, d)
+		}
+		if again, _ := h.s.stalls(flow, r, h.now); len(again) > 0 {
+			h.Fatalf("%+v is decided behind %+v", again[0].Data, effects)
+		}
 	}
 }
 
@@ -259,6 +279,18 @@ func (h *histories) compare() {
 	}
 	if len(held) > 0 {
 		h.Fatalf("executors %v are not known", slices.Collect(maps.Keys(held)))
+	}
+	flowing := 0
+	for _, r := range s.runs {
+		if r.Spawned != (r.traffic.place != nil) {
+			h.Fatalf("%s: spawned %t, but its edges are checked: %t", r.flow, r.Spawned, r.traffic.place != nil)
+		}
+		if r.Spawned {
+			flowing++
+		}
+	}
+	if s.flowing.Len() != flowing {
+		h.Fatalf("the edges of %d runs are checked, not of %d", s.flowing.Len(), flowing)
 	}
 	want := scanWaiting(s)
 	for name, m := range s.mailboxes {

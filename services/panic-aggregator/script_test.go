@@ -117,6 +117,29 @@ func (m *machine) do(line string) string {
 	case "client": // f c1, or f c1 released
 		b := ClientBeat{Flow: f[1], Client: f[2], For: 45 * time.Second, Released: len(f) > 3}
 		return m.feed(contract.Event{Type: factClient, Time: m.now, With: b})
+	case "traffic": // f 12: the readers have read so many records; f -1: that is not known
+		n, _ := strconv.ParseInt(f[2], 10, 64)
+		return m.feed(Measured([]Traffic{{f[1], n}}, m.now))
+	case "ahead": // f 12 2m: the same, at a time that the events have not come to
+		n, _ := strconv.ParseInt(f[2], 10, 64)
+		d, _ := time.ParseDuration(f[3])
+		Evolve(m.s, Measured([]Traffic{{f[1], n}}, m.now.Add(d)))
+		return m.decide(Open(m.s))
+	case "due": // the flows whose edges are checked next
+		var out []string
+		for _, x := range m.s.dueTraffic(m.now) {
+			out = append(out, x.flow)
+		}
+		return strings.Join(out, " ")
+	case "reload": // a new process starts from a snapshot
+		raw, err := encode(m.s)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if m.s = NewState(DefaultLimits()); decode(m.s, raw) != nil {
+			m.t.Fatal("the snapshot cannot be read")
+		}
+		return m.restart()
 	case "gone":
 		return m.feed(contract.Event{Type: factGone, Time: m.now, With: Gone{Flow: f[1], Job: f[2]}})
 	case "state":
@@ -223,9 +246,13 @@ func (m *machine) fold(e contract.Event) []string {
 	return Evolve(m.s, e)
 }
 
-// feed folds an event, and what is decided until there is nothing to do.
+// feed folds an event, and what is decided.
 func (m *machine) feed(e contract.Event) string {
-	touched := append(m.fold(e), Open(m.s)...) // as if the time of each had come
+	return m.decide(append(m.fold(e), Open(m.s)...)) // as if the time of each had come
+}
+
+// decide folds what is decided until there is nothing to do.
+func (m *machine) decide(touched []string) string {
 	var out []string
 	for len(touched) > 0 {
 		effects, _ := Decide(m.s, touched[0], m.now)

@@ -43,7 +43,7 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		Perform: w.perform,
 		Asks:    w.asks(),
 		Observe: []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.receiveBeats, pulses},
-		Lead:    []func(context.Context, *service.Runtime[*State]) error{findGone, w.boundHistory},
+		Lead:    []func(context.Context, *service.Runtime[*State]) error{findGone, w.watchTraffic, w.boundHistory},
 	}, c.Config)
 }
 
@@ -53,7 +53,7 @@ func Logic() core.Logic[*State] {
 		Name: Name,
 		Folds: []contract.Type{
 			contract.TypeFlowSubmit, contract.TypeFlowCancel, contract.TypeFlowValidated, contract.TypeFlowRejected,
-			contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned,
+			contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned, contract.TypeFlowStalled,
 			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
 			contract.TypeFlowCleaned, contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,
 			contract.TypeExecutorStarted, contract.TypeExecutorDraining, contract.TypeExecutorExited,
@@ -62,7 +62,7 @@ func Logic() core.Logic[*State] {
 		},
 		Answers: []contract.Type{
 			contract.TypeFlowCancel, contract.TypeFlowValidated, contract.TypeFlowRejected,
-			contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned,
+			contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned, contract.TypeFlowStalled,
 			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
 			contract.TypeFlowCleaned, contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,
 		},
@@ -110,6 +110,8 @@ func (w *wiring) perform(
 		return w.listen(ctx, r, e)
 	case actStore:
 		return e, w.store(ctx, e.With.(batch))
+	case contract.TypeFlowStalled:
+		return w.describe(ctx, r, e), nil
 	}
 	return e, nil
 }

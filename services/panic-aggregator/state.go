@@ -82,6 +82,8 @@ type Limits struct {
 	// CancelMemory is the retention of a cancel for an unknown flow, Cancels the maximum number of them.
 	CancelMemory time.Duration
 	Cancels      int
+	// StallAfter is the time without a record on any edge of a flow after which the flow counts as stalled.
+	StallAfter time.Duration
 }
 
 // DefaultLimits are the documented defaults.
@@ -89,6 +91,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Settle: 150 * time.Millisecond, Report: 10 * time.Second,
 		StartAttempts: 3, ClientSilence: time.Minute, CancelMemory: 10 * time.Minute, Cancels: 10_000,
+		StallAfter: time.Minute,
 	}
 }
 
@@ -115,6 +118,7 @@ type run struct {
 	Jobs    map[string]*job `json:"jobs"`
 	Open    int             `json:"open"` // jobs that have not ended
 	Edges   []edge          `json:"edges"`
+	room                    // of each edge
 	// Stream stores the flow's edges and stops; "" where the plan is older than version 0.2.
 	Stream string `json:"stream,omitempty"`
 	// Panics is where the panics of jobs that have them wired are written, by job.
@@ -127,13 +131,23 @@ type run struct {
 	Clients map[string]*client `json:"clients,omitempty"`
 	// Ending is when the run began to end, zero while it goes on.
 	Ending time.Time `json:"ending,omitzero"`
+	// Stall is set while the flow is published as stalled.
+	Stall *stall `json:"stall,omitempty"`
 
-	flow string
+	flow    string
+	traffic traffic
 	// stopped and stoppedLast are when this process has sent the stops, zero before.
 	stopped, stoppedLast time.Time
 	// suspect is set when a job or a client seems silent, listened is when all signs of life until then were heard.
 	suspect  bool
 	listened time.Time
+}
+
+// A room bounds what is sent over an edge and not consumed, as a contract.Address does.
+type room struct {
+	Window int64 `json:"window,omitempty"`
+	Frames int64 `json:"frames,omitempty"`
+	Slots  int64 `json:"slots,omitempty"`
 }
 
 // An edge is what is needed of a contract.PlannedEdge.
@@ -184,6 +198,7 @@ const (
 	factClient    contract.Type = "fact.client"    // With a ClientBeat
 	factGone      contract.Type = "fact.gone"      // With a Gone
 	factChecked   contract.Type = "fact.checked"   // With the number of unclaimed jobs that were checked
+	factTraffic   contract.Type = "fact.traffic"   // With a []Traffic
 	factListening contract.Type = "fact.listening" // signs of life are received from now on
 	factPulse     contract.Type = "fact.pulse"     // time to check for silent jobs
 	factStored    contract.Type = "fact.stored"    // With the last event that history includes

@@ -102,6 +102,10 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 		if e.EndsFlow() || rank(s.Phase) < rank(contract.TypeFlowValidated) {
 			s.Verdict, s.Problems, s.Edges = e.Type, d.Problems, nil
 		}
+	case *contract.FlowStalled:
+		if s.Stalled = nil; d.Stalled && s.Verdict == "" {
+			s.Stalled = d
+		}
 	case *contract.JobStarted:
 		setJob(&s, d.Job, contract.JobStatus{JobSummary: contract.JobSummary{State: contract.JobRunning, Executor: d.Executor}})
 	case *contract.JobDone:
@@ -147,7 +151,7 @@ func rank(t contract.Type) int {
 func advance(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	switch {
 	case contract.IsVerdict(e.Type):
-		s.Verdict, s.Problems = e.Type, nil // of an earlier submission
+		s.Verdict, s.Problems, s.Stalled = e.Type, nil, nil // problems of an earlier submission
 	case e.Type == contract.TypeFlowValidated && rank(s.Phase) < rank(e.Type):
 		s.Verdict, s.Problems = "", nil
 	}
