@@ -263,6 +263,31 @@ func BenchmarkLongWaiting(b *testing.B) {
 	}
 }
 
+// A round of checks whether something moves: what is due, and what was read.
+func BenchmarkTraffic(b *testing.B) {
+	c := full(b)
+	records := int64(0)
+	for b.Loop() {
+		c.now, records = c.now.Add(trafficEvery), records+1
+		var all []Traffic
+		for _, f := range c.s.dueTraffic(c.now) {
+			all = append(all, Traffic{f.flow, records})
+		}
+		for _, flow := range Evolve(c.s, Measured(all, c.now)) {
+			Decide(c.s, flow, c.now)
+		}
+	}
+}
+
+// All flows are listed.
+func BenchmarkCurrent(b *testing.B) {
+	c := full(b)
+	for b.Loop() {
+		for range c.s.current {
+		}
+	}
+}
+
 // BenchmarkMemory reports the bytes of a running flow and of a queued one.
 func BenchmarkMemory(b *testing.B) {
 	const n = 10_000

@@ -104,22 +104,23 @@ func (s *State) show(e contract.Event) {
 	}
 	r := s.runs[e.Subject]
 	if r != nil && e.EndsFlow() {
-		status.Jobs, r = r.statuses(nil), nil
+		status.Jobs, r = r.statuses(make(map[string]contract.JobStatus)), nil
 	}
 	status.set(With(status.FlowStatus, e), r)
 	refused := e.Type == contract.TypeFlowRejected && status.Phase == e.Type && !e.EndsFlow()
 	if refused || e.Type == contract.TypeFlowCleaned {
 		delete(s.shown, e.Subject)
-		s.past.add(e.Seq, status.full(nil, nil))
+		s.past.add(e.Seq, status.full(nil))
 	}
 }
 
-// current yields the flows that are not in history. The jobs of one are valid until the next.
+// current yields the flows that are not in history, those that are not cleaned up without their inputs and outputs. The
+// jobs of one are valid until the next.
 func (s *State) current(yield func(contract.FlowStatus) bool) {
 	jobs := make(map[string]contract.JobStatus)
 	for flow, status := range s.shown {
 		clear(jobs)
-		if !yield(status.full(s.runs[flow], jobs)) {
+		if !yield(status.brief(s.runs[flow], jobs)) {
 			return
 		}
 	}
@@ -138,7 +139,7 @@ func (s *State) current(yield func(contract.FlowStatus) bool) {
 // status finds a flow that is not in history.
 func (s *State) status(flow string) (contract.FlowStatus, bool) {
 	if status := s.shown[flow]; status != nil {
-		return status.full(s.runs[flow], nil), true
+		return status.full(s.runs[flow]), true
 	}
 	return s.past.find(flow)
 }

@@ -39,7 +39,7 @@ func encode(s *State) ([]byte, error) {
 		Unanswerable: s.unanswerable.of, Executors: s.executors, FailedStarts: s.failedStarts(),
 	}
 	for flow, x := range s.shown {
-		status := x.full(nil, nil)
+		status := x.full(nil)
 		i.Shown[flow] = &status
 	}
 	for _, c := range s.cancels.all() {

@@ -162,7 +162,7 @@ func (s *State) stalled(e contract.Event, d *contract.FlowStalled) {
 		t.records = d.Records
 		if d.Stalled {
 			r.Stall = &stall{d.Since, d.Records}
-			t.since = later(t.since, d.Since)
+			t.since = later(t.since, sooner(d.Since, e.Time)) // a forged event may name any time
 		} else {
 			r.Stall = nil
 			t.since = later(t.since, e.Time)

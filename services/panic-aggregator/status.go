@@ -32,21 +32,24 @@ func (x *shown) set(s contract.FlowStatus, r *run) {
 	x.FlowStatus = s
 }
 
-// full returns the status. The jobs of a run are put into the map, which may be nil.
-func (x *shown) full(r *run, jobs map[string]contract.JobStatus) contract.FlowStatus {
-	s := x.FlowStatus
+// full returns the status. r is the flow's run, nil if it has ended.
+func (x *shown) full(r *run) contract.FlowStatus {
+	s := x.brief(r, make(map[string]contract.JobStatus))
 	s.Inputs, s.Outputs = unpacked(x.inputs), unpacked(x.outputs)
+	return s
+}
+
+// brief returns the status without inputs and outputs. The jobs of a run are put into a map.
+func (x *shown) brief(r *run, jobs map[string]contract.JobStatus) contract.FlowStatus {
+	s := x.FlowStatus
 	if r != nil {
 		s.Jobs = r.statuses(jobs)
 	}
 	return s
 }
 
-// statuses puts the jobs of a run into a map, or into a new one.
+// statuses puts the jobs of a run into a map.
 func (r *run) statuses(into map[string]contract.JobStatus) map[string]contract.JobStatus {
-	if into == nil {
-		into = make(map[string]contract.JobStatus, len(r.Jobs))
-	}
 	for name, j := range r.Jobs {
 		into[name] = contract.JobStatus{
 			Progdef: j.Progdef, Revision: j.Revision, JobSummary: j.JobSummary, PortCounts: j.Ports,
