@@ -19,6 +19,7 @@ const (
 	TypeFlowPlanned      Type = "flow.planned"
 	TypeFlowQueued       Type = "flow.queued"
 	TypeFlowSpawned      Type = "flow.spawned"
+	TypeFlowStalled      Type = "flow.stalled"
 	TypeFlowCompleted    Type = "flow.completed"
 	TypeFlowPanic        Type = "flow.panic"
 	TypeFlowCancelled    Type = "flow.cancelled"

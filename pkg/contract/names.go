@@ -47,6 +47,9 @@ func EdgeSubject(shard, flow string, n int) string {
 	return "edges." + shard + "." + flow + ".frame." + strconv.Itoa(n)
 }
 
+// FlowFrames matches every frame that a shard stores for one flow.
+func FlowFrames(shard, flow string) string { return "edges." + shard + "." + flow + ".frame.>" }
+
 // CreditSubject carries what the reader of the flow's n-th edge has consumed.
 func CreditSubject(shard, flow string, n int) string {
 	return "edges." + shard + "." + flow + ".credit." + strconv.Itoa(n)

@@ -269,7 +269,54 @@ type EdgeCount struct {
 	// ClosedEarly is true when the reader stopped before the end; only then may Received be less than Sent in a
 	// completed flow.
 	ClosedEarly bool `json:"closedEarly,omitempty"`
+	// Unread is the size in bytes of what is stored of an edge of a running flow and not read. Fill is the used part of
+	// its window, in percent.
+	Unread int64 `json:"unread,omitempty"`
+	Fill   int   `json:"fill,omitempty"`
+	// Waits is the end of an edge of a running flow that waits for the other one, "" if neither does.
+	Waits Side `json:"waits,omitempty"`
 }
+
+// A Side is an end of an edge.
+type Side string
+
+// The ends of an edge. A writer waits while the window is full, a reader while there is nothing to read.
+const (
+	SideWriter Side = "writer"
+	SideReader Side = "reader"
+)
+
+// FlowStalled reports that no record has moved on any edge of a flow for a while although jobs run, or that something
+// moves again.
+type FlowStalled struct {
+	// Stalled is true at the beginning of a stall, and false at its end.
+	Stalled bool `json:"stalled"`
+	// Since is the time from which on nothing moved, as far as known.
+	Since time.Time `json:"since"`
+	// Records is the number of records that all readers together had read at the time of the event.
+	Records int64 `json:"records"`
+	// Blocking lists what the flow waits for: the running and unclaimed jobs, inputs ("inputs.name") and outputs that
+	// nothing else keeps waiting. It is empty at the end of a stall, and if all wait for each other.
+	Blocking []string `json:"blocking"`
+	// Edges lists edges on which one end waits for the other one or something is unread, full ones first; at most
+	// StalledEdges of them.
+	Edges []EdgeCount `json:"edges"`
+}
+
+// WaitsFor says in a few words what a stalled flow waits for.
+func (d *FlowStalled) WaitsFor() string {
+	const named = 10
+	switch n := len(d.Blocking); {
+	case n == 0:
+		return "each job waits for another one"
+	case n > named:
+		return fmt.Sprintf("waits for %s and %d more", strings.Join(d.Blocking[:named], ", "), n-named)
+	}
+	return "waits for " + strings.Join(d.Blocking, ", ")
+}
+
+// StalledEdges bounds FlowStalled.Edges and FlowStalled.Blocking.
+const StalledEdges = 100
 
 // FlowCompleted is the verdict on a flow whose jobs are all done.
 type FlowCompleted struct {

@@ -28,8 +28,10 @@ type FlowStatus struct {
 	Inputs  map[string]Address `json:"inputs,omitempty"`
 	Outputs map[string]Address `json:"outputs,omitempty"`
 	// Waits lists the ends of a running flow that wait for a client.
-	Waits    []ClientWait `json:"waits,omitempty"`
-	Queued   *FlowQueued  `json:"queued,omitempty"`
+	Waits  []ClientWait `json:"waits,omitempty"`
+	Queued *FlowQueued  `json:"queued,omitempty"`
+	// Stalled is set while no record moves in the flow although jobs run.
+	Stalled  *FlowStalled `json:"stalled,omitempty"`
 	Problems problem.List `json:"problems,omitempty"`
 	// Failures lists the cause first.
 	Failures    []JobFailure `json:"failures,omitempty"`
@@ -104,7 +106,7 @@ type FlowLine struct {
 	Jobs map[JobState]int `json:"jobs,omitempty"`
 	// Place is the flow's place in the queue for capacity, or 0 if it is not in the queue.
 	Place int `json:"place,omitempty"`
-	// Message is the first failure, the reason of a cancel, the first problem, or why executors of a running flow
-	// cannot run yet, shortened.
+	// Message is the first failure, the reason of a cancel, the first problem, what a stalled flow waits for, or why
+	// executors of a running flow cannot run yet, shortened.
 	Message string `json:"message,omitempty"`
 }

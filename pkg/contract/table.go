@@ -41,6 +41,7 @@ var Table = []Entry{
 	{TypeJobStarted, OfJob, false, []string{"executor"}, payload[JobStarted], "An executor has claimed the job; published at most once per job."},
 	{TypeJobDone, OfJob, false, []string{"executor"}, payload[JobDone], "The job ended without a failure: records and bytes per port."},
 	{TypeJobPanic, OfJob, false, []string{"executor"}, payload[JobPanic], "The job failed: kind, message, port and record."},
+	{TypeFlowStalled, OfFlow, false, []string{"panic-aggregator"}, payload[FlowStalled], "No record has moved in the flow for a while although jobs run, or records move again: who waits for whom."},
 	{TypeFlowCompleted, OfFlow, false, []string{"panic-aggregator"}, payload[FlowCompleted], "Verdict: every job is done; the records and bytes of each edge."},
 	{TypeFlowPanic, OfFlow, false, []string{"panic-aggregator"}, payload[FlowPanic], "Verdict: the flow failed; the first cause, then all other failures."},
 	{TypeFlowCancelled, OfFlow, false, []string{"panic-aggregator"}, payload[FlowCancelled], "Verdict: a user cancelled the flow, or a client that it depends on disappeared."},

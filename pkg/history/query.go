@@ -181,6 +181,8 @@ func Line(s contract.FlowStatus) contract.FlowLine {
 // message explains a flow's state in a few words.
 func message(s contract.FlowStatus) string {
 	switch {
+	case s.Stalled != nil && s.Verdict == "":
+		return "stalled: " + s.Stalled.WaitsFor()
 	case len(s.Failures) > 0 && s.Failures[0].Job != "":
 		return s.Failures[0].Job + ": " + s.Failures[0].Message
 	case len(s.Failures) > 0:

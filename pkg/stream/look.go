@@ -99,32 +99,67 @@ func inSlot(ctx context.Context, js jetstream.JetStream, a contract.Address, fra
 	}
 }
 
-// lookFor is how long the broker keeps the consumer of an Unread whose caller has exited.
+// lookFor is how long the broker keeps the consumer of a Backlogs that has ended.
 const lookFor = 5 * time.Second
 
-// Unread returns the size, in bytes, of the stored frames of an edge after those that its reader has consumed.
-// Everything sent is stored while there is no reader. It is 0 for a flow that was planned before version 0.2.
-func Unread(
-	ctx context.Context, js jetstream.JetStream, a contract.Address, consumed uint64,
-) (total int64, err error) {
-	if a.Slots == 0 {
-		return 0, nil
-	}
-	// The slot may still hold a consumed frame of an earlier round.
-	if first, err := inSlot(ctx, js, a, consumed+1); err != nil || first != consumed+1 {
-		return 0, err
-	}
-	slots, err := storedFrames(ctx, js, a)
+// A Backlog is what is stored of an edge behind the frames that its reader has consumed: all that was sent, once the
+// reader has consumed nothing for two seconds.
+type Backlog struct {
+	// Frames and Bytes are the number and the size of the frames.
+	Frames, Bytes int64
+	largest       int64
+}
+
+// Fill returns the used part of the edge's window, in percent.
+func (b Backlog) Fill(window, frames int64) int {
+	return int(min(100, max(100*b.Bytes/max(window, 1), 100*b.Frames/max(frames, 1))))
+}
+
+// Full reports whether the writer has to wait for the reader: another frame does not fit into the window.
+func (b Backlog) Full(window, frames int64) bool {
+	return b.Frames > 0 && (b.Frames >= frames || b.Bytes+b.largest > window)
+}
+
+// Backlogs returns the backlogs of a flow's edges. slots is the number of slots of an edge, consumed is the number of
+// the last consumed frame of each edge. A shard stores the edges; there are none for a flow that was planned before
+// version 0.2.
+func Backlogs(
+	ctx context.Context, js jetstream.JetStream, shard, flow string, slots int64, consumed []uint64,
+) ([]Backlog, error) {
+	out := make([]Backlog, len(consumed))
+	stored, err := storedFrames(ctx, js, contract.EdgeStream(shard), contract.FlowFrames(shard, flow))
 	if err != nil {
-		return 0, fmt.Errorf("measure what is stored of %s: %w", a.Subject, err)
+		return out, fmt.Errorf("measure the edges of flow %s: %w", flow, err)
 	}
-	last := uint64(0)
-	for frame := consumed + 1; ; frame++ {
-		f, stored := slots[a.Slot(frame)]
-		if !stored || f.size < wire.HeaderSize || f.seq <= last { // cleared, or of an earlier round
-			return total, nil
+	for n := range out {
+		a := contract.EdgeAddress(shard, flow, n, 0, slots, "")
+		first := consumed[n] + 1
+		if _, any := stored[a.Slot(first)]; slots == 0 || !any {
+			continue
 		}
-		total += f.size
+		// The slot may still hold a consumed frame of an earlier round.
+		number, err := inSlot(ctx, js, a, first)
+		if err != nil {
+			return out, err
+		}
+		if number == first {
+			out[n] = backlog(stored, a, first)
+		}
+	}
+	return out, nil
+}
+
+// backlog adds up the stored frames of an edge from the first one on.
+func backlog(stored map[string]slotFrame, a contract.Address, first uint64) (b Backlog) {
+	last := uint64(0)
+	for frame := first; ; frame++ {
+		f, ok := stored[a.Slot(frame)]
+		if !ok || f.size < wire.HeaderSize || f.seq <= last { // cleared, or of an earlier round
+			return b
+		}
+		b.Frames++
+		b.Bytes += f.size
+		b.largest = max(b.largest, f.size)
 		last = f.seq
 	}
 }
@@ -135,10 +170,10 @@ type slotFrame struct {
 	size int64
 }
 
-// storedFrames returns the stored messages of an edge, by subject.
-func storedFrames(ctx context.Context, js jetstream.JetStream, a contract.Address) (map[string]slotFrame, error) {
-	c, err := js.OrderedConsumer(ctx, a.Stream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{a.Subject + ".*"}, HeadersOnly: true, InactiveThreshold: lookFor,
+// storedFrames returns what is stored on some subjects, by subject.
+func storedFrames(ctx context.Context, js jetstream.JetStream, stream, subjects string) (map[string]slotFrame, error) {
+	c, err := js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{subjects}, HeadersOnly: true, InactiveThreshold: lookFor,
 	})
 	if err != nil {
 		return nil, err

@@ -24,8 +24,10 @@ func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 	flow := string(id)
 	if status, ok := s.status(flow); ok {
 		status.Jobs, status.Edges = maps.Clone(status.Jobs), slices.Clone(status.Edges)
+		var x room
+		s.with(flow, func(r *run) { x = r.room })
 		return service.Later(func(ctx context.Context) (any, error) {
-			w.look(ctx, &status)
+			w.look(ctx, &status, x)
 			return w.fitting(status)
 		}), nil
 	}

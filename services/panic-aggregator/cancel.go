@@ -1,45 +1,115 @@
 package aggregator
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
+// A bySeq holds what is known of messages by their place in EVENTS, in that order.
+type bySeq[T any] struct {
+	of    map[uint64]T
+	order []uint64 // also the places of some that are removed
+}
+
+func newBySeq[T any]() bySeq[T] { return bySeq[T]{of: make(map[uint64]T)} }
+
+// add adds a message that is behind all others.
+func (b *bySeq[T]) add(seq uint64, v T) {
+	b.of[seq] = v
+	b.order = append(b.order, seq)
+}
+
+func (b *bySeq[T]) remove(seq uint64) {
+	delete(b.of, seq)
+	for len(b.order) > 0 && !b.has(b.order[0]) {
+		b.order = b.order[1:]
+	}
+	if len(b.order) > 2*len(b.of) {
+		b.order = slices.DeleteFunc(b.order, func(seq uint64) bool { return !b.has(seq) })
+	}
+}
+
+func (b *bySeq[T]) has(seq uint64) bool {
+	_, ok := b.of[seq]
+	return ok
+}
+
+// all yields all messages in order.
+func (b *bySeq[T]) all() iter.Seq2[uint64, T] {
+	return func(yield func(uint64, T) bool) {
+		for _, seq := range b.order {
+			if v, ok := b.of[seq]; ok && !yield(seq, v) {
+				return
+			}
+		}
+	}
+}
+
+// cancels holds the cancels of flows that are not known.
+type cancels struct {
+	bySeq[*cancel]
+	flows map[string][]*cancel
+}
+
+func newCancels() cancels {
+	return cancels{bySeq: newBySeq[*cancel](), flows: make(map[string][]*cancel)}
+}
+
+func (x *cancels) add(c *cancel) {
+	x.bySeq.add(c.Seq, c)
+	x.flows[c.Flow] = append(x.flows[c.Flow], c)
+}
+
+// take removes the cancels of a newly known flow, and returns the first one.
+func (x *cancels) take(flow string) (first *cancel) {
+	for i, c := range x.flows[flow] {
+		if i == 0 {
+			first = c
+		}
+		x.bySeq.remove(c.Seq)
+	}
+	delete(x.flows, flow)
+	return first
+}
+
+// answered removes a cancel.
+func (x *cancels) answered(seq uint64) {
+	c := x.of[seq]
+	if c == nil {
+		return
+	}
+	x.bySeq.remove(seq)
+	rest := slices.DeleteFunc(x.flows[c.Flow], func(o *cancel) bool { return o == c })
+	if x.flows[c.Flow] = rest; len(rest) == 0 {
+		delete(x.flows, c.Flow)
+	}
+}
+
 // askCancel folds a cancel. The flow may be unknown because its submission is not folded yet.
 func (s *State) askCancel(e contract.Event, d *contract.FlowCancel) []string {
-	c := cancel{Seq: e.Seq, ID: e.ID, Flow: e.Subject, By: e.Source, Reason: d.Reason, At: e.Time}
+	c := &cancel{Seq: e.Seq, ID: e.ID, Flow: e.Subject, By: e.Source, Reason: d.Reason, At: e.Time}
 	r := s.runs[e.Subject]
 	switch {
 	case r == nil && s.shown[e.Subject] != nil && s.shown[e.Subject].Verdict != "":
 		return nil // it has ended
 	case r == nil:
-		s.cancels = append(s.cancels, c)
+		s.cancels.add(c)
 		return []string{keyUnanswerable}
 	case r.Cancel == nil:
-		r.Cancel, r.CancelledFirst = &c, len(r.Failures) == 0
+		r.Cancel, r.CancelledFirst = c, len(r.Failures) == 0
 		r.beginEnding(e.Time)
 	}
 	return []string{e.Subject}
 }
 
-// takeCancel removes the cancels of a newly known flow, and returns the first one.
-func (s *State) takeCancel(flow string) (first *cancel) {
-	s.cancels = slices.DeleteFunc(s.cancels, func(c cancel) bool {
-		if c.Flow == flow && first == nil {
-			first = &c
-		}
-		return c.Flow == flow
-	})
-	return first
-}
-
 // answered removes a message that was answered with a dead letter.
 func (s *State) answered(seq uint64) []string {
-	delete(s.unanswerable, seq)
+	s.unanswerable.remove(seq)
 	if flow, waits := s.submitted.flows[seq]; waits {
 		s.submitted.answered(flow)
 	}
-	s.cancels = slices.DeleteFunc(s.cancels, func(c cancel) bool { return c.Seq == seq })
+	s.cancels.answered(seq)
 	return []string{keyUnanswerable}
 }

@@ -30,7 +30,15 @@ type client struct {
 	// lasts is for how long it is alive then, deaf is for how long we had been deaf. They are not stored: a new
 	// process grants every client its time again.
 	lasts, deaf time.Duration
+	run         *run // nil while the flow is not known
+	clock       timer
 }
+
+func (c *client) of() *run                { return c.run }
+func (c *client) timer() *timer           { return &c.clock }
+func (c *client) dead(s *State) time.Time { return s.clientGone(c) }
+
+func (c *client) lasting(s *State) (time.Time, time.Duration) { return c.Heard, s.patience(c) }
 
 const (
 	// clientsMost bounds the clients of one flow, because any client may publish signs of life.
@@ -46,25 +54,35 @@ func (s *State) clientHeard(b ClientBeat, now time.Time) {
 		return
 	}
 	clients := s.clientsOf(b.Flow, now)
-	if _, known := clients[b.Client]; known || clients != nil && len(clients) < clientsMost {
-		clients[b.Client] = client{Heard: now, lasts: min(b.For, longestPulse), deaf: s.ears.deaf}
+	c := clients[b.Client]
+	if c == nil {
+		if clients == nil || len(clients) >= clientsMost {
+			return
+		}
+		c = &client{run: s.runs[b.Flow]}
+		clients[b.Client] = c
+	}
+	c.Heard, c.lasts, c.deaf = now, min(b.For, longestPulse), s.ears.deaf
+	if c.run != nil {
+		s.alive(c)
 	}
 }
 
 // released removes a client. A client also releases a flow that has ended: nothing is remembered of it.
 func (s *State) released(b ClientBeat) {
 	delete(s.early.of[b.Flow], b.Client)
-	if r := s.runs[b.Flow]; r != nil {
+	if r := s.runs[b.Flow]; r != nil && r.Clients[b.Client] != nil {
+		s.living.remove(r.Clients[b.Client])
 		delete(r.Clients, b.Client)
 	}
 }
 
 // clientsOf returns the clients of a flow, nil if it has ended.
-func (s *State) clientsOf(flow string, now time.Time) map[string]client {
+func (s *State) clientsOf(flow string, now time.Time) map[string]*client {
 	r, shown := s.runs[flow], s.shown[flow]
 	switch {
 	case r != nil && r.Clients == nil:
-		r.Clients = make(map[string]client)
+		r.Clients = make(map[string]*client)
 		return r.Clients
 	case r != nil:
 		return r.Clients
@@ -76,7 +94,7 @@ func (s *State) clientsOf(flow string, now time.Time) map[string]client {
 
 // early holds the clients of flows that are not known yet. They are not stored.
 type early struct {
-	of    map[string]map[string]client
+	of    map[string]map[string]*client
 	order []earlyFlow // the oldest first
 }
 
@@ -86,7 +104,7 @@ type earlyFlow struct {
 }
 
 // clients returns the clients of a flow, and remembers it for a while.
-func (e *early) clients(flow string, now time.Time, memory time.Duration) map[string]client {
+func (e *early) clients(flow string, now time.Time, memory time.Duration) map[string]*client {
 	if clients := e.of[flow]; clients != nil {
 		return clients
 	}
@@ -94,13 +112,13 @@ func (e *early) clients(flow string, now time.Time, memory time.Duration) map[st
 		delete(e.of, e.order[0].flow)
 		e.order = e.order[1:]
 	}
-	e.of[flow] = make(map[string]client)
+	e.of[flow] = make(map[string]*client)
 	e.order = append(e.order, earlyFlow{flow, now})
 	return e.of[flow]
 }
 
 // take returns the clients of a newly known flow. Each gets its full time from now on, given ears.deaf.
-func (e *early) take(flow string, now time.Time, deaf time.Duration) map[string]client {
+func (e *early) take(flow string, now time.Time, deaf time.Duration) map[string]*client {
 	clients := e.of[flow]
 	delete(e.of, flow)
 	for name, c := range clients {
@@ -111,12 +129,12 @@ func (e *early) take(flow string, now time.Time, deaf time.Duration) map[string]
 }
 
 // clientGone returns when a client counts as gone without a further beat; the zero time before this process listens.
-func (s *State) clientGone(c client) time.Time {
+func (s *State) clientGone(c *client) time.Time {
 	return s.until(c.Heard, s.patience(c), c.deaf, 0)
 }
 
 // patience returns how long a client may be silent.
-func (s *State) patience(c client) time.Duration { return max(c.lasts, s.limits.ClientSilence) }
+func (s *State) patience(c *client) time.Duration { return max(c.lasts, s.limits.ClientSilence) }
 
 // silentClients lists the clients of a run whose time has expired.
 func (s *State) silentClients(r *run, now time.Time) (out []string) {

@@ -49,11 +49,12 @@ func (s *State) decideRun(flow string, r *run, now time.Time) (effects []contrac
 		effects = append(r.reports(flow, true), verdict(contract.TypeFlowCompleted, flow, r.completion(now)))
 		return effects, next
 	case !r.ends(now):
-		effects = r.reports(flow, false)
+		stalls, next := s.stalls(flow, r, now)
+		effects = append(r.reports(flow, false), stalls...)
 		if !r.suspect {
-			return effects, r.Deadline
+			return effects, sooner(next, r.Deadline)
 		}
-		return append(effects, s.judgeSilence(flow, r, now)...), s.nextDeath(r, now)
+		return append(effects, s.judgeSilence(flow, r, now)...), sooner(next, s.nextDeath(r, now))
 	}
 	waits := s.waits(r, now)
 	last := waits.IsZero()
@@ -64,20 +65,30 @@ func (s *State) decideRun(flow string, r *run, now time.Time) (effects []contrac
 	return effects, waits
 }
 
+// answersAtOnce bounds the dead letters of one decision. Those that follow are decided when these are stored.
+const answersAtOnce = 16
+
 // refuse answers unanswerable messages with dead letters.
 func (s *State) refuse(now time.Time) (effects []contract.Event, next time.Time) {
-	for i, c := range s.cancels {
-		if until := c.At.Add(s.limits.CancelMemory); until.After(now) && len(s.cancels)-i <= s.limits.Cancels {
+	left := len(s.cancels.of)
+	for seq, c := range s.cancels.all() {
+		if until := c.At.Add(s.limits.CancelMemory); until.After(now) && left <= s.limits.Cancels {
 			next = until
 			break
 		}
-		effects = append(effects, deadLetter(c.Seq, unanswerable{
+		if left--; len(effects) == answersAtOnce {
+			return effects, next
+		}
+		effects = append(effects, deadLetter(seq, unanswerable{
 			Subject: string(contract.TypeFlowCancel), Source: c.By, ID: c.ID,
 			Why: fmt.Sprintf("live flow %q not found: nothing to cancel", c.Flow),
 		}))
 	}
-	for _, seq := range slices.Sorted(maps.Keys(s.unanswerable)) {
-		effects = append(effects, deadLetter(seq, s.unanswerable[seq]))
+	for seq, u := range s.unanswerable.all() {
+		if len(effects) >= answersAtOnce {
+			break
+		}
+		effects = append(effects, deadLetter(seq, u))
 	}
 	return effects, next
 }
@@ -184,6 +195,14 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// sooner returns the earlier of two times; a zero time is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // endVerdict returns the verdict of a run that did not complete. A failure takes precedence over a later cancel.
 func (r *run) endVerdict(flow string, now time.Time) contract.Event {
 	switch {
@@ -276,7 +295,7 @@ func (r *run) counts() []contract.EdgeCount {
 	return out
 }
 
-func (r *run) count(e contract.PlannedEdge) contract.EdgeCount {
+func (r *run) count(e edge) contract.EdgeCount {
 	c := contract.EdgeCount{From: e.From, To: e.To, Sent: e.Const}
 	writer, out := r.jobAt(e.From)
 	switch {

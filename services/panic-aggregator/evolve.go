@@ -1,7 +1,9 @@
 package aggregator
 
 import (
+	"container/list"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +31,9 @@ func Evolve(s *State, e contract.Event) []string {
 	case *contract.FlowPlanned:
 		s.plan(e.Subject, d)
 	case *contract.FlowSpawned:
-		s.with(e.Subject, func(r *run) { r.Spawned, r.Waiting = r.Planned, e.Time })
+		s.with(e.Subject, func(r *run) { s.spawn(r, e.Time) })
+	case *contract.FlowStalled:
+		s.stalled(e, d)
 	case *contract.FlowCancel:
 		return s.askCancel(e, d)
 	case *contract.FlowCleaned:
@@ -70,6 +74,11 @@ func (s *State) fact(e contract.Event) []string {
 	case factGone:
 		s.found(e.With.(Gone), e.Time)
 		return nil
+	case factChecked:
+		s.checked(e.With.(int))
+		return nil
+	case factTraffic:
+		return s.measured(e.With.([]Traffic), e.Time)
 	case factListening:
 		s.ears = ears{begun: true}
 		return nil
@@ -135,13 +144,17 @@ func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
 	if s.runs[e.Subject] != nil {
 		return
 	}
-	r := &run{Since: e.Time, Trace: e.TraceParent, Jobs: map[string]*job{}, FailedStarts: map[string]int{}}
+	r := &run{Since: e.Time, Trace: e.TraceParent, flow: e.Subject, Jobs: map[string]*job{}}
 	if d.Flow.Deadline > 0 {
 		r.Deadline = e.Time.Add(d.Flow.Deadline.D())
 	}
 	r.Clients = s.early.take(e.Subject, e.Time, s.ears.deaf)
+	for _, c := range r.Clients {
+		c.run = r
+		s.alive(c)
+	}
 	s.runs[e.Subject] = r
-	if c := s.takeCancel(e.Subject); c != nil {
+	if c := s.cancels.take(e.Subject); c != nil {
 		r.Cancel, r.CancelledFirst, r.Ending = c, true, e.Time
 	}
 }
@@ -152,16 +165,7 @@ func (s *State) end(e contract.Event) []string {
 	if r == nil {
 		return nil
 	}
-	for _, j := range r.Jobs {
-		if j.State == contract.JobRunning {
-			s.leave(e.Subject, j)
-		}
-	}
-	for mailbox := range r.FailedStarts {
-		if s.failing[mailbox]--; s.failing[mailbox] == 0 {
-			delete(s.failing, mailbox)
-		}
-	}
+	s.unindex(r)
 	delete(s.runs, e.Subject)
 	return nil
 }
@@ -172,8 +176,13 @@ func (s *State) plan(flow string, d *contract.FlowPlanned) {
 			return
 		}
 		r.Planned = true
-		r.Deadline, r.Edges, r.Open, r.Panics = d.Deadline, d.Edges, len(d.Jobs), d.Panics
+		r.Deadline, r.Open, r.Panics = d.Deadline, len(d.Jobs), d.Panics
+		r.Edges = make([]edge, len(d.Edges))
+		for i, e := range d.Edges {
+			r.Edges[i] = edge{e.From, e.To, e.Const}
+		}
 		r.Stream = d.Stream
+		r.room = roomOf(d)
 		_, last := r.stopSubjects(flow)
 		for _, j := range d.Jobs {
 			r.Jobs[j.Job] = &job{
@@ -181,9 +190,36 @@ func (s *State) plan(flow string, d *contract.FlowPlanned) {
 				Progdef:    j.Progdef, Revision: j.Revision,
 				Health:    d.Progdefs[j.Progdef].Document.Health,
 				Reporting: j.Stop == last,
+				run:       r, name: j.Job,
 			}
 		}
 	})
+}
+
+// roomOf returns the room of each edge of a flow: it is the same for all.
+func roomOf(d *contract.FlowPlanned) (x room) {
+	for _, j := range d.Jobs {
+		for _, ends := range []map[string]contract.Address{j.Inputs, j.Outputs} {
+			for _, a := range ends {
+				x = room{max(x.Window, a.Window), max(x.Frames, a.Frames), max(x.Slots, a.Slots)}
+			}
+		}
+	}
+	return x
+}
+
+// spawn puts the jobs of a planned run on their mailboxes.
+func (s *State) spawn(r *run, now time.Time) {
+	r.Spawned, r.Waiting = r.Planned, now
+	if !r.Spawned {
+		return
+	}
+	s.watchTraffic(r, traffic{since: now})
+	for _, j := range r.sorted() {
+		if j.State == contract.JobWaiting && j.waits == nil {
+			s.wait(j, 0)
+		}
+	}
 }
 
 func (r *run) beginEnding(now time.Time) {
@@ -202,10 +238,10 @@ func (r *run) job(name string) *job {
 func (s *State) executor(id string) *executor {
 	x := s.executors[id]
 	if x == nil && s.exits.known[id] != nil {
-		return &executor{flows: make(map[string]int)} // it has exited: nothing is stored about it
+		return new(executor) // it has exited: nothing is stored about it
 	}
 	if x == nil {
-		x = &executor{flows: make(map[string]int)}
+		x = new(executor)
 		s.executors[id] = x
 	}
 	return x
@@ -219,26 +255,17 @@ func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) {
 		}
 		j.State, j.Executor, j.Heard = contract.JobRunning, d.Executor, later(e.Time, s.ears.again)
 		j.pulse = pulse{deaf: s.ears.deaf}
+		s.claimed(j)
+		s.moved(r, e.Time)
 		x := s.executor(d.Executor)
 		x.Proved = true
+		s.hold(x, j)
 		if exit := s.exits.known[d.Executor]; exit != nil {
-			s.fail(e.Subject, r, d.Job, j, crash(exit), contract.PortCounts{}, e.Time)
-			return
+			s.fail(j, crash(exit), contract.PortCounts{}, e.Time)
+		} else if m := s.mailboxes[j.mailbox()]; m != nil {
+			m.forgiven = m.failed
 		}
-		x.flows[e.Subject]++
-		s.forgiveStarts(j.mailbox())
 	})
-}
-
-// forgiveStarts resets the failed starts of a mailbox once one of its executors has started a job.
-func (s *State) forgiveStarts(mailbox string) {
-	if s.failing[mailbox] == 0 {
-		return
-	}
-	delete(s.failing, mailbox)
-	for _, r := range s.runs {
-		delete(r.FailedStarts, mailbox)
-	}
 }
 
 // owned returns the job if the executor started it. An event about a live job from another executor is answered with
@@ -259,7 +286,7 @@ func (s *State) owned(e contract.Event, r *run, name, executor string) *job {
 }
 
 func (s *State) unanswered(e contract.Event, why string) {
-	s.unanswerable[e.Seq] = unanswerable{Subject: string(e.Type), Source: e.Source, ID: e.ID, Why: why}
+	s.unanswerable.add(e.Seq, unanswerable{Subject: string(e.Type), Source: e.Source, ID: e.ID, Why: why})
 }
 
 func (s *State) jobDone(e contract.Event, d *contract.JobDone) []string {
@@ -268,11 +295,12 @@ func (s *State) jobDone(e contract.Event, d *contract.JobDone) []string {
 		switch {
 		case j == nil:
 		case d.Stopped && !r.ends(e.Time):
-			s.fail(e.Subject, r, d.Job, j, edgesGone(), d.PortCounts, e.Time)
+			s.fail(j, edgesGone(), d.PortCounts, e.Time)
 		case d.Stopped:
-			s.close(e.Subject, r, j, contract.JobStopped, d.PortCounts)
+			s.close(j, contract.JobStopped, d.PortCounts)
 		default:
-			s.close(e.Subject, r, j, contract.JobEnded, d.PortCounts)
+			s.close(j, contract.JobEnded, d.PortCounts)
+			s.moved(r, e.Time)
 		}
 	})
 	return []string{e.Subject, keyUnanswerable}
@@ -290,42 +318,43 @@ func edgesGone() contract.Failure {
 func (s *State) jobPanicked(e contract.Event, d *contract.JobPanic) []string {
 	s.with(e.Subject, func(r *run) {
 		if j := s.owned(e, r, d.Job, d.Executor); j != nil {
-			s.fail(e.Subject, r, d.Job, j, d.Failure, d.PortCounts, e.Time)
+			s.fail(j, d.Failure, d.PortCounts, e.Time)
 		}
 	})
 	return []string{e.Subject, keyUnanswerable}
 }
 
 // close ends a job.
-func (s *State) close(flow string, r *run, j *job, state contract.JobState, ports contract.PortCounts) {
+func (s *State) close(j *job, state contract.JobState, ports contract.PortCounts) {
+	s.claimed(j)
+	s.living.remove(j)
 	if j.State == contract.JobRunning {
-		s.leave(flow, j)
+		s.leave(j)
 	}
 	j.State, j.Ports = state, ports
-	r.Open--
+	j.run.Open--
 }
 
 // leave records that an executor no longer runs a job.
-func (s *State) leave(flow string, j *job) {
+func (s *State) leave(j *job) {
+	s.running--
 	x := s.executors[j.Executor]
 	if x == nil {
 		return
 	}
-	if x.flows[flow]--; x.flows[flow] <= 0 {
-		delete(x.flows, flow)
+	if i := slices.Index(x.jobs, j); i >= 0 {
+		x.jobs = slices.Delete(x.jobs, i, i+1)
 	}
-	if !x.Known && len(x.flows) == 0 {
+	if !x.Known && len(x.jobs) == 0 {
 		delete(s.executors, j.Executor) // the spawner has not started it: no further events
 	}
 }
 
-func (s *State) fail(
-	flow string, r *run, name string, j *job, f contract.Failure, ports contract.PortCounts, now time.Time,
-) {
-	s.close(flow, r, j, contract.JobPanicked, ports)
-	j.Failure = &contract.JobFailure{Job: name, Progdef: j.Progdef, Executor: j.Executor, Failure: f}
-	r.Failures = append(r.Failures, *j.Failure)
-	r.beginEnding(now)
+func (s *State) fail(j *job, f contract.Failure, ports contract.PortCounts, now time.Time) {
+	s.close(j, contract.JobPanicked, ports)
+	j.Failure = &contract.JobFailure{Job: j.name, Progdef: j.Progdef, Executor: j.Executor, Failure: f}
+	j.run.Failures = append(j.run.Failures, *j.Failure)
+	j.run.beginEnding(now)
 }
 
 func (s *State) executorExited(e contract.Event, d *contract.ExecutorExited) (keys []string) {
@@ -335,15 +364,10 @@ func (s *State) executorExited(e contract.Event, d *contract.ExecutorExited) (ke
 	if x == nil {
 		return nil // it was not started, or has already exited
 	}
-	for flow := range x.flows {
-		keys = append(keys, flow)
-		s.with(flow, func(r *run) {
-			for name, j := range r.sorted() {
-				if j.State == contract.JobRunning && j.Executor == d.Executor {
-					s.fail(flow, r, name, j, crash(d), contract.PortCounts{}, e.Time)
-				}
-			}
-		})
+	slices.SortFunc(x.jobs, byName) // the same events give the same verdict
+	for _, j := range x.jobs {
+		keys = append(keys, j.run.flow)
+		s.fail(j, crash(d), contract.PortCounts{}, e.Time)
 	}
 	if !x.Proved {
 		keys = append(keys, s.startFailed(d, e.Time)...)
@@ -363,23 +387,20 @@ func crash(d *contract.ExecutorExited) contract.Failure {
 // startFailed counts an executor that exited before it started a job. After Limits.StartAttempts of them, the waiting
 // jobs of its mailbox panic.
 func (s *State) startFailed(d *contract.ExecutorExited, now time.Time) (flows []string) {
-	mailbox := contract.Mailbox(d.Progdef, d.Revision)
-	for flow, r := range s.runs {
-		if !r.Spawned || !r.waitsFor(mailbox) {
-			continue
+	m := s.mailboxes[contract.Mailbox(d.Progdef, d.Revision)]
+	if m == nil {
+		return nil
+	}
+	m.failed++
+	for e, next := m.jobs.Front(), (*list.Element)(nil); e != nil; e = next {
+		next = e.Next()
+		j := e.Value.(*job)
+		times := m.failures(j)
+		if times < s.limits.StartAttempts && !d.Permanent {
+			break // those behind it have not waited longer
 		}
-		if r.FailedStarts[mailbox] == 0 {
-			s.failing[mailbox]++
-		}
-		if r.FailedStarts[mailbox]++; r.FailedStarts[mailbox] < s.limits.StartAttempts && !d.Permanent {
-			continue
-		}
-		flows = append(flows, flow)
-		for name, j := range r.sorted() {
-			if j.State == contract.JobWaiting && j.mailbox() == mailbox {
-				s.fail(flow, r, name, j, neverStarted(d, r.FailedStarts[mailbox]), contract.PortCounts{}, now)
-			}
-		}
+		flows = append(flows, j.run.flow)
+		s.fail(j, neverStarted(d, times), contract.PortCounts{}, now)
 	}
 	return flows
 }
@@ -391,13 +412,4 @@ func neverStarted(d *contract.ExecutorExited, times int) contract.Failure {
 			times, d.Progdef, d.Ending())
 	}
 	return f
-}
-
-func (r *run) waitsFor(mailbox string) bool {
-	for _, j := range r.Jobs {
-		if j.State == contract.JobWaiting && j.mailbox() == mailbox {
-			return true
-		}
-	}
-	return false
 }

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/dagyo/dagyo/pkg v0.0.0-00010101000000-000000000000
 	github.com/nats-io/nats.go v1.55.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (

@@ -48,6 +48,34 @@ type pulse struct {
 	gone time.Time
 }
 
+func (j *job) of() *run      { return j.run }
+func (j *job) timer() *timer { return &j.clock }
+
+// dead returns when the job counts as dead without a further beat; the zero time while it need not beat.
+func (j *job) dead(s *State) time.Time {
+	from, lasts := j.lasting(s)
+	if from.IsZero() || j.ended() {
+		return time.Time{}
+	}
+	more := time.Duration(0)
+	if s.excused(j, from) {
+		more = slack(lasts)
+	}
+	return s.until(from, lasts, j.pulse.deaf, more)
+}
+
+// lasting returns the last sign of life of the job, zero if it need not give any, and the time that it counts as alive
+// after that.
+func (j *job) lasting(*State) (from time.Time, lasts time.Duration) {
+	if from = j.Heard; j.State == contract.JobWaiting {
+		from = j.pulse.gone
+	}
+	if j.pulse.lasts > 0 {
+		return from, j.pulse.lasts
+	}
+	return from, j.Health.Timeout.D()
+}
+
 // longestPulse bounds the time that a beat is valid.
 const longestPulse = 24 * time.Hour
 
@@ -58,22 +86,6 @@ func slack(lasts time.Duration) time.Duration { return lasts / 4 * 3 }
 // lateListening is the maximum time, on a machine that is not overloaded, until all published signs of life are
 // folded.
 const lateListening = 250 * time.Millisecond
-
-// dead returns when the job counts as dead without a further beat; the zero time while it need not beat.
-func (s *State) dead(j *job) time.Time {
-	from, deaf := j.Heard, j.pulse.deaf
-	if j.State == contract.JobWaiting {
-		from = j.pulse.gone
-	}
-	if from.IsZero() || j.ended() {
-		return time.Time{}
-	}
-	lasts, more := j.lasts(), time.Duration(0)
-	if s.excused(j, from) {
-		more = slack(lasts)
-	}
-	return s.until(from, lasts, deaf, more)
-}
 
 // until returns when the time since a beat expires, given ears.deaf at the beat. Only time in which this process could
 // receive counts, with a minimum slack. It returns the zero time before this process listens.
@@ -94,14 +106,6 @@ func (s *State) excused(j *job, beat time.Time) bool {
 	return !s.ears.strained.Before(since) || x != nil && x.heard.After(since.Add(j.Health.Interval.D()))
 }
 
-// lasts returns the time that the job counts as alive after its last sign of life.
-func (j *job) lasts() time.Duration {
-	if j.pulse.lasts > 0 {
-		return j.pulse.lasts
-	}
-	return j.Health.Timeout.D()
-}
-
 // heard folds a beat of a job. A late beat is a sign of overload.
 func (s *State) heard(b Beat, now time.Time) {
 	s.with(b.Flow, func(r *run) {
@@ -117,6 +121,7 @@ func (s *State) heard(b Beat, now time.Time) {
 		}
 		j.Heard = now
 		j.pulse = pulse{lasts: min(b.For, longestPulse), deaf: s.ears.deaf}
+		s.alive(j)
 	})
 }
 
@@ -126,6 +131,7 @@ func (s *State) found(g Gone, now time.Time) {
 	s.with(g.Flow, func(r *run) {
 		if j := r.job(g.Job); j != nil && j.State == contract.JobWaiting && j.pulse.gone.IsZero() {
 			j.pulse.gone, j.pulse.deaf = now, s.ears.deaf
+			s.alive(j)
 		}
 	})
 }
@@ -133,12 +139,18 @@ func (s *State) found(g Gone, now time.Time) {
 // suspect returns the flows with a job or client that seems silent, by this process's estimate of the time. The decision
 // follows when all signs of life until then are received.
 func (s *State) suspect(now time.Time) (flows []string) {
-	for flow, r := range s.runs {
-		if r.suspect = len(s.silent(r, now)) > 0 || len(s.silentClients(r, now)) > 0; r.suspect {
-			flows = append(flows, flow)
+	for _, r := range s.suspected {
+		r.suspect = false
+	}
+	s.suspected = s.suspected[:0]
+	expired := s.expired(now)
+	for _, m := range expired {
+		if r := m.of(); !r.suspect {
+			r.suspect = true
+			s.suspected, flows = append(s.suspected, r), append(flows, r.flow)
 		}
 	}
-	s.ears.link = len(flows) > 0 && s.linkSuspected(now) // looks at all jobs, so not for each silent one
+	s.ears.link = s.linkSuspected(expired)
 	slices.Sort(flows)
 	return flows
 }
@@ -146,7 +158,7 @@ func (s *State) suspect(now time.Time) (flows []string) {
 // silent lists the jobs of a run whose time has expired.
 func (s *State) silent(r *run, now time.Time) (out []string) {
 	for name, j := range r.Jobs {
-		if dead := s.dead(j); !dead.IsZero() && now.After(dead) {
+		if dead := j.dead(s); !dead.IsZero() && now.After(dead) {
 			out = append(out, name)
 		}
 	}
@@ -159,7 +171,7 @@ func (s *State) silent(r *run, now time.Time) (out []string) {
 func (s *State) nextDeath(r *run, now time.Time) time.Time {
 	next := r.Deadline
 	for _, j := range r.Jobs {
-		if dead := s.dead(j); !dead.Before(now) && (next.IsZero() || dead.Before(next)) {
+		if dead := j.dead(s); !dead.Before(now) && (next.IsZero() || dead.Before(next)) {
 			next = dead.Add(time.Nanosecond)
 		}
 	}
@@ -178,7 +190,7 @@ func (s *State) judgeSilence(flow string, r *run, now time.Time) []contract.Even
 		return s.judgeClients(flow, r, now)
 	}
 	for _, name := range silent {
-		if !r.listened.After(s.dead(r.Jobs[name])) {
+		if !r.listened.After(r.Jobs[name].dead(s)) {
 			return []contract.Event{{Type: actListen, Subject: flow}}
 		}
 	}
@@ -190,27 +202,21 @@ func (s *State) judgeSilence(flow string, r *run, now time.Time) []contract.Even
 
 // linkSuspected reports whether so many jobs, of more than one executor, fell silent together that the network
 // is the likelier cause. It is not suspected again before one of them is heard.
-func (s *State) linkSuspected(now time.Time) bool {
-	silent, running := 0, 0
+func (s *State) linkSuspected(expired []mortal) bool {
+	silent := 0
 	executors := map[string]bool{}
-	for _, r := range s.runs {
-		for _, j := range r.Jobs {
-			if j.State != contract.JobRunning {
-				continue
-			}
-			running++
-			dead := s.dead(j)
-			if dead.IsZero() || !now.After(dead) {
-				continue
-			}
-			if s.excused(j, j.Heard) {
-				return false
-			}
-			silent++
-			executors[j.Executor] = true
+	for _, m := range expired {
+		j, is := m.(*job)
+		if !is || j.State != contract.JobRunning {
+			continue
 		}
+		if s.excused(j, j.Heard) {
+			return false
+		}
+		silent++
+		executors[j.Executor] = true
 	}
-	return silent > 1 && 2*silent > running && len(executors) > 1
+	return silent > 1 && 2*silent > s.running && len(executors) > 1
 }
 
 // lose fails the silent jobs.
@@ -218,7 +224,7 @@ func (s *State) lose(flow string, names []string, now time.Time) {
 	s.with(flow, func(r *run) {
 		for _, name := range names {
 			if j := r.job(name); j != nil {
-				s.fail(flow, r, name, j, j.silence(), contract.PortCounts{}, now)
+				s.fail(j, j.silence(), contract.PortCounts{}, now)
 			}
 		}
 	})
@@ -243,5 +249,34 @@ func (r *run) sorted() iter.Seq2[string, *job] {
 				return
 			}
 		}
+	}
+}
+
+// A waitingJob is an unclaimed job, with the subject that it is stored on.
+type waitingJob struct {
+	Gone
+	subject string
+}
+
+// passesOver bounds the unclaimed jobs that longWaiting looks at for each that it returns.
+const passesOver = 10
+
+// longWaiting returns up to limit jobs that have waited for a claim for longer than a beat, the least recently checked
+// first, and the number of jobs that it has looked at.
+func (s *State) longWaiting(limit int, now time.Time) (out []waitingJob, looked int) {
+	for e := s.unclaimed.Front(); e != nil && len(out) < limit && looked < passesOver*limit; e = e.Next() {
+		looked++
+		if j := e.Value.(*job); j.pulse.gone.IsZero() && now.Sub(j.run.Waiting) >= j.Health.Interval.D() {
+			subject := contract.JobSubject(j.Progdef, j.Revision, j.run.flow, j.name)
+			out = append(out, waitingJob{Gone{j.run.flow, j.name}, subject})
+		}
+	}
+	return out, looked
+}
+
+// checked puts the first n unclaimed jobs behind the others.
+func (s *State) checked(n int) {
+	for range min(n, s.unclaimed.Len()) {
+		s.unclaimed.MoveToBack(s.unclaimed.Front())
 	}
 }

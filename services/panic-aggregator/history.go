@@ -93,24 +93,31 @@ func (s *State) show(e contract.Event) {
 	case status == nil && e.Type != contract.TypeFlowValidated && e.Type != contract.TypeFlowRejected:
 		return // the flow is unknown, or no longer known
 	case status == nil:
-		status = &contract.FlowStatus{Submitted: e.Time}
+		status = &shown{FlowStatus: contract.FlowStatus{Submitted: e.Time}}
 		if at := s.submitted.answered(e.Subject); !at.IsZero() {
 			status.Submitted = at
 		}
 		s.shown[e.Subject] = status
 	}
-	*status = With(*status, e)
+	r := s.runs[e.Subject]
+	if r != nil && e.EndsFlow() {
+		status.Jobs, r = r.statuses(make(map[string]contract.JobStatus)), nil
+	}
+	status.set(With(status.FlowStatus, e), r)
 	refused := e.Type == contract.TypeFlowRejected && status.Phase == e.Type && !e.EndsFlow()
 	if refused || e.Type == contract.TypeFlowCleaned {
 		delete(s.shown, e.Subject)
-		s.past.add(e.Seq, *status)
+		s.past.add(e.Seq, status.full(nil))
 	}
 }
 
-// current yields the flows that are not in history.
+// current yields the flows that are not in history, those that are not cleaned up without their inputs and outputs. The
+// jobs of one are valid until the next.
 func (s *State) current(yield func(contract.FlowStatus) bool) {
-	for _, status := range s.shown {
-		if !yield(*status) {
+	jobs := make(map[string]contract.JobStatus)
+	for flow, status := range s.shown {
+		clear(jobs)
+		if !yield(status.brief(s.runs[flow], jobs)) {
 			return
 		}
 	}
@@ -129,7 +136,7 @@ func (s *State) current(yield func(contract.FlowStatus) bool) {
 // status finds a flow that is not in history.
 func (s *State) status(flow string) (contract.FlowStatus, bool) {
 	if status := s.shown[flow]; status != nil {
-		return *status, true
+		return status.full(s.runs[flow]), true
 	}
 	return s.past.find(flow)
 }

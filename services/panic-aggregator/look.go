@@ -1,46 +1,125 @@
 package aggregator
 
 import (
+	"cmp"
 	"context"
-	"maps"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
-const (
-	// lookWait bounds reading the edges of one flow.
-	lookWait = 2 * time.Second
-	// lookEnds bounds how many of a flow's own inputs and outputs are checked.
-	lookEnds = 32
-)
+// lookWait bounds reading the edges of one flow, and the credits of one round of checks.
+const lookWait = 2 * time.Second
 
 // look adds the progress of the edges to the status of a flow that is not cleaned up, as far as it can be read in time.
-// After the verdict, that is what clients have read of its outputs.
-func (w *wiring) look(ctx context.Context, s *contract.FlowStatus) {
-	if s.Phase == contract.TypeFlowCleaned || s.Stream == "" {
+// After the verdict, that is what clients have read of its outputs. x is the room of each edge.
+func (w *wiring) look(ctx context.Context, s *contract.FlowStatus, x room) {
+	shard := shardOf(s.Stream)
+	if s.Phase == contract.TypeFlowCleaned || shard == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
-	credits, err := stream.Credits(ctx, w.link.JS, s.Stream, creditsOf(s)...)
+	credits, err := stream.Credits(ctx, w.link.JS, s.Stream, creditsOf(shard, s.Flow, len(s.Edges))...)
 	fill(s, credits)
-	if err == nil && s.Verdict == "" {
-		s.Waits = w.waitsForClients(ctx, s, credits)
+	if err != nil || s.Verdict != "" {
+		return
 	}
+	consumed := make([]uint64, len(s.Edges))
+	for n := range consumed {
+		consumed[n] = credits[contract.CreditSubject(shard, s.Flow, n)].Frame
+	}
+	backlogs, err := stream.Backlogs(ctx, w.link.JS, shard, s.Flow, x.Slots, consumed)
+	if err != nil {
+		return
+	}
+	for n, b := range backlogs {
+		s.Edges[n].Unread, s.Edges[n].Fill = b.Bytes, b.Fill(x.Window, x.Frames)
+		s.Edges[n].Waits = waitingSide(s.Edges[n], b.Full(x.Window, x.Frames))
+	}
+	s.Waits = clientWaits(s, credits)
 }
 
-// creditsOf returns the subjects of the credits of the flow's edges.
-func creditsOf(s *contract.FlowStatus) []string {
-	shard := strings.TrimPrefix(s.Stream, contract.EdgeStreamPrefix)
-	subjects := make([]string, len(s.Edges))
+// describe adds the state of the edges to the beginning of a stall.
+func (w *wiring) describe(ctx context.Context, r *service.Runtime[*State], e contract.Event) contract.Event {
+	d := *e.Data.(*contract.FlowStalled)
+	if !d.Stalled {
+		return e
+	}
+	var status contract.FlowStatus
+	var x room
+	r.Read(func(s *State) {
+		status, _ = s.status(e.Subject)
+		status.Edges = slices.Clone(status.Edges)
+		s.with(e.Subject, func(r *run) { x = r.room })
+	})
+	w.look(ctx, &status, x)
+	describe(&d, &status)
+	e.Data = &d
+	return e
+}
+
+// watchTraffic checks what the readers of flows have read.
+func (w *wiring) watchTraffic(ctx context.Context, r *service.Runtime[*State]) error {
+	service.Every(ctx, trafficEvery, func() {
+		if err := w.measure(ctx, r); err != nil && ctx.Err() == nil {
+			r.Log().Debug().Err(err).Msg("cannot read the credits of flows")
+		}
+	})
+	return nil
+}
+
+// measure reads the credits of the flows that are due, those in one shard at once.
+func (w *wiring) measure(ctx context.Context, r *service.Runtime[*State]) (err error) {
+	var due []flowing
+	now := r.EstimatedTime()
+	r.Read(func(s *State) { due = s.dueTraffic(now) })
+	byShard := make(map[string][]flowing)
+	for _, f := range due {
+		byShard[f.shard] = append(byShard[f.shard], f)
+	}
+	for shard, flows := range byShard {
+		all, failed := w.traffic(ctx, shard, flows)
+		r.Fold(Measured(all, time.Time{}))
+		err = errors.Join(err, failed)
+	}
+	return err
+}
+
+// traffic returns the numbers of records that the readers of some flows have read, also if they cannot be read.
+func (w *wiring) traffic(ctx context.Context, shard string, flows []flowing) ([]Traffic, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookWait)
+	defer cancel()
+	var subjects []string
+	for _, f := range flows {
+		subjects = append(subjects, creditsOf(shard, f.flow, f.edges)...)
+	}
+	credits, err := stream.Credits(ctx, w.link.JS, contract.EdgeStream(shard), subjects...)
+	read := make(map[string]int64)
+	for subject, c := range credits {
+		read[contract.FlowOfEdge(subject)] += int64(c.Records)
+	}
+	out := make([]Traffic, len(flows))
+	for i, f := range flows {
+		if out[i] = (Traffic{f.flow, read[f.flow]}); err != nil {
+			out[i].Records = unknownRecords
+		}
+	}
+	return out, err
+}
+
+// creditsOf returns the subjects of the credits of a flow's edges.
+func creditsOf(shard, flow string, edges int) []string {
+	subjects := make([]string, edges)
 	for n := range subjects {
-		subjects[n] = contract.CreditSubject(shard, s.Flow, n)
+		subjects[n] = contract.CreditSubject(shard, flow, n)
 	}
 	return subjects
 }
@@ -68,35 +147,36 @@ func fill(s *contract.FlowStatus, credits map[string]wire.Credit) {
 	}
 }
 
-// waitsForClients lists the flow's own inputs and outputs without a client.
-func (w *wiring) waitsForClients(
-	ctx context.Context, s *contract.FlowStatus, credits map[string]wire.Credit,
-) (out []contract.ClientWait) {
-	for _, name := range first(s.Inputs, lookEnds) {
-		a := s.Inputs[name]
-		if credits[a.Credit].Frame > 0 || credits[a.Credit].Closed {
-			continue
-		}
-		if begun, err := stream.Begun(ctx, w.link.JS, a); err == nil && !begun {
-			out = append(out, contract.ClientWait{Input: name})
-		}
+// waitingSide returns the side of an edge that waits for the other one. full is true if the window is.
+func waitingSide(e contract.EdgeCount, full bool) contract.Side {
+	switch {
+	case e.ClosedEarly, e.Sent != nil && e.Received != nil && e.Received.Records >= e.Sent.Records:
+		return "" // it is over
+	case full && e.Sent == nil:
+		return contract.SideWriter
+	case e.Unread == 0 && e.Sent == nil:
+		return contract.SideReader
 	}
-	for _, name := range first(s.Outputs, lookEnds) {
-		a := s.Outputs[name]
-		c := credits[a.Credit]
-		if c.Closed {
-			continue
-		}
-		n, err := stream.Unread(ctx, w.link.JS, a, c.Frame)
-		if attached := c.Attach > 0; err == nil && (n > 0 || !attached && c.Frame == 0) {
-			out = append(out, contract.ClientWait{Output: name, Unread: n, Attached: attached})
-		}
-	}
-	return out
+	return ""
 }
 
-// first returns the first n names.
-func first(ends map[string]contract.Address, n int) []string {
-	names := slices.Sorted(maps.Keys(ends))
-	return names[:min(len(names), n)]
+// clientWaits lists the flow's own inputs and outputs that wait for a client.
+func clientWaits(s *contract.FlowStatus, credits map[string]wire.Credit) (out []contract.ClientWait) {
+	for _, e := range s.Edges {
+		if name, is := strings.CutPrefix(e.From, inputPrefix); is {
+			if c := credits[s.Inputs[name].Credit]; c.Frame == 0 && !c.Closed && e.Unread == 0 {
+				out = append(out, contract.ClientWait{Input: name})
+			}
+		}
+		if name, is := strings.CutPrefix(e.To, outputPrefix); is {
+			c := credits[s.Outputs[name].Credit]
+			if attached := c.Attach > 0; !c.Closed && (e.Unread > 0 || !attached && c.Frame == 0) {
+				out = append(out, contract.ClientWait{Output: name, Unread: e.Unread, Attached: attached})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b contract.ClientWait) int {
+		return cmp.Or(cmp.Compare(a.Output, b.Output), cmp.Compare(a.Input, b.Input)) // inputs first
+	})
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,10 +117,33 @@ func (m *machine) do(line string) string {
 	case "client": // f c1, or f c1 released
 		b := ClientBeat{Flow: f[1], Client: f[2], For: 45 * time.Second, Released: len(f) > 3}
 		return m.feed(contract.Event{Type: factClient, Time: m.now, With: b})
+	case "traffic": // f 12: the readers have read so many records; f -1: that is not known
+		n, _ := strconv.ParseInt(f[2], 10, 64)
+		return m.feed(Measured([]Traffic{{f[1], n}}, m.now))
+	case "ahead": // f 12 2m: the same, at a time that the events have not come to
+		n, _ := strconv.ParseInt(f[2], 10, 64)
+		d, _ := time.ParseDuration(f[3])
+		Evolve(m.s, Measured([]Traffic{{f[1], n}}, m.now.Add(d)))
+		return m.decide(Open(m.s))
+	case "due": // the flows whose edges are checked next
+		var out []string
+		for _, x := range m.s.dueTraffic(m.now) {
+			out = append(out, x.flow)
+		}
+		return strings.Join(out, " ")
+	case "reload": // a new process starts from a snapshot
+		raw, err := encode(m.s)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if m.s = NewState(DefaultLimits()); decode(m.s, raw) != nil {
+			m.t.Fatal("the snapshot cannot be read")
+		}
+		return m.restart()
 	case "gone":
 		return m.feed(contract.Event{Type: factGone, Time: m.now, With: Gone{Flow: f[1], Job: f[2]}})
 	case "state":
-		return fmt.Sprintf("runs=%d cancels=%d", len(m.s.runs), len(m.s.cancels))
+		return fmt.Sprintf("runs=%d cancels=%d", len(m.s.runs), len(m.s.cancels.of))
 	}
 	m.t.Fatalf("unknown command %q", line)
 	return ""
@@ -222,15 +246,19 @@ func (m *machine) fold(e contract.Event) []string {
 	return Evolve(m.s, e)
 }
 
-// feed folds an event, and what is decided until there is nothing to do.
+// feed folds an event, and what is decided.
 func (m *machine) feed(e contract.Event) string {
-	touched := append(m.fold(e), Open(m.s)...) // as if the time of each had come
+	return m.decide(append(m.fold(e), Open(m.s)...)) // as if the time of each had come
+}
+
+// decide folds what is decided until there is nothing to do.
+func (m *machine) decide(touched []string) string {
 	var out []string
 	for len(touched) > 0 {
 		effects, _ := Decide(m.s, touched[0], m.now)
 		touched = touched[1:]
 		for _, x := range effects {
-			if line := shown(x); line != "" {
+			if line := printed(x); line != "" {
 				out = append(out, line)
 			}
 			touched = append(touched, m.fold(x)...)
@@ -239,8 +267,8 @@ func (m *machine) feed(e contract.Event) string {
 	return strings.Join(out, "\n")
 }
 
-// shown is the line of an effect, "" for acts that nobody sees.
-func shown(x contract.Event) string {
+// printed is the line of an effect, "" for acts that nobody sees.
+func printed(x contract.Event) string {
 	if x.Type == actListen || x.Type == actLose || x.Type == actDoubt || x.Type == actAbandon {
 		return ""
 	}
@@ -277,13 +305,14 @@ func TestFailedStartsAreForgotten(t *testing.T) {
 	if err := decode(m.s, raw); err != nil {
 		t.Fatal(err)
 	}
-	if want := map[string]int{"greet.r1": 2, "shout.r1": 1}; !maps.Equal(m.s.failing, want) {
-		t.Errorf("%v, want %v", m.s.failing, want)
+	want := map[string]map[string]int{"f": {"greet.r1": 1, "shout.r1": 1}, "g": {"greet.r1": 1}}
+	if got := m.s.failedStarts(); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 	for _, line := range []string{"started g a x3", "done g a x3", "cancel f"} {
 		m.do(line)
 	}
-	if len(m.s.runs)+len(m.s.failing) > 0 {
-		t.Errorf("%d runs, failing %v", len(m.s.runs), m.s.failing)
+	if len(m.s.runs)+len(m.s.mailboxes) > 0 {
+		t.Errorf("%d runs, mailboxes %v", len(m.s.runs), m.s.mailboxes)
 	}
 }

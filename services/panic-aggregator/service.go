@@ -43,7 +43,7 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		Perform: w.perform,
 		Asks:    w.asks(),
 		Observe: []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.receiveBeats, pulses},
-		Lead:    []func(context.Context, *service.Runtime[*State]) error{findGone, w.boundHistory},
+		Lead:    []func(context.Context, *service.Runtime[*State]) error{findGone, w.watchTraffic, w.boundHistory},
 	}, c.Config)
 }
 
@@ -53,7 +53,7 @@ func Logic() core.Logic[*State] {
 		Name: Name,
 		Folds: []contract.Type{
 			contract.TypeFlowSubmit, contract.TypeFlowCancel, contract.TypeFlowValidated, contract.TypeFlowRejected,
-			contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned,
+			contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned, contract.TypeFlowStalled,
 			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
 			contract.TypeFlowCleaned, contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,
 			contract.TypeExecutorStarted, contract.TypeExecutorDraining, contract.TypeExecutorExited,
@@ -62,7 +62,7 @@ func Logic() core.Logic[*State] {
 		},
 		Answers: []contract.Type{
 			contract.TypeFlowCancel, contract.TypeFlowValidated, contract.TypeFlowRejected,
-			contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned,
+			contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned, contract.TypeFlowStalled,
 			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
 			contract.TypeFlowCleaned, contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,
 		},
@@ -110,6 +110,8 @@ func (w *wiring) perform(
 		return w.listen(ctx, r, e)
 	case actStore:
 		return e, w.store(ctx, e.With.(batch))
+	case contract.TypeFlowStalled:
+		return w.describe(ctx, r, e), nil
 	}
 	return e, nil
 }
@@ -331,48 +333,26 @@ func findGone(ctx context.Context, r *service.Runtime[*State]) error {
 
 func lookForGone(ctx context.Context, r *service.Runtime[*State]) error {
 	var waiting []waitingJob
+	var checked int
 	now := r.EstimatedTime()
-	r.Read(func(s *State) { waiting = s.longWaiting(goneBatch, now) })
-	if len(waiting) == 0 {
-		return nil
-	}
-	jobs, err := r.Link().JS.Stream(ctx, contract.StreamJobs)
-	if err != nil {
-		return err
-	}
-	for _, w := range waiting {
-		_, err := jobs.GetLastMsgForSubject(ctx, w.subject)
-		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound):
-			r.Fold(contract.Event{Type: factGone, With: w.Gone})
-		case err != nil:
+	r.Read(func(s *State) { waiting, checked = s.longWaiting(goneBatch, now) })
+	if len(waiting) > 0 {
+		jobs, err := r.Link().JS.Stream(ctx, contract.StreamJobs)
+		if err != nil {
 			return err
 		}
+		for _, w := range waiting {
+			_, err := jobs.GetLastMsgForSubject(ctx, w.subject)
+			switch {
+			case errors.Is(err, jetstream.ErrMsgNotFound):
+				r.Fold(contract.Event{Type: factGone, With: w.Gone})
+			case err != nil:
+				return err
+			}
+		}
+	}
+	if checked > 0 {
+		r.Fold(contract.Event{Type: factChecked, With: checked})
 	}
 	return nil
-}
-
-type waitingJob struct {
-	Gone
-	subject string
-}
-
-// longWaiting returns up to limit jobs that have waited for a claim for longer than a beat.
-func (s *State) longWaiting(limit int, now time.Time) []waitingJob {
-	var out []waitingJob
-	for flow, r := range s.runs {
-		if !r.Spawned {
-			continue
-		}
-		for name, j := range r.Jobs {
-			if j.State != contract.JobWaiting || !j.pulse.gone.IsZero() || now.Sub(r.Waiting) < j.Health.Interval.D() {
-				continue
-			}
-			subject := contract.JobSubject(j.Progdef, j.Revision, flow, name)
-			if out = append(out, waitingJob{Gone{flow, name}, subject}); len(out) == limit {
-				return out
-			}
-		}
-	}
-	return out
 }

@@ -20,10 +20,12 @@ type image struct {
 	Submitted    map[string]submission           `json:"submitted"`
 	Ended        []record                        `json:"ended"`
 	Upto         uint64                          `json:"upto"`
-	Cancels      []cancel                        `json:"cancels"`
+	Cancels      []*cancel                       `json:"cancels"`
 	Unanswerable map[uint64]unanswerable         `json:"unanswerable"`
 	Executors    map[string]*executor            `json:"executors"`
 	Exits        []*contract.ExecutorExited      `json:"exits"`
+	// FailedStarts is how many executors in a row have failed to start, by flow and mailbox.
+	FailedStarts map[string]map[string]int `json:"failedStarts,omitempty"`
 }
 
 func snapshots() core.Snapshot[*State] {
@@ -32,8 +34,16 @@ func snapshots() core.Snapshot[*State] {
 
 func encode(s *State) ([]byte, error) {
 	i := image{
-		Runs: s.runs, Shown: s.shown, Submitted: s.submitted.of, Ended: s.past.Ended, Upto: s.past.Upto,
-		Cancels: s.cancels, Unanswerable: s.unanswerable, Executors: s.executors,
+		Runs: s.runs, Shown: make(map[string]*contract.FlowStatus, len(s.shown)), Submitted: s.submitted.of,
+		Ended: s.past.Ended, Upto: s.past.Upto,
+		Unanswerable: s.unanswerable.of, Executors: s.executors, FailedStarts: s.failedStarts(),
+	}
+	for flow, x := range s.shown {
+		status := x.full(nil)
+		i.Shown[flow] = &status
+	}
+	for _, c := range s.cancels.all() {
+		i.Cancels = append(i.Cancels, c)
 	}
 	for _, id := range s.exits.order {
 		i.Exits = append(i.Exits, s.exits.known[id])
@@ -42,11 +52,22 @@ func encode(s *State) ([]byte, error) {
 }
 
 func decode(s *State, raw []byte) error {
-	i := image{Runs: s.runs, Shown: s.shown, Unanswerable: s.unanswerable, Executors: s.executors}
+	i := image{Runs: s.runs, Executors: s.executors}
 	if err := json.Unmarshal(raw, &i); err != nil {
 		return err
 	}
-	s.cancels, s.past.Upto = i.Cancels, i.Upto
+	for flow, status := range i.Shown {
+		x := new(shown)
+		x.set(*status, s.runs[flow])
+		s.shown[flow] = x
+	}
+	for _, c := range i.Cancels {
+		s.cancels.add(c)
+	}
+	for _, seq := range slices.Sorted(maps.Keys(i.Unanswerable)) {
+		s.unanswerable.add(seq, i.Unanswerable[seq])
+	}
+	s.past.Upto = i.Upto
 	for _, flow := range slices.SortedFunc(maps.Keys(i.Submitted), func(a, b string) int {
 		return cmp.Compare(i.Submitted[a].Seq, i.Submitted[b].Seq)
 	}) {
@@ -58,21 +79,6 @@ func decode(s *State, raw []byte) error {
 	for _, x := range i.Exits {
 		s.exits.add(x)
 	}
-	for _, x := range s.executors {
-		x.flows = make(map[string]int)
-	}
-	for flow, r := range s.runs {
-		for mailbox := range r.FailedStarts {
-			s.failing[mailbox]++
-		}
-		if r.FailedStarts == nil {
-			r.FailedStarts = make(map[string]int)
-		}
-		for _, j := range r.Jobs {
-			if j.State == contract.JobRunning {
-				s.executor(j.Executor).flows[flow]++
-			}
-		}
-	}
+	s.reindex(i.FailedStarts)
 	return nil
 }

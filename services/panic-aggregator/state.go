@@ -13,21 +13,20 @@ type State struct {
 	limits Limits
 	runs   map[string]*run // without a verdict
 	// shown is the status of each flow until it is cleaned up.
-	shown     map[string]*contract.FlowStatus
+	shown     map[string]*shown
 	past      past
 	submitted submissions
-	// cancels are cancels of flows that are not known yet, the oldest first.
-	cancels []cancel
+	// cancels are cancels of flows that are not known yet.
+	cancels cancels
 	// unanswerable are messages without effect, with the reasons.
-	unanswerable map[uint64]unanswerable
+	unanswerable bySeq[unanswerable]
 	executors    map[string]*executor
-	// failing is the number of runs that count failed starts, by mailbox.
-	failing map[string]int
 	// exits holds the last exited executors with their exits: a job's start may be stored after its executor's
 	// exit.
 	exits exits
 	ears  ears
 	early early
+	indexes
 }
 
 // An unanswerable message is answered with a dead letter.
@@ -44,8 +43,8 @@ type executor struct {
 	// not a failed start.
 	Known  bool `json:"known,omitempty"`
 	Proved bool `json:"proved,omitempty"`
-	// flows is the number of its running jobs by flow.
-	flows map[string]int
+	// jobs are its running jobs.
+	jobs []*job
 	// heard is the time of its last beat for any job.
 	heard time.Time
 }
@@ -83,6 +82,8 @@ type Limits struct {
 	// CancelMemory is the retention of a cancel for an unknown flow, Cancels the maximum number of them.
 	CancelMemory time.Duration
 	Cancels      int
+	// StallAfter is the time without a record on any edge of a flow after which the flow counts as stalled.
+	StallAfter time.Duration
 }
 
 // DefaultLimits are the documented defaults.
@@ -90,17 +91,18 @@ func DefaultLimits() Limits {
 	return Limits{
 		Settle: 150 * time.Millisecond, Report: 10 * time.Second,
 		StartAttempts: 3, ClientSilence: time.Minute, CancelMemory: 10 * time.Minute, Cancels: 10_000,
+		StallAfter: time.Minute,
 	}
 }
 
 // NewState returns the state before the first event.
 func NewState(l Limits) *State {
 	return &State{
-		limits: l, runs: make(map[string]*run), shown: make(map[string]*contract.FlowStatus),
-		past: past{last: make(map[string]int)}, submitted: newSubmissions(), failing: make(map[string]int),
-		unanswerable: make(map[uint64]unanswerable), executors: make(map[string]*executor),
+		limits: l, runs: make(map[string]*run), shown: make(map[string]*shown),
+		past: past{last: make(map[string]int)}, submitted: newSubmissions(), indexes: newIndexes(),
+		cancels: newCancels(), unanswerable: newBySeq[unanswerable](), executors: make(map[string]*executor),
 		exits: exits{known: make(map[string]*contract.ExecutorExited)},
-		early: early{of: make(map[string]map[string]client)},
+		early: early{of: make(map[string]map[string]*client)},
 	}
 }
 
@@ -112,10 +114,11 @@ type run struct {
 	Planned  bool      `json:"planned"`
 	Spawned  bool      `json:"spawned"`
 	// Waiting is when the jobs were put on their mailboxes.
-	Waiting time.Time              `json:"waiting,omitzero"`
-	Jobs    map[string]*job        `json:"jobs"`
-	Open    int                    `json:"open"` // jobs that have not ended
-	Edges   []contract.PlannedEdge `json:"edges"`
+	Waiting time.Time       `json:"waiting,omitzero"`
+	Jobs    map[string]*job `json:"jobs"`
+	Open    int             `json:"open"` // jobs that have not ended
+	Edges   []edge          `json:"edges"`
+	room                    // of each edge
 	// Stream stores the flow's edges and stops; "" where the plan is older than version 0.2.
 	Stream string `json:"stream,omitempty"`
 	// Panics is where the panics of jobs that have them wired are written, by job.
@@ -125,17 +128,33 @@ type run struct {
 	CancelledFirst bool                  `json:"cancelledFirst,omitempty"`
 	Failures       []contract.JobFailure `json:"failures,omitempty"`
 	// Clients are those that the run depends on, by the token of their signs of life.
-	Clients map[string]client `json:"clients,omitempty"`
+	Clients map[string]*client `json:"clients,omitempty"`
 	// Ending is when the run began to end, zero while it goes on.
 	Ending time.Time `json:"ending,omitzero"`
-	// FailedStarts counts, by mailbox, the executors that died without starting a job.
-	FailedStarts map[string]int `json:"failedStarts,omitempty"`
+	// Stall is set while the flow is published as stalled.
+	Stall *stall `json:"stall,omitempty"`
 
+	flow    string
+	traffic traffic
 	// stopped and stoppedLast are when this process has sent the stops, zero before.
 	stopped, stoppedLast time.Time
 	// suspect is set when a job or a client seems silent, listened is when all signs of life until then were heard.
 	suspect  bool
 	listened time.Time
+}
+
+// A room bounds what is sent over an edge and not consumed, as a contract.Address does.
+type room struct {
+	Window int64 `json:"window,omitempty"`
+	Frames int64 `json:"frames,omitempty"`
+	Slots  int64 `json:"slots,omitempty"`
+}
+
+// An edge is what is needed of a contract.PlannedEdge.
+type edge struct {
+	From  string          `json:"from"`
+	To    string          `json:"to"`
+	Const *contract.Count `json:"const,omitempty"`
 }
 
 type cancel struct {
@@ -160,7 +179,11 @@ type job struct {
 	// Reporting is true of a job that a wired panic leads to: it may end by itself after a failure.
 	Reporting bool `json:"reporting,omitempty"`
 
+	run   *run
+	name  string
 	pulse pulse
+	clock timer
+	waits *waits // nil unless it waits in its mailbox
 	// reported is set once its panic was written to where it is wired.
 	reported bool
 }
@@ -174,6 +197,8 @@ const (
 	factBeat      contract.Type = "fact.beat"      // With a Beat
 	factClient    contract.Type = "fact.client"    // With a ClientBeat
 	factGone      contract.Type = "fact.gone"      // With a Gone
+	factChecked   contract.Type = "fact.checked"   // With the number of unclaimed jobs that were checked
+	factTraffic   contract.Type = "fact.traffic"   // With a []Traffic
 	factListening contract.Type = "fact.listening" // signs of life are received from now on
 	factPulse     contract.Type = "fact.pulse"     // time to check for silent jobs
 	factStored    contract.Type = "fact.stored"    // With the last event that history includes

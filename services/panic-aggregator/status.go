@@ -7,6 +7,76 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
+// A shown is the status of a flow that is not cleaned up, in as little memory as possible: a small map takes that of
+// eight entries.
+type shown struct {
+	// FlowStatus is without jobs while the flow is live, since its run has them, and without inputs and outputs.
+	contract.FlowStatus
+	inputs, outputs []end
+}
+
+// An end is an input or output of a flow.
+type end struct {
+	name string
+	contract.Address
+}
+
+// set sets the status of a flow. r is its run, nil if it has ended.
+func (x *shown) set(s contract.FlowStatus, r *run) {
+	if s.Inputs != nil || s.Outputs != nil {
+		x.inputs, x.outputs = packed(s.Inputs), packed(s.Outputs)
+	}
+	if s.Inputs, s.Outputs = nil, nil; r != nil {
+		s.Jobs = nil
+	}
+	x.FlowStatus = s
+}
+
+// full returns the status. r is the flow's run, nil if it has ended.
+func (x *shown) full(r *run) contract.FlowStatus {
+	s := x.brief(r, make(map[string]contract.JobStatus))
+	s.Inputs, s.Outputs = unpacked(x.inputs), unpacked(x.outputs)
+	return s
+}
+
+// brief returns the status without inputs and outputs. The jobs of a run are put into a map.
+func (x *shown) brief(r *run, jobs map[string]contract.JobStatus) contract.FlowStatus {
+	s := x.FlowStatus
+	if r != nil {
+		s.Jobs = r.statuses(jobs)
+	}
+	return s
+}
+
+// statuses puts the jobs of a run into a map.
+func (r *run) statuses(into map[string]contract.JobStatus) map[string]contract.JobStatus {
+	for name, j := range r.Jobs {
+		into[name] = contract.JobStatus{
+			Progdef: j.Progdef, Revision: j.Revision, JobSummary: j.JobSummary, PortCounts: j.Ports,
+		}
+	}
+	return into
+}
+
+func packed(ends map[string]contract.Address) []end {
+	out := make([]end, 0, len(ends))
+	for name, a := range ends {
+		out = append(out, end{name, a})
+	}
+	return out
+}
+
+func unpacked(ends []end) map[string]contract.Address {
+	if len(ends) == 0 {
+		return nil
+	}
+	out := make(map[string]contract.Address, len(ends))
+	for _, e := range ends {
+		out[e.name] = e.Address
+	}
+	return out
+}
+
 // With returns the status after one more event of the flow. It is idempotent.
 func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	s.Flow = e.Subject
@@ -34,6 +104,10 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	case *contract.FlowRejected:
 		if e.EndsFlow() || rank(s.Phase) < rank(contract.TypeFlowValidated) {
 			s.Verdict, s.Problems, s.Edges = e.Type, d.Problems, nil
+		}
+	case *contract.FlowStalled:
+		if s.Stalled = nil; d.Stalled && s.Verdict == "" {
+			s.Stalled = d
 		}
 	case *contract.JobStarted:
 		setJob(&s, d.Job, contract.JobStatus{JobSummary: contract.JobSummary{State: contract.JobRunning, Executor: d.Executor}})
@@ -80,7 +154,7 @@ func rank(t contract.Type) int {
 func advance(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	switch {
 	case contract.IsVerdict(e.Type):
-		s.Verdict, s.Problems = e.Type, nil // of an earlier submission
+		s.Verdict, s.Problems, s.Stalled = e.Type, nil, nil // problems of an earlier submission
 	case e.Type == contract.TypeFlowValidated && rank(s.Phase) < rank(e.Type):
 		s.Verdict, s.Problems = "", nil
 	}

@@ -8,6 +8,7 @@ require (
 	github.com/dagyo/dagyo/executor v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/pkg v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/services/dagyo v0.0.0-00010101000000-000000000000
+	github.com/dagyo/dagyo/services/panic-aggregator v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/services/spawner v0.0.0-00010101000000-000000000000
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
@@ -23,7 +24,6 @@ require (
 	github.com/containerd/errdefs v1.0.0 // indirect
 	github.com/containerd/errdefs/pkg v0.3.0 // indirect
 	github.com/dagyo/dagyo/schemas v0.0.0-00010101000000-000000000000 // indirect
-	github.com/dagyo/dagyo/services/panic-aggregator v0.0.0-00010101000000-000000000000 // indirect
 	github.com/dagyo/dagyo/services/planner v0.0.0-00010101000000-000000000000 // indirect
 	github.com/dagyo/dagyo/services/validator v0.0.0-00010101000000-000000000000 // indirect
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -23,10 +24,11 @@ func TestLooks(t *testing.T) {
 		if begun, err = stream.Begun(e.ctx, e.observer, e.addr); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		if unread, err = stream.Unread(e.ctx, e.observer, e.addr, found[e.addr.Credit].Frame); err != nil {
+		all, err := stream.Backlogs(e.ctx, e.observer, "0", "f", e.addr.Slots, []uint64{found[e.addr.Credit].Frame})
+		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		return len(found), begun, unread
+		return len(found), begun, all[0].Bytes
 	}
 	if credits, begun, unread := look("an edge that has not begun"); credits > 0 || begun || unread > 0 {
 		t.Errorf("an edge that has not begun has %d credits, begun %v, %d bytes", credits, begun, unread)
@@ -73,20 +75,64 @@ func TestLooks(t *testing.T) {
 	}
 }
 
-// A slot may still hold a consumed frame of an earlier round, which is not unread.
-func TestUnreadOfALaterRound(t *testing.T) {
+// A slot may still hold a frame of an earlier round, which was consumed. It is not unread.
+func TestBacklogOfALaterRound(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	f := forge(e)
 	f.publish(f.frame(), f.frame())
-	for consumed, want := range map[uint64]bool{0: true, 1: true, 2: false, testFrames: false, testFrames + 1: false} {
-		n, err := stream.Unread(e.ctx, e.observer, e.addr, consumed)
-		if err != nil || (n > 0) != want {
-			t.Errorf("after frame %d: %d bytes are unread, %v", consumed, n, err)
+	for consumed, want := range map[uint64]int64{0: 2, 1: 1, 2: 0, testFrames: 0, testFrames + 1: 0} {
+		all, err := stream.Backlogs(e.ctx, e.observer, "0", "f", e.addr.Slots, []uint64{consumed, 0})
+		if err != nil || all[0].Frames != want || all[1].Frames != 0 {
+			t.Errorf("behind frame %d: %+v is unread, %v", consumed, all, err)
 		}
 	}
 }
 
-// A flow may have more edges than the broker covers in one answer.
+// A writer that waits for its reader has filled the window, and one that does not has not.
+func TestFullWindow(t *testing.T) {
+	e := setup(t, jetstream.MemoryStorage)
+	const size = testWindow / 20
+	w := e.writer(stream.FrameTarget(size))
+	measure := func() (b stream.Backlog, full bool) {
+		t.Helper()
+		all, err := stream.Backlogs(e.ctx, e.observer, "0", "f", e.addr.Slots, []uint64{0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all[0], all[0].Full(e.addr.Window, e.addr.Frames)
+	}
+	for range 5 {
+		if err := w.Send(e.ctx, make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.awaitStored(5)
+	if b, full := measure(); b.Frames != 5 || full || b.Fill(e.addr.Window, e.addr.Frames) > 30 {
+		t.Errorf("%+v, full %v: %d %%", b, full, b.Fill(e.addr.Window, e.addr.Frames))
+	}
+	sending, stop := context.WithCancel(e.ctx)
+	sent := make(chan error, 1)
+	go func() {
+		for {
+			if err := w.Send(sending, make([]byte, size)); err != nil {
+				sent <- err
+				return
+			}
+		}
+	}()
+	b, full := measure()
+	for ; !full; b, full = measure() { // until the context of the test ends
+	}
+	if fill := b.Fill(e.addr.Window, e.addr.Frames); fill < 80 {
+		t.Errorf("%+v is full at %d %%", b, fill)
+	}
+	stop()
+	if err := <-sent; !errors.Is(err, context.Canceled) {
+		t.Errorf("the writer: %v", err)
+	}
+}
+
+// A flow may have more edges than the broker answers one request for.
 func TestCreditsOfManyEdges(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	const edges = 1100

@@ -26,6 +26,9 @@ type story struct {
 	flow          string
 	valid         uint64 // the place of its flow.validated
 	live, spawned bool
+	// stall is the beginning of a stall without an end, moved is when a job last started or ended.
+	stall *contract.FlowStalled
+	moved time.Time
 	// ended is the event that ended it.
 	ended    *entry
 	deadline time.Time
@@ -140,6 +143,10 @@ func (w *world) follow(s *story, e *entry, exited map[string]bool) {
 		s.ended = e
 		return
 	}
+	switch e.Type {
+	case contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic:
+		s.moved = e.At
+	}
 	switch d := e.Event.Data.(type) {
 	case *contract.FlowRejected: // by the validator: it must not be a second outcome
 		w.fatalf("%s is rejected after its flow.validated, at %d", flow, e.Seq)
@@ -156,6 +163,20 @@ func (w *world) follow(s *story, e *entry, exited map[string]bool) {
 			w.fatalf("%s is spawned twice: at %d", flow, e.Seq)
 		}
 		s.spawned = true
+	case *contract.FlowStalled:
+		switch {
+		case s.ended != nil || !s.spawned:
+			w.fatalf("%s is about a flow that does not run", describe(e))
+		case d.Stalled != (s.stall == nil):
+			w.fatalf("%s says again that the flow is stalled: %t", describe(e), d.Stalled)
+		case d.Stalled && e.At.Sub(d.Since) < stallAfter:
+			w.fatalf("%s comes %v behind the last progress", describe(e), e.At.Sub(d.Since))
+		case !d.Stalled && d.Records == s.stall.Records && !s.moved.After(s.stall.Since):
+			w.fatalf("%s: nothing has moved", describe(e))
+		}
+		if s.stall = d; !d.Stalled {
+			s.stall = nil
+		}
 	case *contract.JobStarted:
 		j := s.jobs[d.Job]
 		switch {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,6 +71,7 @@ func (w *world) wake(r *replica) {
 		r.Lead(false)
 	}
 	w.beat(r)
+	w.measure(r)
 	w.followReports(r)
 	w.checkAlarms(r)
 }
@@ -83,6 +86,18 @@ func (w *world) beat(r *replica) {
 			r.Observe(aggregator.Heard(aggregator.Beat{Flow: c.job.Flow, Job: c.job.Job}, w.now))
 		}
 	}
+}
+
+// measure has a leading aggregator learn what was read in the flows: one record in five seconds.
+func (w *world) measure(r *replica) {
+	if r.site.name != aggregator.Name || !r.current || !r.Leading() {
+		return
+	}
+	var all []aggregator.Traffic
+	for _, flow := range slices.Sorted(maps.Keys(w.streams)) {
+		all = append(all, aggregator.Traffic{Flow: flow, Records: w.now.Unix() / 5})
+	}
+	r.Observe(aggregator.Measured(all, w.now))
 }
 
 func (w *world) checkAlarms(r *replica) {

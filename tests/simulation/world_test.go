@@ -81,6 +81,7 @@ const (
 	cancelMemory    = 30 * time.Second
 	outputRetention = 5 * time.Second
 	executorsLimit  = 3
+	stallAfter      = 500 * time.Millisecond
 	workers         = 3
 )
 
@@ -94,6 +95,7 @@ func newWorld(t failer) *world {
 	}
 	spawning, ending, planning := spawner.DefaultLimits(), aggregator.DefaultLimits(), planner.DefaultLimits()
 	spawning.Executors, ending.CancelMemory, planning.OutputRetention = executorsLimit, cancelMemory, outputRetention
+	ending.StallAfter = stallAfter
 	w.sites = []*site{
 		newSite(w, validator.Logic(), judge, func() *validator.State {
 			return validator.NewState(validator.DefaultLimits(), maps.Clone(w.catalog)).WithTypes(w.types)

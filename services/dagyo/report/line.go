@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
@@ -33,6 +34,8 @@ func line(e contract.Event) string {
 			document.Count(len(d.Edges), "edge"))
 	case *contract.FlowQueued:
 		return queued(*d)
+	case *contract.FlowStalled:
+		return stalled(*d, e.Time.Sub(d.Since))
 	case *contract.FlowSpawned:
 		return fmt.Sprintf("%s for %s", executors(d.Executors), document.Count(d.Jobs, "job"))
 	case *contract.FlowCleaned:
@@ -126,6 +129,25 @@ func queued(d contract.FlowQueued) string {
 // jobsWaiting returns why the jobs of a granted flow wait for executors.
 func jobsWaiting(s contract.Shortage) string {
 	return fmt.Sprintf("%s of %s waiting: %s", document.Count(s.Needed, "job"), s.Progdef, clean(s.Reason))
+}
+
+// stalled formats the beginning or the end of a stall that has lasted for a while.
+func stalled(d contract.FlowStalled, lasted time.Duration) string {
+	lasted = lasted.Round(time.Second)
+	if !d.Stalled {
+		return fmt.Sprintf("moves again after %v", lasted)
+	}
+	s := fmt.Sprintf("no record for %v: %s", lasted, d.WaitsFor())
+	for i, e := range d.Edges {
+		switch {
+		case e.Waits != contract.SideWriter:
+		case i == 0:
+			s += "; full: " + e.From + " → " + e.To
+		default:
+			s += ", " + e.From + " → " + e.To
+		}
+	}
+	return s
 }
 
 // executors returns the number of executors of each progdef.

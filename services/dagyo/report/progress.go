@@ -15,6 +15,7 @@ type Progress struct {
 	began   time.Time
 	phase   contract.Type
 	queued  *contract.FlowQueued
+	stalled *contract.FlowStalled
 	jobs    map[string]contract.JobState
 	edges   []edge
 	credits map[string]int // edge by the subject of its credits
@@ -43,6 +44,11 @@ func (p *Progress) Apply(e contract.Event) {
 		p.plan(d)
 	case *contract.FlowQueued:
 		p.queued = d
+	case *contract.FlowStalled:
+		if p.stalled = nil; d.Stalled {
+			p.stalled = d
+		}
+		return
 	case *contract.JobStarted:
 		p.jobs[d.Job] = contract.JobRunning
 	case *contract.JobDone:
@@ -50,13 +56,13 @@ func (p *Progress) Apply(e contract.Event) {
 	case *contract.JobPanic:
 		p.jobs[d.Job] = contract.JobPanicked
 	}
-	if strings.HasPrefix(string(e.Type), "flow.") && !isStall(e) {
+	if strings.HasPrefix(string(e.Type), "flow.") && !granted(e) {
 		p.phase = e.Type
 	}
 }
 
-// isStall reports whether the event is about a flow that has its capacity.
-func isStall(e contract.Event) bool {
+// granted reports whether the event is about a queued flow that has its capacity.
+func granted(e contract.Event) bool {
 	d, ok := e.Data.(*contract.FlowQueued)
 	return ok && d.Place == 0
 }
@@ -133,6 +139,8 @@ func (p *Progress) step() string {
 	switch {
 	case p.phase == contract.TypeFlowSpawned && p.waits():
 		return "waiting: " + queued(*p.queued)
+	case p.phase == contract.TypeFlowSpawned && p.stalled != nil:
+		return "stalled: " + clean(p.stalled.WaitsFor())
 	case p.phase == contract.TypeFlowSpawned:
 		return "running"
 	case p.phase == contract.TypeFlowQueued && p.queued != nil:

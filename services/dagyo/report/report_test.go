@@ -137,13 +137,24 @@ func TestFlows(t *testing.T) {
 			{What: "executors", Needed: 1, Free: 2, Kept: 2, Limit: 4},
 		}},
 	}
-	stalled := contract.FlowStatus{
-		Flow: "stalled", Phase: contract.TypeFlowSpawned, Submitted: now.Add(-time.Second),
+	unclaimed := contract.FlowStatus{
+		Flow: "unclaimed", Phase: contract.TypeFlowSpawned, Submitted: now.Add(-time.Second),
 		Queued: &contract.FlowQueued{Shortage: []contract.Shortage{
 			{Progdef: "greet", What: "slots", Needed: 1, Limit: 10, Reason: "no machine has room"},
 		}},
 		Jobs: map[string]contract.JobStatus{
 			"hello": {Progdef: "greet", JobSummary: contract.JobSummary{State: contract.JobWaiting}},
+		},
+	}
+	stuck := contract.FlowStatus{
+		Flow: "stuck", Phase: contract.TypeJobStarted, Submitted: now.Add(-time.Hour),
+		Stalled: &contract.FlowStalled{
+			Stalled: true, Since: now.Add(-2 * time.Minute), Records: 36, Blocking: []string{"hello"},
+		},
+		Edges: []contract.EdgeCount{
+			{From: "names.name", To: "hello.name", Received: sum(36, 204), Unread: 8_388_608, Fill: 100, Waits: contract.SideWriter},
+			{From: "hello.greeting", To: "outputs.greetings", Waits: contract.SideReader},
+			{From: "inputs.more", To: "hello.more", Received: sum(1, 4), Unread: 100, Fill: 1},
 		},
 	}
 	failed := contract.FlowStatus{
@@ -154,7 +165,7 @@ func TestFlows(t *testing.T) {
 		}}},
 		Edges: edges(), Omitted: "jobs",
 	}
-	all := []contract.FlowStatus{queued, stalled, running, failed}
+	all := []contract.FlowStatus{queued, unclaimed, running, stuck, failed}
 	var b bytes.Buffer
 	table := report.NewFlowTable(&b, 0)
 	var lines []contract.FlowLine
@@ -201,6 +212,17 @@ func TestLines(t *testing.T) {
 	for _, entry := range contract.Table {
 		empty := report.Line(contract.Event{Type: entry.Type, Data: entry.New()})
 		b.WriteString(string(entry.Type) + ": " + empty + "\n")
+	}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, d := range []contract.FlowStalled{
+		{Stalled: true, Since: now.Add(-61 * time.Second), Blocking: []string{"hello", "outputs.o"}, Edges: []contract.EdgeCount{
+			{From: "a.out", To: "hello.in", Waits: contract.SideWriter}, {From: "b.out", To: "outputs.o", Waits: contract.SideWriter},
+			{From: "hello.out", To: "c.in", Waits: contract.SideReader},
+		}},
+		{Stalled: true, Since: now.Add(-61 * time.Second)},
+		{Since: now.Add(-3 * time.Minute)},
+	} {
+		b.WriteString(report.Line(contract.Event{Type: contract.TypeFlowStalled, Time: now, Data: &d}) + "\n")
 	}
 	for name, e := range verdicts() {
 		if line := report.Line(e); strings.ContainsAny(line, "\x1b\r\n") {

@@ -102,8 +102,12 @@ func Flow(w io.Writer, columns int, s contract.FlowStatus, now time.Time) {
 	if s.Queued != nil && s.Phase == contract.TypeFlowQueued {
 		fmt.Fprintf(w, "  queued:    %s\n", queued(*s.Queued))
 	}
-	for _, why := range stalled(s) {
-		fmt.Fprintf(w, "  stalled:   %s\n", why)
+	for _, why := range unclaimed(s) {
+		fmt.Fprintf(w, "  waiting:   %s\n", why)
+	}
+	if s.Stalled != nil {
+		fmt.Fprintf(w, "  stalled:   no record since %s (%s ago): %s\n",
+			s.Stalled.Since.Format(time.RFC3339), age(s.Stalled.Since, now), clean(s.Stalled.WaitsFor()))
 	}
 	for _, x := range s.Waits {
 		fmt.Fprintf(w, "  waits for: %s\n", clientWait(x))
@@ -117,7 +121,51 @@ func Flow(w io.Writer, columns int, s contract.FlowStatus, now time.Time) {
 	Problems(w, s.Problems)
 	failures(w, s.Failures)
 	jobTable(w, columns, s.Jobs)
-	edges(w, columns, s.Edges, nil)
+	if s.Verdict == "" {
+		traffic(w, columns, s.Edges)
+	} else {
+		edges(w, columns, s.Edges, nil)
+	}
+}
+
+// traffic writes the edges of a running flow, and who waits for whom.
+func traffic(w io.Writer, columns int, all []contract.EdgeCount) {
+	if len(all) == 0 {
+		return
+	}
+	rows := make([][]string, len(all))
+	for i, e := range all {
+		rows[i] = []string{clean(e.From + leadsTo + e.To), reported(e.Sent), received(e), unread(e), clean(edgeWait(e))}
+	}
+	t := table{w: w, indent: "  ", heading: []string{"EDGE", "SENT", "RECEIVED", "UNREAD (OF WINDOW)", "WAITS"}, fit: columns}
+	t.addAll(rows)
+}
+
+func unread(e contract.EdgeCount) string {
+	if e.Unread == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%s (%d %%)", byteSize(e.Unread), e.Fill)
+}
+
+// edgeWait says which end of an edge waits for the other one, "" if neither does.
+func edgeWait(e contract.EdgeCount) string {
+	switch e.Waits {
+	case contract.SideWriter:
+		return whoseEnd(e.From) + " waits for " + whoseEnd(e.To)
+	case contract.SideReader:
+		return whoseEnd(e.To) + " waits for " + whoseEnd(e.From)
+	}
+	return ""
+}
+
+// whoseEnd returns the job of an end of an edge, or the flow's own input or output.
+func whoseEnd(end string) string {
+	if strings.HasPrefix(end, outputPrefix) || strings.HasPrefix(end, "inputs.") {
+		return end
+	}
+	job, _, _ := strings.Cut(end, ".")
+	return job
 }
 
 // clientWait returns what an input or output of a flow waits for.
@@ -134,8 +182,8 @@ func clientWait(x contract.ClientWait) string {
 	}
 }
 
-// stalled returns why jobs of a running flow wait for their executors.
-func stalled(s contract.FlowStatus) []string {
+// unclaimed returns why jobs of a running flow wait for their executors.
+func unclaimed(s contract.FlowStatus) []string {
 	if s.Queued == nil || s.Queued.Place != 0 || s.Verdict != "" {
 		return nil
 	}

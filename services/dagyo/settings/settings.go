@@ -165,6 +165,8 @@ func (s *Services) AggregatorFlags() Group {
 		"number of executors in a row that may exit before they start a job; then the job panics")
 	f.DurationVar(&l.ClientSilence, "client-silence", l.ClientSilence,
 		"time without a sign of life from a client that feeds or reads a flow; then the flow is cancelled")
+	f.DurationVar(&l.StallAfter, "stall-after", l.StallAfter,
+		"time without a record on any edge of a flow with running jobs; then flow.stalled is published")
 	f.DurationVar(&l.CancelMemory, "cancel-memory", l.CancelMemory,
 		"retention of a cancel for a flow that was not submitted yet")
 	f.IntVar(&l.Cancels, "max-cancels", l.Cancels, "maximum number of such cancels")

@@ -16,7 +16,7 @@ import (
 
 func (s *Suite) flowFigures() []Figure {
 	return []Figure{
-		s.firstRecord(), s.flowsPerSecond(), s.panics(), s.liveFlows(), s.validation(), s.flowSizes(), s.history(), s.sustained(),
+		s.firstRecord(), s.flowsPerSecond(), s.panics(), s.liveFlows(), s.validation(), s.decisions(), s.flowSizes(), s.history(), s.sustained(),
 	}
 }
 
