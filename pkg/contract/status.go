@@ -104,6 +104,8 @@ type FlowLine struct {
 	Duration  document.Duration `json:"duration,omitempty"`
 	// Jobs counts the flow's jobs by their state.
 	Jobs map[JobState]int `json:"jobs,omitempty"`
+	// Records is the number of records that the readers of all edges have received, nil if it is not known.
+	Records *int64 `json:"records,omitempty"`
 	// Place is the flow's place in the queue for capacity, or 0 if it is not in the queue.
 	Place int `json:"place,omitempty"`
 	// Message is the first failure, the reason of a cancel, the first problem, what a stalled flow waits for, or why

@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -164,7 +165,7 @@ const messageBytes = 200
 func Line(s contract.FlowStatus) contract.FlowLine {
 	l := contract.FlowLine{
 		Flow: s.Flow, Phase: s.Phase, Verdict: s.Verdict, Submitted: s.Submitted, Updated: s.Updated,
-		Duration: s.Duration, Message: shortened(message(s), messageBytes),
+		Duration: s.Duration, Message: shortened(message(s), messageBytes), Records: received(s.Edges),
 	}
 	for _, j := range s.Jobs {
 		if l.Jobs == nil {
@@ -176,6 +177,20 @@ func Line(s contract.FlowStatus) contract.FlowLine {
 		l.Place = s.Queued.Place
 	}
 	return l
+}
+
+// received adds up what the readers of edges have received, or what was sent where only that is known.
+func received(edges []contract.EdgeCount) *int64 {
+	total, known := int64(0), false
+	for _, e := range edges {
+		if c := cmp.Or(e.Received, e.Sent); c != nil {
+			total, known = total+c.Records, true
+		}
+	}
+	if !known {
+		return nil
+	}
+	return &total
 }
 
 // message explains a flow's state in a few words.

@@ -78,8 +78,42 @@ func (w *wiring) askFlows(_ *State, body []byte) (any, error) {
 		if err := w.loaded(ctx); err != nil {
 			return nil, err
 		}
-		return w.index.Page(ctx, q, w.current, history.DefaultBudget())
+		page, err := w.index.Page(ctx, q, w.current, history.DefaultBudget())
+		if err == nil {
+			w.count(ctx, page.Flows)
+		}
+		return page, err
 	}), nil
+}
+
+// pageCredits bounds the credits that are read for one page.
+const pageCredits = 4 * trafficCredits
+
+// count adds what was received to the lines of running flows, as far as it can be read in time.
+func (w *wiring) count(ctx context.Context, lines []contract.FlowLine) {
+	byShard, byFlow := make(map[string][]flowing), make(map[string]*contract.FlowLine)
+	credits := 0
+	w.runtime.Load().Read(func(s *State) {
+		for i, l := range lines {
+			r := s.runs[l.Flow]
+			if l.Verdict != "" || r == nil || len(r.Edges) == 0 || shardOf(r.Stream) == "" || credits+len(r.Edges) > pageCredits {
+				continue
+			}
+			credits += len(r.Edges)
+			shard := shardOf(r.Stream)
+			byShard[shard] = append(byShard[shard], flowing{l.Flow, shard, len(r.Edges)})
+			byFlow[l.Flow] = &lines[i]
+		}
+	})
+	for shard, flows := range byShard {
+		all, err := w.traffic(ctx, shard, flows)
+		if err != nil {
+			continue
+		}
+		for _, t := range all {
+			byFlow[t.Flow].Records = &t.Records
+		}
+	}
 }
 
 // current yields the flows that are not in history, with the state locked.

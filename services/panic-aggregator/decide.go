@@ -60,7 +60,7 @@ func (s *State) decideRun(flow string, r *run, now time.Time) (effects []contrac
 	last := waits.IsZero()
 	effects = append(r.reports(flow, last), r.stops(flow, !s.reporting(r, now))...)
 	if last {
-		effects = append(effects, r.endVerdict(flow, now))
+		effects = append(effects, s.endVerdict(flow, r, now))
 	}
 	return effects, waits
 }
@@ -204,7 +204,7 @@ func sooner(a, b time.Time) time.Time {
 }
 
 // endVerdict returns the verdict of a run that did not complete. A failure takes precedence over a later cancel.
-func (r *run) endVerdict(flow string, now time.Time) contract.Event {
+func (s *State) endVerdict(flow string, r *run, now time.Time) contract.Event {
 	switch {
 	case len(r.Failures) > 0 && !r.CancelledFirst:
 		return verdict(contract.TypeFlowPanic, flow, r.panic(r.Failures, now))
@@ -214,23 +214,34 @@ func (r *run) endVerdict(flow string, now time.Time) contract.Event {
 			Jobs: r.summaries(), Edges: r.counts(),
 		})
 	default:
-		late := contract.JobFailure{Failure: r.lateness()}
+		late := contract.JobFailure{Failure: r.lateness(s.queued(flow))}
 		return verdict(contract.TypeFlowPanic, flow, r.panic([]contract.JobFailure{late}, now))
 	}
 }
 
-func (r *run) lateness() contract.Failure {
+// queued returns what a flow is waiting for in the queue for capacity, nil if it is not.
+func (s *State) queued(flow string) *contract.FlowQueued {
+	if x := s.shown[flow]; x != nil && x.Phase == contract.TypeFlowQueued {
+		return x.Queued
+	}
+	return nil
+}
+
+func (r *run) lateness(queued *contract.FlowQueued) contract.Failure {
 	var open []string
 	for name, j := range r.sorted() {
 		if j.State != contract.JobEnded {
 			open = append(open, name+" ("+string(j.State)+")")
 		}
 	}
-	return contract.Failure{
-		Kind: contract.KindDeadline,
-		Message: fmt.Sprintf("the flow did not end by its deadline, %v after it was submitted; not ended: %s",
-			r.Deadline.Sub(r.Since).Round(time.Millisecond), listed(open)),
+	message := fmt.Sprintf("the flow did not end by its deadline, %v after it was submitted; ",
+		r.Deadline.Sub(r.Since).Round(time.Millisecond))
+	if queued != nil {
+		message += "it was still waiting for " + queued.Lacks()
+	} else {
+		message += "not ended: " + listed(open)
 	}
+	return contract.Failure{Kind: contract.KindDeadline, Message: message}
 }
 
 // listed joins names, and counts those beyond the first ten.

@@ -32,6 +32,11 @@ func TestAStuckFlowStopsNobodyElse(t *testing.T) {
 			t.Errorf("%s waits for %+v", id, d)
 		}
 	}
+	c.Submit(t, "late", fed("sink", "1s"))
+	late, ok := c.AwaitEnd(t, "late").Data.(*contract.FlowPanic)
+	if !ok || !strings.Contains(late.Cause.Message, "it was still waiting for 1 slot of sink (0 of 1 free; held by stuck)") {
+		t.Errorf("the deadline passed in the queue: %+v", late)
+	}
 	c.Submit(t, "urgent", priority(7))
 	if d := queued("urgent"); d.Place != 1 || len(d.Behind) > 0 {
 		t.Errorf("urgent waits behind %+v", d)

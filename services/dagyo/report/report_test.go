@@ -369,7 +369,7 @@ func TestMessagesOfFlowsFitTheTerminal(t *testing.T) {
 	line := contract.FlowLine{Flow: "f", Verdict: contract.TypeFlowPanic, Message: message}
 	for columns, want := range map[int]string{
 		0:   `job a: crash: \x1b[31mfirst\nsecond\u0085 line that goes on and on, ` + strings.Repeat("日本", 20) + ", to its end\n",
-		80:  "second\\u00…\n",
+		80:  "first\\n…\n",
 		120: "…\n",
 	} {
 		var b bytes.Buffer

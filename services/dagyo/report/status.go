@@ -21,7 +21,7 @@ type FlowTable struct{ table table }
 // NewFlowTable returns an empty table of flows. Its rows are cut to fit the columns of a terminal; 0 means no terminal.
 // The caller must call End.
 func NewFlowTable(w io.Writer, columns int) *FlowTable {
-	heading := []string{"FLOW", "STATE", "JOBS", "AGE", "DURATION", "MESSAGE"}
+	heading := []string{"FLOW", "STATE", "JOBS", "RECORDS", "AGE", "DURATION", "MESSAGE"}
 	return &FlowTable{table{w: w, heading: heading, cut: columns}}
 }
 
@@ -53,8 +53,12 @@ func row(l contract.FlowLine, now time.Time) []string {
 	for _, n := range l.Jobs {
 		total += n
 	}
+	records := "-"
+	if l.Records != nil {
+		records = strconv.FormatInt(*l.Records, 10)
+	}
 	return []string{
-		l.Flow, what, fmt.Sprintf("%d/%d", l.Jobs[contract.JobEnded], total), age(l.Submitted, now),
+		l.Flow, what, fmt.Sprintf("%d/%d", l.Jobs[contract.JobEnded], total), records, age(l.Submitted, now),
 		lasted(l.Verdict, l.Submitted, l.Duration, now), onOneLine(l.Message),
 	}
 }
