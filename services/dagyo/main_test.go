@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -42,6 +44,11 @@ func copies() executor.Program {
 // TestScripts runs the real command, with real processes, as testdata/script says. See script_test.go
 // for the commands that these scripts have beyond testscript's own.
 func TestScripts(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) { // under nohup, which the commands would inherit
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
+	}
 	params := scriptParams()
 	params.Dir = "testdata/script"
 	testscript.Run(t, params)
