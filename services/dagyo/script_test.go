@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -80,7 +81,7 @@ func (p *process) stream(ts *testscript.TestScript, name string) *transcript {
 	return nil
 }
 
-// A transcript gathers what a process writes.
+// A transcript gathers the first transcriptLimit bytes that a process writes: some write until they are stopped.
 type transcript struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
@@ -89,13 +90,19 @@ type transcript struct {
 
 func newTranscript() *transcript { return &transcript{grown: make(chan struct{})} }
 
+const (
+	transcriptLimit = 32 << 20
+	loggedLimit     = 64 << 10
+)
+
 // Write implements io.Writer.
 func (t *transcript) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	close(t.grown)
 	t.grown = make(chan struct{})
-	return t.text.Write(b)
+	t.text.Write(b[:min(len(b), transcriptLimit-t.text.Len())])
+	return len(b), nil
 }
 
 func (t *transcript) now() (string, <-chan struct{}) {
@@ -171,7 +178,14 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 func (p *process) log(ts *testscript.TestScript, name string) {
 	stdout, _ := p.stdout.now()
 	stderr, _ := p.stderr.now()
-	ts.Logf("[%s stdout]\n%s[%s stderr]\n%s", name, stdout, name, stderr)
+	ts.Logf("[%s stdout]\n%s[%s stderr]\n%s", name, shortened(stdout), name, shortened(stderr))
+}
+
+func shortened(text string) string {
+	if len(text) <= loggedLimit {
+		return text
+	}
+	return fmt.Sprintf("%s… (%d bytes)\n", text[:loggedLimit], len(text))
 }
 
 // transcripts logs what all processes have written.
