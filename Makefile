@@ -71,6 +71,10 @@ FAULTS_CORE := Paused|Clocks|Foreign|Hostile|Poison|LargeObject|Refused|EveryDea
 faults-core: ## the faults of services (pauses, hostile events, floods, snapshots), leaders paused for 35 and 130 s included: 15 minutes
 	DAGYO_TEST_LONG=1 go test $(RACE) -v -count $(or $(COUNT),1) -timeout 60m -run 'Test($(FAULTS_CORE))' ./tests/e2e
 
+.PHONY: faults-load
+faults-load: ## no job is lost on a machine that is busy for 10 minutes, with 15 programs for each of 2 cores
+	DAGYO_TEST_LONG=1 go test -v -count 1 -timeout 30m -run TestBusyMachine ./tests/e2e
+
 .PHONY: bench
 bench: ## measure every figure next to its reference; the page goes to docs/bench
 	go run ./tests/bench
