@@ -16,7 +16,7 @@ const restoreWait = time.Minute
 // writeSnapshots writes snapshots during the term, and one at its end.
 func (r *Runtime[S]) writeSnapshots(ctx context.Context, lease *broker.Lease) {
 	snapshot.Writer{
-		Store: snapshot.Store{JS: r.link.JS}, Bounds: r.config.Broker, Held: lease.Held,
+		Store: snapshot.Store{JS: r.link.JS}, Service: r.service.Name, Bounds: r.config.Broker, Held: lease.Held,
 		Folded:  func() (uint64, int64) { return r.folded(), r.bytes.Load() },
 		Capture: r.capture,
 		Written: func(err error) {

@@ -32,13 +32,17 @@ type pace struct {
 	at, earliest time.Time
 }
 
-// newPace returns the pace of a leader that started from a snapshot.
-func newPace(c broker.Config, from Description, bytes int64, now time.Time) *pace {
+// newPace returns the pace of a leader that started from a snapshot, when these are stored, newest first.
+func newPace(c broker.Config, from Description, stored []Description, bytes int64, now time.Time) *pace {
+	older := from.First()
+	if before := Remaining(stored, from.Seq); len(before) > 1 {
+		older = before[1].First()
+	}
 	return &pace{
 		mostEvents: uint64(min(mostEvents, c.EventsMaxCount/partOfBound)),
 		mostBytes:  min(mostBytes, c.EventsMaxBytes/partOfBound),
 		lateEvents: uint64(c.EventsMaxCount / 2), lateBytes: c.EventsMaxBytes / 2,
-		seq: from.Seq, first: from.First(), older: from.First(), bytes: bytes, at: now,
+		seq: from.Seq, first: from.First(), older: older, bytes: bytes, at: now,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/event"
 )
 
@@ -52,5 +53,19 @@ func TestPace(t *testing.T) {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+// A new leader writes the second snapshot soon if the older one of its predecessor keeps many events.
+func TestPaceOfANewLeader(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	snapshotAt := func(seq uint64) Description { return Description{Place: event.Place{Seq: seq}} }
+	c := broker.DefaultConfig()
+	c.EventsMaxCount, c.EventsMaxBytes = 1000, 1<<20
+	for older, want := range map[uint64]bool{8000: true, 9450: false} {
+		p := newPace(c, snapshotAt(9500), []Description{snapshotAt(9500), snapshotAt(older), snapshotAt(100)}, 0, now)
+		if got := p.due(9510, 100, now.Add(secondAfter)); got != want {
+			t.Errorf("older snapshot at %d: due is %v, want %v", older, got, want)
+		}
 	}
 }

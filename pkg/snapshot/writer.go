@@ -17,7 +17,8 @@ const (
 
 // A Writer writes the snapshots of a leading replica.
 type Writer struct {
-	Store Store
+	Store   Store
+	Service string
 	// Bounds are the limits of EVENTS.
 	Bounds broker.Config
 	// Held reports whether the replica is still the leader.
@@ -34,7 +35,11 @@ type Writer struct {
 // folding anything. from is the snapshot from which the replica started.
 func (w Writer) Run(ctx context.Context, from Description) {
 	_, bytes := w.Folded()
-	p := newPace(w.Bounds, from, bytes, time.Now())
+	stored, err := w.Store.List(ctx, w.Service)
+	if err != nil && ctx.Err() == nil {
+		w.Written(err) // a leader can write snapshots without knowing the others
+	}
+	p := newPace(w.Bounds, from, stored, bytes, time.Now())
 	t := time.NewTicker(checkEvery)
 	defer t.Stop()
 	for ctx.Err() == nil {
