@@ -3,13 +3,17 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/wire"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Pauses between retries of transient failures.
@@ -97,14 +101,40 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// lookups are the lookups of streams in this process, by connection and stream. Edges share them: when a broker has
+// lost a stream of edges, all jobs look for it at the same time, and nats-server drops all requests when there are
+// 10,000. That a stream does not exist is remembered for goneFor.
+var (
+	lookups singleflight.Group
+	gone    sync.Map
+)
+
+const goneFor = time.Second
+
 // checkStream returns ErrGone if the stream does not exist, an error of the context or of a closed
 // connection, and nil if the stream exists or the broker does not answer now.
 func checkStream(ctx context.Context, js jetstream.JetStream, name string) error {
-	err := within(ctx, firstAnswer, func(ctx context.Context) error {
-		_, err := js.Stream(ctx, name)
-		return err
+	key := fmt.Sprintf("%p %s", js.Conn(), name)
+	if _, is := gone.Load(key); is {
+		return lasting(ctx, ErrGone)
+	}
+	found := lookups.DoChan(key, func() (any, error) {
+		err := within(context.Background(), firstAnswer, func(ctx context.Context) error {
+			_, err := js.Stream(ctx, name)
+			return err
+		})
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			gone.Store(key, nil)
+			time.AfterFunc(goneFor, func() { gone.Delete(key) })
+		}
+		return nil, err
 	})
-	return lasting(ctx, err)
+	select {
+	case r := <-found:
+		return lasting(ctx, r.Err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // lasting returns the error for the edge after a failed request to the broker: nil if a retry may

@@ -82,8 +82,17 @@ class Executor:
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
+    async def writes(self, text: bytes) -> None:
+        """Wait until it has written a text on standard error."""
+        assert self.process.stderr is not None
+        while text not in self.stderr:
+            line = await asyncio.wait_for(self.process.stderr.readline(), PATIENCE)
+            assert line, f"it has ended and did not write {text!r}"
+            self.stderr += line
+
     async def ended(self, patience: float = PATIENCE) -> int:
-        _, self.stderr = await asyncio.wait_for(self.process.communicate(), patience)
+        _, rest = await asyncio.wait_for(self.process.communicate(), patience)
+        self.stderr += rest
         assert self.process.returncode is not None
         return self.process.returncode
 

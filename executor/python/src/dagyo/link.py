@@ -91,6 +91,7 @@ class Link:
         self.client = Client()
         self.epoch = 0
         self._hooks: set[Callable[[], None]] = set()
+        self._lookups: dict[str, asyncio.Task[None]] = {}
 
     async def connect(self, servers: str, name: str, access: Access | None = None) -> None:
         """Connect, waiting for a server. Raise DagyoError if its max_payload is too small."""
@@ -259,7 +260,24 @@ class Link:
         return answer(msg.data)
 
     async def check_stream(self, name: str) -> None:
-        """Raise Gone if a stream does not exist; return if it exists, or if that is unknown."""
+        """Raise Gone if a stream does not exist; return if it exists, or if that is unknown.
+
+        Edges share the lookup: if a broker has lost a stream of edges, all jobs look for it at the
+        same time, and nats-server drops all requests if there are too many.
+        """
+        lookup = self._lookups.get(name)
+        if lookup is None:
+            lookup = asyncio.create_task(self._look_up(name))
+            self._lookups[name] = lookup
+            lookup.add_done_callback(self._looked_up)
+        await asyncio.shield(lookup)
+
+    def _looked_up(self, lookup: asyncio.Task[None]) -> None:
+        self._lookups = {name: x for name, x in self._lookups.items() if x is not lookup}
+        if not lookup.cancelled():
+            lookup.exception()  # nobody may be left who waits for it
+
+    async def _look_up(self, name: str) -> None:
         try:
             await self.ask(f"$JS.API.STREAM.INFO.{name}")
         except BrokerError as e:
