@@ -65,10 +65,10 @@ flakes: ## run the concurrent tests many times: COUNT=200 PACKAGE=./tests/e2e RU
 	go test $(RACE) -count $(or $(COUNT),200) -run '$(or $(RUN),.)' $(or $(PACKAGE),./tests/edge)
 	GOMAXPROCS=1 go test -count $(or $(COUNT),200) -run '$(or $(RUN),.)' $(or $(PACKAGE),./tests/edge)
 
-FAULTS_CORE := Paused|Clocks|Foreign|Hostile|Poison|LargeObject|Refused|EveryDeadLetter|PlanBehind|QueuedFlow|Flood|SweptMailboxes|ServicesWait|AnyAge|StatusIsCurrent|IDsAreTaken|BrokenSnapshots|Upgrade
+FAULTS_CORE := ManyFlows|Paused|Clocks|Foreign|Hostile|Poison|LargeObject|Refused|EveryDeadLetter|PlanBehind|QueuedFlow|Flood|SweptMailboxes|ServicesWait|AnyAge|StatusIsCurrent|IDsAreTaken|BrokenSnapshots|Upgrade
 
 .PHONY: faults-core
-faults-core: ## the faults of services (pauses, hostile events, floods, snapshots), leaders paused for 35 and 130 s included: 15 minutes
+faults-core: ## the faults of services (pauses, hostile events, floods, snapshots), leaders paused for 35 and 130 s and 10,000 flows included: 20 minutes
 	DAGYO_TEST_LONG=1 go test $(RACE) -v -count $(or $(COUNT),1) -timeout 60m -run 'Test($(FAULTS_CORE))' ./tests/e2e
 
 .PHONY: faults-load

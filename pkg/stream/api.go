@@ -106,19 +106,24 @@ func sleep(ctx context.Context, d time.Duration) error {
 // 10,000. That a stream does not exist is remembered for goneFor.
 var (
 	lookups singleflight.Group
-	gone    sync.Map
+	gone    sync.Map // by lostStream
 )
 
 const goneFor = time.Second
 
+type lostStream struct {
+	conn *nats.Conn
+	name string
+}
+
 // checkStream returns ErrGone if the stream does not exist, an error of the context or of a closed
 // connection, and nil if the stream exists or the broker does not answer now.
 func checkStream(ctx context.Context, js jetstream.JetStream, name string) error {
-	key := fmt.Sprintf("%p %s", js.Conn(), name)
+	key := lostStream{js.Conn(), name}
 	if _, is := gone.Load(key); is {
 		return lasting(ctx, ErrGone)
 	}
-	found := lookups.DoChan(key, func() (any, error) {
+	found := lookups.DoChan(fmt.Sprintf("%p %s", key.conn, name), func() (any, error) {
 		err := within(context.Background(), firstAnswer, func(ctx context.Context) error {
 			_, err := js.Stream(ctx, name)
 			return err
