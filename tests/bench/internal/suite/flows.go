@@ -17,6 +17,7 @@ import (
 func (s *Suite) flowFigures() []Figure {
 	return []Figure{
 		s.firstRecord(), s.flowsPerSecond(), s.panics(), s.liveFlows(), s.validation(), s.decisions(), s.flowSizes(), s.history(), s.sustained(),
+		s.cellFigure(), s.writes(), routed(),
 	}
 }
 
