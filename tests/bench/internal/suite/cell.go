@@ -27,8 +27,8 @@ func (s *Suite) cellFigure() Figure {
 			"run at any time for %v, less what it takes without flows, per flow. *One server*: one nats-server and one replica of each "+
 			"service. *Cell*: three nats-servers as a cluster and two replicas of each service, with `--replicas` 1 and 3. "+
 			"The events server is the one that leads EVENTS. All share the cores of this machine, so only "+
-			"CPU times are shown, not rates. Executors and the client are not included. Then idle flows are started in the cell, as many as in *live flows*, "+
-			"and what they cost while nothing happens is measured for %v. Messages and bytes are counted by a subscription to everything "+
+			"CPU times are shown, not rates. Executors and the client are not included. Before that, idle flows are started in the cell, as many as in *live flows*, "+
+			"what they cost while nothing happens is measured for %v, and they are cancelled. Messages and bytes are counted by a subscription to everything "+
 			"while 200 flows run on one server; bytes include subjects and headers.", inFlight, d, d/4),
 		Variants: []Variant{
 			{"one server", func(r *Run) (Values, error) { return r.cellCosts("one", 1, 1, 1, d) }},
@@ -76,13 +76,15 @@ func (r *Run) cellCosts(series string, servers, replicas, copies int, d time.Dur
 	}
 	defer c.stop(r)
 	out := Values{}
-	if err := c.flows(r, series, d, out); err != nil {
-		return nil, err
+	if servers > 1 { // before others have left garbage
+		if err := c.idle(r, series, d/4, out); err != nil {
+			return nil, err
+		}
 	}
-	if servers == 1 {
-		return out, c.census(r, series, out)
+	if err := c.flows(r, series, d, out); err != nil || servers > 1 {
+		return out, err
 	}
-	return out, c.idle(r, series, d/4, out)
+	return out, c.census(r, series, out)
 }
 
 func (r *Run) startCell(servers, replicas, copies int) (*cell, error) {
@@ -245,7 +247,8 @@ func (c *cell) idle(r *Run, series string, d time.Duration, out Values) error {
 	for _, name := range client.Services() {
 		out[series+" memory leaders"] += out[series+" memory "+name]
 	}
-	return errors.Join(err, failed)
+	_, cancelled := c.cancelKept(r)
+	return errors.Join(err, failed, cancelled)
 }
 
 // A class is a kind of message.

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// Costs are what the bench has measured: CPU times in seconds, sizes in bytes. A flow is source → greet → void_sink.
+type Costs struct {
+	// EventsServer is the CPU time of a flow in the server that leads EVENTS, OtherServer in each of the two others.
+	EventsServer, OtherServer float64
+	// Services are the CPU times of a flow in the services.
+	Services []Service
+	// WriteRate is how many messages per second one stream with three replicas has stored.
+	WriteRate float64
+	// SamePerGB is the CPU time of one server for a GB of frames between two of its clients, RoutePerGB that of two
+	// servers together if the clients are connected to different ones.
+	SamePerGB, RoutePerGB float64
+	// Live flows that do nothing: CPU time for each second, and memory.
+	IdleServers, MemoryServer float64
+	// Stored and Published are the bytes of a flow in EVENTS and JOBS, and in all messages.
+	Stored, Published float64
+	// Events and Jobs are the messages of a flow in these streams.
+	Events, Jobs float64
+}
+
+// A Service is the costs of a service.
+type Service struct {
+	Name string
+	// Leader and Follower are the CPU times of a flow.
+	Leader, Follower float64
+	// Idle is the CPU time of the leader for each second of a live flow that does nothing, Memory its memory.
+	Idle, Memory float64
+}
+
+// serial is the share of a leader's CPU time in which it holds the lock on its state, or follows EVENTS: one goroutine
+// at a time. It was measured with profiles (docs/scale.md).
+var serial = map[string]float64{"validator": 0.5, "planner": 0.5, "spawner": 0.5, "panic-aggregator": 0.5}
+
+func serviceNames() []string { return []string{"validator", "planner", "spawner", "panic-aggregator"} }
+
+// A Machine is what is assumed of a machine.
+type Machine struct {
+	Name                       string
+	ServerCores, ServiceCores  int
+	ServerMemory, ServerDisk   float64 // for flows, in bytes; bytes per second
+	ServiceMemory, ServerSends float64 // for each service's flows, in bytes; bytes per second
+}
+
+func machines() []Machine {
+	return []Machine{
+		{"Small: 2 cores for each server and each service, 1 Gbit/s", 2, 2, 4 << 30, 100e6, 1 << 30, 125e6},
+		{"Large: 8 cores for each server, 4 for each service, 10 Gbit/s", 8, 4, 16 << 30, 500e6, 4 << 30, 1250e6},
+	}
+}
+
+// hop is the assumed time of a message between two machines, with the wake-up of its receiver.
+const hop = 100e-6
+
+// readCosts reads the results of the bench.
+func readCosts(raw []byte) (c Costs, err error) {
+	var page struct {
+		Figures []struct {
+			Rounds []map[string]float64 `json:"rounds"`
+		} `json:"figures"`
+	}
+	if err := json.Unmarshal(raw, &page); err != nil {
+		return c, err
+	}
+	all := make(map[string][]float64)
+	for _, f := range page.Figures {
+		for _, round := range f.Rounds {
+			for series, v := range round {
+				all[series] = append(all[series], v)
+			}
+		}
+	}
+	get := func(series string) float64 {
+		if len(all[series]) == 0 {
+			err = fmt.Errorf("no values of %q", series)
+			return 0
+		}
+		return median(all[series])
+	}
+	c = Costs{
+		EventsServer: get("r3 events server"), OtherServer: get("r3 other server"), WriteRate: get("w3 rate"),
+		SamePerGB: get("same cpu"), RoutePerGB: get("route cpu"),
+		IdleServers: max(0, get("r3 idle servers")), MemoryServer: get("r3 memory servers") / 3,
+		Events: get("one messages EVENTS"), Jobs: get("one messages jobs"),
+		Stored: get("one bytes EVENTS") + get("one bytes jobs"),
+	}
+	for _, class := range []string{"EVENTS", "events", "jobs", "edges", "direct", "_INBOX", "$JS"} {
+		c.Published += get("one bytes " + class)
+	}
+	for _, name := range serviceNames() {
+		c.Services = append(c.Services, Service{
+			Name: name, Leader: get("r3 " + name), Follower: get("r3 " + name + " follower"),
+			Idle: max(0, get("r3 idle "+name)), Memory: get("r3 memory " + name),
+		})
+	}
+	return c, err
+}
+
+func median(all []float64) float64 {
+	sorted := slices.Sorted(slices.Values(all))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
