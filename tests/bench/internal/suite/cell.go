@@ -67,9 +67,6 @@ type cell struct {
 }
 
 func (r *Run) cellCosts(series string, servers, replicas, copies int, d time.Duration) (Values, error) {
-	ctx, cancel := r.longer(historyLimit)
-	defer cancel()
-	r.Context = ctx
 	c, err := r.startCell(servers, replicas, copies)
 	if err != nil {
 		return nil, err

@@ -23,19 +23,24 @@ type Cluster struct {
 	servers []*role.Process
 	names   []string
 	urls    []string
+	hubs    []string // where they listen for leaf nodes
 }
 
 // startCluster starts n servers. A single one is not a cluster.
 func (r *Run) startCluster(n int) (*Cluster, error) {
-	c := &Cluster{Broker: &Broker{}}
 	ports, routes, err := freePorts(n)
 	if err != nil {
 		return nil, err
 	}
+	leafs, hubs, err := freePorts(n)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{Broker: &Broker{}, hubs: hubs}
 	for i := range n {
 		o := worker.Server{Name: fmt.Sprintf("server-%d", i+1), Dir: filepath.Join(r.dir, r.nextID())}
 		if n > 1 {
-			o.Port, o.Routes = ports[i], routes
+			o.Port, o.Routes, o.LeafPort = ports[i], routes, leafs[i]
 		}
 		var url string
 		p, err := startServer(r, o, &url)
@@ -206,14 +211,18 @@ func routed() Figure {
 		Name: "routes", Rounds: 3,
 		How: "Messages of 64 KiB by plain NATS in a cluster of three nats-servers on this machine: the length of a full " +
 			"frame, and how frames are sent to a connected reader. Writer and reader are connected to the same server, or to two, so that each message " +
-			"crosses a route. CPU time is that of all servers.",
+			"crosses a route, or to a leaf node of the cluster. CPU time is that of the three servers.",
 		Variants: []Variant{
 			{"one server", func(r *Run) (Values, error) { return r.route("same", 0) }},
 			{"two servers", func(r *Run) (Values, error) { return r.route("route", 1) }},
+			{"leaf node", func(r *Run) (Values, error) { return r.leaf("leaf") }},
 		},
 		Rows: []Row{
 			{"CPU time of the servers per GB, two servers / one", "route cpu", "same cpu", Seconds, Goal{}},
-			{"bytes/s", "route bytes", "same bytes", Octets, Goal{}},
+			{"… both ends on a leaf node / one server", "leaf cpu", "same cpu", Seconds, Goal{}},
+			{"… of the leaf node itself", "leaf own cpu", "", Seconds, Goal{}},
+			{"bytes/s, two servers / one", "route bytes", "same bytes", Octets, Goal{}},
+			{"… both ends on a leaf node / one server", "leaf bytes", "same bytes", Octets, Goal{}},
 		},
 	}
 }
@@ -224,15 +233,46 @@ func (r *Run) route(series string, to int) (Values, error) {
 		return nil, err
 	}
 	defer c.end()
+	return r.transfer(c, series, c.urls[0], c.urls[to])
+}
+
+func (r *Run) leaf(series string) (Values, error) {
+	c, err := r.startCluster(3)
+	if err != nil {
+		return nil, err
+	}
+	defer c.end()
+	var url string
+	p, err := startServer(r, worker.Server{Name: "leaf", Hub: c.hubs[0]}, &url)
+	if err != nil {
+		return nil, err
+	}
+	defer p.End()
+	before, err := cpuTime(p.PID())
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.transfer(c, series, url, url)
+	if err != nil {
+		return nil, err
+	}
+	after, err := cpuTime(p.PID())
+	out[series+" own cpu"] = (after - before) / out[series+" total"] * 1e9
+	return out, err
+}
+
+// transfer sends messages from a client of one server to a client of another one.
+func (r *Run) transfer(c *Cluster, series, from, to string) (Values, error) {
 	out := r.load(c.Broker, 64<<10)
-	out.Subject, out.URL = "plain."+r.nextID(), c.urls[0]
+	out.Subject, out.URL = "plain."+r.nextID(), from
 	in := out
-	in.URL = c.urls[to]
+	in.URL = to
 	var sent, received worker.Result
-	cpu, err := c.spent(func() error {
+	cpu, err := c.spent(func() (err error) {
 		received, sent, err = r.pair(c.Broker, "core-recv", "core-send", in, out, nil)
 		return err
 	})
 	_, octets := rates(sent, received)
-	return Values{series + " bytes": octets, series + " cpu": cpu / (float64(received.Bytes) / 1e9)}, err
+	total := float64(received.Bytes)
+	return Values{series + " bytes": octets, series + " total": total, series + " cpu": cpu / total * 1e9}, err
 }

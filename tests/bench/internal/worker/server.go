@@ -27,6 +27,9 @@ type Server struct {
 	// Port is where it listens for the other servers of its cluster, whose URLs are Routes; 0 is a single server.
 	Port   int      `json:"port,omitempty"`
 	Routes []string `json:"routes,omitempty"`
+	// LeafPort is where it listens for leaf nodes. A server with a Hub is one itself, and has no streams.
+	LeafPort int    `json:"leafPort,omitempty"`
+	Hub      string `json:"hub,omitempty"`
 }
 
 // options configures the server as `dagyo up` does.
@@ -36,16 +39,31 @@ func (o Server) options() (*natsd.Options, error) {
 		JetStream: true, StoreDir: o.Dir, MaxPayload: embedded.MaxPayload,
 		JetStreamMaxMemory: memoryLimit, JetStreamMaxStore: storeLimit,
 	}
-	if o.Port == 0 {
-		return out, nil
+	var err error
+	if o.Port != 0 {
+		out.Cluster = natsd.ClusterOpts{Name: "bench", Host: "127.0.0.1", Port: o.Port}
+		out.Routes, err = urls(o.Routes...)
 	}
-	out.Cluster = natsd.ClusterOpts{Name: "bench", Host: "127.0.0.1", Port: o.Port}
-	for _, route := range o.Routes {
-		u, err := url.Parse(route)
+	if o.LeafPort != 0 {
+		out.LeafNode = natsd.LeafNodeOpts{Host: "127.0.0.1", Port: o.LeafPort}
+	}
+	if o.Hub != "" {
+		out.JetStream = false
+		var hub []*url.URL
+		hub, err = urls(o.Hub)
+		out.LeafNode.Remotes = []*natsd.RemoteLeafOpts{{URLs: hub}}
+	}
+	return out, err
+}
+
+func urls(all ...string) ([]*url.URL, error) {
+	var out []*url.URL
+	for _, s := range all {
+		u, err := url.Parse(s)
 		if err != nil {
 			return nil, err
 		}
-		out.Routes = append(out.Routes, u)
+		out = append(out, u)
 	}
 	return out, nil
 }
