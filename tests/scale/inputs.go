@@ -36,7 +36,7 @@ type Service struct {
 
 // serial is the share of a leader's CPU time in which it holds the lock on its state, or follows EVENTS: one goroutine
 // at a time. It was measured with profiles (docs/scale.md).
-var serial = map[string]float64{"validator": 0.5, "planner": 0.5, "spawner": 0.5, "panic-aggregator": 0.5}
+var serial = map[string]float64{"validator": 0.4, "planner": 0.5, "spawner": 0.65, "panic-aggregator": 0.65}
 
 func serviceNames() []string { return []string{"validator", "planner", "spawner", "panic-aggregator"} }
 

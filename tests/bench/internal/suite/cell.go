@@ -16,6 +16,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/tests/bench/internal/role"
+	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 
 // cellFigure measures what a flow costs each part of an installation: the input of tests/scale.
@@ -48,6 +49,7 @@ func (s *Suite) cellFigure() Figure {
 			Row{"… " + name + ", follower", "r3 " + name + " follower", "", Seconds, Goal{}})
 	}
 	f.Rows = append(f.Rows,
+		Row{"one flow at a time: submit → cleaned p50", "r3 alone", "one alone", Seconds, Goal{}},
 		Row{"a live idle flow, for a second: CPU time of all servers", "r3 idle servers", "", Seconds, Goal{}},
 		Row{"… of the panic-aggregator, leader", "r3 idle panic-aggregator", "", Seconds, Goal{}},
 		Row{"… memory in all servers", "r3 memory servers", "", Size, Goal{}},
@@ -194,6 +196,15 @@ func (c *cell) flows(r *Run, series string, d time.Duration, out Values) error {
 	if _, err := c.whole(r, r.nextID(), threeNodes()); err != nil { // starts the executors
 		return err
 	}
+	var alone []time.Duration
+	for range r.few(10, 100) {
+		took, err := c.whole(r, r.nextID(), threeNodes())
+		if err != nil {
+			return err
+		}
+		alone = append(alone, took[contract.TypeFlowCleaned])
+	}
+	out[series+" alone"] = worker.Quantile(alone, 0.5).Seconds()
 	resting, err := c.resting(r, d/4)
 	if err != nil {
 		return err
