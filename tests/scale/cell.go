@@ -13,23 +13,26 @@ type cell struct {
 	costs   Costs
 	servers [3]*station // the first leads EVENTS
 	events  *station    // the stream EVENTS: it stores one message after the other
+	network *station    // out of the first server
+	sending float64     // its time for each event
 	leaders map[string]*leader
 
 	took []float64 // submit → cleaned, of flows that are counted
 	done []float64 // when they ended
 }
 
-// A leader folds all events in order, and decides under the same lock; it encodes and publishes beside that.
+// A leader follows EVENTS in one goroutine, and performs and publishes in others.
 type leader struct {
-	lock, cores    *station
-	serial, beside float64 // time for each event
+	serial, cores  *station
+	folding, other float64 // CPU time for each event
 }
 
 func newCell(c Costs, m Machine) *cell {
 	s := newSimulation()
 	out := &cell{
 		simulation: s, costs: c, leaders: make(map[string]*leader),
-		events: &station{simulation: s, workers: 1},
+		events: &station{simulation: s, workers: 1}, network: &station{simulation: s, workers: 1},
+		sending: c.sent() / perFlow / m.Network,
 	}
 	for i := range out.servers {
 		out.servers[i] = &station{simulation: s, workers: m.ServerCores}
@@ -37,8 +40,8 @@ func newCell(c Costs, m Machine) *cell {
 	for _, service := range c.Services {
 		share := serial[service.Name]
 		out.leaders[service.Name] = &leader{
-			lock: &station{simulation: s, workers: 1}, cores: &station{simulation: s, workers: m.ServiceCores - 1},
-			serial: service.Leader * share / perFlow, beside: service.Leader * (1 - share) / perFlow,
+			serial: &station{simulation: s, workers: 1}, cores: &station{simulation: s, workers: m.ServiceCores - 1},
+			folding: service.Leader * share / perFlow, other: service.Leader * (1 - share) / perFlow,
 		}
 	}
 	return out
@@ -63,36 +66,41 @@ func (c *cell) write(stored func()) {
 	})
 }
 
-// publish stores an event. Each service calls its handler once it has folded the event; nil handlers do nothing.
-func (c *cell) publish(handlers map[string]func()) {
+// publisher stands for who publishes an event, instead of a service.
+const publisher = ""
+
+// publish stores an event, which all services fold, and calls then once the given service has done so, or once the publisher
+// has the acknowledgement.
+func (c *cell) publish(to string, then func()) {
+	stored := func() {
+		for _, service := range c.costs.Services {
+			folded := func() {}
+			if service.Name == to {
+				folded = then
+			}
+			c.after(hop, func() { c.leaders[service.Name].fold(folded) })
+		}
+		if to == publisher {
+			c.after(hop, then)
+		}
+	}
 	c.after(hop, func() {
 		c.events.do(1/c.costs.WriteRate, func() {
-			c.write(func() {
-				for _, service := range c.costs.Services {
-					c.after(hop, func() { c.leaders[service.Name].fold(handlers[service.Name]) })
-				}
-			})
+			c.network.do(c.sending, func() { c.write(stored) })
 		})
 	})
 }
 
 func (l *leader) fold(then func()) {
-	l.lock.do(l.serial, func() {
-		l.cores.do(l.beside, func() {
-			if then != nil {
-				then()
-			}
-		})
-	})
+	l.serial.do(l.folding, func() { l.cores.do(l.other, then) })
 }
 
 // submit runs a flow, and calls ended when it is cleaned up.
 func (c *cell) submit(ended func()) {
-	on := func(service string, f func()) map[string]func() { return map[string]func(){service: f} }
-	ran := 0
-	completed := func() {
-		if ran++; ran == jobs {
-			c.publish(on("planner", func() { c.publish(on("spawner", ended)) }))
+	left := jobs
+	done := func() {
+		if left--; left == 0 {
+			c.publish("planner", func() { c.publish("spawner", ended) }) // flow.completed, flow.cleaned
 		}
 	}
 	spawn := func() {
@@ -101,20 +109,24 @@ func (c *cell) submit(ended func()) {
 			c.after(hop, func() {
 				c.write(func() {
 					if stored++; stored == jobs {
-						c.publish(nil) // flow.spawned
+						c.publish(publisher, func() {}) // flow.spawned
 					}
-					c.after(hop, func() { c.execute(func() { c.publish(on("panic-aggregator", completed)) }) })
+					c.after(hop, func() { c.execute(done) })
 				})
 			})
 		}
 	}
-	c.publish(on("validator", func() { c.publish(on("planner", func() { c.publish(on("spawner", spawn)) })) }))
+	// flow.submit, flow.validated, flow.planned
+	c.publish("validator", func() { c.publish("planner", func() { c.publish("spawner", spawn) }) })
 }
 
-// execute claims a job by an event, acknowledges it, and runs the program, which takes no time.
+// execute claims a job by job.started, acknowledges it, and runs a program that takes no time.
 func (c *cell) execute(done func()) {
-	c.publish(nil)
-	c.after(4*hop, func() { c.write(done) })
+	c.publish(publisher, func() {
+		c.after(hop, func() {
+			c.write(func() { c.publish("panic-aggregator", done) }) // job.done
+		})
+	})
 }
 
 // flows submits n flows at a rate per second, at random times.

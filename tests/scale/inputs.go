@@ -34,29 +34,33 @@ type Service struct {
 	Idle, Memory float64
 }
 
-// serial is the share of a leader's CPU time in which it holds the lock on its state, or follows EVENTS: one goroutine
-// at a time. It was measured with profiles (docs/scale.md).
+// serial is the share of a leader's CPU time spent in the one goroutine that reads, decodes and folds events, or with
+// the lock on the state that it needs for that (profiles, docs/scale.md).
 var serial = map[string]float64{"validator": 0.4, "planner": 0.5, "spawner": 0.65, "panic-aggregator": 0.65}
 
 func serviceNames() []string { return []string{"validator", "planner", "spawner", "panic-aggregator"} }
 
-// A Machine is what is assumed of a machine.
+// A Machine is what is assumed of a machine. Each server and each replica of a service has its own.
 type Machine struct {
-	Name                       string
-	ServerCores, ServiceCores  int
-	ServerMemory, ServerDisk   float64 // for flows, in bytes; bytes per second
-	ServiceMemory, ServerSends float64 // for each service's flows, in bytes; bytes per second
+	Name                        string
+	ServerCores, ServiceCores   int
+	ServerMemory, ServiceMemory float64 // for flows, in bytes
+	ServerDisk, Network         float64 // bytes per second, Network out of each server
 }
 
 func machines() []Machine {
 	return []Machine{
-		{"Small: 2 cores for each server and each service, 1 Gbit/s", 2, 2, 4 << 30, 100e6, 1 << 30, 125e6},
-		{"Large: 8 cores for each server, 4 for each service, 10 Gbit/s", 8, 4, 16 << 30, 500e6, 4 << 30, 1250e6},
+		{"Small machines: 2 cores, 1 Gbit/s", 2, 2, 4e9, 1e9, 100e6, 125e6},
+		{"Large machines: 8 cores for a server, 4 for a service, 10 Gbit/s", 8, 4, 16e9, 4e9, 500e6, 1250e6},
 	}
 }
 
 // hop is the assumed time of a message between two machines, with the wake-up of its receiver.
 const hop = 100e-6
+
+// fullWindow is the memory that an edge takes in one server when its reader is absent: the default window and what
+// nats-server adds (docs/bench/2026-11-30-shards.md).
+const fullWindow = 8.5 * (1 << 20)
 
 // readCosts reads the results of the bench.
 func readCosts(raw []byte) (c Costs, err error) {

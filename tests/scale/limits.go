@@ -2,33 +2,59 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
 // A limit is what one part carries if all others have room: what a flow, a live flow or a GB takes of it, and what it has.
 type limit struct {
-	part       string
-	takes, has float64
+	part        string
+	takes, has  float64
+	unit        unit
+	description string // of what it has
 }
 
 func (l limit) carries() float64 { return l.has / l.takes }
 
+// cpu is the limit of a part whose cores are shared, in seconds of CPU time for each second.
+func cpu(part string, takes float64, cores int) limit {
+	return limit{part, takes, float64(cores), seconds, plural(cores, "core")}
+}
+
+// alone is the limit of a part that does one thing after the other.
+func alone(part string, takes float64) limit {
+	return limit{part, takes, 1, seconds, "one at a time"}
+}
+
+func perSecond(part string, takes, has float64) limit {
+	return limit{part, takes, has, size, size(has) + "/s"}
+}
+
+func memory(part string, takes, has float64) limit { return limit{part, takes, has, size, size(has)} }
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // flowLimits are the limits of flows per second, the lowest first.
 func flowLimits(c Costs, m Machine) []limit {
 	out := []limit{
-		{"CPU of the events server, s", c.EventsServer, float64(m.ServerCores)},
-		{"CPU of each other server, s", c.OtherServer, float64(m.ServerCores)},
-		{"EVENTS: writes, one after the other, s", perFlow / c.WriteRate, 1},
-		{"network out of the events server, bytes", c.sent(), m.ServerSends},
-		{"disk of each server, bytes", c.Stored, m.ServerDisk},
+		cpu("CPU of the events server", c.EventsServer, m.ServerCores),
+		cpu("CPU of each other server", c.OtherServer, m.ServerCores),
+		alone("writes to EVENTS", perFlow/c.WriteRate),
+		perSecond("network, out of the events server", c.sent(), m.Network),
+		perSecond("disk of each server", c.Stored, m.ServerDisk),
 	}
 	for _, s := range c.Services {
 		share := serial[s.Name]
 		out = append(out,
-			limit{s.Name + ", leader: under its lock, s", s.Leader * share, 1},
-			limit{s.Name + ", leader: other CPU, s", s.Leader * (1 - share), float64(m.ServiceCores - 1)})
+			alone(s.Name+": following EVENTS", s.Leader*share),
+			cpu(s.Name+": all else", s.Leader*(1-share), m.ServiceCores-1))
 	}
-	return sorted(out)
+	return lowestFirst(out)
 }
 
 // sent is what the events server sends for a flow: everything that is published, stored messages twice to the other servers
@@ -39,29 +65,30 @@ func (c Costs) sent() float64 {
 
 // liveLimits are the limits of live flows that do nothing.
 func liveLimits(c Costs, m Machine) []limit {
-	out := []limit{{"memory of each server, bytes", c.MemoryServer, m.ServerMemory}}
-	if c.IdleServers > 0 {
-		out = append(out, limit{"CPU of the servers, s per second", c.IdleServers, float64(3 * m.ServerCores)})
+	out := []limit{
+		memory("memory of each server", c.MemoryServer, m.ServerMemory),
+		memory("memory of all servers, one full window for each flow", fullWindow, 3*m.ServerMemory),
+		cpu("CPU of all servers, each second", c.IdleServers, 3*m.ServerCores),
 	}
 	for _, s := range c.Services {
-		out = append(out, limit{s.Name + ": memory, bytes", s.Memory, m.ServiceMemory})
-		if s.Idle > 0 {
-			out = append(out, limit{s.Name + ": CPU, s per second", s.Idle, 1})
+		out = append(out, memory(s.Name+": memory", s.Memory, m.ServiceMemory))
+		if s.Name == "panic-aggregator" { // it gets the heartbeats
+			out = append(out, alone(s.Name+": heartbeats, each second", s.Idle))
 		}
 	}
-	return sorted(out)
+	return lowestFirst(out)
 }
 
 // byteLimits are the limits of GB per second over edges, if writers and readers are spread evenly: two in three edges cross a route.
 func byteLimits(c Costs, m Machine) []limit {
 	const same, crossing = 1. / 3, 2. / 3
-	return sorted([]limit{
-		{"CPU of the servers, s per GB", same*c.SamePerGB + crossing*c.RoutePerGB, float64(3 * m.ServerCores)},
-		{"network out of the servers, bytes per GB", (same + 2*crossing) * 1e9, 3 * m.ServerSends},
+	return lowestFirst([]limit{
+		cpu("CPU of all servers", same*c.SamePerGB+crossing*c.RoutePerGB, 3*m.ServerCores),
+		perSecond("network, out of all servers", (same+2*crossing)*1e9, 3*m.Network),
 	})
 }
 
-func sorted(all []limit) []limit {
+func lowestFirst(all []limit) []limit {
 	slices.SortStableFunc(all, func(a, b limit) int { return cmp.Compare(a.carries(), b.carries()) })
 	return all
 }

@@ -21,7 +21,7 @@ import (
 
 // cellFigure measures what a flow costs each part of an installation: the input of tests/scale.
 func (s *Suite) cellFigure() Figure {
-	d := time.Duration(s.few(4, 40)) * time.Second
+	d := time.Duration(s.few(2, 40)) * time.Second
 	f := Figure{
 		Name: "cell", Rounds: 3,
 		How: fmt.Sprintf("What a flow source → greet → void_sink costs each process: its CPU time while %d of them "+
@@ -30,7 +30,7 @@ func (s *Suite) cellFigure() Figure {
 			"The events server is the one that leads EVENTS. All share the cores of this machine, so only "+
 			"CPU times are shown, not rates. Executors and the client are not included. Before that, idle flows are started in the cell, as many as in *live flows*, "+
 			"what they cost while nothing happens is measured for %v, and they are cancelled. Messages and bytes are counted by a subscription to everything "+
-			"while 200 flows run on one server; bytes include subjects and headers.", inFlight, d, d/4),
+			"while %d flows run on one server; bytes include subjects and headers.", inFlight, d, d/4, s.few(50, 200)),
 		Variants: []Variant{
 			{"one server", func(r *Run) (Values, error) { return r.cellCosts("one", 1, 1, 1, d) }},
 			{"cell, one replica", func(r *Run) (Values, error) { return r.cellCosts("r1", 3, 1, 2, d) }},
@@ -168,8 +168,9 @@ func (c *cell) eventsLeader(r *Run) (int, error) {
 // cpuDuring is the CPU time of each process while f runs.
 func (c *cell) cpuDuring(r *Run, f func() error) (Values, error) {
 	cpu := func(p *role.Process) (float64, error) { return cpuTime(p.PID()) }
+	leader, failed := c.eventsLeader(r)
 	before, err := c.usage(r, cpu)
-	if err != nil {
+	if err := errors.Join(failed, err); err != nil {
 		return nil, err
 	}
 	if err := f(); err != nil {
@@ -179,8 +180,13 @@ func (c *cell) cpuDuring(r *Run, f func() error) (Values, error) {
 	for name := range after {
 		after[name] -= before[name]
 	}
+	if now, failed := c.eventsLeader(r); now != leader || failed != nil {
+		return nil, errors.Join(err, failed, errLeaderChanged)
+	}
 	return after, err
 }
+
+var errLeaderChanged = errors.New("another server has become the leader of EVENTS: the costs of its servers are mixed")
 
 // resting is the CPU time of each process in a second without events.
 func (c *cell) resting(r *Run, d time.Duration) (Values, error) {
@@ -292,9 +298,6 @@ func classOf(m *nats.Msg) string {
 	return "other"
 }
 
-// censusFlows is how many flows are counted.
-const censusFlows = 200
-
 // census counts the messages of a flow.
 func (c *cell) census(r *Run, series string, out Values) error {
 	var mu sync.Mutex
@@ -312,7 +315,8 @@ func (c *cell) census(r *Run, series string, out Values) error {
 	if err := errors.Join(sub.SetPendingLimits(-1, -1), c.Link.Flush()); err != nil {
 		return err
 	}
-	for range censusFlows {
+	n := r.few(50, 200)
+	for range n {
 		if _, err := c.whole(r, r.nextID(), threeNodes()); err != nil {
 			return err
 		}
@@ -323,7 +327,7 @@ func (c *cell) census(r *Run, series string, out Values) error {
 	mu.Lock()
 	defer mu.Unlock()
 	for name, v := range counts {
-		out[name] = v / censusFlows
+		out[name] = v / float64(n)
 	}
 	return nil
 }
