@@ -36,7 +36,7 @@ type Service struct {
 
 // serial is the share of a leader's CPU time spent in the one goroutine that reads, decodes and folds events, or with
 // the lock on the state that it needs for that (profiles, docs/scale.md).
-var serial = map[string]float64{"validator": 0.4, "planner": 0.5, "spawner": 0.65, "panic-aggregator": 0.65}
+var serial = map[string]float64{"validator": 0.30, "planner": 0.48, "spawner": 0.61, "panic-aggregator": 0.61}
 
 func serviceNames() []string { return []string{"validator", "planner", "spawner", "panic-aggregator"} }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // simulated is how many flows are simulated for each line.
-const simulated = 10_000
+const simulated = 4_000
 
 // report computes and simulates everything, and returns it as Markdown.
 func report(c Costs) string {
