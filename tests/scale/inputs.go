@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Costs are what the bench has measured: CPU times in seconds, sizes in bytes. A flow is source → greet → void_sink.
 type Costs struct {
+	// Began is when the bench was run.
+	Began time.Time
 	// EventsServer is the CPU time of a flow in the server that leads EVENTS, OtherServer in each of the two others.
 	EventsServer, OtherServer float64
 	// Services are the CPU times of a flow in the services.
@@ -19,8 +22,8 @@ type Costs struct {
 	SamePerGB, RoutePerGB float64
 	// Live flows that do nothing: CPU time for each second, and memory.
 	IdleServers, MemoryServer float64
-	// Stored and Published are the bytes of a flow in EVENTS and JOBS, and in all messages.
-	Stored, Published float64
+	// EventBytes and JobBytes are the bytes of a flow in EVENTS and JOBS, Published those of all messages.
+	EventBytes, JobBytes, Published float64
 	// Events and Jobs are the messages of a flow in these streams.
 	Events, Jobs float64
 }
@@ -65,6 +68,7 @@ const fullWindow = 8.5 * (1 << 20)
 // readCosts reads the results of the bench.
 func readCosts(raw []byte) (c Costs, err error) {
 	var page struct {
+		Began   time.Time `json:"began"`
 		Figures []struct {
 			Rounds []map[string]float64 `json:"rounds"`
 		} `json:"figures"`
@@ -88,11 +92,12 @@ func readCosts(raw []byte) (c Costs, err error) {
 		return median(all[series])
 	}
 	c = Costs{
+		Began:        page.Began,
 		EventsServer: get("r3 events server"), OtherServer: get("r3 other server"), WriteRate: get("w3 rate"),
 		SamePerGB: get("same cpu"), RoutePerGB: get("route cpu"),
 		IdleServers: max(0, get("r3 idle servers")), MemoryServer: get("r3 memory servers") / 3,
 		Events: get("one messages EVENTS"), Jobs: get("one messages jobs"),
-		Stored: get("one bytes EVENTS") + get("one bytes jobs"),
+		EventBytes: get("one bytes EVENTS"), JobBytes: get("one bytes jobs"),
 	}
 	for _, class := range []string{"EVENTS", "events", "jobs", "edges", "direct", "_INBOX", "$JS"} {
 		c.Published += get("one bytes " + class)

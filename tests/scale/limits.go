@@ -27,10 +27,12 @@ func alone(part string, takes float64) limit {
 }
 
 func perSecond(part string, takes, has float64) limit {
-	return limit{part, takes, has, size, size(has) + "/s"}
+	return limit{part, takes, has, size, fmt.Sprintf("%g GB/s", has/1e9)}
 }
 
-func memory(part string, takes, has float64) limit { return limit{part, takes, has, size, size(has)} }
+func memory(part string, takes, has float64) limit {
+	return limit{part, takes, has, size, fmt.Sprintf("%g GB", has/1e9)}
+}
 
 func plural(n int, what string) string {
 	if n == 1 {
@@ -46,7 +48,7 @@ func flowLimits(c Costs, m Machine) []limit {
 		cpu("CPU of each other server", c.OtherServer, m.ServerCores),
 		alone("writes to EVENTS", perFlow/c.WriteRate),
 		perSecond("network, out of the events server", c.sent(), m.Network),
-		perSecond("disk of each server", c.Stored, m.ServerDisk),
+		perSecond("disk of each server", c.EventBytes+c.JobBytes, m.ServerDisk),
 	}
 	for _, s := range c.Services {
 		share := serial[s.Name]
@@ -60,7 +62,7 @@ func flowLimits(c Costs, m Machine) []limit {
 // sent is what the events server sends for a flow: everything that is published, stored messages twice to the other servers
 // and, of EVENTS, to two replicas of each service.
 func (c Costs) sent() float64 {
-	return c.Published + c.Stored*float64(2+2*len(c.Services))
+	return c.Published + 2*(c.EventBytes+c.JobBytes) + 2*float64(len(c.Services))*c.EventBytes
 }
 
 // liveLimits are the limits of live flows that do nothing.

@@ -6,14 +6,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // simulated is how many flows are simulated for each line.
-const simulated = 4_000
+const simulated = 6_000
 
 // report computes and simulates everything, and returns it as Markdown.
 func report(c Costs) string {
 	var b strings.Builder
+	inputs(&b, c)
 	for _, m := range machines() {
 		fmt.Fprintf(&b, "### %s\n\n", m.Name)
 		flows := flowLimits(c, m)
@@ -23,6 +25,20 @@ func report(c Costs) string {
 		limits(&b, "Bytes over edges", "a GB takes", "GB/s", byteLimits(c, m))
 	}
 	return b.String()
+}
+
+// inputs lists the measured inputs.
+func inputs(b *strings.Builder, c Costs) {
+	fmt.Fprintf(b, "### Inputs, measured on %s\n\n| a flow takes | leader or events server | follower or other server |\n|---|---|---|\n",
+		c.Began.Format(time.DateOnly))
+	fmt.Fprintf(b, "| nats-server | %s | %s |\n", seconds(c.EventsServer), seconds(c.OtherServer))
+	for _, s := range c.Services {
+		fmt.Fprintf(b, "| %s | %s | %s |\n", s.Name, seconds(s.Leader), seconds(s.Follower))
+	}
+	fmt.Fprintf(b, "\n| | |\n|---|---|\n| writes to a stream with three replicas | %s/s |\n", digits(c.WriteRate))
+	fmt.Fprintf(b, "| bytes of a flow in EVENTS, in JOBS, in all published messages | %s, %s, %s |\n",
+		size(c.EventBytes), size(c.JobBytes), size(c.Published))
+	fmt.Fprintf(b, "| CPU time of a GB: both ends on one server, on two | %s, %s |\n\n", seconds(c.SamePerGB), seconds(c.RoutePerGB))
 }
 
 func limits(b *strings.Builder, what, takes, unit string, all []limit) {
@@ -101,13 +117,23 @@ func size(v float64) string {
 }
 
 func digits(v float64) string {
-	if v == 0 {
-		return "0"
+	if v == 0 || math.IsInf(v, 0) {
+		return fmt.Sprint(v)
 	}
-	unit := math.Pow(10, math.Floor(math.Log10(math.Abs(v)))-1)
-	rounded := math.Round(v/unit) * unit
-	decimals := max(0, -int(math.Round(math.Log10(unit))))
-	return strconv.FormatFloat(rounded, 'f', decimals, 64)
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(v, 'e', 1, 64), 64)
+	if err != nil { // it reads what it has written
+		panic(err)
+	}
+	decimals := max(0, 1-int(math.Floor(math.Log10(math.Abs(rounded)))))
+	return thousands(strconv.FormatFloat(rounded, 'f', decimals, 64))
+}
+
+// thousands separates the thousands of a number that has no decimals if it is that large.
+func thousands(s string) string {
+	for i := len(s) - 3; i > 0 && !strings.Contains(s, "."); i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 func percent(v float64) string { return fmt.Sprintf("%.0f %%", v*100) }

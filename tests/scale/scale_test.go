@@ -66,6 +66,16 @@ func TestReadCosts(t *testing.T) {
 	}
 }
 
+func TestDigits(t *testing.T) {
+	for v, want := range map[float64]string{
+		0: "0", 0.123: "0.12", 0.999: "1.0", 1.26: "1.3", 27.4: "27", 690: "690", 1449: "1,400", 1_234_567: "1,200,000",
+	} {
+		if got := digits(v); got != want {
+			t.Errorf("%v: got %s, want %s", v, got, want)
+		}
+	}
+}
+
 // TestStation compares stations with the formulas for random arrivals (M/M/1 and M/M/2).
 func TestStation(t *testing.T) {
 	for _, tt := range []struct {
