@@ -165,7 +165,7 @@ func (s *Stack) awaitServices(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("not all services answer: %w", context.Cause(ctx))
+			return errors.Join(fmt.Errorf("not all services answer: %w", context.Cause(ctx)), s.exited())
 		}
 	}
 }
@@ -241,4 +241,16 @@ func (s *Stack) profile(r *Run) (end func() error, err error) {
 		}
 		return err
 	}, err
+}
+
+// exited returns the errors of services that have exited.
+func (s *Stack) exited() (err error) {
+	for name, p := range s.services {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		if failed := p.Hear(ctx, nil); !errors.Is(failed, context.DeadlineExceeded) {
+			err = errors.Join(err, fmt.Errorf("%s: %w", name, failed))
+		}
+		cancel()
+	}
+	return err
 }
