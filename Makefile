@@ -87,6 +87,10 @@ bench-short: ## the same, small, in under 2 minutes: shows that it all runs
 simulate: ## search CHECKS (default 20000) random histories of all services for a bad end
 	go test ./tests/simulation -count 1 -rapid.checks $(or $(CHECKS),20000)
 
+.PHONY: simulate-scale
+simulate-scale: ## compute and simulate what a cell of three NATS servers carries: docs/scale.md
+	go run ./tests/scale
+
 .PHONY: fuzz
 fuzz: ## fuzz every decoder with INPUTS (default 1000000) each
 	tests/fuzz.sh $(or $(INPUTS),1000000)

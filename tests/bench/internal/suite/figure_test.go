@@ -3,6 +3,8 @@ package suite
 import (
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 func TestLines(t *testing.T) {
@@ -50,6 +52,20 @@ func TestUnits(t *testing.T) {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+func TestClassOf(t *testing.T) {
+	for subject, want := range map[string]string{
+		"events.flow.planned.f": "events", "flow.planned.f": "EVENTS", "job.done.f.j": "EVENTS", "jobs.p.r.f.j": "jobs",
+		"edges.0.f.credit.1": "edges", "_INBOX.x": "_INBOX", "$JS.API.STREAM.INFO.EVENTS": "$JS", "client.f.c": "other",
+	} {
+		if got := classOf(&nats.Msg{Subject: subject}); got != want {
+			t.Errorf("%s: got %q, want %q", subject, got, want)
+		}
+	}
+	if got := classOf(&nats.Msg{Subject: "flow.planned.f", Reply: "$JS.ACK.EVENTS.c"}); got != "deliveries" {
+		t.Errorf("a delivery is counted as %q", got)
 	}
 }
 

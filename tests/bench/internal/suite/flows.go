@@ -17,6 +17,7 @@ import (
 func (s *Suite) flowFigures() []Figure {
 	return []Figure{
 		s.firstRecord(), s.flowsPerSecond(), s.panics(), s.liveFlows(), s.validation(), s.decisions(), s.flowSizes(), s.history(), s.sustained(),
+		s.cellFigure(), s.leaders(), s.writes(), routed(),
 	}
 }
 
@@ -435,20 +436,26 @@ func (r *Run) cancelAll() (Values, error) {
 	if err != nil {
 		return nil, err
 	}
+	t0 := time.Now()
+	n, err := s.cancelKept(r)
+	return Values{"ended": float64(n) / time.Since(t0).Seconds()}, err
+}
+
+// cancelKept cancels the flows that were left running, waits until they are cleaned up, and returns how many there were.
+func (s *Stack) cancelKept(ctx context.Context) (int, error) {
 	ids := s.kept()
 	stories := make([]*Story, len(ids))
-	t0 := time.Now()
 	for i, id := range ids {
 		stories[i] = s.watch.follow(id)
 		defer s.watch.forget(id)
-		if _, err := s.client.Cancel(r, id, "the end"); err != nil {
-			return nil, err
+		if _, err := s.client.Cancel(ctx, id, "the end"); err != nil {
+			return 0, err
 		}
 	}
 	for _, story := range stories {
-		if err := story.awaitCleaned(r); err != nil {
-			return nil, err
+		if err := story.awaitCleaned(ctx); err != nil {
+			return 0, err
 		}
 	}
-	return Values{"ended": float64(len(ids)) / time.Since(t0).Seconds()}, nil
+	return len(ids), nil
 }

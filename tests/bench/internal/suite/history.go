@@ -13,7 +13,6 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/history"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/tests/bench/internal/role"
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
@@ -276,35 +275,8 @@ func (p *past) measureReplacement(series string, out Values) error {
 
 // startReplicas starts another replica of each service, and waits until two of each answer.
 func (p *past) startReplicas() error {
-	for name, flags := range p.Run.services(p.Stack.dir) {
-		s, err := role.Start("service")
-		if err != nil {
-			return err
-		}
-		p.Stack.services[name] = s
-		args := append([]string{name, "--server", p.URL, "--log-level", "error"}, flags...)
-		if err := s.Ask(p, "serve", args, nil); err != nil {
-			return err
-		}
+	if err := p.startAll(p, p.Run.services(p.Stack.dir), p.Stack.services); err != nil {
+		return err
 	}
-	for {
-		ask, done := context.WithTimeout(p, 300*time.Millisecond)
-		found, err := p.client.Ping(ask, "nobody") // waits for all answers
-		done()
-		if err == nil && enough(found, 2) {
-			return nil
-		}
-		if p.Err() != nil {
-			return fmt.Errorf("not all replicas answer: %w", context.Cause(p))
-		}
-	}
-}
-
-func enough(found map[string]int, n int) bool {
-	for _, name := range client.Services() {
-		if found[name] < n {
-			return false
-		}
-	}
-	return true
+	return p.awaitReplicas(p, 2)
 }

@@ -99,18 +99,10 @@ func (s *Suite) services(executors string) map[string][]string {
 }
 
 func (s *Stack) start(ctx context.Context, services map[string][]string) error {
-	for name, flags := range services {
-		p, err := role.Start("service")
-		if err != nil {
-			return err
-		}
-		s.services[name] = p
-		args := append([]string{name, "--server", s.URL, "--log-level", "error"}, flags...)
-		if err := p.Ask(ctx, "serve", args, nil); err != nil {
-			return err
-		}
+	err := s.startAll(ctx, services, s.services)
+	if err != nil {
+		return err
 	}
-	var err error
 	s.client, err = client.Connect(ctx, client.Options{URL: s.URL, Source: "/bench"})
 	if err != nil {
 		return err
@@ -124,6 +116,46 @@ func (s *Stack) start(ctx context.Context, services map[string][]string) error {
 	return s.apply(ctx)
 }
 
+// startAll starts a replica of each service.
+func (s *Stack) startAll(ctx context.Context, services map[string][]string, into map[string]*role.Process) error {
+	for name, flags := range services {
+		p, err := role.Start("service")
+		if err != nil {
+			return err
+		}
+		into[name] = p
+		args := append([]string{name, "--server", s.URL, "--log-level", "error"}, flags...)
+		if err := p.Ask(ctx, "serve", args, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitReplicas waits until n replicas of each service answer.
+func (s *Stack) awaitReplicas(ctx context.Context, n int) error {
+	for {
+		ask, done := context.WithTimeout(ctx, 300*time.Millisecond)
+		found, err := s.client.Ping(ask, "nobody") // waits for all answers
+		done()
+		if err == nil && enough(found, n) {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("not all replicas answer: %w", context.Cause(ctx))
+		}
+	}
+}
+
+func enough(found map[string]int, n int) bool {
+	for _, name := range client.Services() {
+		if found[name] < n {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *Stack) awaitServices(ctx context.Context) error {
 	for {
 		ask, done := context.WithTimeout(ctx, 200*time.Millisecond)
@@ -133,7 +165,7 @@ func (s *Stack) awaitServices(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("not all services answer: %w", context.Cause(ctx))
+			return errors.Join(fmt.Errorf("not all services answer: %w", context.Cause(ctx)), s.exited())
 		}
 	}
 }
@@ -209,4 +241,16 @@ func (s *Stack) profile(r *Run) (end func() error, err error) {
 		}
 		return err
 	}, err
+}
+
+// exited returns the errors of services that have exited.
+func (s *Stack) exited() (err error) {
+	for name, p := range s.services {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		if failed := p.Hear(ctx, nil); !errors.Is(failed, context.DeadlineExceeded) {
+			err = errors.Join(err, fmt.Errorf("%s: %w", name, failed))
+		}
+		cancel()
+	}
+	return err
 }

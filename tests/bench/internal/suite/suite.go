@@ -163,21 +163,30 @@ func (s *Suite) startBroker(ctx context.Context) (*Broker, error) {
 }
 
 func startBroker(ctx context.Context, dir string) (*Broker, error) {
-	p, err := role.Start("server")
-	if err != nil {
-		return nil, err
-	}
-	b := &Broker{Process: p}
-	if err := p.Ask(ctx, "serve", worker.Server{Dir: dir}, &b.URL); err != nil {
-		p.End()
+	b := &Broker{}
+	var err error
+	if b.Process, err = startServer(ctx, worker.Server{Name: "bench", Dir: dir}, &b.URL); err != nil {
 		return nil, err
 	}
 	b.Link, err = broker.Connect(ctx, broker.Options{URL: b.URL, Name: "bench", Wait: connectLimit})
 	if err != nil {
-		p.End()
+		b.End()
 		return nil, err
 	}
 	return b, nil
+}
+
+// startServer starts a nats-server and sets its URL.
+func startServer(ctx context.Context, o worker.Server, url *string) (*role.Process, error) {
+	p, err := role.Start("server")
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Ask(ctx, "serve", o, url); err != nil {
+		p.End()
+		return nil, err
+	}
+	return p, nil
 }
 
 func (b *Broker) close() {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -19,8 +20,52 @@ import (
 
 // A Server is the configuration of a nats-server.
 type Server struct {
+	// Name is unique in a cluster.
+	Name string `json:"name"`
 	// Dir is the directory of its streams.
 	Dir string `json:"dir"`
+	// Port is where it listens for the other servers of its cluster, whose URLs are Routes; 0 is a single server.
+	Port   int      `json:"port,omitempty"`
+	Routes []string `json:"routes,omitempty"`
+	// LeafPort is where it listens for leaf nodes. A server with a Hub is one itself, and has no streams.
+	LeafPort int    `json:"leafPort,omitempty"`
+	Hub      string `json:"hub,omitempty"`
+}
+
+// options configures the server as `dagyo up` does.
+func (o Server) options() (*natsd.Options, error) {
+	out := &natsd.Options{
+		ServerName: o.Name, Host: "127.0.0.1", Port: natsd.RANDOM_PORT, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: o.Dir, MaxPayload: embedded.MaxPayload,
+		JetStreamMaxMemory: memoryLimit, JetStreamMaxStore: storeLimit,
+	}
+	var err error
+	if o.Port != 0 {
+		out.Cluster = natsd.ClusterOpts{Name: "bench", Host: "127.0.0.1", Port: o.Port}
+		out.Routes, err = urls(o.Routes...)
+	}
+	if o.LeafPort != 0 {
+		out.LeafNode = natsd.LeafNodeOpts{Host: "127.0.0.1", Port: o.LeafPort}
+	}
+	if o.Hub != "" {
+		out.JetStream = false
+		var hub []*url.URL
+		hub, err = urls(o.Hub)
+		out.LeafNode.Remotes = []*natsd.RemoteLeafOpts{{URLs: hub}}
+	}
+	return out, err
+}
+
+func urls(all ...string) ([]*url.URL, error) {
+	var out []*url.URL
+	for _, s := range all {
+		u, err := url.Parse(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, u)
+	}
+	return out, nil
 }
 
 // Commands of the server and the services besides role.Stop.
@@ -41,7 +86,7 @@ const (
 	storeLimit  = 32 << 30
 )
 
-// server runs a nats-server as `dagyo up` does. It replies with its URL.
+// server runs a nats-server. It replies with its URL.
 func server(ctx context.Context, s *role.Session) error {
 	c, err := s.Expect(ctx, "serve")
 	if err != nil {
@@ -51,11 +96,11 @@ func server(ctx context.Context, s *role.Session) error {
 	if err := c.Decode(&o); err != nil {
 		return err
 	}
-	ns, err := natsd.NewServer(&natsd.Options{
-		ServerName: "bench", Host: "127.0.0.1", Port: natsd.RANDOM_PORT, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: o.Dir, MaxPayload: embedded.MaxPayload,
-		JetStreamMaxMemory: memoryLimit, JetStreamMaxStore: storeLimit,
-	})
+	options, err := o.options()
+	if err != nil {
+		return err
+	}
+	ns, err := natsd.NewServer(options)
 	if err != nil {
 		return fmt.Errorf("nats-server: %w", err)
 	}
