@@ -150,7 +150,8 @@ func (s *Suite) flowsPerSecond() Figure {
 	return Figure{
 		Name: "flows per second", Rounds: 1,
 		How: fmt.Sprintf("%d concurrent flows source → greet → void_sink for %v; the figure "+
-			"counts the flows whose `flow.cleaned` was received in that time.", inFlight, d),
+			"counts the flows whose `flow.cleaned` was received in that time. CPU time is that of the processes, user and "+
+			"system; executors and the client are not included.", inFlight, d),
 		Variants: []Variant{{"three nodes", func(r *Run) (Values, error) { return r.sustain(d) }}},
 		Rows: []Row{
 			{"three-node flows submitted → completed → cleaned", "flows", "", PerSecond("flows"),
@@ -162,6 +163,13 @@ func (s *Suite) flowsPerSecond() Figure {
 			{"… to flow.spawned", "p50 flow.spawned", "", Seconds, Goal{}},
 			{"… to job.started", "p50 job.started", "", Seconds, Goal{}},
 			{"… to flow.completed", "p50 flow.completed", "", Seconds, Goal{}},
+			{"CPU time per three-node flow, broker and services", "CPU", "", Seconds,
+				Goal{AtMost: 0.0025, Text: "≤ 2.5 ms"}},
+			{"… nats-server", "CPU nats-server", "", Seconds, Goal{}},
+			{"… validator", "CPU validator", "", Seconds, Goal{}},
+			{"… planner", "CPU planner", "", Seconds, Goal{}},
+			{"… spawner", "CPU spawner", "", Seconds, Goal{}},
+			{"… panic-aggregator", "CPU panic-aggregator", "", Seconds, Goal{}},
 		},
 	}
 }
@@ -178,6 +186,10 @@ func (r *Run) sustain(d time.Duration) (Values, error) {
 	if err != nil {
 		return nil, err
 	}
+	used, err := s.cpuTimes()
+	if err != nil {
+		return nil, err
+	}
 	ids := make(chan string)
 	end := time.Now().Add(d)
 	go func() {
@@ -188,6 +200,7 @@ func (r *Run) sustain(d time.Duration) (Values, error) {
 	}()
 	steps, done, err := s.all(r, ids, end)
 	cleaned := steps[contract.TypeFlowCleaned]
+	after, failed := s.cpuTimes()
 	out := Values{
 		"flows":       float64(done) / d.Seconds(),
 		"cleaned p99": worker.Quantile(cleaned, 0.99).Seconds(),
@@ -195,7 +208,12 @@ func (r *Run) sustain(d time.Duration) (Values, error) {
 	for step, took := range steps {
 		out["p50 "+string(step)] = worker.Quantile(took, 0.5).Seconds()
 	}
-	return out, errors.Join(err, profiled())
+	for name := range after {
+		perFlow := (after[name] - used[name]) / float64(len(cleaned))
+		out["CPU "+name] = perFlow
+		out["CPU"] += perFlow
+	}
+	return out, errors.Join(err, failed, profiled())
 }
 
 // flowSteps are the events of a flow that completes by itself, in order.
