@@ -142,7 +142,9 @@ func TestFollowPanics(t *testing.T) {
 
 // Every event that a run causes is valid against its schema and stored in EVENTS. All types occur.
 func TestEventsKeepTheirSchemas(t *testing.T) {
-	s := harness.Start(t, harness.DefaultOptions())
+	o := harness.DefaultOptions()
+	o.Aggregator.Limits.StallAfter = 500 * time.Millisecond
+	s := harness.Start(t, o)
 	c := s.Client(t)
 	applyGood(t, c, 1, 1)
 	c.ApplyFaulty(t, harness.Faulty{Name: "returns-error", Out: true, Idle: "1ms"})
@@ -153,6 +155,7 @@ func TestEventsKeepTheirSchemas(t *testing.T) {
 	c.Submit(t, "queued", words)
 	c.Submit(t, "panics", alone("returns-error"))
 	c.Await(t, "queue", harness.Is(contract.TypeFlowQueued, "queued"))
+	c.Await(t, "stall", harness.Is(contract.TypeFlowStalled, "cancelled"))
 	c.Cancel(t, "cancelled")
 	for _, flow := range []string{"rejected", "cancelled", "queued", "panics"} {
 		c.AwaitEnd(t, flow)
