@@ -43,8 +43,8 @@ func (s *Suite) firstRecord() Figure {
 		},
 		Rows: []Row{
 			{"warm executors: submit → first output record, p50", "warm p50", "", Seconds,
-				Goal{AtMost: 0.010, Text: "≤ 10 ms"}},
-			{"… p99", "warm p99", "", Seconds, Goal{AtMost: 0.050, Text: "≤ 50 ms"}},
+				Goal{AtMost: 0.004, Text: "≤ 4 ms"}},
+			{"… p99", "warm p99", "", Seconds, Goal{AtMost: 0.012, Text: "≤ 12 ms"}},
 			{"… p50, the client library", "library p50", "", Seconds, Goal{}},
 			{"… step: submission stored", "warm step 1 stored", "", Seconds, Goal{}},
 			{"… step: flow.validated", "warm step 2 validated", "", Seconds, Goal{}},
@@ -155,7 +155,7 @@ func (s *Suite) flowsPerSecond() Figure {
 		Variants: []Variant{{"three nodes", func(r *Run) (Values, error) { return r.sustain(d) }}},
 		Rows: []Row{
 			{"three-node flows submitted → completed → cleaned", "flows", "", PerSecond("flows"),
-				Goal{AtLeast: 300, Text: "≥ 300/s"}},
+				Goal{AtLeast: 400, Text: "≥ 400/s"}},
 			{"… submit → cleaned, p99", "cleaned p99", "", Seconds, Goal{}},
 			{"… p50", "p50 flow.cleaned", "", Seconds, Goal{}},
 			{"… to flow.validated, p50", "p50 flow.validated", "", Seconds, Goal{}},
@@ -362,7 +362,7 @@ func (s *Suite) liveFlows() Figure {
 		},
 		Rows: []Row{
 			{fmt.Sprintf("%d live idle flows: memory per flow, broker and services", n), "memory a flow", "",
-				Size, Goal{AtMost: 64 << 10, Text: "≤ 64 KiB"}},
+				Size, Goal{AtMost: 32 << 10, Text: "≤ 32 KiB"}},
 			{"… broker", "broker a flow", "", Size, Goal{}},
 			{"… services", "services a flow", "", Size, Goal{}},
 			{"… their start", "started", "", PerSecond("flows"), Goal{}},
