@@ -19,6 +19,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/heap"
+	"github.com/dagyo/dagyo/pkg/stream"
 )
 
 // Exit codes of Main.
@@ -76,6 +77,9 @@ func Run(ctx context.Context, c Config, p Program, drain <-chan os.Signal) error
 	}
 	defer link.Close()
 	x.link = link
+	if x.replies, err = stream.NewReplies(link.Conn); err != nil {
+		return err
+	}
 	if !x.takeName(ctx, drain) {
 		return nil
 	}
@@ -165,6 +169,7 @@ type executor struct {
 	program           Program
 	progdef, revision string
 	link              *broker.Link
+	replies           *stream.Replies
 	// slots holds a token for every job that is running or may be delivered to us.
 	slots chan struct{}
 

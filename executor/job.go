@@ -53,10 +53,10 @@ func (j *Job) Node() string { return j.doc.Node }
 // and records.
 func (j *Job) Log() *slog.Logger { return j.log }
 
-func openJob(js jetstream.JetStream, doc contract.Job) (*Job, error) {
+func openJob(js jetstream.JetStream, replies *stream.Replies, doc contract.Job) (*Job, error) {
 	j := &Job{doc: doc}
 	for port, a := range doc.Inputs {
-		r, err := stream.NewReader(js, a)
+		r, err := stream.NewReader(js, a, stream.ReadReplies(replies))
 		if err != nil {
 			j.abort()
 			return nil, fmt.Errorf("input %s: %w", port, err)
@@ -64,7 +64,7 @@ func openJob(js jetstream.JetStream, doc contract.Job) (*Job, error) {
 		j.inputs = append(j.inputs, &input{Reader: r, port: port})
 	}
 	for port, a := range doc.Outputs {
-		w, err := stream.NewWriter(js, a)
+		w, err := stream.NewWriter(js, a, stream.WriteReplies(replies))
 		if err != nil {
 			j.abort()
 			return nil, fmt.Errorf("output %s: %w", port, err)

@@ -2,25 +2,18 @@ package executor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
 // pullLast is how long to wait for jobs in flight, to return them, when no more are needed.
 const pullLast = 2 * time.Second
-
-// A pullRequest asks a mailbox for jobs, as the broker reads it.
-type pullRequest struct {
-	Batch     int           `json:"batch"`
-	Expires   time.Duration `json:"expires"`
-	Heartbeat time.Duration `json:"idle_heartbeat"`
-}
 
 // pull requests up to n jobs and passes each one on, until all have arrived, the request ends, or no more
 // are needed. It has its own subscription, since a job that is in flight when we need no more must be
@@ -33,12 +26,9 @@ func (x *executor) pull(ctx context.Context, n int, take func(*nats.Msg)) (got i
 	}
 	// An error means that the connection is closed, or the subscription drained.
 	defer func() { _ = sub.Unsubscribe() }()
-	request, err := json.Marshal(pullRequest{n, pullFor, pullBeat})
-	if err != nil {
-		return 0, err
-	}
-	subject := "$JS.API.CONSUMER.MSG.NEXT." + contract.StreamJobs + "." + contract.MailboxConsumer(x.progdef, x.revision)
-	if err := x.link.PublishRequest(subject, inbox, request); err != nil {
+	request := broker.Pull{Batch: n, Expires: pullFor, Heartbeat: pullBeat}
+	consumer := contract.MailboxConsumer(x.progdef, x.revision)
+	if err := request.Send(x.link.Conn, contract.StreamJobs, consumer, inbox); err != nil {
 		return 0, err
 	}
 	silence := time.NewTimer(3 * pullBeat)
@@ -50,8 +40,10 @@ func (x *executor) pull(ctx context.Context, n int, take func(*nats.Msg)) (got i
 			if m.Reply != "" {
 				got++
 				take(m)
-			} else if over, err := pullOver(m); over {
-				return got, err
+			} else if over, err := broker.PullOver(m); over && err != nil {
+				return got, fmt.Errorf("cannot get jobs from the mailbox: %w", err)
+			} else if over {
+				return got, nil
 			}
 		case <-silence.C:
 			return got, errors.New("the broker lost the request for jobs")
@@ -60,18 +52,6 @@ func (x *executor) pull(ctx context.Context, n int, take func(*nats.Msg)) (got i
 		}
 	}
 	return got, nil
-}
-
-// pullOver interprets a status message of the broker about a request.
-func pullOver(m *nats.Msg) (over bool, err error) {
-	switch code := m.Header.Get("Status"); code {
-	case "100": // a heartbeat
-		return false, nil
-	case "404", "408": // none arrived in time
-		return true, nil
-	default:
-		return true, fmt.Errorf("cannot get jobs from the mailbox: status %s %s", code, m.Header.Get("Description"))
-	}
 }
 
 // giveBack ends a request and returns the jobs that still arrive.

@@ -36,7 +36,7 @@ func (x *executor) run(parent context.Context, doc contract.Job, stuck chan<- st
 	}()
 	defer func() { stopWatching(); <-watching; cancel(nil) }()
 
-	job, err := openJob(x.link.JS, doc)
+	job, err := openJob(x.link.JS, x.replies, doc)
 	if err != nil {
 		x.sayPanic(parent, doc, contract.Failure{Kind: contract.KindError, Message: clip(err.Error())}, contract.PortCounts{})
 		return

@@ -15,6 +15,8 @@ const (
 	followBatch = 1000
 	followWait  = 30 * time.Second
 	followBeat  = time.Second
+	// followStatuses is the room for status messages behind a batch that is not handled yet.
+	followStatuses = 64
 	// followKeep is how long the server keeps the consumer of a follower that has disappeared.
 	followKeep = time.Minute
 	// followPause is the pause between two tries while the broker is unreachable.
@@ -43,7 +45,7 @@ type Follower struct {
 	// HeadersOnly leaves the bodies on the server.
 	HeadersOnly bool
 	// Handle is called with every matching message, once and in order.
-	Handle func(m jetstream.Msg, meta *jetstream.MsgMetadata)
+	Handle func(m *nats.Msg, meta *nats.MsgMetadata)
 	// CaughtUp is called whenever all stored messages have been handled; Interrupted is called when it is no
 	// longer known whether that is so.
 	CaughtUp    func()
@@ -57,7 +59,10 @@ var ErrRewound = errors.New("the stream ends before the last message that was re
 // ErrCut means that messages were deleted before they were read: the reader was away for too long.
 var ErrCut = errors.New("messages of the stream were deleted before they were read")
 
-var errGap = errors.New("a message was lost in transit")
+var (
+	errGap    = errors.New("a message was lost in transit")
+	errSilent = errors.New("the server has lost the request for messages")
+)
 
 // Run follows until the context ends. Reconnects and restarts of the broker only delay it: it then creates its
 // consumer again after the last message that it handled.
@@ -140,40 +145,70 @@ func drop(ctx context.Context, js jetstream.JetStream, stream string, cons jetst
 	_ = js.DeleteConsumer(ctx, stream, cons.CachedInfo().Name)
 }
 
+// batch requests messages and handles them. It replaces Fetch, which passes each message on to another goroutine, and
+// makes a timer for it.
 func (f Follower) batch(ctx context.Context, cons jetstream.Consumer, next, delivered *uint64) error {
-	wait, cancel := context.WithTimeout(ctx, followWait)
-	defer cancel()
-	changed := f.JS.Conn().StatusChanged(nats.RECONNECTING, nats.CONNECTED, nats.CLOSED)
-	defer f.JS.Conn().RemoveStatusListener(changed)
-	batch, err := cons.Fetch(followBatch, jetstream.FetchContext(wait), jetstream.FetchHeartbeat(followBeat))
+	nc := f.JS.Conn()
+	changed := nc.StatusChanged(nats.RECONNECTING, nats.CONNECTED, nats.CLOSED)
+	defer nc.RemoveStatusListener(changed)
+	inbox, msgs := nc.NewInbox(), make(chan *nats.Msg, followBatch+followStatuses)
+	sub, err := nc.ChanSubscribe(inbox, msgs)
 	if err != nil {
 		return err
 	}
-	for {
+	// An error means that the connection is closed, and the subscription with it.
+	defer func() { _ = sub.Unsubscribe() }()
+	request := Pull{Batch: followBatch, Expires: followWait, Heartbeat: followBeat}
+	if err := request.Send(nc, f.Stream, cons.CachedInfo().Name, inbox); err != nil {
+		return err
+	}
+	silence := time.NewTimer(2 * followBeat)
+	defer silence.Stop()
+	for got := 0; got < followBatch; {
 		select {
-		case m, more := <-batch.Messages():
-			if !more {
-				return f.over(ctx, batch.Error())
+		case m := <-msgs:
+			silence.Reset(2 * followBeat)
+			if m.Reply == "" {
+				if over, err := PullOver(m); over {
+					return err
+				}
+				continue
 			}
-			meta, err := m.Metadata()
-			if err != nil {
+			got++
+			if err := f.message(ctx, m, next, delivered); err != nil {
 				return err
 			}
-			if *delivered++; meta.Sequence.Consumer != *delivered {
-				return errGap
-			}
-			if err := f.whole(ctx, *next, meta.Sequence.Stream); err != nil {
-				return err
-			}
-			*next = meta.Sequence.Stream + 1
-			f.Handle(m, meta)
-			if meta.NumPending == 0 {
-				f.CaughtUp()
+		case <-silence.C:
+			if len(msgs) == 0 { // else Handle took long
+				return errSilent
 			}
 		case <-changed:
 			return errors.New("the connection was interrupted")
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
+	return nil
+}
+
+// message handles one message.
+func (f Follower) message(ctx context.Context, m *nats.Msg, next, delivered *uint64) error {
+	meta, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	if *delivered++; meta.Sequence.Consumer != *delivered {
+		return errGap
+	}
+	if err := f.whole(ctx, *next, meta.Sequence.Stream); err != nil {
+		return err
+	}
+	*next = meta.Sequence.Stream + 1
+	f.Handle(m, meta)
+	if meta.NumPending == 0 {
+		f.CaughtUp()
+	}
+	return nil
 }
 
 // whole returns ErrCut if the messages between the expected one and the received one were trimmed. Single ones may be
@@ -189,16 +224,4 @@ func (f Follower) whole(ctx context.Context, want, got uint64) error {
 		err = ErrCut
 	}
 	return err
-}
-
-// over distinguishes a completed batch from a failed one.
-func (f Follower) over(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, jetstream.ErrNoMessages):
-		return nil
-	default:
-		return err
-	}
 }

@@ -56,8 +56,8 @@ type FlowRejected struct {
 
 // FlowValidated is the flow in normal form, with the progdefs that its nodes are pinned to.
 type FlowValidated struct {
-	Flow     flow.Flow                 `json:"flow"`
-	Progdefs map[string]progdef.Pinned `json:"progdefs"`
+	Flow     flow.Flow    `json:"flow"`
+	Progdefs progdef.Pins `json:"progdefs"`
 	// Document is the digest of the submitted document, as document.Digest makes it. Another submission of that
 	// document under the same id is the same submission; one of another document is refused.
 	Document string `json:"document,omitempty"`
@@ -66,9 +66,9 @@ type FlowValidated struct {
 // FlowPlanned contains the flow's jobs and the addresses of its edges. The broker objects exist when it is
 // published.
 type FlowPlanned struct {
-	Jobs     []Job                     `json:"jobs"`
-	Edges    []PlannedEdge             `json:"edges"`
-	Progdefs map[string]progdef.Pinned `json:"progdefs"`
+	Jobs     []Job         `json:"jobs"`
+	Edges    []PlannedEdge `json:"edges"`
+	Progdefs progdef.Pins  `json:"progdefs"`
 	// Inputs and Outputs are the flow's own: clients write the inputs and read the outputs.
 	Inputs  map[string]Address `json:"inputs"`
 	Outputs map[string]Address `json:"outputs"`

@@ -63,14 +63,18 @@ var Table = []Entry{
 
 func payload[T any]() any { return new(T) }
 
+var byType = func() map[Type]Entry {
+	out := make(map[Type]Entry, len(Table))
+	for _, e := range Table {
+		out[e.Type] = e
+	}
+	return out
+}()
+
 // Lookup returns the table's entry for a type.
 func Lookup(t Type) (Entry, bool) {
-	for i := range Table {
-		if Table[i].Type == t {
-			return Table[i], true
-		}
-	}
-	return Entry{}, false
+	e, ok := byType[t]
+	return e, ok
 }
 
 // TypeOf returns the type of the events on a NATS subject, based only on the beginning of the subject.

@@ -34,7 +34,7 @@ func (r Reference) String() string {
 }
 
 // Payload returns the data of an event as encoded by Encode.
-func Payload(e contract.Event) ([]byte, error) { return marshal(filled(e.Data)) }
+func Payload(e contract.Event) ([]byte, error) { return marshal(e.Data) }
 
 // EncodeReference is Encode for an event whose data is stored elsewhere.
 func EncodeReference(e contract.Event, to Reference) (*nats.Msg, error) {

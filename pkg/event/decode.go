@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -223,18 +224,10 @@ func command(e contract.Event, into any) contract.Event {
 // unmarshal decodes data from Dagyo itself: one JSON object without unknown fields. Validating it against
 // its schema would cost more than the rest of a step.
 func unmarshal(data []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
 	if first := bytes.TrimLeft(data, " \t\r\n"); len(first) == 0 || first[0] != '{' {
 		return errors.New("the data is not a JSON object")
 	}
-	if err := dec.Decode(into); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("unexpected data after the last brace")
-	}
-	return nil
+	return jsonv2.Unmarshal(data, into, jsonv2.RejectUnknownMembers(true), jsontext.AllowInvalidUTF8(true))
 }
 
 // validTraceParent reports whether p is a W3C trace context; any other is ignored.

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,9 @@ import (
 	"strings"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -49,7 +51,7 @@ func encode(e contract.Event, ref string) (*nats.Msg, error) {
 		Subject: e.Subject, Time: e.Time.UTC(), DataContentType: mediaJSON, DataRef: ref,
 	}
 	if ref == "" {
-		out.Data = filled(e.Data)
+		out.Data = e.Data
 	}
 	if out.ID == "" {
 		out.ID = e.NATSSubject()
@@ -69,13 +71,10 @@ func encode(e contract.Event, ref string) (*nats.Msg, error) {
 	return msg, nil
 }
 
-// marshal does not escape < and >, so that people can read typenames.
+// marshal encodes lists and objects that are nil as empty, and does not escape < and >, so that people can read
+// typenames. It omits what encoding/json omits as empty.
 func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+	return jsonv2.Marshal(v, jsonv2.Deterministic(true), jsonv1.OmitEmptyWithLegacySemantics(true), jsontext.AllowInvalidUTF8(true))
 }
 
 func encodable(e contract.Event) error {

@@ -2,8 +2,6 @@ package event
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -20,7 +18,7 @@ func plain(entry contract.Entry, subject string, header nats.Header, body []byte
 		return contract.Event{}, false
 	}
 	var a attributes
-	if err := members(body, a.member); err != nil || !a.plain(entry) {
+	if !a.read(body) || !a.plain(entry) {
 		return contract.Event{}, false
 	}
 	at, err := parseTime(string(a.time))
@@ -60,21 +58,45 @@ type attributes struct {
 	specVersion, id, kind, source, subject, time, media, traceParent, cause, data []byte
 }
 
-var errNotPlain = errors.New("not in the form that Encode writes")
-
-func (a *attributes) member(name string, value json.RawMessage) error {
-	at := a.field(name)
-	switch {
-	case at == nil || *at != nil:
-		return errNotPlain
-	case at == &a.data:
+// read splits the JSON of an event in one pass. Only data may be something else than a text without escapes; its end is
+// only certain once it is decoded.
+func (a *attributes) read(body []byte) bool {
+	rest, open := bytes.CutPrefix(afterSpace(body), []byte("{"))
+	for open {
+		var name, value []byte
+		if name, rest, open = plainText(afterSpace(rest)); !open {
+			return false
+		}
+		if rest, open = bytes.CutPrefix(afterSpace(rest), []byte(":")); !open {
+			return false
+		}
+		at := a.field(string(name))
+		if at == nil || *at != nil {
+			return false
+		}
+		rest = afterSpace(rest)
+		if at == &a.data {
+			end := valueEnd(rest)
+			value, rest = rest[:end:end], rest[end:]
+		} else if value, rest, open = plainText(rest); !open {
+			return false
+		}
 		*at = value
-	case len(value) > 2 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0:
-		*at = value[1 : len(value)-1]
-	default:
-		return errNotPlain
+		rest, open = bytes.CutPrefix(afterSpace(rest), []byte(","))
 	}
-	return nil
+	return len(rest) > 0 && rest[0] == '}' && len(afterSpace(rest[1:])) == 0
+}
+
+// plainText cuts a JSON string of visible ASCII without escapes from the beginning of b.
+func plainText(b []byte) (text, rest []byte, ok bool) {
+	if len(b) == 0 || b[0] != '"' {
+		return nil, nil, false
+	}
+	n := bytes.IndexByte(b[1:], '"')
+	if n < 0 || !visible(b[1:n+1]) || bytes.IndexByte(b[1:n+1], '\\') >= 0 {
+		return nil, nil, false
+	}
+	return b[1 : n+1], b[n+2:], true
 }
 
 func (a *attributes) field(name string) *[]byte {
@@ -106,8 +128,7 @@ func (a *attributes) field(name string) *[]byte {
 
 func (a *attributes) plain(entry contract.Entry) bool {
 	return string(a.specVersion) == specVersion && string(a.kind) == string(entry.Type) &&
-		string(a.media) == mediaJSON && visible(a.id) && len(a.traceParent) <= AttributeLimit &&
-		plainPath(a.source) && bytes.HasSuffix(a.time, []byte("Z")) &&
+		string(a.media) == mediaJSON && a.id != nil && plainPath(a.source) && bytes.HasSuffix(a.time, []byte("Z")) &&
 		document.ValidName(string(a.subject)) && a.data != nil
 }
 
@@ -123,7 +144,7 @@ func visible(text []byte) bool {
 
 // plainPath reports whether a source is an absolute path without anything that a URI can spell in two ways.
 func plainPath(source []byte) bool {
-	if len(source) < 2 || len(source) > AttributeLimit || source[0] != '/' || source[1] == '/' {
+	if len(source) < 2 || source[0] != '/' || source[1] == '/' {
 		return false
 	}
 	for i := range len(source) {

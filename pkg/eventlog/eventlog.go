@@ -159,17 +159,17 @@ func (s Log) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, error
 // tries is unreadable. The document of a submission is not read: it may be large, and only the service that judges
 // the submission needs it.
 func (s Log) Receive(
-	ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata, reads func(contract.Type) bool,
+	ctx context.Context, msg *nats.Msg, meta *nats.MsgMetadata, reads func(contract.Type) bool,
 ) *event.Stored {
-	m := event.NewStored(event.Place{Seq: meta.Sequence.Stream, At: meta.Timestamp}, msg.Subject())
-	m.Size = len(msg.Subject()) + len(msg.Data())
-	for key, values := range msg.Headers() {
+	m := event.NewStored(event.Place{Seq: meta.Sequence.Stream, At: meta.Timestamp}, msg.Subject)
+	m.Size = len(msg.Subject) + len(msg.Data)
+	for key, values := range msg.Header {
 		for _, v := range values {
 			m.Size += len(key) + len(v)
 		}
 	}
 	if reads(m.Type) {
-		m.Decode(msg.Headers(), s.resolve(ctx, m, msg.Headers(), msg.Data()))
+		m.Decode(msg.Header, s.resolve(ctx, m, msg.Header, msg.Data))
 	}
 	return m
 }

@@ -97,8 +97,8 @@ func (x *Index) Run(ctx context.Context) error {
 	defer x.unload()
 	return broker.Follower{
 		JS: x.js, Stream: contract.StreamHistory, HeadersOnly: true, Name: "history-index",
-		Handle: func(m jetstream.Msg, meta *jetstream.MsgMetadata) {
-			x.add(meta.Sequence.Stream, m.Headers())
+		Handle: func(m *nats.Msg, meta *nats.MsgMetadata) {
+			x.add(meta.Sequence.Stream, m.Header)
 		},
 		CaughtUp: func() {
 			x.forgetRemoved(ctx)

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
@@ -166,7 +166,7 @@ func (r *Runtime[S]) follow(ctx context.Context) error {
 		JS: r.link.JS, Stream: contract.StreamEvents, From: r.core.Last.Seq + 1, Whole: true,
 		Name:     r.service.Name,
 		Metadata: map[string]string{broker.MetadataService: r.service.Name},
-		Handle:   func(m jetstream.Msg, meta *jetstream.MsgMetadata) { r.receive(ctx, m, meta) },
+		Handle:   func(m *nats.Msg, meta *nats.MsgMetadata) { r.receive(ctx, m, meta) },
 		CaughtUp: sync.OnceFunc(func() { close(r.current) }),
 		Interrupted: func(err error) {
 			if ctx.Err() == nil {
@@ -177,7 +177,7 @@ func (r *Runtime[S]) follow(ctx context.Context) error {
 }
 
 // receive decodes and folds the next message.
-func (r *Runtime[S]) receive(ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata) {
+func (r *Runtime[S]) receive(ctx context.Context, msg *nats.Msg, meta *nats.MsgMetadata) {
 	m := r.events.Receive(ctx, msg, meta, r.core.Reads)
 	if ctx.Err() != nil {
 		return

@@ -30,21 +30,21 @@ type lookup struct {
 	unsaid bool
 	from   uint64 // sequence in a flow's own stream to continue at
 
-	inbox string
-	sub   *nats.Subscription
-	msgs  chan *nats.Msg
+	inbox      string // prefix of reply subjects
+	closeInbox func() // ends the inbox; nil if there is none
+	msgs       chan *nats.Msg
 }
 
 // get requests the next frames.
 func (r *Reader) get() error {
 	l := &r.store
-	if l.sub == nil {
-		l.inbox, l.msgs = r.nc.NewInbox()+".", make(chan *nats.Msg, 2*lookupFrames)
-		sub, err := r.nc.ChanSubscribe(l.inbox+"*.*", l.msgs)
+	if l.closeInbox == nil {
+		msgs := make(chan *nats.Msg, 2*lookupFrames)
+		inbox, end, err := r.replies.inbox(r.nc, msgs)
 		if err != nil {
 			return err
 		}
-		l.sub = sub
+		l.inbox, l.closeInbox, l.msgs = inbox, end, msgs
 	}
 	l.round++
 	l.next, l.open, l.most, l.got, l.end, l.ahead = r.dec.Number()+1, 0, 1, 0, false, nil
@@ -83,12 +83,11 @@ func (r *Reader) question(frame uint64) (subject string, request []byte, err err
 // forget drops all requests and their results.
 func (r *Reader) forget() {
 	l := &r.store
-	if l.sub == nil {
+	if l.closeInbox == nil {
 		return
 	}
-	// An error means that the connection is closed, and the subscription with it.
-	_ = l.sub.Unsubscribe()
-	l.sub, l.open, l.ahead = nil, 0, nil
+	l.closeInbox()
+	l.closeInbox, l.open, l.ahead = nil, 0, nil
 }
 
 // busy reports whether stored frames are in flight.
@@ -170,7 +169,7 @@ func (r *Reader) found(frame []byte) (fresh bool, err error) {
 	if fresh, err = r.decode(frame); err != nil {
 		return false, err
 	}
-	if l.sub == nil { // a gap
+	if l.closeInbox == nil { // a gap
 		return false, nil
 	}
 	l.end = l.end || wire.Ends(frame)

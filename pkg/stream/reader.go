@@ -26,6 +26,7 @@ const (
 
 type readerConfig struct {
 	maxRecord int
+	replies   *Replies
 }
 
 // A ReaderOption changes a reader's defaults.
@@ -36,6 +37,11 @@ func MaxRecord(octets int) ReaderOption {
 	return func(c *readerConfig) { c.maxRecord = octets }
 }
 
+// ReadReplies makes a reader receive the broker's answers over a subscription that it shares.
+func ReadReplies(x *Replies) ReaderOption {
+	return func(c *readerConfig) { c.replies = x }
+}
+
 // A Reader is the receiving end of an edge. An edge has one reader in its lifetime: consumed records are
 // overwritten.
 //
@@ -43,15 +49,16 @@ func MaxRecord(octets int) ReaderOption {
 // goroutine at a time. Count may be called at any time. A reader holds at most a quarter of the window, the
 // prefetched frames, and one record.
 type Reader struct {
-	js     jetstream.JetStream
-	nc     *nats.Conn
-	addr   contract.Address
-	dec    *wire.Decoder
-	status chan nats.Status
-	wait   *time.Timer
-	direct attachment
-	store  lookup
-	rest   remains
+	js      jetstream.JetStream
+	nc      *nats.Conn
+	replies *Replies
+	addr    contract.Address
+	dec     *wire.Decoder
+	status  chan nats.Status
+	wait    *time.Timer
+	direct  attachment
+	store   lookup
+	rest    remains
 
 	report *time.Timer // sets due
 	due    atomic.Bool
@@ -82,7 +89,7 @@ func NewReader(
 			addr.Subject, addr.Window, addr.Frames, MinWindow)
 	}
 	r := &Reader{
-		js: js, nc: js.Conn(), addr: addr,
+		js: js, nc: js.Conn(), replies: cfg.replies, addr: addr,
 		dec:   wire.NewDecoder(cfg.maxRecord),
 		wait:  time.NewTimer(report),
 		store: lookup{from: 1, first: true},

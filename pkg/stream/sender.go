@@ -53,11 +53,12 @@ type sender struct {
 	out        *Writer
 	ackTimeout time.Duration
 
-	inbox  string // prefix of reply subjects
-	subs   []*nats.Subscription
-	msgs   chan *nats.Msg
-	status chan nats.Status
-	timer  *time.Timer
+	inbox      string // prefix of reply subjects
+	closeInbox func() // ends the inbox
+	sub        *nats.Subscription
+	msgs       chan *nats.Msg
+	status     chan nats.Status
+	timer      *time.Timer
 
 	win    window
 	held   []heldFrame // oldest first
@@ -72,12 +73,11 @@ type sender struct {
 }
 
 func newSender(
-	js jetstream.JetStream, addr contract.Address, out *Writer, frame int64, ackTimeout time.Duration,
+	js jetstream.JetStream, addr contract.Address, out *Writer, frame int64, cfg writerConfig,
 ) (*sender, error) {
 	nc := js.Conn()
 	s := &sender{
-		js: js, nc: nc, addr: addr, out: out, ackTimeout: ackTimeout,
-		inbox:  nc.NewInbox() + ".",
+		js: js, nc: nc, addr: addr, out: out, ackTimeout: cfg.ackTimeout,
 		msgs:   make(chan *nats.Msg, senderInbox),
 		status: nc.StatusChanged(nats.CONNECTED, nats.CLOSED),
 		timer:  time.NewTimer(firstPause),
@@ -85,13 +85,13 @@ func newSender(
 		asking: true,
 		direct: direct{window: max(directWindow(addr), frame), frames: directFrames(addr)},
 	}
-	for _, subject := range []string{s.inbox + "*", addr.Credit} {
-		sub, err := nc.ChanSubscribe(subject, s.msgs)
-		if err != nil {
-			s.release()
-			return nil, err
-		}
-		s.subs = append(s.subs, sub)
+	var err error
+	if s.inbox, s.closeInbox, err = cfg.replies.inbox(nc, s.msgs); err == nil {
+		s.sub, err = nc.ChanSubscribe(addr.Credit, s.msgs)
+	}
+	if err != nil {
+		s.release()
+		return nil, err
 	}
 	return s, nil
 }
@@ -100,10 +100,9 @@ func (s *sender) release() {
 	s.direct.count(false)
 	s.timer.Stop()
 	s.nc.RemoveStatusListener(s.status)
-	for _, sub := range s.subs {
-		// An error means that the connection is closed, and the subscription with it.
-		_ = sub.Unsubscribe()
-	}
+	s.closeInbox()
+	// An error means that the connection is closed, and the subscription with it, or that there is none.
+	_ = s.sub.Unsubscribe()
 }
 
 // run sends until everything is consumed or stored (nil), the context ends, or the edge fails.

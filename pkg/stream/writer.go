@@ -27,6 +27,7 @@ const (
 type writerConfig struct {
 	target     int
 	ackTimeout time.Duration
+	replies    *Replies
 }
 
 // A WriterOption changes a writer's defaults.
@@ -41,6 +42,11 @@ func FrameTarget(octets int) WriterOption {
 // AckTimeout sets how long to wait for a confirmation (DefaultAckTimeout).
 func AckTimeout(d time.Duration) WriterOption {
 	return func(c *writerConfig) { c.ackTimeout = d }
+}
+
+// WriteReplies makes a writer receive the broker's answers over a subscription that it shares.
+func WriteReplies(x *Replies) WriterOption {
+	return func(c *writerConfig) { c.replies = x }
 }
 
 // A Writer is the sending end of an edge. It must be released with Close or Abort.
@@ -86,7 +92,7 @@ func NewWriter(
 		ended:  make(chan struct{}),
 		enc:    wire.NewEncoder(target, limit),
 	}
-	s, err := newSender(js, addr, w, int64(limit), cfg.ackTimeout)
+	s, err := newSender(js, addr, w, int64(limit), cfg)
 	if err != nil {
 		cancel(nil)
 		return nil, edgeError(addr.Subject, err)

@@ -68,12 +68,13 @@ func (p *past) decide() []contract.Event {
 	if len(p.Ended) < storeCount && p.bytes < storeBytes {
 		return nil
 	}
-	b := batch{}
-	for _, r := range p.Ended[:min(len(p.Ended), storeCount)] {
-		b.statuses, b.upto = append(b.statuses, r.Status), r.Seq
-	}
+	ended := p.Ended[:min(len(p.Ended), storeCount)]
+	b := batch{upto: ended[len(ended)-1].Seq}
 	if b.upto <= p.sent {
 		return nil // it is being stored
+	}
+	for _, r := range ended {
+		b.statuses = append(b.statuses, r.Status)
 	}
 	return []contract.Event{{Type: actStore, Subject: "history", With: b}}
 }

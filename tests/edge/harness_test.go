@@ -117,6 +117,8 @@ type bundle struct {
 	addr     contract.Address
 	out, in  jetstream.JetStream
 	observer jetstream.JetStream
+	// Replies of these connections. Tests that make a reader or a writer by themselves do without.
+	outReplies, inReplies *stream.Replies
 }
 
 func setup(t testing.TB, storage jetstream.StorageType) *bundle {
@@ -126,8 +128,18 @@ func setup(t testing.TB, storage jetstream.StorageType) *bundle {
 	t.Cleanup(cancel)
 	e := &bundle{broker: b, ctx: ctx, addr: address("f", 0),
 		out: b.connect(), in: b.connect(), observer: b.connect()}
+	e.outReplies, e.inReplies = replies(t, e.out), replies(t, e.in)
 	createShard(ctx, t, e.observer, storage)
 	return e
+}
+
+func replies(t testing.TB, js jetstream.JetStream) *stream.Replies {
+	t.Helper()
+	x, err := stream.NewReplies(js.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
 }
 
 func createShard(ctx context.Context, t fatal, js jetstream.JetStream, storage jetstream.StorageType) {
@@ -139,7 +151,7 @@ func createShard(ctx context.Context, t fatal, js jetstream.JetStream, storage j
 
 func (e *bundle) writer(opts ...stream.WriterOption) *stream.Writer {
 	e.t.Helper()
-	w, err := stream.NewWriter(e.out, e.addr, opts...)
+	w, err := stream.NewWriter(e.out, e.addr, append(opts, stream.WriteReplies(e.outReplies))...)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -149,7 +161,7 @@ func (e *bundle) writer(opts ...stream.WriterOption) *stream.Writer {
 
 func (e *bundle) reader(opts ...stream.ReaderOption) *stream.Reader {
 	e.t.Helper()
-	r, err := stream.NewReader(e.in, e.addr, opts...)
+	r, err := stream.NewReader(e.in, e.addr, append(opts, stream.ReadReplies(e.inReplies))...)
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func TestAReaderDetectsThatTheStreamWasTrimmed(t *testing.T) {
 	read := 0
 	err = broker.Follower{
 		JS: js, Stream: "S", Whole: true, CaughtUp: func() {}, Interrupted: func(error) {},
-		Handle: func(_ jetstream.Msg, meta *jetstream.MsgMetadata) {
+		Handle: func(_ *nats.Msg, meta *nats.MsgMetadata) {
 			read++
 			if meta.Sequence.Stream != 10 {
 				if meta.NumPending == 0 && meta.Sequence.Stream > 2000 {

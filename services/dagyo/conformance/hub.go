@@ -112,8 +112,8 @@ func (h *hub) follow(ctx context.Context) {
 	ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	f := broker.Follower{
 		JS: h.link.JS, Stream: contract.StreamEvents, Filters: []string{"job.>", "executor.>"},
-		Handle: func(m jetstream.Msg, _ *jetstream.MsgMetadata) {
-			h.events.Add(said{m.Subject(), m.Headers(), m.Data()})
+		Handle: func(m *nats.Msg, _ *nats.MsgMetadata) {
+			h.events.Add(said{m.Subject, m.Header, m.Data})
 		},
 		CaughtUp: func() {}, Interrupted: func(error) {},
 	}

@@ -222,6 +222,17 @@ func (s *Stack) memory(r *Run) (broker, services float64, err error) {
 	return broker, services, err
 }
 
+// cpuTimes is the CPU time of the nats-server and of each service in seconds, by name.
+func (s *Stack) cpuTimes() (map[string]float64, error) {
+	broker, err := cpuTime(s.Process.PID())
+	out := map[string]float64{"nats-server": broker}
+	for name, p := range s.services {
+		used, failed := cpuTime(p.PID())
+		out[name], err = used, errors.Join(err, failed)
+	}
+	return out, err
+}
+
 // profile begins profiles of the nats-server and the services if profiles are requested.
 func (s *Stack) profile(r *Run) (end func() error, err error) {
 	if r.options.Profiles == "" {
