@@ -111,7 +111,6 @@ func byMailbox(a, b *revision) int { return strings.Compare(a.mailbox(), b.mailb
 func (p *plan) grant(f *admission.Flow) {
 	r := p.s.runs[f.ID]
 	executors := make(map[string]int)
-	before := p.started
 	for _, n := range f.Needs {
 		rev := p.s.revisions[n.Pool.Name]
 		p.used[rev] += n.Slots
@@ -120,7 +119,7 @@ func (p *plan) grant(f *admission.Flow) {
 	}
 	p.do(contract.Event{
 		Type: contract.TypeFlowSpawned, Subject: f.ID, With: r.unstarted(),
-		Data: &contract.FlowSpawned{Executors: executors, Jobs: len(r.State), Started: int(p.started - before)},
+		Data: &contract.FlowSpawned{Executors: executors, Jobs: len(r.State)},
 	})
 }
 

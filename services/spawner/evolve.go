@@ -49,7 +49,7 @@ func evolve(s *State, e contract.Event) []string {
 	case *contract.FlowQueued:
 		s.queued(e, d)
 	case *contract.FlowSpawned:
-		s.grant(e.Subject, d, e.Time)
+		s.grant(e.Subject, e.Time)
 		return []string{keyTell}
 	case *contract.JobStarted:
 		return s.jobStarted(e.Subject, d, e.Time)
@@ -176,19 +176,27 @@ func (s *State) queued(e contract.Event, d *contract.FlowQueued) {
 }
 
 // grant gives every job of the flow a slot.
-func (s *State) grant(flow string, d *contract.FlowSpawned, now time.Time) {
+func (s *State) grant(flow string, now time.Time) {
 	r := s.runs[flow]
 	if r == nil || r.Granted || !r.Ended.IsZero() {
 		return
 	}
+	r.got(now)
 	r.Granted, r.Jobs, r.Told = true, nil, told{}
 	f := s.queue.Flow(flow)
-	s.queue.Granted(flow, d.Started, now, s.room())
+	s.queue.Granted(flow, now, s.room())
 	s.settleAll(f)
 	for _, j := range r.State {
 		if !j.Over {
 			s.hold(flow, r, j)
 		}
+	}
+}
+
+// got notes when the flow got its first slot.
+func (r *run) got(now time.Time) {
+	if r.Got.IsZero() && !r.Granted {
+		r.Got = now
 	}
 }
 
@@ -229,7 +237,7 @@ func (s *State) adjust(flow string, r *run, rev *revision, slots int) {
 	rev.used += slots
 	rev.pool.Used += slots
 	rev.await(flow, slots)
-	s.queue.Hold(r.Owner, &rev.pool, slots)
+	s.queue.Hold(r.Owner, &rev.pool, slots, r.Got)
 	s.settle(rev)
 }
 
@@ -318,6 +326,7 @@ func (s *State) jobStarted(flow string, d *contract.JobStarted, now time.Time) (
 	if x.Mailbox != j.Mailbox || s.revisions[j.Mailbox] == nil {
 		return keys // it cannot have it from there, or nothing is known of the revision any more
 	}
+	r.got(now)
 	s.hold(flow, r, j)
 	s.take(flow, r, j, d.Executor)
 	return keys

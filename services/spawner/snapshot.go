@@ -75,8 +75,8 @@ func decode(s *State, raw []byte) error {
 			r.Arrived, r.Since = uint64(place), r.Told.At
 		}
 	}
-	for flow, r := range i.Runs {
-		if err := s.adopt(flow, r); err != nil {
+	for _, flow := range slices.SortedFunc(maps.Keys(i.Runs), func(a, b string) int { return i.Runs[a].Got.Compare(i.Runs[b].Got) }) {
+		if err := s.adopt(flow, i.Runs[flow]); err != nil {
 			return err
 		}
 	}

@@ -154,6 +154,8 @@ type run struct {
 	// Arrived is the place of flow.planned in EVENTS, Since the time of that.
 	Arrived uint64    `json:"arrived,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
+	// Got is when the flow got its first slot; the zero time if an earlier version granted it.
+	Got time.Time `json:"got,omitzero"`
 }
 
 type job struct {

@@ -14,7 +14,7 @@ type Result struct {
 	// Cramped are the first flows that lack nothing but places for executors, Places how many they lack.
 	Cramped []*Flow
 	Places  int
-	// Next is when the next flow gets a reservation, zero for never.
+	// Next is when reservations must be decided again, zero for never.
 	Next time.Time
 }
 
@@ -35,7 +35,10 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 		case room.cramped(f.Needs):
 			out.Cramped = append(out.Cramped, f)
 		}
-		room.keep(f.Needs)
+		room.keep(f.Needs, q.since(f, now))
+		if again := now.Add(q.ReserveAfter); out.Next.IsZero() || again.Before(out.Next) {
+			out.Next = again
+		}
 	}
 	for _, c := range q.list {
 		d.enter(c, 0, reserved)
@@ -71,7 +74,7 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 func (q *Queue) Keep(now time.Time, room *Room) []*Flow {
 	reserved, _ := newDecision(room).reserved(q, now)
 	for _, f := range reserved {
-		room.keep(f.Needs)
+		room.keep(f.Needs, q.since(f, now))
 	}
 	return reserved
 }
@@ -88,6 +91,20 @@ func (q *Queue) due(now time.Time) (flows []*Flow, next time.Time) {
 		}
 	}
 	return flows, next
+}
+
+// patience is how long jobs may have been running that a flow with a reservation waits for, as a multiple of
+// ReserveAfter.
+const patience = 10
+
+// since returns when the jobs must have been granted that a flow with a reservation waits for. Those that have been
+// running for longer are not expected to end soon, until the flow has waited for more than twice as long.
+func (q *Queue) since(f *Flow, now time.Time) time.Time {
+	d, waited := patience*max(q.ReserveAfter, time.Millisecond), now.Sub(f.Passed)
+	for 4*d <= waited {
+		d *= 2
+	}
+	return now.Add(-d)
 }
 
 // A decision is what Admit has decided so far.
@@ -107,12 +124,12 @@ func newDecision(room *Room) *decision {
 // reserved returns the flows that have a reservation, and when the next one gets one.
 func (d *decision) reserved(q *Queue, now time.Time) ([]*Flow, time.Time) {
 	due, next := q.due(now)
-	return d.reserve(due), next
+	return d.reserve(due, func(f *Flow) time.Time { return q.since(f, now) }), next
 }
 
 // reserve returns the flows that get a reservation: of those that need slots of the same pool, or places that are
-// short, only the first.
-func (d *decision) reserve(flows []*Flow) (out []*Flow) {
+// short, only the first. What a flow lacks must be held by jobs that were granted since a time.
+func (d *decision) reserve(flows []*Flow, since func(*Flow) time.Time) (out []*Flow) {
 	slices.SortFunc(flows, func(a, b *Flow) int {
 		return cmp.Or(cmp.Compare(d.share(a.class.tenant), d.share(b.class.tenant)),
 			a.Passed.Compare(b.Passed), byArrival(a, b))
@@ -122,7 +139,8 @@ func (d *decision) reserve(flows []*Flow) (out []*Flow) {
 	for _, f := range flows {
 		starts := d.room.Starts(f.Needs)
 		if starts > 0 && reserved && starts > places ||
-			slices.ContainsFunc(f.Needs, func(n Need) bool { return pools[n.Pool] }) {
+			slices.ContainsFunc(f.Needs, func(n Need) bool { return pools[n.Pool] }) ||
+			!d.room.soon(f.Needs, since(f)) {
 			continue
 		}
 		places, reserved = places-starts, reserved || starts > 0
