@@ -72,7 +72,7 @@ func decode(s *State, raw []byte) error {
 	s.seq = i.Seq
 	for place, flow := range i.Queue {
 		if r := i.Runs[flow]; r != nil && r.Arrived == 0 { // of an earlier version, which had an order only
-			r.Arrived, r.Since = uint64(place), r.Told.At
+			r.Arrived, r.Since = uint64(place)+1, r.Told.At
 		}
 	}
 	for _, flow := range slices.SortedFunc(maps.Keys(i.Runs), func(a, b string) int { return i.Runs[a].Got.Compare(i.Runs[b].Got) }) {
