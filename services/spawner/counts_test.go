@@ -223,3 +223,17 @@ func (h *randomHistory) restore() {
 		}
 	}
 }
+
+// What nothing refers to is forgotten, whatever was planned.
+func TestRevisionsWithoutJobsAreForgotten(t *testing.T) {
+	s := NewState(DefaultLimits(), nil)
+	plan := planned("f", []string{"a@r1*1", "max=1"})
+	name, p := pinned("unused@r1", nil)
+	plan.Progdefs[name] = p
+	fold(s, 1, contract.Event{Type: contract.TypeFlowValidated, Subject: "f"})
+	fold(s, 2, contract.Event{Type: contract.TypeFlowPlanned, Subject: "f", Data: plan})
+	fold(s, 3, contract.Event{Type: contract.TypeFlowCancelled, Subject: "f", Data: &contract.FlowCancelled{}})
+	if len(s.revisions) > 0 || len(s.runs) > 0 {
+		t.Errorf("%d revisions and %d flows are kept", len(s.revisions), len(s.runs))
+	}
+}

@@ -39,6 +39,11 @@ func Open(s *State) []string {
 	for _, f := range s.queue.Flows() {
 		keys = append(keys, keyFlow+f.ID)
 	}
+	for _, flow := range slices.Sorted(maps.Keys(s.runs)) {
+		if s.runs[flow].startedEarly() {
+			keys = append(keys, keyFlow+flow)
+		}
+	}
 	return keys
 }
 
@@ -109,16 +114,26 @@ func byMailbox(a, b *revision) int { return strings.Compare(a.mailbox(), b.mailb
 
 // grant grants a flow all that it needs.
 func (p *plan) grant(f *admission.Flow) {
-	r := p.s.runs[f.ID]
-	executors := make(map[string]int)
 	for _, n := range f.Needs {
 		rev := p.s.revisions[n.Pool.Name]
 		p.used[rev] += n.Slots
 		p.cover(rev)
-		executors[n.Pool.Name] = n.Pool.Live + p.live[rev]
+	}
+	p.spawned(f.ID)
+}
+
+// spawned puts the jobs of a flow on their mailboxes.
+func (p *plan) spawned(flow string) {
+	r, waits := p.s.runs[flow], p.s.queue.Flow(flow) != nil
+	executors := make(map[string]int)
+	for _, j := range r.State {
+		if waits || j.Holds {
+			rev := p.s.revisions[j.Mailbox]
+			executors[j.Mailbox] = rev.pool.Live + p.live[rev]
+		}
 	}
 	p.do(contract.Event{
-		Type: contract.TypeFlowSpawned, Subject: f.ID, With: r.unstarted(),
+		Type: contract.TypeFlowSpawned, Subject: flow, With: r.unstarted(),
 		Data: &contract.FlowSpawned{Executors: executors, Jobs: len(r.State)},
 	})
 }
@@ -267,12 +282,14 @@ func (p *plan) drain(id string, x *executor, reason string) *contract.Event {
 
 // waits rejects a waiting flow that will not get its capacity, and tells a new one what it waits for.
 func (p *plan) waits(id string) {
-	f := p.s.queue.Flow(id)
+	f, r := p.s.queue.Flow(id), p.s.runs[id]
+	if r != nil && r.startedEarly() {
+		p.spawned(id)
+	}
 	if f == nil || f.Claimed() {
 		return
 	}
-	r := p.s.runs[id]
-	if problems := p.never(f); len(problems) > 0 {
+	if problems := p.s.never(f); len(problems) > 0 {
 		p.reject(id, problems)
 		return
 	}
@@ -323,11 +340,11 @@ func (p *plan) reject(id string, problems problem.List) {
 }
 
 // never returns the capacity that the flow lacks even on an idle installation.
-func (p *plan) never(f *admission.Flow) problem.List {
+func (s *State) never(f *admission.Flow) problem.List {
 	var out problem.List
 	total := 0
 	for _, n := range f.Needs {
-		rev := p.s.revisions[n.Pool.Name]
+		rev := s.revisions[n.Pool.Name]
 		most := n.Pool.Max * n.Pool.Slots
 		total += rev.executorsFor(n.Slots)
 		if n.Slots > most {
@@ -340,11 +357,11 @@ func (p *plan) never(f *admission.Flow) problem.List {
 			})
 		}
 	}
-	if total > p.s.limits.Executors {
+	if total > s.limits.Executors {
 		out = append(out, problem.Problem{
 			Code: problem.NeverFits, Pointer: "/nodes",
 			Message: fmt.Sprintf("the flow needs %d executors at the same time; the limit of this installation is %d",
-				total, p.s.limits.Executors),
+				total, s.limits.Executors),
 			Hint: "raise the spawner's limit on executors or the progdefs' jobsPerExecutor, or split the flow",
 		})
 	}

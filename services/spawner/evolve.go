@@ -49,7 +49,10 @@ func evolve(s *State, e contract.Event) []string {
 	case *contract.FlowQueued:
 		s.queued(e, d)
 	case *contract.FlowSpawned:
-		s.grant(e.Subject, e.Time)
+		if r := s.runs[e.Subject]; r != nil {
+			s.grant(e.Subject, r, e.Time)
+			r.Granted, r.Jobs, r.Told = true, nil, told{}
+		}
 		return []string{keyTell}
 	case *contract.JobStarted:
 		return s.jobStarted(e.Subject, d, e.Time)
@@ -94,9 +97,17 @@ func (s *State) other(e contract.Event) []string {
 	return nil
 }
 
-// revisionKeys returns the keys to decide when the catalogue names another revision of a progdef, or none.
+// revisionKeys returns the keys to decide when the catalogue names another revision of a progdef or another scaling, or
+// none.
 func (s *State) revisionKeys(name string) []string {
-	keys := []string{keyAdmit, keyTell}
+	keys := slices.Clone(capacityKeys)
+	if r := s.current[name]; r != nil {
+		for _, f := range s.queue.Line(&r.pool) {
+			if len(s.never(f)) > 0 {
+				keys = append(keys, keyFlow+f.ID)
+			}
+		}
+	}
 	for mailbox := range s.serving {
 		if of, _ := contract.SplitMailbox(mailbox); of == name {
 			keys = append(keys, keyTend+mailbox)
@@ -139,6 +150,9 @@ func (s *State) enqueue(e contract.Event, d *contract.FlowPlanned) []string {
 	}
 	s.runs[flow] = r
 	s.wait(flow, r)
+	for name, p := range d.Progdefs {
+		s.forget(contract.Mailbox(name, p.Revision)) // no job is one of it
+	}
 	return []string{keyAdmit, keyFlow + flow}
 }
 
@@ -175,15 +189,13 @@ func (s *State) queued(e contract.Event, d *contract.FlowQueued) {
 	}
 }
 
-// grant gives every job of the flow a slot.
-func (s *State) grant(flow string, now time.Time) {
-	r := s.runs[flow]
-	if r == nil || r.Granted || !r.Ended.IsZero() {
-		return
-	}
-	r.got(now)
-	r.Granted, r.Jobs, r.Told = true, nil, told{}
+// grant gives every job of a waiting flow a slot, and reports whether it has waited.
+func (s *State) grant(flow string, r *run, now time.Time) bool {
 	f := s.queue.Flow(flow)
+	if f == nil {
+		return false
+	}
+	r.Got = now
 	s.queue.Granted(flow, now, s.room())
 	s.settleAll(f)
 	for _, j := range r.State {
@@ -191,13 +203,7 @@ func (s *State) grant(flow string, now time.Time) {
 			s.hold(flow, r, j)
 		}
 	}
-}
-
-// got notes when the flow got its first slot.
-func (r *run) got(now time.Time) {
-	if r.Got.IsZero() && !r.Granted {
-		r.Got = now
-	}
+	return true
 }
 
 // room returns the capacity as it is.
@@ -311,22 +317,24 @@ func (s *State) jobStarted(flow string, d *contract.JobStarted, now time.Time) (
 	}
 	j := r.State[d.Job]
 	j.Started = true
+	if s.grant(flow, r, now) { // another leader has granted it, or flow.spawned is still in flight
+		keys = []string{keyAdmit, keyFlow + flow, keyTell}
+	}
 	switch {
 	case j.Over || j.Executor != "":
-		return nil // it was started before
+		return keys // it was started before
 	case s.gone.known[d.Executor]:
 		s.free(flow, r, j)
 		s.retire(flow, r)
-		return changed(j.Mailbox)
+		return append(keys, changed(j.Mailbox)...)
 	case s.executors[d.Executor] == nil:
-		keys = []string{keyTend + j.Mailbox}
+		keys = append(keys, keyTend+j.Mailbox)
 	}
 	x := s.executor(d.Executor, j.Mailbox, now)
 	s.prove(d.Executor)
 	if x.Mailbox != j.Mailbox || s.revisions[j.Mailbox] == nil {
 		return keys // it cannot have it from there, or nothing is known of the revision any more
 	}
-	r.got(now)
 	s.hold(flow, r, j)
 	s.take(flow, r, j, d.Executor)
 	return keys

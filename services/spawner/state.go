@@ -154,9 +154,13 @@ type run struct {
 	// Arrived is the place of flow.planned in EVENTS, Since the time of that.
 	Arrived uint64    `json:"arrived,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
-	// Got is when the flow got its first slot; the zero time if an earlier version granted it.
+	// Got is when the flow got its slots; the zero time if it waits, or if an earlier version granted it.
 	Got time.Time `json:"got,omitzero"`
 }
+
+// startedEarly reports whether a job of the flow was started before flow.spawned: by a leader that was replaced, or while
+// it is in flight.
+func (r *run) startedEarly() bool { return !r.Got.IsZero() && !r.Granted && r.Ended.IsZero() }
 
 type job struct {
 	Mailbox  string `json:"mailbox"`
