@@ -113,7 +113,7 @@ func BenchmarkEvents(b *testing.B) {
 		for range b.N {
 			now = now.Add(time.Second)
 			Decide(s, keyAdmit, now)
-			s.unchecked = true
+			s.changes++
 			Decide(s, keyTell, now)
 		}
 	})

@@ -207,7 +207,7 @@ func (h *randomHistory) restore() {
 	if err := decode(again, raw); err != nil {
 		h.t.Fatal(err)
 	}
-	again.checked, again.unchecked = h.s.checked, h.s.unchecked // what acts have set is not stored
+	again.checked, again.check, again.changes = h.s.checked, h.s.check, h.s.changes // what acts have set is not stored
 	for id, x := range again.executors {
 		x.givenUp = h.s.executors[id].givenUp
 	}

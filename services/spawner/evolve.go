@@ -28,7 +28,9 @@ func changed(mailbox string) []string { return []string{keyAdmit, keyTend + mail
 func Evolve(s *State, e contract.Event) []string {
 	s.seq = max(s.seq, e.Seq)
 	keys := evolve(s, e)
-	s.unchecked = s.unchecked || slices.Contains(keys, keyTell)
+	if slices.Contains(keys, keyTell) {
+		s.changes++
+	}
 	return keys
 }
 
@@ -92,7 +94,7 @@ func (s *State) other(e contract.Event) []string {
 			x.givenUp = true
 		}
 	case actCheck:
-		s.checked, s.unchecked = e.Time, false
+		s.checked, s.check = e.Time, e.With.(check)
 	}
 	return nil
 }

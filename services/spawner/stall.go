@@ -17,8 +17,15 @@ import (
 // factRunning tells why executors that were started cannot run yet. With is a map from mailboxes to reasons.
 const factRunning contract.Type = "fact.running"
 
-// actCheck notes that the queue was searched for flows that must be told something new.
+// actCheck notes how far the queue was searched for flows that must be told something new. With is a check.
 const actCheck contract.Type = "act.check-queue"
+
+// A check is how far the queue was searched: up to the line of a mailbox, empty after the last one. It covers the
+// changes before it began.
+type check struct {
+	next    string
+	changes uint64
+}
 
 // reasons collects why executors cannot run yet, by mailbox: of several the first by name, so that it stays the same.
 func reasons(running []backend.Status) map[string]string {
@@ -46,25 +53,36 @@ const (
 	// toldFirst is how many flows at the head of a line are told of another reason. Those behind are told
 	// when they come there, and whenever their place is a power of two.
 	toldFirst = 16
-	// toldAtOnce bounds how many flows are compared with what they were told in one decision.
+	// toldAtOnce is after how many flows that were compared with what they were told a decision ends.
 	toldAtOnce = 128
 )
 
-// tellQueued tells waiting flows their place and what they lack, when it is new to them. It looks at the lines in turn.
+// tellQueued tells waiting flows their place and what they lack, when it is new to them. It looks at the lines in turn,
+// at some in each decision.
 func (p *plan) tellQueued() {
-	if p.s.queue.Waiting() == 0 || !p.s.unchecked {
+	c := p.s.check
+	if p.s.queue.Waiting() == 0 || c.next == "" && c.changes == p.s.changes {
 		return
 	}
 	if due := p.s.checked.Add(queuedPause); p.now.Before(due) {
 		p.again(due)
 		return
 	}
+	if c.next == "" {
+		c.changes = p.s.changes
+	}
 	v := p.look()
-	pools := p.s.queue.Pools()
 	looked, told := 0, make(map[*admission.Flow]bool)
-	for i := range pools {
-		line := p.s.queue.Line(pools[(i+int(p.now.Unix()))%len(pools)])
-		for at := 0; at < len(line) && looked < toldAtOnce; at = nextLook(at) {
+	for _, pool := range p.s.queue.Pools() {
+		if pool.Name < c.next {
+			continue
+		}
+		if c.next = pool.Name; looked >= toldAtOnce {
+			break
+		}
+		c.next = ""
+		line := p.s.queue.Line(pool)
+		for at := 0; at < len(line); at = nextLook(at) {
 			if f := line[at]; !f.Claimed() && !p.s.runs[f.ID].Told.At.IsZero() && !told[f] {
 				told[f] = true // it may stand in several lines
 				v.tell(f)
@@ -72,9 +90,10 @@ func (p *plan) tellQueued() {
 			looked++
 		}
 	}
-	if !p.postponed {
-		p.do(contract.Event{Type: actCheck})
+	if p.postponed {
+		c.changes-- // they are told in another search
 	}
+	p.do(contract.Event{Type: actCheck, With: c})
 }
 
 // nextLook returns the index in a line that is looked at next: one of the first, or one whose place is a power of two.

@@ -32,10 +32,11 @@ type State struct {
 	// waiting says by mailbox why executors that were started cannot run yet; stalled are the flows that were told.
 	waiting map[string]string
 	stalled map[string]*run
-	// checked is when the queue was last searched for flows that must be told something new; unchecked is true if
-	// something has changed since.
-	checked   time.Time
-	unchecked bool
+	// checked is when the queue was last searched for flows that must be told something new, check how far. changes
+	// counts the changes of which flows may have to be told.
+	checked time.Time
+	check   check
+	changes uint64
 	// starting are the executors whose start is in flight.
 	starting map[string]*revision
 }

@@ -1,0 +1,173 @@
+package spawner
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// A leader decides all that is due, at the broker's time.
+type leader struct {
+	s   *State
+	now time.Time
+	seq uint64
+	due map[string]time.Time
+	// ends is when granted flows end, told how often each flow was told what it waits for.
+	ends map[string]time.Time
+	told map[string]int
+	// lasts returns how long a granted flow runs; nil for ever.
+	lasts func() time.Duration
+}
+
+func newLeader(l Limits) *leader {
+	return &leader{
+		s: NewState(l, nil), now: time.Unix(1_000_000, 0).UTC(), due: make(map[string]time.Time),
+		ends: make(map[string]time.Time), told: make(map[string]int),
+	}
+}
+
+func (l *leader) fold(e contract.Event) {
+	l.seq++
+	e.Seq, e.Time = l.seq, l.now
+	for _, key := range Evolve(l.s, e) {
+		l.due[key] = l.now
+	}
+	switch e.Type {
+	case contract.TypeFlowQueued:
+		l.told[e.Subject]++
+	case contract.TypeFlowSpawned:
+		if l.lasts != nil {
+			l.ends[e.Subject] = l.now.Add(l.lasts())
+		}
+	case contract.TypeExecutorDraining:
+		l.fold(contract.Event{Type: contract.TypeExecutorExited, Subject: e.Subject, Data: &contract.ExecutorExited{Executor: e.Subject}})
+	}
+}
+
+func (l *leader) plan(flow string, args ...string) {
+	l.fold(contract.Event{Type: contract.TypeFlowValidated, Subject: flow})
+	l.fold(contract.Event{Type: contract.TypeFlowPlanned, Subject: flow, Data: planned(flow, args)})
+}
+
+func (l *leader) complete(flow string) {
+	delete(l.ends, flow)
+	l.fold(contract.Event{Type: contract.TypeFlowCompleted, Subject: flow, Data: &contract.FlowCompleted{}})
+}
+
+// decide decides what is due now.
+func (l *leader) decide() {
+	for again := true; again; {
+		again = false
+		for _, key := range slices.Sorted(maps.Keys(l.due)) {
+			if at, due := l.due[key]; !due || at.After(l.now) {
+				continue
+			}
+			effects, next := Decide(l.s, key, l.now)
+			if delete(l.due, key); len(effects) > 0 {
+				l.due[key] = l.now
+			} else if !next.IsZero() {
+				l.due[key] = next
+			}
+			for _, e := range effects {
+				l.fold(e)
+			}
+			again = true
+		}
+	}
+}
+
+// pass lets time pass, in which the flows end that are due and everything else is decided.
+func (l *leader) pass(d time.Duration) {
+	for end := l.now.Add(d); ; {
+		for _, flow := range slices.Sorted(maps.Keys(l.ends)) {
+			if !l.now.Before(l.ends[flow]) {
+				l.complete(flow)
+			}
+		}
+		l.decide()
+		next := end
+		for _, times := range []map[string]time.Time{l.due, l.ends} {
+			for _, at := range times {
+				if at.Before(next) {
+					next = at
+				}
+			}
+		}
+		if l.now = next; !l.now.Before(end) {
+			return
+		}
+	}
+}
+
+// Each flow at the head of a line is told what has changed, however many lines there are and though nothing else happens.
+func TestFlowsOfAllLinesAreTold(t *testing.T) {
+	limits := DefaultLimits()
+	limits.Executors = 1
+	l := newLeader(limits)
+	l.plan("holder", "holder@r1*1")
+	for i := range 600 {
+		l.plan(fmt.Sprintf("f%03d", i), fmt.Sprintf("p%03d@r1*1", i))
+	}
+	l.pass(10 * time.Second)
+	for i := range 400 {
+		l.complete(fmt.Sprintf("f%03d", i))
+	}
+	l.pass(10 * time.Second)
+	for i := 400; i < 600; i++ {
+		r := l.s.runs[fmt.Sprintf("f%03d", i)]
+		if place, then := i-399, i+1; 2*place <= then && r.Told.Place != place {
+			t.Fatalf("a flow at place %d was told that it is at place %d", place, r.Told.Place)
+		}
+	}
+}
+
+// A busy queue does not flood EVENTS: a flow is told a few times what it waits for.
+func TestBusyQueuesTellLittle(t *testing.T) {
+	for _, rate := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, time.Second, 10 * time.Second} {
+		t.Run(fmt.Sprint("a flow each ", rate), func(t *testing.T) {
+			limits := DefaultLimits()
+			limits.Executors = 20
+			l := newLeader(limits)
+			random := rand.New(rand.NewPCG(1, 2))
+			l.lasts = func() time.Duration { return time.Duration(random.Int64N(int64(20 * rate))) }
+			n := 0
+			refill := func() {
+				for l.s.queue.Waiting() < 200 {
+					needs := []string{"slots=2", "max=5"}
+					for p := range 8 {
+						if random.IntN(4) == 0 {
+							needs = append(needs, fmt.Sprintf("p%d@r1*%d", p, 1+random.IntN(3)*random.IntN(4)))
+						}
+					}
+					if n++; len(needs) > 2 {
+						l.plan(fmt.Sprint("f", n), needs...)
+						l.decide()
+					}
+				}
+			}
+			for range 1000 {
+				refill()
+				l.pass(rate)
+			}
+			total, granted := 0, 0
+			for id, n := range l.told {
+				if l.s.queue.Flow(id) == nil {
+					total, granted = total+n, granted+1
+				}
+			}
+			all := 0
+			for _, n := range l.told {
+				all += n
+			}
+			t.Logf("%d flows were granted, told %.1f times; all %d in %v", granted, float64(total)/float64(max(granted,1)), all, 1000*rate)
+			if total > 3*granted {
+				t.Errorf("%d granted flows were told %d times what they wait for", granted, total)
+			}
+		})
+	}
+}
