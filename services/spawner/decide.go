@@ -57,8 +57,8 @@ type plan struct {
 	drained    map[string]bool // by this plan
 	started    uint64          // by this plan
 	effects    []contract.Event
-	// postponed is set when a flow is to be told something later.
-	postponed bool
+	// postponed is when the first flow is to be told something that it is not told now, zero for none.
+	postponed time.Time
 	// next is when the plan changes without an event, zero for never.
 	next time.Time
 }

@@ -21,10 +21,11 @@ const factRunning contract.Type = "fact.running"
 const actCheck contract.Type = "act.check-queue"
 
 // A check is how far the queue was searched: up to the line of a mailbox, empty after the last one. It covers the
-// changes before it began.
+// changes before it began. A flow that may not be told its news yet makes another one due.
 type check struct {
 	next    string
 	changes uint64
+	due     time.Time
 }
 
 // reasons collects why executors cannot run yet, by mailbox: of several the first by name, so that it stays the same.
@@ -47,7 +48,8 @@ type told struct {
 }
 
 const (
-	// queuedPause and stallPause bound what a flow is told: another reason at most this often.
+	// queuedPause and stallPause bound what a flow is told: another reason at most this often, and a waiting flow only
+	// after it has waited for as long again.
 	queuedPause = time.Second
 	stallPause  = 30 * time.Second
 	// toldFirst is how many flows at the head of a line are told of another reason. Those behind are told
@@ -61,7 +63,11 @@ const (
 // at some in each decision.
 func (p *plan) tellQueued() {
 	c := p.s.check
-	if p.s.queue.Waiting() == 0 || c.next == "" && c.changes == p.s.changes {
+	if p.s.queue.Waiting() == 0 {
+		return
+	}
+	p.again(c.due)
+	if c.next == "" && c.changes == p.s.changes && (c.due.IsZero() || p.now.Before(c.due)) {
 		return
 	}
 	if due := p.s.checked.Add(queuedPause); p.now.Before(due) {
@@ -69,7 +75,7 @@ func (p *plan) tellQueued() {
 		return
 	}
 	if c.next == "" {
-		c.changes = p.s.changes
+		c.changes, c.due = p.s.changes, time.Time{}
 	}
 	v := p.look()
 	looked, told := 0, make(map[*admission.Flow]bool)
@@ -90,8 +96,8 @@ func (p *plan) tellQueued() {
 			looked++
 		}
 	}
-	if p.postponed {
-		c.changes-- // they are told in another search
+	if !p.postponed.IsZero() && (c.due.IsZero() || p.postponed.Before(c.due)) {
+		c.due = p.postponed
 	}
 	p.do(contract.Event{Type: actCheck, With: c})
 }
@@ -121,7 +127,7 @@ func (p *plan) look() view {
 // tell tells a waiting flow what it waits for and behind which flows.
 func (v view) tell(f *admission.Flow) {
 	told, line := v.waitsFor(f)
-	if v.isNews(v.s.runs[f.ID], told, queuedPause) {
+	if v.isNews(v.s.runs[f.ID], told) {
 		v.name(f, &told, line)
 		v.do(contract.Event{Type: contract.TypeFlowQueued, Subject: f.ID, Data: &told})
 	}
@@ -212,20 +218,31 @@ func (p *plan) holders(f *admission.Flow, rev *revision) (ids []string) {
 }
 
 // isNews reports whether a flow is to be told what it waits for: not if it was told the same, or something a moment ago.
-// The place alone is worth it when it has shrunk to half.
-func (p *plan) isNews(r *run, now contract.FlowQueued, pause time.Duration) bool {
+// The place alone is worth it when it has shrunk to a quarter, or to 1.
+func (p *plan) isNews(r *run, now contract.FlowQueued) bool {
 	last := r.Told
-	sooner := now.Place > 0 && 2*now.Place <= last.Place
-	switch {
-	case last.At.IsZero():
-	case last.Why == digest(&now) && (last.Place > 0) == (now.Place > 0) && !sooner:
-		return false
-	case p.now.Before(last.At.Add(pause)):
-		p.again(last.At.Add(pause))
-		p.postponed = true
+	sooner := now.Place > 0 && 4*now.Place <= last.Place || now.Place == 1 && last.Place > 1
+	if !last.At.IsZero() && last.Why == digest(&now) && (last.Place > 0) == (now.Place > 0) && !sooner {
 		return false
 	}
-	return true
+	due := last.At
+	switch {
+	case last.At.IsZero():
+	case now.Place == 0:
+		due = due.Add(stallPause)
+	case sooner:
+		due = due.Add(queuedPause)
+	default: // the longer it waits, the less often
+		due = due.Add(max(queuedPause, last.At.Sub(r.Since)))
+	}
+	if !p.now.Before(due) {
+		return true
+	}
+	p.again(due)
+	if p.postponed.IsZero() || due.Before(p.postponed) {
+		p.postponed = due
+	}
+	return false
 }
 
 // tellStalls tells flows that have their capacity, and jobs that wait for executors that cannot run yet, why that is.
@@ -242,7 +259,7 @@ func (p *plan) tellStalls() {
 			if len(told.Shortage) == 0 || looked == toldAtOnce {
 				continue
 			}
-			if looked++; p.isNews(r, told, stallPause) {
+			if looked++; p.isNews(r, told) {
 				p.do(contract.Event{Type: contract.TypeFlowQueued, Subject: flow, Data: &told})
 			}
 		}
