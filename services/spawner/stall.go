@@ -247,7 +247,7 @@ func (p *plan) isNews(r *run, now contract.FlowQueued) bool {
 
 // tellStalls tells flows that have their capacity, and jobs that wait for executors that cannot run yet, why that is.
 func (p *plan) tellStalls() {
-	looked := 0
+	news := 0
 	for _, mailbox := range slices.Sorted(maps.Keys(p.s.waiting)) {
 		rev := p.s.revisions[mailbox]
 		if rev == nil {
@@ -256,11 +256,12 @@ func (p *plan) tellStalls() {
 		for _, flow := range slices.Sorted(maps.Keys(rev.awaiting)) {
 			r := p.s.runs[flow]
 			told := contract.FlowQueued{Shortage: p.s.shortOfExecutors(flow, r)}
-			if len(told.Shortage) == 0 || looked == toldAtOnce {
+			if len(told.Shortage) == 0 || !p.isNews(r, told) {
 				continue
 			}
-			if looked++; p.isNews(r, told) {
-				p.do(contract.Event{Type: contract.TypeFlowQueued, Subject: flow, Data: &told})
+			p.do(contract.Event{Type: contract.TypeFlowQueued, Subject: flow, Data: &told})
+			if news++; news == toldAtOnce {
+				return // the others follow in the next decision
 			}
 		}
 	}

@@ -166,3 +166,19 @@ func TestBusyQueuesTellLittle(t *testing.T) {
 		})
 	}
 }
+
+// Each flow whose executors cannot run is told why, however many there are.
+func TestAllStalledFlowsAreTold(t *testing.T) {
+	limits := DefaultLimits()
+	limits.Executors = 300
+	l := newLeader(limits)
+	for i := range 300 {
+		l.plan(fmt.Sprint("f", i), "a@r1*1", "max=300")
+	}
+	l.pass(time.Second)
+	l.fold(contract.Event{Type: factRunning, With: map[string]string{"a.r1": "no machine has room"}})
+	l.pass(time.Second)
+	if len(l.told) != 300 {
+		t.Errorf("%d of 300 flows were told", len(l.told))
+	}
+}
