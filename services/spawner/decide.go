@@ -186,15 +186,52 @@ func (p *plan) keepMinimum(r *revision) {
 	}
 }
 
-// makeRoom drains idle executors for the first flows that lack nothing but places for executors.
+// makeRoom drains idle executors for the first flows that lack nothing but places for executors. For flows without a
+// reservation there must be enough of them: otherwise they would be drained, and started again for others, for nothing.
 func (p *plan) makeRoom(r admission.Result) {
 	needed := make(map[string]int)
-	for _, f := range r.Cramped {
-		for _, n := range f.Needs {
+	idle, leaving := p.idle()
+	for _, c := range r.Cramped {
+		for _, n := range c.Needs {
 			needed[n.Pool.Name] += n.Slots
 		}
+		if c.Starts > 0 && r.Places+c.Starts > leaving+p.dispensable(idle, needed) {
+			for _, n := range c.Needs {
+				needed[n.Pool.Name] -= n.Slots
+			}
+			continue
+		}
+		r.Places += c.Starts
 	}
 	p.drainSpare(r.Places, needed)
+}
+
+// idle returns how many executors of each mailbox are idle, and how many idle ones are draining.
+func (p *plan) idle() (idle map[string]int, leaving int) {
+	idle = make(map[string]int)
+	for mailbox, c := range p.s.serving {
+		for id, x := range c.tended {
+			switch {
+			case x.jobs > 0:
+			case x.drains || p.drained[id]:
+				leaving++
+			default:
+				idle[mailbox]++
+			}
+		}
+	}
+	return idle, leaving
+}
+
+// dispensable returns how many idle executors are not needed for granted jobs and so many waiting ones.
+func (p *plan) dispensable(idle, waiting map[string]int) (sum int) {
+	for mailbox, n := range idle {
+		if r := p.s.revisions[mailbox]; r != nil {
+			n = min(n, r.pool.Live+p.live[r]-r.executorsFor(r.pool.Used+p.used[r]+waiting[mailbox]))
+		}
+		sum += max(0, n)
+	}
+	return sum
 }
 
 // drainSpare drains up to n idle executors, minus those that drain already. It leaves as many as are needed for the

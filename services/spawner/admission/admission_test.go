@@ -117,7 +117,11 @@ func (w *world) admit() string {
 		for _, f := range result.Admitted {
 			w.grant(f)
 		}
-		if len(result.Admitted) == 0 && !w.makeRoom(result.Places) {
+		places := result.Places
+		for _, c := range result.Cramped {
+			places += c.Starts
+		}
+		if len(result.Admitted) == 0 && !w.makeRoom(places) {
 			return strings.Join(out, " ")
 		}
 	}

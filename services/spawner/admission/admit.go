@@ -11,11 +11,19 @@ import (
 type Result struct {
 	// Admitted are the flows to admit now, in order.
 	Admitted []*Flow
-	// Cramped are the first flows that lack nothing but places for executors, Places how many they lack.
-	Cramped []*Flow
-	Places  int
+	// Cramped are the first flows that lack nothing but places for executors, those with a reservation first.
+	Cramped []Cramped
+	// Places is how many places the flows with a reservation lack, negative if some are left.
+	Places int
 	// Next is when reservations must be decided again, zero for never.
 	Next time.Time
+}
+
+// A Cramped is a flow that lacks nothing but places for executors.
+type Cramped struct {
+	*Flow
+	// Starts is how many executors must be started for it; zero if it has a reservation.
+	Starts int
 }
 
 // mostCramped bounds the flows in Cramped.
@@ -33,7 +41,7 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 			out.Admitted = append(out.Admitted, f)
 			continue
 		case room.cramped(f.Needs):
-			out.Cramped = append(out.Cramped, f)
+			out.Cramped = append(out.Cramped, Cramped{Flow: f})
 		}
 		room.keep(f.Needs, q.since(f, now))
 		if again := now.Add(q.ReserveAfter); out.Next.IsZero() || again.Before(out.Next) {
@@ -64,8 +72,7 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 	out.Places = -room.Places()
 	slices.SortFunc(d.cramped, func(a, b entry) int { return a.rank.compare(b.rank) })
 	for _, e := range d.cramped[:min(len(d.cramped), mostCramped)] {
-		out.Cramped = append(out.Cramped, e.flow())
-		out.Places += room.both.more(e.flow().Needs)
+		out.Cramped = append(out.Cramped, Cramped{e.flow(), room.both.more(e.flow().Needs)})
 	}
 	return out
 }
