@@ -74,7 +74,10 @@ func BenchmarkEvents(b *testing.B) {
 					for _, key := range Evolve(s, e) {
 						effects, _ := Decide(s, key, now)
 						for _, e := range effects {
-							inFlight(s, e, true)
+							if inFlight(s, e, true); e.IsAct() {
+								e.Time = now
+								Evolve(s, e)
+							}
 						}
 					}
 				}

@@ -326,20 +326,26 @@ func TestPlacesOfStuckFlowsAreNotWaitedFor(t *testing.T) {
 	}
 }
 
-// BenchmarkAdmit decides about 10,000 waiting flows of which none fits.
+// BenchmarkAdmit decides about 10,000 waiting flows of which none fits, and which were passed or not.
 func BenchmarkAdmit(b *testing.B) {
-	for _, shapes := range []int{1, 100, 10_000} {
-		b.Run(fmt.Sprint(shapes, "-classes"), func(b *testing.B) {
+	for _, shapes := range []int{1, 100, 10_000, -100, -10_000} {
+		passed := shapes < 0
+		shapes = max(shapes, -shapes)
+		b.Run(fmt.Sprintf("%d-classes-passed=%t", shapes, passed), func(b *testing.B) {
 			w := newWorld(b, 100_000)
 			for i := range 100 {
 				name := fmt.Sprintf("p%02d", i)
 				w.pools[name] = &Pool{Name: name, Slots: 1, Max: 200, Used: 200, Live: 200}
+				w.pools[name].hold(200, w.now.Add(-time.Hour))
 			}
 			for i := range 10_000 {
 				shape := i % shapes
 				w.add(fmt.Sprint(i), Owner{}, 0, []string{
 					fmt.Sprintf("p%02d*%d", shape%100, 1+shape/100), fmt.Sprintf("p%02d*1", (shape+1)%100),
 				})
+				if passed {
+					w.queue.Restore(fmt.Sprint(i), w.now.Add(-time.Duration(i)*time.Second))
+				}
 			}
 			b.ResetTimer()
 			for range b.N {
