@@ -222,10 +222,10 @@ func (d *decision) enter(c *class, at int, reserved []*Flow) bool {
 
 func (d *decision) rank(c *class, at int) rank {
 	f := c.flows[at]
-	return rank{d.share(c.tenant), -f.Priority, d.share(c.user), f.Arrived}
+	return rank{d.share(c.tenant), f.Priority, d.share(c.user), f.Arrived}
 }
 
-// A rank orders flows: the smallest goes first.
+// A rank orders flows: the smallest share goes first, then the highest priority.
 type rank struct {
 	tenant   int
 	priority int
@@ -234,7 +234,7 @@ type rank struct {
 }
 
 func (a rank) compare(b rank) int {
-	return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.priority, b.priority),
+	return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(b.priority, a.priority),
 		cmp.Compare(a.user, b.user), cmp.Compare(a.arrived, b.arrived))
 }
 
