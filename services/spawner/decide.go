@@ -89,13 +89,17 @@ func (p *plan) do(e contract.Event) {
 const grants = 64
 
 // admit starts the executors that granted jobs lack, grants capacity to the flows that fit, makes room for the next
-// ones, and keeps the minimum of each progdef in the places that nobody waits for.
+// ones, and keeps the minimum of each progdef in the places that nobody can get now.
 func (p *plan) admit() {
 	short := slices.SortedFunc(maps.Keys(p.s.short), byMailbox)
 	for _, r := range short {
 		p.cover(r)
 	}
 	room := admission.NewRoom(p.places, p.s.limits.Executors, p.s.busy)
+	room.Idle = func() int {
+		idle, leaving := p.idle()
+		return leaving + p.dispensable(idle, nil)
+	}
 	result := p.s.queue.Admit(p.now, room, grants)
 	p.again(result.Next)
 	for _, f := range result.Admitted {

@@ -95,7 +95,7 @@ func (w *world) add(id string, o Owner, priority int, needs []string) {
 }
 
 func (w *world) room() *Room {
-	return NewRoom(w.limit-w.started, w.limit, func() (busy []*Pool) {
+	r := NewRoom(w.limit-w.started, w.limit, func() (busy []*Pool) {
 		for _, name := range slices.Sorted(maps.Keys(w.pools)) {
 			if w.pools[name].Live > 0 {
 				busy = append(busy, w.pools[name])
@@ -103,6 +103,13 @@ func (w *world) room() *Room {
 		}
 		return busy
 	})
+	r.Idle = func() (idle int) {
+		for _, p := range w.pools {
+			idle += max(0, p.Live-p.executors(p.Used))
+		}
+		return idle
+	}
+	return r
 }
 
 // admit admits what the queue decides, and names it.

@@ -11,7 +11,8 @@ import (
 type Result struct {
 	// Admitted are the flows to admit now, in order.
 	Admitted []*Flow
-	// Cramped are the first flows that lack nothing but places for executors, those with a reservation first.
+	// Cramped are the first flows that lack nothing but places for executors: those with a reservation, then those for
+	// which there are enough idle executors.
 	Cramped []Cramped
 	// Places is how many places the flows with a reservation lack, negative if some are left.
 	Places int
@@ -70,9 +71,25 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 		}
 	}
 	out.Places = -room.Places()
+	out.Cramped = append(out.Cramped, d.relievable()...)
+	return out
+}
+
+// relievable returns the first cramped flows for which there are enough idle executors.
+func (d *decision) relievable() (out []Cramped) {
+	if len(d.cramped) == 0 || d.room.Idle == nil {
+		return nil
+	}
 	slices.SortFunc(d.cramped, func(a, b entry) int { return a.rank.compare(b.rank) })
-	for _, e := range d.cramped[:min(len(d.cramped), mostCramped)] {
-		out.Cramped = append(out.Cramped, Cramped{e.flow(), room.both.more(e.flow().Needs)})
+	most := d.room.Idle() + d.room.Places()
+	for _, e := range d.cramped {
+		starts := d.room.both.more(e.flow().Needs)
+		if starts > most {
+			continue
+		}
+		if out = append(out, Cramped{e.flow(), starts}); len(out) == mostCramped {
+			break
+		}
 	}
 	return out
 }

@@ -60,13 +60,15 @@ type Need struct {
 
 // A Room is the capacity while a decision is made: that of the pools, without what the decision has taken and kept.
 type Room struct {
+	// Idle returns how many executors are idle, nil if nobody is to make room.
+	Idle func() int
 	// free is how many executors may still be started in all pools together, limit how many there may be.
 	free, limit int
 	// busy returns the pools that have executors, in the order of their names.
 	busy        func() []*Pool
 	taken, both demand
-	// idle is how many executors become idle when all jobs end that were granted since a time, as far as it is known.
-	idle map[time.Time]int
+	// ending is how many executors become idle when all jobs end that were granted since a time, as far as it is known.
+	ending map[time.Time]int
 }
 
 // A demand is what a decision gives: only to the flows that it admits, or also to those that it keeps something for.
@@ -79,7 +81,7 @@ type demand struct {
 // have executors, in the order of their names.
 func NewRoom(free, limit int, busy func() []*Pool) *Room {
 	return &Room{
-		free: free, limit: limit, busy: sync.OnceValue(busy), idle: make(map[time.Time]int),
+		free: free, limit: limit, busy: sync.OnceValue(busy), ending: make(map[time.Time]int),
 		taken: demand{slots: make(map[*Pool]int)}, both: demand{slots: make(map[*Pool]int)},
 	}
 }
@@ -135,12 +137,12 @@ func (r *Room) soon(needs []Need, since time.Time) bool {
 	if lacking <= 0 {
 		return true
 	}
-	if _, known := r.idle[since]; !known {
+	if _, known := r.ending[since]; !known {
 		for _, p := range r.busy() {
-			r.idle[since] += p.surplus(0, since)
+			r.ending[since] += p.surplus(0, since)
 		}
 	}
-	idle := r.idle[since]
+	idle := r.ending[since]
 	for _, n := range needs {
 		idle += n.Pool.surplus(n.Slots, since) - n.Pool.surplus(0, since)
 	}
