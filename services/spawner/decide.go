@@ -109,6 +109,7 @@ func (p *plan) admit() {
 		p.makeRoom(result)
 		return
 	}
+	p.places = min(p.places, -result.Places) // the others are kept for flows with a reservation
 	for _, r := range short {
 		p.keepMinimum(r)
 	}
@@ -194,20 +195,31 @@ func (p *plan) keepMinimum(r *revision) {
 // reservation there must be enough of them: otherwise they would be drained, and started again for others, for nothing.
 func (p *plan) makeRoom(r admission.Result) {
 	needed := make(map[string]int)
-	idle, leaving := p.idle()
-	for _, c := range r.Cramped {
-		for _, n := range c.Needs {
-			needed[n.Pool.Name] += n.Slots
+	need := func(f *admission.Flow, sign int) {
+		for _, n := range f.Needs {
+			needed[n.Pool.Name] += sign * n.Slots
 		}
-		if c.Starts > 0 && r.Places+c.Starts > leaving+p.dispensable(idle, needed) {
-			for _, n := range c.Needs {
-				needed[n.Pool.Name] -= n.Slots
-			}
+	}
+	for _, f := range r.Kept {
+		need(f, 1)
+	}
+	idle, leaving := p.idle()
+	met := false
+	for _, c := range r.Cramped {
+		if c.Starts == 0 { // it has a reservation
+			met = true
 			continue
 		}
-		r.Places += c.Starts
+		if need(c.Flow, 1); r.Places+c.Starts <= leaving+p.dispensable(idle, needed) {
+			r.Places += c.Starts
+			met = true
+		} else {
+			need(c.Flow, -1)
+		}
 	}
-	p.drainSpare(r.Places, needed)
+	if met {
+		p.drainSpare(r.Places, needed)
+	}
 }
 
 // idle returns how many executors of each mailbox are idle, and how many idle ones are draining.

@@ -11,6 +11,8 @@ import (
 type Result struct {
 	// Admitted are the flows to admit now, in order.
 	Admitted []*Flow
+	// Kept are the flows with a reservation that are not admitted.
+	Kept []*Flow
 	// Cramped are the first flows that lack nothing but places for executors: those with a reservation, then those for
 	// which there are enough idle executors.
 	Cramped []Cramped
@@ -45,6 +47,7 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 			out.Cramped = append(out.Cramped, Cramped{Flow: f})
 		}
 		room.keep(f.Needs, q.since(f, now))
+		out.Kept = append(out.Kept, f)
 		if again := now.Add(q.ReserveAfter); out.Next.IsZero() || again.Before(out.Next) {
 			out.Next = again
 		}

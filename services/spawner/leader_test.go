@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
@@ -20,6 +22,8 @@ type leader struct {
 	// ends is when granted flows end, told how often each flow was told what it waits for.
 	ends map[string]time.Time
 	told map[string]int
+	// executors counts those that were started or drained.
+	executors int
 	// lasts returns how long a granted flow runs; nil for ever.
 	lasts func() time.Duration
 }
@@ -44,7 +48,10 @@ func (l *leader) fold(e contract.Event) {
 		if l.lasts != nil {
 			l.ends[e.Subject] = l.now.Add(l.lasts())
 		}
+	case contract.TypeExecutorStarted:
+		l.executors++
 	case contract.TypeExecutorDraining:
+		l.executors++
 		l.fold(contract.Event{Type: contract.TypeExecutorExited, Subject: e.Subject, Data: &contract.ExecutorExited{Executor: e.Subject}})
 	}
 }
@@ -61,8 +68,12 @@ func (l *leader) complete(flow string) {
 
 // decide decides what is due now.
 func (l *leader) decide() {
+	rounds := 0
 	for again := true; again; {
 		again = false
+		if rounds++; rounds > 2000 {
+			panic("the decisions have no end")
+		}
 		for _, key := range slices.Sorted(maps.Keys(l.due)) {
 			if at, due := l.due[key]; !due || at.After(l.now) {
 				continue
@@ -181,4 +192,44 @@ func TestAllStalledFlowsAreTold(t *testing.T) {
 	if len(l.told) != 300 {
 		t.Errorf("%d of 300 flows were told", len(l.told))
 	}
+}
+
+// Where nothing comes and goes, executors are neither started nor drained, whatever waits and is to be kept.
+func TestQuietQueuesLeaveExecutorsAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limits := DefaultLimits()
+		limits.Executors = rapid.IntRange(1, 6).Draw(t, "limit")
+		l := newLeader(limits)
+		progdefs := []string{"a", "b", "c"}
+		options := make(map[string][]string)
+		for _, name := range progdefs {
+			most := rapid.IntRange(1, 3).Draw(t, "max")
+			options[name] = []string{fmt.Sprintf("slots=%d", rapid.IntRange(1, 2).Draw(t, "slots")),
+				fmt.Sprintf("max=%d", most), fmt.Sprintf("min=%d", rapid.IntRange(0, most).Draw(t, "min"))}
+			_, p := pinned(name+"@r1", options[name])
+			l.fold(contract.Event{Type: contract.TypeProgdefApplied, Subject: name,
+				Data: &contract.ProgdefApplied{Name: name, Revision: p.Revision, Document: p.Document}})
+		}
+		for i := range rapid.IntRange(1, 20).Draw(t, "steps") {
+			var needs []string
+			for _, name := range progdefs {
+				if n := rapid.IntRange(0, 3).Draw(t, "jobs"); n > 0 {
+					needs = append(needs, fmt.Sprintf("%s@r1*%d", name, n))
+				}
+			}
+			if len(needs) > 0 {
+				l.plan(fmt.Sprint("f", i), needs...)
+			}
+			l.pass(time.Duration(rapid.IntRange(0, 60).Draw(t, "seconds")) * time.Second)
+			if id := fmt.Sprint("f", rapid.IntRange(0, i).Draw(t, "ends")); l.s.runs[id] != nil && l.s.runs[id].Granted {
+				l.complete(id)
+			}
+		}
+		l.pass(10 * time.Minute)
+		before := l.executors
+		l.pass(10 * time.Hour)
+		if l.executors != before {
+			t.Errorf("%d executors were started or drained while nothing else happened", l.executors-before)
+		}
+	})
 }
