@@ -165,8 +165,6 @@ type FlowSpawned struct {
 	// Executors counts the executors of each revision ("progdef.revision") that may serve the flow.
 	Executors map[string]int `json:"executors"`
 	Jobs      int            `json:"jobs"`
-	// Started counts the executors that were started for the flow.
-	Started int `json:"started,omitempty"`
 }
 
 // JobStarted reports that an executor has claimed a job. There is at most one for every job.

@@ -74,7 +74,10 @@ func BenchmarkEvents(b *testing.B) {
 					for _, key := range Evolve(s, e) {
 						effects, _ := Decide(s, key, now)
 						for _, e := range effects {
-							inFlight(s, e, true)
+							if inFlight(s, e, true); e.IsAct() {
+								e.Time = now
+								Evolve(s, e)
+							}
 						}
 					}
 				}
@@ -113,7 +116,7 @@ func BenchmarkEvents(b *testing.B) {
 		for range b.N {
 			now = now.Add(time.Second)
 			Decide(s, keyAdmit, now)
-			s.unchecked = true
+			s.changes++
 			Decide(s, keyTell, now)
 		}
 	})

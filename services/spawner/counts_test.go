@@ -3,6 +3,7 @@ package spawner
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -52,15 +53,17 @@ func (h *randomHistory) step() {
 	flow := fmt.Sprintf("f%d", rapid.IntRange(0, h.flows).Draw(h.t, "flow"))
 	job := fmt.Sprintf("%s-%d", progdef, rapid.IntRange(0, 1).Draw(h.t, "job"))
 	executor := rapid.SampledFrom(append(slices.Sorted(maps.Keys(h.s.executors)), "stray")).Draw(h.t, "executor")
-	switch rapid.IntRange(0, 11).Draw(h.t, "what") {
+	switch rapid.IntRange(0, 14).Draw(h.t, "what") {
 	case 0, 1:
 		h.flows++
 		id := fmt.Sprintf("f%d", h.flows)
 		h.fold(contract.Event{Type: contract.TypeFlowValidated, Subject: id})
 		h.fold(contract.Event{Type: contract.TypeFlowPlanned, Subject: id, Data: planned(id, []string{
-			fmt.Sprintf("%s@%s*%d", progdef, revision, rapid.IntRange(1, 2).Draw(h.t, "jobs")), "slots=2", "max=2"})})
+			fmt.Sprintf("%s@%s*%d", progdef, revision, rapid.IntRange(1, 2).Draw(h.t, "jobs")), "slots=2", "max=2",
+			fmt.Sprintf("priority=%d", rapid.SampledFrom([]int{math.MinInt, 0, 0, math.MaxInt}).Draw(h.t, "priority"))})})
 	case 2:
-		name, p := pinned(progdef+"@"+revision, []string{"slots=2", "max=2", fmt.Sprintf("min=%d", rapid.IntRange(0, 1).Draw(h.t, "min"))})
+		name, p := pinned(progdef+"@"+revision, []string{"slots=2",
+			fmt.Sprintf("max=%d", rapid.IntRange(1, 2).Draw(h.t, "max")), fmt.Sprintf("min=%d", rapid.IntRange(0, 1).Draw(h.t, "min"))})
 		h.fold(contract.Event{Type: contract.TypeProgdefApplied, Subject: name,
 			Data: &contract.ProgdefApplied{Name: name, Revision: p.Revision, Document: p.Document}})
 	case 3:
@@ -75,6 +78,11 @@ func (h *randomHistory) step() {
 		h.fold(contract.Event{Type: contract.TypeExecutorExited, Subject: executor,
 			Data: &contract.ExecutorExited{Executor: executor, Progdef: progdef, Revision: revision}})
 	case 9:
+		h.fold(contract.Event{Type: contract.TypeFlowSpawned, Subject: flow, Data: &contract.FlowSpawned{Jobs: -1}})
+	case 10:
+		h.fold(contract.Event{Type: contract.TypeFlowQueued, Subject: flow, Data: &contract.FlowQueued{
+			Place: rapid.SampledFrom([]int{math.MinInt, 0, 1, math.MaxInt}).Draw(h.t, "place")}})
+	case 11:
 		if len(h.flying) > 0 {
 			h.land()
 		}
@@ -207,7 +215,7 @@ func (h *randomHistory) restore() {
 	if err := decode(again, raw); err != nil {
 		h.t.Fatal(err)
 	}
-	again.checked, again.unchecked = h.s.checked, h.s.unchecked // what acts have set is not stored
+	again.checked, again.check, again.changes = h.s.checked, h.s.check, h.s.changes // what acts have set is not stored
 	for id, x := range again.executors {
 		x.givenUp = h.s.executors[id].givenUp
 	}
@@ -221,5 +229,19 @@ func (h *randomHistory) restore() {
 			h.t.Fatalf("%s is decided differently after a restart, next at %v:\n%s\nnext at %v:\n%s",
 				key, next, lines(before), nextAfter, lines(after))
 		}
+	}
+}
+
+// What nothing refers to is forgotten, whatever was planned.
+func TestRevisionsWithoutJobsAreForgotten(t *testing.T) {
+	s := NewState(DefaultLimits(), nil)
+	plan := planned("f", []string{"a@r1*1", "max=1"})
+	name, p := pinned("unused@r1", nil)
+	plan.Progdefs[name] = p
+	fold(s, 1, contract.Event{Type: contract.TypeFlowValidated, Subject: "f"})
+	fold(s, 2, contract.Event{Type: contract.TypeFlowPlanned, Subject: "f", Data: plan})
+	fold(s, 3, contract.Event{Type: contract.TypeFlowCancelled, Subject: "f", Data: &contract.FlowCancelled{}})
+	if len(s.revisions) > 0 || len(s.runs) > 0 {
+		t.Errorf("%d revisions and %d flows are kept", len(s.revisions), len(s.runs))
 	}
 }

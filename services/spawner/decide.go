@@ -39,6 +39,11 @@ func Open(s *State) []string {
 	for _, f := range s.queue.Flows() {
 		keys = append(keys, keyFlow+f.ID)
 	}
+	for _, flow := range slices.Sorted(maps.Keys(s.runs)) {
+		if s.runs[flow].startedEarly() {
+			keys = append(keys, keyFlow+flow)
+		}
+	}
 	return keys
 }
 
@@ -52,8 +57,8 @@ type plan struct {
 	drained    map[string]bool // by this plan
 	started    uint64          // by this plan
 	effects    []contract.Event
-	// postponed is set when a flow is to be told something later.
-	postponed bool
+	// postponed is when the first flow is to be told something that it is not told now, zero for none.
+	postponed time.Time
 	// next is when the plan changes without an event, zero for never.
 	next time.Time
 }
@@ -84,13 +89,17 @@ func (p *plan) do(e contract.Event) {
 const grants = 64
 
 // admit starts the executors that granted jobs lack, grants capacity to the flows that fit, makes room for the next
-// ones, and keeps the minimum of each progdef in the places that nobody waits for.
+// ones, and keeps the minimum of each progdef in the places that nobody can get now.
 func (p *plan) admit() {
 	short := slices.SortedFunc(maps.Keys(p.s.short), byMailbox)
 	for _, r := range short {
 		p.cover(r)
 	}
 	room := admission.NewRoom(p.places, p.s.limits.Executors, p.s.busy)
+	room.Idle = func() int {
+		idle, leaving := p.idle()
+		return leaving + p.dispensable(idle, nil)
+	}
 	result := p.s.queue.Admit(p.now, room, grants)
 	p.again(result.Next)
 	for _, f := range result.Admitted {
@@ -100,6 +109,7 @@ func (p *plan) admit() {
 		p.makeRoom(result)
 		return
 	}
+	p.places = min(p.places, -result.Places) // the others are kept for flows with a reservation
 	for _, r := range short {
 		p.keepMinimum(r)
 	}
@@ -109,18 +119,27 @@ func byMailbox(a, b *revision) int { return strings.Compare(a.mailbox(), b.mailb
 
 // grant grants a flow all that it needs.
 func (p *plan) grant(f *admission.Flow) {
-	r := p.s.runs[f.ID]
-	executors := make(map[string]int)
-	before := p.started
 	for _, n := range f.Needs {
 		rev := p.s.revisions[n.Pool.Name]
 		p.used[rev] += n.Slots
 		p.cover(rev)
-		executors[n.Pool.Name] = n.Pool.Live + p.live[rev]
+	}
+	p.spawned(f.ID)
+}
+
+// spawned puts the jobs of a flow on their mailboxes.
+func (p *plan) spawned(flow string) {
+	r, waits := p.s.runs[flow], p.s.queue.Flow(flow) != nil
+	executors := make(map[string]int)
+	for _, j := range r.State {
+		if waits || j.Holds {
+			rev := p.s.revisions[j.Mailbox]
+			executors[j.Mailbox] = rev.pool.Live + p.live[rev]
+		}
 	}
 	p.do(contract.Event{
-		Type: contract.TypeFlowSpawned, Subject: f.ID, With: r.unstarted(),
-		Data: &contract.FlowSpawned{Executors: executors, Jobs: len(r.State), Started: int(p.started - before)},
+		Type: contract.TypeFlowSpawned, Subject: flow, With: r.unstarted(),
+		Data: &contract.FlowSpawned{Executors: executors, Jobs: len(r.State)},
 	})
 }
 
@@ -172,15 +191,63 @@ func (p *plan) keepMinimum(r *revision) {
 	}
 }
 
-// makeRoom drains idle executors for the first flows that lack nothing but places for executors.
+// makeRoom drains idle executors for the first flows that lack nothing but places for executors. For flows without a
+// reservation there must be enough of them: otherwise they would be drained, and started again for others, for nothing.
 func (p *plan) makeRoom(r admission.Result) {
 	needed := make(map[string]int)
-	for _, f := range r.Cramped {
+	need := func(f *admission.Flow, sign int) {
 		for _, n := range f.Needs {
-			needed[n.Pool.Name] += n.Slots
+			needed[n.Pool.Name] += sign * n.Slots
 		}
 	}
-	p.drainSpare(r.Places, needed)
+	for _, f := range r.Kept {
+		need(f, 1)
+	}
+	idle, leaving := p.idle()
+	met := false
+	for _, c := range r.Cramped {
+		if c.Starts == 0 { // it has a reservation
+			met = true
+			continue
+		}
+		if need(c.Flow, 1); r.Places+c.Starts <= leaving+p.dispensable(idle, needed) {
+			r.Places += c.Starts
+			met = true
+		} else {
+			need(c.Flow, -1)
+		}
+	}
+	if met {
+		p.drainSpare(r.Places, needed)
+	}
+}
+
+// idle returns how many executors of each mailbox are idle, and how many idle ones are draining.
+func (p *plan) idle() (idle map[string]int, leaving int) {
+	idle = make(map[string]int)
+	for mailbox, c := range p.s.serving {
+		for id, x := range c.tended {
+			switch {
+			case x.jobs > 0:
+			case x.drains || p.drained[id]:
+				leaving++
+			default:
+				idle[mailbox]++
+			}
+		}
+	}
+	return idle, leaving
+}
+
+// dispensable returns how many idle executors are not needed for granted jobs and so many waiting ones.
+func (p *plan) dispensable(idle, waiting map[string]int) (sum int) {
+	for mailbox, n := range idle {
+		if r := p.s.revisions[mailbox]; r != nil {
+			n = min(n, r.pool.Live+p.live[r]-r.executorsFor(r.pool.Used+p.used[r]+waiting[mailbox]))
+		}
+		sum += max(0, n)
+	}
+	return sum
 }
 
 // drainSpare drains up to n idle executors, minus those that drain already. It leaves as many as are needed for the
@@ -268,12 +335,14 @@ func (p *plan) drain(id string, x *executor, reason string) *contract.Event {
 
 // waits rejects a waiting flow that will not get its capacity, and tells a new one what it waits for.
 func (p *plan) waits(id string) {
-	f := p.s.queue.Flow(id)
+	f, r := p.s.queue.Flow(id), p.s.runs[id]
+	if r != nil && r.startedEarly() {
+		p.spawned(id)
+	}
 	if f == nil || f.Claimed() {
 		return
 	}
-	r := p.s.runs[id]
-	if problems := p.never(f); len(problems) > 0 {
+	if problems := p.s.never(f); len(problems) > 0 {
 		p.reject(id, problems)
 		return
 	}
@@ -324,11 +393,11 @@ func (p *plan) reject(id string, problems problem.List) {
 }
 
 // never returns the capacity that the flow lacks even on an idle installation.
-func (p *plan) never(f *admission.Flow) problem.List {
+func (s *State) never(f *admission.Flow) problem.List {
 	var out problem.List
 	total := 0
 	for _, n := range f.Needs {
-		rev := p.s.revisions[n.Pool.Name]
+		rev := s.revisions[n.Pool.Name]
 		most := n.Pool.Max * n.Pool.Slots
 		total += rev.executorsFor(n.Slots)
 		if n.Slots > most {
@@ -341,11 +410,11 @@ func (p *plan) never(f *admission.Flow) problem.List {
 			})
 		}
 	}
-	if total > p.s.limits.Executors {
+	if total > s.limits.Executors {
 		out = append(out, problem.Problem{
 			Code: problem.NeverFits, Pointer: "/nodes",
 			Message: fmt.Sprintf("the flow needs %d executors at the same time; the limit of this installation is %d",
-				total, p.s.limits.Executors),
+				total, s.limits.Executors),
 			Hint: "raise the spawner's limit on executors or the progdefs' jobsPerExecutor, or split the flow",
 		})
 	}

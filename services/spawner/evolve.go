@@ -28,7 +28,9 @@ func changed(mailbox string) []string { return []string{keyAdmit, keyTend + mail
 func Evolve(s *State, e contract.Event) []string {
 	s.seq = max(s.seq, e.Seq)
 	keys := evolve(s, e)
-	s.unchecked = s.unchecked || slices.Contains(keys, keyTell)
+	if slices.Contains(keys, keyTell) {
+		s.changes++
+	}
 	return keys
 }
 
@@ -49,7 +51,10 @@ func evolve(s *State, e contract.Event) []string {
 	case *contract.FlowQueued:
 		s.queued(e, d)
 	case *contract.FlowSpawned:
-		s.grant(e.Subject, d, e.Time)
+		if r := s.runs[e.Subject]; r != nil {
+			s.grant(e.Subject, r, e.Time)
+			r.Granted, r.Jobs, r.Told = true, nil, told{}
+		}
 		return []string{keyTell}
 	case *contract.JobStarted:
 		return s.jobStarted(e.Subject, d, e.Time)
@@ -89,14 +94,22 @@ func (s *State) other(e contract.Event) []string {
 			x.givenUp = true
 		}
 	case actCheck:
-		s.checked, s.unchecked = e.Time, false
+		s.checked, s.check = e.Time, e.With.(check)
 	}
 	return nil
 }
 
-// revisionKeys returns the keys to decide when the catalogue names another revision of a progdef, or none.
+// revisionKeys returns the keys to decide when the catalogue names another revision of a progdef or another scaling, or
+// none.
 func (s *State) revisionKeys(name string) []string {
-	keys := []string{keyAdmit, keyTell}
+	keys := slices.Clone(capacityKeys)
+	if r := s.current[name]; r != nil {
+		for _, f := range s.queue.Line(&r.pool) {
+			if len(s.never(f)) > 0 {
+				keys = append(keys, keyFlow+f.ID)
+			}
+		}
+	}
 	for mailbox := range s.serving {
 		if of, _ := contract.SplitMailbox(mailbox); of == name {
 			keys = append(keys, keyTend+mailbox)
@@ -139,6 +152,9 @@ func (s *State) enqueue(e contract.Event, d *contract.FlowPlanned) []string {
 	}
 	s.runs[flow] = r
 	s.wait(flow, r)
+	for name, p := range d.Progdefs {
+		s.forget(contract.Mailbox(name, p.Revision)) // no job is one of it
+	}
 	return []string{keyAdmit, keyFlow + flow}
 }
 
@@ -175,21 +191,21 @@ func (s *State) queued(e contract.Event, d *contract.FlowQueued) {
 	}
 }
 
-// grant gives every job of the flow a slot.
-func (s *State) grant(flow string, d *contract.FlowSpawned, now time.Time) {
-	r := s.runs[flow]
-	if r == nil || r.Granted || !r.Ended.IsZero() {
-		return
-	}
-	r.Granted, r.Jobs, r.Told = true, nil, told{}
+// grant gives every job of a waiting flow a slot, and reports whether it has waited.
+func (s *State) grant(flow string, r *run, now time.Time) bool {
 	f := s.queue.Flow(flow)
-	s.queue.Granted(flow, d.Started, now, s.room())
+	if f == nil {
+		return false
+	}
+	r.Got = now
+	s.queue.Granted(flow, now, s.room())
 	s.settleAll(f)
 	for _, j := range r.State {
 		if !j.Over {
 			s.hold(flow, r, j)
 		}
 	}
+	return true
 }
 
 // room returns the capacity as it is.
@@ -229,7 +245,7 @@ func (s *State) adjust(flow string, r *run, rev *revision, slots int) {
 	rev.used += slots
 	rev.pool.Used += slots
 	rev.await(flow, slots)
-	s.queue.Hold(r.Owner, &rev.pool, slots)
+	s.queue.Hold(r.Owner, &rev.pool, slots, r.Got)
 	s.settle(rev)
 }
 
@@ -303,15 +319,18 @@ func (s *State) jobStarted(flow string, d *contract.JobStarted, now time.Time) (
 	}
 	j := r.State[d.Job]
 	j.Started = true
+	if s.grant(flow, r, now) { // another leader has granted it, or flow.spawned is still in flight
+		keys = []string{keyAdmit, keyFlow + flow, keyTell}
+	}
 	switch {
 	case j.Over || j.Executor != "":
-		return nil // it was started before
+		return keys // it was started before
 	case s.gone.known[d.Executor]:
 		s.free(flow, r, j)
 		s.retire(flow, r)
-		return changed(j.Mailbox)
+		return append(keys, changed(j.Mailbox)...)
 	case s.executors[d.Executor] == nil:
-		keys = []string{keyTend + j.Mailbox}
+		keys = append(keys, keyTend+j.Mailbox)
 	}
 	x := s.executor(d.Executor, j.Mailbox, now)
 	s.prove(d.Executor)

@@ -23,7 +23,7 @@ func TestStartedJobsAreNotPutOnMailboxesAgain(t *testing.T) {
 		e.Time = now
 		Evolve(s, e)
 	}
-	effects, _ := Decide(s, keyAdmit, now)
+	effects, _ := Decide(s, keyFlow+"f", now)
 	at := slices.IndexFunc(effects, func(e contract.Event) bool { return e.Type == contract.TypeFlowSpawned })
 	if at < 0 {
 		t.Fatalf("the flow is not spawned: %+v", effects)

@@ -72,11 +72,11 @@ func decode(s *State, raw []byte) error {
 	s.seq = i.Seq
 	for place, flow := range i.Queue {
 		if r := i.Runs[flow]; r != nil && r.Arrived == 0 { // of an earlier version, which had an order only
-			r.Arrived, r.Since = uint64(place), r.Told.At
+			r.Arrived, r.Since = uint64(place)+1, r.Told.At
 		}
 	}
-	for flow, r := range i.Runs {
-		if err := s.adopt(flow, r); err != nil {
+	for _, flow := range slices.SortedFunc(maps.Keys(i.Runs), func(a, b string) int { return i.Runs[a].Got.Compare(i.Runs[b].Got) }) {
+		if err := s.adopt(flow, i.Runs[flow]); err != nil {
 			return err
 		}
 	}
@@ -92,10 +92,11 @@ func decode(s *State, raw []byte) error {
 // adopt takes over a stored run, and counts what its jobs hold.
 func (s *State) adopt(flow string, r *run) error {
 	s.runs[flow] = r
+	waits := !r.Granted && r.Got.IsZero() && r.Ended.IsZero()
 	for name, j := range r.State {
 		rev, executor := s.revisions[j.Mailbox], j.Executor
 		switch {
-		case rev == nil && (j.Holds || executor != "" || !r.Granted && r.Ended.IsZero()):
+		case rev == nil && (j.Holds || executor != "" || waits):
 			return fmt.Errorf("job %s of flow %s is one of %s, which is unknown", name, flow, j.Mailbox)
 		case executor != "" && s.executors[executor] == nil:
 			return fmt.Errorf("job %s of flow %s runs on %s, which is unknown", name, flow, executor)
@@ -106,7 +107,7 @@ func (s *State) adopt(flow string, r *run) error {
 			s.take(flow, r, j, executor)
 		}
 	}
-	if !r.Granted && r.Ended.IsZero() {
+	if waits {
 		s.wait(flow, r)
 	}
 	if r.Told.Place == 0 && !r.Told.At.IsZero() {

@@ -17,8 +17,16 @@ import (
 // factRunning tells why executors that were started cannot run yet. With is a map from mailboxes to reasons.
 const factRunning contract.Type = "fact.running"
 
-// actCheck notes that the queue was searched for flows that must be told something new.
+// actCheck notes how far the queue was searched for flows that must be told something new. With is a check.
 const actCheck contract.Type = "act.check-queue"
+
+// A check is how far the queue was searched: up to the line of a mailbox, empty after the last one. It covers the
+// changes before it began. A flow that may not be told its news yet makes another one due.
+type check struct {
+	next    string
+	changes uint64
+	due     time.Time
+}
 
 // reasons collects why executors cannot run yet, by mailbox: of several the first by name, so that it stays the same.
 func reasons(running []backend.Status) map[string]string {
@@ -40,31 +48,47 @@ type told struct {
 }
 
 const (
-	// queuedPause and stallPause bound what a flow is told: another reason at most this often.
+	// queuedPause and stallPause bound what a flow is told: another reason at most this often, and a waiting flow only
+	// after it has waited for as long again.
 	queuedPause = time.Second
 	stallPause  = 30 * time.Second
 	// toldFirst is how many flows at the head of a line are told of another reason. Those behind are told
 	// when they come there, and whenever their place is a power of two.
 	toldFirst = 16
-	// toldAtOnce bounds how many flows are compared with what they were told in one decision.
+	// toldAtOnce is after how many flows that were compared with what they were told a decision ends.
 	toldAtOnce = 128
 )
 
-// tellQueued tells waiting flows their place and what they lack, when it is new to them. It looks at the lines in turn.
+// tellQueued tells waiting flows their place and what they lack, when it is new to them. It looks at the lines in turn,
+// at some in each decision.
 func (p *plan) tellQueued() {
-	if p.s.queue.Waiting() == 0 || !p.s.unchecked {
+	c := p.s.check
+	if p.s.queue.Waiting() == 0 {
+		return
+	}
+	p.again(c.due)
+	if c.next == "" && c.changes == p.s.changes && (c.due.IsZero() || p.now.Before(c.due)) {
 		return
 	}
 	if due := p.s.checked.Add(queuedPause); p.now.Before(due) {
 		p.again(due)
 		return
 	}
+	if c.next == "" {
+		c.changes, c.due = p.s.changes, time.Time{}
+	}
 	v := p.look()
-	pools := p.s.queue.Pools()
 	looked, told := 0, make(map[*admission.Flow]bool)
-	for i := range pools {
-		line := p.s.queue.Line(pools[(i+int(p.now.Unix()))%len(pools)])
-		for at := 0; at < len(line) && looked < toldAtOnce; at = nextLook(at) {
+	for _, pool := range p.s.queue.Pools() {
+		if pool.Name < c.next {
+			continue
+		}
+		if c.next = pool.Name; looked >= toldAtOnce {
+			break
+		}
+		c.next = ""
+		line := p.s.queue.Line(pool)
+		for at := 0; at < len(line); at = nextLook(at) {
 			if f := line[at]; !f.Claimed() && !p.s.runs[f.ID].Told.At.IsZero() && !told[f] {
 				told[f] = true // it may stand in several lines
 				v.tell(f)
@@ -72,9 +96,10 @@ func (p *plan) tellQueued() {
 			looked++
 		}
 	}
-	if !p.postponed {
-		p.do(contract.Event{Type: actCheck})
+	if !p.postponed.IsZero() && (c.due.IsZero() || p.postponed.Before(c.due)) {
+		c.due = p.postponed
 	}
+	p.do(contract.Event{Type: actCheck, With: c})
 }
 
 // nextLook returns the index in a line that is looked at next: one of the first, or one whose place is a power of two.
@@ -102,7 +127,7 @@ func (p *plan) look() view {
 // tell tells a waiting flow what it waits for and behind which flows.
 func (v view) tell(f *admission.Flow) {
 	told, line := v.waitsFor(f)
-	if v.isNews(v.s.runs[f.ID], told, queuedPause) {
+	if v.isNews(v.s.runs[f.ID], told) {
 		v.name(f, &told, line)
 		v.do(contract.Event{Type: contract.TypeFlowQueued, Subject: f.ID, Data: &told})
 	}
@@ -193,25 +218,36 @@ func (p *plan) holders(f *admission.Flow, rev *revision) (ids []string) {
 }
 
 // isNews reports whether a flow is to be told what it waits for: not if it was told the same, or something a moment ago.
-// The place alone is worth it when it has shrunk to half.
-func (p *plan) isNews(r *run, now contract.FlowQueued, pause time.Duration) bool {
+// The place alone is worth it when it has shrunk to a quarter, or to 1.
+func (p *plan) isNews(r *run, now contract.FlowQueued) bool {
 	last := r.Told
-	sooner := now.Place > 0 && 2*now.Place <= last.Place
-	switch {
-	case last.At.IsZero():
-	case last.Why == digest(&now) && (last.Place > 0) == (now.Place > 0) && !sooner:
-		return false
-	case p.now.Before(last.At.Add(pause)):
-		p.again(last.At.Add(pause))
-		p.postponed = true
+	sooner := now.Place > 0 && 4*now.Place <= last.Place || now.Place == 1 && last.Place > 1
+	if !last.At.IsZero() && last.Why == digest(&now) && (last.Place > 0) == (now.Place > 0) && !sooner {
 		return false
 	}
-	return true
+	due := last.At
+	switch {
+	case last.At.IsZero():
+	case now.Place == 0:
+		due = due.Add(stallPause)
+	case sooner:
+		due = due.Add(queuedPause)
+	default: // the longer it waits, the less often
+		due = due.Add(max(queuedPause, last.At.Sub(r.Since)))
+	}
+	if !p.now.Before(due) {
+		return true
+	}
+	p.again(due)
+	if p.postponed.IsZero() || due.Before(p.postponed) {
+		p.postponed = due
+	}
+	return false
 }
 
 // tellStalls tells flows that have their capacity, and jobs that wait for executors that cannot run yet, why that is.
 func (p *plan) tellStalls() {
-	looked := 0
+	news := 0
 	for _, mailbox := range slices.Sorted(maps.Keys(p.s.waiting)) {
 		rev := p.s.revisions[mailbox]
 		if rev == nil {
@@ -220,11 +256,12 @@ func (p *plan) tellStalls() {
 		for _, flow := range slices.Sorted(maps.Keys(rev.awaiting)) {
 			r := p.s.runs[flow]
 			told := contract.FlowQueued{Shortage: p.s.shortOfExecutors(flow, r)}
-			if len(told.Shortage) == 0 || looked == toldAtOnce {
+			if len(told.Shortage) == 0 || !p.isNews(r, told) {
 				continue
 			}
-			if looked++; p.isNews(r, told, stallPause) {
-				p.do(contract.Event{Type: contract.TypeFlowQueued, Subject: flow, Data: &told})
+			p.do(contract.Event{Type: contract.TypeFlowQueued, Subject: flow, Data: &told})
+			if news++; news == toldAtOnce {
+				return // the others follow in the next decision
 			}
 		}
 	}

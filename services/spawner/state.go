@@ -32,10 +32,11 @@ type State struct {
 	// waiting says by mailbox why executors that were started cannot run yet; stalled are the flows that were told.
 	waiting map[string]string
 	stalled map[string]*run
-	// checked is when the queue was last searched for flows that must be told something new; unchecked is true if
-	// something has changed since.
-	checked   time.Time
-	unchecked bool
+	// checked is when the queue was last searched for flows that must be told something new, check how far. changes
+	// counts the changes of which flows may have to be told.
+	checked time.Time
+	check   check
+	changes uint64
 	// starting are the executors whose start is in flight.
 	starting map[string]*revision
 }
@@ -154,7 +155,13 @@ type run struct {
 	// Arrived is the place of flow.planned in EVENTS, Since the time of that.
 	Arrived uint64    `json:"arrived,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
+	// Got is when the flow got its slots; the zero time if it waits, or if an earlier version granted it.
+	Got time.Time `json:"got,omitzero"`
 }
+
+// startedEarly reports whether a job of the flow was started before flow.spawned: by a leader that was replaced, or while
+// it is in flight.
+func (r *run) startedEarly() bool { return !r.Got.IsZero() && !r.Granted && r.Ended.IsZero() }
 
 type job struct {
 	Mailbox  string `json:"mailbox"`

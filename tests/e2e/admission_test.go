@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/services/spawner"
@@ -65,4 +66,25 @@ func TestAStuckFlowStopsNobodyElse(t *testing.T) {
 	if want := []string{"stuck", "urgent", "next", "low"}; !slices.Equal(granted, want) {
 		t.Errorf("granted in the order %v, want %v", granted, want)
 	}
+}
+
+// A flow that waits for one that does not end keeps nothing else from others for long, and gets its turn afterwards.
+func TestAFlowBehindAStuckOneStopsNobodyElse(t *testing.T) {
+	o := harness.DefaultOptions()
+	o.Spawner.Limits.ReserveAfter = 100 * time.Millisecond
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 1, Max: 1})
+	c.ApplyFaulty(t, harness.Faulty{Name: "words", Out: true, Slots: 1, Max: 1})
+	stuck := start(t, c, "stuck", fed("sink", "10m"))
+	c.Submit(t, "both", `{"deadline": "10m", "nodes": {"sink": {"progdef": "sink"}, "words": {"progdef": "words"}}, "edges": [{"from": "words.out", "to": "sink.in"}]}`)
+	c.Await(t, "queue", harness.Is(contract.TypeFlowQueued, "both"))
+	for i := range 30 {
+		id := fmt.Sprintf("words-%d", i)
+		c.Submit(t, id, `{"deadline": "10m", "nodes": {"words": {"progdef": "words"}}, "outputs": {"words": "words.out"}}`)
+		completed(t, c.AwaitEnd(t, id))
+	}
+	closeInput(t, c, stuck)
+	fine(t, c.AwaitEnd(t, "stuck"))
+	fine(t, c.AwaitEnd(t, "both"))
 }

@@ -3,6 +3,7 @@ package admission
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,13 +30,16 @@ type world struct {
 	now     time.Time
 	seq     uint64
 	running map[string]*Flow
+	granted map[string]time.Time
 	started int // executors
+	// warm executors stay when they are idle, until others need their places.
+	warm bool
 }
 
 func newWorld(t rapid.TB, limit int) *world {
 	w := &world{
 		t: t, pools: make(map[string]*Pool), queue: NewQueue(30 * time.Second), limit: limit,
-		now: time.Unix(1_000_000, 0).UTC(), running: make(map[string]*Flow),
+		now: time.Unix(1_000_000, 0).UTC(), running: make(map[string]*Flow), granted: make(map[string]time.Time),
 	}
 	w.queue.Weight = func(tenant string) int {
 		n, _ := strconv.Atoi(strings.TrimLeft(tenant, "abcdefghijklmnopqrstuvwxyz"))
@@ -91,7 +95,7 @@ func (w *world) add(id string, o Owner, priority int, needs []string) {
 }
 
 func (w *world) room() *Room {
-	return NewRoom(w.limit-w.started, w.limit, func() (busy []*Pool) {
+	r := NewRoom(w.limit-w.started, w.limit, func() (busy []*Pool) {
 		for _, name := range slices.Sorted(maps.Keys(w.pools)) {
 			if w.pools[name].Live > 0 {
 				busy = append(busy, w.pools[name])
@@ -99,6 +103,13 @@ func (w *world) room() *Room {
 		}
 		return busy
 	})
+	r.Idle = func() (idle int) {
+		for _, p := range w.pools {
+			idle += max(0, p.Live-p.executors(p.Used))
+		}
+		return idle
+	}
+	return r
 }
 
 // admit admits what the queue decides, and names it.
@@ -113,23 +124,41 @@ func (w *world) admit() string {
 		for _, f := range result.Admitted {
 			w.grant(f)
 		}
-		if len(result.Admitted) == 0 {
+		places := result.Places
+		for _, c := range result.Cramped {
+			places += c.Starts
+		}
+		if len(result.Admitted) == 0 && !w.makeRoom(places) {
 			return strings.Join(out, " ")
 		}
 	}
 }
 
+// makeRoom stops up to n idle executors, and reports whether there was one.
+func (w *world) makeRoom(n int) (done bool) {
+	for _, name := range slices.Sorted(maps.Keys(w.pools)) {
+		p := w.pools[name]
+		for ; n > 0 && p.Live > p.executors(p.Used); n-- {
+			p.Live--
+			w.started--
+			done = true
+		}
+	}
+	return done
+}
+
 // grant lets an admitted flow run.
 func (w *world) grant(f *Flow) {
 	w.queue.Claim(f.ID, false)
-	starts := w.room().Starts(f.Needs)
-	w.queue.Granted(f.ID, starts, w.now, w.room())
 	for _, n := range f.Needs {
-		n.Pool.Used += n.Slots
-		w.queue.Hold(f.Owner, n.Pool, n.Slots)
-		more := max(0, n.Pool.executors(n.Pool.Used)-n.Pool.Live)
+		more := max(0, n.Pool.executors(n.Pool.Used+n.Slots)-n.Pool.Live)
 		n.Pool.Live += more
 		w.started += more
+	}
+	w.queue.Granted(f.ID, w.now, w.room())
+	for _, n := range f.Needs {
+		n.Pool.Used += n.Slots
+		w.queue.Hold(f.Owner, n.Pool, n.Slots, w.now)
 		if n.Pool.Used > n.Pool.Max*n.Pool.Slots {
 			w.t.Fatalf("%d of %d slots of %s are used", n.Pool.Used, n.Pool.Max*n.Pool.Slots, n.Pool.Name)
 		}
@@ -137,19 +166,21 @@ func (w *world) grant(f *Flow) {
 	if w.started > w.limit {
 		w.t.Fatalf("%d executors run, the limit is %d", w.started, w.limit)
 	}
-	w.running[f.ID] = f
+	w.running[f.ID], w.granted[f.ID] = f, w.now
 }
 
-// end ends a flow; the executors that are not needed any more exit at once.
+// end ends a flow. Unless they are warm, the executors that are not needed any more exit at once.
 func (w *world) end(id string) {
 	f := w.running[id]
+	defer delete(w.granted, id)
 	delete(w.running, id)
 	for _, n := range f.Needs {
 		n.Pool.Used -= n.Slots
-		w.queue.Hold(f.Owner, n.Pool, -n.Slots)
-		less := max(0, n.Pool.Live-n.Pool.executors(n.Pool.Used))
-		n.Pool.Live -= less
-		w.started -= less
+		w.queue.Hold(f.Owner, n.Pool, -n.Slots, w.granted[id])
+		if less := max(0, n.Pool.Live-n.Pool.executors(n.Pool.Used)); !w.warm {
+			n.Pool.Live -= less
+			w.started -= less
+		}
 	}
 }
 
@@ -158,6 +189,7 @@ func (w *world) end(id string) {
 func TestProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, rapid.IntRange(3, 8).Draw(t, "limit"))
+		w.warm = rapid.Bool().Draw(t, "warm")
 		names := []string{"a", "b", "c"}
 		for _, name := range names {
 			w.pools[name] = &Pool{Name: name, Slots: rapid.IntRange(1, 3).Draw(t, "slots"), Max: rapid.IntRange(1, 3).Draw(t, "max")}
@@ -277,20 +309,50 @@ func TestSharesConverge(t *testing.T) {
 	}
 }
 
-// BenchmarkAdmit decides about 10,000 waiting flows of which none fits.
+// A flow that lacks places waits for executors whose jobs end, not for one whose job does not.
+func TestPlacesOfStuckFlowsAreNotWaitedFor(t *testing.T) {
+	w := newBusyWorld(t, &Pool{Name: "x", Slots: 1, Max: 1}, &Pool{Name: "y", Slots: 1, Max: 1})
+	w.limit, w.warm = 2, true
+	lasts := func(id string) time.Duration {
+		if strings.HasPrefix(id, "small-x") {
+			return 24 * time.Hour
+		}
+		return time.Minute
+	}
+	w.pass(time.Hour, lasts)
+	w.pools["z"] = &Pool{Name: "z", Slots: 1, Max: 2}
+	w.add("one", Owner{Tenant: "t"}, 0, []string{"z*1"})
+	w.add("two", Owner{Tenant: "t"}, 0, []string{"z*2"})
+	w.wasted = make(map[string]time.Duration)
+	w.pass(3*time.Hour, lasts)
+	if w.queue.Flow("one") != nil {
+		t.Errorf("a flow waits for the executor of a stuck one")
+	}
+	if d := w.wasted["y"]; d > 20*time.Minute {
+		t.Errorf("an executor was kept idle for %v of 3 h, for a flow that waits for a stuck one", d)
+	}
+}
+
+// BenchmarkAdmit decides about 10,000 waiting flows of which none fits, and which were passed or not.
 func BenchmarkAdmit(b *testing.B) {
-	for _, shapes := range []int{1, 100, 10_000} {
-		b.Run(fmt.Sprint(shapes, "-classes"), func(b *testing.B) {
+	for _, shapes := range []int{1, 100, 10_000, -100, -10_000} {
+		passed := shapes < 0
+		shapes = max(shapes, -shapes)
+		b.Run(fmt.Sprintf("%d-classes-passed=%t", shapes, passed), func(b *testing.B) {
 			w := newWorld(b, 100_000)
 			for i := range 100 {
 				name := fmt.Sprintf("p%02d", i)
 				w.pools[name] = &Pool{Name: name, Slots: 1, Max: 200, Used: 200, Live: 200}
+				w.pools[name].hold(200, w.now.Add(-time.Hour))
 			}
 			for i := range 10_000 {
 				shape := i % shapes
 				w.add(fmt.Sprint(i), Owner{}, 0, []string{
 					fmt.Sprintf("p%02d*%d", shape%100, 1+shape/100), fmt.Sprintf("p%02d*1", (shape+1)%100),
 				})
+				if passed {
+					w.queue.Restore(fmt.Sprint(i), w.now.Add(-time.Duration(i)*time.Second))
+				}
 			}
 			b.ResetTimer()
 			for range b.N {
@@ -298,4 +360,103 @@ func BenchmarkAdmit(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A busyWorld is a world in which small flows of some pools always wait, and hold a slot for a while.
+type busyWorld struct {
+	*world
+	ends map[string]time.Time
+	busy []*Pool
+	// small is how many small flows of each pool wait.
+	small map[*Pool]int
+	// wasted is for how long slots of a pool were free though small flows waited for them.
+	wasted map[string]time.Duration
+	n      int
+}
+
+func newBusyWorld(t rapid.TB, pools ...*Pool) *busyWorld {
+	w := &busyWorld{world: newWorld(t, 100), ends: make(map[string]time.Time), busy: pools, small: make(map[*Pool]int), wasted: make(map[string]time.Duration)}
+	for _, p := range pools {
+		w.pools[p.Name] = p
+	}
+	return w
+}
+
+// pass lets time pass. lasts returns for how long a flow that is granted holds its slots.
+func (w *busyWorld) pass(d time.Duration, lasts func(id string) time.Duration) {
+	const step = 10 * time.Second
+	for end := w.now.Add(d); w.now.Before(end); w.now = w.now.Add(step) {
+		for _, id := range slices.Sorted(maps.Keys(w.running)) {
+			if !w.now.Before(w.ends[id]) {
+				w.end(id)
+			}
+		}
+		for _, p := range w.busy {
+			for range p.Max*p.Slots - w.small[p] {
+				w.n++
+				w.add(fmt.Sprintf("small-%s-%d", p.Name, w.n), Owner{Tenant: "t"}, 1, []string{p.Name + "*1"})
+				w.small[p]++
+			}
+		}
+		for _, id := range strings.Fields(w.admit()) {
+			w.ends[id] = w.now.Add(lasts(id))
+			if f := w.running[id]; strings.HasPrefix(id, "small") {
+				w.small[f.Needs[0].Pool]--
+			}
+		}
+		for _, p := range w.busy {
+			if p.Used < p.Max*p.Slots {
+				w.wasted[p.Name] += step
+			}
+		}
+	}
+}
+
+// Where all flows end, none waits for much longer than the longest of them runs, however many there are.
+func TestLargeFlowsGetTheirTurn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		longest := time.Duration(rapid.IntRange(1, 120).Draw(t, "minutes")) * time.Minute
+		pool := rapid.IntRange(1, 4)
+		w := newBusyWorld(t, &Pool{Name: "x", Slots: pool.Draw(t, "x"), Max: 1}, &Pool{Name: "y", Slots: pool.Draw(t, "y"), Max: 2})
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		lasts := func(string) time.Duration { return time.Duration(random.Int64N(int64(longest))) }
+		w.pass(longest, lasts)
+		w.add("large", Owner{Tenant: "t"}, 0, []string{fmt.Sprintf("x*%d", w.pools["x"].Slots), fmt.Sprintf("y*%d", 2*w.pools["y"].Slots)})
+		w.pass(6*longest+10*time.Minute, lasts)
+		if w.queue.Flow("large") != nil {
+			t.Errorf("the large flow still waits")
+		}
+	})
+}
+
+// A flow that does not end costs flows that want something else a bounded share, however many flows wait for both.
+func TestStuckFlowsCostLittle(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		slots := rapid.IntRange(1, 3).Draw(t, "slots")
+		w := newBusyWorld(t, &Pool{Name: "x", Slots: slots, Max: 1}, &Pool{Name: "y", Slots: slots, Max: 2})
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		stuckFrom := w.now.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "from")) * time.Minute)
+		stuck := false
+		lasts := func(id string) time.Duration {
+			if !stuck && strings.HasPrefix(id, "small-x") && w.now.After(stuckFrom) {
+				stuck = true
+				return 24 * time.Hour
+			}
+			return time.Duration(random.Int64N(int64(2 * time.Minute)))
+		}
+		for i := range 12 {
+			for j := range rapid.IntRange(0, 4).Draw(t, "large") {
+				w.add(fmt.Sprintf("large-%d-%d", i, j), Owner{Tenant: "t"}, -i, []string{
+					fmt.Sprintf("x*%d", slots), fmt.Sprintf("y*%d", rapid.IntRange(1, 2*slots).Draw(t, "needs"))})
+			}
+			w.pass(15*time.Minute, lasts)
+		}
+		w.wasted = make(map[string]time.Duration)
+		w.pass(3*time.Hour, lasts)
+		for name, d := range w.wasted {
+			if d > 3*time.Hour/10 {
+				t.Errorf("slots of %s were kept idle for %v of 3 h", name, d)
+			}
+		}
+	})
 }

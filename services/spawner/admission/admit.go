@@ -11,11 +11,22 @@ import (
 type Result struct {
 	// Admitted are the flows to admit now, in order.
 	Admitted []*Flow
-	// Cramped are the first flows that lack nothing but places for executors, Places how many they lack.
-	Cramped []*Flow
-	Places  int
-	// Next is when the next flow gets a reservation, zero for never.
+	// Kept are the flows with a reservation that are not admitted.
+	Kept []*Flow
+	// Cramped are the first flows that lack nothing but places for executors: those with a reservation, then those for
+	// which there are enough idle executors.
+	Cramped []Cramped
+	// Places is how many places the flows with a reservation lack, negative if some are left.
+	Places int
+	// Next is when reservations must be decided again, zero for never.
 	Next time.Time
+}
+
+// A Cramped is a flow that lacks nothing but places for executors.
+type Cramped struct {
+	*Flow
+	// Starts is how many executors must be started for it; zero if it has a reservation.
+	Starts int
 }
 
 // mostCramped bounds the flows in Cramped.
@@ -33,9 +44,13 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 			out.Admitted = append(out.Admitted, f)
 			continue
 		case room.cramped(f.Needs):
-			out.Cramped = append(out.Cramped, f)
+			out.Cramped = append(out.Cramped, Cramped{Flow: f})
 		}
-		room.keep(f.Needs)
+		room.keep(f.Needs, q.since(f, now))
+		out.Kept = append(out.Kept, f)
+		if again := now.Add(q.ReserveAfter); out.Next.IsZero() || again.Before(out.Next) {
+			out.Next = again
+		}
 	}
 	for _, c := range q.list {
 		d.enter(c, 0, reserved)
@@ -59,10 +74,25 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 		}
 	}
 	out.Places = -room.Places()
+	out.Cramped = append(out.Cramped, d.relievable()...)
+	return out
+}
+
+// relievable returns the first cramped flows for which there are enough idle executors.
+func (d *decision) relievable() (out []Cramped) {
+	if len(d.cramped) == 0 || d.room.Idle == nil {
+		return nil
+	}
 	slices.SortFunc(d.cramped, func(a, b entry) int { return a.rank.compare(b.rank) })
-	for _, e := range d.cramped[:min(len(d.cramped), mostCramped)] {
-		out.Cramped = append(out.Cramped, e.flow())
-		out.Places += room.both.more(e.flow().Needs)
+	most := d.room.Idle() + d.room.Places()
+	for _, e := range d.cramped {
+		starts := d.room.both.more(e.flow().Needs)
+		if starts > most {
+			continue
+		}
+		if out = append(out, Cramped{e.flow(), starts}); len(out) == mostCramped {
+			break
+		}
 	}
 	return out
 }
@@ -71,7 +101,7 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 func (q *Queue) Keep(now time.Time, room *Room) []*Flow {
 	reserved, _ := newDecision(room).reserved(q, now)
 	for _, f := range reserved {
-		room.keep(f.Needs)
+		room.keep(f.Needs, q.since(f, now))
 	}
 	return reserved
 }
@@ -88,6 +118,20 @@ func (q *Queue) due(now time.Time) (flows []*Flow, next time.Time) {
 		}
 	}
 	return flows, next
+}
+
+// patience is how long jobs may have been running that a flow with a reservation waits for, as a multiple of
+// ReserveAfter.
+const patience = 10
+
+// since returns when the jobs must have been granted that a flow with a reservation waits for. Those that have been
+// running for longer are not expected to end soon, until the flow has waited for more than twice as long.
+func (q *Queue) since(f *Flow, now time.Time) time.Time {
+	d, waited := patience*max(q.ReserveAfter, time.Millisecond), now.Sub(f.Passed)
+	for 4*d <= waited {
+		d *= 2
+	}
+	return now.Add(-d)
 }
 
 // A decision is what Admit has decided so far.
@@ -107,12 +151,12 @@ func newDecision(room *Room) *decision {
 // reserved returns the flows that have a reservation, and when the next one gets one.
 func (d *decision) reserved(q *Queue, now time.Time) ([]*Flow, time.Time) {
 	due, next := q.due(now)
-	return d.reserve(due), next
+	return d.reserve(due, func(f *Flow) time.Time { return q.since(f, now) }), next
 }
 
 // reserve returns the flows that get a reservation: of those that need slots of the same pool, or places that are
-// short, only the first.
-func (d *decision) reserve(flows []*Flow) (out []*Flow) {
+// short, only the first. What a flow lacks must be held by jobs that were granted since a time.
+func (d *decision) reserve(flows []*Flow, since func(*Flow) time.Time) (out []*Flow) {
 	slices.SortFunc(flows, func(a, b *Flow) int {
 		return cmp.Or(cmp.Compare(d.share(a.class.tenant), d.share(b.class.tenant)),
 			a.Passed.Compare(b.Passed), byArrival(a, b))
@@ -122,7 +166,8 @@ func (d *decision) reserve(flows []*Flow) (out []*Flow) {
 	for _, f := range flows {
 		starts := d.room.Starts(f.Needs)
 		if starts > 0 && reserved && starts > places ||
-			slices.ContainsFunc(f.Needs, func(n Need) bool { return pools[n.Pool] }) {
+			slices.ContainsFunc(f.Needs, func(n Need) bool { return pools[n.Pool] }) ||
+			!d.room.soon(f.Needs, since(f)) {
 			continue
 		}
 		places, reserved = places-starts, reserved || starts > 0
@@ -197,10 +242,10 @@ func (d *decision) enter(c *class, at int, reserved []*Flow) bool {
 
 func (d *decision) rank(c *class, at int) rank {
 	f := c.flows[at]
-	return rank{d.share(c.tenant), -f.Priority, d.share(c.user), f.Arrived}
+	return rank{d.share(c.tenant), f.Priority, d.share(c.user), f.Arrived}
 }
 
-// A rank orders flows: the smallest goes first.
+// A rank orders flows: the smallest share goes first, then the highest priority.
 type rank struct {
 	tenant   int
 	priority int
@@ -209,7 +254,7 @@ type rank struct {
 }
 
 func (a rank) compare(b rank) int {
-	return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.priority, b.priority),
+	return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(b.priority, a.priority),
 		cmp.Compare(a.user, b.user), cmp.Compare(a.arrived, b.arrived))
 }
 

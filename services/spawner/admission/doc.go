@@ -17,7 +17,14 @@
 // arrived later and wants the same, and that still waits some time later, reserves all that it needs: what is free and
 // what becomes free is kept for it. Of the flows whose needs overlap only one has a reservation at a time: one of the
 // tenant with the smallest share, then the one that was passed first. If it lacks places, pools of others are closed
-// until enough of their executors are idle and can be drained.
+// until enough of their executors are idle and can be drained; so any flow that is admitted meanwhile passes it.
+//
+// Keeping things idle is of use only if what is lacking becomes free soon, which nobody knows. The guess is that a job
+// goes on for about as long as it has been running. A flow has no reservation while it waits for a job that has been
+// running for longer than its patience: ten times the time after which a reservation begins, doubled as long as that
+// is at most half of the time that it has waited. So where all flows end, each waiting flow has a reservation at last:
+// when it has waited for four times as long as any of them runs. And a flow that does not end costs those that want
+// something else no more than that patience.
 //
 // # Costs
 //

@@ -1,6 +1,10 @@
 package admission
 
-import "slices"
+import (
+	"slices"
+	"sync"
+	"time"
+)
 
 // A Pool is the executors of one mailbox and their slots.
 type Pool struct {
@@ -12,6 +16,40 @@ type Pool struct {
 	Live, Draining int
 	// Used counts the granted jobs that run on live executors or wait for one.
 	Used int
+
+	// held are the times at which the slots were granted that are not free, on draining executors too, as Unix
+	// milliseconds in order; claimed counts the slots of admissions in flight.
+	held    []int64
+	claimed int
+}
+
+// hold adds slots that were granted at a time, or removes them if the number is negative.
+func (p *Pool) hold(slots int, granted time.Time) {
+	at, _ := slices.BinarySearch(p.held, granted.UnixMilli())
+	if slots < 0 {
+		at = min(at, len(p.held)+slots) // an earlier version did not store the time
+		p.held = slices.Delete(p.held, at, at-slots)
+		return
+	}
+	p.held = slices.Insert(p.held, at, slices.Repeat([]int64{granted.UnixMilli()}, slots)...)
+}
+
+// older returns how many slots were granted before a time.
+func (p *Pool) older(since time.Time) int {
+	at, _ := slices.BinarySearch(p.held, since.UnixMilli())
+	return at
+}
+
+// young reports whether the n slots that were granted last were granted since a time.
+func (p *Pool) young(n int, since time.Time) bool {
+	n = min(n-p.claimed, len(p.held))
+	return n <= 0 || p.held[len(p.held)-n] >= since.UnixMilli()
+}
+
+// surplus returns how many executors become idle when all jobs end that were granted since a time, without those for
+// so many jobs of one's own.
+func (p *Pool) surplus(own int, since time.Time) int {
+	return max(0, p.Live+p.Draining+p.starts(own)-p.executors(own)-p.older(since))
 }
 
 // A Need is a number of slots of a pool.
@@ -22,11 +60,15 @@ type Need struct {
 
 // A Room is the capacity while a decision is made: that of the pools, without what the decision has taken and kept.
 type Room struct {
+	// Idle returns how many executors are idle, nil if nobody is to make room.
+	Idle func() int
 	// free is how many executors may still be started in all pools together, limit how many there may be.
 	free, limit int
 	// busy returns the pools that have executors, in the order of their names.
 	busy        func() []*Pool
 	taken, both demand
+	// ending is how many executors become idle when all jobs end that were granted since a time, as far as it is known.
+	ending map[time.Time]int
 }
 
 // A demand is what a decision gives: only to the flows that it admits, or also to those that it keeps something for.
@@ -39,7 +81,7 @@ type demand struct {
 // have executors, in the order of their names.
 func NewRoom(free, limit int, busy func() []*Pool) *Room {
 	return &Room{
-		free: free, limit: limit, busy: busy,
+		free: free, limit: limit, busy: sync.OnceValue(busy), ending: make(map[time.Time]int),
 		taken: demand{slots: make(map[*Pool]int)}, both: demand{slots: make(map[*Pool]int)},
 	}
 }
@@ -84,9 +126,32 @@ func (r *Room) take(needs []Need) {
 	r.both.add(needs)
 }
 
+// soon reports whether there will be all that is needed when the jobs end that were granted since a time.
+func (r *Room) soon(needs []Need, since time.Time) bool {
+	for _, n := range needs {
+		if lacking := n.Slots - r.Free(n.Pool); lacking > 0 && !n.Pool.young(lacking, since) {
+			return false
+		}
+	}
+	lacking := r.both.more(needs) - r.Places()
+	if lacking <= 0 {
+		return true
+	}
+	if _, known := r.ending[since]; !known {
+		for _, p := range r.busy() {
+			r.ending[since] += p.surplus(0, since)
+		}
+	}
+	idle := r.ending[since]
+	for _, n := range needs {
+		idle += n.Pool.surplus(n.Slots, since) - n.Pool.surplus(0, since)
+	}
+	return lacking <= idle
+}
+
 // keep takes what is needed from others, whether it is free or not. Where places are lacking, executors must become
-// idle: the first pools that have enough of them are closed, so that no more jobs come to them.
-func (r *Room) keep(needs []Need) {
+// idle: the first pools that have enough jobs granted since a time are closed, so that no more jobs come to them.
+func (r *Room) keep(needs []Need, since time.Time) {
 	r.both.add(needs)
 	lacking := -r.Places()
 	if lacking <= 0 {
@@ -100,8 +165,7 @@ func (r *Room) keep(needs []Need) {
 		if at := slices.IndexFunc(needs, func(n Need) bool { return n.Pool == p }); at >= 0 {
 			own = needs[at].Slots
 		}
-		// What becomes free once the jobs of others have ended.
-		if surplus := p.Live + p.starts(own) - p.executors(own); surplus > 0 {
+		if surplus := p.surplus(own, since); surplus > 0 {
 			r.both.slots[p] += max(0, r.Free(p))
 			lacking -= surplus
 		}

@@ -127,12 +127,14 @@ func (q *Queue) Claim(id string, begins bool) {
 	q.claimed += sign
 	for _, n := range f.Needs {
 		n.Pool.Used += sign * n.Slots
-		q.Hold(f.Owner, n.Pool, sign*n.Slots)
+		n.Pool.claimed += sign * n.Slots
+		q.count(f.Owner, n.Pool, sign*n.Slots)
 	}
 }
 
-// Granted removes an admitted flow, for which so many executors were started, and notes which flows it has passed.
-func (q *Queue) Granted(id string, started int, now time.Time, room *Room) {
+// Granted removes an admitted flow, whose executors were started, and notes which flows it has passed: those that need
+// slots of the same pools, and those that lack places, which an executor with a job does not make free.
+func (q *Queue) Granted(id string, now time.Time, room *Room) {
 	f := q.flows[id]
 	if f == nil {
 		return
@@ -140,7 +142,7 @@ func (q *Queue) Granted(id string, started int, now time.Time, room *Room) {
 	for _, c := range q.list {
 		first := c.flows[0]
 		if first != f && first.Passed.IsZero() && first.Arrived < f.Arrived &&
-			(touch(first.Needs, f.Needs) || started > 0 && !room.places(first.Needs)) {
+			(touch(first.Needs, f.Needs) || !room.places(first.Needs)) {
 			first.Passed = now
 			q.settle(c)
 		}
@@ -148,8 +150,15 @@ func (q *Queue) Granted(id string, started int, now time.Time, room *Room) {
 	q.Remove(id)
 }
 
-// Hold adds to what an owner holds of a pool.
-func (q *Queue) Hold(o Owner, p *Pool, slots int) {
+// Hold adds to what an owner holds of a pool slots that were granted at a time, or removes them if the number is
+// negative.
+func (q *Queue) Hold(o Owner, p *Pool, slots int, granted time.Time) {
+	p.hold(slots, granted)
+	q.count(o, p, slots)
+}
+
+// count adds to the share of an owner.
+func (q *Queue) count(o Owner, p *Pool, slots int) {
 	for _, h := range q.holdersOf(o) {
 		if h.slots[p] += slots; h.slots[p] == 0 {
 			delete(h.slots, p)

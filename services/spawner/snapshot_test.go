@@ -1,0 +1,63 @@
+package spawner
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// The queue of the previous version had an order only. It is kept by each further snapshot.
+func TestQueueOfThePreviousVersion(t *testing.T) {
+	s := NewState(DefaultLimits(), nil)
+	for i, flow := range []string{"first", "second", "third"} {
+		fold(s, uint64(i), contract.Event{Type: contract.TypeFlowValidated, Subject: flow})
+		fold(s, uint64(i), contract.Event{Type: contract.TypeFlowPlanned, Subject: flow, Data: planned(flow, []string{"a@r1*1", "max=1"})})
+	}
+	raw, err := encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored map[string]any
+	if err := json.Unmarshal(raw, &stored); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range stored["runs"].(map[string]any) {
+		delete(r.(map[string]any), "arrived")
+		delete(r.(map[string]any), "since")
+	}
+	stored["queue"] = []string{"second", "third", "first"}
+	if raw, err = json.Marshal(stored); err != nil {
+		t.Fatal(err)
+	}
+	s = restored(t, raw)
+	fold(s, 100, contract.Event{Type: contract.TypeFlowValidated, Subject: "urgent"})
+	fold(s, 100, contract.Event{Type: contract.TypeFlowPlanned, Subject: "urgent", Data: planned("urgent", []string{"a@r1*1", "max=1", "priority=1"})})
+	if raw, err = encode(s); err != nil {
+		t.Fatal(err)
+	}
+	s = restored(t, raw)
+	var order []uint64
+	for _, id := range []string{"urgent", "second", "third", "first"} {
+		order = append(order, s.queue.Flow(id).Arrived)
+	}
+	if want := []uint64{100, 1, 2, 3}; !slices.Equal(order, want) {
+		t.Errorf("the flows arrived in the places %v, want %v", order, want)
+	}
+}
+
+func restored(t *testing.T, raw []byte) *State {
+	t.Helper()
+	s := NewState(DefaultLimits(), nil)
+	if err := decode(s, raw); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func fold(s *State, seq uint64, e contract.Event) {
+	e.Seq, e.Time = seq, time.Unix(1_000_000, 0).UTC()
+	Evolve(s, e)
+}
