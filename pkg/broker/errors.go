@@ -14,6 +14,8 @@ const (
 	wrongLastSequenceReplicated jetstream.ErrorCode = 10164
 	// clusterNotReady means that JetStream has no leader, or not enough peers, yet.
 	clusterNotReady jetstream.ErrorCode = 10008
+	// noPeers means that the cluster has fewer servers than a stream has replicas: more may join.
+	noPeers jetstream.ErrorCode = 10005
 	// A stream has reached its limit, or the server that of its storage.
 	maxBytes     jetstream.ErrorCode = 10077
 	noResources  jetstream.ErrorCode = 10023
@@ -39,7 +41,8 @@ func SaidBefore(err error) bool {
 func Transient(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
-		return api.Code == 408 || api.Code == 429 || api.Code == 503 || api.Code == 500 && api.ErrorCode == clusterNotReady
+		return api.Code == 408 || api.Code == 429 || api.Code == 503 ||
+			api.Code == 500 && api.ErrorCode == clusterNotReady || api.ErrorCode == noPeers
 	}
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
