@@ -197,29 +197,9 @@ func TestAllStalledFlowsAreTold(t *testing.T) {
 // Where nothing comes and goes, executors are neither started nor drained, whatever waits and is to be kept.
 func TestQuietQueuesLeaveExecutorsAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		limits := DefaultLimits()
-		limits.Executors = rapid.IntRange(1, 6).Draw(t, "limit")
-		l := newLeader(limits)
-		progdefs := []string{"a", "b", "c"}
-		options := make(map[string][]string)
-		for _, name := range progdefs {
-			most := rapid.IntRange(1, 3).Draw(t, "max")
-			options[name] = []string{fmt.Sprintf("slots=%d", rapid.IntRange(1, 2).Draw(t, "slots")),
-				fmt.Sprintf("max=%d", most), fmt.Sprintf("min=%d", rapid.IntRange(0, most).Draw(t, "min"))}
-			_, p := pinned(name+"@r1", options[name])
-			l.fold(contract.Event{Type: contract.TypeProgdefApplied, Subject: name,
-				Data: &contract.ProgdefApplied{Name: name, Revision: p.Revision, Document: p.Document}})
-		}
+		l := randomLeader(t)
 		for i := range rapid.IntRange(1, 20).Draw(t, "steps") {
-			var needs []string
-			for _, name := range progdefs {
-				if n := rapid.IntRange(0, 3).Draw(t, "jobs"); n > 0 {
-					needs = append(needs, fmt.Sprintf("%s@r1*%d", name, n))
-				}
-			}
-			if len(needs) > 0 {
-				l.plan(fmt.Sprint("f", i), needs...)
-			}
+			l.planRandom(t, fmt.Sprint("f", i))
 			l.pass(time.Duration(rapid.IntRange(0, 60).Draw(t, "seconds")) * time.Second)
 			if id := fmt.Sprint("f", rapid.IntRange(0, i).Draw(t, "ends")); l.s.runs[id] != nil && l.s.runs[id].Granted {
 				l.complete(id)
@@ -232,4 +212,55 @@ func TestQuietQueuesLeaveExecutorsAlone(t *testing.T) {
 			t.Errorf("%d executors were started or drained while nothing else happened", l.executors-before)
 		}
 	})
+}
+
+// Where all flows end, all are granted, though others keep arriving.
+func TestAllFlowsAreGranted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := randomLeader(t)
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		l.lasts = func() time.Duration { return time.Duration(random.Int64N(int64(2 * time.Minute))) }
+		for i := range 4 {
+			l.planRandom(t, fmt.Sprint("f", i))
+		}
+		for i := range 250 {
+			l.plan(fmt.Sprint("g", i), randomProgdefs[i%len(randomProgdefs)]+"@r1*1", "priority=9")
+			l.pass(8 * time.Second)
+		}
+		for i := range 4 {
+			if f := l.s.queue.Flow(fmt.Sprint("f", i)); f != nil {
+				t.Errorf("%s still waits", f.ID)
+			}
+		}
+	})
+}
+
+var randomProgdefs = []string{"a", "b", "c"}
+
+// randomLeader returns a leader with a few progdefs.
+func randomLeader(t *rapid.T) *leader {
+	limits := DefaultLimits()
+	limits.Executors = rapid.IntRange(1, 6).Draw(t, "limit")
+	l := newLeader(limits)
+	for _, name := range randomProgdefs {
+		most := rapid.IntRange(1, 3).Draw(t, "max")
+		_, p := pinned(name+"@r1", []string{fmt.Sprintf("slots=%d", rapid.IntRange(1, 2).Draw(t, "slots")),
+			fmt.Sprintf("max=%d", most), fmt.Sprintf("min=%d", rapid.IntRange(0, most).Draw(t, "min"))})
+		l.fold(contract.Event{Type: contract.TypeProgdefApplied, Subject: name,
+			Data: &contract.ProgdefApplied{Name: name, Revision: p.Revision, Document: p.Document}})
+	}
+	return l
+}
+
+// planRandom plans a flow with up to three jobs of each progdef.
+func (l *leader) planRandom(t *rapid.T, flow string) {
+	var needs []string
+	for _, name := range randomProgdefs {
+		if n := rapid.IntRange(0, 3).Draw(t, "jobs"); n > 0 {
+			needs = append(needs, fmt.Sprintf("%s@r1*%d", name, n))
+		}
+	}
+	if len(needs) > 0 {
+		l.plan(flow, needs...)
+	}
 }

@@ -11,7 +11,8 @@ import (
 type Result struct {
 	// Admitted are the flows to admit now, in order.
 	Admitted []*Flow
-	// Kept are the flows with a reservation that are not admitted.
+	// Kept are the flows with a reservation that are not admitted, up to the one that lacks places: for that one, what
+	// those after it need may be drained.
 	Kept []*Flow
 	// Cramped are the first flows that lack nothing but places for executors: those with a reservation, then those for
 	// which there are enough idle executors.
@@ -46,8 +47,10 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 		case room.cramped(f.Needs):
 			out.Cramped = append(out.Cramped, Cramped{Flow: f})
 		}
+		if room.Places() >= 0 {
+			out.Kept = append(out.Kept, f)
+		}
 		room.keep(f.Needs, q.since(f, now))
-		out.Kept = append(out.Kept, f)
 		if again := now.Add(q.ReserveAfter); out.Next.IsZero() || again.Before(out.Next) {
 			out.Next = again
 		}
