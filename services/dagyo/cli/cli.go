@@ -175,6 +175,9 @@ type app struct {
 
 // fail prints an error, and returns its exit code.
 func (a *app) fail(cmd *cobra.Command, err error) int {
+	if failed := a.stdout.failure(); failed != nil && errors.Is(err, failed) {
+		return ExitOK // finish reports it
+	}
 	code, told := codeOf(err)
 	if !told {
 		a.reported = true

@@ -96,6 +96,13 @@ func (s *sink) Write(text []byte) (int, error) {
 	}
 }
 
+// failure returns the error of an earlier write.
+func (s *sink) failure() error {
+	s.outlet.mu.Lock()
+	defer s.outlet.mu.Unlock()
+	return s.err
+}
+
 // patient makes writes wait for space even after a signal, until the returned function is called.
 func (s *sink) patient() (end func()) {
 	o, over := s.outlet, make(chan struct{})
