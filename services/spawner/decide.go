@@ -222,9 +222,9 @@ func (p *plan) makeRoom(r admission.Result) {
 	}
 }
 
-// idle returns how many executors of each mailbox are idle, and how many idle ones are draining.
-func (p *plan) idle() (idle map[string]int, leaving int) {
-	idle = make(map[string]int)
+// idle returns the idle executors of each mailbox, and how many more are draining.
+func (p *plan) idle() (idle map[string][]string, leaving int) {
+	idle = make(map[string][]string)
 	for mailbox, c := range p.s.serving {
 		for id, x := range c.tended {
 			switch {
@@ -232,7 +232,7 @@ func (p *plan) idle() (idle map[string]int, leaving int) {
 			case x.drains || p.drained[id]:
 				leaving++
 			default:
-				idle[mailbox]++
+				idle[mailbox] = append(idle[mailbox], id)
 			}
 		}
 	}
@@ -240,8 +240,9 @@ func (p *plan) idle() (idle map[string]int, leaving int) {
 }
 
 // dispensable returns how many idle executors are not needed for granted jobs and so many waiting ones.
-func (p *plan) dispensable(idle, waiting map[string]int) (sum int) {
-	for mailbox, n := range idle {
+func (p *plan) dispensable(idle map[string][]string, waiting map[string]int) (sum int) {
+	for mailbox, ids := range idle {
+		n := len(ids)
 		if r := p.s.revisions[mailbox]; r != nil {
 			n = min(n, r.pool.Live+p.live[r]-r.executorsFor(r.pool.Used+p.used[r]+waiting[mailbox]))
 		}
@@ -253,23 +254,11 @@ func (p *plan) dispensable(idle, waiting map[string]int) (sum int) {
 // drainSpare drains up to n idle executors, minus those that drain already. It leaves as many as are needed for the
 // jobs that wait, which are counted by mailbox.
 func (p *plan) drainSpare(n int, waiting map[string]int) {
-	var ids []string
-	for _, c := range p.s.serving {
-		for id, x := range c.tended {
-			switch {
-			case x.jobs > 0:
-			case x.drains || p.drained[id]:
-				n--
-			default:
-				ids = append(ids, id)
-			}
-		}
-	}
-	if n <= 0 {
+	idle, leaving := p.idle()
+	if n -= leaving; n <= 0 {
 		return
 	}
-	slices.Sort(ids)
-	for _, id := range ids {
+	for _, id := range slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(idle))...))) {
 		x := p.s.executors[id]
 		if p.spare(id, x, waiting[x.Mailbox]) {
 			p.drain(id, x, "its capacity is needed by another progdef")

@@ -2,7 +2,6 @@ package admission
 
 import (
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -64,8 +63,9 @@ type Room struct {
 	Idle func() int
 	// free is how many executors may still be started in all pools together, limit how many there may be.
 	free, limit int
-	// busy returns the pools that have executors, in the order of their names.
-	busy        func() []*Pool
+	// list returns the pools that have executors, in the order of their names; busy is its result once it is known.
+	list        func() []*Pool
+	busy        []*Pool
 	taken, both demand
 	// ending is how many executors become idle when all jobs end that were granted since a time, as far as it is known.
 	ending map[time.Time]int
@@ -81,9 +81,17 @@ type demand struct {
 // have executors, in the order of their names.
 func NewRoom(free, limit int, busy func() []*Pool) *Room {
 	return &Room{
-		free: free, limit: limit, busy: sync.OnceValue(busy), ending: make(map[time.Time]int),
+		free: free, limit: limit, list: busy, ending: make(map[time.Time]int),
 		taken: demand{slots: make(map[*Pool]int)}, both: demand{slots: make(map[*Pool]int)},
 	}
+}
+
+// pools returns the pools that have executors. Few decisions need them.
+func (r *Room) pools() []*Pool {
+	if r.list != nil {
+		r.busy, r.list = r.list(), nil
+	}
+	return r.busy
 }
 
 // Free returns the number of slots that a pool can still provide, with all executors that it may have. It is negative
@@ -138,7 +146,7 @@ func (r *Room) soon(needs []Need, since time.Time) bool {
 		return true
 	}
 	if _, known := r.ending[since]; !known {
-		for _, p := range r.busy() {
+		for _, p := range r.pools() {
 			r.ending[since] += p.surplus(0, since)
 		}
 	}
@@ -157,7 +165,7 @@ func (r *Room) keep(needs []Need, since time.Time) {
 	if lacking <= 0 {
 		return
 	}
-	for _, p := range r.busy() {
+	for _, p := range r.pools() {
 		if lacking <= 0 {
 			return
 		}

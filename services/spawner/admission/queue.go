@@ -72,7 +72,8 @@ type holder struct {
 func NewQueue(reserveAfter time.Duration) *Queue {
 	return &Queue{
 		ReserveAfter: reserveAfter, flows: make(map[string]*Flow), lines: make(map[*Pool]line),
-		classes: make(map[string]*class), passed: make(map[*class]struct{}), tenants: make(map[string]*holder), users: make(map[Owner]*holder),
+		classes: make(map[string]*class), passed: make(map[*class]struct{}),
+		tenants: make(map[string]*holder), users: make(map[Owner]*holder),
 	}
 }
 
