@@ -369,6 +369,44 @@ func TestPublicationsHaveConditions(t *testing.T) {
 	}
 }
 
+// A dead letter has no aggregate. If the service finds only as it performs an answer that it has to be a dead letter, it
+// is stored on the condition of the answer: a former leader may have answered in the meantime.
+func TestAnotherAnswerHasTheSameCondition(t *testing.T) {
+	answer := contract.Event{Type: contract.TypeFlowValidated, Subject: "f", Cause: 7, Opens: true}
+	letter := contract.NewDeadLetter("flow.submit", 7, problem.List{{Code: problem.Resubmitted}})
+	for _, tt := range []struct {
+		name    string
+		last    uint64
+		perform error
+		stale   bool
+	}{
+		{"answered meanwhile", 60, nil, true},
+		{"taken meanwhile", 60, ErrTaken, true},
+		{"resubmitted", 40, nil, false},
+		{"taken", 40, ErrTaken, false},
+		{"in history", 0, nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			log := &paper{last: tt.last, kind: contract.TypeFlowValidated}
+			w := Worker{
+				Log: log, Held: func() bool { return true }, LastOf: func(string) uint64 { return 0 },
+				Perform: func(_ context.Context, e contract.Event) (contract.Event, error) {
+					if tt.perform != nil {
+						return e, tt.perform
+					}
+					return letter, nil
+				},
+				Read: func(context.Context, uint64) (*event.Stored, []byte, error) { return nil, nil, nil },
+			}
+			r := w.Do(t.Context(), &Task{effects: []contract.Event{answer}, decided: 50})
+			var stale *staleError
+			if errors.As(r.Err, &stale) != tt.stale || tt.stale == (len(log.calls) > 0) {
+				t.Errorf("got %v after %d calls", r.Err, len(log.calls))
+			}
+		})
+	}
+}
+
 // A second event about the same aggregate is stored after the first one, and a replaced leader does nothing.
 func TestOneFlightPublishesInOrder(t *testing.T) {
 	log := &paper{}

@@ -92,7 +92,7 @@ func (w Worker) carryOut(
 	if !w.Held() {
 		return effect, ErrFenced
 	}
-	e, err := w.perform(ctx, effect)
+	e, err := w.perform(ctx, t, effect)
 	if err == nil {
 		err = w.publish(ctx, t, e, own)
 	}
@@ -101,6 +101,9 @@ func (w Worker) carryOut(
 	}
 	letter := contract.NewDeadLetter(string(contract.TypeFlowSubmit), e.Cause, problem.List{Taken(e.Subject)})
 	letter.TraceParent = e.TraceParent
+	if err = w.confirm(ctx, e, letter, t.decided); err != nil {
+		return letter, err
+	}
 	if letter, err = w.filled(ctx, letter); err == nil {
 		err = w.publish(ctx, t, letter, own)
 	}
@@ -108,7 +111,7 @@ func (w Worker) carryOut(
 }
 
 // perform makes an effect true, and returns the event to publish. If it cannot, that is the event as it was decided.
-func (w Worker) perform(ctx context.Context, effect contract.Event) (contract.Event, error) {
+func (w Worker) perform(ctx context.Context, t *Task, effect contract.Event) (contract.Event, error) {
 	decided, filled := effect, false
 	if u, ok := effect.With.(Unprocessed); ok {
 		m, data, err := w.Read(ctx, u.Seq)
@@ -119,6 +122,9 @@ func (w Worker) perform(ctx context.Context, effect contract.Event) (contract.Ev
 		filled = decided.Type == contract.TypeDeadLetter
 	}
 	e, err := w.Perform(ctx, decided)
+	if err == nil {
+		err = w.confirm(ctx, decided, e, t.decided)
+	}
 	if err != nil {
 		return decided, err
 	}
@@ -129,6 +135,20 @@ func (w Worker) perform(ctx context.Context, effect contract.Event) (contract.Ev
 		return e, nil
 	}
 	return w.filled(ctx, e)
+}
+
+// confirm checks, for an event that is published in place of another one, that nothing was published about the aggregate
+// of that one since it was decided. The store checks only the aggregate of the event itself, and a dead letter has none.
+func (w Worker) confirm(ctx context.Context, decided, e contract.Event, known uint64) error {
+	aggregate := decided.Aggregate()
+	if aggregate == "" || e.Aggregate() == aggregate {
+		return nil
+	}
+	last, _, err := w.Log.Last(ctx, aggregate)
+	if err == nil && last > known {
+		err = &staleError{last}
+	}
+	return err
 }
 
 // filled returns a dead letter with what it repeats of its message, and any other event as it is.
