@@ -316,3 +316,22 @@ func TestFailedStartsAreForgotten(t *testing.T) {
 		t.Errorf("%d runs, mailboxes %v", len(m.s.runs), m.s.mailboxes)
 	}
 }
+
+// What was read between the decision on a stall and its event in EVENTS is not forgotten.
+func TestRecordsReadWhileAStallIsPublished(t *testing.T) {
+	m := &machine{t: t, s: NewState(DefaultLimits()), now: time.Unix(1_000_000, 0).UTC()}
+	m.restart()
+	for _, line := range []string{
+		"validated f", "planned f a:source b:greet a.out>b.in", "spawned f", "started f a x1", "started f b x2",
+		"traffic f 5", "tick 59s f.a f.b", "traffic f 5", "tick 1s f.a f.b",
+	} {
+		m.do(line)
+	}
+	m.fold(Measured([]Traffic{{"f", 5}}, m.now))
+	stalled, _ := Decide(m.s, "f", m.now)
+	m.now = m.now.Add(time.Second)
+	m.fold(Measured([]Traffic{{"f", 6}}, m.now))
+	if got := m.decide(m.fold(stalled[0])); !strings.Contains(got, `{"stalled":false,`) || !strings.Contains(got, `"records":6`) {
+		t.Errorf("decided %s", got)
+	}
+}

@@ -159,7 +159,7 @@ func (s *State) stalls(flow string, r *run, now time.Time) (out []contract.Event
 func (s *State) stalled(e contract.Event, d *contract.FlowStalled) {
 	s.with(e.Subject, func(r *run) {
 		t := &r.traffic
-		t.records = d.Records
+		t.records = max(t.records, d.Records) // more may have been read since the event was decided
 		if d.Stalled {
 			r.Stall = &stall{d.Since, d.Records}
 			t.since = later(t.since, sooner(d.Since, e.Time)) // a forged event may name any time
