@@ -66,6 +66,9 @@ func (x *executor) ensureMailbox(ctx context.Context, there bool) error {
 
 // takeSlots waits for a free slot and takes all free slots, up to pullMost.
 func (x *executor) takeSlots(ctx context.Context) int {
+	if ctx.Err() != nil {
+		return 0
+	}
 	select {
 	case x.slots <- struct{}{}:
 	case <-ctx.Done():

@@ -37,6 +37,10 @@ func (x *executor) pull(ctx context.Context, n int, take func(*nats.Msg)) (got i
 		select {
 		case m := <-msgs:
 			silence.Reset(3 * pullBeat)
+			if ctx.Err() != nil { // select takes any of the cases that are ready
+				x.nak(m)
+				return got, x.giveBack(sub, msgs)
+			}
 			if m.Reply != "" {
 				got++
 				take(m)
@@ -54,6 +58,13 @@ func (x *executor) pull(ctx context.Context, n int, take func(*nats.Msg)) (got i
 	return got, nil
 }
 
+// nak returns a job; m may be a status instead.
+func (x *executor) nak(m *nats.Msg) {
+	if m.Reply != "" {
+		_ = x.link.Publish(m.Reply, []byte("-NAK")) // a lost nak costs ClaimWait
+	}
+}
+
 // giveBack ends a request and returns the jobs that still arrive.
 func (x *executor) giveBack(sub *nats.Subscription, msgs <-chan *nats.Msg) error {
 	closed := sub.StatusChanged(nats.SubscriptionClosed)
@@ -65,9 +76,7 @@ func (x *executor) giveBack(sub *nats.Subscription, msgs <-chan *nats.Msg) error
 	for open := true; open || len(msgs) > 0; {
 		select {
 		case m := <-msgs:
-			if m.Reply != "" {
-				_ = x.link.Publish(m.Reply, []byte("-NAK")) // a lost nak costs ClaimWait
-			}
+			x.nak(m)
 		case <-closed:
 			open, closed = false, nil
 		case <-limit.C:

@@ -187,7 +187,7 @@ class Executor:
             job = parse_job(msg.data)
         except ValueError as e:
             return await refuse(self._link, msg, str(e))
-        if self._draining:
+        if self._draining or self._warden.draining:
             return await self._link.publish(msg.reply, b"-NAK")
         try:
             ours = await claim(self._link, job, self._config.executor)

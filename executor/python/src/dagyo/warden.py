@@ -120,6 +120,14 @@ class Warden:
         """Publish executor.draining, unless it was published."""
         self._post(lambda: self._say_draining(reason))
 
+    @property
+    def draining(self) -> bool:
+        """Whether executor.draining is about to be published, or was: no jobs may be claimed.
+
+        True before the order to drain reaches the event loop of the program.
+        """
+        return self._draining
+
     def stop(self) -> None:
         """End the thread, and wait briefly for it."""
         self._post(lambda: self._over.set())
