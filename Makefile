@@ -84,8 +84,8 @@ bench-short: ## the same, small, in under 2 minutes: shows that it all runs
 	go run ./tests/bench -short
 
 .PHONY: simulate
-simulate: ## search CHECKS (default 20000) random histories of all services for a bad end
-	go test ./tests/simulation -count 1 -rapid.checks $(or $(CHECKS),20000)
+simulate: ## search CHECKS (default 20000) random histories of all services for a bad end; SEED repeats a search
+	go test ./tests/simulation -count 1 -timeout 2h -rapid.checks $(or $(CHECKS),20000) $(if $(SEED),-rapid.seed $(SEED))
 
 .PHONY: simulate-scale
 simulate-scale: ## compute and simulate what a cell of three NATS servers carries: docs/scale.md
