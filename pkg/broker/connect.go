@@ -45,6 +45,30 @@ type Options struct {
 type Link struct {
 	*nats.Conn
 	JS jetstream.JetStream
+	// edges is the connection to the account of the edges, nil if that is the same account.
+	edges *Link
+}
+
+// Join returns the link of a service whose tenant has two accounts: that of EVENTS, and that of edges, executors and
+// clients. Closing it closes both.
+func Join(events, edges *Link) *Link {
+	return &Link{Conn: events.Conn, JS: events.JS, edges: edges}
+}
+
+// Edges returns the link to the account in which edges, large data of events, executors and clients are.
+func (l *Link) Edges() *Link {
+	if l.edges == nil {
+		return l
+	}
+	return l.edges
+}
+
+// Close closes the connection, and that to the account of the edges.
+func (l *Link) Close() {
+	if l.edges != nil {
+		l.edges.Close()
+	}
+	l.Conn.Close()
 }
 
 // Connect opens a connection that reconnects forever. It rejects a server with a max_payload below

@@ -63,7 +63,7 @@ func Passing(err error) bool {
 func (l *Link) putData(ctx context.Context, data []byte) (event.Reference, error) {
 	digest := sha256.Sum256(data)
 	to := event.Reference{Bucket: contract.BucketData, Object: hex.EncodeToString(digest[:])}
-	store, err := l.JS.ObjectStore(ctx, to.Bucket)
+	store, err := l.Edges().JS.ObjectStore(ctx, to.Bucket)
 	if err != nil {
 		return to, err
 	}
@@ -108,7 +108,7 @@ const getWait = 10 * time.Second
 func (l *Link) getData(ctx context.Context, to event.Reference) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, getWait)
 	defer cancel()
-	store, err := l.JS.ObjectStore(ctx, to.Bucket)
+	store, err := l.Edges().JS.ObjectStore(ctx, to.Bucket)
 	if err != nil {
 		return nil, fmt.Errorf("get the data at %s: %w", to, err)
 	}
@@ -125,7 +125,7 @@ func (l *Link) getData(ctx context.Context, to event.Reference) ([]byte, error) 
 	case !validToken(info.NUID):
 		return nil, unreadable("the object at %s has no chunks", to)
 	}
-	stream, err := l.JS.Stream(ctx, "OBJ_"+to.Bucket)
+	stream, err := l.Edges().JS.Stream(ctx, "OBJ_"+to.Bucket)
 	if err != nil {
 		return nil, fmt.Errorf("get the data at %s: %w", to, err)
 	}

@@ -68,8 +68,9 @@ const (
 // Ensure creates the streams and buckets that all services share, and the given ones. Every service calls it at start;
 // it changes nothing if they exist.
 func Ensure(
-	ctx context.Context, js jetstream.JetStream, c Config, further ...jetstream.StreamConfig,
+	ctx context.Context, link *Link, c Config, further ...jetstream.StreamConfig,
 ) error {
+	js := link.JS
 	for _, s := range append([]jetstream.StreamConfig{c.events(), c.jobs(), c.leases()}, further...) {
 		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
 			return fmt.Errorf("create stream %s: %w", s.Name, err)
@@ -79,7 +80,7 @@ func Ensure(
 	if _, err := js.CreateOrUpdateKeyValue(ctx, kv); err != nil {
 		return fmt.Errorf("create bucket %s: %w", kv.Bucket, err)
 	}
-	if _, err := js.CreateOrUpdateObjectStore(ctx, c.data()); err != nil {
+	if _, err := link.Edges().JS.CreateOrUpdateObjectStore(ctx, c.data()); err != nil {
 		return fmt.Errorf("create bucket %s: %w", contract.BucketData, err)
 	}
 	return nil

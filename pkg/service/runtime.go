@@ -79,7 +79,7 @@ func (r *Runtime[S]) run(ctx context.Context) error {
 func (r *Runtime[S]) ensure(ctx context.Context) error {
 	c := r.config
 	for {
-		err := broker.Ensure(ctx, r.link.JS, c.Broker, history.StreamConfig(c.Broker.Replicas, c.History),
+		err := broker.Ensure(ctx, r.link, c.Broker, history.StreamConfig(c.Broker.Replicas, c.History),
 			snapshot.StreamConfig(c.Broker.Replicas))
 		if err == nil || !broker.Transient(err) || ctx.Err() != nil {
 			return err

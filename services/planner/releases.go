@@ -44,7 +44,7 @@ func (l *release) wait(now time.Time) {
 // release has no effect: an early one loses no output.
 func (w *wiring) heedReleases(ctx context.Context, r *service.Runtime[*State]) error {
 	heard := make(chan *nats.Msg, releaseBuffer)
-	sub, err := w.link.ChanSubscribe(contract.ReleaseSubjects, heard)
+	sub, err := w.link.Edges().ChanSubscribe(contract.ReleaseSubjects, heard)
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func connect(t *testing.T) jetstream.JetStream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := broker.Ensure(t.Context(), js, broker.DefaultConfig()); err != nil {
+	if err := broker.Ensure(t.Context(), &broker.Link{JS: js}, broker.DefaultConfig()); err != nil {
 		t.Fatal(err)
 	}
 	return js

@@ -87,7 +87,7 @@ func serve(ctx context.Context, dir, port string) error {
 		return err
 	}
 	defer link.Close()
-	if err := broker.Ensure(ctx, link.JS, broker.DefaultConfig()); err != nil {
+	if err := broker.Ensure(ctx, link, broker.DefaultConfig()); err != nil {
 		return err
 	}
 	fmt.Println(s.ClientURL())

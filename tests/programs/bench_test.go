@@ -53,7 +53,7 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(server.Stop)
 	b := &bench{t: t, url: server.ClientURL(), log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	b.link = b.connect()
-	if err := broker.Ensure(b.ctx(), b.link.JS, broker.DefaultConfig()); err != nil {
+	if err := broker.Ensure(b.ctx(), b.link, broker.DefaultConfig()); err != nil {
 		t.Fatal(err)
 	}
 	config := stream.ShardConfig("0", jetstream.MemoryStorage)

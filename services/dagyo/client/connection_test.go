@@ -62,7 +62,7 @@ func TestNow(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(link.Close)
-	if err := broker.Ensure(t.Context(), link.JS, broker.DefaultConfig()); err != nil {
+	if err := broker.Ensure(t.Context(), link, broker.DefaultConfig()); err != nil {
 		t.Fatal(err)
 	}
 	before := time.Now()

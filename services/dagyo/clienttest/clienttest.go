@@ -53,7 +53,7 @@ func Start(t testing.TB, flows ...contract.FlowStatus) *Server {
 }
 
 func (s *Server) serve(ctx context.Context) error {
-	if err := broker.Ensure(ctx, s.link.JS, broker.DefaultConfig()); err != nil {
+	if err := broker.Ensure(ctx, s.link, broker.DefaultConfig()); err != nil {
 		return err
 	}
 	service, err := micro.AddService(s.link.Conn, micro.Config{Name: "flows", Version: "0.0.0"})

@@ -64,7 +64,7 @@ func (h *hub) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := broker.Ensure(whole(ctx), h.link.JS, broker.DefaultConfig()); err != nil {
+	if err := broker.Ensure(whole(ctx), h.link, broker.DefaultConfig()); err != nil {
 		return err
 	}
 	h.follow(ctx)

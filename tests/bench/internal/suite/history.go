@@ -137,7 +137,7 @@ func (p *past) stop() {
 func (p *past) fill(flows int) error {
 	c := broker.DefaultConfig()
 	limits := history.DefaultLimits()
-	if err := broker.Ensure(p, p.Link.JS, c, history.StreamConfig(1, limits)); err != nil || flows == 0 {
+	if err := broker.Ensure(p, p.Link, c, history.StreamConfig(1, limits)); err != nil || flows == 0 {
 		return err
 	}
 	w := history.NewWriter(p.Link)

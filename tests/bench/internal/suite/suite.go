@@ -203,7 +203,7 @@ func (r *Run) edgeBroker() (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := broker.Ensure(r, b.Link.JS, broker.DefaultConfig()); err != nil {
+	if err := broker.Ensure(r, b.Link, broker.DefaultConfig()); err != nil {
 		b.close()
 		return nil, err
 	}
