@@ -145,6 +145,14 @@ func (e Event) IngressSubject() string {
 // republished reports whether subscribers receive the event only after it is stored.
 func (e Entry) republished() bool { return e.Of == OfFlow && !e.Command }
 
+// Ingressed is the subject, or pattern, on which events with a subject are published so that EVENTS stores them.
+func Ingressed(subject string) string {
+	if e, ok := Lookup(TypeOf(subject)); ok && e.republished() {
+		return ingress + subject
+	}
+	return subject
+}
+
 // Ingress and Republish are the transforms of EVENTS, from one subject to another.
 func Ingress() (from, to string) { return ingress + ">", ">" }
 

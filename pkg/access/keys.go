@@ -1,0 +1,126 @@
+package access
+
+import (
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+
+	"github.com/dagyo/dagyo/pkg/document"
+)
+
+// A Secret is what all keys of one kind are derived from: one for the accounts, and one for each role. Whoever holds
+// the secret of a role can sign credentials of that role in every tenant, of those that exist and of those to come.
+type Secret [32]byte
+
+// NewSecret returns a random secret.
+func NewSecret() (s Secret) {
+	_, _ = rand.Read(s[:]) // never fails
+	return s
+}
+
+// key derives an account key of a tenant. use is what it is for.
+func (s Secret) key(tenant, use string) (nkeys.KeyPair, error) {
+	raw, err := hkdf.Key(sha256.New, s[:], nil, "dagyo 1 "+tenant+" "+use, 32)
+	if err != nil {
+		return nil, err
+	}
+	return nkeys.FromRawSeed(nkeys.PrefixByteAccount, raw)
+}
+
+// Account returns the identity of an account of a tenant, for the secret of the accounts. id distinguishes the tenant
+// from others that had its name before.
+func (s Secret) Account(id string, a Account) (nkeys.KeyPair, error) {
+	return s.key(id, "account "+string(a))
+}
+
+// Signer returns the key that signs the credentials of a role in an account of a tenant, for the secret of the role.
+// A new generation makes all credentials of the ones before it invalid.
+func (s Secret) Signer(id string, a Account, generation int) (nkeys.KeyPair, error) {
+	return s.key(id, fmt.Sprintf("signer %s %d", a, generation))
+}
+
+// A Credential is to be issued.
+type Credential struct {
+	Role Role
+	// Name is the name of the person, the id of the executor, or the service.
+	Name string
+	// Account is the public key of the account.
+	Account string
+	// Mailbox is the mailbox of an executor.
+	Mailbox string
+	// Expires is when it becomes invalid; zero means never.
+	Expires time.Time
+}
+
+// Issue returns a credential as the content of a credentials file.
+func Issue(signer nkeys.KeyPair, c Credential) ([]byte, error) {
+	if !document.ValidName(c.Name) {
+		return nil, fmt.Errorf("%q is not a name: it must match %s", c.Name, document.NamePattern)
+	}
+	key, err := nkeys.CreateUser()
+	if err != nil {
+		return nil, err
+	}
+	defer key.Wipe()
+	public, err := key.PublicKey()
+	if err != nil {
+		return nil, err
+	}
+	claims := jwt.NewUserClaims(public)
+	claims.Name, claims.IssuerAccount = c.Name, c.Account
+	claims.SetScoped(true)
+	claims.Tags.Add(TagRole + ":" + string(c.Role))
+	if c.Mailbox != "" {
+		claims.Tags.Add(TagMailbox + ":" + c.Mailbox)
+	}
+	if !c.Expires.IsZero() {
+		claims.Expires = c.Expires.Unix()
+	}
+	token, err := claims.Encode(signer)
+	if err != nil {
+		return nil, fmt.Errorf("sign the credential of %s %s: %w", c.Role, c.Name, err)
+	}
+	seed, err := key.Seed()
+	if err != nil {
+		return nil, err
+	}
+	return jwt.FormatUserConfig(token, seed)
+}
+
+// TagRole is the tag with the role, for its holder; the server goes by the key that signed the credential.
+const TagRole = "role"
+
+// A Holder is whom a credential is for, according to itself.
+type Holder struct {
+	Role    Role
+	Name    string
+	Expires time.Time
+}
+
+// Read returns the holder of a credentials file. ok is false if Dagyo has not issued it.
+func Read(file []byte) (h Holder, ok bool, err error) {
+	token, err := jwt.ParseDecoratedJWT(file)
+	if err != nil {
+		return h, false, err
+	}
+	claims, err := jwt.DecodeUserClaims(token)
+	if err != nil {
+		return h, false, err
+	}
+	if claims.Expires > 0 {
+		h.Expires = time.Unix(claims.Expires, 0)
+	}
+	h.Name = claims.Name
+	for _, r := range Roles() {
+		if slices.Contains(claims.Tags, TagRole+":"+string(r)) {
+			h.Role = r
+		}
+	}
+	return h, h.Role != "", nil
+}

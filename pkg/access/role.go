@@ -1,0 +1,179 @@
+package access
+
+import (
+	"slices"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+)
+
+// A Role is what a credential is for.
+type Role string
+
+// The roles of persons and their programs. Each has the rights of those before it, but a viewer.
+const (
+	Viewer    Role = "viewer"    // reads events, statuses and the catalogue
+	User      Role = "user"      // submits, feeds, reads and cancels flows
+	Publisher Role = "publisher" // also changes the catalogue
+	Operator  Role = "operator"  // also cancels the flows of others
+)
+
+// The roles of Dagyo's own processes.
+const (
+	Executor   Role = "executor"
+	Validator  Role = "validator"
+	Planner    Role = "planner"
+	Spawner    Role = "spawner"
+	Aggregator Role = "panic-aggregator"
+)
+
+// Roles returns all roles.
+func Roles() []Role {
+	return append(Persons(), Executor, Validator, Planner, Spawner, Aggregator)
+}
+
+// Persons returns the roles of persons.
+func Persons() []Role { return []Role{Viewer, User, Publisher, Operator} }
+
+// Services returns the roles of services.
+func Services() []Role { return []Role{Validator, Planner, Spawner, Aggregator} }
+
+// An Account is one of the two accounts of a tenant.
+type Account string
+
+// The accounts of a tenant.
+const (
+	Events Account = "events"
+	Edges  Account = "edges"
+)
+
+// Accounts returns the accounts in which a role has rights.
+func (r Role) Accounts() []Account {
+	if slices.Contains(Services(), r) {
+		return []Account{Events, Edges}
+	}
+	return []Account{Edges}
+}
+
+// Templates that the server replaces by what the credential says.
+const (
+	self    = "{{name()}}"
+	mailbox = "{{tag(" + TagMailbox + ")}}"
+)
+
+// TagMailbox is the tag of an executor's credential that names its mailbox's consumer.
+const TagMailbox = "mailbox"
+
+// A Right is a set of subjects that roles may publish on or subscribe to.
+type Right struct {
+	Account   Account
+	Roles     []Role
+	Publish   []string
+	Subscribe []string
+	Why       string
+}
+
+var (
+	drivers    = []Role{User, Publisher, Operator}
+	publishers = []Role{Publisher, Operator}
+	readers    = append(slices.Clone(drivers), Executor)
+)
+
+// Rights returns what each role may do. Whatever is not in it is refused.
+func Rights() []Right {
+	return append(append(rightsOfPersons(), rightsOfExecutors()...), rightsOfServices()...)
+}
+
+func rightsOfPersons() []Right {
+	return []Right{
+		{Edges, Persons(), nil, []string{InboxPrefix(User, self) + ".>"}, "answers to own requests"},
+		{Edges, Persons(), append(proven("ask.>"), "$SRV.PING", "$SRV.PING.>", "$SRV.INFO.>", "$SRV.STATS.>"), nil, "ask the services"},
+		{Edges, Persons(), nil, heard, "hear events"},
+		{
+			Edges, Persons(),
+			[]string{"$JS.API.DIRECT.GET." + contract.StreamEvents, "$JS.API.DIRECT.GET." + contract.StreamEvents + ".>", "$JS.API.STREAM.INFO." + contract.StreamEvents},
+			nil, "read stored events",
+		},
+		{
+			Edges, Persons(), append(readsObjects, "$O."+contract.BucketData+".>"), nil,
+			"store and read the data of large events",
+		},
+		{Edges, drivers, proven(string(contract.TypeFlowSubmit), string(contract.TypeFlowCancel)), nil, "submit and cancel flows"},
+		{Edges, drivers, []string{contract.ClientSubjects, contract.ReleaseSubjects}, nil, "signs of life, and the end of reading"},
+		{
+			Edges, publishers,
+			proven(string(contract.TypeProgdefApply), string(contract.TypeProgdefRemove), string(contract.TypeTypeApply)), nil,
+			"change the catalogue",
+		},
+		{
+			Edges, readers, []string{"edges.*.*.frame.*.*", "edges.*.*.credit.*", "direct.*.*.*", "$JS.API.DIRECT.GET.*.edges.>", "$JS.API.STREAM.INFO.*"},
+			[]string{"edges.*.*.credit.*", "direct.*.*.*"}, "write and read edges",
+		},
+	}
+}
+
+func rightsOfExecutors() []Right {
+	stop := []string{"edges.*.*.stop", "edges.*.*.last-stop"}
+	box := "JOBS." + mailbox
+	return []Right{
+		{Edges, []Role{Executor}, nil, []string{InboxPrefix(Executor, self) + ".>"}, "answers to own requests"},
+		{
+			Edges, []Role{Executor},
+			[]string{
+				"by." + self + ".job.started.*.*", "by." + self + ".job.done.*.*", "by." + self + ".job.panic.*.*",
+				"by." + self + ".executor.draining.*." + self, contract.NameSubject(self),
+			},
+			nil, "say what happens to its jobs and to itself",
+		},
+		{Edges, []Role{Executor}, []string{contract.HealthSubjects}, stop, "signs of life of its jobs, and their stops"},
+		{
+			Edges, []Role{Executor},
+			[]string{"$JS.API.CONSUMER.MSG.NEXT." + box, "$JS.ACK." + box + ".>", "$JS.ACK.*.*." + box + ".>"}, nil,
+			"take jobs off its mailbox",
+		},
+		{
+			Edges, []Role{Executor},
+			[]string{"$JS.API.DIRECT.GET." + contract.StreamEvents + ".by.*.job.started.*.*", "$JS.API.STREAM.MSG.GET." + contract.StreamLeases},
+			nil, "read who has started a job, and who has its name",
+		},
+	}
+}
+
+// heard are the subjects of all events that anybody may hear.
+var heard = []string{"flow.*.*", "job.*.*.*", "executor.*.*.*", "progdef.*.*", "type.*.*", "deadletter", "deadletter.*"}
+
+// readsObjects are the requests with which the data of a large event is read.
+var readsObjects = []string{
+	"$JS.API.STREAM.INFO.OBJ_" + contract.BucketData, "$JS.API.STREAM.MSG.GET.OBJ_" + contract.BucketData,
+	"$JS.API.DIRECT.GET.OBJ_" + contract.BucketData + ".>", "$JS.API.DIRECT.GET.OBJ_" + contract.BucketData,
+}
+
+// proven returns commands or questions in both forms: from anybody, and from the person whose name is a token.
+func proven(subjects ...string) (out []string) {
+	for _, s := range subjects {
+		out = append(out, s, "by."+self+"."+s)
+	}
+	return out
+}
+
+// InboxPrefix is the prefix of the subjects on which a role gets its answers.
+func InboxPrefix(r Role, name string) string {
+	switch {
+	case r == Executor:
+		return "_INBOX.executor." + name
+	case slices.Contains(Services(), r):
+		return "_INBOX.service." + string(r)
+	}
+	return "_INBOX.person." + name
+}
+
+// Permissions returns the subjects that a role may publish on and subscribe to in an account.
+func Permissions(r Role, a Account) (publish, subscribe []string) {
+	for _, right := range Rights() {
+		if right.Account == a && slices.Contains(right.Roles, r) {
+			publish, subscribe = append(publish, right.Publish...), append(subscribe, right.Subscribe...)
+		}
+	}
+	slices.Sort(publish)
+	slices.Sort(subscribe)
+	return slices.Compact(publish), slices.Compact(subscribe)
+}
