@@ -2,10 +2,13 @@ package broker
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
@@ -49,10 +52,24 @@ func (a Access) Validate() error {
 	return nil
 }
 
-func (a Access) options() []nats.Option {
+func (a Access) options(credentials []byte) ([]nats.Option, error) {
 	var out []nats.Option
-	if a.Creds != "" {
-		out = append(out, nats.UserCredentials(a.Creds))
+	switch {
+	case credentials != nil:
+		out = append(out, nats.UserCredentialBytes(credentials))
+	case a.Creds != "":
+		var err error
+		if credentials, err = os.ReadFile(a.Creds); err != nil {
+			return nil, fmt.Errorf("read the NATS credentials: %w", err)
+		}
+		out = append(out, nats.UserCredentials(a.Creds)) // it may be replaced while we are connected
+	}
+	prefix, err := inboxOf(credentials)
+	if err != nil {
+		return nil, fmt.Errorf("read the NATS credentials%s: %w", at(a.Creds), err)
+	}
+	if prefix != "" {
+		out = append(out, nats.CustomInboxPrefix(prefix))
 	}
 	if a.CA != "" {
 		out = append(out, nats.RootCAs(a.CA))
@@ -60,7 +77,42 @@ func (a Access) options() []nats.Option {
 	if a.Cert != "" {
 		out = append(out, nats.ClientCert(a.Cert, a.Key))
 	}
-	return out
+	return out, nil
+}
+
+// Inbox returns the prefix of the subjects on which answers arrive, "" for that of NATS.
+func (a Access) Inbox() (string, error) {
+	if a.Creds == "" {
+		return "", nil
+	}
+	credentials, err := os.ReadFile(a.Creds)
+	if err != nil {
+		return "", fmt.Errorf("read the NATS credentials: %w", err)
+	}
+	prefix, err := inboxOf(credentials)
+	if err != nil {
+		return "", fmt.Errorf("read the NATS credentials in %s: %w", a.Creds, err)
+	}
+	return prefix, nil
+}
+
+func inboxOf(credentials []byte) (string, error) {
+	if credentials == nil {
+		return "", nil
+	}
+	holder, ours, err := access.Read(credentials)
+	if err != nil || !ours {
+		return "", err
+	}
+	return access.InboxPrefix(holder.Role, holder.Name), nil
+}
+
+// at returns where something is, for a message.
+func at(path string) string {
+	if path == "" {
+		return ""
+	}
+	return " in " + path
 }
 
 // Redact removes users, passwords and tokens from a list of NATS URLs for display. A password may contain any

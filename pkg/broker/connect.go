@@ -35,6 +35,8 @@ type Options struct {
 	// Name is shown in the server's connection list.
 	Name string
 	Access
+	// Credentials is the content of a NATS credentials file, to be used instead of Access.Creds.
+	Credentials []byte
 	// Wait limits the first connection attempt; 0 waits until the context ends.
 	Wait time.Duration
 	// Extra options for special cases, such as callbacks on disconnect.
@@ -77,7 +79,11 @@ func Connect(ctx context.Context, o Options) (*Link, error) {
 	if err := o.Access.Validate(); err != nil {
 		return nil, err
 	}
-	nc, err := nats.Connect(o.URL, options(o)...)
+	set, err := options(o)
+	if err != nil {
+		return nil, err
+	}
+	nc, err := nats.Connect(o.URL, set...)
 	if bad := new(url.Error); errors.As(err, &bad) { // it contains the URL with the password
 		return nil, fmt.Errorf("%s is not a NATS URL or a list of them: "+
 			"in a password, write %%, / and @ as %%25, %%2F and %%40", Redact(o.URL))
@@ -102,7 +108,7 @@ func Connect(ctx context.Context, o Options) (*Link, error) {
 	return &Link{Conn: nc, JS: js}, nil
 }
 
-func options(o Options) []nats.Option {
+func options(o Options) ([]nats.Option, error) {
 	opts := []nats.Option{
 		nats.Name(o.Name),
 		nats.MaxReconnects(-1),
@@ -116,7 +122,8 @@ func options(o Options) []nats.Option {
 		nats.RetryOnFailedConnect(true),
 		nats.IgnoreAuthErrorAbort(),
 	}
-	return append(append(opts, o.Access.options()...), o.Extra...)
+	access, err := o.Access.options(o.Credentials)
+	return append(append(opts, access...), o.Extra...), err
 }
 
 var errNoServer = errors.New("no server answers")

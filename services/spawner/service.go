@@ -31,6 +31,8 @@ type Config struct {
 	Queue string
 	// Access holds the paths of the NATS credentials as executors see them.
 	Access broker.Access
+	// Issue returns the content of a credentials file for an executor. If it is nil, all executors use Access.
+	Issue func(executor, mailbox string) ([]byte, error)
 	// ReconcileEvery is the interval between two comparisons of EVENTS with the running executors of the backend.
 	ReconcileEvery time.Duration
 }
@@ -121,9 +123,16 @@ func (w *wiring) perform(
 // start starts an executor. An executor that can never start as its progdef requires counts as started and exited at
 // once, so that the verdict of its flow contains the reason.
 func (w *wiring) start(ctx context.Context, d *contract.ExecutorStarted, p progdef.Pinned) error {
+	var credentials []byte
+	if w.config.Issue != nil {
+		var err error
+		if credentials, err = w.config.Issue(d.Executor, contract.MailboxConsumer(d.Progdef, d.Revision)); err != nil {
+			return fmt.Errorf("issue the credentials of executor %s: %w", d.Executor, err)
+		}
+	}
 	err := w.backend.Start(ctx, backend.Spec{
 		Executor: d.Executor, Progdef: d.Progdef, Revision: d.Revision,
-		Document: p.Document, Env: w.environment(d, p),
+		Document: p.Document, Env: w.environment(d, p), Credentials: credentials,
 	})
 	var never *backend.StartError
 	if !errors.As(err, &never) {

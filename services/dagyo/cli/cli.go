@@ -169,8 +169,11 @@ type app struct {
 	reported bool
 	// began is true once the arguments are validated.
 	began bool
-	// explicit is true if the user set the address of the server.
+	// explicit is true if the user set the address of the server, or named a context.
 	explicit bool
+	// context is the name of the context to use, "" for the selected one.
+	context  string
+	connects bool
 }
 
 // fail prints an error, and returns its exit code.

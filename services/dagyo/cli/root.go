@@ -53,6 +53,8 @@ Start Dagyo and keep it running:         dagyo up`,
 	f.StringVarP(&a.server, "server", "s", cmp.Or(a.Env(envServer), client.DefaultURL),
 		"URL of the NATS server, or several URLs separated by commas (environment: "+envServer+")")
 	f.Lookup("server").DefValue = broker.Redact(a.server) // the help shows it
+	f.StringVar(&a.context, "context", a.Env(envContext),
+		"context with the server and the credentials to use (environment: "+envContext+")")
 	f.StringVarP(&a.output, "output", "o", outputText, "output format: text or json")
 	f.StringVar(&a.logLevel, "log-level", "",
 		"level of the log on standard error: trace, debug, info, warn, error or off")
@@ -78,7 +80,7 @@ Start Dagyo and keep it running:         dagyo up`,
 		a.progdefCommand(), a.typesCommand(), a.conformanceCommand(),
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),
 		a.aggregatorCommand(), a.healthCommand(), a.eventsCommand(), a.executorCommand(), a.execCommand(), a.superviseCommand(),
-		a.schemaCommand(), a.versionCommand(),
+		a.contextCommand(), a.schemaCommand(), a.versionCommand(),
 		topic("exit-codes", "Exit codes", exitCodes),
 		topic("records", "Files of inputs and outputs, and their formats", recordsHelp),
 	)
@@ -95,6 +97,9 @@ Start Dagyo and keep it running:         dagyo up`,
 
 // connect connects to the server that the flags name.
 func (a *app) connect(ctx context.Context) (*client.Client, error) {
+	if err := a.locate(); err != nil {
+		return nil, err
+	}
 	c, err := client.Connect(ctx, client.Options{URL: a.server, Access: a.access, Source: a.source()})
 	if errors.Is(err, client.ErrNoServer) {
 		return nil, fmt.Errorf("%w: start one with `dagyo up`, or set its address with --server", err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/dagyo/client"
@@ -305,7 +306,7 @@ func (a *app) startOwn(ctx context.Context, in interrupts) (*own, error) {
 	if o.local, err = a.startIn(ctx, in, dir.path); err != nil {
 		return nil, errors.Join(err, dir.remove())
 	}
-	o.client, err = client.Connect(ctx, client.Options{URL: o.local.URL(), Source: a.source()})
+	o.client, err = client.Connect(ctx, client.Options{URL: o.local.URL(), Access: broker.Access{Creds: o.local.Credentials()}, Source: a.source()})
 	if err != nil {
 		return nil, errors.Join(err, o.end(ctx, in))
 	}

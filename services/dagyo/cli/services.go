@@ -52,6 +52,9 @@ func (a *app) serve(
 	}
 	ctx, stop := a.untilInterrupt(ctx)
 	defer stop()
+	if err := a.locate(); err != nil {
+		return err
+	}
 	log.Info().Str("service", name).Str("server", broker.Redact(a.server)).Msg("connecting")
 	link, err := broker.Connect(ctx, broker.Options{URL: a.server, Name: name, Access: a.access})
 	if err == nil {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/services/dagyo/contexts"
 	"github.com/dagyo/dagyo/services/dagyo/embedded"
 	"github.com/dagyo/dagyo/services/dagyo/local"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
@@ -66,7 +69,10 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		return err
 	}
 	in.together(true) // until the number of running flows is known
-	err = a.tellUp(l, o.data)
+	name, err := a.remember(l, o.data)
+	if err == nil {
+		err = a.tellUp(l, o.data, name)
+	}
 	if err == nil {
 		select {
 		case <-in.first:
@@ -84,14 +90,32 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	}))
 }
 
+// remember stores how to connect as a context: that of the default data directory is "dagyo".
+func (a *app) remember(l *local.Local, data string) (name string, err error) {
+	name = "dagyo"
+	if data != a.dataDir() {
+		name += "-" + contexts.NameOf(filepath.Base(data))
+	}
+	c := contexts.Context{
+		Name: name, URL: l.URL(), Description: "dagyo up, data in " + data, Access: broker.Access{Creds: l.Credentials()},
+	}
+	if err := absolute(&c.Access); err != nil {
+		return "", err
+	}
+	if c.Inbox, err = c.Access.Inbox(); err != nil {
+		return "", err
+	}
+	return name, a.addContext(c)
+}
+
 // tellUp prints that Dagyo is up, and how to use it.
-func (a *app) tellUp(l *local.Local, data string) error {
+func (a *app) tellUp(l *local.Local, data, context string) error {
 	if a.json() {
-		return a.printJSON(map[string]string{"server": l.URL(), "data": data})
+		return a.printJSON(map[string]string{"server": l.URL(), "data": data, "creds": l.Credentials(), "context": context})
 	}
 	try := "dagyo run FLOW.json"
-	if l.URL() != "nats://127.0.0.1:4222" {
-		try = "dagyo --server " + l.URL() + " run FLOW.json"
+	if selected, err := a.contexts().Selected(); err != nil || selected != context {
+		try = "dagyo --context " + context + " run FLOW.json"
 	}
 	_, err := fmt.Fprintf(a.Out, "dagyo is up at %s, data in %s; try `%s`, stop with Ctrl-C\n",
 		l.URL(), data, try)

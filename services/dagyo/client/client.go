@@ -28,6 +28,8 @@ type Options struct {
 	URL string
 	// Access holds the files with the NATS credentials.
 	Access broker.Access
+	// Credentials is the content of a NATS credentials file, to be used instead of Access.Creds.
+	Credentials []byte
 	// Source is the CloudEvents source of published events, such as "/dagyo/cli/ada".
 	Source string
 }
@@ -43,7 +45,7 @@ type Client struct {
 // survives restarts of the server. The caller must close the client.
 func Connect(ctx context.Context, o Options) (*Client, error) {
 	link, err := broker.Connect(ctx, broker.Options{
-		URL: o.URL, Access: o.Access, Name: "dagyo", Wait: connectWait,
+		URL: o.URL, Access: o.Access, Credentials: o.Credentials, Name: "dagyo", Wait: connectWait,
 		Extra: []nats.Option{nats.RetryOnFailedConnect(false), nats.ErrorHandler(ignore)},
 	})
 	if errors.Is(err, nats.ErrNoServers) {

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rs/zerolog"
+
+	"github.com/dagyo/dagyo/services/dagyo/keyring"
 )
 
 // MaxPayload is the maximum size of a message in bytes.
@@ -24,13 +27,15 @@ const startTimeout = time.Minute
 
 // Options are the address and the data directory of a server.
 type Options struct {
-	// Host defaults to 127.0.0.1: the server has no authentication, so only local clients may connect.
+	// Host defaults to 127.0.0.1.
 	Host string
 	// Port is DefaultPort if 0.
 	Port int
 	// Dir holds the streams. One server at a time may use it.
 	Dir string
-	Log zerolog.Logger
+	// Trust is what credentials are checked against. Without it, everybody who can connect may do everything.
+	Trust *keyring.Trust
+	Log   zerolog.Logger
 }
 
 // A Server is a running nats-server.
@@ -40,7 +45,11 @@ type Server struct {
 
 // Start starts a server and returns once clients can connect and JetStream is available.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	ns, err := server.NewServer(options(o))
+	set, err := options(o)
+	if err != nil {
+		return nil, fmt.Errorf("start NATS: %w", err)
+	}
+	ns, err := server.NewServer(set)
 	if err != nil {
 		return nil, fmt.Errorf("start NATS: %w", err)
 	}
@@ -55,7 +64,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-func options(o Options) *server.Options {
+func options(o Options) (*server.Options, error) {
 	out := &server.Options{
 		ServerName: "dagyo", Host: o.Host, Port: o.Port, NoSigs: true,
 		JetStream: true, StoreDir: o.Dir, MaxPayload: MaxPayload,
@@ -66,7 +75,17 @@ func options(o Options) *server.Options {
 	if out.Port == 0 {
 		out.Port = DefaultPort
 	}
-	return out
+	if o.Trust == nil {
+		return out, nil
+	}
+	resolver := &server.MemAccResolver{}
+	for key, claims := range o.Trust.Accounts {
+		if err := resolver.Store(key, claims); err != nil {
+			return nil, err
+		}
+	}
+	out.TrustedOperators, out.SystemAccount, out.AccountResolver = []*jwt.OperatorClaims{o.Trust.Operator}, o.Trust.System, resolver
+	return out, nil
 }
 
 // awaitReady waits until the server is ready. It returns at once if the server reports that it cannot start.

@@ -12,9 +12,11 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/embedded"
+	"github.com/dagyo/dagyo/services/dagyo/keyring"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
@@ -49,6 +51,8 @@ type Config struct {
 type Local struct {
 	config   Config
 	lock     *os.File
+	keys     *keyring.Keyring
+	person   []byte // the credentials of who started it
 	server   *embedded.Server
 	client   *client.Client
 	services map[string]*running
@@ -79,14 +83,17 @@ func Start(ctx context.Context, c Config) (*Local, error) {
 }
 
 func (l *Local) start(ctx context.Context) error {
-	var err error
+	trust, err := l.openKeys()
+	if err != nil {
+		return err
+	}
 	l.server, err = embedded.Start(ctx, embedded.Options{
-		Port: l.config.Port, Dir: filepath.Join(l.config.Dir, "nats"), Log: l.config.Log,
+		Port: l.config.Port, Dir: filepath.Join(l.config.Dir, "nats"), Trust: trust, Log: l.config.Log,
 	})
 	if err != nil {
 		return err
 	}
-	l.client, err = client.Connect(ctx, client.Options{URL: l.URL(), Source: l.config.Source})
+	l.client, err = client.Connect(ctx, client.Options{URL: l.URL(), Credentials: l.person, Source: l.config.Source})
 	if err != nil {
 		return err
 	}
@@ -142,7 +149,7 @@ func (l *Local) Failed() <-chan error { return l.failed }
 
 func (l *Local) startServices(ctx context.Context) error {
 	s := l.config.Services
-	s.Spawner.Queue = l.URL()
+	s.Spawner.Queue, s.Spawner.Issue = l.URL(), l.issue
 	open := func() (backend.Backend, error) {
 		b, err := l.backend()
 		if err != nil {
@@ -174,9 +181,7 @@ func (l *Local) startServices(ctx context.Context) error {
 func (l *Local) startService(
 	ctx context.Context, name string, run func(context.Context, *broker.Link) error,
 ) error {
-	link, err := broker.Connect(ctx, broker.Options{
-		URL: l.URL(), Name: name, Wait: startTimeout,
-	})
+	link, err := l.connect(ctx, access.Role(name))
 	if err != nil {
 		return fmt.Errorf("start the %s: %w", name, err)
 	}

@@ -19,6 +19,12 @@ type table struct {
 	widths   []int
 }
 
+// Table writes rows under a heading.
+func Table(w io.Writer, heading []string, rows [][]string) {
+	t := table{w: w, heading: heading}
+	t.add(rows)
+}
+
 // add writes some rows, below the heading the first time.
 func (t *table) add(rows [][]string) {
 	if t.widths == nil {

@@ -21,6 +21,9 @@ type Spec struct {
 	Document progdef.Document `json:"document"`
 	// Env holds the variables that Dagyo adds to the progdef's environment (DAGYO_*).
 	Env map[string]string `json:"env"`
+	// Credentials is the content of the executor's NATS credentials file, nil if Env names one. The backend puts it where
+	// only the executor can read it.
+	Credentials []byte `json:"-"`
 }
 
 // An Instance is an executor of the backend.

@@ -24,6 +24,7 @@ func (h home) instance() string      { return filepath.Join(string(h), "instance
 func (h home) lock() string          { return filepath.Join(string(h), "lock") }
 func (h home) claim() string         { return filepath.Join(string(h), "claim") }
 func (h home) exit() string          { return filepath.Join(string(h), "exit.json") }
+func (h home) credentials() string   { return filepath.Join(string(h), "nats.creds") }
 func (h home) log() string           { return filepath.Join(string(h), "log") }
 func (h home) supervisorLog() string { return filepath.Join(string(h), "supervisor.log") }
 
@@ -201,6 +202,11 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
+	return writeFile(path, b)
+}
+
+// writeFile stores a file completely or not at all. Only its owner can read it.
+func writeFile(path string, b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".write-*") // mode 0600
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/spawner/backend"
@@ -36,7 +37,7 @@ type order struct {
 }
 
 // resolve turns a spec into an order. If that is impossible, the error is a *backend.StartError.
-func (c Config) resolve(spec backend.Spec) (order, error) {
+func (c Config) resolve(spec backend.Spec, h home) (order, error) {
 	env, err := c.environ(spec)
 	if err != nil {
 		return order{}, err
@@ -59,6 +60,9 @@ func (c Config) resolve(spec backend.Spec) (order, error) {
 			return order{}, refused(cannotRun(command[0], err))
 		}
 		o.Args = command
+	}
+	if spec.Credentials != nil {
+		env[contract.EnvCreds] = h.credentials()
 	}
 	o.Env = env.List()
 	return o, nil

@@ -35,11 +35,11 @@ func (b *Backend) Start(ctx context.Context, spec backend.Spec) error {
 	if claimed, err := h.claimed(); err != nil || claimed {
 		return err
 	}
-	o, err := b.cfg.resolve(spec)
+	o, err := b.cfg.resolve(spec, h)
 	if err != nil {
 		return err
 	}
-	if err := b.start(ctx, h, o); err != nil {
+	if err := b.start(ctx, h, o, spec.Credentials); err != nil {
 		return fmt.Errorf("starting executor %s: %w", spec.Executor, err)
 	}
 	return nil
@@ -63,9 +63,14 @@ func (b *Backend) endStart(executor string) {
 	}
 }
 
-func (b *Backend) start(ctx context.Context, h home, o order) error {
+func (b *Backend) start(ctx context.Context, h home, o order, credentials []byte) error {
 	if err := b.makeHome(h, o.Instance); err != nil {
 		return err
+	}
+	if credentials != nil {
+		if err := writeFile(h.credentials(), credentials); err != nil {
+			return err
+		}
 	}
 	answers, err := b.launch(h, o)
 	if err != nil {

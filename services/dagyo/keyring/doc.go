@@ -1,0 +1,11 @@
+// Package keyring keeps the keys of an installation in a folder: those of the operator, the secrets that the keys of
+// accounts and roles are derived from, and the tenants. Files are readable by their owner only.
+//
+//	operator.nk         the operator's seed; it signs accounts
+//	system.nk           the seed of the server's own account
+//	accounts.secret     the identities of accounts are derived from it
+//	roles/ROLE.secret   the keys that sign credentials of the role, in every tenant
+//	tenants/NAME.json   the tenants
+//
+// Whoever may only issue credentials of one role needs only the file of that role, and the tenants.
+package keyring

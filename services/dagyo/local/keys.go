@@ -1,0 +1,87 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dagyo/dagyo/pkg/access"
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/services/dagyo/keyring"
+)
+
+// keysDir is the folder of the keys in the data directory, personFile the credentials of who started Dagyo.
+const (
+	keysDir    = "keys"
+	personFile = "dagyo.creds"
+)
+
+// openKeys opens the keys in the data directory, and issues the credentials of who started Dagyo.
+func (l *Local) openKeys() (*keyring.Trust, error) {
+	var err error
+	if l.keys, err = keyring.Open(filepath.Join(l.config.Dir, keysDir)); err != nil {
+		return nil, err
+	}
+	trust, err := l.keys.Trust()
+	if err != nil {
+		return nil, err
+	}
+	l.person, err = l.keys.Issue(keyring.DefaultTenant, access.Edges, access.Credential{Role: access.Operator, Name: person(l.config.Source)})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(l.Credentials(), l.person, 0o600); err != nil {
+		return nil, fmt.Errorf("write the credentials: %w", err)
+	}
+	return &trust, nil
+}
+
+// person returns a name for the user that a source such as "/dagyo/cli/ada" ends in.
+func person(source string) string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(source[strings.LastIndexByte(source, '/')+1:]))
+	if name == "" {
+		return "me"
+	}
+	return name[:min(len(name), 63)]
+}
+
+// Credentials is the file with the credentials of who started Dagyo.
+func (l *Local) Credentials() string { return filepath.Join(l.config.Dir, keysDir, personFile) }
+
+// connect connects a service to the accounts of the tenant.
+func (l *Local) connect(ctx context.Context, r access.Role) (*broker.Link, error) {
+	links := make(map[access.Account]*broker.Link)
+	for _, a := range r.Accounts() {
+		credentials, err := l.keys.Issue(keyring.DefaultTenant, a, access.Credential{Role: r, Name: string(r)})
+		if err == nil {
+			links[a], err = broker.Connect(ctx, broker.Options{
+				URL: l.URL(), Name: string(r), Credentials: credentials, Wait: startTimeout,
+			})
+		}
+		if err != nil {
+			for _, link := range links {
+				if link != nil {
+					link.Close()
+				}
+			}
+			return nil, err
+		}
+	}
+	if len(links) < 2 {
+		return nil, errors.New("a service needs two accounts")
+	}
+	return broker.Join(links[access.Events], links[access.Edges]), nil
+}
+
+// issue returns the credentials of an executor.
+func (l *Local) issue(executor, mailbox string) ([]byte, error) {
+	return l.keys.Issue(keyring.DefaultTenant, access.Edges, access.Credential{Role: access.Executor, Name: executor, Mailbox: mailbox})
+}
