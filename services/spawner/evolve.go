@@ -394,8 +394,7 @@ func (s *State) prove(executor string) {
 	}
 	x.Proved = true
 	if r := s.revisions[x.Mailbox]; r != nil {
-		r.Failures, r.Until, r.Last = 0, time.Time{}, nil
-		r.Refusals, r.Spare = 0, time.Time{}
+		r.forgive()
 	}
 }
 

@@ -32,3 +32,39 @@ func TestStartedJobsAreNotPutOnMailboxesAgain(t *testing.T) {
 		t.Errorf("%+v are put on mailboxes, want greet-1", jobs)
 	}
 }
+
+// A decision that passes over an executor, because its draining is in flight, is due again if the draining fails.
+func TestFailedEffectsAreDecidedAgain(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	s := NewState(DefaultLimits(), nil)
+	mailbox := contract.Mailbox("greet", "r1")
+	for _, e := range []contract.Event{
+		{Type: contract.TypeFlowValidated, Subject: "f"},
+		{Type: contract.TypeFlowPlanned, Subject: "f", Data: planned("f", []string{"greet@r1*1"})},
+		{Type: contract.TypeExecutorStarted, Subject: "x", Data: &contract.ExecutorStarted{Executor: "x", Progdef: "greet", Revision: "r1"}},
+	} {
+		e.Time = now
+		Evolve(s, e)
+	}
+	_, before := Decide(s, keyTend+mailbox, now)
+	draining := contract.Event{
+		Type: contract.TypeExecutorDraining, Subject: "x", Data: &contract.ExecutorDraining{Executor: "x", Progdef: "greet", Revision: "r1"},
+	}
+	if keys := inFlight(s, draining, true); len(keys) > 0 {
+		t.Errorf("%v are due when the draining begins", keys)
+	}
+	if effects, next := Decide(s, keyTend+mailbox, now); len(effects) > 0 || !next.IsZero() {
+		t.Errorf("decided %v, next %v while it is in flight", effects, next)
+	}
+	if keys := inFlight(s, draining, false); !slices.Contains(keys, keyTend+mailbox) {
+		t.Errorf("%v are due when the draining has failed", keys)
+	}
+	if _, after := Decide(s, keyTend+mailbox, now); !after.Equal(before) {
+		t.Errorf("the next decision is at %v, before it was at %v", after, before)
+	}
+	spawned := contract.Event{Type: contract.TypeFlowSpawned, Subject: "f", Data: &contract.FlowSpawned{}}
+	inFlight(s, spawned, true)
+	if keys := inFlight(s, spawned, false); !slices.Contains(keys, keyFlow+"f") {
+		t.Errorf("%v are due when the flow was not spawned", keys)
+	}
+}

@@ -236,6 +236,7 @@ func (s *State) makeCurrent(name string, p progdef.Pinned) {
 	r := s.revision(name, p)
 	r.pin(p)
 	r.current, s.current[name] = true, r
+	r.forgive() // who applies it may have mended what its executors failed of
 	s.settle(r)
 }
 
@@ -256,6 +257,12 @@ func (s *State) forget(mailbox string) {
 	}
 	delete(s.revisions, mailbox)
 	delete(s.short, r)
+}
+
+// forgive forgets the failures of a revision's executors.
+func (r *revision) forgive() {
+	r.Failures, r.Until, r.Last = 0, time.Time{}, nil
+	r.Refusals, r.Spare = 0, time.Time{}
 }
 
 // settle notes whether a revision whose counts have changed has enough executors.
@@ -328,35 +335,50 @@ func (s *State) setDrains(id string, x *executor, drains bool) {
 	}
 }
 
-// inFlight notes that an effect is in flight, or no longer: what it takes is not free for another decision.
-func inFlight(s *State, e contract.Event, begins bool) {
+// inFlight notes that an effect is in flight, or no longer: what it takes is not free for another decision. If that is
+// free again, because the effect failed, the decisions that passed over it are due again.
+func inFlight(s *State, e contract.Event, begins bool) (keys []string) {
 	switch d := e.Data.(type) {
 	case *contract.FlowSpawned:
 		s.queue.Claim(e.Subject, begins)
-		s.settleAll(s.queue.Flow(e.Subject))
+		f := s.queue.Flow(e.Subject)
+		s.settleAll(f)
+		if !begins && f != nil {
+			keys = []string{keyAdmit, keyFlow + e.Subject, keyTell}
+		}
 	case *contract.ExecutorStarted:
-		r := s.revisions[contract.Mailbox(d.Progdef, d.Revision)]
+		mailbox := contract.Mailbox(d.Progdef, d.Revision)
+		r := s.revisions[mailbox]
 		if begins && r != nil && s.executors[d.Executor] == nil && !s.gone.known[d.Executor] {
 			s.starting[d.Executor] = r
 			r.pool.Live++
 			s.settle(r)
-		} else {
-			s.started(d.Executor)
+		} else if s.started(d.Executor) && !begins {
+			keys = changed(mailbox)
 		}
 	case *contract.ExecutorDraining:
-		if x := s.executors[d.Executor]; x != nil {
-			s.setDrains(d.Executor, x, begins || x.Draining)
+		x := s.executors[d.Executor]
+		if x == nil {
+			break
+		}
+		s.setDrains(d.Executor, x, begins || x.Draining)
+		if !begins && !x.Draining {
+			keys = changed(x.Mailbox)
 		}
 	}
+	return keys
 }
 
-// started notes that the start of an executor is no longer in flight.
-func (s *State) started(id string) {
-	if r := s.starting[id]; r != nil {
-		delete(s.starting, id)
-		r.pool.Live--
-		s.settle(r)
+// started notes that the start of an executor is no longer in flight, and reports whether it was.
+func (s *State) started(id string) bool {
+	r := s.starting[id]
+	if r == nil {
+		return false
 	}
+	delete(s.starting, id)
+	r.pool.Live--
+	s.settle(r)
+	return true
 }
 
 // settleAll settles the revisions that a flow of the queue needs, if there is one.

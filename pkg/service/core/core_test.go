@@ -155,6 +155,24 @@ func TestStaleEffectsAreDecidedAgain(t *testing.T) {
 	b.want("")
 }
 
+// When an effect is no longer in flight, the service says which other decisions had to do without what it would use.
+func TestKeysThatPassedOverAnEffectAreDecidedAgain(t *testing.T) {
+	b := newBench(t)
+	b.logic.InFlight = func(s *toy, e contract.Event, begins bool) []string {
+		if begins || e.Type != contract.TypeFlowPlanned {
+			return nil
+		}
+		s.open["g"] = b.now // passed over while f was in flight
+		return []string{"g"}
+	}
+	b.Lead(true)
+	b.event(contract.TypeFlowValidated, "f")
+	f := b.want("act.note f+flow.planned f")[0]
+	b.Finish(Result{task: f, failed: &f.effects[1], Err: &staleError{seq: b.seq + 1}})
+	b.event(contract.TypeFlowCleaned, "f")
+	b.want("act.note g+flow.planned g")
+}
+
 func TestTimeComesFromTheBroker(t *testing.T) {
 	b := newBench(t)
 	b.Lead(true)

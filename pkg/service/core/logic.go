@@ -39,8 +39,9 @@ type Logic[S any] struct {
 	Open func(S) []string
 	// InFlight notes that an effect is in flight, or that it no longer is: what it will use is not free for another
 	// decision. An effect may still be in flight for a moment after its event was folded. Only the state of a leader
-	// has effects in flight. May be nil.
-	InFlight func(s S, effect contract.Event, begins bool)
+	// has effects in flight. When one ends without its event, InFlight returns the keys whose decisions took it into
+	// account. May be nil.
+	InFlight func(s S, effect contract.Event, begins bool) (keys []string)
 	// Snapshot converts the state to and from its stored form.
 	Snapshot Snapshot[S]
 }

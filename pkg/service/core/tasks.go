@@ -107,7 +107,9 @@ func (c *Core[S]) noteIntent(t *Task, begins bool) {
 		return
 	}
 	for _, e := range t.intent {
-		c.logic.InFlight(c.State, e, begins)
+		for _, key := range c.logic.InFlight(c.State, e, begins) {
+			c.touch(key)
+		}
 	}
 }
 
