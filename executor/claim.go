@@ -99,7 +99,7 @@ func (x *executor) serveJob(ctx context.Context, m *nats.Msg, stuck chan<- struc
 		_ = x.link.Publish(m.Reply, []byte("+TERM not a job: "+err.Error())) // if lost, the job is delivered again
 		return
 	}
-	ours, err := x.claim(ctx, doc)
+	ours, err := x.claim(ctx, doc, m)
 	if err != nil {
 		x.config.Log.Warn("job not claimed", "flow", doc.Flow, "job", doc.Job, "error", err)
 		return // the next delivery shows whether anyone started it
@@ -134,24 +134,45 @@ func readJob(data []byte) (contract.Job, error) {
 // The acknowledgement follows: if the executor dies before job.started is stored, the job is delivered to
 // another one; if job.started is stored, the next executor that receives the job acknowledges it without
 // running it.
-func (x *executor) claim(ctx context.Context, doc contract.Job) (ours bool, err error) {
+func (x *executor) claim(ctx context.Context, doc contract.Job, delivery *nats.Msg) (ours bool, err error) {
 	e := contract.Event{
 		Type: contract.TypeJobStarted, Subject: doc.Flow, TraceParent: doc.TraceParent,
 		// The ID distinguishes this claim from all others, including those of this executor.
 		ID:   strings.Join([]string{string(contract.TypeJobStarted), doc.Flow, doc.Job, x.config.ID, nuid.Next()}, "."),
 		Data: &contract.JobStarted{Job: doc.Job, Executor: x.config.ID},
 	}
+	if started, err := x.startedBefore(ctx, e.NATSSubject(), delivery); started || err != nil {
+		return false, err
+	}
+	anyone := contract.FromAny(e.NATSSubject())
 	for {
-		err := x.publish(ctx, e)
+		err := x.store(ctx, e, first(anyone))
 		if !broker.SaidBefore(err) {
 			return err == nil, err
 		}
 		// Stored by another executor, or by an earlier try of ours whose answer was lost.
-		before, found, err := x.stored(ctx, e.NATSSubject())
+		before, found, err := x.stored(ctx, anyone)
 		if found {
 			return before.ID == e.ID, nil
 		}
 		// The broker did not answer, or one of its servers is behind.
+		if err := pause(ctx, err); err != nil {
+			return false, err
+		}
+	}
+}
+
+// startedBefore reports whether an executor of the previous version has started a job that is delivered again. Its
+// job.started is on the plain subject, which the condition of ours does not include.
+func (x *executor) startedBefore(ctx context.Context, started string, delivery *nats.Msg) (bool, error) {
+	if meta, err := delivery.Metadata(); err == nil && meta.NumDelivered <= 1 {
+		return false, nil // no executor had it before
+	}
+	for {
+		_, found, err := x.stored(ctx, started)
+		if err == nil {
+			return found, nil
+		}
 		if err := pause(ctx, err); err != nil {
 			return false, err
 		}

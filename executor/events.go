@@ -21,6 +21,15 @@ const (
 	tryPause = 100 * time.Millisecond
 )
 
+// first is the condition that an event is the first one on a subject, which may have wildcards.
+func first(subject string) jetstream.PublishOpt {
+	return jetstream.WithExpectLastSequenceForSubject(0, subject)
+}
+
+// on returns the subject on which this executor publishes what has a plain subject. It begins with the executor's id,
+// so that NATS permissions can prove who publishes.
+func (x *executor) on(subject string) string { return contract.Sender{Name: x.config.ID}.On(subject) }
+
 // say publishes an event unless its subject already has one.
 func (x *executor) say(ctx context.Context, e contract.Event) error {
 	if err := x.publish(ctx, e); !broker.SaidBefore(err) {
@@ -29,12 +38,12 @@ func (x *executor) say(ctx context.Context, e contract.Event) error {
 	return nil
 }
 
-// sayLast publishes an event about a job's end, unless its subject already has one from this executor. Any client may
-// have published there before; only the executor that started the job is believed.
+// sayLast publishes an event about a job's end, unless its subject already has one from this executor. Where permissions
+// do not prevent it, any client may have published there before; it is not believed.
 func (x *executor) sayLast(ctx context.Context, e contract.Event) error {
 	err := x.publish(ctx, e)
 	for broker.SaidBefore(err) {
-		before, found, lookErr := x.stored(ctx, e.NATSSubject())
+		before, found, lookErr := x.stored(ctx, x.on(e.NATSSubject()))
 		switch {
 		case found && before.Source == x.source():
 			return nil
@@ -55,11 +64,11 @@ func (x *executor) source() string { return "/dagyo/executor/" + x.config.ID }
 // ends. broker.SaidBefore reports that the subject already has an event, which may be this one: the answer
 // to an earlier try may have been lost.
 func (x *executor) publish(ctx context.Context, e contract.Event) error {
-	return x.store(ctx, e, jetstream.WithExpectLastSequencePerSubject(0))
+	return x.store(ctx, e, first(x.on(e.NATSSubject())))
 }
 
 func (x *executor) store(ctx context.Context, e contract.Event, how ...jetstream.PublishOpt) error {
-	e.Source = x.source()
+	e.By, e.Source = x.config.ID, x.source()
 	e.Time = time.Now().UTC()
 	m, err := event.Encode(e)
 	if err != nil {
@@ -90,7 +99,8 @@ func pause(ctx context.Context, last error) error {
 	}
 }
 
-// stored returns the event that EVENTS has on a subject; the event is empty if the message is not an event.
+// stored returns the last event that EVENTS has on a subject, which may have wildcards; the event is empty if the message
+// is not an event.
 func (x *executor) stored(ctx context.Context, subject string) (e contract.Event, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
@@ -105,7 +115,7 @@ func (x *executor) stored(ctx context.Context, subject string) (e contract.Event
 	default:
 		return e, false, fmt.Errorf("read %s: status %s", subject, code)
 	}
-	e, err = event.Decode(subject, m.Header, m.Data)
+	e, err = event.Decode(m.Header.Get(jetstream.SubjectHeader), m.Header, m.Data)
 	if err != nil {
 		return contract.Event{}, true, nil // published by any client
 	}

@@ -254,7 +254,7 @@ func (x *executor) sayDraining(ctx context.Context, reason string) {
 			Executor: x.config.ID, Progdef: x.progdef, Revision: x.revision, Reason: reason,
 		},
 	}
-	// If the spawner drains us, it has already published the event.
+	// If the spawner drains us, it has published one of its own.
 	if err := x.say(ctx, e); err != nil {
 		x.config.Log.Warn("cannot publish that this executor is draining", "error", err)
 	}

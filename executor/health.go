@@ -29,7 +29,7 @@ func (x *executor) beat(ctx context.Context) {
 func (x *executor) beatAll(now time.Time, last map[*running]time.Time) {
 	for _, r := range x.due(now, last) {
 		// If the beat is not sent, the aggregator correctly counts the job as silent.
-		_ = x.link.Publish(r.doc.Health, wire.AppendBeat(nil, r.doc.HealthTimeout.D()))
+		_ = x.link.Publish(x.on(r.doc.Health), wire.AppendBeat(nil, r.doc.HealthTimeout.D()))
 	}
 }
 

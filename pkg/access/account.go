@@ -40,7 +40,9 @@ func Bridges() []Bridge {
 	}
 	for _, e := range contract.Table {
 		if e.Command {
-			out = append(out, Bridge{Subject: string(e.Type), Why: "commands"}, Bridge{Subject: "by.*." + string(e.Type), Why: "commands"})
+			for _, s := range e.Patterns() {
+				out = append(out, Bridge{Subject: s, Why: "commands"})
+			}
 		}
 	}
 	for _, s := range heard {

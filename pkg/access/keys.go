@@ -103,6 +103,9 @@ type Holder struct {
 	Expires time.Time
 }
 
+// Inbox is the prefix of the subjects on which the holder gets answers.
+func (h Holder) Inbox() string { return InboxPrefix(h.Role, h.Name) }
+
 // Read returns the holder of a credentials file. ok is false if Dagyo has not issued it.
 func Read(file []byte) (h Holder, ok bool, err error) {
 	token, err := jwt.ParseDecoratedJWT(file)

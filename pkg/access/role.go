@@ -100,6 +100,10 @@ func rightsOfPersons() []Right {
 		{Edges, drivers, proven(string(contract.TypeFlowSubmit), string(contract.TypeFlowCancel)), nil, "submit and cancel flows"},
 		{Edges, drivers, []string{contract.ClientSubjects, contract.ReleaseSubjects}, nil, "signs of life, and the end of reading"},
 		{
+			Edges, []Role{Operator}, []string{contract.Sender{Name: self, Operator: true}.On(string(contract.TypeFlowCancel))}, nil,
+			"cancel the flows of others",
+		},
+		{
 			Edges, publishers,
 			proven(string(contract.TypeProgdefApply), string(contract.TypeProgdefRemove), string(contract.TypeTypeApply)), nil,
 			"change the catalogue",
@@ -119,12 +123,12 @@ func rightsOfExecutors() []Right {
 		{
 			Edges, []Role{Executor},
 			[]string{
-				"by." + self + ".job.started.*.*", "by." + self + ".job.done.*.*", "by." + self + ".job.panic.*.*",
-				"by." + self + ".executor.draining.*." + self, contract.NameSubject(self),
+				by("job.started.*.*"), by("job.done.*.*"), by("job.panic.*.*"), by("executor.draining.*." + self),
+				contract.NameSubject(self),
 			},
 			nil, "say what happens to its jobs and to itself",
 		},
-		{Edges, []Role{Executor}, []string{contract.HealthSubjects}, stop, "signs of life of its jobs, and their stops"},
+		{Edges, []Role{Executor}, []string{by(contract.HealthSubjects)}, stop, "signs of life of its jobs, and their stops"},
 		{
 			Edges, []Role{Executor},
 			[]string{"$JS.API.CONSUMER.MSG.NEXT." + box, "$JS.ACK." + box + ".>", "$JS.ACK.*.*." + box + ".>"}, nil,
@@ -150,10 +154,13 @@ var readsObjects = []string{
 // proven returns commands or questions in both forms: from anybody, and from the person whose name is a token.
 func proven(subjects ...string) (out []string) {
 	for _, s := range subjects {
-		out = append(out, s, "by."+self+"."+s)
+		out = append(out, s, by(s))
 	}
 	return out
 }
+
+// by returns the form of a subject that proves who publishes on it.
+func by(subject string) string { return contract.Sender{Name: self}.On(subject) }
 
 // InboxPrefix is the prefix of the subjects on which a role gets its answers.
 func InboxPrefix(r Role, name string) string {

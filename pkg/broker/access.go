@@ -54,22 +54,17 @@ func (a Access) Validate() error {
 
 func (a Access) options(credentials []byte) ([]nats.Option, error) {
 	var out []nats.Option
-	switch {
-	case credentials != nil:
+	if credentials != nil {
 		out = append(out, nats.UserCredentialBytes(credentials))
-	case a.Creds != "":
-		var err error
-		if credentials, err = os.ReadFile(a.Creds); err != nil {
-			return nil, fmt.Errorf("read the NATS credentials: %w", err)
-		}
+	} else if a.Creds != "" {
 		out = append(out, nats.UserCredentials(a.Creds)) // it may be replaced while we are connected
 	}
-	prefix, err := inboxOf(credentials)
+	holder, ours, err := a.Holder(credentials)
 	if err != nil {
-		return nil, fmt.Errorf("read the NATS credentials%s: %w", at(a.Creds), err)
+		return nil, err
 	}
-	if prefix != "" {
-		out = append(out, nats.CustomInboxPrefix(prefix))
+	if ours {
+		out = append(out, nats.CustomInboxPrefix(holder.Inbox()))
 	}
 	if a.CA != "" {
 		out = append(out, nats.RootCAs(a.CA))
@@ -80,31 +75,19 @@ func (a Access) options(credentials []byte) ([]nats.Option, error) {
 	return out, nil
 }
 
-// Inbox returns the prefix of the subjects on which answers arrive, "" for that of NATS.
-func (a Access) Inbox() (string, error) {
-	if a.Creds == "" {
-		return "", nil
+// Holder returns whom the credentials are for: those in Creds, or the given ones. ok is false if there are none, or if
+// Dagyo has not issued them.
+func (a Access) Holder(credentials []byte) (h access.Holder, ok bool, err error) {
+	if credentials == nil && a.Creds != "" {
+		credentials, err = os.ReadFile(a.Creds)
 	}
-	credentials, err := os.ReadFile(a.Creds)
+	if err == nil && credentials != nil {
+		h, ok, err = access.Read(credentials)
+	}
 	if err != nil {
-		return "", fmt.Errorf("read the NATS credentials: %w", err)
+		err = fmt.Errorf("read the NATS credentials%s: %w", at(a.Creds), err)
 	}
-	prefix, err := inboxOf(credentials)
-	if err != nil {
-		return "", fmt.Errorf("read the NATS credentials in %s: %w", a.Creds, err)
-	}
-	return prefix, nil
-}
-
-func inboxOf(credentials []byte) (string, error) {
-	if credentials == nil {
-		return "", nil
-	}
-	holder, ours, err := access.Read(credentials)
-	if err != nil || !ours {
-		return "", err
-	}
-	return access.InboxPrefix(holder.Role, holder.Name), nil
+	return h, ok, err
 }
 
 // at returns where something is, for a message.

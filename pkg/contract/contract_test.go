@@ -180,13 +180,60 @@ func TestExampleFiles(t *testing.T) {
 
 func TestStreamHoldsEveryEvent(t *testing.T) {
 	// Events of services about flows arrive on a subject with a prefix, and are stored without it.
-	want := []string{"events.>"}
+	want := []string{"events.>", "operator.*.flow.cancel"}
 	for _, e := range contract.Table {
 		if e.Of != contract.OfFlow || e.Command {
 			want = append(want, e.Pattern())
 		}
+		if e.Command || slices.Contains(e.Publishers, "executor") {
+			want = append(want, "by.*."+e.Pattern())
+		}
 	}
 	same(t, "subjects of EVENTS", contract.EventSubjects(), want)
+}
+
+func TestSenders(t *testing.T) {
+	tests := []struct {
+		subject, plain string
+		sender         contract.Sender
+	}{
+		{"flow.submit", "flow.submit", contract.Sender{}},
+		{"by.ada.flow.submit", "flow.submit", contract.Sender{Name: "ada"}},
+		{"operator.ada.flow.cancel", "flow.cancel", contract.Sender{Name: "ada", Operator: true}},
+		{"by.x1.job.done.f.j", "job.done.f.j", contract.Sender{Name: "x1"}},
+		{"by.by.by.x.y", "by.x.y", contract.Sender{Name: "by"}},
+		{"by..flow.submit", "by..flow.submit", contract.Sender{}},
+		{"by.ada", "", contract.Sender{Name: "ada"}},
+		{"bye.ada.flow.submit", "bye.ada.flow.submit", contract.Sender{}},
+	}
+	for _, tt := range tests {
+		sender, plain := contract.SplitSender(tt.subject)
+		if sender != tt.sender || plain != tt.plain {
+			t.Errorf("%s: %+v, %q", tt.subject, sender, plain)
+		}
+		if plain != "" && sender.On(plain) != tt.subject {
+			t.Errorf("%s: %s", tt.subject, sender.On(plain))
+		}
+	}
+	if got := contract.TypeOf("operator.ada.flow.cancel"); got != contract.TypeFlowCancel {
+		t.Errorf("the type of an operator's cancel is %s", got)
+	}
+}
+
+// Only users and executors publish under their names, and operators only cancel flows.
+func TestWhoPublishesWhat(t *testing.T) {
+	for _, e := range contract.Table {
+		named := e.Command || slices.Contains(e.Publishers, "executor")
+		if got := e.From(contract.Sender{Name: "x"}); got != named {
+			t.Errorf("%s from a named sender: %t", e.Type, got)
+		}
+		if got := e.From(contract.Sender{Name: "x", Operator: true}); got != (e.Type == contract.TypeFlowCancel) {
+			t.Errorf("%s from an operator: %t", e.Type, got)
+		}
+		if !e.From(contract.Sender{}) {
+			t.Errorf("%s is not accepted on its plain subject", e.Type)
+		}
+	}
 }
 
 // example reads an event from its file and decodes the payload.

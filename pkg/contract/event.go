@@ -47,6 +47,10 @@ type Event struct {
 	ID     string
 	Type   Type
 	Source string
+	// By is the user or executor that published the event, according to its NATS subject, and Operator is true if it
+	// acts as an operator. By is "" for an event on a plain subject: it is not known who published it.
+	By       string
+	Operator bool
 	// Subject is the CloudEvents subject: the flow id, progdef name or executor id.
 	Subject string
 	Time    time.Time
@@ -68,6 +72,9 @@ type Event struct {
 	// is only used for sending.
 	Opens bool
 }
+
+// Sender returns who published the event.
+func (e Event) Sender() Sender { return Sender{e.By, e.Operator} }
 
 // Flow returns the id of the flow that the event is about, or "" if it is not about a flow.
 func (e Event) Flow() string {

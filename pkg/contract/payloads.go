@@ -61,6 +61,8 @@ type FlowValidated struct {
 	// Document is the digest of the submitted document, as document.Digest makes it. Another submission of that
 	// document under the same id is the same submission; one of another document is refused.
 	Document string `json:"document,omitempty"`
+	// Owner is the user who submitted the flow, as proven by the NATS subject; "" if nothing proves it.
+	Owner string `json:"owner,omitempty"`
 }
 
 // FlowPlanned contains the flow's jobs and the addresses of its edges. The broker objects exist when it is
@@ -361,11 +363,15 @@ const (
 
 // FlowCancelled is the verdict on a flow that was cancelled.
 type FlowCancelled struct {
-	Duration document.Duration     `json:"duration"`
-	By       string                `json:"by"`
-	Reason   string                `json:"reason,omitempty"`
-	Jobs     map[string]JobSummary `json:"jobs"`
-	Edges    []EdgeCount           `json:"edges"`
+	Duration document.Duration `json:"duration"`
+	// By is the user who cancelled the flow, as proven by the NATS subject, or the source of the panic-aggregator; "" if
+	// nothing proves it.
+	By string `json:"by,omitempty"`
+	// Source is the source of the flow.cancel, which its sender chose.
+	Source string                `json:"source,omitempty"`
+	Reason string                `json:"reason,omitempty"`
+	Jobs   map[string]JobSummary `json:"jobs"`
+	Edges  []EdgeCount           `json:"edges"`
 }
 
 // FlowCleaned reports that nothing of the flow is left on the broker.

@@ -16,7 +16,9 @@ type FlowStatus struct {
 	// Verdict is the type of the event that ended the flow, "" while it has not ended.
 	Verdict Type `json:"verdict,omitempty"`
 	// Document is the digest of the submitted document, as in FlowValidated.
-	Document  string               `json:"document,omitempty"`
+	Document string `json:"document,omitempty"`
+	// Owner is the user who submitted the flow, "" if nothing proves it.
+	Owner     string               `json:"owner,omitempty"`
 	Submitted time.Time            `json:"submitted"`
 	Updated   time.Time            `json:"updated"`
 	Deadline  time.Time            `json:"deadline,omitzero"`
@@ -34,9 +36,11 @@ type FlowStatus struct {
 	Stalled  *FlowStalled `json:"stalled,omitempty"`
 	Problems problem.List `json:"problems,omitempty"`
 	// Failures lists the cause first.
-	Failures    []JobFailure `json:"failures,omitempty"`
-	CancelledBy string       `json:"cancelledBy,omitempty"`
-	Reason      string       `json:"reason,omitempty"`
+	Failures []JobFailure `json:"failures,omitempty"`
+	// CancelledBy is who cancelled the flow, CancelSource the source of the flow.cancel, which proves nothing.
+	CancelledBy  string `json:"cancelledBy,omitempty"`
+	CancelSource string `json:"cancelSource,omitempty"`
+	Reason       string `json:"reason,omitempty"`
 	// Edges counts what went over each edge. For a running flow the counts may be a moment old.
 	Edges []EdgeCount `json:"edges,omitempty"`
 	// Omitted names what was left out of the stored status because it was too large for a message.

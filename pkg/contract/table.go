@@ -77,8 +77,10 @@ func Lookup(t Type) (Entry, bool) {
 	return e, ok
 }
 
-// TypeOf returns the type of the events on a NATS subject, based only on the beginning of the subject.
+// TypeOf returns the type of the events on a NATS subject, based only on the beginning of the subject and without a
+// check of its sender.
 func TypeOf(subject string) Type {
+	_, subject = SplitSender(subject)
 	area, rest, _ := strings.Cut(subject, ".")
 	if rest == "" {
 		return Type(area)
@@ -99,8 +101,8 @@ func (e Entry) Pattern() string {
 	}
 }
 
-// NATSSubject returns the subject on which the event is published. Every variable token must be a valid
-// name; package event checks that before anything is sent.
+// NATSSubject returns the plain subject of the event. Every variable token must be a valid name; package event checks
+// that before anything is sent.
 func (e Event) NATSSubject() string {
 	return strings.Join(append([]string{string(e.Type)}, e.Tokens()...), ".")
 }
@@ -166,7 +168,7 @@ func EventSubjects() []string {
 	out := []string{ingress + ">"}
 	for _, e := range Table {
 		if !e.republished() {
-			out = append(out, e.Pattern())
+			out = append(out, e.Patterns()...)
 		}
 	}
 	return out

@@ -27,22 +27,30 @@ const SizeLimit = 64 << 20
 // check them. Any other fault is an *Unreadable; the event returned with it has the ID and Source as far as
 // they could be read, cut to 200 bytes, and the Type and Subject if they were right.
 //
-// Time is zero if the event has none; the caller sets Seq.
+// By and Operator are taken from the NATS subject, never from the event. Time is zero if the event has none; the caller
+// sets Seq.
 func Decode(subject string, header nats.Header, data []byte) (contract.Event, error) {
 	if len(data) > SizeLimit {
 		return contract.Event{}, &Unreadable{problem.List{oversize(len(data))}}
 	}
-	entry, ok := carried(subject)
+	sender, plainSubject := contract.SplitSender(subject)
+	entry, ok := carried(plainSubject)
 	if !ok {
 		return contract.Event{}, &Unreadable{problem.List{{
 			Code:    problem.UnknownType,
 			Message: "no type of event uses the subject " + clip(subject),
 		}}}
 	}
-	if e, ok := plain(entry, subject, header, data); ok {
-		return e, nil
+	if p := misplaced(entry, sender); p != nil {
+		return contract.Event{}, &Unreadable{p}
 	}
-	return interpret(entry, subject, header, data)
+	e, ok := plain(entry, plainSubject, header, data)
+	var err error
+	if !ok {
+		e, err = interpret(entry, plainSubject, header, data)
+	}
+	e.By, e.Operator = sender.Name, sender.Operator
+	return e, err
 }
 
 // interpret reads a message in any form that CloudEvents allow.
@@ -93,7 +101,26 @@ func oversize(n int) problem.Problem {
 	}
 }
 
-// carried returns the entry of the events on a NATS subject.
+// misplaced rejects a sender that is not a name, or that may not publish such events.
+func misplaced(entry contract.Entry, s contract.Sender) problem.List {
+	switch {
+	case s.Name == "":
+		return nil
+	case !document.ValidName(s.Name):
+		return problem.List{{
+			Code: problem.BadName, Pointer: "/subject",
+			Message: "the sender in the NATS subject is not a name: " + document.Quote(clip(s.Name)),
+		}}
+	case !entry.From(s):
+		return problem.List{{
+			Code: problem.UnknownType, Pointer: "/type",
+			Message: "no " + string(entry.Type) + " is published on " + s.On(entry.Pattern()),
+		}}
+	}
+	return nil
+}
+
+// carried returns the entry of the events on a plain NATS subject.
 func carried(subject string) (contract.Entry, bool) {
 	entry, ok := contract.Lookup(contract.TypeOf(subject))
 	return entry, ok && matches(entry.Pattern(), subject)

@@ -33,8 +33,9 @@ type envelope struct {
 	Data            any       `json:"data,omitempty"`
 }
 
-// Encode returns the message that publishes e: structured JSON on e.NATSSubject(). The caller sets Source and Time,
-// and the ID if several events share a NATS subject; an empty ID is replaced by that subject. The message has no
+// Encode returns the message that publishes e: structured JSON on e.NATSSubject(), with the sender before it if e.By is
+// set. The caller sets Source and Time, and the ID if several events share a NATS subject; an empty ID is replaced by
+// that subject. The message has no
 // Nats-Msg-Id: all publishers of EVENTS share one name space of these.
 //
 // Lists and objects that are nil in the payload are encoded as empty, never as null. A TraceParent that is not a
@@ -62,7 +63,7 @@ func encode(e contract.Event, ref string) (*nats.Msg, error) {
 	if validTraceParent(e.TraceParent) {
 		out.TraceParent = e.TraceParent
 	}
-	msg := nats.NewMsg(e.NATSSubject())
+	msg := nats.NewMsg(e.Sender().On(e.NATSSubject()))
 	msg.Header.Set("content-type", mediaStructured)
 	var err error
 	if msg.Data, err = marshal(out); err != nil {
@@ -87,6 +88,9 @@ func encodable(e contract.Event) error {
 	}
 	if reflect.ValueOf(e.Data).IsNil() {
 		return errors.New("the payload is nil")
+	}
+	if p := misplaced(entry, e.Sender()); p != nil {
+		return p
 	}
 	if e.ID == "" && (entry.Command || entry.Of == contract.OfMessage) {
 		return errors.New("it needs an ID, since several events share its NATS subject")

@@ -2,11 +2,13 @@ package event
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
@@ -34,18 +36,31 @@ func NewStored(at Place, subject string) *Stored {
 	return &Stored{Place: at, Subject: subject, Type: contract.TypeOf(subject), Event: contract.Event{Seq: at.Seq}}
 }
 
-// Decode reads the event. It rejects an event that contradicts itself, and a cancellation that cannot be carried out.
+// Decode reads the event. It rejects an event that contradicts itself or its sender, and a cancellation that cannot be
+// carried out.
 func (m *Stored) Decode(header nats.Header, data []byte) {
 	var err error
 	m.Event, err = Decode(m.Subject, header, data)
 	m.Event.Seq = m.Seq
+	reporter := m.Event.ReportedBy()
 	if err != nil {
 		m.Fail(err)
+	} else if m.Event.By != "" && reporter != "" && reporter != m.Event.By {
+		m.Problems = problem.List{notItsOwn(m.Event)}
 	} else if why := m.Event.Inconsistency(); why != "" {
 		m.Problems = problem.List{{Code: problem.NotAnswerable, Message: "the event contradicts itself: " + why}}
 	}
 	if len(m.Event.Problems) > 0 && m.Type == contract.TypeFlowCancel {
 		m.Problems = m.Event.Problems
+	}
+}
+
+// notItsOwn is the problem of an event that an executor published in the name of another one.
+func notItsOwn(e contract.Event) problem.Problem {
+	return problem.Problem{
+		Code:    problem.NotYours,
+		Message: fmt.Sprintf("%s published %s as executor %s", e.By, e.Type, document.Quote(e.ReportedBy())),
+		Hint:    "an executor publishes only on subjects with its own id",
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
@@ -33,7 +34,7 @@ type AskError struct{ Code, Message string }
 
 func (e *AskError) Error() string { return e.Message + " (" + e.Code + ")" }
 
-// serveAsks serves the service's requests, and shows it in `nats micro ls`, until the context ends.
+// serveAsks serves the service's requests, on plain subjects and on those of named senders, and shows it in `nats micro ls`, until the context ends.
 func (r *Runtime[S]) serveAsks(ctx context.Context) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -49,8 +50,10 @@ func (r *Runtime[S]) serveAsks(ctx context.Context) error {
 	}
 	for subject, ask := range r.service.Asks {
 		name := strings.ReplaceAll(subject, ".", "-") // the micro protocol allows no dots
-		if err := svc.AddEndpoint(name, r.handler(ctx, ask), micro.WithEndpointSubject(subject)); err != nil {
-			return fmt.Errorf("serve %s: %w", subject, err)
+		for name, on := range map[string]string{name: subject, "by-" + name: contract.FromAny(subject)} {
+			if err := svc.AddEndpoint(name, r.handler(ctx, ask), micro.WithEndpointSubject(on)); err != nil {
+				return fmt.Errorf("serve %s: %w", on, err)
+			}
 		}
 	}
 	<-ctx.Done()

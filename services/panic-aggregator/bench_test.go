@@ -110,7 +110,7 @@ func (c *crowd) beats() {
 	for flow, r := range c.s.runs {
 		for job, j := range r.Jobs {
 			if j.State == contract.JobRunning {
-				Evolve(c.s, Heard(Beat{flow, job, 10 * time.Second}, c.now))
+				Evolve(c.s, Heard(Beat{Flow: flow, Job: job, For: 10 * time.Second}, c.now))
 			}
 		}
 	}
@@ -157,7 +157,7 @@ func BenchmarkBeat(b *testing.B) {
 		if n%benchLive == 0 {
 			c.now = c.now.Add(2 * time.Second)
 		}
-		Evolve(c.s, Heard(Beat{flows[n%benchLive], "j1", 10 * time.Second}, c.now))
+		Evolve(c.s, Heard(Beat{Flow: flows[n%benchLive], Job: "j1", For: 10 * time.Second}, c.now))
 	}
 }
 

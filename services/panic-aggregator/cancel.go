@@ -1,10 +1,13 @@
 package aggregator
 
 import (
+	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
 )
 
 // A bySeq holds what is known of messages by their place in EVENTS, in that order.
@@ -15,7 +18,7 @@ type bySeq[T any] struct {
 
 func newBySeq[T any]() bySeq[T] { return bySeq[T]{of: make(map[uint64]T)} }
 
-// add adds a message that is behind all others.
+// add adds a message, usually behind all others.
 func (b *bySeq[T]) add(seq uint64, v T) {
 	b.of[seq] = v
 	b.order = append(b.order, seq)
@@ -62,16 +65,14 @@ func (x *cancels) add(c *cancel) {
 	x.flows[c.Flow] = append(x.flows[c.Flow], c)
 }
 
-// take removes the cancels of a newly known flow, and returns the first one.
-func (x *cancels) take(flow string) (first *cancel) {
-	for i, c := range x.flows[flow] {
-		if i == 0 {
-			first = c
-		}
+// take removes the cancels of a newly known flow, and returns them.
+func (x *cancels) take(flow string) []*cancel {
+	all := x.flows[flow]
+	for _, c := range all {
 		x.bySeq.remove(c.Seq)
 	}
 	delete(x.flows, flow)
-	return first
+	return all
 }
 
 // answered removes a cancel.
@@ -89,7 +90,9 @@ func (x *cancels) answered(seq uint64) {
 
 // askCancel folds a cancel. The flow may be unknown because its submission is not folded yet.
 func (s *State) askCancel(e contract.Event, d *contract.FlowCancel) []string {
-	c := &cancel{Seq: e.Seq, ID: e.ID, Flow: e.Subject, By: e.Source, Reason: d.Reason, At: e.Time}
+	c := &cancel{
+		Seq: e.Seq, Flow: e.Subject, By: e.By, Operator: e.Operator, Source: e.Source, Reason: d.Reason, At: e.Time,
+	}
 	r := s.runs[e.Subject]
 	switch {
 	case r == nil && s.shown[e.Subject] != nil && s.shown[e.Subject].Verdict != "":
@@ -97,11 +100,23 @@ func (s *State) askCancel(e contract.Event, d *contract.FlowCancel) []string {
 	case r == nil:
 		s.cancels.add(c)
 		return []string{keyUnanswerable}
+	}
+	s.cancel(r, c, e.Time)
+	return []string{e.Subject, keyUnanswerable}
+}
+
+// cancel cancels a run if its owner or an operator wants that, or if one of them is not known. The first cancel counts.
+func (s *State) cancel(r *run, c *cancel, now time.Time) {
+	switch {
+	case c.By != "" && r.Owner != "" && c.By != r.Owner && !c.Operator:
+		s.unanswerable.add(c.Seq, unanswerable{
+			Subject: string(contract.TypeFlowCancel), Code: problem.NotYours,
+			Why: fmt.Sprintf("flow %q belongs to another user: only its owner and operators can cancel it", c.Flow),
+		})
 	case r.Cancel == nil:
 		r.Cancel, r.CancelledFirst = c, len(r.Failures) == 0
-		r.beginEnding(e.Time)
+		r.beginEnding(now)
 	}
-	return []string{e.Subject}
 }
 
 // answered removes a message that was answered with a dead letter.

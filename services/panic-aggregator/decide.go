@@ -1,6 +1,7 @@
 package aggregator
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -80,8 +81,8 @@ func (s *State) refuse(now time.Time) (effects []contract.Event, next time.Time)
 			return effects, next
 		}
 		effects = append(effects, deadLetter(seq, unanswerable{
-			Subject: string(contract.TypeFlowCancel), Source: c.By, ID: c.ID,
-			Why: fmt.Sprintf("live flow %q not found: nothing to cancel", c.Flow),
+			Subject: string(contract.TypeFlowCancel),
+			Why:     fmt.Sprintf("live flow %q not found: nothing to cancel", c.Flow),
 		}))
 	}
 	for seq, u := range s.unanswerable.all() {
@@ -94,13 +95,9 @@ func (s *State) refuse(now time.Time) (effects []contract.Event, next time.Time)
 }
 
 func deadLetter(seq uint64, u unanswerable) contract.Event {
-	return contract.Event{
-		Type: contract.TypeDeadLetter, Subject: "deadletter", Cause: seq,
-		Data: &contract.DeadLetter{
-			Subject: u.Subject, Sequence: seq, Source: u.Source, ID: u.ID,
-			Problems: problem.List{{Code: problem.NotAnswerable, Message: u.Why}},
-		},
-	}
+	return contract.NewDeadLetter(u.Subject, seq, problem.List{{
+		Code: cmp.Or(u.Code, problem.NotAnswerable), Message: u.Why,
+	}})
 }
 
 // ends reports whether the run must end for a reason other than completion.
@@ -210,7 +207,7 @@ func (s *State) endVerdict(flow string, r *run, now time.Time) contract.Event {
 		return verdict(contract.TypeFlowPanic, flow, r.panic(r.Failures, now))
 	case r.Cancel != nil:
 		return verdict(contract.TypeFlowCancelled, flow, &contract.FlowCancelled{
-			Duration: r.duration(now), By: r.Cancel.By, Reason: r.Cancel.Reason,
+			Duration: r.duration(now), By: r.Cancel.By, Source: r.Cancel.Source, Reason: r.Cancel.Reason,
 			Jobs: r.summaries(), Edges: r.counts(),
 		})
 	default:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
@@ -28,6 +29,7 @@ func Evolve(s *State, e contract.Event) []string {
 	switch d := e.Data.(type) {
 	case *contract.FlowValidated:
 		s.begin(e, d)
+		return []string{e.Subject, keyUnanswerable}
 	case *contract.FlowPlanned:
 		s.plan(e.Subject, d)
 	case *contract.FlowSpawned:
@@ -39,7 +41,7 @@ func Evolve(s *State, e contract.Event) []string {
 	case *contract.FlowCleaned:
 		return []string{keyHistory}
 	case *contract.JobStarted:
-		s.jobStarted(e, d)
+		return s.jobStarted(e, d)
 	case *contract.JobDone:
 		return s.jobDone(e, d)
 	case *contract.JobPanic:
@@ -144,7 +146,7 @@ func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
 	if s.runs[e.Subject] != nil {
 		return
 	}
-	r := &run{Since: e.Time, Trace: e.TraceParent, flow: e.Subject, Jobs: map[string]*job{}}
+	r := &run{Since: e.Time, Owner: d.Owner, Trace: e.TraceParent, flow: e.Subject, Jobs: map[string]*job{}}
 	if d.Flow.Deadline > 0 {
 		r.Deadline = e.Time.Add(d.Flow.Deadline.D())
 	}
@@ -154,8 +156,8 @@ func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
 		s.alive(c)
 	}
 	s.runs[e.Subject] = r
-	if c := s.cancels.take(e.Subject); c != nil {
-		r.Cancel, r.CancelledFirst, r.Ending = c, true, e.Time
+	for _, c := range s.cancels.take(e.Subject) {
+		s.cancel(r, c, e.Time)
 	}
 }
 
@@ -247,10 +249,17 @@ func (s *State) executor(id string) *executor {
 	return x
 }
 
-func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) {
+func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) []string {
 	s.with(e.Subject, func(r *run) {
 		j := r.job(d.Job)
-		if j == nil || j.State != contract.JobWaiting {
+		switch {
+		case j == nil:
+			return
+		case j.State != contract.JobWaiting: // one of the two executors is of the previous version
+			if j.Executor != d.Executor {
+				s.notYours(e, fmt.Sprintf("executor %q started job %s of flow %s, which executor %s had started",
+					d.Executor, d.Job, e.Subject, j.Executor))
+			}
 			return
 		}
 		j.State, j.Executor, j.Heard = contract.JobRunning, d.Executor, later(e.Time, s.ears.again)
@@ -266,6 +275,7 @@ func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) {
 			m.forgiven = m.failed
 		}
 	})
+	return []string{e.Subject, keyUnanswerable}
 }
 
 // owned returns the job if the executor started it. An event about a live job from another executor is answered with
@@ -276,17 +286,17 @@ func (s *State) owned(e contract.Event, r *run, name, executor string) *job {
 	case j == nil || j.Executor == executor && j.State == contract.JobRunning:
 		return j
 	case j.Executor == "":
-		s.unanswered(e, fmt.Sprintf("executor %q reported the end of job %s of flow %s, which no executor has started",
+		s.notYours(e, fmt.Sprintf("executor %q reported the end of job %s of flow %s, which no executor has started",
 			executor, name, e.Subject))
 	default:
-		s.unanswered(e, fmt.Sprintf("executor %q reported the end of job %s of flow %s, which executor %s started",
+		s.notYours(e, fmt.Sprintf("executor %q reported the end of job %s of flow %s, which executor %s started",
 			executor, name, e.Subject, j.Executor))
 	}
 	return nil
 }
 
-func (s *State) unanswered(e contract.Event, why string) {
-	s.unanswerable.add(e.Seq, unanswerable{Subject: string(e.Type), Source: e.Source, ID: e.ID, Why: why})
+func (s *State) notYours(e contract.Event, why string) {
+	s.unanswerable.add(e.Seq, unanswerable{Subject: string(e.Type), Code: problem.NotYours, Why: why})
 }
 
 func (s *State) jobDone(e contract.Event, d *contract.JobDone) []string {

@@ -110,7 +110,7 @@ func (s *State) excused(j *job, beat time.Time) bool {
 func (s *State) heard(b Beat, now time.Time) {
 	s.with(b.Flow, func(r *run) {
 		j := r.job(b.Job)
-		if j == nil || j.State != contract.JobRunning {
+		if j == nil || j.State != contract.JobRunning || b.By != "" && b.By != j.Executor {
 			return
 		}
 		if late := j.Health.Interval.D() * 3 / 2; late > 0 && now.Sub(later(j.Heard, s.ears.since)) > late {

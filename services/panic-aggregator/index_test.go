@@ -124,7 +124,7 @@ func (h *histories) beat(t *rapid.T) {
 		h.fold(ClientHeard(ClientBeat{Flow: h.pick(t, "f", 4), Client: h.pick(t, "c", 3), For: 5 * lasts, Released: released}, h.now))
 		return
 	}
-	h.fold(Heard(Beat{h.pick(t, "f", 4), h.pick(t, "j", 3), lasts}, h.now))
+	h.fold(Heard(Beat{Flow: h.pick(t, "f", 4), Job: h.pick(t, "j", 3), For: lasts}, h.now))
 }
 
 func (h *histories) fact(t *rapid.T) {

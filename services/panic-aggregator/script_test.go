@@ -34,12 +34,17 @@ type machine struct {
 	s   *State
 	seq uint64
 	now time.Time
+	by  contract.Sender // of the next event
 }
 
 func (m *machine) do(line string) string {
 	f := strings.Fields(line)
 	rest := func(n int) string { return strings.Join(f[min(n, len(f)):], " ") }
 	switch f[0] {
+	case "as", "operator": // as alice cancel f: the subject of the event begins with by.alice.
+		m.by = contract.Sender{Name: f[1], Operator: f[0] == "operator"}
+		defer func() { m.by = contract.Sender{} }()
+		return m.do(rest(2))
 	case "tick":
 		d, err := time.ParseDuration(f[1])
 		if err != nil {
@@ -56,7 +61,7 @@ func (m *machine) do(line string) string {
 	case "restart": // a new process replays
 		return m.restart()
 	case "validated":
-		return m.event(contract.TypeFlowValidated, f[1], &contract.FlowValidated{})
+		return m.event(contract.TypeFlowValidated, f[1], &contract.FlowValidated{Owner: rest(2)})
 	case "planned":
 		return m.event(contract.TypeFlowPlanned, f[1], m.planned(f[1], f[2:]))
 	case "spawned":
@@ -113,6 +118,9 @@ func (m *machine) do(line string) string {
 		return m.event(contract.TypeExecutorDraining, f[1], &contract.ExecutorDraining{Executor: f[1]})
 	case "beat":
 		m.beat([]string{f[1] + "." + f[2]})
+		return ""
+	case "beats": // as x1 beats f a
+		m.fold(contract.Event{Type: factBeat, With: Beat{Flow: f[1], Job: f[2], By: m.by.Name, For: 10 * time.Second}})
 		return ""
 	case "client": // f c1, or f c1 released
 		b := ClientBeat{Flow: f[1], Client: f[2], For: 45 * time.Second, Released: len(f) > 3}
@@ -199,7 +207,9 @@ func counts(args []string) contract.PortCounts {
 }
 
 func (m *machine) event(t contract.Type, subject string, data any) string {
-	return m.feed(contract.Event{Type: t, Subject: subject, Source: "/test", Time: m.now, Data: data})
+	return m.feed(contract.Event{
+		Type: t, Subject: subject, Source: "/test", Time: m.now, Data: data, By: m.by.Name, Operator: m.by.Operator,
+	})
 }
 
 // since is how long after the start a time is, "-" if it is not set.

@@ -178,27 +178,38 @@ func (w *wiring) stop(ctx context.Context, subject string) error {
 
 // receiveBeats folds every sign of life, of jobs and of clients.
 func (w *wiring) receiveBeats(ctx context.Context, r *service.Runtime[*State]) error {
-	jobs, err := newEar(r.Link().Edges(), contract.HealthSubjects, func(m *nats.Msg) {
+	job := func(m *nats.Msg) {
 		if b, ok := readBeat(m); ok {
 			r.Fold(contract.Event{Type: factBeat, With: b})
 		}
-	})
-	if err != nil {
-		return err
 	}
-	clients, err := newEar(r.Link().Edges(), contract.ClientSubjects, func(m *nats.Msg) {
+	client := func(m *nats.Msg) {
 		if b, ok := readClientBeat(m); ok {
 			r.Fold(contract.Event{Type: factClient, With: b})
 		}
-	})
-	if err != nil {
-		return errors.Join(err, jobs.sub.Unsubscribe())
 	}
-	w.ears.Store(&[]*ear{jobs, clients})
-	r.Fold(contract.Event{Type: factListening})
-	askSince(ctx, r)
-	<-ctx.Done()
-	return errors.Join(jobs.sub.Unsubscribe(), clients.sub.Unsubscribe())
+	var ears []*ear
+	var err error
+	for _, x := range []struct {
+		subject string
+		take    func(*nats.Msg)
+	}{{contract.FromAny(contract.HealthSubjects), job}, {contract.HealthSubjects, job}, {contract.ClientSubjects, client}} {
+		var listening *ear
+		if listening, err = newEar(r.Link().Edges(), x.subject, x.take); err != nil {
+			break
+		}
+		ears = append(ears, listening)
+	}
+	if err == nil {
+		w.ears.Store(&ears)
+		r.Fold(contract.Event{Type: factListening})
+		askSince(ctx, r)
+		<-ctx.Done()
+	}
+	for _, x := range ears {
+		err = errors.Join(err, x.sub.Unsubscribe())
+	}
+	return err
 }
 
 // askSince asks for the broker's time once this process listens: without events the time would stay unknown, and no
@@ -288,7 +299,8 @@ func arrivals(sub *nats.Subscription) (int64, error) {
 
 // readBeat decodes a sign of life. An invalid message is ignored.
 func readBeat(m *nats.Msg) (Beat, bool) {
-	tokens := strings.Split(m.Subject, ".")
+	sender, subject := contract.SplitSender(m.Subject)
+	tokens := strings.Split(subject, ".")
 	if len(tokens) != 3 {
 		return Beat{}, false
 	}
@@ -296,7 +308,7 @@ func readBeat(m *nats.Msg) (Beat, bool) {
 	if absolute { // previous version: an absolute time, by the clock of another machine
 		lasts = 0
 	}
-	return Beat{Flow: tokens[1], Job: tokens[2], For: lasts}, err == nil
+	return Beat{Flow: tokens[1], Job: tokens[2], By: sender.Name, For: lasts}, err == nil
 }
 
 // readClientBeat decodes a sign of life of a client. Without data, the flow no longer depends on the client.

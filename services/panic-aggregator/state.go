@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
@@ -29,12 +30,12 @@ type State struct {
 	indexes
 }
 
-// An unanswerable message is answered with a dead letter.
+// An unanswerable message is answered with a dead letter. What else the dead letter repeats of it is read again.
 type unanswerable struct {
 	Subject string `json:"subject"`
-	Source  string `json:"source,omitempty"`
-	ID      string `json:"id,omitempty"`
-	Why     string `json:"why"`
+	// Code is problem.NotAnswerable if it is "".
+	Code problem.Code `json:"code,omitempty"`
+	Why  string       `json:"why"`
 }
 
 // An executor is an executor that was started and has not exited, or that runs a job.
@@ -109,6 +110,7 @@ func NewState(l Limits) *State {
 // A run is a flow without a verdict.
 type run struct {
 	Since    time.Time `json:"since"`           // when it was validated
+	Owner    string    `json:"owner,omitempty"` // the user who submitted it, "" if that is not proven
 	Trace    string    `json:"trace,omitempty"` // its W3C trace context
 	Deadline time.Time `json:"deadline,omitzero"`
 	Planned  bool      `json:"planned"`
@@ -158,12 +160,15 @@ type edge struct {
 }
 
 type cancel struct {
-	Seq    uint64    `json:"seq"`
-	ID     string    `json:"id,omitempty"`
-	Flow   string    `json:"flow"`
-	By     string    `json:"by"`
-	Reason string    `json:"reason,omitempty"`
-	At     time.Time `json:"at"`
+	Seq  uint64 `json:"seq"`
+	Flow string `json:"flow"`
+	// By is who cancels, according to the NATS subject; Source is what the event says. The JSON name of Source is that of
+	// the previous version.
+	By       string    `json:"sender,omitempty"`
+	Operator bool      `json:"operator,omitempty"`
+	Source   string    `json:"by,omitempty"`
+	Reason   string    `json:"reason,omitempty"`
+	At       time.Time `json:"at"`
 }
 
 type job struct {
@@ -223,6 +228,8 @@ func Missing(g Gone, at time.Time) contract.Event {
 // A Beat is a sign of life.
 type Beat struct {
 	Flow, Job string
+	// By is the executor that published it, or "" if that is not known.
+	By string
 	// For is the time that the job counts as alive after this beat; 0 for its health timeout.
 	For time.Duration
 }

@@ -85,7 +85,7 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	}
 	switch d := e.Data.(type) {
 	case *contract.FlowValidated:
-		s.Document = d.Document
+		s.Document, s.Owner = d.Document, d.Owner
 	case *contract.FlowPlanned:
 		for _, j := range d.Jobs {
 			setJob(&s, j.Job, contract.JobStatus{
@@ -110,6 +110,9 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 			s.Stalled = d
 		}
 	case *contract.JobStarted:
+		if before := s.Jobs[d.Job].Executor; before != "" && before != d.Executor {
+			break // it was started before
+		}
 		setJob(&s, d.Job, contract.JobStatus{JobSummary: contract.JobSummary{State: contract.JobRunning, Executor: d.Executor}})
 	case *contract.JobDone:
 		if s.Jobs[d.Job].Executor != d.Executor {
@@ -133,7 +136,7 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 		settle(&s, d.Jobs)
 	case *contract.FlowCancelled:
 		s.Edges, s.Duration = d.Edges, d.Duration
-		s.CancelledBy, s.Reason = d.By, d.Reason
+		s.CancelledBy, s.CancelSource, s.Reason = d.By, d.Source, d.Reason
 		settle(&s, d.Jobs)
 	case *contract.FlowCleaned:
 		s.Edges = withRead(s.Edges, d.Read)

@@ -168,7 +168,7 @@ func (p *plan) start(r *revision, n int) int {
 		return 0
 	}
 	for ; n > 0 && p.places > 0; n-- {
-		id := executorID(r.Name, r.mailbox(), p.s.seq+p.started)
+		id := p.s.executorID(r.Name, r.mailbox(), p.s.seq+p.started)
 		p.started++
 		p.places--
 		p.live[r]++

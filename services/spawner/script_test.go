@@ -1,6 +1,7 @@
 package spawner
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -235,10 +236,11 @@ func (m *machine) fold(e contract.Event) []string {
 	m.seq++
 	e.Seq = m.seq
 	if d, ok := e.Data.(*contract.ExecutorStarted); ok {
-		head := d.Executor[:strings.LastIndexByte(d.Executor, '-')+1]
+		sum := sha256.Sum256([]byte(contract.Mailbox(d.Progdef, d.Revision)))
+		head := fmt.Sprintf("%s-%x-", d.Progdef, sum[:4])
 		n := 1
-		for id := range m.ids {
-			if strings.HasPrefix(id, head) {
+		for _, name := range m.ids {
+			if strings.HasPrefix(name, head) {
 				n++
 			}
 		}

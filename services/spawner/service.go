@@ -17,6 +17,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/service/core"
+	"github.com/dagyo/dagyo/pkg/snapshot"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
@@ -52,7 +53,11 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 		Logic: Logic(),
 		New: func(ctx context.Context) (*State, error) {
 			stored, err := broker.Catalog(ctx, link.JS)
-			return NewState(c.Limits, stored), err
+			if err != nil {
+				return nil, err
+			}
+			secret, err := snapshot.Store{JS: link.JS}.Secret(ctx, Name)
+			return NewState(c.Limits, stored).WithSecret(secret), err
 		},
 		Perform: w.perform,
 		Asks:    map[string]service.Ask[*State]{contract.AskExecutors: askExecutors},

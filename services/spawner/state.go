@@ -1,8 +1,9 @@
 package spawner
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base32"
 	"fmt"
 	"strings"
 	"time"
@@ -39,6 +40,8 @@ type State struct {
 	changes uint64
 	// starting are the executors whose start is in flight.
 	starting map[string]*revision
+	// secret is the installation's, for the ids of executors. It is not stored.
+	secret []byte
 }
 
 // Limits bound what the spawner grants.
@@ -205,6 +208,12 @@ func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 			s.makeCurrent(name, e.Pinned)
 		}
 	}
+	return s
+}
+
+// WithSecret sets the secret from which the ids of executors are derived. It must be the same for all replicas.
+func (s *State) WithSecret(secret []byte) *State {
+	s.secret = secret
 	return s
 }
 
@@ -394,10 +403,13 @@ func (s *State) settleAll(f *admission.Flow) {
 }
 
 // executorID names an executor of a mailbox. The number is above that of every event that was folded when an
-// executor was named before, so that no id is given twice.
-func executorID(name, mailbox string, number uint64) string {
-	const longest = 34
-	sum := sha256.Sum256([]byte(mailbox))
+// executor was named before, so that no id is given twice. Every replica gives the same id to the executor that a
+// decision starts, so that its start can be repeated. Nobody else can predict it, and take the name before the executor
+// does.
+func (s *State) executorID(name, mailbox string, number uint64) string {
+	const longest, code = 24, 16
+	mac := hmac.New(sha256.New, s.secret)
+	fmt.Fprintf(mac, "%s %d", mailbox, number)
 	head := strings.TrimRight(name[:min(len(name), longest)], "-_")
-	return fmt.Sprintf("%s-%s-%d", head, hex.EncodeToString(sum[:4]), number)
+	return fmt.Sprintf("%s-%d-%s", head, number, strings.ToLower(base32.StdEncoding.EncodeToString(mac.Sum(nil))[:code]))
 }

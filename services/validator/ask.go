@@ -54,7 +54,7 @@ func bounded(most func() int64, ask service.Ask[*State]) service.Ask[*State] {
 
 // askValidate answers a flow document with the event that submitting it would cause.
 func askValidate(s *State, raw []byte) (any, error) {
-	e := s.Judge("would-be", raw)
+	e := s.Judge("would-be", "", raw)
 	e.Source, e.Time = "/dagyo/"+Name, time.Now().UTC()
 	msg, err := event.Encode(e)
 	if err != nil {

@@ -51,11 +51,11 @@ func (s *State) answerSubmission(c command, owner *taken) contract.Event {
 	case owner == nil && len(c.Problems) > 0:
 		answer = rejectedFlow(c.Subject, c.Problems)
 	case owner == nil:
-		answer = s.Judge(c.Subject, c.Raw)
-	case len(c.Problems) == 0 && owner.by(document.Digest(c.Raw)):
+		answer = s.Judge(c.Subject, c.By, c.Raw)
+	case len(c.Problems) == 0 && owner.by(document.Digest(c.Raw), c.By):
 		answer = deadLetter(c, resubmitted(c.Subject))
 	default:
-		answer = deadLetter(c, slices.Concat(c.Problems, problem.List{core.Taken(c.Subject)}))
+		answer = deadLetter(c, slices.Concat(c.Problems, problem.List{owner.refuses(c)}))
 	}
 	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
 	return answer
@@ -63,6 +63,15 @@ func (s *State) answerSubmission(c command, owner *taken) contract.Event {
 
 func deadLetter(c command, problems problem.List) contract.Event {
 	return contract.NewDeadLetter(string(c.Type), c.Seq, problems)
+}
+
+// refuses returns the problem of a submission of another flow under the id.
+func (t taken) refuses(c command) problem.Problem {
+	p := core.Taken(c.Subject)
+	if t.Document != "" && t.Owner != c.By {
+		p.Message = fmt.Sprintf("flow id %q is taken: another user has a flow with this id", c.Subject)
+	}
+	return p
 }
 
 func resubmitted(id string) problem.List {
@@ -73,15 +82,15 @@ func resubmitted(id string) problem.List {
 	}}
 }
 
-// Judge returns flow.validated or flow.rejected for a flow document, as if it were submitted now.
-func (s *State) Judge(id string, raw []byte) contract.Event {
+// Judge returns flow.validated or flow.rejected for a flow document, as if the user submitted it now.
+func (s *State) Judge(id, user string, raw []byte) contract.Event {
 	f, pinned, problems := s.known().Check(raw, s.limits.Flow)
 	if len(problems) > 0 {
 		return rejectedFlow(id, problems)
 	}
 	return contract.Event{
 		Type: contract.TypeFlowValidated, Subject: id, Opens: true,
-		Data: &contract.FlowValidated{Flow: f, Progdefs: pinned, Document: document.Digest(raw)},
+		Data: &contract.FlowValidated{Flow: f, Progdefs: pinned, Document: document.Digest(raw), Owner: user},
 	}
 }
 

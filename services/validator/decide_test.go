@@ -100,7 +100,7 @@ func TestCommands(t *testing.T) {
 func TestProgdefCountsAtOnce(t *testing.T) {
 	s := NewState(DefaultLimits(), nil)
 	Evolve(s, contract.Event{Type: contract.TypeProgdefApply, Subject: "greet", Raw: []byte(greet("greet")), Seq: 1})
-	if e := s.Judge("f", []byte(hello)); e.Type != contract.TypeFlowValidated {
+	if e := s.Judge("f", "", []byte(hello)); e.Type != contract.TypeFlowValidated {
 		t.Errorf("%s: %+v", e.Type, e.Data)
 	}
 }

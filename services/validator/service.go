@@ -118,7 +118,7 @@ func (w *wiring) used(ctx context.Context, id string) (*taken, error) {
 	case status.Document == "": // stored by the previous version, so unknown
 		return nil, core.ErrTaken
 	}
-	return &taken{Document: status.Document}, nil
+	return &taken{Document: status.Document, Owner: status.Owner}, nil
 }
 
 // An Events gives access to what is needed to judge a submission: the state, and the submission's document.

@@ -32,18 +32,23 @@ type State struct {
 type taken struct {
 	// Document is the digest of its document, or "" if the previous version has judged it.
 	Document string `json:"document,omitempty"`
+	// Owner is the user who submitted it, "" if nothing proves it.
+	Owner string `json:"owner,omitempty"`
 	// Cleaned is the place in EVENTS of its last event, or 0 before that.
 	Cleaned uint64 `json:"cleaned,omitempty"`
 }
 
-// by reports whether the document with the digest has taken the id.
-func (t taken) by(digest string) bool { return t.Document == "" || t.Document == digest }
+// by reports whether a submission of the document with the digest by the user has taken the id.
+func (t taken) by(digest, user string) bool {
+	return t.Document == "" || t.Document == digest && t.Owner == user
+}
 
 // A command is an event sent by a user.
 type command struct {
 	Seq         uint64        `json:"seq"`
 	Type        contract.Type `json:"type"`
 	Subject     string        `json:"subject"`
+	By          string        `json:"by,omitempty"`
 	TraceParent string        `json:"traceparent,omitempty"`
 	// Raw is the document. It is nil if the document must be read again: if it is large, sent by reference, or
 	// one of many.
@@ -113,7 +118,7 @@ func Evolve(s *State, e contract.Event) []string {
 	case contract.TypeFlowValidated:
 		var t taken
 		if d, ok := e.Data.(*contract.FlowValidated); ok {
-			t.Document = d.Document
+			t.Document, t.Owner = d.Document, d.Owner
 		}
 		s.flows[e.Subject] = t
 		return s.drop(answeredKey(e), e.Cause)
@@ -158,7 +163,7 @@ func (s *State) change(e contract.Event) {
 // await records that a command needs an answer.
 func (s *State) await(e contract.Event) []string {
 	c := command{
-		Seq: e.Seq, Type: e.Type, Subject: e.Subject, TraceParent: e.TraceParent, Raw: e.Raw, Problems: e.Problems,
+		Seq: e.Seq, Type: e.Type, Subject: e.Subject, By: e.By, TraceParent: e.TraceParent, Raw: e.Raw, Problems: e.Problems,
 	}
 	if e.Type == contract.TypeFlowSubmit {
 		if len(c.Raw) == 0 || s.kept+len(c.Raw) > keptLimit {

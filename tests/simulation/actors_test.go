@@ -12,20 +12,35 @@ import (
 )
 
 // command publishes a user's command with a message id; the broker drops repeats.
-func (w *world) command(t contract.Type, subject string, data any, id string) {
+func (w *world) command(by contract.Sender, t contract.Type, subject string, data any, id string) {
 	if id != "" && w.repeated(id, w.now) {
 		return
 	}
-	w.publish(contract.Event{Type: t, Subject: subject, Data: data})
+	w.publish(contract.Event{Type: t, Subject: subject, Data: data, By: by.Name, Operator: by.Operator})
 }
 
-func (w *world) document(t contract.Type, subject, text, id string) {
+func (w *world) document(by contract.Sender, t contract.Type, subject, text, id string) {
 	raw := json.RawMessage(text)
-	w.command(t, subject, &raw, id)
+	w.command(by, t, subject, &raw, id)
 }
 
-func (w *world) cancel(flow string) {
-	w.command(contract.TypeFlowCancel, flow, &contract.FlowCancel{Flow: flow}, "")
+func (w *world) cancel(by contract.Sender, flow string) {
+	w.command(by, contract.TypeFlowCancel, flow, &contract.FlowCancel{Flow: flow}, "")
+}
+
+// nobody sends commands on plain subjects. Most flows have the same owner.
+var (
+	nobody  = contract.Sender{}
+	users   = []contract.Sender{{Name: "ada"}, {Name: "ada"}, nobody, {Name: "ada"}, {Name: "bob"}}
+	cancels = []contract.Sender{{Name: "ada"}, {Name: "bob"}, nobody, {Name: "carol", Operator: true}}
+)
+
+// sender returns how an executor publishes: those of the previous version do so on plain subjects.
+func (w *world) sender(executor, progdef string) string {
+	if progdef == "b" {
+		return ""
+	}
+	return executor
 }
 
 // slots is jobsPerExecutor of the simulated progdefs.
@@ -79,7 +94,7 @@ func (w *world) claimOne(pick int, dies, lost bool) bool {
 	o := options[pick%len(options)]
 	j := w.mailbox[o.job]
 	started := contract.Event{
-		Type: contract.TypeJobStarted, Subject: j.Flow, Source: "/executor/" + o.executor,
+		Type: contract.TypeJobStarted, Subject: j.Flow, Source: "/executor/" + o.executor, By: w.sender(o.executor, j.Progdef),
 		Data: &contract.JobStarted{Job: j.Job, Executor: o.executor},
 	}
 	if lost {
@@ -131,6 +146,7 @@ func (w *world) finishOne(pick int, fails, twice bool) bool {
 	stopped := w.stopped[c.job.Flow] || !w.streams[c.job.Flow]
 	e := contract.Event{
 		Type: contract.TypeJobDone, Subject: c.job.Flow, Source: "/executor/" + c.executor,
+		By:   w.sender(c.executor, c.job.Progdef),
 		Data: &contract.JobDone{Job: c.job.Job, Executor: c.executor, Stopped: stopped},
 	}
 	if fails && !stopped {

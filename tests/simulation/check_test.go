@@ -23,7 +23,7 @@ func (w *world) check() {
 
 // A story contains the events of EVENTS about one flow, up to some place.
 type story struct {
-	flow          string
+	flow, owner   string
 	valid         uint64 // the place of its flow.validated
 	live, spawned bool
 	// stall is the beginning of a stall without an end, moved is when a job last started or ended.
@@ -34,8 +34,9 @@ type story struct {
 	deadline time.Time
 	late     bool // an event was stored after the deadline
 	jobs     map[string]*tale
-	// cancelled is the place of the first cancel after, or shortly before, the flow was validated.
+	// cancelled is the place of the first cancel after, or shortly before, the flow was validated, by somebody who may.
 	cancelled uint64
+	by        []string // who may cancel it and does
 	failed    []string // jobs, in order
 	protocol  bool
 	// justLate is set if the deadline passed while a job was open.
@@ -61,13 +62,29 @@ func (s *story) allDone() bool {
 // before reports whether a job of that name was started before the flow was validated.
 func (s *story) before(w *world, job string) bool {
 	subject := "job.started." + s.flow + "." + job
-	return slices.ContainsFunc(w.log[:s.valid], func(e *entry) bool { return e.Subject == subject })
+	return slices.ContainsFunc(w.log[:s.valid], func(e *entry) bool {
+		_, plain := contract.SplitSender(e.Subject)
+		return plain == subject
+	})
+}
+
+// cancel notes a cancel, if its sender may cancel the flow.
+func (s *story) cancel(e *entry) bool {
+	by := e.Event.Sender()
+	if by.Name != "" && s.owner != "" && by.Name != s.owner && !by.Operator {
+		return false
+	}
+	if s.by = append(s.by, by.Name); s.cancelled == 0 {
+		s.cancelled = e.Seq
+	}
+	return true
 }
 
 // checkFlows follows all flows through EVENTS.
 func (w *world) checkFlows() {
 	stories := map[string]*story{}
-	cancels := map[string]uint64{}
+	cancels := map[string][]*entry{}
+	var refused []*entry // cancels by others, and reports of other executors about running jobs
 	exited := map[string]bool{}
 	known := map[string]bool{}
 	for _, e := range w.log {
@@ -81,10 +98,12 @@ func (w *world) checkFlows() {
 		flow := e.Event.Subject
 		switch d := e.Event.Data.(type) {
 		case *contract.FlowCancel:
-			if s := stories[flow]; s != nil && s.live && s.ended == nil && s.cancelled == 0 {
-				s.cancelled = e.Seq
+			if s := stories[flow]; s != nil && s.live && s.ended == nil && !w.tainted[flow] {
+				if !s.cancel(e) {
+					refused = append(refused, e)
+				}
 			} else if s == nil || !s.live {
-				cancels[flow] = e.Seq
+				cancels[flow] = append(cancels[flow], e)
 			}
 		case *contract.ExecutorStarted:
 			known[d.Executor] = true
@@ -109,8 +128,15 @@ func (w *world) checkFlows() {
 				w.fatalf("%s is validated twice: again at %d", flow, e.Seq)
 			}
 			d := e.Event.Data.(*contract.FlowValidated)
-			stories[flow] = &story{flow: flow, valid: e.Seq, live: true, deadline: e.At.Add(d.Flow.Deadline.D()), cancelled: cancels[flow]}
+			s := &story{flow: flow, owner: d.Owner, valid: e.Seq, live: true, deadline: e.At.Add(d.Flow.Deadline.D())}
+			for _, c := range cancels[flow] {
+				if !s.cancel(c) {
+					refused = append(refused, c)
+				}
+			}
+			stories[flow] = s
 			delete(cancels, flow)
+			w.checkOwner(e, d)
 			continue
 		}
 		if s == nil {
@@ -120,12 +146,57 @@ func (w *world) checkFlows() {
 			}
 			w.fatalf("%s is about a flow that was not validated", describe(e))
 		}
+		if s.refuses(e.Event) {
+			if s.ended == nil {
+				refused = append(refused, e)
+			}
+			continue
+		}
 		w.follow(s, e, exited)
 	}
+	w.checkRefused(stories, refused)
 	for flow, s := range stories {
 		if s.live && !w.tainted[flow] {
 			w.fatalf("%s is not finished: ended %t", flow, s.ended != nil)
 		}
+	}
+}
+
+// refuses reports whether an event is about a running job of another executor.
+func (s *story) refuses(e contract.Event) bool {
+	var job string
+	switch d := e.Data.(type) {
+	case *contract.JobStarted:
+		job = d.Job
+	case *contract.JobDone:
+		job = d.Job
+	case *contract.JobPanic:
+		job = d.Job
+	}
+	j := s.jobs[job]
+	return j != nil && j.executor != "" && !j.over && j.executor != e.ReportedBy()
+}
+
+// checkRefused checks that refused events have one answer. The panic-aggregator may have given up a silent job before.
+func (w *world) checkRefused(stories map[string]*story, refused []*entry) {
+	for _, e := range refused {
+		n := 0
+		for _, letter := range w.log {
+			if d, ok := letter.Event.Data.(*contract.DeadLetter); ok && d.Sequence == e.Seq {
+				n += w.news(letter)
+			}
+		}
+		s := stories[e.Event.Subject]
+		if n > 1 || n == 0 && (e.Type == contract.TypeFlowCancel || s.ended != nil && s.ended.Type == contract.TypeFlowCompleted) {
+			w.fatalf("%s, which has no effect, has %d answers", describe(e), n)
+		}
+	}
+}
+
+// checkOwner checks that a flow belongs to the sender of its submission.
+func (w *world) checkOwner(e *entry, d *contract.FlowValidated) {
+	if by := w.log[e.Event.Cause-1].Event.By; d.Owner != by {
+		w.fatalf("%s belongs to %q; it was submitted by %q", describe(e), d.Owner, by)
 	}
 }
 
@@ -219,6 +290,9 @@ func (w *world) justified(s *story, e *entry) {
 	case *contract.FlowCancelled:
 		if s.cancelled == 0 || s.cancelled >= e.Seq {
 			bad("no user cancelled it")
+		}
+		if !slices.Contains(s.by, d.By) {
+			bad("it was cancelled by others than " + d.By)
 		}
 		if s.allDone() && !s.cancelledOpen {
 			bad("all its jobs were done before it was cancelled")

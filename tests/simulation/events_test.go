@@ -60,6 +60,9 @@ func (s *events) store(m *nats.Msg, now time.Time) *entry {
 
 // aggregate is the pattern of contract.Event.Aggregate that matches a subject.
 func aggregate(subject string) string {
+	if sender, plain := contract.SplitSender(subject); sender.Name != "" {
+		return contract.FromAny(plain)
+	}
 	area, rest, _ := strings.Cut(subject, ".")
 	if _, name, long := strings.Cut(rest, "."); long && area != "job" {
 		return area + ".*." + name
@@ -101,9 +104,9 @@ func (w *world) publish(e contract.Event) *entry {
 	return stored
 }
 
-// publishFirst stores an event unless its subject has one.
+// publishFirst stores an event unless its subject, or that of another sender, has one.
 func (w *world) publishFirst(e contract.Event) bool {
-	if w.lastKept(e.NATSSubject()) > 0 {
+	if w.lastKept(aggregate(e.Sender().On(e.NATSSubject()))) > 0 {
 		return false
 	}
 	w.publish(e)

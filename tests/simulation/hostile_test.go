@@ -16,7 +16,7 @@ func (w *world) forge(service string, e contract.Event) {
 	w.publish(e)
 }
 
-const forgeries = 11
+const forgeries = 14
 
 // hostile publishes events that contradict the others in EVENTS.
 func (w *world) hostile(which int, id string) {
@@ -51,8 +51,35 @@ func (w *world) hostile(which int, id string) {
 			Executor: "spectre", Progdef: "a", Revision: w.catalog["a"].Revision,
 		}})
 	case 10:
-		w.cancel("nothing")
+		w.cancel(nobody, "nothing")
+	case 11, 12, 13:
+		w.impersonate(which)
 	}
+}
+
+// impersonate lets an executor report the end of a job of another one, as itself or in the name of the other, or lets it
+// publish a second job.started, on a subject of another form.
+func (w *world) impersonate(which int) {
+	all := w.sortedRunning()
+	if len(all) == 0 {
+		return
+	}
+	c := all[which/forgeries%len(all)]
+	started := w.sender(c.executor, c.job.Progdef) != ""
+	e := contract.Event{Type: contract.TypeJobDone, Subject: c.job.Flow, By: "intruder"}
+	switch which % forgeries {
+	case 11:
+		e.Data = &contract.JobDone{Job: c.job.Job, Executor: "intruder"}
+	case 12:
+		e.Data = &contract.JobDone{Job: c.job.Job, Executor: c.executor}
+	case 13:
+		e.Type, e.Data = contract.TypeJobStarted, &contract.JobStarted{Job: c.job.Job, Executor: "intruder"}
+		if started {
+			e.By = "" // an executor of the previous version
+		}
+	}
+	w.happened["impersonations"]++
+	w.publish(e)
 }
 
 // badFlow is a flow whose edge has no end.

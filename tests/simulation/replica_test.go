@@ -83,7 +83,9 @@ func (w *world) beat(r *replica) {
 	}
 	for _, c := range w.sortedRunning() {
 		if x := w.executors[c.executor]; x != nil && !x.frozen {
-			r.Observe(aggregator.Heard(aggregator.Beat{Flow: c.job.Flow, Job: c.job.Job}, w.now))
+			r.Observe(aggregator.Heard(aggregator.Beat{
+				Flow: c.job.Flow, Job: c.job.Job, By: w.sender(c.executor, c.job.Progdef),
+			}, w.now))
 		}
 	}
 }

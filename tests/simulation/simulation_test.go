@@ -98,7 +98,7 @@ func TestEveryFlowEndsOnce(t *testing.T) {
 		w := newWorld(t)
 		run := &run{w: w, steps: slices.Concat(slices.Concat(slices.Concat(history.Draw(t, "history")...)...)...)}
 		for _, name := range []string{"a", "b", "reporter"} {
-			w.document(contract.TypeProgdefApply, name, applied(name, 0), "")
+			w.document(nobody, contract.TypeProgdefApply, name, applied(name, 0), "")
 		}
 		for run.one() {
 		}
@@ -232,9 +232,10 @@ func (r *run) do(s step) {
 		w.now = w.now.Add(d)
 		w.say("%v pass", d)
 	case actSubmit:
-		w.document(contract.TypeFlowSubmit, flow, documents[how%len(documents)], fmt.Sprintf("submit.%s.%d", flow, how%len(documents)))
+		by := users[how/len(documents)%len(users)]
+		w.document(by, contract.TypeFlowSubmit, flow, documents[how%len(documents)], fmt.Sprintf("submit.%s.%s.%d", by.Name, flow, how%len(documents)))
 	case actCancel:
-		w.cancel(flow)
+		w.cancel(cancels[how%len(cancels)], flow)
 	case actCatalog:
 		r.catalog(who, how)
 	case actClaim:
@@ -369,13 +370,13 @@ func (r *run) catalog(who, how int) {
 	name := names[who%len(names)]
 	switch how % 4 {
 	case 0:
-		r.w.document(contract.TypeProgdefApply, name, applied(name, how/4%3), "")
+		r.w.document(nobody, contract.TypeProgdefApply, name, applied(name, how/4%3), "")
 	case 1:
-		r.w.command(contract.TypeProgdefRemove, "other", &contract.ProgdefRemove{Name: "other"}, "")
+		r.w.command(nobody, contract.TypeProgdefRemove, "other", &contract.ProgdefRemove{Name: "other"}, "")
 	case 2:
-		r.w.document(contract.TypeProgdefApply, "other", `{"name": "other", "scaling": 7}`, "")
+		r.w.document(nobody, contract.TypeProgdefApply, "other", `{"name": "other", "scaling": 7}`, "")
 	case 3:
-		r.w.document(contract.TypeTypeApply, "x", `{"name": "picture", "summary": "A picture."}`, "")
+		r.w.document(nobody, contract.TypeTypeApply, "x", `{"name": "picture", "summary": "A picture."}`, "")
 	}
 }
 

@@ -351,7 +351,9 @@ const trimAge = 20 * time.Second
 // redeliver delivers the jobs again that were started but not taken off the mailbox; executors drop them. This must
 // precede the trimming of job.started, or a job would be started twice.
 func (w *world) redeliver() {
-	w.mailbox = slices.DeleteFunc(w.mailbox, func(j contract.Job) bool { return w.lastKept(j.Started) > 0 })
+	w.mailbox = slices.DeleteFunc(w.mailbox, func(j contract.Job) bool {
+		return w.lastKept(j.Started) > 0 || w.lastKept(contract.FromAny(j.Started)) > 0
+	})
 }
 
 // trim lets the leading planner trim events that no service needs, at most the given share of them.

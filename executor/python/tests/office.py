@@ -21,6 +21,7 @@ from nats.aio.msg import Msg
 from referencing import Registry, Resource
 
 from dagyo import wire
+from dagyo.events import sent_by
 from dagyo.job import Address, parse_job
 from dagyo.link import Link
 
@@ -44,9 +45,10 @@ def _validator(name: str) -> jsonschema.Draft202012Validator:
 
 @dataclass
 class Heard:
-    """An event, or a beat."""
+    """An event, or a beat: its plain subject, and the executor that published it there."""
 
     subject: str
+    sender: str
     at: float
     raw: bytes
     headers: dict[str, str]
@@ -107,7 +109,9 @@ class Office:
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, msg: Msg) -> None:
-        self.heard.append(Heard(msg.subject, time.time(), msg.data, dict(msg.headers or {})))
+        by, sender, subject = msg.subject.split(".", 2)
+        assert by == "by"
+        self.heard.append(Heard(subject, sender, time.time(), msg.data, dict(msg.headers or {})))
         self.more.set()
 
     @asynccontextmanager
@@ -221,9 +225,12 @@ class Office:
         assert event["type"] == f"job.{verb}"
         assert event["subject"] == job.document["flow"]
         assert event["source"] == f"/dagyo/executor/{h.data['executor']}"
+        assert h.sender == h.data["executor"]
         assert event["traceparent"] == job.document["traceparent"]
         assert h.headers["content-type"] == "application/cloudevents+json"
         assert h.headers["Nats-Expected-Last-Subject-Sequence"] == "0"
+        first = sent_by("*" if verb == "started" else h.sender, subject)
+        assert h.headers["Nats-Expected-Last-Subject-Sequence-Subject"] == first
         assert "Nats-Msg-Id" not in h.headers
         _validator(f"job.{verb}").validate(h.data)
         return h.data
@@ -244,7 +251,7 @@ async def office(broker: Broker) -> AsyncIterator[Office]:
     await link.connect(broker.url, "office")
     o = Office(broker, link)
     for subject in ("job.>", "executor.>", "health.>"):
-        await link.subscribe(subject, o.hear, messages=10_000, octets=1 << 26)
+        await link.subscribe(sent_by("*", subject), o.hear, messages=10_000, octets=1 << 26)
     await link.client.flush()
     yield o
     await link.close()

@@ -273,10 +273,13 @@ def test_an_event() -> None:
         "source": "/dagyo/executor/x-1", "subject": "f", "datacontenttype": "application/json",
         "data": {"job": "j", "executor": "x-1"},
     }  # fmt: skip
-    assert event.headers() == {
+    assert event.subject == "by.x-1.job.done.f.j"
+    assert event.headers("by.*.job.done.f.j") == {
         "content-type": "application/cloudevents+json",
         "Nats-Expected-Last-Subject-Sequence": "0",
+        "Nats-Expected-Last-Subject-Sequence-Subject": "by.*.job.done.f.j",
     }
+    assert event.headers(None) == {"content-type": "application/cloudevents+json"}
 
 
 @pytest.mark.parametrize(

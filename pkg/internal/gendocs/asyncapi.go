@@ -62,6 +62,9 @@ func channelOf(entry contract.Entry) object {
 		"summary":  entry.Doc,
 		"messages": object{name: ref("#/components/messages/" + name)},
 	}
+	if entry.From(contract.Sender{Name: "x"}) {
+		channel["description"] = "A named sender publishes on by.<its name>." + address(entry, "<", ">") + "."
+	}
 	if tokens := tokensOf(entry); len(tokens) > 0 {
 		parameters := object{}
 		for _, t := range tokens {

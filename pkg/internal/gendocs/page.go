@@ -111,8 +111,8 @@ func (p *page) event(entry contract.Entry) error {
 		return err
 	}
 	p.printf("\n## %s\n\n%s\n\n", name, entry.Doc)
-	p.printf("Published by %s on `%s`. Schema: [%s.json](../schemas/%s.json).\n\n",
-		strings.Join(entry.Publishers, ", "), address(entry, "<", ">"), name, name)
+	p.printf("Published by %s on %s. Schema: [%s.json](../schemas/%s.json).\n\n",
+		strings.Join(entry.Publishers, ", "), strings.Join(addresses(entry), " or "), name, name)
 	if document, _ := target(s.Ref); document != "" {
 		p.printf("The data is a document: [%s.json](../schemas/%s.json) describes each field.\n",
 			document, document)
@@ -121,6 +121,20 @@ func (p *page) event(entry contract.Entry) error {
 	}
 	p.printf("\n```json\n%s```\n", example)
 	return nil
+}
+
+// addresses returns the subjects of an event, those of named senders first.
+func addresses(entry contract.Entry) (out []string) {
+	plain := address(entry, "<", ">")
+	for _, name := range []string{"user", "executor"} {
+		if slices.Contains(entry.Publishers, name) {
+			out = append(out, "`"+contract.Sender{Name: "<" + name + ">"}.On(plain)+"`")
+		}
+	}
+	if operator := (contract.Sender{Name: "<user>", Operator: true}); entry.From(operator) {
+		out = append(out, "`"+operator.On(plain)+"`")
+	}
+	return append(out, "`"+plain+"`")
 }
 
 func (p *page) table(s schema) {

@@ -159,6 +159,7 @@ type app struct {
 	// Global flags.
 	server   string
 	access   broker.Access
+	user     string
 	output   string
 	logLevel string
 

@@ -168,8 +168,12 @@ and the --tls flags name. The first context is selected.`,
 			if err := absolute(&c.Access); err != nil {
 				return err
 			}
-			if c.Inbox, err = c.Access.Inbox(); err != nil {
+			holder, ok, err := c.Access.Holder(nil)
+			if err != nil {
 				return err
+			}
+			if ok {
+				c.Inbox = holder.Inbox()
 			}
 			return a.addContext(c)
 		},

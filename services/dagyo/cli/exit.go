@@ -85,7 +85,7 @@ func codeOf(err error) (code int, told bool) {
 	case errors.Is(err, client.ErrUnknownFlow), errors.Is(err, client.ErrUnknownProgdef),
 		errors.Is(err, client.ErrUnknownType):
 		return ExitNotFound, false
-	case errors.As(err, &problems), errors.Is(err, client.ErrIDTaken):
+	case errors.As(err, &problems), errors.Is(err, client.ErrIDTaken), errors.Is(err, client.ErrOtherUser):
 		return ExitRejected, false
 	}
 	return ExitFailed, false

@@ -47,13 +47,16 @@ func (a *app) printStatus(ctx context.Context, c *client.Client, s contract.Flow
 }
 
 func (a *app) cancelCommand() *cobra.Command {
-	var noWait bool
+	var noWait, operator bool
 	var reason string
 	cmd := &cobra.Command{
 		Use: "cancel FLOW-ID", GroupID: groupFlows,
 		Short: "Cancel a flow",
 		Long: `Cancel a flow, and wait for its verdict: flow.cancelled, or another verdict if
-the flow ended first. The exit code is 0 once the flow has ended.`,
+the flow ended first. The exit code is 0 once the flow has ended.
+
+Where the NATS server tells users apart, a flow is cancelled by the user who
+submitted it, or by an operator with --operator.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.flowIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,25 +64,45 @@ the flow ended first. The exit code is 0 once the flow has ended.`,
 				return err
 			}
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				return a.cancel(ctx, c, args[0], reason, noWait)
+				return a.cancel(ctx, c, args[0], reason, operator, noWait)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "do not wait for the verdict")
+	cmd.Flags().BoolVar(&operator, "operator", false, "cancel a flow of another user, as an operator; needs --user")
 	cmd.Flags().StringVar(&reason, "reason", "", "reason, shown in the verdict of the flow")
 	return cmd
 }
 
+// canceller returns how a client cancels a flow, or an error if it may not.
+func canceller(
+	c *client.Client, s contract.FlowStatus, operator bool,
+) (func(ctx context.Context, flow, reason string) (uint64, error), error) {
+	switch {
+	case operator && c.User() == "":
+		return nil, usage(errors.New("--operator needs --user"))
+	case operator:
+		return c.CancelAsOperator, nil
+	case c.User() != "" && s.Owner != "" && s.Owner != c.User():
+		return nil, fmt.Errorf("flow %s belongs to %s: only this user and operators (--operator) can cancel it", s.Flow, s.Owner)
+	}
+	return c.Cancel, nil
+}
+
 func (a *app) cancel(
-	ctx context.Context, c *client.Client, flow, reason string, noWait bool,
+	ctx context.Context, c *client.Client, flow, reason string, operator, noWait bool,
 ) error {
 	s, err := c.Flow(ctx, flow)
 	if err != nil {
 		return err
 	}
+	cancel, err := canceller(c, s, operator)
+	if err != nil {
+		return err
+	}
 	verdict := verdictOf(s) // its events may no longer be stored
 	if s.Verdict == "" {
-		if _, err := c.Cancel(ctx, flow, reason); err != nil || noWait {
+		if _, err := cancel(ctx, flow, reason); err != nil || noWait {
 			return err
 		}
 		f := &follower{app: a, client: c, flow: flow, display: silence{}}

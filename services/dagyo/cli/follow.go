@@ -277,7 +277,7 @@ var errUnread = errors.New("not all records of the outputs were written: their r
 func (f *follower) take(ctx context.Context, e contract.Event) (ended bool) {
 	ended = f.story.ends(e)
 	if d, ok := e.Data.(*contract.FlowValidated); ok && f.submitted > 0 {
-		if f.taken = client.Same(f.flow, d.Document, f.document); f.taken != nil {
+		if f.taken = f.client.Same(f.flow, d.Owner, d.Document, f.document); f.taken != nil {
 			f.release()
 			return true
 		}

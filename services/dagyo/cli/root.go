@@ -22,6 +22,7 @@ const (
 	outputJSON = "json"
 
 	envServer = "DAGYO_QUEUE"
+	envUser   = "DAGYO_USER"
 )
 
 // Groups of commands in the help.
@@ -61,6 +62,8 @@ Start Dagyo and keep it running:         dagyo up`,
 	a.access = broker.AccessFromEnvironment(a.Env)
 	f.StringVar(&a.access.Creds, "creds", a.access.Creds,
 		"NATS credentials file (environment: "+contract.EnvCreds+")")
+	f.StringVar(&a.user, "user", a.Env(envUser),
+		"name under which the NATS server lets you publish, if it tells users apart (environment: "+envUser+")")
 	f.StringVar(&a.access.CA, "tls-ca", a.access.CA,
 		"file with the CA certificates to verify the NATS server with (environment: "+contract.EnvTLSCA+")")
 	f.StringVar(&a.access.Cert, "tls-cert", a.access.Cert,
@@ -100,7 +103,9 @@ func (a *app) connect(ctx context.Context) (*client.Client, error) {
 	if err := a.locate(); err != nil {
 		return nil, err
 	}
-	c, err := client.Connect(ctx, client.Options{URL: a.server, Access: a.access, Source: a.source()})
+	c, err := client.Connect(ctx, client.Options{
+		URL: a.server, Access: a.access, Source: a.source(), User: a.user,
+	})
 	if errors.Is(err, client.ErrNoServer) {
 		return nil, fmt.Errorf("%w: start one with `dagyo up`, or set its address with --server", err)
 	}

@@ -37,7 +37,7 @@ func verdictOf(s contract.FlowStatus) contract.Event {
 		e.Data = d
 	case contract.TypeFlowCancelled:
 		e.Data = &contract.FlowCancelled{
-			Duration: s.Duration, By: s.CancelledBy, Reason: s.Reason, Jobs: jobs, Edges: s.Edges,
+			Duration: s.Duration, By: s.CancelledBy, Source: s.CancelSource, Reason: s.Reason, Jobs: jobs, Edges: s.Edges,
 		}
 	case contract.TypeFlowRejected:
 		e.Data = &contract.FlowRejected{Problems: s.Problems}

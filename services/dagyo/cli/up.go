@@ -102,8 +102,12 @@ func (a *app) remember(l *local.Local, data string) (name string, err error) {
 	if err := absolute(&c.Access); err != nil {
 		return "", err
 	}
-	if c.Inbox, err = c.Access.Inbox(); err != nil {
+	holder, ok, err := c.Access.Holder(nil)
+	if err != nil {
 		return "", err
+	}
+	if ok {
+		c.Inbox = holder.Inbox()
 	}
 	return name, a.addContext(c)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/document"
 )
 
 // DefaultURL is the default address of NATS.
@@ -32,18 +33,32 @@ type Options struct {
 	Credentials []byte
 	// Source is the CloudEvents source of published events, such as "/dagyo/cli/ada".
 	Source string
+	// User is the name under which the NATS server lets this client publish: it publishes on subjects that begin with
+	// "by.<User>.". It is "" on a server that does not tell users apart.
+	User string
 }
 
 // A Client is a connection to Dagyo. Its methods may be called concurrently.
 type Client struct {
 	link    *broker.Link
 	source  string
+	user    string
 	closing sync.WaitGroup // feeds that were closed
 }
 
 // Connect connects to a server, or returns ErrNoServer if none answers. Once established, the connection
 // survives restarts of the server. The caller must close the client.
 func Connect(ctx context.Context, o Options) (*Client, error) {
+	holder, ok, err := o.Access.Holder(o.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	if ok && o.User == "" {
+		o.User = holder.Name
+	}
+	if o.User != "" && !document.ValidName(o.User) {
+		return nil, fmt.Errorf("the user %s is not a name: it must match %s", document.Quote(o.User), document.NamePattern)
+	}
 	link, err := broker.Connect(ctx, broker.Options{
 		URL: o.URL, Access: o.Access, Credentials: o.Credentials, Name: "dagyo", Wait: connectWait,
 		Extra: []nats.Option{nats.RetryOnFailedConnect(false), nats.ErrorHandler(ignore)},
@@ -54,7 +69,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, connectError(err, broker.Redact(o.URL))
 	}
-	return &Client{link: link, source: o.Source}, nil
+	return &Client{link: link, source: o.Source, user: o.User}, nil
 }
 
 // connectError explains why a connection was not made.
@@ -85,6 +100,9 @@ func (c *Client) Close() {
 	case <-time.After(closeWait):
 	}
 }
+
+// User returns the name under which this client publishes, or "".
+func (c *Client) User() string { return c.user }
 
 // URL returns the address of the connected server.
 func (c *Client) URL() string { return c.link.ConnectedUrlRedacted() }

@@ -27,13 +27,25 @@ func (c *Client) Submit(ctx context.Context, flow string, document []byte) (uint
 
 // Cancel publishes the cancel of a flow.
 func (c *Client) Cancel(ctx context.Context, flow, reason string) (uint64, error) {
+	return c.command(ctx, c.cancel(flow, reason))
+}
+
+// CancelAsOperator publishes the cancel of any user's flow. The NATS server must let the user act as an operator.
+func (c *Client) CancelAsOperator(ctx context.Context, flow, reason string) (uint64, error) {
+	e := c.cancel(flow, reason)
+	e.Operator = true
+	return c.command(ctx, e)
+}
+
+func (c *Client) cancel(flow, reason string) contract.Event {
 	data := &contract.FlowCancel{Flow: flow, Reason: reason}
-	return c.command(ctx, event.New(contract.TypeFlowCancel, c.source, flow, data, time.Now()))
+	return event.New(contract.TypeFlowCancel, c.source, flow, data, time.Now())
 }
 
 func (c *Client) command(ctx context.Context, e contract.Event) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
+	e.By = c.user
 	m, err := c.link.Encode(ctx, e)
 	if err != nil {
 		return 0, err

@@ -61,9 +61,9 @@ func (p *program) never(ctx context.Context, what string, n int, matches func(ta
 	return err
 }
 
-// published matches what an executor publishes on a subject.
+// published matches what an executor publishes on a plain subject, as itself or anonymously.
 func published(subject string) func(tap.Message) bool {
-	return func(m tap.Message) bool { return m.Op == tap.Pub && m.Subject == subject }
+	return func(m tap.Message) bool { return m.Op == tap.Pub && m.Plain() == subject }
 }
 
 // works matches what only the owner of a flow's job does.
@@ -72,12 +72,12 @@ func (f *flow) works(m tap.Message) bool { return audit.Works(m, f.doc.Flow) }
 // writes matches the frames of the flow's output.
 func (f *flow) writes(m tap.Message) bool { return m.Op == tap.Pub && audit.IsFrame(m, f.out) }
 
-// stored awaits an event on one of the subjects in EVENTS.
+// stored awaits an event on one of the plain subjects in EVENTS, of any sender.
 func (h *hub) stored(
 	ctx context.Context, t timing, within time.Duration, what string, subjects ...string,
 ) (said, error) {
 	s, _, err := awaitIn(ctx, t, within, what, &h.events, 0, func(s said) bool {
-		return slices.Contains(subjects, s.subject)
+		return slices.Contains(subjects, s.plain())
 	})
 	return s, err
 }
@@ -165,7 +165,7 @@ func (f *flow) during(ctx context.Context, tasks ...func(context.Context) error)
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		_, _, err := f.hub.events.Await(ctx, 0, func(s said) bool { return s.subject == f.doc.Panic })
+		_, _, err := f.hub.events.Await(ctx, 0, func(s said) bool { return s.plain() == f.doc.Panic })
 		if err == nil {
 			_, err = f.done(ctx, f.patience)
 			cancel(err)

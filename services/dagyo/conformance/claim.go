@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -84,7 +85,7 @@ func (h *holder) decide(m *tap.Message) tap.Decision {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case m.Op == tap.Pub && m.Reply != "" && h.asked(m.Subject):
+	case m.Op == tap.Pub && m.Reply != "" && h.asked(m.Plain()):
 		h.replies[m.Reply] = true
 	case m.Op == tap.Msg && h.replies[m.Subject]:
 		return tap.Decision{Until: h.release}
@@ -130,6 +131,13 @@ func first(m tap.Message) error {
 	if got := m.Header.Get(nats.MsgIdHdr); got != "" {
 		return fmt.Errorf("%s has %s %q: anybody may have used that before", m.Subject, nats.MsgIdHdr, got)
 	}
+	want := m.Subject
+	if contract.TypeOf(m.Subject) == contract.TypeJobStarted { // the first one of any executor
+		want = contract.FromAny(m.Plain())
+	}
+	if got := m.Header.Get(jetstream.ExpectedLastSubjSeqSubjHeader); got != want && (got != "" || want != m.Subject) {
+		return fmt.Errorf("%s has %s %q, not %q", m.Subject, jetstream.ExpectedLastSubjSeqSubjHeader, got, want)
+	}
 	return nil
 }
 
@@ -137,6 +145,7 @@ func first(m tap.Message) error {
 func (s *stage) sayStarted(ctx context.Context, f *flow) error {
 	data := &contract.JobStarted{Job: f.doc.Job, Executor: "somebody-else"}
 	e := event.New(contract.TypeJobStarted, "/dagyo/executor/somebody-else", f.doc.Flow, data, time.Now())
+	e.By = data.Executor
 	return s.say(ctx, e)
 }
 
@@ -217,7 +226,7 @@ func claimDeliveredTwice(ctx context.Context, s *stage) (string, error) {
 func (f *flow) ranAgain(p *program, n int) error {
 	messages, _ := p.tap.Journal.From(n)
 	for _, m := range messages {
-		if f.works(m) && m.Subject != f.doc.Done && m.Subject != f.doc.Health && m.Subject != f.in.Credit {
+		if f.works(m) && !slices.Contains([]string{f.doc.Done, f.doc.Health, f.in.Credit}, m.Plain()) {
 			return fmt.Errorf("the job was run again: published on %s after its end", m.Subject)
 		}
 	}

@@ -94,16 +94,17 @@ func drainSaid(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	e := event.New(contract.TypeExecutorDraining, "/dagyo/spawner", p.id, &contract.ExecutorDraining{
-		Executor: p.id, Progdef: s.progdef(), Revision: s.revision(), Reason: "idle",
+	e := event.New(contract.TypeExecutorDraining, "/dagyo/executor/"+p.id, p.id, &contract.ExecutorDraining{
+		Executor: p.id, Progdef: s.progdef(), Revision: s.revision(), Reason: "told to",
 	}, time.Now())
+	e.By = p.id
 	if err := errors.Join(s.say(ctx, e), p.terminate()); err != nil {
 		return "", err
 	}
 	if err := p.exits(ctx, s.patience, true); err != nil {
 		return "", err
 	}
-	n, err := s.hub.count(ctx, s.drainingSubject(p))
+	n, err := s.hub.count(ctx, e.Sender().On(s.drainingSubject(p)))
 	if err == nil && n > 1 {
 		err = errors.New("executor.draining was said again")
 	}
@@ -343,7 +344,7 @@ func drainGrace(ctx context.Context, s *stage) (string, error) {
 	_, err = inTimeAfter(ctx, f.timing, from.Add(grace), lastWords, "job.done or job.panic",
 		func(ctx context.Context) (int, error) {
 			_, at, err := f.hub.events.Await(ctx, 0, func(s said) bool {
-				return s.subject == f.doc.Done || s.subject == f.doc.Panic
+				return s.plain() == f.doc.Done || s.plain() == f.doc.Panic
 			})
 			return at, err
 		})

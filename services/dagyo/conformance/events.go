@@ -21,7 +21,10 @@ func eventChecks() []Check {
 	}, {
 		Name: "events.first", See: see + "; Claim, 3", run: eventsFirst,
 		Demand: "Each event has Nats-Expected-Last-Subject-Sequence 0, so that its subject holds only " +
-			"one, and no Nats-Msg-Id.",
+			"one (job.started: the subjects of all executors), and no Nats-Msg-Id.",
+	}, {
+		Name: "events.sender", See: "Executors, Sender", run: eventsSender,
+		Demand: "Events and heartbeats are published on subjects that begin with by.<executor>.",
 	}, {
 		Name: "events.until-stored", See: see, run: eventsUntilStored,
 		Demand: "A lost job.done or job.panic is published again until JetStream has stored it.",
@@ -106,12 +109,31 @@ func eventsFirst(ctx context.Context, s *stage) (string, error) {
 	n := 0
 	var wrong []error
 	for _, m := range p.tap.Journal.All() {
-		if m.Op == tap.Pub && (strings.HasPrefix(m.Subject, "job.") || strings.HasPrefix(m.Subject, "executor.")) {
+		if m.Op == tap.Pub && m.IsEvent() {
 			n++
 			wrong = append(wrong, first(m))
 		}
 	}
 	return fmt.Sprintf("%s published as the first on its subject", document.Count(n, "event")), errors.Join(wrong...)
+}
+
+func eventsSender(ctx context.Context, s *stage) (string, error) {
+	p, _, err := s.lives(ctx)
+	if err != nil {
+		return "", err
+	}
+	n := 0
+	var wrong []error
+	for _, m := range p.tap.Journal.All() {
+		if m.Op != tap.Pub || !m.IsEvent() && !strings.HasPrefix(m.Plain(), "health.") {
+			continue
+		}
+		n++
+		if want := (contract.Sender{Name: p.id}).On(m.Plain()); m.Subject != want {
+			wrong = append(wrong, fmt.Errorf("it published on %s, not on %s", m.Subject, want))
+		}
+	}
+	return document.Count(n, "message") + " published on the executor's own subjects", errors.Join(wrong...)
 }
 
 func eventsUntilStored(ctx context.Context, s *stage) (string, error) {

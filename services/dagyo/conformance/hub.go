@@ -40,6 +40,12 @@ type said struct {
 	data    []byte
 }
 
+// plain returns the subject without its sender.
+func (s said) plain() string {
+	_, plain := contract.SplitSender(s.subject)
+	return plain
+}
+
 func startHub(ctx context.Context) (*hub, error) {
 	dir, err := os.MkdirTemp("", "dagyo-conformance-")
 	if err != nil {
@@ -111,7 +117,9 @@ func (d *dialer) Dial(network, _ string) (net.Conn, error) {
 func (h *hub) follow(ctx context.Context) {
 	ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	f := broker.Follower{
-		JS: h.link.JS, Stream: contract.StreamEvents, Filters: []string{"job.>", "executor.>"},
+		JS: h.link.JS, Stream: contract.StreamEvents, Filters: []string{
+			"job.>", "executor.>", contract.FromAny("job.>"), contract.FromAny("executor.>"),
+		},
 		Handle: func(m *nats.Msg, _ *nats.MsgMetadata) {
 			h.events.Add(said{m.Subject, m.Header, m.Data})
 		},

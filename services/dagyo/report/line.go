@@ -60,7 +60,7 @@ func smallLine(e contract.Event) string {
 	case *contract.FlowPanic:
 		return fmt.Sprintf("%s: %s: %s", whose(d.Cause), d.Cause.Kind, d.Cause.Message)
 	case *contract.FlowCancelled:
-		return "by " + d.By + reason(d.Reason)
+		return canceller(d.By, d.Source) + reason(d.Reason)
 	case *contract.ExecutorStarted:
 		return "revision " + d.Revision
 	case *contract.ExecutorDraining:

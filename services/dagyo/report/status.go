@@ -99,6 +99,9 @@ func Flow(w io.Writer, columns int, s contract.FlowStatus, now time.Time) {
 	if !s.Submitted.IsZero() {
 		fmt.Fprintf(w, "  submitted: %s (%s ago)\n", s.Submitted.Format(time.RFC3339), age(s.Submitted, now))
 	}
+	if s.Owner != "" {
+		fmt.Fprintf(w, "  owner:     %s\n", clean(s.Owner))
+	}
 	fmt.Fprintf(w, "  duration:  %s\n", lasted(s.Verdict, s.Submitted, s.Duration, now))
 	if !s.Deadline.IsZero() && s.Verdict == "" {
 		fmt.Fprintf(w, "  deadline:  %s\n", s.Deadline.Format(time.RFC3339))
@@ -116,8 +119,8 @@ func Flow(w io.Writer, columns int, s contract.FlowStatus, now time.Time) {
 	for _, x := range s.Waits {
 		fmt.Fprintf(w, "  waits for: %s\n", clientWait(x))
 	}
-	if s.CancelledBy != "" {
-		fmt.Fprintf(w, "  cancelled: by %s%s\n", clean(s.CancelledBy), reason(clean(s.Reason)))
+	if s.CancelledBy != "" || s.CancelSource != "" {
+		fmt.Fprintf(w, "  cancelled: %s%s\n", clean(canceller(s.CancelledBy, s.CancelSource)), reason(clean(s.Reason)))
 	}
 	if s.Omitted != "" {
 		fmt.Fprintf(w, "  omitted:   %s (too large for a message)\n", clean(s.Omitted))

@@ -27,8 +27,8 @@ func Verdict(w io.Writer, columns int, e contract.Event, read map[string]contrac
 		jobs(w, d.Jobs)
 		edges(w, columns, d.Edges, read)
 	case *contract.FlowCancelled:
-		fmt.Fprintf(w, "flow %s was cancelled after %s by %s%s\n", flow, span(d.Duration.D()),
-			clean(d.By), reason(clean(d.Reason)))
+		fmt.Fprintf(w, "flow %s was cancelled after %s %s%s\n", flow, span(d.Duration.D()),
+			clean(canceller(d.By, d.Source)), reason(clean(d.Reason)))
 		jobs(w, d.Jobs)
 		edges(w, columns, d.Edges, read)
 	case *contract.FlowRejected:
@@ -36,6 +36,17 @@ func Verdict(w io.Writer, columns int, e contract.Event, read map[string]contrac
 			document.Count(len(d.Problems), "problem"))
 		Problems(w, d.Problems)
 	}
+}
+
+// canceller says who cancelled a flow. Without a proof, that is only what the sender of the cancel said.
+func canceller(by, source string) string {
+	switch {
+	case by != "":
+		return "by " + by
+	case source != "":
+		return "by " + source + " (not proven)"
+	}
+	return "by an unknown sender"
 }
 
 // failures writes the first cause, and the failures after it.

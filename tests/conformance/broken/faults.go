@@ -59,6 +59,13 @@ func claimFaults() []Fault {
 			wire: always(unconditional),
 		},
 		{
+			Name: "publishes-without-sender", Checks: names("events.sender"), Seen: "not on by.", wire: always(withoutSender),
+		},
+		{
+			Name: "starts-beside-another", Checks: names("claim.stored", "events.first"),
+			Seen: "Nats-Expected-Last-Subject-Sequence-Subject", wire: always(ownStart),
+		},
+		{
 			Name:   "ignores-the-refusal",
 			Checks: names("claim.started-elsewhere", "claim.delivered-twice", "claim.redelivered"),
 			Seen:   "run",

@@ -24,7 +24,7 @@ func always(d decider) func() func(*tap.Message) tap.Decision {
 var stored = []byte(`{"stream":"EVENTS","seq":1}`)
 
 func publishes(m *tap.Message, head string) bool {
-	return m.Op == tap.Pub && strings.HasPrefix(m.Subject, head)
+	return m.Op == tap.Pub && strings.HasPrefix(m.Plain(), head)
 }
 
 // answered answers the executor before the broker does.
@@ -109,7 +109,7 @@ func asksForNone(m *tap.Message) tap.Decision {
 
 // mistakesItself takes its own job.started for that of another executor.
 func mistakesItself(m *tap.Message) tap.Decision {
-	if !publishes(m, "$JS.API.DIRECT.GET.EVENTS.job.started.") {
+	if !publishes(m, "$JS.API.DIRECT.GET.EVENTS.by.*.job.started.") {
 		return tap.Pass
 	}
 	d := answered(m, []byte("{}"))
@@ -127,7 +127,7 @@ func keepsDropped() func(*tap.Message) tap.Decision {
 		switch {
 		case publishes(m, "job.started."):
 			refused = false
-		case publishes(m, "$JS.API.DIRECT.GET.EVENTS.job.started."):
+		case publishes(m, "$JS.API.DIRECT.GET.EVENTS.by.*.job.started."):
 			refused = true
 		case publishes(m, "$JS.ACK.") && refused:
 			d := answered(m, nil)
@@ -150,6 +150,23 @@ func startsUnstored(m *tap.Message) tap.Decision {
 func unconditional(m *tap.Message) tap.Decision {
 	if publishes(m, "job.started.") {
 		m.SetHeader("Nats-Expected-Last-Subject-Sequence", "")
+		m.SetHeader("Nats-Expected-Last-Subject-Sequence-Subject", "")
+	}
+	return tap.Pass
+}
+
+// withoutSender publishes events and heartbeats on plain subjects.
+func withoutSender(m *tap.Message) tap.Decision {
+	if m.Op == tap.Pub && m.Subject != m.Plain() {
+		m.Subject = m.Plain()
+	}
+	return tap.Pass
+}
+
+// ownStart demands only that job.started is the first one of this executor.
+func ownStart(m *tap.Message) tap.Decision {
+	if publishes(m, "job.started.") {
+		m.SetHeader("Nats-Expected-Last-Subject-Sequence-Subject", m.Subject)
 	}
 	return tap.Pass
 }
@@ -238,7 +255,7 @@ func endsAtPanic(m *tap.Message) tap.Decision {
 	}
 	end, _ := wire.NewEncoder(1<<10, 2<<10).Finish()
 	end[9] = 200 // after everything that was written
-	flow := strings.Split(m.Subject, ".")[2]
+	flow := strings.Split(m.Plain(), ".")[2]
 	slot := contract.EdgeAddress(flow, flow, 1, 0, 128, "").Slot(200)
 	return tap.Decision{ToServer: []tap.Message{{Subject: slot, Data: end}}}
 }
@@ -341,6 +358,7 @@ func drainsSilently(m *tap.Message) tap.Decision {
 func saysAgain(m *tap.Message) tap.Decision {
 	if publishes(m, "executor.draining.") {
 		m.SetHeader("Nats-Expected-Last-Subject-Sequence", "")
+		m.SetHeader("Nats-Expected-Last-Subject-Sequence-Subject", "")
 	}
 	return tap.Pass
 }

@@ -41,9 +41,19 @@ def clip(text: str) -> str:
     return mark + octets[len(octets) - DETAIL_LIMIT + len(mark.encode()) :].decode(errors="ignore")
 
 
+def sent_by(executor: str, subject: str) -> str:
+    """Return the subject on which an executor publishes what has a plain subject.
+
+    It begins with the executor's id, so that NATS permissions can prove who publishes. The
+    executor "*" stands for any.
+    """
+    return f"by.{executor}.{subject}"
+
+
 @dataclass(frozen=True)
 class Event:
-    """An event of an executor: ``about`` is the CloudEvents subject, ``on`` the NATS subject."""
+    """An event of an executor: ``about`` is the CloudEvents subject, ``on`` the plain NATS
+    subject."""
 
     type: str
     executor: str
@@ -53,6 +63,11 @@ class Event:
     traceparent: str | None = None
     #: The CloudEvents id; None means the NATS subject.
     identity: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The NATS subject on which the event is published."""
+        return sent_by(self.executor, self.on)
 
     def encode(self) -> bytes:
         """Return the CloudEvent as JSON."""
@@ -71,48 +86,48 @@ class Event:
         envelope["data"] = self.data
         return json.dumps(envelope, ensure_ascii=False).encode()
 
-    def headers(self) -> dict[str, str]:
-        """Return the headers of the message, which require that the event is the first on its subject.
+    def headers(self, first: str | None) -> dict[str, str]:
+        """Return the headers of the message: the event must be the first on the subject ``first``,
+        which may have wildcards, unless it is None.
 
         There is no message id: JetStream forgets those after two minutes, and any client may use
         one.
         """
-        return {
-            "content-type": "application/cloudevents+json",
-            "Nats-Expected-Last-Subject-Sequence": "0",
-        }
+        headers = {"content-type": "application/cloudevents+json"}
+        if first is not None:
+            headers["Nats-Expected-Last-Subject-Sequence"] = "0"
+            headers["Nats-Expected-Last-Subject-Sequence-Subject"] = first
+        return headers
 
 
-async def publish(link: Link, event: Event, first: bool = True) -> None:
-    """Publish an event until JetStream has stored it, by default as the first on its subject.
+async def publish(link: Link, event: Event, first: str | None) -> None:
+    """Publish an event until JetStream has stored it, as the first on a subject unless that is None.
 
-    Raises SaidBefore if its subject already has an event, which may be this one: the answer to an
+    Raises SaidBefore if the subject already has an event, which may be this one: the answer to an
     earlier try may have been lost. Raises DagyoError if the event cannot be stored.
     """
-    data, headers = event.encode(), event.headers()
-    if not first:
-        del headers["Nats-Expected-Last-Subject-Sequence"]
+    data, headers = event.encode(), event.headers(first)
     while True:
         try:
-            await link.ask(event.on, data, headers=headers, timeout=_STORED)
+            await link.ask(event.subject, data, headers=headers, timeout=_STORED)
             return
         except BrokerError as e:
             if e.err_code in _WRONG_LAST_SEQUENCE:
-                raise SaidBefore(f"{event.on} already has an event") from e
+                raise SaidBefore(f"{first} already has an event") from e
             if e.lasting:
                 raise
-            log.warning("cannot store %s: %s; trying again", event.on, e)
+            log.warning("cannot store %s: %s; trying again", event.subject, e)
         except NoAnswer as e:
-            log.debug("cannot store %s: %s; trying again", event.on, e)
+            log.debug("cannot store %s: %s; trying again", event.subject, e)
         except nats.errors.MaxPayloadError as e:
-            raise DagyoError(f"{event.on} has {len(data)} bytes, more than max_payload") from e
+            raise DagyoError(f"{event.subject} has {len(data)} bytes, more than max_payload") from e
         await asyncio.sleep(TRY_PAUSE)
 
 
 async def say(link: Link, event: Event) -> None:
     """Store an event unless its subject already has one."""
     try:
-        await publish(link, event)
+        await publish(link, event, event.subject)
     except SaidBefore as e:
         log.debug("%s", e)
 
@@ -120,27 +135,29 @@ async def say(link: Link, event: Event) -> None:
 async def say_last(link: Link, event: Event) -> None:
     """Store an event about a job's end, unless its subject already has one from this executor.
 
-    Any client may have published there before; only the executor that started the job is believed.
+    Where permissions do not prevent it, any client may have published there before; it is not
+    believed.
     """
     try:
-        return await publish(link, event)
+        return await publish(link, event, event.subject)
     except SaidBefore:
         pass
     while True:
         try:
-            before = await stored(link, event.on)
+            before = await stored(link, event.subject)
         except NoAnswer as e:
-            log.debug("cannot read the event on %s: %s; trying again", event.on, e)
+            log.debug("cannot read the event on %s: %s; trying again", event.subject, e)
             before = None
         if before is not None:
             break
         await asyncio.sleep(TRY_PAUSE)  # one of the servers may be behind
     if before.get("source") != f"/dagyo/executor/{event.executor}":
-        await publish(link, event, first=False)
+        await publish(link, event, None)
 
 
 async def stored(link: Link, subject: str) -> Mapping[str, Any] | None:
-    """Return the event of EVENTS on a subject: {} for a malformed one, None if there is none.
+    """Return the last event of EVENTS on a subject, which may have wildcards: {} for a malformed
+    one, None if there is none.
 
     Raises NoAnswer if the broker does not answer.
     """

@@ -190,7 +190,7 @@ class Executor:
         if self._draining or self._warden.draining:
             return await self._link.publish(msg.reply, b"-NAK")
         try:
-            ours = await claim(self._link, job, self._config.executor)
+            ours = await claim(self._link, job, self._config.executor, msg)
         except DagyoError as e:
             # The next delivery shows whether anyone started it.
             return log.warning("job %s of flow %s was not claimed: %s", job.job, job.flow, e)

@@ -15,7 +15,7 @@ from nats.aio.subscription import Subscription
 
 from .bell import Bell
 from .errors import BrokerError, LinkClosed, NoAnswer
-from .events import TRY_PAUSE, Event, SaidBefore, publish, stored
+from .events import TRY_PAUSE, Event, SaidBefore, publish, sent_by, stored
 from .job import Job
 from .link import Link
 
@@ -167,7 +167,7 @@ class Mailbox:
         self._messages.clear()
 
 
-async def claim(link: Link, job: Job, executor: str) -> bool:
+async def claim(link: Link, job: Job, executor: str, delivery: Msg) -> bool:
     """Publish the job's job.started, which is stored once; report whether the stored one is ours.
 
     It is not if another executor has started the job, or this one under an earlier delivery.
@@ -183,20 +183,41 @@ async def claim(link: Link, job: Job, executor: str) -> bool:
         # Distinguishes this claim from all others, including those of this executor.
         identity=f"{job.started}.{executor}.{secrets.token_hex(8)}",
     )
+    if await _started_before(link, job, delivery):
+        return False
+    anyone = sent_by("*", job.started)
     while True:
         try:
-            await publish(link, started)
+            await publish(link, started, anyone)
             return True
         except SaidBefore:
             pass  # stored by another executor, or by us in a try whose answer was lost
         try:
-            event = await stored(link, job.started)
+            event = await stored(link, anyone)
         except NoAnswer as e:
             log.debug("cannot read the claim of job %s of flow %s: %s", job.job, job.flow, e)
             event = None
         if event is not None:
             return event.get("id") == started.identity
         await asyncio.sleep(TRY_PAUSE)  # one of the servers may be behind
+
+
+async def _started_before(link: Link, job: Job, delivery: Msg) -> bool:
+    """Report whether an executor of the previous version has started a job that is delivered again.
+
+    Its job.started is on the plain subject, which the condition of ours does not include.
+    """
+    try:
+        if delivery.metadata.num_delivered <= 1:
+            return False  # no executor had it before
+    except nats.errors.Error:
+        pass  # not known
+    while True:
+        try:
+            return await stored(link, job.started) is not None
+        except NoAnswer as e:
+            log.debug("cannot read the start of job %s of flow %s: %s", job.job, job.flow, e)
+        await asyncio.sleep(TRY_PAUSE)
 
 
 async def acknowledge(link: Link, msg: Msg) -> None:

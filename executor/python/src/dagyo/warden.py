@@ -25,7 +25,7 @@ from . import wire
 from .bell import Bell
 from .config import Config
 from .errors import BrokerError, DagyoError, Gone, LinkClosed, NoAnswer
-from .events import Event, say
+from .events import Event, say, sent_by
 from .job import RUNNING, Job
 from .link import NO_MESSAGE, STREAM_NOT_FOUND, Link
 from .runner import LAST_WORDS, drained, word
@@ -204,7 +204,8 @@ class Warden:
                     continue
                 w.beaten = now
                 try:
-                    await self._link.publish(w.job.health, wire.beat(w.job.health_timeout))
+                    subject = sent_by(self._config.executor, w.job.health)
+                    await self._link.publish(subject, wire.beat(w.job.health_timeout))
                 except LinkClosed:
                     return
 
@@ -337,7 +338,7 @@ class Warden:
             },
         )
         try:
-            # If the spawner drains us, it has already published the event.
+            # If the spawner drains us, it has published one of its own.
             await asyncio.wait_for(say(self._link, event), LAST_WORDS)
         except (DagyoError, asyncio.TimeoutError) as e:
             log.warning("cannot publish that this executor is draining: %s", e)

@@ -53,7 +53,7 @@ func Works(m tap.Message, flow string) bool {
 	if m.Op != tap.Pub {
 		return false
 	}
-	head, rest, _ := strings.Cut(m.Subject, ".")
+	head, rest, _ := strings.Cut(m.Plain(), ".")
 	if head == "job" {
 		what, rest, _ := strings.Cut(rest, ".")
 		return what != "started" && strings.HasPrefix(rest, flow+".")
@@ -88,7 +88,7 @@ func Slots(messages []tap.Message, slots int) (most int, err error) {
 }
 
 func isLastWord(m tap.Message) bool {
-	done, panicked := strings.HasPrefix(m.Subject, "job.done."), strings.HasPrefix(m.Subject, "job.panic.")
+	done, panicked := strings.HasPrefix(m.Plain(), "job.done."), strings.HasPrefix(m.Plain(), "job.panic.")
 	return m.Op == tap.Pub && (done || panicked)
 }
 
@@ -120,11 +120,11 @@ type Beat struct {
 	Data  string
 }
 
-// BeatsOf are the signs of life on a subject of a job that started at a moment.
+// BeatsOf are the signs of life on a plain subject of a job that started at a moment.
 func BeatsOf(messages []tap.Message, subject string, started time.Time) []Beat {
 	var out []Beat
 	for _, m := range messages {
-		if m.Op == tap.Pub && m.Subject == subject {
+		if m.Op == tap.Pub && m.Plain() == subject {
 			out = append(out, Beat{m.At.Sub(started), string(m.Data)})
 		}
 	}

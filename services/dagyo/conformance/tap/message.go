@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/dagyo/dagyo/pkg/contract"
 )
 
 // An Op is what a message of the protocol does.
@@ -42,6 +44,18 @@ type Message struct {
 
 	line string // as it came, for what has no fields
 	head []byte // the header's octets as they came
+}
+
+// Plain returns the subject without the sender that it may begin with.
+func (m *Message) Plain() string {
+	_, plain := contract.SplitSender(m.Subject)
+	return plain
+}
+
+// IsEvent reports whether the subject is one of an executor's events.
+func (m *Message) IsEvent() bool {
+	plain := m.Plain()
+	return strings.HasPrefix(plain, "job.") || strings.HasPrefix(plain, "executor.")
 }
 
 // parse reads the line of a message, and returns the length of what follows it, -1 for nothing, and how

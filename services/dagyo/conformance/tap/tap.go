@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"strings"
 	"sync"
 
 	"github.com/dagyo/dagyo/services/dagyo/conformance/journal"
@@ -188,7 +187,7 @@ func (t *Tap) decision(m *Message) Decision {
 
 // kept is what the journal keeps of a message.
 func kept(m Message) Message {
-	event := strings.HasPrefix(m.Subject, "job.") || strings.HasPrefix(m.Subject, "executor.")
+	event := m.IsEvent()
 	m.head, m.line = nil, ""
 	if !event && len(m.Data) > keepShort {
 		m.Data = append([]byte(nil), m.Data[:keepBeginning]...)

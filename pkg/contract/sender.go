@@ -1,0 +1,91 @@
+package contract
+
+import (
+	"slices"
+	"strings"
+)
+
+// A user or an executor publishes on a subject that begins with its own name: "by.<name>." and the subject of the
+// event, the request or the sign of life. NATS permissions can restrict a connection to such subjects, so a name in a
+// subject is proven where they do. An operator's commands on what belongs to others begin with "operator.<name>.", so
+// that a permission for "by.<name>.>" never includes them.
+const (
+	senderPrefix   = "by."
+	operatorPrefix = "operator."
+)
+
+// A Sender is who published a message, according to its subject. The zero value is the sender of a message on a plain
+// subject, which proves nothing.
+type Sender struct {
+	// Name is the name of a user or the id of an executor.
+	Name string
+	// Operator is true if the sender acts as an operator.
+	Operator bool
+}
+
+// On returns the subject on which the sender publishes what has the given plain subject.
+func (s Sender) On(subject string) string {
+	switch {
+	case s.Name == "":
+		return subject
+	case s.Operator:
+		return operatorPrefix + s.Name + "." + subject
+	}
+	return senderPrefix + s.Name + "." + subject
+}
+
+// FromAny matches what any named sender publishes on a subject.
+func FromAny(subject string) string { return Sender{Name: "*"}.On(subject) }
+
+// SplitSender splits a subject into the sender and the plain subject. It checks neither of them.
+func SplitSender(subject string) (Sender, string) {
+	var s Sender
+	rest, named := strings.CutPrefix(subject, senderPrefix)
+	if !named {
+		rest, s.Operator = strings.CutPrefix(subject, operatorPrefix)
+	}
+	name, plain, _ := strings.Cut(rest, ".")
+	if !named && !s.Operator || name == "" {
+		return Sender{}, subject
+	}
+	s.Name = name
+	return s, plain
+}
+
+// From reports whether such a sender may publish events of this type.
+func (e Entry) From(s Sender) bool {
+	switch {
+	case s.Name == "":
+		return true
+	case s.Operator:
+		return e.Type == TypeFlowCancel
+	}
+	return slices.Contains(e.Publishers, "user") || slices.Contains(e.Publishers, "executor")
+}
+
+// Patterns are the NATS subjects on which EVENTS stores the event, with a wildcard for each variable token.
+func (e Entry) Patterns() []string {
+	out := []string{e.Pattern()}
+	for _, s := range []Sender{{Name: "*"}, {Name: "*", Operator: true}} {
+		if e.From(s) {
+			out = append(out, s.On(e.Pattern()))
+		}
+	}
+	return out
+}
+
+// ReportedBy returns the executor that an event names as its publisher, or "" for events of others. Executors publish
+// only about their own jobs and themselves.
+func (e Event) ReportedBy() string {
+	switch d := e.Data.(type) {
+	case *JobStarted:
+		return d.Executor
+	case *JobDone:
+		return d.Executor
+	case *JobPanic:
+		return d.Executor
+	case *ExecutorDraining:
+		return d.Executor
+	}
+	return ""
+}
