@@ -75,7 +75,7 @@ func (s *Server) serve(ctx context.Context) error {
 func (s *Server) Began(t testing.TB) <-chan struct{} {
 	t.Helper()
 	began := make(chan struct{}, 1)
-	_, err := s.link.Subscribe("$JS.API.CONSUMER.MSG.NEXT."+contract.StreamEvents+".>", func(*nats.Msg) {
+	_, err := s.link.Subscribe(broker.LeaderSubject(contract.StreamEvents), func(*nats.Msg) {
 		select {
 		case began <- struct{}{}:
 		default:
