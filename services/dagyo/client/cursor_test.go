@@ -1,7 +1,6 @@
 package client
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 
@@ -10,35 +9,43 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 )
 
-// A log is a stream with three subjects. Its leader has all messages, its replicas the first ones.
-type log []int // the subject of each message; -1 for a deleted one
-
-func (l log) after(subject int, seq uint64, from []int) (*stored, bool) {
-	for i := int(seq); i < len(from); i++ {
-		if l[i] == subject {
-			return &stored{Sequence: uint64(i + 1), Subject: fmt.Sprint(subject)}, true
-		}
-	}
-	return nil, false
+// A grower is a stream with three subjects, to which messages are added while it is read.
+type grower struct {
+	all  []int // the subject of each message; -1 for a deleted one
+	have int   // number of messages that the leader has
 }
 
-// Whatever the replicas are behind by, and wherever a batch is cut off, cursors deliver every message once and in order.
+func (g *grower) grow(t *rapid.T) {
+	g.have += rapid.IntRange(0, min(5, len(g.all)-g.have)).Draw(t, "more")
+}
+
+// from returns the first message on a subject from a number on, of the first ones.
+func (g *grower) from(subject int, seq uint64, have int) *stored {
+	for i := int(seq) - 1; i < have; i++ {
+		if g.all[i] == subject {
+			return &stored{Sequence: uint64(i + 1)}
+		}
+	}
+	return nil
+}
+
+// However far the replicas are behind, and wherever a batch is cut off, cursors deliver every message once and in order.
 func TestCursorsDeliverTheStream(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		all := log(rapid.SliceOfN(rapid.IntRange(-1, 2), 0, 60).Draw(t, "stream"))
+		g := &grower{all: rapid.SliceOfN(rapid.IntRange(-1, 2), 0, 60).Draw(t, "stream")}
 		cursors := []*cursor{{subjects: "0"}, {subjects: "1"}, {subjects: "2"}}
-		var got []uint64
-		for last := uint64(0); last < uint64(len(all)) || unread(cursors, last); {
-			last += uint64(rapid.IntRange(0, len(all)-int(last)).Draw(t, "more"))
+		var got, want []uint64
+		for g.have < len(g.all) || unread(cursors, uint64(g.have)) {
+			g.grow(t)
+			last := uint64(g.have)
 			for subject, c := range cursors {
-				roundOf(t, c, all, subject, last)
+				g.round(t, c, subject, last)
 			}
 			for _, m := range ready(cursors) {
 				got = append(got, m.Sequence)
 			}
 		}
-		var want []uint64
-		for i, subject := range all {
+		for i, subject := range g.all {
 			if subject >= 0 {
 				want = append(want, uint64(i+1))
 			}
@@ -49,26 +56,25 @@ func TestCursorsDeliverTheStream(t *testing.T) {
 	})
 }
 
-// roundOf plays one cursor's part of a round. The connection may be lost at any point.
-func roundOf(t *rapid.T, c *cursor, all log, subject int, last uint64) {
+// round plays one cursor's part of a round. The connection may be lost at any point.
+func (g *grower) round(t *rapid.T, c *cursor, subject int, last uint64) {
 	c.asks = nothing
 	for {
 		q, more := c.query(last)
 		if !more || rapid.IntRange(0, 9).Draw(t, "lost") == 0 {
 			return
 		}
+		g.grow(t)
 		if c.asks == theNext {
-			m, _ := all.after(subject, q.Seq-1, all)
-			if err := c.next(m, last); err != nil {
+			if err := c.next(g.from(subject, q.Seq, g.have), last); err != nil {
 				t.Fatal(err)
 			}
 			continue
 		}
-		behind := all[:rapid.IntRange(0, len(all)).Draw(t, "replica")]
-		before := uint64(0)
+		replica, before := rapid.IntRange(0, g.have).Draw(t, "replica"), uint64(0)
 		for n := rapid.IntRange(0, 4).Draw(t, "batch"); n > 0; n-- {
-			m, ok := all.after(subject, max(q.Seq-1, before), behind)
-			if !ok {
+			m := g.from(subject, max(q.Seq, before+1), replica)
+			if m == nil {
 				break
 			}
 			if err := c.batch(broker.ReplicaAnswer{Message: m, Before: before}); err != nil {
