@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -27,41 +28,62 @@ const (
 
 // claimJobs takes jobs from the mailbox while slots are free. Jobs run under jobCtx.
 func (x *executor) claimJobs(ctx, jobCtx context.Context, working *sync.WaitGroup, stuck chan<- struct{}) {
-	there := false // the mailbox
+	tries := tries{}
 	for {
 		free := x.takeSlots(ctx)
 		if free == 0 {
 			return // the context is done
 		}
-		got := 0
-		err := x.ensureMailbox(ctx, there)
-		if err == nil {
-			got, err = x.pull(ctx, free, func(m *nats.Msg) {
-				working.Go(func() {
-					defer x.freeSlots(1)
-					x.serveJob(jobCtx, m, stuck)
-				})
+		got, err := x.pull(ctx, free, func(m *nats.Msg) {
+			working.Go(func() {
+				defer x.freeSlots(1)
+				x.serveJob(jobCtx, m, stuck)
 			})
-		}
+		})
 		x.freeSlots(free - got)
-		there = err == nil
-		if there || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			continue
 		}
-		x.config.Log.Warn("cannot take jobs; trying again", "mailbox", x.config.Mailbox, "error", err)
+		pause, say := tries.after(err)
+		if say {
+			x.sayNoJobs(err)
+		}
 		select {
-		case <-time.After(retryPause):
+		case <-time.After(pause):
 		case <-ctx.Done():
 		}
 	}
 }
 
-func (x *executor) ensureMailbox(ctx context.Context, there bool) error {
-	if there {
-		return nil
+// Pauses between requests for jobs that fail.
+const (
+	firstPullPause = 50 * time.Millisecond
+	lastPullPause  = time.Second
+)
+
+// tries counts the failed requests for jobs in a row.
+type tries struct {
+	pause time.Duration
+	last  string // error
+}
+
+// after returns the pause after a request, and whether its error is a new one.
+func (t *tries) after(err error) (pause time.Duration, say bool) {
+	if err == nil {
+		*t = tries{}
+		return 0, false
 	}
-	_, err := broker.EnsureMailbox(ctx, x.link.JS, x.progdef, x.revision)
-	return err
+	say = err.Error() != t.last
+	*t = tries{pause: min(max(2*t.pause, firstPullPause), lastPullPause), last: err.Error()}
+	return t.pause, say
+}
+
+func (x *executor) sayNoJobs(err error) {
+	if errors.Is(err, broker.ErrNoConsumer) {
+		x.config.Log.Warn("the mailbox does not exist yet; waiting until the planner creates it", "mailbox", x.config.Mailbox)
+		return
+	}
+	x.config.Log.Warn("cannot take jobs; trying again", "mailbox", x.config.Mailbox, "error", err)
 }
 
 // takeSlots waits for a free slot and takes all free slots, up to pullMost.

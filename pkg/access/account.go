@@ -22,7 +22,6 @@ type Bridge struct {
 
 // Bridges returns what passes between the two accounts of a tenant.
 func Bridges() []Bridge {
-	get := "$JS.API.DIRECT.GET." + contract.StreamEvents
 	out := []Bridge{
 		{Subject: "by.*.job.*.*.*", Why: "events of executors"},
 		{Subject: "by.*.executor.draining.*.*", Why: "events of executors"},
@@ -31,9 +30,12 @@ func Bridges() []Bridge {
 		{Subject: "$JS.API.CONSUMER.MSG.NEXT." + contract.StreamJobs + ".*", Many: true, Why: "jobs"},
 		{Subject: "$JS.ACK." + contract.StreamJobs + ".>", Why: "jobs"},
 		{Subject: "$JS.ACK.*.*." + contract.StreamJobs + ".>", Why: "jobs"},
-		{Subject: get, Many: true, Why: "stored events"},
-		{Subject: get + ".>", Why: "stored events"},
-		{Subject: "$JS.API.STREAM.INFO." + contract.StreamEvents, Why: "stored events"},
+		{Subject: "$JS.API.DIRECT.GET." + contract.StreamEvents, Many: true, Why: "stored events"},
+		{Subject: "$JS.API.DIRECT.GET." + contract.StreamEvents + ".>", Why: "stored events"},
+		{Subject: "$JS.API.STREAM.MSG.GET." + contract.StreamEvents, Why: "stored events"},
+		{Subject: "$JS.API.STREAM.INFO." + contract.StreamEvents, Why: "how far services are behind"},
+		{Subject: "$JS.API.CONSUMER.LIST." + contract.StreamEvents, Why: "how far services are behind"},
+		{Subject: "$JS.API.STREAM.MSG.DELETE." + contract.StreamEvents, Why: "operators delete events that stop a service"},
 		{Subject: "ask.>", Why: "questions"},
 		{Subject: "by.*.ask.>", Why: "questions"},
 		{Subject: "$SRV.>", Many: true, Why: "which services run"},

@@ -84,19 +84,11 @@ func Rights() []Right {
 }
 
 func rightsOfPersons() []Right {
-	return []Right{
+	return append(rightsToCall(Persons()...), []Right{
 		{Edges, Persons(), nil, []string{InboxPrefix(User, self) + ".>"}, "answers to own requests"},
 		{Edges, Persons(), append(proven("ask.>"), "$SRV.PING", "$SRV.PING.>", "$SRV.INFO.>", "$SRV.STATS.>"), nil, "ask the services"},
 		{Edges, Persons(), nil, heard, "hear events"},
-		{
-			Edges, Persons(),
-			[]string{"$JS.API.DIRECT.GET." + contract.StreamEvents, "$JS.API.DIRECT.GET." + contract.StreamEvents + ".>", "$JS.API.STREAM.INFO." + contract.StreamEvents},
-			nil, "read stored events",
-		},
-		{
-			Edges, Persons(), append(readsObjects, "$O."+contract.BucketData+".>"), nil,
-			"store and read the data of large events",
-		},
+		{Edges, drivers, []string{"$O." + contract.BucketData + ".>"}, nil, "store the data of large events"},
 		{Edges, drivers, proven(string(contract.TypeFlowSubmit), string(contract.TypeFlowCancel)), nil, "submit and cancel flows"},
 		{Edges, drivers, []string{contract.ClientSubjects, contract.ReleaseSubjects}, nil, "signs of life, and the end of reading"},
 		{
@@ -109,16 +101,26 @@ func rightsOfPersons() []Right {
 			"change the catalogue",
 		},
 		{
-			Edges, readers, []string{"edges.*.*.frame.*.*", "edges.*.*.credit.*", "direct.*.*.*", "$JS.API.DIRECT.GET.*.edges.>", "$JS.API.STREAM.INFO.*"},
+			Edges, readers, []string{"edges.*.*.frame.*.*", "edges.*.*.credit.*", "direct.*.*.*"},
 			[]string{"edges.*.*.credit.*", "direct.*.*.*"}, "write and read edges",
 		},
+	}...)
+}
+
+// rightsToCall returns the rights to the calls of the JetStream API that roles make.
+func rightsToCall(roles ...Role) (out []Right) {
+	for _, r := range roles {
+		for _, c := range Calls(r) {
+			out = append(out, Right{Account: Edges, Roles: []Role{r}, Publish: []string{c.permission()}, Why: c.Why})
+		}
 	}
+	return out
 }
 
 func rightsOfExecutors() []Right {
 	stop := []string{"edges.*.*.stop", "edges.*.*.last-stop"}
-	box := "JOBS." + mailbox
-	return []Right{
+	box := contract.StreamJobs + "." + mailbox
+	return append(rightsToCall(Executor), []Right{
 		{Edges, []Role{Executor}, nil, []string{InboxPrefix(Executor, self) + ".>"}, "answers to own requests"},
 		{
 			Edges, []Role{Executor},
@@ -131,25 +133,14 @@ func rightsOfExecutors() []Right {
 		{Edges, []Role{Executor}, []string{by(contract.HealthSubjects)}, stop, "signs of life of its jobs, and their stops"},
 		{
 			Edges, []Role{Executor},
-			[]string{"$JS.API.CONSUMER.MSG.NEXT." + box, "$JS.ACK." + box + ".>", "$JS.ACK.*.*." + box + ".>"}, nil,
-			"take jobs off its mailbox",
+			[]string{"$JS.ACK." + box + ".>", "$JS.ACK.*.*." + box + ".>"}, nil,
+			"acknowledge jobs of its mailbox",
 		},
-		{
-			Edges, []Role{Executor},
-			[]string{"$JS.API.DIRECT.GET." + contract.StreamEvents + ".by.*.job.started.*.*", "$JS.API.STREAM.MSG.GET." + contract.StreamLeases},
-			nil, "read who has started a job, and who has its name",
-		},
-	}
+	}...)
 }
 
 // heard are the subjects of all events that anybody may hear.
 var heard = []string{"flow.*.*", "job.*.*.*", "executor.*.*.*", "progdef.*.*", "type.*.*", "deadletter", "deadletter.*"}
-
-// readsObjects are the requests with which the data of a large event is read.
-var readsObjects = []string{
-	"$JS.API.STREAM.INFO.OBJ_" + contract.BucketData, "$JS.API.STREAM.MSG.GET.OBJ_" + contract.BucketData,
-	"$JS.API.DIRECT.GET.OBJ_" + contract.BucketData + ".>", "$JS.API.DIRECT.GET.OBJ_" + contract.BucketData,
-}
 
 // proven returns commands or questions in both forms: from anybody, and from the person whose name is a token.
 func proven(subjects ...string) (out []string) {

@@ -30,7 +30,7 @@ func rightsOfServices() []Right {
 		{Account: Edges, Roles: Services(), Subscribe: []string{"_INBOX.service.>"}, Why: "answers to own requests"},
 		{
 			Account: Edges, Roles: Services(),
-			Publish: append(api("INFO", "STREAM.CREATE.OBJ_data", "STREAM.UPDATE.OBJ_data"), append(slices.Clone(readsObjects), "$O."+contract.BucketData+".>")...),
+			Publish: append(api("INFO", "STREAM.CREATE.OBJ_data", "STREAM.UPDATE.OBJ_data", "STREAM.INFO.OBJ_data", "STREAM.MSG.GET.OBJ_data"), "$O."+contract.BucketData+".>"),
 			Why:     "store and read the data of large events",
 		},
 	}

@@ -8,11 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
@@ -59,22 +61,56 @@ func Passing(err error) bool {
 }
 
 // putData stores data under a name that is derived from its content, so that a second try finds the object of the
-// first, and readers never see it change.
+// first, and readers never see it change. The library's own function reads the description of the store and purges
+// objects of the same name, which clients have no right to.
 func (l *Link) putData(ctx context.Context, data []byte) (event.Reference, error) {
 	digest := sha256.Sum256(data)
 	to := event.Reference{Bucket: contract.BucketData, Object: hex.EncodeToString(digest[:])}
-	store, err := l.Edges().JS.ObjectStore(ctx, to.Bucket)
+	switch _, err := l.dataMessage(ctx, Query{Last: objectSubject(to)}); {
+	case err == nil:
+		return to, nil
+	case !errors.Is(err, jetstream.ErrMsgNotFound):
+		return to, err
+	}
+	info := jetstream.ObjectInfo{
+		ObjectMeta: jetstream.ObjectMeta{Name: to.Object, Opts: &jetstream.ObjectMetaOptions{ChunkSize: chunkSize}},
+		Bucket:     to.Bucket, NUID: nuid.Next(), Size: uint64(len(data)), ModTime: time.Now().UTC(), Digest: digestOf(digest),
+	}
+	for chunk := range slices.Chunk(data, chunkSize) {
+		if _, err := l.Edges().JS.Publish(ctx, chunkSubject(to, &info), chunk); err != nil {
+			return to, err
+		}
+		info.Chunks++
+	}
+	body, err := json.Marshal(info)
 	if err != nil {
 		return to, err
 	}
-	switch _, err = store.GetInfo(ctx, to.Object); {
-	case err == nil:
-		return to, nil
-	case !errors.Is(err, jetstream.ErrObjectNotFound):
-		return to, err
-	}
-	_, err = store.PutBytes(ctx, to.Object, data)
+	m := &nats.Msg{Subject: objectSubject(to), Header: nats.Header{}, Data: body}
+	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	_, err = l.Edges().JS.PublishMsg(ctx, m)
 	return to, err
+}
+
+// chunkSize is the size of the messages that hold an object.
+const chunkSize = 128 << 10
+
+// objectSubject and chunkSubject are where the object store keeps the description of an object, and its chunks.
+func objectSubject(to event.Reference) string {
+	return "$O." + to.Bucket + ".M." + base64.URLEncoding.EncodeToString([]byte(to.Object))
+}
+
+func chunkSubject(to event.Reference, info *jetstream.ObjectInfo) string {
+	return "$O." + to.Bucket + ".C." + info.NUID
+}
+
+func digestOf(sum [sha256.Size]byte) string {
+	return "SHA-256=" + base64.URLEncoding.EncodeToString(sum[:])
+}
+
+// dataMessage reads a message of the object store from its leader: a replica may not have it yet.
+func (l *Link) dataMessage(ctx context.Context, q Query) (*jetstream.RawStreamMsg, error) {
+	return LeaderMessage(ctx, l.Edges().Conn, "OBJ_"+contract.BucketData, q)
 }
 
 // Resolve returns the body of a message including the data that it refers to. Most messages refer to nothing and
@@ -108,16 +144,10 @@ const getWait = 10 * time.Second
 func (l *Link) getData(ctx context.Context, to event.Reference) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, getWait)
 	defer cancel()
-	store, err := l.Edges().JS.ObjectStore(ctx, to.Bucket)
-	if err != nil {
-		return nil, fmt.Errorf("get the data at %s: %w", to, err)
-	}
-	info, err := store.GetInfo(ctx, to.Object)
+	info, err := l.dataInfo(ctx, to)
 	switch {
-	case errors.Is(err, jetstream.ErrObjectNotFound), errors.Is(err, jetstream.ErrBadObjectMeta):
-		return nil, unreadable("the data at %s was not found", to)
 	case err != nil:
-		return nil, passingOrNot(to, err)
+		return nil, err
 	case info.Opts != nil && info.Opts.Link != nil:
 		return nil, unreadable("the object at %s is a link; the data of an event must be an object", to)
 	case info.Size > event.SizeLimit:
@@ -125,46 +155,47 @@ func (l *Link) getData(ctx context.Context, to event.Reference) ([]byte, error) 
 	case !validToken(info.NUID):
 		return nil, unreadable("the object at %s has no chunks", to)
 	}
-	stream, err := l.Edges().JS.Stream(ctx, "OBJ_"+to.Bucket)
+	return l.readChunks(ctx, to, info)
+}
+
+// dataInfo reads the description of an object.
+func (l *Link) dataInfo(ctx context.Context, to event.Reference) (*jetstream.ObjectInfo, error) {
+	m, err := l.dataMessage(ctx, Query{Last: objectSubject(to)})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, unreadable("the data at %s was not found", to)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("get the data at %s: %w", to, err)
 	}
-	return readChunks(ctx, stream, to, info)
+	var info jetstream.ObjectInfo
+	if err := json.Unmarshal(m.Data, &info); err != nil {
+		return nil, unreadable("cannot read the object at %s: %v", to, err)
+	}
+	if info.Deleted {
+		return nil, unreadable("the data at %s was not found", to)
+	}
+	return &info, nil
 }
 
 // readChunks reads the chunks of an object, and compares size and digest with the object's description.
-func readChunks(
-	ctx context.Context, s jetstream.Stream, to event.Reference, info *jetstream.ObjectInfo,
-) ([]byte, error) {
-	subject := "$O." + to.Bucket + ".C." + info.NUID
+func (l *Link) readChunks(ctx context.Context, to event.Reference, info *jetstream.ObjectInfo) ([]byte, error) {
 	var data []byte
 	for seq := uint64(1); uint64(len(data)) < info.Size; {
-		m, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
+		m, err := l.dataMessage(ctx, Query{Seq: seq, Next: chunkSubject(to, info)})
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			return nil, unreadable("the data at %s is incomplete: %d of %d bytes were found", to, len(data), info.Size)
 		case err != nil:
-			return nil, passingOrNot(to, err)
+			return nil, fmt.Errorf("get the data at %s: %w", to, err)
 		case uint64(len(data)+len(m.Data)) > info.Size || len(m.Data) == 0:
 			return nil, unreadable("the chunks of the data at %s do not add up to its %d bytes", to, info.Size)
 		}
 		data, seq = append(data, m.Data...), m.Sequence+1
 	}
-	digest := sha256.Sum256(data)
-	if info.Digest != "SHA-256="+base64.URLEncoding.EncodeToString(digest[:]) {
+	if info.Digest != digestOf(sha256.Sum256(data)) {
 		return nil, unreadable("the data at %s does not match the SHA-256 digest of its object", to)
 	}
 	return data, nil
-}
-
-// passingOrNot distinguishes a broker that does not answer from an object with a malformed description.
-func passingOrNot(to event.Reference, err error) error {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &syntax) || errors.As(err, &kind) {
-		return unreadable("cannot read the object at %s: %v", to, err)
-	}
-	return fmt.Errorf("get the data at %s: %w", to, err)
 }
 
 // validToken reports whether text is one token of a subject, without wildcards.

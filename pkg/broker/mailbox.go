@@ -17,8 +17,8 @@ const ClaimWait = 10 * time.Second
 // maxWaitingPulls exceeds the number of executors that a revision may have.
 const maxWaitingPulls = 16_384
 
-// EnsureMailbox creates the durable consumer that all executors of a revision share. The planner calls it
-// before jobs arrive, and an executor calls it again if its mailbox is missing.
+// EnsureMailbox creates the durable consumer that all executors of a revision share. The planner calls it before jobs
+// arrive, and when an executor starts. Executors wait for it: they have no right to create consumers.
 func EnsureMailbox(ctx context.Context, js jetstream.JetStream, progdef, revision string) (jetstream.Consumer, error) {
 	c, err := js.CreateOrUpdateConsumer(ctx, contract.StreamJobs, jetstream.ConsumerConfig{
 		Durable:       contract.MailboxConsumer(progdef, revision),

@@ -31,11 +31,7 @@ func TakeName(ctx context.Context, js jetstream.JetStream, executor, mark string
 		return false, fmt.Errorf("take the name %s: %w", executor, err)
 	}
 	// Stored by another program, or by us in an earlier try.
-	s, err := js.Stream(ctx, contract.StreamLeases)
-	if err != nil {
-		return false, fmt.Errorf("take the name %s: %w", executor, err)
-	}
-	m, err := s.GetLastMsgForSubject(ctx, subject)
+	m, err := LeaderMessage(ctx, js.Conn(), contract.StreamLeases, Query{Last: subject})
 	if err != nil {
 		return false, fmt.Errorf("take the name %s: %w", executor, err)
 	}

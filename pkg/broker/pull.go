@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,6 +27,9 @@ func (p Pull) Send(nc *nats.Conn, stream, consumer, inbox string) error {
 	return nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+stream+"."+consumer, inbox, request)
 }
 
+// ErrNoConsumer means that the consumer does not exist, or that the broker is starting.
+var ErrNoConsumer = errors.New("the consumer does not exist")
+
 // PullOver interprets a status message: whether the request has ended, and the error unless it is because no messages
 // have arrived in time.
 func PullOver(m *nats.Msg) (over bool, err error) {
@@ -34,6 +38,8 @@ func PullOver(m *nats.Msg) (over bool, err error) {
 		return false, nil
 	case "404", "408": // none arrived in time
 		return true, nil
+	case "503":
+		return true, ErrNoConsumer
 	default:
 		return true, fmt.Errorf("status %s %s", code, m.Header.Get("Description"))
 	}

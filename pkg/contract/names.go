@@ -189,3 +189,6 @@ const (
 	AskFlowGet           = "ask.flow.get"  // a flow's id; answered with a FlowStatus, or error 404
 	AskFlowList          = "ask.flow.list" // a FlowQuery, or nothing; answered with a FlowPage
 )
+
+// HeaderTime is the header, on the answers of services, with the time of the NATS server.
+const HeaderTime = "Dagyo-Time"

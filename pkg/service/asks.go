@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/micro"
 
@@ -75,14 +76,15 @@ func (r *Runtime[S]) handler(ctx context.Context, ask Ask[S]) micro.HandlerFunc 
 			code = "500"
 			body, err = json.Marshal(answer)
 		}
+		at := micro.WithHeaders(micro.Headers{contract.HeaderTime: {r.EstimatedTime().UTC().Format(time.RFC3339Nano)}})
 		var failed *AskError
 		switch {
 		case errors.As(err, &failed):
-			_ = req.Error(failed.Code, failed.Message, nil)
+			_ = req.Error(failed.Code, failed.Message, nil, at)
 		case err != nil:
-			_ = req.Error(code, err.Error(), nil)
+			_ = req.Error(code, err.Error(), nil, at)
 		default:
-			_ = req.Respond(body)
+			_ = req.Respond(body, at)
 		}
 	}
 }

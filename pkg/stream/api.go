@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -125,8 +126,7 @@ func checkStream(ctx context.Context, js jetstream.JetStream, name string) error
 	}
 	found := lookups.DoChan(fmt.Sprintf("%p %s", key.conn, name), func() (any, error) {
 		err := within(context.Background(), firstAnswer, func(ctx context.Context) error {
-			_, err := js.Stream(ctx, name)
-			return err
+			return findStream(ctx, js, name)
 		})
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			gone.Store(key, nil)
@@ -140,6 +140,28 @@ func checkStream(ctx context.Context, js jetstream.JetStream, name string) error
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// findStream returns jetstream.ErrStreamNotFound if a stream does not exist. It asks for a consumer that no stream has: the
+// right to that call, unlike the one to a stream's description, shows nothing of the stream.
+func findStream(ctx context.Context, js jetstream.JetStream, stream string) error {
+	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "CONSUMER.INFO."+stream+".none"), nil)
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	err = json.Unmarshal(m.Data, &answer)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for stream %s: %w", stream, err)
+	case answer.Error == nil, answer.Error.ErrorCode == jetstream.JSErrCodeConsumerNotFound:
+		return nil
+	case answer.Error.ErrorCode == jetstream.JSErrCodeStreamNotFound:
+		return jetstream.ErrStreamNotFound
+	}
+	return answer.Error
 }
 
 // lasting returns the error for the edge after a failed request to the broker: nil if a retry may

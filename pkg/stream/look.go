@@ -80,22 +80,38 @@ func Begun(ctx context.Context, js jetstream.JetStream, a contract.Address) (boo
 	return number > 0, err
 }
 
+// LastCredit returns the last stored credit of one edge, or the zero credit if there is none. It needs fewer rights than
+// Credits.
+func LastCredit(ctx context.Context, js jetstream.JetStream, a contract.Address) (c wire.Credit, err error) {
+	body, err := last(ctx, js, a.Stream, a.Credit)
+	if err != nil || body == nil {
+		return c, err
+	}
+	return wire.ParseCredit(body)
+}
+
 // inSlot returns the number of the frame that is stored in the slot of a frame, or 0 if there is none.
 func inSlot(ctx context.Context, js jetstream.JetStream, a contract.Address, frame uint64) (uint64, error) {
-	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "DIRECT.GET."+a.Stream+"."+a.Slot(frame)), nil)
+	body, err := last(ctx, js, a.Stream, a.Slot(frame))
+	return wire.Number(body), err
+}
+
+// last returns the last message that is stored on a subject, or nil if there is none.
+func last(ctx context.Context, js jetstream.JetStream, stream, subject string) ([]byte, error) {
+	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "DIRECT.GET."+stream+"."+subject), nil)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return 0, errors.Join(checkStream(ctx, js, a.Stream), err)
+		return nil, errors.Join(checkStream(ctx, js, stream), err)
 	case err != nil:
-		return 0, err
+		return nil, err
 	}
-	switch code := m.Header.Get("Status"); code {
+	switch code := status(m); code {
 	case "":
-		return wire.Number(m.Data), nil
+		return m.Data, nil
 	case "404":
-		return 0, nil
+		return nil, nil
 	default:
-		return 0, fmt.Errorf("read the slot of frame %d of %s: status %s", frame, a.Subject, code)
+		return nil, fmt.Errorf("read the last message on %s: status %s", subject, code)
 	}
 }
 

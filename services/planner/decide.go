@@ -19,10 +19,15 @@ import (
 // actStop makes a flow's jobs stop; it is performed, not published.
 const actStop contract.Type = "act.stop"
 
-// Decide returns the plan of a valid flow, and the clean-up of a flow that ended.
+// actMailbox creates the mailbox of an executor, which waits for it.
+const actMailbox contract.Type = "act.mailbox"
+
+// Decide returns the plan of a valid flow, and the clean-up of a flow that ended; of a mailbox its creation.
 func Decide(s *State, id string, now time.Time) (effects []contract.Event, next time.Time) {
 	r := s.runs[id]
 	switch {
+	case strings.Contains(id, "."): // no flow's id
+		return s.mailbox(id), next
 	case r == nil: // cleaned up already
 	case !r.Ended.IsZero():
 		return s.cleanUp(id, r, now)
@@ -32,8 +37,19 @@ func Decide(s *State, id string, now time.Time) (effects []contract.Event, next 
 	return nil, next
 }
 
-// Open returns the flows that have something on the broker, or are about to.
-func Open(s *State) []string { return slices.Sorted(maps.Keys(s.runs)) }
+// Open returns the flows that have something on the broker, or are about to, and the mailboxes of executors.
+func Open(s *State) []string {
+	mailboxes := slices.Compact(slices.Sorted(maps.Values(s.executors)))
+	return append(slices.Sorted(maps.Keys(s.runs)), mailboxes...)
+}
+
+// mailbox creates a mailbox unless it was created since the last start of an executor.
+func (s *State) mailbox(name string) []contract.Event {
+	if s.made[name] {
+		return nil
+	}
+	return []contract.Event{{Type: actMailbox, Subject: name}}
+}
 
 // cleanUp removes what the flow has on the broker, once its outputs need not be kept.
 func (s *State) cleanUp(id string, r *run, now time.Time) (effects []contract.Event, next time.Time) {

@@ -89,8 +89,11 @@ type wiring struct {
 func (w *wiring) perform(
 	ctx context.Context, _ *service.Runtime[*State], effect contract.Event,
 ) (contract.Event, error) {
-	if effect.Type == actStop {
+	switch effect.Type {
+	case actStop:
 		return effect, w.stop(ctx, effect.With.(string), effect.Subject)
+	case actMailbox:
+		return effect, w.ensureMailbox(ctx, effect.Subject)
 	}
 	switch d := effect.Data.(type) {
 	case *contract.FlowPlanned:
@@ -117,7 +120,7 @@ func (w *wiring) provision(ctx context.Context, p *contract.FlowPlanned, f flow.
 		return err
 	}
 	for name, pinned := range p.Progdefs {
-		if err := w.ensureMailbox(ctx, name, pinned.Revision); err != nil {
+		if err := w.ensureMailbox(ctx, contract.Mailbox(name, pinned.Revision)); err != nil {
 			return err
 		}
 	}
@@ -136,8 +139,8 @@ func brokerError(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-func (w *wiring) ensureMailbox(ctx context.Context, progdef, revision string) error {
-	name := contract.Mailbox(progdef, revision)
+func (w *wiring) ensureMailbox(ctx context.Context, name string) error {
+	progdef, revision := contract.SplitMailbox(name)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mailboxes[name] {

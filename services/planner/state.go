@@ -17,6 +17,8 @@ type State struct {
 	edges  int // of these
 	// executors are the live executors, with their mailboxes.
 	executors map[string]string
+	// made are the mailboxes that were created since the last start of an executor. They are unknown to a new leader.
+	made map[string]bool
 	// shards are where the edges of new flows are stored, in order. Without shards, no flow is planned.
 	shards []string
 }
@@ -67,7 +69,7 @@ func DefaultLimits() Limits {
 
 // NewState returns the state before the first event.
 func NewState(l Limits, shards ...string) *State {
-	return &State{limits: l, shards: shards, runs: make(map[string]*run), executors: make(map[string]string)}
+	return &State{limits: l, shards: shards, runs: make(map[string]*run), executors: make(map[string]string), made: make(map[string]bool)}
 }
 
 // Has reports whether a flow has something on the broker, or is about to.
@@ -97,10 +99,17 @@ func Evolve(s *State, e contract.Event) []string {
 	case *contract.FlowCleaned:
 		s.cleaned(e.Subject)
 	case *contract.ExecutorStarted:
-		s.executors[d.Executor] = contract.Mailbox(d.Progdef, d.Revision)
-		return nil
+		mailbox := contract.Mailbox(d.Progdef, d.Revision)
+		s.executors[d.Executor] = mailbox
+		delete(s.made, mailbox) // a sweep may have removed it
+		return []string{mailbox}
 	case *contract.ExecutorExited:
+		delete(s.made, s.executors[d.Executor])
 		delete(s.executors, d.Executor)
+		return nil
+	}
+	if e.Type == actMailbox {
+		s.made[e.Subject] = true
 		return nil
 	}
 	if r := s.runs[e.Subject]; r != nil {

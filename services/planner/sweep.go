@@ -92,13 +92,38 @@ func (w *wiring) sweep(ctx context.Context, r *service.Runtime[*State]) error {
 			err = r.Sync(ctx)
 		}
 		if err == nil {
-			r.Read(func(s *State) { have = s.orphans(have) })
+			var lost []string
+			r.Read(func(s *State) { lost, have = s.lost(have), s.orphans(have) })
 			idle, err = w.remove(ctx, r, have, idle)
+			err = errors.Join(err, w.restore(ctx, lost))
 		}
 		if err != nil && ctx.Err() == nil {
 			r.Log().Warn().Err(err).Msg("sweep failed; trying again at the next interval")
 		}
 	})
+	return nil
+}
+
+// lost returns the mailboxes of live executors that are not on the broker: an operator may have deleted them.
+func (s *State) lost(have inventory) (out []string) {
+	for _, mailbox := range slices.Compact(slices.Sorted(maps.Values(s.executors))) {
+		if _, ok := have.mailboxes[mailbox]; !ok {
+			out = append(out, mailbox)
+		}
+	}
+	return out
+}
+
+// restore creates mailboxes again. One that was created after the inventory was taken does not change.
+func (w *wiring) restore(ctx context.Context, lost []string) error {
+	for _, mailbox := range lost {
+		w.mu.Lock()
+		delete(w.mailboxes, mailbox)
+		w.mu.Unlock()
+		if err := w.ensureMailbox(ctx, mailbox); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -114,9 +114,30 @@ class Office:
         self.heard.append(Heard(subject, sender, time.time(), msg.data, dict(msg.headers or {})))
         self.more.set()
 
+    async def mailbox(self, progdef: str, revision: str) -> None:
+        """Create the mailbox of a revision, as the planner does."""
+        name = f"{progdef}-{revision}"
+        config = {
+            "durable_name": name, "filter_subject": f"jobs.{progdef}.{revision}.*.*",
+            "deliver_policy": "all", "ack_policy": "explicit", "replay_policy": "instant",
+            "ack_wait": 10_000_000_000, "max_ack_pending": -1, "max_waiting": 16384,
+        }  # fmt: skip
+        await self.link.ask(
+            f"$JS.API.CONSUMER.DURABLE.CREATE.JOBS.{name}",
+            {"stream_name": "JOBS", "config": config},
+            timeout=5,
+        )
+
     @asynccontextmanager
     async def executor(self, progdef: str, revision: str, **environ: str) -> AsyncIterator[Executor]:
-        """Run an executor; at the end it is killed if it has not exited by itself."""
+        """Run an executor with a mailbox; at the end it is killed if it has not exited by itself."""
+        await self.mailbox(progdef, revision)
+        async with self.alone(progdef, revision, **environ) as x:
+            yield x
+
+    @asynccontextmanager
+    async def alone(self, progdef: str, revision: str, **environ: str) -> AsyncIterator[Executor]:
+        """Run an executor whose mailbox may not exist."""
         identity = f"x-{next(_numbers)}"
         env = {k: v for k, v in os.environ.items() if not k.startswith("DAGYO_")}
         env |= {

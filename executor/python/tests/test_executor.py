@@ -140,7 +140,26 @@ async def test_malformed_jobs_are_removed(o: Office) -> None:
         assert await x.ended() == 0  # nothing is left to acknowledge
     info = await o.link.ask("$JS.API.CONSUMER.INFO.JOBS.greet-r5")
     assert info["num_ack_pending"] == info["num_pending"] == 0
-    assert info["config"]["metadata"]["dagyo.progdef"] == "greet"
+
+
+async def test_it_waits_for_its_mailbox(o: Office) -> None:
+    asked: list[float] = []
+    name = "$JS.API.CONSUMER.MSG.NEXT.JOBS.greet-late"
+    sub = await o.link.subscribe(name, lambda _: asked.append(time.monotonic()), messages=100, octets=1 << 20)
+    async with o.alone("greet", "late") as x:
+        while len(asked) < 6:
+            await asyncio.sleep(0.05)
+        assert asked[5] - asked[0] > 1  # at growing intervals
+        await o.mailbox("greet", "late")
+        job = o.job("greet", "late", {"name": TEXT}, {"greeting": TEXT})
+        await o.post(job)
+        await o.write(job.inputs["name"])
+        assert await o.read(job.outputs["greeting"]) == []
+        await o.said(job, "done")
+        x.signal()
+        assert await x.ended() == 0
+    assert x.stderr.count(b"the mailbox does not exist yet") == 1
+    await o.link.unsubscribe(sub)
 
 
 async def test_an_error_is_a_panic_with_its_traceback(o: Office) -> None:

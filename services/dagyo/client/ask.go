@@ -98,6 +98,7 @@ func (c *Client) ask(ctx context.Context, subject string, body []byte, out any) 
 		}
 		return fmt.Errorf("ask %s: %w", subject, explained(err))
 	}
+	c.noteTime(m)
 	if code := m.Header.Get(micro.ErrorCodeHeader); code != "" {
 		return fmt.Errorf("ask %s: %w", subject, &refusal{code, m.Header.Get(micro.ErrorHeader)})
 	}

@@ -46,7 +46,7 @@ func (c *Client) Free(ctx context.Context, flow string, all Ends) (Ends, error) 
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	for name, a := range all.Inputs {
-		credits, err := stream.Credits(ctx, c.link.JS, a.Stream, a.Credit)
+		credit, err := stream.LastCredit(ctx, c.link.JS, a)
 		if err != nil {
 			return free, lookError(flow, err)
 		}
@@ -54,16 +54,16 @@ func (c *Client) Free(ctx context.Context, flow string, all Ends) (Ends, error) 
 		if err != nil {
 			return free, lookError(flow, err)
 		}
-		if got := credits[a.Credit]; !begun && got.Frame == 0 && !got.Closed {
+		if !begun && credit.Frame == 0 && !credit.Closed {
 			free.Inputs[name] = a
 		}
 	}
 	for name, a := range all.Outputs {
-		credits, err := stream.Credits(ctx, c.link.JS, a.Stream, a.Credit)
+		credit, err := stream.LastCredit(ctx, c.link.JS, a)
 		if err != nil {
 			return free, lookError(flow, err)
 		}
-		if got := credits[a.Credit]; got.Attach == 0 && got.Frame == 0 && !got.Closed {
+		if credit.Attach == 0 && credit.Frame == 0 && !credit.Closed {
 			free.Outputs[name] = a
 		}
 	}

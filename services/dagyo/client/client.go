@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -43,7 +44,9 @@ type Client struct {
 	link    *broker.Link
 	source  string
 	user    string
-	closing sync.WaitGroup // feeds that were closed
+	closing sync.WaitGroup // feeds
+	// ahead is by how much the server's clock is ahead of ours, nil until a service has answered.
+	ahead atomic.Pointer[time.Duration]
 }
 
 // Connect connects to a server, or returns ErrNoServer if none answers. Once established, the connection

@@ -8,7 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/services/dagyo/clienttest"
 	"github.com/dagyo/dagyo/services/dagyo/embedded"
 )
 
@@ -50,24 +50,15 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-// Ages are counted by the clock of the server, which is that of this machine here.
+// Ages are counted by the clock of the server, as services tell it in their answers.
 func TestNow(t *testing.T) {
-	s, err := embedded.Start(t.Context(), embedded.Options{Port: embedded.RandomPort, Dir: t.TempDir(), Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Shutdown)
-	link, err := broker.Connect(t.Context(), broker.Options{URL: s.ClientURL()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(link.Close)
-	if err := broker.Ensure(t.Context(), link, broker.DefaultConfig()); err != nil {
-		t.Fatal(err)
-	}
-	before := time.Now()
-	now, err := connect(t, s.ClientURL()).Now(t.Context())
-	if err != nil || now.Before(before) || now.After(time.Now()) {
-		t.Errorf("got %v, %v, between %v and now", now, err, before)
+	s := clienttest.Start(t)
+	for _, ahead := range []time.Duration{0, time.Hour} {
+		s.SetClock(ahead)
+		before := time.Now().Add(ahead)
+		now, err := connect(t, s.URL).Now(t.Context())
+		if err != nil || now.Before(before) || now.After(time.Now().Add(ahead)) {
+			t.Errorf("%v ahead: got %v, %v", ahead, now, err)
+		}
 	}
 }

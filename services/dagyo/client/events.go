@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -30,11 +31,7 @@ type StoredEvent struct {
 func (c *Client) Event(ctx context.Context, seq uint64) (StoredEvent, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
-	events, err := c.link.JS.Stream(ctx, contract.StreamEvents)
-	if err != nil {
-		return StoredEvent{}, explained(err)
-	}
-	m, err := events.GetMsg(ctx, seq)
+	m, err := broker.LeaderMessage(ctx, c.link.Conn, contract.StreamEvents, broker.Query{Seq: seq})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return StoredEvent{}, fmt.Errorf("%w: sequence number %d", ErrUnknownEvent, seq)
 	}

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
-
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -24,63 +22,59 @@ type Start struct {
 	New bool
 }
 
-// feedName is the prefix of the names of feeds' consumers: operators can tell them from those of services.
-const feedName = "dagyo-client-"
-
-func (s Start) config(filters []string) jetstream.OrderedConsumerConfig {
-	c := jetstream.OrderedConsumerConfig{
-		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy, NamePrefix: feedName + nuid.Next(),
-	}
-	switch {
-	case s.New:
-		c.DeliverPolicy = jetstream.DeliverNewPolicy
-	case s.Seq > 0:
-		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, s.Seq
-	case !s.Time.IsZero():
-		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &s.Time
-	}
-	return c
-}
-
-// A Feed delivers events in their order, across reconnects and restarts of the server.
+// A Feed delivers events in the order in which they are stored, each once, across reconnects and restarts of the
+// server. Events that are deleted from EVENTS before they are read are skipped.
 type Feed struct {
 	// Stored is the number of stored events when the feed started.
 	Stored uint64
 
-	client    *Client
-	events    chan contract.Event
-	closed    chan struct{}
-	stop      context.CancelFunc
-	consuming jetstream.ConsumeContext
+	client *Client
+	events chan contract.Event
+	stop   context.CancelFunc
 }
 
-// feedBuffer is the number of events that are buffered for Next; the server keeps the rest.
+// feedBuffer is the number of events that are buffered for Next; EVENTS keeps the rest.
 const feedBuffer = 64
 
 // Follow starts delivering the events on the subjects, or all events without subjects. The caller must close the feed.
 func (c *Client) Follow(ctx context.Context, from Start, subjects ...string) (*Feed, error) {
-	oc, err := c.link.JS.OrderedConsumer(ctx, contract.StreamEvents, from.config(subjects))
+	if len(subjects) == 0 {
+		subjects = []string{allSubjects}
+	}
+	t, err := openTail(c.link.Conn, subjects)
 	if err != nil {
 		return nil, fmt.Errorf("follow events: %w", explained(err))
 	}
-	info, err := oc.Info(ctx)
+	stored, err := t.begin(ctx, from)
 	if err != nil {
+		t.close()
 		return nil, fmt.Errorf("follow events: %w", explained(err))
 	}
-	f := &Feed{
-		Stored: info.NumPending, client: c,
-		events: make(chan contract.Event, feedBuffer), closed: make(chan struct{}),
-	}
-	var fetching context.Context
-	fetching, f.stop = context.WithCancel(context.WithoutCancel(ctx))
-	take := func(m jetstream.Msg) { f.take(fetching, m) }
-	quiet := jetstream.ConsumeErrHandler(func(jetstream.ConsumeContext, error) {}) // the consumer recovers
-	f.consuming, err = oc.Consume(take, quiet)
-	if err != nil {
-		f.stop()
-		return nil, fmt.Errorf("follow events: %w", explained(err))
-	}
+	f := &Feed{Stored: stored, client: c, events: make(chan contract.Event, feedBuffer)}
+	ctx, f.stop = context.WithCancel(context.WithoutCancel(ctx))
+	c.closing.Go(func() { f.run(ctx, t) })
 	return f, nil
+}
+
+// run delivers until the feed or the connection is closed.
+func (f *Feed) run(ctx context.Context, t *tail) {
+	defer t.close()
+	for {
+		found, err := t.next(ctx)
+		if err != nil {
+			return
+		}
+		for _, m := range found {
+			if contract.TypeOf(m.Subject) == contract.TypeTick {
+				continue // a tick only tells services the time
+			}
+			select {
+			case f.events <- f.read(ctx, m):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
 }
 
 // FlowSubjects returns the subjects of all events of a flow after its submission.
@@ -89,14 +83,16 @@ func FlowSubjects(flow string) []string {
 	return []string{"flow.*." + flow, contract.FromAny(jobs), jobs}
 }
 
-func (f *Feed) take(ctx context.Context, m jetstream.Msg) {
-	if contract.TypeOf(m.Subject()) == contract.TypeTick {
-		return // a tick only tells services the time
+// read decodes a message. While the broker does not return the data that it refers to, it waits.
+func (f *Feed) read(ctx context.Context, m *stored) contract.Event {
+	body, err := f.client.link.Resolve(ctx, m.Header, m.Data)
+	for broker.Transient(err) && ctx.Err() == nil && !f.client.link.IsClosed() {
+		pause(ctx, retryPause)
+		body, err = f.client.link.Resolve(ctx, m.Header, m.Data)
 	}
-	body, err := f.client.link.Resolve(ctx, m.Headers(), m.Data())
 	var e contract.Event
 	if err == nil {
-		e, err = event.Decode(m.Subject(), m.Headers(), body)
+		e, err = event.Decode(m.Subject, m.Header, body)
 	}
 	var unreadable *event.Unreadable
 	if errors.As(err, &unreadable) {
@@ -104,16 +100,11 @@ func (f *Feed) take(ctx context.Context, m jetstream.Msg) {
 	} else if err != nil {
 		e.Problems = problem.List{{Code: problem.NotCloudEvent, Message: err.Error()}}
 	}
-	if meta, err := m.Metadata(); err == nil {
-		e.Seq = meta.Sequence.Stream
-		if e.Time.IsZero() {
-			e.Time = meta.Timestamp
-		}
+	e.Seq = m.Sequence
+	if e.Time.IsZero() {
+		e.Time = m.Time
 	}
-	select {
-	case f.events <- e:
-	case <-f.closed:
-	}
+	return e
 }
 
 // Events delivers the events. It is never closed.
@@ -129,12 +120,15 @@ func (f *Feed) Next(ctx context.Context) (contract.Event, error) {
 	}
 }
 
-// Close stops the feed. Its goroutines end when their requests are answered; Client.Close waits for them.
-func (f *Feed) Close() {
-	close(f.closed)
-	f.stop()
-	f.client.closing.Go(func() {
-		f.consuming.Stop()
-		<-f.consuming.Closed()
-	})
+// Close stops the feed. Its goroutine ends at once; Client.Close waits for it.
+func (f *Feed) Close() { f.stop() }
+
+// pause waits, or until the context ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -29,6 +30,7 @@ type Server struct {
 	mu     sync.Mutex
 	flows  []contract.FlowStatus
 	onList func()
+	ahead  time.Duration
 }
 
 // Start starts a server that runs until the test ends.
@@ -71,11 +73,14 @@ func (s *Server) serve(ctx context.Context) error {
 	return s.link.Flush()
 }
 
-// Began returns a channel that receives when a client begins to follow events.
+// Began returns a channel that receives when the server's only client has begun to follow events.
 func (s *Server) Began(t testing.TB) <-chan struct{} {
 	t.Helper()
-	began := make(chan struct{}, 1)
-	_, err := s.link.Subscribe("$JS.API.CONSUMER.MSG.NEXT."+contract.StreamEvents+".>", func(*nats.Msg) {
+	began, asked := make(chan struct{}, 1), 0
+	_, err := s.link.Subscribe(broker.LeaderSubject(contract.StreamEvents), func(*nats.Msg) {
+		if asked++; asked == 1 {
+			return // it looks for its start
+		}
 		select {
 		case began <- struct{}{}:
 		default:
@@ -95,6 +100,13 @@ func (s *Server) Set(flows ...contract.FlowStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flows = flows
+}
+
+// SetClock sets by how much the server's clock is ahead, as answers tell it.
+func (s *Server) SetClock(ahead time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ahead = ahead
 }
 
 // OnList has f called before each page is sent. What f changes is not in the page.
@@ -137,7 +149,7 @@ func (s *Server) get(req micro.Request) {
 		_ = req.Error("404", "no such flow", nil)
 		return
 	}
-	_ = req.RespondJSON(flows[i])
+	_ = req.RespondJSON(flows[i], s.time())
 }
 
 func (s *Server) list(req micro.Request) {
@@ -158,5 +170,12 @@ func (s *Server) list(req micro.Request) {
 		return
 	}
 	s.before()
-	_ = req.Respond(body)
+	_ = req.Respond(body, s.time())
+}
+
+// time is the header with the time of the server.
+func (s *Server) time() micro.RespondOpt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return micro.WithHeaders(micro.Headers{contract.HeaderTime: {time.Now().Add(s.ahead).UTC().Format(time.RFC3339Nano)}})
 }

@@ -14,10 +14,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from .bell import Bell
-from .errors import BrokerError, LinkClosed, NoAnswer
+from .errors import LinkClosed, NoAnswer
 from .events import TRY_PAUSE, Event, SaidBefore, publish, sent_by, stored
 from .job import Job
-from .link import Link
+from .link import Link, status
 
 log = logging.getLogger("dagyo")
 
@@ -29,13 +29,13 @@ _PULL_FOR = 30.0
 _PULL_BEAT = 2.0
 # The maximum number of jobs per request, so that the executors of a mailbox share a burst.
 _PULL_MOST = 64
-# Limits the creation of the mailbox, in seconds.
-_MAKE = 5.0
 # A job that is not acknowledged after this many seconds is delivered to another executor.
 _ACK_WAIT = 10
 # How many seconds to wait for the confirmation of an acknowledgement.
 _CONFIRMATION = 2.0
-_PAUSE = 0.25
+# Seconds between requests for jobs that fail: the first pause, and the longest one.
+_FIRST_PAUSE = 0.05
+_LAST_PAUSE = 1.0
 
 
 class Mailbox:
@@ -43,8 +43,6 @@ class Mailbox:
 
     def __init__(self, link: Link, progdef: str, revision: str) -> None:
         self._link = link
-        self._progdef = progdef
-        self._revision = revision
         self._consumer = f"{progdef}-{revision}"
         self._bell = Bell()
         self._messages: deque[Msg] = deque()
@@ -53,7 +51,9 @@ class Mailbox:
         self._wanted = 0  # jobs that the open request may still deliver
         self._until = 0.0  # deadline for the next message of the broker
         self._epoch = 0
-        self._made = False
+        self._waiting = False  # before the next request
+        self._pause = 0.0  # after the last request, if it failed
+        self._said = ""  # why it failed
         self._stopped = False
 
     def stop(self) -> None:
@@ -77,12 +77,14 @@ class Mailbox:
         return None
 
     async def _pull(self, free: int) -> bool:
-        """Request jobs; report False, after a pause, if that is not possible now."""
-        try:
-            await self._ready()
-        except (BrokerError, NoAnswer) as e:
-            log.warning("cannot take jobs from %s: %s; trying again", self._consumer, e)
-            await self._bell.wait(_PAUSE)
+        """Request jobs; report False, after a pause, if the last request has failed."""
+        if self._subscription is None:
+            self._subscription = await self._link.subscribe(
+                self._inbox + "*", self._heard, messages=1024, octets=64 << 20
+            )
+        if self._waiting:
+            self._waiting = False
+            await self._bell.wait(self._pause)
             return False
         self._wanted = min(free, _PULL_MOST)
         self._epoch = self._link.epoch
@@ -96,34 +98,14 @@ class Mailbox:
         await self._link.publish(subject, json.dumps(request).encode(), reply=self._inbox + "pull")
         return True
 
-    async def _ready(self) -> None:
-        if self._subscription is None:
-            self._subscription = await self._link.subscribe(
-                self._inbox + "*", self._heard, messages=1024, octets=64 << 20
-            )
-        if not self._made:
-            await self._make()
-            self._made = True
-
-    async def _make(self) -> None:
-        """Create the mailbox's consumer unless it exists: the planner creates it, too."""
-        config = {
-            "durable_name": self._consumer,
-            "description": f"mailbox of {self._progdef}.{self._revision}",
-            "filter_subject": f"jobs.{self._progdef}.{self._revision}.*.*",
-            "deliver_policy": "all",
-            "ack_policy": "explicit",
-            "ack_wait": _ACK_WAIT * _SECOND,
-            "max_ack_pending": -1,
-            "max_waiting": 16384,
-            "replay_policy": "instant",
-            "metadata": {"dagyo.progdef": self._progdef, "dagyo.revision": self._revision},
-        }
-        await self._link.ask(
-            f"$JS.API.CONSUMER.DURABLE.CREATE.JOBS.{self._consumer}",
-            {"stream_name": "JOBS", "config": config},
-            timeout=_MAKE,
-        )
+    def _failed(self, why: str) -> None:
+        """Wait before the next request, longer each time; say why once."""
+        self._wanted = 0
+        self._waiting = True
+        self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LAST_PAUSE)
+        if why != self._said:
+            self._said = why
+            log.warning("%s: %s", self._consumer, why)
 
     def _heard(self, msg: Msg) -> None:
         self._messages.append(msg)
@@ -132,20 +114,21 @@ class Mailbox:
     async def _message(self, msg: Msg) -> Msg | None:
         """Return a requested job; handle all other messages."""
         self._until = time.monotonic() + 3 * _PULL_BEAT
+        code = "" if msg.subject.startswith("jobs.") else status(msg)
+        if code in ("", "100", "404", "408"):
+            self._pause, self._said = 0.0, ""
         if msg.subject.startswith("jobs."):
             if self._wanted > 0:
                 self._wanted -= 1
                 return msg
             await self.give_back(msg)
-            return None
-        code = (msg.headers or {}).get("Status", "")
-        if code == "100":
-            return None
-        self._wanted = 0
-        if code not in ("404", "408"):
-            # 409: the consumer was deleted, or a limit; 503: there is none.
-            self._made = False
-            await self._bell.wait(_PAUSE)
+        elif code == "503":
+            self._failed("the mailbox does not exist yet; waiting until the planner creates it")
+        elif code in ("404", "408"):
+            self._wanted = 0  # the request has ended without a job
+        elif code != "100":  # 409: the mailbox was deleted, or a limit
+            description = (msg.headers or {}).get("Description", "")
+            self._failed(f"cannot take jobs: status {code} {description}; trying again")
         return None
 
     async def give_back(self, msg: Msg) -> None:
