@@ -118,7 +118,7 @@ func (x *executor) takeName(ctx context.Context, drain <-chan os.Signal) bool {
 func (x *executor) askName(ctx context.Context) bool {
 	mark := nuid.Next()
 	for {
-		ours, err := broker.TakeName(ctx, x.link.JS, x.config.ID, mark)
+		ours, err := broker.TakeName(ctx, x.link, x.config.ID, mark)
 		if err == nil {
 			return ours
 		}

@@ -13,6 +13,8 @@ import (
 // A Bridge carries a subject between the two accounts of a tenant.
 type Bridge struct {
 	Subject string
+	// Local is the subject in the account of edges, if it is another one.
+	Local string
 	// Out is true for messages from the account of events to that of edges, false for requests in the other direction.
 	Out bool
 	// Many is true for requests with more than one answer.
@@ -26,16 +28,16 @@ func Bridges() []Bridge {
 		{Subject: "by.*.job.*.*.*", Why: "events of executors"},
 		{Subject: "by.*.executor.draining.*.*", Why: "events of executors"},
 		{Subject: contract.NameSubject("*"), Why: "names of executors"},
-		{Subject: "$JS.API.STREAM.MSG.GET." + contract.StreamLeases, Why: "names of executors"},
+		{Subject: API + "STREAM.MSG.GET." + contract.StreamLeases, Local: BridgedAPI + "STREAM.MSG.GET." + contract.StreamLeases, Why: "names of executors"},
 		{Subject: "$JS.API.CONSUMER.MSG.NEXT." + contract.StreamJobs + ".*", Many: true, Why: "jobs"},
 		{Subject: "$JS.ACK." + contract.StreamJobs + ".>", Why: "jobs"},
 		{Subject: "$JS.ACK.*.*." + contract.StreamJobs + ".>", Why: "jobs"},
 		{Subject: "$JS.API.DIRECT.GET." + contract.StreamEvents, Many: true, Why: "stored events"},
 		{Subject: "$JS.API.DIRECT.GET." + contract.StreamEvents + ".>", Why: "stored events"},
-		{Subject: "$JS.API.STREAM.MSG.GET." + contract.StreamEvents, Why: "stored events"},
-		{Subject: "$JS.API.STREAM.INFO." + contract.StreamEvents, Why: "how far services are behind"},
-		{Subject: "$JS.API.CONSUMER.LIST." + contract.StreamEvents, Why: "how far services are behind"},
-		{Subject: "$JS.API.STREAM.MSG.DELETE." + contract.StreamEvents, Why: "operators delete events that stop a service"},
+		{Subject: API + "STREAM.MSG.GET." + contract.StreamEvents, Local: BridgedAPI + "STREAM.MSG.GET." + contract.StreamEvents, Why: "stored events"},
+		{Subject: API + "STREAM.INFO." + contract.StreamEvents, Local: BridgedAPI + "STREAM.INFO." + contract.StreamEvents, Why: "how far services are behind"},
+		{Subject: API + "CONSUMER.LIST." + contract.StreamEvents, Local: BridgedAPI + "CONSUMER.LIST." + contract.StreamEvents, Why: "how far services are behind"},
+		{Subject: API + "STREAM.MSG.DELETE." + contract.StreamEvents, Local: BridgedAPI + "STREAM.MSG.DELETE." + contract.StreamEvents, Why: "operators delete events that stop a service"},
 		{Subject: "ask.>", Why: "questions"},
 		{Subject: "by.*.ask.>", Why: "questions"},
 		{Subject: "$SRV.>", Many: true, Why: "which services run"},
@@ -97,7 +99,7 @@ func (t Tenant) Claims(a Account) (*jwt.AccountClaims, error) {
 		if a == Events {
 			c.Exports.Add(&jwt.Export{Name: b.Subject, Subject: jwt.Subject(b.Subject), Type: kind, ResponseType: response})
 		} else {
-			c.Imports.Add(&jwt.Import{Name: b.Subject, Subject: jwt.Subject(b.Subject), Type: kind, Account: t.Accounts[Events]})
+			c.Imports.Add(&jwt.Import{Name: b.Subject, Subject: jwt.Subject(b.Subject), Type: kind, Account: t.Accounts[Events], LocalSubject: jwt.RenamingSubject(b.Local)})
 		}
 	}
 	for _, r := range Roles() {

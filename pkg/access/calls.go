@@ -3,6 +3,8 @@ package access
 import (
 	"slices"
 	"strings"
+
+	"github.com/dagyo/dagyo/pkg/contract"
 )
 
 // A right to create consumers is a right to publish anywhere, since a push consumer delivers where its creator likes.
@@ -52,6 +54,11 @@ func Calls(r Role) []Call { return slices.Clone(calls[r]) }
 // permission returns the subjects of a call for NATS, where a wildcard stands for a whole token. In the account of the
 // edges, the streams with edges are the only ones that have subjects of edges.
 func (c Call) permission() string {
+	for _, stream := range []string{contract.StreamEvents, contract.StreamLeases} {
+		if rest, own := strings.CutPrefix(c.Subjects, "DIRECT."); !own && rest != "" && strings.HasSuffix(c.Subjects, "."+stream) {
+			return BridgedAPI + c.Subjects
+		}
+	}
 	tokens := strings.Split(c.Expand(map[string]string{"mailbox": mailbox}), ".")
 	for i, token := range tokens {
 		if strings.HasSuffix(token, "{shard}") {
@@ -61,12 +68,17 @@ func (c Call) permission() string {
 	return strings.Join(tokens, ".")
 }
 
-// apiPrefix is the prefix of all calls.
-const apiPrefix = "$JS.API."
+// API is the prefix of all calls. BridgedAPI is that of calls about streams in the account of events, in the account of
+// edges: there, "$JS.API." leads to the streams of the same account. Single messages and batches that any replica
+// answers, and pulls, have subjects of the stream's own, and keep their prefix.
+const (
+	API        = "$JS.API."
+	BridgedAPI = "api."
+)
 
 // Allows reports whether a role makes a call of the JetStream API on a subject.
 func Allows(r Role, subject string) bool {
-	rest, is := strings.CutPrefix(subject, apiPrefix)
+	rest, is := strings.CutPrefix(subject, API)
 	return is && slices.ContainsFunc(calls[r], func(c Call) bool { return matches(c.Subjects, rest) })
 }
 
@@ -94,7 +106,7 @@ func matchesToken(want, got string) bool {
 
 // Expand returns the pattern with values for its variables, by name.
 func (c Call) Expand(values map[string]string) string {
-	out := apiPrefix + c.Subjects
+	out := API + c.Subjects
 	for name, value := range values {
 		out = strings.ReplaceAll(out, "{"+name+"}", value)
 	}

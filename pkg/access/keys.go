@@ -103,6 +103,9 @@ type Holder struct {
 	Expires time.Time
 }
 
+// Service reports whether it is a service, which has a connection to each account.
+func (h Holder) Service() bool { return slices.Contains(Services(), h.Role) }
+
 // Inbox is the prefix of the subjects on which the holder gets answers.
 func (h Holder) Inbox() string { return InboxPrefix(h.Role, h.Name) }
 

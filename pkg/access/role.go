@@ -87,7 +87,7 @@ func rightsOfPersons() []Right {
 	return append(rightsToCall(Persons()...), []Right{
 		{Edges, Persons(), nil, []string{InboxPrefix(User, self) + ".>"}, "answers to own requests"},
 		{Edges, Persons(), append(proven("ask.>"), "$SRV.PING", "$SRV.PING.>", "$SRV.INFO.>", "$SRV.STATS.>"), nil, "ask the services"},
-		{Edges, Persons(), nil, heard, "hear events"},
+		{Edges, Persons(), nil, append([]string{"by.*.job.*.*.*", "by.*.executor.draining.*.*"}, heard...), "hear events"},
 		{Edges, drivers, []string{"$O." + contract.BucketData + ".>"}, nil, "store the data of large events"},
 		{Edges, drivers, proven(string(contract.TypeFlowSubmit), string(contract.TypeFlowCancel)), nil, "submit and cancel flows"},
 		{Edges, drivers, []string{contract.ClientSubjects, contract.ReleaseSubjects}, nil, "signs of life, and the end of reading"},
@@ -101,7 +101,7 @@ func rightsOfPersons() []Right {
 			"change the catalogue",
 		},
 		{
-			Edges, readers, []string{"edges.*.*.frame.*.*", "edges.*.*.credit.*", "direct.*.*.*"},
+			Edges, readers, []string{"edges.*.*.frame.*.*", "edges.*.*.credit.*", "direct.*.*.*", "_INBOX.*.*.*.*.credit", "_INBOX.*.*.*.*.echo"},
 			[]string{"edges.*.*.credit.*", "direct.*.*.*"}, "write and read edges",
 		},
 	}...)

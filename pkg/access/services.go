@@ -20,7 +20,7 @@ func rightsOfServices() []Right {
 			Why:       "hear questions, and answers to own requests",
 		},
 		{Account: Events, Roles: Services(), Publish: api(
-			"INFO", "STREAM.NAMES", "STREAM.LIST", "STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.UPDATE.*", "STREAM.MSG.GET.*",
+			"INFO", "STREAM.NAMES", "STREAM.LIST", "STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.UPDATE.*", "STREAM.MSG.GET.*", "STREAM.MSG.DELETE.LEASES",
 			"CONSUMER.CREATE.EVENTS.>", "CONSUMER.CREATE.HISTORY.>", "CONSUMER.CREATE.SNAPSHOTS.>", "CONSUMER.CREATE.KV_progdefs.>",
 			"CONSUMER.CREATE.KV_types.>", "CONSUMER.CREATE.LEASES.>", "CONSUMER.INFO.>", "CONSUMER.DELETE.EVENTS.*", "CONSUMER.DELETE.HISTORY.*",
 			"CONSUMER.DELETE.SNAPSHOTS.*", "CONSUMER.DELETE.KV_progdefs.*", "CONSUMER.DELETE.KV_types.*", "CONSUMER.DELETE.LEASES.*",
@@ -62,7 +62,7 @@ func rightsOfServices() []Right {
 			Subscribe: []string{contract.ReleaseSubjects}, Why: "make the shards, store constants, begin and stop flows, delete edges",
 		},
 		Right{
-			Account: Events, Roles: []Role{Spawner}, Publish: append(api("STREAM.MSG.DELETE.LEASES", "STREAM.PURGE.LEASES"), "jobs.*.*.*.*", contract.NameSubject("*")),
+			Account: Events, Roles: []Role{Spawner}, Publish: append(api("STREAM.PURGE.LEASES"), "jobs.*.*.*.*", contract.NameSubject("*"), "secret."+string(Spawner)),
 			Why: "hand out jobs, and keep the names of executors",
 		},
 		Right{
@@ -72,7 +72,7 @@ func rightsOfServices() []Right {
 		Right{
 			Account: Edges, Roles: []Role{Aggregator},
 			Publish:   append(api("STREAM.INFO.*", "DIRECT.GET.*", "DIRECT.GET.*.edges.>", "CONSUMER.CREATE.*.>", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*"), "edges.*.*.stop", "edges.*.*.last-stop", "edges.*.*.frame.*.*", "direct.*.*.*"),
-			Subscribe: []string{contract.HealthSubjects, contract.ClientSubjects, "edges.*.*.credit.*"},
+			Subscribe: []string{contract.HealthSubjects, contract.FromAny(contract.HealthSubjects), contract.ClientSubjects, "edges.*.*.credit.*"},
 			Why:       "hear signs of life, measure edges, stop jobs, feed wired panics",
 		},
 	)

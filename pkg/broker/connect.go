@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/access"
 )
 
 // MinPayload is the smallest supported max_payload, in bytes: an edge's frame and the events of a small
@@ -49,6 +52,8 @@ type Link struct {
 	JS jetstream.JetStream
 	// edges is the connection to the account of the edges, nil if that is the same account.
 	edges *Link
+	// bridged is true in the account of the edges: a bridge leads to the leaders of the streams in the other account.
+	bridged bool
 }
 
 // Join returns the link of a service whose tenant has two accounts: that of EVENTS, and that of edges, executors and
@@ -63,6 +68,14 @@ func (l *Link) Edges() *Link {
 		return l
 	}
 	return l.edges
+}
+
+// Events returns JetStream for calls about EVENTS, which is in another account where bridged is true.
+func (l *Link) Events() (jetstream.JetStream, error) {
+	if !l.bridged {
+		return l.JS, nil
+	}
+	return jetstream.NewWithAPIPrefix(l.Conn, strings.TrimSuffix(access.BridgedAPI, "."))
 }
 
 // Close closes the connection, and that to the account of the edges.
@@ -105,7 +118,12 @@ func Connect(ctx context.Context, o Options) (*Link, error) {
 		nc.Close()
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	return &Link{Conn: nc, JS: js}, nil
+	holder, ours, err := o.Access.Holder(o.Credentials)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return &Link{Conn: nc, JS: js, bridged: ours && !holder.Service()}, nil
 }
 
 func options(o Options) ([]nats.Option, error) {
@@ -122,8 +140,8 @@ func options(o Options) ([]nats.Option, error) {
 		nats.RetryOnFailedConnect(true),
 		nats.IgnoreAuthErrorAbort(),
 	}
-	access, err := o.Access.options(o.Credentials)
-	return append(append(opts, access...), o.Extra...), err
+	own, err := o.Access.options(o.Credentials)
+	return append(append(opts, own...), o.Extra...), err
 }
 
 var errNoServer = errors.New("no server answers")

@@ -110,7 +110,7 @@ func digestOf(sum [sha256.Size]byte) string {
 
 // dataMessage reads a message of the object store from its leader: a replica may not have it yet.
 func (l *Link) dataMessage(ctx context.Context, q Query) (*jetstream.RawStreamMsg, error) {
-	return LeaderMessage(ctx, l.Edges().Conn, "OBJ_"+contract.BucketData, q)
+	return l.Edges().LeaderMessage(ctx, "OBJ_"+contract.BucketData, q)
 }
 
 // Resolve returns the body of a message including the data that it refers to. Most messages refer to nothing and

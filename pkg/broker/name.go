@@ -19,11 +19,11 @@ const nameWait = 5 * time.Second
 // reported, so nothing may run under its name any more.
 //
 // The mark identifies the caller. It must be the same in every try: the answer to a try may be lost.
-func TakeName(ctx context.Context, js jetstream.JetStream, executor, mark string) (bool, error) {
+func TakeName(ctx context.Context, l *Link, executor, mark string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, nameWait)
 	defer cancel()
 	subject := contract.NameSubject(executor)
-	_, err := js.Publish(ctx, subject, []byte(mark), jetstream.WithExpectLastSequencePerSubject(0))
+	_, err := l.JS.Publish(ctx, subject, []byte(mark), jetstream.WithExpectLastSequencePerSubject(0))
 	if err == nil {
 		return true, nil
 	}
@@ -31,7 +31,7 @@ func TakeName(ctx context.Context, js jetstream.JetStream, executor, mark string
 		return false, fmt.Errorf("take the name %s: %w", executor, err)
 	}
 	// Stored by another program, or by us in an earlier try.
-	m, err := LeaderMessage(ctx, js.Conn(), contract.StreamLeases, Query{Last: subject})
+	m, err := l.LeaderMessage(ctx, contract.StreamLeases, Query{Last: subject})
 	if err != nil {
 		return false, fmt.Errorf("take the name %s: %w", executor, err)
 	}

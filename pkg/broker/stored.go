@@ -10,6 +10,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dagyo/dagyo/pkg/access"
+	"github.com/dagyo/dagyo/pkg/contract"
 )
 
 // A Query selects a stored message, as the server reads it: by its number, the last one on a subject, or the next one
@@ -27,21 +30,25 @@ type Query struct {
 
 // LeaderSubject is where the leader of a stream answers queries, with one message each. It has every message whose
 // publication was acknowledged.
-func LeaderSubject(stream string) string { return "$JS.API.STREAM.MSG.GET." + stream }
+func (l *Link) LeaderSubject(stream string) string {
+	prefix := access.API
+	if l.bridged && stream != "OBJ_"+contract.BucketData {
+		prefix = access.BridgedAPI
+	}
+	return prefix + "STREAM.MSG.GET." + stream
+}
 
 // ReplicaSubject is where any replica of a stream answers queries. It may be behind the leader.
 func ReplicaSubject(stream string) string { return "$JS.API.DIRECT.GET." + stream }
 
 // LeaderMessage asks the leader of a stream for a message. It needs no handle on the stream, which only who may read
 // the stream's configuration gets. The error may be jetstream.ErrMsgNotFound or jetstream.ErrStreamNotFound.
-func LeaderMessage(
-	ctx context.Context, nc *nats.Conn, stream string, q Query,
-) (*jetstream.RawStreamMsg, error) {
+func (l *Link) LeaderMessage(ctx context.Context, stream string, q Query) (*jetstream.RawStreamMsg, error) {
 	body, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
-	m, err := nc.RequestWithContext(ctx, LeaderSubject(stream), body)
+	m, err := l.RequestWithContext(ctx, l.LeaderSubject(stream), body)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ type StoredEvent struct {
 func (c *Client) Event(ctx context.Context, seq uint64) (StoredEvent, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
-	m, err := broker.LeaderMessage(ctx, c.link.Conn, contract.StreamEvents, broker.Query{Seq: seq})
+	m, err := c.link.LeaderMessage(ctx, contract.StreamEvents, broker.Query{Seq: seq})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return StoredEvent{}, fmt.Errorf("%w: sequence number %d", ErrUnknownEvent, seq)
 	}
@@ -58,9 +58,12 @@ func (c *Client) Skip(ctx context.Context, seq uint64, reason string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
-	events, err := c.link.JS.Stream(ctx, contract.StreamEvents)
+	js, err := c.link.Events()
 	if err == nil {
-		err = events.DeleteMsg(ctx, seq)
+		var events jetstream.Stream
+		if events, err = js.Stream(ctx, contract.StreamEvents); err == nil {
+			err = events.DeleteMsg(ctx, seq)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("delete event %d: %w", seq, explained(err))

@@ -41,7 +41,7 @@ func (c *Client) Follow(ctx context.Context, from Start, subjects ...string) (*F
 	if len(subjects) == 0 {
 		subjects = []string{allSubjects}
 	}
-	t, err := openTail(c.link.Conn, subjects)
+	t, err := openTail(c.link, subjects)
 	if err != nil {
 		return nil, fmt.Errorf("follow events: %w", explained(err))
 	}

@@ -30,7 +30,7 @@ func (c *Client) Ping(ctx context.Context, wanted ...string) (map[string]int, er
 
 // PingHost is Ping for the replicas on one host, by its name; "" for any.
 func (c *Client) PingHost(ctx context.Context, host string, wanted ...string) (map[string]int, error) {
-	replies := nats.NewInbox()
+	replies := c.link.NewInbox()
 	sub, err := c.link.SubscribeSync(replies)
 	if err != nil {
 		return nil, fmt.Errorf("ping services: %w", err)
@@ -69,7 +69,11 @@ func serviceName(reply []byte, host string) (string, bool) {
 
 // Behind returns the number of events that the services have still to read, in total.
 func (c *Client) Behind(ctx context.Context) (uint64, error) {
-	events, err := c.link.JS.Stream(ctx, contract.StreamEvents)
+	js, err := c.link.Events()
+	if err != nil {
+		return 0, err
+	}
+	events, err := js.Stream(ctx, contract.StreamEvents)
 	if err != nil {
 		return 0, fmt.Errorf("read the state of the services' consumers: %w", explained(err))
 	}

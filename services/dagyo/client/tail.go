@@ -32,7 +32,7 @@ const (
 // subject up to there. Only the leader says that a subject has no more messages, so a replica that is behind
 // cannot hide one.
 type tail struct {
-	nc      *nats.Conn
+	nc      *broker.Link
 	bell    *bell
 	cursors []*cursor
 	// newest is the highest number of a message that the leader has reported.
@@ -47,7 +47,7 @@ type tail struct {
 }
 
 // openTail subscribes. The caller must close the tail.
-func openTail(nc *nats.Conn, subjects []string) (*tail, error) {
+func openTail(nc *broker.Link, subjects []string) (*tail, error) {
 	if len(subjects) > mostSubjects {
 		return nil, fmt.Errorf("%d subjects; the limit is %d", len(subjects), mostSubjects)
 	}
@@ -141,7 +141,7 @@ func (t *tail) before(ctx context.Context, from Start, last uint64) (uint64, err
 	case from.Time.IsZero():
 		return 0, nil
 	}
-	m, err := broker.LeaderMessage(ctx, t.nc, contract.StreamEvents, broker.Query{From: &from.Time, Next: allSubjects})
+	m, err := t.nc.LeaderMessage(ctx, contract.StreamEvents, broker.Query{From: &from.Time, Next: allSubjects})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return last, nil
 	}
@@ -153,7 +153,7 @@ func (t *tail) before(ctx context.Context, from Start, last uint64) (uint64, err
 
 // last returns the number of the last message, or 0 if there is none.
 func (t *tail) last(ctx context.Context) (uint64, error) {
-	m, err := broker.LeaderMessage(ctx, t.nc, contract.StreamEvents, broker.Query{Last: allSubjects})
+	m, err := t.nc.LeaderMessage(ctx, contract.StreamEvents, broker.Query{Last: allSubjects})
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, nil
@@ -294,7 +294,7 @@ func (t *tail) round(ctx context.Context) error {
 
 // askLast asks the leader for the number of the last message.
 func (t *tail) askLast(ctx context.Context) (uint64, error) {
-	asked, err := t.send(broker.LeaderSubject(contract.StreamEvents), broker.Query{Last: allSubjects})
+	asked, err := t.send(t.nc.LeaderSubject(contract.StreamEvents), broker.Query{Last: allSubjects})
 	for err == nil {
 		var m *nats.Msg
 		var number uint64
@@ -319,7 +319,7 @@ func (t *tail) ask(c *cursor, last uint64) (more bool, err error) {
 	if !more {
 		return false, nil
 	}
-	to := broker.LeaderSubject(contract.StreamEvents)
+	to := t.nc.LeaderSubject(contract.StreamEvents)
 	if c.asks == aBatch {
 		to = broker.ReplicaSubject(contract.StreamEvents)
 	}

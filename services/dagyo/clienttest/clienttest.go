@@ -77,7 +77,7 @@ func (s *Server) serve(ctx context.Context) error {
 func (s *Server) Began(t testing.TB) <-chan struct{} {
 	t.Helper()
 	began, asked := make(chan struct{}, 1), 0
-	_, err := s.link.Subscribe(broker.LeaderSubject(contract.StreamEvents), func(*nats.Msg) {
+	_, err := s.link.Subscribe(s.link.LeaderSubject(contract.StreamEvents), func(*nats.Msg) {
 		if asked++; asked == 1 {
 			return // it looks for its start
 		}
