@@ -43,8 +43,8 @@ func Bridges() []Bridge {
 		{Subject: "$SRV.>", Many: true, Why: "which services run"},
 	}
 	for _, e := range contract.Table {
-		if e.Command {
-			for _, s := range e.Patterns() {
+		for _, s := range e.Patterns() {
+			if sender, _ := contract.SplitSender(s); e.Command || sender.Operator {
 				out = append(out, Bridge{Subject: s, Why: "commands"})
 			}
 		}

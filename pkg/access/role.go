@@ -92,8 +92,8 @@ func rightsOfPersons() []Right {
 		{Edges, drivers, proven(string(contract.TypeFlowSubmit), string(contract.TypeFlowCancel)), nil, "submit and cancel flows"},
 		{Edges, drivers, []string{contract.ClientSubjects, contract.ReleaseSubjects}, nil, "signs of life, and the end of reading"},
 		{
-			Edges, []Role{Operator}, []string{contract.Sender{Name: self, Operator: true}.On(string(contract.TypeFlowCancel))}, nil,
-			"cancel the flows of others",
+			Edges, []Role{Operator}, asOperator(contract.TypeFlowCancel, contract.TypeDeadLetter), nil,
+			"cancel the flows of others, and say which events are skipped",
 		},
 		{
 			Edges, publishers,
@@ -152,6 +152,14 @@ func proven(subjects ...string) (out []string) {
 
 // by returns the form of a subject that proves who publishes on it.
 func by(subject string) string { return contract.Sender{Name: self}.On(subject) }
+
+// asOperator returns the form of subjects that proves that an operator publishes on them.
+func asOperator(types ...contract.Type) (out []string) {
+	for _, t := range types {
+		out = append(out, contract.Sender{Name: self, Operator: true}.On(string(t)))
+	}
+	return out
+}
 
 // InboxPrefix is the prefix of the subjects on which a role gets its answers.
 func InboxPrefix(r Role, name string) string {

@@ -180,7 +180,7 @@ func TestExampleFiles(t *testing.T) {
 
 func TestStreamHoldsEveryEvent(t *testing.T) {
 	// Events of services about flows arrive on a subject with a prefix, and are stored without it.
-	want := []string{"events.>", "operator.*.flow.cancel"}
+	want := []string{"events.>", "operator.*.flow.cancel", "operator.*.deadletter"}
 	for _, e := range contract.Table {
 		if e.Of != contract.OfFlow || e.Command {
 			want = append(want, e.Pattern())
@@ -227,7 +227,7 @@ func TestWhoPublishesWhat(t *testing.T) {
 		if got := e.From(contract.Sender{Name: "x"}); got != named {
 			t.Errorf("%s from a named sender: %t", e.Type, got)
 		}
-		if got := e.From(contract.Sender{Name: "x", Operator: true}); got != (e.Type == contract.TypeFlowCancel) {
+		if got := e.From(contract.Sender{Name: "x", Operator: true}); got != (e.Type == contract.TypeFlowCancel || e.Type == contract.TypeDeadLetter) {
 			t.Errorf("%s from an operator: %t", e.Type, got)
 		}
 		if !e.From(contract.Sender{}) {

@@ -58,7 +58,7 @@ func (e Entry) From(s Sender) bool {
 	case s.Name == "":
 		return true
 	case s.Operator:
-		return e.Type == TypeFlowCancel
+		return e.Type == TypeFlowCancel || e.Type == TypeDeadLetter
 	}
 	return slices.Contains(e.Publishers, "user") || slices.Contains(e.Publishers, "executor")
 }

@@ -52,7 +52,7 @@ func (c *Client) Skip(ctx context.Context, seq uint64, reason string) error {
 		Subject: m.Subject, Sequence: seq, Source: skipped.Source, ID: skipped.ID, Excerpt: contract.Excerpt(m.Data),
 		Problems: problem.List{{Code: problem.Skipped, Message: "skipped by an operator: " + reason}},
 	}, time.Now())
-	letter.ID = "deadletter." + nuid.Next()
+	letter.ID, letter.Operator = "deadletter."+nuid.Next(), c.user != ""
 	if _, err := c.command(ctx, letter); err != nil {
 		return err
 	}
