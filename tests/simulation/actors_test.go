@@ -185,8 +185,8 @@ func (w *world) freeze(pick int) {
 	if ids := slices.Sorted(maps.Keys(w.executors)); len(ids) > 0 {
 		id := ids[pick%len(ids)]
 		w.say("executor %s freezes", id)
-		w.executors[id].frozen = true
 		w.fallSilent(id)
+		w.executors[id].frozen = true
 	}
 }
 

@@ -250,9 +250,16 @@ func (w *world) kill(executor string, code int) {
 	w.exits[executor] = backend.Exit{Instance: x.Instance, Code: code, Reason: contract.PlainEnding(code, "")}
 }
 
+// fallSilent lets an executor send its last signs of life.
 func (w *world) fallSilent(executor string) {
-	if _, silent := w.silent[executor]; !silent {
-		w.silent[executor] = w.now
+	if _, silent := w.silent[executor]; silent {
+		return
+	}
+	w.silent[executor] = w.now
+	for _, r := range w.site(aggregator.Name).replicas {
+		if !r.paused {
+			w.beat(r)
+		}
 	}
 }
 
