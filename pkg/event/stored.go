@@ -36,14 +36,24 @@ func NewStored(at Place, subject string) *Stored {
 	return &Stored{Place: at, Subject: subject, Type: contract.TypeOf(subject), Event: contract.Event{Seq: at.Seq}}
 }
 
-// Decode reads the event. It rejects an event that contradicts itself or its sender, and a cancellation that cannot be
+// relayed is a header of the answers of JetStream's direct get. No publisher sets it.
+const relayed = "Nats-Stream"
+
+// Decode reads the event. header and data are those that EVENTS has stored. It rejects a message that the broker itself
+// has published as an answer: whoever requests a stored message chooses the subject on which it arrives. It rejects an event that contradicts itself or its sender, and a cancellation that cannot be
 // carried out.
 func (m *Stored) Decode(header nats.Header, data []byte) {
 	var err error
 	m.Event, err = Decode(m.Subject, header, data)
 	m.Event.Seq = m.Seq
 	reporter := m.Event.ReportedBy()
-	if err != nil {
+	if stream := header.Get(relayed); stream != "" {
+		m.Problems = problem.List{{
+			Code:    problem.Relayed,
+			Message: fmt.Sprintf("the message was not published here: it is a copy of one in stream %s", document.Quote(stream)),
+			Hint:    "request stored messages with a reply subject of your own inbox",
+		}}
+	} else if err != nil {
 		m.Fail(err)
 	} else if m.Event.By != "" && reporter != "" && reporter != m.Event.By {
 		m.Problems = problem.List{notItsOwn(m.Event)}

@@ -129,11 +129,7 @@ func (s Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 func (s Log) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
-	events, err := s.Link.JS.Stream(ctx, contract.StreamEvents)
-	if err != nil {
-		return nil, nil, err
-	}
-	raw, err := events.GetMsg(ctx, seq)
+	raw, err := s.Link.LeaderMessage(ctx, contract.StreamEvents, broker.Query{Seq: seq})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil, nil
 	}

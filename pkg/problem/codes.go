@@ -60,6 +60,7 @@ const (
 	StartRefused    Code = "start-refused"    // an executor cannot be started as the progdef asks
 	NotAnswerable   Code = "not-answerable"   // a message about something that does not exist
 	NotYours        Code = "not-yours"        // an event about what belongs to another sender
+	Relayed         Code = "relayed"          // a copy of a stored message, sent by the broker
 	IDTaken         Code = "id-taken"         // a flow id that was used for another document
 	Resubmitted     Code = "resubmitted"      // a document that was submitted before under the same flow id
 	Skipped         Code = "skipped"          // an operator has skipped the event
