@@ -28,7 +28,7 @@ func Bridges() []Bridge {
 		{Subject: "by.*.job.*.*.*", Why: "events of executors"},
 		{Subject: "by.*.executor.draining.*.*", Why: "events of executors"},
 		{Subject: contract.NameSubject("*"), Why: "names of executors"},
-		{Subject: API + "STREAM.MSG.GET." + contract.StreamLeases, Local: BridgedAPI + "STREAM.MSG.GET." + contract.StreamLeases, Why: "names of executors"},
+		{Subject: API + "DIRECT.GET." + contract.StreamLeases + "." + contract.NameSubject("*"), Why: "names of executors"},
 		{Subject: "$JS.API.CONSUMER.MSG.NEXT." + contract.StreamJobs + ".*", Many: true, Why: "jobs"},
 		{Subject: "$JS.ACK." + contract.StreamJobs + ".>", Why: "jobs"},
 		{Subject: "$JS.ACK.*.*." + contract.StreamJobs + ".>", Why: "jobs"},

@@ -43,7 +43,7 @@ var calls = map[Role][]Call{
 	Executor: slices.Concat(edgeCalls, []Call{
 		{"CONSUMER.MSG.NEXT.JOBS.{mailbox}", "jobs: the planner creates the mailbox"},
 		{"DIRECT.GET.EVENTS.by.*.job.>", "its own job.started, job.done and job.panic, if the answer to one was lost"},
-		{"STREAM.MSG.GET.LEASES", "its own name, if the answer to its claim was lost"},
+		{"DIRECT.GET.LEASES.name.{executor}", "its own name, if the answer to its claim was lost"},
 		{"STREAM.MSG.GET.EDGES-{shard}", "whether its flow is over, if a replica has no stop"},
 	}),
 }
@@ -54,12 +54,10 @@ func Calls(r Role) []Call { return slices.Clone(calls[r]) }
 // permission returns the subjects of a call for NATS, where a wildcard stands for a whole token. In the account of the
 // edges, the streams with edges are the only ones that have subjects of edges.
 func (c Call) permission() string {
-	for _, stream := range []string{contract.StreamEvents, contract.StreamLeases} {
-		if rest, own := strings.CutPrefix(c.Subjects, "DIRECT."); !own && rest != "" && strings.HasSuffix(c.Subjects, "."+stream) {
-			return BridgedAPI + c.Subjects
-		}
+	if strings.HasSuffix(c.Subjects, "."+contract.StreamEvents) && !strings.HasPrefix(c.Subjects, "DIRECT.") {
+		return BridgedAPI + c.Subjects
 	}
-	tokens := strings.Split(c.Expand(map[string]string{"mailbox": mailbox}), ".")
+	tokens := strings.Split(c.Expand(map[string]string{"mailbox": mailbox, "executor": self}), ".")
 	for i, token := range tokens {
 		if strings.HasSuffix(token, "{shard}") {
 			tokens[i] = "*"

@@ -41,9 +41,9 @@ func TestAllows(t *testing.T) {
 		"$JS.API.CONSUMER.CREATE.JOBS.greet-r1":          false,
 		"$JS.API.CONSUMER.INFO.EDGES-0.none":             true,
 		"$JS.API.CONSUMER.INFO.EDGES-0.other":            false,
-		"$JS.API.STREAM.MSG.GET.LEASES":                  true,
-		"STREAM.MSG.GET.LEASES":                          false,
-		"$JS.API.STREAM.MSG.GET.LEASES.more":             false,
+		"$JS.API.DIRECT.GET.LEASES.name.x":               true,
+		"$JS.API.DIRECT.GET.LEASES.lease.planner":        false,
+		"$JS.API.STREAM.MSG.GET.LEASES":                  false,
 	} {
 		if got := Allows(Executor, subject); got != want {
 			t.Errorf("%s: %v", subject, got)

@@ -137,6 +137,7 @@ func (c Config) leases() jetstream.StreamConfig {
 		Replicas:          c.Replicas,
 		MaxMsgsPerSubject: 1,
 		AllowMsgTTL:       true,
+		AllowDirect:       true, // executors read names so; leases are read from the leader
 		Duplicates:        time.Second,
 	}
 }

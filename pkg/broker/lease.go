@@ -146,11 +146,7 @@ var errNotOurs = errors.New("another replica holds the lease")
 func (l *Lease) ours(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseWait)
 	defer cancel()
-	s, err := l.js.Stream(ctx, contract.StreamLeases)
-	if err != nil {
-		return 0, err
-	}
-	m, err := s.GetLastMsgForSubject(ctx, l.subject)
+	m, err := leader(l.js).LeaderMessage(ctx, contract.StreamLeases, Query{Last: l.subject})
 	if err == nil && string(m.Data) != l.holder || errors.Is(err, jetstream.ErrMsgNotFound) {
 		err = errNotOurs
 	}

@@ -31,11 +31,19 @@ func TakeName(ctx context.Context, l *Link, executor, mark string) (bool, error)
 		return false, fmt.Errorf("take the name %s: %w", executor, err)
 	}
 	// Stored by another program, or by us in an earlier try.
-	m, err := l.LeaderMessage(ctx, contract.StreamLeases, Query{Last: subject})
+	// A replica of the stream that is behind has nothing on the subject, which holds one name at most.
+	m, err := l.RequestWithContext(ctx, ReplicaSubject(contract.StreamLeases)+"."+subject, nil)
+	var a ReplicaAnswer
+	if err == nil {
+		a, err = ReadReplicaAnswer(m)
+	}
+	if err == nil && a.Message == nil {
+		err = jetstream.ErrMsgNotFound
+	}
 	if err != nil {
 		return false, fmt.Errorf("take the name %s: %w", executor, err)
 	}
-	return string(m.Data) == mark, nil
+	return string(a.Message.Data) == mark, nil
 }
 
 // DropName releases the name of an executor that has exited permanently.
@@ -54,10 +62,7 @@ func DropName(ctx context.Context, js jetstream.JetStream, executor string) erro
 func Named(ctx context.Context, js jetstream.JetStream, executor string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, nameWait)
 	defer cancel()
-	s, err := js.Stream(ctx, contract.StreamLeases)
-	if err == nil {
-		_, err = s.GetLastMsgForSubject(ctx, contract.NameSubject(executor))
-	}
+	_, err := leader(js).LeaderMessage(ctx, contract.StreamLeases, Query{Last: contract.NameSubject(executor)})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil
 	}

@@ -41,6 +41,9 @@ func (l *Link) LeaderSubject(stream string) string {
 // ReplicaSubject is where any replica of a stream answers queries. It may be behind the leader.
 func ReplicaSubject(stream string) string { return "$JS.API.DIRECT.GET." + stream }
 
+// leader is a link for requests to the leaders of streams.
+func leader(js jetstream.JetStream) *Link { return &Link{Conn: js.Conn(), JS: js} }
+
 // LeaderMessage asks the leader of a stream for a message. It needs no handle on the stream, which only who may read
 // the stream's configuration gets. The error may be jetstream.ErrMsgNotFound or jetstream.ErrStreamNotFound.
 func (l *Link) LeaderMessage(ctx context.Context, stream string, q Query) (*jetstream.RawStreamMsg, error) {

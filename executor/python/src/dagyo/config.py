@@ -36,6 +36,11 @@ class Config:
     #: Whether a spawner assigned the id: then only one program may ever run under it.
     spawned: bool = False
 
+    @property
+    def inbox(self) -> str:
+        """The prefix of the subjects on which answers arrive: credentials are for no other."""
+        return "_INBOX" if self.access.creds is None else f"_INBOX.executor.{self.executor}"
+
 
 def from_environment(environ: Mapping[str, str]) -> Config:
     """Read DAGYO_*; raise UsageError with all errors, one per line."""

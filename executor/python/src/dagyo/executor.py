@@ -88,7 +88,7 @@ class Executor:
         """Wait for NATS. Report False if told to exit meanwhile: there is nothing to drain then."""
         c = self._config
         connecting = asyncio.create_task(
-            self._link.connect(c.queue, f"executor {c.executor}", c.access)
+            self._link.connect(c.queue, f"executor {c.executor}", c.access, c.inbox)
         )
         draining = asyncio.create_task(self._bell.wait())
         await asyncio.wait({connecting, draining}, return_when=asyncio.FIRST_COMPLETED)

@@ -93,8 +93,13 @@ class Link:
         self._hooks: set[Callable[[], None]] = set()
         self._lookups: dict[str, asyncio.Task[None]] = {}
 
-    async def connect(self, servers: str, name: str, access: Access | None = None) -> None:
-        """Connect, waiting for a server. Raise DagyoError if its max_payload is too small."""
+    async def connect(
+        self, servers: str, name: str, access: Access | None = None, inbox: str = "_INBOX"
+    ) -> None:
+        """Connect, waiting for a server. Raise DagyoError if its max_payload is too small.
+
+        Answers arrive on subjects with the prefix ``inbox``.
+        """
         options = _options(access or Access())
         await self.client.connect(
             [s.strip() for s in servers.split(",")],
@@ -106,6 +111,7 @@ class Link:
             max_outstanding_pings=PINGS,
             connect_timeout=_CONNECT_SECONDS,
             pending_size=_PENDING_OCTETS,
+            inbox_prefix=inbox,
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnect,
             reconnected_cb=self._on_reconnect,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import secrets
 
 from .errors import BrokerError, NoAnswer
-from .link import Link
+from .link import Link, status
 
 log = logging.getLogger("dagyo")
 
@@ -38,5 +37,8 @@ async def take_name(link: Link, executor: str) -> bool:
 
 
 async def _holder(link: Link, subject: str) -> bytes:
-    found = await link.ask("$JS.API.STREAM.MSG.GET.LEASES", {"last_by_subj": subject})
-    return base64.b64decode(found["message"]["data"])
+    """Return the token on a subject. Raises NoAnswer if a replica of the stream is behind."""
+    msg = await link.request(f"$JS.API.DIRECT.GET.LEASES.{subject}")
+    if code := status(msg):
+        raise NoAnswer(f"look up {subject}: status {code}")
+    return msg.data

@@ -163,7 +163,7 @@ class Warden:
     async def _connect(self) -> None:
         c = self._config
         try:
-            await self._link.connect(c.queue, f"warden {c.executor}", c.access)
+            await self._link.connect(c.queue, f"warden {c.executor}", c.access, c.inbox)
         except DagyoError as e:
             log.error("%s", e)
             return
