@@ -289,6 +289,16 @@ func (k *Keyring) access(x Tenant) (t access.Tenant, err error) {
 	return t, nil
 }
 
+// Accounts returns the public keys of a tenant's accounts.
+func (k *Keyring) Accounts(tenant string) (map[access.Account]string, error) {
+	x, err := k.Tenant(tenant)
+	if err != nil {
+		return nil, err
+	}
+	t, err := k.access(x)
+	return t.Accounts, err
+}
+
 // Issue returns a credential of a role in an account of a tenant, as the content of a credentials file. The account in
 // c is set here.
 func (k *Keyring) Issue(tenant string, a access.Account, c access.Credential) ([]byte, error) {

@@ -87,8 +87,16 @@ func (l *Local) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	store := filepath.Join(l.config.Dir, "nats")
+	accounts, err := l.keys.Accounts(keyring.DefaultTenant)
+	if err != nil {
+		return err
+	}
+	if err := moveStreams(store, accounts); err != nil {
+		return err
+	}
 	l.server, err = embedded.Start(ctx, embedded.Options{
-		Port: l.config.Port, Dir: filepath.Join(l.config.Dir, "nats"), Trust: trust, Log: l.config.Log,
+		Port: l.config.Port, Dir: store, Trust: trust, Log: l.config.Log,
 	})
 	if err != nil {
 		return err
