@@ -2,6 +2,7 @@ package access
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 )
@@ -182,4 +183,18 @@ func Permissions(r Role, a Account) (publish, subscribe []string) {
 	slices.Sort(publish)
 	slices.Sort(subscribe)
 	return slices.Compact(publish), slices.Compact(subscribe)
+}
+
+// Publishers returns the roles of persons that may publish on a subject. A role that has the rights of another one
+// follows it.
+func Publishers(subject string) (out []Role) {
+	for _, r := range Persons() {
+		allowed, _ := Permissions(r, Edges)
+		if slices.ContainsFunc(allowed, func(pattern string) bool {
+			return matches(strings.ReplaceAll(pattern, self, "*"), subject)
+		}) {
+			out = append(out, r)
+		}
+	}
+	return out
 }

@@ -91,8 +91,10 @@ func (c *Client) Type(ctx context.Context, typename string) (typedoc.Document, e
 func (c *Client) ask(ctx context.Context, subject string, body []byte, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
+	ctx, done := c.denials.heed(ctx, contract.Sender{Name: c.user}.On(subject))
+	defer done()
 	m, err := c.request(ctx, subject, body)
-	if err != nil {
+	if err = denied(ctx, err); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = ErrNoAnswer
 		}

@@ -44,6 +44,7 @@ type Client struct {
 	link    *broker.Link
 	source  string
 	user    string
+	denials denials
 	closing sync.WaitGroup // feeds
 	// ahead is by how much the server's clock is ahead of ours, nil until a service has answered.
 	ahead atomic.Pointer[time.Duration]
@@ -62,9 +63,10 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	if o.User != "" && !document.ValidName(o.User) {
 		return nil, fmt.Errorf("the user %s is not a name: it must match %s", document.Quote(o.User), document.NamePattern)
 	}
-	link, err := broker.Connect(ctx, broker.Options{
+	c := &Client{source: o.Source, user: o.User}
+	c.link, err = broker.Connect(ctx, broker.Options{
 		URL: o.URL, Access: o.Access, Credentials: o.Credentials, Name: "dagyo", Wait: connectWait,
-		Extra: []nats.Option{nats.RetryOnFailedConnect(false), nats.ErrorHandler(ignore)},
+		Extra: []nats.Option{nats.RetryOnFailedConnect(false), nats.ErrorHandler(c.denials.handle)},
 	})
 	if errors.Is(err, nats.ErrNoServers) {
 		return nil, fmt.Errorf("%w at %s", ErrNoServer, broker.Redact(o.URL))
@@ -72,20 +74,21 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, connectError(err, broker.Redact(o.URL))
 	}
-	return &Client{link: link, source: o.Source, user: o.User}, nil
+	return c, nil
 }
 
 // connectError explains why a connection was not made.
 func connectError(err error, url string) error {
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
+		return fmt.Errorf("the server at %s does not accept these credentials, or requires some (%w): name a context with "+
+			"--context, or a credentials file with --creds; `dagyo context ls` lists the contexts", url, err)
+	}
 	var late net.Error
 	if errors.As(err, &late) && late.Timeout() {
 		return fmt.Errorf("the server at %s does not answer: it is not NATS, or it hangs (%w)", url, err)
 	}
 	return err
 }
-
-// ignore drops asynchronous errors, which nats.go would print: each waiting call returns its own error.
-func ignore(*nats.Conn, *nats.Subscription, error) {}
 
 // closeWait bounds the wait for the goroutines of nats.go when the connection is closed.
 const closeWait = 2 * time.Second

@@ -50,7 +50,10 @@ func (c *Client) command(ctx context.Context, e contract.Event) (uint64, error) 
 	if err != nil {
 		return 0, err
 	}
+	ctx, done := c.denials.heed(ctx, m.Subject)
+	defer done()
 	ack, err := c.link.JS.PublishMsg(ctx, m, jetstream.WithMsgID(e.ID)) // the library may retry
+	err = denied(ctx, err)
 	if ofContext(err) || errors.Is(err, nats.ErrTimeout) {
 		err = fmt.Errorf("%w (%w)", ErrUnknownOutcome, err)
 	}

@@ -39,6 +39,12 @@ type Tenant struct {
 	Created     time.Time           `json:"created"`
 }
 
+// Exists reports whether a folder has keys.
+func Exists(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "operator.nk"))
+	return err == nil
+}
+
 // Open returns the keys in a folder. It makes those that are missing, and the default tenant if there is none. Only
 // one process at a time may call it for a folder without keys.
 func Open(dir string) (*Keyring, error) {

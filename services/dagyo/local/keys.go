@@ -19,10 +19,13 @@ const (
 	personFile = "dagyo.creds"
 )
 
+// Keys returns the folder with the keys in a data directory.
+func Keys(data string) string { return filepath.Join(data, keysDir) }
+
 // openKeys opens the keys in the data directory, and issues the credentials of who started Dagyo.
 func (l *Local) openKeys() (*keyring.Trust, error) {
 	var err error
-	if l.keys, err = keyring.Open(filepath.Join(l.config.Dir, keysDir)); err != nil {
+	if l.keys, err = keyring.Open(Keys(l.config.Dir)); err != nil {
 		return nil, err
 	}
 	trust, err := l.keys.Trust()
