@@ -62,6 +62,10 @@ func claimFaults() []Fault {
 			Name: "publishes-without-sender", Checks: names("events.sender"), Seen: "not on by.", wire: always(withoutSender),
 		},
 		{
+			Name: "misses-plain-starts", Checks: names("claim.started-plainly"), Seen: "beside the executor",
+			wire: always(missesPlainStarts),
+		},
+		{
 			Name: "starts-beside-another", Checks: names("claim.stored", "events.first"),
 			Seen: "Nats-Expected-Last-Subject-Sequence-Subject", wire: always(ownStart),
 		},

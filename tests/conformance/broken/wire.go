@@ -163,6 +163,14 @@ func withoutSender(m *tap.Message) tap.Decision {
 	return tap.Pass
 }
 
+// missesPlainStarts does not see a job.started on the plain subject.
+func missesPlainStarts(m *tap.Message) tap.Decision {
+	if publishes(m, "$JS.API.DIRECT.GET.EVENTS.job.started.") {
+		m.Subject = strings.Replace(m.Subject, "job.started.", "job.started.no-", 1)
+	}
+	return tap.Pass
+}
+
 // ownStart demands only that job.started is the first one of this executor.
 func ownStart(m *tap.Message) tap.Decision {
 	if publishes(m, "job.started.") {

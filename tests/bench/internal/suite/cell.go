@@ -285,7 +285,8 @@ func classes() []class {
 
 // classOf is the name of a message's class. A delivery by a consumer has the subject of the stored message.
 func classOf(m *nats.Msg) string {
-	first, _, _ := strings.Cut(m.Subject, ".")
+	_, plain := contract.SplitSender(m.Subject)
+	first, _, _ := strings.Cut(plain, ".")
 	if strings.HasPrefix(m.Reply, "$JS.ACK.") {
 		return "deliveries"
 	}
