@@ -220,6 +220,26 @@ func TestSenders(t *testing.T) {
 	}
 }
 
+func TestSenderVectors(t *testing.T) {
+	raw, err := fs.ReadFile(schemas.Files, "wire/senders.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []struct{ Name, Sender, Plain, Subject string }
+	if err := json.Unmarshal(raw, &vectors); err != nil || len(vectors) == 0 {
+		t.Fatalf("%d vectors: %v", len(vectors), err)
+	}
+	for _, v := range vectors {
+		s := contract.Sender{Name: v.Sender}
+		if got := s.On(v.Plain); got != v.Subject {
+			t.Errorf("%s: published on %s, want %s", v.Name, got, v.Subject)
+		}
+		if got, plain := contract.SplitSender(v.Subject); got != s || plain != v.Plain {
+			t.Errorf("%s: split into %+v and %s", v.Name, got, plain)
+		}
+	}
+}
+
 // Only users and executors publish under their names, and operators only cancel flows.
 func TestWhoPublishesWhat(t *testing.T) {
 	for _, e := range contract.Table {
