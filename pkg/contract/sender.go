@@ -37,6 +37,11 @@ func (s Sender) On(subject string) string {
 // FromAny matches what any named sender publishes on a subject.
 func FromAny(subject string) string { return Sender{Name: "*"}.On(subject) }
 
+// Foreign reports whether a sender is proven to be somebody else than the owner of a flow, and is no operator.
+func (s Sender) Foreign(owner string) bool {
+	return s.Name != "" && owner != "" && s.Name != owner && !s.Operator
+}
+
 // SplitSender splits a subject into the sender and the plain subject. It checks neither of them.
 func SplitSender(subject string) (Sender, string) {
 	var s Sender

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
@@ -91,6 +92,9 @@ func (c *Client) Close() {
 	case <-time.After(closeWait):
 	}
 }
+
+// on returns the subject on which this client publishes what has a plain subject.
+func (c *Client) on(subject string) string { return contract.Sender{Name: c.user}.On(subject) }
 
 // User returns the name under which this client publishes, or "".
 func (c *Client) User() string { return c.user }

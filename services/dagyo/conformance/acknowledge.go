@@ -191,7 +191,7 @@ func claimStartedPlainly(ctx context.Context, s *stage) (string, error) {
 	if err := errors.Join(s.say(ctx, e), s.giveBack(ctx)); err != nil {
 		return "", err
 	}
-	p, err := s.start(ctx)
+	p, err := s.start(ctx, withSlots(2))
 	if err != nil {
 		return "", err
 	}
