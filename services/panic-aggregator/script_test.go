@@ -41,7 +41,7 @@ func (m *machine) do(line string) string {
 	f := strings.Fields(line)
 	rest := func(n int) string { return strings.Join(f[min(n, len(f)):], " ") }
 	switch f[0] {
-	case "as", "operator": // as alice cancel f: the subject of the event begins with by.alice.
+	case "as", "operator": // as alice cancel f: the subject of the event ends in by.alice
 		m.by = contract.Sender{Name: f[1], Operator: f[0] == "operator"}
 		defer func() { m.by = contract.Sender{} }()
 		return m.do(rest(2))

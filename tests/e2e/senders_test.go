@@ -56,7 +56,7 @@ func TestFlowsOfOtherUsers(t *testing.T) {
 		t.Fatalf("submitted before: %t, %v", before, err)
 	}
 	c.Await(t, "start", harness.Is(contract.TypeFlowSpawned, "hers"))
-	status, err := bob.Flow(t.Context(), "hers") // asked on by.bob.ask.flow.get
+	status, err := bob.Flow(t.Context(), "hers") // asked on ask.flow.get.by.bob
 	if err != nil || status.Owner != "ada" {
 		t.Errorf("the flow belongs to %q, %v", status.Owner, err)
 	}
@@ -144,8 +144,8 @@ func TestPermissionsProveTheSender(t *testing.T) {
 			{Username: "services", Password: "s"},
 			{Username: "x1", Password: "x", Permissions: &server.Permissions{
 				Publish: &server.SubjectPermission{Allow: []string{
-					"by.x1.job.>", "by.x1.health.>", "by.x1.executor.draining.*.x1",
-					"$JS.API.DIRECT.GET.EVENTS.by.*.job.started.>",
+					"job.*.*.*.by.x1", "health.*.*.by.x1", "executor.draining.*.x1.by.x1",
+					"$JS.API.DIRECT.GET.EVENTS.job.started.*.*.by.*",
 				}},
 				Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
 			}},
@@ -182,24 +182,24 @@ func TestPermissionsProveTheSender(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := jetstream.WithExpectLastSequenceForSubject(0, "by.*.job.started.f.j")
+	first := jetstream.WithExpectLastSequenceForSubject(0, "job.started.f.j.by.*")
 	if _, err := x1.JS.PublishMsg(t.Context(), m, first); err != nil {
 		t.Fatalf("its own start: %v", err)
 	}
 	if _, err := x1.JS.PublishMsg(t.Context(), m, first); !broker.SaidBefore(err) {
 		t.Errorf("a second start: %v", err)
 	}
-	m.Subject = "by.x2.job.started.f.j" // another executor's start of the same job
+	m.Subject = "job.started.f.j.by.x2" // another executor's start of the same job
 	if _, err := services.JS.PublishMsg(t.Context(), m, first); !broker.SaidBefore(err) {
 		t.Errorf("a start by another executor: %v", err)
 	}
-	stored, err := x1.Request("$JS.API.DIRECT.GET.EVENTS.by.*.job.started.f.j", nil, harness.Patience)
-	if err != nil || stored.Header.Get(jetstream.SubjectHeader) != "by.x1.job.started.f.j" {
+	stored, err := x1.Request("$JS.API.DIRECT.GET.EVENTS.job.started.f.j.by.*", nil, harness.Patience)
+	if err != nil || stored.Header.Get(jetstream.SubjectHeader) != "job.started.f.j.by.x1" {
 		t.Errorf("the stored start: %+v, %v", stored, err)
 	}
 	for _, subject := range []string{
-		"job.started.f.k", "by.x2.job.started.f.k", "by.x1.flow.submit", "events.flow.completed.f", "executor.exited.p.x1",
-		"by.x1.executor.draining.p.x2", "operator.x1.flow.cancel",
+		"job.started.f.k", "job.started.f.k.by.x2", "flow.submit.by.x1", "events.flow.completed.f", "executor.exited.p.x1",
+		"executor.draining.p.x2.by.x1", "flow.cancel.operator.x1",
 	} {
 		m.Subject = subject
 		if err := x1.PublishMsg(m); err != nil {

@@ -32,8 +32,8 @@ type Options struct {
 	Access broker.Access
 	// Source is the CloudEvents source of published events, such as "/dagyo/cli/ada".
 	Source string
-	// User is the name under which the NATS server lets this client publish: it publishes on subjects that begin with
-	// "by.<User>.". It is "" on a server that does not tell users apart.
+	// User is the name under which the NATS server lets this client publish: it publishes on subjects that end in
+	// ".by.<User>". It is "" on a server that does not tell users apart.
 	User string
 }
 

@@ -85,8 +85,7 @@ func (c *Client) Follow(ctx context.Context, from Start, subjects ...string) (*F
 
 // FlowSubjects returns the subjects of all events of a flow after its submission.
 func FlowSubjects(flow string) []string {
-	jobs := "job.*." + flow + ".*"
-	return []string{"flow.*." + flow, contract.FromAny(jobs), jobs}
+	return []string{"flow.*." + flow, "job.*." + flow + ".>"}
 }
 
 func (f *Feed) take(ctx context.Context, m jetstream.Msg) {

@@ -285,8 +285,7 @@ func classes() []class {
 
 // classOf is the name of a message's class. A delivery by a consumer has the subject of the stored message.
 func classOf(m *nats.Msg) string {
-	_, plain := contract.SplitSender(m.Subject)
-	first, _, _ := strings.Cut(plain, ".")
+	first, _, _ := strings.Cut(m.Subject, ".")
 	if strings.HasPrefix(m.Reply, "$JS.ACK.") {
 		return "deliveries"
 	}
