@@ -164,7 +164,9 @@ func TestSlots(t *testing.T) {
 	job := func(n int) tap.Message {
 		return tap.Message{Op: tap.Msg, Subject: fmt.Sprintf("jobs.p.r.f.j%d", n), Reply: "$JS.ACK.JOBS.p-r.1.1.1.1.1"}
 	}
-	done := func(n int) tap.Message { return tap.Message{Op: tap.Pub, Subject: fmt.Sprintf("job.done.f.j%d.by.x1", n)} }
+	done := func(n int) tap.Message {
+		return tap.Message{Op: tap.Pub, Subject: fmt.Sprintf("job.done.f.j%d.by.x1", n)}
+	}
 	for name, tt := range map[string]struct {
 		messages []tap.Message
 		most     int
