@@ -26,8 +26,8 @@ func first(subject string) jetstream.PublishOpt {
 	return jetstream.WithExpectLastSequenceForSubject(0, subject)
 }
 
-// on returns the subject on which this executor publishes what has a plain subject. It begins with the executor's id,
-// so that NATS permissions can prove who publishes.
+// on returns the subject on which this executor publishes what has a plain subject. It ends in the executor's id, so
+// that NATS permissions can prove who publishes.
 func (x *executor) on(subject string) string { return contract.Sender{Name: x.config.ID}.On(subject) }
 
 // say publishes an event unless its subject already has one.

@@ -25,8 +25,8 @@ type Bridge struct {
 // Bridges returns what passes between the two accounts of a tenant.
 func Bridges() []Bridge {
 	out := []Bridge{
-		{Subject: "by.*.job.*.*.*", Why: "events of executors"},
-		{Subject: "by.*.executor.draining.*.*", Why: "events of executors"},
+		{Subject: contract.FromAny("job.*.*.*"), Why: "events of executors"},
+		{Subject: contract.FromAny("executor.draining.*.*"), Why: "events of executors"},
 		{Subject: contract.NameSubject("*"), Why: "names of executors"},
 		{Subject: API + "DIRECT.GET." + contract.StreamLeases + "." + contract.NameSubject("*"), Why: "names of executors"},
 		{Subject: "$JS.API.CONSUMER.MSG.NEXT." + contract.StreamJobs + ".*", Many: true, Why: "jobs"},
@@ -39,7 +39,6 @@ func Bridges() []Bridge {
 		{Subject: API + "CONSUMER.LIST." + contract.StreamEvents, Local: BridgedAPI + "CONSUMER.LIST." + contract.StreamEvents, Why: "how far services are behind"},
 		{Subject: API + "STREAM.MSG.DELETE." + contract.StreamEvents, Local: BridgedAPI + "STREAM.MSG.DELETE." + contract.StreamEvents, Why: "operators delete events that stop a service"},
 		{Subject: "ask.>", Why: "questions"},
-		{Subject: "by.*.ask.>", Why: "questions"},
 		{Subject: "$SRV.>", Many: true, Why: "which services run"},
 	}
 	for _, e := range contract.Table {

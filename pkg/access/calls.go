@@ -42,7 +42,7 @@ var calls = map[Role][]Call{
 	}),
 	Executor: slices.Concat(edgeCalls, []Call{
 		{"CONSUMER.MSG.NEXT.JOBS.{mailbox}", "jobs: the planner creates the mailbox"},
-		{"DIRECT.GET.EVENTS.by.*.job.>", "its own job.started, job.done and job.panic, if the answer to one was lost"},
+		{"DIRECT.GET.EVENTS.job.>", "its own job.started, job.done and job.panic, if the answer to one was lost"},
 		{"DIRECT.GET.LEASES.name.{executor}", "its own name, if the answer to its claim was lost"},
 		{"STREAM.MSG.GET.EDGES-{shard}", "whether its flow is over, if a replica has no stop"},
 	}),

@@ -36,7 +36,7 @@ func TestAllows(t *testing.T) {
 		"$JS.API.DIRECT.GET.EDGES-0.edges.0.f.credit.1":  true,
 		"$JS.API.DIRECT.GET.EDGES-0":                     false,
 		"$JS.API.DIRECT.GET.EDGES-.edges.0.f.credit.1":   false,
-		"$JS.API.DIRECT.GET.EVENTS.by.x.job.started.f.a": true,
+		"$JS.API.DIRECT.GET.EVENTS.job.started.f.a.by.x": true,
 		"$JS.API.DIRECT.GET.EVENTS.flow.submit":          false,
 		"$JS.API.CONSUMER.CREATE.JOBS.greet-r1":          false,
 		"$JS.API.CONSUMER.INFO.EDGES-0.none":             true,

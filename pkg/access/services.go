@@ -16,7 +16,7 @@ func rightsOfServices() []Right {
 		},
 		{
 			Account: Events, Roles: Services(),
-			Subscribe: []string{"_INBOX.service.>", "ask.>", "by.*.ask.>", "$SRV.>"},
+			Subscribe: []string{"_INBOX.service.>", "ask.>", "$SRV.>"},
 			Why:       "hear questions, and answers to own requests",
 		},
 		{Account: Events, Roles: Services(), Publish: api(
@@ -59,7 +59,7 @@ func rightsOfServices() []Right {
 		Right{
 			Account: Edges, Roles: []Role{Planner},
 			Publish:   append(api("STREAM.NAMES", "STREAM.LIST", "STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.DELETE.*", "STREAM.PURGE.*", "STREAM.MSG.GET.*", "DIRECT.GET.*.edges.>", "CONSUMER.CREATE.*.>", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*"), "edges.*.*.>", "stop.>"),
-			Subscribe: []string{contract.ReleaseSubjects}, Why: "make the shards, store constants, begin and stop flows, delete edges",
+			Subscribe: []string{contract.ReleaseSubjects, contract.FromAny(contract.ReleaseSubjects)}, Why: "make the shards, store constants, begin and stop flows, delete edges",
 		},
 		Right{
 			Account: Events, Roles: []Role{Spawner}, Publish: append(api("STREAM.PURGE.LEASES"), "jobs.*.*.*.*", contract.NameSubject("*"), "secret."+string(Spawner)),
@@ -72,7 +72,7 @@ func rightsOfServices() []Right {
 		Right{
 			Account: Edges, Roles: []Role{Aggregator},
 			Publish:   append(api("STREAM.INFO.*", "DIRECT.GET.*", "DIRECT.GET.*.edges.>", "CONSUMER.CREATE.*.>", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*"), "edges.*.*.stop", "edges.*.*.last-stop", "edges.*.*.frame.*.*", "direct.*.*.*"),
-			Subscribe: []string{contract.HealthSubjects, contract.FromAny(contract.HealthSubjects), contract.ClientSubjects, "edges.*.*.credit.*"},
+			Subscribe: []string{contract.HealthSubjects, contract.FromAny(contract.HealthSubjects), contract.ClientSubjects, contract.FromAny(contract.ClientSubjects), "edges.*.*.credit.*"},
 			Why:       "hear signs of life, measure edges, stop jobs, feed wired panics",
 		},
 	)

@@ -180,13 +180,13 @@ func TestExampleFiles(t *testing.T) {
 
 func TestStreamHoldsEveryEvent(t *testing.T) {
 	// Events of services about flows arrive on a subject with a prefix, and are stored without it.
-	want := []string{"events.>", "operator.*.flow.cancel", "operator.*.deadletter"}
+	want := []string{"events.>", "flow.cancel.operator.*", "deadletter.operator.*"}
 	for _, e := range contract.Table {
 		if e.Of != contract.OfFlow || e.Command {
 			want = append(want, e.Pattern())
 		}
 		if e.Command || slices.Contains(e.Publishers, "executor") {
-			want = append(want, "by.*."+e.Pattern())
+			want = append(want, e.Pattern()+".by.*")
 		}
 	}
 	same(t, "subjects of EVENTS", contract.EventSubjects(), want)
@@ -198,13 +198,21 @@ func TestSenders(t *testing.T) {
 		sender         contract.Sender
 	}{
 		{"flow.submit", "flow.submit", contract.Sender{}},
-		{"by.ada.flow.submit", "flow.submit", contract.Sender{Name: "ada"}},
-		{"operator.ada.flow.cancel", "flow.cancel", contract.Sender{Name: "ada", Operator: true}},
-		{"by.x1.job.done.f.j", "job.done.f.j", contract.Sender{Name: "x1"}},
-		{"by.by.by.x.y", "by.x.y", contract.Sender{Name: "by"}},
-		{"by..flow.submit", "by..flow.submit", contract.Sender{}},
-		{"by.ada", "", contract.Sender{Name: "ada"}},
-		{"bye.ada.flow.submit", "bye.ada.flow.submit", contract.Sender{}},
+		{"flow.submit.by.ada", "flow.submit", contract.Sender{Name: "ada"}},
+		{"flow.cancel.operator.ada", "flow.cancel", contract.Sender{Name: "ada", Operator: true}},
+		{"job.done.f.j.by.x1", "job.done.f.j", contract.Sender{Name: "x1"}},
+		{"health.f.j.by.x1", "health.f.j", contract.Sender{Name: "x1"}},
+		{"client.f.c.by.ada", "client.f.c", contract.Sender{Name: "ada"}},
+		{"release.f.by.ada", "release.f", contract.Sender{Name: "ada"}},
+		{"job.done.by.j", "job.done.by.j", contract.Sender{}}, // a flow named by
+		{"job.done.by.by.by.by", "job.done.by.by", contract.Sender{Name: "by"}},
+		{"executor.draining.by.x1", "executor.draining.by.x1", contract.Sender{}},
+		{"health.by.j", "health.by.j", contract.Sender{}},
+		{"release.by", "release.by", contract.Sender{}},
+		{"by.ada", "by.ada", contract.Sender{}},
+		{"x.by.ada", "x.by.ada", contract.Sender{}},
+		{"deadletter.7", "deadletter.7", contract.Sender{}},
+		{"", "", contract.Sender{}},
 	}
 	for _, tt := range tests {
 		sender, plain := contract.SplitSender(tt.subject)
@@ -215,8 +223,33 @@ func TestSenders(t *testing.T) {
 			t.Errorf("%s: %s", tt.subject, sender.On(plain))
 		}
 	}
-	if got := contract.TypeOf("operator.ada.flow.cancel"); got != contract.TypeFlowCancel {
+	for _, subject := range []string{"executor.draining.p.x.by.x", "flow.cancel.by.ada", "flow.submit.by.ada"} {
+		if aggregate, _ := contract.FlowOrExecutor(subject); aggregate != "" {
+			t.Errorf("%s is of the aggregate %s, on which services publish", subject, aggregate)
+		}
+	}
+	if got := contract.TypeOf("flow.cancel.operator.ada"); got != contract.TypeFlowCancel {
 		t.Errorf("the type of an operator's cancel is %s", got)
+	}
+}
+
+func TestSenderVectors(t *testing.T) {
+	raw, err := fs.ReadFile(schemas.Files, "wire/senders.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []struct{ Name, Sender, Plain, Subject string }
+	if err := json.Unmarshal(raw, &vectors); err != nil || len(vectors) == 0 {
+		t.Fatalf("%d vectors: %v", len(vectors), err)
+	}
+	for _, v := range vectors {
+		s := contract.Sender{Name: v.Sender}
+		if got := s.On(v.Plain); got != v.Subject {
+			t.Errorf("%s: published on %s, want %s", v.Name, got, v.Subject)
+		}
+		if got, plain := contract.SplitSender(v.Subject); got != s || plain != v.Plain {
+			t.Errorf("%s: split into %+v and %s", v.Name, got, plain)
+		}
 	}
 }
 

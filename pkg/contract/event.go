@@ -109,6 +109,9 @@ func (e Event) IsAct() bool {
 // FlowOrExecutor returns the aggregate of the flow or executor in a message's subject, or "" for any other message.
 // ends is true if the event is usually the last of an aggregate.
 func FlowOrExecutor(subject string) (aggregate string, ends bool) {
+	if sender, _ := SplitSender(subject); sender.Name != "" {
+		return "", false // not published by a service
+	}
 	area, rest, _ := strings.Cut(subject, ".")
 	verb, name, named := strings.Cut(rest, ".")
 	if !named || area != "flow" && area != "executor" {

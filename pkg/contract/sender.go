@@ -5,13 +5,15 @@ import (
 	"strings"
 )
 
-// A user or an executor publishes on a subject that begins with its own name: "by.<name>." and the subject of the
-// event, the request or the sign of life. NATS permissions can restrict a connection to such subjects, so a name in a
-// subject is proven where they do. An operator's commands on what belongs to others begin with "operator.<name>.", so
-// that a permission for "by.<name>.>" never includes them.
+// A user or an executor publishes on a subject that ends in its own name: the plain subject of the event, the request or
+// the sign of life, and ".by.<name>". NATS permissions can restrict a connection to such subjects, so a name in a subject
+// is proven where they do. An operator's commands on what belongs to others end in ".operator.<name>".
+//
+// The name is at the end so that the condition of job.started, a wildcard for all executors of one job, costs the broker
+// the same however many executors there are.
 const (
-	senderPrefix   = "by."
-	operatorPrefix = "operator."
+	byMark       = "by"
+	operatorMark = "operator"
 )
 
 // A Sender is who published a message, according to its subject. The zero value is the sender of a message on a plain
@@ -29,27 +31,48 @@ func (s Sender) On(subject string) string {
 	case s.Name == "":
 		return subject
 	case s.Operator:
-		return operatorPrefix + s.Name + "." + subject
+		return subject + "." + operatorMark + "." + s.Name
 	}
-	return senderPrefix + s.Name + "." + subject
+	return subject + "." + byMark + "." + s.Name
 }
 
 // FromAny matches what any named sender publishes on a subject.
 func FromAny(subject string) string { return Sender{Name: "*"}.On(subject) }
 
-// SplitSender splits a subject into the sender and the plain subject. It checks neither of them.
+// Foreign reports whether a sender is proven to be somebody else than the owner of a flow, and is no operator.
+func (s Sender) Foreign(owner string) bool {
+	return s.Name != "" && owner != "" && s.Name != owner && !s.Operator
+}
+
+// SplitSender splits the subject of an event or a sign of life into the sender and the plain subject. It does not check
+// the name.
 func SplitSender(subject string) (Sender, string) {
-	var s Sender
-	rest, named := strings.CutPrefix(subject, senderPrefix)
-	if !named {
-		rest, s.Operator = strings.CutPrefix(subject, operatorPrefix)
+	rest, name := cutLast(subject)
+	plain, mark := cutLast(rest)
+	if mark != byMark && mark != operatorMark || strings.Count(plain, ".") != dots(subject) {
+		return Sender{}, subject // also if a flow is named by
 	}
-	name, plain, _ := strings.Cut(rest, ".")
-	if !named && !s.Operator || name == "" {
-		return Sender{}, subject
+	return Sender{Name: name, Operator: mark == operatorMark}, plain
+}
+
+func cutLast(subject string) (rest, last string) {
+	i := strings.LastIndexByte(subject, '.')
+	return subject[:max(i, 0)], subject[i+1:]
+}
+
+// dots returns how many dots the plain subject of a message has, or -1 if no sender publishes such messages.
+func dots(subject string) int {
+	head, _, _ := strings.Cut(subject, ".")
+	switch head {
+	case "health", "client":
+		return strings.Count(HealthSubjects, ".")
+	case "release":
+		return strings.Count(ReleaseSubjects, ".")
 	}
-	s.Name = name
-	return s, plain
+	if entry, ok := Lookup(TypeOf(subject)); ok {
+		return strings.Count(entry.Pattern(), ".")
+	}
+	return -1
 }
 
 // From reports whether such a sender may publish events of this type.

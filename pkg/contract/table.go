@@ -77,12 +77,10 @@ func Lookup(t Type) (Entry, bool) {
 	return e, ok
 }
 
-// TypeOf returns the type of the events on a NATS subject, based only on the beginning of the subject and without a
-// check of its sender.
+// TypeOf returns the type of the events on a NATS subject, based only on the beginning of the subject.
 func TypeOf(subject string) Type {
-	_, subject = SplitSender(subject)
 	area, rest, _ := strings.Cut(subject, ".")
-	if rest == "" {
+	if rest == "" || area == string(TypeDeadLetter) {
 		return Type(area)
 	}
 	verb, _, _ := strings.Cut(rest, ".")

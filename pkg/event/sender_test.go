@@ -25,11 +25,11 @@ func TestSenderIsTheSubjects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Subject != "by.x1.job.done.f.j" || strings.Contains(string(m.Data), `"by"`) {
+	if m.Subject != "job.done.f.j.by.x1" || strings.Contains(string(m.Data), `"by"`) {
 		t.Errorf("%s: %s", m.Subject, m.Data)
 	}
 	for subject, want := range map[string]contract.Sender{
-		"by.x1.job.done.f.j": {Name: "x1"}, "by.x2.job.done.f.j": {Name: "x2"}, "job.done.f.j": {},
+		"job.done.f.j.by.x1": {Name: "x1"}, "job.done.f.j.by.x2": {Name: "x2"}, "job.done.f.j": {},
 	} {
 		back, err := event.Decode(subject, m.Header, m.Data)
 		if err != nil || back.Sender() != want || back.NATSSubject() != "job.done.f.j" {
@@ -37,7 +37,7 @@ func TestSenderIsTheSubjects(t *testing.T) {
 		}
 	}
 	structured := `{"specversion":"1.0","id":"1","source":"/me","type":"flow.cancel","subject":"f","by":"ada","data":{}}`
-	cancel, err := event.Decode("operator.eve.flow.cancel", structuredHeader(), []byte(structured))
+	cancel, err := event.Decode("flow.cancel.operator.eve", structuredHeader(), []byte(structured))
 	if err != nil || cancel.By != "eve" || !cancel.Operator {
 		t.Errorf("an attribute replaces the proven sender: %+v, %v", cancel, err)
 	}
@@ -45,9 +45,9 @@ func TestSenderIsTheSubjects(t *testing.T) {
 
 func TestSendersOfOtherEvents(t *testing.T) {
 	for _, subject := range []string{
-		"by.x1.flow.completed.f", "by.x1.executor.exited.p.x1", "by.x1.deadletter", "by.x1.tick", "operator.ada.flow.submit",
-		"operator.ada.job.done.f.j", "by.A.job.done.f.j", "by..job.done.f.j", "by.x1.events.flow.completed.f", "by.x1.ask.flow.get",
-		"by.x1.by.x2.job.done.f.j", "by.x1",
+		"flow.completed.f.by.x1", "executor.exited.p.x1.by.x1", "deadletter.by.x1", "tick.by.x1", "flow.submit.operator.ada",
+		"job.done.f.j.operator.ada", "job.done.f.j.by.A", "job.done.f.j.by.", "events.flow.completed.f.by.x1", "ask.flow.get.by.x1",
+		"job.done.f.j.by.x2.by.x1", "by.x1", "flow.submit.ada", "job.done.f.j.x1",
 	} {
 		if e, err := event.Decode(subject, nil, []byte("{}")); err == nil || e.By != "" {
 			t.Errorf("%s is accepted: %+v", subject, e)
@@ -68,7 +68,7 @@ func TestSendersOfOtherEvents(t *testing.T) {
 // An executor cannot publish in the name of another one.
 func TestExecutorsPublishAsThemselves(t *testing.T) {
 	for subject, want := range map[string]problem.Code{
-		"by.x1.job.done.f.j": "", "by.x2.job.done.f.j": problem.NotYours, "job.done.f.j": "",
+		"job.done.f.j.by.x1": "", "job.done.f.j.by.x2": problem.NotYours, "job.done.f.j": "",
 	} {
 		m, err := event.Encode(jobDone("x1"))
 		if err != nil {
@@ -91,7 +91,7 @@ func TestExecutorsPublishAsThemselves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stored := event.NewStored(event.Place{Seq: 7}, "by.x2.executor.draining.p.x1")
+	stored := event.NewStored(event.Place{Seq: 7}, "executor.draining.p.x1.by.x2")
 	stored.Decode(nats.Header(m.Header), m.Data)
 	if len(stored.Problems) != 1 || stored.Problems[0].Code != problem.NotYours {
 		t.Errorf("another executor drains it: %v", stored.Problems)

@@ -108,7 +108,7 @@ func (s *State) askCancel(e contract.Event, d *contract.FlowCancel) []string {
 // cancel cancels a run if its owner or an operator wants that, or if one of them is not known. The first cancel counts.
 func (s *State) cancel(r *run, c *cancel, now time.Time) {
 	switch {
-	case c.By != "" && r.Owner != "" && c.By != r.Owner && !c.Operator:
+	case contract.Sender{Name: c.By, Operator: c.Operator}.Foreign(r.Owner):
 		s.unanswerable.add(c.Seq, unanswerable{
 			Subject: string(contract.TypeFlowCancel), Code: problem.NotYours,
 			Why: fmt.Sprintf("flow %q belongs to another user: only its owner and operators can cancel it", c.Flow),

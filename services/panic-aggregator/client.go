@@ -11,6 +11,8 @@ import (
 // A ClientBeat is a sign of life of a client that feeds or reads a flow.
 type ClientBeat struct {
 	Flow, Client string
+	// By is the user who published it, or "" if that is not known.
+	By string
 	// For is the time that the client counts as alive after this beat, at least Limits.ClientSilence.
 	For time.Duration
 	// Released is set if the flow no longer depends on the client.
@@ -27,6 +29,8 @@ type client struct {
 	// Heard is the time of its last sign of life.
 	Heard time.Time `json:"heard"`
 
+	// by is the user who published its first sign of life. It matters only while the owner of the flow is not known.
+	by string
 	// lasts is for how long it is alive then, deaf is for how long we had been deaf. They are not stored: a new
 	// process grants every client its time again.
 	lasts, deaf time.Duration
@@ -49,6 +53,9 @@ const (
 
 // clientHeard folds a sign of life of a client. The flow may not be known yet.
 func (s *State) clientHeard(b ClientBeat, now time.Time) {
+	if r := s.runs[b.Flow]; r != nil && (contract.Sender{Name: b.By}).Foreign(r.Owner) {
+		return // the flow depends on clients of its owner only
+	}
 	if b.Released {
 		s.released(b)
 		return
@@ -59,7 +66,7 @@ func (s *State) clientHeard(b ClientBeat, now time.Time) {
 		if clients == nil || len(clients) >= clientsMost {
 			return
 		}
-		c = &client{run: s.runs[b.Flow]}
+		c = &client{by: b.By, run: s.runs[b.Flow]}
 		clients[b.Client] = c
 	}
 	c.Heard, c.lasts, c.deaf = now, min(b.For, longestPulse), s.ears.deaf
@@ -117,11 +124,16 @@ func (e *early) clients(flow string, now time.Time, memory time.Duration) map[st
 	return e.of[flow]
 }
 
-// take returns the clients of a newly known flow. Each gets its full time from now on, given ears.deaf.
-func (e *early) take(flow string, now time.Time, deaf time.Duration) map[string]*client {
+// take returns the clients of a newly known flow, without those of other users than its owner. Each gets its full time
+// from now on, given ears.deaf.
+func (e *early) take(flow, owner string, now time.Time, deaf time.Duration) map[string]*client {
 	clients := e.of[flow]
 	delete(e.of, flow)
 	for name, c := range clients {
+		if (contract.Sender{Name: c.by}).Foreign(owner) {
+			delete(clients, name)
+			continue
+		}
 		c.Heard, c.deaf = later(c.Heard, now), deaf
 		clients[name] = c
 	}

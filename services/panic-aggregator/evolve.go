@@ -150,7 +150,7 @@ func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
 	if d.Flow.Deadline > 0 {
 		r.Deadline = e.Time.Add(d.Flow.Deadline.D())
 	}
-	r.Clients = s.early.take(e.Subject, e.Time, s.ears.deaf)
+	r.Clients = s.early.take(e.Subject, d.Owner, e.Time, s.ears.deaf)
 	for _, c := range r.Clients {
 		c.run = r
 		s.alive(c)

@@ -41,7 +41,7 @@ func (m *machine) do(line string) string {
 	f := strings.Fields(line)
 	rest := func(n int) string { return strings.Join(f[min(n, len(f)):], " ") }
 	switch f[0] {
-	case "as", "operator": // as alice cancel f: the subject of the event begins with by.alice.
+	case "as", "operator": // as alice cancel f: the subject of the event ends in by.alice
 		m.by = contract.Sender{Name: f[1], Operator: f[0] == "operator"}
 		defer func() { m.by = contract.Sender{} }()
 		return m.do(rest(2))
@@ -123,7 +123,7 @@ func (m *machine) do(line string) string {
 		m.fold(contract.Event{Type: factBeat, With: Beat{Flow: f[1], Job: f[2], By: m.by.Name, For: 10 * time.Second}})
 		return ""
 	case "client": // f c1, or f c1 released
-		b := ClientBeat{Flow: f[1], Client: f[2], For: 45 * time.Second, Released: len(f) > 3}
+		b := ClientBeat{Flow: f[1], Client: f[2], By: m.by.Name, For: 45 * time.Second, Released: len(f) > 3}
 		return m.feed(contract.Event{Type: factClient, Time: m.now, With: b})
 	case "traffic": // f 12: the readers have read so many records; f -1: that is not known
 		n, _ := strconv.ParseInt(f[2], 10, 64)

@@ -193,7 +193,10 @@ func (w *wiring) receiveBeats(ctx context.Context, r *service.Runtime[*State]) e
 	for _, x := range []struct {
 		subject string
 		take    func(*nats.Msg)
-	}{{contract.FromAny(contract.HealthSubjects), job}, {contract.HealthSubjects, job}, {contract.ClientSubjects, client}} {
+	}{
+		{contract.FromAny(contract.HealthSubjects), job}, {contract.HealthSubjects, job},
+		{contract.FromAny(contract.ClientSubjects), client}, {contract.ClientSubjects, client},
+	} {
 		var listening *ear
 		if listening, err = newEar(r.Link().Edges(), x.subject, x.take); err != nil {
 			break
@@ -313,11 +316,12 @@ func readBeat(m *nats.Msg) (Beat, bool) {
 
 // readClientBeat decodes a sign of life of a client. Without data, the flow no longer depends on the client.
 func readClientBeat(m *nats.Msg) (ClientBeat, bool) {
-	tokens := strings.Split(m.Subject, ".")
+	sender, subject := contract.SplitSender(m.Subject)
+	tokens := strings.Split(subject, ".")
 	if len(tokens) != 3 {
 		return ClientBeat{}, false
 	}
-	b := ClientBeat{Flow: tokens[1], Client: tokens[2], Released: len(m.Data) == 0}
+	b := ClientBeat{Flow: tokens[1], Client: tokens[2], By: sender.Name, Released: len(m.Data) == 0}
 	if b.Released {
 		return b, true
 	}

@@ -34,6 +34,9 @@ type release struct {
 	read  contract.Release
 }
 
+// A releaser is a flow and the user who releases it, "" if that is not known.
+type releaser struct{ flow, user string }
+
 // wait sets the time of the next check.
 func (l *release) wait(now time.Time) {
 	l.due = now.Add(l.pause)
@@ -44,17 +47,22 @@ func (l *release) wait(now time.Time) {
 // release has no effect: an early one loses no output.
 func (w *wiring) heedReleases(ctx context.Context, r *service.Runtime[*State]) error {
 	heard := make(chan *nats.Msg, releaseBuffer)
-	sub, err := w.link.Edges().ChanSubscribe(contract.ReleaseSubjects, heard)
+	plain, err := w.link.Edges().ChanSubscribe(contract.ReleaseSubjects, heard)
 	if err != nil {
 		return err
 	}
-	asked := make(map[string]*release)
+	named, err := w.link.Edges().ChanSubscribe(contract.FromAny(contract.ReleaseSubjects), heard)
+	if err != nil {
+		return errors.Join(err, plain.Unsubscribe())
+	}
+	asked := make(map[releaser]*release)
 	looks := time.NewTicker(firstReleaseLook)
 	defer looks.Stop()
 	for {
 		select {
 		case m := <-heard:
-			id := strings.TrimPrefix(m.Subject, contract.ReleaseSubject(""))
+			sender, subject := contract.SplitSender(m.Subject)
+			id := releaser{strings.TrimPrefix(subject, contract.ReleaseSubject("")), sender.Name}
 			if len(asked) == 0 {
 				looks.Reset(firstReleaseLook)
 			}
@@ -66,20 +74,20 @@ func (w *wiring) heedReleases(ctx context.Context, r *service.Runtime[*State]) e
 				looks.Stop()
 			}
 		case <-ctx.Done():
-			return sub.Unsubscribe()
+			return errors.Join(plain.Unsubscribe(), named.Unsubscribe())
 		}
 	}
 }
 
 // lookAll checks the released flows that are due.
-func (w *wiring) lookAll(ctx context.Context, r *service.Runtime[*State], asked map[string]*release, now time.Time) {
+func (w *wiring) lookAll(ctx context.Context, r *service.Runtime[*State], asked map[releaser]*release, now time.Time) {
 	for id, l := range asked {
 		if now.Before(l.due) {
 			continue
 		}
 		over, err := w.look(ctx, r, id, l.read)
 		if err != nil && ctx.Err() == nil {
-			r.Log().Warn().Err(err).Str("flow", id).Msg("cannot check whether the outputs are read; trying again")
+			r.Log().Warn().Err(err).Str("flow", id.flow).Msg("cannot check whether the outputs are read; trying again")
 		}
 		if l.wait(now); over {
 			delete(asked, id)
@@ -89,7 +97,7 @@ func (w *wiring) lookAll(ctx context.Context, r *service.Runtime[*State], asked 
 
 // look releases a flow if it has ended and its outputs are read. It reports whether no further check is needed.
 func (w *wiring) look(
-	ctx context.Context, r *service.Runtime[*State], id string, read contract.Release,
+	ctx context.Context, r *service.Runtime[*State], id releaser, read contract.Release,
 ) (over bool, err error) {
 	var outputs []contract.Address
 	var known, ended bool
@@ -102,14 +110,15 @@ func (w *wiring) look(
 			return false, err
 		}
 	}
-	r.Fold(contract.Event{Type: FactReleased, Subject: id, With: read})
+	r.Fold(contract.Event{Type: FactReleased, Subject: id.flow, With: read})
 	return true, nil
 }
 
-// outputs returns the addresses of a flow's outputs, whether any are kept, and whether the flow has ended.
-func (s *State) outputs(id string) (ends []contract.Address, known, ended bool) {
-	r := s.runs[id]
-	if r == nil || r.Planned && !r.Outputs {
+// outputs returns the addresses of a flow's outputs, whether any are kept that the releaser may release, and whether the
+// flow has ended.
+func (s *State) outputs(id releaser) (ends []contract.Address, known, ended bool) {
+	r := s.runs[id.flow]
+	if r == nil || r.Planned && !r.Outputs || (contract.Sender{Name: id.user}).Foreign(r.Owner) {
 		return nil, false, false
 	}
 	return r.Ends, true, !r.Ended.IsZero()

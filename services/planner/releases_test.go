@@ -83,3 +83,17 @@ func TestPausesGrow(t *testing.T) {
 		t.Errorf("got %v", waits)
 	}
 }
+
+// Outputs are released by the owner of the flow, or by somebody who is not known.
+func TestReleasers(t *testing.T) {
+	s := NewState(DefaultLimits(), "0")
+	s.runs["hers"] = &run{Owner: "ada", Planned: true, Outputs: true}
+	s.runs["nobodys"] = &run{Planned: true, Outputs: true}
+	for id, want := range map[releaser]bool{
+		{"hers", "ada"}: true, {"hers", "bob"}: false, {"hers", ""}: true, {"nobodys", "bob"}: true, {"unknown", "bob"}: false,
+	} {
+		if _, known, _ := s.outputs(id); known != want {
+			t.Errorf("%+v: %t", id, known)
+		}
+	}
+}

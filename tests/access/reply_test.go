@@ -39,9 +39,9 @@ func TestAnswersOnSubjectsOfOthers(t *testing.T) {
 	send("$O."+contract.BucketData+".C.x", "", forged.Header, forged.Data)
 	send(string(contract.TypeFlowSubmit), "", forged.Header, forged.Data)
 	targets := []string{
-		"by.bob.flow.cancel", "operator.bob.flow.cancel", "flow.cancel", "events.flow.completed.f", "flow.completed.f",
+		"flow.cancel.by.bob", "flow.cancel.operator.bob", "flow.cancel", "events.flow.completed.f", "flow.completed.f",
 		contract.LeaseSubject("validator"), "$KV.progdefs.greet", "snapshot.planner.1", contract.SubjectHistory, "jobs.greet.0123.f.j",
-		"by.x1.job.done.f.j", "name.x1",
+		"job.done.f.j.by.x1", "name.x1",
 	}
 	for _, to := range targets {
 		send("$JS.API.STREAM.MSG.GET.OBJ_data", to, nil, []byte(`{"seq":1}`))

@@ -29,7 +29,7 @@ func TestStartedJobIsNotStartedAgain(t *testing.T) {
 	job := planned.Jobs[0]
 	job.Flow = "copy"
 	started, err := event.Encode(contract.Event{
-		Type: contract.TypeJobStarted, Subject: "copy", Source: "/somebody-else", Time: time.Now(),
+		Type: contract.TypeJobStarted, Subject: "copy", Source: "/somebody-else", By: "somebody-else", Time: time.Now(),
 		Data: &contract.JobStarted{Job: job.Job, Executor: "somebody-else"},
 	})
 	if err != nil {

@@ -25,7 +25,7 @@ func start(t *testing.T, c *harness.Client, flow, document string) *contract.Flo
 	c.Submit(t, flow, document)
 	planned := c.Await(t, "plan of "+flow, harness.Is(contract.TypeFlowPlanned, flow)).Data.(*contract.FlowPlanned)
 	for _, j := range planned.Jobs {
-		c.AwaitStored(t, string(contract.TypeJobStarted)+"."+flow+"."+j.Job)
+		c.AwaitStored(t, contract.FromAny(string(contract.TypeJobStarted)+"."+flow+"."+j.Job))
 	}
 	return planned
 }
@@ -67,7 +67,7 @@ func TestPausedAggregator(t *testing.T) {
 		p.Pause(t)
 		planned := start(t, c, "all", fed("sink", "1500ms"))
 		closeInput(t, c, planned)
-		c.AwaitStored(t, "job.done.all.sink")
+		c.AwaitStored(t, contract.FromAny("job.done.all.sink"))
 		passed(planned.Deadline.Add(beyond))
 		p.Resume(t)
 		fine(t, c.AwaitEnd(t, "all"))
@@ -76,7 +76,7 @@ func TestPausedAggregator(t *testing.T) {
 		planned := start(t, c, "late", fed("sink", "1500ms"))
 		p.Pause(t)
 		closeInput(t, c, planned)
-		c.AwaitStored(t, "job.done.late.sink")
+		c.AwaitStored(t, contract.FromAny("job.done.late.sink"))
 		passed(planned.Deadline.Add(beyond))
 		p.Resume(t)
 		fine(t, c.AwaitEnd(t, "late"))
@@ -115,7 +115,7 @@ func TestPausedAggregator(t *testing.T) {
 		planned := start(t, c, "done", fed("sink", "1m"))
 		p.Pause(t)
 		closeInput(t, c, planned)
-		c.AwaitStored(t, "job.done.done.sink")
+		c.AwaitStored(t, contract.FromAny("job.done.done.sink"))
 		c.Cancel(t, "done")
 		p.Resume(t)
 		fine(t, c.AwaitEnd(t, "done"))
@@ -145,7 +145,7 @@ func TestPausedSpawner(t *testing.T) {
 	for flow, end := range pause {
 		start(t, c, flow, fed("stops-late", "1m"))
 		end(flow)
-		c.AwaitStored(t, "job.done."+flow+".sink")
+		c.AwaitStored(t, contract.FromAny("job.done."+flow+".sink"))
 		<-time.After(o.Spawner.Limits.Linger + 500*time.Millisecond)
 		p.Resume(t)
 		c.Await(t, "clean-up of "+flow, harness.Is(contract.TypeFlowCleaned, flow))

@@ -44,10 +44,7 @@ func Connect(t *testing.T, url string) *Client {
 		t.Fatal(err)
 	}
 	c := &Client{Link: link, more: make(chan struct{})}
-	for _, subject := range []string{
-		"flow.*.>", "job.>", contract.FromAny("job.>"), "executor.>", contract.FromAny("executor.>"), "progdef.*.>", "type.*.>",
-		"deadletter",
-	} {
+	for _, subject := range []string{"flow.*.>", "job.>", "executor.>", "progdef.*.>", "type.*.>", "deadletter"} {
 		if _, err := link.Subscribe(subject, c.hear); err != nil {
 			t.Fatal(err)
 		}

@@ -210,7 +210,7 @@ func (b *bench) run(p executor.Program, inputs, outputs edges) *job {
 func (j *job) listen() {
 	j.b.t.Helper()
 	for _, typ := range []contract.Type{contract.TypeJobDone, contract.TypeJobPanic} {
-		sub, err := j.b.link.Subscribe(fmt.Sprintf("%s.%s.%s", typ, flow, j.name), func(m *nats.Msg) {
+		sub, err := j.b.link.Subscribe(contract.FromAny(fmt.Sprintf("%s.%s.%s", typ, flow, j.name)), func(m *nats.Msg) {
 			if e, err := event.Decode(m.Subject, m.Header, m.Data); err == nil {
 				j.ended <- e
 			}

@@ -109,7 +109,7 @@ class Office:
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, msg: Msg) -> None:
-        by, sender, subject = msg.subject.split(".", 2)
+        subject, by, sender = msg.subject.rsplit(".", 2)
         assert by == "by"
         self.heard.append(Heard(subject, sender, time.time(), msg.data, dict(msg.headers or {})))
         self.more.set()
@@ -272,7 +272,7 @@ async def office(broker: Broker) -> AsyncIterator[Office]:
     await link.connect(broker.url, "office")
     o = Office(broker, link)
     for subject in ("job.>", "executor.>", "health.>"):
-        await link.subscribe(sent_by("*", subject), o.hear, messages=10_000, octets=1 << 26)
+        await link.subscribe(subject, o.hear, messages=10_000, octets=1 << 26)
     await link.client.flush()
     yield o
     await link.close()

@@ -78,7 +78,7 @@ async def test_a_job_is_started_once(o: Office) -> None:
 
 async def test_a_job_that_was_started_elsewhere_is_dropped(o: Office) -> None:
     job = o.job("greet", "r4", {"name": TEXT}, {"greeting": TEXT})
-    await o.link.ask(f"by.another.{job.document['started']}", b"{}", timeout=5)
+    await o.link.ask(job.document["started"] + ".by.another", b"{}", timeout=5)
     async with o.executor("greet", "r4") as x:
         await o.post(job)
         after = o.job("greet", "r4", {"name": TEXT}, {"greeting": TEXT})
@@ -461,7 +461,7 @@ async def test_drain_finishes_running_jobs(o: Office) -> None:
 
 async def test_a_drain_that_is_announced_already(o: Office) -> None:
     async with o.executor("greet", "r10") as x:
-        subject = f"by.{x.identity}.executor.draining.greet.{x.identity}"
+        subject = f"executor.draining.greet.{x.identity}.by.{x.identity}"
         await o.link.ask(subject, json.dumps({"data": "of an earlier attempt"}).encode(), timeout=5)
         await asyncio.sleep(1)
         x.signal()

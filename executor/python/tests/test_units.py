@@ -273,11 +273,11 @@ def test_an_event() -> None:
         "source": "/dagyo/executor/x-1", "subject": "f", "datacontenttype": "application/json",
         "data": {"job": "j", "executor": "x-1"},
     }  # fmt: skip
-    assert event.subject == "by.x-1.job.done.f.j"
-    assert event.headers("by.*.job.done.f.j") == {
+    assert event.subject == "job.done.f.j.by.x-1"
+    assert event.headers("job.done.f.j.by.*") == {
         "content-type": "application/cloudevents+json",
         "Nats-Expected-Last-Subject-Sequence": "0",
-        "Nats-Expected-Last-Subject-Sequence-Subject": "by.*.job.done.f.j",
+        "Nats-Expected-Last-Subject-Sequence-Subject": "job.done.f.j.by.*",
     }
     assert event.headers(None) == {"content-type": "application/cloudevents+json"}
 

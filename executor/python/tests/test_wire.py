@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dagyo import wire
+from dagyo.events import sent_by
 
 VECTORS = Path(__file__).parents[3] / "schemas" / "wire"
 
@@ -71,6 +72,11 @@ def test_credit_vectors(v: dict[str, Any]) -> None:
     figures = [int(v[k]) for k in ("frame", "records", "octets", "attach")]
     assert credit == (*figures, v["closed"])
     assert credit.pack() == data
+
+
+@pytest.mark.parametrize("v", vectors("senders.json"))
+def test_sender_vectors(v: dict[str, Any]) -> None:
+    assert sent_by(v["sender"], v["plain"]) == v["subject"]
 
 
 @pytest.mark.parametrize("v", vectors("hints.json"))

@@ -63,7 +63,7 @@ func channelOf(entry contract.Entry) object {
 		"messages": object{name: ref("#/components/messages/" + name)},
 	}
 	if entry.From(contract.Sender{Name: "x"}) {
-		channel["description"] = "A named sender publishes on by.<its name>." + address(entry, "<", ">") + "."
+		channel["description"] = "A named sender publishes on " + contract.Sender{Name: "<its name>"}.On(address(entry, "<", ">")) + "."
 	}
 	if tokens := tokensOf(entry); len(tokens) > 0 {
 		parameters := object{}

@@ -22,7 +22,7 @@ func flows() []contract.FlowStatus {
 	for i := range 1200 {
 		out = append(out, contract.FlowStatus{
 			Flow: fmt.Sprintf("old-%04d", i), Phase: contract.TypeFlowCleaned, Verdict: contract.TypeFlowCancelled,
-			Submitted: now.Add(-time.Duration(i+1) * time.Hour), CancelledBy: "/dagyo/cli/ada", Reason: "seen <enough>",
+			Submitted: now.Add(-time.Duration(i+1) * time.Hour), CancelSource: "/dagyo/cli/ada", Reason: "seen <enough>",
 		})
 	}
 	return out
@@ -110,7 +110,7 @@ func TestFlowsWhoseEventsAreGone(t *testing.T) {
 		s.Publish(t, event.New(typ, "/test", flow, data, time.Now()))
 	}
 	publish(contract.TypeFlowCleaned, "old-0001", &contract.FlowCleaned{})
-	publish(contract.TypeFlowCancelled, "old-0002", &contract.FlowCancelled{By: "/dagyo/cli/ada"})
+	publish(contract.TypeFlowCancelled, "old-0002", &contract.FlowCancelled{Source: "/dagyo/cli/ada"})
 	for flow, gone := range map[string]bool{"old-0000": true, "old-0001": true, "old-0002": false} {
 		code, out, err := call(t, "", "watch", "-s", s.URL, flow)
 		if code != ExitCancelled || strings.Contains(err, "no longer stored") != gone ||
@@ -123,7 +123,7 @@ func TestFlowsWhoseEventsAreGone(t *testing.T) {
 		t.Errorf("%d\n%s%s", code, out, err)
 	}
 	code, _, err = call(t, "", "cancel", "-s", s.URL, "old-0000")
-	if code != ExitOK || !strings.Contains(err, "by /dagyo/cli/ada: seen <enough>") {
+	if code != ExitOK || !strings.Contains(err, "by /dagyo/cli/ada (not proven): seen <enough>") {
 		t.Errorf("cancel: %d\n%s", code, err)
 	}
 	if code, _, _ := call(t, "", "show", "-s", s.URL, "nothing"); code != ExitNotFound {

@@ -115,7 +115,7 @@ func (c *Client) ask(ctx context.Context, subject string, body []byte, out any) 
 func (c *Client) request(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
 	until := time.Now().Add(absentWait)
 	for {
-		m, err := c.link.RequestWithContext(ctx, contract.Sender{Name: c.user}.On(subject), body)
+		m, err := c.link.RequestWithContext(ctx, c.on(subject), body)
 		if !errors.Is(err, nats.ErrNoResponders) || time.Now().After(until) {
 			return m, err
 		}

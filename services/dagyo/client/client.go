@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
@@ -34,8 +35,8 @@ type Options struct {
 	Credentials []byte
 	// Source is the CloudEvents source of published events, such as "/dagyo/cli/ada".
 	Source string
-	// User is the name under which the NATS server lets this client publish: it publishes on subjects that begin with
-	// "by.<User>.". It is "" on a server that does not tell users apart.
+	// User is the name under which the NATS server lets this client publish: it publishes on subjects that end in
+	// ".by.<User>". It is "" on a server that does not tell users apart.
 	User string
 }
 
@@ -106,6 +107,9 @@ func (c *Client) Close() {
 	case <-time.After(closeWait):
 	}
 }
+
+// on returns the subject on which this client publishes what has a plain subject.
+func (c *Client) on(subject string) string { return contract.Sender{Name: c.user}.On(subject) }
 
 // User returns the name under which this client publishes, or "".
 func (c *Client) User() string { return c.user }

@@ -79,8 +79,7 @@ func (f *Feed) run(ctx context.Context, t *tail) {
 
 // FlowSubjects returns the subjects of all events of a flow after its submission.
 func FlowSubjects(flow string) []string {
-	jobs := "job.*." + flow + ".*"
-	return []string{"flow.*." + flow, contract.FromAny(jobs), jobs}
+	return []string{"flow.*." + flow, "job.*." + flow + ".>"}
 }
 
 // read decodes a message. While the broker does not return the data that it refers to, it waits.

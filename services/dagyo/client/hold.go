@@ -31,7 +31,7 @@ type Hold struct {
 // Hold announces that this client feeds or reads a flow, which may not be submitted yet. The caller must close the hold.
 func (c *Client) Hold(flow string) (*Hold, error) {
 	ctx, stop := context.WithCancel(context.Background())
-	h := &Hold{client: c, subject: contract.ClientSubject(flow, nuid.Next()), stop: stop}
+	h := &Hold{client: c, subject: c.on(contract.ClientSubject(flow, nuid.Next())), stop: stop}
 	if err := h.beat(); err != nil {
 		stop()
 		return nil, fmt.Errorf("announce the client of flow %s: %w", flow, err)

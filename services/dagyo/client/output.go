@@ -90,7 +90,7 @@ func (c *Client) enough(ctx context.Context, r *stream.Reader) error {
 func (c *Client) Release(flow string, read map[string]contract.OutputCount) error {
 	body, err := json.Marshal(contract.Release{Read: read})
 	if err == nil {
-		err = c.link.Publish(contract.ReleaseSubject(flow), body)
+		err = c.link.Publish(c.on(contract.ReleaseSubject(flow)), body)
 	}
 	if err != nil {
 		return fmt.Errorf("release the outputs of flow %s: %w", flow, err)

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
@@ -173,6 +176,50 @@ func claimRedelivered(ctx context.Context, s *stage) (string, error) {
 		return "", err
 	}
 	return "the job came again, was acknowledged, and ran once", f.ranAgain(p, again)
+}
+
+// claimStartedPlainly gives a job back in the name of an executor of the previous version that has started it and
+// whose acknowledgement was lost.
+func claimStartedPlainly(ctx context.Context, s *stage) (string, error) {
+	f, err := s.queued(ctx)
+	if err != nil {
+		return "", err
+	}
+	e := event.New(contract.TypeJobStarted, "/dagyo/executor/older", f.doc.Flow, &contract.JobStarted{
+		Job: f.doc.Job, Executor: "older",
+	}, time.Now())
+	if err := errors.Join(s.say(ctx, e), s.giveBack(ctx)); err != nil {
+		return "", err
+	}
+	p, err := s.start(ctx, withSlots(2))
+	if err != nil {
+		return "", err
+	}
+	if _, err := f.acknowledged(ctx, p, 0); err != nil {
+		return "", err
+	}
+	if err := s.another(ctx); err != nil {
+		return "", err
+	}
+	for _, m := range p.tap.Journal.All() {
+		if f.works(m) || published(f.doc.Started)(m) {
+			return "", fmt.Errorf("the job was run beside the executor that had started it: published on %s", m.Subject)
+		}
+	}
+	return "the job was acknowledged, and not run", nil
+}
+
+// giveBack takes the job from the stage's mailbox as an executor, and gives it back.
+func (s *stage) giveBack(ctx context.Context) error {
+	mailbox, err := broker.EnsureMailbox(ctx, s.hub.link.JS, s.progdef(), s.revision())
+	if err != nil {
+		return err
+	}
+	m, err := mailbox.Next()
+	if err != nil {
+		return fmt.Errorf("take the job: %w", err)
+	}
+	return m.Nak()
 }
 
 // losesAcks loses the acknowledgements of the job's first delivery.

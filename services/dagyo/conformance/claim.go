@@ -49,6 +49,9 @@ func claimChecks() []Check {
 		Name: "claim.started-elsewhere", See: see + ", 4", run: claimStartedElsewhere,
 		Demand: "A job whose job.started already exists is dropped and acknowledged, and the next one is taken.",
 	}, {
+		Name: "claim.started-plainly", See: see + ", 3", run: claimStartedPlainly,
+		Demand: "A job that is delivered again, and whose job.started is on the plain subject, is acknowledged and not run.",
+	}, {
 		Name: "claim.delivered-twice", See: see + ", 4", run: claimDeliveredTwice,
 		Demand: "A job that is twice in the mailbox runs once.",
 	}, {

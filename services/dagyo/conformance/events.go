@@ -24,7 +24,7 @@ func eventChecks() []Check {
 			"one (job.started: the subjects of all executors), and no Nats-Msg-Id.",
 	}, {
 		Name: "events.sender", See: "Executors, Sender", run: eventsSender,
-		Demand: "Events and heartbeats are published on subjects that begin with by.<executor>.",
+		Demand: "Events and heartbeats are published on subjects that end in .by.<executor>.",
 	}, {
 		Name: "events.until-stored", See: see, run: eventsUntilStored,
 		Demand: "A lost job.done or job.panic is published again until JetStream has stored it.",

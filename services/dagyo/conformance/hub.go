@@ -117,9 +117,7 @@ func (d *dialer) Dial(network, _ string) (net.Conn, error) {
 func (h *hub) follow(ctx context.Context) {
 	ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	f := broker.Follower{
-		JS: h.link.JS, Stream: contract.StreamEvents, Filters: []string{
-			"job.>", "executor.>", contract.FromAny("job.>"), contract.FromAny("executor.>"),
-		},
+		JS: h.link.JS, Stream: contract.StreamEvents, Filters: []string{"job.>", "executor.>"},
 		Handle: func(m *nats.Msg, _ *nats.MsgMetadata) {
 			h.events.Add(said{m.Subject, m.Header, m.Data})
 		},

@@ -23,7 +23,7 @@ func Line(e contract.Event) string {
 func line(e contract.Event) string {
 	switch d := e.Data.(type) {
 	case *contract.FlowCancel:
-		return "by " + e.Source + reason(d.Reason)
+		return canceller(e.By, e.Source) + reason(d.Reason)
 	case *contract.FlowRejected:
 		return firstOf(d.Problems)
 	case *contract.FlowValidated:

@@ -85,7 +85,7 @@ func verdicts() map[string]contract.Event {
 			Edges: edges(),
 		},
 		contract.TypeFlowCancelled: &contract.FlowCancelled{
-			Duration: document.Duration(time.Millisecond), By: "/dagyo/cli/ada", Reason: "enough",
+			Duration: document.Duration(time.Millisecond), By: "ada", Source: "/dagyo/cli/ada", Reason: "enough",
 			Jobs: map[string]contract.JobSummary{"hello": {State: contract.JobStopped}},
 		},
 		contract.TypeFlowRejected: &contract.FlowRejected{Problems: problem.List{

@@ -59,7 +59,11 @@ func claimFaults() []Fault {
 			wire: always(unconditional),
 		},
 		{
-			Name: "publishes-without-sender", Checks: names("events.sender"), Seen: "not on by.", wire: always(withoutSender),
+			Name: "publishes-without-sender", Checks: names("events.sender"), Seen: ", not on job.", wire: always(withoutSender),
+		},
+		{
+			Name: "misses-plain-starts", Checks: names("claim.started-plainly"), Seen: "beside the executor",
+			wire: always(missesPlainStarts),
 		},
 		{
 			Name: "starts-beside-another", Checks: names("claim.stored", "events.first"),

@@ -27,6 +27,14 @@ func publishes(m *tap.Message, head string) bool {
 	return m.Op == tap.Pub && strings.HasPrefix(m.Plain(), head)
 }
 
+// getStart begins a request for a stored job.started.
+const getStart = "$JS.API.DIRECT.GET.EVENTS.job.started."
+
+// asksForStart reports whether m requests the job.started of any executor.
+func asksForStart(m *tap.Message) bool {
+	return publishes(m, getStart) && strings.HasSuffix(m.Subject, ".by.*")
+}
+
 // answered answers the executor before the broker does.
 func answered(m *tap.Message, data []byte) tap.Decision {
 	return tap.Decision{ToClient: []tap.Message{{Subject: m.Reply, Data: data}}}
@@ -109,7 +117,7 @@ func asksForNone(m *tap.Message) tap.Decision {
 
 // mistakesItself takes its own job.started for that of another executor.
 func mistakesItself(m *tap.Message) tap.Decision {
-	if !publishes(m, "$JS.API.DIRECT.GET.EVENTS.by.*.job.started.") {
+	if !asksForStart(m) {
 		return tap.Pass
 	}
 	d := answered(m, []byte("{}"))
@@ -127,7 +135,7 @@ func keepsDropped() func(*tap.Message) tap.Decision {
 		switch {
 		case publishes(m, "job.started."):
 			refused = false
-		case publishes(m, "$JS.API.DIRECT.GET.EVENTS.by.*.job.started."):
+		case asksForStart(m):
 			refused = true
 		case publishes(m, "$JS.ACK.") && refused:
 			d := answered(m, nil)
@@ -159,6 +167,14 @@ func unconditional(m *tap.Message) tap.Decision {
 func withoutSender(m *tap.Message) tap.Decision {
 	if m.Op == tap.Pub && m.Subject != m.Plain() {
 		m.Subject = m.Plain()
+	}
+	return tap.Pass
+}
+
+// missesPlainStarts does not see a job.started on the plain subject.
+func missesPlainStarts(m *tap.Message) tap.Decision {
+	if publishes(m, getStart) && !asksForStart(m) {
+		m.Subject = strings.Replace(m.Subject, "job.started.", "job.started.no-", 1)
 	}
 	return tap.Pass
 }

@@ -44,10 +44,10 @@ def clip(text: str) -> str:
 def sent_by(executor: str, subject: str) -> str:
     """Return the subject on which an executor publishes what has a plain subject.
 
-    It begins with the executor's id, so that NATS permissions can prove who publishes. The
+    It ends in the executor's id, so that NATS permissions can prove who publishes. The
     executor "*" stands for any.
     """
-    return f"by.{executor}.{subject}"
+    return f"{subject}.by.{executor}"
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,9 @@ func TestSlots(t *testing.T) {
 	job := func(n int) tap.Message {
 		return tap.Message{Op: tap.Msg, Subject: fmt.Sprintf("jobs.p.r.f.j%d", n), Reply: "$JS.ACK.JOBS.p-r.1.1.1.1.1"}
 	}
-	done := func(n int) tap.Message { return tap.Message{Op: tap.Pub, Subject: fmt.Sprintf("job.done.f.j%d", n)} }
+	done := func(n int) tap.Message {
+		return tap.Message{Op: tap.Pub, Subject: fmt.Sprintf("job.done.f.j%d.by.x1", n)}
+	}
 	for name, tt := range map[string]struct {
 		messages []tap.Message
 		most     int
@@ -216,7 +218,7 @@ func TestBeats(t *testing.T) {
 
 func TestWorks(t *testing.T) {
 	for subject, want := range map[string]bool{
-		"job.started.f.j": false, "job.done.f.j": true, "job.panic.f.j": true, "job.done.g.j": false,
+		"job.started.f.j": false, "job.done.f.j": true, "job.done.f.j.by.x1": true, "health.f.j.by.x1": true, "job.panic.f.j": true, "job.done.g.j": false,
 		"health.f.j": true, "edges.s.f.frame.1.3": true, "direct.f.1.7": true,
 		"edges.s.f.credit.0": true, "edges.s.f2.credit.0": false,
 		"$JS.API.DIRECT.GET.EDGES-s.edges.s.f.stop": false, "edges.s.f.stop": false,

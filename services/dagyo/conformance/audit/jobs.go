@@ -78,7 +78,7 @@ func Slots(messages []tap.Message, slots int) (most int, err error) {
 		case IsDelivery(m):
 			held[jobOf(m.Subject)] = true
 		case isLastWord(m):
-			delete(held, jobOf(m.Subject))
+			delete(held, jobOf(m.Plain()))
 		}
 		if most = max(most, len(held)); most > slots {
 			return most, fmt.Errorf("it was handed %d jobs before one had ended, with %d slots", most, slots)

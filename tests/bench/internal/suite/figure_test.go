@@ -57,7 +57,7 @@ func TestUnits(t *testing.T) {
 
 func TestClassOf(t *testing.T) {
 	for subject, want := range map[string]string{
-		"events.flow.planned.f": "events", "flow.planned.f": "EVENTS", "job.done.f.j": "EVENTS", "jobs.p.r.f.j": "jobs",
+		"events.flow.planned.f": "events", "flow.planned.f": "EVENTS", "job.done.f.j.by.x": "EVENTS", "jobs.p.r.f.j": "jobs",
 		"edges.0.f.credit.1": "edges", "_INBOX.x": "_INBOX", "$JS.API.STREAM.INFO.EVENTS": "$JS", "client.f.c": "other",
 	} {
 		if got := classOf(&nats.Msg{Subject: subject}); got != want {

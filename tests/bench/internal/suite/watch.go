@@ -39,7 +39,7 @@ type Story struct {
 // newWatch subscribes to events, until the connection is closed.
 func newWatch(link *broker.Link) (*Watch, error) {
 	w := &Watch{flows: make(map[string]*Story)}
-	for _, subject := range []string{"flow.*.*", "job.started.*.*"} {
+	for _, subject := range []string{"flow.*.*", contract.FromAny("job.started.*.*")} {
 		sub, err := link.Subscribe(subject, w.hear)
 		if err != nil {
 			return nil, err
