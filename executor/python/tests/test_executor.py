@@ -145,7 +145,9 @@ async def test_malformed_jobs_are_removed(o: Office) -> None:
 async def test_it_waits_for_its_mailbox(o: Office) -> None:
     asked: list[float] = []
     name = "$JS.API.CONSUMER.MSG.NEXT.JOBS.greet-late"
-    sub = await o.link.subscribe(name, lambda _: asked.append(time.monotonic()), messages=100, octets=1 << 20)
+    sub = await o.link.subscribe(
+        name, lambda _: asked.append(time.monotonic()), messages=100, octets=1 << 20
+    )
     async with o.alone("greet", "late") as x:
         while len(asked) < 6:
             await asyncio.sleep(0.05)
