@@ -593,7 +593,7 @@ async def test_a_stop_while_disconnected(broker: Broker) -> None:
 
 async def test_it_waits_for_its_broker(broker: Broker) -> None:
     await asyncio.to_thread(broker.stop)
-    async with Office(broker, Link()).executor("greet", "r13") as x:
+    async with Office(broker, Link()).alone("greet", "r13") as x:
         await asyncio.sleep(1.5)
         assert x.process.returncode is None
         x.signal()

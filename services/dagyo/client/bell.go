@@ -86,15 +86,19 @@ func (b *bell) begin() {
 
 // ended marks the end of a round. After fruitless rounds the next ones are slower, so that messages that are never
 // stored cost little.
-func (b *bell) ended(now time.Time, found []*stored) {
+func (b *bell) ended(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, m := range found {
+	b.pause = min(max(2*b.pause, leastPause), mostPause)
+	b.after = now.Add(b.pause)
+}
+
+// found is called with what rounds have found.
+func (b *bell) found(messages []*stored) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range messages {
 		delete(b.owed, m.Subject)
 	}
-	b.pause = min(max(2*b.pause, leastPause), mostPause)
-	if len(found) > 0 {
-		b.pause = 0
-	}
-	b.after = now.Add(b.pause)
+	b.pause, b.after = 0, time.Time{}
 }

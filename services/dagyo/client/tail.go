@@ -29,14 +29,18 @@ const (
 // create consumers is a right to publish.
 //
 // It reads in rounds. A round first asks the stream's leader for the number of the last message, then reads each
-// subject up to there. Only the leader says that a subject has no more messages, so a replica that is behind
-// cannot hide one.
+// subject up to there: so the subjects are in order. Only the leader says that a subject has no more messages, so a
+// replica that is behind cannot hide one. With one subject, the first question is not needed.
 type tail struct {
 	nc      *nats.Conn
 	bell    *bell
 	cursors []*cursor
-	// newest is the highest number of a message that the leader has reported.
+	// newest is the number of the last message, when the leader was last asked for it.
 	newest uint64
+	// check is true if the next round asks for it although it need not.
+	check bool
+	// failed is the error of the last round.
+	failed error
 
 	subs    []*nats.Subscription
 	inbox   string // prefix of reply subjects: then the number of the request
@@ -106,7 +110,7 @@ func (t *tail) close() {
 	t.silence.Stop()
 }
 
-// begin finds the place of the start, and returns the number of messages from there on.
+// begin finds the place of the start, and returns the number of messages that are stored from there on.
 func (t *tail) begin(ctx context.Context, from Start) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
@@ -119,14 +123,23 @@ func (t *tail) begin(ctx context.Context, from Start) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	pending := uint64(0)
 	for _, c := range t.cursors {
 		c.through = through
-		n, err := t.count(ctx, broker.Query{Seq: through + 1, Next: c.subjects, Batch: 1})
+	}
+	if err := t.readTo(ctx, last); err != nil {
+		return 0, err
+	}
+	pending := uint64(0)
+	for _, c := range t.cursors {
+		pending += uint64(len(c.got))
+		if c.done(last) {
+			continue
+		}
+		more, err := t.count(ctx, broker.Query{Seq: c.through + 1, Next: c.subjects, Batch: 1})
 		if err != nil {
 			return 0, err
 		}
-		pending += n
+		pending += more
 	}
 	return pending, nil
 }
@@ -185,22 +198,23 @@ func (t *tail) count(ctx context.Context, q broker.Query) (uint64, error) {
 // next waits for messages. The error is that of the context, or of a closed connection: all others are retried.
 func (t *tail) next(ctx context.Context) ([]*stored, error) {
 	for {
+		if found := ready(t.cursors); len(found) > 0 {
+			t.bell.found(found)
+			return found, nil
+		}
+		if err := t.recover(ctx); err != nil {
+			return nil, err
+		}
 		if err := t.await(ctx); err != nil {
 			return nil, err
 		}
 		t.bell.begin()
-		err := t.round(ctx)
-		found := ready(t.cursors)
-		t.bell.ended(time.Now(), found)
-		if err != nil || unread(t.cursors, t.newest) {
+		last, err := t.round(ctx)
+		t.failed, t.check = err, err != nil
+		if err != nil || unread(t.cursors, last) {
 			t.bell.ring()
 		}
-		if len(found) > 0 {
-			return found, nil
-		}
-		if err := t.recover(ctx, err); err != nil {
-			return nil, err
-		}
+		t.bell.ended(time.Now())
 	}
 }
 
@@ -214,10 +228,12 @@ func (t *tail) await(ctx context.Context) error {
 		t.silence.Reset(wait)
 		select {
 		case <-t.bell.wake:
-		case <-t.changed:
-			t.bell.ring() // something was missed
+		case <-t.changed: // something was missed
+			t.check = true
+			t.bell.ring()
 		case <-t.msgs: // late
 		case <-t.silence.C:
+			t.check = t.check || wait == checkEvery
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -226,9 +242,9 @@ func (t *tail) await(ctx context.Context) error {
 }
 
 // recover waits after a round that has failed.
-func (t *tail) recover(ctx context.Context, err error) error {
+func (t *tail) recover(ctx context.Context) error {
 	switch {
-	case err == nil:
+	case t.failed == nil:
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -241,27 +257,36 @@ func (t *tail) recover(ctx context.Context, err error) error {
 	case <-t.changed:
 	case <-ctx.Done():
 	}
+	t.failed = nil
 	return ctx.Err()
 }
 
 var errInterrupted = errors.New("the connection was interrupted")
 
-// round reads what is stored. What it has read is kept if it fails.
-func (t *tail) round(ctx context.Context) error {
-	for _, c := range t.cursors {
-		c.asks, c.request = nothing, 0
+// round reads what is stored, and returns up to which number. What it has read is kept if it fails.
+func (t *tail) round(ctx context.Context) (last uint64, err error) {
+	if len(t.cursors) == 1 && !t.check {
+		return endless, t.readTo(ctx, endless)
 	}
-	last, err := t.askLast(ctx)
-	if err != nil {
-		return err
+	if last, err = t.askLast(ctx); err != nil {
+		return 0, err
 	}
-	if last < t.newest && last > 0 {
+	if last < t.newest && last > 0 { // the stream was restored from a backup, or has lost its end
 		for _, c := range t.cursors {
 			c.rewind(last)
 		}
+	}
+	if last > 0 {
 		t.newest = last
 	}
-	t.newest = max(t.newest, last)
+	return last, t.readTo(ctx, last)
+}
+
+// readTo reads each subject up to a number.
+func (t *tail) readTo(ctx context.Context, last uint64) error {
+	for _, c := range t.cursors {
+		c.begin()
+	}
 	open := 0
 	for _, c := range t.cursors {
 		more, err := t.ask(c, last)
