@@ -59,9 +59,6 @@ func (c *cursor) full() bool {
 // begin begins a round.
 func (c *cursor) begin() { c.over, c.asks, c.request = false, nothing, 0 }
 
-// endless is the number up to which a round reads that ends when the leader has no further message.
-const endless = math.MaxUint64
-
 // done reports whether a round has read everything up to the number last.
 func (c *cursor) done(last uint64) bool { return c.over || c.through >= last }
 
@@ -81,13 +78,11 @@ func (c *cursor) query(last uint64) (q broker.Query, more bool) {
 	return q, true
 }
 
-// next handles the leader's answer; m is nil if it has no further message. The leader had all messages up to last when
+// next handles the leader's answer; m is nil if it has no further message. The leader had all messages up to known when
 // it was asked.
-func (c *cursor) next(m *stored, last uint64) error {
+func (c *cursor) next(m *stored, known uint64) error {
 	if m == nil {
-		if c.over = true; last != endless {
-			c.through = max(c.through, last)
-		}
+		c.over, c.through = true, max(c.through, known)
 		return nil
 	}
 	return c.add(m)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +40,8 @@ type tail struct {
 	newest uint64
 	// check is true if the next round asks for it although it need not.
 	check bool
+	// found are messages to deliver.
+	found []*stored
 	// failed is the error of the last round.
 	failed error
 
@@ -126,7 +129,7 @@ func (t *tail) begin(ctx context.Context, from Start) (uint64, error) {
 	for _, c := range t.cursors {
 		c.through = through
 	}
-	if err := t.readTo(ctx, last); err != nil {
+	if err := t.readTo(ctx, last, last); err != nil {
 		return 0, err
 	}
 	pending := uint64(0)
@@ -141,6 +144,7 @@ func (t *tail) begin(ctx context.Context, from Start) (uint64, error) {
 		}
 		pending += more
 	}
+	t.found = ready(t.cursors)
 	return pending, nil
 }
 
@@ -198,7 +202,8 @@ func (t *tail) count(ctx context.Context, q broker.Query) (uint64, error) {
 // next waits for messages. The error is that of the context, or of a closed connection: all others are retried.
 func (t *tail) next(ctx context.Context) ([]*stored, error) {
 	for {
-		if found := ready(t.cursors); len(found) > 0 {
+		if found := t.found; len(found) > 0 {
+			t.found = nil
 			t.bell.found(found)
 			return found, nil
 		}
@@ -208,8 +213,8 @@ func (t *tail) next(ctx context.Context) ([]*stored, error) {
 		if err := t.await(ctx); err != nil {
 			return nil, err
 		}
-		t.bell.begin()
-		last, err := t.round(ctx)
+		last, err := t.round(ctx, t.bell.begin())
+		t.found = ready(t.cursors)
 		t.failed, t.check = err, err != nil
 		if err != nil || unread(t.cursors, last) {
 			t.bell.ring()
@@ -264,9 +269,15 @@ func (t *tail) recover(ctx context.Context) error {
 var errInterrupted = errors.New("the connection was interrupted")
 
 // round reads what is stored, and returns up to which number. What it has read is kept if it fails.
-func (t *tail) round(ctx context.Context) (last uint64, err error) {
+//
+// With one subject it reads up to the message that was heard last, or to the end if that is none: its number is not
+// trusted to skip anything.
+func (t *tail) round(ctx context.Context, heard uint64) (last uint64, err error) {
 	if len(t.cursors) == 1 && !t.check {
-		return endless, t.readTo(ctx, endless)
+		if heard <= t.cursors[0].through {
+			heard = math.MaxUint64
+		}
+		return heard, t.readTo(ctx, heard, 0)
 	}
 	if last, err = t.askLast(ctx); err != nil {
 		return 0, err
@@ -279,11 +290,11 @@ func (t *tail) round(ctx context.Context) (last uint64, err error) {
 	if last > 0 {
 		t.newest = last
 	}
-	return last, t.readTo(ctx, last)
+	return last, t.readTo(ctx, last, last)
 }
 
-// readTo reads each subject up to a number.
-func (t *tail) readTo(ctx context.Context, last uint64) error {
+// readTo reads each subject up to the number last. The leader has all messages up to known.
+func (t *tail) readTo(ctx context.Context, last, known uint64) error {
 	for _, c := range t.cursors {
 		c.begin()
 	}
@@ -306,7 +317,7 @@ func (t *tail) readTo(ctx context.Context, last uint64) error {
 		if i < 0 {
 			continue // to an earlier request
 		}
-		more, err := t.answered(t.cursors[i], m, last)
+		more, err := t.answered(t.cursors[i], m, last, known)
 		if err != nil {
 			return err
 		}
@@ -362,13 +373,13 @@ func (t *tail) send(to string, q broker.Query) (number uint64, err error) {
 }
 
 // answered handles one message of the answer to a cursor's request, and reports whether more will follow in this round.
-func (t *tail) answered(c *cursor, m *nats.Msg, last uint64) (more bool, err error) {
+func (t *tail) answered(c *cursor, m *nats.Msg, last, known uint64) (more bool, err error) {
 	if c.asks == theNext {
 		found, err := broker.LeaderAnswer(m)
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return false, err
 		}
-		if err := c.next(found, last); err != nil {
+		if err := c.next(found, known); err != nil {
 			return false, err
 		}
 		return t.ask(c, last)
