@@ -2,7 +2,10 @@
 //
 // A right to create consumers is a right to publish anywhere, since a push consumer delivers where its creator likes.
 // A right to create, change, purge or delete streams is a right to everybody's data, and a stream's description lists
-// its subjects. So only services and operators have those. All others read stored messages by single requests.
+// its subjects. So only services have those, and operators a few. All others read stored messages by single requests.
+//
+// Jobs of the older form (docs/protocol.md), which purge a stream of their own flow, are not in the table: they end
+// before roles are in force.
 package access
 
 import (
