@@ -129,7 +129,14 @@ func (t *tail) begin(ctx context.Context, from Start) (uint64, error) {
 	for _, c := range t.cursors {
 		c.through = through
 	}
-	if err := t.readTo(ctx, last, last); err != nil {
+	err = t.readTo(ctx, last, last)
+	for errors.Is(err, errInterrupted) || errors.Is(err, nats.ErrTimeout) {
+		if pause(ctx, retryPause); ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		err = t.readTo(ctx, last, last)
+	}
+	if err != nil {
 		return 0, err
 	}
 	pending := uint64(0)
