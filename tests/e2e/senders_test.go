@@ -19,7 +19,7 @@ import (
 )
 
 // as connects a user with a name.
-func as(t *testing.T, s *harness.Stack, user string) *client.Client {
+func named(t *testing.T, s *harness.Stack, user string) *client.Client {
 	t.Helper()
 	c, err := client.Connect(t.Context(), client.Options{URL: s.Server.ClientURL(), Source: "/test/" + user, User: user})
 	if err != nil {
@@ -46,7 +46,7 @@ func TestFlowsOfOtherUsers(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 20, Max: 1})
-	ada, bob := as(t, s, "ada"), as(t, s, "bob")
+	ada, bob := named(t, s, "ada"), named(t, s, "bob")
 	doc := []byte(fed("sink", "1m"))
 	seq, err := ada.Submit(t.Context(), "hers", doc)
 	if err != nil {
@@ -70,7 +70,7 @@ func TestFlowsOfOtherUsers(t *testing.T) {
 	if before, err := ada.Judged(t.Context(), "hers", again, document.Digest(doc)); !before || err != nil {
 		t.Errorf("submitted before: %t, %v", before, err)
 	}
-	for _, other := range []*client.Client{bob, as(t, s, "")} {
+	for _, other := range []*client.Client{bob, named(t, s, "")} {
 		seq, err := other.Submit(t.Context(), "hers", doc)
 		if err != nil {
 			t.Fatal(err)

@@ -15,7 +15,7 @@ func TestLostStreamIsLookedUpOnce(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	const jobs = 500
 	nc := e.observer.Conn()
-	asked, err := nc.SubscribeSync("$JS.API.STREAM.INFO.>")
+	asked, err := nc.SubscribeSync("$JS.API.CONSUMER.INFO.>")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -176,7 +177,7 @@ func serve(ctx context.Context, name string, link *broker.Link, o Options, dir, 
 		return aggregator.Run(ctx, link, o.Aggregator)
 	}
 	config := o.Spawner
-	config.Queue = url
+	config.Queue = cmp.Or(config.Queue, url)
 	return spawner.Run(ctx, link, func() (backend.Backend, error) { return openBackend(dir) }, config)
 }
 

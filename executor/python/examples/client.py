@@ -11,9 +11,11 @@ import os
 import struct
 import sys
 import zlib
+from base64 import b64decode, urlsafe_b64encode
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import nats
@@ -24,6 +26,12 @@ from nats.aio.msg import Msg
 VERDICTS = ("flow.completed", "flow.panic", "flow.cancelled", "flow.rejected")
 END, CLOSED, STORED = 1, 1, 2
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+PART = 128 << 10  # size of the messages that hold an object
+
+
+def described(name: str) -> str:
+    """Return the subject of the description of an object."""
+    return "$O.data.M." + urlsafe_b64encode(name.encode()).decode()
 
 
 class Refused(Exception):
@@ -243,16 +251,39 @@ class Client:
         if len(json.dumps(document)) <= self.largest:
             return await self.command("flow.submit", flow, document)
         name = f"submission-{os.urandom(8).hex()}"
-        store = await self.nc.jetstream().object_store("data")
-        await store.put(name, json.dumps(document).encode())
+        await self.put(name, json.dumps(document).encode())
         ref = f"nats-object://data/{name}"
         return await self.command("flow.submit", flow, None, **{"ce-dataref": ref})
 
+    async def put(self, name: str, data: bytes) -> None:
+        """Put an object into the object store `data`."""
+        parts = [data[at : at + PART] for at in range(0, len(data), PART)]
+        token = os.urandom(11).hex()
+        for number, part in enumerate(parts):
+            # The id drops a repeat of a part that was stored, although no answer arrived.
+            await self.request(f"$O.data.C.{token}", part, {"Nats-Msg-Id": f"{token}.{number}"})
+        info = {
+            "name": name, "bucket": "data", "nuid": token, "size": len(data), "chunks": len(parts),
+            "digest": "SHA-256=" + urlsafe_b64encode(sha256(data).digest()).decode(),
+        }  # fmt: skip
+        await self.request(described(name), json.dumps(info).encode(), {"Nats-Rollup": "sub"})
+
     async def object(self, ref: str) -> bytes:
         """Return the data of an event that is too large for a message."""
-        store = await self.nc.jetstream().object_store("data")
-        found = await store.get(ref.removeprefix("nats-object://data/"))
-        return found.data or b""
+        found = await self.kept(last_by_subj=described(ref.removeprefix("nats-object://data/")))
+        info, data, seq = json.loads(b64decode(found["data"])), b"", 1
+        while len(data) < info["size"]:
+            found = await self.kept(seq=seq, next_by_subj=f"$O.data.C.{info['nuid']}")
+            data, seq = data + b64decode(found["data"]), found["seq"] + 1
+        if info["digest"] != "SHA-256=" + urlsafe_b64encode(sha256(data).digest()).decode():
+            raise Refused(f"the data at {ref} does not match its digest")
+        return data
+
+    async def kept(self, **query: str | int) -> dict[str, Any]:
+        """Return a message of the object store `data`."""
+        subject = "$JS.API.STREAM.MSG.GET.OBJ_data"
+        found: dict[str, Any] = (await self.request(subject, json.dumps(query).encode()))["message"]
+        return found
 
     async def cancel(self, flow: str, reason: str) -> int:
         return await self.command("flow.cancel", flow, {"reason": reason})

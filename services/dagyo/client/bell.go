@@ -1,6 +1,8 @@
 package client
 
 import (
+	"math"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,6 +29,8 @@ type bell struct {
 
 	mu   sync.Mutex
 	rung bool
+	// highest is the highest number of a message that was heard.
+	highest uint64
 	// owed are the subjects of messages that were heard before they were stored; until then the stream is read again.
 	owed  map[string]time.Time
 	pause time.Duration
@@ -41,7 +45,9 @@ func newBell() *bell {
 // heard handles a message of a subscription.
 func (b *bell) heard(m *nats.Msg) {
 	b.mu.Lock()
-	if m.Header.Get(nats.JSSequence) == "" { // else it is stored
+	if seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64); err == nil {
+		b.highest = max(b.highest, seq)
+	} else { // not stored yet
 		if _, known := b.owed[m.Subject]; known || len(b.owed) < owedMost {
 			b.owed[m.Subject] = time.Now().Add(owedFor)
 		}
@@ -77,24 +83,33 @@ func (b *bell) due(now time.Time) time.Duration {
 	return max(0, b.after.Sub(now))
 }
 
-// begin marks the begin of a round.
-func (b *bell) begin() {
+// begin marks the begin of a round. It returns the highest number of a message that was heard, or the highest possible
+// one if something was heard whose number is unknown.
+func (b *bell) begin() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rung = false
+	if len(b.owed) > 0 {
+		return math.MaxUint64
+	}
+	return b.highest
 }
 
 // ended marks the end of a round. After fruitless rounds the next ones are slower, so that messages that are never
 // stored cost little.
-func (b *bell) ended(now time.Time, found []*stored) {
+func (b *bell) ended(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, m := range found {
+	b.pause = min(max(2*b.pause, leastPause), mostPause)
+	b.after = now.Add(b.pause)
+}
+
+// found is called with what rounds have found.
+func (b *bell) found(messages []*stored) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range messages {
 		delete(b.owed, m.Subject)
 	}
-	b.pause = min(max(2*b.pause, leastPause), mostPause)
-	if len(found) > 0 {
-		b.pause = 0
-	}
-	b.after = now.Add(b.pause)
+	b.pause, b.after = 0, time.Time{}
 }

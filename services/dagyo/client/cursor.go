@@ -25,6 +25,8 @@ type cursor struct {
 	subjects string
 	// through is the number up to which every message on the subjects was read.
 	through uint64
+	// over is true if the leader had no further message in this round.
+	over bool
 	// got are the messages that were read and not yet delivered.
 	got []*stored
 	// asks is what the open request asks for, and request its number.
@@ -54,10 +56,16 @@ func (c *cursor) full() bool {
 	return len(c.got) >= batchMost || bytes >= batchBytes
 }
 
+// begin begins a round.
+func (c *cursor) begin() { c.over, c.asks, c.request = false, nothing, 0 }
+
+// done reports whether a round has read everything up to the number last.
+func (c *cursor) done(last uint64) bool { return c.over || c.through >= last }
+
 // query returns the next request of a round that reads up to the number last.
 func (c *cursor) query(last uint64) (q broker.Query, more bool) {
 	switch {
-	case c.through >= last, c.full():
+	case c.done(last), c.full():
 		c.asks = nothing
 		return q, false
 	case c.asks == theNext:
@@ -70,11 +78,11 @@ func (c *cursor) query(last uint64) (q broker.Query, more bool) {
 	return q, true
 }
 
-// next handles the leader's answer; m is nil if it has no further message. The leader had all messages up to last when
+// next handles the leader's answer; m is nil if it has no further message. The leader had all messages up to known when
 // it was asked.
-func (c *cursor) next(m *stored, last uint64) error {
+func (c *cursor) next(m *stored, known uint64) error {
 	if m == nil {
-		c.through = max(c.through, last)
+		c.over, c.through = true, max(c.through, known)
 		return nil
 	}
 	return c.add(m)
@@ -123,5 +131,5 @@ func bySequence(m *stored, seq uint64) int { return cmp.Compare(m.Sequence, seq)
 
 // unread reports whether a cursor has not read up to the number last, or has messages that wait for other cursors.
 func unread(cursors []*cursor, last uint64) bool {
-	return slices.ContainsFunc(cursors, func(c *cursor) bool { return c.through < last || len(c.got) > 0 })
+	return slices.ContainsFunc(cursors, func(c *cursor) bool { return !c.done(last) || len(c.got) > 0 })
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,14 +30,20 @@ const (
 // create consumers is a right to publish.
 //
 // It reads in rounds. A round first asks the stream's leader for the number of the last message, then reads each
-// subject up to there. Only the leader says that a subject has no more messages, so a replica that is behind
-// cannot hide one.
+// subject up to there: so the subjects are in order. Only the leader says that a subject has no more messages, so a
+// replica that is behind cannot hide one. With one subject, the first question is not needed.
 type tail struct {
 	nc      *broker.Link
 	bell    *bell
 	cursors []*cursor
-	// newest is the highest number of a message that the leader has reported.
+	// newest is the number of the last message, when the leader was last asked for it.
 	newest uint64
+	// check is true if the next round asks for it although it need not.
+	check bool
+	// found are messages to deliver.
+	found []*stored
+	// failed is the error of the last round.
+	failed error
 
 	subs    []*nats.Subscription
 	inbox   string // prefix of reply subjects: then the number of the request
@@ -106,7 +113,7 @@ func (t *tail) close() {
 	t.silence.Stop()
 }
 
-// begin finds the place of the start, and returns the number of messages from there on.
+// begin finds the place of the start, and returns the number of messages that are stored from there on.
 func (t *tail) begin(ctx context.Context, from Start) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
@@ -119,15 +126,32 @@ func (t *tail) begin(ctx context.Context, from Start) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	pending := uint64(0)
 	for _, c := range t.cursors {
 		c.through = through
-		n, err := t.count(ctx, broker.Query{Seq: through + 1, Next: c.subjects, Batch: 1})
+	}
+	err = t.readTo(ctx, last, last)
+	for errors.Is(err, errInterrupted) || errors.Is(err, nats.ErrTimeout) {
+		if pause(ctx, retryPause); ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		err = t.readTo(ctx, last, last)
+	}
+	if err != nil {
+		return 0, err
+	}
+	pending := uint64(0)
+	for _, c := range t.cursors {
+		pending += uint64(len(c.got))
+		if c.done(last) {
+			continue
+		}
+		more, err := t.count(ctx, broker.Query{Seq: c.through + 1, Next: c.subjects, Batch: 1})
 		if err != nil {
 			return 0, err
 		}
-		pending += n
+		pending += more
 	}
+	t.found = ready(t.cursors)
 	return pending, nil
 }
 
@@ -185,22 +209,24 @@ func (t *tail) count(ctx context.Context, q broker.Query) (uint64, error) {
 // next waits for messages. The error is that of the context, or of a closed connection: all others are retried.
 func (t *tail) next(ctx context.Context) ([]*stored, error) {
 	for {
+		if found := t.found; len(found) > 0 {
+			t.found = nil
+			t.bell.found(found)
+			return found, nil
+		}
+		if err := t.recover(ctx); err != nil {
+			return nil, err
+		}
 		if err := t.await(ctx); err != nil {
 			return nil, err
 		}
-		t.bell.begin()
-		err := t.round(ctx)
-		found := ready(t.cursors)
-		t.bell.ended(time.Now(), found)
-		if err != nil || unread(t.cursors, t.newest) {
+		last, err := t.round(ctx, t.bell.begin())
+		t.found = ready(t.cursors)
+		t.failed, t.check = err, err != nil
+		if err != nil || unread(t.cursors, last) {
 			t.bell.ring()
 		}
-		if len(found) > 0 {
-			return found, nil
-		}
-		if err := t.recover(ctx, err); err != nil {
-			return nil, err
-		}
+		t.bell.ended(time.Now())
 	}
 }
 
@@ -214,10 +240,12 @@ func (t *tail) await(ctx context.Context) error {
 		t.silence.Reset(wait)
 		select {
 		case <-t.bell.wake:
-		case <-t.changed:
-			t.bell.ring() // something was missed
+		case <-t.changed: // something was missed
+			t.check = true
+			t.bell.ring()
 		case <-t.msgs: // late
 		case <-t.silence.C:
+			t.check = t.check || wait == checkEvery
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -226,9 +254,9 @@ func (t *tail) await(ctx context.Context) error {
 }
 
 // recover waits after a round that has failed.
-func (t *tail) recover(ctx context.Context, err error) error {
+func (t *tail) recover(ctx context.Context) error {
 	switch {
-	case err == nil:
+	case t.failed == nil:
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -241,27 +269,42 @@ func (t *tail) recover(ctx context.Context, err error) error {
 	case <-t.changed:
 	case <-ctx.Done():
 	}
+	t.failed = nil
 	return ctx.Err()
 }
 
 var errInterrupted = errors.New("the connection was interrupted")
 
-// round reads what is stored. What it has read is kept if it fails.
-func (t *tail) round(ctx context.Context) error {
-	for _, c := range t.cursors {
-		c.asks, c.request = nothing, 0
+// round reads what is stored, and returns up to which number. What it has read is kept if it fails.
+//
+// With one subject it reads up to the message that was heard last, or to the end if that is none: its number is not
+// trusted to skip anything.
+func (t *tail) round(ctx context.Context, heard uint64) (last uint64, err error) {
+	if len(t.cursors) == 1 && !t.check {
+		if heard <= t.cursors[0].through {
+			heard = math.MaxUint64
+		}
+		return heard, t.readTo(ctx, heard, 0)
 	}
-	last, err := t.askLast(ctx)
-	if err != nil {
-		return err
+	if last, err = t.askLast(ctx); err != nil {
+		return 0, err
 	}
-	if last < t.newest && last > 0 {
+	if last < t.newest && last > 0 { // the stream was restored from a backup, or has lost its end
 		for _, c := range t.cursors {
 			c.rewind(last)
 		}
+	}
+	if last > 0 {
 		t.newest = last
 	}
-	t.newest = max(t.newest, last)
+	return last, t.readTo(ctx, last, last)
+}
+
+// readTo reads each subject up to the number last. The leader has all messages up to known.
+func (t *tail) readTo(ctx context.Context, last, known uint64) error {
+	for _, c := range t.cursors {
+		c.begin()
+	}
 	open := 0
 	for _, c := range t.cursors {
 		more, err := t.ask(c, last)
@@ -281,7 +324,7 @@ func (t *tail) round(ctx context.Context) error {
 		if i < 0 {
 			continue // to an earlier request
 		}
-		more, err := t.answered(t.cursors[i], m, last)
+		more, err := t.answered(t.cursors[i], m, last, known)
 		if err != nil {
 			return err
 		}
@@ -337,13 +380,13 @@ func (t *tail) send(to string, q broker.Query) (number uint64, err error) {
 }
 
 // answered handles one message of the answer to a cursor's request, and reports whether more will follow in this round.
-func (t *tail) answered(c *cursor, m *nats.Msg, last uint64) (more bool, err error) {
+func (t *tail) answered(c *cursor, m *nats.Msg, last, known uint64) (more bool, err error) {
 	if c.asks == theNext {
 		found, err := broker.LeaderAnswer(m)
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return false, err
 		}
-		if err := c.next(found, last); err != nil {
+		if err := c.next(found, known); err != nil {
 			return false, err
 		}
 		return t.ask(c, last)

@@ -4,6 +4,7 @@
 package clienttest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
@@ -77,7 +78,10 @@ func (s *Server) serve(ctx context.Context) error {
 func (s *Server) Began(t testing.TB) <-chan struct{} {
 	t.Helper()
 	began, asked := make(chan struct{}, 1), 0
-	_, err := s.link.Subscribe(s.link.LeaderSubject(contract.StreamEvents), func(*nats.Msg) {
+	_, err := s.link.Subscribe(s.link.LeaderSubject(contract.StreamEvents), func(m *nats.Msg) {
+		if !bytes.Contains(m.Data, []byte("last_by_subj")) {
+			return
+		}
 		if asked++; asked == 1 {
 			return // it looks for its start
 		}

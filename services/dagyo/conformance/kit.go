@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/pace"
 )
 
@@ -187,7 +188,20 @@ func (s *stage) run(ctx context.Context, check Check) (seen string, err error) {
 		s.hub = own
 	}
 	defer s.close()
-	return check.run(ctx, s)
+	if seen, err = check.run(ctx, s); err != nil {
+		return seen, err
+	}
+	return seen, s.calls()
+}
+
+// calls reports what the stage's executors asked JetStream for without a right to it.
+func (s *stage) calls() error {
+	for _, p := range s.programs {
+		if err := audit.Calls(p.tap.Journal.All()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // output is the end of what the stage's executors have written.

@@ -29,9 +29,6 @@ const (
 	testTimeout  = 5 * time.Second
 )
 
-// maxWaitingPulls is the mailbox's max_waiting.
-const maxWaitingPulls = 16_384
-
 // The default window of an edge (docs/limits.md).
 const (
 	defaultWindow = 8 << 20
@@ -76,10 +73,16 @@ func withoutID(env map[string]string) { delete(env, contract.EnvExecutor) }
 
 // start makes the mailbox and starts an executor for it.
 func (s *stage) start(ctx context.Context, options ...option) (*program, error) {
-	if _, err := broker.EnsureMailbox(whole(ctx), s.hub.link.JS, s.progdef(), s.revision()); err != nil {
+	if err := s.makeMailbox(ctx); err != nil {
 		return nil, err
 	}
 	return s.startAlone(options...)
+}
+
+// makeMailbox does what the planner does.
+func (s *stage) makeMailbox(ctx context.Context) error {
+	_, err := broker.EnsureMailbox(whole(ctx), s.hub.link.JS, s.progdef(), s.revision())
+	return err
 }
 
 // startWithFlow starts an executor and makes a flow for it.

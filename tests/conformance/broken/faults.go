@@ -83,8 +83,12 @@ func claimFaults() []Fault {
 			config: func(c *executor.Config) { c.Slots *= 4 },
 		},
 		{
-			Name: "other-mailbox", Checks: names("claim.mailbox-missing"), Seen: "ack_wait 30s",
-			wire: always(otherMailbox),
+			Name: "creates-mailbox", Checks: names("start.job"), Seen: "CONSUMER.DURABLE.CREATE",
+			wire: createsMailbox,
+		},
+		{
+			Name: "asks-without-pause", Checks: names("claim.mailbox-missing"), Seen: "times in two seconds",
+			wire: always(asksWithoutPause),
 		},
 		{
 			Name: "nameless", Checks: names("claim.own-id"),

@@ -204,12 +204,30 @@ func ignoresRefusal() func(*tap.Message) tap.Decision {
 	}
 }
 
-// otherMailbox creates a mailbox with a different configuration.
-func otherMailbox(m *tap.Message) tap.Decision {
-	if publishes(m, "$JS.API.CONSUMER.") {
-		m.Data = []byte(strings.Replace(string(m.Data), `"ack_wait":10000000000`, `"ack_wait":30000000000`, 1))
+// createsMailbox creates its mailbox before the first request for jobs.
+func createsMailbox() func(*tap.Message) tap.Decision {
+	var once sync.Once
+	return func(m *tap.Message) (d tap.Decision) {
+		const pull = "$JS.API.CONSUMER.MSG.NEXT.JOBS."
+		if !publishes(m, pull) {
+			return tap.Pass
+		}
+		once.Do(func() {
+			create := "$JS.API.CONSUMER.DURABLE.CREATE.JOBS." + strings.TrimPrefix(m.Subject, pull)
+			d.ToServer = []tap.Message{{Op: tap.Pub, Subject: create, Data: []byte("{}")}}
+		})
+		return d
 	}
-	return tap.Pass
+}
+
+// asksWithoutPause repeats each request for jobs.
+func asksWithoutPause(m *tap.Message) (d tap.Decision) {
+	if publishes(m, "$JS.API.CONSUMER.MSG.NEXT.JOBS.") {
+		for range 20 {
+			d.ToServer = append(d.ToServer, *m)
+		}
+	}
+	return d
 }
 
 // onBeat changes signs of life.

@@ -284,8 +284,9 @@ class Link:
             lookup.exception()  # nobody may be left who waits for it
 
     async def _look_up(self, name: str) -> None:
+        """Ask for a consumer that no stream has: executors have no right to a stream's description."""
         try:
-            await self.ask(f"$JS.API.STREAM.INFO.{name}")
+            await self.ask(f"$JS.API.CONSUMER.INFO.{name}.none")
         except BrokerError as e:
             if e.err_code == STREAM_NOT_FOUND:
                 raise Gone(f"the stream {name} no longer exists") from e

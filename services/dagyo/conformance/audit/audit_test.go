@@ -242,3 +242,26 @@ func TestAnswerOf(t *testing.T) {
 		}
 	}
 }
+
+func TestCalls(t *testing.T) {
+	call := func(op tap.Op, subject string) tap.Message { return tap.Message{Op: op, Subject: subject} }
+	for name, tt := range map[string]struct {
+		messages []tap.Message
+		wrong    string
+	}{
+		"allowed": {messages: []tap.Message{
+			call(tap.Pub, "$JS.API.CONSUMER.MSG.NEXT.JOBS.p-r"), call(tap.Pub, "edges.s.f.credit.1"),
+			call(tap.Pub, "$JS.API.DIRECT.GET.EDGES-s.edges.s.f.stop"),
+		}},
+		"received": {messages: []tap.Message{call(tap.Msg, "$JS.API.STREAM.DELETE.EVENTS")}},
+		"creates": {
+			messages: []tap.Message{call(tap.Pub, "$JS.API.CONSUMER.CREATE.JOBS.p-r")},
+			wrong:    "it called $JS.API.CONSUMER.CREATE.JOBS.p-r",
+		},
+	} {
+		err := audit.Calls(tt.messages)
+		if (err == nil) != (tt.wrong == "") || err != nil && !strings.Contains(err.Error(), tt.wrong) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/wire"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
@@ -16,6 +17,26 @@ import (
 // IsPull reports whether the message asks a mailbox for jobs.
 func IsPull(m tap.Message) bool {
 	return m.Op == tap.Pub && strings.Contains(m.Subject, ".CONSUMER.MSG.NEXT."+contract.StreamJobs+".")
+}
+
+// Pulls counts the messages that ask a mailbox for jobs.
+func Pulls(messages []tap.Message) (n int) {
+	for _, m := range messages {
+		if IsPull(m) {
+			n++
+		}
+	}
+	return n
+}
+
+// Calls returns an error about the first call of the JetStream API to which an executor has no right.
+func Calls(messages []tap.Message) error {
+	for _, m := range messages {
+		if m.Op == tap.Pub && strings.HasPrefix(m.Subject, "$JS.API.") && !access.Allows(access.Executor, m.Subject) {
+			return fmt.Errorf("it called %s: executors have no right to that", m.Subject)
+		}
+	}
+	return nil
 }
 
 // IsDelivery reports whether the message hands a job over.
