@@ -274,9 +274,7 @@ func (d *decision) give(f *Flow) {
 	for _, h := range f.holders {
 		a := d.account(h)
 		a.known = false
-		for _, n := range f.Needs {
-			a.given[n.Pool] += n.Slots
-		}
+		a.given.add(f.Needs)
 	}
 }
 

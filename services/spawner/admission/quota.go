@@ -143,7 +143,7 @@ func (r Reserved) Blocks(f, other *Flow) bool {
 type account struct {
 	*holder
 	// given is what the decision gives, both also what it keeps.
-	given, both map[*Pool]int
+	given, both amounts
 	// use is how much of the quota is in use with both; unknown if the quota bounds nothing.
 	use use
 	// kept are the flows for which a part of the quota is kept.
@@ -154,7 +154,7 @@ type account struct {
 }
 
 func newAccount(h *holder) *account {
-	a := &account{holder: h, given: make(map[*Pool]int), both: make(map[*Pool]int)}
+	a := &account{holder: h}
 	if h.quota.bounds() {
 		a.use.flows = h.flows
 		for p, slots := range h.slots {
@@ -182,8 +182,18 @@ func (a *account) spend(f *Flow) {
 		return
 	}
 	a.use = a.use.plus(a.more(f))
-	for _, n := range f.Needs {
-		a.both[n.Pool] += n.Slots
+	a.both.add(f.Needs)
+}
+
+// An amounts is numbers of slots; nil is none.
+type amounts map[*Pool]int
+
+func (m *amounts) add(needs []Need) {
+	if *m == nil {
+		*m = make(amounts, len(needs))
+	}
+	for _, n := range needs {
+		(*m)[n.Pool] += n.Slots
 	}
 }
 
