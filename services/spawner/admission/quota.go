@@ -122,9 +122,8 @@ func (r Reserved) Lacks(f *Flow) (out []Lack) {
 				}
 			}
 		}
-		held := newAccount(h).use
-		kept := use{a.use.flows - held.flows, a.use.slots - held.slots, a.use.executors - held.executors}
-		out = append(out, h.lacks(a.more(f), held, kept)...)
+		kept := use{a.use.flows - a.held.flows, a.use.slots - a.held.slots, a.use.executors - a.held.executors}
+		out = append(out, h.lacks(a.more(f), a.held, kept)...)
 	}
 	return out
 }
@@ -144,8 +143,8 @@ type account struct {
 	*holder
 	// given is what the decision gives, both also what it keeps.
 	given, both amounts
-	// use is how much of the quota is in use with both; unknown if the quota bounds nothing.
-	use use
+	// held is how much of the quota is in use, use how much with both; unknown if the quota bounds nothing.
+	held, use use
 	// kept are the flows for which a part of the quota is kept.
 	kept []*Flow
 	// share is the dominant share, if it is known.
@@ -156,10 +155,11 @@ type account struct {
 func newAccount(h *holder) *account {
 	a := &account{holder: h}
 	if h.quota.bounds() {
-		a.use.flows = h.flows
+		a.held.flows = h.flows
 		for p, slots := range h.slots {
-			a.use.add(p, 0, slots)
+			a.held.add(p, 0, slots)
 		}
+		a.use = a.held
 	}
 	return a
 }
