@@ -60,6 +60,8 @@ type Event struct {
 	Problems problem.List
 	// Seq is the event's place in EVENTS, or 0 if it is not stored.
 	Seq uint64
+	// By is the user who published a command, as far as the broker proves it. It is never published.
+	By string
 	// Cause is the place in EVENTS of the command that the event answers, or 0 if it answers none.
 	Cause uint64
 	// With is what performing the event needs in addition to its payload. It is never published.

@@ -23,8 +23,10 @@ type image struct {
 	Queue  []string             `json:"queue"`
 	Passed map[string]time.Time `json:"passed,omitempty"`
 	Valid  []string             `json:"valid"`
-	Gone   []string             `json:"gone"`
-	Seq    uint64               `json:"seq"`
+	// By is the users who submitted the valid flows, where they are known.
+	By   map[string]string `json:"by,omitempty"`
+	Gone []string          `json:"gone"`
+	Seq  uint64            `json:"seq"`
 }
 
 func snapshots() core.Snapshot[*State] {
@@ -34,8 +36,9 @@ func snapshots() core.Snapshot[*State] {
 func encode(s *State) ([]byte, error) {
 	i := image{
 		Revisions: s.revisions, Executors: s.executors, Runs: s.runs, Queue: []string{}, Passed: map[string]time.Time{},
-		Valid: slices.Sorted(maps.Keys(s.valid)), Gone: s.gone.order, Seq: s.seq,
+		Valid: slices.Sorted(maps.Keys(s.valid)), By: maps.Clone(s.valid), Gone: s.gone.order, Seq: s.seq,
 	}
+	maps.DeleteFunc(i.By, func(_, user string) bool { return user == "" })
 	for _, f := range s.queue.Flows() {
 		i.Queue = append(i.Queue, f.ID)
 		if !f.Passed.IsZero() {
@@ -64,7 +67,7 @@ func decode(s *State, raw []byte) error {
 		s.add(id, x)
 	}
 	for _, flow := range i.Valid {
-		s.valid[flow] = struct{}{}
+		s.valid[flow] = i.By[flow]
 	}
 	for _, id := range i.Gone {
 		s.gone.add(id)
@@ -93,6 +96,9 @@ func decode(s *State, raw []byte) error {
 func (s *State) adopt(flow string, r *run) error {
 	s.runs[flow] = r
 	waits := !r.Granted && r.Got.IsZero() && r.Ended.IsZero()
+	if r.live() {
+		s.queue.Live(r.Owner, 1, r.Got)
+	}
 	for name, j := range r.State {
 		rev, executor := s.revisions[j.Mailbox], j.Executor
 		switch {

@@ -61,3 +61,29 @@ func fold(s *State, seq uint64, e contract.Event) {
 	e.Seq, e.Time = seq, time.Unix(1_000_000, 0).UTC()
 	Evolve(s, e)
 }
+
+// A snapshot keeps the user of each flow, from flow.validated on.
+func TestSnapshotsKeepTheUsers(t *testing.T) {
+	s := NewState(DefaultLimits(), nil)
+	for _, flow := range []string{"valid", "waiting", "running"} {
+		fold(s, 1, contract.Event{Type: contract.TypeFlowValidated, Subject: flow, Data: &contract.FlowValidated{By: "anna"}})
+	}
+	for _, flow := range []string{"waiting", "running"} {
+		fold(s, 2, contract.Event{Type: contract.TypeFlowPlanned, Subject: flow, Data: planned(flow, []string{"a@r1*1", "max=1"})})
+	}
+	fold(s, 3, contract.Event{Type: contract.TypeFlowSpawned, Subject: "running", Data: &contract.FlowSpawned{}})
+	raw, err := encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = restored(t, raw)
+	fold(s, 4, contract.Event{Type: contract.TypeFlowPlanned, Subject: "valid", Data: planned("valid", []string{"a@r1*1", "max=1"})})
+	for flow, r := range s.runs {
+		if r.Owner.User != "anna" {
+			t.Errorf("the user of flow %s is %q", flow, r.Owner.User)
+		}
+	}
+	if len(s.runs) != 3 || s.queue.Flow("valid") == nil {
+		t.Errorf("%d flows are known", len(s.runs))
+	}
+}

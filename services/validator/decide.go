@@ -48,10 +48,13 @@ func Open(s *State) []string { return slices.Sorted(maps.Keys(s.pending)) }
 func (s *State) answerSubmission(c command, owner *taken) contract.Event {
 	var answer contract.Event
 	switch {
-	case owner == nil && len(c.Problems) > 0:
-		answer = rejectedFlow(c.Subject, c.Problems)
+	case owner == nil && len(c.Problems)+len(c.Exceeded) > 0:
+		answer = rejectedFlow(c.Subject, slices.Concat(c.Problems, c.Exceeded))
 	case owner == nil:
 		answer = s.Judge(c.Subject, c.Raw)
+		if d, valid := answer.Data.(*contract.FlowValidated); valid {
+			d.By = c.By
+		}
 	case len(c.Problems) == 0 && owner.by(document.Digest(c.Raw)):
 		answer = deadLetter(c, resubmitted(c.Subject))
 	default:

@@ -18,6 +18,8 @@ type image struct {
 	Flows   []string         `json:"flows"`
 	Taken   map[string]taken `json:"taken,omitempty"`
 	Pending []command        `json:"pending"`
+	// Submissions are the token buckets of the limits on submissions.
+	Submissions meter `json:"submissions,omitzero"`
 }
 
 func snapshots() core.Snapshot[*State] {
@@ -25,7 +27,9 @@ func snapshots() core.Snapshot[*State] {
 }
 
 func encode(s *State) ([]byte, error) {
-	i := image{Flows: slices.Sorted(maps.Keys(s.flows)), Taken: s.flows, Pending: []command{}}
+	i := image{
+		Flows: slices.Sorted(maps.Keys(s.flows)), Taken: s.flows, Pending: []command{}, Submissions: s.submissions,
+	}
 	for _, key := range Open(s) {
 		for _, c := range s.pending[key] {
 			if c.Type == contract.TypeFlowSubmit {
@@ -45,6 +49,7 @@ func decode(s *State, raw []byte) error {
 	for _, flow := range i.Flows {
 		s.flows[flow] = i.Taken[flow] // the previous version has none
 	}
+	s.submissions = i.Submissions
 	for _, c := range i.Pending {
 		s.change(c.event())
 		s.add(c)

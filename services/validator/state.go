@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
@@ -24,6 +25,8 @@ type State struct {
 	// pending are the commands without an answer, in order, by key; keys are their keys, by place.
 	pending map[string][]command
 	keys    map[uint64]string
+	// submissions meters the submitted flows.
+	submissions meter
 	// kept counts the bytes of submitted documents in pending.
 	kept int
 }
@@ -41,10 +44,13 @@ func (t taken) by(digest string) bool { return t.Document == "" || t.Document ==
 
 // A command is an event sent by a user.
 type command struct {
-	Seq         uint64        `json:"seq"`
-	Type        contract.Type `json:"type"`
-	Subject     string        `json:"subject"`
-	TraceParent string        `json:"traceparent,omitempty"`
+	Seq     uint64        `json:"seq"`
+	Type    contract.Type `json:"type"`
+	Subject string        `json:"subject"`
+	// By is who published it, Exceeded the limits on submissions that it exceeds.
+	By          string       `json:"by,omitempty"`
+	Exceeded    problem.List `json:"exceeded,omitempty"`
+	TraceParent string       `json:"traceparent,omitempty"`
 	// Raw is the document. It is nil if the document must be read again: if it is large, sent by reference, or
 	// one of many.
 	Raw      []byte       `json:"raw,omitempty"`
@@ -77,12 +83,15 @@ type Limits struct {
 	// Progdefs and Types limit the catalogues.
 	Progdefs int
 	Types    int
+	// Submissions limit submitted flows.
+	Submissions Rates
 }
 
 // DefaultLimits returns the documented defaults.
 func DefaultLimits() Limits {
 	return Limits{
 		Flow: flow.DefaultLimits(), Progdef: document.DefaultLimits(), Progdefs: 10_000, Types: 10_000,
+		Submissions: Rates{Burst: 10 * time.Second},
 	}
 }
 
@@ -158,9 +167,10 @@ func (s *State) change(e contract.Event) {
 // await records that a command needs an answer.
 func (s *State) await(e contract.Event) []string {
 	c := command{
-		Seq: e.Seq, Type: e.Type, Subject: e.Subject, TraceParent: e.TraceParent, Raw: e.Raw, Problems: e.Problems,
+		Seq: e.Seq, Type: e.Type, Subject: e.Subject, By: e.By, TraceParent: e.TraceParent, Raw: e.Raw, Problems: e.Problems,
 	}
 	if e.Type == contract.TypeFlowSubmit {
+		c.Exceeded = s.submissions.take(s.limits.Submissions, e.By, e.Time)
 		if len(c.Raw) == 0 || s.kept+len(c.Raw) > keptLimit {
 			c.Raw = nil
 		}

@@ -16,6 +16,7 @@ import (
 // check checks a settled history.
 func (w *world) check() {
 	w.checkFlows()
+	w.checkQuotas()
 	w.checkCommands()
 	w.checkUnreadable()
 	w.sameStates()
@@ -277,6 +278,37 @@ func (w *world) failedStarts(until uint64) (n int) {
 		}
 	}
 	return n
+}
+
+// checkQuotas checks that each flow has its user, and that nobody has more flows than the quota when one starts. A leader that is replaced while it grants a flow may still grant it, so only the first one is held to this.
+func (w *world) checkQuotas() {
+	live := map[string]map[string]bool{"": {}, "anna": {}, "bert": {}}
+	for _, e := range w.log {
+		flow := e.Event.Subject
+		if w.tainted[flow] || !e.readable || e.Event.Flow() == "" {
+			continue
+		}
+		user := userOf(flow)
+		if d, ok := e.Event.Data.(*contract.FlowValidated); ok && d.By != user {
+			w.fatalf("%s was submitted by %s, not by %q", flow, user, d.By)
+		}
+		if e.Event.EndsFlow() {
+			delete(live[user], flow)
+			delete(live[""], flow)
+		}
+		if e.Type != contract.TypeFlowSpawned || w.replaced > 0 && e.Seq > w.replaced {
+			continue
+		}
+		live[user][flow], live[""][flow] = true, true
+		w.exceeded(e, "the user "+user, len(live[user]), w.ofUser.Flows)
+		w.exceeded(e, "the tenant", len(live[""]), w.ofTenant.Flows)
+	}
+}
+
+func (w *world) exceeded(e *entry, who string, flows, limit int) {
+	if limit > 0 && flows > limit {
+		w.fatalf("%s: %s has %d flows, the limit is %d", describe(e), who, flows, limit)
+	}
 }
 
 // checkCommands checks that each command has one answer.

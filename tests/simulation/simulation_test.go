@@ -95,7 +95,7 @@ func TestEveryFlowEndsOnce(t *testing.T) {
 		}
 	}()
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
+		w := newWorld(t, rapid.Bool().Draw(t, "limited"))
 		run := &run{w: w, steps: slices.Concat(slices.Concat(slices.Concat(history.Draw(t, "history")...)...)...)}
 		for _, name := range []string{"a", "b", "reporter"} {
 			w.document(contract.TypeProgdefApply, name, applied(name, 0), "")
@@ -113,8 +113,15 @@ func (w *world) count(reached map[string]int) {
 	reached["histories"]++
 	for _, e := range w.log {
 		what := "stored " + string(e.Type)
-		if p, ok := e.Event.Data.(*contract.FlowPanic); ok {
-			what += " " + string(p.Cause.Kind)
+		switch d := e.Event.Data.(type) {
+		case *contract.FlowPanic:
+			what += " " + string(d.Cause.Kind)
+		case *contract.FlowRejected:
+			what += " " + string(d.Problems[0].Code)
+		case *contract.FlowQueued:
+			if len(d.Shortage) > 0 {
+				what += " " + d.Shortage[0].What
+			}
 		}
 		if !e.readable {
 			what = "stored unreadable"

@@ -16,6 +16,7 @@ import (
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/services/spawner/admission"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/validator"
 )
@@ -41,6 +42,12 @@ type world struct {
 	running   map[string]claim        // by flow.job
 	// late are events that are still in flight to the broker.
 	late []contract.Event
+
+	// quotas are those of each tenant and user. replaced is the place of EVENTS at which the spawner's second term began,
+	// 0 if there is only one.
+	ofTenant, ofUser admission.Quota
+	terms            int
+	replaced         uint64
 
 	failures map[string]int
 	// silent is when executors stopped sending signs of life, because they were frozen or exited.
@@ -85,7 +92,8 @@ const (
 	workers         = 3
 )
 
-func newWorld(t failer) *world {
+// newWorld returns a world, with small limits for each tenant and user if it is limited.
+func newWorld(t failer, limited bool) *world {
 	w := &world{
 		t: t, now: time.Unix(1_000_000, 0).UTC(), events: newEvents(),
 		catalog: map[string]contract.CatalogEntry{}, types: map[string]contract.TypeEntry{},
@@ -96,9 +104,16 @@ func newWorld(t failer) *world {
 	spawning, ending, planning := spawner.DefaultLimits(), aggregator.DefaultLimits(), planner.DefaultLimits()
 	spawning.Executors, ending.CancelMemory, planning.OutputRetention = executorsLimit, cancelMemory, outputRetention
 	ending.StallAfter = stallAfter
+	validating := validator.DefaultLimits()
+	if limited {
+		w.ofTenant = admission.Quota{Flows: 2, Waiting: 3}
+		w.ofUser = admission.Quota{Flows: 1, Waiting: 2, Slots: 3, Executors: 2}
+		spawning.Tenant, spawning.User = w.ofTenant, w.ofUser
+		validating.Submissions = validator.Rates{Tenant: 4, User: 2, Burst: 2 * time.Second}
+	}
 	w.sites = []*site{
 		newSite(w, validator.Logic(), judge, func() *validator.State {
-			return validator.NewState(validator.DefaultLimits(), maps.Clone(w.catalog)).WithTypes(w.types)
+			return validator.NewState(validating, maps.Clone(w.catalog)).WithTypes(w.types)
 		}),
 		newSite(w, planner.Logic(), nil, func() *planner.State { return planner.NewState(planning, "0") }),
 		newSite(w, spawner.Logic(), nil, func() *spawner.State {
