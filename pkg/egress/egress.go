@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -81,9 +80,11 @@ func validHost(host string) bool {
 func EndsInNumber(host string) bool {
 	host = canonicalHost(host)
 	last := host[strings.LastIndexByte(host, '.')+1:]
-	_, err := strconv.ParseUint(last, 0, 64)
-	_, decimal := strconv.ParseUint(last, 10, 64) // 08 is not octal
-	return err == nil || decimal == nil || errors.Is(err, strconv.ErrRange) || last == "0x"
+	digits, hexadecimal := strings.CutPrefix(last, "0x")
+	if hexadecimal {
+		return strings.Trim(digits, "0123456789abcdef") == ""
+	}
+	return digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
 // A RefusedError reports an address that is not public and not allowed.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/egress"
@@ -89,21 +90,48 @@ type HTTPGet struct {
 func Check(raw []byte) (*Policy, problem.List) {
 	c := checker{}
 	tree := document.CheckInto(&c.report, "policy", raw, document.DefaultLimits())
-	if list := c.report.List(); len(list) > 0 {
-		return nil, list
-	}
+	c.faults = c.report.List()
 	p := &Policy{}
-	if _, object := tree.(map[string]any); !object {
-		return nil, problem.List{{Code: problem.SchemaMismatch, Message: "must be an object"}}
+	if _, object := tree.(map[string]any); object {
+		for _, fault := range c.faults {
+			blank(tree, strings.Split(fault.Pointer, "/")[1:])
+		}
+		text, err := json.Marshal(tree)
+		if err == nil {
+			err = json.Unmarshal(text, p)
+		}
+		if err != nil && len(c.faults) == 0 { // the schema accepted something invalid
+			c.report.Add(problem.InternalFailure, "cannot decode the policy: "+err.Error(), "")
+		}
+		c.check(p)
 	}
-	if err := json.Unmarshal(raw, p); err != nil {
-		return nil, problem.List{{Code: problem.InternalFailure, Message: "cannot decode the policy: " + err.Error()}}
-	}
-	c.check(p)
 	if list := c.report.List(); len(list) > 0 {
 		return nil, list
 	}
 	return p, nil
+}
+
+// blank removes the part of a tree that breaks the schema, so that the rest can be checked. An element of an array
+// becomes null, so that the others keep their places.
+func blank(tree any, at []string) {
+	for i, token := range at {
+		token = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
+		last := i == len(at)-1
+		switch part := tree.(type) {
+		case map[string]any:
+			if tree = part[token]; last {
+				delete(part, token)
+			}
+		case []any:
+			n, err := strconv.Atoi(token)
+			if err != nil || n < 0 || n >= len(part) {
+				return
+			}
+			if tree = part[n]; last {
+				part[n] = nil
+			}
+		}
+	}
 }
 
 // OnHost returns the policy for executors that run on the spawner's machine, where images are not used.
@@ -129,13 +157,16 @@ func (p *Policy) Within(dir string) *Policy {
 	return &out
 }
 
-// A checker checks what the schema cannot.
-type checker struct{ report document.Report }
+// A checker checks what the schema cannot. It skips entries without text, which break the schema.
+type checker struct {
+	report document.Report
+	faults problem.List
+}
 
 func (c *checker) check(p *Policy) {
 	c.images(p.Images.Allow, "images", "allow")
 	for i, pattern := range p.Commands.Allow {
-		if why := badCommandPattern(pattern); why != "" {
+		if why := badCommandPattern(pattern); pattern != "" && why != "" {
 			c.bad(document.Quote(pattern)+" "+why, "commands", "allow", strconv.Itoa(i))
 		}
 	}
@@ -152,7 +183,7 @@ func (c *checker) check(p *Policy) {
 		}
 	}
 	for i, entry := range p.HTTPGet.Allow {
-		if _, err := egress.Parse([]string{entry}); err != nil {
+		if _, err := egress.Parse([]string{entry}); entry != "" && err != nil {
 			c.bad(err.Error(), "httpGet", "allow", strconv.Itoa(i))
 		}
 	}
@@ -179,7 +210,7 @@ func (c *checker) environment(e Environment, at ...string) {
 		}
 	}
 	for i, from := range e.EnvFrom {
-		if (from.Secret == "") == (from.ConfigMap == "") {
+		if (from.Secret == "") == (from.ConfigMap == "") && !c.faulty(append(at, "envFrom", strconv.Itoa(i))...) {
 			c.report.Add(problem.BadEnvironment, "must name either a secret or a configMap", "",
 				append(at, "envFrom", strconv.Itoa(i))...)
 		}
@@ -188,7 +219,7 @@ func (c *checker) environment(e Environment, at ...string) {
 
 func (c *checker) images(patterns []string, at ...string) {
 	for i, pattern := range patterns {
-		if why := badImagePattern(pattern); why != "" {
+		if why := badImagePattern(pattern); pattern != "" && why != "" {
 			c.bad(document.Quote(pattern)+" "+why, append(slices.Clip(at), strconv.Itoa(i))...)
 		}
 	}
@@ -196,6 +227,13 @@ func (c *checker) images(patterns []string, at ...string) {
 
 func (c *checker) bad(message string, at ...string) {
 	c.report.Add(problem.BadValue, message, "", at...)
+}
+
+// faulty reports whether the part of the document breaks the schema.
+func (c *checker) faulty(at ...string) bool {
+	return slices.ContainsFunc(c.faults, func(p problem.Problem) bool {
+		return p.Pointer == problem.Pointer(at...) || strings.HasPrefix(p.Pointer, problem.Pointer(at...)+"/")
+	})
 }
 
 func isQuantity(text string) bool {

@@ -66,7 +66,7 @@ type judge struct {
 // refuse reports a broken rule.
 func (j *judge) refuse(rule, message, allowed string, at ...string) {
 	j.report.Add(problem.PolicyRefused,
-		fmt.Sprintf("the policy of this installation refuses it (%s): %s", rule, message), allowed, at...)
+		fmt.Sprintf("refused by the policy (%s): %s", rule, message), allowed, at...)
 }
 
 // allowed lists what a rule allows.

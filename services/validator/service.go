@@ -93,7 +93,12 @@ func (w *wiring) followHistory(ctx context.Context, r *service.Runtime[*State]) 
 
 // followPolicy folds the policy whenever it changes.
 func (w *wiring) followPolicy(ctx context.Context, r *service.Runtime[*State]) error {
-	return w.policy.Follow(ctx, func(p *policy.Policy) { r.Fold(contract.Event{Type: factPolicy, With: p}) })
+	return w.policy.Follow(ctx, func(p *policy.Policy) {
+		r.Fold(contract.Event{Type: factPolicy, With: p})
+		if p != nil {
+			r.Log().Info().Msg("the policy is in force")
+		}
+	})
 }
 
 // stored folds the flows that are in history.

@@ -20,6 +20,7 @@ func (a *app) policyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "policy", GroupID: groupServices,
 		Short: "Check the admission policy of an installation",
+		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "check FILE",

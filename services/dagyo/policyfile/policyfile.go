@@ -94,8 +94,8 @@ func (f *File) poll() {
 		return
 	}
 	f.adopted, f.failed = raw, ""
+	f.log.Info().Str("policy", f.path).Msg("the policy has changed")
 	f.current.Set(p)
-	f.log.Info().Str("policy", f.path).Msg("the policy has changed, and is in force")
 }
 
 // complain logs an error, once.
