@@ -33,6 +33,12 @@ func (p *Policy) Refuses(d progdef.Document) problem.List {
 	return j.report.List()
 }
 
+// Refused reports whether the policy is the only reason for a rejection.
+func Refused(problems problem.List) bool {
+	other := func(p problem.Problem) bool { return p.Code != problem.PolicyRefused }
+	return len(problems) > 0 && !slices.ContainsFunc(problems, other)
+}
+
 // Offers reports whether a standard progdef is offered.
 func (p *Policy) Offers(name string) bool {
 	return p == nil || p.Standard == nil || matchesName(p.Standard, name)

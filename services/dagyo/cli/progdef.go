@@ -14,6 +14,7 @@ import (
 	"github.com/dagyo/dagyo/executor/std"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/dagyo/client"
@@ -89,7 +90,7 @@ func (a *app) applyProgdefs(
 	return errors.Join(errs...)
 }
 
-// applyStandard applies all standard progdefs with the image.
+// applyStandard applies all standard progdefs with the image, except those that the policy refuses.
 func (p *applier) applyStandard(ctx context.Context, image string) error {
 	var errs []error
 	for _, s := range std.Standard() {
@@ -97,6 +98,11 @@ func (p *applier) applyStandard(ctx context.Context, image string) error {
 		raw, err := withImage(s.Document, image)
 		if err == nil {
 			err = p.apply(ctx, raw, name)
+		}
+		var problems problem.List
+		if errors.As(err, &problems) && policy.Refused(problems) {
+			fmt.Fprintf(p.Err, "%s left out: %s\n", name, problems[0])
+			continue
 		}
 		if err != nil {
 			errs = append(errs, p.notApplied("progdef", name, docfile.Document{}, err))

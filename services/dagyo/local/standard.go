@@ -38,7 +38,7 @@ func (l *Local) applyStandard(ctx context.Context) error {
 				return nil
 			case !errors.As(err, &problems):
 				return fmt.Errorf("standard progdef %s: %w", s.Name, err)
-			case onlyPolicy(problems):
+			case policy.Refused(problems):
 				l.config.Log.Warn().Str("progdef", s.Name).Str("problem", problems[0].String()).
 					Msg("the policy refuses a standard progdef, which is not offered")
 				return nil
@@ -47,10 +47,6 @@ func (l *Local) applyStandard(ctx context.Context) error {
 		})
 	}
 	return g.Wait()
-}
-
-func onlyPolicy(problems problem.List) bool {
-	return !slices.ContainsFunc(problems, func(p problem.Problem) bool { return p.Code != problem.PolicyRefused })
 }
 
 // offered returns the standard progdefs that a policy offers, with a scaling within its limits.
