@@ -11,6 +11,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/service"
 )
 
 // strict allows only the command x.
@@ -164,6 +165,40 @@ func TestSubmissionsWaitForProgdefs(t *testing.T) {
 		if e := s.Judge("late", []byte(hello)); e.Type != contract.TypeFlowValidated {
 			t.Errorf("%s: %+v", e.Type, e.Data)
 		}
+	}
+}
+
+// A question waits for the commands about progdefs before it, and not for later ones.
+func TestQuestionsWaitForProgdefs(t *testing.T) {
+	s := NewState(DefaultLimits(), nil)
+	ask := asks(func() int64 { return 1 << 20 })[contract.AskCatalogList]
+	list := func(ask service.Ask[*State]) string {
+		answer, err := ask(s, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := answer.(json.RawMessage)
+		return string(text)
+	}
+	if got := list(ask); got != "[]" {
+		t.Errorf("the empty catalogue is %s", got)
+	}
+	apply := func(seq uint64) {
+		Evolve(s, contract.Event{Type: contract.TypeProgdefApply, Subject: "greet", Raw: []byte(greet("greet")), Seq: seq})
+	}
+	apply(1)
+	answer, err := ask(s, nil)
+	after, ok := answer.(service.After[*State])
+	if err != nil || !ok || after.Ready(s) {
+		t.Fatalf("answered with %v, %v", answer, err)
+	}
+	effects, _ := Decide(s, "progdef greet", time.Time{})
+	apply(2)
+	applied := effects[0]
+	applied.Seq = 3
+	Evolve(s, applied)
+	if !after.Ready(s) || !strings.Contains(list(after.Ask), `"greet"`) {
+		t.Error("the progdef is not in the catalogue")
 	}
 }
 
