@@ -5,18 +5,17 @@ import (
 	"sync"
 )
 
-// A Current holds the policy of an installation, which may change at any time. A nil Current holds none. It is safe for
-// concurrent use.
+// A Current holds the policy of an installation, which may change at any time. The zero value and nil hold none. It is
+// safe for concurrent use.
 type Current struct {
-	mu      sync.Mutex
-	policy  *Policy
+	mu     sync.Mutex
+	policy *Policy
+	// changed is closed by the next change; nil while nothing waits for it.
 	changed chan struct{}
 }
 
 // NewCurrent returns a Current with a policy.
-func NewCurrent(p *Policy) *Current {
-	return &Current{policy: p, changed: make(chan struct{})}
-}
+func NewCurrent(p *Policy) *Current { return &Current{policy: p} }
 
 // Get returns the policy; nil for none.
 func (c *Current) Get() *Policy {
@@ -31,6 +30,9 @@ func (c *Current) get() (*Policy, <-chan struct{}) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.changed == nil {
+		c.changed = make(chan struct{})
+	}
 	return c.policy, c.changed
 }
 
@@ -39,8 +41,10 @@ func (c *Current) Set(p *Policy) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.policy = p
-	close(c.changed)
-	c.changed = make(chan struct{})
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
+	}
 }
 
 // Follow calls f with the policy, and again whenever it has changed, until the context ends.
