@@ -24,7 +24,7 @@ func (l *Local) applyStandard(ctx context.Context) error {
 		return err
 	}
 	rules := l.config.Services.Validator.Policy.Get()
-	offered, err := offered(rules)
+	offered, err := Offered(rules)
 	if err != nil {
 		return err
 	}
@@ -49,8 +49,8 @@ func (l *Local) applyStandard(ctx context.Context) error {
 	return g.Wait()
 }
 
-// offered returns the standard progdefs that a policy offers, with a scaling within its limits.
-func offered(p *policy.Policy) ([]std.Progdef, error) {
+// Offered returns the standard progdefs that a policy offers, with a scaling within its limits.
+func Offered(p *policy.Policy) ([]std.Progdef, error) {
 	var out []std.Progdef
 	for _, s := range std.Standard() {
 		if !p.Offers(s.Name) {
