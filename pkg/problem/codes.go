@@ -39,6 +39,7 @@ const (
 	BadScaling     Code = "bad-scaling"     // scaling numbers that contradict each other
 	BadResource    Code = "bad-resource"    // a resource quantity that cannot be read
 	BadEnvironment Code = "bad-environment" // a reserved or malformed environment variable
+	PolicyRefused  Code = "policy"          // refused by the installation's admission policy
 )
 
 // Problems of types that have variables.

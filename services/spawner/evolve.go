@@ -40,7 +40,8 @@ func evolve(s *State, e contract.Event) []string {
 	}
 	switch d := e.Data.(type) {
 	case *contract.ProgdefApplied:
-		s.makeCurrent(d.Name, progdef.Pinned{Revision: d.Revision, Document: d.Document})
+		r := s.makeCurrent(d.Name, progdef.Pinned{Revision: d.Revision, Document: d.Document})
+		r.forgive() // who applies it may have mended what its executors failed of
 		return s.revisionKeys(d.Name)
 	case *contract.ProgdefRemoved:
 		keys := s.revisionKeys(d.Name)

@@ -13,9 +13,11 @@ import (
 // snapshotVersion changes with the form of image.
 const snapshotVersion = 1
 
-// An image is the state as it is stored. Which revisions are current is the catalogue's to say, and counts are
-// made anew.
+// An image is the state as it is stored. Counts are made anew.
 type image struct {
+	// Current are the mailboxes of the catalogue's revisions. It is nil if the previous version has stored it: then the
+	// bucket has them.
+	Current   []string             `json:"current"`
 	Revisions map[string]*revision `json:"revisions"`
 	Executors map[string]*executor `json:"executors"`
 	Runs      map[string]*run      `json:"runs"`
@@ -35,10 +37,14 @@ func snapshots() core.Snapshot[*State] {
 
 func encode(s *State) ([]byte, error) {
 	i := image{
+		Current:   []string{},
 		Revisions: s.revisions, Executors: s.executors, Runs: s.runs, Queue: []string{}, Passed: map[string]time.Time{},
 		Valid: slices.Sorted(maps.Keys(s.valid)), By: maps.Clone(s.valid), Gone: s.gone.order, Seq: s.seq,
 	}
 	maps.DeleteFunc(i.By, func(_, user string) bool { return user == "" })
+	for _, name := range slices.Sorted(maps.Keys(s.current)) {
+		i.Current = append(i.Current, s.current[name].mailbox())
+	}
 	for _, f := range s.queue.Flows() {
 		i.Queue = append(i.Queue, f.ID)
 		if !f.Passed.IsZero() {
@@ -61,6 +67,9 @@ func decode(s *State, raw []byte) error {
 			r.pin(r.Pinned)
 			s.addRevision(r)
 		}
+	}
+	if i.Current != nil {
+		s.restoreCurrent(i)
 	}
 	for id, x := range i.Executors {
 		x.drains = x.Draining
@@ -86,10 +95,24 @@ func decode(s *State, raw []byte) error {
 	for flow, at := range i.Passed {
 		s.queue.Restore(flow, at)
 	}
-	for mailbox := range i.Revisions {
+	for _, mailbox := range slices.Collect(maps.Keys(s.revisions)) {
 		s.forget(mailbox)
 	}
 	return nil
+}
+
+// restoreCurrent takes over the stored catalogue: the bucket may be behind, or ahead of the events still to be folded.
+func (s *State) restoreCurrent(i image) {
+	for _, r := range s.current {
+		r.current = false
+		s.settle(r)
+	}
+	clear(s.current)
+	for _, mailbox := range i.Current {
+		if r := i.Revisions[mailbox]; r != nil {
+			s.makeCurrent(r.Name, r.Pinned)
+		}
+	}
 }
 
 // adopt takes over a stored run, and counts what its jobs hold.

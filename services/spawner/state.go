@@ -238,13 +238,13 @@ func (s *State) addRevision(r *revision) {
 	s.settle(r)
 }
 
-func (s *State) makeCurrent(name string, p progdef.Pinned) {
+func (s *State) makeCurrent(name string, p progdef.Pinned) *revision {
 	s.noLongerCurrent(name)
 	r := s.revision(name, p)
 	r.pin(p)
 	r.current, s.current[name] = true, r
-	r.forgive() // who applies it may have mended what its executors failed of
 	s.settle(r)
+	return r
 }
 
 func (s *State) noLongerCurrent(name string) {

@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -12,12 +13,14 @@ import (
 // snapshotVersion changes with the format of image.
 const snapshotVersion = 1
 
-// An image is the stored form of the state. The catalogues are in their own buckets, except for the commands
-// without an answer.
+// An image is the stored form of the state. The types are in their own bucket, except for the commands without an
+// answer.
 type image struct {
-	Flows   []string         `json:"flows"`
-	Taken   map[string]taken `json:"taken,omitempty"`
-	Pending []command        `json:"pending"`
+	// Catalog is nil if the previous version has stored it: then it is in the bucket.
+	Catalog map[string]contract.CatalogEntry `json:"catalog"`
+	Flows   []string                         `json:"flows"`
+	Taken   map[string]taken                 `json:"taken,omitempty"`
+	Pending []command                        `json:"pending"`
 	// Submissions are the token buckets of the limits on submissions.
 	Submissions meter `json:"submissions,omitzero"`
 }
@@ -28,9 +31,13 @@ func snapshots() core.Snapshot[*State] {
 
 func encode(s *State) ([]byte, error) {
 	i := image{
-		Flows: slices.Sorted(maps.Keys(s.flows)), Taken: s.flows, Pending: []command{}, Submissions: s.submissions,
+		Catalog: make(map[string]contract.CatalogEntry, len(s.changed)),
+		Flows:   slices.Sorted(maps.Keys(s.flows)), Taken: s.flows, Pending: []command{}, Submissions: s.submissions,
 	}
-	for _, key := range Open(s) {
+	for name := range s.changed {
+		i.Catalog[name] = s.entry(name)
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.pending)) {
 		for _, c := range s.pending[key] {
 			if c.Type == contract.TypeFlowSubmit {
 				c.Raw = nil // to be read again
@@ -50,8 +57,18 @@ func decode(s *State, raw []byte) error {
 		s.flows[flow] = i.Taken[flow] // the previous version has none
 	}
 	s.submissions = i.Submissions
+	if i.Catalog != nil { // the bucket may be behind, or ahead
+		clear(s.changed)
+		clear(s.catalog)
+	}
+	for name, e := range i.Catalog {
+		s.put(name, e)
+	}
+	slices.SortFunc(i.Pending, func(a, b command) int { return cmp.Compare(a.Seq, b.Seq) })
 	for _, c := range i.Pending {
-		s.change(c.event())
+		if c.Type == contract.TypeTypeApply {
+			s.applyType(c.event())
+		}
 		s.add(c)
 	}
 	return nil

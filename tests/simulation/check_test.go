@@ -2,11 +2,14 @@ package simulation
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
@@ -19,7 +22,31 @@ func (w *world) check() {
 	w.checkQuotas()
 	w.checkCommands()
 	w.checkUnreadable()
+	w.checkCatalog()
 	w.sameStates()
+}
+
+// checkCatalog checks that the bucket contains what the answers say, whichever leader has given them.
+func (w *world) checkCatalog() {
+	want := map[string]contract.CatalogEntry{}
+	for _, e := range w.log {
+		if !e.readable {
+			continue
+		}
+		switch d := e.Event.Data.(type) {
+		case *contract.ProgdefApplied:
+			want[e.Event.Subject] = contract.CatalogEntry{Seq: e.Seq, Pinned: progdef.Pinned{Revision: d.Revision, Document: d.Document}}
+		case *contract.ProgdefRemoved:
+			want[e.Event.Subject] = contract.CatalogEntry{Seq: e.Seq, Removed: true}
+		case *contract.ProgdefRejected:
+			if d.Problems[0].Code == problem.PolicyRefused {
+				w.happened["progdef refused by the policy"]++
+			}
+		}
+	}
+	if !reflect.DeepEqual(w.catalog, want) {
+		w.fatalf("the bucket of progdefs contains\n%v, want\n%v", w.catalog, want)
+	}
 }
 
 // A story contains the events of EVENTS about one flow, up to some place.

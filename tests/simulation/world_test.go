@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service/core"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
@@ -30,6 +31,8 @@ type world struct {
 	sites  []*site
 	script []string
 
+	// starts counts those of the validator: each has another version of the policy.
+	starts int
 	// catalog and types are the buckets, mailbox is the stream of jobs, streams are those of the flows.
 	catalog map[string]contract.CatalogEntry
 	types   map[string]contract.TypeEntry
@@ -92,6 +95,9 @@ const (
 	workers         = 3
 )
 
+// policies are the versions of the installation's policy: none, and one that refuses the command y.
+var policies = []*policy.Policy{nil, {Commands: policy.Commands{Allow: []string{"x"}}}}
+
 // newWorld returns a world, with small limits for each tenant and user if it is limited.
 func newWorld(t failer, limited bool) *world {
 	w := &world{
@@ -113,7 +119,9 @@ func newWorld(t failer, limited bool) *world {
 	}
 	w.sites = []*site{
 		newSite(w, validator.Logic(), judge, func() *validator.State {
-			return validator.NewState(validating, maps.Clone(w.catalog)).WithTypes(w.types)
+			w.starts++
+			return validator.NewState(validating, maps.Clone(w.catalog)).WithTypes(w.types).
+				WithPolicy(policies[w.starts%len(policies)])
 		}),
 		newSite(w, planner.Logic(), nil, func() *planner.State { return planner.NewState(planning, "0") }),
 		newSite(w, spawner.Logic(), nil, func() *spawner.State {
@@ -179,6 +187,8 @@ func (w *world) perform(r *replica, e contract.Event) contract.Event {
 		w.stopped[e.Subject] = w.stopped[e.Subject] || w.streams[e.Subject]
 	case "act.give-up":
 		w.kill(e.Subject, -1)
+	case "act.store":
+		w.putProgdef(e.Subject, e.With.(contract.CatalogEntry))
 	}
 	switch d := e.Data.(type) {
 	case *contract.FlowPlanned:
@@ -191,12 +201,6 @@ func (w *world) perform(r *replica, e contract.Event) contract.Event {
 		w.start(e, d)
 	case *contract.ExecutorDraining:
 		w.drain(d.Executor, e.With != nil)
-	case *contract.ProgdefApplied:
-		w.putProgdef(d.Name, contract.CatalogEntry{
-			Seq: e.Cause, Pinned: progdef.Pinned{Revision: d.Revision, Document: d.Document},
-		})
-	case *contract.ProgdefRemoved:
-		w.putProgdef(d.Name, contract.CatalogEntry{Seq: e.Cause, Removed: true})
 	case *contract.TypeApplied:
 		if e.Cause > w.types[d.Name].Seq {
 			w.types[d.Name] = contract.TypeEntry{Seq: e.Cause, Document: d.Document}

@@ -171,7 +171,8 @@ func (w Worker) publish(ctx context.Context, t *Task, e contract.Event, own map[
 }
 
 // store stores an event on the condition that nothing was published about its aggregate but what the deciding state
-// included and what the task itself has published.
+// included and what the task itself has published. The core does not know the last events of progdefs and types: they are
+// looked up first, since plain subscribers receive these answers also if EVENTS refuses them.
 func (w Worker) store(
 	ctx context.Context, decided uint64, e contract.Event, own map[string]uint64,
 ) (uint64, error) {
@@ -183,6 +184,12 @@ func (w Worker) store(
 		}
 		if e.Opens {
 			last = 0 // EVENTS must have none
+		}
+	}
+	if remembered, _ := contract.FlowOrExecutor(e.NATSSubject()); !mine && aggregate != "" && remembered == "" {
+		var err error
+		if last, err = w.resolve(ctx, e, decided); err != nil {
+			return 0, err
 		}
 	}
 	seq, stored, err := w.append(ctx, e, last)

@@ -157,9 +157,11 @@ type app struct {
 	desk           *desk
 	stdout, stderr *sink // Out and Err
 	// Global flags.
-	server   string
-	access   broker.Access
-	output   string
+	server string
+	access broker.Access
+	output string
+	// policy is the path of the policy, "" for none.
+	policy   string
 	logLevel string
 
 	// document is the document of the command, if it has one.

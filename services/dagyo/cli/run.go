@@ -40,7 +40,8 @@ standard error, and exit with the code of its verdict (see "dagyo help
 exit-codes").
 
 If no server answers at the default address and --server is not set, run starts
-a temporary Dagyo for this flow.
+a temporary Dagyo for this flow, with the policy in the file that the environment
+variable DAGYO_POLICY names.
 
 Each record is printed on one line: as it is if its typename is utf8-string or
 json, otherwise in base64. If the flow has several outputs, each line starts
@@ -318,6 +319,12 @@ func (a *app) startIn(ctx context.Context, in interrupts, dir string) (*local.Lo
 	if err := s.Resolve(log); err != nil {
 		return nil, err
 	}
+	rules, unwatch, err := a.openPolicy(ctx, true, log)
+	if err != nil {
+		return nil, err
+	}
+	unwatch() // it lives too short for changes
+	s.SetPolicy(rules)
 	return startUntil(ctx, in.first, local.Config{
 		Dir: dir, Port: embedded.RandomPort, Services: s, Log: log, Source: a.source(),
 		Process: process.Config{SelfEnv: map[string]string{envLeash: strconv.Itoa(os.Getpid())}},

@@ -66,11 +66,19 @@ func (a *app) serve(
 
 func (a *app) validatorCommand() *cobra.Command {
 	s := settings.Default()
-	return a.serviceCommand(validator.Name, "Validate flows and progdefs; keep the catalogue", s,
+	cmd := a.serviceCommand(validator.Name, "Validate flows and progdefs; keep the catalogue", s,
 		[]settings.Group{s.ValidatorFlags(), s.CommonFlags()},
-		func(ctx context.Context, link *broker.Link, _ zerolog.Logger) error {
+		func(ctx context.Context, link *broker.Link, log zerolog.Logger) error {
+			rules, unwatch, err := a.openPolicy(ctx, false, log)
+			if err != nil {
+				return err
+			}
+			defer unwatch()
+			s.SetPolicy(rules)
 			return validator.Run(ctx, link, s.Validator)
 		})
+	a.policyFlag(cmd)
+	return cmd
 }
 
 func (a *app) plannerCommand() *cobra.Command {
@@ -110,8 +118,15 @@ func (a *app) spawnerCommand() *cobra.Command {
 			if err := b.reach(ctx); err != nil {
 				return err
 			}
+			rules, unwatch, err := a.openPolicy(ctx, b.name == backendProcess, log)
+			if err != nil {
+				return err
+			}
+			defer unwatch()
+			s.SetPolicy(rules)
 			return spawner.Run(ctx, link, open, s.Spawner)
 		})
+	a.policyFlag(cmd)
 	cmd.Flags().StringVar(&queue, "queue", "",
 		"address of NATS for executors, if it differs from --server")
 	return cmd

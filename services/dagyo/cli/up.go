@@ -48,6 +48,7 @@ Then executors, services and the server exit.`,
 	f.DurationVar(&o.drain, "drain-timeout", 10*time.Second,
 		"time that running flows have to end after the first Ctrl-C")
 	processFlags(cmd, &o.process)
+	a.policyFlag(cmd)
 	addGroups(cmd, o.services.All()...)
 	return cmd
 }
@@ -57,6 +58,12 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if err := o.services.Resolve(log); err != nil {
 		return usage(err)
 	}
+	rules, unwatch, err := a.openPolicy(ctx, true, log)
+	if err != nil {
+		return err
+	}
+	defer unwatch()
+	o.services.SetPolicy(rules)
 	in, stop := a.interrupts()
 	defer stop()
 	l, err := startUntil(ctx, in.first, local.Config{

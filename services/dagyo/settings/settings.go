@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/service"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
@@ -47,6 +48,9 @@ func (s *Services) Resolve(log zerolog.Logger) error {
 	s.Planner.EdgeStorage = storage
 	return errors.Join(err, s.positive(), s.Common.Validate())
 }
+
+// SetPolicy sets the installation's admission policy.
+func (s *Services) SetPolicy(p *policy.Current) { s.Validator.Policy, s.Spawner.Policy = p, p }
 
 // A Group is a group of flags in the help.
 type Group struct {
