@@ -21,11 +21,12 @@ type image struct {
 }
 
 func snapshots() core.Snapshot[*State] {
-	return core.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode, Needs: needs}
+	return core.Snapshot[*State]{Version: snapshotVersion, Rest: rest, Decode: decode, Needs: needs}
 }
 
-func encode(s *State) ([]byte, error) {
-	i := image{Flows: slices.Sorted(maps.Keys(s.flows)), Taken: s.flows, Pending: []command{}}
+func rest(s *State) any {
+	taken := maps.Clone(s.flows)
+	i := image{Taken: taken, Pending: []command{}}
 	for _, key := range Open(s) {
 		for _, c := range s.pending[key] {
 			if c.Type == contract.TypeFlowSubmit {
@@ -34,8 +35,16 @@ func encode(s *State) ([]byte, error) {
 			i.Pending = append(i.Pending, c)
 		}
 	}
-	return json.Marshal(i)
+	return struct {
+		Flows names `json:"flows"`
+		image
+	}{taken, i}
 }
+
+// names encodes as the sorted keys.
+type names map[string]taken
+
+func (n names) MarshalJSON() ([]byte, error) { return json.Marshal(slices.Sorted(maps.Keys(n))) }
 
 func decode(s *State, raw []byte) error {
 	var i image
