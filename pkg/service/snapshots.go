@@ -71,6 +71,7 @@ func (r *Runtime[S]) description() snapshot.Description {
 func (r *Runtime[S]) restore(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, restoreWait)
 	defer cancel()
+	r.restored = snapshot.Description{}
 	if err := r.reset(ctx); err != nil {
 		return err
 	}
