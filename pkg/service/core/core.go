@@ -33,7 +33,7 @@ type Core[S any] struct {
 	unprocessed []Unprocessed
 	// lastOf holds the last event of each live aggregate, as far as it is known. The worker looks up the others.
 	lastOf map[string]uint64
-	// image is the last image of the core. It may be incomplete.
+	// image is the image that is not complete yet, nil if there is none.
 	image *Image
 
 	// The leader's work; empty in other replicas.

@@ -37,9 +37,7 @@ const Form = 1
 
 // Capture begins an image of the core as it is now. The image before, if it is not complete, is completed first.
 func (c *Core[S]) Capture() *Image {
-	if c.image != nil {
-		c.Encode(math.MaxInt)
-	}
+	c.Encode(math.MaxInt)
 	i := c.logic.Snapshot.capture(c.State)
 	i.Place, i.Needs, i.unprocessed = c.Last, c.Needs(), slices.Clone(c.unprocessed)
 	c.image = i
@@ -50,16 +48,23 @@ func (c *Core[S]) Capture() *Image {
 // the image is complete.
 func (c *Core[S]) Encode(atLeast int) (complete bool) {
 	i := c.image
+	if i == nil {
+		return true
+	}
 	for n := 0; n < atLeast && len(i.pending) > 0; i.order = i.order[1:] {
 		n += c.logic.Snapshot.encodeFlow(i, c.State, i.order[0])
 	}
-	return len(i.pending) == 0
+	if len(i.pending) > 0 {
+		return false
+	}
+	c.image = nil
+	return true
 }
 
 // beforeChange encodes what an event, fact or act may change.
 func (c *Core[S]) beforeChange(e contract.Event) {
 	i := c.image
-	if i == nil || len(i.pending) == 0 {
+	if i == nil {
 		return
 	}
 	c.logic.Snapshot.encodeFlow(i, c.State, e.Subject)

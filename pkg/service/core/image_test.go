@@ -81,7 +81,11 @@ func TestImagesAreEncodedInSteps(t *testing.T) {
 			t.Errorf("complete is %v with %d flows left", complete, left)
 		}
 	}
-	if c.Capture(); c.image == i || len(i.pending) != 0 {
-		t.Error("the next image is the same one")
+	if c.image != nil {
+		t.Error("the complete image is kept")
+	}
+	i = c.Capture()
+	if c.Capture(); c.image == i || len(i.pending) > 0 {
+		t.Error("the first image is not complete when the second one begins")
 	}
 }
