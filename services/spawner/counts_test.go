@@ -213,7 +213,7 @@ func (h *randomHistory) compare() {
 
 // restore compares the decisions of a restored state.
 func (h *randomHistory) restore() {
-	raw, err := encode(h.s)
+	raw, err := snapshots().Encode(h.s)
 	if err != nil {
 		h.t.Fatal(err)
 	}

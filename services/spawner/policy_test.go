@@ -108,7 +108,7 @@ func TestCurrentRevisionsAreRestored(t *testing.T) {
 	s := NewState(DefaultLimits(), nil)
 	applied(s, document("1"))
 	applied(s, document("2"))
-	raw, err := encode(s)
+	raw, err := snapshots().Encode(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestCurrentRevisionsAreRestored(t *testing.T) {
 		if err := decode(got, raw); err != nil {
 			t.Fatal(err)
 		}
-		again, err := encode(got)
+		again, err := snapshots().Encode(got)
 		if err != nil || string(again) != string(raw) {
 			t.Errorf("a bucket that is %s: restored\n%s, %v; want\n%s", what, again, err, raw)
 		}

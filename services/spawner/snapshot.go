@@ -20,7 +20,7 @@ type image struct {
 	Current   []string             `json:"current"`
 	Revisions map[string]*revision `json:"revisions"`
 	Executors map[string]*executor `json:"executors"`
-	Runs      map[string]*run      `json:"runs"`
+	Runs      map[string]*run      `json:"runs,omitempty"`
 	// Queue is the waiting flows by priority and arrival, Passed when they were passed by later ones.
 	Queue  []string             `json:"queue"`
 	Passed map[string]time.Time `json:"passed,omitempty"`
@@ -32,14 +32,20 @@ type image struct {
 }
 
 func snapshots() core.Snapshot[*State] {
-	return core.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
+	return core.Snapshot[*State]{
+		Version: snapshotVersion,
+		Rest:    rest,
+		Flows:   func(s *State) []string { return slices.Collect(maps.Keys(s.runs)) },
+		Flow:    func(s *State, flow string) map[string]any { return map[string]any{"runs": s.runs[flow]} },
+		Decode:  decode,
+	}
 }
 
-func encode(s *State) ([]byte, error) {
+func rest(s *State) any {
 	i := image{
 		Current:   []string{},
-		Revisions: s.revisions, Executors: s.executors, Runs: s.runs, Queue: []string{}, Passed: map[string]time.Time{},
-		Valid: slices.Sorted(maps.Keys(s.valid)), By: maps.Clone(s.valid), Gone: s.gone.order, Seq: s.seq,
+		Revisions: copies(s.revisions), Executors: copies(s.executors), Queue: []string{}, Passed: map[string]time.Time{},
+		Valid: slices.Sorted(maps.Keys(s.valid)), By: maps.Clone(s.valid), Gone: slices.Clone(s.gone.order), Seq: s.seq,
 	}
 	maps.DeleteFunc(i.By, func(_, user string) bool { return user == "" })
 	for _, name := range slices.Sorted(maps.Keys(s.current)) {
@@ -51,7 +57,16 @@ func encode(s *State) ([]byte, error) {
 			i.Passed[f.ID] = f.Passed
 		}
 	}
-	return json.Marshal(i)
+	return i
+}
+
+// copies copies what is stored of revisions or executors.
+func copies[T any](of map[string]*T) map[string]*T {
+	out := make(map[string]*T, len(of))
+	for name, v := range of {
+		out[name] = new(*v)
+	}
+	return out
 }
 
 func decode(s *State, raw []byte) error {

@@ -16,7 +16,7 @@ func TestQueueOfThePreviousVersion(t *testing.T) {
 		fold(s, uint64(i), contract.Event{Type: contract.TypeFlowValidated, Subject: flow})
 		fold(s, uint64(i), contract.Event{Type: contract.TypeFlowPlanned, Subject: flow, Data: planned(flow, []string{"a@r1*1", "max=1"})})
 	}
-	raw, err := encode(s)
+	raw, err := snapshots().Encode(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestQueueOfThePreviousVersion(t *testing.T) {
 	s = restored(t, raw)
 	fold(s, 100, contract.Event{Type: contract.TypeFlowValidated, Subject: "urgent"})
 	fold(s, 100, contract.Event{Type: contract.TypeFlowPlanned, Subject: "urgent", Data: planned("urgent", []string{"a@r1*1", "max=1", "priority=1"})})
-	if raw, err = encode(s); err != nil {
+	if raw, err = snapshots().Encode(s); err != nil {
 		t.Fatal(err)
 	}
 	s = restored(t, raw)
@@ -72,7 +72,7 @@ func TestSnapshotsKeepTheUsers(t *testing.T) {
 		fold(s, 2, contract.Event{Type: contract.TypeFlowPlanned, Subject: flow, Data: planned(flow, []string{"a@r1*1", "max=1"})})
 	}
 	fold(s, 3, contract.Event{Type: contract.TypeFlowSpawned, Subject: "running", Data: &contract.FlowSpawned{}})
-	raw, err := encode(s)
+	raw, err := snapshots().Encode(s)
 	if err != nil {
 		t.Fatal(err)
 	}

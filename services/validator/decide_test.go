@@ -150,7 +150,7 @@ func TestTakenIDs(t *testing.T) {
 	Evolve(l.s, cleaned)
 	check("after the flow has ended")
 	restarted := NewState(DefaultLimits(), nil)
-	image, err := encode(l.s)
+	image, err := snapshots().Encode(l.s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func TestReplicasWithDifferentPoliciesAgree(t *testing.T) {
 	same("the leader", lax.s)
 	same("the other replica", other)
 
-	image, err := encode(other)
+	image, err := snapshots().Encode(other)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestSubmissionsWaitForProgdefs(t *testing.T) {
 		effects, _ := Decide(s, "flow "+flow, time.Time{})
 		return len(effects) == 0
 	}
-	image, err := encode(s)
+	image, err := snapshots().Encode(s)
 	if err != nil {
 		t.Fatal(err)
 	}

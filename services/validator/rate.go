@@ -26,6 +26,12 @@ type meter struct {
 	swept int
 }
 
+// clone returns a copy that shares nothing.
+func (m meter) clone() meter {
+	m.Users = maps.Clone(m.Users)
+	return m
+}
+
 // take takes a token for a submission of a user from both buckets, or from none if one is empty. It then returns the
 // limits that are exceeded.
 func (m *meter) take(r Rates, user string, now time.Time) (exceeded problem.List) {

@@ -52,7 +52,7 @@ func (m *machine) rates(args []string) {
 
 // restart continues with a state from a snapshot.
 func (m *machine) restart() {
-	raw, err := encode(m.s)
+	raw, err := snapshots().Encode(m.s)
 	s := NewState(m.s.limits, nil)
 	if err == nil {
 		err = decode(s, raw)

@@ -26,13 +26,14 @@ type image struct {
 }
 
 func snapshots() core.Snapshot[*State] {
-	return core.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode, Needs: needs}
+	return core.Snapshot[*State]{Version: snapshotVersion, Rest: rest, Decode: decode, Needs: needs}
 }
 
-func encode(s *State) ([]byte, error) {
+func rest(s *State) any {
+	taken := maps.Clone(s.flows)
 	i := image{
-		Catalog: make(map[string]contract.CatalogEntry, len(s.changed)),
-		Flows:   slices.Sorted(maps.Keys(s.flows)), Taken: s.flows, Pending: []command{}, Submissions: s.submissions,
+		Catalog: make(map[string]contract.CatalogEntry, len(s.changed)), Taken: taken, Pending: []command{},
+		Submissions: s.submissions.clone(),
 	}
 	for name := range s.changed {
 		i.Catalog[name] = s.entry(name)
@@ -45,8 +46,16 @@ func encode(s *State) ([]byte, error) {
 			i.Pending = append(i.Pending, c)
 		}
 	}
-	return json.Marshal(i)
+	return struct {
+		Flows names `json:"flows"`
+		image
+	}{taken, i}
 }
+
+// names encodes as the sorted keys.
+type names map[string]taken
+
+func (n names) MarshalJSON() ([]byte, error) { return json.Marshal(slices.Sorted(maps.Keys(n))) }
 
 func decode(s *State, raw []byte) error {
 	var i image

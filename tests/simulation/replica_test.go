@@ -191,17 +191,16 @@ func (w *world) tick(r *replica) {
 	})
 }
 
-// snapshot lets a leader store its state.
+// snapshot lets a leader store its state. pause is called while that is encoded.
 func (w *world) snapshot(r *replica, pause func()) {
 	if !r.Leading() || !w.held(r) || r.Last() == 0 {
 		return
 	}
-	image, err := r.Snapshot()
+	epoch := r.epoch
+	image, err := r.Snapshot(pause)
 	if err != nil {
 		w.fatalf("%v cannot encode its state: %v", r, err)
 	}
-	epoch := r.epoch
-	pause()
 	if r.epoch != epoch {
 		return
 	}

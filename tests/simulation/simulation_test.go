@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -311,13 +312,13 @@ func (r *run) doService(s step) {
 		w.crash(x, how)
 	case actSnapshot:
 		if how%8 == 7 {
-			w.snapshot(x, r.pause(x, s.Who|1))
+			w.snapshot(x, sync.OnceFunc(r.pause(x, s.Who)))
 			return
 		}
 		for _, site := range w.sites {
 			if x := r.leads(site.name); x != nil {
 				w.fold(x, how)
-				w.snapshot(x, func() {})
+				w.snapshot(x, func() { w.fold(x, 1) })
 			}
 		}
 	case actTrim:
@@ -503,11 +504,11 @@ func (w *world) left() string {
 // sameStates compares the replicas of each service.
 func (w *world) sameStates() {
 	for _, s := range w.sites {
-		a, err := s.replicas[0].Snapshot()
+		a, err := s.replicas[0].Snapshot(func() {})
 		if err != nil {
 			w.fatalf("%v cannot encode its state: %v", s.replicas[0], err)
 		}
-		b, err := s.replicas[1].Snapshot()
+		b, err := s.replicas[1].Snapshot(func() {})
 		if err != nil {
 			w.fatalf("%v cannot encode its state: %v", s.replicas[1], err)
 		}

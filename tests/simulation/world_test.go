@@ -140,6 +140,9 @@ func newSite[S any](
 	w *world, logic core.Logic[S], judge func(context.Context, *driver[S], contract.Event) (contract.Event, error),
 	fresh func() S,
 ) *site {
+	if flows := logic.Snapshot.Flows; flows != nil { // the same history is simulated alike
+		logic.Snapshot.Flows = func(s S) []string { return slices.Sorted(slices.Values(flows(s))) }
+	}
 	out := &site{name: logic.Name}
 	for n := range out.replicas {
 		d := &driver[S]{logic: logic, judge: judge, fresh: fresh, read: w.read}

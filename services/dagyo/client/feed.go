@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -59,16 +60,16 @@ const feedBuffer = 64
 
 // Follow starts delivering the events on the subjects, or all events without subjects. The caller must close the feed.
 func (c *Client) Follow(ctx context.Context, from Start, subjects ...string) (*Feed, error) {
-	oc, err := c.link.JS.OrderedConsumer(ctx, contract.StreamEvents, from.config(subjects))
-	if err != nil {
-		return nil, fmt.Errorf("follow events: %w", explained(err))
-	}
-	info, err := oc.Info(ctx)
+	var oc jetstream.Consumer
+	err := broker.Insist(ctx, func(ctx context.Context) (err error) {
+		oc, err = c.link.JS.OrderedConsumer(ctx, contract.StreamEvents, from.config(subjects))
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("follow events: %w", explained(err))
 	}
 	f := &Feed{
-		Stored: info.NumPending, client: c,
+		Stored: oc.CachedInfo().NumPending, client: c,
 		events: make(chan contract.Event, feedBuffer), closed: make(chan struct{}),
 	}
 	var fetching context.Context
