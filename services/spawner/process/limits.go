@@ -1,0 +1,117 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/docker/go-units"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/services/spawner/backend"
+)
+
+// Limits bound one executor, with all processes that it starts. A zero field is its default.
+type Limits struct {
+	// Memory is in bytes, without files that are mapped into memory; default three quarters of the machine's memory. A
+	// progdef's resources.limits.memory replaces it.
+	Memory int64
+	// Processes counts processes and threads; default DefaultProcesses.
+	Processes int
+	// Files bounds the open files of each process; default DefaultFiles.
+	Files int
+}
+
+// Defaults of Limits. Programs for machine learning start a thread for each processor in several pools.
+const (
+	DefaultProcesses = 4096
+	DefaultFiles     = 65536
+)
+
+func (l Limits) validate() error {
+	var errs []error
+	if l.Memory < 0 || l.Memory > 0 && l.Memory < minMemory {
+		errs = append(errs, fmt.Errorf("the memory of an executor (--executor-memory) is %d bytes: at least %d are needed",
+			l.Memory, int64(minMemory)))
+	}
+	if l.Processes < 0 || l.Processes > 0 && l.Processes < minProcesses {
+		errs = append(errs, fmt.Errorf("the processes of an executor (--executor-processes) are %d: at least %d are needed",
+			l.Processes, minProcesses))
+	}
+	if l.Files < 0 || l.Files > 0 && l.Files < minFiles {
+		errs = append(errs, fmt.Errorf("the open files of an executor (--executor-files) are %d: at least %d are needed",
+			l.Files, minFiles))
+	}
+	return errors.Join(errs...)
+}
+
+// Less than this starts no program at all.
+const (
+	minMemory    = 6 << 20
+	minProcesses = 32
+	minFiles     = 64
+)
+
+func (l Limits) withDefaults() Limits {
+	if l.Memory == 0 {
+		l.Memory = machineMemory() / 4 * 3
+	}
+	if l.Processes == 0 {
+		l.Processes = DefaultProcesses
+	}
+	if l.Files == 0 {
+		l.Files = DefaultFiles
+	}
+	return l
+}
+
+// bounds are the limits of one executor, and who has set the memory.
+type bounds struct {
+	Limits
+	MemoryFrom string
+}
+
+// bound returns the limits of an executor. An error is a *backend.StartError.
+func (l Limits) bound(spec backend.Spec) (bounds, error) {
+	b := bounds{Limits: l, MemoryFrom: "--executor-memory"}
+	text, ok := spec.Document.Resources.Limits["memory"]
+	if !ok {
+		return b, nil
+	}
+	b.MemoryFrom = "resources.limits.memory"
+	q, err := resource.ParseQuantity(text)
+	p := problem.Problem{Pointer: problem.Pointer("resources", "limits", "memory")}
+	switch {
+	case err != nil:
+		p.Message, p.Hint = fmt.Sprintf("%q is not a quantity", text), `write it like "64Mi" or "2Gi"`
+		return b, refused(p)
+	case q.CmpInt64(minMemory) < 0:
+		p.Message = fmt.Sprintf("a process needs more memory than %s", text)
+		p.Hint = fmt.Sprintf("set %s or more", units.BytesSize(minMemory))
+		return b, refused(p)
+	}
+	b.Memory = q.Value()
+	if q.CmpInt64(math.MaxInt64) >= 0 {
+		b.Memory = math.MaxInt64
+	}
+	return b, nil
+}
+
+// use is what an executor uses of its limits.
+type use struct {
+	memory    int64
+	processes int
+}
+
+// exceeded says which limit the use exceeds, or "".
+func (b bounds) exceeded(u use) string {
+	switch {
+	case b.Memory > 0 && u.memory > b.Memory:
+		return fmt.Sprintf("it used more memory than its limit of %s (%s)",
+			units.BytesSize(float64(b.Memory)), b.MemoryFrom)
+	case b.Processes > 0 && u.processes >= b.Processes:
+		return fmt.Sprintf("it reached its limit of %d processes and threads (--executor-processes)", b.Processes)
+	}
+	return ""
+}
