@@ -95,12 +95,13 @@ const trial = "-"
 
 // An enclosure is what a supervisor does to its program before it starts.
 type enclosure struct {
-	// Enclosed is Isolation.Enclosed. If it is false, only Limits is used.
+	// Enclosed is Isolation.Enclosed. If it is false, only Bounds is used.
 	Enclosed bool
 	// UID is the program's user and group; 0 for the supervisor's own.
 	UID  uint32
 	View view
-	bounds
+	// Bounds limit all processes together.
+	Bounds bounds
 }
 
 // An enclosureError means that a program was not started because it could not be enclosed.

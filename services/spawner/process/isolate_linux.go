@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,8 +76,8 @@ func (e enclosure) enter() (*os.Root, error) {
 		return nil, fmt.Errorf("mounting /proc: %w", err)
 	}
 	shm := "mode=1777"
-	if e.Memory > 0 {
-		shm += ",size=" + strconv.FormatInt(e.Memory, 10)
+	if e.Bounds.Memory > 0 {
+		shm += ",size=" + strconv.FormatInt(e.Bounds.Memory, 10)
 	}
 	err := unix.Mount("tmpfs", "/dev/shm", "tmpfs", plain, shm)
 	if err != nil && !errors.Is(err, unix.ENOENT) {
@@ -124,18 +125,29 @@ func (v view) apply() error {
 	}
 	paths := slices.Concat(v.Covers, v.Shows)
 	slices.Sort(paths) // a directory is before what is in it
+	var covers []string
 	for _, path := range paths {
 		if shown, ok := shows[path]; ok {
 			err = shown.place(path)
+		} else if mounted, coverErr := cover(path); mounted {
+			covers = append(covers, path)
 		} else {
-			err = cover(path)
+			err = coverErr
 		}
 		if err != nil {
 			return fmt.Errorf("preparing its view of %s: %w", path, err)
 		}
 	}
+	for _, path := range covers { // its user may be their owner
+		const flags = unix.MS_REMOUNT | unix.MS_RDONLY | coverFlags
+		if err := unix.Mount("", path, "", flags, ""); err != nil {
+			return fmt.Errorf("protecting its view of %s: %w", path, err)
+		}
+	}
 	return nil
 }
+
+const coverFlags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
 // shown is a file, directory or link as it was before anything was covered.
 type shown struct {
@@ -184,7 +196,7 @@ func (s shown) place(path string) error {
 	if s.target != "" {
 		return os.Symlink(s.target, path)
 	}
-	err := os.MkdirAll(filepath.Dir(path), 0o711)
+	var err error
 	if s.dir {
 		err = os.Mkdir(path, 0o711)
 	} else {
@@ -196,18 +208,19 @@ func (s shown) place(path string) error {
 	return unix.MoveMount(s.tree, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-// cover replaces a directory by an empty one, and a file by an empty one.
-func cover(path string) error {
+// cover replaces a directory by an empty one, and a file by an empty one. It reports whether it has mounted a directory.
+func cover(path string) (mounted bool, err error) {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // in a covered directory
-		return os.MkdirAll(path, 0o711)
+		return false, os.MkdirAll(path, 0o711)
 	case err != nil:
-		return err
+		return false, err
 	case !info.IsDir():
-		return unix.Mount(os.DevNull, path, "", unix.MS_BIND, "")
+		return false, unix.Mount(os.DevNull, path, "", unix.MS_BIND, "")
 	}
-	return unix.Mount("tmpfs", path, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0711,size=1m")
+	err = unix.Mount("tmpfs", path, "tmpfs", coverFlags, "mode=0711,size=1m")
+	return err == nil, err
 }
 
 // limit sets the limits of the supervisor, which its program inherits.
@@ -221,12 +234,12 @@ func (e enclosure) limit() error {
 		return unix.Setrlimit(resource, &unix.Rlimit{Cur: n, Max: n})
 	}
 	err := set(unix.RLIMIT_CORE, 0)
-	if e.Files > 0 {
-		err = errors.Join(err, set(unix.RLIMIT_NOFILE, uint64(e.Files)))
+	if e.Bounds.Files > 0 {
+		err = errors.Join(err, set(unix.RLIMIT_NOFILE, uint64(e.Bounds.Files)))
 	}
 	// It counts all processes of a user: in a namespace of the user, or with a user of its own, these are the executor's.
-	if e.Processes > 0 && e.Enclosed && (e.UID != 0 || os.Geteuid() != 0) {
-		err = errors.Join(err, set(unix.RLIMIT_NPROC, uint64(e.Processes)+ownThreads))
+	if e.Bounds.Processes > 0 && e.Enclosed && (e.UID != 0 || os.Geteuid() != 0) {
+		err = errors.Join(err, set(unix.RLIMIT_NPROC, uint64(e.Bounds.Processes)+ownThreads))
 	}
 	if err != nil {
 		return fmt.Errorf("setting its limits: %w", err)
@@ -358,11 +371,33 @@ func killDescendants() {
 }
 
 // killMarked kills the processes whose environment mentions an executor's own directory, as it does unless they have
-// replaced it. No supervisor is left that could end them; only those that were not enclosed can be alive.
+// replaced it. No supervisor is left that could end them; only those that were not enclosed can be alive. It looks
+// several times: a process that starts a program has no environment for a moment, and others may start more.
 func killMarked(own string) error {
+	for clean, looks := 0, 0; clean < cleanLooks && looks < maxLooks; looks++ {
+		killed, err := killMarkedOnce([]byte("=" + own + "/"))
+		if err != nil {
+			return err
+		}
+		if clean++; killed {
+			clean = 0
+		}
+		time.Sleep(killEvery)
+	}
+	return nil
+}
+
+const (
+	// cleanLooks is how many looks in a row must find nothing.
+	cleanLooks = 3
+	// maxLooks bounds all looks.
+	maxLooks = 100
+)
+
+func killMarkedOnce(mark []byte) (killed bool, err error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
@@ -370,11 +405,11 @@ func killMarked(own string) error {
 			continue
 		}
 		environ, err := os.ReadFile("/proc/" + entry.Name() + "/environ")
-		if err == nil && bytes.Contains(environ, []byte("="+own+"/")) {
-			_ = unix.Kill(pid, unix.SIGKILL)
+		if err == nil && bytes.Contains(environ, mark) {
+			killed = unix.Kill(pid, unix.SIGKILL) == nil || killed
 		}
 	}
-	return nil
+	return killed, nil
 }
 
 // machineMemory is the memory of the machine in bytes; 0 if it is unknown.

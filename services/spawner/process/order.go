@@ -60,7 +60,7 @@ func (c Config) resolve(spec backend.Spec, h home, i Isolation) (plan, error) {
 	}
 	p := plan{order: order{
 		Instance:  instanceOf(spec),
-		Enclosure: enclosure{Enclosed: i.Enclosed, bounds: limits},
+		Enclosure: enclosure{Enclosed: i.Enclosed, Bounds: limits},
 		Leashed:   c.Leash != nil,
 		Grace:     spec.Document.Drain.GracePeriod,
 		KillDelay: c.KillDelay,

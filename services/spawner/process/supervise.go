@@ -217,7 +217,7 @@ func (s *supervisor) attend(program *child, signals <-chan os.Signal) backend.Ex
 			}
 		case <-measure.C:
 			u, err := program.usage()
-			if why := s.order.Enclosure.exceeded(u); err == nil && why != "" {
+			if why := s.order.Enclosure.Bounds.exceeded(u); err == nil && why != "" {
 				end.kill(why)
 			}
 		case <-end.next:

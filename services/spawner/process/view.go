@@ -133,7 +133,10 @@ func (v *viewer) closed(path string) bool {
 }
 
 // own shows the executor's own directory, although it is in a private one.
-func (v *viewer) own(path string) { v.shows[path] = true }
+func (v *viewer) own(path string) {
+	v.show(path, true)
+	v.shows[path] = true
+}
 
 // mentioned shows everything that a text names by its absolute path, such as a command's argument, a search path, or a
 // script for a shell.
