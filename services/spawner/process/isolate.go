@@ -31,6 +31,9 @@ const probeTimeout = 10 * time.Second
 
 // Probe finds out how executors are isolated. It starts a process that tries it.
 func Probe(ctx context.Context, c Config) (Isolation, error) {
+	if err := c.Validate(); err != nil {
+		return Isolation{}, err
+	}
 	c, err := c.withDefaults()
 	if err != nil {
 		return Isolation{}, err

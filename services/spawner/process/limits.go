@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/docker/go-units"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -114,4 +115,17 @@ func (b bounds) exceeded(u use) string {
 		return fmt.Sprintf("it reached its limit of %d processes and threads (--executor-processes)", b.Processes)
 	}
 	return ""
+}
+
+const (
+	// fastest is how many bytes a second a program may start to use.
+	fastest = 4 << 30
+	// minPause and maxPause bound the time between two measurements.
+	minPause, maxPause = 200 * time.Millisecond, time.Second
+)
+
+// pause is the time until the next measurement: the longer, the more memory is left.
+func (b bounds) pause(u use) time.Duration {
+	left := min(max(b.Memory-u.memory, 0), fastest)
+	return min(max(time.Duration(left)*time.Second/fastest, minPause), maxPause)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strconv"
@@ -63,11 +62,8 @@ func Supervise(dir string) int {
 		return 2
 	}
 	_ = os.Stdin.Close() // the last reference to the order, with its secrets
-	s := &supervisor{home: home(dir), order: o, line: newLine(), leash: make(chan struct{})}
-	if o.Leashed {
-		stop := s.holdLeash()
-		defer stop()
-	}
+	s := &supervisor{home: home(dir), order: o, line: newLine()}
+	syscall.CloseOnExec(leashFD)
 	if err := guard(); err != nil {
 		complain(err)
 		return 1
@@ -101,25 +97,13 @@ type supervisor struct {
 	home  home
 	order order
 	line  *line
-	leash chan struct{} // closed when the process that the executor must not outlive has exited
 }
 
-// holdLeash closes s.leash when the other end of the pipe is closed. Call stop at the end.
-func (s *supervisor) holdLeash() (stop func()) {
-	_ = syscall.SetNonblock(leashFD, true) // so that Close ends the read
-	syscall.CloseOnExec(leashFD)
-	f := os.NewFile(leashFD, "leash")
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if _, err := f.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
-			close(s.leash)
-		}
-	}()
-	return func() {
-		_ = f.Close()
-		<-done
-	}
+// loose reports whether the process that the executor must not outlive has exited: it had the other end of a pipe.
+func (s *supervisor) loose() bool {
+	pipe := []unix.PollFd{{Fd: leashFD, Events: unix.POLLIN}}
+	_, err := unix.Poll(pipe, 0)
+	return s.order.Leashed && err == nil && pipe[0].Revents&unix.POLLHUP != 0
 }
 
 func (s *supervisor) run(signals <-chan os.Signal) error {
@@ -196,30 +180,32 @@ func (s *supervisor) giveUp(err error) (answer, error) {
 func (s *supervisor) attend(program *child, signals <-chan os.Signal) backend.Exit {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
-	measure := time.NewTicker(measureEvery)
+	bounds := s.order.Enclosure.Bounds
+	measure := time.NewTimer(minPause)
 	defer measure.Stop()
 	end := ending{program: program, killDelay: s.order.KillDelay}
-	lost, leash := false, s.leash
+	lost := false
 	for {
 		select {
 		case w := <-program.ended:
 			return s.describe(w, end.killed)
 		case sig := <-signals:
 			s.obey(sig, &end)
-		case <-leash:
-			leash = nil
-			end.giveUp()
 		case <-look.C:
 			end.remind()
+			if s.loose() {
+				end.giveUp()
+			}
 			if !lost && s.home.gone() {
 				lost = true
 				end.hasten(min(s.order.Grace.D(), lostGrace))
 			}
 		case <-measure.C:
 			u, err := program.usage()
-			if why := s.order.Enclosure.Bounds.exceeded(u); err == nil && why != "" {
+			if why := bounds.exceeded(u); err == nil && why != "" {
 				end.kill(why)
 			}
+			measure.Reset(bounds.pause(u))
 		case <-end.next:
 			end.insist()
 		}
@@ -237,10 +223,8 @@ func (s *supervisor) obey(sig os.Signal, end *ending) {
 }
 
 const (
-	// lookEvery is the interval at which a supervisor checks whether its directory was removed.
+	// lookEvery is the interval at which a supervisor checks whether its directory was removed, and its leash.
 	lookEvery = time.Second
-	// measureEvery is the interval at which a supervisor checks what its executor uses.
-	measureEvery = 200 * time.Millisecond
 	// lostGrace limits the grace period of an executor whose directory was removed: no spawner knows
 	// it any more, so nothing else would ever end it.
 	lostGrace = time.Minute

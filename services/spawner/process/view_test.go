@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // tree makes directories (with a mode), files and links, from lines such as "dir 700", "dir/file" and "link -> target".
@@ -151,6 +152,17 @@ func TestExceeded(t *testing.T) {
 	} {
 		if got := b.exceeded(u); got != want {
 			t.Errorf("%+v: %q, want %q", u, got, want)
+		}
+	}
+}
+
+func TestPause(t *testing.T) {
+	b := bounds{Limits: Limits{Memory: 8 << 30}}
+	for used, want := range map[int64]time.Duration{
+		0: time.Second, 6 << 30: 500 * time.Millisecond, 8 << 30: minPause, 9 << 30: minPause,
+	} {
+		if got := b.pause(use{memory: used}); got != want {
+			t.Errorf("%d bytes used: %v, want %v", used, got, want)
 		}
 	}
 }
