@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/envset"
 )
 
@@ -22,6 +24,9 @@ type Isolation struct {
 	Enclosed bool
 	// Foreign executors have a user of their own each.
 	Foreign bool
+	// Limited executors have a cgroup each, in which the kernel keeps their limits. Otherwise, their supervisors look
+	// now and then.
+	Limited bool
 	// Missing is a sentence that tells what is missing and how to get it; "" if nothing is.
 	Missing string
 }
@@ -58,7 +63,25 @@ func (c Config) probe(ctx context.Context) Isolation {
 		return Isolation{Enclosed: true, Missing: fmt.Sprintf("executors run as root, without its capabilities, and may use its files: "+
 			"the range of their user ids cannot be used (%v); set another with --executor-uids", err)}
 	}
-	return Isolation{Enclosed: true, Foreign: true}
+	if err := prepareCgroups(cgroups); err != nil {
+		return Isolation{Enclosed: true, Foreign: true, Missing: fmt.Sprintf("the memory and the processes of executors are checked "+
+			"only now and then, and their processors are not limited: cgroup v2 cannot be used (%v); "+
+			"boot with systemd.unified_cgroup_hierarchy=1", err)}
+	}
+	return Isolation{Enclosed: true, Foreign: true, Limited: true}
+}
+
+// cgroups is the directory of the cgroups of all executors.
+const cgroups = "/sys/fs/cgroup/dagyo"
+
+// A cgroup is a directory of cgroup v2, or "" for none. The kernel keeps the limits that are written there.
+type cgroup string
+
+// cgroup returns the cgroup of an executor: the state directory tells it from others of the machine.
+func (c Config) cgroup(executor string) cgroup {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(c.Dir))
+	return cgroup(fmt.Sprintf("%s/%x-%s", cgroups, h.Sum64(), executor))
 }
 
 // tryEnclosed starts a supervisor that encloses nothing.
@@ -105,6 +128,20 @@ type enclosure struct {
 	View view
 	// Bounds limit all processes together.
 	Bounds bounds
+	// Cgroup keeps the bounds, if it is not "".
+	Cgroup cgroup
+}
+
+// explain returns the reason of an exit, which may be a limit that the kernel has kept.
+func (e enclosure) explain(exit backend.Exit) string {
+	killed, refused := e.Cgroup.events()
+	switch {
+	case killed && exit.Signal == "SIGKILL":
+		return "it was killed: " + e.Bounds.noMemory()
+	case refused && (exit.Code != 0 || exit.Signal != ""):
+		return exit.Reason + "; " + e.Bounds.noProcesses()
+	}
+	return exit.Reason
 }
 
 // An enclosureError means that a program was not started because it could not be enclosed.

@@ -276,6 +276,18 @@ func (e enclosure) spawnHere(path string, args []string, attr *os.ProcAttr) (*ch
 	if err := e.limit(); err != nil {
 		return nil, nil, err
 	}
+	if e.Cgroup != "" {
+		err := e.Cgroup.make(e.Bounds)
+		if err != nil {
+			return nil, nil, &enclosureError{err}
+		}
+		dir, err := e.Cgroup.open()
+		if err != nil {
+			return nil, nil, &enclosureError{err}
+		}
+		defer dir.Close()
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(dir.Fd())
+	}
 	if e.Enclosed {
 		proc, err := e.enter()
 		if err != nil {

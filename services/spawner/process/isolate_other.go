@@ -39,4 +39,10 @@ func (e enclosure) spawn(path string, args []string, attr *os.ProcAttr) (*child,
 
 func killMarked(string) error { return nil }
 
+func prepareCgroups(string) error { return errLinux }
+
+func (g cgroup) remove() error { return nil }
+
+func (g cgroup) events() (killed, refused bool) { return false, false }
+
 func machineMemory() int64 { return 0 }

@@ -52,6 +52,7 @@ const (
 	minMemory    = 6 << 20
 	minProcesses = 32
 	minFiles     = 64
+	minMilliCPU  = 10
 )
 
 func (l Limits) withDefaults() Limits {
@@ -71,11 +72,16 @@ func (l Limits) withDefaults() Limits {
 type bounds struct {
 	Limits
 	MemoryFrom string
+	// MilliCPU are thousandths of a processor; 0 for no limit. Only cgroups keep it.
+	MilliCPU int64
 }
 
 // bound returns the limits of an executor. An error is a *backend.StartError.
 func (l Limits) bound(spec backend.Spec) (bounds, error) {
 	b := bounds{Limits: l, MemoryFrom: "--executor-memory"}
+	if cpu, err := resource.ParseQuantity(spec.Document.Resources.Limits["cpu"]); err == nil {
+		b.MilliCPU = max(cpu.MilliValue(), minMilliCPU)
+	}
 	text, ok := spec.Document.Resources.Limits["memory"]
 	if !ok {
 		return b, nil
@@ -109,12 +115,19 @@ type use struct {
 func (b bounds) exceeded(u use) string {
 	switch {
 	case b.Memory > 0 && u.memory > b.Memory:
-		return fmt.Sprintf("it used more memory than its limit of %s (%s)",
-			units.BytesSize(float64(b.Memory)), b.MemoryFrom)
+		return b.noMemory()
 	case b.Processes > 0 && u.processes >= b.Processes:
-		return fmt.Sprintf("it reached its limit of %d processes and threads (--executor-processes)", b.Processes)
+		return b.noProcesses()
 	}
 	return ""
+}
+
+func (b bounds) noMemory() string {
+	return fmt.Sprintf("it used more memory than its limit of %s (%s)", units.BytesSize(float64(b.Memory)), b.MemoryFrom)
+}
+
+func (b bounds) noProcesses() string {
+	return fmt.Sprintf("it reached its limit of %d processes and threads (--executor-processes)", b.Processes)
 }
 
 const (

@@ -65,6 +65,9 @@ func (c Config) resolve(spec backend.Spec, h home, i Isolation) (plan, error) {
 		Grace:     spec.Document.Drain.GracePeriod,
 		KillDelay: c.KillDelay,
 	}, copies: copies}
+	if i.Limited {
+		p.Enclosure.Cgroup = c.cgroup(spec.Executor)
+	}
 	command := spec.Document.Command
 	switch {
 	case len(command) == 0:

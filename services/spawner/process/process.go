@@ -219,6 +219,9 @@ func (b *Backend) remove(h home) error {
 	if held {
 		return errRuns
 	}
+	if err := b.cfg.cgroup(filepath.Base(string(h))).remove(); err != nil { // if its supervisor could not
+		return err
+	}
 	out, err := os.MkdirTemp(b.scrap, "out-*")
 	if err != nil {
 		return err

@@ -138,6 +138,10 @@ func (s *supervisor) runLocked(signals <-chan os.Signal) (answer, error) {
 	if err := program.endAll(killPatience); err != nil {
 		complain(err)
 	}
+	exit.Reason = s.order.Enclosure.explain(exit)
+	if err := s.order.Enclosure.Cgroup.remove(); err != nil {
+		complain(err)
+	}
 	exit.Detail = out.finish()
 	return answer{}, s.record(exit)
 }
@@ -183,6 +187,9 @@ func (s *supervisor) attend(program *child, signals <-chan os.Signal) backend.Ex
 	bounds := s.order.Enclosure.Bounds
 	measure := time.NewTimer(minPause)
 	defer measure.Stop()
+	if s.order.Enclosure.Cgroup != "" {
+		measure.Stop() // the kernel does it
+	}
 	end := ending{program: program, killDelay: s.order.KillDelay}
 	lost := false
 	for {
