@@ -66,7 +66,7 @@ func (c Config) probe(ctx context.Context) Isolation {
 	if err := prepareCgroups(cgroups); err != nil {
 		return Isolation{Enclosed: true, Foreign: true, Missing: fmt.Sprintf("the memory and the processes of executors are checked "+
 			"only now and then, and their processors are not limited: cgroup v2 cannot be used (%v); "+
-			"boot with systemd.unified_cgroup_hierarchy=1", err)}
+			"run it on a machine with cgroup v2, outside of a container", err)}
 	}
 	return Isolation{Enclosed: true, Foreign: true, Limited: true}
 }

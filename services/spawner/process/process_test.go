@@ -164,7 +164,7 @@ func nextExit(t *testing.T, b *process.Backend) backend.Exit {
 	select {
 	case e := <-b.Exits():
 		return e
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no exit")
 		panic("not reached")
 	}
