@@ -524,7 +524,7 @@ func TestLeash(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	b := setup(t, func(c *process.Config) { c.Leash = r })
+	b := setup(t, func(c *process.Config) { c.Leash, c.KillDelay = r, time.Hour }) // the test ends it
 	p := b.start(t, b.spec("one"))
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
