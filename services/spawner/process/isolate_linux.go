@@ -166,23 +166,35 @@ func (v view) open() (shows map[string]shown, closeAll func(), err error) {
 		}
 	}
 	for _, path := range v.Shows {
-		info, err := os.Lstat(path)
-		if err != nil {
-			return shows, closeAll, err
-		}
-		s := shown{dir: info.IsDir()}
-		if info.Mode()&fs.ModeSymlink != 0 {
-			s.target, err = os.Readlink(path)
-		} else {
-			s.tree, err = unix.OpenTree(unix.AT_FDCWD, path,
-				unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_SYMLINK_NOFOLLOW)
-		}
+		s, err := open(path)
 		if err != nil {
 			return shows, closeAll, fmt.Errorf("opening %s: %w", path, err)
 		}
 		shows[path] = s
 	}
 	return shows, closeAll, nil
+}
+
+// open opens what is to be shown. No element of its path is a symbolic link, except for the last one.
+func open(path string) (shown, error) {
+	fd, err := unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS,
+	})
+	if err != nil {
+		return shown{}, err
+	}
+	defer unix.Close(fd)
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return shown{}, err
+	}
+	if stat.Mode&unix.S_IFMT == unix.S_IFLNK {
+		target := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(fd, "", target)
+		return shown{target: string(target[:max(n, 0)])}, err
+	}
+	tree, err := unix.OpenTree(fd, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH)
+	return shown{tree: tree, dir: stat.Mode&unix.S_IFMT == unix.S_IFDIR}, err
 }
 
 // place makes the file visible at its path, unless it is.

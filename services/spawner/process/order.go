@@ -83,20 +83,20 @@ func (c Config) resolve(spec backend.Spec, h home, i Isolation) (plan, error) {
 		p.Args = command
 	}
 	p.Env = env.List()
-	if p.Dir, err = os.Getwd(); err != nil {
-		return plan{}, fmt.Errorf("the spawner's working directory: %w", err)
+	if p.Dir, err = os.Getwd(); err != nil { // it was removed
+		p.Dir = h.own()
 	}
-	if i.Enclosed {
-		err = c.enclose(&p.order, h, env, i)
+	if !i.Enclosed {
+		return p, nil
 	}
-	return p, err
+	return p, c.enclose(&p.order, h, env, i)
 }
 
 // enclose decides what an executor sees: everything but private paths. In directories that are closed to its user, it
 // sees its program and what its command and its environment mention. It starts in the spawner's working directory, if
 // it sees that.
 func (c Config) enclose(o *order, h home, env envset.Vars, i Isolation) error {
-	v := newViewer(append([]string{c.Dir, c.EnvDir}, c.Hidden...), i.Foreign)
+	v := newViewer(append([]string{c.Dir, c.EnvDir}, c.Hidden...), i.Foreign, c.UIDs)
 	file, err := v.reach(o.Path, false)
 	if err == nil && i.Foreign {
 		err = runnable(file)

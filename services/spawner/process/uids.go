@@ -56,6 +56,8 @@ func (u UIDs) withDefault() UIDs {
 	return u
 }
 
+func (u UIDs) contains(id uint32) bool { return 0 < u.first && u.first <= id && id <= u.last }
+
 // choose returns a user id that is not taken. It depends on the executor, so that an id is not used again soon: a
 // program may have left files outside of its directory.
 func (u UIDs) choose(executor string, taken map[uint32]bool) (uint32, error) {

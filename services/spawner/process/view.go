@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // A view is how the files of an executor differ from those of the machine.
@@ -24,13 +25,14 @@ type view struct {
 type viewer struct {
 	private []string // without symbolic links
 	foreign bool     // executors have a user of their own
+	uids    UIDs     // these users
 	covers  map[string]bool
 	shows   map[string]bool
 }
 
 // newViewer covers the private paths that exist.
-func newViewer(private []string, foreign bool) *viewer {
-	v := &viewer{foreign: foreign, covers: map[string]bool{}, shows: map[string]bool{}}
+func newViewer(private []string, foreign bool, uids UIDs) *viewer {
+	v := &viewer{foreign: foreign, uids: uids, covers: map[string]bool{}, shows: map[string]bool{}}
 	for _, path := range private {
 		if path == "" {
 			continue
@@ -86,7 +88,7 @@ func (v *viewer) reach(path string, exact bool) (string, error) {
 		rest = append(split(target), rest...)
 	}
 	v.show(current, exact)
-	if v.closed(current) {
+	if v.closed(current) && !v.changeable(current) {
 		v.covers[current] = true
 	}
 	return current, nil
@@ -100,8 +102,9 @@ func split(path string) []string {
 func (v *viewer) isPrivate(path string) bool { return slices.Contains(v.private, path) }
 
 // show covers the closed directories above a path, and shows in the innermost one the path, or the entry that leads
-// to it.
+// to it. It does nothing if an executor could replace something on the way while the view is prepared.
 func (v *viewer) show(path string, exact bool) {
+	var covers []string
 	shown := ""
 	for at := 0; at < len(path)-1; {
 		dir := path[:max(at, 1)]
@@ -109,11 +112,16 @@ func (v *viewer) show(path string, exact bool) {
 		if n := strings.IndexByte(path[at+1:], filepath.Separator); n >= 0 {
 			next = at + 1 + n
 		}
+		if v.changeable(dir) {
+			return
+		}
 		if v.closed(dir) {
-			v.covers[dir] = true
-			shown = path[:next]
+			covers, shown = append(covers, dir), path[:next]
 		}
 		at = next
+	}
+	for _, dir := range covers {
+		v.covers[dir] = true
 	}
 	if shown != "" && exact {
 		shown = path
@@ -130,6 +138,23 @@ func (v *viewer) closed(path string) bool {
 	}
 	info, err := os.Lstat(path)
 	return err == nil && info.IsDir() && info.Mode()&0o001 == 0
+}
+
+// changeable reports whether an executor may rename or replace what is in a directory.
+func (v *viewer) changeable(path string) bool {
+	if !v.foreign {
+		return false
+	}
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	if err != nil {
+		return true
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	all := info.Mode()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0
+	return !ok || all || v.uids.contains(stat.Uid) || v.uids.contains(stat.Gid)
 }
 
 // own shows the executor's own directory, although it is in a private one.

@@ -71,9 +71,9 @@ func TestView(t *testing.T) {
 		"its user may not":   {same: true, reach: "store/secret", err: "do not see"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := newViewer([]string{filepath.Join(root, "store"), filepath.Join(root, "none")}, !c.same)
+			v := newViewer([]string{filepath.Join(root, "store"), filepath.Join(root, "none")}, !c.same, UIDs{})
 			// The temporary directory itself may be closed, depending on the system.
-			above := newViewer(nil, !c.same)
+			above := newViewer(nil, !c.same, UIDs{})
 			above.show(filepath.Join(root, "x"), true)
 			to, err := v.reach(filepath.Join(root, c.reach), c.exact)
 			if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
@@ -102,9 +102,38 @@ func TestView(t *testing.T) {
 	}
 }
 
+// An executor could replace what is in its own directories between the making of a view and its use.
+func TestViewOfChangeableDirectories(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a directory to another user")
+	}
+	var uids UIDs
+	if err := uids.UnmarshalText([]byte("300000-300009")); err != nil {
+		t.Fatal(err)
+	}
+	root := tree(t, "theirs 755", "theirs/closed 700", "theirs/closed/file", "all 755", "all/closed 700", "all/closed/file",
+		"ours 755", "ours/closed 700", "ours/closed/file")
+	if err := os.Chown(filepath.Join(root, "theirs"), 300005, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(root, "all"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]bool{"theirs": false, "all": false, "ours": true} {
+		v := newViewer(nil, true, uids)
+		path := filepath.Join(root, dir, "closed", "file")
+		if _, err := v.reach(path, false); err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Contains(v.view().Shows, path); got != want {
+			t.Errorf("%s: shown is %v, want %v", dir, got, want)
+		}
+	}
+}
+
 func TestMentioned(t *testing.T) {
 	root := tree(t, "home 700", "home/a 755", "home/a/x", "home/b 755", "home/c")
-	v := newViewer(nil, true)
+	v := newViewer(nil, true, UIDs{})
 	v.mentioned("sh -c 'cat " + root + "/home/a/x|wc' --to=" + root + "/home/b:/usr/bin " + root + "/home/none")
 	if got := strings.Join(v.view().Shows, " "); !strings.Contains(got, root+"/home/a "+root+"/home/b") ||
 		strings.Contains(got, root+"/home/c") {
