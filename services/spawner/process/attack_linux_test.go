@@ -438,7 +438,7 @@ func TestLimits(t *testing.T) {
 				t.Fatal(err)
 			}
 			e = nextExit(t, s.Backend)
-			if e.Reason != "it was killed: it used more memory than its limit of 128MiB (resources.limits.memory)" {
+			if e.Reason != "it was killed: it used more memory than its limit of 128Mi (resources.limits.memory)" {
 				t.Errorf("memory: %+v", e)
 			}
 			e = s.run(t, "opener", "files")

@@ -34,7 +34,7 @@ func TestCgroupReasons(t *testing.T) {
 		want         string
 	}{
 		{"low 0\noom_kill 0\n", "max 0\n", killed, "it was killed by SIGKILL"},
-		{"low 0\noom_kill 2\n", "max 0\n", killed, "it was killed: it used more memory than its limit of 64MiB (x)"},
+		{"low 0\noom_kill 2\n", "max 0\n", killed, "it was killed: it used more memory than its limit of 64Mi (x)"},
 		{"oom_kill 2\n", "max 0\n", backend.Exit{Reason: "it exited with code 0"}, "it exited with code 0"},
 		{"oom_kill 0\n", "max 7\n", failed,
 			"it exited with code 2; it reached its limit of 100 processes and threads (--executor-processes)"},

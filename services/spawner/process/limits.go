@@ -6,7 +6,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/docker/go-units"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -95,7 +94,7 @@ func (l Limits) bound(spec backend.Spec) (bounds, error) {
 		return b, refused(p)
 	case q.CmpInt64(minMemory) < 0:
 		p.Message = fmt.Sprintf("a process needs more memory than %s", text)
-		p.Hint = fmt.Sprintf("set %s or more", units.BytesSize(minMemory))
+		p.Hint = fmt.Sprintf("set %s or more", binary(minMemory))
 		return b, refused(p)
 	}
 	b.Memory = q.Value()
@@ -104,6 +103,9 @@ func (l Limits) bound(spec backend.Spec) (bounds, error) {
 	}
 	return b, nil
 }
+
+// binary writes a number of bytes as progdefs do, such as "64Mi".
+func binary(bytes int64) string { return resource.NewQuantity(bytes, resource.BinarySI).String() }
 
 // use is what an executor uses of its limits.
 type use struct {
@@ -123,7 +125,7 @@ func (b bounds) exceeded(u use) string {
 }
 
 func (b bounds) noMemory() string {
-	return fmt.Sprintf("it used more memory than its limit of %s (%s)", units.BytesSize(float64(b.Memory)), b.MemoryFrom)
+	return fmt.Sprintf("it used more memory than its limit of %s (%s)", binary(b.Memory), b.MemoryFrom)
 }
 
 func (b bounds) noProcesses() string {

@@ -176,7 +176,7 @@ func TestExceeded(t *testing.T) {
 	b := bounds{Limits: Limits{Memory: 64 << 20, Processes: 100}, MemoryFrom: "resources.limits.memory"}
 	for want, u := range map[string]use{
 		"": {memory: 64 << 20, processes: 99},
-		"it used more memory than its limit of 64MiB (resources.limits.memory)":    {memory: 64<<20 + 1},
+		"it used more memory than its limit of 64Mi (resources.limits.memory)":     {memory: 64<<20 + 1},
 		"it reached its limit of 100 processes and threads (--executor-processes)": {processes: 100},
 	} {
 		if got := b.exceeded(u); got != want {
