@@ -100,6 +100,9 @@ func (a *app) tellUp(l *local.Local, data string) error {
 	if l.URL() != "nats://127.0.0.1:4222" {
 		try = "dagyo --server " + l.URL() + " run FLOW.json"
 	}
+	if missing := l.Isolation().Missing; missing != "" {
+		fmt.Fprintln(a.Err, "note:", missing)
+	}
 	_, err := fmt.Fprintf(a.Out, "dagyo is up at %s, data in %s; try `%s`, stop with Ctrl-C\n",
 		l.URL(), data, try)
 	return err
