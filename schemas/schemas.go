@@ -4,8 +4,8 @@ package schemas
 
 import "embed"
 
-// Files is this folder: <type>.json for each event, flow.json, progdef.json, job.json and
-// test.json for the documents, examples/<name>.json, wire/*.
+// Files is this folder: <type>.json for each event, flow.json, progdef.json, job.json, policy.json
+// and test.json for the documents, examples/<name>.json, wire/*.
 //
 //go:embed *.json examples wire
 var Files embed.FS

@@ -6,14 +6,19 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/egress"
 )
 
 // Limits of http_get.
@@ -38,7 +43,10 @@ func httpGet() executor.Program {
 	return executor.Program{
 		Ports: []executor.Port{urls, out},
 		Run: func(ctx context.Context, job *executor.Job) error {
-			f := newFetcher()
+			f, err := newFetcher(os.Getenv(contract.EnvHTTPGetAllow))
+			if err != nil {
+				return err
+			}
 			defer f.client.CloseIdleConnections()
 			// One slot for each request in flight, in the order of the URLs.
 			slots := make(chan chan valueOrError, httpAtOnce-1)
@@ -102,12 +110,31 @@ type fetcher struct {
 	pause  time.Duration
 }
 
-func newFetcher() *fetcher {
+// newFetcher returns a fetcher that connects to public addresses, and to those in the list, which is separated by commas.
+func newFetcher(allow string) (*fetcher, error) {
+	rules, err := egress.Parse(strings.FieldsFunc(allow, func(r rune) bool { return r == ',' }))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", contract.EnvHTTPGetAllow, err)
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = httpAtOnce
+	transport.DialContext = rules.DialContext(net.Dialer{Timeout: httpTimeout})
+	transport.Proxy = proxyOf(rules)
 	return &fetcher{
 		client: &http.Client{Transport: transport, Timeout: httpTimeout},
 		limit:  BodyLimit, tries: httpTries, pause: httpPause,
+	}, nil
+}
+
+// proxyOf returns the proxy of the environment. A proxy connects on behalf of http_get: it is checked like any other
+// host, and resolves names itself, so only addresses in URLs can be checked here.
+func proxyOf(rules egress.Rules) func(*http.Request) (*url.URL, error) {
+	return func(request *http.Request) (*url.URL, error) {
+		proxy, err := http.ProxyFromEnvironment(request)
+		if err == nil && proxy != nil {
+			err = rules.CheckLiteral(request.URL.Hostname())
+		}
+		return proxy, err
 	}
 }
 
@@ -156,6 +183,10 @@ func (f *fetcher) try(ctx context.Context, address string) ([]byte, *answerError
 	request.Header.Set("User-Agent", "dagyo-http_get")
 	answer, err := f.client.Do(request)
 	if err != nil {
+		var refused *egress.RefusedError
+		if errors.As(err, &refused) {
+			return nil, &answerError{err: refused}
+		}
 		return nil, &answerError{err: innermost(err), passing: true}
 	}
 	defer func() { _ = answer.Body.Close() }()

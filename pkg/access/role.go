@@ -102,7 +102,7 @@ func rightsOfPersons() []Right {
 			"change the catalogue",
 		},
 		{
-			Edges, readers, []string{"edges.*.*.frame.*.*", "edges.*.*.credit.*", "direct.*.*.*", "_INBOX.*.*.*.*.credit", "_INBOX.*.*.*.*.echo"},
+			Edges, readers, []string{"edges.*.*.frame.*.*", "edges.*.*.credit.*", "direct.*.*.*", "_INBOX.*.*.*.credit", "_INBOX.*.*.*.echo", "_INBOX.*.*.*.*.credit", "_INBOX.*.*.*.*.echo"},
 			[]string{"edges.*.*.credit.*", "direct.*.*.*"}, "write and read edges",
 		},
 	}...)

@@ -23,6 +23,16 @@ type Access struct {
 	Cert, Key string
 }
 
+// Secrets are the files that only their user may read.
+func (a Access) Secrets() (paths []string) {
+	for _, path := range []string{a.Creds, a.Key} {
+		if path != "" {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
 // AccessFromEnvironment reads the environment variables that name the files of an executor or of the command.
 func AccessFromEnvironment(lookup func(string) string) Access {
 	return Access{

@@ -72,18 +72,47 @@ func Ensure(
 ) error {
 	js := link.JS
 	for _, s := range append([]jetstream.StreamConfig{c.events(), c.jobs(), c.leases()}, further...) {
-		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
+		err := Insist(ctx, func(ctx context.Context) error { _, err := js.CreateOrUpdateStream(ctx, s); return err })
+		if err != nil {
 			return fmt.Errorf("create stream %s: %w", s.Name, err)
 		}
 	}
-	kv := c.progdefs()
-	if _, err := js.CreateOrUpdateKeyValue(ctx, kv); err != nil {
-		return fmt.Errorf("create bucket %s: %w", kv.Bucket, err)
+	if _, err := ensureBucket(ctx, js, c.progdefs()); err != nil {
+		return err
 	}
-	if _, err := link.Edges().JS.CreateOrUpdateObjectStore(ctx, c.data()); err != nil {
+	err := Insist(ctx, func(ctx context.Context) error {
+		_, err := link.Edges().JS.CreateOrUpdateObjectStore(ctx, c.data())
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("create bucket %s: %w", contract.BucketData, err)
 	}
 	return nil
+}
+
+// ensureBucket returns a bucket, and creates it if it does not exist.
+func ensureBucket(ctx context.Context, js jetstream.JetStream, c jetstream.KeyValueConfig) (kv jetstream.KeyValue, err error) {
+	err = Insist(ctx, func(ctx context.Context) (err error) { kv, err = js.CreateOrUpdateKeyValue(ctx, c); return err })
+	if err != nil {
+		return nil, fmt.Errorf("create bucket %s: %w", c.Bucket, err)
+	}
+	return kv, nil
+}
+
+// Insist sends a request to the JetStream API, and sends it again while there is no answer, until the context ends or,
+// without a deadline, for some seconds. A cluster does not answer each request: of several equal ones that create a
+// stream at once it answers one, and none that arrives while there is no leader.
+func Insist(ctx context.Context, request func(context.Context) error) error {
+	const first, longest = 500 * time.Millisecond, 4 * time.Second
+	_, limited := ctx.Deadline()
+	for patience := first; ; patience = min(2*patience, longest) {
+		try, cancel := context.WithTimeout(ctx, patience)
+		err := request(try)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || patience == longest && !limited {
+			return err
+		}
+	}
 }
 
 // data outlives the events that refer to it, which are stored later and kept equally long.

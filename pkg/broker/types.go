@@ -15,9 +15,9 @@ import (
 func Types(
 	ctx context.Context, js jetstream.JetStream, c Config,
 ) (map[string]contract.TypeEntry, error) {
-	kv, err := js.CreateOrUpdateKeyValue(ctx, c.types())
+	kv, err := ensureBucket(ctx, js, c.types())
 	if err != nil {
-		return nil, fmt.Errorf("create bucket %s: %w", contract.BucketTypes, err)
+		return nil, err
 	}
 	keys, err := kv.ListKeys(ctx)
 	if err != nil {

@@ -25,7 +25,7 @@ import (
 )
 
 // documents are the types that have a schema but are not events.
-func documents() []string { return []string{"flow", "progdef", "job", "test"} }
+func documents() []string { return []string{"flow", "progdef", "job", "test", "policy"} }
 
 func types() []string {
 	var out []string
@@ -164,7 +164,7 @@ func refs(schema any) []string {
 	return out
 }
 
-// TestExampleFiles checks that each event and the job have an example. Documents may have several, named after what
+// TestExampleFiles checks that each event, the job and the policy have an example. Documents may have several, named after what
 // they show.
 func TestExampleFiles(t *testing.T) {
 	var events []string
@@ -175,7 +175,7 @@ func TestExampleFiles(t *testing.T) {
 		}
 		events = append(events, name)
 	}
-	same(t, "examples", events, append(types(), "job"))
+	same(t, "examples", events, append(types(), "job", "policy"))
 }
 
 func TestStreamHoldsEveryEvent(t *testing.T) {

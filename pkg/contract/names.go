@@ -172,10 +172,13 @@ const (
 	EnvExecutor = "DAGYO_EXECUTOR" // the executor's id
 	EnvSlots    = "DAGYO_SLOTS"    // jobs to run at the same time
 	EnvGrace    = "DAGYO_GRACE"    // time from SIGTERM to giving up the running jobs
-	EnvCreds    = "DAGYO_CREDS"    // NATS credentials file
-	EnvTLSCA    = "DAGYO_TLS_CA"   // certificates of the authorities to trust for NATS
-	EnvTLSCert  = "DAGYO_TLS_CERT" // our own certificate
-	EnvTLSKey   = "DAGYO_TLS_KEY"  // its key
+	// EnvHTTPGetAllow lists the addresses, networks and hosts that the standard progdef http_get may access although
+	// they are not public, separated by commas.
+	EnvHTTPGetAllow = "DAGYO_HTTP_GET_ALLOW"
+	EnvCreds        = "DAGYO_CREDS"    // NATS credentials file
+	EnvTLSCA        = "DAGYO_TLS_CA"   // certificates of the authorities to trust for NATS
+	EnvTLSCert      = "DAGYO_TLS_CERT" // our own certificate
+	EnvTLSKey       = "DAGYO_TLS_KEY"  // its key
 )
 
 // Requests, which no stream stores.

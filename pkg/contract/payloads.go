@@ -111,20 +111,29 @@ type FlowQueued struct {
 	Behind []string `json:"behind,omitempty"`
 }
 
-// Kinds of capacity.
+// Kinds of capacity: that of executors, and the limits of each tenant and of each user.
 const (
-	WhatSlots     = "slots"
-	WhatExecutors = "executors"
+	WhatSlots           = "slots"
+	WhatExecutors       = "executors"
+	WhatTenantFlows     = "tenant-flows"
+	WhatTenantSlots     = "tenant-slots"
+	WhatTenantExecutors = "tenant-executors"
+	WhatUserFlows       = "user-flows"
+	WhatUserSlots       = "user-slots"
+	WhatUserExecutors   = "user-executors"
 )
 
 // A Shortage is capacity that a flow needs and does not have (yet).
 type Shortage struct {
 	Progdef  string `json:"progdef,omitempty"`
 	Revision string `json:"revision,omitempty"`
-	// What is WhatSlots (of the progdef's executors) or WhatExecutors (of the whole installation).
+	// What is WhatSlots (of the progdef's executors), WhatExecutors (of the whole installation), or a limit of the flow's
+	// tenant or user.
 	What   string `json:"what"`
 	Needed int    `json:"needed"`
 	Free   int    `json:"free"`
+	// Held is how many the flows of the tenant or user hold, of its limit.
+	Held int `json:"held,omitempty"`
 	// Kept is how many of the free ones are kept for a flow that has waited for longer.
 	Kept  int `json:"kept,omitempty"`
 	Limit int `json:"limit"`
@@ -134,13 +143,22 @@ type Shortage struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// String returns the shortage as "1 slot of greet (0 of 3 free; held by f, g)".
+// String returns the shortage as "1 slot of greet (0 of 3 free; held by f, g)", or as "2 slots within the user's limit
+// (3 of 4 held)".
 func (s Shortage) String() string {
-	what := document.Count(s.Needed, strings.TrimSuffix(s.What, "s"))
-	if s.Progdef != "" {
+	holder, unit, limited := strings.Cut(s.What, "-")
+	if !limited {
+		unit = s.What
+	}
+	what := document.Count(s.Needed, strings.TrimSuffix(unit, "s"))
+	how := fmt.Sprintf("%d of %d free", s.Free, s.Limit)
+	switch {
+	case limited:
+		what += " within the " + holder + "'s limit"
+		how = fmt.Sprintf("%d of %d held", s.Held, s.Limit)
+	case s.Progdef != "":
 		what += " of " + s.Progdef
 	}
-	how := fmt.Sprintf("%d of %d free", s.Free, s.Limit)
 	if s.Kept > 0 {
 		how += fmt.Sprintf(", %d kept for another flow", s.Kept)
 	}

@@ -116,7 +116,7 @@ func TestRecordsThatAreJSON(t *testing.T) {
 // Editors find a document's schema by the field $schema. Some begin files with a byte-order mark.
 func TestAdditionsOfEditorsAreAccepted(t *testing.T) {
 	for schema, fields := range map[string]string{
-		"flow": "", "progdef": `,"name":"p"`, "test": "", "type": `,"name":"t","description":"d"`,
+		"flow": "", "progdef": `,"name":"p"`, "test": "", "policy": "", "type": `,"name":"t","description":"d"`,
 	} {
 		raw := "\ufeff" + `{"$schema":"https://example.com/x.json"` + fields + `}`
 		if _, problems := Check(schema, []byte(raw), DefaultLimits()); problems != nil {
@@ -131,7 +131,7 @@ func TestAdditionsOfEditorsAreAccepted(t *testing.T) {
 
 // The schemas for editors stand alone.
 func TestSchemasForEditors(t *testing.T) {
-	for _, name := range []string{"flow", "progdef", "test", "type"} {
+	for _, name := range []string{"flow", "policy", "progdef", "test", "type"} {
 		text, err := Schema(name)
 		if err != nil {
 			t.Fatal(err)

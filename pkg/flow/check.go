@@ -22,6 +22,8 @@ type Known struct {
 	Progdefs Catalog
 	// Types maps typenames, by identifier, to a short description for messages.
 	Types map[string]string
+	// Refuses returns why the installation's policy refuses a progdef, with pointers into its document. It may be nil.
+	Refuses func(progdef.Document) problem.List
 }
 
 // Check is [Known.Check] for callers that know only the built-in types.
@@ -60,6 +62,9 @@ func (k Known) Check(
 type checker struct {
 	doc     fields
 	catalog Catalog
+	refuses func(progdef.Document) problem.List
+	// refusals are the results of refuses, by progdef.
+	refusals map[string]problem.List
 	// meanings are short descriptions of typenames.
 	meanings map[string]string
 	limits   Limits
@@ -97,7 +102,7 @@ func fieldsOf(doc map[string]any) (f fields) {
 
 func newChecker(k Known, limits Limits) *checker {
 	return &checker{
-		catalog: k.Progdefs, meanings: k.Types, limits: limits, hints: speller{left: maxComparisons},
+		catalog: k.Progdefs, refuses: k.Refuses, refusals: map[string]problem.List{}, meanings: k.Types, limits: limits, hints: speller{left: maxComparisons},
 		ports: map[string]*ports{}, pinned: map[string]progdef.Pinned{},
 		excused: map[claim]bool{}, types: newTyping(),
 	}

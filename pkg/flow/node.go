@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/dagyo/dagyo/pkg/document"
@@ -110,6 +111,7 @@ func (c *checker) readNode(name string, written any) *node {
 		n.types, _ = object["types"].(map[string]any)
 		if _, ok := used.(string); ok {
 			n.ports = c.progdefPorts(n)
+			c.admit(n)
 		}
 	}
 	return n
@@ -161,6 +163,23 @@ func (c *checker) progdefPorts(n *node) *ports {
 	p.sides[output].types[progdef.PanicPort] = newPortType(progdef.Typename{Name: progdef.PanicType}, nil)
 	c.ports[n.progdef], c.pinned[n.progdef] = p, pinned
 	return p
+}
+
+// admit reports why the policy refuses the node's progdef, which may have been published under another policy.
+func (c *checker) admit(n *node) {
+	pinned, known := c.pinned[n.progdef]
+	if !known || c.refuses == nil {
+		return
+	}
+	problems, checked := c.refusals[n.progdef]
+	if !checked {
+		problems = c.refuses(pinned.Document)
+		c.refusals[n.progdef] = problems
+	}
+	for _, p := range problems {
+		c.add(p.Code, []string{"nodes", n.name, "progdef"},
+			fmt.Sprintf("progdef %s cannot be used now: at %s: %s", n.progdef, p.Pointer, p.Message), p.Hint)
+	}
 }
 
 func (c *checker) unknownProgdef(n *node) {

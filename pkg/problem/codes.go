@@ -39,6 +39,7 @@ const (
 	BadScaling     Code = "bad-scaling"     // scaling numbers that contradict each other
 	BadResource    Code = "bad-resource"    // a resource quantity that cannot be read
 	BadEnvironment Code = "bad-environment" // a reserved or malformed environment variable
+	PolicyRefused  Code = "policy"          // refused by the installation's admission policy
 )
 
 // Problems of types that have variables.
@@ -55,6 +56,8 @@ const (
 const (
 	NeverFits       Code = "never-fits"       // needs more capacity than there will ever be
 	QueuedTooLong   Code = "queued-too-long"  // waited for capacity for longer than flows may
+	QueueFull       Code = "queue-full"       // too many flows wait for capacity
+	RateLimited     Code = "rate-limited"     // submitted more flows a second than a tenant or user may
 	BrokerBudget    Code = "broker-budget"    // the broker may not have room for another such flow
 	BrokerRefused   Code = "broker-refused"   // the broker refused a stream, a consumer or a message
 	StartRefused    Code = "start-refused"    // an executor cannot be started as the progdef asks

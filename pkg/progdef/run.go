@@ -16,6 +16,9 @@ import (
 // ReservedEnv is the prefix of the environment variables that Dagyo sets.
 const ReservedEnv = "DAGYO_"
 
+// quantityLength bounds a resource quantity, in bytes.
+const quantityLength = 32
+
 // quantityPattern is Kubernetes' grammar of a resource quantity, without a sign.
 var quantityPattern = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(
@@ -64,7 +67,7 @@ func (c *checker) byDefault(section, field string) string {
 
 func (c *checker) environment() {
 	for _, name := range slices.Sorted(maps.Keys(c.object("env"))) {
-		if message := badVariable(name); message != "" {
+		if message := BadVariable(name); message != "" {
 			c.report.Add(problem.BadEnvironment, message, "", "env", name)
 		}
 	}
@@ -83,8 +86,9 @@ func (c *checker) sources() {
 	}
 }
 
-// badVariable explains what is wrong with the name of an environment variable, or returns "".
-func badVariable(name string) string {
+// BadVariable explains what is wrong with the name of an environment variable that a user or operator sets, or returns
+// "".
+func BadVariable(name string) string {
 	if strings.HasPrefix(name, ReservedEnv) {
 		return document.Quote(name) + " begins with " + ReservedEnv +
 			", which is reserved for variables that Dagyo sets"
@@ -107,7 +111,7 @@ func (c *checker) quantities(section string) {
 	object, _ := c.object("resources")[section].(map[string]any)
 	for _, resource := range slices.Sorted(maps.Keys(object)) {
 		q, ok := object[resource].(string)
-		if ok && (len(q) > 32 || !quantityPattern().MatchString(q)) {
+		if ok && (len(q) > quantityLength || !quantityPattern().MatchString(q)) {
 			c.report.Add(problem.BadResource, document.Quote(q)+` is not a quantity such as "100m", `+
 				`"64Mi" or "1.5"`, "", "resources", section, resource)
 		}

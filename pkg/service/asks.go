@@ -24,8 +24,18 @@ var Commit string
 // MetadataHost is the metadata key of the name of the host that a service runs on.
 const MetadataHost = "host"
 
-// An Ask answers one kind of request from the state. It must not change the state. If it needs I/O, it returns a Later.
+// An Ask answers one kind of request from the state. It must not change the state. If it needs I/O, it returns a Later; if
+// the state is about to change, an After.
 type Ask[S any] func(S, []byte) (any, error)
+
+// An After is an answer from a later state: of Ask, once Ready reports true, or after afterWait.
+type After[S any] struct {
+	Ready func(S) bool
+	Ask   Ask[S]
+}
+
+// afterWait bounds the wait for the state of an After.
+const afterWait = time.Second
 
 // A Later is an answer that needs I/O; it is called without the lock on the state.
 type Later func(context.Context) (any, error)
@@ -67,6 +77,10 @@ func (r *Runtime[S]) handler(ctx context.Context, ask Ask[S]) micro.HandlerFunc 
 		var answer any
 		var err error
 		r.Read(func(s S) { answer, err = ask(s, req.Data()) })
+		if after, ok := answer.(After[S]); ok {
+			r.await(ctx, after.Ready)
+			r.Read(func(s S) { answer, err = after.Ask(s, req.Data()) })
+		}
 		if later, ok := answer.(Later); ok && err == nil {
 			answer, err = later(ctx)
 		}
@@ -85,6 +99,25 @@ func (r *Runtime[S]) handler(ctx context.Context, ask Ask[S]) micro.HandlerFunc 
 			_ = req.Error(code, err.Error(), nil, at)
 		default:
 			_ = req.Respond(body, at)
+		}
+	}
+}
+
+// await returns when the state is ready, or after afterWait.
+func (r *Runtime[S]) await(ctx context.Context, ready func(S) bool) {
+	ctx, cancel := context.WithTimeout(ctx, afterWait)
+	defer cancel()
+	for {
+		r.mu.Lock()
+		done, changed := ready(r.core.State), r.watch()
+		r.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -78,6 +79,7 @@ func (r *Runtime[S]) carryOut(t *term, task *core.Task) {
 		Perform: func(ctx context.Context, e contract.Event) (contract.Event, error) {
 			return r.service.Perform(ctx, r, e)
 		},
+		Each: atOnce,
 		LastOf: func(aggregate string) (seq uint64) {
 			r.view(func(c *core.Core[S]) { seq = c.LastOf(aggregate) })
 			return seq
@@ -88,6 +90,15 @@ func (r *Runtime[S]) carryOut(t *term, task *core.Task) {
 	}
 	result.Err = passing(result.Err, r.link.IsConnected())
 	r.step(func(c *core.Core[S]) { c.Finish(result) })
+}
+
+// atOnce calls do for 0 to n-1 at the same time.
+func atOnce(n int, do func(i int)) {
+	var calls sync.WaitGroup
+	for i := range n {
+		calls.Go(func() { do(i) })
+	}
+	calls.Wait()
 }
 
 // passing marks errors that the effect did not cause: the connection was lost, the broker is full, or the lease had

@@ -51,10 +51,7 @@ type term struct {
 }
 
 func (r *Runtime[S]) run(ctx context.Context) error {
-	if err := r.ensure(ctx); err != nil {
-		return err
-	}
-	if err := r.restore(ctx); err != nil {
+	if err := r.prepare(ctx); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -75,12 +72,16 @@ func (r *Runtime[S]) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// ensure creates the shared streams. It waits for a broker that is not ready, such as a cluster without a leader.
-func (r *Runtime[S]) ensure(ctx context.Context) error {
+// prepare creates the shared streams, and restores the state. It waits for a broker that is not ready, such as a cluster
+// without a leader.
+func (r *Runtime[S]) prepare(ctx context.Context) error {
 	c := r.config
 	for {
 		err := broker.Ensure(ctx, r.link, c.Broker, history.StreamConfig(c.Broker.Replicas, c.History),
 			snapshot.StreamConfig(c.Broker.Replicas))
+		if err == nil {
+			err = r.restore(ctx)
+		}
 		if err == nil || !broker.Transient(err) || ctx.Err() != nil {
 			return err
 		}

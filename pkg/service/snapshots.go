@@ -18,7 +18,7 @@ func (r *Runtime[S]) writeSnapshots(ctx context.Context, lease *broker.Lease) {
 	snapshot.Writer{
 		Store: snapshot.Store{JS: r.link.JS}, Service: r.service.Name, Bounds: r.config.Broker, Held: lease.Held,
 		Folded:  func() (uint64, int64) { return r.folded(), r.bytes.Load() },
-		Capture: r.capture,
+		Capture: func() (snapshot.Description, []byte, error) { return r.capture(ctx) },
 		Written: func(err error) {
 			if err == nil {
 				r.snapshots.Add(1)
@@ -29,18 +29,35 @@ func (r *Runtime[S]) writeSnapshots(ctx context.Context, lease *broker.Lease) {
 	}.Run(ctx, r.restored)
 }
 
-// capture encodes the state. It blocks folding meanwhile.
-func (r *Runtime[S]) capture() (d snapshot.Description, body []byte, err error) {
-	d = r.description()
-	r.view(func(c *core.Core[S]) {
-		began := time.Now()
-		d.Place, d.Needs = c.Last, c.Needs()
-		if body, err = c.Encode(); err != nil {
-			err = fmt.Errorf("encode the state: %w", err)
-		}
-		r.encoding.Add(time.Since(began).Microseconds())
-	})
+const (
+	// encodeStep is about how many bytes of a snapshot are encoded before the fold may go on, encodePause is how long.
+	encodeStep  = 32 << 10
+	encodePause = 500 * time.Microsecond
+)
+
+// capture encodes the state. Folding goes on between its steps, unless the context has ended.
+func (r *Runtime[S]) capture(ctx context.Context) (snapshot.Description, []byte, error) {
+	d := r.description()
+	var image *core.Image
+	r.encode(func(c *core.Core[S]) bool { image = c.Capture(); return false })
+	for !r.encode(func(c *core.Core[S]) bool { return c.Encode(encodeStep) }) {
+		sleep(ctx, encodePause, nil)
+	}
+	d.Place, d.Needs = image.Place, image.Needs
+	body, err := image.Bytes()
+	if err != nil {
+		err = fmt.Errorf("encode the state: %w", err)
+	}
 	return d, body, err
+}
+
+// encode calls f, which encodes a part of the state, and blocks folding meanwhile.
+func (r *Runtime[S]) encode(f func(*core.Core[S]) bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	began := time.Now()
+	defer func() { r.encoding.Add(time.Since(began).Microseconds()) }()
+	return f(r.core)
 }
 
 // description returns the part of the description that all snapshots of this service share.
@@ -54,6 +71,7 @@ func (r *Runtime[S]) description() snapshot.Description {
 func (r *Runtime[S]) restore(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, restoreWait)
 	defer cancel()
+	r.restored = snapshot.Description{}
 	if err := r.reset(ctx); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func TestClientsAreInSnapshots(t *testing.T) {
 	for _, line := range []string{"client f c1", "validated f", "planned f a:source", "tick 50s"} {
 		before.do(line)
 	}
-	raw, err := encode(before.s)
+	raw, err := snapshots().Encode(before.s)
 	if err != nil {
 		t.Fatal(err)
 	}

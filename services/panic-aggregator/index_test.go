@@ -174,7 +174,7 @@ func (h *histories) verdict(t *rapid.T) {
 }
 
 func (h *histories) snapshot(*rapid.T) {
-	raw, err := encode(h.s)
+	raw, err := snapshots().Encode(h.s)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func (h *histories) snapshot(*rapid.T) {
 	if err := decode(s, raw); err != nil {
 		h.Fatal(err)
 	}
-	again, err := encode(s)
+	again, err := snapshots().Encode(s)
 	if err != nil || string(again) != string(raw) {
 		h.Fatalf("the snapshot changes: %v\n%s\n%s", err, raw, again)
 	}

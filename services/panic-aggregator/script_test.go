@@ -140,7 +140,7 @@ func (m *machine) do(line string) string {
 		}
 		return strings.Join(out, " ")
 	case "reload": // a new process starts from a snapshot
-		raw, err := encode(m.s)
+		raw, err := snapshots().Encode(m.s)
 		if err != nil {
 			m.t.Fatal(err)
 		}
@@ -307,7 +307,7 @@ func TestFailedStartsAreForgotten(t *testing.T) {
 	} {
 		m.do(line)
 	}
-	raw, err := encode(m.s)
+	raw, err := snapshots().Encode(m.s)
 	if err != nil {
 		t.Fatal(err)
 	}

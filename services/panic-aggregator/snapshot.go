@@ -15,8 +15,8 @@ const snapshotVersion = 1
 
 // An image is the stored form of the state.
 type image struct {
-	Runs         map[string]*run                 `json:"runs"`
-	Shown        map[string]*contract.FlowStatus `json:"shown"`
+	Runs         map[string]*run                 `json:"runs,omitempty"`
+	Shown        map[string]*contract.FlowStatus `json:"shown,omitempty"`
 	Submitted    map[string]submission           `json:"submitted"`
 	Ended        []record                        `json:"ended"`
 	Upto         uint64                          `json:"upto"`
@@ -29,18 +29,19 @@ type image struct {
 }
 
 func snapshots() core.Snapshot[*State] {
-	return core.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
+	return core.Snapshot[*State]{
+		Version: snapshotVersion, Rest: rest, Flows: storedFlows, Flow: storedFlow, Decode: decode,
+	}
 }
 
-func encode(s *State) ([]byte, error) {
+func rest(s *State) any {
 	i := image{
-		Runs: s.runs, Shown: make(map[string]*contract.FlowStatus, len(s.shown)), Submitted: s.submitted.of,
-		Ended: s.past.Ended, Upto: s.past.Upto,
-		Unanswerable: s.unanswerable.of, Executors: s.executors, FailedStarts: s.failedStarts(),
+		Submitted: maps.Clone(s.submitted.of), Ended: slices.Clone(s.past.Ended), Upto: s.past.Upto,
+		Unanswerable: maps.Clone(s.unanswerable.of), Executors: make(map[string]*executor, len(s.executors)),
+		FailedStarts: s.failedStarts(),
 	}
-	for flow, x := range s.shown {
-		status := x.full(nil)
-		i.Shown[flow] = &status
+	for id, x := range s.executors {
+		i.Executors[id] = new(*x)
 	}
 	for _, c := range s.cancels.all() {
 		i.Cancels = append(i.Cancels, c)
@@ -48,7 +49,29 @@ func encode(s *State) ([]byte, error) {
 	for _, id := range s.exits.order {
 		i.Exits = append(i.Exits, s.exits.known[id])
 	}
-	return json.Marshal(i)
+	return i
+}
+
+// storedFlows returns the flows that are not cleaned up or have no verdict.
+func storedFlows(s *State) []string {
+	flows := slices.Collect(maps.Keys(s.shown))
+	for flow := range s.runs {
+		if s.shown[flow] == nil { // a foreign event has claimed that it is cleaned up
+			flows = append(flows, flow)
+		}
+	}
+	return flows
+}
+
+func storedFlow(s *State, flow string) map[string]any {
+	out := make(map[string]any)
+	if r := s.runs[flow]; r != nil {
+		out["runs"] = r
+	}
+	if x := s.shown[flow]; x != nil {
+		out["shown"] = x.full(nil)
+	}
+	return out
 }
 
 func decode(s *State, raw []byte) error {

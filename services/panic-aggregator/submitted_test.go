@@ -33,7 +33,7 @@ func TestUnansweredSubmissionsAreBounded(t *testing.T) {
 	if len(b.of) != mostSubmissions || len(b.flows) != mostSubmissions || len(b.order) > mostSubmissions || waits("slow") {
 		t.Errorf("%d, %d and %d submissions are known", len(b.of), len(b.flows), len(b.order))
 	}
-	raw, err := encode(s)
+	raw, err := snapshots().Encode(s)
 	if err != nil {
 		t.Fatal(err)
 	}

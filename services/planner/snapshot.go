@@ -2,6 +2,8 @@ package planner
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
@@ -11,15 +13,19 @@ const snapshotVersion = 1
 
 // An image is the stored form of the state.
 type image struct {
-	Runs      map[string]*run   `json:"runs"`
+	Runs      map[string]*run   `json:"runs,omitempty"`
 	Executors map[string]string `json:"executors"`
 }
 
 func snapshots() core.Snapshot[*State] {
-	return core.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
+	return core.Snapshot[*State]{
+		Version: snapshotVersion,
+		Rest:    func(s *State) any { return image{Executors: maps.Clone(s.executors)} },
+		Flows:   func(s *State) []string { return slices.Collect(maps.Keys(s.runs)) },
+		Flow:    func(s *State, flow string) map[string]any { return map[string]any{"runs": s.runs[flow]} },
+		Decode:  decode,
+	}
 }
-
-func encode(s *State) ([]byte, error) { return json.Marshal(image{s.runs, s.executors}) }
 
 func decode(s *State, raw []byte) error {
 	i := image{s.runs, s.executors}

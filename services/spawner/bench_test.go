@@ -6,16 +6,17 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/spawner/admission"
 )
 
 // A crowd is 20,000 running flows of 3 jobs, 10 on each executor, and 10,000 flows that wait for one of 50 progdefs
 // with one slot, each in one of 1,000 ways.
-func crowd(b *testing.B) (*State, time.Time) {
+func crowd(b *testing.B, quota admission.Quota) (*State, time.Time) {
 	b.Helper()
 	const live, queued, progdefs = 20_000, 10_000, 50
 	now := time.Unix(1_000_000, 0).UTC()
 	l := DefaultLimits()
-	l.Executors, l.Queue = 10_000, 20_000
+	l.Executors, l.Queue, l.Tenant, l.User = 10_000, 20_000, quota, quota
 	s := NewState(l, nil)
 	seq := uint64(0)
 	fold := func(e contract.Event) {
@@ -59,8 +60,15 @@ func crowd(b *testing.B) (*State, time.Time) {
 }
 
 // Each event costs the same however many flows run and wait: the cost of folding it and of deciding all that it touches.
-func BenchmarkEvents(b *testing.B) {
-	s, now := crowd(b)
+func BenchmarkEvents(b *testing.B) { benchmarkEvents(b, admission.Quota{}) }
+
+// As BenchmarkEvents, with quotas that are not reached.
+func BenchmarkEventsWithQuotas(b *testing.B) {
+	benchmarkEvents(b, admission.Quota{Flows: 100_000, Slots: 100_000, Executors: 100_000, Waiting: 100_000})
+}
+
+func benchmarkEvents(b *testing.B, quota admission.Quota) {
+	s, now := crowd(b, quota)
 	seq := uint64(1_000_000)
 	n := 0
 	each := func(name string, events func(i int) []contract.Event) {

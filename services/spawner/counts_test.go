@@ -11,12 +11,21 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/spawner/admission"
 )
 
 // Whatever is folded and in flight, the counts are those of what is there, and a restored snapshot decides the same.
 func TestCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := &randomHistory{t: t, s: NewState(Limits{Executors: 5, Queue: 3, QueueTime: 20 * time.Second, ReserveAfter: 10 * time.Second, Linger: 5 * time.Second}, nil)}
+		l := Limits{Executors: 5, Queue: 3, QueueTime: 20 * time.Second, ReserveAfter: 10 * time.Second, Linger: 5 * time.Second}
+		quota := func(most int) admission.Quota {
+			n := rapid.IntRange(0, most)
+			return admission.Quota{Flows: n.Draw(t, "flows"), Waiting: n.Draw(t, "waiting"), Slots: n.Draw(t, "slots"), Executors: n.Draw(t, "executors")}
+		}
+		if rapid.Bool().Draw(t, "quotas") {
+			l.Tenant, l.User = quota(5), quota(3)
+		}
+		h := &randomHistory{t: t, s: NewState(l, nil)}
 		h.now = time.Unix(1_000_000, 0).UTC()
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			h.step()
@@ -57,7 +66,8 @@ func (h *randomHistory) step() {
 	case 0, 1:
 		h.flows++
 		id := fmt.Sprintf("f%d", h.flows)
-		h.fold(contract.Event{Type: contract.TypeFlowValidated, Subject: id})
+		by := rapid.SampledFrom([]string{"", "anna", "bert"}).Draw(h.t, "by")
+		h.fold(contract.Event{Type: contract.TypeFlowValidated, Subject: id, Data: &contract.FlowValidated{Owner: by}})
 		h.fold(contract.Event{Type: contract.TypeFlowPlanned, Subject: id, Data: planned(id, []string{
 			fmt.Sprintf("%s@%s*%d", progdef, revision, rapid.IntRange(1, 2).Draw(h.t, "jobs")), "slots=2", "max=2",
 			fmt.Sprintf("priority=%d", rapid.SampledFrom([]int{math.MinInt, 0, 0, math.MaxInt}).Draw(h.t, "priority"))})})
@@ -203,7 +213,7 @@ func (h *randomHistory) compare() {
 
 // restore compares the decisions of a restored state.
 func (h *randomHistory) restore() {
-	raw, err := encode(h.s)
+	raw, err := snapshots().Encode(h.s)
 	if err != nil {
 		h.t.Fatal(err)
 	}

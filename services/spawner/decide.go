@@ -335,17 +335,13 @@ func (p *plan) waits(id string) {
 		p.reject(id, problems)
 		return
 	}
-	isNew, fits := r.Told.At.IsZero(), p.s.room().Fits(f.Needs)
-	switch soon := f.Since.Add(queuedPause); {
-	case isNew && fits && p.now.Before(soon):
+	isNew, fits := r.Told.At.IsZero(), p.s.room().Fits(f.Needs) && f.WithinQuotas()
+	if soon := f.Since.Add(queuedPause); isNew && fits && p.now.Before(soon) {
 		p.again(soon) // most likely it is granted before
 		return
-	case isNew && !fits && p.s.queue.Waiting() > p.s.limits.Queue:
-		p.reject(id, problem.List{{
-			Code:    problem.TooMany,
-			Message: fmt.Sprintf("the queue for capacity is full: %s may wait", document.Count(p.s.limits.Queue, "flow")),
-			Hint:    "submit the flow again when other flows have ended",
-		}})
+	}
+	if full := p.s.full(f); isNew && !fits && len(full) > 0 {
+		p.reject(id, full)
 		return
 	}
 	if v := p.look(); !v.overdue(f) && isNew {
@@ -381,7 +377,24 @@ func (p *plan) reject(id string, problems problem.List) {
 	})
 }
 
-// never returns the capacity that the flow lacks even on an idle installation.
+// full returns the limits on waiting flows that those that arrived before a flow fill.
+func (s *State) full(f *admission.Flow) (out problem.List) {
+	add := func(message string) {
+		out = append(out, problem.Problem{
+			Code: problem.QueueFull, Message: message, Hint: "submit the flow again when other flows have ended",
+		})
+	}
+	if s.queue.Before(f) >= s.limits.Queue {
+		add(fmt.Sprintf("the queue for capacity is full: %s may wait", document.Count(s.limits.Queue, "flow")))
+	}
+	for _, l := range f.Crowds() {
+		add(fmt.Sprintf("the %s has %s waiting for capacity; the limit of each %s is %d",
+			l.Of, document.Count(l.Held, "flow"), l.Of, l.Limit))
+	}
+	return out
+}
+
+// never returns the capacity that the flow lacks even on an idle installation, and the limits that it exceeds by itself.
 func (s *State) never(f *admission.Flow) problem.List {
 	var out problem.List
 	total := 0
@@ -405,6 +418,14 @@ func (s *State) never(f *admission.Flow) problem.List {
 			Message: fmt.Sprintf("the flow needs %d executors at the same time; the limit of this installation is %d",
 				total, s.limits.Executors),
 			Hint: "raise the spawner's limit on executors or the progdefs' jobsPerExecutor, or split the flow",
+		})
+	}
+	for _, l := range f.Exceeds() {
+		out = append(out, problem.Problem{
+			Code: problem.NeverFits, Pointer: "/nodes",
+			Message: fmt.Sprintf("the flow needs %s at the same time; the limit of each %s is %d",
+				document.Count(l.Needed, strings.TrimSuffix(l.What, "s")), l.Of, l.Limit),
+			Hint: fmt.Sprintf("raise the spawner's --%s-%s, or split the flow", l.Of, l.What),
 		})
 	}
 	return out

@@ -40,7 +40,8 @@ func evolve(s *State, e contract.Event) []string {
 	}
 	switch d := e.Data.(type) {
 	case *contract.ProgdefApplied:
-		s.makeCurrent(d.Name, progdef.Pinned{Revision: d.Revision, Document: d.Document})
+		r := s.makeCurrent(d.Name, progdef.Pinned{Revision: d.Revision, Document: d.Document})
+		r.forgive() // who applies it may have mended what its executors failed of
 		return s.revisionKeys(d.Name)
 	case *contract.ProgdefRemoved:
 		keys := s.revisionKeys(d.Name)
@@ -83,7 +84,8 @@ func (s *State) other(e contract.Event) []string {
 	switch e.Type {
 	case contract.TypeFlowValidated:
 		if s.runs[e.Subject] == nil {
-			s.valid[e.Subject] = struct{}{}
+			d, _ := e.Data.(*contract.FlowValidated)
+			s.valid[e.Subject] = submitter(d)
 		}
 	case contract.TypeFlowCleaned:
 		delete(s.valid, e.Subject)
@@ -97,6 +99,14 @@ func (s *State) other(e contract.Event) []string {
 		s.checked, s.check = e.Time, e.With.(check)
 	}
 	return nil
+}
+
+// submitter returns the user who submitted a flow, "" if it is not known.
+func submitter(d *contract.FlowValidated) string {
+	if d == nil {
+		return ""
+	}
+	return d.Owner
 }
 
 // revisionKeys returns the keys to decide when the catalogue names another revision of a progdef or another scaling, or
@@ -136,13 +146,14 @@ func (s *State) running(waiting map[string]string) []string {
 
 func (s *State) enqueue(e contract.Event, d *contract.FlowPlanned) []string {
 	flow := e.Subject
-	if _, valid := s.valid[flow]; !valid {
+	user, valid := s.valid[flow]
+	if !valid {
 		return nil // it is planned or has ended already, or was never valid
 	}
 	delete(s.valid, flow)
 	r := &run{
 		Trace: e.TraceParent, Jobs: d.Jobs, State: make(map[string]*job, len(d.Jobs)),
-		Priority: d.Priority, Arrived: e.Seq, Since: e.Time,
+		Owner: admission.Owner{User: user}, Priority: d.Priority, Arrived: e.Seq, Since: e.Time,
 	}
 	for name, p := range d.Progdefs {
 		s.revision(name, p)
@@ -268,6 +279,9 @@ func (s *State) end(flow string, now time.Time) []string {
 	s.queue.Remove(flow)
 	s.settleAll(f)
 	delete(s.stalled, flow)
+	if r.live() {
+		s.queue.Live(r.Owner, -1, r.Got)
+	}
 	r.Ended, r.Jobs = now, nil
 	keys := slices.Clone(capacityKeys)
 	tend := make(map[string]bool)

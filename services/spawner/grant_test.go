@@ -68,3 +68,42 @@ func TestFailedEffectsAreDecidedAgain(t *testing.T) {
 		t.Errorf("%v are due when the flow was not spawned", keys)
 	}
 }
+
+// Of flows that arrive together, those are rejected that arrived when the queue was full, and no others.
+func TestFullQueuesKeepTheFirst(t *testing.T) {
+	for _, set := range []func(*Limits){
+		func(l *Limits) { l.Queue = 3 }, func(l *Limits) { l.Tenant.Waiting = 3 }, func(l *Limits) { l.User.Waiting = 3 },
+	} {
+		now := time.Unix(1_000_000, 0)
+		l := DefaultLimits()
+		set(&l)
+		s := NewState(l, nil)
+		s.limits.Executors = 1
+		plan := func(seq uint64, id string) {
+			for _, e := range []contract.Event{
+				{Type: contract.TypeFlowValidated, Subject: id},
+				{Type: contract.TypeFlowPlanned, Subject: id, Data: planned(id, []string{"a@r1*1", "max=1"})},
+			} {
+				e.Seq, e.Time = seq, now
+				Evolve(s, e)
+			}
+		}
+		plan(1, "first")
+		Evolve(s, contract.Event{Type: contract.TypeFlowSpawned, Subject: "first", Time: now, Data: &contract.FlowSpawned{}})
+		var rejected []string
+		for i := range 6 {
+			plan(uint64(i+2), string(rune('a'+i)))
+		}
+		for _, f := range s.queue.Flows() {
+			effects, _ := Decide(s, keyFlow+f.ID, now)
+			for _, e := range effects {
+				if e.Type == contract.TypeFlowRejected {
+					rejected = append(rejected, e.Subject)
+				}
+			}
+		}
+		if !slices.Equal(rejected, []string{"d", "e", "f"}) {
+			t.Errorf("%+v: rejected %v, want d, e, f", l, rejected)
+		}
+	}
+}

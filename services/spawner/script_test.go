@@ -15,6 +15,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/script"
+	"github.com/dagyo/dagyo/services/spawner/admission"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
@@ -57,7 +58,7 @@ func (m *machine) longestFirst() []string {
 
 func (m *machine) carryOut(f []string) string {
 	switch f[0] {
-	case "limit": // limit executors=4 queue=2 time=1m
+	case "limit": // limit executors=4 queue=2 time=1m tenant-slots=3 user-waiting=2
 		for _, a := range f[1:] {
 			name, v, _ := strings.Cut(a, "=")
 			n, _ := strconv.Atoi(v)
@@ -66,8 +67,10 @@ func (m *machine) carryOut(f []string) string {
 				m.s.limits.Queue = n
 			case "time":
 				m.s.limits.QueueTime, _ = time.ParseDuration(v)
-			default:
+			case "executors":
 				m.s.limits.Executors = n
+			default:
+				m.quota(name, n)
 			}
 		}
 		return ""
@@ -76,8 +79,8 @@ func (m *machine) carryOut(f []string) string {
 		return m.event(contract.TypeProgdefApplied, name, &contract.ProgdefApplied{Name: name, Revision: p.Revision, Document: p.Document})
 	case "removed":
 		return m.event(contract.TypeProgdefRemoved, f[1], &contract.ProgdefRemoved{Name: f[1]})
-	case "planned": // planned f greet@r1*2 slots=1 max=1 priority=5
-		m.event(contract.TypeFlowValidated, f[1], nil)
+	case "planned": // planned f greet@r1*2 slots=1 max=1 priority=5 by=anna
+		m.event(contract.TypeFlowValidated, f[1], &contract.FlowValidated{Owner: option(f, "by")})
 		return m.event(contract.TypeFlowPlanned, f[1], planned(f[1], f[2:]))
 	case "again": // a second flow.planned
 		return m.event(contract.TypeFlowPlanned, f[1], planned(f[1], f[2:]))
@@ -123,6 +126,19 @@ func (m *machine) carryOut(f []string) string {
 	return ""
 }
 
+// quota sets a quota, before the first flow.
+func (m *machine) quota(name string, n int) {
+	q := &m.s.limits.Tenant
+	of, what, _ := strings.Cut(name, "-")
+	if of == admission.OfUser {
+		q = &m.s.limits.User
+	}
+	*map[string]*int{
+		admission.OfFlows: &q.Flows, admission.OfWaiting: &q.Waiting, admission.OfSlots: &q.Slots,
+		admission.OfExecutors: &q.Executors,
+	}[what] = n
+}
+
 // stalls is what flows are told of executors that run but for a reason.
 func (m *machine) stalls(args []string) string {
 	var running []backend.Status
@@ -166,6 +182,16 @@ func pinned(ref string, args []string) (string, progdef.Pinned) {
 	return name, p
 }
 
+// option returns the value of an option, "" if it is not given.
+func option(args []string, name string) string {
+	for _, a := range args {
+		if v, ok := strings.CutPrefix(a, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
 func planned(flow string, args []string) *contract.FlowPlanned {
 	d := &contract.FlowPlanned{Progdefs: map[string]progdef.Pinned{}}
 	var options []string
@@ -174,11 +200,7 @@ func planned(flow string, args []string) *contract.FlowPlanned {
 			options = append(options, a)
 		}
 	}
-	for _, a := range options {
-		if v, ok := strings.CutPrefix(a, "priority="); ok {
-			d.Priority, _ = strconv.Atoi(v)
-		}
-	}
+	d.Priority, _ = strconv.Atoi(option(args, "priority"))
 	for _, a := range args {
 		ref, times, ok := strings.Cut(a, "*")
 		if !ok {

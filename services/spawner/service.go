@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/policy"
+	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/service/core"
@@ -34,6 +38,8 @@ type Config struct {
 	Access broker.Access
 	// Issue returns the content of a credentials file for an executor. If it is nil, all executors use Access.
 	Issue func(executor, mailbox string) ([]byte, error)
+	// Policy is the installation's admission policy; nil for none.
+	Policy *policy.Current
 	// ReconcileEvery is the interval between two comparisons of EVENTS with the running executors of the backend.
 	ReconcileEvery time.Duration
 }
@@ -128,17 +134,10 @@ func (w *wiring) perform(
 // start starts an executor. An executor that can never start as its progdef requires counts as started and exited at
 // once, so that the verdict of its flow contains the reason.
 func (w *wiring) start(ctx context.Context, d *contract.ExecutorStarted, p progdef.Pinned) error {
-	var credentials []byte
-	if w.config.Issue != nil {
-		var err error
-		if credentials, err = w.config.Issue(d.Executor, contract.MailboxConsumer(d.Progdef, d.Revision)); err != nil {
-			return fmt.Errorf("issue the credentials of executor %s: %w", d.Executor, err)
-		}
+	spec, err := w.admit(d, p)
+	if err == nil {
+		err = w.backend.Start(ctx, spec)
 	}
-	err := w.backend.Start(ctx, backend.Spec{
-		Executor: d.Executor, Progdef: d.Progdef, Revision: d.Revision,
-		Document: p.Document, Env: w.environment(d, p), Credentials: credentials,
-	})
 	var never *backend.StartError
 	if !errors.As(err, &never) {
 		return err
@@ -154,6 +153,32 @@ func (w *wiring) start(ctx context.Context, d *contract.ExecutorStarted, p progd
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// admit returns the executor to start, with the operator's variables. If the policy refuses its progdef, which may have
+// been published under another policy, the error is a *backend.StartError.
+func (w *wiring) admit(d *contract.ExecutorStarted, p progdef.Pinned) (backend.Spec, error) {
+	spec := backend.Spec{Executor: d.Executor, Progdef: d.Progdef, Revision: d.Revision, Document: p.Document}
+	rules := w.config.Policy.Get()
+	if problems := rules.Refuses(p.Document); len(problems) > 0 {
+		return spec, &backend.StartError{Problem: problems[0]}
+	}
+	vars, from, err := rules.Variables(p.Document, os.ReadFile)
+	if err != nil {
+		return spec, &backend.StartError{Problem: problem.Problem{
+			Code: problem.StartRefused, Message: "cannot read the operator's variables: " + err.Error(),
+			Hint: "the operator must correct environment.files in the policy",
+		}}
+	}
+	spec.Document.EnvFrom = slices.Concat(p.Document.EnvFrom, from)
+	maps.Copy(vars, w.environment(d, p))
+	spec.Env = vars
+	if w.config.Issue != nil {
+		if spec.Credentials, err = w.config.Issue(d.Executor, contract.MailboxConsumer(d.Progdef, d.Revision)); err != nil {
+			return spec, fmt.Errorf("issue the credentials of executor %s: %w", d.Executor, err)
+		}
+	}
+	return spec, nil
 }
 
 func (w *wiring) environment(d *contract.ExecutorStarted, p progdef.Pinned) map[string]string {

@@ -13,28 +13,43 @@ import (
 // snapshotVersion changes with the form of image.
 const snapshotVersion = 1
 
-// An image is the state as it is stored. Which revisions are current is the catalogue's to say, and counts are
-// made anew.
+// An image is the state as it is stored. Counts are made anew.
 type image struct {
+	// Current are the mailboxes of the catalogue's revisions. It is nil if the previous version has stored it: then the
+	// bucket has them.
+	Current   []string             `json:"current"`
 	Revisions map[string]*revision `json:"revisions"`
 	Executors map[string]*executor `json:"executors"`
-	Runs      map[string]*run      `json:"runs"`
+	Runs      map[string]*run      `json:"runs,omitempty"`
 	// Queue is the waiting flows by priority and arrival, Passed when they were passed by later ones.
 	Queue  []string             `json:"queue"`
 	Passed map[string]time.Time `json:"passed,omitempty"`
 	Valid  []string             `json:"valid"`
-	Gone   []string             `json:"gone"`
-	Seq    uint64               `json:"seq"`
+	// By is the users who submitted the valid flows, where they are known.
+	By   map[string]string `json:"by,omitempty"`
+	Gone []string          `json:"gone"`
+	Seq  uint64            `json:"seq"`
 }
 
 func snapshots() core.Snapshot[*State] {
-	return core.Snapshot[*State]{Version: snapshotVersion, Encode: encode, Decode: decode}
+	return core.Snapshot[*State]{
+		Version: snapshotVersion,
+		Rest:    rest,
+		Flows:   func(s *State) []string { return slices.Collect(maps.Keys(s.runs)) },
+		Flow:    func(s *State, flow string) map[string]any { return map[string]any{"runs": s.runs[flow]} },
+		Decode:  decode,
+	}
 }
 
-func encode(s *State) ([]byte, error) {
+func rest(s *State) any {
 	i := image{
-		Revisions: s.revisions, Executors: s.executors, Runs: s.runs, Queue: []string{}, Passed: map[string]time.Time{},
-		Valid: slices.Sorted(maps.Keys(s.valid)), Gone: s.gone.order, Seq: s.seq,
+		Current:   []string{},
+		Revisions: copies(s.revisions), Executors: copies(s.executors), Queue: []string{}, Passed: map[string]time.Time{},
+		Valid: slices.Sorted(maps.Keys(s.valid)), By: maps.Clone(s.valid), Gone: slices.Clone(s.gone.order), Seq: s.seq,
+	}
+	maps.DeleteFunc(i.By, func(_, user string) bool { return user == "" })
+	for _, name := range slices.Sorted(maps.Keys(s.current)) {
+		i.Current = append(i.Current, s.current[name].mailbox())
 	}
 	for _, f := range s.queue.Flows() {
 		i.Queue = append(i.Queue, f.ID)
@@ -42,7 +57,16 @@ func encode(s *State) ([]byte, error) {
 			i.Passed[f.ID] = f.Passed
 		}
 	}
-	return json.Marshal(i)
+	return i
+}
+
+// copies copies what is stored of revisions or executors.
+func copies[T any](of map[string]*T) map[string]*T {
+	out := make(map[string]*T, len(of))
+	for name, v := range of {
+		out[name] = new(*v)
+	}
+	return out
 }
 
 func decode(s *State, raw []byte) error {
@@ -59,12 +83,15 @@ func decode(s *State, raw []byte) error {
 			s.addRevision(r)
 		}
 	}
+	if i.Current != nil {
+		s.restoreCurrent(i)
+	}
 	for id, x := range i.Executors {
 		x.drains = x.Draining
 		s.add(id, x)
 	}
 	for _, flow := range i.Valid {
-		s.valid[flow] = struct{}{}
+		s.valid[flow] = i.By[flow]
 	}
 	for _, id := range i.Gone {
 		s.gone.add(id)
@@ -83,16 +110,33 @@ func decode(s *State, raw []byte) error {
 	for flow, at := range i.Passed {
 		s.queue.Restore(flow, at)
 	}
-	for mailbox := range i.Revisions {
+	for _, mailbox := range slices.Collect(maps.Keys(s.revisions)) {
 		s.forget(mailbox)
 	}
 	return nil
+}
+
+// restoreCurrent takes over the stored catalogue: the bucket may be behind, or ahead of the events still to be folded.
+func (s *State) restoreCurrent(i image) {
+	for _, r := range s.current {
+		r.current = false
+		s.settle(r)
+	}
+	clear(s.current)
+	for _, mailbox := range i.Current {
+		if r := i.Revisions[mailbox]; r != nil {
+			s.makeCurrent(r.Name, r.Pinned)
+		}
+	}
 }
 
 // adopt takes over a stored run, and counts what its jobs hold.
 func (s *State) adopt(flow string, r *run) error {
 	s.runs[flow] = r
 	waits := !r.Granted && r.Got.IsZero() && r.Ended.IsZero()
+	if r.live() {
+		s.queue.Live(r.Owner, 1, r.Got)
+	}
 	for name, j := range r.State {
 		rev, executor := s.revisions[j.Mailbox], j.Executor
 		switch {

@@ -16,7 +16,7 @@ func TestQueueOfThePreviousVersion(t *testing.T) {
 		fold(s, uint64(i), contract.Event{Type: contract.TypeFlowValidated, Subject: flow})
 		fold(s, uint64(i), contract.Event{Type: contract.TypeFlowPlanned, Subject: flow, Data: planned(flow, []string{"a@r1*1", "max=1"})})
 	}
-	raw, err := encode(s)
+	raw, err := snapshots().Encode(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestQueueOfThePreviousVersion(t *testing.T) {
 	s = restored(t, raw)
 	fold(s, 100, contract.Event{Type: contract.TypeFlowValidated, Subject: "urgent"})
 	fold(s, 100, contract.Event{Type: contract.TypeFlowPlanned, Subject: "urgent", Data: planned("urgent", []string{"a@r1*1", "max=1", "priority=1"})})
-	if raw, err = encode(s); err != nil {
+	if raw, err = snapshots().Encode(s); err != nil {
 		t.Fatal(err)
 	}
 	s = restored(t, raw)
@@ -60,4 +60,30 @@ func restored(t *testing.T, raw []byte) *State {
 func fold(s *State, seq uint64, e contract.Event) {
 	e.Seq, e.Time = seq, time.Unix(1_000_000, 0).UTC()
 	Evolve(s, e)
+}
+
+// A snapshot keeps the user of each flow, from flow.validated on.
+func TestSnapshotsKeepTheUsers(t *testing.T) {
+	s := NewState(DefaultLimits(), nil)
+	for _, flow := range []string{"valid", "waiting", "running"} {
+		fold(s, 1, contract.Event{Type: contract.TypeFlowValidated, Subject: flow, Data: &contract.FlowValidated{Owner: "anna"}})
+	}
+	for _, flow := range []string{"waiting", "running"} {
+		fold(s, 2, contract.Event{Type: contract.TypeFlowPlanned, Subject: flow, Data: planned(flow, []string{"a@r1*1", "max=1"})})
+	}
+	fold(s, 3, contract.Event{Type: contract.TypeFlowSpawned, Subject: "running", Data: &contract.FlowSpawned{}})
+	raw, err := snapshots().Encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = restored(t, raw)
+	fold(s, 4, contract.Event{Type: contract.TypeFlowPlanned, Subject: "valid", Data: planned("valid", []string{"a@r1*1", "max=1"})})
+	for flow, r := range s.runs {
+		if r.Owner.User != "anna" {
+			t.Errorf("the user of flow %s is %q", flow, r.Owner.User)
+		}
+	}
+	if len(s.runs) != 3 || s.queue.Flow("valid") == nil {
+		t.Errorf("%d flows are known", len(s.runs))
+	}
 }

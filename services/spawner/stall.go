@@ -115,7 +115,7 @@ type view struct {
 	*plan
 	// all is what there is, room what is left of it beside what is kept for the flows with a reservation.
 	all, room *admission.Room
-	reserved  []*admission.Flow
+	reserved  admission.Reserved
 }
 
 func (p *plan) look() view {
@@ -134,7 +134,7 @@ func (v view) tell(f *admission.Flow) {
 }
 
 // name names the flows that are ahead of a flow and those that hold what it lacks.
-func (v view) name(f *admission.Flow, told *contract.FlowQueued, line *admission.Pool) {
+func (v view) name(f *admission.Flow, told *contract.FlowQueued, line admission.Line) {
 	told.Behind = v.ahead(f, line, told.Place)
 	for i, x := range told.Shortage {
 		if x.What == contract.WhatSlots {
@@ -143,11 +143,24 @@ func (v view) name(f *admission.Flow, told *contract.FlowQueued, line *admission
 	}
 }
 
-// waitsFor returns what a flow lacks, its place, and in which line that is: the longest one in front of it, nil for that
-// of all flows.
-func (v view) waitsFor(f *admission.Flow) (out contract.FlowQueued, line *admission.Pool) {
+// waitsFor returns what a flow lacks, its place, and in which line that is: the longest one in front of it, that of all
+// flows if it lacks only places. A flow that its quotas keep from running waits behind flows of its tenant or user only.
+func (v view) waitsFor(f *admission.Flow) (out contract.FlowQueued, line admission.Line) {
 	out = contract.FlowQueued{Place: 1, Shortage: []contract.Shortage{}}
-	own := slices.Contains(v.reserved, f)
+	stand := func(in admission.Line) {
+		if place := in.Place(f); line == nil || place > out.Place {
+			out.Place, line = place, in
+		}
+	}
+	lacks := v.reserved.Lacks(f)
+	for _, l := range lacks {
+		free := max(l.Limit-l.Held, 0)
+		out.Shortage = append(out.Shortage, contract.Shortage{
+			What: l.Of + "-" + l.What, Needed: l.Needed, Free: free, Held: l.Held, Kept: min(l.Kept, free), Limit: l.Limit,
+		})
+		stand(l.Line)
+	}
+	own := slices.Contains(v.reserved.Flows, f)
 	for _, n := range f.Needs {
 		kept, free := v.room.Kept(n.Pool), v.all.Free(n.Pool)
 		if own {
@@ -161,8 +174,8 @@ func (v view) waitsFor(f *admission.Flow) (out contract.FlowQueued, line *admiss
 			Progdef: rev.Name, Revision: rev.Pinned.Revision, What: contract.WhatSlots,
 			Needed: n.Slots, Free: max(free, 0), Kept: max(0, min(kept, free)), Limit: n.Pool.Max * n.Pool.Slots,
 		})
-		if place := v.s.queue.Place(f, n.Pool); line == nil || place > out.Place {
-			out.Place, line = place, n.Pool
+		if len(lacks) == 0 {
+			stand(v.s.queue.Line(n.Pool))
 		}
 	}
 	free, starts := max(v.s.places(), 0), v.all.Starts(f.Needs)
@@ -173,19 +186,22 @@ func (v view) waitsFor(f *admission.Flow) (out contract.FlowQueued, line *admiss
 		})
 	}
 	if line == nil {
-		out.Place = v.s.queue.Place(f, nil)
+		stand(v.s.queue.Flows())
 	}
 	return out, line
 }
 
-// named bounds how many flows a flow.queued names for each reason.
-const named = 3
+const (
+	// named bounds how many flows a flow.queued names for each reason, searched among how many it looks for those ahead.
+	named    = 3
+	searched = 64
+)
 
-// ahead returns the flows of the same tenant directly ahead in a line, the nearest first.
-func (p *plan) ahead(f *admission.Flow, pool *admission.Pool, place int) (ids []string) {
-	line := p.s.queue.Line(pool)
-	for at := place - 2; at >= 0 && len(ids) < named; at-- {
-		if line[at].Owner.Tenant == f.Owner.Tenant {
+// ahead returns the flows of the same tenant directly ahead in a line, the nearest first, without those that limits of
+// others keep from running.
+func (v view) ahead(f *admission.Flow, line admission.Line, place int) (ids []string) {
+	for at := place - 2; at >= max(0, place-2-searched) && len(ids) < named; at-- {
+		if line[at].Owner.Tenant == f.Owner.Tenant && !v.reserved.Blocks(line[at], f) {
 			ids = append(ids, line[at].ID)
 		}
 	}

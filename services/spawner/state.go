@@ -25,7 +25,8 @@ type State struct {
 	// short are the revisions that have fewer executors than they should.
 	short map[*revision]struct{}
 	// valid are the flows that were found valid and are not planned yet: only these may be planned.
-	valid map[string]struct{}
+	// Their values are the users who submitted them.
+	valid map[string]string
 	// gone holds the last executors that have exited, of which an older event may still be on its way.
 	gone exits
 	// seq is the last event that was folded: the source of numbers for executors.
@@ -57,6 +58,8 @@ type Limits struct {
 	// Linger is how long a job may go on after its flow has ended, and an executor without living
 	// jobs after it was told to drain. Then the spawner gives them up.
 	Linger time.Duration
+	// Tenant is the quota of each tenant, User that of each user.
+	Tenant, User admission.Quota
 }
 
 // DefaultLimits are the documented defaults.
@@ -152,7 +155,7 @@ type run struct {
 	State map[string]*job `json:"state"`
 	// Told is what the flow's last flow.queued said.
 	Told told `json:"told,omitzero"`
-	// Owner is on whose behalf the flow runs: one tenant and one user, as long as the broker proves no other.
+	// Owner is on whose behalf the flow runs. There is one tenant; the user is who submitted it.
 	Owner    admission.Owner `json:"owner,omitzero"`
 	Priority int             `json:"priority,omitempty"`
 	// Arrived is the place of flow.planned in EVENTS, Since the time of that.
@@ -161,6 +164,9 @@ type run struct {
 	// Got is when the flow got its slots; the zero time if it waits, or if an earlier version granted it.
 	Got time.Time `json:"got,omitzero"`
 }
+
+// live reports whether the flow has its capacity and has not ended.
+func (r *run) live() bool { return (r.Granted || !r.Got.IsZero()) && r.Ended.IsZero() }
 
 // startedEarly reports whether a job of the flow was started before flow.spawned: by a leader that was replaced, or while
 // it is in flight.
@@ -200,9 +206,10 @@ func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 		limits: l, revisions: make(map[string]*revision), current: make(map[string]*revision),
 		executors: make(map[string]*executor), serving: make(map[string]*crew),
 		runs: make(map[string]*run), queue: admission.NewQueue(l.ReserveAfter), short: make(map[*revision]struct{}),
-		valid: make(map[string]struct{}), gone: exits{known: make(map[string]bool)},
+		valid: make(map[string]string), gone: exits{known: make(map[string]bool)},
 		waiting: make(map[string]string), stalled: make(map[string]*run), starting: make(map[string]*revision),
 	}
+	s.queue.Quotas = func(admission.Owner) (tenant, user admission.Quota) { return s.limits.Tenant, s.limits.User }
 	for name, e := range stored {
 		if !e.Removed {
 			s.makeCurrent(name, e.Pinned)
@@ -240,13 +247,13 @@ func (s *State) addRevision(r *revision) {
 	s.settle(r)
 }
 
-func (s *State) makeCurrent(name string, p progdef.Pinned) {
+func (s *State) makeCurrent(name string, p progdef.Pinned) *revision {
 	s.noLongerCurrent(name)
 	r := s.revision(name, p)
 	r.pin(p)
 	r.current, s.current[name] = true, r
-	r.forgive() // who applies it may have mended what its executors failed of
 	s.settle(r)
+	return r
 }
 
 func (s *State) noLongerCurrent(name string) {

@@ -27,9 +27,22 @@ func asks(most func() int64) map[string]service.Ask[*State] {
 		contract.AskCatalogTypes:      askTypes,
 	}
 	for subject, ask := range all {
-		all[subject] = bounded(most, ask)
+		all[subject] = settled(bounded(most, ask))
 	}
 	return all
+}
+
+// settled delays an answer until the commands about progdefs before it are answered: who has received progdef.applied
+// finds the progdef in the catalogue.
+func settled(ask service.Ask[*State]) service.Ask[*State] {
+	return func(s *State, raw []byte) (any, error) {
+		if len(s.changes) == 0 {
+			return ask(s, raw)
+		}
+		last := s.changes[len(s.changes)-1]
+		ready := func(s *State) bool { return len(s.changes) == 0 || s.changes[0] > last }
+		return service.After[*State]{Ready: ready, Ask: ask}, nil
+	}
 }
 
 // bounded replaces an answer that does not fit into a message with an error, so that no client waits for an

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -14,10 +15,20 @@ import (
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
-// Decide returns the answer to the first command under a key that has no answer.
+// storeKey begins the keys of progdefs whose entries in the bucket are outdated. Names contain no spaces.
+const storeKey = "store "
+
+// Decide returns the answer to the first command under a key that has no answer, or the act that stores a change of the
+// catalogue.
 func Decide(s *State, key string, _ time.Time) (effects []contract.Event, next time.Time) {
+	if name, ok := strings.CutPrefix(key, storeKey); ok {
+		if s.stored[name] < s.changed[name] {
+			effects = []contract.Event{{Type: actStore, Subject: name, With: s.entry(name)}}
+		}
+		return effects, next
+	}
 	waiting := s.pending[key]
-	if len(waiting) == 0 {
+	if len(waiting) == 0 || s.early(waiting[0]) {
 		return nil, next
 	}
 	c := waiting[0]
@@ -39,8 +50,16 @@ func (s *State) answer(c command) contract.Event {
 	}
 }
 
-// Open returns the keys of all commands without an answer.
-func Open(s *State) []string { return slices.Sorted(maps.Keys(s.pending)) }
+// Open returns the keys of all commands without an answer, and of all changes that may not be stored.
+func Open(s *State) []string {
+	keys := slices.Sorted(maps.Keys(s.pending))
+	for _, name := range slices.Sorted(maps.Keys(s.changed)) {
+		if s.stored[name] < s.changed[name] {
+			keys = append(keys, storeKey+name)
+		}
+	}
+	return keys
+}
 
 // answerSubmission returns the answer to a submission that is judged now: flow.validated or flow.rejected, or a dead
 // letter if the id is taken. A rejection is about the flow, so the one that has the id never gets it. owner is what has
@@ -48,8 +67,8 @@ func Open(s *State) []string { return slices.Sorted(maps.Keys(s.pending)) }
 func (s *State) answerSubmission(c command, owner *taken) contract.Event {
 	var answer contract.Event
 	switch {
-	case owner == nil && len(c.Problems) > 0:
-		answer = rejectedFlow(c.Subject, c.Problems)
+	case owner == nil && len(c.Problems)+len(c.Exceeded) > 0:
+		answer = rejectedFlow(c.Subject, slices.Concat(c.Problems, c.Exceeded))
 	case owner == nil:
 		answer = s.Judge(c.Subject, c.By, c.Raw)
 	case len(c.Problems) == 0 && owner.by(document.Digest(c.Raw), c.By):
@@ -103,14 +122,16 @@ func rejectedFlow(id string, problems problem.List) contract.Event {
 }
 
 func (s *State) known() flow.Known {
-	return flow.Known{Progdefs: s.catalog, Types: s.types.meanings}
+	return flow.Known{Progdefs: s.catalog, Types: s.types.meanings, Refuses: s.policy.Refuses}
 }
 
-// check reads the progdef document of a progdef.apply.
+// check reads the progdef document of a progdef.apply. The policy is checked as far as the document can be read.
 func (s *State) check(e contract.Event) (progdef.Pinned, problem.List) {
 	doc, problems := progdef.Check(e.Raw, s.limits.Progdef)
 	problems = slices.Concat(e.Problems, problems)
-	if len(problems) == 0 && doc.Name != e.Subject {
+	readable := len(problems) == 0
+	problems = slices.Concat(problems, s.policy.Refuses(doc)).Sorted()
+	if readable && doc.Name != e.Subject {
 		problems = append(problems, problem.Problem{
 			Code: problem.BadName, Pointer: "/name",
 			Message: fmt.Sprintf("the document is named %q, but the event's subject is %q", doc.Name, e.Subject),

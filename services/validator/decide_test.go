@@ -96,22 +96,15 @@ func TestCommands(t *testing.T) {
 	l.want(contract.TypeFlowSubmit, "g", hello, contract.TypeFlowRejected)
 }
 
-// A progdef takes effect with its command: a flow directly after it uses it, before any answer is folded.
-func TestProgdefCountsAtOnce(t *testing.T) {
-	s := NewState(DefaultLimits(), nil)
-	Evolve(s, contract.Event{Type: contract.TypeProgdefApply, Subject: "greet", Raw: []byte(greet("greet")), Seq: 1})
-	if e := s.Judge("f", "", []byte(hello)); e.Type != contract.TypeFlowValidated {
-		t.Errorf("%s: %+v", e.Type, e.Data)
-	}
-}
-
 // A replay of older commands does not change the stored catalogue.
 func TestReplayDoesNotChangeTheStoredCatalogue(t *testing.T) {
 	l := newLog(t, nil)
 	l.want(contract.TypeProgdefApply, "greet", greet("greet"), contract.TypeProgdefApplied)
 	stored := map[string]contract.CatalogEntry{"greet": {Seq: 900, Removed: true}}
 	s := NewState(DefaultLimits(), stored)
-	Evolve(s, contract.Event{Type: contract.TypeProgdefApply, Subject: "greet", Raw: []byte(greet("greet")), Seq: 101})
+	Evolve(s, contract.Event{Type: contract.TypeProgdefApplied, Subject: "greet", Seq: 102, Data: &contract.ProgdefApplied{
+		Name: "greet", Revision: l.s.catalog["greet"].Revision, Document: l.s.catalog["greet"].Document,
+	}})
 	if len(s.catalog) != 0 {
 		t.Error("an old command restored a removed progdef")
 	}
@@ -157,7 +150,7 @@ func TestTakenIDs(t *testing.T) {
 	Evolve(l.s, cleaned)
 	check("after the flow has ended")
 	restarted := NewState(DefaultLimits(), nil)
-	image, err := encode(l.s)
+	image, err := snapshots().Encode(l.s)
 	if err != nil {
 		t.Fatal(err)
 	}

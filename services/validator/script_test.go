@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -16,7 +18,7 @@ import (
 
 func TestScripts(t *testing.T) {
 	script.Run(t, "testdata/*.txt", func(t *testing.T) func(string) string {
-		return (&machine{t: t, s: NewState(DefaultLimits(), nil)}).do
+		return (&machine{t: t, s: NewState(DefaultLimits(), nil), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}).do
 	})
 }
 
@@ -25,6 +27,40 @@ type machine struct {
 	t *testing.T
 	s *State
 	n uint64
+	// by is who publishes the commands, now the broker's time.
+	by  string
+	now time.Time
+	// last is what has taken the id of the last submission.
+	last taken
+}
+
+func (m *machine) rates(args []string) {
+	r := &m.s.limits.Submissions
+	for _, a := range args {
+		name, v, _ := strings.Cut(a, "=")
+		n, _ := strconv.Atoi(v)
+		switch name {
+		case "tenant":
+			r.Tenant = n
+		case "user":
+			r.User = n
+		case "burst":
+			r.Burst, _ = time.ParseDuration(v)
+		}
+	}
+}
+
+// restart continues with a state from a snapshot.
+func (m *machine) restart() {
+	raw, err := snapshots().Encode(m.s)
+	s := NewState(m.s.limits, nil)
+	if err == nil {
+		err = decode(s, raw)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.s = s
 }
 
 func (m *machine) do(line string) string {
@@ -37,6 +73,23 @@ func (m *machine) do(line string) string {
 		return m.say(contract.TypeTypeApply, rest)
 	case "submit": // submit a=const:json b=tee | a.out>b.in | inputs.x>b.in b.left>outputs.l
 		return m.say(contract.TypeFlowSubmit, flowOf(f[1:]))
+	case "rates": // rates tenant=5 user=2 burst=1s
+		m.rates(f[1:])
+		return ""
+	case "by": // by anna
+		m.by = f[1]
+		return ""
+	case "pass": // pass 300ms
+		d, _ := time.ParseDuration(f[1])
+		m.now = m.now.Add(d)
+		return ""
+	case "restart":
+		m.restart()
+		return ""
+	case "running": // running submit …: as submit, and the flow goes on
+		out := m.do(rest)
+		m.s.flows["x"] = m.last
+		return out
 	case "compatible": // compatible b.left in a=const:json b=tee | a.out>b.in
 		return m.ask(askCompatible, queryOf(f[1], f[3:]))
 	case "types":
@@ -48,7 +101,7 @@ func (m *machine) do(line string) string {
 
 func (m *machine) say(typ contract.Type, document string) string {
 	m.n++
-	e := contract.Event{Type: typ, Subject: "x", Raw: []byte(document), Seq: m.n}
+	e := contract.Event{Type: typ, Subject: "x", Raw: []byte(document), Seq: m.n, By: m.by, Time: m.now}
 	var named struct{ Name string }
 	if json.Unmarshal([]byte(document), &named) == nil && typ == contract.TypeProgdefApply {
 		e.Subject = named.Name
@@ -59,6 +112,7 @@ func (m *machine) say(typ contract.Type, document string) string {
 		a.Seq, a.Source = m.n, contract.Source(Name)
 		Evolve(m.s, a)
 	}
+	m.last = m.s.flows["x"]
 	delete(m.s.flows, "x")
 	var out []string
 	for _, a := range answers {
@@ -77,6 +131,8 @@ func tell(e contract.Event) string {
 	switch d := e.Data.(type) {
 	case *contract.FlowRejected:
 		list(d.Problems)
+	case *contract.DeadLetter:
+		list(d.Problems)
 	case *contract.ProgdefRejected:
 		list(d.Problems)
 	case *contract.TypeRejected:
@@ -86,6 +142,9 @@ func tell(e contract.Event) string {
 	case *contract.TypeApplied:
 		return fmt.Sprintf("%s %s", e.Type, d.Document.Typename())
 	case *contract.FlowValidated:
+		if d.Owner != "" {
+			lines = append(lines, " by "+d.Owner)
+		}
 		for _, edge := range d.Flow.Edges {
 			lines = append(lines, fmt.Sprintf(" %s -> %s: %s", edge.Source(), edge.Sink(), edge.Type))
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/history"
+	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
@@ -26,6 +26,8 @@ const Name = "validator"
 type Config struct {
 	service.Config
 	Limits Limits
+	// Policy is the installation's admission policy; nil for none.
+	Policy *policy.Current
 }
 
 // DefaultConfig returns the documented defaults.
@@ -35,7 +37,7 @@ func DefaultConfig() Config {
 
 // Run serves until the context ends.
 func Run(ctx context.Context, link *broker.Link, c Config) error {
-	w := &wiring{link: link}
+	w := &wiring{link: link, policy: c.Policy}
 	w.past = history.NewIndex(link.JS, w.stored)
 	return service.Run(ctx, link, service.Service[*State]{
 		Logic: Logic(),
@@ -45,10 +47,10 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 				return nil, err
 			}
 			types, err := broker.Types(ctx, link.JS, c.Broker)
-			return NewState(c.Limits, stored).WithTypes(types), err
+			return NewState(c.Limits, stored).WithTypes(types).WithPolicy(c.Policy.Get()), err
 		},
 		Perform: w.perform,
-		Observe: []func(context.Context, *service.Runtime[*State]) error{w.followHistory},
+		Observe: []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.followPolicy},
 		Asks:    asks(link.MaxPayload),
 	}, c.Config)
 }
@@ -75,7 +77,8 @@ func Logic() core.Logic[*State] {
 }
 
 type wiring struct {
-	link *broker.Link
+	link   *broker.Link
+	policy *policy.Current
 	// past indexes the flows in history: their ids are taken.
 	past *history.Index
 	// runtime is set before past reports anything.
@@ -86,6 +89,16 @@ type wiring struct {
 func (w *wiring) followHistory(ctx context.Context, r *service.Runtime[*State]) error {
 	w.runtime = r
 	return w.past.Run(ctx)
+}
+
+// followPolicy folds the policy whenever it changes.
+func (w *wiring) followPolicy(ctx context.Context, r *service.Runtime[*State]) error {
+	return w.policy.Follow(ctx, func(p *policy.Policy) {
+		r.Fold(contract.Event{Type: factPolicy, With: p})
+		if p != nil {
+			r.Log().Info().Msg("the policy is in force")
+		}
+	})
 }
 
 // stored folds the flows that are in history.
@@ -196,23 +209,17 @@ func ownerOf(ctx context.Context, r Events, id string, past lookup) (owner *take
 	return past(ctx, id)
 }
 
-// storeCatalog writes the change of an answer, unless a later change is already stored.
+// storeCatalog writes the change of a catalogue, unless a later change is already stored. That of progdefs is written
+// once its answer is stored, since another leader could answer differently; that of types before.
 func storeCatalog(ctx context.Context, js jetstream.JetStream, effect contract.Event) error {
-	seq := effect.Cause
-	switch d := effect.Data.(type) {
-	case *contract.ProgdefApplied:
-		pinned := progdef.Pinned{Revision: d.Revision, Document: d.Document}
-		return store(ctx, js, contract.BucketProgdefs, d.Name, seq,
-			contract.CatalogEntry{Seq: seq, Pinned: pinned})
-	case *contract.ProgdefRemoved:
-		return store(ctx, js, contract.BucketProgdefs, d.Name, seq,
-			contract.CatalogEntry{Seq: seq, Removed: true})
-	case *contract.TypeApplied:
-		return store(ctx, js, contract.BucketTypes, contract.TypeKey(d.Name), seq,
-			contract.TypeEntry{Seq: seq, Document: d.Document})
-	default:
-		return nil
+	if entry, ok := effect.With.(contract.CatalogEntry); ok {
+		return store(ctx, js, contract.BucketProgdefs, effect.Subject, entry.Seq, entry)
 	}
+	if d, ok := effect.Data.(*contract.TypeApplied); ok {
+		return store(ctx, js, contract.BucketTypes, contract.TypeKey(d.Name), effect.Cause,
+			contract.TypeEntry{Seq: effect.Cause, Document: d.Document})
+	}
+	return nil
 }
 
 // store stores an entry under its key, unless the bucket has the entry of a later change.

@@ -5,25 +5,35 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/flow"
+	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
 // State is the catalogues of progdefs and types, the live flows, and the commands without an answer.
 type State struct {
 	limits  Limits
+	policy  *policy.Policy
 	catalog flow.Catalog
-	// changed is the place in EVENTS of each progdef's last change, including removals.
-	changed map[string]uint64
-	types   types
+	// changed is the place in EVENTS of each progdef's last change, including removals; stored is the last change that
+	// the bucket is known to contain.
+	changed, stored map[string]uint64
+	types           types
 	// flows are the validated flows that are not known to be in history.
 	flows map[string]taken
 	// pending are the commands without an answer, in order, by key; keys are their keys, by place.
 	pending map[string][]command
 	keys    map[uint64]string
+	// submissions meters the submitted flows.
+	submissions meter
+	// changes are the places of the commands about progdefs without an answer, held those of the submissions after the
+	// first of them, in order.
+	changes, held []uint64
 	// kept counts the bytes of submitted documents in pending.
 	kept int
 }
@@ -45,11 +55,13 @@ func (t taken) by(digest, user string) bool {
 
 // A command is an event sent by a user.
 type command struct {
-	Seq         uint64        `json:"seq"`
-	Type        contract.Type `json:"type"`
-	Subject     string        `json:"subject"`
-	By          string        `json:"by,omitempty"`
-	TraceParent string        `json:"traceparent,omitempty"`
+	Seq     uint64        `json:"seq"`
+	Type    contract.Type `json:"type"`
+	Subject string        `json:"subject"`
+	// By is who published it, Exceeded the limits on submissions that it exceeds.
+	By          string       `json:"by,omitempty"`
+	Exceeded    problem.List `json:"exceeded,omitempty"`
+	TraceParent string       `json:"traceparent,omitempty"`
 	// Raw is the document. It is nil if the document must be read again: if it is large, sent by reference, or
 	// one of many.
 	Raw      []byte       `json:"raw,omitempty"`
@@ -59,6 +71,10 @@ type command struct {
 const (
 	// factStored reports the place in EVENTS, in With, up to which history includes ended flows.
 	factStored contract.Type = "fact.stored"
+	// factPolicy reports the policy, in With.
+	factPolicy contract.Type = "fact.policy"
+	// actStore writes a change of the catalogue, in With, to the bucket.
+	actStore contract.Type = "act.store"
 )
 
 // keptLimit limits the documents of submitted flows in memory, in bytes. Further documents are read again.
@@ -82,28 +98,35 @@ type Limits struct {
 	// Progdefs and Types limit the catalogues.
 	Progdefs int
 	Types    int
+	// Submissions limit submitted flows.
+	Submissions Rates
 }
 
 // DefaultLimits returns the documented defaults.
 func DefaultLimits() Limits {
 	return Limits{
 		Flow: flow.DefaultLimits(), Progdef: document.DefaultLimits(), Progdefs: 10_000, Types: 10_000,
+		Submissions: Rates{Burst: 10 * time.Second},
 	}
 }
 
 // NewState returns the initial state for a stored catalogue.
 func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 	s := &State{
-		limits: l, catalog: flow.Catalog{},
-		changed: make(map[string]uint64), types: newTypes(), flows: make(map[string]taken),
+		limits: l, catalog: flow.Catalog{}, changed: make(map[string]uint64), stored: make(map[string]uint64),
+		types: newTypes(), flows: make(map[string]taken),
 		pending: make(map[string][]command), keys: make(map[uint64]string),
 	}
 	for name, e := range stored {
-		s.changed[name] = e.Seq
-		if !e.Removed {
-			s.catalog[name] = e.Pinned
-		}
+		s.stored[name] = e.Seq
+		s.put(name, e)
 	}
+	return s
+}
+
+// WithPolicy returns the state with a policy, which is not part of the folded state: see factPolicy.
+func (s *State) WithPolicy(p *policy.Policy) *State {
+	s.policy = p
 	return s
 }
 
@@ -112,8 +135,10 @@ func Evolve(s *State, e contract.Event) []string {
 	switch e.Type {
 	case contract.TypeFlowSubmit:
 		return s.await(e)
-	case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply:
-		s.change(e)
+	case contract.TypeTypeApply:
+		s.applyType(e)
+		return s.await(e)
+	case contract.TypeProgdefApply, contract.TypeProgdefRemove:
 		return s.await(e)
 	case contract.TypeFlowValidated:
 		var t taken
@@ -133,8 +158,13 @@ func Evolve(s *State, e contract.Event) []string {
 		if !e.EndsFlow() {
 			return s.drop(answeredKey(e), e.Cause)
 		}
-	case contract.TypeProgdefApplied, contract.TypeProgdefRejected, contract.TypeProgdefRemoved,
-		contract.TypeTypeApplied, contract.TypeTypeRejected:
+	case factPolicy:
+		s.policy = e.With.(*policy.Policy)
+	case contract.TypeProgdefApplied, contract.TypeProgdefRemoved:
+		return append(s.drop(answeredKey(e), e.Cause), s.change(e)...)
+	case actStore:
+		s.stored[e.Subject] = max(s.stored[e.Subject], e.With.(contract.CatalogEntry).Seq)
+	case contract.TypeProgdefRejected, contract.TypeTypeApplied, contract.TypeTypeRejected:
 		return s.drop(answeredKey(e), e.Cause)
 	case contract.TypeDeadLetter:
 		if d, ok := e.Data.(*contract.DeadLetter); ok {
@@ -144,19 +174,40 @@ func Evolve(s *State, e contract.Event) []string {
 	return nil
 }
 
-// change takes a command about a catalogue to effect: it counts from its place in EVENTS on.
-func (s *State) change(e contract.Event) {
-	switch e.Type {
-	case contract.TypeProgdefApply:
-		s.apply(e)
-	case contract.TypeProgdefRemove:
-		if s.ever(e.Subject) && s.newer(e) {
-			delete(s.catalog, e.Subject)
-		}
-	case contract.TypeTypeApply:
-		if doc, problems := s.checkType(e); len(problems) == 0 {
-			s.types.put(doc, e.Seq)
-		}
+// change folds a change of the catalogue. The answer counts, not the command: only the leader judges a command, by its
+// configuration and policy, and every replica takes over the result.
+func (s *State) change(e contract.Event) []string {
+	entry := contract.CatalogEntry{Seq: e.Seq, Removed: e.Type == contract.TypeProgdefRemoved}
+	if d, ok := e.Data.(*contract.ProgdefApplied); ok {
+		entry.Pinned = progdef.Pinned{Revision: d.Revision, Document: d.Document}
+	}
+	s.put(e.Subject, entry)
+	return []string{storeKey + e.Subject}
+}
+
+// put takes over an entry of the catalogue, unless a later one is known.
+func (s *State) put(name string, e contract.CatalogEntry) {
+	if e.Seq <= s.changed[name] {
+		return
+	}
+	s.changed[name] = e.Seq
+	if e.Removed {
+		delete(s.catalog, name)
+	} else {
+		s.catalog[name] = e.Pinned
+	}
+}
+
+// entry returns the catalogue's entry of a name.
+func (s *State) entry(name string) contract.CatalogEntry {
+	p, have := s.catalog[name]
+	return contract.CatalogEntry{Pinned: p, Seq: s.changed[name], Removed: !have}
+}
+
+// applyType takes a type.apply to effect: it counts from its place in EVENTS on.
+func (s *State) applyType(e contract.Event) {
+	if doc, problems := s.checkType(e); len(problems) == 0 {
+		s.types.put(doc, e.Seq)
 	}
 }
 
@@ -166,6 +217,7 @@ func (s *State) await(e contract.Event) []string {
 		Seq: e.Seq, Type: e.Type, Subject: e.Subject, By: e.By, TraceParent: e.TraceParent, Raw: e.Raw, Problems: e.Problems,
 	}
 	if e.Type == contract.TypeFlowSubmit {
+		c.Exceeded = s.submissions.take(s.limits.Submissions, e.By, e.Time)
 		if len(c.Raw) == 0 || s.kept+len(c.Raw) > keptLimit {
 			c.Raw = nil
 		}
@@ -180,6 +232,33 @@ func (s *State) add(c command) {
 	key := c.key()
 	s.pending[key] = append(s.pending[key], c)
 	s.keys[c.Seq] = key
+	switch {
+	case c.changesProgdefs():
+		s.changes = append(s.changes, c.Seq)
+	case s.early(c):
+		s.held = append(s.held, c.Seq)
+	}
+}
+
+func (c command) changesProgdefs() bool {
+	return c.Type == contract.TypeProgdefApply || c.Type == contract.TypeProgdefRemove
+}
+
+// early reports whether a submission must wait for answers about progdefs: a flow submitted directly after a progdef
+// uses it.
+func (s *State) early(c command) bool {
+	return c.Type == contract.TypeFlowSubmit && len(s.changes) > 0 && s.changes[0] < c.Seq
+}
+
+// release returns the keys of the submissions that no longer wait for answers about progdefs.
+func (s *State) release() (keys []string) {
+	for len(s.held) > 0 && (len(s.changes) == 0 || s.held[0] < s.changes[0]) {
+		if key, pending := s.keys[s.held[0]]; pending {
+			keys = append(keys, key)
+		}
+		s.held = s.held[1:]
+	}
+	return keys
 }
 
 // answeredKey is the key of the commands that an event may answer.
@@ -199,7 +278,7 @@ func (s *State) drop(key string, seq uint64) []string {
 	case seq > 0 && !found:
 		return []string{key}
 	}
-	s.forget(waiting[i])
+	released := s.forget(waiting[i])
 	if i == 0 { // they are usually answered in order
 		waiting[0] = command{}
 		waiting = waiting[1:]
@@ -209,30 +288,22 @@ func (s *State) drop(key string, seq uint64) []string {
 	if s.pending[key] = waiting; len(waiting) == 0 {
 		delete(s.pending, key)
 	}
-	return []string{key}
+	return append([]string{key}, released...)
 }
 
-func (s *State) forget(c command) {
+// forget forgets an answered command, and returns the keys of the submissions that waited for it.
+func (s *State) forget(c command) (released []string) {
 	delete(s.keys, c.Seq)
-	if c.Type == contract.TypeFlowSubmit {
+	switch {
+	case c.Type == contract.TypeFlowSubmit:
 		s.kept -= len(c.Raw)
+	case c.changesProgdefs():
+		if i, found := slices.BinarySearch(s.changes, c.Seq); found {
+			s.changes = slices.Delete(s.changes, i, i+1)
+		}
+		return s.release()
 	}
-}
-
-func (s *State) apply(e contract.Event) {
-	pinned, problems := s.check(e)
-	if len(problems) == 0 && s.newer(e) {
-		s.catalog[e.Subject] = pinned
-	}
-}
-
-// newer reports whether the event is newer than the progdef's entry, and records it.
-func (s *State) newer(e contract.Event) bool {
-	if e.Seq <= s.changed[e.Subject] {
-		return false
-	}
-	s.changed[e.Subject] = e.Seq
-	return true
+	return nil
 }
 
 // ever reports whether the catalogue has ever contained the progdef.

@@ -28,7 +28,7 @@ func TestDeadLettersDropTheirCommands(t *testing.T) {
 	if s.kept != 4*len("{}") {
 		t.Errorf("%d bytes kept", s.kept)
 	}
-	stored, err := encode(s)
+	stored, err := snapshots().Encode(s)
 	if err != nil {
 		t.Fatal(err)
 	}

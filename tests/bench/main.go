@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
@@ -133,5 +135,20 @@ func bench(ctx context.Context, o options) error {
 	if o.Profiles != "" {
 		fmt.Println("profiles:", o.Profiles)
 	}
-	return ctx.Err()
+	return errors.Join(ctx.Err(), failures(outcomes))
+}
+
+// failures is the error of the figures that could not be measured completely.
+func failures(outcomes []suite.Outcome) error {
+	var failed []string
+	for _, o := range outcomes {
+		if len(o.Failures) > 0 {
+			failed = append(failed, o.Name)
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d figures failed (%s): the reasons are above and on the page",
+		len(failed), len(outcomes), strings.Join(failed, ", "))
 }

@@ -2,13 +2,17 @@ package e2e
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/services/spawner/admission"
+	"github.com/dagyo/dagyo/services/validator"
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
@@ -87,4 +91,69 @@ func TestAFlowBehindAStuckOneStopsNobodyElse(t *testing.T) {
 	closeInput(t, c, stuck)
 	fine(t, c.AwaitEnd(t, "stuck"))
 	fine(t, c.AwaitEnd(t, "both"))
+}
+
+// The limits of a user hold, also after a change of leaders. What is beyond them waits or is rejected, and says why.
+func TestLimitsOfAUser(t *testing.T) {
+	o := harness.DefaultOptions()
+	o.Spawner.Limits.User = admission.Quota{Flows: 1, Waiting: 1, Slots: 2}
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	c.ApplyFaulty(t, harness.Faulty{Name: "sink", In: true, Slots: 5, Max: 1})
+	first := start(t, c, "first", fed("sink", "10m"))
+	c.Submit(t, "second", fed("sink", "10m"))
+	queued := c.Await(t, "queue", harness.Is(contract.TypeFlowQueued, "second")).Data.(*contract.FlowQueued)
+	want := contract.Shortage{What: contract.WhatUserFlows, Needed: 1, Held: 1, Limit: 1}
+	if len(queued.Shortage) != 1 || queued.Place != 1 || !reflect.DeepEqual(queued.Shortage[0], want) {
+		t.Errorf("the second flow waits for %+v, want %+v", queued, want)
+	}
+	s.KillService(t, spawner.Name)
+	s.StartService(t, spawner.Name)
+	c.Submit(t, "third", fed("sink", "10m"))
+	rejected(t, c, "third", problem.QueueFull)
+	c.Submit(t, "wide", `{"nodes": {"a": {"progdef": "sink"}, "b": {"progdef": "sink"}, "c": {"progdef": "sink"}},
+		"inputs": {"a": "a.in", "b": "b.in", "c": "c.in"}}`)
+	rejected(t, c, "wide", problem.NeverFits)
+	closeInput(t, c, first)
+	fine(t, c.AwaitEnd(t, "first"))
+	c.Await(t, "grant", harness.Is(contract.TypeFlowSpawned, "second"))
+	closeInput(t, c, c.Await(t, "plan", harness.Is(contract.TypeFlowPlanned, "second")).Data.(*contract.FlowPlanned))
+	fine(t, c.AwaitEnd(t, "second"))
+}
+
+// No more submissions are accepted than the limit allows by the broker's clock; each of the others is rejected.
+func TestLimitsOnSubmissions(t *testing.T) {
+	o := harness.DefaultOptions()
+	o.Validator.Limits.Submissions = validator.Rates{User: 1, Burst: time.Second}
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	const flows = 40
+	for i := range flows {
+		c.Submit(t, fmt.Sprintf("f-%d", i), `{"nodes": {}}`)
+		if i == flows/2 {
+			s.KillService(t, validator.Name)
+			s.StartService(t, validator.Name)
+		}
+	}
+	refused := 0
+	for i := range flows {
+		end := c.AwaitEnd(t, fmt.Sprintf("f-%d", i))
+		if d, no := end.Data.(*contract.FlowRejected); no {
+			if refused++; len(d.Problems) != 1 || d.Problems[0].Code != problem.RateLimited {
+				t.Errorf("rejected with %v", d.Problems)
+			}
+		}
+	}
+	if refused == 0 {
+		t.Errorf("all of %d submissions are accepted", flows)
+	}
+}
+
+// rejected waits for the rejection of a flow, and checks its only problem.
+func rejected(t *testing.T, c *harness.Client, flow string, code problem.Code) {
+	t.Helper()
+	d, ok := c.AwaitEnd(t, flow).Data.(*contract.FlowRejected)
+	if !ok || len(d.Problems) != 1 || d.Problems[0].Code != code {
+		t.Errorf("flow %s: %+v, want a rejection with %s", flow, d, code)
+	}
 }

@@ -20,7 +20,7 @@ func TestAtMostOnce(t *testing.T) {
 	const flows, jobs = 100, 10
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
-	starts := t.TempDir()
+	starts := harness.SharedFolder(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "mortal", Slots: 5, Max: 10, Env: map[string]string{"STARTS": starts}})
 	nodes := make([]string, jobs)
 	for i := range nodes {

@@ -20,7 +20,7 @@ import (
 func TestStartedJobIsNotStartedAgain(t *testing.T) {
 	s := harness.Start(t, harness.DefaultOptions())
 	c := s.Client(t)
-	starts := t.TempDir()
+	starts := harness.SharedFolder(t)
 	c.ApplyFaulty(t, harness.Faulty{Name: "mortal", Slots: 2, Env: map[string]string{"STARTS": starts}})
 	c.Submit(t, "model", `{"nodes": {"m": {"progdef": "mortal"}}}`)
 	planned := c.Await(t, "plan", harness.Is(contract.TypeFlowPlanned, "model")).Data.(*contract.FlowPlanned)

@@ -28,7 +28,7 @@ func TestPausedLeader(t *testing.T) {
 	o.Processes = harness.Services
 	s := harness.Start(t, o)
 	c := s.Client(t)
-	starts := t.TempDir()
+	starts := harness.SharedFolder(t)
 	// Programs sometimes kill their executors; no flow may end because of silence here.
 	c.ApplyFaulty(t, harness.Faulty{Name: "mortal", Slots: 5, Max: 4, Silence: "1m", Idle: "2s", Env: map[string]string{"STARTS": starts}})
 	document := `{"nodes": {"a": {"progdef": "mortal"}, "b": {"progdef": "mortal"}}}`

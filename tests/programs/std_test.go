@@ -317,6 +317,7 @@ func TestHTTPGet(t *testing.T) {
 		}
 	}))
 	defer server.Close()
+	t.Setenv(contract.EnvHTTPGetAllow, "127.0.0.1")
 	b := newBench(t)
 	out := b.edge("Result<octets>")
 	urls := []string{server.URL + "/busy", server.URL + "/missing", "ftp://x/y", server.URL + "/large"}

@@ -46,14 +46,17 @@ func (w *world) sender(executor, progdef string) string {
 // slots is jobsPerExecutor of the simulated progdefs.
 var slots = map[string]int{"a": 1, "b": 2, "reporter": 1}
 
-// applied is the document of a progdef, which depends on the version.
+// applied is the document of a progdef, which depends on the version. One of the policies refuses the last version.
 func applied(name string, version int) string {
-	inputs := `{}`
+	command, inputs := "x", `{}`
+	if version == 2 {
+		command = "y"
+	}
 	if name == "reporter" {
 		inputs = `{"in": "json"}`
 	}
-	return fmt.Sprintf(`{"name": %q, "inputs": %s, "outputs": {}, "command": ["x", "%d"],
-		"scaling": {"jobsPerExecutor": %d, "maxExecutors": 2, "idleTimeout": "3s"}}`, name, inputs, version, slots[name])
+	return fmt.Sprintf(`{"name": %q, "inputs": %s, "outputs": {}, "command": [%q, "%d"],
+		"scaling": {"jobsPerExecutor": %d, "maxExecutors": 2, "idleTimeout": "3s"}}`, name, inputs, command, version, slots[name])
 }
 
 var documents = []string{

@@ -2,11 +2,14 @@ package simulation
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
@@ -16,9 +19,34 @@ import (
 // check checks a settled history.
 func (w *world) check() {
 	w.checkFlows()
+	w.checkQuotas()
 	w.checkCommands()
 	w.checkUnreadable()
+	w.checkCatalog()
 	w.sameStates()
+}
+
+// checkCatalog checks that the bucket contains what the answers say, whichever leader has given them.
+func (w *world) checkCatalog() {
+	want := map[string]contract.CatalogEntry{}
+	for _, e := range w.log {
+		if !e.readable {
+			continue
+		}
+		switch d := e.Event.Data.(type) {
+		case *contract.ProgdefApplied:
+			want[e.Event.Subject] = contract.CatalogEntry{Seq: e.Seq, Pinned: progdef.Pinned{Revision: d.Revision, Document: d.Document}}
+		case *contract.ProgdefRemoved:
+			want[e.Event.Subject] = contract.CatalogEntry{Seq: e.Seq, Removed: true}
+		case *contract.ProgdefRejected:
+			if d.Problems[0].Code == problem.PolicyRefused {
+				w.happened["progdef refused by the policy"]++
+			}
+		}
+	}
+	if !reflect.DeepEqual(w.catalog, want) {
+		w.fatalf("the bucket of progdefs contains\n%v, want\n%v", w.catalog, want)
+	}
 }
 
 // A story contains the events of EVENTS about one flow, up to some place.
@@ -351,6 +379,37 @@ func (w *world) failedStarts(until uint64) (n int) {
 		}
 	}
 	return n
+}
+
+// checkQuotas checks that each flow has its user, and that nobody has more flows than the quota when one starts. A leader that is replaced while it grants a flow may still grant it, so only the first one is held to this.
+func (w *world) checkQuotas() {
+	live := map[string]map[string]bool{"": {}, "anna": {}, "bert": {}}
+	for _, e := range w.log {
+		flow := e.Event.Subject
+		if w.tainted[flow] || !e.readable || e.Event.Flow() == "" {
+			continue
+		}
+		user := userOf(flow)
+		if d, ok := e.Event.Data.(*contract.FlowValidated); ok && d.Owner != user {
+			w.fatalf("%s was submitted by %s, not by %q", flow, user, d.Owner)
+		}
+		if e.Event.EndsFlow() {
+			delete(live[user], flow)
+			delete(live[""], flow)
+		}
+		if e.Type != contract.TypeFlowSpawned || w.replaced > 0 && e.Seq > w.replaced {
+			continue
+		}
+		live[user][flow], live[""][flow] = true, true
+		w.exceeded(e, "the user "+user, len(live[user]), w.ofUser.Flows)
+		w.exceeded(e, "the tenant", len(live[""]), w.ofTenant.Flows)
+	}
+}
+
+func (w *world) exceeded(e *entry, who string, flows, limit int) {
+	if limit > 0 && flows > limit {
+		w.fatalf("%s: %s has %d flows, the limit is %d", describe(e), who, flows, limit)
+	}
 }
 
 // checkCommands checks that each command has one answer.

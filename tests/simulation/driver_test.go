@@ -1,8 +1,13 @@
 package simulation
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -32,8 +37,8 @@ type process interface {
 	CarryOut(i int, log core.Log, perform performer, held func() bool) (finish func())
 	// Due is the broker's time at which a decision is due.
 	Due() (at time.Time, ok bool)
-	// Snapshot returns the encoded state.
-	Snapshot() (image, error)
+	// Snapshot returns the encoded state. It calls between while that is encoded.
+	Snapshot(between func()) (image, error)
 	// Restart starts again with an empty state, or that of a snapshot.
 	Restart(from *image) error
 	// Alarms are the core's alarms since the last call.
@@ -156,10 +161,55 @@ func (d *driver[S]) CarryOut(i int, log core.Log, perform performer, held func()
 	}
 }
 
-func (d *driver[S]) Snapshot() (image, error) {
-	body, err := d.core.Encode()
-	about := snapshot.Description{Service: d.logic.Name, Place: d.core.Last, Needs: d.core.Needs()}
-	return image{about, body}, err
+func (d *driver[S]) Snapshot(between func()) (image, error) {
+	c := d.core // it may crash and start again in between
+	i := c.Capture()
+	whole, err := d.logic.Snapshot.Encode(c.State)
+	if err != nil {
+		return image{}, err
+	}
+	for complete := false; !complete; {
+		complete = c.Encode(1)
+		between()
+	}
+	body, err := i.Bytes()
+	if err != nil {
+		return image{}, err
+	}
+	_, state, _ := bytes.Cut(body, []byte("\n"))
+	about := snapshot.Description{Service: d.logic.Name, Place: i.Place, Needs: i.Needs}
+	return image{about, body}, sameState(whole, state)
+}
+
+// sameState compares two encoded states, except for what was observed outside of EVENTS.
+func sameState(whole, inSteps []byte) error {
+	var a, b any
+	if err := errors.Join(json.Unmarshal(whole, &a), json.Unmarshal(inSteps, &b)); err != nil {
+		return err
+	}
+	if withoutFacts(a); !reflect.DeepEqual(a, withoutFacts(b)) {
+		return fmt.Errorf("what was encoded in steps differs from what was encoded at once:\n%s\n%s", inSteps, whole)
+	}
+	return nil
+}
+
+// withoutFacts removes what facts change from an encoded state.
+func withoutFacts(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, name := range []string{"heard", "clients"} {
+			delete(v, name)
+		}
+		for _, member := range v {
+			withoutFacts(member)
+		}
+	case []any:
+		slices.SortFunc(v, func(a, b any) int { return cmp.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		for _, member := range v {
+			withoutFacts(member)
+		}
+	}
+	return v
 }
 
 func (d *driver[S]) Restart(from *image) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/service/core"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
+	"github.com/dagyo/dagyo/services/spawner"
 )
 
 // A site is one service: its two replicas, their lease, and its snapshots, newest first.
@@ -160,6 +161,17 @@ func (w *world) lead(r *replica, pause func()) {
 	if r.epoch == epoch && !r.Leading() {
 		r.term++
 		r.Lead(true)
+		w.countTerm(s)
+	}
+}
+
+// countTerm notes when the spawner's second term begins.
+func (w *world) countTerm(s *site) {
+	if s.name != spawner.Name {
+		return
+	}
+	if w.terms++; w.terms == 2 {
+		w.replaced = w.end()
 	}
 }
 
@@ -181,17 +193,16 @@ func (w *world) tick(r *replica) {
 	})
 }
 
-// snapshot lets a leader store its state.
+// snapshot lets a leader store its state. pause is called while that is encoded.
 func (w *world) snapshot(r *replica, pause func()) {
 	if !r.Leading() || !w.held(r) || r.Last() == 0 {
 		return
 	}
-	image, err := r.Snapshot()
+	epoch := r.epoch
+	image, err := r.Snapshot(pause)
 	if err != nil {
 		w.fatalf("%v cannot encode its state: %v", r, err)
 	}
-	epoch := r.epoch
-	pause()
 	if r.epoch != epoch {
 		return
 	}

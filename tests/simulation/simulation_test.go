@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,7 +96,7 @@ func TestEveryFlowEndsOnce(t *testing.T) {
 		}
 	}()
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
+		w := newWorld(t, rapid.Bool().Draw(t, "limited"))
 		run := &run{w: w, steps: slices.Concat(slices.Concat(slices.Concat(history.Draw(t, "history")...)...)...)}
 		for _, name := range []string{"a", "b", "reporter"} {
 			w.document(nobody, contract.TypeProgdefApply, name, applied(name, 0), "")
@@ -113,8 +114,15 @@ func (w *world) count(reached map[string]int) {
 	reached["histories"]++
 	for _, e := range w.log {
 		what := "stored " + string(e.Type)
-		if p, ok := e.Event.Data.(*contract.FlowPanic); ok {
-			what += " " + string(p.Cause.Kind)
+		switch d := e.Event.Data.(type) {
+		case *contract.FlowPanic:
+			what += " " + string(d.Cause.Kind)
+		case *contract.FlowRejected:
+			what += " " + string(d.Problems[0].Code)
+		case *contract.FlowQueued:
+			if len(d.Shortage) > 0 {
+				what += " " + d.Shortage[0].What
+			}
 		}
 		if !e.readable {
 			what = "stored unreadable"
@@ -305,13 +313,13 @@ func (r *run) doService(s step) {
 		w.crash(x, how)
 	case actSnapshot:
 		if how%8 == 7 {
-			w.snapshot(x, r.pause(x, s.Who|1))
+			w.snapshot(x, sync.OnceFunc(r.pause(x, s.Who)))
 			return
 		}
 		for _, site := range w.sites {
 			if x := r.leads(site.name); x != nil {
 				w.fold(x, how)
-				w.snapshot(x, func() {})
+				w.snapshot(x, func() { w.fold(x, 1) })
 			}
 		}
 	case actTrim:
@@ -497,11 +505,11 @@ func (w *world) left() string {
 // sameStates compares the replicas of each service.
 func (w *world) sameStates() {
 	for _, s := range w.sites {
-		a, err := s.replicas[0].Snapshot()
+		a, err := s.replicas[0].Snapshot(func() {})
 		if err != nil {
 			w.fatalf("%v cannot encode its state: %v", s.replicas[0], err)
 		}
-		b, err := s.replicas[1].Snapshot()
+		b, err := s.replicas[1].Snapshot(func() {})
 		if err != nil {
 			w.fatalf("%v cannot encode its state: %v", s.replicas[1], err)
 		}

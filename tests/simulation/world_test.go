@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/service/core"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/services/spawner/admission"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/validator"
 )
@@ -29,6 +31,8 @@ type world struct {
 	sites  []*site
 	script []string
 
+	// starts counts those of the validator: each has another version of the policy.
+	starts int
 	// catalog and types are the buckets, mailbox is the stream of jobs, streams are those of the flows.
 	catalog map[string]contract.CatalogEntry
 	types   map[string]contract.TypeEntry
@@ -41,6 +45,12 @@ type world struct {
 	running   map[string]claim        // by flow.job
 	// late are events that are still in flight to the broker.
 	late []contract.Event
+
+	// quotas are those of each tenant and user. replaced is the place of EVENTS at which the spawner's second term began,
+	// 0 if there is only one.
+	ofTenant, ofUser admission.Quota
+	terms            int
+	replaced         uint64
 
 	failures map[string]int
 	// silent is when executors stopped sending signs of life, because they were frozen or exited.
@@ -85,7 +95,11 @@ const (
 	workers         = 3
 )
 
-func newWorld(t failer) *world {
+// policies are the versions of the installation's policy: none, and one that refuses the command y.
+var policies = []*policy.Policy{nil, {Commands: policy.Commands{Allow: []string{"x"}}}}
+
+// newWorld returns a world, with small limits for each tenant and user if it is limited.
+func newWorld(t failer, limited bool) *world {
 	w := &world{
 		t: t, now: time.Unix(1_000_000, 0).UTC(), events: newEvents(),
 		catalog: map[string]contract.CatalogEntry{}, types: map[string]contract.TypeEntry{},
@@ -96,9 +110,18 @@ func newWorld(t failer) *world {
 	spawning, ending, planning := spawner.DefaultLimits(), aggregator.DefaultLimits(), planner.DefaultLimits()
 	spawning.Executors, ending.CancelMemory, planning.OutputRetention = executorsLimit, cancelMemory, outputRetention
 	ending.StallAfter = stallAfter
+	validating := validator.DefaultLimits()
+	if limited {
+		w.ofTenant = admission.Quota{Flows: 2, Waiting: 3}
+		w.ofUser = admission.Quota{Flows: 1, Waiting: 2, Slots: 3, Executors: 2}
+		spawning.Tenant, spawning.User = w.ofTenant, w.ofUser
+		validating.Submissions = validator.Rates{Tenant: 4, User: 2, Burst: 2 * time.Second}
+	}
 	w.sites = []*site{
 		newSite(w, validator.Logic(), judge, func() *validator.State {
-			return validator.NewState(validator.DefaultLimits(), maps.Clone(w.catalog)).WithTypes(w.types)
+			w.starts++
+			return validator.NewState(validating, maps.Clone(w.catalog)).WithTypes(w.types).
+				WithPolicy(policies[w.starts%len(policies)])
 		}),
 		newSite(w, planner.Logic(), nil, func() *planner.State { return planner.NewState(planning, "0") }),
 		newSite(w, spawner.Logic(), nil, func() *spawner.State {
@@ -117,6 +140,9 @@ func newSite[S any](
 	w *world, logic core.Logic[S], judge func(context.Context, *driver[S], contract.Event) (contract.Event, error),
 	fresh func() S,
 ) *site {
+	if flows := logic.Snapshot.Flows; flows != nil { // the same history is simulated alike
+		logic.Snapshot.Flows = func(s S) []string { return slices.Sorted(slices.Values(flows(s))) }
+	}
 	out := &site{name: logic.Name}
 	for n := range out.replicas {
 		d := &driver[S]{logic: logic, judge: judge, fresh: fresh, read: w.read}
@@ -164,6 +190,8 @@ func (w *world) perform(r *replica, e contract.Event) contract.Event {
 		w.stopped[e.Subject] = w.stopped[e.Subject] || w.streams[e.Subject]
 	case "act.give-up":
 		w.kill(e.Subject, -1)
+	case "act.store":
+		w.putProgdef(e.Subject, e.With.(contract.CatalogEntry))
 	}
 	switch d := e.Data.(type) {
 	case *contract.FlowPlanned:
@@ -176,12 +204,6 @@ func (w *world) perform(r *replica, e contract.Event) contract.Event {
 		w.start(e, d)
 	case *contract.ExecutorDraining:
 		w.drain(d.Executor, e.With != nil)
-	case *contract.ProgdefApplied:
-		w.putProgdef(d.Name, contract.CatalogEntry{
-			Seq: e.Cause, Pinned: progdef.Pinned{Revision: d.Revision, Document: d.Document},
-		})
-	case *contract.ProgdefRemoved:
-		w.putProgdef(d.Name, contract.CatalogEntry{Seq: e.Cause, Removed: true})
 	case *contract.TypeApplied:
 		if e.Cause > w.types[d.Name].Seq {
 			w.types[d.Name] = contract.TypeEntry{Seq: e.Cause, Document: d.Document}

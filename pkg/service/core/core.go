@@ -33,6 +33,8 @@ type Core[S any] struct {
 	unprocessed []Unprocessed
 	// lastOf holds the last event of each live aggregate, as far as it is known. The worker looks up the others.
 	lastOf map[string]uint64
+	// image is the image that is not complete yet, nil if there is none.
+	image *Image
 
 	// The leader's work; empty in other replicas.
 	queue        queue
@@ -120,6 +122,7 @@ func (c *Core[S]) evolve(e contract.Event) {
 			c.setUnprocessed(Unprocessed{e.Seq, why})
 		}
 	})
+	c.beforeChange(e)
 	for _, key := range c.logic.Evolve(c.State, e) {
 		c.touch(key)
 	}
@@ -207,24 +210,6 @@ func (c *Core[S]) endObservation(key string, err error) {
 		delete(c.observations, key)
 		o.Done(err)
 	}
-}
-
-// envelope is the first line of a stored core; the state follows. The JSON name is kept from earlier versions.
-type envelope struct {
-	Unprocessed []Unprocessed `json:"aside,omitempty"`
-}
-
-// Form is the version of the format in which Encode wraps a state.
-const Form = 1
-
-// Encode returns the core in the form that Decode reads.
-func (c *Core[S]) Encode() ([]byte, error) {
-	head, err := json.Marshal(envelope{c.unprocessed})
-	if err != nil {
-		return nil, err
-	}
-	state, err := c.logic.Snapshot.Encode(c.State)
-	return slices.Concat(head, []byte("\n"), state), err
 }
 
 // Decode restores a stored core into a new one, which continues after the last folded message.

@@ -58,8 +58,14 @@ const FactLate contract.Type = "fact.late"
 type Snapshot[S any] struct {
 	// Version is the version of the stored form: a snapshot of another version is not read.
 	Version int
-	// Encode returns the state, without facts and without the initial content of a new state.
-	Encode func(S) ([]byte, error)
+	// Rest returns what is stored besides Flows, without facts and without the initial content of a new state. The value
+	// is encoded as a JSON object while the state goes on changing: it must share nothing with it that Evolve changes.
+	Rest func(S) any
+	// Flows returns the flows about which something is stored. Flow returns that, by the member of the object that has
+	// a value for each flow. What EVENTS holds may change it only by an event or act with the flow as its Subject, or by
+	// an event about no flow that is neither a tick nor a dead letter. Both are nil if nothing is stored by flow.
+	Flows func(S) []string
+	Flow  func(s S, flow string) map[string]any
 	// Decode adds a stored state to a new one.
 	Decode func(S, []byte) error
 	// Needs returns the first message of EVENTS that the state refers to, or 0 if there is none. It may be nil.

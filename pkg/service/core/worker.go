@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -49,6 +50,9 @@ type Worker struct {
 	Log     Log
 	// Perform performs an effect before it is published, and returns the event to publish. It must be idempotent.
 	Perform func(context.Context, contract.Event) (contract.Event, error)
+	// Each calls do for 0 to n-1, at the same time, and returns when all calls have. If it is nil, they are made one
+	// after the other.
+	Each func(n int, do func(i int))
 	// Read returns a message of EVENTS and its data, or nil if EVENTS no longer holds it.
 	Read func(ctx context.Context, seq uint64) (*event.Stored, []byte, error)
 	// LastOf is Core.LastOf of the current state.
@@ -73,26 +77,67 @@ func (w Worker) Do(ctx context.Context, t *Task) Result {
 		return r
 	}
 	own := make(map[string]uint64) // the last event that the task has published, by aggregate
-	for i, effect := range t.effects {
-		e, err := w.carryOut(ctx, t, effect, own)
-		if err != nil {
-			r.failed, r.Err = &t.effects[i], err
-			break
+	for rest := t.effects; len(rest) > 0 && r.Err == nil; {
+		group := rest[:independent(rest)]
+		rest = rest[len(group):]
+		performed := w.performAll(ctx, t, group)
+		for i, p := range performed { // what was performed is published even if another one failed
+			e, err := w.conclude(ctx, t, p, own)
+			switch {
+			case err == nil:
+				r.effects = append(r.effects, e)
+			case r.Err == nil:
+				r.failed, r.Err = &group[i], err
+			}
 		}
-		r.effects = append(r.effects, e)
 	}
 	return r
 }
 
-// carryOut performs one effect and publishes it, unless it is an act. If an event that opens its aggregate is refused, a
-// dead letter is published instead.
-func (w Worker) carryOut(
-	ctx context.Context, t *Task, effect contract.Event, own map[string]uint64,
-) (contract.Event, error) {
-	if !w.Held() {
-		return effect, ErrFenced
+// together is the maximum number of effects that a task performs at the same time.
+const together = 8
+
+// independent returns how many of the first effects may be performed at the same time: starts of executors, or one effect
+// of another kind.
+func independent(effects []contract.Event) int {
+	n := slices.IndexFunc(effects, func(e contract.Event) bool { return e.Type != contract.TypeExecutorStarted })
+	if n < 0 {
+		n = len(effects)
 	}
-	e, err := w.perform(ctx, t, effect)
+	return min(max(n, 1), together)
+}
+
+// A performed effect is an event to publish, or the error that prevents it.
+type performed struct {
+	event contract.Event
+	err   error
+}
+
+// performAll performs independent effects.
+func (w Worker) performAll(ctx context.Context, t *Task, effects []contract.Event) []performed {
+	out := make([]performed, len(effects))
+	each := w.Each
+	if each == nil || len(effects) == 1 {
+		each = oneByOne
+	}
+	each(len(effects), func(i int) {
+		if out[i] = (performed{effects[i], ErrFenced}); w.Held() {
+			out[i].event, out[i].err = w.perform(ctx, t, effects[i])
+		}
+	})
+	return out
+}
+
+func oneByOne(n int, do func(i int)) {
+	for i := range n {
+		do(i)
+	}
+}
+
+// conclude publishes a performed effect, unless it is an act. If an event that opens its aggregate is refused, a dead
+// letter is published instead.
+func (w Worker) conclude(ctx context.Context, t *Task, p performed, own map[string]uint64) (contract.Event, error) {
+	e, err := p.event, p.err
 	if err == nil {
 		err = w.publish(ctx, t, e, own)
 	}
@@ -171,7 +216,8 @@ func (w Worker) publish(ctx context.Context, t *Task, e contract.Event, own map[
 }
 
 // store stores an event on the condition that nothing was published about its aggregate but what the deciding state
-// included and what the task itself has published.
+// included and what the task itself has published. The core does not know the last events of progdefs and types: they are
+// looked up first, since plain subscribers receive these answers also if EVENTS refuses them.
 func (w Worker) store(
 	ctx context.Context, decided uint64, e contract.Event, own map[string]uint64,
 ) (uint64, error) {
@@ -183,6 +229,12 @@ func (w Worker) store(
 		}
 		if e.Opens {
 			last = 0 // EVENTS must have none
+		}
+	}
+	if remembered, _ := contract.FlowOrExecutor(e.NATSSubject()); !mine && aggregate != "" && remembered == "" {
+		var err error
+		if last, err = w.resolve(ctx, e, decided); err != nil {
+			return 0, err
 		}
 	}
 	seq, stored, err := w.append(ctx, e, last)

@@ -53,6 +53,7 @@ func (b *backendFlags) groups(a *app) []settings.Group {
 		"state directory of the executors; all spawners that share it must run as the same user")
 	f.DurationVar(&b.process.StartTimeout, "start-timeout", process.DefaultStartTimeout,
 		"time that an executor's process has to start")
+	isolationFlags(f, &b.process)
 
 	host := settings.NewGroup("The Docker backend")
 	f = host.Flags
@@ -113,7 +114,7 @@ func (b *backendFlags) opener(ctx context.Context, log *slog.Logger) (func() (ba
 	}
 	switch b.name {
 	case backendProcess:
-		return func() (backend.Backend, error) { return process.New(b.process) }, b.process.Validate()
+		return b.processOpener(ctx, log)
 	case backendDocker:
 		return func() (backend.Backend, error) { return docker.New(ctx, b.docker) }, b.docker.Validate()
 	case backendKubernetes:
@@ -121,6 +122,22 @@ func (b *backendFlags) opener(ctx context.Context, log *slog.Logger) (func() (ba
 	}
 	return nil, fmt.Errorf("--backend is %q: it must be %s, %s or %s",
 		b.name, backendProcess, backendDocker, backendKubernetes)
+}
+
+// processOpener finds out once how executors are isolated, and logs what is missing.
+func (b *backendFlags) processOpener(ctx context.Context, log *slog.Logger) (func() (backend.Backend, error), error) {
+	if err := b.process.Validate(); err != nil {
+		return nil, err
+	}
+	found, err := process.Probe(ctx, b.process)
+	if err != nil {
+		return nil, err
+	}
+	if found.Missing != "" {
+		log.Warn(found.Missing)
+	}
+	b.process.Isolation = &found
+	return func() (backend.Backend, error) { return process.New(b.process) }, nil
 }
 
 // reach checks that the spawner may use the Docker daemon before the spawner counts as healthy. Otherwise this common

@@ -157,10 +157,12 @@ type app struct {
 	desk           *desk
 	stdout, stderr *sink // Out and Err
 	// Global flags.
-	server   string
-	access   broker.Access
-	user     string
-	output   string
+	server string
+	access broker.Access
+	user   string
+	output string
+	// policy is the path of the policy, "" for none.
+	policy   string
 	logLevel string
 
 	// document is the document of the command, if it has one.

@@ -66,6 +66,7 @@ environment variable ` + envContext + ` names, or else the selected one.
 "dagyo up" adds a context, and selects it if none is selected.
 
 The nats command shares the contexts, but keeps its own selection.`,
+		Args: cobra.NoArgs,
 	}
 	cmd.AddCommand(a.contextListCommand(), a.contextUseCommand(), a.contextAddCommand(), a.contextRemoveCommand())
 	return cmd

@@ -1,12 +1,7 @@
 package cli
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"strconv"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -55,32 +50,11 @@ func (a *app) superviseCommand() *cobra.Command {
 		Annotations: map[string]string{listens: "yes"},
 		Short:       "Supervise one executor; the spawner starts this command",
 		Args:        cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := context.WithCancel(cmd.Context())
-			defer cancel()
-			if pid, err := strconv.Atoi(a.Env(envLeash)); err == nil {
-				go leash(ctx, pid)
-			}
+		RunE: func(_ *cobra.Command, args []string) error {
 			if code := process.Supervise(args[0]); code != 0 {
 				return told(code)
 			}
 			return nil
 		},
-	}
-}
-
-// leash stops the executor of a temporary Dagyo when that process has exited: nothing else would stop it.
-func leash(ctx context.Context, parent int) {
-	t := time.NewTicker(time.Second)
-	defer t.Stop()
-	for os.Getppid() == parent {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-	if err := syscall.Kill(os.Getpid(), syscall.SIGQUIT); err != nil {
-		fmt.Fprintln(os.Stderr, "dagyo supervise:", err)
 	}
 }

@@ -9,15 +9,18 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/dagyo/dagyo/executor/std"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
+	"github.com/dagyo/dagyo/services/dagyo/local"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
@@ -63,6 +66,9 @@ the standard progdefs itself.`,
 		},
 	}
 	cmd.Flags().StringVar(&standard, "standard", "", "apply the standard progdefs; they run in this image of Dagyo")
+	a.policyFlag(cmd)
+	cmd.Flags().Lookup("policy").Usage = "with --standard: file with the policy, which says which ones are offered, and its limits on them " +
+		"(environment: " + envPolicy + ")"
 	cmd.Flags().BoolVar(&replace, "replace-standard", false, "allow files to replace standard progdefs")
 	return cmd
 }
@@ -89,14 +95,28 @@ func (a *app) applyProgdefs(
 	return errors.Join(errs...)
 }
 
-// applyStandard applies all standard progdefs with the image.
+// applyStandard applies the standard progdefs with the image, except those that the policy does not offer or refuses.
 func (p *applier) applyStandard(ctx context.Context, image string) error {
+	rules, unwatch, err := p.openPolicy(ctx, false, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	unwatch()
+	offered, err := local.Offered(rules.Get())
+	if err != nil {
+		return err
+	}
 	var errs []error
-	for _, s := range std.Standard() {
+	for _, s := range offered {
 		name := "standard progdef " + s.Name
 		raw, err := withImage(s.Document, image)
 		if err == nil {
 			err = p.apply(ctx, raw, name)
+		}
+		var problems problem.List
+		if errors.As(err, &problems) && policy.Refused(problems) {
+			fmt.Fprintf(p.Err, "%s left out: %s\n", name, problems[0])
+			continue
 		}
 		if err != nil {
 			errs = append(errs, p.notApplied("progdef", name, docfile.Document{}, err))

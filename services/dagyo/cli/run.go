@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -41,7 +40,8 @@ standard error, and exit with the code of its verdict (see "dagyo help
 exit-codes").
 
 If no server answers at the default address and --server is not set, run starts
-a temporary Dagyo for this flow.
+a temporary Dagyo for this flow, with the policy in the file that the environment
+variable DAGYO_POLICY names.
 
 Each record is printed on one line: as it is if its typename is utf8-string or
 json, otherwise in base64. If the flow has several outputs, each line starts
@@ -277,15 +277,23 @@ func (a *app) connectOrStart(
 // ownPatience is the time that a flow has to end in a temporary Dagyo when the command exits.
 const ownPatience = 2 * time.Second
 
-// envLeash holds the id of the process that an executor must not outlive.
-const envLeash = "DAGYO_LEASH"
-
 // An own is a temporary Dagyo: it ends with the command.
 type own struct {
 	local  *local.Local
 	client *client.Client
 	folder folder
+	leash  leash
 }
+
+// A leash is a pipe whose read end executors have: they give up when this process, which has the other end, exits.
+type leash struct{ r, w *os.File }
+
+func newLeash() (l leash, err error) {
+	l.r, l.w, err = os.Pipe()
+	return l, err
+}
+
+func (l leash) close() error { return errors.Join(l.r.Close(), l.w.Close()) }
 
 // end stops the temporary Dagyo and deletes its data.
 func (o *own) end(ctx context.Context, in interrupts) error {
@@ -293,7 +301,7 @@ func (o *own) end(ctx context.Context, in interrupts) error {
 		o.client.Close()
 	}
 	err := o.local.Stop(ctx, local.Stop{Patience: ownPatience, GiveUp: in.second})
-	return errors.Join(err, o.folder.remove())
+	return errors.Join(err, o.leash.close(), o.folder.remove())
 }
 
 // startOwn starts a temporary Dagyo on a free port, in a temporary directory.
@@ -303,8 +311,11 @@ func (a *app) startOwn(ctx context.Context, in interrupts) (*own, error) {
 		return nil, err
 	}
 	o := &own{folder: dir}
-	if o.local, err = a.startIn(ctx, in, dir.path); err != nil {
+	if o.leash, err = newLeash(); err != nil {
 		return nil, errors.Join(err, dir.remove())
+	}
+	if o.local, err = a.startIn(ctx, in, dir.path, o.leash); err != nil {
+		return nil, errors.Join(err, o.leash.close(), dir.remove())
 	}
 	o.client, err = client.Connect(ctx, client.Options{URL: o.local.URL(), Access: broker.Access{Creds: o.local.Credentials()}, Source: a.source()})
 	if err != nil {
@@ -313,14 +324,20 @@ func (a *app) startOwn(ctx context.Context, in interrupts) (*own, error) {
 	return o, nil
 }
 
-func (a *app) startIn(ctx context.Context, in interrupts, dir string) (*local.Local, error) {
+func (a *app) startIn(ctx context.Context, in interrupts, dir string, l leash) (*local.Local, error) {
 	log := a.logger("warn", true)
 	s := settings.Default()
 	if err := s.Resolve(log); err != nil {
 		return nil, err
 	}
+	rules, unwatch, err := a.openPolicy(ctx, true, log)
+	if err != nil {
+		return nil, err
+	}
+	unwatch() // it lives too short for changes
+	s.SetPolicy(rules)
 	return startUntil(ctx, in.first, local.Config{
 		Dir: dir, Port: embedded.RandomPort, Services: s, Log: log, Source: a.source(),
-		Process: process.Config{SelfEnv: map[string]string{envLeash: strconv.Itoa(os.Getpid())}},
+		Process: process.Config{Leash: l.r},
 	})
 }

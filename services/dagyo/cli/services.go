@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
@@ -69,11 +70,19 @@ func (a *app) serve(
 
 func (a *app) validatorCommand() *cobra.Command {
 	s := settings.Default()
-	return a.serviceCommand(validator.Name, "Validate flows and progdefs; keep the catalogue", s,
+	cmd := a.serviceCommand(validator.Name, "Validate flows and progdefs; keep the catalogue", s,
 		[]settings.Group{s.ValidatorFlags(), s.CommonFlags()},
-		func(ctx context.Context, link *broker.Link, _ zerolog.Logger) error {
+		func(ctx context.Context, link *broker.Link, log zerolog.Logger) error {
+			rules, unwatch, err := a.openPolicy(ctx, false, log)
+			if err != nil {
+				return err
+			}
+			defer unwatch()
+			s.SetPolicy(rules)
 			return validator.Run(ctx, link, s.Validator)
 		})
+	a.policyFlag(cmd)
+	return cmd
 }
 
 func (a *app) plannerCommand() *cobra.Command {
@@ -106,6 +115,7 @@ func (a *app) spawnerCommand() *cobra.Command {
 				return usage(err)
 			}
 			s.Spawner.Queue, s.Spawner.Access = cmp.Or(queue, a.server), access
+			b.process.Hidden = append(b.process.Hidden, a.access.Secrets()...)
 			open, err := b.opener(ctx, slog.New(zerolog.NewSlogHandler(log)))
 			if err != nil {
 				return usage(err)
@@ -113,8 +123,15 @@ func (a *app) spawnerCommand() *cobra.Command {
 			if err := b.reach(ctx); err != nil {
 				return err
 			}
+			rules, unwatch, err := a.openPolicy(ctx, b.name == backendProcess, log)
+			if err != nil {
+				return err
+			}
+			defer unwatch()
+			s.SetPolicy(rules)
 			return spawner.Run(ctx, link, open, s.Spawner)
 		})
+	a.policyFlag(cmd)
 	cmd.Flags().StringVar(&queue, "queue", "",
 		"address of NATS for executors, if it differs from --server")
 	return cmd
@@ -126,6 +143,19 @@ func processFlags(cmd *cobra.Command, p *process.Config) {
 		"directory with secrets/NAME.env and configmaps/NAME.env, for progdefs with envFrom")
 	cmd.Flags().DurationVar(&p.StartTimeout, "start-timeout", process.DefaultStartTimeout,
 		"time that an executor's process has to start")
+	isolationFlags(cmd.Flags(), p)
+}
+
+// isolationFlags are the flags that isolate the executors of the process backend.
+func isolationFlags(f *pflag.FlagSet, p *process.Config) {
+	f.TextVar(&p.UIDs, "executor-uids", process.UIDs{},
+		"user ids for executors if Dagyo runs as root, one for each; none runs them as root")
+	f.StringSliceVar(&p.Hidden, "executor-hide", nil,
+		"files and directories that executors must not see, besides Dagyo's own")
+	f.Int64Var(&p.Limits.Memory, "executor-memory", 0,
+		"memory of an executor in bytes, unless its progdef has resources.limits.memory; 0 is three quarters of the machine's")
+	f.IntVar(&p.Limits.Processes, "executor-processes", process.DefaultProcesses, "processes and threads of an executor")
+	f.IntVar(&p.Limits.Files, "executor-files", process.DefaultFiles, "open files of each process of an executor")
 }
 
 // dataDir is the default directory for the data of `dagyo up`.

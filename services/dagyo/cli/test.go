@@ -69,6 +69,7 @@ is invalid; then no test case runs.`,
 	f.DurationVar(&o.deadline, "deadline", 30*time.Second, "time limit of a test case that sets no deadline")
 	f.Int64Var(&o.maxOutput, "max-output", 16<<20,
 		"maximum number of bytes of each output to compare")
+	a.policyFlag(cmd)
 	f.StringVar(&o.junit, "junit", "", "write a JUnit XML report to this file, for CI servers")
 	return cmd
 }

@@ -51,6 +51,7 @@ Then executors, services and the server exit.`,
 	f.DurationVar(&o.drain, "drain-timeout", 10*time.Second,
 		"time that running flows have to end after the first Ctrl-C")
 	processFlags(cmd, &o.process)
+	a.policyFlag(cmd)
 	addGroups(cmd, o.services.All()...)
 	return cmd
 }
@@ -60,6 +61,12 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if err := o.services.Resolve(log); err != nil {
 		return usage(err)
 	}
+	rules, unwatch, err := a.openPolicy(ctx, true, log)
+	if err != nil {
+		return err
+	}
+	defer unwatch()
+	o.services.SetPolicy(rules)
 	in, stop := a.interrupts()
 	defer stop()
 	l, err := startUntil(ctx, in.first, local.Config{
@@ -120,6 +127,9 @@ func (a *app) tellUp(l *local.Local, data, context string) error {
 	try := "dagyo run FLOW.json"
 	if selected, err := a.contexts().Selected(); err != nil || selected != context {
 		try = "dagyo --context " + context + " run FLOW.json"
+	}
+	if missing := l.Isolation().Missing; missing != "" {
+		fmt.Fprintln(a.Err, "note:", missing)
 	}
 	_, err := fmt.Fprintf(a.Out, "dagyo is up at %s, data in %s; try `%s`, stop with Ctrl-C\n",
 		l.URL(), data, try)

@@ -27,6 +27,7 @@ the Dagyo that "dagyo up" runs. A role says what they may do:
   user       also submit, feed, read and cancel flows
   publisher  also change the catalogue: what it publishes is run
   operator   also cancel the flows of others, and skip events`,
+		Args: cobra.NoArgs,
 	}
 	cmd.AddCommand(a.userAddCommand())
 	return cmd

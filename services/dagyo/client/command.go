@@ -45,9 +45,7 @@ func (c *Client) cancel(flow, reason string) contract.Event {
 func (c *Client) command(ctx context.Context, e contract.Event) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
-	if entry, ok := contract.Lookup(e.Type); ok && entry.Command { // a dead letter is a service's event
-		e.By = c.user
-	}
+	e.By = c.user
 	m, err := c.link.Encode(ctx, e)
 	if err != nil {
 		return 0, err

@@ -9,12 +9,13 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/dagyo/local"
 )
 
 // ask asks the way an editor would, with nothing but NATS.
-func ask(t *testing.T, url, subject, question string) *nats.Msg {
+func ask(t *testing.T, l *local.Local, subject, question string) *nats.Msg {
 	t.Helper()
-	nc, err := nats.Connect(url)
+	nc, err := nats.Connect(l.URL(), nats.UserCredentials(l.Credentials()), nats.CustomInboxPrefix("_INBOX.person.test"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func TestCompatiblePorts(t *testing.T) {
 	if _, err := c.Apply(t.Context(), "tee", []byte(tee)); err != nil {
 		t.Fatal(err)
 	}
-	m := ask(t, l.URL(), contract.AskCatalogCompatible, `{"node": "t", "port": "right", "flow": {
+	m := ask(t, l, contract.AskCatalogCompatible, `{"node": "t", "port": "right", "flow": {
 		"nodes": {"s": {"progdef": "source"}, "t": {"progdef": "tee"}, "h": {"progdef": "greet"}},
 		"edges": [{"from": "s.name", "to": "t.in"}]}}`)
 	var answer contract.CatalogCompatible
@@ -50,12 +51,12 @@ func TestCompatiblePorts(t *testing.T) {
 		!strings.Contains(all, " /tee.in") || strings.Contains(all, "t/") {
 		t.Errorf("%s", m.Data)
 	}
-	m = ask(t, l.URL(), contract.AskCatalogCompatible,
+	m = ask(t, l, contract.AskCatalogCompatible,
 		`{"progdef": "tee", "port": "in", "limit": 1}`)
 	if !strings.Contains(string(m.Data), `"omitted":`) {
 		t.Errorf("one port at most is answered with %s", m.Data)
 	}
-	m = ask(t, l.URL(), contract.AskCatalogCompatible, `{"prt": 1}`)
+	m = ask(t, l, contract.AskCatalogCompatible, `{"prt": 1}`)
 	if !strings.Contains(string(m.Data), `"problems":[{"code":"schema"`) {
 		t.Errorf("a bad question is answered with %s", m.Data)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -40,7 +41,7 @@ type Config struct {
 	Port int
 	// Services must be resolved.
 	Services *settings.Services
-	// Process configures the backend; its Dir is set here.
+	// Process configures the backend; its Dir, Logger and Isolation are set here.
 	Process process.Config
 	// Source is the CloudEvents source of events published on behalf of the user.
 	Source string
@@ -57,6 +58,8 @@ type Local struct {
 	client   *client.Client
 	services map[string]*running
 	failed   chan error
+	// isolation of the executors.
+	isolation process.Isolation
 }
 
 // running is a running service.
@@ -83,20 +86,23 @@ func Start(ctx context.Context, c Config) (*Local, error) {
 }
 
 func (l *Local) start(ctx context.Context) error {
+	var err error
+	if l.isolation, err = process.Probe(ctx, l.process()); err != nil {
+		return err
+	}
 	trust, err := l.openKeys()
 	if err != nil {
 		return err
 	}
-	store := filepath.Join(l.config.Dir, "nats")
 	accounts, err := l.keys.Accounts(keyring.DefaultTenant)
 	if err != nil {
 		return err
 	}
-	if err := moveStreams(store, accounts); err != nil {
+	if err := moveStreams(l.storeDir(), accounts); err != nil {
 		return err
 	}
 	l.server, err = embedded.Start(ctx, embedded.Options{
-		Port: l.config.Port, Dir: store, Trust: trust, Log: l.config.Log,
+		Port: l.config.Port, Dir: l.storeDir(), Trust: trust, Log: l.config.Log,
 	})
 	if err != nil {
 		return err
@@ -118,13 +124,27 @@ func (l *Local) start(ctx context.Context) error {
 // executorsDir is the folder of the executors in the data directory.
 const executorsDir = "executors"
 
-// backend opens the backend.
-func (l *Local) backend() (*process.Backend, error) {
+// process is the configuration of the backend. Executors do not see what NATS stores.
+func (l *Local) process() process.Config {
 	p := l.config.Process
 	p.Dir = filepath.Join(l.config.Dir, executorsDir)
+	p.Hidden = append(slices.Clone(p.Hidden), l.storeDir())
 	p.Logger = slog.New(zerolog.NewSlogHandler(l.config.Log))
+	return p
+}
+
+// storeDir is the folder of the NATS server in the data directory.
+func (l *Local) storeDir() string { return filepath.Join(l.config.Dir, "nats") }
+
+// backend opens the backend.
+func (l *Local) backend() (*process.Backend, error) {
+	p := l.process()
+	p.Isolation = &l.isolation
 	return process.New(p)
 }
+
+// Isolation says how the executors are isolated.
+func (l *Local) Isolation() process.Isolation { return l.isolation }
 
 // Running reports whether executors are running in a data directory. No Local may use the directory.
 func Running(ctx context.Context, dir string) (bool, error) {

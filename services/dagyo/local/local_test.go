@@ -13,6 +13,7 @@ import (
 
 	"github.com/dagyo/dagyo/executor"
 	"github.com/dagyo/dagyo/executor/std"
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/services/dagyo/client"
@@ -55,7 +56,9 @@ func start(t *testing.T, dir string) (*local.Local, *client.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := client.Connect(t.Context(), client.Options{URL: l.URL(), Source: "/test"})
+	c, err := client.Connect(t.Context(), client.Options{
+		URL: l.URL(), Access: broker.Access{Creds: l.Credentials()}, Source: "/test",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

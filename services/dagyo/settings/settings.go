@@ -9,10 +9,12 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/service"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/services/spawner/admission"
 	"github.com/dagyo/dagyo/services/validator"
 )
 
@@ -46,6 +48,9 @@ func (s *Services) Resolve(log zerolog.Logger) error {
 	s.Planner.EdgeStorage = storage
 	return errors.Join(err, s.positive(), s.Common.Validate())
 }
+
+// SetPolicy sets the installation's admission policy.
+func (s *Services) SetPolicy(p *policy.Current) { s.Validator.Policy, s.Spawner.Policy = p, p }
 
 // A Group is a group of flags in the help.
 type Group struct {
@@ -110,6 +115,12 @@ func (s *Services) ValidatorFlags() Group {
 		"maximum nesting depth of a progdef or type document")
 	f.IntVar(&l.Progdefs, "max-progdefs", l.Progdefs, "maximum number of progdefs in the catalogue")
 	f.IntVar(&l.Types, "max-types", l.Types, "maximum number of types in the type catalogue")
+	f.IntVar(&l.Submissions.Tenant, "tenant-submissions", l.Submissions.Tenant,
+		"maximum number of flows that each tenant may submit in a second; 0 for no limit")
+	f.IntVar(&l.Submissions.User, "user-submissions", l.Submissions.User,
+		"maximum number of flows that each user may submit in a second; 0 for no limit")
+	f.DurationVar(&l.Submissions.Burst, "submission-burst", l.Submissions.Burst,
+		"time for which the submissions of a tenant or user may come at once")
 	return g
 }
 
@@ -150,7 +161,18 @@ func (s *Services) SpawnerFlags() Group {
 		"time that a job has to stop after its flow has ended; then its executor is stopped")
 	f.DurationVar(&c.ReconcileEvery, "reconcile-every", c.ReconcileEvery,
 		"interval between two comparisons of the wanted and the running executors")
+	quotaFlags(f, &c.Limits.Tenant, "tenant")
+	quotaFlags(f, &c.Limits.User, "user")
 	return g
+}
+
+// quotaFlags defines the flags of the limits of each tenant or user.
+func quotaFlags(f *pflag.FlagSet, q *admission.Quota, of string) {
+	each := " of each " + of + "; 0 for no limit"
+	f.IntVar(&q.Flows, of+"-flows", q.Flows, "maximum number of running flows"+each)
+	f.IntVar(&q.Waiting, of+"-queued", q.Waiting, "maximum number of flows waiting for capacity"+each)
+	f.IntVar(&q.Slots, of+"-slots", q.Slots, "maximum number of slots that the flows hold"+each)
+	f.IntVar(&q.Executors, of+"-executors", q.Executors, "maximum number of executors that these slots fill"+each)
 }
 
 // AggregatorFlags returns the panic-aggregator's flags: timing.
@@ -201,7 +223,12 @@ func (s *Services) positive() error {
 	for _, g := range s.All() {
 		g.Flags.VisitAll(func(f *pflag.Flag) {
 			kept := strings.HasPrefix(f.Name, "events-max-") || strings.HasPrefix(f.Name, "history-max-")
-			if !kept && notPositive(f.Value) {
+			perOwner := strings.HasPrefix(f.Name, "tenant-") || strings.HasPrefix(f.Name, "user-")
+			switch {
+			case kept:
+			case perOwner && strings.HasPrefix(f.Value.String(), "-"):
+				errs = append(errs, fmt.Errorf("--%s is %s: it must be 0 (no limit) or more", f.Name, f.Value))
+			case !perOwner && notPositive(f.Value):
 				errs = append(errs, fmt.Errorf("--%s is %s: it must be more than 0", f.Name, f.Value))
 			}
 		})

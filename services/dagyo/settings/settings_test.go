@@ -70,17 +70,20 @@ func TestResolveReportsEverythingAtOnce(t *testing.T) {
 	s := settings.Default()
 	err := flags(s).Parse([]string{
 		"--edge-storage=tape", "--max-flows=0", "--settle=-1s", "--events-max-bytes=-1", "--history-max-bytes=-1",
+		"--user-slots=-1", "--tenant-flows=0",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = s.Resolve(zerolog.Nop())
-	for _, flag := range []string{"--edge-storage", "--max-flows", "--settle", "events max bytes"} {
+	for _, flag := range []string{"--edge-storage", "--max-flows", "--settle", "events max bytes", "--user-slots"} {
 		if err == nil || !strings.Contains(err.Error(), flag) {
 			t.Errorf("%s is missing in: %v", flag, err)
 		}
 	}
-	if err != nil && strings.Contains(err.Error(), "history") {
-		t.Errorf("-1 bytes of history is refused: %v", err)
+	for _, allowed := range []string{"history", "--tenant-flows"} {
+		if err != nil && strings.Contains(err.Error(), allowed) {
+			t.Errorf("a value that means no limit is refused: %v", err)
+		}
 	}
 }

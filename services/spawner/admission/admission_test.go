@@ -34,6 +34,8 @@ type world struct {
 	started int // executors
 	// warm executors stay when they are idle, until others need their places.
 	warm bool
+	// ofTenant and ofUser are the quotas of each tenant and user.
+	ofTenant, ofUser Quota
 }
 
 func newWorld(t rapid.TB, limit int) *world {
@@ -45,6 +47,7 @@ func newWorld(t rapid.TB, limit int) *world {
 		n, _ := strconv.Atoi(strings.TrimLeft(tenant, "abcdefghijklmnopqrstuvwxyz"))
 		return n
 	}
+	w.queue.Quotas = func(Owner) (tenant, user Quota) { return w.ofTenant, w.ofUser }
 	return w
 }
 
@@ -60,6 +63,22 @@ func (w *world) do(line string) string {
 	case "limit":
 		w.limit, _ = strconv.Atoi(f[1])
 		return ""
+	case "quota": // quota user flows=2 waiting=3 slots=4 executors=5; before the first flow
+		q := &w.ofTenant
+		if f[1] == OfUser {
+			q = &w.ofUser
+		}
+		for _, a := range f[2:] {
+			what, v, _ := strings.Cut(a, "=")
+			n, _ := strconv.Atoi(v)
+			*map[string]*int{OfFlows: &q.Flows, OfWaiting: &q.Waiting, OfSlots: &q.Slots, OfExecutors: &q.Executors}[what] = n
+		}
+		return ""
+	case "lacks": // lacks FLOW
+		if x := w.queue.Flow(f[1]); x != nil {
+			return w.lacks(x)
+		}
+		return f[1] + " does not wait"
 	case "add": // add FLOW tenant/user priority POOL*SLOTS...
 		tenant, user, _ := strings.Cut(f[2], "/")
 		priority, _ := strconv.Atoi(f[3])
@@ -92,6 +111,20 @@ func (w *world) add(id string, o Owner, priority int, needs []string) {
 		x.Needs = append(x.Needs, Need{w.pools[name], slots})
 	}
 	w.queue.Add(x)
+}
+
+// lacks prints the quotas that a flow lacks, fills or exceeds by itself.
+func (w *world) lacks(f *Flow) string {
+	var out []string
+	say := func(how string, all []Lack) {
+		for _, l := range all {
+			out = append(out, fmt.Sprintf("%s %s %s: needs %d, held %d, kept %d, limit %d", how, l.Of, l.What, l.Needed, l.Held, l.Kept, l.Limit))
+		}
+	}
+	say("lacks", w.queue.Keep(w.now, w.room()).Lacks(f))
+	say("crowds", f.Crowds())
+	say("exceeds", f.Exceeds())
+	return strings.Join(out, "\n")
 }
 
 func (w *world) room() *Room {
@@ -167,6 +200,33 @@ func (w *world) grant(f *Flow) {
 		w.t.Fatalf("%d executors run, the limit is %d", w.started, w.limit)
 	}
 	w.running[f.ID], w.granted[f.ID] = f, w.now
+	w.withinQuotas()
+}
+
+// withinQuotas fails if a tenant or user holds more than its quota.
+func (w *world) withinQuotas() {
+	check := func(quota Quota, of func(*Flow) Owner) {
+		slots, uses := make(map[Owner]map[*Pool]int), make(map[Owner]use)
+		for _, f := range w.running {
+			o := of(f)
+			if slots[o] == nil {
+				slots[o] = make(map[*Pool]int)
+			}
+			u := uses[o].plus(use{flows: 1})
+			for _, n := range f.Needs {
+				u.add(n.Pool, slots[o][n.Pool], n.Slots)
+				slots[o][n.Pool] += n.Slots
+			}
+			uses[o] = u
+		}
+		for o, u := range uses {
+			if !u.within(quota) {
+				w.t.Fatalf("%v holds %+v, the quota is %+v", o, u, quota)
+			}
+		}
+	}
+	check(w.ofTenant, func(f *Flow) Owner { return Owner{Tenant: f.Owner.Tenant} })
+	check(w.ofUser, func(f *Flow) Owner { return f.Owner })
 }
 
 // end ends a flow. Unless they are warm, the executors that are not needed any more exit at once.
@@ -174,6 +234,7 @@ func (w *world) end(id string) {
 	f := w.running[id]
 	defer delete(w.granted, id)
 	delete(w.running, id)
+	w.queue.Live(f.Owner, -1, w.granted[id])
 	for _, n := range f.Needs {
 		n.Pool.Used -= n.Slots
 		w.queue.Hold(f.Owner, n.Pool, -n.Slots, w.granted[id])
@@ -184,11 +245,20 @@ func (w *world) end(id string) {
 	}
 }
 
-// Whatever comes and goes: no more is granted than there is, nothing is idle while a flow fits, and every flow gets
-// its turn, though flows keep arriving that would fit sooner.
+// Whatever comes and goes: no more is granted than there is and than quotas allow, nothing is idle while a flow fits,
+// and every flow gets its turn, though flows keep arriving that would fit sooner.
 func TestProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, rapid.IntRange(3, 8).Draw(t, "limit"))
+		if rapid.Bool().Draw(t, "quotas") {
+			quota := func(most int) Quota {
+				return Quota{
+					Flows: rapid.IntRange(0, most).Draw(t, "flows"), Slots: rapid.IntRange(0, 2*most).Draw(t, "slots"),
+					Executors: rapid.IntRange(0, most).Draw(t, "executors"),
+				}
+			}
+			w.ofTenant, w.ofUser = quota(6), quota(3)
+		}
 		w.warm = rapid.Bool().Draw(t, "warm")
 		names := []string{"a", "b", "c"}
 		for _, name := range names {
@@ -205,7 +275,10 @@ func TestProperties(t *testing.T) {
 				}
 			}
 			owner := Owner{rapid.SampledFrom([]string{"t1", "u2"}).Draw(t, "tenant"), rapid.SampledFrom([]string{"x", "y"}).Draw(t, "user")}
-			w.add(fmt.Sprint(prefix, n), owner, rapid.IntRange(-1, 1).Draw(t, "priority"), needs)
+			id := fmt.Sprint(prefix, n)
+			if w.add(id, owner, rapid.IntRange(-1, 1).Draw(t, "priority"), needs); len(w.queue.Flow(id).Exceeds()) > 0 {
+				w.queue.Remove(id) // it is rejected
+			}
 		}
 		step := func(i int) {
 			w.now = w.now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "seconds")) * time.Second)
@@ -229,6 +302,7 @@ func TestProperties(t *testing.T) {
 		for _, f := range w.queue.Flows() {
 			waiting[f.ID] = true
 		}
+		greedy := Owner{rapid.SampledFrom([]string{"t1", "u2"}).Draw(t, "greedy"), "y"}
 		for i := 20; len(waiting) > 0; i++ {
 			if i > 2000 {
 				t.Fatalf("flows wait for ever: %v", waiting)
@@ -245,7 +319,7 @@ func TestProperties(t *testing.T) {
 			}
 			w.now = w.now.Add(5 * time.Second)
 			for j, name := range names { // more small flows of high priority than can run
-				w.add(fmt.Sprintf("g%d-%d", i, j), Owner{"u2", "y"}, 100, []string{name + "*1"})
+				w.add(fmt.Sprintf("g%d-%d", i, j), greedy, 100, []string{name + "*1"})
 			}
 			w.admit()
 			w.notIdle()
@@ -261,9 +335,9 @@ func TestProperties(t *testing.T) {
 // notIdle fails if a flow waits that fits, and nothing is kept for another.
 func (w *world) notIdle() {
 	room := w.room()
-	w.queue.Keep(w.now, room)
+	reserved := w.queue.Keep(w.now, room)
 	for _, f := range w.queue.Flows() {
-		if room.Fits(f.Needs) {
+		if room.Fits(f.Needs) && len(reserved.Lacks(f)) == 0 {
 			w.t.Fatalf("%s waits though it fits", f.ID)
 		}
 	}
@@ -309,6 +383,73 @@ func TestSharesConverge(t *testing.T) {
 	}
 }
 
+// What one tenant may not hold goes to the other, whatever its weight.
+func TestSharesConvergeWithinQuotas(t *testing.T) {
+	for _, quota := range []Quota{{Flows: 6}, {Slots: 12}, {Executors: 12}} {
+		w := newWorld(t, 1000)
+		w.pools["p"] = &Pool{Name: "p", Slots: 1, Max: 30}
+		w.queue.Quotas = func(o Owner) (tenant, user Quota) {
+			if o.Tenant == "large2" {
+				return quota, Quota{}
+			}
+			return Quota{}, Quota{}
+		}
+		for i := range 1000 {
+			w.add(fmt.Sprintf("large-%d", i), Owner{Tenant: "large2"}, 0, []string{"p*2"})
+			w.add(fmt.Sprintf("small-%d", i), Owner{Tenant: "small1"}, 0, []string{"p*1"})
+		}
+		w.admit()
+		for round := range 300 {
+			var first *Flow
+			held := make(map[string]int)
+			for _, f := range w.running {
+				if held[f.Owner.Tenant] += f.Needs[0].Slots; first == nil || f.Arrived < first.Arrived {
+					first = f
+				}
+			}
+			if held["large2"] != 12 || held["small1"] != 18 {
+				t.Fatalf("%+v, round %d: the tenants hold %v", quota, round, held)
+			}
+			w.end(first.ID)
+			w.now = w.now.Add(time.Second)
+			w.admit()
+		}
+	}
+}
+
+// A flow that its quota keeps from running costs the others of its tenant a bounded share if it waits for one that does
+// not end, whether that holds a part of the quota or a slot of another tenant's.
+func TestStuckFlowsCostTheirTenantLittle(t *testing.T) {
+	for _, stuck := range []string{"t", "other"} {
+		w := newBusyWorld(t, &Pool{Name: "x", Slots: 4, Max: 1})
+		w.ofTenant = Quota{Slots: 4}
+		lasts := func(id string) time.Duration {
+			if id == "stuck" {
+				return 24 * time.Hour
+			}
+			return time.Minute
+		}
+		w.pools["y"] = &Pool{Name: "y", Slots: 1, Max: 1}
+		w.add("stuck", Owner{Tenant: stuck}, 0, []string{"y*1"})
+		w.pass(20*time.Minute, lasts)
+		most := w.pools["x"].Used
+		needs := []string{"x*4"}
+		if stuck == "other" {
+			needs = []string{"x*3", "y*1"}
+		}
+		w.add("large", Owner{Tenant: "t"}, 0, needs)
+		unused := time.Duration(0)
+		for range 3 * 6 * 60 {
+			if w.pass(10*time.Second, lasts); w.pools["x"].Used < most {
+				unused += 10 * time.Second
+			}
+		}
+		if unused > 10*time.Minute {
+			t.Errorf("a quota was kept unused for %v of 3 h, for a flow that waits for a stuck one of %s", unused, stuck)
+		}
+	}
+}
+
 // A flow that lacks places waits for executors whose jobs end, not for one whose job does not.
 func TestPlacesOfStuckFlowsAreNotWaitedFor(t *testing.T) {
 	w := newBusyWorld(t, &Pool{Name: "x", Slots: 1, Max: 1}, &Pool{Name: "y", Slots: 1, Max: 1})
@@ -330,6 +471,34 @@ func TestPlacesOfStuckFlowsAreNotWaitedFor(t *testing.T) {
 	}
 	if d := w.wasted["y"]; d > 20*time.Minute {
 		t.Errorf("an executor was kept idle for %v of 3 h, for a flow that waits for a stuck one", d)
+	}
+}
+
+// BenchmarkQuotas decides about 10,000 waiting flows that fit, but for their quotas.
+func BenchmarkQuotas(b *testing.B) {
+	for _, shapes := range []int{1, 100, 1000, 10_000} {
+		b.Run(fmt.Sprintf("%d-classes", shapes), func(b *testing.B) {
+			w := newWorld(b, 100_000)
+			w.ofTenant, w.ofUser = Quota{Slots: 1_000_000}, Quota{Flows: 1, Slots: 3, Executors: 3}
+			for i := range 100 {
+				name := fmt.Sprintf("p%02d", i)
+				w.pools[name] = &Pool{Name: name, Slots: 10, Max: 2000}
+			}
+			for i := range 10_000 {
+				shape := i % shapes
+				o := Owner{User: fmt.Sprint(shape % 100)}
+				if i < shapes && i < 100 {
+					w.queue.Live(o, 1, w.now)
+				}
+				w.add(fmt.Sprint(i), o, 0, []string{
+					fmt.Sprintf("p%02d*%d", shape%100, 1+shape/100), fmt.Sprintf("p%02d*1", (shape+1)%100),
+				})
+			}
+			b.ResetTimer()
+			for range b.N {
+				w.queue.Admit(w.now, w.room(), 64)
+			}
+		})
 	}
 }
 

@@ -41,7 +41,7 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 	for _, f := range reserved {
 		switch {
 		case len(out.Admitted) < limit && room.Fits(f.Needs):
-			d.admit(f)
+			d.give(f) // its quotas are kept for it
 			out.Admitted = append(out.Admitted, f)
 			continue
 		case room.cramped(f.Needs):
@@ -51,9 +51,10 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 			out.Kept = append(out.Kept, f)
 		}
 		room.keep(f.Needs, q.since(f, now))
-		if again := now.Add(q.ReserveAfter); out.Next.IsZero() || again.Before(out.Next) {
-			out.Next = again
-		}
+		d.waits = true
+	}
+	if again := now.Add(q.ReserveAfter); d.waits && (out.Next.IsZero() || again.Before(out.Next)) {
+		out.Next = again
 	}
 	for _, c := range q.list {
 		d.enter(c, 0, reserved)
@@ -66,14 +67,17 @@ func (q *Queue) Admit(now time.Time, room *Room, limit int) (out Result) {
 			heap.Push(&d.order, best)
 			continue
 		}
-		if f := best.flow(); room.Fits(f.Needs) {
+		f := best.flow()
+		fits, cramped := d.fits(f)
+		if cramped {
+			d.cramped = append(d.cramped, best)
+		}
+		if fits {
 			d.admit(f)
 			out.Admitted = append(out.Admitted, f)
 			if d.enter(best.class, best.at+1, reserved) {
 				heap.Fix(&d.order, len(d.order)-1)
 			}
-		} else if room.cramped(f.Needs) {
-			d.cramped = append(d.cramped, best)
 		}
 	}
 	out.Places = -room.Places()
@@ -89,24 +93,27 @@ func (d *decision) relievable() (out []Cramped) {
 	slices.SortFunc(d.cramped, func(a, b entry) int { return a.rank.compare(b.rank) })
 	most := d.room.Idle() + d.room.Places()
 	for _, e := range d.cramped {
-		starts := d.room.both.more(e.flow().Needs)
-		if starts > most {
+		f := e.flow()
+		starts := d.room.both.more(f.Needs)
+		if starts > most || !d.within(f) {
 			continue
 		}
-		if out = append(out, Cramped{e.flow(), starts}); len(out) == mostCramped {
+		d.spend(f)
+		if out = append(out, Cramped{f, starts}); len(out) == mostCramped {
 			break
 		}
 	}
 	return out
 }
 
-// Keep keeps in the room what is reserved, and returns the flows that have a reservation.
-func (q *Queue) Keep(now time.Time, room *Room) []*Flow {
-	reserved, _ := newDecision(room).reserved(q, now)
+// Keep keeps in the room what is reserved, and returns that.
+func (q *Queue) Keep(now time.Time, room *Room) Reserved {
+	d := newDecision(room)
+	reserved, _ := d.reserved(q, now)
 	for _, f := range reserved {
 		room.keep(f.Needs, q.since(f, now))
 	}
-	return reserved
+	return Reserved{reserved, d}
 }
 
 // due returns the first flow of each class that was passed and has waited long enough to get a reservation, and
@@ -139,16 +146,59 @@ func (q *Queue) since(f *Flow, now time.Time) time.Time {
 
 // A decision is what Admit has decided so far.
 type decision struct {
-	room   *Room
-	given  map[*holder]map[*Pool]int // by this decision
-	shares map[*holder]int           // as far as they are known
-	order  order
+	room     *Room
+	accounts map[*holder]*account
+	order    order
 	// cramped are those that lack nothing but places.
 	cramped []entry
+	// waits is set if something is kept for a flow that is not admitted yet.
+	waits bool
 }
 
 func newDecision(room *Room) *decision {
-	return &decision{room: room, given: make(map[*holder]map[*Pool]int), shares: make(map[*holder]int)}
+	return &decision{room: room, accounts: make(map[*holder]*account)}
+}
+
+func (d *decision) account(h *holder) *account {
+	a := d.accounts[h]
+	if a == nil {
+		a = newAccount(h)
+		d.accounts[h] = a
+	}
+	return a
+}
+
+// lacks reports whether a quota leaves no room for a flow.
+func (d *decision) lacks(f *Flow, h *holder) bool { return h.quota.bounds() && d.account(h).lacks(f) }
+
+// within reports whether the quotas leave room for a flow.
+func (d *decision) within(f *Flow) bool {
+	return !d.lacks(f, f.holders[0]) && !d.lacks(f, f.holders[1])
+}
+
+// fits reports whether there is all that a flow needs, or all but places.
+func (d *decision) fits(f *Flow) (fits, cramped bool) {
+	switch {
+	case d.room.Fits(f.Needs):
+		return d.within(f), false
+	case d.room.cramped(f.Needs):
+		return false, d.within(f)
+	}
+	return false, false
+}
+
+// passes reports whether a granted flow has passed a waiting one that arrived earlier.
+func (d *decision) passes(f, waiting *Flow) bool {
+	within, shared := true, false
+	for i, h := range waiting.holders {
+		if d.lacks(waiting, h) {
+			within, shared = false, shared || h == f.holders[i]
+		}
+	}
+	if !within {
+		return shared
+	}
+	return touch(waiting.Needs, f.Needs) || !d.room.places(waiting.Needs)
 }
 
 // reserved returns the flows that have a reservation, and when the next one gets one.
@@ -158,15 +208,20 @@ func (d *decision) reserved(q *Queue, now time.Time) ([]*Flow, time.Time) {
 }
 
 // reserve returns the flows that get a reservation: of those that need slots of the same pool, or places that are
-// short, only the first. What a flow lacks must be held by jobs that were granted since a time.
+// short, only the first. What a flow lacks must be held by jobs that were granted since a time. For a flow that its
+// quotas keep from running, only those are kept.
 func (d *decision) reserve(flows []*Flow, since func(*Flow) time.Time) (out []*Flow) {
 	slices.SortFunc(flows, func(a, b *Flow) int {
-		return cmp.Or(cmp.Compare(d.share(a.class.tenant), d.share(b.class.tenant)),
+		return cmp.Or(cmp.Compare(d.share(a.holders[0]), d.share(b.holders[0])),
 			a.Passed.Compare(b.Passed), byArrival(a, b))
 	})
 	places, reserved := d.room.Places(), false
 	pools := make(map[*Pool]bool)
 	for _, f := range flows {
+		if !d.within(f) {
+			d.keepQuotas(f, since(f))
+			continue
+		}
 		starts := d.room.Starts(f.Needs)
 		if starts > 0 && reserved && starts > places ||
 			slices.ContainsFunc(f.Needs, func(n Need) bool { return pools[n.Pool] }) ||
@@ -177,21 +232,56 @@ func (d *decision) reserve(flows []*Flow, since func(*Flow) time.Time) (out []*F
 		for _, n := range f.Needs {
 			pools[n.Pool] = true
 		}
+		for _, h := range f.holders {
+			d.account(h).keep(f)
+		}
 		out = append(out, f)
 	}
 	return out
 }
 
+// keepQuotas keeps the quotas that a flow lacks, unless something of them is kept for another flow.
+func (d *decision) keepQuotas(f *Flow, since time.Time) {
+	var lacking []*account
+	for _, h := range f.holders {
+		if !d.lacks(f, h) {
+			continue
+		}
+		a := d.account(h)
+		if len(a.kept) > 0 || !h.soon(f, since) {
+			return
+		}
+		lacking = append(lacking, a)
+	}
+	if !d.room.soon(f.Needs, since) {
+		return
+	}
+	for _, a := range lacking {
+		a.keep(f)
+	}
+	d.waits = true
+}
+
+// admit gives a flow what it needs.
 func (d *decision) admit(f *Flow) {
+	d.give(f)
+	d.spend(f)
+}
+
+// give takes what a flow needs from the room.
+func (d *decision) give(f *Flow) {
 	d.room.take(f.Needs)
-	for _, h := range []*holder{f.class.tenant, f.class.user} {
-		delete(d.shares, h)
-		if d.given[h] == nil {
-			d.given[h] = make(map[*Pool]int)
-		}
-		for _, n := range f.Needs {
-			d.given[h][n.Pool] += n.Slots
-		}
+	for _, h := range f.holders {
+		a := d.account(h)
+		a.known = false
+		a.given.add(f.Needs)
+	}
+}
+
+// spend counts what a flow gets towards its quotas.
+func (d *decision) spend(f *Flow) {
+	for _, h := range f.holders {
+		d.account(h).spend(f)
 	}
 }
 
@@ -201,25 +291,25 @@ const whole = 1_000_000_000
 
 // share returns the dominant share of a holder, by its weight.
 func (d *decision) share(h *holder) int {
-	if share, known := d.shares[h]; known {
-		return share
+	a := d.account(h)
+	if a.known {
+		return a.share
 	}
 	largest, places := 0, 0
 	add := func(p *Pool, slots int) {
 		largest = max(largest, slots*whole/max(p.Max*p.Slots, 1))
 		places += slots * whole / p.Slots
 	}
-	given := d.given[h]
 	for p, slots := range h.slots {
-		add(p, slots+given[p])
+		add(p, slots+a.given[p])
 	}
-	for p, slots := range given {
+	for p, slots := range a.given {
 		if h.slots[p] == 0 {
 			add(p, slots)
 		}
 	}
-	d.shares[h] = max(largest, places/max(d.room.limit, 1)) / h.weight
-	return d.shares[h]
+	a.share, a.known = max(largest, places/max(d.room.limit, 1))/h.weight, true
+	return a.share
 }
 
 // enter appends the flow of a class at a place to the order, unless it has a reservation or does not fit. It reports
@@ -231,21 +321,23 @@ func (d *decision) enter(c *class, at int, reserved []*Flow) bool {
 	if at == len(c.flows) {
 		return false
 	}
-	switch e := (entry{class: c, at: at}); {
-	case d.room.Fits(e.flow().Needs):
+	e := entry{class: c, at: at}
+	fits, cramped := d.fits(e.flow())
+	if fits || cramped {
 		e.rank = d.rank(c, at)
+	}
+	if fits {
 		d.order = append(d.order, e)
-		return true
-	case d.room.cramped(e.flow().Needs):
-		e.rank = d.rank(c, at)
+	}
+	if cramped {
 		d.cramped = append(d.cramped, e)
 	}
-	return false
+	return fits
 }
 
 func (d *decision) rank(c *class, at int) rank {
 	f := c.flows[at]
-	return rank{d.share(c.tenant), f.Priority, d.share(c.user), f.Arrived}
+	return rank{d.share(f.holders[0]), f.Priority, d.share(f.holders[1]), f.Arrived}
 }
 
 // A rank orders flows: the smallest share goes first, then the highest priority.

@@ -26,6 +26,13 @@
 // when it has waited for four times as long as any of them runs. And a flow that does not end costs those that want
 // something else no more than that patience.
 //
+// # Quotas
+//
+// A tenant and a user may have a quota. A flow that a quota keeps from running is no candidate, and concerns only flows
+// that share the quota: no other passes it, and it reserves nothing but the quota. That it does when a later flow that
+// shares the quota went ahead some time ago, as above: otherwise small flows of a user would hold back the large one for
+// ever.
+//
 // # Costs
 //
 // Flows with the same tenant, user, priority and needs are a class, and only the first of a class is compared with

@@ -28,7 +28,8 @@ type Flow struct {
 	// Passed is when a flow that arrived later and wants the same went ahead for the first time; zero if none did.
 	Passed time.Time
 
-	class *class // nil while its admission is in flight
+	holders [2]*holder // its tenant and its user
+	class   *class     // nil while its admission is in flight
 }
 
 // A Queue is the flows that wait, and what each owner holds.
@@ -37,41 +38,55 @@ type Queue struct {
 	ReserveAfter time.Duration
 	// Weight is the weight of a tenant's share; nil if all are equal.
 	Weight func(tenant string) int
+	// Quotas returns the quotas of an owner's tenant and of the user; nil if nothing is limited.
+	Quotas func(Owner) (tenant, user Quota)
 
-	flows   map[string]*Flow
-	claimed int
-	all     line
-	lines   map[*Pool]line
-	classes map[string]*class
-	list    []*class // the classes
+	flows map[string]*Flow
+	all   Line
+	// arrivals are the flows that may be admitted.
+	arrivals arrivals
+	lines    map[*Pool]Line
+	classes  map[string]*class
+	list     []*class // the classes
 	// passed are the classes whose first flow was passed.
 	passed  map[*class]struct{}
 	tenants map[string]*holder
 	users   map[Owner]*holder
 }
 
-// A line is flows by priority and arrival.
-type line []*Flow
+// A Line is flows by priority and arrival.
+type Line []*Flow
+
+// An arrivals is flows by arrival.
+type arrivals []*Flow
 
 // A class is the flows that differ in nothing but their arrival. Only those that may be admitted are in it.
 type class struct {
-	key          string
-	index        int     // in the list
-	flows        []*Flow // by arrival
-	tenant, user *holder
+	key   string
+	index int // in the list
+	flows arrivals
 }
 
 // A holder is what a tenant or a user of one holds and waits for.
 type holder struct {
-	weight  int
-	slots   map[*Pool]int
-	waiting int
+	level  string // OfTenant or OfUser
+	weight int
+	quota  Quota
+	// slots and flows are held, also by admissions in flight.
+	slots map[*Pool]int
+	flows int
+	// granted and begun count when slots were granted and flows began. They are kept if the quota bounds any.
+	granted map[*Pool]*tally
+	begun   tally
+	// line are the flows that wait, arrivals those that may be admitted.
+	line     Line
+	arrivals arrivals
 }
 
 // NewQueue returns an empty queue.
 func NewQueue(reserveAfter time.Duration) *Queue {
 	return &Queue{
-		ReserveAfter: reserveAfter, flows: make(map[string]*Flow), lines: make(map[*Pool]line),
+		ReserveAfter: reserveAfter, flows: make(map[string]*Flow), lines: make(map[*Pool]Line),
 		classes: make(map[string]*class), passed: make(map[*class]struct{}),
 		tenants: make(map[string]*holder), users: make(map[Owner]*holder),
 	}
@@ -84,8 +99,9 @@ func (q *Queue) Add(f *Flow) {
 	for _, n := range f.Needs {
 		q.lines[n.Pool] = q.lines[n.Pool].with(f)
 	}
-	for _, h := range q.holdersOf(f.Owner) {
-		h.waiting++
+	f.holders = q.holdersOf(f.Owner)
+	for _, h := range f.holders {
+		h.line = h.line.with(f)
 	}
 	q.enter(f)
 }
@@ -105,8 +121,8 @@ func (q *Queue) Remove(id string) {
 			delete(q.lines, n.Pool)
 		}
 	}
-	for _, h := range q.holdersOf(f.Owner) {
-		h.waiting--
+	for _, h := range f.holders {
+		h.line = h.line.without(f)
 	}
 	q.forget(f.Owner)
 }
@@ -125,47 +141,78 @@ func (q *Queue) Claim(id string, begins bool) {
 		q.enter(f)
 		sign = -1
 	}
-	q.claimed += sign
 	for _, n := range f.Needs {
 		n.Pool.Used += sign * n.Slots
 		n.Pool.claimed += sign * n.Slots
-		q.count(f.Owner, n.Pool, sign*n.Slots)
+	}
+	for _, h := range f.holders {
+		h.flows += sign
+		for _, n := range f.Needs {
+			h.count(n.Pool, sign*n.Slots)
+		}
 	}
 }
 
-// Granted removes an admitted flow, whose executors were started, and notes which flows it has passed: those that need
-// slots of the same pools, and those that lack places, which an executor with a job does not make free.
+// Granted removes an admitted flow, whose executors were started and which runs from now on. It notes which flows it has
+// passed: those that need slots of the same pools, and those that lack places, which an executor with a job does not
+// make free; but of flows that their quotas keep from running only those of which it uses the quota, too.
 func (q *Queue) Granted(id string, now time.Time, room *Room) {
 	f := q.flows[id]
 	if f == nil {
 		return
 	}
+	q.Remove(id)
+	d := newDecision(room)
+	d.admit(f)
 	for _, c := range q.list {
-		first := c.flows[0]
-		if first != f && first.Passed.IsZero() && first.Arrived < f.Arrived &&
-			(touch(first.Needs, f.Needs) || !room.places(first.Needs)) {
+		if first := c.flows[0]; first.Passed.IsZero() && first.Arrived < f.Arrived && d.passes(f, first) {
 			first.Passed = now
 			q.settle(c)
 		}
 	}
-	q.Remove(id)
+	q.Live(f.Owner, 1, now)
 }
 
 // Hold adds to what an owner holds of a pool slots that were granted at a time, or removes them if the number is
 // negative.
 func (q *Queue) Hold(o Owner, p *Pool, slots int, granted time.Time) {
 	p.hold(slots, granted)
-	q.count(o, p, slots)
+	for _, h := range q.holdersOf(o) {
+		h.count(p, slots)
+		h.tally(p, slots, granted)
+	}
+	q.forget(o)
 }
 
-// count adds to the share of an owner.
-func (q *Queue) count(o Owner, p *Pool, slots int) {
+// Live adds to the running flows of an owner some that were granted at a time, or removes them if the number is
+// negative.
+func (q *Queue) Live(o Owner, flows int, granted time.Time) {
 	for _, h := range q.holdersOf(o) {
-		if h.slots[p] += slots; h.slots[p] == 0 {
-			delete(h.slots, p)
+		if h.flows += flows; h.quota.bounds() {
+			h.begun.add(granted, flows)
 		}
 	}
 	q.forget(o)
+}
+
+// count adds slots to what is held.
+func (h *holder) count(p *Pool, slots int) {
+	if h.slots[p] += slots; h.slots[p] == 0 {
+		delete(h.slots, p)
+	}
+}
+
+// tally notes when slots were granted.
+func (h *holder) tally(p *Pool, slots int, granted time.Time) {
+	if !h.quota.bounds() {
+		return
+	}
+	if h.granted[p] == nil {
+		h.granted[p] = new(tally)
+	}
+	if h.granted[p].add(granted, slots); len(*h.granted[p]) == 0 {
+		delete(h.granted, p)
+	}
 }
 
 // Restore sets when a waiting flow was passed.
@@ -183,10 +230,13 @@ func (q *Queue) Flow(id string) *Flow { return q.flows[id] }
 func (f *Flow) Claimed() bool { return f.class == nil }
 
 // Waiting returns how many flows wait, without those whose admission is in flight.
-func (q *Queue) Waiting() int { return len(q.all) - q.claimed }
+func (q *Queue) Waiting() int { return len(q.arrivals) }
+
+// Before returns how many of the waiting flows arrived before a flow, without those whose admission is in flight.
+func (q *Queue) Before(f *Flow) int { return q.arrivals.before(f) }
 
 // Flows returns the flows that wait, by priority and arrival. The caller must not change the slice.
-func (q *Queue) Flows() []*Flow { return q.all }
+func (q *Queue) Flows() Line { return q.all }
 
 // Pools returns the pools that flows wait for, in the order of their names.
 func (q *Queue) Pools() []*Pool {
@@ -201,46 +251,55 @@ func (q *Queue) Pools() []*Pool {
 // Wanted reports whether a flow waits for slots of a pool.
 func (q *Queue) Wanted(p *Pool) bool { return len(q.lines[p]) > 0 }
 
-// Line returns the flows that wait for slots of a pool, by priority and arrival; those of all pools if it is nil. The
-// caller must not change the slice.
-func (q *Queue) Line(p *Pool) []*Flow {
-	if p == nil {
-		return q.all
-	}
-	return q.lines[p]
-}
+// Line returns the flows that wait for slots of a pool, by priority and arrival. The caller must not change the slice.
+func (q *Queue) Line(p *Pool) Line { return q.lines[p] }
 
-// Place returns the place of a waiting flow in the line for a pool: 1 for the first.
-func (q *Queue) Place(f *Flow, p *Pool) int {
-	at, _ := slices.BinarySearchFunc(q.Line(p), f, byPriority)
+// Place returns the place of a waiting flow in a line: 1 for the first.
+func (l Line) Place(f *Flow) int {
+	at, _ := slices.BinarySearchFunc(l, f, byPriority)
 	return at + 1
 }
 
 // holdersOf returns the tenant and the user that an owner names.
 func (q *Queue) holdersOf(o Owner) [2]*holder {
 	tenant, user := q.tenants[o.Tenant], q.users[o]
+	if tenant != nil && user != nil {
+		return [2]*holder{tenant, user}
+	}
+	var ofTenant, ofUser Quota
+	if q.Quotas != nil {
+		ofTenant, ofUser = q.Quotas(o)
+	}
 	if tenant == nil {
-		tenant = &holder{weight: 1, slots: make(map[*Pool]int)}
+		tenant = newHolder(OfTenant, ofTenant)
 		if q.Weight != nil {
 			tenant.weight = max(q.Weight(o.Tenant), 1)
 		}
 		q.tenants[o.Tenant] = tenant
 	}
 	if user == nil {
-		user = &holder{weight: 1, slots: make(map[*Pool]int)}
+		user = newHolder(OfUser, ofUser)
 		q.users[o] = user
 	}
 	return [2]*holder{tenant, user}
 }
 
+func newHolder(level string, quota Quota) *holder {
+	return &holder{level: level, weight: 1, quota: quota, slots: make(map[*Pool]int), granted: make(map[*Pool]*tally)}
+}
+
 // forget drops what is known of an owner who holds nothing and waits for nothing.
 func (q *Queue) forget(o Owner) {
-	if h := q.tenants[o.Tenant]; len(h.slots) == 0 && h.waiting == 0 {
+	if q.tenants[o.Tenant].idle() {
 		delete(q.tenants, o.Tenant)
 	}
-	if h := q.users[o]; len(h.slots) == 0 && h.waiting == 0 {
+	if q.users[o].idle() {
 		delete(q.users, o)
 	}
+}
+
+func (h *holder) idle() bool {
+	return h != nil && len(h.slots) == 0 && h.flows == 0 && len(h.line) == 0
 }
 
 // enter makes a flow one that may be admitted.
@@ -248,14 +307,16 @@ func (q *Queue) enter(f *Flow) {
 	key := f.classKey()
 	c := q.classes[key]
 	if c == nil {
-		h := q.holdersOf(f.Owner)
-		c = &class{key: key, index: len(q.list), tenant: h[0], user: h[1]}
+		c = &class{key: key, index: len(q.list)}
 		q.classes[key] = c
 		q.list = append(q.list, c)
 	}
-	at, _ := slices.BinarySearchFunc(c.flows, f, byArrival)
-	c.flows = slices.Insert(c.flows, at, f)
+	c.flows = c.flows.with(f)
 	f.class = c
+	q.arrivals = q.arrivals.with(f)
+	for _, h := range f.holders {
+		h.arrivals = h.arrivals.with(f)
+	}
 	q.settle(c)
 }
 
@@ -265,10 +326,12 @@ func (q *Queue) leave(f *Flow) {
 	if c == nil {
 		return
 	}
-	if at, found := slices.BinarySearchFunc(c.flows, f, byArrival); found {
-		c.flows = slices.Delete(c.flows, at, at+1)
-	}
+	c.flows = c.flows.without(f)
 	f.class = nil
+	q.arrivals = q.arrivals.without(f)
+	for _, h := range f.holders {
+		h.arrivals = h.arrivals.without(f)
+	}
 	q.settle(c)
 	if len(c.flows) > 0 {
 		return
@@ -304,13 +367,27 @@ func byPriority(a, b *Flow) int {
 	return cmp.Or(cmp.Compare(b.Priority, a.Priority), byArrival(a, b))
 }
 
-func (l line) with(f *Flow) line {
-	at, _ := slices.BinarySearchFunc(l, f, byPriority)
+func (l Line) with(f *Flow) Line    { return with(l, f, byPriority) }
+func (l Line) without(f *Flow) Line { return without(l, f, byPriority) }
+
+func (l arrivals) with(f *Flow) arrivals    { return with(l, f, byArrival) }
+func (l arrivals) without(f *Flow) arrivals { return without(l, f, byArrival) }
+
+// before returns how many flows arrived before one.
+func (l arrivals) before(f *Flow) int {
+	at, _ := slices.BinarySearchFunc(l, f, byArrival)
+	return at
+}
+
+// with returns an ordered list with one more flow.
+func with[L ~[]*Flow](l L, f *Flow, order func(a, b *Flow) int) L {
+	at, _ := slices.BinarySearchFunc(l, f, order)
 	return slices.Insert(l, at, f)
 }
 
-func (l line) without(f *Flow) line {
-	at, found := slices.BinarySearchFunc(l, f, byPriority)
+// without returns an ordered list without a flow.
+func without[L ~[]*Flow](l L, f *Flow, order func(a, b *Flow) int) L {
+	at, found := slices.BinarySearchFunc(l, f, order)
 	if !found {
 		return l
 	}

@@ -19,7 +19,8 @@ type Spec struct {
 	Revision string `json:"revision"`
 	// Document describes what to run, with its environment and resources.
 	Document progdef.Document `json:"document"`
-	// Env holds the variables that Dagyo adds to the progdef's environment (DAGYO_*).
+	// Env holds the variables that take precedence over those of the progdef: Dagyo's (DAGYO_*) and the operator's. They
+	// may be secret.
 	Env map[string]string `json:"env"`
 	// Credentials is the content of the executor's NATS credentials file, nil if Env names one. The backend puts it where
 	// only the executor can read it.

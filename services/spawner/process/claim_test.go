@@ -22,7 +22,7 @@ func TestClaimOutlivesTheLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := order{Instance: backend.Instance{Executor: "one"}, Path: "/no/such/program"}
-	if err := b.makeHome(h, o.Instance); err != nil {
+	if err := b.makeHome(h, plan{order: o}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.takeClaim("another supervisor\n"); err != nil {

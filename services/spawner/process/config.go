@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/dagyo/dagyo/services/spawner/backend"
@@ -34,6 +35,16 @@ type Config struct {
 	// EnvDir holds the sets that a progdef names in envFrom, as secrets/<name>.env and
 	// configmaps/<name>.env. Without it a progdef with envFrom cannot start.
 	EnvDir string
+	// UIDs are the users of executors, if the backend runs as root: one for each.
+	UIDs UIDs
+	// Hidden are paths that executors must not see, besides Dir and EnvDir.
+	Hidden []string
+	// Limits bound each executor.
+	Limits Limits
+	// Isolation is the result of Probe; if it is nil, New probes.
+	Isolation *Isolation
+	// Leash, if not nil, is the read end of a pipe: executors give up their jobs when nobody has its other end any more.
+	Leash *os.File
 	// StartTimeout is how long Start waits for a supervisor; default DefaultStartTimeout.
 	StartTimeout time.Duration
 	// KillDelay is the time from the end of an executor's grace period, when it is told to give up its
@@ -55,7 +66,7 @@ func (c Config) Validate() error {
 	if c.KillDelay < 0 {
 		errs = append(errs, fmt.Errorf("negative KillDelay %s", c.KillDelay))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Limits.validate())...)
 }
 
 // withDefaults fills in defaults, and makes paths independent of the working directory.
@@ -75,7 +86,13 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	for _, path := range []*string{&c.Dir, &c.Self, &c.EnvDir} {
+	c.UIDs, c.Limits = c.UIDs.withDefault(), c.Limits.withDefaults()
+	c.Hidden = slices.Clone(c.Hidden)
+	paths := []*string{&c.Dir, &c.Self, &c.EnvDir}
+	for i := range c.Hidden {
+		paths = append(paths, &c.Hidden[i])
+	}
+	for _, path := range paths {
 		if *path == "" {
 			continue
 		}

@@ -24,8 +24,8 @@ func (h home) instance() string      { return filepath.Join(string(h), "instance
 func (h home) lock() string          { return filepath.Join(string(h), "lock") }
 func (h home) claim() string         { return filepath.Join(string(h), "claim") }
 func (h home) exit() string          { return filepath.Join(string(h), "exit.json") }
-func (h home) credentials() string   { return filepath.Join(string(h), "nats.creds") }
 func (h home) log() string           { return filepath.Join(string(h), "log") }
+func (h home) own() string           { return filepath.Join(string(h), "own") }
 func (h home) supervisorLog() string { return filepath.Join(string(h), "supervisor.log") }
 
 // abandoned is the content of a claim that was taken to keep anyone from starting the program.
@@ -125,9 +125,12 @@ func (h home) ended() (exit backend.Exit, ok bool, err error) {
 	return exit, err == nil, err
 }
 
+// supervisorDied is the reason of an exit that its supervisor has not recorded.
+const supervisorDied = "its supervisor died, so its exit status is unknown"
+
 // unexplained is the exit of an executor whose supervisor recorded none.
 func (h home) unexplained() (exit backend.Exit, ok bool, err error) {
-	exit = backend.Exit{Code: -1, Reason: "its supervisor died, so its exit status is unknown"}
+	exit = backend.Exit{Code: -1, Reason: supervisorDied}
 	if exit.Instance, err = h.identity(); err != nil {
 		return exit, false, err
 	}

@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 		os.Exit(process.Supervise(os.Args[2]))
 	case "program":
 		os.Exit(backendtest.Program())
+	case "attack":
+		os.Exit(attack(os.Args[2:]))
 	case "spawner":
 		os.Exit(spawner())
 	default:

@@ -13,10 +13,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/envset"
 )
 
 // dagyo is a command that refers to this binary, wherever it is installed.
@@ -31,41 +31,127 @@ type order struct {
 	Path     string
 	Args     []string // the first is the name of the program
 	Env      []string
-	Grace    document.Duration
+	Dir      string // the working directory
+	// Enclosure isolates and limits the program.
+	Enclosure enclosure
+	// Leashed means that the supervisor has Config.Leash.
+	Leashed bool
+	Grace   document.Duration
 	// KillDelay is the time from the end of the grace period to SIGKILL.
 	KillDelay time.Duration
 }
 
-// resolve turns a spec into an order. If that is impossible, the error is a *backend.StartError.
-func (c Config) resolve(spec backend.Spec, h home) (order, error) {
-	env, err := c.environ(spec)
+// A plan is an order for which a directory is still to be made.
+type plan struct {
+	order
+	// credentials are the contents of the executor's credentials, by file name.
+	credentials map[string][]byte
+}
+
+// resolve turns a spec into a plan. If that is impossible, the error is a *backend.StartError.
+func (c Config) resolve(spec backend.Spec, h home, i Isolation) (plan, error) {
+	env, files, err := c.environ(spec, h.own(), i)
 	if err != nil {
-		return order{}, err
+		return plan{}, err
 	}
-	o := order{
+	limits, err := c.Limits.bound(spec)
+	if err != nil {
+		return plan{}, err
+	}
+	p := plan{order: order{
 		Instance:  instanceOf(spec),
+		Enclosure: enclosure{Enclosed: i.Enclosed, Bounds: limits},
+		Leashed:   c.Leash != nil,
 		Grace:     spec.Document.Drain.GracePeriod,
 		KillDelay: c.KillDelay,
+	}, credentials: files}
+	if i.Limited {
+		p.Enclosure.Cgroup = c.cgroup(spec.Executor)
 	}
 	command := spec.Document.Command
 	switch {
 	case len(command) == 0:
-		return order{}, nothingToRun(spec)
+		return plan{}, nothingToRun(spec)
 	case command[0] == dagyo:
-		o.Path = c.Self
-		o.Args = append(append([]string{c.Self}, c.SelfArgs...), command[1:]...)
+		p.Path = c.Self
+		p.Args = append(append([]string{c.Self}, c.SelfArgs...), command[1:]...)
 		env.Add(c.SelfEnv)
 	default:
-		if o.Path, err = lookPath(command[0], env["PATH"]); err != nil {
-			return order{}, refused(cannotRun(command[0], err))
+		if p.Path, err = lookPath(command[0], env["PATH"]); err != nil {
+			return plan{}, refused(cannotRun(command[0], err))
 		}
-		o.Args = command
+		p.Args = command
 	}
-	if spec.Credentials != nil {
-		env[contract.EnvCreds] = h.credentials()
+	p.Env = env.List()
+	if p.Dir, err = os.Getwd(); err != nil { // it was removed
+		p.Dir = h.own()
 	}
-	o.Env = env.List()
-	return o, nil
+	if !i.Enclosed {
+		return p, nil
+	}
+	return p, c.enclose(&p.order, h, env, i)
+}
+
+// enclose decides what an executor sees: everything but private paths. In directories that are closed to its user, it
+// sees its program and what its command and its environment mention. It starts in the spawner's working directory, if
+// it sees that.
+func (c Config) enclose(o *order, h home, env envset.Vars, i Isolation) error {
+	v := newViewer(append([]string{c.Dir, c.EnvDir}, c.Hidden...), i.Foreign, c.UIDs)
+	file, err := v.reach(o.Path, false)
+	if err == nil && i.Foreign {
+		err = runnable(file)
+	}
+	if err != nil {
+		return refused(notReachable(o.Path, err))
+	}
+	if _, err := v.reach(o.Dir, false); err != nil {
+		o.Dir = h.own()
+	}
+	for _, arg := range o.Args[1:] {
+		v.mentioned(arg)
+		if !filepath.IsAbs(arg) {
+			_, _ = v.reach(filepath.Join(o.Dir, arg), false)
+		}
+	}
+	for name, value := range env {
+		if name != "PATH" {
+			v.mentioned(value)
+			continue
+		}
+		for _, dir := range filepath.SplitList(value) {
+			if filepath.IsAbs(dir) {
+				_, _ = v.reach(dir, true)
+			}
+		}
+	}
+	v.own(h.own())
+	o.Enclosure.View = v.view()
+	return nil
+}
+
+// errMode means that only the owner of a program may execute it.
+var errMode = errors.New("its mode lets only its owner or group execute it")
+
+// runnable checks that a user who is not the owner may execute a file.
+func runnable(file string) error {
+	info, err := os.Stat(file)
+	if err == nil && info.Mode()&0o001 == 0 {
+		err = errMode
+	}
+	return err
+}
+
+// notReachable is the problem for a program that the executor's user cannot run.
+func notReachable(path string, err error) problem.Problem {
+	p := problem.Problem{
+		Pointer: "/command/0",
+		Message: fmt.Sprintf("executors cannot run %s on the spawner's machine: %s", path, err),
+		Hint:    "move it out of Dagyo's data, the folder of --env-dir and the paths of --executor-hide",
+	}
+	if errors.Is(err, errMode) {
+		p.Hint = "executors run as users of their own (--executor-uids): make it executable for all (chmod o+rx)"
+	}
+	return p
 }
 
 func instanceOf(s backend.Spec) backend.Instance {

@@ -32,6 +32,8 @@ type Backend struct {
 	exits    chan backend.Exit
 	closing  chan struct{}
 	watching sync.WaitGroup
+	// isolation probes once, when it is first needed.
+	isolation func() Isolation
 
 	mu       sync.Mutex
 	closed   bool
@@ -51,6 +53,13 @@ func New(cfg Config) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("process backend: %w", err)
 	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("process backend: %w", err)
+	}
+	// Executors get paths in it: these must be the same for everyone.
+	if cfg.Dir, err = filepath.EvalSymlinks(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("process backend: %w", err)
+	}
 	b := &Backend{
 		cfg:       cfg,
 		executors: filepath.Join(cfg.Dir, "executors"),
@@ -66,6 +75,12 @@ func New(cfg Config) (*Backend, error) {
 		}
 	}
 	b.sweepScrap()
+	b.isolation = sync.OnceValue(func() Isolation {
+		if cfg.Isolation != nil {
+			return *cfg.Isolation
+		}
+		return cfg.probe(context.Background())
+	})
 	childEnded := make(chan os.Signal, 1)
 	signal.Notify(childEnded, syscall.SIGCHLD)
 	b.watching.Go(func() {
@@ -203,6 +218,9 @@ func (b *Backend) remove(h home) error {
 	}
 	if held {
 		return errRuns
+	}
+	if err := b.cfg.cgroup(filepath.Base(string(h))).remove(); err != nil { // if its supervisor could not
+		return err
 	}
 	out, err := os.MkdirTemp(b.scrap, "out-*")
 	if err != nil {

@@ -6,15 +6,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
@@ -142,18 +144,19 @@ func (b *bench) start(t *testing.T, spec backend.Spec) *backendtest.Running {
 
 func (b *bench) home(id string) string { return filepath.Join(b.dir, "executors", id) }
 
-// supervisor reads the process id of an executor's supervisor.
+// supervisor returns the process id of an executor's supervisor, which holds the lock.
 func (b *bench) supervisor(t *testing.T, id string) int {
 	t.Helper()
-	claim, err := os.ReadFile(filepath.Join(b.home(id), "claim"))
+	f, err := os.OpenFile(filepath.Join(b.home(id), "lock"), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(claim)))
-	if err != nil {
+	defer f.Close()
+	all := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &all); err != nil {
 		t.Fatal(err)
 	}
-	return pid
+	return int(all.Pid)
 }
 
 func nextExit(t *testing.T, b *process.Backend) backend.Exit {
@@ -337,6 +340,14 @@ func halfMade(t *testing.T, b *bench, id string) {
 	if err := os.Mkdir(b.home(id), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(b.home(id), "own"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(filepath.Join(b.home(id), "own"), 200000, 200000); err != nil {
+			t.Fatal(err)
+		}
+	}
 	record := fmt.Sprintf(`{"executor":%q,"progdef":"tester","revision":"0123456789ab"}`, id)
 	err := os.WriteFile(filepath.Join(b.home(id), "instance.json"), []byte(record), 0o600)
 	if err != nil {
@@ -517,16 +528,17 @@ func TestStartRefused(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "secrets", "bad.env"), "A=1\nno equals sign hush\n")
 	write(t, filepath.Join(dir, "outside.env"), "A=1\n")
-	script := filepath.Join(dir, "script")
+	programs := t.TempDir() // executors do not see dir
+	script := filepath.Join(programs, "script")
 	write(t, script, "#!/no/such/interpreter\n")
-	if err := os.Chmod(script, 0o700); err != nil {
+	if err := os.Chmod(script, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	plain := filepath.Join(dir, "plain")
+	plain := filepath.Join(programs, "plain")
 	write(t, plain, "echo hello\n")
-	garbage := filepath.Join(dir, "garbage")
+	garbage := filepath.Join(programs, "garbage")
 	write(t, garbage, "echo hello\n")
-	if err := os.Chmod(garbage, 0o700); err != nil {
+	if err := os.Chmod(garbage, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	run := func(command ...string) progdef.Document { return progdef.Document{Command: command} }
@@ -584,7 +596,7 @@ func TestCommandFromResultingPath(t *testing.T) {
 	bin := t.TempDir()
 	tool := filepath.Join(bin, "only-here")
 	write(t, tool, "#!/bin/sh\necho \"$1\" >&2\nexit 3\n")
-	if err := os.Chmod(tool, 0o700); err != nil {
+	if err := os.Chmod(tool, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	b := setup(t)

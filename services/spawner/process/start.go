@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/envset"
 	"github.com/dagyo/dagyo/services/spawner/tail"
@@ -35,11 +37,11 @@ func (b *Backend) Start(ctx context.Context, spec backend.Spec) error {
 	if claimed, err := h.claimed(); err != nil || claimed {
 		return err
 	}
-	o, err := b.cfg.resolve(spec, h)
+	p, err := b.cfg.resolve(spec, h, b.isolation())
 	if err != nil {
 		return err
 	}
-	if err := b.start(ctx, h, o, spec.Credentials); err != nil {
+	if err := b.start(ctx, h, p); err != nil {
 		return fmt.Errorf("starting executor %s: %w", spec.Executor, err)
 	}
 	return nil
@@ -63,14 +65,14 @@ func (b *Backend) endStart(executor string) {
 	}
 }
 
-func (b *Backend) start(ctx context.Context, h home, o order, credentials []byte) error {
-	if err := b.makeHome(h, o.Instance); err != nil {
+func (b *Backend) start(ctx context.Context, h home, p plan) error {
+	if err := b.makeHome(h, p); err != nil {
 		return err
 	}
-	if credentials != nil {
-		if err := writeFile(h.credentials(), credentials); err != nil {
-			return err
-		}
+	o := p.order
+	var err error
+	if o.Enclosure.UID, err = b.owner(h); err != nil {
+		return err
 	}
 	answers, err := b.launch(h, o)
 	if err != nil {
@@ -89,14 +91,17 @@ func (b *Backend) start(ctx context.Context, h home, o order, credentials []byte
 
 // makeHome creates an executor's directory atomically. It may already exist: an earlier call got no
 // further, or another one is in progress.
-func (b *Backend) makeHome(h home, instance backend.Instance) error {
+func (b *Backend) makeHome(h home, p plan) error {
 	in, err := os.MkdirTemp(b.scrap, "in-*") // mode 0700
 	if err != nil {
 		return err
 	}
-	err = writeJSON(home(in).instance(), instance)
+	err = writeJSON(home(in).instance(), p.Instance)
 	if err == nil {
-		err = os.Rename(in, string(h)) // fails on a directory that is not empty
+		err = b.makeOwn(home(in), p.credentials)
+	}
+	if err == nil {
+		err = b.settle(in, h)
 	}
 	if err != nil {
 		_ = os.RemoveAll(in)
@@ -105,6 +110,93 @@ func (b *Backend) makeHome(h home, instance backend.Instance) error {
 		return nil
 	}
 	return err
+}
+
+// makeOwn creates the executor's own directory in the future home in, with its credentials.
+func (b *Backend) makeOwn(in home, files map[string][]byte) error {
+	for _, dir := range []string{in.own(), filepath.Join(in.own(), tmp), filepath.Join(in.own(), credentials)} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(in.own(), credentials, name), content, 0o400); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle gives a new home its place, and its own directory a user that no other executor has.
+func (b *Backend) settle(in string, h home) error {
+	if !b.isolation().Foreign {
+		return os.Rename(in, string(h)) // fails on a directory that is not empty
+	}
+	unlock, err := b.lockUIDs()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	taken, err := b.takenUIDs()
+	if err != nil {
+		return err
+	}
+	id, err := b.cfg.UIDs.choose(filepath.Base(string(h)), taken)
+	if err != nil {
+		return err
+	}
+	err = filepath.WalkDir(home(in).own(), func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, int(id), int(id)))
+	})
+	if err != nil {
+		return err
+	}
+	return os.Rename(in, string(h))
+}
+
+// lockUIDs lets one Backend at a time choose a user id.
+func (b *Backend) lockUIDs() (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(b.cfg.Dir, "uids.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// takenUIDs are the users of the executors that are not forgotten.
+func (b *Backend) takenUIDs() (map[uint32]bool, error) {
+	entries, err := os.ReadDir(b.executors)
+	if err != nil {
+		return nil, err
+	}
+	taken := make(map[uint32]bool, len(entries))
+	for _, entry := range entries {
+		id, err := b.owner(home(filepath.Join(b.executors, entry.Name())))
+		if err == nil {
+			taken[id] = true
+		}
+	}
+	return taken, nil
+}
+
+// owner returns the user of an executor, or 0 if it has none of its own.
+func (b *Backend) owner(h home) (uint32, error) {
+	if !b.isolation().Foreign {
+		return 0, nil
+	}
+	info, err := os.Stat(h.own())
+	if err != nil {
+		return 0, err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || stat.Uid == 0 {
+		return 0, fmt.Errorf("%s belongs to root: remove it", h.own())
+	}
+	return stat.Uid, nil
 }
 
 // launch starts a supervisor in its own session, and returns the read end of the pipe for its answer.
@@ -123,10 +215,14 @@ func (b *Backend) launch(h home, o order) (answers *os.File, err error) {
 	env := envset.Vars{}
 	env.Add(b.cfg.SelfEnv)
 	args := append(append([]string{b.cfg.Self}, b.cfg.SelfArgs...), "supervise", string(h))
+	files = append(files, w) // answerFD
+	if b.cfg.Leash != nil {
+		files = append(files, b.cfg.Leash) // leashFD
+	}
 	p, err := os.StartProcess(b.cfg.Self, args, &os.ProcAttr{
 		Env:   env.List(),
-		Files: append(files, w), // answerFD
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+		Files: files,
+		Sys:   supervisorAttr(o.Enclosure.Enclosed),
 	})
 	if err != nil {
 		_ = answers.Close()

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -21,6 +20,8 @@ import (
 const (
 	// answerFD is the descriptor on which a supervisor answers Start about the order on its standard input.
 	answerFD = 3
+	// leashFD is the descriptor of Config.Leash.
+	leashFD = 4
 	// answerLimit limits an answer, in bytes.
 	answerLimit = 64 << 10
 )
@@ -47,9 +48,9 @@ const (
 // 1 if it failed, 2 if it was not started by a Backend. It handles SIGTERM, SIGINT, SIGHUP and SIGQUIT of
 // the whole process and must be called at most once per process.
 func Supervise(dir string) int {
-	// The kernel kills the program when the thread that started it ends.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	if dir == trial {
+		return try()
+	}
 	// Before taking the lock, because any process that sees the lock may send SIGTERM.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
@@ -62,6 +63,11 @@ func Supervise(dir string) int {
 	}
 	_ = os.Stdin.Close() // the last reference to the order, with its secrets
 	s := &supervisor{home: home(dir), order: o, line: newLine()}
+	syscall.CloseOnExec(leashFD)
+	if err := guard(); err != nil {
+		complain(err)
+		return 1
+	}
 	if err := s.run(signals); err != nil {
 		complain(err)
 		return 1
@@ -93,6 +99,13 @@ type supervisor struct {
 	line  *line
 }
 
+// loose reports whether the process that the executor must not outlive has exited: it had the other end of a pipe.
+func (s *supervisor) loose() bool {
+	pipe := []unix.PollFd{{Fd: leashFD, Events: unix.POLLIN}}
+	_, err := unix.Poll(pipe, 0)
+	return s.order.Leashed && err == nil && pipe[0].Revents&unix.POLLHUP != 0
+}
+
 func (s *supervisor) run(signals <-chan os.Signal) error {
 	a, err := s.runLocked(signals)
 	// After releasing the lock: Start removes the directory of a program that cannot run.
@@ -105,7 +118,7 @@ func (s *supervisor) runLocked(signals <-chan os.Signal) (answer, error) {
 	lock, err := s.home.takeLock()
 	if err == nil {
 		defer lock.Close()
-		err = s.home.takeClaim(strconv.Itoa(os.Getpid()) + "\n")
+		err = s.home.takeClaim("taken\n")
 	}
 	if errors.Is(err, errTaken) {
 		return answer{Verdict: taken}, nil
@@ -121,14 +134,20 @@ func (s *supervisor) runLocked(signals <-chan os.Signal) (answer, error) {
 	}
 	s.line.say(answer{Verdict: started})
 	exit := s.attend(program, signals)
-	// Processes that the program leaves in its group end with it, as in a container.
-	_ = syscall.Kill(-program.Pid, syscall.SIGKILL)
+	// Processes that the program leaves end with it, as in a container.
+	if err := program.endAll(killPatience); err != nil {
+		complain(err)
+	}
+	exit.Reason = s.order.Enclosure.explain(exit)
+	if err := s.order.Enclosure.Cgroup.remove(); err != nil {
+		complain(err)
+	}
 	exit.Detail = out.finish()
 	return answer{}, s.record(exit)
 }
 
 // start starts the program as the leader of its own process group.
-func (s *supervisor) start(out *output) (*os.Process, error) {
+func (s *supervisor) start(out *output) (*child, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
@@ -144,43 +163,56 @@ func (s *supervisor) start(out *output) (*os.Process, error) {
 		return nil, err
 	}
 	defer stderr.Close()
-	return os.StartProcess(s.order.Path, s.order.Args, &os.ProcAttr{
+	return s.order.Enclosure.spawn(s.order.Path, s.order.Args, &os.ProcAttr{
+		Dir:   s.order.Dir,
 		Env:   s.order.Env,
 		Files: []*os.File{null, stdout, stderr},
-		Sys:   programAttr(),
 	})
 }
 
 // giveUp records that the program could not be started.
 func (s *supervisor) giveUp(err error) (answer, error) {
 	a := answer{Verdict: unfit, Message: err.Error()}
-	_ = errors.As(err, &a.Errno)
+	var notEnclosed *enclosureError
+	if !errors.As(err, &notEnclosed) { // that would not be the program's error
+		_ = errors.As(err, &a.Errno)
+	}
 	return a, s.record(backend.Exit{Code: -1, Reason: "it could not be started: " + err.Error()})
 }
 
-// attend passes signals on to the program until it ends.
-func (s *supervisor) attend(program *os.Process, signals <-chan os.Signal) backend.Exit {
-	ended := make(chan *os.ProcessState, 1)
-	go func() {
-		state, _ := program.Wait()
-		ended <- state
-	}()
+// attend passes signals on to the program, and watches its limits, until it ends.
+func (s *supervisor) attend(program *child, signals <-chan os.Signal) backend.Exit {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	bounds := s.order.Enclosure.Bounds
+	measure := time.NewTimer(minPause)
+	defer measure.Stop()
+	if s.order.Enclosure.Cgroup != "" {
+		measure.Stop() // the kernel does it
+	}
 	end := ending{program: program, killDelay: s.order.KillDelay}
 	lost := false
 	for {
 		select {
-		case state := <-ended:
-			return s.describe(state, end.killed)
+		case w := <-program.ended:
+			return s.describe(w, end.killed)
 		case sig := <-signals:
 			s.obey(sig, &end)
 		case <-look.C:
 			end.remind()
+			if s.loose() {
+				end.giveUp()
+			}
 			if !lost && s.home.gone() {
 				lost = true
 				end.hasten(min(s.order.Grace.D(), lostGrace))
 			}
+		case <-measure.C:
+			u, err := program.usage()
+			if why := bounds.exceeded(u); err == nil && why != "" {
+				end.kill(why)
+			}
+			measure.Reset(bounds.pause(u))
 		case <-end.next:
 			end.insist()
 		}
@@ -198,7 +230,7 @@ func (s *supervisor) obey(sig os.Signal, end *ending) {
 }
 
 const (
-	// lookEvery is the interval at which a supervisor checks whether its directory was removed.
+	// lookEvery is the interval at which a supervisor checks whether its directory was removed, and its leash.
 	lookEvery = time.Second
 	// lostGrace limits the grace period of an executor whose directory was removed: no spawner knows
 	// it any more, so nothing else would ever end it.
@@ -206,10 +238,10 @@ const (
 )
 
 // An ending is the progress of ending a program: SIGTERM; another SIGTERM at the end of the grace
-// period; then SIGKILL for its whole group. Between the last two, an executor reports the jobs that it
+// period; then SIGKILL for it and everything that it has started. Between the last two, an executor reports the jobs that it
 // gives up.
 type ending struct {
-	program   *os.Process
+	program   *child
 	killDelay time.Duration
 	asked     time.Time        // when the first SIGTERM was sent
 	next      <-chan time.Time // when to insist; nil before the first SIGTERM
@@ -265,23 +297,22 @@ func (e *ending) remind() {
 	}
 }
 
-// kill ends the program's whole group at once.
+// kill ends the program, with everything that it has started, at once.
 func (e *ending) kill(why string) {
 	if e.killed == "" {
 		e.killed = why
 	}
-	_ = syscall.Kill(-e.program.Pid, syscall.SIGKILL)
+	e.program.killAll()
 }
 
-// describe explains how the program ended; state is nil if the system did not report it. killed is the
-// reason why it was killed, if it was.
-func (s *supervisor) describe(state *os.ProcessState, killed string) backend.Exit {
-	if state == nil {
+// describe explains how the program ended. killed is the reason why it was killed, if it was.
+func (s *supervisor) describe(w waited, killed string) backend.Exit {
+	ws := w.status
+	if !w.known {
 		return backend.Exit{Code: -1, Reason: "it exited, and the system did not report its status"}
 	}
-	ws, ok := state.Sys().(syscall.WaitStatus)
-	if !ok || !ws.Signaled() {
-		code := state.ExitCode()
+	if !ws.Signaled() {
+		code := ws.ExitStatus()
 		return backend.Exit{Code: code, Reason: contract.PlainEnding(code, "")}
 	}
 	exit := backend.Exit{Code: -1, Signal: signalName(ws.Signal())}

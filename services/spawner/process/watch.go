@@ -111,6 +111,9 @@ func (w *watcher) inspect(id string) error {
 		return nil // forgotten in the meantime
 	}
 	if ok && err == nil {
+		if exit.Reason == supervisorDied {
+			w.complain(killMarked(h.own()))
+		}
 		w.pending = append(w.pending, exit)
 		w.reported[id] = true
 	}

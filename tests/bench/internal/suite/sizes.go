@@ -2,6 +2,7 @@ package suite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,12 +24,20 @@ func (s *Suite) flowSizes() Figure {
 			Variant{name, func(r *Run) (Values, error) { return r.large(name, n) }})
 		f.Rows = append(f.Rows,
 			Row{name + ": submit → planned", name + " planned", "", Seconds, Goal{}},
-			Row{"… → all running", name + " running", "", Seconds, Goal{}},
+			Row{"… → all running", name + " running", "", Seconds, runningGoal(n)},
+			Row{"… CPU time until then, broker and services", name + " CPU", "", Seconds, Goal{}},
 			Row{"… memory, broker and services", name + " memory", "", Size, Goal{}},
 			Row{"… cancel → cleaned", name + " cleaned", "", Seconds, Goal{}},
 		)
 	}
 	return f
+}
+
+func runningGoal(nodes int) Goal {
+	if nodes < 10_000 {
+		return Goal{}
+	}
+	return Goal{AtMost: 2, Text: "≤ 2 s"}
 }
 
 // largeLimit limits each step of a large flow.
@@ -43,12 +52,26 @@ func (r *Run) large(series string, nodes int) (Values, error) {
 	if err != nil {
 		return nil, err
 	}
+	profiled, err := s.profile(r)
+	if err != nil {
+		return nil, err
+	}
 	id := r.nextID()
 	story := s.watch.follow(id)
 	defer s.watch.forget(id)
 	out := Values{}
+	used, err := s.cpuTimes()
+	if err != nil {
+		return nil, err
+	}
 	t0 := time.Now()
 	err = s.submitLarge(r, id, story, nodes)
+	after, failed := s.cpuTimes()
+	for name := range after {
+		out[series+" CPU "+name] = after[name] - used[name]
+		out[series+" CPU"] += after[name] - used[name]
+	}
+	err = errors.Join(err, failed, profiled())
 	if d := story.since(t0, contract.TypeFlowPlanned); d > 0 {
 		out[series+" planned"] = d.Seconds()
 	}
