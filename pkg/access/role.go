@@ -87,7 +87,7 @@ func Rights() []Right {
 func rightsOfPersons() []Right {
 	return append(rightsToCall(Persons()...), []Right{
 		{Edges, Persons(), nil, []string{InboxPrefix(User, self) + ".>"}, "answers to own requests"},
-		{Edges, Persons(), append(proven("ask.*", "ask.*.*"), "$SRV.PING", "$SRV.PING.>", "$SRV.INFO.>", "$SRV.STATS.>"), nil, "ask the services"},
+		{Edges, Persons(), append(proven("ask.*", "ask.*.*"), "ask.*", "ask.*.*", "$SRV.PING", "$SRV.PING.>", "$SRV.INFO.>", "$SRV.STATS.>"), nil, "ask the services"},
 		{Edges, Persons(), nil, append([]string{contract.FromAny("job.*.*.*"), contract.FromAny("executor.draining.*.*")}, heard...), "hear events"},
 		{Edges, drivers, []string{"$O." + contract.BucketData + ".>"}, nil, "store the data of large events"},
 		{Edges, drivers, proven(string(contract.TypeFlowSubmit), string(contract.TypeFlowCancel)), nil, "submit and cancel flows"},
@@ -143,10 +143,11 @@ func rightsOfExecutors() []Right {
 // heard are the subjects of all events that anybody may hear.
 var heard = []string{"flow.*.*", "job.*.*.*", "executor.*.*.*", "progdef.*.*", "type.*.*", "deadletter", "deadletter.*"}
 
-// proven returns commands or questions in both forms: from anybody, and from the person whose name is a token.
+// proven returns the forms of subjects that prove who publishes on them. Nobody has a right to the plain forms, which
+// prove nothing.
 func proven(subjects ...string) (out []string) {
 	for _, s := range subjects {
-		out = append(out, s, by(s))
+		out = append(out, by(s))
 	}
 	return out
 }

@@ -7,6 +7,8 @@ require (
 	github.com/nats-io/nats.go v1.55.0
 )
 
+require github.com/nats-io/jwt/v2 v2.8.2 // indirect
+
 require (
 	github.com/agnivade/levenshtein v1.2.2 // indirect
 	github.com/cloudevents/sdk-go/v2 v2.16.2 // indirect

@@ -37,7 +37,7 @@ func TestAnswersOnSubjectsOfOthers(t *testing.T) {
 	}
 	// Stored with the headers of an event of bob, and then requested from where bob would publish it.
 	send("$O."+contract.BucketData+".C.x", "", forged.Header, forged.Data)
-	send(string(contract.TypeFlowSubmit), "", forged.Header, forged.Data)
+	send("flow.submit.by.ada", "", forged.Header, forged.Data)
 	targets := []string{
 		"flow.cancel.by.bob", "flow.cancel.operator.bob", "flow.cancel", "events.flow.completed.f", "flow.completed.f",
 		contract.LeaseSubject("validator"), "$KV.progdefs.greet", "snapshot.planner.1", contract.SubjectHistory, "jobs.greet.0123.f.j",
@@ -46,7 +46,7 @@ func TestAnswersOnSubjectsOfOthers(t *testing.T) {
 	for _, to := range targets {
 		send("$JS.API.STREAM.MSG.GET.OBJ_data", to, nil, []byte(`{"seq":1}`))
 		send("$JS.API.DIRECT.GET.EVENTS", to, nil, []byte(`{"seq":1}`))
-		send("flow.submit", to, nil, []byte("acknowledge"))
+		send("flow.submit.by.ada", to, nil, []byte("acknowledge"))
 	}
 	time.Sleep(100 * time.Millisecond)
 	check(services.Flush())
