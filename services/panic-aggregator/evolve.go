@@ -248,6 +248,9 @@ func (s *State) executor(id string) *executor {
 }
 
 func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) {
+	if x := s.executors[d.Executor]; x != nil {
+		x.Proved = true // also by a job of a flow that has ended
+	}
 	s.with(e.Subject, func(r *run) {
 		j := r.job(d.Job)
 		if j == nil || j.State != contract.JobWaiting {
