@@ -250,6 +250,9 @@ func (s *State) executor(id string) *executor {
 }
 
 func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) []string {
+	if x := s.executors[d.Executor]; x != nil {
+		x.Proved = true // also by a job of a flow that has ended
+	}
 	s.with(e.Subject, func(r *run) {
 		j := r.job(d.Job)
 		switch {
