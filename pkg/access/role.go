@@ -88,7 +88,7 @@ func rightsOfPersons() []Right {
 	return append(rightsToCall(Persons()...), []Right{
 		{Edges, Persons(), nil, []string{InboxPrefix(User, self) + ".>"}, "answers to own requests"},
 		{Edges, Persons(), append(proven("ask.*", "ask.*.*"), "ask.*", "ask.*.*", "$SRV.PING", "$SRV.PING.>", "$SRV.INFO.>", "$SRV.STATS.>"), nil, "ask the services"},
-		{Edges, Persons(), nil, append([]string{contract.FromAny("job.*.*.*"), contract.FromAny("executor.draining.*.*")}, heard...), "hear events"},
+		{Edges, Persons(), nil, append([]string{"job.*.*.>", contract.FromAny("executor.draining.*.*")}, heard...), "hear events"},
 		{Edges, drivers, []string{"$O." + contract.BucketData + ".>"}, nil, "store the data of large events"},
 		{Edges, drivers, proven(string(contract.TypeFlowSubmit), string(contract.TypeFlowCancel)), nil, "submit and cancel flows"},
 		{Edges, drivers, proven(contract.ClientSubjects, contract.ReleaseSubjects), nil, "signs of life, and the end of reading"},

@@ -179,14 +179,20 @@ class Unpacker:
 class Client:
     """One connection, and the flows that it submits."""
 
-    def __init__(self, nc: Connection, source: str = "/examples/client") -> None:
+    def __init__(self, nc: Connection, user: str = "", source: str = "/examples/client") -> None:
         self.nc = nc
+        #: The user of our credentials, "" on a server without roles.
+        self.user = user
         self.source = source
         #: The largest document that fits into a message.
         self.largest = nc.max_payload - 4096
         self.events: dict[str, list[dict[str, Any]]] = {}
         self.dead: dict[int, dict[str, Any]] = {}
         self.more = asyncio.Event()
+
+    def ours(self, subject: str) -> str:
+        """Return the subject on which we publish: it proves who we are."""
+        return f"{subject}.by.{self.user}" if self.user else subject
 
     async def start(self) -> None:
         await self.nc.subscribe("deadletter.*", cb=self._dead)
@@ -232,7 +238,7 @@ class Client:
             "ce-subject": flow, "content-type": "application/json", "Nats-Msg-Id": identity,
         } | more  # fmt: skip
         body = b"" if data is None else json.dumps(data).encode()
-        return int((await self.request(type_, body, headers))["seq"])
+        return int((await self.request(self.ours(type_), body, headers))["seq"])
 
     async def submit(self, flow: str, document: Any) -> int:
         """Submit a flow and receive its events; return the submission's sequence."""
@@ -246,7 +252,7 @@ class Client:
             self.more.set()
 
         await self.nc.subscribe(f"flow.*.{flow}", cb=hear)
-        await self.nc.subscribe(f"job.*.{flow}.*", cb=hear)
+        await self.nc.subscribe(f"job.*.{flow}.>", cb=hear)
         await self.nc.flush()
         if len(json.dumps(document)) <= self.largest:
             return await self.command("flow.submit", flow, document)
@@ -290,7 +296,7 @@ class Client:
 
     async def ask(self, subject: str, body: bytes = b"") -> Any:
         """Send a request to a service; raise Refused if it answers with an error."""
-        answer = await self.nc.request(subject, body, timeout=10)
+        answer = await self.nc.request(self.ours(subject), body, timeout=10)
         if answer.headers and "Nats-Service-Error-Code" in answer.headers:
             code, text = (answer.headers[f"Nats-Service-Error{k}"] for k in ("-Code", ""))
             raise Refused(f"{code}: {text}")
@@ -313,7 +319,7 @@ class Client:
     async def release(self, flow: str) -> None:
         """Release the flow, since its outputs are read; wait until it is cleaned up."""
         while not self.has(flow, "flow.cleaned"):
-            await self.nc.publish(f"release.{flow}")
+            await self.nc.publish(self.ours(f"release.{flow}"))
             try:
                 await asyncio.wait_for(self.event(flow, "flow.cleaned"), 5)
             except asyncio.TimeoutError:
@@ -471,8 +477,12 @@ class Writer:
 
 async def main(document: Any) -> int:
     """Run a flow with one input and one output."""
-    nc = await nats.connect(os.environ.get("DAGYO_QUEUE", "nats://127.0.0.1:4222"))
-    client = Client(nc)
+    user = os.environ.get("DAGYO_USER", "")
+    options: dict[str, Any] = {"user_credentials": os.environ.get("DAGYO_CREDS")}
+    if user:  # answers arrive nowhere else
+        options["inbox_prefix"] = f"_INBOX.person.{user}"
+    nc = await nats.connect(os.environ.get("DAGYO_QUEUE", "nats://127.0.0.1:4222"), **options)
+    client = Client(nc, user)
     await client.start()
     flow = f"client-{os.urandom(4).hex()}"
     seq = await client.submit(flow, document)

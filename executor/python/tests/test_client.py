@@ -45,8 +45,10 @@ def holds(message: str, payload: Any) -> None:
 
 @pytest.fixture
 async def c(up: Up) -> AsyncIterator[Any]:
-    connection = await nats.connect(up.url)
-    one = client.Client(connection)
+    connection = await nats.connect(
+        up.url, user_credentials=up.creds, inbox_prefix=f"_INBOX.person.{up.user}"
+    )
+    one = client.Client(connection, up.user)
     await one.start()
     yield one
     await connection.close()
@@ -136,9 +138,9 @@ async def test_early_release_loses_nothing(c: Any) -> None:
         "outputs": {"greetings": "hello.greeting"},
     }
     flow, planned = await start(c, document)
-    await c.nc.publish(f"release.{flow}")
+    await c.nc.publish(c.ours(f"release.{flow}"))
     await ends(c, flow)
-    await c.nc.publish(f"release.{flow}")
+    await c.nc.publish(c.ours(f"release.{flow}"))
     await c.nc.flush()
     assert await run(read(c, flow, planned["outputs"]["greetings"])) == [b"hello Ada"]
     await run(c.event(flow, "flow.cleaned"))
@@ -181,7 +183,7 @@ async def test_bad_submissions(c: Any) -> None:
         {},
         {"ce-specversion": "1.0", "ce-type": "flow.submit", "ce-source": "/x", "ce-id": "a b"},
     ):
-        ack = await c.request("flow.submit", b"{}", headers or None)
+        ack = await c.request(c.ours("flow.submit"), b"{}", headers or None)
         letter = await run(c.event("none", seq=ack["seq"]))
         assert letter["data"]["sequence"] == ack["seq"]
         assert letter["data"]["problems"]
@@ -235,7 +237,10 @@ def test_program(up: Up, tmp_path: Path) -> None:
     path.write_text(json.dumps(GREET))
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(path)], input="Ada\nBob\n", capture_output=True, text=True,
-        check=False, env={"DAGYO_QUEUE": up.url, "PATH": "/usr/bin:/bin"},
+        check=False, env={
+            "DAGYO_QUEUE": up.url, "DAGYO_CREDS": up.creds, "DAGYO_USER": up.user,
+            "PATH": "/usr/bin:/bin",
+        },
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "hello Ada\nhello Bob\n"), done.stderr
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import itertools
 import json
 import signal
@@ -609,14 +608,6 @@ async def test_all_errors_in_the_environment_are_reported(o: Office) -> None:
         "DAGYO_SLOTS is '0': it must be a number of at least 1",
         "DAGYO_GRACE: 'x' is not a duration such as 24h or 1m30s",
     ]
-
-
-async def test_credentials_need_a_package(o: Office) -> None:
-    if importlib.util.find_spec("nkeys") is not None:
-        pytest.skip("nkeys is installed")
-    async with o.executor("greet", "r1", DAGYO_CREDS="x.creds") as x:
-        assert await x.ended() == 1
-    assert b"install dagyo[creds]" in x.stderr
 
 
 async def test_a_mailbox_of_another_program(o: Office) -> None:

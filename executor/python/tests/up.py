@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -23,11 +24,14 @@ class Up:
 
     command: Path
     url: str
+    #: The credentials of who started it, and that user's name.
+    creds: str
+    user: str
     folder: Path
 
     def dagyo(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(self.command), "--server", self.url, *arguments],
+            [str(self.command), "--server", self.url, "--creds", self.creds, *arguments],
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -63,11 +67,12 @@ def started(command: Path, folder: Path) -> Iterator[Up]:
     process = subprocess.Popen(
         [str(command), "up", "-o", "json", "--port", "-1", "--data", str(folder / "data"),
          "--drain-timeout", "1s"],
-        stdout=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "XDG_CONFIG_HOME": str(folder)},
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        yield _with_progdefs(Up(command, json.loads(process.stdout.readline())["server"], folder))
+        said = json.loads(process.stdout.readline())
+        yield _with_progdefs(Up(command, said["server"], said["creds"], said["user"], folder))
     finally:
         process.terminate()
         process.wait(PATIENCE)

@@ -76,9 +76,9 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		return err
 	}
 	in.together(true) // until the number of running flows is known
-	name, err := a.remember(l, o.data)
+	name, user, err := a.remember(l, o.data)
 	if err == nil {
-		err = a.tellUp(l, o.data, name)
+		err = a.tellUp(l, o.data, name, user)
 	}
 	if err == nil {
 		select {
@@ -97,8 +97,9 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	}))
 }
 
-// remember stores how to connect as a context: that of the default data directory is "dagyo".
-func (a *app) remember(l *local.Local, data string) (name string, err error) {
+// remember stores how to connect as a context: that of the default data directory is "dagyo". It also returns the name
+// of the user.
+func (a *app) remember(l *local.Local, data string) (name, user string, err error) {
 	name = "dagyo"
 	if data != a.dataDir() {
 		name += "-" + contexts.NameOf(filepath.Base(data))
@@ -107,22 +108,22 @@ func (a *app) remember(l *local.Local, data string) (name string, err error) {
 		Name: name, URL: l.URL(), Description: "dagyo up, data in " + data, Access: broker.Access{Creds: l.Credentials()},
 	}
 	if err := absolute(&c.Access); err != nil {
-		return "", err
+		return "", "", err
 	}
 	holder, ok, err := c.Access.Holder(nil)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if ok {
 		c.Inbox = holder.Inbox()
 	}
-	return name, a.addContext(c)
+	return name, holder.Name, a.addContext(c)
 }
 
 // tellUp prints that Dagyo is up, and how to use it.
-func (a *app) tellUp(l *local.Local, data, context string) error {
+func (a *app) tellUp(l *local.Local, data, context, user string) error {
 	if a.json() {
-		return a.printJSON(map[string]string{"server": l.URL(), "data": data, "creds": l.Credentials(), "context": context})
+		return a.printJSON(map[string]string{"server": l.URL(), "data": data, "creds": l.Credentials(), "context": context, "user": user})
 	}
 	try := "dagyo run FLOW.json"
 	if selected, err := a.contexts().Selected(); err != nil || selected != context {

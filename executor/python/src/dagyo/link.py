@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import logging
 import ssl
@@ -62,8 +61,6 @@ def _options(access: Access) -> dict[str, Any]:
     """Return the options of nats-py for authentication."""
     options: dict[str, Any] = {}
     if access.creds is not None:
-        if importlib.util.find_spec("nkeys") is None:
-            raise DagyoError("DAGYO_CREDS needs the package nkeys: install dagyo[creds]")
         options["user_credentials"] = access.creds
     if access.ca is not None or access.cert is not None:
         context = ssl.create_default_context(cafile=access.ca)
