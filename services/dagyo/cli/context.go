@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -46,6 +48,11 @@ func (a *app) locate() error {
 			return nil // it was removed by another command
 		}
 		return err
+	}
+	if _, err := os.Stat(c.Access.Creds); a.context == "" && c.Access.Creds != "" && errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(a.Err, "dagyo: the selected context %q is not used, because its credentials %s do not exist; remove it with `dagyo context rm %s`\n",
+			name, c.Access.Creds, name)
+		return nil
 	}
 	a.explicit = a.context != ""
 	a.server = cmp.Or(c.URL, client.DefaultURL)
