@@ -70,10 +70,12 @@ func (b *Backend) owns(d *appsv1.Deployment) bool {
 }
 
 // apply applies a Deployment; with try, as a dry run.
-func (b *Backend) apply(ctx context.Context, name string, of book, replicas int32, try bool) error {
+func (b *Backend) apply(
+	ctx context.Context, name string, of book, replicas int32, try bool,
+) (*appsv1.Deployment, error) {
 	d, err := b.deployment(name, of, replicas)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options := metav1.ApplyOptions{FieldManager: fieldManager, Force: true}
 	if try {
@@ -81,8 +83,7 @@ func (b *Backend) apply(ctx context.Context, name string, of book, replicas int3
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()
-	_, err = b.client.AppsV1().Deployments(b.cfg.Namespace).Apply(ctx, d, options)
-	return err
+	return b.client.AppsV1().Deployments(b.cfg.Namespace).Apply(ctx, d, options)
 }
 
 // try makes a dry run of a template that the API server has not seen, before anything is stored. Faults of
@@ -95,7 +96,7 @@ func (b *Backend) try(ctx context.Context, name string, of book) error {
 	if known {
 		return nil
 	}
-	if err := b.apply(ctx, name, of, 1, true); err != nil {
+	if _, err := b.apply(ctx, name, of, 1, true); err != nil {
 		return refusal(err, of.Template)
 	}
 	b.mu.Lock()

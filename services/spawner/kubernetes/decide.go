@@ -344,6 +344,9 @@ func (d *decision) otherImage(p *corev1.Pod) bool {
 
 // assign assigns free pods to executors without a pod.
 func (d *decision) assign() {
+	if d.shrinking() {
+		return
+	}
 	free := d.free()
 	for i := range d.plan.book.Entries {
 		e := &d.plan.book.Entries[i]
@@ -355,6 +358,21 @@ func (d *decision) assign() {
 			d.plan.bind[e.Pod] = e.Executor
 		}
 	}
+}
+
+// shrinking reports whether the ReplicaSet may be about to delete pods: it chooses those that have not been scheduled,
+// which an executor could have been given in the meantime. The Deployment is seen again when its controller has followed.
+func (d *decision) shrinking() bool {
+	if d.deployment == nil || d.deployment.Spec.Replicas == nil {
+		return false
+	}
+	var pods int32
+	for _, p := range d.pods {
+		if active(p) {
+			pods++
+		}
+	}
+	return pods > *d.deployment.Spec.Replicas || d.deployment.Status.ObservedGeneration < d.deployment.Generation
 }
 
 // free returns the pods that are not assigned and were made from the latest template.

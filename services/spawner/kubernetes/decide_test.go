@@ -321,6 +321,24 @@ func TestDecide(t *testing.T) {
 			one has p
 			refresh
 			replicas 1`},
+		{"a free pod is not assigned while the ReplicaSet has too many", recorded(bookOf("one"), free("p")).with(func(v *view) {
+			v.deployment = &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: new(int32(0))}}
+		}), nil, `
+			one has
+			replicas 1`},
+		{"nor before the Deployment's last change is carried out", recorded(bookOf("one"), free("p")).with(func(v *view) {
+			v.deployment = &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: new(int32(1))}}
+			v.deployment.Generation, v.deployment.Status.ObservedGeneration = 3, 2
+		}), nil, `
+			one has
+			replicas 1`},
+		{"it is assigned then", recorded(bookOf("one"), free("p")).with(func(v *view) {
+			v.deployment = &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: new(int32(1))}}
+			v.deployment.Generation, v.deployment.Status.ObservedGeneration = 3, 3
+		}), nil, `
+			one has p
+			bind p to one
+			replicas 1`},
 		{"a pod with the label of an executor that has another pod is a stray", recorded(bookOf("one=p"), runs("p", "one"), runs("q", "one")).with(func(v *view) {
 			v.fresh = true
 		}), nil, `

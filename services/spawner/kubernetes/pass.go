@@ -170,10 +170,13 @@ func (b *Backend) scale(ctx context.Context, name string, v view, p plan) error 
 	if p.book.Template == "" || b.settled(v.deployment, p.book, p.replicas) {
 		return nil
 	}
-	err := b.apply(ctx, name, p.book, p.replicas, false)
+	applied, err := b.apply(ctx, name, p.book, p.replicas, false)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.set(name).refused = ""
+	if err == nil {
+		b.set(name).seeDeployment(applied) // the watch reports it later, and pods of the old count may be seen until then
+	}
 	if err != nil {
 		b.set(name).refused = sentence(err.Error())
 		return fmt.Errorf("applying the Deployment: %w", err)

@@ -101,11 +101,18 @@ func (b *Backend) set(name string) *set {
 }
 
 func (s *set) seeDeployment(d *appsv1.Deployment) bool {
+	if s.deployment != nil && !newer(d, s.deployment) {
+		return false
+	}
 	s.deployment = d
 	return true
 }
 
-func (s *set) loseDeployment(*appsv1.Deployment, bool) { s.deployment = nil }
+func (s *set) loseDeployment(d *appsv1.Deployment, _ bool) {
+	if s.deployment != nil && s.deployment.UID == d.UID {
+		s.deployment = nil
+	}
+}
 
 func (s *set) seePod(p *corev1.Pod) bool {
 	s.pods[p.Name] = p
