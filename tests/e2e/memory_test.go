@@ -197,7 +197,8 @@ func TestBrokenSnapshots(t *testing.T) {
 			}
 			for i, service := range harness.Services {
 				list, err := store.List(t.Context(), service)
-				if err != nil || len(list) != snapshot.Kept {
+				// One more if the service was killed after it had stored one, and before it deleted the oldest.
+				if err != nil || len(list) < snapshot.Kept || len(list) > snapshot.Kept+1 {
 					t.Fatalf("%d snapshots of the %s, %v, want %d", len(list), service, err, snapshot.Kept)
 				}
 				kind := kinds[(i+round)%len(kinds)]
