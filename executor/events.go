@@ -104,7 +104,7 @@ func pause(ctx context.Context, last error) error {
 func (x *executor) stored(ctx context.Context, subject string) (e contract.Event, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
-	m, err := x.link.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+contract.StreamEvents+"."+subject, nil)
+	m, err := x.link.RequestWithContext(ctx, x.link.ReplicaSubject(contract.StreamEvents)+"."+subject, nil)
 	if err != nil {
 		return e, false, fmt.Errorf("read %s: %w", subject, err)
 	}

@@ -28,7 +28,7 @@ func (x *executor) pull(ctx context.Context, n int, take func(*nats.Msg)) (got i
 	defer func() { _ = sub.Unsubscribe() }()
 	request := broker.Pull{Batch: n, Expires: pullFor, Heartbeat: pullBeat}
 	consumer := contract.MailboxConsumer(x.progdef, x.revision)
-	if err := request.Send(x.link.Conn, contract.StreamJobs, consumer, inbox); err != nil {
+	if err := request.Send(x.link, contract.StreamJobs, consumer, inbox); err != nil {
 		return 0, err
 	}
 	silence := time.NewTimer(3 * pullBeat)

@@ -2,7 +2,7 @@ package access
 
 import (
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/jwt/v2"
@@ -12,44 +12,53 @@ import (
 
 // A Bridge carries a subject between the two accounts of a tenant.
 type Bridge struct {
-	Subject string
-	// Local is the subject in the account of edges, if it is another one.
-	Local string
-	// Out is true for messages from the account of events to that of edges, false for requests in the other direction.
+	// Subject is the subject in the account of services, Local that in the account of clients.
+	Subject, Local string
+	// Out is true for messages from services to clients, false for those in the other direction.
 	Out bool
 	// Many is true for requests with more than one answer.
 	Many bool
-	Why  string
 }
 
 // Bridges returns what passes between the two accounts of a tenant.
-func Bridges() []Bridge {
-	out := []Bridge{
-		{Subject: contract.FromAny("job.*.*.*"), Why: "events of executors"},
-		{Subject: contract.FromAny("executor.draining.*.*"), Why: "events of executors"},
-		{Subject: contract.NameSubject("*"), Why: "names of executors"},
-		{Subject: API + "DIRECT.GET." + contract.StreamLeases + "." + contract.NameSubject("*"), Why: "names of executors"},
-		{Subject: "$JS.API.CONSUMER.MSG.NEXT." + contract.StreamJobs + ".*", Many: true, Why: "jobs"},
-		{Subject: "$JS.ACK." + contract.StreamJobs + ".>", Why: "jobs"},
-		{Subject: "$JS.ACK.*.*." + contract.StreamJobs + ".>", Why: "jobs"},
-		{Subject: "$JS.API.DIRECT.GET." + contract.StreamEvents, Many: true, Why: "stored events"},
-		{Subject: "$JS.API.DIRECT.GET." + contract.StreamEvents + ".>", Why: "stored events"},
-		{Subject: API + "STREAM.MSG.GET." + contract.StreamEvents, Local: BridgedAPI + "STREAM.MSG.GET." + contract.StreamEvents, Why: "stored events"},
-		{Subject: API + "STREAM.INFO." + contract.StreamEvents, Local: BridgedAPI + "STREAM.INFO." + contract.StreamEvents, Why: "how far services are behind"},
-		{Subject: API + "CONSUMER.LIST." + contract.StreamEvents, Local: BridgedAPI + "CONSUMER.LIST." + contract.StreamEvents, Why: "how far services are behind"},
-		{Subject: API + "STREAM.MSG.DELETE." + contract.StreamEvents, Local: BridgedAPI + "STREAM.MSG.DELETE." + contract.StreamEvents, Why: "operators delete events that stop a service"},
-		{Subject: "ask.>", Why: "questions"},
-		{Subject: "$SRV.>", Many: true, Why: "which services run"},
+//
+// Whatever has an effect has a subject with a wildcard: the server carries no answer over such a bridge. Commands that do
+// not name their sender are not carried at all.
+func Bridges() (out []Bridge) {
+	in := func(many bool, subjects ...string) {
+		for _, s := range subjects {
+			out = append(out, Bridge{Subject: s, Local: s, Many: many})
+		}
 	}
 	for _, e := range contract.Table {
 		for _, s := range e.Patterns() {
-			if sender, _ := contract.SplitSender(s); e.Command || sender.Operator {
-				out = append(out, Bridge{Subject: s, Why: "commands"})
+			if sender, _ := contract.SplitSender(s); sender.Name != "" {
+				in(false, s)
 			}
 		}
 	}
-	for _, s := range heard {
-		out = append(out, Bridge{Subject: s, Out: true, Why: "events"})
+	in(false, contract.FromAny(contract.HealthSubjects), contract.FromAny(contract.ClientSubjects), contract.FromAny(contract.ReleaseSubjects))
+	in(false, contract.NameSubject("*"), "edges.*.*.frame.*.*", "edges.*.*.credit.*", "$O."+contract.BucketData+".>", "ask.>")
+	in(false, "$JS.ACK."+contract.StreamJobs+".>", "$JS.ACK.*.*."+contract.StreamJobs+".>")
+	in(true, "$SRV.>")
+	seen := make(map[string]bool)
+	for _, r := range append(Persons(), Executor) {
+		for _, c := range Calls(r) {
+			local := c.pattern(nil)
+			if strings.Contains(local, ".DELETE.") {
+				local = local[:strings.LastIndexByte(local, '.')] + ".*" // permissions name the stream
+			}
+			if !seen[local] {
+				seen[local] = true
+				out = append(out, Bridge{
+					Subject: API + strings.TrimPrefix(local, BridgedAPI), Local: local,
+					Many: c.Subjects == "DIRECT.GET."+contract.StreamEvents || strings.HasPrefix(c.Subjects, "CONSUMER.MSG.NEXT."),
+				})
+			}
+		}
+	}
+	for _, s := range append([]string{"edges.*.*.stop", "edges.*.*.last-stop"}, heard...) {
+		out = append(out, Bridge{Subject: s, Local: s, Out: true})
 	}
 	return out
 }
@@ -65,12 +74,12 @@ type Limits struct {
 // Unlimited returns no limits.
 func Unlimited() Limits { return Limits{-1, -1, -1, -1, -1, -1} }
 
-// A Tenant is a set of keys: those of its accounts, and those that sign the credentials of each role in them.
+// A Tenant is a set of keys: those of its accounts, and those that sign the credentials of each role.
 type Tenant struct {
 	Name string
 	// Accounts are the public keys of the accounts, Signers those of the roles.
 	Accounts map[Account]string
-	Signers  map[Account]map[Role]string
+	Signers  map[Role]string
 	Limits   map[Account]Limits
 }
 
@@ -82,8 +91,10 @@ func (t Tenant) Claims(a Account) (*jwt.AccountClaims, error) {
 	if !ok {
 		l = Unlimited()
 	}
-	c.Limits.JetStreamLimits = jwt.JetStreamLimits{
-		MemoryStorage: l.Memory, DiskStorage: l.Disk, Streams: l.Streams, Consumer: l.Consumers,
+	if a == Inside {
+		c.Limits.JetStreamLimits = jwt.JetStreamLimits{
+			MemoryStorage: l.Memory, DiskStorage: l.Disk, Streams: l.Streams, Consumer: l.Consumers,
+		}
 	}
 	c.Limits.Conn, c.Limits.Payload = l.Connections, l.Payload
 	c.DefaultPermissions.Pub.Deny.Add(">") // of credentials without a role, of which there are none
@@ -95,24 +106,40 @@ func (t Tenant) Claims(a Account) (*jwt.AccountClaims, error) {
 		} else if b.Many {
 			response = jwt.ResponseTypeStream
 		}
-		if a == Events {
+		if a == Inside {
 			c.Exports.Add(&jwt.Export{Name: b.Subject, Subject: jwt.Subject(b.Subject), Type: kind, ResponseType: response})
-		} else {
-			c.Imports.Add(&jwt.Import{Name: b.Subject, Subject: jwt.Subject(b.Subject), Type: kind, Account: t.Accounts[Events], LocalSubject: jwt.RenamingSubject(b.Local)})
+			continue
 		}
+		local := jwt.RenamingSubject("")
+		if b.Local != b.Subject {
+			local = jwt.RenamingSubject(renamed(b.Local))
+		}
+		c.Imports.Add(&jwt.Import{Name: b.Subject, Subject: jwt.Subject(b.Subject), Type: kind, Account: t.Accounts[Inside], LocalSubject: local})
 	}
 	for _, r := range Roles() {
-		if !slices.Contains(r.Accounts(), a) {
+		if r.Account() != a {
 			continue
 		}
 		scope := jwt.NewUserScope()
-		scope.Key, scope.Role = t.Signers[a][r], string(r)
-		publish, subscribe := Permissions(r, a)
+		scope.Key, scope.Role = t.Signers[r], string(r)
+		publish, subscribe := Permissions(r)
 		scope.Template.Pub.Allow.Add(publish...)
 		scope.Template.Sub.Allow.Add(subscribe...)
 		c.SigningKeys.AddScopedSigner(scope)
 	}
 	return c, validate(c)
+}
+
+// renamed returns a local subject in which each wildcard refers to one of the imported subject.
+func renamed(local string) string {
+	tokens, n := strings.Split(local, "."), 0
+	for i, t := range tokens {
+		if t == "*" {
+			n++
+			tokens[i] = "$" + strconv.Itoa(n)
+		}
+	}
+	return strings.Join(tokens, ".")
 }
 
 func validate(c *jwt.AccountClaims) error {

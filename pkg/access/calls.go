@@ -3,8 +3,6 @@ package access
 import (
 	"slices"
 	"strings"
-
-	"github.com/dagyo/dagyo/pkg/contract"
 )
 
 // A right to create consumers is a right to publish anywhere, since a push consumer delivers where its creator likes.
@@ -44,31 +42,34 @@ var calls = map[Role][]Call{
 		{"CONSUMER.MSG.NEXT.JOBS.{mailbox}", "jobs: the planner creates the mailbox"},
 		{"DIRECT.GET.EVENTS.job.>", "its own job.started, job.done and job.panic, if the answer to one was lost"},
 		{"DIRECT.GET.LEASES.name.{executor}", "its own name, if the answer to its claim was lost"},
-		{"STREAM.MSG.GET.EDGES-{shard}", "whether its flow is over, if a replica has no stop"},
 	}),
 }
 
 // Calls returns the calls that a role makes.
 func Calls(r Role) []Call { return slices.Clone(calls[r]) }
 
-// permission returns the subjects of a call for NATS, where a wildcard stands for a whole token. In the account of the
-// edges, the streams with edges are the only ones that have subjects of edges.
+// permission returns the subjects of a call for the account of clients, where a wildcard stands for a whole token. Only
+// streams with edges have subjects of edges.
 func (c Call) permission() string {
-	if strings.HasSuffix(c.Subjects, "."+contract.StreamEvents) && !strings.HasPrefix(c.Subjects, "DIRECT.") {
-		return BridgedAPI + c.Subjects
-	}
-	tokens := strings.Split(c.Expand(map[string]string{"mailbox": mailbox, "executor": self}), ".")
+	return c.pattern(map[string]string{"mailbox": mailbox, "executor": self})
+}
+
+// pattern returns the subjects of a call in the account of clients, with * for the variables that have no value.
+func (c Call) pattern(values map[string]string) string {
+	tokens := strings.Split(BridgedAPI+c.Subjects, ".")
 	for i, token := range tokens {
-		if strings.HasSuffix(token, "{shard}") {
+		prefix, name, variable := strings.Cut(token, "{")
+		if !variable {
+			continue
+		}
+		if tokens[i] = values[strings.TrimSuffix(name, "}")]; tokens[i] == "" || prefix != "" {
 			tokens[i] = "*"
 		}
 	}
 	return strings.Join(tokens, ".")
 }
 
-// API is the prefix of all calls. BridgedAPI is that of calls about streams in the account of events, in the account of
-// edges: there, "$JS.API." leads to the streams of the same account. Single messages and batches that any replica
-// answers, and pulls, have subjects of the stream's own, and keep their prefix.
+// API is the prefix of all calls, BridgedAPI that in the account of clients, which has no JetStream of its own.
 const (
 	API        = "$JS.API."
 	BridgedAPI = "api."

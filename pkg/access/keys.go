@@ -39,10 +39,10 @@ func (s Secret) Account(id string, a Account) (nkeys.KeyPair, error) {
 	return s.key(id, "account "+string(a))
 }
 
-// Signer returns the key that signs the credentials of a role in an account of a tenant, for the secret of the role.
+// Signer returns the key that signs the credentials of a role in a tenant, for the secret of the role.
 // A new generation makes all credentials of the ones before it invalid.
-func (s Secret) Signer(id string, a Account, generation int) (nkeys.KeyPair, error) {
-	return s.key(id, fmt.Sprintf("signer %s %d", a, generation))
+func (s Secret) Signer(id string, generation int) (nkeys.KeyPair, error) {
+	return s.key(id, fmt.Sprintf("signer %d", generation))
 }
 
 // A Credential is to be issued.

@@ -43,16 +43,19 @@ type Account string
 
 // The accounts of a tenant.
 const (
-	Events Account = "events"
-	Edges  Account = "edges"
+	Inside  Account = "services" // all streams, and services
+	Outside Account = "clients"  // persons and executors
 )
 
-// Accounts returns the accounts in which a role has rights.
-func (r Role) Accounts() []Account {
+// Accounts returns the accounts of a tenant.
+func Accounts() []Account { return []Account{Inside, Outside} }
+
+// Account returns the account that a role connects to.
+func (r Role) Account() Account {
 	if slices.Contains(Services(), r) {
-		return []Account{Events, Edges}
+		return Inside
 	}
-	return []Account{Edges}
+	return Outside
 }
 
 // Templates that the server replaces by what the credential says.
@@ -66,7 +69,6 @@ const TagMailbox = "mailbox"
 
 // A Right is a set of subjects that roles may publish on or subscribe to.
 type Right struct {
-	Account   Account
 	Roles     []Role
 	Publish   []string
 	Subscribe []string
@@ -86,23 +88,23 @@ func Rights() []Right {
 
 func rightsOfPersons() []Right {
 	return append(rightsToCall(Persons()...), []Right{
-		{Edges, Persons(), nil, []string{InboxPrefix(User, self) + ".>"}, "answers to own requests"},
-		{Edges, Persons(), append(proven("ask.*", "ask.*.*"), "ask.*", "ask.*.*", "$SRV.PING", "$SRV.PING.>", "$SRV.INFO.>", "$SRV.STATS.>"), nil, "ask the services"},
-		{Edges, Persons(), nil, append([]string{"job.*.*.>", contract.FromAny("executor.draining.*.*")}, heard...), "hear events"},
-		{Edges, drivers, []string{"$O." + contract.BucketData + ".>"}, nil, "store the data of large events"},
-		{Edges, drivers, proven(string(contract.TypeFlowSubmit), string(contract.TypeFlowCancel)), nil, "submit and cancel flows"},
-		{Edges, drivers, proven(contract.ClientSubjects, contract.ReleaseSubjects), nil, "signs of life, and the end of reading"},
+		{Persons(), nil, []string{InboxPrefix(User, self) + ".>"}, "answers to own requests"},
+		{Persons(), append(proven("ask.*", "ask.*.*"), "ask.*", "ask.*.*", "$SRV.PING", "$SRV.PING.>", "$SRV.INFO.>", "$SRV.STATS.>"), nil, "ask the services"},
+		{Persons(), nil, append([]string{"job.*.*.>", contract.FromAny("executor.draining.*.*")}, heard...), "hear events"},
+		{drivers, []string{"$O." + contract.BucketData + ".>"}, nil, "store the data of large events"},
+		{drivers, proven(string(contract.TypeFlowSubmit), string(contract.TypeFlowCancel)), nil, "submit and cancel flows"},
+		{drivers, proven(contract.ClientSubjects, contract.ReleaseSubjects), nil, "signs of life, and the end of reading"},
 		{
-			Edges, []Role{Operator}, asOperator(contract.TypeFlowCancel, contract.TypeDeadLetter), nil,
+			[]Role{Operator}, asOperator(contract.TypeFlowCancel, contract.TypeDeadLetter), nil,
 			"cancel the flows of others, and say which events are skipped",
 		},
 		{
-			Edges, publishers,
+			publishers,
 			proven(string(contract.TypeProgdefApply), string(contract.TypeProgdefRemove), string(contract.TypeTypeApply)), nil,
 			"change the catalogue",
 		},
 		{
-			Edges, readers, []string{"edges.*.*.frame.*.*", "edges.*.*.credit.*", "direct.*.*.*", "_INBOX.*.*.*.credit", "_INBOX.*.*.*.echo", "_INBOX.*.*.*.*.credit", "_INBOX.*.*.*.*.echo"},
+			readers, []string{"edges.*.*.frame.*.*", "edges.*.*.credit.*", "direct.*.*.*", "_INBOX.*.*.*.credit", "_INBOX.*.*.*.echo", "_INBOX.*.*.*.*.credit", "_INBOX.*.*.*.*.echo"},
 			[]string{"edges.*.*.credit.*", "direct.*.*.*"}, "write and read edges",
 		},
 	}...)
@@ -112,7 +114,7 @@ func rightsOfPersons() []Right {
 func rightsToCall(roles ...Role) (out []Right) {
 	for _, r := range roles {
 		for _, c := range Calls(r) {
-			out = append(out, Right{Account: Edges, Roles: []Role{r}, Publish: []string{c.permission()}, Why: c.Why})
+			out = append(out, Right{Roles: []Role{r}, Publish: []string{c.permission()}, Why: c.Why})
 		}
 	}
 	return out
@@ -122,18 +124,18 @@ func rightsOfExecutors() []Right {
 	stop := []string{"edges.*.*.stop", "edges.*.*.last-stop"}
 	box := contract.StreamJobs + "." + mailbox
 	return append(rightsToCall(Executor), []Right{
-		{Edges, []Role{Executor}, nil, []string{InboxPrefix(Executor, self) + ".>"}, "answers to own requests"},
+		{[]Role{Executor}, nil, []string{InboxPrefix(Executor, self) + ".>"}, "answers to own requests"},
 		{
-			Edges, []Role{Executor},
+			[]Role{Executor},
 			[]string{
 				by("job.started.*.*"), by("job.done.*.*"), by("job.panic.*.*"), by("executor.draining.*." + self),
 				contract.NameSubject(self),
 			},
 			nil, "say what happens to its jobs and to itself",
 		},
-		{Edges, []Role{Executor}, []string{by(contract.HealthSubjects)}, stop, "signs of life of its jobs, and their stops"},
+		{[]Role{Executor}, []string{by(contract.HealthSubjects)}, stop, "signs of life of its jobs, and their stops"},
 		{
-			Edges, []Role{Executor},
+			[]Role{Executor},
 			[]string{"$JS.ACK." + box + ".>", "$JS.ACK.*.*." + box + ".>"}, nil,
 			"acknowledge jobs of its mailbox",
 		},
@@ -174,10 +176,10 @@ func InboxPrefix(r Role, name string) string {
 	return "_INBOX.person." + name
 }
 
-// Permissions returns the subjects that a role may publish on and subscribe to in an account.
-func Permissions(r Role, a Account) (publish, subscribe []string) {
+// Permissions returns the subjects that a role may publish on and subscribe to.
+func Permissions(r Role) (publish, subscribe []string) {
 	for _, right := range Rights() {
-		if right.Account == a && slices.Contains(right.Roles, r) {
+		if slices.Contains(right.Roles, r) {
 			publish, subscribe = append(publish, right.Publish...), append(subscribe, right.Subscribe...)
 		}
 	}
@@ -190,7 +192,7 @@ func Permissions(r Role, a Account) (publish, subscribe []string) {
 // follows it.
 func Publishers(subject string) (out []Role) {
 	for _, r := range Persons() {
-		allowed, _ := Permissions(r, Edges)
+		allowed, _ := Permissions(r)
 		if slices.ContainsFunc(allowed, func(pattern string) bool {
 			return matches(strings.ReplaceAll(pattern, self, "*"), subject)
 		}) {

@@ -9,17 +9,17 @@ import (
 func rightsOfServices() []Right {
 	out := []Right{
 		{
-			Account: Events, Roles: Services(),
+			Roles: Services(),
 			// Answers to questions that came over a bridge have subjects of the server's own.
 			Publish: []string{"_R_.>", "_INBOX.>", "$JS.ACK.>", string(contract.TypeDeadLetter), string(contract.TypeDeadLetter) + ".*", string(contract.TypeTick)},
 			Why:     "answers, dead letters, and the broker's time",
 		},
 		{
-			Account: Events, Roles: Services(),
+			Roles:     Services(),
 			Subscribe: []string{"_INBOX.service.>", "ask.>", "$SRV.>"},
 			Why:       "hear questions, and answers to own requests",
 		},
-		{Account: Events, Roles: Services(), Publish: api(
+		{Roles: Services(), Publish: api(
 			"INFO", "STREAM.NAMES", "STREAM.LIST", "STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.UPDATE.*", "STREAM.MSG.GET.*", "STREAM.MSG.DELETE.LEASES", "STREAM.PURGE.SNAPSHOTS", "STREAM.MSG.DELETE.SNAPSHOTS",
 			"CONSUMER.CREATE.EVENTS.>", "CONSUMER.CREATE.HISTORY.>", "CONSUMER.CREATE.SNAPSHOTS.>", "CONSUMER.CREATE.KV_progdefs.>",
 			"CONSUMER.CREATE.KV_types.>", "CONSUMER.CREATE.LEASES.>", "CONSUMER.INFO.>", "CONSUMER.DELETE.EVENTS.*", "CONSUMER.DELETE.HISTORY.*",
@@ -27,16 +27,16 @@ func rightsOfServices() []Right {
 			"CONSUMER.MSG.NEXT.EVENTS.*", "CONSUMER.MSG.NEXT.HISTORY.*", "CONSUMER.MSG.NEXT.SNAPSHOTS.*", "CONSUMER.MSG.NEXT.KV_progdefs.*",
 			"CONSUMER.MSG.NEXT.KV_types.*", "CONSUMER.MSG.NEXT.LEASES.*", "DIRECT.GET.>",
 		), Why: "create what all services share, and read it"},
-		{Account: Edges, Roles: Services(), Subscribe: []string{"_INBOX.service.>"}, Why: "answers to own requests"},
+		{Roles: Services(), Subscribe: []string{"_INBOX.service.>"}, Why: "answers to own requests"},
 		{
-			Account: Edges, Roles: Services(),
+			Roles:   Services(),
 			Publish: append(api("INFO", "STREAM.CREATE.OBJ_data", "STREAM.UPDATE.OBJ_data", "STREAM.INFO.OBJ_data", "STREAM.MSG.GET.OBJ_data"), "$O."+contract.BucketData+".>"),
 			Why:     "store and read the data of large events",
 		},
 	}
 	for _, r := range Services() {
 		right := Right{
-			Account: Events, Roles: []Role{r}, Why: "its own events, lease and snapshots",
+			Roles: []Role{r}, Why: "its own events, lease and snapshots",
 			Publish: []string{contract.LeaseSubject(string(r)), "snapshot." + string(r) + ".>"},
 		}
 		for _, e := range contract.Table {
@@ -48,29 +48,29 @@ func rightsOfServices() []Right {
 	}
 	return append(out,
 		Right{
-			Account: Events, Roles: []Role{Validator}, Publish: []string{"$KV." + contract.BucketProgdefs + ".>", "$KV." + contract.BucketTypes + ".>"},
+			Roles: []Role{Validator}, Publish: []string{"$KV." + contract.BucketProgdefs + ".>", "$KV." + contract.BucketTypes + ".>"},
 			Why: "keep the catalogue",
 		},
 		Right{
-			Account: Events, Roles: []Role{Planner},
+			Roles:   []Role{Planner},
 			Publish: api("STREAM.PURGE.JOBS", "STREAM.PURGE.EVENTS", "CONSUMER.CREATE.JOBS.>", "CONSUMER.DURABLE.CREATE.JOBS.*", "CONSUMER.DELETE.JOBS.*", "CONSUMER.LIST.JOBS", "CONSUMER.NAMES.JOBS"),
 			Why:     "make mailboxes, and delete what is no longer needed",
 		},
 		Right{
-			Account: Edges, Roles: []Role{Planner},
+			Roles:     []Role{Planner},
 			Publish:   append(api("STREAM.NAMES", "STREAM.LIST", "STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.DELETE.*", "STREAM.PURGE.*", "STREAM.MSG.GET.*", "DIRECT.GET.*.edges.>", "CONSUMER.CREATE.*.>", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*"), "edges.*.*.>", "stop.>"),
 			Subscribe: []string{contract.ReleaseSubjects, contract.FromAny(contract.ReleaseSubjects)}, Why: "make the shards, store constants, begin and stop flows, delete edges",
 		},
 		Right{
-			Account: Events, Roles: []Role{Spawner}, Publish: append(api("STREAM.PURGE.LEASES"), "jobs.*.*.*.*", contract.NameSubject("*"), "secret."+string(Spawner)),
+			Roles: []Role{Spawner}, Publish: append(api("STREAM.PURGE.LEASES"), "jobs.*.*.*.*", contract.NameSubject("*"), "secret."+string(Spawner)),
 			Why: "hand out jobs, and keep the names of executors",
 		},
 		Right{
-			Account: Events, Roles: []Role{Aggregator}, Publish: append(api("STREAM.PURGE.HISTORY"), contract.SubjectHistory),
+			Roles: []Role{Aggregator}, Publish: append(api("STREAM.PURGE.HISTORY"), contract.SubjectHistory),
 			Why: "keep history",
 		},
 		Right{
-			Account: Edges, Roles: []Role{Aggregator},
+			Roles:     []Role{Aggregator},
 			Publish:   append(api("STREAM.INFO.*", "DIRECT.GET.*", "DIRECT.GET.*.edges.>", "CONSUMER.CREATE.*.>", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*"), "edges.*.*.stop", "edges.*.*.last-stop", "edges.*.*.frame.*.*", "direct.*.*.*"),
 			Subscribe: []string{contract.HealthSubjects, contract.FromAny(contract.HealthSubjects), contract.ClientSubjects, contract.FromAny(contract.ClientSubjects), "edges.*.*.credit.*"},
 			Why:       "hear signs of life, measure edges, stop jobs, feed wired panics",

@@ -50,40 +50,14 @@ type Options struct {
 type Link struct {
 	*nats.Conn
 	JS jetstream.JetStream
-	// edges is the connection to the account of the edges, nil if that is the same account.
-	edges *Link
-	// bridged is true in the account of the edges: a bridge leads to the leaders of the streams in the other account.
-	bridged bool
 }
 
-// Join returns the link of a service whose tenant has two accounts: that of EVENTS, and that of edges, executors and
-// clients. Closing it closes both.
-func Join(events, edges *Link) *Link {
-	return &Link{Conn: events.Conn, JS: events.JS, edges: edges}
-}
-
-// Edges returns the link to the account in which edges, large data of events, executors and clients are.
-func (l *Link) Edges() *Link {
-	if l.edges == nil {
-		return l
+// API returns the subject of a call of the JetStream API.
+func (l *Link) API(call string) string {
+	if prefix := l.JS.Options().APIPrefix; prefix != "" {
+		return strings.TrimSuffix(prefix, ".") + "." + call
 	}
-	return l.edges
-}
-
-// Events returns JetStream for calls about EVENTS, which is in another account where bridged is true.
-func (l *Link) Events() (jetstream.JetStream, error) {
-	if !l.bridged {
-		return l.JS, nil
-	}
-	return jetstream.NewWithAPIPrefix(l.Conn, strings.TrimSuffix(access.BridgedAPI, "."))
-}
-
-// Close closes the connection, and that to the account of the edges.
-func (l *Link) Close() {
-	if l.edges != nil {
-		l.edges.Close()
-	}
-	l.Conn.Close()
+	return access.API + call
 }
 
 // Connect opens a connection that reconnects forever. It rejects a server with a max_payload below
@@ -113,17 +87,24 @@ func Connect(ctx context.Context, o Options) (*Link, error) {
 		return nil, fmt.Errorf("NATS at %s has max_payload %d; Dagyo needs at least %d: raise it in "+
 			"the server's configuration", Redact(o.URL), got, MinPayload)
 	}
-	js, err := jetstream.New(nc)
+	js, err := openJetStream(nc, o)
 	if err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
+	return &Link{Conn: nc, JS: js}, nil
+}
+
+// openJetStream returns JetStream with the prefix of the account that the credentials are for.
+func openJetStream(nc *nats.Conn, o Options) (jetstream.JetStream, error) {
 	holder, ours, err := o.Access.Holder(o.Credentials)
 	if err != nil {
-		nc.Close()
 		return nil, err
 	}
-	return &Link{Conn: nc, JS: js, bridged: ours && !holder.Service()}, nil
+	if ours && !holder.Service() {
+		return jetstream.NewWithAPIPrefix(nc, strings.TrimSuffix(access.BridgedAPI, "."))
+	}
+	return jetstream.New(nc)
 }
 
 func options(o Options) ([]nats.Option, error) {

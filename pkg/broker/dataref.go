@@ -77,7 +77,7 @@ func (l *Link) putData(ctx context.Context, data []byte) (event.Reference, error
 		Bucket:     to.Bucket, NUID: nuid.Next(), Size: uint64(len(data)), ModTime: time.Now().UTC(), Digest: digestOf(digest),
 	}
 	for chunk := range slices.Chunk(data, chunkSize) {
-		if _, err := l.Edges().JS.Publish(ctx, chunkSubject(to, &info), chunk); err != nil {
+		if _, err := l.JS.Publish(ctx, chunkSubject(to, &info), chunk); err != nil {
 			return to, err
 		}
 		info.Chunks++
@@ -88,7 +88,7 @@ func (l *Link) putData(ctx context.Context, data []byte) (event.Reference, error
 	}
 	m := &nats.Msg{Subject: objectSubject(to), Header: nats.Header{}, Data: body}
 	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
-	_, err = l.Edges().JS.PublishMsg(ctx, m)
+	_, err = l.JS.PublishMsg(ctx, m)
 	return to, err
 }
 
@@ -110,7 +110,7 @@ func digestOf(sum [sha256.Size]byte) string {
 
 // dataMessage reads a message of the object store from its leader: a replica may not have it yet.
 func (l *Link) dataMessage(ctx context.Context, q Query) (*jetstream.RawStreamMsg, error) {
-	return l.Edges().LeaderMessage(ctx, "OBJ_"+contract.BucketData, q)
+	return l.LeaderMessage(ctx, "OBJ_"+contract.BucketData, q)
 }
 
 // Resolve returns the body of a message including the data that it refers to. Most messages refer to nothing and

@@ -81,7 +81,7 @@ func Ensure(
 		return err
 	}
 	err := Insist(ctx, func(ctx context.Context) error {
-		_, err := link.Edges().JS.CreateOrUpdateObjectStore(ctx, c.data())
+		_, err := link.JS.CreateOrUpdateObjectStore(ctx, c.data())
 		return err
 	})
 	if err != nil {

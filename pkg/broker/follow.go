@@ -159,7 +159,7 @@ func (f Follower) batch(ctx context.Context, cons jetstream.Consumer, next, deli
 	// An error means that the connection is closed, and the subscription with it.
 	defer func() { _ = sub.Unsubscribe() }()
 	request := Pull{Batch: followBatch, Expires: followWait, Heartbeat: followBeat}
-	if err := request.Send(nc, f.Stream, cons.CachedInfo().Name, inbox); err != nil {
+	if err := request.Send(leader(f.JS), f.Stream, cons.CachedInfo().Name, inbox); err != nil {
 		return err
 	}
 	silence := time.NewTimer(2 * followBeat)

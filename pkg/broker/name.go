@@ -32,7 +32,7 @@ func TakeName(ctx context.Context, l *Link, executor, mark string) (bool, error)
 	}
 	// Stored by another program, or by us in an earlier try.
 	// A replica of the stream that is behind has nothing on the subject, which holds one name at most.
-	m, err := l.RequestWithContext(ctx, ReplicaSubject(contract.StreamLeases)+"."+subject, nil)
+	m, err := l.RequestWithContext(ctx, l.ReplicaSubject(contract.StreamLeases)+"."+subject, nil)
 	var a ReplicaAnswer
 	if err == nil {
 		a, err = ReadReplicaAnswer(m)

@@ -19,12 +19,12 @@ type Pull struct {
 
 // Send sends the request; the messages are sent to inbox. They have a reply subject, and the server's status messages
 // have none.
-func (p Pull) Send(nc *nats.Conn, stream, consumer, inbox string) error {
+func (p Pull) Send(l *Link, stream, consumer, inbox string) error {
 	request, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	return nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+stream+"."+consumer, inbox, request)
+	return l.PublishRequest(l.API("CONSUMER.MSG.NEXT."+stream+"."+consumer), inbox, request)
 }
 
 // ErrNoConsumer means that the consumer does not exist, or that the broker is starting.

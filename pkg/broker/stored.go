@@ -10,9 +10,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/dagyo/dagyo/pkg/access"
-	"github.com/dagyo/dagyo/pkg/contract"
 )
 
 // A Query selects a stored message, as the server reads it: by its number, the last one on a subject, or the next one
@@ -30,16 +27,10 @@ type Query struct {
 
 // LeaderSubject is where the leader of a stream answers queries, with one message each. It has every message whose
 // publication was acknowledged.
-func (l *Link) LeaderSubject(stream string) string {
-	prefix := access.API
-	if l.bridged && stream != "OBJ_"+contract.BucketData {
-		prefix = access.BridgedAPI
-	}
-	return prefix + "STREAM.MSG.GET." + stream
-}
+func (l *Link) LeaderSubject(stream string) string { return l.API("STREAM.MSG.GET." + stream) }
 
 // ReplicaSubject is where any replica of a stream answers queries. It may be behind the leader.
-func ReplicaSubject(stream string) string { return "$JS.API.DIRECT.GET." + stream }
+func (l *Link) ReplicaSubject(stream string) string { return l.API("DIRECT.GET." + stream) }
 
 // leader is a link for requests to the leaders of streams.
 func leader(js jetstream.JetStream) *Link { return &Link{Conn: js.Conn(), JS: js} }

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -32,41 +31,9 @@ func Stopped(ctx context.Context, js jetstream.JetStream, job *contract.Job) (bo
 	switch code := m.Header.Get("Status"); {
 	case code == "":
 		return IsStop(m), nil
-	case code == "404" && job.Stream == "": // a flow's own stream, in which only a stop is stored
-		return false, nil
-	case code == "404":
-		return cleanedUp(ctx, js, stream, job.Stop)
+	case code == "404": // a flow's own stream holds a stop only; a shard, which has no replicas, whether the flow is running
+		return job.Stream != "", nil
 	default:
 		return false, fmt.Errorf("read the stop in %s: status %s", stream, code)
-	}
-}
-
-// cleanedUp reports whether the subject of a stop holds nothing, or a stop. It asks the stream's leader, since a
-// replica that answers direct gets may be behind.
-func cleanedUp(ctx context.Context, js jetstream.JetStream, stream, stop string) (bool, error) {
-	request, err := json.Marshal(map[string]string{"last_by_subj": stop})
-	if err != nil {
-		return false, err
-	}
-	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "STREAM.MSG.GET."+stream), request)
-	if err != nil {
-		return false, fmt.Errorf("read the stop in %s: %w", stream, err)
-	}
-	var answer struct {
-		Error   *jetstream.APIError `json:"error"`
-		Message struct {
-			Data []byte `json:"data"`
-		} `json:"message"`
-	}
-	if err := json.Unmarshal(m.Data, &answer); err != nil {
-		return false, fmt.Errorf("read the stop in %s: %w", stream, err)
-	}
-	switch e := answer.Error; {
-	case e == nil:
-		return string(answer.Message.Data) != contract.Running, nil
-	case e.ErrorCode == jetstream.JSErrCodeMessageNotFound, e.ErrorCode == jetstream.JSErrCodeStreamNotFound:
-		return true, nil
-	default:
-		return false, fmt.Errorf("read the stop in %s: %w", stream, e)
 	}
 }

@@ -27,7 +27,7 @@ func (w *wiring) look(ctx context.Context, s *contract.FlowStatus, x room) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
-	credits, err := stream.Credits(ctx, w.link.Edges().JS, s.Stream, creditsOf(shard, s.Flow, len(s.Edges))...)
+	credits, err := stream.Credits(ctx, w.link.JS, s.Stream, creditsOf(shard, s.Flow, len(s.Edges))...)
 	fill(s, credits)
 	if err != nil || s.Verdict != "" {
 		return
@@ -36,7 +36,7 @@ func (w *wiring) look(ctx context.Context, s *contract.FlowStatus, x room) {
 	for n := range consumed {
 		consumed[n] = credits[contract.CreditSubject(shard, s.Flow, n)].Frame
 	}
-	backlogs, err := stream.Backlogs(ctx, w.link.Edges().JS, shard, s.Flow, x.Slots, consumed)
+	backlogs, err := stream.Backlogs(ctx, w.link.JS, shard, s.Flow, x.Slots, consumed)
 	if err != nil {
 		return
 	}
@@ -101,7 +101,7 @@ func (w *wiring) traffic(ctx context.Context, shard string, flows []flowing) ([]
 	for _, f := range flows {
 		subjects = append(subjects, creditsOf(shard, f.flow, f.edges)...)
 	}
-	credits, err := stream.Credits(ctx, w.link.Edges().JS, contract.EdgeStream(shard), subjects...)
+	credits, err := stream.Credits(ctx, w.link.JS, contract.EdgeStream(shard), subjects...)
 	read := make(map[string]int64)
 	for subject, c := range credits {
 		read[contract.FlowOfEdge(subject)] += int64(c.Records)

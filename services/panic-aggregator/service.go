@@ -160,7 +160,7 @@ func (w *wiring) report(ctx context.Context, d *Report, to contract.Address) err
 	if record != nil {
 		records = append(records, record)
 	}
-	if err := stream.Fill(ctx, w.link.Edges().JS, to, records...); !errors.Is(err, stream.ErrGone) {
+	if err := stream.Fill(ctx, w.link.JS, to, records...); !errors.Is(err, stream.ErrGone) {
 		return err
 	}
 	return nil
@@ -169,7 +169,7 @@ func (w *wiring) report(ctx context.Context, d *Report, to contract.Address) err
 // stop publishes a stop. It is stored with the flow's edges, where a job that starts later finds it. If the stream was
 // deleted, its absence stops the jobs.
 func (w *wiring) stop(ctx context.Context, subject string) error {
-	_, err := w.link.Edges().JS.Publish(ctx, subject, nil)
+	_, err := w.link.JS.Publish(ctx, subject, nil)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 		return nil
 	}
@@ -198,7 +198,7 @@ func (w *wiring) receiveBeats(ctx context.Context, r *service.Runtime[*State]) e
 		{contract.FromAny(contract.ClientSubjects), client}, {contract.ClientSubjects, client},
 	} {
 		var listening *ear
-		if listening, err = newEar(r.Link().Edges(), x.subject, x.take); err != nil {
+		if listening, err = newEar(r.Link(), x.subject, x.take); err != nil {
 			break
 		}
 		ears = append(ears, listening)

@@ -21,7 +21,7 @@ func (w *wiring) writeConstants(ctx context.Context, p *contract.FlowPlanned, f 
 			return fmt.Errorf("encode constant %s: %w", e.Source(), err)
 		}
 		to := contract.Address{Stream: p.Stream, Subject: p.Edges[n].Subject, Slots: w.config.Limits.Frames}
-		if err := stream.Store(ctx, w.link.Edges().JS, to, frames); err != nil {
+		if err := stream.Store(ctx, w.link.JS, to, frames); err != nil {
 			return brokerError("store the constant "+e.Source(), err)
 		}
 	}

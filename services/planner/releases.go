@@ -47,11 +47,11 @@ func (l *release) wait(now time.Time) {
 // release has no effect: an early one loses no output.
 func (w *wiring) heedReleases(ctx context.Context, r *service.Runtime[*State]) error {
 	heard := make(chan *nats.Msg, releaseBuffer)
-	plain, err := w.link.Edges().ChanSubscribe(contract.ReleaseSubjects, heard)
+	plain, err := w.link.ChanSubscribe(contract.ReleaseSubjects, heard)
 	if err != nil {
 		return err
 	}
-	named, err := w.link.Edges().ChanSubscribe(contract.FromAny(contract.ReleaseSubjects), heard)
+	named, err := w.link.ChanSubscribe(contract.FromAny(contract.ReleaseSubjects), heard)
 	if err != nil {
 		return errors.Join(err, plain.Unsubscribe())
 	}

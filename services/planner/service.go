@@ -191,7 +191,7 @@ func (w *wiring) deleteEdges(ctx context.Context, name, id string, age time.Dura
 // stream that is full stores none, but running executors receive them.
 func (w *wiring) stop(ctx context.Context, name, id string) error {
 	for _, subject := range contract.StopSubjects(name, id) {
-		_, err := w.link.Edges().JS.Publish(ctx, subject, nil, jetstream.WithRetryAttempts(0))
+		_, err := w.link.JS.Publish(ctx, subject, nil, jetstream.WithRetryAttempts(0))
 		if err != nil && !errors.Is(err, jetstream.ErrNoStreamResponse) && !broker.Full(err) {
 			return fmt.Errorf("stop the jobs of flow %s: %w", id, err)
 		}

@@ -37,7 +37,7 @@ var errShardLost = errors.New("a stream of edges no longer exists: it was delete
 func (w *wiring) ensureShards(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	connection := w.link.Edges().Stats().Reconnects + 1
+	connection := w.link.Stats().Reconnects + 1
 	if w.shardsSeen == connection {
 		return nil
 	}
@@ -108,7 +108,7 @@ func (w *wiring) makeShards(ctx context.Context) ([]string, error) {
 			continue
 		}
 		shards[i] = shardName(i)
-		if _, err := w.link.Edges().JS.CreateStream(ctx, stream.ShardConfig(shards[i], w.config.EdgeStorage)); err != nil {
+		if _, err := w.link.JS.CreateStream(ctx, stream.ShardConfig(shards[i], w.config.EdgeStorage)); err != nil {
 			return nil, err
 		}
 	}
@@ -116,7 +116,7 @@ func (w *wiring) makeShards(ctx context.Context) ([]string, error) {
 }
 
 func (w *wiring) listShards(ctx context.Context) (shards []*jetstream.StreamInfo, err error) {
-	all := w.link.Edges().JS.ListStreams(ctx, jetstream.WithStreamListSubject("edges.>"))
+	all := w.link.JS.ListStreams(ctx, jetstream.WithStreamListSubject("edges.>"))
 	for info := range all.Info() {
 		if strings.HasPrefix(info.Config.Name, contract.EdgeStreamPrefix) {
 			shards = append(shards, info)
@@ -128,7 +128,7 @@ func (w *wiring) listShards(ctx context.Context) (shards []*jetstream.StreamInfo
 // deleteStream deletes the stream of a shard that no flow uses or will use, or the own stream of an old flow.
 func (w *wiring) deleteStream(ctx context.Context, name string) error {
 	w.streams.Delete(name)
-	err := w.link.Edges().JS.DeleteStream(ctx, name)
+	err := w.link.JS.DeleteStream(ctx, name)
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("delete stream %s: %w", name, err)
 	}
@@ -141,7 +141,7 @@ func (w *wiring) begin(ctx context.Context, p *contract.FlowPlanned) error {
 		if subject == "" {
 			continue
 		}
-		_, err := w.link.Edges().JS.Publish(ctx, subject, []byte(contract.Running),
+		_, err := w.link.JS.Publish(ctx, subject, []byte(contract.Running),
 			jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithExpectStream(p.Stream))
 		if errors.Is(err, jetstream.ErrNoStreamResponse) {
 			w.forgetShards() // the stream may have been deleted
@@ -191,7 +191,7 @@ func (w *wiring) stream(ctx context.Context, name string) (jetstream.Stream, err
 	if s, ok := w.streams.Load(name); ok {
 		return s.(jetstream.Stream), nil
 	}
-	js := w.link.Edges().JS
+	js := w.link.JS
 	if name == contract.StreamJobs {
 		js = w.link.JS
 	}

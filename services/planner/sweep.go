@@ -170,7 +170,7 @@ func (w *wiring) inventory(ctx context.Context) (inventory, error) {
 
 // storedEdges lists the streams of edges, and the flows with something stored in them.
 func (w *wiring) storedEdges(ctx context.Context, have *inventory) error {
-	old := w.link.Edges().JS.StreamNames(ctx, jetstream.WithStreamListSubject("stop.*"))
+	old := w.link.JS.StreamNames(ctx, jetstream.WithStreamListSubject("stop.*"))
 	for name := range old.Name() {
 		if id, ok := strings.CutPrefix(name, contract.OldFlowStreamPrefix); ok {
 			have.edges[name] = []string{id}

@@ -76,7 +76,7 @@ func subjects() (out []string) {
 						tokens[i] = consumer
 					}
 				}
-				out = append(out, "$JS.API."+strings.Join(tokens, "."))
+				out = append(out, access.API+strings.Join(tokens, "."), access.BridgedAPI+strings.Join(tokens, "."))
 			}
 		}
 	}
@@ -92,22 +92,20 @@ func TestMatrix(t *testing.T) {
 	allowed := make(map[string][]string) // by verb and subject
 	cells := 0
 	for _, r := range access.Roles() {
-		for _, a := range r.Accounts() {
-			name := "ada"
-			if slices.Contains(access.Services(), r) {
-				name = string(r)
-			}
-			p := x.probe(r, a, name, "greet-0123")
-			for _, s := range all {
-				for _, verb := range []string{"pub", "sub"} {
-					if verb == "pub" && strings.ContainsAny(s, "*>") && !strings.HasPrefix(s, "$JS.API.DIRECT") {
-						continue // publishing on wildcards means nothing
-					}
-					cells++
-					if p.may(verb, s) {
-						row := fmt.Sprintf("%s %s %s", a, verb, s)
-						allowed[row] = append(allowed[row], string(r))
-					}
+		name := "ada"
+		if slices.Contains(access.Services(), r) {
+			name = string(r)
+		}
+		p := x.probe(r, name, "greet-0123")
+		for _, s := range all {
+			for _, verb := range []string{"pub", "sub"} {
+				if verb == "pub" && strings.ContainsAny(s, "*>") && !strings.Contains(s, "API.DIRECT") {
+					continue // publishing on wildcards means nothing
+				}
+				cells++
+				if p.may(verb, s) {
+					row := fmt.Sprintf("%s %s %s", r.Account(), verb, s)
+					allowed[row] = append(allowed[row], string(r))
 				}
 			}
 		}

@@ -24,10 +24,10 @@ type prober struct {
 	sid  int
 }
 
-func (x *installation) probe(r access.Role, a access.Account, name, mailbox string) *prober {
+func (x *installation) probe(r access.Role, name, mailbox string) *prober {
 	x.t.Helper()
-	creds := must(access.Issue(must(x.secrets[r].Signer(tenantID, a, 1)), access.Credential{
-		Role: r, Name: name, Account: x.tenant.Accounts[a], Mailbox: mailbox,
+	creds := must(access.Issue(must(x.secrets[r].Signer(tenantID, 1)), access.Credential{
+		Role: r, Name: name, Account: x.tenant.Accounts[r.Account()], Mailbox: mailbox,
 	}))
 	conn := must(net.Dial("tcp", must(url.Parse(x.ns.ClientURL())).Host))
 	check(conn.SetDeadline(time.Now().Add(5 * time.Minute)))

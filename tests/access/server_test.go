@@ -31,17 +31,14 @@ func install(t *testing.T) *installation {
 	system := public(must(nkeys.CreateAccount()))
 	accounts := access.NewSecret()
 	x.tenant = access.Tenant{
-		Name: "ada", Accounts: map[access.Account]string{},
-		Signers: map[access.Account]map[access.Role]string{access.Events: {}, access.Edges: {}},
+		Name: "ada", Accounts: map[access.Account]string{}, Signers: map[access.Role]string{},
 	}
-	for _, a := range []access.Account{access.Events, access.Edges} {
+	for _, a := range access.Accounts() {
 		x.tenant.Accounts[a] = public(must(accounts.Account(tenantID, a)))
 	}
 	for _, r := range access.Roles() {
 		x.secrets[r] = access.NewSecret()
-		for _, a := range r.Accounts() {
-			x.tenant.Signers[a][r] = public(must(x.secrets[r].Signer(tenantID, a, 1)))
-		}
+		x.tenant.Signers[r] = public(must(x.secrets[r].Signer(tenantID, 1)))
 	}
 	claims := jwt.NewOperatorClaims(public(operator))
 	claims.SystemAccount = system
@@ -83,10 +80,10 @@ type party struct {
 	denied []string
 }
 
-func (x *installation) connect(r access.Role, a access.Account, name, mailbox string) *party {
+func (x *installation) connect(r access.Role, name, mailbox string) *party {
 	x.t.Helper()
-	creds := must(access.Issue(must(x.secrets[r].Signer(tenantID, a, 1)), access.Credential{
-		Role: r, Name: name, Account: x.tenant.Accounts[a], Mailbox: mailbox,
+	creds := must(access.Issue(must(x.secrets[r].Signer(tenantID, 1)), access.Credential{
+		Role: r, Name: name, Account: x.tenant.Accounts[r.Account()], Mailbox: mailbox,
 	}))
 	p := new(party)
 	token, key := must(jwt.ParseDecoratedJWT(creds)), must(jwt.ParseDecoratedUserNKey(creds))

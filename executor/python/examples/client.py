@@ -190,6 +190,10 @@ class Client:
         self.dead: dict[int, dict[str, Any]] = {}
         self.more = asyncio.Event()
 
+    def api(self, call: str) -> str:
+        """Return the subject of a call of the JetStream API."""
+        return f"api.{call}" if self.user else f"$JS.API.{call}"
+
     def ours(self, subject: str) -> str:
         """Return the subject on which we publish: it proves who we are."""
         return f"{subject}.by.{self.user}" if self.user else subject
@@ -287,7 +291,7 @@ class Client:
 
     async def kept(self, **query: str | int) -> dict[str, Any]:
         """Return a message of the object store `data`."""
-        subject = "$JS.API.STREAM.MSG.GET.OBJ_data"
+        subject = self.api("STREAM.MSG.GET.OBJ_data")
         found: dict[str, Any] = (await self.request(subject, json.dumps(query).encode()))["message"]
         return found
 
@@ -369,7 +373,7 @@ class Client:
 
     async def stored(self, a: dict[str, Any], number: int) -> bytes | None:
         """Return a frame, if it is stored."""
-        subject = f"$JS.API.DIRECT.GET.{a['stream']}.{slot(a, number)}"
+        subject = self.api(f"DIRECT.GET.{a['stream']}.{slot(a, number)}")
         while True:
             try:
                 msg = await self.nc.request(subject, b"", timeout=5)
@@ -410,7 +414,7 @@ class Writer:
 
     async def look(self) -> None:
         """Read the stored credit."""
-        subject = f"$JS.API.DIRECT.GET.{self.a['stream']}.{self.a['credit']}"
+        subject = self.client.api(f"DIRECT.GET.{self.a['stream']}.{self.a['credit']}")
         try:
             msg = await self.client.nc.request(subject, b"", timeout=5)
         except (nats.errors.NoRespondersError, nats.errors.TimeoutError):

@@ -81,7 +81,7 @@ func (a *app) addUser(data, out string, c access.Credential, valid time.Duration
 	if err != nil {
 		return err
 	}
-	credentials, err := keys.Issue(keyring.DefaultTenant, access.Edges, c)
+	credentials, err := keys.Issue(keyring.DefaultTenant, c)
 	if err != nil {
 		return err
 	}

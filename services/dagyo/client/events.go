@@ -58,12 +58,9 @@ func (c *Client) Skip(ctx context.Context, seq uint64, reason string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
-	js, err := c.link.Events()
+	events, err := c.link.JS.Stream(ctx, contract.StreamEvents)
 	if err == nil {
-		var events jetstream.Stream
-		if events, err = js.Stream(ctx, contract.StreamEvents); err == nil {
-			err = events.DeleteMsg(ctx, seq)
-		}
+		err = events.DeleteMsg(ctx, seq)
 	}
 	if err != nil {
 		return fmt.Errorf("delete event %d: %w", seq, explained(err))

@@ -69,11 +69,7 @@ func serviceName(reply []byte, host string) (string, bool) {
 
 // Behind returns the number of events that the services have still to read, in total.
 func (c *Client) Behind(ctx context.Context) (uint64, error) {
-	js, err := c.link.Events()
-	if err != nil {
-		return 0, err
-	}
-	events, err := js.Stream(ctx, contract.StreamEvents)
+	events, err := c.link.JS.Stream(ctx, contract.StreamEvents)
 	if err != nil {
 		return 0, fmt.Errorf("read the state of the services' consumers: %w", explained(err))
 	}

@@ -195,7 +195,7 @@ func (t *tail) count(ctx context.Context, q broker.Query) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	m, err := t.nc.RequestWithContext(ctx, broker.ReplicaSubject(contract.StreamEvents), body)
+	m, err := t.nc.RequestWithContext(ctx, t.nc.ReplicaSubject(contract.StreamEvents), body)
 	if err != nil {
 		return 0, err
 	}
@@ -364,7 +364,7 @@ func (t *tail) ask(c *cursor, last uint64) (more bool, err error) {
 	}
 	to := t.nc.LeaderSubject(contract.StreamEvents)
 	if c.asks == aBatch {
-		to = broker.ReplicaSubject(contract.StreamEvents)
+		to = t.nc.ReplicaSubject(contract.StreamEvents)
 	}
 	c.request, err = t.send(to, q)
 	return true, err

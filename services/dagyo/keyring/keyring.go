@@ -270,9 +270,8 @@ func (k *Keyring) sign(x Tenant, accounts map[string]string) error {
 
 // access returns the public keys of a tenant.
 func (k *Keyring) access(x Tenant) (t access.Tenant, err error) {
-	t = access.Tenant{Name: x.Name, Accounts: make(map[access.Account]string), Signers: make(map[access.Account]map[access.Role]string)}
-	for _, a := range []access.Account{access.Events, access.Edges} {
-		t.Signers[a] = make(map[access.Role]string)
+	t = access.Tenant{Name: x.Name, Accounts: make(map[access.Account]string), Signers: make(map[access.Role]string)}
+	for _, a := range access.Accounts() {
 		key, err := k.accounts.Account(x.ID, a)
 		if err != nil {
 			return t, err
@@ -282,14 +281,12 @@ func (k *Keyring) access(x Tenant) (t access.Tenant, err error) {
 		}
 	}
 	for _, r := range access.Roles() {
-		for _, a := range r.Accounts() {
-			key, err := k.roles[r].Signer(x.ID, a, x.Generations[r])
-			if err != nil {
-				return t, err
-			}
-			if t.Signers[a][r], err = key.PublicKey(); err != nil {
-				return t, err
-			}
+		key, err := k.roles[r].Signer(x.ID, x.Generations[r])
+		if err != nil {
+			return t, err
+		}
+		if t.Signers[r], err = key.PublicKey(); err != nil {
+			return t, err
 		}
 	}
 	return t, nil
@@ -305,9 +302,8 @@ func (k *Keyring) Accounts(tenant string) (map[access.Account]string, error) {
 	return t.Accounts, err
 }
 
-// Issue returns a credential of a role in an account of a tenant, as the content of a credentials file. The account in
-// c is set here.
-func (k *Keyring) Issue(tenant string, a access.Account, c access.Credential) ([]byte, error) {
+// Issue returns a credential of a role in a tenant, as the content of a credentials file. The account in c is set here.
+func (k *Keyring) Issue(tenant string, c access.Credential) ([]byte, error) {
 	x, err := k.Tenant(tenant)
 	if err != nil {
 		return nil, err
@@ -316,11 +312,11 @@ func (k *Keyring) Issue(tenant string, a access.Account, c access.Credential) ([
 	if err != nil {
 		return nil, err
 	}
-	signer, err := k.roles[c.Role].Signer(x.ID, a, x.Generations[c.Role])
+	signer, err := k.roles[c.Role].Signer(x.ID, x.Generations[c.Role])
 	if err != nil {
 		return nil, err
 	}
 	defer signer.Wipe()
-	c.Account = t.Accounts[a]
+	c.Account = t.Accounts[c.Role.Account()]
 	return access.Issue(signer, c)
 }

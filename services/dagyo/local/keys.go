@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,7 +31,7 @@ func (l *Local) openKeys() (*keyring.Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.person, err = l.keys.Issue(keyring.DefaultTenant, access.Edges, access.Credential{Role: access.Operator, Name: person(l.config.Source)})
+	l.person, err = l.keys.Issue(keyring.DefaultTenant, access.Credential{Role: access.Operator, Name: person(l.config.Source)})
 	if err != nil {
 		return nil, err
 	}
@@ -59,32 +58,16 @@ func person(source string) string {
 // Credentials is the file with the credentials of who started Dagyo.
 func (l *Local) Credentials() string { return filepath.Join(l.config.Dir, keysDir, personFile) }
 
-// connect connects a service to the accounts of the tenant.
+// connect connects a service.
 func (l *Local) connect(ctx context.Context, r access.Role) (*broker.Link, error) {
-	links := make(map[access.Account]*broker.Link)
-	for _, a := range r.Accounts() {
-		credentials, err := l.keys.Issue(keyring.DefaultTenant, a, access.Credential{Role: r, Name: string(r)})
-		if err == nil {
-			links[a], err = broker.Connect(ctx, broker.Options{
-				URL: l.URL(), Name: string(r), Credentials: credentials, Wait: startTimeout,
-			})
-		}
-		if err != nil {
-			for _, link := range links {
-				if link != nil {
-					link.Close()
-				}
-			}
-			return nil, err
-		}
+	credentials, err := l.keys.Issue(keyring.DefaultTenant, access.Credential{Role: r, Name: string(r)})
+	if err != nil {
+		return nil, err
 	}
-	if len(links) < 2 {
-		return nil, errors.New("a service needs two accounts")
-	}
-	return broker.Join(links[access.Events], links[access.Edges]), nil
+	return broker.Connect(ctx, broker.Options{URL: l.URL(), Name: string(r), Credentials: credentials, Wait: startTimeout})
 }
 
 // issue returns the credentials of an executor.
 func (l *Local) issue(executor, mailbox string) ([]byte, error) {
-	return l.keys.Issue(keyring.DefaultTenant, access.Edges, access.Credential{Role: access.Executor, Name: executor, Mailbox: mailbox})
+	return l.keys.Issue(keyring.DefaultTenant, access.Credential{Role: access.Executor, Name: executor, Mailbox: mailbox})
 }

@@ -161,7 +161,7 @@ async def stored(link: Link, subject: str) -> Mapping[str, Any] | None:
 
     Raises NoAnswer if the broker does not answer.
     """
-    msg = await link.request(f"$JS.API.DIRECT.GET.EVENTS.{subject}")
+    msg = await link.request(link.api(f"DIRECT.GET.EVENTS.{subject}"))
     code = status(msg)
     if code == "404":
         return None

@@ -89,6 +89,7 @@ class Link:
         self.epoch = 0
         self._hooks: set[Callable[[], None]] = set()
         self._lookups: dict[str, asyncio.Task[None]] = {}
+        self._bridged = False
 
     async def connect(
         self, servers: str, name: str, access: Access | None = None, inbox: str = "_INBOX"
@@ -98,6 +99,7 @@ class Link:
         Answers arrive on subjects with the prefix ``inbox``.
         """
         options = _options(access or Access())
+        self._bridged = access is not None and access.creds is not None
         await self.client.connect(
             [s.strip() for s in servers.split(",")],
             name=name,
@@ -173,6 +175,13 @@ class Link:
     def _ring(self) -> None:
         for hook in list(self._hooks):
             hook()
+
+    def api(self, call: str) -> str:
+        """Return the subject of a call of the JetStream API.
+
+        Credentials are for an account that has no JetStream: a bridge leads to it.
+        """
+        return f"api.{call}" if self._bridged else f"$JS.API.{call}"
 
     def inbox(self) -> str:
         """Return a new, unique prefix of subjects, which ends in a dot."""
@@ -283,7 +292,7 @@ class Link:
     async def _look_up(self, name: str) -> None:
         """Ask for a consumer that no stream has: executors have no right to a stream's description."""
         try:
-            await self.ask(f"$JS.API.CONSUMER.INFO.{name}.none")
+            await self.ask(self.api(f"CONSUMER.INFO.{name}.none"))
         except BrokerError as e:
             if e.err_code == STREAM_NOT_FOUND:
                 raise Gone(f"the stream {name} no longer exists") from e

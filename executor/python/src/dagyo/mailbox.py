@@ -94,7 +94,7 @@ class Mailbox:
             "expires": int(_PULL_FOR * _SECOND),
             "idle_heartbeat": int(_PULL_BEAT * _SECOND),
         }
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.JOBS.{self._consumer}"
+        subject = self._link.api(f"CONSUMER.MSG.NEXT.JOBS.{self._consumer}")
         await self._link.publish(subject, json.dumps(request).encode(), reply=self._inbox + "pull")
         return True
 

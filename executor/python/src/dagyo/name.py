@@ -38,7 +38,7 @@ async def take_name(link: Link, executor: str) -> bool:
 
 async def _holder(link: Link, subject: str) -> bytes:
     """Return the token on a subject. Raises NoAnswer if a replica of the stream is behind."""
-    msg = await link.request(f"$JS.API.DIRECT.GET.LEASES.{subject}")
+    msg = await link.request(link.api(f"DIRECT.GET.LEASES.{subject}"))
     if code := status(msg):
         raise NoAnswer(f"look up {subject}: status {code}")
     return msg.data

@@ -408,7 +408,7 @@ class Reader:
         """Request as many frames as may be in flight."""
         look = self._lookup
         while not look.end and look.open + len(look.ahead) < look.most:
-            subject, question = f"$JS.API.DIRECT.GET.{self._address.stream}", b""
+            subject, question = self._link.api(f"DIRECT.GET.{self._address.stream}"), b""
             if self._address.slots:
                 subject += "." + self._address.slot(look.next)
             else:

@@ -247,7 +247,7 @@ class Sender:
     async def _ask_credit(self) -> None:
         """Request the last stored credit. The answer arrives like any other message."""
         a = self._address
-        await self._publish(f"$JS.API.DIRECT.GET.{a.stream}.{a.credit}", _ASK, b"")
+        await self._publish(self._link.api(f"DIRECT.GET.{a.stream}.{a.credit}"), _ASK, b"")
 
     async def _publish(self, subject: str, reply: str, data: bytes) -> None:
         await self._link.publish(subject, data, reply=self._inbox + reply)
@@ -525,4 +525,4 @@ class Sender:
             return
         request = {"filter": a.subject, "seq": last.sequence + 1}
         # If it is lost, the next one deletes what this one should have deleted.
-        await self._publish(f"$JS.API.STREAM.PURGE.{a.stream}", _CLEAR, json.dumps(request).encode())
+        await self._publish(self._link.api(f"STREAM.PURGE.{a.stream}"), _CLEAR, json.dumps(request).encode())

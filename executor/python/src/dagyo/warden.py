@@ -268,19 +268,14 @@ class Warden:
         answer."""
         stream = job.stream or f"FLOW-{job.flow}"
         try:
-            msg = await self._link.request(f"$JS.API.DIRECT.GET.{stream}.{job.stop}")
+            msg = await self._link.request(self._link.api(f"DIRECT.GET.{stream}.{job.stop}"))
             code = (msg.headers or {}).get("Status", "")
             if code == "":
                 return msg.data != RUNNING
             if code != "404":
                 return None
-            if job.stream is None:
-                return False  # a flow's own stream, in which only a stop is stored
-            # A replica that answers direct gets may be behind; the leader is not.
-            found = await self._link.ask(f"$JS.API.STREAM.MSG.GET.{stream}", {"last_by_subj": job.stop})
-            return base64.b64decode(found["message"].get("data", "")) != RUNNING
-        except BrokerError as e:
-            return True if e.err_code in (NO_MESSAGE, STREAM_NOT_FOUND) else None
+            # A flow's own stream holds a stop only; a shard, which has no replicas, whether the flow is running.
+            return job.stream is not None
         except NoAnswer:
             try:
                 await self._link.check_stream(stream)
