@@ -32,6 +32,10 @@ func TestAnswersStayOutside(t *testing.T) {
 		check(ada.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Header: header, Data: data}))
 		check(ada.Flush())
 	}
+	store := func(subject string, header nats.Header, data []byte) {
+		t.Helper()
+		must(ada.RequestMsg(&nats.Msg{Subject: subject, Header: header, Data: data}, 10*time.Second))
+	}
 	// Messages of ada that are events of bob, API requests and more, with and without headers of the broker.
 	forged := must(event.Encode(contract.Event{
 		ID: "1", Type: contract.TypeFlowCancel, Source: "/users/bob", Subject: "f", Time: time.Now(), By: "bob",
@@ -43,11 +47,11 @@ func TestAnswersStayOutside(t *testing.T) {
 	for i, body := range bodies {
 		for j, header := range []nats.Header{nil, forged.Header, empty} {
 			frame := fmt.Sprintf("edges.0.z.frame.%d.%d", i+1, j+1)
-			send(frame, "", header, body)
+			store(frame, header, body)
 			asks = append(asks, [2]string{access.BridgedAPI + "DIRECT.GET.EDGES-0." + frame, ""})
 		}
 	}
-	send("flow.submit.by.ada", "", forged.Header, forged.Data)
+	store("flow.submit.by.ada", forged.Header, forged.Data)
 	for _, body := range []string{`{"seq":1}`, `{"seq":1,"no_hdr":true}`, `{"seq":1,"batch":1}`} {
 		asks = append(asks, [2]string{access.BridgedAPI + "DIRECT.GET.EVENTS", body}, [2]string{access.BridgedAPI + "STREAM.MSG.GET.EVENTS", body})
 	}
