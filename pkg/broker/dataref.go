@@ -66,10 +66,9 @@ func Passing(err error) bool {
 func (l *Link) putData(ctx context.Context, data []byte) (event.Reference, error) {
 	digest := sha256.Sum256(data)
 	to := event.Reference{Bucket: contract.BucketData, Object: hex.EncodeToString(digest[:])}
-	switch _, err := l.dataMessage(ctx, Query{Last: objectSubject(to)}); {
-	case err == nil:
-		return to, nil
-	case !errors.Is(err, jetstream.ErrMsgNotFound):
+	// An object that is there is read: somebody else may have put another one in its place.
+	var unreadable *event.Unreadable
+	if _, err := l.getData(ctx, to); err == nil || !errors.As(err, &unreadable) {
 		return to, err
 	}
 	info := jetstream.ObjectInfo{
@@ -135,6 +134,13 @@ func (l *Link) Resolve(ctx context.Context, header nats.Header, body []byte) ([]
 	return whole, nil
 }
 
+// isDigest reports whether an object is named by a SHA-256 digest, as those of services are. Everybody who may store
+// objects can replace one, but not so that its content fits such a name.
+func isDigest(name string) bool {
+	sum, err := hex.DecodeString(name)
+	return err == nil && len(sum) == sha256.Size && strings.ToLower(name) == name
+}
+
 // getWait limits one attempt to read an event's data.
 const getWait = 10 * time.Second
 
@@ -192,8 +198,12 @@ func (l *Link) readChunks(ctx context.Context, to event.Reference, info *jetstre
 		}
 		data, seq = append(data, m.Data...), m.Sequence+1
 	}
-	if info.Digest != digestOf(sha256.Sum256(data)) {
+	sum := sha256.Sum256(data)
+	if info.Digest != digestOf(sum) {
 		return nil, unreadable("the data at %s does not match the SHA-256 digest of its object", to)
+	}
+	if isDigest(to.Object) && to.Object != hex.EncodeToString(sum[:]) {
+		return nil, unreadable("the data at %s was replaced: its name is another SHA-256 digest than its own", to)
 	}
 	return data, nil
 }

@@ -37,7 +37,7 @@ type Config struct {
 	// Access holds the paths of the NATS credentials as executors see them.
 	Access broker.Access
 	// Issue returns the content of a credentials file for an executor. If it is nil, all executors use Access.
-	Issue func(executor, mailbox string) ([]byte, error)
+	Issue func(executor, mailbox string) ([]byte, error) `json:"-"`
 	// Policy is the installation's admission policy; nil for none.
 	Policy *policy.Current
 	// ReconcileEvery is the interval between two comparisons of EVENTS with the running executors of the backend.

@@ -260,8 +260,9 @@ class Client:
         await self.nc.flush()
         if len(json.dumps(document)) <= self.largest:
             return await self.command("flow.submit", flow, document)
-        name = f"submission-{os.urandom(8).hex()}"
-        await self.put(name, json.dumps(document).encode())
+        data = json.dumps(document).encode()
+        name = sha256(data).hexdigest()  # so that nobody can replace the object
+        await self.put(name, data)
         ref = f"nats-object://data/{name}"
         return await self.command("flow.submit", flow, None, **{"ce-dataref": ref})
 
