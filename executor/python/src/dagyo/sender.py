@@ -525,4 +525,6 @@ class Sender:
             return
         request = {"filter": a.subject, "seq": last.sequence + 1}
         # If it is lost, the next one deletes what this one should have deleted.
-        await self._publish(self._link.api(f"STREAM.PURGE.{a.stream}"), _CLEAR, json.dumps(request).encode())
+        await self._publish(
+            self._link.api(f"STREAM.PURGE.{a.stream}"), _CLEAR, json.dumps(request).encode()
+        )

@@ -9,7 +9,6 @@ it (a C extension that never releases it).
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import os
 import signal
@@ -24,10 +23,10 @@ from typing import Any
 from . import wire
 from .bell import Bell
 from .config import Config
-from .errors import BrokerError, DagyoError, Gone, LinkClosed, NoAnswer
+from .errors import DagyoError, Gone, LinkClosed, NoAnswer
 from .events import Event, say, sent_by
 from .job import RUNNING, Job
-from .link import NO_MESSAGE, STREAM_NOT_FOUND, Link
+from .link import Link
 from .runner import LAST_WORDS, drained, word
 
 log = logging.getLogger("dagyo")
