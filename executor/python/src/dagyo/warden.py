@@ -273,7 +273,8 @@ class Warden:
                 return msg.data != RUNNING
             if code != "404":
                 return None
-            # A flow's own stream holds a stop only; a shard, which has no replicas, whether the flow is running.
+            # A flow's own stream holds a stop only; a shard, which has no replicas, whether the
+            # flow is running.
             return job.stream is not None
         except NoAnswer:
             try:
