@@ -83,6 +83,7 @@ func TestRefusals(t *testing.T) {
 				`"command": ["python3", "-c", "x"]`, `"command": ["/opt/tools/a"]`, `"command": ["/srv/a/b/c"]`,
 				`"command": ["dagyo", "executor", "greet"]`, `"command": ["dagyo", "exec", "--framing", "x=raw", "--", "/srv/a"]`,
 				`"command": ["dagyo-exec", "--", "python3"]`, `"image": "any", "command": ["sh"]`,
+				`"command": ["dagyo", "exec", "--exit-ok=1", "--stop-grace", "1s", "--framing", "x=raw", "--", "python3"]`,
 			},
 			map[string][]string{
 				`"command": ["sh", "python3"]`:                              {"/command/0 commands.allow"},
@@ -100,6 +101,15 @@ func TestRefusals(t *testing.T) {
 				`"command": ["dagyo", "exec", "--", "sh", "--", "python3"]`: {"/command/3 commands.allow"},
 				`"command": ["dagyo-exec", "--"]`:                           {"/command/0 commands.allow"},
 				`"command": ["/tmp/dagyo", "exec", "--", "python3"]`:        {"/command/0 commands.allow"},
+				// What runs is the first argument that is neither a flag nor its value, also before a "--".
+				`"command": ["dagyo", "exec", "sh", "-c", "x", "--", "python3"]`:            {"/command/0 commands.allow"},
+				`"command": ["dagyo", "exec", "--exit-ok=1", "sh", "--", "python3"]`:        {"/command/0 commands.allow"},
+				`"command": ["dagyo", "exec", "--exit-ok", "1", "sh", "--", "python3"]`:     {"/command/0 commands.allow"},
+				`"command": ["dagyo", "exec", "--unknown", "sh", "--", "python3"]`:          {"/command/0 commands.allow"},
+				`"command": ["dagyo", "exec", "--framing", "--", "sh", "--", "python3"]`:    {"/command/0 commands.allow"},
+				`"command": ["dagyo-exec", "sh", "--", "python3"]`:                          {"/command/0 commands.allow"},
+				`"command": ["dagyo-exec", "--framing", "x=raw", "sh", "--", "python3"]`:    {"/command/0 commands.allow"},
+				`"command": ["dagyo", "exec", "--stop-grace", "1s", "--", "sh", "python3"]`: {"/command/5 commands.allow"},
 				`"command": ["python3"], "env": {"PATH": "/x", "LD_PRELOAD": "/x", "A": "b"}`: {
 					"/env/LD_PRELOAD commands.allow", "/env/PATH commands.allow",
 				},

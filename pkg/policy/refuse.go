@@ -123,15 +123,34 @@ func (j *judge) commands() {
 	}
 }
 
-// executable returns the program that a command runs, and its place in the command: Dagyo's own wrapper is not what
-// counts.
+// executable returns the program that a command runs, and its place in the command. Dagyo's own wrapper does not count
+// if nothing but its flags is before the "--": without one, or after another word, the wrapper runs that word.
 func executable(command []string) (program string, at int) {
-	wrapped := command[0] == "dagyo-exec" || command[0] == "dagyo" && len(command) > 1 && command[1] == "exec"
-	if i := slices.Index(command, "--"); wrapped && i >= 0 && i+1 < len(command) {
-		return command[i+1], i + 1
+	at = 1
+	switch {
+	case command[0] == "dagyo-exec":
+	case command[0] == dagyo && len(command) > 1 && command[1] == "exec":
+		at = 2
+	default:
+		return command[0], 0
 	}
-	return command[0], 0
+	for at < len(command)-1 && command[at] != "--" {
+		name, _, hasValue := strings.Cut(command[at], "=")
+		if !slices.Contains(wrapperFlags, name) {
+			return command[0], 0
+		}
+		if at++; !hasValue {
+			at++
+		}
+	}
+	if at >= len(command)-1 {
+		return command[0], 0
+	}
+	return command[at+1], at + 1
 }
+
+// wrapperFlags are the flags of dagyo exec and dagyo-exec. All have a value.
+var wrapperFlags = []string{"--exit-ok", "--framing", "--stop-grace"}
 
 // The command of a standard progdef is dagyo executor NAME.
 const (

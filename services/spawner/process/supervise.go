@@ -237,9 +237,8 @@ const (
 	lostGrace = time.Minute
 )
 
-// An ending is the progress of ending a program: SIGTERM; another SIGTERM at the end of the grace
-// period; then SIGKILL for it and everything that it has started. Between the last two, an executor reports the jobs that it
-// gives up.
+// An ending is the progress of ending a program: SIGTERM; another SIGTERM at the end of the grace period; then SIGKILL
+// for it and everything that it has started. Between the last two, an executor reports the jobs that it gives up.
 type ending struct {
 	program   *child
 	killDelay time.Duration
