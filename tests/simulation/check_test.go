@@ -35,9 +35,11 @@ func (w *world) checkCatalog() {
 		}
 		switch d := e.Event.Data.(type) {
 		case *contract.ProgdefApplied:
-			want[e.Event.Subject] = contract.CatalogEntry{Seq: e.Seq, Pinned: progdef.Pinned{Revision: d.Revision, Document: d.Document}}
+			want[e.Event.Subject] = contract.CatalogEntry{Seq: e.Seq, Published: contract.Published{
+				Pinned: progdef.Pinned{Revision: d.Revision, Document: d.Document}, By: d.By, At: e.At,
+			}}
 		case *contract.ProgdefRemoved:
-			want[e.Event.Subject] = contract.CatalogEntry{Seq: e.Seq, Removed: true}
+			want[e.Event.Subject] = contract.CatalogEntry{Seq: e.Seq, Removed: true, Published: contract.Published{By: d.By, At: e.At}}
 		case *contract.ProgdefRejected:
 			if d.Problems[0].Code == problem.PolicyRefused {
 				w.happened["progdef refused by the policy"]++
