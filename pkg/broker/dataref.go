@@ -31,10 +31,7 @@ func (l *Link) Encode(ctx context.Context, e contract.Event) (*nats.Msg, error) 
 	if err != nil || int64(m.Size()+payloadSlack) <= l.MaxPayload() {
 		return m, err
 	}
-	data, err := event.Payload(e)
-	if err != nil {
-		return nil, err
-	}
+	data := event.Payload(m)
 	if len(data) > event.SizeLimit {
 		return nil, problem.List{{
 			Code:    problem.TooLarge,

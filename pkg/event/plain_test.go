@@ -61,7 +61,7 @@ var (
 	names  = []string{"ce-id", "CE-Type", "Content-Type", "nats-msg-id"}
 	values = []string{"1", "application/json", mediaStructured}
 	pieces = []string{
-		` `, `"`, `,`, `{`, `}`, `null`, `"id":"",`, `"subject":"",`, `"subject":"b",`, `"data":{},`, `"x":1,`,
+		` `, `"`, `,`, `{`, `}`, `null`, `"id":"",`, `"subject":"",`, `"subject":"b",`, `"data":{},`, `"x":1,`, `"dataref":"nats-object://data/a",`, `"dataref":"",`,
 		`"time":"2026-01-01T00:00:00Z",`, `"traceparent":"",`, `"traceparent":"no",`, `é`, `\u0041`, `:`, `%41`, `//`,
 	}
 )
