@@ -33,7 +33,8 @@ func (x *executor) beatAll(now time.Time, last map[*running]time.Time) {
 	}
 }
 
-// due returns the jobs whose interval would be over before the next check, and notes that they have beaten.
+// due returns the jobs whose interval would be over before the next check, and notes that they have beaten. The first
+// sign of life of a job is its job.started.
 func (x *executor) due(now time.Time, last map[*running]time.Time) (out []*running) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -43,7 +44,11 @@ func (x *executor) due(now time.Time, last map[*running]time.Time) (out []*runni
 		}
 	}
 	for r := range x.running {
-		if now.Sub(last[r]) >= r.doc.HealthInterval.D()-2*beatCheck {
+		since, beaten := last[r]
+		if !beaten {
+			since = r.began
+		}
+		if now.Sub(since) >= r.doc.HealthInterval.D()-2*beatCheck {
 			out = append(out, r)
 			last[r] = now
 		}

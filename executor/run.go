@@ -18,13 +18,15 @@ import (
 // running is a running job.
 type running struct {
 	doc contract.Job
+	// began is before job.started was stored.
+	began time.Time
 	// check requests another check for a stop of the flow.
 	check chan struct{}
 }
 
 // run runs one claimed job until its end is published.
-func (x *executor) run(parent context.Context, doc contract.Job, stuck chan<- struct{}) {
-	r := &running{doc: doc, check: make(chan struct{}, 1)}
+func (x *executor) run(parent context.Context, doc contract.Job, began time.Time, stuck chan<- struct{}) {
+	r := &running{doc: doc, began: began, check: make(chan struct{}, 1)}
 	x.enter(r)
 	defer x.leave(r)
 	ctx, cancel := context.WithCancelCause(parent)

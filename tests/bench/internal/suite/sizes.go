@@ -64,8 +64,9 @@ func (r *Run) large(series string, nodes int) (Values, error) {
 	if err != nil {
 		return nil, err
 	}
+	doc := chain(nodes)
 	t0 := time.Now()
-	err = s.submitLarge(r, id, story, nodes)
+	err = s.submitLarge(r, id, story, doc, nodes)
 	after, failed := s.cpuTimes()
 	for name := range after {
 		out[series+" CPU "+name] = after[name] - used[name]
@@ -90,10 +91,10 @@ func (r *Run) large(series string, nodes int) (Values, error) {
 	return out, err
 }
 
-func (s *Stack) submitLarge(ctx context.Context, id string, story *Story, nodes int) error {
+func (s *Stack) submitLarge(ctx context.Context, id string, story *Story, doc []byte, nodes int) error {
 	ctx, cancel := context.WithTimeout(ctx, largeLimit)
 	defer cancel()
-	if _, err := s.client.Submit(ctx, id, chain(nodes)); err != nil {
+	if _, err := s.client.Submit(ctx, id, doc); err != nil {
 		return err
 	}
 	return story.awaitStarted(ctx, nodes)
