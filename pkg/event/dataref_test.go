@@ -51,6 +51,22 @@ func TestReferenceAndBack(t *testing.T) {
 	}
 }
 
+// An attribute that looks like the beginning of the data is none.
+func TestPayloadIsTheData(t *testing.T) {
+	for _, id := range []string{"1", `,"data":{}`, `"`, `\","data":`, `,`} {
+		e := event.New(contract.TypeFlowCancel, "/test", "f", &contract.FlowCancel{Flow: "f", Reason: `","data":{}}`}, time.Unix(1, 0))
+		e.ID = id
+		m, err := event.Encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got contract.FlowCancel
+		if err := json.Unmarshal(event.Payload(m), &got); err != nil || got != *e.Data.(*contract.FlowCancel) {
+			t.Errorf("%q: %+v, %v", id, got, err)
+		}
+	}
+}
+
 func TestReferences(t *testing.T) {
 	cases := map[string]struct {
 		ref, data string
