@@ -2,13 +2,13 @@ package executor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
 
@@ -121,6 +121,7 @@ func (x *executor) serveJob(ctx context.Context, m *nats.Msg, stuck chan<- struc
 		_ = x.link.Publish(m.Reply, []byte("+TERM not a job: "+err.Error())) // if lost, the job is delivered again
 		return
 	}
+	began := time.Now()
 	ours, err := x.claim(ctx, doc, m)
 	if err != nil {
 		x.config.Log.Warn("job not claimed", "flow", doc.Flow, "job", doc.Job, "error", err)
@@ -129,7 +130,7 @@ func (x *executor) serveJob(ctx context.Context, m *nats.Msg, stuck chan<- struc
 	acknowledged := make(chan struct{})
 	go func() { defer close(acknowledged); x.acknowledge(ctx, m) }()
 	if ours {
-		x.run(ctx, doc, stuck)
+		x.run(ctx, doc, began, stuck)
 	} else {
 		x.config.Log.Info("job already started", "flow", doc.Flow, "job", doc.Job)
 	}
@@ -139,7 +140,7 @@ func (x *executor) serveJob(ctx context.Context, m *nats.Msg, stuck chan<- struc
 // readJob rejects a job that cannot be started: it would be delivered forever.
 func readJob(data []byte) (contract.Job, error) {
 	var doc contract.Job
-	if err := json.Unmarshal(data, &doc); err != nil {
+	if err := jsonv2.Unmarshal(data, &doc); err != nil {
 		return doc, err
 	}
 	for _, name := range []string{doc.Flow, doc.Job} {

@@ -175,6 +175,7 @@ type executor struct {
 
 	mu      sync.Mutex
 	running map[*running]struct{}
+	beats   beats
 }
 
 // serve takes jobs until it is told to drain, and then waits for running jobs.

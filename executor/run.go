@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -20,11 +21,15 @@ type running struct {
 	doc contract.Job
 	// check requests another check for a stop of the flow.
 	check chan struct{}
+	// next is when it must beat next, place its index in executor.beats.
+	next  time.Time
+	place int
 }
 
-// run runs one claimed job until its end is published.
-func (x *executor) run(parent context.Context, doc contract.Job, stuck chan<- struct{}) {
+// run runs one claimed job until its end is published. began is before its job.started was stored.
+func (x *executor) run(parent context.Context, doc contract.Job, began time.Time, stuck chan<- struct{}) {
 	r := &running{doc: doc, check: make(chan struct{}, 1)}
+	r.beaten(began) // job.started is the first sign of life
 	x.enter(r)
 	defer x.leave(r)
 	ctx, cancel := context.WithCancelCause(parent)
@@ -193,12 +198,14 @@ func (x *executor) enter(r *running) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.running[r] = struct{}{}
+	heap.Push(&x.beats, r)
 }
 
 func (x *executor) leave(r *running) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.running, r)
+	heap.Remove(&x.beats, r.place)
 }
 
 // Pauses between checks for a stored stop.

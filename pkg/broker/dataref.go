@@ -31,10 +31,7 @@ func (l *Link) Encode(ctx context.Context, e contract.Event) (*nats.Msg, error) 
 	if err != nil || int64(m.Size()+payloadSlack) <= l.MaxPayload() {
 		return m, err
 	}
-	data, err := event.Payload(e)
-	if err != nil {
-		return nil, err
-	}
+	data := event.Payload(m)
 	if len(data) > event.SizeLimit {
 		return nil, problem.List{{
 			Code:    problem.TooLarge,
@@ -185,7 +182,7 @@ func (l *Link) dataInfo(ctx context.Context, to event.Reference) (*jetstream.Obj
 
 // readChunks reads the chunks of an object, and compares size and digest with the object's description.
 func (l *Link) readChunks(ctx context.Context, to event.Reference, info *jetstream.ObjectInfo) ([]byte, error) {
-	var data []byte
+	data := make([]byte, 0, info.Size) // which is bounded
 	for seq := uint64(1); uint64(len(data)) < info.Size; {
 		m, err := l.dataMessage(ctx, Query{Seq: seq, Next: chunkSubject(to, info)})
 		switch {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -64,7 +65,7 @@ func LeaderAnswer(m *nats.Msg) (*jetstream.RawStreamMsg, error) {
 			Time     time.Time `json:"time"`
 		} `json:"message"`
 	}
-	err := json.Unmarshal(m.Data, &answer)
+	err := jsonv2.Unmarshal(m.Data, &answer) // twice as fast as encoding/json with large data
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read the broker's answer: %w", err)

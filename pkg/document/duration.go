@@ -1,6 +1,7 @@
 package document
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -14,13 +15,13 @@ func (d Duration) D() time.Duration { return time.Duration(d) }
 
 func (d Duration) String() string { return time.Duration(d).String() }
 
-// MarshalJSON writes the duration as a string.
-func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
+// MarshalJSON writes the duration as a string. None of its characters needs to be escaped.
+func (d Duration) MarshalJSON() ([]byte, error) { return []byte(`"` + d.String() + `"`), nil }
 
 // UnmarshalJSON reads a duration from a string such as "10m".
 func (d *Duration) UnmarshalJSON(b []byte) error {
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
+	s, err := text(b)
+	if err != nil {
 		return fmt.Errorf("a duration is a string such as \"10m\": %w", err)
 	}
 	v, err := time.ParseDuration(s)
@@ -29,4 +30,13 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 	}
 	*d = Duration(v)
 	return nil
+}
+
+// text returns the text of a JSON string. Durations hardly ever have escapes.
+func text(b []byte) (s string, err error) {
+	if n := len(b) - 1; n > 0 && b[0] == '"' && b[n] == '"' && bytes.IndexByte(b, '\\') < 0 {
+		return string(b[1:n]), nil
+	}
+	err = json.Unmarshal(b, &s)
+	return s, err
 }

@@ -33,8 +33,15 @@ func (r Reference) String() string {
 	return refScheme + "://" + r.Bucket + "/" + url.PathEscape(r.Object)
 }
 
-// Payload returns the data of an event as encoded by Encode.
-func Payload(e contract.Event) ([]byte, error) { return marshal(e.Data) }
+// Payload returns the data in a message that Encode has made. It is the last member of the event; no attribute before it
+// can contain its name, since their quotes are escaped.
+func Payload(m *nats.Msg) []byte {
+	_, data, _ := bytes.Cut(m.Data, []byte(dataMember))
+	return bytes.TrimSuffix(data, []byte("}"))
+}
+
+// dataMember is what the data of an event follows.
+const dataMember = `,"data":`
 
 // EncodeReference is Encode for an event whose data is stored elsewhere.
 func EncodeReference(e contract.Event, to Reference) (*nats.Msg, error) {
@@ -93,7 +100,7 @@ func WithData(header nats.Header, body, data []byte) ([]byte, error) {
 	}
 	whole := make([]byte, 0, len(open)+len(data)+8)
 	whole = append(whole, open[:len(open)-1]...)
-	whole = append(whole, `,"data":`...)
+	whole = append(whole, dataMember...)
 	whole = append(whole, document.TrimBOM(data)...)
 	return append(whole, '}'), nil
 }

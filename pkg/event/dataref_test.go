@@ -21,10 +21,7 @@ func TestReferenceAndBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := event.Payload(e)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := event.Payload(whole)
 	to := event.Reference{Bucket: "data", Object: "a b/c?d#é"}
 	small, err := event.EncodeReference(e, to)
 	if err != nil {
@@ -51,6 +48,22 @@ func TestReferenceAndBack(t *testing.T) {
 	}
 	if _, ok, err := event.Referenced(whole.Header, whole.Data); ok || err != nil {
 		t.Errorf("an event with its data refers to something: %v", err)
+	}
+}
+
+// An attribute that looks like the beginning of the data is none.
+func TestPayloadIsTheData(t *testing.T) {
+	for _, id := range []string{"1", `,"data":{}`, `"`, `\","data":`, `,`} {
+		e := event.New(contract.TypeFlowCancel, "/test", "f", &contract.FlowCancel{Flow: "f", Reason: `","data":{}}`}, time.Unix(1, 0))
+		e.ID = id
+		m, err := event.Encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got contract.FlowCancel
+		if err := json.Unmarshal(event.Payload(m), &got); err != nil || got != *e.Data.(*contract.FlowCancel) {
+			t.Errorf("%q: %+v, %v", id, got, err)
+		}
 	}
 }
 

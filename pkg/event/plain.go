@@ -55,7 +55,7 @@ func plainHeader(header nats.Header) bool {
 
 // attributes are the members of an event as Encode writes it: texts without their quotes, and the data.
 type attributes struct {
-	specVersion, id, kind, source, subject, time, media, traceParent, cause, data []byte
+	specVersion, id, kind, source, subject, time, media, traceParent, cause, dataRef, data []byte
 }
 
 // read splits the JSON of an event in one pass. Only data may be something else than a text without escapes; its end is
@@ -119,6 +119,8 @@ func (a *attributes) field(name string) *[]byte {
 		return &a.traceParent
 	case causeAttribute:
 		return &a.cause
+	case dataRef: // the data is there, too
+		return &a.dataRef
 	case "data":
 		return &a.data
 	default:

@@ -30,6 +30,32 @@ func TestFastPathAgreesWithSlowPath(t *testing.T) {
 	}
 }
 
+// So is it for an event whose data was elsewhere.
+func TestFastPathWithData(t *testing.T) {
+	e := New(contract.TypeFlowSpawned, "/dagyo/test", "a", &contract.FlowSpawned{Jobs: 2}, time.Unix(1, 5).UTC())
+	whole, err := Encode(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := EncodeReference(e, Reference{Bucket: "data", Object: "a b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, _ := contract.Lookup(e.Type)
+	if _, ok := plain(entry, msg.Subject, msg.Header, msg.Data); ok {
+		t.Error("an event without its data takes the fast path")
+	}
+	body, err := WithData(msg.Header, msg.Data, Payload(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, ok := plain(entry, msg.Subject, msg.Header, body)
+	long, err := interpret(entry, msg.Subject, msg.Header, body)
+	if !ok || err != nil || !reflect.DeepEqual(got, long) {
+		t.Errorf("%t %+v\nthe slow path decodes %+v, %v", ok, got, long, err)
+	}
+}
+
 // However an event is changed: if the fast path accepts it, the slow path decodes it equally.
 func TestFastPathAcceptsNothingElse(t *testing.T) {
 	accepted := 0
@@ -61,7 +87,7 @@ var (
 	names  = []string{"ce-id", "CE-Type", "Content-Type", "nats-msg-id"}
 	values = []string{"1", "application/json", mediaStructured}
 	pieces = []string{
-		` `, `"`, `,`, `{`, `}`, `null`, `"id":"",`, `"subject":"",`, `"subject":"b",`, `"data":{},`, `"x":1,`,
+		` `, `"`, `,`, `{`, `}`, `null`, `"id":"",`, `"subject":"",`, `"subject":"b",`, `"data":{},`, `"x":1,`, `"dataref":"nats-object://data/a",`, `"dataref":"",`,
 		`"time":"2026-01-01T00:00:00Z",`, `"traceparent":"",`, `"traceparent":"no",`, `é`, `\u0041`, `:`, `%41`, `//`,
 	}
 )

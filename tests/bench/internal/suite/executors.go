@@ -1,8 +1,14 @@
 package suite
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/services/spawner/process"
@@ -47,4 +53,29 @@ func giveUpAll(ctx context.Context, dir string) (err error) {
 		}
 	}
 	return nil
+}
+
+// executorTime is the CPU time of the running executors and their supervisors, in seconds. A supervisor has its
+// executor's directory as an argument, and is the parent of the program.
+func (s *Stack) executorTime() (sum float64) {
+	all, _ := filepath.Glob("/proc/[0-9]*") // the pattern is valid
+	var supervisors []string
+	for _, dir := range all {
+		if args, _ := os.ReadFile(dir + "/cmdline"); bytes.Contains(args, []byte(s.dir+"/")) {
+			supervisors = append(supervisors, filepath.Base(dir))
+		}
+	}
+	for _, dir := range all {
+		stat, _ := os.ReadFile(dir + "/stat") // a process that has exited meanwhile is none of ours
+		_, after, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(after); len(fields) < 2 ||
+			!slices.Contains(supervisors, fields[1]) && !slices.Contains(supervisors, filepath.Base(dir)) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
+			used, _ := cpuTime(pid)
+			sum += used
+		}
+	}
+	return sum
 }

@@ -26,6 +26,7 @@ func (s *Suite) flowSizes() Figure {
 			Row{name + ": submit → planned", name + " planned", "", Seconds, Goal{}},
 			Row{"… → all running", name + " running", "", Seconds, runningGoal(n)},
 			Row{"… CPU time until then, broker and services", name + " CPU", "", Seconds, Goal{}},
+			Row{"… executors", name + " CPU executors", "", Seconds, Goal{}},
 			Row{"… memory, broker and services", name + " memory", "", Size, Goal{}},
 			Row{"… cancel → cleaned", name + " cleaned", "", Seconds, Goal{}},
 		)
@@ -64,9 +65,11 @@ func (r *Run) large(series string, nodes int) (Values, error) {
 	if err != nil {
 		return nil, err
 	}
+	doc, executors := chain(nodes), s.executorTime()
 	t0 := time.Now()
-	err = s.submitLarge(r, id, story, nodes)
+	err = s.submitLarge(r, id, story, doc, nodes)
 	after, failed := s.cpuTimes()
+	out[series+" CPU executors"] = s.executorTime() - executors
 	for name := range after {
 		out[series+" CPU "+name] = after[name] - used[name]
 		out[series+" CPU"] += after[name] - used[name]
@@ -90,10 +93,10 @@ func (r *Run) large(series string, nodes int) (Values, error) {
 	return out, err
 }
 
-func (s *Stack) submitLarge(ctx context.Context, id string, story *Story, nodes int) error {
+func (s *Stack) submitLarge(ctx context.Context, id string, story *Story, doc []byte, nodes int) error {
 	ctx, cancel := context.WithTimeout(ctx, largeLimit)
 	defer cancel()
-	if _, err := s.client.Submit(ctx, id, chain(nodes)); err != nil {
+	if _, err := s.client.Submit(ctx, id, doc); err != nil {
 		return err
 	}
 	return story.awaitStarted(ctx, nodes)
