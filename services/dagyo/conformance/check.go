@@ -15,8 +15,8 @@ type Check struct {
 
 	// run says what was seen; an error is what was wrong, or a skip.
 	run func(context.Context, *stage) (seen string, err error)
-	// alone asks for a NATS server of its own.
-	alone bool
+	// alone asks for a NATS server of its own, open for one without roles.
+	alone, open bool
 }
 
 // skip is the error of a check that does not apply.

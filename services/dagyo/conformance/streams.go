@@ -135,7 +135,7 @@ func streamFrames(ctx context.Context, s *stage) (string, error) {
 	if err := f.echo(ctx, append(varied(5000, 300), 1<<20, 0, 5)); err != nil {
 		return "", err
 	}
-	n, ended, err := audit.Frames(p.tap.Journal.All(), f.out, s.hub.link.MaxPayload())
+	n, ended, err := audit.Frames(p.tap.Journal.All(), f.out, s.hub.outside.MaxPayload())
 	if err == nil && !ended {
 		err = errors.New("no frame had END")
 	}

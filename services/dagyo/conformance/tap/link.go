@@ -130,15 +130,15 @@ func (l *link) sid(subject string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for sid, pattern := range l.subs {
-		if matches(pattern, subject) {
+		if Matches(pattern, subject) {
 			return sid
 		}
 	}
 	return "0"
 }
 
-// matches reports whether a subscription to pattern hears subject.
-func matches(pattern, subject string) bool {
+// Matches reports whether a subscription to pattern hears subject.
+func Matches(pattern, subject string) bool {
 	p, s := strings.Split(pattern, "."), strings.Split(subject, ".")
 	for i, token := range p {
 		if token == ">" {

@@ -43,6 +43,7 @@ type Tap struct {
 	mu     sync.Mutex
 	server string
 	decide func(*Message) Decision
+	watch  func(Message)
 	down   bool
 	conns  int
 	links  map[*link]struct{}
@@ -84,6 +85,13 @@ func (t *Tap) Decide(decide func(*Message) Decision) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.decide = decide
+}
+
+// Watch sets who is called with each message that is written down, by many goroutines, before the message goes on.
+func (t *Tap) Watch(watch func(Message)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watch = watch
 }
 
 // Cut ends the client's connections.
@@ -173,15 +181,19 @@ func (t *Tap) gone(l *link) {
 // decision asks what becomes of a message, and writes it down.
 func (t *Tap) decision(m *Message) Decision {
 	t.mu.Lock()
-	decide := t.decide
+	decide, watch := t.decide, t.watch
 	t.mu.Unlock()
 	d := Pass
 	if decide != nil {
 		d = decide(m)
 	}
-	if !d.Drop {
-		t.Journal.Add(kept(*m))
+	if d.Drop {
+		return d
 	}
+	if watch != nil {
+		watch(*m)
+	}
+	t.Journal.Add(kept(*m))
 	return d
 }
 
