@@ -38,8 +38,8 @@ const startCheck = "start.job"
 func startChecks() []Check {
 	return []Check{{
 		Name: startCheck, See: "Executors, Environment", run: startJob,
-		Demand: "An executor started with its environment pulls a job from its mailbox and publishes " +
-			"job.started.",
+		Demand: "An executor started with its environment connects with its credentials, pulls a job from its mailbox and " +
+			"publishes job.started.",
 	}}
 }
 

@@ -24,6 +24,8 @@ type Decision struct {
 	Until <-chan struct{}
 	// Block holds the message and all behind it, as a slow network does, until the channel is closed.
 	Block <-chan struct{}
+	// Refuse answers a Connect as a server does that does not know the credentials, and ends the connection.
+	Refuse bool
 	// ToClient and ToServer are said besides. What goes to the client is a Msg, and needs no SID.
 	ToClient, ToServer []Message
 }
