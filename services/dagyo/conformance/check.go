@@ -15,7 +15,7 @@ type Check struct {
 
 	// run says what was seen; an error is what was wrong, or a skip.
 	run func(context.Context, *stage) (seen string, err error)
-	// alone asks for a NATS server of its own, open for one without roles.
+	// alone asks for a NATS server of its own, open for one of its own without roles.
 	alone, open bool
 }
 

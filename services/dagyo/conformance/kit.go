@@ -187,10 +187,11 @@ func (s *stage) run(ctx context.Context, check Check) (seen string, err error) {
 		s.hub = own
 	}
 	defer s.close()
-	if seen, err = check.run(ctx, s); err != nil {
-		return seen, err
+	seen, err = check.run(ctx, s)
+	if broken := s.broken(); broken != nil {
+		err = broken // it also explains what else is wrong
 	}
-	return seen, s.broken()
+	return seen, err
 }
 
 // broken returns how one of the stage's executors went beyond its rights.
