@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -115,20 +116,28 @@ func (h *hub) link(ctx context.Context, credentials []byte) (*broker.Link, error
 	})
 }
 
-// credentials stores those of an executor in a file of the hub's directory, and returns its path: "" without roles.
-func (h *hub) credentials(id, mailbox string) (string, error) {
+// credentials are those of an executor: their file, and the token in it. Both are "" without roles.
+type credentials struct {
+	path, token string
+}
+
+// credentials issues those of an executor, and stores them in the hub's directory.
+func (h *hub) credentials(id, mailbox string) (c credentials, err error) {
 	if h.keys == nil {
-		return "", nil
+		return c, nil
 	}
 	content, err := h.keys.issue(access.Executor, id, mailbox)
 	if err != nil {
-		return "", err
+		return c, err
 	}
-	path := filepath.Join(h.dir, id+".creds")
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		return "", fmt.Errorf("write the credentials of executor %s: %w", id, err)
+	if c.token, err = jwt.ParseDecoratedJWT(content); err != nil {
+		return c, err
 	}
-	return path, nil
+	c.path = filepath.Join(h.dir, id+".creds")
+	if err := os.WriteFile(c.path, content, 0o600); err != nil {
+		return c, fmt.Errorf("write the credentials of executor %s: %w", id, err)
+	}
+	return c, nil
 }
 
 func (h *hub) startServer(ctx context.Context) error {

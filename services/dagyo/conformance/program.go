@@ -35,18 +35,18 @@ type program struct {
 	breach atomic.Pointer[error] // the first one
 }
 
-// startProgram launches an executor with its environment, less the queue and the credentials, whose path is given. Should
+// startProgram launches an executor with its environment, less the queue and the credentials, which are given. Should
 // the process end although nobody wanted it to, or go beyond the rights that the credentials give, lost is called.
-func startProgram(l launcher, environ []string, id, credentials, server string, lost func(error)) (*program, error) {
+func startProgram(l launcher, environ []string, id string, c credentials, server string, lost func(error)) (*program, error) {
 	t, err := tap.Start(server)
 	if err != nil {
 		return nil, err
 	}
 	p := &program{id: id, tap: t, exited: make(chan struct{})}
-	if credentials != "" {
-		p.judge(lost)
+	if c.token != "" {
+		p.judge(c.token, lost)
 	}
-	p.cmd, p.remove, err = l.launch(append(environ, contract.EnvQueue+"="+t.URL()), credentials)
+	p.cmd, p.remove, err = l.launch(append(environ, contract.EnvQueue+"="+t.URL()), c.path)
 	if err != nil {
 		t.Close()
 		return nil, err
@@ -70,8 +70,8 @@ func startProgram(l launcher, environ []string, id, credentials, server string, 
 }
 
 // judge calls lost when the executor goes beyond its rights.
-func (p *program) judge(lost func(error)) {
-	rights := audit.NewRights(p.id)
+func (p *program) judge(token string, lost func(error)) {
+	rights := audit.NewRights(p.id, token)
 	p.tap.Watch(func(m tap.Message) {
 		if err := rights.Check(m); err != nil && p.breach.CompareAndSwap(nil, &err) {
 			lost(err)

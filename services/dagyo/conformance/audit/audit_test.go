@@ -244,15 +244,16 @@ func TestAnswerOf(t *testing.T) {
 }
 
 func TestRights(t *testing.T) {
-	r := audit.NewRights("x1")
+	const login, stranger = `{"jwt":"ey","sig":"x"}`, `{"jwt":"other","sig":"x"}`
 	refused := func(text string) tap.Message { return tap.Message{Op: tap.Err, Data: []byte(text)} }
 	for name, tt := range map[string]struct {
 		m     tap.Message
 		wrong string
 	}{
-		"credentials":         {m: tap.Message{Op: tap.Connect, Data: []byte(`{"jwt":"ey","sig":"x"}`)}},
+		"credentials":         {m: tap.Message{Op: tap.Connect, Data: []byte(login)}},
+		"other credentials":   {m: tap.Message{Op: tap.Connect, Data: []byte(stranger)}, wrong: "without its credentials"},
 		"no credentials":      {m: tap.Message{Op: tap.Connect, Data: []byte(`{"verbose":false}`)}, wrong: "without its credentials, which are in the file that DAGYO_CREDS"},
-		"no options":          {m: tap.Message{Op: tap.Connect, Data: []byte("{")}, wrong: "cannot be read"},
+		"no options":          {m: tap.Message{Op: tap.Connect, Data: []byte("{")}, wrong: "without its credentials"},
 		"rejected login":      {m: refused("Authorization Violation"), wrong: "refused its credentials"},
 		"slow":                {m: refused("Stale Connection")},
 		"published":           {m: refused(`Permissions Violation for Publish to "name.x2"`), wrong: `published on "name.x2": executors have no right`},
@@ -267,8 +268,23 @@ func TestRights(t *testing.T) {
 		"frame, three tokens": {m: tap.Message{Op: tap.Pub, Subject: "direct.f.1.7", Reply: "_INBOX.executor.x1.a.b.7.credit"}, wrong: "no right to publish credits"},
 		"frame, another end":  {m: tap.Message{Op: tap.Pub, Subject: "direct.f.1.7", Reply: "_INBOX.executor.x1.a"}, wrong: "no right to publish credits"},
 	} {
+		r := audit.NewRights("x1", "ey")
+		if tt.m.Op != tap.Connect {
+			if err := r.Check(tap.Message{Op: tap.Connect, Data: []byte(login)}); err != nil {
+				t.Errorf("the login: %v", err)
+			}
+		}
 		if err := r.Check(tt.m); !says(err, tt.wrong) {
 			t.Errorf("%s: %v; want %q", name, err, tt.wrong)
+		}
+		if tt.m.Op == tap.Connect {
+			continue
+		}
+		tt.m.Conn = 2 // not one of the executor's
+		for _, m := range []tap.Message{{Op: tap.Connect, Conn: 2, Data: []byte(stranger)}, tt.m} {
+			if err := r.Check(m); err != nil {
+				t.Errorf("%s, of another program: %v", name, err)
+			}
 		}
 	}
 }

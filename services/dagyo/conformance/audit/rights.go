@@ -6,53 +6,69 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
 
-// Rights are those of one executor. They judge each message by itself, so concurrent use is safe.
+// Rights are those of one executor. They may be used concurrently.
 type Rights struct {
+	token   string   // of its credentials
 	inbox   string   // the prefix of the subjects on which it gets answers
 	credits []string // the subjects on which readers may publish
+
+	mu  sync.Mutex
+	own map[int]bool // its connections
 }
 
-// NewRights returns the rights of an executor.
-func NewRights(executor string) Rights {
+// NewRights returns the rights of an executor whose credentials have a token.
+func NewRights(executor, token string) *Rights {
 	credits, _ := access.Permissions(access.User)
-	return Rights{inbox: access.InboxPrefix(access.Executor, executor) + ".", credits: credits}
+	return &Rights{
+		token: token, inbox: access.InboxPrefix(access.Executor, executor) + ".", credits: credits, own: make(map[int]bool),
+	}
 }
 
 // Check returns an error about a message that shows that the executor has gone beyond its rights, or that what it asks
 // for cannot be answered.
-func (r Rights) Check(m tap.Message) error {
-	switch m.Op {
-	case tap.Connect:
-		return hasCredentials(m.Data)
-	case tap.Err:
+func (r *Rights) Check(m tap.Message) error {
+	own, known := r.connection(m)
+	switch {
+	case !own && known:
+		// Another program whose server had the tap's port before. The server refuses it.
+	case m.Op == tap.Connect && !own:
+		return fmt.Errorf("it connected without its credentials, which are in the file that %s names", contract.EnvCreds)
+	case m.Op == tap.Err && own:
 		return r.refusal(string(m.Data))
-	case tap.Pub:
+	case m.Op == tap.Pub && own:
 		return r.reply(m)
 	}
 	return nil
 }
 
-func hasCredentials(options []byte) error {
+// connection reports whether a message is of a connection of the executor, and whether there is such a connection.
+func (r *Rights) connection(m tap.Message) (own, known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m.Op == tap.Connect && tokenIn(m.Data) == r.token {
+		r.own[m.Conn] = true
+	}
+	return r.own[m.Conn], len(r.own) > 0
+}
+
+// tokenIn returns the token in the options of a CONNECT, "" if there is none.
+func tokenIn(options []byte) string {
 	var o struct {
 		JWT string `json:"jwt"`
 	}
-	if err := json.Unmarshal(options, &o); err != nil {
-		return fmt.Errorf("the options of its CONNECT cannot be read: %w", err)
-	}
-	if o.JWT == "" {
-		return fmt.Errorf("it connected without its credentials, which are in the file that %s names", contract.EnvCreds)
-	}
-	return nil
+	_ = json.Unmarshal(options, &o) // the server refuses what is not JSON
+	return o.JWT
 }
 
 // refusal explains an error of the server that is about rights.
-func (r Rights) refusal(text string) error {
+func (r *Rights) refusal(text string) error {
 	if strings.HasPrefix(text, "Authorization Violation") {
 		return errors.New("the server refused its credentials")
 	}
@@ -74,7 +90,7 @@ func (r Rights) refusal(text string) error {
 }
 
 // reply checks that an answer can arrive.
-func (r Rights) reply(m tap.Message) error {
+func (r *Rights) reply(m tap.Message) error {
 	switch {
 	case m.Reply == "":
 		return nil
@@ -88,6 +104,6 @@ func (r Rights) reply(m tap.Message) error {
 	return nil
 }
 
-func (r Rights) canCredit(subject string) bool {
+func (r *Rights) canCredit(subject string) bool {
 	return slices.ContainsFunc(r.credits, func(pattern string) bool { return tap.Matches(pattern, subject) })
 }
