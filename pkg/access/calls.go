@@ -75,12 +75,6 @@ const (
 	BridgedAPI = "api."
 )
 
-// Allows reports whether a role makes a call of the JetStream API on a subject.
-func Allows(r Role, subject string) bool {
-	rest, is := strings.CutPrefix(subject, API)
-	return is && slices.ContainsFunc(calls[r], func(c Call) bool { return matches(c.Subjects, rest) })
-}
-
 // matches reports whether a subject matches a pattern.
 func matches(pattern, subject string) bool {
 	want, got := strings.Split(pattern, "."), strings.Split(subject, ".")
@@ -88,19 +82,11 @@ func matches(pattern, subject string) bool {
 		switch {
 		case token == ">":
 			return len(got) > i
-		case i >= len(got) || !matchesToken(token, got[i]):
+		case i >= len(got), token != "*" && token != got[i]:
 			return false
 		}
 	}
 	return len(want) == len(got)
-}
-
-func matchesToken(want, got string) bool {
-	prefix, _, variable := strings.Cut(want, "{")
-	if variable {
-		return strings.HasPrefix(got, prefix) && len(got) > len(prefix)
-	}
-	return want == got || want == "*"
 }
 
 // Expand returns the pattern with values for its variables, by name.

@@ -37,7 +37,8 @@ func (a *app) conformanceCommand() *cobra.Command {
 		Short: "Check an executor in any language against the protocol",
 		Long: `Run the executor CMD and check that it follows docs/protocol.md. Each check
 tests one requirement and reports what was observed. The command starts its own
-NATS server.
+NATS server with roles: CMD gets the credentials of an executor, and must not do
+what that role is not allowed to.
 
 CMD must be an executor with one input and one output of the same type that
 copies every record, as "cat" does; see docs/conformance.md. The exit code is 0

@@ -211,7 +211,7 @@ func claimStartedPlainly(ctx context.Context, s *stage) (string, error) {
 
 // giveBack takes the job from the stage's mailbox as an executor, and gives it back.
 func (s *stage) giveBack(ctx context.Context) error {
-	mailbox, err := broker.EnsureMailbox(ctx, s.hub.link.JS, s.progdef(), s.revision())
+	mailbox, err := broker.EnsureMailbox(ctx, s.hub.inside.JS, s.progdef(), s.revision())
 	if err != nil {
 		return err
 	}

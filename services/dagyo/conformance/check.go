@@ -15,8 +15,8 @@ type Check struct {
 
 	// run says what was seen; an error is what was wrong, or a skip.
 	run func(context.Context, *stage) (seen string, err error)
-	// alone asks for a NATS server of its own.
-	alone bool
+	// alone asks for a NATS server of its own, open for one of its own without roles.
+	alone, open bool
 }
 
 // skip is the error of a check that does not apply.
@@ -38,8 +38,8 @@ const startCheck = "start.job"
 func startChecks() []Check {
 	return []Check{{
 		Name: startCheck, See: "Executors, Environment", run: startJob,
-		Demand: "An executor started with its environment pulls a job from its mailbox and publishes " +
-			"job.started.",
+		Demand: "An executor started with its environment connects with its credentials, pulls a job from its mailbox and " +
+			"publishes job.started.",
 	}}
 }
 

@@ -173,7 +173,7 @@ var errNoCredit = errors.New("the stream holds no credit for the input")
 
 // lastCredit is what the stream holds of the input's credits.
 func (f *flow) lastCredit(ctx context.Context) (wire.Credit, error) {
-	held, err := f.hub.link.JS.Stream(ctx, f.in.Stream)
+	held, err := f.hub.inside.JS.Stream(ctx, f.in.Stream)
 	if err != nil {
 		return wire.Credit{}, err
 	}

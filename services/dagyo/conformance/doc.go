@@ -9,6 +9,10 @@
 // journal) and can hold back, lose or change it. What was written down is judged by pure functions
 // (package audit).
 //
+// The server has roles, as in an installation: each executor has credentials of the role executor, and what the server
+// refuses fails its check.
+//
 // It reads and writes the subjects of the spawner (jobs.>), of the planner (EDGES-* streams) and of both
-// ends of edges, and reads EVENTS; on its own server, so no other Dagyo is concerned.
+// ends of edges, and reads EVENTS; on its own server, so no other Dagyo is concerned. In the account of services it has
+// all rights, with credentials that no role gives; at the ends of edges it is a user.
 package conformance

@@ -289,7 +289,7 @@ func deliverAtSignal(p *program) {
 		switch {
 		case audit.IsDelivery(*m):
 			return tap.Decision{Block: reacted}
-		case m.Op != tap.Msg && p.leaving.Load():
+		case (m.Op == tap.Pub || m.Op == tap.Sub || m.Op == tap.Unsub) && p.leaving.Load():
 			once.Do(func() { close(reacted) })
 		}
 		return tap.Pass

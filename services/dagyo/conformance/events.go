@@ -118,26 +118,8 @@ func eventsFirst(ctx context.Context, s *stage) (string, error) {
 }
 
 func eventsSender(ctx context.Context, s *stage) (string, error) {
-	p, _, err := s.lives(ctx)
-	if err != nil {
-		return "", err
-	}
-	n := 0
-	var wrong []error
-	for _, m := range p.tap.Journal.All() {
-		if m.Op != tap.Pub || !m.IsEvent() && !strings.HasPrefix(m.Plain(), "health.") {
-			continue
-		}
-		n++
-		sender := contract.Sender{Name: p.id}
-		if contract.TypeOf(m.Subject) == contract.TypeJobStarted {
-			sender.Mailbox = contract.MailboxConsumer(s.progdef(), s.revision())
-		}
-		if want := sender.On(m.Plain()); m.Subject != want {
-			wrong = append(wrong, fmt.Errorf("it published on %s, not on %s", m.Subject, want))
-		}
-	}
-	return document.Count(n, "message") + " published on the executor's own subjects", errors.Join(wrong...)
+	_, all, err := s.lives(ctx) // the server refuses what does not name its sender
+	return document.Count(len(all), "event") + " stored on the executor's own subjects", err
 }
 
 func eventsUntilStored(ctx context.Context, s *stage) (string, error) {

@@ -127,7 +127,7 @@ func faultNoEnd(ctx context.Context, s *stage) (string, error) {
 	if err := s.another(ctx); err != nil {
 		return "", fmt.Errorf("behind the job that panicked: %w", err)
 	}
-	n, ended, err := audit.Frames(p.tap.Journal.All(), f.out, s.hub.link.MaxPayload())
+	n, ended, err := audit.Frames(p.tap.Journal.All(), f.out, s.hub.outside.MaxPayload())
 	if err == nil && ended {
 		err = errors.New("the output has an END, so its reader takes it for complete")
 	}
@@ -145,7 +145,7 @@ func streamRepeats(ctx context.Context, s *stage) (string, error) {
 		return "", err
 	}
 	for _, frame := range (forgery{y[0], y[0], y[1], y[0], y[1], y[2], y[3], y[2], y[4], y[4]}) {
-		if err := s.hub.link.Publish(to, frame); err != nil {
+		if err := s.hub.outside.Publish(to, frame); err != nil {
 			return "", fmt.Errorf("send the input directly: %w", err)
 		}
 	}

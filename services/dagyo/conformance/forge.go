@@ -52,7 +52,7 @@ func (y forgery) replaced(i int, frame []byte) forgery {
 // store puts the frames into the slots of the flow's input, as a writer does that has no reader.
 func (f *flow) store(ctx context.Context, frames forgery) error {
 	for i, frame := range frames {
-		if _, err := f.hub.link.JS.Publish(ctx, f.in.Slot(uint64(i)+1), frame); err != nil {
+		if _, err := f.hub.inside.JS.Publish(ctx, f.in.Slot(uint64(i)+1), frame); err != nil {
 			return fmt.Errorf("store frame %d of the input: %w", i+1, err)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/pkg/document"
-	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/pace"
 )
 
@@ -100,7 +99,7 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	if err := l.find(); err != nil {
 		return Report{}, err
 	}
-	h, err := startHub(ctx)
+	h, err := startHub(ctx, false)
 	if err != nil {
 		return Report{}, err
 	}
@@ -179,8 +178,8 @@ func explained(ctx context.Context, err error) error {
 
 // run runs a check, on a hub of its own if it asks for one.
 func (s *stage) run(ctx context.Context, check Check) (seen string, err error) {
-	if check.alone {
-		own, err := startHub(ctx)
+	if check.alone || check.open {
+		own, err := startHub(ctx, check.open)
 		if err != nil {
 			return "", err
 		}
@@ -188,16 +187,17 @@ func (s *stage) run(ctx context.Context, check Check) (seen string, err error) {
 		s.hub = own
 	}
 	defer s.close()
-	if seen, err = check.run(ctx, s); err != nil {
-		return seen, err
+	seen, err = check.run(ctx, s)
+	if broken := s.broken(); broken != nil {
+		err = broken // it also explains what else is wrong
 	}
-	return seen, s.calls()
+	return seen, err
 }
 
-// calls reports what the stage's executors asked JetStream for without a right to it.
-func (s *stage) calls() error {
+// broken returns how one of the stage's executors went beyond its rights.
+func (s *stage) broken() error {
 	for _, p := range s.programs {
-		if err := audit.Calls(p.tap.Journal.All()); err != nil {
+		if err := p.broken(); err != nil {
 			return err
 		}
 	}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/dagyo/dagyo/pkg/contract"
 )
 
 const (
@@ -22,8 +25,9 @@ const (
 type launcher interface {
 	// find reports whether there is what it launches with.
 	find() error
-	// launch returns a process that is to be started, and what removes the rest of it when it has ended.
-	launch(environ []string) (cmd *exec.Cmd, remove func())
+	// launch returns a process that is to be started, and what removes the rest of it when it has ended. credentials is
+	// the path of a file that the process must be able to read: "" for none.
+	launch(environ []string, credentials string) (cmd *exec.Cmd, remove func(), err error)
 	// close removes what is left of all of them.
 	close() error
 }
@@ -45,10 +49,13 @@ func (c command) find() error {
 	return nil
 }
 
-func (c command) launch(environ []string) (*exec.Cmd, func()) {
+func (c command) launch(environ []string, credentials string) (*exec.Cmd, func(), error) {
 	cmd := exec.Command(c[0], c[1:]...)
 	cmd.Env = environ
-	return cmd, func() {}
+	if credentials != "" {
+		cmd.Env = append(cmd.Env, contract.EnvCreds+"="+credentials)
+	}
+	return cmd, func() {}, nil
 }
 
 func (c command) close() error { return nil }
@@ -69,16 +76,29 @@ func (i *image) find() error {
 	return nil
 }
 
-func (i *image) launch(environ []string) (*exec.Cmd, func()) {
+func (i *image) launch(environ []string, credentials string) (*exec.Cmd, func(), error) {
 	container := fmt.Sprint(i.prefix, i.number.Add(1))
-	cmd := exec.Command("docker", i.arguments(container, environ)...)
+	if credentials != "" {
+		// The image's user is any user. On this machine, the file's directory is closed to others.
+		if err := os.Chmod(credentials, 0o644); err != nil {
+			return nil, nil, fmt.Errorf("let the container read its credentials: %w", err)
+		}
+		environ = append(environ, contract.EnvCreds+"="+mountedCredentials)
+	}
+	cmd := exec.Command("docker", i.arguments(container, environ, credentials)...)
 	cmd.Env = environ
-	return cmd, func() { _, _ = docker("rm", "--force", container) } // or close tells
+	return cmd, func() { _, _ = docker("rm", "--force", container) }, nil // or close tells
 }
 
+// mountedCredentials is where a container has its credentials.
+const mountedCredentials = "/run/dagyo/nats.creds"
+
 // arguments are the client's. Values stay in its environment.
-func (i *image) arguments(container string, environ []string) []string {
+func (i *image) arguments(container string, environ []string, credentials string) []string {
 	args := []string{"run", "--rm", "--name", container, "--init=false", "--network", "host", "--read-only"}
+	if credentials != "" {
+		args = append(args, "--mount", "type=bind,readonly,source="+credentials+",target="+mountedCredentials)
+	}
 	var names []string
 	for _, e := range environ {
 		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "DAGYO_") {

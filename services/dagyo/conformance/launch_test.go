@@ -11,18 +11,39 @@ import (
 func TestImageCommandLine(t *testing.T) {
 	i := Config{Image: "example.com/echo:1", Command: []string{"--port", "x y"}}.launcher()
 	environ := []string{"PATH=/bin", "DAGYO_SLOTS=1", "HOME=/root", "DAGYO_QUEUE=nats://secret@127.0.0.1:4222"}
-	cmd, _ := i.launch(environ)
+	credentials := filepath.Join(t.TempDir(), "x1.creds")
+	if err := os.WriteFile(credentials, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd, _, err := i.launch(environ, credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := regexp.MustCompile(`^docker run --rm --name dagyo-conformance-[a-z2-7]{10}-1 --init=false --network host ` +
-		`--read-only -e DAGYO_QUEUE -e DAGYO_SLOTS example\.com/echo:1 --port x y$`)
+		`--read-only --mount type=bind,readonly,source=` + credentials + `,target=/run/dagyo/nats.creds ` +
+		`-e DAGYO_CREDS -e DAGYO_QUEUE -e DAGYO_SLOTS example\.com/echo:1 --port x y$`)
 	if got := strings.Join(cmd.Args, " "); !want.MatchString(got) {
 		t.Errorf("got %s", got)
 	}
-	if got := strings.Join(cmd.Env, " "); got != strings.Join(environ, " ") {
+	if got := strings.Join(cmd.Env, " "); got != strings.Join(environ, " ")+" DAGYO_CREDS=/run/dagyo/nats.creds" {
 		t.Errorf("the client has %s", got)
 	}
-	other, _ := i.launch(environ)
-	if cmd.Args[4] == other.Args[4] {
-		t.Errorf("two containers are named %s", other.Args[4])
+	if file, err := os.Stat(credentials); err != nil || file.Mode() != 0o644 {
+		t.Errorf("the container's user finds %v, %v", file.Mode(), err)
+	}
+	other, _, err := i.launch(environ, "")
+	if err != nil || cmd.Args[4] == other.Args[4] || strings.Contains(strings.Join(other.Args, " "), "creds") {
+		t.Errorf("the second container has %v, %v", other.Args, err)
+	}
+}
+
+func TestCommandIsToldWhereItsCredentialsAre(t *testing.T) {
+	l := Config{Command: []string{"true"}}.launcher()
+	for path, want := range map[string]string{"": "A=b", "/c/x1.creds": "A=b DAGYO_CREDS=/c/x1.creds"} {
+		cmd, _, err := l.launch([]string{"A=b"}, path)
+		if err != nil || strings.Join(cmd.Env, " ") != want {
+			t.Errorf("got %v, %v, want %s", cmd, err, want)
+		}
 	}
 }
 

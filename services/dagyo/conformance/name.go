@@ -38,7 +38,7 @@ func nameTaken(ctx context.Context, s *stage) (string, error) {
 
 func nameTakenBefore(ctx context.Context, s *stage) (string, error) {
 	id := s.name + "-x1" // the first that the stage starts
-	if first, err := broker.TakeName(whole(ctx), s.hub.link, id, "another"); err != nil || !first {
+	if first, err := broker.TakeName(whole(ctx), s.hub.inside, id, "another"); err != nil || !first {
 		return "", fmt.Errorf("take the name for another: %v, %w", first, err)
 	}
 	p, err := s.start(ctx)

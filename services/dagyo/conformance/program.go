@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
 
@@ -30,17 +31,26 @@ type program struct {
 	leaving atomic.Bool // it is meant to end
 	exited  chan struct{}
 	err     error // of Wait, once exited is closed
+
+	breach atomic.Pointer[error] // the first one
 }
 
-// startProgram launches an executor with its environment, less the queue. Should the process end
-// although nobody wanted it to, lost is called.
-func startProgram(l launcher, environ []string, id, server string, lost func(error)) (*program, error) {
+// startProgram launches an executor with its environment, less the queue and the credentials, which are given. Should
+// the process end although nobody wanted it to, or go beyond the rights that the credentials give, lost is called.
+func startProgram(l launcher, environ []string, id string, c credentials, server string, lost func(error)) (*program, error) {
 	t, err := tap.Start(server)
 	if err != nil {
 		return nil, err
 	}
 	p := &program{id: id, tap: t, exited: make(chan struct{})}
-	p.cmd, p.remove = l.launch(append(environ, contract.EnvQueue+"="+t.URL()))
+	if c.token != "" {
+		p.judge(c.token, lost)
+	}
+	p.cmd, p.remove, err = l.launch(append(environ, contract.EnvQueue+"="+t.URL()), c.path)
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	// A group of its own, so that close ends what it has started too.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -57,6 +67,24 @@ func startProgram(l launcher, environ []string, id, server string, lost func(err
 		}
 	}()
 	return p, nil
+}
+
+// judge calls lost when the executor goes beyond its rights.
+func (p *program) judge(token string, lost func(error)) {
+	rights := audit.NewRights(p.id, token)
+	p.tap.Watch(func(m tap.Message) {
+		if err := rights.Check(m); err != nil && p.breach.CompareAndSwap(nil, &err) {
+			lost(err)
+		}
+	})
+}
+
+// broken returns how the executor went beyond its rights.
+func (p *program) broken() error {
+	if err := p.breach.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // terminate sends the signal that drains.

@@ -3,6 +3,10 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
+
+	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/services/dagyo/conformance/tap"
 )
 
 func reconnectChecks() []Check {
@@ -14,6 +18,9 @@ func reconnectChecks() []Check {
 		Name: "reconnect.restart", See: "Edges, Writer, Storing; Edges, Reader, Reattach", alone: true,
 		run:    reconnectRestart,
 		Demand: "A restart of the NATS server in mid-stream only delays the job.",
+	}, {
+		Name: "reconnect.rejected", See: "Executors, Connection", run: reconnectRejected,
+		Demand: "An executor whose login is rejected when it reconnects tries again until it succeeds, and continues.",
 	}}
 }
 
@@ -58,6 +65,26 @@ func reconnectKicked(ctx context.Context, s *stage) (string, error) {
 	}
 	err = f.interrupted(ctx, l, times, func(context.Context) error { p.tap.Cut(); return nil })
 	return fmt.Sprintf("%v went through, with %d cuts", l, times), err
+}
+
+func reconnectRejected(ctx context.Context, s *stage) (string, error) {
+	const times = 3
+	p, f, err := s.running(ctx)
+	if err == nil {
+		err = f.started(ctx)
+	}
+	if err != nil {
+		return "", err
+	}
+	var rejected atomic.Int64
+	p.tap.Decide(func(m *tap.Message) tap.Decision {
+		return tap.Decision{Refuse: m.Op == tap.Connect && rejected.Add(1) <= times}
+	})
+	p.tap.Cut()
+	if err := f.echo(ctx, varied(1000, 100)); err != nil {
+		return "", fmt.Errorf("the server rejected its login %s: %w", document.Count(min(rejected.Load(), times), "time"), err)
+	}
+	return fmt.Sprintf("it tried again after %d rejected logins", times), nil
 }
 
 func reconnectRestart(ctx context.Context, s *stage) (string, error) {

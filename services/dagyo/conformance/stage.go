@@ -81,7 +81,7 @@ func (s *stage) start(ctx context.Context, options ...option) (*program, error) 
 
 // makeMailbox does what the planner does.
 func (s *stage) makeMailbox(ctx context.Context) error {
-	_, err := broker.EnsureMailbox(whole(ctx), s.hub.link.JS, s.progdef(), s.revision())
+	_, err := broker.EnsureMailbox(whole(ctx), s.hub.inside.JS, s.progdef(), s.revision())
 	return err
 }
 
@@ -110,7 +110,11 @@ func (s *stage) startAlone(options ...option) (*program, error) {
 	for _, o := range options {
 		o(env)
 	}
-	p, err := startProgram(s.launcher, environ(os.Environ(), env), id, s.hub.server.ClientURL(), s.lost)
+	credentials, err := s.hub.credentials(id, contract.MailboxConsumer(s.progdef(), s.revision()))
+	if err != nil {
+		return nil, err
+	}
+	p, err := startProgram(s.launcher, environ(os.Environ(), env), id, credentials, s.hub.server.ClientURL(), s.lost)
 	if err == nil {
 		p.timing = s.timing
 		s.programs = append(s.programs, p)
@@ -169,10 +173,10 @@ func (s *stage) flow(ctx context.Context, edits ...edit) (*flow, error) {
 		e(f)
 	}
 	f.doc = s.job(id, f.in, f.out)
-	if _, err := s.hub.link.JS.CreateStream(whole(ctx), stream.ShardConfig(id, jetstream.FileStorage)); err != nil {
+	if _, err := s.hub.inside.JS.CreateStream(whole(ctx), stream.ShardConfig(id, jetstream.FileStorage)); err != nil {
 		return nil, fmt.Errorf("make the stream of flow %s: %w", id, err)
 	}
-	if _, err := s.hub.link.JS.Publish(whole(ctx), f.doc.Stop, []byte(contract.Running)); err != nil {
+	if _, err := s.hub.inside.JS.Publish(whole(ctx), f.doc.Stop, []byte(contract.Running)); err != nil {
 		return nil, fmt.Errorf("store that flow %s runs: %w", id, err)
 	}
 	return f, nil
@@ -202,7 +206,7 @@ func (f *flow) put(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.hub.link.JS.Publish(ctx, contract.JobSubject(d.Progdef, d.Revision, d.Flow, d.Job), data)
+	_, err = f.hub.inside.JS.Publish(ctx, contract.JobSubject(d.Progdef, d.Revision, d.Flow, d.Job), data)
 	if err != nil {
 		return fmt.Errorf("put the job into the mailbox: %w", err)
 	}
@@ -220,7 +224,7 @@ func (s *stage) queued(ctx context.Context, edits ...edit) (*flow, error) {
 
 // stop stops the flow, as the panic-aggregator does.
 func (f *flow) stop(ctx context.Context) error {
-	if _, err := f.hub.link.JS.Publish(ctx, f.doc.Stop, nil); err != nil {
+	if _, err := f.hub.inside.JS.Publish(ctx, f.doc.Stop, nil); err != nil {
 		return fmt.Errorf("stop the flow: %w", err)
 	}
 	return nil
@@ -228,7 +232,7 @@ func (f *flow) stop(ctx context.Context) error {
 
 // remove deletes the flow's stream: the flow is over.
 func (f *flow) remove(ctx context.Context) error {
-	if err := f.hub.link.JS.DeleteStream(ctx, f.in.Stream); err != nil {
+	if err := f.hub.inside.JS.DeleteStream(ctx, f.in.Stream); err != nil {
 		return fmt.Errorf("delete the flow's stream: %w", err)
 	}
 	return nil
@@ -236,7 +240,7 @@ func (f *flow) remove(ctx context.Context) error {
 
 // clean deletes all that is stored of the flow, as the planner does when a flow is over.
 func (f *flow) clean(ctx context.Context) error {
-	held, err := f.hub.link.JS.Stream(ctx, f.in.Stream)
+	held, err := f.hub.inside.JS.Stream(ctx, f.in.Stream)
 	if err == nil {
 		err = held.Purge(ctx)
 	}
@@ -258,8 +262,8 @@ func (f *flow) ends() (w *stream.Writer, r *stream.Reader, release func(), err e
 	return w, r, func() { w.Abort(); r.Abort() }, nil
 }
 
-func (f *flow) writer() (*stream.Writer, error) { return stream.NewWriter(f.hub.link.JS, f.in) }
-func (f *flow) reader() (*stream.Reader, error) { return stream.NewReader(f.hub.link.JS, f.out) }
+func (f *flow) writer() (*stream.Writer, error) { return stream.NewWriter(f.hub.outside.JS, f.in) }
+func (f *flow) reader() (*stream.Reader, error) { return stream.NewReader(f.hub.outside.JS, f.out) }
 
 // running starts an executor and a flow, and puts the flow's job into the mailbox.
 func (s *stage) running(ctx context.Context, edits ...edit) (*program, *flow, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
@@ -38,6 +39,10 @@ func streamChecks() []Check {
 		Name: "stream.lone-record", See: "Edges, Writer, Directly", run: streamLoneRecord,
 		Demand: "A record does not wait for the next one: it is not delayed by a timer or until a frame " +
 			"is full.",
+	}, {
+		Name: "stream.reply-subject", See: "Edges, Writer, Directly", run: streamReplySubject,
+		Demand: "A frame that is sent directly has a reply subject on which its reader may publish credits: " +
+			"`_INBOX.executor.<executor>.<token>.credit`.",
 	}, {
 		Name: "stream.frames", See: "Frames", run: streamFrames,
 		Demand: "Frames are no longer than a quarter of the window, max_payload and 128 KiB; END is sent " +
@@ -127,6 +132,35 @@ func streamLoneRecord(ctx context.Context, s *stage) (string, error) {
 	return fmt.Sprintf("%d records, each sent when the one before had come out", len(l)), err
 }
 
+func streamReplySubject(ctx context.Context, s *stage) (string, error) {
+	p, f, err := s.running(ctx)
+	if err != nil {
+		return "", err
+	}
+	w, r, release, err := f.ends()
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	l := varied(50, 30)
+	if err := f.during(ctx, func(ctx context.Context) error { return l.through(ctx, w, r) }); err != nil {
+		return "", err
+	}
+	n := 0
+	for _, m := range p.tap.Journal.All() {
+		if !f.writes(m) || !strings.HasPrefix(m.Subject, f.out.Direct+".") {
+			continue
+		}
+		if n++; m.Reply == "" {
+			return "", fmt.Errorf("a frame on %s has no reply subject", m.Subject)
+		}
+	}
+	if n == 0 {
+		return "", &skip{"this executor sends no frames directly"}
+	}
+	return fmt.Sprintf("%s sent directly", document.Count(n, "frame")), nil // what they name is judged as they pass
+}
+
 func streamFrames(ctx context.Context, s *stage) (string, error) {
 	p, f, err := s.running(ctx, window(256<<10, 64))
 	if err != nil {
@@ -135,7 +169,7 @@ func streamFrames(ctx context.Context, s *stage) (string, error) {
 	if err := f.echo(ctx, append(varied(5000, 300), 1<<20, 0, 5)); err != nil {
 		return "", err
 	}
-	n, ended, err := audit.Frames(p.tap.Journal.All(), f.out, s.hub.link.MaxPayload())
+	n, ended, err := audit.Frames(p.tap.Journal.All(), f.out, s.hub.outside.MaxPayload())
 	if err == nil && !ended {
 		err = errors.New("no frame had END")
 	}

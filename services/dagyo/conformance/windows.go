@@ -64,7 +64,7 @@ func windowAbsent(bound edit) func(context.Context, *stage) (string, error) {
 			_, err = audit.Window(p.tap.Journal.All(), f.out)
 		}
 		if err == nil {
-			_, _, err = audit.Frames(p.tap.Journal.All(), f.out, s.hub.link.MaxPayload())
+			_, _, err = audit.Frames(p.tap.Journal.All(), f.out, s.hub.outside.MaxPayload())
 		}
 		return fmt.Sprintf("%s of %s sent ahead, and all came in the end",
 			document.Count(int64(ahead.Frames), "frame"), document.Count(int64(ahead.Octets), "byte")), err

@@ -32,7 +32,7 @@ func (s *stage) stoppable(ctx context.Context) (*program, *flow, *stream.Writer,
 	if err := f.put(ctx); err != nil {
 		return nil, nil, nil, err
 	}
-	stop, err := stream.NewWriter(f.hub.link.JS, a)
+	stop, err := stream.NewWriter(f.hub.outside.JS, a)
 	return p, f, stop, err
 }
 

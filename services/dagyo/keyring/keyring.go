@@ -214,54 +214,64 @@ type Trust struct {
 
 // Trust returns what a server of the installation must know.
 func (k *Keyring) Trust() (t Trust, err error) {
+	all, err := k.Tenants()
+	if err != nil {
+		return t, err
+	}
+	tenants := make([]access.Tenant, len(all))
+	for i, x := range all {
+		if tenants[i], err = k.access(x); err != nil {
+			return t, err
+		}
+	}
+	return NewTrust(k.operator, k.system, tenants...)
+}
+
+// NewTrust returns what a server of an operator must know. system is the key of the server's own account.
+func NewTrust(operator, system nkeys.KeyPair, tenants ...access.Tenant) (t Trust, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("sign the accounts: %w", err)
 		}
 	}()
-	public, err := k.operator.PublicKey()
+	public, err := operator.PublicKey()
 	if err != nil {
 		return t, err
 	}
-	if t.System, err = k.system.PublicKey(); err != nil {
+	if t.System, err = system.PublicKey(); err != nil {
 		return t, err
 	}
-	operator := jwt.NewOperatorClaims(public)
-	operator.Name, operator.SystemAccount = "dagyo", t.System
-	token, err := operator.Encode(k.operator)
+	claims := jwt.NewOperatorClaims(public)
+	claims.Name, claims.SystemAccount = "dagyo", t.System
+	token, err := claims.Encode(operator)
 	if err != nil {
 		return t, err
 	}
 	if t.Operator, err = jwt.DecodeOperatorClaims(token); err != nil {
 		return t, err
 	}
-	system := jwt.NewAccountClaims(t.System)
-	system.Name = "system"
+	own := jwt.NewAccountClaims(t.System)
+	own.Name = "system"
 	t.Accounts = make(map[string]string)
-	if t.Accounts[t.System], err = system.Encode(k.operator); err != nil {
+	if t.Accounts[t.System], err = own.Encode(operator); err != nil {
 		return t, err
 	}
-	tenants, err := k.Tenants()
 	for _, x := range tenants {
-		if err == nil {
-			err = k.sign(x, t.Accounts)
+		if err := sign(x, operator, t.Accounts); err != nil {
+			return t, err
 		}
 	}
-	return t, err
+	return t, nil
 }
 
 // sign adds the signed claims of a tenant's accounts.
-func (k *Keyring) sign(x Tenant, accounts map[string]string) error {
-	t, err := k.access(x)
-	if err != nil {
-		return err
-	}
+func sign(t access.Tenant, operator nkeys.KeyPair, accounts map[string]string) error {
 	for a, public := range t.Accounts {
 		claims, err := t.Claims(a)
 		if err != nil {
 			return err
 		}
-		if accounts[public], err = claims.Encode(k.operator); err != nil {
+		if accounts[public], err = claims.Encode(operator); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,25 @@ func claimFaults() []Fault {
 	return []Fault{
 		{Name: "never-starts", Checks: names("start.job"), Seen: "does not pull", sleeps: true},
 		{
+			Name: "ignores-its-credentials", Checks: names("start.job"), Seen: "connected without its credentials",
+			config: func(c *executor.Config) { c.Access.Creds = "" },
+		},
+		{
+			Name: "speaks-for-another", Checks: names("start.job"), Seen: `refused what it published on "name.x1"`,
+			config: func(c *executor.Config) { c.ID = "x1" },
+		},
+		{
+			Name: "calls-directly", Checks: names("start.job"), Seen: "calls begin with api.", wire: always(callsDirectly),
+		},
+		{
+			Name: "asks-elsewhere", Checks: names("start.job"), Seen: "its answers arrive on subjects that begin with",
+			wire: always(asksElsewhere),
+		},
+		{
+			Name: "hears-everything", Checks: names("start.job"), Seen: `refused its subscription to "_INBOX.>"`,
+			config: hearsEverything,
+		},
+		{
 			Name: "takes-no-name", Checks: names("name.taken-first", "name.taken-by-another"), Seen: "name",
 			config: func(c *executor.Config) { c.Spawned = false },
 		},
@@ -59,7 +78,7 @@ func claimFaults() []Fault {
 			wire: always(unconditional),
 		},
 		{
-			Name: "publishes-without-sender", Checks: names("events.sender"), Seen: ", not on job.", wire: always(withoutSender),
+			Name: "publishes-without-sender", Checks: names("events.sender"), Seen: "refused what it published on", wire: always(withoutSender),
 		},
 		{
 			Name: "misses-plain-starts", Checks: names("claim.started-plainly"), Seen: "beside the executor",
@@ -181,6 +200,10 @@ func streamFaults() []Fault {
 			wire: outputs(func(a *contract.Address) { a.Window *= 16 }),
 		},
 		{
+			Name: "takes-no-credits", Checks: names("stream.reply-subject", "stream.lone-record"), Seen: "readers have no right",
+			wire: always(takesNoCredits),
+		},
+		{
 			Name: "credits-no-records", Checks: names("stream.credits"), Seen: "is for 0 records",
 			wire: onCredit(func(c *wire.Credit) { c.Records = 0 }),
 		},
@@ -191,6 +214,10 @@ func streamFaults() []Fault {
 		{
 			Name: "loses-at-reconnect", Checks: names("reconnect.kicked", "reconnect.restart"), Seen: "record",
 			run: losesAtReconnect,
+		},
+		{
+			Name: "exits-when-rejected", Checks: names("reconnect.rejected"), Seen: "exit status",
+			wire: always(exitsWhenRejected),
 		},
 	}
 }

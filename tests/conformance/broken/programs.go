@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
@@ -85,13 +86,17 @@ func failsWhenClosed(ctx context.Context, job *executor.Job, p ports) error {
 // losesAtReconnect omits a record after each reconnect.
 func losesAtReconnect(ctx context.Context, job *executor.Job, p ports) error {
 	var reconnected atomic.Bool
-	nc, err := nats.Connect(os.Getenv(contract.EnvQueue), nats.MaxReconnects(-1),
-		nats.ReconnectWait(time.Millisecond), nats.ReconnectJitter(0, 0),
-		nats.ReconnectHandler(func(*nats.Conn) { reconnected.Store(true) }))
+	link, err := broker.Connect(ctx, broker.Options{
+		URL: os.Getenv(contract.EnvQueue), Access: broker.AccessFromEnvironment(os.Getenv),
+		Extra: []nats.Option{
+			nats.ReconnectWait(time.Millisecond), nats.ReconnectJitter(0, 0),
+			nats.ReconnectHandler(func(*nats.Conn) { reconnected.Store(true) }),
+		},
+	})
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
+	defer link.Close()
 	return edits(func(_ int, v string) []string {
 		if reconnected.Swap(false) {
 			return nil

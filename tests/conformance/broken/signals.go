@@ -1,14 +1,14 @@
 package broken
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
 )
@@ -45,18 +45,35 @@ func pretends(signals <-chan os.Signal, say func()) <-chan os.Signal {
 
 // sayDraining publishes executor.draining for an executor.
 func sayDraining(c executor.Config) {
-	nc, err := nats.Connect(c.Queue)
+	link, err := connect(c)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return
 	}
-	defer nc.Close()
+	defer link.Close()
 	progdef, revision, _ := strings.Cut(c.Mailbox, ".")
 	data := &contract.ExecutorDraining{Executor: c.ID, Progdef: progdef, Revision: revision, Reason: "told to"}
 	e := event.New(contract.TypeExecutorDraining, "/dagyo/executor/"+c.ID, c.ID, data, time.Now())
+	e.By = c.ID
 	m, err := event.Encode(e)
 	if err == nil {
-		_, err = nc.RequestMsg(m, time.Second)
+		_, err = link.RequestMsg(m, time.Second)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}
+
+// connect makes another connection as an executor.
+func connect(c executor.Config) (*broker.Link, error) {
+	return broker.Connect(context.Background(), broker.Options{URL: c.Queue, Access: c.Access, Wait: time.Minute})
+}
+
+// hearsEverything subscribes to the answers of all others, too.
+func hearsEverything(c *executor.Config) {
+	link, err := connect(*c) // it ends when the process exits
+	if err == nil {
+		_, err = link.SubscribeSync("_INBOX.>")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

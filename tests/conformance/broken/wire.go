@@ -3,10 +3,13 @@ package broken
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/wire"
 	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
@@ -28,7 +31,7 @@ func publishes(m *tap.Message, head string) bool {
 }
 
 // getStart begins a request for a stored job.started.
-const getStart = "$JS.API.DIRECT.GET.EVENTS.job.started."
+const getStart = access.BridgedAPI + "DIRECT.GET.EVENTS.job.started."
 
 // asksForStart reports whether m requests the job.started of any executor.
 func asksForStart(m *tap.Message) bool {
@@ -204,16 +207,18 @@ func ignoresRefusal() func(*tap.Message) tap.Decision {
 	}
 }
 
+// pull begins a request for jobs.
+const pull = access.BridgedAPI + "CONSUMER.MSG.NEXT.JOBS."
+
 // createsMailbox creates its mailbox before the first request for jobs.
 func createsMailbox() func(*tap.Message) tap.Decision {
 	var once sync.Once
 	return func(m *tap.Message) (d tap.Decision) {
-		const pull = "$JS.API.CONSUMER.MSG.NEXT.JOBS."
 		if !publishes(m, pull) {
 			return tap.Pass
 		}
 		once.Do(func() {
-			create := "$JS.API.CONSUMER.DURABLE.CREATE.JOBS." + strings.TrimPrefix(m.Subject, pull)
+			create := access.BridgedAPI + "CONSUMER.DURABLE.CREATE.JOBS." + strings.TrimPrefix(m.Subject, pull)
 			d.ToServer = []tap.Message{{Op: tap.Pub, Subject: create, Data: []byte("{}")}}
 		})
 		return d
@@ -222,7 +227,7 @@ func createsMailbox() func(*tap.Message) tap.Decision {
 
 // asksWithoutPause repeats each request for jobs.
 func asksWithoutPause(m *tap.Message) (d tap.Decision) {
-	if publishes(m, "$JS.API.CONSUMER.MSG.NEXT.JOBS.") {
+	if publishes(m, pull) {
 		for range 20 {
 			d.ToServer = append(d.ToServer, *m)
 		}
@@ -314,6 +319,38 @@ func onCredit(change func(c *wire.Credit)) func() func(*tap.Message) tap.Decisio
 	}
 }
 
+// callsDirectly calls JetStream in its own account, which has none.
+func callsDirectly(m *tap.Message) tap.Decision {
+	if publishes(m, access.BridgedAPI) {
+		m.Subject = access.API + strings.TrimPrefix(m.Subject, access.BridgedAPI)
+	}
+	return tap.Pass
+}
+
+// asksElsewhere wants its answers where it does not hear them.
+func asksElsewhere(m *tap.Message) tap.Decision {
+	if m.Op == tap.Pub {
+		m.Reply = strings.Replace(m.Reply, "_INBOX.executor.", "_INBOX.", 1)
+	}
+	return tap.Pass
+}
+
+// takesNoCredits gives readers a reply subject on which they have no right to publish.
+func takesNoCredits(m *tap.Message) tap.Decision {
+	if publishes(m, "direct.") {
+		m.Reply += "s"
+	}
+	return tap.Pass
+}
+
+// exitsWhenRejected ends when its login is rejected.
+func exitsWhenRejected(m *tap.Message) tap.Decision {
+	if m.Op == tap.Err && strings.HasPrefix(string(m.Data), "Authorization Violation") {
+		os.Exit(executor.ExitFailed)
+	}
+	return tap.Pass
+}
+
 // forgetsUnread does not store unread frames, but treats them as stored.
 func forgetsUnread(m *tap.Message) tap.Decision {
 	if !publishes(m, "edges.") || !strings.Contains(m.Subject, ".frame.") {
@@ -338,7 +375,7 @@ func deafToStops() func(*tap.Message) tap.Decision {
 
 // asksFor reports whether the message requests the last message of a subject with that suffix.
 func asksFor(m *tap.Message, end string) bool {
-	return publishes(m, "$JS.API.DIRECT.GET.EDGES-") && strings.HasSuffix(m.Subject, end)
+	return publishes(m, access.BridgedAPI+"DIRECT.GET.EDGES-") && strings.HasSuffix(m.Subject, end)
 }
 
 // runs answers that the flow is running.

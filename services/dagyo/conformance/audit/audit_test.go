@@ -159,7 +159,7 @@ func TestCredits(t *testing.T) {
 
 func TestSlots(t *testing.T) {
 	pull := func(request string) tap.Message {
-		return tap.Message{Op: tap.Pub, Subject: "$JS.API.CONSUMER.MSG.NEXT.JOBS.p-r", Data: []byte(request)}
+		return tap.Message{Op: tap.Pub, Subject: "api.CONSUMER.MSG.NEXT.JOBS.p-r", Data: []byte(request)}
 	}
 	job := func(n int) tap.Message {
 		return tap.Message{Op: tap.Msg, Subject: fmt.Sprintf("jobs.p.r.f.j%d", n), Reply: "$JS.ACK.JOBS.p-r.1.1.1.1.1"}
@@ -221,7 +221,7 @@ func TestWorks(t *testing.T) {
 		"job.started.f.j": false, "job.done.f.j": true, "job.done.f.j.by.x1": true, "health.f.j.by.x1": true, "job.panic.f.j": true, "job.done.g.j": false,
 		"health.f.j": true, "edges.s.f.frame.1.3": true, "direct.f.1.7": true,
 		"edges.s.f.credit.0": true, "edges.s.f2.credit.0": false,
-		"$JS.API.DIRECT.GET.EDGES-s.edges.s.f.stop": false, "edges.s.f.stop": false,
+		"api.DIRECT.GET.EDGES-s.edges.s.f.stop": false, "edges.s.f.stop": false,
 	} {
 		if audit.Works(tap.Message{Op: tap.Pub, Subject: subject}, "f") != want {
 			t.Errorf("%s: want %v", subject, want)
@@ -243,25 +243,48 @@ func TestAnswerOf(t *testing.T) {
 	}
 }
 
-func TestCalls(t *testing.T) {
-	call := func(op tap.Op, subject string) tap.Message { return tap.Message{Op: op, Subject: subject} }
+func TestRights(t *testing.T) {
+	const login, stranger = `{"jwt":"ey","sig":"x"}`, `{"jwt":"other","sig":"x"}`
+	refused := func(text string) tap.Message { return tap.Message{Op: tap.Err, Data: []byte(text)} }
 	for name, tt := range map[string]struct {
-		messages []tap.Message
-		wrong    string
+		m     tap.Message
+		wrong string
 	}{
-		"allowed": {messages: []tap.Message{
-			call(tap.Pub, "$JS.API.CONSUMER.MSG.NEXT.JOBS.p-r"), call(tap.Pub, "edges.s.f.credit.1"),
-			call(tap.Pub, "$JS.API.DIRECT.GET.EDGES-s.edges.s.f.stop"),
-		}},
-		"received": {messages: []tap.Message{call(tap.Msg, "$JS.API.STREAM.DELETE.EVENTS")}},
-		"creates": {
-			messages: []tap.Message{call(tap.Pub, "$JS.API.CONSUMER.CREATE.JOBS.p-r")},
-			wrong:    "it called $JS.API.CONSUMER.CREATE.JOBS.p-r",
-		},
+		"credentials":         {m: tap.Message{Op: tap.Connect, Data: []byte(login)}},
+		"other credentials":   {m: tap.Message{Op: tap.Connect, Data: []byte(stranger)}, wrong: "without its credentials"},
+		"no credentials":      {m: tap.Message{Op: tap.Connect, Data: []byte(`{"verbose":false}`)}, wrong: "without its credentials, which are in the file that DAGYO_CREDS"},
+		"no options":          {m: tap.Message{Op: tap.Connect, Data: []byte("{")}, wrong: "without its credentials"},
+		"rejected login":      {m: refused("Authorization Violation"), wrong: "refused its credentials"},
+		"slow":                {m: refused("Stale Connection")},
+		"published":           {m: refused(`Permissions Violation for Publish to "name.x2"`), wrong: `published on "name.x2": executors have no right`},
+		"called directly":     {m: refused(`Permissions Violation for Publish to "$JS.API.INFO"`), wrong: "begin with api."},
+		"subscribed":          {m: refused(`Permissions Violation for Subscription to "flow.>"`), wrong: `subscription to "flow.>"`},
+		"another's answers":   {m: refused(`Permissions Violation for Subscription to "_INBOX.a.*"`), wrong: "begin with _INBOX.executor.x1."},
+		"asks":                {m: tap.Message{Op: tap.Pub, Subject: "api.DIRECT.GET.EVENTS.job.x", Reply: "_INBOX.executor.x1.a"}},
+		"asks elsewhere":      {m: tap.Message{Op: tap.Pub, Subject: "api.DIRECT.GET.EVENTS.job.x", Reply: "_INBOX.executor.x10.a"}, wrong: "for an answer to api.DIRECT"},
+		"heard":               {m: tap.Message{Op: tap.Msg, Subject: "_INBOX.executor.x1.a", Reply: "$JS.ACK.JOBS.p-r.1.1.1.1.1"}},
+		"frame":               {m: tap.Message{Op: tap.Pub, Subject: "direct.f.1.7", Reply: "_INBOX.executor.x1.a.credit"}},
+		"frame, two tokens":   {m: tap.Message{Op: tap.Pub, Subject: "direct.f.1.7", Reply: "_INBOX.executor.x1.a.7.credit"}},
+		"frame, three tokens": {m: tap.Message{Op: tap.Pub, Subject: "direct.f.1.7", Reply: "_INBOX.executor.x1.a.b.7.credit"}, wrong: "no right to publish credits"},
+		"frame, another end":  {m: tap.Message{Op: tap.Pub, Subject: "direct.f.1.7", Reply: "_INBOX.executor.x1.a"}, wrong: "no right to publish credits"},
 	} {
-		err := audit.Calls(tt.messages)
-		if (err == nil) != (tt.wrong == "") || err != nil && !strings.Contains(err.Error(), tt.wrong) {
-			t.Errorf("%s: %v", name, err)
+		r := audit.NewRights("x1", "ey")
+		if tt.m.Op != tap.Connect {
+			if err := r.Check(tap.Message{Op: tap.Connect, Data: []byte(login)}); err != nil {
+				t.Errorf("the login: %v", err)
+			}
+		}
+		if err := r.Check(tt.m); !says(err, tt.wrong) {
+			t.Errorf("%s: %v; want %q", name, err, tt.wrong)
+		}
+		if tt.m.Op == tap.Connect {
+			continue
+		}
+		tt.m.Conn = 2 // not one of the executor's
+		for _, m := range []tap.Message{{Op: tap.Connect, Conn: 2, Data: []byte(stranger)}, tt.m} {
+			if err := r.Check(m); err != nil {
+				t.Errorf("%s, of another program: %v", name, err)
+			}
 		}
 	}
 }

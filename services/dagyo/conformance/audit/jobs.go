@@ -16,7 +16,7 @@ import (
 
 // IsPull reports whether the message asks a mailbox for jobs.
 func IsPull(m tap.Message) bool {
-	return m.Op == tap.Pub && strings.Contains(m.Subject, ".CONSUMER.MSG.NEXT."+contract.StreamJobs+".")
+	return m.Op == tap.Pub && strings.HasPrefix(m.Subject, access.BridgedAPI+"CONSUMER.MSG.NEXT."+contract.StreamJobs+".")
 }
 
 // Pulls counts the messages that ask a mailbox for jobs.
@@ -27,16 +27,6 @@ func Pulls(messages []tap.Message) (n int) {
 		}
 	}
 	return n
-}
-
-// Calls returns an error about the first call of the JetStream API to which an executor has no right.
-func Calls(messages []tap.Message) error {
-	for _, m := range messages {
-		if m.Op == tap.Pub && strings.HasPrefix(m.Subject, "$JS.API.") && !access.Allows(access.Executor, m.Subject) {
-			return fmt.Errorf("it called %s: executors have no right to that", m.Subject)
-		}
-	}
-	return nil
 }
 
 // IsDelivery reports whether the message hands a job over.

@@ -70,6 +70,8 @@ func (l *link) relay(m Message, to *side, last bool) error {
 		return errClosed
 	}
 	switch {
+	case d.Refuse:
+		return errors.Join(l.client.write([]byte("-ERR 'Authorization Violation'\r\n"), true), errRefused)
 	case d.Drop:
 		return to.write(nil, last)
 	case d.Until != nil:
@@ -86,7 +88,10 @@ func (l *link) hold(m Message, to *side, until <-chan struct{}) {
 	}
 }
 
-var errClosed = errors.New("the tap was closed")
+var (
+	errClosed  = errors.New("the tap was closed")
+	errRefused = errors.New("the login was refused")
+)
 
 // wait waits for the channel, and reports false when the tap is closed.
 func (t *Tap) wait(c <-chan struct{}) bool {
@@ -130,15 +135,15 @@ func (l *link) sid(subject string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for sid, pattern := range l.subs {
-		if matches(pattern, subject) {
+		if Matches(pattern, subject) {
 			return sid
 		}
 	}
 	return "0"
 }
 
-// matches reports whether a subscription to pattern hears subject.
-func matches(pattern, subject string) bool {
+// Matches reports whether a subscription to pattern hears subject.
+func Matches(pattern, subject string) bool {
 	p, s := strings.Split(pattern, "."), strings.Split(subject, ".")
 	for i, token := range p {
 		if token == ">" {

@@ -19,11 +19,13 @@ type Op string
 
 // The operations that are told apart. HPUB and HMSG are PUB and MSG with a header.
 const (
-	Pub   Op = "PUB"   // the client publishes
-	Sub   Op = "SUB"   // the client subscribes
-	Unsub Op = "UNSUB" // the client's subscription ends
-	Msg   Op = "MSG"   // the server delivers
-	Other Op = ""      // all else: never written down
+	Connect Op = "CONNECT" // the client logs in
+	Pub     Op = "PUB"     // the client publishes
+	Sub     Op = "SUB"     // the client subscribes
+	Unsub   Op = "UNSUB"   // the client's subscription ends
+	Msg     Op = "MSG"     // the server delivers
+	Err     Op = "-ERR"    // the server refuses something
+	Other   Op = ""        // all else: never written down
 )
 
 // maxPayload bounds a message, in octets: no nats-server takes more. A line has to fit into the buffer
@@ -38,7 +40,8 @@ type Message struct {
 	// Subject and Reply are those of Pub, Sub and Msg; SID names the subscription of Sub, Unsub and Msg.
 	Subject, Reply, SID string
 	Header              nats.Header
-	Data                []byte
+	// Data is the payload of Pub and Msg, the options of Connect in JSON, and the text of Err.
+	Data []byte
 	// Size is the length of Data, also where the journal keeps only its beginning.
 	Size int
 
@@ -73,6 +76,10 @@ func (m *Message) parse(line string) (payload, header int, err error) {
 		return m.delivered(f, 1)
 	case "HMSG":
 		return m.delivered(f, 2)
+	case "CONNECT":
+		m.Op, m.Data = Connect, []byte(rest)
+	case "-ERR":
+		m.Op, m.Data = Err, []byte(strings.Trim(rest, "'"))
 	case "SUB":
 		return -1, 0, m.subscribed(f)
 	case "UNSUB":

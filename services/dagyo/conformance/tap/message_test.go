@@ -14,12 +14,14 @@ func parsed(t *testing.T, text string) (Message, error) {
 
 func TestReadTellsMessagesApart(t *testing.T) {
 	for text, want := range map[string]Message{
-		"PUB a 2\r\nhi\r\n":     {Op: Pub, Subject: "a", Data: []byte("hi")},
-		"PUB a r 0\r\n\r\n":     {Op: Pub, Subject: "a", Reply: "r"},
-		"MSG a 7 r 2\r\nhi\r\n": {Op: Msg, Subject: "a", SID: "7", Reply: "r", Data: []byte("hi")},
-		"SUB a.* q 9\r\n":       {Op: Sub, Subject: "a.*", SID: "9"},
-		"UNSUB 9 1\r\n":         {Op: Unsub, SID: "9"},
-		"PING\r\n":              {},
+		"PUB a 2\r\nhi\r\n":      {Op: Pub, Subject: "a", Data: []byte("hi")},
+		"PUB a r 0\r\n\r\n":      {Op: Pub, Subject: "a", Reply: "r"},
+		"MSG a 7 r 2\r\nhi\r\n":  {Op: Msg, Subject: "a", SID: "7", Reply: "r", Data: []byte("hi")},
+		"SUB a.* q 9\r\n":        {Op: Sub, Subject: "a.*", SID: "9"},
+		"UNSUB 9 1\r\n":          {Op: Unsub, SID: "9"},
+		"PING\r\n":               {},
+		"-ERR 'it is so'\r\n":    {Op: Err, Data: []byte("it is so")},
+		"CONNECT {\"a\": 1}\r\n": {Op: Connect, Data: []byte(`{"a": 1}`)},
 		"HMSG a 7 12 14\r\nNATS/1.0\r\n\r\nhi\r\n": {
 			Op: Msg, Subject: "a", SID: "7", Data: []byte("hi"),
 		},
@@ -59,7 +61,7 @@ func TestMatches(t *testing.T) {
 		"*.b a.c": false,
 	} {
 		pattern, subject, _ := strings.Cut(pair, " ")
-		if matches(pattern, subject) != want {
+		if Matches(pattern, subject) != want {
 			t.Errorf("%s: want %v", pair, want)
 		}
 	}
@@ -70,7 +72,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("MSG a 1 5\r\nhello\r\nPING\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := read(bufio.NewReader(bytes.NewReader(b)))
-		if err != nil || m.Op == Sub || m.Op == Unsub || m.Op == Other {
+		if err != nil || m.Op != Pub && m.Op != Msg {
 			return
 		}
 		again, err := read(bufio.NewReader(bytes.NewReader(m.encode())))

@@ -24,6 +24,8 @@ type Decision struct {
 	Until <-chan struct{}
 	// Block holds the message and all behind it, as a slow network does, until the channel is closed.
 	Block <-chan struct{}
+	// Refuse answers a Connect as a server does that does not know the credentials, and ends the connection.
+	Refuse bool
 	// ToClient and ToServer are said besides. What goes to the client is a Msg, and needs no SID.
 	ToClient, ToServer []Message
 }
@@ -43,6 +45,7 @@ type Tap struct {
 	mu     sync.Mutex
 	server string
 	decide func(*Message) Decision
+	watch  func(Message)
 	down   bool
 	conns  int
 	links  map[*link]struct{}
@@ -84,6 +87,13 @@ func (t *Tap) Decide(decide func(*Message) Decision) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.decide = decide
+}
+
+// Watch sets who is called with each message that is written down, by many goroutines, before the message goes on.
+func (t *Tap) Watch(watch func(Message)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watch = watch
 }
 
 // Cut ends the client's connections.
@@ -173,15 +183,19 @@ func (t *Tap) gone(l *link) {
 // decision asks what becomes of a message, and writes it down.
 func (t *Tap) decision(m *Message) Decision {
 	t.mu.Lock()
-	decide := t.decide
+	decide, watch := t.decide, t.watch
 	t.mu.Unlock()
 	d := Pass
 	if decide != nil {
 		d = decide(m)
 	}
-	if !d.Drop {
-		t.Journal.Add(kept(*m))
+	if d.Drop {
+		return d
 	}
+	if watch != nil {
+		watch(*m)
+	}
+	t.Journal.Add(kept(*m))
 	return d
 }
 

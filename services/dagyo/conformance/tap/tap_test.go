@@ -2,7 +2,9 @@ package tap_test
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -215,6 +217,25 @@ func TestCutAndDown(t *testing.T) {
 	}
 	b.Up()
 	becomes(nats.CONNECTED)
+}
+
+func TestRefusedLogin(t *testing.T) {
+	b := setup(t)
+	var logins atomic.Int64
+	b.Decide(func(m *tap.Message) tap.Decision {
+		return tap.Decision{Refuse: m.Op == tap.Connect && logins.Add(1) == 1}
+	})
+	seen := make(chan tap.Message, 1000)
+	b.Watch(func(m tap.Message) { seen <- m })
+	if _, err := nats.Connect(b.URL()); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("the refused login gave %v", err)
+	}
+	connect(t, b.URL())
+	for range 2 {
+		if m := <-seen; m.Op != tap.Connect || !strings.Contains(string(m.Data), `"lang":"go"`) {
+			t.Errorf("seen: %+v", m)
+		}
+	}
 }
 
 func TestBadURL(t *testing.T) {
