@@ -74,7 +74,7 @@ func Run[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) 
 	for {
 		r := &Runtime[S]{
 			service: s, config: c, link: link, log: log,
-			events:  eventlog.Log{Link: link, Service: s.Name, Logger: log},
+			events:  eventlog.New(link, s.Name, log),
 			current: make(chan struct{}),
 		}
 		err := r.run(ctx)
