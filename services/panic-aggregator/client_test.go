@@ -130,3 +130,26 @@ func TestReadClientBeat(t *testing.T) {
 		t.Errorf("%+v, %t", b, ok)
 	}
 }
+
+// The reasons of cancels of unknown flows are bounded: the oldest are answered first.
+func TestCancelsAreBounded(t *testing.T) {
+	s, now := NewState(DefaultLimits()), time.Unix(1_000_000, 0)
+	reason := strings.Repeat("x", 1<<20)
+	for i := range 20 {
+		Evolve(s, contract.Event{
+			Type: contract.TypeFlowCancel, Subject: "f", Seq: uint64(i + 1), Time: now, Data: &contract.FlowCancel{Flow: "f", Reason: reason},
+		})
+	}
+	effects, _ := Decide(s, keyUnanswerable, now)
+	for _, e := range effects {
+		e.Time = now
+		Evolve(s, e)
+	}
+	if s.cancels.bytes > cancelBytes || len(s.cancels.of) != 8 || s.cancels.of[20] == nil {
+		t.Errorf("%d cancels of %d bytes", len(s.cancels.of), s.cancels.bytes)
+	}
+	s.cancels.take("f")
+	if s.cancels.bytes != 0 {
+		t.Errorf("%d bytes of no cancels", s.cancels.bytes)
+	}
+}
