@@ -1,4 +1,4 @@
-package dataref
+package hostile
 
 import (
 	"bytes"
