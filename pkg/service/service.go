@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
 	"github.com/dagyo/dagyo/pkg/broker"
@@ -43,6 +44,18 @@ type Config struct {
 	// History limits what is kept of ended flows.
 	History history.Limits
 	Log     zerolog.Logger
+}
+
+// LogErrors is an option of connections: it logs what NATS reports outside of any call, such as messages that were dropped
+// because their subscriber is slow, and refused subjects.
+func LogErrors(log zerolog.Logger) nats.Option {
+	return nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+		e := log.Warn().Err(err)
+		if sub != nil {
+			e = e.Str("subject", sub.Subject)
+		}
+		e.Msg("NATS reports an error")
+	})
 }
 
 // DefaultConfig suits a single server.
