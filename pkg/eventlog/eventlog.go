@@ -160,7 +160,7 @@ func (s Log) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, error
 		if !isUnreadable(err) && !slow(err) || ctx.Err() != nil {
 			return nil, nil, err
 		}
-		m.Fail(err)
+		m.Fail(givenUp(err))
 	}
 	m.Decode(raw.Header, body)
 	m.Event.Time = raw.Time
@@ -188,7 +188,7 @@ func (s Log) Receive(
 			var err error
 			body, err = s.resolve(ctx, msg.Subject, msg.Header, msg.Data, func(error) bool { return true })
 			if err != nil {
-				m.Fail(err)
+				m.Fail(givenUp(err))
 			}
 		}
 		m.Decode(msg.Header, body)
@@ -229,6 +229,16 @@ func insist(
 			attempt++
 		}
 	}
+}
+
+// givenUp returns the error of data that is not read again, as the sender of the event learns it.
+func givenUp(err error) error {
+	if isUnreadable(err) {
+		return err
+	}
+	return &event.Unreadable{Problems: problem.List{{
+		Code: problem.GaveUp, Pointer: "/dataref", Message: err.Error(), Hint: "send the event again",
+	}}}
 }
 
 func isUnreadable(err error) bool {

@@ -157,7 +157,7 @@ func TestSlowDataIsAProblem(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	stored, _, err := eventlog.New(link, "test", zerolog.Nop()).Read(ctx, 7)
-	if err != nil || stored == nil || len(stored.Problems) != 1 || !strings.Contains(stored.Problems[0].Message, "could not be read within 10s") {
+	if err != nil || stored == nil || len(stored.Problems) != 1 || stored.Problems[0].Code != problem.GaveUp || !strings.Contains(stored.Problems[0].Message, "could not be read within 10s") {
 		t.Errorf("%+v, %v", stored, err)
 	}
 	if len(tries) != 3 {
