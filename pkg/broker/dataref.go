@@ -25,17 +25,21 @@ import (
 const payloadSlack = 1 << 10
 
 // Encode returns the message that publishes e. If it exceeds the server's max_payload, Encode first stores the
-// data in the object store, and the event refers to it.
+// data in the object store, and the event refers to it. Events that may not refer to data are too large then.
 func (l *Link) Encode(ctx context.Context, e contract.Event) (*nats.Msg, error) {
 	m, err := event.Encode(e)
 	if err != nil || int64(m.Size()+payloadSlack) <= l.MaxPayload() {
 		return m, err
 	}
 	data := event.Payload(m)
-	if len(data) > event.SizeLimit {
+	size, limit := len(data), event.ReferenceLimit(e.Type)
+	if limit == 0 { // its data must be in the message
+		size, limit = m.Size(), int(l.MaxPayload())-payloadSlack
+	}
+	if size > limit {
 		return nil, problem.List{{
 			Code:    problem.TooLarge,
-			Message: fmt.Sprintf("the %s event has %d bytes; the limit is %d", e.Type, len(data), event.SizeLimit),
+			Message: fmt.Sprintf("the %s event has %d bytes; the limit is %d", e.Type, size, limit),
 			Hint:    "split the flow, or shorten the document",
 		}}
 	}
@@ -65,7 +69,7 @@ func (l *Link) putData(ctx context.Context, data []byte) (event.Reference, error
 	to := event.Reference{Bucket: contract.BucketData, Object: hex.EncodeToString(digest[:])}
 	// An object that is there is read: somebody else may have put another one in its place.
 	var unreadable *event.Unreadable
-	if _, err := l.getData(ctx, to); err == nil || !errors.As(err, &unreadable) {
+	if _, err := l.getData(ctx, to, event.SizeLimit); err == nil || !errors.As(err, &unreadable) {
 		return to, err
 	}
 	info := jetstream.ObjectInfo{
@@ -88,8 +92,12 @@ func (l *Link) putData(ctx context.Context, data []byte) (event.Reference, error
 	return to, err
 }
 
-// chunkSize is the size of the messages that hold an object.
-const chunkSize = 128 << 10
+// chunkSize is the size of the messages that hold an object, as that of common clients. minChunk is the least size of
+// all but the last one: each costs a request, so that small ones would keep a reader busy for long.
+const (
+	chunkSize = 128 << 10
+	minChunk  = 64 << 10
+)
 
 // objectSubject and chunkSubject are where the object store keeps the description of an object, and its chunks.
 func objectSubject(to event.Reference) string {
@@ -111,16 +119,16 @@ func (l *Link) dataMessage(ctx context.Context, q Query) (*jetstream.RawStreamMs
 
 // Resolve returns the body of a message including the data that it refers to. Most messages refer to nothing and
 // are returned unchanged. An error of type *event.Unreadable means that the data can never be read; other errors
-// may be transient.
-func (l *Link) Resolve(ctx context.Context, header nats.Header, body []byte) ([]byte, error) {
-	to, ok, err := event.Referenced(header, body)
+// may be transient, also ErrSlow.
+func (l *Link) Resolve(ctx context.Context, subject string, header nats.Header, body []byte) ([]byte, error) {
+	to, ok, err := event.Referenced(contract.TypeOf(subject), header, body)
 	if !ok || err != nil {
 		return body, err
 	}
 	if to.Bucket != contract.BucketData {
 		return body, unreadable("dataref names the bucket %q; the data of events is in %q", to.Bucket, contract.BucketData)
 	}
-	data, err := l.getData(ctx, to)
+	data, err := l.getData(ctx, to, event.ReferenceLimit(contract.TypeOf(subject)))
 	if err != nil {
 		return body, err
 	}
@@ -141,20 +149,32 @@ func isDigest(name string) bool {
 // getWait limits one attempt to read an event's data.
 const getWait = 10 * time.Second
 
-// getData reads an object chunk by chunk. It trusts nothing in the object's description: any client may have
+// ErrSlow means that an attempt to read an event's data has taken too long.
+var ErrSlow = fmt.Errorf("it could not be read within %v", getWait)
+
+// getData is readData with a limit of time.
+func (l *Link) getData(ctx context.Context, to event.Reference, limit int) ([]byte, error) {
+	limited, cancel := context.WithTimeout(ctx, getWait)
+	defer cancel()
+	data, err := l.readData(limited, to, limit)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", ErrSlow, err)
+	}
+	return data, err
+}
+
+// readData reads an object of at most limit bytes chunk by chunk. It trusts nothing in the object's description: any client may have
 // stored it. The library's own reader waits for missing chunks until its context ends, accepts any amount of
 // data, and follows links.
-func (l *Link) getData(ctx context.Context, to event.Reference) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, getWait)
-	defer cancel()
+func (l *Link) readData(ctx context.Context, to event.Reference, limit int) ([]byte, error) {
 	info, err := l.dataInfo(ctx, to)
 	switch {
 	case err != nil:
 		return nil, err
 	case info.Opts != nil && info.Opts.Link != nil:
 		return nil, unreadable("the object at %s is a link; the data of an event must be an object", to)
-	case info.Size > event.SizeLimit:
-		return nil, unreadable("the data at %s has %d bytes; the limit is %d", to, info.Size, event.SizeLimit)
+	case info.Size > uint64(limit):
+		return nil, unreadable("the data at %s has %d bytes; the limit is %d", to, info.Size, limit)
 	case !validToken(info.NUID):
 		return nil, unreadable("the object at %s has no chunks", to)
 	}
@@ -192,6 +212,9 @@ func (l *Link) readChunks(ctx context.Context, to event.Reference, info *jetstre
 			return nil, fmt.Errorf("get the data at %s: %w", to, err)
 		case uint64(len(data)+len(m.Data)) > info.Size || len(m.Data) == 0:
 			return nil, unreadable("the chunks of the data at %s do not add up to its %d bytes", to, info.Size)
+		case len(m.Data) < minChunk && uint64(len(data)+len(m.Data)) < info.Size:
+			return nil, unreadable("a chunk of the data at %s has %d bytes; all but the last must have at least %d",
+				to, len(m.Data), minChunk)
 		}
 		data, seq = append(data, m.Data...), m.Sequence+1
 	}

@@ -1,5 +1,7 @@
 package contract
 
+import "math"
+
 // A Question is a request that a service answers at once; no stream stores it.
 type Question struct {
 	// Subject is the request's subject, By the service that answers.
@@ -10,6 +12,8 @@ type Question struct {
 	Optional bool
 	// Asked is the schema of the request's body, or "" if it is not JSON.
 	Asked string
+	// Document is true if the body has a document: then it may be as large as a message.
+	Document bool
 	// Answers are the possible forms of the answer.
 	Answers []Answer
 	// Doc is one sentence for docs/events.md.
@@ -25,10 +29,29 @@ type Answer struct {
 	Event  Type
 }
 
+// QuestionLimit limits the body of a request, in bytes.
+func QuestionLimit(subject string) int {
+	for _, q := range Questions {
+		switch {
+		case q.Subject != subject:
+		case q.Document:
+			return math.MaxInt
+		case q.Asked != "":
+			return queryLimit
+		}
+	}
+	return nameLimit
+}
+
+const (
+	queryLimit = 64 << 10
+	nameLimit  = 1 << 10
+)
+
 // Questions lists every question, in the order of their subjects.
 var Questions = []Question{
 	{
-		Subject: AskCatalogCompatible, By: "validator", Asked: "compatible-query", Answers: []Answer{{Schema: "compatible"}},
+		Subject: AskCatalogCompatible, By: "validator", Asked: "compatible-query", Document: true, Answers: []Answer{{Schema: "compatible"}},
 		Doc: "The ports that a port can be connected to.",
 	},
 	{
@@ -59,7 +82,7 @@ var Questions = []Question{
 		Doc:     "The flows that meet the given conditions, in pages.",
 	},
 	{
-		Subject: AskFlowValidate, By: "validator", Asked: "flow",
+		Subject: AskFlowValidate, By: "validator", Asked: "flow", Document: true,
 		Answers: []Answer{{Event: TypeFlowValidated}, {Event: TypeFlowRejected}},
 		Doc:     "The event that a submission of the document would get. Nothing is started.",
 	},

@@ -61,6 +61,18 @@ var Table = []Entry{
 	{TypeTick, OfMessage, false, []string{"validator", "planner", "spawner", "panic-aggregator"}, payload[Tick], "The broker's time, requested by a service that has a decision due."},
 }
 
+// MayRefer reports whether the data of the event may be in the object store instead of the event (dataref): documents of
+// users, and what services derive from them. All other events are small.
+func (e Entry) MayRefer() bool {
+	switch {
+	case e.Type == "":
+		return false
+	case e.Command:
+		return e.Type != TypeFlowCancel && e.Type != TypeProgdefRemove
+	}
+	return e.Of == OfFlow || e.Of == OfProgdef || e.Of == OfType
+}
+
 func payload[T any]() any { return new(T) }
 
 var byType = func() map[Type]Entry {

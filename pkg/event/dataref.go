@@ -49,8 +49,9 @@ func EncodeReference(e contract.Event, to Reference) (*nats.Msg, error) {
 }
 
 // Referenced returns the reference of a message without data; ok is false for a message with data, and for one
-// that is not a CloudEvent. The error explains why a reference cannot be followed.
-func Referenced(header nats.Header, body []byte) (to Reference, ok bool, err error) {
+// that is not a CloudEvent. t is the type of the message's subject. The error explains why a reference cannot be
+// followed: services read data while they fold, so only events that may be too large for a message may refer to it.
+func Referenced(t contract.Type, header nats.Header, body []byte) (to Reference, ok bool, err error) {
 	if len(body) > refBodyLimit || !mentions(header, body) {
 		return Reference{}, false, nil
 	}
@@ -58,6 +59,13 @@ func Referenced(header nats.Header, body []byte) (to Reference, ok bool, err err
 	text := m.text(dataRef)
 	if text == "" || len(m.data) > 0 {
 		return Reference{}, false, nil
+	}
+	if ReferenceLimit(t) == 0 {
+		return Reference{}, true, &Unreadable{problem.List{{
+			Code: problem.NotCloudEvent, Pointer: problem.Pointer(dataRef),
+			Message: "the data of a " + string(t) + " must be in the event: dataref is only for documents and what is made of them",
+			Hint:    "put the data into the event",
+		}}}
 	}
 	to, err = parseReference(text)
 	return to, true, err

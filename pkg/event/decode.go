@@ -20,6 +20,32 @@ import (
 // SizeLimit limits an event, in bytes. An event that does not fit into a message is sent by reference.
 const SizeLimit = 64 << 20
 
+// DocumentLimit limits a user's document that is sent by reference, CommandLimit a command that has no document, in
+// bytes.
+const (
+	DocumentLimit = 16 << 20
+	CommandLimit  = 256 << 10
+)
+
+// ReferenceLimit limits the data of an event that is sent by reference, in bytes; 0 if its data must be in the event.
+func ReferenceLimit(t contract.Type) int {
+	switch entry, _ := contract.Lookup(t); {
+	case !entry.MayRefer():
+		return 0
+	case entry.Command:
+		return DocumentLimit
+	}
+	return SizeLimit
+}
+
+// limitOf returns the limit on a message, in bytes, before anything of it is read.
+func limitOf(entry contract.Entry) int {
+	if entry.Command && !entry.MayRefer() {
+		return CommandLimit
+	}
+	return SizeLimit
+}
+
 // Decode reads the event in a NATS message. It may be called concurrently, never panics, and retains data.
 //
 // Faults in the data of a user's command become the event's Problems, and its Data is nil. The documents of
@@ -30,9 +56,6 @@ const SizeLimit = 64 << 20
 // By, Mailbox and Operator are taken from the NATS subject, never from the event. Time is zero if the event has none; the caller
 // sets Seq.
 func Decode(subject string, header nats.Header, data []byte) (contract.Event, error) {
-	if len(data) > SizeLimit {
-		return contract.Event{}, &Unreadable{problem.List{oversize(len(data))}}
-	}
 	sender, plainSubject := contract.SplitSender(subject)
 	entry, ok := carried(plainSubject)
 	if !ok {
@@ -40,6 +63,9 @@ func Decode(subject string, header nats.Header, data []byte) (contract.Event, er
 			Code:    problem.UnknownType,
 			Message: "no type of event uses the subject " + clip(subject),
 		}}}
+	}
+	if limit := limitOf(entry); len(data) > limit {
+		return contract.Event{}, &Unreadable{problem.List{oversize(len(data), limit)}}
 	}
 	if p := misplaced(entry, sender); p != nil {
 		return contract.Event{}, &Unreadable{p}
@@ -94,10 +120,10 @@ func (m message) sent() contract.Event {
 	return contract.Event{ID: clip(m.text("id")), Source: clip(m.text("source"))}
 }
 
-func oversize(n int) problem.Problem {
+func oversize(n, limit int) problem.Problem {
 	return problem.Problem{
 		Code:    problem.TooLarge,
-		Message: fmt.Sprintf("the message has %d bytes; the limit is %d", n, SizeLimit),
+		Message: fmt.Sprintf("the message has %d bytes; the limit is %d", n, limit),
 	}
 }
 

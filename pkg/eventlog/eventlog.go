@@ -26,13 +26,21 @@ const (
 	// dataTries is the number of tries to get an event's data, dataPause the pause between two tries.
 	dataTries = 3
 	dataPause = time.Second
+	// readsAtOnce limits the events whose data Read reads at the same time: a small message may refer to much.
+	readsAtOnce = 4
 )
 
 // A Log is the stream EVENTS, to which one service publishes and from which it reads single messages.
 type Log struct {
-	Link    *broker.Link
-	Service string
-	Logger  zerolog.Logger
+	link    *broker.Link
+	service string
+	log     zerolog.Logger
+	reads   chan struct{} // holds a token for each event whose data Read reads
+}
+
+// New returns the log of a service.
+func New(link *broker.Link, service string, log zerolog.Logger) Log {
+	return Log{link: link, service: service, log: log, reads: make(chan struct{}, readsAtOnce)}
 }
 
 // Append stores an event if the last event of its aggregate is at last (0: there is none), and returns its place.
@@ -41,7 +49,7 @@ type Log struct {
 func (s Log) Append(ctx context.Context, e contract.Event, last uint64) (seq uint64, stored bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishWait)
 	defer cancel()
-	e.Source, e.Time = contract.Source(s.Service), time.Now().UTC()
+	e.Source, e.Time = contract.Source(s.service), time.Now().UTC()
 	e.ID = e.NATSSubject() + "." + eventID(e, last)
 	msg, err := s.encode(ctx, e)
 	if err != nil {
@@ -52,7 +60,7 @@ func (s Log) Append(ctx context.Context, e contract.Event, last uint64) (seq uin
 	if a := e.Aggregate(); a != "" {
 		condition = append(condition, jetstream.WithExpectLastSequenceForSubject(last, a))
 	}
-	ack, err := s.Link.JS.PublishMsg(ctx, msg, condition...)
+	ack, err := s.link.JS.PublishMsg(ctx, msg, condition...)
 	if broker.SaidBefore(err) {
 		return 0, false, nil
 	}
@@ -60,14 +68,14 @@ func (s Log) Append(ctx context.Context, e contract.Event, last uint64) (seq uin
 		return 0, false, err
 	}
 	s.answer(e, msg)
-	s.Logger.Debug().Str("event", e.NATSSubject()).Uint64("seq", ack.Sequence).Msg("published")
+	s.log.Debug().Str("event", e.NATSSubject()).Uint64("seq", ack.Sequence).Msg("published")
 	return ack.Sequence, true, nil
 }
 
 // answer sends a stored dead letter to the sender of the message, who knows its place in EVENTS.
 func (s Log) answer(e contract.Event, stored *nats.Msg) {
 	if e.Type == contract.TypeDeadLetter && e.Cause > 0 {
-		_ = s.Link.PublishMsg(&nats.Msg{ // fails only if the connection is closed
+		_ = s.link.PublishMsg(&nats.Msg{ // fails only if the connection is closed
 			Subject: contract.DeadLetterSubject(e.Cause), Header: stored.Header, Data: stored.Data,
 		})
 	}
@@ -86,7 +94,7 @@ func eventID(e contract.Event, last uint64) string {
 }
 
 func (s Log) encode(ctx context.Context, e contract.Event) (*nats.Msg, error) {
-	msg, err := s.Link.Encode(ctx, e)
+	msg, err := s.link.Encode(ctx, e)
 	var problems problem.List
 	switch {
 	case errors.As(err, &problems):
@@ -101,7 +109,7 @@ func (s Log) encode(ctx context.Context, e contract.Event) (*nats.Msg, error) {
 func (s Log) Last(ctx context.Context, aggregate string) (uint64, contract.Type, error) {
 	ctx, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
-	events, err := s.Link.JS.Stream(ctx, contract.StreamEvents)
+	events, err := s.link.JS.Stream(ctx, contract.StreamEvents)
 	if err != nil {
 		return 0, "", err
 	}
@@ -117,7 +125,7 @@ func (s Log) Last(ctx context.Context, aggregate string) (uint64, contract.Type,
 
 // Bounds returns the numbers of the first message and of the last one.
 func (s Log) Bounds(ctx context.Context) (first, last uint64, err error) {
-	events, err := s.Link.JS.Stream(ctx, contract.StreamEvents)
+	events, err := s.link.JS.Stream(ctx, contract.StreamEvents)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -125,11 +133,12 @@ func (s Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	return state.FirstSeq, state.LastSeq, nil
 }
 
-// Read reads and decodes one message, and also returns its body. The message is nil if EVENTS no longer has it.
+// Read reads and decodes one message, and also returns its body. The message is nil if EVENTS no longer has it. A message
+// whose data cannot be read in time has problems: whoever has sent it gets an answer.
 func (s Log) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, readWait)
+	short, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
-	raw, err := s.Link.LeaderMessage(ctx, contract.StreamEvents, broker.Query{Seq: seq})
+	raw, err := s.link.LeaderMessage(short, contract.StreamEvents, broker.Query{Seq: seq})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil, nil
 	}
@@ -137,12 +146,21 @@ func (s Log) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, error
 		return nil, nil, fmt.Errorf("read event %d: %w", seq, err)
 	}
 	m := event.NewStored(event.Place{Seq: seq, At: raw.Time}, raw.Subject)
-	body, err := s.Link.Resolve(ctx, raw.Header, raw.Data)
+	if _, refers, _ := event.Referenced(m.Type, raw.Header, raw.Data); refers {
+		select {
+		case s.reads <- struct{}{}:
+			defer func() { <-s.reads }()
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+	slow := func(err error) bool { return errors.Is(err, broker.ErrSlow) }
+	body, err := s.resolve(ctx, raw.Subject, raw.Header, raw.Data, slow)
 	if err != nil {
-		if !isUnreadable(err) {
+		if !isUnreadable(err) && !slow(err) || ctx.Err() != nil {
 			return nil, nil, err
 		}
-		m.Fail(err)
+		m.Fail(givenUp(err))
 	}
 	m.Decode(raw.Header, body)
 	m.Event.Time = raw.Time
@@ -165,32 +183,62 @@ func (s Log) Receive(
 		}
 	}
 	if reads(m.Type) {
-		m.Decode(msg.Header, s.resolve(ctx, m, msg.Header, msg.Data))
+		body := msg.Data
+		if m.Type != contract.TypeFlowSubmit {
+			var err error
+			body, err = s.resolve(ctx, msg.Subject, msg.Header, msg.Data, func(error) bool { return true })
+			if err != nil {
+				m.Fail(givenUp(err))
+			}
+		}
+		m.Decode(msg.Header, body)
 	}
 	return m
 }
 
-// resolve returns a message's body, including the data that it may refer to.
-func (s Log) resolve(ctx context.Context, m *event.Stored, header nats.Header, body []byte) []byte {
-	for attempt := 1; m.Type != contract.TypeFlowSubmit; {
-		whole, err := s.Link.Resolve(ctx, header, body)
-		if err == nil {
-			return whole
+// resolve returns a message's body, including the data that it may refer to. After some errors it tries again.
+func (s Log) resolve(
+	ctx context.Context, subject string, header nats.Header, body []byte, again func(error) bool,
+) ([]byte, error) {
+	return insist(ctx, s.link.IsConnected, func() ([]byte, error) {
+		return s.link.Resolve(ctx, subject, header, body)
+	}, func(err error) bool {
+		if isUnreadable(err) || !again(err) {
+			return false
 		}
-		if isUnreadable(err) || ctx.Err() != nil || attempt == dataTries {
-			m.Fail(err)
-			break
+		s.log.Warn().Err(err).Str("event", subject).Msg("cannot get an event's data; trying again")
+		return true
+	})
+}
+
+// insist calls get until it succeeds or no further call is of use, and at most dataTries times while connected: without
+// a connection, the data is not the cause.
+func insist(
+	ctx context.Context, connected func() bool, get func() ([]byte, error), again func(error) bool,
+) ([]byte, error) {
+	for attempt := 1; ; {
+		body, err := get()
+		if err == nil || ctx.Err() != nil || attempt == dataTries || !again(err) {
+			return body, err
 		}
-		s.Logger.Warn().Err(err).Str("event", m.Subject).Msg("cannot get an event's data; trying again")
 		select {
 		case <-time.After(dataPause):
 		case <-ctx.Done():
 		}
-		if s.Link.IsConnected() { // otherwise the data is not the cause
+		if connected() {
 			attempt++
 		}
 	}
-	return body
+}
+
+// givenUp returns the error of data that is not read again, as the sender of the event learns it.
+func givenUp(err error) error {
+	if isUnreadable(err) {
+		return err
+	}
+	return &event.Unreadable{Problems: problem.List{{
+		Code: problem.GaveUp, Pointer: "/dataref", Message: err.Error(), Hint: "send the event again",
+	}}}
 }
 
 func isUnreadable(err error) bool {

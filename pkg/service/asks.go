@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -59,10 +60,12 @@ func (r *Runtime[S]) serveAsks(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("serve requests: %w", err)
 	}
+	turns := newTurns()
+	defer turns.close()
 	for subject, ask := range r.service.Asks {
 		name := strings.ReplaceAll(subject, ".", "-") // the micro protocol allows no dots
 		for name, on := range map[string]string{name: subject, "by-" + name: contract.FromAny(subject)} {
-			if err := svc.AddEndpoint(name, r.handler(ctx, ask), micro.WithEndpointSubject(on)); err != nil {
+			if err := svc.AddEndpoint(name, r.handler(ctx, turns, subject, ask), micro.WithEndpointSubject(on)); err != nil {
 				return fmt.Errorf("serve %s: %w", on, err)
 			}
 		}
@@ -71,36 +74,77 @@ func (r *Runtime[S]) serveAsks(ctx context.Context) error {
 	return svc.Stop()
 }
 
-// handler answers requests. An answer that cannot be sent is dropped: its requester has disconnected.
-func (r *Runtime[S]) handler(ctx context.Context, ask Ask[S]) micro.HandlerFunc {
+// handler puts requests in line, or refuses them.
+func (r *Runtime[S]) handler(ctx context.Context, turns *turns, subject string, ask Ask[S]) micro.HandlerFunc {
+	most := contract.QuestionLimit(subject)
 	return func(req micro.Request) {
-		var answer any
-		var err error
-		r.Read(func(s S) { answer, err = ask(s, req.Data()) })
-		if after, ok := answer.(After[S]); ok {
-			r.await(ctx, after.Ready)
-			r.Read(func(s S) { answer, err = after.Ask(s, req.Data()) })
+		to, body := req.Reply(), req.Data()
+		if size := len(body); size > most {
+			r.respond(to, nil, fmt.Errorf("the request has %d bytes; the limit is %d", size, most))
+			return
 		}
-		if later, ok := answer.(Later); ok && err == nil {
-			answer, err = later(ctx)
-		}
-		code := "400"
-		var body []byte
-		if err == nil {
-			code = "500"
-			body, err = json.Marshal(answer)
-		}
-		at := micro.WithHeaders(micro.Headers{contract.HeaderTime: {r.EstimatedTime().UTC().Format(time.RFC3339Nano)}})
-		var failed *AskError
-		switch {
-		case errors.As(err, &failed):
-			_ = req.Error(failed.Code, failed.Message, nil, at)
-		case err != nil:
-			_ = req.Error(code, err.Error(), nil, at)
-		default:
-			_ = req.Respond(body, at)
+		sender := strings.TrimPrefix(req.Subject(), subject)
+		if !turns.add(sender, len(body), func() { r.answer(ctx, to, ask, body) }) {
+			r.respond(to, nil, &AskError{
+				Code: "429", Message: "too many questions are waiting for their answers: ask again when some are answered",
+			})
 		}
 	}
+}
+
+// answer answers a request.
+func (r *Runtime[S]) answer(ctx context.Context, to string, ask Ask[S], body []byte) {
+	var answer any
+	var err error
+	r.Read(func(s S) { answer, err = ask(s, body) })
+	if after, ok := answer.(After[S]); ok {
+		r.await(ctx, after.Ready)
+		r.Read(func(s S) { answer, err = after.Ask(s, body) })
+	}
+	if later, ok := answer.(Later); ok && err == nil {
+		answer, err = later(ctx)
+	}
+	r.respond(to, answer, err)
+}
+
+const (
+	// errorBytes limits the text of an error, which may repeat what the requester has sent.
+	errorBytes = 1 << 10
+	// headerBytes is the maximum size of the headers of an answer.
+	headerBytes = 4 << 10
+)
+
+// respond sends an answer or an error, in the form of the micro protocol. It is not done with micro's own functions because
+// these may only be called while the endpoint's handler runs. An answer that cannot be sent is dropped: its requester has
+// disconnected.
+func (r *Runtime[S]) respond(to string, answer any, err error) {
+	if to == "" {
+		return
+	}
+	code := "400"
+	var body []byte
+	if err == nil {
+		code = "500"
+		body, err = json.Marshal(answer)
+	}
+	if limit := r.link.MaxPayload() - headerBytes; err == nil && int64(len(body)) > limit {
+		code, err = "400", fmt.Errorf("the answer has %d bytes; the limit of the NATS server is %d: "+
+			"narrow the request, or raise max_payload", len(body), limit)
+	}
+	m := &nats.Msg{Subject: to, Data: body, Header: nats.Header{
+		contract.HeaderTime: {r.EstimatedTime().UTC().Format(time.RFC3339Nano)},
+	}}
+	if err != nil {
+		text := err.Error()
+		if failed := new(AskError); errors.As(err, &failed) {
+			code, text = failed.Code, failed.Message
+		}
+		if len(text) > errorBytes {
+			text = strings.ToValidUTF8(text[:errorBytes], "") + "…"
+		}
+		m.Data, m.Header[micro.ErrorCodeHeader], m.Header[micro.ErrorHeader] = nil, []string{code}, []string{text}
+	}
+	_ = r.link.PublishMsg(m)
 }
 
 // await returns when the state is ready, or after afterWait.

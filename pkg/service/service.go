@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
 	"github.com/dagyo/dagyo/pkg/broker"
@@ -45,6 +46,18 @@ type Config struct {
 	Log     zerolog.Logger
 }
 
+// LogErrors is an option of connections: it logs what NATS reports outside of any call, such as messages that were dropped
+// because their subscriber is slow, and refused subjects.
+func LogErrors(log zerolog.Logger) nats.Option {
+	return nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+		e := log.Warn().Err(err)
+		if sub != nil {
+			e = e.Str("subject", sub.Subject)
+		}
+		e.Msg("NATS reports an error")
+	})
+}
+
 // DefaultConfig suits a single server.
 func DefaultConfig() Config {
 	return Config{
@@ -74,7 +87,7 @@ func Run[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) 
 	for {
 		r := &Runtime[S]{
 			service: s, config: c, link: link, log: log,
-			events:  eventlog.Log{Link: link, Service: s.Name, Logger: log},
+			events:  eventlog.New(link, s.Name, log),
 			current: make(chan struct{}),
 		}
 		err := r.run(ctx)

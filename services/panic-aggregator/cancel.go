@@ -54,7 +54,14 @@ func (b *bySeq[T]) all() iter.Seq2[uint64, T] {
 type cancels struct {
 	bySeq[*cancel]
 	flows map[string][]*cancel
+	// bytes is the size of their texts.
+	bytes int
 }
+
+// cancelBytes bounds the texts of the cancels of unknown flows: users choose them.
+const cancelBytes = 8 << 20
+
+func (c *cancel) bytes() int { return len(c.Reason) + len(c.Source) }
 
 func newCancels() cancels {
 	return cancels{bySeq: newBySeq[*cancel](), flows: make(map[string][]*cancel)}
@@ -62,6 +69,7 @@ func newCancels() cancels {
 
 func (x *cancels) add(c *cancel) {
 	x.bySeq.add(c.Seq, c)
+	x.bytes += c.bytes()
 	x.flows[c.Flow] = append(x.flows[c.Flow], c)
 }
 
@@ -69,10 +77,15 @@ func (x *cancels) add(c *cancel) {
 func (x *cancels) take(flow string) []*cancel {
 	all := x.flows[flow]
 	for _, c := range all {
-		x.bySeq.remove(c.Seq)
+		x.remove(c)
 	}
 	delete(x.flows, flow)
 	return all
+}
+
+func (x *cancels) remove(c *cancel) {
+	x.bySeq.remove(c.Seq)
+	x.bytes -= c.bytes()
 }
 
 // answered removes a cancel.
@@ -81,7 +94,7 @@ func (x *cancels) answered(seq uint64) {
 	if c == nil {
 		return
 	}
-	x.bySeq.remove(seq)
+	x.remove(c)
 	rest := slices.DeleteFunc(x.flows[c.Flow], func(o *cancel) bool { return o == c })
 	if x.flows[c.Flow] = rest; len(rest) == 0 {
 		delete(x.flows, c.Flow)

@@ -1,8 +1,10 @@
 package aggregator
 
 import (
+	"container/list"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -29,8 +31,6 @@ type client struct {
 	// Heard is the time of its last sign of life.
 	Heard time.Time `json:"heard"`
 
-	// by is the user who published its first sign of life. It matters only while the owner of the flow is not known.
-	by string
 	// lasts is for how long it is alive then, deaf is for how long we had been deaf. They are not stored: a new
 	// process grants every client its time again.
 	lasts, deaf time.Duration
@@ -47,8 +47,11 @@ func (c *client) lasting(s *State) (time.Time, time.Duration) { return c.Heard, 
 const (
 	// clientsMost bounds the clients of one flow, because any client may publish signs of life.
 	clientsMost = 64
-	// earlyMost bounds the unknown flows with clients.
-	earlyMost = 10_000
+	// earlyMost bounds the clients of unknown flows, earlyOfUser those of each user.
+	earlyMost   = 10_000
+	earlyOfUser = 1000
+	// clientNameMost bounds the token of a client, in bytes.
+	clientNameMost = 64
 )
 
 // clientHeard folds a sign of life of a client. The flow may not be known yet.
@@ -60,14 +63,9 @@ func (s *State) clientHeard(b ClientBeat, now time.Time) {
 		s.released(b)
 		return
 	}
-	clients := s.clientsOf(b.Flow, now)
-	c := clients[b.Client]
+	c := s.client(b, now)
 	if c == nil {
-		if clients == nil || len(clients) >= clientsMost {
-			return
-		}
-		c = &client{by: b.By, run: s.runs[b.Flow]}
-		clients[b.Client] = c
+		return
 	}
 	c.Heard, c.lasts, c.deaf = now, min(b.For, longestPulse), s.ears.deaf
 	if c.run != nil {
@@ -77,65 +75,101 @@ func (s *State) clientHeard(b ClientBeat, now time.Time) {
 
 // released removes a client. A client also releases a flow that has ended: nothing is remembered of it.
 func (s *State) released(b ClientBeat) {
-	delete(s.early.of[b.Flow], b.Client)
+	if c := s.early.of[earlyKey{b.Flow, b.Client, b.By}]; c != nil {
+		s.early.forget(c)
+	}
 	if r := s.runs[b.Flow]; r != nil && r.Clients[b.Client] != nil {
 		s.living.remove(r.Clients[b.Client])
 		delete(r.Clients, b.Client)
 	}
 }
 
-// clientsOf returns the clients of a flow, nil if it has ended.
-func (s *State) clientsOf(flow string, now time.Time) map[string]*client {
-	r, shown := s.runs[flow], s.shown[flow]
+// client returns the client that a sign of life is from. It is nil if the flow has ended or has too many clients.
+func (s *State) client(b ClientBeat, now time.Time) *client {
+	r, shown := s.runs[b.Flow], s.shown[b.Flow]
 	switch {
-	case r != nil && r.Clients == nil:
-		r.Clients = make(map[string]*client)
-		return r.Clients
+	case r != nil && r.Clients[b.Client] == nil && len(r.Clients) < clientsMost:
+		if r.Clients == nil {
+			r.Clients = make(map[string]*client)
+		}
+		r.Clients[strings.Clone(b.Client)] = &client{run: r}
+		return r.Clients[b.Client]
 	case r != nil:
-		return r.Clients
+		return r.Clients[b.Client]
 	case shown != nil && shown.Verdict != "" && shown.Verdict != contract.TypeFlowRejected:
 		return nil
 	}
-	return s.early.clients(flow, now, s.limits.CancelMemory)
+	return s.early.client(earlyKey{b.Flow, b.Client, b.By}, now, s.limits.CancelMemory)
 }
 
 // early holds the clients of flows that are not known yet. They are not stored.
 type early struct {
-	of    map[string]map[string]*client
-	order []earlyFlow // the oldest first
+	of    map[earlyKey]*earlyClient
+	all   *list.List            // of *earlyClient, the oldest first
+	users map[string]*list.List // the same of each user
 }
 
-type earlyFlow struct {
-	flow string
-	at   time.Time
+// An earlyKey names a client of an unknown flow, by the user who published its signs of life: the owner of the flow is
+// not known yet.
+type earlyKey struct{ flow, client, user string }
+
+type earlyClient struct {
+	client
+	earlyKey
+	at         time.Time     // of its first sign of life
+	inAll, own *list.Element // in early.all and in the list of its user
 }
 
-// clients returns the clients of a flow, and remembers it for a while.
-func (e *early) clients(flow string, now time.Time, memory time.Duration) map[string]*client {
-	if clients := e.of[flow]; clients != nil {
-		return clients
+func newEarly() early {
+	return early{of: make(map[earlyKey]*earlyClient), all: list.New(), users: make(map[string]*list.List)}
+}
+
+// client returns a client, and remembers it for a while. The oldest are forgotten first: of the user, if the user has too
+// many, else of all.
+func (e *early) client(k earlyKey, now time.Time, memory time.Duration) *client {
+	if c := e.of[k]; c != nil {
+		return &c.client
 	}
-	for len(e.order) > 0 && (len(e.order) >= earlyMost || now.Sub(e.order[0].at) > memory) {
-		delete(e.of, e.order[0].flow)
-		e.order = e.order[1:]
+	if own := e.users[k.user]; own != nil && own.Len() >= earlyOfUser {
+		e.forget(own.Front().Value.(*earlyClient))
 	}
-	e.of[flow] = make(map[string]*client)
-	e.order = append(e.order, earlyFlow{flow, now})
-	return e.of[flow]
+	for first := e.all.Front(); first != nil; first = e.all.Front() {
+		if c := first.Value.(*earlyClient); e.all.Len() < earlyMost && now.Sub(c.at) <= memory {
+			break
+		}
+		e.forget(first.Value.(*earlyClient))
+	}
+	// The names are parts of a longer subject.
+	k = earlyKey{strings.Clone(k.flow), strings.Clone(k.client), strings.Clone(k.user)}
+	if e.users[k.user] == nil {
+		e.users[k.user] = list.New()
+	}
+	c := &earlyClient{earlyKey: k, at: now}
+	e.of[k], c.inAll, c.own = c, e.all.PushBack(c), e.users[k.user].PushBack(c)
+	return &c.client
+}
+
+func (e *early) forget(c *earlyClient) {
+	delete(e.of, c.earlyKey)
+	e.all.Remove(c.inAll)
+	own := e.users[c.user]
+	if own.Remove(c.own); own.Len() == 0 {
+		delete(e.users, c.user)
+	}
 }
 
 // take returns the clients of a newly known flow, without those of other users than its owner. Each gets its full time
 // from now on, given ears.deaf.
 func (e *early) take(flow, owner string, now time.Time, deaf time.Duration) map[string]*client {
-	clients := e.of[flow]
-	delete(e.of, flow)
-	for name, c := range clients {
-		if (contract.Sender{Name: c.by}).Foreign(owner) {
-			delete(clients, name)
+	clients := make(map[string]*client)
+	for next := e.all.Front(); next != nil; {
+		c := next.Value.(*earlyClient)
+		if next = next.Next(); c.flow != flow {
 			continue
 		}
-		c.Heard, c.deaf = later(c.Heard, now), deaf
-		clients[name] = c
+		if e.forget(c); !(contract.Sender{Name: c.user}).Foreign(owner) && len(clients) < clientsMost {
+			clients[c.earlyKey.client] = &client{Heard: later(c.Heard, now), lasts: c.lasts, deaf: deaf}
+		}
 	}
 	return clients
 }

@@ -2,9 +2,10 @@ package aggregator
 
 import (
 	"fmt"
-	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/nats-io/nats.go"
 
@@ -36,32 +37,63 @@ func TestClientsAreInSnapshots(t *testing.T) {
 	}
 }
 
-// Anybody may send signs of life: what is remembered of them is bounded.
+// Anybody may send signs of life: what is remembered of them is bounded, and for each user.
 func TestClientsAreBounded(t *testing.T) {
 	s, now := NewState(DefaultLimits()), time.Unix(1_000_000, 0)
-	heard := func(flow, client string) {
-		Evolve(s, ClientHeard(ClientBeat{Flow: flow, Client: client}, now))
+	heard := func(user, flow, client string) {
+		Evolve(s, ClientHeard(ClientBeat{Flow: flow, Client: client, By: user}, now))
 	}
-	for i := range 2 * clientsMost {
-		heard("f", fmt.Sprint(i))
+	known := func(user, flow, client string) bool { return s.early.of[earlyKey{flow, client, user}] != nil }
+	check := func(clients int) {
+		t.Helper()
+		own := 0
+		for _, l := range s.early.users {
+			own += l.Len()
+		}
+		if len(s.early.of) != clients || s.early.all.Len() != clients || own != clients {
+			t.Errorf("%d clients, %d in order, %d of users; want %d", len(s.early.of), s.early.all.Len(), own, clients)
+		}
 	}
-	if n := len(s.early.of["f"]); n != clientsMost {
-		t.Errorf("%d clients of one flow", n)
+	heard("bob", "f", "c")
+	for i := range 2 * earlyOfUser {
+		heard("ada", fmt.Sprint(i%7), fmt.Sprint(i))
+	}
+	if check(earlyOfUser + 1); !known("bob", "f", "c") || known("ada", "0", "0") {
+		t.Error("a user's signs of life push out those of another one")
 	}
 	for i := range 2 * earlyMost {
-		heard(fmt.Sprint(i), "c")
+		heard(fmt.Sprint(i), "f", "c")
 	}
-	if len(s.early.of) > earlyMost || len(s.early.order) > earlyMost {
-		t.Errorf("%d flows, %d in order", len(s.early.of), len(s.early.order))
-	}
+	check(earlyMost)
 	Evolve(s, ClientHeard(ClientBeat{Flow: "ended", Client: "c", Released: true}, now))
-	if _, known := s.early.of["ended"]; known {
-		t.Error("a flow that its client releases is remembered")
-	}
+	check(earlyMost)
 	now = now.Add(s.limits.CancelMemory + time.Second)
-	heard("g", "c")
-	if len(s.early.of) != 1 || len(s.early.order) != 1 {
-		t.Errorf("%d flows, %d in order", len(s.early.of), len(s.early.order))
+	heard("ada", "g", "c")
+	check(1)
+	for i := range 2 * clientsMost {
+		heard("", "h", fmt.Sprint(i))
+	}
+	if n := len(s.early.take("h", "", now, 0)); n != clientsMost {
+		t.Errorf("%d clients of one flow", n)
+	}
+	check(1)
+}
+
+// What is remembered of a subject does not keep the whole of it.
+func TestClientsKeepNoSubjects(t *testing.T) {
+	s := NewState(DefaultLimits())
+	subject := contract.ClientSubject("f", "c") + ".by.ada"
+	b, ok := readClientBeat(&nats.Msg{Subject: subject, Data: []byte("+45000")})
+	if !ok {
+		t.Fatal("not read")
+	}
+	Evolve(s, ClientHeard(b, time.Unix(1_000_000, 0)))
+	for k := range s.early.of {
+		for of, kept := range map[string]string{b.Flow: k.flow, b.Client: k.client, b.By: k.user} {
+			if of != kept || unsafe.StringData(of) == unsafe.StringData(kept) {
+				t.Errorf("%q is kept as a part of the subject", kept)
+			}
+		}
 	}
 }
 
@@ -81,10 +113,43 @@ func TestReadClientBeat(t *testing.T) {
 			t.Errorf("%q is %+v", data, got)
 		}
 	}
-	if subjects := []string{"client.f", "client.f.a.b"}; slices.ContainsFunc(subjects, func(subject string) bool {
-		_, ok := readClientBeat(&nats.Msg{Subject: subject})
-		return ok
-	}) {
-		t.Error("a subject with too few or too many tokens is read")
+	long := strings.Repeat("x", 64)
+	for _, subject := range []string{
+		"client.f", "client.f.a.b", "client." + long + ".c", "client.F.c", "client.f." + long + "x", "client.f.c.by.Ada", "client.f.c.by." + long,
+	} {
+		if b, ok := readClientBeat(&nats.Msg{Subject: subject}); ok {
+			t.Errorf("%s is %+v", subject, b)
+		}
+	}
+	for _, subject := range []string{"health.f", "health.f.a.b", "health." + long + ".a", "health.f." + long, "health.f.a.by.X"} {
+		if b, ok := readBeat(&nats.Msg{Subject: subject, Data: []byte("+1000")}); ok {
+			t.Errorf("%s is %+v", subject, b)
+		}
+	}
+	if b, ok := readClientBeat(&nats.Msg{Subject: "client.f." + long + ".by.ada"}); !ok || b.Client != long || b.By != "ada" {
+		t.Errorf("%+v, %t", b, ok)
+	}
+}
+
+// The reasons of cancels of unknown flows are bounded: the oldest are answered first.
+func TestCancelsAreBounded(t *testing.T) {
+	s, now := NewState(DefaultLimits()), time.Unix(1_000_000, 0)
+	reason := strings.Repeat("x", 1<<20)
+	for i := range 20 {
+		Evolve(s, contract.Event{
+			Type: contract.TypeFlowCancel, Subject: "f", Seq: uint64(i + 1), Time: now, Data: &contract.FlowCancel{Flow: "f", Reason: reason},
+		})
+	}
+	effects, _ := Decide(s, keyUnanswerable, now)
+	for _, e := range effects {
+		e.Time = now
+		Evolve(s, e)
+	}
+	if s.cancels.bytes > cancelBytes || len(s.cancels.of) != 8 || s.cancels.of[20] == nil {
+		t.Errorf("%d cancels of %d bytes", len(s.cancels.of), s.cancels.bytes)
+	}
+	s.cancels.take("f")
+	if s.cancels.bytes != 0 {
+		t.Errorf("%d bytes of no cancels", s.cancels.bytes)
 	}
 }

@@ -71,12 +71,14 @@ const answersAtOnce = 16
 
 // refuse answers unanswerable messages with dead letters.
 func (s *State) refuse(now time.Time) (effects []contract.Event, next time.Time) {
-	left := len(s.cancels.of)
+	left, bytes := len(s.cancels.of), s.cancels.bytes
 	for seq, c := range s.cancels.all() {
-		if until := c.At.Add(s.limits.CancelMemory); until.After(now) && left <= s.limits.Cancels {
+		until := c.At.Add(s.limits.CancelMemory)
+		if until.After(now) && left <= s.limits.Cancels && bytes <= cancelBytes {
 			next = until
 			break
 		}
+		bytes -= c.bytes()
 		if left--; len(effects) == answersAtOnce {
 			return effects, next
 		}

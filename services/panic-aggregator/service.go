@@ -12,6 +12,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/service/core"
@@ -300,11 +301,17 @@ func arrivals(sub *nats.Subscription) (int64, error) {
 	return delivered + int64(waiting), nil
 }
 
+// beatSubject splits the subject of a sign of life. ok is false if the flow or the sender has no valid name.
+func beatSubject(subject string) (sender contract.Sender, tokens []string, ok bool) {
+	sender, plain := contract.SplitSender(subject)
+	tokens = strings.SplitN(plain, ".", 4)
+	return sender, tokens, len(tokens) == 3 && document.ValidName(tokens[1]) && (sender.Name == "" || document.ValidName(sender.Name))
+}
+
 // readBeat decodes a sign of life. An invalid message is ignored.
 func readBeat(m *nats.Msg) (Beat, bool) {
-	sender, subject := contract.SplitSender(m.Subject)
-	tokens := strings.Split(subject, ".")
-	if len(tokens) != 3 {
+	sender, tokens, ok := beatSubject(m.Subject)
+	if !ok || !document.ValidName(tokens[2]) {
 		return Beat{}, false
 	}
 	lasts, absolute, err := wire.ParseBeat(m.Data)
@@ -316,9 +323,8 @@ func readBeat(m *nats.Msg) (Beat, bool) {
 
 // readClientBeat decodes a sign of life of a client. Without data, the flow no longer depends on the client.
 func readClientBeat(m *nats.Msg) (ClientBeat, bool) {
-	sender, subject := contract.SplitSender(m.Subject)
-	tokens := strings.Split(subject, ".")
-	if len(tokens) != 3 {
+	sender, tokens, ok := beatSubject(m.Subject)
+	if !ok || len(tokens[2]) > clientNameMost {
 		return ClientBeat{}, false
 	}
 	b := ClientBeat{Flow: tokens[1], Client: tokens[2], By: sender.Name, Released: len(m.Data) == 0}

@@ -103,7 +103,7 @@ func NewState(l Limits) *State {
 		past: past{last: make(map[string]int)}, submitted: newSubmissions(), indexes: newIndexes(),
 		cancels: newCancels(), unanswerable: newBySeq[unanswerable](), executors: make(map[string]*executor),
 		exits: exits{known: make(map[string]*contract.ExecutorExited)},
-		early: early{of: make(map[string]map[string]*client)},
+		early: newEarly(),
 	}
 }
 

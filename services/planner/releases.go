@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,9 +19,12 @@ import (
 )
 
 const (
-	// releaseBuffer limits the waiting releases. If a release is dropped, the outputs are kept until the retention
-	// expires.
-	releaseBuffer = 1024
+	// releasesMost limits the waiting releases, earlyReleases those of unknown flows: their flow may become known by the
+	// first check. If a release is dropped, the outputs are kept until the retention expires.
+	releasesMost  = 20_000
+	earlyReleases = 1000
+	// releaseBytes is the maximum size of a release.
+	releaseBytes = 256 << 10
 	// firstReleaseLook and lastReleaseLook are the shortest and the longest pause between two checks of a released
 	// flow's outputs.
 	firstReleaseLook = 50 * time.Millisecond
@@ -32,6 +36,7 @@ type release struct {
 	due   time.Time
 	pause time.Duration
 	read  contract.Release
+	early bool // its flow was not known when it arrived
 }
 
 // A releaser is a flow and the user who releases it, "" if that is not known.
@@ -43,54 +48,128 @@ func (l *release) wait(now time.Time) {
 	l.pause = min(2*l.pause, lastReleaseLook)
 }
 
+// releases are those that wait for the end of their flow, or until its outputs are read.
+type releases struct {
+	mu    sync.Mutex
+	of    map[releaser]*release
+	early int           // how many are of unknown flows
+	begun chan struct{} // signals that there is one, after there were none
+}
+
+func newReleases() *releases {
+	return &releases{of: make(map[releaser]*release), begun: make(chan struct{}, 1)}
+}
+
+// readReleaser reads the subject of a release.
+func readReleaser(subject string) (id releaser, ok bool) {
+	sender, plain := contract.SplitSender(subject)
+	id = releaser{strings.Clone(strings.TrimPrefix(plain, contract.ReleaseSubject(""))), strings.Clone(sender.Name)}
+	return id, document.ValidName(id.flow) && (id.user == "" || document.ValidName(id.user))
+}
+
+// add adds a release, if there is room. known is whether the flow is, outputs the number of its outputs: the counts of
+// others are not kept.
+func (q *releases) add(id releaser, body []byte, known bool, outputs int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.of[id]
+	switch {
+	case l == nil && (len(q.of) >= releasesMost || !known && q.early >= earlyReleases):
+		return
+	case l == nil:
+		l = &release{pause: firstReleaseLook, early: !known}
+		if q.of[id] = l; l.early {
+			q.early++
+		}
+		if len(q.of) == 1 {
+			select {
+			case q.begun <- struct{}{}:
+			default: // the last signal is not received yet
+			}
+		}
+	}
+	if len(l.read.Read) == 0 && outputs > 0 {
+		l.read = readRelease(body, outputs)
+	}
+}
+
+// due returns the releases to check now, and sets the time of their next check. none is true if none wait at all.
+func (q *releases) due(now time.Time) (due map[releaser]contract.Release, none bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	due = make(map[releaser]contract.Release)
+	for id, l := range q.of {
+		if !now.Before(l.due) {
+			due[id] = l.read
+			l.wait(now)
+		}
+	}
+	return due, len(q.of) == 0
+}
+
+func (q *releases) remove(id releaser) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.of[id].early {
+		q.early--
+	}
+	delete(q.of, id)
+}
+
 // heedReleases reports flows to the state that were released, have ended, and whose outputs are read. Until then a
 // release has no effect: an early one loses no output.
 func (w *wiring) heedReleases(ctx context.Context, r *service.Runtime[*State]) error {
-	heard := make(chan *nats.Msg, releaseBuffer)
-	plain, err := w.link.ChanSubscribe(contract.ReleaseSubjects, heard)
+	q := newReleases()
+	hear := func(m *nats.Msg) {
+		id, ok := readReleaser(m.Subject)
+		if !ok || len(m.Data) > releaseBytes {
+			return
+		}
+		var outputs []contract.Address
+		var known, foreign bool
+		r.Read(func(s *State) {
+			outputs, known, _ = s.outputs(id)
+			foreign = !known && s.runs[id.flow] != nil
+		})
+		if !foreign {
+			q.add(id, m.Data, known, len(outputs))
+		}
+	}
+	plain, err := w.link.Subscribe(contract.ReleaseSubjects, hear)
 	if err != nil {
 		return err
 	}
-	named, err := w.link.ChanSubscribe(contract.FromAny(contract.ReleaseSubjects), heard)
+	named, err := w.link.Subscribe(contract.FromAny(contract.ReleaseSubjects), hear)
 	if err != nil {
 		return errors.Join(err, plain.Unsubscribe())
 	}
-	asked := make(map[releaser]*release)
 	looks := time.NewTicker(firstReleaseLook)
 	defer looks.Stop()
 	for {
 		select {
-		case m := <-heard:
-			sender, subject := contract.SplitSender(m.Subject)
-			id := releaser{strings.TrimPrefix(subject, contract.ReleaseSubject("")), sender.Name}
-			if len(asked) == 0 {
-				looks.Reset(firstReleaseLook)
-			}
-			if r := asked[id]; r == nil || len(r.read.Read) == 0 {
-				asked[id] = &release{pause: firstReleaseLook, read: readRelease(m.Data)}
-			}
+		case <-q.begun:
+			looks.Reset(firstReleaseLook)
 		case now := <-looks.C:
-			if w.lookAll(ctx, r, asked, now); len(asked) == 0 {
+			due, none := q.due(now)
+			if none {
 				looks.Stop()
 			}
+			w.lookAll(ctx, r, q, due)
 		case <-ctx.Done():
 			return errors.Join(plain.Unsubscribe(), named.Unsubscribe())
 		}
 	}
 }
 
-// lookAll checks the released flows that are due.
-func (w *wiring) lookAll(ctx context.Context, r *service.Runtime[*State], asked map[releaser]*release, now time.Time) {
-	for id, l := range asked {
-		if now.Before(l.due) {
-			continue
-		}
-		over, err := w.look(ctx, r, id, l.read)
+// lookAll checks released flows.
+func (w *wiring) lookAll(ctx context.Context, r *service.Runtime[*State], q *releases, due map[releaser]contract.Release) {
+	for id, read := range due {
+		over, err := w.look(ctx, r, id, read)
 		if err != nil && ctx.Err() == nil {
 			r.Log().Warn().Err(err).Str("flow", id.flow).Msg("cannot check whether the outputs are read; trying again")
 		}
-		if l.wait(now); over {
-			delete(asked, id)
+		if over {
+			q.remove(id)
 		}
 	}
 }
@@ -199,10 +278,11 @@ func lastOn(ctx context.Context, s jetstream.Stream, subject string) ([]byte, er
 	return m.Data, nil
 }
 
-// readRelease reads the counts that a client reports. A malformed release counts as an empty one.
-func readRelease(raw []byte) contract.Release {
+// readRelease reads the counts that a client reports, of at most so many outputs. A malformed release counts as an empty
+// one.
+func readRelease(raw []byte, outputs int) contract.Release {
 	var d contract.Release
-	if json.Unmarshal(raw, &d) != nil || len(d.Read) > releasedOutputs {
+	if json.Unmarshal(raw, &d) != nil || len(d.Read) > outputs {
 		return contract.Release{}
 	}
 	for name, n := range d.Read {
@@ -212,6 +292,3 @@ func readRelease(raw []byte) contract.Release {
 	}
 	return d
 }
-
-// releasedOutputs limits the outputs in a release.
-const releasedOutputs = 1000

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,6 +95,54 @@ func TestReleasers(t *testing.T) {
 	} {
 		if _, known, _ := s.outputs(id); known != want {
 			t.Errorf("%+v: %t", id, known)
+		}
+	}
+}
+
+// What waits is bounded: a flood about unknown flows, or with much in it, takes no room from the releases of others.
+func TestReleasesAreBounded(t *testing.T) {
+	q := newReleases()
+	body := []byte(`{"read": {"a": {"records": 1, "bytes": 2}, "b": {"records": 3, "bytes": 4}}}`)
+	for i := range 2 * earlyReleases {
+		q.add(releaser{"f" + strconv.Itoa(i), "eve"}, body, false, 0)
+	}
+	if len(q.of) != earlyReleases || len(q.of[releaser{"f0", "eve"}].read.Read) != 0 {
+		t.Errorf("%d releases of unknown flows", len(q.of))
+	}
+	q.add(releaser{"f", "ada"}, body, true, 2)
+	q.add(releaser{"g", "ada"}, body, true, 1)
+	q.add(releaser{"f", "ada"}, []byte(`{}`), true, 2)
+	if n := len(q.of[releaser{"f", "ada"}].read.Read); n != 2 {
+		t.Errorf("the counts of %d outputs are kept", n)
+	}
+	if n := len(q.of[releaser{"g", "ada"}].read.Read); n != 0 {
+		t.Errorf("the counts of %d outputs of a flow with one are kept", n)
+	}
+	due, none := q.due(time.Now())
+	if len(due) != earlyReleases+2 || none {
+		t.Errorf("%d due", len(due))
+	}
+	for id := range due {
+		q.remove(id)
+	}
+	if _, none := q.due(time.Now()); !none || q.early != 0 {
+		t.Errorf("%d are left, %d of them early", len(q.of), q.early)
+	}
+	for i := range 2 * releasesMost {
+		q.add(releaser{"f", strconv.Itoa(i)}, nil, true, 0)
+	}
+	if len(q.of) != releasesMost {
+		t.Errorf("%d releases", len(q.of))
+	}
+}
+
+func TestReadReleaser(t *testing.T) {
+	long := strings.Repeat("x", 64)
+	for subject, want := range map[string]releaser{
+		"release.f": {"f", ""}, "release.f.by.ada": {"f", "ada"}, "release." + long: {}, "release.F": {}, "release.f.by." + long: {}, "release.f.g": {},
+	} {
+		if id, ok := readReleaser(subject); ok != (want != releaser{}) || ok && id != want {
+			t.Errorf("%s is %+v, %t", subject, id, ok)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package validator
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -17,8 +18,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/typedoc"
 )
 
-// asks lists the requests that the validator answers. most returns the maximum size of a message.
-func asks(most func() int64) map[string]service.Ask[*State] {
+// asks lists the requests that the validator answers.
+func asks() map[string]service.Ask[*State] {
 	all := map[string]service.Ask[*State]{
 		contract.AskFlowValidate:      askValidate,
 		contract.AskCatalogList:       askList,
@@ -27,7 +28,7 @@ func asks(most func() int64) map[string]service.Ask[*State] {
 		contract.AskCatalogTypes:      askTypes,
 	}
 	for subject, ask := range all {
-		all[subject] = settled(bounded(most, ask))
+		all[subject] = settled(ask)
 	}
 	return all
 }
@@ -45,35 +46,19 @@ func settled(ask service.Ask[*State]) service.Ask[*State] {
 	}
 }
 
-// bounded replaces an answer that does not fit into a message with an error, so that no client waits for an
-// answer that the server rejects.
-func bounded(most func() int64, ask service.Ask[*State]) service.Ask[*State] {
-	return func(s *State, raw []byte) (any, error) {
-		answer, err := ask(s, raw)
-		if err != nil {
-			return nil, err
-		}
-		body, err := json.Marshal(answer)
-		if err != nil {
-			return nil, err
-		}
-		if limit := most(); int64(len(body)) > limit {
-			return nil, fmt.Errorf("the answer has %d bytes; the limit of the NATS server is %d: "+
-				"narrow the request, or raise max_payload", len(body), limit)
-		}
-		return json.RawMessage(body), nil
-	}
-}
-
-// askValidate answers a flow document with the event that submitting it would cause.
+// askValidate answers a flow document with the event that submitting it would cause. Large documents take long to check,
+// and events are folded meanwhile.
 func askValidate(s *State, raw []byte) (any, error) {
-	e := s.Judge("would-be", "", raw)
-	e.Source, e.Time = "/dagyo/"+Name, time.Now().UTC()
-	msg, err := event.Encode(e)
-	if err != nil {
-		return nil, err
-	}
-	return json.RawMessage(msg.Data), nil
+	known, limits := s.copyOfKnown(), s.limits.Flow
+	return service.Later(func(context.Context) (any, error) {
+		e := judged(known, limits, "would-be", "", raw)
+		e.Source, e.Time = "/dagyo/"+Name, time.Now().UTC()
+		msg, err := event.Encode(e)
+		if err != nil {
+			return nil, err
+		}
+		return json.RawMessage(msg.Data), nil
+	}), nil
 }
 
 func askList(s *State, _ []byte) (any, error) {
@@ -86,27 +71,30 @@ func askList(s *State, _ []byte) (any, error) {
 
 func askGet(s *State, name []byte) (any, error) {
 	if _, ok := s.catalog[string(name)]; !ok {
-		return nil, fmt.Errorf("progdef %q not found", name)
+		return nil, fmt.Errorf("progdef %s not found", document.Quote(string(name)))
 	}
 	return s.published(string(name)), nil
 }
 
 // askCompatible answers which ports a port may be connected to.
 func askCompatible(s *State, raw []byte) (any, error) {
-	var q flow.Query
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&q); err != nil {
-		return contract.CatalogCompatible{Problems: problem.List{{
-			Code: problem.SchemaMismatch, Message: "cannot read the request: " + err.Error(),
-			Hint: `example: {"progdef": "greet", "port": "name"}`,
-		}}}, nil
-	}
-	answer, problems := s.known().Compatible(q, s.limits.Flow)
-	if len(problems) > 0 {
-		return contract.CatalogCompatible{Problems: problems}, nil
-	}
-	return contract.CatalogCompatible{Compatibility: &answer}, nil
+	known, limits := s.copyOfKnown(), s.limits.Flow
+	return service.Later(func(context.Context) (any, error) {
+		var q flow.Query
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&q); err != nil {
+			return contract.CatalogCompatible{Problems: problem.List{{
+				Code: problem.SchemaMismatch, Message: fmt.Sprintf("cannot read the request: %.200s", err),
+				Hint: `example: {"progdef": "greet", "port": "name"}`,
+			}}}, nil
+		}
+		answer, problems := known.Compatible(q, limits)
+		if len(problems) > 0 {
+			return contract.CatalogCompatible{Problems: problems}, nil
+		}
+		return contract.CatalogCompatible{Compatibility: &answer}, nil
+	}), nil
 }
 
 // askTypes answers with one line for each type, or with the document of the requested type.

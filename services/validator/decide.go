@@ -103,7 +103,11 @@ func resubmitted(id string) problem.List {
 
 // Judge returns flow.validated or flow.rejected for a flow document, as if the user submitted it now.
 func (s *State) Judge(id, user string, raw []byte) contract.Event {
-	f, pinned, problems := s.known().Check(raw, s.limits.Flow)
+	return judged(s.known(), s.limits.Flow, id, user, raw)
+}
+
+func judged(known flow.Known, limits flow.Limits, id, user string, raw []byte) contract.Event {
+	f, pinned, problems := known.Check(raw, limits)
 	if len(problems) > 0 {
 		return rejectedFlow(id, problems)
 	}
@@ -123,6 +127,13 @@ func rejectedFlow(id string, problems problem.List) contract.Event {
 
 func (s *State) known() flow.Known {
 	return flow.Known{Progdefs: s.catalog, Types: s.types.meanings, Refuses: s.policy.Refuses}
+}
+
+// copyOfKnown is known for use without the lock on the state.
+func (s *State) copyOfKnown() flow.Known {
+	known := s.known()
+	known.Progdefs, known.Types = maps.Clone(known.Progdefs), maps.Clone(known.Types)
+	return known
 }
 
 // check reads the progdef document of a progdef.apply. The policy is checked as far as the document can be read.

@@ -51,7 +51,7 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		},
 		Perform: w.perform,
 		Observe: []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.followPolicy},
-		Asks:    asks(link.MaxPayload),
+		Asks:    asks(),
 	}, c.Config)
 }
 

@@ -57,7 +57,7 @@ func Connect(t *testing.T, url string) *Client {
 }
 
 func (c *Client) hear(m *nats.Msg) {
-	body, err := c.Resolve(context.Background(), m.Header, m.Data)
+	body, err := c.Resolve(context.Background(), m.Subject, m.Header, m.Data)
 	var e contract.Event
 	if err == nil {
 		e, err = event.Decode(m.Subject, m.Header, body)

@@ -214,13 +214,9 @@ func envelope(entry contract.Entry) object {
 	text := func(description string) object {
 		return object{"type": "string", "description": description}
 	}
-	return object{
+	out := object{
 		"type":     "object",
-		"required": []any{"specversion", "id", "source", "type"},
-		// Data that does not fit into a message is in the object store.
-		"oneOf": []any{
-			object{"required": []any{"data"}}, object{"required": []any{"dataref"}},
-		},
+		"required": []any{"specversion", "id", "source", "type", "data"},
 		"properties": object{
 			"specversion":     object{"const": "1.0", "description": "The version of CloudEvents."},
 			"id":              text("Unique among the events of its source."),
@@ -231,13 +227,18 @@ func envelope(entry contract.Entry) object {
 			"datacontenttype": text("JSON; optional."),
 			"traceparent":     text("W3C trace context, copied from cause to effect."),
 			"cause":           text("The sequence number in EVENTS of the command that the event answers, if it answers one."),
-			"dataref": object{
-				"type": "string", "pattern": "^nats-object://data/.+$",
-				"description": "Instead of data, if that does not fit into a message: its object in the store `data`.",
-			},
-			"data": ref(components + string(entry.Type)),
+			"data":            ref(components + string(entry.Type)),
 		},
 	}
+	if entry.MayRefer() { // data that does not fit into a message is in the object store
+		out["required"] = []any{"specversion", "id", "source", "type"}
+		out["oneOf"] = []any{object{"required": []any{"data"}}, object{"required": []any{"dataref"}}}
+		out["properties"].(object)["dataref"] = object{
+			"type": "string", "pattern": "^nats-object://data/.+$",
+			"description": "Instead of data, if that does not fit into a message: its object in the store `data`.",
+		}
+	}
+	return out
 }
 
 // bundle returns every schema file, with references that lead into the bundle.

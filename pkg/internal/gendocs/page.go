@@ -59,7 +59,7 @@ func (p *page) overview() {
 // questions lists the questions that services answer.
 func (p *page) questions() {
 	p.printf("\n## Questions\n\nA question is a NATS request. An answer with the header `Nats-Service-Error-Code` is an error; " +
-		"`Nats-Service-Error` describes it. [clients.md](clients.md) has an example.\n\n")
+		"`Nats-Service-Error` describes it. [clients.md](clients.md) has an example, [limits.md](limits.md#questions) the limits.\n\n")
 	p.printf("| subject | answered by | body of the request | answer | |\n|---|---|---|---|---|\n")
 	for _, q := range contract.Questions {
 		p.printf("| `%s` | %s | %s | %s | %s |\n", q.Subject, q.By, p.asked(q), p.answered(q), q.Doc)
@@ -113,6 +113,9 @@ func (p *page) event(entry contract.Entry) error {
 	p.printf("\n## %s\n\n%s\n\n", name, entry.Doc)
 	p.printf("Published by %s on %s. Schema: [%s.json](../schemas/%s.json).\n\n",
 		strings.Join(entry.Publishers, ", "), strings.Join(addresses(entry), " or "), name, name)
+	if entry.MayRefer() {
+		p.printf("Its data may be [elsewhere](clients.md#large-events).\n\n")
+	}
 	if document, _ := target(s.Ref); document != "" {
 		p.printf("The data is a document: [%s.json](../schemas/%s.json) describes each field.\n",
 			document, document)

@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
@@ -57,7 +59,9 @@ func (a *app) serve(
 		return err
 	}
 	log.Info().Str("service", name).Str("server", broker.Redact(a.server)).Msg("connecting")
-	link, err := broker.Connect(ctx, broker.Options{URL: a.server, Name: name, Access: a.access})
+	link, err := broker.Connect(ctx, broker.Options{
+		URL: a.server, Name: name, Access: a.access, Extra: []nats.Option{service.LogErrors(log)},
+	})
 	if err == nil {
 		defer link.Close()
 		err = run(ctx, link, log)

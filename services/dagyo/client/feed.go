@@ -84,10 +84,10 @@ func FlowSubjects(flow string) []string {
 
 // read decodes a message. While the broker does not return the data that it refers to, it waits.
 func (f *Feed) read(ctx context.Context, m *stored) contract.Event {
-	body, err := f.client.link.Resolve(ctx, m.Header, m.Data)
+	body, err := f.client.link.Resolve(ctx, m.Subject, m.Header, m.Data)
 	for broker.Transient(err) && ctx.Err() == nil && !f.client.link.IsClosed() {
 		pause(ctx, retryPause)
-		body, err = f.client.link.Resolve(ctx, m.Header, m.Data)
+		body, err = f.client.link.Resolve(ctx, m.Subject, m.Header, m.Data)
 	}
 	var e contract.Event
 	if err == nil {

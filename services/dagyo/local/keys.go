@@ -7,8 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 )
 
@@ -65,7 +68,10 @@ func (l *Local) connect(ctx context.Context, r access.Role) (*broker.Link, error
 	if err != nil {
 		return nil, err
 	}
-	return broker.Connect(ctx, broker.Options{URL: l.URL(), Name: string(r), Credentials: credentials, Wait: startTimeout})
+	return broker.Connect(ctx, broker.Options{
+		URL: l.URL(), Name: string(r), Credentials: credentials, Wait: startTimeout,
+		Extra: []nats.Option{service.LogErrors(l.config.Log)},
+	})
 }
 
 // issue returns the credentials of an executor.

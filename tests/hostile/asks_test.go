@@ -1,0 +1,118 @@
+package hostile
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/validator"
+	"github.com/dagyo/dagyo/tests/harness"
+)
+
+// serve runs a service until the test ends. It returns once a question of it is answered.
+func serve(t *testing.T, link *broker.Link, run func(context.Context) error, question string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	for deadline := time.Now().Add(harness.Patience); ; {
+		_, err := link.Request(question, nil, time.Second)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func startValidator(t *testing.T) *broker.Link {
+	link := connect(t)
+	run := func(ctx context.Context) error { return validator.Run(ctx, link, validator.DefaultConfig()) }
+	serve(t, link, run, contract.AskCatalogList)
+	return link
+}
+
+// Every question has a short answer, however long it is itself.
+func TestQuestionsAreBounded(t *testing.T) {
+	link := startValidator(t)
+	long := strings.Repeat("x", maxPayload-100)
+	for subject, body := range map[string]string{
+		contract.AskCatalogGet:        long,
+		contract.AskCatalogList:       long,
+		contract.AskCatalogTypes:      long,
+		contract.AskCatalogCompatible: fmt.Sprintf(`{%q: 1}`, long[:len(long)-10]),
+		contract.AskFlowValidate:      fmt.Sprintf(`{%q: 1}`, long[:len(long)-10]),
+	} {
+		for _, subject := range []string{subject, subject + ".by.eve"} {
+			m, err := link.Request(subject, []byte(body), harness.Patience)
+			if err != nil {
+				t.Errorf("%s: %v", subject, err)
+			} else if m.Size() > 8<<10 {
+				t.Errorf("%s: an answer of %d bytes", subject, m.Size())
+			}
+		}
+	}
+	m, err := link.Request(contract.AskCatalogGet, []byte(long[:1000]), harness.Patience)
+	if err != nil || len(m.Header.Get(micro.ErrorHeader)) > 400 || m.Header.Get(micro.ErrorCodeHeader) != "400" {
+		t.Errorf("%v, %v", m, err)
+	}
+}
+
+// A client with many large questions does not keep the others waiting, and gets an answer to each.
+func TestFloodOfQuestions(t *testing.T) {
+	const flood = 100
+	link := startValidator(t)
+	var nodes []string
+	for i := range 7000 {
+		nodes = append(nodes, fmt.Sprintf(`"n%d": {"progdef": "nobody", "with": {"in": ["%060d"]}}`, i, i))
+	}
+	document := []byte(`{"nodes": {` + strings.Join(nodes, ",") + `}}`)
+	var answered, refused atomic.Int64
+	done := make(chan struct{})
+	inbox := link.NewInbox()
+	if _, err := link.Subscribe(inbox, func(m *nats.Msg) {
+		if m.Header.Get(micro.ErrorCodeHeader) == "429" {
+			refused.Add(1)
+		}
+		if answered.Add(1) == flood {
+			close(done)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for range flood {
+		if err := link.PublishRequest(contract.AskFlowValidate+".by.eve", inbox, document); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, subject := range []string{contract.AskFlowValidate, contract.AskCatalogList} {
+		m, err := link.Request(subject+".by.ada", []byte(`{}`), harness.Patience)
+		if err != nil || m.Header.Get(micro.ErrorCodeHeader) != "" {
+			t.Errorf("%s: %v, %v", subject, m, err)
+		}
+	}
+	if n := answered.Load() - refused.Load(); n > flood/6 {
+		t.Errorf("%d questions of another sender were answered first", n)
+	}
+	select {
+	case <-done:
+	case <-time.After(harness.Patience):
+		t.Errorf("%d answers to %d questions", answered.Load(), flood)
+	}
+	t.Logf("%d bytes each; %d refused", len(document), refused.Load())
+}
