@@ -32,6 +32,8 @@ type backendFlags struct {
 	kubernetes kubernetes.Config
 	// credentials is the volume, folder or Secret with the NATS credentials for containers.
 	credentials string
+	// executorKeys is the file with the keys that sign the credentials of executors.
+	executorKeys string
 }
 
 // groups returns the flags, grouped by backend.
@@ -46,6 +48,8 @@ func (b *backendFlags) groups(a *app) []settings.Group {
 	f.StringVar(&b.credentials, "credentials", "",
 		"docker, kubernetes: volume, host folder or Secret with nats.creds, ca.crt, tls.crt and tls.key; "+
 			"executors get the files that the spawner itself uses")
+	f.StringVar(&b.executorKeys, "executor-keys", "",
+		"file executors.json of `dagyo init auth`: each executor gets credentials of its own, signed with its keys")
 
 	local := settings.NewGroup("The process backend")
 	f = local.Flags
@@ -83,8 +87,19 @@ func (b *backendFlags) groups(a *app) []settings.Group {
 	return []settings.Group{all, local, host, cluster}
 }
 
-// access returns the paths of the NATS credentials as executors see them.
+// access returns the paths of the NATS credentials as executors see them. Credentials of their own come with the start.
 func (b *backendFlags) access(own broker.Access) (broker.Access, error) {
+	holder, ours, err := own.Holder(nil)
+	if err != nil {
+		return own, err
+	}
+	if ours && holder.Service() && b.executorKeys == "" {
+		return own, errors.New("--creds is for the spawner only: set --executor-keys to the executors.json beside it, " +
+			"which `dagyo init auth` has made")
+	}
+	if b.executorKeys != "" {
+		own.Creds = ""
+	}
 	if b.name == backendProcess || own == (broker.Access{}) {
 		return own, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -159,7 +160,10 @@ func (a *app) contextAddCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add NAME --server URL [--creds FILE]", Short: "Add a context",
 		Long: `Add a context with the address that --server names, and the files that --creds
-and the --tls flags name. The first context is selected.`,
+and the --tls flags name. The first context is selected.
+
+--creds - reads the credentials from standard input and keeps them with the
+context.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !a.explicit {
@@ -173,6 +177,11 @@ and the --tls flags name. The first context is selected.`,
 				return fmt.Errorf("context %q already exists: --replace replaces it", args[0])
 			}
 			c := contexts.Context{Name: args[0], URL: a.server, Description: description, Access: a.access}
+			if c.Access.Creds == "-" {
+				if c.Access.Creds, err = a.keepCredentials(c.Name); err != nil {
+					return err
+				}
+			}
 			if err := absolute(&c.Access); err != nil {
 				return err
 			}
@@ -189,6 +198,21 @@ and the --tls flags name. The first context is selected.`,
 	cmd.Flags().StringVar(&description, "description", "", "a line about it")
 	cmd.Flags().BoolVar(&replace, "replace", false, "replace a context with this name")
 	return cmd
+}
+
+// credentialsLimit bounds a credentials file, in bytes.
+const credentialsLimit = 64 << 10
+
+// keepCredentials stores the credentials on standard input for a context, and returns the path of their file.
+func (a *app) keepCredentials(name string) (string, error) {
+	content, err := io.ReadAll(io.LimitReader(a.In, credentialsLimit))
+	if err != nil {
+		return "", fmt.Errorf("read the credentials from standard input: %w", err)
+	}
+	if _, _, err := (broker.Access{}).Holder(content); err != nil {
+		return "", fmt.Errorf("standard input: %w", err)
+	}
+	return a.contexts().Keep(name, content)
 }
 
 // addContext stores a context, and selects it if none is selected.

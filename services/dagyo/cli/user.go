@@ -21,7 +21,8 @@ func (a *app) userCommand() *cobra.Command {
 		Use: "user", GroupID: groupServices,
 		Short: "Issue credentials for the users of this Dagyo",
 		Long: `Issue credentials for other people and their programs, signed with the keys of
-the Dagyo that "dagyo up" runs. A role says what they may do:
+the Dagyo that "dagyo up" runs, or those that "dagyo init auth" has made. A role
+says what they may do:
 
   viewer     read events, the states of flows and the catalogue
   user       also submit, feed, read and cancel flows
@@ -48,10 +49,10 @@ name is in everything that the user submits.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&data, "data", a.dataDir(), "data directory of `dagyo up`")
+	f.StringVar(&data, "data", a.dataDir(), "data directory of `dagyo up`, or the folder of `dagyo init auth`")
 	f.StringVar(&role, "role", string(access.User), "role: "+roleNames())
 	f.DurationVar(&valid, "valid", 0, "time for which the credentials are valid; 0 means for ever")
-	f.StringVar(&out, "out", "", "file to write, which must not exist (default NAME.creds)")
+	f.StringVar(&out, "out", "", "file to write, which must not exist; - is standard output (default NAME.creds)")
 	return cmd
 }
 
@@ -75,7 +76,7 @@ func (a *app) addUser(data, out string, c access.Credential, valid time.Duration
 	}
 	dir := local.Keys(data)
 	if !keyring.Exists(dir) {
-		return fmt.Errorf("there are no keys in %s: start Dagyo with `dagyo up`, or set its data directory with --data", dir)
+		return fmt.Errorf("there are no keys in %s: start Dagyo with `dagyo up`, or set the directory with --data", dir)
 	}
 	keys, err := keyring.Open(dir)
 	if err != nil {
@@ -83,6 +84,10 @@ func (a *app) addUser(data, out string, c access.Credential, valid time.Duration
 	}
 	credentials, err := keys.Issue(keyring.DefaultTenant, c)
 	if err != nil {
+		return err
+	}
+	if out == "-" {
+		_, err = a.Out.Write(credentials)
 		return err
 	}
 	if out == "" {

@@ -51,6 +51,9 @@ func (s Store) file(name string) string {
 	return filepath.Join(s.config, "nats", "context", name+".json")
 }
 
+// kept is the file of the credentials that are kept for a context.
+func (s Store) kept(name string) string { return filepath.Join(s.config, "dagyo", "creds", name+".creds") }
+
 func (s Store) selection() string { return filepath.Join(s.config, "dagyo", "context.txt") }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
@@ -161,7 +164,15 @@ func (s Store) Save(c Context) error {
 	return write(s.file(c.Name), append(out, '\n'))
 }
 
-// Remove deletes a context. If it was selected, none is.
+// Keep stores the content of a credentials file for a context, and returns its path.
+func (s Store) Keep(name string, credentials []byte) (path string, err error) {
+	if err := checkName(name); err != nil {
+		return "", err
+	}
+	return s.kept(name), write(s.kept(name), credentials)
+}
+
+// Remove deletes a context, and the credentials that are kept for it. If it was selected, none is.
 func (s Store) Remove(name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -169,6 +180,9 @@ func (s Store) Remove(name string) error {
 	err := os.Remove(s.file(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w %q", ErrUnknown, name)
+	}
+	if kept := os.Remove(s.kept(name)); err == nil && !errors.Is(kept, fs.ErrNotExist) {
+		err = kept
 	}
 	if selected, _ := s.Selected(); err == nil && selected == name {
 		err = os.Remove(s.selection())
