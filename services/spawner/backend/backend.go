@@ -85,8 +85,15 @@ type Backend interface {
 	Close() error
 }
 
-// CredentialsDir is the folder in containers with the files for authentication with NATS.
+// CredentialsDir is the folder in containers with the files for authentication with NATS that all executors share.
 const CredentialsDir = "/run/dagyo"
+
+// OwnDir is the folder in containers with the executor's own credentials, OwnCredentials their file.
+const (
+	OwnDir         = "/run/dagyo-executor"
+	OwnCredentials = OwnDir + "/" + OwnFile
+	OwnFile        = "nats.creds"
+)
 
 // GiveUpGrace is how long an executor that is given up may take to publish its last events.
 const GiveUpGrace = 5 * time.Second
