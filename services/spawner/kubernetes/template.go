@@ -39,6 +39,17 @@ func (t template) decode() (*acorev1.PodTemplateSpecApplyConfiguration, error) {
 	return out, nil
 }
 
+// ownVolume is the name of the volume with the credentials of executors.
+const ownVolume = "executor-credentials"
+
+// hasCredentials reports whether the executors of a template have credentials of their own.
+func (t template) hasCredentials() bool {
+	pod, err := t.decode()
+	return err == nil && pod.Spec != nil && slices.ContainsFunc(pod.Spec.Volumes, func(v acorev1.VolumeApplyConfiguration) bool {
+		return v.Name != nil && *v.Name == ownVolume
+	})
+}
+
 // render makes the pod template of an executor's revision. An error is a *backend.StartError.
 func (c Config) render(spec backend.Spec) (template, error) {
 	if spec.Document.Image == "" {
@@ -122,6 +133,10 @@ func (c Config) pod(spec backend.Spec) (*acorev1.PodSpecApplyConfiguration, erro
 	if c.Credentials != "" {
 		pod.WithVolumes(acorev1.Volume().WithName("credentials").
 			WithSecret(acorev1.SecretVolumeSource().WithSecretName(c.Credentials)))
+	}
+	if spec.Credentials != nil {
+		pod.WithVolumes(acorev1.Volume().WithName(ownVolume).WithSecret(acorev1.SecretVolumeSource().
+			WithSecretName(setName(c.Place, spec.Progdef, spec.Revision)).WithDefaultMode(0o444)))
 	}
 	if c.ServiceAccount != "" {
 		pod.WithServiceAccountName(c.ServiceAccount)
@@ -222,6 +237,12 @@ func (c Config) container(spec backend.Spec) *acorev1.ContainerApplyConfiguratio
 	if c.Credentials != "" {
 		out.WithVolumeMounts(acorev1.VolumeMount().WithName("credentials").
 			WithMountPath(backend.CredentialsDir).WithReadOnly(true))
+	}
+	if spec.Credentials != nil {
+		env[contract.EnvCreds] = backend.OwnCredentials
+		// Of the files in the Secret, the container sees only that of its executor.
+		out.WithVolumeMounts(acorev1.VolumeMount().WithName(ownVolume).
+			WithMountPath(backend.OwnCredentials).WithSubPathExpr("$(" + contract.EnvExecutor + ")").WithReadOnly(true))
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		out.WithEnv(acorev1.EnvVar().WithName(name).WithValue(literal(env[name])))

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -19,8 +20,9 @@ import (
 )
 
 const (
-	// space is the namespace of deploy/kubernetes.
-	space = "dagyo"
+	// space is the namespace of deploy/kubernetes with the services, executors that of the executors.
+	space     = "dagyo"
+	executors = "dagyo-executors"
 	// queue is the URL of its NATS for users.
 	queue = "nats://dagyo-nats." + space + ".svc." + cluster.Domain + ":4222"
 )
@@ -29,6 +31,8 @@ const (
 var (
 	api                   kubernetes.Interface
 	dagyoImage, faultyImg string
+	// credentials are those of the operator, as the content of a credentials file.
+	credentials []byte
 )
 
 func TestMain(m *testing.M) {
@@ -72,7 +76,22 @@ func install(ctx context.Context) error {
 			return err
 		}
 	}
+	operator, err := api.CoreV1().Secrets(space).Get(ctx, "dagyo-operator", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	credentials = operator.Data["nats.creds"]
 	return nil
+}
+
+// credentialsFile returns the path of the operator's credentials file.
+func credentialsFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "operator.creds")
+	if err := os.WriteFile(path, credentials, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // pushAll pushes the images to the cluster's registry, and returns the image of NATS.
@@ -157,6 +176,9 @@ func root() string { return filepath.Dir(filepath.Dir(self())) }
 func report(w *os.File) {
 	for _, args := range [][]string{
 		{"-n", space, "get", "pods,deployments,statefulsets,pdb", "-o", "wide"},
+		{"-n", executors, "get", "pods,deployments,pdb", "-o", "wide"},
+		{"-n", executors, "get", "events", "--sort-by=.lastTimestamp"},
+		{"-n", space, "logs", "dagyo-nats-0", "--all-containers", "--tail=50"},
 		{"-n", space, "get", "events", "--sort-by=.lastTimestamp"},
 		{"-n", space, "logs", "-l", "app.kubernetes.io/name=spawner", "--tail=100", "--prefix"},
 	} {
