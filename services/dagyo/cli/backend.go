@@ -87,16 +87,18 @@ func (b *backendFlags) groups(a *app) []settings.Group {
 	return []settings.Group{all, local, host, cluster}
 }
 
-// access returns the paths of the NATS credentials as executors see them. Credentials of their own come with the start.
-func (b *backendFlags) access(own broker.Access) (broker.Access, error) {
+// mayShare reports an error if executors would get the credentials of the role of the spawner.
+func (b *backendFlags) mayShare(own broker.Access) error {
 	holder, ours, err := own.Holder(nil)
-	if err != nil {
-		return own, err
-	}
-	if ours && holder.Service() && b.executorKeys == "" {
-		return own, errors.New("--creds is for the spawner only: set --executor-keys to the executors.json beside it, " +
+	if err == nil && ours && holder.Service() && b.executorKeys == "" {
+		err = errors.New("--creds is for the spawner only: set --executor-keys to the executors.json beside it, " +
 			"which `dagyo init auth` has made")
 	}
+	return err
+}
+
+// access returns the paths of the NATS credentials as executors see them. Credentials of their own come with the start.
+func (b *backendFlags) access(own broker.Access) (broker.Access, error) {
 	if b.executorKeys != "" {
 		own.Creds = ""
 	}

@@ -117,6 +117,9 @@ func (a *app) spawnerCommand() *cobra.Command {
 			if s.Spawner.Issue, err = issuer(b.executorKeys); err != nil {
 				return usage(err)
 			}
+			if err := b.mayShare(a.access); err != nil {
+				return usage(err)
+			}
 			if s.Spawner.Access, err = b.access(a.access); err != nil {
 				return usage(err)
 			}

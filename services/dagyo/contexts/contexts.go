@@ -52,7 +52,9 @@ func (s Store) file(name string) string {
 }
 
 // kept is the file of the credentials that are kept for a context.
-func (s Store) kept(name string) string { return filepath.Join(s.config, "dagyo", "creds", name+".creds") }
+func (s Store) kept(name string) string {
+	return filepath.Join(s.config, "dagyo", "creds", name+".creds")
+}
 
 func (s Store) selection() string { return filepath.Join(s.config, "dagyo", "context.txt") }
 

@@ -12,7 +12,9 @@ import (
 const globalAccount = "$G"
 
 // oldStreams is the folder of the streams of version 0.1, which had no accounts, in that of a NATS server.
-func oldStreams(store string) string { return filepath.Join(store, "jetstream", globalAccount, "streams") }
+func oldStreams(store string) string {
+	return filepath.Join(store, "jetstream", globalAccount, "streams")
+}
 
 // HasOldStreams reports whether a NATS server's folder has streams of version 0.1.
 func HasOldStreams(store string) bool {

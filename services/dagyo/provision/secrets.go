@@ -57,20 +57,23 @@ func secretReaders() (out []string) {
 	return out
 }
 
-// Fetch writes what is in the Secrets into a folder.
-func (s Secrets) Fetch(ctx context.Context, dir string) error {
-	keys, err := s.get(ctx, KeysDir)
-	if err != nil {
+// FetchKeys writes the keys into a folder, nothing if there are none.
+func (s Secrets) FetchKeys(ctx context.Context, dir string) error {
+	stored, err := s.get(ctx, KeysDir)
+	if err != nil || stored == nil {
 		return err
 	}
-	if text, ok := keys[keysEntry]; ok {
-		var files map[string][]byte
-		if err := json.Unmarshal(text, &files); err != nil {
-			return fmt.Errorf("the Secret %s in the namespace %s is not what `dagyo init auth` has stored: %w", secretPrefix+KeysDir, s.Namespace, err)
-		}
-		if err := restore(filepath.Join(dir, KeysDir), files); err != nil {
-			return err
-		}
+	var files map[string][]byte
+	if err := json.Unmarshal(stored[keysEntry], &files); err != nil {
+		return fmt.Errorf("the Secret %s in the namespace %s is not what `dagyo init auth` has stored: %w", secretPrefix+KeysDir, s.Namespace, err)
+	}
+	return restore(filepath.Join(dir, KeysDir), files)
+}
+
+// Fetch writes what is in the Secrets into a folder.
+func (s Secrets) Fetch(ctx context.Context, dir string) error {
+	if err := s.FetchKeys(ctx, dir); err != nil {
+		return err
 	}
 	for _, reader := range secretReaders() {
 		files, err := s.get(ctx, reader)

@@ -69,7 +69,7 @@ func TestTemplate(t *testing.T) {
 		credentials string
 	}{
 		"credentials": {document: progdef.Document{Image: "greet:1"}, credentials: "hush"},
-		"least": {document: progdef.Document{Image: "greet:1", Drain: progdef.Drain{GracePeriod: document.Duration(24 * time.Hour)}}},
+		"least":       {document: progdef.Document{Image: "greet:1", Drain: progdef.Drain{GracePeriod: document.Duration(24 * time.Hour)}}},
 		"everything": {document: everything(), config: Config{
 			Place: "east", Credentials: "nats", ImagePullSecrets: []string{"registry"}, ServiceAccount: "executors",
 			RunAsUser: 1000,

@@ -1,0 +1,136 @@
+package provision
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/dagyo/dagyo/pkg/access"
+	"github.com/dagyo/dagyo/services/dagyo/keyring"
+)
+
+// Only the owner of the folder can read what is in it.
+func TestFolderIsPrivate(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "validator"), 0o755); err != nil { // as the mount of a volume
+		t.Fatal(err)
+	}
+	if _, err := Folder(dir); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Credentials stay as they are for as long as the server accepts them, so that what uses them is not disturbed.
+func TestFolderKeepsWhatIsValid(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Folder(dir); err != nil {
+		t.Fatal(err)
+	}
+	planner := filepath.Join(dir, "planner", Credentials)
+	before, err := os.ReadFile(planner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Credentials of another role, of another installation, and none.
+	for _, place := range []struct{ file, content string }{
+		{"validator/" + Credentials, string(before)}, {"spawner/" + Credentials, foreign(t)}, {"operator/" + Credentials, "nonsense"},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, place.file), []byte(place.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done, err := Folder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"validator/" + Credentials, "spawner/" + Credentials, "operator/" + Credentials} {
+		if !slices.Contains(done.Wrote, path) {
+			t.Errorf("%s was kept", path)
+		}
+	}
+	if after, err := os.ReadFile(planner); err != nil || string(after) != string(before) {
+		t.Errorf("the credentials of the planner have changed, %v", err)
+	}
+}
+
+// foreign returns the spawner's credentials of another installation.
+func foreign(t *testing.T) string {
+	t.Helper()
+	k, err := keyring.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := k.Issue(keyring.DefaultTenant, access.Credential{Role: access.Spawner, Name: string(access.Spawner)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(c)
+}
+
+// The spawner signs for executors, and has the key of no other role.
+func TestSpawnerHasOneKey(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Folder(dir); err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := keyring.ReadIssuer(filepath.Join(dir, "spawner", "executors.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := issuer.Issue(keyring.DefaultTenant, access.Credential{Role: access.Operator, Name: "greet-1", Mailbox: "greet-0123"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keyring.Open(filepath.Join(dir, KeysDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := keys.Accepts(content, keyring.DefaultTenant, access.Executor, "greet-1"); !ok || err != nil {
+		t.Errorf("the server does not accept what the spawner signs as an executor's: %v", err)
+	}
+	if ok, _ := keys.Accepts(content, keyring.DefaultTenant, access.Operator, "greet-1"); ok {
+		t.Error("the spawner signs for operators")
+	}
+	if _, err := issuer.Issue("elsewhere", access.Credential{Name: "greet-1"}); err == nil {
+		t.Error("it signs for a tenant that does not exist")
+	}
+}
+
+// What the Secrets keep of a folder is what a new folder gets.
+func TestSecretsRoundTrip(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	if _, err := Folder(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, reader := range append(secretReaders(), KeysDir) {
+		files, err := read(filepath.Join(dir, reader))
+		if err == nil {
+			err = restore(filepath.Join(other, reader), files)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	done, err := Folder(other)
+	if err != nil || !slices.Equal(done.Wrote, []string{server}) {
+		t.Errorf("wrote %v, %v", done.Wrote, err)
+	}
+	if err := restore(t.TempDir(), map[string][]byte{"../outside": nil}); err == nil {
+		t.Error("a Secret can write outside of its folder")
+	}
+}
