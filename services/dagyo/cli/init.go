@@ -66,7 +66,7 @@ each with the name dagyo-FOLDER; the folder may then be empty at each start.`,
 	f := cmd.Flags()
 	f.StringVar(&o.dir, "dir", "", "folder to write")
 	f.StringVar(&o.store, "store", "",
-		"store_dir of the NATS server, which must not run: data of a server without accounts is moved to the account of services")
+		"store_dir of the NATS server, to prepare it for the accounts: data of version 0.1, which had none, is moved")
 	f.StringVar(&o.namespace, "secrets", "", "namespace with the Secrets")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: that of kubectl, else the cluster of this pod)")
 	return cmd
@@ -91,7 +91,7 @@ func (a *app) initAuth(ctx context.Context, o initOptions) error {
 		err = secrets.Store(ctx, o.dir)
 	}
 	if err == nil && o.store != "" {
-		err = a.moveStreams(ctx, o)
+		err = a.prepareStore(ctx, o)
 	}
 	if err != nil {
 		return err
@@ -110,14 +110,9 @@ func (a *app) initAuth(ctx context.Context, o initOptions) error {
 	return nil
 }
 
-// moveStreams moves the data of version 0.1 to the account of services, unless the server still runs.
-func (a *app) moveStreams(ctx context.Context, o initOptions) error {
-	if !local.HasOldStreams(o.store) {
-		return nil
-	}
-	if host, answers := a.answers(ctx); answers {
-		return fmt.Errorf("%s has data of version 0.1, and a NATS server is running at %s: stop it first, then start again", o.store, host)
-	}
+// prepareStore prepares the NATS server's folder for the account of services. Data of version 0.1 is moved there, unless
+// the server still runs.
+func (a *app) prepareStore(ctx context.Context, o initOptions) error {
 	keys, err := keyring.Open(filepath.Join(o.dir, provision.KeysDir))
 	if err != nil {
 		return err
@@ -126,7 +121,15 @@ func (a *app) moveStreams(ctx context.Context, o initOptions) error {
 	if err != nil {
 		return err
 	}
-	return local.MoveStreams(o.store, accounts[access.Inside])
+	if local.HasOldStreams(o.store) {
+		if host, answers := a.answers(ctx); answers {
+			return fmt.Errorf("%s has data of version 0.1, and a NATS server is running at %s: stop it first, then start again", o.store, host)
+		}
+		if err := local.MoveStreams(o.store, accounts[access.Inside]); err != nil {
+			return err
+		}
+	}
+	return local.AnnounceAccount(o.store, accounts[access.Inside])
 }
 
 // answers reports whether something listens at one of the addresses of --server.

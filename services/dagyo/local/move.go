@@ -48,3 +48,18 @@ func MoveStreams(store, account string) error {
 	}
 	return nil
 }
+
+// AnnounceAccount makes a NATS server load an account when it starts, before anybody connects. A server that loads an
+// account with the first connection removes the new folder of its streams again, to clean up; meanwhile another
+// connection may create streams there (nats-server 2.15). It loads those that have a folder which is not empty.
+func AnnounceAccount(store, account string) error {
+	dir := filepath.Join(store, "jetstream", account)
+	err := os.MkdirAll(dir, 0o750)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "dagyo"), []byte("The account of Dagyo's services.\n"), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("prepare the folder of the NATS server: %w", err)
+	}
+	return nil
+}
