@@ -5,6 +5,7 @@ package compose
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -47,7 +48,11 @@ func TestFlowFromTheHost(t *testing.T) {
 
 // A client with only a NATS connection and credentials submits a flow and receives its verdict.
 func TestPlainClient(t *testing.T) {
-	nc, err := nats.Connect(shared.url, nats.UserCredentials(shared.credentials()), nats.CustomInboxPrefix("_INBOX.person."+userName))
+	options := []nats.Option{nats.UserCredentials(shared.credentials()), nats.CustomInboxPrefix("_INBOX.person." + userName)}
+	if _, err := os.Stat(shared.authorities()); err == nil { // with DAGYO_TLS_NAMES
+		options = append(options, nats.RootCAs(shared.authorities()))
+	}
+	nc, err := nats.Connect(shared.url, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +77,10 @@ func TestPlainClient(t *testing.T) {
 
 // Nobody connects without credentials.
 func TestAnonymous(t *testing.T) {
-	nc, err := nats.Connect(shared.url)
+	nc, err := nats.Connect(shared.url, nats.Secure(&tls.Config{InsecureSkipVerify: true}))
+	if errors.Is(err, nats.ErrSecureConnWanted) {
+		nc, err = nats.Connect(shared.url)
+	}
 	if err == nil {
 		nc.Close()
 	}

@@ -158,6 +158,11 @@ func (s *stack) credentials() string {
 	return filepath.Join(s.home, ".config", "dagyo", "creds", "compose.creds")
 }
 
+// authorities is the file with which the user on the host verifies the server, if it has a certificate.
+func (s *stack) authorities() string {
+	return filepath.Join(s.home, ".config", "dagyo", "creds", "compose.ca.crt")
+}
+
 // down removes the stack, and reports what is left.
 func (s *stack) down() error {
 	begin := time.Now()

@@ -40,18 +40,17 @@ func (s *Stack) Client(t *testing.T) *Client {
 // Connect connects a user to any server for the duration of the test.
 func Connect(t *testing.T, url string) *Client {
 	t.Helper()
-	return ConnectAs(t, url, nil)
+	return ConnectAs(t, url, broker.Access{})
 }
 
-// ConnectAs is Connect with the content of a credentials file of a person, for a server with roles.
-func ConnectAs(t *testing.T, url string, credentials []byte) *Client {
+// ConnectAs is Connect with the credentials of a person, for a server with roles.
+func ConnectAs(t *testing.T, url string, access broker.Access) *Client {
 	t.Helper()
-	o := broker.Options{URL: url, Name: "test client", Wait: Patience, Credentials: credentials}
-	link, err := broker.Connect(t.Context(), o)
+	link, err := broker.Connect(t.Context(), broker.Options{URL: url, Name: "test client", Wait: Patience, Access: access})
 	if err != nil {
 		t.Fatal(err)
 	}
-	holder, proven, err := o.Holder(credentials)
+	holder, proven, err := access.Holder(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"github.com/dagyo/dagyo/pkg/broker"
@@ -101,6 +102,9 @@ func (b *backendFlags) mayShare(own broker.Access) error {
 func (b *backendFlags) access(own broker.Access) (broker.Access, error) {
 	if b.executorKeys != "" {
 		own.Creds = ""
+		if b.name != backendProcess && b.credentials == "" {
+			own.CA = ""
+		}
 	}
 	if b.name == backendProcess || own == (broker.Access{}) {
 		return own, nil
@@ -118,6 +122,14 @@ func (b *backendFlags) access(own broker.Access) (broker.Access, error) {
 		Creds: at(own.Creds, "nats.creds"), CA: at(own.CA, "ca.crt"),
 		Cert: at(own.Cert, "tls.crt"), Key: at(own.Key, "tls.key"),
 	}, nil
+}
+
+// authorities returns what executors get as a file of their own, because they do not share the spawner's.
+func (b *backendFlags) authorities(own broker.Access) ([]byte, error) {
+	if own.CA == "" || b.executorKeys == "" || b.name == backendProcess || b.credentials != "" {
+		return nil, nil
+	}
+	return os.ReadFile(own.CA)
 }
 
 // opener checks the flags and returns a function that opens the backend. The spawner calls it when it becomes the leader.

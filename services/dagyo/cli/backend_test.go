@@ -21,7 +21,7 @@ func TestAccessOfExecutors(t *testing.T) {
 		t.Errorf("without files: %+v, %v", got, err)
 	}
 	b.executorKeys = "executors.json"
-	if got, err := b.access(broker.Access{Creds: own.Creds}); err != nil || got != (broker.Access{}) {
+	if got, err := b.access(own); err != nil || got != (broker.Access{}) {
 		t.Errorf("with credentials of their own: %+v, %v", got, err)
 	}
 	b.executorKeys, b.credentials = "", "nats"

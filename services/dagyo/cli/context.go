@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -177,10 +178,8 @@ context.`,
 				return fmt.Errorf("context %q already exists: --replace replaces it", args[0])
 			}
 			c := contexts.Context{Name: args[0], URL: a.server, Description: description, Access: a.access}
-			if c.Access.Creds == "-" {
-				if c.Access.Creds, err = a.keepCredentials(c.Name); err != nil {
-					return err
-				}
+			if err := a.keepFiles(&c); err != nil {
+				return err
 			}
 			if err := absolute(&c.Access); err != nil {
 				return err
@@ -203,16 +202,28 @@ context.`,
 // credentialsLimit bounds a credentials file, in bytes.
 const credentialsLimit = 64 << 10
 
-// keepCredentials stores the credentials on standard input for a context, and returns the path of their file.
-func (a *app) keepCredentials(name string) (string, error) {
-	content, err := io.ReadAll(io.LimitReader(a.In, credentialsLimit))
-	if err != nil {
-		return "", fmt.Errorf("read the credentials from standard input: %w", err)
+// keepFiles stores with the context what has no file of its own: credentials from standard input, and the authorities to
+// verify the server with, if the credentials end with them.
+func (a *app) keepFiles(c *contexts.Context) (err error) {
+	var content []byte
+	switch c.Access.Creds {
+	case "":
+		return nil
+	case "-":
+		if content, err = io.ReadAll(io.LimitReader(a.In, credentialsLimit)); err != nil {
+			return fmt.Errorf("read the credentials from standard input: %w", err)
+		}
+		if _, _, err := (broker.Access{}).Holder(content); err != nil {
+			return fmt.Errorf("standard input: %w", err)
+		}
+		c.Access.Creds, err = a.contexts().Keep(c.Name, contexts.Credentials, content)
+	default:
+		content, err = os.ReadFile(c.Access.Creds)
 	}
-	if _, _, err := (broker.Access{}).Holder(content); err != nil {
-		return "", fmt.Errorf("standard input: %w", err)
+	if at := bytes.Index(content, []byte("-----BEGIN CERTIFICATE-----")); err == nil && at >= 0 && c.Access.CA == "" {
+		c.Access.CA, err = a.contexts().Keep(c.Name, contexts.Authorities, content[at:])
 	}
-	return a.contexts().Keep(name, content)
+	return err
 }
 
 // addContext stores a context, and selects it if none is selected.

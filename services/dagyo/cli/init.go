@@ -31,6 +31,7 @@ func (a *app) initCommand() *cobra.Command {
 // initOptions are the flags of `init auth`.
 type initOptions struct {
 	dir, store            string
+	tls                   provision.TLS
 	namespace, kubeconfig string
 }
 
@@ -42,12 +43,15 @@ func (a *app) initAuthCommand() *cobra.Command {
 Each folder in it is for one reader, and only its owner can read it:
 
   keys              the keys themselves; whoever has them may do everything
-  nats              auth.conf, which the NATS server's configuration includes
+  nats              auth.conf, which the NATS server's configuration includes;
+                    with --tls also its certificate
   validator, planner, spawner, panic-aggregator
                     nats.creds for --creds of the service; the spawner has
                     executors.json for --executor-keys, too
   publisher         nats.creds for ` + "`dagyo progdef apply`" + `
   operator          nats.creds for you
+
+With --tls, all but nats have ca.crt for --tls-ca.
 
 It can be repeated, and is safe to run before each start: what is still valid
 stays as it is. "dagyo up" needs none of this.
@@ -67,6 +71,9 @@ each with the name dagyo-FOLDER; the folder may then be empty at each start.`,
 	f.StringVar(&o.dir, "dir", "", "folder to write")
 	f.StringVar(&o.store, "store", "",
 		"store_dir of the NATS server, to prepare it for the accounts: data of version 0.1, which had none, is moved")
+	f.StringSliceVar(&o.tls.Names, "tls", nil,
+		"names and addresses by which the NATS server is reached: gives it a certificate for them")
+	f.StringVar(&o.tls.Dir, "nats-dir", "", "with --tls: the folder nats as the NATS server sees it (default that in --dir)")
 	f.StringVar(&o.namespace, "secrets", "", "namespace with the Secrets")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: that of kubectl, else the cluster of this pod)")
 	return cmd
@@ -76,35 +83,51 @@ func (a *app) initAuth(ctx context.Context, o initOptions) error {
 	if o.dir == "" {
 		return usage(errors.New("--dir is missing: it is the folder to write"))
 	}
-	var secrets provision.Secrets
-	var err error
-	if o.namespace != "" {
-		if secrets, err = provision.Cluster(o.kubeconfig, o.namespace); err == nil {
-			err = secrets.Fetch(ctx, o.dir)
-		}
-		if err != nil {
+	if o.tls.Dir == "" {
+		var err error
+		if o.tls.Dir, err = filepath.Abs(filepath.Join(o.dir, "nats")); err != nil {
 			return err
 		}
 	}
-	done, err := provision.Folder(o.dir)
-	if err == nil && o.namespace != "" {
-		err = secrets.Store(ctx, o.dir)
-	}
+	done, err := o.provision(ctx)
 	if err == nil && o.store != "" {
 		err = a.prepareStore(ctx, o)
 	}
 	if err != nil {
 		return err
 	}
+	return a.tellInit(o.dir, done)
+}
+
+// provision writes the folder, and the Secrets.
+func (o initOptions) provision(ctx context.Context) (done provision.Report, err error) {
+	if o.namespace == "" {
+		return provision.Folder(o.dir, o.tls)
+	}
+	secrets, err := provision.Cluster(o.kubeconfig, o.namespace)
+	if err == nil {
+		err = secrets.Fetch(ctx, o.dir)
+	}
+	if err == nil {
+		done, err = provision.Folder(o.dir, o.tls)
+	}
+	if err == nil {
+		err = secrets.Store(ctx, o.dir)
+	}
+	return done, err
+}
+
+// tellInit prints what was done, and no secret.
+func (a *app) tellInit(dir string, done provision.Report) error {
 	if a.json() {
-		return a.printJSON(map[string]any{"dir": o.dir, "wrote": append([]string{}, done.Wrote...), "kept": append([]string{}, done.Kept...)})
+		return a.printJSON(map[string]any{"dir": dir, "wrote": append([]string{}, done.Wrote...), "kept": append([]string{}, done.Kept...)})
 	}
 	for _, list := range []struct {
 		what  string
 		paths []string
 	}{{"wrote", done.Wrote}, {"kept", done.Kept}} {
 		if len(list.paths) > 0 {
-			fmt.Fprintf(a.Out, "%s in %s: %s\n", list.what, o.dir, strings.Join(list.paths, ", "))
+			fmt.Fprintf(a.Out, "%s in %s: %s\n", list.what, dir, strings.Join(list.paths, ", "))
 		}
 	}
 	return nil

@@ -123,6 +123,9 @@ func (a *app) spawnerCommand() *cobra.Command {
 			if s.Spawner.Access, err = b.access(a.access); err != nil {
 				return usage(err)
 			}
+			if s.Spawner.CA, err = b.authorities(a.access); err != nil {
+				return usage(fmt.Errorf("--tls-ca: %w", err))
+			}
 			s.Spawner.Queue = cmp.Or(queue, a.server)
 			b.process.Hidden = append(b.process.Hidden, a.access.Secrets()...)
 			if b.executorKeys != "" {

@@ -49,7 +49,8 @@ func (a *app) userAddCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add NAME", Short: "Issue credentials",
 		Long: `Write a credentials file for a user. Whoever has the file has the rights. The
-name is in everything that the user submits.`,
+name is in everything that the user submits. If the server has a certificate of
+"dagyo init auth", the file ends with what to verify it with (--tls-ca).`,
 		Example: "  dagyo user add ada --role user --out ada.creds\n" +
 			"  dagyo context add work --server nats://host:4222 --creds ada.creds",
 		Args: cobra.ExactArgs(1),
@@ -120,8 +121,8 @@ func (o userOptions) issue(ctx context.Context, c access.Credential) (credential
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(o.data)) }()
-		secrets, err := provision.Cluster(o.kubeconfig, o.namespace)
-		if err == nil {
+		var secrets provision.Secrets
+		if secrets, err = provision.Cluster(o.kubeconfig, o.namespace); err == nil {
 			err = secrets.FetchKeys(ctx, o.data)
 		}
 		if err != nil {
@@ -139,5 +140,9 @@ func (o userOptions) issue(ctx context.Context, c access.Credential) (credential
 	if err != nil {
 		return nil, err
 	}
-	return keys.Issue(keyring.DefaultTenant, c)
+	if credentials, err = keys.Issue(keyring.DefaultTenant, c); err != nil {
+		return nil, err
+	}
+	ca, err := provision.Authority(o.data)
+	return append(credentials, ca...), err
 }

@@ -3,6 +3,8 @@
 //
 //	keys/                    the keys of the installation; see package keyring
 //	nats/auth.conf           to be included in the configuration of the NATS server
+//	nats/tls.crt, .key       the server's certificate, if it has TLS
+//	READER/ca.crt            the authority that has signed it, for all that connect
 //	SERVICE/nats.creds       the credentials of each service
 //	spawner/executors.json   the key that signs the credentials of executors
 //	publisher/nats.creds     for what applies the standard progdefs

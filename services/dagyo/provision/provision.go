@@ -34,7 +34,7 @@ type File struct {
 	holder access.Role
 }
 
-// Files returns all files that are made of the keys.
+// Files returns all files that are made of the keys, that for the server first.
 func Files(k *keyring.Keyring) ([]File, error) {
 	conf, err := k.Configuration()
 	if err != nil {
@@ -74,7 +74,7 @@ type Report struct {
 }
 
 // Folder stores the files in a folder, together with the keys. Only their owner can read them.
-func Folder(dir string) (r Report, err error) {
+func Folder(dir string, t TLS) (r Report, err error) {
 	existed := keyring.Exists(filepath.Join(dir, KeysDir))
 	k, err := keyring.Open(filepath.Join(dir, KeysDir))
 	if err != nil {
@@ -82,6 +82,14 @@ func Folder(dir string) (r Report, err error) {
 	}
 	r.note(KeysDir, existed)
 	files, err := Files(k)
+	if err == nil && len(t.Names) > 0 {
+		var more []File
+		more, err = certificates(dir, t.Names)
+		files = append(files, more...)
+		files[0].Content = append(files[0].Content, t.configuration()...)
+	} else if err == nil {
+		err = dropCertificate(dir)
+	}
 	if err != nil {
 		return r, err
 	}

@@ -1,11 +1,16 @@
 package provision
 
 import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
@@ -17,7 +22,7 @@ func TestFolderIsPrivate(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "validator"), 0o755); err != nil { // as the mount of a volume
 		t.Fatal(err)
 	}
-	if _, err := Folder(dir); err != nil {
+	if _, err := Folder(dir, TLS{}); err != nil {
 		t.Fatal(err)
 	}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -38,7 +43,7 @@ func TestFolderIsPrivate(t *testing.T) {
 // Credentials stay as they are for as long as the server accepts them, so that what uses them is not disturbed.
 func TestFolderKeepsWhatIsValid(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Folder(dir); err != nil {
+	if _, err := Folder(dir, TLS{}); err != nil {
 		t.Fatal(err)
 	}
 	planner := filepath.Join(dir, "planner", Credentials)
@@ -54,7 +59,7 @@ func TestFolderKeepsWhatIsValid(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	done, err := Folder(dir)
+	done, err := Folder(dir, TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +90,7 @@ func foreign(t *testing.T) string {
 // The spawner signs for executors, and has the key of no other role.
 func TestSpawnerHasOneKey(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Folder(dir); err != nil {
+	if _, err := Folder(dir, TLS{}); err != nil {
 		t.Fatal(err)
 	}
 	issuer, err := keyring.ReadIssuer(filepath.Join(dir, "spawner", "executors.json"))
@@ -114,7 +119,7 @@ func TestSpawnerHasOneKey(t *testing.T) {
 // What the Secrets keep of a folder is what a new folder gets.
 func TestSecretsRoundTrip(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
-	if _, err := Folder(dir); err != nil {
+	if _, err := Folder(dir, TLS{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, reader := range append(secretReaders(), KeysDir) {
@@ -126,11 +131,75 @@ func TestSecretsRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	done, err := Folder(other)
+	done, err := Folder(other, TLS{})
 	if err != nil || !slices.Equal(done.Wrote, []string{server}) {
 		t.Errorf("wrote %v, %v", done.Wrote, err)
 	}
 	if err := restore(t.TempDir(), map[string][]byte{"../outside": nil}); err == nil {
 		t.Error("a Secret can write outside of its folder")
 	}
+}
+
+// The certificate of the server is for its names, and is replaced when they change, or in time.
+func TestCertificate(t *testing.T) {
+	dir := t.TempDir()
+	wrote := func(names ...string) bool {
+		t.Helper()
+		done, err := Folder(dir, TLS{Names: names, Dir: "/etc/nats/auth"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Contains(done.Wrote, certPath)
+	}
+	if !wrote("nats", "127.0.0.1") || wrote("nats", "127.0.0.1") {
+		t.Error("the certificate is not made once")
+	}
+	if !wrote("nats", "localhost", "127.0.0.1") || wrote("nats", "localhost", "127.0.0.1") {
+		t.Error("the certificate is not made once for other names")
+	}
+	ca, err := Authority(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		t.Fatalf("not a certificate: %s", ca)
+	}
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, certPath), filepath.Join(dir, keyPath))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, valid := range map[string]bool{"nats": true, "localhost": true, "127.0.0.1": true, "elsewhere": false} {
+		_, err := pair.Leaf.Verify(x509.VerifyOptions{DNSName: name, Roots: roots})
+		if (err == nil) != valid {
+			t.Errorf("for %s: %v", name, err)
+		}
+	}
+	_, err = pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: time.Now().AddDate(serverYears, 0, 1)})
+	if err == nil {
+		t.Error("the certificate is valid for ever")
+	}
+	reader, err := os.ReadFile(filepath.Join(dir, "planner", caFile))
+	if err != nil || !bytes.Equal(reader, ca) {
+		t.Errorf("the planner trusts another authority, %v", err)
+	}
+	conf, err := os.ReadFile(filepath.Join(dir, server))
+	if err != nil || !strings.Contains(string(conf), `cert_file: "/etc/nats/auth/tls.crt"`) {
+		t.Errorf("the server has no certificate, %v:\n%s", err, conf)
+	}
+	if wrote(); !slices.Equal(verifier(t, dir), nil) {
+		t.Error("without TLS, users still get the authority")
+	}
+	if !wrote("nats") || !bytes.Equal(verifier(t, dir), ca) {
+		t.Error("the authority is another one than before")
+	}
+}
+
+func verifier(t *testing.T, dir string) []byte {
+	t.Helper()
+	ca, err := Authority(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
 }

@@ -35,12 +35,15 @@ func testCredentials(t *testing.T, b *bench) {
 	o := b.open(t)
 	ids := []string{"one", "two"}
 	all := b.startAll(t, ids, func(ctx context.Context, _ int, spec backend.Spec) error {
-		spec.Credentials = []byte("the credentials of " + spec.Executor)
+		spec.Credentials, spec.CA = []byte("the credentials of "+spec.Executor), []byte("whom to trust")
 		return o.Start(ctx, spec)
 	})
 	for i, p := range all {
 		if got, want := p.Ask(t, "file %s", contract.EnvCreds), "the credentials of "+ids[i]; got != want {
 			t.Errorf("executor %s has %q, want %q", ids[i], got, want)
+		}
+		if got := p.Ask(t, "file %s", contract.EnvTLSCA); got != "whom to trust" {
+			t.Errorf("executor %s trusts %q", ids[i], got)
 		}
 	}
 	all[0].Tell(t, "exit 0")

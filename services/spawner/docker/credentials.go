@@ -29,16 +29,19 @@ func (c Config) own(o order) mount.Mount {
 
 // deliverCredentials writes an executor's own credentials into its container, which has not been started yet.
 func (b *Backend) deliverCredentials(ctx context.Context, id string, o order) error {
-	if o.credentials == nil {
+	if len(o.own) == 0 {
 		return nil
 	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
-	err := w.WriteHeader(&tar.Header{
-		Typeflag: tar.TypeReg, Name: backend.OwnFile, Mode: 0o444, Size: int64(len(o.credentials)),
-	})
-	if err == nil {
-		_, err = w.Write(o.credentials)
+	var err error
+	for _, f := range o.own {
+		if err == nil {
+			err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Mode: 0o444, Size: int64(len(f.Content))})
+		}
+		if err == nil {
+			_, err = w.Write(f.Content)
+		}
 	}
 	if err = errors.Join(err, w.Close()); err == nil {
 		_, err = b.docker.CopyToContainer(ctx, id, client.CopyToContainerOptions{DestinationPath: backend.OwnDir, Content: &archive})

@@ -13,7 +13,6 @@ import (
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
 
-	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/envset"
 )
@@ -40,8 +39,8 @@ type order struct {
 	env      envset.Vars
 	grace    time.Duration
 	needs    needs
-	// credentials is the content of its own credentials file, nil for none.
-	credentials []byte
+	// own are the executor's own files.
+	own []backend.OwnFile
 }
 
 // order turns a spec into an order, for a host with cpus CPUs. If that is impossible, the error is a
@@ -63,15 +62,16 @@ func (c Config) order(spec backend.Spec, cpus int) (order, error) {
 	if err != nil {
 		return order{}, err
 	}
-	if spec.Credentials != nil {
-		env[contract.EnvCreds] = backend.OwnCredentials
+	own := spec.OwnFiles()
+	for _, f := range own {
+		env[f.Variable] = backend.OwnDir + "/" + f.Name
 	}
 	return order{
 		instance: backend.Instance{
 			Executor: spec.Executor, Progdef: spec.Progdef, Revision: spec.Revision,
 		},
 		image: ref, command: d.Command, env: env, grace: d.Drain.GracePeriod.D(), needs: needs,
-		credentials: spec.Credentials,
+		own: own,
 	}, nil
 }
 
@@ -92,7 +92,7 @@ func (c Config) create(o order, i image.InspectResponse) (client.ContainerCreate
 	}
 	user, owner := unprivileged(i.Config.User)
 	host := c.confine(o.needs, owner)
-	if o.credentials != nil {
+	if len(o.own) > 0 {
 		host.Mounts = append(host.Mounts, c.own(o))
 	}
 	return client.ContainerCreateOptions{

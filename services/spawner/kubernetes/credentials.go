@@ -4,12 +4,30 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/spawner/backend"
 )
+
+// ownEntries returns an executor's own files by their key in the Secret: its id for its credentials, and the name of a
+// file that all have. An id contains no dot.
+func ownEntries(spec backend.Spec) map[string][]byte {
+	out := make(map[string][]byte)
+	for _, f := range spec.OwnFiles() {
+		key := f.Name
+		if f.Variable == contract.EnvCreds {
+			key = spec.Executor
+		}
+		out[key] = f.Content
+	}
+	return out
+}
 
 // storeCredentials stores the credentials of executors to start, unless they are in the book already: then their
 // credentials were stored before.
@@ -21,8 +39,9 @@ func (b *Backend) storeCredentials(ctx context.Context, name string, requests []
 	data := make(map[string][]byte)
 	var of book
 	for _, r := range requests {
-		if r.verb == start && r.credentials != nil && v.book.find(r.executor) < 0 {
-			data[r.executor], of = r.credentials, r.book
+		if r.verb == start && v.book.find(r.executor) < 0 {
+			maps.Copy(data, r.own)
+			of = r.book
 		}
 	}
 	if len(data) == 0 {

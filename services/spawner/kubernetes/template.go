@@ -42,7 +42,7 @@ func (t template) decode() (*acorev1.PodTemplateSpecApplyConfiguration, error) {
 // ownVolume is the name of the volume with the credentials of executors.
 const ownVolume = "executor-credentials"
 
-// hasCredentials reports whether the executors of a template have credentials of their own.
+// hasCredentials reports whether the executors of a template have files of their own.
 func (t template) hasCredentials() bool {
 	pod, err := t.decode()
 	return err == nil && pod.Spec != nil && slices.ContainsFunc(pod.Spec.Volumes, func(v acorev1.VolumeApplyConfiguration) bool {
@@ -134,7 +134,7 @@ func (c Config) pod(spec backend.Spec) (*acorev1.PodSpecApplyConfiguration, erro
 		pod.WithVolumes(acorev1.Volume().WithName("credentials").
 			WithSecret(acorev1.SecretVolumeSource().WithSecretName(c.Credentials)))
 	}
-	if spec.Credentials != nil {
+	if len(spec.OwnFiles()) > 0 {
 		pod.WithVolumes(acorev1.Volume().WithName(ownVolume).WithSecret(acorev1.SecretVolumeSource().
 			WithSecretName(setName(c.Place, spec.Progdef, spec.Revision)).WithDefaultMode(0o444)))
 	}
@@ -238,11 +238,15 @@ func (c Config) container(spec backend.Spec) *acorev1.ContainerApplyConfiguratio
 		out.WithVolumeMounts(acorev1.VolumeMount().WithName("credentials").
 			WithMountPath(backend.CredentialsDir).WithReadOnly(true))
 	}
-	if spec.Credentials != nil {
-		env[contract.EnvCreds] = backend.OwnCredentials
-		// Of the files in the Secret, the container sees only that of its executor.
-		out.WithVolumeMounts(acorev1.VolumeMount().WithName(ownVolume).
-			WithMountPath(backend.OwnCredentials).WithSubPathExpr("$(" + contract.EnvExecutor + ")").WithReadOnly(true))
+	for _, f := range spec.OwnFiles() {
+		env[f.Variable] = backend.OwnDir + "/" + f.Name
+		mount := acorev1.VolumeMount().WithName(ownVolume).WithMountPath(env[f.Variable]).WithReadOnly(true)
+		if f.Variable == contract.EnvCreds { // of all credentials in the Secret, the container sees only those of its executor
+			mount.WithSubPathExpr("$(" + contract.EnvExecutor + ")")
+		} else {
+			mount.WithSubPath(f.Name)
+		}
+		out.WithVolumeMounts(mount)
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		out.WithEnv(acorev1.EnvVar().WithName(name).WithValue(literal(env[name])))

@@ -78,7 +78,7 @@ func TestTemplate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			spec := specOf(c.document)
 			if c.credentials != "" {
-				spec.Credentials = []byte(c.credentials)
+				spec.Credentials, spec.CA = []byte(c.credentials), []byte("public")
 			}
 			got, err := c.config.withDefaults().render(spec)
 			if err != nil {

@@ -28,7 +28,7 @@ import (
 func TestTheSameFlow(t *testing.T) {
 	dagyo := func(args ...string) string {
 		t.Helper()
-		cmd := exec.Command(filepath.Join(root(), "dist", "dagyo"), append([]string{"--server", queue, "--creds", credentialsFile(t)}, args...)...)
+		cmd := exec.Command(filepath.Join(root(), "dist", "dagyo"), append([]string{"--server", queue, "--creds", operator.Creds, "--tls-ca", operator.CA}, args...)...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("dagyo %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -73,11 +73,20 @@ func TestSpawnerCannotReachTheKeys(t *testing.T) {
 // An executor has credentials of its own, which are in no object but the Secret of its revision, and nobody connects
 // without any.
 func TestCredentials(t *testing.T) {
-	if nc, err := nats.Connect(queue); !errors.Is(err, nats.ErrAuthorization) {
+	for what, c := range map[string]struct {
+		option nats.Option
+		want   error
+	}{
+		"credentials":   {nats.RootCAs(operator.CA), nats.ErrAuthorization},
+		"the authority": {nats.UserCredentials(operator.Creds), nats.ErrTLS},
+	} {
+		nc, err := nats.Connect(queue, c.option)
 		if err == nil {
 			nc.Close()
 		}
-		t.Errorf("connecting without credentials: %v", err)
+		if !errors.Is(err, c.want) {
+			t.Errorf("connecting without %s: %v", what, err)
+		}
 	}
 	u := newUser(t)
 	u.Apply(t, greeter("trusted").with("scaling", map[string]any{"jobsPerExecutor": 1, "maxExecutors": 2, "idleTimeout": "1s"}).json(t))
@@ -102,7 +111,7 @@ func TestCredentials(t *testing.T) {
 	one.end(t)
 	eventually(t, "the removal of the credentials of an executor that has exited", func() (string, bool) {
 		left, err := api.CoreV1().Secrets(executors).Get(t.Context(), secret.Name, metav1.GetOptions{})
-		return fmt.Sprint(len(left.Data), err), err == nil && len(left.Data) == 1 && left.Data[two.onNode] != nil
+		return fmt.Sprint(len(left.Data), err), err == nil && left.Data[one.onNode] == nil && left.Data[two.onNode] != nil
 	})
 	two.echo(t, "again", "hello again")
 	two.end(t)

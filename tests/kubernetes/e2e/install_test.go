@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/tests/kubernetes/cluster"
 )
 
@@ -31,8 +32,8 @@ const (
 var (
 	api                   kubernetes.Interface
 	dagyoImage, faultyImg string
-	// credentials are those of the operator, as the content of a credentials file.
-	credentials []byte
+	// operator has the files of the operator.
+	operator broker.Access
 )
 
 func TestMain(m *testing.M) {
@@ -41,6 +42,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	if err := os.RemoveAll(filepath.Dir(operator.Creds)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	if code != 0 {
 		report(os.Stderr)
 	}
@@ -76,22 +80,26 @@ func install(ctx context.Context) error {
 			return err
 		}
 	}
-	operator, err := api.CoreV1().Secrets(space).Get(ctx, "dagyo-operator", metav1.GetOptions{})
+	return enter(ctx)
+}
+
+// enter fetches the files of the operator.
+func enter(ctx context.Context) error {
+	secret, err := api.CoreV1().Secrets(space).Get(ctx, "dagyo-operator", metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	credentials = operator.Data["nats.creds"]
-	return nil
-}
-
-// credentialsFile returns the path of the operator's credentials file.
-func credentialsFile(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "operator.creds")
-	if err := os.WriteFile(path, credentials, 0o600); err != nil {
-		t.Fatal(err)
+	dir, err := os.MkdirTemp("", "operator-")
+	if err != nil {
+		return err
 	}
-	return path
+	operator = broker.Access{Creds: filepath.Join(dir, "nats.creds"), CA: filepath.Join(dir, "ca.crt")}
+	for _, path := range []string{operator.Creds, operator.CA} {
+		if err := os.WriteFile(path, secret.Data[filepath.Base(path)], 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pushAll pushes the images to the cluster's registry, and returns the image of NATS.

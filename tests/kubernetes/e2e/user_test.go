@@ -30,12 +30,12 @@ type user struct {
 
 func newUser(t *testing.T) *user {
 	t.Helper()
-	c, err := client.Connect(t.Context(), client.Options{URL: queue, Credentials: credentials, Source: "/test"})
+	c, err := client.Connect(t.Context(), client.Options{URL: queue, Access: operator, Source: "/test"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return &user{harness.ConnectAs(t, queue, credentials), c}
+	return &user{harness.ConnectAs(t, queue, operator), c}
 }
 
 // A document is a progdef or a flow that a test changes before it is used.
