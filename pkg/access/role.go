@@ -128,7 +128,7 @@ func rightsOfExecutors() []Right {
 		{
 			[]Role{Executor},
 			[]string{
-				by("job.started.*.*"), by("job.done.*.*"), by("job.panic.*.*"), by("executor.draining.*." + self),
+				contract.StartedBy("job.started.*.*", mailbox, self), by("job.done.*.*"), by("job.panic.*.*"), by("executor.draining.*." + self),
 				contract.NameSubject(self),
 			},
 			nil, "say what happens to its jobs and to itself",
