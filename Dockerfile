@@ -8,8 +8,15 @@
 
 FROM scratch AS base
 ENV PATH=/
-# A named volume takes its owner from the folder that it is mounted on.
+# A named volume takes its owner from the folder that it is mounted on. Those in /auth are of `dagyo init auth`.
 COPY --chown=65532:65532 deploy/docker/data /data
+COPY --chown=65532:65532 deploy/docker/data /auth
+COPY --chown=65532:65532 deploy/docker/data /auth/nats
+COPY --chown=65532:65532 deploy/docker/data /auth/validator
+COPY --chown=65532:65532 deploy/docker/data /auth/planner
+COPY --chown=65532:65532 deploy/docker/data /auth/spawner
+COPY --chown=65532:65532 deploy/docker/data /auth/panic-aggregator
+COPY --chown=65532:65532 deploy/docker/data /auth/publisher
 USER 65532:65532
 ENTRYPOINT ["/dagyo"]
 ARG VERSION=0.1.0

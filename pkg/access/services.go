@@ -19,6 +19,7 @@ func rightsOfServices() []Right {
 			Subscribe: []string{"_INBOX.service.>", "ask.>", "$SRV.>"},
 			Why:       "hear questions, and answers to own requests",
 		},
+		{Roles: Services(), Publish: []string{"$SRV.PING"}, Why: "check their own health"},
 		{Roles: Services(), Publish: api(
 			"INFO", "STREAM.NAMES", "STREAM.LIST", "STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.UPDATE.*", "STREAM.MSG.GET.*", "STREAM.MSG.DELETE.LEASES", "STREAM.PURGE.SNAPSHOTS", "STREAM.MSG.DELETE.SNAPSHOTS",
 			"CONSUMER.CREATE.EVENTS.>", "CONSUMER.CREATE.HISTORY.>", "CONSUMER.CREATE.SNAPSHOTS.>", "CONSUMER.CREATE.KV_progdefs.>",

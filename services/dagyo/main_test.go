@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"flag"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 	"testing"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/dagyo/dagyo/executor"
@@ -19,7 +22,26 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"dagyo":         func() { os.Exit(cli.Main()) },
 		"copy-executor": func() { executor.Main(copies()) },
+		"nats-server":   func() { os.Exit(natsServer(os.Args[1:])) },
 	})
+}
+
+// natsServer is the program of that name.
+func natsServer(args []string) int {
+	options, err := server.ConfigureOptions(flag.NewFlagSet("nats-server", flag.ContinueOnError), args, nil, nil, nil)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	s, err := server.NewServer(options)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	s.ConfigureLogger()
+	s.Start()
+	s.WaitForShutdown()
+	return 0
 }
 
 // copies is the program that the conformance kit asks for.

@@ -38,6 +38,8 @@ type Config struct {
 	Access broker.Access
 	// Issue returns the content of a credentials file for an executor. If it is nil, all executors use Access.
 	Issue func(executor, mailbox string) ([]byte, error) `json:"-"`
+	// CA is the certificates of the authorities that executors trust, nil if Access has their file or none is needed.
+	CA []byte `json:"-"`
 	// Policy is the installation's admission policy; nil for none.
 	Policy *policy.Current
 	// ReconcileEvery is the interval between two comparisons of EVENTS with the running executors of the backend.
@@ -172,7 +174,7 @@ func (w *wiring) admit(d *contract.ExecutorStarted, p progdef.Pinned) (backend.S
 	}
 	spec.Document.EnvFrom = slices.Concat(p.Document.EnvFrom, from)
 	maps.Copy(vars, w.environment(d, p))
-	spec.Env = vars
+	spec.Env, spec.CA = vars, w.config.CA
 	if w.config.Issue != nil {
 		if spec.Credentials, err = w.config.Issue(d.Executor, contract.MailboxConsumer(d.Progdef, d.Revision)); err != nil {
 			return spec, fmt.Errorf("issue the credentials of executor %s: %w", d.Executor, err)

@@ -5,6 +5,7 @@ package compose
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +24,7 @@ import (
 // command runs the dagyo command as a user on the host does.
 func (s *stack) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(dagyo, args...)
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "DAGYO_QUEUE="+s.url)
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "HOME="+s.home, "XDG_CONFIG_HOME=", "DAGYO_QUEUE=", "DAGYO_CREDS=")
 	return cmd
 }
 
@@ -45,9 +46,13 @@ func TestFlowFromTheHost(t *testing.T) {
 	}
 }
 
-// A client with only a NATS connection submits a flow and receives its verdict.
+// A client with only a NATS connection and credentials submits a flow and receives its verdict.
 func TestPlainClient(t *testing.T) {
-	nc, err := nats.Connect(shared.url)
+	options := []nats.Option{nats.UserCredentials(shared.credentials()), nats.CustomInboxPrefix("_INBOX.person." + userName)}
+	if _, err := os.Stat(shared.authorities()); err == nil { // with DAGYO_TLS_NAMES
+		options = append(options, nats.RootCAs(shared.authorities()))
+	}
+	nc, err := nats.Connect(shared.url, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +61,7 @@ func TestPlainClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := nats.NewMsg("flow.submit")
+	m := nats.NewMsg("flow.submit.by." + userName)
 	m.Header.Set("content-type", "application/cloudevents+json")
 	m.Data = []byte(`{"specversion": "1.0", "id": "plain", "type": "flow.submit", "source": "/plain", "data": {"nodes": {
 		"hello": {"progdef": "greet", "with": {"name": ["Ada"]}},
@@ -67,6 +72,55 @@ func TestPlainClient(t *testing.T) {
 	}
 	if _, err := verdict.NextMsg(patience); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Nobody connects without credentials.
+func TestAnonymous(t *testing.T) {
+	nc, err := nats.Connect(shared.url, nats.Secure(&tls.Config{InsecureSkipVerify: true}))
+	if errors.Is(err, nats.ErrSecureConnWanted) {
+		nc, err = nats.Connect(shared.url)
+	}
+	if err == nil {
+		nc.Close()
+	}
+	if !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("connecting without credentials: %v", err)
+	}
+}
+
+// An executor has credentials, and the state of its container does not contain them. Only the files of `dagyo init auth`
+// that a service needs are mounted into it.
+func TestCredentialsStayWhereTheyBelong(t *testing.T) {
+	begin(t, "greet").end(t)
+	all, err := shared.containers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		text, err := docker("inspect", c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{"BEGIN NATS USER", "NKEY SEED"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("the state of %s contains credentials", c.Name)
+			}
+		}
+		for _, m := range c.Mounts {
+			service := c.Config.Labels["com.docker.compose.service"]
+			auth, ours := strings.CutPrefix(m.Name, shared.project+"_auth")
+			own := service == "auth" || auth == "-"+service || service == "progdefs" && auth == "-publisher"
+			if ours && (!own || m.RW && service != "auth") {
+				t.Errorf("%s has %s, writable: %v", c.Name, m.Name, m.RW)
+			}
+			if ours && c.Config.Labels["dev.dagyo.executor"] != "" {
+				t.Errorf("the executor %s has %s", c.Name, m.Name)
+			}
+		}
+		if c.Config.Labels["dev.dagyo.executor"] != "" && !slices.Contains(c.Config.Env, "DAGYO_CREDS=/run/dagyo-executor/nats.creds") {
+			t.Errorf("the executor %s has no credentials: %v", c.Name, c.Config.Env)
+		}
 	}
 }
 

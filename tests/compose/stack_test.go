@@ -46,6 +46,8 @@ type stack struct {
 	url     string
 	compose []string
 	env     []string
+	// home is the home directory of the user on the host, with a context.
+	home string
 }
 
 // shared is the stack of all tests.
@@ -65,6 +67,7 @@ func run(m *testing.M) (code int, err error) {
 	if shared, err = newStack(); err != nil {
 		return 1, err
 	}
+	defer os.RemoveAll(shared.home)
 	defer func() { err = errors.Join(err, shared.down()) }()
 	if err := shared.up(); err != nil {
 		return 1, errors.Join(err, shared.logs())
@@ -89,7 +92,12 @@ func newStack() (*stack, error) {
 	if compose == "" {
 		compose = "docker-compose"
 	}
+	home, err := os.MkdirTemp("", "dagyo-compose-")
+	if err != nil {
+		return nil, err
+	}
 	s := &stack{
+		home:    home,
 		project: fmt.Sprintf("dagyo-test-%d", os.Getpid()),
 		url:     fmt.Sprintf("nats://127.0.0.1:%d", port),
 		compose: strings.Fields(compose),
@@ -125,7 +133,34 @@ func (s *stack) up() error {
 		}
 	}
 	fmt.Printf("up and healthy in %v\n", time.Since(begin).Round(100*time.Millisecond))
+	return s.enter()
+}
+
+// userName is the name of the user on the host.
+const userName = "tester"
+
+// enter makes a context for the user on the host, as docker-compose.yml says.
+func (s *stack) enter() error {
+	credentials, err := s.do("run", "--rm", "-T", "auth", "user", "add", userName, "--role", "operator", "--data", "/auth", "--out", "-")
+	if err != nil {
+		return err
+	}
+	cmd := s.command("context", "add", "compose", "--server", s.url, "--creds", "-")
+	cmd.Stdin = strings.NewReader(credentials)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %w\n%s", cmd, err, out)
+	}
 	return nil
+}
+
+// credentials is the file with the credentials of the user on the host.
+func (s *stack) credentials() string {
+	return filepath.Join(s.home, ".config", "dagyo", "creds", "compose.creds")
+}
+
+// authorities is the file with which the user on the host verifies the server, if it has a certificate.
+func (s *stack) authorities() string {
+	return filepath.Join(s.home, ".config", "dagyo", "creds", "compose.ca.crt")
 }
 
 // down removes the stack, and reports what is left.
@@ -145,11 +180,16 @@ func (s *stack) down() error {
 		}
 		errs = append(errs, err)
 	}
-	left, err := docker("ps", "--all", "--quiet", "--filter", "label=dev.dagyo.place="+s.project)
-	if left != "" {
-		err = fmt.Errorf("executors are left: %s", left)
+	for what, list := range map[string][]string{
+		"executors": {"ps", "--all"}, "credentials of executors": {"volume", "ls"},
+	} {
+		left, err := docker(append(list, "--quiet", "--filter", "label=dev.dagyo.place="+s.project)...)
+		if left != "" {
+			err = fmt.Errorf("%s are left: %s", what, left)
+		}
+		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, err)...)
+	return errors.Join(errs...)
 }
 
 // logs prints the logs of the containers.
@@ -196,6 +236,10 @@ type container struct {
 		User   string
 		Env    []string
 		Labels map[string]string
+	}
+	Mounts []struct {
+		Name string
+		RW   bool
 	}
 	HostConfig struct {
 		ReadonlyRootfs, Privileged, OomKillDisable bool

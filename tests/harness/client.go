@@ -24,6 +24,7 @@ const Patience = 60 * time.Second
 // A Client is a user: a NATS connection, and every event received since it connected.
 type Client struct {
 	*broker.Link
+	sender contract.Sender
 	mu     sync.Mutex
 	events []contract.Event
 	raw    []*nats.Msg
@@ -39,12 +40,28 @@ func (s *Stack) Client(t *testing.T) *Client {
 // Connect connects a user to any server for the duration of the test.
 func Connect(t *testing.T, url string) *Client {
 	t.Helper()
-	link, err := broker.Connect(t.Context(), broker.Options{URL: url, Name: "test client", Wait: Patience})
+	return ConnectAs(t, url, broker.Access{})
+}
+
+// ConnectAs is Connect with the credentials of a person, for a server with roles.
+func ConnectAs(t *testing.T, url string, access broker.Access) *Client {
+	t.Helper()
+	link, err := broker.Connect(t.Context(), broker.Options{URL: url, Name: "test client", Wait: Patience, Access: access})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Client{Link: link, more: make(chan struct{})}
-	for _, subject := range []string{"flow.*.>", "job.>", "executor.>", "progdef.*.>", "type.*.>", "deadletter"} {
+	holder, proven, err := access.Holder(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Client{Link: link, sender: contract.Sender{Name: holder.Name}, more: make(chan struct{})}
+	subjects := []string{"flow.*.>", "job.>", "executor.>", "progdef.*.>", "type.*.>", "deadletter"}
+	if proven { // to what a person may subscribe
+		subjects = []string{
+			"flow.*.*", "job.*.*.>", "executor.*.*.*", contract.FromAny("executor.draining.*.*"), "progdef.*.*", "type.*.*", "deadletter",
+		}
+	}
+	for _, subject := range subjects {
 		if _, err := link.Subscribe(subject, c.hear); err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +171,7 @@ func (c *Client) Command(t testing.TB, typ contract.Type, subject string, data a
 			t.Fatal(err)
 		}
 	}
-	m := nats.NewMsg(string(typ))
+	m := nats.NewMsg(c.sender.On(string(typ)))
 	m.Header.Set("content-type", "application/cloudevents+json")
 	body, err := json.Marshal(map[string]any{
 		"specversion": "1.0", "id": fmt.Sprintf("%s-%s-%d", typ, subject, time.Now().UnixNano()),

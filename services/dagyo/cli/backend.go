@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"github.com/dagyo/dagyo/pkg/broker"
@@ -32,6 +33,8 @@ type backendFlags struct {
 	kubernetes kubernetes.Config
 	// credentials is the volume, folder or Secret with the NATS credentials for containers.
 	credentials string
+	// executorKeys is the file with the keys that sign the credentials of executors.
+	executorKeys string
 }
 
 // groups returns the flags, grouped by backend.
@@ -46,6 +49,8 @@ func (b *backendFlags) groups(a *app) []settings.Group {
 	f.StringVar(&b.credentials, "credentials", "",
 		"docker, kubernetes: volume, host folder or Secret with nats.creds, ca.crt, tls.crt and tls.key; "+
 			"executors get the files that the spawner itself uses")
+	f.StringVar(&b.executorKeys, "executor-keys", "",
+		"file executors.json of `dagyo init auth`: each executor gets credentials of its own, signed with its keys")
 
 	local := settings.NewGroup("The process backend")
 	f = local.Flags
@@ -83,8 +88,24 @@ func (b *backendFlags) groups(a *app) []settings.Group {
 	return []settings.Group{all, local, host, cluster}
 }
 
-// access returns the paths of the NATS credentials as executors see them.
+// mayShare reports an error if executors would get the credentials of the role of the spawner.
+func (b *backendFlags) mayShare(own broker.Access) error {
+	holder, ours, err := own.Holder(nil)
+	if err == nil && ours && holder.Service() && b.executorKeys == "" {
+		err = errors.New("--creds is for the spawner only: set --executor-keys to the executors.json beside it, " +
+			"which `dagyo init auth` has made")
+	}
+	return err
+}
+
+// access returns the paths of the NATS credentials as executors see them. Credentials of their own come with the start.
 func (b *backendFlags) access(own broker.Access) (broker.Access, error) {
+	if b.executorKeys != "" {
+		own.Creds = ""
+		if b.name != backendProcess && b.credentials == "" {
+			own.CA = ""
+		}
+	}
 	if b.name == backendProcess || own == (broker.Access{}) {
 		return own, nil
 	}
@@ -101,6 +122,14 @@ func (b *backendFlags) access(own broker.Access) (broker.Access, error) {
 		Creds: at(own.Creds, "nats.creds"), CA: at(own.CA, "ca.crt"),
 		Cert: at(own.Cert, "tls.crt"), Key: at(own.Key, "tls.key"),
 	}, nil
+}
+
+// authorities returns what executors get as a file of their own, because they do not share the spawner's.
+func (b *backendFlags) authorities(own broker.Access) ([]byte, error) {
+	if own.CA == "" || b.executorKeys == "" || b.name == backendProcess || b.credentials != "" {
+		return nil, nil
+	}
+	return os.ReadFile(own.CA)
 }
 
 // opener checks the flags and returns a function that opens the backend. The spawner calls it when it becomes the leader.

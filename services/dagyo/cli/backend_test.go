@@ -20,7 +20,11 @@ func TestAccessOfExecutors(t *testing.T) {
 	if got, err := b.access(broker.Access{}); err != nil || got != (broker.Access{}) {
 		t.Errorf("without files: %+v, %v", got, err)
 	}
-	b.credentials = "nats"
+	b.executorKeys = "executors.json"
+	if got, err := b.access(own); err != nil || got != (broker.Access{}) {
+		t.Errorf("with credentials of their own: %+v, %v", got, err)
+	}
+	b.executorKeys, b.credentials = "", "nats"
 	want := broker.Access{Creds: "/run/dagyo/nats.creds", CA: "/run/dagyo/ca.crt"}
 	if got, err := b.access(own); err != nil || got != want {
 		t.Errorf("pods get %+v, %v", got, err)

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -159,7 +161,10 @@ func (a *app) contextAddCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add NAME --server URL [--creds FILE]", Short: "Add a context",
 		Long: `Add a context with the address that --server names, and the files that --creds
-and the --tls flags name. The first context is selected.`,
+and the --tls flags name. The first context is selected.
+
+--creds - reads the credentials from standard input and keeps them with the
+context.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !a.explicit {
@@ -173,6 +178,9 @@ and the --tls flags name. The first context is selected.`,
 				return fmt.Errorf("context %q already exists: --replace replaces it", args[0])
 			}
 			c := contexts.Context{Name: args[0], URL: a.server, Description: description, Access: a.access}
+			if err := a.keepFiles(&c); err != nil {
+				return err
+			}
 			if err := absolute(&c.Access); err != nil {
 				return err
 			}
@@ -189,6 +197,33 @@ and the --tls flags name. The first context is selected.`,
 	cmd.Flags().StringVar(&description, "description", "", "a line about it")
 	cmd.Flags().BoolVar(&replace, "replace", false, "replace a context with this name")
 	return cmd
+}
+
+// credentialsLimit bounds a credentials file, in bytes.
+const credentialsLimit = 64 << 10
+
+// keepFiles stores with the context what has no file of its own: credentials from standard input, and the authorities to
+// verify the server with, if the credentials end with them.
+func (a *app) keepFiles(c *contexts.Context) (err error) {
+	var content []byte
+	switch c.Access.Creds {
+	case "":
+		return nil
+	case "-":
+		if content, err = io.ReadAll(io.LimitReader(a.In, credentialsLimit)); err != nil {
+			return fmt.Errorf("read the credentials from standard input: %w", err)
+		}
+		if _, _, err := (broker.Access{}).Holder(content); err != nil {
+			return fmt.Errorf("standard input: %w", err)
+		}
+		c.Access.Creds, err = a.contexts().Keep(c.Name, contexts.Credentials, content)
+	default:
+		content, err = os.ReadFile(c.Access.Creds)
+	}
+	if at := bytes.Index(content, []byte("-----BEGIN CERTIFICATE-----")); err == nil && at >= 0 && c.Access.CA == "" {
+		c.Access.CA, err = a.contexts().Keep(c.Name, contexts.Authorities, content[at:])
+	}
+	return err
 }
 
 // addContext stores a context, and selects it if none is selected.

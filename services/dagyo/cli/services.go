@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,8 +14,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/services/dagyo/keyring"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
@@ -114,12 +117,24 @@ func (a *app) spawnerCommand() *cobra.Command {
 	cmd := a.serviceCommand(spawner.Name, "Grant capacity and run executors", s,
 		append(b.groups(a), s.SpawnerFlags(), s.CommonFlags()),
 		func(ctx context.Context, link *broker.Link, log zerolog.Logger) error {
-			access, err := b.access(a.access)
-			if err != nil {
+			var err error
+			if s.Spawner.Issue, err = issuer(b.executorKeys); err != nil {
 				return usage(err)
 			}
-			s.Spawner.Queue, s.Spawner.Access = cmp.Or(queue, a.server), access
+			if err := b.mayShare(a.access); err != nil {
+				return usage(err)
+			}
+			if s.Spawner.Access, err = b.access(a.access); err != nil {
+				return usage(err)
+			}
+			if s.Spawner.CA, err = b.authorities(a.access); err != nil {
+				return usage(fmt.Errorf("--tls-ca: %w", err))
+			}
+			s.Spawner.Queue = cmp.Or(queue, a.server)
 			b.process.Hidden = append(b.process.Hidden, a.access.Secrets()...)
+			if b.executorKeys != "" {
+				b.process.Hidden = append(b.process.Hidden, b.executorKeys)
+			}
 			open, err := b.opener(ctx, slog.New(zerolog.NewSlogHandler(log)))
 			if err != nil {
 				return usage(err)
@@ -139,6 +154,28 @@ func (a *app) spawnerCommand() *cobra.Command {
 	cmd.Flags().StringVar(&queue, "queue", "",
 		"address of NATS for executors, if it differs from --server")
 	return cmd
+}
+
+// issuer returns a function that signs the credentials of executors with the keys in a file, nil without a file. The file
+// is read each time: its keys may be replaced.
+func issuer(path string) (func(executor, mailbox string) ([]byte, error), error) {
+	if path == "" {
+		return nil, nil
+	}
+	i, err := keyring.ReadIssuer(path)
+	if err == nil && i.Role != access.Executor {
+		err = fmt.Errorf("%s has keys for the role %s, not for %s", path, i.Role, access.Executor)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--executor-keys: %w", err)
+	}
+	return func(executor, mailbox string) ([]byte, error) {
+		i, err := keyring.ReadIssuer(path)
+		if err != nil {
+			return nil, err
+		}
+		return i.Issue(keyring.DefaultTenant, access.Credential{Name: executor, Mailbox: mailbox})
+	}, nil
 }
 
 // processFlags are the flags of the process backend.

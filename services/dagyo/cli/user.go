@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 	"github.com/dagyo/dagyo/services/dagyo/local"
+	"github.com/dagyo/dagyo/services/dagyo/provision"
 )
 
 func (a *app) userCommand() *cobra.Command {
@@ -21,7 +23,8 @@ func (a *app) userCommand() *cobra.Command {
 		Use: "user", GroupID: groupServices,
 		Short: "Issue credentials for the users of this Dagyo",
 		Long: `Issue credentials for other people and their programs, signed with the keys of
-the Dagyo that "dagyo up" runs. A role says what they may do:
+the Dagyo that "dagyo up" runs, or those that "dagyo init auth" has made. A role
+says what they may do:
 
   viewer     read events, the states of flows and the catalogue
   user       also submit, feed, read and cancel flows
@@ -33,25 +36,37 @@ the Dagyo that "dagyo up" runs. A role says what they may do:
 	return cmd
 }
 
+// userOptions are the flags of `user add`, but for the role.
+type userOptions struct {
+	data, out             string
+	namespace, kubeconfig string
+	valid                 time.Duration
+}
+
 func (a *app) userAddCommand() *cobra.Command {
-	var data, role, out string
-	var valid time.Duration
+	o := userOptions{}
+	var role string
 	cmd := &cobra.Command{
 		Use: "add NAME", Short: "Issue credentials",
 		Long: `Write a credentials file for a user. Whoever has the file has the rights. The
-name is in everything that the user submits.`,
+name is in everything that the user submits. If the server has a certificate of
+"dagyo init auth", the file ends with what to verify it with (--tls-ca).`,
 		Example: "  dagyo user add ada --role user --out ada.creds\n" +
 			"  dagyo context add work --server nats://host:4222 --creds ada.creds",
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return a.addUser(data, out, access.Credential{Role: access.Role(role), Name: args[0]}, valid)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := a.untilInterrupt(cmd.Context())
+			defer stop()
+			return a.addUser(ctx, o, access.Credential{Role: access.Role(role), Name: args[0]})
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&data, "data", a.dataDir(), "data directory of `dagyo up`")
+	f.StringVar(&o.data, "data", a.dataDir(), "data directory of `dagyo up`, or the folder of `dagyo init auth`")
 	f.StringVar(&role, "role", string(access.User), "role: "+roleNames())
-	f.DurationVar(&valid, "valid", 0, "time for which the credentials are valid; 0 means for ever")
-	f.StringVar(&out, "out", "", "file to write, which must not exist (default NAME.creds)")
+	f.StringVar(&o.namespace, "secrets", "", "namespace of Kubernetes with the Secret of the keys, instead of --data")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: that of kubectl)")
+	f.DurationVar(&o.valid, "valid", 0, "time for which the credentials are valid; 0 means for ever")
+	f.StringVar(&o.out, "out", "", "file to write, which must not exist; - is standard output (default NAME.creds)")
 	return cmd
 }
 
@@ -63,32 +78,28 @@ func roleNames() string {
 	return strings.Join(names, ", ")
 }
 
-func (a *app) addUser(data, out string, c access.Credential, valid time.Duration) error {
+func (a *app) addUser(ctx context.Context, o userOptions, c access.Credential) error {
 	if !slices.Contains(access.Persons(), c.Role) {
 		return usage(fmt.Errorf("--role is %q: it must be one of %s", c.Role, roleNames()))
 	}
-	if valid < 0 {
+	if o.valid < 0 {
 		return usage(errors.New("--valid is negative"))
 	}
-	if valid > 0 {
-		c.Expires = time.Now().Add(valid)
+	if o.valid > 0 {
+		c.Expires = time.Now().Add(o.valid)
 	}
-	dir := local.Keys(data)
-	if !keyring.Exists(dir) {
-		return fmt.Errorf("there are no keys in %s: start Dagyo with `dagyo up`, or set its data directory with --data", dir)
-	}
-	keys, err := keyring.Open(dir)
+	credentials, err := o.issue(ctx, c)
 	if err != nil {
 		return err
 	}
-	credentials, err := keys.Issue(keyring.DefaultTenant, c)
-	if err != nil {
+	if o.out == "-" {
+		_, err = a.Out.Write(credentials)
 		return err
 	}
-	if out == "" {
-		out = c.Name + ".creds"
+	if o.out == "" {
+		o.out = c.Name + ".creds"
 	}
-	f, err := os.OpenFile(filepath.Clean(out), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(filepath.Clean(o.out), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("write the credentials: %w", err)
 	}
@@ -97,8 +108,41 @@ func (a *app) addUser(data, out string, c access.Credential, valid time.Duration
 		return fmt.Errorf("write the credentials: %w", err)
 	}
 	if a.json() {
-		return a.printJSON(map[string]string{"name": c.Name, "role": string(c.Role), "creds": out})
+		return a.printJSON(map[string]string{"name": c.Name, "role": string(c.Role), "creds": o.out})
 	}
-	_, err = fmt.Fprintf(a.Out, "credentials of %s, role %s: %s\n", c.Name, c.Role, out)
+	_, err = fmt.Fprintf(a.Out, "credentials of %s, role %s: %s\n", c.Name, c.Role, o.out)
 	return err
+}
+
+// issue signs credentials with the keys in the data directory, or in a Secret.
+func (o userOptions) issue(ctx context.Context, c access.Credential) (credentials []byte, err error) {
+	if o.namespace != "" {
+		if o.data, err = os.MkdirTemp("", "dagyo-keys-"); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(o.data)) }()
+		var secrets provision.Secrets
+		if secrets, err = provision.Cluster(o.kubeconfig, o.namespace); err == nil {
+			err = secrets.FetchKeys(ctx, o.data)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	dir := local.Keys(o.data)
+	if !keyring.Exists(dir) && o.namespace != "" {
+		return nil, fmt.Errorf("there are no keys in the namespace %s: they are made when Dagyo first starts there", o.namespace)
+	}
+	if !keyring.Exists(dir) {
+		return nil, fmt.Errorf("there are no keys in %s: start Dagyo with `dagyo up`, or set the directory with --data", dir)
+	}
+	keys, err := keyring.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if credentials, err = keys.Issue(keyring.DefaultTenant, c); err != nil {
+		return nil, err
+	}
+	ca, err := provision.Authority(o.data)
+	return append(credentials, ca...), err
 }

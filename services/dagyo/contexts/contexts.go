@@ -51,6 +51,19 @@ func (s Store) file(name string) string {
 	return filepath.Join(s.config, "nats", "context", name+".json")
 }
 
+// A Kept is a kind of file that is kept with a context: the ending of its name.
+type Kept string
+
+// What is kept.
+const (
+	Credentials Kept = ".creds"
+	Authorities Kept = ".ca.crt"
+)
+
+func (s Store) kept(name string, k Kept) string {
+	return filepath.Join(s.config, "dagyo", "creds", name+string(k))
+}
+
 func (s Store) selection() string { return filepath.Join(s.config, "dagyo", "context.txt") }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
@@ -161,7 +174,15 @@ func (s Store) Save(c Context) error {
 	return write(s.file(c.Name), append(out, '\n'))
 }
 
-// Remove deletes a context. If it was selected, none is.
+// Keep stores a file for a context, and returns its path.
+func (s Store) Keep(name string, k Kept, content []byte) (path string, err error) {
+	if err := checkName(name); err != nil {
+		return "", err
+	}
+	return s.kept(name, k), write(s.kept(name, k), content)
+}
+
+// Remove deletes a context, and the files that are kept for it. If it was selected, none is.
 func (s Store) Remove(name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -169,6 +190,11 @@ func (s Store) Remove(name string) error {
 	err := os.Remove(s.file(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w %q", ErrUnknown, name)
+	}
+	for _, k := range []Kept{Credentials, Authorities} {
+		if kept := os.Remove(s.kept(name, k)); err == nil && !errors.Is(kept, fs.ErrNotExist) {
+			err = kept
+		}
 	}
 	if selected, _ := s.Selected(); err == nil && selected == name {
 		err = os.Remove(s.selection())

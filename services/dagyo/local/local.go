@@ -98,7 +98,7 @@ func (l *Local) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := moveStreams(l.storeDir(), accounts[access.Inside]); err != nil {
+	if err := MoveStreams(l.storeDir(), accounts[access.Inside]); err != nil {
 		return err
 	}
 	l.server, err = embedded.Start(ctx, embedded.Options{

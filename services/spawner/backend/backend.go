@@ -7,6 +7,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 )
@@ -25,6 +26,29 @@ type Spec struct {
 	// Credentials is the content of the executor's NATS credentials file, nil if Env names one. The backend puts it where
 	// only the executor can read it.
 	Credentials []byte `json:"-"`
+	// CA is the certificates of the authorities that the executor trusts, nil if Env names a file or none is needed. They
+	// are the same for all executors.
+	CA []byte `json:"-"`
+}
+
+// OwnFiles returns the files that the backend gives to the executor.
+func (s Spec) OwnFiles() (out []OwnFile) {
+	for _, f := range []OwnFile{
+		{contract.EnvCreds, "nats.creds", s.Credentials}, {contract.EnvTLSCA, "ca.crt", s.CA},
+	} {
+		if f.Content != nil {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// An OwnFile is a file for one executor.
+type OwnFile struct {
+	// Variable is the environment variable with its path.
+	Variable string
+	Name     string
+	Content  []byte
 }
 
 // An Instance is an executor of the backend.
@@ -85,8 +109,11 @@ type Backend interface {
 	Close() error
 }
 
-// CredentialsDir is the folder in containers with the files for authentication with NATS.
+// CredentialsDir is the folder in containers with the files for authentication with NATS that all executors share.
 const CredentialsDir = "/run/dagyo"
+
+// OwnDir is the folder in containers with the executor's own files.
+const OwnDir = "/run/dagyo-executor"
 
 // GiveUpGrace is how long an executor that is given up may take to publish its last events.
 const GiveUpGrace = 5 * time.Second

@@ -56,6 +56,7 @@ func Run(t *testing.T, h Harness) {
 		test func(*testing.T, *bench)
 	}{
 		{"Start runs the program once, with Dagyo's environment", testStart},
+		{"each executor has its own credentials in a file", testCredentials},
 		{"Start of an id that runs or has run starts nothing", testStartAgain},
 		{"concurrent Starts of one id start one program", testStartConcurrently},
 		{"List returns the running executors", testList},

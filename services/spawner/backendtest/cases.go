@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/spawner/backend"
@@ -28,6 +29,33 @@ func testStart(t *testing.T, b *bench) {
 	}
 	p.Tell(t, "exit 0")
 	o.wantExit(t, "one", backend.Exit{})
+}
+
+func testCredentials(t *testing.T, b *bench) {
+	o := b.open(t)
+	ids := []string{"one", "two"}
+	all := b.startAll(t, ids, func(ctx context.Context, _ int, spec backend.Spec) error {
+		spec.Credentials, spec.CA = []byte("the credentials of "+spec.Executor), []byte("whom to trust")
+		return o.Start(ctx, spec)
+	})
+	for i, p := range all {
+		if got, want := p.Ask(t, "file %s", contract.EnvCreds), "the credentials of "+ids[i]; got != want {
+			t.Errorf("executor %s has %q, want %q", ids[i], got, want)
+		}
+		if got := p.Ask(t, "file %s", contract.EnvTLSCA); got != "whom to trust" {
+			t.Errorf("executor %s trusts %q", ids[i], got)
+		}
+	}
+	all[0].Tell(t, "exit 0")
+	o.wantExit(t, "one", backend.Exit{})
+	if err := o.Forget(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	if got := all[1].Ask(t, "file %s", contract.EnvCreds); got != "the credentials of two" {
+		t.Errorf("after the end of the other executor, it has %q", got)
+	}
+	all[1].Tell(t, "exit 0")
+	o.wantExit(t, "two", backend.Exit{})
 }
 
 func testStartAgain(t *testing.T, b *bench) {

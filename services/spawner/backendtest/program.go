@@ -27,7 +27,7 @@ const lostTest = 99
 // exit code.
 //
 // It writes lines: first "hello <executor>", "sigterm" for each SIGTERM, and "ok <quoted>" for each executed command.
-// The commands are "env <name>", "stderr <quoted text>", "stdout <bytes>", "fork", "kill <signal number>", "exit
+// The commands are "env <name>", "file <name of a variable with a path>", "overwrite <the same>", "stderr <quoted text>", "stdout <bytes>", "fork", "kill <signal number>", "exit
 // <code>".
 func Program() int {
 	signals := make(chan os.Signal, 8)
@@ -76,6 +76,20 @@ func obey(verb, arg string) string {
 	switch verb {
 	case "env":
 		return os.Getenv(arg)
+	case "file":
+		content, err := os.ReadFile(os.Getenv(arg))
+		if err != nil {
+			return err.Error()
+		}
+		return string(content)
+	case "overwrite":
+		path := os.Getenv(arg)
+		for _, err := range []error{os.WriteFile(path, nil, 0o600), os.WriteFile(path+".more", nil, 0o600), os.Remove(path)} {
+			if err == nil {
+				return "done"
+			}
+		}
+		return "refused"
 	case "stderr":
 		text, _ := strconv.Unquote(arg)
 		fmt.Fprint(os.Stderr, text)

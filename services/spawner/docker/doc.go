@@ -25,6 +25,13 @@
 // Containers run without root, capabilities and a writable root file system; see [Config]. As always with
 // Docker, any user of the Docker daemon can read the environment; it is in no log, label or image.
 //
+// # Credentials
+//
+// An executor's own credentials are a file in an anonymous volume, which only its container mounts and which is removed
+// with it. They are written between the creation of the container and its start, so the program finds them there. They
+// belong to root: the program can read, but not change them. A volume whose container was removed by others (`docker
+// compose down`) is removed when the next Backend opens.
+//
 // # The end of an executor
 //
 // Drain sends SIGTERM. At the end of the progdef's grace period, or at GiveUp, the container gets another

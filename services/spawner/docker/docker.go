@@ -118,6 +118,9 @@ func (b *Backend) survey(ctx context.Context, place string) error {
 	if _, err := b.docker.NetworkInspect(ctx, b.cfg.Network, client.NetworkInspectOptions{}); err != nil {
 		return fmt.Errorf("the network for executors: %w", err)
 	}
+	if err := b.sweepCredentials(ctx); err != nil {
+		b.cfg.Logger.Warn("cannot remove the credentials of removed executors", "error", err)
+	}
 	return nil
 }
 

@@ -39,6 +39,8 @@ type order struct {
 	env      envset.Vars
 	grace    time.Duration
 	needs    needs
+	// own are the executor's own files.
+	own []backend.OwnFile
 }
 
 // order turns a spec into an order, for a host with cpus CPUs. If that is impossible, the error is a
@@ -60,11 +62,16 @@ func (c Config) order(spec backend.Spec, cpus int) (order, error) {
 	if err != nil {
 		return order{}, err
 	}
+	own := spec.OwnFiles()
+	for _, f := range own {
+		env[f.Variable] = backend.OwnDir + "/" + f.Name
+	}
 	return order{
 		instance: backend.Instance{
 			Executor: spec.Executor, Progdef: spec.Progdef, Revision: spec.Revision,
 		},
 		image: ref, command: d.Command, env: env, grace: d.Drain.GracePeriod.D(), needs: needs,
+		own: own,
 	}, nil
 }
 
@@ -84,6 +91,10 @@ func (c Config) create(o order, i image.InspectResponse) (client.ContainerCreate
 			"add a command to the progdef, or an ENTRYPOINT to the image's Dockerfile", "image")
 	}
 	user, owner := unprivileged(i.Config.User)
+	host := c.confine(o.needs, owner)
+	if len(o.own) > 0 {
+		host.Mounts = append(host.Mounts, c.own(o))
+	}
 	return client.ContainerCreateOptions{
 		Name: name{place: c.Place, executor: o.instance.Executor}.String(),
 		Config: &container.Config{
@@ -95,7 +106,7 @@ func (c Config) create(o order, i image.InspectResponse) (client.ContainerCreate
 			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}}, // executors have their own
 			StopTimeout: seconds(o.grace + c.KillDelay),
 		},
-		HostConfig: c.confine(o.needs, owner),
+		HostConfig: host,
 	}, nil
 }
 

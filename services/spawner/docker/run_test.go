@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/spawner/backend"
@@ -182,6 +184,70 @@ func TestSecretsStayWithTheContainer(t *testing.T) {
 	if strings.Contains(b.logged.String(), "hush") {
 		t.Errorf("the log contains the secret:\n%s", b.logged)
 	}
+}
+
+// An executor's own credentials are in no place where users of the daemon look for the state of containers, the program
+// cannot change them, and they are removed with the container.
+func TestOwnCredentials(t *testing.T) {
+	b := setup(t)
+	spec := b.spec("one")
+	spec.Credentials = []byte("hush-hush")
+	p := b.start(t, spec)
+	if got := p.Ask(t, "file %s", contract.EnvCreds); got != "hush-hush" {
+		t.Errorf("the file contains %q", got)
+	}
+	if got := p.Ask(t, "overwrite %s", contract.EnvCreds); got != "refused" {
+		t.Error("the program can change its folder")
+	}
+	seen := b.inspected(t, "one")
+	if text, err := json.Marshal(seen); err != nil || strings.Contains(string(text), "hush") {
+		t.Errorf("the daemon tells the credentials, %v:\n%s", err, text)
+	}
+	p.Tell(t, "exit 0")
+	b.exit(t, "one")
+	b.forget(t, "one")
+	if left := b.ownVolumes(t); len(left) > 0 {
+		t.Errorf("volumes are left: %v", left)
+	}
+	if strings.Contains(b.logged.String(), "hush") {
+		t.Errorf("the log contains the secret:\n%s", b.logged)
+	}
+}
+
+// `docker compose down` removes containers, and leaves their volumes.
+func TestCredentialsOfRemovedContainers(t *testing.T) {
+	b := setup(t)
+	for _, id := range []string{"one", "two"} {
+		spec := b.spec(id)
+		spec.Credentials = []byte("hush-hush")
+		b.start(t, spec)
+	}
+	_, err := b.docker.ContainerRemove(t.Context(), b.inspected(t, "one").ID, client.ContainerRemoveOptions{Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := b.ownVolumes(t); len(found) != 2 {
+		t.Fatalf("volumes: %v", found)
+	}
+	if err := openBackend(t, config(b.cfg.Place)).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left := b.ownVolumes(t); len(left) != 1 || left[0] != "two" {
+		t.Errorf("volumes of %v are left, want that of two", left)
+	}
+}
+
+// ownVolumes lists the executors whose credentials exist.
+func (b *bench) ownVolumes(t *testing.T) (executors []string) {
+	t.Helper()
+	found, err := b.docker.VolumeList(t.Context(), client.VolumeListOptions{Filters: b.ours()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range found.Items {
+		executors = append(executors, v.Labels[labelExecutor])
+	}
+	return executors
 }
 
 // Volumes declared by an image are removed with the container.

@@ -73,6 +73,9 @@ func (b *Backend) launch(ctx context.Context, o order, i image.InspectResponse) 
 		return err
 	}
 	again, err := b.check(ctx, created.ID, o, i)
+	if !again && err == nil {
+		err = b.deliverCredentials(ctx, created.ID, o)
+	}
 	if again || err != nil {
 		return errors.Join(err, b.remove(ctx, created.ID))
 	}

@@ -144,12 +144,18 @@ func (b *Backend) put(
 	}
 	next := &corev1.ConfigMap{Data: data}
 	next.Name, next.Namespace, next.Labels = name, b.cfg.Namespace, b.labels(name, of)
-	if b.owner != nil {
-		next.OwnerReferences = []metav1.OwnerReference{{
-			APIVersion: *b.owner.APIVersion, Kind: *b.owner.Kind, Name: *b.owner.Name, UID: *b.owner.UID,
-		}}
-	}
+	next.OwnerReferences = b.owners()
 	return records.Create(ctx, next, metav1.CreateOptions{FieldManager: fieldManager})
+}
+
+// owners returns the owner of executors, if there is one.
+func (b *Backend) owners() []metav1.OwnerReference {
+	if b.owner == nil {
+		return nil
+	}
+	return []metav1.OwnerReference{{
+		APIVersion: *b.owner.APIVersion, Kind: *b.owner.Kind, Name: *b.owner.Name, UID: *b.owner.UID,
+	}}
 }
 
 // refresh reads a record again. If the record is gone and no watch has reported that yet, it returns an error:

@@ -42,6 +42,8 @@ type request struct {
 	executor string
 	// book, for start, has no entries and the latest template.
 	book book
+	// own, for start, are the executor's own files, by their key in the Secret.
+	own map[string][]byte
 	// busy, for protect, is whether the executor has jobs.
 	busy bool
 }

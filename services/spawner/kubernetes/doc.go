@@ -14,6 +14,8 @@
 // The book is not stored in the Deployment itself: the Deployment controller would copy it to each ReplicaSet, and
 // every change of the status would be a conflict.
 //
+// If executors have credentials of their own, a revision also has a Secret with the same name: see below.
+//
 // # Assigning pods to executors
 //
 // The pods of a Deployment are identical, but each executor has an id. So each pod is created with a scheduling gate:
@@ -22,6 +24,14 @@
 // (DAGYO_EXECUTOR). A pod is assigned once, so an id belongs to one pod. If the pod is deleted before it has a machine,
 // the executor gets another one. Once the pod has been on a machine, it may have run, and its end is the executor's
 // exit.
+//
+// # Credentials
+//
+// The credentials of a revision's executors are in one Secret, by executor: a template has no place for a Secret of each.
+// A container sees only its own executor's file, because the mount's path in the volume is the executor's id
+// (subPathExpr). They are stored before the executor is in the book, so a pod that is assigned to it finds them, and are
+// removed when it is forgotten. The Backend never reads Secrets. Who may read them in the namespace, and the machines on
+// which the revision's executors run, have the credentials of all of its executors.
 //
 // # The end of an executor
 //
@@ -38,6 +48,11 @@
 // executors with the old template drain, idle ones first.
 //
 // # Limitations
+//
+// Credentials cannot be replaced while their executor runs: a file that is mounted by its path in a volume does not follow
+// the volume. A Secret holds 1 MiB, which are the credentials of about 800 executors of a revision. A machine that has not
+// heard yet of a new executor's credentials, although it already has its pod, starts the program without them; it exits,
+// and another executor takes its place.
 //
 // SIGTERM is sent only once. A kubelet that waits for a container to exit ignores a shortened grace period, and even a
 // forced deletion (kubernetes/kubernetes#83916). So a draining executor cannot be given up before the end of its grace

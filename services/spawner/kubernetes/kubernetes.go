@@ -170,7 +170,7 @@ func (b *Backend) start(ctx context.Context, spec backend.Spec) error {
 	if err := b.try(ctx, name, first); err != nil {
 		return err
 	}
-	return b.ask(ctx, name, request{verb: start, executor: spec.Executor, book: first})
+	return b.ask(ctx, name, request{verb: start, executor: spec.Executor, book: first, own: ownEntries(spec)})
 }
 
 // Drain implements [backend.Backend].

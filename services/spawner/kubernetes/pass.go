@@ -103,6 +103,9 @@ func (b *Backend) pass(ctx context.Context, name string, calls []*call) ([]error
 	for i, c := range calls {
 		requests[i] = c.request
 	}
+	if err := b.storeCredentials(ctx, name, requests); err != nil {
+		return nil, err
+	}
 	v, p, err := b.decideAndWrite(ctx, name, requests)
 	if err != nil {
 		return nil, err
@@ -113,7 +116,7 @@ func (b *Backend) pass(ctx context.Context, name string, calls []*call) ([]error
 	if p.remove {
 		err = b.remove(ctx, name, v)
 	} else {
-		err = errors.Join(b.scale(ctx, name, v, p), b.changePods(ctx, name, v, p))
+		err = errors.Join(b.scale(ctx, name, v, p), b.changePods(ctx, name, v, p), b.dropCredentials(ctx, name, p, requests))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -184,11 +187,15 @@ func (b *Backend) scale(ctx context.Context, name string, v view, p plan) error 
 	return nil
 }
 
-// remove deletes the record and the Deployment, unless they have changed since: then the watches report it,
+// remove deletes the record, the credentials and the Deployment, unless they have changed since: then the watches report it,
 // and a new decision is made.
 func (b *Backend) remove(ctx context.Context, name string, v view) error {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()
+	secret, err := b.credentialsOf(ctx, name, v.book.Template)
+	if err != nil {
+		return err
+	}
 	if v.record != nil {
 		err := b.client.CoreV1().ConfigMaps(b.cfg.Namespace).Delete(ctx, name, unchanged(v.record))
 		if apierrors.IsConflict(err) {
@@ -201,10 +208,13 @@ func (b *Backend) remove(ctx context.Context, name string, v view) error {
 		b.set(name).lose(v.record, false)
 		b.mu.Unlock()
 	}
+	if err := b.removeCredentials(ctx, secret); err != nil {
+		return err
+	}
 	if v.deployment == nil {
 		return nil
 	}
-	err := b.client.AppsV1().Deployments(b.cfg.Namespace).Delete(ctx, name, unchanged(v.deployment))
+	err = b.client.AppsV1().Deployments(b.cfg.Namespace).Delete(ctx, name, unchanged(v.deployment))
 	if err != nil && !gone(err) {
 		return fmt.Errorf("removing the Deployment: %w", err)
 	}

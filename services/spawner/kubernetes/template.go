@@ -39,6 +39,17 @@ func (t template) decode() (*acorev1.PodTemplateSpecApplyConfiguration, error) {
 	return out, nil
 }
 
+// ownVolume is the name of the volume with the credentials of executors.
+const ownVolume = "executor-credentials"
+
+// hasCredentials reports whether the executors of a template have files of their own.
+func (t template) hasCredentials() bool {
+	pod, err := t.decode()
+	return err == nil && pod.Spec != nil && slices.ContainsFunc(pod.Spec.Volumes, func(v acorev1.VolumeApplyConfiguration) bool {
+		return v.Name != nil && *v.Name == ownVolume
+	})
+}
+
 // render makes the pod template of an executor's revision. An error is a *backend.StartError.
 func (c Config) render(spec backend.Spec) (template, error) {
 	if spec.Document.Image == "" {
@@ -122,6 +133,10 @@ func (c Config) pod(spec backend.Spec) (*acorev1.PodSpecApplyConfiguration, erro
 	if c.Credentials != "" {
 		pod.WithVolumes(acorev1.Volume().WithName("credentials").
 			WithSecret(acorev1.SecretVolumeSource().WithSecretName(c.Credentials)))
+	}
+	if len(spec.OwnFiles()) > 0 {
+		pod.WithVolumes(acorev1.Volume().WithName(ownVolume).WithSecret(acorev1.SecretVolumeSource().
+			WithSecretName(setName(c.Place, spec.Progdef, spec.Revision)).WithDefaultMode(0o444)))
 	}
 	if c.ServiceAccount != "" {
 		pod.WithServiceAccountName(c.ServiceAccount)
@@ -222,6 +237,16 @@ func (c Config) container(spec backend.Spec) *acorev1.ContainerApplyConfiguratio
 	if c.Credentials != "" {
 		out.WithVolumeMounts(acorev1.VolumeMount().WithName("credentials").
 			WithMountPath(backend.CredentialsDir).WithReadOnly(true))
+	}
+	for _, f := range spec.OwnFiles() {
+		env[f.Variable] = backend.OwnDir + "/" + f.Name
+		mount := acorev1.VolumeMount().WithName(ownVolume).WithMountPath(env[f.Variable]).WithReadOnly(true)
+		if f.Variable == contract.EnvCreds { // of all credentials in the Secret, the container sees only those of its executor
+			mount.WithSubPathExpr("$(" + contract.EnvExecutor + ")")
+		} else {
+			mount.WithSubPath(f.Name)
+		}
+		out.WithVolumeMounts(mount)
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		out.WithEnv(acorev1.EnvVar().WithName(name).WithValue(literal(env[name])))

@@ -64,19 +64,28 @@ func everything() progdef.Document {
 
 func TestTemplate(t *testing.T) {
 	for name, c := range map[string]struct {
-		config   Config
-		document progdef.Document
+		config      Config
+		document    progdef.Document
+		credentials string
 	}{
-		"least": {document: progdef.Document{Image: "greet:1", Drain: progdef.Drain{GracePeriod: document.Duration(24 * time.Hour)}}},
+		"credentials": {document: progdef.Document{Image: "greet:1"}, credentials: "hush"},
+		"least":       {document: progdef.Document{Image: "greet:1", Drain: progdef.Drain{GracePeriod: document.Duration(24 * time.Hour)}}},
 		"everything": {document: everything(), config: Config{
 			Place: "east", Credentials: "nats", ImagePullSecrets: []string{"registry"}, ServiceAccount: "executors",
 			RunAsUser: 1000,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := c.config.withDefaults().render(specOf(c.document))
+			spec := specOf(c.document)
+			if c.credentials != "" {
+				spec.Credentials, spec.CA = []byte(c.credentials), []byte("public")
+			}
+			got, err := c.config.withDefaults().render(spec)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if got.hasCredentials() != (c.credentials != "") {
+				t.Errorf("hasCredentials is %v", got.hasCredentials())
 			}
 			compare(t, filepath.Join("testdata", name+".json"), string(got))
 		})

@@ -51,19 +51,17 @@ func (c Config) environ(spec backend.Spec, own string, i Isolation) (e envset.Va
 	told := spec
 	told.Env = maps.Clone(spec.Env)
 	for name, file := range credentialFiles {
-		var content []byte
-		switch path := spec.Env[name]; {
-		case name == contract.EnvCreds && spec.Credentials != nil:
-			content = spec.Credentials
-		case path == "" || !i.Enclosed:
+		path := spec.Env[name]
+		if path == "" || !i.Enclosed {
 			continue
-		default:
-			if content, err = os.ReadFile(path); err != nil {
-				return nil, nil, fmt.Errorf("copying the credentials for NATS: %w", err)
-			}
+		}
+		if files[file], err = os.ReadFile(path); err != nil {
+			return nil, nil, fmt.Errorf("copying the credentials for NATS: %w", err)
 		}
 		told.Env[name] = filepath.Join(own, credentials, file)
-		files[file] = content
+	}
+	for _, f := range spec.OwnFiles() {
+		told.Env[f.Variable], files[f.Name] = filepath.Join(own, credentials, f.Name), f.Content
 	}
 	vars, err := envset.Dir(c.EnvDir).Environment(told)
 	if err != nil {

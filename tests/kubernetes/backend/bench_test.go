@@ -76,7 +76,9 @@ func (b *bench) spec(id string, d progdef.Document) backend.Spec {
 	}
 	env := map[string]string{backendtest.EnvDial: b.dial, contract.EnvExecutor: id}
 	maps.Copy(env, b.env)
-	return backend.Spec{Executor: id, Progdef: "tester", Revision: "0123456789ab", Document: d, Env: env}
+	return backend.Spec{
+		Executor: id, Progdef: "tester", Revision: "0123456789ab", Document: d, Env: env, Credentials: []byte("the credentials of " + id),
+	}
 }
 
 // begin starts an executor without waiting for its program.

@@ -192,7 +192,7 @@ func (p *place) look(ctx context.Context) (executors, strays []string, err error
 	return slices.Sorted(maps.Keys(found)), strays, err
 }
 
-// others lists Deployments and ReplicaSets, each with the name of its set.
+// others lists Deployments, ReplicaSets and Secrets, each with the name of its set.
 func (p *place) others(ctx context.Context, ours metav1.ListOptions) (map[string]string, error) {
 	out := map[string]string{}
 	deployments, err := p.client.AppsV1().Deployments(p.namespace).List(ctx, ours)
@@ -208,6 +208,13 @@ func (p *place) others(ctx context.Context, ours metav1.ListOptions) (map[string
 	}
 	for _, s := range sets.Items {
 		out["replica set "+s.Name] = s.Labels["app.kubernetes.io/instance"]
+	}
+	secrets, err := p.client.CoreV1().Secrets(p.namespace).List(ctx, ours)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range secrets.Items {
+		out["secret "+s.Name] = s.Name
 	}
 	return out, nil
 }

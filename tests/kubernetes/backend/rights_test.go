@@ -28,7 +28,7 @@ import (
 )
 
 // access is the manifest with the rights of an installed spawner.
-const access = "../../../deploy/kubernetes/base/access.yaml"
+const access = "../../../deploy/kubernetes/executors/access.yaml"
 
 // installedRules returns the rules of the Role spawner.
 func installedRules(t *testing.T) []rbacv1.PolicyRule {
@@ -116,7 +116,7 @@ func TestRights(t *testing.T) {
 	}
 
 	for _, right := range []string{
-		"get secrets", "list secrets", "watch secrets", "create secrets", "create pods", "update pods", "create pods/exec",
+		"get secrets", "list secrets", "watch secrets", "update secrets", "deletecollection secrets", "create pods", "update pods", "create pods/exec",
 		"create pods/attach", "get pods/log", "patch pods/ephemeralcontainers", "create pods/eviction", "deletecollection pods",
 		"create serviceaccounts/token", "impersonate serviceaccounts", "patch apps/statefulsets", "create batch/jobs",
 		"create rbac.authorization.k8s.io/rolebindings", "patch rbac.authorization.k8s.io/roles",

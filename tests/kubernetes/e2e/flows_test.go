@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -10,11 +12,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/tests/harness"
 	"github.com/dagyo/dagyo/tests/kubernetes/cluster"
@@ -24,7 +28,7 @@ import (
 func TestTheSameFlow(t *testing.T) {
 	dagyo := func(args ...string) string {
 		t.Helper()
-		cmd := exec.Command(filepath.Join(root(), "dist", "dagyo"), append([]string{"--server", queue}, args...)...)
+		cmd := exec.Command(filepath.Join(root(), "dist", "dagyo"), append([]string{"--server", queue, "--creds", operator.Creds, "--tls-ca", operator.CA}, args...)...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("dagyo %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -42,16 +46,88 @@ func TestTheSameFlow(t *testing.T) {
 	}
 }
 
+// The spawner may not read Secrets, nor change anything where the keys are.
+func TestSpawnerCannotReachTheKeys(t *testing.T) {
+	as := "--as=system:serviceaccount:" + space + ":spawner"
+	for _, c := range []struct {
+		in, verb, what string
+		allowed        bool
+	}{
+		{executors, "create", "deployments", true}, // so that the others mean something
+		{executors, "get", "secrets", false},
+		{executors, "list", "secrets", false},
+		{space, "get", "secrets", false},
+		{space, "patch", "secrets", false},
+		{space, "create", "deployments", false},
+		{space, "create", "pods", false},
+		{space, "patch", "statefulsets", false},
+		{space, "get", "configmaps", false},
+	} {
+		err := kubectl("-n", c.in, "auth", "can-i", c.verb, c.what, as, "--quiet")
+		if (err == nil) != c.allowed {
+			t.Errorf("the spawner may %s %s in %s: %v", c.verb, c.what, c.in, err == nil)
+		}
+	}
+}
+
+// An executor has credentials of its own, which are in no object but the Secret of its revision, and nobody connects
+// without any.
+func TestCredentials(t *testing.T) {
+	for what, c := range map[string]struct {
+		option nats.Option
+		want   error
+	}{
+		"credentials":   {nats.RootCAs(operator.CA), nats.ErrAuthorization},
+		"the authority": {nats.UserCredentials(operator.Creds), nats.ErrTLS},
+	} {
+		nc, err := nats.Connect(queue, c.option)
+		if err == nil {
+			nc.Close()
+		}
+		if !errors.Is(err, c.want) {
+			t.Errorf("connecting without %s: %v", what, err)
+		}
+	}
+	u := newUser(t)
+	u.Apply(t, greeter("trusted").with("scaling", map[string]any{"jobsPerExecutor": 1, "maxExecutors": 2, "idleTimeout": "1s"}).json(t))
+	one, two := u.open(t, "trusted-1", through("trusted", "name", "greeting")), u.open(t, "trusted-2", through("trusted", "name", "greeting"))
+	if one.onNode == two.onNode {
+		t.Fatalf("both flows run on %s", one.onNode)
+	}
+	pod := podOf(t, "trusted", one.onNode)
+	secret, err := api.CoreV1().Secrets(executors).Get(t.Context(), pod.Labels["app.kubernetes.io/instance"], metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*open{one, two} {
+		if holder, ok, err := access.Read(secret.Data[f.onNode]); !ok || err != nil || holder.Role != access.Executor || holder.Name != f.onNode {
+			t.Errorf("the credentials of %s are for %+v, %v", f.onNode, holder, err)
+		}
+	}
+	text, err := json.Marshal(pod)
+	if err != nil || strings.Contains(string(text), "NATS USER JWT") {
+		t.Errorf("the pod contains credentials, %v", err)
+	}
+	one.end(t)
+	eventually(t, "the removal of the credentials of an executor that has exited", func() (string, bool) {
+		left, err := api.CoreV1().Secrets(executors).Get(t.Context(), secret.Name, metav1.GetOptions{})
+		return fmt.Sprint(len(left.Data), err), err == nil && left.Data[one.onNode] == nil && left.Data[two.onNode] != nil
+	})
+	two.echo(t, "again", "hello again")
+	two.end(t)
+	none(t, "trusted")
+}
+
 func TestEnvironmentOfConfigMapAndSecret(t *testing.T) {
 	u := newUser(t)
-	_, err := api.CoreV1().ConfigMaps(space).Create(t.Context(), &corev1.ConfigMap{
+	_, err := api.CoreV1().ConfigMaps(executors).Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "settings"},
 		Data:       map[string]string{"PLAIN": "from the config map", "BOTH": "from the config map"},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = api.CoreV1().Secrets(space).Create(t.Context(), &corev1.Secret{
+	_, err = api.CoreV1().Secrets(executors).Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "keys"},
 		StringData: map[string]string{"SECRET": "from the secret", "BOTH": "from the secret"},
 	}, metav1.CreateOptions{})
@@ -174,7 +250,7 @@ func TestDeletedPodDrains(t *testing.T) {
 	u.Apply(t, greeter("deleted").json(t))
 	f := u.open(t, "deleted", through("deleted", "name", "greeting"))
 	pod := podOf(t, "deleted", f.onNode)
-	if err := api.CoreV1().Pods(space).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
+	if err := api.CoreV1().Pods(executors).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	u.Await(t, "executor.draining", harness.Is(contract.TypeExecutorDraining, f.onNode))
@@ -205,8 +281,8 @@ func TestNodeDrain(t *testing.T) {
 		return string(p.Status.Phase), p.Status.Phase == corev1.PodRunning
 	})
 	evict := func() error {
-		return api.PolicyV1().Evictions(space).Evict(t.Context(), &policyv1.Eviction{
-			ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: space},
+		return api.PolicyV1().Evictions(executors).Evict(t.Context(), &policyv1.Eviction{
+			ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: executors},
 		})
 	}
 	if err := evict(); !apierrors.IsTooManyRequests(err) {

@@ -12,15 +12,18 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/tests/kubernetes/cluster"
 )
 
 const (
-	// space is the namespace of deploy/kubernetes.
-	space = "dagyo"
+	// space is the namespace of deploy/kubernetes with the services, executors that of the executors.
+	space     = "dagyo"
+	executors = "dagyo-executors"
 	// queue is the URL of its NATS for users.
 	queue = "nats://dagyo-nats." + space + ".svc." + cluster.Domain + ":4222"
 )
@@ -29,6 +32,8 @@ const (
 var (
 	api                   kubernetes.Interface
 	dagyoImage, faultyImg string
+	// operator has the files of the operator.
+	operator broker.Access
 )
 
 func TestMain(m *testing.M) {
@@ -37,6 +42,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	if err := os.RemoveAll(filepath.Dir(operator.Creds)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	if code != 0 {
 		report(os.Stderr)
 	}
@@ -69,6 +77,25 @@ func install(ctx context.Context) error {
 		"deployment/panic-aggregator",
 	} {
 		if err := kubectl("-n", space, "rollout", "status", what, "--timeout=2m"); err != nil {
+			return err
+		}
+	}
+	return enter(ctx)
+}
+
+// enter fetches the files of the operator.
+func enter(ctx context.Context) error {
+	secret, err := api.CoreV1().Secrets(space).Get(ctx, "dagyo-operator", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "operator-")
+	if err != nil {
+		return err
+	}
+	operator = broker.Access{Creds: filepath.Join(dir, "nats.creds"), CA: filepath.Join(dir, "ca.crt")}
+	for _, path := range []string{operator.Creds, operator.CA} {
+		if err := os.WriteFile(path, secret.Data[filepath.Base(path)], 0o600); err != nil {
 			return err
 		}
 	}
@@ -157,6 +184,9 @@ func root() string { return filepath.Dir(filepath.Dir(self())) }
 func report(w *os.File) {
 	for _, args := range [][]string{
 		{"-n", space, "get", "pods,deployments,statefulsets,pdb", "-o", "wide"},
+		{"-n", executors, "get", "pods,deployments,pdb", "-o", "wide"},
+		{"-n", executors, "get", "events", "--sort-by=.lastTimestamp"},
+		{"-n", space, "logs", "dagyo-nats-0", "--all-containers", "--tail=50"},
 		{"-n", space, "get", "events", "--sort-by=.lastTimestamp"},
 		{"-n", space, "logs", "-l", "app.kubernetes.io/name=spawner", "--tail=100", "--prefix"},
 	} {

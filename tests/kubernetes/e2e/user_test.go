@@ -30,12 +30,12 @@ type user struct {
 
 func newUser(t *testing.T) *user {
 	t.Helper()
-	c, err := client.Connect(t.Context(), client.Options{URL: queue, Source: "/test"})
+	c, err := client.Connect(t.Context(), client.Options{URL: queue, Access: operator, Source: "/test"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return &user{harness.Connect(t, queue), c}
+	return &user{harness.ConnectAs(t, queue, operator), c}
 }
 
 // A document is a progdef or a flow that a test changes before it is used.
@@ -247,7 +247,7 @@ func (u *user) capacity(t *testing.T, progdef, what string, is func([]contract.C
 // pods lists the executors of a progdef.
 func pods(t *testing.T, progdef string) []corev1.Pod {
 	t.Helper()
-	list, err := api.CoreV1().Pods(space).List(t.Context(), metav1.ListOptions{
+	list, err := api.CoreV1().Pods(executors).List(t.Context(), metav1.ListOptions{
 		LabelSelector: "dagyo.dev/progdef=" + progdef,
 	})
 	if err != nil {
@@ -267,16 +267,21 @@ func podOf(t *testing.T, progdef, executor string) corev1.Pod {
 	return all[i]
 }
 
-// none waits until no pod and no Deployment of a progdef is left.
+// none waits until no pod, no Deployment and no credentials of a progdef are left.
 func none(t *testing.T, progdef string) {
 	t.Helper()
 	eventually(t, "the removal of "+progdef, func() (string, bool) {
 		selector := metav1.ListOptions{LabelSelector: "dagyo.dev/progdef=" + progdef}
-		sets, err := api.AppsV1().Deployments(space).List(t.Context(), selector)
+		sets, err := api.AppsV1().Deployments(executors).List(t.Context(), selector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets, err := api.CoreV1().Secrets(executors).List(t.Context(), selector)
 		if err != nil {
 			t.Fatal(err)
 		}
 		left := pods(t, progdef)
-		return fmt.Sprintf("%d pods, %d deployments", len(left), len(sets.Items)), len(left)+len(sets.Items) == 0
+		return fmt.Sprintf("%d pods, %d deployments, %d secrets", len(left), len(sets.Items), len(secrets.Items)),
+			len(left)+len(sets.Items)+len(secrets.Items) == 0
 	})
 }

@@ -1,0 +1,167 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	acorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/dagyo/dagyo/pkg/access"
+)
+
+// Secrets are the Secrets of an installation in a namespace, each named dagyo-READER.
+type Secrets struct {
+	Client    kubernetes.Interface
+	Namespace string
+}
+
+const (
+	secretPrefix = "dagyo-"
+	// keysEntry is the key in the Secret of the keys: a JSON object with their files.
+	keysEntry = "keys.json"
+	manager   = "dagyo-init"
+)
+
+// Cluster connects to the cluster of a kubeconfig file; if there is none, to the one in which this program runs.
+func Cluster(kubeconfig, namespace string) (Secrets, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
+	if err != nil {
+		return Secrets{}, fmt.Errorf("connect to Kubernetes: %w", err)
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return Secrets{}, fmt.Errorf("connect to Kubernetes: %w", err)
+	}
+	return Secrets{Client: client, Namespace: namespace}, nil
+}
+
+// secretReaders are the folders of which there is a Secret, besides the keys.
+func secretReaders() (out []string) {
+	for _, r := range slices.Concat(access.Services(), persons) {
+		out = append(out, string(r))
+	}
+	return out
+}
+
+// FetchKeys writes the keys into a folder, nothing if there are none.
+func (s Secrets) FetchKeys(ctx context.Context, dir string) error {
+	stored, err := s.get(ctx, KeysDir)
+	if err != nil || stored == nil {
+		return err
+	}
+	var files map[string][]byte
+	if err := json.Unmarshal(stored[keysEntry], &files); err != nil {
+		return fmt.Errorf("the Secret %s in the namespace %s is not what `dagyo init auth` has stored: %w", secretPrefix+KeysDir, s.Namespace, err)
+	}
+	return restore(filepath.Join(dir, KeysDir), files)
+}
+
+// Fetch writes what is in the Secrets into a folder.
+func (s Secrets) Fetch(ctx context.Context, dir string) error {
+	if err := s.FetchKeys(ctx, dir); err != nil {
+		return err
+	}
+	for _, reader := range secretReaders() {
+		files, err := s.get(ctx, reader)
+		if err == nil {
+			err = restore(filepath.Join(dir, reader), files)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restore writes files into a folder.
+func restore(dir string, files map[string][]byte) error {
+	for _, name := range sorted(files) {
+		if !filepath.IsLocal(name) {
+			return fmt.Errorf("a Secret contains a file with the name %q", name)
+		}
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		err := private(filepath.Dir(path))
+		if err == nil {
+			err = write(path, files[name])
+		}
+		if err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// get returns the content of a reader's Secret, nothing if there is no such Secret.
+func (s Secrets) get(ctx context.Context, reader string) (map[string][]byte, error) {
+	found, err := s.Client.CoreV1().Secrets(s.Namespace).Get(ctx, secretPrefix+reader, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the Secret %s: %w", secretPrefix+reader, err)
+	}
+	return found.Data, nil
+}
+
+// Store writes the Secrets from a folder. The keys come first: what they have signed is useless without them.
+func (s Secrets) Store(ctx context.Context, dir string) error {
+	keys, err := read(filepath.Join(dir, KeysDir))
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(keys)
+	if err != nil {
+		return err
+	}
+	if err := s.apply(ctx, KeysDir, map[string][]byte{keysEntry: text}); err != nil {
+		return err
+	}
+	for _, reader := range secretReaders() {
+		files, err := read(filepath.Join(dir, reader))
+		if err == nil {
+			err = s.apply(ctx, reader, files)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read returns the files below a folder, by their path in it.
+func read(dir string) (map[string][]byte, error) {
+	out := make(map[string][]byte)
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".new-") {
+			return err
+		}
+		out[path], err = os.ReadFile(filepath.Join(dir, filepath.FromSlash(path)))
+		return err
+	})
+	return out, err
+}
+
+func (s Secrets) apply(ctx context.Context, reader string, data map[string][]byte) error {
+	secret := acorev1.Secret(secretPrefix+reader, s.Namespace).
+		WithLabels(map[string]string{"app.kubernetes.io/part-of": "dagyo", "app.kubernetes.io/managed-by": manager}).
+		WithType(corev1.SecretTypeOpaque).WithData(maps.Clone(data))
+	_, err := s.Client.CoreV1().Secrets(s.Namespace).Apply(ctx, secret, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	if err != nil {
+		return fmt.Errorf("store the Secret %s: %w", secretPrefix+reader, err)
+	}
+	return nil
+}
