@@ -13,7 +13,6 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
-	"github.com/dagyo/dagyo/services/dagyo/local"
 )
 
 func (a *app) userCommand() *cobra.Command {
@@ -34,7 +33,7 @@ the Dagyo that "dagyo up" runs. A role says what they may do:
 }
 
 func (a *app) userAddCommand() *cobra.Command {
-	var data, role, out string
+	var data, role, tenant, out string
 	var valid time.Duration
 	cmd := &cobra.Command{
 		Use: "add NAME", Short: "Issue credentials",
@@ -44,11 +43,12 @@ name is in everything that the user submits.`,
 			"  dagyo context add work --server nats://host:4222 --creds ada.creds",
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.addUser(data, out, access.Credential{Role: access.Role(role), Name: args[0]}, valid)
+			return a.addUser(data, tenant, out, access.Credential{Role: access.Role(role), Name: args[0]}, valid)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&data, "data", a.dataDir(), "data directory of `dagyo up`")
+	f.StringVar(&tenant, "tenant", keyring.DefaultTenant, "tenant of the user")
 	f.StringVar(&role, "role", string(access.User), "role: "+roleNames())
 	f.DurationVar(&valid, "valid", 0, "time for which the credentials are valid; 0 means for ever")
 	f.StringVar(&out, "out", "", "file to write, which must not exist (default NAME.creds)")
@@ -63,7 +63,7 @@ func roleNames() string {
 	return strings.Join(names, ", ")
 }
 
-func (a *app) addUser(data, out string, c access.Credential, valid time.Duration) error {
+func (a *app) addUser(data, tenant, out string, c access.Credential, valid time.Duration) error {
 	if !slices.Contains(access.Persons(), c.Role) {
 		return usage(fmt.Errorf("--role is %q: it must be one of %s", c.Role, roleNames()))
 	}
@@ -73,15 +73,11 @@ func (a *app) addUser(data, out string, c access.Credential, valid time.Duration
 	if valid > 0 {
 		c.Expires = time.Now().Add(valid)
 	}
-	dir := local.Keys(data)
-	if !keyring.Exists(dir) {
-		return fmt.Errorf("there are no keys in %s: start Dagyo with `dagyo up`, or set its data directory with --data", dir)
-	}
-	keys, err := keyring.Open(dir)
+	keys, err := readKeys(data)
 	if err != nil {
 		return err
 	}
-	credentials, err := keys.Issue(keyring.DefaultTenant, c)
+	credentials, err := keys.Issue(tenant, c)
 	if err != nil {
 		return err
 	}
@@ -97,8 +93,12 @@ func (a *app) addUser(data, out string, c access.Credential, valid time.Duration
 		return fmt.Errorf("write the credentials: %w", err)
 	}
 	if a.json() {
-		return a.printJSON(map[string]string{"name": c.Name, "role": string(c.Role), "creds": out})
+		return a.printJSON(map[string]string{"name": c.Name, "tenant": tenant, "role": string(c.Role), "creds": out})
 	}
-	_, err = fmt.Fprintf(a.Out, "credentials of %s, role %s: %s\n", c.Name, c.Role, out)
+	of := c.Name
+	if tenant != keyring.DefaultTenant {
+		of += " of tenant " + tenant
+	}
+	_, err = fmt.Fprintf(a.Out, "credentials of %s, role %s: %s\n", of, c.Role, out)
 	return err
 }

@@ -2,7 +2,6 @@ package keyring
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,10 +11,9 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
-	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/access"
-	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/tenancy"
 )
 
 // DefaultTenant is the tenant of an installation that has not been told of any other.
@@ -37,7 +35,11 @@ type Tenant struct {
 	// Generations count how often the keys of a role were replaced, from 1.
 	Generations map[access.Role]int `json:"generations"`
 	Created     time.Time           `json:"created"`
+	Limits      tenancy.Limits      `json:"limits,omitzero"`
 }
+
+// ErrNoTenant is returned for a tenant that does not exist.
+var ErrNoTenant = errors.New("there is no such tenant")
 
 // Exists reports whether a folder has keys.
 func Exists(dir string) bool {
@@ -56,7 +58,7 @@ func Open(dir string) (*Keyring, error) {
 }
 
 func (k *Keyring) open() (err error) {
-	for _, sub := range []string{"", "roles", "tenants"} {
+	for _, sub := range []string{"", "roles", "tenants", removedDir} {
 		if err := os.MkdirAll(filepath.Join(k.dir, sub), 0o700); err != nil {
 			return err
 		}
@@ -77,7 +79,7 @@ func (k *Keyring) open() (err error) {
 	}
 	all, err := k.Tenants()
 	if err == nil && len(all) == 0 {
-		_, err = k.Add(DefaultTenant)
+		_, err = k.Add(DefaultTenant, tenancy.Limits{})
 	}
 	return err
 }
@@ -151,59 +153,6 @@ func (k *Keyring) write(name string, content []byte) error {
 	return err
 }
 
-// Tenants returns the tenants, sorted by name.
-func (k *Keyring) Tenants() ([]Tenant, error) {
-	files, err := filepath.Glob(filepath.Join(k.dir, "tenants", "*.json"))
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Tenant, len(files))
-	for i, file := range files {
-		text, err := os.ReadFile(file)
-		if err == nil {
-			err = json.Unmarshal(text, &out[i])
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read tenant %s: %w", file, err)
-		}
-	}
-	return out, nil
-}
-
-// Tenant returns a tenant.
-func (k *Keyring) Tenant(name string) (t Tenant, err error) {
-	if !document.ValidName(name) {
-		return t, fmt.Errorf("%q is not the name of a tenant: it must match %s", name, document.NamePattern)
-	}
-	text, err := os.ReadFile(filepath.Join(k.dir, "tenants", name+".json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return t, fmt.Errorf("tenant %q does not exist", name)
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &t)
-	}
-	return t, err
-}
-
-// Add adds a tenant.
-func (k *Keyring) Add(name string) (t Tenant, err error) {
-	if !document.ValidName(name) {
-		return t, fmt.Errorf("%q is not the name of a tenant: it must match %s", name, document.NamePattern)
-	}
-	if _, err := os.Stat(filepath.Join(k.dir, "tenants", name+".json")); err == nil {
-		return t, fmt.Errorf("tenant %q already exists", name)
-	}
-	t = Tenant{Name: name, ID: nuid.Next(), Generations: make(map[access.Role]int), Created: time.Now().UTC().Truncate(time.Second)}
-	for _, r := range access.Roles() {
-		t.Generations[r] = 1
-	}
-	text, err := json.MarshalIndent(t, "", "  ")
-	if err != nil {
-		return t, err
-	}
-	return t, k.write(filepath.Join("tenants", name+".json"), append(text, '\n'))
-}
-
 // Trust is what a NATS server must know to check credentials.
 type Trust struct {
 	Operator *jwt.OperatorClaims
@@ -247,17 +196,34 @@ func (k *Keyring) Trust() (t Trust, err error) {
 			err = k.sign(x, t.Accounts)
 		}
 	}
+	removed, failed := k.read(removedDir)
+	err = errors.Join(err, failed)
+	for _, x := range removed {
+		if err == nil {
+			err = k.signRemoved(x, t.Accounts)
+		}
+	}
 	return t, err
 }
 
 // sign adds the signed claims of a tenant's accounts.
 func (k *Keyring) sign(x Tenant, accounts map[string]string) error {
-	t, err := k.access(x)
+	t, err := k.tenancy(x)
 	if err != nil {
 		return err
 	}
+	rights := access.Tenant{Name: t.Name, Accounts: t.Accounts, Signers: make(map[access.Role]string), Limits: limits(t.Limits)}
+	for _, r := range access.Roles() {
+		key, err := k.roles[r].Signer(x.ID, x.Generations[r])
+		if err != nil {
+			return err
+		}
+		if rights.Signers[r], err = key.PublicKey(); err != nil {
+			return err
+		}
+	}
 	for a, public := range t.Accounts {
-		claims, err := t.Claims(a)
+		claims, err := rights.Claims(a)
 		if err != nil {
 			return err
 		}
@@ -265,31 +231,66 @@ func (k *Keyring) sign(x Tenant, accounts map[string]string) error {
 			return err
 		}
 	}
-	return nil
+	return k.signRecord(t, accounts)
 }
 
-// access returns the public keys of a tenant.
-func (k *Keyring) access(x Tenant) (t access.Tenant, err error) {
-	t = access.Tenant{Name: x.Name, Accounts: make(map[access.Account]string), Signers: make(map[access.Role]string)}
-	for _, a := range access.Accounts() {
-		key, err := k.accounts.Account(x.ID, a)
-		if err != nil {
-			return t, err
-		}
-		if t.Accounts[a], err = key.PublicKey(); err != nil {
-			return t, err
+// signRemoved adds the record of a tenant that was removed, so that services stop.
+func (k *Keyring) signRemoved(x Tenant, accounts map[string]string) error {
+	t, err := k.tenancy(x)
+	if err != nil {
+		return err
+	}
+	t.Removed = true
+	return k.signRecord(t, accounts)
+}
+
+func (k *Keyring) signRecord(t tenancy.Tenant, accounts map[string]string) error {
+	public, err := k.account(t.ID, access.Record)
+	if err != nil {
+		return err
+	}
+	claims, err := t.Claims(public)
+	if err == nil {
+		accounts[public], err = claims.Encode(k.operator)
+	}
+	return err
+}
+
+// limits returns the limits of a tenant's accounts. Only the account of services stores anything; persons and executors
+// connect to the other one.
+func limits(l tenancy.Limits) map[access.Account]access.Limits {
+	inside, outside := access.Unlimited(), access.Unlimited()
+	for _, set := range []struct {
+		limit *int64
+		to    int64
+	}{{&inside.Disk, l.Storage}, {&inside.Memory, l.Memory}, {&outside.Connections, l.Connections}} {
+		if set.to > 0 {
+			*set.limit = set.to
 		}
 	}
-	for _, r := range access.Roles() {
-		key, err := k.roles[r].Signer(x.ID, x.Generations[r])
-		if err != nil {
-			return t, err
-		}
-		if t.Signers[r], err = key.PublicKey(); err != nil {
+	return map[access.Account]access.Limits{access.Inside: inside, access.Outside: outside}
+}
+
+// tenancy returns what services know of a tenant.
+func (k *Keyring) tenancy(x Tenant) (t tenancy.Tenant, err error) {
+	t = tenancy.Tenant{
+		Name: x.Name, ID: x.ID, Generations: x.Generations, Limits: x.Limits, Accounts: make(map[access.Account]string),
+	}
+	for _, a := range access.Accounts() {
+		if t.Accounts[a], err = k.account(x.ID, a); err != nil {
 			return t, err
 		}
 	}
 	return t, nil
+}
+
+// account returns the public key of an account of a tenant.
+func (k *Keyring) account(id string, a access.Account) (string, error) {
+	key, err := k.accounts.Account(id, a)
+	if err != nil {
+		return "", err
+	}
+	return key.PublicKey()
 }
 
 // Accounts returns the public keys of a tenant's accounts.
@@ -298,9 +299,12 @@ func (k *Keyring) Accounts(tenant string) (map[access.Account]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := k.access(x)
+	t, err := k.tenancy(x)
 	return t.Accounts, err
 }
+
+// Secret returns the secret from which a role's keys of all tenants are derived.
+func (k *Keyring) Secret(r access.Role) access.Secret { return k.roles[r] }
 
 // Issue returns a credential of a role in a tenant, as the content of a credentials file. The account in c is set here.
 func (k *Keyring) Issue(tenant string, c access.Credential) ([]byte, error) {
@@ -308,15 +312,14 @@ func (k *Keyring) Issue(tenant string, c access.Credential) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := k.access(x)
+	t, err := k.tenancy(x)
 	if err != nil {
 		return nil, err
 	}
-	signer, err := k.roles[c.Role].Signer(x.ID, x.Generations[c.Role])
-	if err != nil {
-		return nil, err
-	}
-	defer signer.Wipe()
-	c.Account = t.Accounts[c.Role.Account()]
-	return access.Issue(signer, c)
+	return t.Issue(k.roles[c.Role], c)
+}
+
+// IssueSystem returns a credential of a role in the account of the server.
+func (k *Keyring) IssueSystem(r access.SystemRole, expires time.Time) ([]byte, error) {
+	return access.IssueSystem(k.system, r, expires)
 }

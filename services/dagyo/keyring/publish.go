@@ -1,0 +1,166 @@
+package keyring
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats.go"
+
+	"github.com/dagyo/dagyo/pkg/access"
+	"github.com/dagyo/dagyo/pkg/tenancy"
+)
+
+// answerWait bounds the wait for the answer of NATS to each request.
+const answerWait = 10 * time.Second
+
+// Publish makes NATS know the tenants that are new or have changed, and which ones were removed. The connection is that of
+// an access.Landlord. It may be called again after an error.
+func (k *Keyring) Publish(ctx context.Context, nc *nats.Conn) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("publish the tenants to NATS: %w", err)
+		}
+	}()
+	have, err := tenancy.Claims(ctx, nc)
+	if err != nil {
+		return err
+	}
+	trust, err := k.Trust()
+	if err != nil {
+		return err
+	}
+	for _, key := range trust.exportersFirst() {
+		if same(have[key], trust.Accounts[key]) {
+			continue
+		}
+		if err := request(ctx, nc, access.SubjectUpdate, []byte(trust.Accounts[key])); err != nil {
+			return err
+		}
+	}
+	return ring(ctx, nc)
+}
+
+// ring says that the tenants have changed.
+func ring(ctx context.Context, nc *nats.Conn) error {
+	if err := nc.Publish(access.SubjectTenants, nil); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	return nc.FlushWithContext(ctx)
+}
+
+// exportersFirst returns the accounts in an order in which those that export come before those that import.
+func (t Trust) exportersFirst() (keys []string) {
+	imports := make(map[string]bool)
+	for key, token := range t.Accounts {
+		claims, err := jwt.DecodeAccountClaims(token)
+		imports[key] = err == nil && len(claims.Imports) > 0
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		if imports[a] != imports[b] && imports[b] {
+			return -1
+		} else if imports[a] != imports[b] {
+			return 1
+		}
+		return 0
+	})
+	return keys
+}
+
+// same reports whether two tokens make the same claims, but for when they were issued.
+func same(a, b string) bool {
+	text := func(token string) []byte {
+		claims, err := jwt.DecodeAccountClaims(token)
+		if err != nil {
+			return nil
+		}
+		claims.ID, claims.IssuedAt = "", 0
+		out, _ := json.Marshal(claims)
+		return out
+	}
+	x, y := text(a), text(b)
+	return x != nil && slices.Equal(x, y)
+}
+
+// Clear deletes the accounts of the removed tenants, then what is stored in them: while there are connections, services
+// would make their streams again. Services should have stopped before. It may be called again after an error.
+func (k *Keyring) Clear(ctx context.Context, nc *nats.Conn) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("delete removed tenants from NATS: %w", err)
+		}
+	}()
+	removed, err := k.read(removedDir)
+	if err != nil {
+		return err
+	}
+	for _, x := range removed {
+		t, err := k.tenancy(x)
+		if err != nil {
+			return err
+		}
+		if err := k.deleteAccounts(ctx, nc, t); err != nil {
+			return fmt.Errorf("tenant %s: %w", t.Name, err)
+		}
+		if err := os.Remove(k.removed(x)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if len(removed) == 0 {
+		return nil
+	}
+	return ring(ctx, nc)
+}
+
+func (k *Keyring) deleteAccounts(ctx context.Context, nc *nats.Conn, t tenancy.Tenant) error {
+	public, err := k.operator.PublicKey()
+	if err != nil {
+		return err
+	}
+	record, err := k.account(t.ID, access.Record)
+	if err != nil {
+		return err
+	}
+	order := jwt.NewGenericClaims(public)
+	order.Data["accounts"] = []string{t.Accounts[access.Outside], t.Accounts[access.Inside], record}
+	token, err := order.Encode(k.operator)
+	if err != nil {
+		return err
+	}
+	if err := request(ctx, nc, access.SubjectDelete, []byte(token)); err != nil {
+		return err
+	}
+	return request(ctx, nc, access.SubjectPurge+t.Accounts[access.Inside], nil)
+}
+
+// request sends a request to the server, and returns the error that it answers with.
+func request(ctx context.Context, nc *nats.Conn, subject string, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	m, err := nc.RequestWithContext(ctx, subject, body)
+	if err != nil {
+		return fmt.Errorf("%s: %w", subject, err)
+	}
+	var answer struct {
+		Error *struct {
+			Code        int    `json:"code"`
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return fmt.Errorf("%s: unexpected answer %q", subject, m.Data)
+	}
+	if answer.Error != nil {
+		return fmt.Errorf("%s: the server answered: %s (%d)", subject, answer.Error.Description, answer.Error.Code)
+	}
+	return nil
+}
