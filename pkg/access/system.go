@@ -23,8 +23,9 @@ const (
 
 // What services say of a tenant on SubjectTenant.
 const (
-	TenantReady = "ready" // it may be used
-	TenantGone  = "gone"  // it was removed, and has no executors any more
+	TenantServed = "served" // services serve its latest version
+	TenantReady  = "ready"  // and it has the standard progdefs
+	TenantGone   = "gone"   // it was removed, and has no executors any more
 )
 
 // SubjectTenant is where services say what becomes of a tenant, by its id.

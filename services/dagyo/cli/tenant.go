@@ -310,8 +310,8 @@ func (a *app) limitTenant(ctx context.Context, x *local.Landlord, name string, g
 	}
 	wait, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
-	if t.Limits != before && x.Await(wait, t.ID, access.TenantReady) != nil {
-		return fmt.Errorf("the limits are stored, but the services of tenant %s are not ready after %v: see the log of `dagyo up`", name, readyWait)
+	if t.Limits != before && x.Await(wait, t.ID, access.TenantServed) != nil {
+		return fmt.Errorf("the limits are stored, but the services of tenant %s do not keep them after %v: see the log of `dagyo up`", name, readyWait)
 	}
 	return a.printTenant(t)
 }

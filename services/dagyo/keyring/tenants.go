@@ -88,11 +88,19 @@ func (k *Keyring) Add(name string, limits tenancy.Limits) (t Tenant, err error) 
 	return t, k.store(t)
 }
 
-// Limit replaces the limits of a tenant.
+// Limit replaces the limits of a tenant. That of its storage cannot be lowered: NATS has set it aside for the streams, and
+// accepts neither a lower limit for these streams nor smaller streams above the limit.
 func (k *Keyring) Limit(name string, limits tenancy.Limits) error {
 	t, err := k.Tenant(name)
 	if err != nil {
 		return err
+	}
+	if now := t.Limits.Storage; limits.Storage != now && limits.Storage != 0 && (now == 0 || limits.Storage < now) {
+		was := "no limit"
+		if now > 0 {
+			was = fmt.Sprintf("%d bytes", now)
+		}
+		return fmt.Errorf("the storage of tenant %s cannot be lowered: NATS has set it aside for the streams that exist (it is %s now)", name, was)
 	}
 	t.Limits = limits
 	return k.store(t)

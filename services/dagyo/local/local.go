@@ -22,6 +22,7 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
 	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/places"
 	"github.com/dagyo/dagyo/services/spawner/process"
 )
 
@@ -55,6 +56,7 @@ type Local struct {
 	registry *broker.Link // to the server's own account
 	client   *client.Client
 	hosts    map[string]*tenancy.Host // of the services
+	places   *places.Arbiter          // for the executors of all tenants
 	failed   chan error
 	// isolation of the executors.
 	isolation *process.Isolation

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	executor.Main(s.Program)
 }
 
-func config(t *testing.T, dir string) local.Config {
+func config(t testing.TB, dir string) local.Config {
 	t.Helper()
 	s := settings.Default()
 	if err := s.Resolve(zerolog.Nop()); err != nil {

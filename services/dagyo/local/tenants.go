@@ -18,6 +18,7 @@ import (
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
 	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/places"
 	"github.com/dagyo/dagyo/services/spawner/process"
 	"github.com/dagyo/dagyo/services/validator"
 )
@@ -27,7 +28,9 @@ const standardName = "standard progdefs"
 
 // hostServices creates the hosts of the services. No tenant is served yet.
 func (l *Local) hostServices() {
+	limits := &l.config.Services.Spawner.Limits
 	l.config.Services.Spawner.Queue = l.URL()
+	l.places = places.NewArbiter(limits.Executors, limits.ReserveAfter)
 	for name, run := range map[string]func(context.Context, tenancy.Tenant, *broker.Link) error{
 		validator.Name: func(ctx context.Context, t tenancy.Tenant, link *broker.Link) error {
 			return validator.Run(ctx, link, l.config.Services.For(t).Validator)
@@ -40,6 +43,7 @@ func (l *Local) hostServices() {
 			c.Issue = func(executor, mailbox string) ([]byte, error) {
 				return t.Issue(l.keys.Secret(access.Executor), access.Credential{Role: access.Executor, Name: executor, Mailbox: mailbox})
 			}
+			c.Join = func() *places.Member { return l.places.Join(t.ID, t.Limits.Weight) }
 			return spawner.Run(ctx, link, func() (backend.Backend, error) { return l.openPlace(placeOf(t)) }, c)
 		},
 		aggregator.Name: func(ctx context.Context, t tenancy.Tenant, link *broker.Link) error {
@@ -65,6 +69,7 @@ func (l *Local) hostServices() {
 			}
 		}
 		l.clearPlace(ctx, placeOf(t))
+		l.places.Forget(t.ID)
 	}
 	l.hosts[standardName] = l.host(standardName, l.keepStandard)
 }
@@ -114,32 +119,32 @@ func (l *Local) followTenants(ctx context.Context) error {
 // tell says in the server's own account what has become of a tenant. Nothing depends on it but the patience of a command.
 func (l *Local) tell(id, what string) { _ = l.registry.Publish(access.SubjectTenant(id), []byte(what)) }
 
-// keepStandard applies the standard progdefs to a tenant, and says that it is ready. Start does it for the default tenant.
+// keepStandard applies the standard progdefs to a tenant, and says when it is ready. Start applies those of the default
+// tenant.
 func (l *Local) keepStandard(ctx context.Context, t tenancy.Tenant) error {
-	c, err := l.connect(ctx, t.Name)
-	if err != nil {
-		return err
+	for _, name := range client.Services() {
+		if err := l.hosts[name].Begun(ctx, t); err != nil {
+			return err
+		}
 	}
-	err = l.makeReady(ctx, c, t)
-	c.Close()
-	if err != nil {
-		return err
+	l.tell(t.ID, access.TenantServed)
+	if t.Name != keyring.DefaultTenant {
+		if err := l.applyStandardTo(ctx, t); err != nil {
+			return err
+		}
 	}
 	l.tell(t.ID, access.TenantReady)
 	<-ctx.Done()
 	return nil
 }
 
-func (l *Local) makeReady(ctx context.Context, c *client.Client, t tenancy.Tenant) error {
-	for name, h := range l.hosts {
-		if name == standardName {
-			continue
-		}
-		if err := h.Begun(ctx, t); err != nil {
-			return err
-		}
+func (l *Local) applyStandardTo(ctx context.Context, t tenancy.Tenant) error {
+	c, err := l.connect(ctx, t.Name)
+	if err != nil {
+		return err
 	}
-	if err := awaitServices(ctx, c, nil); err != nil || t.Name == keyring.DefaultTenant {
+	defer c.Close()
+	if err := awaitServices(ctx, c, nil); err != nil {
 		return err
 	}
 	return l.applyStandard(ctx, c)

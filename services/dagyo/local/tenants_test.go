@@ -25,7 +25,7 @@ import (
 )
 
 // manage calls do as `dagyo tenant` does.
-func manage(t *testing.T, dir string, do func(*local.Landlord)) {
+func manage(t testing.TB, dir string, do func(*local.Landlord)) {
 	t.Helper()
 	x, err := local.OpenLandlord(t.Context(), dir)
 	if err != nil {
@@ -36,7 +36,7 @@ func manage(t *testing.T, dir string, do func(*local.Landlord)) {
 }
 
 // addTenant adds a tenant and waits until it is ready.
-func addTenant(t *testing.T, dir, name string, limits tenancy.Limits) (out keyring.Tenant) {
+func addTenant(t testing.TB, dir, name string, limits tenancy.Limits) (out keyring.Tenant) {
 	t.Helper()
 	manage(t, dir, func(x *local.Landlord) {
 		var err error
@@ -58,7 +58,7 @@ func limitTenant(t *testing.T, dir string, of keyring.Tenant, limits tenancy.Lim
 	manage(t, dir, func(x *local.Landlord) {
 		err := errors.Join(x.Keys.Limit(of.Name, limits), x.Publish(t.Context()))
 		if err == nil {
-			err = x.Await(t.Context(), of.ID, access.TenantReady)
+			err = x.Await(t.Context(), of.ID, access.TenantServed)
 		}
 		if err != nil {
 			t.Fatal(err)
