@@ -129,7 +129,11 @@ func (a *app) addTenant(ctx context.Context, x *local.Landlord, name string, l t
 		return err
 	}
 	if err := x.Publish(ctx); err != nil {
-		return fmt.Errorf("tenant %s was added, but the running Dagyo does not know it yet: %w", name, err)
+		undone := x.Keys.Remove(name)
+		if undone == nil {
+			undone = x.Clear(ctx)
+		}
+		return errors.Join(fmt.Errorf("tenant %s was not added: %w", name, err), undone)
 	}
 	wait, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()

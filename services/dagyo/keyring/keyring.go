@@ -159,6 +159,14 @@ type Trust struct {
 	// System is the server's own account. Accounts are the signed claims of all accounts, by public key.
 	System   string
 	Accounts map[string]string
+	// records are those of the tenants' records, of which services learn that there is a tenant.
+	records []record
+}
+
+// A record is the signed claims of a tenant's record.
+type record struct {
+	tenant      tenancy.Tenant
+	key, claims string
 }
 
 // Trust returns what a server of the installation must know.
@@ -193,21 +201,21 @@ func (k *Keyring) Trust() (t Trust, err error) {
 	tenants, err := k.Tenants()
 	for _, x := range tenants {
 		if err == nil {
-			err = k.sign(x, t.Accounts)
+			err = k.sign(x, &t)
 		}
 	}
 	removed, failed := k.read(removedDir)
 	err = errors.Join(err, failed)
 	for _, x := range removed {
 		if err == nil {
-			err = k.signRemoved(x, t.Accounts)
+			err = k.signRemoved(x, &t)
 		}
 	}
 	return t, err
 }
 
 // sign adds the signed claims of a tenant's accounts.
-func (k *Keyring) sign(x Tenant, accounts map[string]string) error {
+func (k *Keyring) sign(x Tenant, to *Trust) error {
 	t, err := k.tenancy(x)
 	if err != nil {
 		return err
@@ -227,32 +235,34 @@ func (k *Keyring) sign(x Tenant, accounts map[string]string) error {
 		if err != nil {
 			return err
 		}
-		if accounts[public], err = claims.Encode(k.operator); err != nil {
+		if to.Accounts[public], err = claims.Encode(k.operator); err != nil {
 			return err
 		}
 	}
-	return k.signRecord(t, accounts)
+	return k.signRecord(t, to)
 }
 
 // signRemoved adds the record of a tenant that was removed, so that services stop.
-func (k *Keyring) signRemoved(x Tenant, accounts map[string]string) error {
+func (k *Keyring) signRemoved(x Tenant, to *Trust) error {
 	t, err := k.tenancy(x)
 	if err != nil {
 		return err
 	}
 	t.Removed = true
-	return k.signRecord(t, accounts)
+	return k.signRecord(t, to)
 }
 
-func (k *Keyring) signRecord(t tenancy.Tenant, accounts map[string]string) error {
+func (k *Keyring) signRecord(t tenancy.Tenant, to *Trust) error {
 	public, err := k.account(t.ID, access.Record)
 	if err != nil {
 		return err
 	}
 	claims, err := t.Claims(public)
-	if err == nil {
-		accounts[public], err = claims.Encode(k.operator)
+	if err != nil {
+		return err
 	}
+	token, err := claims.Encode(k.operator)
+	to.records = append(to.records, record{t, public, token})
 	return err
 }
 

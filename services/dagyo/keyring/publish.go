@@ -12,8 +12,10 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/access"
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/tenancy"
 )
 
@@ -44,7 +46,47 @@ func (k *Keyring) Publish(ctx context.Context, nc *nats.Conn) (err error) {
 			return err
 		}
 	}
+	for _, r := range trust.records {
+		if err := k.publishRecord(ctx, nc, r, have[r.key]); err != nil {
+			return fmt.Errorf("tenant %s: %w", r.tenant.Name, err)
+		}
+	}
 	return ring(ctx, nc)
+}
+
+// publishRecord stores the record of a tenant. Once it is there, services connect.
+func (k *Keyring) publishRecord(ctx context.Context, nc *nats.Conn, r record, have string) error {
+	if same(have, r.claims) || r.tenant.Removed && have == "" {
+		return nil
+	}
+	if have == "" {
+		if err := k.setUp(ctx, nc, r.tenant); err != nil {
+			return err
+		}
+	}
+	return request(ctx, nc, access.SubjectUpdate, []byte(r.claims))
+}
+
+// ErrNoStorage is returned if the server has not as much storage left as a tenant may use.
+var ErrNoStorage = errors.New("NATS has not as much storage left as the tenant may use: it sets all of it aside")
+
+// setUp lets the server set up the storage of a new account, by a single connection. nats-server does that when an account
+// is first used, and of several connections at once one may delete the folder of streams that another one has just
+// created, or make its streams in an account that nobody else sees (2.15.2, fetchAccount and EnableJetStream).
+func (k *Keyring) setUp(ctx context.Context, nc *nats.Conn, t tenancy.Tenant) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	link, err := t.Connect(ctx, access.Planner, k.roles[access.Planner], broker.Options{URL: nc.ConnectedUrl()})
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	_, err = link.JS.AccountInfo(ctx)
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
+		errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("%w (%w)", ErrNoStorage, err)
+	}
+	return err
 }
 
 // ring says that the tenants have changed.

@@ -315,3 +315,30 @@ func TestBrokenTenantHarmsNoOther(t *testing.T) {
 		t.Errorf("%s: %+v", e.Type, e.Data)
 	}
 }
+
+// Tenants share the places for executors: idle executors of one make room for the flows of another.
+func TestTenantsSharePlaces(t *testing.T) {
+	dir := t.TempDir()
+	c := config(t, dir)
+	c.Services.Spawner.Limits.Executors = 4
+	l, first := startWith(t, c)
+	defer stop(t, l, first)
+	completes(t, first, "one") // two executors, idle from now on
+	clients := []*client.Client{first}
+	for _, name := range []string{"a", "b"} {
+		addTenant(t, dir, name, tenancy.Limits{})
+		clients = append(clients, connectTo(t, l, dir, name))
+	}
+	for round := range 3 {
+		for i, mine := range clients {
+			completes(t, mine, fmt.Sprintf("round-%d-%d", round, i))
+		}
+	}
+	var all sync.WaitGroup
+	for i, mine := range clients {
+		for n := range 3 {
+			all.Go(func() { completes(t, mine, fmt.Sprintf("at-once-%d-%d", i, n)) })
+		}
+	}
+	all.Wait()
+}
