@@ -428,9 +428,9 @@ func (s *State) never(f *admission.Flow) problem.List {
 	if total > s.limits.Executors {
 		out = append(out, problem.Problem{
 			Code: problem.NeverFits, Pointer: "/nodes",
-			Message: fmt.Sprintf("the flow needs %d executors at the same time; the limit of this installation is %d",
+			Message: fmt.Sprintf("the flow needs %d executors at the same time; the limit is %d",
 				total, s.limits.Executors),
-			Hint: "raise the spawner's limit on executors or the progdefs' jobsPerExecutor, or split the flow",
+			Hint: "raise the limit on executors, of the installation or of the tenant, or the progdefs' jobsPerExecutor, or split the flow",
 		})
 	}
 	for _, l := range f.Exceeds() {

@@ -295,7 +295,7 @@ func (a *app) limitTenant(ctx context.Context, x *local.Landlord, name string, g
 	if err != nil {
 		return err
 	}
-	before := t.Limits
+	before := t
 	stored := pflag.NewFlagSet("", pflag.ContinueOnError)
 	limitFlags(stored, &t.Limits)
 	stored.VisitAll(func(f *pflag.Flag) {
@@ -310,11 +310,15 @@ func (a *app) limitTenant(ctx context.Context, x *local.Landlord, name string, g
 		return err
 	}
 	if err := x.Publish(ctx); err != nil {
-		return fmt.Errorf("the limits are stored, but the running Dagyo does not know them yet: %w", err)
+		undone := x.Keys.Store(before)
+		if undone == nil {
+			undone = x.Publish(ctx)
+		}
+		return errors.Join(fmt.Errorf("the limits were not changed: %w", err), undone)
 	}
 	wait, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
-	if t.Limits != before && x.Await(wait, t.ID, access.TenantServed) != nil {
+	if t.Limits != before.Limits && x.Await(wait, t.ID, access.TenantServed) != nil {
 		return fmt.Errorf("the limits are stored, but the services of tenant %s do not keep them after %v: see the log of `dagyo up`", name, readyWait)
 	}
 	return a.printTenant(t)

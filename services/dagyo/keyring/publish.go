@@ -59,7 +59,7 @@ func (k *Keyring) publishRecord(ctx context.Context, nc *nats.Conn, r record, ha
 	if same(have, r.claims) || r.tenant.Removed && have == "" {
 		return nil
 	}
-	if have == "" {
+	if !r.tenant.Removed {
 		if err := k.setUp(ctx, nc, r.tenant); err != nil {
 			return err
 		}
@@ -70,8 +70,8 @@ func (k *Keyring) publishRecord(ctx context.Context, nc *nats.Conn, r record, ha
 // ErrNoStorage is returned if the server has not as much storage left as a tenant may use.
 var ErrNoStorage = errors.New("NATS has not as much storage left as the tenant may use: it sets all of it aside")
 
-// setUp lets the server set up the storage of a new account, by a single connection. nats-server does that when an account
-// is first used, and of several connections at once one may delete the folder of streams that another one has just
+// setUp checks that the server has accepted the limits of a tenant's storage. For a new account, this is the connection
+// that lets it set up the storage. nats-server does that when an account is first used, and of several connections at once one may delete the folder of streams that another one has just
 // created, or make its streams in an account that nobody else sees (2.15.2, fetchAccount and EnableJetStream).
 func (k *Keyring) setUp(ctx context.Context, nc *nats.Conn, t tenancy.Tenant) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
@@ -81,7 +81,10 @@ func (k *Keyring) setUp(ctx context.Context, nc *nats.Conn, t tenancy.Tenant) er
 		return err
 	}
 	defer link.Close()
-	_, err = link.JS.AccountInfo(ctx)
+	info, err := link.JS.AccountInfo(ctx)
+	if want := limits(t.Limits)[access.Inside]; err == nil && (info.Limits.MaxStore != want.Disk || info.Limits.MaxMemory != want.Memory) {
+		return ErrNoStorage
+	}
 	if errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
 		errors.Is(err, nats.ErrNoResponders) {
 		return fmt.Errorf("%w (%w)", ErrNoStorage, err)

@@ -85,7 +85,7 @@ func (k *Keyring) Add(name string, limits tenancy.Limits) (t Tenant, err error) 
 	for _, r := range access.Roles() {
 		t.Generations[r] = 1
 	}
-	return t, k.store(t)
+	return t, k.Store(t)
 }
 
 // Limit replaces the limits of a tenant. That of its storage cannot be lowered: NATS has set it aside for the streams, and
@@ -103,10 +103,11 @@ func (k *Keyring) Limit(name string, limits tenancy.Limits) error {
 		return fmt.Errorf("the storage of tenant %s cannot be lowered: NATS has set it aside for the streams that exist (it is %s now)", name, was)
 	}
 	t.Limits = limits
-	return k.store(t)
+	return k.Store(t)
 }
 
-func (k *Keyring) store(t Tenant) error {
+// Store replaces what the keyring knows of a tenant, to undo a change.
+func (k *Keyring) Store(t Tenant) error {
 	text, err := json.MarshalIndent(t, "", "  ")
 	if err != nil {
 		return err
