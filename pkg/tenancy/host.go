@@ -97,7 +97,8 @@ func (h *Host) open() {
 
 func (h *Host) start(t Tenant) *member {
 	m := &member{
-		host: h, tenant: t, began: make(chan struct{}), ended: make(chan struct{}), log: h.Log.With().Str("service", h.Service).Str("tenant", t.Name).Logger(),
+		host: h, tenant: t, began: make(chan struct{}), ended: make(chan struct{}),
+		log: h.Log.With().Str("service", h.Service).Str("tenant", t.Name).Logger(),
 	}
 	m.ctx, m.stop = context.WithCancel(h.ctx)
 	if t.Removed {

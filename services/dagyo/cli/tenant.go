@@ -128,7 +128,7 @@ func (a *app) addTenant(ctx context.Context, x *local.Landlord, name string, l t
 	if err != nil {
 		return err
 	}
-	if err := x.Publish(ctx); err != nil {
+	if err := x.Publish(ctx, name); err != nil {
 		undone := x.Keys.Remove(name)
 		if undone == nil {
 			undone = x.Clear(ctx)
@@ -309,10 +309,10 @@ func (a *app) limitTenant(ctx context.Context, x *local.Landlord, name string, g
 	if err := x.Keys.Limit(name, t.Limits); err != nil {
 		return err
 	}
-	if err := x.Publish(ctx); err != nil {
+	if err := x.Publish(ctx, name); err != nil {
 		undone := x.Keys.Store(before)
 		if undone == nil {
-			undone = x.Publish(ctx)
+			undone = x.Publish(ctx, name)
 		}
 		return errors.Join(fmt.Errorf("the limits were not changed: %w", err), undone)
 	}
@@ -355,7 +355,7 @@ func (a *app) removeTenant(ctx context.Context, x *local.Landlord, name string, 
 	if err := x.Keys.Remove(name); err != nil {
 		return err
 	}
-	if err := x.Publish(ctx); err != nil {
+	if err := x.Publish(ctx, name); err != nil {
 		return fmt.Errorf("tenant %s was removed, but not from the running Dagyo yet; its next start does that: %w", name, err)
 	}
 	wait, cancel := context.WithTimeout(ctx, readyWait)

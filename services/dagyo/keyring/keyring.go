@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -170,7 +171,10 @@ type record struct {
 }
 
 // Trust returns what a server of the installation must know.
-func (k *Keyring) Trust() (t Trust, err error) {
+func (k *Keyring) Trust() (Trust, error) { return k.trust(nil) }
+
+// trust returns that of the named tenants, or of all.
+func (k *Keyring) trust(names []string) (t Trust, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("sign the accounts: %w", err)
@@ -200,7 +204,7 @@ func (k *Keyring) Trust() (t Trust, err error) {
 	}
 	tenants, err := k.Tenants()
 	for _, x := range tenants {
-		if err == nil {
+		if err == nil && (len(names) == 0 || slices.Contains(names, x.Name)) {
 			err = k.sign(x, &t)
 		}
 	}

@@ -1,11 +1,13 @@
 package keyring
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -22,19 +24,24 @@ import (
 // answerWait bounds the wait for the answer of NATS to each request.
 const answerWait = 10 * time.Second
 
-// Publish makes NATS know the tenants that are new or have changed, and which ones were removed. The connection is that of
-// an access.Landlord. It may be called again after an error.
-func (k *Keyring) Publish(ctx context.Context, nc *nats.Conn) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("publish the tenants to NATS: %w", err)
-		}
-	}()
+// A TenantError is what keeps NATS from knowing a tenant. Others are not affected.
+type TenantError struct {
+	Tenant string
+	Err    error
+}
+
+func (e *TenantError) Error() string { return "tenant " + e.Tenant + ": " + e.Err.Error() }
+func (e *TenantError) Unwrap() error { return e.Err }
+
+// Publish makes NATS know tenants that are new or have changed, and those that were removed: the named ones, or all. The
+// connection is that of an access.Landlord. It may be called again after an error; those of single tenants are of type
+// TenantError.
+func (k *Keyring) Publish(ctx context.Context, nc *nats.Conn, names ...string) error {
 	have, err := tenancy.Claims(ctx, nc)
 	if err != nil {
 		return err
 	}
-	trust, err := k.Trust()
+	trust, err := k.trust(names)
 	if err != nil {
 		return err
 	}
@@ -43,15 +50,16 @@ func (k *Keyring) Publish(ctx context.Context, nc *nats.Conn) (err error) {
 			continue
 		}
 		if err := request(ctx, nc, access.SubjectUpdate, []byte(trust.Accounts[key])); err != nil {
-			return err
+			return fmt.Errorf("publish an account to NATS: %w", err)
 		}
 	}
+	var failed []error
 	for _, r := range trust.records {
 		if err := k.publishRecord(ctx, nc, r, have[r.key]); err != nil {
-			return fmt.Errorf("tenant %s: %w", r.tenant.Name, err)
+			failed = append(failed, &TenantError{r.tenant.Name, err})
 		}
 	}
-	return ring(ctx, nc)
+	return errors.Join(append(failed, ring(ctx, nc))...)
 }
 
 // publishRecord stores the record of a tenant. Once it is there, services connect.
@@ -70,9 +78,10 @@ func (k *Keyring) publishRecord(ctx context.Context, nc *nats.Conn, r record, ha
 // ErrNoStorage is returned if the server has not as much storage left as a tenant may use.
 var ErrNoStorage = errors.New("NATS has not as much storage left as the tenant may use: it sets all of it aside")
 
-// setUp checks that the server has accepted the limits of a tenant's storage. For a new account, this is the connection
-// that lets it set up the storage. nats-server does that when an account is first used, and of several connections at once one may delete the folder of streams that another one has just
-// created, or make its streams in an account that nobody else sees (2.15.2, fetchAccount and EnableJetStream).
+// setUp checks that the server has accepted the limits of a tenant's storage. For a new account, this is also the
+// connection that lets it set up the storage. nats-server does that when an account is first used, and of several
+// connections at once one may delete the folder of streams that another one has just created, or make its streams in an
+// account that nobody else sees (2.15.2, fetchAccount and EnableJetStream).
 func (k *Keyring) setUp(ctx context.Context, nc *nats.Conn, t tenancy.Tenant) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
@@ -103,22 +112,14 @@ func ring(ctx context.Context, nc *nats.Conn) error {
 }
 
 // exportersFirst returns the accounts in an order in which those that export come before those that import.
-func (t Trust) exportersFirst() (keys []string) {
-	imports := make(map[string]bool)
+func (t Trust) exportersFirst() []string {
+	imports := make(map[string]int)
 	for key, token := range t.Accounts {
-		claims, err := jwt.DecodeAccountClaims(token)
-		imports[key] = err == nil && len(claims.Imports) > 0
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, func(a, b string) int {
-		if imports[a] != imports[b] && imports[b] {
-			return -1
-		} else if imports[a] != imports[b] {
-			return 1
+		if claims, err := jwt.DecodeAccountClaims(token); err == nil {
+			imports[key] = len(claims.Imports)
 		}
-		return 0
-	})
-	return keys
+	}
+	return slices.SortedFunc(maps.Keys(t.Accounts), func(a, b string) int { return cmp.Compare(imports[a], imports[b]) })
 }
 
 // same reports whether two tokens make the same claims, but for when they were issued.

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -83,7 +84,10 @@ func (l *Local) publishTenants(ctx context.Context) error {
 		return err
 	}
 	defer link.Close()
-	if err := l.keys.Publish(ctx, link.Conn); err != nil {
+	err = l.keys.Publish(ctx, link.Conn)
+	if single := new(keyring.TenantError); errors.As(err, &single) {
+		l.config.Log.Error().Err(err).Msg("a tenant cannot be served")
+	} else if err != nil {
 		return err
 	}
 	return l.keys.Clear(ctx, link.Conn)

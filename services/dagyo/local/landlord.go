@@ -70,12 +70,12 @@ func (l *Landlord) occupy(ctx context.Context, dir string) (url string, err erro
 // Running reports whether Dagyo is running.
 func (l *Landlord) Running() bool { return l.link != nil }
 
-// Publish tells a running Dagyo what was changed; otherwise the next start finds it.
-func (l *Landlord) Publish(ctx context.Context) error {
+// Publish tells a running Dagyo what was changed of a tenant; otherwise the next start finds it.
+func (l *Landlord) Publish(ctx context.Context, tenant string) error {
 	if l.link == nil {
 		return nil
 	}
-	return l.Keys.Publish(ctx, l.link.Conn)
+	return l.Keys.Publish(ctx, l.link.Conn, tenant)
 }
 
 // Clear deletes what a running Dagyo has stored of removed tenants; otherwise the next start does that.

@@ -41,7 +41,7 @@ func addTenant(t testing.TB, dir, name string, limits tenancy.Limits) (out keyri
 	manage(t, dir, func(x *local.Landlord) {
 		var err error
 		if out, err = x.Keys.Add(name, limits); err == nil {
-			err = x.Publish(t.Context())
+			err = x.Publish(t.Context(), name)
 		}
 		if err == nil {
 			err = x.Await(t.Context(), out.ID, access.TenantReady)
@@ -56,7 +56,7 @@ func addTenant(t testing.TB, dir, name string, limits tenancy.Limits) (out keyri
 func limitTenant(t *testing.T, dir string, of keyring.Tenant, limits tenancy.Limits) {
 	t.Helper()
 	manage(t, dir, func(x *local.Landlord) {
-		err := errors.Join(x.Keys.Limit(of.Name, limits), x.Publish(t.Context()))
+		err := errors.Join(x.Keys.Limit(of.Name, limits), x.Publish(t.Context(), of.Name))
 		if err == nil {
 			err = x.Await(t.Context(), of.ID, access.TenantServed)
 		}
@@ -69,7 +69,7 @@ func limitTenant(t *testing.T, dir string, of keyring.Tenant, limits tenancy.Lim
 func removeTenant(t *testing.T, dir string, of keyring.Tenant) {
 	t.Helper()
 	manage(t, dir, func(x *local.Landlord) {
-		err := errors.Join(x.Keys.Remove(of.Name), x.Publish(t.Context()))
+		err := errors.Join(x.Keys.Remove(of.Name), x.Publish(t.Context(), of.Name))
 		if err == nil {
 			err = x.Await(t.Context(), of.ID, access.TenantGone)
 		}
@@ -341,4 +341,41 @@ func TestTenantsSharePlaces(t *testing.T) {
 		}
 	}
 	all.Wait()
+}
+
+// Services may read which tenants there are, and change nothing.
+func TestRegistryOnlyReads(t *testing.T) {
+	dir := t.TempDir()
+	l, c := start(t, dir)
+	defer stop(t, l, c)
+	keys, err := keyring.Open(local.Keys(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := keys.IssueSystem(access.Registry, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	denied := make(chan error, 10)
+	nc, err := nats.Connect(l.URL(), nats.UserCredentialBytes(file), nats.CustomInboxPrefix(access.Registry.Inbox()),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { denied <- err }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	claims, err := tenancy.Claims(t.Context(), nc)
+	if err != nil || len(claims) != 4 {
+		t.Errorf("the registry reads %d claims, %v", len(claims), err)
+	}
+	for _, subject := range []string{
+		access.SubjectUpdate, access.SubjectDelete, access.SubjectPurge + "X", access.SubjectTenants, "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.X.CLAIMS.UPDATE",
+		"$SYS.ACCOUNT.X.CLAIMS.UPDATE",
+	} {
+		if err := nc.Publish(subject, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-denied; !errors.Is(err, nats.ErrPermissionViolation) {
+			t.Errorf("%s: %v", subject, err)
+		}
+	}
 }
