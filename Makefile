@@ -83,6 +83,10 @@ bench: ## measure every figure next to its reference; the page goes to docs/benc
 bench-short: ## the same, small, in under 2 minutes: shows that it all runs
 	go run ./tests/bench -short
 
+.PHONY: bench-tenants
+bench-tenants: ## what an idle tenant costs, with TENANTS (default 100) of them: processor, memory, and the time to add one
+	cd services/dagyo && DAGYO_TENANTS=$(TENANTS) go test ./local -run '^$$' -bench IdleTenants -benchtime 1x -timeout 1h
+
 .PHONY: simulate
 simulate: ## search CHECKS (default 20000) random histories of all services for a bad end; SEED repeats a search
 	go test ./tests/simulation -count 1 -timeout 2h -rapid.checks $(or $(CHECKS),20000) $(if $(SEED),-rapid.seed $(SEED))

@@ -47,7 +47,10 @@ const (
 	Outside Account = "clients"  // persons and executors
 )
 
-// Accounts returns the accounts of a tenant.
+// Record is an account of a tenant that nobody connects to: its claims describe the tenant (package tenancy).
+const Record Account = "tenant"
+
+// Accounts returns the accounts of a tenant that are in use.
 func Accounts() []Account { return []Account{Inside, Outside} }
 
 // Account returns the account that a role connects to.

@@ -57,10 +57,25 @@ const (
 // watchGaps records the periods in which the process could not receive.
 func (r *Runtime[S]) watchGaps(ctx context.Context) {
 	Every(ctx, gapCheck, func() {
-		if r.link.IsConnected() {
-			r.step(func(*core.Core[S]) { r.noteGap(time.Now()) })
+		if now := time.Now(); r.link.IsConnected() && !r.punctual(now) {
+			r.step(func(*core.Core[S]) { r.noteGap(now) })
 		}
 	})
+}
+
+// punctual notes that the process is running. It returns false if there was a gap: only then something has changed that
+// others wait for.
+func (r *Runtime[S]) punctual(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	gap := now.Sub(r.clock.alive)
+	if r.clock.alive.IsZero() || gap > lateLimit {
+		return false
+	}
+	if gap > 0 {
+		r.clock.alive = now
+	}
+	return true
 }
 
 // noteGap folds core.FactMissed if the process could not receive for too long, and core.FactLate if it was scheduled

@@ -76,7 +76,7 @@ func (r *Runtime[S]) run(ctx context.Context) error {
 // without a leader.
 func (r *Runtime[S]) prepare(ctx context.Context) error {
 	c := r.config
-	for {
+	for pause := time.Second; ; pause = min(2*pause, longestPause) {
 		err := broker.Ensure(ctx, r.link, c.Broker, history.StreamConfig(c.Broker.Replicas, c.History),
 			snapshot.StreamConfig(c.Broker.Replicas))
 		if err == nil {
@@ -86,9 +86,12 @@ func (r *Runtime[S]) prepare(ctx context.Context) error {
 			return err
 		}
 		r.log.Warn().Err(err).Msg("JetStream is not ready; trying again")
-		sleep(ctx, time.Second, nil)
+		sleep(ctx, pause, nil)
 	}
 }
+
+// longestPause is the longest pause before the next attempt to create the shared streams.
+const longestPause = 15 * time.Second
 
 // step changes the core and starts the resulting tasks.
 func (r *Runtime[S]) step(f func(*core.Core[S])) {

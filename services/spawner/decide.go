@@ -19,6 +19,7 @@ func Decide(s *State, key string, now time.Time) (effects []contract.Event, next
 	switch {
 	case key == keyAdmit:
 		p.admit()
+		p.share()
 	case key == keyTell:
 		p.tellQueued()
 		p.tellStalls()
@@ -91,16 +92,8 @@ const grants = 64
 // admit starts the executors that granted jobs lack, grants capacity to the flows that fit, makes room for the next
 // ones, and keeps the minimum of each progdef in the places that nobody can get now.
 func (p *plan) admit() {
-	short := slices.SortedFunc(maps.Keys(p.s.short), byMailbox)
-	for _, r := range short {
-		p.cover(r)
-	}
-	room := admission.NewRoom(p.places, p.s.limits.Executors, p.s.busy)
-	room.Idle = func() int {
-		idle, leaving := p.idle()
-		return leaving + p.dispensable(idle, nil)
-	}
-	result := p.s.queue.Admit(p.now, room, grants)
+	short := p.startGranted()
+	result := p.admitted(grants)
 	p.again(result.Next)
 	for _, f := range result.Admitted {
 		p.grant(f)
@@ -113,6 +106,26 @@ func (p *plan) admit() {
 	for _, r := range short {
 		p.keepMinimum(r)
 	}
+}
+
+// startGranted starts the executors that granted jobs lack, and returns the revisions that have fewer executors than they
+// should.
+func (p *plan) startGranted() []*revision {
+	short := slices.SortedFunc(maps.Keys(p.s.short), byMailbox)
+	for _, r := range short {
+		p.cover(r)
+	}
+	return short
+}
+
+// admitted decides which flows get capacity, up to a number of them.
+func (p *plan) admitted(limit int) admission.Result {
+	room := admission.NewRoom(p.places, p.s.limits.Executors, p.s.busy)
+	room.Idle = func() int {
+		idle, leaving := p.idle()
+		return leaving + p.dispensable(idle, nil)
+	}
+	return p.s.queue.Admit(p.now, room, limit)
 }
 
 func byMailbox(a, b *revision) int { return strings.Compare(a.mailbox(), b.mailbox()) }
@@ -335,7 +348,7 @@ func (p *plan) waits(id string) {
 		p.reject(id, problems)
 		return
 	}
-	isNew, fits := r.Told.At.IsZero(), p.s.room().Fits(f.Needs) && f.WithinQuotas()
+	isNew, fits := r.Told.At.IsZero(), p.s.fits(f)
 	if soon := f.Since.Add(queuedPause); isNew && fits && p.now.Before(soon) {
 		p.again(soon) // most likely it is granted before
 		return
@@ -415,9 +428,9 @@ func (s *State) never(f *admission.Flow) problem.List {
 	if total > s.limits.Executors {
 		out = append(out, problem.Problem{
 			Code: problem.NeverFits, Pointer: "/nodes",
-			Message: fmt.Sprintf("the flow needs %d executors at the same time; the limit of this installation is %d",
+			Message: fmt.Sprintf("the flow needs %d executors at the same time; the limit is %d",
 				total, s.limits.Executors),
-			Hint: "raise the spawner's limit on executors or the progdefs' jobsPerExecutor, or split the flow",
+			Hint: "raise the limit on executors, of the installation or of the tenant, or the progdefs' jobsPerExecutor, or split the flow",
 		})
 	}
 	for _, l := range f.Exceeds() {

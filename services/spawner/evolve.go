@@ -8,6 +8,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/spawner/admission"
+	"github.com/dagyo/dagyo/services/spawner/places"
 )
 
 // What is decided: who gets capacity and what the others are told, which executors of a mailbox stay, and whether a
@@ -95,6 +96,11 @@ func (s *State) other(e contract.Event) []string {
 		if x := s.executors[e.Subject]; x != nil {
 			x.givenUp = true
 		}
+	case actClaim:
+		s.sharing.claimed, s.sharing.known = e.With.(places.Claim), true
+	case factPlaces:
+		s.sharing.allowed = e.With.(int)
+		return slices.Clone(capacityKeys)
 	case actCheck:
 		s.checked, s.check = e.Time, e.With.(check)
 	}
@@ -233,9 +239,6 @@ func (s *State) busy() (pools []*admission.Pool) {
 	}
 	return pools
 }
-
-// places returns how many more executors may be started.
-func (s *State) places() int { return s.limits.Executors - len(s.executors) - len(s.starting) }
 
 func (s *State) hold(flow string, r *run, j *job) {
 	if rev := s.revisions[j.Mailbox]; rev != nil && !j.Holds {

@@ -77,6 +77,12 @@ func (m *machine) carryOut(f []string) string {
 	case "applied": // applied greet@r1 slots=2 max=3 min=0 idle=1m
 		name, p := pinned(f[1], f[2:])
 		return m.event(contract.TypeProgdefApplied, name, &contract.ProgdefApplied{Name: name, Revision: p.Revision, Document: p.Document})
+	case "sharing": // the places are shared with other tenants
+		m.s.Sharing()
+		return m.feed(contract.Event{})
+	case "allowed": // allowed 3: the tenant may have so many executors
+		n, _ := strconv.Atoi(f[1])
+		return m.feed(contract.Event{Type: factPlaces, With: n})
 	case "removed":
 		return m.event(contract.TypeProgdefRemoved, f[1], &contract.ProgdefRemoved{Name: f[1]})
 	case "planned": // planned f greet@r1*2 slots=1 max=1 priority=5 by=anna
@@ -235,11 +241,18 @@ func (m *machine) feed(e contract.Event) string {
 	}
 	var out []string
 	for len(touched) > 0 {
-		effects, _ := Decide(m.s, touched[0], m.now)
+		key := touched[0]
+		effects, _ := Decide(m.s, key, m.now)
 		touched = touched[1:]
+		if len(effects) > 0 && m.s.sharing != nil { // as the core does
+			touched = append(touched, key)
+		}
 		for _, x := range effects {
 			x.Time = m.now
 			body, _ := json.Marshal(x.Data)
+			if x.Type == actClaim {
+				body, _ = json.Marshal(x.With)
+			}
 			how := ""
 			if x.With == giveUp {
 				how = " (given up)"

@@ -23,6 +23,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/service/core"
 	"github.com/dagyo/dagyo/pkg/snapshot"
 	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/places"
 )
 
 // Name is the service's name.
@@ -40,6 +41,8 @@ type Config struct {
 	Issue func(executor, mailbox string) ([]byte, error) `json:"-"`
 	// CA is the certificates of the authorities that executors trust, nil if Access has their file or none is needed.
 	CA []byte `json:"-"`
+	// Join joins those who share the places for executors; nil if there are no others.
+	Join func() *places.Member `json:"-"`
 	// Policy is the installation's admission policy; nil for none.
 	Policy *policy.Current
 	// ReconcileEvery is the interval between two comparisons of EVENTS with the running executors of the backend.
@@ -65,7 +68,11 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 				return nil, err
 			}
 			secret, err := snapshot.Store{JS: link.JS}.Secret(ctx, Name)
-			return NewState(c.Limits, stored).WithSecret(secret), err
+			s := NewState(c.Limits, stored).WithSecret(secret)
+			if c.Join != nil {
+				s = s.Sharing()
+			}
+			return s, err
 		},
 		Perform: w.perform,
 		Asks:    map[string]service.Ask[*State]{contract.AskExecutors: askExecutors},
@@ -75,9 +82,13 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 				return nil, err
 			}
 			w.backend = b
-			return b.Close, nil
+			if c.Join == nil {
+				return b.Close, nil
+			}
+			w.member = c.Join()
+			return func() error { w.member.Leave(); return b.Close() }, nil
 		},
-		Lead: []func(context.Context, *service.Runtime[*State]) error{w.reportExits, w.reconcile, w.protect},
+		Lead: []func(context.Context, *service.Runtime[*State]) error{w.reportExits, w.reconcile, w.protect, w.share},
 	}, c.Config)
 }
 
@@ -105,6 +116,7 @@ func Logic() core.Logic[*State] {
 type wiring struct {
 	link    *broker.Link
 	backend backend.Backend // the leader's
+	member  *places.Member  // the leader's, if places are shared
 	config  Config
 	// refused holds executors that can never be started as their progdef requires.
 	refused chan backend.Exit
@@ -114,8 +126,12 @@ type wiring struct {
 func (w *wiring) perform(
 	ctx context.Context, _ *service.Runtime[*State], e contract.Event,
 ) (contract.Event, error) {
-	if e.Type == actGiveUp {
+	switch e.Type {
+	case actGiveUp:
 		return e, w.backend.GiveUp(ctx, e.Subject)
+	case actClaim:
+		w.member.Claim(e.With.(places.Claim))
+		return e, nil
 	}
 	switch d := e.Data.(type) {
 	case *contract.ExecutorStarted:

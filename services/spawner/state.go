@@ -41,6 +41,8 @@ type State struct {
 	changes uint64
 	// starting are the executors whose start is in flight.
 	starting map[string]*revision
+	// sharing is nil if the tenant has all places.
+	sharing *sharing
 	// secret is the installation's, for the ids of executors. It is not stored.
 	secret []byte
 }

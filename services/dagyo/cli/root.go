@@ -83,7 +83,7 @@ Start Dagyo and keep it running:         dagyo up`,
 		a.progdefCommand(), a.typesCommand(), a.conformanceCommand(),
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),
 		a.aggregatorCommand(), a.healthCommand(), a.policyCommand(), a.eventsCommand(), a.executorCommand(), a.execCommand(), a.superviseCommand(),
-		a.contextCommand(), a.initCommand(), a.userCommand(), a.schemaCommand(), a.versionCommand(),
+		a.contextCommand(), a.initCommand(), a.userCommand(), a.tenantCommand(), a.schemaCommand(), a.versionCommand(),
 		topic("exit-codes", "Exit codes", exitCodes),
 		topic("records", "Files of inputs and outputs, and their formats", recordsHelp),
 	)

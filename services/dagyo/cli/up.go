@@ -83,7 +83,6 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if err == nil {
 		select {
 		case <-in.first:
-		case err = <-l.Failed():
 		case <-ctx.Done():
 		}
 	}

@@ -38,7 +38,7 @@ says what they may do:
 
 // userOptions are the flags of `user add`, but for the role.
 type userOptions struct {
-	data, out             string
+	data, tenant, out     string
 	namespace, kubeconfig string
 	valid                 time.Duration
 }
@@ -62,6 +62,7 @@ name is in everything that the user submits. If the server has a certificate of
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.data, "data", a.dataDir(), "data directory of `dagyo up`, or the folder of `dagyo init auth`")
+	f.StringVar(&o.tenant, "tenant", keyring.DefaultTenant, "tenant of the user")
 	f.StringVar(&role, "role", string(access.User), "role: "+roleNames())
 	f.StringVar(&o.namespace, "secrets", "", "namespace of Kubernetes with the Secret of the keys, instead of --data")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: that of kubectl)")
@@ -108,9 +109,13 @@ func (a *app) addUser(ctx context.Context, o userOptions, c access.Credential) e
 		return fmt.Errorf("write the credentials: %w", err)
 	}
 	if a.json() {
-		return a.printJSON(map[string]string{"name": c.Name, "role": string(c.Role), "creds": o.out})
+		return a.printJSON(map[string]string{"name": c.Name, "tenant": o.tenant, "role": string(c.Role), "creds": o.out})
 	}
-	_, err = fmt.Fprintf(a.Out, "credentials of %s, role %s: %s\n", c.Name, c.Role, o.out)
+	of := c.Name
+	if o.tenant != keyring.DefaultTenant {
+		of += " of tenant " + o.tenant
+	}
+	_, err = fmt.Fprintf(a.Out, "credentials of %s, role %s: %s\n", of, c.Role, o.out)
 	return err
 }
 
@@ -140,7 +145,7 @@ func (o userOptions) issue(ctx context.Context, c access.Credential) (credential
 	if err != nil {
 		return nil, err
 	}
-	if credentials, err = keys.Issue(keyring.DefaultTenant, c); err != nil {
+	if credentials, err = keys.Issue(o.tenant, c); err != nil {
 		return nil, err
 	}
 	ca, err := provision.Authority(o.data)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -21,6 +22,12 @@ const (
 	DefaultPort = 4222
 	RandomPort  = server.RANDOM_PORT
 )
+
+// fetchTimeout is how long the server looks for an account that it does not have: there is no other to ask.
+const fetchTimeout = 100 * time.Millisecond
+
+// accountsDir is the folder with the claims of accounts in the directory of the server.
+const accountsDir = "accounts"
 
 // startTimeout bounds the start, including the recovery of stored data.
 const startTimeout = time.Minute
@@ -51,6 +58,9 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	ns, err := server.NewServer(set)
 	if err != nil {
+		if set.AccountResolver != nil {
+			set.AccountResolver.Close()
+		}
 		return nil, fmt.Errorf("start NATS: %w", err)
 	}
 	log := newLogger(o.Log)
@@ -78,7 +88,11 @@ func options(o Options) (*server.Options, error) {
 	if o.Trust == nil {
 		return out, nil
 	}
-	resolver := &server.MemAccResolver{}
+	// Accounts can be added, changed and deleted while it runs, and are known again at the next start.
+	resolver, err := server.NewDirAccResolver(filepath.Join(o.Dir, accountsDir), 0, time.Minute, server.HardDelete, server.FetchTimeout(fetchTimeout))
+	if err != nil {
+		return nil, err
+	}
 	for key, claims := range o.Trust.Accounts {
 		if err := resolver.Store(key, claims); err != nil {
 			return nil, err

@@ -39,7 +39,7 @@ func (k *Keyring) Accepts(file []byte, tenant string, r access.Role, name string
 	if err != nil {
 		return false, err
 	}
-	t, err := k.access(x)
+	t, _, err := k.access(x)
 	if err != nil {
 		return false, err
 	}

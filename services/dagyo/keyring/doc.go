@@ -5,7 +5,9 @@
 //	system.nk           the seed of the server's own account
 //	accounts.secret     the identities of accounts are derived from it
 //	roles/ROLE.secret   the keys that sign credentials of the role, in every tenant
-//	tenants/NAME.json   the tenants
+//	tenants/NAME.json   the tenants; in removed/, those of which NATS may still have something
+//
+// The keyring says which tenants there are. NATS servers and services know what [Keyring.Publish] tells them.
 //
 // Whoever may only issue credentials of one role needs only the file of that role, and the tenants.
 package keyring

@@ -36,7 +36,7 @@ func (k *Keyring) Issuer(r access.Role) (*Issuer, error) {
 		return nil, err
 	}
 	for _, x := range all {
-		t, err := k.access(x)
+		t, err := k.tenancy(x)
 		if err != nil {
 			return nil, err
 		}

@@ -2,20 +2,19 @@ package keyring
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
-	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/access"
-	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/tenancy"
 )
 
 // DefaultTenant is the tenant of an installation that has not been told of any other.
@@ -37,7 +36,11 @@ type Tenant struct {
 	// Generations count how often the keys of a role were replaced, from 1.
 	Generations map[access.Role]int `json:"generations"`
 	Created     time.Time           `json:"created"`
+	Limits      tenancy.Limits      `json:"limits,omitzero"`
 }
+
+// ErrNoTenant is returned for a tenant that does not exist.
+var ErrNoTenant = errors.New("there is no such tenant")
 
 // Exists reports whether a folder has keys.
 func Exists(dir string) bool {
@@ -56,7 +59,7 @@ func Open(dir string) (*Keyring, error) {
 }
 
 func (k *Keyring) open() (err error) {
-	for _, sub := range []string{"", "roles", "tenants"} {
+	for _, sub := range []string{"", "roles", "tenants", removedDir} {
 		if err := os.MkdirAll(filepath.Join(k.dir, sub), 0o700); err != nil {
 			return err
 		}
@@ -77,7 +80,7 @@ func (k *Keyring) open() (err error) {
 	}
 	all, err := k.Tenants()
 	if err == nil && len(all) == 0 {
-		_, err = k.Add(DefaultTenant)
+		_, err = k.Add(DefaultTenant, tenancy.Limits{})
 	}
 	return err
 }
@@ -151,80 +154,64 @@ func (k *Keyring) write(name string, content []byte) error {
 	return err
 }
 
-// Tenants returns the tenants, sorted by name.
-func (k *Keyring) Tenants() ([]Tenant, error) {
-	files, err := filepath.Glob(filepath.Join(k.dir, "tenants", "*.json"))
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Tenant, len(files))
-	for i, file := range files {
-		text, err := os.ReadFile(file)
-		if err == nil {
-			err = json.Unmarshal(text, &out[i])
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read tenant %s: %w", file, err)
-		}
-	}
-	return out, nil
-}
-
-// Tenant returns a tenant.
-func (k *Keyring) Tenant(name string) (t Tenant, err error) {
-	if !document.ValidName(name) {
-		return t, fmt.Errorf("%q is not the name of a tenant: it must match %s", name, document.NamePattern)
-	}
-	text, err := os.ReadFile(filepath.Join(k.dir, "tenants", name+".json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return t, fmt.Errorf("tenant %q does not exist", name)
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &t)
-	}
-	return t, err
-}
-
-// Add adds a tenant.
-func (k *Keyring) Add(name string) (t Tenant, err error) {
-	if !document.ValidName(name) {
-		return t, fmt.Errorf("%q is not the name of a tenant: it must match %s", name, document.NamePattern)
-	}
-	if _, err := os.Stat(filepath.Join(k.dir, "tenants", name+".json")); err == nil {
-		return t, fmt.Errorf("tenant %q already exists", name)
-	}
-	t = Tenant{Name: name, ID: nuid.Next(), Generations: make(map[access.Role]int), Created: time.Now().UTC().Truncate(time.Second)}
-	for _, r := range access.Roles() {
-		t.Generations[r] = 1
-	}
-	text, err := json.MarshalIndent(t, "", "  ")
-	if err != nil {
-		return t, err
-	}
-	return t, k.write(filepath.Join("tenants", name+".json"), append(text, '\n'))
-}
-
 // Trust is what a NATS server must know to check credentials.
 type Trust struct {
 	Operator *jwt.OperatorClaims
 	// System is the server's own account. Accounts are the signed claims of all accounts, by public key.
 	System   string
 	Accounts map[string]string
+	// records are those of the tenants' records, of which services learn that there is a tenant.
+	records []record
+}
+
+// A record is the signed claims of a tenant's record.
+type record struct {
+	tenant      tenancy.Tenant
+	key, claims string
 }
 
 // Trust returns what a server of the installation must know.
-func (k *Keyring) Trust() (t Trust, err error) {
+func (k *Keyring) Trust() (Trust, error) { return k.trust(nil) }
+
+// trust returns that of the named tenants, or of all, and of those that were removed.
+func (k *Keyring) trust(names []string) (t Trust, err error) {
 	all, err := k.Tenants()
 	if err != nil {
 		return t, err
 	}
-	tenants := make([]access.Tenant, len(all))
-	for i, x := range all {
-		if tenants[i], err = k.access(x); err != nil {
+	var rights []access.Tenant
+	var records []tenancy.Tenant
+	for _, x := range all {
+		if len(names) > 0 && !slices.Contains(names, x.Name) {
+			continue
+		}
+		r, record, err := k.access(x)
+		if err != nil {
+			return t, err
+		}
+		rights, records = append(rights, r), append(records, record)
+	}
+	removed, err := k.read(removedDir)
+	if err != nil {
+		return t, err
+	}
+	for _, x := range removed { // so that services stop
+		record, err := k.tenancy(x)
+		if err != nil {
+			return t, err
+		}
+		record.Removed = true
+		records = append(records, record)
+	}
+	if t, err = NewTrust(k.operator, k.system, rights...); err != nil {
+		return t, err
+	}
+	for _, r := range records {
+		if err := k.signRecord(r, &t); err != nil {
 			return t, err
 		}
 	}
-	return NewTrust(k.operator, k.system, tenants...)
+	return t, nil
 }
 
 // NewTrust returns what a server of an operator must know. system is the key of the server's own account.
@@ -278,28 +265,73 @@ func sign(t access.Tenant, operator nkeys.KeyPair, accounts map[string]string) e
 	return nil
 }
 
-// access returns the public keys of a tenant.
-func (k *Keyring) access(x Tenant) (t access.Tenant, err error) {
-	t = access.Tenant{Name: x.Name, Accounts: make(map[access.Account]string), Signers: make(map[access.Role]string)}
-	for _, a := range access.Accounts() {
-		key, err := k.accounts.Account(x.ID, a)
-		if err != nil {
-			return t, err
-		}
-		if t.Accounts[a], err = key.PublicKey(); err != nil {
-			return t, err
-		}
+func (k *Keyring) signRecord(t tenancy.Tenant, to *Trust) error {
+	public, err := k.account(t.ID, access.Record)
+	if err != nil {
+		return err
 	}
+	claims, err := t.Claims(public)
+	if err != nil {
+		return err
+	}
+	token, err := claims.Encode(k.operator)
+	to.records = append(to.records, record{t, public, token})
+	return err
+}
+
+// access returns the public keys of a tenant, and what services know of it.
+func (k *Keyring) access(x Tenant) (rights access.Tenant, t tenancy.Tenant, err error) {
+	if t, err = k.tenancy(x); err != nil {
+		return rights, t, err
+	}
+	rights = access.Tenant{Name: t.Name, Accounts: t.Accounts, Signers: make(map[access.Role]string), Limits: limits(t.Limits)}
 	for _, r := range access.Roles() {
 		key, err := k.roles[r].Signer(x.ID, x.Generations[r])
 		if err != nil {
-			return t, err
+			return rights, t, err
 		}
-		if t.Signers[r], err = key.PublicKey(); err != nil {
+		if rights.Signers[r], err = key.PublicKey(); err != nil {
+			return rights, t, err
+		}
+	}
+	return rights, t, nil
+}
+
+// limits returns the limits of a tenant's accounts. Only the account of services stores anything; persons and executors
+// connect to the other one.
+func limits(l tenancy.Limits) map[access.Account]access.Limits {
+	inside, outside := access.Unlimited(), access.Unlimited()
+	for _, set := range []struct {
+		limit *int64
+		to    int64
+	}{{&inside.Disk, l.Storage}, {&inside.Memory, l.Memory}, {&outside.Connections, l.Connections}} {
+		if set.to > 0 {
+			*set.limit = set.to
+		}
+	}
+	return map[access.Account]access.Limits{access.Inside: inside, access.Outside: outside}
+}
+
+// tenancy returns what services know of a tenant.
+func (k *Keyring) tenancy(x Tenant) (t tenancy.Tenant, err error) {
+	t = tenancy.Tenant{
+		Name: x.Name, ID: x.ID, Generations: x.Generations, Limits: x.Limits, Accounts: make(map[access.Account]string),
+	}
+	for _, a := range access.Accounts() {
+		if t.Accounts[a], err = k.account(x.ID, a); err != nil {
 			return t, err
 		}
 	}
 	return t, nil
+}
+
+// account returns the public key of an account of a tenant.
+func (k *Keyring) account(id string, a access.Account) (string, error) {
+	key, err := k.accounts.Account(id, a)
+	if err != nil {
+		return "", err
+	}
+	return key.PublicKey()
 }
 
 // Accounts returns the public keys of a tenant's accounts.
@@ -308,9 +340,12 @@ func (k *Keyring) Accounts(tenant string) (map[access.Account]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := k.access(x)
+	t, err := k.tenancy(x)
 	return t.Accounts, err
 }
+
+// Secret returns the secret from which a role's keys of all tenants are derived.
+func (k *Keyring) Secret(r access.Role) access.Secret { return k.roles[r] }
 
 // Issue returns a credential of a role in a tenant, as the content of a credentials file. The account in c is set here.
 func (k *Keyring) Issue(tenant string, c access.Credential) ([]byte, error) {
@@ -322,15 +357,14 @@ func (k *Keyring) Issue(tenant string, c access.Credential) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := k.access(x)
+	t, err := k.tenancy(x)
 	if err != nil {
 		return nil, err
 	}
-	signer, err := secret.Signer(x.ID, x.Generations[c.Role])
-	if err != nil {
-		return nil, err
-	}
-	defer signer.Wipe()
-	c.Account = t.Accounts[c.Role.Account()]
-	return access.Issue(signer, c)
+	return t.Issue(secret, c)
+}
+
+// IssueSystem returns a credential of a role in the account of the server.
+func (k *Keyring) IssueSystem(r access.SystemRole, expires time.Time) ([]byte, error) {
+	return access.IssueSystem(k.system, r, expires)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/jwt/v2"
 
 	"github.com/dagyo/dagyo/pkg/access"
+	"github.com/dagyo/dagyo/pkg/tenancy"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 )
 
@@ -137,7 +138,7 @@ func TestWrongKeys(t *testing.T) {
 	}
 	k := open(t, t.TempDir())
 	for name, want := range map[string]string{keyring.DefaultTenant: "already exists", "No Name": "is not the name of a tenant", "../x": "is not the name of a tenant"} {
-		if _, err := k.Add(name); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := k.Add(name, tenancy.Limits{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("add %q: %v", name, err)
 		}
 	}
@@ -149,7 +150,7 @@ func TestWrongKeys(t *testing.T) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
-	if _, err := k.Issue("nobody", access.Credential{Role: access.User, Name: "x"}); err == nil || !strings.Contains(err.Error(), `tenant "nobody" does not exist`) {
+	if _, err := k.Issue("nobody", access.Credential{Role: access.User, Name: "x"}); err == nil || !strings.Contains(err.Error(), `tenant "nobody": there is no such tenant`) {
 		t.Errorf("a tenant that does not exist: %v", err)
 	}
 }

@@ -9,22 +9,21 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/tenancy"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/embedded"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
-	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
-	"github.com/dagyo/dagyo/services/planner"
-	"github.com/dagyo/dagyo/services/spawner"
 	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/places"
 	"github.com/dagyo/dagyo/services/spawner/process"
-	"github.com/dagyo/dagyo/services/validator"
 )
 
 // ErrInUse is returned if another process uses the data directory.
@@ -53,20 +52,18 @@ type Local struct {
 	config   Config
 	lock     *os.File
 	keys     *keyring.Keyring
-	person   []byte // the credentials of who started it
 	server   *embedded.Server
+	registry *broker.Link // to the server's own account
 	client   *client.Client
-	services map[string]*running
+	hosts    map[string]*tenancy.Host // of the services
+	places   *places.Arbiter          // for the executors of all tenants
 	failed   chan error
 	// isolation of the executors.
-	isolation process.Isolation
-}
-
-// running is a running service.
-type running struct {
-	cancel context.CancelFunc
-	link   *broker.Link
-	done   chan struct{}
+	isolation *process.Isolation
+	// stopping ends when the Local is stopped, and with it what working counts.
+	stopping context.Context
+	stop     context.CancelFunc
+	working  sync.WaitGroup
 }
 
 // Start starts everything, and returns when all services answer and the standard progdefs are in the catalogue.
@@ -76,9 +73,11 @@ func Start(ctx context.Context, c Config) (*Local, error) {
 	if err != nil {
 		return nil, err
 	}
+	removeAddress(c.Dir) // of a Dagyo that was killed
 	l := &Local{
-		config: c, lock: lock, services: make(map[string]*running), failed: make(chan error, 4),
+		config: c, lock: lock, hosts: make(map[string]*tenancy.Host), failed: make(chan error, 4),
 	}
+	l.stopping, l.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := l.start(ctx); err != nil {
 		return nil, errors.Join(err, l.abandon())
 	}
@@ -86,10 +85,11 @@ func Start(ctx context.Context, c Config) (*Local, error) {
 }
 
 func (l *Local) start(ctx context.Context) error {
-	var err error
-	if l.isolation, err = process.Probe(ctx, l.process()); err != nil {
+	found, err := process.Probe(ctx, l.process(""))
+	if err != nil {
 		return err
 	}
+	l.isolation = &found
 	trust, err := l.openKeys()
 	if err != nil {
 		return err
@@ -107,44 +107,57 @@ func (l *Local) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.client, err = client.Connect(ctx, client.Options{URL: l.URL(), Credentials: l.person, Source: l.config.Source})
-	if err != nil {
+	// A command that adds a tenant from now on tells the server; what it has stored before is published here.
+	if err := writeAddress(l.config.Dir, l.URL()); err != nil {
+		return err
+	}
+	if err := l.publishTenants(ctx); err != nil {
+		return err
+	}
+	if l.client, err = l.connect(ctx, keyring.DefaultTenant); err != nil {
 		return err
 	}
 	// A server that is shut down while it creates streams leaves goroutines behind (nats-server 2.15).
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := l.startServices(ctx); err != nil {
+	l.hostServices()
+	if err := l.followTenants(ctx); err != nil {
 		return err
 	}
-	return l.applyStandard(ctx)
+	if err := l.clearLeft(); err != nil {
+		return err
+	}
+	if err := awaitServices(ctx, l.client, l.failed); err != nil {
+		return err
+	}
+	return l.applyStandard(ctx, l.client)
+}
+
+// background runs something until it returns, at the latest when the Local is stopped.
+func (l *Local) background(run func(context.Context)) {
+	l.working.Go(func() { run(l.stopping) })
 }
 
 // executorsDir is the folder of the executors in the data directory.
 const executorsDir = "executors"
 
-// process is the configuration of the backend. Executors do not see what NATS stores.
-func (l *Local) process() process.Config {
+// process is the configuration of the backend of a tenant. Executors see neither what NATS stores nor the
+// keys.
+func (l *Local) process(place string) process.Config {
 	p := l.config.Process
-	p.Dir = filepath.Join(l.config.Dir, executorsDir)
-	p.Hidden = append(slices.Clone(p.Hidden), l.storeDir())
+	p.Dir, p.Tenant = filepath.Join(l.config.Dir, executorsDir), place
+	p.Hidden = append(slices.Clone(p.Hidden), l.storeDir(), Keys(l.config.Dir))
 	p.Logger = slog.New(zerolog.NewSlogHandler(l.config.Log))
+	p.Isolation = l.isolation
 	return p
 }
 
 // storeDir is the folder of the NATS server in the data directory.
 func (l *Local) storeDir() string { return filepath.Join(l.config.Dir, "nats") }
 
-// backend opens the backend.
-func (l *Local) backend() (*process.Backend, error) {
-	p := l.process()
-	p.Isolation = &l.isolation
-	return process.New(p)
-}
-
 // Isolation says how the executors are isolated.
-func (l *Local) Isolation() process.Isolation { return l.isolation }
+func (l *Local) Isolation() process.Isolation { return *l.isolation }
 
 // Running reports whether executors are running in a data directory. No Local may use the directory.
 func Running(ctx context.Context, dir string) (bool, error) {
@@ -152,7 +165,20 @@ func Running(ctx context.Context, dir string) (bool, error) {
 	if _, err := os.Stat(executors); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	b, err := process.New(process.Config{Dir: executors})
+	ids, err := process.Tenants(executors)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range append(ids, "") {
+		if found, err := runningIn(ctx, process.Config{Dir: executors, Tenant: id}); err != nil || found {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
+func runningIn(ctx context.Context, c process.Config) (bool, error) {
+	b, err := process.New(c)
 	if err != nil {
 		return false, err
 	}
@@ -172,69 +198,22 @@ func (f finisher) Start(ctx context.Context, spec backend.Spec) error {
 // URL returns the address of the embedded NATS server.
 func (l *Local) URL() string { return l.server.ClientURL() }
 
-// Failed delivers the error of a service that exited by itself. The caller must then stop the Local.
+// Failed delivers the first errors of the default tenant's services. A service that fails is started again.
 func (l *Local) Failed() <-chan error { return l.failed }
 
-func (l *Local) startServices(ctx context.Context) error {
-	s := l.config.Services
-	s.Spawner.Queue, s.Spawner.Issue = l.URL(), l.issue
-	open := func() (backend.Backend, error) {
-		b, err := l.backend()
-		if err != nil {
-			return nil, err
-		}
-		return finisher{b}, nil
-	}
-	for name, run := range map[string]func(context.Context, *broker.Link) error{
-		validator.Name: func(ctx context.Context, link *broker.Link) error {
-			return validator.Run(ctx, link, s.Validator)
-		},
-		planner.Name: func(ctx context.Context, link *broker.Link) error {
-			return planner.Run(ctx, link, s.Planner)
-		},
-		spawner.Name: func(ctx context.Context, link *broker.Link) error {
-			return spawner.Run(ctx, link, open, s.Spawner)
-		},
-		aggregator.Name: func(ctx context.Context, link *broker.Link) error {
-			return aggregator.Run(ctx, link, s.Aggregator)
-		},
-	} {
-		if err := l.startService(ctx, name, run); err != nil {
-			return err
-		}
-	}
-	return l.awaitServices(ctx)
-}
+// The first pause between two pings, which are answered at once while no service is subscribed, and the longest.
+const (
+	pingPause   = 5 * time.Millisecond
+	longestPing = 100 * time.Millisecond
+)
 
-func (l *Local) startService(
-	ctx context.Context, name string, run func(context.Context, *broker.Link) error,
-) error {
-	link, err := l.connect(ctx, access.Role(name))
-	if err != nil {
-		return fmt.Errorf("start the %s: %w", name, err)
-	}
-	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r := &running{cancel: cancel, link: link, done: make(chan struct{})}
-	l.services[name] = r
-	go func() {
-		defer close(r.done)
-		if err := run(serving, link); err != nil {
-			l.failed <- err
-		}
-	}()
-	return nil
-}
-
-// pingPause is the time between two pings: they are answered at once while no service is subscribed.
-const pingPause = 5 * time.Millisecond
-
-// awaitServices pings until each service has answered. It waits longer while services still read events: the first
-// start of this version reads all events of the previous version.
-func (l *Local) awaitServices(ctx context.Context) error {
+// awaitServices pings until each service of a tenant has answered, or one has failed. It waits longer while services still
+// read events: the first start of this version reads all events of the previous version.
+func awaitServices(ctx context.Context, c *client.Client, failed <-chan error) error {
 	left := patience{limit: startTimeout, since: time.Now()}
-	for {
+	for pause := pingPause; ; pause = min(pause*5/4, longestPing) {
 		ask, done := context.WithTimeout(ctx, 50*time.Millisecond)
-		found, err := l.client.Ping(ask)
+		found, err := c.Ping(ask)
 		done()
 		if err != nil {
 			return err
@@ -244,13 +223,13 @@ func (l *Local) awaitServices(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case err := <-l.failed:
+		case err := <-failed:
 			return err
 		case <-ctx.Done():
 			return fmt.Errorf("no answer from services %v: %w", missing, context.Cause(ctx))
-		case <-time.After(pingPause):
+		case <-time.After(pause):
 		}
-		if left.over(time.Now(), func() (uint64, error) { return l.client.Behind(ctx) }) {
+		if left.over(time.Now(), func() (uint64, error) { return c.Behind(ctx) }) {
 			return fmt.Errorf("no answer within %v from services %v", startTimeout, missing)
 		}
 	}

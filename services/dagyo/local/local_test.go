@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	executor.Main(s.Program)
 }
 
-func config(t *testing.T, dir string) local.Config {
+func config(t testing.TB, dir string) local.Config {
 	t.Helper()
 	s := settings.Default()
 	if err := s.Resolve(zerolog.Nop()); err != nil {
@@ -52,17 +52,22 @@ func config(t *testing.T, dir string) local.Config {
 
 func start(t *testing.T, dir string) (*local.Local, *client.Client) {
 	t.Helper()
-	l, err := local.Start(t.Context(), config(t, dir))
+	return startWith(t, config(t, dir))
+}
+
+func startWith(t *testing.T, c local.Config) (*local.Local, *client.Client) {
+	t.Helper()
+	l, err := local.Start(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := client.Connect(t.Context(), client.Options{
+	mine, err := client.Connect(t.Context(), client.Options{
 		URL: l.URL(), Access: broker.Access{Creds: l.Credentials()}, Source: "/test",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l, c
+	return l, mine
 }
 
 func stop(t *testing.T, l *local.Local, c *client.Client) {

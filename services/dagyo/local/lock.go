@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -53,4 +54,22 @@ func sign(f *os.File) error {
 	}
 	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	return err
+}
+
+// addressFile holds the address of the server while Dagyo runs in a data directory.
+const addressFile = "address"
+
+func writeAddress(dir, url string) error {
+	return os.WriteFile(filepath.Join(dir, addressFile), []byte(url+"\n"), 0o600)
+}
+
+func removeAddress(dir string) { _ = os.Remove(filepath.Join(dir, addressFile)) }
+
+// address returns the address of the server, "" if it does not accept connections yet.
+func address(dir string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, addressFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(text)), err
 }

@@ -15,12 +15,13 @@ import (
 	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
 // applyStandard applies the standard progdefs that are missing in the catalogue or outdated, as far as the policy offers
 // them. One that the policy refuses nevertheless is left out.
-func (l *Local) applyStandard(ctx context.Context) error {
-	stored, err := l.client.Catalog(ctx)
+func (l *Local) applyStandard(ctx context.Context, c *client.Client) error {
+	stored, err := c.Catalog(ctx)
 	if err != nil {
 		return err
 	}
@@ -32,7 +33,7 @@ func (l *Local) applyStandard(ctx context.Context) error {
 	var g errgroup.Group
 	for _, s := range outdated(offered, stored, rules) {
 		g.Go(func() error {
-			_, err := l.client.Apply(ctx, s.Name, s.Document)
+			_, err := c.Apply(ctx, s.Name, s.Document)
 			var problems problem.List
 			switch {
 			case err == nil:

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
 	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/process"
 	"github.com/dagyo/dagyo/services/validator"
 )
 
@@ -53,14 +56,14 @@ func (l *Local) awaitFlows(ctx context.Context, s Stop) time.Duration {
 		case <-ctx.Done():
 		}
 	}()
-	n, err := l.client.LiveFlows(ctx)
+	n, err := l.liveFlows(ctx)
 	if err != nil {
 		return 0
 	}
 	if n > 0 && s.Waiting != nil {
 		s.Waiting(n)
 	}
-	if err := l.client.AwaitNoLiveFlows(ctx); err != nil {
+	if err := l.awaitNoLiveFlows(ctx); err != nil {
 		return 0
 	}
 	return idleExit
@@ -71,26 +74,29 @@ func (l *Local) end(ctx context.Context, patience time.Duration) error {
 	l.endService(spawner.Name) // it would restart executors
 	err := l.endExecutors(ctx, patience)
 	wait, cancel := context.WithTimeout(ctx, verdicts)
-	_ = l.client.AwaitNoLiveFlows(wait) // flows without granted capacity stay live
+	_ = l.awaitNoLiveFlows(wait) // flows without granted capacity stay live
 	cancel()
 	l.endService(planner.Name)
 	l.endService(aggregator.Name)
 	return errors.Join(err, l.abandon())
 }
 
+// endService stops a service of all tenants.
 func (l *Local) endService(name string) {
-	if r := l.services[name]; r != nil {
-		r.cancel()
-		<-r.done
-		r.link.Close()
-		delete(l.services, name)
+	if h := l.hosts[name]; h != nil {
+		h.Close()
 	}
 }
 
 // abandon stops everything in this process, but not the executors.
 func (l *Local) abandon() error {
-	for name := range l.services {
-		l.endService(name)
+	l.stop()
+	l.working.Wait()
+	for _, h := range l.hosts {
+		h.Close()
+	}
+	if l.registry != nil {
+		l.registry.Close()
 	}
 	if l.client != nil {
 		l.client.Close()
@@ -98,12 +104,27 @@ func (l *Local) abandon() error {
 	if l.server != nil {
 		l.server.Shutdown()
 	}
+	removeAddress(l.config.Dir)
 	return l.lock.Close()
 }
 
-// endExecutors asks all executors to exit, then to stop their jobs, and kills those that do neither.
+// endExecutors ends the executors of all tenants.
 func (l *Local) endExecutors(ctx context.Context, patience time.Duration) error {
-	b, err := l.backend()
+	ids, err := process.Tenants(l.process("").Dir)
+	if err != nil {
+		return err
+	}
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for _, id := range append(ids, "") {
+		g.Go(func() error { return l.endExecutorsOf(ctx, id, patience) })
+	}
+	return g.Wait()
+}
+
+// endExecutorsOf asks all executors of a tenant to exit, then to stop their jobs, and kills those that do neither.
+func (l *Local) endExecutorsOf(ctx context.Context, place string, patience time.Duration) error {
+	b, err := l.openPlace(place)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,8 +10,11 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/tenancy"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
@@ -47,6 +51,39 @@ func (s *Services) Resolve(log zerolog.Logger) error {
 	storage, err := storageType(s.edgeStorage)
 	s.Planner.EdgeStorage = storage
 	return errors.Join(err, s.positive(), s.Common.Validate())
+}
+
+// For returns the configuration of a tenant's services.
+func (s *Services) For(t tenancy.Tenant) Services {
+	c := *s
+	log := s.Common.Log.With().Str("tenant", t.Name).Logger()
+	for _, common := range []*service.Config{
+		&c.Common, &c.Validator.Config, &c.Planner.Config, &c.Spawner.Config, &c.Aggregator.Config,
+	} {
+		common.Log = log
+		common.Broker, common.History = within(t.Limits.Storage, common.Broker, common.History)
+	}
+	l := t.Limits
+	if l.Executors > 0 {
+		c.Spawner.Limits.Executors = min(l.Executors, c.Spawner.Limits.Executors)
+	}
+	quota := &c.Spawner.Limits.Tenant
+	quota.Flows, quota.Waiting, quota.Slots = cmp.Or(l.Flows, quota.Flows), cmp.Or(l.Queued, quota.Waiting), cmp.Or(l.Slots, quota.Slots)
+	c.Validator.Limits.Submissions.Tenant = cmp.Or(l.Submissions, c.Validator.Limits.Submissions.Tenant)
+	return c
+}
+
+// within returns limits of EVENTS and of history such that half of a tenant's storage is left for all else: NATS sets
+// aside four times the one, and the other.
+func within(storage int64, events broker.Config, ended history.Limits) (broker.Config, history.Limits) {
+	if storage > 0 {
+		events.EventsMaxBytes = min(events.EventsMaxBytes, storage/16)
+		if ended.MaxBytes == -1 {
+			ended.MaxBytes = storage / 4
+		}
+		ended.MaxBytes = min(ended.MaxBytes, storage/4)
+	}
+	return events, ended
 }
 
 // SetPolicy sets the installation's admission policy.

@@ -23,6 +23,9 @@ const (
 type Config struct {
 	// Dir is the state directory; it is created if missing. Several Backends may share it.
 	Dir string
+	// Tenant is the id of a tenant with executors of its own, in a folder in Dir: no other tenant sees them, and none
+	// has their users. The first tenant has none, and its executors are in Dir itself.
+	Tenant string
 	// Self is the path of the dagyo binary: it supervises every executor, and it runs a progdef whose
 	// command is "dagyo". Default: the running program.
 	Self string
@@ -59,6 +62,9 @@ func (c Config) Validate() error {
 	var errs []error
 	if c.Dir == "" {
 		errs = append(errs, errors.New("no state directory (Dir)"))
+	}
+	if c.Tenant != "" && !tenantID.MatchString(c.Tenant) {
+		errs = append(errs, fmt.Errorf("tenant %q: it must match %s", c.Tenant, tenantID))
 	}
 	if c.StartTimeout < 0 {
 		errs = append(errs, fmt.Errorf("negative StartTimeout %s", c.StartTimeout))

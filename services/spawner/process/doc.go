@@ -27,6 +27,8 @@
 // a query never disturbs a supervisor that is about to take it. A claim without a lock and without an
 // exit is an executor whose supervisor died.
 //
+// The executors of a tenant other than the first are in Config.Dir/tenants/<id>/executors, in the same form.
+//
 // Config.Dir/scrap holds directories that are being created or removed, so that both take one rename.
 //
 // Never remove an executor's directory by hand: its supervisor then drains the program, for at most a

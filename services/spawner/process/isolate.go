@@ -103,7 +103,7 @@ func (c Config) tryEnclosed(ctx context.Context) error {
 
 // tryUIDs gives a directory to the first and the last user: in a container, a user may not exist.
 func (c Config) tryUIDs() error {
-	dir, err := os.MkdirTemp(filepath.Join(c.Dir, "scrap"), "in-*")
+	dir, err := os.MkdirTemp(filepath.Join(place(c.Dir, c.Tenant), "scrap"), "in-*")
 	if errors.Is(err, os.ErrNotExist) {
 		dir, err = os.MkdirTemp("", "dagyo-*")
 	}

@@ -26,7 +26,7 @@ var ErrClosed = errors.New("the process backend is closed")
 // be called concurrently.
 type Backend struct {
 	cfg       Config
-	executors string // the folder of all homes
+	executors string // the folder of all homes, of this tenant
 	scrap     string // the folder of directories being created or removed
 
 	exits    chan backend.Exit
@@ -62,8 +62,8 @@ func New(cfg Config) (*Backend, error) {
 	}
 	b := &Backend{
 		cfg:       cfg,
-		executors: filepath.Join(cfg.Dir, "executors"),
-		scrap:     filepath.Join(cfg.Dir, "scrap"),
+		executors: filepath.Join(place(cfg.Dir, cfg.Tenant), homes),
+		scrap:     filepath.Join(place(cfg.Dir, cfg.Tenant), "scrap"),
 		exits:     make(chan backend.Exit),
 		closing:   make(chan struct{}),
 		children:  map[int]string{},

@@ -167,17 +167,23 @@ func (b *Backend) lockUIDs() (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// takenUIDs are the users of the executors that are not forgotten.
+// takenUIDs are the users of the executors of all tenants that are not forgotten.
 func (b *Backend) takenUIDs() (map[uint32]bool, error) {
-	entries, err := os.ReadDir(b.executors)
+	tenants, err := Tenants(b.cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	taken := make(map[uint32]bool, len(entries))
-	for _, entry := range entries {
-		id, err := b.owner(home(filepath.Join(b.executors, entry.Name())))
-		if err == nil {
-			taken[id] = true
+	taken := make(map[uint32]bool)
+	for _, tenant := range append(tenants, "") {
+		executors := filepath.Join(place(b.cfg.Dir, tenant), homes)
+		entries, err := os.ReadDir(executors)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a new tenant has no folder yet
+			return nil, err
+		}
+		for _, entry := range entries {
+			if id, err := b.owner(home(filepath.Join(executors, entry.Name()))); err == nil {
+				taken[id] = true
+			}
 		}
 	}
 	return taken, nil

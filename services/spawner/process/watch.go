@@ -25,6 +25,8 @@ type watcher struct {
 	reported map[string]bool // exits in or past pending, of executors not forgotten
 	pending  []backend.Exit  // not yet received; at most one for each directory
 	lastErr  string
+	// empty is when the directory of all homes was last changed, if it had no entries; else zero.
+	empty time.Time
 }
 
 // watch checks the directory whenever an executor may have ended, and delivers exits, until Close.
@@ -56,11 +58,15 @@ func (b *Backend) watch(childEnded <-chan os.Signal) {
 // look finds new exits.
 func (w *watcher) look() {
 	busy := w.reap()
+	if w.stillEmpty() {
+		return
+	}
 	entries, err := os.ReadDir(w.executors)
 	w.complain(err)
 	if err != nil {
 		return
 	}
+	w.noteEmpty(len(entries) == 0)
 	present := make(map[string]bool, len(entries))
 	for _, entry := range entries {
 		id := entry.Name()
@@ -71,6 +77,26 @@ func (w *watcher) look() {
 		w.complain(w.inspect(id))
 	}
 	w.dropForgotten(present)
+}
+
+// stillEmpty reports whether the directory had no entries and has not been changed since. Most tenants are idle.
+func (w *watcher) stillEmpty() bool {
+	if w.empty.IsZero() {
+		return false
+	}
+	info, err := os.Stat(w.executors)
+	return err == nil && info.ModTime().Equal(w.empty)
+}
+
+// settled is the age from which the time of a change tells it from later ones.
+const settled = time.Second
+
+// noteEmpty notes whether the directory has no entries, and when it was changed.
+func (w *watcher) noteEmpty(empty bool) {
+	w.empty = time.Time{}
+	if info, err := os.Stat(w.executors); empty && err == nil && time.Since(info.ModTime()) > settled {
+		w.empty = info.ModTime()
+	}
 }
 
 // reap waits for exited supervisors, so that they do not remain zombies, and returns the executors that
