@@ -36,7 +36,7 @@ func (x *executor) run(parent context.Context, doc contract.Job, stuck chan<- st
 	}()
 	defer func() { stopWatching(); <-watching; cancel(nil) }()
 
-	job, err := openJob(x.link.JS, x.replies, doc)
+	job, err := openJob(x.link.JS, x.replies, x.config.ID, doc)
 	if err != nil {
 		x.sayPanic(parent, doc, contract.Failure{Kind: contract.KindError, Message: clip(err.Error())}, contract.PortCounts{})
 		return
@@ -51,6 +51,7 @@ func (x *executor) run(parent context.Context, doc contract.Job, stuck chan<- st
 		return
 	}
 	job.abort()
+	job.sayDropped()
 	x.report(ctx, parent, job, err)
 }
 
@@ -203,6 +204,7 @@ func (x *executor) leave(r *running) {
 
 // Pauses between checks for a stored stop.
 const (
+	heardStopLook = 50 * time.Millisecond // after a stop was heard
 	firstStopLook = time.Second
 	lastStopLook  = time.Minute
 )
@@ -220,17 +222,21 @@ func (x *executor) watchStop(ctx context.Context, r *running, cancel context.Can
 	// it is stored, so it may be too early for the subscription and too late for the first check.
 	retry := time.NewTimer(0)
 	defer retry.Stop()
-	next := firstStopLook
+	next, looked := firstStopLook, time.Time{}
 	for {
 		select {
 		case m := <-stops:
-			if stream.IsStop(m) {
+			if x.config.Access.Creds == "" && stream.IsStop(m) {
 				cancel(ErrStopped)
 				return
 			}
+			// Any answer of the broker can be sent to this subject. What is stored counts, which may be a moment later.
+			next = heardStopLook
+			retry.Reset(time.Until(looked.Add(heardStopLook)))
 		case <-r.check:
 			retry.Reset(0)
 		case <-retry.C:
+			looked = time.Now()
 			stopped, err := stream.Stopped(ctx, x.link.JS, &r.doc)
 			if stopped {
 				cancel(ErrStopped)

@@ -104,8 +104,11 @@ func rightsOfPersons() []Right {
 			"change the catalogue",
 		},
 		{
-			readers, []string{"edges.*.*.frame.*.*", "edges.*.*.credit.*", "direct.*.*.*", "_INBOX.*.*.*.credit", "_INBOX.*.*.*.echo", "_INBOX.*.*.*.*.credit", "_INBOX.*.*.*.*.echo"},
-			[]string{"edges.*.*.credit.*", "direct.*.*.*"}, "write and read edges",
+			readers, proven(contract.EdgeFrames, contract.EdgeCredits), []string{contract.FromAny(contract.EdgeCredits)}, "write and read sealed edges",
+		},
+		{
+			readers, []string{contract.EdgeFrames, contract.EdgeCredits, "direct.*.*.*", "_INBOX.*.*.*.credit", "_INBOX.*.*.*.echo", "_INBOX.*.*.*.*.credit", "_INBOX.*.*.*.*.echo"},
+			[]string{contract.EdgeCredits, "direct.*.*.*"}, "write and read edges",
 		},
 	}...)
 }

@@ -40,6 +40,9 @@ const afterWait = time.Second
 // A Later is an answer that needs I/O; it is called without the lock on the state.
 type Later func(context.Context) (any, error)
 
+// A For is an answer that depends on who asks, as the subject of the question proves it.
+type For func(contract.Sender) (any, error)
+
 // An AskError is an answer with a code other than 400.
 type AskError struct{ Code, Message string }
 
@@ -80,6 +83,9 @@ func (r *Runtime[S]) handler(ctx context.Context, ask Ask[S]) micro.HandlerFunc 
 		if after, ok := answer.(After[S]); ok {
 			r.await(ctx, after.Ready)
 			r.Read(func(s S) { answer, err = after.Ask(s, req.Data()) })
+		}
+		if who, ok := answer.(For); ok && err == nil {
+			answer, err = who(contract.Asker(req.Subject()))
 		}
 		if later, ok := answer.(Later); ok && err == nil {
 			answer, err = later(ctx)

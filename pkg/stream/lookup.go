@@ -29,6 +29,7 @@ type lookup struct {
 	// unsaid is true if something was read since the last message to the writer.
 	unsaid bool
 	from   uint64 // sequence in a flow's own stream to continue at
+	search search // goes on if the last message on a subject does not open
 
 	inbox      string // prefix of reply subjects
 	closeInbox func() // ends the inbox; nil if there is none
@@ -47,7 +48,7 @@ func (r *Reader) get() error {
 		l.inbox, l.closeInbox, l.msgs = inbox, end, msgs
 	}
 	l.round++
-	l.next, l.open, l.most, l.got, l.end, l.ahead = r.dec.Number()+1, 0, 1, 0, false, nil
+	l.next, l.open, l.most, l.got, l.end, l.ahead, l.search = r.dec.Number()+1, 0, 1, 0, false, nil, search{}
 	return r.getMore()
 }
 
@@ -59,22 +60,37 @@ func (r *Reader) getMore() error {
 		if err != nil {
 			return err
 		}
-		reply := l.inbox + strconv.Itoa(l.round) + "." + strconv.FormatUint(l.next, 10)
-		// If it is lost, a reconnect or the timeout repeats the request.
-		if err := unlessPassing(r.nc.PublishRequest(subject, reply, request)); err != nil {
+		if err := r.ask(subject, l.next, request); err != nil {
 			return err
 		}
-		l.open++
 		l.next++
 	}
 	return nil
+}
+
+// ask requests a frame. If the request is lost, a reconnect or the timeout repeats it.
+func (r *Reader) ask(subject string, frame uint64, request []byte) error {
+	l := &r.store
+	l.open++
+	reply := l.inbox + strconv.Itoa(l.round) + "." + strconv.FormatUint(frame, 10)
+	return unlessPassing(r.nc.PublishRequest(subject, reply, request))
+}
+
+// askNext requests the next message in the slot of a frame: the last one is not the writer's.
+func (r *Reader) askNext(frame uint64, m *nats.Msg) (err error) {
+	if s := &r.store.search; s.Seq == 0 {
+		*s = search{1, r.addr.Slot(frame) + r.ends.peer}
+	} else if *s, err = s.after(m); err != nil {
+		return r.broken(frame, "a stored frame without a sequence: "+err.Error())
+	}
+	return r.ask(apiSubject(r.js, "DIRECT.GET."+r.addr.Stream), frame, r.store.search.request())
 }
 
 // question requests a stored frame: the last message in its slot, or the next one in a flow's own stream.
 func (r *Reader) question(frame uint64) (subject string, request []byte, err error) {
 	subject = apiSubject(r.js, "DIRECT.GET."+r.addr.Stream)
 	if r.addr.Slots > 0 {
-		return subject + "." + r.addr.Slot(frame), nil, nil
+		return subject + "." + r.addr.Slot(frame) + r.ends.peer, nil, nil
 	}
 	request, err = json.Marshal(map[string]any{"seq": r.store.from, "next_by_subj": r.addr.Subject})
 	return subject, request, err
@@ -145,6 +161,11 @@ func (r *Reader) answer(ctx context.Context, m *nats.Msg) (fresh bool, err error
 		l.from = seq + 1
 		return r.found(m.Data)
 	}
+	data, ok := r.ends.openStored(m, r.addr.Slot(number))
+	if !ok && !r.ends.known() {
+		return false, r.askNext(number, m)
+	}
+	m.Data = data
 	switch {
 	case len(m.Data) == 0 || wire.Number(m.Data) < number && wire.Number(m.Data) > 0:
 		return r.missing() // the slot is cleared, or still holds an older frame

@@ -101,7 +101,7 @@ func (w *wiring) count(ctx context.Context, lines []contract.FlowLine) {
 			}
 			credits += len(r.Edges)
 			shard := shardOf(r.Stream)
-			byShard[shard] = append(byShard[shard], flowing{l.Flow, shard, len(r.Edges)})
+			byShard[shard] = append(byShard[shard], flowing{l.Flow, shard, len(r.Edges), r.room})
 			byFlow[l.Flow] = &lines[i]
 		}
 	})

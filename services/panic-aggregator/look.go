@@ -27,7 +27,11 @@ func (w *wiring) look(ctx context.Context, s *contract.FlowStatus, x room) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
-	credits, err := stream.Credits(ctx, w.link.JS, s.Stream, creditsOf(shard, s.Flow, len(s.Edges))...)
+	edges, err := w.addresses(flowing{s.Flow, shard, len(s.Edges), x})
+	if err != nil {
+		return
+	}
+	credits, err := stream.Credits(ctx, w.link.JS, s.Stream, edges...)
 	fill(s, credits)
 	if err != nil || s.Verdict != "" {
 		return
@@ -36,7 +40,7 @@ func (w *wiring) look(ctx context.Context, s *contract.FlowStatus, x room) {
 	for n := range consumed {
 		consumed[n] = credits[contract.CreditSubject(shard, s.Flow, n)].Frame
 	}
-	backlogs, err := stream.Backlogs(ctx, w.link.JS, shard, s.Flow, x.Slots, consumed)
+	backlogs, err := stream.Backlogs(ctx, w.link.JS, shard, s.Flow, edges, consumed)
 	if err != nil {
 		return
 	}
@@ -97,11 +101,7 @@ func (w *wiring) measure(ctx context.Context, r *service.Runtime[*State]) (err e
 func (w *wiring) traffic(ctx context.Context, shard string, flows []flowing) ([]Traffic, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
-	var subjects []string
-	for _, f := range flows {
-		subjects = append(subjects, creditsOf(shard, f.flow, f.edges)...)
-	}
-	credits, err := stream.Credits(ctx, w.link.JS, contract.EdgeStream(shard), subjects...)
+	credits, err := w.credits(ctx, shard, flows)
 	read := make(map[string]int64)
 	for subject, c := range credits {
 		read[contract.FlowOfEdge(subject)] += int64(c.Records)
@@ -115,13 +115,30 @@ func (w *wiring) traffic(ctx context.Context, shard string, flows []flowing) ([]
 	return out, err
 }
 
-// creditsOf returns the subjects of the credits of a flow's edges.
-func creditsOf(shard, flow string, edges int) []string {
-	subjects := make([]string, edges)
-	for n := range subjects {
-		subjects[n] = contract.CreditSubject(shard, flow, n)
+func (w *wiring) credits(ctx context.Context, shard string, flows []flowing) (map[string]wire.Credit, error) {
+	var all []contract.Address
+	for _, f := range flows {
+		edges, err := w.addresses(f)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, edges...)
 	}
-	return subjects
+	return stream.Credits(ctx, w.link.JS, contract.EdgeStream(shard), all...)
+}
+
+// addresses returns the addresses of a flow's edges, with the keys of sealed ones.
+func (w *wiring) addresses(f flowing) ([]contract.Address, error) {
+	out := make([]contract.Address, f.edges)
+	for n := range out {
+		a := contract.EdgeAddress(f.shard, f.flow, n, f.room.Window, f.room.Slots, "")
+		a.Salt = f.room.Salt
+		var err error
+		if out[n], err = w.secret.Address(a); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // fill adds the counts of ended jobs to the edges, and the progress of the other readers.

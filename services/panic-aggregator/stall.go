@@ -64,6 +64,7 @@ func Measured(all []Traffic, at time.Time) contract.Event {
 type flowing struct {
 	flow, shard string
 	edges       int
+	room        room // of each edge
 }
 
 // watchTraffic begins to check a spawned run.
@@ -100,7 +101,7 @@ func (s *State) dueTraffic(now time.Time) (out []flowing) {
 		if now.Sub(later(r.traffic.since, r.traffic.checked)) < s.limits.StallAfter/checksPerStall {
 			break // those behind it were checked later
 		}
-		out = append(out, flowing{r.flow, shardOf(r.Stream), len(r.Edges)})
+		out = append(out, flowing{r.flow, shardOf(r.Stream), len(r.Edges), r.room})
 		credits += len(r.Edges)
 	}
 	return out
