@@ -26,7 +26,6 @@ var eventCalls = []Call{
 
 var edgeCalls = []Call{
 	{"DIRECT.GET.EDGES-{shard}.edges.>", "stored frames, and the last credit of an edge"},
-	{"DIRECT.GET.EDGES-{shard}", "the same on a sealed edge, if others have stored something there under their own names"},
 	{"CONSUMER.INFO.EDGES-{shard}.none", "whether the stream of an edge exists: there is no such consumer"},
 }
 

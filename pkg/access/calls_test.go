@@ -34,7 +34,7 @@ func TestAllows(t *testing.T) {
 		"$JS.API.CONSUMER.MSG.NEXT.JOBS":                 false,
 		"$JS.API.CONSUMER.MSG.NEXT.EVENTS.x":             false,
 		"$JS.API.DIRECT.GET.EDGES-0.edges.0.f.credit.1":  true,
-		"$JS.API.DIRECT.GET.EDGES-0":                     true,
+		"$JS.API.DIRECT.GET.EDGES-0":                     false,
 		"$JS.API.DIRECT.GET.EDGES-.edges.0.f.credit.1":   false,
 		"$JS.API.DIRECT.GET.EVENTS.job.started.f.a.by.x": true,
 		"$JS.API.DIRECT.GET.EVENTS.flow.submit":          false,

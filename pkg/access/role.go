@@ -136,6 +136,7 @@ func rightsOfExecutors() []Right {
 			},
 			nil, "say what happens to its jobs and to itself",
 		},
+		{[]Role{Executor}, []string{by(contract.AskJobExecutor)}, nil, "ask who is at the other end of a sealed edge"},
 		{[]Role{Executor}, []string{by(contract.HealthSubjects)}, stop, "signs of life of its jobs, and their stops"},
 		{
 			[]Role{Executor},

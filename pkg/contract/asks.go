@@ -67,4 +67,9 @@ var Questions = []Question{
 		Answers: []Answer{{Event: TypeFlowValidated}, {Event: TypeFlowRejected}},
 		Doc:     "The event that a submission of the document would get. Nothing is started.",
 	},
+	{
+		Subject: AskJobExecutor, By: "panic-aggregator", Text: "the flow's id, a dot, and the job's id",
+		Answers: []Answer{{Schema: "job-executor"}},
+		Doc:     "The executor that has started a job of a running flow: the first one, if others claim the same.",
+	},
 }

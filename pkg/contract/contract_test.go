@@ -351,6 +351,7 @@ func TestQuestionsAreNamedInTheContract(t *testing.T) {
 	same(t, "questions", asked, []string{
 		contract.AskCatalogCompatible, contract.AskCatalogGet, contract.AskCatalogList, contract.AskCatalogTypes,
 		contract.AskExecutors, contract.AskFlowGet, contract.AskFlowKeys, contract.AskFlowList, contract.AskFlowValidate,
+		contract.AskJobExecutor,
 	})
 }
 
@@ -427,6 +428,7 @@ func TestSchemasFitTheStructs(t *testing.T) {
 	}
 	fit(t, "job", schemaOf(t, "job"), reflect.TypeFor[contract.Job]())
 	fit(t, "flow-status", schemaOf(t, "flow-status"), reflect.TypeFor[contract.FlowStatus]())
+	fit(t, "job-executor", schemaOf(t, "job-executor"), reflect.TypeFor[contract.JobExecutor]())
 	fit(t, "flow-keys", schemaOf(t, "flow-keys"), reflect.TypeFor[contract.FlowKeys]())
 	fit(t, "flow-query", schemaOf(t, "flow-query"), reflect.TypeFor[contract.FlowQuery]())
 	fit(t, "flow-page", schemaOf(t, "flow-page"), reflect.TypeFor[contract.FlowPage]())

@@ -54,8 +54,18 @@ type Address struct {
 	Type string `json:"type"`
 	// Salt is not empty if the edge is sealed: its ends need the key. It is unique to the flow, and no secret.
 	Salt string `json:"salt,omitempty"`
+	// Writer and Reader are the ends of a sealed edge.
+	Writer *End `json:"writer,omitempty"`
+	Reader *End `json:"reader,omitempty"`
 	// Sealed is for the ends of a sealed edge only. No event has it.
 	Sealed *Sealed `json:"sealed,omitempty"`
+}
+
+// An End is who writes or reads a sealed edge: a user or a service by its name, or the executor that runs a job. It
+// stores on subjects that end in its name.
+type End struct {
+	Name string `json:"name,omitempty"`
+	Job  string `json:"job,omitempty"`
 }
 
 // Sealed is the secret part of the address of a sealed edge. Its limits replace those of the address, which are 0: an

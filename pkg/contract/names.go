@@ -215,9 +215,10 @@ const (
 	AskCatalogCompatible = "ask.catalog.compatible"
 	AskCatalogTypes      = "ask.catalog.types"
 	AskExecutors         = "ask.executors"
-	AskFlowGet           = "ask.flow.get"  // a flow's id; answered with a FlowStatus, or error 404
-	AskFlowKeys          = "ask.flow.keys" // a flow's id; answered with FlowKeys, to its owner only
-	AskFlowList          = "ask.flow.list" // a FlowQuery, or nothing; answered with a FlowPage
+	AskFlowGet           = "ask.flow.get"     // a flow's id; answered with a FlowStatus, or error 404
+	AskFlowKeys          = "ask.flow.keys"    // a flow's id; answered with FlowKeys, to its owner only
+	AskJobExecutor       = "ask.job.executor" // a flow's id, a dot, and a job's; answered with a JobExecutor
+	AskFlowList          = "ask.flow.list"    // a FlowQuery, or nothing; answered with a FlowPage
 )
 
 // HeaderTime is the header, on the answers of services, with the time of the NATS server.

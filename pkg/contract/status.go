@@ -54,6 +54,12 @@ type FlowKeys struct {
 	Keys map[string]Key `json:"keys"`
 }
 
+// A JobExecutor is the executor that has started a job: the answer to AskJobExecutor.
+type JobExecutor struct {
+	// Executor is "" if the job has not started.
+	Executor string `json:"executor"`
+}
+
 // A ClientWait is an end of a running flow that waits for a client: an input into which nothing was written, or an
 // output with unread records.
 type ClientWait struct {

@@ -51,7 +51,7 @@ func Fill(
 
 // Store stores those of the first frames of an edge that are not stored yet.
 func Store(ctx context.Context, js jetstream.JetStream, addr contract.Address, frames [][]byte) error {
-	x, addr, err := newEnd(addr, contract.Nobody)
+	x, addr, err := newEnd(addr, contract.Nobody, addr.Reader)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func hintAt(
 	if c.Attach == 0 || c.Closed {
 		return nil // it will read the stream when it starts
 	}
-	x, addr, err := newEnd(addr, contract.Nobody)
+	x, addr, err := newEnd(addr, contract.Nobody, addr.Reader)
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,9 @@ func addLast(
 	for i, a := range edges {
 		byCredit[a.Credit] = a
 		subjects[i] = a.From("*", a.Credit)
+		if a.Reader != nil && a.Reader.Name != "" {
+			subjects[i] = a.From(a.Reader.Name, a.Credit)
+		}
 	}
 	request, err := json.Marshal(map[string][]string{"multi_last": subjects})
 	if err != nil {
@@ -106,7 +109,7 @@ func addLast(
 // addCredit adds a stored credit if it is that of its edge's reader.
 func addCredit(m *nats.Msg, edges map[string]contract.Address, out map[string]wire.Credit) {
 	base := contract.WithoutSender(m.Header.Get(nats.JSSubject))
-	x, _, err := newEnd(edges[base], "")
+	x, _, err := newEnd(edges[base], "", edges[base].Reader)
 	if err != nil {
 		return
 	}
@@ -123,51 +126,60 @@ func addCredit(m *nats.Msg, edges map[string]contract.Address, out map[string]wi
 // Begun reports whether the first frame of an edge is stored. It is not stored if the reader receives frames directly,
 // and no longer stored after it was consumed.
 func Begun(ctx context.Context, js jetstream.JetStream, a contract.Address) (bool, error) {
-	body, err := Last(ctx, js, a, a.Slot(1))
+	body, err := last(ctx, js, a, a.Writer, a.Slot(1))
 	return wire.Number(body) > 0, err
 }
 
 // LastCredit returns the last stored credit of one edge, or the zero credit if there is none. It needs fewer rights than
 // Credits.
 func LastCredit(ctx context.Context, js jetstream.JetStream, a contract.Address) (c wire.Credit, err error) {
-	body, err := Last(ctx, js, a, a.Credit)
+	body, err := last(ctx, js, a, a.Reader, a.Credit)
 	if err != nil || body == nil {
 		return c, err
 	}
 	return wire.ParseCredit(body)
 }
 
-// Last returns the last message that an end of an edge has stored on one of the edge's subjects, or nil if there is none.
-func Last(ctx context.Context, js jetstream.JetStream, a contract.Address, subject string) ([]byte, error) {
-	x, a, err := newEnd(a, "")
+// last returns the last message that an end of an edge has stored on one of the edge's subjects, or nil if there is none.
+func last(
+	ctx context.Context, js jetstream.JetStream, a contract.Address, by *contract.End, subject string,
+) ([]byte, error) {
+	x, a, err := newEnd(a, "", by)
 	if err != nil {
 		return nil, err
 	}
 	return x.last(ctx, js, a.Stream, subject)
 }
 
-// Behind reports whether a frame after the given one is stored on a sealed edge. Frames are stored in order, so the last
-// message shows that, unless it is not the writer's, or clears a slot.
+// Behind reports whether a frame after the given one is stored on a sealed edge, or may be. Frames are stored in order, so
+// the last message shows that, unless it clears a slot.
 func Behind(ctx context.Context, js jetstream.JetStream, a contract.Address, frame uint64) (bool, error) {
-	x, a, err := newEnd(a, "")
+	x, a, err := newEnd(a, "", a.Writer)
 	if err != nil {
 		return false, err
 	}
 	all := a.Subject + ".*"
-	m, err := getDirect(ctx, js, a.Stream, all+x.peer, nil)
-	if err != nil || m == nil {
-		return false, err
+	behind, sure, err := x.behind(ctx, js, a, all, frame)
+	for i := uint64(0); err == nil && !behind && !sure && i < uint64(a.Slots); i++ {
+		behind, _, err = x.behind(ctx, js, a, a.Slot(i), frame)
 	}
-	if data, ok := x.openStored(m, all); ok {
-		return wire.Number(data) > frame, nil
+	return behind, err
+}
+
+// behind looks at the last message on a subject. A slot that was cleared shows nothing of others. A message that is not
+// the writer's may hide another one.
+func (x *end) behind(
+	ctx context.Context, js jetstream.JetStream, a contract.Address, base string, frame uint64,
+) (behind, sure bool, err error) {
+	m, err := getLast(ctx, js, a.Stream, base+x.peer)
+	switch {
+	case err != nil || m == nil:
+		return false, true, err
+	case len(m.Data) == 0:
+		return false, false, nil
 	}
-	for i := range uint64(a.Slots) {
-		data, err := x.last(ctx, js, a.Stream, a.Slot(i))
-		if err != nil || wire.Number(data) > frame {
-			return true, err
-		}
-	}
-	return false, nil
+	data, ok := x.openStored(m, base)
+	return !ok || wire.Number(data) > frame, ok, nil
 }
 
 // lookFor is how long the broker keeps the consumer of a Backlogs that has ended.
@@ -210,7 +222,7 @@ func Backlogs(
 		if a.Slots == 0 || !used[a.Slot(first)] {
 			continue
 		}
-		x, a, err := newEnd(a, "")
+		x, a, err := newEnd(a, "", a.Writer)
 		if err != nil {
 			return out, err
 		}

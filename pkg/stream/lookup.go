@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/wire"
 	"github.com/nats-io/nats.go"
 )
@@ -29,7 +30,6 @@ type lookup struct {
 	// unsaid is true if something was read since the last message to the writer.
 	unsaid bool
 	from   uint64 // sequence in a flow's own stream to continue at
-	search search // goes on if the last message on a subject does not open
 
 	inbox      string // prefix of reply subjects
 	closeInbox func() // ends the inbox; nil if there is none
@@ -48,7 +48,7 @@ func (r *Reader) get() error {
 		l.inbox, l.closeInbox, l.msgs = inbox, end, msgs
 	}
 	l.round++
-	l.next, l.open, l.most, l.got, l.end, l.ahead, l.search = r.dec.Number()+1, 0, 1, 0, false, nil, search{}
+	l.next, l.open, l.most, l.got, l.end, l.ahead = r.dec.Number()+1, 0, 1, 0, false, nil
 	return r.getMore()
 }
 
@@ -76,14 +76,23 @@ func (r *Reader) ask(subject string, frame uint64, request []byte) error {
 	return unlessPassing(r.nc.PublishRequest(subject, reply, request))
 }
 
-// askNext requests the next message in the slot of a frame: the last one is not the writer's.
-func (r *Reader) askNext(frame uint64, m *nats.Msg) (err error) {
-	if s := &r.store.search; s.Seq == 0 {
-		*s = search{1, r.addr.Slot(frame) + r.ends.peer}
-	} else if *s, err = s.after(m); err != nil {
-		return r.broken(frame, "a stored frame without a sequence: "+err.Error())
+// askWho asks which executor writes: somebody else has stored a message in the slot of the frame.
+func (r *Reader) askWho() error {
+	l := &r.store
+	l.open++
+	reply := l.inbox + strconv.Itoa(l.round) + "." + answerWho
+	return unlessPassing(r.nc.PublishRequest(contract.AskJobExecutor+r.ends.own, reply, r.ends.who))
+}
+
+// answerWho is the last token of the subject of the answer to askWho.
+const answerWho = "who"
+
+// toldWho handles that answer. If it is not known who writes, nothing is stored as far as this reader can see.
+func (r *Reader) toldWho(answer []byte) (fresh bool, err error) {
+	if r.ends.told(answer); r.ends.known() {
+		return false, r.get()
 	}
-	return r.ask(apiSubject(r.js, "DIRECT.GET."+r.addr.Stream), frame, r.store.search.request())
+	return r.missing()
 }
 
 // question requests a stored frame: the last message in its slot, or the next one in a flow's own stream.
@@ -139,10 +148,13 @@ func (r *Reader) answer(ctx context.Context, m *nats.Msg) (fresh bool, err error
 	l := &r.store
 	round, token, _ := strings.Cut(strings.TrimPrefix(m.Subject, l.inbox), ".")
 	number, err := strconv.ParseUint(token, 10, 64)
-	if err != nil || round != strconv.Itoa(l.round) {
+	if err != nil && token != answerWho || round != strconv.Itoa(l.round) {
 		return false, nil // to an abandoned request
 	}
 	l.open--
+	if token == answerWho {
+		return r.toldWho(m.Data)
+	}
 	switch code := status(m); code {
 	case "":
 	case "404":
@@ -162,8 +174,8 @@ func (r *Reader) answer(ctx context.Context, m *nats.Msg) (fresh bool, err error
 		return r.found(m.Data)
 	}
 	data, ok := r.ends.openStored(m, r.addr.Slot(number))
-	if !ok && !r.ends.known() {
-		return false, r.askNext(number, m)
+	if !ok && !r.ends.known() && r.ends.who != nil {
+		return false, r.askWho()
 	}
 	m.Data = data
 	switch {

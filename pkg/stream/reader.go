@@ -91,7 +91,7 @@ func NewReader(
 	for _, opt := range opts {
 		opt(&cfg)
 	}
-	ends, addr, err := newEnd(addr, cfg.name)
+	ends, addr, err := newEnd(addr, cfg.name, addr.Writer)
 	if err != nil {
 		return nil, edgeError(addr.Subject, err)
 	}

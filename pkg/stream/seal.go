@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -23,12 +22,13 @@ var ErrSealed = errors.New("the edge is sealed, and only the owner of the flow a
 // An end is one end of an edge: what it stores is on subjects that end in its own name, and what the other end stores on
 // subjects that end in the other name. On an edge that is not sealed, both are "".
 //
-// Everybody can store messages under names of their own, so a name counts once a message has opened that was stored
-// under it: a seal opens only on the subject for which it was made.
+// Everybody can store messages under names of their own, so the name of an executor counts once a message has opened that
+// was stored under it, since a seal opens only on the subject for which it was made; or if the panic-aggregator says so.
 type end struct {
 	seal *wire.Seal // nil if the edge is not sealed
 	own  string     // suffix of the subjects on which this end stores
 	peer string     // that of the other end; anyPeer until it is known
+	who  []byte     // the job at the other end, to ask for its executor
 	// dropped counts what did not open.
 	dropped *atomic.Int64
 }
@@ -36,8 +36,9 @@ type end struct {
 // anyPeer matches the suffix of everybody's subjects.
 var anyPeer = contract.FromAny("")
 
-// newEnd returns this end of the edge at an address, with the limits that count in the address.
-func newEnd(addr contract.Address, name string) (end, contract.Address, error) {
+// newEnd returns an end of the edge at an address, with the limits that count in the address. The other end is one of
+// those in the address.
+func newEnd(addr contract.Address, name string, other *contract.End) (end, contract.Address, error) {
 	x := end{dropped: new(atomic.Int64)}
 	switch {
 	case addr.Salt == "":
@@ -50,11 +51,26 @@ func newEnd(addr contract.Address, name string) (end, contract.Address, error) {
 		return x, addr, fmt.Errorf("the key of the edge: %w", err)
 	}
 	x.own, x.peer = addr.From(name, ""), anyPeer
+	switch {
+	case other == nil: // somebody
+	case other.Name != "":
+		x.peer = addr.From(other.Name, "")
+	case other.Job != "":
+		x.who = []byte(contract.FlowOfEdge(addr.Subject) + "." + other.Job)
+	}
 	return x, addr.Limits(), nil
 }
 
 // known reports whether it is known where the other end stores.
 func (x *end) known() bool { return x.peer != anyPeer }
+
+// told records the answer to the question which executor has started the job at the other end.
+func (x *end) told(answer []byte) {
+	var who contract.JobExecutor
+	if json.Unmarshal(answer, &who) == nil && who.Executor != "" && !x.known() {
+		x.peer = contract.Sender{Name: who.Executor}.On("")
+	}
+}
 
 // pack returns a message as it is published on a subject. Call done when it is published.
 func (x *end) pack(subject string, message []byte) (packed []byte, done func()) {
@@ -103,63 +119,23 @@ func (x *end) met(subject, base string) {
 	}
 }
 
-// A search goes through all messages on the subjects that match, oldest first: the last one may be by somebody who is
-// not the other end.
-type search struct {
-	Seq     uint64 `json:"seq"`
-	Subject string `json:"next_by_subj"`
-}
-
-// after returns the search for the message after the one found.
-func (s search) after(m *nats.Msg) (search, error) {
-	seq, err := strconv.ParseUint(m.Header.Get(nats.JSSequence), 10, 64)
-	s.Seq = seq + 1
-	return s, err
-}
-
-func (s search) request() []byte {
-	body, _ := json.Marshal(s) // a number and a text
-	return body
-}
-
-// last returns the last message that the other end has stored on a subject of the edge, or nil if there is none.
+// last returns the last message that the other end has stored on a subject of the edge, or nil if there is none. If the
+// name of the other end is not known, others can make it nil.
 func (x *end) last(ctx context.Context, js jetstream.JetStream, stream, base string) ([]byte, error) {
-	m, err := getDirect(ctx, js, stream, base+x.peer, nil)
-	if err != nil || m == nil || x.seal == nil {
-		return payload(m), err
+	m, err := getLast(ctx, js, stream, base+x.peer)
+	if err != nil || m == nil {
+		return nil, err
 	}
-	if data, ok := x.openStored(m, base); ok || x.known() {
-		return data, nil
+	data, ok := x.openStored(m, base)
+	if !ok {
+		return nil, nil
 	}
-	next := search{1, base + x.peer}
-	for {
-		m, err := getDirect(ctx, js, stream, "", next.request())
-		if err != nil || m == nil {
-			return nil, err
-		}
-		if data, ok := x.openStored(m, base); ok {
-			return data, nil
-		}
-		if next, err = next.after(m); err != nil {
-			return nil, err
-		}
-	}
+	return data, nil
 }
 
-func payload(m *nats.Msg) []byte {
-	if m == nil {
-		return nil
-	}
-	return m.Data
-}
-
-// getDirect returns a stored message, or nil if there is none: the last one on a subject, or the one of a request.
-func getDirect(ctx context.Context, js jetstream.JetStream, stream, subject string, request []byte) (*nats.Msg, error) {
-	call := "DIRECT.GET." + stream
-	if subject != "" {
-		call += "." + subject
-	}
-	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, call), request)
+// getLast returns the last stored message on a subject, or nil if there is none.
+func getLast(ctx context.Context, js jetstream.JetStream, stream, subject string) (*nats.Msg, error) {
+	m, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "DIRECT.GET."+stream+"."+subject), nil)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, errors.Join(checkStream(ctx, js, stream), err)

@@ -22,7 +22,7 @@ const senderInbox = 256
 // or one of these.
 const (
 	replyAsk    = "ask"    // the last stored credit
-	replySearch = "search" // the next stored credit, if the last one is not the reader's
+	replyWho    = "who"    // which executor reads
 	replyCredit = "credit" // a credit from an attached reader
 	replyEcho   = "echo"   // the broker has received everything that we sent
 	replyClear  = "clear"  // a slot was cleared
@@ -267,9 +267,9 @@ func (s *sender) askCredit() error {
 	return s.publish(subject, s.inbox+replyAsk, nil)
 }
 
-// askNext requests the next stored credit.
-func (s *sender) askNext(next search) error {
-	return s.publish(apiSubject(s.js, "DIRECT.GET."+s.addr.Stream), s.inbox+replySearch, next.request())
+// askWho asks which executor reads: somebody else has stored a message on the subject of credits.
+func (s *sender) askWho() error {
+	return s.publish(contract.AskJobExecutor+s.ends.own, s.inbox+replyWho, s.ends.who)
 }
 
 // send publishes a message to the reader.
@@ -297,8 +297,10 @@ func (s *sender) message(ctx context.Context, m *nats.Msg) error {
 		return s.heardOf(m, code)
 	case token == replyClear:
 		return nil
-	case token == replyAsk, token == replySearch:
-		return s.answered(ctx, code, token, m)
+	case token == replyWho:
+		return s.toldWho(m.Data)
+	case token == replyAsk:
+		return s.answered(ctx, code, m)
 	case code == "503":
 		return s.unanswered(ctx)
 	}
@@ -326,13 +328,13 @@ func (s *sender) heardOf(m *nats.Msg, code string) error {
 	return s.credit(data)
 }
 
-// answered handles the answer to askCredit, or to askNext.
-func (s *sender) answered(ctx context.Context, code, token string, m *nats.Msg) error {
+// answered handles the answer to askCredit.
+func (s *sender) answered(ctx context.Context, code string, m *nats.Msg) error {
 	data := m.Data
 	if code == "" {
 		var ok bool
-		if data, ok = s.ends.openStored(m, s.addr.Credit); !ok && !s.ends.known() {
-			return s.searched(token, m)
+		if data, ok = s.ends.openStored(m, s.addr.Credit); !ok && !s.ends.known() && s.ends.who != nil {
+			return s.askWho()
 		} else if !ok {
 			code = "404"
 		}
@@ -347,15 +349,13 @@ func (s *sender) answered(ctx context.Context, code, token string, m *nats.Msg) 
 	return nil // no credit is stored yet
 }
 
-// searched goes on after a stored credit that is not the reader's.
-func (s *sender) searched(token string, m *nats.Msg) (err error) {
-	next := search{1, s.addr.Credit + s.ends.peer}
-	if token == replySearch {
-		if next, err = next.after(m); err != nil {
-			return s.broken("a stored credit without a sequence: " + err.Error())
-		}
+// toldWho handles the answer to askWho. The reader may not have started.
+func (s *sender) toldWho(answer []byte) error {
+	if s.ends.told(answer); s.ends.known() {
+		return s.askCredit()
 	}
-	return s.askNext(next)
+	s.asking, s.store.parting = false, false
+	return nil
 }
 
 func (s *sender) credit(data []byte) error {

@@ -86,7 +86,7 @@ func NewWriter(
 	for _, opt := range opts {
 		opt(&cfg)
 	}
-	ends, addr, err := newEnd(addr, cfg.name)
+	ends, addr, err := newEnd(addr, cfg.name, addr.Reader)
 	if err != nil {
 		return nil, edgeError(addr.Subject, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
@@ -16,6 +17,8 @@ func (w *wiring) asks() map[string]service.Ask[*State] {
 	return map[string]service.Ask[*State]{
 		contract.AskFlowGet:  w.askFlow,
 		contract.AskFlowList: w.askFlows,
+
+		contract.AskJobExecutor: askExecutor,
 	}
 }
 
@@ -24,8 +27,8 @@ func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 	flow := string(id)
 	if status, ok := s.status(flow); ok {
 		status.Jobs, status.Edges = maps.Clone(status.Jobs), slices.Clone(status.Edges)
-		var x room
-		s.with(flow, func(r *run) { x = r.room })
+		var x flowing
+		s.with(flow, func(r *run) { x = r.flowing() })
 		return service.Later(func(ctx context.Context) (any, error) {
 			w.look(ctx, &status, x)
 			return w.fitting(status)
@@ -50,6 +53,18 @@ func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 		}
 		return w.fitting(status)
 	}), nil
+}
+
+// askExecutor answers the executor that has started a job of a running flow.
+func askExecutor(s *State, id []byte) (any, error) {
+	flow, name, _ := strings.Cut(string(id), ".")
+	var out contract.JobExecutor
+	s.with(flow, func(r *run) {
+		if j := r.Jobs[name]; j != nil {
+			out.Executor = j.Executor
+		}
+	})
+	return out, nil
 }
 
 // answerSlack is the size of a message in addition to the answer, in bytes.
@@ -101,7 +116,7 @@ func (w *wiring) count(ctx context.Context, lines []contract.FlowLine) {
 			}
 			credits += len(r.Edges)
 			shard := shardOf(r.Stream)
-			byShard[shard] = append(byShard[shard], flowing{l.Flow, shard, len(r.Edges), r.room})
+			byShard[shard] = append(byShard[shard], r.flowing())
 			byFlow[l.Flow] = &lines[i]
 		}
 	})

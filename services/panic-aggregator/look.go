@@ -19,15 +19,22 @@ import (
 const lookWait = 2 * time.Second
 
 // look adds the progress of the edges to the status of a flow that is not cleaned up, as far as it can be read in time.
-// After the verdict, that is what clients have read of its outputs. x is the room of each edge.
-func (w *wiring) look(ctx context.Context, s *contract.FlowStatus, x room) {
+// After the verdict, that is what clients have read of its outputs. x is what is known of the edges.
+func (w *wiring) look(ctx context.Context, s *contract.FlowStatus, x flowing) {
 	shard := shardOf(s.Stream)
 	if s.Phase == contract.TypeFlowCleaned || shard == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
-	edges, err := w.addresses(flowing{s.Flow, shard, len(s.Edges), x})
+	x.flow, x.shard = s.Flow, shard
+	if len(x.ends) != len(s.Edges) { // it has a verdict
+		x.ends = endsOf(s)
+		for _, a := range s.Outputs {
+			x.room.Salt = a.Salt
+		}
+	}
+	edges, err := w.addresses(x)
 	if err != nil {
 		return
 	}
@@ -45,10 +52,21 @@ func (w *wiring) look(ctx context.Context, s *contract.FlowStatus, x room) {
 		return
 	}
 	for n, b := range backlogs {
-		s.Edges[n].Unread, s.Edges[n].Fill = b.Bytes, b.Fill(x.Window, x.Frames)
-		s.Edges[n].Waits = waitingSide(s.Edges[n], b.Full(x.Window, x.Frames))
+		s.Edges[n].Unread, s.Edges[n].Fill = b.Bytes, b.Fill(x.room.Window, x.room.Frames)
+		s.Edges[n].Waits = waitingSide(s.Edges[n], b.Full(x.room.Window, x.room.Frames))
 	}
 	s.Waits = clientWaits(s, credits)
+}
+
+// endsOf returns what is known of the ends of the edges of a flow with a verdict: clients may still read its outputs.
+func endsOf(s *contract.FlowStatus) []ends {
+	out := make([]ends, len(s.Edges))
+	for n, e := range s.Edges {
+		if strings.HasPrefix(e.To, outputPrefix) {
+			out[n].reader = cmp.Or(s.Owner, contract.Nobody)
+		}
+	}
+	return out
 }
 
 // describe adds the state of the edges to the beginning of a stall.
@@ -58,11 +76,11 @@ func (w *wiring) describe(ctx context.Context, r *service.Runtime[*State], e con
 		return e
 	}
 	var status contract.FlowStatus
-	var x room
+	var x flowing
 	r.Read(func(s *State) {
 		status, _ = s.status(e.Subject)
 		status.Edges = slices.Clone(status.Edges)
-		s.with(e.Subject, func(r *run) { x = r.room })
+		s.with(e.Subject, func(r *run) { x = r.flowing() })
 	})
 	w.look(ctx, &status, x)
 	describe(&d, &status)
@@ -129,10 +147,10 @@ func (w *wiring) credits(ctx context.Context, shard string, flows []flowing) (ma
 
 // addresses returns the addresses of a flow's edges, with the keys of sealed ones.
 func (w *wiring) addresses(f flowing) ([]contract.Address, error) {
-	out := make([]contract.Address, f.edges)
-	for n := range out {
+	out := make([]contract.Address, len(f.ends))
+	for n, ends := range f.ends {
 		a := contract.EdgeAddress(f.shard, f.flow, n, f.room.Window, f.room.Slots, "")
-		a.Salt = f.room.Salt
+		a.Salt, a.Writer, a.Reader = f.room.Salt, &contract.End{Name: ends.writer}, &contract.End{Name: ends.reader}
 		var err error
 		if out[n], err = w.secret.Address(a); err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -155,6 +156,9 @@ func (s *State) lay(id string, r *run) *contract.FlowPlanned {
 	salt := s.salt(r)
 	for n, edge := range d.Flow.Edges {
 		a := s.address(id, n, edge.Type, salt)
+		if salt != "" {
+			a.Writer, a.Reader = ends(edge, r.Owner)
+		}
 		p.Edges[n] = contract.PlannedEdge{
 			From: edge.Source(), To: edge.Sink(), Type: edge.Type, Subject: a.Subject, Credit: a.Credit,
 			Const: count(edge.Const),
@@ -225,6 +229,21 @@ func (s *State) address(id string, n int, typename, salt string) contract.Addres
 	a := contract.EdgeAddress(s.shard(id), id, n, s.limits.Window, s.limits.Frames, typename)
 	a.Salt = salt
 	return a
+}
+
+// ends returns who writes and who reads an edge.
+func ends(e flow.Edge, owner string) (writer, reader *contract.End) {
+	client := &contract.End{Name: cmp.Or(owner, contract.Nobody)}
+	writer, reader = &contract.End{Name: contract.Nobody}, client
+	if node, port, _ := strings.Cut(e.From, "."); node != "" && port != progdef.PanicPort {
+		writer = &contract.End{Job: node}
+	} else if e.Input != "" {
+		writer = client
+	}
+	if node, _, _ := strings.Cut(e.To, "."); node != "" {
+		reader = &contract.End{Job: node}
+	}
+	return writer, reader
 }
 
 // salt distinguishes the keys of a flow from those of an earlier one with the same id, by the time at which the flow was
