@@ -32,6 +32,7 @@ from .runner import LAST_WORDS, drained, word
 log = logging.getLogger("dagyo")
 
 _BEAT_CHECK = 0.1  # seconds between two checks for jobs whose beat is due
+_LOOK_HEARD = 0.05  # seconds between two checks while stops are heard
 _LOOK_PAUSE = 1.0  # seconds between two checks for a stop at first, or without an answer
 _LOOK_LAST = 60.0  # seconds between two later checks
 _BLOCKED = 2.0  # seconds in which an unblocked event loop responds
@@ -239,9 +240,16 @@ class Warden:
             # receive a message before it is stored, so it may be too early for the subscription and
             # too late for the first check.
             pause = _LOOK_PAUSE
-            while not heard and not await self._look(w):
-                await w.bell.wait(pause)
-                pause = min(4 * pause, _LOOK_LAST)
+            while not (heard and not self._link.bridged) and not await self._look(w):
+                if heard:
+                    # Any answer of the broker can be sent to this subject. What is stored counts,
+                    # which may be a moment later.
+                    heard.clear()
+                    pause = _LOOK_HEARD
+                    await asyncio.sleep(pause)
+                else:
+                    await w.bell.wait(pause)
+                    pause = min(4 * pause, _LOOK_LAST)
             w.stopped = time.monotonic()
             self._tell(w.stop)
         except LinkClosed as e:
