@@ -46,7 +46,7 @@ func sealedEcho(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := f.echo(ctx, l); err != nil {
+	if err := echoInTime(ctx, s, f, l); err != nil {
 		return "", err
 	}
 	n := 0
@@ -63,6 +63,13 @@ func sealedEcho(ctx context.Context, s *stage) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%v went through in %s, all of them sealed", l, document.Count(n, "message")), nil
+}
+
+// echoInTime gives up after the patience: an executor that does not know sealed edges receives nothing.
+func echoInTime(ctx context.Context, s *stage, f *flow, l load) error {
+	within, cancel := s.clock.Within(ctx, s.patience, errLate)
+	defer cancel()
+	return f.echo(within, l)
 }
 
 // carries reports whether a subject is one of the edges of a flow.
@@ -125,7 +132,7 @@ func sealedNoise(ctx context.Context, s *stage) (string, error) {
 	if _, err := s.start(ctx); err != nil {
 		return "", err
 	}
-	if err := f.echo(ctx, l); err != nil {
+	if err := echoInTime(ctx, s, f, l); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%v went through, in spite of noise", l), nil

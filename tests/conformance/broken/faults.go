@@ -24,6 +24,7 @@ func Faults() []Fault {
 
 func claimFaults() []Fault {
 	return []Fault{
+		{Name: "ignores-keys", Checks: names("sealed.echo", "sealed.noise"), Seen: "", wire: onJob(unsealed)},
 		{Name: "never-starts", Checks: names("start.job"), Seen: "does not pull", sleeps: true},
 		{
 			Name: "takes-no-name", Checks: names("name.taken-first", "name.taken-by-another"), Seen: "name",
