@@ -53,10 +53,10 @@ func (j *Job) Node() string { return j.doc.Node }
 // and records.
 func (j *Job) Log() *slog.Logger { return j.log }
 
-func openJob(js jetstream.JetStream, replies *stream.Replies, doc contract.Job) (*Job, error) {
+func openJob(js jetstream.JetStream, replies *stream.Replies, name string, doc contract.Job) (*Job, error) {
 	j := &Job{doc: doc}
 	for port, a := range doc.Inputs {
-		r, err := stream.NewReader(js, a, stream.ReadReplies(replies))
+		r, err := stream.NewReader(js, a, stream.ReadReplies(replies), stream.ReadAs(name))
 		if err != nil {
 			j.abort()
 			return nil, fmt.Errorf("input %s: %w", port, err)
@@ -64,7 +64,7 @@ func openJob(js jetstream.JetStream, replies *stream.Replies, doc contract.Job) 
 		j.inputs = append(j.inputs, &input{Reader: r, port: port})
 	}
 	for port, a := range doc.Outputs {
-		w, err := stream.NewWriter(js, a, stream.WriteReplies(replies))
+		w, err := stream.NewWriter(js, a, stream.WriteReplies(replies), stream.WriteAs(name))
 		if err != nil {
 			j.abort()
 			return nil, fmt.Errorf("output %s: %w", port, err)
@@ -175,6 +175,21 @@ func (j *Job) finish(ctx context.Context) error {
 		})
 	}
 	return g.Wait()
+}
+
+// sayDropped logs how many messages on the edges were not from the other ends.
+func (j *Job) sayDropped() {
+	say := func(port string, n int64) {
+		if n > 0 {
+			j.log.Warn("dropped messages that others have sent on a sealed edge", "port", port, "messages", n)
+		}
+	}
+	for _, in := range j.inputs {
+		say(in.port, in.Dropped())
+	}
+	for _, out := range j.outputs {
+		say(out.port, out.Dropped())
+	}
 }
 
 // abort releases all streams without ending them.

@@ -41,7 +41,7 @@ func (x *executor) run(parent context.Context, doc contract.Job, began time.Time
 	}()
 	defer func() { stopWatching(); <-watching; cancel(nil) }()
 
-	job, err := openJob(x.link.JS, x.replies, doc)
+	job, err := openJob(x.link.JS, x.replies, x.config.ID, doc)
 	if err != nil {
 		x.sayPanic(parent, doc, contract.Failure{Kind: contract.KindError, Message: clip(err.Error())}, contract.PortCounts{})
 		return
@@ -56,6 +56,7 @@ func (x *executor) run(parent context.Context, doc contract.Job, began time.Time
 		return
 	}
 	job.abort()
+	job.sayDropped()
 	x.report(ctx, parent, job, err)
 }
 

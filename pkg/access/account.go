@@ -49,7 +49,8 @@ func Bridges() (out []Bridge) {
 		}
 	}
 	in(false, contract.FromAny(contract.HealthSubjects), contract.FromAny(contract.ClientSubjects), contract.FromAny(contract.ReleaseSubjects))
-	in(false, contract.NameSubject("*"), "edges.*.*.frame.*.*", "edges.*.*.credit.*", "$O."+contract.BucketData+".>", "ask.>")
+	in(false, contract.EdgeFrames, contract.EdgeCredits, contract.FromAny(contract.EdgeFrames), contract.FromAny(contract.EdgeCredits))
+	in(false, contract.NameSubject("*"), "$O."+contract.BucketData+".>", "ask.>")
 	in(false, acknowledgements("*")...)
 	in(true, "$SRV.>")
 	seen := make(map[string]bool)

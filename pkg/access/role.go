@@ -107,8 +107,11 @@ func rightsOfPersons() []Right {
 			"change the catalogue",
 		},
 		{
-			readers, []string{"edges.*.*.frame.*.*", "edges.*.*.credit.*", "direct.*.*.*", "_INBOX.*.*.*.credit", "_INBOX.*.*.*.echo", "_INBOX.*.*.*.*.credit", "_INBOX.*.*.*.*.echo"},
-			[]string{"edges.*.*.credit.*", "direct.*.*.*"}, "write and read edges",
+			readers, proven(contract.EdgeFrames, contract.EdgeCredits), []string{contract.FromAny(contract.EdgeCredits)}, "write and read sealed edges",
+		},
+		{
+			readers, []string{contract.EdgeFrames, contract.EdgeCredits, "direct.*.*.*", "_INBOX.*.*.*.credit", "_INBOX.*.*.*.echo", "_INBOX.*.*.*.*.credit", "_INBOX.*.*.*.*.echo"},
+			[]string{contract.EdgeCredits, "direct.*.*.*"}, "write and read edges",
 		},
 	}...)
 }
@@ -135,6 +138,7 @@ func rightsOfExecutors() []Right {
 			},
 			nil, "say what happens to its jobs and to itself",
 		},
+		{[]Role{Executor}, []string{by(contract.AskJobExecutor)}, nil, "ask who is at the other end of a sealed edge"},
 		{[]Role{Executor}, []string{by(contract.HealthSubjects)}, stop, "signs of life of its jobs, and their stops"},
 		{
 			[]Role{Executor},

@@ -59,11 +59,11 @@ func rightsOfServices() []Right {
 		},
 		Right{
 			Roles:     []Role{Planner},
-			Publish:   append(api("STREAM.NAMES", "STREAM.LIST", "STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.DELETE.*", "STREAM.PURGE.*", "STREAM.MSG.GET.*", "DIRECT.GET.*.edges.>", "CONSUMER.CREATE.*.>", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*"), "edges.*.*.>", "stop.>"),
+			Publish:   append(api("STREAM.NAMES", "STREAM.LIST", "STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.DELETE.*", "STREAM.PURGE.*", "STREAM.MSG.GET.*", "DIRECT.GET.*.edges.>", "CONSUMER.CREATE.*.>", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*"), "edges.*.*.>", "stop.>", contract.SecretSubject(contract.SecretOfEdges)),
 			Subscribe: []string{contract.ReleaseSubjects, contract.FromAny(contract.ReleaseSubjects)}, Why: "make the shards, store constants, begin and stop flows, delete edges",
 		},
 		Right{
-			Roles: []Role{Spawner}, Publish: append(api("STREAM.PURGE.LEASES"), "jobs.*.*.*.*", contract.NameSubject("*"), "secret."+string(Spawner)),
+			Roles: []Role{Spawner}, Publish: append(api("STREAM.PURGE.LEASES"), "jobs.*.*.*.*", contract.NameSubject("*"), contract.SecretSubject(string(Spawner)), contract.SecretSubject(contract.SecretOfEdges)),
 			Why: "hand out jobs, and keep the names of executors",
 		},
 		Right{
@@ -72,7 +72,7 @@ func rightsOfServices() []Right {
 		},
 		Right{
 			Roles:     []Role{Aggregator},
-			Publish:   append(api("STREAM.INFO.*", "DIRECT.GET.*", "DIRECT.GET.*.edges.>", "CONSUMER.CREATE.*.>", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*"), "edges.*.*.stop", "edges.*.*.last-stop", "edges.*.*.frame.*.*", "direct.*.*.*"),
+			Publish:   append(api("STREAM.INFO.*", "DIRECT.GET.*", "DIRECT.GET.*.edges.>", "CONSUMER.CREATE.*.>", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*"), "edges.*.*.stop", "edges.*.*.last-stop", contract.EdgeFrames, contract.Address{Salt: "*"}.From(contract.Nobody, contract.EdgeFrames), "direct.*.*.*", contract.SecretSubject(contract.SecretOfEdges)),
 			Subscribe: []string{contract.HealthSubjects, contract.FromAny(contract.HealthSubjects), contract.ClientSubjects, contract.FromAny(contract.ClientSubjects), "edges.*.*.credit.*"},
 			Why:       "hear signs of life, measure edges, stop jobs, feed wired panics",
 		},

@@ -77,6 +77,10 @@ var Questions = []Question{
 		Doc: "The status of a flow, or how it ended; error 404 for an unknown flow.",
 	},
 	{
+		Subject: AskFlowKeys, By: "planner", Text: "the flow's id", Answers: []Answer{{Schema: "flow-keys"}},
+		Doc: "The keys of a flow's sealed edges, for its owner; error 403 for anybody else, 404 for a flow that is not planned or is cleaned up.",
+	},
+	{
 		Subject: AskFlowList, By: "panic-aggregator", Asked: "flow-query", Optional: true,
 		Answers: []Answer{{Schema: "flow-page"}},
 		Doc:     "The flows that meet the given conditions, in pages.",
@@ -85,5 +89,10 @@ var Questions = []Question{
 		Subject: AskFlowValidate, By: "validator", Asked: "flow", Document: true,
 		Answers: []Answer{{Event: TypeFlowValidated}, {Event: TypeFlowRejected}},
 		Doc:     "The event that a submission of the document would get. Nothing is started.",
+	},
+	{
+		Subject: AskJobExecutor, By: "panic-aggregator", Text: "the flow's id, a dot, and the job's id",
+		Answers: []Answer{{Schema: "job-executor"}},
+		Doc:     "The executor that has started a job of a flow that is not cleaned up: the first one, if others claim the same.",
 	},
 }

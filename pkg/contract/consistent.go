@@ -168,6 +168,9 @@ func consistentAddresses(flow, stream string, all ...map[string]Address) error {
 			if prefix == "" || a.Stream != stream || !strings.HasPrefix(a.Subject, prefix) || a.Slots < 0 {
 				return fmt.Errorf("the address of %s is not the flow's", document.Quote(port))
 			}
+			if a.Sealed != nil {
+				return fmt.Errorf("the address of %s has a key", document.Quote(port))
+			}
 		}
 	}
 	return nil

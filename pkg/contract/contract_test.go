@@ -359,7 +359,8 @@ func TestQuestionsAreNamedInTheContract(t *testing.T) {
 	}
 	same(t, "questions", asked, []string{
 		contract.AskCatalogCompatible, contract.AskCatalogGet, contract.AskCatalogList, contract.AskCatalogTypes,
-		contract.AskExecutors, contract.AskFlowGet, contract.AskFlowList, contract.AskFlowValidate,
+		contract.AskExecutors, contract.AskFlowGet, contract.AskFlowKeys, contract.AskFlowList, contract.AskFlowValidate,
+		contract.AskJobExecutor,
 	})
 }
 
@@ -436,6 +437,8 @@ func TestSchemasFitTheStructs(t *testing.T) {
 	}
 	fit(t, "job", schemaOf(t, "job"), reflect.TypeFor[contract.Job]())
 	fit(t, "flow-status", schemaOf(t, "flow-status"), reflect.TypeFor[contract.FlowStatus]())
+	fit(t, "job-executor", schemaOf(t, "job-executor"), reflect.TypeFor[contract.JobExecutor]())
+	fit(t, "flow-keys", schemaOf(t, "flow-keys"), reflect.TypeFor[contract.FlowKeys]())
 	fit(t, "flow-query", schemaOf(t, "flow-query"), reflect.TypeFor[contract.FlowQuery]())
 	fit(t, "flow-page", schemaOf(t, "flow-page"), reflect.TypeFor[contract.FlowPage]())
 	fit(t, "type-line", schemaOf(t, "type-line"), reflect.TypeFor[contract.TypeLine]())
@@ -484,7 +487,7 @@ func fit(t *testing.T, at string, schema map[string]any, typ reflect.Type) {
 func jsonType(typ reflect.Type) string {
 	switch typ {
 	case reflect.TypeFor[time.Time](), reflect.TypeFor[document.Duration](),
-		reflect.TypeFor[flow.Value]():
+		reflect.TypeFor[flow.Value](), reflect.TypeFor[contract.Key]():
 		return "string"
 	}
 	switch typ.Kind() {

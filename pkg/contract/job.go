@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"encoding/base64"
 	"strconv"
 
 	"github.com/dagyo/dagyo/pkg/document"
@@ -51,6 +52,75 @@ type Address struct {
 	Slots int64 `json:"slots,omitempty"`
 	// Type is the edge's typename, for messages.
 	Type string `json:"type"`
+	// Salt is not empty if the edge is sealed: its ends need the key. It is unique to the flow, and no secret.
+	Salt string `json:"salt,omitempty"`
+	// Writer and Reader are the ends of a sealed edge.
+	Writer *End `json:"writer,omitempty"`
+	Reader *End `json:"reader,omitempty"`
+	// Sealed is for the ends of a sealed edge only. No event has it.
+	Sealed *Sealed `json:"sealed,omitempty"`
+}
+
+// An End is who writes or reads a sealed edge: a user or a service by its name, or the executor that runs a job. It
+// stores on subjects that end in its name.
+type End struct {
+	Name string `json:"name,omitempty"`
+	Job  string `json:"job,omitempty"`
+}
+
+// Sealed is the secret part of the address of a sealed edge. Its limits replace those of the address, which are 0: an
+// executor that does not know sealed edges must not use the edge.
+type Sealed struct {
+	Key    Key   `json:"key"`
+	Window int64 `json:"window"`
+	Frames int64 `json:"frames"`
+}
+
+// A Key seals the messages of one edge. It is never printed.
+type Key []byte
+
+func (Key) String() string { return "(key)" }
+
+// MarshalText encodes the key in base64.
+func (k Key) MarshalText() ([]byte, error) { return base64.StdEncoding.AppendEncode(nil, k), nil }
+
+// UnmarshalText decodes a key.
+func (k *Key) UnmarshalText(text []byte) (err error) {
+	*k, err = base64.StdEncoding.AppendDecode(nil, text)
+	return err
+}
+
+// GoString hides the key from %#v.
+func (Key) GoString() string { return "(key)" }
+
+// WithKey returns the address of a sealed edge for its ends.
+func (a Address) WithKey(k Key) Address {
+	a.Sealed = &Sealed{Key: k, Window: a.Window, Frames: a.Frames}
+	a.Window, a.Frames = 0, 0
+	return a
+}
+
+// Limits returns the address with the limits that count, without the key.
+func (a Address) Limits() Address {
+	if a.Sealed != nil {
+		a.Window, a.Frames, a.Sealed = a.Sealed.Window, a.Sealed.Frames, nil
+	}
+	return a
+}
+
+// Nobody is the name with which services, and users that have none, store on a sealed edge. No credential has it.
+const Nobody = "-"
+
+// From returns the subject on which a sender of that name stores what has the given subject of the edge. The broker lets
+// nobody publish under the name of another; on an edge that is not sealed, the subject is plain.
+func (a Address) From(name, subject string) string {
+	if a.Salt == "" {
+		return subject
+	}
+	if name == "" {
+		name = Nobody
+	}
+	return Sender{Name: name}.On(subject)
 }
 
 // A Count is a number of records and the sum of their lengths in bytes.

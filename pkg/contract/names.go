@@ -55,8 +55,27 @@ func CreditSubject(shard, flow string, n int) string {
 	return "edges." + shard + "." + flow + ".credit." + strconv.Itoa(n)
 }
 
-// CreditSubjects matches all credits of a flow, whatever its shard.
-func CreditSubjects(flow string) string { return "edges.*." + flow + ".credit.*" }
+// EdgeOfCredit returns the subject of the frames of the edge whose credits are on the given subject.
+func EdgeOfCredit(subject string) string {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) < 4 {
+		return ""
+	}
+	tokens[3] = "frame"
+	return strings.Join(tokens, ".")
+}
+
+// EdgeFrames and EdgeCredits match all frames and credits that are stored, of edges that are not sealed.
+const (
+	EdgeFrames  = "edges.*.*.frame.*.*"
+	EdgeCredits = "edges.*.*.credit.*"
+)
+
+// CreditSubjects match all credits of a flow, whatever its shard: those of sealed edges are second.
+func CreditSubjects(flow string) []string {
+	all := "edges.*." + flow + ".credit.*"
+	return []string{all, FromAny(all)}
+}
 
 // DirectSubject, with the reader's token appended, carries frames of the flow's n-th edge that no stream
 // stores.
@@ -92,6 +111,13 @@ const OldFlowStreamPrefix = "FLOW-"
 // OldFlowStream is the stream of a flow that was planned before version 0.2. Its stop subject held nothing until
 // the flow was stopped.
 func OldFlowStream(flow string) string { return OldFlowStreamPrefix + flow }
+
+// SecretOfEdges is the name of the secret, in SNAPSHOTS, from which the keys of sealed edges are derived. SecretSubject
+// holds it.
+const SecretOfEdges = "edges"
+
+// SecretSubject holds a secret that replicas share.
+func SecretSubject(name string) string { return "secret." + name }
 
 // LeaseSubject holds the lease of the replica that leads a service.
 func LeaseSubject(service string) string { return "lease." + service }
@@ -189,8 +215,10 @@ const (
 	AskCatalogCompatible = "ask.catalog.compatible"
 	AskCatalogTypes      = "ask.catalog.types"
 	AskExecutors         = "ask.executors"
-	AskFlowGet           = "ask.flow.get"  // a flow's id; answered with a FlowStatus, or error 404
-	AskFlowList          = "ask.flow.list" // a FlowQuery, or nothing; answered with a FlowPage
+	AskFlowGet           = "ask.flow.get"     // a flow's id; answered with a FlowStatus, or error 404
+	AskFlowKeys          = "ask.flow.keys"    // a flow's id; answered with FlowKeys, to its owner only
+	AskJobExecutor       = "ask.job.executor" // a flow's id, a dot, and a job's; answered with a JobExecutor
+	AskFlowList          = "ask.flow.list"    // a FlowQuery, or nothing; answered with a FlowPage
 )
 
 // HeaderTime is the header, on the answers of services, with the time of the NATS server.

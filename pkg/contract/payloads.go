@@ -105,6 +105,20 @@ type PlannedEdge struct {
 	Const *Count `json:"const,omitempty"`
 }
 
+// Salt returns the salt of the flow's edges, or "" if they are not sealed.
+func (d *FlowPlanned) Salt() string {
+	all := []map[string]Address{d.Inputs, d.Outputs, d.Panics}
+	for _, j := range d.Jobs {
+		all = append(all, j.Inputs, j.Outputs)
+	}
+	for _, addresses := range all {
+		for _, a := range addresses {
+			return a.Salt // it is the same for all edges
+		}
+	}
+	return ""
+}
+
 // FlowQueued reports what a flow is waiting for.
 type FlowQueued struct {
 	// Place is 1 for the first of the flows that wait for what this one lacks, by priority and arrival. It is 0 for a

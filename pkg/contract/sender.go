@@ -77,6 +77,24 @@ func SplitSender(subject string) (Sender, string) {
 	return Sender{Name: name, Mailbox: mailbox, Operator: mark == operatorMark}, plain
 }
 
+// Asker returns who asks a question, according to its subject.
+func Asker(subject string) Sender {
+	if plain := WithoutSender(subject); plain != subject {
+		_, name := cutLast(subject)
+		return Sender{Name: name}
+	}
+	return Sender{}
+}
+
+// WithoutSender returns the plain form of the subject of a stored frame, a stored credit or a question.
+func WithoutSender(subject string) string {
+	rest, _ := cutLast(subject)
+	if plain, mark := cutLast(rest); mark == byMark {
+		return plain
+	}
+	return subject
+}
+
 func cutLast(subject string) (rest, last string) {
 	i := strings.LastIndexByte(subject, '.')
 	return subject[:max(i, 0)], subject[i+1:]

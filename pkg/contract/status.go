@@ -47,6 +47,19 @@ type FlowStatus struct {
 	Omitted string `json:"omitted,omitempty"`
 }
 
+// FlowKeys are the keys of a flow's sealed edges: the answer to AskFlowKeys.
+type FlowKeys struct {
+	// Keys are by the subject in the edge's address. A flow with more than 5,000 edges has them for its own inputs and
+	// outputs first.
+	Keys map[string]Key `json:"keys"`
+}
+
+// A JobExecutor is the executor that has started a job: the answer to AskJobExecutor.
+type JobExecutor struct {
+	// Executor is "" if the job has not started.
+	Executor string `json:"executor"`
+}
+
 // A ClientWait is an end of a running flow that waits for a client: an input into which nothing was written, or an
 // output with unread records.
 type ClientWait struct {

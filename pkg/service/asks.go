@@ -41,6 +41,9 @@ const afterWait = time.Second
 // A Later is an answer that needs I/O; it is called without the lock on the state.
 type Later func(context.Context) (any, error)
 
+// A For is an answer that depends on who asks, as the subject of the question proves it.
+type For func(contract.Sender) (any, error)
+
 // An AskError is an answer with a code other than 400.
 type AskError struct{ Code, Message string }
 
@@ -78,13 +81,13 @@ func (r *Runtime[S]) serveAsks(ctx context.Context) error {
 func (r *Runtime[S]) handler(ctx context.Context, turns *turns, subject string, ask Ask[S]) micro.HandlerFunc {
 	most := contract.QuestionLimit(subject)
 	return func(req micro.Request) {
-		to, body := req.Reply(), req.Data()
+		who, to, body := contract.Asker(req.Subject()), req.Reply(), req.Data()
 		if size := len(body); size > most {
 			r.respond(to, nil, fmt.Errorf("the request has %d bytes; the limit is %d", size, most))
 			return
 		}
 		sender := strings.TrimPrefix(req.Subject(), subject)
-		if !turns.add(sender, len(body), func() { r.answer(ctx, to, ask, body) }) {
+		if !turns.add(sender, len(body), func() { r.answer(ctx, who, to, ask, body) }) {
 			r.respond(to, nil, &AskError{
 				Code: "429", Message: "too many questions are waiting for their answers: ask again when some are answered",
 			})
@@ -93,13 +96,16 @@ func (r *Runtime[S]) handler(ctx context.Context, turns *turns, subject string, 
 }
 
 // answer answers a request.
-func (r *Runtime[S]) answer(ctx context.Context, to string, ask Ask[S], body []byte) {
+func (r *Runtime[S]) answer(ctx context.Context, who contract.Sender, to string, ask Ask[S], body []byte) {
 	var answer any
 	var err error
 	r.Read(func(s S) { answer, err = ask(s, body) })
 	if after, ok := answer.(After[S]); ok {
 		r.await(ctx, after.Ready)
 		r.Read(func(s S) { answer, err = after.Ask(s, body) })
+	}
+	if of, ok := answer.(For); ok && err == nil {
+		answer, err = of(who)
 	}
 	if later, ok := answer.(Later); ok && err == nil {
 		answer, err = later(ctx)

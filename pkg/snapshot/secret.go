@@ -14,28 +14,27 @@ import (
 )
 
 const (
-	// secretPrefix and a service's name are the subject of its secret in SNAPSHOTS, which only services read.
-	secretPrefix = "secret."
-	secretBytes  = 32
-	secretWait   = 5 * time.Second
-	secretPause  = 100 * time.Millisecond
+	secretBytes = 32
+	secretWait  = 5 * time.Second
+	secretPause = 100 * time.Millisecond
 )
 
-// Secret returns the secret that all replicas of a service share. The first one that asks for it makes it.
-func (s Store) Secret(ctx context.Context, service string) ([]byte, error) {
+// Secret returns a secret that all replicas of a service, or several services, share. It is in SNAPSHOTS, which only
+// services read. The first one that asks for it makes it.
+func (s Store) Secret(ctx context.Context, name string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, secretWait)
 	defer cancel()
 	made := make([]byte, secretBytes)
 	if _, err := rand.Read(made); err != nil {
 		return nil, err
 	}
-	subject := secretPrefix + service
+	subject := contract.SecretSubject(name)
 	_, err := s.JS.Publish(ctx, subject, made, jetstream.WithExpectLastSequencePerSubject(0))
 	if err == nil {
 		return made, nil
 	}
 	if !broker.SaidBefore(err) {
-		return nil, fmt.Errorf("store the secret of the %s: %w", service, err)
+		return nil, fmt.Errorf("store the secret of the %s: %w", name, err)
 	}
 	for {
 		stored, err := s.secret(ctx, subject)
@@ -45,7 +44,7 @@ func (s Store) Secret(ctx context.Context, service string) ([]byte, error) {
 		select { // the server that answers may be behind
 		case <-time.After(secretPause):
 		case <-ctx.Done():
-			return nil, fmt.Errorf("read the secret of the %s: %w", service, err)
+			return nil, fmt.Errorf("read the secret of the %s: %w", name, err)
 		}
 	}
 }

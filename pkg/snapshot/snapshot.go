@@ -63,7 +63,7 @@ func (d Description) First() uint64 {
 func StreamConfig(replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: contract.StreamSnapshots, Description: "The states of services, from which they start",
-		Subjects: []string{subjectPrefix + ">", secretPrefix + "*"}, Storage: jetstream.FileStorage, Replicas: replicas,
+		Subjects: []string{subjectPrefix + ">", contract.SecretSubject("") + "*"}, Storage: jetstream.FileStorage, Replicas: replicas,
 		MaxMsgsPerSubject: 1, Compression: jetstream.S2Compression, AllowDirect: true,
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/singleflight"
 
-	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
@@ -48,12 +47,12 @@ func apiSubject(js jetstream.JetStream, rest string) string {
 }
 
 // creditMessage returns a credit. A shard keeps the last one; in a flow's own stream it must delete earlier ones.
-func creditMessage(addr contract.Address, c wire.Credit) *nats.Msg {
-	m := nats.NewMsg(addr.Credit)
-	if addr.Slots == 0 {
+func (r *Reader) creditMessage(c wire.Credit) *nats.Msg {
+	m := nats.NewMsg(r.addr.Credit + r.ends.own)
+	if r.addr.Slots == 0 {
 		m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	}
-	m.Data = c.Append(nil)
+	m.Data, _ = r.ends.pack(m.Subject, c.Append(nil))
 	return m
 }
 

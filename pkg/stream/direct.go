@@ -83,11 +83,11 @@ func (s *sender) sendNext() (sent bool, err error) {
 
 // sendFrame sends a frame directly, followed by an echo that shows when the broker has received it.
 func (s *sender) sendFrame(f heldFrame) error {
-	if err := s.publish(s.direct.subject, replyCredit, f.octets); err != nil || s.direct.busy {
+	if err := s.send(f.octets); err != nil || s.direct.busy {
 		return err
 	}
 	s.direct.busy = true
-	return unlessPassing(s.nc.Publish(s.inbox+replyEcho, nil))
+	return unlessPassing(s.nc.Publish(s.credits+replyEcho, nil))
 }
 
 // heard records the token in a credit. A new token requests everything that was not consumed.
@@ -125,7 +125,7 @@ func (s *sender) sendDirectly() error {
 // hint tells an attached reader which frames the stream holds.
 func (s *sender) hint() error {
 	s.store.hinted = true
-	return s.publish(s.direct.subject, replyCredit, wire.Hint(s.store.last))
+	return s.send(wire.Hint(s.store.last))
 }
 
 func (s *sender) patience() time.Duration {

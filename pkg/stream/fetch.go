@@ -94,7 +94,7 @@ func (r *Reader) detach() {
 func (r *Reader) hear(ctx context.Context) (fresh bool, err error) {
 	select {
 	case m := <-r.direct.msgs:
-		return r.take(m)
+		return r.receive(m)
 	default:
 	}
 	if r.store.unsaid {
@@ -105,7 +105,7 @@ func (r *Reader) hear(ctx context.Context) (fresh bool, err error) {
 	r.wait.Reset(r.patience())
 	select {
 	case m := <-r.direct.msgs:
-		return r.take(m)
+		return r.receive(m)
 	case s, ok := <-r.status:
 		return false, r.changed(s, ok)
 	case <-r.wait.C:
@@ -126,10 +126,18 @@ func (r *Reader) changed(s nats.Status, ok bool) error {
 	return nil
 }
 
+// receive handles a message that may be from the writer.
+func (r *Reader) receive(m *nats.Msg) (fresh bool, err error) {
+	if !r.opened(m) {
+		return false, nil
+	}
+	return r.take(m)
+}
+
 // take handles a message from the writer.
 func (r *Reader) take(m *nats.Msg) (fresh bool, err error) {
 	d := &r.direct
-	d.reply, d.heard, d.look, d.ahead = m.Reply, time.Now(), firstLook, nil
+	d.ahead, d.heard, d.look = nil, time.Now(), firstLook
 	number, hint := wire.ParseHint(m.Data)
 	if !hint {
 		number = wire.Number(m.Data)
@@ -139,13 +147,21 @@ func (r *Reader) take(m *nats.Msg) (fresh bool, err error) {
 		r.give() // the writer does not know what was consumed
 		return false, nil
 	case hint:
-		d.kept = max(d.kept, number)
+		d.kept, d.reply = max(d.kept, number), m.Reply
 		return false, nil
 	case number > last+1 && last < d.kept:
 		d.ahead = m
 		return false, nil
 	}
+	// Only with what is new: anybody can repeat the writer's messages, with another reply subject.
+	d.reply = m.Reply
 	return r.decode(m.Data)
+}
+
+// opened opens a message that was sent directly.
+func (r *Reader) opened(m *nats.Msg) (ok bool) {
+	m.Data, ok = r.ends.open(m.Subject, m.Data)
+	return ok
 }
 
 // decode gives a frame to the decoder.
@@ -166,7 +182,7 @@ func (r *Reader) decode(frame []byte) (fresh bool, err error) {
 func (r *Reader) unexpected(err error) error {
 	var e *wire.Error
 	missing := r.dec.Number() + 1
-	if errors.As(err, &e) && e.Reason == wire.ReasonGap && r.gap != missing {
+	if errors.As(err, &e) && e.Reason == wire.ReasonGap && (r.gap != missing || r.flooded()) {
 		r.gap = missing
 		r.detach()
 		r.forget()
@@ -174,6 +190,15 @@ func (r *Reader) unexpected(err error) error {
 		return nil
 	}
 	return r.malformed(err)
+}
+
+// flooded reports whether messages were dropped because too many arrived: on a sealed edge, anybody can send those.
+func (r *Reader) flooded() bool {
+	if r.ends.seal == nil || r.direct.sub == nil {
+		return false
+	}
+	n, err := r.direct.sub.Dropped()
+	return err == nil && n > 0
 }
 
 // patience is how long to wait for a message before calling idle.

@@ -51,12 +51,19 @@ func Fill(
 
 // Store stores those of the first frames of an edge that are not stored yet.
 func Store(ctx context.Context, js jetstream.JetStream, addr contract.Address, frames [][]byte) error {
+	x, addr, err := newEnd(addr, contract.Nobody, addr.Reader)
+	if err != nil {
+		return err
+	}
 	for i, f := range frames {
 		var opts []jetstream.PublishOpt
 		if addr.Slots > 0 {
 			opts = append(opts, jetstream.WithExpectLastSequencePerSubject(0))
 		}
-		_, err := js.Publish(ctx, addr.Slot(uint64(i)+1), f, opts...)
+		subject := addr.Slot(uint64(i)+1) + x.own
+		message, done := x.pack(subject, f)
+		_, err := js.Publish(ctx, subject, message, opts...)
+		done()
 		if WrongLastSequence(err) {
 			continue
 		}
@@ -72,20 +79,19 @@ func Store(ctx context.Context, js jetstream.JetStream, addr contract.Address, f
 func hintAt(
 	ctx context.Context, js jetstream.JetStream, addr contract.Address, last uint64,
 ) error {
-	s, err := js.Stream(ctx, addr.Stream)
-	if err != nil {
-		return err
-	}
-	m, err := s.GetLastMsgForSubject(ctx, addr.Credit)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil // it will read the stream when it starts
-	}
+	c, err := LastCredit(ctx, js, addr)
 	if err != nil {
 		return fmt.Errorf("find the edge's reader: %w", err)
 	}
-	c, err := wire.ParseCredit(m.Data)
-	if err != nil || c.Attach == 0 || c.Closed {
-		return nil
+	if c.Attach == 0 || c.Closed {
+		return nil // it will read the stream when it starts
 	}
-	return js.Conn().Publish(addr.Direct+"."+strconv.FormatUint(c.Attach, 10), wire.Hint(last))
+	x, addr, err := newEnd(addr, contract.Nobody, addr.Reader)
+	if err != nil {
+		return err
+	}
+	subject := addr.Direct + "." + strconv.FormatUint(c.Attach, 10)
+	message, done := x.pack(subject, wire.Hint(last))
+	defer done()
+	return js.Conn().Publish(subject, message)
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/wire"
 	"github.com/nats-io/nats.go"
 )
@@ -59,22 +60,46 @@ func (r *Reader) getMore() error {
 		if err != nil {
 			return err
 		}
-		reply := l.inbox + strconv.Itoa(l.round) + "." + strconv.FormatUint(l.next, 10)
-		// If it is lost, a reconnect or the timeout repeats the request.
-		if err := unlessPassing(r.nc.PublishRequest(subject, reply, request)); err != nil {
+		if err := r.ask(subject, l.next, request); err != nil {
 			return err
 		}
-		l.open++
 		l.next++
 	}
 	return nil
+}
+
+// ask requests a frame. If the request is lost, a reconnect or the timeout repeats it.
+func (r *Reader) ask(subject string, frame uint64, request []byte) error {
+	l := &r.store
+	l.open++
+	reply := l.inbox + strconv.Itoa(l.round) + "." + strconv.FormatUint(frame, 10)
+	return unlessPassing(r.nc.PublishRequest(subject, reply, request))
+}
+
+// askWho asks which executor writes: somebody else has stored a message in the slot of the frame.
+func (r *Reader) askWho() error {
+	l := &r.store
+	l.open++
+	reply := l.inbox + strconv.Itoa(l.round) + "." + answerWho
+	return unlessPassing(r.nc.PublishRequest(contract.AskJobExecutor+r.ends.own, reply, r.ends.who))
+}
+
+// answerWho is the last token of the subject of the answer to askWho.
+const answerWho = "who"
+
+// toldWho handles that answer. If it is not known who writes, nothing is stored as far as this reader can see.
+func (r *Reader) toldWho(answer []byte) (fresh bool, err error) {
+	if r.ends.told(answer); r.ends.known() {
+		return false, r.get()
+	}
+	return r.missing()
 }
 
 // question requests a stored frame: the last message in its slot, or the next one in a flow's own stream.
 func (r *Reader) question(frame uint64) (subject string, request []byte, err error) {
 	subject = apiSubject(r.js, "DIRECT.GET."+r.addr.Stream)
 	if r.addr.Slots > 0 {
-		return subject + "." + r.addr.Slot(frame), nil, nil
+		return subject + "." + r.addr.Slot(frame) + r.ends.peer, nil, nil
 	}
 	request, err = json.Marshal(map[string]any{"seq": r.store.from, "next_by_subj": r.addr.Subject})
 	return subject, request, err
@@ -123,10 +148,13 @@ func (r *Reader) answer(ctx context.Context, m *nats.Msg) (fresh bool, err error
 	l := &r.store
 	round, token, _ := strings.Cut(strings.TrimPrefix(m.Subject, l.inbox), ".")
 	number, err := strconv.ParseUint(token, 10, 64)
-	if err != nil || round != strconv.Itoa(l.round) {
+	if err != nil && token != answerWho || round != strconv.Itoa(l.round) {
 		return false, nil // to an abandoned request
 	}
 	l.open--
+	if token == answerWho {
+		return r.toldWho(m.Data)
+	}
 	switch code := status(m); code {
 	case "":
 	case "404":
@@ -145,6 +173,11 @@ func (r *Reader) answer(ctx context.Context, m *nats.Msg) (fresh bool, err error
 		l.from = seq + 1
 		return r.found(m.Data)
 	}
+	data, ok := r.ends.openStored(m, r.addr.Slot(number))
+	if !ok && !r.ends.known() && r.ends.who != nil {
+		return false, r.askWho()
+	}
+	m.Data = data
 	switch {
 	case len(m.Data) == 0 || wire.Number(m.Data) < number && wire.Number(m.Data) > 0:
 		return r.missing() // the slot is cleared, or still holds an older frame

@@ -27,6 +27,7 @@ const (
 type readerConfig struct {
 	maxRecord int
 	replies   *Replies
+	name      string
 }
 
 // A ReaderOption changes a reader's defaults.
@@ -42,6 +43,11 @@ func ReadReplies(x *Replies) ReaderOption {
 	return func(c *readerConfig) { c.replies = x }
 }
 
+// ReadAs sets the name under which the broker lets this reader publish. It matters on a sealed edge only.
+func ReadAs(name string) ReaderOption {
+	return func(c *readerConfig) { c.name = name }
+}
+
 // A Reader is the receiving end of an edge. An edge has one reader in its lifetime: consumed records are
 // overwritten.
 //
@@ -53,6 +59,7 @@ type Reader struct {
 	nc      *nats.Conn
 	replies *Replies
 	addr    contract.Address
+	ends    end
 	dec     *wire.Decoder
 	status  chan nats.Status
 	wait    *time.Timer
@@ -84,12 +91,16 @@ func NewReader(
 	for _, opt := range opts {
 		opt(&cfg)
 	}
+	ends, addr, err := newEnd(addr, cfg.name, addr.Writer)
+	if err != nil {
+		return nil, edgeError(addr.Subject, err)
+	}
 	if addr.Window < MinWindow || addr.Frames < 1 {
 		return nil, fmt.Errorf("edge %s: a window of %d bytes and %d frames is too small: the minimum is %d bytes and 1 frame",
 			addr.Subject, addr.Window, addr.Frames, MinWindow)
 	}
 	r := &Reader{
-		js: js, nc: js.Conn(), replies: cfg.replies, addr: addr,
+		js: js, nc: js.Conn(), replies: cfg.replies, addr: addr, ends: ends,
 		dec:   wire.NewDecoder(cfg.maxRecord),
 		wait:  time.NewTimer(report),
 		store: lookup{from: 1, first: true},
@@ -214,7 +225,7 @@ func (r *Reader) tick() {
 	r.report.Reset(report)
 	if c := r.consumed(); c != r.credit {
 		r.given(c, false)
-		_ = r.nc.PublishMsg(creditMessage(r.addr, c))
+		_ = r.nc.PublishMsg(r.creditMessage(c))
 	}
 }
 
@@ -240,10 +251,12 @@ func (r *Reader) give() {
 	r.given(c, false)
 	// The only possible errors are those of a lost connection, which fetch will detect.
 	if r.direct.reply != "" {
-		_ = r.nc.Publish(r.direct.reply, c.Append(nil))
+		message, done := r.ends.pack(r.direct.reply, c.Append(nil))
+		_ = r.nc.Publish(r.direct.reply, message)
+		done()
 		return
 	}
-	_ = r.nc.PublishMsg(creditMessage(r.addr, c))
+	_ = r.nc.PublishMsg(r.creditMessage(c))
 }
 
 func (r *Reader) given(c wire.Credit, confirmed bool) {
@@ -262,7 +275,7 @@ func (r *Reader) unconfirmed() bool {
 func (r *Reader) confirm(ctx context.Context) error {
 	c := r.consumed()
 	err := within(ctx, lastPause, func(ctx context.Context) error {
-		_, err := r.js.PublishMsg(ctx, creditMessage(r.addr, c))
+		_, err := r.js.PublishMsg(ctx, r.creditMessage(c))
 		return err
 	})
 	if err != nil {
@@ -298,7 +311,7 @@ func (r *Reader) Settle(ctx context.Context) error {
 
 func (r *Reader) tell(ctx context.Context, c wire.Credit) error {
 	return patiently(ctx, func(once context.Context) error {
-		_, err := r.js.PublishMsg(once, creditMessage(r.addr, c))
+		_, err := r.js.PublishMsg(once, r.creditMessage(c))
 		if err != nil {
 			// If the writer receives it too, a deleted stream does not answer.
 			err = errors.Join(err, checkStream(ctx, r.js, r.addr.Stream))
@@ -318,6 +331,9 @@ func (r *Reader) Abort() {
 func (r *Reader) Count() contract.Count {
 	return contract.Count{Records: r.count.records.Load(), Bytes: r.count.octets.Load()}
 }
+
+// Dropped returns how many messages on the edge were not sealed by the other end. It may be called at any time.
+func (r *Reader) Dropped() int64 { return r.ends.dropped.Load() }
 
 func (r *Reader) malformed(err error) error {
 	var e *wire.Error

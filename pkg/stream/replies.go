@@ -1,7 +1,7 @@
 package stream
 
 import (
-	"strconv"
+	"crypto/rand"
 	"strings"
 	"sync"
 
@@ -15,7 +15,6 @@ type Replies struct {
 	prefix string
 
 	mu   sync.Mutex
-	last uint64
 	open map[string]chan<- *nats.Msg
 }
 
@@ -33,15 +32,14 @@ func NewReplies(nc *nats.Conn) (*Replies, error) {
 // what does not fit into msgs. x may be nil.
 func (x *Replies) inbox(nc *nats.Conn, msgs chan *nats.Msg) (prefix string, end func(), err error) {
 	if x == nil {
-		prefix = nc.NewInbox() + "."
+		prefix = nc.NewInbox() + "." + rand.Text() + "."
 		sub, err := nc.ChanSubscribe(prefix+">", msgs)
 		// An error means that the connection is closed, and the subscription with it.
 		return prefix, func() { _ = sub.Unsubscribe() }, err
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.last++
-	token := strconv.FormatUint(x.last, 10)
+	token := rand.Text() // nobody can guess it, and so send answers to requests
 	x.open[token] = msgs
 	return x.prefix + token + ".", func() { x.end(token) }, nil
 }

@@ -42,7 +42,10 @@ func (r *Reader) remaining() (fresh bool, err error) {
 		return false, nil
 	case rest.arrived > 0:
 		rest.arrived--
-		return r.takeNext(<-d.msgs)
+		if m := <-d.msgs; r.opened(m) {
+			return r.takeNext(m)
+		}
+		return false, nil
 	}
 	return false, ErrCut
 }

@@ -22,6 +22,7 @@ const senderInbox = 256
 // or one of these.
 const (
 	replyAsk    = "ask"    // the last stored credit
+	replyWho    = "who"    // which executor reads
 	replyCredit = "credit" // a credit from an attached reader
 	replyEcho   = "echo"   // the broker has received everything that we sent
 	replyClear  = "clear"  // a slot was cleared
@@ -50,15 +51,18 @@ type sender struct {
 	js         jetstream.JetStream
 	nc         *nats.Conn
 	addr       contract.Address
+	ends       end
 	out        *Writer
 	ackTimeout time.Duration
 
-	inbox      string // prefix of reply subjects
-	closeInbox func() // ends the inbox
-	sub        *nats.Subscription
-	msgs       chan *nats.Msg
-	status     chan nats.Status
-	timer      *time.Timer
+	// inbox is the prefix of reply subjects of requests to the broker. Nobody else knows it. credits is that of messages to
+	// the reader, which others can hear on an edge that is sent directly.
+	inbox, credits string
+	closers        []func() // end the inboxes
+	sub            *nats.Subscription
+	msgs           chan *nats.Msg
+	status         chan nats.Status
+	timer          *time.Timer
 
 	win    window
 	held   []heldFrame // oldest first
@@ -73,11 +77,11 @@ type sender struct {
 }
 
 func newSender(
-	js jetstream.JetStream, addr contract.Address, out *Writer, frame int64, cfg writerConfig,
+	js jetstream.JetStream, addr contract.Address, ends end, out *Writer, frame int64, cfg writerConfig,
 ) (*sender, error) {
 	nc := js.Conn()
 	s := &sender{
-		js: js, nc: nc, addr: addr, out: out, ackTimeout: cfg.ackTimeout,
+		js: js, nc: nc, addr: addr, ends: ends, out: out, ackTimeout: cfg.ackTimeout,
 		msgs:   make(chan *nats.Msg, senderInbox),
 		status: nc.StatusChanged(nats.CONNECTED, nats.CLOSED),
 		timer:  time.NewTimer(firstPause),
@@ -85,10 +89,7 @@ func newSender(
 		asking: true,
 		direct: direct{window: max(directWindow(addr), frame), frames: directFrames(addr)},
 	}
-	var err error
-	if s.inbox, s.closeInbox, err = cfg.replies.inbox(nc, s.msgs); err == nil {
-		s.sub, err = nc.ChanSubscribe(addr.Credit, s.msgs)
-	}
+	err := s.listen(cfg.replies)
 	if err != nil {
 		s.release()
 		return nil, err
@@ -96,11 +97,26 @@ func newSender(
 	return s, nil
 }
 
+func (s *sender) listen(replies *Replies) (err error) {
+	for _, prefix := range []*string{&s.inbox, &s.credits} {
+		inbox, end, err := replies.inbox(s.nc, s.msgs)
+		s.closers = append(s.closers, end)
+		if err != nil {
+			return err
+		}
+		*prefix = inbox
+	}
+	s.sub, err = s.nc.ChanSubscribe(s.addr.Credit+s.ends.peer, s.msgs)
+	return err
+}
+
 func (s *sender) release() {
 	s.direct.count(false)
 	s.timer.Stop()
 	s.nc.RemoveStatusListener(s.status)
-	s.closeInbox()
+	for _, end := range s.closers {
+		end()
+	}
 	// An error means that the connection is closed, and the subscription with it, or that there is none.
 	_ = s.sub.Unsubscribe()
 }
@@ -247,14 +263,26 @@ func (s *sender) overdue(ctx context.Context) error {
 
 // askCredit requests the last stored credit. The answer arrives like any other message.
 func (s *sender) askCredit() error {
-	subject := apiSubject(s.js, "DIRECT.GET."+s.addr.Stream+"."+s.addr.Credit)
-	return s.publish(subject, replyAsk, nil)
+	subject := apiSubject(s.js, "DIRECT.GET."+s.addr.Stream+"."+s.addr.Credit+s.ends.peer)
+	return s.publish(subject, s.inbox+replyAsk, nil)
+}
+
+// askWho asks which executor reads: somebody else has stored a message on the subject of credits.
+func (s *sender) askWho() error {
+	return s.publish(contract.AskJobExecutor+s.ends.own, s.inbox+replyWho, s.ends.who)
+}
+
+// send publishes a message to the reader.
+func (s *sender) send(data []byte) error {
+	message, done := s.ends.pack(s.direct.subject, data)
+	defer done()
+	return s.publish(s.direct.subject, s.credits+replyCredit, message)
 }
 
 // publish publishes a message whose answer arrives as a message. If it is lost because the connection breaks,
 // reconnected sends it again, or the timer does.
 func (s *sender) publish(subject, reply string, data []byte) error {
-	err := s.nc.PublishRequest(subject, s.inbox+reply, data)
+	err := s.nc.PublishRequest(subject, reply, data)
 	if errors.Is(err, nats.ErrMaxPayload) {
 		return s.broken(err.Error())
 	}
@@ -266,30 +294,54 @@ func (s *sender) message(ctx context.Context, m *nats.Msg) error {
 	code := status(m)
 	switch {
 	case !mine:
-		if _, err := wire.ParseCredit(m.Data); err != nil {
-			return nil // any client can direct an answer of the broker to this subject
-		}
-		return s.credit(m.Data)
-	case token == replyEcho:
-		s.direct.busy = false
-		return nil
+		return s.heardOf(m, code)
 	case token == replyClear:
 		return nil
-	case token == replyCredit && code == "503":
-		s.direct.on = false // no subscriber: it may be back soon
-		return nil
-	case token == replyCredit:
-		return s.credit(m.Data)
+	case token == replyWho:
+		return s.toldWho(m.Data)
 	case token == replyAsk:
-		return s.answered(ctx, code, m.Data)
+		return s.answered(ctx, code, m)
 	case code == "503":
 		return s.unanswered(ctx)
 	}
 	return s.confirmed(token, m.Data)
 }
 
+// heardOf handles a message of the reader, an echo, or the broker's word that there is no reader.
+func (s *sender) heardOf(m *nats.Msg, code string) error {
+	token, answer := strings.CutPrefix(m.Subject, s.credits)
+	switch {
+	case answer && token == replyEcho:
+		s.direct.busy = false
+		return nil
+	case answer && code == "503":
+		s.direct.on = false // no subscriber: it may be back soon
+		return nil
+	}
+	data, ok := s.ends.open(m.Subject, m.Data)
+	if !ok {
+		return nil
+	}
+	if !answer {
+		if _, err := wire.ParseCredit(data); err != nil {
+			return nil // any client can direct an answer of the broker to this subject
+		}
+		s.ends.met(m.Subject, s.addr.Credit)
+	}
+	return s.credit(data)
+}
+
 // answered handles the answer to askCredit.
-func (s *sender) answered(ctx context.Context, code string, data []byte) error {
+func (s *sender) answered(ctx context.Context, code string, m *nats.Msg) error {
+	data := m.Data
+	if code == "" {
+		var ok bool
+		if data, ok = s.ends.openStored(m, s.addr.Credit); !ok && !s.ends.known() && s.ends.who != nil {
+			return s.askWho()
+		} else if !ok {
+			code = "404"
+		}
+	}
 	s.asking, s.store.parting = false, false
 	switch code {
 	case "":
@@ -298,6 +350,15 @@ func (s *sender) answered(ctx context.Context, code string, data []byte) error {
 		return checkStream(ctx, s.js, s.addr.Stream)
 	}
 	return nil // no credit is stored yet
+}
+
+// toldWho handles the answer to askWho. The reader may not have started.
+func (s *sender) toldWho(answer []byte) error {
+	if s.ends.told(answer); s.ends.known() {
+		return s.askCredit()
+	}
+	s.asking, s.store.parting = false, false
+	return nil
 }
 
 func (s *sender) credit(data []byte) error {

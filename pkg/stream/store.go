@@ -87,8 +87,10 @@ func (s *sender) storeOldest() error {
 
 // overwrite publishes data to the slot of a frame.
 func (s *sender) overwrite(frame uint64, reply string, data []byte) error {
-	m := nats.NewMsg(s.addr.Slot(frame))
-	m.Reply, m.Data = s.inbox+reply, data
+	m := nats.NewMsg(s.addr.Slot(frame) + s.ends.own)
+	message, done := s.ends.pack(m.Subject, data)
+	defer done()
+	m.Reply, m.Data = s.inbox+reply, message
 	if seq := s.store.seq(frame); seq != unknownSeq {
 		m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(seq, 10))
 	}
@@ -273,5 +275,5 @@ func (s *sender) purge(n int) error {
 	request := fmt.Sprintf(`{"filter":%q,"seq":%d}`, s.addr.Subject, s.store.frames[n-1].seq+1)
 	s.store.frames = slices.Delete(s.store.frames, 0, n)
 	// If it is lost, the next one deletes what this one should have deleted.
-	return s.publish(apiSubject(s.js, "STREAM.PURGE."+s.addr.Stream), replyClear, []byte(request))
+	return s.publish(apiSubject(s.js, "STREAM.PURGE."+s.addr.Stream), s.inbox+replyClear, []byte(request))
 }

@@ -28,6 +28,7 @@ type writerConfig struct {
 	target     int
 	ackTimeout time.Duration
 	replies    *Replies
+	name       string
 }
 
 // A WriterOption changes a writer's defaults.
@@ -49,6 +50,11 @@ func WriteReplies(x *Replies) WriterOption {
 	return func(c *writerConfig) { c.replies = x }
 }
 
+// WriteAs sets the name under which the broker lets this writer publish. It matters on a sealed edge only.
+func WriteAs(name string) WriterOption {
+	return func(c *writerConfig) { c.name = name }
+}
+
 // A Writer is the sending end of an edge. It must be released with Close or Abort.
 //
 // Send, SendBatch and Close must be called by one goroutine at a time; Abort and Count may be called at any
@@ -62,6 +68,7 @@ type Writer struct {
 	ended  chan struct{} // closed when the sender has returned
 
 	records, octets atomic.Int64
+	dropped         *atomic.Int64
 
 	mu     sync.Mutex
 	enc    *wire.Encoder
@@ -79,7 +86,11 @@ func NewWriter(
 	for _, opt := range opts {
 		opt(&cfg)
 	}
-	target, limit, err := frameSizes(cfg.target, addr, js.Conn().MaxPayload())
+	ends, addr, err := newEnd(addr, cfg.name, addr.Reader)
+	if err != nil {
+		return nil, edgeError(addr.Subject, err)
+	}
+	target, limit, err := frameSizes(cfg.target, addr, js.Conn().MaxPayload()-wire.SealSize)
 	if err != nil {
 		return nil, edgeError(addr.Subject, err)
 	}
@@ -89,10 +100,10 @@ func NewWriter(
 		cancel: cancel,
 		wake:   make(chan struct{}, 1),
 		room:   make(chan struct{}, 1),
-		ended:  make(chan struct{}),
-		enc:    wire.NewEncoder(target, limit),
+		ended:  make(chan struct{}), dropped: ends.dropped,
+		enc: wire.NewEncoder(target, limit),
 	}
-	s, err := newSender(js, addr, w, int64(limit), cfg)
+	s, err := newSender(js, addr, ends, w, int64(limit), cfg)
 	if err != nil {
 		cancel(nil)
 		return nil, edgeError(addr.Subject, err)
@@ -288,6 +299,9 @@ func (w *Writer) stop(why error) {
 func (w *Writer) Count() contract.Count {
 	return contract.Count{Records: w.records.Load(), Bytes: w.octets.Load()}
 }
+
+// Dropped returns how many messages on the edge were not sealed by the other end. It may be called at any time.
+func (w *Writer) Dropped() int64 { return w.dropped.Load() }
 
 // notify makes ch ready, unless it already is.
 func notify(ch chan struct{}) {

@@ -258,3 +258,50 @@ func number(t testing.TB, s string) uint64 {
 	}
 	return n
 }
+
+type sealedVector struct {
+	Name, About, Key, Subject, Sealed string
+	Message                           *string
+}
+
+func TestSealedVectors(t *testing.T) {
+	for _, v := range vectors[sealedVector](t, "sealed.json") {
+		t.Run(v.Name, func(t *testing.T) {
+			s, err := wire.NewSeal(unhex(t, v.Key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, ok := s.Open(v.Subject, unhex(t, v.Sealed))
+			if ok != (v.Message != nil) || ok && hex.EncodeToString(got) != *v.Message {
+				t.Fatalf("opened %x, %v", got, ok)
+			}
+			if !ok {
+				return
+			}
+			message := unhex(t, *v.Message)
+			sealed := s.Append([]byte("before"), v.Subject, message)[len("before"):]
+			again, ok := s.Open(v.Subject, slices.Clone(sealed))
+			if !ok || !slices.Equal(again, message) || len(sealed) != len(message)+wire.SealSize {
+				t.Errorf("sealed again and opened %x, %v", again, ok)
+			}
+		})
+	}
+}
+
+// No two messages of a key have the same nonce: neither those of one seal, nor those of two.
+func TestNoncesAreNotRepeated(t *testing.T) {
+	seen := make(map[string]bool)
+	for range 20 {
+		s, err := wire.NewSeal(make([]byte, wire.KeySize))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			nonce := string(s.Append(nil, "x", nil)[1:13])
+			if seen[nonce] {
+				t.Fatalf("nonce %x is repeated", nonce)
+			}
+			seen[nonce] = true
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
@@ -16,6 +17,8 @@ func (w *wiring) asks() map[string]service.Ask[*State] {
 	return map[string]service.Ask[*State]{
 		contract.AskFlowGet:  w.askFlow,
 		contract.AskFlowList: w.askFlows,
+		// Ends of sealed edges ask it.
+		contract.AskJobExecutor: askExecutor,
 	}
 }
 
@@ -24,8 +27,8 @@ func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 	flow := string(id)
 	if status, ok := s.status(flow); ok {
 		status.Jobs, status.Edges = maps.Clone(status.Jobs), slices.Clone(status.Edges)
-		var x room
-		s.with(flow, func(r *run) { x = r.room })
+		var x flowing
+		s.with(flow, func(r *run) { x = r.flowing() })
 		return service.Later(func(ctx context.Context) (any, error) {
 			w.look(ctx, &status, x)
 			return w.fitting(status)
@@ -50,6 +53,13 @@ func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 		}
 		return w.fitting(status)
 	}), nil
+}
+
+// askExecutor answers the executor that has started a job of a flow that is not cleaned up.
+func askExecutor(s *State, id []byte) (any, error) {
+	flow, job, _ := strings.Cut(string(id), ".")
+	status, _ := s.status(flow)
+	return contract.JobExecutor{Executor: status.Jobs[job].Executor}, nil
 }
 
 // answerSlack is the size of a message in addition to the answer, in bytes.
@@ -101,7 +111,7 @@ func (w *wiring) count(ctx context.Context, lines []contract.FlowLine) {
 			}
 			credits += len(r.Edges)
 			shard := shardOf(r.Stream)
-			byShard[shard] = append(byShard[shard], flowing{l.Flow, shard, len(r.Edges)})
+			byShard[shard] = append(byShard[shard], r.flowing())
 			byFlow[l.Flow] = &lines[i]
 		}
 	})

@@ -203,10 +203,11 @@ func roomOf(d *contract.FlowPlanned) (x room) {
 	for _, j := range d.Jobs {
 		for _, ends := range []map[string]contract.Address{j.Inputs, j.Outputs} {
 			for _, a := range ends {
-				x = room{max(x.Window, a.Window), max(x.Frames, a.Frames), max(x.Slots, a.Slots)}
+				x = room{Window: max(x.Window, a.Window), Frames: max(x.Frames, a.Frames), Slots: max(x.Slots, a.Slots)}
 			}
 		}
 	}
+	x.Salt = d.Salt()
 	return x
 }
 

@@ -19,15 +19,26 @@ import (
 const lookWait = 2 * time.Second
 
 // look adds the progress of the edges to the status of a flow that is not cleaned up, as far as it can be read in time.
-// After the verdict, that is what clients have read of its outputs. x is the room of each edge.
-func (w *wiring) look(ctx context.Context, s *contract.FlowStatus, x room) {
+// After the verdict, that is what clients have read of its outputs. x is what is known of the edges.
+func (w *wiring) look(ctx context.Context, s *contract.FlowStatus, x flowing) {
 	shard := shardOf(s.Stream)
 	if s.Phase == contract.TypeFlowCleaned || shard == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
-	credits, err := stream.Credits(ctx, w.link.JS, s.Stream, creditsOf(shard, s.Flow, len(s.Edges))...)
+	x.flow, x.shard = s.Flow, shard
+	if len(x.ends) != len(s.Edges) { // it has a verdict
+		x.ends = endsOf(s)
+		for _, a := range s.Outputs {
+			x.room.Salt = a.Salt
+		}
+	}
+	edges, err := w.addresses(x)
+	if err != nil {
+		return
+	}
+	credits, err := stream.Credits(ctx, w.link.JS, s.Stream, edges...)
 	fill(s, credits)
 	if err != nil || s.Verdict != "" {
 		return
@@ -36,15 +47,26 @@ func (w *wiring) look(ctx context.Context, s *contract.FlowStatus, x room) {
 	for n := range consumed {
 		consumed[n] = credits[contract.CreditSubject(shard, s.Flow, n)].Frame
 	}
-	backlogs, err := stream.Backlogs(ctx, w.link.JS, shard, s.Flow, x.Slots, consumed)
+	backlogs, err := stream.Backlogs(ctx, w.link.JS, shard, s.Flow, edges, consumed)
 	if err != nil {
 		return
 	}
 	for n, b := range backlogs {
-		s.Edges[n].Unread, s.Edges[n].Fill = b.Bytes, b.Fill(x.Window, x.Frames)
-		s.Edges[n].Waits = waitingSide(s.Edges[n], b.Full(x.Window, x.Frames))
+		s.Edges[n].Unread, s.Edges[n].Fill = b.Bytes, b.Fill(x.room.Window, x.room.Frames)
+		s.Edges[n].Waits = waitingSide(s.Edges[n], b.Full(x.room.Window, x.room.Frames))
 	}
 	s.Waits = clientWaits(s, credits)
+}
+
+// endsOf returns what is known of the ends of the edges of a flow with a verdict: clients may still read its outputs.
+func endsOf(s *contract.FlowStatus) []ends {
+	out := make([]ends, len(s.Edges))
+	for n, e := range s.Edges {
+		if strings.HasPrefix(e.To, outputPrefix) {
+			out[n].reader = cmp.Or(s.Owner, contract.Nobody)
+		}
+	}
+	return out
 }
 
 // describe adds the state of the edges to the beginning of a stall.
@@ -54,11 +76,11 @@ func (w *wiring) describe(ctx context.Context, r *service.Runtime[*State], e con
 		return e
 	}
 	var status contract.FlowStatus
-	var x room
+	var x flowing
 	r.Read(func(s *State) {
 		status, _ = s.status(e.Subject)
 		status.Edges = slices.Clone(status.Edges)
-		s.with(e.Subject, func(r *run) { x = r.room })
+		s.with(e.Subject, func(r *run) { x = r.flowing() })
 	})
 	w.look(ctx, &status, x)
 	describe(&d, &status)
@@ -97,11 +119,7 @@ func (w *wiring) measure(ctx context.Context, r *service.Runtime[*State]) (err e
 func (w *wiring) traffic(ctx context.Context, shard string, flows []flowing) ([]Traffic, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
-	var subjects []string
-	for _, f := range flows {
-		subjects = append(subjects, creditsOf(shard, f.flow, f.edges)...)
-	}
-	credits, err := stream.Credits(ctx, w.link.JS, contract.EdgeStream(shard), subjects...)
+	credits, err := w.credits(ctx, shard, flows)
 	read := make(map[string]int64)
 	for subject, c := range credits {
 		read[contract.FlowOfEdge(subject)] += int64(c.Records)
@@ -115,13 +133,30 @@ func (w *wiring) traffic(ctx context.Context, shard string, flows []flowing) ([]
 	return out, err
 }
 
-// creditsOf returns the subjects of the credits of a flow's edges.
-func creditsOf(shard, flow string, edges int) []string {
-	subjects := make([]string, edges)
-	for n := range subjects {
-		subjects[n] = contract.CreditSubject(shard, flow, n)
+func (w *wiring) credits(ctx context.Context, shard string, flows []flowing) (map[string]wire.Credit, error) {
+	var all []contract.Address
+	for _, f := range flows {
+		edges, err := w.addresses(f)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, edges...)
 	}
-	return subjects
+	return stream.Credits(ctx, w.link.JS, contract.EdgeStream(shard), all...)
+}
+
+// addresses returns the addresses of a flow's edges, with the keys of sealed ones.
+func (w *wiring) addresses(f flowing) ([]contract.Address, error) {
+	out := make([]contract.Address, len(f.ends))
+	for n, ends := range f.ends {
+		a := contract.EdgeAddress(f.shard, f.flow, n, f.room.Window, f.room.Slots, "")
+		a.Salt, a.Writer, a.Reader = f.room.Salt, &contract.End{Name: ends.writer}, &contract.End{Name: ends.reader}
+		var err error
+		if out[n], err = w.secret.Address(a); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // fill adds the counts of ended jobs to the edges, and the progress of the other readers.

@@ -14,6 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/history"
+	"github.com/dagyo/dagyo/pkg/seal"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/service/core"
 	"github.com/dagyo/dagyo/pkg/stream"
@@ -39,8 +40,11 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 	w := &wiring{link: link, config: c, writer: history.NewWriter(link)}
 	w.index = history.NewIndex(link.JS, w.stored)
 	return service.Run(ctx, link, service.Service[*State]{
-		Logic:   Logic(),
-		New:     func(context.Context) (*State, error) { return NewState(c.Limits), nil },
+		Logic: Logic(),
+		New: func(ctx context.Context) (_ *State, err error) {
+			w.secret, err = seal.Load(ctx, link.JS)
+			return NewState(c.Limits), err
+		},
 		Perform: w.perform,
 		Asks:    w.asks(),
 		Observe: []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.receiveBeats, pulses},
@@ -77,6 +81,7 @@ func Logic() core.Logic[*State] {
 type wiring struct {
 	link   *broker.Link
 	config Config
+	secret seal.Secret // of the edges
 	index  *history.Index
 	writer *history.Writer
 	// runtime is set before any method of the wiring is called.
@@ -160,6 +165,9 @@ func (w *wiring) report(ctx context.Context, d *Report, to contract.Address) err
 	var records [][]byte
 	if record != nil {
 		records = append(records, record)
+	}
+	if to, err = w.secret.Address(to); err != nil {
+		return err
 	}
 	if err := stream.Fill(ctx, w.link.JS, to, records...); !errors.Is(err, stream.ErrGone) {
 		return err

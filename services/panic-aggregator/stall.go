@@ -1,6 +1,7 @@
 package aggregator
 
 import (
+	"cmp"
 	"container/list"
 	"slices"
 	"strings"
@@ -63,7 +64,35 @@ func Measured(all []Traffic, at time.Time) contract.Event {
 // A flowing is a flow whose credits are to be read.
 type flowing struct {
 	flow, shard string
-	edges       int
+	room        room // of each edge
+	ends        []ends
+}
+
+// ends are the names of who writes and who reads an edge, "" for the executor of a job that has not started.
+type ends struct{ writer, reader string }
+
+// flowing returns what is needed to read the credits of a flow.
+func (r *run) flowing() flowing {
+	f := flowing{r.flow, shardOf(r.Stream), r.room, make([]ends, len(r.Edges))}
+	if r.room.Salt == "" {
+		return f
+	}
+	for n, e := range r.Edges {
+		f.ends[n] = ends{r.end(e.From, e.Const != nil), r.end(e.To, false)}
+	}
+	return f
+}
+
+// end returns the name of who is at one end of a sealed edge.
+func (r *run) end(end string, service bool) string {
+	node, port, _ := strings.Cut(end, ".")
+	switch j := r.Jobs[node]; {
+	case service, j != nil && port == progdef.PanicPort:
+		return contract.Nobody
+	case j != nil:
+		return j.Executor
+	}
+	return cmp.Or(r.Owner, contract.Nobody)
 }
 
 // watchTraffic begins to check a spawned run.
@@ -100,7 +129,7 @@ func (s *State) dueTraffic(now time.Time) (out []flowing) {
 		if now.Sub(later(r.traffic.since, r.traffic.checked)) < s.limits.StallAfter/checksPerStall {
 			break // those behind it were checked later
 		}
-		out = append(out, flowing{r.flow, shardOf(r.Stream), len(r.Edges)})
+		out = append(out, r.flowing())
 		credits += len(r.Edges)
 	}
 	return out

@@ -150,6 +150,8 @@ type room struct {
 	Window int64 `json:"window,omitempty"`
 	Frames int64 `json:"frames,omitempty"`
 	Slots  int64 `json:"slots,omitempty"`
+	// Salt is not empty if the edges are sealed.
+	Salt string `json:"salt,omitempty"`
 }
 
 // An edge is what is needed of a contract.PlannedEdge.

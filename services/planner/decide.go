@@ -1,10 +1,12 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -151,8 +153,12 @@ func (s *State) lay(id string, r *run) *contract.FlowPlanned {
 	for i := range p.Jobs {
 		jobs[p.Jobs[i].Job] = &p.Jobs[i]
 	}
+	salt := s.salt(r)
 	for n, edge := range d.Flow.Edges {
-		a := s.address(id, n, edge.Type)
+		a := s.address(id, n, edge.Type, salt)
+		if salt != "" {
+			a.Writer, a.Reader = ends(edge, r.Owner)
+		}
 		p.Edges[n] = contract.PlannedEdge{
 			From: edge.Source(), To: edge.Sink(), Type: edge.Type, Subject: a.Subject, Credit: a.Credit,
 			Const: count(edge.Const),
@@ -219,8 +225,34 @@ func reporters(f flow.Flow) map[string]bool {
 	return found
 }
 
-func (s *State) address(id string, n int, typename string) contract.Address {
-	return contract.EdgeAddress(s.shard(id), id, n, s.limits.Window, s.limits.Frames, typename)
+func (s *State) address(id string, n int, typename, salt string) contract.Address {
+	a := contract.EdgeAddress(s.shard(id), id, n, s.limits.Window, s.limits.Frames, typename)
+	a.Salt = salt
+	return a
+}
+
+// ends returns who writes and who reads an edge.
+func ends(e flow.Edge, owner string) (writer, reader *contract.End) {
+	client := &contract.End{Name: cmp.Or(owner, contract.Nobody)}
+	writer, reader = &contract.End{Name: contract.Nobody}, client
+	if node, port, _ := strings.Cut(e.From, "."); node != "" && port != progdef.PanicPort {
+		writer = &contract.End{Job: node}
+	} else if e.Input != "" {
+		writer = client
+	}
+	if node, _, _ := strings.Cut(e.To, "."); node != "" {
+		reader = &contract.End{Job: node}
+	}
+	return writer, reader
+}
+
+// salt distinguishes the keys of a flow from those of an earlier one with the same id, by the time at which the flow was
+// validated: so each leader stores constants with the same keys. It is "" if edges are not sealed.
+func (s *State) salt(r *run) string {
+	if !s.limits.Seal {
+		return ""
+	}
+	return strconv.FormatInt(r.At.UnixNano(), 36)
 }
 
 // shard is where a new flow's edges are stored.

@@ -15,6 +15,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/service"
+	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/pkg/wire"
 )
 
@@ -208,6 +209,9 @@ func (s *State) outputs(id releaser) (ends []contract.Address, known, ended bool
 func (w *wiring) isRead(ctx context.Context, a contract.Address) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
+	if a.Salt != "" {
+		return w.isSealedRead(ctx, a)
+	}
 	s, err := w.stream(ctx, a.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return true, nil
@@ -221,6 +225,27 @@ func (w *wiring) isRead(ctx context.Context, a contract.Address) (bool, error) {
 		w.streams.Delete(a.Stream) // the next check shows whether the stream still exists
 	}
 	return done, err
+}
+
+// isSealedRead is isRead for a sealed edge, on which others may have stored something, too.
+func (w *wiring) isSealedRead(ctx context.Context, a contract.Address) (bool, error) {
+	a, err := w.secret.Address(a)
+	if err != nil {
+		return false, err
+	}
+	credit, err := stream.LastCredit(ctx, w.link.JS, a)
+	if err == nil && !credit.Closed {
+		behind, err := stream.Behind(ctx, w.link.JS, a, credit.Frame)
+		return !behind, ignoreGone(err)
+	}
+	return true, ignoreGone(err)
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, stream.ErrGone) {
+		return nil
+	}
+	return err
 }
 
 // readIn is isRead for a stream whose last message on a subject is known.

@@ -13,6 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/seal"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
@@ -44,9 +45,13 @@ func DefaultConfig() Config {
 func Run(ctx context.Context, link *broker.Link, c Config) error {
 	w := &wiring{link: link, config: c, mailboxes: make(map[string]bool), oddFrom: make(map[string]uint64)}
 	return service.Run(ctx, link, service.Service[*State]{
-		Logic:   Logic(),
-		New:     func(context.Context) (*State, error) { return NewState(c.Limits), nil },
+		Logic: Logic(),
+		New: func(ctx context.Context) (_ *State, err error) {
+			w.secret, err = seal.Load(ctx, link.JS)
+			return NewState(c.Limits), err
+		},
 		Perform: w.perform,
+		Asks:    map[string]service.Ask[*State]{contract.AskFlowKeys: w.askKeys},
 		Observe: []func(context.Context, *service.Runtime[*State]) error{w.heedReleases},
 		Lead:    []func(context.Context, *service.Runtime[*State]) error{w.tend, w.trim},
 	}, c.Config)
@@ -71,6 +76,7 @@ func Logic() core.Logic[*State] {
 type wiring struct {
 	link   *broker.Link
 	config Config
+	secret seal.Secret // of the edges
 
 	// mu is held while a mailbox is created or deleted: nats-server can hang if both happen at once.
 	mu        sync.Mutex

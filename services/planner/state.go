@@ -39,8 +39,9 @@ type run struct {
 	OK        bool          `json:"ok"`
 	Retention time.Duration `json:"retention"`
 	Stream    string        `json:"stream"`
-	// Ends are the addresses of the outputs.
-	Ends []contract.Address `json:"ends,omitempty"`
+	// Ends are the addresses of the outputs, Inputs those of the flow's own inputs.
+	Ends   []contract.Address `json:"ends,omitempty"`
+	Inputs []contract.Address `json:"inputs,omitempty"`
 	// released is true once a client has requested the clean-up and all outputs are read, stopped once the jobs of a
 	// failed flow were stopped. read holds the client's counts.
 	released, stopped bool
@@ -58,6 +59,8 @@ type Limits struct {
 	Frames int64
 	// OutputRetention is how long a flow's outputs stay readable after its verdict.
 	OutputRetention time.Duration
+	// Seal is true if the edges of new flows are sealed (ADR 26).
+	Seal bool
 }
 
 // DefaultLimits returns the documented defaults.
@@ -154,6 +157,9 @@ func (s *State) planned(flow string, d *contract.FlowPlanned) {
 	r.Retention = d.OutputRetention.D()
 	for _, name := range slices.Sorted(maps.Keys(d.Outputs)) {
 		r.Ends = append(r.Ends, d.Outputs[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Inputs)) {
+		r.Inputs = append(r.Inputs, d.Inputs[name])
 	}
 }
 

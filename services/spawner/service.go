@@ -19,6 +19,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/seal"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/service/core"
 	"github.com/dagyo/dagyo/pkg/snapshot"
@@ -65,6 +66,9 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 		New: func(ctx context.Context) (*State, error) {
 			stored, err := broker.Catalog(ctx, link.JS)
 			if err != nil {
+				return nil, err
+			}
+			if w.secret, err = seal.Load(ctx, link.JS); err != nil {
 				return nil, err
 			}
 			secret, err := snapshot.Store{JS: link.JS}.Secret(ctx, Name)
@@ -118,6 +122,7 @@ type wiring struct {
 	backend backend.Backend // the leader's
 	member  *places.Member  // the leader's, if places are shared
 	config  Config
+	secret  seal.Secret // of the edges
 	// refused holds executors that can never be started as their progdef requires.
 	refused chan backend.Exit
 	leaving leaving
@@ -220,6 +225,10 @@ func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
 	defer cancel()
 	acks := make([]jetstream.PubAckFuture, 0, len(jobs))
 	for _, j := range jobs {
+		j, err := w.withKeys(j)
+		if err != nil {
+			return fmt.Errorf("post job %s: %w", j.Job, err)
+		}
 		body, err := json.Marshal(j)
 		if err != nil {
 			return err
@@ -244,6 +253,21 @@ func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
 		}
 	}
 	return nil
+}
+
+// withKeys returns a job with the keys of its sealed edges. No event has them.
+func (w *wiring) withKeys(j contract.Job) (contract.Job, error) {
+	for _, ends := range []*map[string]contract.Address{&j.Inputs, &j.Outputs} {
+		out := make(map[string]contract.Address, len(*ends))
+		for port, a := range *ends {
+			var err error
+			if out[port], err = w.secret.Address(a); err != nil {
+				return j, err
+			}
+		}
+		*ends = out
+	}
+	return j, nil
 }
 
 // reportExits publishes executor.exited for every exited executor, and then removes it from the backend. A failed

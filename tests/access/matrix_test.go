@@ -50,15 +50,19 @@ func subjects() (out []string) {
 		}
 		out = append(out, s, "events."+s, s+".by.ada", s+".by.bob", s+".operator.ada", s+".operator.bob")
 	}
-	for _, s := range []string{"flow.get", "flow.list", "flow.validate", "catalog.list", "executors", "anything"} {
+	for _, s := range []string{"flow.get", "flow.list", "flow.validate", "flow.keys", "job.executor", "catalog.list", "executors", "anything"} {
 		out = append(out, "ask."+s, "ask."+s+".by.ada", "ask."+s+".by.bob")
 	}
 	for _, s := range contract.Services() {
 		out = append(out, contract.LeaseSubject(s), "snapshot."+s+".1", "snapshot."+s+".1.2", "$SRV.PING.dagyo-"+s)
 	}
+	for _, s := range []string{"edges.0.f.frame.1.1", "edges.0.f.credit.1"} {
+		out = append(out, s, s+".by.ada", s+".by.bob", s+".by.-", s+".by.*")
+	}
 	out = append(out,
+		contract.SecretSubject("spawner"), contract.SecretSubject(contract.SecretOfEdges),
 		contract.NameSubject("ada"), contract.NameSubject("bob"), contract.SubjectHistory, "jobs.greet.0123.f.j",
-		"edges.0.f.frame.1.1", "edges.0.f.credit.1", "edges.0.f.stop", "edges.0.f.last-stop", "stop.f", "direct.f.1.token",
+		"edges.0.f.stop", "edges.0.f.last-stop", "stop.f", "direct.f.1.token",
 		"health.f.j", "health.f.j.by.ada", "health.f.j.by.bob", "client.f.c", "client.f.c.by.ada", "client.f.c.by.bob", "release.f", "release.f.by.ada", "release.f.by.bob", "deadletter.7", "$SRV.PING", "$SRV.INFO.x", "$SRV.STATS.x",
 		"$KV.progdefs.greet", "$KV.types.greet", "$O.data.C.x", "$O.data.M.x",
 		"$JS.ACK.JOBS.greet-0123.1.1.1.1.1", "$JS.ACK.JOBS.greet-4567.1.1.1.1.1", "$JS.ACK._.hash.JOBS.greet-0123.1.1.1.1.1.1",

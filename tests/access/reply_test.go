@@ -61,6 +61,7 @@ func TestAnswersStayOutside(t *testing.T) {
 		"job.done.f.j.by.x1", contract.StartedBy("job.started.f.j", "p-r1", "x1"), "executor.draining.p.x1.by.x1", contract.NameSubject("x1"),
 		"events.flow.completed.f", contract.LeaseSubject("validator"), "$KV.progdefs.greet", "snapshot.planner.1", contract.SubjectHistory,
 		"jobs.greet.0123.f.j", "edges.0.victim.frame.1.1", "edges.0.victim.credit.1", "edges.0.victim.stop", "$O.data.M.x",
+		"edges.0.victim.frame.1.1.by.bob", "edges.0.victim.credit.1.by.x1", "edges.0.victim.frame.1.1.by.-", contract.SecretSubject(contract.SecretOfEdges),
 		"$JS.API.STREAM.CREATE.PWN", "$JS.API.STREAM.DELETE.EVENTS", "$JS.API.STREAM.MSG.DELETE.EVENTS",
 		access.BridgedAPI + "STREAM.CREATE.PWN", access.BridgedAPI + "STREAM.MSG.DELETE.EVENTS", access.BridgedAPI + "DIRECT.GET.EVENTS",
 	}

@@ -10,7 +10,7 @@ import (
 // One edge with its writer, reader and broker in one process, and the default window.
 func BenchmarkEdge(b *testing.B) {
 	for _, storage := range []jetstream.StorageType{jetstream.MemoryStorage, jetstream.FileStorage} {
-		for _, size := range []int{128, 64 << 10} {
+		for _, size := range []int{128, 1 << 10, 64 << 10, 1 << 20} {
 			b.Run(fmt.Sprintf("%v/%d", storage, size), func(b *testing.B) { edge(b, storage, size) })
 		}
 	}

@@ -1,9 +1,11 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/stream"
+	"github.com/dagyo/dagyo/pkg/wire"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -149,9 +152,26 @@ func createShard(ctx context.Context, t fatal, js jetstream.JetStream, storage j
 	}
 }
 
+// sealed seals the edges of all tests. Tests that forge messages fail with it: nothing forged opens.
+var sealed = flag.Bool("sealed", false, "seal the edges of all tests")
+
+// address is what the ends of the edge get.
+func (e *bundle) address() contract.Address {
+	if *sealed {
+		return withKey(e.addr)
+	}
+	return e.addr
+}
+
+// withKey returns the address of a sealed edge, with a key.
+func withKey(a contract.Address) contract.Address {
+	a.Salt = "salt"
+	return a.WithKey(bytes.Repeat([]byte{7}, wire.KeySize))
+}
+
 func (e *bundle) writer(opts ...stream.WriterOption) *stream.Writer {
 	e.t.Helper()
-	w, err := stream.NewWriter(e.out, e.addr, append(opts, stream.WriteReplies(e.outReplies))...)
+	w, err := stream.NewWriter(e.out, e.address(), append(opts, stream.WriteReplies(e.outReplies), stream.WriteAs("writer"))...)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -161,7 +181,7 @@ func (e *bundle) writer(opts ...stream.WriterOption) *stream.Writer {
 
 func (e *bundle) reader(opts ...stream.ReaderOption) *stream.Reader {
 	e.t.Helper()
-	r, err := stream.NewReader(e.in, e.addr, append(opts, stream.ReadReplies(e.inReplies))...)
+	r, err := stream.NewReader(e.in, e.address(), append(opts, stream.ReadReplies(e.inReplies), stream.ReadAs("reader"))...)
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -17,14 +17,14 @@ func TestLooks(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	look := func(what string) (credits int, begun bool, unread int64) {
 		t.Helper()
-		found, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, contract.CreditSubject("0", "f", 0))
+		found, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, e.address())
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		if begun, err = stream.Begun(e.ctx, e.observer, e.addr); err != nil {
+		if begun, err = stream.Begun(e.ctx, e.observer, e.address()); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		all, err := stream.Backlogs(e.ctx, e.observer, "0", "f", e.addr.Slots, []uint64{found[e.addr.Credit].Frame})
+		all, err := stream.Backlogs(e.ctx, e.observer, "0", "f", []contract.Address{e.address()}, []uint64{found[e.addr.Credit].Frame})
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
@@ -55,7 +55,7 @@ func TestLooks(t *testing.T) {
 	if err := r.Close(e.ctx); err != nil {
 		t.Fatal(err)
 	}
-	found, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, e.addr.Credit)
+	found, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, e.address())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,10 +67,10 @@ func TestLooks(t *testing.T) {
 		t.Errorf("%d of %d bytes are unread after %d of %d records", unread, all, read, records)
 	}
 	e.deleteStream()
-	if _, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, e.addr.Credit); !errors.Is(err, stream.ErrGone) {
+	if _, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, e.address()); !errors.Is(err, stream.ErrGone) {
 		t.Errorf("credits of a deleted stream: %v", err)
 	}
-	if _, err := stream.Begun(e.ctx, e.observer, e.addr); !errors.Is(err, stream.ErrGone) {
+	if _, err := stream.Begun(e.ctx, e.observer, e.address()); !errors.Is(err, stream.ErrGone) {
 		t.Errorf("frames of a deleted stream: %v", err)
 	}
 }
@@ -81,7 +81,7 @@ func TestBacklogOfALaterRound(t *testing.T) {
 	f := forge(e)
 	f.publish(f.frame(), f.frame())
 	for consumed, want := range map[uint64]int64{0: 2, 1: 1, 2: 0, testFrames: 0, testFrames + 1: 0} {
-		all, err := stream.Backlogs(e.ctx, e.observer, "0", "f", e.addr.Slots, []uint64{consumed, 0})
+		all, err := stream.Backlogs(e.ctx, e.observer, "0", "f", []contract.Address{e.addr, address("f", 1)}, []uint64{consumed, 0})
 		if err != nil || all[0].Frames != want || all[1].Frames != 0 {
 			t.Errorf("behind frame %d: %+v is unread, %v", consumed, all, err)
 		}
@@ -95,7 +95,7 @@ func TestFullWindow(t *testing.T) {
 	w := e.writer(stream.FrameTarget(size))
 	measure := func() (b stream.Backlog, full bool) {
 		t.Helper()
-		all, err := stream.Backlogs(e.ctx, e.observer, "0", "f", e.addr.Slots, []uint64{0})
+		all, err := stream.Backlogs(e.ctx, e.observer, "0", "f", []contract.Address{e.address()}, []uint64{0})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,13 +136,13 @@ func TestFullWindow(t *testing.T) {
 func TestCreditsOfManyEdges(t *testing.T) {
 	e := setup(t, jetstream.MemoryStorage)
 	const edges = 1100
-	subjects := make([]string, edges)
-	for n := range subjects {
-		subjects[n] = address("f", n).Credit
-		e.publish(subjects[n], string(wire.Credit{Frame: uint64(n)}.Append(nil)))
+	all := make([]contract.Address, edges)
+	for n := range all {
+		all[n] = address("f", n)
+		e.publish(all[n].Credit, string(wire.Credit{Frame: uint64(n)}.Append(nil)))
 	}
-	found, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, subjects...)
-	if err != nil || len(found) != edges || found[subjects[edges-1]].Frame != edges-1 {
+	found, err := stream.Credits(e.ctx, e.observer, e.addr.Stream, all...)
+	if err != nil || len(found) != edges || found[all[edges-1].Credit].Frame != edges-1 {
 		t.Errorf("%d of %d credits, %v", len(found), edges, err)
 	}
 }

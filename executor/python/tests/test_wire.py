@@ -11,6 +11,7 @@ import pytest
 
 from dagyo import wire
 from dagyo.events import sent_by
+from dagyo.seal import SEAL_SIZE, Seal
 
 VECTORS = Path(__file__).parents[3] / "schemas" / "wire"
 
@@ -206,3 +207,15 @@ def test_arbitrary_bytes_are_rejected(seed: int) -> None:
         except wire.WireError as e:
             assert e.reason
             assert str(e)
+
+
+@pytest.mark.parametrize("vector", vectors("sealed.json"))
+def test_sealed_vectors(vector: dict[str, str]) -> None:
+    seal, subject = Seal(bytes.fromhex(vector["key"])), vector["subject"]
+    message = seal.open(subject, bytes.fromhex(vector["sealed"]))
+    assert message == (bytes.fromhex(vector["message"]) if "message" in vector else None)
+    if message is not None:
+        sealed = seal.close(subject, message)
+        assert len(sealed) == len(message) + SEAL_SIZE
+        assert seal.open(subject, sealed) == message
+        assert seal.close(subject, message) != sealed

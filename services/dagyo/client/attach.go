@@ -46,6 +46,10 @@ func (c *Client) Free(ctx context.Context, flow string, all Ends) (Ends, error) 
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	for name, a := range all.Inputs {
+		a, err := c.withKey(ctx, a)
+		if err != nil {
+			return free, err
+		}
 		credit, err := stream.LastCredit(ctx, c.link.JS, a)
 		if err != nil {
 			return free, lookError(flow, err)
@@ -59,6 +63,10 @@ func (c *Client) Free(ctx context.Context, flow string, all Ends) (Ends, error) 
 		}
 	}
 	for name, a := range all.Outputs {
+		a, err := c.withKey(ctx, a)
+		if err != nil {
+			return free, err
+		}
 		credit, err := stream.LastCredit(ctx, c.link.JS, a)
 		if err != nil {
 			return free, lookError(flow, err)

@@ -46,6 +46,7 @@ type Client struct {
 	source  string
 	user    string
 	denials denials
+	keys    keyStore
 	closing sync.WaitGroup // feeds
 	// ahead is by how much the server's clock is ahead of ours, nil until a service has answered.
 	ahead atomic.Pointer[time.Duration]

@@ -14,7 +14,11 @@ import (
 func (c *Client) Write(
 	ctx context.Context, a contract.Address, next func() ([]byte, error),
 ) (contract.Count, error) {
-	w, err := stream.NewWriter(c.link.JS, a)
+	a, err := c.withKey(ctx, a)
+	if err != nil {
+		return contract.Count{}, err
+	}
+	w, err := stream.NewWriter(c.link.JS, a, stream.WriteAs(c.user))
 	if err != nil {
 		return contract.Count{}, err
 	}

@@ -26,7 +26,10 @@ var ErrEnough = errors.New("enough")
 func (c *Client) Read(
 	ctx, running context.Context, a contract.Address, take func([]byte) error,
 ) (n contract.OutputCount, err error) {
-	r, err := stream.NewReader(c.link.JS, a)
+	if a, err = c.withKey(ctx, a); err != nil {
+		return n, err
+	}
+	r, err := stream.NewReader(c.link.JS, a, stream.ReadAs(c.user))
 	if err != nil {
 		return n, err
 	}
@@ -100,7 +103,7 @@ func (c *Client) Release(flow string, read map[string]contract.OutputCount) erro
 
 // A Meter receives the credits of a flow's edges.
 type Meter struct {
-	sub *nats.Subscription
+	subs []*nats.Subscription
 	// Credits delivers the edge's subject and its credit; some may be missing.
 	Credits chan Credit
 }
@@ -118,22 +121,30 @@ const meterBuffer = 1024
 // Measure subscribes to the credits of a flow. The caller must close the meter.
 func (c *Client) Measure(flow string) (*Meter, error) {
 	m := &Meter{Credits: make(chan Credit, meterBuffer)}
-	var err error
-	m.sub, err = c.link.Subscribe(contract.CreditSubjects(flow), func(msg *nats.Msg) {
-		credit, err := wire.ParseCredit(msg.Data)
+	seals := &peephole{client: c, flow: flow}
+	for _, subject := range contract.CreditSubjects(flow) {
+		sub, err := c.link.Subscribe(subject, func(msg *nats.Msg) {
+			credit, err := wire.ParseCredit(seals.open(msg))
+			if err != nil {
+				return
+			}
+			select {
+			case m.Credits <- Credit{Subject: contract.WithoutSender(msg.Subject), Credit: credit}:
+			default:
+			}
+		})
 		if err != nil {
-			return
+			m.Close()
+			return nil, fmt.Errorf("subscribe to the edges of flow %s: %w", flow, err)
 		}
-		select {
-		case m.Credits <- Credit{Subject: msg.Subject, Credit: credit}:
-		default:
-		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("subscribe to the edges of flow %s: %w", flow, err)
+		m.subs = append(m.subs, sub)
 	}
 	return m, nil
 }
 
 // Close unsubscribes.
-func (m *Meter) Close() { _ = m.sub.Unsubscribe() }
+func (m *Meter) Close() {
+	for _, sub := range m.subs {
+		_ = sub.Unsubscribe()
+	}
+}

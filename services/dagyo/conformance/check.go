@@ -57,7 +57,7 @@ func startJob(ctx context.Context, s *stage) (string, error) {
 // Checks lists all checks in the order in which they are reported.
 func Checks() []Check {
 	return slices.Concat(
-		startChecks(), claimChecks(), healthChecks(), streamChecks(), faultChecks(), windowChecks(), closeChecks(),
+		startChecks(), claimChecks(), healthChecks(), streamChecks(), sealedChecks(), faultChecks(), windowChecks(), closeChecks(),
 		stopChecks(), reconnectChecks(), drainChecks(), eventChecks(),
 	)
 }

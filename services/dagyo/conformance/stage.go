@@ -186,8 +186,11 @@ func (s *stage) address(id string, n int) contract.Address {
 	return contract.EdgeAddress(id, id, n, defaultWindow, defaultFrames, s.ports.Type)
 }
 
+// echoJob is the job of each flow.
+const echoJob = "echo"
+
 func (s *stage) job(id string, in, out contract.Address) contract.Job {
-	const job = "echo"
+	const job = echoJob
 	subject := func(head string) string { return head + "." + id + "." + job }
 	return contract.Job{
 		Flow: id, Job: job, Node: job, Progdef: s.progdef(), Revision: s.revision(),

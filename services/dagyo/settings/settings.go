@@ -176,6 +176,8 @@ func (s *Services) PlannerFlags() Group {
 		"number of streams that store the edges of all flows; running flows keep their streams when it changes")
 	f.DurationVar(&c.Limits.OutputRetention, "output-retention", c.Limits.OutputRetention,
 		"time that a flow's outputs can be read after its verdict")
+	f.BoolVar(&c.Limits.Seal, "seal-edges", c.Limits.Seal,
+		"encrypt and authenticate what the edges of new flows carry, with keys that only the flow's jobs and owner get")
 	f.StringVar(&s.edgeStorage, "edge-storage", s.edgeStorage,
 		"storage of edges: file survives a restart of NATS, memory does not")
 	f.DurationVar(&c.SweepEvery, "sweep-every", c.SweepEvery,

@@ -24,6 +24,7 @@ func Faults() []Fault {
 
 func claimFaults() []Fault {
 	return []Fault{
+		{Name: "ignores-keys", Checks: names("sealed.echo", "sealed.noise"), Seen: "", wire: onJob(unsealed)},
 		{Name: "never-starts", Checks: names("start.job"), Seen: "does not pull", sleeps: true},
 		{
 			Name: "ignores-its-credentials", Checks: names("start.job"), Seen: "connected without its credentials",

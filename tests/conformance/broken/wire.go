@@ -83,6 +83,17 @@ func onJob(change func(j *contract.Job)) func() func(*tap.Message) tap.Decision 
 	})
 }
 
+// unsealed takes the keys away from a job, so that the executor sends and expects plain messages.
+func unsealed(j *contract.Job) {
+	for _, ends := range []map[string]contract.Address{j.Inputs, j.Outputs} {
+		for port, a := range ends {
+			a = a.Limits()
+			a.Salt = ""
+			ends[port] = a
+		}
+	}
+}
+
 // outputs changes the addresses of a job's outputs.
 func outputs(change func(a *contract.Address)) func() func(*tap.Message) tap.Decision {
 	return onJob(func(j *contract.Job) {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
@@ -41,6 +42,14 @@ def parse_duration(text: str) -> float:
 
 
 @dataclass(frozen=True)
+class Party:
+    """Who is at an end of a sealed edge (schemas/edge-end.json)."""
+
+    name: str = ""
+    job: str = ""
+
+
+@dataclass(frozen=True)
 class Address:
     """One end of an edge (schemas/address.json). ``window`` is in bytes."""
 
@@ -53,6 +62,11 @@ class Address:
     type: str
     #: The number of subjects that store frames; 0 if the planner is older than version 0.2.
     slots: int = 0
+    #: Not empty if the edge is sealed; then there is a key.
+    salt: str = ""
+    key: bytes | None = field(default=None, repr=False)
+    writer: Party | None = None
+    reader: Party | None = None
 
     def slot(self, frame: int) -> str:
         """Return the subject that stores a frame."""
@@ -115,13 +129,23 @@ def _job(document: Mapping[str, Any]) -> Job:
 
 
 def _address(a: Mapping[str, Any]) -> Address:
+    sealed = a.get("sealed")
+    limits = a if sealed is None else sealed
     return Address(
         stream=a["stream"],
         subject=a["subject"],
         credit=a["credit"],
         direct=a["direct"],
-        window=int(a["window"]),
-        frames=int(a["frames"]),
+        window=int(limits["window"]),
+        frames=int(limits["frames"]),
         type=a["type"],
         slots=int(a.get("slots", 0)),
+        salt=a.get("salt", ""),
+        key=None if sealed is None else base64.b64decode(sealed["key"], validate=True),
+        writer=_party(a.get("writer")),
+        reader=_party(a.get("reader")),
     )
+
+
+def _party(p: Mapping[str, Any] | None) -> Party | None:
+    return None if p is None else Party(name=p.get("name", ""), job=p.get("job", ""))

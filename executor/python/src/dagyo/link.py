@@ -89,7 +89,8 @@ class Link:
         self.epoch = 0
         self._hooks: set[Callable[[], None]] = set()
         self._lookups: dict[str, asyncio.Task[None]] = {}
-        self._bridged = False
+        #: Whether the account has no JetStream: a bridge leads to it (ADR 25).
+        self.bridged = False
 
     async def connect(
         self, servers: str, name: str, access: Access | None = None, inbox: str = "_INBOX"
@@ -99,7 +100,7 @@ class Link:
         Answers arrive on subjects with the prefix ``inbox``.
         """
         options = _options(access or Access())
-        self._bridged = access is not None and access.creds is not None
+        self.bridged = access is not None and access.creds is not None
         await self.client.connect(
             [s.strip() for s in servers.split(",")],
             name=name,
@@ -181,7 +182,7 @@ class Link:
 
         Credentials are for an account that has no JetStream: a bridge leads to it.
         """
-        return f"api.{call}" if self._bridged else f"$JS.API.{call}"
+        return f"api.{call}" if self.bridged else f"$JS.API.{call}"
 
     def inbox(self) -> str:
         """Return a new, unique prefix of subjects, which ends in a dot."""

@@ -14,6 +14,7 @@ from .bell import Bell
 from .errors import BrokerError, DagyoError, EdgeClosed, Gone, LinkClosed, NoAnswer, ProtocolError
 from .job import Address
 from .link import ROLLUP, STREAM_NOT_FOUND, Link, status
+from .seal import ASK_EXECUTOR, End
 from .window import (
     CREDIT_STEP,
     EIGHTH,
@@ -39,6 +40,8 @@ _LAST_LOOK = 30.0
 # How long, in seconds, to wait for the answer to a request for stored frames.
 _STORED_ANSWER = 5.0
 
+_WHO = "who"  # the last token of the subject of the answer to the question who writes
+
 _SLACK = 4  # pending direct messages, in direct windows
 
 
@@ -52,9 +55,11 @@ class _Direct:
         self.octets = 0  # of the messages
         self.reply = ""  # where the writer receives credits, "" until it has sent something
         self.kept = 0  # the stream holds frames up to this number, according to the writer
-        self.ahead: Msg | None = None  # a frame that arrived while earlier ones are in the stream
+        # A frame, with its reply subject, that arrived while earlier ones are in the stream.
+        self.ahead: tuple[bytes, str] | None = None
         self.look = _FIRST_LOOK
         self.heard = 0.0
+        self.flooded = False  # messages were dropped because too many arrived
 
 
 class _Lookup:
@@ -92,7 +97,11 @@ class Reader:
     reading to the end or another lasting error, by ``close`` or by ``abort``.
     """
 
-    def __init__(self, link: Link, address: Address, max_record: int = wire.DEFAULT_MAX_RECORD) -> None:
+    def __init__(
+        self, link: Link, address: Address, name: str = "", max_record: int = wire.DEFAULT_MAX_RECORD
+    ) -> None:
+        #: This end of the edge.
+        self.end = End(address, name, address.writer)
         check_window(address)
         self._link = link
         self._address = address
@@ -200,12 +209,19 @@ class Reader:
         credit = self._consumed()
         self._given(credit, confirmed=False)
         if self._direct.reply:
-            await self._link.publish(self._direct.reply, credit.pack())
+            reply = self._direct.reply
+            await self._link.publish(reply, self.end.pack(reply, credit.pack()))
         else:
             await self._store_credit(credit)
 
     async def _store_credit(self, credit: wire.Credit) -> None:
-        await self._link.publish(self._address.credit, credit.pack(), headers=self._rollup())
+        subject, data = self._packed(credit)
+        await self._link.publish(subject, data, headers=self._rollup())
+
+    def _packed(self, credit: wire.Credit) -> tuple[str, bytes]:
+        """Return the subject on which a credit is stored, and the message."""
+        subject = self._address.credit + self.end.own
+        return subject, self.end.pack(subject, credit.pack())
 
     def _rollup(self) -> dict[str, str] | None:
         """Return the header with which a credit replaces earlier ones in a flow's own stream."""
@@ -238,9 +254,8 @@ class Reader:
         """
         credit = self._consumed()
         try:
-            await self._link.ask(
-                self._address.credit, credit.pack(), headers=self._rollup(), timeout=LAST_PAUSE
-            )
+            subject, data = self._packed(credit)
+            await self._link.ask(subject, data, headers=self._rollup(), timeout=LAST_PAUSE)
         except (NoAnswer, BrokerError):
             # If the writer receives it too, a deleted stream does not answer.
             await self._link.check_stream(self._address.stream)
@@ -264,7 +279,7 @@ class Reader:
         elif following <= self._direct.kept:
             await self._get()
         elif self._direct.ahead is not None:
-            await self._take(self._direct.ahead)
+            await self._take(*self._direct.ahead)
         else:
             await self._hear()
 
@@ -293,7 +308,7 @@ class Reader:
             messages=_SLACK * MAX_DIRECT_FRAMES,
             octets=self._most(),
         )
-        d.reply, d.kept, d.ahead = "", 0, None
+        d.reply, d.kept, d.ahead, d.flooded = "", 0, None, False
         d.look, d.heard = _FIRST_LOOK, time.monotonic()
         await self._give()
         await self._get()
@@ -317,6 +332,8 @@ class Reader:
             d.messages.append(msg)
             d.octets += len(msg.data)
             self._bell.ring()
+        elif full:
+            d.flooded = True
 
     async def _hear(self) -> None:
         """Wait for a message from the writer."""
@@ -330,7 +347,9 @@ class Reader:
         if d.messages:
             msg = d.messages.popleft()
             d.octets -= len(msg.data)
-            await self._take(msg)
+            data = self.end.open(msg.subject, msg.data)
+            if data is not None:
+                await self._take(data, msg.reply)
 
     def _patience(self) -> float:
         """Return how many seconds to wait for a message before calling _idle."""
@@ -346,21 +365,26 @@ class Reader:
         self._direct.look = min(2 * self._direct.look, _LAST_LOOK)
         await self._get()
 
-    async def _take(self, msg: Msg) -> None:
-        """Handle a message from the writer."""
+    async def _take(self, data: bytes, reply: str) -> None:
+        """Handle a message from the writer.
+
+        Only what is new shows where the writer receives credits: anybody can repeat its messages,
+        with another reply subject.
+        """
         d = self._direct
-        d.reply, d.heard, d.look, d.ahead = msg.reply, time.monotonic(), _FIRST_LOOK, None
-        hinted = wire.parse_hint(msg.data)
-        number = wire.frame_number(msg.data) if hinted is None else hinted
+        d.heard, d.look, d.ahead = time.monotonic(), _FIRST_LOOK, None
+        hinted = wire.parse_hint(data)
+        number = wire.frame_number(data) if hinted is None else hinted
         last = self._decoder.number
         if 0 < number <= last:
             await self._give()  # the writer does not know what was consumed
         elif hinted is not None:
-            d.kept = max(d.kept, number)
+            d.kept, d.reply = max(d.kept, number), reply
         elif number > last + 1 and last < d.kept:
-            d.ahead = msg
+            d.ahead = (data, reply)
         else:
-            await self._decode(msg.data)
+            d.reply = reply
+            await self._decode(data)
 
     async def _decode(self, frame: bytes) -> None:
         try:
@@ -378,7 +402,9 @@ class Reader:
         it holds, and the rest is in the stream. A gap that remains is a loss.
         """
         missing = self._decoder.number + 1
-        if error.reason != "gap" or self._gap == missing:
+        # On a sealed edge, anybody can send so much that messages of the writer are dropped.
+        flooded = self._direct.flooded and self.end.seal is not None
+        if error.reason != "gap" or (self._gap == missing and not flooded):
             raise ProtocolError(str(error)) from error
         self._gap = missing
         await self._detach()
@@ -410,7 +436,7 @@ class Reader:
         while not look.end and look.open + len(look.ahead) < look.most:
             subject, question = self._link.api(f"DIRECT.GET.{self._address.stream}"), b""
             if self._address.slots:
-                subject += "." + self._address.slot(look.next)
+                subject += "." + self._address.slot(look.next) + self.end.peer
             else:
                 body = {"seq": look.place, "next_by_subj": self._address.subject}
                 question = json.dumps(body).encode()
@@ -458,6 +484,9 @@ class Reader:
         if asked != str(look.round):
             return  # to an abandoned request
         look.open -= 1
+        if token == _WHO:
+            # If it is not known who writes, nothing is stored as far as this reader can see.
+            return await (self._get() if self.end.told(msg.data) else self._missing())
         number = int(token)
         headers = msg.headers or {}
         code = status(msg)
@@ -473,12 +502,23 @@ class Reader:
         if not self._address.slots:
             look.place = int(headers["Nats-Sequence"]) + 1
             return await self._found(msg.data)
-        if not msg.data or 0 < wire.frame_number(msg.data) < number:
+        data = self.end.open_stored(msg, self._address.slot(number))
+        if data is None and not self.end.known and self.end.who is not None:
+            return await self._ask_who()
+        if not data or 0 < wire.frame_number(data) < number:
             return await self._missing()  # the slot is cleared, or still holds an older frame
         if number != self._decoder.number + 1:
-            look.ahead[number] = msg.data
+            look.ahead[number] = data
             return
-        await self._found(msg.data)
+        await self._found(data)
+
+    async def _ask_who(self) -> None:
+        """Ask which executor writes: somebody else has stored a message in a slot."""
+        look = self._lookup
+        look.open += 1
+        subject = ASK_EXECUTOR + self.end.own
+        reply = f"{look.inbox}{look.round}.{_WHO}"
+        await self._link.publish(subject, self.end.who or b"", reply=reply)
 
     async def _found(self, frame: bytes) -> None:
         """Handle a stored frame whose turn it is."""
@@ -531,9 +571,8 @@ class Reader:
         pause = 0.0
         while True:
             try:
-                await self._link.ask(
-                    self._address.credit, credit.pack(), headers=self._rollup(), timeout=LAST_PAUSE
-                )
+                subject, data = self._packed(credit)
+                await self._link.ask(subject, data, headers=self._rollup(), timeout=LAST_PAUSE)
                 return
             except BrokerError as e:
                 if e.err_code == STREAM_NOT_FOUND:

@@ -16,6 +16,7 @@ from .link import Link
 from .ports import In, Out
 from .progdef import JobInfo, Progdef
 from .reader import Reader
+from .seal import End
 from .types import Octets
 from .writer import Writer
 
@@ -97,6 +98,7 @@ class Runner:
         self._inputs: dict[str, In[Any]] = {}
         self._outputs: dict[str, Out[Any]] = {}
         self._readers: list[Reader] = []
+        self._ends: list[tuple[str, End]] = []
         self._writers: list[Writer] = []
         self._task: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -156,13 +158,15 @@ class Runner:
 
     def _open(self) -> None:
         for port, address in self.job.inputs.items():
-            reader = Reader(self._link, address)
+            reader = Reader(self._link, address, self._executor)
             self._readers.append(reader)
+            self._ends.append((port, reader.end))
             type_ = Octets("octets") if port == STOP else self._program.inputs[port]
             self._inputs[port] = In(port, type_, reader, self._gate, self._fail)
         for port, address in self.job.outputs.items():
-            writer = Writer(self._link, address)
+            writer = Writer(self._link, address, self._executor)
             self._writers.append(writer)
+            self._ends.append((port, writer.end))
             type_ = self._program.outputs[port]
             self._outputs[port] = Out(port, type_, writer, self._gate, self._fail)
         for writer in self._writers:
@@ -170,6 +174,9 @@ class Runner:
 
     async def _abort(self) -> None:
         """Release all edges without ending them."""
+        for port, end in self._ends:
+            end.say_dropped(port)
+        self._ends.clear()
         for reader in self._readers:
             await reader.abort()
         for writer in self._writers:

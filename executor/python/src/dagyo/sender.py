@@ -23,11 +23,13 @@ from .bell import Bell, Timer
 from .errors import BrokerError, Gone, LinkClosed, ProtocolError, ReaderClosed
 from .job import Address
 from .link import EXPECTED, STREAM_NOT_FOUND, WRONG_LAST_SEQUENCE, Link, answer, status
+from .seal import ASK_EXECUTOR, End
 from .window import EIGHTH, FIRST_PAUSE, Window, direct_frames, direct_window, longer
 
 # Answers are distinguished by the last token of their subject, which is the number of a frame or
 # one of these.
 _ASK = "ask"  # the last stored credit
+_WHO = "who"  # which executor reads
 _CREDIT = "credit"  # a credit from an attached reader
 _ECHO = "echo"  # the broker has received everything that we sent
 _CLEAR = "clear"  # a slot was cleared
@@ -102,16 +104,20 @@ class _Store:
 class Sender:
     """Sends the frames that ``take`` returns. ``frame`` is the maximum size of a frame in bytes."""
 
-    def __init__(self, link: Link, address: Address, take: Take, frame: int) -> None:
+    def __init__(self, link: Link, address: Address, end: End, take: Take, frame: int) -> None:
         self._link = link
         self._address = address
+        self._end = end
         self._take = take
         #: Rung when there is something to send, or something has happened.
         self.bell = Bell()
         self._timer = Timer(self.bell)
         self._messages: deque[Msg] = deque()
         self._subscriptions: list[Subscription] = []
+        # Nobody else knows the inbox for answers of the broker. The other one is for messages of
+        # the reader: others may hear it.
         self._inbox = link.inbox()
+        self._credits = link.inbox()
         self._epoch = link.epoch
         self._window = Window(address)
         self._held: deque[_Held] = deque()
@@ -151,7 +157,8 @@ class Sender:
             await self._release()
 
     async def _subscribe(self) -> None:
-        for subject in (self._inbox + "*", self._address.credit):
+        credit = self._address.credit + self._end.peer
+        for subject in (self._inbox + "*", self._credits + "*", credit):
             subscription = await self._link.subscribe(
                 subject, self._heard, messages=_INBOX, octets=_INBOX_OCTETS
             )
@@ -247,23 +254,45 @@ class Sender:
     async def _ask_credit(self) -> None:
         """Request the last stored credit. The answer arrives like any other message."""
         a = self._address
-        await self._publish(self._link.api(f"DIRECT.GET.{a.stream}.{a.credit}"), _ASK, b"")
+        subject = self._link.api(f"DIRECT.GET.{a.stream}.{a.credit}{self._end.peer}")
+        await self._publish(subject, _ASK, b"")
 
     async def _publish(self, subject: str, reply: str, data: bytes) -> None:
         await self._link.publish(subject, data, reply=self._inbox + reply)
 
+    async def _send(self, data: bytes) -> None:
+        """Publish a message to the reader."""
+        subject = self._direct.subject
+        await self._link.publish(subject, self._end.pack(subject, data), reply=self._credits + _CREDIT)
+
+    async def _heard_of(self, msg: Msg) -> None:
+        """Handle a message of the reader, an echo, or the broker's word that there is no reader."""
+        direct = msg.subject.startswith(self._credits)
+        if direct and msg.subject == self._credits + _ECHO:
+            self._direct.busy = False
+            return
+        if direct and status(msg) == "503":
+            self._direct.on = False  # no responders: it may be back soon
+            return
+        data = self._end.open(msg.subject, msg.data)
+        if data is None:
+            return
+        if not direct:
+            try:
+                wire.parse_credit(data)
+            except wire.WireError:
+                return  # any client can direct an answer of the broker to this subject
+            self._end.met(msg.subject, self._address.credit)
+        await self._credit(data)
+
     async def _message(self, msg: Msg) -> None:
         if not msg.subject.startswith(self._inbox):
-            return await self._overheard(msg.data)
+            return await self._heard_of(msg)
         token, code = msg.subject[len(self._inbox) :], status(msg)
-        if token == _ECHO:
-            self._direct.busy = False
-        elif token == _CREDIT and code == "503":
-            self._direct.on = False  # no responders: the stream may be back soon
-        elif token == _CREDIT:
-            await self._credit(msg.data)
+        if token == _WHO:
+            await self._told(msg.data)
         elif token == _ASK:
-            await self._answered(code, msg.data)
+            await self._answered(code, msg)
         elif token == _CLEAR:
             pass
         elif code == "503":
@@ -271,22 +300,25 @@ class Sender:
         else:
             await self._confirmed(token, msg.data)
 
-    async def _answered(self, code: str, data: bytes) -> None:
-        """Handle the answer to _ask_credit."""
+    async def _told(self, answer: bytes) -> None:
+        """Handle the answer to the question who reads. The reader may not have started."""
+        if self._end.told(answer):
+            return await self._ask_credit()
         self._asking = self._store.parting = False
+
+    async def _answered(self, code: str, msg: Msg) -> None:
+        """Handle the answer to _ask_credit."""
+        data: bytes | None = None
         if code == "":
+            data = self._end.open_stored(msg, self._address.credit)
+            if data is None and not self._end.known and self._end.who is not None:
+                # Somebody else has stored a message there.
+                return await self._publish(ASK_EXECUTOR + self._end.own, _WHO, self._end.who)
+        self._asking = self._store.parting = False
+        if data is not None:
             await self._credit(data)
         elif code == "503":
             await self._link.check_stream(self._address.stream)
-
-    async def _overheard(self, data: bytes) -> None:
-        """Handle a message on the subject of credits, where any client can direct an answer of the
-        broker."""
-        try:
-            wire.parse_credit(data)
-        except wire.WireError:
-            return
-        await self._credit(data)
 
     async def _credit(self, data: bytes) -> None:
         try:
@@ -331,10 +363,10 @@ class Sender:
 
     async def _send_frame(self, frame: _Held) -> None:
         """Send a frame, followed by an echo that shows when the broker has received it."""
-        await self._publish(self._direct.subject, _CREDIT, frame.octets)
+        await self._send(frame.octets)
         if not self._direct.busy:
             self._direct.busy = True
-            await self._link.publish(self._inbox + _ECHO, b"")
+            await self._link.publish(self._credits + _ECHO, b"")
 
     async def _attached(self, token: int, news: bool) -> None:
         """Record the token in a credit. A new one requests everything that was not consumed."""
@@ -361,7 +393,7 @@ class Sender:
     async def _hint(self) -> None:
         """Send an attached reader a hint about the frames in the stream."""
         self._store.hinted = True
-        await self._publish(self._direct.subject, _CREDIT, wire.hint(self._store.last))
+        await self._send(wire.hint(self._store.last))
 
     def _patience(self) -> float:
         if self._ended:
@@ -398,7 +430,9 @@ class Sender:
         if a.slots:
             held = self._store.slots.get(frame % a.slots, 0)
             headers = None if held is None else {EXPECTED: str(held)}
-        await self._link.publish(a.slot(frame), data, reply=self._inbox + reply, headers=headers)
+        subject = a.slot(frame) + self._end.own
+        packed = self._end.pack(subject, data)
+        await self._link.publish(subject, packed, reply=self._inbox + reply, headers=headers)
 
     def _set_slot(self, frame: int, sequence: int | None) -> None:
         if self._address.slots:

@@ -10,6 +10,7 @@ from .bell import Bell
 from .errors import DagyoError, EdgeClosed, ReaderClosed
 from .job import Address
 from .link import Link
+from .seal import SEAL_SIZE, End
 from .sender import Sender
 from .window import MIN_WINDOW, check_window
 from .wire import TRAILER_SIZE, Encoder
@@ -46,10 +47,13 @@ class Writer:
     sending waits.
     """
 
-    def __init__(self, link: Link, address: Address) -> None:
-        target, limit = frame_sizes(address, link.max_payload)
+    def __init__(self, link: Link, address: Address, name: str = "") -> None:
+        end = End(address, name, address.reader)
+        target, limit = frame_sizes(address, link.max_payload - SEAL_SIZE)
+        #: This end of the edge.
+        self.end = end
         self._encoder = Encoder(target, limit)
-        self._sender = Sender(link, address, self._take, limit)
+        self._sender = Sender(link, address, end, self._take, limit)
         self._task: asyncio.Task[None] | None = None
         self._room = Bell()
         self._lock = asyncio.Lock()
