@@ -29,7 +29,7 @@ func sealedChecks() []Check {
 	}}
 }
 
-// seal seals the edges of a flow. The kit has no name.
+// seal seals the edges of a flow.
 func seal(f *flow) {
 	kit, job := &contract.End{Name: kitName}, &contract.End{Job: echoJob}
 	for _, a := range []*contract.Address{&f.in, &f.out} {

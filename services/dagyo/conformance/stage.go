@@ -265,8 +265,13 @@ func (f *flow) ends() (w *stream.Writer, r *stream.Reader, release func(), err e
 	return w, r, func() { w.Abort(); r.Abort() }, nil
 }
 
-func (f *flow) writer() (*stream.Writer, error) { return stream.NewWriter(f.hub.outside.JS, f.in) }
-func (f *flow) reader() (*stream.Reader, error) { return stream.NewReader(f.hub.outside.JS, f.out) }
+func (f *flow) writer() (*stream.Writer, error) {
+	return stream.NewWriter(f.hub.outside.JS, f.in, stream.WriteAs(kitName))
+}
+
+func (f *flow) reader() (*stream.Reader, error) {
+	return stream.NewReader(f.hub.outside.JS, f.out, stream.ReadAs(kitName))
+}
 
 // running starts an executor and a flow, and puts the flow's job into the mailbox.
 func (s *stage) running(ctx context.Context, edits ...edit) (*program, *flow, error) {
