@@ -122,7 +122,6 @@ func rightsToCall(roles ...Role) (out []Right) {
 
 func rightsOfExecutors() []Right {
 	stop := []string{"edges.*.*.stop", "edges.*.*.last-stop"}
-	box := contract.StreamJobs + "." + mailbox
 	return append(rightsToCall(Executor), []Right{
 		{[]Role{Executor}, nil, []string{InboxPrefix(Executor, self) + ".>"}, "answers to own requests"},
 		{
@@ -136,10 +135,17 @@ func rightsOfExecutors() []Right {
 		{[]Role{Executor}, []string{by(contract.HealthSubjects)}, stop, "signs of life of its jobs, and their stops"},
 		{
 			[]Role{Executor},
-			[]string{"$JS.ACK." + box + ".>", "$JS.ACK.*.*." + box + ".>"}, nil,
+			acknowledgements(mailbox), nil,
 			"acknowledge jobs of its mailbox",
 		},
 	}...)
+}
+
+// acknowledgements returns the subjects of acknowledgements of a consumer's jobs, in both forms, with all of their tokens:
+// the second one could be a subject of the first one, of another consumer.
+func acknowledgements(consumer string) []string {
+	box := contract.StreamJobs + "." + consumer
+	return []string{"$JS.ACK." + box + ".*.*.*.*.*", "$JS.ACK.*.*." + box + ".*.*.*.*.*.>"}
 }
 
 // heard are the subjects of all events that anybody may hear.

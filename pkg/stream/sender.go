@@ -266,6 +266,9 @@ func (s *sender) message(ctx context.Context, m *nats.Msg) error {
 	code := status(m)
 	switch {
 	case !mine:
+		if _, err := wire.ParseCredit(m.Data); err != nil {
+			return nil // any client can direct an answer of the broker to this subject
+		}
 		return s.credit(m.Data)
 	case token == replyEcho:
 		s.direct.busy = false

@@ -112,7 +112,7 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 	case *contract.JobStarted:
 		j := s.Jobs[d.Job]
 		if j.Executor != "" && j.Executor != d.Executor || !e.From(j.Progdef, j.Revision) {
-			break // it was started before, or is not the executor's
+			return s // it was started before, or is not the executor's
 		}
 		setJob(&s, d.Job, contract.JobStatus{JobSummary: contract.JobSummary{State: contract.JobRunning, Executor: d.Executor}})
 	case *contract.JobDone:

@@ -62,7 +62,7 @@ func subjects() (out []string) {
 		"health.f.j", "health.f.j.by.ada", "health.f.j.by.bob", "client.f.c", "client.f.c.by.ada", "client.f.c.by.bob", "release.f", "release.f.by.ada", "release.f.by.bob", "deadletter.7", "$SRV.PING", "$SRV.INFO.x", "$SRV.STATS.x",
 		"$KV.progdefs.greet", "$KV.types.greet", "$O.data.C.x", "$O.data.M.x",
 		"$JS.ACK.JOBS.greet-0123.1.1.1.1.1", "$JS.ACK.JOBS.greet-4567.1.1.1.1.1", "$JS.ACK._.hash.JOBS.greet-0123.1.1.1.1.1.1",
-		"$JS.ACK._.hash.JOBS.greet-4567.1.1.1.1.1.1", "$JS.ACK.EVENTS.C.1.1.1.1.1", "$JS.EVENT.ADVISORY.x", "$JS.FC.EVENTS.C.x",
+		"$JS.ACK._.hash.JOBS.greet-4567.1.1.1.1.1.1", "$JS.ACK.JOBS.greet-4567.JOBS.greet-0123.1.2.3", "$JS.ACK.JOBS.greet-4567.JOBS.greet-0123.1.2.3.4.5.6", "$JS.ACK.EVENTS.C.1.1.1.1.1", "$JS.EVENT.ADVISORY.x", "$JS.FC.EVENTS.C.x",
 		"$SYS.REQ.SERVER.PING", "$SYS.REQ.CLAIMS.UPDATE", "$SYS.ACCOUNT.x.CONNECT",
 		"_INBOX.x.1", "_INBOX.person.ada.1", "_INBOX.person.bob.1", "_INBOX.executor.ada.1", "_INBOX.executor.bob.1",
 		"_INBOX.service.validator.1", "_R_.x.y",

@@ -254,7 +254,7 @@ class Sender:
 
     async def _message(self, msg: Msg) -> None:
         if not msg.subject.startswith(self._inbox):
-            return await self._credit(msg.data)
+            return await self._overheard(msg.data)
         token, code = msg.subject[len(self._inbox) :], status(msg)
         if token == _ECHO:
             self._direct.busy = False
@@ -278,6 +278,15 @@ class Sender:
             await self._credit(data)
         elif code == "503":
             await self._link.check_stream(self._address.stream)
+
+    async def _overheard(self, data: bytes) -> None:
+        """Handle a message on the subject of credits, where any client can direct an answer of the
+        broker."""
+        try:
+            wire.parse_credit(data)
+        except wire.WireError:
+            return
+        await self._credit(data)
 
     async def _credit(self, data: bytes) -> None:
         try:
