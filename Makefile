@@ -149,9 +149,13 @@ bin/wheels: $(PYTHON_SDK)/pyproject.toml
 compose: images python-base bin/wheels ## test the compose stack; needs root, Docker, Compose, python3, mmdebstrap
 	COMPOSE='$(COMPOSE)' go test -tags docker -count 1 -v -timeout 15m ./tests/compose
 
+DAGYO_PORT ?= $(shell sed -n 's/^DAGYO_PORT=//p' .env)
+
 .PHONY: compose-up
-compose-up: ## start the compose stack; settings are in .env
+compose-up: build ## start the compose stack, and make a context for it; settings are in .env
 	DOCKER_GID=$(DOCKER_GID) $(COMPOSE) up -d
+	$(COMPOSE) run --rm -T auth user add me --role operator --data /auth --out - | \
+		bin/dagyo context add compose --replace --server nats://127.0.0.1:$(DAGYO_PORT) --creds -
 
 .PHONY: compose-down
 compose-down: ## take the compose stack away, its executors too; the volume stays

@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 	"strings"
 )
 
@@ -44,6 +45,11 @@ func setName(place, progdef, revision string) string {
 	head := strings.ReplaceAll(progdef[:min(len(progdef), longest)], "_", "-")
 	return "dagyo-" + strings.TrimRight(head, "-") + "-" + hex.EncodeToString(sum[:6])
 }
+
+var setNames = regexp.MustCompile(`^dagyo-.*-[0-9a-f]{12}$`)
+
+// isSetName reports whether a name could be that of a revision's objects.
+func isSetName(name string) bool { return setNames.MatchString(name) }
 
 // budgetName names the PodDisruptionBudget of a place.
 func budgetName(place string) string {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,6 +59,9 @@ func (c Config) render(spec backend.Spec) (template, error) {
 	}
 	resources, err := resources(spec.Document.Resources)
 	if err != nil {
+		return "", err
+	}
+	if err := foreign(spec.Document.EnvFrom); err != nil {
 		return "", err
 	}
 	pod, err := c.pod(spec)
@@ -254,6 +258,18 @@ func (c Config) container(spec backend.Spec) *acorev1.ContainerApplyConfiguratio
 	return out.WithEnv(acorev1.EnvVar().WithName(contract.EnvExecutor).
 		WithValueFrom(acorev1.EnvVarSource().WithFieldRef(acorev1.ObjectFieldSelector().
 			WithFieldPath("metadata.labels['" + labelExecutor + "']"))))
+}
+
+// foreign reports sets of variables that are the Backend's own: the books and credentials of executors, in the same
+// namespace.
+func foreign(sets []progdef.EnvSource) error {
+	for i, from := range sets {
+		if name := from.Secret + from.ConfigMap; isSetName(name) {
+			return refused(problem.Pointer("envFrom", strconv.Itoa(i)),
+				fmt.Sprintf("%q is a name as Dagyo gives to the credentials and records of executors", name), "give the set another name")
+		}
+	}
+	return nil
 }
 
 // literal keeps Kubernetes from expanding $(NAME).

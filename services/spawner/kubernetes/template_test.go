@@ -148,6 +148,12 @@ func TestInvalidTemplates(t *testing.T) {
 		{with(func(d *progdef.Document) { d.Resources.Requests["cpu"] = "much" }), "/resources/requests/cpu"},
 		{with(func(d *progdef.Document) { d.Machine.Affinity = map[string]any{"nodeAffinty": map[string]any{}} }), "/machine/affinity"},
 		{with(func(d *progdef.Document) { d.Machine.Affinity["podAntiAffinity"] = "none" }), "/machine/affinity"},
+		{with(func(d *progdef.Document) {
+			d.EnvFrom = []progdef.EnvSource{{Secret: "dagyo-mine"}, {Secret: setName("dagyo", "greet", "0")}}
+		}), "/envFrom/1"},
+		{with(func(d *progdef.Document) {
+			d.EnvFrom = []progdef.EnvSource{{ConfigMap: setName("east", "a_b", "0")}}
+		}), "/envFrom/0"},
 	} {
 		_, err := Config{}.withDefaults().render(specOf(c.document))
 		var refused *backend.StartError
@@ -212,6 +218,9 @@ func TestNames(t *testing.T) {
 		// A ReplicaSet appends 11 characters, and a pod truncates the result to 58 before it appends 5.
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 || len(name) > 58-11 {
 			t.Errorf("name of %v is %q: %v", of, name, problems)
+		}
+		if !isSetName(name) {
+			t.Errorf("%q is not known as a name of ours", name)
 		}
 		if problems := validation.IsDNS1123Label(budgetName(of[0])); len(problems) > 0 {
 			t.Errorf("budget of %v is %q: %v", of[0], budgetName(of[0]), problems)
