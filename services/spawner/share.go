@@ -1,11 +1,7 @@
 package spawner
 
 import (
-	"context"
-	"time"
-
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/services/spawner/admission"
 	"github.com/dagyo/dagyo/services/spawner/places"
 )
@@ -80,26 +76,4 @@ func (s *State) claim(p *plan) places.Claim {
 	}
 	c.Spare = int(alone.started) - c.Next
 	return c
-}
-
-// shareAgain is the time after which the arbiter decides again about a tenant that waits.
-const shareAgain = time.Second
-
-// share folds how many executors the tenant may have.
-func (w *wiring) share(ctx context.Context, r *service.Runtime[*State]) error {
-	if w.member == nil {
-		return nil
-	}
-	again := time.NewTicker(shareAgain)
-	defer again.Stop()
-	for {
-		select {
-		case n := <-w.member.Granted():
-			r.Fold(contract.Event{Type: factPlaces, With: n})
-		case <-again.C:
-			w.member.Again()
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
