@@ -353,8 +353,8 @@ func (w *wiring) share(ctx context.Context, r *service.Runtime[*State]) error {
 	defer again.Stop()
 	for {
 		select {
-		case n := <-w.member.Granted():
-			r.Fold(contract.Event{Type: factPlaces, With: n})
+		case g := <-w.member.Granted():
+			r.Fold(contract.Event{Type: factPlaces, With: g})
 		case <-again.C:
 			w.member.Again()
 		case <-ctx.Done():
