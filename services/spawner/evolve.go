@@ -99,7 +99,7 @@ func (s *State) other(e contract.Event) []string {
 	case actClaim:
 		s.sharing.claimed, s.sharing.known = e.With.(places.Claim), true
 	case factPlaces:
-		s.sharing.allowed = e.With.(int)
+		s.sharing.granted = e.With.(places.Grant)
 		return slices.Clone(capacityKeys)
 	case actCheck:
 		s.checked, s.check = e.Time, e.With.(check)

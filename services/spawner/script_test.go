@@ -17,6 +17,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/script"
 	"github.com/dagyo/dagyo/services/spawner/admission"
 	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/places"
 )
 
 func TestScripts(t *testing.T) {
@@ -82,7 +83,8 @@ func (m *machine) carryOut(f []string) string {
 		return m.feed(contract.Event{})
 	case "allowed": // allowed 3: the tenant may have so many executors
 		n, _ := strconv.Atoi(f[1])
-		return m.feed(contract.Event{Type: factPlaces, With: n})
+		g := places.Grant{Executors: n, Number: m.s.sharing.granted.Number + 1}
+		return m.feed(contract.Event{Type: factPlaces, With: g})
 	case "removed":
 		return m.event(contract.TypeProgdefRemoved, f[1], &contract.ProgdefRemoved{Name: f[1]})
 	case "planned": // planned f greet@r1*2 slots=1 max=1 priority=5 by=anna

@@ -366,3 +366,25 @@ func Exited(x backend.Exit) func(*State) []contract.Event {
 		}}
 	}
 }
+
+// shareAgain is the time after which the arbiter decides again about a tenant that waits.
+const shareAgain = time.Second
+
+// share folds how many executors the tenant may have.
+func (w *wiring) share(ctx context.Context, r *service.Runtime[*State]) error {
+	if w.member == nil {
+		return nil
+	}
+	again := time.NewTicker(shareAgain)
+	defer again.Stop()
+	for {
+		select {
+		case g := <-w.member.Granted():
+			r.Fold(contract.Event{Type: factPlaces, With: g})
+		case <-again.C:
+			w.member.Again()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,11 +1,9 @@
 package spawner
 
 import (
-	"context"
-	"time"
+	"cmp"
 
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/services/spawner/admission"
 	"github.com/dagyo/dagyo/services/spawner/places"
 )
@@ -14,7 +12,7 @@ import (
 // places.Claim.
 const actClaim contract.Type = "act.claim"
 
-// factPlaces tells how many executors the tenant may have. With is the number.
+// factPlaces tells how many executors the tenant may have. With is a places.Grant.
 const factPlaces contract.Type = "fact.places"
 
 // Sharing makes the state one of several tenants that share the places for executors: none may be started before
@@ -26,7 +24,7 @@ func (s *State) Sharing() *State {
 
 // A sharing is what a tenant has of the places that it shares with others. It is not stored: each leader claims anew.
 type sharing struct {
-	allowed int
+	granted places.Grant
 	claimed places.Claim
 	known   bool
 }
@@ -39,7 +37,7 @@ func (s *State) places() int {
 	if s.sharing == nil {
 		return s.alone()
 	}
-	return min(s.limits.Executors, s.sharing.allowed) - len(s.executors) - len(s.starting)
+	return min(s.limits.Executors, s.sharing.granted.Executors) - len(s.executors) - len(s.starting)
 }
 
 // fits reports whether a flow would get its capacity now if the tenant were alone.
@@ -64,42 +62,24 @@ func (p *plan) share() {
 	}
 }
 
-// claim returns what the tenant has, and what it would start next if it were alone.
+// claim returns what the tenant has, and what it would start if it were alone.
 func (s *State) claim(p *plan) places.Claim {
 	idle, leaving := p.idle()
-	c := places.Claim{Held: len(s.executors) + len(s.starting), Idle: leaving + p.dispensable(idle, nil)}
+	c := places.Claim{
+		Held: len(s.executors) + len(s.starting), Idle: leaving + p.dispensable(idle, nil), Seen: s.sharing.granted.Number,
+	}
 	alone := newPlan(s, p.now)
 	alone.places = s.alone()
 	short := alone.startGranted()
-	for _, f := range alone.admitted(1).Admitted {
+	c.Next = int(alone.started) // for jobs that were granted before
+	for _, f := range alone.admitted(grants).Admitted {
 		alone.grant(f)
+		c.Next = cmp.Or(c.Next, int(alone.started))
 	}
-	c.Next = int(alone.started)
+	c.More = int(alone.started) - c.Next
 	for _, r := range short {
 		alone.keepMinimum(r)
 	}
-	c.Spare = int(alone.started) - c.Next
+	c.Spare = int(alone.started) - c.Next - c.More
 	return c
-}
-
-// shareAgain is the time after which the arbiter decides again about a tenant that waits.
-const shareAgain = time.Second
-
-// share folds how many executors the tenant may have.
-func (w *wiring) share(ctx context.Context, r *service.Runtime[*State]) error {
-	if w.member == nil {
-		return nil
-	}
-	again := time.NewTicker(shareAgain)
-	defer again.Stop()
-	for {
-		select {
-		case n := <-w.member.Granted():
-			r.Fold(contract.Event{Type: factPlaces, With: n})
-		case <-again.C:
-			w.member.Again()
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }

@@ -192,7 +192,8 @@ func (l *Local) clearLeft() error {
 // atOnce bounds the tenants that something is done for at the same time.
 const atOnce = 8
 
-// eachTenant calls do with a client for each tenant. An error of one does not stop the others.
+// eachTenant calls do with a client for each tenant. An error of one does not stop the others: unless the context has
+// ended, only that of the default tenant is returned.
 func (l *Local) eachTenant(ctx context.Context, do func(*client.Client) error) error {
 	all, err := l.keys.Tenants()
 	if err != nil {
@@ -202,16 +203,19 @@ func (l *Local) eachTenant(ctx context.Context, do func(*client.Client) error) e
 	g.SetLimit(atOnce)
 	for _, t := range all {
 		g.Go(func() error {
-			c := l.client
-			if t.Name != keyring.DefaultTenant {
-				own, err := l.connect(ctx, t.Name)
-				if err != nil {
-					return err
-				}
-				defer own.Close()
-				c = own
+			if t.Name == keyring.DefaultTenant {
+				return do(l.client)
 			}
-			return do(c)
+			c, err := l.connect(ctx, t.Name)
+			if err == nil {
+				err = do(c)
+				c.Close()
+			}
+			if err != nil && ctx.Err() == nil {
+				l.config.Log.Warn().Err(err).Str("tenant", t.Name).Msg("a tenant does not answer")
+				err = nil
+			}
+			return err
 		})
 	}
 	return g.Wait()

@@ -379,3 +379,38 @@ func TestRegistryOnlyReads(t *testing.T) {
 		}
 	}
 }
+
+// A tenant that is removed while Dagyo does not run is gone after the next start.
+func TestRemovedWhileStopped(t *testing.T) {
+	dir := t.TempDir()
+	l, c := start(t, dir)
+	acme := addTenant(t, dir, "acme", tenancy.Limits{})
+	mine := connectTo(t, l, dir, "acme")
+	completes(t, mine, "one")
+	mine.Close()
+	stop(t, l, c)
+	manage(t, dir, func(x *local.Landlord) {
+		if err := errors.Join(x.Keys.Remove("acme"), x.Publish(t.Context(), "acme"), x.Clear(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if x.Running() {
+			t.Error("Dagyo is said to run")
+		}
+		if _, err := local.Start(t.Context(), config(t, dir)); !errors.Is(err, local.ErrInUse) {
+			t.Errorf("started while tenants are changed: %v", err)
+		}
+	})
+	l, c = start(t, dir)
+	completes(t, c, "two")
+	place := filepath.Join(dir, "executors", "tenants", acme.ID)
+	for {
+		if _, err := os.Stat(place); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	stop(t, l, c)
+	if accounts, err := os.ReadDir(filepath.Join(dir, "nats", "jetstream")); err != nil || len(accounts) != 1 {
+		t.Errorf("the server has data of %v, %v", accounts, err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/dagyo/dagyo/pkg/tenancy"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
 )
 
@@ -85,5 +86,33 @@ func TestResolveReportsEverythingAtOnce(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), allowed) {
 			t.Errorf("a value that means no limit is refused: %v", err)
 		}
+	}
+}
+
+func TestLimitsOfATenant(t *testing.T) {
+	s := settings.Default()
+	if err := s.Resolve(zerolog.Nop()); err != nil {
+		t.Fatal(err)
+	}
+	s.Spawner.Limits.Tenant.Slots = 9
+	c := s.For(tenancy.Tenant{Name: "a", Limits: tenancy.Limits{
+		Storage: 64 << 20, Executors: 3, Flows: 5, Submissions: 7,
+	}})
+	if c.Spawner.Limits.Executors != 3 || c.Spawner.Limits.Tenant.Flows != 5 || c.Spawner.Limits.Tenant.Slots != 9 ||
+		c.Validator.Limits.Submissions.Tenant != 7 {
+		t.Errorf("limits are %+v and %+v", c.Spawner.Limits, c.Validator.Limits.Submissions)
+	}
+	// What NATS sets aside for a tenant leaves room for all else.
+	if set := 4*c.Planner.Broker.EventsMaxBytes + c.Planner.History.MaxBytes; set != 32<<20 {
+		t.Errorf("%d bytes of 64 MiB are set aside", set)
+	}
+	if err := c.Planner.Config.Validate(); err != nil {
+		t.Error(err)
+	}
+	if d := s.For(tenancy.Tenant{Name: "b"}); d.Spawner.Limits != s.Spawner.Limits || d.Planner.History != s.Planner.History {
+		t.Error("a tenant without limits has some")
+	}
+	if c = s.For(tenancy.Tenant{Limits: tenancy.Limits{Executors: 1 << 20}}); c.Spawner.Limits.Executors != s.Spawner.Limits.Executors {
+		t.Error("a tenant may have more executors than the installation")
 	}
 }

@@ -12,16 +12,20 @@ type Arbiter struct {
 
 	mu      sync.Mutex
 	members map[string]*Member
+	grants  int // so far
 }
+
+// A Grant says how many executors a tenant may have. Number tells it from others.
+type Grant struct{ Executors, Number int }
 
 // A Member is a tenant of an Arbiter.
 type Member struct {
 	arbiter *Arbiter
-	granted chan int // the latest number, until it is received
+	granted chan Grant // the latest one, until it is received
 
 	// The arbiter's lock guards these.
 	tenant Tenant
-	told   int
+	told   Grant
 	joined bool
 }
 
@@ -34,7 +38,7 @@ func NewArbiter(total int, patience time.Duration) *Arbiter {
 func (a *Arbiter) Join(id string, weight int) *Member {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m := &Member{arbiter: a, granted: make(chan int, 1), told: -1, joined: true, tenant: Tenant{ID: id}}
+	m := &Member{arbiter: a, granted: make(chan Grant, 1), told: Grant{Executors: -1}, joined: true, tenant: Tenant{ID: id}}
 	if before := a.members[id]; before != nil {
 		m.tenant = before.tenant
 	}
@@ -63,6 +67,9 @@ func (m *Member) Claim(c Claim) {
 		m.tenant.Since = time.Now()
 	}
 	m.tenant.Claim = c
+	if c.Seen == m.told.Number { // it knows of no earlier grant any more
+		m.tenant.Promised = m.told.Executors
+	}
 	m.arbiter.divide()
 }
 
@@ -76,7 +83,7 @@ func (m *Member) Again() {
 }
 
 // Granted delivers how many executors the tenant may have, whenever that changes.
-func (m *Member) Granted() <-chan int { return m.granted }
+func (m *Member) Granted() <-chan Grant { return m.granted }
 
 // Leave ends the membership: the tenant keeps its executors, and wants no more.
 func (m *Member) Leave() {
@@ -86,7 +93,8 @@ func (m *Member) Leave() {
 		return
 	}
 	m.joined = false
-	m.tenant.Claim = Claim{Held: m.tenant.Held}
+	m.tenant.Claim = Claim{Held: m.tenant.taken()}
+	m.tenant.Promised = m.tenant.Held
 	m.arbiter.divide()
 }
 
@@ -97,15 +105,20 @@ func (a *Arbiter) divide() {
 		all = append(all, m.tenant)
 	}
 	for id, n := range Divide(a.total, all, time.Now(), a.patience) {
-		m := a.members[id]
-		if !m.joined || m.told == n {
-			continue
+		if m := a.members[id]; m.joined && m.told.Executors != n {
+			m.tell(n)
 		}
-		m.told = n
-		select {
-		case <-m.granted: // an older number
-		default:
-		}
-		m.granted <- n
 	}
+}
+
+// tell replaces what the member was told. Until it has answered, nobody else gets what it was promised before.
+func (m *Member) tell(n int) {
+	m.arbiter.grants++
+	m.told = Grant{n, m.arbiter.grants}
+	m.tenant.Promised = max(m.tenant.Promised, n)
+	select {
+	case <-m.granted: // an older one
+	default:
+	}
+	m.granted <- m.told
 }

@@ -12,8 +12,11 @@ type Claim struct {
 	// Held is its executors, those included that are starting or draining. Idle are those of them that it does not need:
 	// they are draining without a job, or can be drained.
 	Held, Idle int
-	// Next is how many more its next flow needs, 0 if no flow lacks any. Spare is how many more it would keep for later.
-	Next, Spare int
+	// Next is how many more its next flow needs, 0 if no flow lacks any. More is how many the flows after that need, Spare
+	// how many it would keep for later.
+	Next, More, Spare int
+	// Seen is the number of the last Grant that it knows.
+	Seen int
 }
 
 // A Tenant is a tenant with its claim.
@@ -21,9 +24,14 @@ type Tenant struct {
 	ID     string
 	Weight int
 	Claim
+	// Promised is how many executors it may have as far as it knows: it may be starting them.
+	Promised int
 	// Since is since when it wants more for a flow.
 	Since time.Time
 }
+
+// taken is how many places nobody else may get.
+func (t Tenant) taken() int { return max(t.Held, t.Promised) }
 
 // share compares what two tenants hold, by weight.
 func (t Tenant) share(other Tenant) int {
@@ -35,13 +43,14 @@ func (t Tenant) weight() int { return max(t.Weight, 1) }
 func (t Tenant) active() bool { return t.Held > 0 || t.Next > 0 }
 
 // Divide returns how many executors each tenant may have, by its id, of total places. What exceeds what it holds may be
-// started; what is below must be given back as soon as it is idle. A tenant that has waited for patience goes before all
+// started; what is below must be given back as soon as it is idle. What was promised is kept for those who want it, and for
+// the others until they know that they may have less. A tenant that has waited for patience goes before all
 // others for a while.
 func Divide(total int, tenants []Tenant, now time.Time, patience time.Duration) map[string]int {
 	d := &division{out: make(map[string]int, len(tenants)), total: total, free: total}
 	for _, t := range tenants {
-		d.out[t.ID] = t.Held
-		d.free -= t.Held
+		d.out[t.ID] = min(t.taken(), t.Held+t.Next+t.More+t.Spare)
+		d.free -= t.taken()
 		if t.active() {
 			d.weights += t.weight()
 		}
@@ -51,7 +60,8 @@ func Divide(total int, tenants []Tenant, now time.Time, patience time.Duration) 
 	})
 	d.flows(now, patience)
 	if !d.waits {
-		d.spares()
+		d.rest(func(t Tenant) int { return t.Next + t.More })
+		d.rest(func(t Tenant) int { return t.Next + t.More + t.Spare })
 	}
 	return d.out
 }
@@ -71,19 +81,19 @@ type division struct {
 func (d *division) flows(now time.Time, patience time.Duration) {
 	for _, t := range d.line {
 		first, fair := reserves(now.Sub(t.Since), patience), d.belowFair(t)
+		lacks := d.lacks(t, t.Next)
 		switch {
-		case t.Next == 0:
+		case lacks == 0:
 		case d.closed || d.waits && !fair:
-		case t.Next > d.free:
+		case lacks > d.free:
 			if !d.waits {
-				d.giveBack(t)
+				d.giveBack(t, lacks-d.free)
 			}
 			d.waits, d.closed = true, d.closed || first
 		case d.given && !fair && !first: // who has just got something below its part may want more
 			d.waits = true
 		default:
-			d.free -= t.Next
-			d.out[t.ID] += t.Next
+			d.give(t, lacks)
 			d.given = d.given || fair
 		}
 	}
@@ -99,36 +109,52 @@ func reserves(waited, patience time.Duration) bool {
 // belowFair reports whether a tenant has no more than its fair part with what it wants.
 func (d *division) belowFair(t Tenant) bool { return (t.Held+t.Next)*d.weights <= d.total*t.weight() }
 
-// giveBack lets the tenants with the largest shares give back idle executors for the next flow of another one, if there
-// are enough. What is free is kept for it.
-func (d *division) giveBack(needy Tenant) {
-	lacking := needy.Next - d.free
-	idle := 0
-	for _, t := range d.line {
-		if t.ID != needy.ID {
-			idle += t.Idle
+// lacks returns how many more places a tenant needs to have so many more than it holds.
+func (d *division) lacks(t Tenant, more int) int { return max(0, t.Held+more-d.out[t.ID]) }
+
+func (d *division) give(t Tenant, n int) {
+	d.out[t.ID] += n
+	d.free -= n
+}
+
+// giveBack lets the tenants with the largest shares give back so many idle executors for the next flow of another one, if
+// there are enough. What is free is kept for it. Who may be starting executors just now has none to give back.
+func (d *division) giveBack(needy Tenant, n int) {
+	idle := func(t Tenant) int {
+		if t.ID == needy.ID || t.Promised > t.Held {
+			return 0
 		}
+		return t.Idle
 	}
-	if idle < lacking {
+	sum := 0
+	for _, t := range d.line {
+		sum += idle(t)
+	}
+	if sum < n {
 		return
 	}
 	for _, t := range slices.Backward(d.line) {
-		if t.ID == needy.ID {
-			continue
-		}
-		n := min(t.Idle, lacking)
-		d.out[t.ID] -= n
-		lacking -= n
+		back := min(idle(t), n)
+		d.out[t.ID] -= back
+		n -= back
 	}
-	d.free = 0
 	d.closed = true
 }
 
-// spares gives what is left for later.
-func (d *division) spares() {
+// rest divides what is free among the tenants that want so many more, by weight, and then what is left in line.
+func (d *division) rest(wanted func(Tenant) int) {
+	weights, free := 0, d.free
 	for _, t := range d.line {
-		n := max(0, min(t.Spare, d.free))
-		d.out[t.ID] += n
-		d.free -= n
+		if d.lacks(t, wanted(t)) > 0 {
+			weights += t.weight()
+		}
+	}
+	for _, t := range d.line {
+		if n := d.lacks(t, wanted(t)); n > 0 {
+			d.give(t, max(0, min(n, free*t.weight()/weights)))
+		}
+	}
+	for _, t := range d.line {
+		d.give(t, max(0, min(d.lacks(t, wanted(t)), d.free)))
 	}
 }

@@ -69,6 +69,24 @@ func TestDivide(t *testing.T) {
 			[]Tenant{{ID: "a", Claim: Claim{Held: 9, Idle: 9}}, {ID: "b", Claim: Claim{Spare: 4}}},
 			map[string]int{"a": 9, "b": 1},
 		},
+		"flows after the next ones share what is free": {
+			12,
+			[]Tenant{
+				{ID: "a", Weight: 2, Claim: Claim{Next: 1, More: 20}, Since: now}, {ID: "b", Claim: Claim{Next: 1, More: 20}, Since: now},
+				{ID: "c", Claim: Claim{Next: 1, Spare: 9}, Since: now},
+			},
+			map[string]int{"a": 7, "b": 4, "c": 1},
+		},
+		"what was promised is taken": {
+			10,
+			[]Tenant{{ID: "a", Claim: Claim{Held: 2, Idle: 2}, Promised: 8}, {ID: "b", Claim: Claim{Next: 3}, Since: now}},
+			map[string]int{"a": 2, "b": 0},
+		},
+		"and kept for who wants it": {
+			10,
+			[]Tenant{{ID: "a", Claim: Claim{Held: 2, More: 3}, Promised: 8}, {ID: "b", Claim: Claim{Next: 3}, Since: now}},
+			map[string]int{"a": 5, "b": 0},
+		},
 		"nothing is kept for later while a flow waits": {
 			10,
 			[]Tenant{{ID: "a", Claim: Claim{Held: 8, Spare: 2}}, {ID: "b", Claim: Claim{Next: 4}, Since: now}},
@@ -94,9 +112,10 @@ func drawTenants(t *rapid.T, total int, now time.Time) (all []Tenant) {
 			ID: fmt.Sprint(i), Weight: rapid.IntRange(0, 4).Draw(t, "weight"),
 			Claim: Claim{
 				Held: held, Idle: rapid.IntRange(0, held).Draw(t, "idle"), Next: rapid.IntRange(0, total).Draw(t, "next"),
-				Spare: rapid.IntRange(0, 3).Draw(t, "spare"),
+				More: rapid.IntRange(0, 3).Draw(t, "more"), Spare: rapid.IntRange(0, 3).Draw(t, "spare"),
 			},
-			Since: now.Add(-time.Duration(rapid.IntRange(0, 1000).Draw(t, "waited")) * time.Second),
+			Promised: rapid.SampledFrom([]int{0, 0, held + 1, held + 3}).Draw(t, "promised"),
+			Since:    now.Add(-time.Duration(rapid.IntRange(0, 1000).Draw(t, "waited")) * time.Second),
 		})
 	}
 	return all
@@ -109,8 +128,8 @@ func TestDivideKeepsTheRules(t *testing.T) {
 		got := Divide(total, all, now, patience)
 		held, given, weights, waits := 0, 0, 0, []Tenant(nil)
 		for _, x := range all {
-			held += x.Held
-			given += max(got[x.ID], x.Held) // what is below is held until it is idle
+			held += x.taken()
+			given += max(got[x.ID], x.taken()) // what is below is held until it is idle
 			if x.active() {
 				weights += x.weight()
 			}
@@ -126,7 +145,7 @@ func TestDivideKeepsTheRules(t *testing.T) {
 		}
 		for _, x := range all {
 			for _, y := range waits {
-				if got[x.ID] > x.Held && y.share(x) < 0 && got[x.ID]*weights > total*x.weight() {
+				if got[x.ID] > x.taken() && y.share(x) < 0 && got[x.ID]*weights > total*x.weight() {
 					t.Fatalf("%+v gets more than its part while %+v waits: %v", x, y, got)
 				}
 			}
