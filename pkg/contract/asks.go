@@ -70,6 +70,6 @@ var Questions = []Question{
 	{
 		Subject: AskJobExecutor, By: "panic-aggregator", Text: "the flow's id, a dot, and the job's id",
 		Answers: []Answer{{Schema: "job-executor"}},
-		Doc:     "The executor that has started a job of a running flow: the first one, if others claim the same.",
+		Doc:     "The executor that has started a job of a flow that is not cleaned up: the first one, if others claim the same.",
 	},
 }

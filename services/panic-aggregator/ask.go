@@ -17,7 +17,7 @@ func (w *wiring) asks() map[string]service.Ask[*State] {
 	return map[string]service.Ask[*State]{
 		contract.AskFlowGet:  w.askFlow,
 		contract.AskFlowList: w.askFlows,
-
+		// Ends of sealed edges ask it.
 		contract.AskJobExecutor: askExecutor,
 	}
 }
@@ -55,16 +55,11 @@ func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 	}), nil
 }
 
-// askExecutor answers the executor that has started a job of a running flow.
+// askExecutor answers the executor that has started a job of a flow that is not cleaned up.
 func askExecutor(s *State, id []byte) (any, error) {
-	flow, name, _ := strings.Cut(string(id), ".")
-	var out contract.JobExecutor
-	s.with(flow, func(r *run) {
-		if j := r.Jobs[name]; j != nil {
-			out.Executor = j.Executor
-		}
-	})
-	return out, nil
+	flow, job, _ := strings.Cut(string(id), ".")
+	status, _ := s.status(flow)
+	return contract.JobExecutor{Executor: status.Jobs[job].Executor}, nil
 }
 
 // answerSlack is the size of a message in addition to the answer, in bytes.
