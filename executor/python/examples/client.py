@@ -93,7 +93,9 @@ class Credit:
 
 
 def slot(a: dict[str, Any], number: int) -> str:
-    """Return the subject that stores a frame."""
+    """Return the subject that stores a frame. This client cannot seal messages."""
+    if "salt" in a:
+        raise Refused(f"the edge {a['subject']} is sealed: use dagyo attach, or see docs/clients.md")
     return f"{a['subject']}.{number % a['slots']}"
 
 
