@@ -138,7 +138,7 @@ python-base: ## build the image dagyo-python-base from Debian packages, unless i
 
 bin/wheels: $(PYTHON_SDK)/pyproject.toml
 	python3 -m venv bin/wheels-venv
-	bin/wheels-venv/bin/pip download --quiet --disable-pip-version-check --dest $@ hatchling 'nats-py>=2.10,<3'
+	bin/wheels-venv/bin/pip download --quiet --disable-pip-version-check --dest $@ hatchling 'nats-py>=2.10,<3' 'cryptography>=42'
 	touch $@
 
 .PHONY: compose
