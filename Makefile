@@ -142,7 +142,7 @@ python-base: ## build the image dagyo-python-base from Debian packages, unless i
 
 bin/wheels: $(PYTHON_SDK)/pyproject.toml
 	python3 -m venv bin/wheels-venv
-	bin/wheels-venv/bin/pip wheel --quiet --disable-pip-version-check --wheel-dir $@ hatchling 'nats-py[nkeys]>=2.10,<3'
+	bin/wheels-venv/bin/pip wheel --quiet --disable-pip-version-check --wheel-dir $@ hatchling 'nats-py[nkeys]>=2.10,<3' 'cryptography>=42'
 	touch $@
 
 .PHONY: compose

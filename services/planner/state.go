@@ -39,7 +39,7 @@ type run struct {
 	OK        bool          `json:"ok"`
 	Retention time.Duration `json:"retention"`
 	Stream    string        `json:"stream"`
-	// Ends are the addresses of the outputs, Inputs those of the flow's own inputs.
+	// Ends are the addresses of the outputs, Inputs those of the flow's own inputs, if they are sealed.
 	Ends   []contract.Address `json:"ends,omitempty"`
 	Inputs []contract.Address `json:"inputs,omitempty"`
 	// released is true once a client has requested the clean-up and all outputs are read, stopped once the jobs of a
@@ -159,7 +159,9 @@ func (s *State) planned(flow string, d *contract.FlowPlanned) {
 		r.Ends = append(r.Ends, d.Outputs[name])
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Inputs)) {
-		r.Inputs = append(r.Inputs, d.Inputs[name])
+		if a := d.Inputs[name]; a.Salt != "" {
+			r.Inputs = append(r.Inputs, a)
+		}
 	}
 }
 

@@ -67,6 +67,13 @@ def up(dagyo_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield running
 
 
+@pytest.fixture
+def sealed_up(dagyo_command: Path, tmp_path: Path) -> Iterator[Up]:
+    """A running Dagyo that seals the edges of flows."""
+    with started(dagyo_command, tmp_path, "--seal-edges") as running:
+        yield running
+
+
 @pytest.fixture(autouse=True)
 async def no_task_is_left() -> AsyncIterator[None]:
     """Check that every task of a test has ended, except those of connections."""

@@ -110,12 +110,17 @@ def address(flow: str, n: int = 0, *, window: int = 1 << 20, frames: int = 64) -
 
 
 def address_json(a: Address) -> str:
-    document = {k: v for k, v in asdict(a).items() if v is not None and k != "key"}
+    return json.dumps(address_document(a))
+
+
+def address_document(a: Address) -> dict[str, Any]:
+    """Return an address as in schemas/address.json."""
+    document = {k: v for k, v in asdict(a).items() if v not in (None, "") and k != "key"}
     if a.key is not None:
         key = base64.b64encode(a.key).decode()
         document["sealed"] = {"key": key, "window": a.window, "frames": a.frames}
         document["window"] = document["frames"] = 0
-    return json.dumps(document)
+    return document
 
 
 #: With DAGYO_TEST_SEALED, the edges of all tests are sealed. Those that forge messages fail then.

@@ -25,7 +25,7 @@ from dagyo.events import sent_by
 from dagyo.job import Address, parse_job
 from dagyo.link import Link
 
-from .helpers import PATIENCE, ROOT, Broker, address, read, write
+from .helpers import PATIENCE, ROOT, Broker, address, address_document, read, write
 
 _numbers = count(1)
 HERE = Path(__file__).parent
@@ -184,7 +184,7 @@ class Office:
 
         def ends(ports: dict[str, str] | None) -> dict[str, dict[str, Any]]:
             return {
-                port: vars(address(flow, next(edges), window=window)) | {"type": typename}
+                port: address_document(address(flow, next(edges), window=window)) | {"type": typename}
                 for port, typename in (ports or {}).items()
             }
 

@@ -38,6 +38,29 @@ def test_python_and_go_in_one_flow(up: Up) -> None:
     assert all(line.startswith("hello hello ") for line in lines)
 
 
+def test_sealed_edges(sealed_up: Up) -> None:
+    done = sealed_up.run({
+        "nodes": {
+            "names": {"progdef": "source"},  # Go
+            "hello": {"progdef": "greet_py"},
+            "again": {"progdef": "greet_py"},
+            "constant": {"progdef": "greet_py", "with": {"name": ["Zoe"]}},
+            "twice": {"progdef": "greet"},  # Go
+        },
+        "edges": [
+            {"from": "names.name", "to": "hello.name"},
+            {"from": "hello.greeting", "to": "again.name"},
+            {"from": "again.greeting", "to": "twice.name"},
+        ],
+        "outputs": {"out": "twice.greeting", "one": "constant.greeting"},
+    })  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 27
+    assert "one\thello Zoe" in lines
+    assert "out\thello hello hello Zach" in lines
+
+
 def test_an_empty_input(up: Up) -> None:
     done = up.run({
         "nodes": {"names": names(), "hello": {"progdef": "greet_py"}},

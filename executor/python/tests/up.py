@@ -62,11 +62,11 @@ def described(script: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def started(command: Path, folder: Path) -> Iterator[Up]:
+def started(command: Path, folder: Path, *options: str) -> Iterator[Up]:
     """Run `dagyo up` with the progdefs of these tests."""
     process = subprocess.Popen(
         [str(command), "up", "-o", "json", "--port", "-1", "--data", str(folder / "data"),
-         "--drain-timeout", "1s"],
+         "--drain-timeout", "1s", *options],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "XDG_CONFIG_HOME": str(folder)},
     )  # fmt: skip
     assert process.stdout is not None

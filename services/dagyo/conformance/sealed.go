@@ -1,8 +1,12 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -17,11 +21,11 @@ import (
 )
 
 func sealedChecks() []Check {
-	const see = "Sealed edges"
+	const see = "Edges, Sealed edges"
 	return []Check{{
 		Name: "sealed.echo", See: see, run: sealedEcho,
 		Demand: "Sealed edges carry records unchanged. All that the executor sends on them is sealed, and what it stores " +
-			"is on subjects that end in its id.",
+			"is on subjects that end in its id. It publishes and logs no key.",
 	}, {
 		Name: "sealed.noise", See: see, run: sealedNoise,
 		Demand: "What does not open is ignored: messages that are not sealed, are stored under another name, or repeat " +
@@ -50,8 +54,14 @@ func sealedEcho(ctx context.Context, s *stage) (string, error) {
 	if err := echoInTime(ctx, s, f, l); err != nil {
 		return "", err
 	}
+	if shows([]byte(p.out.String()), f) {
+		return "", errors.New("the executor has written a key to its output")
+	}
 	n := 0
 	for _, m := range p.tap.Journal.All() {
+		if m.Op == tap.Pub && shows(m.Data, f) {
+			return "", fmt.Errorf("a message on %s contains a key", m.Subject)
+		}
 		if m.Op != tap.Pub || !carries(m.Subject, f) || m.Size == 0 {
 			continue
 		}
@@ -64,6 +74,18 @@ func sealedEcho(ctx context.Context, s *stage) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%v went through in %s, all of them sealed", l, document.Count(n, "message")), nil
+}
+
+// shows reports whether a text contains a key of the flow's edges.
+func shows(text []byte, f *flow) bool {
+	for _, a := range []contract.Address{f.in, f.out} {
+		key := []byte(a.Sealed.Key)
+		if bytes.Contains(text, key) || bytes.Contains(text, hex.AppendEncode(nil, key)) ||
+			bytes.Contains(text, base64.StdEncoding.AppendEncode(nil, key)) {
+			return true
+		}
+	}
+	return false
 }
 
 // echoInTime gives up after the patience: an executor that does not know sealed edges receives nothing.
