@@ -82,8 +82,11 @@ func TestHostileObjects(t *testing.T) {
 	put(t, link, "slivers", large[:2000], 1, 60<<20)
 	put(t, link, "small-chunks", large, 32<<10, len(large))
 	put(t, link, "too-large", document, 1<<20, event.DocumentLimit+1)
+	digest := strings.Repeat("ab", sha256.Size)
+	put(t, link, digest, large, 128<<10, len(large))
 	for name, want := range map[string]string{
 		"one-small-chunk": "", "of-a-common-client": "", "slivers": "the limit is 16777216", "small-chunks": "has 32768 bytes", "too-large": "the limit is 16777216",
+		digest: "was replaced",
 	} {
 		sent := link.Stats().OutMsgs
 		m := referring(contract.TypeFlowSubmit, name)
