@@ -29,6 +29,11 @@ const maxPayload = 1 << 20
 
 func connect(t *testing.T) *broker.Link {
 	t.Helper()
+	return connectTo(t, maxPayload)
+}
+
+func connectTo(t *testing.T, maxPayload int32) *broker.Link {
+	t.Helper()
 	s := harness.StartServer(t, t.TempDir(), maxPayload)
 	t.Cleanup(s.Stop)
 	link, err := broker.Connect(t.Context(), broker.Options{URL: s.ClientURL(), Wait: harness.Patience})
