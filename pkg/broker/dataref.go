@@ -32,15 +32,15 @@ func (l *Link) Encode(ctx context.Context, e contract.Event) (*nats.Msg, error) 
 		return m, err
 	}
 	data := event.Payload(m)
-	size, limit := len(data), event.ReferenceLimit(e.Type)
+	size, limit, hint := len(data), event.ReferenceLimit(e.Type), "split the flow, or shorten the document"
 	if limit == 0 { // its data must be in the message
-		size, limit = m.Size(), int(l.MaxPayload())-payloadSlack
+		size, limit, hint = m.Size(), int(l.MaxPayload())-payloadSlack, "shorten it"
 	}
 	if size > limit {
 		return nil, problem.List{{
 			Code:    problem.TooLarge,
 			Message: fmt.Sprintf("the %s event has %d bytes; the limit is %d", e.Type, size, limit),
-			Hint:    "split the flow, or shorten the document",
+			Hint:    hint,
 		}}
 	}
 	to, err := l.putData(ctx, data)
@@ -139,11 +139,11 @@ func (l *Link) Resolve(ctx context.Context, subject string, header nats.Header, 
 	return whole, nil
 }
 
-// isDigest reports whether an object is named by a SHA-256 digest, as those of services are. Everybody who may store
-// objects can replace one, but not so that its content fits such a name.
-func isDigest(name string) bool {
+// replaced reports whether an object is named by another SHA-256 digest than its own. Those of services are named by their
+// digest: everybody who may store objects can replace one, but not so that its content fits such a name.
+func replaced(name string, info *jetstream.ObjectInfo) bool {
 	sum, err := hex.DecodeString(name)
-	return err == nil && len(sum) == sha256.Size && strings.ToLower(name) == name
+	return err == nil && len(sum) == sha256.Size && strings.ToLower(name) == name && info.Digest != digestOf([sha256.Size]byte(sum))
 }
 
 // getWait limits one attempt to read an event's data.
@@ -163,9 +163,9 @@ func (l *Link) getData(ctx context.Context, to event.Reference, limit int) ([]by
 	return data, err
 }
 
-// readData reads an object of at most limit bytes chunk by chunk. It trusts nothing in the object's description: any client may have
-// stored it. The library's own reader waits for missing chunks until its context ends, accepts any amount of
-// data, and follows links.
+// readData reads an object of at most limit bytes chunk by chunk. It trusts nothing in the object's description: any
+// client may have stored it. The library's own reader waits for missing chunks until its context ends, accepts any
+// amount of data, and follows links.
 func (l *Link) readData(ctx context.Context, to event.Reference, limit int) ([]byte, error) {
 	info, err := l.dataInfo(ctx, to)
 	switch {
@@ -177,6 +177,8 @@ func (l *Link) readData(ctx context.Context, to event.Reference, limit int) ([]b
 		return nil, unreadable("the data at %s has %d bytes; the limit is %d", to, info.Size, limit)
 	case !validToken(info.NUID):
 		return nil, unreadable("the object at %s has no chunks", to)
+	case replaced(to.Object, info):
+		return nil, unreadable("the data at %s was replaced: its name is another SHA-256 digest than its own", to)
 	}
 	return l.readChunks(ctx, to, info)
 }
@@ -218,12 +220,8 @@ func (l *Link) readChunks(ctx context.Context, to event.Reference, info *jetstre
 		}
 		data, seq = append(data, m.Data...), m.Sequence+1
 	}
-	sum := sha256.Sum256(data)
-	if info.Digest != digestOf(sum) {
+	if info.Digest != digestOf(sha256.Sum256(data)) {
 		return nil, unreadable("the data at %s does not match the SHA-256 digest of its object", to)
-	}
-	if isDigest(to.Object) && to.Object != hex.EncodeToString(sum[:]) {
-		return nil, unreadable("the data at %s was replaced: its name is another SHA-256 digest than its own", to)
 	}
 	return data, nil
 }

@@ -157,7 +157,7 @@ func (s Log) Read(ctx context.Context, seq uint64) (*event.Stored, []byte, error
 	slow := func(err error) bool { return errors.Is(err, broker.ErrSlow) }
 	body, err := s.resolve(ctx, raw.Subject, raw.Header, raw.Data, slow)
 	if err != nil {
-		if !isUnreadable(err) && !slow(err) || ctx.Err() != nil {
+		if broker.Transient(err) && !slow(err) || ctx.Err() != nil {
 			return nil, nil, err
 		}
 		m.Fail(givenUp(err))

@@ -161,15 +161,19 @@ func (e *early) forget(c *earlyClient) {
 // take returns the clients of a newly known flow, without those of other users than its owner. Each gets its full time
 // from now on, given ears.deaf.
 func (e *early) take(flow, owner string, now time.Time, deaf time.Duration) map[string]*client {
-	clients := make(map[string]*client)
+	var clients map[string]*client
 	for next := e.all.Front(); next != nil; {
 		c := next.Value.(*earlyClient)
 		if next = next.Next(); c.flow != flow {
 			continue
 		}
-		if e.forget(c); !(contract.Sender{Name: c.user}).Foreign(owner) && len(clients) < clientsMost {
-			clients[c.earlyKey.client] = &client{Heard: later(c.Heard, now), lasts: c.lasts, deaf: deaf}
+		if e.forget(c); (contract.Sender{Name: c.user}).Foreign(owner) || len(clients) == clientsMost {
+			continue
 		}
+		if clients == nil {
+			clients = make(map[string]*client)
+		}
+		clients[c.earlyKey.client] = &client{Heard: later(c.Heard, now), lasts: c.lasts, deaf: deaf}
 	}
 	return clients
 }

@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/services/validator"
 	"github.com/dagyo/dagyo/tests/harness"
 )
@@ -41,7 +43,12 @@ func serve(t *testing.T, link *broker.Link, run func(context.Context) error, que
 }
 
 func startValidator(t *testing.T) *broker.Link {
-	link := connect(t)
+	t.Helper()
+	return validate(t, connect(t))
+}
+
+func validate(t *testing.T, link *broker.Link) *broker.Link {
+	t.Helper()
 	run := func(ctx context.Context) error { return validator.Run(ctx, link, validator.DefaultConfig()) }
 	serve(t, link, run, contract.AskCatalogList)
 	return link
@@ -70,6 +77,38 @@ func TestQuestionsAreBounded(t *testing.T) {
 	m, err := link.Request(contract.AskCatalogGet, []byte(long[:1000]), harness.Patience)
 	if err != nil || len(m.Header.Get(micro.ErrorHeader)) > 400 || m.Header.Get(micro.ErrorCodeHeader) != "400" {
 		t.Errorf("%v, %v", m, err)
+	}
+}
+
+// An answer that does not fit into a message is an error, which says so.
+func TestAnswersFitIntoMessages(t *testing.T) {
+	link := validate(t, connectTo(t, broker.MinPayload))
+	answers := make(chan string, 1)
+	if _, err := link.Subscribe("progdef.*.*", func(m *nats.Msg) { answers <- m.Subject + string(m.Data[:min(len(m.Data), 1000)]) }); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		name := fmt.Sprint("wide", i)
+		doc, err := json.Marshal(map[string]any{
+			"name": name, "description": strings.Repeat("\U0001F642", 4000), "command": []string{"x", strings.Repeat("y", 60000)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := link.Encode(t.Context(), event.New(contract.TypeProgdefApply, "/t", name, doc, time.Now()))
+		if err == nil {
+			_, err = link.JS.PublishMsg(t.Context(), m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer := <-answers; !strings.HasPrefix(answer, "progdef.applied.") {
+			t.Fatal(answer)
+		}
+	}
+	answer, err := link.Request(contract.AskCatalogList, nil, harness.Patience)
+	if err != nil || !strings.Contains(answer.Header.Get(micro.ErrorHeader), "raise max_payload") {
+		t.Errorf("%v", err)
 	}
 }
 

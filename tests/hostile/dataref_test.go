@@ -29,6 +29,11 @@ const maxPayload = 1 << 20
 
 func connect(t *testing.T) *broker.Link {
 	t.Helper()
+	return connectTo(t, maxPayload)
+}
+
+func connectTo(t *testing.T, maxPayload int32) *broker.Link {
+	t.Helper()
 	s := harness.StartServer(t, t.TempDir(), maxPayload)
 	t.Cleanup(s.Stop)
 	link, err := broker.Connect(t.Context(), broker.Options{URL: s.ClientURL(), Wait: harness.Patience})
@@ -82,8 +87,11 @@ func TestHostileObjects(t *testing.T) {
 	put(t, link, "slivers", large[:2000], 1, 60<<20)
 	put(t, link, "small-chunks", large, 32<<10, len(large))
 	put(t, link, "too-large", document, 1<<20, event.DocumentLimit+1)
+	digest := strings.Repeat("ab", sha256.Size)
+	put(t, link, digest, large, 128<<10, len(large))
 	for name, want := range map[string]string{
 		"one-small-chunk": "", "of-a-common-client": "", "slivers": "the limit is 16777216", "small-chunks": "has 32768 bytes", "too-large": "the limit is 16777216",
+		digest: "was replaced",
 	} {
 		sent := link.Stats().OutMsgs
 		m := referring(contract.TypeFlowSubmit, name)
