@@ -20,7 +20,7 @@ type Replies struct {
 
 // NewReplies subscribes until the connection is closed.
 func NewReplies(nc *nats.Conn) (*Replies, error) {
-	x := &Replies{prefix: nc.NewInbox() + ".", open: make(map[string]chan<- *nats.Msg)}
+	x := &Replies{prefix: secretInbox(nc), open: make(map[string]chan<- *nats.Msg)}
 	sub, err := nc.Subscribe(x.prefix+">", x.deliver)
 	if err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func NewReplies(nc *nats.Conn) (*Replies, error) {
 // what does not fit into msgs. x may be nil.
 func (x *Replies) inbox(nc *nats.Conn, msgs chan *nats.Msg) (prefix string, end func(), err error) {
 	if x == nil {
-		prefix = nc.NewInbox() + "." + rand.Text() + "."
+		prefix = secretInbox(nc)
 		sub, err := nc.ChanSubscribe(prefix+">", msgs)
 		// An error means that the connection is closed, and the subscription with it.
 		return prefix, func() { _ = sub.Unsubscribe() }, err
@@ -42,6 +42,13 @@ func (x *Replies) inbox(nc *nats.Conn, msgs chan *nats.Msg) (prefix string, end 
 	token := rand.Text() // nobody can guess it, and so send answers to requests
 	x.open[token] = msgs
 	return x.prefix + token + ".", func() { x.end(token) }, nil
+}
+
+// secretInbox returns the prefix of subjects that nobody can guess. Those of the connection's own inboxes follow from each
+// other, and the ends of edges see one of them.
+func secretInbox(nc *nats.Conn) string {
+	inbox := nc.NewInbox()
+	return inbox[:strings.LastIndexByte(inbox, '.')+1] + rand.Text() + "."
 }
 
 func (x *Replies) end(token string) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import secrets
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -88,6 +89,7 @@ class Link:
         self.client = Client()
         self.epoch = 0
         self._hooks: set[Callable[[], None]] = set()
+        self._inbox_prefix = "_INBOX"
         self._lookups: dict[str, asyncio.Task[None]] = {}
         #: Whether the account has no JetStream: a bridge leads to it (ADR 25).
         self.bridged = False
@@ -99,6 +101,7 @@ class Link:
 
         Answers arrive on subjects with the prefix ``inbox``.
         """
+        self._inbox_prefix = inbox
         options = _options(access or Access())
         self.bridged = access is not None and access.creds is not None
         await self.client.connect(
@@ -185,8 +188,11 @@ class Link:
         return f"api.{call}" if self.bridged else f"$JS.API.{call}"
 
     def inbox(self) -> str:
-        """Return a new, unique prefix of subjects, which ends in a dot."""
-        return self.client.new_inbox() + "."
+        """Return a new prefix of subjects, which ends in a dot. Nobody can guess it.
+
+        The client's own inboxes follow from each other, and the ends of edges see one of them.
+        """
+        return f"{self._inbox_prefix}.{secrets.token_hex(16)}."
 
     async def subscribe(
         self, subject: str, handler: Callable[[Msg], None], *, messages: int, octets: int
