@@ -101,6 +101,11 @@ func (s *State) show(e contract.Event) {
 		s.shown[e.Subject] = status
 	}
 	r := s.runs[e.Subject]
+	if d, ok := e.Data.(*contract.JobStarted); ok && r != nil {
+		if j := r.Jobs[d.Job]; j == nil || !e.From(j.Progdef, j.Revision) {
+			return // it starts nothing
+		}
+	}
 	if r != nil && e.EndsFlow() {
 		status.Jobs, r = r.statuses(make(map[string]contract.JobStatus)), nil
 	}

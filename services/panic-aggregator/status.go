@@ -111,8 +111,11 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 		}
 	case *contract.JobStarted:
 		j := s.Jobs[d.Job]
-		if j.Executor != "" && j.Executor != d.Executor || !e.From(j.Progdef, j.Revision) {
-			return s // it was started before, or is not the executor's
+		switch {
+		case j.Executor != "" && j.Executor != d.Executor: // it was started before
+			return s
+		case j.Progdef != "" && !e.From(j.Progdef, j.Revision): // it is not the executor's
+			return s
 		}
 		setJob(&s, d.Job, contract.JobStatus{JobSummary: contract.JobSummary{State: contract.JobRunning, Executor: d.Executor}})
 	case *contract.JobDone:
