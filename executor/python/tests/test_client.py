@@ -202,6 +202,8 @@ async def test_questions(c: Any, up: Up) -> None:
         "ask.catalog.compatible": b'{"progdef": "greet_py", "port": "name"}',
         "ask.catalog.types": b"",
         "ask.executors": b"greet_py",
+        "ask.flow.keys": flow.encode(),
+        "ask.job.executor": f"{flow}.hello".encode(),
     }
     documented = {
         m.removesuffix(".answer") for m in API["components"]["messages"] if m.endswith(".answer")
