@@ -160,13 +160,14 @@ func (x *executor) claim(ctx context.Context, doc contract.Job, delivery *nats.M
 	e := contract.Event{
 		Type: contract.TypeJobStarted, Subject: doc.Flow, TraceParent: doc.TraceParent,
 		// The ID distinguishes this claim from all others, including those of this executor.
-		ID:   strings.Join([]string{string(contract.TypeJobStarted), doc.Flow, doc.Job, x.config.ID, nuid.Next()}, "."),
-		Data: &contract.JobStarted{Job: doc.Job, Executor: x.config.ID},
+		ID:      strings.Join([]string{string(contract.TypeJobStarted), doc.Flow, doc.Job, x.config.ID, nuid.Next()}, "."),
+		Data:    &contract.JobStarted{Job: doc.Job, Executor: x.config.ID},
+		Mailbox: contract.MailboxConsumer(contract.SplitMailbox(x.config.Mailbox)),
 	}
 	if started, err := x.startedBefore(ctx, e.NATSSubject(), delivery); started || err != nil {
 		return false, err
 	}
-	anyone := contract.FromAny(e.NATSSubject())
+	anyone := contract.StartedBy(e.NATSSubject(), e.Mailbox, "*")
 	for {
 		err := x.store(ctx, e, first(anyone))
 		if !broker.SaidBefore(err) {

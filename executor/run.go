@@ -204,12 +204,15 @@ func (x *executor) leave(r *running) {
 
 // Pauses between checks for a stored stop.
 const (
-	heardStopLook = 50 * time.Millisecond // after a stop was heard
 	firstStopLook = time.Second
 	lastStopLook  = time.Minute
+	// heardStopLook is the first one after a message: subscribers receive a stop before it is stored.
+	heardStopLook = 10 * time.Millisecond
 )
 
-// watchStop cancels the job's context when its flow is stopped, or if it was stopped before the job began.
+// watchStop cancels the job's context when its flow is stopped, or if it was stopped before the job began. The stop that
+// is stored counts: any client can direct an answer of the broker to the subject of a stop, so a message there only says
+// that it is time to look.
 func (x *executor) watchStop(ctx context.Context, r *running, cancel context.CancelCauseFunc) {
 	stops := make(chan *nats.Msg, 1)
 	sub, err := x.link.ChanSubscribe(r.doc.Stop, stops)
@@ -218,26 +221,23 @@ func (x *executor) watchStop(ctx context.Context, r *running, cancel context.Can
 		return
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	// Check after subscribing, so that no stop is missed. Then check again: subscribers receive a message before
-	// it is stored, so it may be too early for the subscription and too late for the first check.
+	// Check after subscribing, so that no stop is missed. Then check again: a message may be too early for the
+	// subscription, and stored too late for the first check.
 	retry := time.NewTimer(0)
 	defer retry.Stop()
 	next, looked := firstStopLook, time.Time{}
 	for {
 		select {
 		case m := <-stops:
-			if x.config.Access.Creds == "" && stream.IsStop(m) {
-				cancel(ErrStopped)
-				return
+			if stream.IsStop(m) {
+				next = heardStopLook
+				retry.Reset(time.Until(looked.Add(heardStopLook)))
 			}
-			// Any answer of the broker can be sent to this subject. What is stored counts, which may be a moment later.
-			next = heardStopLook
-			retry.Reset(time.Until(looked.Add(heardStopLook)))
 		case <-r.check:
 			retry.Reset(0)
 		case <-retry.C:
-			looked = time.Now()
 			stopped, err := stream.Stopped(ctx, x.link.JS, &r.doc)
+			looked = time.Now()
 			if stopped {
 				cancel(ErrStopped)
 				return

@@ -2,8 +2,10 @@ package access
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/jwt/v2"
 
@@ -18,7 +20,16 @@ type Bridge struct {
 	Out bool
 	// Many is true for requests with more than one answer.
 	Many bool
+	// Wait is how long the server carries answers to a request, 0 for its own default, or for no answers. It keeps an
+	// entry for each request until then, which costs it time with each subscription that ends.
+	Wait time.Duration
 }
+
+const (
+	// bridgeWait is longer than any client waits for an answer, pullWait than any request for jobs stays open.
+	bridgeWait = 20 * time.Second
+	pullWait   = 2 * time.Minute
+)
 
 // Bridges returns what passes between the two accounts of a tenant.
 //
@@ -27,7 +38,7 @@ type Bridge struct {
 func Bridges() (out []Bridge) {
 	in := func(many bool, subjects ...string) {
 		for _, s := range subjects {
-			out = append(out, Bridge{Subject: s, Local: s, Many: many})
+			out = append(out, Bridge{Subject: s, Local: s, Many: many, Wait: bridgeWait})
 		}
 	}
 	for _, e := range contract.Table {
@@ -40,7 +51,7 @@ func Bridges() (out []Bridge) {
 	in(false, contract.FromAny(contract.HealthSubjects), contract.FromAny(contract.ClientSubjects), contract.FromAny(contract.ReleaseSubjects))
 	in(false, contract.EdgeFrames, contract.EdgeCredits, contract.FromAny(contract.EdgeFrames), contract.FromAny(contract.EdgeCredits))
 	in(false, contract.NameSubject("*"), "$O."+contract.BucketData+".>", "ask.>")
-	in(false, "$JS.ACK."+contract.StreamJobs+".>", "$JS.ACK.*.*."+contract.StreamJobs+".>")
+	in(false, acknowledgements("*")...)
 	in(true, "$SRV.>")
 	seen := make(map[string]bool)
 	for _, r := range append(Persons(), Executor) {
@@ -51,9 +62,13 @@ func Bridges() (out []Bridge) {
 			}
 			if !seen[local] {
 				seen[local] = true
+				pull, wait := strings.HasPrefix(c.Subjects, "CONSUMER.MSG.NEXT."), bridgeWait
+				if pull {
+					wait = pullWait
+				}
 				out = append(out, Bridge{
 					Subject: API + strings.TrimPrefix(local, BridgedAPI), Local: local,
-					Many: c.Subjects == "DIRECT.GET."+contract.StreamEvents || strings.HasPrefix(c.Subjects, "CONSUMER.MSG.NEXT."),
+					Many: c.Subjects == "DIRECT.GET."+contract.StreamEvents || pull, Wait: wait,
 				})
 			}
 		}
@@ -108,7 +123,9 @@ func (t Tenant) Claims(a Account) (*jwt.AccountClaims, error) {
 			response = jwt.ResponseTypeStream
 		}
 		if a == Inside {
-			c.Exports.Add(&jwt.Export{Name: b.Subject, Subject: jwt.Subject(b.Subject), Type: kind, ResponseType: response})
+			c.Exports.Add(&jwt.Export{
+				Name: b.Subject, Subject: jwt.Subject(b.Subject), Type: kind, ResponseType: response, ResponseThreshold: b.Wait,
+			})
 			continue
 		}
 		local := jwt.RenamingSubject("")
@@ -123,12 +140,24 @@ func (t Tenant) Claims(a Account) (*jwt.AccountClaims, error) {
 		}
 		scope := jwt.NewUserScope()
 		scope.Key, scope.Role = t.Signers[r], string(r)
+		scope.Template.Limits.Subs = subscriptions(r)
 		publish, subscribe := Permissions(r)
 		scope.Template.Pub.Allow.Add(publish...)
 		scope.Template.Sub.Allow.Add(subscribe...)
 		c.SigningKeys.AddScopedSigner(scope)
 	}
 	return c, validate(c)
+}
+
+// subscriptions bounds the subscriptions of a connection.
+func subscriptions(r Role) int64 {
+	switch {
+	case r == Viewer:
+		return 1000 // a feed has one for each subject, at most 64
+	case slices.Contains(Persons(), r):
+		return 10_000 // and two for each output and input
+	}
+	return jwt.NoLimit // of services, and of executors, which have some for each job
 }
 
 // renamed returns a local subject in which each wildcard refers to one of the imported subject.

@@ -125,13 +125,12 @@ func rightsToCall(roles ...Role) (out []Right) {
 
 func rightsOfExecutors() []Right {
 	stop := []string{"edges.*.*.stop", "edges.*.*.last-stop"}
-	box := contract.StreamJobs + "." + mailbox
 	return append(rightsToCall(Executor), []Right{
 		{[]Role{Executor}, nil, []string{InboxPrefix(Executor, self) + ".>"}, "answers to own requests"},
 		{
 			[]Role{Executor},
 			[]string{
-				by("job.started.*.*"), by("job.done.*.*"), by("job.panic.*.*"), by("executor.draining.*." + self),
+				contract.StartedBy("job.started.*.*", mailbox, self), by("job.done.*.*"), by("job.panic.*.*"), by("executor.draining.*." + self),
 				contract.NameSubject(self),
 			},
 			nil, "say what happens to its jobs and to itself",
@@ -140,10 +139,17 @@ func rightsOfExecutors() []Right {
 		{[]Role{Executor}, []string{by(contract.HealthSubjects)}, stop, "signs of life of its jobs, and their stops"},
 		{
 			[]Role{Executor},
-			[]string{"$JS.ACK." + box + ".>", "$JS.ACK.*.*." + box + ".>"}, nil,
+			acknowledgements(mailbox), nil,
 			"acknowledge jobs of its mailbox",
 		},
 	}...)
+}
+
+// acknowledgements returns the subjects of acknowledgements of a consumer's jobs, in both forms, with all of their tokens:
+// the second one could be a subject of the first one, of another consumer.
+func acknowledgements(consumer string) []string {
+	box := contract.StreamJobs + "." + consumer
+	return []string{"$JS.ACK." + box + ".*.*.*.*.*", "$JS.ACK.*.*." + box + ".*.*.*.*.*.>"}
 }
 
 // heard are the subjects of all events that anybody may hear.

@@ -32,11 +32,11 @@ var Questions = []Question{
 		Doc: "The ports that a port can be connected to.",
 	},
 	{
-		Subject: AskCatalogGet, By: "validator", Text: "the progdef's name", Answers: []Answer{{Schema: "pinned"}},
+		Subject: AskCatalogGet, By: "validator", Text: "the progdef's name", Answers: []Answer{{Schema: "published"}},
 		Doc: "One progdef of the catalogue.",
 	},
 	{
-		Subject: AskCatalogList, By: "validator", Optional: true, Answers: []Answer{{Schema: "pinned", List: true}},
+		Subject: AskCatalogList, By: "validator", Optional: true, Answers: []Answer{{Schema: "published", List: true}},
 		Doc: "Every progdef of the catalogue.",
 	},
 	{

@@ -48,9 +48,10 @@ type Event struct {
 	Type   Type
 	Source string
 	// By is the user or executor that published the event, according to its NATS subject, and Operator is true if it
-	// acts as an operator. By is "" for an event on a plain subject: it is not known who published it.
-	By       string
-	Operator bool
+	// acts as an operator. By is "" for an event on a plain subject: it is not known who published it. Mailbox names the
+	// consumer of the executor's mailbox; it is set on a job.started with By only.
+	By, Mailbox string
+	Operator    bool
 	// Subject is the CloudEvents subject: the flow id, progdef name or executor id.
 	Subject string
 	Time    time.Time
@@ -74,7 +75,12 @@ type Event struct {
 }
 
 // Sender returns who published the event.
-func (e Event) Sender() Sender { return Sender{e.By, e.Operator} }
+func (e Event) Sender() Sender { return Sender{e.By, e.Mailbox, e.Operator} }
+
+// From reports whether a job.started may be from an executor of a revision, as far as its subject proves that.
+func (e Event) From(progdef, revision string) bool {
+	return e.By == "" || e.Mailbox == MailboxConsumer(progdef, revision)
+}
 
 // Flow returns the id of the flow that the event is about, or "" if it is not about a flow.
 func (e Event) Flow() string {

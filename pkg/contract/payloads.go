@@ -36,17 +36,21 @@ type ProgdefApplied struct {
 	Name     string           `json:"name"`
 	Revision string           `json:"revision"`
 	Document progdef.Document `json:"document"`
+	// By is the user who asked for it, according to the subject of the command, here and in the other answers.
+	By string `json:"by,omitempty"`
 }
 
 // ProgdefRejected lists all problems of a progdef.
 type ProgdefRejected struct {
 	Name     string       `json:"name"`
 	Problems problem.List `json:"problems"`
+	By       string       `json:"by,omitempty"`
 }
 
 // ProgdefRemoved reports that a progdef is no longer in the catalogue.
 type ProgdefRemoved struct {
 	Name string `json:"name"`
+	By   string `json:"by,omitempty"`
 }
 
 // FlowRejected lists all problems of a flow. It will not run.

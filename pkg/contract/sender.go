@@ -7,7 +7,8 @@ import (
 
 // A user or an executor publishes on a subject that ends in its own name: the plain subject of the event, the request or
 // the sign of life, and ".by.<name>". NATS permissions can restrict a connection to such subjects, so a name in a subject
-// is proven where they do. An operator's commands on what belongs to others end in ".operator.<name>".
+// is proven where they do. An operator's commands on what belongs to others end in ".operator.<name>". A job.started ends
+// in ".by.<mailbox>.<name>": only executors of the job's revision may start it, and no other can occupy its subject.
 //
 // The name is at the end so that the condition of job.started, a wildcard for all executors of one job, costs the broker
 // the same however many executors there are.
@@ -21,23 +22,40 @@ const (
 type Sender struct {
 	// Name is the name of a user or the id of an executor.
 	Name string
+	// Mailbox names the consumer of the executor's mailbox; it is set on a job.started only.
+	Mailbox string
 	// Operator is true if the sender acts as an operator.
 	Operator bool
 }
 
 // On returns the subject on which the sender publishes what has the given plain subject.
 func (s Sender) On(subject string) string {
+	mark := byMark
 	switch {
 	case s.Name == "":
 		return subject
 	case s.Operator:
-		return subject + "." + operatorMark + "." + s.Name
+		mark = operatorMark
+	case s.Mailbox != "":
+		mark = byMark + "." + s.Mailbox
 	}
-	return subject + "." + byMark + "." + s.Name
+	return subject + "." + mark + "." + s.Name
 }
 
 // FromAny matches what any named sender publishes on a subject.
-func FromAny(subject string) string { return Sender{Name: "*"}.On(subject) }
+func FromAny(subject string) string {
+	if strings.HasPrefix(subject, startOfStarts) {
+		return StartedBy(subject, "*", "*")
+	}
+	return Sender{Name: "*"}.On(subject)
+}
+
+const startOfStarts = string(TypeJobStarted) + "."
+
+// StartedBy returns the subject on which an executor of a mailbox reports the start of a job; "*" stands for any.
+func StartedBy(started, consumer, executor string) string {
+	return Sender{Name: executor, Mailbox: consumer}.On(started)
+}
 
 // Foreign reports whether a sender is proven to be somebody else than the owner of a flow, and is no operator.
 func (s Sender) Foreign(owner string) bool {
@@ -48,11 +66,15 @@ func (s Sender) Foreign(owner string) bool {
 // the name.
 func SplitSender(subject string) (Sender, string) {
 	rest, name := cutLast(subject)
+	var mailbox string
+	if strings.HasPrefix(subject, startOfStarts) {
+		rest, mailbox = cutLast(rest)
+	}
 	plain, mark := cutLast(rest)
 	if mark != byMark && mark != operatorMark || strings.Count(plain, ".") != dots(subject) {
 		return Sender{}, subject // also if a flow is named by
 	}
-	return Sender{Name: name, Operator: mark == operatorMark}, plain
+	return Sender{Name: name, Mailbox: mailbox, Operator: mark == operatorMark}, plain
 }
 
 // Asker returns who asks a question, according to its subject.
@@ -100,6 +122,8 @@ func (e Entry) From(s Sender) bool {
 		return true
 	case s.Operator:
 		return e.Type == TypeFlowCancel || e.Type == TypeDeadLetter
+	case (s.Mailbox != "") != (e.Type == TypeJobStarted):
+		return false
 	}
 	return slices.Contains(e.Publishers, "user") || slices.Contains(e.Publishers, "executor")
 }
@@ -107,7 +131,7 @@ func (e Entry) From(s Sender) bool {
 // Patterns are the NATS subjects on which EVENTS stores the event, with a wildcard for each variable token.
 func (e Entry) Patterns() []string {
 	out := []string{e.Pattern()}
-	for _, s := range []Sender{{Name: "*"}, {Name: "*", Operator: true}} {
+	for _, s := range []Sender{{Name: "*"}, {Name: "*", Mailbox: "*"}, {Name: "*", Operator: true}} {
 		if e.From(s) {
 			out = append(out, s.On(e.Pattern()))
 		}

@@ -19,12 +19,14 @@ type TypeApplied struct {
 	// Name is the identifier of the typename.
 	Name     string           `json:"name"`
 	Document typedoc.Document `json:"document"`
+	By       string           `json:"by,omitempty"`
 }
 
 // TypeRejected lists all problems of the document of a type.
 type TypeRejected struct {
 	Name     string       `json:"name"`
 	Problems problem.List `json:"problems"`
+	By       string       `json:"by,omitempty"`
 }
 
 // A TypeEntry is the value of TypeKey in BucketTypes.

@@ -27,7 +27,7 @@ const SizeLimit = 64 << 20
 // check them. Any other fault is an *Unreadable; the event returned with it has the ID and Source as far as
 // they could be read, cut to 200 bytes, and the Type and Subject if they were right.
 //
-// By and Operator are taken from the NATS subject, never from the event. Time is zero if the event has none; the caller
+// By, Mailbox and Operator are taken from the NATS subject, never from the event. Time is zero if the event has none; the caller
 // sets Seq.
 func Decode(subject string, header nats.Header, data []byte) (contract.Event, error) {
 	if len(data) > SizeLimit {
@@ -49,7 +49,7 @@ func Decode(subject string, header nats.Header, data []byte) (contract.Event, er
 	if !ok {
 		e, err = interpret(entry, plainSubject, header, data)
 	}
-	e.By, e.Operator = sender.Name, sender.Operator
+	e.By, e.Mailbox, e.Operator = sender.Name, sender.Mailbox, sender.Operator
 	return e, err
 }
 

@@ -323,6 +323,9 @@ func (s *sender) heardOf(m *nats.Msg, code string) error {
 		return nil
 	}
 	if !answer {
+		if _, err := wire.ParseCredit(data); err != nil {
+			return nil // any client can direct an answer of the broker to this subject
+		}
 		s.ends.met(m.Subject, s.addr.Credit)
 	}
 	return s.credit(data)

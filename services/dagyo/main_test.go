@@ -47,7 +47,7 @@ func TestScripts(t *testing.T) {
 	if signal.Ignored(syscall.SIGHUP) { // under nohup, which the commands would inherit
 		hangups := make(chan os.Signal, 1)
 		signal.Notify(hangups, syscall.SIGHUP)
-		defer signal.Stop(hangups)
+		t.Cleanup(func() { signal.Stop(hangups) }) // the scripts run after this function has returned
 	}
 	params := scriptParams()
 	params.Dir = "testdata/script"

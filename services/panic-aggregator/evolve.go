@@ -259,6 +259,10 @@ func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) []string {
 		switch {
 		case j == nil:
 			return
+		case !e.From(j.Progdef, j.Revision):
+			s.notYours(e, fmt.Sprintf("executor %q of mailbox %s started job %s of flow %s, which is for executors of mailbox %s",
+				d.Executor, e.Mailbox, d.Job, e.Subject, contract.MailboxConsumer(j.Progdef, j.Revision)))
+			return
 		case j.State != contract.JobWaiting: // one of the two executors is of the previous version
 			if j.Executor != d.Executor {
 				s.notYours(e, fmt.Sprintf("executor %q started job %s of flow %s, which executor %s had started",

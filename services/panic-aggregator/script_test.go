@@ -45,6 +45,9 @@ func (m *machine) do(line string) string {
 		m.by = contract.Sender{Name: f[1], Operator: f[0] == "operator"}
 		defer func() { m.by = contract.Sender{} }()
 		return m.do(rest(2))
+	case "of": // as x1 of greet-r1 started f a x1: the subject ends in by.greet-r1.x1
+		m.by.Mailbox = f[1]
+		return m.do(rest(2))
 	case "tick":
 		d, err := time.ParseDuration(f[1])
 		if err != nil {
@@ -208,7 +211,7 @@ func counts(args []string) contract.PortCounts {
 
 func (m *machine) event(t contract.Type, subject string, data any) string {
 	return m.feed(contract.Event{
-		Type: t, Subject: subject, Source: "/test", Time: m.now, Data: data, By: m.by.Name, Operator: m.by.Operator,
+		Type: t, Subject: subject, Source: "/test", Time: m.now, Data: data, By: m.by.Name, Mailbox: m.by.Mailbox, Operator: m.by.Operator,
 	})
 }
 

@@ -110,8 +110,9 @@ func With(s contract.FlowStatus, e contract.Event) contract.FlowStatus {
 			s.Stalled = d
 		}
 	case *contract.JobStarted:
-		if before := s.Jobs[d.Job].Executor; before != "" && before != d.Executor {
-			break // it was started before
+		j := s.Jobs[d.Job]
+		if j.Executor != "" && j.Executor != d.Executor || !e.From(j.Progdef, j.Revision) {
+			return s // it was started before, or is not the executor's
 		}
 		setJob(&s, d.Job, contract.JobStatus{JobSummary: contract.JobSummary{State: contract.JobRunning, Executor: d.Executor}})
 	case *contract.JobDone:

@@ -219,7 +219,7 @@ func (h *randomHistory) restore() {
 	}
 	stored := make(map[string]contract.CatalogEntry)
 	for name, r := range h.s.current {
-		stored[name] = contract.CatalogEntry{Pinned: r.Pinned}
+		stored[name] = contract.CatalogEntry{Published: contract.Published{Pinned: r.Pinned}}
 	}
 	again := NewState(h.s.limits, stored)
 	if err := decode(again, raw); err != nil {

@@ -58,7 +58,7 @@ func evolve(s *State, e contract.Event) []string {
 		}
 		return []string{keyTell}
 	case *contract.JobStarted:
-		return s.jobStarted(e.Subject, d, e.Time)
+		return s.jobStarted(e, d)
 	case *contract.JobDone:
 		return s.jobEnded(e.Subject, d.Job, d.Executor, e.Time)
 	case *contract.JobPanic:
@@ -324,14 +324,19 @@ func (s *State) retire(flow string, r *run) {
 
 // jobStarted gives the job to its executor. The executor may be too quick for us and publish it before
 // executor.started is stored; and it may be dead already, if its exit was stored first: then the job
-// is lost, and holds nothing.
-func (s *State) jobStarted(flow string, d *contract.JobStarted, now time.Time) (keys []string) {
+// is lost, and holds nothing. An executor of another revision starts nothing.
+func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) (keys []string) {
+	flow, now := e.Subject, e.Time
 	r := s.runs[flow]
 	if r == nil || r.State[d.Job] == nil {
 		s.prove(d.Executor)
 		return nil
 	}
 	j := r.State[d.Job]
+	if !e.From(contract.SplitMailbox(j.Mailbox)) {
+		s.prove(d.Executor)
+		return nil
+	}
 	j.Started = true
 	if s.grant(flow, r, now) { // another leader has granted it, or flow.spawned is still in flight
 		keys = []string{keyAdmit, keyFlow + flow, keyTell}

@@ -114,9 +114,12 @@ func TestCurrentRevisionsAreRestored(t *testing.T) {
 	}
 	removed := document("3")
 	removed.Document.Name = "b"
+	entry := func(p progdef.Pinned) contract.CatalogEntry {
+		return contract.CatalogEntry{Published: contract.Published{Pinned: p}}
+	}
 	for what, bucket := range map[string]map[string]contract.CatalogEntry{
-		"empty": nil, "behind": {"a": {Pinned: document("1")}}, "ahead": {"a": {Pinned: document("3")}},
-		"with a removed one": {"b": {Pinned: removed}},
+		"empty": nil, "behind": {"a": entry(document("1"))}, "ahead": {"a": entry(document("3"))},
+		"with a removed one": {"b": entry(removed)},
 	} {
 		got := NewState(DefaultLimits(), bucket)
 		if err := decode(got, raw); err != nil {
@@ -139,7 +142,7 @@ func TestCurrentRevisionsAreRestored(t *testing.T) {
 	if raw, err = json.Marshal(stored); err != nil {
 		t.Fatal(err)
 	}
-	got := NewState(DefaultLimits(), map[string]contract.CatalogEntry{"a": {Pinned: document("3")}})
+	got := NewState(DefaultLimits(), map[string]contract.CatalogEntry{"a": entry(document("3"))})
 	if err := decode(got, raw); err != nil || got.current["a"].Pinned.Revision != document("3").Revision {
 		t.Errorf("current are %v, %v", got.current, err)
 	}

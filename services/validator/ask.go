@@ -77,19 +77,18 @@ func askValidate(s *State, raw []byte) (any, error) {
 }
 
 func askList(s *State, _ []byte) (any, error) {
-	out := make([]progdef.Pinned, 0, len(s.catalog))
+	out := make([]contract.Published, 0, len(s.catalog))
 	for _, name := range s.names() {
-		out = append(out, s.catalog[name])
+		out = append(out, s.published(name))
 	}
 	return out, nil
 }
 
 func askGet(s *State, name []byte) (any, error) {
-	p, ok := s.catalog[string(name)]
-	if !ok {
+	if _, ok := s.catalog[string(name)]; !ok {
 		return nil, fmt.Errorf("progdef %q not found", name)
 	}
-	return p, nil
+	return s.published(string(name)), nil
 }
 
 // askCompatible answers which ports a port may be connected to.

@@ -22,7 +22,7 @@ const storeKey = "store "
 // catalogue.
 func Decide(s *State, key string, _ time.Time) (effects []contract.Event, next time.Time) {
 	if name, ok := strings.CutPrefix(key, storeKey); ok {
-		if s.stored[name] < s.changed[name] {
+		if s.stored[name] < s.changed[name].seq {
 			effects = []contract.Event{{Type: actStore, Subject: name, With: s.entry(name)}}
 		}
 		return effects, next
@@ -54,7 +54,7 @@ func (s *State) answer(c command) contract.Event {
 func Open(s *State) []string {
 	keys := slices.Sorted(maps.Keys(s.pending))
 	for _, name := range slices.Sorted(maps.Keys(s.changed)) {
-		if s.stored[name] < s.changed[name] {
+		if s.stored[name] < s.changed[name].seq {
 			keys = append(keys, storeKey+name)
 		}
 	}
@@ -158,7 +158,7 @@ func (s *State) answerApply(e contract.Event) contract.Event {
 	}
 	return contract.Event{
 		Type: contract.TypeProgdefApplied, Subject: e.Subject,
-		Data: &contract.ProgdefApplied{Name: e.Subject, Revision: pinned.Revision, Document: pinned.Document},
+		Data: &contract.ProgdefApplied{Name: e.Subject, Revision: pinned.Revision, Document: pinned.Document, By: e.By},
 	}
 }
 
@@ -175,7 +175,7 @@ func (s *State) answerRemove(e contract.Event) contract.Event {
 	}
 	return contract.Event{
 		Type: contract.TypeProgdefRemoved, Subject: e.Subject,
-		Data: &contract.ProgdefRemoved{Name: e.Subject},
+		Data: &contract.ProgdefRemoved{Name: e.Subject, By: e.By},
 	}
 }
 
@@ -191,6 +191,6 @@ func (s *State) names() []string {
 func rejected(e contract.Event, problems problem.List) contract.Event {
 	return contract.Event{
 		Type: contract.TypeProgdefRejected, Subject: e.Subject,
-		Data: &contract.ProgdefRejected{Name: e.Subject, Problems: problems},
+		Data: &contract.ProgdefRejected{Name: e.Subject, Problems: problems, By: e.By},
 	}
 }

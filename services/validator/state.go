@@ -20,10 +20,11 @@ type State struct {
 	limits  Limits
 	policy  *policy.Policy
 	catalog flow.Catalog
-	// changed is the place in EVENTS of each progdef's last change, including removals; stored is the last change that
-	// the bucket is known to contain.
-	changed, stored map[string]uint64
-	types           types
+	// changed are the last changes of progdefs, including removals. stored are the places in EVENTS of the last changes
+	// that the bucket is known to contain.
+	changed map[string]change
+	stored  map[string]uint64
+	types   types
 	// flows are the validated flows that are not known to be in history.
 	flows map[string]taken
 	// pending are the commands without an answer, in order, by key; keys are their keys, by place.
@@ -36,6 +37,13 @@ type State struct {
 	changes, held []uint64
 	// kept counts the bytes of submitted documents in pending.
 	kept int
+}
+
+// A change of the catalogue: its place in EVENTS, who asked for it, and when.
+type change struct {
+	seq uint64
+	by  string
+	at  time.Time
 }
 
 // A taken id is the id of a validated flow.
@@ -87,7 +95,7 @@ func (c command) key() string {
 }
 
 func (c command) event() contract.Event {
-	return contract.Event{Type: c.Type, Subject: c.Subject, Seq: c.Seq, Raw: c.Raw, Problems: c.Problems}
+	return contract.Event{Type: c.Type, Subject: c.Subject, By: c.By, Seq: c.Seq, Raw: c.Raw, Problems: c.Problems}
 }
 
 // Limits limit documents and catalogues.
@@ -113,7 +121,7 @@ func DefaultLimits() Limits {
 // NewState returns the initial state for a stored catalogue.
 func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 	s := &State{
-		limits: l, catalog: flow.Catalog{}, changed: make(map[string]uint64), stored: make(map[string]uint64),
+		limits: l, catalog: flow.Catalog{}, changed: make(map[string]change), stored: make(map[string]uint64),
 		types: newTypes(), flows: make(map[string]taken),
 		pending: make(map[string][]command), keys: make(map[uint64]string),
 	}
@@ -178,8 +186,12 @@ func Evolve(s *State, e contract.Event) []string {
 // configuration and policy, and every replica takes over the result.
 func (s *State) change(e contract.Event) []string {
 	entry := contract.CatalogEntry{Seq: e.Seq, Removed: e.Type == contract.TypeProgdefRemoved}
-	if d, ok := e.Data.(*contract.ProgdefApplied); ok {
-		entry.Pinned = progdef.Pinned{Revision: d.Revision, Document: d.Document}
+	entry.At = e.Time
+	switch d := e.Data.(type) {
+	case *contract.ProgdefApplied:
+		entry.Pinned, entry.By = progdef.Pinned{Revision: d.Revision, Document: d.Document}, d.By
+	case *contract.ProgdefRemoved:
+		entry.By = d.By
 	}
 	s.put(e.Subject, entry)
 	return []string{storeKey + e.Subject}
@@ -187,10 +199,10 @@ func (s *State) change(e contract.Event) []string {
 
 // put takes over an entry of the catalogue, unless a later one is known.
 func (s *State) put(name string, e contract.CatalogEntry) {
-	if e.Seq <= s.changed[name] {
+	if e.Seq <= s.changed[name].seq {
 		return
 	}
-	s.changed[name] = e.Seq
+	s.changed[name] = change{e.Seq, e.By, e.At}
 	if e.Removed {
 		delete(s.catalog, name)
 	} else {
@@ -200,8 +212,13 @@ func (s *State) put(name string, e contract.CatalogEntry) {
 
 // entry returns the catalogue's entry of a name.
 func (s *State) entry(name string) contract.CatalogEntry {
-	p, have := s.catalog[name]
-	return contract.CatalogEntry{Pinned: p, Seq: s.changed[name], Removed: !have}
+	_, have := s.catalog[name]
+	return contract.CatalogEntry{Published: s.published(name), Seq: s.changed[name].seq, Removed: !have}
+}
+
+func (s *State) published(name string) contract.Published {
+	c := s.changed[name]
+	return contract.Published{Pinned: s.catalog[name], By: c.by, At: c.at}
 }
 
 // applyType takes a type.apply to effect: it counts from its place in EVENTS on.
@@ -307,4 +324,4 @@ func (s *State) forget(c command) (released []string) {
 }
 
 // ever reports whether the catalogue has ever contained the progdef.
-func (s *State) ever(name string) bool { return s.changed[name] > 0 }
+func (s *State) ever(name string) bool { return s.changed[name].seq > 0 }

@@ -69,10 +69,10 @@ func (s *State) answerTypeApply(e contract.Event) contract.Event {
 	out := contract.Event{Subject: e.Subject}
 	if len(problems) > 0 {
 		out.Type = contract.TypeTypeRejected
-		out.Data = &contract.TypeRejected{Name: doc.Name, Problems: problems}
+		out.Data = &contract.TypeRejected{Name: doc.Name, Problems: problems, By: e.By}
 		return out
 	}
 	out.Type = contract.TypeTypeApplied
-	out.Data = &contract.TypeApplied{Name: doc.Name, Document: doc}
+	out.Data = &contract.TypeApplied{Name: doc.Name, Document: doc, By: e.By}
 	return out
 }

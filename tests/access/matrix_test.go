@@ -25,7 +25,7 @@ var calls = []string{
 	"INFO", "ACCOUNT.PURGE.x", "STREAM.NAMES", "STREAM.LIST", "META.LEADER.STEPDOWN", "SERVER.REMOVE",
 	"STREAM.CREATE.S", "STREAM.UPDATE.S", "STREAM.INFO.S", "STREAM.DELETE.S", "STREAM.PURGE.S", "STREAM.SNAPSHOT.S", "STREAM.RESTORE.S",
 	"STREAM.MSG.GET.S", "STREAM.MSG.DELETE.S", "STREAM.PEER.REMOVE.S", "STREAM.LEADER.STEPDOWN.S",
-	"DIRECT.GET.S", "DIRECT.GET.S.flow.submit", "DIRECT.GET.S.job.started.f.j.by.bob", "DIRECT.GET.S.edges.0.f.frame.1.1",
+	"DIRECT.GET.S", "DIRECT.GET.S.flow.submit", "DIRECT.GET.S.job.started.f.j.by.p-r1.bob", "DIRECT.GET.S.edges.0.f.frame.1.1",
 	"DIRECT.GET.S.edges.*.>", "DIRECT.GET.S.lease.validator", "DIRECT.GET.S.>",
 	"CONSUMER.CREATE.S", "CONSUMER.CREATE.S.C", "CONSUMER.CREATE.S.C.flow.submit", "CONSUMER.DURABLE.CREATE.S.C", "CONSUMER.NAMES.S",
 	"CONSUMER.LIST.S", "CONSUMER.INFO.S.C", "CONSUMER.DELETE.S.C", "CONSUMER.PAUSE.S.C", "CONSUMER.RESET.S.C", "CONSUMER.UNPIN.S.C",
@@ -42,6 +42,11 @@ func subjects() (out []string) {
 		if e.Of == contract.OfExecutor {
 			s = string(e.Type) + ".greet.ada"
 			out = append(out, string(e.Type)+".greet.bob.by.ada", string(e.Type)+".greet.ada.by.ada")
+		}
+		if e.Type == contract.TypeJobStarted {
+			for _, sender := range []string{"greet-0123.ada", "greet-4567.ada", "greet-0123.bob"} {
+				out = append(out, s+".by."+sender)
+			}
 		}
 		out = append(out, s, "events."+s, s+".by.ada", s+".by.bob", s+".operator.ada", s+".operator.bob")
 	}
@@ -61,7 +66,7 @@ func subjects() (out []string) {
 		"health.f.j", "health.f.j.by.ada", "health.f.j.by.bob", "client.f.c", "client.f.c.by.ada", "client.f.c.by.bob", "release.f", "release.f.by.ada", "release.f.by.bob", "deadletter.7", "$SRV.PING", "$SRV.INFO.x", "$SRV.STATS.x",
 		"$KV.progdefs.greet", "$KV.types.greet", "$O.data.C.x", "$O.data.M.x",
 		"$JS.ACK.JOBS.greet-0123.1.1.1.1.1", "$JS.ACK.JOBS.greet-4567.1.1.1.1.1", "$JS.ACK._.hash.JOBS.greet-0123.1.1.1.1.1.1",
-		"$JS.ACK._.hash.JOBS.greet-4567.1.1.1.1.1.1", "$JS.ACK.EVENTS.C.1.1.1.1.1", "$JS.EVENT.ADVISORY.x", "$JS.FC.EVENTS.C.x",
+		"$JS.ACK._.hash.JOBS.greet-4567.1.1.1.1.1.1", "$JS.ACK.JOBS.greet-4567.JOBS.greet-0123.1.2.3", "$JS.ACK.JOBS.greet-4567.JOBS.greet-0123.1.2.3.4.5.6", "$JS.ACK.EVENTS.C.1.1.1.1.1", "$JS.EVENT.ADVISORY.x", "$JS.FC.EVENTS.C.x",
 		"$SYS.REQ.SERVER.PING", "$SYS.REQ.CLAIMS.UPDATE", "$SYS.ACCOUNT.x.CONNECT",
 		"_INBOX.x.1", "_INBOX.person.ada.1", "_INBOX.person.bob.1", "_INBOX.executor.ada.1", "_INBOX.executor.bob.1",
 		"_INBOX.service.validator.1", "_R_.x.y",

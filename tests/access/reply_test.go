@@ -58,7 +58,7 @@ func TestAnswersStayOutside(t *testing.T) {
 	asks = append(asks, [2]string{"flow.submit.by.ada", "acknowledge"}, [2]string{"ask.executors", ""})
 	targets := []string{
 		"flow.cancel.by.bob", "flow.cancel.operator.bob", "flow.submit.by.bob", "progdef.apply.by.bob", "flow.cancel", "progdef.apply",
-		"job.done.f.j.by.x1", "job.started.f.j.by.x1", "executor.draining.p.x1.by.x1", contract.NameSubject("x1"),
+		"job.done.f.j.by.x1", contract.StartedBy("job.started.f.j", "p-r1", "x1"), "executor.draining.p.x1.by.x1", contract.NameSubject("x1"),
 		"events.flow.completed.f", contract.LeaseSubject("validator"), "$KV.progdefs.greet", "snapshot.planner.1", contract.SubjectHistory,
 		"jobs.greet.0123.f.j", "edges.0.victim.frame.1.1", "edges.0.victim.credit.1", "edges.0.victim.stop", "$O.data.M.x",
 		"edges.0.victim.frame.1.1.by.bob", "edges.0.victim.credit.1.by.x1", "edges.0.victim.frame.1.1.by.-", contract.SecretSubject(contract.SecretOfEdges),

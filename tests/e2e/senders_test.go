@@ -147,8 +147,8 @@ func TestPermissionsProveTheSender(t *testing.T) {
 			{Username: "services", Password: "s"},
 			{Username: "x1", Password: "x", Permissions: &server.Permissions{
 				Publish: &server.SubjectPermission{Allow: []string{
-					"job.*.*.*.by.x1", "health.*.*.by.x1", "executor.draining.*.x1.by.x1",
-					"$JS.API.DIRECT.GET.EVENTS.job.started.*.*.by.*",
+					"job.started.*.*.by.p-r1.x1", "job.done.*.*.by.x1", "job.panic.*.*.by.x1", "health.*.*.by.x1", "executor.draining.*.x1.by.x1",
+					"$JS.API.DIRECT.GET.EVENTS.job.started.*.*.by.*.*",
 				}},
 				Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
 			}},
@@ -180,28 +180,28 @@ func TestPermissionsProveTheSender(t *testing.T) {
 	}
 	x1 := connect("x1", "x")
 	e := event.New(contract.TypeJobStarted, "/dagyo/executor/x1", "f", &contract.JobStarted{Job: "j", Executor: "x1"}, time.Now())
-	e.By = "x1"
+	e.By, e.Mailbox = "x1", "p-r1"
 	m, err := event.Encode(e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := jetstream.WithExpectLastSequenceForSubject(0, "job.started.f.j.by.*")
+	first := jetstream.WithExpectLastSequenceForSubject(0, "job.started.f.j.by.p-r1.*")
 	if _, err := x1.JS.PublishMsg(t.Context(), m, first); err != nil {
 		t.Fatalf("its own start: %v", err)
 	}
 	if _, err := x1.JS.PublishMsg(t.Context(), m, first); !broker.SaidBefore(err) {
 		t.Errorf("a second start: %v", err)
 	}
-	m.Subject = "job.started.f.j.by.x2" // another executor's start of the same job
+	m.Subject = "job.started.f.j.by.p-r1.x2" // another executor's start of the same job
 	if _, err := services.JS.PublishMsg(t.Context(), m, first); !broker.SaidBefore(err) {
 		t.Errorf("a start by another executor: %v", err)
 	}
-	stored, err := x1.Request("$JS.API.DIRECT.GET.EVENTS.job.started.f.j.by.*", nil, harness.Patience)
-	if err != nil || stored.Header.Get(jetstream.SubjectHeader) != "job.started.f.j.by.x1" {
+	stored, err := x1.Request("$JS.API.DIRECT.GET.EVENTS.job.started.f.j.by.p-r1.*", nil, harness.Patience)
+	if err != nil || stored.Header.Get(jetstream.SubjectHeader) != "job.started.f.j.by.p-r1.x1" {
 		t.Errorf("the stored start: %+v, %v", stored, err)
 	}
 	for _, subject := range []string{
-		"job.started.f.k", "job.started.f.k.by.x2", "flow.submit.by.x1", "events.flow.completed.f", "executor.exited.p.x1",
+		"job.started.f.k", "job.started.f.k.by.p-r1.x2", "job.started.f.k.by.p-r2.x1", "job.started.f.k.by.x1", "flow.submit.by.x1", "events.flow.completed.f", "executor.exited.p.x1",
 		"executor.draining.p.x2.by.x1", "flow.cancel.operator.x1",
 	} {
 		m.Subject = subject

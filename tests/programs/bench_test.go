@@ -190,6 +190,9 @@ func (b *bench) run(p executor.Program, inputs, outputs edges) *job {
 	b.jobs++
 	j := &job{b: b, name: fmt.Sprintf("j%d", b.jobs), ended: make(chan contract.Event, 1)}
 	j.listen()
+	if _, err := broker.EnsureMailbox(b.ctx(), b.link.JS, j.name, "r"); err != nil { // as the planner does
+		b.t.Fatal(err)
+	}
 	drain := make(chan os.Signal, 2)
 	done := make(chan error, 1)
 	config := executor.Config{

@@ -43,6 +43,11 @@ func (w *world) sender(executor, progdef string) string {
 	return executor
 }
 
+// startOf is the subject on which an executor reports the start of a job.
+func startOf(j contract.Job, executor string) string {
+	return contract.StartedBy(j.Started, contract.MailboxConsumer(j.Progdef, j.Revision), executor)
+}
+
 // slots is jobsPerExecutor of the simulated progdefs.
 var slots = map[string]int{"a": 1, "b": 2, "reporter": 1}
 
@@ -99,6 +104,9 @@ func (w *world) claimOne(pick int, dies, lost bool) bool {
 	started := contract.Event{
 		Type: contract.TypeJobStarted, Subject: j.Flow, Source: "/executor/" + o.executor, By: w.sender(o.executor, j.Progdef),
 		Data: &contract.JobStarted{Job: j.Job, Executor: o.executor},
+	}
+	if started.By != "" {
+		started.Mailbox = contract.MailboxConsumer(j.Progdef, j.Revision)
 	}
 	if lost {
 		w.late = append(w.late, started)

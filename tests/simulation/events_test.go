@@ -68,7 +68,7 @@ func userOf(flow string) string {
 // aggregate is the pattern of contract.Event.Aggregate that matches a subject.
 func aggregate(subject string) string {
 	if sender, plain := contract.SplitSender(subject); sender.Name != "" {
-		return contract.FromAny(plain)
+		return contract.Sender{Name: "*", Mailbox: sender.Mailbox}.On(plain)
 	}
 	area, rest, _ := strings.Cut(subject, ".")
 	if _, name, long := strings.Cut(rest, "."); long && area != "job" {

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -16,7 +17,7 @@ func (w *world) forge(service string, e contract.Event) {
 	w.publish(e)
 }
 
-const forgeries = 14
+const forgeries = 15
 
 // hostile publishes events that contradict the others in EVENTS.
 func (w *world) hostile(which int, id string) {
@@ -52,7 +53,7 @@ func (w *world) hostile(which int, id string) {
 		}})
 	case 10:
 		w.cancel(nobody, "nothing")
-	case 11, 12, 13:
+	case 11, 12, 13, 14:
 		w.impersonate(which)
 	}
 }
@@ -76,10 +77,33 @@ func (w *world) impersonate(which int) {
 		e.Type, e.Data = contract.TypeJobStarted, &contract.JobStarted{Job: c.job.Job, Executor: "intruder"}
 		if started {
 			e.By = "" // an executor of the previous version
+		} else {
+			e.Mailbox = contract.MailboxConsumer(c.job.Progdef, c.job.Revision)
 		}
+	case 14:
+		w.steal(which / forgeries)
+		return
 	}
 	w.happened["impersonations"]++
 	w.publish(e)
+}
+
+// steal lets an executor of another mailbox start a job that waits or runs. Its subject is not one that an executor of
+// the job's mailbox uses.
+func (w *world) steal(which int) {
+	jobs := slices.Clone(w.mailbox)
+	for _, c := range w.sortedRunning() {
+		jobs = append(jobs, c.job)
+	}
+	if len(jobs) == 0 {
+		return
+	}
+	j := jobs[which%len(jobs)]
+	w.happened["thefts"]++
+	w.publish(contract.Event{
+		Type: contract.TypeJobStarted, Subject: j.Flow, By: "intruder", Mailbox: "other-1",
+		Data: &contract.JobStarted{Job: j.Job, Executor: "intruder"},
+	})
 }
 
 // badFlow is a flow whose edge has no end.

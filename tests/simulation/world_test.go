@@ -381,7 +381,7 @@ const trimAge = 20 * time.Second
 // precede the trimming of job.started, or a job would be started twice.
 func (w *world) redeliver() {
 	w.mailbox = slices.DeleteFunc(w.mailbox, func(j contract.Job) bool {
-		return w.lastKept(j.Started) > 0 || w.lastKept(contract.FromAny(j.Started)) > 0
+		return w.lastKept(j.Started) > 0 || w.lastKept(startOf(j, "*")) > 0
 	})
 }
 

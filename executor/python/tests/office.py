@@ -49,6 +49,7 @@ class Heard:
 
     subject: str
     sender: str
+    mailbox: str
     at: float
     raw: bytes
     headers: dict[str, str]
@@ -71,6 +72,10 @@ class Job:
     document: dict[str, Any]
     inputs: dict[str, Address]
     outputs: dict[str, Address]
+
+    @property
+    def mailbox(self) -> str:
+        return f"{self.document['progdef']}-{self.document['revision']}"
 
 
 class Executor:
@@ -109,9 +114,11 @@ class Office:
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, msg: Msg) -> None:
-        subject, by, sender = msg.subject.rsplit(".", 2)
-        assert by == "by"
-        self.heard.append(Heard(subject, sender, time.time(), msg.data, dict(msg.headers or {})))
+        plain, _, by = msg.subject.rpartition(".by.")
+        *mailbox, sender = by.split(".")
+        assert bool(mailbox) == plain.startswith("job.started.")
+        headers = dict(msg.headers or {})
+        self.heard.append(Heard(plain, sender, "".join(mailbox), time.time(), msg.data, headers))
         self.more.set()
 
     async def mailbox(self, progdef: str, revision: str) -> None:
@@ -250,7 +257,10 @@ class Office:
         assert event["traceparent"] == job.document["traceparent"]
         assert h.headers["content-type"] == "application/cloudevents+json"
         assert h.headers["Nats-Expected-Last-Subject-Sequence"] == "0"
-        first = sent_by("*" if verb == "started" else h.sender, subject)
+        first = sent_by(h.sender, subject)
+        if verb == "started":
+            assert h.mailbox == job.mailbox
+            first = sent_by("*", subject, job.mailbox)
         assert h.headers["Nats-Expected-Last-Subject-Sequence-Subject"] == first
         assert "Nats-Msg-Id" not in h.headers
         _validator(f"job.{verb}").validate(h.data)

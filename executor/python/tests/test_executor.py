@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dagyo.errors import BrokerError
+from dagyo.events import sent_by
 from dagyo.link import Link
 from dagyo.reader import Reader
 
@@ -78,7 +79,7 @@ async def test_a_job_is_started_once(o: Office) -> None:
 
 async def test_a_job_that_was_started_elsewhere_is_dropped(o: Office) -> None:
     job = o.job("greet", "r4", {"name": TEXT}, {"greeting": TEXT})
-    await o.link.ask(job.document["started"] + ".by.another", b"{}", timeout=5)
+    await o.link.ask(sent_by("another", job.document["started"], job.mailbox), b"{}", timeout=5)
     async with o.executor("greet", "r4") as x:
         await o.post(job)
         after = o.job("greet", "r4", {"name": TEXT}, {"greeting": TEXT})

@@ -77,7 +77,7 @@ def test_credit_vectors(v: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("v", vectors("senders.json"))
 def test_sender_vectors(v: dict[str, Any]) -> None:
-    assert sent_by(v["sender"], v["plain"]) == v["subject"]
+    assert sent_by(v["sender"], v["plain"], v.get("mailbox")) == v["subject"]
 
 
 @pytest.mark.parametrize("v", vectors("hints.json"))

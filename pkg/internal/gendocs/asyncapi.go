@@ -62,8 +62,8 @@ func channelOf(entry contract.Entry) object {
 		"summary":  entry.Doc,
 		"messages": object{name: ref("#/components/messages/" + name)},
 	}
-	if entry.From(contract.Sender{Name: "x"}) {
-		channel["description"] = "A named sender publishes on " + contract.Sender{Name: "<its name>"}.On(address(entry, "<", ">")) + "."
+	if sender := named(entry, "<its name>"); entry.From(sender) {
+		channel["description"] = "A named sender publishes on " + sender.On(address(entry, "<", ">")) + "."
 	}
 	if tokens := tokensOf(entry); len(tokens) > 0 {
 		parameters := object{}

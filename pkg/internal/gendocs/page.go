@@ -128,13 +128,22 @@ func addresses(entry contract.Entry) (out []string) {
 	plain := address(entry, "<", ">")
 	for _, name := range []string{"user", "executor"} {
 		if slices.Contains(entry.Publishers, name) {
-			out = append(out, "`"+contract.Sender{Name: "<" + name + ">"}.On(plain)+"`")
+			out = append(out, "`"+named(entry, "<"+name+">").On(plain)+"`")
 		}
 	}
 	if operator := (contract.Sender{Name: "<user>", Operator: true}); entry.From(operator) {
 		out = append(out, "`"+operator.On(plain)+"`")
 	}
 	return append(out, "`"+plain+"`")
+}
+
+// named returns who publishes an event under a name.
+func named(entry contract.Entry, name string) contract.Sender {
+	s := contract.Sender{Name: name}
+	if entry.Type == contract.TypeJobStarted {
+		s.Mailbox = "<progdef>-<revision>"
+	}
+	return s
 }
 
 func (p *page) table(s schema) {

@@ -69,7 +69,7 @@ func (a *app) newApplier(ctx context.Context, c *client.Client) (*applier, error
 	}
 	p := &applier{app: a, client: c, catalog: map[string]progdef.Pinned{}}
 	for _, each := range all {
-		p.catalog[each.Document.Name] = each
+		p.catalog[each.Document.Name] = each.Pinned
 	}
 	return p, nil
 }

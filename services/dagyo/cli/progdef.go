@@ -17,7 +17,6 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 	"github.com/dagyo/dagyo/services/dagyo/local"
@@ -165,7 +164,7 @@ func (a *app) progdefLsCommand() *cobra.Command {
 					return err
 				}
 				if a.json() {
-					return a.printJSON(append([]progdef.Pinned{}, all...))
+					return a.printJSON(append([]contract.Published{}, all...))
 				}
 				report.Progdefs(a.Out, all)
 				return nil
@@ -202,7 +201,7 @@ func (a *app) progdefShowCommand() *cobra.Command {
 
 // shownProgdef is the output of `progdef show` with --output json.
 type shownProgdef struct {
-	progdef.Pinned
+	contract.Published
 	// Capacity is the current capacity of each revision.
 	Capacity []contract.Capacity `json:"capacity"`
 }

@@ -42,24 +42,24 @@ func (c *Client) Validate(
 }
 
 // Catalog returns all progdefs, sorted by name.
-func (c *Client) Catalog(ctx context.Context) ([]progdef.Pinned, error) {
-	var out []progdef.Pinned
+func (c *Client) Catalog(ctx context.Context) ([]contract.Published, error) {
+	var out []contract.Published
 	err := c.ask(ctx, contract.AskCatalogList, nil, &out)
 	return out, err
 }
 
 // Progdef returns one progdef, or ErrUnknownProgdef.
-func (c *Client) Progdef(ctx context.Context, name string) (progdef.Pinned, error) {
+func (c *Client) Progdef(ctx context.Context, name string) (contract.Published, error) {
 	all, err := c.Catalog(ctx)
 	if err != nil {
-		return progdef.Pinned{}, err
+		return contract.Published{}, err
 	}
 	for _, p := range all {
 		if p.Document.Name == name {
 			return p, nil
 		}
 	}
-	return progdef.Pinned{}, fmt.Errorf("%w: %q", ErrUnknownProgdef, name)
+	return contract.Published{}, fmt.Errorf("%w: %q", ErrUnknownProgdef, name)
 }
 
 // Types returns a line for each documented type, sorted by name.

@@ -137,7 +137,8 @@ func first(m tap.Message) error {
 	}
 	want := m.Subject
 	if contract.TypeOf(m.Subject) == contract.TypeJobStarted { // the first one of any executor
-		want = contract.FromAny(m.Plain())
+		sender, plain := contract.SplitSender(m.Subject)
+		want = contract.StartedBy(plain, sender.Mailbox, "*")
 	}
 	if got := m.Header.Get(jetstream.ExpectedLastSubjSeqSubjHeader); got != want && (got != "" || want != m.Subject) {
 		return fmt.Errorf("%s has %s %q, not %q", m.Subject, jetstream.ExpectedLastSubjSeqSubjHeader, got, want)
@@ -149,7 +150,7 @@ func first(m tap.Message) error {
 func (s *stage) sayStarted(ctx context.Context, f *flow) error {
 	data := &contract.JobStarted{Job: f.doc.Job, Executor: "somebody-else"}
 	e := event.New(contract.TypeJobStarted, "/dagyo/executor/somebody-else", f.doc.Flow, data, time.Now())
-	e.By = data.Executor
+	e.By, e.Mailbox = data.Executor, contract.MailboxConsumer(s.progdef(), s.revision())
 	return s.say(ctx, e)
 }
 

@@ -24,7 +24,7 @@ func eventChecks() []Check {
 			"one (job.started: the subjects of all executors), and no Nats-Msg-Id.",
 	}, {
 		Name: "events.sender", See: "Executors, Sender", run: eventsSender,
-		Demand: "Events and heartbeats are published on subjects that end in .by.<executor>.",
+		Demand: "Events and heartbeats are published on subjects that end in .by.<executor>, a job.started in .by.<progdef>-<revision>.<executor>.",
 	}, {
 		Name: "events.until-stored", See: see, run: eventsUntilStored,
 		Demand: "A lost job.done or job.panic is published again until JetStream has stored it.",
@@ -129,7 +129,11 @@ func eventsSender(ctx context.Context, s *stage) (string, error) {
 			continue
 		}
 		n++
-		if want := (contract.Sender{Name: p.id}).On(m.Plain()); m.Subject != want {
+		sender := contract.Sender{Name: p.id}
+		if contract.TypeOf(m.Subject) == contract.TypeJobStarted {
+			sender.Mailbox = contract.MailboxConsumer(s.progdef(), s.revision())
+		}
+		if want := sender.On(m.Plain()); m.Subject != want {
 			wrong = append(wrong, fmt.Errorf("it published on %s, not on %s", m.Subject, want))
 		}
 	}

@@ -304,6 +304,10 @@ func (k *Keyring) Accounts(tenant string) (map[access.Account]string, error) {
 
 // Issue returns a credential of a role in a tenant, as the content of a credentials file. The account in c is set here.
 func (k *Keyring) Issue(tenant string, c access.Credential) ([]byte, error) {
+	secret, ok := k.roles[c.Role]
+	if !ok {
+		return nil, fmt.Errorf("there is no role %q", c.Role)
+	}
 	x, err := k.Tenant(tenant)
 	if err != nil {
 		return nil, err
@@ -312,7 +316,7 @@ func (k *Keyring) Issue(tenant string, c access.Credential) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := k.roles[c.Role].Signer(x.ID, x.Generations[c.Role])
+	signer, err := secret.Signer(x.ID, x.Generations[c.Role])
 	if err != nil {
 		return nil, err
 	}

@@ -41,18 +41,19 @@ func (l *Local) openKeys() (*keyring.Trust, error) {
 	return &trust, nil
 }
 
-// person returns a name for the user that a source such as "/dagyo/cli/ada" ends in.
+// person returns a name for the user that a source such as "/dagyo/cli/ada" ends in. Characters that names do not have
+// become dashes.
 func person(source string) string {
 	name := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_' {
 			return r
 		}
-		return -1
+		return '-'
 	}, strings.ToLower(source[strings.LastIndexByte(source, '/')+1:]))
-	if name == "" {
+	if name = strings.Trim(name[:min(len(name), 63)], "-_"); name == "" {
 		return "me"
 	}
-	return name[:min(len(name), 63)]
+	return name
 }
 
 // Credentials is the file with the credentials of who started Dagyo.

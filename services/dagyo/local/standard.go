@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/executor/std"
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -85,10 +86,10 @@ func fit(raw []byte, p *policy.Policy) ([]byte, error) {
 
 // outdated returns the standard progdefs that the catalogue lacks, or has in another revision or in a form that the
 // policy refuses. A progdef that runs a different command belongs to the user and is not replaced.
-func outdated(offered []std.Progdef, stored []progdef.Pinned, rules *policy.Policy) []std.Progdef {
+func outdated(offered []std.Progdef, stored []contract.Published, rules *policy.Policy) []std.Progdef {
 	have := make(map[string]progdef.Pinned)
 	for _, p := range stored {
-		have[p.Document.Name] = p
+		have[p.Document.Name] = p.Pinned
 	}
 	return slices.DeleteFunc(offered, func(s std.Progdef) bool {
 		want, _ := progdef.Check(s.Document, document.DefaultLimits())

@@ -68,11 +68,13 @@ func smallLine(e contract.Event) string {
 	case *contract.ExecutorExited:
 		return d.Reason
 	case *contract.TypeApplied:
-		return d.Document.Typename()
+		return d.Document.Typename() + by(d.By)
 	case *contract.TypeRejected:
 		return firstOf(d.Problems)
 	case *contract.ProgdefApplied:
-		return "revision " + d.Revision
+		return "revision " + d.Revision + by(d.By)
+	case *contract.ProgdefRemoved:
+		return strings.TrimPrefix(by(d.By), " ")
 	case *contract.ProgdefRejected:
 		return firstOf(d.Problems)
 	}
@@ -177,4 +179,12 @@ func whose(f contract.JobFailure) string {
 		return "the flow"
 	}
 	return "job " + f.Job
+}
+
+// by names a user whom the broker has proven, if there is one.
+func by(user string) string {
+	if user == "" {
+		return ""
+	}
+	return " by " + clean(user)
 }

@@ -183,16 +183,17 @@ func TestFlows(t *testing.T) {
 }
 
 func TestProgdefs(t *testing.T) {
-	var all []progdef.Pinned
+	var all []contract.Published
 	for _, s := range std.Standard() {
 		doc, problems := progdef.Check(s.Document, document.DefaultLimits())
 		if err := problems.Err(); err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, progdef.Pinned{Revision: "0123456789abcdef", Document: doc})
+		all = append(all, contract.Published{Pinned: progdef.Pinned{Revision: "0123456789abcdef", Document: doc}})
 	}
 	var b bytes.Buffer
 	report.Progdefs(&b, all)
+	all[0].By, all[0].At = "ada", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	report.Progdef(&b, all[0], []contract.Capacity{
 		{Progdef: "assert", Revision: "0123456789abcdef", Current: true, Executors: 3, Running: 7, Waiting: 1},
 		{

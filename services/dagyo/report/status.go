@@ -223,7 +223,7 @@ func jobTable(w io.Writer, columns int, all map[string]contract.JobStatus) {
 }
 
 // Progdefs writes a table of progdefs.
-func Progdefs(w io.Writer, all []progdef.Pinned) {
+func Progdefs(w io.Writer, all []contract.Published) {
 	rows := make([][]string, len(all))
 	for i, p := range all {
 		d := p.Document
@@ -245,10 +245,13 @@ func signature(ports map[string]progdef.Port) string {
 }
 
 // Progdef writes one progdef in full, and the capacity of its revisions.
-func Progdef(w io.Writer, p progdef.Pinned, serving []contract.Capacity) {
+func Progdef(w io.Writer, p contract.Published, serving []contract.Capacity) {
 	d := p.Document
 	fmt.Fprintf(w, "progdef %s, revision %s\n", d.Name, p.Revision)
 	Block(w, "  ", d.Description)
+	if !p.At.IsZero() {
+		fmt.Fprintf(w, "  applied:  %s%s\n", p.At.Format(time.RFC3339), by(p.By))
+	}
 	portList(w, "input", d.Inputs)
 	portList(w, "output", d.Outputs)
 	if d.Image != "" {

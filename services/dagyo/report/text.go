@@ -15,6 +15,11 @@ import (
 // maxRows bounds the rows of every table and list; the rest is counted.
 const maxRows = 50
 
+// controls reports whether a character could control a terminal: move the cursor, or change the order of what is shown.
+func controls(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
+}
+
 // clean removes characters that could control a terminal.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -23,7 +28,7 @@ func clean(s string) string {
 			return r
 		case r == '\t':
 			return ' '
-		case r < ' ' || r >= 0x7f && r < 0xa0:
+		case controls(r):
 			return -1
 		}
 		return r
@@ -34,7 +39,7 @@ func clean(s string) string {
 func onOneLine(text string) string {
 	var b strings.Builder
 	for _, r := range strings.TrimSpace(text) {
-		if unicode.IsControl(r) {
+		if controls(r) {
 			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
 			continue
 		}
@@ -87,7 +92,7 @@ func Block(w io.Writer, mark, text string) {
 // Problems writes all problems of a document.
 func Problems(w io.Writer, problems problem.List) {
 	for _, p := range problems[:min(len(problems), maxRows)] {
-		fmt.Fprintf(w, "  %s: %s [%s]\n", clean(p.Where()), clean(p.Message), p.Code)
+		fmt.Fprintf(w, "  %s: %s [%s]\n", onOneLine(p.Where()), clean(p.Message), p.Code)
 		if p.Hint != "" {
 			fmt.Fprintf(w, "      hint: %s\n", clean(p.Hint))
 		}

@@ -57,6 +57,8 @@ func attack(args []string) int {
 		allocate(args[1])
 	case "files":
 		return openMany()
+	case "descriptors":
+		descriptors()
 	}
 	return 0
 }
@@ -71,6 +73,21 @@ func readAll(path string) {
 		}
 		return nil
 	})
+}
+
+// descriptors reports every open file with a secret. The Go runtime opens some of its own.
+func descriptors() {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range entries {
+		n, _ := strconv.Atoi(e.Name())
+		var s unix.Stat_t
+		if n > 2 && unix.Fstat(n, &s) == nil && s.Mode&unix.S_IFMT == unix.S_IFREG {
+			content := make([]byte, 100)
+			if k, _ := unix.Pread(n, content, 0); k > 0 && bytes.Contains(content, []byte("secret")) {
+				fmt.Fprintln(os.Stderr, "read descriptor", n)
+			}
+		}
+	}
 }
 
 // environs searches the environments of all processes.
@@ -291,6 +308,17 @@ func TestAttackFiles(t *testing.T) {
 	}
 	victim.Tell(t, "exit 0")
 	nextExit(t, s.Backend)
+}
+
+// What Dagyo has inherited from the shell that started it is not passed on.
+func TestAttackDescriptors(t *testing.T) {
+	s := besiege(t)
+	inherited, err := unix.Open(s.store, unix.O_RDONLY, 0) // without O_CLOEXEC
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	s.fails(t, "heir", "descriptors")
 }
 
 func forget(t *testing.T, s *siege, id string) {

@@ -63,8 +63,7 @@ func Supervise(dir string) int {
 	}
 	_ = os.Stdin.Close() // the last reference to the order, with its secrets
 	s := &supervisor{home: home(dir), order: o, line: newLine()}
-	syscall.CloseOnExec(leashFD)
-	if err := guard(); err != nil {
+	if err := errors.Join(closeOnExec(), guard()); err != nil {
 		complain(err)
 		return 1
 	}
@@ -73,6 +72,21 @@ func Supervise(dir string) int {
 		return 1
 	}
 	return 0
+}
+
+// closeOnExec lets the program inherit none of our descriptors: neither the leash nor what Dagyo has inherited itself, from
+// the shell that started it.
+func closeOnExec() error {
+	open, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return fmt.Errorf("list the open descriptors: %w", err)
+	}
+	for _, f := range open {
+		if n, err := strconv.Atoi(f.Name()); err == nil && n > syscall.Stderr {
+			syscall.CloseOnExec(n)
+		}
+	}
+	return nil
 }
 
 // complain writes to supervisor.log, which is the supervisor's standard error.

@@ -32,7 +32,7 @@ const getStart = "$JS.API.DIRECT.GET.EVENTS.job.started."
 
 // asksForStart reports whether m requests the job.started of any executor.
 func asksForStart(m *tap.Message) bool {
-	return publishes(m, getStart) && strings.HasSuffix(m.Subject, ".by.*")
+	return publishes(m, getStart) && strings.HasSuffix(m.Subject, ".*")
 }
 
 // answered answers the executor before the broker does.

@@ -37,6 +37,11 @@ class Config:
     spawned: bool = False
 
     @property
+    def consumer(self) -> str:
+        """The consumer of the mailbox."""
+        return f"{self.progdef}-{self.revision}"
+
+    @property
     def inbox(self) -> str:
         """The prefix of the subjects on which answers arrive: credentials are for no other."""
         return "_INBOX" if self.access.creds is None else f"_INBOX.executor.{self.executor}"

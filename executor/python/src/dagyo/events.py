@@ -41,13 +41,13 @@ def clip(text: str) -> str:
     return mark + octets[len(octets) - DETAIL_LIMIT + len(mark.encode()) :].decode(errors="ignore")
 
 
-def sent_by(executor: str, subject: str) -> str:
+def sent_by(executor: str, subject: str, mailbox: str | None = None) -> str:
     """Return the subject on which an executor publishes what has a plain subject.
 
     It ends in the executor's id, so that NATS permissions can prove who publishes. The
-    executor "*" stands for any.
+    executor "*" stands for any. That of a ``job.started`` has the consumer of the mailbox, too.
     """
-    return f"{subject}.by.{executor}"
+    return f"{subject}.by.{executor}" if mailbox is None else f"{subject}.by.{mailbox}.{executor}"
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,13 @@ class Event:
     traceparent: str | None = None
     #: The CloudEvents id; None means the NATS subject.
     identity: str | None = None
+    #: The consumer of the executor's mailbox; for ``job.started`` only.
+    mailbox: str | None = None
 
     @property
     def subject(self) -> str:
         """The NATS subject on which the event is published."""
-        return sent_by(self.executor, self.on)
+        return sent_by(self.executor, self.on, self.mailbox)
 
     def encode(self) -> bytes:
         """Return the CloudEvent as JSON."""

@@ -155,7 +155,7 @@ class Executor:
 
     async def _claim_jobs(self) -> None:
         """Take jobs while there are free slots."""
-        mailbox = Mailbox(self._link, self._config.progdef, self._config.revision)
+        mailbox = Mailbox(self._link, self._config.consumer)
         self._mailbox = mailbox
         try:
             while not self._draining:
@@ -190,7 +190,7 @@ class Executor:
         if self._draining or self._warden.draining:
             return await self._link.publish(msg.reply, b"-NAK")
         try:
-            ours = await claim(self._link, job, self._config.executor, msg)
+            ours = await claim(self._link, job, self._config, msg)
         except DagyoError as e:
             # The next delivery shows whether anyone started it.
             return log.warning("job %s of flow %s was not claimed: %s", job.job, job.flow, e)

@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from .bell import Bell
+from .config import Config
 from .errors import LinkClosed, NoAnswer
 from .events import TRY_PAUSE, Event, SaidBefore, publish, sent_by, stored
 from .job import Job
@@ -41,9 +42,9 @@ _LAST_PAUSE = 1.0
 class Mailbox:
     """The mailbox of one revision. One request for jobs is open at a time."""
 
-    def __init__(self, link: Link, progdef: str, revision: str) -> None:
+    def __init__(self, link: Link, consumer: str) -> None:
         self._link = link
-        self._consumer = f"{progdef}-{revision}"
+        self._consumer = consumer
         self._bell = Bell()
         self._messages: deque[Msg] = deque()
         self._inbox = link.inbox()
@@ -150,15 +151,17 @@ class Mailbox:
         self._messages.clear()
 
 
-async def claim(link: Link, job: Job, executor: str, delivery: Msg) -> bool:
+async def claim(link: Link, job: Job, config: Config, delivery: Msg) -> bool:
     """Publish the job's job.started, which is stored once; report whether the stored one is ours.
 
     It is not if another executor has started the job, or this one under an earlier delivery.
     Retries until the broker answers; raises LinkClosed if the connection is closed.
     """
+    executor = config.executor
     started = Event(
         type="job.started",
         executor=executor,
+        mailbox=config.consumer,
         about=job.flow,
         on=job.started,
         data={"job": job.job, "executor": executor},
@@ -168,7 +171,7 @@ async def claim(link: Link, job: Job, executor: str, delivery: Msg) -> bool:
     )
     if await _started_before(link, job, delivery):
         return False
-    anyone = sent_by("*", job.started)
+    anyone = sent_by("*", job.started, config.consumer)
     while True:
         try:
             await publish(link, started, anyone)

@@ -277,9 +277,10 @@ class Sender:
         data = self._end.open(msg.subject, msg.data)
         if data is None:
             return
-        if not direct:
-            self._end.met(msg.subject, self._address.credit)
-        await self._credit(data)
+        if direct:
+            return await self._credit(data)
+        self._end.met(msg.subject, self._address.credit)
+        await self._overheard(data)
 
     async def _message(self, msg: Msg) -> None:
         if not msg.subject.startswith(self._inbox):
@@ -315,6 +316,15 @@ class Sender:
             await self._credit(data)
         elif code == "503":
             await self._link.check_stream(self._address.stream)
+
+    async def _overheard(self, data: bytes) -> None:
+        """Handle a message on the subject of credits, where any client can direct an answer of the
+        broker."""
+        try:
+            wire.parse_credit(data)
+        except wire.WireError:
+            return
+        await self._credit(data)
 
     async def _credit(self, data: bytes) -> None:
         try:

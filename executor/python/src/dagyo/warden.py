@@ -32,9 +32,9 @@ from .runner import LAST_WORDS, drained, word
 log = logging.getLogger("dagyo")
 
 _BEAT_CHECK = 0.1  # seconds between two checks for jobs whose beat is due
-_LOOK_HEARD = 0.05  # seconds between two checks while stops are heard
 _LOOK_PAUSE = 1.0  # seconds between two checks for a stop at first, or without an answer
 _LOOK_LAST = 60.0  # seconds between two later checks
+_LOOK_HEARD = 0.01  # seconds between two checks after a message: it is received before it is stored
 _BLOCKED = 2.0  # seconds in which an unblocked event loop responds
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -225,31 +225,32 @@ class Warden:
             w.bell.ring()
 
     async def _watch(self, w: _Watched) -> None:
-        """Wait until a job's flow is stopped, and then make the job end."""
-        heard: list[bytes] = []
+        """Wait until a job's flow is stopped, and then make the job end.
+
+        The stop that is stored counts. Any client can direct an answer of the broker to the subject
+        of a stop, so a message there only says that it is time to look.
+        """
+        heard = False
 
         def hear(msg: Any) -> None:
+            nonlocal heard
             if msg.data != RUNNING:
-                heard.append(msg.data)
+                heard = True
                 w.bell.ring()
 
         subscription = None
         try:
             subscription = await self._link.subscribe(w.job.stop, hear, messages=8, octets=1 << 20)
-            # Check after subscribing, so that no stop is missed. Then check again: subscribers
-            # receive a message before it is stored, so it may be too early for the subscription and
-            # too late for the first check.
+            # Check after subscribing, so that no stop is missed. Then check again: a message may be
+            # too early for the subscription, and stored too late for the first check.
             pause = _LOOK_PAUSE
-            while not (heard and not self._link.bridged) and not await self._look(w):
+            while not await self._look(w):
+                looked = time.monotonic()
+                await w.bell.wait(pause)
+                pause = min(4 * pause, _LOOK_LAST)
                 if heard:
-                    # Any answer of the broker can be sent to this subject. What is stored counts,
-                    # which may be a moment later.
-                    heard.clear()
-                    pause = _LOOK_HEARD
-                    await asyncio.sleep(pause)
-                else:
-                    await w.bell.wait(pause)
-                    pause = min(4 * pause, _LOOK_LAST)
+                    heard, pause = False, _LOOK_HEARD
+                    await asyncio.sleep(max(0.0, looked + _LOOK_HEARD - time.monotonic()))
             w.stopped = time.monotonic()
             self._tell(w.stop)
         except LinkClosed as e:
