@@ -30,6 +30,7 @@ func TestStartedJobIsNotStartedAgain(t *testing.T) {
 	job.Flow = "copy"
 	started, err := event.Encode(contract.Event{
 		Type: contract.TypeJobStarted, Subject: "copy", Source: "/somebody-else", By: "somebody-else", Time: time.Now(),
+		Mailbox: contract.MailboxConsumer(job.Progdef, job.Revision),
 		Data: &contract.JobStarted{Job: job.Job, Executor: "somebody-else"},
 	})
 	if err != nil {
