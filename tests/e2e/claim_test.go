@@ -31,7 +31,7 @@ func TestStartedJobIsNotStartedAgain(t *testing.T) {
 	started, err := event.Encode(contract.Event{
 		Type: contract.TypeJobStarted, Subject: "copy", Source: "/somebody-else", By: "somebody-else", Time: time.Now(),
 		Mailbox: contract.MailboxConsumer(job.Progdef, job.Revision),
-		Data: &contract.JobStarted{Job: job.Job, Executor: "somebody-else"},
+		Data:    &contract.JobStarted{Job: job.Job, Executor: "somebody-else"},
 	})
 	if err != nil {
 		t.Fatal(err)
