@@ -56,18 +56,12 @@ const (
 
 // watchGaps records the periods in which the process could not receive.
 func (r *Runtime[S]) watchGaps(ctx context.Context) {
-	var stepped time.Time
 	Every(ctx, gapCheck, func() {
-		now := time.Now()
-		if r.link.IsConnected() && (!r.punctual(now) || now.Sub(stepped) >= stepEvery) {
-			stepped = now
+		if now := time.Now(); r.link.IsConnected() && !r.punctual(now) {
 			r.step(func(*core.Core[S]) { r.noteGap(now) })
 		}
 	})
 }
-
-// stepEvery is the longest time without a step: what is due by time alone, such as a snapshot, waits for the next one.
-const stepEvery = time.Second
 
 // punctual notes that the process is running. It returns false if there was a gap: only then something has changed that
 // others wait for at once.

@@ -18,6 +18,7 @@ func (r *Runtime[S]) writeSnapshots(ctx context.Context, lease *broker.Lease) {
 	snapshot.Writer{
 		Store: snapshot.Store{JS: r.link.JS}, Service: r.service.Name, Bounds: r.config.Broker, Held: lease.Held,
 		Folded:  func() (uint64, int64) { return r.folded(), r.bytes.Load() },
+		Advance: r.Sync,
 		Capture: func() (snapshot.Description, []byte, error) { return r.capture(ctx) },
 		Written: func(err error) {
 			if err == nil {

@@ -48,7 +48,7 @@ func newPace(c broker.Config, from Description, stored []Description, bytes int6
 
 // due reports whether to write a snapshot of a state that has folded events up to seq, and so many bytes in total. The
 // older of two snapshots limits how far EVENTS is trimmed: so after many events the second one is written soon, even if
-// few events follow.
+// few events follow. If none follow, it is lacking.
 func (p *pace) due(seq uint64, bytes int64, now time.Time) bool {
 	events, more, since := seq-p.seq, bytes-p.bytes, now.Sub(p.at)
 	if events >= p.lateEvents || more >= p.lateBytes {
@@ -57,6 +57,12 @@ func (p *pace) due(seq uint64, bytes int64, now time.Time) bool {
 	return events > 0 && !now.Before(p.earliest) &&
 		(events >= p.mostEvents || more >= p.mostBytes || since >= mostTime ||
 			since >= secondAfter && seq+1-p.older >= p.mostEvents)
+}
+
+// lacking reports whether the second snapshot after many events is due but for an event: it would be the same as the
+// first.
+func (p *pace) lacking(seq uint64, now time.Time) bool {
+	return seq == p.seq && !now.Before(p.earliest) && now.Sub(p.at) >= secondAfter && p.first-p.older >= p.mostEvents
 }
 
 // wrote records that a snapshot was written.

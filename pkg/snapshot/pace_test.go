@@ -69,3 +69,32 @@ func TestPaceOfANewLeader(t *testing.T) {
 		}
 	}
 }
+
+// If no events follow, the second snapshot needs one, so that the older one does not keep many events for ever.
+func TestPaceWithoutEvents(t *testing.T) {
+	start := time.Unix(1_000_000, 0)
+	p := &pace{mostEvents: 100, mostBytes: 1000, lateEvents: 200, lateBytes: 2000, seq: 50, first: 51, older: 51, at: start}
+	p.wrote(Description{Place: event.Place{Seq: 170}, Needs: 20}, 0, start)
+	p.wrote(Description{Place: event.Place{Seq: 400}}, 0, start) // the one before needs 20
+	second := start.Add(secondAfter)
+	if p.lacking(400, second.Add(-1)) || p.lacking(401, second) || !p.lacking(400, second) || p.due(400, 0, second) {
+		t.Error("the second snapshot does not wait for an event")
+	}
+	if !p.due(401, 0, second) {
+		t.Error("the second snapshot is not due after an event")
+	}
+	p.wrote(Description{Place: event.Place{Seq: 401}}, 0, second)
+	if p.lacking(401, second.Add(time.Hour)) {
+		t.Error("further snapshots wait for events")
+	}
+	p.wrote(Description{Place: event.Place{Seq: 600}, Needs: 402}, 0, second)
+	p.wrote(Description{Place: event.Place{Seq: 700}, Needs: 402}, 0, second)
+	if p.lacking(700, second.Add(time.Hour)) {
+		t.Error("a snapshot that would release nothing waits for an event")
+	}
+	p.wrote(Description{Place: event.Place{Seq: 900}}, 0, second)
+	p.tried(second, second.Add(time.Second))
+	if p.lacking(900, second.Add(secondAfter)) || !p.lacking(900, second.Add(share*time.Second+time.Second)) {
+		t.Error("the pause after a snapshot does not apply")
+	}
+}

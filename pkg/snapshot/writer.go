@@ -25,6 +25,8 @@ type Writer struct {
 	Held func() bool
 	// Folded returns the last event that the state includes, and the approximate number of bytes folded.
 	Folded func() (seq uint64, bytes int64)
+	// Advance stores an event that the state folds.
+	Advance func(context.Context) error
 	// Capture encodes the state.
 	Capture func() (Description, []byte, error)
 	// Written is called with the result of each try.
@@ -45,8 +47,12 @@ func (w Writer) Run(ctx context.Context, from Description) {
 	for ctx.Err() == nil {
 		select {
 		case now := <-t.C:
-			if seq, bytes := w.Folded(); w.Held() && p.due(seq, bytes, now) {
+			switch seq, bytes := w.Folded(); {
+			case !w.Held():
+			case p.due(seq, bytes, now):
 				w.write(ctx, p, bytes)
+			case p.lacking(seq, now):
+				w.advance(ctx, p)
 			}
 		case <-ctx.Done():
 		}
@@ -55,6 +61,15 @@ func (w Writer) Run(ctx context.Context, from Description) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWait)
 		defer cancel()
 		w.write(ctx, p, bytes)
+	}
+}
+
+func (w Writer) advance(ctx context.Context, p *pace) {
+	began := time.Now()
+	err := w.Advance(ctx)
+	p.tried(began, time.Now())
+	if err != nil {
+		w.Written(err)
 	}
 }
 
