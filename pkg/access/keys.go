@@ -63,6 +63,18 @@ func Issue(signer nkeys.KeyPair, c Credential) ([]byte, error) {
 	if !document.ValidName(c.Name) {
 		return nil, fmt.Errorf("%q is not a name: it must match %s", c.Name, document.NamePattern)
 	}
+	return sign(signer, c.Name, c.Expires, func(claims *jwt.UserClaims) {
+		claims.IssuerAccount = c.Account
+		claims.SetScoped(true)
+		claims.Tags.Add(TagRole + ":" + string(c.Role))
+		if c.Mailbox != "" {
+			claims.Tags.Add(TagMailbox + ":" + c.Mailbox)
+		}
+	})
+}
+
+// sign returns a credential with a new key, as the content of a credentials file. rights adds to its claims.
+func sign(signer nkeys.KeyPair, name string, expires time.Time, rights func(*jwt.UserClaims)) ([]byte, error) {
 	key, err := nkeys.CreateUser()
 	if err != nil {
 		return nil, err
@@ -73,18 +85,14 @@ func Issue(signer nkeys.KeyPair, c Credential) ([]byte, error) {
 		return nil, err
 	}
 	claims := jwt.NewUserClaims(public)
-	claims.Name, claims.IssuerAccount = c.Name, c.Account
-	claims.SetScoped(true)
-	claims.Tags.Add(TagRole + ":" + string(c.Role))
-	if c.Mailbox != "" {
-		claims.Tags.Add(TagMailbox + ":" + c.Mailbox)
-	}
-	if !c.Expires.IsZero() {
-		claims.Expires = c.Expires.Unix()
+	claims.Name = name
+	rights(claims)
+	if !expires.IsZero() {
+		claims.Expires = expires.Unix()
 	}
 	token, err := claims.Encode(signer)
 	if err != nil {
-		return nil, fmt.Errorf("sign the credential of %s %s: %w", c.Role, c.Name, err)
+		return nil, fmt.Errorf("sign the credential of %s: %w", name, err)
 	}
 	seed, err := key.Seed()
 	if err != nil {

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -59,27 +58,5 @@ func (r SystemRole) permissions() (p jwt.Permissions) {
 // IssueSystem returns a credential of a role in the server's own account, as the content of a credentials file. The key
 // is that of the account. Zero means that the credential never expires.
 func IssueSystem(system nkeys.KeyPair, r SystemRole, expires time.Time) ([]byte, error) {
-	key, err := nkeys.CreateUser()
-	if err != nil {
-		return nil, err
-	}
-	defer key.Wipe()
-	public, err := key.PublicKey()
-	if err != nil {
-		return nil, err
-	}
-	claims := jwt.NewUserClaims(public)
-	claims.Name, claims.Permissions = string(r), r.permissions()
-	if !expires.IsZero() {
-		claims.Expires = expires.Unix()
-	}
-	token, err := claims.Encode(system)
-	if err != nil {
-		return nil, fmt.Errorf("sign the credential of the %s: %w", r, err)
-	}
-	seed, err := key.Seed()
-	if err != nil {
-		return nil, err
-	}
-	return jwt.FormatUserConfig(token, seed)
+	return sign(system, string(r), expires, func(c *jwt.UserClaims) { c.Permissions = r.permissions() })
 }

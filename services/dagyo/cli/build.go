@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/moby/sys/atomicwriter"
 	"github.com/spf13/cobra"
 
 	"github.com/dagyo/dagyo/pkg/document"
@@ -238,7 +239,7 @@ func (a *app) tellBuilt(s source, built image.Image, written bool) error {
 	return err
 }
 
-// replaceFile replaces a file atomically.
+// replaceFile replaces a file, or that to which a symbolic link refers.
 func replaceFile(path string, text []byte) error {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -248,17 +249,5 @@ func replaceFile(path string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(info.Mode().Perm()), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
+	return atomicwriter.WriteFile(path, text, info.Mode().Perm())
 }

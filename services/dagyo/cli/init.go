@@ -136,7 +136,7 @@ func (a *app) tellInit(dir string, done provision.Report) error {
 // prepareStore prepares the NATS server's folder for the account of services. Data of version 0.1 is moved there, unless
 // the server still runs.
 func (a *app) prepareStore(ctx context.Context, o initOptions) error {
-	keys, err := keyring.Open(filepath.Join(o.dir, provision.KeysDir))
+	keys, err := keyring.Open(keyring.In(o.dir))
 	if err != nil {
 		return err
 	}

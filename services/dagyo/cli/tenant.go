@@ -163,21 +163,12 @@ type tenantLine struct {
 	Limits  tenancy.Limits `json:"limits"`
 }
 
-// readKeys opens the keys of a data directory, to read.
-func readKeys(data string) (*keyring.Keyring, error) {
-	dir := local.Keys(data)
-	if !keyring.Exists(dir) {
-		return nil, fmt.Errorf("%w in %s: start Dagyo with `dagyo up`, or set its data directory with --data", local.ErrNoKeys, dir)
-	}
-	return keyring.Open(dir)
-}
-
 func (a *app) tenantListCommand() *cobra.Command {
 	var data string
 	cmd := &cobra.Command{
 		Use: "ls", Short: "List all tenants", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			keys, err := readKeys(data)
+			keys, err := keyring.Find(data)
 			if err != nil {
 				return err
 			}
@@ -230,7 +221,7 @@ func (a *app) tenantShowCommand() *cobra.Command {
 		Use: "show NAME", Short: "Show a tenant and its limits", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: a.tenantNames,
 		RunE: func(_ *cobra.Command, args []string) error {
-			keys, err := readKeys(data)
+			keys, err := keyring.Find(data)
 			if err != nil {
 				return err
 			}
@@ -380,7 +371,7 @@ func (a *app) removeTenant(ctx context.Context, x *local.Landlord, name string, 
 
 // tenantNames completes the names of the tenants in the default data directory.
 func (a *app) tenantNames(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	keys, err := readKeys(cmd.Flag("data").Value.String())
+	keys, err := keyring.Find(cmd.Flag("data").Value.String())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
-	"github.com/dagyo/dagyo/services/dagyo/local"
 	"github.com/dagyo/dagyo/services/dagyo/provision"
 )
 
@@ -134,14 +133,10 @@ func (o userOptions) issue(ctx context.Context, c access.Credential) (credential
 			return nil, err
 		}
 	}
-	dir := local.Keys(o.data)
-	if !keyring.Exists(dir) && o.namespace != "" {
-		return nil, fmt.Errorf("there are no keys in the namespace %s: they are made when Dagyo first starts there", o.namespace)
+	keys, err := keyring.Find(o.data)
+	if errors.Is(err, keyring.ErrNoKeys) && o.namespace != "" {
+		err = fmt.Errorf("there are no keys in the namespace %s: they are made when Dagyo first starts there", o.namespace)
 	}
-	if !keyring.Exists(dir) {
-		return nil, fmt.Errorf("there are no keys in %s: start Dagyo with `dagyo up`, or set the directory with --data", dir)
-	}
-	keys, err := keyring.Open(dir)
 	if err != nil {
 		return nil, err
 	}

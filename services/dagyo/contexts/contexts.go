@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/sys/atomicwriter"
+
 	"github.com/dagyo/dagyo/pkg/broker"
 )
 
@@ -250,21 +252,10 @@ func (s Store) For(url string) (c Context, ok bool) {
 	return c, found == 1
 }
 
-// write stores a file completely or not at all. Only its owner can read it: an address may contain a password.
+// write stores a file that only its owner can read: an address may contain a password.
 func write(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
+	return atomicwriter.WriteFile(path, content, 0o600)
 }

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/sys/atomicwriter"
+
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/services/dagyo/client"
@@ -173,24 +175,15 @@ func (c comparison) sorted() [][]byte {
 	return slices.SortedFunc(slices.Values(c.got), bytes.Compare)
 }
 
-// replace replaces a file atomically.
+// replace replaces a file, or that to which a symbolic link refers.
 func replace(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".update-*")
-	if err != nil {
-		return err
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
 	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
+	return atomicwriter.WriteFile(path, content, 0o644)
 }
 
 // replaceFiles writes each record to a file in the folder, and replaces the files in it.

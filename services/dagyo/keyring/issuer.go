@@ -6,22 +6,14 @@ import (
 	"os"
 
 	"github.com/dagyo/dagyo/pkg/access"
+	"github.com/dagyo/dagyo/pkg/tenancy"
 )
 
 // An Issuer is all that is needed to sign the credentials of one role: for a service that must not have the other keys.
 type Issuer struct {
-	Role    access.Role    `json:"role"`
-	Secret  []byte         `json:"secret"`
-	Tenants []IssuerTenant `json:"tenants"`
-}
-
-// An IssuerTenant is what an Issuer needs to know of a tenant.
-type IssuerTenant struct {
-	Name string `json:"name"`
-	ID   string `json:"id"`
-	// Generation is that of the role's keys, Account the public key of the account that the role connects to.
-	Generation int    `json:"generation"`
-	Account    string `json:"account"`
+	Role    access.Role      `json:"role"`
+	Secret  []byte           `json:"secret"`
+	Tenants []tenancy.Tenant `json:"tenants"`
 }
 
 // Issuer returns the issuer of a role, for the tenants that exist.
@@ -40,9 +32,7 @@ func (k *Keyring) Issuer(r access.Role) (*Issuer, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.Tenants = append(out.Tenants, IssuerTenant{
-			Name: x.Name, ID: x.ID, Generation: x.Generations[r], Account: t.Accounts[r.Account()],
-		})
+		out.Tenants = append(out.Tenants, t)
 	}
 	return out, nil
 }
@@ -64,16 +54,10 @@ func ReadIssuer(path string) (*Issuer, error) {
 // account in c are set here.
 func (i *Issuer) Issue(tenant string, c access.Credential) ([]byte, error) {
 	for _, t := range i.Tenants {
-		if t.Name != tenant {
-			continue
+		if t.Name == tenant {
+			c.Role = i.Role
+			return t.Issue(access.Secret(i.Secret), c)
 		}
-		signer, err := access.Secret(i.Secret).Signer(t.ID, t.Generation)
-		if err != nil {
-			return nil, err
-		}
-		defer signer.Wipe()
-		c.Role, c.Account = i.Role, t.Account
-		return access.Issue(signer, c)
 	}
 	return nil, fmt.Errorf("tenant %q is not among those of the keys", tenant)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/moby/sys/atomicwriter"
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 
@@ -46,6 +47,24 @@ var ErrNoTenant = errors.New("there is no such tenant")
 func Exists(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "operator.nk"))
 	return err == nil
+}
+
+// Dir is the folder of the keys in the data directory of `dagyo up`, and in the folder that `dagyo init auth` makes.
+const Dir = "keys"
+
+// In returns the folder of the keys in a data directory.
+func In(data string) string { return filepath.Join(data, Dir) }
+
+// ErrNoKeys is returned for a directory without keys.
+var ErrNoKeys = errors.New("there are no keys")
+
+// Find opens the keys in a data directory that has some.
+func Find(data string) (*Keyring, error) {
+	dir := In(data)
+	if !Exists(dir) {
+		return nil, fmt.Errorf("%w in %s: start Dagyo with `dagyo up`, or set its data directory with --data", ErrNoKeys, dir)
+	}
+	return Open(dir)
 }
 
 // Open returns the keys in a folder. It makes those that are missing, and the default tenant if there is none. Only
@@ -131,27 +150,7 @@ func (k *Keyring) kept(name string, create func() ([]byte, error)) ([]byte, erro
 	if text, err = create(); err != nil {
 		return nil, err
 	}
-	return text, k.write(name, append(text[:len(text):len(text)], '\n'))
-}
-
-// write stores a file completely or not at all.
-func (k *Keyring) write(name string, content []byte) error {
-	path := filepath.Join(k.dir, name)
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
+	return text, atomicwriter.WriteFile(filepath.Join(k.dir, name), append(text[:len(text):len(text)], '\n'), 0o600)
 }
 
 // Trust is what a NATS server must know to check credentials.

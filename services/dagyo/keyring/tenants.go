@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/moby/sys/atomicwriter"
 	"github.com/nats-io/nuid"
 
 	"github.com/dagyo/dagyo/pkg/access"
@@ -112,7 +113,7 @@ func (k *Keyring) Store(t Tenant) error {
 	if err != nil {
 		return err
 	}
-	return k.write(filepath.Join("tenants", t.Name+".json"), append(text, '\n'))
+	return atomicwriter.WriteFile(k.file(t.Name), append(text, '\n'), 0o600)
 }
 
 // Remove removes a tenant. Publish lets services stop, and Clear deletes what NATS has of it.
@@ -122,7 +123,7 @@ func (k *Keyring) Remove(name string) error {
 		return err
 	}
 	if name == DefaultTenant {
-		return fmt.Errorf("tenant %q belongs to who runs Dagyo, and cannot be removed", name)
+		return fmt.Errorf("the default tenant %q cannot be removed", name)
 	}
 	return os.Rename(k.file(name), k.removed(t))
 }

@@ -20,7 +20,7 @@ import (
 // person connects with a role of its own.
 func person(t *testing.T, dir string, l *local.Local, role access.Role, name string) *nats.Conn {
 	t.Helper()
-	keys, err := keyring.Open(local.Keys(dir))
+	keys, err := keyring.Open(keyring.In(dir))
 	if err != nil {
 		t.Fatal(err)
 	}

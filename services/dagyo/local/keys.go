@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/moby/sys/atomicwriter"
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/access"
@@ -17,19 +17,13 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 )
 
-// keysDir is the folder of the keys in the data directory, personFile the credentials of who started Dagyo.
-const (
-	keysDir    = "keys"
-	personFile = "dagyo.creds"
-)
-
-// Keys returns the folder with the keys in a data directory.
-func Keys(data string) string { return filepath.Join(data, keysDir) }
+// personFile has the credentials of who started Dagyo.
+const personFile = "dagyo.creds"
 
 // openKeys opens the keys in the data directory, and issues the credentials of who started Dagyo.
 func (l *Local) openKeys() (*keyring.Trust, error) {
 	var err error
-	if l.keys, err = keyring.Open(Keys(l.config.Dir)); err != nil {
+	if l.keys, err = keyring.Open(keyring.In(l.config.Dir)); err != nil {
 		return nil, err
 	}
 	trust, err := l.keys.Trust()
@@ -40,7 +34,7 @@ func (l *Local) openKeys() (*keyring.Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(l.Credentials(), person, 0o600); err != nil {
+	if err := atomicwriter.WriteFile(l.Credentials(), person, 0o600); err != nil {
 		return nil, fmt.Errorf("write the credentials: %w", err)
 	}
 	return &trust, nil
@@ -67,7 +61,7 @@ func person(source string) string {
 }
 
 // Credentials is the file with the credentials of who started Dagyo.
-func (l *Local) Credentials() string { return filepath.Join(l.config.Dir, keysDir, personFile) }
+func (l *Local) Credentials() string { return filepath.Join(keyring.In(l.config.Dir), personFile) }
 
 // connect connects who started Dagyo to a tenant.
 func (l *Local) connect(ctx context.Context, tenant string) (*client.Client, error) {

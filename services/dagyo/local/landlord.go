@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -22,24 +21,22 @@ type Landlord struct {
 	told *nats.Subscription
 }
 
-// ErrNoKeys is returned for a directory without keys.
-var ErrNoKeys = errors.New("there are no keys")
-
 // OpenLandlord opens a data directory. If Dagyo runs there, changes reach it at once; if not, it cannot be started
 // until the Landlord is closed.
 func OpenLandlord(ctx context.Context, dir string) (*Landlord, error) {
-	if !keyring.Exists(Keys(dir)) {
-		return nil, fmt.Errorf("%w in %s: start Dagyo with `dagyo up`, or set its data directory with --data", ErrNoKeys, Keys(dir))
+	keys, err := keyring.Find(dir)
+	if err != nil {
+		return nil, err
 	}
-	l := &Landlord{}
+	l := &Landlord{Keys: keys}
 	url, err := l.occupy(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	if l.Keys, err = keyring.Open(Keys(dir)); err == nil && url != "" {
+	if url != "" {
 		l.link, err = connectSystem(ctx, l.Keys, url, access.Landlord)
 	}
-	if err == nil && l.link != nil {
+	if l.link != nil {
 		l.told, err = l.link.SubscribeSync(access.SubjectTenant("*"))
 	}
 	if err != nil {

@@ -147,7 +147,7 @@ const executorsDir = "executors"
 func (l *Local) process(place string) process.Config {
 	p := l.config.Process
 	p.Dir, p.Tenant = filepath.Join(l.config.Dir, executorsDir), place
-	p.Hidden = append(slices.Clone(p.Hidden), l.storeDir(), Keys(l.config.Dir))
+	p.Hidden = append(slices.Clone(p.Hidden), l.storeDir(), keyring.In(l.config.Dir))
 	p.Logger = slog.New(zerolog.NewSlogHandler(l.config.Log))
 	p.Isolation = l.isolation
 	return p

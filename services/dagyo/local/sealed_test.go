@@ -55,7 +55,7 @@ func TestSealedEdges(t *testing.T) {
 	if e := verdict(t, owner, "before", sealedBefore); e.Type != contract.TypeFlowCompleted {
 		t.Fatalf("%s: %+v", e.Type, e.Data)
 	}
-	keys, err := keyring.Open(local.Keys(dir))
+	keys, err := keyring.Open(keyring.In(dir))
 	if err != nil {
 		t.Fatal(err)
 	}

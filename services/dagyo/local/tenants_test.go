@@ -81,7 +81,7 @@ func removeTenant(t *testing.T, dir string, of keyring.Tenant) {
 
 func credentials(t *testing.T, dir, tenant string, role access.Role, name string) []byte {
 	t.Helper()
-	keys, err := keyring.Open(local.Keys(dir))
+	keys, err := keyring.Open(keyring.In(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func TestRegistryOnlyReads(t *testing.T) {
 	dir := t.TempDir()
 	l, c := start(t, dir)
 	defer stop(t, l, c)
-	keys, err := keyring.Open(local.Keys(dir))
+	keys, err := keyring.Open(keyring.In(dir))
 	if err != nil {
 		t.Fatal(err)
 	}

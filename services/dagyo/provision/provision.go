@@ -10,13 +10,14 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/moby/sys/atomicwriter"
+
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 )
 
 // The names of files.
 const (
-	KeysDir     = "keys"
 	Credentials = "nats.creds"
 	executors   = "executors.json"
 	server      = "nats/auth.conf"
@@ -75,12 +76,12 @@ type Report struct {
 
 // Folder stores the files in a folder, together with the keys. Only their owner can read them.
 func Folder(dir string, t TLS) (r Report, err error) {
-	existed := keyring.Exists(filepath.Join(dir, KeysDir))
-	k, err := keyring.Open(filepath.Join(dir, KeysDir))
+	existed := keyring.Exists(keyring.In(dir))
+	k, err := keyring.Open(keyring.In(dir))
 	if err != nil {
 		return r, err
 	}
-	r.note(KeysDir, existed)
+	r.note(keyring.Dir, existed)
 	files, err := Files(k)
 	if err == nil && len(t.Names) > 0 {
 		var more []File
@@ -106,7 +107,7 @@ func Folder(dir string, t TLS) (r Report, err error) {
 			err = private(filepath.Dir(path))
 		}
 		if err == nil && !kept {
-			err = write(path, f.Content)
+			err = atomicwriter.WriteFile(path, f.Content, 0o600)
 		}
 		if err != nil {
 			return r, fmt.Errorf("write %s: %w", path, err)
@@ -130,25 +131,6 @@ func private(dir string) error {
 		return err
 	}
 	return os.Chmod(dir, 0o700)
-}
-
-// write stores a file completely or not at all.
-func write(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }
 
 // sorted returns the keys of a map in order.

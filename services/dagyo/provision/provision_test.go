@@ -101,7 +101,7 @@ func TestSpawnerHasOneKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := keyring.Open(filepath.Join(dir, KeysDir))
+	keys, err := keyring.Open(keyring.In(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestSecretsRoundTrip(t *testing.T) {
 	if _, err := Folder(dir, TLS{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, reader := range append(secretReaders(), KeysDir) {
+	for _, reader := range append(secretReaders(), keyring.Dir) {
 		files, err := read(filepath.Join(dir, reader))
 		if err == nil {
 			err = restore(filepath.Join(other, reader), files)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/sys/atomicwriter"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/dagyo/dagyo/pkg/access"
+	"github.com/dagyo/dagyo/services/dagyo/keyring"
 )
 
 // Secrets are the Secrets of an installation in a namespace, each named dagyo-READER.
@@ -59,15 +61,15 @@ func secretReaders() (out []string) {
 
 // FetchKeys writes the keys into a folder, nothing if there are none.
 func (s Secrets) FetchKeys(ctx context.Context, dir string) error {
-	stored, err := s.get(ctx, KeysDir)
+	stored, err := s.get(ctx, keyring.Dir)
 	if err != nil || stored == nil {
 		return err
 	}
 	var files map[string][]byte
 	if err := json.Unmarshal(stored[keysEntry], &files); err != nil {
-		return fmt.Errorf("the Secret %s in the namespace %s is not what `dagyo init auth` has stored: %w", secretPrefix+KeysDir, s.Namespace, err)
+		return fmt.Errorf("the Secret %s in the namespace %s is not what `dagyo init auth` has stored: %w", secretPrefix+keyring.Dir, s.Namespace, err)
 	}
-	return restore(filepath.Join(dir, KeysDir), files)
+	return restore(keyring.In(dir), files)
 }
 
 // Fetch writes what is in the Secrets into a folder.
@@ -96,7 +98,7 @@ func restore(dir string, files map[string][]byte) error {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		err := private(filepath.Dir(path))
 		if err == nil {
-			err = write(path, files[name])
+			err = atomicwriter.WriteFile(path, files[name], 0o600)
 		}
 		if err != nil {
 			return fmt.Errorf("write %s: %w", path, err)
@@ -119,7 +121,7 @@ func (s Secrets) get(ctx context.Context, reader string) (map[string][]byte, err
 
 // Store writes the Secrets from a folder. The keys come first: what they have signed is useless without them.
 func (s Secrets) Store(ctx context.Context, dir string) error {
-	keys, err := read(filepath.Join(dir, KeysDir))
+	keys, err := read(keyring.In(dir))
 	if err != nil {
 		return err
 	}
@@ -127,7 +129,7 @@ func (s Secrets) Store(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.apply(ctx, KeysDir, map[string][]byte{keysEntry: text}); err != nil {
+	if err := s.apply(ctx, keyring.Dir, map[string][]byte{keysEntry: text}); err != nil {
 		return err
 	}
 	for _, reader := range secretReaders() {

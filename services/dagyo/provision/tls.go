@@ -18,6 +18,10 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/moby/sys/atomicwriter"
+
+	"github.com/dagyo/dagyo/services/dagyo/keyring"
 )
 
 // Certificates are valid for years: the server reads its own at its start, and is given a new one in time by the start
@@ -72,10 +76,10 @@ func makeAuthority(public, private string) error {
 	}
 	text, err := keyText(key)
 	if err == nil {
-		err = write(private, text)
+		err = atomicwriter.WriteFile(private, text, 0o600)
 	}
 	if err == nil {
-		err = write(public, certificate(der))
+		err = atomicwriter.WriteFile(public, certificate(der), 0o600)
 	}
 	return err
 }
@@ -173,7 +177,7 @@ func Authority(dir string) ([]byte, error) {
 			return nil, nil
 		}
 	}
-	text, err := os.ReadFile(filepath.Join(dir, KeysDir, caFile))
+	text, err := os.ReadFile(filepath.Join(keyring.In(dir), caFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -193,7 +197,7 @@ func dropCertificate(dir string) error {
 // certificates returns the files for TLS: a server's certificate, kept if it still serves, and the authority for each
 // reader.
 func certificates(dir string, names []string) ([]File, error) {
-	a, err := openAuthority(filepath.Join(dir, KeysDir))
+	a, err := openAuthority(keyring.In(dir))
 	if err != nil {
 		return nil, err
 	}
