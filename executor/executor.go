@@ -69,7 +69,7 @@ func Run(ctx context.Context, c Config, p Program, drain <-chan os.Signal) error
 	if c.StopGrace == 0 {
 		c.StopGrace = DefaultStopGrace
 	}
-	x := &executor{config: c, program: p, slots: make(chan struct{}, c.Slots), running: make(map[*running]struct{})}
+	x := &executor{config: c, program: p, slots: make(chan struct{}, c.Slots)}
 	x.progdef, x.revision, _ = strings.Cut(c.Mailbox, ".")
 	link, err := x.connect(ctx, drain)
 	if err != nil || link == nil {
@@ -173,9 +173,8 @@ type executor struct {
 	// slots holds a token for every job that is running or may be delivered to us.
 	slots chan struct{}
 
-	mu      sync.Mutex
-	running map[*running]struct{}
-	beats   beats
+	mu    sync.Mutex
+	beats beats // of all running jobs
 }
 
 // serve takes jobs until it is told to drain, and then waits for running jobs.
@@ -243,7 +242,7 @@ func (x *executor) giveUp(cancel context.CancelCauseFunc, idle <-chan struct{}) 
 func (x *executor) count() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.running)
+	return len(x.beats)
 }
 
 func (x *executor) sayDraining(ctx context.Context, reason string) {

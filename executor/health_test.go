@@ -13,7 +13,7 @@ import (
 // While jobs come and go, each beats before its interval is over, and not much earlier.
 func TestJobsBeatInTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		x := &executor{running: make(map[*running]struct{})}
+		x := &executor{}
 		now := time.Unix(0, 0)
 		last := make(map[*running]time.Time)
 		for range rapid.IntRange(1, 100).Draw(t, "checks") {

@@ -198,14 +198,12 @@ func (x *executor) lastWord(ctx context.Context, e contract.Event) {
 func (x *executor) enter(r *running) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.running[r] = struct{}{}
 	heap.Push(&x.beats, r)
 }
 
 func (x *executor) leave(r *running) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	delete(x.running, r)
 	heap.Remove(&x.beats, r.place)
 }
 
@@ -264,7 +262,7 @@ func (x *executor) watchStop(ctx context.Context, r *running, cancel context.Can
 func (x *executor) reconnected() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for r := range x.running {
+	for _, r := range x.beats {
 		select {
 		case r.check <- struct{}{}:
 		default:

@@ -195,7 +195,10 @@ func (m *member) serve() {
 		}
 		if ctx.Err() == nil { // neither stopped nor changed
 			m.fail(t, err, pause)
-			sleep(ctx, pause)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
 			pause = min(2*pause, longestPause)
 		}
 		m.cancel()
@@ -209,22 +212,13 @@ func (m *member) serve() {
 	}
 }
 
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
 var errReturned = errors.New("the service has returned")
 
 func (m *member) fail(t Tenant, err error, pause time.Duration) {
 	if err == nil {
 		err = errReturned
 	}
-	m.log.Error().Err(err).Stringer("pause", pause).Msg("the service of this tenant has failed; starting it again after a pause")
+	m.log.Error().Err(err).Stringer("pause", pause).Msg("the service failed for this tenant; restarting it after a pause")
 	if m.host.Failed != nil {
 		m.host.Failed(t, err)
 	}

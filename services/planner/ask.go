@@ -25,7 +25,7 @@ func (w *wiring) askKeys(_ *State, id []byte) (any, error) {
 			}
 			owner, edges := r.Owner, s.sealed(flow, r)
 			return service.For(func(who contract.Sender) (any, error) {
-				if who.Operator || who.Name != owner {
+				if who.Name != owner {
 					return nil, &service.AskError{Code: "403", Message: fmt.Sprintf(
 						"flow %s belongs to %s: only its owner gets the keys of its edges", flow, document.Quote(owner))}
 				}

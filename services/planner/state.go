@@ -59,7 +59,7 @@ type Limits struct {
 	Frames int64
 	// OutputRetention is how long a flow's outputs stay readable after its verdict.
 	OutputRetention time.Duration
-	// Seal is true if the edges of new flows are sealed (ADR 26).
+	// Seal is true if the edges of new flows are sealed (ADR 27).
 	Seal bool
 }
 

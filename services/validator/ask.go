@@ -49,7 +49,7 @@ func settled(ask service.Ask[*State]) service.Ask[*State] {
 // askValidate answers a flow document with the event that submitting it would cause. Large documents take long to check,
 // and events are folded meanwhile.
 func askValidate(s *State, raw []byte) (any, error) {
-	known, limits := s.copyOfKnown(), s.limits.Flow
+	known, limits := s.lend(), s.limits.Flow
 	return service.Later(func(context.Context) (any, error) {
 		e := judged(known, limits, "would-be", "", raw)
 		e.Source, e.Time = "/dagyo/"+Name, time.Now().UTC()
@@ -78,7 +78,7 @@ func askGet(s *State, name []byte) (any, error) {
 
 // askCompatible answers which ports a port may be connected to.
 func askCompatible(s *State, raw []byte) (any, error) {
-	known, limits := s.copyOfKnown(), s.limits.Flow
+	known, limits := s.lend(), s.limits.Flow
 	return service.Later(func(context.Context) (any, error) {
 		var q flow.Query
 		dec := json.NewDecoder(bytes.NewReader(raw))

@@ -129,11 +129,17 @@ func (s *State) known() flow.Known {
 	return flow.Known{Progdefs: s.catalog, Types: s.types.meanings, Refuses: s.policy.Refuses}
 }
 
-// copyOfKnown is known for use without the lock on the state.
-func (s *State) copyOfKnown() flow.Known {
-	known := s.known()
-	known.Progdefs, known.Types = maps.Clone(known.Progdefs), maps.Clone(known.Types)
-	return known
+// lend returns known for use without the lock on the state.
+func (s *State) lend() flow.Known {
+	s.lent.Store(true)
+	return s.known()
+}
+
+// reclaim prepares a change of the catalogues: if they are lent, the borrowers keep them as they are.
+func (s *State) reclaim() {
+	if s.lent.Swap(false) {
+		s.catalog, s.types.meanings = maps.Clone(s.catalog), maps.Clone(s.types.meanings)
+	}
 }
 
 // check reads the progdef document of a progdef.apply. The policy is checked as far as the document can be read.

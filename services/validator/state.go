@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -25,6 +26,9 @@ type State struct {
 	changed map[string]change
 	stored  map[string]uint64
 	types   types
+	// lent is true if catalog and types.meanings may be in use without the lock on the state, which questions hold
+	// only to read.
+	lent atomic.Bool
 	// flows are the validated flows that are not known to be in history.
 	flows map[string]taken
 	// pending are the commands without an answer, in order, by key; keys are their keys, by place.
@@ -202,6 +206,7 @@ func (s *State) put(name string, e contract.CatalogEntry) {
 	if e.Seq <= s.changed[name].seq {
 		return
 	}
+	s.reclaim()
 	s.changed[name] = change{e.Seq, e.By, e.At}
 	if e.Removed {
 		delete(s.catalog, name)
@@ -224,6 +229,7 @@ func (s *State) published(name string) contract.Published {
 // applyType takes a type.apply to effect: it counts from its place in EVENTS on.
 func (s *State) applyType(e contract.Event) {
 	if doc, problems := s.checkType(e); len(problems) == 0 {
+		s.reclaim()
 		s.types.put(doc, e.Seq)
 	}
 }

@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -49,5 +50,37 @@ func TestDeadLettersDropTheirCommands(t *testing.T) {
 	dead(restored, 4, "flow f")
 	if len(restored.pending)+len(restored.keys) != 0 {
 		t.Errorf("left are %v", restored.pending)
+	}
+}
+
+// A question uses the catalogues as they were, while these change: they are copied only then.
+func TestLentCatalogues(t *testing.T) {
+	l := newLog(t, nil)
+	publish := func(names ...string) {
+		for _, name := range names {
+			l.want(contract.TypeProgdefApply, name, greet(name), contract.TypeProgdefApplied)
+			l.want(contract.TypeTypeApply, name, `{"name": "`+name+`", "description": "A thing"}`, contract.TypeTypeApplied)
+		}
+	}
+	publish("a")
+	known := l.s.lend()
+	read := make(chan [2]int)
+	go func() {
+		var n [2]int
+		for range 1000 {
+			n = [2]int{len(slices.Collect(maps.Keys(known.Progdefs))), len(slices.Collect(maps.Keys(known.Types)))}
+		}
+		read <- n
+	}()
+	types := len(known.Types)
+	publish("b", "c")
+	if n := <-read; n != [2]int{1, types} || len(l.s.catalog) != 3 || len(l.s.lend().Types) != types+2 {
+		t.Errorf("a question saw %v; the catalogues have %d progdefs and %d types", n, len(l.s.catalog), len(l.s.types.meanings))
+	}
+	before := l.s.catalog
+	l.s.lent.Store(false)
+	publish("d")
+	if len(before) != 4 {
+		t.Error("the catalogue was copied although nobody uses it")
 	}
 }

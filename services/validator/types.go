@@ -43,6 +43,7 @@ func (t types) names() []string { return slices.Sorted(maps.Keys(t.docs)) }
 
 // WithTypes returns the state with a stored type catalogue.
 func (s *State) WithTypes(stored map[string]contract.TypeEntry) *State {
+	s.reclaim()
 	for _, e := range stored {
 		s.types.put(e.Document, e.Seq)
 	}
