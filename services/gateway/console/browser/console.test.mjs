@@ -1,0 +1,312 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { createRequire } from "node:module";
+import { open, signedIn, start } from "./dagyo.mjs";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+let d;
+before(async () => {
+  d = await start();
+});
+after(() => d?.stop());
+
+async function close(page) {
+  assert.deepEqual(page.wrong, []);
+  await page.context().close();
+}
+
+/** Composes a flow in the YAML pane. */
+async function write(page, text) {
+  await page.goto(d.url + "/compose");
+  await page.locator(".cm-content").click();
+  await page.keyboard.press("Control+a");
+  await page.keyboard.insertText(text);
+}
+
+const greet = "nodes:\n  hello: {progdef: greet}\ninputs:\n  names: hello.name\noutputs:\n  greetings: hello.greeting\n";
+
+test("signing in and out", async () => {
+  const link = d.link();
+  const page = await open(d);
+  await page.goto(link);
+  await page.getByText("Live", { exact: true }).first().waitFor();
+  assert.equal(new URL(page.url()).hash, "", "the code stays in the address");
+  await page.reload();
+  await page.getByRole("heading", { name: "Flows" }).waitFor();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("heading", { name: "Sign in to Dagyo" }).waitFor();
+  const again = await open(d);
+  await again.goto(link);
+  await again.getByText("the code was used before").waitFor();
+  assert.deepEqual(page.wrong, []);
+  await page.context().close();
+  await again.context().close();
+});
+
+test("a viewer sees, and may not change anything", async () => {
+  const creds = d.run("user", "add", "vera", "--role", "viewer", "--out", "-");
+  const page = await open(d);
+  await page.goto(d.url);
+  await page.locator("input[type=file]").setInputFiles({ name: "nothing.creds", mimeType: "text/plain", buffer: Buffer.from("nothing") });
+  await page.getByText("This is not a credentials file").waitFor();
+  await page.locator("input[type=file]").setInputFiles({ name: "vera.creds", mimeType: "text/plain", buffer: Buffer.from(creds) });
+  await page.getByRole("heading", { name: "Flows" }).waitFor();
+  await page.getByText("vera", { exact: true }).waitFor();
+  await write(page, greet);
+  await page.getByText("Valid", { exact: true }).waitFor();
+  const run = page.getByRole("button", { name: /^Run/ });
+  assert.equal(await run.getAttribute("aria-disabled"), "true");
+  await page.getByText("Your role, viewer, may not run flows").waitFor();
+  await run.click({ force: true });
+  assert.equal(new URL(page.url()).pathname, "/compose");
+  // The broker decides, whatever the page says.
+  const status = await page.evaluate(async () => {
+    const headers = { Authorization: "Bearer " + sessionStorage.getItem("dagyo.token"), "Content-Type": "application/json" };
+    return (await fetch("/v1/flows", { method: "POST", headers, body: '{"nodes": {}}' })).status;
+  });
+  assert.equal(status, 403);
+  await page.context().close();
+});
+
+test("composing by mouse, a type error, a fix, a run, and its history", async () => {
+  const page = await signedIn(d);
+  await page.goto(d.url + "/compose");
+  await page.getByRole("button", { name: "New" }).click();
+  const palette = page.getByRole("region", { name: "Palette" });
+  const add = async (name) => {
+    await palette.getByRole("searchbox").fill(name);
+    await palette.locator("li button", { has: page.locator("strong", { hasText: new RegExp(`^${name}$`) }) }).click();
+  };
+  await add("http_get");
+  await add("lines");
+  await page.getByRole("button", { name: "Tidy" }).click();
+  const handle = (node, port, side) => page.locator(`.svelte-flow__node[data-id="${node}"] .svelte-flow__handle[data-handleid="${port}"].${side}`);
+  const drag = async (from, to) => {
+    await from.hover(); // when it stands still
+    await page.mouse.down();
+    // The first move begins the wire, which lies above the port.
+    for (const at of [4, 8]) await to.hover({ force: true, position: { x: at, y: at } });
+    await page.mouse.up();
+  };
+  await drag(handle("http_get", "body", "source"), handle("lines", "in", "target"));
+  await page.locator(".cm-content", { hasText: "http_get.body, to: lines.in" }).waitFor();
+  // http_get gives Result<octets>: greet does not take that, so only the text can connect them.
+  await write(page, "nodes:\n  http_get: {progdef: http_get}\n  greet: {progdef: greet}\nedges:\n  - {from: http_get.body, to: greet.name}\n");
+  await page.getByRole("button", { name: "1 problem" }).click();
+  await page.locator(".callout", { hasText: "writes Result<octets>" }).waitFor();
+  await page.getByRole("button", { name: "Insert assert" }).click();
+  await page.locator(".cm-content", { hasText: "to: assert.in" }).waitFor();
+  await write(page, "nodes:\n  http_get: {progdef: http_get}\n  assert: {progdef: assert}\nedges:\n  - {from: http_get.body, to: assert.in}\n");
+  await page.getByRole("button", { name: "Make them inputs and outputs" }).click();
+  await page.getByText("Valid", { exact: true }).waitFor();
+
+  await write(page, greet);
+  await page.getByText("Valid", { exact: true }).waitFor();
+  await page.getByRole("textbox", { name: "names" }).fill("Ada\nBob");
+  const began = Date.now();
+  await page.getByRole("button", { name: /^Run/ }).click();
+  await page.getByRole("tab", { name: "Outputs" }).waitFor();
+  await page.locator(".svelte-flow__node", { hasText: "hello" }).first().waitFor();
+  console.log(`run → graph is shown: ${Date.now() - began} ms`);
+  const flow = page.url().split("/").at(-1).split("?")[0];
+  await page.locator(".badge", { hasText: "Completed" }).waitFor();
+  await page.getByRole("tab", { name: "Timeline" }).click();
+  await page.getByText(/Checked after .* its first job started after/).waitFor();
+  await page.getByRole("img", { name: /^started after .*, ended after/ }).waitFor();
+  await page.getByRole("tab", { name: "Outputs" }).click();
+  await page.getByText("hello Ada").waitFor();
+  await page.getByText("hello Bob").waitFor();
+  await page.goto(d.url + "/flows?search=" + flow);
+  await page.locator("tbody tr", { hasText: flow }).getByText("Completed").waitFor();
+  await close(page);
+});
+
+test("composing by keyboard alone", async () => {
+  const page = await signedIn(d);
+  await page.goto(d.url + "/compose");
+  await page.getByRole("button", { name: "New" }).click();
+  await page.locator("body").press("a");
+  await page.keyboard.type("greet");
+  await page.keyboard.press("Enter");
+  await page.locator(".svelte-flow__node", { hasText: "greet" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator(".svelte-flow__node").focus();
+  await page.keyboard.press("c"); // connect: a list of what fits
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("button", { name: /new count, in/ }).focus();
+  await page.keyboard.press("Enter");
+  await page.locator(".cm-content", { hasText: "greet.greeting, to: count.in" }).waitFor();
+  await page.locator("body").press("Control+z"); // the edge
+  await page.locator(".cm-content", { hasText: "greet.greeting" }).waitFor({ state: "detached" });
+  await page.locator("body").press("Control+z"); // the node
+  await page.locator(".svelte-flow__node", { hasText: "count" }).waitFor({ state: "detached" });
+  await page.locator("body").press("Control+Shift+z");
+  await page.locator(".svelte-flow__node", { hasText: "count" }).waitFor();
+  await close(page);
+});
+
+test("values are set by the type of their input", async () => {
+  const page = await signedIn(d);
+  await write(page, "nodes:\n  first: {progdef: head, types: {T: utf8-string}}\ninputs:\n  in: first.in\noutputs:\n  out: first.out\n");
+  await page.locator(".svelte-flow__node", { hasText: "head" }).click();
+  await page.getByRole("button", { name: "Set a value" }).click();
+  const value = page.getByRole("textbox", { name: "Records of n" });
+  await value.fill("two");
+  await page.getByRole("button", { name: "Set", exact: true }).click();
+  await page.getByText("Each line must be a JSON value").waitFor();
+  await value.fill("2");
+  await page.getByRole("button", { name: "Set", exact: true }).click();
+  await page.getByText("Valid", { exact: true }).waitFor();
+  await page.getByRole("textbox", { name: "in", exact: true }).fill("one\ntwo\nthree");
+  await page.getByRole("button", { name: /^Run/ }).click();
+  await page.locator(".badge", { hasText: "Completed" }).waitFor();
+  await page.getByRole("tab", { name: "Outputs" }).click();
+  assert.equal(await page.locator("pre").textContent(), "one\ntwo\n");
+  await close(page);
+});
+
+test("a running flow moves, is followed, and cancelled", async () => {
+  const page = await signedIn(d);
+  await write(page, "nodes:\n  numbers: {progdef: counter}\n  copies: {progdef: tee}\n  first: {progdef: count}\n  rest: {progdef: void_sink}\nedges:\n  - {from: numbers.number, to: copies.in}\n  - {from: copies.a, to: first.in}\n  - {from: copies.b, to: rest.in}\noutputs:\n  total: first.count\n");
+  await page.getByText("Valid", { exact: true }).waitFor();
+  await page.getByRole("button", { name: /^Run/ }).click();
+  const flow = page.locator(".svelte-flow__node", { hasText: "numbers" }).first();
+  await flow.waitFor();
+  await page.locator("path.wire.flowing, path.wire.filling, path.wire.blocked").first().waitFor();
+  const total = page.locator(".sums span").last();
+  await page.waitForFunction((e) => /[1-9]/.test(e.textContent), await total.elementHandle());
+  await flow.click();
+  await page.getByRole("complementary", { name: "Node numbers" }).waitFor();
+  // An edge, tapped.
+  await page.getByRole("complementary").getByRole("button", { name: "number" }).click();
+  await page.locator("body").press("t");
+  await page.getByRole("region", { name: "Tap" }).locator("li", { hasText: /^\d+$/ }).first().waitFor();
+  await page.locator("body").press("Escape");
+  await page.locator("body").press("x");
+  await page.getByLabel("Reason, for its status").fill("enough");
+  await page.getByRole("button", { name: "Cancel flow" }).last().click();
+  await page.locator(".badge", { hasText: "Cancelled" }).waitFor();
+  await close(page);
+});
+
+test("a flow that fails shows its first cause, and what can be done", async () => {
+  const page = await signedIn(d);
+  await write(page, 'nodes:\n  check: {progdef: assert, types: {T: utf8-string}}\n  hello: {progdef: greet}\nedges:\n  - {from: check.out, to: hello.name}\ninputs:\n  in: check.in\noutputs:\n  out: hello.greeting\n');
+  await page.getByText("Valid", { exact: true }).waitFor();
+  await page.getByRole("textbox", { name: "in" , exact: true }).fill("error: <b>broken</b>");
+  await page.getByRole("button", { name: /^Run/ }).click();
+  await page.locator(".badge", { hasText: "Panicked" }).waitFor();
+  await page.getByText("First cause").waitFor();
+  await page.getByText("What you can do").waitFor();
+  await page.getByText("<b>broken</b>").first().waitFor(); // as text
+  await close(page);
+});
+
+test("what a program or user writes stays text", async () => {
+  const page = await signedIn(d);
+  const evil = "<img src=x onerror=alert(1)>";
+  await write(page, greet);
+  await page.getByText("Valid", { exact: true }).waitFor();
+  await page.getByRole("textbox", { name: "names" }).fill(evil);
+  page.on("dialog", () => page.wrong.push("a script ran"));
+  await page.getByRole("button", { name: /^Run/ }).click();
+  await page.locator(".badge", { hasText: "Completed" }).waitFor();
+  await page.getByRole("tab", { name: "Outputs" }).click();
+  await page.getByText("hello " + evil).waitFor();
+  await close(page);
+});
+
+test("problems follow each keystroke, in a flow of 100 nodes", async () => {
+  const page = await signedIn(d);
+  const nodes = Array.from({ length: 100 }, (_, i) => `  n${i}: {progdef: greet}`).join("\n");
+  const edges = Array.from({ length: 99 }, (_, i) => `  - {from: n${i}.greeting, to: n${i + 1}.name}`).join("\n");
+  await write(page, `nodes:\n${nodes}\nedges:\n${edges}\ninputs: {in: n0.name}\noutputs: {out: n99.greeting}\n`);
+  await page.getByText("Valid", { exact: true }).waitFor();
+  const times = await page.evaluate(async () => {
+    const content = document.querySelector(".cm-content");
+    const bar = document.querySelector(".problems");
+    const until = (test) => new Promise((done) => {
+      if (test()) return done();
+      const seen = new MutationObserver(() => test() && (seen.disconnect(), done()));
+      seen.observe(bar, { childList: true, subtree: true, characterData: true });
+    });
+    content.focus();
+    getSelection().collapse(content, content.childNodes.length);
+    const out = [];
+    for (let i = 0; i < 20; i++) {
+      let began = performance.now();
+      document.execCommand("insertText", false, "x");
+      await until(() => !/Valid/.test(bar.textContent));
+      out.push(performance.now() - began);
+      document.execCommand("delete");
+      await until(() => /Valid/.test(bar.textContent));
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    return out.sort((a, b) => a - b);
+  });
+  console.log(`keystroke → problems, 100 nodes: p50 ${times[10].toFixed(0)} ms, p95 ${times[18].toFixed(0)} ms`);
+  await close(page);
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`every page has no violation of axe, ${colorScheme}`, async () => {
+    const page = await signedIn(d, { colorScheme });
+    await write(page, greet);
+    await page.getByText("Valid", { exact: true }).waitFor();
+    const check = async (name) => {
+      await page.evaluate(axe);
+      const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
+      assert.deepEqual(found.violations.map((v) => `${name}: ${v.id}: ${v.nodes.map((n) => n.target.join(" ")).slice(0, 3).join("; ")}`), []);
+    };
+    await check("compose");
+    await page.getByRole("button", { name: /^Run/ }).click();
+    await page.locator(".badge", { hasText: "Completed" }).waitFor();
+    for (const tab of ["Graph", "Timeline", "Events", "Logs", "Outputs", "Document"]) {
+      await page.getByRole("tab", { name: tab }).click();
+      await check(tab);
+    }
+    for (const path of ["/flows", "/catalogue?progdef=tee", "/capacity"]) {
+      await page.goto(d.url + path);
+      await page.locator("main :is(td, aside, .note)").first().waitFor();
+      await check(path);
+    }
+    await page.keyboard.press("?");
+    await check("shortcuts");
+    await close(page);
+  });
+}
+
+test("the pages fit a phone", async () => {
+  const page = await signedIn(d, { viewport: { width: 360, height: 740 }, hasTouch: true });
+  for (const path of ["/flows", "/compose", "/catalogue", "/capacity"]) {
+    await page.goto(d.url + path);
+    await page.locator("main :is(td, li, .cm-line, .note)").first().waitFor();
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(wide <= 360, `${path} is ${wide} px wide`);
+  }
+  await close(page);
+});
+
+// The pictures in the README and docs: `npm run browser` with PICTURES=DIR writes them.
+test("pictures", { skip: !process.env.PICTURES }, async () => {
+  const dir = process.env.PICTURES;
+  mkdirSync(dir, { recursive: true });
+  for (const colorScheme of ["light", "dark"]) {
+    const page = await signedIn(d, { colorScheme, viewport: { width: 1280, height: 720 } });
+    await page.goto(d.url + "/compose?sample=1");
+    await page.getByText("Valid", { exact: true }).waitFor();
+    await page.waitForTimeout(800);
+    await page.screenshot({ path: `${dir}/console-compose-${colorScheme}.png` });
+    await write(page, "nodes:\n  numbers: {progdef: counter}\n  copies: {progdef: tee}\n  pairs: {progdef: zip}\n  flat: {progdef: flatten}\n  total: {progdef: count}\n  more: {progdef: counter}\n  rest: {progdef: void_sink}\nedges:\n  - {from: numbers.number, to: copies.in}\n  - {from: copies.a, to: pairs.a}\n  - {from: more.number, to: pairs.b}\n  - {from: pairs.pair, to: flat.in}\n  - {from: flat.out, to: total.in}\n  - {from: copies.b, to: rest.in}\noutputs:\n  total: total.count\n");
+    await page.getByText("Valid", { exact: true }).waitFor();
+    await page.getByRole("button", { name: /^Run/ }).click();
+    await page.locator(".svelte-flow__node", { hasText: "numbers" }).first().waitFor();
+    await page.waitForTimeout(5000);
+    await page.screenshot({ path: `${dir}/console-flow-${colorScheme}.png` });
+    await page.locator("body").press("x");
+    await page.getByRole("button", { name: "Cancel flow" }).last().click();
+    await page.locator(".badge", { hasText: "Cancelled" }).waitFor();
+    await page.context().close();
+  }
+});

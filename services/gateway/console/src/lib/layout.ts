@@ -1,0 +1,32 @@
+// Where nodes stand: layers from left to right, by dagre.
+
+import dagre from "@dagrejs/dagre";
+
+export interface Box {
+  id: string;
+  width: number;
+  height: number;
+}
+
+export interface Point {
+  x: number;
+  y: number;
+}
+
+/** Returns the top left corners of boxes. Edges name boxes. */
+export function arrange(boxes: readonly Box[], edges: readonly { from: string; to: string }[]): Map<string, Point> {
+  const g = new dagre.graphlib.Graph({ multigraph: true });
+  g.setGraph({ rankdir: "LR", ranksep: 64, nodesep: 28, marginx: 24, marginy: 64 });
+  g.setDefaultEdgeLabel(() => ({}));
+  for (const b of boxes) g.setNode(b.id, { width: b.width, height: b.height });
+  edges.forEach((e, i) => {
+    if (g.hasNode(e.from) && g.hasNode(e.to)) g.setEdge(e.from, e.to, {}, String(i));
+  });
+  dagre.layout(g);
+  const out = new Map<string, Point>();
+  for (const b of boxes) {
+    const at = g.node(b.id);
+    out.set(b.id, { x: at.x - b.width / 2, y: at.y - b.height / 2 });
+  }
+  return out;
+}
