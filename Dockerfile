@@ -10,6 +10,7 @@ FROM scratch AS base
 ENV PATH=/
 # A named volume takes its owner from the folder that it is mounted on. Those in /auth are of `dagyo init auth`.
 COPY --chown=65532:65532 deploy/docker/data /data
+COPY --chown=65532:65532 deploy/docker/data /spool
 COPY --chown=65532:65532 deploy/docker/data /auth
 COPY --chown=65532:65532 deploy/docker/data /auth/nats
 COPY --chown=65532:65532 deploy/docker/data /auth/validator
@@ -17,6 +18,8 @@ COPY --chown=65532:65532 deploy/docker/data /auth/planner
 COPY --chown=65532:65532 deploy/docker/data /auth/spawner
 COPY --chown=65532:65532 deploy/docker/data /auth/panic-aggregator
 COPY --chown=65532:65532 deploy/docker/data /auth/publisher
+COPY --chown=65532:65532 deploy/docker/data /auth/platform
+COPY --chown=65532:65532 deploy/docker/data /auth/gateway
 USER 65532:65532
 ENTRYPOINT ["/dagyo"]
 ARG VERSION=0.1.0
@@ -26,7 +29,7 @@ LABEL org.opencontainers.image.title="Dagyo" \
       org.opencontainers.image.version="${VERSION}"
 
 FROM base AS prebuilt
-COPY LICENSE-* dist/dagy[o] /
+COPY LICENSE-* dist/dagyo.cdx.jso[n] dist/dagy[o] /
 
 FROM golang:1.26 AS build
 WORKDIR /src
@@ -38,6 +41,7 @@ COPY services/validator/go.mod services/validator/go.sum services/validator/
 COPY services/planner/go.mod services/planner/go.sum services/planner/
 COPY services/spawner/go.mod services/spawner/go.sum services/spawner/
 COPY services/panic-aggregator/go.mod services/panic-aggregator/go.sum services/panic-aggregator/
+COPY services/gateway/go.mod services/gateway/go.sum services/gateway/
 COPY services/dagyo/go.mod services/dagyo/go.sum services/dagyo/
 RUN cd services/dagyo && GOWORK=off go mod download
 COPY . .
@@ -46,5 +50,6 @@ ARG COMMIT=
 RUN make dist/dagyo VERSION="${VERSION}" COMMIT="${COMMIT}"
 
 FROM base AS release
-COPY LICENSE-* /
+# The bill of materials, if `make sbom` has written one.
+COPY LICENSE-* dist/dagyo.cdx.jso[n] /
 COPY --from=build /src/dist/dagyo /

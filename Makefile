@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 MODULES := schemas pkg executor services/validator services/planner services/spawner \
-           services/panic-aggregator services/dagyo tests tests/bench
+           services/panic-aggregator services/gateway services/dagyo tests tests/bench
 PACKAGES := $(addsuffix /...,$(addprefix ./,$(MODULES)))
 
 # The race detector needs a C compiler; without one the tests run all the same.
@@ -21,6 +21,7 @@ help: ## show this list
 .PHONY: demo
 demo: bin/dagyo ## run a sample flow on an embedded NATS; print its outputs and verdict
 	bin/dagyo run tests/flows/greetings.json
+	@echo 'To see flows in a browser: bin/dagyo up, and then bin/dagyo console.'
 
 .PHONY: build
 build: bin/dagyo ## build bin/dagyo
@@ -55,6 +56,37 @@ $(VENV)/installed: $(PYTHON_SDK)/pyproject.toml
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '$(PYTHON_SDK)[dev]'
 	touch $@
+
+# The web console, from Svelte and TypeScript. What is built is committed, so that Go needs no Node.
+CONSOLE := services/gateway/console
+
+$(CONSOLE)/node_modules: $(CONSOLE)/package-lock.json
+	cd $(CONSOLE) && npm ci --silent
+	touch $@
+
+.PHONY: console
+console: $(CONSOLE)/node_modules ## build the web console into services/gateway/console/dist; needs Node 20.19 or later
+	cd $(CONSOLE) && npm run --silent build
+
+.PHONY: console-test
+console-test: console bin/dagyo ## check and test the web console in a real browser (CHROMIUM); needs Node, Chromium
+	git diff --exit-code -- $(CONSOLE)/dist
+	test -z "$$(git status --porcelain -- $(CONSOLE)/dist)"
+	cd $(CONSOLE) && npm run --silent check && npm test --silent && DAGYO=$(CURDIR)/bin/dagyo npm run --silent browser
+
+.PHONY: console-pictures
+console-pictures: console bin/dagyo ## make the pictures of the console in docs/images
+	cd $(CONSOLE) && PICTURES=$(CURDIR)/docs/images DAGYO=$(CURDIR)/bin/dagyo node --test --test-name-pattern pictures browser/
+
+CLIENT_TS := clients/typescript
+
+$(CLIENT_TS)/node_modules: $(CLIENT_TS)/package-lock.json
+	cd $(CLIENT_TS) && npm ci --silent
+	touch $@
+
+.PHONY: client-typescript
+client-typescript: $(CLIENT_TS)/node_modules bin/dagyo ## check and test the TypeScript client, in a browser too (CHROMIUM); needs Node, Chromium
+	cd $(CLIENT_TS) && npm run --silent build && npm run --silent check && DAGYO=$(CURDIR)/bin/dagyo npm test --silent
 
 .PHONY: python-bench
 python-bench: $(VENV)/installed ## records a second of the Python SDK beside plain nats-py
@@ -95,19 +127,39 @@ simulate: ## search CHECKS (default 20000) random histories of all services for 
 simulate-scale: ## compute and simulate what a cell of three NATS servers carries: docs/scale.md
 	go run ./tests/scale
 
+.PHONY: metrics
+metrics: bin/dagyo ## test metrics, alerts and the scrape of `dagyo up` with a real Prometheus; needs Debian's package prometheus
+	tests/metrics.sh
+
 .PHONY: fuzz
 fuzz: ## fuzz every decoder with INPUTS (default 1000000) each
 	tests/fuzz.sh $(or $(INPUTS),1000000)
 
 .PHONY: generate
-generate: ## write docs/events.md and the AsyncAPI document from the table of events
+generate: ## write docs/events.md, docs/metrics.md and the AsyncAPI document from the tables in pkg
 	go run ./pkg/internal/gendocs
 
 .PHONY: verify
 verify: generate ## check formatting, generated files, and that each module builds alone
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo 'run gofmt -w on these'; exit 1; }
-	git diff --exit-code -- docs/events.md schemas/generated
+	git diff --exit-code -- docs/events.md docs/metrics.md schemas/generated
 	for m in $(MODULES); do (cd $$m && GOWORK=off CGO_ENABLED=0 go build -trimpath ./... && GOWORK=off go mod tidy -diff) || exit 1; done
+
+# What the binary is made of, according to itself, with the licences that the tool finds in the modules.
+CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: sbom
+sbom: dist/dagyo ## write the bill of materials of the binary and the image (CycloneDX), with licences
+	go run $(CYCLONEDX) bin -json -licenses -std -version $(VERSION) -output dist/dagyo.cdx.json dist/dagyo 2>dist/sbom.log || { cat dist/sbom.log; exit 1; }
+	@test "$$(grep -c '"purl"' dist/dagyo.cdx.json)" -gt 50
+
+.PHONY: vulncheck
+vulncheck: ## look for known vulnerabilities in what the binary calls; needs the vulnerability database of Go
+	@mkdir -p bin
+	@cd services/dagyo && go run $(GOVULNCHECK) ./... 2>&1 | tee ../../bin/vulncheck.log; found=$${PIPESTATUS[0]}; \
+	if grep -q 'fetching vulnerabilities' ../../bin/vulncheck.log; then \
+		echo 'the vulnerability database cannot be reached: nothing was checked'; else exit $$found; fi
 
 # What the images are made of: static, for Linux, from the modules' own go.mod (GOWORK=off), so that it is the
 # same here and in the Dockerfile.
@@ -126,7 +178,7 @@ dist/nats-server:
 	cd services/dagyo && $(DIST) -ldflags '-s -w' -o ../../$@ github.com/nats-io/nats-server/v2
 
 .PHONY: images
-images: dist ## build the images dagyo and dagyo-nats from dist/; needs Docker, and no registry
+images: dist sbom ## build the images dagyo and dagyo-nats from dist/; needs Docker, and no registry
 	docker build --quiet --tag dagyo --target prebuilt --build-arg VERSION=$(VERSION) .
 	docker build --quiet --tag dagyo-nats --file deploy/nats/Dockerfile dist
 

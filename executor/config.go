@@ -35,6 +35,8 @@ type Config struct {
 	// StopGrace is how long the function of a stopped job may take to return. After that the
 	// executor takes no more jobs and is replaced.
 	StopGrace time.Duration
+	// Secrets are values that are masked in what jobs log, and in the failures that they report.
+	Secrets []string
 	// Log is the executor's log; the default is standard error.
 	Log *slog.Logger
 }
@@ -48,7 +50,7 @@ func FromEnvironment() (Config, error) {
 		Queue: os.Getenv(contract.EnvQueue), Access: broker.AccessFromEnvironment(os.Getenv),
 		Mailbox: os.Getenv(contract.EnvJobs), ID: os.Getenv(contract.EnvExecutor),
 		Slots: 1, Grace: 24 * time.Hour, StopGrace: DefaultStopGrace,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Secrets: secretValues(os.Environ()), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	var errs []error
 	if s := os.Getenv(contract.EnvSlots); s != "" {

@@ -40,6 +40,8 @@
 // A generic program declares [Program.TypeParams] and uses [Any], [ResultOf] and [ListOf] for its ports.
 // A program that takes any ports sets [Program.Dynamic]. Package shim makes a program of any command.
 //
+// [Job.Log] is for the users of the flow, who read it with dagyo logs.
+//
 // The SDK does the rest: it claims jobs so that none starts twice, runs the streams and their flow
-// control, sends signs of life, counts records, and drains on SIGTERM.
+// control, sends heartbeats, counts records, and drains on SIGTERM.
 package executor

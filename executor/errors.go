@@ -43,7 +43,7 @@ func (e *PortError) Error() string {
 func (e *PortError) Unwrap() error { return e.Err }
 
 func (e *PortError) failure() contract.Failure {
-	f := contract.Failure{Kind: cmp.Or(e.kind, contract.KindError), Message: clip(e.Err.Error()), Port: e.Port}
+	f := contract.Failure{Kind: cmp.Or(e.kind, contract.KindError), Message: e.Err.Error(), Port: e.Port}
 	if e.Record >= 0 {
 		f.Record = &e.Record
 	}

@@ -69,7 +69,7 @@ func Run(ctx context.Context, c Config, p Program, drain <-chan os.Signal) error
 	if c.StopGrace == 0 {
 		c.StopGrace = DefaultStopGrace
 	}
-	x := &executor{config: c, program: p, slots: make(chan struct{}, c.Slots)}
+	x := &executor{config: c, program: p, mask: newMask(c.Secrets), slots: make(chan struct{}, c.Slots)}
 	x.progdef, x.revision, _ = strings.Cut(c.Mailbox, ".")
 	link, err := x.connect(ctx, drain)
 	if err != nil || link == nil {
@@ -167,6 +167,7 @@ func (x *executor) connect(ctx context.Context, drain <-chan os.Signal) (*broker
 type executor struct {
 	config            Config
 	program           Program
+	mask              mask
 	progdef, revision string
 	link              *broker.Link
 	replies           *stream.Replies

@@ -11,7 +11,7 @@ import (
 // beatCheck is the interval at which the beating goroutine checks for due jobs.
 const beatCheck = 100 * time.Millisecond
 
-// beat publishes signs of life for all running jobs, from one goroutine.
+// beat publishes heartbeats for all running jobs, from one goroutine.
 func (x *executor) beat(ctx context.Context) {
 	t := time.NewTicker(beatCheck)
 	defer t.Stop()

@@ -23,6 +23,7 @@ type Job struct {
 	inputs  []*input
 	outputs []*output
 	log     *slog.Logger
+	journal *journal // nil if nothing is kept
 
 	mu      sync.Mutex
 	failure *PortError // the first one; the job panics with it, whatever the program returns
@@ -49,8 +50,9 @@ func (j *Job) Flow() string { return j.doc.Flow }
 // Node returns the name of the flow's node that the job runs.
 func (j *Job) Node() string { return j.doc.Node }
 
-// Log returns the executor's log with attributes of this job. It is for operators: users see only panics
-// and records.
+// Log returns a logger for the users of the flow (`dagyo logs`) and for operators: it also writes to the executor's log,
+// with attributes of this job. For users, levels from Info on are kept, values of secrets are masked, and lines above the
+// job's rate are dropped. It never waits.
 func (j *Job) Log() *slog.Logger { return j.log }
 
 func openJob(js jetstream.JetStream, replies *stream.Replies, name string, doc contract.Job) (*Job, error) {
@@ -181,7 +183,7 @@ func (j *Job) finish(ctx context.Context) error {
 func (j *Job) sayDropped() {
 	say := func(port string, n int64) {
 		if n > 0 {
-			j.log.Warn("dropped messages that others have sent on a sealed edge", "port", port, "messages", n)
+			j.log.Warn("ignored messages on a sealed edge that the other end has not sealed", "port", port, "messages", n)
 		}
 	}
 	for _, in := range j.inputs {

@@ -75,7 +75,7 @@ func TestFailureOf(t *testing.T) {
 	err := error(&DetailedError{
 		Err: &PortError{Port: "in", Record: n, Err: errors.New("no")}, Detail: "last\xff words",
 	})
-	got := failureOf(err)
+	got := mask{}.failure(failureOf(err)) // as it is published
 	if got.Kind != contract.KindError || got.Port != "in" || *got.Record != n ||
 		got.Message != "no" || got.Detail != "last\ufffd words" {
 		t.Errorf("got %+v", got)

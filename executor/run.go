@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -29,7 +28,7 @@ type running struct {
 // run runs one claimed job until its end is published. began is before its job.started was stored.
 func (x *executor) run(parent context.Context, doc contract.Job, began time.Time, stuck chan<- struct{}) {
 	r := &running{doc: doc, check: make(chan struct{}, 1)}
-	r.beaten(began) // job.started is the first sign of life
+	r.beaten(began) // job.started is the first heartbeat
 	x.enter(r)
 	defer x.leave(r)
 	ctx, cancel := context.WithCancelCause(parent)
@@ -43,20 +42,22 @@ func (x *executor) run(parent context.Context, doc contract.Job, began time.Time
 
 	job, err := openJob(x.link.JS, x.replies, x.config.ID, doc)
 	if err != nil {
-		x.sayPanic(parent, doc, contract.Failure{Kind: contract.KindError, Message: clip(err.Error())}, contract.PortCounts{})
+		x.sayPanic(parent, doc, contract.Failure{Kind: contract.KindError, Message: err.Error()}, contract.PortCounts{})
 		return
 	}
-	job.log = x.config.Log.With("flow", doc.Flow, "job", doc.Job, "node", doc.Node)
+	x.openLog(job)
 	e := x.watchEnd(ctx, job)
 	returned := make(chan error, 1)
 	go func() { returned <- x.call(ctx, e, job) }()
 	err, inTime := x.await(ctx, e, returned)
 	if !inTime {
+		job.closeLog(ctx)
 		x.abandon(ctx, parent, doc, stuck)
 		return
 	}
 	job.abort()
 	job.sayDropped()
+	job.closeLog(ctx)
 	x.report(ctx, parent, job, err)
 }
 
@@ -143,14 +144,14 @@ func (x *executor) report(ctx, parent context.Context, job *Job, err error) {
 
 // failureOf returns the failure to publish for a program's error or Go panic.
 func failureOf(err error) contract.Failure {
-	f := contract.Failure{Kind: contract.KindError, Message: clip(err.Error())}
+	f := contract.Failure{Kind: contract.KindError, Message: err.Error()}
 	var port *PortError
 	if errors.As(err, &port) {
 		f = port.failure()
 	}
 	var detailed *DetailedError
 	if errors.As(err, &detailed) {
-		f.Detail = clip(strings.ToValidUTF8(detailed.Detail, "\ufffd"))
+		f.Detail = detailed.Detail
 	}
 	return f
 }
@@ -180,7 +181,7 @@ func (x *executor) sayDone(ctx context.Context, job *Job, stopped bool) {
 func (x *executor) sayPanic(ctx context.Context, doc contract.Job, f contract.Failure, c contract.PortCounts) {
 	x.lastWord(ctx, contract.Event{
 		Type: contract.TypeJobPanic, Subject: doc.Flow, TraceParent: doc.TraceParent,
-		Data: &contract.JobPanic{Job: doc.Job, Executor: x.config.ID, Failure: f, PortCounts: c},
+		Data: &contract.JobPanic{Job: doc.Job, Executor: x.config.ID, Failure: x.mask.failure(f), PortCounts: c},
 	})
 }
 

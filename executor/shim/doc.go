@@ -7,7 +7,7 @@
 // several, the ports named "in" and "out" are. Every port also has an environment variable, DAGYO_IN_<PORT> or
 // DAGYO_OUT_<PORT> (the name in capitals, "_" for "-"), with a path to open: /dev/fd/N. Descriptor N is
 // already open and may be used as well. Without a port, standard input is empty, and standard output goes
-// where standard error goes: to the executor's log.
+// where standard error goes: line by line to the logs of the flow (dagyo logs), and to the executor's log.
 //
 // # Records
 //

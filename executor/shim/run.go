@@ -46,7 +46,7 @@ func (c Config) run(ctx context.Context, job *executor.Job) error {
 	defer p.close()
 	r := &run{
 		process: p, job: job, grace: c.StopGrace,
-		outputs: newOutputs(p, c.StopGrace), tail: tail{log: c.Stderr},
+		outputs: newOutputs(p, c.StopGrace), tail: tail{log: io.MultiWriter(job.Stderr(), c.Stderr)},
 	}
 	ctx, r.fail = context.WithCancelCause(ctx)
 	defer r.fail(nil)

@@ -3,10 +3,13 @@ package shim
 import (
 	"io"
 	"sync"
+
+	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// tailLimit is how much of standard error is kept for a panic, in bytes.
-const tailLimit = 8 << 10
+// tailLimit is how much of standard error is kept for a panic, in bytes. It is more than a panic contains: the beginning may
+// be a part of a secret, and is left out.
+const tailLimit = 2 * contract.DetailLimit
 
 // A tail keeps the end of what is written to it, and copies everything to a log.
 type tail struct {

@@ -48,7 +48,7 @@ func Bridges() (out []Bridge) {
 			}
 		}
 	}
-	in(false, contract.FromAny(contract.HealthSubjects), contract.FromAny(contract.ClientSubjects), contract.FromAny(contract.ReleaseSubjects))
+	in(false, contract.FromAny(contract.LogSubjects), contract.FromAny(contract.HealthSubjects), contract.FromAny(contract.ClientSubjects), contract.FromAny(contract.ReleaseSubjects))
 	in(false, contract.EdgeFrames, contract.EdgeCredits, contract.FromAny(contract.EdgeFrames), contract.FromAny(contract.EdgeCredits))
 	in(false, contract.NameSubject("*"), "$O."+contract.BucketData+".>", "ask.>")
 	in(false, acknowledgements("*")...)
@@ -68,7 +68,7 @@ func Bridges() (out []Bridge) {
 				}
 				out = append(out, Bridge{
 					Subject: API + strings.TrimPrefix(local, BridgedAPI), Local: local,
-					Many: c.Subjects == "DIRECT.GET."+contract.StreamEvents || pull, Wait: wait,
+					Many: manyAnswers(c) || pull, Wait: wait,
 				})
 			}
 		}
@@ -77,6 +77,11 @@ func Bridges() (out []Bridge) {
 		out = append(out, Bridge{Subject: s, Local: s, Out: true})
 	}
 	return out
+}
+
+// manyAnswers reports whether a call reads many messages at a time.
+func manyAnswers(c Call) bool {
+	return c.Subjects == "DIRECT.GET."+contract.StreamEvents || c.Subjects == "DIRECT.GET."+contract.StreamLogs
 }
 
 // Limits limit an account; -1 means no limit.
@@ -93,10 +98,12 @@ func Unlimited() Limits { return Limits{-1, -1, -1, -1, -1, -1} }
 // A Tenant is a set of keys: those of its accounts, and those that sign the credentials of each role.
 type Tenant struct {
 	Name string
-	// Accounts are the public keys of the accounts, Signers those of the roles.
+	// Accounts are the public keys of the accounts, Signers those of the roles: more than one while keys are replaced.
 	Accounts map[Account]string
-	Signers  map[Role]string
-	Limits   map[Account]Limits
+	Signers  map[Role][]string
+	// Revoked are the public keys of persons whose credentials are not valid any more, with when they were revoked.
+	Revoked map[string]time.Time
+	Limits  map[Account]Limits
 }
 
 // Claims returns the claims of one of the tenant's accounts, to be signed by the operator.
@@ -138,13 +145,20 @@ func (t Tenant) Claims(a Account) (*jwt.AccountClaims, error) {
 		if r.Account() != a {
 			continue
 		}
-		scope := jwt.NewUserScope()
-		scope.Key, scope.Role = t.Signers[r], string(r)
-		scope.Template.Limits.Subs = subscriptions(r)
-		publish, subscribe := Permissions(r)
-		scope.Template.Pub.Allow.Add(publish...)
-		scope.Template.Sub.Allow.Add(subscribe...)
-		c.SigningKeys.AddScopedSigner(scope)
+		for _, key := range t.Signers[r] {
+			scope := jwt.NewUserScope()
+			scope.Key, scope.Role = key, string(r)
+			scope.Template.Limits.Subs = subscriptions(r)
+			publish, subscribe := Permissions(r)
+			scope.Template.Pub.Allow.Add(publish...)
+			scope.Template.Sub.Allow.Add(subscribe...)
+			c.SigningKeys.AddScopedSigner(scope)
+		}
+	}
+	if a == Outside {
+		for key, at := range t.Revoked {
+			c.RevokeAt(key, at)
+		}
 	}
 	return c, validate(c)
 }

@@ -7,7 +7,8 @@ import (
 
 // A right to create consumers is a right to publish anywhere, since a push consumer delivers where its creator likes.
 // A right to create, change, purge or delete streams is a right to everybody's data, and a stream's description lists
-// its subjects. So only services and operators have those. All others read stored messages by single requests.
+// its subjects. So only services have those; an operator reads the description of EVENTS and deletes single messages of
+// it. All others read stored messages by single requests.
 
 // A Call is a set of calls of the JetStream API.
 type Call struct {
@@ -24,16 +25,23 @@ var eventCalls = []Call{
 	{"STREAM.MSG.GET.OBJ_data", "the data of events that are larger than a message"},
 }
 
+var logCalls = []Call{
+	{"STREAM.MSG.GET.LOGS", "what jobs log"},
+	{"DIRECT.GET.LOGS", "what jobs log, many lines at a time"},
+}
+
+var personCalls = slices.Concat(eventCalls, logCalls)
+
 var edgeCalls = []Call{
 	{"DIRECT.GET.EDGES-{shard}.edges.>", "stored frames, and the last credit of an edge"},
 	{"CONSUMER.INFO.EDGES-{shard}.none", "whether the stream of an edge exists: there is no such consumer"},
 }
 
 var calls = map[Role][]Call{
-	Viewer:    eventCalls,
-	User:      slices.Concat(eventCalls, edgeCalls),
-	Publisher: slices.Concat(eventCalls, edgeCalls),
-	Operator: slices.Concat(eventCalls, edgeCalls, []Call{
+	Viewer:    personCalls,
+	User:      slices.Concat(personCalls, edgeCalls),
+	Publisher: slices.Concat(personCalls, edgeCalls),
+	Operator: slices.Concat(personCalls, edgeCalls, []Call{
 		{"STREAM.INFO.EVENTS", "`dagyo up`: the events that services have still to read; `dagyo events skip`"},
 		{"CONSUMER.LIST.EVENTS", "`dagyo up`: the events that services have still to read"},
 		{"STREAM.MSG.DELETE.EVENTS", "`dagyo events skip`"},

@@ -40,9 +40,16 @@ func (s Secret) Account(id string, a Account) (nkeys.KeyPair, error) {
 }
 
 // Signer returns the key that signs the credentials of a role in a tenant, for the secret of the role.
-// A new generation makes all credentials of the ones before it invalid.
-func (s Secret) Signer(id string, generation int) (nkeys.KeyPair, error) {
-	return s.key(id, fmt.Sprintf("signer %d", generation))
+func (s Secret) Signer(id string) (nkeys.KeyPair, error) { return s.key(id, "signer 1") }
+
+// PublicSigner returns the public key of Signer.
+func (s Secret) PublicSigner(id string) (string, error) {
+	key, err := s.Signer(id)
+	if err != nil {
+		return "", err
+	}
+	defer key.Wipe()
+	return key.PublicKey()
 }
 
 // A Credential is to be issued.
@@ -106,10 +113,16 @@ const TagRole = "role"
 
 // A Holder is whom a credential is for, according to itself.
 type Holder struct {
-	Role    Role
-	Name    string
+	Role Role
+	Name string
+	// Expires is when it becomes invalid; zero means never.
 	Expires time.Time
+	// Key, Signer and Account are the public keys of the holder, of who has signed the credential, and of the account.
+	Key, Signer, Account string
 }
+
+// Valid reports whether it has not expired.
+func (h Holder) Valid() bool { return h.Expires.IsZero() || h.Expires.After(time.Now()) }
 
 // Service reports whether it is a service, which has a connection to each account.
 func (h Holder) Service() bool { return slices.Contains(Services(), h.Role) }
@@ -130,7 +143,7 @@ func Read(file []byte) (h Holder, ok bool, err error) {
 	if claims.Expires > 0 {
 		h.Expires = time.Unix(claims.Expires, 0)
 	}
-	h.Name = claims.Name
+	h.Name, h.Key, h.Signer, h.Account = claims.Name, claims.Subject, claims.Issuer, claims.IssuerAccount
 	for _, r := range Roles() {
 		if slices.Contains(claims.Tags, TagRole+":"+string(r)) {
 			h.Role = r

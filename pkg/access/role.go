@@ -12,7 +12,7 @@ type Role string
 
 // The roles of persons and their programs. Each has the rights of those before it, but a viewer.
 const (
-	Viewer    Role = "viewer"    // reads events, statuses and the catalogue
+	Viewer    Role = "viewer"    // reads events, statuses, logs and the catalogue
 	User      Role = "user"      // submits, feeds, reads and cancels flows
 	Publisher Role = "publisher" // also changes the catalogue
 	Operator  Role = "operator"  // also cancels the flows of others
@@ -94,9 +94,10 @@ func rightsOfPersons() []Right {
 		{Persons(), nil, []string{InboxPrefix(User, self) + ".>"}, "answers to own requests"},
 		{Persons(), append(proven("ask.*", "ask.*.*"), "ask.*", "ask.*.*", "$SRV.PING", "$SRV.PING.>", "$SRV.INFO.>", "$SRV.STATS.>"), nil, "ask the services"},
 		{Persons(), nil, append([]string{"job.*.*.>", contract.FromAny("executor.draining.*.*")}, heard...), "hear events"},
+		{Persons(), nil, []string{contract.FromAny(contract.LogSubjects)}, "hear that jobs log"},
 		{drivers, []string{"$O." + contract.BucketData + ".>"}, nil, "store the data of large events"},
 		{drivers, proven(string(contract.TypeFlowSubmit), string(contract.TypeFlowCancel)), nil, "submit and cancel flows"},
-		{drivers, proven(contract.ClientSubjects, contract.ReleaseSubjects), nil, "signs of life, and the end of reading"},
+		{drivers, proven(contract.ClientSubjects, contract.ReleaseSubjects), nil, "heartbeats of clients, and releases of outputs"},
 		{
 			[]Role{Operator}, asOperator(contract.TypeFlowCancel, contract.TypeDeadLetter), nil,
 			"cancel the flows of others, and say which events are skipped",
@@ -139,7 +140,8 @@ func rightsOfExecutors() []Right {
 			nil, "say what happens to its jobs and to itself",
 		},
 		{[]Role{Executor}, []string{by(contract.AskJobExecutor)}, nil, "ask who is at the other end of a sealed edge"},
-		{[]Role{Executor}, []string{by(contract.HealthSubjects)}, stop, "signs of life of its jobs, and their stops"},
+		{[]Role{Executor}, []string{by(contract.LogSubjects)}, nil, "what its jobs log"},
+		{[]Role{Executor}, []string{by(contract.HealthSubjects)}, stop, "heartbeats of its jobs, and their stops"},
 		{
 			[]Role{Executor},
 			acknowledgements(mailbox), nil,

@@ -74,7 +74,7 @@ func rightsOfServices() []Right {
 			Roles:     []Role{Aggregator},
 			Publish:   append(api("STREAM.INFO.*", "DIRECT.GET.*", "DIRECT.GET.*.edges.>", "CONSUMER.CREATE.*.>", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*"), "edges.*.*.stop", "edges.*.*.last-stop", contract.EdgeFrames, contract.Address{Salt: "*"}.From(contract.Nobody, contract.EdgeFrames), "direct.*.*.*", contract.SecretSubject(contract.SecretOfEdges)),
 			Subscribe: []string{contract.HealthSubjects, contract.FromAny(contract.HealthSubjects), contract.ClientSubjects, contract.FromAny(contract.ClientSubjects), contract.EdgeCredits},
-			Why:       "hear signs of life, measure edges, stop jobs, feed wired panics",
+			Why:       "receive heartbeats, measure edges, stop jobs, feed wired panics",
 		},
 	)
 }

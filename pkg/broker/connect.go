@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -74,6 +76,9 @@ func Connect(ctx context.Context, o Options) (*Link, error) {
 	if bad := new(url.Error); errors.As(err, &bad) { // it contains the URL with the password
 		return nil, fmt.Errorf("%s is not a NATS URL or a list of them: "+
 			"in a password, write %%, / and @ as %%25, %%2F and %%40", Redact(o.URL))
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) { // a port that Docker forwards is always open
+		err = fmt.Errorf("the connection was closed before a greeting of NATS, which may be starting; try again: %w", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", Redact(o.URL), err)

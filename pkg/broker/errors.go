@@ -16,6 +16,8 @@ const (
 	clusterNotReady jetstream.ErrorCode = 10008
 	// noPeers means that the cluster has fewer servers than a stream has replicas: more may join.
 	noPeers jetstream.ErrorCode = 10005
+	// storeFailed means that the server could not make the store of a stream, as while JetStream is being enabled.
+	storeFailed jetstream.ErrorCode = 10049
 	// A stream has reached its limit, or the server that of its storage.
 	maxBytes     jetstream.ErrorCode = 10077
 	noResources  jetstream.ErrorCode = 10023
@@ -42,7 +44,7 @@ func Transient(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		return api.Code == 408 || api.Code == 429 || api.Code == 503 ||
-			api.Code == 500 && api.ErrorCode == clusterNotReady || api.ErrorCode == noPeers
+			api.Code == 500 && (api.ErrorCode == clusterNotReady || api.ErrorCode == storeFailed) || api.ErrorCode == noPeers
 	}
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||

@@ -17,6 +17,7 @@ func TestTransient(t *testing.T) {
 		&jetstream.APIError{Code: 503}:                   true,
 		&jetstream.APIError{Code: 500, ErrorCode: 10008}: true,
 		&jetstream.APIError{Code: 400, ErrorCode: 10005}: true,  // two of three servers have joined
+		&jetstream.APIError{Code: 500, ErrorCode: 10049}: true,  // JetStream is being enabled
 		&jetstream.APIError{Code: 500, ErrorCode: 10074}: false, // a single server, three replicas
 		&jetstream.APIError{Code: 400}:                   false,
 		errors.New("something else"):                     false,

@@ -22,16 +22,26 @@ type Job struct {
 	Started string `json:"started"`
 	Done    string `json:"done"`
 	Panic   string `json:"panic"`
-	// Health is the plain NATS subject for signs of life; Stop is the subject that stops the job.
+	// Health is the plain NATS subject for heartbeats; Stop is the subject that stops the job.
 	Health string `json:"health"`
 	Stop   string `json:"stop"`
 	// Stream is the JetStream stream that stores the stop; "" if the planner is older than version 0.2.
 	Stream string `json:"stream,omitempty"`
-	// HealthInterval is the longest time between two signs of life; each one is good for HealthTimeout.
+	// HealthInterval is the longest time between two heartbeats; each one is good for HealthTimeout.
 	HealthInterval document.Duration `json:"healthInterval"`
 	HealthTimeout  document.Duration `json:"healthTimeout"`
+	// Log is where the job may log, nil if nothing is kept.
+	Log *Log `json:"log,omitempty"`
 	// TraceParent is the W3C trace context of the flow, if it has one.
 	TraceParent string `json:"traceparent,omitempty"`
+}
+
+// A Log is where a job logs.
+type Log struct {
+	// Subject is the plain subject: the executor publishes on that which ends in its name.
+	Subject string `json:"subject"`
+	// Rate is how many lines the job may log in a second. A line counts once for each 256 bytes that it begins.
+	Rate int `json:"rate"`
 }
 
 // An Address is one end of an edge: where its frames are stored, and how far the writer may run ahead.

@@ -11,6 +11,7 @@ const (
 	StreamJobs      = "JOBS"      // the mailboxes (file, work-queue retention)
 	StreamHistory   = "HISTORY"   // the statuses of ended flows, in segments (file, limits retention)
 	StreamSnapshots = "SNAPSHOTS" // the states of services, from which they start (file)
+	StreamLogs      = "LOGS"      // what jobs log (file, limits retention)
 	StreamLeases    = "LEASES"    // which replica of a service leads, and the names of executors (file)
 	BucketProgdefs  = "progdefs"  // the catalogue, by progdef name
 	BucketTypes     = "types"     // the type catalogue, by TypeKey
@@ -132,18 +133,33 @@ func NameSubject(executor string) string { return "name." + executor }
 // NamedExecutor is the inverse of NameSubject.
 func NamedExecutor(subject string) string { return strings.TrimPrefix(subject, "name.") }
 
-// HealthSubject is the plain NATS subject of a job's signs of life.
+// HealthSubject is the plain NATS subject of a job's heartbeats.
 func HealthSubject(flow, job string) string { return "health." + flow + "." + job }
 
-// HealthSubjects matches every sign of life.
+// HealthSubjects matches every heartbeat.
 const HealthSubjects = "health.*.*"
 
-// ClientSubject is the plain NATS subject for signs of life of a client that feeds or reads a flow. A sign of life
+// ClientSubject is the plain NATS subject for heartbeats of a client that feeds or reads a flow. A heartbeat
 // without data means that the flow no longer depends on the client.
 func ClientSubject(flow, client string) string { return "client." + flow + "." + client }
 
-// ClientSubjects matches every sign of life of a client.
+// ClientSubjects matches every heartbeat of a client.
 const ClientSubjects = "client.*.*"
+
+// LogSubject is the plain subject of what a job logs.
+func LogSubject(flow, job string) string { return "log." + flow + "." + job }
+
+// LogSubjects matches everything that jobs log, without who publishes it.
+const LogSubjects = "log.*.*"
+
+// JobOfLog returns the job and the executor of a subject in StreamLogs, or "" if it is none.
+func JobOfLog(subject string) (job, executor string) {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) != 5 || tokens[0] != "log" || tokens[3] != "by" {
+		return "", ""
+	}
+	return tokens[2], tokens[4]
+}
 
 // DeadLetterSubject is the plain NATS subject of the answer to a message in EVENTS that could not be read or carried
 // out. Its sender knows the message's place from JetStream's acknowledgement.
@@ -198,6 +214,9 @@ const (
 	EnvExecutor = "DAGYO_EXECUTOR" // the executor's id
 	EnvSlots    = "DAGYO_SLOTS"    // jobs to run at the same time
 	EnvGrace    = "DAGYO_GRACE"    // time from SIGTERM to giving up the running jobs
+	// EnvSecrets names the variables whose values are masked in what jobs log, separated by commas; behind a first *,
+	// the only ones whose values are not.
+	EnvSecrets = "DAGYO_SECRETS"
 	// EnvHTTPGetAllow lists the addresses, networks and hosts that the standard progdef http_get may access although
 	// they are not public, separated by commas.
 	EnvHTTPGetAllow = "DAGYO_HTTP_GET_ALLOW"
@@ -220,6 +239,18 @@ const (
 	AskJobExecutor       = "ask.job.executor" // a flow's id, a dot, and a job's; answered with a JobExecutor
 	AskFlowList          = "ask.flow.list"    // a FlowQuery, or nothing; answered with a FlowPage
 )
+
+// CodeLeaving is the code of an error answer of a service that is being stopped: another replica, or its next start, can
+// answer the question.
+const CodeLeaving = "503"
+
+// HeaderAfter is the header, on questions about flows, with the sequence number of an event of a flow or job: the answer
+// must include it. It is also on the answer, with that of the last event that is included: a service that is behind
+// answers after a second all the same.
+const HeaderAfter = "Dagyo-After"
+
+// AsOf reports whether the answers to a question heed HeaderAfter.
+func AsOf(question string) bool { return question == AskFlowGet || question == AskFlowList }
 
 // HeaderTime is the header, on the answers of services, with the time of the NATS server.
 const HeaderTime = "Dagyo-Time"

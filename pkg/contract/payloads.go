@@ -245,7 +245,7 @@ const (
 	KindDeserialization Kind = "deserialization" // a record does not match its typename
 	KindCrash           Kind = "crash"           // the process exited without reporting an end
 	KindProtocol        Kind = "protocol"        // a gap, a bad frame or bad totals on an edge
-	KindLostHealth      Kind = "lost-health"     // no sign of life in time
+	KindLostHealth      Kind = "lost-health"     // no heartbeat in time
 	KindDeadline        Kind = "deadline"        // the flow did not end in time
 	KindDrained         Kind = "drained"         // the executor had to exit before the job was done
 )

@@ -6,7 +6,7 @@ import (
 )
 
 // A user or an executor publishes on a subject that ends in its own name: the plain subject of the event, the request or
-// the sign of life, and ".by.<name>". NATS permissions can restrict a connection to such subjects, so a name in a subject
+// the heartbeat, and ".by.<name>". NATS permissions can restrict a connection to such subjects, so a name in a subject
 // is proven where they do. An operator's commands on what belongs to others end in ".operator.<name>". A job.started ends
 // in ".by.<mailbox>.<name>": only executors of the job's revision may start it, and no other can occupy its subject.
 //
@@ -62,7 +62,7 @@ func (s Sender) Foreign(owner string) bool {
 	return s.Name != "" && owner != "" && s.Name != owner && !s.Operator
 }
 
-// SplitSender splits the subject of an event or a sign of life into the sender and the plain subject. It does not check
+// SplitSender splits the subject of an event or a heartbeat into the sender and the plain subject. It does not check
 // the name.
 func SplitSender(subject string) (Sender, string) {
 	rest, name := cutLast(subject)

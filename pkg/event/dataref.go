@@ -63,7 +63,7 @@ func Referenced(t contract.Type, header nats.Header, body []byte) (to Reference,
 	if ReferenceLimit(t) == 0 {
 		return Reference{}, true, &Unreadable{problem.List{{
 			Code: problem.NotCloudEvent, Pointer: problem.Pointer(dataRef),
-			Message: "the data of a " + string(t) + " must be in the event: dataref is only for documents and what is made of them",
+			Message: "the data of a " + string(t) + " must be in the event: only documents and the answers to them may use dataref",
 			Hint:    "put the data into the event",
 		}}}
 	}

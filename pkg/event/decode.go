@@ -53,8 +53,8 @@ func limitOf(entry contract.Entry) int {
 // check them. Any other fault is an *Unreadable; the event returned with it has the ID and Source as far as
 // they could be read, cut to 200 bytes, and the Type and Subject if they were right.
 //
-// By, Mailbox and Operator are taken from the NATS subject, never from the event. Time is zero if the event has none; the caller
-// sets Seq.
+// By, Mailbox and Operator are taken from the NATS subject, never from the event. Time is zero if the event has none;
+// the caller sets Seq.
 func Decode(subject string, header nats.Header, data []byte) (contract.Event, error) {
 	sender, plainSubject := contract.SplitSender(subject)
 	entry, ok := carried(plainSubject)

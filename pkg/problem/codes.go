@@ -1,5 +1,7 @@
 package problem
 
+import "slices"
+
 // A Code names a broken rule. Codes are part of the contract: never change or reuse one.
 type Code string
 
@@ -70,3 +72,21 @@ const (
 	GaveUp          Code = "gave-up"          // a transient error that persisted
 	InternalFailure Code = "internal-failure" // a defect of Dagyo itself
 )
+
+// Known reports whether a code is one of these.
+func (c Code) Known() bool { return slices.Contains(Codes(), c) }
+
+// Codes returns all codes.
+func Codes() []Code {
+	return []Code{
+		NotCloudEvent, UnknownType, NotJSON, DuplicateKey, TooDeep, TooLarge,
+		SchemaMismatch, UnknownField, BadName, UnknownProgdef, UnknownNode, UnknownPort,
+		BadEndpoint, WrongDirection, NoSource, ManySources, NoSink, ManySinks,
+		Cycle, TypeMismatch, BadTypename, BadValue, TooMany, BadPriority,
+		BadDuration, BadImage, NothingToRun, BadScaling, BadResource, BadEnvironment,
+		PolicyRefused, BadTypeParam, UnusedTypeParam, UnknownTypeParam, BuiltinType, InfiniteType,
+		UnsolvedType, NeverFits, QueuedTooLong, QueueFull, RateLimited, BrokerBudget,
+		BrokerRefused, StartRefused, NotAnswerable, NotYours, Relayed, IDTaken,
+		Resubmitted, Skipped, GaveUp, InternalFailure,
+	}
+}

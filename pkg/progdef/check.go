@@ -13,7 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// MinHealthInterval is the shortest interval between signs of life that a progdef may set.
+// MinHealthInterval is the shortest interval between heartbeats that a progdef may set.
 const MinHealthInterval = 10 * time.Millisecond
 
 // Default returns a document with only the defaults that are documented in schemas/progdef.json.

@@ -84,7 +84,7 @@ type EnvSource struct {
 	ConfigMap string `json:"configMap,omitempty"`
 }
 
-// Health is how often a job sends signs of life, and how long it may be silent.
+// Health is how often a job sends heartbeats, and how long it may be silent.
 type Health struct {
 	Interval document.Duration `json:"interval"`
 	Timeout  document.Duration `json:"timeout"`

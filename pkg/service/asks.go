@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/metrics"
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
@@ -65,6 +67,7 @@ func (r *Runtime[S]) serveAsks(ctx context.Context) error {
 	}
 	turns := newTurns()
 	defer turns.close()
+	defer r.metrics.Register(func(observe metrics.Observe) { observe(metrics.AsksWaiting, float64(turns.waitingRequests())) })()
 	for subject, ask := range r.service.Asks {
 		name := strings.ReplaceAll(subject, ".", "-") // the micro protocol allows no dots
 		for name, on := range map[string]string{name: subject, "by-" + name: contract.FromAny(subject)} {
@@ -82,26 +85,28 @@ func (r *Runtime[S]) handler(ctx context.Context, turns *turns, subject string, 
 	most := contract.QuestionLimit(subject)
 	return func(req micro.Request) {
 		who, to, body := contract.Asker(req.Subject()), req.Reply(), req.Data()
+		respond := func(answer any, err error) { r.metrics.Add(metrics.Asks, subject, r.respond(to, answer, err)) }
 		if size := len(body); size > most {
-			r.respond(to, nil, fmt.Errorf("the request has %d bytes; the limit is %d", size, most))
+			respond(nil, fmt.Errorf("the request has %d bytes; the limit is %d", size, most))
 			return
 		}
 		sender := strings.TrimPrefix(req.Subject(), subject)
-		if !turns.add(sender, len(body), func() { r.answer(ctx, who, to, ask, body) }) {
-			r.respond(to, nil, &AskError{
-				Code: "429", Message: "too many questions are waiting for their answers: ask again when some are answered",
-			})
+		after := uint64(0)
+		if contract.AsOf(subject) {
+			after, _ = strconv.ParseUint(req.Headers().Get(contract.HeaderAfter), 10, 64) // without a number, any state will do
 		}
+		turns.add(sender, len(body), func() {
+			r.catchUp(ctx, after)
+			respond(r.answer(ctx, who, ask, body))
+		}, func(err error) { respond(nil, err) })
 	}
 }
 
-// answer answers a request.
-func (r *Runtime[S]) answer(ctx context.Context, who contract.Sender, to string, ask Ask[S], body []byte) {
-	var answer any
-	var err error
+// answer returns the answer to a request.
+func (r *Runtime[S]) answer(ctx context.Context, who contract.Sender, ask Ask[S], body []byte) (answer any, err error) {
 	r.Read(func(s S) { answer, err = ask(s, body) })
 	if after, ok := answer.(After[S]); ok {
-		r.await(ctx, after.Ready)
+		r.await(ctx, func(c *core.Core[S]) bool { return after.Ready(c.State) })
 		r.Read(func(s S) { answer, err = after.Ask(s, body) })
 	}
 	if of, ok := answer.(For); ok && err == nil {
@@ -110,7 +115,7 @@ func (r *Runtime[S]) answer(ctx context.Context, who contract.Sender, to string,
 	if later, ok := answer.(Later); ok && err == nil {
 		answer, err = later(ctx)
 	}
-	r.respond(to, answer, err)
+	return answer, err
 }
 
 const (
@@ -120,14 +125,14 @@ const (
 	headerBytes = 4 << 10
 )
 
-// respond sends an answer or an error, in the form of the micro protocol. It is not done with micro's own functions because
-// these may only be called while the endpoint's handler runs. An answer that cannot be sent is dropped: its requester has
-// disconnected.
-func (r *Runtime[S]) respond(to string, answer any, err error) {
-	if to == "" {
-		return
-	}
-	code := "400"
+// codeOK is the code of an answer that is no error, in metrics only.
+const codeOK = "200"
+
+// respond sends an answer or an error, in the form of the micro protocol, and returns its code. It is not done with
+// micro's own functions because these may only be called while the endpoint's handler runs. An answer that cannot be sent
+// is dropped: its requester has disconnected.
+func (r *Runtime[S]) respond(to string, answer any, err error) (code string) {
+	code = "400"
 	var body []byte
 	if err == nil {
 		code = "500"
@@ -138,7 +143,8 @@ func (r *Runtime[S]) respond(to string, answer any, err error) {
 			"narrow the request, or raise max_payload", len(body), limit)
 	}
 	m := &nats.Msg{Subject: to, Data: body, Header: nats.Header{
-		contract.HeaderTime: {r.EstimatedTime().UTC().Format(time.RFC3339Nano)},
+		contract.HeaderTime:  {r.EstimatedTime().UTC().Format(time.RFC3339Nano)},
+		contract.HeaderAfter: {strconv.FormatUint(r.folded(), 10)},
 	}}
 	if err != nil {
 		text := err.Error()
@@ -149,17 +155,36 @@ func (r *Runtime[S]) respond(to string, answer any, err error) {
 			text = strings.ToValidUTF8(text[:errorBytes], "") + "…"
 		}
 		m.Data, m.Header[micro.ErrorCodeHeader], m.Header[micro.ErrorHeader] = nil, []string{code}, []string{text}
+	} else {
+		code = codeOK
 	}
-	_ = r.link.PublishMsg(m)
+	if to != "" {
+		_ = r.link.PublishMsg(m)
+	}
+	return code
 }
 
-// await returns when the state is ready, or after afterWait.
-func (r *Runtime[S]) await(ctx context.Context, ready func(S) bool) {
+// mostBehind is how many questions may wait for an event at a time: those of others must have turns.
+const mostBehind = asksAtOnce / 2
+
+// catchUp returns when the state includes the event with a sequence number, or after afterWait.
+func (r *Runtime[S]) catchUp(ctx context.Context, after uint64) {
+	if after <= r.folded() {
+		return
+	}
+	defer r.behind.Add(-1)
+	if r.behind.Add(1) <= mostBehind {
+		r.await(ctx, func(c *core.Core[S]) bool { return c.Last.Seq >= after })
+	}
+}
+
+// await returns when the core is ready, or after afterWait.
+func (r *Runtime[S]) await(ctx context.Context, ready func(*core.Core[S]) bool) {
 	ctx, cancel := context.WithTimeout(ctx, afterWait)
 	defer cancel()
 	for {
 		r.mu.Lock()
-		done, changed := ready(r.core.State), r.watch()
+		done, changed := ready(r.core), r.watch()
 		r.mu.Unlock()
 		if done {
 			return

@@ -43,6 +43,7 @@
 //	lead.go       the lease, and carrying out tasks
 //	snapshots.go  writing and restoring the state
 //	asks.go       requests, and `nats micro`
+//	metrics.go    what is measured of a replica; counting events
 //	core/         the decisions: logic.go, core.go (fold, lead), tasks.go (decide, in flight, retry), queue.go,
 //	              deadletter.go; worker.go performs and publishes
 package service

@@ -21,12 +21,7 @@ import (
 func (r *Runtime[S]) lead(ctx context.Context) error {
 	lease := broker.NewLease(r.link.JS, r.service.Name)
 	for ctx.Err() == nil {
-		held, release, err := lease.Acquire(ctx)
-		if err != nil {
-			return err
-		}
-		err = r.leadUntilLost(held, lease)
-		release()
+		err := r.leadOnce(ctx, lease)
 		if ctx.Err() != nil {
 			return err
 		}
@@ -36,6 +31,24 @@ func (r *Runtime[S]) lead(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// leadOnce waits until it may lead and holds the lease, and leads until it no longer does.
+func (r *Runtime[S]) leadOnce(ctx context.Context, lease *broker.Lease) error {
+	if may := r.service.MayLead; may != nil {
+		allowed, yield, err := may(ctx)
+		if err != nil {
+			return err
+		}
+		defer yield()
+		ctx = allowed
+	}
+	held, release, err := lease.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return r.leadUntilLost(held, lease)
 }
 
 // leadUntilLost leads until the lease is lost. It first catches up with everything that the last leader has published,

@@ -15,6 +15,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/eventlog"
 	"github.com/dagyo/dagyo/pkg/history"
+	"github.com/dagyo/dagyo/pkg/joblog"
+	"github.com/dagyo/dagyo/pkg/metrics"
 	"github.com/dagyo/dagyo/pkg/service/core"
 	"github.com/dagyo/dagyo/pkg/snapshot"
 )
@@ -39,6 +41,10 @@ type Runtime[S any] struct {
 	// restored is the snapshot from which this replica started.
 	restored snapshot.Description
 	bytes    atomic.Int64 // of the messages folded
+	// behind counts the questions that wait for an event.
+	behind   atomic.Int32
+	metrics  metrics.Meter
+	measured measured
 	// snapshots counts the written ones, encoding the microseconds spent encoding states.
 	snapshots, encoding atomic.Int64
 }
@@ -51,6 +57,7 @@ type term struct {
 }
 
 func (r *Runtime[S]) run(ctx context.Context) error {
+	defer r.metrics.Register(r.measure)()
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
@@ -78,7 +85,7 @@ func (r *Runtime[S]) prepare(ctx context.Context) error {
 	c := r.config
 	for pause := time.Second; ; pause = min(2*pause, longestPause) {
 		err := broker.Ensure(ctx, r.link, c.Broker, history.StreamConfig(c.Broker.Replicas, c.History),
-			snapshot.StreamConfig(c.Broker.Replicas))
+			snapshot.StreamConfig(c.Broker.Replicas), joblog.StreamConfig(c.Broker.Replicas, c.Logs))
 		if err == nil {
 			err = r.restore(ctx)
 		}
@@ -182,17 +189,20 @@ func (r *Runtime[S]) follow(ctx context.Context) error {
 
 // receive decodes and folds the next message.
 func (r *Runtime[S]) receive(ctx context.Context, msg *nats.Msg, meta *nats.MsgMetadata) {
+	began := time.Now()
 	m := r.events.Receive(ctx, msg, meta, r.core.Reads)
 	if ctx.Err() != nil {
 		return
 	}
 	r.bytes.Add(int64(m.Size))
+	defer func() { r.measured.fold(meta.NumPending, time.Since(began)) }()
 	r.step(func(c *core.Core[S]) {
 		now, tick := time.Now(), m.Type == contract.TypeTick
 		if tick {
 			r.noteGap(now) // before silence is evaluated
 		}
 		r.clock.note(m.At, now, tick && m.Event.Subject == r.service.Name)
+		r.count(m)
 		c.Fold(m)
 	})
 }

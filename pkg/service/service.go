@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
@@ -12,6 +13,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/eventlog"
 	"github.com/dagyo/dagyo/pkg/history"
+	"github.com/dagyo/dagyo/pkg/joblog"
+	"github.com/dagyo/dagyo/pkg/metrics"
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
 
@@ -25,9 +28,18 @@ type Service[S any] struct {
 	Perform func(context.Context, *Runtime[S], contract.Event) (contract.Event, error)
 	// Asks answers requests, by subject.
 	Asks map[string]Ask[S]
+	// Count counts what an event means that is about to be folded into the state. Only the leader calls it, so that each
+	// event counts once. It may be nil.
+	Count func(metrics.Meter, S, contract.Event)
+	// Gauges returns what is measured of the state, at the estimated time of the broker. Only the leader calls it. It may be
+	// nil.
+	Gauges func(s S, now time.Time, observe metrics.Observe)
 	// Observe is I/O of every replica: it passes facts to Runtime.Fold. Each function starts once the state is
 	// current, and returns when its context ends.
 	Observe []func(context.Context, *Runtime[S]) error
+	// MayLead waits until this replica may lead at all. The returned context ends when it no longer may; release is called
+	// then. nil if it always may.
+	MayLead func(context.Context) (allowed context.Context, release func(), err error)
 	// BeginLeading prepares what only the leader needs, before it decides anything; end is called after the term. It
 	// may be nil.
 	BeginLeading func(context.Context) (end func() error, err error)
@@ -43,7 +55,11 @@ type Config struct {
 	Broker broker.Config
 	// History limits what is kept of ended flows.
 	History history.Limits
-	Log     zerolog.Logger
+	// Logs limits what is kept of what jobs log.
+	Logs joblog.Limits
+	Log  zerolog.Logger
+	// Metrics is of the service's tenant; the zero Meter if nothing is measured.
+	Metrics metrics.Meter `json:"-"`
 }
 
 // LogErrors is an option of connections: it logs what NATS reports outside of any call, such as messages that were dropped
@@ -62,7 +78,7 @@ func LogErrors(log zerolog.Logger) nats.Option {
 func DefaultConfig() Config {
 	return Config{
 		Limits: core.Limits{Workers: 64, MaxAttempts: 12},
-		Broker: broker.DefaultConfig(), History: history.DefaultLimits(), Log: zerolog.Nop(),
+		Broker: broker.DefaultConfig(), History: history.DefaultLimits(), Logs: joblog.DefaultLimits(), Log: zerolog.Nop(),
 	}
 }
 
@@ -75,7 +91,7 @@ func (c Config) Validate() error {
 	if c.MaxAttempts < 1 {
 		errs = append(errs, fmt.Errorf("max attempts: %d is less than 1", c.MaxAttempts))
 	}
-	return errors.Join(append(errs, c.Broker.Validate(), c.History.Validate())...)
+	return errors.Join(append(errs, c.Broker.Validate(), c.History.Validate(), c.Logs.Validate())...)
 }
 
 // Run serves until the context ends, and returns nil then.
@@ -89,6 +105,7 @@ func Run[S any](ctx context.Context, link *broker.Link, s Service[S], c Config) 
 			service: s, config: c, link: link, log: log,
 			events:  eventlog.New(link, s.Name, log),
 			current: make(chan struct{}),
+			metrics: c.Metrics.OfService(s.Name),
 		}
 		err := r.run(ctx)
 		switch {

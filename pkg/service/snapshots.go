@@ -15,14 +15,20 @@ const restoreWait = time.Minute
 
 // writeSnapshots writes snapshots during the term, and one at its end.
 func (r *Runtime[S]) writeSnapshots(ctx context.Context, lease *broker.Lease) {
+	var captured saved
 	snapshot.Writer{
 		Store: snapshot.Store{JS: r.link.JS}, Service: r.service.Name, Bounds: r.config.Broker, Held: lease.Held,
 		Folded:  func() (uint64, int64) { return r.folded(), r.bytes.Load() },
 		Advance: r.Sync,
-		Capture: func() (snapshot.Description, []byte, error) { return r.capture(ctx) },
+		Capture: func() (snapshot.Description, []byte, error) {
+			d, body, err := r.capture(ctx)
+			captured = saved{d.Place, len(body)}
+			return d, body, err
+		},
 		Written: func(err error) {
 			if err == nil {
 				r.snapshots.Add(1)
+				r.measured.saved.Store(new(captured))
 			} else if ctx.Err() == nil {
 				r.log.Warn().Err(err).Msg("cannot write a snapshot; trying again")
 			}
@@ -89,6 +95,7 @@ func (r *Runtime[S]) restore(ctx context.Context) error {
 		return err
 	}
 	if r.restored.Seq > 0 {
+		r.measured.saved.Store(&saved{r.restored.Place, r.restored.Size})
 		r.log.Info().Stringer("snapshot", r.restored).Msg("starting from a snapshot")
 	}
 	first, _, err := r.events.Bounds(ctx)

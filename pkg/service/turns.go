@@ -3,6 +3,8 @@ package service
 import (
 	"slices"
 	"sync"
+
+	"github.com/dagyo/dagyo/pkg/contract"
 )
 
 const (
@@ -37,6 +39,7 @@ type line struct {
 type request struct {
 	size  int
 	serve func()
+	drop  func(error) // instead of serve
 }
 
 // A backlog counts waiting requests and their bytes.
@@ -49,27 +52,42 @@ func (b *backlog) add(requests, bytes int) {
 
 func newTurns() *turns { return &turns{lines: make(map[string]*line)} }
 
-// add serves a request of the given size when it is its turn. It returns false if too many are waiting.
-func (t *turns) add(sender string, size int, serve func()) bool {
+// Why requests are dropped.
+var (
+	errCrowded = &AskError{Code: "429", Message: "too many questions are waiting for their answers: ask again when some are answered"}
+	errLeaving = &AskError{Code: contract.CodeLeaving, Message: "the service is being stopped or started again: ask again"}
+)
+
+// add serves a request of the given size when it is its turn, or drops it: at once if too many are waiting, and in close.
+func (t *turns) add(sender string, size int, serve func(), drop func(error)) {
+	if err := t.put(sender, request{size, serve, drop}); err != nil {
+		drop(err)
+	}
+}
+
+func (t *turns) put(sender string, r request) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.lines[sender]
 	if l == nil {
 		l = &line{sender: sender}
 	}
-	if t.closed || l.waiting.requests >= waitingOfSender || t.waiting.requests >= waitingOfAll ||
-		l.waiting.bytes+size > waitingBytesOfSender || t.waiting.bytes+size > waitingBytesOfAll {
-		return false
+	if t.closed {
+		return errLeaving
+	}
+	if l.waiting.requests >= waitingOfSender || t.waiting.requests >= waitingOfAll ||
+		l.waiting.bytes+r.size > waitingBytesOfSender || t.waiting.bytes+r.size > waitingBytesOfAll {
+		return errCrowded
 	}
 	t.lines[sender] = l
 	if len(l.queue) == 0 {
 		t.order = append(t.order, l)
 	}
-	l.queue = append(l.queue, request{size, serve})
-	l.waiting.add(1, size)
-	t.waiting.add(1, size)
+	l.queue = append(l.queue, r)
+	l.waiting.add(1, r.size)
+	t.waiting.add(1, r.size)
 	t.start()
-	return true
+	return nil
 }
 
 // start starts the requests whose turn it is. The caller must hold the lock.
@@ -108,10 +126,23 @@ func (t *turns) end(l *line) {
 	t.start()
 }
 
+// waitingRequests counts the requests that wait for their turn.
+func (t *turns) waitingRequests() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.waiting.requests
+}
+
 // close drops the waiting requests, and returns when the running ones have ended.
 func (t *turns) close() {
 	t.mu.Lock()
+	waiting := t.order
 	t.closed, t.order = true, nil
 	t.mu.Unlock()
+	for _, l := range waiting {
+		for _, r := range l.queue {
+			r.drop(errLeaving)
+		}
+	}
 	t.tasks.Wait()
 }

@@ -2,8 +2,10 @@ package service
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,23 +25,22 @@ func TestTurns(t *testing.T) {
 				order = append(order, name)
 			}
 		}
+		refused := func(err error) { t.Error(err) }
 		began := time.Now()
 		for i := range 100 {
-			if !q.add("eve", 1000, serve(fmt.Sprint("eve ", i))) {
-				t.Fatal("refused")
-			}
+			q.add("eve", 1000, serve(fmt.Sprint("eve ", i)), refused)
 		}
-		q.add("ada", 10, func() {})
+		q.add("ada", 10, func() {}, refused)
 		synctest.Wait()
 		if time.Since(began) > 0 || q.lines["ada"] != nil {
 			t.Error("ada waits for eve")
 		}
 		for i := range 8 { // all at once, besides those of eve
 			for range asksOfSender {
-				q.add(fmt.Sprint(i), 10, serve("other"))
+				q.add(fmt.Sprint(i), 10, serve("other"), refused)
 			}
 		}
-		q.add("bob", 10, serve("bob"))
+		q.add("bob", 10, serve("bob"), refused)
 		time.Sleep(3500 * time.Millisecond)
 		mu.Lock()
 		if !slices.Contains(order, "bob") || slices.Contains(order, "eve 99") {
@@ -63,8 +64,18 @@ func TestTurnsAreBounded(t *testing.T) {
 	q := newTurns()
 	stop := make(chan struct{})
 	block := func() { <-stop }
+	var answers sync.Map // how many were dropped, by why
+	add := func(sender string, size int) bool {
+		in := true
+		q.add(sender, size, block, func(err error) {
+			in = false
+			n, _ := answers.LoadOrStore(err, new(atomic.Int64))
+			n.(*atomic.Int64).Add(1)
+		})
+		return in
+	}
 	accepted := func(sender string, size int) (n int) {
-		for q.add(sender, size, block) {
+		for add(sender, size) {
 			n++
 		}
 		return n
@@ -75,7 +86,7 @@ func TestTurnsAreBounded(t *testing.T) {
 	if n := accepted("ada", 8<<20); n != asksOfSender+2 {
 		t.Errorf("%d large requests of one sender", n)
 	}
-	if q.add("bob", waitingBytesOfSender+1, block) {
+	if add("bob", waitingBytesOfSender+1) {
 		t.Error("a request that exceeds all bounds is accepted")
 	}
 	total := 0
@@ -88,9 +99,24 @@ func TestTurnsAreBounded(t *testing.T) {
 	if len(q.lines) > 100 {
 		t.Errorf("%d lines", len(q.lines))
 	}
+	dropped := func(err error) int64 {
+		n, _ := answers.LoadOrStore(err, new(atomic.Int64))
+		return n.(*atomic.Int64).Load()
+	}
+	if dropped(errCrowded) != 103 || dropped(errLeaving) != 0 {
+		t.Errorf("%d are dropped because of others", dropped(errCrowded))
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		q.close()
+	}()
+	for dropped(errLeaving) == 0 {
+		runtime.Gosched()
+	}
 	close(stop)
-	q.close()
-	if q.running != 0 || q.add("eve", 1, block) {
-		t.Error("it serves after its end")
+	<-done
+	if left := dropped(errLeaving); left == 0 || q.running != 0 || add("eve", 1) || dropped(errLeaving) != left+1 {
+		t.Errorf("at its end %d are told to ask again, %d are running", left, q.running)
 	}
 }

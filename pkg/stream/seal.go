@@ -112,7 +112,7 @@ func (x *end) openStored(m *nats.Msg, base string) ([]byte, bool) {
 	return data, ok
 }
 
-// met records where the other end stores, from the subject of a message of its that opened.
+// met records where the other end stores, from the subject of a message that opened.
 func (x *end) met(subject, base string) {
 	if suffix, is := strings.CutPrefix(subject, base); is && x.seal != nil {
 		x.peer = suffix

@@ -16,6 +16,8 @@ type Host struct {
 	Service string
 	// Run serves a tenant until the context ends. If it returns before, it is called again after a pause.
 	Run func(context.Context, Tenant) error
+	// Began, if not nil, is called with each call of Run.
+	Began func(Tenant)
 	// Removed, if not nil, is called when a tenant was removed and its Run has returned.
 	Removed func(context.Context, Tenant)
 	// Failed, if not nil, is called with each error of Run.
@@ -188,6 +190,9 @@ func (m *member) serve() {
 	pause := firstPause
 	for m.ctx.Err() == nil {
 		t, ctx := m.begin()
+		if m.host.Began != nil {
+			m.host.Began(t)
+		}
 		began := time.Now()
 		err := m.host.Run(ctx, t)
 		if time.Since(began) > steady {

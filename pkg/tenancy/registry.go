@@ -26,6 +26,9 @@ const (
 	mostAccounts = 100_000
 )
 
+// ErrFixed is returned if NATS knows only the accounts that it had at its start.
+var ErrFixed = errors.New("it knows only the accounts that it had at its start: run `dagyo init auth` with --accounts, and start the server again")
+
 // A Registry follows the tenants of an installation. Its connection is to the system account.
 type Registry struct {
 	Conn *nats.Conn
@@ -117,6 +120,9 @@ func pack(ctx context.Context, nc *nats.Conn, known *[sha256.Size]byte) (claims 
 	claims = make(map[string]string)
 	for range mostAccounts {
 		m, err := next(ctx, sub)
+		if errors.Is(err, nats.ErrNoResponders) {
+			err = ErrFixed
+		}
 		if err != nil {
 			return nil, false, err
 		}

@@ -1,6 +1,8 @@
 package tenancy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"github.com/nats-io/jwt/v2"
 
 	"github.com/dagyo/dagyo/pkg/access"
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/document"
 )
 
@@ -20,9 +23,14 @@ type Tenant struct {
 	ID string `json:"id"`
 	// Accounts are the public keys of its accounts.
 	Accounts map[access.Account]string `json:"accounts"`
-	// Generations count how often the keys of a role were replaced, from 1, which may be left out.
-	Generations map[access.Role]int `json:"generations,omitempty"`
-	Limits      Limits              `json:"limits,omitzero"`
+	// Signers are the public keys that sign the credentials of each role. They change when keys are replaced: services
+	// then read theirs again.
+	Signers map[access.Role]string `json:"signers,omitempty"`
+	Limits  Limits                 `json:"limits,omitzero"`
+	// Namespace is the namespace of Kubernetes for its executors; "" for that of all tenants.
+	Namespace string `json:"namespace,omitempty"`
+	// Progdefs are the progdefs of the default tenant that it may use: names, in which * stands for any characters.
+	Progdefs []string `json:"progdefs,omitempty"`
 	// Removed is true while services still have to stop and its executors to end.
 	Removed bool `json:"removed,omitempty"`
 }
@@ -34,6 +42,8 @@ type Limits struct {
 	Memory  int64 `json:"memory,omitempty"`
 	// Connections bounds the connections of persons and executors.
 	Connections int64 `json:"connections,omitempty"`
+	// Payload bounds a message of theirs, in bytes; larger events go by reference.
+	Payload int64 `json:"payload,omitempty"`
 	// Executors bounds the executors. Weight is how much of the installation's executors the tenant gets, in proportion
 	// to the weights of others that want some; 0 counts as 1.
 	Executors int `json:"executors,omitempty"`
@@ -44,6 +54,13 @@ type Limits struct {
 	Queued      int `json:"queued,omitempty"`
 	Slots       int `json:"slots,omitempty"`
 	Submissions int `json:"submissions,omitempty"`
+}
+
+// Label is a name for what belongs to the tenant outside of Dagyo: unlike its name, it is not used again after it was
+// removed. It matches document.NamePattern.
+func (t Tenant) Label() string {
+	sum := sha256.Sum256([]byte(t.ID))
+	return strings.TrimRight(t.Name[:min(len(t.Name), 24)], "-_") + "-" + hex.EncodeToString(sum[:4])
 }
 
 // Claims returns the claims of the tenant's record, an account that nobody connects to: its description is the tenant.
@@ -96,7 +113,7 @@ func validID(id string) bool {
 // Issue returns a credential of a role in a tenant, as the content of a credentials file, signed with a key that is
 // derived from the secret of the role. The account in c is set here.
 func (t Tenant) Issue(secret access.Secret, c access.Credential) ([]byte, error) {
-	signer, err := secret.Signer(t.ID, max(t.Generations[c.Role], 1))
+	signer, err := secret.Signer(t.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +132,7 @@ const leastStorage = 64 << 20
 func (l Limits) Validate() error {
 	var errs []error
 	for name, n := range map[string]int64{
-		"storage": l.Storage, "memory": l.Memory, "connections": l.Connections, "executors": int64(l.Executors),
+		"storage": l.Storage, "memory": l.Memory, "connections": l.Connections, "payload": l.Payload, "executors": int64(l.Executors),
 		"weight": int64(l.Weight), "flows": int64(l.Flows), "queued": int64(l.Queued), "slots": int64(l.Slots),
 		"submissions": int64(l.Submissions),
 	} {
@@ -123,9 +140,23 @@ func (l Limits) Validate() error {
 			errs = append(errs, fmt.Errorf("the limit of %s is %d: it must be 0 (no limit) or more", name, n))
 		}
 	}
+	if l.Payload > 0 && l.Payload < broker.MinPayload {
+		errs = append(errs, fmt.Errorf("the limit of payload is %d bytes: clients and executors need at least %d (256Ki)", l.Payload, broker.MinPayload))
+	}
 	if l.Storage > 0 && l.Storage < leastStorage {
 		errs = append(errs, fmt.Errorf("the limit of storage is %d bytes: a tenant needs at least %d (64Mi)", l.Storage, leastStorage))
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
+}
+
+// Names returns the names of the tenants that are not removed. It is not nil.
+func Names(all []Tenant) []string {
+	names := []string{}
+	for _, t := range all {
+		if !t.Removed {
+			names = append(names, t.Name)
+		}
+	}
+	return names
 }

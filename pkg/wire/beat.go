@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A beat is a sign of life of a job: "+" and the number of milliseconds that it is good for, in ASCII decimal. The
+// A beat is a heartbeat of a job: "+" and the number of milliseconds that it is good for, in ASCII decimal. The
 // job counts as dead that long after the beat was received, unless another one arrives: so only the receiver's
 // clock matters.
 //

@@ -24,7 +24,7 @@ const (
 	ReasonChecksum   Reason = "checksum"    // the trailer's CRC-32 is not that of the chunks
 	ReasonTooLong    Reason = "too-long"    // a record above the reader's limit
 	ReasonTrailing   Reason = "trailing"    // bytes after the end of a credit
-	ReasonBeat       Reason = "beat"        // a malformed sign of life
+	ReasonBeat       Reason = "beat"        // a malformed heartbeat
 	ReasonUnread     Reason = "unread"      // the caller passed a frame before reading the last one
 )
 

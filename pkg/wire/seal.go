@@ -16,7 +16,7 @@ const (
 	nonceSize  = 12
 	prefixSize = 8
 	tagSize    = 16
-	// SealSize is by how many bytes a sealed message is longer than the message.
+	// SealSize is the number of bytes that sealing adds to a message.
 	SealSize = 1 + nonceSize + tagSize
 )
 

@@ -129,7 +129,7 @@ func begin(ts *testscript.TestScript, neg bool, args []string) {
 		p.cmd.Stdout = w
 	}
 	p.cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "USER", "DAGYO_QUEUE", "DAGYO_POLICY"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "USER", "DAGYO_QUEUE", "DAGYO_TLS_CA", "DAGYO_POLICY"} {
 		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
 	}
 	ts.Check(p.cmd.Start())

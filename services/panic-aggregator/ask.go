@@ -58,8 +58,7 @@ func (w *wiring) askFlow(s *State, id []byte) (any, error) {
 // askExecutor answers the executor that has started a job of a flow that is not cleaned up.
 func askExecutor(s *State, id []byte) (any, error) {
 	flow, job, _ := strings.Cut(string(id), ".")
-	status, _ := s.status(flow)
-	return contract.JobExecutor{Executor: status.Jobs[job].Executor}, nil
+	return contract.JobExecutor{Executor: s.executorOf(flow, job)}, nil
 }
 
 // answerSlack is the size of a message in addition to the answer, in bytes.

@@ -10,7 +10,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// A ClientBeat is a sign of life of a client that feeds or reads a flow.
+// A ClientBeat is a heartbeat of a client that feeds or reads a flow.
 type ClientBeat struct {
 	Flow, Client string
 	// By is the user who published it, or "" if that is not known.
@@ -21,18 +21,18 @@ type ClientBeat struct {
 	Released bool
 }
 
-// ClientHeard returns the fact that a client published a sign of life.
+// ClientHeard returns the fact that a client published a heartbeat.
 func ClientHeard(b ClientBeat, at time.Time) contract.Event {
 	return contract.Event{Type: factClient, With: b, Time: at}
 }
 
 // A client is a client that a flow depends on: no other client feeds or reads the flow.
 type client struct {
-	// Heard is the time of its last sign of life.
+	// Heard is the time of its last heartbeat.
 	Heard time.Time `json:"heard"`
 
-	// lasts is for how long it is alive then, deaf is for how long we had been deaf. They are not stored: a new
-	// process grants every client its time again.
+	// lasts is how long it counts as alive then, deaf is how long this process had received nothing. They are not
+	// stored: a new process grants every client its time again.
 	lasts, deaf time.Duration
 	run         *run // nil while the flow is not known
 	clock       timer
@@ -45,7 +45,7 @@ func (c *client) dead(s *State) time.Time { return s.clientGone(c) }
 func (c *client) lasting(s *State) (time.Time, time.Duration) { return c.Heard, s.patience(c) }
 
 const (
-	// clientsMost bounds the clients of one flow, because any client may publish signs of life.
+	// clientsMost bounds the clients of one flow, because any client may publish heartbeats.
 	clientsMost = 64
 	// earlyMost bounds the clients of unknown flows, earlyOfUser those of each user.
 	earlyMost   = 10_000
@@ -54,7 +54,7 @@ const (
 	clientNameMost = 64
 )
 
-// clientHeard folds a sign of life of a client. The flow may not be known yet.
+// clientHeard folds a heartbeat of a client. The flow may not be known yet.
 func (s *State) clientHeard(b ClientBeat, now time.Time) {
 	if r := s.runs[b.Flow]; r != nil && (contract.Sender{Name: b.By}).Foreign(r.Owner) {
 		return // the flow depends on clients of its owner only
@@ -84,7 +84,7 @@ func (s *State) released(b ClientBeat) {
 	}
 }
 
-// client returns the client that a sign of life is from. It is nil if the flow has ended or has too many clients.
+// client returns the client that a heartbeat is from. It is nil if the flow has ended or has too many clients.
 func (s *State) client(b ClientBeat, now time.Time) *client {
 	r, shown := s.runs[b.Flow], s.shown[b.Flow]
 	switch {
@@ -104,24 +104,42 @@ func (s *State) client(b ClientBeat, now time.Time) *client {
 
 // early holds the clients of flows that are not known yet. They are not stored.
 type early struct {
-	of    map[earlyKey]*earlyClient
-	all   *list.List            // of *earlyClient, the oldest first
-	users map[string]*list.List // the same of each user
+	of  map[earlyKey]*earlyClient
+	all *list.List // of *earlyClient, the oldest first
+	// users and flows are the same of each user and of each flow.
+	users, flows lists
 }
 
-// An earlyKey names a client of an unknown flow, by the user who published its signs of life: the owner of the flow is
+// lists are lists by name, without those that are empty.
+type lists map[string]*list.List
+
+func (l lists) push(name string, v any) *list.Element {
+	if l[name] == nil {
+		l[name] = list.New()
+	}
+	return l[name].PushBack(v)
+}
+
+func (l lists) remove(name string, e *list.Element) {
+	if l[name].Remove(e); l[name].Len() == 0 {
+		delete(l, name)
+	}
+}
+
+// An earlyKey names a client of an unknown flow, by the user who published its heartbeats: the owner of the flow is
 // not known yet.
 type earlyKey struct{ flow, client, user string }
 
 type earlyClient struct {
 	client
 	earlyKey
-	at         time.Time     // of its first sign of life
-	inAll, own *list.Element // in early.all and in the list of its user
+	at time.Time // of its first heartbeat
+	// inAll, ofUser and ofFlow are its places in early.all and in the lists of its user and flow.
+	inAll, ofUser, ofFlow *list.Element
 }
 
 func newEarly() early {
-	return early{of: make(map[earlyKey]*earlyClient), all: list.New(), users: make(map[string]*list.List)}
+	return early{of: make(map[earlyKey]*earlyClient), all: list.New(), users: lists{}, flows: lists{}}
 }
 
 // client returns a client, and remembers it for a while. The oldest are forgotten first: of the user, if the user has too
@@ -141,32 +159,24 @@ func (e *early) client(k earlyKey, now time.Time, memory time.Duration) *client 
 	}
 	// The names are parts of a longer subject.
 	k = earlyKey{strings.Clone(k.flow), strings.Clone(k.client), strings.Clone(k.user)}
-	if e.users[k.user] == nil {
-		e.users[k.user] = list.New()
-	}
 	c := &earlyClient{earlyKey: k, at: now}
-	e.of[k], c.inAll, c.own = c, e.all.PushBack(c), e.users[k.user].PushBack(c)
+	e.of[k], c.inAll, c.ofUser, c.ofFlow = c, e.all.PushBack(c), e.users.push(k.user, c), e.flows.push(k.flow, c)
 	return &c.client
 }
 
 func (e *early) forget(c *earlyClient) {
 	delete(e.of, c.earlyKey)
 	e.all.Remove(c.inAll)
-	own := e.users[c.user]
-	if own.Remove(c.own); own.Len() == 0 {
-		delete(e.users, c.user)
-	}
+	e.users.remove(c.user, c.ofUser)
+	e.flows.remove(c.flow, c.ofFlow)
 }
 
 // take returns the clients of a newly known flow, without those of other users than its owner. Each gets its full time
 // from now on, given ears.deaf.
 func (e *early) take(flow, owner string, now time.Time, deaf time.Duration) map[string]*client {
 	var clients map[string]*client
-	for next := e.all.Front(); next != nil; {
-		c := next.Value.(*earlyClient)
-		if next = next.Next(); c.flow != flow {
-			continue
-		}
+	for e.flows[flow] != nil {
+		c := e.flows[flow].Front().Value.(*earlyClient)
 		if e.forget(c); (contract.Sender{Name: c.user}).Foreign(owner) || len(clients) == clientsMost {
 			continue
 		}
@@ -197,7 +207,7 @@ func (s *State) silentClients(r *run, now time.Time) (out []string) {
 	return out
 }
 
-// judgeClients ends a run with a silent client, once all signs of life until now are received.
+// judgeClients ends a run with a silent client, once all heartbeats until now are received.
 func (s *State) judgeClients(flow string, r *run, now time.Time) []contract.Event {
 	silent := s.silentClients(r, now)
 	if len(silent) == 0 {
@@ -219,7 +229,7 @@ func (s *State) abandon(flow string, silent []string, now time.Time) {
 		}
 		r.Cancel = &cancel{
 			Flow: flow, By: contract.Source(Name), At: now,
-			Reason: fmt.Sprintf("no sign of life for %v from the client that feeds or reads the flow",
+			Reason: fmt.Sprintf("no heartbeat for %v from the client that feeds or reads the flow",
 				s.patience(r.Clients[silent[0]])),
 		}
 		r.CancelledFirst = len(r.Failures) == 0

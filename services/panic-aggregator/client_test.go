@@ -37,7 +37,7 @@ func TestClientsAreInSnapshots(t *testing.T) {
 	}
 }
 
-// Anybody may send signs of life: what is remembered of them is bounded, and for each user.
+// Anybody may send heartbeats: what is remembered of them is bounded, and for each user.
 func TestClientsAreBounded(t *testing.T) {
 	s, now := NewState(DefaultLimits()), time.Unix(1_000_000, 0)
 	heard := func(user, flow, client string) {
@@ -46,12 +46,15 @@ func TestClientsAreBounded(t *testing.T) {
 	known := func(user, flow, client string) bool { return s.early.of[earlyKey{flow, client, user}] != nil }
 	check := func(clients int) {
 		t.Helper()
-		own := 0
+		own, flows := 0, 0
 		for _, l := range s.early.users {
 			own += l.Len()
 		}
-		if len(s.early.of) != clients || s.early.all.Len() != clients || own != clients {
-			t.Errorf("%d clients, %d in order, %d of users; want %d", len(s.early.of), s.early.all.Len(), own, clients)
+		for _, l := range s.early.flows {
+			flows += l.Len()
+		}
+		if len(s.early.of) != clients || s.early.all.Len() != clients || own != clients || flows != clients {
+			t.Errorf("%d clients, %d in order, %d of users, %d of flows; want %d", len(s.early.of), s.early.all.Len(), own, flows, clients)
 		}
 	}
 	heard("bob", "f", "c")
@@ -59,7 +62,7 @@ func TestClientsAreBounded(t *testing.T) {
 		heard("ada", fmt.Sprint(i%7), fmt.Sprint(i))
 	}
 	if check(earlyOfUser + 1); !known("bob", "f", "c") || known("ada", "0", "0") {
-		t.Error("a user's signs of life push out those of another one")
+		t.Error("a user's heartbeats push out those of another one")
 	}
 	for i := range 2 * earlyMost {
 		heard(fmt.Sprint(i), "f", "c")

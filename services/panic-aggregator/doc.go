@@ -1,7 +1,7 @@
 // Package aggregator publishes the verdict of every flow.
 //
 // It reads flow.validated, flow.planned, flow.spawned, flow.rejected, flow.cancel, job.*, executor.draining and
-// executor.exited, the credits of edges, and the signs of life of jobs on health.<flow>.<job> and of clients that feed or
+// executor.exited, the credits of edges, and the heartbeats of jobs on health.<flow>.<job> and of clients that feed or
 // read a flow on client.<flow>.<client>. It writes flow.completed, flow.panic, flow.cancelled and flow.stalled, stops the
 // jobs of flows, answers ask.flow.get and ask.flow.list, and stores ended flows in history. If a flow has an edge from a
 // node's panic port, it writes that edge: only this service knows of all failures
@@ -11,6 +11,6 @@
 // publishes the verdict, first cause first. Silence counts only while the aggregator itself could receive, and a
 // silent job gets more time if an overload was detected.
 //
-// The cost of an event, a sign of life or a check does not depend on how many flows are live: index.go finds what each is
+// The cost of an event, a heartbeat or a check does not depend on how many flows are live: index.go finds what each is
 // about. The indexes are derived from the runs.
 package aggregator

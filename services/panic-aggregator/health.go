@@ -10,7 +10,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// ears records since when, and how well, this process receives signs of life. It is not stored: silence counts only
+// ears records since when, and how well, this process receives heartbeats. It is not stored: silence counts only
 // while this process can receive.
 type ears struct {
 	// begun is set when this process starts listening; since is the time of the first event after that, the zero
@@ -22,7 +22,7 @@ type ears struct {
 	deaf  time.Duration
 	again time.Time
 	// strained is the last time when an overload was detected: of this machine, of a machine with executors, or of
-	// the network. Signs of life may then be late.
+	// the network. Heartbeats may then be late.
 	strained time.Time
 	// link is set while the network is suspected, as of the last check for silent jobs.
 	link bool
@@ -38,7 +38,7 @@ func (x *ears) note(at time.Time) {
 // strain records a sign of overload.
 func (x *ears) strain(at time.Time) { x.strained = later(x.strained, at) }
 
-// A pulse is the state of the signs of life received from a job.
+// A pulse is the state of the heartbeats received from a job.
 type pulse struct {
 	// lasts is the time that the job counts as alive after its last beat; 0 for its health timeout.
 	lasts time.Duration
@@ -64,7 +64,7 @@ func (j *job) dead(s *State) time.Time {
 	return s.until(from, lasts, j.pulse.deaf, more)
 }
 
-// lasting returns the last sign of life of the job, zero if it need not give any, and the time that it counts as alive
+// lasting returns the last heartbeat of the job, zero if it need not send any, and the time that it counts as alive
 // after that.
 func (j *job) lasting(*State) (from time.Time, lasts time.Duration) {
 	if from = j.Heard; j.State == contract.JobWaiting {
@@ -79,11 +79,11 @@ func (j *job) lasting(*State) (from time.Time, lasts time.Duration) {
 // longestPulse bounds the time that a beat is valid.
 const longestPulse = 24 * time.Hour
 
-// On an overloaded machine, signs of life are late, not missing. A job whose time expires during an overload gets
+// On an overloaded machine, heartbeats are late, not missing. A job whose time expires during an overload gets
 // slack: three quarters of its time, so that a dead job is found within twice its time, including the search.
 func slack(lasts time.Duration) time.Duration { return lasts / 4 * 3 }
 
-// lateListening is the maximum time, on a machine that is not overloaded, until all published signs of life are
+// lateListening is the maximum time, on a machine that is not overloaded, until all published heartbeats are
 // folded.
 const lateListening = 250 * time.Millisecond
 
@@ -137,7 +137,7 @@ func (s *State) found(g Gone, now time.Time) {
 }
 
 // suspect returns the flows with a job or client that seems silent, by this process's estimate of the time. The decision
-// follows when all signs of life until then are received.
+// follows when all heartbeats until then are received.
 func (s *State) suspect(now time.Time) (flows []string) {
 	for _, r := range s.suspected {
 		r.suspect = false
@@ -183,7 +183,7 @@ func (s *State) nextDeath(r *run, now time.Time) time.Time {
 	return next
 }
 
-// judgeSilence fails the silent jobs of a run, once all signs of life until now are received.
+// judgeSilence fails the silent jobs of a run, once all heartbeats until now are received.
 func (s *State) judgeSilence(flow string, r *run, now time.Time) []contract.Event {
 	silent := s.silent(r, now)
 	if len(silent) == 0 {
@@ -233,7 +233,7 @@ func (s *State) lose(flow string, names []string, now time.Time) {
 func (j *job) silence() contract.Failure {
 	f := contract.Failure{
 		Kind:    contract.KindLostHealth,
-		Message: fmt.Sprintf("no sign of life for %v", j.Health.Timeout),
+		Message: fmt.Sprintf("no heartbeat for %v", j.Health.Timeout),
 	}
 	if j.State == contract.JobWaiting {
 		f.Message = fmt.Sprintf("an executor took the job from its mailbox and did not start it within %v", j.Health.Timeout)

@@ -31,13 +31,13 @@ type indexes struct {
 
 func newIndexes() indexes { return indexes{mailboxes: make(map[string]*mailbox)} }
 
-// A mortal is a job or a client: it counts as dead unless it gives signs of life.
+// A mortal is a job or a client: it counts as dead unless it sends heartbeats.
 type mortal interface {
 	of() *run
 	timer() *timer
-	// dead returns when it counts as dead without a further sign of life, the zero time for never.
+	// dead returns when it counts as dead without a further heartbeat, the zero time for never.
 	dead(s *State) time.Time
-	// lasting returns its last sign of life, and the time that it counts as alive after that.
+	// lasting returns its last heartbeat, and the time that it counts as alive after that.
 	lasting(s *State) (from time.Time, lasts time.Duration)
 }
 
@@ -109,7 +109,7 @@ func (s *State) expired(now time.Time) (out []mortal) {
 	return out
 }
 
-// alive notes a sign of life. A timer that is early by less than half the time is left as it is: so most signs of life
+// alive notes a heartbeat. A timer that is early by less than half the time is left as it is: so most heartbeats
 // change no timer, and no timer expires as long as they come in time.
 func (s *State) alive(m mortal) {
 	from, lasts := m.lasting(s)

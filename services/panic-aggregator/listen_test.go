@@ -8,7 +8,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// On a quiet installation only a tick tells since when signs of life are received: it must be folded.
+// On a quiet installation only a tick tells since when heartbeats are received: it must be folded.
 func TestATickTellsSinceWhenWeListen(t *testing.T) {
 	if !slices.Contains(Logic().Folds, contract.TypeTick) {
 		t.Error("ticks are not folded")

@@ -14,6 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/history"
+	"github.com/dagyo/dagyo/pkg/metrics"
 	"github.com/dagyo/dagyo/pkg/seal"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/service/core"
@@ -47,6 +48,8 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		},
 		Perform: w.perform,
 		Asks:    w.asks(),
+		Count:   count,
+		Gauges:  w.gauges,
 		Observe: []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.receiveBeats, pulses},
 		Lead:    []func(context.Context, *service.Runtime[*State]) error{findGone, w.watchTraffic, w.boundHistory},
 	}, c.Config)
@@ -89,7 +92,7 @@ type wiring struct {
 	ears    atomic.Pointer[[]*ear]
 }
 
-// An ear is a subscription to signs of life.
+// An ear is a subscription to heartbeats.
 type ear struct {
 	sub     *nats.Subscription
 	handled atomic.Int64
@@ -120,6 +123,12 @@ func (w *wiring) perform(
 		return w.describe(ctx, r, e), nil
 	}
 	return e, nil
+}
+
+// gauges observes the state, and the size of history.
+func (w *wiring) gauges(s *State, _ time.Time, observe metrics.Observe) {
+	s.gauges(observe)
+	observe(metrics.HistoryFlows, float64(w.index.Flows()))
 }
 
 // store stores flows in history. It is not an error if another leader has stored them.
@@ -185,7 +194,7 @@ func (w *wiring) stop(ctx context.Context, subject string) error {
 	return err
 }
 
-// receiveBeats folds every sign of life, of jobs and of clients.
+// receiveBeats folds every heartbeat, of jobs and of clients.
 func (w *wiring) receiveBeats(ctx context.Context, r *service.Runtime[*State]) error {
 	job := func(m *nats.Msg) {
 		if b, ok := readBeat(m); ok {
@@ -250,10 +259,10 @@ func pulses(ctx context.Context, r *service.Runtime[*State]) error {
 	return nil
 }
 
-// listenWait bounds the wait for received signs of life that are not folded yet.
+// listenWait bounds the wait for received heartbeats that are not folded yet.
 const listenWait = 5 * time.Second
 
-// listen returns when all signs of life that the broker had at the call are folded. It returns the time of the call
+// listen returns when all heartbeats that the broker had at the call are folded. It returns the time of the call
 // and, in With, how long it took.
 func (w *wiring) listen(
 	ctx context.Context, r *service.Runtime[*State], e contract.Event,
@@ -270,11 +279,11 @@ func (w *wiring) listen(
 	return e, err
 }
 
-// drained returns when the received signs of life are folded.
+// drained returns when the received heartbeats are folded.
 func (w *wiring) drained(ctx context.Context) error {
 	ears := w.ears.Load()
 	if ears == nil {
-		return errors.New("received signs of life are not folded yet")
+		return errors.New("received heartbeats are not folded yet")
 	}
 	for _, x := range *ears {
 		if err := x.drained(ctx); err != nil {
@@ -309,14 +318,14 @@ func arrivals(sub *nats.Subscription) (int64, error) {
 	return delivered + int64(waiting), nil
 }
 
-// beatSubject splits the subject of a sign of life. ok is false if the flow or the sender has no valid name.
+// beatSubject splits the subject of a heartbeat. ok is false if the flow or the sender has no valid name.
 func beatSubject(subject string) (sender contract.Sender, tokens []string, ok bool) {
 	sender, plain := contract.SplitSender(subject)
 	tokens = strings.SplitN(plain, ".", 4)
 	return sender, tokens, len(tokens) == 3 && document.ValidName(tokens[1]) && (sender.Name == "" || document.ValidName(sender.Name))
 }
 
-// readBeat decodes a sign of life. An invalid message is ignored.
+// readBeat decodes a heartbeat. An invalid message is ignored.
 func readBeat(m *nats.Msg) (Beat, bool) {
 	sender, tokens, ok := beatSubject(m.Subject)
 	if !ok || !document.ValidName(tokens[2]) {
@@ -329,7 +338,7 @@ func readBeat(m *nats.Msg) (Beat, bool) {
 	return Beat{Flow: tokens[1], Job: tokens[2], By: sender.Name, For: lasts}, err == nil
 }
 
-// readClientBeat decodes a sign of life of a client. Without data, the flow no longer depends on the client.
+// readClientBeat decodes a heartbeat of a client. Without data, the flow no longer depends on the client.
 func readClientBeat(m *nats.Msg) (ClientBeat, bool) {
 	sender, tokens, ok := beatSubject(m.Subject)
 	if !ok || len(tokens[2]) > clientNameMost {

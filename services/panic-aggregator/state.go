@@ -78,7 +78,7 @@ type Limits struct {
 	// StartAttempts is how many executors in a row may die before starting a job until the jobs
 	// that wait for them panic.
 	StartAttempts int
-	// ClientSilence is the time without a sign of life from a client after which its flow is cancelled.
+	// ClientSilence is the time without a heartbeat from a client after which its flow is cancelled.
 	ClientSilence time.Duration
 	// CancelMemory is the retention of a cancel for an unknown flow, Cancels the maximum number of them.
 	CancelMemory time.Duration
@@ -129,7 +129,7 @@ type run struct {
 	// CancelledFirst is true when the cancel came before the first failure.
 	CancelledFirst bool                  `json:"cancelledFirst,omitempty"`
 	Failures       []contract.JobFailure `json:"failures,omitempty"`
-	// Clients are those that the run depends on, by the token of their signs of life.
+	// Clients are those that the run depends on, by the token of their heartbeats.
 	Clients map[string]*client `json:"clients,omitempty"`
 	// Ending is when the run began to end, zero while it goes on.
 	Ending time.Time `json:"ending,omitzero"`
@@ -140,7 +140,7 @@ type run struct {
 	traffic traffic
 	// stopped and stoppedLast are when this process has sent the stops, zero before.
 	stopped, stoppedLast time.Time
-	// suspect is set when a job or a client seems silent, listened is when all signs of life until then were heard.
+	// suspect is set when a job or a client seems silent, listened is when all heartbeats until then were heard.
 	suspect  bool
 	listened time.Time
 }
@@ -178,7 +178,7 @@ type job struct {
 	Progdef  string         `json:"progdef"`
 	Revision string         `json:"revision"`
 	Health   progdef.Health `json:"health"`
-	// Heard is when the job gave its last sign of life: it was started, or beat.
+	// Heard is when the job sent its last heartbeat: it was started, or beat.
 	Heard time.Time           `json:"heard,omitzero"`
 	Ports contract.PortCounts `json:"ports"`
 	// Failure is why the job panicked, nil unless it has.
@@ -206,18 +206,18 @@ const (
 	factGone      contract.Type = "fact.gone"      // With a Gone
 	factChecked   contract.Type = "fact.checked"   // With the number of unclaimed jobs that were checked
 	factTraffic   contract.Type = "fact.traffic"   // With a []Traffic
-	factListening contract.Type = "fact.listening" // signs of life are received from now on
+	factListening contract.Type = "fact.listening" // heartbeats are received from now on
 	factPulse     contract.Type = "fact.pulse"     // time to check for silent jobs
 	factStored    contract.Type = "fact.stored"    // With the last event that history includes
 )
 
-// Listening returns the fact that this process receives signs of life from now on.
+// Listening returns the fact that this process receives heartbeats from now on.
 func Listening() contract.Event { return contract.Event{Type: factListening} }
 
 // Pulse returns the fact that it is time to check for silent jobs.
 func Pulse(at time.Time) contract.Event { return contract.Event{Type: factPulse, Time: at} }
 
-// Heard returns the fact that a job published a sign of life.
+// Heard returns the fact that a job published a heartbeat.
 func Heard(b Beat, at time.Time) contract.Event {
 	return contract.Event{Type: factBeat, With: b, Time: at}
 }
@@ -227,7 +227,7 @@ func Missing(g Gone, at time.Time) contract.Event {
 	return contract.Event{Type: factGone, With: g, Time: at}
 }
 
-// A Beat is a sign of life.
+// A Beat is a heartbeat.
 type Beat struct {
 	Flow, Job string
 	// By is the executor that published it, or "" if that is not known.
@@ -247,7 +247,7 @@ const (
 	actStopLast contract.Type = "act.stop-last"
 	// actReport writes a job's panic to its wired edge. Data is a *Report, With the address.
 	actReport contract.Type = "act.report"
-	// actListen waits until all signs of life until now are received.
+	// actListen waits until all heartbeats until now are received.
 	actListen contract.Type = "act.listen"
 	// actLose gives up jobs that are silent: With is their names. actDoubt takes the silence of many jobs for one
 	// of the network.

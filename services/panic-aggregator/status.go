@@ -48,6 +48,18 @@ func (x *shown) brief(r *run, jobs map[string]contract.JobStatus) contract.FlowS
 	return s
 }
 
+// executorOf returns the executor that has started a job of a flow that is not cleaned up, "" if none has.
+func (s *State) executorOf(flow, job string) string {
+	if r := s.runs[flow]; r != nil {
+		if j := r.Jobs[job]; j != nil {
+			return j.Executor
+		}
+	} else if x := s.shown[flow]; x != nil {
+		return x.Jobs[job].Executor
+	}
+	return ""
+}
+
 // statuses puts the jobs of a run into a map.
 func (r *run) statuses(into map[string]contract.JobStatus) map[string]contract.JobStatus {
 	for name, j := range r.Jobs {

@@ -144,7 +144,7 @@ func (s *State) lay(id string, r *run) *contract.FlowPlanned {
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Flow.Nodes)) {
 		j := job(id, r.Trace, name, d)
-		j.Stream, j.Stop = p.Stream, p.Stop
+		j.Stream, j.Stop, j.Log = p.Stream, p.Stop, s.log(id, name)
 		if reporting[name] {
 			j.Stop = p.LastStop
 		}
@@ -267,6 +267,14 @@ func (s *State) stream(id string) string {
 		return "" // nothing was provisioned
 	}
 	return contract.EdgeStream(s.shard(id))
+}
+
+// log returns where a job may log, nil if nothing is kept.
+func (s *State) log(id, job string) *contract.Log {
+	if s.limits.LogRate == 0 {
+		return nil
+	}
+	return &contract.Log{Subject: contract.LogSubject(id, job), Rate: s.limits.LogRate}
 }
 
 func job(id, trace, name string, d *contract.FlowValidated) contract.Job {

@@ -59,6 +59,8 @@ type Limits struct {
 	Frames int64
 	// OutputRetention is how long a flow's outputs stay readable after its verdict.
 	OutputRetention time.Duration
+	// LogRate is how many lines a job may log in a second; 0 keeps none.
+	LogRate int
 	// Seal is true if the edges of new flows are sealed (ADR 27).
 	Seal bool
 }
@@ -67,7 +69,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Flows: 20_000, Edges: 200_000, Window: 8 << 20, Frames: 128,
-		OutputRetention: 5 * time.Minute,
+		OutputRetention: 5 * time.Minute, LogRate: 1000,
 	}
 }
 

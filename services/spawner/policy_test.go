@@ -71,7 +71,7 @@ func TestStartsFollowThePolicy(t *testing.T) {
 	start("second")
 	spec := places.specs[1]
 	if spec.Env["REGION"] != "eu" || spec.Env["TOKEN"] != "secret" || spec.Env[contract.EnvQueue] != "nats://queue" ||
-		!slices.Equal(spec.Document.EnvFrom, []progdef.EnvSource{{Secret: "own"}, {ConfigMap: "all"}}) {
+		!slices.Equal(spec.Secrets, []string{"REGION", "TOKEN"}) || !slices.Equal(spec.Document.EnvFrom, []progdef.EnvSource{{Secret: "own"}, {ConfigMap: "all"}}) {
 		t.Errorf("with variables: %+v", spec)
 	}
 	if len(pinned.Document.EnvFrom) != 1 {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,10 +41,17 @@ type Config struct {
 	Access broker.Access
 	// Issue returns the content of a credentials file for an executor. If it is nil, all executors use Access.
 	Issue func(executor, mailbox string) ([]byte, error) `json:"-"`
+	// Signer names the key with which Issue signs; when it changes, running executors get new credentials. nil if it never
+	// does while the service runs.
+	Signer func() (string, error) `json:"-"`
 	// CA is the certificates of the authorities that executors trust, nil if Access has their file or none is needed.
 	CA []byte `json:"-"`
 	// Join joins those who share the places for executors; nil if there are no others.
 	Join func() *places.Member `json:"-"`
+	// MayLead waits until this process may lead; nil if it always may. See service.Service.
+	MayLead func(context.Context) (context.Context, func(), error) `json:"-"`
+	// NoSets, if not "", says why progdefs of this tenant cannot use sets of variables: others could have made them.
+	NoSets string
 	// Policy is the installation's admission policy; nil for none.
 	Policy *policy.Current
 	// ReconcileEvery is the interval between two comparisons of EVENTS with the running executors of the backend.
@@ -80,6 +88,9 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 		},
 		Perform: w.perform,
 		Asks:    map[string]service.Ask[*State]{contract.AskExecutors: askExecutors},
+		Count:   count,
+		Gauges:  gauges,
+		MayLead: c.MayLead,
 		BeginLeading: func(context.Context) (func() error, error) {
 			b, err := open()
 			if err != nil {
@@ -92,7 +103,7 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 			w.member = c.Join()
 			return func() error { w.member.Leave(); return b.Close() }, nil
 		},
-		Lead: []func(context.Context, *service.Runtime[*State]) error{w.reportExits, w.reconcile, w.protect, w.share},
+		Lead: []func(context.Context, *service.Runtime[*State]) error{w.reportExits, w.reconcile, w.protect, w.share, w.renew},
 	}, c.Config)
 }
 
@@ -186,6 +197,11 @@ func (w *wiring) admit(d *contract.ExecutorStarted, p progdef.Pinned) (backend.S
 	if problems := rules.Refuses(p.Document); len(problems) > 0 {
 		return spec, &backend.StartError{Problem: problems[0]}
 	}
+	if w.config.NoSets != "" && len(p.Document.EnvFrom) > 0 {
+		return spec, &backend.StartError{Problem: problem.Problem{
+			Pointer: "/envFrom", Code: problem.StartRefused, Message: "this tenant has no sets of variables", Hint: w.config.NoSets,
+		}}
+	}
 	vars, from, err := rules.Variables(p.Document, os.ReadFile)
 	if err != nil {
 		return spec, &backend.StartError{Problem: problem.Problem{
@@ -194,6 +210,7 @@ func (w *wiring) admit(d *contract.ExecutorStarted, p progdef.Pinned) (backend.S
 		}}
 	}
 	spec.Document.EnvFrom = slices.Concat(p.Document.EnvFrom, from)
+	spec.Secrets = slices.DeleteFunc(slices.Sorted(maps.Keys(vars)), func(name string) bool { return strings.HasPrefix(name, "DAGYO_") })
 	maps.Copy(vars, w.environment(d, p))
 	spec.Env, spec.CA = vars, w.config.CA
 	if w.config.Issue != nil {
@@ -365,6 +382,73 @@ func Exited(x backend.Exit) func(*State) []contract.Event {
 			},
 		}}
 	}
+}
+
+// renewEvery is the time after which the credentials of running executors are renewed. They are valid for several times
+// as long. If that fails for some, all are renewed again after renewAgain.
+const (
+	renewEvery = CredentialsTime / 7
+	renewAgain = time.Minute
+)
+
+// CredentialsTime is how long the credentials of an executor are valid where they can be renewed while it runs.
+const CredentialsTime = 7 * 24 * time.Hour
+
+// renew renews the credentials of all executors, at first because the keys may have been replaced.
+func (w *wiring) renew(ctx context.Context, r *service.Runtime[*State]) error {
+	if w.config.Issue == nil {
+		return nil
+	}
+	look := time.NewTicker(signerEvery)
+	defer look.Stop()
+	var next time.Time
+	signer := ""
+	for {
+		key, err := w.signer()
+		if err == nil && (key != signer || time.Now().After(next)) {
+			signer, next = key, time.Now().Add(renewEvery)
+			if err = w.renewAll(ctx); err != nil {
+				next = time.Now().Add(renewAgain)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			r.Log().Warn().Err(err).Msg("cannot renew the credentials of executors")
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// signerEvery is the time between two looks at the key that signs credentials.
+const signerEvery = 10 * time.Second
+
+func (w *wiring) signer() (string, error) {
+	if w.config.Signer == nil {
+		return "", nil
+	}
+	return w.config.Signer()
+}
+
+func (w *wiring) renewAll(ctx context.Context) error {
+	all, err := w.backend.List(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, s := range all {
+		file, err := w.config.Issue(s.Executor, contract.MailboxConsumer(s.Progdef, s.Revision))
+		if err == nil {
+			err = w.backend.Renew(ctx, s.Executor, file)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // shareAgain is the time after which the arbiter decides again about a tenant that waits.

@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write testdata/matrix.txt")
 
 // streams are all streams of a tenant, in either account.
 var streams = []string{
-	contract.StreamEvents, contract.StreamJobs, contract.StreamLeases, contract.StreamHistory, contract.StreamSnapshots,
+	contract.StreamEvents, contract.StreamJobs, contract.StreamLeases, contract.StreamHistory, contract.StreamSnapshots, contract.StreamLogs,
 	"KV_" + contract.BucketProgdefs, "KV_" + contract.BucketTypes, "OBJ_" + contract.BucketData, contract.EdgeStream("0"),
 }
 
@@ -63,7 +63,7 @@ func subjects() (out []string) {
 		contract.SecretSubject("spawner"), contract.SecretSubject(contract.SecretOfEdges),
 		contract.NameSubject("ada"), contract.NameSubject("bob"), contract.SubjectHistory, "jobs.greet.0123.f.j",
 		"edges.0.f.stop", "edges.0.f.last-stop", "stop.f", "direct.f.1.token",
-		"health.f.j", "health.f.j.by.ada", "health.f.j.by.bob", "client.f.c", "client.f.c.by.ada", "client.f.c.by.bob", "release.f", "release.f.by.ada", "release.f.by.bob", "deadletter.7", "$SRV.PING", "$SRV.INFO.x", "$SRV.STATS.x",
+		"log.f.j", "log.f.j.by.ada", "log.f.j.by.bob", "log.*.*.by.*", "log.>", "health.f.j", "health.f.j.by.ada", "health.f.j.by.bob", "client.f.c", "client.f.c.by.ada", "client.f.c.by.bob", "release.f", "release.f.by.ada", "release.f.by.bob", "deadletter.7", "$SRV.PING", "$SRV.INFO.x", "$SRV.STATS.x",
 		"$KV.progdefs.greet", "$KV.types.greet", "$O.data.C.x", "$O.data.M.x",
 		"$JS.ACK.JOBS.greet-0123.1.1.1.1.1", "$JS.ACK.JOBS.greet-4567.1.1.1.1.1", "$JS.ACK._.hash.JOBS.greet-0123.1.1.1.1.1.1",
 		"$JS.ACK._.hash.JOBS.greet-4567.1.1.1.1.1.1", "$JS.ACK.JOBS.greet-4567.JOBS.greet-0123.1.2.3", "$JS.ACK.JOBS.greet-4567.JOBS.greet-0123.1.2.3.4.5.6", "$JS.ACK.EVENTS.C.1.1.1.1.1", "$JS.EVENT.ADVISORY.x", "$JS.FC.EVENTS.C.x",

@@ -26,7 +26,7 @@ type prober struct {
 
 func (x *installation) probe(r access.Role, name, mailbox string) *prober {
 	x.t.Helper()
-	creds := must(access.Issue(must(x.secrets[r].Signer(tenantID, 1)), access.Credential{
+	creds := must(access.Issue(must(x.secrets[r].Signer(tenantID)), access.Credential{
 		Role: r, Name: name, Account: x.tenant.Accounts[r.Account()], Mailbox: mailbox,
 	}))
 	conn := must(net.Dial("tcp", must(url.Parse(x.ns.ClientURL())).Host))

@@ -13,6 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/joblog"
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
@@ -21,9 +22,9 @@ import (
 func TestAnswersStayOutside(t *testing.T) {
 	x := install(t)
 	services := x.connect(access.Planner, "planner", "")
-	js := must(jetstream.New(services.Conn))
-	link := &broker.Link{Conn: services.Conn, JS: js}
-	check(broker.Ensure(t.Context(), link, broker.DefaultConfig()))
+	js := must(jetstream.New(services))
+	link := &broker.Link{Conn: services, JS: js}
+	check(broker.Ensure(t.Context(), link, broker.DefaultConfig(), joblog.StreamConfig(1, joblog.DefaultLimits())))
 	must(js.CreateStream(t.Context(), stream.ShardConfig("0", jetstream.MemoryStorage)))
 
 	ada := x.connect(access.User, "ada", "")
@@ -58,7 +59,7 @@ func TestAnswersStayOutside(t *testing.T) {
 	asks = append(asks, [2]string{"flow.submit.by.ada", "acknowledge"}, [2]string{"ask.executors", ""})
 	targets := []string{
 		"flow.cancel.by.bob", "flow.cancel.operator.bob", "flow.submit.by.bob", "progdef.apply.by.bob", "flow.cancel", "progdef.apply",
-		"job.done.f.j.by.x1", contract.StartedBy("job.started.f.j", "p-r1", "x1"), "executor.draining.p.x1.by.x1", contract.NameSubject("x1"),
+		"log.f.j.by.x1", "job.done.f.j.by.x1", contract.StartedBy("job.started.f.j", "p-r1", "x1"), "executor.draining.p.x1.by.x1", contract.NameSubject("x1"),
 		"events.flow.completed.f", contract.LeaseSubject("validator"), "$KV.progdefs.greet", "snapshot.planner.1", contract.SubjectHistory,
 		"jobs.greet.0123.f.j", "edges.0.victim.frame.1.1", "edges.0.victim.credit.1", "edges.0.victim.stop", "$O.data.M.x",
 		"edges.0.victim.frame.1.1.by.bob", "edges.0.victim.credit.1.by.x1", "edges.0.victim.frame.1.1.by.-", contract.SecretSubject(contract.SecretOfEdges),

@@ -12,8 +12,8 @@ import (
 	natsd "github.com/nats-io/nats-server/v2/server"
 
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
 // start starts three nats-servers as a cluster, and returns their URLs.

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -361,6 +362,9 @@ func TestNATSRestarts(t *testing.T) {
 	if _, err := docker("restart", c.ID); err != nil {
 		t.Fatal(err)
 	}
+	if err := await("NATS", shared.greeted); err != nil {
+		t.Fatal(err)
+	}
 	begin(t, "greet").end(t)
 }
 
@@ -420,6 +424,75 @@ func names(all []container) (out []string) {
 		out = append(out, c.Name)
 	}
 	return out
+}
+
+// Curl runs a flow, with the credentials of a user, and nobody without them.
+func TestGateway(t *testing.T) {
+	creds, err := os.ReadFile(shared.credentials())
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := base64.StdEncoding.EncodeToString(creds)
+	flow := filepath.Join(root, "tests", "flows", "greetings.json")
+	out, err := output(os.Environ(), "curl", "--silent", "--show-error", "--fail", "--header", "Authorization: Bearer "+token, "--form", "flow=@"+flow, shared.http+"/v1/run")
+	if lines := strings.Split(out, "\n"); err != nil || len(lines) != 26 || lines[0] != "hello Alice" {
+		t.Errorf("got %q, %v", lines, err)
+	}
+	if out, err := output(os.Environ(), "curl", "--silent", "--form", "flow=@"+flow, shared.http+"/v1/run"); err != nil || !strings.Contains(out, "credentials are required") {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+// A tenant is added to the running stack, runs flows in containers of its own, and is removed with them.
+func TestTenant(t *testing.T) {
+	auth := func(args ...string) string {
+		t.Helper()
+		out, err := shared.do(append([]string{"run", "--rm", "-T", "auth"}, append(args, "--data", "/auth")...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if out := auth("tenant", "add", "acme", "--progdefs", "model-*"); !strings.Contains(out, "tenant acme is ready") {
+		t.Errorf("got %q", out)
+	}
+	creds := filepath.Join(t.TempDir(), "ada.creds")
+	if err := os.WriteFile(creds, []byte(auth("user", "add", "ada", "--tenant", "acme", "--out", "-")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	access := []string{"--server", shared.url, "--creds", creds}
+	if _, err := os.Stat(shared.authorities()); err == nil { // with DAGYO_TLS_NAMES
+		access = append(access, "--tls-ca", shared.authorities())
+	}
+	out := shared.dagyo(t, append(access, "run", "tests/flows/greetings.json")...)
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); len(lines) != 26 {
+		t.Errorf("got %q", lines)
+	}
+	own := func() (n int) {
+		t.Helper()
+		all, err := shared.containers("dev.dagyo.executor")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range all {
+			if strings.HasPrefix(c.Config.Labels["dev.dagyo.place"], shared.project+"-acme-") {
+				n++
+			}
+		}
+		return n
+	}
+	if own() != 2 {
+		t.Errorf("the tenant has %d containers, want 2", own())
+	}
+	auth("keys", "rotate")
+	shared.dagyo(t, append(access, "ls")...)
+	shared.dagyo(t, "run", "tests/flows/greetings.json")
+	if out := auth("tenant", "rm", "acme", "--yes"); !strings.Contains(out, "tenant acme was removed") || own() != 0 {
+		t.Errorf("%d containers are left: %q", own(), out)
+	}
+	if out, err := shared.command(append(access, "ls")...).CombinedOutput(); err == nil {
+		t.Errorf("the tenant's credentials are still valid: %s", out)
+	}
 }
 
 // A running flow does not prevent the stack from going down; TestMain checks that nothing is left.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -44,6 +45,7 @@ func paths() (root, dagyo string) {
 type stack struct {
 	project string
 	url     string
+	http    string
 	compose []string
 	env     []string
 	// home is the home directory of the user on the host, with a context.
@@ -84,6 +86,10 @@ func newStack() (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
+	httpPort, err := freePort()
+	if err != nil {
+		return nil, err
+	}
 	socket, err := os.Stat("/var/run/docker.sock")
 	if err != nil {
 		return nil, fmt.Errorf("these tests need a Docker daemon on this machine: %w", err)
@@ -100,11 +106,13 @@ func newStack() (*stack, error) {
 		home:    home,
 		project: fmt.Sprintf("dagyo-test-%d", os.Getpid()),
 		url:     fmt.Sprintf("nats://127.0.0.1:%d", port),
+		http:    fmt.Sprintf("http://127.0.0.1:%d", httpPort),
 		compose: strings.Fields(compose),
 	}
 	s.env = append(os.Environ(),
 		"COMPOSE_PROJECT_NAME="+s.project,
 		"DAGYO_PORT="+strconv.Itoa(port),
+		"DAGYO_HTTP_PORT="+strconv.Itoa(httpPort),
 		"DAGYO_BUILD_TARGET=prebuilt",
 		"NATS_IMAGE="+natsImage,
 		fmt.Sprintf("DOCKER_GID=%d", socket.Sys().(*syscall.Stat_t).Gid),
@@ -277,6 +285,18 @@ func (s *stack) service(name string) (container, error) {
 		return container{}, err
 	}
 	return all[0], nil
+}
+
+// greeted reports whether NATS accepts connections. The forwarded port is open before.
+func (s *stack) greeted() (bool, error) {
+	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "nats://"))
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	greeting := make([]byte, len("INFO "))
+	_, err = io.ReadFull(c, greeting)
+	return string(greeting) == "INFO ", err
 }
 
 // executors inspects the containers of a progdef's executors.

@@ -27,7 +27,7 @@ func TestPanicKinds(t *testing.T) {
 		"exits-zero":    {kind: contract.KindCrash, job: "bad", message: "exited with code 0"},
 		"exits-three":   {kind: contract.KindCrash, job: "bad", message: "exited with code 3", detail: "out of memory"},
 		"kills-itself":  {kind: contract.KindCrash, job: "bad", message: "signal"},
-		"stops-itself":  {kind: contract.KindLostHealth, job: "bad", message: "no sign of life for 1s"},
+		"stops-itself":  {kind: contract.KindLostHealth, job: "bad", message: "no heartbeat for 1s"},
 		"never-starts":  {kind: contract.KindCrash, job: "bad", message: "before they started a job", detail: "no such model"},
 		"quits-at-once": {kind: contract.KindCrash, job: "bad", message: "exited with code 0"},
 		"garbles":       {kind: contract.KindProtocol, job: "sink", message: "edges.", port: "in"},

@@ -156,14 +156,11 @@ func (s *Stack) StartService(t testing.TB, name string) {
 		t.Fatal(err)
 	}
 	i := &instance{cancel: cancel, link: link, done: make(chan error, 1)}
-	go func() { i.done <- s.run(ctx, name, link) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	options := s.options // a test may change them later
+	go func() { i.done <- serve(ctx, name, link, options, s.Dir, s.Server.ClientURL()) }()
 	s.running[name] = append(s.running[name], i)
-}
-
-func (s *Stack) run(ctx context.Context, name string, link *broker.Link) error {
-	return serve(ctx, name, link, s.options, s.Dir, s.Server.ClientURL())
 }
 
 // serve runs a service until the context ends.

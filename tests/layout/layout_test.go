@@ -21,16 +21,23 @@ var may = map[string]struct{ modules, heavy []string }{
 	"services/planner":          {modules: []string{"schemas", "pkg"}},
 	"services/spawner":          {modules: []string{"schemas", "pkg"}, heavy: []string{"k8s.io/", "github.com/moby/"}},
 	"services/panic-aggregator": {modules: []string{"schemas", "pkg"}},
+	"services/gateway":          {modules: []string{"schemas", "pkg"}},
 	"services/dagyo": {
 		modules: []string{
 			"schemas", "pkg", "executor", "services/validator", "services/planner",
-			"services/spawner", "services/panic-aggregator",
+			"services/spawner", "services/panic-aggregator", "services/gateway",
 		},
-		heavy: []string{"github.com/nats-io/nats-server/", "k8s.io/", "github.com/moby/"},
+		heavy: []string{
+			"github.com/nats-io/nats-server/", "k8s.io/", "github.com/moby/", "go.opentelemetry.io/otel/sdk/", "go.opentelemetry.io/otel/exporters/",
+			"github.com/prometheus/",
+		},
 	},
 }
 
-var heavy = []string{"github.com/nats-io/nats-server/", "k8s.io/", "github.com/moby/"}
+var heavy = []string{
+	"github.com/nats-io/nats-server/", "k8s.io/", "github.com/moby/", "go.opentelemetry.io/otel/sdk/", "go.opentelemetry.io/otel/exporters/",
+	"github.com/prometheus/",
+}
 
 func TestModuleArrows(t *testing.T) {
 	for module, allowed := range may {

@@ -28,6 +28,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/joblog"
 	"github.com/dagyo/dagyo/pkg/stream"
 )
 
@@ -87,7 +88,7 @@ func serve(ctx context.Context, dir, port string) error {
 		return err
 	}
 	defer link.Close()
-	if err := broker.Ensure(ctx, link, broker.DefaultConfig()); err != nil {
+	if err := broker.Ensure(ctx, link, broker.DefaultConfig(), joblog.StreamConfig(1, joblog.DefaultLimits())); err != nil {
 		return err
 	}
 	fmt.Println(s.ClientURL())

@@ -45,6 +45,8 @@ type bench struct {
 	working sync.WaitGroup
 	edges   int
 	jobs    int
+	secrets []string // of the executors
+	logRate int      // of the jobs; 0 if they do not log
 }
 
 func newBench(t *testing.T) *bench {
@@ -197,7 +199,7 @@ func (b *bench) run(p executor.Program, inputs, outputs edges) *job {
 	done := make(chan error, 1)
 	config := executor.Config{
 		Queue: b.url, Mailbox: contract.Mailbox(j.name, "r"), ID: "x-" + j.name, Slots: 1,
-		Grace: harness.Patience, StopGrace: executor.DefaultStopGrace, Log: b.log,
+		Grace: harness.Patience, StopGrace: executor.DefaultStopGrace, Log: b.log, Secrets: b.secrets,
 	}
 	go func() { done <- executor.Run(context.Background(), config, p, drain) }()
 	b.t.Cleanup(func() {
@@ -228,13 +230,17 @@ func (j *job) listen() {
 // put puts the job on its mailbox.
 func (j *job) put(inputs, outputs edges) {
 	j.b.t.Helper()
+	var log *contract.Log
+	if j.b.logRate > 0 {
+		log = &contract.Log{Subject: contract.LogSubject(flow, j.name), Rate: j.b.logRate}
+	}
 	body, err := json.Marshal(contract.Job{
 		Flow: flow, Job: j.name, Node: j.name, Progdef: j.name, Revision: "r",
 		Inputs: inputs, Outputs: outputs,
 		Started: "job.started." + flow + "." + j.name, Done: "job.done." + flow + "." + j.name,
 		Panic: "job.panic." + flow + "." + j.name, Health: contract.HealthSubject(flow, j.name),
 		Stop: contract.StopSubject("0", flow), Stream: contract.EdgeStream("0"), HealthInterval: document.Duration(time.Second),
-		HealthTimeout: document.Duration(10 * time.Second),
+		HealthTimeout: document.Duration(10 * time.Second), Log: log,
 	})
 	if err != nil {
 		j.b.t.Fatal(err)

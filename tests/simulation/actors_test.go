@@ -191,7 +191,7 @@ func (w *world) exitOne(pick int, crash bool) bool {
 	return true
 }
 
-// freeze stops an executor: it sends no more signs of life.
+// freeze stops an executor: it sends no more heartbeats.
 func (w *world) freeze(pick int) {
 	if ids := slices.Sorted(maps.Keys(w.executors)); len(ids) > 0 {
 		id := ids[pick%len(ids)]

@@ -62,7 +62,6 @@ type story struct {
 	// ended is the event that ended it.
 	ended    *entry
 	deadline time.Time
-	late     bool // an event was stored after the deadline
 	jobs     map[string]*tale
 	// cancelled is the place of the first cancel after, or shortly before, the flow was validated, by somebody who may.
 	cancelled uint64

@@ -136,7 +136,7 @@ func (w *world) fold(r *replica, n int) (any bool) {
 	return any
 }
 
-// listen lets an aggregator that has caught up listen for signs of life.
+// listen lets an aggregator that has caught up listen for heartbeats.
 func (w *world) listen(r *replica) {
 	if !r.current && r.Last() == w.end() {
 		r.current = true

@@ -53,7 +53,7 @@ type world struct {
 	replaced         uint64
 
 	failures map[string]int
-	// silent is when executors stopped sending signs of life, because they were frozen or exited.
+	// silent is when executors stopped sending heartbeats, because they were frozen or exited.
 	silent map[string]time.Time
 	// inconsistent is set after a forged event was published; tainted are the flows of such events, ghosts counts the
 	// executors that were falsely reported as started.
@@ -272,7 +272,7 @@ func (w *world) kill(executor string, code int) {
 	w.exits[executor] = backend.Exit{Instance: x.Instance, Code: code, Reason: contract.PlainEnding(code, "")}
 }
 
-// fallSilent lets an executor send its last signs of life.
+// fallSilent lets an executor send its last heartbeats.
 func (w *world) fallSilent(executor string) {
 	if _, silent := w.silent[executor]; silent {
 		return

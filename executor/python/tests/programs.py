@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import signal
 import time
@@ -17,6 +18,14 @@ async def greet(name: In[str], greeting: Out[str]) -> None:
     """Write "hello " before each name."""
     async for n in name:
         await greeting.send("hello " + n)
+
+
+@dagyo.progdef(inputs={"in": String})
+async def talk(in_: In[str], job: dagyo.JobInfo) -> None:
+    """Log what it reads, here and in a thread."""
+    async for text in in_:
+        logging.warning("%s %s", job.job, text)
+        await asyncio.to_thread(logging.error, "%s again %s", job.job, text)
 
 
 @dagyo.progdef(inputs={"in": "T"}, outputs={"a": "T", "b": "T"})
@@ -142,8 +151,8 @@ async def wrong(out: Out[Any]) -> None:
 
 
 PROGRAMS = [
-    greet, tee, fail, stubborn, head, pour, bulk, swallow, results, block, deaf, forks, leave, wrong,
-    shout, sync_pour, sync_swallow,
+    greet, tee, fail, stubborn, head, pour, bulk, swallow, results, block, deaf, forks, leave,
+    wrong, shout, sync_pour, sync_swallow, talk,
 ]  # fmt: skip
 
 if __name__ == "__main__":

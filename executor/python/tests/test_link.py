@@ -101,3 +101,26 @@ async def test_a_failed_write_does_not_fail_its_caller(
     await asyncio.wait_for(heard.wait(), PATIENCE)
     await link.unsubscribe(subscription)
     await link.close()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "'User Authentication Expired'",
+        "'User Authentication Revoked'",
+        "'Account Authentication Expired'",
+        "'Authorization Violation'",
+        "'maximum subscriptions exceeded'",
+    ],
+)
+async def test_new_credentials_are_used(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is replaced in time, so the client connects again instead of giving up."""
+    client = Link().client
+    lost: list[Exception] = []
+
+    async def lose(e: Exception) -> None:
+        lost.append(e)
+
+    monkeypatch.setattr(client, "_process_op_err", lose)
+    await client._process_err(said)
+    assert len(lost) == 1

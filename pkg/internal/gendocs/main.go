@@ -1,5 +1,5 @@
-// Command gendocs generates files from the table of events and the JSON Schemas: the
-// AsyncAPI document (schemas/generated/asyncapi.json) and the page docs/events.md. `make generate`
+// Command gendocs generates files from the tables of events and metrics and the JSON Schemas: the
+// AsyncAPI document (schemas/generated/asyncapi.json) and the pages docs/events.md and docs/metrics.md. `make generate`
 // runs it in the repository's root; a test fails if the files there are outdated.
 package main
 
@@ -50,5 +50,6 @@ func generate() (map[string][]byte, error) {
 	return map[string][]byte{
 		"schemas/generated/asyncapi.json": api,
 		"docs/events.md":                  page,
+		"docs/metrics.md":                 metricsPage(),
 	}, nil
 }

@@ -114,7 +114,7 @@ func (p *page) event(entry contract.Entry) error {
 	p.printf("Published by %s on %s. Schema: [%s.json](../schemas/%s.json).\n\n",
 		strings.Join(entry.Publishers, ", "), strings.Join(addresses(entry), " or "), name, name)
 	if entry.MayRefer() {
-		p.printf("Its data may be [elsewhere](clients.md#large-events).\n\n")
+		p.printf("Large data is sent [by reference](clients.md#large-events).\n\n")
 	}
 	if document, _ := target(s.Ref); document != "" {
 		p.printf("The data is a document: [%s.json](../schemas/%s.json) describes each field.\n",

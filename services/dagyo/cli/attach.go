@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
 func (a *app) attachCommand() *cobra.Command {

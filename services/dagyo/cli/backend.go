@@ -7,9 +7,16 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
+	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/tenancy"
+	"github.com/dagyo/dagyo/services/dagyo/keyring"
+	"github.com/dagyo/dagyo/services/dagyo/local"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
+	"github.com/dagyo/dagyo/services/spawner"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/docker"
 	"github.com/dagyo/dagyo/services/spawner/kubernetes"
@@ -50,7 +57,7 @@ func (b *backendFlags) groups(a *app) []settings.Group {
 		"docker, kubernetes: volume, host folder or Secret with nats.creds, ca.crt, tls.crt and tls.key; "+
 			"executors get the files that the spawner itself uses")
 	f.StringVar(&b.executorKeys, "executor-keys", "",
-		"file executors.json of `dagyo init auth`: each executor gets credentials of its own, signed with its keys")
+		"file executors.json of \"dagyo init auth\": each executor gets credentials of its own, signed with its keys")
 
 	local := settings.NewGroup("The process backend")
 	f = local.Flags
@@ -86,6 +93,81 @@ func (b *backendFlags) groups(a *app) []settings.Group {
 	f.DurationVar(&k.StartTimeout, "create-timeout", kubernetes.DefaultStartTimeout,
 		"time that the creation of a container may fail, for example because a Secret is missing, before its jobs panic")
 	return []settings.Group{all, local, host, cluster}
+}
+
+// configure sets how executors find NATS and prove who they are. With tenants, each has credentials of its own.
+func (b *backendFlags) configure(a *app, c *spawner.Config, tenants bool) (err error) {
+	if tenants && b.executorKeys == "" {
+		return errors.New("--tenants needs --executor-keys, the executors.json beside it: each executor has credentials of its own")
+	}
+	if b.executorKeys != "" {
+		if _, err := b.keys(); err != nil {
+			return err
+		}
+		c.Issue, c.Signer = b.issuer(tenancy.Tenant{}), b.signer(tenancy.Tenant{})
+		b.process.Hidden = append(b.process.Hidden, b.executorKeys)
+	}
+	if err := b.mayShare(a.access); err != nil {
+		return err
+	}
+	if c.Access, err = b.access(a.access); err != nil {
+		return err
+	}
+	if c.CA, err = b.authorities(a.access); err != nil {
+		return fmt.Errorf("--tls-ca: %w", err)
+	}
+	b.process.Hidden = append(b.process.Hidden, a.access.Secrets()...)
+	return nil
+}
+
+func (b *backendFlags) keys() (*keyring.Issuer, error) {
+	return readKeys("--executor-keys", b.executorKeys, access.Executor, false)
+}
+
+// issuer returns a function that signs the credentials of a tenant's executors, of the default tenant if t is none. The
+// file is read each time: its keys may be replaced.
+func (b *backendFlags) issuer(t tenancy.Tenant) func(executor, mailbox string) ([]byte, error) {
+	return func(executor, mailbox string) ([]byte, error) {
+		i, err := b.keys()
+		if err != nil {
+			return nil, err
+		}
+		c := access.Credential{Name: executor, Mailbox: mailbox}
+		if b.name != backendKubernetes { // which cannot replace a file while its executor runs
+			c.Expires = time.Now().Add(spawner.CredentialsTime)
+		}
+		if t.ID == "" {
+			return i.Issue(keyring.DefaultTenant, c)
+		}
+		return i.IssueIn(t, c)
+	}
+}
+
+// signer returns a function that names the key with which issuer signs.
+func (b *backendFlags) signer(t tenancy.Tenant) func() (string, error) {
+	return func() (string, error) {
+		i, err := b.keys()
+		if err != nil {
+			return "", err
+		}
+		return access.Secret(i.Secret).PublicSigner(t.ID)
+	}
+}
+
+// noSets says why a tenant's progdefs cannot use sets of variables, "" if they can.
+func (b *backendFlags) noSets(t tenancy.Tenant) string {
+	if b.name != backendKubernetes || labelOf(t) == "" || t.Namespace != "" {
+		return ""
+	}
+	return "its executors are in a namespace with those of other tenants: the operator can give it one of its own (dagyo tenant add --namespace)"
+}
+
+// labelOf is the name of a tenant's executors and their resources; "" for the default tenant, whose have none.
+func labelOf(t tenancy.Tenant) string {
+	if t.Name == "" || t.Name == keyring.DefaultTenant {
+		return ""
+	}
+	return t.Label()
 }
 
 // mayShare reports an error if executors would get the credentials of the role of the spawner.
@@ -132,10 +214,12 @@ func (b *backendFlags) authorities(own broker.Access) ([]byte, error) {
 	return os.ReadFile(own.CA)
 }
 
-// opener checks the flags and returns a function that opens the backend. The spawner calls it when it becomes the leader.
-func (b *backendFlags) opener(ctx context.Context, log *slog.Logger) (func() (backend.Backend, error), error) {
+// An opener opens the backend of a tenant. The spawner calls it when it becomes the leader.
+type opener func(context.Context, tenancy.Tenant) (backend.Backend, error)
+
+// opener checks the flags and returns what opens the backend.
+func (b *backendFlags) opener(ctx context.Context, log *slog.Logger) (opener, error) {
 	b.process.Logger, b.docker.Logger, b.kubernetes.Logger = log, log, log
-	b.process.EnvDir, b.docker.EnvDir = b.envDir, b.envDir
 	b.docker.Place, b.kubernetes.Place = b.place, b.place
 	b.kubernetes.Credentials = b.credentials
 	if b.credentials != "" {
@@ -145,16 +229,27 @@ func (b *backendFlags) opener(ctx context.Context, log *slog.Logger) (func() (ba
 	case backendProcess:
 		return b.processOpener(ctx, log)
 	case backendDocker:
-		return func() (backend.Backend, error) { return docker.New(ctx, b.docker) }, b.docker.Validate()
+		return func(ctx context.Context, t tenancy.Tenant) (backend.Backend, error) {
+			c := b.docker
+			c.EnvDir, c.Tenant = local.SetsOf(t, b.envDir), labelOf(t)
+			return docker.New(ctx, c)
+		}, b.docker.Validate()
 	case backendKubernetes:
-		return func() (backend.Backend, error) { return kubernetes.New(b.kubernetes) }, b.kubernetes.Validate()
+		return func(_ context.Context, t tenancy.Tenant) (backend.Backend, error) {
+			c := b.kubernetes
+			if c.Tenant = labelOf(t); t.Namespace != "" {
+				c.Namespace, c.Owner = t.Namespace, ""
+			}
+			return kubernetes.New(c)
+		}, b.kubernetes.Validate()
 	}
 	return nil, fmt.Errorf("--backend is %q: it must be %s, %s or %s",
 		b.name, backendProcess, backendDocker, backendKubernetes)
 }
 
 // processOpener finds out once how executors are isolated, and logs what is missing.
-func (b *backendFlags) processOpener(ctx context.Context, log *slog.Logger) (func() (backend.Backend, error), error) {
+func (b *backendFlags) processOpener(ctx context.Context, log *slog.Logger) (opener, error) {
+	b.process.EnvDir = b.envDir
 	if err := b.process.Validate(); err != nil {
 		return nil, err
 	}
@@ -166,7 +261,29 @@ func (b *backendFlags) processOpener(ctx context.Context, log *slog.Logger) (fun
 		log.Warn(found.Missing)
 	}
 	b.process.Isolation = &found
-	return func() (backend.Backend, error) { return process.New(b.process) }, nil
+	return func(_ context.Context, t tenancy.Tenant) (backend.Backend, error) { return process.New(b.processOf(t)) }, nil
+}
+
+// processOf is the configuration of the process backend for a tenant.
+func (b *backendFlags) processOf(t tenancy.Tenant) process.Config {
+	c := b.process
+	if labelOf(t) != "" {
+		c.Tenant, c.EnvDir = t.ID, local.SetsOf(t, b.envDir)
+		c.Hidden = append(slices.Clone(c.Hidden), b.envDir)
+	}
+	return c
+}
+
+// clear ends the executors of a tenant that was removed.
+func (b *backendFlags) clear(ctx context.Context, t tenancy.Tenant, open opener) error {
+	if b.name == backendProcess {
+		return process.Clear(ctx, b.processOf(t))
+	}
+	x, err := open(ctx, t)
+	if err != nil {
+		return err
+	}
+	return errors.Join(backend.Clear(ctx, x), x.Close())
 }
 
 // reach checks that the spawner may use the Docker daemon before the spawner counts as healthy. Otherwise this common

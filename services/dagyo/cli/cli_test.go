@@ -14,11 +14,11 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/goleak"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/pkg/client"
 )
 
 const (

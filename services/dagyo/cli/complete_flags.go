@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/dagyo/dagyo/pkg/records"
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
-	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
 // flagWords are the values of flags with few values, by flag name.

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dagyo/dagyo/pkg/broker"
-	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/services/dagyo/contexts"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )

@@ -11,10 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/records"
 	"github.com/dagyo/dagyo/pkg/stream"
-	"github.com/dagyo/dagyo/services/dagyo/client"
-	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
 // ends feeds a flow's own inputs from files, and prints its outputs or writes them to files.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/pkg/client"
 )
 
 func (a *app) eventsCommand() *cobra.Command {

@@ -20,7 +20,8 @@ func (a *app) execCommand() *cobra.Command {
 standard input and writes records to standard output; docs/progdefs.md
 describes their framing and additional ports. --exit-ok lists exit codes other
 than 0 that mean success, such as --exit-ok 1 for "grep", which exits with 1 if
-no line matches.
+no line matches. What the command writes to standard error is in the logs of the
+flow: dagyo logs FLOW.
 
 The spawner starts this command and sets DAGYO_QUEUE, DAGYO_JOBS and the other
 environment variables of docs/protocol.md. SIGTERM drains the executor: it

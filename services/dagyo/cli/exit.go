@@ -5,9 +5,9 @@ import (
 	"errors"
 	"syscall"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
 // Exit codes; docs/exit-codes.md is the same list.
@@ -33,7 +33,7 @@ const exitCodes = `Exit codes:
   3    the document was rejected or is not valid, or its id is in use
   4    the flow panicked
   5    the flow was cancelled
-  6    flow, progdef or type not found
+  6    flow, node, progdef or type not found
   7    a test case failed
   8    the outcome is unknown: the server did not answer in time
   130  interrupted by a signal before the command was done
@@ -83,7 +83,7 @@ func codeOf(err error) (code int, told bool) {
 	case errors.Is(err, client.ErrUnknownOutcome):
 		return ExitUnknown, false
 	case errors.Is(err, client.ErrUnknownFlow), errors.Is(err, client.ErrUnknownProgdef),
-		errors.Is(err, client.ErrUnknownType):
+		errors.Is(err, client.ErrUnknownType), errors.Is(err, client.ErrUnknownNode):
 		return ExitNotFound, false
 	case errors.As(err, &problems), errors.Is(err, client.ErrIDTaken), errors.Is(err, client.ErrOtherUser):
 		return ExitRejected, false

@@ -14,9 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/document"
-	"github.com/dagyo/dagyo/services/dagyo/client"
-	"github.com/dagyo/dagyo/services/dagyo/records"
+	"github.com/dagyo/dagyo/pkg/records"
 )
 
 // recordsHelp is the text of `dagyo help records`; docs/records.md has the details.

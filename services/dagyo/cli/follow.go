@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
 // A follower follows one flow from its submission to its verdict.
@@ -82,7 +82,7 @@ const quietFor = 3 * time.Second
 // all waiting; after that bound follow returns errGivenUp. A second signal, once the cancel is stored, returns
 // errInterrupted.
 func (f *follower) follow(ctx context.Context, in interrupts) (contract.Event, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := f.client.Alive(ctx)
 	defer f.tasks.Wait()
 	defer cancel()
 	feed, err := f.client.Follow(ctx, client.Start{}, client.FlowSubjects(f.flow)...)
@@ -313,7 +313,7 @@ func (f *follower) said() {
 	}
 }
 
-// announce starts the signs of life of this client if the document has inputs or outputs.
+// announce starts the heartbeats of this client if the document has inputs or outputs.
 func (f *follower) announce(document []byte) error {
 	own, _ := namesIn(document)
 	if f.ends == nil || len(own.inputs)+len(own.outputs) == 0 {
@@ -332,7 +332,7 @@ func (f *follower) sayConnection(connected bool) {
 	f.say("lost the connection to %s; reconnecting (the flow keeps running)", broker.Redact(f.app.server))
 }
 
-// unhold stops the signs of life.
+// unhold stops the heartbeats.
 func (f *follower) unhold() {
 	if f.hold != nil {
 		f.hold.Close()

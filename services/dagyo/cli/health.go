@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/pkg/client"
 )
 
 // pingWait is the default time that services have to answer a ping.

@@ -31,7 +31,7 @@ func (a *app) initCommand() *cobra.Command {
 // initOptions are the flags of `init auth`.
 type initOptions struct {
 	dir, store            string
-	tls                   provision.TLS
+	made                  provision.Options
 	namespace, kubeconfig string
 }
 
@@ -46,15 +46,20 @@ Each folder in it is for one reader, and only its owner can read it:
   nats              auth.conf, which the NATS server's configuration includes;
                     with --tls also its certificate
   validator, planner, spawner, panic-aggregator
-                    nats.creds for --creds of the service; the spawner has
-                    executors.json for --executor-keys, too
+                    nats.creds for --creds of the service, tenants.json for
+                    --tenants; the spawner has executors.json for
+                    --executor-keys, too
   publisher         nats.creds for ` + "`dagyo progdef apply`" + `
+  platform          tenants.json for ` + "`dagyo platform`" + `
   operator          nats.creds for you
 
 With --tls, all but nats have ca.crt for --tls-ca.
 
 It can be repeated, and is safe to run before each start: what is still valid
 stays as it is. "dagyo up" needs none of this.
+
+With --accounts, the NATS server can be told of tenants and of revoked credentials
+while it runs: it needs a folder of its own for that, which stays.
 
 --secrets keeps everything but nats in Secrets of a Kubernetes namespace, too,
 each with the name dagyo-FOLDER; the folder may then be empty at each start.`,
@@ -71,9 +76,10 @@ each with the name dagyo-FOLDER; the folder may then be empty at each start.`,
 	f.StringVar(&o.dir, "dir", "", "folder to write")
 	f.StringVar(&o.store, "store", "",
 		"store_dir of the NATS server, to prepare it for the accounts: data of version 0.1, which had none, is moved")
-	f.StringSliceVar(&o.tls.Names, "tls", nil,
+	f.StringSliceVar(&o.made.TLS.Names, "tls", nil,
 		"names and addresses by which the NATS server is reached: gives it a certificate for them")
-	f.StringVar(&o.tls.Dir, "nats-dir", "", "with --tls: the folder nats as the NATS server sees it (default that in --dir)")
+	f.StringVar(&o.made.TLS.Dir, "nats-dir", "", "with --tls: the folder nats as the NATS server sees it (default that in --dir)")
+	f.StringVar(&o.made.Accounts, "accounts", "", "folder in which the NATS server keeps accounts, as the server sees it (default: it reads them at its start only)")
 	f.StringVar(&o.namespace, "secrets", "", "namespace with the Secrets")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: that of kubectl, else the cluster of this pod)")
 	return cmd
@@ -83,9 +89,9 @@ func (a *app) initAuth(ctx context.Context, o initOptions) error {
 	if o.dir == "" {
 		return usage(errors.New("--dir is missing: it is the folder to write"))
 	}
-	if o.tls.Dir == "" {
+	if o.made.TLS.Dir == "" {
 		var err error
-		if o.tls.Dir, err = filepath.Abs(filepath.Join(o.dir, "nats")); err != nil {
+		if o.made.TLS.Dir, err = filepath.Abs(filepath.Join(o.dir, "nats")); err != nil {
 			return err
 		}
 	}
@@ -102,17 +108,18 @@ func (a *app) initAuth(ctx context.Context, o initOptions) error {
 // provision writes the folder, and the Secrets.
 func (o initOptions) provision(ctx context.Context) (done provision.Report, err error) {
 	if o.namespace == "" {
-		return provision.Folder(o.dir, o.tls)
+		return provision.Folder(o.dir, o.made)
 	}
 	secrets, err := provision.Cluster(o.kubeconfig, o.namespace)
+	var since provision.Version
 	if err == nil {
-		err = secrets.Fetch(ctx, o.dir)
+		since, err = secrets.Fetch(ctx, o.dir)
 	}
 	if err == nil {
-		done, err = provision.Folder(o.dir, o.tls)
+		done, err = provision.Folder(o.dir, o.made)
 	}
 	if err == nil {
-		err = secrets.Store(ctx, o.dir)
+		_, err = secrets.Store(ctx, o.dir, since)
 	}
 	return done, err
 }
@@ -144,15 +151,26 @@ func (a *app) prepareStore(ctx context.Context, o initOptions) error {
 	if err != nil {
 		return err
 	}
+	all, err := keys.Tenants()
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		of, err := keys.Accounts(t.Name)
+		if err == nil {
+			err = local.AnnounceAccount(o.store, of[access.Inside])
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if local.HasOldStreams(o.store) {
 		if host, answers := a.answers(ctx); answers {
 			return fmt.Errorf("%s has data of version 0.1, and a NATS server is running at %s: stop it first, then start again", o.store, host)
 		}
-		if err := local.MoveStreams(o.store, accounts[access.Inside]); err != nil {
-			return err
-		}
+		return local.MoveStreams(o.store, accounts[access.Inside])
 	}
-	return local.AnnounceAccount(o.store, accounts[access.Inside])
+	return nil
 }
 
 // answers reports whether something listens at one of the addresses of --server.

@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/history"
-	"github.com/dagyo/dagyo/services/dagyo/client"
-	"github.com/dagyo/dagyo/services/dagyo/records"
+	"github.com/dagyo/dagyo/pkg/records"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 

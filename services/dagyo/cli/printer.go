@@ -7,7 +7,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/pkg/client"
 )
 
 // printerBuffer is the size of a printer's buffer in bytes; a longer record is buffered alone.

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"unicode/utf8"
 
-	"github.com/dagyo/dagyo/services/dagyo/records"
+	"github.com/dagyo/dagyo/pkg/records"
 )
 
 // A recordLine is a record with --output json: text and JSON in Record, other bytes in Base64.

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
 const (
@@ -79,11 +79,11 @@ Start Dagyo and keep it running:         dagyo up`,
 	)
 	root.AddCommand(
 		a.runCommand(), a.testCommand(), a.submitCommand(), a.attachCommand(), a.validateCommand(), a.graphCommand(), a.watchCommand(),
-		a.lsCommand(), a.showCommand(), a.cancelCommand(),
+		a.lsCommand(), a.showCommand(), a.logsCommand(), a.cancelCommand(),
 		a.progdefCommand(), a.typesCommand(), a.conformanceCommand(),
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),
 		a.aggregatorCommand(), a.healthCommand(), a.policyCommand(), a.eventsCommand(), a.executorCommand(), a.execCommand(), a.superviseCommand(),
-		a.contextCommand(), a.initCommand(), a.userCommand(), a.tenantCommand(), a.schemaCommand(), a.versionCommand(),
+		a.contextCommand(), a.initCommand(), a.userCommand(), a.tenantCommand(), a.keysCommand(), a.platformCommand(), a.gatewayCommand(), a.consoleCommand(), a.schemaCommand(), a.versionCommand(),
 		topic("exit-codes", "Exit codes", exitCodes),
 		topic("records", "Files of inputs and outputs, and their formats", recordsHelp),
 	)
@@ -121,7 +121,13 @@ func (a *app) with(ctx context.Context, do func(context.Context, *client.Client)
 		return err
 	}
 	defer c.Close()
-	return do(ctx, c)
+	ctx, end := c.Alive(ctx)
+	defer end()
+	err = do(ctx, c)
+	if cause := context.Cause(ctx); errors.Is(cause, client.ErrRefused) && err != nil {
+		return cause
+	}
+	return err
 }
 
 // source is the CloudEvents source of the events that this user publishes.

@@ -10,10 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/embedded"
 	"github.com/dagyo/dagyo/services/dagyo/local"
 	"github.com/dagyo/dagyo/services/dagyo/report"
@@ -317,7 +316,7 @@ func (a *app) startOwn(ctx context.Context, in interrupts) (*own, error) {
 	if o.local, err = a.startIn(ctx, in, dir.path, o.leash); err != nil {
 		return nil, errors.Join(err, o.leash.close(), dir.remove())
 	}
-	o.client, err = client.Connect(ctx, client.Options{URL: o.local.URL(), Access: broker.Access{Creds: o.local.Credentials()}, Source: a.source()})
+	o.client, err = client.Connect(ctx, client.Options{URL: o.local.URL(), Access: o.local.Access(), Source: a.source()})
 	if err != nil {
 		return nil, errors.Join(err, o.end(ctx, in))
 	}

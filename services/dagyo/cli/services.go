@@ -4,33 +4,36 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 
-	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/broker"
-	"github.com/dagyo/dagyo/pkg/service"
-	"github.com/dagyo/dagyo/services/dagyo/keyring"
+	"github.com/dagyo/dagyo/pkg/tenancy"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
+	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/process"
 	"github.com/dagyo/dagyo/services/validator"
 )
 
-// serviceCommand returns a command that runs a service until a signal stops it.
+// A runner runs a service for a tenant until the context ends. Without tenants, it is given none.
+type runner func(context.Context, *broker.Link, tenancy.Tenant) error
+
+// serviceCommand returns a command that runs a service until a signal stops it. prepare is called once.
 func (a *app) serviceCommand(
 	name, short string, s *settings.Services, groups []settings.Group,
-	run func(context.Context, *broker.Link, zerolog.Logger) error,
+	prepare func(context.Context, *host) (runner, error),
 ) *cobra.Command {
+	var tenants string
+	var pages pageFlags
 	cmd := &cobra.Command{
 		Use: name, GroupID: groupServices,
 		Annotations: map[string]string{listens: "yes"},
@@ -38,36 +41,50 @@ func (a *app) serviceCommand(
 		Long: short + `.
 
 Any number of replicas may run; one of them is the leader. The service waits
-until the NATS server is available, and runs until SIGTERM or SIGINT.`,
+until the NATS server is available, and runs until SIGTERM or SIGINT.
+
+With --tenants, it serves all tenants of the installation, and follows which ones
+there are; without it, only the one that --creds are for.
+
+With --http, it serves /metrics for Prometheus, and /healthz and /readyz for
+probes. These need no authentication.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.serve(cmd.Context(), name, s, run)
+			return a.serve(cmd.Context(), name, tenants, s, pages, prepare)
 		},
 	}
 	addGroups(cmd, groups...)
+	cmd.Flags().StringVar(&tenants, "tenants", "", "file tenants.json of \"dagyo init auth\": serve all tenants")
+	pages.define(a, cmd, "http", envHTTP, "address of /metrics, /healthz and /readyz, such as 127.0.0.1:9464; empty for none")
 	return cmd
 }
 
 func (a *app) serve(
-	ctx context.Context, name string, s *settings.Services,
-	run func(context.Context, *broker.Link, zerolog.Logger) error,
-) error {
+	ctx context.Context, name, tenants string, s *settings.Services, pages pageFlags,
+	prepare func(context.Context, *host) (runner, error),
+) (err error) {
 	log := a.logger("info", false)
 	if err := s.Resolve(log); err != nil {
 		return usage(err)
 	}
+	page, err := pages.open(ctx, a, name, []string{name}, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, page.close()) }()
+	s.SetMetrics(page.monitor.Meter())
 	ctx, stop := a.untilInterrupt(ctx)
 	defer stop()
 	if err := a.locate(); err != nil {
 		return err
 	}
-	log.Info().Str("service", name).Str("server", broker.Redact(a.server)).Msg("connecting")
-	link, err := broker.Connect(ctx, broker.Options{
-		URL: a.server, Name: name, Access: a.access, Extra: []nats.Option{service.LogErrors(log)},
-	})
-	if err == nil {
-		defer link.Close()
-		err = run(ctx, link, log)
+	h := &host{app: a, name: name, role: access.Role(name), file: tenants, log: log, monitor: page.monitor}
+	defer h.close()
+	run, err := prepare(ctx, h)
+	if err == nil && tenants != "" {
+		err = h.serveAll(ctx, func(ctx context.Context, t tenancy.Tenant) error { return h.serveTenant(ctx, t, run) })
+	} else if err == nil {
+		err = h.serveOne(ctx, run)
 	}
 	if errors.Is(context.Cause(ctx), errInterrupted) {
 		return nil // a signal stopped it
@@ -79,14 +96,13 @@ func (a *app) validatorCommand() *cobra.Command {
 	s := settings.Default()
 	cmd := a.serviceCommand(validator.Name, "Validate flows and progdefs; keep the catalogue", s,
 		[]settings.Group{s.ValidatorFlags(), s.CommonFlags()},
-		func(ctx context.Context, link *broker.Link, log zerolog.Logger) error {
-			rules, unwatch, err := a.openPolicy(ctx, false, log)
-			if err != nil {
-				return err
+		func(ctx context.Context, h *host) (runner, error) {
+			if err := h.openPolicy(ctx, s, false); err != nil {
+				return nil, err
 			}
-			defer unwatch()
-			s.SetPolicy(rules)
-			return validator.Run(ctx, link, s.Validator)
+			return func(ctx context.Context, link *broker.Link, t tenancy.Tenant) error {
+				return validator.Run(ctx, link, s.For(t).Validator)
+			}, nil
 		})
 	a.policyFlag(cmd)
 	return cmd
@@ -96,8 +112,10 @@ func (a *app) plannerCommand() *cobra.Command {
 	s := settings.Default()
 	return a.serviceCommand(planner.Name, "Plan the edges of flows on the broker", s,
 		[]settings.Group{s.PlannerFlags(), s.CommonFlags()},
-		func(ctx context.Context, link *broker.Link, _ zerolog.Logger) error {
-			return planner.Run(ctx, link, s.Planner)
+		func(context.Context, *host) (runner, error) {
+			return func(ctx context.Context, link *broker.Link, t tenancy.Tenant) error {
+				return planner.Run(ctx, link, s.For(t).Planner)
+			}, nil
 		})
 }
 
@@ -105,8 +123,10 @@ func (a *app) aggregatorCommand() *cobra.Command {
 	s := settings.Default()
 	return a.serviceCommand(aggregator.Name, "Collect failures; publish the verdict of every flow", s,
 		[]settings.Group{s.AggregatorFlags(), s.CommonFlags()},
-		func(ctx context.Context, link *broker.Link, _ zerolog.Logger) error {
-			return aggregator.Run(ctx, link, s.Aggregator)
+		func(context.Context, *host) (runner, error) {
+			return func(ctx context.Context, link *broker.Link, t tenancy.Tenant) error {
+				return aggregator.Run(ctx, link, s.For(t).Aggregator)
+			}, nil
 		})
 }
 
@@ -116,66 +136,32 @@ func (a *app) spawnerCommand() *cobra.Command {
 	var queue string
 	cmd := a.serviceCommand(spawner.Name, "Grant capacity and run executors", s,
 		append(b.groups(a), s.SpawnerFlags(), s.CommonFlags()),
-		func(ctx context.Context, link *broker.Link, log zerolog.Logger) error {
-			var err error
-			if s.Spawner.Issue, err = issuer(b.executorKeys); err != nil {
-				return usage(err)
-			}
-			if err := b.mayShare(a.access); err != nil {
-				return usage(err)
-			}
-			if s.Spawner.Access, err = b.access(a.access); err != nil {
-				return usage(err)
-			}
-			if s.Spawner.CA, err = b.authorities(a.access); err != nil {
-				return usage(fmt.Errorf("--tls-ca: %w", err))
+		func(ctx context.Context, h *host) (runner, error) {
+			if err := b.configure(a, &s.Spawner, h.file != ""); err != nil {
+				return nil, usage(err)
 			}
 			s.Spawner.Queue = cmp.Or(queue, a.server)
-			b.process.Hidden = append(b.process.Hidden, a.access.Secrets()...)
-			if b.executorKeys != "" {
-				b.process.Hidden = append(b.process.Hidden, b.executorKeys)
-			}
-			open, err := b.opener(ctx, slog.New(zerolog.NewSlogHandler(log)))
+			open, err := b.opener(ctx, slog.New(zerolog.NewSlogHandler(h.log)))
 			if err != nil {
-				return usage(err)
+				return nil, usage(err)
 			}
 			if err := b.reach(ctx); err != nil {
-				return err
+				return nil, err
 			}
-			rules, unwatch, err := a.openPolicy(ctx, b.name == backendProcess, log)
-			if err != nil {
-				return err
+			if err := h.openPolicy(ctx, s, b.name == backendProcess); err != nil {
+				return nil, err
 			}
-			defer unwatch()
-			s.SetPolicy(rules)
-			return spawner.Run(ctx, link, open, s.Spawner)
+			if h.file == "" {
+				return func(ctx context.Context, link *broker.Link, t tenancy.Tenant) error {
+					return spawner.Run(ctx, link, func() (backend.Backend, error) { return open(ctx, t) }, s.Spawner)
+				}, nil
+			}
+			return h.spawnAll(ctx, s, &b, open)
 		})
 	a.policyFlag(cmd)
 	cmd.Flags().StringVar(&queue, "queue", "",
 		"address of NATS for executors, if it differs from --server")
 	return cmd
-}
-
-// issuer returns a function that signs the credentials of executors with the keys in a file, nil without a file. The file
-// is read each time: its keys may be replaced.
-func issuer(path string) (func(executor, mailbox string) ([]byte, error), error) {
-	if path == "" {
-		return nil, nil
-	}
-	i, err := keyring.ReadIssuer(path)
-	if err == nil && i.Role != access.Executor {
-		err = fmt.Errorf("%s has keys for the role %s, not for %s", path, i.Role, access.Executor)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("--executor-keys: %w", err)
-	}
-	return func(executor, mailbox string) ([]byte, error) {
-		i, err := keyring.ReadIssuer(path)
-		if err != nil {
-			return nil, err
-		}
-		return i.Issue(keyring.DefaultTenant, access.Credential{Name: executor, Mailbox: mailbox})
-	}, nil
 }
 
 // processFlags are the flags of the process backend.

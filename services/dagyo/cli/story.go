@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
 // A story tracks the events of a flow from its start, to detect the last one.

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +17,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/tenancy"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
-	"github.com/dagyo/dagyo/services/dagyo/local"
+	"github.com/dagyo/dagyo/services/dagyo/landlord"
+	"github.com/dagyo/dagyo/services/dagyo/platform"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
@@ -28,7 +31,10 @@ its own. Tenants share the services and the machine, and see nothing of each
 other. "dagyo up" serves the tenant "` + keyring.DefaultTenant + `" and all that are added.
 
 The commands work on the data directory of "dagyo up": while it is running, they
-take effect at once, without a restart, otherwise at its next start.`,
+take effect at once, without a restart, otherwise at its next start. For services
+that run by themselves with --tenants, they work on the folder of "dagyo init
+auth", or with --secrets on the Secrets of Kubernetes, and on the NATS server at
+--server.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.AddCommand(a.tenantAddCommand(), a.tenantListCommand(), a.tenantShowCommand(), a.tenantLimitsCommand(), a.tenantRemoveCommand())
@@ -61,44 +67,39 @@ func showSize(n int64) string {
 }
 
 // limitFlags defines the flags of the limits of a tenant.
-func limitFlags(f *pflag.FlagSet, l *tenancy.Limits) {
+func limitFlags(f *pflag.FlagSet, t *keyring.Tenant) {
+	l := &t.Limits
 	f.Var((*byteLimit)(&l.Storage), "storage", "what NATS stores on disk: events, history and the catalogue; 0 for no limit")
 	f.Var((*byteLimit)(&l.Memory), "memory", "what NATS stores in memory: edges; 0 for no limit")
 	f.Int64Var(&l.Connections, "connections", l.Connections, "connections of users and executors; 0 for no limit")
+	f.Var((*byteLimit)(&l.Payload), "payload", "a message of users and executors; larger events go by reference; 0 for the server's limit")
 	f.IntVar(&l.Weight, "weight", l.Weight, "share of the executors if tenants want more than there are, in proportion to other weights; 0 is 1")
 	f.IntVar(&l.Executors, "max-executors", l.Executors, "executors; 0 for all of the installation")
 	f.IntVar(&l.Flows, "flows", l.Flows, "running flows; 0 for no limit")
 	f.IntVar(&l.Queued, "queued", l.Queued, "flows waiting for capacity; 0 for no limit")
 	f.IntVar(&l.Slots, "slots", l.Slots, "slots that the flows hold; 0 for no limit")
 	f.IntVar(&l.Submissions, "submissions", l.Submissions, "flows submitted in a second; 0 for no limit")
+	f.StringSliceVar(&t.Progdefs, "progdefs", t.Progdefs,
+		"progdefs of the tenant "+keyring.DefaultTenant+" that it gets copies of, besides the standard ones: names, or patterns such as resnet-*")
 }
 
-func checkLimits(l tenancy.Limits) error {
-	err := l.Validate()
+func checkLimits(t keyring.Tenant) error {
+	err := t.Limits.Validate()
+	for _, pattern := range t.Progdefs {
+		err = errors.Join(err, platform.ValidPattern(pattern))
+	}
 	if err != nil {
 		err = usage(err)
 	}
 	return err
 }
 
-// landlord calls do with the tenants of a data directory, until the first signal.
-func (a *app) landlord(ctx context.Context, data string, do func(context.Context, *local.Landlord) error) error {
-	ctx, stop := a.untilInterrupt(ctx)
-	defer stop()
-	l, err := local.OpenLandlord(ctx, data)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	return do(ctx, l)
-}
-
 // readyWait bounds the wait for what services say of a tenant.
 const readyWait = 30 * time.Second
 
 func (a *app) tenantAddCommand() *cobra.Command {
-	var data string
-	l := tenancy.Limits{Storage: tenancy.DefaultStorage}
+	var place landlord.Place
+	t := keyring.Tenant{Limits: tenancy.Limits{Storage: tenancy.DefaultStorage}}
 	cmd := &cobra.Command{
 		Use: "add NAME", Short: "Add a tenant",
 		Long: `Add a tenant, with the standard progdefs. "dagyo user add --tenant" issues the
@@ -106,40 +107,39 @@ credentials of its users.`,
 		Example: "  dagyo tenant add acme --max-executors 8\n  dagyo user add ada --tenant acme --role publisher",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkLimits(l); err != nil {
+			if err := checkLimits(t); err != nil {
 				return err
 			}
-			return a.landlord(cmd.Context(), data, func(ctx context.Context, x *local.Landlord) error {
-				return a.addTenant(ctx, x, args[0], l)
+			t.Name = args[0]
+			return a.landlord(cmd.Context(), place, landlord.OpenAll, func(ctx context.Context, x *landlord.Landlord) error {
+				return a.addTenant(ctx, x, t)
 			})
 		},
 	}
-	a.dataFlag(cmd, &data)
-	limitFlags(cmd.Flags(), &l)
+	a.placeFlags(cmd, &place)
+	limitFlags(cmd.Flags(), &t)
+	cmd.Flags().StringVar(&t.Namespace, "namespace", "", "namespace of Kubernetes for its executors, instead of that of all tenants")
 	return cmd
 }
 
-func (a *app) dataFlag(cmd *cobra.Command, data *string) {
-	cmd.Flags().StringVar(data, "data", a.dataDir(), "data directory of `dagyo up`")
-}
-
-func (a *app) addTenant(ctx context.Context, x *local.Landlord, name string, l tenancy.Limits) error {
-	t, err := x.Keys.Add(name, l)
+func (a *app) addTenant(ctx context.Context, x *landlord.Landlord, t keyring.Tenant) error {
+	name := t.Name
+	t, err := x.Keys.Add(t)
 	if err != nil {
 		return err
 	}
 	if err := x.Publish(ctx, name); err != nil {
 		undone := x.Keys.Remove(name)
 		if undone == nil {
-			undone = x.Clear(ctx)
+			undone = x.Clear(ctx, t.ID)
 		}
 		return errors.Join(fmt.Errorf("tenant %s was not added: %w", name, err), undone)
 	}
 	wait, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
 	state := "ready"
-	if err := x.Await(wait, t.ID, access.TenantReady); err != nil {
-		return fmt.Errorf("tenant %s was added, but its services are not ready after %v: see the log of `dagyo up`", name, readyWait)
+	if err := x.AwaitReady(wait, t); err != nil {
+		return fmt.Errorf("tenant %s was added, but is not ready after %v: see the log of %s (%w)", name, readyWait, x.Where(), err)
 	}
 	if !x.Running() {
 		state = "stopped"
@@ -161,32 +161,37 @@ type tenantLine struct {
 	ID      string         `json:"id"`
 	Created time.Time      `json:"created"`
 	Limits  tenancy.Limits `json:"limits"`
+	// Progdefs are those of the default tenant that it may use.
+	Progdefs  []string `json:"progdefs,omitempty"`
+	Namespace string   `json:"namespace,omitempty"`
+}
+
+func lineOf(t keyring.Tenant) tenantLine {
+	return tenantLine{t.Name, t.ID, t.Created, t.Limits, t.Progdefs, t.Namespace}
 }
 
 func (a *app) tenantListCommand() *cobra.Command {
-	var data string
+	var place landlord.Place
 	cmd := &cobra.Command{
 		Use: "ls", Short: "List all tenants", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			keys, err := keyring.Find(data)
-			if err != nil {
-				return err
-			}
-			all, err := keys.Tenants()
-			if err != nil {
-				return err
-			}
-			return a.printTenants(all)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.landlord(cmd.Context(), place, landlord.Open, func(_ context.Context, x *landlord.Landlord) error {
+				all, err := x.Keys.Tenants()
+				if err != nil {
+					return err
+				}
+				return a.printTenants(all)
+			})
 		},
 	}
-	a.dataFlag(cmd, &data)
+	a.placeFlags(cmd, &place)
 	return cmd
 }
 
 func (a *app) printTenants(all []keyring.Tenant) error {
 	lines, rows := make([]tenantLine, len(all)), make([][]string, len(all))
 	for i, t := range all {
-		lines[i] = tenantLine{t.Name, t.ID, t.Created, t.Limits}
+		lines[i] = lineOf(t)
 		rows[i] = []string{
 			shorten(t.Name, 24), t.Created.Local().Format(time.DateOnly), strconv.Itoa(max(t.Limits.Weight, 1)),
 			orAll(int64(t.Limits.Executors), strconv.Itoa(t.Limits.Executors)), orAll(t.Limits.Storage, showSize(t.Limits.Storage)),
@@ -216,43 +221,46 @@ func orAll(n int64, text string) string {
 }
 
 func (a *app) tenantShowCommand() *cobra.Command {
-	var data string
+	var place landlord.Place
 	cmd := &cobra.Command{
 		Use: "show NAME", Short: "Show a tenant and its limits", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: a.tenantNames,
-		RunE: func(_ *cobra.Command, args []string) error {
-			keys, err := keyring.Find(data)
-			if err != nil {
-				return err
-			}
-			t, err := keys.Tenant(args[0])
-			if err != nil {
-				return err
-			}
-			return a.printTenant(t)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.landlord(cmd.Context(), place, landlord.Open, func(_ context.Context, x *landlord.Landlord) error {
+				t, err := x.Keys.Tenant(args[0])
+				if err != nil {
+					return err
+				}
+				return a.printTenant(t)
+			})
 		},
 	}
-	a.dataFlag(cmd, &data)
+	a.placeFlags(cmd, &place)
 	return cmd
 }
 
 func (a *app) printTenant(t keyring.Tenant) error {
 	if a.json() {
-		return a.printJSON(tenantLine{t.Name, t.ID, t.Created, t.Limits})
+		return a.printJSON(lineOf(t))
 	}
 	fmt.Fprintf(a.Out, "tenant %s, id %s, created %s\n\n", t.Name, t.ID, t.Created.Local().Format(time.DateTime))
-	l := t.Limits
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
 	set.SortFlags = false
-	limitFlags(set, &l)
+	limitFlags(set, &t)
 	var rows [][]string
+	if t.Namespace != "" {
+		rows = append(rows, []string{"namespace", t.Namespace})
+	}
 	set.VisitAll(func(f *pflag.Flag) {
 		value := f.Value.String()
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			value = cmp.Or(strings.Join(list.GetSlice(), ", "), "0")
+		}
 		if value == "0" {
 			value = "-"
 		}
 		if f.Name == "weight" {
-			value = strconv.Itoa(max(l.Weight, 1))
+			value = strconv.Itoa(max(t.Limits.Weight, 1))
 		}
 		rows = append(rows, []string{f.Name, value})
 	})
@@ -261,43 +269,49 @@ func (a *app) printTenant(t keyring.Tenant) error {
 }
 
 func (a *app) tenantLimitsCommand() *cobra.Command {
-	var data string
-	var l tenancy.Limits
+	var place landlord.Place
+	var t keyring.Tenant
 	cmd := &cobra.Command{
 		Use: "limits NAME", Short: "Change the limits of a tenant",
-		Long: `Change the limits of a tenant that the flags name, and show all. Other limits
-stay. A running Dagyo applies them at once; what exceeds a lower limit already is
-not taken away.`,
+		Long: `Change the limits that the flags name, and show all limits of the tenant. A running
+Dagyo applies them at once. Running flows and executors above a new limit are not
+stopped.`,
 		Example: "  dagyo tenant limits acme --max-executors 16 --storage 1Gi",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: a.tenantNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.landlord(cmd.Context(), data, func(ctx context.Context, x *local.Landlord) error {
+			return a.landlord(cmd.Context(), place, landlord.OpenAll, func(ctx context.Context, x *landlord.Landlord) error {
 				return a.limitTenant(ctx, x, args[0], cmd.Flags())
 			})
 		},
 	}
-	a.dataFlag(cmd, &data)
-	limitFlags(cmd.Flags(), &l)
+	a.placeFlags(cmd, &place)
+	limitFlags(cmd.Flags(), &t)
 	return cmd
 }
 
-func (a *app) limitTenant(ctx context.Context, x *local.Landlord, name string, given *pflag.FlagSet) error {
+func (a *app) limitTenant(ctx context.Context, x *landlord.Landlord, name string, given *pflag.FlagSet) error {
 	t, err := x.Keys.Tenant(name)
 	if err != nil {
 		return err
 	}
 	before := t
 	stored := pflag.NewFlagSet("", pflag.ContinueOnError)
-	limitFlags(stored, &t.Limits)
+	limitFlags(stored, &t)
 	stored.VisitAll(func(f *pflag.Flag) {
-		if g := given.Lookup(f.Name); g.Changed {
+		g := given.Lookup(f.Name)
+		if !g.Changed {
+			return
+		}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			err = errors.Join(err, list.Replace(g.Value.(pflag.SliceValue).GetSlice()))
+		} else {
 			err = errors.Join(err, f.Value.Set(g.Value.String()))
 		}
 	})
-	if err := cmp.Or(err, checkLimits(t.Limits)); err != nil {
+	if err := cmp.Or(err, checkLimits(t)); err != nil {
 		return err
 	}
-	if err := x.Keys.Limit(name, t.Limits); err != nil {
+	if err := x.Keys.Change(t); err != nil {
 		return err
 	}
 	if err := x.Publish(ctx, name); err != nil {
@@ -309,14 +323,15 @@ func (a *app) limitTenant(ctx context.Context, x *local.Landlord, name string, g
 	}
 	wait, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
-	if t.Limits != before.Limits && x.Await(wait, t.ID, access.TenantServed) != nil {
-		return fmt.Errorf("the limits are stored, but the services of tenant %s do not keep them after %v: see the log of `dagyo up`", name, readyWait)
+	if !reflect.DeepEqual(t, before) && x.AwaitServed(wait, t) != nil {
+		return fmt.Errorf("the limits are stored, but the services of tenant %s have not applied them within %v: see the log of %s",
+			name, readyWait, x.Where())
 	}
 	return a.printTenant(t)
 }
 
 func (a *app) tenantRemoveCommand() *cobra.Command {
-	var data string
+	var place landlord.Place
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "rm NAME --yes", Short: "Remove a tenant with all that it has",
@@ -325,38 +340,48 @@ events are deleted, and the credentials of its users become invalid. It cannot b
 undone.`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.tenantNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.landlord(cmd.Context(), data, func(ctx context.Context, x *local.Landlord) error {
+			return a.landlord(cmd.Context(), place, landlord.OpenAll, func(ctx context.Context, x *landlord.Landlord) error {
 				return a.removeTenant(ctx, x, args[0], yes)
 			})
 		},
 	}
-	a.dataFlag(cmd, &data)
+	a.placeFlags(cmd, &place)
 	cmd.Flags().BoolVar(&yes, "yes", false, "remove it")
 	return cmd
 }
 
-func (a *app) removeTenant(ctx context.Context, x *local.Landlord, name string, yes bool) error {
+func (a *app) removeTenant(ctx context.Context, x *landlord.Landlord, name string, yes bool) error {
 	t, err := x.Keys.Tenant(name)
+	before := errors.Is(err, keyring.ErrNoTenant)
+	if before { // an earlier removal may not have come to its end
+		t, err = x.Keys.Leaving(name)
+	}
 	if err != nil {
 		return err
 	}
 	if !yes {
 		return usage(fmt.Errorf("tenant %s has flows, executors, a catalogue, a history and users, which end with it: confirm with --yes", name))
 	}
-	if err := x.Keys.Remove(name); err != nil {
+	if !before {
+		err = x.Keys.Remove(name)
+	}
+	if err != nil {
 		return err
 	}
+	again := "repeat the command to go on"
+	if !x.Apart() {
+		again += ", or start Dagyo again"
+	}
 	if err := x.Publish(ctx, name); err != nil {
-		return fmt.Errorf("tenant %s was removed, but not from the running Dagyo yet; its next start does that: %w", name, err)
+		return fmt.Errorf("tenant %s was removed, but the services do not know it yet: %s (%w)", name, again, err)
 	}
 	wait, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
 	if err := x.Await(wait, t.ID, access.TenantGone); err != nil {
-		return fmt.Errorf("tenant %s was removed, but its executors have not ended after %v: see the log of `dagyo up`, whose next start deletes the rest",
-			name, readyWait)
+		return fmt.Errorf("tenant %s was removed, but its executors have not ended after %v: see the log of %s; %s", name, readyWait, x.Where(), again)
 	}
-	if err := x.Clear(ctx); err != nil {
-		return fmt.Errorf("tenant %s was removed, but its data is left until the next `dagyo up`: %w", name, err)
+	if err := x.Clear(ctx, t.ID); err != nil {
+		return fmt.Errorf("tenant %s was removed, but its data is left: %s (%w)", name, again, err)
 	}
 	if a.json() {
 		return a.printJSON(map[string]string{"name": t.Name, "id": t.ID, "state": "removed"})

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/flowtest"
 )
 

@@ -9,12 +9,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/services/dagyo/contexts"
 	"github.com/dagyo/dagyo/services/dagyo/embedded"
 	"github.com/dagyo/dagyo/services/dagyo/local"
+	"github.com/dagyo/dagyo/services/dagyo/provision"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
+	"github.com/dagyo/dagyo/services/gateway"
 	"github.com/dagyo/dagyo/services/spawner/process"
 )
 
@@ -22,9 +24,13 @@ import (
 type upOptions struct {
 	data     string
 	port     int
+	listen   provision.Listener
+	http     string
+	httpSet  bool // by the user
 	drain    time.Duration
 	process  process.Config
 	services *settings.Services
+	pages    pageFlags
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -41,24 +47,43 @@ survive even a SIGKILL of this command; the next start adopts them.
 
 The first Ctrl-C stops accepting flows and waits up to --drain-timeout for
 running flows. The second one stops them; their jobs panic with kind drained.
-Then executors, services and the server exit.`,
+Then executors, services and the server exit.
+
+With --listen, users on other machines connect with the credentials of "dagyo user
+add". The certificate is made here, and the credentials end with what to verify it
+with; for a certificate of your own, set --tls-cert and --tls-key, and --tls-ca if
+its authority is not known to everybody.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.up(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.httpSet = cmd.Flags().Changed("http")
+			return a.up(cmd.Context(), o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.data, "data", a.dataDir(), "data directory")
-	f.IntVar(&o.port, "port", embedded.DefaultPort, "port of NATS on 127.0.0.1; -1 selects a free port")
+	f.IntVar(&o.port, "port", embedded.DefaultPort, "port of NATS; -1 selects a free port")
+	f.StringVar(&o.listen.Host, "listen", "127.0.0.1",
+		"address that NATS listens on, 0.0.0.0 for all; connections are encrypted unless it is of the loopback interface")
+	f.StringSliceVar(&o.listen.Names, "tls-name", nil,
+		"names by which others reach NATS, for its certificate; those of this machine are in it anyway")
+	f.StringVar(&o.http, "http", defaultHTTP,
+		"address of the HTTP API, on the loopback interface; another port if it is in use; empty for none")
 	f.DurationVar(&o.drain, "drain-timeout", 10*time.Second,
 		"time that running flows have to end after the first Ctrl-C")
 	processFlags(cmd, &o.process)
 	a.policyFlag(cmd)
+	o.pages.define(a, cmd, "metrics", envMetrics, metricsHelp)
 	addGroups(cmd, o.services.All()...)
 	return cmd
 }
 
-func (a *app) up(ctx context.Context, o upOptions) error {
+func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	log := a.logger("warn", true)
 	if err := o.services.Resolve(log); err != nil {
+		return usage(err)
+	}
+	o.listen.Cert, o.listen.Key, o.listen.CA = a.access.Cert, a.access.Key, a.access.CA
+	if err := o.listen.Validate(); err != nil {
 		return usage(err)
 	}
 	rules, unwatch, err := a.openPolicy(ctx, true, log)
@@ -67,18 +92,28 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	}
 	defer unwatch()
 	o.services.SetPolicy(rules)
+	page, err := o.pages.open(ctx, a, "up", client.Services(), log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, page.close()) }()
+	o.services.SetMetrics(page.monitor.Meter())
 	in, stop := a.interrupts()
 	defer stop()
 	l, err := startUntil(ctx, in.first, local.Config{
-		Dir: o.data, Port: o.port, Services: o.services, Process: o.process, Source: a.source(), Log: log,
+		Dir: o.data, Port: o.port, Listen: o.listen, Services: o.services, Process: o.process, Source: a.source(), Log: log, Monitor: page.monitor,
 	})
 	if err != nil {
 		return err
 	}
 	in.together(true) // until the number of running flows is known
 	name, user, err := a.remember(l, o.data)
+	var door *gateway.Server
 	if err == nil {
-		err = a.tellUp(l, o.data, name, user)
+		door, err = a.openGateway(l, o.http, o.httpSet, page.monitor.Meter(), log)
+	}
+	if err == nil {
+		err = a.tellUp(l, door, page, o.data, name, user)
 	}
 	if err == nil {
 		select {
@@ -86,7 +121,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		case <-ctx.Done():
 		}
 	}
-	return errors.Join(err, l.Stop(context.WithoutCancel(ctx), local.Stop{
+	err = errors.Join(err, l.Stop(context.WithoutCancel(ctx), local.Stop{
 		Patience: o.drain, GiveUp: in.second,
 		Waiting: func(flows int) {
 			in.together(false)
@@ -94,6 +129,10 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 				o.drain, document.Count(flows, "running flow"))
 		},
 	}))
+	if door != nil { // the requests of flows have ended with them
+		err = errors.Join(err, door.Close(0))
+	}
+	return err
 }
 
 // remember stores how to connect as a context: that of the default data directory is "dagyo". It also returns the name
@@ -104,7 +143,7 @@ func (a *app) remember(l *local.Local, data string) (name, user string, err erro
 		name += "-" + contexts.NameOf(filepath.Base(data))
 	}
 	c := contexts.Context{
-		Name: name, URL: l.URL(), Description: "dagyo up, data in " + data, Access: broker.Access{Creds: l.Credentials()},
+		Name: name, URL: l.URL(), Description: "dagyo up, data in " + data, Access: l.Access(),
 	}
 	if err := absolute(&c.Access); err != nil {
 		return "", "", err
@@ -120,19 +159,36 @@ func (a *app) remember(l *local.Local, data string) (name, user string, err erro
 }
 
 // tellUp prints that Dagyo is up, and how to use it.
-func (a *app) tellUp(l *local.Local, data, context, user string) error {
-	if a.json() {
-		return a.printJSON(map[string]string{"server": l.URL(), "data": data, "creds": l.Credentials(), "context": context, "user": user})
+func (a *app) tellUp(l *local.Local, door *gateway.Server, page *page, data, context, user string) error {
+	http := ""
+	if door != nil {
+		http = "http://" + door.Addr().String()
 	}
-	try := "dagyo run FLOW.json"
+	if a.json() {
+		return a.printJSON(map[string]string{
+			"server": l.URL(), "http": http, "data": data, "creds": l.Credentials(), "context": context, "user": user,
+			"metrics": page.url(),
+		})
+	}
+	dagyo := "dagyo"
 	if selected, err := a.contexts().Selected(); err != nil || selected != context {
-		try = "dagyo --context " + context + " run FLOW.json"
+		dagyo += " --context " + context
+	}
+	try := "`" + dagyo + " run FLOW.json`"
+	if door != nil {
+		try = "`" + dagyo + " console` or " + try
 	}
 	if missing := l.Isolation().Missing; missing != "" {
 		fmt.Fprintln(a.Err, "note:", missing)
 	}
-	_, err := fmt.Fprintf(a.Out, "dagyo is up at %s, data in %s; try `%s`, stop with Ctrl-C\n",
-		l.URL(), data, try)
+	at := l.URL()
+	if http != "" {
+		at += " and " + http
+	}
+	if url := page.url(); url != "" {
+		at += ", metrics at " + url
+	}
+	_, err := fmt.Fprintf(a.Out, "dagyo is up at %s, data in %s; try %s, stop with Ctrl-C\n", at, data, try)
 	return err
 }
 

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 

@@ -10,7 +10,7 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/conformance/audit"
 )
 
-// beats is how many signs of life each check waits for.
+// beats is how many heartbeats each check waits for.
 const beats = 4
 
 func healthChecks() []Check {
@@ -36,7 +36,7 @@ func healthIdle(ctx context.Context, s *stage) (string, error) {
 	return f.beats(ctx, p)
 }
 
-// beats waits for some signs of life and judges them.
+// beats waits for some heartbeats and judges them.
 func (f *flow) beats(ctx context.Context, p *program) (string, error) {
 	started, at, err := p.await(ctx, f.patience, "job.started", 0, published(f.doc.Started))
 	if err != nil {
@@ -44,7 +44,7 @@ func (f *flow) beats(ctx context.Context, p *program) (string, error) {
 	}
 	limit := testInterval + testTimeout // a job that has said nothing for so long is lost
 	for i := range beats {
-		what := fmt.Sprintf("sign of life %d on %s (one is due every %v)", i+1, f.doc.Health, testInterval)
+		what := fmt.Sprintf("heartbeat %d on %s (one is due every %v)", i+1, f.doc.Health, testInterval)
 		if _, at, err = p.await(ctx, limit, what, at+1, published(f.doc.Health)); err != nil {
 			return "", err
 		}
@@ -55,7 +55,7 @@ func (f *flow) beats(ctx context.Context, p *program) (string, error) {
 		return "", err
 	}
 	took := all[len(all)-1].After
-	return fmt.Sprintf("%d signs of life in %.1f s, one due every %v",
+	return fmt.Sprintf("%d heartbeats in %.1f s, one due every %v",
 		len(all), took.Seconds(), testInterval), nil
 }
 

@@ -40,7 +40,7 @@ func newKeys() (k *keys, err error) {
 		}
 	}()
 	k = &keys{accounts: make(map[access.Account]keyPair), roles: make(map[access.Role]keyPair)}
-	t := access.Tenant{Name: kitName, Accounts: make(map[access.Account]string), Signers: make(map[access.Role]string)}
+	t := access.Tenant{Name: kitName, Accounts: make(map[access.Account]string), Signers: make(map[access.Role][]string)}
 	for _, a := range access.Accounts() {
 		if k.accounts[a], err = newKeyPair(nkeys.CreateAccount); err != nil {
 			return nil, err
@@ -51,7 +51,7 @@ func newKeys() (k *keys, err error) {
 		if k.roles[r], err = newKeyPair(nkeys.CreateAccount); err != nil {
 			return nil, err
 		}
-		t.Signers[r] = k.roles[r].public
+		t.Signers[r] = []string{k.roles[r].public}
 	}
 	operator, err := nkeys.CreateOperator()
 	if err != nil {

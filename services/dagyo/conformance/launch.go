@@ -79,7 +79,7 @@ func (i *image) find() error {
 func (i *image) launch(environ []string, credentials string) (*exec.Cmd, func(), error) {
 	container := fmt.Sprint(i.prefix, i.number.Add(1))
 	if credentials != "" {
-		// The image's user is any user. On this machine, the file's directory is closed to others.
+		// The image may run as any user, so the file is readable for all; its directory is closed to others.
 		if err := os.Chmod(credentials, 0o644); err != nil {
 			return nil, nil, fmt.Errorf("let the container read its credentials: %w", err)
 		}

@@ -158,5 +158,5 @@ func sealedNoise(ctx context.Context, s *stage) (string, error) {
 	if err := echoInTime(ctx, s, f, l); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%v went through, in spite of noise", l), nil
+	return fmt.Sprintf("%v went through, despite forged messages", l), nil
 }

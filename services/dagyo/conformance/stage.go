@@ -25,7 +25,7 @@ const (
 	hold         = time.Second      // for what must not happen meanwhile
 	quietFor     = 1500 * time.Millisecond
 	slack        = time.Second // by which a timer may be late on an idle machine
-	testInterval = time.Second // of signs of life
+	testInterval = time.Second // of heartbeats
 	testTimeout  = 5 * time.Second
 )
 

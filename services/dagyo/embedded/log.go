@@ -38,13 +38,20 @@ func (l *logger) Tracef(format string, v ...any)  { l.log.Trace().Msgf(format, v
 func (l *logger) Errorf(format string, v ...any) {
 	text := printable(fmt.Sprintf(format, v...))
 	switch {
-	case !strings.Contains(text, " Violation - ") && !strings.Contains(text, "authentication error"):
+	case !refusal(text):
 		l.log.Error().Msg(text)
 	case l.refusals.Sample(zerolog.WarnLevel):
 		l.log.Warn().Msg(text)
 	default:
 		l.log.Debug().Msg(text)
 	}
+}
+
+// refusal reports whether a message is about what a client may not do. The third one is about a connection whose key was
+// retired: it has no limits any more, and so may subscribe to nothing.
+func refusal(text string) bool {
+	return strings.Contains(text, " Violation - ") || strings.Contains(text, "authentication error") ||
+		strings.Contains(text, "maximum subscriptions exceeded")
 }
 
 // longestLine bounds a message in bytes: it may contain a subject of a client.

@@ -2,9 +2,12 @@ package embedded
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -29,6 +32,9 @@ const fetchTimeout = 100 * time.Millisecond
 // accountsDir is the folder with the claims of accounts in the directory of the server.
 const accountsDir = "accounts"
 
+// tlsTimeout bounds a handshake, in seconds, also on a busy machine.
+const tlsTimeout = 10
+
 // startTimeout bounds the start, including the recovery of stored data.
 const startTimeout = time.Minute
 
@@ -42,7 +48,9 @@ type Options struct {
 	Dir string
 	// Trust is what credentials are checked against. Without it, everybody who can connect may do everything.
 	Trust *keyring.Trust
-	Log   zerolog.Logger
+	// TLS encrypts all connections. nil for none.
+	TLS *tls.Config
+	Log zerolog.Logger
 }
 
 // A Server is a running nats-server.
@@ -85,6 +93,9 @@ func options(o Options) (*server.Options, error) {
 	if out.Port == 0 {
 		out.Port = DefaultPort
 	}
+	if o.TLS != nil {
+		out.TLSConfig, out.TLS, out.TLSTimeout = o.TLS, true, tlsTimeout
+	}
 	if o.Trust == nil {
 		return out, nil
 	}
@@ -122,6 +133,11 @@ var errNotReady = fmt.Errorf("the server is not ready after %v", startTimeout)
 
 // ClientURL returns the address for clients on this machine.
 func (s *Server) ClientURL() string { return s.ns.ClientURL() }
+
+// URL returns the address for clients under a name of the server.
+func (s *Server) URL(name string) string {
+	return "nats://" + net.JoinHostPort(name, strconv.Itoa(s.ns.Addr().(*net.TCPAddr).Port))
+}
 
 // Shutdown stops the server and returns when all data is on disk and all its goroutines have ended.
 func (s *Server) Shutdown() {

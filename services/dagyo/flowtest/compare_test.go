@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dagyo/dagyo/services/dagyo/records"
+	"github.com/dagyo/dagyo/pkg/records"
 )
 
 func TestComparison(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
 // A follower follows one flow to its end, feeds its inputs, and collects its outputs.

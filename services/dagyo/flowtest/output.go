@@ -16,10 +16,10 @@ import (
 
 	"github.com/moby/sys/atomicwriter"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/records"
 	"github.com/dagyo/dagyo/pkg/stream"
-	"github.com/dagyo/dagyo/services/dagyo/client"
-	"github.com/dagyo/dagyo/services/dagyo/records"
 )
 
 // recordCost is added to the size of each record in memory: otherwise an endless output of empty records

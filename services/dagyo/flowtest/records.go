@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dagyo/dagyo/pkg/flow"
-	"github.com/dagyo/dagyo/services/dagyo/records"
+	"github.com/dagyo/dagyo/pkg/records"
 )
 
 // A format is the format of a file with records; it is the file name extension.

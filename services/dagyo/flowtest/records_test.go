@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dagyo/dagyo/services/dagyo/records"
+	"github.com/dagyo/dagyo/pkg/records"
 )
 
 func texts(texts ...string) [][]byte {

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
 // A Runner runs test cases. Its method may be called concurrently.

@@ -5,6 +5,8 @@
 //	system.nk           the seed of the server's own account
 //	accounts.secret     the identities of accounts are derived from it
 //	roles/ROLE.secret   the keys that sign credentials of the role, in every tenant
+//	roles/ROLE.previous those before a rotation, until they are retired
+//	users/TENANT/*.json the credentials of persons that were issued, without their keys
 //	tenants/NAME.json   the tenants; in removed/, those of which NATS may still have something
 //
 // The keyring says which tenants there are. NATS servers and services know what [Keyring.Publish] tells them.

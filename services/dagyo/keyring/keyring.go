@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/moby/sys/atomicwriter"
@@ -26,18 +27,18 @@ type Keyring struct {
 	dir              string
 	operator, system nkeys.KeyPair
 	accounts         access.Secret
-	roles            map[access.Role]access.Secret
 }
 
 // A Tenant is what the keyring stores of a tenant.
 type Tenant struct {
 	Name string `json:"name"`
 	// ID distinguishes it from earlier tenants with its name.
-	ID string `json:"id"`
-	// Generations count how often the keys of a role were replaced, from 1.
-	Generations map[access.Role]int `json:"generations"`
-	Created     time.Time           `json:"created"`
-	Limits      tenancy.Limits      `json:"limits,omitzero"`
+	ID      string         `json:"id"`
+	Created time.Time      `json:"created"`
+	Limits  tenancy.Limits `json:"limits,omitzero"`
+	// Namespace and Progdefs are those of tenancy.Tenant.
+	Namespace string   `json:"namespace,omitempty"`
+	Progdefs  []string `json:"progdefs,omitempty"`
 }
 
 // ErrNoTenant is returned for a tenant that does not exist.
@@ -70,7 +71,7 @@ func Find(data string) (*Keyring, error) {
 // Open returns the keys in a folder. It makes those that are missing, and the default tenant if there is none. Only
 // one process at a time may call it for a folder without keys.
 func Open(dir string) (*Keyring, error) {
-	k := &Keyring{dir: dir, roles: make(map[access.Role]access.Secret)}
+	k := &Keyring{dir: dir}
 	if err := k.open(); err != nil {
 		return nil, fmt.Errorf("open the keys in %s: %w", dir, err)
 	}
@@ -78,7 +79,7 @@ func Open(dir string) (*Keyring, error) {
 }
 
 func (k *Keyring) open() (err error) {
-	for _, sub := range []string{"", "roles", "tenants", removedDir} {
+	for _, sub := range []string{"", "roles", "tenants", removedDir, usersDir} {
 		if err := os.MkdirAll(filepath.Join(k.dir, sub), 0o700); err != nil {
 			return err
 		}
@@ -93,13 +94,13 @@ func (k *Keyring) open() (err error) {
 		return err
 	}
 	for _, r := range access.Roles() {
-		if k.roles[r], err = k.secret(filepath.Join("roles", string(r)+".secret")); err != nil {
+		if _, err = k.secret(current(r)); err != nil {
 			return err
 		}
 	}
 	all, err := k.Tenants()
 	if err == nil && len(all) == 0 {
-		_, err = k.Add(DefaultTenant, tenancy.Limits{})
+		_, err = k.Add(Tenant{Name: DefaultTenant})
 	}
 	return err
 }
@@ -131,7 +132,11 @@ func (k *Keyring) secret(name string) (s access.Secret, err error) {
 	if err != nil {
 		return s, err
 	}
-	raw, err := base64.StdEncoding.DecodeString(string(text))
+	return parseSecret(name, text)
+}
+
+func parseSecret(name string, text []byte) (s access.Secret, err error) {
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(raw) != len(s) {
 		return s, fmt.Errorf("%s is not a secret of %d bytes in Base64", name, len(s))
 	}
@@ -190,7 +195,7 @@ func (k *Keyring) trust(names []string) (t Trust, err error) {
 		}
 		rights, records = append(rights, r), append(records, record)
 	}
-	removed, err := k.read(removedDir)
+	removed, err := k.left()
 	if err != nil {
 		return t, err
 	}
@@ -283,17 +288,12 @@ func (k *Keyring) access(x Tenant) (rights access.Tenant, t tenancy.Tenant, err 
 	if t, err = k.tenancy(x); err != nil {
 		return rights, t, err
 	}
-	rights = access.Tenant{Name: t.Name, Accounts: t.Accounts, Signers: make(map[access.Role]string), Limits: limits(t.Limits)}
-	for _, r := range access.Roles() {
-		key, err := k.roles[r].Signer(x.ID, x.Generations[r])
-		if err != nil {
-			return rights, t, err
-		}
-		if rights.Signers[r], err = key.PublicKey(); err != nil {
-			return rights, t, err
-		}
+	rights = access.Tenant{Name: t.Name, Accounts: t.Accounts, Limits: limits(t.Limits)}
+	if rights.Signers, err = k.signers(x.ID); err != nil {
+		return rights, t, err
 	}
-	return rights, t, nil
+	rights.Revoked, err = k.revoked(x.ID, rights.Signers)
+	return rights, t, err
 }
 
 // limits returns the limits of a tenant's accounts. Only the account of services stores anything; persons and executors
@@ -303,7 +303,7 @@ func limits(l tenancy.Limits) map[access.Account]access.Limits {
 	for _, set := range []struct {
 		limit *int64
 		to    int64
-	}{{&inside.Disk, l.Storage}, {&inside.Memory, l.Memory}, {&outside.Connections, l.Connections}} {
+	}{{&inside.Disk, l.Storage}, {&inside.Memory, l.Memory}, {&outside.Connections, l.Connections}, {&outside.Payload, l.Payload}} {
 		if set.to > 0 {
 			*set.limit = set.to
 		}
@@ -314,10 +314,20 @@ func limits(l tenancy.Limits) map[access.Account]access.Limits {
 // tenancy returns what services know of a tenant.
 func (k *Keyring) tenancy(x Tenant) (t tenancy.Tenant, err error) {
 	t = tenancy.Tenant{
-		Name: x.Name, ID: x.ID, Generations: x.Generations, Limits: x.Limits, Accounts: make(map[access.Account]string),
+		Name: x.Name, ID: x.ID, Limits: x.Limits, Namespace: x.Namespace, Progdefs: x.Progdefs,
+		Accounts: make(map[access.Account]string), Signers: make(map[access.Role]string),
 	}
 	for _, a := range access.Accounts() {
 		if t.Accounts[a], err = k.account(x.ID, a); err != nil {
+			return t, err
+		}
+	}
+	for _, r := range access.Roles() {
+		secret, err := k.Secret(r)
+		if err != nil {
+			return t, err
+		}
+		if t.Signers[r], err = secret.PublicSigner(x.ID); err != nil {
 			return t, err
 		}
 	}
@@ -343,16 +353,18 @@ func (k *Keyring) Accounts(tenant string) (map[access.Account]string, error) {
 	return t.Accounts, err
 }
 
-// Secret returns the secret from which a role's keys of all tenants are derived.
-func (k *Keyring) Secret(r access.Role) access.Secret { return k.roles[r] }
-
 // Issue returns a credential of a role in a tenant, as the content of a credentials file. The account in c is set here.
+// It is not recorded, and cannot be revoked: see AddUser.
 func (k *Keyring) Issue(tenant string, c access.Credential) ([]byte, error) {
-	secret, ok := k.roles[c.Role]
-	if !ok {
-		return nil, fmt.Errorf("there is no role %q", c.Role)
-	}
 	x, err := k.Tenant(tenant)
+	if err != nil {
+		return nil, err
+	}
+	return k.issue(x, c)
+}
+
+func (k *Keyring) issue(x Tenant, c access.Credential) ([]byte, error) {
+	secret, err := k.Secret(c.Role)
 	if err != nil {
 		return nil, err
 	}

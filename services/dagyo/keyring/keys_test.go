@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/jwt/v2"
 
 	"github.com/dagyo/dagyo/pkg/access"
-	"github.com/dagyo/dagyo/pkg/tenancy"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 )
 
@@ -138,7 +137,7 @@ func TestWrongKeys(t *testing.T) {
 	}
 	k := open(t, t.TempDir())
 	for name, want := range map[string]string{keyring.DefaultTenant: "already exists", "No Name": "is not the name of a tenant", "../x": "is not the name of a tenant"} {
-		if _, err := k.Add(name, tenancy.Limits{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := k.Add(keyring.Tenant{Name: name}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("add %q: %v", name, err)
 		}
 	}

@@ -34,9 +34,9 @@ func (e *TenantError) Error() string { return "tenant " + e.Tenant + ": " + e.Er
 func (e *TenantError) Unwrap() error { return e.Err }
 
 // Publish makes NATS know tenants that are new or have changed, and those that were removed: the named ones, or all. The
-// connection is that of an access.Landlord. It may be called again after an error; those of single tenants are of type
-// TenantError.
-func (k *Keyring) Publish(ctx context.Context, nc *nats.Conn, names ...string) error {
+// connection is that of an access.Landlord, files say how to connect. It may be called again after an error; those of
+// single tenants are of type TenantError.
+func (k *Keyring) Publish(ctx context.Context, nc *nats.Conn, files broker.Access, names ...string) error {
 	have, err := tenancy.Claims(ctx, nc)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (k *Keyring) Publish(ctx context.Context, nc *nats.Conn, names ...string) e
 	}
 	var failed []error
 	for _, r := range trust.records {
-		if err := k.publishRecord(ctx, nc, r, have[r.key]); err != nil {
+		if err := k.publishRecord(ctx, nc, files, r, have[r.key]); err != nil {
 			failed = append(failed, &TenantError{r.tenant.Name, err})
 		}
 	}
@@ -63,12 +63,12 @@ func (k *Keyring) Publish(ctx context.Context, nc *nats.Conn, names ...string) e
 }
 
 // publishRecord stores the record of a tenant. Once it is there, services connect.
-func (k *Keyring) publishRecord(ctx context.Context, nc *nats.Conn, r record, have string) error {
+func (k *Keyring) publishRecord(ctx context.Context, nc *nats.Conn, files broker.Access, r record, have string) error {
 	if same(have, r.claims) || r.tenant.Removed && have == "" {
 		return nil
 	}
 	if !r.tenant.Removed {
-		if err := k.setUp(ctx, nc, r.tenant); err != nil {
+		if err := k.setUp(ctx, nc, files, r.tenant); err != nil {
 			return err
 		}
 	}
@@ -76,16 +76,21 @@ func (k *Keyring) publishRecord(ctx context.Context, nc *nats.Conn, r record, ha
 }
 
 // ErrNoStorage is returned if the server has not as much storage left as a tenant may use.
-var ErrNoStorage = errors.New("NATS has not as much storage left as the tenant may use: it sets all of it aside")
+var ErrNoStorage = errors.New("NATS has less free storage than the tenant's limit: it reserves all of it")
 
 // setUp checks that the server has accepted the limits of a tenant's storage. For a new account, this is also the
 // connection that lets it set up the storage. nats-server does that when an account is first used, and of several
 // connections at once one may delete the folder of streams that another one has just created, or make its streams in an
-// account that nobody else sees (2.15.2, fetchAccount and EnableJetStream).
-func (k *Keyring) setUp(ctx context.Context, nc *nats.Conn, t tenancy.Tenant) error {
+// account that nobody else sees (2.15.2, fetchAccount and EnableJetStream). local.AnnounceAccount avoids the same for
+// the first account of a server that `dagyo init auth` prepares.
+func (k *Keyring) setUp(ctx context.Context, nc *nats.Conn, files broker.Access, t tenancy.Tenant) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
-	link, err := t.Connect(ctx, access.Planner, k.roles[access.Planner], broker.Options{URL: nc.ConnectedUrl()})
+	secret, err := k.Secret(access.Planner)
+	if err != nil {
+		return err
+	}
+	link, err := t.Connect(ctx, access.Planner, secret, broker.Options{URL: nc.ConnectedUrl(), Access: files})
 	if err != nil {
 		return err
 	}
@@ -139,23 +144,29 @@ func same(a, b string) bool {
 
 // Clear deletes the accounts of the removed tenants, then what is stored in them: while there are connections, services
 // would make their streams again. Services should have stopped before. It may be called again after an error.
-func (k *Keyring) Clear(ctx context.Context, nc *nats.Conn) (err error) {
+func (k *Keyring) Clear(ctx context.Context, nc *nats.Conn, ids ...string) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("delete removed tenants from NATS: %w", err)
 		}
 	}()
-	removed, err := k.read(removedDir)
+	removed, err := k.left()
 	if err != nil {
 		return err
 	}
 	for _, x := range removed {
+		if len(ids) > 0 && !slices.Contains(ids, x.ID) {
+			continue
+		}
 		t, err := k.tenancy(x)
 		if err != nil {
 			return err
 		}
 		if err := k.deleteAccounts(ctx, nc, t); err != nil {
 			return fmt.Errorf("tenant %s: %w", t.Name, err)
+		}
+		if err := os.RemoveAll(k.usersOf(x.ID)); err != nil {
+			return err
 		}
 		if err := os.Remove(k.removed(x)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -7,42 +7,47 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/moby/sys/atomicwriter"
 	"github.com/nats-io/nuid"
 
-	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/document"
-	"github.com/dagyo/dagyo/pkg/tenancy"
 )
 
 // removedDir holds the tenants that were removed and of which NATS may still have something.
 const removedDir = "tenants/removed"
 
 // Tenants returns the tenants, sorted by name.
-func (k *Keyring) Tenants() ([]Tenant, error) { return k.read("tenants") }
+func (k *Keyring) Tenants() ([]Tenant, error) {
+	return readAll[Tenant](filepath.Join(k.dir, "tenants"))
+}
 
-// read returns the tenants in a folder.
-func (k *Keyring) read(folder string) ([]Tenant, error) {
-	files, err := filepath.Glob(filepath.Join(k.dir, folder, "*.json"))
-	if err != nil {
+// left returns the tenants that were removed and of which NATS may still have something.
+func (k *Keyring) left() ([]Tenant, error) { return readAll[Tenant](filepath.Join(k.dir, removedDir)) }
+
+// readAll reads the JSON files in a folder, sorted by name. If there is no folder, there are none.
+func readAll[T any](dir string) (out []T, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	out := make([]Tenant, 0, len(files))
-	for _, file := range files {
-		var t Tenant
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".json" {
+			continue
+		}
+		file := filepath.Join(dir, e.Name())
 		text, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed in the meantime
 		}
+		var x T
 		if err == nil {
-			err = json.Unmarshal(text, &t)
+			err = json.Unmarshal(text, &x)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read tenant %s: %w", file, err)
+			return nil, fmt.Errorf("read %s: %w", file, err)
 		}
-		out = append(out, t)
+		out = append(out, x)
 	}
 	return out, nil
 }
@@ -71,40 +76,49 @@ func validName(name string) error {
 	return nil
 }
 
-// Add adds a tenant.
-func (k *Keyring) Add(name string, limits tenancy.Limits) (t Tenant, err error) {
-	if err := validName(name); err != nil {
+// Add adds a tenant. Its id and time are set here.
+func (k *Keyring) Add(t Tenant) (Tenant, error) {
+	if err := validName(t.Name); err != nil {
 		return t, err
 	}
-	if _, err := os.Stat(k.file(name)); err == nil {
-		return t, fmt.Errorf("tenant %q already exists", name)
+	if _, err := os.Stat(k.file(t.Name)); err == nil {
+		return t, fmt.Errorf("tenant %q already exists", t.Name)
 	}
-	t = Tenant{
-		Name: name, ID: nuid.Next(), Generations: make(map[access.Role]int), Limits: limits,
-		Created: time.Now().UTC().Truncate(time.Second),
-	}
-	for _, r := range access.Roles() {
-		t.Generations[r] = 1
-	}
+	t.ID, t.Created = nuid.Next(), now()
 	return t, k.Store(t)
 }
 
-// Limit replaces the limits of a tenant. That of its storage cannot be lowered: NATS has set it aside for the streams, and
-// accepts neither a lower limit for these streams nor smaller streams above the limit.
-func (k *Keyring) Limit(name string, limits tenancy.Limits) error {
-	t, err := k.Tenant(name)
+// Change replaces the limits of a tenant, and the progdefs that it may use. The limit of its storage cannot be lowered:
+// NATS has set it aside for the streams, and accepts neither a lower limit for these streams nor smaller streams above the
+// limit.
+func (k *Keyring) Change(t Tenant) error {
+	before, err := k.Tenant(t.Name)
 	if err != nil {
 		return err
 	}
-	if now := t.Limits.Storage; limits.Storage != now && limits.Storage != 0 && (now == 0 || limits.Storage < now) {
+	if now, next := before.Limits.Storage, t.Limits.Storage; next != now && next != 0 && (now == 0 || next < now) {
 		was := "no limit"
 		if now > 0 {
 			was = fmt.Sprintf("%d bytes", now)
 		}
-		return fmt.Errorf("the storage of tenant %s cannot be lowered: NATS has set it aside for the streams that exist (it is %s now)", name, was)
+		return fmt.Errorf("the storage of tenant %s cannot be lowered: NATS has set it aside for the streams that exist (it is %s now)", t.Name, was)
 	}
-	t.Limits = limits
-	return k.Store(t)
+	before.Limits, before.Progdefs = t.Limits, t.Progdefs
+	return k.Store(before)
+}
+
+// Leaving returns a tenant that was removed and of which NATS may still have something.
+func (k *Keyring) Leaving(name string) (t Tenant, err error) {
+	removed, err := k.left()
+	if err != nil {
+		return t, err
+	}
+	for _, t := range removed {
+		if t.Name == name {
+			return t, nil
+		}
+	}
+	return t, fmt.Errorf("tenant %q: %w", name, ErrNoTenant)
 }
 
 // Store replaces what the keyring knows of a tenant, to undo a change.

@@ -36,14 +36,14 @@ func names(t *testing.T, k *Keyring) (out []string) {
 func TestTenantsAreKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
 	k := openIn(t, dir)
-	first, err := k.Add("acme", tenancy.Limits{Storage: tenancy.DefaultStorage})
+	first, err := k.Add(Tenant{Name: "acme", Limits: tenancy.Limits{Storage: tenancy.DefaultStorage}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.Add("acme", tenancy.Limits{}); err == nil {
+	if _, err := k.Add(Tenant{Name: "acme"}); err == nil {
 		t.Error("a tenant was added twice")
 	}
-	if _, err := k.Add("../x", tenancy.Limits{}); err == nil {
+	if _, err := k.Add(Tenant{Name: "../x"}); err == nil {
 		t.Error("a tenant was added outside of its folder")
 	}
 	k = openIn(t, dir)
@@ -60,7 +60,7 @@ func TestTenantsAreKept(t *testing.T) {
 	if k.Remove(DefaultTenant) == nil {
 		t.Error("the default tenant was removed")
 	}
-	second, err := k.Add("acme", tenancy.Limits{})
+	second, err := k.Add(Tenant{Name: "acme"})
 	if err != nil || first.ID == second.ID {
 		t.Errorf("a new tenant has the id of an old one: %v", err)
 	}
@@ -78,18 +78,18 @@ func TestTenantsAreKept(t *testing.T) {
 
 func TestStorageCannotBeLowered(t *testing.T) {
 	k := openIn(t, t.TempDir())
-	if _, err := k.Add("a", tenancy.Limits{Storage: 1 << 30}); err != nil {
+	if _, err := k.Add(Tenant{Name: "a", Limits: tenancy.Limits{Storage: 1 << 30}}); err != nil {
 		t.Fatal(err)
 	}
 	for storage, ok := range map[int64]bool{1 << 29: false, 1 << 30: true} {
-		if err := k.Limit("a", tenancy.Limits{Storage: storage, Flows: 3}); (err == nil) != ok {
+		if err := k.Change(Tenant{Name: "a", Limits: tenancy.Limits{Storage: storage, Flows: 3}}); (err == nil) != ok {
 			t.Errorf("%d: %v", storage, err)
 		}
 	}
-	if k.Limit(DefaultTenant, tenancy.Limits{Storage: 1 << 40}) == nil {
+	if k.Change(Tenant{Name: DefaultTenant, Limits: tenancy.Limits{Storage: 1 << 40}}) == nil {
 		t.Error("the storage of a tenant without a limit was limited")
 	}
-	if err := k.Limit("a", tenancy.Limits{}); err != nil {
+	if err := k.Change(Tenant{Name: "a", Limits: tenancy.Limits{}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -97,7 +97,7 @@ func TestStorageCannotBeLowered(t *testing.T) {
 // Limits of Dagyo change the record only: a change of the accounts in use would drop answers under way.
 func TestWhatALimitChanges(t *testing.T) {
 	k := openIn(t, t.TempDir())
-	if _, err := k.Add("a", tenancy.Limits{}); err != nil {
+	if _, err := k.Add(Tenant{Name: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
@@ -107,9 +107,10 @@ func TestWhatALimitChanges(t *testing.T) {
 		"of Dagyo":    {tenancy.Limits{Flows: 1, Executors: 2, Weight: 3, Submissions: 4}, 0},
 		"memory":      {tenancy.Limits{Memory: 1 << 20}, 1},
 		"connections": {tenancy.Limits{Connections: 10}, 1},
+		"payload":     {tenancy.Limits{Payload: 1 << 20}, 1},
 	} {
 		before := trust(t, k)
-		if err := k.Limit("a", c.limits); err != nil {
+		if err := k.Change(Tenant{Name: "a", Limits: c.limits}); err != nil {
 			t.Fatal(err)
 		}
 		after := trust(t, k)
@@ -122,7 +123,7 @@ func TestWhatALimitChanges(t *testing.T) {
 		if n != c.changed || same(before.records[0].claims, after.records[0].claims) {
 			t.Errorf("%s: %d accounts have changed, want %d", name, n, c.changed)
 		}
-		if err := k.Limit("a", tenancy.Limits{}); err != nil {
+		if err := k.Change(Tenant{Name: "a", Limits: tenancy.Limits{}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/access"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 	"github.com/dagyo/dagyo/services/dagyo/local"
 )

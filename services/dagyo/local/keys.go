@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/moby/sys/atomicwriter"
-	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/broker"
-	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/pkg/client"
+	"github.com/dagyo/dagyo/pkg/tenancy"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 )
 
@@ -30,19 +30,19 @@ func (l *Local) openKeys() (*keyring.Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	person, err := l.issuePerson(keyring.DefaultTenant)
-	if err != nil {
-		return nil, err
-	}
-	if err := atomicwriter.WriteFile(l.Credentials(), person, 0o600); err != nil {
-		return nil, fmt.Errorf("write the credentials: %w", err)
-	}
-	return &trust, nil
+	return &trust, l.writePerson()
 }
 
-// issuePerson returns credentials of who started Dagyo, as an operator of a tenant.
-func (l *Local) issuePerson(tenant string) ([]byte, error) {
-	return l.keys.Issue(tenant, access.Credential{Role: access.Operator, Name: person(l.config.Source)})
+// writePerson issues the credentials of who started Dagyo, an operator of the default tenant.
+func (l *Local) writePerson() error {
+	file, err := l.keys.Issue(keyring.DefaultTenant, access.Credential{Role: access.Operator, Name: person(l.config.Source)})
+	if err == nil {
+		err = atomicwriter.WriteFile(l.Credentials(), file, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write the credentials: %w", err)
+	}
+	return nil
 }
 
 // person returns a name for the user that a source such as "/dagyo/cli/ada" ends in. Characters that names do not have
@@ -65,21 +65,25 @@ func (l *Local) Credentials() string { return filepath.Join(keyring.In(l.config.
 
 // connect connects who started Dagyo to a tenant.
 func (l *Local) connect(ctx context.Context, tenant string) (*client.Client, error) {
-	credentials, err := l.issuePerson(tenant)
+	return l.connectAs(ctx, tenant, access.Credential{Role: access.Operator, Name: person(l.config.Source)})
+}
+
+func (l *Local) connectAs(ctx context.Context, tenant string, c access.Credential) (*client.Client, error) {
+	credentials, err := l.keys.Issue(tenant, c)
 	if err != nil {
 		return nil, err
 	}
-	return client.Connect(ctx, client.Options{URL: l.URL(), Credentials: credentials, Source: l.config.Source})
+	return client.Connect(ctx, client.Options{URL: l.URL(), Access: l.files(), Credentials: credentials, Source: l.config.Source})
 }
 
 // publishTenants makes the server know the tenants of the keyring, before services start.
 func (l *Local) publishTenants(ctx context.Context) error {
-	link, err := connectSystem(ctx, l.keys, l.URL(), access.Landlord)
+	link, err := ConnectSystem(ctx, l.keys, l.URL(), l.files(), access.Landlord)
 	if err != nil {
 		return err
 	}
 	defer link.Close()
-	err = l.keys.Publish(ctx, link.Conn)
+	err = l.keys.Publish(ctx, link.Conn, l.files())
 	if single := new(keyring.TenantError); errors.As(err, &single) {
 		l.config.Log.Error().Err(err).Msg("a tenant cannot be served")
 	} else if err != nil {
@@ -91,8 +95,8 @@ func (l *Local) publishTenants(ctx context.Context) error {
 // landlordTime is how long the credential of a landlord is valid: it is used at once.
 const landlordTime = 10 * time.Minute
 
-// connectSystem connects to the server's own account.
-func connectSystem(ctx context.Context, keys *keyring.Keyring, url string, r access.SystemRole) (*broker.Link, error) {
+// ConnectSystem connects to the server's own account. files say how to connect.
+func ConnectSystem(ctx context.Context, keys *keyring.Keyring, url string, files broker.Access, r access.SystemRole) (*broker.Link, error) {
 	var expires time.Time
 	if r == access.Landlord {
 		expires = time.Now().Add(landlordTime)
@@ -101,8 +105,8 @@ func connectSystem(ctx context.Context, keys *keyring.Keyring, url string, r acc
 	if err != nil {
 		return nil, err
 	}
-	return broker.Connect(ctx, broker.Options{
-		URL: url, Name: string(r), Credentials: credentials, Wait: startTimeout,
-		Extra: []nats.Option{nats.CustomInboxPrefix(r.Inbox())},
-	})
+	return tenancy.ConnectSystem(ctx, r, credentials, broker.Options{URL: url, Access: files, Wait: systemWait})
 }
+
+// systemWait bounds the wait for a server that should be running.
+const systemWait = 10 * time.Second

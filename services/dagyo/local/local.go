@@ -16,10 +16,13 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/tenancy"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/embedded"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
+	"github.com/dagyo/dagyo/services/dagyo/monitor"
+	"github.com/dagyo/dagyo/services/dagyo/platform"
+	"github.com/dagyo/dagyo/services/dagyo/provision"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/places"
@@ -38,6 +41,8 @@ type Config struct {
 	Dir string
 	// Port is embedded.DefaultPort if 0, and embedded.RandomPort for a free one.
 	Port int
+	// Listen says where NATS listens; by default on the loopback interface, without TLS.
+	Listen provision.Listener
 	// Services must be resolved.
 	Services *settings.Services
 	// Process configures the backend; its Dir, Logger and Isolation are set here.
@@ -45,16 +50,21 @@ type Config struct {
 	// Source is the CloudEvents source of events published on behalf of the user.
 	Source string
 	Log    zerolog.Logger
+	// Monitor is told which tenants there are; nil if nothing is measured.
+	Monitor *monitor.Monitor
 }
 
 // A Local is a running Dagyo.
 type Local struct {
-	config   Config
-	lock     *os.File
-	keys     *keyring.Keyring
-	server   *embedded.Server
+	config Config
+	lock   *os.File
+	keys   *keyring.Keyring
+	server *embedded.Server
+	// name is what the server is called on this machine, if it has a certificate.
+	name     string
 	registry *broker.Link // to the server's own account
 	client   *client.Client
+	platform *platform.Source
 	hosts    map[string]*tenancy.Host // of the services
 	places   *places.Arbiter          // for the executors of all tenants
 	failed   chan error
@@ -101,8 +111,18 @@ func (l *Local) start(ctx context.Context) error {
 	if err := MoveStreams(l.storeDir(), accounts[access.Inside]); err != nil {
 		return err
 	}
+	encrypted, name, err := l.config.Listen.Serve(l.config.Dir)
+	if err != nil {
+		return err
+	}
+	l.name = name
+	if path := l.files().CA; path != "" {
+		if l.config.Services.Spawner.CA, err = os.ReadFile(path); err != nil {
+			return err
+		}
+	}
 	l.server, err = embedded.Start(ctx, embedded.Options{
-		Port: l.config.Port, Dir: l.storeDir(), Trust: trust, Log: l.config.Log,
+		Host: l.config.Listen.Host, TLS: encrypted, Port: l.config.Port, Dir: l.storeDir(), Trust: trust, Log: l.config.Log,
 	})
 	if err != nil {
 		return err
@@ -114,9 +134,12 @@ func (l *Local) start(ctx context.Context) error {
 	if err := l.publishTenants(ctx); err != nil {
 		return err
 	}
-	if l.client, err = l.connect(ctx, keyring.DefaultTenant); err != nil {
+	if l.client, err = client.Connect(ctx, client.Options{
+		URL: l.URL(), Access: l.Access(), Source: l.config.Source, Persist: true,
+	}); err != nil {
 		return err
 	}
+	l.platform = platform.NewSource(nil)
 	// A server that is shut down while it creates streams leaves goroutines behind (nats-server 2.15).
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -142,11 +165,10 @@ func (l *Local) background(run func(context.Context)) {
 // executorsDir is the folder of the executors in the data directory.
 const executorsDir = "executors"
 
-// process is the configuration of the backend of a tenant. Executors see neither what NATS stores nor the
-// keys.
-func (l *Local) process(place string) process.Config {
+// process is the configuration of the backend of a tenant. Executors see neither what NATS stores nor the keys.
+func (l *Local) process(location string) process.Config {
 	p := l.config.Process
-	p.Dir, p.Tenant = filepath.Join(l.config.Dir, executorsDir), place
+	p.Dir, p.Tenant = filepath.Join(l.config.Dir, executorsDir), location
 	p.Hidden = append(slices.Clone(p.Hidden), l.storeDir(), keyring.In(l.config.Dir))
 	p.Logger = slog.New(zerolog.NewSlogHandler(l.config.Log))
 	p.Isolation = l.isolation
@@ -196,7 +218,24 @@ func (f finisher) Start(ctx context.Context, spec backend.Spec) error {
 }
 
 // URL returns the address of the embedded NATS server.
-func (l *Local) URL() string { return l.server.ClientURL() }
+func (l *Local) URL() string {
+	if l.name != "" {
+		return l.server.URL(l.name)
+	}
+	return l.server.ClientURL()
+}
+
+// files say how to verify the server.
+func (l *Local) files() broker.Access {
+	return broker.Access{CA: provision.AuthorityFile(l.config.Dir)}
+}
+
+// Access is how who started Dagyo connects to it.
+func (l *Local) Access() broker.Access {
+	out := l.files()
+	out.Creds = l.Credentials()
+	return out
+}
 
 // Failed delivers the first errors of the default tenant's services. A service that fails is started again.
 func (l *Local) Failed() <-chan error { return l.failed }

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,6 +38,27 @@ func takeLock(dir string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// Occupy takes the lock of a data directory, or returns the address of the server if Dagyo runs there.
+func Occupy(ctx context.Context, dir string) (lock io.Closer, url string, err error) {
+	for ctx.Err() == nil {
+		taken, err := takeLock(dir)
+		if err == nil {
+			return taken, "", nil
+		}
+		if !errors.Is(err, ErrInUse) {
+			return nil, "", err
+		}
+		if url, err = address(dir); url != "" || err != nil {
+			return nil, url, err
+		}
+		select { // it is starting or stopping
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	return nil, "", context.Cause(ctx)
 }
 
 // holder reads the holder of the lock.

@@ -52,6 +52,7 @@ func MoveStreams(store, account string) error {
 // AnnounceAccount makes a NATS server load an account when it starts, before anybody connects. A server that loads an
 // account with the first connection removes the new folder of its streams again, to clean up; meanwhile another
 // connection may create streams there (nats-server 2.15). It loads those that have a folder which is not empty.
+// Accounts that are added while the server runs get their folder from keyring.Keyring.Publish (setUp).
 func AnnounceAccount(store, account string) error {
 	dir := filepath.Join(store, "jetstream", account)
 	err := os.MkdirAll(dir, 0o750)

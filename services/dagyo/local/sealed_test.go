@@ -17,10 +17,10 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/pkg/wire"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 	"github.com/dagyo/dagyo/services/dagyo/local"
 )
@@ -164,6 +164,7 @@ func connect(t *testing.T, l *local.Local, o client.Options) *client.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.Close)
 	return c
 }
 

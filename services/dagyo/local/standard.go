@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/executor/std"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
 // applyStandard applies the standard progdefs that are missing in the catalogue or outdated, as far as the policy offers

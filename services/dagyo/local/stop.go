@@ -123,8 +123,8 @@ func (l *Local) endExecutors(ctx context.Context, patience time.Duration) error 
 }
 
 // endExecutorsOf asks all executors of a tenant to exit, then to stop their jobs, and kills those that do neither.
-func (l *Local) endExecutorsOf(ctx context.Context, place string, patience time.Duration) error {
-	b, err := l.openPlace(place)
+func (l *Local) endExecutorsOf(ctx context.Context, location string, patience time.Duration) error {
+	b, err := openBackend(l.process(location))
 	if err != nil {
 		return err
 	}

@@ -3,18 +3,21 @@ package local
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/tenancy"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
+	"github.com/dagyo/dagyo/services/dagyo/platform"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
@@ -42,10 +45,16 @@ func (l *Local) hostServices() {
 		spawner.Name: func(ctx context.Context, t tenancy.Tenant, link *broker.Link) error {
 			c := l.config.Services.For(t).Spawner
 			c.Issue = func(executor, mailbox string) ([]byte, error) {
-				return t.Issue(l.keys.Secret(access.Executor), access.Credential{Role: access.Executor, Name: executor, Mailbox: mailbox})
+				secret, err := l.keys.Secret(access.Executor)
+				if err != nil {
+					return nil, err
+				}
+				return t.Issue(secret, access.Credential{
+					Role: access.Executor, Name: executor, Mailbox: mailbox, Expires: time.Now().Add(spawner.CredentialsTime),
+				})
 			}
 			c.Join = func() *places.Member { return l.places.Join(t.ID, t.Limits.Weight) }
-			return spawner.Run(ctx, link, func() (backend.Backend, error) { return l.openPlace(placeOf(t)) }, c)
+			return spawner.Run(ctx, link, func() (backend.Backend, error) { return openBackend(l.backend(t)) }, c)
 		},
 		aggregator.Name: func(ctx context.Context, t tenancy.Tenant, link *broker.Link) error {
 			return aggregator.Run(ctx, link, l.config.Services.For(t).Aggregator)
@@ -53,8 +62,12 @@ func (l *Local) hostServices() {
 	} {
 		l.hosts[name] = l.host(name, func(ctx context.Context, t tenancy.Tenant) error {
 			role := access.Role(name)
-			link, err := t.Connect(ctx, role, l.keys.Secret(role), broker.Options{
-				URL: l.URL(), Wait: startTimeout,
+			secret, err := l.keys.Secret(role)
+			if err != nil {
+				return err
+			}
+			link, err := t.Connect(ctx, role, secret, broker.Options{
+				URL: l.URL(), Wait: startTimeout, Access: l.files(),
 				Extra: []nats.Option{service.LogErrors(l.config.Log.With().Str("service", name).Str("tenant", t.Name).Logger())},
 			})
 			if err != nil {
@@ -64,13 +77,16 @@ func (l *Local) hostServices() {
 			return run(ctx, t, link)
 		})
 	}
+	for _, name := range client.Services() {
+		l.hosts[name].Began = func(t tenancy.Tenant) { l.tell(t.ID, access.TenantServed+" "+name) }
+	}
 	l.hosts[spawner.Name].Removed = func(ctx context.Context, t tenancy.Tenant) {
 		for _, h := range l.hosts {
 			if h.Ended(ctx, t.ID) != nil {
-				return // the Local is stopped; the next start clears the place
+				return // the Local is stopped; the next start clears the location
 			}
 		}
-		l.clearPlace(ctx, placeOf(t))
+		l.clearLocation(ctx, locationOf(t))
 		l.places.Forget(t.ID)
 	}
 	l.hosts[standardName] = l.host(standardName, l.keepStandard)
@@ -94,42 +110,60 @@ func (l *Local) note(t tenancy.Tenant, err error) {
 // followTenants serves the tenants that the server knows, until the Local is stopped.
 func (l *Local) followTenants(ctx context.Context) error {
 	var err error
-	if l.registry, err = connectSystem(ctx, l.keys, l.URL(), access.Registry); err != nil {
+	if l.registry, err = ConnectSystem(ctx, l.keys, l.URL(), l.files(), access.Registry); err != nil {
 		return fmt.Errorf("follow the tenants: %w", err)
 	}
 	l.background(func(ctx context.Context) {
 		err := tenancy.Registry{Conn: l.registry.Conn, Log: l.config.Log}.Follow(ctx, func(all []tenancy.Tenant) {
+			for _, name := range client.Services() {
+				l.config.Monitor.Expect(name, tenancy.Names(all))
+			}
 			for _, name := range append(client.Services(), standardName) { // the last one waits for the others
 				l.hosts[name].Set(all)
 			}
 		})
 		if err != nil && ctx.Err() == nil {
-			l.config.Log.Error().Err(err).Msg("tenants that are added or removed are not noticed any more")
+			l.config.Log.Error().Err(err).Msg("stopped following tenants: changes are not applied until the next start")
 		}
 	})
 	return nil
 }
 
-// tell says in the server's own account what has become of a tenant. Nothing depends on it but the patience of a command.
+// tell publishes the state of a tenant in the system account. Only `dagyo tenant`, which waits for it, uses it.
 func (l *Local) tell(id, what string) { _ = l.registry.Publish(access.SubjectTenant(id), []byte(what)) }
 
-// keepStandard applies the standard progdefs to a tenant, and says when it is ready. Start applies those of the default
-// tenant.
+// keepStandard keeps the standard progdefs of a tenant, and its copies of those of the platform, and says when it is ready.
+// Start applies the standard ones of the default tenant.
 func (l *Local) keepStandard(ctx context.Context, t tenancy.Tenant) error {
 	for _, name := range client.Services() {
 		if err := l.hosts[name].Begun(ctx, t); err != nil {
 			return err
 		}
 	}
-	l.tell(t.ID, access.TenantServed)
-	if t.Name != keyring.DefaultTenant {
-		if err := l.applyStandardTo(ctx, t); err != nil {
+	if t.Name == keyring.DefaultTenant {
+		if err := l.writePerson(); err != nil { // the keys may have been replaced
 			return err
 		}
+		if err := awaitServices(ctx, l.client, nil); err != nil {
+			return err
+		}
+		l.tell(t.ID, access.TenantReady)
+		return l.platform.Watch(ctx, l.client)
+	}
+	if err := l.applyStandardTo(ctx, t); err != nil {
+		return err
+	}
+	k := platform.Keeper{
+		Source: l.platform, Tenant: t, Log: l.config.Log.With().Str("tenant", t.Name).Logger(),
+		Connect: func(ctx context.Context) (*client.Client, error) {
+			return l.connectAs(ctx, t.Name, access.Credential{Role: access.Publisher, Name: platform.User})
+		},
+	}
+	if err := k.Sync(ctx); err != nil {
+		return err
 	}
 	l.tell(t.ID, access.TenantReady)
-	<-ctx.Done()
-	return nil
+	return k.Keep(ctx)
 }
 
 func (l *Local) applyStandardTo(ctx context.Context, t tenancy.Tenant) error {
@@ -144,31 +178,48 @@ func (l *Local) applyStandardTo(ctx context.Context, t tenancy.Tenant) error {
 	return l.applyStandard(ctx, c)
 }
 
-// placeOf returns the tenant as the backend knows it: the default tenant has its executors where they were before there
-// were tenants.
-func placeOf(t tenancy.Tenant) string {
+// locationOf returns the tenant as the backend knows it: the default tenant has its executors where they were before
+// there were tenants.
+func locationOf(t tenancy.Tenant) string {
 	if t.Name == keyring.DefaultTenant {
 		return ""
 	}
 	return t.ID
 }
 
-// openPlace opens the backend of a tenant.
-func (l *Local) openPlace(place string) (backend.Backend, error) {
-	b, err := process.New(l.process(place))
+// backend is the configuration of the backend of a tenant.
+func (l *Local) backend(t tenancy.Tenant) process.Config {
+	c := l.process(locationOf(t))
+	if sets := SetsOf(t, c.EnvDir); sets != c.EnvDir {
+		c.Hidden, c.EnvDir = append(c.Hidden, c.EnvDir), sets
+	}
+	return c
+}
+
+func openBackend(c process.Config) (backend.Backend, error) {
+	b, err := process.New(c)
 	if err != nil {
 		return nil, err
 	}
 	return finisher{b}, nil
 }
 
-// clearPlace ends the executors of a tenant that was removed.
-func (l *Local) clearPlace(ctx context.Context, place string) {
-	if err := process.Clear(ctx, l.process(place)); err != nil {
+// SetsOf returns the folder with the sets of variables for the progdefs of a tenant, in that of the installation. Those of
+// the default tenant are where they were before there were tenants.
+func SetsOf(t tenancy.Tenant, dir string) string {
+	if dir == "" || t.Name == "" || t.Name == keyring.DefaultTenant {
+		return dir
+	}
+	return filepath.Join(dir, "tenants", t.Name)
+}
+
+// clearLocation ends the executors of a tenant that was removed.
+func (l *Local) clearLocation(ctx context.Context, location string) {
+	if err := process.Clear(ctx, l.process(location)); err != nil {
 		l.config.Log.Error().Err(err).Msg("executors of a removed tenant are left; the next start tries again")
 		return
 	}
-	l.tell(place, access.TenantGone)
+	l.tell(location, access.TenantGone)
 }
 
 // clearLeft ends the executors of tenants that were removed while no Dagyo ran.
@@ -183,7 +234,7 @@ func (l *Local) clearLeft() error {
 	}
 	for _, id := range left {
 		if !slices.ContainsFunc(all, func(t keyring.Tenant) bool { return t.ID == id }) {
-			l.background(func(ctx context.Context) { l.clearPlace(ctx, id) })
+			l.background(func(ctx context.Context) { l.clearLocation(ctx, id) })
 		}
 	}
 	return nil

@@ -17,17 +17,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/access"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/tenancy"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
+	"github.com/dagyo/dagyo/services/dagyo/landlord"
 	"github.com/dagyo/dagyo/services/dagyo/local"
 )
 
 // manage calls do as `dagyo tenant` does.
-func manage(t testing.TB, dir string, do func(*local.Landlord)) {
+func manage(t testing.TB, dir string, do func(*landlord.Landlord)) {
 	t.Helper()
-	x, err := local.OpenLandlord(t.Context(), dir)
+	x, err := landlord.OpenAll(t.Context(), landlord.Place{Data: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,9 +39,9 @@ func manage(t testing.TB, dir string, do func(*local.Landlord)) {
 // addTenant adds a tenant and waits until it is ready.
 func addTenant(t testing.TB, dir, name string, limits tenancy.Limits) (out keyring.Tenant) {
 	t.Helper()
-	manage(t, dir, func(x *local.Landlord) {
+	manage(t, dir, func(x *landlord.Landlord) {
 		var err error
-		if out, err = x.Keys.Add(name, limits); err == nil {
+		if out, err = x.Keys.Add(keyring.Tenant{Name: name, Limits: limits}); err == nil {
 			err = x.Publish(t.Context(), name)
 		}
 		if err == nil {
@@ -55,10 +56,10 @@ func addTenant(t testing.TB, dir, name string, limits tenancy.Limits) (out keyri
 
 func limitTenant(t *testing.T, dir string, of keyring.Tenant, limits tenancy.Limits) {
 	t.Helper()
-	manage(t, dir, func(x *local.Landlord) {
-		err := errors.Join(x.Keys.Limit(of.Name, limits), x.Publish(t.Context(), of.Name))
+	manage(t, dir, func(x *landlord.Landlord) {
+		err := errors.Join(x.Keys.Change(keyring.Tenant{Name: of.Name, Limits: limits}), x.Publish(t.Context(), of.Name))
 		if err == nil {
-			err = x.Await(t.Context(), of.ID, access.TenantServed)
+			err = x.AwaitServed(t.Context(), of)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -68,12 +69,12 @@ func limitTenant(t *testing.T, dir string, of keyring.Tenant, limits tenancy.Lim
 
 func removeTenant(t *testing.T, dir string, of keyring.Tenant) {
 	t.Helper()
-	manage(t, dir, func(x *local.Landlord) {
+	manage(t, dir, func(x *landlord.Landlord) {
 		err := errors.Join(x.Keys.Remove(of.Name), x.Publish(t.Context(), of.Name))
 		if err == nil {
 			err = x.Await(t.Context(), of.ID, access.TenantGone)
 		}
-		if err = errors.Join(err, x.Clear(t.Context())); err != nil {
+		if err = errors.Join(err, x.Clear(t.Context(), of.ID)); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -389,8 +390,8 @@ func TestRemovedWhileStopped(t *testing.T) {
 	completes(t, mine, "one")
 	mine.Close()
 	stop(t, l, c)
-	manage(t, dir, func(x *local.Landlord) {
-		if err := errors.Join(x.Keys.Remove("acme"), x.Publish(t.Context(), "acme"), x.Clear(t.Context())); err != nil {
+	manage(t, dir, func(x *landlord.Landlord) {
+		if err := errors.Join(x.Keys.Remove("acme"), x.Publish(t.Context(), "acme"), x.Clear(t.Context(), acme.ID)); err != nil {
 			t.Fatal(err)
 		}
 		if x.Running() {

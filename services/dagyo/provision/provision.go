@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,9 +20,15 @@ import (
 // The names of files.
 const (
 	Credentials = "nats.creds"
+	Tenants     = "tenants.json"
 	executors   = "executors.json"
 	server      = "nats/auth.conf"
+	accounts    = "nats/" + keyring.PreloadFile
+	encrypted   = "nats/tls.conf"
 )
+
+// platform is the folder of what copies progdefs to tenants.
+const platform = "platform"
 
 // persons are the roles of persons for whom credentials are made; each has its role as its name.
 var persons = []access.Role{access.Publisher, access.Operator}
@@ -31,42 +38,56 @@ type File struct {
 	// Path is relative, with the reader's folder first.
 	Path    string
 	Content []byte
-	// holder is whom it is for, "" for others than credentials.
-	holder access.Role
+	// kept reports whether a stored file can stay as it is; nil if it can only if it is equal. Signatures are different
+	// each time.
+	kept func(stored []byte) (bool, error)
 }
 
 // Files returns all files that are made of the keys, that for the server first.
 func Files(k *keyring.Keyring) ([]File, error) {
-	conf, err := k.Configuration()
+	preload, err := k.Preload()
 	if err != nil {
 		return nil, err
 	}
-	out := []File{{Path: server, Content: conf}}
+	out := []File{{Path: accounts, Content: preload, kept: func(stored []byte) (bool, error) {
+		return keyring.SamePreload(stored, preload), nil
+	}}}
 	for _, r := range slices.Concat(access.Services(), persons) {
 		content, err := k.Issue(keyring.DefaultTenant, access.Credential{Role: r, Name: string(r)})
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, File{Path: string(r) + "/" + Credentials, Content: content, holder: r})
+		out = append(out, File{Path: string(r) + "/" + Credentials, Content: content, kept: func(stored []byte) (bool, error) {
+			return k.Accepts(stored, keyring.DefaultTenant, r, string(r))
+		}})
 	}
-	issuer, err := k.Issuer(access.Executor)
+	for _, r := range append(access.Services(), access.Publisher) {
+		i, err := k.Server(r)
+		if err != nil {
+			return nil, err
+		}
+		folder := string(r)
+		if r == access.Publisher {
+			folder = platform // not beside the credentials of a person: it signs those of every tenant
+		}
+		out = append(out, File{Path: folder + "/" + Tenants, Content: encode(i), kept: func(stored []byte) (bool, error) {
+			i, ok := keyring.ParseIssuer(stored)
+			if !ok || i.Role != r {
+				return false, nil
+			}
+			return k.Serves(i)
+		}})
+	}
+	i, err := k.Issuer(access.Executor)
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.MarshalIndent(issuer, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	return append(out, File{Path: string(access.Spawner) + "/" + executors, Content: append(text, '\n')}), nil
+	return append(out, File{Path: string(access.Spawner) + "/" + executors, Content: encode(i)}), nil
 }
 
-// keeps reports whether a stored file can stay as it is. Credentials are different each time, so it is the signature
-// that counts.
-func (f File) keeps(k *keyring.Keyring, stored []byte) (bool, error) {
-	if f.holder == "" {
-		return string(stored) == string(f.Content), nil
-	}
-	return k.Accepts(stored, keyring.DefaultTenant, f.holder, string(f.holder))
+func encode(i *keyring.Issuer) []byte {
+	text, _ := json.MarshalIndent(i, "", "  ") // never fails
+	return append(text, '\n')
 }
 
 // A Report says what was done, by path.
@@ -74,32 +95,71 @@ type Report struct {
 	Wrote, Kept []string
 }
 
+// Options are how the NATS server of an installation is run.
+type Options struct {
+	TLS TLS
+	// Accounts is the folder in which the server keeps accounts that it is told of while it runs. "" if it is to read
+	// them at its start only.
+	Accounts string
+}
+
 // Folder stores the files in a folder, together with the keys. Only their owner can read them.
-func Folder(dir string, t TLS) (r Report, err error) {
+func Folder(dir string, o Options) (r Report, err error) {
 	existed := keyring.Exists(keyring.In(dir))
 	k, err := keyring.Open(keyring.In(dir))
 	if err != nil {
 		return r, err
 	}
 	r.note(keyring.Dir, existed)
-	files, err := Files(k)
-	if err == nil && len(t.Names) > 0 {
-		var more []File
-		more, err = certificates(dir, t.Names)
-		files = append(files, more...)
-		files[0].Content = append(files[0].Content, t.configuration()...)
-	} else if err == nil {
-		err = dropCertificate(dir)
-	}
+	conf, err := k.Configuration(o.Accounts)
 	if err != nil {
 		return r, err
 	}
+	var files []File
+	if len(o.TLS.Names) > 0 {
+		if files, err = certificates(dir, o.TLS.Names); err != nil {
+			return r, err
+		}
+		files = append(files, File{Path: encrypted, Content: o.TLS.configuration()})
+		conf = fmt.Appendf(conf, "include %s\n", filepath.Base(encrypted))
+	} else if err := dropCertificate(dir); err != nil {
+		return r, err
+	}
+	if err := r.refresh(dir, k); err != nil {
+		return r, err
+	}
+	return r, r.write(dir, append(files, File{Path: server, Content: conf, kept: func(stored []byte) (bool, error) {
+		return keyring.SameConfiguration(stored, conf), nil
+	}})) // last: it includes the others
+}
+
+// Made reports whether a folder was made by Folder.
+func Made(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, filepath.FromSlash(server)))
+	return err == nil
+}
+
+// Refresh brings what is signed with the keys up to date.
+func Refresh(dir string, k *keyring.Keyring) (r Report, err error) { return r, r.refresh(dir, k) }
+
+func (r *Report) refresh(dir string, k *keyring.Keyring) error {
+	files, err := Files(k)
+	if err != nil {
+		return err
+	}
+	return r.write(dir, files)
+}
+
+// write stores files that are not there in a form that can stay.
+func (r *Report) write(dir string, files []File) error {
 	for _, f := range files {
 		path := filepath.Join(dir, filepath.FromSlash(f.Path))
 		stored, err := os.ReadFile(path)
 		kept := err == nil
-		if kept {
-			kept, err = f.keeps(k, stored)
+		if kept && f.kept != nil {
+			kept, err = f.kept(stored)
+		} else if kept {
+			kept = bytes.Equal(stored, f.Content)
 		} else if errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
@@ -110,11 +170,11 @@ func Folder(dir string, t TLS) (r Report, err error) {
 			err = atomicwriter.WriteFile(path, f.Content, 0o600)
 		}
 		if err != nil {
-			return r, fmt.Errorf("write %s: %w", path, err)
+			return fmt.Errorf("write %s: %w", path, err)
 		}
 		r.note(f.Path, kept)
 	}
-	return r, nil
+	return nil
 }
 
 func (r *Report) note(path string, kept bool) {

@@ -22,7 +22,7 @@ func TestFolderIsPrivate(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "validator"), 0o755); err != nil { // as the mount of a volume
 		t.Fatal(err)
 	}
-	if _, err := Folder(dir, TLS{}); err != nil {
+	if _, err := Folder(dir, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -43,7 +43,7 @@ func TestFolderIsPrivate(t *testing.T) {
 // Credentials stay as they are for as long as the server accepts them, so that what uses them is not disturbed.
 func TestFolderKeepsWhatIsValid(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Folder(dir, TLS{}); err != nil {
+	if _, err := Folder(dir, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	planner := filepath.Join(dir, "planner", Credentials)
@@ -59,9 +59,15 @@ func TestFolderKeepsWhatIsValid(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	done, err := Folder(dir, TLS{})
+	time.Sleep(1100 * time.Millisecond) // signatures have a date in seconds
+	done, err := Folder(dir, Options{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, path := range []string{server, accounts, "planner/" + Tenants, "spawner/" + executors} {
+		if !slices.Contains(done.Kept, path) {
+			t.Errorf("%s was written again", path)
+		}
 	}
 	for _, path := range []string{"validator/" + Credentials, "spawner/" + Credentials, "operator/" + Credentials} {
 		if !slices.Contains(done.Wrote, path) {
@@ -90,7 +96,7 @@ func foreign(t *testing.T) string {
 // The spawner signs for executors, and has the key of no other role.
 func TestSpawnerHasOneKey(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Folder(dir, TLS{}); err != nil {
+	if _, err := Folder(dir, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	issuer, err := keyring.ReadIssuer(filepath.Join(dir, "spawner", "executors.json"))
@@ -119,7 +125,7 @@ func TestSpawnerHasOneKey(t *testing.T) {
 // What the Secrets keep of a folder is what a new folder gets.
 func TestSecretsRoundTrip(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
-	if _, err := Folder(dir, TLS{}); err != nil {
+	if _, err := Folder(dir, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, reader := range append(secretReaders(), keyring.Dir) {
@@ -131,8 +137,8 @@ func TestSecretsRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	done, err := Folder(other, TLS{})
-	if err != nil || !slices.Equal(done.Wrote, []string{server}) {
+	done, err := Folder(other, Options{})
+	if err != nil || !slices.Equal(done.Wrote, []string{accounts, server}) {
 		t.Errorf("wrote %v, %v", done.Wrote, err)
 	}
 	if err := restore(t.TempDir(), map[string][]byte{"../outside": nil}); err == nil {
@@ -145,7 +151,7 @@ func TestCertificate(t *testing.T) {
 	dir := t.TempDir()
 	wrote := func(names ...string) bool {
 		t.Helper()
-		done, err := Folder(dir, TLS{Names: names, Dir: "/etc/nats/auth"})
+		done, err := Folder(dir, Options{TLS: TLS{Names: names, Dir: "/etc/nats/auth"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,10 +163,7 @@ func TestCertificate(t *testing.T) {
 	if !wrote("nats", "localhost", "127.0.0.1") || wrote("nats", "localhost", "127.0.0.1") {
 		t.Error("the certificate is not made once for other names")
 	}
-	ca, err := Authority(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca := verifier(t, dir)
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(ca) {
 		t.Fatalf("not a certificate: %s", ca)
@@ -183,7 +186,7 @@ func TestCertificate(t *testing.T) {
 	if err != nil || !bytes.Equal(reader, ca) {
 		t.Errorf("the planner trusts another authority, %v", err)
 	}
-	conf, err := os.ReadFile(filepath.Join(dir, server))
+	conf, err := os.ReadFile(filepath.Join(dir, encrypted))
 	if err != nil || !strings.Contains(string(conf), `cert_file: "/etc/nats/auth/tls.crt"`) {
 		t.Errorf("the server has no certificate, %v:\n%s", err, conf)
 	}
@@ -197,7 +200,11 @@ func TestCertificate(t *testing.T) {
 
 func verifier(t *testing.T, dir string) []byte {
 	t.Helper()
-	ca, err := Authority(dir)
+	path := AuthorityFile(dir)
+	if path == "" {
+		return nil
+	}
+	ca, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -56,37 +57,40 @@ func secretReaders() (out []string) {
 	for _, r := range slices.Concat(access.Services(), persons) {
 		out = append(out, string(r))
 	}
-	return out
+	return append(out, platform, gateway)
 }
 
-// FetchKeys writes the keys into a folder, nothing if there are none.
-func (s Secrets) FetchKeys(ctx context.Context, dir string) error {
-	stored, err := s.get(ctx, keyring.Dir)
-	if err != nil || stored == nil {
-		return err
-	}
-	var files map[string][]byte
-	if err := json.Unmarshal(stored[keysEntry], &files); err != nil {
-		return fmt.Errorf("the Secret %s in the namespace %s is not what `dagyo init auth` has stored: %w", secretPrefix+keyring.Dir, s.Namespace, err)
-	}
-	return restore(keyring.In(dir), files)
-}
+// gateway is the folder of the gateway, which needs no more than the authority.
+const gateway = "gateway"
 
-// Fetch writes what is in the Secrets into a folder.
-func (s Secrets) Fetch(ctx context.Context, dir string) error {
-	if err := s.FetchKeys(ctx, dir); err != nil {
-		return err
+// A Version tells whether the keys were changed since they were read.
+type Version string
+
+// Fetch writes what is in the Secrets into a folder, nothing for those that do not exist.
+func (s Secrets) Fetch(ctx context.Context, dir string) (v Version, err error) {
+	stored, v, err := s.get(ctx, keyring.Dir)
+	if err != nil {
+		return v, err
+	}
+	if stored != nil {
+		var files map[string][]byte
+		if err := json.Unmarshal(stored[keysEntry], &files); err != nil {
+			return v, fmt.Errorf("the Secret %s in the namespace %s is not what `dagyo init auth` has stored: %w", secretPrefix+keyring.Dir, s.Namespace, err)
+		}
+		if err := restore(keyring.In(dir), files); err != nil {
+			return v, err
+		}
 	}
 	for _, reader := range secretReaders() {
-		files, err := s.get(ctx, reader)
+		files, _, err := s.get(ctx, reader)
 		if err == nil {
 			err = restore(filepath.Join(dir, reader), files)
 		}
 		if err != nil {
-			return err
+			return v, err
 		}
 	}
-	return nil
+	return v, nil
 }
 
 // restore writes files into a folder.
@@ -108,45 +112,68 @@ func restore(dir string, files map[string][]byte) error {
 }
 
 // get returns the content of a reader's Secret, nothing if there is no such Secret.
-func (s Secrets) get(ctx context.Context, reader string) (map[string][]byte, error) {
+func (s Secrets) get(ctx context.Context, reader string) (map[string][]byte, Version, error) {
 	found, err := s.Client.CoreV1().Secrets(s.Namespace).Get(ctx, secretPrefix+reader, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, nil
+		return nil, "", nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the Secret %s: %w", secretPrefix+reader, err)
+		return nil, "", fmt.Errorf("read the Secret %s: %w", secretPrefix+reader, err)
 	}
-	return found.Data, nil
+	return found.Data, Version(found.ResourceVersion), nil
 }
 
-// Store writes the Secrets from a folder. The keys come first: what they have signed is useless without them.
-func (s Secrets) Store(ctx context.Context, dir string) error {
+// ErrChanged is returned if the keys were changed by somebody else since they were read. Nothing was stored.
+var ErrChanged = errors.New("the keys were changed by somebody else at the same time: run the command again")
+
+// StoreKeys writes the Secret of the keys from a folder. since is the version that Fetch has read; the new one is returned.
+func (s Secrets) StoreKeys(ctx context.Context, dir string, since Version) (Version, error) {
 	keys, err := read(keyring.In(dir))
 	if err != nil {
-		return err
+		return since, err
 	}
 	text, err := json.Marshal(keys)
 	if err != nil {
-		return err
+		return since, err
 	}
-	if err := s.apply(ctx, keyring.Dir, map[string][]byte{keysEntry: text}); err != nil {
-		return err
+	if len(text) > mostKeys {
+		return since, fmt.Errorf("the keys have %d bytes, and a Secret can hold %d: revoke credentials of users that are not needed, "+
+			"or replace the keys, which forgets them", len(text), mostKeys)
+	}
+	now, err := s.apply(ctx, keyring.Dir, map[string][]byte{keysEntry: text}, since)
+	if apierrors.IsConflict(err) {
+		err = ErrChanged
+	}
+	if err != nil {
+		return since, err
+	}
+	return now, nil
+}
+
+// Store writes all Secrets from a folder. The keys come first: what they have signed is useless without them.
+func (s Secrets) Store(ctx context.Context, dir string, since Version) (Version, error) {
+	now, err := s.StoreKeys(ctx, dir, since)
+	if err != nil {
+		return since, err
 	}
 	for _, reader := range secretReaders() {
 		files, err := read(filepath.Join(dir, reader))
 		if err == nil {
-			err = s.apply(ctx, reader, files)
+			_, err = s.apply(ctx, reader, files, "")
 		}
 		if err != nil {
-			return err
+			return now, err
 		}
 	}
-	return nil
+	return now, nil
 }
 
 // read returns the files below a folder, by their path in it.
 func read(dir string) (map[string][]byte, error) {
 	out := make(map[string][]byte)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return out, nil
+	}
 	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".new-") {
 			return err
@@ -157,13 +184,20 @@ func read(dir string) (map[string][]byte, error) {
 	return out, err
 }
 
-func (s Secrets) apply(ctx context.Context, reader string, data map[string][]byte) error {
+// mostKeys is what fits into a Secret, in bytes, with some space for its labels.
+const mostKeys = 1000 << 10
+
+// apply stores a Secret, if it has not changed since a version, and returns the new one.
+func (s Secrets) apply(ctx context.Context, reader string, data map[string][]byte, since Version) (Version, error) {
 	secret := acorev1.Secret(secretPrefix+reader, s.Namespace).
 		WithLabels(map[string]string{"app.kubernetes.io/part-of": "dagyo", "app.kubernetes.io/managed-by": manager}).
 		WithType(corev1.SecretTypeOpaque).WithData(maps.Clone(data))
-	_, err := s.Client.CoreV1().Secrets(s.Namespace).Apply(ctx, secret, metav1.ApplyOptions{FieldManager: manager, Force: true})
-	if err != nil {
-		return fmt.Errorf("store the Secret %s: %w", secretPrefix+reader, err)
+	if since != "" {
+		secret.WithResourceVersion(string(since))
 	}
-	return nil
+	stored, err := s.Client.CoreV1().Secrets(s.Namespace).Apply(ctx, secret, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	if err != nil {
+		return "", fmt.Errorf("store the Secret %s: %w", secretPrefix+reader, err)
+	}
+	return Version(stored.ResourceVersion), nil
 }

@@ -84,6 +84,16 @@ func makeAuthority(public, private string) error {
 	return err
 }
 
+// keep returns the certificate and the key in two files if a server with these names can go on with them, else new ones.
+func (a *authority) keep(cert, key string, names []string) (public, private []byte, err error) {
+	public, first := os.ReadFile(cert)
+	private, second := os.ReadFile(key)
+	if first == nil && second == nil && a.serves(public, private, names) {
+		return public, private, nil
+	}
+	return a.server(names)
+}
+
 // server returns a certificate for a server with the given names and addresses, and its key, as PEM files.
 func (a *authority) server(names []string) (public, private []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -169,24 +179,26 @@ func (t TLS) configuration() []byte {
 		filepath.Join(t.Dir, filepath.Base(certPath)), filepath.Join(t.Dir, filepath.Base(keyPath)))
 }
 
-// Authority returns the certificates to verify the server with, nil if it has no TLS: then there is no authority, or the
-// server's folder has no certificate.
-func Authority(dir string) ([]byte, error) {
-	if _, err := os.Stat(filepath.Join(dir, filepath.Dir(certPath))); err == nil {
-		if _, err := os.Stat(filepath.Join(dir, certPath)); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
+// AuthorityFile returns the file with the certificates to verify the server with, "" if it has no TLS: then there is no
+// authority, or the server's folder has no certificate. `dagyo up` has it in its data directory.
+func AuthorityFile(dir string) string {
+	exists := func(path string) bool {
+		_, err := os.Stat(path)
+		return err == nil
 	}
-	text, err := os.ReadFile(filepath.Join(keyring.In(dir), caFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if own := filepath.Join(dir, caFile); exists(own) {
+		return own
 	}
-	return text, err
+	path := filepath.Join(keyring.In(dir), caFile)
+	if !exists(path) || exists(filepath.Join(dir, filepath.Dir(certPath))) && !exists(filepath.Join(dir, certPath)) {
+		return ""
+	}
+	return path
 }
 
 // dropCertificate removes the server's certificate. The authority stays: the server may get another one.
 func dropCertificate(dir string) error {
-	for _, path := range []string{certPath, keyPath} {
+	for _, path := range []string{certPath, keyPath, encrypted} {
 		if err := os.Remove(filepath.Join(dir, path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -201,12 +213,9 @@ func certificates(dir string, names []string) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	public, first := os.ReadFile(filepath.Join(dir, filepath.FromSlash(certPath)))
-	private, second := os.ReadFile(filepath.Join(dir, filepath.FromSlash(keyPath)))
-	if first != nil || second != nil || !a.serves(public, private, names) {
-		if public, private, err = a.server(names); err != nil {
-			return nil, fmt.Errorf("make the certificate of the server: %w", err)
-		}
+	public, private, err := a.keep(filepath.Join(dir, filepath.FromSlash(certPath)), filepath.Join(dir, filepath.FromSlash(keyPath)), names)
+	if err != nil {
+		return nil, fmt.Errorf("make the certificate of the server: %w", err)
 	}
 	out := []File{{Path: certPath, Content: bytes.Clone(public)}, {Path: keyPath, Content: private}}
 	for _, reader := range secretReaders() {

@@ -10,8 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
-	"github.com/dagyo/dagyo/pkg/broker"
-	"github.com/dagyo/dagyo/pkg/history"
+	"github.com/dagyo/dagyo/pkg/metrics"
 	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/tenancy"
@@ -56,12 +55,13 @@ func (s *Services) Resolve(log zerolog.Logger) error {
 // For returns the configuration of a tenant's services.
 func (s *Services) For(t tenancy.Tenant) Services {
 	c := *s
-	log := s.Common.Log.With().Str("tenant", t.Name).Logger()
-	for _, common := range []*service.Config{
-		&c.Common, &c.Validator.Config, &c.Planner.Config, &c.Spawner.Config, &c.Aggregator.Config,
-	} {
-		common.Log = log
-		common.Broker, common.History = within(t.Limits.Storage, common.Broker, common.History)
+	log := s.Common.Log
+	if t.Name != "" { // else the services serve no tenants
+		log = log.With().Str("tenant", t.Name).Logger()
+	}
+	for _, common := range c.common() {
+		common.Log, common.Metrics = log, common.Metrics.OfTenant(t.Name)
+		within(t.Limits.Storage, common)
 	}
 	l := t.Limits
 	if l.Executors > 0 {
@@ -73,21 +73,34 @@ func (s *Services) For(t tenancy.Tenant) Services {
 	return c
 }
 
-// within returns limits of EVENTS and of history such that half of a tenant's storage is left for all else: NATS sets
-// aside four times the one, and the other.
-func within(storage int64, events broker.Config, ended history.Limits) (broker.Config, history.Limits) {
-	if storage > 0 {
-		events.EventsMaxBytes = min(events.EventsMaxBytes, storage/16)
-		if ended.MaxBytes == -1 {
-			ended.MaxBytes = storage / 4
-		}
-		ended.MaxBytes = min(ended.MaxBytes, storage/4)
+// within limits EVENTS, history and logs such that nearly half of a tenant's storage is left for all else: NATS sets aside
+// four times the first, and the others.
+func within(storage int64, c *service.Config) {
+	if storage == 0 {
+		return
 	}
-	return events, ended
+	c.Broker.EventsMaxBytes = min(c.Broker.EventsMaxBytes, storage/16)
+	if c.History.MaxBytes == -1 {
+		c.History.MaxBytes = storage / 4
+	}
+	c.History.MaxBytes = min(c.History.MaxBytes, storage/4)
+	c.Logs.MaxBytes = min(c.Logs.MaxBytes, storage/16)
 }
 
 // SetPolicy sets the installation's admission policy.
 func (s *Services) SetPolicy(p *policy.Current) { s.Validator.Policy, s.Spawner.Policy = p, p }
+
+// SetMetrics sets where values go.
+func (s *Services) SetMetrics(m metrics.Meter) {
+	for _, common := range s.common() {
+		common.Metrics = m
+	}
+}
+
+// common returns the configurations of all services.
+func (s *Services) common() []*service.Config {
+	return []*service.Config{&s.Common, &s.Validator.Config, &s.Planner.Config, &s.Spawner.Config, &s.Aggregator.Config}
+}
 
 // A Group is a group of flags in the help.
 type Group struct {
@@ -124,6 +137,10 @@ func (s *Services) CommonFlags() Group {
 		"maximum number of ended flows in ls and show; -1 for no limit")
 	f.Int64Var(&c.History.MaxBytes, "history-max-bytes", c.History.MaxBytes,
 		"maximum size of the history of ended flows in bytes; -1 for no limit")
+	f.DurationVar(&c.Logs.MaxAge, "logs-max-age", c.Logs.MaxAge, "retention of what jobs log")
+	f.Int64Var(&c.Logs.MaxBytes, "logs-max-bytes", c.Logs.MaxBytes, "maximum size of what all jobs log in bytes")
+	f.Int64Var(&c.Logs.PerJob, "logs-per-job", c.Logs.PerJob,
+		"maximum number of messages with what a job logs, each with one line or more and about 16 KiB at most")
 	return g
 }
 
@@ -176,6 +193,8 @@ func (s *Services) PlannerFlags() Group {
 		"number of streams that store the edges of all flows; running flows keep their streams when it changes")
 	f.DurationVar(&c.Limits.OutputRetention, "output-retention", c.Limits.OutputRetention,
 		"time that a flow's outputs can be read after its verdict")
+	f.IntVar(&c.Limits.LogRate, "log-rate", c.Limits.LogRate,
+		"maximum number of lines of 256 bytes that a job of a new flow may log in a second; 0 to keep no logs")
 	f.BoolVar(&c.Limits.Seal, "seal-edges", c.Limits.Seal,
 		"encrypt and authenticate what the edges of new flows carry, with keys that only the flow's jobs and owner get")
 	f.StringVar(&s.edgeStorage, "edge-storage", s.edgeStorage,
@@ -225,7 +244,7 @@ func (s *Services) AggregatorFlags() Group {
 	f.IntVar(&l.StartAttempts, "start-attempts", l.StartAttempts,
 		"number of executors in a row that may exit before they start a job; then the job panics")
 	f.DurationVar(&l.ClientSilence, "client-silence", l.ClientSilence,
-		"time without a sign of life from a client that feeds or reads a flow; then the flow is cancelled")
+		"time without a heartbeat from a client that feeds or reads a flow; then the flow is cancelled")
 	f.DurationVar(&l.StallAfter, "stall-after", l.StallAfter,
 		"time without a record on any edge of a flow with running jobs; then flow.stalled is published")
 	f.DurationVar(&l.CancelMemory, "cancel-memory", l.CancelMemory,
@@ -256,18 +275,29 @@ func storageType(name string) (jetstream.StorageType, error) {
 	return 0, fmt.Errorf("--edge-storage is %q: it must be %s or %s", name, storageFile, storageMemory)
 }
 
+// meaningOfZero returns what 0 means for a flag, "" if it may not be 0.
+func meaningOfZero(flag string) string {
+	switch {
+	case strings.HasPrefix(flag, "tenant-"), strings.HasPrefix(flag, "user-"):
+		return "no limit"
+	case flag == "log-rate":
+		return "no logs"
+	}
+	return ""
+}
+
 // positive reports limits that are not positive. The limits on retention are checked elsewhere.
 func (s *Services) positive() error {
 	var errs []error
 	for _, g := range s.All() {
 		g.Flags.VisitAll(func(f *pflag.Flag) {
-			kept := strings.HasPrefix(f.Name, "events-max-") || strings.HasPrefix(f.Name, "history-max-")
-			perOwner := strings.HasPrefix(f.Name, "tenant-") || strings.HasPrefix(f.Name, "user-")
+			kept := strings.HasPrefix(f.Name, "events-max-") || strings.HasPrefix(f.Name, "history-max-") || strings.HasPrefix(f.Name, "logs-")
+			zero := meaningOfZero(f.Name)
 			switch {
 			case kept:
-			case perOwner && strings.HasPrefix(f.Value.String(), "-"):
-				errs = append(errs, fmt.Errorf("--%s is %s: it must be 0 (no limit) or more", f.Name, f.Value))
-			case !perOwner && notPositive(f.Value):
+			case zero != "" && strings.HasPrefix(f.Value.String(), "-"):
+				errs = append(errs, fmt.Errorf("--%s is %s: it must be 0 (%s) or more", f.Name, f.Value, zero))
+			case zero == "" && notPositive(f.Value):
 				errs = append(errs, fmt.Errorf("--%s is %s: it must be more than 0", f.Name, f.Value))
 			}
 		})

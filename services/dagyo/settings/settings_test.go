@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/dagyo/dagyo/pkg/metrics"
 	"github.com/dagyo/dagyo/pkg/tenancy"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
 )
@@ -25,7 +26,7 @@ func TestEveryLimitHasAFlag(t *testing.T) {
 	s := settings.Default()
 	n := 0
 	flags(s).VisitAll(func(*pflag.Flag) { n++ })
-	want := leaves(reflect.TypeOf(s.Common)) - 1 // the logger
+	want := leaves(reflect.TypeOf(s.Common)) - 2 // the logger, and where values go
 	for _, v := range []any{
 		s.Validator.Limits, s.Planner.Limits, s.Spawner.Limits, s.Aggregator.Limits,
 	} {
@@ -39,7 +40,7 @@ func TestEveryLimitHasAFlag(t *testing.T) {
 
 // leaves counts the settings in a struct.
 func leaves(t reflect.Type) int {
-	if t.Kind() != reflect.Struct || t == reflect.TypeFor[zerolog.Logger]() {
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[zerolog.Logger]() || t == reflect.TypeFor[metrics.Meter]() {
 		return 1
 	}
 	n := 0
@@ -103,7 +104,7 @@ func TestLimitsOfATenant(t *testing.T) {
 		t.Errorf("limits are %+v and %+v", c.Spawner.Limits, c.Validator.Limits.Submissions)
 	}
 	// What NATS sets aside for a tenant leaves room for all else.
-	if set := 4*c.Planner.Broker.EventsMaxBytes + c.Planner.History.MaxBytes; set != 32<<20 {
+	if set := 4*c.Planner.Broker.EventsMaxBytes + c.Planner.History.MaxBytes + c.Planner.Logs.MaxBytes; set != 36<<20 {
 		t.Errorf("%d bytes of 64 MiB are set aside", set)
 	}
 	if err := c.Planner.Config.Validate(); err != nil {

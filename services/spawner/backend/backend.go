@@ -23,6 +23,9 @@ type Spec struct {
 	// Env holds the variables that take precedence over those of the progdef: Dagyo's (DAGYO_*) and the operator's. They
 	// may be secret.
 	Env map[string]string `json:"env"`
+	// Secrets are the names of the operator's variables in Env: their values are masked in what jobs log, as those of
+	// envFrom.
+	Secrets []string `json:"secrets,omitempty"`
 	// Credentials is the content of the executor's NATS credentials file, nil if Env names one. The backend puts it where
 	// only the executor can read it.
 	Credentials []byte `json:"-"`
@@ -98,6 +101,10 @@ type Backend interface {
 	// protected from its start. Protect does nothing if the place does not move executors, or if the executor has
 	// exited.
 	Protect(ctx context.Context, executor string, busy bool) error
+	// Renew replaces the content of a running executor's NATS credentials file, which it reads when it connects again. It
+	// does nothing if the executor has no such file, or has exited. Where a file cannot be replaced, a program that is
+	// started again finds the new content.
+	Renew(ctx context.Context, executor string, credentials []byte) error
 	// List returns the executors that are running, or waiting to run.
 	List(ctx context.Context) ([]Status, error)
 	// Exits delivers the exit of every executor at least once until Forget is called for it, including exits while no
@@ -108,6 +115,44 @@ type Backend interface {
 	// Close stops watching and waits for the backend's goroutines. Executors continue.
 	Close() error
 }
+
+// Clear ends all executors of a backend at once, and removes what is left of them.
+func Clear(ctx context.Context, b Backend) error {
+	look := time.NewTicker(clearPause)
+	defer look.Stop()
+	quiet := 0
+	for quiet < clearLooks { // an exit is delivered some time after the executor has left the list
+		select {
+		case x := <-b.Exits():
+			quiet = 0
+			if err := b.Forget(ctx, x.Executor); err != nil {
+				return err
+			}
+			continue
+		case <-look.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		all, err := b.List(ctx)
+		if err != nil {
+			return err
+		}
+		quiet++
+		for _, s := range all {
+			quiet = 0
+			if err := b.GiveUp(ctx, s.Executor); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Clear looks for executors with these pauses, until it has seen none so often.
+const (
+	clearPause = 250 * time.Millisecond
+	clearLooks = 4
+)
 
 // CredentialsDir is the folder in containers with the files for authentication with NATS that all executors share.
 const CredentialsDir = "/run/dagyo"

@@ -27,8 +27,8 @@ const lostTest = 99
 // exit code.
 //
 // It writes lines: first "hello <executor>", "sigterm" for each SIGTERM, and "ok <quoted>" for each executed command.
-// The commands are "env <name>", "file <name of a variable with a path>", "overwrite <the same>", "stderr <quoted text>", "stdout <bytes>", "fork", "kill <signal number>", "exit
-// <code>".
+// The commands are "env <name>", "file <name of a variable with a path>", "overwrite <the same>",
+// "stderr <quoted text>", "stdout <bytes>", "fork", "kill <signal number>", "exit <code>".
 func Program() int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM)

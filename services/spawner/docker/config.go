@@ -43,6 +43,8 @@ type Config struct {
 	// Place separates installations on one host: a Backend sees only the containers of its place. Default:
 	// the Compose project in which this program runs, or DefaultPlace outside of Compose.
 	Place string
+	// Tenant separates tenants of an installation, as a part of the place; "" for the first one.
+	Tenant string
 	// Network is the network that executors join; the queue's address must be reachable in it. Default:
 	// the network of the container in which this program runs (user-defined networks first), or Docker's
 	// default bridge if it runs outside of containers.
@@ -83,8 +85,10 @@ type Config struct {
 // Validate reports every error in the configuration.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Place != "" && !document.ValidName(c.Place) {
-		errs = append(errs, fmt.Errorf("place %q is not a name (%s)", c.Place, document.NamePattern))
+	for what, name := range map[string]string{"place": c.Place, "tenant": c.Tenant} {
+		if name != "" && !document.ValidName(name) {
+			errs = append(errs, fmt.Errorf("%s %q is not a name (%s)", what, name, document.NamePattern))
+		}
 	}
 	switch c.Pull {
 	case "", PullMissing, PullNever, PullAlways:

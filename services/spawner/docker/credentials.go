@@ -29,13 +29,33 @@ func (c Config) own(o order) mount.Mount {
 
 // deliverCredentials writes an executor's own credentials into its container, which has not been started yet.
 func (b *Backend) deliverCredentials(ctx context.Context, id string, o order) error {
-	if len(o.own) == 0 {
+	return b.copyOwn(ctx, id, o.own)
+}
+
+// Renew implements [backend.Backend].
+func (b *Backend) Renew(ctx context.Context, executor string, content []byte) error {
+	return b.call(ctx, "renewing the credentials of", executor, func(ctx context.Context) error {
+		id, _, ok, err := b.running(ctx, executor)
+		if err != nil || !ok {
+			return err
+		}
+		err = b.copyOwn(ctx, id, backend.Spec{Credentials: content}.OwnFiles())
+		if cerrdefs.IsNotFound(err) { // it has no credentials of its own, or has just exited
+			return nil
+		}
+		return err
+	})
+}
+
+// copyOwn writes files into a container's own folder.
+func (b *Backend) copyOwn(ctx context.Context, id string, files []backend.OwnFile) error {
+	if len(files) == 0 {
 		return nil
 	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
 	var err error
-	for _, f := range o.own {
+	for _, f := range files {
 		if err == nil {
 			err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Mode: 0o444, Size: int64(len(f.Content))})
 		}

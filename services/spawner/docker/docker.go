@@ -109,7 +109,9 @@ func (b *Backend) survey(ctx context.Context, place string) error {
 		own.network = bridge
 		b.cfg.ExtraHosts = append(slices.Clone(b.cfg.ExtraHosts), HostAlias+":host-gateway")
 	}
-	b.cfg.Place = cmp.Or(place, own.project(), DefaultPlace)
+	if b.cfg.Place = cmp.Or(place, own.project(), DefaultPlace); b.cfg.Tenant != "" {
+		b.cfg.Place += "-" + b.cfg.Tenant
+	}
 	b.cfg.Labels = own.compose(b.cfg.Labels)
 	if b.cfg.Network == "" {
 		b.cfg.Network = own.network

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
@@ -58,8 +59,13 @@ func (d Dir) Environment(spec backend.Spec) (Vars, error) {
 		}
 		out.Add(vars)
 	}
+	secrets := slices.AppendSeq(slices.Clone(spec.Secrets), maps.Keys(out))
 	out.Add(spec.Document.Env)
 	out.Add(spec.Env)
+	if len(secrets) > 0 {
+		slices.Sort(secrets)
+		out[contract.EnvSecrets] = strings.Join(slices.Compact(secrets), ",")
+	}
 	return out, nil
 }
 

@@ -32,6 +32,8 @@ const (
 	DefaultBurst = 400
 	// DefaultRunAsUser is the user and group of executors.
 	DefaultRunAsUser = 65532
+	// longestLabel is how long the value of a label can be, in characters.
+	longestLabel = 63
 	// DefaultTmpLimit limits the size of an executor's /tmp.
 	DefaultTmpLimit = "1Gi"
 )
@@ -48,6 +50,8 @@ type Config struct {
 	Namespace string
 	// Place separates the executors of several installations in one namespace; default DefaultPlace.
 	Place string
+	// Tenant separates tenants of an installation, as a part of the place; "" for the first one.
+	Tenant string
 	// Owner is the name of a Deployment in the namespace, such as the spawner's own: when it is deleted, the
 	// cluster removes the executors. "" for none.
 	Owner string
@@ -77,8 +81,13 @@ type Config struct {
 // Validate reports every error in the configuration.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Place != "" && !document.ValidName(c.Place) {
-		errs = append(errs, fmt.Errorf("place %q is not a name (%s)", c.Place, document.NamePattern))
+	for what, name := range map[string]string{"place": c.Place, "tenant": c.Tenant} {
+		if name != "" && !document.ValidName(name) {
+			errs = append(errs, fmt.Errorf("%s %q is not a name (%s)", what, name, document.NamePattern))
+		}
+	}
+	if n := len(c.Place) + 1 + len(c.Tenant); n > longestLabel {
+		errs = append(errs, fmt.Errorf("place %q and tenant %q have %d characters together, and a label can have %d", c.Place, c.Tenant, n, longestLabel))
 	}
 	if c.RunAsUser < 0 {
 		errs = append(errs, fmt.Errorf("negative RunAsUser %d", c.RunAsUser))
@@ -102,7 +111,9 @@ func (c Config) Validate() error {
 
 // withDefaults fills in defaults; connect sets Namespace.
 func (c Config) withDefaults() Config {
-	c.Place = cmp.Or(c.Place, DefaultPlace)
+	if c.Place = cmp.Or(c.Place, DefaultPlace); c.Tenant != "" {
+		c.Place += "-" + c.Tenant
+	}
 	c.PullTimeout = cmp.Or(c.PullTimeout, DefaultPullTimeout)
 	c.StartTimeout = cmp.Or(c.StartTimeout, DefaultStartTimeout)
 	c.CallTimeout = cmp.Or(c.CallTimeout, DefaultCallTimeout)

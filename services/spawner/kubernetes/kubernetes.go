@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	ametav1 "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -189,6 +190,22 @@ func (b *Backend) GiveUp(ctx context.Context, executor string) error {
 // ReplicaSet deletes. Pods without jobs may be moved.
 func (b *Backend) Protect(ctx context.Context, executor string, busy bool) error {
 	return b.tell(ctx, request{verb: protect, executor: executor, busy: busy}, "protecting")
+}
+
+// Renew implements [backend.Backend]. A container sees the new credentials when it is started again: a file that is mounted
+// by its path in a volume does not follow the volume.
+func (b *Backend) Renew(ctx context.Context, executor string, credentials []byte) error {
+	name := b.setOf(executor)
+	if name == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
+	defer cancel()
+	_, err := b.patchCredentials(ctx, name, map[string][]byte{executor: credentials})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("renewing the credentials of executor %s: %w", executor, err)
+	}
+	return nil
 }
 
 // Forget implements [backend.Backend]. What is left of the executor's pod, and the Deployment if it was the

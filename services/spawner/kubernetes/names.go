@@ -52,10 +52,13 @@ var setNames = regexp.MustCompile(`^dagyo-.*-[0-9a-f]{12}$`)
 func isSetName(name string) bool { return setNames.MatchString(name) }
 
 // budgetName names the PodDisruptionBudget of a place.
-func budgetName(place string) string {
+func budgetName(place string) string { return "dagyo-busy-" + labelText(place) }
+
+// labelText turns the name of a place into a part of a name, unique through a hash.
+func labelText(place string) string {
 	sum := sha256.Sum256([]byte(place))
 	head := strings.ReplaceAll(place[:min(len(place), 40)], "_", "-")
-	return "dagyo-busy-" + strings.TrimRight(head, "-") + "-" + hex.EncodeToString(sum[:4])
+	return strings.TrimRight(head, "-") + "-" + hex.EncodeToString(sum[:4])
 }
 
 // placeLabels are on everything that the Backend creates on a place.

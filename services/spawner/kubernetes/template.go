@@ -238,6 +238,9 @@ func (c Config) container(spec backend.Spec) *acorev1.ContainerApplyConfiguratio
 	}
 	maps.Copy(env, spec.Env)
 	delete(env, contract.EnvExecutor)
+	if secrets := secretsOf(spec); secrets != "" {
+		env[contract.EnvSecrets] = secrets
+	}
 	if c.Credentials != "" {
 		out.WithVolumeMounts(acorev1.VolumeMount().WithName("credentials").
 			WithMountPath(backend.CredentialsDir).WithReadOnly(true))
@@ -260,13 +263,32 @@ func (c Config) container(spec backend.Spec) *acorev1.ContainerApplyConfiguratio
 			WithFieldPath("metadata.labels['" + labelExecutor + "']"))))
 }
 
+// ordinary are variables of images and of Kubernetes that are in an executor's environment, and no secrets.
+var ordinary = []string{
+	"HOME", "HOSTNAME", "LANG", "PATH", "PWD", "SHLVL", "TERM", "TMPDIR", "TZ",
+	"KUBERNETES_PORT", "KUBERNETES_PORT_443_TCP", "KUBERNETES_PORT_443_TCP_ADDR", "KUBERNETES_PORT_443_TCP_PORT",
+	"KUBERNETES_PORT_443_TCP_PROTO", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBERNETES_SERVICE_PORT_HTTPS",
+}
+
+// secretsOf returns the executor's EnvSecrets. Which variables a set has is not known here: then all are secret but those
+// that are known to be none.
+func secretsOf(spec backend.Spec) string {
+	if len(spec.Document.EnvFrom) == 0 {
+		return strings.Join(spec.Secrets, ",")
+	}
+	names := slices.AppendSeq(slices.Clone(ordinary), maps.Keys(spec.Document.Env))
+	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(spec.Secrets, name) })
+	slices.Sort(names)
+	return "*," + strings.Join(slices.Compact(names), ",")
+}
+
 // foreign reports sets of variables that are the Backend's own: the books and credentials of executors, in the same
 // namespace.
 func foreign(sets []progdef.EnvSource) error {
 	for i, from := range sets {
 		if name := from.Secret + from.ConfigMap; isSetName(name) {
 			return refused(problem.Pointer("envFrom", strconv.Itoa(i)),
-				fmt.Sprintf("%q is a name as Dagyo gives to the credentials and records of executors", name), "give the set another name")
+				fmt.Sprintf("%q is reserved: Dagyo names its own records and credentials like that", name), "give the set another name")
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,22 @@ func everything() progdef.Document {
 		Env:     map[string]string{"MODEL": "small", "PRICE": "$5", contract.EnvJobs: "overridden by Dagyo"},
 		EnvFrom: []progdef.EnvSource{{Secret: "greet-secrets"}, {ConfigMap: "greet-config"}},
 		Drain:   progdef.Drain{GracePeriod: document.Duration(1500 * time.Millisecond)},
+	}
+}
+
+func TestSecretsOfEnvironment(t *testing.T) {
+	spec := backend.Spec{Secrets: []string{"TOKEN"}}
+	if got := secretsOf(spec); got != "TOKEN" {
+		t.Errorf("the operator's variables: %q", got)
+	}
+	// Which variables a set has is not known.
+	spec.Document.EnvFrom = []progdef.EnvSource{{Secret: "s"}}
+	spec.Document.Env = map[string]string{"MODEL": "small", "TOKEN": "the operator's takes precedence"}
+	got := strings.Split(secretsOf(spec), ",")
+	for name, known := range map[string]bool{"*": true, "PATH": true, "MODEL": true, "TOKEN": false, "KEY": false} {
+		if slices.Contains(got, name) != known || got[0] != "*" {
+			t.Errorf("a set: %q", got)
+		}
 	}
 }
 
@@ -175,7 +192,7 @@ func TestBlame(t *testing.T) {
 		spec + "containers[0].resources.requests":                      "/resources/requests",
 		spec + "containers[0].image":                                   "/image",
 		spec + "containers[0].command[1]":                              "/command/1",
-		spec + "containers[0].env[3].name":                             "/env/MODEL",
+		spec + "containers[0].env[4].name":                             "/env/MODEL",
 		spec + "containers[0].env[99].name":                            "/env/99",
 		spec + "containers[0].envFrom[1].configMapRef.name":            "/envFrom/1",
 		spec + "affinity.nodeAffinity.required[0].matchExpressions[2]": "/machine/affinity/nodeAffinity/required/0/matchExpressions/2",

@@ -15,7 +15,7 @@ type Arbiter struct {
 	grants  int // so far
 }
 
-// A Grant says how many executors a tenant may have. Number tells it from others.
+// A Grant says how many executors a tenant may have. Number identifies it.
 type Grant struct{ Executors, Number int }
 
 // A Member is a tenant of an Arbiter.
@@ -67,7 +67,7 @@ func (m *Member) Claim(c Claim) {
 		m.tenant.Since = time.Now()
 	}
 	m.tenant.Claim = c
-	if c.Seen == m.told.Number { // it knows of no earlier grant any more
+	if c.Seen == m.told.Number { // it has received the latest grant
 		m.tenant.Promised = m.told.Executors
 	}
 	m.arbiter.divide()

@@ -72,8 +72,8 @@ type division struct {
 	free    int
 	weights int // of the tenants that hold or want something
 	line    []Tenant
-	// given is set once a tenant below its part has got something, waits once one does not get what its next flow needs,
-	// closed once nobody after that may get more.
+	// given: a tenant below its fair share has received something. waits: a tenant lacks what its next flow needs. closed:
+	// no later tenant may receive anything.
 	given, waits, closed bool
 }
 
@@ -99,9 +99,9 @@ func (d *division) flows(now time.Time, patience time.Duration) {
 	}
 }
 
-// reserves reports whether a tenant that has waited for so long goes before all others: from patience to twice that, from
-// four to eight times, and so on. Nobody knows when a job ends. So what is kept idle in vain for a tenant that waits for
-// one that never ends is bounded, and a time comes that is long enough for all that do end.
+// reserves reports whether a tenant goes before all others after this wait: from patience to twice that, from four to
+// eight times, and so on. In between, others may use what was kept for it: a job that never ends must not keep places
+// idle for ever.
 func reserves(waited, patience time.Duration) bool {
 	return patience > 0 && bits.Len64(uint64(waited/patience))%2 == 1
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
@@ -151,6 +152,53 @@ func (b *Backend) Drain(ctx context.Context, executor string) error {
 // GiveUp implements [backend.Backend].
 func (b *Backend) GiveUp(ctx context.Context, executor string) error {
 	return b.signal(ctx, executor, syscall.SIGQUIT, "giving up")
+}
+
+// Renew implements [backend.Backend]. The directory belongs to the executor, which may have put anything there.
+func (b *Backend) Renew(_ context.Context, executor string, content []byte) (err error) {
+	h, err := b.home(executor)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil // it was forgotten, or has no credentials of its own
+		} else if err != nil {
+			err = fmt.Errorf("renewing the credentials of executor %s: %w", executor, err)
+		}
+	}()
+	uid, err := b.owner(h)
+	if err != nil {
+		return err
+	}
+	own, err := os.OpenRoot(h.own())
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	path := filepath.Join(credentials, credentialFiles[contract.EnvCreds])
+	if _, err := own.Lstat(path); err != nil {
+		return err
+	}
+	next := path + ".new"
+	if err := own.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := own.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o400)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if uid != 0 {
+		err = errors.Join(err, f.Chown(int(uid), int(uid)))
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = own.Rename(next, path)
+	}
+	if err != nil {
+		err = errors.Join(err, own.Remove(next))
+	}
+	return err
 }
 
 // Protect implements [backend.Backend]. It does nothing: processes are not moved.

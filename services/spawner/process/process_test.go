@@ -506,7 +506,7 @@ func TestEnvironment(t *testing.T) {
 	p := b.start(t, spec)
 	for name, want := range map[string]string{
 		"BASE": "config", "A": "secret", "B": "map", "C": "progdef", "QUOTED": `"as = it is" `,
-		"RAW": "\xff", "DAGYO_QUEUE": "nats://here", "TZ": "Europe/Vienna", "SPAWNER_SECRET": "",
+		"DAGYO_SECRETS": "A,B,C,QUOTED,RAW", "RAW": "\xff", "DAGYO_QUEUE": "nats://here", "TZ": "Europe/Vienna", "SPAWNER_SECRET": "",
 	} {
 		if got := p.Ask(t, "env %s", name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)

@@ -120,7 +120,7 @@ func claimFaults() []Fault {
 func healthFaults() []Fault {
 	return []Fault{
 		{
-			Name: "silent", Checks: names("health.idle", "health.busy", "health.blocked"), Seen: "no sign of life",
+			Name: "silent", Checks: names("health.idle", "health.busy", "health.blocked"), Seen: "no heartbeat",
 			wire: onBeat(dropped),
 		},
 		{
@@ -140,7 +140,7 @@ func healthFaults() []Fault {
 			wire: onBeat(says("+5")),
 		},
 		{
-			Name: "beats-when-idle", Checks: names("health.busy", "health.blocked"), Seen: "no sign of life",
+			Name: "beats-when-idle", Checks: names("health.busy", "health.blocked"), Seen: "no heartbeat",
 			wire: beatsWhenIdle,
 		},
 	}

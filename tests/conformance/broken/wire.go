@@ -246,7 +246,7 @@ func asksWithoutPause(m *tap.Message) (d tap.Decision) {
 	return d
 }
 
-// onBeat changes signs of life.
+// onBeat changes heartbeats.
 func onBeat(change func(m *tap.Message) tap.Decision) func() func(*tap.Message) tap.Decision {
 	return always(func(m *tap.Message) tap.Decision {
 		if publishes(m, "health.") {

@@ -3,6 +3,7 @@
 package backend
 
 import (
+	"context"
 	"errors"
 	"io"
 	"maps"
@@ -111,6 +112,7 @@ func TestRights(t *testing.T) {
 	used := &rights{used: map[string]bool{}}
 	as.Wrap(used.listen)
 	p.live(t, as)
+	p.elect(t, as)
 	if got, want := used.list(), granted(rules); !slices.Equal(got, want) {
 		t.Errorf("rights that are used\n%s\nand granted\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
@@ -154,6 +156,39 @@ func wantRefused(t *testing.T, client clientset.Interface, namespace, right stri
 	}
 	if review.Status.Allowed {
 		t.Errorf("the spawner may %s in %q", right, namespace)
+	}
+}
+
+// elect elects a chief, and another one once that has resigned.
+func (p *place) elect(t *testing.T, as *rest.Config) {
+	t.Helper()
+	begin := func(name string) (chief *kubernetes.Chief, resign func()) {
+		chief, err := kubernetes.NewChief(kubernetes.Config{REST: as, Namespace: p.namespace, Place: "elected"}, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { chief.Run(ctx) })
+		return chief, func() { cancel(); running.Wait() }
+	}
+	first, resign := begin("first")
+	held, release, err := first.Await(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	second, end := begin("second")
+	defer end()
+	if held.Err() != nil {
+		t.Error("the first chief is no longer elected")
+	}
+	resign()
+	<-held.Done()
+	if _, release, err := second.Await(t.Context()); err != nil {
+		t.Error(err)
+	} else {
+		release()
 	}
 }
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .errors import UsageError
 from .job import parse_duration, valid_name
+from .mask import secrets_in
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Config:
     stop_grace: float = 10.0
     #: Whether a spawner assigned the id: then only one program may ever run under it.
     spawned: bool = False
+    #: Values that are masked in what jobs log, and in the failures that they report.
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def consumer(self) -> str:
@@ -76,7 +79,10 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         wrong.append("set both DAGYO_TLS_CERT and DAGYO_TLS_KEY, or neither")
     if wrong:
         raise UsageError("\n".join(wrong))
-    return Config(queue, progdef, revision, executor, slots, grace, access, spawned=given != "")
+    return Config(
+        queue, progdef, revision, executor, slots, grace, access,
+        spawned=given != "", secrets=secrets_in(environ),
+    )  # fmt: skip
 
 
 def _slots(text: str, wrong: list[str]) -> int:

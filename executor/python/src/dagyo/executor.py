@@ -14,7 +14,9 @@ from .errors import DagyoError, LinkClosed, UsageError
 from .events import Event, say_last
 from .job import Job, parse_job
 from .link import Link
+from .logs import logging_to_jobs
 from .mailbox import Mailbox, acknowledge, claim, refuse
+from .mask import Mask
 from .name import take_name
 from .progdef import Progdef
 from .runner import LAST_WORDS, Ending, Runner
@@ -32,6 +34,7 @@ class Executor:
     def __init__(self, config: Config, programs: Sequence[Progdef]) -> None:
         self._config = config
         self._program = choose(config, programs)
+        self._mask = Mask(config.secrets)
         self._link = Link()
         self._warden = Warden(config)
         self._bell = Bell()  # rung at everything that may end the executor
@@ -48,6 +51,7 @@ class Executor:
         orders = Orders(drain=self.drain, give_up=self.give_up)
         self._warden.start(asyncio.get_running_loop(), orders)
         undo = self._warden.take_signals() if signals else None
+        stop_logging = logging_to_jobs()
         try:
             if not await self._connect():
                 return EXIT_OK
@@ -59,6 +63,7 @@ class Executor:
             log.error("%s", e)
             return EXIT_FAILED
         finally:
+            stop_logging()
             await self._link.close()
             await asyncio.to_thread(self._warden.stop)
             if undo is not None:
@@ -207,7 +212,7 @@ class Executor:
 
     async def _run(self, job: Job) -> None:
         c = self._config
-        runner = Runner(self._link, job, self._program, c.executor, c.stop_grace)
+        runner = Runner(self._link, job, self._program, c.executor, c.stop_grace, self._mask)
         task = asyncio.current_task()
         if task is not None:
             self._jobs[task] = runner

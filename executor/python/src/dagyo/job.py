@@ -94,6 +94,9 @@ class Job:
     traceparent: str | None = None
     #: The stream that stores the stop; None if the planner is older than version 0.2.
     stream: str | None = None
+    #: The plain subject of what the job logs, and its lines in a second; "" if nothing is kept.
+    log: str = ""
+    log_rate: int = 0
 
 
 def parse_job(data: bytes) -> Job:
@@ -125,6 +128,8 @@ def _job(document: Mapping[str, Any]) -> Job:
         health_timeout=parse_duration(document["healthTimeout"]),
         traceparent=document.get("traceparent"),
         stream=document.get("stream"),
+        log=document.get("log", {}).get("subject", ""),
+        log_rate=int(document.get("log", {}).get("rate", 0)),
     )
 
 

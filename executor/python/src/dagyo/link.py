@@ -78,6 +78,29 @@ def _redact(servers: str) -> str:
     return f"{scheme}://xxxxx@{after}" if found else f"xxxxx@{after}" if at else servers
 
 
+#: What the server says before it closes a connection whose credentials are not valid any more.
+_OUTDATED = (
+    "authentication expired",
+    "authentication revoked",
+    "authorization violation",
+    "maximum subscriptions exceeded",  # its key was retired, so it has no limits any more
+    "maximum account active connections exceeded",
+)
+
+
+class _Client(Client):
+    """A client that connects again when its credentials have become invalid.
+
+    Their file is replaced in time. nats-py closes the connection for good.
+    """
+
+    async def _process_err(self, err_msg: str) -> None:
+        if any(text in err_msg.lower() for text in _OUTDATED):
+            await self._process_op_err(nats.errors.Error(f"nats: {err_msg}"))
+            return
+        await super()._process_err(err_msg)
+
+
 class Link:
     """A connection that reconnects forever.
 
@@ -86,13 +109,13 @@ class Link:
     """
 
     def __init__(self) -> None:
-        self.client = Client()
+        self.client = _Client()
         self.epoch = 0
         self._hooks: set[Callable[[], None]] = set()
         self._inbox_prefix = "_INBOX"
         self._lookups: dict[str, asyncio.Task[None]] = {}
         #: Whether the account has no JetStream: a bridge leads to it (ADR 25).
-        self.bridged = False
+        self._bridged = False
 
     async def connect(
         self, servers: str, name: str, access: Access | None = None, inbox: str = "_INBOX"
@@ -103,7 +126,7 @@ class Link:
         """
         self._inbox_prefix = inbox
         options = _options(access or Access())
-        self.bridged = access is not None and access.creds is not None
+        self._bridged = access is not None and access.creds is not None
         await self.client.connect(
             [s.strip() for s in servers.split(",")],
             name=name,
@@ -185,7 +208,7 @@ class Link:
 
         Credentials are for an account that has no JetStream: a bridge leads to it.
         """
-        return f"api.{call}" if self.bridged else f"$JS.API.{call}"
+        return f"api.{call}" if self._bridged else f"$JS.API.{call}"
 
     def inbox(self) -> str:
         """Return a new prefix of subjects, which ends in a dot. Nobody can guess it.

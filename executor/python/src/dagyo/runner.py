@@ -10,9 +10,11 @@ from enum import Enum
 from typing import Any
 
 from .errors import DagyoError, Gone, PortError, ReaderClosed
-from .events import Event, clip
+from .events import Event, clip, sent_by
 from .job import STOP, Job
 from .link import Link
+from .logs import Journal, current
+from .mask import Mask
 from .ports import In, Out
 from .progdef import JobInfo, Progdef
 from .reader import Reader
@@ -86,13 +88,24 @@ class Runner:
     """Runs a claimed job. Call ``run``, then ``over``."""
 
     def __init__(
-        self, link: Link, job: Job, program: Progdef, executor: str, stop_grace: float
+        self,
+        link: Link,
+        job: Job,
+        program: Progdef,
+        executor: str,
+        stop_grace: float,
+        mask: Mask | None = None,
     ) -> None:
         self._link = link
         self.job = job
         self._program = program
         self._executor = executor
         self._stop_grace = stop_grace
+        self._mask = mask or Mask()
+        self._journal: Journal | None = None
+        if job.log and job.log_rate > 0:
+            subject = sent_by(executor, job.log)
+            self._journal = Journal(link, subject, job.log_rate, self._mask)
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._failure: PortError | None = None
         self._inputs: dict[str, In[Any]] = {}
@@ -137,6 +150,8 @@ class Runner:
         finally:
             await self._unwatch()
             await self._abort()
+            if self._journal is not None:
+                await self._journal.close()
         if not task.done():
             return self._word_without()
         return self._judge(None if task.cancelled() else task.exception(), task.cancelled())
@@ -185,6 +200,7 @@ class Runner:
     async def _call(self) -> None:
         """Call the program, and end the streams when it returns."""
         j = self.job
+        current.set(self._journal)  # of this task, and of what it starts
         job = JobInfo(j.flow, j.node, j.job, self._executor, j.traceparent)
         if STOP in self._inputs and self._task is not None:
             self._watch = asyncio.create_task(self._watch_stop(self._inputs[STOP], self._task))
@@ -277,6 +293,9 @@ class Runner:
 
     def _word(self, panic: Panic | None, *, stopped: bool = False) -> Event:
         rest: dict[str, Any] = {"stopped": True} if stopped else {}
+        if panic is not None:
+            panic.message = self._mask.apply(panic.message)
+            panic.detail = self._mask.apply(panic.detail)
         return word(self.job, self._executor, panic, rest | self.counts())
 
     def counts(self) -> dict[str, Any]:

@@ -134,4 +134,8 @@ class End:
     def say_dropped(self, port: str) -> None:
         """Log how many messages were not from the other end."""
         if self.dropped:
-            log.warning("port %s: dropped %d messages of others on a sealed edge", port, self.dropped)
+            log.warning(
+                "port %s: ignored %d messages on a sealed edge that the other end has not sealed",
+                port,
+                self.dropped,
+            )

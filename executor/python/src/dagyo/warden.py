@@ -1,6 +1,6 @@
 """A thread that the program's code cannot block.
 
-It has its own event loop and connection. It publishes signs of life for jobs, receives stops of
+It has its own event loop and connection. It publishes heartbeats for jobs, receives stops of
 flows, handles signals, and publishes the last events when the program's event loop does not
 respond. Only code that holds the interpreter's lock for longer than a job's health timeout blocks
 it (a C extension that never releases it).

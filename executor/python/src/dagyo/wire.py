@@ -118,7 +118,7 @@ _BEAT = re.compile(rb"\+?([1-9][0-9]{0,12})")
 
 
 def beat(seconds: float) -> bytes:
-    """Return a sign of life: the job counts as alive for this long after it is received."""
+    """Return a heartbeat: the job counts as alive for this long after it is received."""
     return b"+%d" % min(max(math.ceil(round(seconds * 1000, 6)), 1), MAX_BEAT)
 
 

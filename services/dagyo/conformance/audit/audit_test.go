@@ -116,6 +116,7 @@ func TestFrames(t *testing.T) {
 		"no condition": {
 			messages: []tap.Message{frame(addr().Slot(1), 1, 0, 20)}, wrong: "is the first in its slot",
 		},
+		"no answer":      {messages: []tap.Message{stored(1, 20), frame(addr().Slot(1), 1, 0, 20)}},
 		"two ends":       {messages: []tap.Message{end(1), end(2)}, wrong: "both have END"},
 		"behind the end": {messages: []tap.Message{end(1), stored(2, 20)}, wrong: "came behind"},
 		"a hint": {
@@ -198,9 +199,9 @@ func TestBeats(t *testing.T) {
 		wrong string
 	}{
 		"right":      {beats: []audit.Beat{at(s, 5*s), at(2*s, 5*s), at(2900*time.Millisecond, 5*s)}},
-		"none":       {wrong: "no sign of life"},
-		"first late": {beats: []audit.Beat{at(3*s, 5*s)}, wrong: "sign of life 1 came 3s"},
-		"gap":        {beats: []audit.Beat{at(s, 5*s), at(4*s, 5*s)}, wrong: "sign of life 2 came 3s"},
+		"none":       {wrong: "no heartbeat"},
+		"first late": {beats: []audit.Beat{at(3*s, 5*s)}, wrong: "heartbeat 1 came 3s"},
+		"gap":        {beats: []audit.Beat{at(s, 5*s), at(4*s, 5*s)}, wrong: "heartbeat 2 came 3s"},
 		"too seldom": {
 			beats: []audit.Beat{at(1900*time.Millisecond, 5*s), at(3800*time.Millisecond, 5*s)},
 			wrong: "every 1.9s",

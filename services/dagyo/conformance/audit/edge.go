@@ -112,6 +112,7 @@ func stored(m tap.Message, addr contract.Address) bool {
 func Frames(messages []tap.Message, addr contract.Address, maxPayload int64) (n int, ended bool, err error) {
 	limit := min(addr.Window/4, maxPayload, stream.MaxFrame)
 	var end, last uint64
+	before := make(map[uint64]bool) // frames that were published to their slots
 	for _, m := range messages {
 		if m.Op != tap.Pub || !IsFrame(m, addr) {
 			continue
@@ -128,8 +129,11 @@ func Frames(messages []tap.Message, addr contract.Address, maxPayload int64) (n 
 			return n, end != 0, fmt.Errorf("frame %d of %s has %d bytes; at most a quarter of the window, "+
 				"max_payload and 128 KiB are allowed, %d", number, addr.Subject, m.Size, limit)
 		}
-		if err := slotted(m, addr, number); err != nil {
-			return n, end != 0, err
+		if stored(m, addr) {
+			if err := slotted(m, addr, number, before[number]); err != nil {
+				return n, end != 0, err
+			}
+			before[number] = true
 		}
 		n++
 	}
@@ -139,16 +143,14 @@ func Frames(messages []tap.Message, addr contract.Address, maxPayload int64) (n 
 	return n, end != 0, nil
 }
 
-// slotted checks where a frame is stored, and that it overwrites nothing that its writer does not know of.
-func slotted(m tap.Message, addr contract.Address, number uint64) error {
-	if !stored(m, addr) {
-		return nil
-	}
+// slotted checks where a frame is stored, and that it overwrites nothing that its writer does not know of. again is true
+// if it was published there before: if that was not answered, its writer does not know what the slot holds.
+func slotted(m tap.Message, addr contract.Address, number uint64, again bool) error {
 	if want := addr.Slot(number); m.Subject != want {
 		return fmt.Errorf("frame %d was stored on %s; its slot is %s", number, m.Subject, want)
 	}
 	const header = jetstream.ExpectedLastSubjSeqHeader
-	if got := m.Header.Get(header); number < uint64(addr.Slots) && got != "0" {
+	if got := m.Header.Get(header); number < uint64(addr.Slots) && got != "0" && (got != "" || !again) {
 		return fmt.Errorf("frame %d is the first in its slot and has %s %q, not 0", number, header, got)
 	}
 	return nil

@@ -59,7 +59,7 @@ func AnswerOf(m tap.Message) Answer {
 }
 
 // Works reports whether the message shows that its sender believes a job of the flow to be its own: a
-// sign of life, a frame, a credit, or the job's last word.
+// heartbeat, a frame, a credit, or the job's last word.
 func Works(m tap.Message, flow string) bool {
 	if m.Op != tap.Pub {
 		return false
@@ -124,14 +124,14 @@ func batch(request []byte) int {
 	return r.Batch
 }
 
-// A Beat is one sign of life.
+// A Beat is one heartbeat.
 type Beat struct {
 	// After is how long after the start of the job it came.
 	After time.Duration
 	Data  string
 }
 
-// BeatsOf are the signs of life on a plain subject of a job that started at a moment.
+// BeatsOf are the heartbeats on a plain subject of a job that started at a moment.
 func BeatsOf(messages []tap.Message, subject string, started time.Time) []Beat {
 	var out []Beat
 	for _, m := range messages {
@@ -142,29 +142,29 @@ func BeatsOf(messages []tap.Message, subject string, started time.Time) []Beat {
 	return out
 }
 
-// Beats checks the signs of life of a job: how far they are apart, on average and at most, and what they
+// Beats checks the heartbeats of a job: how far they are apart, on average and at most, and what they
 // say. slack is how late one of them may be, on a machine that has other things to do.
 func Beats(beats []Beat, interval, timeout, slack time.Duration) error {
 	if len(beats) == 0 {
-		return errors.New("there was no sign of life")
+		return errors.New("there was no heartbeat")
 	}
 	last := time.Duration(0)
 	for i, b := range beats {
 		if gap := b.After - last; gap > interval+slack {
-			return fmt.Errorf("sign of life %d came %v after the one before; the interval is %v", i+1, gap, interval)
+			return fmt.Errorf("heartbeat %d came %v after the one before; the interval is %v", i+1, gap, interval)
 		}
 		if err := vouches(b, timeout); err != nil {
-			return fmt.Errorf("sign of life %d: %w", i+1, err)
+			return fmt.Errorf("heartbeat %d: %w", i+1, err)
 		}
 		last = b.After
 	}
 	if average := last / time.Duration(len(beats)); average > interval+slack/time.Duration(len(beats)) {
-		return fmt.Errorf("signs of life came every %v; the interval is %v", average, interval)
+		return fmt.Errorf("heartbeats came every %v; the interval is %v", average, interval)
 	}
 	return nil
 }
 
-// vouches checks what a sign of life says.
+// vouches checks what a heartbeat says.
 func vouches(b Beat, timeout time.Duration) error {
 	d, absolute, err := wire.ParseBeat([]byte(b.Data))
 	switch {

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 

@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 )
 
 // A turn is one service working alone until it has published an event about each flow.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/executor/std"
-	"github.com/dagyo/dagyo/services/dagyo/client"
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/tests/bench/internal/role"
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )

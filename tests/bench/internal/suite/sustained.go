@@ -13,8 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/services/dagyo/client"
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
 

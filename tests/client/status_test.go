@@ -1,0 +1,154 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/dagyo/dagyo/pkg/client"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/dagyo/clienttest"
+	"github.com/dagyo/dagyo/services/dagyo/embedded"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func connect(t *testing.T, url string) *client.Client {
+	t.Helper()
+	c, err := client.Connect(t.Context(), client.Options{URL: url, Source: "/test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// some returns flows in a state.
+func some(n int, phase, verdict contract.Type) (out []contract.FlowStatus) {
+	for i := range n {
+		out = append(out, contract.FlowStatus{
+			Flow: fmt.Sprintf("f-%04d", i), Phase: phase, Verdict: verdict, Submitted: time.Unix(int64(9000-i), 0),
+		})
+	}
+	return out
+}
+
+func TestAFlowIsAskedFor(t *testing.T) {
+	s := clienttest.Start(t, some(3, contract.TypeFlowCleaned, contract.TypeFlowPanic)...)
+	c := connect(t, s.URL)
+	got, err := c.Flow(t.Context(), "f-0001")
+	if err != nil || got.Flow != "f-0001" || got.Verdict != contract.TypeFlowPanic {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := c.Flow(t.Context(), "nothing"); !errors.Is(err, client.ErrUnknownFlow) {
+		t.Errorf("an unknown flow: %v", err)
+	}
+}
+
+func TestFlowsAreListedPageByPage(t *testing.T) {
+	s := clienttest.Start(t, some(2500, contract.TypeJobStarted, "")...)
+	c := connect(t, s.URL)
+	n := 0
+	for page, err := range c.Flows(t.Context(), contract.FlowQuery{Limit: 70}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range page.Flows {
+			if want := fmt.Sprintf("f-%04d", n); l.Flow != want {
+				t.Fatalf("got %s, want %s", l.Flow, want)
+			}
+			n++
+		}
+	}
+	if n != 2500 {
+		t.Errorf("%d flows", n)
+	}
+	var asked atomic.Int64
+	s.OnList(func() { asked.Add(1) })
+	for range c.Flows(t.Context(), contract.FlowQuery{Limit: 70}) {
+		break
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("%d pages for one", n)
+	}
+	for _, err := range c.Flows(t.Context(), contract.FlowQuery{Limit: -1}) {
+		if err == nil || !strings.Contains(err.Error(), "limit: -1") {
+			t.Errorf("a bad query: %v", err)
+		}
+	}
+}
+
+func TestLiveFlowsAreCountedAndAwaited(t *testing.T) {
+	running := some(2100, contract.TypeJobStarted, "")
+	waiting := contract.FlowStatus{Flow: "not-valid-yet", Phase: contract.TypeFlowSubmit}
+	s := clienttest.Start(t, append(running, waiting)...)
+	c := connect(t, s.URL)
+	if n, err := c.LiveFlows(t.Context()); n != 2100 || err != nil {
+		t.Errorf("%d live flows, %v", n, err)
+	}
+	var asked atomic.Int64
+	s.OnList(func() {
+		if asked.Add(1) == 2 {
+			s.Set(waiting)
+		}
+	})
+	if err := c.AwaitNoLiveFlows(t.Context()); err != nil || asked.Load() != 3 {
+		t.Errorf("%v after %d questions", err, asked.Load())
+	}
+	s.Set(running...)
+	ctx, cancel := context.WithCancel(t.Context())
+	s.OnList(cancel)
+	if err := c.AwaitNoLiveFlows(ctx); err == nil {
+		t.Error("it did not wait")
+	}
+}
+
+// A service that is being restarted, alone of its kind, is waited for.
+func TestAQuestionWaitsForTheService(t *testing.T) {
+	t.Parallel()
+	url := brokerAlone(t)
+	c := connect(t, url)
+	service, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
+	const back = 300 * time.Millisecond
+	time.AfterFunc(back, func() {
+		_, _ = service.Subscribe(contract.AskFlowGet, func(m *nats.Msg) { _ = m.Respond([]byte(`{"flow": "f"}`)) })
+	})
+	if got, err := c.Flow(t.Context(), "f"); err != nil || got.Flow != "f" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func brokerAlone(t *testing.T) string {
+	t.Helper()
+	server, err := embedded.Start(t.Context(), embedded.Options{
+		Port: embedded.RandomPort, Dir: t.TempDir(), Log: zerolog.Nop(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Shutdown)
+	return server.ClientURL()
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	c := connect(t, brokerAlone(t))
+	if _, err := c.Flow(t.Context(), "f"); !errors.Is(err, client.ErrNoAnswer) {
+		t.Errorf("a flow: %v", err)
+	}
+	if err := c.AwaitNoLiveFlows(t.Context()); !errors.Is(err, client.ErrNoAnswer) {
+		t.Errorf("live flows: %v", err)
+	}
+}
