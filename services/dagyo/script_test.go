@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/dagyo/dagyo/pkg/freeport"
 )
 
 // patience bounds every wait of a script: it only ever passes when something is broken.
@@ -27,7 +28,7 @@ type processesKey struct{}
 
 // setup gives a script a port of its own, the sample flows, and a place for its background processes.
 func setup(env *testscript.Env) error {
-	port, err := freePort()
+	ports, err := freeport.Find(1)
 	if err != nil {
 		return err
 	}
@@ -35,8 +36,9 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	env.Setenv("PORT", strconv.Itoa(port))
-	env.Setenv("SERVER", "nats://127.0.0.1:"+strconv.Itoa(port))
+	port := strconv.Itoa(ports[0])
+	env.Setenv("PORT", port)
+	env.Setenv("SERVER", "nats://127.0.0.1:"+port)
 	env.Setenv("FLOWS", flows)
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 	env.Setenv("USER", "ada")
@@ -48,14 +50,6 @@ func setup(env *testscript.Env) error {
 		}
 	})
 	return nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 // A process runs in the background of a script.

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/url"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/freeport"
 )
 
 // start starts three nats-servers as a cluster, and returns their URLs.
@@ -25,13 +25,12 @@ func start(t *testing.T) []string {
 // freeRoutes returns the URLs at which servers find each other: they know them before they start.
 func freeRoutes(t *testing.T, n int) (routes []*url.URL) {
 	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }() // it has accepted nothing
-		routes = append(routes, &url.URL{Scheme: "nats", Host: l.Addr().String()})
+	ports, err := freeport.Find(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range ports {
+		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
 	}
 	return routes
 }
@@ -39,12 +38,11 @@ func freeRoutes(t *testing.T, n int) (routes []*url.URL) {
 func startAll(t *testing.T, routes []*url.URL) (urls []string) {
 	t.Helper()
 	for i, route := range routes {
-		_, port, _ := net.SplitHostPort(route.Host)
 		o := &natsd.Options{
 			ServerName: fmt.Sprintf("server-%d", i), Host: "127.0.0.1", Port: natsd.RANDOM_PORT, NoLog: true, NoSigs: true,
 			JetStream: true, StoreDir: t.TempDir(), Routes: routes, Cluster: natsd.ClusterOpts{Name: "test", Host: "127.0.0.1"},
 		}
-		if _, err := fmt.Sscan(port, &o.Cluster.Port); err != nil {
+		if _, err := fmt.Sscan(route.Port(), &o.Cluster.Port); err != nil {
 			t.Fatal(err)
 		}
 		s, err := natsd.NewServer(o)

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/dagyo/dagyo/pkg/freeport"
 )
 
 // patience is how long a test waits for something that must happen. No test measures it.
@@ -82,14 +84,11 @@ func run(m *testing.M) (code int, err error) {
 }
 
 func newStack() (*stack, error) {
-	port, err := freePort()
+	ports, err := freeport.Find(2)
 	if err != nil {
 		return nil, err
 	}
-	httpPort, err := freePort()
-	if err != nil {
-		return nil, err
-	}
+	port, httpPort := ports[0], ports[1]
 	socket, err := os.Stat("/var/run/docker.sock")
 	if err != nil {
 		return nil, fmt.Errorf("these tests need a Docker daemon on this machine: %w", err)
@@ -119,14 +118,6 @@ func newStack() (*stack, error) {
 		"DAGYO_ENV_DIR="+filepath.Join(root, "tests", "compose", "testdata", "env"),
 	)
 	return s, nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 // up returns when the services are healthy and the progdefs are applied.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/freeport"
 	"github.com/dagyo/dagyo/tests/bench/internal/role"
 	"github.com/dagyo/dagyo/tests/bench/internal/worker"
 )
@@ -28,19 +28,19 @@ type Cluster struct {
 
 // startCluster starts n servers. A single one is not a cluster.
 func (r *Run) startCluster(n int) (*Cluster, error) {
-	ports, routes, err := freePorts(n)
+	ports, err := freeport.Find(2 * n)
 	if err != nil {
 		return nil, err
 	}
-	leafs, hubs, err := freePorts(n)
-	if err != nil {
-		return nil, err
+	urls := make([]string, len(ports))
+	for i, port := range ports {
+		urls[i] = fmt.Sprintf("nats://127.0.0.1:%d", port)
 	}
-	c := &Cluster{Broker: &Broker{}, hubs: hubs}
+	c := &Cluster{Broker: &Broker{}, hubs: urls[n:]}
 	for i := range n {
 		o := worker.Server{Name: fmt.Sprintf("server-%d", i+1), Dir: filepath.Join(r.dir, r.nextID())}
 		if n > 1 {
-			o.Port, o.Routes, o.LeafPort = ports[i], routes, leafs[i]
+			o.Port, o.Routes, o.LeafPort = ports[i], urls[:n], ports[n+i]
 		}
 		var url string
 		p, err := startServer(r, o, &url)
@@ -115,21 +115,6 @@ func sum(all []float64) (total float64) {
 		total += v
 	}
 	return total
-}
-
-// freePorts returns free ports and the URLs of servers on them. The servers of a cluster know each other's ports
-// before they start.
-func freePorts(n int) (ports []int, routes []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, nil, err
-		}
-		defer func() { _ = l.Close() }() // it has accepted nothing
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-		routes = append(routes, "nats://"+l.Addr().String())
-	}
-	return ports, routes, nil
 }
 
 // eventBytes is about the size of a stored event.

@@ -104,16 +104,44 @@ func server(ctx context.Context, s *role.Session) error {
 	if err != nil {
 		return fmt.Errorf("nats-server: %w", err)
 	}
+	log := make(logger, 1)
+	ns.SetLoggerV2(log, false, false, false)
 	ns.Start()
 	defer ns.WaitForShutdown()
 	defer ns.Shutdown()
 	if !ns.ReadyForConnections(serverStart) {
-		return fmt.Errorf("nats-server is not ready after %v", serverStart)
+		return fmt.Errorf("nats-server is not ready after %v: %s", serverStart, log.first())
 	}
 	if err := s.Reply(ns.ClientURL()); err != nil {
 		return err
 	}
 	return answer(ctx, s)
+}
+
+// A logger keeps the first error of a server that does not start.
+type logger chan string
+
+func (l logger) Noticef(string, ...any) {}
+func (l logger) Warnf(string, ...any)   {}
+func (l logger) Debugf(string, ...any)  {}
+func (l logger) Tracef(string, ...any)  {}
+
+func (l logger) Errorf(format string, v ...any) { l.Fatalf(format, v...) }
+
+func (l logger) Fatalf(format string, v ...any) {
+	select {
+	case l <- fmt.Sprintf(format, v...):
+	default:
+	}
+}
+
+func (l logger) first() string {
+	select {
+	case text := <-l:
+		return text
+	default:
+		return "it has logged no error"
+	}
 }
 
 // answer answers commands until role.Stop.
