@@ -471,6 +471,7 @@ func fit(t *testing.T, at string, schema map[string]any, typ reflect.Type) {
 		return
 	}
 	switch {
+	case typ == reflect.TypeFor[json.RawMessage](): // any JSON object
 	case want == "array":
 		fit(t, at+"/*", schema["items"].(map[string]any), typ.Elem())
 	case typ.Kind() == reflect.Pointer:
@@ -489,6 +490,8 @@ func jsonType(typ reflect.Type) string {
 	case reflect.TypeFor[time.Time](), reflect.TypeFor[document.Duration](),
 		reflect.TypeFor[flow.Value](), reflect.TypeFor[contract.Key]():
 		return "string"
+	case reflect.TypeFor[json.RawMessage]():
+		return "object"
 	}
 	switch typ.Kind() {
 	case reflect.Pointer:

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -19,41 +20,45 @@ func Schema(name string) ([]byte, error) {
 	if err := json.Unmarshal(raw, &schema); err != nil {
 		return nil, fmt.Errorf("schema %s: %w", name, err)
 	}
-	defs := map[string]any{}
-	if err := bundle(schema, name, defs); err != nil || len(defs) == 0 {
+	b := bundle{name: name, defs: map[string]any{}}
+	if err := b.redirect(schema, name); err != nil || len(b.defs) == 0 {
 		return raw, err
 	}
 	own, _ := schema["$defs"].(map[string]any)
-	maps.Copy(defs, own)
-	schema["$defs"] = defs
+	maps.Copy(b.defs, own)
+	schema["$defs"] = b.defs
 	return json.MarshalIndent(schema, "", "  ")
 }
 
-// bundle redirects references to whole files in a part of a schema to defs, and adds the files there.
-func bundle(part any, name string, defs map[string]any) error {
+// A bundle is a schema with all files that it refers to, in its $defs.
+type bundle struct {
+	name string
+	defs map[string]any
+}
+
+// redirect redirects the references in a part of a file to the place of their target in the bundle.
+func (b bundle) redirect(part any, file string) error {
 	switch p := part.(type) {
 	case []any:
 		for _, item := range p {
-			if err := bundle(item, name, defs); err != nil {
+			if err := b.redirect(item, file); err != nil {
 				return err
 			}
 		}
 	case map[string]any:
 		if ref, ok := p["$ref"].(string); ok {
-			file, local, _ := strings.Cut(ref, "#")
-			other := strings.TrimSuffix(file, ".json")
-			switch {
-			case other == name:
-				p["$ref"] = "#" + local
-			case other != "":
-				p["$ref"] = "#/$defs/" + other + local
-				if err := include(other, defs); err != nil {
+			target, local, _ := strings.Cut(ref, "#")
+			target = cmp.Or(strings.TrimSuffix(target, ".json"), file)
+			p["$ref"] = "#" + local
+			if target != b.name {
+				p["$ref"] = "#/$defs/" + target + local
+				if err := b.include(target); err != nil {
 					return err
 				}
 			}
 		}
 		for _, value := range p {
-			if err := bundle(value, name, defs); err != nil {
+			if err := b.redirect(value, file); err != nil {
 				return err
 			}
 		}
@@ -61,9 +66,9 @@ func bundle(part any, name string, defs map[string]any) error {
 	return nil
 }
 
-// include puts a file into defs.
-func include(name string, defs map[string]any) error {
-	if _, there := defs[name]; there {
+// include puts a file into the bundle.
+func (b bundle) include(name string) error {
+	if _, there := b.defs[name]; there {
 		return nil
 	}
 	raw, err := schemas.Files.ReadFile(name + ".json")
@@ -76,6 +81,6 @@ func include(name string, defs map[string]any) error {
 	}
 	delete(schema, "$id")
 	delete(schema, "$schema")
-	defs[name] = schema
-	return bundle(schema, name, defs)
+	b.defs[name] = schema
+	return b.redirect(schema, name)
 }

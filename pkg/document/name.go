@@ -4,9 +4,12 @@ package document
 // progdefs, ports, jobs and executors. The maximum is 63 bytes.
 const NamePattern = `^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$`
 
+// MaxName is the maximum length of a name, in bytes.
+const MaxName = 63
+
 // ValidName reports whether s matches NamePattern.
 func ValidName(s string) bool {
-	if len(s) == 0 || len(s) > 63 {
+	if len(s) == 0 || len(s) > MaxName {
 		return false
 	}
 	for i := range len(s) {

@@ -11,7 +11,7 @@ import (
 // means an edit distance of at most a third of the word's length, at least 1 and at most 3, ignoring
 // case. Among equally close candidates it returns the alphabetically first.
 func Suggest(word string, candidates []string) string {
-	if word == "" || len(word) > 2*maxName {
+	if word == "" || len(word) > 2*MaxName {
 		return ""
 	}
 	lower := strings.ToLower(word)
@@ -44,9 +44,6 @@ func letters(word string) string {
 }
 
 func farthest(word string) int { return min(max(len(word)/3, 1), 3) }
-
-// maxName is the maximum length of a name, in bytes.
-const maxName = 63
 
 // DidYouMean returns a hint with the suggestion, or "" if there is none.
 func DidYouMean(suggestion string) string {

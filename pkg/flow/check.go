@@ -38,7 +38,8 @@ func Check(
 // document's form and those of its graph, as far as the document can be understood.
 //
 // The edges of the normal form are in this order: the document's edges, in document order; the
-// records of every "with", by node and port; the flow's inputs, by name; its outputs, by name.
+// records of every "with", by node and port; the flow's inputs, by name; its outputs, by name; the
+// inner edges of its subflows, by node.
 func (k Known) Check(
 	raw []byte, limits Limits,
 ) (Flow, map[string]progdef.Pinned, problem.List) {
@@ -54,7 +55,7 @@ func (k Known) Check(
 	if list := c.report.List(); list != nil {
 		return Flow{}, nil, list
 	}
-	return c.normal(deadline, priority), c.pinned, nil
+	return c.normal(deadline, priority), c.programs(), nil
 }
 
 // A checker understands as much of a document as is well-formed. It skips whatever breaks the
@@ -70,6 +71,15 @@ type checker struct {
 	limits   Limits
 	report   document.Report
 	hints    speller
+	// prefix is the flow's place in the document.
+	prefix   []string
+	subflows *subflows
+	size     size
+	// open is true for the flow of a progdef. Then ends are the declared types of its ends, nil where they are to be inferred,
+	// and params its type parameters.
+	open   bool
+	ends   [2]map[string]*portType
+	params []string
 
 	nodes map[string]*node
 	names []string // of nodes, in order
@@ -104,7 +114,7 @@ func newChecker(k Known, limits Limits) *checker {
 	return &checker{
 		catalog: k.Progdefs, refuses: k.Refuses, refusals: map[string]problem.List{}, meanings: k.Types, limits: limits, hints: speller{left: maxComparisons},
 		ports: map[string]*ports{}, pinned: map[string]progdef.Pinned{},
-		excused: map[claim]bool{}, types: newTyping(),
+		excused: map[claim]bool{}, types: newTyping(), subflows: &subflows{known: k, limits: limits, done: map[string]*subflow{}},
 	}
 }
 
@@ -112,6 +122,7 @@ func (c *checker) graph() {
 	c.nodes = make(map[string]*node, len(c.doc.nodes))
 	c.claims = make(map[claim]*link, 2*len(c.doc.edges))
 	c.readNodes()
+	c.nameParts()
 	c.readEdges()
 	c.readWith()
 	c.readEnds()
@@ -122,23 +133,28 @@ func (c *checker) graph() {
 
 // countable checks the size of the flow. A flow that is too large is not checked further.
 func (c *checker) countable() bool {
-	values, streams := 0, len(c.doc.edges)+len(c.doc.inputs)+len(c.doc.outputs)
+	c.size = size{nodes: len(c.doc.nodes), edges: len(c.doc.edges) + len(c.doc.inputs) + len(c.doc.outputs)}
 	for _, written := range c.doc.nodes {
 		constant, with := valueLists(written)
-		values += len(constant)
-		streams += len(with)
+		c.size.values += len(constant)
+		c.size.edges += len(with)
 		for _, list := range with {
 			records, _ := list.([]any)
-			values += len(records)
+			c.size.values += len(records)
+		}
+		if sub := c.subflowOf(written); sub != nil {
+			c.size.nodes += sub.size.nodes
+			c.size.edges += sub.size.edges
+			c.size.values += sub.size.values
 		}
 	}
 	var edges []string
 	if len(c.doc.edges) > c.limits.Edges {
 		edges = []string{"edges"}
 	}
-	nodesFit := c.atMost(len(c.doc.nodes), c.limits.Nodes, "nodes", "nodes")
-	edgesFit := c.atMost(streams, c.limits.Edges, "edges", edges...)
-	valuesFit := c.atMost(values, c.limits.ConstValues, "values", "nodes")
+	nodesFit := c.atMost(c.size.nodes, c.limits.Nodes, "nodes", "nodes")
+	edgesFit := c.atMost(c.size.edges, c.limits.Edges, "edges", edges...)
+	valuesFit := c.atMost(c.size.values, c.limits.ConstValues, "values", "nodes")
 	return nodesFit && edgesFit && valuesFit
 }
 
@@ -147,7 +163,7 @@ func (c *checker) atMost(n, limit int, what string, path ...string) bool {
 		return true
 	}
 	c.report.Add(problem.TooMany, fmt.Sprintf(
-		"the flow has %d %s; the limit is %d", n, what, limit), "", path...)
+		"the flow has %d %s; the limit is %d", n, what, limit), "", c.at(path...)...)
 	return false
 }
 
@@ -180,6 +196,9 @@ func (c *checker) priority() int {
 	return n
 }
 
+// at returns a place in the flow as a place in the document.
+func (c *checker) at(path ...string) []string { return slices.Concat(c.prefix, path) }
+
 func (c *checker) add(code problem.Code, at []string, message, hint string) {
 	c.report.Add(code, message, hint, at...)
 }
@@ -191,12 +210,37 @@ func (c *checker) normal(deadline time.Duration, priority int) Flow {
 		Deadline: document.Duration(deadline), Priority: priority,
 	}
 	for name, n := range c.nodes {
-		if n.constant == nil {
+		if n.constant == nil && n.sub == nil {
 			out.Nodes[name] = Node{Progdef: n.progdef, Revision: c.pinned[n.progdef].Revision}
 		}
 	}
 	for _, l := range c.links {
 		out.Edges = append(out.Edges, l.edge())
+	}
+	for _, name := range c.names {
+		if n := c.nodes[name]; n.sub != nil {
+			c.expand(&out, n)
+		}
+	}
+	return out
+}
+
+// subflowOf returns the flow that a node as written stands for, or nil.
+func (c *checker) subflowOf(written any) *subflow {
+	object, _ := written.(map[string]any)
+	name, _ := object["progdef"].(string)
+	return c.subflows.of(name)
+}
+
+// programs returns the progdefs that the nodes of the normal form are pinned to.
+func (c *checker) programs() map[string]progdef.Pinned {
+	out := make(map[string]progdef.Pinned, len(c.pinned))
+	for name, p := range c.pinned {
+		if sub := c.subflows.of(name); sub == nil {
+			out[name] = p
+		} else {
+			maps.Copy(out, sub.pinned)
+		}
 	}
 	return out
 }

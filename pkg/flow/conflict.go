@@ -31,7 +31,7 @@ func (c *checker) tell(l *link, u *unify.Conflict, differ clash) {
 	ends := fmt.Sprintf("%s writes %s, but %s reads %s",
 		l.from.text, c.types.spell(l.from.term, l.from.node),
 		l.to.text, c.types.spell(l.to.term, l.to.node))
-	if l.from.free {
+	if l.from.free && l.from.node != nil {
 		ends = fmt.Sprintf("%s is named %s", owner{l.to.node, l.to.typ.params[0]}, l.from.typ.text)
 	}
 	switch u.Kind {
@@ -55,7 +55,7 @@ func (c *checker) tell(l *link, u *unify.Conflict, differ clash) {
 func (c *checker) between(l *link) string {
 	where := "in between"
 	switch {
-	case l.from.free:
+	case l.from.free || l.to.free:
 		return ""
 	case c.resultOf(l.from.term, l.to.term):
 	case c.resultOf(l.to.term, l.from.term):
@@ -76,7 +76,7 @@ func (c *checker) resultTo(v unify.Term) *link {
 	shape, _, _, _ := c.types.Shape(v)
 	why, _ := c.types.Why(shape, v, &c.types.explain)
 	for _, i := range why {
-		if l := c.types.equations[i]; !l.from.free && l.from.typ.typename.Name == resultType {
+		if l := c.types.equations[i]; !l.from.free && !l.to.free && l.from.typ.typename.Name == resultType {
 			return l
 		}
 	}
@@ -115,6 +115,9 @@ func (c *checker) meaning(u *unify.Conflict) string {
 // because explains how the type of a port came to have the part at path that does not fit. It
 // returns "" if the port's progdef declares it.
 func (c *checker) because(e end, path []int, differ clash) string {
+	if e.node == nil {
+		return ""
+	}
 	typename := e.typ.typename
 	i := slices.Index(e.node.ports.params, typename.Name)
 	for ; i < 0 && len(path) > 0; i = slices.Index(e.node.ports.params, typename.Name) {

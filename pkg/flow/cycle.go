@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -29,7 +30,21 @@ func (c *checker) findCycles() {
 	for _, name := range c.names {
 		s.visit(c.nodes[name])
 	}
+	if len(s.found) == 0 || c.nested() && c.acyclic() {
+		return
+	}
+	for _, f := range s.found {
+		c.add(problem.Cycle, f.at, f.message, "a flow runs from its sources to its sinks")
+	}
 }
+
+// nested reports whether a node of the flow stands for a flow.
+func (c *checker) nested() bool {
+	return slices.ContainsFunc(c.names, func(name string) bool { return c.nodes[name].sub != nil })
+}
+
+// mostCycles bounds the cycles that are spelled.
+const mostCycles = 1000
 
 // A search walks the graph depth first.
 type search struct {
@@ -37,6 +52,13 @@ type search struct {
 	path []*node
 	// closed holds the pairs of nodes with a reported back edge: parallel edges are one cycle.
 	closed map[[2]*node]bool
+	found  []found
+}
+
+// found is a cycle, at the edge that closes it.
+type found struct {
+	at      []string
+	message string
 }
 
 func (s *search) visit(n *node) {
@@ -57,12 +79,11 @@ func (s *search) visit(n *node) {
 
 func (s *search) close(l *link) {
 	pair := [2]*node{l.from.node, l.to.node}
-	if s.closed[pair] || s.c.report.Full() {
+	if s.closed[pair] || len(s.found) >= mostCycles {
 		return
 	}
 	s.closed[pair] = true
-	s.c.add(problem.Cycle, l.at, "the edges make a cycle: "+s.spell(l.to.node),
-		"a flow runs from its sources to its sinks")
+	s.found = append(s.found, found{l.at, "the edges make a cycle: " + s.spell(l.to.node)})
 }
 
 // spell names the nodes of the cycle that leads from start along the path and back to start.

@@ -5,12 +5,14 @@ import (
 )
 
 // A Flow is a checked flow in normal form: constants are values on the edges that they feed, the
-// flow's own inputs and outputs are ends of edges, every node is pinned to a revision, and every
-// edge has its solved typename.
+// flow's own inputs and outputs are ends of edges, subflows are expanded, every node is pinned to a
+// revision, and every edge has its solved typename.
 type Flow struct {
-	Nodes    map[string]Node   `json:"nodes"`
-	Edges    []Edge            `json:"edges"`
-	Deadline document.Duration `json:"deadline"`
+	Nodes map[string]Node `json:"nodes"`
+	// Subflows are the nodes that are replaced by the nodes of a flow, by name.
+	Subflows map[string]Subflow `json:"subflows,omitempty"`
+	Edges    []Edge             `json:"edges"`
+	Deadline document.Duration  `json:"deadline"`
 	// Priority orders the flows that wait for capacity: the highest goes first.
 	Priority int `json:"priority,omitempty"`
 }
@@ -19,6 +21,18 @@ type Flow struct {
 type Node struct {
 	Progdef  string `json:"progdef"`
 	Revision string `json:"revision"`
+	// Subflow names the subflow that the node is part of; "" for a node of the document.
+	Subflow string `json:"subflow,omitempty"`
+}
+
+// A Subflow is a node that is replaced by the nodes of its progdef's flow.
+type Subflow struct {
+	Node
+	// Types are what its type parameters stand for.
+	Types map[string]string `json:"types,omitempty"`
+	// Inputs and Outputs are the ports of nodes that take the place of its own ports, as "node.port".
+	Inputs  map[string]string `json:"inputs,omitempty"`
+	Outputs map[string]string `json:"outputs,omitempty"`
 }
 
 // An Edge is one stream. Exactly one of From, Input and Const is its source; exactly one of To and

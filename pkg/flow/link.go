@@ -37,6 +37,9 @@ type end struct {
 	term unify.Term
 }
 
+// outer reports whether the end is one of the flow's own.
+func (e end) outer() bool { return e.free && e.node == nil && e.port != "" }
+
 // A claim identifies a port that may have one link.
 type claim struct {
 	node *node
@@ -46,7 +49,7 @@ type claim struct {
 
 func (c *checker) readEdges() {
 	for i, written := range c.doc.edges {
-		at := []string{"edges", strconv.Itoa(i)}
+		at := c.at("edges", strconv.Itoa(i))
 		edge, ok := written.(map[string]any)
 		if !ok {
 			continue
@@ -70,7 +73,7 @@ func (c *checker) readWith() {
 			continue
 		}
 		for _, port := range sortedKeys(n.with) {
-			c.readWithPort(n, port, []string{"nodes", name, "with", port})
+			c.readWithPort(n, port, c.at("nodes", name, "with", port))
 		}
 	}
 }
@@ -88,16 +91,16 @@ func (c *checker) readWithPort(n *node, port string, at []string) {
 // readEnds reads the flow's own inputs and outputs.
 func (c *checker) readEnds() {
 	for _, name := range sortedKeys(c.doc.inputs) {
-		at := []string{"inputs", name}
+		at := c.at("inputs", name)
 		l := &link{at: at, to: c.end(c.doc.inputs[name], input, at)}
-		l.from = end{free: true, port: name, text: "the flow's input " + document.Quote(name)}
+		l.from = end{free: true, port: name, text: "the flow's input " + document.Quote(name), typ: c.ends[input][name]}
 		c.claim(l, l.to, input)
 		c.join(l)
 	}
 	for _, name := range sortedKeys(c.doc.outputs) {
-		at := []string{"outputs", name}
+		at := c.at("outputs", name)
 		l := &link{at: at, from: c.end(c.doc.outputs[name], output, at)}
-		l.to = end{free: true, port: name, text: "the flow's output " + document.Quote(name)}
+		l.to = end{free: true, port: name, text: "the flow's output " + document.Quote(name), typ: c.ends[output][name]}
 		c.claim(l, l.from, output)
 		c.join(l)
 	}
@@ -169,7 +172,7 @@ func (c *checker) missing(n *node, side direction, code problem.Code, hint strin
 	for _, port := range n.ports.sides[side].names {
 		key := claim{n, port, side}
 		if c.claims[key] == nil && !c.excused[key] {
-			c.add(code, []string{"nodes", n.name},
+			c.add(code, c.at("nodes", n.name),
 				fmt.Sprintf("the %s %s is not connected", side, name(n, port)), hint)
 		}
 	}
@@ -184,19 +187,26 @@ func (l *link) edge() Edge {
 	if e.Type == "" { // records that only a stop reads
 		e.Type = stopType
 	}
-	switch {
+	switch from := l.from.node; {
 	case l.with != nil:
 		e.Const = l.with
-	case l.from.node == nil:
+	case from == nil:
 		e.Input = l.from.port
-	case l.from.node.constant != nil:
-		e.Const = l.from.node.constant
+	case from.constant != nil:
+		e.Const = from.constant
+	case from.sub != nil && from.sub.outlets[l.from.port].Const != nil:
+		e.Const = from.sub.outlets[l.from.port].Const.in(from.name)
+	case from.sub != nil:
+		e.From = joinPort(from.name, from.sub.outlets[l.from.port].From)
 	default:
 		e.From = l.from.text
 	}
-	if l.to.node == nil {
+	switch to := l.to.node; {
+	case to == nil:
 		e.Output = l.to.port
-	} else {
+	case to.sub != nil:
+		e.To = joinPort(to.name, to.sub.inlets[l.to.port].To)
+	default:
 		e.To = l.to.text
 	}
 	return e

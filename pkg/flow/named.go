@@ -14,7 +14,7 @@ func (c *checker) readTypes() {
 	for _, name := range c.names {
 		n := c.nodes[name]
 		for _, param := range sortedKeys(n.types) {
-			c.readType(n, param, n.types[param], []string{"nodes", name, "types", param})
+			c.readType(n, param, n.types[param], c.at("nodes", name, "types", param))
 		}
 	}
 }

@@ -76,6 +76,8 @@ type node struct {
 	with     map[string]any
 	// types are the type parameters set in the document.
 	types map[string]any
+	// sub is the flow that takes the node's place; nil for others.
+	sub *subflow
 	// ports is nil if they are unknown; nothing is reported about them then.
 	ports *ports
 	// vars are the types of the progdef's type parameters in this node.
@@ -96,7 +98,7 @@ func (c *checker) readNodes() {
 func (c *checker) readNode(name string, written any) *node {
 	n := &node{name: name}
 	if name == "inputs" || name == "outputs" {
-		c.add(problem.BadName, []string{"nodes", name},
+		c.add(problem.BadName, c.at("nodes", name),
 			document.Quote(name)+" is reserved for the flow's own ends; rename the node", "")
 	}
 	object, _ := written.(map[string]any)
@@ -120,7 +122,7 @@ func (c *checker) readNode(name string, written any) *node {
 func (c *checker) readConst(n *node, written any) {
 	object, _ := written.(map[string]any)
 	values, _ := object["values"].([]any)
-	at := []string{"nodes", n.name, "const"}
+	at := c.at("nodes", n.name, "const")
 	typename := c.constType(object["type"], append(at, "type"))
 	at = append(at, "values")
 	n.constant = &Const{Node: n.name, Values: c.readValues(values, at)}
@@ -149,6 +151,12 @@ func (c *checker) constType(written any, at []string) *portType {
 
 // progdefPorts looks up and pins the node's progdef. It returns nil if the progdef is not found.
 func (c *checker) progdefPorts(n *node) *ports {
+	n.sub = c.subflows.of(n.progdef)
+	if n.sub != nil && n.sub.problems != nil {
+		c.unusable(n, n.sub.problems)
+		n.sub = nil
+		return nil
+	}
 	if known, ok := c.ports[n.progdef]; ok && known != nil {
 		return known
 	}
@@ -158,9 +166,11 @@ func (c *checker) progdefPorts(n *node) *ports {
 		return nil
 	}
 	p := portsOf(pinned.Document)
-	// Not in names: a flow need not connect these two. Any type may stop a node.
-	p.sides[input].types[progdef.StopPort] = nil
-	p.sides[output].types[progdef.PanicPort] = newPortType(progdef.Typename{Name: progdef.PanicType}, nil)
+	if n.sub == nil {
+		// Not in names: a flow need not connect these two. Any type may stop a node.
+		p.sides[input].types[progdef.StopPort] = nil
+		p.sides[output].types[progdef.PanicPort] = newPortType(progdef.Typename{Name: progdef.PanicType}, nil)
+	}
 	c.ports[n.progdef], c.pinned[n.progdef] = p, pinned
 	return p
 }
@@ -177,14 +187,14 @@ func (c *checker) admit(n *node) {
 		c.refusals[n.progdef] = problems
 	}
 	for _, p := range problems {
-		c.add(p.Code, []string{"nodes", n.name, "progdef"},
+		c.add(p.Code, c.at("nodes", n.name, "progdef"),
 			fmt.Sprintf("progdef %s cannot be used now: at %s: %s", n.progdef, p.Pointer, p.Message), p.Hint)
 	}
 }
 
 func (c *checker) unknownProgdef(n *node) {
 	near := c.hints.suggest(n.progdef, c.catalogNames())
-	c.add(problem.UnknownProgdef, []string{"nodes", n.name, "progdef"},
+	c.add(problem.UnknownProgdef, c.at("nodes", n.name, "progdef"),
 		"progdef "+document.Quote(n.progdef)+" not found", document.DidYouMean(near))
 }
 

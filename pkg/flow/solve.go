@@ -66,8 +66,10 @@ func (c *checker) solveTypes() {
 		}
 	}
 	c.excuseUnlinked()
+	c.excuseOpen()
 	c.findUnsolved()
 	c.settle()
+	c.holdExpanded()
 }
 
 // instantiate gives every generic node its own type variables, and every end of a link its type.
@@ -83,7 +85,7 @@ func (c *checker) instantiate() bool {
 			}
 		}
 		if c.types.Len() > maxTypeParts {
-			c.add(problem.TooMany, []string{"nodes"}, fmt.Sprintf("the typenames of the ports with "+
+			c.add(problem.TooMany, c.at("nodes"), fmt.Sprintf("the typenames of the ports with "+
 				"type parameters have more than %d parts in total", maxTypeParts),
 				"use fewer generic nodes, or simpler typenames")
 			return false
@@ -203,6 +205,21 @@ func (c *checker) excuseUnlinked() {
 					c.types.excusePort(n, p)
 				}
 			}
+		}
+	}
+}
+
+// excuseOpen excuses the types of the ends of a flow whose ports are to be inferred: they become type parameters.
+func (c *checker) excuseOpen() {
+	if !c.open {
+		return
+	}
+	for _, l := range c.links {
+		if l.from.outer() && l.from.typ == nil {
+			c.types.excuse(l.to)
+		}
+		if l.to.outer() && l.to.typ == nil {
+			c.types.excuse(l.from)
 		}
 	}
 }

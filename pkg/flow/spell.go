@@ -26,13 +26,23 @@ func (t *typing) spell(term unify.Term, n *node) string {
 	if _, name, args, ok := t.Shape(term); ok {
 		return written(name, args, func(a unify.Term) string { return t.spell(a, n) })
 	}
-	for i, v := range n.vars {
-		if t.Head(v) == t.Head(term) {
-			return n.ports.params[i]
+	if n != nil { // it is nil for an end of the flow
+		for i, v := range n.vars {
+			if t.Head(v) == t.Head(term) {
+				return n.ports.params[i]
+			}
 		}
 	}
 	o := t.owners[term]
 	return o.node.name + "." + o.name()
+}
+
+// write writes a type in which names stand for what is not known.
+func (t *typing) write(term unify.Term, names *namer) string {
+	if _, name, args, ok := t.Shape(term); ok {
+		return written(name, args, func(a unify.Term) string { return t.write(a, names) })
+	}
+	return names.name(t.Head(term))
 }
 
 // declared writes a type as its node's progdef declares it.

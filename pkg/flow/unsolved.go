@@ -56,7 +56,7 @@ func (c *checker) tellUnsolved(same []owner) {
 		verb := map[bool]string{true: " is", false: " are"}[len(others) == 1]
 		message += "; " + some(texts(others), " and ") + verb + " the same type"
 	}
-	c.add(problem.UnsolvedType, []string{"nodes", first.node.name}, message, fmt.Sprintf(
+	c.add(problem.UnsolvedType, c.at("nodes", first.node.name), message, fmt.Sprintf(
 		`connect one to a port of known type, or name the type in the node: "types": {%q: "json"}`,
 		first.name()))
 }

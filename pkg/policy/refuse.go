@@ -20,6 +20,10 @@ func (p *Policy) Refuses(d progdef.Document) problem.List {
 		return nil
 	}
 	j := judge{policy: p, doc: d, image: d.Image}
+	if d.Flow != nil { // it runs nothing itself: its nodes are judged by their own progdefs
+		j.standard()
+		return j.report.List()
+	}
 	if p.onHost {
 		j.image = ""
 	}

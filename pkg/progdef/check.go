@@ -49,6 +49,14 @@ func Check(raw []byte, limits document.Limits) (Document, problem.List) {
 	return c.doc, c.report.List()
 }
 
+// HasFlow reports whether a document has a flow in place of a program.
+func HasFlow(raw []byte) bool {
+	var doc struct {
+		Flow json.RawMessage `json:"flow"`
+	}
+	return json.Unmarshal(raw, &doc) == nil && doc.Flow != nil
+}
+
 // A checker checks what the schema cannot. It skips the fields that break the schema, so that no problem
 // is reported twice.
 type checker struct {
@@ -187,6 +195,10 @@ func portType(port any, path ...string) (*string, []string) {
 }
 
 func (c *checker) program() {
+	if _, flow := c.fields["flow"]; flow {
+		c.noProgram()
+		return
+	}
 	_, image := c.fields["image"]
 	_, build := c.fields["build"]
 	_, command := c.fields["command"]
@@ -196,11 +208,25 @@ func (c *checker) program() {
 		c.report.Add(problem.NothingToRun, "the progdef has nothing to run: its image is not built yet",
 			"apply what `dagyo progdef build` prints", "build")
 	default:
-		c.report.Add(problem.NothingToRun, "the progdef has nothing to run", "set an image or a command")
+		c.report.Add(problem.NothingToRun, "the progdef has nothing to run", "set an image, a command or a flow")
 	}
 	if image && !c.faulty("image", "") && badImage(c.doc.Image) {
 		c.report.Add(problem.BadImage, document.Quote(c.doc.Image)+" is not an image reference", "",
 			"image")
+	}
+}
+
+// noProgram rejects what is about a program in a progdef that is a flow.
+func (c *checker) noProgram() {
+	for _, field := range slices.Sorted(maps.Keys(c.fields)) {
+		switch field {
+		case "$schema", "name", "description", "typeParams", "inputs", "outputs", "flow":
+		default:
+			if !c.faulty(field, "") {
+				c.report.Add(problem.SchemaMismatch, document.Quote(field)+" has no meaning in a progdef with a flow",
+					"remove it: the programs of the flow's nodes have their own", field)
+			}
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 			"(document): not JSON at line 1, column 2: unexpected end of JSON input [not-json]"}},
 		{"nothing to run", `{"name":"p"}`, []string{
 			"(document): the progdef has nothing to run [nothing-to-run] — " +
-				"set an image or a command"}},
+				"set an image, a command or a flow"}},
 		{"nothing to run yet", `{"name":"p","build":{}}`, []string{
 			"/build: the progdef has nothing to run: its image is not built yet [nothing-to-run] — " +
 				"apply what `dagyo progdef build` prints"}},
@@ -116,7 +116,7 @@ func TestCheckFindsEveryProblem(t *testing.T) {
 		{"all together", `{"nmae":"p","scaling":{"jobsPerExecutor":0,"minExecutors":30},` +
 			`"inputs":{"A":"x","b":""}}`, []string{
 			"(document): the progdef has nothing to run [nothing-to-run] — " +
-				"set an image or a command",
+				"set an image, a command or a flow",
 			`(document): the field "name" is missing [schema]`,
 			`/inputs/A: "A" is not a name: 1 to 63 lower-case letters, digits, "-" or "_", ` +
 				`a letter or a digit at both ends [bad-name]`,

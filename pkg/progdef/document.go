@@ -1,26 +1,32 @@
 package progdef
 
-import "github.com/dagyo/dagyo/pkg/document"
+import (
+	"encoding/json"
+
+	"github.com/dagyo/dagyo/pkg/document"
+)
 
 // A Document is a progdef as written by its publisher, with every default filled in
 // (schemas/progdef.json documents each field and default).
 type Document struct {
-	Name        string            `json:"name"`
-	Description string            `json:"description,omitempty"`
-	TypeParams  []string          `json:"typeParams,omitempty"`
-	Inputs      map[string]Port   `json:"inputs"`
-	Outputs     map[string]Port   `json:"outputs"`
-	Image       string            `json:"image,omitempty"`
-	Build       *Build            `json:"build,omitempty"`
-	Command     []string          `json:"command,omitempty"`
-	Code        string            `json:"code,omitempty"`
-	Scaling     Scaling           `json:"scaling"`
-	Resources   Resources         `json:"resources"`
-	Machine     Machine           `json:"machine"`
-	Env         map[string]string `json:"env,omitempty"`
-	EnvFrom     []EnvSource       `json:"envFrom,omitempty"`
-	Health      Health            `json:"health"`
-	Drain       Drain             `json:"drain"`
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	TypeParams  []string        `json:"typeParams,omitempty"`
+	Inputs      map[string]Port `json:"inputs"`
+	Outputs     map[string]Port `json:"outputs"`
+	Image       string          `json:"image,omitempty"`
+	Build       *Build          `json:"build,omitempty"`
+	Command     []string        `json:"command,omitempty"`
+	Code        string          `json:"code,omitempty"`
+	// Flow is a flow with open ends, which takes the place of a program. It is nil for a program.
+	Flow      json.RawMessage   `json:"flow,omitempty"`
+	Scaling   Scaling           `json:"scaling"`
+	Resources Resources         `json:"resources"`
+	Machine   Machine           `json:"machine"`
+	Env       map[string]string `json:"env,omitempty"`
+	EnvFrom   []EnvSource       `json:"envFrom,omitempty"`
+	Health    Health            `json:"health"`
+	Drain     Drain             `json:"drain"`
 }
 
 // A Port is one typed end of a stream. In a document it may be written as a bare typename.

@@ -22,6 +22,7 @@ type identity struct {
 	Limits          map[string]string `json:"limits,omitempty"`
 	Machine         *Machine          `json:"machine,omitempty"`
 	JobsPerExecutor int               `json:"jobsPerExecutor"`
+	Flow            json.RawMessage   `json:"flow,omitempty"`
 }
 
 // Revision returns 16 hexadecimal digits of the SHA-256 of what the progdef runs, where, with which resources
@@ -33,7 +34,7 @@ func (d Document) Revision() string {
 		Inputs: typenames(d.Inputs), Outputs: typenames(d.Outputs), TypeParams: d.TypeParams,
 		Env: d.Env, EnvFrom: d.EnvFrom,
 		Requests: d.Resources.Requests, Limits: d.Resources.Limits,
-		JobsPerExecutor: d.Scaling.JobsPerExecutor,
+		JobsPerExecutor: d.Scaling.JobsPerExecutor, Flow: d.Flow,
 	}
 	if !d.Machine.IsZero() {
 		id.Machine = &d.Machine

@@ -41,6 +41,11 @@ func evolve(s *State, e contract.Event) []string {
 	}
 	switch d := e.Data.(type) {
 	case *contract.ProgdefApplied:
+		if d.Document.Flow != nil { // nothing of it runs under its name
+			keys := s.revisionKeys(d.Name)
+			s.noLongerCurrent(d.Name)
+			return keys
+		}
 		r := s.makeCurrent(d.Name, progdef.Pinned{Revision: d.Revision, Document: d.Document})
 		r.forgive() // who applies it may have mended what its executors failed of
 		return s.revisionKeys(d.Name)

@@ -213,7 +213,7 @@ func NewState(l Limits, stored map[string]contract.CatalogEntry) *State {
 	}
 	s.queue.Quotas = func(admission.Owner) (tenant, user admission.Quota) { return s.limits.Tenant, s.limits.User }
 	for name, e := range stored {
-		if !e.Removed {
+		if !e.Removed && e.Document.Flow == nil {
 			s.makeCurrent(name, e.Pinned)
 		}
 	}

@@ -145,6 +145,11 @@ func (s *State) reclaim() {
 // check reads the progdef document of a progdef.apply. The policy is checked as far as the document can be read.
 func (s *State) check(e contract.Event) (progdef.Pinned, problem.List) {
 	doc, problems := progdef.Check(e.Raw, s.limits.Progdef)
+	if doc.Flow != nil {
+		var inside problem.List
+		doc, inside = s.known().Subflow(doc, s.limits.Flow)
+		problems = slices.Concat(problems, inside)
+	}
 	problems = slices.Concat(e.Problems, problems)
 	readable := len(problems) == 0
 	problems = slices.Concat(problems, s.policy.Refuses(doc)).Sorted()

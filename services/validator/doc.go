@@ -8,5 +8,6 @@
 //
 // The catalogue is a fold over the answers: the leader judges each command, also by the installation's policy, and every
 // replica takes over progdef.applied and progdef.removed. A submission waits for the answers to the commands about
-// progdefs before it, so a flow submitted directly after a progdef uses it.
+// progdefs before it, so a flow submitted directly after a progdef uses it. So does a progdef.apply with a flow. The flows of
+// progdefs are expanded in the flows that use them.
 package validator

@@ -36,8 +36,8 @@ type State struct {
 	keys    map[uint64]string
 	// submissions meters the submitted flows.
 	submissions meter
-	// changes are the places of the commands about progdefs without an answer, held those of the submissions after the
-	// first of them, in order.
+	// changes are the places of the commands about progdefs without an answer, held those of the commands that wait for
+	// the first of them, in order.
 	changes, held []uint64
 	// kept counts the bytes of submitted documents in pending.
 	kept int
@@ -78,6 +78,8 @@ type command struct {
 	// one of many.
 	Raw      []byte       `json:"raw,omitempty"`
 	Problems problem.List `json:"problems,omitempty"`
+
+	nests bool // it publishes a progdef with a flow
 }
 
 const (
@@ -253,12 +255,13 @@ func (s *State) await(e contract.Event) []string {
 // add appends a command without an answer.
 func (s *State) add(c command) {
 	key := c.key()
+	c.nests = c.Type == contract.TypeProgdefApply && progdef.HasFlow(c.Raw)
 	s.pending[key] = append(s.pending[key], c)
 	s.keys[c.Seq] = key
-	switch {
-	case c.changesProgdefs():
+	if c.changesProgdefs() {
 		s.changes = append(s.changes, c.Seq)
-	case s.early(c):
+	}
+	if s.early(c) {
 		s.held = append(s.held, c.Seq)
 	}
 }
@@ -267,15 +270,15 @@ func (c command) changesProgdefs() bool {
 	return c.Type == contract.TypeProgdefApply || c.Type == contract.TypeProgdefRemove
 }
 
-// early reports whether a submission must wait for answers about progdefs: a flow submitted directly after a progdef
-// uses it.
+// early reports whether a command must wait for answers about progdefs: a flow submitted directly after a progdef uses
+// it, also if the flow is itself a progdef.
 func (s *State) early(c command) bool {
-	return c.Type == contract.TypeFlowSubmit && len(s.changes) > 0 && s.changes[0] < c.Seq
+	return (c.Type == contract.TypeFlowSubmit || c.nests) && len(s.changes) > 0 && s.changes[0] < c.Seq
 }
 
-// release returns the keys of the submissions that no longer wait for answers about progdefs.
+// release returns the keys of the commands that no longer wait for answers about progdefs.
 func (s *State) release() (keys []string) {
-	for len(s.held) > 0 && (len(s.changes) == 0 || s.held[0] < s.changes[0]) {
+	for len(s.held) > 0 && (len(s.changes) == 0 || s.held[0] <= s.changes[0]) {
 		if key, pending := s.keys[s.held[0]]; pending {
 			keys = append(keys, key)
 		}

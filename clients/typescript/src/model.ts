@@ -156,6 +156,8 @@ export interface Progdef {
   outputs?: Record<string, string | Port>;
   image?: string;
   command?: string[];
+  /** A flow with open ends in place of a program. */
+  flow?: Omit<FlowDocument, "deadline" | "priority">;
   scaling?: { jobsPerExecutor?: number; minExecutors?: number; maxExecutors?: number };
   [field: string]: unknown;
 }
@@ -206,16 +208,32 @@ export interface Validation {
 
 /** A flow in its normal form. */
 export interface NormalFlow {
-  nodes: Record<string, { progdef: string; revision: string }>;
+  nodes: Record<string, NormalNode>;
+  /** The nodes of the document that are replaced by the nodes of a flow, and such nodes within these. */
+  subflows?: Record<string, Subflow>;
   edges: NormalEdge[];
   deadline?: string;
+}
+
+export interface NormalNode {
+  progdef: string;
+  revision: string;
+  /** The subflow that the node is part of. */
+  subflow?: string;
+}
+
+/** A node that stands for a flow. The ports of its nodes that take the place of its own are "node.port", by port. */
+export interface Subflow extends NormalNode {
+  types?: Record<string, string>;
+  inputs?: Record<string, string>;
+  outputs?: Record<string, string>;
 }
 
 /** An edge of a valid flow: `from`, `input` or `const` on one side, `to` or `output` on the other. */
 export interface NormalEdge {
   from?: string;
   input?: string;
-  const?: { values?: Value[] };
+  const?: { node?: string; values?: Value[] };
   to?: string;
   output?: string;
   type?: string;

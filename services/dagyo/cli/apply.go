@@ -20,20 +20,31 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
-// applyFile applies all documents of a file, and prints each that is rejected or fails.
-func (a *app) applyFile(what, path string, apply func(raw []byte, name string) error) error {
-	all, err := a.readDocuments(path)
-	if err != nil {
-		return a.notApplied(what, path, docfile.Document{}, err)
+// applyFiles applies all documents of the files, and prints each that is rejected or fails. A progdef comes after those
+// that its flow uses, also if these are in a later file.
+func (a *app) applyFiles(what string, paths []string, apply func(raw []byte, name string) error) error {
+	type named struct {
+		docfile.Document
+		name string
 	}
+	var all []named
 	var errs []error
-	for _, d := range all {
-		name := path
-		if len(all) > 1 {
-			name = fmt.Sprintf("%s:%d", path, d.Line)
+	for _, path := range paths {
+		docs, err := a.readDocuments(path)
+		if err != nil {
+			errs = append(errs, a.notApplied(what, path, docfile.Document{}, err))
 		}
-		if err := apply(d.JSON, name); err != nil {
-			errs = append(errs, a.notApplied(what, name, d, err))
+		for _, d := range docs {
+			name := path
+			if len(docs) > 1 {
+				name = fmt.Sprintf("%s:%d", path, d.Line)
+			}
+			all = append(all, named{d, name})
+		}
+	}
+	for _, d := range progdef.Ordered(all, func(d named) []byte { return d.JSON }) {
+		if err := apply(d.JSON, d.name); err != nil {
+			errs = append(errs, a.notApplied(what, d.name, d.Document, err))
 		}
 	}
 	return errors.Join(errs...)

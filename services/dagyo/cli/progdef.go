@@ -86,11 +86,9 @@ func (a *app) applyProgdefs(
 		errs = append(errs, p.applyStandard(ctx, standard))
 	}
 	p.replace = replace
-	for _, path := range files {
-		errs = append(errs, a.applyFile("progdef", path, func(raw []byte, name string) error {
-			return p.apply(ctx, raw, name)
-		}))
-	}
+	errs = append(errs, a.applyFiles("progdef", files, func(raw []byte, name string) error {
+		return p.apply(ctx, raw, name)
+	}))
 	return errors.Join(errs...)
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/dagyo/flowtest"
 )
 
@@ -212,7 +213,7 @@ func (a *app) testOn(
 func applyProgdefs(
 	ctx context.Context, c *client.Client, all []flowtest.Progdef,
 ) (faults flowtest.Faults, err error) {
-	for _, p := range all {
+	for _, p := range progdef.Ordered(all, func(p flowtest.Progdef) []byte { return p.Document }) {
 		_, err := c.Apply(ctx, applyAs(p.Document), p.Document)
 		var problems problem.List
 		switch {

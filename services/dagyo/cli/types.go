@@ -72,13 +72,9 @@ documents.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				var errs []error
-				for _, path := range args {
-					errs = append(errs, a.applyFile("type", path, func(raw []byte, name string) error {
-						return a.applyType(ctx, c, raw, name)
-					}))
-				}
-				return errors.Join(errs...)
+				return a.applyFiles("type", args, func(raw []byte, name string) error {
+					return a.applyType(ctx, c, raw, name)
+				})
 			})
 		},
 	}

@@ -145,7 +145,7 @@ func (k *Keeper) sync(ctx context.Context, from *client.Client) error {
 			return err
 		}
 	}
-	for _, p := range apply {
+	for _, p := range progdef.Ordered(apply, encoded) {
 		if err := k.copy(ctx, to, p); err != nil {
 			return err
 		}
@@ -220,12 +220,14 @@ func ValidPattern(pattern string) error {
 	return nil
 }
 
+// encoded returns the document of a progdef as JSON. Whatever was decoded from JSON can be encoded.
+func encoded(p contract.Published) []byte {
+	raw, _ := json.Marshal(p.Document)
+	return raw
+}
+
 func (k *Keeper) copy(ctx context.Context, to *client.Client, p contract.Published) error {
-	raw, err := json.Marshal(p.Document)
-	if err != nil {
-		return err
-	}
-	_, err = to.Apply(ctx, p.Document.Name, raw)
+	_, err := to.Apply(ctx, p.Document.Name, encoded(p))
 	var problems problem.List
 	if errors.As(err, &problems) {
 		k.tell(p.Document.Name, "the tenant's validator refuses a progdef of the platform: "+problems[0].String())

@@ -15,10 +15,14 @@ import (
 type picture struct {
 	boxes  []box
 	arrows []arrow
+	// groups are the labels of subflows by name, within are the subflows that they are part of.
+	groups, within map[string]string
 }
 
 type box struct {
 	id, label string
+	// group is the subflow that the box is part of, "" for none.
+	group string
 	// end is true for the flow's own inputs and outputs, and for constants.
 	end bool
 }
@@ -28,10 +32,15 @@ type arrow struct{ from, to, label string }
 // draw returns the picture of a flow in normal form. Boxes are numbered, because the names of nodes may be
 // keywords of the graph language.
 func draw(f flow.Flow) picture {
-	var p picture
+	p := picture{groups: map[string]string{}, within: map[string]string{}}
+	for name, s := range f.Subflows {
+		p.groups[name], p.within[name] = strings.TrimPrefix(name, s.Subflow+"--")+"\n"+s.Progdef, s.Subflow
+	}
 	nodes := make(map[string]string)
 	for _, name := range slices.Sorted(maps.Keys(f.Nodes)) {
-		nodes[name] = p.add(name+"\n"+f.Nodes[name].Progdef, false)
+		n := f.Nodes[name]
+		nodes[name] = p.add(strings.TrimPrefix(name, n.Subflow+"--")+"\n"+n.Progdef, false)
+		p.boxes[len(p.boxes)-1].group = n.Subflow
 	}
 	for _, e := range f.Edges {
 		from, fromPort, isPort := strings.Cut(e.From, ".")
@@ -63,8 +72,31 @@ func endLabel(e flow.Edge) string {
 
 func (p *picture) add(label string, end bool) string {
 	id := fmt.Sprintf("n%d", len(p.boxes))
-	p.boxes = append(p.boxes, box{id, label, end})
+	p.boxes = append(p.boxes, box{id: id, label: label, end: end})
 	return id
+}
+
+// A brush writes a picture in some language.
+type brush struct {
+	begin func(label, indent string)
+	box   func(b box, indent string)
+	end   func(indent string)
+}
+
+// paint paints the boxes in a subflow, and those of the subflows in it.
+func (p *picture) paint(group, indent string, with brush) {
+	for _, b := range p.boxes {
+		if b.group == group {
+			with.box(b, indent)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.groups)) {
+		if p.within[name] == group {
+			with.begin(p.groups[name], indent)
+			p.paint(name, indent+"  ", with)
+			with.end(indent)
+		}
+	}
 }
 
 // Mermaid writes a flow as a Mermaid flowchart, which many Markdown renderers show as a picture.
@@ -72,13 +104,21 @@ func Mermaid(w io.Writer, f flow.Flow) {
 	text := strings.NewReplacer("\n", "<br/>", `"`, "#quot;", "<", "&lt;", ">", "&gt;")
 	p := draw(f)
 	fmt.Fprintln(w, "flowchart LR")
-	for _, b := range p.boxes {
-		form := "  %s[\"%s\"]\n"
-		if b.end {
-			form = "  %s([\"%s\"])\n"
-		}
-		fmt.Fprintf(w, form, b.id, text.Replace(b.label))
-	}
+	groups := 0
+	p.paint("", "  ", brush{
+		begin: func(label, indent string) {
+			fmt.Fprintf(w, "%ssubgraph g%d[\"%s\"]\n", indent, groups, text.Replace(label))
+			groups++
+		},
+		box: func(b box, indent string) {
+			form := "%s%s[\"%s\"]\n"
+			if b.end {
+				form = "%s%s([\"%s\"])\n"
+			}
+			fmt.Fprintf(w, form, indent, b.id, text.Replace(b.label))
+		},
+		end: func(indent string) { fmt.Fprintln(w, indent+"end") },
+	})
 	for _, a := range p.arrows {
 		fmt.Fprintf(w, "  %s -- \"%s\" --> %s\n", a.from, text.Replace(a.label), a.to)
 	}
@@ -88,13 +128,21 @@ func Mermaid(w io.Writer, f flow.Flow) {
 func DOT(w io.Writer, f flow.Flow) {
 	p := draw(f)
 	fmt.Fprintln(w, "digraph flow {\n  rankdir=LR;")
-	for _, b := range p.boxes {
-		shape := "box"
-		if b.end {
-			shape = "ellipse"
-		}
-		fmt.Fprintf(w, "  %s [shape=%s, label=%q];\n", b.id, shape, b.label)
-	}
+	groups := 0
+	p.paint("", "  ", brush{
+		begin: func(label, indent string) {
+			fmt.Fprintf(w, "%ssubgraph cluster_g%d {\n%s  label=%q;\n", indent, groups, indent, label)
+			groups++
+		},
+		box: func(b box, indent string) {
+			shape := "box"
+			if b.end {
+				shape = "ellipse"
+			}
+			fmt.Fprintf(w, "%s%s [shape=%s, label=%q];\n", indent, b.id, shape, b.label)
+		},
+		end: func(indent string) { fmt.Fprintln(w, indent+"}") },
+	})
 	for _, a := range p.arrows {
 		fmt.Fprintf(w, "  %s -> %s [label=%q];\n", a.from, a.to, a.label)
 	}

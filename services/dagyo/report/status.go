@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -260,11 +261,31 @@ func Progdef(w io.Writer, p contract.Published, serving []contract.Capacity) {
 	if len(d.Command) > 0 {
 		fmt.Fprintf(w, "  command:  %s\n", clean(strings.Join(d.Command, " ")))
 	}
+	if d.Flow != nil {
+		flowOf(w, d)
+		return
+	}
 	s := d.Scaling
 	fmt.Fprintf(w, "  scaling:  %s per executor, %d to %s, idle for at most %s\n",
 		document.Count(s.JobsPerExecutor, "job"), s.MinExecutors, document.Count(s.MaxExecutors, "executor"), s.IdleTimeout)
 	fmt.Fprintf(w, "  health:   every %s, dead after %s\n", d.Health.Interval, d.Health.Timeout)
 	capacity(w, serving)
+}
+
+// flowOf writes which progdefs the flow of a progdef uses.
+func flowOf(w io.Writer, d progdef.Document) {
+	var f struct {
+		Nodes map[string]struct {
+			Progdef string `json:"progdef"`
+		} `json:"nodes"`
+	}
+	_ = json.Unmarshal(d.Flow, &f) // it was checked when it was published
+	rows := make([][]string, 0, len(f.Nodes))
+	for _, name := range slices.Sorted(maps.Keys(f.Nodes)) {
+		rows = append(rows, []string{name, cmp.Or(f.Nodes[name].Progdef, "const")})
+	}
+	t := table{w: w, indent: "  ", heading: []string{"NODE", "PROGDEF"}}
+	t.addAll(rows)
 }
 
 // capacity writes the capacity of each revision: old revisions are kept until their last job has ended.

@@ -166,6 +166,49 @@ test("values are set by the type of their input", async () => {
   await close(page);
 });
 
+test("a flow is published, used as a node, unfolded, and run again", async () => {
+  const page = await signedIn(d);
+  // With open types it is no valid flow, but a progdef.
+  await write(page, "nodes:\n  copy: {progdef: tee}\n  hello: {progdef: greet}\nedges:\n  - {from: hello.greeting, to: copy.in}\ninputs:\n  name: hello.name\noutputs:\n  a: copy.a\n  b: copy.b\n");
+  await page.getByText("Valid", { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Publish…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Name").fill("greet_both");
+  await dialog.getByLabel("What it does").fill("Greets, twice.");
+  await dialog.getByRole("button", { name: "Publish" }).click();
+  await dialog.getByText("Published greet_both, revision").waitFor();
+  await dialog.getByRole("button", { name: "Done" }).click();
+  await write(page, "nodes:\n  g: {progdef: gret}\ninputs: {n: g.name}\n");
+  await page.getByRole("button", { name: "Publish…" }).click();
+  await dialog.getByLabel("Name").fill("wrong");
+  await dialog.getByRole("button", { name: "Publish" }).click();
+  await dialog.getByText('progdef "gret" not found').waitFor();
+  await page.keyboard.press("Escape");
+
+  await write(page, "nodes:\n  both: {progdef: greet_both, with: {name: [Ada]}}\noutputs:\n  one: both.a\n  two: both.b\n");
+  await page.getByText("Valid", { exact: true }).waitFor();
+  await page.getByRole("button", { name: /^Run/ }).click();
+  const node = page.locator('.svelte-flow__node[data-id="both"]');
+  await node.getByText("2 nodes").waitFor();
+  await page.getByText("Completed", { exact: false }).first().waitFor();
+  await node.click();
+  await page.getByRole("heading", { name: "A subflow of 2 nodes" }).waitFor();
+  await page.keyboard.press("f");
+  await page.locator('.svelte-flow__node[data-id="both--hello"]').waitFor();
+  assert.equal(await node.count(), 0);
+  await page.locator('.svelte-flow__node[data-id="both--copy"]').click();
+  await page.keyboard.press("f");
+  await node.waitFor();
+  await page.getByRole("button", { name: "Run again" }).click();
+  await page.locator(".cm-content", { hasText: "greet_both" }).waitFor();
+  assert.match(await page.locator(".cm-content").innerText(), /both\.a/);
+  await page.goto(d.url + "/catalogue?progdef=greet_both");
+  await page.getByRole("heading", { name: "A flow of 2 nodes" }).waitFor();
+  await page.getByRole("button", { name: "Edit a copy" }).click();
+  await page.locator(".cm-content", { hasText: "hello.greeting" }).waitFor();
+  await close(page);
+});
+
 test("a running flow moves, is followed, and cancelled", async () => {
   const page = await signedIn(d);
   await write(page, "nodes:\n  numbers: {progdef: counter}\n  copies: {progdef: tee}\n  first: {progdef: count}\n  rest: {progdef: void_sink}\nedges:\n  - {from: numbers.number, to: copies.in}\n  - {from: copies.a, to: first.in}\n  - {from: copies.b, to: rest.in}\noutputs:\n  total: first.count\n");

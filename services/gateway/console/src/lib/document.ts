@@ -2,11 +2,12 @@
 
 import type { NormalFlow } from "@dagyo/client";
 import type { PublishedProgdef } from "./model";
+import { folded } from "./subflow";
 
 export interface NodeDocument {
   progdef: string;
   /** A node that writes constant records to its output `out`, instead of a progdef. */
-  const?: { type?: string };
+  const?: { type?: string; values?: unknown[] };
   with?: Record<string, unknown[]>;
   types?: Record<string, string>;
 }
@@ -19,10 +20,17 @@ export interface FlowDocument {
   [more: string]: unknown;
 }
 
-/** The document of a flow in its normal form. Type parameters are those of ports whose type is just the parameter. */
-export function documentOf(flow: NormalFlow, progdefs: Record<string, { document: PublishedProgdef }>): FlowDocument {
+/**
+ * The document of a flow in its normal form, with its subflows as the nodes that they were. Type parameters of programs are those
+ * of ports whose type is just the parameter.
+ */
+export function documentOf(expanded: NormalFlow, progdefs: Record<string, { document: PublishedProgdef }>): FlowDocument {
+  const flow = folded(expanded);
   const out: FlowDocument = { nodes: {}, edges: [], inputs: {}, outputs: {} };
-  for (const [id, n] of Object.entries(flow.nodes)) out.nodes[id] = { progdef: n.progdef };
+  for (const [id, n] of Object.entries(flow.nodes)) {
+    const types = expanded.subflows?.[id]?.types ?? {};
+    out.nodes[id] = { progdef: n.progdef, ...(Object.keys(types).length > 0 ? { types } : {}) };
+  }
   const learn = (end: string | undefined, side: "inputs" | "outputs", type: string | undefined): void => {
     const [id, port] = end?.split(".") ?? [];
     const node = out.nodes[id ?? ""];
@@ -34,7 +42,11 @@ export function documentOf(flow: NormalFlow, progdefs: Record<string, { document
     learn(e.from, "outputs", e.type);
     learn(e.to, "inputs", e.type);
     const [id = "", port = ""] = e.to?.split(".") ?? [];
-    if (e.const) ((out.nodes[id] as NodeDocument).with ??= {})[port] = e.const.values ?? [];
+    if (e.const && e.output !== undefined) {
+      const name = e.const.node!;
+      out.nodes[name] = { const: { type: e.type, values: e.const.values ?? [] } } as unknown as NodeDocument;
+      out.outputs![e.output] = `${name}.out`;
+    } else if (e.const) ((out.nodes[id] as NodeDocument).with ??= {})[port] = e.const.values ?? [];
     else if (e.input !== undefined) out.inputs![e.input] = e.to!;
     else if (e.output !== undefined) out.outputs![e.output] = e.from!;
     else out.edges!.push({ from: e.from!, to: e.to! });

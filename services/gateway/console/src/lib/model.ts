@@ -99,6 +99,8 @@ export interface Node {
   params: string[];
   firstCause: boolean;
   downstream: boolean;
+  /** The nodes that it stands for, if it is a subflow that is drawn as one node. */
+  parts?: string[];
 }
 
 export interface Graph {
