@@ -29,6 +29,9 @@ const (
 // ErrUnknownEdge is returned for an edge that a flow does not have.
 var ErrUnknownEdge = errors.New("the flow has no such edge")
 
+// ErrNotTapped is returned for an edge of a progdef that does not allow taps.
+var ErrNotTapped = errors.New("what passes on this edge is not shown")
+
 // A Sample is what one look at an edge has seen.
 type Sample struct {
 	// Records are some that passed, complete and in order.
@@ -48,7 +51,8 @@ type Tap struct {
 
 // Tap opens a tap on an edge of a flow that is planned and has not ended. The edge is named by its writer: node.port, or
 // inputs.name. No part of the flow waits for a tap, which receives a bounded number of the messages that pass. What is stored
-// because nobody reads it yet does not pass. A sealed edge opens for the owner of the flow only.
+// because nobody reads it yet does not pass. A sealed edge opens for the owner of the flow only. An edge of a progdef
+// with "tap": false is refused.
 func (c *Client) Tap(ctx context.Context, flow, edge string) (*Tap, error) {
 	a, err := c.edge(ctx, flow, edge)
 	if err != nil {
@@ -134,7 +138,27 @@ func (c *Client) edge(ctx context.Context, flow, edge string) (a contract.Addres
 	if !ok {
 		return a, fmt.Errorf("%w: %q; edges are named by their writer, as node.port or inputs.name", ErrUnknownEdge, edge)
 	}
+	for _, j := range plan.Jobs {
+		if !at(j, a) {
+			continue
+		}
+		if p := plan.Progdefs[j.Progdef]; !p.Document.Tappable() {
+			return a, fmt.Errorf(`%w: progdef %s, which node %s runs, has "tap": false`, ErrNotTapped, j.Progdef, j.Job)
+		}
+	}
 	return a, nil
+}
+
+// at reports whether a job reads or writes an edge.
+func at(j contract.Job, edge contract.Address) bool {
+	for _, ports := range []map[string]contract.Address{j.Inputs, j.Outputs} {
+		for _, a := range ports {
+			if a.Subject == edge.Subject {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // plan returns the plan of a flow, once there is one.

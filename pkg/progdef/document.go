@@ -27,7 +27,12 @@ type Document struct {
 	EnvFrom   []EnvSource       `json:"envFrom,omitempty"`
 	Health    Health            `json:"health"`
 	Drain     Drain             `json:"drain"`
+	// Tap is false if samples of what passes on the ports must not be shown; nil is true.
+	Tap *bool `json:"tap,omitempty"`
 }
+
+// Tappable reports whether samples of what passes on the ports may be shown.
+func (d Document) Tappable() bool { return d.Tap == nil || *d.Tap }
 
 // A Port is one typed end of a stream. In a document it may be written as a bare typename.
 type Port struct {

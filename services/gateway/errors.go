@@ -60,7 +60,7 @@ func explain(err error) *Error {
 		return fail(refusedStatus(refused.Code), err.Error())
 	case errors.As(err, &large), errors.Is(err, nats.ErrMaxPayload):
 		return fail(http.StatusRequestEntityTooLarge, err.Error())
-	case errors.As(err, &denied), errors.Is(err, stream.ErrSealed):
+	case errors.As(err, &denied), errors.Is(err, stream.ErrSealed), errors.Is(err, client.ErrNotTapped):
 		return fail(http.StatusForbidden, err.Error())
 	case errors.As(err, &bad):
 		return fail(http.StatusBadRequest, err.Error())

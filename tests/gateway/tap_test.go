@@ -14,6 +14,17 @@ import (
 	"github.com/dagyo/dagyo/services/gateway"
 )
 
+// A progdef may not want to be seen, on either side of an edge.
+func TestTapIsRefused(t *testing.T) {
+	const progdef = `{"name": "shy", "command": ["dagyo-executor", "void_sink"], "inputs": {"in": "json"}, "tap": false}`
+	do(t, "PUT", all.own+"/v1/progdefs/shy", progdef).is(t, 200)
+	id := fresh("shy")
+	do(t, "POST", all.own+"/v1/flows?id="+id, `{"nodes": {"n": {"progdef": "counter"}, "t": {"progdef": "tee"}, "v": {"progdef": "shy"}, "w": {"progdef": "void_sink"}},
+		"edges": [{"from": "n.number", "to": "t.in"}, {"from": "t.a", "to": "v.in"}, {"from": "t.b", "to": "w.in"}]}`, "Prefer", "wait").is(t, 202)
+	do(t, "GET", all.own+"/v1/flows/"+id+"/tap?edge=t.a", "").is(t, 403, `progdef shy, which node v runs, has \"tap\": false`)
+	do(t, "POST", all.own+"/v1/flows/"+id+"/cancel", "").is(t, 202)
+}
+
 // A tap shows records that pass on an edge.
 func TestTap(t *testing.T) {
 	const numbers = `{"nodes": {"n": {"progdef": "counter"}, "v": {"progdef": "void_sink"}}, "edges": [{"from": "n.number", "to": "v.in"}]}`
