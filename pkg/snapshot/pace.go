@@ -16,7 +16,7 @@ const (
 	// secondAfter is how soon the second snapshot after many events may be written.
 	secondAfter = 10 * time.Second
 	// share limits the cost of writing: the pause after a snapshot is this many times its duration, unless EVENTS
-	// would then exceed its limits.
+	// would then exceed its limits. A snapshot that is needed for that is written secondAfter the previous one.
 	share = 100
 )
 
@@ -26,6 +26,7 @@ type pace struct {
 	mostBytes    int64
 	lateEvents   uint64 // EVENTS exceeds its limits if no snapshot is written after this many
 	lateBytes    int64
+	limit        uint64 // EVENTS may have so many events
 	seq          uint64 // the last event in the newest snapshot
 	first, older uint64 // the first events that the newest snapshot and the one before need
 	bytes        int64  // the bytes folded when the newest was written
@@ -41,7 +42,7 @@ func newPace(c broker.Config, from Description, stored []Description, bytes int6
 	return &pace{
 		mostEvents: uint64(min(mostEvents, c.EventsMaxCount/partOfBound)),
 		mostBytes:  min(mostBytes, c.EventsMaxBytes/partOfBound),
-		lateEvents: uint64(c.EventsMaxCount / 2), lateBytes: c.EventsMaxBytes / 2,
+		lateEvents: uint64(c.EventsMaxCount / 2), lateBytes: c.EventsMaxBytes / 2, limit: uint64(c.EventsMaxCount),
 		seq: from.Seq, first: from.First(), older: older, bytes: bytes, at: now,
 	}
 }
@@ -51,7 +52,7 @@ func newPace(c broker.Config, from Description, stored []Description, bytes int6
 // few events follow. If none follow, it is lacking.
 func (p *pace) due(seq uint64, bytes int64, now time.Time) bool {
 	events, more, since := seq-p.seq, bytes-p.bytes, now.Sub(p.at)
-	if events >= p.lateEvents || more >= p.lateBytes {
+	if events >= p.lateEvents || more >= p.lateBytes || events > 0 && p.holdsUp(seq, since) {
 		return true
 	}
 	return events > 0 && !now.Before(p.earliest) &&
@@ -62,7 +63,15 @@ func (p *pace) due(seq uint64, bytes int64, now time.Time) bool {
 // lacking reports whether the second snapshot after many events is due but for an event: it would be the same as the
 // first.
 func (p *pace) lacking(seq uint64, now time.Time) bool {
-	return seq == p.seq && !now.Before(p.earliest) && now.Sub(p.at) >= secondAfter && p.first-p.older >= p.mostEvents
+	since := now.Sub(p.at)
+	return seq == p.seq && p.first-p.older >= p.mostEvents &&
+		(!now.Before(p.earliest) && since >= secondAfter || p.holdsUp(seq, since))
+}
+
+// holdsUp reports whether EVENTS exceeds its limits because the older snapshot needs too many events, and the newest one
+// is so old that another may be written.
+func (p *pace) holdsUp(seq uint64, since time.Duration) bool {
+	return since >= secondAfter && seq+1-p.older > p.limit
 }
 
 // wrote records that a snapshot was written.

@@ -12,12 +12,18 @@ func TestPace(t *testing.T) {
 	start := time.Unix(1_000_000, 0)
 	at := func(d time.Duration) time.Time { return start.Add(d) }
 	fresh := func() *pace {
-		return &pace{mostEvents: 100, mostBytes: 1000, lateEvents: 200, lateBytes: 2000, seq: 50, first: 51, older: 51, at: start}
+		return &pace{mostEvents: 100, mostBytes: 1000, lateEvents: 200, lateBytes: 2000, limit: 10_000, seq: 50, first: 51, older: 51, at: start}
 	}
 	written := func() *pace { // a snapshot of 120 events was written, which took a second
 		p := fresh()
 		p.wrote(Description{Place: event.Place{Seq: 170}}, 500, at(time.Minute))
 		p.tried(at(time.Minute-time.Second), at(time.Minute))
+		return p
+	}
+	held := func() *pace { // the snapshot before keeps more events than EVENTS may have, and writing takes long
+		p := written()
+		p.limit = 100
+		p.tried(at(time.Minute-10*time.Second), at(time.Minute))
 		return p
 	}
 	needy := func() *pace { // the snapshot before needs older events
@@ -45,6 +51,9 @@ func TestPace(t *testing.T) {
 		"the second after many events":                    {written(), 171, 510, 161 * time.Second, true},
 		"the previous one needs old events":               {needy(), 110, 20, time.Minute + secondAfter, true},
 		"it needs them, but not for long":                 {needy(), 110, 20, time.Minute + secondAfter - 1, false},
+		"the older one holds up EVENTS":                   {held(), 171, 510, time.Minute + secondAfter, true},
+		"it holds it up, but not for long":                {held(), 171, 510, time.Minute + secondAfter - 1, false},
+		"it holds it up, and nothing happened":            {held(), 170, 500, time.Minute + secondAfter, false},
 		"the second one needs an event":                   {written(), 170, 500, 161 * time.Second, false},
 	}
 	for name, tt := range tests {
@@ -73,7 +82,7 @@ func TestPaceOfANewLeader(t *testing.T) {
 // If no events follow, the second snapshot needs one, so that the older one does not keep many events for ever.
 func TestPaceWithoutEvents(t *testing.T) {
 	start := time.Unix(1_000_000, 0)
-	p := &pace{mostEvents: 100, mostBytes: 1000, lateEvents: 200, lateBytes: 2000, seq: 50, first: 51, older: 51, at: start}
+	p := &pace{mostEvents: 100, mostBytes: 1000, lateEvents: 200, lateBytes: 2000, limit: 10_000, seq: 50, first: 51, older: 51, at: start}
 	p.wrote(Description{Place: event.Place{Seq: 170}, Needs: 20}, 0, start)
 	p.wrote(Description{Place: event.Place{Seq: 400}}, 0, start) // the one before needs 20
 	second := start.Add(secondAfter)
@@ -96,5 +105,8 @@ func TestPaceWithoutEvents(t *testing.T) {
 	p.tried(second, second.Add(time.Second))
 	if p.lacking(900, second.Add(secondAfter)) || !p.lacking(900, second.Add(share*time.Second+time.Second)) {
 		t.Error("the pause after a snapshot does not apply")
+	}
+	if p.limit = 400; !p.lacking(900, second.Add(secondAfter)) {
+		t.Error("the pause after a snapshot applies although EVENTS exceeds its limits")
 	}
 }
