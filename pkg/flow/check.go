@@ -136,16 +136,19 @@ func (c *checker) countable() bool {
 	c.size = size{nodes: len(c.doc.nodes), edges: len(c.doc.edges) + len(c.doc.inputs) + len(c.doc.outputs)}
 	for _, written := range c.doc.nodes {
 		constant, with := valueLists(written)
-		c.size.values += len(constant)
+		c.size.addValues(constant)
 		c.size.edges += len(with)
 		for _, list := range with {
 			records, _ := list.([]any)
-			c.size.values += len(records)
+			c.size.addValues(records)
 		}
-		if sub := c.subflowOf(written); sub != nil {
-			c.size.nodes += sub.size.nodes
-			c.size.edges += sub.size.edges
-			c.size.values += sub.size.values
+	}
+	for _, name := range sortedKeys(c.doc.nodes) {
+		if c.size.exceeds(c.limits) {
+			break // the flows of further nodes need not be checked
+		}
+		if sub := c.subflowOf(c.doc.nodes[name]); sub != nil {
+			c.size.add(sub.size)
 		}
 	}
 	var edges []string
@@ -155,7 +158,8 @@ func (c *checker) countable() bool {
 	nodesFit := c.atMost(c.size.nodes, c.limits.Nodes, "nodes", "nodes")
 	edgesFit := c.atMost(c.size.edges, c.limits.Edges, "edges", edges...)
 	valuesFit := c.atMost(c.size.values, c.limits.ConstValues, "values", "nodes")
-	return nodesFit && edgesFit && valuesFit
+	bytesFit := c.atMost(c.size.bytes, c.limits.Document.Bytes, "bytes of values", "nodes")
+	return nodesFit && edgesFit && valuesFit && bytesFit
 }
 
 func (c *checker) atMost(n, limit int, what string, path ...string) bool {

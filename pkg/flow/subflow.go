@@ -31,8 +31,27 @@ type subflow struct {
 	problems problem.List
 }
 
-// A size counts what limits bound in a flow: its nodes, edges and values.
-type size struct{ nodes, edges, values int }
+// A size counts what limits bound in a flow: its nodes, edges and values, and the bytes of these.
+type size struct{ nodes, edges, values, bytes int }
+
+func (s *size) add(o size) {
+	s.nodes, s.edges, s.values, s.bytes = s.nodes+o.nodes, s.edges+o.edges, s.values+o.values, s.bytes+o.bytes
+}
+
+func (s *size) addValues(written []any) {
+	s.values += len(written)
+	for _, w := range written {
+		if object, ok := w.(map[string]any); ok {
+			w = object["base64"]
+		}
+		text, _ := w.(string)
+		s.bytes += len(text)
+	}
+}
+
+func (s *size) exceeds(l Limits) bool {
+	return s.nodes > l.Nodes || s.edges > l.Edges || s.values > l.ConstValues || s.bytes > l.Document.Bytes
+}
 
 // subflows are those that a check has needed so far. Each is checked once.
 type subflows struct {
@@ -76,7 +95,7 @@ func (s *subflows) check(doc progdef.Document) *subflow {
 		c.shadowed(doc)
 	}
 	if problems := c.report.List(); problems != nil {
-		return &subflow{problems: problems}
+		return &subflow{problems: problems, size: c.size}
 	}
 	out := &subflow{flow: c.normal(0, 0), pinned: c.programs(), size: c.size, typenames: c.typenames()}
 	out.inlets, out.outlets = map[string]Edge{}, map[string]Edge{}

@@ -251,6 +251,57 @@ func TestSubflowsAreCounted(t *testing.T) {
 	}
 }
 
+// The values of a subflow count each time that it is used.
+func TestValuesOfSubflowsAreCounted(t *testing.T) {
+	known := Known{Progdefs: catalog(t), Types: typedoc.Summaries()}
+	raw := fmt.Sprintf(`{"name": "large", "flow": {"nodes": {"g": {"progdef": "greet", "with": {"name": [%q]}}}, "outputs": {"o": "g.greeting"}}}`,
+		strings.Repeat("x", 60<<10))
+	if _, problems := known.publish([]byte(raw)); problems != nil {
+		t.Fatal(problems)
+	}
+	uses := func(n int) problem.List {
+		nodes, outputs := map[string]any{}, map[string]any{}
+		for i := range n {
+			name := fmt.Sprintf("n%d", i)
+			nodes[name], outputs[name] = map[string]any{"progdef": "large"}, name+".o"
+		}
+		doc, _ := json.Marshal(map[string]any{"nodes": nodes, "outputs": outputs})
+		_, _, problems := known.Check(doc, DefaultLimits())
+		return problems
+	}
+	if problems := uses(60); problems != nil {
+		t.Error(problems)
+	}
+	if problems := uses(80); len(problems) != 1 || !strings.Contains(problems[0].Message, "bytes of values; the limit is 4194304") {
+		t.Error(problems)
+	}
+}
+
+// Flows that are too large together are not all checked.
+func TestLargeSubflowsAreCheckedOnce(t *testing.T) {
+	known := Known{Progdefs: catalog(t), Types: typedoc.Summaries()}
+	nodes := map[string]any{}
+	for i := range 6000 { // broken ones, since these are not counted by their result
+		nodes[fmt.Sprintf("n%d", i)] = map[string]any{"progdef": "nothing"}
+	}
+	body, _ := json.Marshal(map[string]any{"nodes": nodes})
+	uses := map[string]any{}
+	for i := range 1000 {
+		name := fmt.Sprintf("large%d", i)
+		known.Progdefs[name] = progdef.Document{Name: name, Flow: body}.Pin()
+		uses[name] = map[string]any{"progdef": name}
+	}
+	raw, _ := json.Marshal(map[string]any{"nodes": uses})
+	c := newChecker(known, DefaultLimits())
+	var doc map[string]any
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		t.Fatal(err)
+	}
+	if c.doc = fieldsOf(doc); c.countable() || len(c.subflows.done) != 2 {
+		t.Errorf("%d flows were checked", len(c.subflows.done))
+	}
+}
+
 // Names that would be too long end in a digest, so that they stay different and valid.
 func TestJoin(t *testing.T) {
 	long := strings.Repeat("a", document.MaxName)
