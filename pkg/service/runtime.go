@@ -203,6 +203,7 @@ func (r *Runtime[S]) receive(ctx context.Context, msg *nats.Msg, meta *nats.MsgM
 		}
 		r.clock.note(m.At, now, tick && m.Event.Subject == r.service.Name)
 		r.count(m)
+		r.trace(m)
 		c.Fold(m)
 	})
 }
