@@ -33,6 +33,8 @@ type Runtime[S any] struct {
 	core  *core.Core[S]
 	clock clock
 	term  *term
+	// recent are the spans that the leader may not have exported, nil while this replica leads.
+	recent []traced
 	// changed is closed by the next step; nil while nothing waits for it.
 	changed chan struct{}
 

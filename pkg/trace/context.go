@@ -63,7 +63,7 @@ func of(trace, span string, flags byte) string {
 }
 
 // IsZero reports whether the context belongs to no trace.
-func (c Context) IsZero() bool { return c.Parent == "" }
+func (c Context) IsZero() bool { return len(c.Parent) != len(form) }
 
 // TraceID returns the id of the trace in hexadecimal, or "".
 func (c Context) TraceID() string {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/event"
 	tracing "github.com/dagyo/dagyo/pkg/trace"
 	"github.com/dagyo/dagyo/services/dagyo/monitor"
+	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/tests/harness"
 	"github.com/dagyo/dagyo/tests/harness/collector"
 )
@@ -37,11 +39,13 @@ func newTraces(t *testing.T) *monitor.Traces {
 func submitTraced(t *testing.T, c *harness.Client, flow, document string, of tracing.Context) {
 	t.Helper()
 	e := event.New(contract.TypeFlowSubmit, "/test", flow, []byte(document), time.Now())
-	e.Trace = of
+	e.Trace = caller
 	m, err := event.Encode(e)
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.Data = bytes.Replace(m.Data, []byte(caller.Parent), []byte(of.Parent), 1) // also one that is invalid
+	m.Data = bytes.Replace(m.Data, []byte(caller.State), []byte(of.State), 1)
 	if _, err := c.JS.PublishMsg(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +114,107 @@ flow rejected: unknown-progdef
 			}
 		})
 	}
+}
+
+// A context that is not sampled gives no spans. Without a valid one, the flow begins a trace.
+func TestTracesThatAreBegun(t *testing.T) {
+	spans, traces := collector.Start(t), newTraces(t)
+	o := harness.DefaultOptions()
+	o.Aggregator.Traces = traces.Tracer()
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	applyGood(t, c, 10, 1)
+	submitTraced(t, c, "unsampled", words, tracing.Parse(strings.TrimSuffix(caller.Parent, "1")+"0", ""))
+	completed(t, c.AwaitEnd(t, "unsampled"))
+	submitTraced(t, c, "unsampled-wrong", alone("nosuch"), tracing.Parse(strings.TrimSuffix(caller.Parent, "1")+"0", ""))
+	c.AwaitEnd(t, "unsampled-wrong")
+	for flow, of := range map[string]tracing.Context{
+		"by-client": tracing.New("by-client"), "by-garbage": {Parent: "00-x", State: "=,"}, "by-zeros": {Parent: strings.Repeat("0", 55), State: "a=1"},
+	} {
+		submitTraced(t, c, flow, words, of)
+		completed(t, c.AwaitEnd(t, flow))
+		for _, span := range spans.Of(t, flow, 7) {
+			if span.Name == "flow" && span.Parent != "" || flow == "by-client" && span.Trace != of.TraceID() {
+				t.Errorf("%+v", span)
+			}
+		}
+		validated := c.Await(t, "", harness.Is(contract.TypeFlowValidated, flow))
+		started := c.Await(t, "", harness.Is(contract.TypeJobStarted, flow))
+		for _, span := range spans.Of(t, flow, 7) {
+			if span.Trace != validated.Trace.TraceID() {
+				t.Errorf("a span of trace %s; want %s", span.Trace, validated.Trace.TraceID())
+			}
+			if span.Attributes["dagyo.node"] == started.Data.(*contract.JobStarted).Job && span.ID != started.Trace.SpanID() {
+				t.Errorf("the job's span is %s; its executor has %s", span.ID, started.Trace.SpanID())
+			}
+		}
+	}
+	if n := spans.Count(); n != 3*7 {
+		t.Errorf("%d spans", n)
+	}
+}
+
+// A flow whose services are replaced while it runs has the same spans as any other.
+func TestTracesCountOnce(t *testing.T) {
+	spans, first, second := collector.Start(t), newTraces(t), newTraces(t)
+	o := harness.DefaultOptions()
+	o.Aggregator.Traces = first.Tracer()
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	applyGood(t, c, 10, 1)
+	c.Submit(t, "before", words)
+	completed(t, c.AwaitEnd(t, "before"))
+	planned := start(t, c, "across", fed("sink", "5m"))
+	want := map[string]int{"before": len(spans.Of(t, "before", 7)), "across": 6}
+	for _, end := range []func(testing.TB, string){s.StopService, s.KillService} {
+		s.Reconfigure(func(o *harness.Options) { o.Aggregator.Traces = second.Tracer() })
+		for _, name := range harness.Services {
+			end(t, name)
+		}
+		s.StartAll(t)
+	}
+	closeInput(t, c, planned)
+	completed(t, c.AwaitEnd(t, "across"))
+	for flow, n := range want {
+		got := spans.Of(t, flow, n)
+		if ids := idsOf(got); len(got) != n || len(ids) != n {
+			t.Errorf("flow %s has %d spans, %d of them different; want %d:\n%s", flow, len(got), len(ids), n, collector.Tree(got))
+		}
+	}
+	if root := spans.Of(t, "across", 6)[0]; root.Name != "flow" || root.End.Sub(root.Start) <= 0 {
+		t.Errorf("%+v", root)
+	}
+}
+
+// lost are spans that a leader has not sent when it crashes.
+type lost struct{}
+
+func (lost) Export([]tracing.Span) {}
+
+// What a leader has not sent when it crashes, the next one sends.
+func TestTracesOfACrashedLeader(t *testing.T) {
+	spans, traces := collector.Start(t), newTraces(t)
+	o := harness.DefaultOptions()
+	o.Aggregator.Traces = tracing.To(lost{})
+	s := harness.Start(t, o)
+	c := s.Client(t)
+	applyGood(t, c, 10, 1)
+	c.Submit(t, "unsent", words)
+	completed(t, c.AwaitEnd(t, "unsent"))
+	s.Reconfigure(func(o *harness.Options) { o.Aggregator.Traces = traces.Tracer() })
+	s.KillService(t, aggregator.Name)
+	s.StartService(t, aggregator.Name)
+	if got := spans.Of(t, "unsent", 7); len(got) != 7 {
+		t.Errorf("%d spans:\n%s", len(got), collector.Tree(got))
+	}
+}
+
+func idsOf(spans []collector.Span) map[string]bool {
+	ids := make(map[string]bool)
+	for _, s := range spans {
+		ids[s.Trace+s.ID] = true
+	}
+	return ids
 }
 
 // kindOf sorts phases in their order before jobs by their names.

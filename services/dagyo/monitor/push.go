@@ -17,6 +17,7 @@ const (
 	envProtocol        = "OTEL_EXPORTER_OTLP_PROTOCOL"
 	envMetricsProtocol = "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"
 	envTracesProtocol  = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+	envScheduleDelay   = "OTEL_BSP_SCHEDULE_DELAY"
 	envTracesExporter  = "OTEL_TRACES_EXPORTER"
 
 	protocol = "http/protobuf"

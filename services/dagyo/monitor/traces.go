@@ -3,7 +3,9 @@ package monitor
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -47,10 +49,20 @@ func NewTraces(ctx context.Context, log zerolog.Logger) (*Traces, error) {
 	t.provider = sdktrace.NewTracerProvider(
 		sdktrace.WithResource(about), sdktrace.WithRawSpanLimits(limits), sdktrace.WithIDGenerator(givenIDs{}),
 		sdktrace.WithSampler(sdktrace.AlwaysSample()), // whoever began the trace has decided
-		sdktrace.WithBatcher(&quiet{SpanExporter: collector, of: t}, sdktrace.WithMaxQueueSize(spansQueued)),
+		sdktrace.WithBatcher(&quiet{SpanExporter: collector, of: t}, batches()...),
 	)
 	t.tracer = t.provider.Tracer("github.com/dagyo/dagyo")
 	return t, nil
+}
+
+// batches returns how spans are collected. They are sent after a second unless the environment says otherwise, which counts if
+// the process crashes.
+func batches() []sdktrace.BatchSpanProcessorOption {
+	options := []sdktrace.BatchSpanProcessorOption{sdktrace.WithMaxQueueSize(spansQueued)}
+	if os.Getenv(envScheduleDelay) == "" {
+		options = append(options, sdktrace.WithBatchTimeout(time.Second))
+	}
+	return options
 }
 
 // Tracer returns a tracer, the zero Tracer for a nil Traces.
