@@ -77,7 +77,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	b := &bench{t: t, now: time.Unix(1000, 0).UTC()}
-	b.Core = New(toyLogic(), Limits{Workers: 64, MaxAttempts: 2}, &toy{open: make(map[string]time.Time)}, func(string) {})
+	b.Core = New(toyLogic(), Limits{Workers: 64, MaxAttempts: 2}, &toy{open: make(map[string]time.Time)}, func(contract.Event, string) {})
 	return b
 }
 
@@ -201,7 +201,7 @@ func TestOverdueKeysAreDecidedWithEachMessage(t *testing.T) {
 		return nil, time.Unix(1, 0)
 	}
 	b := newBench(t)
-	b.Core = New(logic, Limits{Workers: 1, MaxAttempts: 2}, b.State, func(string) {})
+	b.Core = New(logic, Limits{Workers: 1, MaxAttempts: 2}, b.State, func(contract.Event, string) {})
 	b.Lead(true)
 	b.Tasks()
 	b.event(contract.TypeFlowValidated, "f")
@@ -256,7 +256,7 @@ func TestTheFailingEffectIsRefused(t *testing.T) {
 func TestMessagesThatCannotBeFoldedAreAnswered(t *testing.T) {
 	b := newBench(t)
 	var alarms []string
-	b.Alarm = func(what string) { alarms = append(alarms, what) }
+	b.Alarm = func(_ contract.Event, what string) { alarms = append(alarms, what) }
 	b.event(contract.TypeFlowValidated, "poison")
 	bad := &event.Stored{Place: event.Place{Seq: 2, At: b.now}, Type: contract.TypeFlowValidated, Problems: problem.List{{Code: problem.NotJSON}}}
 	b.Fold(bad)
