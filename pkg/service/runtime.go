@@ -33,8 +33,8 @@ type Runtime[S any] struct {
 	core  *core.Core[S]
 	clock clock
 	term  *term
-	// recent are the spans that the leader may not have exported, nil while this replica leads.
-	recent []traced
+	// recent are the spans that the leader may not have sent; there are none while this replica leads.
+	recent recent
 	// changed is closed by the next step; nil while nothing waits for it.
 	changed chan struct{}
 

@@ -13,15 +13,32 @@ const (
 	// flushed is how long a leader may take to send spans to the collector.
 	flushed = 2 * time.Second
 	// recentFor is how long a replica that does not lead keeps spans: the leader may crash before it has sent them, and is
-	// replaced when its lease has expired. mostRecent bounds the events with spans that are kept.
+	// replaced when its lease has expired. mostRecent bounds the spans that are kept.
 	recentFor  = 10 * time.Second
-	mostRecent = 4096
+	mostRecent = 16384
 )
+
+// A recent is the spans of the last events, the oldest first.
+type recent struct {
+	events []traced
+	spans  int
+}
 
 // A traced is the spans that ended with an event.
 type traced struct {
 	at    time.Time
 	spans []trace.Span
+}
+
+// add adds the spans of an event, and forgets what is too old or too much.
+func (k *recent) add(t traced) {
+	k.events = append(k.events, t)
+	k.spans += len(t.spans)
+	for len(k.events) > 0 && (k.spans > mostRecent || t.at.Sub(k.events[0].at) > recentFor) {
+		k.spans -= len(k.events[0].spans)
+		k.events[0] = traced{}
+		k.events = k.events[1:]
+	}
 }
 
 // trace exports the spans that end with a message if this replica leads, so that each is exported once. Another replica keeps
@@ -37,10 +54,7 @@ func (r *Runtime[S]) trace(m *event.Stored) {
 	case r.leads():
 		r.config.Traces.Export(spans)
 	case len(spans) > 0:
-		r.recent = append(r.recent, traced{m.At, spans})
-		for len(r.recent) > mostRecent || m.At.Sub(r.recent[0].at) > recentFor {
-			r.recent = r.recent[1:]
-		}
+		r.recent.add(traced{m.At, spans})
 	}
 }
 
@@ -48,11 +62,11 @@ func (r *Runtime[S]) trace(m *event.Stored) {
 // twice: it has the same ids. It must be called in a step.
 func (r *Runtime[S]) traceRest(c *core.Core[S], lease *broker.Lease) {
 	if renewed, lapsed := lease.Lapsed(c.Now); lapsed {
-		for _, t := range r.recent {
+		for _, t := range r.recent.events {
 			if t.at.After(renewed.Add(-flushed)) {
 				r.config.Traces.Export(t.spans)
 			}
 		}
 	}
-	r.recent = nil
+	r.recent = recent{}
 }

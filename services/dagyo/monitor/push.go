@@ -30,7 +30,8 @@ func Pushes(env func(string) string) (bool, error) {
 	if env(envEndpoint) == "" && env(envMetricsEndpoint) == "" {
 		return false, nil
 	}
-	return true, supported(env, envMetricsProtocol)
+	err := supported(env, envMetricsProtocol)
+	return err == nil, err
 }
 
 // PushesTraces reports whether the environment names a collector for traces, or says that there is one at the default address.
@@ -41,7 +42,8 @@ func PushesTraces(env func(string) string) (bool, error) {
 	case x == exporterNone, x == "" && env(envEndpoint) == "" && env(envTracesEndpoint) == "":
 		return false, nil
 	}
-	return true, supported(env, envTracesProtocol)
+	err := supported(env, envTracesProtocol)
+	return err == nil, err
 }
 
 // supported returns an error unless the protocol is the supported one. The variable of the signal prevails.

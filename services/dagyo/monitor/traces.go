@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,13 +30,18 @@ type Traces struct {
 	provider *sdktrace.TracerProvider
 	tracer   oteltrace.Tracer
 	log      zerolog.Logger
-	queued   atomic.Int64
+	queued   atomic.Int64 // spans that the collector does not have yet
 	dropped  atomic.Int64
+	// taken are the spans of flows that are not encoded yet: a service that exports them holds its lock.
+	taken    chan []trace.Span
+	closing  chan struct{}
+	encoding sync.WaitGroup
+	once     sync.Once
 }
 
 // NewTraces returns what exports spans, as the variables OTEL_EXPORTER_OTLP_… and OTEL_BSP_… say. The caller must close it.
 func NewTraces(ctx context.Context, log zerolog.Logger) (*Traces, error) {
-	t := &Traces{log: log}
+	t := &Traces{log: log, taken: make(chan []trace.Span, spansQueued), closing: make(chan struct{})}
 	about, err := resourceOf(ctx, tracesName)
 	if err != nil {
 		return nil, fmt.Errorf("export traces: %w", err)
@@ -52,6 +58,7 @@ func NewTraces(ctx context.Context, log zerolog.Logger) (*Traces, error) {
 		sdktrace.WithBatcher(&quiet{SpanExporter: collector, of: t}, batches()...),
 	)
 	t.tracer = t.provider.Tracer("github.com/dagyo/dagyo")
+	t.encoding.Go(t.encode)
 	return t, nil
 }
 
@@ -76,22 +83,56 @@ func (t *Traces) Tracer() trace.Tracer {
 // Dropped returns how many spans were dropped.
 func (t *Traces) Dropped() int64 { return t.dropped.Load() }
 
-// Close sends what is left to the collector.
+// Close sends what is left to the collector, and logs how many spans were dropped. Nothing may be exported any more.
 func (t *Traces) Close(ctx context.Context) error {
 	if t == nil {
 		return nil
 	}
-	return t.provider.Shutdown(ctx)
+	t.once.Do(func() { close(t.closing) })
+	t.encoding.Wait()
+	err := t.provider.Shutdown(ctx)
+	if n := t.Dropped(); n > 0 {
+		t.log.Warn().Int64("spans", n).Msg("spans were dropped")
+	}
+	return err
 }
 
 // Export implements [trace.Sink].
 func (t *Traces) Export(spans []trace.Span) {
-	for _, s := range spans {
-		if t.queued.Add(1) > spansQueued {
-			t.queued.Add(-1)
-			t.drop(1)
+	n := int64(len(spans))
+	if n == 0 {
+		return
+	}
+	if t.queued.Add(n) > spansQueued {
+		t.queued.Add(-n)
+		t.drop(n)
+		return
+	}
+	t.taken <- spans // there is room: no more than spansQueued spans are queued
+}
+
+// encode passes the spans that were taken on to OpenTelemetry until t is closed.
+func (t *Traces) encode() {
+	for {
+		select {
+		case spans := <-t.taken:
+			t.pass(spans)
 			continue
+		default:
 		}
+		select {
+		case spans := <-t.taken:
+			t.pass(spans)
+		case <-t.closing:
+			if len(t.taken) == 0 {
+				return
+			}
+		}
+	}
+}
+
+func (t *Traces) pass(spans []trace.Span) {
+	for _, s := range spans {
 		t.start(s).End(oteltrace.WithTimestamp(s.End))
 	}
 }
