@@ -77,14 +77,13 @@ flow
   job sink sink
   job words words
 `, map[string]string{"dagyo.flow.verdict": "completed"}},
-		"bad": {alone("go-panics"), `
+		"bad": {`{"nodes": {"bad": {"progdef": "go-panics"}}, "outputs": {"o": "bad.out"}}`, `
 flow bad panic: error
   validate
   plan
   queue
   spawn
   job go-panics bad panic: error
-  job sink sink
 `, map[string]string{"dagyo.flow.verdict": "panic", "dagyo.panic.kind": "error", "dagyo.node": "bad"}},
 		"wrong": {alone("nosuch"), `
 flow rejected: unknown-progdef

@@ -109,6 +109,13 @@ func (p *page) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), lastPush)
 	defer cancel()
 	_ = p.monitor.Close(ctx) // a collector that does not answer was logged
-	_ = p.traces.Close(ctx)
+	closeTraces(p.traces)
 	return err
+}
+
+// closeTraces sends the spans that are left.
+func closeTraces(t *monitor.Traces) {
+	ctx, cancel := context.WithTimeout(context.Background(), lastPush)
+	defer cancel()
+	_ = t.Close(ctx) // a collector that does not answer was logged
 }
