@@ -32,8 +32,8 @@ type Service[S any] struct {
 	// Count counts what an event means that is about to be folded into the state. Only the leader calls it, so that each
 	// event counts once. It may be nil.
 	Count func(metrics.Meter, S, contract.Event)
-	// Trace returns the spans that end with an event which is about to be folded into the state. Only the leader calls it,
-	// so that each span is exported once. It may be nil.
+	// Trace returns the spans that end with an event which is about to be folded into the state. The leader exports them, so
+	// that each is exported once; other replicas keep them for a moment. It may be nil.
 	Trace func(S, contract.Event) []trace.Span
 	// Gauges returns what is measured of the state, at the estimated time of the broker. Only the leader calls it. It may be
 	// nil.
