@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/propagation"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/dagyo/dagyo/pkg/trace"
 )
@@ -88,6 +90,20 @@ func TestSpansAreRefused(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "cannot send spans"); n != 1 || traces.Dropped() != 2000 {
 		t.Errorf("%d lines, %d spans dropped:\n%s", n, traces.Dropped(), log)
+	}
+}
+
+// OpenTelemetry reads the contexts that programs get, and clients read those of OpenTelemetry.
+func TestContextsOfOpenTelemetry(t *testing.T) {
+	c := trace.Parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1")
+	ctx := propagation.TraceContext{}.Extract(t.Context(), propagation.MapCarrier(c.Map()))
+	if of := oteltrace.SpanContextFromContext(ctx); of.TraceID().String() != c.TraceID() || of.SpanID().String() != c.SpanID() || !of.IsSampled() {
+		t.Errorf("%+v", of)
+	}
+	back := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, back)
+	if got := trace.FromMap(back); got != c {
+		t.Errorf("%+v; want %+v", got, c)
 	}
 }
 
