@@ -131,6 +131,16 @@ simulate-scale: ## compute and simulate what a cell of three NATS servers carrie
 metrics: bin/dagyo ## test metrics, alerts and the scrape of `dagyo up` with a real Prometheus; needs Debian's package prometheus
 	tests/metrics.sh
 
+.PHONY: traces
+traces: bin/dagyo bin/collector ## test the traces of `dagyo up` with a real OpenTelemetry collector, built from Go modules
+	tests/traces.sh
+
+.PHONY: bin/collector
+bin/collector:
+	@mkdir -p bin
+	cd tests/collector && GOWORK=off go mod tidy -diff
+	cd tests/collector && GOWORK=off CGO_ENABLED=0 go build -trimpath -gcflags='all=-dwarf=false' -ldflags '-s -w' -o ../../$@ .
+
 .PHONY: fuzz
 fuzz: ## fuzz every decoder with INPUTS (default 1000000) each
 	tests/fuzz.sh $(or $(INPUTS),1000000)

@@ -159,7 +159,7 @@ func readJob(data []byte) (contract.Job, error) {
 // running it.
 func (x *executor) claim(ctx context.Context, doc contract.Job, delivery *nats.Msg) (ours bool, err error) {
 	e := contract.Event{
-		Type: contract.TypeJobStarted, Subject: doc.Flow, TraceParent: doc.TraceParent,
+		Type: contract.TypeJobStarted, Subject: doc.Flow, Trace: doc.Trace(),
 		// The ID distinguishes this claim from all others, including those of this executor.
 		ID:      strings.Join([]string{string(contract.TypeJobStarted), doc.Flow, doc.Job, x.config.ID, nuid.Next()}, "."),
 		Data:    &contract.JobStarted{Job: doc.Job, Executor: x.config.ID},

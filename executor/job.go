@@ -50,6 +50,12 @@ func (j *Job) Flow() string { return j.doc.Flow }
 // Node returns the name of the flow's node that the job runs.
 func (j *Job) Node() string { return j.doc.Node }
 
+// Trace returns the W3C trace context of the job, in the headers traceparent and tracestate, so that spans of the program
+// belong to the trace of the flow. It is empty if the flow has none. With OpenTelemetry:
+//
+//	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier(job.Trace()))
+func (j *Job) Trace() map[string]string { return j.doc.Trace().Map() }
+
 // Log returns a logger for the users of the flow (`dagyo logs`) and for operators: it also writes to the executor's log,
 // with attributes of this job. For users, levels from Info on are kept, values of secrets are masked, and lines above the
 // job's rate are dropped. It never waits.

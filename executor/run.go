@@ -171,7 +171,7 @@ func drained() contract.Failure {
 
 func (x *executor) sayDone(ctx context.Context, job *Job, stopped bool) {
 	x.lastWord(ctx, contract.Event{
-		Type: contract.TypeJobDone, Subject: job.doc.Flow, TraceParent: job.doc.TraceParent,
+		Type: contract.TypeJobDone, Subject: job.doc.Flow, Trace: job.doc.Trace(),
 		Data: &contract.JobDone{
 			Job: job.doc.Job, Executor: x.config.ID, Stopped: stopped, PortCounts: job.counts(),
 		},
@@ -180,7 +180,7 @@ func (x *executor) sayDone(ctx context.Context, job *Job, stopped bool) {
 
 func (x *executor) sayPanic(ctx context.Context, doc contract.Job, f contract.Failure, c contract.PortCounts) {
 	x.lastWord(ctx, contract.Event{
-		Type: contract.TypeJobPanic, Subject: doc.Flow, TraceParent: doc.TraceParent,
+		Type: contract.TypeJobPanic, Subject: doc.Flow, Trace: doc.Trace(),
 		Data: &contract.JobPanic{Job: doc.Job, Executor: x.config.ID, Failure: x.mask.failure(f), PortCounts: c},
 	})
 }

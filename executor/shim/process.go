@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/executor"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // A process is the command of one job, with our ends of its pipes.
@@ -45,15 +46,16 @@ func (c Config) start(job *executor.Job, ports []port) (*process, error) {
 }
 
 // environ is the executor's own environment without Dagyo's variables, which contain an address with
-// credentials.
+// credentials, and with the variables of the job: its flow, node, ports, and TRACEPARENT and TRACESTATE if it has a trace.
 func environ(job *executor.Job, ports []port) []string {
 	var env []string
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, envOwn) {
+		if name, _, _ := strings.Cut(v, "="); !strings.HasPrefix(v, envOwn) && !trace.IsVariable(name) {
 			env = append(env, v)
 		}
 	}
 	env = append(env, envFlow+"="+job.Flow(), envNode+"="+job.Node())
+	env = append(env, trace.FromMap(job.Trace()).Environment()...)
 	for _, p := range ports {
 		env = append(env, p.variable()+"=/dev/fd/"+strconv.Itoa(p.fd))
 	}

@@ -35,6 +35,11 @@ type Lease struct {
 	// clock that also runs while the process is stopped.
 	until atomic.Int64
 	begin time.Time
+	// renewed is when another holder has last renewed the lease, as far as seen, by the broker's clock.
+	renewed time.Time
+	// previous is renewed as of the last Acquire; held is true once there was one, again once there were two.
+	previous    time.Time
+	held, again bool
 }
 
 // NewLease returns the lease of a service. It is not held yet.
@@ -46,15 +51,27 @@ func NewLease(js jetstream.JetStream, service string) *Lease {
 // leader: a process that was stopped notices the end of a context too late.
 func (l *Lease) Held() bool { return int64(time.Since(l.begin)) < l.until.Load() }
 
+// Lapsed returns when the holder before us has last renewed the lease, if that was too long before now for a lease that was
+// given back: the holder has crashed, or was cut off. If we were the last holder that was seen, the time is zero. It must be
+// called between Acquire and release. Both times are the broker's.
+func (l *Lease) Lapsed(now time.Time) (renewed time.Time, lapsed bool) {
+	if l.previous.IsZero() {
+		return l.previous, l.again
+	}
+	return l.previous, now.Sub(l.previous) >= leaseTime-leaseRenewal
+}
+
 // extend records a renewal that was requested at the given time.
 func (l *Lease) extend(asked time.Time) { l.until.Store(int64(asked.Add(leaseTime).Sub(l.begin))) }
 
 // Acquire waits until we hold the lease. The returned context ends when we no longer hold it; release gives
 // it back, and must be called. An error means that the context has ended.
 func (l *Lease) Acquire(ctx context.Context) (held context.Context, release func(), err error) {
+	l.renewed = time.Time{}
 	for {
 		seq, err := l.take(ctx, 0)
 		if err == nil {
+			l.previous, l.held, l.again = l.renewed, true, l.held
 			held, release = l.hold(ctx, seq)
 			return held, release, nil
 		}
@@ -147,7 +164,10 @@ func (l *Lease) ours(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseWait)
 	defer cancel()
 	m, err := leader(l.js).LeaderMessage(ctx, contract.StreamLeases, Query{Last: l.subject})
-	if err == nil && string(m.Data) != l.holder || errors.Is(err, jetstream.ErrMsgNotFound) {
+	if err == nil && string(m.Data) != l.holder {
+		l.renewed, err = m.Time, errNotOurs
+	}
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		err = errNotOurs
 	}
 	if err != nil {

@@ -18,6 +18,8 @@ import (
 
 // Submit publishes a flow document, which must be JSON, and returns its sequence number in EVENTS once
 // it is stored. The document is not validated yet.
+//
+// The flow belongs to the trace of [InTrace], or begins one.
 func (c *Client) Submit(ctx context.Context, flow string, document []byte) (uint64, error) {
 	e := event.New(contract.TypeFlowSubmit, c.source, flow, document, time.Now())
 	// The broker must not deduplicate a corrected document under the same id.
@@ -48,6 +50,9 @@ func (c *Client) Publish(ctx context.Context, e contract.Event) (uint64, error) 
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	e.By = c.user
+	if e.Type == contract.TypeFlowSubmit && e.Trace.IsZero() {
+		e.Trace = traceOf(ctx, e.Subject)
+	}
 	m, err := c.link.Encode(ctx, e)
 	if err != nil {
 		return 0, err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // A Type is a CloudEvents type, the beginning of the NATS subject and the name of the schema file.
@@ -55,8 +56,9 @@ type Event struct {
 	// Subject is the CloudEvents subject: the flow id, progdef name or executor id.
 	Subject string
 	Time    time.Time
-	// TraceParent is the W3C trace context, copied from cause to effect.
-	TraceParent string
+	// Trace is the W3C trace context. Services copy it from cause to effect: it is that of the submission. Events of
+	// executors about a job have that of the job's span.
+	Trace trace.Context
 	// Data is a pointer to the payload type in Table; it is nil if Problems prevented decoding.
 	Data any
 	// Raw is the payload as sent; it is set on received events only.

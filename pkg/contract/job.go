@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // A Job is one node of one flow, ready to run (schemas/job.json). It is the message in a mailbox, and
@@ -32,9 +33,14 @@ type Job struct {
 	HealthTimeout  document.Duration `json:"healthTimeout"`
 	// Log is where the job may log, nil if nothing is kept.
 	Log *Log `json:"log,omitempty"`
-	// TraceParent is the W3C trace context of the flow, if it has one.
+	// TraceParent and TraceState are the W3C trace context of the job's span, if the flow has a trace. TraceState is in
+	// mailboxes only: the previous version does not read a flow.planned with it.
 	TraceParent string `json:"traceparent,omitempty"`
+	TraceState  string `json:"tracestate,omitempty"`
 }
+
+// Trace returns the trace context of the job's span.
+func (j *Job) Trace() trace.Context { return trace.Parse(j.TraceParent, j.TraceState) }
 
 // A Log is where a job logs.
 type Log struct {

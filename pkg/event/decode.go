@@ -15,6 +15,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // SizeLimit limits an event, in bytes. An event that does not fit into a message is sent by reference.
@@ -184,9 +185,7 @@ func (m message) decode(entry contract.Entry, subject string) (contract.Event, p
 		return e, problems
 	}
 	e.Subject, e.ID, e.Source, e.Time = name, ce.ID(), ce.Source(), ce.Time()
-	if p := m.text(traceParent); validTraceParent(p) {
-		e.TraceParent = p
-	}
+	e.Trace = trace.Parse(m.text(traceParent), m.text(traceState))
 	e.Cause = cause(m.text(causeAttribute))
 	return m.payload(entry, e, subject)
 }
@@ -281,22 +280,6 @@ func unmarshal(data []byte, into any) error {
 		return errors.New("the data is not a JSON object")
 	}
 	return jsonv2.Unmarshal(data, into, jsonv2.RejectUnknownMembers(true), jsontext.AllowInvalidUTF8(true))
-}
-
-// validTraceParent reports whether p is a W3C trace context; any other is ignored.
-func validTraceParent(p string) bool {
-	const form = "00-00000000000000000000000000000000-0000000000000000-00"
-	if len(p) != len(form) {
-		return false
-	}
-	for i := range len(form) {
-		c := p[i]
-		hex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
-		if form[i] == '-' && c != '-' || form[i] != '-' && !hex {
-			return false
-		}
-	}
-	return true
 }
 
 // cause parses the place of the command that an event answers. It ignores anything else.

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // An envelope is the structured JSON form of a CloudEvent.
@@ -28,6 +29,7 @@ type envelope struct {
 	Time            time.Time `json:"time"`
 	DataContentType string    `json:"datacontenttype"`
 	TraceParent     string    `json:"traceparent,omitempty"`
+	TraceState      string    `json:"tracestate,omitempty"`
 	Cause           string    `json:"cause,omitempty"`
 	DataRef         string    `json:"dataref,omitempty"`
 	Data            any       `json:"data,omitempty"`
@@ -38,7 +40,7 @@ type envelope struct {
 // that subject. The message has no
 // Nats-Msg-Id: all publishers of EVENTS share one name space of these.
 //
-// Lists and objects that are nil in the payload are encoded as empty, never as null. A TraceParent that is not a
+// Lists and objects that are nil in the payload are encoded as empty, never as null. A Trace that is not a
 // W3C trace context is omitted. An error is a defect of the caller.
 func Encode(e contract.Event) (*nats.Msg, error) { return encode(e, "") }
 
@@ -60,9 +62,8 @@ func encode(e contract.Event, ref string) (*nats.Msg, error) {
 	if e.Cause > 0 {
 		out.Cause = strconv.FormatUint(e.Cause, 10)
 	}
-	if validTraceParent(e.TraceParent) {
-		out.TraceParent = e.TraceParent
-	}
+	valid := trace.Parse(e.Trace.Parent, e.Trace.State)
+	out.TraceParent, out.TraceState = valid.Parent, valid.State
 	msg := nats.NewMsg(e.Sender().On(e.NATSSubject()))
 	msg.Header.Set("content-type", mediaStructured)
 	var err error

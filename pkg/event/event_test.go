@@ -382,7 +382,7 @@ func TestAttributes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := time.Date(2026, 1, 2, 1, 4, 5, 6e8, time.UTC)
-	if e.ID != "one" || e.Source != "/a%20b" || !e.Time.Equal(want) || e.TraceParent != "" {
+	if e.ID != "one" || e.Source != "/a%20b" || !e.Time.Equal(want) || !e.Trace.IsZero() {
 		t.Errorf("%+v", e)
 	}
 	if e, err = event.Decode("flow.submit", minimal(), nil); err != nil || !e.Time.IsZero() {

@@ -21,7 +21,9 @@ const (
 
 const (
 	specVersion = "1.0"
+	// The names of CloudEvents' extension for distributed tracing.
 	traceParent = "traceparent"
+	traceState  = "tracestate"
 	// causeAttribute is text, since CloudEvents' integers have 32 bits.
 	causeAttribute = "cause"
 )

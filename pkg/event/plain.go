@@ -8,6 +8,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // plain reads the messages that Encode writes for everything but commands, which are nearly all messages: an event in
@@ -29,8 +30,8 @@ func plain(entry contract.Entry, subject string, header nats.Header, body []byte
 		Type: entry.Type, ID: string(a.id), Source: string(a.source), Subject: string(a.subject),
 		Time: at, Raw: a.data, Cause: cause(string(a.cause)),
 	}
-	if p := string(a.traceParent); validTraceParent(p) {
-		e.TraceParent = p
+	if a.traceParent != nil {
+		e.Trace = trace.Parse(string(a.traceParent), string(a.traceState))
 	}
 	e, problems := message{data: a.data}.payload(entry, e, subject)
 	return e, len(problems) == 0
@@ -55,7 +56,7 @@ func plainHeader(header nats.Header) bool {
 
 // attributes are the members of an event as Encode writes it: texts without their quotes, and the data.
 type attributes struct {
-	specVersion, id, kind, source, subject, time, media, traceParent, cause, dataRef, data []byte
+	specVersion, id, kind, source, subject, time, media, traceParent, traceState, cause, dataRef, data []byte
 }
 
 // read splits the JSON of an event in one pass. Only data may be something else than a text without escapes; its end is
@@ -117,6 +118,8 @@ func (a *attributes) field(name string) *[]byte {
 		return &a.media
 	case traceParent:
 		return &a.traceParent
+	case traceState:
+		return &a.traceState
 	case causeAttribute:
 		return &a.cause
 	case dataRef: // the data is there, too

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // The fast path is taken for every example, and decodes the same event as the slow path.
@@ -88,7 +89,7 @@ var (
 	values = []string{"1", "application/json", mediaStructured}
 	pieces = []string{
 		` `, `"`, `,`, `{`, `}`, `null`, `"id":"",`, `"subject":"",`, `"subject":"b",`, `"data":{},`, `"x":1,`, `"dataref":"nats-object://data/a",`, `"dataref":"",`,
-		`"time":"2026-01-01T00:00:00Z",`, `"traceparent":"",`, `"traceparent":"no",`, `é`, `\u0041`, `:`, `%41`, `//`,
+		`"time":"2026-01-01T00:00:00Z",`, `"traceparent":"",`, `"traceparent":"no",`, `"tracestate":"no",`, `é`, `\u0041`, `:`, `%41`, `//`,
 	}
 )
 
@@ -121,7 +122,7 @@ func written(t *testing.T, entry contract.Entry) *nats.Msg {
 	case *contract.FlowSubmit:
 		*d = []byte("{}")
 	}
-	e.TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	e.Trace = trace.Parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=1,b@c=2")
 	msg, err := Encode(e)
 	if err != nil {
 		t.Fatal(err)

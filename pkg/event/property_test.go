@@ -16,6 +16,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/flow"
+	"github.com/dagyo/dagyo/pkg/trace"
 	"github.com/dagyo/dagyo/schemas"
 )
 
@@ -49,7 +50,9 @@ func drawEvent(t *rapid.T) contract.Event {
 		Data:    entry.New(),
 	}
 	if rapid.Bool().Draw(t, "traced") {
-		e.TraceParent = rapid.StringMatching(`00-[0-9a-f]{32}-[0-9a-f]{16}-01`).Draw(t, "trace")
+		parent := rapid.StringMatching(`00-[0-9a-f]{31}[1-9a-f]-[1-9a-f][0-9a-f]{15}-0[0-3]`).Draw(t, "traceparent")
+		state := rapid.StringMatching(`([a-z0-9][a-z0-9_*/-]{0,5}=[ -+.-<>-~]{0,5}[!-+.-<>-~](,[a-z]=1)?)?`).Draw(t, "tracestate")
+		e.Trace = trace.Context{Parent: parent, State: state}
 	}
 	drawInto(t, reflect.ValueOf(e.Data).Elem(), "")
 	switch d := e.Data.(type) {

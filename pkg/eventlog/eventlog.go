@@ -68,7 +68,7 @@ func (s Log) Append(ctx context.Context, e contract.Event, last uint64) (seq uin
 		return 0, false, err
 	}
 	s.answer(e, msg)
-	s.log.Debug().Str("event", e.NATSSubject()).Uint64("seq", ack.Sequence).Msg("published")
+	s.log.Debug().EmbedObject(About(e)).Str("event", e.NATSSubject()).Uint64("seq", ack.Sequence).Msg("published")
 	return ack.Sequence, true, nil
 }
 

@@ -44,6 +44,7 @@
 //	snapshots.go  writing and restoring the state
 //	asks.go       requests, and `nats micro`
 //	metrics.go    what is measured of a replica; counting events
+//	trace.go      exporting the spans that end with an event
 //	core/         the decisions: logic.go, core.go (fold, lead), tasks.go (decide, in flight, retry), queue.go,
 //	              deadletter.go; worker.go performs and publishes
 package service

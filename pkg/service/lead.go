@@ -66,7 +66,7 @@ func (r *Runtime[S]) leadUntilLost(ctx context.Context, lease *broker.Lease) (er
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	t := &term{ctx: ctx, lease: lease}
-	r.step(func(c *core.Core[S]) { r.term = t; c.Lead(true) })
+	r.step(func(c *core.Core[S]) { r.term = t; c.Lead(true); r.traceRest(c, lease) })
 	r.log.Info().Uint64("events", r.folded()).Msg("leading")
 	for _, lead := range r.service.Lead {
 		g.Go(func() error { return lead(ctx, r) })

@@ -33,6 +33,8 @@ type Runtime[S any] struct {
 	core  *core.Core[S]
 	clock clock
 	term  *term
+	// recent are the spans that the leader may not have sent; there are none while this replica leads.
+	recent recent
 	// changed is closed by the next step; nil while nothing waits for it.
 	changed chan struct{}
 
@@ -203,6 +205,7 @@ func (r *Runtime[S]) receive(ctx context.Context, msg *nats.Msg, meta *nats.MsgM
 		}
 		r.clock.note(m.At, now, tick && m.Event.Subject == r.service.Name)
 		r.count(m)
+		r.trace(m)
 		c.Fold(m)
 	})
 }

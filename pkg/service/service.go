@@ -16,6 +16,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/joblog"
 	"github.com/dagyo/dagyo/pkg/metrics"
 	"github.com/dagyo/dagyo/pkg/service/core"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // A Service contains everything specific to one service: its Logic, which is pure, and its I/O.
@@ -31,6 +32,9 @@ type Service[S any] struct {
 	// Count counts what an event means that is about to be folded into the state. Only the leader calls it, so that each
 	// event counts once. It may be nil.
 	Count func(metrics.Meter, S, contract.Event)
+	// Trace returns the spans that end with an event which is about to be folded into the state. The leader exports them, so
+	// that each is exported once; other replicas keep them for a moment. It may be nil.
+	Trace func(S, contract.Event) []trace.Span
 	// Gauges returns what is measured of the state, at the estimated time of the broker. Only the leader calls it. It may be
 	// nil.
 	Gauges func(s S, now time.Time, observe metrics.Observe)
@@ -60,6 +64,8 @@ type Config struct {
 	Log  zerolog.Logger
 	// Metrics is of the service's tenant; the zero Meter if nothing is measured.
 	Metrics metrics.Meter `json:"-"`
+	// Traces is of the service's tenant; the zero Tracer if nothing is traced.
+	Traces trace.Tracer `json:"-"`
 }
 
 // LogErrors is an option of connections: it logs what NATS reports outside of any call, such as messages that were dropped

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/eventlog"
 	"github.com/dagyo/dagyo/pkg/service/core"
 	"github.com/dagyo/dagyo/pkg/snapshot"
 )
@@ -109,6 +111,8 @@ func (r *Runtime[S]) restore(ctx context.Context) error {
 // reset creates a core that has folded nothing.
 func (r *Runtime[S]) reset(ctx context.Context) error {
 	state, err := r.service.New(ctx)
-	r.core = core.New(r.service.Logic, r.config.Limits, state, func(text string) { r.log.Warn().Msg(text) })
+	r.core = core.New(r.service.Logic, r.config.Limits, state, func(about contract.Event, text string) {
+		r.log.Warn().EmbedObject(eventlog.About(about)).Msg(text)
+	})
 	return err
 }

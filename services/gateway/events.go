@@ -21,6 +21,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/records"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // commands are the events that users publish.
@@ -128,9 +129,18 @@ func readEvents(r *http.Request) ([]contract.Event, error) {
 			return nil, usage(fmt.Errorf("event %d: its subject %s is not a name: it must match %s", i, document.Quote(subject), document.NamePattern))
 		}
 		data := json.RawMessage(e.Data())
-		out[i] = contract.Event{ID: e.ID(), Type: t, Source: e.Source(), Subject: subject, Time: time.Now().UTC(), Data: &data}
+		out[i] = contract.Event{
+			ID: e.ID(), Type: t, Source: e.Source(), Subject: subject, Time: time.Now().UTC(), Data: &data, Trace: traceIn(e),
+		}
 	}
 	return out, nil
+}
+
+// traceIn returns the trace of an event, which prevails over that of the request.
+func traceIn(e ce.Event) trace.Context {
+	parent, _ := e.Extensions()["traceparent"].(string)
+	state, _ := e.Extensions()["tracestate"].(string)
+	return trace.Parse(parent, state)
 }
 
 // unreadable is the error of a request that cannot be read.

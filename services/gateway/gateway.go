@@ -65,7 +65,7 @@ func New(c Config) *Gateway {
 	about.Security = []map[string][]string{{"credentials": {}}}
 	about.CreateHooks = nil // no $schema in answers
 	api := humago.New(mux, about)
-	api.UseMiddleware(g.count, g.authenticate(api))
+	api.UseMiddleware(g.count, traced, g.authenticate(api))
 	g.registerFlows(api)
 	g.registerStreams(api)
 	g.registerEvents(api)

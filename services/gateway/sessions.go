@@ -24,6 +24,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/client"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // source is the CloudEvents source of what is published here.
@@ -361,6 +362,9 @@ func (g *Gateway) audit(ctx huma.Context, s *session) {
 		if p.In == "path" {
 			e = e.Str(p.Name, ctx.Param(p.Name))
 		}
+	}
+	if id := trace.FromContext(ctx.Context()).TraceID(); id != "" {
+		e = e.Str("trace", id)
 	}
 	e.Msg("request")
 }

@@ -34,7 +34,7 @@ func Decide(s *State, key string, now time.Time) (effects []contract.Event, next
 	}
 	effects, next = s.decideRun(key, r, now)
 	for i := range effects {
-		effects[i].TraceParent = r.Trace
+		effects[i].Trace = r.Trace
 	}
 	return effects, next
 }

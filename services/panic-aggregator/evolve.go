@@ -31,7 +31,7 @@ func Evolve(s *State, e contract.Event) []string {
 		s.begin(e, d)
 		return []string{e.Subject, keyUnanswerable}
 	case *contract.FlowPlanned:
-		s.plan(e.Subject, d)
+		s.plan(e, d)
 	case *contract.FlowSpawned:
 		s.with(e.Subject, func(r *run) { s.spawn(r, e.Time) })
 	case *contract.FlowStalled:
@@ -146,7 +146,7 @@ func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
 	if s.runs[e.Subject] != nil {
 		return
 	}
-	r := &run{Since: e.Time, Owner: d.Owner, Trace: e.TraceParent, flow: e.Subject, Jobs: map[string]*job{}}
+	r := &run{Since: e.Time, Owner: d.Owner, Trace: e.Trace, flow: e.Subject, Jobs: map[string]*job{}}
 	if d.Flow.Deadline > 0 {
 		r.Deadline = e.Time.Add(d.Flow.Deadline.D())
 	}
@@ -172,12 +172,12 @@ func (s *State) end(e contract.Event) []string {
 	return nil
 }
 
-func (s *State) plan(flow string, d *contract.FlowPlanned) {
-	s.with(flow, func(r *run) {
+func (s *State) plan(e contract.Event, d *contract.FlowPlanned) {
+	s.with(e.Subject, func(r *run) {
 		if r.Planned {
 			return
 		}
-		r.Planned = true
+		r.Planned, r.PlannedAt = true, e.Time
 		r.Deadline, r.Open, r.Panics = d.Deadline, len(d.Jobs), d.Panics
 		r.Edges = make([]edge, len(d.Edges))
 		for i, e := range d.Edges {
@@ -185,7 +185,7 @@ func (s *State) plan(flow string, d *contract.FlowPlanned) {
 		}
 		r.Stream = d.Stream
 		r.room = roomOf(d)
-		_, last := r.stopSubjects(flow)
+		_, last := r.stopSubjects(e.Subject)
 		for _, j := range d.Jobs {
 			r.Jobs[j.Job] = &job{
 				JobSummary: contract.JobSummary{State: contract.JobWaiting},
@@ -270,7 +270,8 @@ func (s *State) jobStarted(e contract.Event, d *contract.JobStarted) []string {
 			}
 			return
 		}
-		j.State, j.Executor, j.Heard = contract.JobRunning, d.Executor, later(e.Time, s.ears.again)
+		j.State, j.Executor, j.Began = contract.JobRunning, d.Executor, e.Time
+		j.Heard = later(e.Time, s.ears.again)
 		j.pulse = pulse{deaf: s.ears.deaf}
 		s.claimed(j)
 		s.moved(r, e.Time)
@@ -315,9 +316,9 @@ func (s *State) jobDone(e contract.Event, d *contract.JobDone) []string {
 		case d.Stopped && !r.ends(e.Time):
 			s.fail(j, edgesGone(), d.PortCounts, e.Time)
 		case d.Stopped:
-			s.close(j, contract.JobStopped, d.PortCounts)
+			s.close(j, contract.JobStopped, d.PortCounts, e.Time)
 		default:
-			s.close(j, contract.JobEnded, d.PortCounts)
+			s.close(j, contract.JobEnded, d.PortCounts, e.Time)
 			s.moved(r, e.Time)
 		}
 	})
@@ -343,13 +344,13 @@ func (s *State) jobPanicked(e contract.Event, d *contract.JobPanic) []string {
 }
 
 // close ends a job.
-func (s *State) close(j *job, state contract.JobState, ports contract.PortCounts) {
+func (s *State) close(j *job, state contract.JobState, ports contract.PortCounts, now time.Time) {
 	s.claimed(j)
 	s.living.remove(j)
 	if j.State == contract.JobRunning {
 		s.leave(j)
 	}
-	j.State, j.Ports = state, ports
+	j.State, j.Ports, j.Over = state, ports, now
 	j.run.Open--
 }
 
@@ -369,7 +370,7 @@ func (s *State) leave(j *job) {
 }
 
 func (s *State) fail(j *job, f contract.Failure, ports contract.PortCounts, now time.Time) {
-	s.close(j, contract.JobPanicked, ports)
+	s.close(j, contract.JobPanicked, ports, now)
 	j.Failure = &contract.JobFailure{Job: j.name, Progdef: j.Progdef, Executor: j.Executor, Failure: f}
 	j.run.Failures = append(j.run.Failures, *j.Failure)
 	j.run.beginEnding(now)

@@ -17,6 +17,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/script"
 	"github.com/dagyo/dagyo/pkg/service/core"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 func TestScripts(t *testing.T) {
@@ -35,6 +36,9 @@ type machine struct {
 	seq uint64
 	now time.Time
 	by  contract.Sender // of the next event
+	// of is the trace of all events, spans those of the flows that have ended.
+	of    trace.Context
+	spans []trace.Span
 }
 
 func (m *machine) do(line string) string {
@@ -255,7 +259,8 @@ func (m *machine) fold(e contract.Event) []string {
 		m.seq++
 		e.Seq = m.seq
 	}
-	e.Time = m.now
+	e.Time, e.Trace = m.now, m.of
+	m.spans = append(m.spans, spans(m.s, e)...)
 	return Evolve(m.s, e)
 }
 

@@ -49,6 +49,7 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		Perform: w.perform,
 		Asks:    w.asks(),
 		Count:   count,
+		Trace:   spans,
 		Gauges:  w.gauges,
 		Observe: []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.receiveBeats, pulses},
 		Lead:    []func(context.Context, *service.Runtime[*State]) error{findGone, w.watchTraffic, w.boundHistory},

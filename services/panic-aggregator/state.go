@@ -6,6 +6,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // State holds every flow that is not cleaned up, and the ended flows that are not in history yet. Exported fields
@@ -109,12 +110,14 @@ func NewState(l Limits) *State {
 
 // A run is a flow without a verdict.
 type run struct {
-	Since    time.Time `json:"since"`           // when it was validated
-	Owner    string    `json:"owner,omitempty"` // the user who submitted it, "" if that is not proven
-	Trace    string    `json:"trace,omitempty"` // its W3C trace context
-	Deadline time.Time `json:"deadline,omitzero"`
-	Planned  bool      `json:"planned"`
-	Spawned  bool      `json:"spawned"`
+	Since    time.Time     `json:"since"`           // when it was validated
+	Owner    string        `json:"owner,omitempty"` // the user who submitted it, "" if that is not proven
+	Trace    trace.Context `json:"trace,omitzero"`  // its W3C trace context
+	Deadline time.Time     `json:"deadline,omitzero"`
+	Planned  bool          `json:"planned"`
+	// PlannedAt is zero if an earlier version has stored that it is planned.
+	PlannedAt time.Time `json:"plannedAt,omitzero"`
+	Spawned   bool      `json:"spawned"`
 	// Waiting is when the jobs were put on their mailboxes.
 	Waiting time.Time       `json:"waiting,omitzero"`
 	Jobs    map[string]*job `json:"jobs"`
@@ -178,6 +181,9 @@ type job struct {
 	Progdef  string         `json:"progdef"`
 	Revision string         `json:"revision"`
 	Health   progdef.Health `json:"health"`
+	// Began is when it was started, Over when it ended, zero before.
+	Began time.Time `json:"began,omitzero"`
+	Over  time.Time `json:"over,omitzero"`
 	// Heard is when the job sent its last heartbeat: it was started, or beat.
 	Heard time.Time           `json:"heard,omitzero"`
 	Ports contract.PortCounts `json:"ports"`

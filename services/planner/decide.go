@@ -16,6 +16,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/stream"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // actStop makes a flow's jobs stop; it is performed, not published.
@@ -70,7 +71,7 @@ func (s *State) cleanUp(id string, r *run, now time.Time) (effects []contract.Ev
 		cleaned.Mailboxes = slices.Sorted(slices.Values(r.Mailboxes))
 	}
 	return []contract.Event{{
-		Type: contract.TypeFlowCleaned, Subject: id, Data: &cleaned, TraceParent: r.Trace,
+		Type: contract.TypeFlowCleaned, Subject: id, Data: &cleaned, Trace: r.Trace,
 		With: ending{age: now.Sub(r.At), mayRun: !r.OK && cleaned.Stream != ""},
 	}}, next
 }
@@ -78,12 +79,12 @@ func (s *State) cleanUp(id string, r *run, now time.Time) (effects []contract.Ev
 func (s *State) plan(id string, r *run) contract.Event {
 	if p := s.overBudget(r.Validated.Flow); p != nil {
 		return contract.Event{
-			Type: contract.TypeFlowRejected, Subject: id, TraceParent: r.Trace,
+			Type: contract.TypeFlowRejected, Subject: id, Trace: r.Trace,
 			Data: &contract.FlowRejected{Problems: p},
 		}
 	}
 	return contract.Event{
-		Type: contract.TypeFlowPlanned, Subject: id, TraceParent: r.Trace,
+		Type: contract.TypeFlowPlanned, Subject: id, Trace: r.Trace,
 		Data: s.lay(id, r), With: r.Validated.Flow,
 	}
 }
@@ -277,7 +278,7 @@ func (s *State) log(id, job string) *contract.Log {
 	return &contract.Log{Subject: contract.LogSubject(id, job), Rate: s.limits.LogRate}
 }
 
-func job(id, trace, name string, d *contract.FlowValidated) contract.Job {
+func job(id string, t trace.Context, name string, d *contract.FlowValidated) contract.Job {
 	node := d.Flow.Nodes[name]
 	health := d.Progdefs[node.Progdef].Document.Health
 	subject := func(t contract.Type) string { return string(t) + "." + id + "." + name }
@@ -286,7 +287,7 @@ func job(id, trace, name string, d *contract.FlowValidated) contract.Job {
 		Inputs: map[string]contract.Address{}, Outputs: map[string]contract.Address{},
 		Started: subject(contract.TypeJobStarted), Done: subject(contract.TypeJobDone),
 		Panic: subject(contract.TypeJobPanic), Health: contract.HealthSubject(id, name),
-		HealthInterval: health.Interval, HealthTimeout: health.Timeout, TraceParent: trace,
+		HealthInterval: health.Interval, HealthTimeout: health.Timeout, TraceParent: t.Job(id, name).Parent,
 	}
 }
 

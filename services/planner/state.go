@@ -7,6 +7,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // State is every flow that has something on the broker, or is about to.
@@ -25,9 +26,9 @@ type State struct {
 
 // A run is one flow from flow.validated to flow.cleaned.
 type run struct {
-	Trace string    `json:"trace,omitempty"` // its W3C trace context
-	Owner string    `json:"owner,omitempty"` // the user who submitted it, "" if that is not proven
-	At    time.Time `json:"at"`              // when it was validated
+	Trace trace.Context `json:"trace,omitzero"`  // its W3C trace context
+	Owner string        `json:"owner,omitempty"` // the user who submitted it, "" if that is not proven
+	At    time.Time     `json:"at"`              // when it was validated
 	// Validated is the flow to plan; it is dropped once planned.
 	Validated *contract.FlowValidated `json:"validated,omitempty"`
 	Edges     int                     `json:"edges"`
@@ -141,7 +142,7 @@ func (s *State) begin(e contract.Event, d *contract.FlowValidated) {
 	if s.runs[e.Subject] != nil {
 		return
 	}
-	r := &run{Trace: e.TraceParent, Owner: d.Owner, At: e.Time, Edges: len(d.Flow.Edges), Validated: d}
+	r := &run{Trace: e.Trace, Owner: d.Owner, At: e.Time, Edges: len(d.Flow.Edges), Validated: d}
 	for name, p := range d.Progdefs {
 		r.Mailboxes = append(r.Mailboxes, contract.Mailbox(name, p.Revision))
 	}

@@ -81,7 +81,7 @@ func (p *plan) again(at time.Time) {
 // do adds an effect; an effect on a flow carries the flow's trace.
 func (p *plan) do(e contract.Event) {
 	if r := p.s.runs[e.Subject]; r != nil && e.Flow() != "" {
-		e.TraceParent = r.Trace
+		e.Trace = r.Trace
 	}
 	p.effects = append(p.effects, e)
 }

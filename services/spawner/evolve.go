@@ -163,7 +163,7 @@ func (s *State) enqueue(e contract.Event, d *contract.FlowPlanned) []string {
 	}
 	delete(s.valid, flow)
 	r := &run{
-		Trace: e.TraceParent, Jobs: d.Jobs, State: make(map[string]*job, len(d.Jobs)),
+		Trace: e.Trace, Jobs: d.Jobs, State: make(map[string]*job, len(d.Jobs)),
 		Owner: admission.Owner{User: user}, Priority: d.Priority, Arrived: e.Seq, Since: e.Time,
 	}
 	for name, p := range d.Progdefs {

@@ -24,6 +24,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/service/core"
 	"github.com/dagyo/dagyo/pkg/snapshot"
+	"github.com/dagyo/dagyo/pkg/trace"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/places"
 )
@@ -160,7 +161,7 @@ func (w *wiring) perform(
 		}
 		return e, w.backend.Drain(ctx, d.Executor)
 	case *contract.FlowSpawned:
-		return e, w.post(ctx, e.With.([]contract.Job))
+		return e, w.post(ctx, e.With.([]contract.Job), e.Trace)
 	}
 	return e, nil
 }
@@ -236,8 +237,8 @@ func (w *wiring) environment(d *contract.ExecutorStarted, p progdef.Pinned) map[
 // postWait bounds putting the jobs of one flow on their mailboxes.
 const postWait = 30 * time.Second
 
-// post puts the jobs on their mailboxes. A job that is already there is skipped.
-func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
+// post puts the jobs on their mailboxes, with the tracestate of their flow. A job that is already there is skipped.
+func (w *wiring) post(ctx context.Context, jobs []contract.Job, of trace.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, postWait)
 	defer cancel()
 	acks := make([]jetstream.PubAckFuture, 0, len(jobs))
@@ -246,6 +247,7 @@ func (w *wiring) post(ctx context.Context, jobs []contract.Job) error {
 		if err != nil {
 			return fmt.Errorf("post job %s: %w", j.Job, err)
 		}
+		j.TraceState = of.State
 		body, err := json.Marshal(j)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/trace"
 	"github.com/dagyo/dagyo/services/spawner/admission"
 )
 
@@ -149,9 +150,9 @@ type crew struct {
 
 // A run is one flow, from flow.planned until it has ended and its last job has gone.
 type run struct {
-	Trace   string    `json:"trace,omitempty"` // its W3C trace context
-	Granted bool      `json:"granted"`
-	Ended   time.Time `json:"ended,omitzero"`
+	Trace   trace.Context `json:"trace,omitzero"` // its W3C trace context
+	Granted bool          `json:"granted"`
+	Ended   time.Time     `json:"ended,omitzero"`
 	// Jobs are the documents that go on the mailboxes; dropped once they are there.
 	Jobs  []contract.Job  `json:"jobs,omitempty"`
 	State map[string]*job `json:"state"`

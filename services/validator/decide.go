@@ -33,7 +33,7 @@ func Decide(s *State, key string, _ time.Time) (effects []contract.Event, next t
 	}
 	c := waiting[0]
 	answer := s.answer(c)
-	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
+	answer.Cause, answer.Trace = c.Seq, c.Trace
 	return []contract.Event{answer}, next
 }
 
@@ -76,7 +76,7 @@ func (s *State) answerSubmission(c command, owner *taken) contract.Event {
 	default:
 		answer = deadLetter(c, slices.Concat(c.Problems, problem.List{owner.refuses(c)}))
 	}
-	answer.Cause, answer.TraceParent = c.Seq, c.TraceParent
+	answer.Cause, answer.Trace = c.Seq, c.Trace
 	return answer
 }
 

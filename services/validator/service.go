@@ -173,7 +173,7 @@ func judge(ctx context.Context, r Events, effect contract.Event, past lookup) (a
 func submission(ctx context.Context, r Events, effect contract.Event) (c command, ok bool, err error) {
 	if d, rejected := effect.Data.(*contract.FlowRejected); rejected {
 		return command{
-			Seq: effect.Cause, Type: contract.TypeFlowSubmit, Subject: effect.Subject, TraceParent: effect.TraceParent,
+			Seq: effect.Cause, Type: contract.TypeFlowSubmit, Subject: effect.Subject, Trace: effect.Trace,
 			Problems: d.Problems,
 		}, true, nil
 	}

@@ -2,6 +2,7 @@ package validator
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // State is the catalogues of progdefs and types, the live flows, and the commands without an answer.
@@ -71,9 +73,9 @@ type command struct {
 	Type    contract.Type `json:"type"`
 	Subject string        `json:"subject"`
 	// By is who published it, Exceeded the limits on submissions that it exceeds.
-	By          string       `json:"by,omitempty"`
-	Exceeded    problem.List `json:"exceeded,omitempty"`
-	TraceParent string       `json:"traceparent,omitempty"`
+	By       string        `json:"by,omitempty"`
+	Exceeded problem.List  `json:"exceeded,omitempty"`
+	Trace    trace.Context `json:"traceparent,omitzero"`
 	// Raw is the document. It is nil if the document must be read again: if it is large, sent by reference, or
 	// one of many.
 	Raw      []byte       `json:"raw,omitempty"`
@@ -239,9 +241,12 @@ func (s *State) applyType(e contract.Event) {
 // await records that a command needs an answer.
 func (s *State) await(e contract.Event) []string {
 	c := command{
-		Seq: e.Seq, Type: e.Type, Subject: e.Subject, By: e.By, TraceParent: e.TraceParent, Raw: e.Raw, Problems: e.Problems,
+		Seq: e.Seq, Type: e.Type, Subject: e.Subject, By: e.By, Trace: e.Trace, Raw: e.Raw, Problems: e.Problems,
 	}
 	if e.Type == contract.TypeFlowSubmit {
+		if c.Trace.IsZero() { // the client has begun none
+			c.Trace = trace.Derive(e.Subject, fmt.Sprint(e.Seq, e.Time.UnixNano()))
+		}
 		c.Exceeded = s.submissions.take(s.limits.Submissions, e.By, e.Time)
 		if len(c.Raw) == 0 || s.kept+len(c.Raw) > keptLimit {
 			c.Raw = nil

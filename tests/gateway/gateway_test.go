@@ -138,7 +138,7 @@ func do(t *testing.T, method, url, body string, headers ...string) answer {
 		if headers[i] == "Host" {
 			r.Host = headers[i+1]
 		}
-		r.Header.Set(headers[i], headers[i+1])
+		r.Header.Add(headers[i], headers[i+1])
 	}
 	res, err := http.DefaultClient.Do(authorize(r))
 	if err != nil {

@@ -202,18 +202,25 @@ func (s *Stack) KillService(t testing.TB, name string) {
 	s.killProcesses(name)
 }
 
+// StopService ends all replicas of a service as a signal does.
+func (s *Stack) StopService(t testing.TB, name string) {
+	t.Helper()
+	s.mu.Lock()
+	instances := s.running[name]
+	s.running[name] = nil
+	s.mu.Unlock()
+	for _, i := range instances {
+		i.cancel()
+		if err := <-i.done; err != nil {
+			t.Errorf("service %s: %v", name, err)
+		}
+		i.link.Close()
+	}
+}
+
 func (s *Stack) close(t testing.TB) {
 	for _, name := range Services {
-		s.mu.Lock()
-		instances := s.running[name]
-		s.mu.Unlock()
-		for _, i := range instances {
-			i.cancel()
-			if err := <-i.done; err != nil {
-				t.Errorf("service %s: %v", name, err)
-			}
-			i.link.Close()
-		}
+		s.StopService(t, name)
 		s.killProcesses(name)
 	}
 	s.endExecutors(t)

@@ -23,6 +23,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/stream"
+	"github.com/dagyo/dagyo/pkg/trace"
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
@@ -45,8 +46,9 @@ type bench struct {
 	working sync.WaitGroup
 	edges   int
 	jobs    int
-	secrets []string // of the executors
-	logRate int      // of the jobs; 0 if they do not log
+	secrets []string      // of the executors
+	logRate int           // of the jobs; 0 if they do not log
+	trace   trace.Context // of the jobs
 }
 
 func newBench(t *testing.T) *bench {
@@ -240,7 +242,7 @@ func (j *job) put(inputs, outputs edges) {
 		Started: "job.started." + flow + "." + j.name, Done: "job.done." + flow + "." + j.name,
 		Panic: "job.panic." + flow + "." + j.name, Health: contract.HealthSubject(flow, j.name),
 		Stop: contract.StopSubject("0", flow), Stream: contract.EdgeStream("0"), HealthInterval: document.Duration(time.Second),
-		HealthTimeout: document.Duration(10 * time.Second), Log: log,
+		HealthTimeout: document.Duration(10 * time.Second), Log: log, TraceParent: j.b.trace.Parent, TraceState: j.b.trace.State,
 	})
 	if err != nil {
 		j.b.t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dagyo/dagyo/executor"
 	"github.com/dagyo/dagyo/executor/shim"
+	"github.com/dagyo/dagyo/pkg/trace"
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
@@ -108,6 +109,24 @@ func TestSeveralPorts(t *testing.T) {
 	equal(t, "out", b.receive(out), "1,a", "2,b")
 	equal(t, "meta", b.receive(errs), `["f", "j1", ""]`)
 	j.done()
+}
+
+// The trace of a job is in the environment of its command, instead of that of the executor, and in the job's events.
+func TestTraceOfACommand(t *testing.T) {
+	t.Setenv("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	t.Setenv("TRACESTATE", "the=executor's")
+	const show = `echo "$TRACEPARENT $TRACESTATE"`
+	b := newBench(t)
+	out := b.edge("utf8-string")
+	b.run(sh(t, "", show), nil, edges{"out": out}).done()
+	equal(t, "without a trace", b.receive(out), " ")
+	b.trace = trace.Parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1")
+	out = b.edge("utf8-string")
+	j := b.run(sh(t, "", show), nil, edges{"out": out})
+	equal(t, "with a trace", b.receive(out), b.trace.Parent+" "+b.trace.State)
+	if e := j.end(); e.Trace != b.trace {
+		t.Errorf("%s has the trace %+v", e.Type, e.Trace)
+	}
 }
 
 // A command may have no ports, or only one side.

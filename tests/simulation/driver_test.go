@@ -214,7 +214,7 @@ func withoutFacts(v any) any {
 
 func (d *driver[S]) Restart(from *image) error {
 	limits := core.Limits{Workers: workers, MaxAttempts: service.DefaultConfig().MaxAttempts}
-	d.core = core.New(d.logic, limits, d.fresh(), func(text string) { d.alarms = append(d.alarms, text) })
+	d.core = core.New(d.logic, limits, d.fresh(), func(_ contract.Event, text string) { d.alarms = append(d.alarms, text) })
 	d.tasks = nil
 	if from == nil {
 		return nil

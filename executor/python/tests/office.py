@@ -197,6 +197,7 @@ class Office:
             "stop": f"edges.{flow}.{flow}.stop", "stream": f"EDGES-{flow}",
             "healthInterval": interval, "healthTimeout": timeout,
             "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "tracestate": "a=1",
         }  # fmt: skip
         _validator("job").validate(document)
         parsed = parse_job(json.dumps(document).encode())
@@ -255,6 +256,7 @@ class Office:
         assert event["source"] == f"/dagyo/executor/{h.data['executor']}"
         assert h.sender == h.data["executor"]
         assert event["traceparent"] == job.document["traceparent"]
+        assert event["tracestate"] == job.document["tracestate"]
         assert h.headers["content-type"] == "application/cloudevents+json"
         assert h.headers["Nats-Expected-Last-Subject-Sequence"] == "0"
         first = sent_by(h.sender, subject)

@@ -175,6 +175,18 @@ async def forgives(n: In[Annotated[float, Celsius()]]) -> None:
         pass
 
 
+@dagyo.progdef
+async def traced(out: Out[str], job: dagyo.JobInfo) -> None:
+    await out.send(" ".join(f"{name}={value}" for name, value in job.trace.items()))
+
+
+async def test_trace() -> None:
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    job = dagyo.JobInfo("f", "n", "j", "x", parent, "a=1")
+    assert await traced.call(job=job) == {"out": [f"traceparent={parent} tracestate=a=1"]}
+    assert await traced.call() == {"out": [""]}
+
+
 async def test_call() -> None:
     assert await greet.call(name=["Ada", "Bob"]) == {"greeting": ["hello Ada", "hello Bob"]}
     assert await greet.call(name=[]) == {"greeting": []}

@@ -23,8 +23,8 @@ type Core[S any] struct {
 	Now time.Time
 	// Leading reports whether the replica leads; Lead sets it.
 	Leading bool
-	// Alarm receives messages for the operator.
-	Alarm func(text string)
+	// Alarm receives messages for the operator, and the event that each is about, as far as that is known.
+	Alarm func(about contract.Event, text string)
 	Stats Stats
 
 	logic  Logic[S]
@@ -63,7 +63,7 @@ type failure struct {
 }
 
 // New returns a core with a new state that has folded nothing.
-func New[S any](logic Logic[S], limits Limits, state S, alarm func(text string)) *Core[S] {
+func New[S any](logic Logic[S], limits Limits, state S, alarm func(contract.Event, string)) *Core[S] {
 	c := &Core[S]{State: state, Alarm: alarm, logic: logic, limits: limits, lastOf: make(map[string]uint64)}
 	c.Lead(false)
 	return c
@@ -117,7 +117,7 @@ func (c *Core[S]) Observe(fact contract.Event) { c.evolve(fact) }
 
 // evolve folds an event, fact or act. If the service panics, the event is answered and the fold continues.
 func (c *Core[S]) evolve(e contract.Event) {
-	defer c.contain("fold "+string(e.Type)+" of "+e.Subject, func(why string) {
+	defer c.contain(e, "fold "+string(e.Type)+" of "+e.Subject, func(why string) {
 		if e.Seq > 0 {
 			c.setUnprocessed(Unprocessed{e.Seq, why})
 		}
@@ -129,10 +129,10 @@ func (c *Core[S]) evolve(e contract.Event) {
 }
 
 // contain recovers from a panic of the service's logic. It must be deferred.
-func (c *Core[S]) contain(what string, then func(why string)) {
+func (c *Core[S]) contain(about contract.Event, what string, then func(why string)) {
 	if p := recover(); p != nil {
 		why := fmt.Sprintf("the %s cannot %s: %v", c.logic.Name, what, p)
-		c.Alarm(why + "\n" + string(debug.Stack()))
+		c.Alarm(about, why+"\n"+string(debug.Stack()))
 		then(why)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/trace"
 )
 
 // A toy is a service that answers each valid flow with a plan, and gives up flows of a certain age.
@@ -76,7 +77,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	b := &bench{t: t, now: time.Unix(1000, 0).UTC()}
-	b.Core = New(toyLogic(), Limits{Workers: 64, MaxAttempts: 2}, &toy{open: make(map[string]time.Time)}, func(string) {})
+	b.Core = New(toyLogic(), Limits{Workers: 64, MaxAttempts: 2}, &toy{open: make(map[string]time.Time)}, func(contract.Event, string) {})
 	return b
 }
 
@@ -200,7 +201,7 @@ func TestOverdueKeysAreDecidedWithEachMessage(t *testing.T) {
 		return nil, time.Unix(1, 0)
 	}
 	b := newBench(t)
-	b.Core = New(logic, Limits{Workers: 1, MaxAttempts: 2}, b.State, func(string) {})
+	b.Core = New(logic, Limits{Workers: 1, MaxAttempts: 2}, b.State, func(contract.Event, string) {})
 	b.Lead(true)
 	b.Tasks()
 	b.event(contract.TypeFlowValidated, "f")
@@ -255,7 +256,7 @@ func TestTheFailingEffectIsRefused(t *testing.T) {
 func TestMessagesThatCannotBeFoldedAreAnswered(t *testing.T) {
 	b := newBench(t)
 	var alarms []string
-	b.Alarm = func(what string) { alarms = append(alarms, what) }
+	b.Alarm = func(_ contract.Event, what string) { alarms = append(alarms, what) }
 	b.event(contract.TypeFlowValidated, "poison")
 	bad := &event.Stored{Place: event.Place{Seq: 2, At: b.now}, Type: contract.TypeFlowValidated, Problems: problem.List{{Code: problem.NotJSON}}}
 	b.Fold(bad)
@@ -493,7 +494,7 @@ func TestTakenIDsAreAnswered(t *testing.T) {
 	broken := event.NewStored(event.Place{Seq: 7}, "flow.submit")
 	broken.Event = contract.Event{Type: contract.TypeFlowSubmit, Subject: "f", ID: "a1", Source: "/users/ada"}
 	broken.Problems = problem.List{{Code: problem.NotJSON}}
-	valid := contract.Event{Type: contract.TypeFlowValidated, Subject: "f", Cause: 7, Opens: true, TraceParent: "00"}
+	valid := contract.Event{Type: contract.TypeFlowValidated, Subject: "f", Cause: 7, Opens: true, Trace: trace.New("f")}
 	unread := contract.Event{Type: contract.TypeDeadLetter, Subject: "deadletter", Cause: 7, With: Unprocessed{Seq: 7}}
 	for name, effect := range map[string]contract.Event{"valid": valid, "unread": unread} {
 		for finder, found := range map[string]error{"broker": nil, "service": fmt.Errorf("look: %w", ErrTaken)} {
@@ -515,7 +516,7 @@ func TestTakenIDsAreAnswered(t *testing.T) {
 				if d, ok := r.effects[0].Data.(*contract.DeadLetter); !ok || !reflect.DeepEqual(*d, want) {
 					t.Errorf("got %+v\nwant %+v", r.effects[0].Data, want)
 				}
-				if r.effects[0].TraceParent != effect.TraceParent {
+				if r.effects[0].Trace != effect.Trace {
 					t.Error("the trace is lost")
 				}
 			})

@@ -114,7 +114,7 @@ func refusal(failed contract.Event, effects []contract.Event, p problem.Problem)
 		return contract.NewDeadLetter(string(failed.Type), failed.Cause, problem.List{p})
 	}
 	return contract.Event{
-		Type: contract.TypeFlowRejected, Subject: about.Subject, TraceParent: about.TraceParent, Cause: failed.Cause,
+		Type: contract.TypeFlowRejected, Subject: about.Subject, Trace: about.Trace, Cause: failed.Cause,
 		Opens: about.Opens, Data: &contract.FlowRejected{Problems: problem.List{p}},
 	}
 }

@@ -33,7 +33,7 @@ func pairBench() *Core[*pair] {
 			Flow:  func(s *pair, flow string) map[string]any { return map[string]any{"flows": s.flows[flow]} },
 		},
 	}
-	return New(logic, Limits{Workers: 1}, &pair{flows: make(map[string]int)}, func(string) {})
+	return New(logic, Limits{Workers: 1}, &pair{flows: make(map[string]int)}, func(contract.Event, string) {})
 }
 
 // An image is of the moment at which it was captured, whatever is folded while it is encoded.

@@ -41,7 +41,7 @@ func TestOnlyTheFailingFlowIsRejected(t *testing.T) {
 }
 
 func refuseOne(t *testing.T, failing int, err error) {
-	c := New(granting(), Limits{Workers: 10, MaxAttempts: 3}, 0, func(string) {})
+	c := New(granting(), Limits{Workers: 10, MaxAttempts: 3}, 0, func(contract.Event, string) {})
 	c.Lead(true)
 	begun := c.Tasks()
 	if len(begun) != 3 {
@@ -71,7 +71,7 @@ func refuseOne(t *testing.T, failing int, err error) {
 
 // A refusal that fails is attempted again after a pause.
 func TestAFailedRefusalIsSpaced(t *testing.T) {
-	c := New(granting(), Limits{Workers: 10, MaxAttempts: 1}, 0, func(string) {})
+	c := New(granting(), Limits{Workers: 10, MaxAttempts: 1}, 0, func(contract.Event, string) {})
 	c.Lead(true)
 	f := c.Tasks()[1]
 	for range 2 { // the effect, and its refusal
@@ -98,7 +98,7 @@ func TestAnUnstorableVerdictIsAnsweredOnce(t *testing.T) {
 			return []contract.Event{{Type: contract.TypeFlowPanic, Subject: "f"}}, time.Time{}
 		},
 	}
-	c := New(logic, Limits{Workers: 10, MaxAttempts: 3}, 0, func(string) {})
+	c := New(logic, Limits{Workers: 10, MaxAttempts: 3}, 0, func(contract.Event, string) {})
 	c.Lead(true)
 	var got []string
 	for range 6 {

@@ -26,7 +26,7 @@ func (c *Core[S]) Tasks() (tasks []*Task) {
 
 // decide returns the tasks that the state requires under a key.
 func (c *Core[S]) decide(key string) (tasks []*Task) {
-	defer c.contain("decide "+key, func(why string) { c.endObservation(key, errors.New(why)) })
+	defer c.contain(contract.Event{}, "decide "+key, func(why string) { c.endObservation(key, errors.New(why)) })
 	groups, next := c.effects(key)
 	if next.After(c.Now) {
 		c.queue.add(key, next)
@@ -213,7 +213,7 @@ func (c *Core[S]) fail(r Result) {
 	if !errors.Is(r.Err, ErrUnavailable) {
 		f.attempts++
 	}
-	c.Alarm(fmt.Sprintf("%s of %s failed (attempt %d): %v", r.failed.Type, r.failed.Subject, f.attempts, r.Err))
+	c.Alarm(*r.failed, fmt.Sprintf("%s of %s failed (attempt %d): %v", r.failed.Type, r.failed.Subject, f.attempts, r.Err))
 	c.Stats.Retries++
 	next := &Task{Pause: backOff(f.attempts)}
 	if p := c.hopeless(r.Err, f.attempts); p != nil {

@@ -145,7 +145,7 @@ func (w Worker) conclude(ctx context.Context, t *Task, p performed, own map[stri
 		return e, err
 	}
 	letter := contract.NewDeadLetter(string(contract.TypeFlowSubmit), e.Cause, problem.List{Taken(e.Subject)})
-	letter.TraceParent = e.TraceParent
+	letter.Trace = e.Trace
 	if err = w.confirm(ctx, e, letter, t.decided); err != nil {
 		return letter, err
 	}
@@ -173,8 +173,8 @@ func (w Worker) perform(ctx context.Context, t *Task, effect contract.Event) (co
 	if err != nil {
 		return decided, err
 	}
-	if e.TraceParent == "" {
-		e.TraceParent = decided.TraceParent
+	if e.Trace.IsZero() {
+		e.Trace = decided.Trace
 	}
 	if filled {
 		return e, nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/heap"
+	"github.com/dagyo/dagyo/pkg/trace"
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
@@ -87,7 +88,7 @@ func (a *app) execute(ctx context.Context) int {
 	root.SetArgs(a.Args)
 	var misuse error
 	helpOfGroups(root, func(err error) { misuse = err })
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd, err := root.ExecuteContextC(trace.NewContext(ctx, trace.FromEnvironment(a.Env)))
 	if err = cmp.Or(err, misuse); err == nil {
 		return ExitOK
 	}

@@ -40,10 +40,12 @@ func (p *pageFlags) define(a *app, cmd *cobra.Command, flag, env, help string) {
 	f.BoolVar(&p.profiles, "pprof", false, "serve profiles at /debug/pprof/ of that address, too")
 }
 
-// A page exports what a process measures. The monitor is nil if nothing is exported, the server if no address is served.
+// A page exports what a process measures, and spans. The monitor is nil if nothing is exported, the server if no address is
+// served, and traces if the environment names no collector for them.
 type page struct {
 	monitor *monitor.Monitor
 	server  *monitor.Server
+	traces  *monitor.Traces
 }
 
 // open serves the page, and sends values to a collector if the environment names one. The process is ready once these
@@ -59,14 +61,15 @@ func (p *pageFlags) open(ctx context.Context, a *app, name string, services []st
 	if _, _, err := net.SplitHostPort(p.address); err != nil && p.address != "" {
 		return nil, usage(fmt.Errorf("--%s is %q: it must be an address and a port, such as 127.0.0.1:9464, or empty for none", p.flag, p.address))
 	}
-	if p.address == "" && !push {
-		return new(page), nil
+	out := new(page)
+	if out.traces, err = openTraces(ctx, a, log); err != nil || p.address == "" && !push {
+		return out, err
 	}
 	m, err := monitor.New(ctx, monitor.Config{Name: "dagyo-" + name, Services: services, Push: push, Log: log})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, out.close())
 	}
-	out := &page{monitor: m}
+	out.monitor = m
 	if p.address == "" {
 		return out, nil
 	}
@@ -75,6 +78,18 @@ func (p *pageFlags) open(ctx context.Context, a *app, name string, services []st
 	}
 	log.Info().Str("service", name).Str("metrics", out.url()).Msg("serving metrics")
 	return out, nil
+}
+
+// openTraces returns what exports spans, nil if the environment names no collector.
+func openTraces(ctx context.Context, a *app, log zerolog.Logger) (*monitor.Traces, error) {
+	on, err := monitor.PushesTraces(a.Env)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if !on {
+		return nil, nil
+	}
+	return monitor.NewTraces(ctx, log)
 }
 
 // url returns the address of /metrics, "" if it is not served.
@@ -94,5 +109,13 @@ func (p *page) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), lastPush)
 	defer cancel()
 	_ = p.monitor.Close(ctx) // a collector that does not answer was logged
+	closeTraces(p.traces)
 	return err
+}
+
+// closeTraces sends the spans that are left.
+func closeTraces(t *monitor.Traces) {
+	ctx, cancel := context.WithTimeout(context.Background(), lastPush)
+	defer cancel()
+	_ = t.Close(ctx) // a collector that does not answer was logged
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/dagyo/embedded"
 	"github.com/dagyo/dagyo/services/dagyo/local"
+	"github.com/dagyo/dagyo/services/dagyo/monitor"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
 	"github.com/dagyo/dagyo/services/spawner/process"
@@ -279,6 +280,7 @@ const ownPatience = 2 * time.Second
 // An own is a temporary Dagyo: it ends with the command.
 type own struct {
 	local  *local.Local
+	traces *monitor.Traces
 	client *client.Client
 	folder folder
 	leash  leash
@@ -300,6 +302,7 @@ func (o *own) end(ctx context.Context, in interrupts) error {
 		o.client.Close()
 	}
 	err := o.local.Stop(ctx, local.Stop{Patience: ownPatience, GiveUp: in.second})
+	closeTraces(o.traces)
 	return errors.Join(err, o.leash.close(), o.folder.remove())
 }
 
@@ -310,10 +313,15 @@ func (a *app) startOwn(ctx context.Context, in interrupts) (*own, error) {
 		return nil, err
 	}
 	o := &own{folder: dir}
-	if o.leash, err = newLeash(); err != nil {
+	if o.traces, err = openTraces(ctx, a, a.logger("warn", true)); err != nil {
 		return nil, errors.Join(err, dir.remove())
 	}
-	if o.local, err = a.startIn(ctx, in, dir.path, o.leash); err != nil {
+	if o.leash, err = newLeash(); err != nil {
+		closeTraces(o.traces)
+		return nil, errors.Join(err, dir.remove())
+	}
+	if o.local, err = a.startIn(ctx, in, dir.path, o); err != nil {
+		closeTraces(o.traces)
 		return nil, errors.Join(err, o.leash.close(), dir.remove())
 	}
 	o.client, err = client.Connect(ctx, client.Options{URL: o.local.URL(), Access: o.local.Access(), Source: a.source()})
@@ -323,7 +331,7 @@ func (a *app) startOwn(ctx context.Context, in interrupts) (*own, error) {
 	return o, nil
 }
 
-func (a *app) startIn(ctx context.Context, in interrupts, dir string, l leash) (*local.Local, error) {
+func (a *app) startIn(ctx context.Context, in interrupts, dir string, o *own) (*local.Local, error) {
 	log := a.logger("warn", true)
 	s := settings.Default()
 	if err := s.Resolve(log); err != nil {
@@ -335,8 +343,9 @@ func (a *app) startIn(ctx context.Context, in interrupts, dir string, l leash) (
 	}
 	unwatch() // it lives too short for changes
 	s.SetPolicy(rules)
+	s.SetTraces(o.traces.Tracer())
 	return startUntil(ctx, in.first, local.Config{
 		Dir: dir, Port: embedded.RandomPort, Services: s, Log: log, Source: a.source(),
-		Process: process.Config{Leash: l.r},
+		Process: process.Config{Leash: o.leash.r},
 	})
 }

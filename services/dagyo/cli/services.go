@@ -73,6 +73,7 @@ func (a *app) serve(
 	}
 	defer func() { err = errors.Join(err, page.close()) }()
 	s.SetMetrics(page.monitor.Meter())
+	s.SetTraces(page.traces.Tracer())
 	ctx, stop := a.untilInterrupt(ctx)
 	defer stop()
 	if err := a.locate(); err != nil {

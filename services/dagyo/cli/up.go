@@ -98,6 +98,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, page.close()) }()
 	o.services.SetMetrics(page.monitor.Meter())
+	o.services.SetTraces(page.traces.Tracer())
 	in, stop := a.interrupts()
 	defer stop()
 	l, err := startUntil(ctx, in.first, local.Config{

@@ -1,5 +1,5 @@
 // Package monitor exports what Dagyo measures (package metrics) by OpenTelemetry: on a page for Prometheus, and to an OTLP
-// collector. It also serves /healthz, /readyz and profiles.
+// collector. It also sends spans (package trace) to such a collector, and serves /healthz, /readyz and profiles.
 //
 //	/metrics        all instruments of metrics.Table, and those of the process and the Go runtime
 //	/healthz        the process runs

@@ -57,11 +57,7 @@ func New(ctx context.Context, c Config) (*Monitor, error) {
 	for _, name := range c.Services {
 		m.expected[name] = nil
 	}
-	about, err := resource.New(ctx,
-		resource.WithService(), // has an id, by which a collector tells replicas apart
-		resource.WithAttributes(semconv.ServiceName(c.Name), semconv.ServiceVersion(service.Version)),
-		resource.WithFromEnv(), // prevails
-	)
+	about, err := resourceOf(ctx, c.Name)
 	if err != nil {
 		return nil, fmt.Errorf("export metrics: %w", err)
 	}
@@ -74,6 +70,15 @@ func New(ctx context.Context, c Config) (*Monitor, error) {
 		return nil, fmt.Errorf("export metrics: %w", errors.Join(err, m.Close(ctx)))
 	}
 	return m, nil
+}
+
+// resourceOf describes this process under a name.
+func resourceOf(ctx context.Context, name string) (*resource.Resource, error) {
+	return resource.New(ctx,
+		resource.WithService(), // has an id, by which a collector tells replicas apart
+		resource.WithAttributes(semconv.ServiceName(name), semconv.ServiceVersion(service.Version)),
+		resource.WithFromEnv(), // prevails
+	)
 }
 
 // readers returns the page, and the collector if there is one.

@@ -13,25 +13,48 @@ import (
 const (
 	envEndpoint        = "OTEL_EXPORTER_OTLP_ENDPOINT"
 	envMetricsEndpoint = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+	envTracesEndpoint  = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 	envProtocol        = "OTEL_EXPORTER_OTLP_PROTOCOL"
 	envMetricsProtocol = "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"
+	envTracesProtocol  = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+	envScheduleDelay   = "OTEL_BSP_SCHEDULE_DELAY"
+	envTracesExporter  = "OTEL_TRACES_EXPORTER"
 
 	protocol = "http/protobuf"
+	// Values of OTEL_TRACES_EXPORTER.
+	exporterOTLP, exporterNone = "otlp", "none"
 )
 
-// Pushes reports whether the environment names a collector.
+// Pushes reports whether the environment names a collector for metrics.
 func Pushes(env func(string) string) (bool, error) {
 	if env(envEndpoint) == "" && env(envMetricsEndpoint) == "" {
 		return false, nil
 	}
-	name := envMetricsProtocol // prevails
+	err := supported(env, envMetricsProtocol)
+	return err == nil, err
+}
+
+// PushesTraces reports whether the environment names a collector for traces, or says that there is one at the default address.
+func PushesTraces(env func(string) string) (bool, error) {
+	switch x := env(envTracesExporter); {
+	case x != "" && x != exporterOTLP && x != exporterNone:
+		return false, fmt.Errorf("%s is %q: it must be %s, or %s for no traces", envTracesExporter, x, exporterOTLP, exporterNone)
+	case x == exporterNone, x == "" && env(envEndpoint) == "" && env(envTracesEndpoint) == "":
+		return false, nil
+	}
+	err := supported(env, envTracesProtocol)
+	return err == nil, err
+}
+
+// supported returns an error unless the protocol is the supported one. The variable of the signal prevails.
+func supported(env func(string) string, name string) error {
 	if env(name) == "" {
 		name = envProtocol
 	}
 	if p := env(name); p != "" && p != protocol {
-		return false, fmt.Errorf("%s is %q: it must be %s, which is the default", name, p, protocol)
+		return fmt.Errorf("%s is %q: it must be %s, which is the default", name, p, protocol)
 	}
-	return true, nil
+	return nil
 }
 
 // loud logs the first of the errors in a row of an exporter, which OpenTelemetry would report to a handler that the whole

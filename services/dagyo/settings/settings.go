@@ -14,6 +14,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/tenancy"
+	"github.com/dagyo/dagyo/pkg/trace"
 	aggregator "github.com/dagyo/dagyo/services/panic-aggregator"
 	"github.com/dagyo/dagyo/services/planner"
 	"github.com/dagyo/dagyo/services/spawner"
@@ -60,7 +61,7 @@ func (s *Services) For(t tenancy.Tenant) Services {
 		log = log.With().Str("tenant", t.Name).Logger()
 	}
 	for _, common := range c.common() {
-		common.Log, common.Metrics = log, common.Metrics.OfTenant(t.Name)
+		common.Log, common.Metrics, common.Traces = log, common.Metrics.OfTenant(t.Name), common.Traces.OfTenant(t.Name)
 		within(t.Limits.Storage, common)
 	}
 	l := t.Limits
@@ -94,6 +95,13 @@ func (s *Services) SetPolicy(p *policy.Current) { s.Validator.Policy, s.Spawner.
 func (s *Services) SetMetrics(m metrics.Meter) {
 	for _, common := range s.common() {
 		common.Metrics = m
+	}
+}
+
+// SetTraces sets where spans go.
+func (s *Services) SetTraces(t trace.Tracer) {
+	for _, common := range s.common() {
+		common.Traces = t
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/metrics"
 	"github.com/dagyo/dagyo/pkg/tenancy"
+	"github.com/dagyo/dagyo/pkg/trace"
 	"github.com/dagyo/dagyo/services/dagyo/settings"
 )
 
@@ -26,7 +27,7 @@ func TestEveryLimitHasAFlag(t *testing.T) {
 	s := settings.Default()
 	n := 0
 	flags(s).VisitAll(func(*pflag.Flag) { n++ })
-	want := leaves(reflect.TypeOf(s.Common)) - 2 // the logger, and where values go
+	want := leaves(reflect.TypeOf(s.Common)) - 3 // the logger, and where values and spans go
 	for _, v := range []any{
 		s.Validator.Limits, s.Planner.Limits, s.Spawner.Limits, s.Aggregator.Limits,
 	} {
@@ -40,7 +41,11 @@ func TestEveryLimitHasAFlag(t *testing.T) {
 
 // leaves counts the settings in a struct.
 func leaves(t reflect.Type) int {
-	if t.Kind() != reflect.Struct || t == reflect.TypeFor[zerolog.Logger]() || t == reflect.TypeFor[metrics.Meter]() {
+	switch t {
+	case reflect.TypeFor[zerolog.Logger](), reflect.TypeFor[metrics.Meter](), reflect.TypeFor[trace.Tracer]():
+		return 1
+	}
+	if t.Kind() != reflect.Struct {
 		return 1
 	}
 	n := 0

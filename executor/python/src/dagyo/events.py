@@ -61,6 +61,7 @@ class Event:
     on: str
     data: Mapping[str, Any]
     traceparent: str | None = None
+    tracestate: str | None = None
     #: The CloudEvents id; None means the NATS subject.
     identity: str | None = None
     #: The consumer of the executor's mailbox; for ``job.started`` only.
@@ -85,6 +86,8 @@ class Event:
         }
         if self.traceparent and _TRACEPARENT.fullmatch(self.traceparent):
             envelope["traceparent"] = self.traceparent
+            if self.tracestate:
+                envelope["tracestate"] = self.tracestate
         envelope["data"] = self.data
         return json.dumps(envelope, ensure_ascii=False).encode()
 

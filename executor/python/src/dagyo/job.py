@@ -92,6 +92,7 @@ class Job:
     health_interval: float
     health_timeout: float
     traceparent: str | None = None
+    tracestate: str | None = None
     #: The stream that stores the stop; None if the planner is older than version 0.2.
     stream: str | None = None
     #: The plain subject of what the job logs, and its lines in a second; "" if nothing is kept.
@@ -127,6 +128,7 @@ def _job(document: Mapping[str, Any]) -> Job:
         health_interval=parse_duration(document["healthInterval"]),
         health_timeout=parse_duration(document["healthTimeout"]),
         traceparent=document.get("traceparent"),
+        tracestate=document.get("tracestate"),
         stream=document.get("stream"),
         log=document.get("log", {}).get("subject", ""),
         log_rate=int(document.get("log", {}).get("rate", 0)),

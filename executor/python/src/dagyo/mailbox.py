@@ -166,6 +166,7 @@ async def claim(link: Link, job: Job, config: Config, delivery: Msg) -> bool:
         on=job.started,
         data={"job": job.job, "executor": executor},
         traceparent=job.traceparent,
+        tracestate=job.tracestate,
         # Distinguishes this claim from all others, including those of this executor.
         identity=f"{job.started}.{executor}.{secrets.token_hex(8)}",
     )

@@ -34,7 +34,18 @@ class JobInfo:
     node: str
     job: str
     executor: str
+    #: The W3C trace context of the job, None if its flow has none.
     traceparent: str | None
+    tracestate: str | None = None
+
+    @property
+    def trace(self) -> dict[str, str]:
+        """The trace context as headers, so that spans of the program belong to the trace of the flow.
+
+        With OpenTelemetry: ``ctx = opentelemetry.propagate.extract(job.trace)``.
+        """
+        headers = {"traceparent": self.traceparent, "tracestate": self.tracestate}
+        return {name: value for name, value in headers.items() if value}
 
 
 @dataclass(frozen=True)

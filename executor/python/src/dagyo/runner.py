@@ -81,6 +81,7 @@ def word(job: Job, executor: str, panic: Panic | None, rest: dict[str, Any]) -> 
         on=job.done if panic is None else job.panic,
         data=data,
         traceparent=job.traceparent,
+        tracestate=job.tracestate,
     )
 
 
@@ -201,7 +202,7 @@ class Runner:
         """Call the program, and end the streams when it returns."""
         j = self.job
         current.set(self._journal)  # of this task, and of what it starts
-        job = JobInfo(j.flow, j.node, j.job, self._executor, j.traceparent)
+        job = JobInfo(j.flow, j.node, j.job, self._executor, j.traceparent, j.tracestate)
         if STOP in self._inputs and self._task is not None:
             self._watch = asyncio.create_task(self._watch_stop(self._inputs[STOP], self._task))
         try:
