@@ -30,6 +30,7 @@ class Running:
         self._inputs = inputs
         self._sinks = sinks
         self._outputs: dict[str, Any] = {}
+        self._judging: list[asyncio.Task[str]] = []
         self._feeding: list[asyncio.Task[None]] = []
         self._reading: list[asyncio.Task[None]] = []
         #: Done when a transfer has failed.
@@ -48,33 +49,26 @@ class Running:
             if _is_ours(submitting, e):
                 await self._cancel(e)
             raise
+        finally:
+            await _end([*self._judging, *self._feeding, *self._reading])
 
     async def _result(self) -> dict[str, Any]:
         """Feed and read the flow up to its verdict; return its outputs."""
         judging = asyncio.create_task(self._judged())
-        try:
-            first: set[asyncio.Future[Any]] = {judging, self._failed}
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            if self._failed.done():
-                await self._stop(judging, self._failed.result())
-            verdict = await judging
-            await _end(self._feeding)
-            if verdict == "flow.completed":
-                await asyncio.gather(*self._reading)
-            if self._failed.done() and verdict in ("flow.completed", "flow.cancelled"):
-                raise self._failed.result()
-            if verdict != "flow.completed":
-                await self._client.wait(self._flow)  # it raises
-            return self._outputs
-        finally:
-            await _end([judging, *self._feeding, *self._reading])
-
-    async def _stop(self, judging: asyncio.Task[str], error: Exception) -> None:
-        """End the flow because of a transfer. One that has ended before keeps its verdict."""
-        if _is_held(error):
-            raise error
-        if not judging.done():
-            await self._cancel(error)
+        self._judging.append(judging)
+        first: set[asyncio.Future[Any]] = {judging, self._failed}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if self._failed.done() and _is_held(self._failed.result()):
+            raise self._failed.result()
+        verdict = await judging
+        await _end(self._feeding)
+        if verdict == "flow.completed":
+            await asyncio.gather(*self._reading)
+        if self._failed.done() and verdict in ("flow.completed", "flow.cancelled"):
+            raise self._failed.result()
+        if verdict != "flow.completed":
+            await self._client.wait(self._flow)  # it raises
+        return self._outputs
 
     async def _judged(self) -> str:
         """Start the transfers when the flow is planned; return the verdict."""
@@ -98,16 +92,24 @@ class Running:
         try:
             await work
         except Exception as e:  # noqa: BLE001 (it is raised to the caller of run)
-            if not self._failed.done():
-                self._failed.set_result(e)
+            await self._fail(e)
 
     async def _feed(self, name: str, typename: str) -> None:
         await self._client.feed(self._flow, name, self._inputs.get(name, ()), type=typename)
 
     async def _read(self, name: str, typename: str) -> None:
+        sink: Sink = self._sinks.get(name, _collect)
         async with aclosing(self._client.read(self._flow, name, type=typename)) as records:
-            sink: Sink = self._sinks.get(name, _collect)
-            self._outputs[name] = await sink(records)
+            try:
+                self._outputs[name] = await sink(records)
+            except Exception as e:  # noqa: BLE001 (it is raised to the caller of run)
+                await self._fail(e)  # before the gateway cancels it because its reader is gone
+
+    async def _fail(self, error: Exception) -> None:
+        """End the flow because of a transfer. One that has ended before keeps its verdict."""
+        if not self._failed.done():
+            self._failed.set_result(error)
+            await self._cancel(error)
 
     async def _cancel(self, why: BaseException) -> None:
         """Cancel the flow, unless it has ended or another client has it."""
