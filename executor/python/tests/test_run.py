@@ -18,7 +18,7 @@ import pytest
 import dagyo
 from dagyo import Client, Err, FlowError, Ok, RecordError, RequestError, UsageError
 
-from .gateway import COPIED, Gate, assertion, copy, drop, greet, numbers
+from .gateway import COPIED, Gate, assertion, copy, drop, greet, numbers, opened
 from .helpers import run as soon
 
 
@@ -352,10 +352,11 @@ async def test_no_gateway() -> None:
         assert e.value.status == 0
 
 
-async def test_a_server_that_is_gone(dagyo_command: Path, tmp_path: Path) -> None:
+async def test_a_server_that_is_gone(
+    dagyo_command: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A running call ends when the server does, with an error."""
-    from .gateway import opened
-
+    monkeypatch.setattr("dagyo.client.client._RECONNECTS", (0.1, 0.1))
     with opened(dagyo_command, tmp_path) as own:
         async with Client(own.url, token=own.token) as client:
             begun = asyncio.Event()
