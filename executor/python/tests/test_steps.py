@@ -97,18 +97,18 @@ async def test_an_output_that_nobody_reads(client: Client) -> None:
 
     async def source() -> AsyncIterator[str]:
         nonlocal sent
-        for sent in range(200_000):
+        while sent < 200_000:
             yield "x" * 1000
+            sent += 1
 
     await client.submit(greet, id="unread")
     feeding = asyncio.create_task(client.feed("unread", "names", source()))
-    while not any(w.get("output") for w in (await soon(client.show("unread"))).get("waits", ())):
-        await asyncio.sleep(0.1)
-    before = -1
-    while before != sent:
-        before = sent
-        await asyncio.sleep(0.5)
-    assert sent < 100_000
+    still, before, waits = 0, -1, False
+    while still < 50 or not waits:  # nothing has been taken from the source between 50 answers
+        status = await soon(client.show("unread"))
+        waits = any(w.get("output") for w in status.get("waits", ()))
+        still, before = (still + 1 if before == sent else 0), sent
+    assert 0 < sent < 100_000
     async with aclosing(client.read("unread", "greetings")) as records:
         assert (await soon(anext(records))).startswith("hello x")
     with pytest.raises(FlowError) as e:
@@ -194,9 +194,7 @@ async def test_a_cancelled_call_leaves_the_flow_alone(client: Client) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
     fed, read = await soon(
-        asyncio.gather(
-            client.feed("alone", "names", ["Ada"]), every(client.read("alone", "greetings"))
-        )
+        asyncio.gather(client.feed("alone", "names", ["Ada"]), every(client.read("alone", "greetings")))
     )
     assert (fed.records, read) == (1, ["hello Ada"])
 
@@ -380,13 +378,16 @@ async def test_answers_of_something_else() -> None:
 
 
 async def test_a_server_that_does_not_answer() -> None:
+    tested = asyncio.Event()
+
     async def silent(_: web.Request) -> web.Response:
-        await asyncio.sleep(5)
+        await tested.wait()
         return web.Response()
 
     async with answering(silent) as client:
         with pytest.raises(RequestError, match="has not answered within 1 s"):
             await client.show("x")
+        tested.set()
 
 
 async def test_a_session_of_the_caller(gate: Gate) -> None:

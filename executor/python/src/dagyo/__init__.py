@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Client,
         Flow,
         FlowError,
+        Live,
         RecordError,
         RequestError,
         SyncClient,
@@ -52,6 +53,7 @@ __all__ = [
     "JobInfo",
     "Json",
     "LinkClosed",
+    "Live",
     "Octets",
     "Ok",
     "Out",
@@ -77,17 +79,9 @@ __all__ = [
 ]
 
 
-_CLIENT = frozenset(
-    {
-        "Client", "Flow", "FlowError", "RecordError", "RequestError", "SyncClient", "picture", "run",
-        "run_sync",
-    }
-)  # fmt: skip
-
-
 def __getattr__(name: str) -> Any:
-    """Import the client when it is used, since executors do not need it."""
-    if name not in _CLIENT:
+    """Import the client when one of its names is used: executors do not need it."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import client
 

@@ -8,15 +8,20 @@
 It needs ``pip install 'dagyo[client]'``.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .blocking import SyncClient, run_sync
 from .client import Client, Sink
+from .drawing import Picture, picture, svg
 from .errors import Failure, FlowError, Problem, RecordError, RequestError
 from .flow import Flow, In, Node, Out
 from .model import Completed, Document, Event, Fed, FlowStatus, LogLine, Submitted, Validation
 from .records import Format, Source
-from .run import run
-from .svg import Picture, picture, svg
+from .running import run
 from .typenames import AnyBytes, AnyJson, ListOf, ResultOf, Typename, Utf8String
+
+if TYPE_CHECKING:
+    from .widget import Live
 
 __all__ = [
     "AnyBytes",
@@ -33,6 +38,7 @@ __all__ = [
     "Format",
     "In",
     "ListOf",
+    "Live",
     "LogLine",
     "Node",
     "Out",
@@ -53,3 +59,12 @@ __all__ = [
     "run_sync",
     "svg",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the widget when it is used: it needs anywidget."""
+    if name != "Live":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .widget import Live
+
+    return Live

@@ -106,7 +106,7 @@ class Client:
         invalid, and a FlowError if the flow fails. The flow is cancelled if the call fails
         otherwise, or is cancelled itself.
         """
-        from .run import Running
+        from .running import Running
 
         return await Running(self, id or new_id(), inputs or {}, outputs or {}).run(document_of(flow))
 

@@ -27,6 +27,10 @@ class Out(Generic[T]):
     type: str | None
     node: Node | None = None
 
+    def connect(self, to: In[T]) -> None:
+        """Connect it to an input of a node."""
+        self.flow._connect(self, to)  # noqa: SLF001
+
 
 @dataclass(frozen=True, eq=False)
 class In(Generic[T]):
@@ -110,7 +114,11 @@ class Node:
             document["types"] = {p: str(t) for p, t in self._bound.items()}
         flow._add(name, document)  # noqa: SLF001
         self._bind()
-        self._connect(given, document)
+        try:
+            self._connect(given, document)
+        except BaseException:
+            flow._drop(name)  # noqa: SLF001
+            raise
 
     def _bind(self) -> None:
         """Make the ports."""
@@ -129,7 +137,7 @@ class Node:
         present = {attribute: g for attribute, g in given.items() if g is not None}
         for attribute, one in present.items():
             if isinstance(one, Out):
-                self._flow.connect(one, getattr(self.in_, attribute))
+                one.connect(getattr(self.in_, attribute))
         for attribute, one in present.items():
             if not isinstance(one, Out):
                 port = getattr(self.in_, attribute)
@@ -276,23 +284,6 @@ class Flow:
         self._take(port.ref, f"the output {name}")
         self._outputs[name] = port.ref
 
-    def connect(self, source: Out[T], to: In[T], /) -> None:
-        """Connect an output of a node, or an input of the flow, to an input of a node."""
-        self._ours(source)
-        self._ours(to)
-        _fit(source, to)
-        if to.ref in self._sources:
-            raise UsageError(
-                f"{to.ref} is already connected to {self._sources[to.ref]}: an input reads one output;"
-                " put a `merge` in between"
-            )
-        self._take(source.ref, to.ref)
-        self._sources[to.ref] = source.ref
-        if "." in source.ref:
-            self._edges.append({"from": source.ref, "to": to.ref})
-        else:
-            self._inputs[source.ref] = to.ref
-
     def document(self) -> dict[str, Any]:
         """Return the document."""
         loose = [name for name, port in self._inputs.items() if not port]
@@ -309,14 +300,40 @@ class Flow:
         return {name: value for name, value in all_.items() if value or name == "nodes"}
 
     def _repr_svg_(self) -> str:
-        from .svg import svg
+        from .drawing import svg
 
         return svg(self.document())
+
+    def _connect(self, source: Out[Any], to: In[Any]) -> None:
+        self._ours(source)
+        self._ours(to)
+        _fit(source, to)
+        if to.ref in self._sources:
+            raise UsageError(
+                f"{to.ref} is already connected to {self._sources[to.ref]}: an input reads one output;"
+                " put a `merge` in between"
+            )
+        self._take(source.ref, to.ref)
+        self._sources[to.ref] = source.ref
+        if "." in source.ref:
+            self._edges.append({"from": source.ref, "to": to.ref})
+        else:
+            self._inputs[source.ref] = to.ref
 
     def _add(self, name: str, node: dict[str, Any]) -> None:
         if name in self._nodes:
             raise UsageError(f"the flow has a node {name!r} already: give each a name of its own")
         self._nodes[name] = node
+
+    def _drop(self, name: str) -> None:
+        """Take back a node, and what is connected to its inputs."""
+        del self._nodes[name]
+        mine = [to for to in self._sources if to.startswith(f"{name}.")]
+        for source in [self._sources.pop(to) for to in mine]:
+            del self._sinks[source]
+            if source in self._inputs:
+                self._inputs[source] = ""
+        self._edges = [e for e in self._edges if e["to"] not in mine]
 
     def _ours(self, port: Out[Any] | In[Any]) -> None:
         if port.flow is not self:

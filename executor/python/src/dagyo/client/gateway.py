@@ -155,8 +155,7 @@ class Gateway:
         It raises a RequestError for any other one, and if the connection is lost, also while the
         caller reads the answer.
         """
-        import aiohttp
-
+        aiohttp = _aiohttp()
         timeout = aiohttp.ClientTimeout(
             total=total, sock_connect=min(self._timeout, 30.0), sock_read=silence
         )
@@ -190,8 +189,7 @@ class Gateway:
         return yarl.URL(f"{self.url}/v1{path}{suffix}", encoded=True)
 
     def _open(self) -> aiohttp.ClientSession:
-        import aiohttp
-
+        aiohttp = _aiohttp()
         if self._session is None:
             # Each input and output of a running flow needs a connection, so their number has no limit.
             self._session = aiohttp.ClientSession(
@@ -200,8 +198,7 @@ class Gateway:
         return self._session
 
     def _lost(self, e: Exception, total: float | None) -> RequestError:
-        import aiohttp
-
+        aiohttp = _aiohttp()
         if isinstance(e, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
             return RequestError(
                 0,
@@ -212,6 +209,15 @@ class Gateway:
             after = f" within {total:g} s" if total is not None else ""
             return RequestError(0, f"the gateway at {self.url} has not answered{after}")
         return RequestError(0, f"the connection to the gateway at {self.url} was lost: {_text(e)}")
+
+
+def _aiohttp() -> Any:
+    """Import the transport when it is used: without it, flows can still be built and drawn."""
+    try:
+        import aiohttp
+    except ImportError as e:
+        raise UsageError(f"the client needs `pip install 'dagyo[client]'` ({e})") from e
+    return aiohttp
 
 
 def _document(document: Any) -> bytes:

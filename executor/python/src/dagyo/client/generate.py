@@ -34,6 +34,7 @@ _HEAD = '''\
 """The progdefs of a catalogue. Written by dagyo-types. Do not edit."""
 
 # ruff: noqa
+# fmt: off
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -134,7 +135,7 @@ class _Module:
         return f"\n\nclass {name}(Ports{generic}):\n{lines}"
 
     def _constructor(self, ins: Mapping[str, Any], params: list[str]) -> str:
-        arguments = ["self", "_flow: Flow", "_name: str", "/"]
+        arguments = ["_self", "_flow: Flow", "_name: str", "/"]
         keywords = [f"{v}: type[{self._variables[v]}] | None = None" for v in params]
         given = attributes(ins)
         for attribute, port in given.items():

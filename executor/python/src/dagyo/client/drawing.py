@@ -17,7 +17,7 @@ MOST = 400
 _LINE = 16.0
 _HEAD = 40.0  # the height of a node's name and progdef
 _MARGIN = 16.0
-_CHAR = 6.8  # the width of a letter
+_CHAR = 7.3  # the width of a letter
 _LONGEST = 28  # letters of a name that are drawn
 _WIDEST = 400  # letters of a text that are kept for the tooltip
 
@@ -65,7 +65,7 @@ def svg(document: Mapping[str, Any], status: Mapping[str, Any] | None = None) ->
     """Return a picture of a flow document, which may be invalid.
 
     With the flow's ``status``, nodes have the colours of their jobs' states, and edges the number
-    of their records.
+    of records that were read.
     """
     nodes, wires = _read(document)
     if len(nodes) > MOST:
@@ -124,10 +124,10 @@ def _read(document: Mapping[str, Any]) -> tuple[dict[str, _Node], list[_Wire]]:
     for edge in document.get("edges") or ():
         wires.append((*end(_mapping(edge).get("from", "?")), *end(_mapping(edge).get("to", "?"))))
     for name, ref in _mapping(document.get("inputs")).items():
-        nodes[f"input {name}"] = _Node("end", str(name), title=f"input {name}")
+        nodes[f"input {name}"] = _Node("end", str(name), title=f"inputs.{name}")
         wires.append((f"input {name}", "", *end(ref)))
     for name, ref in _mapping(document.get("outputs")).items():
-        nodes[f"output {name}"] = _Node("end", str(name), title=f"output {name}")
+        nodes[f"output {name}"] = _Node("end", str(name), title=f"outputs.{name}")
         wires.append((*end(ref), f"output {name}", ""))
     for source, out, to, into in wires:
         nodes[source].outputs.setdefault(out)
@@ -152,17 +152,17 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _ref(node: _Node, port: str) -> str:
-    """Return the end of an edge as a status has it: `node.port`, or the name of an input or output."""
-    return f"{node.name}.{port}" if port else node.name
+    """Return the end of an edge as a status has it: `node.port`, `inputs.name`, `outputs.name`."""
+    return f"{node.name}.{port}" if port else node.title
 
 
 def _records(status: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     """Return the number of records of each edge."""
     counts = {}
     for edge in status.get("edges") or ():
-        sent = _mapping(edge.get("sent")).get("records")
+        received = _mapping(edge.get("received") or edge.get("sent")).get("records")
         ends = (str(edge.get("from", "")), str(edge.get("to", "")))
-        counts[ends] = f"{sent:,}" if isinstance(sent, int) else ""
+        counts[ends] = f"{received:,}" if isinstance(received, int) else ""
     return counts
 
 
