@@ -7,6 +7,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -67,7 +68,7 @@ def published(*documents: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"document": d} for d in documents]
 
 
-HOSTILE = [
+HOSTILE: list[dict[str, Any]] = [
     {
         "name": "class",
         "description": '"""\nimport os; os.exit(1) # \\ \'\'\' {x!r} \\N{BELL} \u2028',
@@ -165,7 +166,7 @@ def test_what_a_flow_refuses() -> None:
     tee: Any = progdefs.Tee(flow, "tee", in_=hello.out.greeting)
     other: Any = progdefs.Greet(Flow(), "other")
     loose = flow.input("loose")
-    refused = {
+    refused: dict[str, Callable[[], Any]] = {
         "type mismatch: count.count is json, and hello.name is utf8-string": lambda: (
             count.out.count.connect(hello.in_.name)
         ),
@@ -185,7 +186,7 @@ def test_what_a_flow_refuses() -> None:
         "g.name, record 1: utf8-string needs a str": lambda: progdefs.Greet(
             flow, "g", name=["Ada", 5]  # type: ignore[list-item]
         ),
-        "typename of h.in is T: give the node T=": lambda: progdefs.Head(flow, "h", in_=[1]),  # type: ignore[misc]
+        "typename of h.in is T: give the node T=": lambda: progdefs.Head(flow, "h", in_=[1]),
     }  # fmt: skip
     for message, call in refused.items():
         with pytest.raises(UsageError, match=message):

@@ -379,6 +379,27 @@ async def test_a_server_that_is_gone(
                 await soon(running)
 
 
+KILLED = """
+import asyncio
+import dagyo
+async def show(records):
+    async for n in records:
+        print(n, flush=True)
+asyncio.run(dagyo.run({numbers!r}, id="killed", outputs={{"number": show}}))
+"""
+
+
+async def test_a_killed_client_ends_its_flow(gate: Gate, client: Client) -> None:
+    script = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED.format(numbers=numbers), env=gate.env, stdout=subprocess.PIPE
+    )
+    assert script.stdout is not None
+    assert await soon(script.stdout.readline()) == b"0\n"
+    script.kill()
+    await script.communicate()
+    await cancelled(client, "killed", "the HTTP client has gone")
+
+
 SCRIPT = """
 import dagyo
 flow = {greet!r}

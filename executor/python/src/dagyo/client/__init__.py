@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .blocking import SyncClient, run_sync
 from .client import Client, Sink
-from .drawing import Picture, picture, svg
+from .drawing import Picture, picture
 from .errors import Failure, FlowError, Problem, RecordError, RequestError
 from .flow import Flow, In, Node, Out
 from .model import Completed, Document, Event, Fed, FlowStatus, LogLine, Submitted, Validation
@@ -57,7 +57,6 @@ __all__ = [
     "picture",
     "run",
     "run_sync",
-    "svg",
 ]
 
 

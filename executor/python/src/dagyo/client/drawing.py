@@ -7,9 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .layout import Box, Edge, arrange
+
+if TYPE_CHECKING:
+    from .flow import Flow
 
 #: A flow with more nodes is not drawn.
 MOST = 400
@@ -62,14 +65,10 @@ class _Node:
 
 
 def svg(document: Mapping[str, Any], status: Mapping[str, Any] | None = None) -> str:
-    """Return a picture of a flow document, which may be invalid.
-
-    With the flow's ``status``, nodes have the colours of their jobs' states, and edges the number
-    of records that were read.
-    """
+    """Return the picture of a document: see `picture`."""
     nodes, wires = _read(document)
     if len(nodes) > MOST:
-        return _page(320, 24, [_text(0, 16, "dim", f"a flow of {len(nodes)} nodes: too many to draw")])
+        return _page(200, 24, [_text(0, 16, "dim", "too many nodes to draw")])
     boxes = {name: _box(node) for name, node in nodes.items()}
     edges = [
         Edge(source, to, _port_y(nodes[source].outputs, out), _port_y(nodes[to].inputs, into))
@@ -81,10 +80,10 @@ def svg(document: Mapping[str, Any], status: Mapping[str, Any] | None = None) ->
     for (source, out, to, into), route in zip(wires, layout.routes, strict=True):
         label = records.get((_ref(nodes[source], out), _ref(nodes[to], into)), "")
         parts += _edge(route, f"{_ref(nodes[source], out)} → {_ref(nodes[to], into)}", label)
-    jobs = (status or {}).get("jobs") or {}
+    jobs = _mapping((status or {}).get("jobs"))
     for name, node in nodes.items():
         job = jobs.get(node.name) if node.kind == "node" else None
-        parts += _node(node, boxes[name], job if isinstance(job, Mapping) else {})
+        parts += _node(node, boxes[name], _mapping(job))
     return _page(layout.width, layout.height, parts)
 
 
@@ -101,9 +100,13 @@ class Picture:
         return self.source
 
 
-def picture(document: Mapping[str, Any], status: Mapping[str, Any] | None = None) -> Picture:
-    """Return a picture of a flow document for a notebook; its ``str`` is the SVG."""
-    return Picture(svg(document, status))
+def picture(flow: Mapping[str, Any] | Flow, status: Mapping[str, Any] | None = None) -> Picture:
+    """Return a picture of a flow for a notebook; its ``str`` is the SVG.
+
+    The document may be invalid. With the flow's ``status``, nodes have the colours of their jobs'
+    states, and edges the number of records that were read.
+    """
+    return Picture(svg(flow if isinstance(flow, Mapping) else flow.document(), status))
 
 
 _Wire = tuple[str, str, str, str]
@@ -121,7 +124,7 @@ def _read(document: Mapping[str, Any]) -> tuple[dict[str, _Node], list[_Wire]]:
         nodes.setdefault(f"node {name}", _Node("node", name, "?"))
         return f"node {name}", port
 
-    for edge in document.get("edges") or ():
+    for edge in _list(document.get("edges")):
         wires.append((*end(_mapping(edge).get("from", "?")), *end(_mapping(edge).get("to", "?"))))
     for name, ref in _mapping(document.get("inputs")).items():
         nodes[f"input {name}"] = _Node("end", str(name), title=f"inputs.{name}")
@@ -138,10 +141,9 @@ def _read(document: Mapping[str, Any]) -> tuple[dict[str, _Node], list[_Wire]]:
 def _as_node(name: str, node: Mapping[str, Any]) -> _Node:
     if "const" in node:
         const = _mapping(node["const"])
-        values = const.get("values")
-        count = len(values) if isinstance(values, list) else 0
-        title = "\n".join(str(v) for v in (values if isinstance(values, list) else ())[:10])
-        return _Node("const", name, f"{count} of {const.get('type', '?')}", title)
+        values = _list(const.get("values"))
+        title = "\n".join(map(str, values[:10]))
+        return _Node("const", name, f"{len(values)} of {const.get('type', '?')}", title)
     given = _mapping(node.get("with"))
     title = "\n".join(f"{port} = {values}" for port, values in list(given.items())[:10])
     return _Node("node", name, str(node.get("progdef", "?")), title)
@@ -149,6 +151,10 @@ def _as_node(name: str, node: Mapping[str, Any]) -> _Node:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _ref(node: _Node, port: str) -> str:
@@ -159,7 +165,7 @@ def _ref(node: _Node, port: str) -> str:
 def _records(status: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     """Return the number of records of each edge."""
     counts = {}
-    for edge in status.get("edges") or ():
+    for edge in map(_mapping, _list(status.get("edges"))):
         received = _mapping(edge.get("received") or edge.get("sent")).get("records")
         ends = (str(edge.get("from", "")), str(edge.get("to", "")))
         counts[ends] = f"{received:,}" if isinstance(received, int) else ""
@@ -189,7 +195,7 @@ def _node(node: _Node, box: Box, job: Mapping[str, Any]) -> list[str]:
     title = "\n".join(filter(None, [f"{node.name} {node.about}".strip(), node.title, state or ""]))
     round_ = 14 if node.kind == "end" else 6
     parts = [
-        f'<g class="{classes}"><title>{_escape(title[:_WIDEST])}</title>',
+        f'<g class="{classes}">{_title(title)}',
         f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}"'
         f' height="{box.height:.1f}" rx="{round_}"/>',
         _text(box.x + 12, box.y + 18, "name", node.name),
@@ -211,7 +217,7 @@ def _edge(route: list[tuple[float, float]], title: str, label: str) -> list[str]
     for (x0, y0), (x1, y1) in pairwise(route):
         bend = max(24.0, (x1 - x0) / 2) if x1 > x0 else 80.0
         path += f" C{x0 + bend:.1f},{y0:.1f} {x1 - bend:.1f},{y1:.1f} {x1:.1f},{y1:.1f}"
-    parts = [f'<path class="dagyo-edge" d="{path}"><title>{_escape(title)}</title></path>']
+    parts = [f'<path class="dagyo-edge" d="{path}">{_title(title)}</path>']
     if label:
         (x0, y0), (x1, y1) = route[:2]
         parts.append(_text((x0 + x1) / 2, (y0 + y1) / 2 - 5, "dim", label, "middle"))
@@ -223,6 +229,10 @@ def _text(x: float, y: float, kind: str, text: str, anchor: str = "start") -> st
         f'<text class="dagyo-{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
         f"{_escape(_short(text))}</text>"
     )
+
+
+def _title(text: str) -> str:
+    return f"<title>{_escape(text[:_WIDEST])}</title>"
 
 
 def _short(text: str) -> str:
