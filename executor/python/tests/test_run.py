@@ -352,6 +352,19 @@ async def test_wrong_credentials(gate: Gate) -> None:
             assert e.value.detail
 
 
+def test_credentials_that_are_no_credentials() -> None:
+    for wrong in ("ada.creds", b""):
+        with pytest.raises(UsageError, match="give a Path of the file"):
+            Client("http://127.0.0.1:1", credentials=wrong)
+
+
+async def test_sealed_edges(dagyo_command: Path, tmp_path: Path) -> None:
+    with opened(dagyo_command, tmp_path, "--seal-edges") as own:
+        async with Client(own.url, token=own.token) as client:
+            result = await soon(client.run(copy("octets"), inputs={"in": [b"secret", b""]}))
+    assert result.outputs == {"a": [b"secret", b""], "b": [b"secret", b""]}
+
+
 async def test_no_gateway() -> None:
     async with Client("http://127.0.0.1:1") as nobody:
         with pytest.raises(RequestError, match=r"http://127.0.0.1:1 does not answer.*dagyo up") as e:

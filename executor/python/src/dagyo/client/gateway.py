@@ -48,6 +48,8 @@ def _as_token(credentials: str | bytes | Path) -> str:
     if isinstance(credentials, Path):
         credentials = credentials.read_bytes()
     content = credentials.encode() if isinstance(credentials, str) else credentials
+    if b"-----BEGIN" not in content:
+        raise UsageError("these credentials are not those of `dagyo user add`: give a Path of the file")
     return base64.b64encode(content).decode()
 
 

@@ -122,9 +122,7 @@ def encoder(typename: str) -> Callable[[Any], bytes]:
     if type_ is Json:
         return lambda record: type_.encode(record) + b"\n"
     if type_ is String:
-        return lambda record: (
-            json.dumps(type_.encode(record).decode(), ensure_ascii=False).encode() + b"\n"
-        )
+        return _quoted
     return lambda record: base64.b64encode(type_.encode(record)) + b"\n"
 
 
@@ -138,8 +136,18 @@ def decoder(typename: str) -> Callable[[bytes], Any]:
     return lambda line: type_.decode(_base64(line))
 
 
+_quote = json.JSONEncoder(ensure_ascii=False).encode
+_unquote = json.JSONDecoder().decode
+
+
+def _quoted(record: Any) -> bytes:
+    if not isinstance(record, str):
+        String.encode(record)  # it raises
+    return _quote(record).encode() + b"\n"
+
+
 def _text(line: bytes) -> str:
-    value = json.loads(line)
+    value = _unquote(line.decode())
     if not isinstance(value, str):
         raise ValueError("it is not valid UTF-8")  # noqa: TRY004
     return value
