@@ -46,6 +46,8 @@ def test_a_flow_is_drawn() -> None:
     assert elements == PLAIN
     assert dagyo.picture(flow)._repr_svg_() == flow._repr_svg_()
     assert str(dagyo.picture(greet)) == svg(greet)
+    flow.input("loose")
+    assert "numbers" in drawn(flow._repr_svg_())[0]
 
 
 HOSTILE = [

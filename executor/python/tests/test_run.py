@@ -276,6 +276,36 @@ async def test_a_run_that_is_cancelled_at_any_time(client: Client) -> None:
             await cancelled(client, flow, "")
 
 
+async def test_a_cancelled_run_leaves_the_flow_of_its_id_alone(client: Client) -> None:
+    """Wherever a run under the id of another flow is cancelled, that flow goes on."""
+    await client.submit(greet, id="other")
+    for number in range(10):
+        running = asyncio.create_task(client.run(numbers, id="other"))
+        await asyncio.wait({running}, timeout=0.002 * number)
+        running.cancel()
+        with pytest.raises((asyncio.CancelledError, RequestError)):
+            await soon(running)
+    fed, read = client.feed("other", "names", ["Ada"]), client.read("other", "greetings")
+    assert await soon(asyncio.gather(fed, _all(read))) == [dagyo.client.Fed(1, 3), ["hello Ada"]]
+    assert (await soon(client.wait("other")))["verdict"] == "flow.completed"
+
+
+async def _all(records: AsyncIterator[Any]) -> list[Any]:
+    return [r async for r in records]
+
+
+async def test_hostile_reasons(client: Client) -> None:
+    """What a source raises is quoted in the reason of the cancellation, whatever is in it."""
+
+    async def broken() -> AsyncIterator[str]:
+        yield "Ada"
+        raise ZeroDivisionError("\ud800&reason=x\n#\0" + "y" * 5000)
+
+    with pytest.raises(ZeroDivisionError):
+        await soon(client.run(greet, id="hostile-reason", inputs={"names": broken()}))
+    await cancelled(client, "hostile-reason", "?&reason=x\n#")
+
+
 async def _nothing(_: Any) -> None:
     return None
 

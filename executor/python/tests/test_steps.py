@@ -424,6 +424,31 @@ def test_without_asyncio(gate: Gate) -> None:
             client.show("nobody")
     client.close()
     assert not any(t.name == "dagyo-client" for t in threading.enumerate())
+    with pytest.raises(UsageError, match="the client is closed"):
+        client.session()
+
+
+def test_a_closed_client_ends_the_calls_of_other_threads(gate: Gate) -> None:
+    client = SyncClient(gate.url, token=gate.token)
+    client.submit(greet, id="closed")
+    ended: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            begun.set()
+            client.wait("closed")
+        except (asyncio.CancelledError, UsageError) as e:
+            ended.append(e)
+
+    begun = threading.Event()
+    thread = threading.Thread(target=wait)
+    thread.start()
+    begun.wait()
+    client.close()
+    thread.join(60)
+    assert len(ended) == 1
+    with SyncClient(gate.url, token=gate.token) as other:
+        other.cancel("closed")
 
 
 def test_a_signal_cancels_a_blocking_run(gate: Gate) -> None:

@@ -6,12 +6,12 @@ import asyncio
 import builtins
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
+from ..errors import UsageError
 from .client import Client
 from .flow import Flow
 from .model import (
@@ -55,6 +55,8 @@ class SyncClient:
         self._client = Client(url, credentials=credentials, token=token, timeout=timeout)
         self.url = self._client.url
         self._loop = asyncio.new_event_loop()
+        self._starting = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="dagyo-client", daemon=True)
         self._thread.start()
 
@@ -70,11 +72,15 @@ class SyncClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections to the gateway, and end the thread."""
-        if self._loop.is_closed():
-            return
-        self._wait(self._client.close())
-        self._wait(self._loop.shutdown_asyncgens())
+        """Cancel calls of other threads, close the connections, and end the thread."""
+        with self._starting:
+            if self._closed:
+                return
+            self._closed = True
+        for last in (_cancel_others(), self._client.close(), self._loop.shutdown_asyncgens()):
+            call = _Call(last)
+            self._loop.call_soon_threadsafe(call.start)
+            call.ended.wait()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -208,7 +214,11 @@ class SyncClient:
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop's thread to its end; cancel it if the wait is interrupted."""
         call = _Call(work)
-        self._loop.call_soon_threadsafe(call.start)
+        with self._starting:
+            if self._closed:
+                work.close()
+                raise UsageError("the client is closed")
+            self._loop.call_soon_threadsafe(call.start)
         try:
             call.ended.wait()
         except BaseException:
@@ -223,7 +233,7 @@ class SyncClient:
             while (item := self._wait(_next(items))) is not _END:
                 yield item
         finally:
-            with suppress(RuntimeError):  # the client is closed
+            if not self._closed:
                 self._wait(items.aclose())
 
 
@@ -242,6 +252,14 @@ class _Call:
 
     def cancel(self) -> None:
         self.task.cancel()
+
+
+async def _cancel_others() -> None:
+    """End the calls of other threads."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _next(items: AsyncGenerator[T, None]) -> T:

@@ -223,7 +223,7 @@ def port_type(port: str | Mapping[str, Any]) -> str:
     return port if isinstance(port, str) else str(port["type"])
 
 
-@dataclass
+@dataclass(eq=False)
 class Flow:
     """Builds a flow document.
 
@@ -289,10 +289,14 @@ class Flow:
         loose = [name for name, port in self._inputs.items() if not port]
         if loose:
             raise UsageError(f"the inputs {', '.join(loose)} of the flow are not connected")
+        return self._draft()
+
+    def _draft(self) -> dict[str, Any]:
+        """Return what there is of the document."""
         all_ = {
             "nodes": self._nodes,
             "edges": self._edges,
-            "inputs": self._inputs,
+            "inputs": {name: port for name, port in self._inputs.items() if port},
             "outputs": self._outputs,
             "deadline": self.deadline,
             "priority": self.priority,
@@ -302,7 +306,7 @@ class Flow:
     def _repr_svg_(self) -> str:
         from .drawing import svg
 
-        return svg(self.document())
+        return svg(self._draft())
 
     def _connect(self, source: Out[Any], to: In[Any]) -> None:
         self._ours(source)

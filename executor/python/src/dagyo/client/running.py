@@ -46,7 +46,7 @@ class Running:
             return Completed(self._flow, await self._result())
         except BaseException as e:
             await _settled(submitting)
-            if _is_ours(submitting, e):
+            if _is_ours(submitting):
                 await self._cancel(e)
             raise
         finally:
@@ -118,16 +118,17 @@ class Running:
         if isinstance(why, asyncio.CancelledError):
             reason = "the task of the client was cancelled"
         else:
-            reason = f"the client has failed: {why or type(why).__name__}"
+            reason = f"the client has failed: {str(why) or type(why).__name__}"
+            reason = reason.encode(errors="replace").decode()
         with suppress(DagyoError, asyncio.TimeoutError):
             await asyncio.wait_for(self._client.cancel(self._flow, reason=reason[:_REASON]), _CANCEL)
 
 
-def _is_ours(submitting: asyncio.Future[Any], error: BaseException) -> bool:
+def _is_ours(submitting: asyncio.Future[Any]) -> bool:
     """Report whether the flow may be stored; else its id may be that of another flow."""
-    if submitting.cancelled() or not submitting.done() or submitting.exception() is None:
-        return True
-    return not (isinstance(error, RequestError) and 400 <= error.status < 500)
+    error = None if submitting.cancelled() else submitting.exception()
+    refused = isinstance(error, RequestError) and 400 <= error.status < 500
+    return not (refused or isinstance(error, UsageError))
 
 
 def _is_held(error: BaseException) -> bool:
