@@ -288,7 +288,7 @@ class Proxy:
 async def test_events_go_on_behind_the_last_one(client: Client, gate: Gate) -> None:
     await client.submit(greet, id="lost")
     proxy = Proxy(gate.url)
-    proxy.cuts = [0, 100, 700, 900, 1100]
+    proxy.cuts = [0, 100, 1500, 2000, 2500]  # the last ones behind some events
     async with proxy.running() as url, Client(url, token=gate.token) as flaky:
         following = asyncio.create_task(every(flaky.follow("lost")))
         await soon(

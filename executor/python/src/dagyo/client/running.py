@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Coroutine, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
@@ -82,15 +82,17 @@ class Running:
 
     def _begin(self, plan: Any) -> None:
         for name, address in (plan.get("inputs") or {}).items():
-            feeding = self._feed(name, address.get("type", "octets"))
-            self._feeding.append(asyncio.create_task(self._transfer(feeding)))
+            transfer = self._transfer(self._feed, name, address.get("type", "octets"))
+            self._feeding.append(asyncio.create_task(transfer))
         for name, address in (plan.get("outputs") or {}).items():
-            reading = self._read(name, address.get("type", "octets"))
-            self._reading.append(asyncio.create_task(self._transfer(reading)))
+            transfer = self._transfer(self._read, name, address.get("type", "octets"))
+            self._reading.append(asyncio.create_task(transfer))
 
-    async def _transfer(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _transfer(
+        self, move: Callable[[str, str], Awaitable[None]], name: str, typename: str
+    ) -> None:
         try:
-            await work
+            await move(name, typename)
         except Exception as e:  # noqa: BLE001 (it is raised to the caller of run)
             await self._fail(e)
 
