@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 import dagyo
+from dagyo.client import Client
 from dagyo.link import Link
 
+from .gateway import Gate, opened
 from .helpers import Broker, go_build
 from .up import Up, started
 
@@ -72,6 +74,20 @@ def sealed_up(dagyo_command: Path, tmp_path: Path) -> Iterator[Up]:
     """A running Dagyo that seals the edges of flows."""
     with started(dagyo_command, tmp_path, "--seal-edges") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def gate(dagyo_command: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    """The gateway of a `dagyo up` for all tests of the client."""
+    with opened(dagyo_command, tmp_path_factory.mktemp("gate")) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(gate: Gate) -> AsyncIterator[Client]:
+    """A client of that gateway."""
+    async with Client(gate.url, token=gate.token) as one:
+        yield one
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,11 @@
             await greeting.send("hello " + n)
 
     dagyo.main(greet)
+
+And a client that runs flows, `dagyo.client`: ``await dagyo.run(flow, inputs=...)``.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from .config import Config
 from .errors import DagyoError, Gone, LinkClosed, PortError, ReaderClosed, UsageError
@@ -21,17 +25,35 @@ from .progdef import JobInfo, Progdef, progdef
 from .signature import Port
 from .types import Bytes, Err, Json, Octets, Ok, Outcome, Result, String, Type
 
+if TYPE_CHECKING:
+    from .client import (
+        Client,
+        Flow,
+        FlowError,
+        Live,
+        RecordError,
+        RequestError,
+        SyncClient,
+        picture,
+        run,
+        run_sync,
+    )
+
 __all__ = [
     "Bytes",
+    "Client",
     "Config",
     "DagyoError",
     "Err",
     "Executor",
+    "Flow",
+    "FlowError",
     "Gone",
     "In",
     "JobInfo",
     "Json",
     "LinkClosed",
+    "Live",
     "Octets",
     "Ok",
     "Out",
@@ -40,12 +62,27 @@ __all__ = [
     "PortError",
     "Progdef",
     "ReaderClosed",
+    "RecordError",
+    "RequestError",
     "Result",
     "String",
+    "SyncClient",
     "SyncIn",
     "SyncOut",
     "Type",
     "UsageError",
     "main",
+    "picture",
     "progdef",
+    "run",
+    "run_sync",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the client when one of its names is used: executors do not need it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import client
+
+    return getattr(client, name)

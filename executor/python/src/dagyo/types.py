@@ -105,17 +105,19 @@ class Octets(Type[bytes]):
         return list(records)
 
 
-class _Json(Type[Any]):
-    def encode(self, value: Any) -> bytes:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode()
-
-    def decode(self, record: bytes) -> Any:
-        return json.loads(record.decode(), parse_constant=_no_json)
-
-
 def _no_json(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
+
+
+class _Json(Type[Any]):
+    _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+    _decode = json.JSONDecoder(parse_constant=_no_json).decode
+
+    def encode(self, value: Any) -> bytes:
+        return self._encode(value).encode()
+
+    def decode(self, record: bytes) -> Any:
+        return self._decode(record.decode())
 
 
 @dataclass(frozen=True)
