@@ -26,7 +26,7 @@ var flagWords = map[string][]string{
 }
 
 // flagFolders are the flags whose value is a folder.
-var flagFolders = []string{"data", "env-dir", "executors"}
+var flagFolders = []string{"data", "env-dir", "executors", "progdefs", "sdk"}
 
 // flagFiles are the flags whose value is a file.
 var flagFiles = []string{"creds", "tls-ca", "tls-cert", "tls-key", "kubeconfig", "credentials", "progdef"}

@@ -46,6 +46,9 @@ func (a *app) progdefApplyCommand() *cobra.Command {
 the catalogue. A file may contain several documents. For each document, apply
 prints its revision and the changed fields, or all problems.
 
+Words of a command that begin with ./ or ../ are paths relative to the document,
+if it has no image and the server is on this machine.
+
 A document with the name of a standard progdef that runs another program needs
 --replace-standard. "progdef rm" restores the standard progdef.
 
@@ -87,7 +90,11 @@ func (a *app) applyProgdefs(
 	}
 	p.replace = replace
 	for _, path := range files {
-		errs = append(errs, a.applyFile("progdef", path, func(raw []byte, name string) error {
+		errs = append(errs, a.applyFile("progdef", path, func(d docfile.Document, name string) error {
+			raw, err := p.placed(d, path)
+			if err != nil {
+				return err
+			}
 			return p.apply(ctx, raw, name)
 		}))
 	}

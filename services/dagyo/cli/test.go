@@ -16,6 +16,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/dagyo/flowtest"
+	"github.com/dagyo/dagyo/services/dagyo/progdefs"
 )
 
 // testOptions are the flags of test.
@@ -210,7 +211,7 @@ func (a *app) testOn(
 
 // applyProgdefs applies the progdefs and returns the ones that the validator rejects.
 func applyProgdefs(
-	ctx context.Context, c *client.Client, all []flowtest.Progdef,
+	ctx context.Context, c *client.Client, all []progdefs.Progdef,
 ) (faults flowtest.Faults, err error) {
 	for _, p := range all {
 		_, err := c.Apply(ctx, applyAs(p.Document), p.Document)

@@ -12,6 +12,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/typedoc"
+	"github.com/dagyo/dagyo/services/dagyo/docfile"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
@@ -74,8 +75,8 @@ documents.`,
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				var errs []error
 				for _, path := range args {
-					errs = append(errs, a.applyFile("type", path, func(raw []byte, name string) error {
-						return a.applyType(ctx, c, raw, name)
+					errs = append(errs, a.applyFile("type", path, func(d docfile.Document, name string) error {
+						return a.applyType(ctx, c, d.JSON, name)
 					}))
 				}
 				return errors.Join(errs...)
