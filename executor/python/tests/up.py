@@ -56,7 +56,7 @@ class Up:
 def described(script: Path) -> list[dict[str, Any]]:
     """Return the documents of a script's progdefs."""
     out = subprocess.run(
-        [sys.executable, str(script), "describe"], capture_output=True, text=True, check=True
+        [sys.executable, str(script), "describe"], capture_output=True, text=True, check=True, cwd="/"
     )
     return [json.loads(part) for part in re.split("^---$", out.stdout, flags=re.MULTILINE)]
 

@@ -42,7 +42,7 @@ func completeValues(cmd *cobra.Command) {
 	if cmd.ValidArgsFunction == nil && slices.Contains(documentCommands, cmd.Name()) {
 		cmd.ValidArgsFunction = extensions("json", "yaml", "yml")
 	}
-	if cmd.Name() == "test" {
+	if cmd.Name() == "test" || cmd.Name() == "dev" {
 		cmd.ValidArgsFunction = folders
 	}
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {

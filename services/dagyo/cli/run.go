@@ -138,10 +138,15 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 	f := &follower{app: a, client: c, flow: id, display: d, chosen: o.id != "", ends: &ends{
 		app: a, client: c, flow: id, files: files,
 	}}
-	if err = files.checkFlow(ctx, c, document, in.first); err == nil {
-		err = a.submitAndFollow(ctx, f, document, in)
+	return errors.Join(a.checkAndFollow(ctx, f, document, in), end())
+}
+
+// checkAndFollow submits a flow whose inputs and outputs suit their files, and follows it to its end.
+func (a *app) checkAndFollow(ctx context.Context, f *follower, document []byte, in interrupts) error {
+	if err := f.ends.files.checkFlow(ctx, f.client, document, in.first); err != nil {
+		return err
 	}
-	return errors.Join(err, end())
+	return a.submitAndFollow(ctx, f, document, in)
 }
 
 // flowDocument reads a flow document, and reports what would prevent its submission.

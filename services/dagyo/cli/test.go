@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/pkg/client"
@@ -64,15 +65,20 @@ is invalid; then no test case runs.`,
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "maximum number of test cases that run at the same time")
-	f.StringVar(&o.only, "run", "", "run only test cases whose path matches this regular expression")
+	o.flags(f)
 	f.BoolVar(&o.update, "update", false, "rewrite the files in outputs/ that differ from the actual outputs")
-	f.DurationVar(&o.deadline, "deadline", 30*time.Second, "time limit of a test case that sets no deadline")
-	f.Int64Var(&o.maxOutput, "max-output", 16<<20,
-		"maximum number of bytes of each output to compare")
 	a.policyFlag(cmd)
 	f.StringVar(&o.junit, "junit", "", "write a JUnit XML report to this file, for CI servers")
 	return cmd
+}
+
+// flags adds the flags that test and dev share.
+func (o *testOptions) flags(f *pflag.FlagSet) {
+	f.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "maximum number of test cases that run at the same time")
+	f.StringVar(&o.only, "run", "", "run only test cases whose path matches this regular expression")
+	f.DurationVar(&o.deadline, "deadline", 30*time.Second, "time limit of a test case that sets no deadline")
+	f.Int64Var(&o.maxOutput, "max-output", 16<<20,
+		"maximum number of bytes of each output to compare")
 }
 
 // check returns the regular expression of --run, or an error if a flag is invalid.
@@ -186,19 +192,8 @@ func (r *testReport) write() error {
 func (a *app) testOn(
 	ctx context.Context, own *own, suite flowtest.Suite, o testOptions, in interrupts, r *testReport,
 ) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	over, watched := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(watched)
-		select {
-		case <-in.first:
-			cancel(errInterrupted)
-		case err := <-own.local.Failed():
-			cancel(err)
-		case <-over:
-		}
-	}()
-	defer func() { close(over); <-watched; cancel(nil) }()
+	ctx, stop := own.until(ctx, in)
+	defer stop()
 	faults, err := applyProgdefs(ctx, own.client, suite.Progdefs)
 	switch {
 	case err != nil:
@@ -207,6 +202,23 @@ func (a *app) testOn(
 		return r.faulty(a, faults)
 	}
 	return a.runCases(ctx, own.client, suite.Cases, o, r)
+}
+
+// until returns a context that the first signal cancels, and the first error of a service.
+func (o *own) until(ctx context.Context, in interrupts) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	over, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-in.first:
+			cancel(errInterrupted)
+		case err := <-o.local.Failed():
+			cancel(err)
+		case <-over:
+		}
+	}()
+	return ctx, func() { close(over); <-watched; cancel(nil) }
 }
 
 // applyProgdefs applies the progdefs and returns the ones that the validator rejects.

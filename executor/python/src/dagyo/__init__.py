@@ -16,6 +16,7 @@ from .config import Config
 from .errors import DagyoError, Gone, LinkClosed, PortError, ReaderClosed, UsageError
 from .executor import Executor
 from .main import main
+from .outcome import outcome
 from .ports import In, Out, SyncIn, SyncOut
 from .progdef import JobInfo, Progdef, progdef
 from .signature import Port
@@ -47,5 +48,6 @@ __all__ = [
     "Type",
     "UsageError",
     "main",
+    "outcome",
     "progdef",
 ]
