@@ -29,7 +29,8 @@ def describe(programs: tuple[Progdef, ...], folder: str = ".") -> None:
 
 def relative(path: str, folder: str) -> str:
     """Return a path in the project relative to a folder of it, and other paths unchanged."""
-    if not any(Path(path).is_relative_to(Path(root).absolute()) for root in (os.curdir, folder)):
+    roots = [Path(root).absolute() for root in (os.curdir, folder)]
+    if not any(Path(path).is_relative_to(root) for root in roots if root != Path(root.anchor)):
         return path
     short = os.path.relpath(path, folder)
     return short if short.startswith(os.pardir + os.sep) else os.path.join(os.curdir, short)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @overload
-def outcome(
+def outcome(  # type: ignore[overload-overlap]  # a coroutine is a value, too
     function: Callable[P, Coroutine[Any, Any, T]], /
 ) -> Callable[P, Coroutine[Any, Any, Outcome[T]]]: ...
 
