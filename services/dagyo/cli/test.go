@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/moby/sys/atomicwriter"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
@@ -110,12 +111,15 @@ func (a *app) test(ctx context.Context, dirs []string, o testOptions) error {
 	if err != nil {
 		return usage(err)
 	}
+	for _, c := range suite.Cases {
+		r.Cases = append(r.Cases, c.Name)
+	}
 	if faults != nil {
 		err = r.faulty(a, faults)
 	} else {
 		err = a.testSuite(ctx, suite, o, r)
 	}
-	return errors.Join(err, r.write())
+	return errors.Join(err, r.write(err))
 }
 
 func (a *app) testSuite(ctx context.Context, suite flowtest.Suite, o testOptions, r *testReport) error {
@@ -130,10 +134,9 @@ func (a *app) testSuite(ctx context.Context, suite flowtest.Suite, o testOptions
 
 // A testReport collects the results for --junit.
 type testReport struct {
-	began   time.Time
-	file    *os.File // nil without --junit
-	results []flowtest.Result
-	faults  flowtest.Faults
+	began time.Time
+	file  io.WriteCloser // nil without --junit
+	flowtest.Report
 }
 
 // newTestReport opens the report file before any test case runs.
@@ -146,9 +149,14 @@ func newTestReport(path string) (*testReport, error) {
 	return r, err
 }
 
-// createReport empties the file of a report. A file that is not XML is refused: it may belong to a case.
-func createReport(path string) (*os.File, error) {
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+// createReport opens a report, which replaces the file when it is closed. A file that is not XML is refused: it may
+// belong to a case.
+func createReport(path string) (io.WriteCloser, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() { // such as /dev/stdout
+		return os.OpenFile(path, os.O_WRONLY, 0)
+	}
+	if err == nil && info.Size() > 0 {
 		xml, err := beginsWith(path, "<?xml")
 		switch {
 		case err != nil:
@@ -157,7 +165,7 @@ func createReport(path string) (*os.File, error) {
 			return nil, fmt.Errorf("--junit %s: the file is not a report and would be destroyed: name another file", path)
 		}
 	}
-	return os.Create(path)
+	return atomicwriter.New(path, 0o666)
 }
 
 // beginsWith reports whether the content of a file begins with a text.
@@ -172,17 +180,20 @@ func beginsWith(path, text string) (bool, error) {
 }
 
 func (r *testReport) faulty(a *app, faults flowtest.Faults) error {
-	r.faults = faults
+	r.Faults = faults
 	return a.tellFaults(faults)
 }
 
-// write writes the report of the finished test cases.
-func (r *testReport) write() error {
+// write writes the report. reason is the error that kept test cases from running, if there is one.
+func (r *testReport) write(reason error) error {
 	if r.file == nil {
 		return nil
 	}
-	err := flowtest.JUnit(r.file, r.results, r.faults, time.Since(r.began).Seconds())
-	if err = errors.Join(err, r.file.Close()); err != nil {
+	r.Seconds, r.Why = time.Since(r.began).Seconds(), "the test case was not run"
+	if _, told := codeOf(reason); reason != nil && !told {
+		r.Why = fmt.Sprintf("%s: %v", r.Why, reason)
+	}
+	if err := errors.Join(r.JUnit(r.file), r.file.Close()); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
@@ -276,7 +287,7 @@ func (a *app) tellCases(
 		select {
 		case result := <-next:
 			total.Add(result)
-			r.results = append(r.results, result)
+			r.Results = append(r.Results, result)
 			if err := a.tellCase(result); err != nil {
 				return err
 			}
