@@ -27,6 +27,7 @@ type testOptions struct {
 	only      string
 	update    bool
 	deadline  time.Duration
+	start     time.Duration
 	maxOutput int64
 	junit     string
 }
@@ -77,15 +78,16 @@ is invalid; then no test case runs.`,
 func (o *testOptions) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "maximum number of test cases that run at the same time")
 	f.StringVar(&o.only, "run", "", "run only test cases whose path matches this regular expression")
-	f.DurationVar(&o.deadline, "deadline", 30*time.Second, "time limit of a test case that sets no deadline")
+	f.DurationVar(&o.deadline, "deadline", 30*time.Second, "time limit of a test case that sets no deadline, from the start of its last job")
+	f.DurationVar(&o.start, "start-deadline", 2*time.Minute, "time limit until then, in which executors start and load models")
 	f.Int64Var(&o.maxOutput, "max-output", 16<<20,
 		"maximum number of bytes of each output to compare")
 }
 
 // check returns the regular expression of --run, or an error if a flag is invalid.
 func (o testOptions) check() (*regexp.Regexp, error) {
-	if o.parallel < 1 || o.deadline <= 0 || o.maxOutput < 1 {
-		return nil, errors.New("--parallel, --deadline and --max-output must be more than 0")
+	if o.parallel < 1 || o.deadline <= 0 || o.start <= 0 || o.maxOutput < 1 {
+		return nil, errors.New("--parallel, --deadline, --start-deadline and --max-output must be more than 0")
 	}
 	if o.only == "" {
 		return nil, nil
@@ -255,7 +257,7 @@ func (a *app) runCases(
 ) error {
 	began := time.Now()
 	runner := &flowtest.Runner{
-		Client: c, ID: newID, Deadline: o.deadline, OutputLimit: o.maxOutput, Update: o.update,
+		Client: c, ID: newID, Deadline: o.deadline, StartDeadline: o.start, OutputLimit: o.maxOutput, Update: o.update,
 	}
 	results := make([]chan flowtest.Result, len(cases))
 	for i := range cases {
