@@ -97,6 +97,9 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, watcher.Close()) }()
+	if err := o.ignoreOutputs(watcher); err != nil {
+		return usage(err)
+	}
 	in, stop := a.interrupts()
 	defer stop()
 	d := &developer{app: a, devOptions: o, in: in, watcher: watcher, applied: make(map[string][]byte)}
@@ -126,6 +129,30 @@ func (o devOptions) check() error {
 	}
 	_, err := o.tests.check()
 	return err
+}
+
+// ignoreOutputs keeps the files that --output writes from counting as changes.
+func (o devOptions) ignoreOutputs(w *watch.Watcher) error {
+	root, err := filepath.Abs(o.dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.files.outputs)) {
+		path := strings.TrimPrefix(o.files.outputs[name], "@")
+		if strings.HasSuffix(path, "/") || strings.Contains(path, "*") {
+			return fmt.Errorf("--output %s: a folder can be written only once, and the flow runs after each change: name a file", name)
+		}
+		full, err := filepath.Abs(path)
+		if err != nil {
+			return err
+		}
+		short, err := filepath.Rel(root, full)
+		if err != nil {
+			return err
+		}
+		w.Ignore(short)
+	}
+	return nil
 }
 
 func (d *developer) onServer(ctx context.Context) error {
@@ -164,8 +191,8 @@ func (d *developer) rounds(ctx context.Context) error {
 		if err := d.round(ctx, now); err != nil && !d.goesOn(ctx, err) {
 			return cmp.Or(context.Cause(ctx), err)
 		}
-		last = now
-		d.say("watching %s; Ctrl-C ends it", document.Count(len(now), "file"))
+		last = d.watcher.Watched(now)
+		d.say("watching %s; Ctrl-C ends it", document.Count(len(last), "file"))
 	}
 }
 
@@ -310,6 +337,7 @@ func (d *developer) apply(ctx context.Context, now watch.Snapshot, suite flowtes
 			return fmt.Errorf("apply %s: %w", p.Title(), err)
 		default:
 			d.applied[p.Name] = p.Document
+			done.Replaced = "" // the lines before have it
 			d.say("%s", done)
 		}
 	}

@@ -85,14 +85,14 @@ func New(dir string) (*Watcher, error) {
 // Close stops watching.
 func (w *Watcher) Close() error { return w.notify.Close() }
 
-// Ignore leaves a path out of the snapshots to come.
+// Ignore leaves a file, or a folder, out of the snapshots to come.
 func (w *Watcher) Ignore(path string) { w.ignored[path] = true }
 
 // Next waits until the files differ from a snapshot and have stopped changing, and returns the new one.
 func (w *Watcher) Next(ctx context.Context, last Snapshot) (Snapshot, error) {
 	for {
 		now, err := w.Take()
-		if err == nil && len(now.Changed(w.seen(last))) > 0 {
+		if err == nil && len(now.Changed(w.Watched(last))) > 0 {
 			return w.settled(ctx, now)
 		}
 		if err == nil {
@@ -135,8 +135,8 @@ func (w *Watcher) quiet(ctx context.Context) error {
 	return nil
 }
 
-// seen is a snapshot without what is ignored by now.
-func (w *Watcher) seen(s Snapshot) Snapshot {
+// Watched returns a snapshot without what is ignored by now.
+func (w *Watcher) Watched(s Snapshot) Snapshot {
 	s = maps.Clone(s)
 	maps.DeleteFunc(s, func(path, _ string) bool { return w.ignored[path] })
 	return s
@@ -171,7 +171,7 @@ func (w *Watcher) Take() (Snapshot, error) {
 			return nil // it was removed meanwhile
 		case err != nil:
 			return err
-		case path != w.dir && skipped(e):
+		case path != w.dir && (skipped(e) || w.ignores(path)):
 			if e.IsDir() {
 				return fs.SkipDir
 			}
@@ -191,9 +191,14 @@ func (w *Watcher) Take() (Snapshot, error) {
 	return out, err
 }
 
+func (w *Watcher) ignores(path string) bool {
+	name, err := filepath.Rel(w.dir, path)
+	return err == nil && w.ignored[name]
+}
+
 func (w *Watcher) add(out Snapshot, path string) error {
 	name, err := filepath.Rel(w.dir, path)
-	if err != nil || w.ignored[name] {
+	if err != nil {
 		return err
 	}
 	digest, err := Digest(path)
