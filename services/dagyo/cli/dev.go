@@ -48,8 +48,8 @@ the start and after each change:
 
 An error is printed, and ends only the steps after it until the next change.
 
-A progdef whose command names files (./ and ../) has changed, too, if one of them
-or a source has: its revision contains their digest. Running flows keep the
+A progdef whose command names files (./ and ../) has changed, too, if one of
+them or a source has: its revision contains their digest. Running flows keep the
 revision that they started with; new flows get the new one.
 
 Hidden files and the folders bin, build, dist, target, node_modules, wheels and

@@ -23,12 +23,12 @@ func (a *app) initCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "init", GroupID: groupOther,
 		Short: "Start a project, or prepare an installation",
-		Long: `Write a new project with a program in Go or Python, or with a command that exists
-already; or prepare an installation whose services run by themselves.
+		Long: `Write a new project with a program in Go or Python, or with a command; or
+prepare an installation whose services run by themselves.
 
-A project is complete: a program that replaces e-mail addresses in lines of text,
-its progdef, a flow, a test case, a Dockerfile, and the schemas that editors
-complete and check the documents with.`,
+A project is complete: a program that replaces e-mail addresses in lines of
+text, its progdef, a flow, a test case, a Dockerfile, and the schemas that
+editors complete and check the documents with.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.AddCommand(

@@ -18,10 +18,11 @@ func (a *app) initProjectCommand(kind scaffold.Kind, what string) *cobra.Command
 	var o projectOptions
 	cmd := &cobra.Command{
 		Use: string(kind) + " [DIR]", Short: "Start a project with " + what,
-		Long: "Write a project with " + what + ` into the folder DIR, by default the current one:
-a program, its progdef, a flow, a test case and a Dockerfile. Its README.md has
-the commands to build, test and run it. An existing file is never overwritten.`,
-		Example: fmt.Sprintf("  dagyo init %s redact\n  cd redact\n  dagyo test .", kind),
+		Long: "Write a project with " + what + `
+into the folder DIR, by default the current one: a program, its progdef, a flow,
+a test case and a Dockerfile. Its README.md has the commands to build, test and
+run it. An existing file is never overwritten.`,
+		Example: fmt.Sprintf("  dagyo init %s redact", kind),
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := "."
@@ -36,8 +37,8 @@ the commands to build, test and run it. An existing file is never overwritten.`,
 	if kind != scaffold.Command {
 		cmd.Long += `
 
-The SDK is not published yet. The project takes it from a checkout of Dagyo: that
-of --sdk, else the one that contains DIR or this program.`
+The SDK is not published yet. The project takes it from a checkout of Dagyo:
+that of --sdk, else the one that contains DIR or this program.`
 		cmd.Flags().StringVar(&o.sdk, "sdk", "", "folder of a checkout of Dagyo")
 	}
 	return cmd
