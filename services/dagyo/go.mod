@@ -9,6 +9,7 @@ require (
 	github.com/dagyo/dagyo/services/planner v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/services/spawner v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/services/validator v0.0.0-00010101000000-000000000000
+	github.com/fsnotify/fsnotify v1.10.1
 	github.com/goccy/go-yaml v1.19.2
 	github.com/moby/sys/atomicwriter v0.1.0
 	github.com/nats-io/jwt/v2 v2.8.2
@@ -41,7 +42,6 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/danielgtaylor/huma/v2 v2.37.2 // indirect
-	github.com/fsnotify/fsnotify v1.10.1 // indirect
 	github.com/go-openapi/swag/cmdutils v0.28.0 // indirect
 	github.com/go-openapi/swag/conv v0.28.0 // indirect
 	github.com/go-openapi/swag/fileutils v0.28.0 // indirect
