@@ -51,6 +51,9 @@ python: $(VENV)/installed bin/dagyo ## check and test the Python SDK; needs pyth
 	cd $(PYTHON_SDK) && .venv/bin/mypy
 	cd $(PYTHON_SDK) && .venv/bin/pytest -q $(PYTEST)
 	bin/dagyo conformance -- $(VENV)/bin/python $(PYTHON_SDK)/examples/echo.py
+	rm -rf bin/project && bin/dagyo init python --sdk . --name redact bin/project && ln -s $(CURDIR)/$(VENV) bin/project/.venv
+	cd bin/project && .venv/bin/python -m unittest && .venv/bin/ruff check . && .venv/bin/mypy --strict redact.py
+	bin/dagyo test bin/project
 
 $(VENV)/installed: $(PYTHON_SDK)/pyproject.toml
 	python3 -m venv $(VENV)

@@ -85,7 +85,7 @@ func (p Program) asked(args []string, out, errs io.Writer) (code int, asked bool
 	}
 	switch args[1] {
 	case "describe":
-		return p.describe(args[0], out, errs), true
+		return p.describe(args[0], args[2:], out, errs), true
 	case "--help", "-help", "-h":
 		if len(args) == 2 {
 			fmt.Fprint(out, p.usage(args[0]))
@@ -95,8 +95,13 @@ func (p Program) asked(args []string, out, errs io.Writer) (code int, asked bool
 	return 0, false
 }
 
-// describe prints the document, with the executable's own path as the command.
-func (p Program) describe(program string, out, errs io.Writer) int {
+// describe prints the document. The command is the executable's path, relative to the folder of the document if one is
+// named, or to the current directory.
+func (p Program) describe(program string, folder []string, out, errs io.Writer) int {
+	if len(folder) > 1 {
+		fmt.Fprintln(errs, "describe: name one folder, that of the document")
+		return ExitBadUsage
+	}
 	path, err := os.Executable()
 	if err != nil {
 		path = program
@@ -104,7 +109,11 @@ func (p Program) describe(program string, out, errs io.Writer) int {
 	if p.Name == "" {
 		p.Name = nameOf(program)
 	}
-	raw, err := p.Describe(path)
+	path, err = relative(path, append(folder, ".")[0])
+	var raw []byte
+	if err == nil {
+		raw, err = p.Describe(path)
+	}
 	if err == nil {
 		_, err = out.Write(raw)
 	}
@@ -113,6 +122,32 @@ func (p Program) describe(program string, out, errs io.Writer) int {
 		return ExitBadUsage
 	}
 	return ExitOK
+}
+
+// relative returns the path of a program as a document in a folder names it: relative, if the program is in the current
+// directory, in the folder, or below one of them.
+func relative(path, folder string) (string, error) {
+	to, err := filepath.Abs(folder)
+	if err != nil {
+		return "", err
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	if !within(path, here) && !within(path, to) {
+		return path, nil
+	}
+	short, err := filepath.Rel(to, path)
+	if err == nil && !strings.HasPrefix(short, "..") {
+		short = "./" + filepath.ToSlash(short)
+	}
+	return filepath.ToSlash(short), err
+}
+
+// within reports whether a path is in a folder other than the root.
+func within(path, folder string) bool {
+	return folder != filepath.Dir(folder) && strings.HasPrefix(path, folder+string(filepath.Separator))
 }
 
 // nameOf derives the name of a progdef from a file's name; it returns "" if that is not possible.
@@ -129,6 +164,7 @@ func (p Program) usage(program string) string {
 
   %[1]s describe    print its progdef document; to put it into the catalogue:
   %[2]s             %[1]s describe | dagyo progdef apply -
+  %[2]s             to save it in a folder DIR: %[1]s describe DIR > DIR/FILE.yaml
   %[1]s             serve jobs until SIGTERM; Dagyo starts it so, with DAGYO_QUEUE, DAGYO_JOBS
   %[2]s             and others in the environment (docs/protocol.md)
 `, filepath.Base(program), strings.Repeat(" ", len(filepath.Base(program))))

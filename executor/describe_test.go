@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -81,5 +82,27 @@ func TestHelpNamesDescribe(t *testing.T) {
 		if _, asked := sample().asked(args, nil, nil); asked {
 			t.Errorf("%v does not start serving jobs", args)
 		}
+	}
+}
+
+func TestDescribedPathsAreRelative(t *testing.T) {
+	project := t.TempDir()
+	t.Chdir(project)
+	for _, tt := range []struct{ path, folder, want string }{
+		{filepath.Join(project, "bin/pairs"), ".", "./bin/pairs"},
+		{filepath.Join(project, "bin/pairs"), "progdefs", "../bin/pairs"},
+		{filepath.Join(project, "pairs"), project, "./pairs"},
+		{"/opt/pairs", ".", "/opt/pairs"},
+		{"/opt/pairs", "/opt/progdefs", "/opt/pairs"},
+		{"/opt/pairs", "/opt", "./pairs"},
+		{"/opt/pairs", "/", "/opt/pairs"},
+	} {
+		if got, err := relative(tt.path, tt.folder); err != nil || got != tt.want {
+			t.Errorf("%s for %s: got %q, %v; want %q", tt.path, tt.folder, got, err, tt.want)
+		}
+	}
+	var out, errs bytes.Buffer
+	if code, _ := sample().asked([]string{"pairs", "describe", "a", "b"}, &out, &errs); code != ExitBadUsage {
+		t.Errorf("exit code %d: %s", code, &errs)
 	}
 }

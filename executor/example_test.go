@@ -73,6 +73,29 @@ func ExampleProgram() {
 	// Output: 2 ports
 }
 
+// Call runs a program in a unit test, without a broker.
+func ExampleCall() {
+	name, greeting := executor.Input("name", executor.String), executor.Output("greeting", executor.String)
+	program := executor.Program{
+		Ports: []executor.Port{name, greeting},
+		Run: func(ctx context.Context, job *executor.Job) error {
+			for n, err := range name.All(ctx, job) {
+				if err != nil {
+					return err
+				}
+				if err := greeting.Send(ctx, job, "hello "+n); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	var got []string
+	err := executor.Call(context.Background(), program, name.Feed("Ada", "Bob"), greeting.Collect(&got))
+	fmt.Println(got, err)
+	// Output: [hello Ada hello Bob] <nil>
+}
+
 // FromEnvironment reports all errors at once.
 func ExampleConfig_Validate() {
 	fmt.Println(executor.Config{Mailbox: "greet", ID: "x 1"}.Validate())

@@ -30,7 +30,7 @@ type Job struct {
 }
 
 type input struct {
-	*stream.Reader
+	reader
 	port   string
 	ended  bool // io.EOF was read
 	closed bool // closed early
@@ -38,7 +38,7 @@ type input struct {
 }
 
 type output struct {
-	*stream.Writer
+	writer
 	port    string
 	scratch []byte
 	batch   [][]byte
@@ -69,7 +69,7 @@ func openJob(js jetstream.JetStream, replies *stream.Replies, name string, doc c
 			j.abort()
 			return nil, fmt.Errorf("input %s: %w", port, err)
 		}
-		j.inputs = append(j.inputs, &input{Reader: r, port: port})
+		j.inputs = append(j.inputs, &input{reader: r, port: port})
 	}
 	for port, a := range doc.Outputs {
 		w, err := stream.NewWriter(js, a, stream.WriteReplies(replies), stream.WriteAs(name))
@@ -77,7 +77,7 @@ func openJob(js jetstream.JetStream, replies *stream.Replies, name string, doc c
 			j.abort()
 			return nil, fmt.Errorf("output %s: %w", port, err)
 		}
-		j.outputs = append(j.outputs, &output{Writer: w, port: port})
+		j.outputs = append(j.outputs, &output{writer: w, port: port})
 	}
 	return j, nil
 }
@@ -105,7 +105,7 @@ func (j *Job) output(port string) (*output, error) {
 
 // Recv wraps the reader's Recv to note the end of the stream.
 func (in *input) Recv(ctx context.Context) ([]byte, error) {
-	record, err := in.Reader.Recv(ctx)
+	record, err := in.reader.Recv(ctx)
 	if err != nil && errors.Is(err, io.EOF) {
 		in.ended = true
 	}
@@ -130,7 +130,7 @@ func (in *input) Close(ctx context.Context) error {
 		return nil
 	}
 	in.closed = true
-	return in.Reader.Close(ctx)
+	return in.reader.Close(ctx)
 }
 
 // portFailed records a breach of an edge's rules. Other errors are left to the program.

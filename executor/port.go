@@ -204,7 +204,7 @@ func (p Out[T]) SendBatch(ctx context.Context, job *Job, values []T) error {
 func (p Out[T]) sendBatch(ctx context.Context, job *Job, out *output, values []T) error {
 	encoded := p.encodeBatch(out, values)
 	defer clear(out.batch)
-	if _, err := out.Writer.SendBatch(ctx, out.batch); err != nil {
+	if _, err := out.writer.SendBatch(ctx, out.batch); err != nil {
 		return job.portFailed(p.name, err)
 	}
 	return encoded

@@ -18,7 +18,7 @@ const revision = `s/revision [0-9a-f]\{16\}/revision 0123456789abcdef/`
 
 // TestDocumentedFlows runs the examples of each page, all of a page in one folder and one Dagyo.
 func TestDocumentedFlows(t *testing.T) {
-	for _, page := range []string{"progdefs.md", "records.md"} {
+	for _, page := range []string{"progdefs.md", "records.md", "developing.md"} {
 		t.Run(page, func(t *testing.T) { runExamples(t, page) })
 	}
 }

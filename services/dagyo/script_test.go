@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -32,14 +33,18 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	flows, err := filepath.Abs("../../tests/flows")
+	checkout, err := filepath.Abs("../..")
 	if err != nil {
 		return err
 	}
+	flows := filepath.Join(checkout, "tests", "flows")
 	port := strconv.Itoa(ports[0])
 	env.Setenv("PORT", port)
 	env.Setenv("SERVER", "nats://127.0.0.1:"+port)
 	env.Setenv("FLOWS", flows)
+	env.Setenv("CHECKOUT", checkout)
+	env.Setenv("GOCACHE", goEnv("GOCACHE")) // for scripts that build programs
+	env.Setenv("GOMODCACHE", goEnv("GOMODCACHE"))
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 	env.Setenv("USER", "ada")
 	processes := make(map[string]*process)
@@ -51,6 +56,17 @@ func setup(env *testscript.Env) error {
 	})
 	return nil
 }
+
+// goEnv is a setting of the go command.
+var goEnv = func() func(name string) string {
+	all := sync.OnceValue(func() map[string]string {
+		out, _ := exec.Command("go", "env", "-json").Output() // the scripts that need it report that it is missing
+		var all map[string]string
+		_ = json.Unmarshal(out, &all)
+		return all
+	})
+	return func(name string) string { return all()[name] }
+}()
 
 // A process runs in the background of a script.
 type process struct {

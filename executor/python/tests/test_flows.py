@@ -113,7 +113,7 @@ def test_new_code_is_run(up: Up, tmp_path: Path) -> None:
     script, outputs, revisions = tmp_path / "edited.py", [], set()
     for text in ("old", "new"):
         script.write_text(PROGRAM % text)
-        [document] = described(script)
+        [document] = described(script, up.folder)
         applied = up.dagyo("progdef", "apply", "-o", "json", up.write("edited.json", document))
         assert applied.returncode == 0, applied.stderr
         revisions.add(json.loads(applied.stdout)["revision"])
@@ -129,7 +129,11 @@ def test_apply_accepts_the_output_of_describe(up: Up, tmp_path: Path) -> None:
     script.write_text(one + one.replace("edited", "edited_too") + "dagyo.main(edited, edited_too)")
     stream.write_text(
         subprocess.run(
-            [sys.executable, str(script), "describe"], capture_output=True, text=True, check=True
+            [sys.executable, str(script), "describe"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
         ).stdout
     )
     applied = up.dagyo("progdef", "apply", str(stream))

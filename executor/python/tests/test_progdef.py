@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import pytest
 
 import dagyo
-from dagyo import In, Out, SyncIn, SyncOut, UsageError
+from dagyo import In, Out, SyncIn, SyncOut, UsageError, describe
 
 
 class Celsius(dagyo.Type[float]):
@@ -363,10 +364,12 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-def python(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def python(
+    program: Path, *arguments: str, cwd: Path | str | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-B", str(program), *arguments],
-        capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, check=False, cwd=cwd, env={"PATH": "/usr/bin:/bin", **environ},
     )  # fmt: skip
 
 
@@ -391,6 +394,45 @@ def test_code_is_described(program: Path) -> None:
     changed = code()
     (program.parent / "helper.py").write_text("ANSWER = 43\n")
     assert len({before, changed, code()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "script"),
+    [([], "./program.py"), (["progdefs"], "../program.py"), (["."], "./program.py")],
+)
+def test_described_paths_are_relative(program: Path, arguments: list[str], script: str) -> None:
+    (program.parent / "progdefs").mkdir()
+    done = python(program, "describe", *arguments, cwd=program.parent)
+    [command] = {tuple(c) for c in map(json.loads, re.findall(r'"command": (\[[^]]*\])', done.stdout))}
+    assert command[1] == script
+    elsewhere = python(program, "describe", cwd="/").stdout
+    assert f'"{program}"' in elsewhere
+
+
+def test_an_environment_in_the_project_is_relative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv/bin/python"))
+    assert describe.interpreter("progdefs") == "../.venv/bin/python"
+    monkeypatch.setattr(sys, "executable", "/elsewhere/.venv/bin/python")
+    assert describe.interpreter("progdefs") == "/elsewhere/.venv/bin/python"
+    monkeypatch.setattr(sys, "prefix", "/usr")
+    monkeypatch.setattr(sys, "executable", str(shutil.which("sh")))
+    assert describe.interpreter("progdefs") == "sh"
+
+
+def test_prepare_is_for_jobs_only(program: Path) -> None:
+    """It is called with a valid environment, and neither to describe nor for a mistake."""
+    program.write_text(
+        PROGRAM.replace("dagyo.main(one, two)", "dagyo.main(one, two, prepare=lambda: 1 / 0)")
+    )
+    assert python(program, "describe").returncode == 0
+    assert "DAGYO_QUEUE is not set" in python(program).stderr
+    serving = {"DAGYO_QUEUE": "nats://127.0.0.1:1", "DAGYO_JOBS": "one.1", "DAGYO_EXECUTOR": "x"}
+    assert "ZeroDivisionError" in python(program, **serving).stderr
 
 
 def test_help_names_describe(program: Path) -> None:

@@ -53,11 +53,12 @@ class Up:
         return self.dagyo("run", self.write("flow.json", flow))
 
 
-def described(script: Path) -> list[dict[str, Any]]:
-    """Return the documents of a script's progdefs."""
+def described(script: Path, folder: Path) -> list[dict[str, Any]]:
+    """Return the documents of a script's progdefs, with paths relative to the folder."""
     out = subprocess.run(
-        [sys.executable, str(script), "describe"], capture_output=True, text=True, check=True
-    )
+        [sys.executable, str(script), "describe", str(folder)],
+        capture_output=True, text=True, check=True, cwd=script.parent,
+    )  # fmt: skip
     return [json.loads(part) for part in re.split("^---$", out.stdout, flags=re.MULTILINE)]
 
 
@@ -80,8 +81,8 @@ def started(command: Path, folder: Path, *options: str) -> Iterator[Up]:
 
 
 def _with_progdefs(up: Up) -> Up:
-    for document in described(HERE / "programs.py") + described(
-        ROOT / "executor/python/examples/greet.py"
+    for document in described(HERE / "programs.py", up.folder) + described(
+        ROOT / "executor/python/examples/greet.py", up.folder
     ):
         text = json.dumps(document).replace('"T"', '"utf8-string"').replace("<T>", "<utf8-string>")
         document = json.loads(text)

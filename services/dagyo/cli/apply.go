@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,16 +20,17 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
+	"github.com/dagyo/dagyo/services/dagyo/progdefs"
 )
 
 // applyFiles applies all documents of the files, and prints each that is rejected or fails. A progdef comes after those
 // that its flow uses, also if these are in a later file.
-func (a *app) applyFiles(what string, paths []string, apply func(raw []byte, name string) error) error {
-	type named struct {
+func (a *app) applyFiles(what string, paths []string, apply func(d docfile.Document, path, name string) error) error {
+	type written struct {
 		docfile.Document
-		name string
+		path, name string
 	}
-	var all []named
+	var all []written
 	var errs []error
 	for _, path := range paths {
 		docs, err := a.readDocuments(path)
@@ -39,11 +42,11 @@ func (a *app) applyFiles(what string, paths []string, apply func(raw []byte, nam
 			if len(docs) > 1 {
 				name = fmt.Sprintf("%s:%d", path, d.Line)
 			}
-			all = append(all, named{d, name})
+			all = append(all, written{d, path, name})
 		}
 	}
-	for _, d := range progdef.Ordered(all, func(d named) []byte { return d.JSON }) {
-		if err := apply(d.JSON, d.name); err != nil {
+	for _, d := range progdef.Ordered(all, func(d written) []byte { return d.JSON }) {
+		if err := apply(d.Document, d.path, d.name); err != nil {
 			errs = append(errs, a.notApplied(what, d.name, d.Document, err))
 		}
 	}
@@ -87,14 +90,27 @@ func (a *app) newApplier(ctx context.Context, c *client.Client) (*applier, error
 
 // apply applies one document and prints what it replaced.
 func (p *applier) apply(ctx context.Context, raw []byte, file string) error {
+	done, err := p.publish(ctx, raw, file)
+	if err != nil {
+		return err
+	}
+	if p.json() {
+		return p.printJSON(done)
+	}
+	_, err = fmt.Fprintln(p.Out, done)
+	return err
+}
+
+// publish applies one document.
+func (p *applier) publish(ctx context.Context, raw []byte, file string) (done appliedProgdef, err error) {
 	name := applyAs(raw)
 	before, known := p.catalog[name]
 	if known && !p.replace && runsStandard(before) && runsOther(raw, before.Document.Command) {
-		return usage(fmt.Errorf("%s is a standard progdef: use another name, or add --replace-standard", name))
+		return done, usage(fmt.Errorf("%s is a standard progdef: use another name, or add --replace-standard", name))
 	}
 	applied, err := p.client.Apply(ctx, name, raw)
 	if err != nil {
-		return err
+		return done, err
 	}
 	now := progdef.Pinned{Revision: applied.Revision, Document: applied.Document}
 	p.catalog[name] = now
@@ -105,11 +121,37 @@ func (p *applier) apply(ctx context.Context, raw []byte, file string) error {
 	case known:
 		change.Executors = p.executorsOf(ctx, name, now.Revision)
 	}
-	if p.json() {
-		return p.printJSON(appliedProgdef{file, name, now.Revision, change})
+	return appliedProgdef{file, name, now.Revision, change}, nil
+}
+
+// placed returns a document of a file with absolute paths in its command, if the command runs on this machine: a command
+// with an image runs in that, and the executors of a server elsewhere do not see these files.
+func (p *applier) placed(d docfile.Document, path string) ([]byte, error) {
+	var doc struct{ Image string }
+	_ = json.Unmarshal(d.JSON, &doc) // the validator reports what is wrong with it
+	if doc.Image != "" || !nearby(p.server) {
+		return d.JSON, nil
 	}
-	_, err = fmt.Fprintf(p.Out, "progdef %s applied, revision %s%s\n", name, now.Revision, change)
-	return err
+	placed, err := progdefs.Place(d, path)
+	return placed.Document, err
+}
+
+// nearby reports whether all URLs of servers are on this machine.
+func nearby(urls string) bool {
+	for one := range strings.SplitSeq(urls, ",") {
+		if one = strings.TrimSpace(one); !strings.Contains(one, "://") {
+			one = "nats://" + one
+		}
+		u, err := url.Parse(one)
+		if err != nil {
+			return false
+		}
+		ip := net.ParseIP(u.Hostname())
+		if u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return false
+		}
+	}
+	return true
 }
 
 // spawnerWait bounds how long apply waits for the number of running executors, which is only for information.
@@ -138,6 +180,10 @@ type appliedProgdef struct {
 	Progdef  string `json:"progdef"`
 	Revision string `json:"revision"`
 	change
+}
+
+func (p appliedProgdef) String() string {
+	return fmt.Sprintf("progdef %s applied, revision %s%s", p.Progdef, p.Revision, p.change)
 }
 
 // A change compares an applied document with the previous one.

@@ -178,6 +178,8 @@ type app struct {
 	// context is the name of the context to use, "" for the selected one.
 	context  string
 	connects bool
+	// temporary is true once the command has started a Dagyo of its own.
+	temporary bool
 }
 
 // fail prints an error, and returns its exit code.

@@ -26,7 +26,7 @@ var flagWords = map[string][]string{
 }
 
 // flagFolders are the flags whose value is a folder.
-var flagFolders = []string{"data", "env-dir", "executors"}
+var flagFolders = []string{"data", "env-dir", "executors", "progdefs", "sdk"}
 
 // flagFiles are the flags whose value is a file.
 var flagFiles = []string{"creds", "tls-ca", "tls-cert", "tls-key", "kubeconfig", "credentials", "progdef"}
@@ -42,7 +42,7 @@ func completeValues(cmd *cobra.Command) {
 	if cmd.ValidArgsFunction == nil && slices.Contains(documentCommands, cmd.Name()) {
 		cmd.ValidArgsFunction = extensions("json", "yaml", "yml")
 	}
-	if cmd.Name() == "test" {
+	if cmd.Name() == "test" || cmd.Name() == "dev" {
 		cmd.ValidArgsFunction = folders
 	}
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {

@@ -16,15 +16,27 @@ import (
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 	"github.com/dagyo/dagyo/services/dagyo/local"
 	"github.com/dagyo/dagyo/services/dagyo/provision"
+	"github.com/dagyo/dagyo/services/dagyo/scaffold"
 )
 
 func (a *app) initCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "init", GroupID: groupServices,
-		Short: "Prepare a Dagyo whose services run by themselves",
-		Args:  cobra.NoArgs,
+		Use: "init", GroupID: groupOther,
+		Short: "Start a project, or prepare an installation",
+		Long: `Write a new project with a program in Go or Python, or with a command; or
+prepare an installation whose services run by themselves.
+
+A project is complete: a program that replaces e-mail addresses in lines of
+text, its progdef, a flow, a test case, a Dockerfile, and the schemas that
+editors complete and check the documents with.`,
+		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(a.initAuthCommand())
+	cmd.AddCommand(
+		a.initProjectCommand(scaffold.Go, "a program in Go"),
+		a.initProjectCommand(scaffold.Python, "a program in Python"),
+		a.initProjectCommand(scaffold.Command, "any command"),
+		a.initAuthCommand(),
+	)
 	return cmd
 }
 

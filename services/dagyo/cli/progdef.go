@@ -46,6 +46,9 @@ func (a *app) progdefApplyCommand() *cobra.Command {
 the catalogue. A file may contain several documents. For each document, apply
 prints its revision and the changed fields, or all problems.
 
+Words of a command that begin with ./ or ../ are paths relative to the document,
+if it has no image and the server is on this machine.
+
 A document with the name of a standard progdef that runs another program needs
 --replace-standard. "progdef rm" restores the standard progdef.
 
@@ -86,7 +89,11 @@ func (a *app) applyProgdefs(
 		errs = append(errs, p.applyStandard(ctx, standard))
 	}
 	p.replace = replace
-	errs = append(errs, a.applyFiles("progdef", files, func(raw []byte, name string) error {
+	errs = append(errs, a.applyFiles("progdef", files, func(d docfile.Document, path, name string) error {
+		raw, err := p.placed(d, path)
+		if err != nil {
+			return err
+		}
 		return p.apply(ctx, raw, name)
 	}))
 	return errors.Join(errs...)

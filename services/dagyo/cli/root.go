@@ -42,6 +42,7 @@ func (a *app) root() *cobra.Command {
 programs with typed inputs and outputs. Records stream between the programs;
 when a flow ends, it gets exactly one verdict.
 
+Start a project:                         dagyo init
 Run one flow, without an installation:   dagyo run FLOW.json
 Start Dagyo and keep it running:         dagyo up`,
 		SilenceErrors: true, SilenceUsage: true,
@@ -78,7 +79,7 @@ Start Dagyo and keep it running:         dagyo up`,
 		&cobra.Group{ID: groupTopics, Title: "Help topics:"},
 	)
 	root.AddCommand(
-		a.runCommand(), a.testCommand(), a.submitCommand(), a.attachCommand(), a.validateCommand(), a.graphCommand(), a.watchCommand(),
+		a.runCommand(), a.testCommand(), a.devCommand(), a.submitCommand(), a.attachCommand(), a.validateCommand(), a.graphCommand(), a.watchCommand(),
 		a.lsCommand(), a.showCommand(), a.logsCommand(), a.cancelCommand(),
 		a.progdefCommand(), a.typesCommand(), a.conformanceCommand(),
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),

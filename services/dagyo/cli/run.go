@@ -27,6 +27,8 @@ type runOptions struct {
 	progress string
 	detach   bool
 	files    fileOptions
+	// progdefs are folders with progdefs to apply first.
+	progdefs []string
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -42,6 +44,10 @@ exit-codes").
 If no server answers at the default address and --server is not set, run starts
 a temporary Dagyo for this flow, with the policy in the file that the environment
 variable DAGYO_POLICY names.
+
+--progdefs DIR applies the progdefs in a folder first, to the server or to the
+temporary Dagyo. Words of their commands that begin with ./ or ../ are paths
+relative to their documents.
 
 Each record is printed on one line: as it is if its typename is utf8-string or
 json, otherwise in base64. If the flow has several outputs, each line starts
@@ -63,6 +69,7 @@ cancelled (see --client-silence of the panic-aggregator). With --detach, run
 submits the flow, prints its id and exits, as "dagyo submit" does; the flow
 then does not depend on the command.`,
 		Example: "  dagyo run greetings.json\n  dagyo run - < flow.yaml\n" +
+			"  dagyo run --progdefs progdefs flows/redact.yaml --input text=-\n" +
 			"  dagyo run shout.json --input words=words.txt --output loud=loud.txt\n" +
 			"  dagyo run thumbs.json --input pages='@scans/*.png' --output 'thumbs=@out/*.png'",
 		Args: cobra.ExactArgs(1),
@@ -76,6 +83,7 @@ then does not depend on the command.`,
 	f := cmd.Flags()
 	o.files.flags(a, cmd)
 	f.BoolVarP(&o.detach, "detach", "d", false, "submit the flow, print its id and exit without waiting")
+	f.StringArrayVar(&o.progdefs, "progdefs", nil, "folder with progdefs to apply first; may be repeated")
 	f.StringVar(&o.id, "id", "", "id of the flow (default: derived from the file name)")
 	o.progressFlag(cmd)
 	return cmd
@@ -83,6 +91,9 @@ then does not depend on the command.`,
 
 // detach submits a flow that does not depend on this command.
 func (a *app) detach(ctx context.Context, path string, o runOptions) error {
+	if len(o.progdefs) > 0 {
+		return usage(errors.New("--detach submits only: omit --progdefs, and use `dagyo progdef apply`"))
+	}
 	if len(o.files.inputs)+len(o.files.outputs) > 0 {
 		return usage(errors.New("--detach does not feed inputs or read outputs: omit --input and --output NAME=FILE"))
 	}
@@ -112,19 +123,31 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 		return err
 	}
 	defer files.discard()
+	programs, err := a.readProgdefs(o.progdefs)
+	if err != nil {
+		return err
+	}
 	in, stop := a.interrupts()
 	defer stop()
 	c, end, err := a.connectOrStart(ctx, in)
 	if err != nil {
 		return err
 	}
+	if err := a.publishProgdefs(ctx, c, programs, in.first); err != nil {
+		return errors.Join(err, end())
+	}
 	f := &follower{app: a, client: c, flow: id, display: d, chosen: o.id != "", ends: &ends{
 		app: a, client: c, flow: id, files: files,
 	}}
-	if err = files.checkFlow(ctx, c, document, in.first); err == nil {
-		err = a.submitAndFollow(ctx, f, document, in)
+	return errors.Join(a.checkAndFollow(ctx, f, document, in), end())
+}
+
+// checkAndFollow submits a flow whose inputs and outputs suit their files, and follows it to its end.
+func (a *app) checkAndFollow(ctx context.Context, f *follower, document []byte, in interrupts) error {
+	if err := f.ends.files.checkFlow(ctx, f.client, document, in.first); err != nil {
+		return err
 	}
-	return errors.Join(err, end())
+	return a.submitAndFollow(ctx, f, document, in)
 }
 
 // flowDocument reads a flow document, and reports what would prevent its submission.
@@ -271,6 +294,7 @@ func (a *app) connectOrStart(
 	if err != nil {
 		return nil, nil, err
 	}
+	a.temporary = true
 	return o.client, func() error { return o.end(ctx, in) }, nil
 }
 

@@ -10,13 +10,16 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/moby/sys/atomicwriter"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/dagyo/flowtest"
+	"github.com/dagyo/dagyo/services/dagyo/progdefs"
 )
 
 // testOptions are the flags of test.
@@ -25,6 +28,7 @@ type testOptions struct {
 	only      string
 	update    bool
 	deadline  time.Duration
+	start     time.Duration
 	maxOutput int64
 	junit     string
 }
@@ -64,21 +68,27 @@ is invalid; then no test case runs.`,
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "maximum number of test cases that run at the same time")
-	f.StringVar(&o.only, "run", "", "run only test cases whose path matches this regular expression")
+	o.flags(f)
 	f.BoolVar(&o.update, "update", false, "rewrite the files in outputs/ that differ from the actual outputs")
-	f.DurationVar(&o.deadline, "deadline", 30*time.Second, "time limit of a test case that sets no deadline")
-	f.Int64Var(&o.maxOutput, "max-output", 16<<20,
-		"maximum number of bytes of each output to compare")
 	a.policyFlag(cmd)
 	f.StringVar(&o.junit, "junit", "", "write a JUnit XML report to this file, for CI servers")
 	return cmd
 }
 
+// flags adds the flags that test and dev share.
+func (o *testOptions) flags(f *pflag.FlagSet) {
+	f.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "maximum number of test cases that run at the same time")
+	f.StringVar(&o.only, "run", "", "run only test cases whose path matches this regular expression")
+	f.DurationVar(&o.deadline, "deadline", 30*time.Second, "time limit of a test case that sets no deadline, from the start of its last job")
+	f.DurationVar(&o.start, "start-deadline", 2*time.Minute, "time limit until then, in which executors start and load models")
+	f.Int64Var(&o.maxOutput, "max-output", 16<<20,
+		"maximum number of bytes of each output to compare")
+}
+
 // check returns the regular expression of --run, or an error if a flag is invalid.
 func (o testOptions) check() (*regexp.Regexp, error) {
-	if o.parallel < 1 || o.deadline <= 0 || o.maxOutput < 1 {
-		return nil, errors.New("--parallel, --deadline and --max-output must be more than 0")
+	if o.parallel < 1 || o.deadline <= 0 || o.start <= 0 || o.maxOutput < 1 {
+		return nil, errors.New("--parallel, --deadline, --start-deadline and --max-output must be more than 0")
 	}
 	if o.only == "" {
 		return nil, nil
@@ -104,12 +114,15 @@ func (a *app) test(ctx context.Context, dirs []string, o testOptions) error {
 	if err != nil {
 		return usage(err)
 	}
+	for _, c := range suite.Cases {
+		r.Cases = append(r.Cases, c.Name)
+	}
 	if faults != nil {
 		err = r.faulty(a, faults)
 	} else {
 		err = a.testSuite(ctx, suite, o, r)
 	}
-	return errors.Join(err, r.write())
+	return errors.Join(err, r.write(err))
 }
 
 func (a *app) testSuite(ctx context.Context, suite flowtest.Suite, o testOptions, r *testReport) error {
@@ -124,10 +137,9 @@ func (a *app) testSuite(ctx context.Context, suite flowtest.Suite, o testOptions
 
 // A testReport collects the results for --junit.
 type testReport struct {
-	began   time.Time
-	file    *os.File // nil without --junit
-	results []flowtest.Result
-	faults  flowtest.Faults
+	began time.Time
+	file  io.WriteCloser // nil without --junit
+	flowtest.Report
 }
 
 // newTestReport opens the report file before any test case runs.
@@ -140,9 +152,14 @@ func newTestReport(path string) (*testReport, error) {
 	return r, err
 }
 
-// createReport empties the file of a report. A file that is not XML is refused: it may belong to a case.
-func createReport(path string) (*os.File, error) {
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+// createReport opens a report, which replaces the file when it is closed. A file that is not XML is refused: it may
+// belong to a case.
+func createReport(path string) (io.WriteCloser, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() { // such as /dev/stdout
+		return os.OpenFile(path, os.O_WRONLY, 0)
+	}
+	if err == nil && info.Size() > 0 {
 		xml, err := beginsWith(path, "<?xml")
 		switch {
 		case err != nil:
@@ -151,7 +168,7 @@ func createReport(path string) (*os.File, error) {
 			return nil, fmt.Errorf("--junit %s: the file is not a report and would be destroyed: name another file", path)
 		}
 	}
-	return os.Create(path)
+	return atomicwriter.New(path, 0o666)
 }
 
 // beginsWith reports whether the content of a file begins with a text.
@@ -166,17 +183,20 @@ func beginsWith(path, text string) (bool, error) {
 }
 
 func (r *testReport) faulty(a *app, faults flowtest.Faults) error {
-	r.faults = faults
+	r.Faults = faults
 	return a.tellFaults(faults)
 }
 
-// write writes the report of the finished test cases.
-func (r *testReport) write() error {
+// write writes the report. reason is the error that kept test cases from running, if there is one.
+func (r *testReport) write(reason error) error {
 	if r.file == nil {
 		return nil
 	}
-	err := flowtest.JUnit(r.file, r.results, r.faults, time.Since(r.began).Seconds())
-	if err = errors.Join(err, r.file.Close()); err != nil {
+	r.Seconds, r.Why = time.Since(r.began).Seconds(), "the test case was not run"
+	if _, told := codeOf(reason); reason != nil && !told {
+		r.Why = fmt.Sprintf("%s: %v", r.Why, reason)
+	}
+	if err := errors.Join(r.JUnit(r.file), r.file.Close()); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
@@ -186,19 +206,8 @@ func (r *testReport) write() error {
 func (a *app) testOn(
 	ctx context.Context, own *own, suite flowtest.Suite, o testOptions, in interrupts, r *testReport,
 ) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	over, watched := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(watched)
-		select {
-		case <-in.first:
-			cancel(errInterrupted)
-		case err := <-own.local.Failed():
-			cancel(err)
-		case <-over:
-		}
-	}()
-	defer func() { close(over); <-watched; cancel(nil) }()
+	ctx, stop := own.until(ctx, in)
+	defer stop()
 	faults, err := applyProgdefs(ctx, own.client, suite.Progdefs)
 	switch {
 	case err != nil:
@@ -209,11 +218,28 @@ func (a *app) testOn(
 	return a.runCases(ctx, own.client, suite.Cases, o, r)
 }
 
+// until returns a context that the first signal cancels, and the first error of a service.
+func (o *own) until(ctx context.Context, in interrupts) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	over, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-in.first:
+			cancel(errInterrupted)
+		case err := <-o.local.Failed():
+			cancel(err)
+		case <-over:
+		}
+	}()
+	return ctx, func() { close(over); <-watched; cancel(nil) }
+}
+
 // applyProgdefs applies the progdefs and returns the ones that the validator rejects.
 func applyProgdefs(
-	ctx context.Context, c *client.Client, all []flowtest.Progdef,
+	ctx context.Context, c *client.Client, all []progdefs.Progdef,
 ) (faults flowtest.Faults, err error) {
-	for _, p := range progdef.Ordered(all, func(p flowtest.Progdef) []byte { return p.Document }) {
+	for _, p := range progdef.Ordered(all, func(p progdefs.Progdef) []byte { return p.Document }) {
 		_, err := c.Apply(ctx, applyAs(p.Document), p.Document)
 		var problems problem.List
 		switch {
@@ -232,7 +258,7 @@ func (a *app) runCases(
 ) error {
 	began := time.Now()
 	runner := &flowtest.Runner{
-		Client: c, ID: newID, Deadline: o.deadline, OutputLimit: o.maxOutput, Update: o.update,
+		Client: c, ID: newID, Deadline: o.deadline, StartDeadline: o.start, OutputLimit: o.maxOutput, Update: o.update,
 	}
 	results := make([]chan flowtest.Result, len(cases))
 	for i := range cases {
@@ -264,7 +290,7 @@ func (a *app) tellCases(
 		select {
 		case result := <-next:
 			total.Add(result)
-			r.results = append(r.results, result)
+			r.Results = append(r.Results, result)
 			if err := a.tellCase(result); err != nil {
 				return err
 			}

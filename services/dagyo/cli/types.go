@@ -12,6 +12,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/typedoc"
+	"github.com/dagyo/dagyo/services/dagyo/docfile"
 	"github.com/dagyo/dagyo/services/dagyo/report"
 )
 
@@ -72,8 +73,8 @@ documents.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				return a.applyFiles("type", args, func(raw []byte, name string) error {
-					return a.applyType(ctx, c, raw, name)
+				return a.applyFiles("type", args, func(d docfile.Document, _, name string) error {
+					return a.applyType(ctx, c, d.JSON, name)
 				})
 			})
 		},

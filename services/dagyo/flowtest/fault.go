@@ -36,6 +36,12 @@ func (f Faults) Err() error {
 	}))
 }
 
+// NoCases reports whether an error of [Find] says only that there is no test case.
+func NoCases(err error) bool {
+	var f Faults
+	return errors.As(err, &f) && len(f) == 1 && len(f[0].Problems) == 1 && f[0].Problems[0].Code == noCases
+}
+
 // add adds an error of a file. A problem.List is added problem by problem.
 func (f *Faults) add(file string, err error) {
 	var problems problem.List

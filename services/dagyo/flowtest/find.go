@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/dagyo/dagyo/pkg/document"
+	"github.com/dagyo/dagyo/services/dagyo/progdefs"
 )
 
 // Names in the folder of a test case; flow and test are documents, the others are folders.
@@ -30,7 +31,7 @@ type Suite struct {
 	// Cases are sorted by name.
 	Cases []Case
 	// Progdefs are applied before the first test case, sorted by file.
-	Progdefs []Progdef
+	Progdefs []progdefs.Progdef
 }
 
 // Find reads all test cases in the folders and below. If only is not nil, it skips those whose name does not

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,9 +18,12 @@ type follower struct {
 	runner *Runner
 	c      Case
 	flow   string
+	clock  *clock
 	feed   *client.Feed
 	phase  contract.Type
-	jobs   map[string]contract.JobState
+	// planned is true once the jobs are known.
+	planned bool
+	jobs    map[string]contract.JobState
 	// over cancels what needs a running flow.
 	over    context.CancelFunc
 	reading sync.WaitGroup
@@ -29,13 +34,13 @@ type follower struct {
 	unfed map[string]error
 }
 
-func (r *Runner) follow(ctx context.Context, c Case, flow string, seq uint64) (*follower, error) {
+func (r *Runner) follow(ctx context.Context, c Case, flow string, seq uint64, k *clock) (*follower, error) {
 	feed, err := r.Client.Follow(ctx, client.Start{Seq: seq}, client.FlowSubjects(flow)...)
 	if err != nil {
 		return nil, err
 	}
 	return &follower{
-		runner: r, c: c, flow: flow, feed: feed, phase: contract.TypeFlowSubmit, over: func() {},
+		runner: r, c: c, flow: flow, clock: k, feed: feed, phase: contract.TypeFlowSubmit, over: func() {},
 		jobs: make(map[string]contract.JobState), outputs: make(map[string]*collected),
 		unfed: make(map[string]error),
 	}, nil
@@ -60,14 +65,16 @@ func (f *follower) observe(ctx context.Context) (observation, error) {
 	var err error
 	seen.verdict, err = f.verdict(ctx)
 	if errors.Is(err, errLate) {
-		seen.late = f.standing()
+		late := f.clock.late(f.standing())
+		seen.late = &late
 		seen.verdict, err = f.cancelled(ctx)
 	}
 	f.over()
 	f.reading.Wait()
 	f.feeding.Wait()
-	if err == nil && seen.late == "" && context.Cause(ctx) == errLate {
-		seen.late = "its outputs were not read to the end"
+	if err == nil && seen.late == nil && context.Cause(ctx) == errLate {
+		late := f.clock.late("its outputs were not read to the end")
+		seen.late = &late
 	}
 	return seen, err
 }
@@ -105,12 +112,16 @@ func (f *follower) verdict(ctx context.Context) (contract.Event, error) {
 		switch d := e.Data.(type) {
 		case *contract.FlowPlanned:
 			f.open(ctx, d)
+			f.planned = true
 		case *contract.JobStarted:
 			f.jobs[d.Job] = contract.JobRunning
 		case *contract.JobDone:
 			f.jobs[d.Job] = contract.JobEnded
 		case *contract.JobPanic:
 			f.jobs[d.Job] = contract.JobPanicked
+		}
+		if f.planned && !slices.Contains(slices.Collect(maps.Values(f.jobs)), contract.JobWaiting) {
+			f.clock.begun()
 		}
 		if strings.HasPrefix(string(e.Type), "flow.") {
 			f.phase = e.Type

@@ -2,33 +2,19 @@ package flowtest
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/services/dagyo/docfile"
+	"github.com/dagyo/dagyo/services/dagyo/progdefs"
 )
-
-// A Progdef is a progdef that is applied before the test cases run.
-type Progdef struct {
-	File     string
-	Name     string
-	Document []byte // JSON
-	source   docfile.Document
-}
-
-// Locate returns problems of the progdef with their positions in its file.
-func (p Progdef) Locate(problems problem.List) problem.List { return p.source.Locate(problems) }
 
 // gatherProgdefs reads the progdefs of the test cases. All test cases of a run share one catalogue, so
 // a name must have the same definition everywhere.
-func gatherProgdefs(cases []Case, faults *Faults) []Progdef {
-	var out []Progdef
-	first := make(map[string]Progdef)
+func gatherProgdefs(cases []Case, faults *Faults) []progdefs.Progdef {
+	var out []progdefs.Progdef
+	first := make(map[string]progdefs.Progdef)
 	for _, dir := range progdefDirs(cases) {
 		for _, p := range readProgdefs(dir, faults) {
 			switch other, known := first[p.Name]; {
@@ -63,62 +49,18 @@ func progdefDirs(cases []Case) []string {
 	})
 }
 
-// readProgdefs reads the documents in one folder; other files in it belong to the programs.
-func readProgdefs(dir string, faults *Faults) []Progdef {
-	entries, err := os.ReadDir(dir)
+// readProgdefs reads the documents in one folder.
+func readProgdefs(dir string, faults *Faults) (out []progdefs.Progdef) {
+	files, err := progdefs.Find(dir)
 	if err != nil {
 		faults.add(dir, err)
 	}
-	var out []Progdef
-	for _, e := range entries {
-		if _, known := documentStem(e.Name()); !known || e.IsDir() {
-			continue
-		}
-		out = append(out, readProgdefFile(filepath.Join(dir, e.Name()), faults)...)
-	}
-	return out
-}
-
-// readProgdefFile reads all documents of a file.
-func readProgdefFile(path string, faults *Faults) (out []Progdef) {
-	all, err := docfile.ReadFileAll(path)
-	if err != nil {
-		faults.add(path, err)
-	}
-	for _, d := range all {
-		p := Progdef{File: path, source: d}
-		if p.Name, p.Document, err = placed(d.JSON, filepath.Dir(path)); err != nil {
+	for _, path := range files {
+		all, err := progdefs.ReadFile(path)
+		if err != nil {
 			faults.add(path, err)
-			continue
 		}
-		out = append(out, p)
+		out = append(out, all...)
 	}
 	return out
-}
-
-// placed makes the paths in a progdef's command absolute: words that start with ./ or ../ are relative
-// to the document, independent of the executor's working directory. The validator reports what is wrong
-// with the document.
-func placed(raw []byte, dir string) (name string, document []byte, err error) {
-	var tree map[string]any
-	if json.Unmarshal(raw, &tree) != nil {
-		return "", raw, nil
-	}
-	name, _ = tree["name"].(string)
-	command, _ := tree["command"].([]any)
-	if dir, err = filepath.Abs(dir); err != nil {
-		return name, nil, err
-	}
-	moved := false
-	for i, word := range command {
-		path, _ := word.(string)
-		if strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../") {
-			command[i], moved = filepath.Join(dir, path), true
-		}
-	}
-	if !moved {
-		return name, raw, nil
-	}
-	document, err = json.Marshal(tree)
-	return name, document, err
 }

@@ -1,7 +1,6 @@
 package flowtest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +19,8 @@ type Runner struct {
 	Client *client.Client
 	// ID returns a new flow id derived from a path.
 	ID func(path string) string
-	// Deadline is the deadline of test cases that set none.
-	Deadline time.Duration
+	// Deadline is the deadline of test cases that set none, from the start of the last job; until then StartDeadline holds.
+	Deadline, StartDeadline time.Duration
 	// OutputLimit bounds the size of each output and of each file in outputs/, in bytes; each record counts
 	// recordCost more than its length.
 	OutputLimit int64
@@ -50,9 +49,6 @@ type Result struct {
 
 // cancelWait bounds the wait for the verdict of a flow that was cancelled at its deadline.
 const cancelWait = 5 * time.Second
-
-// errLate is the cause of a test case's context at its deadline.
-var errLate = errors.New("the deadline of the test case expired")
 
 // Run runs one test case. If the context ends, Run returns its error.
 func (r *Runner) Run(ctx context.Context, c Case) (Result, error) {
@@ -97,7 +93,7 @@ type observation struct {
 	verdict contract.Event
 	outputs map[string]*collected
 	unfed   map[string]error // inputs that could not be fed
-	late    string           // what was missing at the deadline; "" if nothing
+	late    *Failure         // the deadline expired
 }
 
 // observe runs the flow of a test case to its end.
@@ -105,9 +101,8 @@ func (r *Runner) observe(ctx context.Context, c Case) (observation, error) {
 	if c.Problems != nil {
 		return observation{verdict: rejected("", c.Problems)}, nil
 	}
-	deadline := cmp.Or(c.Deadline.D(), r.Deadline)
-	ctx, cancel := context.WithTimeoutCause(ctx, deadline, errLate)
-	defer cancel()
+	ctx, clock, stop := r.clock(ctx, c)
+	defer stop()
 	id := r.ID(c.Path)
 	seq, err := r.Client.Submit(ctx, id, c.Flow)
 	var problems problem.List
@@ -117,7 +112,7 @@ func (r *Runner) observe(ctx context.Context, c Case) (observation, error) {
 	if err != nil {
 		return observation{}, err
 	}
-	f, err := r.follow(ctx, c, id, seq)
+	f, err := r.follow(ctx, c, id, seq, clock)
 	if err != nil {
 		return observation{}, err
 	}
@@ -133,12 +128,9 @@ func rejected(flow string, problems problem.List) contract.Event {
 
 // judge compares the observation with the expected result, and updates files if Update is set.
 func (r *Runner) judge(c Case, seen observation, result *Result) {
-	if seen.late != "" {
-		result.Failures = []Failure{{
-			About:   "case",
-			Message: fmt.Sprintf("the flow did not end within %v: %s", cmp.Or(c.Deadline.D(), r.Deadline), seen.late),
-			Hint:    `raise "deadline" in test.yaml, or --deadline`, Detail: verdictText(seen.verdict),
-		}}
+	if seen.late != nil {
+		seen.late.Detail = verdictText(seen.verdict)
+		result.Failures = []Failure{*seen.late}
 		return
 	}
 	// If the runner cancelled the flow, its verdict is not compared.

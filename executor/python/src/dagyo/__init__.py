@@ -20,6 +20,7 @@ from .config import Config
 from .errors import DagyoError, Gone, LinkClosed, PortError, ReaderClosed, UsageError
 from .executor import Executor
 from .main import main
+from .outcome import outcome
 from .ports import In, Out, SyncIn, SyncOut
 from .progdef import JobInfo, Progdef, progdef
 from .signature import Port
@@ -72,6 +73,7 @@ __all__ = [
     "Type",
     "UsageError",
     "main",
+    "outcome",
     "picture",
     "progdef",
     "run",
