@@ -31,11 +31,11 @@ func (a *app) applyFiles(what string, paths []string, apply func(d docfile.Docum
 		path, name string
 	}
 	var all []written
-	var errs []error
+	var errs, unread []error
 	for _, path := range paths {
 		docs, err := a.readDocuments(path)
 		if err != nil {
-			errs = append(errs, a.notApplied(what, path, docfile.Document{}, err))
+			unread = append(unread, a.notApplied(what, path, docfile.Document{}, err))
 		}
 		for _, d := range docs {
 			name := path
@@ -50,7 +50,7 @@ func (a *app) applyFiles(what string, paths []string, apply func(d docfile.Docum
 			errs = append(errs, a.notApplied(what, d.name, d.Document, err))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, unread...)...) // the first decides the exit code
 }
 
 // notApplied prints why a document was not applied, and returns the exit code.
