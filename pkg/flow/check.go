@@ -114,7 +114,7 @@ func newChecker(k Known, limits Limits) *checker {
 	return &checker{
 		catalog: k.Progdefs, refuses: k.Refuses, refusals: map[string]problem.List{}, meanings: k.Types, limits: limits, hints: speller{left: maxComparisons},
 		ports: map[string]*ports{}, pinned: map[string]progdef.Pinned{},
-		excused: map[claim]bool{}, types: newTyping(), subflows: &subflows{known: k, limits: limits, done: map[string]*subflow{}},
+		excused: map[claim]bool{}, types: newTyping(), subflows: &subflows{known: k, limits: limits, done: map[place]*subflow{}},
 	}
 }
 

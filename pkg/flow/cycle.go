@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
 )
 
 // A visit is the state of a node in the search for cycles.
@@ -20,7 +21,7 @@ const (
 // findCycles reports each edge that leads back to a node on the path to it, with the cycle that it
 // closes. Without those edges the graph would have no cycle.
 func (c *checker) findCycles() {
-	s := search{c: c, closed: map[[2]*node]bool{}}
+	s := search{c: c, closed: map[[2]*node]bool{}, nested: c.nested()}
 	// The search begins at the sources, so that it reports the edge that a person would call backward.
 	for _, name := range c.names {
 		if n := c.nodes[name]; !n.fed {
@@ -30,12 +31,6 @@ func (c *checker) findCycles() {
 	for _, name := range c.names {
 		s.visit(c.nodes[name])
 	}
-	if len(s.found) == 0 || c.nested() && c.acyclic() {
-		return
-	}
-	for _, f := range s.found {
-		c.add(problem.Cycle, f.at, f.message, "a flow runs from its sources to its sinks")
-	}
 }
 
 // nested reports whether a node of the flow stands for a flow.
@@ -43,22 +38,15 @@ func (c *checker) nested() bool {
 	return slices.ContainsFunc(c.names, func(name string) bool { return c.nodes[name].sub != nil })
 }
 
-// mostCycles bounds the cycles that are spelled.
-const mostCycles = 1000
-
 // A search walks the graph depth first.
 type search struct {
 	c    *checker
 	path []*node
 	// closed holds the pairs of nodes with a reported back edge: parallel edges are one cycle.
 	closed map[[2]*node]bool
-	found  []found
-}
-
-// found is a cycle, at the edge that closes it.
-type found struct {
-	at      []string
-	message string
+	// nested is true if a node stands for a flow. Then rounds are the parts of the expanded flow, found when needed.
+	nested bool
+	rounds map[string]int
 }
 
 func (s *search) visit(n *node) {
@@ -79,11 +67,92 @@ func (s *search) visit(n *node) {
 
 func (s *search) close(l *link) {
 	pair := [2]*node{l.from.node, l.to.node}
-	if s.closed[pair] || len(s.found) >= mostCycles {
+	if s.closed[pair] || s.c.report.Full() || !s.round(l) {
 		return
 	}
 	s.closed[pair] = true
-	s.found = append(s.found, found{l.at, "the edges make a cycle: " + s.spell(l.to.node)})
+	s.c.add(problem.Cycle, l.at, "the edges make a cycle: "+s.spell(l.to.node),
+		"a flow runs from its sources to its sinks")
+}
+
+// round reports whether a link that closes a cycle is on one in the expanded flow, too: streams that pass through a
+// node on separate ways make none.
+func (s *search) round(l *link) bool {
+	if !s.nested {
+		return true
+	}
+	if s.rounds == nil {
+		s.rounds = s.c.expandedRounds()
+	}
+	from, to, ok := l.edge().leads()
+	return ok && s.rounds[from] == s.rounds[to]
+}
+
+// leads returns the nodes that a stream connects. It is not ok if an end is not a node or the stream only stops one.
+func (e Edge) leads() (from, to string, ok bool) {
+	from, _, _ = strings.Cut(e.From, ".")
+	to, port, _ := strings.Cut(e.To, ".")
+	return from, to, from != "" && to != "" && port != progdef.StopPort
+}
+
+// expandedRounds numbers the nodes of the expanded flow: those on a cycle have the same number.
+func (c *checker) expandedRounds() map[string]int {
+	r := rounds{next: map[string][]string{}, order: map[string]int{}, of: map[string]int{}}
+	for _, name := range c.names {
+		n := c.nodes[name]
+		for _, l := range n.out {
+			r.add(l.edge())
+		}
+		if n.sub == nil {
+			continue
+		}
+		for _, e := range n.sub.flow.Edges {
+			if e.From != "" && e.To != "" {
+				r.add(Edge{From: joinPort(name, e.From), To: joinPort(name, e.To)})
+			}
+		}
+	}
+	for _, name := range sortedKeys(r.next) {
+		if r.order[name] == 0 {
+			r.visit(name)
+		}
+	}
+	return r.of
+}
+
+// rounds finds the strongly connected parts of a graph, as Tarjan does.
+type rounds struct {
+	next      map[string][]string
+	order, of map[string]int
+	open      []string
+}
+
+func (r *rounds) add(e Edge) {
+	if from, to, ok := e.leads(); ok {
+		r.next[from] = append(r.next[from], to)
+	}
+}
+
+// visit returns the first node, by order, that the node leads back to.
+func (r *rounds) visit(name string) int {
+	r.order[name] = len(r.order) + 1
+	first, own := r.order[name], len(r.open)
+	r.open = append(r.open, name)
+	for _, to := range r.next[name] {
+		switch {
+		case r.order[to] == 0:
+			first = min(first, r.visit(to))
+		case r.of[to] == 0:
+			first = min(first, r.order[to])
+		}
+	}
+	if first == r.order[name] {
+		for _, member := range r.open[own:] {
+			r.of[member] = first
+		}
+		r.open = r.open[:own]
+	}
+	return first
 }
 
 // spell names the nodes of the cycle that leads from start along the path and back to start.

@@ -106,11 +106,14 @@ func (c *checker) readEnds() {
 	}
 }
 
-// join adds a link to the graph. A link to a stop port makes no cycle: a node may be stopped from downstream.
+// join adds a link to the graph. A link to a stop port makes no cycle: a node may be stopped from downstream. Nothing is
+// known of the ways through a flow that cannot be used.
 func (c *checker) join(l *link) {
 	c.links = append(c.links, l)
 	if l.from.node != nil && l.to.node != nil && l.to.port != progdef.StopPort {
-		l.from.node.out = append(l.from.node.out, l)
+		if !l.from.node.unusable {
+			l.from.node.out = append(l.from.node.out, l)
+		}
 		l.to.node.fed = true
 	}
 }

@@ -78,6 +78,8 @@ type node struct {
 	types map[string]any
 	// sub is the flow that takes the node's place; nil for others.
 	sub *subflow
+	// unusable is true if a flow should take its place, but has problems.
+	unusable bool
 	// ports is nil if they are unknown; nothing is reported about them then.
 	ports *ports
 	// vars are the types of the progdef's type parameters in this node.
@@ -154,7 +156,7 @@ func (c *checker) progdefPorts(n *node) *ports {
 	n.sub = c.subflows.of(n.progdef)
 	if n.sub != nil && n.sub.problems != nil {
 		c.unusable(n, n.sub.problems)
-		n.sub = nil
+		n.sub, n.unusable = nil, true
 		return nil
 	}
 	if known, ok := c.ports[n.progdef]; ok && known != nil {

@@ -53,36 +53,42 @@ func (s *size) exceeds(l Limits) bool {
 	return s.nodes > l.Nodes || s.edges > l.Edges || s.values > l.ConstValues || s.bytes > l.Document.Bytes
 }
 
-// subflows are those that a check has needed so far. Each is checked once.
+// subflows are those that a check has needed so far. Each is checked once at each level: deeper ones may be too deep.
 type subflows struct {
 	known  Known
 	limits Limits
-	done   map[string]*subflow
+	done   map[place]*subflow
 	// path names the progdefs whose flows are being checked, the outermost first.
 	path []string
 }
 
+// A place is a progdef with a flow, and the number of those around it.
+type place struct {
+	progdef string
+	level   int
+}
+
 // of returns the flow of a progdef, or nil if it is a program.
 func (s *subflows) of(name string) *subflow {
+	broken := func(code problem.Code, message string) *subflow {
+		return &subflow{problems: problem.List{{Code: code, Pointer: "/flow", Message: message}}}
+	}
+	// First, since the catalogue may still have a program under the name of a flow that is about to be published.
+	if i := slices.Index(s.path, name); i >= 0 {
+		return broken(problem.Cycle, "a flow cannot contain itself: "+strings.Join(append(s.path[i:len(s.path):len(s.path)], name), " -> "))
+	}
 	doc := s.known.Progdefs[name].Document
 	if doc.Flow == nil {
 		return nil
 	}
-	if done := s.done[name]; done != nil {
-		return done
-	}
-	broken := func(code problem.Code, message string) *subflow {
-		return &subflow{problems: problem.List{{Code: code, Pointer: "/flow", Message: message}}}
-	}
-	if i := slices.Index(s.path, name); i >= 0 {
-		return broken(problem.Cycle, "a flow cannot contain itself: "+strings.Join(append(s.path[i:len(s.path):len(s.path)], name), " -> "))
-	}
 	if len(s.path) >= maxNesting {
 		return broken(problem.TooDeep, fmt.Sprintf("flows are nested more than %d levels deep", maxNesting))
 	}
-	out := s.check(doc)
-	s.done[name] = out
-	return out
+	at := place{name, len(s.path)}
+	if s.done[at] == nil {
+		s.done[at] = s.check(doc)
+	}
+	return s.done[at]
 }
 
 // check checks the flow of a progdef whose ports are declared.
@@ -124,7 +130,7 @@ func (s *subflows) checker(doc progdef.Document) *checker {
 // Subflow checks the flow of a progdef document that is about to be published, and fills in the ports of one that
 // declares none. The pointers of problems are into the progdef.
 func (k Known) Subflow(doc progdef.Document, limits Limits) (progdef.Document, problem.List) {
-	s := &subflows{known: k, limits: limits, done: map[string]*subflow{}}
+	s := &subflows{known: k, limits: limits, done: map[place]*subflow{}}
 	if len(doc.Inputs)+len(doc.Outputs)+len(doc.TypeParams) == 0 {
 		c := s.checker(doc)
 		c.reserved()
@@ -135,6 +141,13 @@ func (k Known) Subflow(doc progdef.Document, limits Limits) (progdef.Document, p
 			return doc, problems
 		}
 		c.infer(&doc)
+		if n := len(doc.TypeParams); n > progdef.MaxTypeParams {
+			return doc, problem.List{{
+				Code: problem.TooMany, Pointer: "/flow",
+				Message: fmt.Sprintf("the flow leaves %d types open; the limit is %d", n, progdef.MaxTypeParams),
+				Hint:    `name some of them in the nodes: "types": {"T": "json"}`,
+			}}
+		}
 	}
 	return doc, s.check(doc).problems
 }
@@ -218,6 +231,12 @@ func (c *checker) typenames() map[string]string {
 		if n.sub != nil {
 			maps.Copy(out, n.sub.typenames)
 		}
+		for _, written := range n.types {
+			text, _ := written.(string)
+			if t, err := progdef.ParseTypename(text); err == nil {
+				add(t, c.params, "the node "+name)
+			}
+		}
 		if n.constant != nil {
 			if t := n.ports.sides[output].types[constPort]; t != nil {
 				add(t.typename, c.params, "the node "+name)
@@ -280,7 +299,7 @@ func (n *namer) name(of any) string {
 // join returns the name of a node in a subflow. A name that would be too long ends in a digest of it.
 func join(outer, inner string) string {
 	name := outer + "--" + inner
-	if document.ValidName(name) {
+	if len(name) <= document.MaxName { // the parts may be malformed, which is reported elsewhere
 		return name
 	}
 	sum := sha256.Sum256([]byte(name))
@@ -456,51 +475,4 @@ func (c *checker) holdExpanded() {
 			}
 		}
 	}
-}
-
-// acyclic reports whether the flow has no cycle once its subflows are expanded: streams that pass through a node on
-// separate ways make none.
-func (c *checker) acyclic() bool {
-	next, fed := map[string][]string{}, map[string]int{}
-	add := func(from, to string) {
-		node, port, _ := strings.Cut(to, ".")
-		if source, _, _ := strings.Cut(from, "."); source != "" && port != progdef.StopPort {
-			next[source] = append(next[source], node)
-			fed[node]++
-		}
-	}
-	for _, l := range c.links {
-		if l.from.node != nil && l.to.node != nil {
-			e := l.edge()
-			add(e.From, e.To)
-		}
-	}
-	for _, name := range c.names {
-		n := c.nodes[name]
-		if n.sub == nil {
-			continue
-		}
-		for _, e := range n.sub.flow.Edges {
-			if e.From != "" && e.To != "" {
-				add(joinPort(name, e.From), joinPort(name, e.To))
-			}
-		}
-	}
-	var open []string
-	for name := range next {
-		if fed[name] == 0 {
-			open = append(open, name)
-		}
-	}
-	for len(open) > 0 {
-		name := open[len(open)-1]
-		open = open[:len(open)-1]
-		for _, to := range next[name] {
-			if fed[to]--; fed[to] == 0 {
-				delete(fed, to)
-				open = append(open, to)
-			}
-		}
-	}
-	return len(fed) == 0
 }

@@ -302,6 +302,23 @@ func TestLargeSubflowsAreCheckedOnce(t *testing.T) {
 	}
 }
 
+// A flow cannot leave more types open than a progdef may declare: it could not be copied.
+func TestOpenTypesAreCounted(t *testing.T) {
+	for _, open := range []int{progdef.MaxTypeParams, progdef.MaxTypeParams + 1} {
+		known := Known{Progdefs: catalog(t), Types: typedoc.Summaries()}
+		nodes, inputs := map[string]any{}, map[string]any{}
+		for i := range open {
+			name := fmt.Sprintf("n%d", i)
+			nodes[name], inputs[name] = map[string]any{"progdef": "ignore"}, name+".in"
+		}
+		raw, _ := json.Marshal(map[string]any{"name": "open", "flow": map[string]any{"nodes": nodes, "inputs": inputs}})
+		_, problems := known.publish(raw)
+		if refused := problems != nil; refused != (open > progdef.MaxTypeParams) {
+			t.Error(open, problems)
+		}
+	}
+}
+
 // Names that would be too long end in a digest, so that they stay different and valid.
 func TestJoin(t *testing.T) {
 	long := strings.Repeat("a", document.MaxName)

@@ -102,11 +102,14 @@ func (c *checker) decode() {
 	}
 }
 
-// sound returns the document without the parts that break the schema.
+// sound returns the document without the parts that break the schema. A flow stays whole: its own check skips them.
 func (c *checker) sound() map[string]any {
 	out := maps.Clone(c.fields)
 	for at := range c.faults {
 		object, ok := out[at[0]].(map[string]any)
+		if ok && at[0] == "flow" {
+			continue
+		}
 		if !ok || at[1] == "" {
 			delete(out, at[0])
 			continue

@@ -9,9 +9,12 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// MaxTypeParam is the maximum length of the name of a type parameter, in bytes. The schema limits their
-// number.
-const MaxTypeParam = 32
+const (
+	// MaxTypeParam is the maximum length of the name of a type parameter, in bytes.
+	MaxTypeParam = 32
+	// MaxTypeParams is the maximum number of type parameters, as in the schema.
+	MaxTypeParams = 16
+)
 
 // typeParams checks the names of the type parameters and records them for the ports.
 func (c *checker) typeParams() {
