@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -102,8 +103,14 @@ func (r *Runtime[S]) handler(ctx context.Context, turns *turns, subject string, 
 	}
 }
 
-// answer returns the answer to a request.
+// answer returns the answer to a request. If the service panics, that is an error, and the service goes on.
 func (r *Runtime[S]) answer(ctx context.Context, who contract.Sender, ask Ask[S], body []byte) (answer any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error().Bytes("stack", debug.Stack()).Msgf("a question cannot be answered: %v", p)
+			answer, err = nil, &AskError{Code: "500", Message: "the question cannot be answered: a defect of Dagyo; its log has more"}
+		}
+	}()
 	r.Read(func(s S) { answer, err = ask(s, body) })
 	if after, ok := answer.(After[S]); ok {
 		r.await(ctx, func(c *core.Core[S]) bool { return after.Ready(c.State) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -166,7 +167,7 @@ func (w Worker) perform(ctx context.Context, t *Task, effect contract.Event) (co
 		decided = u.answer(m, data)
 		filled = decided.Type == contract.TypeDeadLetter
 	}
-	e, err := w.Perform(ctx, decided)
+	e, err := w.contained(ctx, decided)
 	if err == nil {
 		err = w.confirm(ctx, decided, e, t.decided)
 	}
@@ -180,6 +181,19 @@ func (w Worker) perform(ctx context.Context, t *Task, effect contract.Event) (co
 		return e, nil
 	}
 	return w.filled(ctx, e)
+}
+
+// contained performs an effect. If that panics, it fails for good, and the service goes on: another attempt would panic, too.
+func (w Worker) contained(ctx context.Context, effect contract.Event) (e contract.Event, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w\n%s", &problem.Permanent{Problem: problem.Problem{
+				Code: problem.InternalFailure, Message: fmt.Sprintf("the %s cannot carry out %s of %s: %v", w.Service, effect.Type, effect.Subject, p),
+				Hint: "this is a defect of Dagyo: report it, with the log of the service",
+			}}, debug.Stack())
+		}
+	}()
+	return w.Perform(ctx, effect)
 }
 
 // confirm checks, for an event that is published in place of another one, that nothing was published about the aggregate

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
 )
 
 // A ledger is a Log that stores everything.
@@ -71,5 +73,25 @@ func TestStartedExecutorsArePublished(t *testing.T) {
 	r := w.Do(t.Context(), starting(4))
 	if !errors.Is(r.Err, broken) || r.failed.Subject != "x1" || !slices.Equal(log.stored, []string{"x0", "x3"}) || len(r.effects) != 2 {
 		t.Errorf("stored %v, %v fails: %v", log.stored, r.failed, r.Err)
+	}
+}
+
+// An effect that panics fails for good. The stack is for the log, not for users.
+func TestPanicsArePermanent(t *testing.T) {
+	log := &ledger{}
+	w := Worker{
+		Service: "tester", Log: log, Held: func() bool { return true }, LastOf: func(string) uint64 { return 0 },
+		Perform: func(context.Context, contract.Event) (contract.Event, error) {
+			var none map[string]int
+			none["x"] = 1
+			return contract.Event{}, nil
+		},
+	}
+	r := w.Do(t.Context(), starting(1))
+	var permanent *problem.Permanent
+	if !errors.As(r.Err, &permanent) || permanent.Problem.Code != problem.InternalFailure || len(log.stored) > 0 ||
+		!strings.Contains(permanent.Problem.Message, "the tester cannot carry out executor.started of x0: assignment to entry in nil map") ||
+		!strings.Contains(r.Err.Error(), "worker_test.go") {
+		t.Errorf("stored %v: %v", log.stored, r.Err)
 	}
 }
