@@ -1,9 +1,14 @@
 package validator
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
+	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 )
@@ -83,4 +88,81 @@ func TestLentCatalogues(t *testing.T) {
 	if len(before) != 4 {
 		t.Error("the catalogue was copied although nobody uses it")
 	}
+}
+
+// Every command is answered, by what is decided under the keys that evolve, and flows only after the progdefs before
+// them: whatever is answered late, given up, or in a snapshot.
+func TestEveryCommandIsAnswered(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, seq := NewState(DefaultLimits(), nil), uint64(0)
+		var keys []string
+		open := map[uint64]contract.Type{} // commands without an answer
+		nests := map[uint64]bool{}
+		fold := func(e contract.Event) {
+			seq++
+			e.Seq = seq
+			keys = append(keys, Evolve(s, e)...)
+		}
+		name := rapid.SampledFrom([]string{"a", "b", "c"})
+		send := func(typ contract.Type, raw func(name string) string) {
+			n := name.Draw(t, "name")
+			fold(contract.Event{Type: typ, Subject: n, Raw: []byte(raw(n))})
+			open[seq] = typ
+		}
+		decide := func() {
+			key := keys[0]
+			keys = keys[1:]
+			effects, _ := Decide(s, key, time.Time{})
+			for _, e := range effects {
+				if e.Type == actStore {
+					Evolve(s, e)
+					continue
+				}
+				for before, typ := range open {
+					changes := typ == contract.TypeProgdefApply || typ == contract.TypeProgdefRemove
+					if waits := nests[e.Cause] || open[e.Cause] == contract.TypeFlowSubmit; waits && changes && before < e.Cause {
+						t.Fatalf("%d is answered before %d", e.Cause, before)
+					}
+				}
+				delete(open, e.Cause)
+				if rapid.IntRange(0, 4).Draw(t, "give up") == 0 {
+					e = contract.Event{Type: contract.TypeDeadLetter, Data: &contract.DeadLetter{Sequence: e.Cause}}
+				}
+				fold(e)
+			}
+		}
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			switch rapid.IntRange(0, 6).Draw(t, "step") {
+			case 0:
+				send(contract.TypeProgdefApply, greet)
+			case 1:
+				inner := name.Draw(t, "inner")
+				send(contract.TypeProgdefApply, func(n string) string {
+					return fmt.Sprintf(`{"name": %q, "flow": {"nodes": {"n": {"progdef": %q}}}}`, n, inner)
+				})
+				nests[seq] = true
+			case 2:
+				send(contract.TypeProgdefRemove, func(string) string { return "{}" })
+			case 3:
+				send(contract.TypeFlowSubmit, func(string) string { return "{}" })
+			case 4:
+				raw, err := snapshots().Encode(s)
+				s = NewState(DefaultLimits(), nil)
+				if err := errors.Join(err, decode(s, raw)); err != nil {
+					t.Fatal(err)
+				}
+				keys = Open(s)
+			default:
+				for range min(2, len(keys)) {
+					decide()
+				}
+			}
+		}
+		for len(keys) > 0 {
+			decide()
+		}
+		if len(open)+len(s.pending)+len(s.held)+len(s.changes) > 0 {
+			t.Fatalf("%v are open, pending are %v, held %v, changes %v", open, s.pending, s.held, s.changes)
+		}
+	})
 }
