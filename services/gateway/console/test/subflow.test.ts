@@ -69,6 +69,11 @@ describe("a subflow", () => {
     expect([around(flow, "x--hello--a"), around(flow, "x--hello"), around(flow, "s"), around(flow, "unknown")]).toEqual([["x", "x--hello"], ["x"], [], []]);
   });
 
+  it("is not confused with a constant of a similar name", () => {
+    const own: NormalFlow = { ...flow, edges: [...flow.edges, { const: { node: "x--own", values: ["o"] }, to: "s.in", type: "utf8-string" }] };
+    expect(documentOf(own, {}).nodes["s"]).toEqual({ progdef: "source", with: { in: ["o"] } });
+  });
+
   it("is a node of the document again", () => {
     expect(documentOf(flow, {})).toEqual({
       nodes: { s: { progdef: "source" }, x: { progdef: "loud", types: { T: "json" } } },

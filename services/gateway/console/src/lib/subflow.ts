@@ -44,7 +44,10 @@ export function folded(flow: NormalFlow): NormalFlow {
   return { ...flow, nodes, edges, subflows: {} };
 }
 
-/** An end as one of the document: that of the outermost subflow, if it is one of its ports. null if it is inside. */
+/**
+ * An end as one of the document: that of the outermost subflow, if it is one of its ports. null if it is inside. That of a
+ * constant, which the normal form has no node for, never is: its other end tells.
+ */
 function outside(flow: NormalFlow, end: string, side: "inputs" | "outputs"): { end: string } | null {
   const node = end.slice(0, end.lastIndexOf("."));
   for (const [name, s] of Object.entries(flow.subflows ?? {})) {
@@ -52,13 +55,7 @@ function outside(flow: NormalFlow, end: string, side: "inputs" | "outputs"): { e
     const port = portOf(s[side], end);
     if (port !== undefined) return { end: `${name}.${port}` };
   }
-  return inside(flow, node) ? null : { end };
-}
-
-/** Whether a node, or a constant, is part of a subflow. Constants are not among the nodes of the normal form. */
-function inside(flow: NormalFlow, node: string): boolean {
-  if (flow.nodes[node]) return flow.nodes[node]!.subflow !== undefined;
-  return Object.keys(flow.subflows ?? {}).some((s) => node.startsWith(s + "--"));
+  return flow.nodes[node]?.subflow === undefined ? { end } : null;
 }
 
 const worst: readonly State[] = ["panicked", "blocked", "running", "starting", "queued", "waiting", "checking", "stopped", "cancelled"];
