@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -147,7 +148,7 @@ func (s *State) check(e contract.Event) (progdef.Pinned, problem.List) {
 	doc, problems := progdef.Check(e.Raw, s.limits.Progdef)
 	if doc.Flow != nil {
 		var inside problem.List
-		doc, inside = s.known().Subflow(doc, s.limits.Flow)
+		doc, inside = s.checkFlow(doc, len(e.Raw), problems)
 		problems = slices.Concat(problems, inside)
 	}
 	problems = slices.Concat(e.Problems, problems)
@@ -171,6 +172,28 @@ func (s *State) check(e contract.Event) (progdef.Pinned, problem.List) {
 		return progdef.Pinned{}, problems
 	}
 	return progdef.Pinned{Revision: doc.Revision(), Document: doc}, nil
+}
+
+// checkFlow checks the flow of a progdef whose text has a size, and fills in its ports if it declares none. Ports that
+// have problems say nothing about the ends of the flow.
+func (s *State) checkFlow(doc progdef.Document, size int, known problem.List) (progdef.Document, problem.List) {
+	if slices.ContainsFunc(known, func(p problem.Problem) bool { return !strings.HasPrefix(p.Pointer, "/flow") }) {
+		doc.Inputs, doc.Outputs, doc.TypeParams = nil, nil, nil
+	}
+	declared := len(doc.Inputs) + len(doc.Outputs)
+	doc, problems := s.known().Subflow(doc, s.limits.Flow)
+	if declared > 0 || len(problems) > 0 {
+		return doc, problems
+	}
+	ports, _ := json.Marshal([]any{doc.Inputs, doc.Outputs}) // they can be encoded
+	if size += len(ports); size > s.limits.Progdef.Bytes && len(doc.Inputs)+len(doc.Outputs) > 0 {
+		problems = problem.List{{
+			Code: problem.TooLarge, Pointer: "/flow",
+			Message: fmt.Sprintf("with the inferred ports, the document has %d bytes; the limit is %d", size, s.limits.Progdef.Bytes),
+			Hint:    "give the flow fewer open ends",
+		}}
+	}
+	return doc, problems
 }
 
 func (s *State) answerApply(e contract.Event) contract.Event {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,6 +120,44 @@ func TestFullCatalogue(t *testing.T) {
 		t.Errorf("problems %v, want too-many", p)
 	}
 	l.want(contract.TypeProgdefApply, "a", greet("a"), contract.TypeProgdefApplied)
+}
+
+// Ports that are inferred count against the limit on a progdef's document: the bucket has to take it.
+func TestInferredPortsAreCounted(t *testing.T) {
+	l := newLog(t, nil)
+	long := strings.Repeat("x", 200)
+	l.want(contract.TypeProgdefApply, "p", `{"name": "p", "inputs": {"i": "`+long+`"}, "command": ["x"]}`, contract.TypeProgdefApplied)
+	nodes, inputs := []string{}, []string{}
+	for i := range 5000 {
+		nodes = append(nodes, fmt.Sprintf(`"n%d": {"progdef": "p"}`, i))
+		inputs = append(inputs, fmt.Sprintf(`"i%d": "n%d.i"`, i, i))
+	}
+	document := func(n int) string {
+		return fmt.Sprintf(`{"name": "f", "flow": {"nodes": {%s}, "inputs": {%s}}}`, strings.Join(nodes[:n], ","), strings.Join(inputs[:n], ","))
+	}
+	l.want(contract.TypeProgdefApply, "f", document(1000), contract.TypeProgdefApplied)
+	answer, ok := l.say(contract.TypeProgdefApply, "f", document(5000))[0].Data.(*contract.ProgdefRejected)
+	if !ok || len(answer.Problems) != 1 || answer.Problems[0].Code != problem.TooLarge || answer.Problems[0].Pointer != "/flow" {
+		t.Errorf("answer %+v, want too-large", answer)
+	}
+}
+
+// Problems of declared ports do not make the ends of the flow look wrong.
+func TestBrokenPortsOfAFlow(t *testing.T) {
+	l := newLog(t, nil)
+	l.want(contract.TypeProgdefApply, "greet", greet("greet"), contract.TypeProgdefApplied)
+	for ports, want := range map[string]string{
+		`"inputs": {"i": "utf8-string"}, "outputs": 5`:                               "/outputs",
+		`"inputs": {"i": "list<"}, "outputs": {"o": "utf8-string"}`:                  "/inputs/i",
+		`"inputs": {"i": "json"}, "outputs": {"o": "utf8-string"}`:                   "/flow/inputs/i",
+		`"typeParams": ["t"], "inputs": {"i": "utf8-string"}, "outputs": {"o": "t"}`: "/typeParams/0",
+	} {
+		answer, ok := l.say(contract.TypeProgdefApply, "f", `{"name": "f", `+ports+`, "flow": {"nodes": {"g": {"progdef": "greet"}},
+			"inputs": {"i": "g.name"}, "outputs": {"o": "g.greeting"}}}`)[0].Data.(*contract.ProgdefRejected)
+		if !ok || len(answer.Problems) != 1 || answer.Problems[0].Pointer != want {
+			t.Errorf("%s: answer %+v, want one problem at %s", ports, answer, want)
+		}
+	}
 }
 
 // An id is taken by the document that was validated under it, also after the flow is in history.
