@@ -198,13 +198,14 @@ test("events go on behind the last one when the connection is lost", async () =>
     if (connections === 3) return new Response("busy", { status: 503 });
     const answer = await real();
     if (connections > 4) return answer;
-    let left = 2; // events, and then the connection is lost in the middle of one
+    let left = 2; // events, and then the connection is lost in the middle of one; a chunk may have several
+    const decoder = new TextDecoder();
     const cut = new TransformStream<Uint8Array, Uint8Array>({
       transform(chunk, to) {
-        if (left-- > 0) to.enqueue(chunk);
-        else {
-          to.enqueue(chunk.subarray(0, 20));
-          to.error(new TypeError("connection lost"));
+        for (const part of decoder.decode(chunk, { stream: true }).split(/(?<=\n\n)/)) {
+          to.enqueue(new TextEncoder().encode(left > 0 ? part : part.slice(0, 20)));
+          if (left === 0) return to.error(new TypeError("connection lost"));
+          if (part.endsWith("\n\n")) left--;
         }
       },
     });
