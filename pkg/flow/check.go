@@ -148,7 +148,7 @@ func (c *checker) countable() bool {
 			break // the flows of further nodes need not be checked
 		}
 		if sub := c.subflowOf(c.doc.nodes[name]); sub != nil {
-			c.size.add(sub.size)
+			c.size.replace(sub)
 		}
 	}
 	var edges []string

@@ -44,9 +44,9 @@ type search struct {
 	path []*node
 	// closed holds the pairs of nodes with a reported back edge: parallel edges are one cycle.
 	closed map[[2]*node]bool
-	// nested is true if a node stands for a flow. Then rounds are the parts of the expanded flow, found when needed.
-	nested bool
-	rounds map[string]int
+	// nested is true if a node stands for a flow. Then components are those of the expanded flow, found when needed.
+	nested     bool
+	components map[string]int
 }
 
 func (s *search) visit(n *node) {
@@ -67,7 +67,7 @@ func (s *search) visit(n *node) {
 
 func (s *search) close(l *link) {
 	pair := [2]*node{l.from.node, l.to.node}
-	if s.closed[pair] || s.c.report.Full() || !s.round(l) {
+	if s.closed[pair] || s.c.report.Full() || !s.onCycle(l) {
 		return
 	}
 	s.closed[pair] = true
@@ -75,17 +75,17 @@ func (s *search) close(l *link) {
 		"a flow runs from its sources to its sinks")
 }
 
-// round reports whether a link that closes a cycle is on one in the expanded flow, too: streams that pass through a
+// onCycle reports whether a link that closes a cycle is on one in the expanded flow, too: streams that pass through a
 // node on separate ways make none.
-func (s *search) round(l *link) bool {
+func (s *search) onCycle(l *link) bool {
 	if !s.nested {
 		return true
 	}
-	if s.rounds == nil {
-		s.rounds = s.c.expandedRounds()
+	if s.components == nil {
+		s.components = s.c.expandedComponents()
 	}
 	from, to, ok := l.edge().leads()
-	return ok && s.rounds[from] == s.rounds[to]
+	return ok && s.components[from] == s.components[to]
 }
 
 // leads returns the nodes that a stream connects. It is not ok if an end is not a node or the stream only stops one.
@@ -95,9 +95,10 @@ func (e Edge) leads() (from, to string, ok bool) {
 	return from, to, from != "" && to != "" && port != progdef.StopPort
 }
 
-// expandedRounds numbers the nodes of the expanded flow: those on a cycle have the same number.
-func (c *checker) expandedRounds() map[string]int {
-	r := rounds{next: map[string][]string{}, order: map[string]int{}, of: map[string]int{}}
+// expandedComponents returns the number of the strongly connected component of each node of the expanded flow: nodes on a
+// cycle have the same one.
+func (c *checker) expandedComponents() map[string]int {
+	r := components{next: map[string][]string{}, order: map[string]int{}, of: map[string]int{}}
 	for _, name := range c.names {
 		n := c.nodes[name]
 		for _, l := range n.out {
@@ -120,21 +121,21 @@ func (c *checker) expandedRounds() map[string]int {
 	return r.of
 }
 
-// rounds finds the strongly connected parts of a graph, as Tarjan does.
-type rounds struct {
+// components are the strongly connected components of a graph, found by Tarjan's algorithm.
+type components struct {
 	next      map[string][]string
 	order, of map[string]int
 	open      []string
 }
 
-func (r *rounds) add(e Edge) {
+func (r *components) add(e Edge) {
 	if from, to, ok := e.leads(); ok {
 		r.next[from] = append(r.next[from], to)
 	}
 }
 
 // visit returns the first node, by order, that the node leads back to.
-func (r *rounds) visit(name string) int {
+func (r *components) visit(name string) int {
 	r.order[name] = len(r.order) + 1
 	first, own := r.order[name], len(r.open)
 	r.open = append(r.open, name)

@@ -155,7 +155,7 @@ func (c *checker) constType(written any, at []string) *portType {
 func (c *checker) progdefPorts(n *node) *ports {
 	n.sub = c.subflows.of(n.progdef)
 	if n.sub != nil && n.sub.problems != nil {
-		c.unusable(n, n.sub.problems)
+		c.refuse(n, n.sub.problems)
 		n.sub, n.unusable = nil, true
 		return nil
 	}
@@ -188,9 +188,18 @@ func (c *checker) admit(n *node) {
 		problems = c.refuses(pinned.Document)
 		c.refusals[n.progdef] = problems
 	}
+	c.refuse(n, problems)
+}
+
+// refuse reports why a node's progdef cannot be used, with the places in the progdef.
+func (c *checker) refuse(n *node, problems problem.List) {
+	at := c.at("nodes", n.name, "progdef")
 	for _, p := range problems {
-		c.add(p.Code, c.at("nodes", n.name, "progdef"),
-			fmt.Sprintf("progdef %s cannot be used now: at %s: %s", n.progdef, p.Pointer, p.Message), p.Hint)
+		message := "" // further ones are only counted
+		if !c.report.Full() {
+			message = fmt.Sprintf("progdef %s cannot be used now: at %s: %s", n.progdef, p.Pointer, p.Message)
+		}
+		c.add(p.Code, at, message, p.Hint)
 	}
 }
 

@@ -251,6 +251,26 @@ func TestSubflowsAreCounted(t *testing.T) {
 	}
 }
 
+// What counts is the expanded flow: neither the node that is replaced, nor its edges twice.
+func TestLimitsAreThoseOfTheExpandedFlow(t *testing.T) {
+	known := Known{Progdefs: catalog(t), Types: typedoc.Summaries()}
+	if _, problems := known.publish([]byte(`{"name": "two", "flow": {"nodes": {"a": {"progdef": "greet"}, "b": {"progdef": "greet"}},
+		"edges": [{"from": "a.greeting", "to": "b.name"}], "inputs": {"in": "a.name"}, "outputs": {"out": "b.greeting"}}}`)); problems != nil {
+		t.Fatal(problems)
+	}
+	const doc = `{"nodes": {"x": {"progdef": "two"}, "y": {"progdef": "two"}}, "edges": [{"from": "x.out", "to": "y.in"}],
+		"inputs": {"in": "x.in"}, "outputs": {"out": "y.out"}}`
+	limits := DefaultLimits()
+	limits.Nodes, limits.Edges = 4, 5
+	if f, _, problems := known.Check([]byte(doc), limits); problems != nil || len(f.Nodes) != 4 || len(f.Edges) != 5 {
+		t.Error(len(f.Nodes), len(f.Edges), problems)
+	}
+	limits.Nodes, limits.Edges = 3, 4
+	if _, _, problems := known.Check([]byte(doc), limits); len(problems) != 2 {
+		t.Error(problems)
+	}
+}
+
 // The values of a subflow count each time that it is used.
 func TestValuesOfSubflowsAreCounted(t *testing.T) {
 	known := Known{Progdefs: catalog(t), Types: typedoc.Summaries()}

@@ -31,6 +31,21 @@ type Document struct {
 	Tap *bool `json:"tap,omitempty"`
 }
 
+// Parts returns the nodes of the flow that takes the place of a program, each with its progdef; that of a constant is "".
+func (d Document) Parts() map[string]string {
+	var flow struct {
+		Nodes map[string]struct {
+			Progdef string `json:"progdef"`
+		} `json:"nodes"`
+	}
+	_ = json.Unmarshal(d.Flow, &flow) // a program has none; what cannot be read was reported when it was checked
+	out := make(map[string]string, len(flow.Nodes))
+	for name, n := range flow.Nodes {
+		out[name] = n.Progdef
+	}
+	return out
+}
+
 // Tappable reports whether samples of what passes on the ports may be shown.
 func (d Document) Tappable() bool { return d.Tap == nil || *d.Tap }
 

@@ -10,12 +10,8 @@ import (
 // Otherwise the order is kept, as it is for documents that cannot be read and for flows that contain each other.
 func Ordered[D any](all []D, raw func(D) []byte) []D {
 	type named struct {
-		Name string `json:"name"`
-		Flow struct {
-			Nodes map[string]struct {
-				Progdef string `json:"progdef"`
-			} `json:"nodes"`
-		} `json:"flow"`
+		Name string          `json:"name"`
+		Flow json.RawMessage `json:"flow"`
 	}
 	docs, byName := make([]named, len(all)), map[string][]int{}
 	for i, d := range all {
@@ -30,8 +26,9 @@ func Ordered[D any](all []D, raw func(D) []byte) []D {
 			return
 		}
 		seen[i] = true
-		for _, node := range slices.Sorted(maps.Keys(docs[i].Flow.Nodes)) {
-			for _, j := range byName[docs[i].Flow.Nodes[node].Progdef] {
+		parts := Document{Flow: docs[i].Flow}.Parts()
+		for _, node := range slices.Sorted(maps.Keys(parts)) {
+			for _, j := range byName[parts[node]] {
 				visit(j)
 			}
 		}

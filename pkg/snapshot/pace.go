@@ -16,7 +16,7 @@ const (
 	// secondAfter is how soon the second snapshot after many events may be written.
 	secondAfter = 10 * time.Second
 	// share limits the cost of writing: the pause after a snapshot is this many times its duration, unless EVENTS
-	// would then exceed its limits. A snapshot that is needed for that is written secondAfter the previous one.
+	// would then exceed its limits. If it exceeds them already, the pause is secondAfter at most.
 	share = 100
 )
 
@@ -26,11 +26,13 @@ type pace struct {
 	mostBytes    int64
 	lateEvents   uint64 // EVENTS exceeds its limits if no snapshot is written after this many
 	lateBytes    int64
-	limit        uint64 // EVENTS may have so many events
-	seq          uint64 // the last event in the newest snapshot
-	first, older uint64 // the first events that the newest snapshot and the one before need
-	bytes        int64  // the bytes folded when the newest was written
-	at, earliest time.Time
+	limit        uint64    // EVENTS may have so many events
+	seq          uint64    // the last event in the newest snapshot
+	first, older uint64    // the first events that the newest snapshot and the one before need
+	bytes        int64     // the bytes folded when the newest was written
+	at           time.Time // when the newest was written
+	ended        time.Time // when the last try ended
+	earliest     time.Time // the end of the pause after it
 }
 
 // newPace returns the pace of a leader that started from a snapshot, when these are stored, newest first.
@@ -52,10 +54,10 @@ func newPace(c broker.Config, from Description, stored []Description, bytes int6
 // few events follow. If none follow, it is lacking.
 func (p *pace) due(seq uint64, bytes int64, now time.Time) bool {
 	events, more, since := seq-p.seq, bytes-p.bytes, now.Sub(p.at)
-	if events >= p.lateEvents || more >= p.lateBytes || events > 0 && p.holdsUp(seq, since) {
+	if events >= p.lateEvents || more >= p.lateBytes {
 		return true
 	}
-	return events > 0 && !now.Before(p.earliest) &&
+	return events > 0 && p.rested(seq, now) &&
 		(events >= p.mostEvents || more >= p.mostBytes || since >= mostTime ||
 			since >= secondAfter && seq+1-p.older >= p.mostEvents)
 }
@@ -63,15 +65,14 @@ func (p *pace) due(seq uint64, bytes int64, now time.Time) bool {
 // lacking reports whether the second snapshot after many events is due but for an event: it would be the same as the
 // first.
 func (p *pace) lacking(seq uint64, now time.Time) bool {
-	since := now.Sub(p.at)
-	return seq == p.seq && p.first-p.older >= p.mostEvents &&
-		(!now.Before(p.earliest) && since >= secondAfter || p.holdsUp(seq, since))
+	return seq == p.seq && p.rested(seq, now) && now.Sub(p.at) >= secondAfter && p.first-p.older >= p.mostEvents
 }
 
-// holdsUp reports whether EVENTS exceeds its limits because the older snapshot needs too many events, and the newest one
-// is so old that another may be written.
-func (p *pace) holdsUp(seq uint64, since time.Duration) bool {
-	return since >= secondAfter && seq+1-p.older > p.limit
+// rested reports whether the pause after the last try is over. It is short if EVENTS exceeds its limits because the older
+// snapshot needs too many events.
+func (p *pace) rested(seq uint64, now time.Time) bool {
+	holdsUp := seq+1-p.older > p.limit
+	return !now.Before(p.earliest) || holdsUp && now.Sub(p.ended) >= secondAfter
 }
 
 // wrote records that a snapshot was written.
@@ -81,5 +82,5 @@ func (p *pace) wrote(d Description, bytes int64, now time.Time) {
 
 // tried records how long the last try took.
 func (p *pace) tried(began, ended time.Time) {
-	p.earliest = ended.Add(share * ended.Sub(began))
+	p.ended, p.earliest = ended, ended.Add(share*ended.Sub(began))
 }

@@ -26,6 +26,11 @@ func TestPace(t *testing.T) {
 		p.tried(at(time.Minute-10*time.Second), at(time.Minute))
 		return p
 	}
+	refused := func() *pace { // then the next one could not be stored
+		p := held()
+		p.tried(at(2*time.Minute-time.Second), at(2*time.Minute))
+		return p
+	}
 	needy := func() *pace { // the snapshot before needs older events
 		p := fresh()
 		p.first = 1
@@ -44,17 +49,19 @@ func TestPace(t *testing.T) {
 		"few events, long ago": {fresh(), 60, 10, mostTime, true},
 		"many events":          {fresh(), 150, 10, time.Second, true},
 		"many bytes":           {fresh(), 60, 1000, time.Second, true},
-		"many events, the previous snapshot is recent":    {written(), 280, 10, 2 * time.Minute, false},
-		"so many events that EVENTS exceeds its limit":    {written(), 370, 510, 61 * time.Second, true},
-		"such large events that EVENTS exceeds its limit": {written(), 171, 2500, 61 * time.Second, true},
-		"its pause is over":                               {written(), 280, 510, 161 * time.Second, true},
-		"the second after many events":                    {written(), 171, 510, 161 * time.Second, true},
-		"the previous one needs old events":               {needy(), 110, 20, time.Minute + secondAfter, true},
-		"it needs them, but not for long":                 {needy(), 110, 20, time.Minute + secondAfter - 1, false},
-		"the older one holds up EVENTS":                   {held(), 171, 510, time.Minute + secondAfter, true},
-		"it holds it up, but not for long":                {held(), 171, 510, time.Minute + secondAfter - 1, false},
-		"it holds it up, and nothing happened":            {held(), 170, 500, time.Minute + secondAfter, false},
-		"the second one needs an event":                   {written(), 170, 500, 161 * time.Second, false},
+		"many events, the previous snapshot is recent":     {written(), 280, 10, 2 * time.Minute, false},
+		"so many events that EVENTS exceeds its limit":     {written(), 370, 510, 61 * time.Second, true},
+		"such large events that EVENTS exceeds its limit":  {written(), 171, 2500, 61 * time.Second, true},
+		"its pause is over":                                {written(), 280, 510, 161 * time.Second, true},
+		"the second after many events":                     {written(), 171, 510, 161 * time.Second, true},
+		"the previous one needs old events":                {needy(), 110, 20, time.Minute + secondAfter, true},
+		"it needs them, but not for long":                  {needy(), 110, 20, time.Minute + secondAfter - 1, false},
+		"the older one holds up EVENTS":                    {held(), 171, 510, time.Minute + secondAfter, true},
+		"it holds it up, but not for long":                 {held(), 171, 510, time.Minute + secondAfter - 1, false},
+		"it holds it up, but the last try has just failed": {refused(), 180, 510, 2*time.Minute + secondAfter - 1, false},
+		"it holds it up, and a try has failed":             {refused(), 180, 510, 2*time.Minute + secondAfter, true},
+		"it holds it up, and nothing happened":             {held(), 170, 500, time.Minute + secondAfter, false},
+		"the second one needs an event":                    {written(), 170, 500, 161 * time.Second, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -106,7 +113,7 @@ func TestPaceWithoutEvents(t *testing.T) {
 	if p.lacking(900, second.Add(secondAfter)) || !p.lacking(900, second.Add(share*time.Second+time.Second)) {
 		t.Error("the pause after a snapshot does not apply")
 	}
-	if p.limit = 400; !p.lacking(900, second.Add(secondAfter)) {
+	if p.limit = 400; !p.lacking(900, second.Add(time.Second+secondAfter)) {
 		t.Error("the pause after a snapshot applies although EVENTS exceeds its limits")
 	}
 }

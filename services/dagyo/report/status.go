@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -274,15 +273,10 @@ func Progdef(w io.Writer, p contract.Published, serving []contract.Capacity) {
 
 // flowOf writes which progdefs the flow of a progdef uses.
 func flowOf(w io.Writer, d progdef.Document) {
-	var f struct {
-		Nodes map[string]struct {
-			Progdef string `json:"progdef"`
-		} `json:"nodes"`
-	}
-	_ = json.Unmarshal(d.Flow, &f) // it was checked when it was published
-	rows := make([][]string, 0, len(f.Nodes))
-	for _, name := range slices.Sorted(maps.Keys(f.Nodes)) {
-		rows = append(rows, []string{name, cmp.Or(f.Nodes[name].Progdef, "const")})
+	parts := d.Parts()
+	rows := make([][]string, 0, len(parts))
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		rows = append(rows, []string{name, cmp.Or(parts[name], "const")})
 	}
 	t := table{w: w, indent: "  ", heading: []string{"NODE", "PROGDEF"}}
 	t.addAll(rows)
