@@ -1,7 +1,7 @@
 // Nodes that stand for a flow: the validator has replaced them by the nodes of that flow. All functions are pure.
 
-import type { NormalFlow } from "@dagyo/client";
-import type { Edge, Graph, Node, Port, State } from "./model";
+import type { NormalEdge, NormalFlow } from "@dagyo/client";
+import { byNode, type Edge, type Graph, type Node, type Port, type State } from "./model";
 
 type Subflows = NonNullable<NormalFlow["subflows"]>;
 
@@ -24,38 +24,32 @@ function portOf(ports: Record<string, string> | undefined, end: string): string 
 
 /** The normal form with subflows as nodes: without their nodes and the edges in them. */
 export function folded(flow: NormalFlow): NormalFlow {
-  const subflows = flow.subflows ?? {};
-  const outer = new Set(Object.entries(subflows).flatMap(([name, s]) => (s.subflow === undefined ? [name] : [])));
-  if (outer.size === 0) return flow;
+  const outer = Object.entries(flow.subflows ?? {}).filter(([, s]) => s.subflow === undefined);
+  if (outer.length === 0) return flow;
   const nodes = Object.fromEntries([
     ...Object.entries(flow.nodes).filter(([, n]) => n.subflow === undefined),
-    ...[...outer].map((name): [string, NormalFlow["nodes"][string]] => [name, { progdef: subflows[name]!.progdef, revision: subflows[name]!.revision }]),
+    ...outer.map(([name, { progdef, revision }]) => [name, { progdef, revision }]),
   ]);
-  const edges = flow.edges.flatMap((e) => {
-    const to = e.to === undefined ? { end: undefined } : outside(flow, e.to, "inputs");
-    const source = e.from ?? (e.const?.node === undefined ? undefined : e.const.node + ".out");
-    const from = source === undefined ? { end: undefined } : outside(flow, source, "outputs");
-    if (to === null || from === null) return [];
-    const { from: _, to: __, ...rest } = e;
-    if (e.const && from.end === source) return [{ ...rest, ...(to.end === undefined ? {} : { to: to.end }) }];
-    const { const: ___, ...plain } = rest;
-    return [{ ...plain, ...(from.end === undefined ? {} : { from: from.end }), ...(to.end === undefined ? {} : { to: to.end }) }];
+  const ports = {
+    inputs: new Map(outer.flatMap(([name, s]) => Object.entries(s.inputs ?? {}).map(([port, end]) => [end, `${name}.${port}`]))),
+    outputs: new Map(outer.flatMap(([name, s]) => Object.entries(s.outputs ?? {}).map(([port, end]) => [end, `${name}.${port}`]))),
+  };
+  // An end that is a port of a subflow is named so. That of a constant, for which there is no node, is never inside a
+  // subflow: the other end of its edge tells.
+  const inside = (end: string, side: "inputs" | "outputs") => !ports[side].has(end) && flow.nodes[end.slice(0, end.lastIndexOf("."))]?.subflow !== undefined;
+  const edges = flow.edges.flatMap((e): NormalEdge[] => {
+    const source = e.from ?? (e.const?.node === undefined ? undefined : `${e.const.node}.out`);
+    if ((source !== undefined && inside(source, "outputs")) || (e.to !== undefined && inside(e.to, "inputs"))) return [];
+    const edge = { ...e };
+    if (e.to !== undefined) edge.to = ports.inputs.get(e.to) ?? e.to;
+    const from = source === undefined ? undefined : ports.outputs.get(source);
+    if (from !== undefined) {
+      edge.from = from;
+      delete edge.const;
+    }
+    return [edge];
   });
   return { ...flow, nodes, edges, subflows: {} };
-}
-
-/**
- * An end as one of the document: that of the outermost subflow, if it is one of its ports. null if it is inside. That of a
- * constant, which the normal form has no node for, never is: its other end tells.
- */
-function outside(flow: NormalFlow, end: string, side: "inputs" | "outputs"): { end: string } | null {
-  const node = end.slice(0, end.lastIndexOf("."));
-  for (const [name, s] of Object.entries(flow.subflows ?? {})) {
-    if (s.subflow !== undefined) continue;
-    const port = portOf(s[side], end);
-    if (port !== undefined) return { end: `${name}.${port}` };
-  }
-  return flow.nodes[node]?.subflow === undefined ? { end } : null;
 }
 
 const worst: readonly State[] = ["panicked", "blocked", "running", "starting", "queued", "waiting", "checking", "stopped", "cancelled"];
@@ -86,11 +80,12 @@ export function fold(graph: Graph, flow: NormalFlow | undefined, open: ReadonlyS
     return [{ ...e, from: port(from, e.from, "outputs"), to: port(to, e.to, "inputs") }];
   });
   const types = new Map(flow.edges.flatMap((e) => [e.from, e.to].map((end): [string, string] => [end ?? "", e.type ?? ""])));
+  const ends = { inputs: byNode(edges, "to"), outputs: byNode(edges, "from") };
   const closed = [...parts].map(([id, nodes]): Node => {
     const s = subflows[id]!;
     const ports = (side: "inputs" | "outputs"): Port[] =>
       Object.keys(s[side] ?? {}).sort().map((name) => {
-        const edge = edges.find((e) => (side === "inputs" ? e.to : e.from).node === id && (side === "inputs" ? e.to : e.from).port === name);
+        const edge = ends[side].get(id)?.find((e) => (side === "inputs" ? e.to : e.from).port === name);
         return { name, type: edge?.type || types.get(s[side]![name]!) || "", edge: edge?.id ?? "" };
       });
     return {
