@@ -18,7 +18,6 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/document"
-	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/dagyo/flowtest"
 	"github.com/dagyo/dagyo/services/dagyo/progdefs"
 	"github.com/dagyo/dagyo/services/dagyo/report"
@@ -319,29 +318,20 @@ func (d *developer) apply(ctx context.Context, now watch.Snapshot, suite flowtes
 	if err != nil {
 		return err
 	}
-	applier.replace = d.temporary
-	var errs []error
+	var changed []progdefs.Progdef
 	for _, p := range suite.Progdefs {
 		if p, err = coded(p, sources); err != nil {
 			return err
 		}
-		if bytes.Equal(d.applied[p.Name], p.Document) {
-			continue
-		}
-		done, err := applier.publish(ctx, p.Document, p.File)
-		var problems problem.List
-		switch {
-		case errors.As(err, &problems):
-			errs = append(errs, d.tellRefused("progdef", p.Title(), p.Locate(problems)))
-		case err != nil:
-			return fmt.Errorf("apply %s: %w", p.Title(), err)
-		default:
-			d.applied[p.Name] = p.Document
-			done.Replaced = "" // the lines before have it
-			d.say("%s", done)
+		if !bytes.Equal(d.applied[p.Name], p.Document) {
+			changed = append(changed, p)
 		}
 	}
-	return errors.Join(errs...)
+	return applier.publishAll(ctx, changed, func(p progdefs.Progdef, done appliedProgdef) {
+		d.applied[p.Name] = p.Document
+		done.Replaced = "" // the lines before have it
+		d.say("%s", done)
+	})
 }
 
 // isSource returns whether a file may be part of a program: documents and records of tests are not.
