@@ -91,7 +91,11 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 	if err := o.check(); err != nil {
 		return usage(err)
 	}
-	watcher, err := watch.New(o.dir)
+	real, err := filepath.EvalSymlinks(o.dir) // a link is not walked
+	if err != nil {
+		return err
+	}
+	watcher, err := watch.New(real)
 	if err != nil {
 		return err
 	}
@@ -99,6 +103,7 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 	if err := o.ignoreOutputs(watcher); err != nil {
 		return usage(err)
 	}
+	o.dir = real
 	in, stop := a.interrupts()
 	defer stop()
 	d := &developer{app: a, devOptions: o, in: in, watcher: watcher, applied: make(map[string][]byte)}
