@@ -51,8 +51,9 @@ A progdef whose command names files (./ and ../) has changed, too, if one of
 them or a source has: its revision contains their digest. Running flows keep the
 revision that they started with; new flows get the new one.
 
-Hidden files and the folders bin, build, dist, target, node_modules, wheels and
-__pycache__ are not watched. Nor is a file that --build writes each time.
+Hidden files, *~, *.swp, *.tmp, *.pyc and *.log, links, and the folders bin,
+build, dist, target, node_modules, wheels and __pycache__ are not watched. Nor
+is a file that two runs of --build in a row have changed.
 
 The command starts a temporary Dagyo, or uses the one of --server or --context.`,
 		Example: "  dagyo dev\n  dagyo dev --build 'go build -o bin/redact .' redact\n" +
