@@ -32,9 +32,9 @@ const (
 // Main serves jobs as configured in the environment until SIGTERM or SIGINT has drained the executor, and exits. After
 // the first signal, running jobs finish; a second signal abandons them.
 //
-// With the argument "describe" it prints the program's progdef document instead, for "dagyo progdef apply"; with a folder
-// after it, its command is relative to that. With the
-// argument "--help" it prints its usage.
+// With the argument "describe" it prints the program's progdef document instead, for "dagyo progdef apply". "describe DIR"
+// prints a document to save in the folder DIR: the path in its command is relative to it. With the argument "--help" it
+// prints its usage.
 func Main(p Program) {
 	if code, asked := p.asked(os.Args, os.Stdout, os.Stderr); asked {
 		os.Exit(code)

@@ -9,24 +9,8 @@ rules=deploy/observability
 promtool check config "$rules/prometheus.yml"
 promtool test rules "$rules/alerts.test.yml"
 
-dir=$(mktemp -d)
-pids=()
-finish() {
-	local status=$?
-	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-	for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-	[ $status = 0 ] || tail -n 20 "$dir"/*.log >&2
-	rm -rf "$dir"
-}
-trap finish EXIT
-
-# The command prints its addresses once it is up.
-export XDG_CONFIG_HOME=$dir/config
-mkfifo "$dir/up"
-bin/dagyo up --data "$dir/data" --port -1 --http 127.0.0.1:0 --metrics 127.0.0.1:0 -o json >"$dir/up" 2>"$dir/dagyo.log" &
-pids+=($!)
-read -r up <"$dir/up"
-value() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" <<<"$up"; }
+. tests/up.sh
+up --http 127.0.0.1:0 --metrics 127.0.0.1:0
 page=$(value metrics)
 
 sed "s|targets: .*|targets: [\"$(sed 's|http://\(.*\)/metrics|\1|' <<<"$page")\"]|; s|15s|1s|; s|\[alerts.yml\]|[\"$PWD/$rules/alerts.yml\"]|" \
@@ -52,9 +36,7 @@ holds() {
 
 holds 'sum(dagyo_flow_submissions_total) == 0'
 holds 'count(dagyo_service_leader == 1) == 4'
-run() { bin/dagyo --server "$(value server)" --creds "$(value creds)" run "$@" >"$dir/run.log" 2>&1; }
-run tests/flows/greetings.json
-run tests/flows/greetings.json
+for _ in 1 2; do dagyo run tests/flows/greetings.json >"$dir/run.log" 2>&1; done
 holds 'sum by (tenant) (dagyo_flow_verdicts_total{verdict="completed"}) == 2'
 holds 'sum(dagyo_flow_verdicts_total) == 2'
 holds 'sum(dagyo_flow_submissions_total) == 2'

@@ -5,16 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 port=${PORT:-9492}
 
-dir=$(mktemp -d)
-pids=()
-finish() {
-	local status=$?
-	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-	for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-	[ $status = 0 ] || tail -n 40 "$dir"/*.log >&2
-	rm -rf "$dir"
-}
-trap finish EXIT
+. tests/up.sh
 
 cat >"$dir/collector.yaml" <<YAML
 receivers:
@@ -29,18 +20,7 @@ YAML
 bin/collector --config "$dir/collector.yaml" >"$dir/collector.log" 2>&1 &
 pids+=($!)
 
-# up starts Dagyo, which prints its addresses once it is up.
-export XDG_CONFIG_HOME=$dir/config OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://127.0.0.1:$port/v1/traces
-up() {
-	rm -f "$dir/up"
-	mkfifo "$dir/up"
-	bin/dagyo up --data "$dir/data" --port -1 --http '' -o json >"$dir/up" 2>>"$dir/dagyo.log" &
-	dagyo=$!
-	pids+=($dagyo)
-	read -r up <"$dir/up"
-}
-value() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" <<<"$up"; }
-dagyo() { bin/dagyo --server "$(value server)" --creds "$(value creds)" "$@"; }
+export OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://127.0.0.1:$port/v1/traces
 
 # spans prints the spans that the collector has received: trace, parent (- if none), id, name, status, flow and node.
 spans() {
@@ -78,7 +58,7 @@ plan Unset -
 queue Unset -
 spawn Unset -'
 
-up
+up --http ''
 cat >"$dir/good.json" <<'JSON'
 {"nodes": {"show": {"progdef": "show"}}, "outputs": {"out": "show.out"}}
 JSON
@@ -116,7 +96,7 @@ TRACEPARENT=00-$trace-00f067aa0ba902b7-00 dagyo run --progress none --id unsampl
 # again, with the same ids.
 dagyo run --progress none --id last "$dir/good.json" >/dev/null
 { kill -9 "$dagyo" && wait "$dagyo"; } 2>/dev/null || true
-up
+up --http ''
 repeated=-u has last "flow Unset -
 $phases
 job_show Unset show"

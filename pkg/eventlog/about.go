@@ -8,8 +8,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 )
 
-// About returns the fields of a log line about an event: the flow and the trace, if it is about one. Loggers of services have
-// that of the tenant.
+// About returns the fields of a log line about an event: its flow and its trace, if it has them. The loggers of services add
+// the tenant.
 func About(e contract.Event) zerolog.LogObjectMarshaler { return about(e) }
 
 type about contract.Event

@@ -1,10 +1,12 @@
 package service
 
 import (
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/eventlog"
 	"github.com/dagyo/dagyo/pkg/metrics"
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
@@ -29,9 +31,20 @@ func (m *measured) fold(behind uint64, took time.Duration) {
 	m.nanoseconds.Add(int64(took))
 }
 
+// export counts what a message means, and exports the spans that end with it. If the service panics, that is logged and the
+// message is folded all the same. It must be called in a step, before the message is folded.
+func (r *Runtime[S]) export(m *event.Stored) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error().EmbedObject(eventlog.About(m.Event)).Bytes("stack", debug.Stack()).Msgf("cannot measure or trace an event: %v", p)
+		}
+	}()
+	r.count(m)
+	r.trace(m)
+}
+
 // count counts what a message means if this replica leads, so that it counts once. A replica that was paused is not sure
-// to lead any more once its lease has expired; what is folded between two leaders does not count. It must be called in a
-// step, before the message is folded.
+// to lead any more once its lease has expired; what is folded between two leaders does not count.
 func (r *Runtime[S]) count(m *event.Stored) {
 	if r.service.Count == nil || !r.metrics.On() || len(m.Problems) > 0 || !r.leads() {
 		return

@@ -204,8 +204,7 @@ func (r *Runtime[S]) receive(ctx context.Context, msg *nats.Msg, meta *nats.MsgM
 			r.noteGap(now) // before silence is evaluated
 		}
 		r.clock.note(m.At, now, tick && m.Event.Subject == r.service.Name)
-		r.count(m)
-		r.trace(m)
+		r.export(m)
 		c.Fold(m)
 	})
 }

@@ -42,7 +42,7 @@ func (k *recent) add(t traced) {
 }
 
 // trace exports the spans that end with a message if this replica leads, so that each is exported once. Another replica keeps
-// them for a moment. It must be called in a step, before the message is folded.
+// them for a moment.
 func (r *Runtime[S]) trace(m *event.Stored) {
 	if r.service.Trace == nil || !r.config.Traces.On() || len(m.Problems) > 0 {
 		return

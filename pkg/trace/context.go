@@ -33,11 +33,19 @@ func Parse(traceparent, tracestate string) Context {
 	if !validParent(traceparent) {
 		return Context{}
 	}
-	flags, _ := hex.DecodeString(traceparent[len(form)-2 : len(form)])
-	return Context{
-		Parent: of(traceparent[3:35], traceparent[36:52], flags[0]&(flagSampled|flagRandom)),
-		State:  parseState(tracestate),
+	return Context{Parent: normal(traceparent), State: parseState(tracestate)}
+}
+
+// normal returns a valid traceparent in version 00, without the flags that this version does not have. Nearly all are so
+// already, and each event is parsed: these are not copied.
+func normal(p string) string {
+	const known = "00010203"
+	i := strings.IndexByte("0123456789abcdef", p[len(form)-1]) % 4 * 2
+	flags := known[i : i+2]
+	if p[:2] == "00" && p[len(form)-2:] == flags {
+		return p
 	}
+	return "00" + p[2:len(form)-2] + flags
 }
 
 // New begins a trace with the span of a flow. It is sampled.

@@ -14,8 +14,7 @@ import (
 
 // A process that starts from a snapshot knows the clients that flows depend on, and grants them their time again.
 func TestClientsAreInSnapshots(t *testing.T) {
-	before := &machine{t: t, s: NewState(DefaultLimits()), now: time.Unix(1_000_000, 0).UTC()}
-	before.restart()
+	before := newMachine(t)
 	for _, line := range []string{"client f c1", "validated f", "planned f a:source", "tick 50s"} {
 		before.do(line)
 	}

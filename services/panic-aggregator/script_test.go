@@ -22,9 +22,7 @@ import (
 
 func TestScripts(t *testing.T) {
 	script.Run(t, "testdata/*.txt", func(t *testing.T) func(string) string {
-		m := &machine{t: t, s: NewState(DefaultLimits()), now: time.Unix(1_000_000, 0).UTC()}
-		m.restart()
-		return m.do
+		return newMachine(t).do
 	})
 }
 
@@ -39,6 +37,12 @@ type machine struct {
 	// of is the trace of all events, spans those of the flows that have ended.
 	of    trace.Context
 	spans []trace.Span
+}
+
+func newMachine(t *testing.T) *machine {
+	m := &machine{t: t, s: NewState(DefaultLimits()), now: time.Unix(1_000_000, 0).UTC()}
+	m.restart()
+	return m
 }
 
 func (m *machine) do(line string) string {
@@ -305,24 +309,29 @@ func (m *machine) restart() string {
 	return ""
 }
 
+// reload starts a new process from a snapshot.
+func (m *machine) reload() {
+	m.t.Helper()
+	raw, err := snapshots().Encode(m.s)
+	if err == nil {
+		m.s = NewState(DefaultLimits())
+		err = decode(m.s, raw)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
 // What is counted of failed starts goes with the flows that wait for them, also behind a restart.
 func TestFailedStartsAreForgotten(t *testing.T) {
-	m := &machine{t: t, s: NewState(DefaultLimits()), now: time.Unix(1_000_000, 0).UTC()}
-	m.restart()
+	m := newMachine(t)
 	for _, line := range []string{
 		"validated f", "planned f a:greet b:shout", "spawned f", "validated g", "planned g a:greet", "spawned g",
 		"runs x1 greet", "exited x1 greet 3", "runs x2 shout", "exited x2 shout 3",
 	} {
 		m.do(line)
 	}
-	raw, err := snapshots().Encode(m.s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.s = NewState(DefaultLimits())
-	if err := decode(m.s, raw); err != nil {
-		t.Fatal(err)
-	}
+	m.reload()
 	want := map[string]map[string]int{"f": {"greet.r1": 1, "shout.r1": 1}, "g": {"greet.r1": 1}}
 	if got := m.s.failedStarts(); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
@@ -337,8 +346,7 @@ func TestFailedStartsAreForgotten(t *testing.T) {
 
 // What was read between the decision on a stall and its event in EVENTS is not forgotten.
 func TestRecordsReadWhileAStallIsPublished(t *testing.T) {
-	m := &machine{t: t, s: NewState(DefaultLimits()), now: time.Unix(1_000_000, 0).UTC()}
-	m.restart()
+	m := newMachine(t)
 	for _, line := range []string{
 		"validated f", "planned f a:source b:greet a.out>b.in", "spawned f", "started f a x1", "started f b x2",
 		"traffic f 5", "tick 59s f.a f.b", "traffic f 5", "tick 1s f.a f.b",

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/trace"
 )
 
@@ -73,12 +74,11 @@ func TestSpans(t *testing.T) {
 		"an unknown one": {"cleaned f", ""},
 	} {
 		for _, sampled := range []bool{true, false} {
-			m := &machine{t: t, s: NewState(DefaultLimits()), now: time.Unix(1_000_000, 0).UTC(), of: trace.Parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", "")}
-			want := ""
+			m, want := newMachine(t), ""
+			m.of = trace.Parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", "")
 			if sampled {
 				m.of, want = trace.New("f"), strings.ReplaceAll(strings.TrimSpace(tt.want), "\t", "")
 			}
-			m.restart()
 			for line := range strings.SplitSeq(tt.script, "; ") {
 				m.do(line)
 			}
@@ -86,6 +86,30 @@ func TestSpans(t *testing.T) {
 				t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
 			}
 		}
+	}
+}
+
+// A rejection names its submission, with which its spans begin. Another one of the same flow has other spans.
+func TestSpansOfRejectedSubmissions(t *testing.T) {
+	m := newMachine(t)
+	m.of = trace.New("f")
+	for range 2 {
+		m.do("submit f")
+		submit := m.seq
+		m.do("tick 1s")
+		m.feed(contract.Event{
+			Type: contract.TypeFlowRejected, Subject: "f", Source: contract.Source("validator"), Cause: submit,
+			Data: &contract.FlowRejected{Problems: problem.List{{Code: problem.UnknownPort, Message: "secret"}}},
+		})
+	}
+	const rejected = " rejected: unknown-port [rejected unknown-port f]\n"
+	const validate = " rejected: unknown-port [f]\n"
+	want := "flow 0s 1s" + rejected + "validate 0s 1s" + validate + "flow 1s 2s" + rejected + "validate 1s 2s" + validate
+	if got := m.told() + "\n"; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	if len(m.spans) == 4 && m.spans[0].SpanID() == m.spans[2].SpanID() {
+		t.Error("two submissions have the same span")
 	}
 }
 
@@ -109,22 +133,14 @@ func (m *machine) told() string {
 func TestSpansAfterASnapshot(t *testing.T) {
 	var told []string
 	for _, restarts := range []bool{false, true} {
-		m := &machine{t: t, s: NewState(DefaultLimits()), now: time.Unix(1_000_000, 0).UTC(), of: trace.Parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1")}
-		m.restart()
+		m := newMachine(t)
+		m.of = trace.Parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1")
 		for _, line := range []string{
 			"submit f", "tick 1s", "validated f", "tick 1s", "planned f a:greet", "tick 1s", "spawned f", "tick 1s", "started f a x1", "tick 1s", "done f a x1",
 		} {
 			m.do(line)
-			if !restarts {
-				continue
-			}
-			raw, err := snapshots().Encode(m.s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m.s = NewState(DefaultLimits())
-			if err := decode(m.s, raw); err != nil {
-				t.Fatal(err)
+			if restarts {
+				m.reload()
 			}
 		}
 		told = append(told, fmt.Sprintf("%s\n%+v", m.told(), m.spans))

@@ -174,6 +174,15 @@ func TestTracesCountOnce(t *testing.T) {
 	s.StartAll(t)
 	closeInput(t, c, planned)
 	completed(t, c.AwaitEnd(t, "across"))
+	spans.Of(t, "across", 6)
+	for _, name := range harness.Services {
+		s.StopService(t, name)
+	}
+	for _, traces := range []*monitor.Traces{first, second} { // now the collector has all that was ever exported
+		if err := traces.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
 	for flow, n := range map[string]int{"between": 7, "across": 6} {
 		got := spans.Of(t, flow, n)
 		if ids := idsOf(got); len(got) != n || len(ids) != n {

@@ -18,7 +18,6 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/document"
-	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/dagyo/flowtest"
 	"github.com/dagyo/dagyo/services/dagyo/progdefs"
 	"github.com/dagyo/dagyo/services/dagyo/report"
@@ -52,8 +51,9 @@ A progdef whose command names files (./ and ../) has changed, too, if one of
 them or a source has: its revision contains their digest. Running flows keep the
 revision that they started with; new flows get the new one.
 
-Hidden files and the folders bin, build, dist, target, node_modules, wheels and
-__pycache__ are not watched. Nor is a file that --build writes each time.
+Hidden files, *~, *.swp, *.tmp, *.pyc and *.log, links, and the folders bin,
+build, dist, target, node_modules, wheels and __pycache__ are not watched. Nor
+is a file that two runs of --build in a row have changed.
 
 The command starts a temporary Dagyo, or uses the one of --server or --context.`,
 		Example: "  dagyo dev\n  dagyo dev --build 'go build -o bin/redact .' redact\n" +
@@ -92,7 +92,11 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 	if err := o.check(); err != nil {
 		return usage(err)
 	}
-	watcher, err := watch.New(o.dir)
+	real, err := filepath.EvalSymlinks(o.dir) // a link is not walked
+	if err != nil {
+		return err
+	}
+	watcher, err := watch.New(real)
 	if err != nil {
 		return err
 	}
@@ -100,6 +104,7 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 	if err := o.ignoreOutputs(watcher); err != nil {
 		return usage(err)
 	}
+	o.dir = real
 	in, stop := a.interrupts()
 	defer stop()
 	d := &developer{app: a, devOptions: o, in: in, watcher: watcher, applied: make(map[string][]byte)}
@@ -319,29 +324,20 @@ func (d *developer) apply(ctx context.Context, now watch.Snapshot, suite flowtes
 	if err != nil {
 		return err
 	}
-	applier.replace = d.temporary
-	var errs []error
+	var changed []progdefs.Progdef
 	for _, p := range suite.Progdefs {
 		if p, err = coded(p, sources); err != nil {
 			return err
 		}
-		if bytes.Equal(d.applied[p.Name], p.Document) {
-			continue
-		}
-		done, err := applier.publish(ctx, p.Document, p.File)
-		var problems problem.List
-		switch {
-		case errors.As(err, &problems):
-			errs = append(errs, d.tellRefused("progdef", p.Title(), p.Locate(problems)))
-		case err != nil:
-			return fmt.Errorf("apply %s: %w", p.Title(), err)
-		default:
-			d.applied[p.Name] = p.Document
-			done.Replaced = "" // the lines before have it
-			d.say("%s", done)
+		if !bytes.Equal(d.applied[p.Name], p.Document) {
+			changed = append(changed, p)
 		}
 	}
-	return errors.Join(errs...)
+	return applier.publishAll(ctx, changed, func(p progdefs.Progdef, done appliedProgdef) {
+		d.applied[p.Name] = p.Document
+		done.Replaced = "" // the lines before have it
+		d.say("%s", done)
+	})
 }
 
 // isSource returns whether a file may be part of a program: documents and records of tests are not.

@@ -50,18 +50,30 @@ func (a *app) publishProgdefs(
 	if err != nil {
 		return err
 	}
-	p.replace = a.temporary
+	return p.publishAll(ctx, all, func(_ progdefs.Progdef, done appliedProgdef) {
+		if !a.temporary {
+			fmt.Fprintln(a.Err, done)
+		}
+	})
+}
+
+// publishAll applies progdefs, each after those that its flow uses. It prints each that is rejected, and passes on the others.
+// In a temporary Dagyo, they may replace standard progdefs.
+func (p *applier) publishAll(
+	ctx context.Context, all []progdefs.Progdef, applied func(progdefs.Progdef, appliedProgdef),
+) error {
+	p.replace = p.temporary
 	var errs []error
-	for _, each := range all {
+	for _, each := range progdefs.Ordered(all) {
 		done, err := p.publish(ctx, each.Document, each.File)
 		var problems problem.List
 		switch {
 		case errors.As(err, &problems):
-			errs = append(errs, a.tellRefused("progdef", each.Title(), each.Locate(problems)))
+			errs = append(errs, p.tellRefused("progdef", each.Title(), each.Locate(problems)))
 		case err != nil:
 			return fmt.Errorf("apply %s: %w", each.Title(), err)
-		case !a.temporary:
-			fmt.Fprintln(a.Err, done)
+		default:
+			applied(each, done)
 		}
 	}
 	return errors.Join(errs...)

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"os/exec"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/dagyo/dagyo/services/spawner/tail"
 )
 
 const (
@@ -20,8 +21,8 @@ const (
 // processes in its group end, too.
 func runShell(ctx context.Context, dir, command string) (output string, err error) {
 	cmd := exec.CommandContext(ctx, "sh", "-c", command)
-	var kept lastBytes
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &kept, &kept
+	kept := tail.New(shellOutput)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, kept, kept
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = shellGrace
@@ -33,17 +34,5 @@ func runShell(ctx context.Context, dir, command string) (output string, err erro
 	if errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil {
 		err = nil // it has ended well, but a process that it left had its output open
 	}
-	return strings.ToValidUTF8(string(kept), "\ufffd"), err
-}
-
-// lastBytes keeps the last shellOutput bytes.
-type lastBytes []byte
-
-// Write implements io.Writer.
-func (l *lastBytes) Write(b []byte) (int, error) {
-	*l = append(*l, b...)
-	if over := len(*l) - shellOutput; over > 0 {
-		*l = append((*l)[:0], (*l)[over:]...)
-	}
-	return len(b), nil
+	return kept.String(), err
 }

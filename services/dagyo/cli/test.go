@@ -17,7 +17,6 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/problem"
-	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/dagyo/flowtest"
 	"github.com/dagyo/dagyo/services/dagyo/progdefs"
 )
@@ -239,7 +238,7 @@ func (o *own) until(ctx context.Context, in interrupts) (context.Context, func()
 func applyProgdefs(
 	ctx context.Context, c *client.Client, all []progdefs.Progdef,
 ) (faults flowtest.Faults, err error) {
-	for _, p := range progdef.Ordered(all, func(p progdefs.Progdef) []byte { return p.Document }) {
+	for _, p := range progdefs.Ordered(all) {
 		_, err := c.Apply(ctx, applyAs(p.Document), p.Document)
 		var problems problem.List
 		switch {

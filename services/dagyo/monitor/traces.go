@@ -83,7 +83,7 @@ func (t *Traces) Tracer() trace.Tracer {
 // Dropped returns how many spans were dropped.
 func (t *Traces) Dropped() int64 { return t.dropped.Load() }
 
-// Close sends what is left to the collector, and logs how many spans were dropped. Nothing may be exported any more.
+// Close sends what is left to the collector, and logs how many spans it did not take. Nothing may be exported any more.
 func (t *Traces) Close(ctx context.Context) error {
 	if t == nil {
 		return nil
@@ -91,7 +91,7 @@ func (t *Traces) Close(ctx context.Context) error {
 	t.once.Do(func() { close(t.closing) })
 	t.encoding.Wait()
 	err := t.provider.Shutdown(ctx)
-	if n := t.Dropped(); n > 0 {
+	if n := t.Dropped() + t.queued.Load(); n > 0 {
 		t.log.Warn().Int64("spans", n).Msg("spans were dropped")
 	}
 	return err
@@ -114,12 +114,6 @@ func (t *Traces) Export(spans []trace.Span) {
 // encode passes the spans that were taken on to OpenTelemetry until t is closed.
 func (t *Traces) encode() {
 	for {
-		select {
-		case spans := <-t.taken:
-			t.pass(spans)
-			continue
-		default:
-		}
 		select {
 		case spans := <-t.taken:
 			t.pass(spans)

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -90,6 +91,18 @@ func TestSpansAreRefused(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "cannot send spans"); n != 1 || traces.Dropped() != 2000 {
 		t.Errorf("%d lines, %d spans dropped:\n%s", n, traces.Dropped(), log)
+	}
+}
+
+// Spans that are left when there is no more time are counted, too.
+func TestSpansAreLeft(t *testing.T) {
+	answer := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	traces, log := newTraces(t, func(http.ResponseWriter, *http.Request) { cancel(); <-answer })
+	defer close(answer)
+	traces.Tracer().Export(spansOf("f", 20))
+	if err := traces.Close(ctx); err == nil || !strings.Contains(log.String(), `"spans":20,"message":"spans were dropped"`) {
+		t.Errorf("%v: %s", err, log)
 	}
 }
 

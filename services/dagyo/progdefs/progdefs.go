@@ -16,6 +16,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 )
 
@@ -78,6 +79,11 @@ func ReadFile(path string) ([]Progdef, error) {
 		return out, wrong
 	}
 	return out, nil
+}
+
+// Ordered returns progdefs in an order in which they can be published: see [progdef.Ordered].
+func Ordered(all []Progdef) []Progdef {
+	return progdef.Ordered(all, func(p Progdef) []byte { return p.Document })
 }
 
 // Place returns the progdef in a document of a file, with absolute paths in its command. The first of them is the

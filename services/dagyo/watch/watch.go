@@ -88,11 +88,12 @@ func (w *Watcher) Close() error { return w.notify.Close() }
 // Ignore leaves a file, or a folder, out of the snapshots to come.
 func (w *Watcher) Ignore(path string) { w.ignored[path] = true }
 
-// Next waits until the files differ from a snapshot and have stopped changing, and returns the new one.
+// Next waits until the files differ from a snapshot and have stopped changing, and returns the new one. If there is no
+// snapshot yet, it returns the first.
 func (w *Watcher) Next(ctx context.Context, last Snapshot) (Snapshot, error) {
 	for {
 		now, err := w.Take()
-		if err == nil && len(now.Changed(w.Watched(last))) > 0 {
+		if err == nil && (last == nil || len(now.Changed(w.Watched(last))) > 0) {
 			return w.settled(ctx, now)
 		}
 		if err == nil {
@@ -147,19 +148,30 @@ var errQuiet = errors.New("nothing has changed")
 
 // one waits for one notification.
 func (w *Watcher) one(ctx context.Context, quiet <-chan time.Time) error {
-	select {
-	case <-w.notify.Events:
-		return nil
-	case err := <-w.notify.Errors:
-		if errors.Is(err, fsnotify.ErrEventOverflow) {
-			return nil
+	for {
+		select {
+		case e := <-w.notify.Events:
+			if !w.leavesOut(e) {
+				return nil
+			}
+		case err := <-w.notify.Errors:
+			if errors.Is(err, fsnotify.ErrEventOverflow) {
+				return nil
+			}
+			return fmt.Errorf("watch %s: %w", w.dir, err)
+		case <-quiet:
+			return errQuiet
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
-		return fmt.Errorf("watch %s: %w", w.dir, err)
-	case <-quiet:
-		return errQuiet
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
+}
+
+// leavesOut reports whether a notification is about the content of a file that is left out: a log that grows must not
+// make the Watcher read all files again.
+func (w *Watcher) leavesOut(e fsnotify.Event) bool {
+	content := e.Op&^(fsnotify.Write|fsnotify.Chmod) == 0
+	return content && (skippedFile(filepath.Base(e.Name)) || w.ignores(e.Name))
 }
 
 // Take returns the present state of the files. It watches all folders before it reads what is in them.
@@ -214,11 +226,17 @@ var outputs = []string{"bin", "build", "dist", "target", "node_modules", "wheels
 
 // skipped reports whether a file or a folder is not part of the source of a project.
 func skipped(e fs.DirEntry) bool {
-	name := e.Name()
-	if strings.HasPrefix(name, ".") || e.IsDir() && slices.Contains(outputs, name) {
-		return true
+	if !e.IsDir() {
+		return skippedFile(e.Name())
 	}
-	return !e.IsDir() && (strings.HasSuffix(name, "~") || slices.Contains([]string{".swp", ".tmp", ".pyc", ".log"}, filepath.Ext(name)))
+	return strings.HasPrefix(e.Name(), ".") || slices.Contains(outputs, e.Name())
+}
+
+// temporary are the endings of files that editors and programs write.
+var temporary = []string{"~", ".swp", ".tmp", ".pyc", ".log"}
+
+func skippedFile(name string) bool {
+	return strings.HasPrefix(name, ".") || slices.ContainsFunc(temporary, func(end string) bool { return strings.HasSuffix(name, end) })
 }
 
 // Digest identifies the content of a file; of a large one, its size and time.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"go.uber.org/goleak"
 )
 
@@ -119,6 +120,34 @@ func TestIgnore(t *testing.T) {
 	cancel(errQuiet)
 	if now, err := w.Next(ctx, last); !errors.Is(err, errQuiet) {
 		t.Errorf("what is ignored counts as a change: %v, %v", now, err)
+	}
+}
+
+// An empty project has a first snapshot, too.
+func TestTheFirstSnapshot(t *testing.T) {
+	w := watching(t, t.TempDir())
+	if now, err := w.Next(t.Context(), nil); err != nil || now == nil || len(now) > 0 {
+		t.Errorf("got %v, %v", now, err)
+	}
+}
+
+// The content of a file that is left out is no reason to read all files again, but a new folder is, whatever its name.
+func TestNotificationsThatAreLeftOut(t *testing.T) {
+	w := watching(t, t.TempDir())
+	w.Ignore("out")
+	for _, tt := range []struct {
+		name string
+		op   fsnotify.Op
+		want bool
+	}{
+		{"run.log", fsnotify.Write, true},
+		{"out", fsnotify.Write | fsnotify.Chmod, true},
+		{"run.log", fsnotify.Create | fsnotify.Write, false},
+		{"main.go", fsnotify.Write, false},
+	} {
+		if got := w.leavesOut(fsnotify.Event{Name: filepath.Join(w.dir, tt.name), Op: tt.op}); got != tt.want {
+			t.Errorf("%s of %s: got %v", tt.op, tt.name, got)
+		}
 	}
 }
 

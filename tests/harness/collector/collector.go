@@ -22,8 +22,6 @@ import (
 
 // A Collector is a running receiver.
 type Collector struct {
-	URL string
-
 	mu    sync.Mutex
 	spans []Span
 	more  chan struct{}
@@ -50,7 +48,6 @@ func Start(t *testing.T) *Collector {
 	t.Cleanup(server.Close)
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", server.URL+"/v1/traces")
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-	c.URL = server.URL
 	return c
 }
 
