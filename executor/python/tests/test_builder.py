@@ -195,6 +195,16 @@ def test_what_a_flow_refuses() -> None:
         _ = hello.out.greetin
 
 
+def test_a_refused_connection_determines_no_type() -> None:
+    flow = Flow()
+    hello = progdefs.Greet(flow, "hello", name=["Ada"])
+    again = progdefs.Greet(flow, "again", name=hello.out.greeting)
+    tee: Any = progdefs.Tee(flow, "tee")
+    with pytest.raises(UsageError, match=r"again\.name is already connected"):
+        tee.out.a.connect(again.in_.name)
+    tee.out.a.connect(progdefs.Count(flow, "count", T=AnyJson).in_.in_)
+
+
 def test_a_refused_node_leaves_nothing() -> None:
     flow = Flow()
     numbers = progdefs.Counter(flow, "numbers")

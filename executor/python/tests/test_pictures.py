@@ -92,9 +92,16 @@ def test_invalid_documents(document: Any) -> None:
     drawn(svg(document))
 
 
-def test_a_huge_flow_is_not_drawn() -> None:
-    texts, _, _ = drawn(svg({"nodes": {f"n{i}": {"progdef": "greet"} for i in range(10_000)}}))
-    assert texts == ["too many nodes to draw"]
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"nodes": {f"n{i}": {"progdef": "greet"} for i in range(10_000)}},
+        {"edges": [{"from": f"a.o{i}", "to": f"b.i{i}"} for i in range(10_000)]},
+    ],
+)
+def test_a_huge_flow_is_not_drawn(document: Any) -> None:
+    texts, _, _ = drawn(svg(document))
+    assert texts == ["too large to draw"]
 
 
 def test_boxes_do_not_overlap() -> None:
@@ -166,6 +173,8 @@ def test_what_is_missing_is_named() -> None:
 import sys
 sys.modules["aiohttp"] = sys.modules["anywidget"] = None
 import dagyo
+from dagyo import *
+from dagyo.client import *
 flow = dagyo.Flow(); flow.node("a", "greet"); flow._repr_svg_()
 for call in (lambda: dagyo.run_sync({}, url="http://x"), lambda: dagyo.Live):
     try: call()

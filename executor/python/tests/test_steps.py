@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import sys
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -103,11 +104,16 @@ async def test_an_output_that_nobody_reads(client: Client) -> None:
 
     await client.submit(greet, id="unread")
     feeding = asyncio.create_task(client.feed("unread", "names", source()))
-    still, before, waits = 0, -1, False
-    while still < 50 or not waits:  # nothing has been taken from the source between 50 answers
-        status = await soon(client.show("unread"))
-        waits = any(w.get("output") for w in status.get("waits", ()))
-        still, before = (still + 1 if before == sent else 0), sent
+
+    async def stall() -> None:
+        """Wait until nothing has been taken from the source between 50 answers."""
+        still, before, waits = 0, -1, False
+        while still < 50 or not waits:
+            status = await client.show("unread")
+            waits = any(w.get("output") for w in status.get("waits", ()))
+            still, before = (still + 1 if before == sent else 0), sent
+
+    await soon(stall())
     assert 0 < sent < 100_000
     async with aclosing(client.read("unread", "greetings")) as records:
         assert (await soon(anext(records))).startswith("hello x")
@@ -183,6 +189,20 @@ async def test_a_reader_that_stops_early_ends_the_flow(client: Client) -> None:
     with pytest.raises(FlowError) as e:
         await soon(client.wait("early"))
     assert e.value.verdict == "flow.cancelled"
+
+
+async def test_a_reader_that_stops_early_leaves_no_generator(client: Client) -> None:
+    """One that is left to its finalizer may outlive the event loop, which Python warns of."""
+    flow = (await client.submit(numbers)).flow
+    left: list[Any] = []
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(finalizer=left.append)
+    try:
+        async with aclosing(client.read(flow, "number")) as records:
+            assert await soon(anext(records)) == 0
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+    assert left == []
 
 
 async def test_a_cancelled_call_leaves_the_flow_alone(client: Client) -> None:
@@ -352,6 +372,33 @@ async def test_what_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
             await asyncio.wait_for(every(client.follow("x")), 0.3)
 
 
+async def test_lost_events_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long each connection takes to fail."""
+    monkeypatch.setattr("dagyo.client.client._RECONNECTS", (0.01,) * 3)
+    monkeypatch.setattr("dagyo.client.client._GOOD", 0.0)
+    requests = 0
+
+    async def gone(request: web.Request) -> web.Response:
+        nonlocal requests
+        requests += 1
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with answering(gone) as client:
+        with pytest.raises(RequestError, match=r"the events of flow x are lost: .*was lost"):
+            await soon(every(client.follow("x")))
+    assert requests >= 4
+
+    async def empty(_: web.Request) -> web.Response:
+        return web.Response()
+
+    monkeypatch.setattr("dagyo.client.client._GOOD", 60.0)
+    async with answering(empty) as client:
+        with pytest.raises(RequestError, match="are lost: the gateway ends each connection"):
+            await soon(every(client.follow("x")))
+
+
 async def test_answers_of_something_else() -> None:
     async def page(request: web.Request) -> web.Response:
         if request.path.endswith("bad"):
@@ -426,6 +473,22 @@ def test_without_asyncio(gate: Gate) -> None:
     assert not any(t.name == "dagyo-client" for t in threading.enumerate())
     with pytest.raises(UsageError, match="the client is closed"):
         client.session()
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    one, other = ({n for n in vars(c) if not n.startswith("_")} for c in (Client, SyncClient))
+    assert one == other
+
+
+def test_a_source_cannot_call_the_client_that_reads_it(gate: Gate) -> None:
+    with SyncClient(gate.url, token=gate.token) as client:
+        numbered = client.submit(numbers).flow
+        for source in ((client.show(numbered)["phase"] for _ in "a"), client.read(numbered, "number")):
+            flow = client.submit(greet).flow
+            with pytest.raises(UsageError, match="give it a client of its own"):
+                client.feed(flow, "names", source)
+            client.cancel(flow)
+        client.cancel(numbered)
 
 
 def test_a_closed_client_ends_the_calls_of_other_threads(gate: Gate) -> None:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
         Client,
         Flow,
         FlowError,
-        Live,
         RecordError,
         RequestError,
         SyncClient,
@@ -39,7 +38,9 @@ if TYPE_CHECKING:
         run,
         run_sync,
     )
+    from .client import Live as Live
 
+# Without Live, so that an import of * does not need anywidget.
 __all__ = [
     "Bytes",
     "Client",
@@ -54,7 +55,6 @@ __all__ = [
     "JobInfo",
     "Json",
     "LinkClosed",
-    "Live",
     "Octets",
     "Ok",
     "Out",
@@ -83,7 +83,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import the client when one of its names is used: executors do not need it."""
-    if name not in __all__:
+    if name not in __all__ and name != "Live":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import client
 

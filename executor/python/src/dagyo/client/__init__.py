@@ -21,8 +21,9 @@ from .running import run
 from .typenames import AnyBytes, AnyJson, ListOf, ResultOf, Typename, Utf8String
 
 if TYPE_CHECKING:
-    from .widget import Live
+    from .widget import Live as Live
 
+# Without Live, so that an import of * does not need anywidget.
 __all__ = [
     "AnyBytes",
     "AnyJson",
@@ -38,7 +39,6 @@ __all__ = [
     "Format",
     "In",
     "ListOf",
-    "Live",
     "LogLine",
     "Node",
     "Out",

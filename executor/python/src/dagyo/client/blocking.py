@@ -3,45 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
+import functools
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..errors import UsageError
 from .client import Client
 from .flow import Flow
-from .model import (
-    Capacity,
-    Completed,
-    Document,
-    Event,
-    Fed,
-    FlowLine,
-    FlowStatus,
-    LogLine,
-    Published,
-    Session,
-    Submitted,
-    TypeLine,
-    Validation,
-)
-from .records import Format, Source
+from .model import Completed, Document
+from .records import Source
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _END: Any = object()
+
+
+def _blocking(
+    method: Callable[Concatenate[Client, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[SyncClient, P], T]:
+    """Return a method that waits for the result of a client's method."""
+
+    @functools.wraps(method)
+    def call(self: SyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._wait(method(self._client, *args, **kwargs))
+
+    return call
+
+
+def _iterating(
+    method: Callable[Concatenate[Client, P], AsyncGenerator[T, None]],
+) -> Callable[Concatenate[SyncClient, P], Iterator[T]]:
+    """Return a method that waits for each item of a client's method."""
+
+    @functools.wraps(method)
+    def call(self: SyncClient, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return self._each(method(self._client, *args, **kwargs))
+
+    return call
 
 
 class SyncClient:
     """A Client whose methods block. It runs an event loop in a thread of its own until `close`.
 
     Its arguments, methods and errors are those of `Client`. Iterables that are fed are read in that
-    thread, in turn with everything else: one that waits delays the others. Ctrl-C cancels the call;
-    `run` then cancels its flow, and returns when that is done.
+    thread, in turn with everything else: one that waits delays the others, and one that calls this
+    client is refused. Ctrl-C cancels the call; `run` then cancels its flow, and returns when that is
+    done.
     """
 
     def __init__(
@@ -77,13 +89,13 @@ class SyncClient:
             if self._closed:
                 return
             self._closed = True
-        for last in (_cancel_others(), self._client.close(), self._loop.shutdown_asyncgens()):
-            call = _Call(last)
-            self._loop.call_soon_threadsafe(call.start)
-            call.ended.wait()
+        call = _Call(self._end())
+        self._loop.call_soon_threadsafe(call.start)
+        call.ended.wait()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        call.task.result()  # or its error
 
     def run(
         self,
@@ -95,124 +107,39 @@ class SyncClient:
         """Run a flow, as `Client.run` does; outputs are collected in lists."""
         return self._wait(self._client.run(flow, inputs=inputs, id=id))
 
-    def validate(self, flow: Document | Flow) -> Validation:
-        """Return all problems of a flow document, or its normal form with all types."""
-        return self._wait(self._client.validate(flow))
+    validate = _blocking(Client.validate)
+    submit = _blocking(Client.submit)
+    feed = _blocking(Client.feed)
+    read = _iterating(Client.read)
+    read_bytes = _iterating(Client.read_bytes)
+    follow = _iterating(Client.follow)
+    wait = _blocking(Client.wait)
+    show = _blocking(Client.show)
+    list = _iterating(Client.list)
+    cancel = _blocking(Client.cancel)
+    logs = _iterating(Client.logs)
+    progdefs = _blocking(Client.progdefs)
+    progdef = _blocking(Client.progdef)
+    publish_progdef = _blocking(Client.publish_progdef)
+    remove_progdef = _blocking(Client.remove_progdef)
+    types = _blocking(Client.types)
+    type = _blocking(Client.type)
+    compatible = _blocking(Client.compatible)
+    executors = _blocking(Client.executors)
+    session = _blocking(Client.session)
 
-    def submit(self, flow: Document | Flow, *, id: str | None = None) -> Submitted:  # noqa: A002
-        """Submit a flow; return when it is valid."""
-        return self._wait(self._client.submit(flow, id=id))
-
-    def feed(
-        self,
-        flow: str,
-        input: str,  # noqa: A002
-        source: Source,
-        *,
-        type: str | None = None,  # noqa: A002
-        format: Format | None = None,  # noqa: A002
-    ) -> Fed:
-        """Feed an input; return when the flow has taken all of it."""
-        return self._wait(self._client.feed(flow, input, source, type=type, format=format))
-
-    def read(self, flow: str, output: str, *, type: str | None = None) -> Iterator[Any]:  # noqa: A002
-        """Yield the records of an output, as fast as they are taken."""
-        return self._each(self._client.read(flow, output, type=type))
-
-    def read_bytes(
-        self,
-        flow: str,
-        output: str,
-        *,
-        format: Format | None = None,  # noqa: A002
-    ) -> Iterator[bytes]:
-        """Yield an output as bytes: lines of text, or the bytes of all records in turn."""
-        return self._each(self._client.read_bytes(flow, output, format=format))
-
-    def follow(
-        self, flow: str, *, after: int | None = None, until: Literal["verdict", "cleaned"] = "verdict"
-    ) -> Iterator[Event]:
-        """Yield the events of a flow up to its verdict, or until it is cleaned up."""
-        return self._each(self._client.follow(flow, after=after, until=until))
-
-    def wait(self, flow: str) -> FlowStatus:
-        """Return the status of a flow when it has completed. Raises a FlowError if it fails."""
-        return self._wait(self._client.wait(flow))
-
-    def show(self, flow: str) -> FlowStatus:
-        """Return the status of a flow."""
-        return self._wait(self._client.show(flow))
-
-    def list(
-        self,
-        *,
-        state: Sequence[str] = (),
-        live: bool = False,
-        search: str | None = None,
-        progdef: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        page_size: int | None = None,
-    ) -> Iterator[FlowLine]:
-        """Yield flows, the latest first."""
-        return self._each(
-            self._client.list(
-                state=state,
-                live=live,
-                search=search,
-                progdef=progdef,
-                since=since,
-                until=until,
-                page_size=page_size,
-            )
-        )
-
-    def cancel(self, flow: str, *, reason: str | None = None, operator: bool = False) -> None:
-        """Cancel a flow. One that has ended is not changed."""
-        self._wait(self._client.cancel(flow, reason=reason, operator=operator))
-
-    def logs(self, flow: str, *, node: str | None = None, follow: bool = False) -> Iterator[LogLine]:
-        """Yield what the jobs of a flow, or one of them, have logged."""
-        return self._each(self._client.logs(flow, node=node, follow=follow))
-
-    def progdefs(self) -> builtins.list[Published]:
-        """Return the catalogue."""
-        return self._wait(self._client.progdefs())
-
-    def progdef(self, name: str) -> Published:
-        """Return a progdef of the catalogue."""
-        return self._wait(self._client.progdef(name))
-
-    def publish_progdef(self, progdef: Document) -> dict[str, Any]:
-        """Add a progdef to the catalogue, or replace it; return what has changed."""
-        return self._wait(self._client.publish_progdef(progdef))
-
-    def remove_progdef(self, name: str) -> None:
-        """Remove a progdef from the catalogue."""
-        self._wait(self._client.remove_progdef(name))
-
-    def types(self) -> builtins.list[TypeLine]:
-        """Return the documented types."""
-        return self._wait(self._client.types())
-
-    def type(self, name: str) -> dict[str, Any]:
-        """Return the documentation of a type."""
-        return self._wait(self._client.type(name))
-
-    def compatible(self, query: Document) -> dict[str, Any]:
-        """Return the ports that a port can be connected to."""
-        return self._wait(self._client.compatible(query))
-
-    def executors(self, progdef: str | None = None) -> builtins.list[Capacity]:
-        """Return the executors and slots of a progdef, or of all."""
-        return self._wait(self._client.executors(progdef))
-
-    def session(self) -> Session:
-        """Return whom the credentials are for."""
-        return self._wait(self._client.session())
+    async def _end(self) -> None:
+        await _cancel_others()
+        await self._client.close()
+        await self._loop.shutdown_asyncgens()
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop's thread to its end; cancel it if the wait is interrupted."""
+        if threading.current_thread() is self._thread:  # which would wait for itself
+            work.close()
+            raise UsageError(
+                "a source cannot call the client that reads it: give it a client of its own"
+            )
         call = _Call(work)
         with self._starting:
             if self._closed:
@@ -233,7 +160,7 @@ class SyncClient:
             while (item := self._wait(_next(items))) is not _END:
                 yield item
         finally:
-            if not self._closed:
+            with suppress(UsageError):  # the loop ends it
                 self._wait(items.aclose())
 
 

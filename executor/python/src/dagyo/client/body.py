@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from types import AsyncGeneratorType
 from typing import cast
 
@@ -33,11 +34,11 @@ class Body:
 
     async def _guarded(self) -> AsyncGenerator[bytes, None]:
         try:
-            async for chunk in self._from:
-                yield chunk
+            async with aclosing(self._from) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         except Exception as e:
             self.failure = e
             raise
         finally:
-            await self._from.aclose()
             self._ended.set()

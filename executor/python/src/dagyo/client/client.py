@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 import builtins
 import json
+import math
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -43,7 +52,8 @@ if TYPE_CHECKING:
 #: Where the records of an output go; its result is the output's result. A slow one slows the flow.
 Sink = Callable[[AsyncIterable[Any]], Awaitable[Any]]
 
-# The pauses before events are followed again, and when a connection has not failed, in seconds.
+# The pauses before a lost connection for events is made again, and after how long one has been good
+# enough to begin with the first pause, in seconds.
 _RECONNECTS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0)
 _GOOD = 10.0
 
@@ -172,8 +182,11 @@ class Client:
         """
         typename = type or await self._typename(flow, "outputs", output)
         decode = decode_lines(output, typename)
-        async with aclosing(self._output(flow, output, record_format(typename))) as chunks:
-            async for part in lines(chunks):
+        async with (
+            aclosing(self._output(flow, output, record_format(typename))) as chunks,
+            aclosing(lines(chunks)) as parts,
+        ):
+            async for part in parts:
                 for record in decode(part):
                     yield record
 
@@ -205,13 +218,15 @@ class Client:
         failures = 0
         while True:
             failure: Exception | None = None
-            begun = time.monotonic()
+            connected = math.inf
             try:
-                async with aclosing(self._events(flow, last, until)) as events:
-                    async for seq, event in events:
-                        if event is None:
-                            return
+                async with self._events(flow, last, until) as events:
+                    if events is None:
+                        return
+                    connected = time.monotonic()
+                    async for seq, document in events:
                         last, failures = seq, 0
+                        event = from_json(Event, document)
                         yield event
                         if event.type == "flow.cleaned" or (until == "verdict" and event.ends_flow):
                             return
@@ -219,10 +234,11 @@ class Client:
                 if 400 <= e.status < 500:
                     raise
                 failure = e
-            if time.monotonic() - begun > _GOOD:
+            if time.monotonic() - connected > _GOOD:
                 failures = 0
             if failures == len(_RECONNECTS):
-                raise RequestError(0, f"the events of flow {flow} are lost: {failure}") from failure
+                why = failure or "the gateway ends each connection"
+                raise RequestError(0, f"the events of flow {flow} are lost: {why}") from failure
             await asyncio.sleep(_RECONNECTS[failures])
             failures += 1
 
@@ -296,13 +312,16 @@ class Client:
 
         With ``follow``, new lines too, until the flow has ended.
         """
-        async with self._gateway.answer(
-            "GET",
-            f"/flows/{segment(flow)}/logs",
-            query={"node": node, "follow": follow or None},
-            silence=SILENCE,
-        ) as answer:
-            async for part in lines(answer.content.iter_any()):
+        async with (
+            self._gateway.answer(
+                "GET",
+                f"/flows/{segment(flow)}/logs",
+                query={"node": node, "follow": follow or None},
+                silence=SILENCE,
+            ) as answer,
+            aclosing(lines(answer.content.iter_any())) as parts,
+        ):
+            async for part in parts:
                 for line in filter(None, part):  # an empty one keeps the connection open
                     yield from_json(LogLine, json.loads(line))
 
@@ -349,14 +368,15 @@ class Client:
         return await self._gateway.json("GET", path) or []
 
     async def session(self) -> Session:
-        """Return whom the credentials are for."""
+        """Return the user of the credentials."""
         user: Session = await self._gateway.json("GET", "/session")
         return user
 
+    @asynccontextmanager
     async def _events(
         self, flow: str, last: str, until: str
-    ) -> AsyncGenerator[tuple[str, Event | None], None]:
-        """Yield the events behind the last one on one connection; None if there are no more."""
+    ) -> AsyncIterator[AsyncGenerator[tuple[str, Any], None] | None]:
+        """Connect, and return the events behind the last one; None if there are no more."""
         async with self._gateway.answer(
             "GET",
             f"/flows/{segment(flow)}/events",
@@ -365,11 +385,10 @@ class Client:
             silence=SILENCE,
         ) as answer:
             if answer.status == 204:
-                yield last, None
+                yield None
                 return
             async with aclosing(server_sent(answer.content.iter_any())) as events:
-                async for seq, event in events:
-                    yield seq, from_json(Event, event)
+                yield events
 
     async def _output(
         self,

@@ -14,8 +14,8 @@ from .layout import Box, Edge, arrange
 if TYPE_CHECKING:
     from .flow import Flow
 
-#: A flow with more nodes is not drawn.
-MOST = 400
+#: A flow with more nodes, or more edges, is not drawn.
+MOST_NODES, MOST_EDGES = 400, 800
 
 _LINE = 16.0
 _HEAD = 40.0  # the height of a node's name and progdef
@@ -67,8 +67,8 @@ class _Node:
 def svg(document: Mapping[str, Any], status: Mapping[str, Any] | None = None) -> str:
     """Return the picture of a document: see `picture`."""
     nodes, wires = _read(document)
-    if len(nodes) > MOST:
-        return _page(200, 24, [_text(0, 16, "dim", "too many nodes to draw")])
+    if len(nodes) > MOST_NODES or len(wires) > MOST_EDGES:
+        return _page(200, 24, [_text(0, 16, "dim", "too large to draw")])
     boxes = {name: _box(node) for name, node in nodes.items()}
     edges = [
         Edge(source, to, _port_y(nodes[source].outputs, out), _port_y(nodes[to].inputs, into))

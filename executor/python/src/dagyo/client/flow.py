@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -200,15 +201,13 @@ def _build_any(node: AnyNode, flow: Flow, name: str, given: Mapping[str, Any]) -
 
 def attributes(names: Iterable[str]) -> dict[str, str]:
     """Return an identifier for each name: ``in`` is ``in_``, ``first-name`` is ``first_name``."""
-    import keyword
-
     found: dict[str, str] = {}
     for name in sorted(names):
         identifier = name.replace("-", "_")
         if identifier[0].isdigit():
             identifier = "_" + identifier
         while keyword.iskeyword(identifier) or identifier in found:
-            identifier += "_"  # no name ends so
+            identifier += "_"  # names of ports do not end with it
         found[identifier] = name
     return found
 
@@ -281,7 +280,8 @@ class Flow:
             raise UsageError(
                 f"an input of the flow cannot be its output {name!r}: put a node in between"
             )
-        self._take(port.ref, f"the output {name}")
+        self._check_unread(port)
+        self._sinks[port.ref] = f"the output {name}"
         self._outputs[name] = port.ref
 
     def document(self) -> dict[str, Any]:
@@ -311,13 +311,14 @@ class Flow:
     def _connect(self, source: Out[Any], to: In[Any]) -> None:
         self._ours(source)
         self._ours(to)
-        _fit(source, to)
         if to.ref in self._sources:
             raise UsageError(
                 f"{to.ref} is already connected to {self._sources[to.ref]}: an input reads one output;"
                 " put a `merge` in between"
             )
-        self._take(source.ref, to.ref)
+        self._check_unread(source)
+        _fit(source, to)  # last: it determines type parameters
+        self._sinks[source.ref] = to.ref
         self._sources[to.ref] = source.ref
         if "." in source.ref:
             self._edges.append({"from": source.ref, "to": to.ref})
@@ -343,13 +344,12 @@ class Flow:
         if port.flow is not self:
             raise UsageError(f"{port.ref} belongs to another flow")
 
-    def _take(self, source: str, to: str) -> None:
-        if source in self._sinks:
+    def _check_unread(self, port: Out[Any]) -> None:
+        if port.ref in self._sinks:
             raise UsageError(
-                f"{source} is already connected to {self._sinks[source]}: an output feeds one input;"
-                " put a `tee` in between to copy it"
+                f"{port.ref} is already connected to {self._sinks[port.ref]}: an output feeds one"
+                " input; put a `tee` in between to copy it"
             )
-        self._sinks[source] = to
 
 
 def _values(about: str, typename: str, records: Iterable[Any]) -> list[Any]:

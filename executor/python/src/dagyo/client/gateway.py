@@ -124,7 +124,7 @@ class Gateway:
             try:
                 return await self._decoded(answer, "PUT", path)
             finally:
-                answer.close()  # the rest of the body is not wanted
+                answer.close()  # do not send the rest of the body
 
     async def _decoded(self, answer: aiohttp.ClientResponse, method: str, path: str) -> Any:
         content = await answer.read()

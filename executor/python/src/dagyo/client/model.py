@@ -132,7 +132,7 @@ class Capacity(TypedDict, total=False):
 
 
 class Session(TypedDict, total=False):
-    """Whom credentials are for."""
+    """The user of credentials."""
 
     user: str
     role: str

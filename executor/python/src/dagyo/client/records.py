@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Literal, Union
 
 from ..errors import UsageError
 from ..types import Json, Octets, Result, String, Type, Typename, parse_typename
+from ..wire import uvarint
 from .errors import RecordError
 
 #: How the gateway carries records in a body.
@@ -41,7 +42,7 @@ class _ListOf(Type["list[Any]"]):
             raise TypeError(f"{self.name} needs a list, not {type(value).__name__}")
         out = bytearray()
         for record in map(self.element.encode, value):
-            out += _leb128(len(record)) + record
+            out += uvarint(len(record)) + record
         return bytes(out)
 
     def decode(self, record: bytes) -> list[Any]:
@@ -53,15 +54,6 @@ class _ListOf(Type["list[Any]"]):
             values.append(self.element.decode(record[at : at + length]))
             at += length
         return values
-
-
-def _leb128(n: int) -> bytes:
-    out = bytearray()
-    while n >= 128:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
 
 
 def _length(record: bytes, at: int) -> tuple[int, int]:
