@@ -175,7 +175,8 @@ func TestEventsKeepTheirSchemas(t *testing.T) {
 	if _, err := c.JS.Publish(context.Background(), "flow.cancel", []byte("not an event")); err != nil {
 		t.Fatal(err)
 	}
-	c.Await(t, "dead letter", func(e contract.Event) bool { return e.Type == contract.TypeDeadLetter })
+	letter := c.Await(t, "dead letter", func(e contract.Event) bool { return e.Type == contract.TypeDeadLetter })
+	c.AwaitStored(t, letter.NATSSubject())
 
 	seen := map[contract.Type]bool{}
 	for _, m := range everything(t, c) {

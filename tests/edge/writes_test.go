@@ -84,9 +84,9 @@ func TestFailedWrites(t *testing.T) {
 			b := &breaker{over: make(chan struct{})}
 			e := setup(t, jetstream.MemoryStorage)
 			e.out = e.broker.connect(nats.SetCustomDialer(b))
-			e.addr.Window = 1 << 20 // for frames large enough
+			e.addr.Window = 1 << 20
 			w, r := e.writer(stream.AckTimeout(100*time.Millisecond)), e.reader()
-			sizes := repeated(4<<10, 1000)
+			sizes := repeated(largeWrite+1, 100) // so that every frame is a large write
 			first := 0
 			if !unread { // the writer learns of its reader before it has more to send
 				wait := start(t, func() error { return w.Send(e.ctx, record(0, sizes[0])) })
