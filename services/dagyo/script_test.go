@@ -24,6 +24,9 @@ import (
 // patience bounds every wait of a script: it only ever passes when something is broken.
 const patience = time.Minute
 
+// raceOptions let commands that are built with the race detector exit at once: by default they wait for a second.
+const raceOptions = "atexit_sleep_ms=0"
+
 // processesKey is where a script's background processes are kept.
 type processesKey struct{}
 
@@ -47,6 +50,7 @@ func setup(env *testscript.Env) error {
 	env.Setenv("GOMODCACHE", goEnv("GOMODCACHE"))
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 	env.Setenv("USER", "ada")
+	env.Setenv("GORACE", raceOptions)
 	processes := make(map[string]*process)
 	env.Values[processesKey{}] = processes
 	env.Defer(func() {
@@ -139,7 +143,7 @@ func begin(ts *testscript.TestScript, neg bool, args []string) {
 		p.cmd.Stdout = w
 	}
 	p.cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "USER", "DAGYO_QUEUE", "DAGYO_TLS_CA", "DAGYO_POLICY"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "USER", "GORACE", "DAGYO_QUEUE", "DAGYO_TLS_CA", "DAGYO_POLICY"} {
 		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
 	}
 	ts.Check(p.cmd.Start())
