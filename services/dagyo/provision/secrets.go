@@ -16,18 +16,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	acorev1 "k8s.io/client-go/applyconfigurations/core/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
+	"github.com/dagyo/dagyo/services/spawner/kubernetes/kube"
 )
 
 // Secrets are the Secrets of an installation in a namespace, each named dagyo-READER.
 type Secrets struct {
-	Client    kubernetes.Interface
-	Namespace string
+	in        *kube.Namespace
+	namespace string // its name
 }
 
 const (
@@ -45,11 +44,11 @@ func Cluster(kubeconfig, namespace string) (Secrets, error) {
 	if err != nil {
 		return Secrets{}, fmt.Errorf("connect to Kubernetes: %w", err)
 	}
-	client, err := kubernetes.NewForConfig(config)
+	in, err := kube.In(namespace, config)
 	if err != nil {
 		return Secrets{}, fmt.Errorf("connect to Kubernetes: %w", err)
 	}
-	return Secrets{Client: client, Namespace: namespace}, nil
+	return Secrets{in: in, namespace: namespace}, nil
 }
 
 // secretReaders are the folders of which there is a Secret, besides the keys.
@@ -75,7 +74,7 @@ func (s Secrets) Fetch(ctx context.Context, dir string) (v Version, err error) {
 	if stored != nil {
 		var files map[string][]byte
 		if err := json.Unmarshal(stored[keysEntry], &files); err != nil {
-			return v, fmt.Errorf("the Secret %s in the namespace %s is not what `dagyo init auth` has stored: %w", secretPrefix+keyring.Dir, s.Namespace, err)
+			return v, fmt.Errorf("the Secret %s in the namespace %s is not what `dagyo init auth` has stored: %w", secretPrefix+keyring.Dir, s.namespace, err)
 		}
 		if err := restore(keyring.In(dir), files); err != nil {
 			return v, err
@@ -113,7 +112,7 @@ func restore(dir string, files map[string][]byte) error {
 
 // get returns the content of a reader's Secret, nothing if there is no such Secret.
 func (s Secrets) get(ctx context.Context, reader string) (map[string][]byte, Version, error) {
-	found, err := s.Client.CoreV1().Secrets(s.Namespace).Get(ctx, secretPrefix+reader, metav1.GetOptions{})
+	found, err := s.in.Secrets.Get(ctx, secretPrefix+reader, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, "", nil
 	}
@@ -189,13 +188,13 @@ const mostKeys = 1000 << 10
 
 // apply stores a Secret, if it has not changed since a version, and returns the new one.
 func (s Secrets) apply(ctx context.Context, reader string, data map[string][]byte, since Version) (Version, error) {
-	secret := acorev1.Secret(secretPrefix+reader, s.Namespace).
-		WithLabels(map[string]string{"app.kubernetes.io/part-of": "dagyo", "app.kubernetes.io/managed-by": manager}).
-		WithType(corev1.SecretTypeOpaque).WithData(maps.Clone(data))
-	if since != "" {
-		secret.WithResourceVersion(string(since))
-	}
-	stored, err := s.Client.CoreV1().Secrets(s.Namespace).Apply(ctx, secret, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	stored, err := kube.Apply(ctx, s.in.Secrets, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: secretPrefix + reader, Namespace: s.namespace, ResourceVersion: string(since),
+			Labels: map[string]string{"app.kubernetes.io/part-of": "dagyo", "app.kubernetes.io/managed-by": manager},
+		},
+		Type: corev1.SecretTypeOpaque, Data: maps.Clone(data),
+	}, manager, false)
 	if err != nil {
 		return "", fmt.Errorf("store the Secret %s: %w", secretPrefix+reader, err)
 	}

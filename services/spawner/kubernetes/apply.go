@@ -3,42 +3,45 @@ package kubernetes
 import (
 	"context"
 	"maps"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	aappsv1 "k8s.io/client-go/applyconfigurations/apps/v1"
-	ametav1 "k8s.io/client-go/applyconfigurations/meta/v1"
-	apolicyv1 "k8s.io/client-go/applyconfigurations/policy/v1"
+
+	"github.com/dagyo/dagyo/services/spawner/kubernetes/kube"
 )
 
 // deployment returns the Deployment for a book.
-func (b *Backend) deployment(name string, of book, replicas int32) (*aappsv1.DeploymentApplyConfiguration, error) {
+func (b *Backend) deployment(name string, of book, replicas int32) (*appsv1.Deployment, error) {
 	t, err := of.Template.decode()
 	if err != nil {
 		return nil, err
 	}
 	hash := map[string]string{annotationTemplate: of.Template.hash()}
-	d := aappsv1.Deployment(name, b.cfg.Namespace).
-		WithLabels(b.labels(name, of)).
-		WithAnnotations(hash).
-		WithSpec(aappsv1.DeploymentSpec().
-			WithReplicas(replicas).
-			WithRevisionHistoryLimit(0).
+	t.Annotations = hash
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: b.cfg.Namespace, Labels: b.labels(name, of), Annotations: hash, OwnerReferences: b.owners,
+		},
+		Spec: appsv1.DeploymentSpec{
+			Replicas:             &replicas,
+			RevisionHistoryLimit: new(int32(0)),
 			// An executor may wait for a machine for an unlimited time.
-			WithProgressDeadlineSeconds(noDeadline).
-			WithStrategy(aappsv1.DeploymentStrategy().
-				WithType(appsv1.RollingUpdateDeploymentStrategyType).
-				WithRollingUpdate(aappsv1.RollingUpdateDeployment().
-					WithMaxUnavailable(intstr.FromInt32(1)).WithMaxSurge(intstr.FromInt32(0)))).
-			WithSelector(ametav1.LabelSelector().WithMatchLabels(map[string]string{labelSet: name})).
-			WithTemplate(t.WithAnnotations(hash)))
-	if b.owner != nil {
-		d.WithOwnerReferences(b.owner)
-	}
-	return d, nil
+			ProgressDeadlineSeconds: new(int32(noDeadline)),
+			Strategy: appsv1.DeploymentStrategy{
+				Type: appsv1.RollingUpdateDeploymentStrategyType,
+				RollingUpdate: &appsv1.RollingUpdateDeployment{
+					MaxUnavailable: new(intstr.FromInt32(1)), MaxSurge: new(intstr.FromInt32(0)),
+				},
+			},
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{labelSet: name}},
+			Template: t,
+		},
+	}, nil
 }
 
 // noDeadline is the value for a Deployment that may take forever.
@@ -58,15 +61,12 @@ func (b *Backend) settled(d *appsv1.Deployment, of book, replicas int32) bool {
 
 // owns reports whether a Deployment belongs to the Backend's owner.
 func (b *Backend) owns(d *appsv1.Deployment) bool {
-	if b.owner == nil {
-		return true
-	}
-	for _, o := range d.OwnerReferences {
-		if o.UID == *b.owner.UID {
-			return true
+	for _, owner := range b.owners {
+		if !slices.ContainsFunc(d.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == owner.UID }) {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // apply applies a Deployment; with try, as a dry run.
@@ -77,13 +77,9 @@ func (b *Backend) apply(
 	if err != nil {
 		return nil, err
 	}
-	options := metav1.ApplyOptions{FieldManager: fieldManager, Force: true}
-	if try {
-		options.DryRun = []string{metav1.DryRunAll}
-	}
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()
-	return b.client.AppsV1().Deployments(b.cfg.Namespace).Apply(ctx, d, options)
+	return kube.Apply(ctx, b.in.Deployments, d, fieldManager, try)
 }
 
 // try makes a dry run of a template that the API server has not seen, before anything is stored. Faults of
@@ -136,26 +132,15 @@ func (b *Backend) write(ctx context.Context, name string, v view, of book) (*cor
 func (b *Backend) put(
 	ctx context.Context, name string, before *corev1.ConfigMap, of book, data map[string]string,
 ) (*corev1.ConfigMap, error) {
-	records := b.client.CoreV1().ConfigMaps(b.cfg.Namespace)
 	if before != nil {
 		next := before.DeepCopy()
 		next.Data = data
-		return records.Update(ctx, next, metav1.UpdateOptions{FieldManager: fieldManager})
+		return b.in.ConfigMaps.Update(ctx, next, metav1.UpdateOptions{FieldManager: fieldManager})
 	}
 	next := &corev1.ConfigMap{Data: data}
 	next.Name, next.Namespace, next.Labels = name, b.cfg.Namespace, b.labels(name, of)
-	next.OwnerReferences = b.owners()
-	return records.Create(ctx, next, metav1.CreateOptions{FieldManager: fieldManager})
-}
-
-// owners returns the owner of executors, if there is one.
-func (b *Backend) owners() []metav1.OwnerReference {
-	if b.owner == nil {
-		return nil
-	}
-	return []metav1.OwnerReference{{
-		APIVersion: *b.owner.APIVersion, Kind: *b.owner.Kind, Name: *b.owner.Name, UID: *b.owner.UID,
-	}}
+	next.OwnerReferences = b.owners
+	return b.in.ConfigMaps.Create(ctx, next, metav1.CreateOptions{FieldManager: fieldManager})
 }
 
 // refresh reads a record again. If the record is gone and no watch has reported that yet, it returns an error:
@@ -163,7 +148,7 @@ func (b *Backend) owners() []metav1.OwnerReference {
 func (b *Backend) refresh(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()
-	m, err := b.client.CoreV1().ConfigMaps(b.cfg.Namespace).Get(ctx, name, metav1.GetOptions{})
+	m, err := b.in.ConfigMaps.Get(ctx, name, metav1.GetOptions{})
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.set(name)
@@ -183,16 +168,13 @@ func (b *Backend) refresh(ctx context.Context, name string) error {
 func (b *Backend) applyBudget(ctx context.Context) error {
 	busy := placeLabels(b.cfg.Place)
 	busy[labelBusy] = "true"
-	name := budgetName(b.cfg.Place)
-	budget := apolicyv1.PodDisruptionBudget(name, b.cfg.Namespace).
-		WithLabels(placeLabels(b.cfg.Place)).
-		WithSpec(apolicyv1.PodDisruptionBudgetSpec().
-			WithMaxUnavailable(intstr.FromInt32(0)).
-			WithSelector(ametav1.LabelSelector().WithMatchLabels(busy)))
-	if b.owner != nil {
-		budget.WithOwnerReferences(b.owner)
-	}
-	_, err := b.client.PolicyV1().PodDisruptionBudgets(b.cfg.Namespace).
-		Apply(ctx, budget, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+	_, err := kube.Apply(ctx, b.in.Budgets, &policyv1.PodDisruptionBudget{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: budgetName(b.cfg.Place), Namespace: b.cfg.Namespace, Labels: placeLabels(b.cfg.Place), OwnerReferences: b.owners,
+		},
+		Spec: policyv1.PodDisruptionBudgetSpec{
+			MaxUnavailable: new(intstr.FromInt32(0)), Selector: &metav1.LabelSelector{MatchLabels: busy},
+		},
+	}, fieldManager, false)
 	return err
 }

@@ -63,8 +63,8 @@ func (b *Backend) storeCredentials(ctx context.Context, name string, requests []
 
 func (b *Backend) createCredentials(ctx context.Context, name string, of book, data map[string][]byte) error {
 	s := &corev1.Secret{Data: data, Type: corev1.SecretTypeOpaque}
-	s.Name, s.Namespace, s.Labels, s.OwnerReferences = name, b.cfg.Namespace, b.labels(name, of), b.owners()
-	_, err := b.client.CoreV1().Secrets(b.cfg.Namespace).Create(ctx, s, metav1.CreateOptions{FieldManager: fieldManager})
+	s.Name, s.Namespace, s.Labels, s.OwnerReferences = name, b.cfg.Namespace, b.labels(name, of), b.owners
+	_, err := b.in.Secrets.Create(ctx, s, metav1.CreateOptions{FieldManager: fieldManager})
 	return err
 }
 
@@ -74,7 +74,7 @@ func (b *Backend) patchCredentials(ctx context.Context, name string, data map[st
 	if err != nil {
 		return nil, err
 	}
-	return b.client.CoreV1().Secrets(b.cfg.Namespace).Patch(ctx, name, types.MergePatchType, text,
+	return b.in.Secrets.Patch(ctx, name, types.MergePatchType, text,
 		metav1.PatchOptions{FieldManager: fieldManager})
 }
 
@@ -118,7 +118,7 @@ func (b *Backend) removeCredentials(ctx context.Context, s *corev1.Secret) error
 	if s == nil {
 		return nil
 	}
-	err := b.client.CoreV1().Secrets(b.cfg.Namespace).Delete(ctx, s.Name, unchanged(s))
+	err := b.in.Secrets.Delete(ctx, s.Name, unchanged(s))
 	if err != nil && !gone(err) {
 		return fmt.Errorf("removing the credentials: %w", err)
 	}

@@ -12,8 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	ametav1 "k8s.io/client-go/applyconfigurations/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/connrotation"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
@@ -21,6 +19,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/services/spawner/backend"
+	"github.com/dagyo/dagyo/services/spawner/kubernetes/kube"
 )
 
 // workers is how many revisions are handled at the same time.
@@ -32,9 +31,9 @@ var ErrClosed = errors.New("the Kubernetes backend is closed")
 // A Backend runs executors as pods; see the package comment. Its methods may be called concurrently.
 type Backend struct {
 	cfg    Config
-	client kubernetes.Interface
-	hangUp func()                                    // closes idle connections
-	owner  *ametav1.OwnerReferenceApplyConfiguration // nil for none
+	in     *kube.Namespace
+	hangUp func()                  // closes idle connections
+	owners []metav1.OwnerReference // of executors: the owner, or none
 
 	queue workqueue.TypedRateLimitingInterface[string]
 	exits chan backend.Exit
@@ -70,14 +69,14 @@ func newBackend(cfg Config) (*Backend, error) {
 	}
 	connections := connrotation.NewDialer(cfg.REST.Dial)
 	cfg.REST.Dial = connections.DialContext
-	client, err := kubernetes.NewForConfig(cfg.REST)
+	in, err := kube.In(cfg.Namespace, cfg.REST)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(klog.NewContext(context.Background(),
 		logr.FromSlogHandler(cfg.Logger.Handler())))
 	b := &Backend{
-		cfg: cfg, client: client, hangUp: connections.CloseAll,
+		cfg: cfg, in: in, hangUp: connections.CloseAll,
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
 		exits: make(chan backend.Exit), news: make(chan struct{}, 1),
@@ -112,9 +111,9 @@ func (b *Backend) open(ctx context.Context) error {
 // tryReading reports at once, with a clear error, what an informer would retry forever.
 func (b *Backend) tryReading(ctx context.Context) error {
 	one := metav1.ListOptions{Limit: 1, LabelSelector: b.selector()}
-	_, pods := b.client.CoreV1().Pods(b.cfg.Namespace).List(ctx, one)
-	_, records := b.client.CoreV1().ConfigMaps(b.cfg.Namespace).List(ctx, one)
-	_, deployments := b.client.AppsV1().Deployments(b.cfg.Namespace).List(ctx, one)
+	_, pods := b.in.Pods.List(ctx, one)
+	_, records := b.in.ConfigMaps.List(ctx, one)
+	_, deployments := b.in.Deployments.List(ctx, one)
 	for _, err := range []error{pods, records, deployments} {
 		if err != nil {
 			return fmt.Errorf("reading the namespace %q: %w", b.cfg.Namespace, err)
@@ -132,12 +131,11 @@ func (b *Backend) findOwner(ctx context.Context) error {
 	if b.cfg.Owner == "" {
 		return nil
 	}
-	d, err := b.client.AppsV1().Deployments(b.cfg.Namespace).Get(ctx, b.cfg.Owner, metav1.GetOptions{})
+	d, err := b.in.Deployments.Get(ctx, b.cfg.Owner, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("looking up the owner of executors: %w", err)
 	}
-	b.owner = ametav1.OwnerReference().
-		WithAPIVersion("apps/v1").WithKind("Deployment").WithName(d.Name).WithUID(d.UID)
+	b.owners = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: d.Name, UID: d.UID}}
 	return nil
 }
 

@@ -197,7 +197,7 @@ func (b *Backend) remove(ctx context.Context, name string, v view) error {
 		return err
 	}
 	if v.record != nil {
-		err := b.client.CoreV1().ConfigMaps(b.cfg.Namespace).Delete(ctx, name, unchanged(v.record))
+		err := b.in.ConfigMaps.Delete(ctx, name, unchanged(v.record))
 		if apierrors.IsConflict(err) {
 			return nil
 		}
@@ -214,7 +214,7 @@ func (b *Backend) remove(ctx context.Context, name string, v view) error {
 	if v.deployment == nil {
 		return nil
 	}
-	err = b.client.AppsV1().Deployments(b.cfg.Namespace).Delete(ctx, name, unchanged(v.deployment))
+	err = b.in.Deployments.Delete(ctx, name, unchanged(v.deployment))
 	if err != nil && !gone(err) {
 		return fmt.Errorf("removing the Deployment: %w", err)
 	}
@@ -322,7 +322,7 @@ func (b *Backend) patch(ctx context.Context, p *corev1.Pod, m merge) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.client.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.MergePatchType, text,
+	_, err = b.in.Pods.Patch(ctx, p.Name, types.MergePatchType, text,
 		metav1.PatchOptions{FieldManager: fieldManager})
 	if err != nil && !gone(err) {
 		return fmt.Errorf("changing the pod %s: %w", p.Name, err)
@@ -336,7 +336,7 @@ func (b *Backend) end(ctx context.Context, p *corev1.Pod, g grace) error {
 	if g != ownGrace {
 		options.GracePeriodSeconds = (*int64)(&g)
 	}
-	err := b.client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, options)
+	err := b.in.Pods.Delete(ctx, p.Name, options)
 	if err != nil && !gone(err) {
 		return fmt.Errorf("deleting the pod %s: %w", p.Name, err)
 	}
@@ -345,7 +345,7 @@ func (b *Backend) end(ctx context.Context, p *corev1.Pod, g grace) error {
 
 // look finds out whether a pod that no watch reports exists.
 func (b *Backend) look(ctx context.Context, name, pod string) error {
-	_, err := b.client.CoreV1().Pods(b.cfg.Namespace).Get(ctx, pod, metav1.GetOptions{})
+	_, err := b.in.Pods.Get(ctx, pod, metav1.GetOptions{})
 	if err == nil {
 		return nil
 	}

@@ -64,11 +64,11 @@ func envName(tokens []string, t template) string {
 	}
 	i, err := strconv.Atoi(tokens[1])
 	pod, decodeErr := t.decode()
-	if err != nil || decodeErr != nil || pod.Spec == nil || len(pod.Spec.Containers) == 0 ||
+	if err != nil || decodeErr != nil || len(pod.Spec.Containers) == 0 ||
 		i < 0 || i >= len(pod.Spec.Containers[0].Env) {
 		return tokens[1]
 	}
-	return *pod.Spec.Containers[0].Env[i].Name
+	return pod.Spec.Containers[0].Env[i].Name
 }
 
 // fieldTokens splits a path such as a.b[0].c[x.y/z].

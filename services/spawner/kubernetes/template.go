@@ -14,7 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	acorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/problem"
@@ -22,8 +22,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
-// A template is the JSON of a pod template's apply configuration, which is the same for all executors of a
-// revision.
+// A template is the JSON of a pod template, which is the same for all executors of a revision.
 type template string
 
 // hash identifies a template.
@@ -32,10 +31,9 @@ func (t template) hash() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func (t template) decode() (*acorev1.PodTemplateSpecApplyConfiguration, error) {
-	out := acorev1.PodTemplateSpec()
-	if err := json.Unmarshal([]byte(t), out); err != nil {
-		return nil, fmt.Errorf("cannot read the pod template in the record: %w", err)
+func (t template) decode() (out corev1.PodTemplateSpec, err error) {
+	if err := json.Unmarshal([]byte(t), &out); err != nil {
+		return out, fmt.Errorf("cannot read the pod template in the record: %w", err)
 	}
 	return out, nil
 }
@@ -46,9 +44,7 @@ const ownVolume = "executor-credentials"
 // hasCredentials reports whether the executors of a template have files of their own.
 func (t template) hasCredentials() bool {
 	pod, err := t.decode()
-	return err == nil && pod.Spec != nil && slices.ContainsFunc(pod.Spec.Volumes, func(v acorev1.VolumeApplyConfiguration) bool {
-		return v.Name != nil && *v.Name == ownVolume
-	})
+	return err == nil && slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == ownVolume })
 }
 
 // render makes the pod template of an executor's revision. An error is a *backend.StartError.
@@ -68,15 +64,13 @@ func (c Config) render(spec backend.Spec) (template, error) {
 	if err != nil {
 		return "", err
 	}
-	pod.WithContainers(c.container(spec).WithResources(resources))
-	text, err := json.Marshal(acorev1.PodTemplateSpec().
-		WithLabels(placeLabels(c.Place)).
-		WithLabels(map[string]string{
-			labelSet:      setName(c.Place, spec.Progdef, spec.Revision),
-			labelProgdef:  spec.Progdef,
-			labelRevision: spec.Revision,
-		}).
-		WithSpec(pod))
+	program := c.container(spec)
+	program.Resources = resources
+	pod.Containers = []corev1.Container{program}
+	labels := placeLabels(c.Place)
+	labels[labelSet] = setName(c.Place, spec.Progdef, spec.Revision)
+	labels[labelProgdef], labels[labelRevision] = spec.Progdef, spec.Revision
+	text, err := json.Marshal(corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: pod})
 	return template(text), err
 }
 
@@ -88,114 +82,94 @@ func refused(pointer, message, hint string) *backend.StartError {
 }
 
 // resources parses quantities.
-func resources(r progdef.Resources) (*acorev1.ResourceRequirementsApplyConfiguration, error) {
-	out := acorev1.ResourceRequirements()
-	for _, section := range []struct {
-		name string
-		from map[string]string
-		set  func(corev1.ResourceList) *acorev1.ResourceRequirementsApplyConfiguration
-	}{
-		{"requests", r.Requests, out.WithRequests},
-		{"limits", r.Limits, out.WithLimits},
-	} {
-		list := corev1.ResourceList{}
-		for _, name := range slices.Sorted(maps.Keys(section.from)) {
-			q, err := resource.ParseQuantity(section.from[name])
-			if err != nil {
-				return nil, refused(problem.Pointer("resources", section.name, name),
-					fmt.Sprintf("%q is not a quantity", section.from[name]),
-					`write a number and a unit, such as "100m", "64Mi" or "1"`)
-			}
-			list[corev1.ResourceName(name)] = q
+func resources(r progdef.Resources) (out corev1.ResourceRequirements, err error) {
+	if out.Requests, err = quantities("requests", r.Requests); err == nil {
+		out.Limits, err = quantities("limits", r.Limits)
+	}
+	return out, err
+}
+
+func quantities(section string, from map[string]string) (corev1.ResourceList, error) {
+	out := make(corev1.ResourceList)
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		q, err := resource.ParseQuantity(from[name])
+		if err != nil {
+			return nil, refused(problem.Pointer("resources", section, name), fmt.Sprintf("%q is not a quantity", from[name]),
+				`write a number and a unit, such as "100m", "64Mi" or "1"`)
 		}
-		if len(list) > 0 {
-			section.set(list)
-		}
+		out[corev1.ResourceName(name)] = q
 	}
 	return out, nil
 }
 
 // pod is everything except the container.
-func (c Config) pod(spec backend.Spec) (*acorev1.PodSpecApplyConfiguration, error) {
-	affinity, err := affinity(spec.Document.Machine)
+func (c Config) pod(spec backend.Spec) (corev1.PodSpec, error) {
+	m := spec.Document.Machine
+	affinity, err := affinity(m)
 	if err != nil {
-		return nil, err
+		return corev1.PodSpec{}, err
 	}
-	pod := acorev1.PodSpec().
-		WithSchedulingGates(acorev1.PodSchedulingGate().WithName(gate)).
-		WithTerminationGracePeriodSeconds(seconds(spec.Document.Drain.GracePeriod.D() + backend.GiveUpGrace)).
+	pod := corev1.PodSpec{
+		SchedulingGates:               []corev1.PodSchedulingGate{{Name: gate}},
+		TerminationGracePeriodSeconds: new(seconds(spec.Document.Drain.GracePeriod.D() + backend.GiveUpGrace)),
 		// The program is not process 1, so signals work as they do elsewhere, and orphaned processes are
 		// reaped.
-		WithShareProcessNamespace(true).
-		WithAutomountServiceAccountToken(false).
-		WithEnableServiceLinks(false).
-		WithSecurityContext(acorev1.PodSecurityContext().
-			WithRunAsNonRoot(true).WithRunAsUser(c.RunAsUser).WithRunAsGroup(c.RunAsUser).
-			WithSeccompProfile(acorev1.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
-		WithVolumes(acorev1.Volume().WithName("tmp").
-			WithEmptyDir(acorev1.EmptyDirVolumeSource().WithSizeLimit(c.TmpLimit)))
+		ShareProcessNamespace:        new(true),
+		AutomountServiceAccountToken: new(false),
+		EnableServiceLinks:           new(false),
+		SecurityContext: &corev1.PodSecurityContext{
+			RunAsNonRoot: new(true), RunAsUser: &c.RunAsUser, RunAsGroup: &c.RunAsUser,
+			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+		Volumes: []corev1.Volume{{
+			Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &c.TmpLimit}},
+		}},
+		ServiceAccountName: c.ServiceAccount,
+		NodeSelector:       m.NodeSelector,
+		Tolerations:        tolerations(m),
+		PriorityClassName:  m.PriorityClassName,
+		Affinity:           affinity,
+	}
+	if m.RuntimeClassName != "" {
+		pod.RuntimeClassName = &m.RuntimeClassName
+	}
 	if c.Credentials != "" {
-		pod.WithVolumes(acorev1.Volume().WithName("credentials").
-			WithSecret(acorev1.SecretVolumeSource().WithSecretName(c.Credentials)))
+		pod.Volumes = append(pod.Volumes, secretVolume("credentials", corev1.SecretVolumeSource{SecretName: c.Credentials}))
 	}
 	if len(spec.OwnFiles()) > 0 {
-		pod.WithVolumes(acorev1.Volume().WithName(ownVolume).WithSecret(acorev1.SecretVolumeSource().
-			WithSecretName(setName(c.Place, spec.Progdef, spec.Revision)).WithDefaultMode(0o444)))
-	}
-	if c.ServiceAccount != "" {
-		pod.WithServiceAccountName(c.ServiceAccount)
+		pod.Volumes = append(pod.Volumes, secretVolume(ownVolume, corev1.SecretVolumeSource{
+			SecretName: setName(c.Place, spec.Progdef, spec.Revision), DefaultMode: new(int32(0o444)),
+		}))
 	}
 	for _, name := range c.ImagePullSecrets {
-		pod.WithImagePullSecrets(acorev1.LocalObjectReference().WithName(name))
-	}
-	place(pod, spec.Document.Machine)
-	if affinity != nil {
-		pod.WithAffinity(affinity)
+		pod.ImagePullSecrets = append(pod.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
 	}
 	return pod, nil
+}
+
+func secretVolume(name string, from corev1.SecretVolumeSource) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: &from}}
 }
 
 // seconds rounds up: Kubernetes counts in seconds.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
-// place sets the machines that may run the pod, except for the affinity.
-func place(pod *acorev1.PodSpecApplyConfiguration, m progdef.Machine) {
-	if len(m.NodeSelector) > 0 {
-		pod.WithNodeSelector(m.NodeSelector)
-	}
+func tolerations(m progdef.Machine) (out []corev1.Toleration) {
 	for _, t := range m.Tolerations {
-		out := acorev1.Toleration()
-		if t.Key != "" {
-			out.WithKey(t.Key)
-		}
-		if t.Operator != "" {
-			out.WithOperator(corev1.TolerationOperator(t.Operator))
-		}
-		if t.Value != "" {
-			out.WithValue(t.Value)
-		}
-		if t.Effect != "" {
-			out.WithEffect(corev1.TaintEffect(t.Effect))
-		}
-		if t.TolerationSeconds != nil {
-			out.WithTolerationSeconds(*t.TolerationSeconds)
-		}
-		pod.WithTolerations(out)
+		out = append(out, corev1.Toleration{
+			Key: t.Key, Operator: corev1.TolerationOperator(t.Operator), Value: t.Value, Effect: corev1.TaintEffect(t.Effect),
+			TolerationSeconds: t.TolerationSeconds,
+		})
 	}
-	if m.PriorityClassName != "" {
-		pod.WithPriorityClassName(m.PriorityClassName)
-	}
-	if m.RuntimeClassName != "" {
-		pod.WithRuntimeClassName(m.RuntimeClassName)
-	}
+	return out
 }
 
 // affinity parses the progdef's affinity, which has Kubernetes' own form.
-func affinity(m progdef.Machine) (*acorev1.AffinityApplyConfiguration, error) {
+func affinity(m progdef.Machine) (*corev1.Affinity, error) {
 	if len(m.Affinity) == 0 {
 		return nil, nil
 	}
-	out := acorev1.Affinity()
+	out := new(corev1.Affinity)
 	text, err := json.Marshal(m.Affinity)
 	if err == nil {
 		strict := json.NewDecoder(bytes.NewReader(text))
@@ -215,22 +189,24 @@ func affinity(m progdef.Machine) (*acorev1.AffinityApplyConfiguration, error) {
 // It has no probes: an executor has no port to query, and a FROM scratch image contains nothing to run. Signs of
 // life of jobs are published on health.<flow>.<job>, and a restart in place would start a program that may not
 // take jobs anyway.
-func (c Config) container(spec backend.Spec) *acorev1.ContainerApplyConfiguration {
-	out := acorev1.Container().
-		WithName(container).
-		WithImage(spec.Document.Image).
-		WithImagePullPolicy(corev1.PullIfNotPresent).
-		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
-		WithSecurityContext(acorev1.SecurityContext().
-			WithAllowPrivilegeEscalation(false).
-			WithReadOnlyRootFilesystem(true).
-			WithCapabilities(acorev1.Capabilities().WithDrop("ALL"))).
-		WithVolumeMounts(acorev1.VolumeMount().WithName("tmp").WithMountPath("/tmp"))
+func (c Config) container(spec backend.Spec) corev1.Container {
+	out := corev1.Container{
+		Name:                     container,
+		Image:                    spec.Document.Image,
+		ImagePullPolicy:          corev1.PullIfNotPresent,
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: new(false),
+			ReadOnlyRootFilesystem:   new(true),
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+		VolumeMounts: []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}},
+	}
 	for _, arg := range spec.Document.Command {
-		out.WithCommand(literal(arg))
+		out.Command = append(out.Command, literal(arg))
 	}
 	for _, from := range spec.Document.EnvFrom {
-		out.WithEnvFrom(source(from))
+		out.EnvFrom = append(out.EnvFrom, source(from))
 	}
 	env := maps.Clone(spec.Document.Env)
 	if env == nil {
@@ -242,25 +218,25 @@ func (c Config) container(spec backend.Spec) *acorev1.ContainerApplyConfiguratio
 		env[contract.EnvSecrets] = secrets
 	}
 	if c.Credentials != "" {
-		out.WithVolumeMounts(acorev1.VolumeMount().WithName("credentials").
-			WithMountPath(backend.CredentialsDir).WithReadOnly(true))
+		out.VolumeMounts = append(out.VolumeMounts, corev1.VolumeMount{Name: "credentials", MountPath: backend.CredentialsDir, ReadOnly: true})
 	}
 	for _, f := range spec.OwnFiles() {
 		env[f.Variable] = backend.OwnDir + "/" + f.Name
-		mount := acorev1.VolumeMount().WithName(ownVolume).WithMountPath(env[f.Variable]).WithReadOnly(true)
+		mount := corev1.VolumeMount{Name: ownVolume, MountPath: env[f.Variable], ReadOnly: true}
 		if f.Variable == contract.EnvCreds { // of all credentials in the Secret, the container sees only those of its executor
-			mount.WithSubPathExpr("$(" + contract.EnvExecutor + ")")
+			mount.SubPathExpr = "$(" + contract.EnvExecutor + ")"
 		} else {
-			mount.WithSubPath(f.Name)
+			mount.SubPath = f.Name
 		}
-		out.WithVolumeMounts(mount)
+		out.VolumeMounts = append(out.VolumeMounts, mount)
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		out.WithEnv(acorev1.EnvVar().WithName(name).WithValue(literal(env[name])))
+		out.Env = append(out.Env, corev1.EnvVar{Name: name, Value: literal(env[name])})
 	}
-	return out.WithEnv(acorev1.EnvVar().WithName(contract.EnvExecutor).
-		WithValueFrom(acorev1.EnvVarSource().WithFieldRef(acorev1.ObjectFieldSelector().
-			WithFieldPath("metadata.labels['" + labelExecutor + "']"))))
+	out.Env = append(out.Env, corev1.EnvVar{Name: contract.EnvExecutor, ValueFrom: &corev1.EnvVarSource{
+		FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.labels['" + labelExecutor + "']"},
+	}})
+	return out
 }
 
 // ordinary are variables of images and of Kubernetes that are in an executor's environment, and no secrets.
@@ -297,9 +273,9 @@ func foreign(sets []progdef.EnvSource) error {
 // literal keeps Kubernetes from expanding $(NAME).
 func literal(s string) string { return strings.ReplaceAll(s, "$", "$$") }
 
-func source(from progdef.EnvSource) *acorev1.EnvFromSourceApplyConfiguration {
+func source(from progdef.EnvSource) corev1.EnvFromSource {
 	if from.ConfigMap != "" {
-		return acorev1.EnvFromSource().WithConfigMapRef(acorev1.ConfigMapEnvSource().WithName(from.ConfigMap))
+		return corev1.EnvFromSource{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: from.ConfigMap}}}
 	}
-	return acorev1.EnvFromSource().WithSecretRef(acorev1.SecretEnvSource().WithName(from.Secret))
+	return corev1.EnvFromSource{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: from.Secret}}}
 }

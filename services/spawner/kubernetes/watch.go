@@ -7,36 +7,32 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/dagyo/dagyo/services/spawner/kubernetes/kube"
 )
 
 // watch starts the informers, and waits for their initial lists. They end with ctx.
 func (b *Backend) watch(ctx, opening context.Context) error {
-	factory := informers.NewSharedInformerFactoryWithOptions(b.client, 0,
-		informers.WithNamespace(b.cfg.Namespace),
-		informers.WithTransform(withoutManagers),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = b.selector() }))
 	synced := make([]cache.InformerSynced, 0, 3)
 	for _, w := range []struct {
 		informer cache.SharedIndexInformer
 		handler  cache.ResourceEventHandler
 	}{
-		{factory.Core().V1().ConfigMaps().Informer(), handler(b, (*set).see, (*set).lose)},
-		{factory.Apps().V1().Deployments().Informer(), handler(b, (*set).seeDeployment, (*set).loseDeployment)},
-		{factory.Core().V1().Pods().Informer(), handler(b, (*set).seePod, (*set).losePod)},
+		{kube.NewInformer(b.in.ConfigMaps, b.selector()), handler(b, (*set).see, (*set).lose)},
+		{kube.NewInformer(b.in.Deployments, b.selector()), handler(b, (*set).seeDeployment, (*set).loseDeployment)},
+		{kube.NewInformer(b.in.Pods, b.selector()), handler(b, (*set).seePod, (*set).losePod)},
 	} {
+		if err := w.informer.SetTransform(withoutManagers); err != nil {
+			return err
+		}
 		registration, err := w.informer.AddEventHandler(w.handler)
 		if err != nil {
 			return err
 		}
 		synced = append(synced, registration.HasSynced)
+		b.running.Go(func() { w.informer.RunWithContext(ctx) })
 	}
-	factory.StartWithContext(ctx)
-	b.running.Go(func() {
-		<-ctx.Done()
-		factory.Shutdown()
-	})
 	if !cache.WaitForCacheSync(opening.Done(), synced...) {
 		return fmt.Errorf("reading the namespace %q took longer than %s", b.cfg.Namespace, b.cfg.CallTimeout)
 	}
