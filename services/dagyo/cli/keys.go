@@ -28,7 +28,7 @@ func (a *app) keysCommand() *cobra.Command {
   3. "dagyo keys retire" makes all that the previous keys have signed invalid.
 
 The keys of persons who sign in with a provider are replaced with the role
-"`+string(keyring.SignIn)+`", whatever their role is. When the previous ones are retired, these persons
+"` + string(keyring.SignIn) + `", whatever their role is. When the previous ones are retired, these persons
 sign in again; the personal tokens that they have made are lost.
 
 If a key is known to somebody else, do all of it at once: "dagyo keys rotate"

@@ -222,7 +222,7 @@ of some roles. A running server closes their connections at once. Flows of the
 user go on; "dagyo cancel --operator" ends them. New credentials can be issued
 under the same name.
 
-Of a person who signs in with a provider (the name begins with "`+access.SignInPrefix+`"), all
+Of a person who signs in with a provider (the name begins with "` + access.SignInPrefix + `"), all
 sessions and personal tokens become invalid. A minute later the person can sign in
 again, unless the provider or the rules of sign-in refuse it.`,
 		Args: cobra.ExactArgs(1),
