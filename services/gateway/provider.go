@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -24,14 +25,20 @@ import (
 type SignIn struct {
 	Settings *signin.Settings
 	Keys     signin.Keys
+	// Rate limits the requests a second for signing in, which need no credentials: of each address, and 4 times as many of
+	// all. 0 is DefaultSignInRate.
+	Rate int
 }
 
-// Limits of the requests that need no credentials: of each address, and of all together. An address shares its limit with
-// others that fall into the same bucket.
+// DefaultSignInRate suits persons. Those behind one proxy have its address together.
+const DefaultSignInRate = 5
+
 const (
-	addressRate, addressBurst = 5, 20
-	signInRate, signInBurst   = 20, 60
-	addressBuckets            = 1024
+	// signInBurst is for how many seconds of requests at the highest rate may be made at once, signInAll is by how much more
+	// all may make than one.
+	signInBurst, signInAll = 4, 4
+	// addressBuckets bounds what is remembered of addresses: those that fall into the same bucket share a limit.
+	addressBuckets = 1024
 	// mostExchanges bounds the exchanges of codes at a time.
 	mostExchanges = 32
 )
@@ -59,12 +66,14 @@ func newSignIn(s *SignIn) *signInState {
 	if s == nil {
 		return nil
 	}
+	each := cmp.Or(s.Rate, DefaultSignInRate)
+	limit := func(n int) *rate.Limiter { return rate.NewLimiter(rate.Limit(n), signInBurst*n) }
 	out := &signInState{
-		SignIn: *s, provider: signin.NewProvider(s.Settings), seed: maphash.MakeSeed(),
-		all: rate.NewLimiter(signInRate, signInBurst), exchanges: make(chan struct{}, mostExchanges),
+		SignIn: *s, provider: signin.NewProvider(s.Settings), seed: maphash.MakeSeed(), all: limit(signInAll * each),
+		exchanges: make(chan struct{}, mostExchanges),
 	}
 	for i := range out.addresses {
-		out.addresses[i] = rate.NewLimiter(addressRate, addressBurst)
+		out.addresses[i] = limit(each)
 	}
 	return out
 }

@@ -69,19 +69,26 @@ func readSignIn(path string) (*signin.Settings, error) {
 }
 
 // signInFlags are the flags of gateway with which persons sign in.
-type signInFlags struct{ settings, keys string }
+type signInFlags struct {
+	settings, keys string
+	rate           int
+}
 
 func (o *signInFlags) define(a *app, cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.settings, "sign-in", a.Env(envSignIn), "file with the provider with which persons sign in (environment: "+envSignIn+")")
 	f.Lookup("sign-in").DefValue = ""
 	f.StringVar(&o.keys, "sign-in-keys", "", "file with the keys for that: gateway/sign-in.json of \"dagyo init auth\", or that of \"dagyo keys sign-in\"")
+	f.IntVar(&o.rate, "sign-in-rate", gateway.DefaultSignInRate, "most requests a second to sign in from each address, and 4 times as many from all")
 }
 
 // open returns nil if nobody can sign in with a provider. Keys that are missing are logged: they may follow.
 func (o *signInFlags) open(log zerolog.Logger) (*gateway.SignIn, error) {
 	if o.settings == "" {
 		return nil, nil
+	}
+	if o.rate < 1 {
+		return nil, usage(fmt.Errorf("--sign-in-rate is %d: it must be at least 1", o.rate))
 	}
 	if o.keys == "" {
 		return nil, usage(errors.New("--sign-in needs --sign-in-keys: gateway/sign-in.json of `dagyo init auth`, or the file of `dagyo keys sign-in --out`"))
@@ -90,7 +97,7 @@ func (o *signInFlags) open(log zerolog.Logger) (*gateway.SignIn, error) {
 	if err != nil {
 		return nil, usage(fmt.Errorf("--sign-in %s: %s", o.settings, policyfile.Explain(err)))
 	}
-	out := &gateway.SignIn{Settings: s, Keys: signin.Keys(o.keys)}
+	out := &gateway.SignIn{Settings: s, Keys: signin.Keys(o.keys), Rate: o.rate}
 	missing, err := out.Keys.Missing(s.Rules)
 	if err != nil {
 		return nil, usage(fmt.Errorf("--sign-in-keys: %w", err))

@@ -26,7 +26,7 @@ const (
 	secretBytes = 16 << 10
 	// knownFor is how long the provider's configuration is used, failedFor how long it is not asked for again after an error.
 	knownFor  = time.Hour
-	failedFor = 5 * time.Second
+	failedFor = 2 * time.Second
 	// skew is by how much the clocks of the provider and the gateway may differ.
 	skew = time.Minute
 )
