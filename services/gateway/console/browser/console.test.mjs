@@ -135,6 +135,21 @@ test("signing in with a provider", async () => {
     await enter("ada.l");
     await page.getByText("sso-ada_l", { exact: true }).waitFor();
 
+    // A personal token, which is used without the console.
+    await page.getByRole("button", { name: "sso-ada_l" }).click();
+    await page.getByLabel("What it is for").fill("ci");
+    await page.getByRole("button", { name: "Make" }).click();
+    const link = page.getByRole("link", { name: "Download ci.creds" });
+    await link.waitFor();
+    await page.evaluate(axe);
+    assert.deepEqual(await page.evaluate(async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map((v) => v.id)), []);
+    const [download] = await Promise.all([page.waitForEvent("download"), link.click()]);
+    assert.equal(download.suggestedFilename(), "ci.creds");
+    const bearer = readFileSync(await download.path()).toString("base64");
+    const session = await (await fetch(g.url + "/v1/session", { headers: { Authorization: "Bearer " + bearer } })).json();
+    assert.deepEqual([session.user, session.role, session.token], ["sso-ada_l", "user", "ci"]);
+    await page.keyboard.press("Escape");
+
     // What another site makes the browser come back with is not taken.
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.goto(g.url + "/sign-in?code=stolen&state=guessed");
