@@ -263,8 +263,8 @@ func (a *app) revokeUser(ctx context.Context, x *landlord.Landlord, tenant, name
 		when = ", from the next `dagyo up` on"
 	}
 	what := document.Count(len(revoked), "credential")
-	if revoked[0].SignIn {
-		what = "all sessions and personal tokens"
+	if revoked[len(revoked)-1].SignIn {
+		what = "all sessions, personal tokens and credentials"
 	}
 	_, err = fmt.Fprintf(a.Out, "revoked %s of %s%s\n", what, userOf(name, tenant), when)
 	return err

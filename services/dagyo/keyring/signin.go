@@ -73,14 +73,7 @@ func (k *Keyring) SignInKeys() ([]byte, error) {
 }
 
 // revokeSignIn makes invalid what a person has got by signing in.
-func (k *Keyring) revokeSignIn(tenant, name string, roles []access.Role) (revoked []User, err error) {
-	x, err := k.Tenant(tenant)
-	if err != nil {
-		return nil, err
-	}
-	if len(x.SignIn) == 0 {
-		return nil, fmt.Errorf("nobody can sign in to tenant %s: %w", tenant, ErrNoUser)
-	}
+func (k *Keyring) revokeSignIn(x Tenant, name string, roles []access.Role) (revoked []User, err error) {
 	if len(roles) == 0 {
 		roles = access.Persons() // also those that may be allowed again
 	}
@@ -98,7 +91,7 @@ func (k *Keyring) revokeSignIn(tenant, name string, roles []access.Role) (revoke
 		}
 		revoked = append(revoked, u)
 	}
-	return revoked, k.prune(x)
+	return revoked, nil
 }
 
 // revocation returns the record that what a person has got with a key is revoked. It is kept until all of that has expired.

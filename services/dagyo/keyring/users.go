@@ -102,9 +102,6 @@ func (k *Keyring) Users(tenant string) (out []User, err error) {
 // Revoke makes all credentials of a user invalid, or those of some roles. It returns them. Of a person who signs in it
 // returns one for each key, whether or not there are credentials with it.
 func (k *Keyring) Revoke(tenant, name string, roles ...access.Role) (revoked []User, err error) {
-	if strings.HasPrefix(name, access.SignInPrefix) {
-		return k.revokeSignIn(tenant, name, roles)
-	}
 	all, err := k.Users(tenant)
 	if err != nil {
 		return nil, err
@@ -122,6 +119,12 @@ func (k *Keyring) Revoke(tenant, name string, roles ...access.Role) (revoked []U
 			return revoked, fmt.Errorf("record that a credential of %s is revoked: %w", name, err)
 		}
 		revoked = append(revoked, u)
+	}
+	if strings.HasPrefix(name, access.SignInPrefix) && len(x.SignIn) > 0 {
+		more, err := k.revokeSignIn(x, name, roles)
+		if revoked = append(revoked, more...); err != nil {
+			return revoked, err
+		}
 	}
 	if len(revoked) == 0 {
 		return nil, fmt.Errorf("user %q of tenant %s has no credentials that are valid: %w", name, tenant, ErrNoUser)
