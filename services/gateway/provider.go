@@ -166,24 +166,22 @@ func (g *Gateway) limitSignIn(api huma.API) func(huma.Context, func(huma.Context
 	}
 }
 
-func (g *Gateway) getProvider(ctx context.Context, _ *struct{}) (*struct {
+// A known provider, or none.
+type known struct {
 	Status int
 	Body   *Provider
-}, error,
-) {
-	type result = struct {
-		Status int
-		Body   *Provider
-	}
+}
+
+func (g *Gateway) getProvider(ctx context.Context, _ *struct{}) (*known, error) {
 	s := g.signIn
 	if s == nil {
-		return &result{Status: http.StatusNoContent}, nil
+		return &known{Status: http.StatusNoContent}, nil
 	}
 	endpoint, err := s.provider.Endpoint(ctx)
 	if err != nil {
 		return nil, g.cannot(err)
 	}
-	return &result{http.StatusOK, &Provider{
+	return &known{http.StatusOK, &Provider{
 		Label: s.Settings.Title(), Endpoint: endpoint, Client: s.Settings.Client,
 		Scopes: append([]string{"openid"}, s.Settings.Scopes...), Redirect: s.Settings.Redirect(),
 	}}, nil

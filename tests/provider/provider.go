@@ -6,7 +6,6 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -48,7 +47,6 @@ type Provider struct {
 	server   *http.Server
 	listener net.Listener
 	serving  sync.WaitGroup
-	key      *rsa.PrivateKey
 
 	mu     sync.Mutex
 	away   bool
@@ -64,9 +62,6 @@ func Start(address string, redirects []string, users ...User) (*Provider, error)
 		return nil, err
 	}
 	p := &Provider{URL: "http://" + l.Addr().String(), listener: l}
-	if p.key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
 	kept := &store{groups: make(map[string][]string), Storage: storage.NewStorageWithClients(accounts(users), map[string]*storage.Client{
 		Client: storage.WebClient(Client, Secret, redirects...), Public: storage.NativeClient(Public, redirects...),
 	})}
@@ -132,8 +127,17 @@ func (p *Provider) Tamper(f func(claims map[string]any) string) {
 
 const keyID = "second"
 
+// second is a key of all providers: making one takes a while.
+var second = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
 // Sign signs claims with a key of the provider.
-func (p *Provider) Sign(claims map[string]any) string { return sign(p.key, jose.RS256, claims) }
+func (p *Provider) Sign(claims map[string]any) string { return sign(second(), jose.RS256, claims) }
 
 // SignWith signs claims with another key, which the provider says nothing of.
 func SignWith(key any, algorithm jose.SignatureAlgorithm, claims map[string]any) string {
@@ -199,7 +203,7 @@ func (p *Provider) between(next http.Handler) http.Handler {
 // addKey adds the key of Sign to those of the provider.
 func (p *Provider) addKey(answer map[string]any) error {
 	keys, _ := answer["keys"].([]any)
-	answer["keys"] = append(keys, jose.JSONWebKey{Key: &p.key.PublicKey, KeyID: keyID, Use: "sig", Algorithm: string(jose.RS256)})
+	answer["keys"] = append(keys, jose.JSONWebKey{Key: &second().PublicKey, KeyID: keyID, Use: "sig", Algorithm: string(jose.RS256)})
 	return nil
 }
 
