@@ -227,6 +227,7 @@ func TestPersonsSignIn(t *testing.T) {
 	id := fresh("signed")
 	do(t, "POST", x.at+"/v1/flows?id="+id, greet, "Prefer", "wait", "Authorization", vera).is(t, 403)
 	do(t, "POST", x.at+"/v1/flows?id="+id, greet, "Prefer", "wait", "Authorization", ada).is(t, 202)
+	do(t, "GET", x.at+"/v1/flows/"+id, "", "Authorization", ada).is(t, 200) // answered once the flow is known; others are not waited for
 	do(t, "GET", x.at+"/v1/flows/"+id, "", "Authorization", vera).is(t, 200, `"owner":"sso-ada_lovelace"`)
 	do(t, "POST", x.at+"/v1/flows/"+id+"/cancel", "", "Authorization", vera).is(t, 403)
 	// Of the same person, another gateway says the same: there is nothing that replicas share.
