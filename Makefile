@@ -74,10 +74,15 @@ console: $(CONSOLE)/node_modules ## build the web console into services/gateway/
 	cd $(CONSOLE) && npm run --silent build
 
 .PHONY: console-test
-console-test: console bin/dagyo ## check and test the web console in a real browser (CHROMIUM); needs Node, Chromium
+console-test: console bin/dagyo bin/provider ## check and test the web console in a real browser (CHROMIUM); needs Node, Chromium
 	git diff --exit-code -- $(CONSOLE)/dist
 	test -z "$$(git status --porcelain -- $(CONSOLE)/dist)"
-	cd $(CONSOLE) && npm run --silent check && npm test --silent && DAGYO=$(CURDIR)/bin/dagyo npm run --silent browser
+	cd $(CONSOLE) && npm run --silent check && npm test --silent && DAGYO=$(CURDIR)/bin/dagyo PROVIDER=$(CURDIR)/bin/provider npm run --silent browser
+
+# A provider of OpenID Connect, for tests of the console.
+.PHONY: bin/provider
+bin/provider:
+	go build -o bin/provider ./tests/provider/serve
 
 .PHONY: console-pictures
 console-pictures: console bin/dagyo ## make the pictures of the console in docs/images

@@ -4,7 +4,7 @@ package schemas
 
 import "embed"
 
-// Files is this folder: <type>.json for each event, flow.json, progdef.json, job.json, policy.json
+// Files is this folder: <type>.json for each event, flow.json, progdef.json, job.json, policy.json, sign-in.json
 // and test.json for the documents, examples/<name>.json, wire/*.
 //
 //go:embed *.json examples wire

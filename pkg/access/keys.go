@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -87,6 +88,11 @@ func sign(signer nkeys.KeyPair, name string, expires time.Time, rights func(*jwt
 		return nil, err
 	}
 	defer key.Wipe()
+	return signFor(key, signer, name, expires, rights)
+}
+
+// signFor is sign for a key of the holder.
+func signFor(key, signer nkeys.KeyPair, name string, expires time.Time, rights func(*jwt.UserClaims)) ([]byte, error) {
 	public, err := key.PublicKey()
 	if err != nil {
 		return nil, err
@@ -119,6 +125,8 @@ type Holder struct {
 	Expires time.Time
 	// Key, Signer and Account are the public keys of the holder, of who has signed the credential, and of the account.
 	Key, Signer, Account string
+	// Token is the name of a personal token, "" for other credentials.
+	Token string
 }
 
 // Valid reports whether it has not expired.
@@ -147,6 +155,11 @@ func Read(file []byte) (h Holder, ok bool, err error) {
 	for _, r := range Roles() {
 		if slices.Contains(claims.Tags, TagRole+":"+string(r)) {
 			h.Role = r
+		}
+	}
+	for _, tag := range claims.Tags {
+		if name, ok := strings.CutPrefix(tag, TagToken+":"); ok {
+			h.Token = name
 		}
 	}
 	return h, h.Role != "", nil

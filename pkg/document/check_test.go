@@ -131,7 +131,7 @@ func TestAdditionsOfEditorsAreAccepted(t *testing.T) {
 
 // The schemas for editors stand alone.
 func TestSchemasForEditors(t *testing.T) {
-	for _, name := range []string{"flow", "policy", "progdef", "test", "type"} {
+	for _, name := range []string{"flow", "policy", "progdef", "sign-in", "test", "type"} {
 		text, err := Schema(name)
 		if err != nil {
 			t.Fatal(err)

@@ -24,6 +24,8 @@ type Config struct {
 	// Own, if not "", is the credentials file of requests with Token. Requests whose Host is not of the loopback interface
 	// are refused then. Others reach that interface, too, executors among them: so Token is a secret.
 	Own, Token string
+	// SignIn, if not nil, lets persons sign in with a provider.
+	SignIn *SignIn
 	// Rate limits the requests a second of each user; 0 is DefaultRate.
 	Rate int
 	// Hint says where the user finds Token, for requests without one.
@@ -44,6 +46,7 @@ type Gateway struct {
 	config   Config
 	sessions *sessions
 	codes    codes
+	signIn   *signInState
 	handler  http.Handler
 	// streams counts the running requests that are streams; unmeasure ends what is measured.
 	streams   atomic.Int64
@@ -53,7 +56,7 @@ type Gateway struct {
 // New returns a gateway. The caller must close it.
 func New(c Config) *Gateway {
 	c.Rate = cmp.Or(c.Rate, DefaultRate)
-	g := &Gateway{config: c, sessions: newSessions(c)}
+	g := &Gateway{config: c, sessions: newSessions(c), signIn: newSignIn(c.SignIn)}
 	mux := http.NewServeMux()
 	about := huma.DefaultConfig("Dagyo", service.Version)
 	about.Info.Description = "Submit, feed, read and follow flows. Errors are problem details (RFC 9457); `problems` lists what is wrong " +
@@ -72,6 +75,7 @@ func New(c Config) *Gateway {
 	g.registerLogs(api)
 	g.registerCatalogue(api)
 	g.registerSessions(api)
+	g.registerSignIn(api)
 	g.registerTap(api)
 	mux.Handle("GET /", console.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -75,6 +76,9 @@ type Session struct {
 	Expires time.Time   `json:"expires,omitzero" doc:"when the credentials become invalid"`
 	// Own is true for the user of `dagyo up`.
 	Own bool `json:"own,omitempty" doc:"the user of dagyo up"`
+	// SignedIn is true for a session with a provider, Token the name of a personal token.
+	SignedIn bool   `json:"signedIn,omitempty" doc:"a session of somebody who has signed in with a provider"`
+	Token    string `json:"token,omitempty" doc:"the name of the personal token"`
 }
 
 func (g *Gateway) registerSessions(api huma.API) {
@@ -83,7 +87,10 @@ func (g *Gateway) registerSessions(api huma.API) {
 		OperationID: "get-session", Method: http.MethodGet, Path: "/v1/session", Tags: tag, Summary: "Get whom the credentials are for",
 	}, func(ctx context.Context, _ *struct{}) (*struct{ Body Session }, error) {
 		s := sessionOf(ctx)
-		return &struct{ Body Session }{Session{User: s.holder.Name, Role: s.holder.Role, Expires: s.holder.Expires, Own: s.own}}, nil
+		return &struct{ Body Session }{Session{
+			User: s.holder.Name, Role: s.holder.Role, Expires: s.holder.Expires, Own: s.own,
+			SignedIn: strings.HasPrefix(s.holder.Name, access.SignInPrefix) && s.holder.Token == "", Token: s.holder.Token,
+		}}, nil
 	})
 	huma.Register(api, huma.Operation{
 		OperationID: "create-code", Method: http.MethodPost, Path: "/v1/session/codes", Tags: tag, Summary: "Make a code with which a browser signs in",

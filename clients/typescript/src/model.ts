@@ -294,4 +294,8 @@ export interface Session {
   role?: string;
   expires?: string;
   own?: boolean;
+  /** Whether it is the session of somebody who has signed in with a provider. */
+  signedIn?: boolean;
+  /** The name of the personal token. */
+  token?: string;
 }

@@ -33,6 +33,7 @@ type gatewayOptions struct {
 	plain              bool
 	rate               int
 	pages              pageFlags
+	signIn             signInFlags
 }
 
 func (a *app) gatewayCommand() *cobra.Command {
@@ -43,7 +44,9 @@ func (a *app) gatewayCommand() *cobra.Command {
 		Short:       "Serve HTTP for people and programs without NATS",
 		Long: `Serve the HTTP API of Dagyo. A request carries the credentials of its user: a
 file of "dagyo user add", in Base64, as a bearer token. What it may do is what
-the user may do on NATS; the gateway has no rights of its own.
+the user may do on NATS; the gateway has no rights of its own. With --sign-in,
+persons can sign in with a provider of OpenID Connect instead: the gateway issues
+credentials to them that are valid for some hours.
 
 "dagyo up" has a gateway on ` + defaultHTTP + `, whose token for its own user is in
 keys/http.header of the data directory: curl -H @FILE.
@@ -58,6 +61,7 @@ or --plain if something in front of the gateway ends TLS.`,
 	f.StringVar(&o.key, "http-key", "", "file with its key")
 	f.IntVar(&o.rate, "http-rate", gateway.DefaultRate, "most requests a second of each user; five times as many at once")
 	f.BoolVar(&o.plain, "plain", false, "listen without TLS also on other addresses than those of the loopback interface")
+	o.signIn.define(a, cmd)
 	o.pages.define(a, cmd, "metrics", envMetrics, metricsHelp)
 	return cmd
 }
@@ -93,6 +97,10 @@ func (a *app) gateway(ctx context.Context, o gatewayOptions) (err error) {
 		return err
 	}
 	log := a.logger("info", false)
+	signIn, err := o.signIn.open(log)
+	if err != nil {
+		return err
+	}
 	ctx, stop := a.untilInterrupt(ctx)
 	defer stop()
 	if err := a.locate(); err != nil {
@@ -105,7 +113,9 @@ func (a *app) gateway(ctx context.Context, o gatewayOptions) (err error) {
 	defer func() { err = errors.Join(err, page.close()) }()
 	files := a.access
 	files.Creds = ""
-	s, err := gateway.Listen(o.address, encrypted, gateway.Config{Server: a.server, Files: files, Rate: o.rate, Log: log, Metrics: page.monitor.Meter()})
+	s, err := gateway.Listen(o.address, encrypted, gateway.Config{
+		Server: a.server, Files: files, SignIn: signIn, Rate: o.rate, Log: log, Metrics: page.monitor.Meter(),
+	})
 	if err != nil {
 		return err
 	}

@@ -27,11 +27,15 @@ func (a *app) keysCommand() *cobra.Command {
   2. Issue new credentials to users: "dagyo user ls" lists those who have some.
   3. "dagyo keys retire" makes all that the previous keys have signed invalid.
 
+The keys of persons who sign in with a provider are replaced with the role
+"` + string(keyring.SignIn) + `", whatever their role is. When the previous ones are retired, these persons
+sign in again; the personal tokens that they have made are lost.
+
 If a key is known to somebody else, do all of it at once: "dagyo keys rotate"
 followed by "dagyo keys retire --yes".`,
 		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(a.keysRotateCommand(), a.keysRetireCommand())
+	cmd.AddCommand(a.keysRotateCommand(), a.keysRetireCommand(), a.keysSignInCommand())
 	return cmd
 }
 
@@ -41,7 +45,7 @@ func rolesFlag(cmd *cobra.Command) func() ([]access.Role, error) {
 	cmd.Flags().StringSliceVar(&names, "role", nil, "roles (default all): "+strings.Join(allRoles(), ", "))
 	return func() ([]access.Role, error) {
 		if len(names) == 0 {
-			return access.Roles(), nil
+			return keyring.Kinds(), nil
 		}
 		var out []access.Role
 		for _, name := range names {
@@ -54,12 +58,7 @@ func rolesFlag(cmd *cobra.Command) func() ([]access.Role, error) {
 	}
 }
 
-func allRoles() (out []string) {
-	for _, r := range access.Roles() {
-		out = append(out, string(r))
-	}
-	return out
-}
+func allRoles() []string { return namesOf(keyring.Kinds()) }
 
 func (a *app) keysRotateCommand() *cobra.Command {
 	var place landlord.Place
@@ -99,14 +98,10 @@ func (a *app) rotateKeys(ctx context.Context, x *landlord.Landlord, roles []acce
 }
 
 func listRoles(roles []access.Role) string {
-	if len(roles) == len(access.Roles()) {
+	if len(roles) == len(keyring.Kinds()) {
 		return "all roles"
 	}
-	names := make([]string, len(roles))
-	for i, r := range roles {
-		names[i] = string(r)
-	}
-	return strings.Join(names, ", ")
+	return strings.Join(namesOf(roles), ", ")
 }
 
 func (a *app) tellKeys(state, text string, roles []access.Role) error {

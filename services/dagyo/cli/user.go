@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dagyo/dagyo/pkg/access"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/services/dagyo/keyring"
 	"github.com/dagyo/dagyo/services/dagyo/landlord"
 	"github.com/dagyo/dagyo/services/dagyo/platform"
@@ -89,6 +90,9 @@ func (a *app) addUser(ctx context.Context, x *landlord.Landlord, o userOptions, 
 	}
 	if c.Name == platform.User {
 		return usage(fmt.Errorf("the name %q is reserved: it marks copies of the platform's progdefs", c.Name))
+	}
+	if strings.HasPrefix(c.Name, access.SignInPrefix) {
+		return usage(fmt.Errorf("the name %q begins with %q: such names are those of persons who sign in with a provider", c.Name, access.SignInPrefix))
 	}
 	if o.valid < 0 {
 		return usage(errors.New("--valid is negative"))
@@ -216,7 +220,11 @@ func (a *app) userRevokeCommand() *cobra.Command {
 		Long: `Make all credentials of a user invalid that "dagyo user add" has issued, or those
 of some roles. A running server closes their connections at once. Flows of the
 user go on; "dagyo cancel --operator" ends them. New credentials can be issued
-under the same name.`,
+under the same name.
+
+Of a person who signs in with a provider (the name begins with "` + access.SignInPrefix + `"), all
+sessions and personal tokens become invalid. A minute later the person can sign in
+again, unless the provider or the rules of sign-in refuse it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			some := make([]access.Role, len(roles))
@@ -250,14 +258,14 @@ func (a *app) revokeUser(ctx context.Context, x *landlord.Landlord, tenant, name
 	if a.json() {
 		return a.printJSON(revoked)
 	}
-	what := "credential"
-	if len(revoked) > 1 {
-		what += "s"
-	}
 	when := ""
 	if !x.Running() {
 		when = ", from the next `dagyo up` on"
 	}
-	_, err = fmt.Fprintf(a.Out, "revoked %d %s of %s%s\n", len(revoked), what, userOf(name, tenant), when)
+	what := document.Count(len(revoked), "credential")
+	if revoked[len(revoked)-1].SignIn {
+		what = "all sessions, personal tokens and credentials"
+	}
+	_, err = fmt.Fprintf(a.Out, "revoked %s of %s%s\n", what, userOf(name, tenant), when)
 	return err
 }

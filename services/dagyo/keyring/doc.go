@@ -6,6 +6,7 @@
 //	accounts.secret     the identities of accounts are derived from it
 //	roles/ROLE.secret   the keys that sign credentials of the role, in every tenant
 //	roles/ROLE.previous those before a rotation, until they are retired
+//	roles/sign-in.*     the same of the keys that sign credentials of persons who sign in with a provider
 //	users/TENANT/*.json the credentials of persons that were issued, without their keys
 //	tenants/NAME.json   the tenants; in removed/, those of which NATS may still have something
 //

@@ -39,6 +39,8 @@ type Tenant struct {
 	// Namespace and Progdefs are those of tenancy.Tenant.
 	Namespace string   `json:"namespace,omitempty"`
 	Progdefs  []string `json:"progdefs,omitempty"`
+	// SignIn are the roles of which persons who sign in with a provider may get credentials.
+	SignIn []access.Role `json:"signIn,omitempty"`
 }
 
 // ErrNoTenant is returned for a tenant that does not exist.
@@ -93,7 +95,7 @@ func (k *Keyring) open() (err error) {
 	if k.accounts, err = k.secret("accounts.secret"); err != nil {
 		return err
 	}
-	for _, r := range access.Roles() {
+	for _, r := range Kinds() {
 		if _, err = k.secret(current(r)); err != nil {
 			return err
 		}
@@ -289,7 +291,7 @@ func (k *Keyring) access(x Tenant) (rights access.Tenant, t tenancy.Tenant, err 
 		return rights, t, err
 	}
 	rights = access.Tenant{Name: t.Name, Accounts: t.Accounts, Limits: limits(t.Limits)}
-	if rights.Signers, err = k.signers(x.ID); err != nil {
+	if rights.Signers, err = k.signers(x); err != nil {
 		return rights, t, err
 	}
 	rights.Revoked, err = k.revoked(x.ID, rights.Signers)

@@ -14,6 +14,13 @@ import (
 	"github.com/dagyo/dagyo/pkg/access"
 )
 
+// SignIn stands among the roles for the secret of sign-in: the keys that sign the credentials of persons who sign in with a
+// provider, whatever their role, are derived from it.
+const SignIn access.Role = "sign-in"
+
+// Kinds returns what has a secret that can be replaced: all roles, and SignIn.
+func Kinds() []access.Role { return append(access.Roles(), SignIn) }
+
 // current and previous are the files with the secrets of a role.
 func current(r access.Role) string  { return filepath.Join("roles", string(r)+".secret") }
 func previous(r access.Role) string { return filepath.Join("roles", string(r)+".previous") }
@@ -21,7 +28,7 @@ func previous(r access.Role) string { return filepath.Join("roles", string(r)+".
 // Secret returns the secret from which a role's keys of all tenants are derived. It is read each time, because it may be
 // replaced.
 func (k *Keyring) Secret(r access.Role) (access.Secret, error) {
-	if !slices.Contains(access.Roles(), r) {
+	if !slices.Contains(Kinds(), r) {
 		return access.Secret{}, fmt.Errorf("there is no role %q", r)
 	}
 	return k.secret(current(r))
@@ -65,7 +72,7 @@ func (k *Keyring) Retire(roles ...access.Role) (retired []access.Role, err error
 	}
 	all, err := k.Tenants()
 	for _, x := range all {
-		err = errors.Join(err, k.prune(x.ID))
+		err = errors.Join(err, k.prune(x))
 	}
 	return retired, err
 }
@@ -92,29 +99,46 @@ func (k *Keyring) before(r access.Role) (s access.Secret, ok bool, err error) {
 	return s, s != now, err
 }
 
-// signers returns the public keys that sign the credentials of each role in a tenant, the current one first.
-func (k *Keyring) signers(id string) (map[access.Role][]string, error) {
+// secrets returns the secrets of a role that are valid, the current one first.
+func (k *Keyring) secrets(r access.Role) ([]access.Secret, error) {
+	secret, err := k.Secret(r)
+	if err != nil {
+		return nil, err
+	}
+	out := []access.Secret{secret}
+	before, ok, err := k.before(r)
+	if ok {
+		out = append(out, before)
+	}
+	return out, err
+}
+
+// signers returns the public keys that sign the credentials of each role in a tenant, the current one of the role first.
+func (k *Keyring) signers(x Tenant) (map[access.Role][]string, error) {
 	out := make(map[access.Role][]string)
 	for _, r := range access.Roles() {
-		secret, err := k.Secret(r)
+		secrets, err := k.secrets(r)
 		if err != nil {
 			return nil, err
-		}
-		secrets := []access.Secret{secret}
-		before, ok, err := k.before(r)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			secrets = append(secrets, before)
 		}
 		for _, s := range secrets {
-			key, err := s.PublicSigner(id)
+			key, err := s.PublicSigner(x.ID)
 			if err != nil {
 				return nil, err
 			}
 			out[r] = append(out[r], key)
 		}
+	}
+	keys, err := k.signInKeys(x, x.SignIn)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		public, err := key.Public()
+		if err != nil {
+			return nil, err
+		}
+		out[key.Role] = append(out[key.Role], public)
 	}
 	return out, nil
 }

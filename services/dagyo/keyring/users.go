@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/moby/sys/atomicwriter"
@@ -29,6 +30,9 @@ type User struct {
 	Issued  time.Time `json:"issued"`
 	Expires time.Time `json:"expires,omitzero"`
 	Revoked time.Time `json:"revoked,omitzero"`
+	// SignIn is true for what a person got by signing in: all credentials with the key, of which there is no list. They are
+	// recorded only when they are revoked.
+	SignIn bool `json:"signIn,omitempty"`
 }
 
 // ErrNoUser is returned for a user who has no valid credentials.
@@ -52,7 +56,7 @@ func (k *Keyring) AddUser(tenant string, c access.Credential) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := k.prune(x.ID); err != nil {
+	if err := k.prune(x); err != nil {
 		return nil, err
 	}
 	u := User{Name: h.Name, Role: h.Role, Key: h.Key, Signer: h.Signer, Issued: now(), Expires: h.Expires}
@@ -79,7 +83,7 @@ func (k *Keyring) Users(tenant string) (out []User, err error) {
 	if err != nil {
 		return nil, err
 	}
-	signers, err := k.signers(x.ID)
+	signers, err := k.signers(x)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +99,8 @@ func (k *Keyring) Users(tenant string) (out []User, err error) {
 	return out, err
 }
 
-// Revoke makes all credentials of a user invalid, or those of some roles. It returns them.
+// Revoke makes all credentials of a user invalid, or those of some roles. It returns them. Of a person who signs in it
+// returns one for each key, whether or not there are credentials with it.
 func (k *Keyring) Revoke(tenant, name string, roles ...access.Role) (revoked []User, err error) {
 	all, err := k.Users(tenant)
 	if err != nil {
@@ -115,10 +120,16 @@ func (k *Keyring) Revoke(tenant, name string, roles ...access.Role) (revoked []U
 		}
 		revoked = append(revoked, u)
 	}
+	if strings.HasPrefix(name, access.SignInPrefix) && len(x.SignIn) > 0 {
+		more, err := k.revokeSignIn(x, name, roles)
+		if revoked = append(revoked, more...); err != nil {
+			return revoked, err
+		}
+	}
 	if len(revoked) == 0 {
 		return nil, fmt.Errorf("user %q of tenant %s has no credentials that are valid: %w", name, tenant, ErrNoUser)
 	}
-	return revoked, k.prune(x.ID)
+	return revoked, k.prune(x)
 }
 
 // Outdated returns the users who lose their last credentials of a role if the previous keys of roles are retired, as
@@ -133,7 +144,7 @@ func (k *Keyring) Outdated(roles ...access.Role) (out []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		signers, err := k.signers(x.ID)
+		signers, err := k.signers(x)
 		if err != nil {
 			return nil, err
 		}
@@ -155,9 +166,10 @@ func (k *Keyring) Outdated(roles ...access.Role) (out []string, err error) {
 	return out, nil
 }
 
-// counts reports whether a server would accept the credential, unless it was revoked.
+// counts reports whether a server would accept the credential, unless it was revoked. Keys of sign-in can come back: the
+// role may be allowed again.
 func (u User) counts(signers map[access.Role][]string) bool {
-	return slices.Contains(signers[u.Role], u.Signer) && (u.Expires.IsZero() || u.Expires.After(time.Now()))
+	return (u.SignIn || slices.Contains(signers[u.Role], u.Signer)) && (u.Expires.IsZero() || u.Expires.After(time.Now()))
 }
 
 // revoked returns the credentials that a server must be told about, by public key: those that it would accept.
@@ -167,7 +179,11 @@ func (k *Keyring) revoked(id string, signers map[access.Role][]string) (map[stri
 	for _, u := range all {
 		if !u.Revoked.IsZero() && u.counts(signers) {
 			// The server compares that with the date in the credential, which the clock of another machine may have made.
-			out[u.Key] = later(u.Revoked, u.Issued).Add(clockMargin)
+			margin := clockMargin
+			if u.SignIn {
+				margin = SignInMargin
+			}
+			out[u.Key] = later(u.Revoked, u.Issued).Add(margin)
 		}
 	}
 	return out, err
@@ -185,15 +201,15 @@ func later(a, b time.Time) time.Time {
 }
 
 // prune deletes the records of credentials that no server accepts any more.
-func (k *Keyring) prune(id string) error {
-	signers, err := k.signers(id)
+func (k *Keyring) prune(x Tenant) error {
+	signers, err := k.signers(x)
 	if err != nil {
 		return err
 	}
-	all, err := readAll[User](k.usersOf(id))
+	all, err := readAll[User](k.usersOf(x.ID))
 	for _, u := range all {
 		if !u.counts(signers) {
-			if gone := os.Remove(filepath.Join(k.usersOf(id), u.Key+".json")); !errors.Is(gone, fs.ErrNotExist) {
+			if gone := os.Remove(filepath.Join(k.usersOf(x.ID), u.Key+".json")); !errors.Is(gone, fs.ErrNotExist) {
 				err = errors.Join(err, gone)
 			}
 		}

@@ -11,7 +11,8 @@
 //	publisher/nats.creds     for what applies the standard progdefs
 //	platform/tenants.json    for what copies progdefs to tenants
 //	operator/nats.creds      for who installs Dagyo
-//	gateway/                 no more than ca.crt: the gateway has no credentials
+//	gateway/sign-in.json     the keys to sign persons in with, none unless `dagyo keys sign-in` allows it; the gateway has no
+//	                         credentials
 //
 // Each folder is for one reader.
 package provision

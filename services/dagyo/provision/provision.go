@@ -21,6 +21,7 @@ import (
 const (
 	Credentials = "nats.creds"
 	Tenants     = "tenants.json"
+	SignIn      = "sign-in.json"
 	executors   = "executors.json"
 	server      = "nats/auth.conf"
 	accounts    = "nats/" + keyring.PreloadFile
@@ -82,7 +83,23 @@ func Files(k *keyring.Keyring) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(out, File{Path: string(access.Spawner) + "/" + executors, Content: encode(i)}), nil
+	signIn, err := k.SignInKeys()
+	if err != nil {
+		return nil, err
+	}
+	return append(out, File{Path: string(access.Spawner) + "/" + executors, Content: encode(i)}, File{Path: gateway + "/" + SignIn, Content: signIn}), nil
+}
+
+// WriteSignIn writes the keys with which a gateway signs persons in to a file that only its owner can read.
+func WriteSignIn(path string, k *keyring.Keyring) error {
+	keys, err := k.SignInKeys()
+	if err == nil {
+		err = atomicwriter.WriteFile(path, keys, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write the keys of sign-in: %w", err)
+	}
+	return nil
 }
 
 func encode(i *keyring.Issuer) []byte {

@@ -59,7 +59,7 @@ func secretReaders() (out []string) {
 	return append(out, platform, gateway)
 }
 
-// gateway is the folder of the gateway, which needs no more than the authority.
+// gateway is the folder of the gateway.
 const gateway = "gateway"
 
 // A Version tells whether the keys were changed since they were read.

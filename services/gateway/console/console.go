@@ -33,8 +33,8 @@ type asset struct {
 // assets are compressed when they are first needed: many a gateway serves no page.
 var assets = sync.OnceValue(func() map[string]asset { return load(dist) })
 
-// pages are the first parts of the paths of pages; src/App.svelte has the same ones.
-var pages = []string{"", "flows", "compose", "catalogue", "capacity"}
+// pages are the first parts of the paths of pages; src/App.svelte has the same ones. A provider sends browsers to sign-in.
+var pages = []string{"", "flows", "compose", "catalogue", "capacity", "sign-in"}
 
 // Handler serves the files of the console, and its page on the paths of all its pages.
 func Handler() http.Handler {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { createRequire } from "node:module";
-import { open, signedIn, start } from "./dagyo.mjs";
+import { open, provided, signedIn, start } from "./dagyo.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 let d;
@@ -17,13 +17,14 @@ async function close(page) {
 }
 
 /** Composes a flow in the YAML pane. */
-async function write(page, text) {
-  await page.goto(d.url + "/compose");
+async function write(page, text, at = d) {
+  await page.goto(at.url + "/compose");
   await page.locator(".cm-content").click();
   await page.keyboard.press("Control+a");
   await page.keyboard.insertText(text);
 }
 
+const endless = "nodes:\n  n: {progdef: counter}\n  v: {progdef: void_sink}\nedges:\n  - {from: n.number, to: v.in}\n";
 const greet = "nodes:\n  hello: {progdef: greet}\ninputs:\n  names: hello.name\noutputs:\n  greetings: hello.greeting\n";
 
 test("signing in and out", async () => {
@@ -67,6 +68,99 @@ test("a viewer sees, and may not change anything", async () => {
   });
   assert.equal(status, 403);
   await page.context().close();
+});
+
+test("signing in with a provider", async () => {
+  const g = await provided(d);
+  try {
+    const page = await open(g);
+    await page.goto(g.url + "/catalogue");
+    const away = async () => {
+      await page.getByRole("button", { name: "Sign in with Acme" }).click();
+      await page.getByLabel("Username:").waitFor();
+    };
+    const enter = async (name) => {
+      await page.getByLabel("Username:").fill(name);
+      await page.getByLabel("Password:").fill("verysecure");
+      await page.getByRole("button", { name: "Login" }).click();
+    };
+    await page.evaluate(axe);
+    const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
+    assert.deepEqual(found.violations.map((v) => v.id), []);
+
+    // A viewer, who comes back to the same page, and may not change anything.
+    await away();
+    await enter("vera");
+    await page.getByText("sso-vera", { exact: true }).waitFor();
+    assert.equal(page.url(), g.url + "/catalogue", "the code stays in the address, or another page is shown");
+    await page.getByText("Your session ends in").waitFor(); // it lasts for five minutes
+    assert.equal(await page.evaluate(() => sessionStorage.getItem("dagyo.sign-in")), null);
+    await page.goBack(); // not with the code of before
+    await page.goto(g.url + "/catalogue");
+    await write(page, endless, g);
+    await page.getByText("Your role, viewer, may not run flows").waitFor();
+    assert.equal(await page.getByRole("button", { name: /^Run/ }).getAttribute("aria-disabled"), "true");
+    assert.equal(await page.getByRole("button", { name: "Publish…" }).isDisabled(), true);
+    const own = await signedIn(d);
+    await write(own, endless);
+    await own.getByText("Valid", { exact: true }).waitFor();
+    await own.getByRole("button", { name: /^Run/ }).click();
+    await own.waitForURL(/flows\/[^/?]+/);
+    const flow = new URL(own.url()).pathname;
+    await page.goto(g.url + flow);
+    const cancel = page.getByRole("button", { name: "Cancel flow" });
+    await cancel.waitFor();
+    assert.equal(await cancel.getAttribute("aria-disabled"), "true");
+    await cancel.click({ force: true });
+    assert.equal(await page.getByRole("dialog").count(), 0);
+    const status = await page.evaluate(async (flow) => {
+      const headers = { Authorization: "Bearer " + sessionStorage.getItem("dagyo.token") };
+      return (await fetch(`/v1${flow}/cancel`, { method: "POST", headers })).status;
+    }, flow);
+    assert.equal(status, 403);
+    await own.locator("body").press("x");
+    await own.getByRole("button", { name: "Cancel flow" }).last().click();
+    await own.locator(".badge", { hasText: "Cancelled" }).waitFor();
+    await close(own);
+
+    // Signing out, and in again as somebody else, in the same browser.
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("button", { name: "Sign in with Acme" }).waitFor();
+    assert.deepEqual(await page.evaluate(() => [sessionStorage.length, localStorage.getItem("dagyo.token")]), [0, null]);
+    await away();
+    await enter("mallory");
+    await page.getByText("you are sso-mallory, and no rule gives you a role").waitFor();
+    assert.equal(new URL(page.url()).search, "");
+    await away();
+    await enter("ada.l");
+    await page.getByText("sso-ada_l", { exact: true }).waitFor();
+
+    // A personal token, which is used without the console.
+    await page.getByRole("button", { name: "sso-ada_l" }).click();
+    await page.getByLabel("What it is for").fill("ci");
+    await page.getByRole("button", { name: "Make" }).click();
+    const link = page.getByRole("link", { name: "Download ci.creds" });
+    await link.waitFor();
+    await page.evaluate(axe);
+    assert.deepEqual(await page.evaluate(async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map((v) => v.id)), []);
+    const [download] = await Promise.all([page.waitForEvent("download"), link.click()]);
+    assert.equal(download.suggestedFilename(), "ci.creds");
+    const bearer = readFileSync(await download.path()).toString("base64");
+    const session = await (await fetch(g.url + "/v1/session", { headers: { Authorization: "Bearer " + bearer } })).json();
+    assert.deepEqual([session.user, session.role, session.token], ["sso-ada_l", "user", "ci"]);
+    await page.keyboard.press("Escape");
+
+    // What another site makes the browser come back with is not taken.
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.goto(g.url + "/sign-in?code=stolen&state=guessed");
+    await page.getByText("This answer of the provider is not for this tab").waitFor();
+    await away();
+    await page.goto(g.url + "/sign-in?code=stolen&state=guessed"); // while this tab waits for the provider
+    await page.getByText("This answer of the provider is not for this tab").waitFor();
+    await close(page);
+  } finally {
+    await g.stop();
+  }
 });
 
 test("composing by mouse, a type error, a fix, a run, and its history", async () => {

@@ -1,7 +1,9 @@
 // A Dagyo for a test: `dagyo up` with a data directory of its own, on free ports, and a browser.
 
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -25,6 +27,8 @@ export async function start() {
   });
   return {
     url: about.http,
+    context: about.context,
+    env,
     browser,
     run: (...args) => execFileSync(dagyo, [...args, "--data", join(home, "data")], { env, encoding: "utf8" }),
     /** The address with which a browser signs in. */
@@ -40,6 +44,62 @@ export async function start() {
   };
 }
 
+/** A port that is free. */
+async function freePort() {
+  const s = createServer().listen(0, "127.0.0.1");
+  await once(s, "listening");
+  const { port } = s.address();
+  s.close();
+  await once(s, "close");
+  return port;
+}
+
+/** Starts a program, and returns it once a line of an output matches, with what that has. */
+async function begin(command, args, output, pattern, env = process.env) {
+  const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe"] });
+  const exited = once(child, "exit");
+  const found = (async () => {
+    for await (const line of createInterface({ input: child[output] })) {
+      const match = pattern.exec(line);
+      if (match) return match[0];
+    }
+    throw new Error(`${command} ends without ${pattern}`);
+  })();
+  return { line: await found, stop: () => (child.kill("SIGINT"), exited) };
+}
+
+/** A gateway beside that of `dagyo up`, with which persons sign in at a provider (tests/provider). */
+export async function provided(d) {
+  const dir = mkdtempSync(join(tmpdir(), "dagyo-sign-in-"));
+  const url = `http://127.0.0.1:${await freePort()}`;
+  const provider = await begin(process.env.PROVIDER ?? "provider", [url + "/sign-in"], "stdout", /^http.*/);
+  d.run("keys", "sign-in", "--role", "viewer,user", "--out", join(dir, "keys.json"));
+  writeFileSync(join(dir, "secret"), "a secret of the client\n");
+  writeFileSync(join(dir, "sign-in.yaml"), `issuer: ${provider.line}
+client: dagyo
+secretFile: secret
+label: Acme
+url: ${url}
+userinfo: true
+name: preferred_username
+session: 5m
+rules:
+  - {claim: groups, value: data-team, role: user}
+  - {claim: groups, value: staff, role: viewer}
+`);
+  const args = ["gateway", "--http", url.slice("http://".length), "--sign-in", join(dir, "sign-in.yaml"), "--sign-in-keys", join(dir, "keys.json")];
+  const gateway = await begin(dagyo, ["--context", d.context, ...args], "stderr", /serving HTTP/, d.env);
+  return {
+    browser: d.browser,
+    url,
+    also: provider.line,
+    async stop() {
+      await Promise.all([gateway.stop(), provider.stop()]);
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
 /** A page of a new browser context, which fails the test on errors of the page, and on requests to anything but Dagyo. */
 export async function open(d, options = {}) {
   const context = await d.browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
@@ -50,7 +110,7 @@ export async function open(d, options = {}) {
     if (m.type() === "error" && !/status of 40[134]|status of 422/.test(m.text())) page.wrong.push(m.text());
   });
   page.on("request", (r) => {
-    if (!r.url().startsWith(d.url) && !r.url().startsWith("blob:") && !r.url().startsWith("data:")) page.wrong.push("request to " + r.url());
+    if (!r.url().startsWith(d.url) && !(d.also && r.url().startsWith(d.also)) && !r.url().startsWith("blob:") && !r.url().startsWith("data:")) page.wrong.push("request to " + r.url());
   });
   return page;
 }

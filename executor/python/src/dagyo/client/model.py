@@ -138,6 +138,8 @@ class Session(TypedDict, total=False):
     role: str
     expires: str
     own: bool
+    signedIn: bool
+    token: str
 
 
 @dataclass(frozen=True)

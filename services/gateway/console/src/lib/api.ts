@@ -33,6 +33,22 @@ export async function redeem(code: string): Promise<string> {
   return body.token;
 }
 
+export interface PersonalToken {
+  /** A credentials file, in Base64. */
+  token: string;
+  name: string;
+  expires: string;
+}
+
+/** Makes a personal token for somebody who has signed in with a provider. */
+export async function makeToken(name: string, days: number): Promise<PersonalToken> {
+  const headers = { Authorization: "Bearer " + token, "Content-Type": "application/json" };
+  const answer = await fetch("/v1/session/tokens", { method: "POST", body: JSON.stringify({ name, days }), headers });
+  const body = await answer.json();
+  if (!answer.ok) throw new DagyoError(answer.status, body.detail);
+  return body;
+}
+
 /** What is wrong, in words. */
 export function reasonOf(e: unknown): string {
   return e instanceof DagyoError ? e.detail : e instanceof Error ? e.message : String(e);

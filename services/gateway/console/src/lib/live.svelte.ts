@@ -23,6 +23,12 @@ export function mayNotRun(): string {
   return role === "viewer" ? `Your role, ${role}, may not run flows. An operator can give you another one.` : "";
 }
 
+/** Why the user may not publish, "" if nothing is known to forbid it. */
+export function mayNotPublish(): string {
+  const role = live.session?.role ?? "";
+  return role === "viewer" || role === "user" ? `Your role, ${role}, may not publish. An operator can give you another one.` : "";
+}
+
 /** Notes how a request has failed, and returns why. Without a token that is accepted, the sign-in page is shown. */
 export function note(e: unknown): string {
   if (e instanceof DagyoError) {
