@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/klauspost/compress/s2"
 
@@ -17,10 +16,11 @@ import (
 // it selects. They are in a header of the segment.
 //
 // Most columns are a dictionary of the different values, and the number of its value for each record. Number 0 is a
-// value that is left out, because it is too long or not valid: such a record may match every query.
+// value that is left out, because it is too long or not a name: such a record may match every query.
 //
-// They consist of a version and three compressed blocks, because few queries need all:
-//   - terms: the times of submission, states, owners, names of progdefs, and the set of them that each flow has
+// They consist of a version and compressed blocks, because few queries need all:
+//   - terms: the times of submission, states and owners
+//   - progdefs: their names, and the set of them that each flow has
 //   - texts: what [texts] returns
 //   - ids: the ids of the flows, one per line
 type columns []byte
@@ -30,6 +30,7 @@ const columnsVersion = 1
 // The blocks of columns, in their order.
 const (
 	termsBlock = iota
+	progdefsBlock
 	textsBlock
 	idsBlock
 	blocks
@@ -66,7 +67,8 @@ func newColumns(records []contract.FlowStatus, submitted span) columns {
 func encodeColumns(records []contract.FlowStatus, submitted span, limit int) columns {
 	b := columns{columnsVersion}
 	for _, block := range [blocks][]byte{
-		termsBlock: encodeTerms(records, submitted), textsBlock: encodeTexts(records, limit), idsBlock: encodeIDs(records),
+		termsBlock: encodeTerms(records, submitted), progdefsBlock: encodeProgdefs(records),
+		textsBlock: encodeTexts(records, limit), idsBlock: encodeIDs(records),
 	} {
 		if len(block) > blockLimit {
 			return nil
@@ -127,19 +129,22 @@ func (c *column) append(b []byte) []byte {
 const maxByte = 1<<8 - 1
 
 func encodeTerms(records []contract.FlowStatus, submitted span) []byte {
-	var states, owners, sets column
-	var names dictionary
+	var states, owners column
 	for _, r := range records {
-		if valid(string(r.Phase)) && valid(string(r.Verdict)) {
-			states.add(string(r.Phase) + "\n" + string(r.Verdict))
-		} else {
-			states.leaveOut()
-		}
-		if valid(r.Owner) {
+		states.add(string(r.Phase) + "\n" + string(r.Verdict))
+		if r.Owner == "" || document.ValidName(r.Owner) {
 			owners.add(r.Owner)
 		} else {
 			owners.leaveOut()
 		}
+	}
+	return owners.append(states.append(encodeTimes(records, submitted)))
+}
+
+func encodeProgdefs(records []contract.FlowStatus) []byte {
+	var names dictionary
+	var sets column
+	for _, r := range records {
 		if used, ok := progdefs(r); ok {
 			var set []byte
 			for _, name := range used {
@@ -150,15 +155,8 @@ func encodeTerms(records []contract.FlowStatus, submitted span) []byte {
 			sets.leaveOut()
 		}
 	}
-	b := encodeTimes(records, submitted)
-	b = states.append(b)
-	b = owners.append(b)
-	b = names.append(b)
-	return sets.append(b)
+	return sets.append(names.append(nil))
 }
-
-// valid reports whether a string is short, and the same after it was stored in JSON.
-func valid(s string) bool { return len(s) <= MaxText && utf8.ValidString(s) }
 
 // progdefs returns the different progdefs of a flow in order, and false if they are left out of the columns.
 func progdefs(s contract.FlowStatus) (out []string, ok bool) {
@@ -222,7 +220,7 @@ func joined(s contract.FlowStatus, limit int) (string, bool) {
 		if text == "" {
 			continue
 		}
-		if b = append(append(b, text...), '\n'); len(b) > limit || !utf8.ValidString(text) {
+		if b = append(append(b, text...), '\n'); len(b) > limit {
 			return "", false
 		}
 	}

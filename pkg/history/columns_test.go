@@ -29,7 +29,7 @@ func drawStatus(t *rapid.T, i int) contract.FlowStatus {
 	one := func(name string, of []string) string { return rapid.SampledFrom(of).Draw(t, name) }
 	at := time.Unix(1_790_000_000, int64(i)).UTC().Add(rapid.SampledFrom(someTimes).Draw(t, "submitted"))
 	s := contract.FlowStatus{
-		Flow: fmt.Sprintf("%s-%d", rapid.SampledFrom([]string{"abc", "flow", "b_1"}).Draw(t, "id"), i), Owner: one("owner", someUsers),
+		Flow: fmt.Sprintf("%s-%d", rapid.SampledFrom([]string{"abc", "flow", "b_1", "UPPER"}).Draw(t, "id"), i), Owner: one("owner", someUsers),
 		Phase: rapid.SampledFrom(States()).Draw(t, "phase"), Verdict: rapid.SampledFrom(append(States(), "")).Draw(t, "verdict"),
 		Submitted: at, Updated: at.Add(time.Minute), Reason: one("reason", someTexts),
 	}
@@ -128,7 +128,9 @@ func TestColumnsSkipSegments(t *testing.T) {
 	s := newShelf()
 	all := samples(10 * recordsLimit)
 	for i := range all {
-		all[i].Owner = fmt.Sprint("user", i%300)
+		if i%3 > 0 {
+			all[i].Owner = fmt.Sprint("user", i%300)
+		}
 	}
 	all[700].Owner, all[700].Reason = "zoe", "the flux capacitor is empty"
 	s.store(t, all...)
@@ -151,6 +153,27 @@ func TestColumnsSkipSegments(t *testing.T) {
 		s.cache.clear()
 		if got := s.walk(t, c.query, nil); len(got) != c.flows || s.reads != c.reads {
 			t.Errorf("%+v: %d flows after %d reads, want %d after %d", c.query, len(got), s.reads, c.flows, c.reads)
+		}
+	}
+}
+
+// Dictionaries may have as many values as there are records.
+func TestColumnsOfManyValues(t *testing.T) {
+	for _, n := range []int{1, 2, 254, 255, 256, 257, recordsLimit} {
+		s := newShelf()
+		all := samples(n)
+		for i := range all {
+			all[i].Owner, all[i].Reason = fmt.Sprint("user", i), fmt.Sprintf("reason %d.", i)
+			all[i].Jobs = map[string]contract.JobStatus{"a": {Progdef: fmt.Sprint("progdef", i)}}
+		}
+		s.store(t, all...)
+		for i, r := range all {
+			for _, q := range []contract.FlowQuery{{User: r.Owner}, {Text: r.Reason}, {Progdef: r.Jobs["a"].Progdef}, {Text: r.Flow}} {
+				picked, ok := newPicker(q).pick(s.from(0)[0])
+				if !ok || !picked[i] || slices.Contains(picked[:i], true) || slices.Contains(picked[i+1:], true) {
+					t.Fatalf("%d values, %+v: %v, %v", n, q, picked, ok)
+				}
+			}
 		}
 	}
 }

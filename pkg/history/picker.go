@@ -17,7 +17,7 @@ import (
 type picker struct {
 	query contract.FlowQuery
 	text  []byte
-	// terms is true if the query looks at the first block of columns.
+	// terms is true if the query looks at that block of columns.
 	terms bool
 	// name is true if the text may be part of an id or of a progdef's name.
 	name bool
@@ -29,7 +29,7 @@ type picker struct {
 
 func newPicker(q contract.FlowQuery) *picker {
 	p := &picker{query: q, text: []byte(q.Text), name: q.Text != "" && !strings.ContainsFunc(q.Text, notInNames)}
-	p.terms = p.name || q.Progdef != "" || q.User != "" || len(q.States) > 0 || !q.Since.IsZero() || !q.Until.IsZero()
+	p.terms = q.User != "" || len(q.States) > 0 || !q.Since.IsZero() || !q.Until.IsZero()
 	return p
 }
 
@@ -40,18 +40,19 @@ func notInNames(r rune) bool {
 // pick reports for each record of a segment whether the query may select it, and false if the columns do not tell. The
 // result is valid until the next call.
 func (p *picker) pick(e entry) ([]bool, bool) {
-	if e.broken != nil || e.columns == nil || !p.terms && p.query.Text == "" {
+	progdef, text := p.query.Progdef != "", p.query.Text != ""
+	if e.broken != nil || e.columns == nil || !p.terms && !progdef && !text {
 		return nil, false
 	}
 	p.picked = slices.Grow(p.picked[:0], e.records)[:e.records]
 	p.found = slices.Grow(p.found[:0], e.records)[:e.records]
 	for i := range p.picked {
-		p.picked[i], p.found[i] = true, p.query.Text == ""
+		p.picked[i], p.found[i] = true, false
 	}
-	if p.terms && !p.pickTerms(e) {
+	if p.terms && !p.pickTerms(e) || (progdef || p.name) && !p.pickProgdefs(e) {
 		return nil, false
 	}
-	if p.query.Text == "" || !slices.Contains(p.picked, true) {
+	if !text || !slices.Contains(p.picked, true) {
 		return p.picked, true
 	}
 	if !p.findTexts(e) || p.name && !p.findIDs(e) {
@@ -68,13 +69,13 @@ func (p *picker) pickTerms(e entry) bool {
 	d := p.open(e, termsBlock)
 	unit, times := d.unit(), d.bytes(2*e.records)
 	states, owners := d.column(e.records), d.column(e.records)
-	names := d.values()
-	sets := d.column(e.records)
 	if d.bad {
 		return false
 	}
 	q := p.query
-	p.pickTimes(times, unit, e.submitted.from)
+	if !q.Since.IsZero() || !q.Until.IsZero() {
+		p.pickTimes(times, unit, e.submitted.from)
+	}
 	if len(q.States) > 0 {
 		p.keep(states, d.matching(states.values, func(v []byte) bool {
 			phase, verdict, _ := bytes.Cut(v, []byte("\n"))
@@ -84,8 +85,18 @@ func (p *picker) pickTerms(e entry) bool {
 	if q.User != "" {
 		p.keep(owners, d.equal(owners.values, q.User))
 	}
-	if q.Progdef != "" {
-		p.keep(sets, d.withOneOf(sets.values, d.equal(names, q.Progdef)))
+	return !d.bad
+}
+
+// pickProgdefs does the same for progdefs, and finds the text in their names.
+func (p *picker) pickProgdefs(e entry) bool {
+	d := p.open(e, progdefsBlock)
+	names, sets := d.values(), d.column(e.records)
+	if d.bad {
+		return false
+	}
+	if p.query.Progdef != "" {
+		p.keep(sets, d.withOneOf(sets.values, d.equal(names, p.query.Progdef)))
 	}
 	if p.name {
 		p.find(sets, d.withOneOf(sets.values, d.containing(names, p.text)))
