@@ -30,7 +30,7 @@ type Budget struct {
 	Time time.Duration
 }
 
-// DefaultBudget allows a page to search about 100,000 flows.
+// DefaultBudget allows a page to read 50,000 to 100,000 flows. Columns rule out most of the others.
 func DefaultBudget() Budget { return Budget{Segments: 200, Time: 500 * time.Millisecond} }
 
 // Page lists flows: first the current ones, the most recently submitted first; then those in history, the
