@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -13,6 +14,9 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 )
+
+// forgetEvery is after how many new segments the index drops the entries of those that the limits have removed.
+const forgetEvery = 64
 
 // trimWait limits the request for the stream's first sequence.
 const trimWait = 5 * time.Second
@@ -108,6 +112,9 @@ func (x *Index) Run(ctx context.Context) error {
 		JS: x.js, Stream: contract.StreamHistory, HeadersOnly: true, Name: "history-index",
 		Handle: func(m *nats.Msg, meta *nats.MsgMetadata) {
 			x.add(meta.Sequence.Stream, m.Header)
+			if meta.Sequence.Stream%forgetEvery == 0 && x.isLoaded() {
+				x.forgetRemoved(ctx)
+			}
 		},
 		CaughtUp: func() {
 			x.forgetRemoved(ctx)
@@ -235,7 +242,7 @@ func (x *Index) drop(first uint64) {
 	for _, e := range x.entries[:n] {
 		x.flows -= int64(e.records)
 	}
-	x.entries = x.entries[n:]
+	x.entries = slices.Clone(x.entries[n:]) // or the others would stay in memory
 }
 
 // from returns the entries from a sequence on, in the order of the stream. They do not change.

@@ -190,6 +190,23 @@ func TestLimitsRemoveTheOldest(t *testing.T) {
 	}
 }
 
+// An index forgets what the limits of the stream have removed, also while it follows.
+func TestAnIndexForgetsWhatIsRemoved(t *testing.T) {
+	limits := history.DefaultLimits()
+	limits.MaxFlows = 3
+	b := setup(t, limits, 0)
+	x, stored := b.index()
+	w := history.NewWriter(b.link)
+	const segments = 130
+	for i := range segments {
+		b.append(w, records(i, i+1), uint64(i+1))
+	}
+	await(t, stored, segments)
+	if n := x.Flows(); n < 3 || n > segments/2+3 {
+		t.Errorf("the index has %d flows, the stream 3", n)
+	}
+}
+
 // A writer finds the end of a stream from which everything was removed.
 func TestAppendToAnEmptiedHistory(t *testing.T) {
 	limits := history.DefaultLimits()
