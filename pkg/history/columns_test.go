@@ -178,6 +178,50 @@ func TestColumnsOfManyValues(t *testing.T) {
 	}
 }
 
+// goldenRecords are the flows in goldenColumns.
+func goldenRecords() []contract.FlowStatus {
+	at := time.Unix(1_790_000_000, 0).UTC()
+	status := func(id, owner, message string, after time.Duration) contract.FlowStatus {
+		return contract.FlowStatus{
+			Flow: id, Phase: contract.TypeFlowCleaned, Verdict: contract.TypeFlowPanic, Owner: owner, Submitted: at.Add(after),
+			Jobs:     map[string]contract.JobStatus{"a": {Progdef: "parse"}, "b": {Progdef: "score-" + owner}},
+			Failures: []contract.JobFailure{{Failure: contract.Failure{Message: message}}},
+		}
+	}
+	return []contract.FlowStatus{
+		status("flow-1", "ada", "exit code 3", 0), status("flow-2", "bob", "no such file", time.Minute),
+		status("flow-3", "ada", strings.Repeat("long", 1000), time.Hour),
+	}
+}
+
+const goldenColumns = "ATMxwBoAfowAA9EBGBdmbG93LmNsZWFuZWQKZmxvdy5wYW5pYwEBAQIIA2FkYQNib2IBAgEpJ5gDGgVwYXJzZQlzY29yZS1hZGEJc2NvcmUtYm9iAgYCAQICAQMBAgEiIHwCGwxleGl0IGNvZGUgMwoNbm8gc3VjaCBmaWxlCgECABcVUGZsb3ctMQpmbG93LTIKZmxvdy0zCg=="
+
+// Columns that are stored must stay readable.
+func TestStoredColumnsAreReadable(t *testing.T) {
+	records := goldenRecords()
+	e := entry{summary: summarize(records)}
+	if e.columns = parseColumns(goldenColumns, len(records)); e.columns == nil {
+		t.Fatal("the columns are not parsed")
+	}
+	at := records[0].Submitted
+	for _, c := range []struct {
+		query contract.FlowQuery
+		want  []bool
+	}{
+		{contract.FlowQuery{User: "ada"}, []bool{true, false, true}},
+		{contract.FlowQuery{Progdef: "score-bob"}, []bool{false, true, false}},
+		{contract.FlowQuery{States: []contract.Type{contract.TypeFlowPanic}}, []bool{true, true, true}},
+		{contract.FlowQuery{States: []contract.Type{contract.TypeFlowCompleted}}, []bool{false, false, false}},
+		{contract.FlowQuery{Text: "such file"}, []bool{false, true, true}}, // the last one's text is left out
+		{contract.FlowQuery{Text: "flow-1"}, []bool{true, false, true}},
+		{contract.FlowQuery{Since: at.Add(time.Second), Until: at.Add(2 * time.Minute)}, []bool{false, true, false}},
+	} {
+		if got, ok := newPicker(c.query).pick(e); !ok || !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %v, %v", c.query, got, ok)
+		}
+	}
+}
+
 // Hostile texts do not fill the index, and are found all the same.
 func TestColumnsAreBounded(t *testing.T) {
 	hostile := samples(recordsLimit)
