@@ -49,34 +49,36 @@ const (
 
 // textLimits returns the limits of the texts of a flow, in bytes. The later ones are for segments with so many long
 // texts that their columns would be too large.
-func textLimits() []int { return []int{1 << 10, 128, 0} }
+func textLimits() []int { return []int{16 << 10, 2 << 10, 256, 0} }
 
 func columnsLimit(records int) int { return max(records*columnsPerRecord, columnsMin) }
 
 // newColumns returns the columns of one or more records, or nil if they would be too large. The span is that of their
 // submissions.
 func newColumns(records []contract.FlowStatus, submitted span) columns {
+	b := [blocks][]byte{
+		termsBlock: encodeTerms(records, submitted), progdefsBlock: encodeProgdefs(records), idsBlock: encodeIDs(records),
+	}
 	for _, limit := range textLimits() {
-		if c := encodeColumns(records, submitted, limit); len(c) > 0 && len(c) <= columnsLimit(len(records)) {
+		b[textsBlock] = encodeTexts(records, limit)
+		if c := compressed(b); len(c) > 0 && len(c) <= columnsLimit(len(records)) {
 			return c
 		}
 	}
 	return nil
 }
 
-func encodeColumns(records []contract.FlowStatus, submitted span, limit int) columns {
-	b := columns{columnsVersion}
-	for _, block := range [blocks][]byte{
-		termsBlock: encodeTerms(records, submitted), progdefsBlock: encodeProgdefs(records),
-		textsBlock: encodeTexts(records, limit), idsBlock: encodeIDs(records),
-	} {
+// compressed returns the columns with these blocks, or nil if one is too large to be read.
+func compressed(all [blocks][]byte) columns {
+	c := columns{columnsVersion}
+	for _, block := range all {
 		if len(block) > blockLimit {
 			return nil
 		}
 		block = s2.EncodeBetter(nil, block)
-		b = append(binary.AppendUvarint(b, uint64(len(block))), block...)
+		c = append(binary.AppendUvarint(c, uint64(len(block))), block...)
 	}
-	return b
+	return c
 }
 
 // A dictionary numbers different values, from 1.

@@ -18,7 +18,7 @@ import (
 var (
 	someTexts = []string{
 		"", "a", "abc", "exit code 3", "exit code 30", "line\nbreak", "\"quoted\" <é>", "UPPER lower", "b_1", "\xff\xfe", "\ufffd",
-		strings.Repeat("long ", 60), strings.Repeat("longer ", 400), noise(1, 3000),
+		strings.Repeat("long ", 60), strings.Repeat("longer ", 400), noise(1, 3000), strings.Repeat("longest ", 3000),
 	}
 	someProgdefs = []string{"", "a", "abc", "b_1", "exit", "score", "not a name", "UPPER"}
 	someUsers    = []string{"", "ada", "bob", "ad"}
@@ -190,7 +190,7 @@ func goldenRecords() []contract.FlowStatus {
 	}
 	return []contract.FlowStatus{
 		status("flow-1", "ada", "exit code 3", 0), status("flow-2", "bob", "no such file", time.Minute),
-		status("flow-3", "ada", strings.Repeat("long", 1000), time.Hour),
+		status("flow-3", "ada", strings.Repeat("long", 5000), time.Hour),
 	}
 }
 
@@ -229,7 +229,7 @@ func TestColumnsAreBounded(t *testing.T) {
 		hostile[i].Owner = noise(i, 300)
 		hostile[i].Failures = nil
 		for n := range 4 {
-			hostile[i].Failures = append(hostile[i].Failures, contract.JobFailure{Failure: contract.Failure{Message: noise(100*i+n, 900)}})
+			hostile[i].Failures = append(hostile[i].Failures, contract.JobFailure{Failure: contract.Failure{Message: noise(100*i+n, 900+8000*(i%2))}})
 		}
 		for n := range 100 {
 			hostile[i].Jobs[fmt.Sprint(n)] = contract.JobStatus{Progdef: fmt.Sprintf("p%d-%d", i, n)}
@@ -264,6 +264,25 @@ func TestColumnsAreBounded(t *testing.T) {
 	}
 	if c := newColumns(distinct, span{}); len(c) > columnsLimit(recordsLimit) {
 		t.Errorf("%d bytes", len(c))
+	}
+}
+
+// A few long texts, such as the problems of a rejected flow, are in the columns.
+func TestColumnsHaveSomeLongTexts(t *testing.T) {
+	s := newShelf()
+	all := samples(256)
+	for i := range 4 {
+		for n := range 80 {
+			all[60*i].Problems = append(all[60*i].Problems, problem.Problem{Message: fmt.Sprintf("nodes/n%d is not connected; %s", n, noise(n%5, 30))})
+		}
+	}
+	s.store(t, all...)
+	for text, reads := range map[string]int{"n79 is not": 1, "n80 is not": 0, "nowhere at all": 0} {
+		s.reads = 0
+		s.cache.clear()
+		if s.walk(t, contract.FlowQuery{Text: text}, nil); s.reads != reads {
+			t.Errorf("%s: %d reads, want %d", text, s.reads, reads)
+		}
 	}
 }
 

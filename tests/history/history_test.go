@@ -151,6 +151,36 @@ func TestLargeAppendsAreSplit(t *testing.T) {
 	}
 }
 
+// The server accepts the headers of segments with the largest columns, and their flows are found.
+func TestLargeColumnsAreStored(t *testing.T) {
+	b := setup(t, history.DefaultLimits(), 0)
+	var all []contract.FlowStatus
+	for i := range 1024 {
+		s := sample(i)
+		r := rand.New(rand.NewPCG(uint64(i), 4))
+		message := make([]byte, max(40, i-470)) // the later ones are too large together
+		for n := range message {
+			message[n] = byte('!' + r.IntN(90))
+		}
+		s.Owner = fmt.Sprint("user", i)
+		s.Failures = []contract.JobFailure{{Job: "score", Failure: contract.Failure{Message: string(message)}}}
+		all = append(all, s)
+	}
+	w := history.NewWriter(b.link)
+	b.append(w, all[:512], 1)
+	b.append(w, all[512:], 2)
+	x, stored := b.index()
+	await(t, stored, 2)
+	for _, i := range []int{0, 300, 511, 512, 1023} {
+		text := all[i].Failures[0].Message[10:40]
+		for _, q := range []contract.FlowQuery{{Text: text}, {User: all[i].Owner}, {User: all[i].Owner, Text: text}} {
+			if got := list(t, x, q); len(got) != 1 || got[0] != id(i) {
+				t.Errorf("flow %d by %+v: %v", i, q, got)
+			}
+		}
+	}
+}
+
 // A batch for an old end stores nothing.
 func TestAFailedBatchStoresNothing(t *testing.T) {
 	b := setup(t, history.DefaultLimits(), 0)
