@@ -94,6 +94,8 @@ type FlowQuery struct {
 	Text string `json:"text,omitempty"`
 	// Progdef selects the flows with a job of this progdef.
 	Progdef string `json:"progdef,omitempty"`
+	// User selects the flows that this user submitted: their owner.
+	User string `json:"user,omitempty"`
 	// Limit is the maximum number of flows in a page; 0 means the default.
 	Limit int `json:"limit,omitempty"`
 	// After is the Next of the previous page.
@@ -116,6 +118,7 @@ type FlowLine struct {
 	Flow      string            `json:"flow"`
 	Phase     Type              `json:"phase"`
 	Verdict   Type              `json:"verdict,omitempty"`
+	Owner     string            `json:"owner,omitempty"`
 	Submitted time.Time         `json:"submitted,omitzero"`
 	Updated   time.Time         `json:"updated,omitzero"`
 	Duration  document.Duration `json:"duration,omitempty"`

@@ -23,6 +23,7 @@ const (
 	headerSubmitted = "Dagyo-Submitted" // the earliest and the latest time, with a slash between
 	headerEnded     = "Dagyo-Ended"     // the same of the last events
 	headerFlows     = "Dagyo-Flows"     // the filter, in base64
+	headerColumns   = "Dagyo-Columns"   // what queries look at, in base64; older segments and some others have none
 	headerDigest    = "Dagyo-Digest"    // SHA-256 of the body, in base64
 )
 
@@ -43,6 +44,8 @@ type summary struct {
 	// The times of submission and of the last event.
 	submitted, ended span
 	flows            filter
+	// columns is nil if every search must read the segment. An index reads them only to search.
+	columns columns
 }
 
 // A span is the earliest and the latest of several times.
@@ -82,6 +85,7 @@ func summarize(records []contract.FlowStatus) summary {
 		s.ended.add(r.Updated)
 		s.flows.add(hashID(r.Flow))
 	}
+	s.columns = newColumns(records, s.submitted)
 	return s
 }
 
@@ -98,6 +102,9 @@ func (s summary) message(body []byte) *nats.Msg {
 	m.Header.Set(headerSubmitted, s.submitted.String())
 	m.Header.Set(headerEnded, s.ended.String())
 	m.Header.Set(headerFlows, base64.StdEncoding.EncodeToString(s.flows))
+	if s.columns != nil {
+		m.Header.Set(headerColumns, base64.StdEncoding.EncodeToString(s.columns))
+	}
 	m.Header.Set(headerDigest, digest(body))
 	return m
 }

@@ -30,7 +30,7 @@ type Budget struct {
 	Time time.Duration
 }
 
-// DefaultBudget allows a page to search about 100,000 flows.
+// DefaultBudget allows a page to read 50,000 to 100,000 flows. Columns rule out most of the others.
 func DefaultBudget() Budget { return Budget{Segments: 200, Time: 500 * time.Millisecond} }
 
 // Page lists flows: first the current ones, the most recently submitted first; then those in history, the
@@ -40,7 +40,7 @@ func DefaultBudget() Budget { return Budget{Segments: 200, Time: 500 * time.Mill
 // Page ranges over it once. Current must read the flows then, not before Page is called: a flow that is
 // stored in between would be listed twice.
 //
-// Page needs memory for one page. It reads at least one segment, so that every page makes progress. The
+// Page needs memory for one page. It searches at least one segment, so that every page makes progress. The
 // error is for an invalid query or an ended context; what cannot be read is in the page's Problems.
 func (x *Index) Page(
 	ctx context.Context, q contract.FlowQuery, current iter.Seq[contract.FlowStatus], b Budget,
@@ -56,7 +56,7 @@ func (x *Index) Page(
 		at = &cursor{Start: x.beginning()}
 	}
 	l := list{
-		index: x, query: q, sieve: newSieve(q), left: b.Segments, until: time.Now().Add(b.Time),
+		index: x, query: q, sieve: newSieve(q), picker: newPicker(q), left: b.Segments, until: time.Now().Add(b.Time),
 		page: contract.FlowPage{Flows: []contract.FlowLine{}},
 	}
 	l.run(ctx, *at, current)
@@ -65,15 +65,16 @@ func (x *Index) Page(
 
 // A list is a page in progress.
 type list struct {
-	index *Index
-	query contract.FlowQuery
-	sieve sieve
-	page  contract.FlowPage
-	size  int // of the page's lines
+	index  *Index
+	query  contract.FlowQuery
+	sieve  sieve
+	picker *picker
+	page   contract.FlowPage
+	size   int // of the page's lines
 
 	left  int       // segments that may still be read
 	until time.Time // the end of the search
-	read  bool      // a segment was read
+	begun bool      // a segment was searched
 }
 
 func (l *list) run(ctx context.Context, at cursor, current iter.Seq[contract.FlowStatus]) {
@@ -119,7 +120,7 @@ func (l *list) addFresh(ctx context.Context, f *first, start uint64) {
 		fresh = fresh[n:]
 	}
 	for _, e := range fresh {
-		for _, line := range l.lines(ctx, e) {
+		for _, line := range l.lines(ctx, e, e.records) {
 			if s, ok := l.selected(line); ok {
 				f.add(s)
 			}
@@ -141,8 +142,7 @@ func (l *list) listHistory(ctx context.Context, at cursor) {
 			l.page.Next = next.String()
 			return
 		}
-		lines := l.lines(ctx, e)
-		if !l.addBackward(lines[:min(next.Index, len(lines))], &next) {
+		if !l.addBackward(l.lines(ctx, e, next.Index), &next) {
 			l.page.Next = next.String()
 			return
 		}
@@ -164,19 +164,30 @@ func (l *list) addBackward(lines [][]byte, next *cursor) bool {
 	return true
 }
 
-// lines reads a segment; an error becomes a problem of the page.
-func (l *list) lines(ctx context.Context, e entry) [][]byte {
+// lines returns the first lines of a segment. Those that the query does not select may be nil; if there are no others,
+// the segment is not read. An error becomes a problem of the page.
+func (l *list) lines(ctx context.Context, e entry, count int) [][]byte {
+	l.begun = true
+	picked, known := l.picker.pick(e)
+	if known && !slices.Contains(picked[:count], true) {
+		return nil
+	}
 	l.left--
-	l.read = true
 	lines, err := l.index.read(ctx, e)
 	if err != nil {
 		l.problem(err)
+	}
+	lines = slices.Clone(lines[:min(count, len(lines))])
+	for i := range lines {
+		if known && !picked[i] {
+			lines[i] = nil
+		}
 	}
 	return lines
 }
 
 func (l *list) selected(line []byte) (contract.FlowStatus, bool) {
-	if !l.sieve.passes(line) {
+	if line == nil || !l.sieve.passes(line) {
 		return contract.FlowStatus{}, false
 	}
 	s, err := decode(line)
@@ -189,7 +200,7 @@ func (l *list) selected(line []byte) (contract.FlowStatus, bool) {
 
 // spent reports whether the rest of the search is left to the next page.
 func (l *list) spent() bool {
-	return l.read && (l.left <= 0 || !time.Now().Before(l.until))
+	return l.begun && (l.left <= 0 || !time.Now().Before(l.until))
 }
 
 func (l *list) full() bool { return len(l.page.Flows) >= l.query.Limit }

@@ -23,6 +23,8 @@ type shelf struct {
 	messages map[uint64]*nats.Msg
 	reads    int
 	seq      uint64
+	// old is true if segments are stored as by the previous version, without columns.
+	old bool
 }
 
 func newShelf() *shelf {
@@ -45,6 +47,9 @@ func (s *shelf) store(t fatal, records ...contract.FlowStatus) {
 		t.Fatal(err)
 	}
 	for _, m := range messages {
+		if s.old {
+			m.Header.Del(headerColumns)
+		}
 		s.seq++
 		s.messages[s.seq] = m
 		s.add(s.seq, m.Header)
@@ -242,6 +247,7 @@ func TestTimeSkipsSegments(t *testing.T) {
 
 func TestASearchWithoutMatchesRespectsItsBudget(t *testing.T) {
 	s := newShelf()
+	s.old = true
 	for range 10 {
 		s.store(t, samples(3)...)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -59,6 +60,7 @@ func check(q contract.FlowQuery) error {
 	wrong(len(q.Text) > MaxText, "text: %d bytes; the limit is %d", len(q.Text), MaxText)
 	wrong(!utf8.ValidString(q.Text), "text: not valid UTF-8")
 	wrong(q.Progdef != "" && !document.ValidName(q.Progdef), "progdef: %.80q is not a name", q.Progdef)
+	wrong(q.User != "" && !document.ValidName(q.User), "user: %.80q is not a name", q.User)
 	_, err := parseCursor(q.After)
 	wrong(err != nil, "after: not the next of a page: %w", err)
 	return errors.Join(errs...)
@@ -86,7 +88,7 @@ func Matches(q contract.FlowQuery, s contract.FlowStatus) bool {
 	case !q.Until.IsZero() && !s.Submitted.Before(q.Until):
 		return false
 	}
-	return hasProgdef(q.Progdef, s) && hasText(q.Text, s)
+	return (q.User == "" || s.Owner == q.User) && hasProgdef(q.Progdef, s) && hasText(q.Text, s)
 }
 
 func hasProgdef(name string, s contract.FlowStatus) bool {
@@ -102,7 +104,7 @@ func hasProgdef(name string, s contract.FlowStatus) bool {
 }
 
 func hasText(text string, s contract.FlowStatus) bool {
-	if strings.Contains(s.Flow, text) || strings.Contains(s.Reason, text) {
+	if strings.Contains(s.Flow, text) {
 		return true
 	}
 	for _, j := range s.Jobs {
@@ -110,17 +112,31 @@ func hasText(text string, s contract.FlowStatus) bool {
 			return true
 		}
 	}
-	for _, f := range s.Failures {
-		if strings.Contains(f.Message, text) {
-			return true
-		}
-	}
-	for _, p := range s.Problems {
-		if strings.Contains(p.Message, text) {
+	for t := range texts(s) {
+		if strings.Contains(t, text) {
 			return true
 		}
 	}
 	return false
+}
+
+// texts yields what a flow's text is searched in, apart from names.
+func texts(s contract.FlowStatus) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(s.Reason) {
+			return
+		}
+		for _, f := range s.Failures {
+			if !yield(f.Message) {
+				return
+			}
+		}
+		for _, p := range s.Problems {
+			if !yield(p.Message) {
+				return
+			}
+		}
+	}
 }
 
 // A sieve rejects most of the stored lines that a query does not select, without decoding them.
@@ -136,6 +152,9 @@ func newSieve(q contract.FlowQuery) (s sieve) {
 	}
 	if q.Progdef != "" {
 		s.all = append(s.all, quoted(q.Progdef))
+	}
+	if q.User != "" {
+		s.all = append(s.all, quoted(q.User))
 	}
 	for _, state := range q.States {
 		s.any = append(s.any, quoted(string(state)))
@@ -164,7 +183,7 @@ const messageBytes = 200
 // Line returns the short form of a status.
 func Line(s contract.FlowStatus) contract.FlowLine {
 	l := contract.FlowLine{
-		Flow: s.Flow, Phase: s.Phase, Verdict: s.Verdict, Submitted: s.Submitted, Updated: s.Updated,
+		Flow: s.Flow, Phase: s.Phase, Verdict: s.Verdict, Owner: s.Owner, Submitted: s.Submitted, Updated: s.Updated,
 		Duration: s.Duration, Message: shortened(message(s), messageBytes), Records: received(s.Edges),
 	}
 	for _, j := range s.Jobs {

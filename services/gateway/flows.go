@@ -130,6 +130,7 @@ type listing struct {
 	Live    bool      `query:"live" doc:"flows without a verdict only"`
 	Search  string    `query:"search" doc:"text in the id, a progdef's name, a reason or a message"`
 	Progdef string    `query:"progdef" doc:"flows with a job of this progdef"`
+	User    string    `query:"user" doc:"flows that this user submitted"`
 	Since   time.Time `query:"since" doc:"submitted at or after"`
 	Until   time.Time `query:"until" doc:"submitted before"`
 	Limit   int       `query:"limit" minimum:"0" maximum:"1000" doc:"flows in a page; 0 is the default"`
@@ -138,7 +139,8 @@ type listing struct {
 
 func listFlows(ctx context.Context, in *listing) (*struct{ Body contract.FlowPage }, error) {
 	q := contract.FlowQuery{
-		Live: in.Live, Text: in.Search, Progdef: in.Progdef, Since: in.Since, Until: in.Until, Limit: in.Limit, After: in.After,
+		Live: in.Live, Text: in.Search, Progdef: in.Progdef, User: in.User,
+		Since: in.Since, Until: in.Until, Limit: in.Limit, After: in.After,
 	}
 	for _, s := range in.State {
 		if !strings.Contains(s, ".") {

@@ -88,15 +88,18 @@ func (s *State) show(e contract.Event) {
 	case e.Type == contract.TypeFlowSubmit:
 		// One that repeats a flow is not shown beside it. A rejected document may be corrected and submitted again.
 		if ended, _ := s.past.find(e.Subject); status == nil && ended.Phase != contract.TypeFlowCleaned {
-			s.submitted.add(e.Subject, submission{e.Seq, e.Time})
+			s.submitted.add(e.Subject, submission{Seq: e.Seq, At: e.Time, By: e.By})
 		}
 		return
 	case status == nil && e.Type != contract.TypeFlowValidated && e.Type != contract.TypeFlowRejected:
 		return // the flow is unknown, or no longer known
 	case status == nil:
 		status = &shown{FlowStatus: contract.FlowStatus{Submitted: e.Time}}
-		if at := s.submitted.answered(e.Subject); !at.IsZero() {
-			status.Submitted = at
+		if b, waited := s.submitted.answered(e.Subject); waited {
+			status.Submitted = b.At
+			if e.Cause == 0 || e.Cause == b.Seq {
+				status.Owner = b.By
+			}
 		}
 		s.shown[e.Subject] = status
 	}

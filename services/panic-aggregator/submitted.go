@@ -10,10 +10,13 @@ import (
 type submission struct {
 	Seq uint64    `json:"seq"`
 	At  time.Time `json:"at"`
+	By  string    `json:"by,omitempty"` // the user, "" if that is not proven
 }
 
 func (b submission) status(flow string) contract.FlowStatus {
-	return contract.FlowStatus{Flow: flow, Phase: contract.TypeFlowSubmit, Submitted: b.At, Updated: b.At}
+	return contract.FlowStatus{
+		Flow: flow, Phase: contract.TypeFlowSubmit, Owner: b.By, Submitted: b.At, Updated: b.At,
+	}
 }
 
 // mostSubmissions bounds the unanswered submissions that are known: the oldest are forgotten first.
@@ -47,12 +50,12 @@ func (b *submissions) add(flow string, s submission) {
 	}
 }
 
-// answered removes the submission of a flow, and returns its time if known.
-func (b *submissions) answered(flow string) (at time.Time) {
-	s, waits := b.of[flow]
-	if waits {
+// answered removes the submission of a flow, and returns it if it is known.
+func (b *submissions) answered(flow string) (s submission, waited bool) {
+	s, waited = b.of[flow]
+	if waited {
 		delete(b.of, flow)
 		delete(b.flows, s.Seq)
 	}
-	return s.At
+	return s, waited
 }

@@ -2,6 +2,7 @@ package aggregator
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -43,6 +44,44 @@ func TestUnansweredSubmissionsAreBounded(t *testing.T) {
 	}
 	if len(again.submitted.order) != mostSubmissions || !slices.IsSorted(again.submitted.order) {
 		t.Errorf("%d submissions are restored, sorted: %v", len(again.submitted.order), slices.IsSorted(again.submitted.order))
+	}
+}
+
+// A flow has an owner from its submission on, also if it is rejected. It is who sent what was rejected.
+func TestSubmissionsHaveOwners(t *testing.T) {
+	s := NewState(DefaultLimits())
+	seq := uint64(0)
+	fold := func(e contract.Event) {
+		seq++
+		e.Seq, e.Time = seq, time.Unix(1_000_000, 0)
+		Evolve(s, e)
+	}
+	owners := func() map[string]string {
+		out := make(map[string]string)
+		for status := range s.current {
+			out[status.Flow] = status.Owner
+		}
+		return out
+	}
+	for _, flow := range []string{"waits", "wrong", "other", "good"} {
+		fold(contract.Event{Type: contract.TypeFlowSubmit, Subject: flow, By: "ada"})
+	}
+	for cause, flow := range map[uint64]string{2: "wrong", 77: "other"} {
+		fold(contract.Event{
+			Type: contract.TypeFlowRejected, Subject: flow, Source: contract.Source("validator"), Cause: cause, Data: &contract.FlowRejected{},
+		})
+	}
+	fold(contract.Event{Type: contract.TypeFlowValidated, Subject: "good", Cause: 4, Data: &contract.FlowValidated{Owner: "ada"}})
+	want := map[string]string{"waits": "ada", "wrong": "ada", "other": "", "good": "ada"}
+	if got := owners(); !maps.Equal(got, want) {
+		t.Errorf("owners are %v", got)
+	}
+	raw, err := snapshots().Encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s = NewState(DefaultLimits()); decode(s, raw) != nil || !maps.Equal(owners(), want) {
+		t.Errorf("after a snapshot: %v", owners())
 	}
 }
 

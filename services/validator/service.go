@@ -38,7 +38,7 @@ func DefaultConfig() Config {
 // Run serves until the context ends.
 func Run(ctx context.Context, link *broker.Link, c Config) error {
 	w := &wiring{link: link, policy: c.Policy}
-	w.past = history.NewIndex(link.JS, w.stored)
+	w.past = history.NewLookup(link.JS, w.stored)
 	return service.Run(ctx, link, service.Service[*State]{
 		Logic: Logic(),
 		New: func(ctx context.Context) (*State, error) {

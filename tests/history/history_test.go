@@ -151,6 +151,36 @@ func TestLargeAppendsAreSplit(t *testing.T) {
 	}
 }
 
+// The server accepts the headers of segments with the largest columns, and their flows are found.
+func TestLargeColumnsAreStored(t *testing.T) {
+	b := setup(t, history.DefaultLimits(), 0)
+	var all []contract.FlowStatus
+	for i := range 1024 {
+		s := sample(i)
+		r := rand.New(rand.NewPCG(uint64(i), 4))
+		message := make([]byte, max(40, i-470)) // the later ones are too large together
+		for n := range message {
+			message[n] = byte('!' + r.IntN(90))
+		}
+		s.Owner = fmt.Sprint("user", i)
+		s.Failures = []contract.JobFailure{{Job: "score", Failure: contract.Failure{Message: string(message)}}}
+		all = append(all, s)
+	}
+	w := history.NewWriter(b.link)
+	b.append(w, all[:512], 1)
+	b.append(w, all[512:], 2)
+	x, stored := b.index()
+	await(t, stored, 2)
+	for _, i := range []int{0, 300, 511, 512, 1023} {
+		text := all[i].Failures[0].Message[10:40]
+		for _, q := range []contract.FlowQuery{{Text: text}, {User: all[i].Owner}, {User: all[i].Owner, Text: text}} {
+			if got := list(t, x, q); len(got) != 1 || got[0] != id(i) {
+				t.Errorf("flow %d by %+v: %v", i, q, got)
+			}
+		}
+	}
+}
+
 // A batch for an old end stores nothing.
 func TestAFailedBatchStoresNothing(t *testing.T) {
 	b := setup(t, history.DefaultLimits(), 0)
@@ -187,6 +217,23 @@ func TestLimitsRemoveTheOldest(t *testing.T) {
 	}
 	if _, ok, err := x.Get(b.ctx, id(4)); !ok || err != nil {
 		t.Errorf("the newest flow: %v, %v", ok, err)
+	}
+}
+
+// An index forgets what the limits of the stream have removed, also while it follows.
+func TestAnIndexForgetsWhatIsRemoved(t *testing.T) {
+	limits := history.DefaultLimits()
+	limits.MaxFlows = 3
+	b := setup(t, limits, 0)
+	x, stored := b.index()
+	w := history.NewWriter(b.link)
+	const segments = 130
+	for i := range segments {
+		b.append(w, records(i, i+1), uint64(i+1))
+	}
+	await(t, stored, segments)
+	if n := x.Flows(); n < 3 || n > segments/2+3 {
+		t.Errorf("the index has %d flows, the stream 3", n)
 	}
 }
 

@@ -68,6 +68,8 @@ export interface ListOptions extends Abortable {
   search?: string;
   /** Flows with a job of this progdef. */
   progdef?: string;
+  /** Flows that this user submitted. */
+  user?: string;
   /** Submitted at or after this time. */
   since?: Date;
   /** Submitted before this time. */

@@ -121,6 +121,8 @@ export interface FlowLine {
   flow: string;
   phase: string;
   verdict?: Verdict;
+  /** The user who submitted it, if that is proven. */
+  owner?: string;
   submitted?: string;
   updated?: string;
   duration?: string;

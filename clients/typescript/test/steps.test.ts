@@ -55,6 +55,8 @@ test("lists flows by pages", async () => {
   assert.deepEqual(ids.sort(), ["list-a", "list-b", "list-c"]);
   assert.deepEqual(await all(dagyo.list({ since: new Date(Date.now() + 3_600_000) })), []);
   assert.deepEqual(await all(dagyo.list({ live: true, search: "list-" })), []);
+  assert.deepEqual((await all(dagyo.list({ user: "ada", search: "list-a" }))).map((f) => f.owner), ["ada"]);
+  assert.deepEqual(await all(dagyo.list({ user: "eve" })), []);
   for await (const f of dagyo.list({ pageSize: 1 })) {
     assert.ok(f.phase);
     break;

@@ -229,6 +229,7 @@ async def test_lists(client: Client) -> None:
     assert await every(client.list(since=later)) == []
     assert await every(client.list(live=True, search="list-")) == []
     assert await every(client.list(until=later, search="list-a"))
+    assert await every(client.list(user="eve")) == []
 
 
 async def test_logs(client: Client) -> None:

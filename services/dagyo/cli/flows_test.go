@@ -16,7 +16,7 @@ import (
 func flows() []contract.FlowStatus {
 	now := time.Now()
 	out := []contract.FlowStatus{{
-		Flow: "runs", Phase: contract.TypeJobStarted, Submitted: now.Add(-time.Minute),
+		Flow: "runs", Phase: contract.TypeJobStarted, Owner: "ada", Submitted: now.Add(-time.Minute),
 		Jobs: map[string]contract.JobStatus{"names": {Progdef: "source"}},
 	}}
 	for i := range 1200 {
@@ -46,6 +46,8 @@ func TestLs(t *testing.T) {
 		"--state panic --state rejected":       "",
 		"--since 2h30m --until 90m":            "old-0001",
 		"--progdef source":                     "runs",
+		"--owner ada":                          "runs",
+		"--owner ada --search old":             "",
 		"--search 0017":                        "old-0017",
 		"--search <enough> -n 1 --until 2h30m": "old-0002",
 	} {

@@ -25,6 +25,7 @@ type lsOptions struct {
 	since, until string
 	search       string
 	progdef      string
+	owner        string
 	limit        int
 }
 
@@ -38,7 +39,8 @@ end first. A flow is listed if it meets all conditions. All times are times of
 the NATS server. With --output json, the list is one JSON array.`,
 		Example: `  dagyo ls --live
   dagyo ls --state panic --state cancelled --since 24h
-  dagyo ls --search "out of memory" --progdef train -n 0`,
+  dagyo ls --search "out of memory" --progdef train -n 0
+  dagyo ls --owner ada --live`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := o.query(time.Now()); err != nil {
@@ -65,6 +67,7 @@ the NATS server. With --output json, the list is one JSON array.`,
 	f.StringVar(&o.search, "search", "",
 		"list only flows with this text in the id, a progdef, the reason of the cancel or the message of a failure")
 	f.StringVar(&o.progdef, "progdef", "", "list only flows with a job of this progdef")
+	f.StringVar(&o.owner, "owner", "", "list only flows that this user submitted")
 	f.IntVarP(&o.limit, "limit", "n", 50, "maximum number of flows; 0 lists all")
 	_ = cmd.RegisterFlagCompletionFunc("state", // both flags exist
 		cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
@@ -84,7 +87,7 @@ func (o lsOptions) query(now time.Time) (q contract.FlowQuery, err error) {
 	if o.limit < 0 {
 		return q, fmt.Errorf("--limit is %d: it must be 0 or more", o.limit)
 	}
-	q = contract.FlowQuery{Live: o.live, Text: o.search, Progdef: o.progdef, Limit: history.MaxLimit}
+	q = contract.FlowQuery{Live: o.live, Text: o.search, Progdef: o.progdef, User: o.owner, Limit: history.MaxLimit}
 	if o.limit > 0 {
 		q.Limit = min(o.limit, history.MaxLimit)
 	}

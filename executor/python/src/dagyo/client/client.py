@@ -271,6 +271,7 @@ class Client:
         live: bool = False,
         search: str | None = None,
         progdef: str | None = None,
+        user: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         page_size: int | None = None,
@@ -279,14 +280,15 @@ class Client:
 
         ``state`` has types of events, such as ``flow.completed``, or their last words; ``live``
         flows have no verdict. ``search`` is text in the id, a progdef's name, a reason or a message.
-        They were submitted at or after ``since``, and before ``until``. Pages are requested as you
-        read on.
+        They were submitted by ``user``, at or after ``since``, and before ``until``. Pages are
+        requested as you read on.
         """
         query = {
             "state": ",".join(state) or None,
             "live": live or None,
             "search": search,
             "progdef": progdef,
+            "user": user,
             "since": since and since.astimezone().isoformat(),
             "until": until and until.astimezone().isoformat(),
             "limit": page_size,

@@ -89,6 +89,7 @@ class FlowLine(TypedDict, total=False):
     flow: str
     phase: str
     verdict: Verdict
+    owner: str
     submitted: str
     updated: str
     duration: str
