@@ -51,17 +51,17 @@ const submit = (page, doc) =>
     return body.flow;
   }, doc);
 
-// With FULL_RATE, its nodes send what they can, to measure the page beside that. Otherwise they wait for inputs: a machine that
-// runs other tests has no processor left for 200 counters.
+// With FULL_RATE, its nodes send what they can, to measure the page beside that. Otherwise most are done, and some wait for inputs:
+// a machine that runs other tests has no processor left for 200 counters.
 const full = process.env.FULL_RATE !== undefined;
 
 function thousand() {
   const [nodes, edges, inputs] = [{}, [], {}];
   for (let i = 0; i < 200; i++) {
-    const first = full ? { progdef: "counter" } : { progdef: "head", types: { T: "json" }, with: { n: ["1000000"] } };
+    const first = full ? { progdef: "counter" } : { progdef: "head", types: { T: "json" }, with: { n: ["1"], ...(i >= 4 && { in: ["1", "2"] }) } };
     Object.assign(nodes, { ["n" + i]: first, ["t" + i]: { progdef: "tee" }, ["c" + i]: { progdef: "count" }, ["v" + i]: { progdef: "void_sink" }, ["w" + i]: { progdef: "void_sink" } });
     edges.push({ from: `n${i}.${full ? "number" : "out"}`, to: `t${i}.in` }, { from: `t${i}.a`, to: `c${i}.in` }, { from: `t${i}.b`, to: `v${i}.in` }, { from: `c${i}.count`, to: `w${i}.in` });
-    if (!full) inputs["in" + i] = `n${i}.in`;
+    if (!full && i < 4) inputs["in" + i] = `n${i}.in`;
   }
   return { nodes, edges, inputs };
 }
@@ -71,7 +71,7 @@ test("1,000 running nodes: clusters, search, and all of them", async () => {
   await page.goto(d.url + "/flows/" + (await submit(page, thousand())));
   const node = (id) => page.locator(`.svelte-flow__node[data-id="${id}"]`);
   await node("tee@1").waitFor();
-  await page.locator(".sums", { hasText: "1000 running" }).waitFor();
+  await page.locator(".sums", { hasText: full ? "1000 running" : "980 done" }).waitFor();
   if (full) assert.equal(await page.locator(".svelte-flow__node").count(), 5);
   const seconds = (n) => () => page.evaluate((ms) => new Promise((done) => setTimeout(done, ms)), 1000 * n);
   if (full) await measure(page, "1,000 running nodes, clusters", seconds(3));
@@ -83,7 +83,7 @@ test("1,000 running nodes: clusters, search, and all of them", async () => {
 
   // By keyboard: to a node, and into its panel.
   await page.locator("body").press("/");
-  await page.keyboard.type("t19 running");
+  await page.keyboard.type(full ? "t19 running" : "t19 done");
   await page.getByText("8 of 11").waitFor();
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
