@@ -292,6 +292,36 @@ test("problems follow each keystroke, in a flow of 100 nodes", async () => {
   await close(page);
 });
 
+test("charts: finished flows a minute, records a second of an edge and of all", async () => {
+  const page = await signedIn(d);
+  await write(page, greet);
+  await page.getByText("Valid", { exact: true }).waitFor();
+  await page.getByRole("textbox", { name: "names" }).fill("Ada");
+  await page.getByRole("button", { name: /^Run/ }).click();
+  await page.locator(".badge", { hasText: "Completed" }).waitFor();
+  await page.clock.setSystemTime(Date.now() + 120_000); // its minute is over
+  await page.goto(d.url + "/flows");
+  await page.getByRole("img", { name: /^finished flows per minute in the last hour: .*(a minute|flow)/ }).locator("canvas").waitFor();
+  await page.goto(d.url + "/compose");
+  await write(page, "nodes:\n  numbers: {progdef: counter}\n  rest: {progdef: void_sink}\nedges:\n  - {from: numbers.number, to: rest.in}\n");
+  await page.getByText("Valid", { exact: true }).waitFor();
+  await page.getByRole("button", { name: /^Run/ }).click();
+  await page.locator(".svelte-flow__node", { hasText: "numbers" }).first().click();
+  await page.getByRole("complementary").getByRole("button", { name: "number" }).click();
+  await page.getByRole("img", { name: /^records per second while this page was open: now [1-9].*at most/ }).locator("canvas").waitFor();
+  if (process.env.PICTURES) await page.screenshot({ path: process.env.PICTURES + "/edge.png" });
+  await page.getByRole("tab", { name: "Timeline" }).click();
+  await page.getByRole("img", { name: /^records per second of all edges/ }).locator("canvas").waitFor();
+  await page.getByRole("img", { name: /^bytes that wait in windows/ }).locator("canvas").waitFor();
+  await page.getByRole("img", { name: /^started after/ }).first().waitFor();
+  if (process.env.PICTURES) await page.screenshot({ path: process.env.PICTURES + "/timeline.png" });
+  await page.locator("body").press("x");
+  await page.getByRole("button", { name: "Cancel flow" }).last().click();
+  await page.locator(".badge", { hasText: "Cancelled" }).waitFor();
+  if (process.env.PICTURES) { await page.goto(d.url + "/flows"); await page.getByRole("img", { name: /^finished/ }).locator("canvas").waitFor(); await page.screenshot({ path: process.env.PICTURES + "/flows.png" }); }
+  await close(page);
+});
+
 for (const colorScheme of ["light", "dark"]) {
   test(`every page has no violation of axe, ${colorScheme}`, async () => {
     const page = await signedIn(d, { colorScheme });
