@@ -34,7 +34,7 @@ type asset struct {
 var assets = sync.OnceValue(func() map[string]asset { return load(dist) })
 
 // pages are the first parts of the paths of pages; src/App.svelte has the same ones.
-var pages = []string{"", "flows", "compose", "catalogue", "capacity"}
+var pages = []string{"", "flows", "compose", "catalogue", "capacity", "admin"}
 
 // Handler serves the files of the console, and its page on the paths of all its pages.
 func Handler() http.Handler {
