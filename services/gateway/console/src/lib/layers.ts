@@ -15,7 +15,9 @@ const aspect = 1.6;
 /** Returns the top left corners of boxes: connected parts side by side, each in layers from left to right. */
 export function layers(boxes: readonly Box[], links: readonly Link[]): Map<string, Point> {
   const g = graphOf(boxes, links);
-  return pack(components(g).map((c) => part(g, c)));
+  const area = boxes.reduce((s, b) => s + (b.width + gap.rank) * (b.height + gap.node), 0);
+  const most = { width: Math.max(Math.sqrt(area * aspect), 1600), height: Math.max(Math.sqrt(area / aspect), 400) };
+  return pack(components(g).map((c) => part(g, c, most)));
 }
 
 interface Neighbours {
@@ -104,17 +106,15 @@ interface Part {
   at: Map<string, Point>;
 }
 
-/** A part in layers. A rank that is too high becomes several columns, and what is too wide for its height goes on below. */
-function part(g: Neighbours, nodes: readonly number[]): Part {
+/** A part in layers. A rank that is too high becomes several columns, and what is too wide goes on below. */
+function part(g: Neighbours, nodes: readonly number[], most: { width: number; height: number }): Part {
   const all = rank(g, nodes);
   order(g, all);
-  const area = nodes.reduce((s, n) => s + (g.box[n]!.width + gap.rank) * (g.box[n]!.height + gap.node), 0);
-  const high = Math.max(Math.sqrt(area / aspect), 400);
-  const columns = all.flatMap((r) => split(g, r, high));
+  const columns = all.flatMap((r) => split(g, r, most.height));
   const size = columns.map((c) => ({ width: Math.max(...c.map((n) => g.box[n]!.width)) + gap.rank, height: c.reduce((s, n) => s + g.box[n]!.height + gap.node, -gap.node) }));
   const width = size.reduce((s, c) => s + c.width, 0);
   const height = Math.max(...size.map((c) => c.height));
-  const wide = width / Math.max(1, Math.round(Math.sqrt(width / (aspect * (height + gap.part)))));
+  const wide = width <= most.width ? width : width / Math.max(1, Math.round(Math.sqrt(width / (aspect * (height + gap.part)))));
   const out: Part = { width: 0, height: 0, at: new Map() };
   let [x, y] = [0, 0];
   for (let i = 0; i < columns.length; i++) {

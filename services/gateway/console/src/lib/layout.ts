@@ -14,6 +14,9 @@ export interface Point {
   y: number;
 }
 
+/** dagre takes long for more boxes. */
+export const mostArranged = 120;
+
 /** Returns the top left corners of boxes. Edges name boxes. */
 export function arrange(boxes: readonly Box[], edges: readonly Link[]): Map<string, Point> {
   const g = new dagre.graphlib.Graph({ multigraph: true });
@@ -32,8 +35,8 @@ export function arrange(boxes: readonly Box[], edges: readonly Link[]): Map<stri
   return out;
 }
 
-/** Returns the same of a large graph, from a worker: the page does not wait for it. */
-export function arrangeLarge(boxes: readonly Box[], links: readonly Link[], signal: AbortSignal): Promise<Map<string, Point>> {
+/** Returns the same from a worker, also for large graphs: the page does not wait for it. */
+export function arrangeBeside(boxes: readonly Box[], links: readonly Link[], signal: AbortSignal): Promise<Map<string, Point>> {
   const worker = new Worker(new URL("./layout.worker.ts", import.meta.url), { type: "module" });
   return new Promise<Map<string, Point>>((done, failed) => {
     signal.addEventListener("abort", () => failed(signal.reason), { once: true });

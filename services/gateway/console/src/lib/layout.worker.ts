@@ -1,6 +1,9 @@
-// Lays out large graphs beside the page.
+// Lays out graphs beside the page.
 
 import { layers, type Link } from "./layers";
-import type { Box } from "./layout";
+import { arrange, mostArranged, type Box } from "./layout";
 
-addEventListener("message", (e: MessageEvent<{ boxes: Box[]; links: Link[] }>) => postMessage(layers(e.data.boxes, e.data.links)));
+addEventListener("message", (e: MessageEvent<{ boxes: Box[]; links: Link[] }>) => {
+  const { boxes, links } = e.data;
+  postMessage(boxes.length > mostArranged ? layers(boxes, links) : arrange(boxes, links));
+});
