@@ -12,3 +12,9 @@ func (c *Client) Capacity(ctx context.Context, progdef string) ([]contract.Capac
 	err := c.ask(ctx, contract.AskExecutors, []byte(progdef), &out)
 	return out, err
 }
+
+// Usage returns what the tenant and its users hold, and their limits.
+func (c *Client) Usage(ctx context.Context) (out contract.Usage, err error) {
+	err = c.ask(ctx, contract.AskUsage, nil, &out)
+	return out, err
+}

@@ -95,4 +95,8 @@ var Questions = []Question{
 		Answers: []Answer{{Schema: "job-executor"}},
 		Doc:     "The executor that has started a job of a flow that is not cleaned up: the first one, if others claim the same.",
 	},
+	{
+		Subject: AskUsage, By: "spawner", Optional: true, Answers: []Answer{{Schema: "usage"}},
+		Doc: "What the tenant and its users hold, and their limits.",
+	},
 }

@@ -360,7 +360,7 @@ func TestQuestionsAreNamedInTheContract(t *testing.T) {
 	same(t, "questions", asked, []string{
 		contract.AskCatalogCompatible, contract.AskCatalogGet, contract.AskCatalogList, contract.AskCatalogTypes,
 		contract.AskExecutors, contract.AskFlowGet, contract.AskFlowKeys, contract.AskFlowList, contract.AskFlowValidate,
-		contract.AskJobExecutor,
+		contract.AskJobExecutor, contract.AskUsage,
 	})
 }
 
@@ -442,6 +442,7 @@ func TestSchemasFitTheStructs(t *testing.T) {
 	fit(t, "flow-query", schemaOf(t, "flow-query"), reflect.TypeFor[contract.FlowQuery]())
 	fit(t, "flow-page", schemaOf(t, "flow-page"), reflect.TypeFor[contract.FlowPage]())
 	fit(t, "type-line", schemaOf(t, "type-line"), reflect.TypeFor[contract.TypeLine]())
+	fit(t, "usage", schemaOf(t, "usage"), reflect.TypeFor[contract.Usage]())
 	fit(t, "capacity", schemaOf(t, "capacity"), reflect.TypeFor[contract.Capacity]())
 	same(t, "kinds", enum(schemaOf(t, "kind")), constants(t, "Kind"))
 	state := schemaOf(t, "job-summary")["properties"].(map[string]any)["state"]

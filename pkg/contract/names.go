@@ -234,6 +234,7 @@ const (
 	AskCatalogCompatible = "ask.catalog.compatible"
 	AskCatalogTypes      = "ask.catalog.types"
 	AskExecutors         = "ask.executors"
+	AskUsage             = "ask.usage"        // nothing; answered with a Usage
 	AskFlowGet           = "ask.flow.get"     // a flow's id; answered with a FlowStatus, or error 404
 	AskFlowKeys          = "ask.flow.keys"    // a flow's id; answered with FlowKeys, to its owner only
 	AskJobExecutor       = "ask.job.executor" // a flow's id, a dot, and a job's; answered with a JobExecutor

@@ -466,6 +466,47 @@ type Capacity struct {
 	Retry time.Time `json:"retry,omitzero"`
 }
 
+// UsersInUsage is how many users a Usage names at most.
+const UsersInUsage = 1000
+
+// A Usage is the answer to AskUsage: what the tenant and its users hold of their limits.
+type Usage struct {
+	// Executors counts the executors, the starting ones too; ExecutorLimit is how many there may be.
+	Executors     int     `json:"executors"`
+	ExecutorLimit int     `json:"executorLimit"`
+	Tenant        Holding `json:"tenant"`
+	TenantLimits  Quota   `json:"tenantLimits"`
+	// Users are those who have flows that run or wait, by name: the first UsersInUsage of them. Omitted counts the others.
+	// Flows whose user is not proven are of the user "".
+	Users      []UserHolding `json:"users"`
+	Omitted    int           `json:"omitted,omitempty"`
+	UserLimits Quota         `json:"userLimits"`
+}
+
+// A Holding is what the flows of a tenant or user hold and wait for.
+type Holding struct {
+	// Flows run, Waiting flows wait.
+	Flows   int `json:"flows"`
+	Waiting int `json:"waiting"`
+	// Slots are held by the flows, and fill so many Executors.
+	Slots     int `json:"slots"`
+	Executors int `json:"executors"`
+}
+
+// A UserHolding is the Holding of a user.
+type UserHolding struct {
+	User string `json:"user"`
+	Holding
+}
+
+// A Quota limits a Holding. What is 0 is not limited.
+type Quota struct {
+	Flows     int `json:"flows,omitempty"`
+	Waiting   int `json:"waiting,omitempty"`
+	Slots     int `json:"slots,omitempty"`
+	Executors int `json:"executors,omitempty"`
+}
+
 // A Tick informs a service of the broker's time, and that everything stored before is known: timeouts and deadlines
 // are decided by this clock.
 type Tick struct {

@@ -74,6 +74,7 @@ func New(c Config) *Gateway {
 	g.registerEvents(api)
 	g.registerLogs(api)
 	g.registerCatalogue(api)
+	g.registerUsage(api)
 	g.registerSessions(api)
 	g.registerSignIn(api)
 	g.registerTap(api)

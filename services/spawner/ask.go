@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/services/spawner/admission"
 )
 
 // askExecutors answers what serves each revision of the progdef that is named, or of all.
@@ -57,4 +58,29 @@ func askExecutors(s *State, name []byte) (any, error) {
 		return cmp.Or(cmp.Compare(a.Progdef, b.Progdef), newer, cmp.Compare(a.Revision, b.Revision))
 	})
 	return out, nil
+}
+
+// askUsage answers what the tenant and its users hold of their limits. A state has the flows of one tenant only.
+func askUsage(s *State, _ []byte) (any, error) {
+	out := contract.Usage{
+		Executors: len(s.executors) + len(s.starting), ExecutorLimit: s.limits.Executors,
+		TenantLimits: quotaOf(s.limits.Tenant), UserLimits: quotaOf(s.limits.User), Users: []contract.UserHolding{},
+	}
+	tenants, users := s.queue.Holdings()
+	for _, h := range tenants {
+		out.Tenant = holdingOf(h)
+	}
+	for _, h := range users[:min(len(users), contract.UsersInUsage)] {
+		out.Users = append(out.Users, contract.UserHolding{User: h.Owner.User, Holding: holdingOf(h)})
+	}
+	out.Omitted = len(users) - len(out.Users)
+	return out, nil
+}
+
+func holdingOf(h admission.Holding) contract.Holding {
+	return contract.Holding{Flows: h.Flows, Waiting: h.Waiting, Slots: h.Slots, Executors: h.Executors}
+}
+
+func quotaOf(q admission.Quota) contract.Quota {
+	return contract.Quota{Flows: q.Flows, Waiting: q.Waiting, Slots: q.Slots, Executors: q.Executors}
 }

@@ -125,6 +125,14 @@ func (m *machine) carryOut(f []string) string {
 	case "ask": // ask [progdef]
 		all, _ := askExecutors(m.s, []byte(strings.Join(f[1:], "")))
 		return lines(all.([]contract.Capacity))
+	case "usage":
+		all, _ := askUsage(m.s, nil)
+		u := all.(contract.Usage)
+		out := []string{fmt.Sprintf("executors %d of %d", u.Executors, u.ExecutorLimit), fmt.Sprintf("tenant %+v of %+v", u.Tenant, u.TenantLimits)}
+		for _, h := range u.Users {
+			out = append(out, fmt.Sprintf("user %q %+v of %+v", h.User, h.Holding, u.UserLimits))
+		}
+		return strings.Join(out, "\n")
 	case "stalls": // stalls executor=reason-in-words
 		return m.stalls(f[1:])
 	case "protected":

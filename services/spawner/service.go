@@ -88,7 +88,7 @@ func Run(ctx context.Context, link *broker.Link, open func() (backend.Backend, e
 			return s, err
 		},
 		Perform: w.perform,
-		Asks:    map[string]service.Ask[*State]{contract.AskExecutors: askExecutors},
+		Asks:    map[string]service.Ask[*State]{contract.AskExecutors: askExecutors, contract.AskUsage: askUsage},
 		Count:   count,
 		Gauges:  gauges,
 		MayLead: c.MayLead,

@@ -340,6 +340,22 @@ func TestStepByStep(t *testing.T) {
 	do(t, "GET", all.own+"/openapi.json", "").is(t, 200, `"/v1/flows/{id}/inputs/{name}"`, `"openapi":"3.1.0"`)
 }
 
+// What users hold is told while their flows run.
+func TestUsage(t *testing.T) {
+	id := fresh("usage")
+	do(t, "POST", all.own+"/v1/flows?id="+id, greet, "Prefer", "wait").is(t, 202)
+	a := do(t, "GET", all.own+"/v1/usage", "")
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(a.body, `{"user":"ada","flows":`); a = do(t, "GET", all.own+"/v1/usage", "") {
+		if time.Now().After(deadline) {
+			t.Fatalf("the flow of ada is not told: %s", a.body)
+		}
+	}
+	a.is(t, 200, `"executorLimit":`, `"tenant":{"flows":`, `"tenantLimits":{`, `"userLimits":{`)
+	do(t, "GET", all.others+"/v1/usage", "").is(t, 401)
+	do(t, "POST", all.own+"/v1/flows/"+id+"/cancel", "").is(t, 202)
+	ends(t, id, contract.TypeFlowCancelled)
+}
+
 // Events are delivered from the first one, and behind the last one that was received.
 func TestEvents(t *testing.T) {
 	id := fresh("events")

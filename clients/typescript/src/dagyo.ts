@@ -3,7 +3,7 @@ import { isVerdict, parseEvents } from "./events.js";
 import type { Ends, TypedFlow } from "./flow.js";
 import type {
   Capacity, Command, Compatible, CompatibleQuery, FlowDocument, FlowEvent, FlowLine, FlowStatus, LogLine, Problem, Progdef,
-  Published, Sample, Session, TypeDocument, TypeLine, Validation, Verdict,
+  Published, Sample, Session, TypeDocument, TypeLine, Usage, Validation, Verdict,
 } from "./model.js";
 import { fromLine, lines, recordFormat, toBase64, toBody, type Body, type Format, type RecordOf, type Source } from "./records.js";
 
@@ -328,6 +328,11 @@ export class Dagyo {
   async executors(options: Abortable & { progdef?: string } = {}): Promise<Capacity[]> {
     const { signal, progdef } = options;
     return this.#json("GET", progdef === undefined ? "/executors" : `/progdefs/${part(progdef)}/executors`, { signal });
+  }
+
+  /** Returns what the tenant and its users hold, and their limits. */
+  async usage(options: Abortable = {}): Promise<Usage> {
+    return this.#json("GET", "/usage", options);
   }
 
   /** Returns the documented types. */

@@ -186,6 +186,30 @@ export interface Capacity {
   retry?: string;
 }
 
+/** What flows hold and wait for. */
+export interface Holding {
+  /** Flows that run. */
+  flows: number;
+  /** Flows that wait for capacity. */
+  waiting: number;
+  slots: number;
+  /** The executors that the slots fill. */
+  executors: number;
+}
+
+/** What the tenant and its users hold. What is missing in limits is not limited. */
+export interface Usage {
+  executors: number;
+  executorLimit: number;
+  tenant: Holding;
+  tenantLimits: Partial<Holding>;
+  /** Users with flows that run or wait; "" for flows whose user is not proven. */
+  users: ({ user: string } & Holding)[];
+  /** How many more users there are. */
+  omitted?: number;
+  userLimits: Partial<Holding>;
+}
+
 export interface TypeLine {
   name: string;
   typename: string;

@@ -250,3 +250,39 @@ func (t tally) before(since time.Time) (n int) {
 func (t tally) find(second int64) (int, bool) {
 	return slices.BinarySearchFunc(t, second, func(g grants, second int64) int { return cmp.Compare(g.second, second) })
 }
+
+// A Holding is what a tenant or a user holds and waits for. Of a tenant, Owner has no user.
+type Holding struct {
+	Owner Owner
+	// Flows run, Waiting flows wait. Executors are those that the slots fill.
+	Flows, Waiting, Slots, Executors int
+}
+
+// Holdings returns what each tenant and each user holds and waits for, sorted by name. Those with nothing are left out.
+func (q *Queue) Holdings() (tenants, users []Holding) {
+	for name, h := range q.tenants {
+		if !h.idle() {
+			tenants = append(tenants, h.holding(Owner{Tenant: name}))
+		}
+	}
+	for o, h := range q.users {
+		if !h.idle() {
+			users = append(users, h.holding(o))
+		}
+	}
+	byName := func(a, b Holding) int {
+		return cmp.Or(cmp.Compare(a.Owner.Tenant, b.Owner.Tenant), cmp.Compare(a.Owner.User, b.Owner.User))
+	}
+	slices.SortFunc(tenants, byName)
+	slices.SortFunc(users, byName)
+	return tenants, users
+}
+
+func (h *holder) holding(o Owner) Holding {
+	out := Holding{Owner: o, Flows: h.flows, Waiting: len(h.line)}
+	for p, slots := range h.slots {
+		out.Slots += slots
+		out.Executors += p.executors(slots)
+	}
+	return out
+}

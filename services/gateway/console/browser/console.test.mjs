@@ -163,6 +163,40 @@ test("signing in with a provider", async () => {
   }
 });
 
+test("operators see what users hold, and get commands; others do not", async () => {
+  const page = await signedIn(d);
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  await write(page, greet);
+  await page.getByText("Valid", { exact: true }).waitFor();
+  const flow = await page.evaluate(async () => {
+    const headers = { Authorization: "Bearer " + localStorage.getItem("dagyo.token"), "Content-Type": "application/json", Prefer: "wait" };
+    return (await (await fetch("/v1/flows", { method: "POST", headers, body: '{"nodes": {"hello": {"progdef": "greet"}}, "inputs": {"names": "hello.name"}, "outputs": {"o": "hello.greeting"}}' })).json()).flow;
+  });
+  await page.locator("body").click();
+  await page.keyboard.press("Escape");
+  await page.getByRole("link", { name: "Admin" }).click();
+  await page.locator("tr", { hasText: "ada" }).getByText("1", { exact: true }).first().waitFor();
+  await page.locator("tr", { hasText: "Executors, with idle" }).getByText("64").waitFor();
+  await page.getByRole("textbox", { name: "Name" }).fill("bob");
+  await page.getByRole("combobox", { name: "Role" }).selectOption("publisher");
+  await page.getByRole("button", { name: "Copy dagyo user add bob --role publisher" }).click();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "dagyo user add bob --role publisher");
+  if (process.env.PICTURES) await page.screenshot({ path: process.env.PICTURES + "/admin.png" });
+  await page.goto(d.url + "/flows/" + flow);
+  await page.getByRole("button", { name: "Cancel flow" }).click();
+  await page.getByRole("button", { name: "Cancel flow" }).last().click();
+  await page.locator(".badge", { hasText: "Cancelled" }).waitFor();
+  await close(page);
+
+  const creds = d.run("user", "add", "uwe", "--role", "user", "--out", "-");
+  const other = await open(d);
+  await other.goto(d.url + "/admin");
+  await other.locator("input[type=file]").setInputFiles({ name: "uwe.creds", mimeType: "text/plain", buffer: Buffer.from(creds) });
+  await other.getByText("This page is for operators").waitFor();
+  assert.equal(await other.getByRole("link", { name: "Admin" }).count(), 0);
+  await close(other);
+});
+
 test("composing by mouse, a type error, a fix, a run, and its history", async () => {
   const page = await signedIn(d);
   await page.goto(d.url + "/compose");
@@ -386,12 +420,44 @@ test("problems follow each keystroke, in a flow of 100 nodes", async () => {
   await close(page);
 });
 
+test("charts: finished flows a minute, records a second of an edge and of all", async () => {
+  const page = await signedIn(d);
+  await write(page, greet);
+  await page.getByText("Valid", { exact: true }).waitFor();
+  await page.getByRole("textbox", { name: "names" }).fill("Ada");
+  await page.getByRole("button", { name: /^Run/ }).click();
+  await page.locator(".badge", { hasText: "Completed" }).waitFor();
+  await page.clock.setSystemTime(Date.now() + 120_000); // its minute is over
+  await page.goto(d.url + "/flows");
+  await page.getByRole("img", { name: /^finished flows per minute in the last hour: .*(a minute|flow)/ }).locator("canvas").waitFor();
+  await page.goto(d.url + "/compose");
+  await write(page, "nodes:\n  numbers: {progdef: counter}\n  rest: {progdef: void_sink}\nedges:\n  - {from: numbers.number, to: rest.in}\n");
+  await page.getByText("Valid", { exact: true }).waitFor();
+  await page.getByRole("button", { name: /^Run/ }).click();
+  await page.locator(".svelte-flow__node", { hasText: "numbers" }).first().click();
+  await page.getByRole("complementary").getByRole("button", { name: "number" }).click();
+  await page.getByRole("img", { name: /^records per second while this page was open: now [1-9].*at most/ }).locator("canvas").waitFor();
+  if (process.env.PICTURES) await page.screenshot({ path: process.env.PICTURES + "/edge.png" });
+  await page.getByRole("tab", { name: "Timeline" }).click();
+  await page.getByRole("img", { name: /^records per second of all edges/ }).locator("canvas").waitFor();
+  await page.getByRole("img", { name: /^bytes that wait in windows/ }).locator("canvas").waitFor();
+  await page.getByRole("img", { name: /^started after/ }).first().waitFor();
+  if (process.env.PICTURES) await page.screenshot({ path: process.env.PICTURES + "/timeline.png" });
+  await page.locator("body").press("x");
+  await page.getByRole("button", { name: "Cancel flow" }).last().click();
+  await page.locator(".badge", { hasText: "Cancelled" }).waitFor();
+  if (process.env.PICTURES) { await page.goto(d.url + "/flows"); await page.getByRole("img", { name: /^finished/ }).locator("canvas").waitFor(); await page.screenshot({ path: process.env.PICTURES + "/flows.png" }); }
+  await close(page);
+});
+
 for (const colorScheme of ["light", "dark"]) {
   test(`every page has no violation of axe, ${colorScheme}`, async () => {
     const page = await signedIn(d, { colorScheme });
     await write(page, greet);
     await page.getByText("Valid", { exact: true }).waitFor();
     const check = async (name) => {
+      // A colour on its way to another one has the contrast of neither.
+      await page.evaluate(() => Promise.allSettled(document.getAnimations().filter((a) => a.effect.getComputedTiming().endTime !== Infinity).map((a) => a.finished)));
       await page.evaluate(axe);
       const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
       assert.deepEqual(found.violations.map((v) => `${name}: ${v.id}: ${v.nodes.map((n) => n.target.join(" ")).slice(0, 3).join("; ")}`), []);
@@ -403,7 +469,7 @@ for (const colorScheme of ["light", "dark"]) {
       await page.getByRole("tab", { name: tab }).click();
       await check(tab);
     }
-    for (const path of ["/flows", "/catalogue?progdef=tee", "/capacity"]) {
+    for (const path of ["/flows", "/catalogue?progdef=tee", "/capacity", "/admin"]) {
       await page.goto(d.url + path);
       await page.locator("main :is(td, aside, .note)").first().waitFor();
       await check(path);
@@ -416,7 +482,7 @@ for (const colorScheme of ["light", "dark"]) {
 
 test("the pages fit a phone", async () => {
   const page = await signedIn(d, { viewport: { width: 360, height: 740 }, hasTouch: true });
-  for (const path of ["/flows", "/compose", "/catalogue", "/capacity"]) {
+  for (const path of ["/flows", "/compose", "/catalogue", "/capacity", "/admin"]) {
     await page.goto(d.url + path);
     await page.locator("main :is(td, li, .cm-line, .note)").first().waitFor();
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);

@@ -10,6 +10,8 @@ export class Board {
   now = $state(0);
   /** Nothing moves while the connection is lost, or after the end. */
   still = $state(false);
+  /** So many wires are in view that they do not march. */
+  calm = $state(false);
 }
 
 const key = Symbol("board");

@@ -80,6 +80,8 @@ export interface Edge {
   volume: number;
   /** When its writer began to wait, 0 if it does not. */
   blockedSince: number;
+  /** How many edges it stands for, if it is one of a cluster. */
+  edges?: number;
 }
 
 export interface Port {
@@ -99,8 +101,10 @@ export interface Node {
   params: string[];
   firstCause: boolean;
   downstream: boolean;
-  /** The nodes that it stands for, if it is a subflow that is drawn as one node. */
+  /** The nodes that it stands for, if it is a subflow or a cluster that is drawn as one node. */
   parts?: string[];
+  /** Of a cluster: how many nodes are in each state. */
+  states?: Partial<Record<State, number>>;
 }
 
 export interface Graph {
@@ -140,54 +144,70 @@ interface Look {
 /** Rates are means over so many milliseconds: readers report what they have read now and then. */
 const span = 4000;
 
+const finals: ReadonlySet<unknown> = new Set<JobState>(["done", "stopped", "panicked"]);
+
+/** What of an edge stays the same. */
+interface Fixed {
+  id: string;
+  from: End;
+  to: End;
+  type: string;
+}
+
 /** Follows a flow through its statuses: rates need two of them. */
 export class Watch {
   private looks: Look[] = [];
+  private structure: Structure | null = null;
+  private known = new Map<string, Fixed>();
+  private order: Fixed[] = [];
+  private ends = { from: new Map<string, Fixed[]>(), to: new Map<string, Fixed[]>() };
+  private ports = new Map<string, Pick<Node, "inputs" | "outputs">>();
+
+  /** Notes edges that are new. */
+  private know(structure: Structure | null, counts: ReadonlyMap<string, EdgeCount>): void {
+    for (const [id, c] of counts) {
+      if (!this.known.has(id)) this.known.set(id, { id, from: endOf(c.from), to: endOf(c.to), type: "" });
+    }
+    if (structure !== this.structure) {
+      this.structure = structure;
+      for (const e of structure?.flow.edges ?? []) {
+        if (e.const || (e.from ?? e.input) === undefined || (e.to ?? e.output) === undefined) continue;
+        const [from, to] = [e.from ?? "inputs." + e.input, e.to ?? "outputs." + e.output];
+        const id = edgeID(from, to);
+        this.known.set(id, { id, from: endOf(from), to: endOf(to), type: e.type ?? "" });
+      }
+      this.order = [];
+    }
+    if (this.order.length === this.known.size && this.known.size > 0) return;
+    this.order = [...this.known.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    this.ends = { from: byNode(this.order, "from"), to: byNode(this.order, "to") };
+    this.ports = new Map();
+  }
 
   graph(status: FlowStatus, structure: Structure | null, now: number): Graph {
     const look: Look = { at: now, edges: new Map() };
     const counts = new Map<string, EdgeCount>();
-    const types = new Map<string, string>();
     for (const e of status.edges ?? []) counts.set(edgeID(e.from, e.to), e);
-    for (const e of structure?.flow.edges ?? []) {
-      if (e.const) continue;
-      const id = edgeID(e.from ?? "inputs." + e.input, e.to ?? "outputs." + e.output);
-      types.set(id, e.type ?? "");
-      if (!counts.has(id) && !id.includes("undefined")) {
-        const [from = "", to = ""] = id.split(" → ");
-        counts.set(id, { from, to });
-      }
-    }
+    this.know(structure, counts);
     const over = ended(stateOf(status));
     const cause = status.failures?.[0];
     const edges: Edge[] = [];
-    for (const [id, c] of [...counts].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      edges.push(this.edge(id, c, types.get(id) ?? "", status, look, over));
-    }
+    for (const f of this.order) edges.push(this.edge(f, counts.get(f.id) ?? {}, status, look, over));
     this.looks = [...this.looks.filter((l) => now - l.at <= span), look];
     if (cause?.job && cause.port) {
       for (const e of edges) if (e.to.node === cause.job && e.to.port === cause.port) e.state = "failed";
     }
-    const ends = { to: byNode(edges, "to"), from: byNode(edges, "from") };
+    const blocked = new Set<string>();
+    for (const e of edges) if (e.state === "blocked") blocked.add(e.from.node);
     const nodes = Object.entries(status.jobs).map(([id, j]): Node => {
       const document = structure?.progdefs[j.progdef]?.document;
-      const ports = (side: "to" | "from", declared: string[]): Port[] => {
-        const mine = ends[side].get(id) ?? [];
-        const names = new Set([...declared, ...mine.map((e) => e[side].port)]);
-        return [...names].map((name) => {
-          const edge = mine.find((e) => e[side].port === name);
-          const own = side === "to" ? document?.inputs[name] : document?.outputs[name];
-          return { name, type: edge?.type || own?.type || "", edge: edge?.id ?? "" };
-        });
-      };
       return {
         id,
         progdef: j.progdef,
         revision: j.revision,
         executor: j.executor ?? "",
-        state: nodeState(j.state, ends.from.get(id) ?? []),
-        inputs: ports("to", Object.keys(document?.inputs ?? {})),
-        outputs: ports("from", Object.keys(document?.outputs ?? {})),
+        state: j.state === "running" && blocked.has(id) ? "blocked" : j.state,
+        ...this.portsOf(id, document),
         params: document?.typeParams ?? [],
         firstCause: cause?.job === id,
         downstream: false,
@@ -197,11 +217,23 @@ export class Watch {
       const behind = downstream(edges, cause.job);
       for (const n of nodes) n.downstream = behind.has(n.id) && n.state !== "done";
     }
-    const own = (side: "from" | "to"): Port[] => (ends[side].get("") ?? []).map((e) => ({ name: e[side].port, type: e.type, edge: e.id }));
+    const own = (side: "from" | "to"): Port[] => (this.ends[side].get("") ?? []).map((e) => ({ name: e[side].port, type: e.type, edge: e.id }));
     return { nodes, edges, inputs: own("from"), outputs: own("to") };
   }
 
-  private edge(id: string, c: EdgeCount, type: string, status: FlowStatus, look: Look, over: boolean): Edge {
+  private portsOf(id: string, document: PublishedProgdef | undefined): Pick<Node, "inputs" | "outputs"> {
+    let out = this.ports.get(id);
+    if (out) return out;
+    const ports = (side: "to" | "from", declared: PublishedProgdef["inputs"] | PublishedProgdef["outputs"] = {}): Port[] => {
+      const of = new Map((this.ends[side].get(id) ?? []).map((e) => [e[side].port, e]));
+      return [...new Set([...Object.keys(declared), ...of.keys()])].map((name) => ({ name, type: of.get(name)?.type || declared[name]?.type || "", edge: of.get(name)?.id ?? "" }));
+    };
+    out = { inputs: ports("to", document?.inputs), outputs: ports("from", document?.outputs) };
+    this.ports.set(id, out);
+    return out;
+  }
+
+  private edge({ id, from, to, type }: Fixed, c: Partial<EdgeCount>, status: FlowStatus, look: Look, over: boolean): Edge {
     const before = this.looks.at(-1)?.edges.get(id);
     const first = this.looks.find((l) => look.at - l.at <= span && l.edges.has(id));
     const records = Math.max(c.received?.records ?? 0, c.sent?.records ?? 0);
@@ -213,9 +245,7 @@ export class Watch {
     const waits = !over && c.waits === "writer";
     const now = { records, bytes: volume, moved, blockedSince: waits ? before?.blockedSince || look.at : 0 };
     look.edges.set(id, now);
-    const from = endOf(c.from);
-    const to = endOf(c.to);
-    const finished = (node: string) => node !== "" && ["done", "stopped", "panicked"].includes(status.jobs[node]?.state ?? "");
+    const finished = (node: string) => node !== "" && finals.has(status.jobs[node]?.state);
     let state: EdgeState = "idle";
     if (over || finished(to.node) || (finished(from.node) && (c.unread ?? 0) === 0)) state = "ended";
     else if (waits || fill >= 100) state = "blocked";
@@ -238,13 +268,18 @@ export class Watch {
   }
 }
 
-function nodeState(s: JobState, outputs: readonly Edge[]): State {
-  return s === "running" && outputs.some((e) => e.state === "blocked") ? "blocked" : s;
+const attention: readonly State[] = ["panicked", "blocked", "running", "starting", "queued", "waiting", "checking", "stopped", "cancelled"];
+
+/** The state of several nodes together: that of the one that needs attention most. */
+export function worst(nodes: readonly Node[]): State {
+  const seen = new Set(nodes.map((n) => n.state));
+  if (seen.has("done") && [...seen].every((s) => s === "done" || s === "waiting")) return seen.size === 1 ? "done" : "running";
+  return attention.find((s) => seen.has(s)) ?? nodes[0]!.state;
 }
 
 /** The edges that each node writes ("from") or reads ("to"). The flow's own ends are those of the node "". */
-export function byNode(edges: readonly Edge[], side: "from" | "to"): Map<string, Edge[]> {
-  const out = new Map<string, Edge[]>();
+export function byNode<E extends { from: End; to: End }>(edges: readonly E[], side: "from" | "to"): Map<string, E[]> {
+  const out = new Map<string, E[]>();
   for (const e of edges) {
     const all = out.get(e[side].node);
     if (all) all.push(e);

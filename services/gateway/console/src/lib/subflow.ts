@@ -1,7 +1,7 @@
 // Nodes that stand for a flow: the validator has replaced them by the nodes of that flow. All functions are pure.
 
 import type { NormalEdge, NormalFlow } from "@dagyo/client";
-import { byNode, type Edge, type Graph, type Node, type Port, type State } from "./model";
+import { byNode, worst, type Edge, type Graph, type Node, type Port } from "./model";
 
 type Subflows = NonNullable<NormalFlow["subflows"]>;
 
@@ -52,15 +52,6 @@ export function folded(flow: NormalFlow): NormalFlow {
   return { ...flow, nodes, edges, subflows: {} };
 }
 
-const worst: readonly State[] = ["panicked", "blocked", "running", "starting", "queued", "waiting", "checking", "stopped", "cancelled"];
-
-/** The state of several nodes together: that of the one that needs attention most. */
-function together(nodes: readonly Node[]): State {
-  if (nodes.every((n) => n.state === "done")) return "done";
-  if (nodes.some((n) => n.state === "done") && nodes.every((n) => n.state === "done" || n.state === "waiting")) return "running";
-  return worst.find((s) => nodes.some((n) => n.state === s)) ?? nodes[0]!.state;
-}
-
 /** The graph with each subflow that is not open as one node. */
 export function fold(graph: Graph, flow: NormalFlow | undefined, open: ReadonlySet<string>): Graph {
   const subflows: Subflows = flow?.subflows ?? {};
@@ -93,7 +84,7 @@ export function fold(graph: Graph, flow: NormalFlow | undefined, open: ReadonlyS
       progdef: s.progdef,
       revision: s.revision,
       executor: "",
-      state: together(nodes),
+      state: worst(nodes),
       inputs: ports("inputs"),
       outputs: ports("outputs"),
       params: [],
