@@ -95,4 +95,9 @@ var Questions = []Question{
 		Answers: []Answer{{Schema: "job-executor"}},
 		Doc:     "The executor that has started a job of a flow that is not cleaned up: the first one, if others claim the same.",
 	},
+	{
+		Subject: AskWebhookList, By: "panic-aggregator", Text: "a webhook's name", Optional: true,
+		Answers: []Answer{{Schema: "webhook-status", List: true}},
+		Doc:     "The webhooks, by name, and what became of their deliveries; none if there is none with the name.",
+	},
 }

@@ -71,6 +71,7 @@ func New(c Config) *Gateway {
 	g.registerEvents(api)
 	g.registerLogs(api)
 	g.registerCatalogue(api)
+	g.registerWebhooks(api)
 	g.registerSessions(api)
 	g.registerTap(api)
 	mux.Handle("GET /", console.Handler())
