@@ -142,6 +142,10 @@ func (w *wiring) deliverer(ctx context.Context, r *service.Runtime[*State]) (*de
 	c := w.config.Webhooks
 	c.Rules, c.Storage = w.rules, deliver.Storage{Replicas: w.config.Broker.Replicas, Bytes: w.config.Broker.EventsMaxBytes / 4}
 	return deliver.New(r.Link(), c, w.hookSecret, deliver.Hooks{
+		Entry: func(name string) (e webhook.Entry, known bool) {
+			r.Read(func(s *State) { e, known = s.hooks.of[name] })
+			return e, known
+		},
 		Flow: w.aboutFlow,
 		SwitchOff: func(ctx context.Context, name string, since uint64, reason string) error {
 			return r.Publish(ctx, func(s *State) []contract.Event { return s.hooks.switchOff(name, since, reason) })

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -36,6 +35,8 @@ type About struct {
 
 // Hooks are what a Deliverer calls.
 type Hooks struct {
+	// Entry returns the current version of a webhook.
+	Entry func(name string) (e webhook.Entry, known bool)
 	// Flow returns what is known about a flow; found is false if it is not known any more.
 	Flow func(ctx context.Context, flow string) (about About, found bool, err error)
 	// SwitchOff publishes that a webhook, on since a place in EVENTS, is switched off.
@@ -133,9 +134,7 @@ func (d *Deliverer) Sync(all map[string]webhook.Entry) {
 			continue
 		}
 		wanted[consumerName(e)] = true
-		if w := d.workers[name]; w != nil {
-			w.entry.Store(&e)
-		} else {
+		if d.workers[name] == nil {
 			d.workers[name] = d.begin(e, first)
 		}
 	}
@@ -153,8 +152,7 @@ func (d *Deliverer) Sync(all map[string]webhook.Entry) {
 
 // begin starts a worker.
 func (d *Deliverer) begin(e webhook.Entry, first uint64) *worker {
-	w := &worker{d: d, name: e.Document.Name, first: first, large: make(chan struct{}, 1)}
-	w.entry.Store(&e)
+	w := &worker{d: d, name: e.Document.Name, began: e, first: first, large: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(d.ctx)
 	var running sync.WaitGroup
 	running.Go(func() { w.run(ctx) })
@@ -188,6 +186,3 @@ func (d *Deliverer) Test(t Test, e webhook.Entry) {
 		}
 	})
 }
-
-// An atomicEntry holds the current version of a webhook.
-type atomicEntry = atomic.Pointer[webhook.Entry]

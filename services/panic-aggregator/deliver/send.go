@@ -34,8 +34,8 @@ func (d *Deliverer) test(t Test, w webhook.Entry) Result {
 }
 
 // log begins a line about an attempt that has failed. The URL is without its query.
-func (w *worker) log(e contract.Event, r Result, attempt int) *zerolog.Event {
-	return w.d.log.Warn().Str("webhook", w.name).Str("url", webhook.Masked(w.entry.Load().Document.URL)).
+func (w *worker) log(to webhook.Entry, e contract.Event, r Result, attempt int) *zerolog.Event {
+	return w.d.log.Warn().Str("webhook", w.name).Str("url", webhook.Masked(to.Document.URL)).
 		Str("event", string(e.Type)).Str("flow", e.Subject).Int("attempt", attempt).Int("status", r.Status).Str("error", r.Error)
 }
 

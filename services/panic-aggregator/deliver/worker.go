@@ -18,9 +18,10 @@ import (
 
 // A worker delivers to one webhook.
 type worker struct {
-	d     *Deliverer
-	name  string
-	entry atomicEntry
+	d    *Deliverer
+	name string
+	// began is the version of the webhook for which its consumer was made.
+	began webhook.Entry
 	// first is a place in EVENTS before the first verdict that any webhook wants.
 	first uint64
 	// large holds a token while an event with data by reference is in memory.
@@ -30,8 +31,7 @@ type worker struct {
 
 // suits reports whether the worker's consumer is that of a version of its webhook.
 func (w *worker) suits(e webhook.Entry) bool {
-	have := w.entry.Load()
-	return have.Since == e.Since && slices.Equal(have.Document.Events, e.Document.Events)
+	return w.began.Since == e.Since && slices.Equal(w.began.Document.Events, e.Document.Events)
 }
 
 const (
@@ -65,7 +65,7 @@ func (w *worker) serve(ctx context.Context) error {
 	if err := w.d.ensureStream(setup, w.first); err != nil {
 		return err
 	}
-	consumer, err := w.d.consumer(setup, *w.entry.Load())
+	consumer, err := w.d.consumer(setup, w.began)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,11 @@ func (w *worker) handle(ctx context.Context, m jetstream.Msg) {
 		_ = m.Term() // it is not of a stream
 		return
 	}
-	e := *w.entry.Load()
+	e, known := w.d.hooks.Entry(w.name)
+	if !known || e.Disabled != "" || !w.suits(e) {
+		_ = m.NakWithDelay(unreadPause) // the worker is about to end
+		return
+	}
 	if seq := placeInEvents(m.Headers()); seq > 0 && seq <= e.Since {
 		_ = m.Ack() // before the webhook was on
 		return
@@ -179,7 +183,7 @@ func (w *worker) attempt(ctx context.Context, m jetstream.Msg, e webhook.Entry, 
 	if age > w.d.config.Limits.GiveUp {
 		a.Attempt, a.Error = n-1, "it was not delivered in time"
 		w.d.record.expire(w.name, a)
-		w.log(x, Result{Error: a.Error}, n-1).Msg("an event for a webhook is given up")
+		w.log(e, x, Result{Error: a.Error}, n-1).Msg("an event for a webhook is given up")
 		_ = m.Term()
 		return
 	}
@@ -195,13 +199,13 @@ func (w *worker) attempt(ctx context.Context, m jetstream.Msg, e webhook.Entry, 
 	case Done:
 		_ = m.Ack()
 	case Retry:
-		w.log(x, r, n).Dur("pause", pause).Msg("an event for a webhook was not delivered; trying again")
+		w.log(e, x, r, n).Dur("pause", pause).Msg("an event for a webhook was not delivered; trying again")
 		_ = m.NakWithDelay(pause)
 	case GiveUp:
-		w.log(x, r, n).Msg("an event for a webhook is given up")
+		w.log(e, x, r, n).Msg("an event for a webhook is given up")
 		_ = m.Term()
 	case SwitchOff:
-		w.log(x, r, n).Msg("the receiver of a webhook is gone; the webhook is switched off")
+		w.log(e, x, r, n).Msg("the receiver of a webhook is gone; the webhook is switched off")
 		if err := w.d.hooks.SwitchOff(ctx, w.name, e.Since, "the receiver has answered 410 "+http.StatusText(http.StatusGone)); err != nil && ctx.Err() == nil {
 			w.d.log.Warn().Err(err).Str("webhook", w.name).Msg("cannot publish that a webhook is switched off; trying again")
 		}
