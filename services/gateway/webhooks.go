@@ -83,8 +83,14 @@ func wrongWebhook(name string, doc []byte) error {
 	if !document.ValidName(name) {
 		return usage(errors.New(document.Quote(name) + " is not the name of a webhook: it must match " + document.NamePattern))
 	}
-	if doc != nil && !json.Valid(doc) {
+	var named struct{ Name any }
+	switch err := json.Unmarshal(doc, &named); {
+	case doc == nil:
+		return nil
+	case !json.Valid(doc):
 		return usage(errors.New("the document is not JSON"))
+	case err == nil && named.Name != nil && named.Name != name:
+		return usage(errors.New("the document is not named " + name + ", as the path is"))
 	}
 	return nil
 }
