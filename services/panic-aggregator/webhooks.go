@@ -93,6 +93,7 @@ func (w *wiring) deliver(ctx context.Context, r *service.Runtime[*State]) error 
 	w.delivering.Store(d)
 	kept, recorded := uint64(0), time.Time{}
 	service.Every(ctx, syncEvery, func() {
+		d.Collect()
 		var all storedHooks
 		r.Read(func(s *State) { all = s.hooks.stored() })
 		d.Sync(all.Webhooks)

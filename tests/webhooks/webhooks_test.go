@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 
 	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -41,6 +42,7 @@ func start(t *testing.T, change func(*harness.Options)) *stack {
 	o.Aggregator.LocalWebhooks = []string{"127.0.0.0/8", "::1", "localhost"}
 	o.Aggregator.Webhooks.Limits.First = 20 * time.Millisecond
 	o.Aggregator.Webhooks.Limits.Longest = 200 * time.Millisecond
+	o.Aggregator.Webhooks.Limits.Pull = 2 * time.Second
 	if change != nil {
 		change(&o)
 	}
@@ -144,6 +146,27 @@ func TestVerdictsAreDelivered(t *testing.T) {
 	w := s.awaitStatus(t, "orders", func(w contract.WebhookStatus) bool { return w.Delivered == uint64(len(got)) && *w.Pending == 0 })
 	if w.Failed+w.GivenUp > 0 || w.LastDelivery == nil || w.LastFailure != nil || w.Keys[0].Key != key || len(w.Keys) != 1 {
 		t.Errorf("the status is %+v", w)
+	}
+}
+
+// A webhook without events makes few requests, and no errors.
+func TestIdleWebhooks(t *testing.T) {
+	var log lockedBuffer
+	s := start(t, func(o *harness.Options) { o.Aggregator.Log = zerolog.New(&log).Level(zerolog.WarnLevel) })
+	x := newReceiver(t, nil)
+	pulls, err := s.user.SubscribeSync("$JS.API.CONSUMER.MSG.NEXT." + contract.StreamWebhooks + ".>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.apply(t, "orders", x.URL, nil)
+	for range 20 { // five each
+		if _, err := pulls.NextMsg(harness.Patience); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.awaitFlows(t, s.run(t, "flow", 1)...)
+	if text := log.String(); text != "" {
+		t.Error(text)
 	}
 }
 

@@ -163,17 +163,21 @@ func (d *Deliverer) begin(e webhook.Entry, first uint64) *worker {
 // testsAtOnce bounds the tests in flight.
 const testsAtOnce = 4
 
-// Test sends a test to the receiver of a webhook, unless it has begun or too many are in flight: then the caller calls again.
-func (d *Deliverer) Test(t Test, e webhook.Entry) {
+// Collect forgets the tests that have ended. The caller looks for tests to begin after that: those that were answered are not
+// among them.
+func (d *Deliverer) Collect() {
 	for {
 		select {
 		case seq := <-d.tested:
 			delete(d.tests, seq)
-			continue
 		default:
+			return
 		}
-		break
 	}
+}
+
+// Test sends a test to the receiver of a webhook, unless it has begun or too many are in flight: then the caller calls again.
+func (d *Deliverer) Test(t Test, e webhook.Entry) {
 	if d.tests[t.Seq] || len(d.tests) >= testsAtOnce {
 		return
 	}

@@ -15,11 +15,13 @@ type Limits struct {
 	GiveUp time.Duration
 	// Timeout bounds one attempt.
 	Timeout time.Duration
+	// Pull is how long a request to NATS for the next event stays open.
+	Pull time.Duration
 }
 
 // DefaultLimits are the documented defaults.
 func DefaultLimits() Limits {
-	return Limits{First: 5 * time.Second, Longest: 15 * time.Minute, GiveUp: 24 * time.Hour, Timeout: 10 * time.Second}
+	return Limits{First: 5 * time.Second, Longest: 15 * time.Minute, GiveUp: 24 * time.Hour, Timeout: 10 * time.Second, Pull: 30 * time.Second}
 }
 
 // longestAsked bounds what a receiver may ask for by Retry-After.

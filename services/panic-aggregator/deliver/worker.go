@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
@@ -35,8 +36,7 @@ func (w *worker) suits(e webhook.Entry) bool {
 }
 
 const (
-	// pullWait is how long a request for the next event stays open, setupWait bounds the creation of the consumer.
-	pullWait  = 30 * time.Second
+	// setupWait bounds the creation of the consumer.
 	setupWait = 10 * time.Second
 	// brokenPause is the pause after an error of NATS; it doubles with each further one, up to brokenLongest.
 	brokenPause   = 500 * time.Millisecond
@@ -79,14 +79,13 @@ func (w *worker) serve(ctx context.Context) error {
 // pull delivers one event after another.
 func (w *worker) pull(ctx context.Context, consumer jetstream.Consumer) error {
 	for ctx.Err() == nil {
-		asking, cancel := context.WithTimeout(ctx, pullWait)
+		asking, cancel := context.WithTimeout(ctx, w.d.config.Limits.Pull)
 		m, err := consumer.Next(jetstream.FetchContext(asking))
 		cancel()
 		switch {
 		case err == nil:
 			w.handle(ctx, m)
-		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrMsgIteratorClosed),
-			errors.Is(err, jetstream.ErrNoMessages):
+		case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrNoMessages): // nothing has come
 		default:
 			return err
 		}
