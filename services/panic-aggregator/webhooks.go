@@ -141,7 +141,8 @@ func (w *wiring) deliverer(ctx context.Context, r *service.Runtime[*State]) (*de
 		}
 	}
 	c := w.config.Webhooks
-	c.Rules, c.Storage = w.rules, deliver.Storage{Replicas: w.config.Broker.Replicas, Bytes: w.config.Broker.EventsMaxBytes / 4}
+	events := w.config.Broker
+	c.Rules, c.Storage = w.rules, deliver.Storage{Replicas: events.Replicas, Bytes: events.EventsMaxBytes / 4, EventsAge: events.EventsMaxAge}
 	return deliver.New(r.Link(), c, w.hookSecret, deliver.Hooks{
 		Entry: func(name string) (e webhook.Entry, known bool) {
 			r.Read(func(s *State) { e, known = s.hooks.of[name] })

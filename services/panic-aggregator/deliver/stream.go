@@ -20,7 +20,8 @@ const (
 	window = 64
 	// ackWait is longer than an event with large data waits for its turn and is tried.
 	ackWait = time.Minute
-	// keep is how long the stream keeps a verdict beyond the time in which it is tried.
+	// keep is how long the stream keeps a verdict beyond the time in which it is tried, and in which EVENTS has it: NATS copies
+	// into a stream that is empty from the beginning again.
 	keep = time.Hour
 	// dedup is the least that NATS accepts: nobody publishes to the stream.
 	dedup = time.Second
@@ -31,6 +32,8 @@ type Storage struct {
 	Replicas int
 	// Bytes limits its size: the oldest verdicts are deleted first.
 	Bytes int64
+	// EventsAge is how long EVENTS keeps what is not needed.
+	EventsAge time.Duration
 }
 
 // streamConfig is the stream of a tenant. from is a place in EVENTS before its first verdict.
@@ -45,7 +48,7 @@ func (s Storage) streamConfig(l Limits, from uint64) jetstream.StreamConfig {
 		Name: contract.StreamWebhooks, Description: "Verdicts to be sent to webhooks",
 		Sources:   []*jetstream.StreamSource{{Name: contract.StreamEvents, OptStartSeq: max(from, 1), SubjectTransforms: verdicts}},
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: s.Replicas,
-		MaxAge: l.GiveUp + keep, MaxBytes: s.Bytes, Discard: jetstream.DiscardOld, Duplicates: dedup, AllowDirect: true,
+		MaxAge: max(l.GiveUp, s.EventsAge) + keep, MaxBytes: s.Bytes, Discard: jetstream.DiscardOld, Duplicates: dedup, AllowDirect: true,
 	}
 }
 
