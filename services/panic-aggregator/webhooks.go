@@ -148,7 +148,7 @@ func (w *wiring) deliverer(ctx context.Context, r *service.Runtime[*State]) (*de
 			r.Read(func(s *State) { e, known = s.hooks.of[name] })
 			return e, known
 		},
-		Flow: w.aboutFlow,
+		Flow: func(ctx context.Context, flow string) (deliver.About, bool, error) { return w.aboutFlow(ctx, r, flow) },
 		SwitchOff: func(ctx context.Context, name string, since uint64, reason string) error {
 			return r.Publish(ctx, func(s *State) []contract.Event { return s.hooks.switchOff(name, since, reason) })
 		},
@@ -198,14 +198,14 @@ func (w *wiring) recordDeliveries(ctx context.Context, d *deliver.Deliverer) {
 }
 
 // aboutFlow returns what the filters of webhooks need to know about a flow.
-func (w *wiring) aboutFlow(ctx context.Context, flow string) (about deliver.About, found bool, err error) {
+func (w *wiring) aboutFlow(ctx context.Context, r *service.Runtime[*State], flow string) (about deliver.About, found bool, err error) {
 	of := func(s contract.FlowStatus) {
 		about.Owner = s.Owner
 		for _, j := range s.Jobs {
 			about.Progdefs = append(about.Progdefs, j.Progdef)
 		}
 	}
-	w.runtime.Load().Read(func(s *State) {
+	r.Read(func(s *State) {
 		var status contract.FlowStatus
 		if status, found = s.status(flow); found {
 			of(status)
