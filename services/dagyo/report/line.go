@@ -86,7 +86,7 @@ func smallLine(e contract.Event) string {
 func webhookLine(e contract.Event) string {
 	switch d := e.Data.(type) {
 	case *contract.WebhookApplied:
-		return strings.Join(d.Document.Events, ", ") + " to " + webhook.Masked(d.Document.URL) + by(d.By)
+		return strings.Join(d.Document.Events, ", ") + " to " + clean(webhook.Masked(d.Document.URL)) + by(d.By)
 	case *contract.WebhookRejected:
 		return firstOf(d.Problems)
 	case *contract.WebhookRemoved:
@@ -97,7 +97,7 @@ func webhookLine(e contract.Event) string {
 		if d.Delivered {
 			return fmt.Sprintf("delivered, status %d", d.Status) + by(d.By)
 		}
-		return "not delivered: " + d.Error + by(d.By)
+		return "not delivered: " + clean(d.Error) + by(d.By)
 	case *contract.WebhookDisabled:
 		return d.Reason
 	}

@@ -18,8 +18,9 @@ import (
 const (
 	// window is how many events of a webhook are in flight or wait for another attempt. Later ones wait in the stream.
 	window = 64
-	// ackWait is longer than an event with large data waits for its turn and is tried.
-	ackWait = time.Minute
+	// slack is how much longer than an attempt NATS waits for what becomes of an event, until it gives it to somebody else: the
+	// leader may have crashed.
+	slack = 10 * time.Second
 	// keep is how long the stream keeps a verdict beyond the time in which it is tried, and in which EVENTS has it: NATS copies
 	// into a stream that is empty from the beginning again.
 	keep = time.Hour
@@ -87,7 +88,7 @@ func (d *Deliverer) consumer(ctx context.Context, w webhook.Entry) (jetstream.Co
 	return d.js.CreateOrUpdateConsumer(ctx, contract.StreamWebhooks, jetstream.ConsumerConfig{
 		Durable: consumerName(w), Description: "Verdicts for the webhook " + w.Document.Name,
 		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &on,
-		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: window, FilterSubjects: filters,
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: d.config.Limits.Timeout + slack, MaxAckPending: window, FilterSubjects: filters,
 	})
 }
 

@@ -155,15 +155,30 @@ func (w *worker) unread(ctx context.Context, m jetstream.Msg, err error) {
 func (w *worker) read(ctx context.Context, m jetstream.Msg) (body []byte, header map[string][]string, release func(), err error) {
 	release = func() {}
 	if _, refers, _ := event.Referenced(contract.TypeOf(m.Subject()), m.Headers(), m.Data()); refers {
-		select {
-		case w.large <- struct{}{}:
-			release = func() { <-w.large }
-		case <-ctx.Done():
-			return nil, nil, release, ctx.Err()
+		if err := w.turn(ctx, m); err != nil {
+			return nil, nil, release, err
 		}
+		release = func() { <-w.large }
 	}
 	body, err = w.d.link.Resolve(ctx, m.Subject(), m.Headers(), m.Data())
 	return body, m.Headers(), release, err
+}
+
+// turn waits for the turn of an event with large data. NATS learns that it is in progress.
+func (w *worker) turn(ctx context.Context, m jetstream.Msg) error {
+	again := time.NewTicker(slack / 2)
+	defer again.Stop()
+	for {
+		select {
+		case w.large <- struct{}{}:
+			_ = m.InProgress()
+			return nil
+		case <-again.C:
+			_ = m.InProgress() // else it is given to somebody else, too
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // wants reports whether the webhook wants an event. A flow that nothing is known about any more meets no filter.
@@ -186,6 +201,7 @@ func (w *worker) attempt(ctx context.Context, m jetstream.Msg, e webhook.Entry, 
 		_ = m.Term()
 		return
 	}
+	_ = m.InProgress() // reading it may have taken long
 	r := w.d.send(ctx, e, x)
 	if ctx.Err() != nil {
 		_ = m.Nak() // whoever comes next tries it again
