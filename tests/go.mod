@@ -3,6 +3,7 @@ module github.com/dagyo/dagyo/tests
 go 1.26.0
 
 require (
+	github.com/cloudevents/sdk-go/v2 v2.16.2
 	github.com/dagyo/dagyo/executor v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/pkg v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/services/dagyo v0.0.0-00010101000000-000000000000
@@ -40,7 +41,6 @@ require (
 	github.com/bmatcuk/doublestar/v4 v4.10.4 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/cloudevents/sdk-go/v2 v2.16.2 // indirect
 	github.com/containerd/errdefs v1.0.0 // indirect
 	github.com/containerd/errdefs/pkg v0.3.0 // indirect
 	github.com/coreos/go-oidc/v3 v3.21.0 // indirect

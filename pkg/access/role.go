@@ -14,7 +14,7 @@ type Role string
 const (
 	Viewer    Role = "viewer"    // reads events, statuses, logs and the catalogue
 	User      Role = "user"      // submits, feeds, reads and cancels flows
-	Publisher Role = "publisher" // also changes the catalogue
+	Publisher Role = "publisher" // also changes the catalogue and webhooks
 	Operator  Role = "operator"  // also cancels the flows of others
 )
 
@@ -108,6 +108,11 @@ func rightsOfPersons() []Right {
 			"change the catalogue",
 		},
 		{
+			publishers,
+			proven(string(contract.TypeWebhookApply), string(contract.TypeWebhookRemove), string(contract.TypeWebhookRotate), string(contract.TypeWebhookTest)),
+			nil, "change and test webhooks",
+		},
+		{
 			readers, proven(contract.EdgeFrames, contract.EdgeCredits), []string{contract.FromAny(contract.EdgeCredits)}, "write and read sealed edges",
 		},
 		{
@@ -158,7 +163,7 @@ func acknowledgements(consumer string) []string {
 }
 
 // heard are the subjects of all events that anybody may hear.
-var heard = []string{"flow.*.*", "job.*.*.*", "executor.*.*.*", "progdef.*.*", "type.*.*", "deadletter", "deadletter.*"}
+var heard = []string{"flow.*.*", "job.*.*.*", "executor.*.*.*", "progdef.*.*", "type.*.*", "webhook.*.*", "deadletter", "deadletter.*"}
 
 // proven returns the forms of subjects that prove who publishes on them. Nobody has a right to the plain forms, which
 // prove nothing.

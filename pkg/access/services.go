@@ -71,6 +71,14 @@ func rightsOfServices() []Right {
 			Why: "keep history",
 		},
 		Right{
+			Roles: []Role{Aggregator},
+			Publish: append(api(
+				"STREAM.DELETE."+contract.StreamWebhooks, "CONSUMER.CREATE."+contract.StreamWebhooks+".>", "CONSUMER.NAMES."+contract.StreamWebhooks,
+				"CONSUMER.DELETE."+contract.StreamWebhooks+".*", "CONSUMER.MSG.NEXT."+contract.StreamWebhooks+".*",
+			), "$KV."+contract.BucketWebhooks+".>", contract.SecretSubject(contract.SecretOfWebhooks)),
+			Why: "keep webhooks, and deliver to them",
+		},
+		Right{
 			Roles:     []Role{Aggregator},
 			Publish:   append(api("STREAM.INFO.*", "DIRECT.GET.*", "DIRECT.GET.*.edges.>", "CONSUMER.CREATE.*.>", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*"), "edges.*.*.stop", "edges.*.*.last-stop", contract.EdgeFrames, contract.Address{Salt: "*"}.From(contract.Nobody, contract.EdgeFrames), "direct.*.*.*", contract.SecretSubject(contract.SecretOfEdges)),
 			Subscribe: []string{contract.HealthSubjects, contract.FromAny(contract.HealthSubjects), contract.ClientSubjects, contract.FromAny(contract.ClientSubjects), contract.EdgeCredits},

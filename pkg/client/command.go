@@ -119,7 +119,7 @@ func (c *Client) ApplyType(
 	return applied, nil
 }
 
-// answered publishes a command about a catalogue and waits for the validator's answer.
+// answered publishes a command about a catalogue or a webhook, and waits for the answer of the service.
 func (c *Client) answered(ctx context.Context, e contract.Event) (any, error) {
 	seq, err := c.Publish(ctx, e)
 	if err != nil {
@@ -134,10 +134,15 @@ func (c *Client) answered(ctx context.Context, e contract.Event) (any, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*askWait, ErrNoAnswer)
 	defer cancel()
 	answer, err := feed.Next(ctx)
+	for err == nil && area == "webhook" && answer.Cause != seq { // an answer to another command, or no answer
+		answer, err = feed.Next(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s of %s: %w", e.Type, e.Subject, err)
 	}
 	switch d := answer.Data.(type) {
+	case *contract.WebhookRejected:
+		return nil, d.Problems
 	case *contract.ProgdefRejected:
 		return nil, d.Problems
 	case *contract.TypeRejected:

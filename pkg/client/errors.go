@@ -36,6 +36,9 @@ var ErrUnknownProgdef = errors.New("progdef not found")
 // ErrUnknownType is returned if the type is not in the type catalogue.
 var ErrUnknownType = errors.New("type not found in the type catalogue")
 
+// ErrUnknownWebhook is returned if there is no such webhook.
+var ErrUnknownWebhook = errors.New("webhook not found")
+
 // explained replaces the errors of NATS on a server without Dagyo by ErrNotInstalled and the like.
 func explained(err error) error {
 	switch {

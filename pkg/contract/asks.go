@@ -99,4 +99,9 @@ var Questions = []Question{
 		Subject: AskUsage, By: "spawner", Optional: true, Answers: []Answer{{Schema: "usage"}},
 		Doc: "What the tenant and its users hold, and their limits.",
 	},
+	{
+		Subject: AskWebhookList, By: "panic-aggregator", Text: "a webhook's name", Optional: true,
+		Answers: []Answer{{Schema: "webhook-status", List: true}},
+		Doc:     "The webhooks, by name, and what became of their deliveries; none if there is none with the name.",
+	},
 }

@@ -360,7 +360,7 @@ func TestQuestionsAreNamedInTheContract(t *testing.T) {
 	same(t, "questions", asked, []string{
 		contract.AskCatalogCompatible, contract.AskCatalogGet, contract.AskCatalogList, contract.AskCatalogTypes,
 		contract.AskExecutors, contract.AskFlowGet, contract.AskFlowKeys, contract.AskFlowList, contract.AskFlowValidate,
-		contract.AskJobExecutor, contract.AskUsage,
+		contract.AskJobExecutor, contract.AskUsage, contract.AskWebhookList,
 	})
 }
 

@@ -39,6 +39,16 @@ const (
 	TypeTypeApply        Type = "type.apply"
 	TypeTypeApplied      Type = "type.applied"
 	TypeTypeRejected     Type = "type.rejected"
+	TypeWebhookApply     Type = "webhook.apply"
+	TypeWebhookRemove    Type = "webhook.remove"
+	TypeWebhookRotate    Type = "webhook.rotate"
+	TypeWebhookTest      Type = "webhook.test"
+	TypeWebhookApplied   Type = "webhook.applied"
+	TypeWebhookRejected  Type = "webhook.rejected"
+	TypeWebhookRemoved   Type = "webhook.removed"
+	TypeWebhookRotated   Type = "webhook.rotated"
+	TypeWebhookTested    Type = "webhook.tested"
+	TypeWebhookDisabled  Type = "webhook.disabled"
 	TypeDeadLetter       Type = "deadletter"
 	TypeTick             Type = "tick"
 )
@@ -93,7 +103,7 @@ func (e Event) Flow() string {
 }
 
 // Aggregate is the subject, with wildcards, that matches every event about the same thing as this one: everything that
-// services publish about one flow, one executor, one progdef or one type. An event is published on the condition that
+// services publish about one flow, one executor, one progdef, one type or one webhook. An event is published on the condition that
 // nothing was published there since the state on which it was decided. It is "" for what is published
 // unconditionally: dead letters, which every service publishes, and acts.
 func (e Event) Aggregate() string {

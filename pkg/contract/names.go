@@ -12,9 +12,11 @@ const (
 	StreamHistory   = "HISTORY"   // the statuses of ended flows, in segments (file, limits retention)
 	StreamSnapshots = "SNAPSHOTS" // the states of services, from which they start (file)
 	StreamLogs      = "LOGS"      // what jobs log (file, limits retention)
+	StreamWebhooks  = "WEBHOOKS"  // verdicts to be sent to webhooks: a copy of those in EVENTS (file, limits retention)
 	StreamLeases    = "LEASES"    // which replica of a service leads, and the names of executors (file)
 	BucketProgdefs  = "progdefs"  // the catalogue, by progdef name
 	BucketTypes     = "types"     // the type catalogue, by TypeKey
+	BucketWebhooks  = "webhooks"  // the webhooks, and what became of their deliveries
 	BucketData      = "data"      // object store: data of events too large for a message
 )
 
@@ -116,6 +118,9 @@ func OldFlowStream(flow string) string { return OldFlowStreamPrefix + flow }
 // SecretOfEdges is the name of the secret, in SNAPSHOTS, from which the keys of sealed edges are derived. SecretSubject
 // holds it.
 const SecretOfEdges = "edges"
+
+// SecretOfWebhooks is the name of the secret, in SNAPSHOTS, from which the keys of webhooks are derived.
+const SecretOfWebhooks = "webhooks"
 
 // SecretSubject holds a secret that replicas share.
 func SecretSubject(name string) string { return "secret." + name }
@@ -239,6 +244,7 @@ const (
 	AskFlowKeys          = "ask.flow.keys"    // a flow's id; answered with FlowKeys, to its owner only
 	AskJobExecutor       = "ask.job.executor" // a flow's id, a dot, and a job's; answered with a JobExecutor
 	AskFlowList          = "ask.flow.list"    // a FlowQuery, or nothing; answered with a FlowPage
+	AskWebhookList       = "ask.webhook.list" // a webhook's name, or nothing; answered with WebhookStatus
 )
 
 // CodeLeaving is the code of an error answer of a service that is being stopped: another replica, or its next start, can

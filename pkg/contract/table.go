@@ -12,6 +12,7 @@ const (
 	OfExecutor           // the executor id; the NATS subject ends in <progdef>.<executor>
 	OfProgdef            // the progdef name
 	OfType               // the name chosen by the sender of type.apply
+	OfWebhook            // the webhook's name
 	OfMessage            // a message that could not be read
 )
 
@@ -57,6 +58,16 @@ var Table = []Entry{
 	{TypeTypeApply, OfType, true, []string{"user"}, payload[TypeApply], "Adds the documentation of a type in its data to the type catalogue."},
 	{TypeTypeApplied, OfType, false, []string{"validator"}, payload[TypeApplied], "The documentation of the type is in the type catalogue."},
 	{TypeTypeRejected, OfType, false, []string{"validator"}, payload[TypeRejected], "The documentation was rejected; lists all problems."},
+	{TypeWebhookApply, OfWebhook, true, []string{"user"}, payload[WebhookApply], "Adds or changes the webhook in its data: where verdicts are sent."},
+	{TypeWebhookRemove, OfWebhook, true, []string{"user"}, payload[WebhookRemove], "Removes a webhook; what is still to be delivered is not."},
+	{TypeWebhookRotate, OfWebhook, true, []string{"user"}, payload[WebhookRotate], "Gives a webhook a new key; the previous one is used beside it for a week."},
+	{TypeWebhookTest, OfWebhook, true, []string{"user"}, payload[WebhookTest], "Sends a test to the receiver of a webhook."},
+	{TypeWebhookApplied, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookApplied], "Verdicts from here on are sent to the webhook."},
+	{TypeWebhookRejected, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookRejected], "A command about a webhook was rejected; lists all problems."},
+	{TypeWebhookRemoved, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookRemoved], "The webhook is removed."},
+	{TypeWebhookRotated, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookRotated], "The webhook has this new key."},
+	{TypeWebhookTested, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookTested], "How the receiver of a webhook has answered a test."},
+	{TypeWebhookDisabled, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookDisabled], "The webhook is switched off, since its receiver has answered that it is gone; apply it again to switch it on."},
 	{TypeDeadLetter, OfMessage, false, []string{"validator", "planner", "spawner", "panic-aggregator"}, payload[DeadLetter], "A message that could not be processed, and whose sender could not be answered."},
 	{TypeTick, OfMessage, false, []string{"validator", "planner", "spawner", "panic-aggregator"}, payload[Tick], "The broker's time, requested by a service that has a decision due."},
 }
@@ -65,7 +76,7 @@ var Table = []Entry{
 // users, and what services derive from them. All other events are small.
 func (e Entry) MayRefer() bool {
 	switch {
-	case e.Type == "":
+	case e.Type == "", e.Of == OfWebhook:
 		return false
 	case e.Command:
 		return e.Type != TypeFlowCancel && e.Type != TypeProgdefRemove

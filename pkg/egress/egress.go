@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -105,12 +106,21 @@ func (r Rules) Check(a netip.Addr) error {
 	if kind == "" {
 		return nil
 	}
-	for _, p := range r.prefixes {
-		if p.Contains(a) {
-			return nil
-		}
+	if r.lists(a) {
+		return nil
 	}
 	return &RefusedError{kind}
+}
+
+// lists reports whether the rules name an address.
+func (r Rules) lists(a netip.Addr) bool {
+	return slices.ContainsFunc(r.prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// Literal reports whether a host is an address.
+func Literal(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
 }
 
 // AllowsHost reports whether a host is allowed by its name, whatever its address.
@@ -133,13 +143,19 @@ func (r Rules) CheckLiteral(host string) error {
 
 // DialContext returns a function that connects as d does, but only to addresses that r allows.
 func (r Rules) DialContext(d net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return r.dialer(d, r.Check)
+}
+
+// dialer returns a function that connects as d does, to hosts that are allowed by their names and to addresses that pass
+// a check.
+func (r Rules) dialer(d net.Dialer, check func(netip.Addr) error) func(ctx context.Context, network, address string) (net.Conn, error) {
 	guarded := d
 	guarded.Control = func(_, address string, _ syscall.RawConn) error {
 		at, err := netip.ParseAddrPort(address)
 		if err != nil {
 			return fmt.Errorf("cannot check the address %s: %w", address, err)
 		}
-		return r.Check(at.Addr())
+		return check(at.Addr())
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if host, _, err := net.SplitHostPort(address); err == nil && r.AllowsHost(host) {
@@ -147,4 +163,17 @@ func (r Rules) DialContext(d net.Dialer) func(ctx context.Context, network, addr
 		}
 		return guarded.DialContext(ctx, network, address)
 	}
+}
+
+// DialListed is DialContext for addresses and hosts that are listed only: not even public ones are allowed otherwise.
+func (r Rules) DialListed(d net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return r.dialer(d, func(a netip.Addr) error {
+		if a = a.WithZone("").Unmap(); r.lists(a) {
+			return nil
+		}
+		if kind := special(a); kind != "" {
+			return &RefusedError{kind}
+		}
+		return &RefusedError{"a public address"}
+	})
 }

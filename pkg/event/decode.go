@@ -268,6 +268,12 @@ func command(e contract.Event, into any) contract.Event {
 		c.Flow = e.Subject
 	case *contract.ProgdefRemove:
 		c.Name = e.Subject
+	case *contract.WebhookRemove:
+		c.Name = e.Subject
+	case *contract.WebhookRotate:
+		c.Name = e.Subject
+	case *contract.WebhookTest:
+		c.Name = e.Subject
 	}
 	e.Data = into
 	return e

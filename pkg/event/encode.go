@@ -118,6 +118,12 @@ func nameable(entry contract.Entry, e contract.Event) error {
 		said = d.Flow
 	case *contract.ProgdefRemove:
 		said = d.Name
+	case *contract.WebhookRemove:
+		said = d.Name
+	case *contract.WebhookRotate:
+		said = d.Name
+	case *contract.WebhookTest:
+		said = d.Name
 	}
 	if said != "" && said != e.Subject {
 		return fmt.Errorf("its data names %q", said)

@@ -40,7 +40,8 @@ func (m message) named(t contract.Type) (pointer, name string) {
 		_ = json.Unmarshal(m.data, &doc) // what cannot be read has no name
 		name, _ = doc.Flow.(string)
 		return "/flow", name
-	case contract.TypeProgdefApply, contract.TypeProgdefRemove:
+	case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeWebhookApply, contract.TypeWebhookRemove,
+		contract.TypeWebhookRotate, contract.TypeWebhookTest:
 		_ = json.Unmarshal(m.data, &doc)
 		name, _ = doc.Name.(string)
 		return "/name", name

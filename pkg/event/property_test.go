@@ -60,6 +60,12 @@ func drawEvent(t *rapid.T) contract.Event {
 		d.Flow = name
 	case *contract.ProgdefRemove:
 		d.Name = name
+	case *contract.WebhookRemove:
+		d.Name = name
+	case *contract.WebhookRotate:
+		d.Name = name
+	case *contract.WebhookTest:
+		d.Name = name
 	case *contract.ProgdefApply:
 		*d = json.RawMessage(`{"name":"` + name + `"}`)
 	}

@@ -16,6 +16,9 @@ const (
 	JobsRunning           Name = "dagyo_jobs_running"
 	DeadLetters           Name = "dagyo_deadletters_total"
 	HistoryFlows          Name = "dagyo_history_flows"
+	Webhooks              Name = "dagyo_webhooks"
+	WebhookAttempts       Name = "dagyo_webhook_attempts_total"
+	WebhooksGivenUp       Name = "dagyo_webhook_events_given_up_total"
 )
 
 // What the spawner measures.
@@ -109,6 +112,7 @@ func Table() []Instrument {
 		{"panic", "protocol"}, {"panic", "lost-health"}, {"panic", "deadline"}, {"panic", "drained"},
 	}
 	reasons := [][]string{{"clean"}, {"error"}, {"signal"}, {"refused"}, {"unknown"}}
+	outcomes := [][]string{{"delivered"}, {"failed"}}
 	return []Instrument{
 		{Name: FlowSubmissions, Kind: Counter, Unit: "{flow}", Labels: []string{tenant}, Values: none, Of: aggregator, By: ByLeader,
 			Doc: "Events flow.submit, repeated and invalid ones included."},
@@ -132,6 +136,12 @@ func Table() []Instrument {
 			Doc: "Events deadletter, by the code of the first problem."},
 		{Name: HistoryFlows, Kind: Gauge, Unit: "{flow}", Labels: []string{tenant}, Of: aggregator, By: ByLeader,
 			Doc: "Ended flows in history."},
+		{Name: Webhooks, Kind: Gauge, Unit: "{webhook}", Labels: []string{tenant, "state"}, Of: aggregator, By: ByLeader,
+			Doc: "Webhooks: on, failing (on, and the last attempt has failed), or off (the receiver was gone)."},
+		{Name: WebhookAttempts, Kind: Counter, Unit: "{request}", Labels: []string{tenant, "outcome"}, Values: outcomes, Of: aggregator, By: ByLeader,
+			Doc: "Attempts to deliver an event to a webhook: delivered or failed."},
+		{Name: WebhooksGivenUp, Kind: Counter, Unit: "{event}", Labels: []string{tenant}, Values: none, Of: aggregator, By: ByLeader,
+			Doc: "Events for webhooks that were not delivered in time and are not tried again."},
 
 		{Name: FlowsQueued, Kind: Gauge, Unit: "{flow}", Labels: []string{tenant}, Of: spawner, By: ByLeader,
 			Doc: "Planned flows that wait for capacity."},

@@ -27,6 +27,7 @@ type Policy struct {
 	// Standard are patterns of the names of the standard progdefs that are offered.
 	Standard []string `json:"standard"`
 	HTTPGet  HTTPGet  `json:"httpGet"`
+	Webhooks Webhooks `json:"webhooks"`
 
 	// onHost is true if executors run on the spawner's machine, where images are not used.
 	onHost bool
@@ -83,6 +84,11 @@ type Environment struct {
 
 // HTTPGet are the rules about the standard progdef http_get.
 type HTTPGet struct {
+	Allow []string `json:"allow"`
+}
+
+// Webhooks are the rules about the receivers of webhooks.
+type Webhooks struct {
 	Allow []string `json:"allow"`
 }
 
@@ -182,9 +188,15 @@ func (c *checker) check(p *Policy) {
 				"limits", "resources", name)
 		}
 	}
-	for i, entry := range p.HTTPGet.Allow {
+	c.addresses(p.HTTPGet.Allow, "httpGet", "allow")
+	c.addresses(p.Webhooks.Allow, "webhooks", "allow")
+}
+
+// addresses checks a list of addresses, networks and hosts.
+func (c *checker) addresses(entries []string, at ...string) {
+	for i, entry := range entries {
 		if _, err := egress.Parse([]string{entry}); entry != "" && err != nil {
-			c.bad(err.Error(), "httpGet", "allow", strconv.Itoa(i))
+			c.bad(err.Error(), append(slices.Clip(at), strconv.Itoa(i))...)
 		}
 	}
 }

@@ -220,7 +220,7 @@ func TestCheckReportsEverything(t *testing.T) {
 		"limits": {"resources": {"cpu": "many", "memory": "1e99"}},
 		"envFrom": [{"progdefs": ["*"], "images": ["x"]}],
 		"environment": [{"progdefs": ["*"], "images": ["x"], "variables": {"DAGYO_X": "", "A": "", "1": ""}, "files": {"A": "a"}, "envFrom": [{}]}],
-		"httpGet": {"allow": ["10.0.0.1/8", "2130706433", "example.com"]}}`))
+		"httpGet": {"allow": ["10.0.0.1/8", "2130706433", "example.com"]}, "webhooks": {"allow": ["::1", "10.0.0.1/8"]}}`))
 	var got []string
 	for _, p := range problems {
 		got = append(got, p.Pointer)
@@ -230,7 +230,7 @@ func TestCheckReportsEverything(t *testing.T) {
 		"/envFrom/0/images/0", "/environment/0/envFrom/0", "/environment/0/files/A", "/environment/0/images/0",
 		"/environment/0/variables/1", "/environment/0/variables/DAGYO_X", "/httpGet/allow/0", "/httpGet/allow/1",
 		"/images/allow/0", "/images/allow/1", "/images/allow/2", "/images/allow/3", "/images/allow/4", "/images/allow/5",
-		"/images/allow/6", "/limits/resources/cpu", "/limits/resources/memory",
+		"/images/allow/6", "/limits/resources/cpu", "/limits/resources/memory", "/webhooks/allow/1",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("problems\n%v, want\n%q", problems, want)

@@ -41,6 +41,7 @@ const (
 	BadScaling     Code = "bad-scaling"     // scaling numbers that contradict each other
 	BadResource    Code = "bad-resource"    // a resource quantity that cannot be read
 	BadEnvironment Code = "bad-environment" // a reserved or malformed environment variable
+	BadURL         Code = "bad-url"         // a URL to which nothing can be sent
 	PolicyRefused  Code = "policy"          // refused by the installation's admission policy
 )
 
@@ -64,6 +65,7 @@ const (
 	BrokerRefused   Code = "broker-refused"   // the broker refused a stream, a consumer or a message
 	StartRefused    Code = "start-refused"    // an executor cannot be started as the progdef asks
 	NotAnswerable   Code = "not-answerable"   // a message about something that does not exist
+	UnknownWebhook  Code = "unknown-webhook"  // a command about a webhook that does not exist
 	NotYours        Code = "not-yours"        // an event about what belongs to another sender
 	Relayed         Code = "relayed"          // a copy of a stored message, sent by the broker
 	IDTaken         Code = "id-taken"         // a flow id that was used for another document
@@ -83,10 +85,10 @@ func Codes() []Code {
 		SchemaMismatch, UnknownField, BadName, UnknownProgdef, UnknownNode, UnknownPort,
 		BadEndpoint, WrongDirection, NoSource, ManySources, NoSink, ManySinks,
 		Cycle, TypeMismatch, BadTypename, BadValue, TooMany, BadPriority,
-		BadDuration, BadImage, NothingToRun, BadScaling, BadResource, BadEnvironment,
+		BadDuration, BadImage, NothingToRun, BadScaling, BadResource, BadEnvironment, BadURL,
 		PolicyRefused, BadTypeParam, UnusedTypeParam, UnknownTypeParam, BuiltinType, InfiniteType,
 		UnsolvedType, NeverFits, QueuedTooLong, QueueFull, RateLimited, BrokerBudget,
-		BrokerRefused, StartRefused, NotAnswerable, NotYours, Relayed, IDTaken,
+		BrokerRefused, StartRefused, NotAnswerable, UnknownWebhook, NotYours, Relayed, IDTaken,
 		Resubmitted, Skipped, GaveUp, InternalFailure,
 	}
 }

@@ -138,6 +138,9 @@ func (r *Runtime[S]) Link() *broker.Link { return r.link }
 // Log returns the service's logger, for background work.
 func (r *Runtime[S]) Log() *zerolog.Logger { return &r.log }
 
+// Meter measures for the service's tenant.
+func (r *Runtime[S]) Meter() metrics.Meter { return r.metrics }
+
 // Read calls f with the state; f must neither change nor retain it. The state may be behind EVENTS: call Sync before
 // removing something or declaring it lost.
 func (r *Runtime[S]) Read(f func(S)) { r.view(func(c *core.Core[S]) { f(c.State) }) }

@@ -102,7 +102,7 @@ func (g *Gateway) registerCatalogue(api huma.API) {
 	})
 }
 
-// Named names a progdef or a type.
+// Named names a progdef, a type or a webhook.
 type Named struct {
 	Name string `path:"name"`
 }

@@ -70,7 +70,7 @@ func explain(err error) *Error {
 		return fail(http.StatusUnauthorized, "NATS does not accept these credentials: they have expired, were revoked, or belong to another installation")
 	case errors.Is(err, errTooFast):
 		return fail(http.StatusTooManyRequests, err.Error())
-	case errors.Is(err, client.ErrUnknownFlow), errors.Is(err, client.ErrUnknownProgdef), errors.Is(err, client.ErrUnknownType),
+	case errors.Is(err, client.ErrUnknownFlow), errors.Is(err, client.ErrUnknownProgdef), errors.Is(err, client.ErrUnknownType), errors.Is(err, client.ErrUnknownWebhook),
 		errors.Is(err, client.ErrUnknownEdge), errors.Is(err, client.ErrUnknownNode):
 		return fail(http.StatusNotFound, err.Error())
 	case errors.Is(err, client.ErrIDTaken), errors.Is(err, client.ErrOtherUser):

@@ -27,6 +27,7 @@ import (
 // commands are the events that users publish.
 var commands = []contract.Type{
 	contract.TypeFlowSubmit, contract.TypeFlowCancel, contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply,
+	contract.TypeWebhookApply, contract.TypeWebhookRemove, contract.TypeWebhookRotate, contract.TypeWebhookTest,
 }
 
 // followOperation is the operation that follows a flow.

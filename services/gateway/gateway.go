@@ -75,6 +75,7 @@ func New(c Config) *Gateway {
 	g.registerLogs(api)
 	g.registerCatalogue(api)
 	g.registerUsage(api)
+	g.registerWebhooks(api)
 	g.registerSessions(api)
 	g.registerSignIn(api)
 	g.registerTap(api)

@@ -19,6 +19,7 @@ func (w *wiring) asks() map[string]service.Ask[*State] {
 		contract.AskFlowList: w.askFlows,
 		// Ends of sealed edges ask it.
 		contract.AskJobExecutor: askExecutor,
+		contract.AskWebhookList: w.askHooks,
 	}
 }
 

@@ -139,5 +139,6 @@ func (s *State) answered(seq uint64) []string {
 		s.submitted.answered(flow)
 	}
 	s.cancels.answered(seq)
-	return []string{keyUnanswerable}
+	s.hooks.answered(seq)
+	return []string{keyUnanswerable, keyHooks}
 }

@@ -27,6 +27,8 @@ func Decide(s *State, key string, now time.Time) (effects []contract.Event, next
 		return s.past.decide(), next
 	case keyUnanswerable:
 		return s.refuse(now)
+	case keyHooks:
+		return s.hooks.decide(now), next
 	}
 	r := s.runs[key]
 	if r == nil {
@@ -41,7 +43,7 @@ func Decide(s *State, key string, now time.Time) (effects []contract.Event, next
 
 // Open returns the keys of everything that has not ended.
 func Open(s *State) []string {
-	return append(slices.Sorted(maps.Keys(s.runs)), keyHistory, keyUnanswerable)
+	return append(slices.Sorted(maps.Keys(s.runs)), keyHistory, keyUnanswerable, keyHooks)
 }
 
 func (s *State) decideRun(flow string, r *run, now time.Time) (effects []contract.Event, next time.Time) {

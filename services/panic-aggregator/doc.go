@@ -1,9 +1,10 @@
 // Package aggregator publishes the verdict of every flow.
 //
 // It reads flow.validated, flow.planned, flow.spawned, flow.rejected, flow.cancel, job.*, executor.draining and
-// executor.exited, the credits of edges, and the heartbeats of jobs on health.<flow>.<job> and of clients that feed or
-// read a flow on client.<flow>.<client>. It writes flow.completed, flow.panic, flow.cancelled and flow.stalled, stops the
-// jobs of flows, answers ask.flow.get and ask.flow.list, and stores ended flows in history. If a flow has an edge from a
+// executor.exited, the commands about webhooks, the credits of edges, and the heartbeats of jobs on health.<flow>.<job> and of clients that feed or
+// read a flow on client.<flow>.<client>. It writes flow.completed, flow.panic, flow.cancelled, flow.stalled, and the
+// answers to commands about webhooks; it stops the jobs of flows, answers ask.flow.get, ask.flow.list and ask.webhook.list,
+// stores ended flows in history, and sends verdicts to webhooks (package deliver). If a flow has an edge from a
 // node's panic port, it writes that edge: only this service knows of all failures
 // (docs/adr/0011-panic-and-stop-ports.md).
 //

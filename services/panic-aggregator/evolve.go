@@ -26,6 +26,9 @@ func Evolve(s *State, e contract.Event) []string {
 	if e.Type == contract.TypeTick {
 		return nil
 	}
+	if entry, _ := contract.Lookup(e.Type); entry.Of == contract.OfWebhook {
+		return s.hooks.fold(e)
+	}
 	switch d := e.Data.(type) {
 	case *contract.FlowValidated:
 		s.begin(e, d)

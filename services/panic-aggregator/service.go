@@ -15,11 +15,15 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/history"
 	"github.com/dagyo/dagyo/pkg/metrics"
+	"github.com/dagyo/dagyo/pkg/policy"
 	"github.com/dagyo/dagyo/pkg/seal"
 	"github.com/dagyo/dagyo/pkg/service"
 	"github.com/dagyo/dagyo/pkg/service/core"
+	"github.com/dagyo/dagyo/pkg/snapshot"
 	"github.com/dagyo/dagyo/pkg/stream"
+	"github.com/dagyo/dagyo/pkg/webhook"
 	"github.com/dagyo/dagyo/pkg/wire"
+	"github.com/dagyo/dagyo/services/panic-aggregator/deliver"
 )
 
 // Name is the service's name.
@@ -29,11 +33,19 @@ const Name = "panic-aggregator"
 type Config struct {
 	service.Config
 	Limits Limits
+	// Policy is the installation's policy; nil for none.
+	Policy *policy.Current
+	// Webhooks configures deliveries; Rules and Storage are set here.
+	Webhooks deliver.Config
+	// LocalWebhooks are addresses that webhooks may have although they are not public, unless the policy lists some.
+	LocalWebhooks []string
 }
 
 // DefaultConfig returns the documented defaults.
 func DefaultConfig() Config {
-	return Config{Config: service.DefaultConfig(), Limits: DefaultLimits()}
+	return Config{
+		Config: service.DefaultConfig(), Limits: DefaultLimits(), Webhooks: deliver.Config{Limits: deliver.DefaultLimits()},
+	}
 }
 
 // Run runs the service until the context ends.
@@ -43,8 +55,14 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 	return service.Run(ctx, link, service.Service[*State]{
 		Logic: Logic(),
 		New: func(ctx context.Context) (_ *State, err error) {
-			w.secret, err = seal.Load(ctx, link.JS)
-			return NewState(c.Limits), err
+			if w.secret, err = seal.Load(ctx, link.JS); err != nil {
+				return nil, err
+			}
+			if w.hookSecret, err = (snapshot.Store{JS: link.JS}).Secret(ctx, contract.SecretOfWebhooks); err != nil {
+				return nil, err
+			}
+			stored, err := w.openHooks(ctx)
+			return NewState(c.Limits).withHooks(stored), err
 		},
 		Perform: w.perform,
 		Asks:    w.asks(),
@@ -52,7 +70,7 @@ func Run(ctx context.Context, link *broker.Link, c Config) error {
 		Trace:   spans,
 		Gauges:  w.gauges,
 		Observe: []func(context.Context, *service.Runtime[*State]) error{w.followHistory, w.receiveBeats, pulses},
-		Lead:    []func(context.Context, *service.Runtime[*State]) error{findGone, w.watchTraffic, w.boundHistory},
+		Lead:    []func(context.Context, *service.Runtime[*State]) error{findGone, w.watchTraffic, w.boundHistory, w.deliver},
 	}, c.Config)
 }
 
@@ -67,6 +85,9 @@ func Logic() core.Logic[*State] {
 			contract.TypeFlowCleaned, contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,
 			contract.TypeExecutorStarted, contract.TypeExecutorDraining, contract.TypeExecutorExited,
 			contract.TypeDeadLetter,
+			contract.TypeWebhookApply, contract.TypeWebhookRemove, contract.TypeWebhookRotate, contract.TypeWebhookTest,
+			contract.TypeWebhookApplied, contract.TypeWebhookRejected, contract.TypeWebhookRemoved, contract.TypeWebhookRotated,
+			contract.TypeWebhookTested, contract.TypeWebhookDisabled,
 			contract.TypeTick, // without other events, only a tick tells since when this process listens
 		},
 		Answers: []contract.Type{
@@ -74,6 +95,7 @@ func Logic() core.Logic[*State] {
 			contract.TypeFlowPlanned, contract.TypeFlowQueued, contract.TypeFlowSpawned, contract.TypeFlowStalled,
 			contract.TypeFlowCompleted, contract.TypeFlowPanic, contract.TypeFlowCancelled,
 			contract.TypeFlowCleaned, contract.TypeJobStarted, contract.TypeJobDone, contract.TypeJobPanic,
+			contract.TypeWebhookApply, contract.TypeWebhookRemove, contract.TypeWebhookRotate, contract.TypeWebhookTest,
 		},
 		Evolve:   Evolve,
 		Decide:   Decide,
@@ -91,6 +113,10 @@ type wiring struct {
 	// runtime is set before any method of the wiring is called.
 	runtime atomic.Pointer[service.Runtime[*State]]
 	ears    atomic.Pointer[[]*ear]
+	// Of webhooks: the secret of their keys, the bucket that holds them, and what delivers while this replica leads.
+	hookSecret webhook.Secret
+	bucket     jetstream.KeyValue
+	delivering atomic.Pointer[deliver.Deliverer]
 }
 
 // An ear is a subscription to heartbeats.
@@ -122,6 +148,8 @@ func (w *wiring) perform(
 		return e, w.store(ctx, e.With.(batch))
 	case contract.TypeFlowStalled:
 		return w.describe(ctx, r, e), nil
+	case contract.TypeWebhookApplied, contract.TypeWebhookRotated:
+		return w.keyed(e)
 	}
 	return e, nil
 }
@@ -130,6 +158,7 @@ func (w *wiring) perform(
 func (w *wiring) gauges(s *State, _ time.Time, observe metrics.Observe) {
 	s.gauges(observe)
 	observe(metrics.HistoryFlows, float64(w.index.Flows()))
+	w.hookGauges(s, observe)
 }
 
 // store stores flows in history. It is not an error if another leader has stored them.

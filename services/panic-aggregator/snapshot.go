@@ -26,6 +26,8 @@ type image struct {
 	Exits        []*contract.ExecutorExited      `json:"exits"`
 	// FailedStarts is how many executors in a row have failed to start, by flow and mailbox.
 	FailedStarts map[string]map[string]int `json:"failedStarts,omitempty"`
+	// Hooks is nil if the previous version has stored it: then there are none.
+	Hooks *storedHooks `json:"hooks,omitempty"`
 }
 
 func snapshots() core.Snapshot[*State] {
@@ -38,7 +40,7 @@ func rest(s *State) any {
 	i := image{
 		Submitted: maps.Clone(s.submitted.of), Ended: slices.Clone(s.past.Ended), Upto: s.past.Upto,
 		Unanswerable: maps.Clone(s.unanswerable.of), Executors: make(map[string]*executor, len(s.executors)),
-		FailedStarts: s.failedStarts(),
+		FailedStarts: s.failedStarts(), Hooks: new(s.hooks.stored()),
 	}
 	for id, x := range s.executors {
 		i.Executors[id] = new(*x)
@@ -101,6 +103,9 @@ func decode(s *State, raw []byte) error {
 	}
 	for _, x := range i.Exits {
 		s.exits.add(x)
+	}
+	if i.Hooks != nil { // the bucket may be behind, or ahead
+		s.hooks.restore(*i.Hooks)
 	}
 	s.reindex(i.FailedStarts)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/trace"
+	"github.com/dagyo/dagyo/pkg/webhook"
 )
 
 // State holds every flow that is not cleaned up, and the ended flows that are not in history yet. Exported fields
@@ -28,6 +29,7 @@ type State struct {
 	exits exits
 	ears  ears
 	early early
+	hooks hooks
 	indexes
 }
 
@@ -104,8 +106,14 @@ func NewState(l Limits) *State {
 		past: past{last: make(map[string]int)}, submitted: newSubmissions(), indexes: newIndexes(),
 		cancels: newCancels(), unanswerable: newBySeq[unanswerable](), executors: make(map[string]*executor),
 		exits: exits{known: make(map[string]*contract.ExecutorExited)},
-		early: newEarly(),
+		early: newEarly(), hooks: hooks{of: make(map[string]webhook.Entry)},
 	}
+}
+
+// withHooks returns the state with stored webhooks.
+func (s *State) withHooks(stored storedHooks) *State {
+	s.hooks.restore(stored)
+	return s
 }
 
 // A run is a flow without a verdict.

@@ -20,7 +20,7 @@ import (
 
 // others are the subjects outside of the JetStream API that clients and executors publish on.
 var others = []string{
-	"flow.submit", "flow.cancel", "progdef.apply", "progdef.remove", "type.apply", "deadletter", "ask.>", "client.>", "release.>",
+	"flow.submit", "flow.cancel", "progdef.apply", "progdef.remove", "type.apply", "webhook.>", "deadletter", "ask.>", "client.>", "release.>",
 	"edges.>", "direct.>", "health.>", "job.>", "executor.>", "name.*", "_INBOX.>", "$SRV.>", "$O.data.>", "$JS.ACK.>",
 }
 
@@ -49,6 +49,7 @@ func TestEachRoleMakesOnlyItsCalls(t *testing.T) {
 	large := file("large.json", `{"nodes": {"a": {"progdef": "sink", "with": {"in": [`+strings.Repeat(`"`+strings.Repeat("x", 60_000)+`", `, 6)+`"x"]}}}}`)
 	idle := file("idle.json", `{"nodes": {"a": {"progdef": "sink"}}, "inputs": {"names": "a.in"}}`)
 	doc := file("own.json", `{"name": "own", "inputs": {"in": "utf8-string"}, "outputs": {}, "command": ["cat"]}`)
+	hook := file("hook.json", `{"name": "own", "url": "https://hooks.example.com/"}`)
 	for _, verb := range []struct {
 		role access.Role
 		args string
@@ -71,6 +72,9 @@ func TestEachRoleMakesOnlyItsCalls(t *testing.T) {
 		{access.Viewer, "health", 0},
 		{access.Publisher, "progdef apply " + doc, 0},
 		{access.Publisher, "progdef rm own", 0},
+		{access.Publisher, "webhook apply " + hook, 0},
+		{access.Viewer, "webhook show own", 0},
+		{access.Publisher, "webhook rm own", 0},
 		{access.Operator, "events skip 1 --reason test", 0},
 	} {
 		if code, out := command(t, as(s, verb.role), verb.args); code != verb.code {

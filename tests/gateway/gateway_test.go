@@ -69,6 +69,7 @@ func run(m *testing.M) (code int, err error) {
 	}
 	ctx := context.Background()
 	services := settings.Default()
+	services.Aggregator.LocalWebhooks = settings.Loopback()
 	if err := services.Resolve(zerolog.Nop()); err != nil {
 		return 1, err
 	}

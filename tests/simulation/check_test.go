@@ -438,7 +438,8 @@ func (w *world) checkCommands() {
 		}
 		n := answers[e.Seq]
 		switch e.Type {
-		case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply, contract.TypeFlowSubmit:
+		case contract.TypeProgdefApply, contract.TypeProgdefRemove, contract.TypeTypeApply, contract.TypeFlowSubmit,
+			contract.TypeWebhookApply, contract.TypeWebhookRemove, contract.TypeWebhookRotate:
 			if n != 1 {
 				w.fatalf("%s has %d answers", describe(e), n)
 			}

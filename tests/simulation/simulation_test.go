@@ -376,15 +376,23 @@ func (w *world) work(r *replica, tasks int) {
 func (r *run) catalog(who, how int) {
 	names := []string{"a", "b", "reporter", "other"}
 	name := names[who%len(names)]
-	switch how % 4 {
+	switch how % 6 {
 	case 0:
-		r.w.document(nobody, contract.TypeProgdefApply, name, applied(name, how/4%3), "")
+		r.w.document(nobody, contract.TypeProgdefApply, name, applied(name, how/6%3), "")
 	case 1:
 		r.w.command(nobody, contract.TypeProgdefRemove, "other", &contract.ProgdefRemove{Name: "other"}, "")
 	case 2:
 		r.w.document(nobody, contract.TypeProgdefApply, "other", `{"name": "other", "scaling": 7}`, "")
 	case 3:
 		r.w.document(nobody, contract.TypeTypeApply, "x", `{"name": "picture", "summary": "A picture."}`, "")
+	case 4:
+		r.w.document(nobody, contract.TypeWebhookApply, name, fmt.Sprintf(`{"name": %q, "url": "https://%d.example.com/"}`, name, how%7), "")
+	case 5:
+		if how%5 < 3 {
+			r.w.command(nobody, contract.TypeWebhookRotate, name, &contract.WebhookRotate{Name: name}, "")
+		} else {
+			r.w.command(nobody, contract.TypeWebhookRemove, name, &contract.WebhookRemove{Name: name}, "")
+		}
 	}
 }
 

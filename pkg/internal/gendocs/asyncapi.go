@@ -86,6 +86,7 @@ func tokensOf(entry contract.Entry) []string {
 		contract.OfExecutor: {"progdef", "executor"},
 		contract.OfProgdef:  {"progdef"},
 		contract.OfType:     {"type"},
+		contract.OfWebhook:  {"webhook"},
 	}[entry.Of]
 }
 

@@ -57,7 +57,7 @@ func TestWrongArguments(t *testing.T) {
 		"show":          "0 arguments given; usage: dagyo show FLOW-ID",
 		"watch a b":     "2 arguments given; usage: dagyo watch [FLOW-ID]",
 		"types apply":   "0 arguments given; usage: dagyo types apply FILE…",
-		"schema x":      `unexpected argument "x"; usage: dagyo schema {flow | policy | progdef | sign-in | test | type}`,
+		"schema x":      `unexpected argument "x"; usage: dagyo schema {flow | policy | progdef | sign-in | test | type | webhook}`,
 		"ls x":          `unexpected argument "x": the command takes none`,
 		"progdef ls x":  `unexpected argument "x": the command takes none`,
 		"progdef aply":  `unknown command "aply" for "dagyo progdef"`,

@@ -82,7 +82,7 @@ func codeOf(err error) (code int, told bool) {
 		return ExitInterrupted, false
 	case errors.Is(err, client.ErrUnknownOutcome):
 		return ExitUnknown, false
-	case errors.Is(err, client.ErrUnknownFlow), errors.Is(err, client.ErrUnknownProgdef),
+	case errors.Is(err, client.ErrUnknownFlow), errors.Is(err, client.ErrUnknownProgdef), errors.Is(err, client.ErrUnknownWebhook),
 		errors.Is(err, client.ErrUnknownType), errors.Is(err, client.ErrUnknownNode):
 		return ExitNotFound, false
 	case errors.As(err, &problems), errors.Is(err, client.ErrIDTaken), errors.Is(err, client.ErrOtherUser):

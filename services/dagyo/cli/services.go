@@ -122,13 +122,18 @@ func (a *app) plannerCommand() *cobra.Command {
 
 func (a *app) aggregatorCommand() *cobra.Command {
 	s := settings.Default()
-	return a.serviceCommand(aggregator.Name, "Collect failures; publish the verdict of every flow", s,
+	cmd := a.serviceCommand(aggregator.Name, "Collect failures; publish the verdict of every flow", s,
 		[]settings.Group{s.AggregatorFlags(), s.CommonFlags()},
-		func(context.Context, *host) (runner, error) {
+		func(ctx context.Context, h *host) (runner, error) {
+			if err := h.openPolicy(ctx, s, false); err != nil {
+				return nil, err
+			}
 			return func(ctx context.Context, link *broker.Link, t tenancy.Tenant) error {
 				return aggregator.Run(ctx, link, s.For(t).Aggregator)
 			}, nil
 		})
+	a.policyFlag(cmd)
+	return cmd
 }
 
 func (a *app) spawnerCommand() *cobra.Command {

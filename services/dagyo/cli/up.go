@@ -92,6 +92,9 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	}
 	defer unwatch()
 	o.services.SetPolicy(rules)
+	if !o.listen.Encrypted() { // else others may have users on it
+		o.services.Aggregator.LocalWebhooks = settings.Loopback()
+	}
 	page, err := o.pages.open(ctx, a, "up", client.Services(), log)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/webhook"
 )
 
 // Line formats the content of an event as one line, without its type and subject.
@@ -77,6 +78,28 @@ func smallLine(e contract.Event) string {
 		return strings.TrimPrefix(by(d.By), " ")
 	case *contract.ProgdefRejected:
 		return firstOf(d.Problems)
+	}
+	return webhookLine(e)
+}
+
+// webhookLine formats the events of webhooks. URLs are without their queries.
+func webhookLine(e contract.Event) string {
+	switch d := e.Data.(type) {
+	case *contract.WebhookApplied:
+		return strings.Join(d.Document.Events, ", ") + " to " + clean(webhook.Masked(d.Document.URL)) + by(d.By)
+	case *contract.WebhookRejected:
+		return firstOf(d.Problems)
+	case *contract.WebhookRemoved:
+		return strings.TrimPrefix(by(d.By), " ")
+	case *contract.WebhookRotated:
+		return "new key " + d.Key + by(d.By)
+	case *contract.WebhookTested:
+		if d.Delivered {
+			return fmt.Sprintf("delivered, status %d", d.Status) + by(d.By)
+		}
+		return "not delivered: " + clean(d.Error) + by(d.By)
+	case *contract.WebhookDisabled:
+		return d.Reason
 	}
 	return ""
 }

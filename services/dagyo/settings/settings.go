@@ -89,7 +89,12 @@ func within(storage int64, c *service.Config) {
 }
 
 // SetPolicy sets the installation's admission policy.
-func (s *Services) SetPolicy(p *policy.Current) { s.Validator.Policy, s.Spawner.Policy = p, p }
+func (s *Services) SetPolicy(p *policy.Current) {
+	s.Validator.Policy, s.Spawner.Policy, s.Aggregator.Policy = p, p, p
+}
+
+// Loopback returns the addresses of the loopback interface.
+func Loopback() []string { return []string{"127.0.0.0/8", "::1", "localhost"} }
 
 // SetMetrics sets where values go.
 func (s *Services) SetMetrics(m metrics.Meter) {

@@ -1,0 +1,2 @@
+// Package webhooks tests the delivery of verdicts to real HTTP servers.
+package webhooks
