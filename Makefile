@@ -56,6 +56,7 @@ python: $(VENV)/installed bin/dagyo ## check and test the Python SDK; needs pyth
 	rm -rf bin/project && bin/dagyo init python --sdk . --name redact bin/project && ln -s $(CURDIR)/$(VENV) bin/project/.venv
 	cd bin/project && .venv/bin/python -m unittest && .venv/bin/ruff check . && .venv/bin/mypy --strict redact.py
 	bin/dagyo test bin/project
+	PATH=$(CURDIR)/$(VENV)/bin:$$PATH DAGYO_TEST_PYTHON=1 go test -count 1 -run TestDocumentedReceivers ./tests/webhooks
 
 $(VENV)/installed: $(PYTHON_SDK)/pyproject.toml
 	python3 -m venv $(VENV)
