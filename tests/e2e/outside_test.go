@@ -3,6 +3,8 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -144,8 +146,10 @@ func TestFollowPanics(t *testing.T) {
 func TestEventsKeepTheirSchemas(t *testing.T) {
 	o := harness.DefaultOptions()
 	o.Aggregator.Limits.StallAfter = 500 * time.Millisecond
+	o.Aggregator.LocalWebhooks = []string{"127.0.0.0/8"}
 	s := harness.Start(t, o)
 	c := s.Client(t)
+	useWebhook(t, c)
 	applyGood(t, c, 1, 1)
 	c.ApplyFaulty(t, harness.Faulty{Name: "returns-error", Out: true, Idle: "1ms"})
 	c.ApplyFaulty(t, harness.Faulty{Name: "waits", Out: true})
@@ -160,6 +164,9 @@ func TestEventsKeepTheirSchemas(t *testing.T) {
 	for _, flow := range []string{"rejected", "cancelled", "queued", "panics"} {
 		c.AwaitEnd(t, flow)
 	}
+	c.Await(t, "end of the webhook", harness.Is(contract.TypeWebhookDisabled, "gone"))
+	c.Command(t, contract.TypeWebhookRemove, "gone", contract.WebhookRemove{Name: "gone"})
+	c.Await(t, "removal of the webhook", harness.Is(contract.TypeWebhookRemoved, "gone"))
 	c.Command(t, contract.TypeProgdefRemove, "waits", contract.ProgdefRemove{Name: "waits"})
 	c.Command(t, contract.TypeProgdefRemove, "nobody", contract.ProgdefRemove{Name: "nobody"})
 	c.Command(t, contract.TypeTypeApply, "invoice", map[string]any{"name": "invoice", "description": "A bill."})
@@ -198,6 +205,21 @@ func TestEventsKeepTheirSchemas(t *testing.T) {
 			t.Errorf("no %s was published", entry.Type)
 		}
 	}
+}
+
+// useWebhook applies, tests and rotates a webhook whose receiver wants no more events, and fails to apply another one.
+func useWebhook(t *testing.T, c *harness.Client) {
+	t.Helper()
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) }))
+	t.Cleanup(receiver.Close)
+	c.Command(t, contract.TypeWebhookApply, "gone", map[string]any{"name": "gone", "url": receiver.URL})
+	c.Command(t, contract.TypeWebhookApply, "odd", map[string]any{"name": "odd", "url": "ftp://127.0.0.1"})
+	c.Await(t, "webhook", harness.Is(contract.TypeWebhookApplied, "gone"))
+	c.Await(t, "refused webhook", harness.Is(contract.TypeWebhookRejected, "odd"))
+	c.Command(t, contract.TypeWebhookTest, "gone", contract.WebhookTest{Name: "gone"})
+	c.Command(t, contract.TypeWebhookRotate, "gone", contract.WebhookRotate{Name: "gone"})
+	c.Await(t, "test of the webhook", harness.Is(contract.TypeWebhookTested, "gone"))
+	c.Await(t, "new key of the webhook", harness.Is(contract.TypeWebhookRotated, "gone"))
 }
 
 // everything returns all messages of EVENTS.

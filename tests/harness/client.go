@@ -55,10 +55,10 @@ func ConnectAs(t *testing.T, url string, access broker.Access) *Client {
 		t.Fatal(err)
 	}
 	c := &Client{Link: link, sender: contract.Sender{Name: holder.Name}, more: make(chan struct{})}
-	subjects := []string{"flow.*.>", "job.>", "executor.>", "progdef.*.>", "type.*.>", "deadletter"}
+	subjects := []string{"flow.*.>", "job.>", "executor.>", "progdef.*.>", "type.*.>", "webhook.*.>", "deadletter"}
 	if proven { // to what a person may subscribe
 		subjects = []string{
-			"flow.*.*", "job.*.*.>", "executor.*.*.*", contract.FromAny("executor.draining.*.*"), "progdef.*.*", "type.*.*", "deadletter",
+			"flow.*.*", "job.*.*.>", "executor.*.*.*", contract.FromAny("executor.draining.*.*"), "progdef.*.*", "type.*.*", "webhook.*.*", "deadletter",
 		}
 	}
 	for _, subject := range subjects {
