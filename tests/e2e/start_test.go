@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,7 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/dagyo/dagyo/pkg/broker"
+	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/event"
+	"github.com/dagyo/dagyo/pkg/snapshot"
 	"github.com/dagyo/dagyo/tests/harness"
 )
 
@@ -124,4 +130,38 @@ func passUntil(ctx context.Context, client net.Conn, server string, over func(se
 		}
 	})
 	both.Wait()
+}
+
+// A start does not continue from an older snapshot because the broker cannot answer now: the events after that one may have
+// been deleted.
+func TestSnapshotsThatCannotBeReadNow(t *testing.T) {
+	s := harness.Start(t, harness.DefaultOptions())
+	c := s.Client(t)
+	c.Submit(t, "flow", `{"nodes": {}, "edges": []}`)
+	c.AwaitEnd(t, "flow")
+	events, err := c.JS.Stream(t.Context(), contract.StreamEvents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := events.GetMsg(t.Context(), events.CachedInfo().State.LastSeq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := snapshot.Store{JS: c.JS}
+	d := snapshot.Description{Service: "test", Place: event.Place{Seq: last.Sequence, At: last.Time}}
+	if err := store.Put(t.Context(), d, []byte("state")); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		err     error
+		skipped int
+	}{{nats.ErrNoResponders, 0}, {broker.ErrInterrupted, 0}, {errors.New("malformed"), 1}} {
+		skipped := 0
+		err := store.Load(t.Context(), d,
+			func(snapshot.Description, []byte) error { return fmt.Errorf("read chunk 0: %w", tt.err) },
+			func(snapshot.Description, error) error { skipped++; return nil })
+		if skipped != tt.skipped || (skipped == 0) != errors.Is(err, tt.err) {
+			t.Errorf("%v: skipped %d, want %d; %v", tt.err, skipped, tt.skipped, err)
+		}
+	}
 }
