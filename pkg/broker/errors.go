@@ -24,6 +24,9 @@ const (
 	storageLimit jetstream.ErrorCode = 10047
 )
 
+// ErrInterrupted means that the connection was lost: the requests in flight are never answered.
+var ErrInterrupted = errors.New("the connection was interrupted")
+
 // Full reports whether the broker rejected a message for lack of space. The error goes away when space is freed.
 func Full(err error) bool {
 	var api *jetstream.APIError
@@ -48,5 +51,6 @@ func Transient(err error) bool {
 	}
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
-		errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrConnectionReconnecting)
+		errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrConnectionReconnecting) ||
+		errors.Is(err, ErrInterrupted)
 }

@@ -183,7 +183,7 @@ func (f Follower) batch(ctx context.Context, cons jetstream.Consumer, next, deli
 				return errSilent
 			}
 		case <-changed:
-			return errors.New("the connection was interrupted")
+			return ErrInterrupted
 		case <-ctx.Done():
 			return ctx.Err()
 		}

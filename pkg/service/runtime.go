@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,16 +86,20 @@ func (r *Runtime[S]) run(ctx context.Context) error {
 // without a leader.
 func (r *Runtime[S]) prepare(ctx context.Context) error {
 	c := r.config
+	patience := leastRestore
 	for pause := time.Second; ; pause = min(2*pause, longestPause) {
 		err := broker.Ensure(ctx, r.link, c.Broker, history.StreamConfig(c.Broker.Replicas, c.History),
 			snapshot.StreamConfig(c.Broker.Replicas), joblog.StreamConfig(c.Broker.Replicas, c.Logs))
 		if err == nil {
-			err = r.restore(ctx)
+			err = r.link.Unbroken(ctx, func(ctx context.Context) error { return r.restore(ctx, patience) })
 		}
 		if err == nil || !broker.Transient(err) || ctx.Err() != nil {
 			return err
 		}
 		r.log.Warn().Err(err).Msg("JetStream is not ready; trying again")
+		if errors.Is(err, context.DeadlineExceeded) {
+			patience = min(2*patience, mostRestore)
+		}
 		sleep(ctx, pause, nil)
 	}
 }

@@ -12,8 +12,12 @@ import (
 	"github.com/dagyo/dagyo/pkg/snapshot"
 )
 
-// restoreWait limits reading a snapshot.
-const restoreWait = time.Minute
+// Timeouts for restoring the state: the first one, and the longest one after timeouts. A request that is lost while the
+// broker starts is never answered; a large snapshot takes long to read.
+const (
+	leastRestore = 10 * time.Second
+	mostRestore  = time.Minute
+)
 
 // writeSnapshots writes snapshots during the term, and one at its end.
 func (r *Runtime[S]) writeSnapshots(ctx context.Context, lease *broker.Lease) {
@@ -77,8 +81,8 @@ func (r *Runtime[S]) description() snapshot.Description {
 }
 
 // restore creates the core, and starts it from the newest valid snapshot.
-func (r *Runtime[S]) restore(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, restoreWait)
+func (r *Runtime[S]) restore(ctx context.Context, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	r.restored = snapshot.Description{}
 	if err := r.reset(ctx); err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/event"
 )
@@ -181,7 +182,8 @@ func (s Store) List(ctx context.Context, service string) ([]Description, error) 
 func Newer(a, b Description) int { return cmp.Compare(b.Seq, a.Seq) }
 
 // Load calls use with the newest valid snapshot of a service with the form and version of like, and with its
-// body. A snapshot that is not valid, or that use rejects, is passed to skip, and the next one is tried.
+// body. A snapshot that is not valid, or that use rejects, is passed to skip, and the next one is tried. One that cannot be
+// read now is not skipped: the events after the one before it may have been deleted.
 func (s Store) Load(
 	ctx context.Context, like Description, use func(Description, []byte) error, skip func(Description, error) error,
 ) error {
@@ -198,7 +200,7 @@ func (s Store) Load(
 		if err == nil {
 			err = use(d, body)
 		}
-		if err == nil || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil || broker.Transient(err) {
 			return err
 		}
 		if err := skip(d, err); err != nil {

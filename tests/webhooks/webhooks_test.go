@@ -327,6 +327,9 @@ func TestNothingIsLost(t *testing.T) {
 	ids = append(ids, s.run(t, "third", 20)...)
 	s.Server.Restart(t)
 	ids = append(ids, s.run(t, "fourth", 20)...)
+	s.RestartAll(t)
+	s.Server.Restart(t) // while the services start
+	ids = append(ids, s.run(t, "fifth", 20)...)
 	s.awaitStatus(t, "orders", func(w contract.WebhookStatus) bool { return *w.Pending == uint64(len(ids)) })
 	if err := events.Purge(t.Context()); err != nil { // as if it was trimmed
 		t.Fatal(err)
