@@ -181,8 +181,12 @@ func (w *worker) turn(ctx context.Context, m jetstream.Msg) error {
 	}
 }
 
-// wants reports whether the webhook wants an event. A flow that nothing is known about any more meets no filter.
+// wants reports whether the webhook wants an event: one that waits for another attempt may be of a type that the webhook no
+// longer lists. A flow that nothing is known about any more meets no filter.
 func (w *worker) wants(ctx context.Context, d webhook.Document, e contract.Event) (bool, error) {
+	if !slices.Contains(d.Events, string(e.Type)) {
+		return false, nil
+	}
 	if d.SelectsAll() {
 		return true, nil
 	}
