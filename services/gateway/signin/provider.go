@@ -112,11 +112,16 @@ func (p *Provider) ask(ctx context.Context) (*found, error) {
 	}
 	var more struct {
 		Methods []string `json:"token_endpoint_auth_methods_supported"`
+		Keys    string   `json:"jwks_uri"`
 	}
 	if err := provider.Claims(&more); err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrAway, err)
 	}
-	for _, address := range []string{provider.Endpoint().AuthURL, provider.Endpoint().TokenURL} {
+	used := []string{provider.Endpoint().AuthURL, provider.Endpoint().TokenURL, more.Keys}
+	if p.settings.UserInfo {
+		used = append(used, provider.UserInfoEndpoint())
+	}
+	for _, address := range used {
 		if why := badURL(address); why != "" {
 			return nil, fmt.Errorf("%w (its address %q %s)", ErrAway, address, why)
 		}
