@@ -154,7 +154,7 @@ func (p *Provider) Redeem(ctx context.Context, c Code) (map[string]any, error) {
 	}
 	raw, _ := token.Extra("id_token").(string)
 	if raw == "" {
-		return nil, refuse("the provider has sent no ID token: the client must be allowed to use the scope openid")
+		return nil, refuse("the provider sent no ID token: the client must be allowed to use the scope openid")
 	}
 	id, err := f.verifier.Verify(ctx, raw)
 	if err != nil {

@@ -225,7 +225,7 @@ func (w *worker) attempt(ctx context.Context, m jetstream.Msg, e webhook.Entry, 
 		_ = m.Term()
 	case SwitchOff:
 		w.log(e, x, r, n).Msg("the receiver of a webhook is gone; the webhook is switched off")
-		if err := w.d.hooks.SwitchOff(ctx, w.name, e.Since, "the receiver has answered 410 "+http.StatusText(http.StatusGone)); err != nil && ctx.Err() == nil {
+		if err := w.d.hooks.SwitchOff(ctx, w.name, e.Since, "the receiver answered 410 "+http.StatusText(http.StatusGone)); err != nil && ctx.Err() == nil {
 			w.d.log.Warn().Err(err).Str("webhook", w.name).Msg("cannot publish that a webhook is switched off; trying again")
 		}
 		_ = m.NakWithDelay(w.d.config.Limits.First) // if it could not be published
