@@ -66,8 +66,8 @@ var Table = []Entry{
 	{TypeWebhookRejected, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookRejected], "A command about a webhook was rejected; lists all problems."},
 	{TypeWebhookRemoved, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookRemoved], "The webhook is removed."},
 	{TypeWebhookRotated, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookRotated], "The webhook has this new key."},
-	{TypeWebhookTested, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookTested], "How the receiver of a webhook has answered a test."},
-	{TypeWebhookDisabled, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookDisabled], "The webhook is switched off, since its receiver has answered that it is gone; apply it again to switch it on."},
+	{TypeWebhookTested, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookTested], "How the receiver of a webhook answered a test."},
+	{TypeWebhookDisabled, OfWebhook, false, []string{"panic-aggregator"}, payload[WebhookDisabled], "The webhook is switched off, since its receiver answered that it is gone; apply it again to switch it on."},
 	{TypeDeadLetter, OfMessage, false, []string{"validator", "planner", "spawner", "panic-aggregator"}, payload[DeadLetter], "A message that could not be processed, and whose sender could not be answered."},
 	{TypeTick, OfMessage, false, []string{"validator", "planner", "spawner", "panic-aggregator"}, payload[Tick], "The broker's time, requested by a service that has a decision due."},
 }

@@ -59,7 +59,7 @@ type WebhookRotated struct {
 	By    string    `json:"by,omitempty"`
 }
 
-// WebhookTested reports how the receiver of a webhook has answered a test.
+// WebhookTested reports how the receiver of a webhook answered a test.
 type WebhookTested struct {
 	Name      string `json:"name"`
 	Delivered bool   `json:"delivered"`

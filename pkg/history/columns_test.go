@@ -60,7 +60,7 @@ func drawStatus(t *rapid.T, i int) contract.FlowStatus {
 func drawQuery(t *rapid.T) (q contract.FlowQuery) {
 	if rapid.Bool().Draw(t, "with text") {
 		q.Text = rapid.SampledFrom([]string{
-			"a", "abc", "exit code 3", "code", "-1", "line\n", "\n", "\"q", "<é", "b_1", "long long", "more3", "nowhere", "zz", "UPPER",
+			"a", "abc", "exit code 3", "code", "-1", "line\n", "\n", "\"q", "<é", "b_1", "long long", "more3", "nowhere", "zz", "UPPER", "\ufffd",
 		}).Draw(t, "text")
 	}
 	if rapid.IntRange(0, 3).Draw(t, "with progdef") == 0 {

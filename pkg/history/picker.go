@@ -28,6 +28,9 @@ type picker struct {
 }
 
 func newPicker(q contract.FlowQuery) *picker {
+	if !verbatim(q.Text) {
+		q.Text = ""
+	}
 	p := &picker{query: q, text: []byte(q.Text), name: q.Text != "" && !strings.ContainsFunc(q.Text, notInNames)}
 	p.terms = q.User != "" || len(q.States) > 0 || !q.Since.IsZero() || !q.Until.IsZero()
 	return p

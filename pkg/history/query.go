@@ -145,8 +145,12 @@ type sieve struct {
 	any [][]byte // and one of these
 }
 
+// verbatim reports whether a text can be compared with bytes of lines and columns. Lines and columns have U+FFFD in more
+// than one form: as itself, and as a byte that is not UTF-8.
+func verbatim(text string) bool { return !strings.ContainsRune(text, utf8.RuneError) }
+
 func newSieve(q contract.FlowQuery) (s sieve) {
-	if q.Text != "" {
+	if q.Text != "" && verbatim(q.Text) {
 		text := quoted(q.Text)
 		s.all = append(s.all, text[1:len(text)-1])
 	}
@@ -168,7 +172,7 @@ func (s sieve) passes(line []byte) bool {
 		(len(s.any) == 0 || slices.ContainsFunc(s.any, has))
 }
 
-// quoted encodes a string as in lines: every character is always encoded in the same way.
+// quoted encodes a string as in lines: every character but U+FFFD is always encoded in the same way.
 func quoted(s string) []byte {
 	b, err := json.Marshal(s)
 	if err != nil {

@@ -69,6 +69,12 @@ func (h *hooks) restore(s storedHooks) {
 
 // fold folds an event about a webhook.
 func (h *hooks) fold(e contract.Event) []string {
+	switch e.Data.(type) {
+	case *contract.WebhookApplied, *contract.WebhookRemoved, *contract.WebhookRotated, *contract.WebhookDisabled:
+		if e.Seq <= h.Seq {
+			return h.answered(e.Cause) // the bucket has this change
+		}
+	}
 	switch d := e.Data.(type) {
 	case *contract.WebhookApplied:
 		h.applied(e, d)

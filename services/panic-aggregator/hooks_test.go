@@ -202,6 +202,29 @@ func TestWebhookTestsEnd(t *testing.T) {
 	}
 }
 
+// A start without a snapshot begins with the bucket, and folds events whose changes the bucket has.
+func TestWebhooksOfTheBucketAreReplayed(t *testing.T) {
+	m := newHookMachine(t)
+	var events []contract.Event
+	note := func(typ contract.Type, raw string) {
+		e := m.command(typ, "orders", raw)
+		e.Seq, e.Time = m.seq, m.now
+		events = append(events, e)
+		m.now = m.now.Add(time.Hour)
+	}
+	note(contract.TypeWebhookApply, `{"name": "orders", "url": "https://example.com/"}`)
+	for range keysReplaced {
+		note(contract.TypeWebhookRotate, "{}")
+	}
+	again := NewState(DefaultLimits()).withHooks(m.s.hooks.stored())
+	for _, e := range events {
+		Evolve(again, e)
+	}
+	if !reflect.DeepEqual(again.hooks.of, m.s.hooks.of) || again.hooks.Seq != m.s.hooks.Seq {
+		t.Errorf("%+v\nwant %+v", again.hooks.of, m.s.hooks.of)
+	}
+}
+
 func TestWebhooksAreInSnapshots(t *testing.T) {
 	m := newHookMachine(t)
 	m.apply("orders")

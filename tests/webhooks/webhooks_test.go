@@ -235,6 +235,22 @@ func TestFailedDeliveriesAreRepeated(t *testing.T) {
 	}
 }
 
+// An event whose attempt is interrupted is not sent to a webhook that does not want it any more.
+func TestUnwantedEventsAreNotRepeated(t *testing.T) {
+	s := start(t, nil)
+	release := make(chan struct{})
+	x := newReceiver(t, func(_ int, _ request, _ http.ResponseWriter) { <-release })
+	t.Cleanup(func() { close(release) })
+	s.apply(t, "orders", x.URL, nil)
+	s.run(t, "flow", 1)
+	x.await(t, "an attempt", func(got []request) bool { return len(got) == 1 })
+	s.apply(t, "orders", x.URL, map[string]any{"events": []string{"flow.panic"}})
+	w := s.awaitStatus(t, "orders", func(w contract.WebhookStatus) bool { return w.Pending != nil && *w.Pending == 0 })
+	if got := x.requests(); len(got) != 1 || w.Delivered != 0 {
+		t.Errorf("%d requests, want 1; the status is %+v", len(got), w)
+	}
+}
+
 func TestDeliveriesAreGivenUp(t *testing.T) {
 	s := start(t, func(o *harness.Options) { o.Aggregator.Webhooks.Limits.GiveUp = 500 * time.Millisecond })
 	x := newReceiver(t, func(_ int, _ request, w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) })

@@ -116,7 +116,7 @@ func (a *app) webhookTestCommand() *cobra.Command {
 		Use:   "test NAME",
 		Short: "Send a test to the receiver of a webhook",
 		Long: `Send a signed event of the type webhook.test to the receiver of a webhook, once,
-and print how it has answered. The exit code is 0 if the receiver has accepted it.`,
+and print how it answered. The exit code is 0 if the receiver accepted it.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.webhookNames,
 		RunE: a.aboutWebhooks(func(ctx context.Context, c *client.Client, name string) error {

@@ -112,11 +112,16 @@ func (p *Provider) ask(ctx context.Context) (*found, error) {
 	}
 	var more struct {
 		Methods []string `json:"token_endpoint_auth_methods_supported"`
+		Keys    string   `json:"jwks_uri"`
 	}
 	if err := provider.Claims(&more); err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrAway, err)
 	}
-	for _, address := range []string{provider.Endpoint().AuthURL, provider.Endpoint().TokenURL} {
+	used := []string{provider.Endpoint().AuthURL, provider.Endpoint().TokenURL, more.Keys}
+	if p.settings.UserInfo {
+		used = append(used, provider.UserInfoEndpoint())
+	}
+	for _, address := range used {
 		if why := badURL(address); why != "" {
 			return nil, fmt.Errorf("%w (its address %q %s)", ErrAway, address, why)
 		}
@@ -149,7 +154,7 @@ func (p *Provider) Redeem(ctx context.Context, c Code) (map[string]any, error) {
 	}
 	raw, _ := token.Extra("id_token").(string)
 	if raw == "" {
-		return nil, refuse("the provider has sent no ID token: the client must be allowed to use the scope openid")
+		return nil, refuse("the provider sent no ID token: the client must be allowed to use the scope openid")
 	}
 	id, err := f.verifier.Verify(ctx, raw)
 	if err != nil {

@@ -112,7 +112,7 @@ func (s *Settings) check(r *document.Report) {
 	}
 }
 
-// badURL says what is wrong with an address that secrets are sent to.
+// badURL returns what is wrong with an address that secrets are sent to, or that proves who somebody is.
 func badURL(text string) string {
 	u, err := url.Parse(text)
 	switch {

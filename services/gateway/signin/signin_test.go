@@ -1,7 +1,10 @@
 package signin
 
 import (
+	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +104,29 @@ func TestRules(t *testing.T) {
 	}
 	if _, err := s.Person(mail(true, "groups", "none", "email", "eve@example.com")); err == nil || !strings.Contains(err.Error(), "realm/roles, groups, email") {
 		t.Errorf("nobody's error: %v", err)
+	}
+}
+
+// What is fetched without encryption could be changed on the way: keys, for example, that sign ID tokens for anybody.
+func TestAddressesOfTheProviderAreChecked(t *testing.T) {
+	for _, endpoint := range []string{"authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"} {
+		server := httptest.NewServer(nil)
+		defer server.Close()
+		answer := map[string]string{"issuer": server.URL}
+		for _, each := range []string{"authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"} {
+			answer[each] = server.URL + "/" + each
+		}
+		answer[endpoint] = "http://id.example.com/"
+		server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			if err := json.NewEncoder(w).Encode(answer); err != nil {
+				t.Error(err)
+			}
+		})
+		_, err := NewProvider(&Settings{Issuer: server.URL, UserInfo: true}).Endpoint(t.Context())
+		if !errors.Is(err, ErrAway) || !strings.Contains(err.Error(), `"http://id.example.com/" must begin with https://`) {
+			t.Errorf("%s: %v", endpoint, err)
+		}
 	}
 }
 

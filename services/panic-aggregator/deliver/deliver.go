@@ -41,7 +41,7 @@ type Hooks struct {
 	Flow func(ctx context.Context, flow string) (about About, found bool, err error)
 	// SwitchOff publishes that a webhook, on since a place in EVENTS, is switched off.
 	SwitchOff func(ctx context.Context, name string, since uint64, reason string) error
-	// Tested publishes how the receiver has answered the test at a place in EVENTS.
+	// Tested publishes how the receiver answered the test at a place in EVENTS.
 	Tested func(ctx context.Context, test Test, r Result) error
 }
 

@@ -97,9 +97,9 @@ func (p *poster) try(ctx context.Context, to string, header http.Header, body []
 	r := Result{Status: answer.StatusCode, RetryAfter: retryAfter(answer.Header.Get("Retry-After"), time.Now())}
 	switch {
 	case r.Status >= 300 && r.Status < 400:
-		r.Error = fmt.Sprintf("the receiver has answered %d %s: redirects are not followed", r.Status, http.StatusText(r.Status))
+		r.Error = fmt.Sprintf("the receiver answered %d %s: redirects are not followed", r.Status, http.StatusText(r.Status))
 	case r.Status < 200 || r.Status >= 400:
-		r.Error = strings.TrimSpace(fmt.Sprintf("the receiver has answered %d %s", r.Status, http.StatusText(r.Status)))
+		r.Error = strings.TrimSpace(fmt.Sprintf("the receiver answered %d %s", r.Status, http.StatusText(r.Status)))
 	}
 	return r, nil
 }

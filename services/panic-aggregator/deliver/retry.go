@@ -38,7 +38,7 @@ type Result struct {
 	Took  time.Duration
 }
 
-// Delivered reports whether the receiver has accepted the event.
+// Delivered reports whether the receiver accepted the event.
 func (r Result) Delivered() bool { return r.Status >= 200 && r.Status < 300 && r.Error == "" }
 
 // An Action is what is done after an attempt.

@@ -181,8 +181,12 @@ func (w *worker) turn(ctx context.Context, m jetstream.Msg) error {
 	}
 }
 
-// wants reports whether the webhook wants an event. A flow that nothing is known about any more meets no filter.
+// wants reports whether the webhook wants an event: one that waits for another attempt may be of a type that the webhook no
+// longer lists. A flow that nothing is known about any more meets no filter.
 func (w *worker) wants(ctx context.Context, d webhook.Document, e contract.Event) (bool, error) {
+	if !slices.Contains(d.Events, string(e.Type)) {
+		return false, nil
+	}
 	if d.SelectsAll() {
 		return true, nil
 	}
@@ -221,7 +225,7 @@ func (w *worker) attempt(ctx context.Context, m jetstream.Msg, e webhook.Entry, 
 		_ = m.Term()
 	case SwitchOff:
 		w.log(e, x, r, n).Msg("the receiver of a webhook is gone; the webhook is switched off")
-		if err := w.d.hooks.SwitchOff(ctx, w.name, e.Since, "the receiver has answered 410 "+http.StatusText(http.StatusGone)); err != nil && ctx.Err() == nil {
+		if err := w.d.hooks.SwitchOff(ctx, w.name, e.Since, "the receiver answered 410 "+http.StatusText(http.StatusGone)); err != nil && ctx.Err() == nil {
 			w.d.log.Warn().Err(err).Str("webhook", w.name).Msg("cannot publish that a webhook is switched off; trying again")
 		}
 		_ = m.NakWithDelay(w.d.config.Limits.First) // if it could not be published
