@@ -204,6 +204,8 @@ async def test_questions(c: Any, up: Up) -> None:
         "ask.executors": b"greet_py",
         "ask.flow.keys": flow.encode(),
         "ask.job.executor": f"{flow}.hello".encode(),
+        "ask.usage": b"",
+        "ask.webhook.list": b"",
     }
     documented = {
         m.removesuffix(".answer") for m in API["components"]["messages"] if m.endswith(".answer")
@@ -211,7 +213,7 @@ async def test_questions(c: Any, up: Up) -> None:
     assert documented == set(asked)
     for subject, body in asked.items():
         answer = await run(c.ask(subject, body))
-        assert answer
+        assert answer or subject == "ask.webhook.list"  # there is none
         holds(f"{subject}.answer", answer)
     holds("ask.catalog.types.answer", await c.ask("ask.catalog.types", b"json"))
     holds("ask.flow.list.question", {"live": True, "limit": 10})
