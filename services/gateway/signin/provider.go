@@ -34,6 +34,18 @@ const (
 // ErrAway is returned if the provider does not answer as it should: it may do so later.
 var ErrAway = errors.New("the provider of sign-in does not answer: try again later")
 
+// longestReason bounds what is told of an error, in bytes: those of go-oidc and x/oauth2 have the whole answer in them.
+const longestReason = 500
+
+// away returns ErrAway with its reason.
+func away(err error) error {
+	text := err.Error()
+	if len(text) > longestReason {
+		text = strings.ToValidUTF8(text[:longestReason], "") + "…"
+	}
+	return fmt.Errorf("%w (%s)", ErrAway, text)
+}
+
 // A Provider is a provider of OpenID Connect. It is safe for concurrent use.
 type Provider struct {
 	settings *Settings
@@ -108,14 +120,14 @@ func (p *Provider) discover(ctx context.Context) (*found, error) {
 func (p *Provider) ask(ctx context.Context) (*found, error) {
 	provider, err := oidc.NewProvider(ctx, p.settings.Issuer)
 	if err != nil {
-		return nil, fmt.Errorf("%w (%w)", ErrAway, err)
+		return nil, away(err)
 	}
 	var more struct {
 		Methods []string `json:"token_endpoint_auth_methods_supported"`
 		Keys    string   `json:"jwks_uri"`
 	}
 	if err := provider.Claims(&more); err != nil {
-		return nil, fmt.Errorf("%w (%w)", ErrAway, err)
+		return nil, away(err)
 	}
 	used := []string{provider.Endpoint().AuthURL, provider.Endpoint().TokenURL, more.Keys}
 	if p.settings.UserInfo {
@@ -123,7 +135,7 @@ func (p *Provider) ask(ctx context.Context) (*found, error) {
 	}
 	for _, address := range used {
 		if why := badURL(address); why != "" {
-			return nil, fmt.Errorf("%w (its address %q %s)", ErrAway, address, why)
+			return nil, away(fmt.Errorf("its address %q %s", address, why))
 		}
 	}
 	f := &found{Provider: provider, style: oauth2.AuthStyleInHeader}
@@ -194,9 +206,9 @@ func (p *Provider) exchange(ctx context.Context, f *found, c Code) (*oauth2.Toke
 	case err == nil:
 		return token, nil
 	case !errors.As(err, &refused) || refused.Response.StatusCode >= 500:
-		return nil, fmt.Errorf("%w (%w)", ErrAway, err)
+		return nil, away(err)
 	case refused.ErrorCode == "invalid_client", refused.ErrorCode == "unauthorized_client":
-		return nil, fmt.Errorf("%w (it does not accept this gateway: its operator must check client and secretFile: %q)", ErrAway, refused.ErrorDescription)
+		return nil, away(fmt.Errorf("it does not accept this gateway: its operator must check client and secretFile: %q", refused.ErrorDescription))
 	}
 	return nil, refuse("the provider refuses the code: it was used before, is too old, or is for another browser: sign in again (%s)", refused.ErrorCode)
 }
@@ -222,14 +234,14 @@ func (p *Provider) secret() (string, error) {
 func (f *found) complete(ctx context.Context, token *oauth2.Token, subject string, claims map[string]any) error {
 	info, err := f.UserInfo(ctx, oauth2.StaticTokenSource(token))
 	if err != nil {
-		return fmt.Errorf("%w (userinfo: %w)", ErrAway, err)
+		return away(fmt.Errorf("userinfo: %w", err))
 	}
 	if info.Subject != subject {
 		return refuse("the userinfo endpoint of the provider answers about somebody else")
 	}
 	more := make(map[string]any)
 	if err := info.Claims(&more); err != nil {
-		return fmt.Errorf("%w (userinfo: %w)", ErrAway, err)
+		return away(fmt.Errorf("userinfo: %w", err))
 	}
 	from := more // an address and whether it is verified belong together
 	if _, ok := claims["email"]; !ok {
@@ -248,7 +260,7 @@ func explain(err error) error {
 	case errors.As(err, &expired):
 		return refuse("the ID token expired at %s: if that is now, the clocks of the provider and of the gateway differ", expired.Expiry.UTC().Format(time.RFC3339))
 	case strings.Contains(err.Error(), "fetching keys"):
-		return fmt.Errorf("%w (%w)", ErrAway, err)
+		return away(err)
 	}
 	return refuse("the ID token is not valid: %v", err)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -164,5 +165,13 @@ func TestSettings(t *testing.T) {
 	}
 	if _, problems := Check([]byte(`{"issuer": 1}`)); len(problems) < 4 {
 		t.Errorf("%v", problems)
+	}
+}
+
+// What a provider answers does not fill the log.
+func TestLongAnswers(t *testing.T) {
+	err := away(errors.New("500: " + strings.Repeat("é", 1<<20)))
+	if !errors.Is(err, ErrAway) || len(err.Error()) > 2*longestReason || !utf8.ValidString(err.Error()) {
+		t.Errorf("%d bytes: %.100s", len(err.Error()), err)
 	}
 }

@@ -21,6 +21,6 @@ test("an answer counts in the tab that has asked for it", () => {
   expect(codeOf(query("code=c&state=s"), visit)).toBe("c");
   for (const text of ["code=c&state=t", "code=c", "code=c&state="]) expect(() => codeOf(query(text), visit)).toThrow("not for this tab");
   expect(() => codeOf(query("code=c&state=s"), null)).toThrow("not for this tab");
-  expect(() => codeOf(query("error=access_denied&error_description=No&state=s"), visit)).toThrow("has not signed you in: No");
+  expect(() => codeOf(query("error=access_denied&error_description=No&state=s"), visit)).toThrow("did not sign you in: No");
   expect(() => codeOf(query("state=s"), visit)).toThrow("no code");
 });

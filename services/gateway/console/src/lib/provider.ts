@@ -78,19 +78,19 @@ function base64url(bytes: Uint8Array): string {
   return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** Checks what the provider has sent the browser back with, and returns its code. The visit is that of this tab, null if there is none. */
+/** Checks what the provider sent the browser back with, and returns its code. The visit is that of this tab, null if there is none. */
 export function codeOf(query: URLSearchParams, visit: Visit | null): string {
   if (visit === null || query.get("state") !== visit.state) {
     throw new Error("This answer of the provider is not for this tab, or was used before. Sign in again.");
   }
   const error = query.get("error");
-  if (error !== null) throw new Error(`The provider has not signed you in: ${query.get("error_description") || error}`);
+  if (error !== null) throw new Error(`The provider did not sign you in: ${query.get("error_description") || error}`);
   const code = query.get("code");
-  if (code === null || code === "") throw new Error("The provider has sent no code. Sign in again.");
+  if (code === null || code === "") throw new Error("The provider sent no code. Sign in again.");
   return code;
 }
 
-/** Returns the token of a session for what the provider has sent the browser back with, once. */
+/** Returns the token of a session for what the provider sent the browser back with, once. */
 export async function comeBack(query: URLSearchParams): Promise<{ token: string; visit: Visit }> {
   const kept = sessionStorage.getItem(visitKey);
   sessionStorage.removeItem(visitKey);
