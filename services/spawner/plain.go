@@ -59,14 +59,9 @@ func (w *wiring) silent(
 // explained adds the possible reason to the exit of an executor that never connected.
 func (w *wiring) explained(ctx context.Context, r *service.Runtime[*State], exit backend.Exit) backend.Exit {
 	var doc progdef.Document
-	unproved := false
-	r.Read(func(s *State) {
-		if x := s.executors[exit.Executor]; x != nil && s.revisions[x.Mailbox] != nil {
-			unproved = !x.Proved && !x.Draining
-			doc = s.revisions[x.Mailbox].Pinned.Document
-		}
-	})
-	if !unproved || exit.Permanent {
+	var unproved bool
+	r.Read(func(s *State) { doc, unproved = s.unprovedExit(exit) })
+	if !unproved {
 		return exit
 	}
 	named, err := broker.Named(ctx, w.link.JS, exit.Executor)
@@ -74,6 +69,17 @@ func (w *wiring) explained(ctx context.Context, r *service.Runtime[*State], exit
 		exit.Reason = unconnected(exit, doc)
 	}
 	return exit
+}
+
+// unprovedExit reports whether the program of an executor may have exited before it connected, and returns the executor's
+// document. An executor that exited at once is not known yet: its start is stored after it.
+func (s *State) unprovedExit(exit backend.Exit) (doc progdef.Document, unproved bool) {
+	rev := s.revisions[contract.Mailbox(exit.Progdef, exit.Revision)]
+	if rev == nil || exit.Permanent || s.gone.known[exit.Executor] {
+		return doc, false
+	}
+	x := s.executors[exit.Executor]
+	return rev.Pinned.Document, x == nil || !x.Proved && !x.Draining
 }
 
 // unconnected returns the reason of the exit of a program that never connected. The hint about plain commands is

@@ -71,3 +71,32 @@ func TestReasonsAreStable(t *testing.T) {
 		slices.Reverse(running)
 	}
 }
+
+// An executor that exits at once is explained although its start is stored only after its exit.
+func TestUnprovedExit(t *testing.T) {
+	s := NewState(DefaultLimits(), nil)
+	Evolve(s, contract.Event{Type: contract.TypeProgdefApplied, Data: &contract.ProgdefApplied{
+		Name: "nap", Revision: "r1", Document: progdef.Document{Name: "nap", Command: []string{"sleep", "600"}},
+	}})
+	start := func(id string) {
+		Evolve(s, contract.Event{Type: contract.TypeExecutorStarted, Data: &contract.ExecutorStarted{
+			Executor: id, Progdef: "nap", Revision: "r1",
+		}})
+	}
+	for _, id := range []string{"started", "proved", "draining"} {
+		start(id)
+	}
+	s.executors["proved"].Proved, s.executors["draining"].Draining = true, true
+	s.gone.add("reported")
+	for id, want := range map[string]bool{"unknown": true, "started": true, "proved": false, "draining": false, "reported": false} {
+		exit := backend.Exit{Instance: backend.Instance{Executor: id, Progdef: "nap", Revision: "r1"}}
+		doc, got := s.unprovedExit(exit)
+		if got != want || got && doc.Name != "nap" {
+			t.Errorf("%s: %v, %+v", id, got, doc)
+		}
+		exit.Permanent = true
+		if _, got := s.unprovedExit(exit); got {
+			t.Errorf("%s: the backend knows why", id)
+		}
+	}
+}
