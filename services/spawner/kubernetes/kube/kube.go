@@ -1,5 +1,5 @@
 // Package kube calls the API of Kubernetes, for the kinds of objects that Dagyo has to do with. client-go's own clientset,
-// informers and apply configurations compile the 55 groups of the API, which was half of the time of a build.
+// informers and apply configurations compile the 55 groups of the API, which was a third of the time of a build.
 package kube
 
 import (
