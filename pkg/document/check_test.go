@@ -423,3 +423,17 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func TestShorten(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		most int
+		want string
+	}{
+		{"", 0, ""}, {"short", 5, "short"}, {"longer", 5, "lo…"}, {"ééé", 5, "é…"}, {"ab\xffcdef", 6, "ab…"}, {"longer", 2, "…"},
+	} {
+		if got := Shorten(tt.text, tt.most); got != tt.want {
+			t.Errorf("Shorten(%q, %d) = %q, want %q", tt.text, tt.most, got, tt.want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package document
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dagyo/dagyo/pkg/problem"
 )
@@ -67,6 +68,15 @@ func Quote(s string) string {
 		s = string(runes[:min(most, len(runes))]) + "…"
 	}
 	return fmt.Sprintf("%q", s)
+}
+
+// Shorten cuts a text to a number of bytes, with a mark at its end that something is missing. It cuts no character.
+func Shorten(s string, most int) string {
+	const mark = "…"
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:max(0, most-len(mark))], "") + mark
 }
 
 // sortedKeys returns the keys of an object in order.

@@ -1,8 +1,7 @@
 package event
 
 import (
-	"unicode/utf8"
-
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
@@ -22,13 +21,4 @@ func (u *Unreadable) Unwrap() error { return u.Problems }
 const clipLimit = 200
 
 // clip shortens text from a message so that it fits into a sentence.
-func clip(s string) string {
-	if len(s) <= clipLimit {
-		return s
-	}
-	end := clipLimit
-	for end > 0 && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
-}
+func clip(s string) string { return document.Shorten(s, clipLimit) }

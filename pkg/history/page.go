@@ -10,6 +10,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 )
 
 const (
@@ -221,7 +222,7 @@ func (l *list) add(line contract.FlowLine) bool {
 
 func (l *list) problem(err error) {
 	if len(l.page.Problems) < problemsLimit {
-		l.page.Problems = append(l.page.Problems, shortened(err.Error(), problemBytes))
+		l.page.Problems = append(l.page.Problems, document.Shorten(err.Error(), problemBytes))
 	}
 }
 

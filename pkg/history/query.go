@@ -188,7 +188,7 @@ const messageBytes = 200
 func Line(s contract.FlowStatus) contract.FlowLine {
 	l := contract.FlowLine{
 		Flow: s.Flow, Phase: s.Phase, Verdict: s.Verdict, Owner: s.Owner, Submitted: s.Submitted, Updated: s.Updated,
-		Duration: s.Duration, Message: shortened(message(s), messageBytes), Records: received(s.Edges),
+		Duration: s.Duration, Message: document.Shorten(message(s), messageBytes), Records: received(s.Edges),
 	}
 	for _, j := range s.Jobs {
 		if l.Jobs == nil {
@@ -248,17 +248,4 @@ func waiting(s contract.FlowStatus) string {
 		}
 	}
 	return ""
-}
-
-// shortened cuts a text at a character boundary.
-func shortened(s string, limit int) string {
-	const mark = "…"
-	if len(s) <= limit {
-		return s
-	}
-	end := limit - len(mark)
-	for end > 0 && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + mark
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/metrics"
 	"github.com/dagyo/dagyo/pkg/service/core"
 )
@@ -158,10 +159,7 @@ func (r *Runtime[S]) respond(to string, answer any, err error) (code string) {
 		if failed := new(AskError); errors.As(err, &failed) {
 			code, text = failed.Code, failed.Message
 		}
-		if len(text) > errorBytes {
-			text = strings.ToValidUTF8(text[:errorBytes], "") + "…"
-		}
-		m.Data, m.Header[micro.ErrorCodeHeader], m.Header[micro.ErrorHeader] = nil, []string{code}, []string{text}
+		m.Data, m.Header[micro.ErrorCodeHeader], m.Header[micro.ErrorHeader] = nil, []string{code}, []string{document.Shorten(text, errorBytes)}
 	} else {
 		code = codeOK
 	}

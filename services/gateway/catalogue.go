@@ -36,7 +36,7 @@ func (g *Gateway) registerCatalogue(api huma.API) {
 		Named
 		Document
 	}) (*struct{ Body any }, error) {
-		err := wrongProgdef(in.Name, in.content)
+		err := wrongName("progdef", in.Name, in.content)
 		var applied any
 		if err == nil {
 			applied, err = clientOf(ctx).Apply(ctx, in.Name, in.content)
@@ -50,7 +50,7 @@ func (g *Gateway) registerCatalogue(api huma.API) {
 		OperationID: "remove-progdef", Method: http.MethodDelete, Path: "/v1/progdefs/{name}", Tags: tag, Summary: "Remove a progdef",
 		DefaultStatus: http.StatusNoContent,
 	}, func(ctx context.Context, in *Named) (*struct{}, error) {
-		if err := wrongProgdef(in.Name, []byte("{}")); err != nil {
+		if err := wrongName("progdef", in.Name, nil); err != nil {
 			return nil, answer(err)
 		}
 		return nil, answer(clientOf(ctx).Remove(ctx, in.Name))
@@ -107,13 +107,21 @@ type Named struct {
 	Name string `path:"name"`
 }
 
-// wrongProgdef returns what is wrong with a request about a progdef, before anything is published.
-func wrongProgdef(name string, doc []byte) error {
+// wrongName returns what is wrong with a request about something of a kind, before anything is published. doc is nil if the
+// request has none.
+func wrongName(kind, name string, doc []byte) error {
 	if !document.ValidName(name) {
-		return usage(errors.New(document.Quote(name) + " is not the name of a progdef: it must match " + document.NamePattern))
+		return usage(errors.New(document.Quote(name) + " is not the name of a " + kind + ": it must match " + document.NamePattern))
+	}
+	if doc == nil {
+		return nil
 	}
 	if !json.Valid(doc) {
 		return usage(errors.New("the document is not JSON"))
+	}
+	var named struct{ Name any }
+	if err := json.Unmarshal(doc, &named); err == nil && named.Name != nil && named.Name != name {
+		return usage(errors.New("the document is not named " + name + ", as the path is"))
 	}
 	return nil
 }

@@ -2,14 +2,11 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/dagyo/dagyo/pkg/contract"
-	"github.com/dagyo/dagyo/pkg/document"
 )
 
 func (g *Gateway) registerWebhooks(api huma.API) {
@@ -28,7 +25,7 @@ func (g *Gateway) registerWebhooks(api huma.API) {
 		OperationID: "get-webhook", Method: http.MethodGet, Path: "/v1/webhooks/{name}", Tags: tag,
 		Summary: "Get a webhook, and how many events are still to be delivered",
 	}, func(ctx context.Context, in *Named) (*struct{ Body any }, error) {
-		if err := wrongWebhook(in.Name, nil); err != nil {
+		if err := wrongName("webhook", in.Name, nil); err != nil {
 			return nil, answer(err)
 		}
 		w, err := clientOf(ctx).Webhook(ctx, in.Name)
@@ -41,7 +38,7 @@ func (g *Gateway) registerWebhooks(api huma.API) {
 		Named
 		Document
 	}) (*struct{ Body any }, error) {
-		if err := wrongWebhook(in.Name, in.content); err != nil {
+		if err := wrongName("webhook", in.Name, in.content); err != nil {
 			return nil, answer(err)
 		}
 		applied, err := clientOf(ctx).ApplyWebhook(ctx, in.Name, in.content)
@@ -51,7 +48,7 @@ func (g *Gateway) registerWebhooks(api huma.API) {
 		OperationID: "remove-webhook", Method: http.MethodDelete, Path: "/v1/webhooks/{name}", Tags: tag, Summary: "Remove a webhook",
 		DefaultStatus: http.StatusNoContent,
 	}, func(ctx context.Context, in *Named) (*struct{}, error) {
-		if err := wrongWebhook(in.Name, nil); err != nil {
+		if err := wrongName("webhook", in.Name, nil); err != nil {
 			return nil, answer(err)
 		}
 		return nil, answer(clientOf(ctx).RemoveWebhook(ctx, in.Name))
@@ -60,7 +57,7 @@ func (g *Gateway) registerWebhooks(api huma.API) {
 		OperationID: "test-webhook", Method: http.MethodPost, Path: "/v1/webhooks/{name}/test", Tags: tag,
 		Summary: "Send a test to the receiver of a webhook",
 	}, func(ctx context.Context, in *Named) (*struct{ Body any }, error) {
-		if err := wrongWebhook(in.Name, nil); err != nil {
+		if err := wrongName("webhook", in.Name, nil); err != nil {
 			return nil, answer(err)
 		}
 		tested, err := clientOf(ctx).TestWebhook(ctx, in.Name)
@@ -70,27 +67,10 @@ func (g *Gateway) registerWebhooks(api huma.API) {
 		OperationID: "rotate-webhook", Method: http.MethodPost, Path: "/v1/webhooks/{name}/rotate", Tags: tag,
 		Summary: "Give a webhook a new key", Description: "Deliveries are signed with the previous key, too, until the time in the answer.",
 	}, func(ctx context.Context, in *Named) (*struct{ Body any }, error) {
-		if err := wrongWebhook(in.Name, nil); err != nil {
+		if err := wrongName("webhook", in.Name, nil); err != nil {
 			return nil, answer(err)
 		}
 		rotated, err := clientOf(ctx).RotateWebhook(ctx, in.Name)
 		return &struct{ Body any }{rotated}, answer(err)
 	})
-}
-
-// wrongWebhook returns what is wrong with a request about a webhook, before anything is published. doc is nil if it has none.
-func wrongWebhook(name string, doc []byte) error {
-	if !document.ValidName(name) {
-		return usage(errors.New(document.Quote(name) + " is not the name of a webhook: it must match " + document.NamePattern))
-	}
-	var named struct{ Name any }
-	switch err := json.Unmarshal(doc, &named); {
-	case doc == nil:
-		return nil
-	case !json.Valid(doc):
-		return usage(errors.New("the document is not JSON"))
-	case err == nil && named.Name != nil && named.Name != name:
-		return usage(errors.New("the document is not named " + name + ", as the path is"))
-	}
-	return nil
 }

@@ -273,9 +273,7 @@ func brief(failures []contract.JobFailure, given string) []contract.JobFailure {
 		if f.Detail == given || len(f.Detail) > left {
 			f.Detail = ""
 		}
-		if most := max(left, 100); len(f.Message) > most {
-			f.Message = strings.ToValidUTF8(f.Message[:most], "") + "…"
-		}
+		f.Message = document.Shorten(f.Message, max(left, 100))
 		left = max(0, left-len(f.Detail)-len(f.Message))
 		out[i] = f
 	}

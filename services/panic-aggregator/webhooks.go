@@ -30,7 +30,7 @@ const (
 const (
 	// syncEvery is the time between two looks at the webhooks and their tests, recordEvery the least time between two
 	// stored records of deliveries.
-	syncEvery   = 100 * time.Millisecond
+	syncEvery   = 500 * time.Millisecond
 	recordEvery = time.Second
 	// bucketWait bounds a request to the bucket.
 	bucketWait = 5 * time.Second

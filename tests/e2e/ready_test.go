@@ -71,6 +71,14 @@ func serves(t *testing.T, s *harness.Stack) {
 // from JetStream.
 func slowProxy(t *testing.T, server string, late time.Duration) string {
 	t.Helper()
+	return proxy(t, func(ctx context.Context, client net.Conn) {
+		pass(ctx, client, strings.TrimPrefix(server, "nats://"), late)
+	})
+}
+
+// proxy listens during the test, hands each connection to relay, and returns its URL. relay must return when its context ends.
+func proxy(t *testing.T, relay func(ctx context.Context, client net.Conn)) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +91,7 @@ func slowProxy(t *testing.T, server string, late time.Duration) string {
 			if err != nil {
 				return
 			}
-			open.Go(func() { pass(ctx, client, strings.TrimPrefix(server, "nats://"), late) })
+			open.Go(func() { relay(ctx, client) })
 		}
 	})
 	t.Cleanup(func() { cancel(); _ = l.Close(); open.Wait() })

@@ -78,28 +78,12 @@ func TestBrokerRestartsWhileServicesStart(t *testing.T) {
 // passing it on.
 func cuttingProxy(t *testing.T, server, request string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var open sync.WaitGroup
 	var cut atomic.Bool
-	open.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			open.Go(func() {
-				passUntil(ctx, client, strings.TrimPrefix(server, "nats://"), func(sent []byte) bool {
-					return bytes.Contains(sent, []byte(request)) && cut.CompareAndSwap(false, true)
-				})
-			})
-		}
+	return proxy(t, func(ctx context.Context, client net.Conn) {
+		passUntil(ctx, client, strings.TrimPrefix(server, "nats://"), func(sent []byte) bool {
+			return bytes.Contains(sent, []byte(request)) && cut.CompareAndSwap(false, true)
+		})
 	})
-	t.Cleanup(func() { cancel(); _ = l.Close(); open.Wait() })
-	return "nats://" + l.Addr().String()
 }
 
 // passUntil relays until a side closes its connection, or over returns true for what the client has sent last.

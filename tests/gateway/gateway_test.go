@@ -334,6 +334,7 @@ func TestStepByStep(t *testing.T) {
 	do(t, "GET", all.own+"/v1/types/json", "").is(t, 200, `"json"`)
 	do(t, "PUT", all.own+"/v1/progdefs/mine", `{"name": "mine", "command": ["true"]}`).is(t, 200, `"revision"`)
 	do(t, "PUT", all.own+"/v1/progdefs/mine", `{"name": "mine", "comand": ["true"]}`).is(t, 422, `"pointer":"/comand"`)
+	do(t, "PUT", all.own+"/v1/progdefs/mine", `{"name": "other", "command": ["true"]}`).is(t, 400, "the document is not named mine")
 	do(t, "DELETE", all.own+"/v1/progdefs/mine", "").is(t, 204)
 	do(t, "GET", all.own+"/healthz", "").is(t, 200)
 	do(t, "GET", all.own+"/readyz", "").is(t, 200)

@@ -29,17 +29,20 @@ func (a *app) policyCommand() *cobra.Command {
 problems. "dagyo schema policy" prints its schema; docs/policy.md explains the
 rules.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return a.checkPolicy(args[0]) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, err := policyfile.Open(args[0], false, zerolog.Nop())
+			return a.tellChecked("policy", args[0], err)
+		},
 	})
 	return cmd
 }
 
-func (a *app) checkPolicy(path string) error {
-	_, err := policyfile.Open(path, false, zerolog.Nop())
+// tellChecked prints the result of checking a file with something of a kind.
+func (a *app) tellChecked(kind, path string, err error) error {
 	var problems problem.List
 	switch {
 	case errors.As(err, &problems):
-		return a.tellRefused("policy", path, problems)
+		return a.tellRefused(kind, path, problems)
 	case err != nil:
 		return wrongPath(err)
 	case a.json():

@@ -8,7 +8,6 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 	"github.com/dagyo/dagyo/services/dagyo/policyfile"
 	"github.com/dagyo/dagyo/services/gateway"
@@ -31,24 +30,12 @@ func (a *app) signInCommand() *cobra.Command {
 and print all problems. "dagyo schema sign-in" prints their schema;
 docs/sign-in.md explains them.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return a.checkSignIn(args[0]) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, err := readSignIn(args[0])
+			return a.tellChecked("sign-in", args[0], err)
+		},
 	})
 	return cmd
-}
-
-func (a *app) checkSignIn(path string) error {
-	_, err := readSignIn(path)
-	var problems problem.List
-	switch {
-	case errors.As(err, &problems):
-		return a.tellRefused("sign-in", path, problems)
-	case err != nil:
-		return wrongPath(err)
-	case a.json():
-		return a.printJSON(map[string]any{"file": path, "valid": true})
-	}
-	_, err = fmt.Fprintf(a.Out, "valid: %s\n", path)
-	return err
 }
 
 // readSignIn reads settings. If they are not valid, the error is a problem.List with positions in the file.

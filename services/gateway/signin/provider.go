@@ -16,6 +16,8 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+
+	"github.com/dagyo/dagyo/pkg/document"
 )
 
 const (
@@ -39,11 +41,7 @@ const longestReason = 500
 
 // away returns ErrAway with its reason.
 func away(err error) error {
-	text := err.Error()
-	if len(text) > longestReason {
-		text = strings.ToValidUTF8(text[:longestReason], "") + "…"
-	}
-	return fmt.Errorf("%w (%s)", ErrAway, text)
+	return fmt.Errorf("%w (%s)", ErrAway, document.Shorten(err.Error(), longestReason))
 }
 
 // A Provider is a provider of OpenID Connect. It is safe for concurrent use.

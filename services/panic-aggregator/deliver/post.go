@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/egress"
 )
 
@@ -117,9 +118,5 @@ func (p *poster) explain(ctx context.Context, err error) string {
 	case errors.As(err, &asked):
 		err = asked.Err
 	}
-	text := strings.ToValidUTF8(err.Error(), "")
-	if len(text) > errorBytes {
-		text = strings.ToValidUTF8(text[:errorBytes], "") + "…"
-	}
-	return text
+	return document.Shorten(strings.ToValidUTF8(err.Error(), ""), errorBytes)
 }

@@ -1,7 +1,6 @@
 package deliver
 
 import (
-	"maps"
 	"sync"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -27,48 +26,51 @@ func newRecord(stored map[string]contract.WebhookDeliveries, meter metrics.Meter
 
 // note counts an attempt for an event.
 func (r *record) note(name string, a contract.WebhookAttempt, did Action) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	d := r.of[name]
-	if d == nil {
-		d = new(contract.WebhookDeliveries)
-		r.of[name] = d
-	}
-	r.dirty = true
-	if did == Done {
-		d.Delivered++
-		d.LastDelivery = &a
-		r.meter.Add(metrics.WebhookAttempts, "delivered")
-		return
-	}
-	d.Failed++
-	d.LastFailure = &a
-	r.meter.Add(metrics.WebhookAttempts, "failed")
-	if did == GiveUp {
-		d.GivenUp++
-		r.meter.Add(metrics.WebhooksGivenUp)
-	}
+	r.count(name, func(d *contract.WebhookDeliveries) {
+		if did == Done {
+			d.Delivered++
+			d.LastDelivery = &a
+			r.meter.Add(metrics.WebhookAttempts, "delivered")
+			return
+		}
+		d.Failed++
+		d.LastFailure = &a
+		r.meter.Add(metrics.WebhookAttempts, "failed")
+		if did == GiveUp {
+			r.giveUp(d)
+		}
+	})
 }
 
 // expire counts an event that is given up without another attempt.
 func (r *record) expire(name string, a contract.WebhookAttempt) {
+	r.count(name, func(d *contract.WebhookDeliveries) {
+		d.LastFailure = &a
+		r.giveUp(d)
+	})
+}
+
+func (r *record) giveUp(d *contract.WebhookDeliveries) {
+	d.GivenUp++
+	r.meter.Add(metrics.WebhooksGivenUp)
+}
+
+// count changes the counts of a webhook.
+func (r *record) count(name string, f func(*contract.WebhookDeliveries)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	d := r.of[name]
-	if d == nil {
-		d = new(contract.WebhookDeliveries)
-		r.of[name] = d
+	if r.of[name] == nil {
+		r.of[name] = new(contract.WebhookDeliveries)
 	}
-	d.GivenUp++
-	d.LastFailure, r.dirty = &a, true
-	r.meter.Add(metrics.WebhooksGivenUp)
+	f(r.of[name])
+	r.dirty = true
 }
 
 // retain forgets webhooks that have been removed.
 func (r *record) retain(known func(name string) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for name := range maps.Clone(r.of) {
+	for name := range r.of {
 		if !known(name) {
 			delete(r.of, name)
 			r.dirty = true

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
 
@@ -63,7 +64,7 @@ func describeUnstarted(why string) backend.Exit {
 	if refusal := unstartable(why); refusal != nil {
 		exit.Reason, exit.Permanent = never(refusal), true
 	} else if why != "" {
-		exit.Reason = "it could not be started: " + shorten(why)
+		exit.Reason = "it could not be started: " + document.Shorten(why, wordsLimit)
 	}
 	return exit
 }

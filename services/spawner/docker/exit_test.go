@@ -56,7 +56,7 @@ func TestDescribe(t *testing.T) {
 				"unable to find user x; set USER in the Dockerfile to numeric ids"}},
 		"could not be started, at length": {
 			state: container.State{Status: container.StateCreated, Error: strings.Repeat("é", 1000)},
-			want:  backend.Exit{Code: -1, Reason: "it could not be started: " + strings.Repeat("é", 512) + "…"}},
+			want:  backend.Exit{Code: -1, Reason: "it could not be started: " + strings.Repeat("é", 510) + "…"}},
 		"cannot be executed": {
 			state: exited(126), stderr: "[FATAL tini (7)] exec /greet failed: Exec format error\n",
 			want: backend.Exit{Code: 126, Permanent: true,

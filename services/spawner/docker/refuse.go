@@ -6,6 +6,7 @@ import (
 
 	"github.com/moby/moby/client"
 
+	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/services/spawner/backend"
 )
@@ -31,12 +32,5 @@ const wordsLimit = 1 << 10
 
 // words is the daemon's message without its prefix.
 func words(err error) string {
-	return shorten(strings.TrimPrefix(err.Error(), "Error response from daemon: "))
-}
-
-func shorten(s string) string {
-	if len(s) <= wordsLimit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:wordsLimit], "") + "…"
+	return document.Shorten(strings.TrimPrefix(err.Error(), "Error response from daemon: "), wordsLimit)
 }

@@ -15,8 +15,8 @@ export function nameCommand(verb: string, name: string): string {
   return `dagyo ${verb} ${word(name.trim() || "NAME")}`;
 }
 
-/** The command that changes limits: those that are numbers. */
+/** The command that changes limits: those that are given. It refuses what is no number. */
 export function limitsCommand(tenant: string, limits: readonly string[], values: Readonly<Record<string, string>>): string {
-  const flags = limits.filter((l) => /^\d+$/.test(values[l]?.trim() ?? "")).map((l) => ` --${l} ${values[l]!.trim()}`);
+  const flags = limits.filter((l) => values[l]?.trim()).map((l) => ` --${l} ${word(values[l]!.trim())}`);
   return `dagyo tenant limits ${word(tenant.trim() || "NAME")}${flags.join("")}`;
 }
