@@ -127,6 +127,12 @@ func (x *executor) serveJob(ctx context.Context, m *nats.Msg, stuck chan<- struc
 		x.config.Log.Warn("job not claimed", "flow", doc.Flow, "job", doc.Job, "error", err)
 		return // the next delivery shows whether anyone started it
 	}
+	if ctx.Err() != nil { // the executor must exit
+		if ours {
+			x.sayPanic(ctx, doc, drained(), contract.PortCounts{})
+		}
+		return // the next delivery acknowledges it
+	}
 	acknowledged := make(chan struct{})
 	go func() { defer close(acknowledged); x.acknowledge(ctx, m) }()
 	if ours {
@@ -157,6 +163,9 @@ func readJob(data []byte) (contract.Job, error) {
 // The acknowledgement follows: if the executor dies before job.started is stored, the job is delivered to
 // another one; if job.started is stored, the next executor that receives the job acknowledges it without
 // running it.
+//
+// The claim goes on for a moment after the context has ended: job.started may be stored, and then nobody but this
+// executor can publish how the job ends.
 func (x *executor) claim(ctx context.Context, doc contract.Job, delivery *nats.Msg) (ours bool, err error) {
 	e := contract.Event{
 		Type: contract.TypeJobStarted, Subject: doc.Flow, Trace: doc.Trace(),
@@ -168,6 +177,11 @@ func (x *executor) claim(ctx context.Context, doc contract.Job, delivery *nats.M
 	if started, err := x.startedBefore(ctx, e.NATSSubject(), delivery); started || err != nil {
 		return false, err
 	}
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	ctx, cancel := lingering(ctx, lastWords/2)
+	defer cancel()
 	anyone := contract.StartedBy(e.NATSSubject(), e.Mailbox, "*")
 	for {
 		err := x.store(ctx, e, first(anyone))

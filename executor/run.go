@@ -187,13 +187,18 @@ func (x *executor) sayPanic(ctx context.Context, doc contract.Job, f contract.Fa
 
 // lastWord publishes how a job ended. When the executor must exit, it retries for a moment longer.
 func (x *executor) lastWord(ctx context.Context, e contract.Event) {
-	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	last, cancel := lingering(ctx, lastWords)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, cancel) })
-	defer stop()
 	if err := x.sayLast(last, e); err != nil {
 		x.config.Log.Error("cannot publish how a job ended", "flow", e.Subject, "event", e.Type, "error", err)
 	}
+}
+
+// lingering returns a context that ends some time after another one, or when it is cancelled.
+func lingering(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return longer, func() { stop(); cancel() }
 }
 
 func (x *executor) enter(r *running) {

@@ -27,6 +27,13 @@ const patience = time.Minute
 // raceOptions let commands that are built with the race detector exit at once: by default they wait for a second.
 const raceOptions = "atexit_sleep_ms=0"
 
+// Settings of the go command and of this machine's network, for scripts that build programs: the module cache has only
+// the versions that this checkout was built with.
+var (
+	buildSettings = []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB"}
+	fetchSettings = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+)
+
 // processesKey is where a script's background processes are kept.
 type processesKey struct{}
 
@@ -46,8 +53,12 @@ func setup(env *testscript.Env) error {
 	env.Setenv("SERVER", "nats://127.0.0.1:"+port)
 	env.Setenv("FLOWS", flows)
 	env.Setenv("CHECKOUT", checkout)
-	env.Setenv("GOCACHE", goEnv("GOCACHE")) // for scripts that build programs
-	env.Setenv("GOMODCACHE", goEnv("GOMODCACHE"))
+	for _, name := range buildSettings {
+		env.Setenv(name, goEnv(name))
+	}
+	for _, name := range fetchSettings {
+		env.Setenv(name, os.Getenv(name))
+	}
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 	env.Setenv("USER", "ada")
 	env.Setenv("GORACE", raceOptions)

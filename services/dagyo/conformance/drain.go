@@ -41,6 +41,10 @@ func drainChecks() []Check {
 		Name: "drain.second-signal", See: see, run: drainSecond,
 		Demand: "On a second SIGTERM running jobs panic with kind drained, and the exit code is not 0.",
 	}, {
+		Name: "drain.claim-unanswered", See: see, run: drainClaimUnanswered,
+		Demand: "On a second SIGTERM a job whose job.started is stored, but not answered yet, panics with kind " +
+			"drained.",
+	}, {
 		Name: "drain.grace", See: see, run: drainGrace,
 		Demand: "When DAGYO_GRACE has passed since SIGTERM, and not earlier, running jobs panic with " +
 			"kind drained, and the exit code is not 0.",
@@ -312,6 +316,35 @@ func drainSecond(ctx context.Context, s *stage) (string, error) {
 	}
 	return f.givenUp(ctx, p, "the second SIGTERM")
 }
+
+func drainClaimUnanswered(ctx context.Context, s *stage) (string, error) {
+	p, f, err := s.startWithFlow(ctx)
+	if err != nil {
+		return "", err
+	}
+	held := holdAnswers(p.tap, func(subject string) bool { return subject == f.doc.Started })
+	if err := f.put(ctx); err != nil {
+		return "", err
+	}
+	err = f.started(ctx)
+	if err == nil {
+		err = s.drain(ctx, p)
+	}
+	if err == nil {
+		err = p.terminate()
+	}
+	if err == nil {
+		err = pause(ctx, answerAfter)
+	}
+	close(held.release)
+	if err != nil {
+		return "", err
+	}
+	return f.givenUp(ctx, p, "the second SIGTERM, and then JetStream's answer to job.started")
+}
+
+// answerAfter is the time in which an executor has reacted to a signal. A slow one passes the check too.
+const answerAfter = hold / 4
 
 // givenUp awaits the panic of a job whose executor has to go, and its exit.
 func (f *flow) givenUp(ctx context.Context, p *program, why string) (string, error) {

@@ -342,6 +342,10 @@ func drainFaults() []Fault {
 			signals: once,
 		},
 		{
+			Name: "forgets-its-claims", Checks: names("drain.second-signal", "drain.claim-unanswered"), Seen: "after the second SIGTERM",
+			signals: vanishes,
+		},
+		{
 			Name: "exits-zero", Checks: names("drain.second-signal", "drain.grace"), Seen: "exit status 0",
 			exit: func(int) int { return 0 },
 		},

@@ -34,6 +34,17 @@ func twice(signals <-chan os.Signal, _ func()) <-chan os.Signal {
 	return heard
 }
 
+// vanishes drains at the first signal, and exits at the second one at once.
+func vanishes(signals <-chan os.Signal, _ func()) <-chan os.Signal {
+	heard := make(chan os.Signal, 1)
+	go func() {
+		heard <- <-signals
+		<-signals
+		os.Exit(1)
+	}()
+	return heard
+}
+
 // pretends publishes executor.draining, but does not drain.
 func pretends(signals <-chan os.Signal, say func()) <-chan os.Signal {
 	go func() {

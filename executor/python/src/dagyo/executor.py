@@ -15,11 +15,11 @@ from .events import Event, say_last
 from .job import Job, parse_job
 from .link import Link
 from .logs import logging_to_jobs
-from .mailbox import Mailbox, acknowledge, claim, refuse
+from .mailbox import Mailbox, acknowledge, claim, refuse, started_before
 from .mask import Mask
 from .name import take_name
 from .progdef import Progdef
-from .runner import LAST_WORDS, Ending, Runner
+from .runner import LAST_WORDS, Ending, Runner, drained, word
 from .warden import Orders, Warden, exit_now
 
 log = logging.getLogger("dagyo")
@@ -83,7 +83,9 @@ class Executor:
         self.drain()
         for task, runner in self._jobs.items():
             if runner is None:
-                task.cancel()  # a claim without an answer of the broker
+                # A claim without an answer of the broker. It may be stored: then nobody but us can
+                # publish how the job ends.
+                asyncio.get_running_loop().call_later(LAST_WORDS / 2, task.cancel)
             else:
                 runner.end(Ending.DRAINED)
         for task in self._acknowledging:
@@ -195,10 +197,17 @@ class Executor:
         if self._draining or self._warden.draining:
             return await self._link.publish(msg.reply, b"-NAK")
         try:
-            ours = await claim(self._link, job, self._config, msg)
+            ours = not await started_before(self._link, job, msg)
+            if ours and self._giving_up:
+                return await self._link.publish(msg.reply, b"-NAK")
+            ours = ours and await claim(self._link, job, self._config)
         except DagyoError as e:
             # The next delivery shows whether anyone started it.
             return log.warning("job %s of flow %s was not claimed: %s", job.job, job.flow, e)
+        if self._giving_up:
+            if ours:
+                await self._say(word(job, self._config.executor, drained(), {}))
+            return None  # the next delivery acknowledges it
         acknowledging = asyncio.create_task(acknowledge(self._link, msg))
         self._acknowledging.add(acknowledging)
         acknowledging.add_done_callback(self._acknowledging.discard)
@@ -220,19 +229,19 @@ class Executor:
             runner.end(Ending.DRAINED)
         self._warden.enter(job, lambda: runner.end(Ending.STOPPED))
         try:
-            word = await runner.run()
-            if word is not None:
-                await self._say(word)
+            last = await runner.run()
+            if last is not None:
+                await self._say(last)
             if not await runner.over():
                 self._abandon()
         finally:
             self._warden.leave(job)
 
-    async def _say(self, word: Event) -> None:
+    async def _say(self, last: Event) -> None:
         try:
-            await say_last(self._link, word)
+            await say_last(self._link, last)
         except DagyoError as e:
-            log.error("cannot publish how a job of flow %s ended: %s", word.about, e)
+            log.error("cannot publish how a job of flow %s ended: %s", last.about, e)
 
     def _abandon(self) -> None:
         """A job does not end: take no more jobs, finish the others, and exit."""

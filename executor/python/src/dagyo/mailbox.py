@@ -151,10 +151,11 @@ class Mailbox:
         self._messages.clear()
 
 
-async def claim(link: Link, job: Job, config: Config, delivery: Msg) -> bool:
+async def claim(link: Link, job: Job, config: Config) -> bool:
     """Publish the job's job.started, which is stored once; report whether the stored one is ours.
 
     It is not if another executor has started the job, or this one under an earlier delivery.
+    Call started_before first.
     Retries until the broker answers; raises LinkClosed if the connection is closed.
     """
     executor = config.executor
@@ -170,8 +171,6 @@ async def claim(link: Link, job: Job, config: Config, delivery: Msg) -> bool:
         # Distinguishes this claim from all others, including those of this executor.
         identity=f"{job.started}.{executor}.{secrets.token_hex(8)}",
     )
-    if await _started_before(link, job, delivery):
-        return False
     anyone = sent_by("*", job.started, config.consumer)
     while True:
         try:
@@ -189,7 +188,7 @@ async def claim(link: Link, job: Job, config: Config, delivery: Msg) -> bool:
         await asyncio.sleep(TRY_PAUSE)  # one of the servers may be behind
 
 
-async def _started_before(link: Link, job: Job, delivery: Msg) -> bool:
+async def started_before(link: Link, job: Job, delivery: Msg) -> bool:
     """Report whether an executor of the previous version has started a job that is delivered again.
 
     Its job.started is on the plain subject, which the condition of ours does not include.
