@@ -66,10 +66,10 @@ func (r *Run) pair(
 	return received, sent, errors.Join(err, profiled(), sameTotals(sent, received))
 }
 
-// profileBroker begins a profile of the nats-server if profiles are requested.
+// profileBroker begins a profile of the nats-server if profiles are requested, and if there is one.
 func (r *Run) profileBroker(b *Broker) (end func() error, err error) {
 	path := r.profile("server")
-	if path == "" {
+	if path == "" || b == nil {
 		return func() error { return nil }, nil
 	}
 	end = func() error { return b.Ask(r, worker.ProfileEnd, nil, nil) }

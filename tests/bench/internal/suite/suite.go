@@ -97,7 +97,7 @@ func (s *Suite) closeEdges() {
 // Measure measures the selected figures. Failures are in the outcomes.
 func (s *Suite) Measure(ctx context.Context) []Outcome {
 	var out []Outcome
-	for _, group := range [][]Figure{s.edgeFigures(), s.flowFigures()} {
+	for _, group := range [][]Figure{s.edgeFigures(), s.besideFigures(), s.flowFigures()} {
 		for _, f := range group {
 			if ctx.Err() == nil && s.options.Match.MatchString(f.Name) {
 				out = append(out, s.measure(ctx, f))

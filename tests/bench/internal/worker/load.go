@@ -28,6 +28,11 @@ type Load struct {
 	Workers int `json:"workers,omitempty"`
 	// AckAsync is Watermill's setting.
 	AckAsync bool `json:"ackAsync,omitempty"`
+	// Listen is where the receiver listens, for workers beside the broker: host:port, or @name for a Unix socket. Frame is
+	// the size of frames in bytes, Key seals them unless it is empty.
+	Listen string `json:"listen,omitempty"`
+	Frame  int    `json:"frame,omitempty"`
+	Key    []byte `json:"key,omitempty"`
 	// Address is an edge, for workers on package stream.
 	Address contract.Address `json:"address,omitzero"`
 	// Mailbox and Slots are an executor's.

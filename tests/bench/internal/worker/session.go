@@ -17,8 +17,10 @@ func Roles() map[string]role.Worker {
 		"js-send": loaded(jsSend), "js-recv": loaded(jsRecv),
 		"wm-source": loaded(wmSource), "wm-map": loaded(wmMap), "wm-sink": loaded(wmSink),
 		"edge-send": loaded(edgeSend), "edge-recv": loaded(edgeRecv), "edge-fill": loaded(edgeFill),
-		"edge-stall": loaded(edgeStall),
-		"source":     loaded(source), "map": loaded(mapper), "sink": loaded(sink),
+		"edge-stall":  loaded(edgeStall),
+		"beside-send": loaded(besideSend), "beside-recv": loaded(besideRecv),
+		"grpc-send": loaded(grpcSend), "grpc-recv": loaded(grpcRecv),
+		"source": loaded(source), "map": loaded(mapper), "sink": loaded(sink),
 	}
 }
 
