@@ -51,6 +51,10 @@ const (
 // Questions lists every question, in the order of their subjects.
 var Questions = []Question{
 	{
+		Subject: AskCatalogCheck, By: "validator", Asked: "check-query", Document: true, Answers: []Answer{{Schema: "checked"}},
+		Doc: "What publishing types and progdefs one after another would give. Nothing is changed.",
+	},
+	{
 		Subject: AskCatalogCompatible, By: "validator", Asked: "compatible-query", Document: true, Answers: []Answer{{Schema: "compatible"}},
 		Doc: "The ports that a port can be connected to.",
 	},

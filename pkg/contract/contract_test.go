@@ -358,8 +358,8 @@ func TestQuestionsAreNamedInTheContract(t *testing.T) {
 		}
 	}
 	same(t, "questions", asked, []string{
-		contract.AskCatalogCompatible, contract.AskCatalogGet, contract.AskCatalogList, contract.AskCatalogTypes,
-		contract.AskExecutors, contract.AskFlowGet, contract.AskFlowKeys, contract.AskFlowList, contract.AskFlowValidate,
+		contract.AskCatalogCheck, contract.AskCatalogCompatible, contract.AskCatalogGet, contract.AskCatalogList,
+		contract.AskCatalogTypes, contract.AskExecutors, contract.AskFlowGet, contract.AskFlowKeys, contract.AskFlowList, contract.AskFlowValidate,
 		contract.AskJobExecutor, contract.AskUsage, contract.AskWebhookList,
 	})
 }

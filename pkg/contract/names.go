@@ -236,6 +236,7 @@ const (
 	AskFlowValidate      = "ask.flow.validate"
 	AskCatalogList       = "ask.catalog.list"
 	AskCatalogGet        = "ask.catalog.get"
+	AskCatalogCheck      = "ask.catalog.check" // a CatalogCheck; answered with a CatalogChecked
 	AskCatalogCompatible = "ask.catalog.compatible"
 	AskCatalogTypes      = "ask.catalog.types"
 	AskExecutors         = "ask.executors"

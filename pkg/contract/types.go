@@ -55,3 +55,35 @@ type CatalogCompatible struct {
 	*flow.Compatibility
 	Problems problem.List `json:"problems,omitempty"`
 }
+
+// MaxChecked is the maximum number of documents in a CatalogCheck, and of problems in its answer.
+const MaxChecked = 1000
+
+// CatalogCheck is the question AskCatalogCheck: documents in the order in which they would be published. A document is
+// checked as if those before it that have no problems were published.
+type CatalogCheck struct {
+	Documents []CheckDocument `json:"documents"`
+}
+
+// A CheckDocument is a document of a CatalogCheck: a type or a progdef.
+type CheckDocument struct {
+	Type    json.RawMessage `json:"type,omitempty"`
+	Progdef json.RawMessage `json:"progdef,omitempty"`
+}
+
+// CatalogChecked is the answer to AskCatalogCheck: one result for each document, or the problems of the question.
+type CatalogChecked struct {
+	Documents []CheckedDocument `json:"documents,omitempty"`
+	Problems  problem.List      `json:"problems,omitempty"`
+}
+
+// A CheckedDocument is the result for a document of a CatalogCheck.
+type CheckedDocument struct {
+	// Name is the document's, as far as it can be read.
+	Name string `json:"name"`
+	// Revision is the one that a progdef would have.
+	Revision string       `json:"revision,omitempty"`
+	Problems problem.List `json:"problems,omitempty"`
+	// Omitted counts the problems that are left out because the answer has MaxChecked of them.
+	Omitted int `json:"omitted,omitempty"`
+}

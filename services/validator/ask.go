@@ -24,6 +24,7 @@ func asks() map[string]service.Ask[*State] {
 		contract.AskFlowValidate:      askValidate,
 		contract.AskCatalogList:       askList,
 		contract.AskCatalogGet:        askGet,
+		contract.AskCatalogCheck:      askCheck,
 		contract.AskCatalogCompatible: askCompatible,
 		contract.AskCatalogTypes:      askTypes,
 	}

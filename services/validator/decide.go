@@ -139,7 +139,7 @@ func (s *State) lend() flow.Known {
 // reclaim prepares a change of the catalogues: if they are lent, the borrowers keep them as they are.
 func (s *State) reclaim() {
 	if s.lent.Swap(false) {
-		s.catalog, s.types.meanings = maps.Clone(s.catalog), maps.Clone(s.types.meanings)
+		s.catalog, s.types.docs, s.types.meanings = maps.Clone(s.catalog), maps.Clone(s.types.docs), maps.Clone(s.types.meanings)
 	}
 }
 

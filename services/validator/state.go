@@ -28,7 +28,7 @@ type State struct {
 	changed map[string]change
 	stored  map[string]uint64
 	types   types
-	// lent is true if catalog and types.meanings may be in use without the lock on the state, which questions hold
+	// lent is true if catalog, types.docs and types.meanings may be in use without the lock on the state, which questions hold
 	// only to read.
 	lent atomic.Bool
 	// flows are the validated flows that are not known to be in history.
