@@ -88,6 +88,26 @@ func (c *Client) Type(ctx context.Context, typename string) (typedoc.Document, e
 	return out, err
 }
 
+// Check returns what publishing types and progdefs one after another would give. Nothing is changed. Problems of the
+// question, such as too many documents, are an error of type problem.List.
+func (c *Client) Check(ctx context.Context, documents []contract.CheckDocument) ([]contract.CheckedDocument, error) {
+	question, err := json.Marshal(contract.CatalogCheck{Documents: documents})
+	if err != nil {
+		return nil, err
+	}
+	var out contract.CatalogChecked
+	if err := c.ask(ctx, contract.AskCatalogCheck, question, &out); err != nil {
+		return nil, err
+	}
+	if len(out.Problems) > 0 {
+		return nil, out.Problems
+	}
+	if len(out.Documents) != len(documents) {
+		return nil, fmt.Errorf("ask %s: %d results for %d documents", contract.AskCatalogCheck, len(out.Documents), len(documents))
+	}
+	return out.Documents, nil
+}
+
 // Compatible returns the ports that could be connected to a port of a flow. The question is a flow.Query in JSON.
 func (c *Client) Compatible(ctx context.Context, question []byte) (out contract.CatalogCompatible, err error) {
 	err = c.ask(ctx, contract.AskCatalogCompatible, question, &out)

@@ -3,6 +3,7 @@ module github.com/dagyo/dagyo/services/dagyo
 go 1.26.0
 
 require (
+	github.com/aymanbagabas/go-udiff v0.4.2
 	github.com/dagyo/dagyo/executor v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/pkg v0.0.0-00010101000000-000000000000
 	github.com/dagyo/dagyo/services/panic-aggregator v0.0.0-00010101000000-000000000000

@@ -77,6 +77,38 @@ func askGet(s *State, name []byte) (any, error) {
 	return s.published(string(name)), nil
 }
 
+// askCheck answers what publishing documents one after another would give. Many documents take long to check, and events
+// are folded meanwhile.
+func askCheck(s *State, raw []byte) (any, error) {
+	borrow := s.borrow()
+	return service.Later(func(ctx context.Context) (any, error) {
+		var q contract.CatalogCheck
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&q); err != nil {
+			return refusedCheck(problem.SchemaMismatch, fmt.Sprintf("cannot read the request: %.200s", err)), nil
+		}
+		if n := len(q.Documents); n > contract.MaxChecked {
+			return refusedCheck(problem.TooMany, fmt.Sprintf("%d documents; the limit is %d", n, contract.MaxChecked)), nil
+		}
+		t := trial{borrow(), contract.MaxChecked, 0}
+		out := contract.CatalogChecked{Documents: []contract.CheckedDocument{}}
+		for _, d := range q.Documents {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			out.Documents = append(out.Documents, t.check(d))
+		}
+		return out, nil
+	}), nil
+}
+
+func refusedCheck(code problem.Code, message string) contract.CatalogChecked {
+	return contract.CatalogChecked{Problems: problem.List{{
+		Code: code, Message: message, Hint: `example: {"documents": [{"type": {…}}, {"progdef": {…}}]}`,
+	}}}
+}
+
 // askCompatible answers which ports a port may be connected to.
 func askCompatible(s *State, raw []byte) (any, error) {
 	known, limits := s.lend(), s.limits.Flow

@@ -199,6 +199,7 @@ async def test_questions(c: Any, up: Up) -> None:
         "ask.flow.validate": json.dumps(GREET).encode(),
         "ask.catalog.list": b"",
         "ask.catalog.get": b"greet_py",
+        "ask.catalog.check": json.dumps({"documents": [{"type": {"name": "word"}}]}).encode(),
         "ask.catalog.compatible": b'{"progdef": "greet_py", "port": "name"}',
         "ask.catalog.types": b"",
         "ask.executors": b"greet_py",

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -19,13 +18,14 @@ import (
 	"github.com/dagyo/dagyo/pkg/document"
 	"github.com/dagyo/dagyo/pkg/problem"
 	"github.com/dagyo/dagyo/pkg/progdef"
+	"github.com/dagyo/dagyo/services/dagyo/apply"
 	"github.com/dagyo/dagyo/services/dagyo/docfile"
 	"github.com/dagyo/dagyo/services/dagyo/progdefs"
 )
 
 // applyFiles applies all documents of the files, and prints each that is rejected or fails. A progdef comes after those
 // that its flow uses, also if these are in a later file.
-func (a *app) applyFiles(what string, paths []string, apply func(d docfile.Document, path, name string) error) error {
+func (a *app) applyFiles(what string, paths []string, publish func(d docfile.Document, path, name string) error) error {
 	type written struct {
 		docfile.Document
 		path, name string
@@ -46,7 +46,7 @@ func (a *app) applyFiles(what string, paths []string, apply func(d docfile.Docum
 		}
 	}
 	for _, d := range progdef.Ordered(all, func(d written) []byte { return d.JSON }) {
-		if err := apply(d.Document, d.path, d.name); err != nil {
+		if err := publish(d.Document, d.path, d.name); err != nil {
 			errs = append(errs, a.notApplied(what, d.name, d.Document, err))
 		}
 	}
@@ -202,10 +202,7 @@ type change struct {
 const maxChanges = 10
 
 func (c change) String() string {
-	fields := strings.Join(c.Changed[:min(len(c.Changed), maxChanges)], ", ")
-	if n := len(c.Changed) - maxChanges; n > 0 {
-		fields += fmt.Sprintf(" and %d more", n)
-	}
+	fields := shortList(c.Changed)
 	switch {
 	case c.New:
 		return " (new)"
@@ -223,39 +220,21 @@ func (c change) String() string {
 	}
 }
 
+// shortList lists at most maxChanges fields.
+func shortList(fields []string) string {
+	text := strings.Join(fields[:min(len(fields), maxChanges)], ", ")
+	if n := len(fields) - maxChanges; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
+}
+
 // changeOf compares two documents.
 func changeOf(before, after any, known bool) change {
 	if !known {
 		return change{New: true, Changed: []string{}}
 	}
-	return change{Changed: append([]string{}, differences("", tree(before), tree(after))...)}
-}
-
-// tree returns a document as a JSON tree.
-func tree(document any) (out any) {
-	text, err := json.Marshal(document)
-	if err == nil {
-		_ = json.Unmarshal(text, &out)
-	}
-	return out
-}
-
-// differences lists the fields in which two values differ, sorted.
-func differences(at string, before, after any) (out []string) {
-	b, both := before.(map[string]any)
-	a, objects := after.(map[string]any)
-	if !both || !objects {
-		if reflect.DeepEqual(before, after) {
-			return nil
-		}
-		return []string{at}
-	}
-	names := maps.Clone(b)
-	maps.Copy(names, a)
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		out = append(out, differences(strings.TrimPrefix(at+"."+name, "."), b[name], a[name])...)
-	}
-	return out
+	return change{Changed: append([]string{}, apply.Differences(before, after)...)}
 }
 
 // runsStandard reports whether a progdef runs the standard program of its name.
@@ -272,7 +251,7 @@ func isStandard(p progdef.Pinned) bool {
 	}
 	own, problems := progdef.Check(s.Document, document.DefaultLimits())
 	own.Image = p.Document.Image
-	return len(problems) == 0 && len(differences("", tree(own), tree(p.Document))) == 0
+	return len(problems) == 0 && len(apply.Differences(own, p.Document)) == 0
 }
 
 // runsOther reports whether a document runs something other than the command. It is false for a document that cannot

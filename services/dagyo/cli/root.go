@@ -81,7 +81,7 @@ Start Dagyo and keep it running:         dagyo up`,
 	root.AddCommand(
 		a.runCommand(), a.testCommand(), a.devCommand(), a.submitCommand(), a.attachCommand(), a.validateCommand(), a.graphCommand(), a.watchCommand(),
 		a.lsCommand(), a.showCommand(), a.logsCommand(), a.cancelCommand(), a.webhookCommand(),
-		a.progdefCommand(), a.typesCommand(), a.conformanceCommand(),
+		a.applyCommand(), a.progdefCommand(), a.typesCommand(), a.conformanceCommand(),
 		a.upCommand(), a.validatorCommand(), a.plannerCommand(), a.spawnerCommand(),
 		a.aggregatorCommand(), a.healthCommand(), a.policyCommand(), a.signInCommand(), a.eventsCommand(), a.executorCommand(), a.execCommand(), a.superviseCommand(),
 		a.contextCommand(), a.initCommand(), a.userCommand(), a.tenantCommand(), a.keysCommand(), a.platformCommand(), a.gatewayCommand(), a.consoleCommand(), a.schemaCommand(), a.versionCommand(),
