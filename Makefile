@@ -63,6 +63,17 @@ $(VENV)/installed: $(PYTHON_SDK)/pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '$(PYTHON_SDK)[dev]'
 	touch $@
 
+EXAMPLES := examples/.venv
+
+.PHONY: examples
+examples: $(EXAMPLES)/installed bin/dagyo ## test the projects in examples; needs python3 >= 3.10 with venv, and 400 MB
+	bin/dagyo test examples
+
+$(EXAMPLES)/installed: examples/requirements.txt
+	python3 -m venv $(EXAMPLES)
+	cd examples && .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
 # The web console, from Svelte and TypeScript. What is built is committed, so that Go needs no Node.
 CONSOLE := services/gateway/console
 

@@ -8,6 +8,7 @@ import json
 import signal
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -609,6 +610,18 @@ async def test_all_errors_in_the_environment_are_reported(o: Office) -> None:
         "DAGYO_SLOTS is '0': it must be a number of at least 1",
         "DAGYO_GRACE: 'x' is not a duration such as 24h or 1m30s",
     ]
+
+
+@pytest.mark.parametrize("name", ["DAGYO_CREDS", "DAGYO_TLS_CA"])
+async def test_a_file_that_cannot_be_used(o: Office, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("nothing of use")
+    for file in ("file", "missing"):
+        async with o.executor("greet", "r1", **{name: str(tmp_path / file)}) as x:
+            assert await x.ended() == 1
+        lines = x.stderr.decode().splitlines()
+        assert str(tmp_path / file) in lines[-1] or name != "DAGYO_CREDS"
+        assert "cannot connect to NATS at " in lines[-1]
+        assert not any("Traceback" in line for line in lines)
 
 
 async def test_a_mailbox_of_another_program(o: Office) -> None:

@@ -116,17 +116,38 @@ class Link:
         self._lookups: dict[str, asyncio.Task[None]] = {}
         #: Whether the account has no JetStream: a bridge leads to it (ADR 25).
         self._bridged = False
+        #: Whether the settings of the connection were wrong.
+        self._refused = False
 
     async def connect(
         self, servers: str, name: str, access: Access | None = None, inbox: str = "_INBOX"
     ) -> None:
-        """Connect, waiting for a server. Raise DagyoError if its max_payload is too small.
+        """Connect, waiting for a server. Raise DagyoError if its max_payload is too small, or if the
+        files of the access cannot be used.
 
         Answers arrive on subjects with the prefix ``inbox``.
         """
         self._inbox_prefix = inbox
-        options = _options(access or Access())
         self._bridged = access is not None and access.creds is not None
+        try:
+            await self._begin(servers, name, access or Access(), inbox)
+        except Exception as e:
+            # It waits for servers, so the settings are wrong.
+            self._refused = True
+            raise DagyoError(
+                f"cannot connect to NATS at {_redact(servers)}: {type(e).__name__}: {e}"
+            ) from e
+        if self.max_payload < MIN_PAYLOAD:
+            await self.close()
+            raise DagyoError(
+                f"NATS at {_redact(servers)} has max_payload {self.max_payload}; Dagyo needs at least "
+                f"{MIN_PAYLOAD}: raise it in the server's configuration"
+            )
+
+    async def _begin(self, servers: str, name: str, access: Access, inbox: str) -> None:
+        if access.creds is not None:
+            # nats-py would try again for ever. Later the file may be replaced at any time.
+            await asyncio.to_thread(check_credentials, access.creds)
         await self.client.connect(
             [s.strip() for s in servers.split(",")],
             name=name,
@@ -142,18 +163,14 @@ class Link:
             disconnected_cb=self._on_disconnect,
             reconnected_cb=self._on_reconnect,
             closed_cb=self._on_close,
-            **options,
+            **_options(access),
         )
-        if self.max_payload < MIN_PAYLOAD:
-            await self.close()
-            raise DagyoError(
-                f"NATS at {_redact(servers)} has max_payload {self.max_payload}; Dagyo needs at least "
-                f"{MIN_PAYLOAD}: raise it in the server's configuration"
-            )
 
     async def close(self) -> None:
         """Flush, and close the connection permanently."""
         self._hooks.clear()
+        if self._refused:
+            return  # nats-py cannot close what it has not begun
         if self.client.is_connected:
             try:
                 await self.client.flush(timeout=2)
@@ -328,6 +345,15 @@ class Link:
                 raise Gone(f"the stream {name} no longer exists") from e
         except NoAnswer as e:
             log.debug("cannot look up the stream %s: %s", name, e)
+
+
+def check_credentials(path: str) -> None:
+    """Raise an error if a file with credentials cannot be read, or has none."""
+    with open(path, "rb") as file:
+        content = file.read(1 << 20)
+    for part in (b"NATS USER JWT", b"USER NKEY SEED"):
+        if b"BEGIN " + part not in content:
+            raise ValueError(f"{path} has no {part.decode()}")
 
 
 def answer(data: bytes) -> dict[str, Any]:
