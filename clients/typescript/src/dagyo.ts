@@ -3,7 +3,8 @@ import { isVerdict, parseEvents } from "./events.js";
 import type { Ends, TypedFlow } from "./flow.js";
 import type {
   Capacity, Command, Compatible, CompatibleQuery, FlowDocument, FlowEvent, FlowLine, FlowStatus, LogLine, Problem, Progdef,
-  Published, Sample, Session, TypeDocument, TypeLine, Usage, Validation, Verdict,
+  Published, Sample, Session, TypeDocument, TypeLine, Usage, Validation, Verdict, Webhook,
+  WebhookApplied, WebhookRotated, WebhookStatus, WebhookTested,
 } from "./model.js";
 import { fromLine, lines, recordFormat, toBase64, toBody, type Body, type Format, type RecordOf, type Source } from "./records.js";
 
@@ -343,6 +344,36 @@ export class Dagyo {
   /** Returns the documentation of a type. */
   async type(name: string, options: Abortable = {}): Promise<TypeDocument> {
     return this.#json("GET", `/types/${part(name)}`, options);
+  }
+
+  /** Returns the webhooks of the tenant, and what became of their deliveries. */
+  async webhooks(options: Abortable = {}): Promise<WebhookStatus[]> {
+    return this.#json("GET", "/webhooks", options);
+  }
+
+  /** Returns a webhook, and how many events are still to be delivered. */
+  async webhook(name: string, options: Abortable = {}): Promise<WebhookStatus> {
+    return this.#json("GET", `/webhooks/${part(name)}`, options);
+  }
+
+  /** Adds a webhook, or replaces the one with its name. */
+  async applyWebhook(webhook: Webhook, options: Abortable = {}): Promise<WebhookApplied> {
+    return this.#json("PUT", `/webhooks/${part(webhook.name)}`, { ...options, body: JSON.stringify(webhook) });
+  }
+
+  /** Sends a test to the receiver of a webhook, and returns how it answered. One that is not delivered is no error. */
+  async testWebhook(name: string, options: Abortable = {}): Promise<WebhookTested> {
+    return this.#json("POST", `/webhooks/${part(name)}/test`, options);
+  }
+
+  /** Gives a webhook a new key. */
+  async rotateWebhook(name: string, options: Abortable = {}): Promise<WebhookRotated> {
+    return this.#json("POST", `/webhooks/${part(name)}/rotate`, options);
+  }
+
+  /** Removes a webhook. What is still to be delivered is not. */
+  async removeWebhook(name: string, options: Abortable = {}): Promise<void> {
+    await this.#done("DELETE", `/webhooks/${part(name)}`, options);
   }
 
   /** Returns the ports that a port can be connected to. */

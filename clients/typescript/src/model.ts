@@ -315,6 +315,82 @@ export interface Sample {
   frames: number;
 }
 
+/** Where the verdicts of flows are sent, and which ones. */
+export interface Webhook {
+  name: string;
+  /** Everybody in the tenant can read it. */
+  url: string;
+  /** Default: all but `flow.rejected`. */
+  events?: Verdict[];
+  /** Only flows with a job of one of these progdefs. */
+  progdefs?: string[];
+  /** Only flows that one of these users has submitted. */
+  users?: string[];
+}
+
+/** A webhook that has been applied. */
+export interface WebhookApplied {
+  name: string;
+  document: Webhook;
+  /** The public key that verifies its deliveries: `whpk_` and Base64. */
+  key: string;
+  by?: string;
+}
+
+/** A webhook, and what became of its deliveries. */
+export interface WebhookStatus {
+  document: Webhook;
+  /** The public keys of its signatures, the newest first. One that was replaced is used `until` a time. */
+  keys: { key: string; until?: string }[];
+  by?: string;
+  at: string;
+  /** Why it was switched off. Absent if it is on. */
+  disabled?: string;
+  /** How many events were delivered. */
+  delivered: number;
+  /** How many attempts failed. */
+  failed: number;
+  /** How many events are not tried again. */
+  givenUp: number;
+  /** How many events are still to be delivered, also those that its filters leave out. Only of `webhook`, not of `webhooks`. */
+  pending?: number;
+  lastDelivery?: WebhookAttempt;
+  lastFailure?: WebhookAttempt;
+}
+
+/** An attempt to deliver an event. */
+export interface WebhookAttempt {
+  flow: string;
+  event: string;
+  at: string;
+  /** Its number, from 1. */
+  attempt?: number;
+  /** The HTTP status. Absent if there was no answer. */
+  status?: number;
+  error?: string;
+}
+
+/** How the receiver of a webhook answered a test. */
+export interface WebhookTested {
+  name: string;
+  /** Whether the status was 2xx. */
+  delivered: boolean;
+  /** The HTTP status. Absent if there was no answer. */
+  status?: number;
+  error?: string;
+  /** A duration such as `12ms`. */
+  took: string;
+  by?: string;
+}
+
+/** The new key of a webhook. Deliveries are signed with the previous one, too, until a time. */
+export interface WebhookRotated {
+  name: string;
+  key: string;
+  until: string;
+  by?: string;
+}
+
 export interface Session {
   user: string;
   role?: string;

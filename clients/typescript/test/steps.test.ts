@@ -260,6 +260,46 @@ test("a connection that is cut is not the end of an output", async () => {
   }
 });
 
+test("webhooks are applied, tested, delivered to, and removed", async () => {
+  const got: { type: string; subject: string }[] = [];
+  let arrived: () => void = () => undefined;
+  const receiver = createServer(async (req, res) => {
+    let body = "";
+    for await (const chunk of req) body += chunk;
+    got.push(JSON.parse(body));
+    res.end();
+    arrived();
+  }).listen(0, "127.0.0.1");
+  await new Promise((done) => receiver.once("listening", done));
+  const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`;
+  try {
+    const applied = await dagyo.applyWebhook({ name: "ends", url, events: ["flow.completed"] });
+    assert.deepEqual(applied.document, { name: "ends", url, events: ["flow.completed"] });
+    assert.match(applied.key, /^whpk_/);
+    const tested = await dagyo.testWebhook("ends");
+    assert.deepEqual([tested.delivered, tested.status, got[0]?.type], [true, 200, "webhook.test"]);
+    const delivered = new Promise<void>((done) => (arrived = done));
+    const { flow } = await dagyo.run(greet, { inputs: { names: ["Ada"] } });
+    await delivered;
+    assert.deepEqual([got[1]?.type, got[1]?.subject], ["flow.completed", flow]);
+    assert.deepEqual((await dagyo.webhooks()).map((w) => w.document.name), ["ends"]);
+    assert.equal(typeof (await dagyo.webhook("ends")).pending, "number");
+    const { key } = await dagyo.rotateWebhook("ends");
+    assert.deepEqual((await dagyo.webhook("ends")).keys.map((k) => k.key), [key, applied.key]);
+  } finally {
+    receiver.closeAllConnections();
+    await new Promise((done) => receiver.close(done));
+  }
+  assert.equal((await dagyo.testWebhook("ends")).delivered, false);
+  await assert.rejects(dagyo.applyWebhook({ name: "ends", url: "ftp://x" }), (e) => e instanceof DagyoError && e.problems[0]?.code === "bad-url");
+  const viewer = new Dagyo({ url: dagyo.url, credentials: running.addUser("looks", "viewer") });
+  assert.equal((await viewer.webhooks()).length, 1);
+  await assert.rejects(viewer.removeWebhook("ends"), { status: 403 });
+  await dagyo.removeWebhook("ends");
+  assert.deepEqual(await dagyo.webhooks(), []);
+  await assert.rejects(dagyo.webhook("ends"), { status: 404 });
+});
+
 test("an answer of something else is an error", async () => {
   const other = proxied(async () => new Response("<html>", { status: 200 }));
   await assert.rejects(other.show("x"), /is not JSON: is this the address of a gateway\?/);

@@ -267,6 +267,54 @@ async def test_the_catalogue(client: Client, gate: Gate) -> None:
     assert (await client.session())["user"] == gate.user
 
 
+async def test_webhooks(client: Client, gate: Gate) -> None:
+    got: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def receive(request: web.Request) -> web.Response:
+        assert "webhook-signature" in request.headers
+        got.put_nowait(await request.json())
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", receive)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    try:
+        applied = await client.apply_webhook({"name": "ends", "url": url, "users": [gate.user]})
+        assert applied["document"]["url"] == url
+        assert applied["key"].startswith("whpk_")
+        tested = await client.test_webhook("ends")
+        assert (tested["delivered"], tested["status"]) == (True, 200)
+        assert (await soon(got.get()))["type"] == "webhook.test"
+        flow = (await soon(client.run(greet, inputs={"names": ["Ada"]}))).flow
+        event = await soon(got.get())
+        assert (event["type"], event["subject"]) == ("flow.completed", flow)
+        assert [w["document"]["name"] for w in await client.webhooks()] == ["ends"]
+        assert "pending" in await client.webhook("ends")
+        rotated = await client.rotate_webhook("ends")
+        keys = (await client.webhook("ends"))["keys"]
+        assert [k["key"] for k in keys] == [rotated["key"], applied["key"]]
+    finally:
+        await runner.cleanup()
+    assert "error" in await client.test_webhook("ends")
+    with pytest.raises(RequestError) as e:
+        await client.apply_webhook({"name": "ends", "url": "ftp://x"})
+    assert [p.code for p in e.value.problems] == ["bad-url"]
+    async with Client(gate.url, credentials=gate.add_user("looks", "viewer")) as viewer:
+        assert len(await viewer.webhooks()) == 1
+        with pytest.raises(RequestError) as e:
+            await viewer.remove_webhook("ends")
+        assert e.value.status == 403
+    await client.remove_webhook("ends")
+    assert await client.webhooks() == []
+    with pytest.raises(RequestError) as e:
+        await client.webhook("ends")
+    assert e.value.status == 404
+
+
 class Proxy:
     """A proxy before the gateway that cuts connections."""
 

@@ -34,7 +34,7 @@ type asset struct {
 var assets = sync.OnceValue(func() map[string]asset { return load(dist) })
 
 // pages are the first parts of the paths of pages; src/App.svelte has the same ones. A provider sends browsers to sign-in.
-var pages = []string{"", "flows", "compose", "catalogue", "capacity", "admin", "sign-in"}
+var pages = []string{"", "flows", "compose", "catalogue", "capacity", "webhooks", "admin", "sign-in"}
 
 // Handler serves the files of the console, and its page on the paths of all its pages.
 func Handler() http.Handler {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { createRequire } from "node:module";
 import { open, provided, signedIn, start } from "./dagyo.mjs";
@@ -195,6 +197,93 @@ test("operators see what users hold, and get commands; others do not", async () 
   await other.getByText("This page is for operators").waitFor();
   assert.equal(await other.getByRole("link", { name: "Admin" }).count(), 0);
   await close(other);
+});
+
+test("webhooks are added, tested, delivered to, edited and removed; a viewer only looks", async () => {
+  const got = [];
+  let status = 200;
+  const receiver = createServer(async (request, response) => {
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    got.push(JSON.parse(body));
+    response.writeHead(status).end();
+  }).listen(0, "127.0.0.1");
+  await once(receiver, "listening");
+  try {
+    const page = await signedIn(d);
+    await page.keyboard.press("g");
+    await page.keyboard.press("w");
+    await page.getByText("There are no webhooks").waitFor();
+    await page.getByRole("button", { name: "Add webhook" }).focus();
+    await page.keyboard.press("Enter");
+    await page.keyboard.type("orders"); // the focus is in the name
+    await page.keyboard.press("Tab");
+    await page.keyboard.type("ftp://example.com");
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").getByRole("alert").getByText("/url").waitFor();
+    await page.getByRole("textbox", { name: "URL" }).fill(`http://127.0.0.1:${receiver.address().port}/?key=hidden`);
+    await page.keyboard.press("Enter");
+    const panel = page.getByRole("complementary", { name: "Webhook orders" });
+    await panel.getByText(/^whpk_/).waitFor();
+    assert.equal(await page.locator("td", { hasText: "hidden" }).count(), 0, "the list has the query");
+    await panel.getByRole("button", { name: "Send a test" }).click();
+    await panel.getByText("The receiver has accepted the test (status 200)").waitFor();
+    assert.equal(got[0].type, "webhook.test");
+    await write(page, "nodes:\n  hello: {progdef: greet, with: {name: [Ada]}}\n  end: {progdef: void_sink}\nedges:\n  - {from: hello.greeting, to: end.in}\n");
+    await page.getByText("Valid", { exact: true }).waitFor();
+    await page.getByRole("button", { name: /^Run/ }).click();
+    await page.locator(".badge", { hasText: "Completed" }).waitFor();
+    await page.goto(d.url + "/webhooks?webhook=orders");
+    await page.locator("tr", { hasText: "orders" }).getByText("Delivers").waitFor();
+    assert.equal(got[1].type, "flow.completed");
+
+    status = 500;
+    await panel.getByRole("button", { name: "Send a test" }).click();
+    await panel.getByText("The test was not delivered: status 500").waitFor();
+    await panel.getByRole("button", { name: "New key" }).click();
+    await page.getByRole("button", { name: "Make key" }).click();
+    await panel.getByText(/^until /).waitFor();
+    assert.equal(await panel.getByText(/^whpk_/).count(), 2);
+    await panel.getByRole("button", { name: "Edit" }).click();
+    await page.getByRole("checkbox", { name: "completed" }).uncheck();
+    await page.getByRole("textbox", { name: "Only flows of these users" }).fill("ada");
+    await page.getByRole("button", { name: "Save" }).click();
+    await panel.getByText("panicked, cancelled", { exact: true }).waitFor();
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      await page.evaluate(() => Promise.allSettled(document.getAnimations().filter((a) => a.effect.getComputedTiming().endTime !== Infinity).map((a) => a.finished)));
+      await page.evaluate(axe);
+      const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
+      assert.deepEqual(found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(" ")).slice(0, 3).join("; ")}`), []);
+    }
+    await page.setViewportSize({ width: 360, height: 740 });
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 360, "the panel does not fit a phone");
+    await page.setViewportSize({ width: 1280, height: 720 });
+
+    const other = await open(d);
+    await other.goto(d.url + "/webhooks?webhook=orders");
+    const creds = d.run("user", "add", "vera", "--role", "viewer", "--out", "-");
+    await other.locator("input[type=file]").setInputFiles({ name: "vera.creds", mimeType: "text/plain", buffer: Buffer.from(creds) });
+    await other.getByText("Your role, viewer, may not publish").waitFor();
+    await other.getByRole("complementary", { name: "Webhook orders" }).waitFor();
+    for (const name of ["Add webhook", "Send a test", "Edit", "New key", "Remove"]) {
+      const button = other.getByRole("button", { name });
+      assert.equal(await button.getAttribute("aria-disabled"), "true", name);
+      await button.click({ force: true });
+      assert.equal(await other.getByRole("dialog").count(), 0, name);
+    }
+    await close(other);
+
+    await panel.getByRole("button", { name: "Remove" }).click();
+    await page.keyboard.press("Enter"); // the focus is on the safe one
+    await panel.getByRole("button", { name: "Remove" }).click();
+    await page.getByRole("button", { name: "Remove webhook" }).click();
+    await page.getByText("There are no webhooks").waitFor();
+    await close(page);
+  } finally {
+    receiver.closeAllConnections();
+    receiver.close();
+  }
 });
 
 test("composing by mouse, a type error, a fix, a run, and its history", async () => {
@@ -469,7 +558,7 @@ for (const colorScheme of ["light", "dark"]) {
       await page.getByRole("tab", { name: tab }).click();
       await check(tab);
     }
-    for (const path of ["/flows", "/catalogue?progdef=tee", "/capacity", "/admin"]) {
+    for (const path of ["/flows", "/catalogue?progdef=tee", "/capacity", "/webhooks", "/admin"]) {
       await page.goto(d.url + path);
       await page.locator("main :is(td, aside, .note)").first().waitFor();
       await check(path);
@@ -482,7 +571,7 @@ for (const colorScheme of ["light", "dark"]) {
 
 test("the pages fit a phone", async () => {
   const page = await signedIn(d, { viewport: { width: 360, height: 740 }, hasTouch: true });
-  for (const path of ["/flows", "/compose", "/catalogue", "/capacity", "/admin"]) {
+  for (const path of ["/flows", "/compose", "/catalogue", "/capacity", "/webhooks", "/admin"]) {
     await page.goto(d.url + path);
     await page.locator("main :is(td, li, .cm-line, .note)").first().waitFor();
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);

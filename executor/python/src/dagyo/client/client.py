@@ -43,6 +43,8 @@ from .model import (
     Submitted,
     TypeLine,
     Validation,
+    WebhookStatus,
+    WebhookTested,
 )
 from .records import Format, Source, decode_lines, record_format
 
@@ -346,6 +348,42 @@ class Client:
     async def remove_progdef(self, name: str) -> None:
         """Remove a progdef from the catalogue."""
         await self._gateway.json("DELETE", f"/progdefs/{segment(name)}")
+
+    async def webhooks(self) -> builtins.list[WebhookStatus]:
+        """Return the webhooks of the tenant, and what became of their deliveries."""
+        return await self._gateway.json("GET", "/webhooks") or []
+
+    async def webhook(self, name: str) -> WebhookStatus:
+        """Return a webhook, and in ``pending`` how many events are still to be delivered."""
+        status: WebhookStatus = await self._gateway.json("GET", f"/webhooks/{segment(name)}")
+        return status
+
+    async def apply_webhook(self, webhook: Document) -> dict[str, Any]:
+        """Add a webhook, or replace the one with its name.
+
+        The answer has its ``document``, and the public ``key`` that verifies its deliveries.
+        """
+        applied: dict[str, Any] = await self._gateway.json(
+            "PUT", f"/webhooks/{segment(webhook['name'])}", document=webhook
+        )
+        return applied
+
+    async def test_webhook(self, name: str) -> WebhookTested:
+        """Send a test to the receiver of a webhook, and return how it answered.
+
+        A test that is not delivered raises no error: ``delivered`` is false.
+        """
+        tested: WebhookTested = await self._gateway.json("POST", f"/webhooks/{segment(name)}/test")
+        return tested
+
+    async def rotate_webhook(self, name: str) -> dict[str, Any]:
+        """Give a webhook a new ``key``. The previous one is used beside it, ``until`` a time."""
+        rotated: dict[str, Any] = await self._gateway.json("POST", f"/webhooks/{segment(name)}/rotate")
+        return rotated
+
+    async def remove_webhook(self, name: str) -> None:
+        """Remove a webhook. What is still to be delivered is not."""
+        await self._gateway.json("DELETE", f"/webhooks/{segment(name)}")
 
     async def types(self) -> builtins.list[TypeLine]:
         """Return the documented types."""

@@ -132,6 +132,44 @@ class Capacity(TypedDict, total=False):
     retry: str
 
 
+class WebhookAttempt(TypedDict, total=False):
+    """An attempt to deliver an event; its number is from 1."""
+
+    flow: str
+    event: str
+    at: str
+    attempt: int
+    status: int
+    error: str
+
+
+class WebhookStatus(TypedDict, total=False):
+    """A webhook, and what became of its deliveries: events, and in ``failed`` attempts."""
+
+    document: Document
+    keys: list[dict[str, str]]
+    by: str
+    at: str
+    disabled: str
+    delivered: int
+    failed: int
+    givenUp: int
+    pending: int
+    lastDelivery: WebhookAttempt
+    lastFailure: WebhookAttempt
+
+
+class WebhookTested(TypedDict, total=False):
+    """How the receiver of a webhook answered a test; without ``status`` it did not."""
+
+    name: str
+    delivered: bool
+    status: int
+    error: str
+    took: str
+    by: str
+
+
 class Session(TypedDict, total=False):
     """The user of credentials."""
 
