@@ -69,7 +69,7 @@ EXAMPLES := examples/.venv
 examples: $(EXAMPLES)/installed bin/dagyo ## test the projects in examples; needs python3 >= 3.10 with venv, and 400 MB
 	bin/dagyo test examples
 
-$(EXAMPLES)/installed: examples/requirements.txt
+$(EXAMPLES)/installed: examples/requirements.txt $(PYTHON_SDK)/pyproject.toml
 	python3 -m venv $(EXAMPLES)
 	cd examples && .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@

@@ -128,10 +128,11 @@ func (x *executor) serveJob(ctx context.Context, m *nats.Msg, stuck chan<- struc
 		return // the next delivery shows whether anyone started it
 	}
 	if ctx.Err() != nil { // the executor must exit
+		_ = x.link.Publish(m.Reply, []byte("+ACK")) // if lost, the next delivery acknowledges it
 		if ours {
 			x.sayPanic(ctx, doc, drained(), contract.PortCounts{})
 		}
-		return // the next delivery acknowledges it
+		return
 	}
 	acknowledged := make(chan struct{})
 	go func() { defer close(acknowledged); x.acknowledge(ctx, m) }()
@@ -163,9 +164,6 @@ func readJob(data []byte) (contract.Job, error) {
 // The acknowledgement follows: if the executor dies before job.started is stored, the job is delivered to
 // another one; if job.started is stored, the next executor that receives the job acknowledges it without
 // running it.
-//
-// The claim goes on for a moment after the context has ended: job.started may be stored, and then nobody but this
-// executor can publish how the job ends.
 func (x *executor) claim(ctx context.Context, doc contract.Job, delivery *nats.Msg) (ours bool, err error) {
 	e := contract.Event{
 		Type: contract.TypeJobStarted, Subject: doc.Flow, Trace: doc.Trace(),
@@ -174,19 +172,22 @@ func (x *executor) claim(ctx context.Context, doc contract.Job, delivery *nats.M
 		Data:    &contract.JobStarted{Job: doc.Job, Executor: x.config.ID},
 		Mailbox: contract.MailboxConsumer(contract.SplitMailbox(x.config.Mailbox)),
 	}
-	if started, err := x.startedBefore(ctx, e.NATSSubject(), delivery); started || err != nil {
-		return false, err
-	}
+	started, err := x.startedBefore(ctx, e.NATSSubject(), delivery)
 	if ctx.Err() != nil {
+		x.nak(delivery)
 		return false, context.Cause(ctx)
 	}
-	ctx, cancel := lingering(ctx, lastWords/2)
-	defer cancel()
+	if started || err != nil {
+		return false, err
+	}
 	anyone := contract.StartedBy(e.NATSSubject(), e.Mailbox, "*")
 	for {
 		err := x.store(ctx, e, first(anyone))
-		if !broker.SaidBefore(err) {
+		if err == nil || ctx.Err() == nil && !broker.SaidBefore(err) {
 			return err == nil, err
+		}
+		if ctx.Err() != nil {
+			return x.claimed(ctx, anyone, e.ID)
 		}
 		// Stored by another executor, or by an earlier try of ours whose answer was lost.
 		before, found, err := x.stored(ctx, anyone)
@@ -194,6 +195,22 @@ func (x *executor) claim(ctx context.Context, doc contract.Job, delivery *nats.M
 			return before.ID == e.ID, nil
 		}
 		// The broker did not answer, or one of its servers is behind.
+		if pause(ctx, err) != nil {
+			return x.claimed(ctx, anyone, e.ID)
+		}
+	}
+}
+
+// claimed reports whether a job.started that was not answered before the context ended is the stored one. It looks for a
+// moment: if it is, nobody but this executor can publish how the job ends.
+func (x *executor) claimed(ctx context.Context, anyone, id string) (ours bool, err error) {
+	ctx, cancel := lingering(ctx, lastWords/2)
+	defer cancel()
+	for {
+		before, found, err := x.stored(ctx, anyone)
+		if found {
+			return before.ID == id, nil
+		}
 		if err := pause(ctx, err); err != nil {
 			return false, err
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/dagyo/dagyo/pkg/flow"
 	"github.com/dagyo/dagyo/pkg/problem"
+	"github.com/dagyo/dagyo/pkg/progdef"
 	"github.com/dagyo/dagyo/pkg/typedoc"
 )
 
@@ -82,8 +83,10 @@ type CheckedDocument struct {
 	// Name is the document's, as far as it can be read.
 	Name string `json:"name"`
 	// Revision is the one that a progdef would have.
-	Revision string       `json:"revision,omitempty"`
-	Problems problem.List `json:"problems,omitempty"`
+	Revision string `json:"revision,omitempty"`
+	// Document is the document of a progdef with a flow, with the ports that follow from it.
+	Document *progdef.Document `json:"document,omitempty"`
+	Problems problem.List      `json:"problems,omitempty"`
 	// Omitted counts the problems that are left out because the answer has MaxChecked of them.
 	Omitted int `json:"omitted,omitempty"`
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/dagyo/dagyo/pkg/problem"
 )
 
-// borrow returns a function that makes a state with the same catalogues, policy and limits, and nothing else: without the
-// lock on this one, which stays as it is.
+// borrow returns a function that makes a state with the same catalogues, policy and limits, and nothing else. It needs no
+// lock, and changing what it makes does not change s.
 func (s *State) borrow() func() *State {
 	s.lent.Store(true)
 	limits, policy, catalog, types := s.limits, s.policy, s.catalog, s.types
@@ -47,7 +47,11 @@ func (t *trial) check(d contract.CheckDocument) contract.CheckedDocument {
 		return t.refused(name, problems)
 	}
 	t.state.put(name, contract.CatalogEntry{Published: contract.Published{Pinned: pinned}, Seq: t.seq})
-	return contract.CheckedDocument{Name: name, Revision: pinned.Revision}
+	out := contract.CheckedDocument{Name: name, Revision: pinned.Revision}
+	if pinned.Document.Flow != nil {
+		out.Document = &pinned.Document
+	}
+	return out
 }
 
 func (t *trial) checkType(raw []byte) contract.CheckedDocument {

@@ -371,7 +371,7 @@ export class Dagyo {
     return this.#json("POST", `/webhooks/${part(name)}/rotate`, options);
   }
 
-  /** Removes a webhook. What is still to be delivered is not. */
+  /** Removes a webhook. Pending deliveries are dropped. */
   async removeWebhook(name: string, options: Abortable = {}): Promise<void> {
     await this.#done("DELETE", `/webhooks/${part(name)}`, options);
   }

@@ -43,8 +43,8 @@ const (
 	Remove Action = "removed"
 )
 
-// A Step brings one document to its state. Before and After are the documents, without what the server adds; nil where
-// there is none.
+// A Step brings one document to its state. Before and After are the documents as they may be shown, nil where there is
+// none.
 type Step struct {
 	Kind   Kind   `json:"kind"`
 	Name   string `json:"name"`
@@ -77,16 +77,16 @@ type Prune struct {
 	Ours func(contract.Published) bool
 }
 
-// Plan returns the steps for documents without problems, in their order, followed by what is to be removed. Revisions are those that
-// the server has found, by progdef. Types cannot be removed.
-func Plan(docs []Document, revisions map[string]string, now Current, prune Prune) (steps []Step) {
+// Plan returns the steps for documents without problems, in their order, followed by what is to be removed. Checked are the
+// results of the server for progdefs, by name. Types cannot be removed.
+func Plan(docs []Document, checked map[string]contract.CheckedDocument, now Current, prune Prune) (steps []Step) {
 	for _, d := range docs {
-		steps = append(steps, step(d, revisions[d.Name], now))
+		steps = append(steps, step(d, checked[d.Name], now))
 	}
 	return append(steps, removals(docs, now, prune)...)
 }
 
-func step(d Document, revision string, now Current) Step {
+func step(d Document, checked contract.CheckedDocument, now Current) Step {
 	s := Step{Kind: d.Kind, Name: d.Name, File: d.Title(), Document: d}
 	known, same := false, true
 	switch d.Kind {
@@ -101,10 +101,12 @@ func step(d Document, revision string, now Current) Step {
 		doc, _ := progdef.Check(d.JSON, document.DefaultLimits())
 		var before contract.Published
 		if before, known = now.Progdefs[d.Name]; known {
-			s.Before, same = before.Document, before.Revision == revision
-			doc = withPorts(doc, before.Document)
+			s.Before, same = before.Document, before.Revision == checked.Revision
 		}
-		s.After, s.Revision = doc, revision
+		if checked.Document != nil {
+			doc = *checked.Document
+		}
+		s.After, s.Revision = doc, checked.Revision
 	case Webhook:
 		doc, _ := webhook.Check(d.JSON, document.DefaultLimits())
 		var before webhook.Document
@@ -121,15 +123,17 @@ func step(d Document, revision string, now Current) Step {
 	default:
 		s.Action = Update
 	}
+	s.Before, s.After = masked(s.Before), masked(s.After)
 	return s
 }
 
-// withPorts returns the document of a subflow that declares no ports with those which the server has found for it.
-func withPorts(doc, before progdef.Document) progdef.Document {
-	if doc.Flow != nil && len(doc.Inputs)+len(doc.Outputs) == 0 {
-		doc.Inputs, doc.Outputs, doc.TypeParams = before.Inputs, before.Outputs, before.TypeParams
+// masked returns a document to show: the query of a webhook's URL may be a secret.
+func masked(document any) any {
+	if w, is := document.(webhook.Document); is {
+		w.URL = webhook.Masked(w.URL)
+		return w
 	}
-	return doc
+	return document
 }
 
 // removals are the steps for what is not in the files: webhooks, and then progdefs, each before those that its flow uses.
@@ -145,7 +149,7 @@ func removals(docs []Document, now Current, prune Prune) (steps []Step) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(now.Webhooks)) {
 		if unwanted(Webhook, name) {
-			steps = append(steps, Step{Kind: Webhook, Name: name, Action: Remove, Before: now.Webhooks[name]})
+			steps = append(steps, Step{Kind: Webhook, Name: name, Action: Remove, Before: masked(now.Webhooks[name])})
 		}
 	}
 	var progdefs []contract.Published

@@ -121,7 +121,9 @@ func TestPlan(t *testing.T) {
 	sub := published(t, twiceText)
 	sub.Document.Inputs, sub.Document.Outputs = cat.Document.Inputs, cat.Document.Outputs
 	sub.Revision = sub.Document.Revision()
-	revisions := map[string]string{"cat": cat.Revision, "again": sub.Revision}
+	checked := map[string]contract.CheckedDocument{
+		"cat": {Revision: cat.Revision}, "again": {Revision: sub.Revision, Document: &sub.Document},
+	}
 	hook, _ := webhook.Check([]byte(`{"name": "hook", "url": "https://example.com/"}`), document.DefaultLimits())
 	word, _ := typedoc.Check([]byte(`{"name": "word", "description": "One word."}`), document.DefaultLimits())
 	same := func() Current {
@@ -142,6 +144,7 @@ func TestPlan(t *testing.T) {
 		"nothing there":   {func(c *Current) { *c = Current{} }, nothing, "type word new; progdef cat new; progdef again new; webhook hook new"},
 		"a field differs": {func(c *Current) { p := cat; p.Document.Scaling.MaxExecutors = 3; c.Progdefs["cat"] = p }, nothing, "progdef cat changed scaling.maxExecutors"},
 		// The ports of a subflow follow from what it uses.
+		"a port differs":     {func(c *Current) { p := sub; p.Document.Inputs = nil; c.Progdefs["again"] = p }, nothing, "progdef again changed inputs"},
 		"a revision differs": {func(c *Current) { p := sub; p.Revision = "x"; c.Progdefs["again"] = p }, nothing, "progdef again changed"},
 		"a hook differs":     {func(c *Current) { h := hook; h.Users = []string{"eve"}; c.Webhooks["hook"] = h }, nothing, "webhook hook changed users"},
 		"a type differs":     {func(c *Current) { w := word; w.Description = "?"; c.Types["word"] = w }, nothing, "type word changed description"},
@@ -159,7 +162,7 @@ func TestPlan(t *testing.T) {
 		now := same()
 		c.change(&now)
 		var got []string
-		for _, s := range Plan(files.Documents, revisions, now, c.prune) {
+		for _, s := range Plan(files.Documents, checked, now, c.prune) {
 			if s.Action != Keep {
 				got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", s.Kind, s.Name, s.Action, strings.Join(s.Changed, ","))))
 			}

@@ -187,7 +187,7 @@ func nameOf(raw []byte) string {
 	return name
 }
 
-// unique refuses documents whose names an earlier one of the kind has: which of them would count in the end, is chance.
+// unique refuses documents whose names an earlier one of the kind has: the order of files would decide which one wins.
 func (f *Files) unique() {
 	type key struct {
 		kind Kind

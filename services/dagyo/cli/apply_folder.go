@@ -31,14 +31,14 @@ func (a *app) applyCommand() *cobra.Command {
 	var c folderApplier
 	cmd := &cobra.Command{
 		Use: "apply -f DIR…", GroupID: groupProgdefs,
-		Short: "Make a server have what the documents in a folder say",
-		Long: `Make a server have the types, progdefs and webhooks that are documents in a
-folder (JSON or YAML), in the folders types, progdefs and webhooks of it. DIR may
-also be one of these folders, or a file in one. Other folders are left alone.
+		Short: "Apply the types, progdefs and webhooks in a folder",
+		Long: `Apply the types, progdefs and webhooks that are documents (JSON or YAML) in the
+folders types, progdefs and webhooks of a folder. DIR may also be one of these
+folders, or a file in one. Other folders are left alone.
 
-All documents are checked first, also by the policy of the server: if one has a
-problem, nothing is changed. What is the same already is not published again, so
-apply may be repeated at any time.
+All documents are checked first, types and progdefs by the server with its policy:
+if one has a problem, nothing is changed. What is the same already is not published
+again, so apply may be repeated at any time, also after it was interrupted.
 
 With --prune, progdefs and webhooks that are not in the folder are removed, of
 the kinds that it has a folder for. Running flows keep them. Standard progdefs and
@@ -49,8 +49,11 @@ those that the platform keeps in the catalogue stay; types are never removed.
   dagyo apply -f deploy/ --prune --dry-run --exit-code`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if len(c.paths) == 0 {
+			switch {
+			case len(c.paths) == 0:
 				return usage(errors.New("no documents: name a folder with -f DIR"))
+			case c.exitCode && !c.dry:
+				return usage(errors.New("--exit-code is for --dry-run, which changes nothing"))
 			}
 			for _, pattern := range c.prune {
 				if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
@@ -94,7 +97,10 @@ func (c *folderApplier) run(ctx context.Context, to *client.Client) (err error) 
 	if err != nil {
 		return c.unread(err)
 	}
-	revisions, err := c.check(ctx, files)
+	if len(c.prune) > 0 && !files.Has[apply.Progdef] && !files.Has[apply.Webhook] {
+		return usage(errors.New("--prune needs a folder: it removes progdefs or webhooks that are not in it"))
+	}
+	checked, err := c.check(ctx, files)
 	if err != nil {
 		return err
 	}
@@ -102,7 +108,7 @@ func (c *folderApplier) run(ctx context.Context, to *client.Client) (err error) 
 	if err != nil {
 		return err
 	}
-	steps := apply.Plan(files.Documents, revisions, now, apply.Prune{
+	steps := apply.Plan(files.Documents, checked, now, apply.Prune{
 		Kinds: files.Has, Name: c.prunes,
 		Ours: func(p contract.Published) bool { return p.By != platform.User && !isStandard(p.Pinned) },
 	})
@@ -127,8 +133,8 @@ func (c *folderApplier) prunes(name string) bool {
 	return false
 }
 
-// check asks the server about all types and progdefs, prints all problems, and returns the revisions of the progdefs.
-func (c *folderApplier) check(ctx context.Context, files apply.Files) (revisions map[string]string, err error) {
+// check asks the server about all types and progdefs, prints all problems, and returns its results for the progdefs, by name.
+func (c *folderApplier) check(ctx context.Context, files apply.Files) (checked map[string]contract.CheckedDocument, err error) {
 	var errs []error
 	for _, r := range files.Refused {
 		errs = append(errs, c.tellRefused(string(r.Kind), r.Title, r.Problems))
@@ -140,7 +146,7 @@ func (c *folderApplier) check(ctx context.Context, files apply.Files) (revisions
 			return nil, fmt.Errorf("check the documents: %w", err)
 		}
 	}
-	revisions = map[string]string{}
+	checked = map[string]contract.CheckedDocument{}
 	for i, r := range results {
 		d := asked[i]
 		if len(r.Problems) == 0 && d.Kind == apply.Progdef {
@@ -153,13 +159,13 @@ func (c *folderApplier) check(ctx context.Context, files apply.Files) (revisions
 			fmt.Fprintf(c.Err, "  and %s more\n", document.Count(r.Omitted, "problem"))
 		}
 		if d.Kind == apply.Progdef {
-			revisions[d.Name] = r.Revision
+			checked[d.Name] = r
 		}
 	}
 	if len(errs) > 0 {
 		fmt.Fprintln(c.Err, "dagyo: nothing was changed")
 	}
-	return revisions, errors.Join(errs...)
+	return checked, errors.Join(errs...)
 }
 
 // replacesStandard refuses a progdef that has the name of a standard one and runs something else, unless that is allowed.
@@ -271,6 +277,7 @@ func (c *folderApplier) do(ctx context.Context, s apply.Step) error {
 
 // failed prints why a step failed. Those before it were taken, and apply may be repeated.
 func (c *folderApplier) failed(s apply.Step, err error) error {
+	fmt.Fprintln(c.Err, "dagyo: what is listed was changed, and nothing else; apply again once the reason is gone")
 	var problems problem.List
 	if errors.As(err, &problems) && s.Action != apply.Remove {
 		return c.tellRefused(string(s.Kind), s.File, s.Document.Locate(problems))

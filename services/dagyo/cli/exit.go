@@ -37,7 +37,7 @@ const exitCodes = `Exit codes:
   6    flow, node, progdef or type not found
   7    a test case failed
   8    the outcome is unknown: the server did not answer in time
-  9    the server differs from the documents (dagyo apply --exit-code)
+  9    the server differs (dagyo apply --dry-run --exit-code)
   130  interrupted by a signal before the command was done
 
 The commands run, attach, watch FLOW-ID and submit --wait exit with the code of

@@ -15,7 +15,7 @@ from .events import Event, say_last
 from .job import Job, parse_job
 from .link import Link
 from .logs import logging_to_jobs
-from .mailbox import Mailbox, acknowledge, claim, refuse, started_before
+from .mailbox import Claim, Mailbox, acknowledge, refuse, started_before
 from .mask import Mask
 from .name import take_name
 from .progdef import Progdef
@@ -44,6 +44,7 @@ class Executor:
         self._mailbox: Mailbox | None = None
         self._draining = False
         self._giving_up = False
+        self._claiming: set[asyncio.Task[bool]] = set()
         self._stuck = False
 
     async def run(self, *, signals: bool = True) -> int:
@@ -81,13 +82,11 @@ class Executor:
         """End the running jobs, too; each of them panics."""
         self._giving_up = True
         self.drain()
-        for task, runner in self._jobs.items():
-            if runner is None:
-                # A claim without an answer of the broker. It may be stored: then nobody but us can
-                # publish how the job ends.
-                asyncio.get_running_loop().call_later(LAST_WORDS / 2, task.cancel)
-            else:
+        for runner in self._jobs.values():
+            if runner is not None:
                 runner.end(Ending.DRAINED)
+        for claiming in self._claiming:
+            claiming.cancel()  # without an answer of the broker
         for task in self._acknowledging:
             task.cancel()
 
@@ -197,17 +196,21 @@ class Executor:
         if self._draining or self._warden.draining:
             return await self._link.publish(msg.reply, b"-NAK")
         try:
-            ours = not await started_before(self._link, job, msg)
-            if ours and self._giving_up:
+            if await started_before(self._link, job, msg):
+                ours = False
+            elif self._giving_up:
                 return await self._link.publish(msg.reply, b"-NAK")
-            ours = ours and await claim(self._link, job, self._config)
+            else:
+                ours = await self._claim(job)
         except DagyoError as e:
             # The next delivery shows whether anyone started it.
             return log.warning("job %s of flow %s was not claimed: %s", job.job, job.flow, e)
         if self._giving_up:
+            # If it is lost, the next delivery acknowledges it.
+            await self._link.publish(msg.reply, b"+ACK")
             if ours:
                 await self._say(word(job, self._config.executor, drained(), {}))
-            return None  # the next delivery acknowledges it
+            return None
         acknowledging = asyncio.create_task(acknowledge(self._link, msg))
         self._acknowledging.add(acknowledging)
         acknowledging.add_done_callback(self._acknowledging.discard)
@@ -218,6 +221,24 @@ class Executor:
                 log.info("job %s of flow %s was already started", job.job, job.flow)
         finally:
             await asyncio.wait({acknowledging})
+
+    async def _claim(self, job: Job) -> bool:
+        """Publish that the job is started; report whether it is ours.
+
+        If the executor must exit before the broker has answered, it may be stored: then nobody but
+        us can publish how the job ends.
+        """
+        claim = Claim(self._link, job, self._config)
+        claiming = asyncio.create_task(claim.make())
+        self._claiming.add(claiming)
+        try:
+            return await claiming
+        except asyncio.CancelledError:
+            if not self._giving_up:
+                raise
+            return await claim.made(LAST_WORDS / 2)
+        finally:
+            self._claiming.discard(claiming)
 
     async def _run(self, job: Job) -> None:
         c = self._config

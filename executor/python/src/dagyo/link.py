@@ -170,7 +170,7 @@ class Link:
         """Flush, and close the connection permanently."""
         self._hooks.clear()
         if self._refused:
-            return  # nats-py cannot close what it has not begun
+            return  # nats-py cannot close a client that never started to connect
         if self.client.is_connected:
             try:
                 await self.client.flush(timeout=2)

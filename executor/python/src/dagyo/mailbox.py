@@ -151,41 +151,61 @@ class Mailbox:
         self._messages.clear()
 
 
-async def claim(link: Link, job: Job, config: Config) -> bool:
-    """Publish the job's job.started, which is stored once; report whether the stored one is ours.
+class Claim:
+    """A job.started that is published for a job, and is stored once for all executors."""
 
-    It is not if another executor has started the job, or this one under an earlier delivery.
-    Call started_before first.
-    Retries until the broker answers; raises LinkClosed if the connection is closed.
-    """
-    executor = config.executor
-    started = Event(
-        type="job.started",
-        executor=executor,
-        mailbox=config.consumer,
-        about=job.flow,
-        on=job.started,
-        data={"job": job.job, "executor": executor},
-        traceparent=job.traceparent,
-        tracestate=job.tracestate,
-        # Distinguishes this claim from all others, including those of this executor.
-        identity=f"{job.started}.{executor}.{secrets.token_hex(8)}",
-    )
-    anyone = sent_by("*", job.started, config.consumer)
-    while True:
+    def __init__(self, link: Link, job: Job, config: Config) -> None:
+        self._link = link
+        self._started = Event(
+            type="job.started",
+            executor=config.executor,
+            mailbox=config.consumer,
+            about=job.flow,
+            on=job.started,
+            data={"job": job.job, "executor": config.executor},
+            traceparent=job.traceparent,
+            tracestate=job.tracestate,
+            # Distinguishes this claim from all others, including those of this executor.
+            identity=f"{job.started}.{config.executor}.{secrets.token_hex(8)}",
+        )
+        self._anyone = sent_by("*", job.started, config.consumer)
+
+    async def make(self) -> bool:
+        """Publish it, and report whether the stored one is this. Call started_before first.
+
+        It is not if another executor has started the job, or this one under an earlier delivery.
+        Retries until the broker answers; raises LinkClosed if the connection is closed.
+        """
+        while True:
+            try:
+                await publish(self._link, self._started, self._anyone)
+                return True
+            except SaidBefore:
+                pass  # stored by another executor, or by us in a try whose answer was lost
+            ours = await self._look()
+            if ours is not None:
+                return ours
+            await asyncio.sleep(TRY_PAUSE)  # one of the servers may be behind
+
+    async def made(self, seconds: float) -> bool:
+        """Report whether the stored one is this, after make was cancelled: it may not have been
+        answered."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            ours = await self._look()
+            if ours is not None:
+                return ours
+            await asyncio.sleep(TRY_PAUSE)
+        return False
+
+    async def _look(self) -> bool | None:
+        """Report whether the stored one is this; None if none is found."""
         try:
-            await publish(link, started, anyone)
-            return True
-        except SaidBefore:
-            pass  # stored by another executor, or by us in a try whose answer was lost
-        try:
-            event = await stored(link, anyone)
+            event = await stored(self._link, self._anyone)
         except NoAnswer as e:
-            log.debug("cannot read the claim of job %s of flow %s: %s", job.job, job.flow, e)
-            event = None
-        if event is not None:
-            return event.get("id") == started.identity
-        await asyncio.sleep(TRY_PAUSE)  # one of the servers may be behind
+            log.debug("cannot read the claim of a job of flow %s: %s", self._started.about, e)
+            return None
+        return None if event is None else event.get("id") == self._started.identity
 
 
 async def started_before(link: Link, job: Job, delivery: Msg) -> bool:

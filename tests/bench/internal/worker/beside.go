@@ -187,7 +187,7 @@ func (b *beside) recv(l Load) (Result, error) {
 			return Result{}, err
 		}
 		if fresh, err := dec.Frame(frame); err != nil || !fresh {
-			return Result{}, fmt.Errorf("frame after %d: %w", dec.Number(), err)
+			return Result{}, fmt.Errorf("frame after %d: repeated, or %v", dec.Number(), err)
 		}
 		for {
 			record, ok, err := dec.Next()

@@ -382,7 +382,7 @@ class Client:
         return rotated
 
     async def remove_webhook(self, name: str) -> None:
-        """Remove a webhook. What is still to be delivered is not."""
+        """Remove a webhook. Pending deliveries are dropped."""
         await self._gateway.json("DELETE", f"/webhooks/{segment(name)}")
 
     async def types(self) -> builtins.list[TypeLine]:
