@@ -24,7 +24,9 @@ func (c *Client) Now(ctx context.Context) (time.Time, error) {
 
 // learn notes that the user of the client knows of an event.
 func (c *Client) learn(t contract.Type, seq uint64) {
-	if s := string(t); !strings.HasPrefix(s, "flow.") && !strings.HasPrefix(s, "job.") {
+	switch area, _, _ := strings.Cut(string(t), "."); area {
+	case "flow", "job", "webhook":
+	default:
 		return
 	}
 	for known := c.known.Load(); known < seq && !c.known.CompareAndSwap(known, seq); known = c.known.Load() {

@@ -252,13 +252,15 @@ const (
 // answer the question.
 const CodeLeaving = "503"
 
-// HeaderAfter is the header, on questions about flows, with the sequence number of an event of a flow or job: the answer
-// must include it. It is also on the answer, with that of the last event that is included: a service that is behind
+// HeaderAfter is the header, on questions about flows and webhooks, with the sequence number of an event of a flow, job or
+// webhook: the answer must include it. It is also on the answer, with that of the last event that is included: a service that is behind
 // answers after a second all the same.
 const HeaderAfter = "Dagyo-After"
 
 // AsOf reports whether the answers to a question heed HeaderAfter.
-func AsOf(question string) bool { return question == AskFlowGet || question == AskFlowList }
+func AsOf(question string) bool {
+	return question == AskFlowGet || question == AskFlowList || question == AskWebhookList
+}
 
 // HeaderTime is the header, on the answers of services, with the time of the NATS server.
 const HeaderTime = "Dagyo-Time"

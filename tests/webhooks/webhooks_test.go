@@ -495,6 +495,23 @@ func TestTestsAndRemoval(t *testing.T) {
 
 // Nothing is sent to internal addresses unless the policy allows them, also if a name leads there. A change of the policy counts
 // at once.
+// Who has changed the webhooks sees that in the list, whichever replica answers.
+func TestTheListHasWhatWasChanged(t *testing.T) {
+	s := start(t, func(o *harness.Options) { o.Replicas = 2 })
+	for i := range 40 {
+		s.apply(t, "hook", "http://127.0.0.1:1/", nil)
+		if all, err := s.client.Webhooks(t.Context()); err != nil || len(all) != 1 {
+			t.Fatalf("%d: %v, %v after apply", i, all, err)
+		}
+		if err := s.client.RemoveWebhook(t.Context(), "hook"); err != nil {
+			t.Fatal(err)
+		}
+		if all, err := s.client.Webhooks(t.Context()); err != nil || len(all) != 0 {
+			t.Fatalf("%d: %v, %v after rm", i, all, err)
+		}
+	}
+}
+
 func TestInternalReceiversAreRefused(t *testing.T) {
 	rules := policy.NewCurrent(nil)
 	s := start(t, func(o *harness.Options) { o.Aggregator.LocalWebhooks, o.Aggregator.Policy = nil, rules })
