@@ -57,13 +57,23 @@ func Start(server string) (*Tap, error) {
 	if err := t.Redirect(server); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listen()
 	if err != nil {
 		return nil, fmt.Errorf("relay to %s: %w", server, err)
 	}
 	t.listener = l
 	t.wg.Go(t.accept)
 	return t, nil
+}
+
+// listen uses an address of this machine that other programs do not connect to. On 127.0.0.1, one that still dials a port
+// that its server has left would be taken for the executor.
+func listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", "127.77.0.1:0")
+	if err != nil { // the loopback interface has only one address on other systems than Linux
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	return l, err
 }
 
 // Redirect has new connections go to the server at another NATS URL.
