@@ -30,6 +30,9 @@ var ErrUnknownFlow = errors.New("flow not found")
 // ErrUnknownNode is returned if a flow has no node of that name.
 var ErrUnknownNode = errors.New("node not found")
 
+// ErrNotFed is returned if nothing was fed to an input, and it is not known whether another client feeds it.
+var ErrNotFed = errors.New("nothing was fed")
+
 // ErrUnknownProgdef is returned if the progdef is not in the catalogue.
 var ErrUnknownProgdef = errors.New("progdef not found")
 

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -10,7 +11,8 @@ import (
 )
 
 // Write sends the records that next returns to a flow's input, until next returns io.EOF. It waits while
-// the flow is slower, and returns nil when the flow closes the input.
+// the flow is slower, and returns nil when the flow closes the input. stream.ErrTaken means that another client feeds it,
+// and ErrNotFed that the context ended before that was known.
 func (c *Client) Write(
 	ctx context.Context, a contract.Address, next func() ([]byte, error),
 ) (contract.Count, error) {
@@ -18,7 +20,7 @@ func (c *Client) Write(
 	if err != nil {
 		return contract.Count{}, err
 	}
-	w, err := stream.NewWriter(c.link.JS, a, stream.WriteAs(c.user))
+	w, err := stream.NewWriter(c.link.JS, a, stream.WriteAs(c.user), stream.Claims())
 	if err != nil {
 		return contract.Count{}, err
 	}
@@ -26,6 +28,9 @@ func (c *Client) Write(
 	err = writeAll(ctx, w, next)
 	if errors.Is(err, stream.ErrReaderClosed) || errors.Is(err, stream.ErrGone) {
 		err = nil
+	}
+	if err != nil && ctx.Err() != nil && !w.Claimed() {
+		return contract.Count{}, fmt.Errorf("%w: %w", ErrNotFed, context.Cause(ctx))
 	}
 	return w.Count(), err
 }

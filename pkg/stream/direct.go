@@ -96,6 +96,10 @@ func (s *sender) heard(token uint64, news bool) error {
 	case token > s.direct.token:
 		s.direct.token = token
 		s.direct.subject = s.addr.Direct + "." + strconv.FormatUint(token, 10)
+		if s.claims {
+			s.asking = false
+			return nil
+		}
 		return s.sendDirectly()
 	case news && token > 0 && !s.direct.on:
 		return s.sendDirectly()

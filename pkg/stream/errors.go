@@ -16,6 +16,9 @@ var ErrGone = errors.New("the stream of the flow's edges no longer exists")
 // ErrReaderClosed means that the reader needs no more records; the writer may end normally.
 var ErrReaderClosed = errors.New("the reader needs no more records")
 
+// ErrTaken means that another writer has begun the edge. It ends a writer made with Claims.
+var ErrTaken = errors.New("another client writes to it, or has")
+
 // ErrFinishing as the cause of a context lets Send finish a record that it has already taken in part. So the
 // edge can still be closed in order.
 var ErrFinishing = errors.New("no more records are needed")

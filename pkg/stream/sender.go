@@ -71,6 +71,7 @@ type sender struct {
 	ended  bool        // that had END
 	full   bool        // only a window keeps it from taking up the next one
 	asking bool        // nothing is stored before it is known whether there is a reader
+	claims bool        // the first frame must be stored, and is not
 
 	direct direct
 	store  store
@@ -87,6 +88,7 @@ func newSender(
 		timer:  time.NewTimer(firstPause),
 		win:    window{octets: addr.Window, frames: addr.Frames},
 		asking: true,
+		claims: cfg.claims && addr.Slots > 0,
 		direct: direct{window: max(directWindow(addr), frame), frames: directFrames(addr)},
 	}
 	err := s.listen(cfg.replies)
@@ -365,6 +367,12 @@ func (s *sender) credit(data []byte) error {
 	c, err := wire.ParseCredit(data)
 	if err != nil {
 		return s.broken("a malformed credit: " + err.Error())
+	}
+	if s.claims && c.Frame > 0 {
+		if len(s.held) == 0 {
+			return ErrTaken
+		}
+		c.Frame = 0 // whose frame that was shows the broker's answer to ours
 	}
 	news, err := s.win.consume(c.Frame)
 	switch {

@@ -185,7 +185,14 @@ func (s *sender) hasStored(f heldFrame, seq uint64) error {
 	s.timer.Stop()
 	s.drop(f.number)
 	last := s.ended && len(s.held) == 0
+	claims := s.claims
+	if claims {
+		s.claims = false
+		s.out.claimed.Store(true)
+	}
 	switch {
+	case claims && s.direct.token > 0:
+		return s.sendDirectly()
 	case s.direct.token > 0 && (!st.hinted || last):
 		return s.hint()
 	case s.direct.token == 0 && (!st.asked || last):
@@ -207,6 +214,8 @@ func (s *sender) refused(e *jetstream.APIError) error {
 	switch {
 	case wrongLastSequence(e) && s.store.again:
 		return s.hasStored(s.held[0], unknownSeq)
+	case wrongLastSequence(e) && s.claims:
+		return ErrTaken
 	case wrongLastSequence(e):
 		return s.broken("the broker rejected it: another writer stored a frame of this edge")
 	}

@@ -29,6 +29,7 @@ type writerConfig struct {
 	ackTimeout time.Duration
 	replies    *Replies
 	name       string
+	claims     bool
 }
 
 // A WriterOption changes a writer's defaults.
@@ -55,6 +56,13 @@ func WriteAs(name string) WriterOption {
 	return func(c *writerConfig) { c.name = name }
 }
 
+// Claims makes a writer store its first frame, also if a reader waits for it: of several writers of an edge, the broker
+// accepts the first frame of one, and the others return ErrTaken. A job is the only writer of its outputs, and needs no
+// claim; anybody may feed the inputs of a flow.
+func Claims() WriterOption {
+	return func(c *writerConfig) { c.claims = true }
+}
+
 // A Writer is the sending end of an edge. It must be released with Close or Abort.
 //
 // Send, SendBatch and Close must be called by one goroutine at a time; Abort and Count may be called at any
@@ -69,6 +77,7 @@ type Writer struct {
 
 	records, octets atomic.Int64
 	dropped         *atomic.Int64
+	claimed         atomic.Bool
 
 	mu     sync.Mutex
 	enc    *wire.Encoder
@@ -108,6 +117,7 @@ func NewWriter(
 		cancel(nil)
 		return nil, edgeError(addr.Subject, err)
 	}
+	w.claimed.Store(!s.claims)
 	go w.run(ctx, s)
 	return w, nil
 }
@@ -145,7 +155,7 @@ func (w *Writer) run(ctx context.Context, s *sender) {
 }
 
 // Send copies one record of any length. It blocks while the window is full. Errors are ErrReaderClosed,
-// ErrGone, a *ProtocolError, ErrClosed, an error of the connection once that is closed, and the
+// ErrGone, ErrTaken, a *ProtocolError, ErrClosed, an error of the connection once that is closed, and the
 // context's. If the context ends when a part of the record was taken, the edge cannot continue and the
 // writer is aborted, unless the cause is ErrFinishing.
 func (w *Writer) Send(ctx context.Context, record []byte) error {
@@ -299,6 +309,10 @@ func (w *Writer) stop(why error) {
 func (w *Writer) Count() contract.Count {
 	return contract.Count{Records: w.records.Load(), Bytes: w.octets.Load()}
 }
+
+// Claimed reports whether no other writer can have the edge: it is true for a writer without Claims. It may be called at any
+// time.
+func (w *Writer) Claimed() bool { return w.claimed.Load() }
 
 // Dropped returns how many messages on the edge were not sealed by the other end. It may be called at any time.
 func (w *Writer) Dropped() int64 { return w.dropped.Load() }

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/dagyo/dagyo/pkg/client"
@@ -22,7 +21,6 @@ type running struct {
 	ends   client.Ends
 	hold   *client.Hold
 	events *client.Feed
-	taken  []heldEnd
 }
 
 // open finds the inputs and outputs of a flow, once it is planned. The caller must close it.
@@ -144,30 +142,7 @@ func (f *running) leave(ctx context.Context, err error) error {
 	return err
 }
 
-// A heldEnd is an input or an output of a flow that a request has.
-type heldEnd struct {
-	client           *client.Client // of the user's session
-	flow, what, name string
-}
-
-// held are the ends that the requests of this process have.
-var held sync.Map // of heldEnd
-
-// take takes an end for f, unless another request has it.
-func (f *running) take(what, name string) bool {
-	e := heldEnd{f.client, f.id, what, name}
-	if _, taken := held.LoadOrStore(e, nil); taken {
-		return false
-	}
-	f.taken = append(f.taken, e)
-	return true
-}
-
 func (f *running) close() {
-	for _, e := range f.taken {
-		held.Delete(e)
-	}
-	f.taken = nil
 	if f.hold != nil {
 		f.hold.Close()
 	}
@@ -176,22 +151,24 @@ func (f *running) close() {
 	}
 }
 
-// end returns the address of an input or an output that nobody else has. Until f is closed, no other request of this process
-// gets it: the broker may only know a second later that it is in use.
+// end returns the address of an input or an output that nobody else has, as far as the broker knows.
 func (f *running) end(ctx context.Context, what, name string, of func(client.Ends) map[string]contract.Address) (contract.Address, error) {
 	a, ok := of(f.ends)[name]
 	if !ok {
 		return a, fail(http.StatusNotFound, fmt.Sprintf("flow %s has no %s %q: it has %v", f.id, what, name, sorted(of(f.ends))))
 	}
-	taken := f.take(what, name)
 	free, err := f.client.Free(ctx, f.id, f.ends)
 	if err != nil {
 		return a, err
 	}
-	if _, ok := of(free)[name]; !ok || !taken {
-		return a, fail(http.StatusConflict, fmt.Sprintf("the %s %s of flow %s is, or was, held by another client: each can be held once", what, name, f.id))
+	if _, ok := of(free)[name]; !ok {
+		return a, f.heldElsewhere(what, name)
 	}
 	return a, nil
+}
+
+func (f *running) heldElsewhere(what, name string) error {
+	return fail(http.StatusConflict, fmt.Sprintf("the %s %s of flow %s is, or was, held by another client: each can be held once", what, name, f.id))
 }
 
 func inputs(e client.Ends) map[string]contract.Address  { return e.Inputs }

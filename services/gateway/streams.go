@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/pkg/records"
 	"github.com/dagyo/dagyo/pkg/stream"
@@ -145,6 +146,8 @@ func (f *running) feedFrom(ctx context.Context, a contract.Address, in *inputStr
 	over(errFed)
 	watching.Wait()
 	switch {
+	case errors.Is(err, stream.ErrTaken), errors.Is(err, client.ErrNotFed) && verdict.Type == contract.TypeFlowCompleted:
+		return n, f.heldElsewhere("input", in.Name)
 	case verdict.Type != "":
 		return n, verdictError(verdict)
 	case err == nil:

@@ -17,11 +17,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dagyo/dagyo/pkg/access"
 	"github.com/dagyo/dagyo/pkg/contract"
@@ -306,6 +308,44 @@ func TestFlowEndsFirst(t *testing.T) {
 	defer res.Body.Close()
 	if body, err := io.ReadAll(res.Body); err != nil || string(body) != "one\n" || res.Trailer.Get("Dagyo-Verdict") != "flow.completed" {
 		t.Errorf("%q, %v, %v", body, err, res.Trailer)
+	}
+}
+
+// Of several requests that feed an input at the same time one has it, and the flow gets its records only.
+func TestOneRequestHasAnInput(t *testing.T) {
+	for range 5 {
+		id := fresh("fed")
+		do(t, "POST", all.own+"/v1/flows?id="+id, greet, "Prefer", "wait").is(t, 202)
+		const clients = 6
+		var statuses [clients]int
+		var feeding errgroup.Group
+		for i := range statuses {
+			feeding.Go(func() error {
+				r, err := http.NewRequestWithContext(t.Context(), "PUT", all.own+"/v1/flows/"+id+"/inputs/names", strings.NewReader(fmt.Sprint("client ", i)))
+				if err != nil {
+					return err
+				}
+				res, err := http.DefaultClient.Do(authorize(r))
+				if err != nil {
+					return err
+				}
+				statuses[i] = res.StatusCode
+				return res.Body.Close()
+			})
+		}
+		a := do(t, "GET", all.own+"/v1/flows/"+id+"/outputs/greetings", "")
+		if err := feeding.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		one := slices.Index(statuses[:], http.StatusOK)
+		if a.body != fmt.Sprintf("hello client %d\n", one) || a.Trailer.Get("Dagyo-Verdict") != "flow.completed" {
+			t.Errorf("%v: %q, %v", statuses, a.body, a.Trailer)
+		}
+		for i, status := range statuses {
+			if i != one && status != http.StatusConflict {
+				t.Errorf("%v", statuses)
+			}
+		}
 	}
 }
 

@@ -493,8 +493,6 @@ func TestTestsAndRemoval(t *testing.T) {
 	x.awaitFlows(t, s.run(t, "again", 1)...)
 }
 
-// Nothing is sent to internal addresses unless the policy allows them, also if a name leads there. A change of the policy counts
-// at once.
 // Who has changed the webhooks sees that in the list, whichever replica answers.
 func TestTheListHasWhatWasChanged(t *testing.T) {
 	s := start(t, func(o *harness.Options) { o.Replicas = 2 })
@@ -512,6 +510,8 @@ func TestTheListHasWhatWasChanged(t *testing.T) {
 	}
 }
 
+// Nothing is sent to internal addresses unless the policy allows them, also if a name leads there. A change of the policy counts
+// at once.
 func TestInternalReceiversAreRefused(t *testing.T) {
 	rules := policy.NewCurrent(nil)
 	s := start(t, func(o *harness.Options) { o.Aggregator.LocalWebhooks, o.Aggregator.Policy = nil, rules })
