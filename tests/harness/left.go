@@ -78,7 +78,7 @@ func (s *Stack) left(ctx context.Context, c *Client) ([]string, error) {
 	if n := jobs.CachedInfo().State.Consumers; n > 0 {
 		left = append(left, fmt.Sprintf("%d mailboxes", n))
 	}
-	dirs, err := os.ReadDir(filepath.Join(s.Dir, "executors"))
+	dirs, err := os.ReadDir(filepath.Join(string(s.Dir), "executors"))
 	for _, d := range dirs {
 		left = append(left, "files of executor "+d.Name())
 	}

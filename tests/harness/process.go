@@ -75,7 +75,7 @@ func (s *Stack) StartProcess(t testing.TB, name string) *Process {
 	if s.options.Through != nil {
 		url = s.options.Through(url)
 	}
-	p, err := startProcess(name, setup{s.options, s.Dir, url})
+	p, err := startProcess(name, setup{s.options, string(s.Dir), url})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/dagyo/dagyo/services/spawner/backend"
 	"github.com/dagyo/dagyo/services/spawner/process"
 	"github.com/dagyo/dagyo/services/validator"
+	"github.com/dagyo/dagyo/tests/harness/executors"
 )
 
 // Options configure a Stack.
@@ -73,7 +74,7 @@ func (o *Options) common() []*service.Config {
 type Stack struct {
 	Server *Server
 	// Dir is the process backend's state directory.
-	Dir     string
+	executors.Dir
 	options Options
 
 	mu        sync.Mutex
@@ -99,7 +100,7 @@ func Start(t *testing.T, o Options) *Stack {
 		server = PlainServer
 	}
 	s := &Stack{
-		Server: server(t, filepath.Join(dir, "nats"), o.MaxPayload), Dir: filepath.Join(dir, "executors"),
+		Server: server(t, filepath.Join(dir, "nats"), o.MaxPayload), Dir: executors.Dir(filepath.Join(dir, "executors")),
 		options: o, running: make(map[string][]*instance), processes: make(map[string][]*Process),
 	}
 	t.Cleanup(func() { s.close(t) })
@@ -159,7 +160,7 @@ func (s *Stack) StartService(t testing.TB, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	options := s.options // a test may change them later
-	go func() { i.done <- serve(ctx, name, link, options, s.Dir, s.Server.ClientURL()) }()
+	go func() { i.done <- serve(ctx, name, link, options, string(s.Dir), s.Server.ClientURL()) }()
 	s.running[name] = append(s.running[name], i)
 }
 
@@ -179,7 +180,7 @@ func serve(ctx context.Context, name string, link *broker.Link, o Options, dir, 
 }
 
 // Backend opens the process backend on the stack's directory.
-func (s *Stack) Backend() (*process.Backend, error) { return openBackend(s.Dir) }
+func (s *Stack) Backend() (*process.Backend, error) { return openBackend(string(s.Dir)) }
 
 func openBackend(dir string) (*process.Backend, error) {
 	// With the race detector a process takes a second to exit; exits must be observed at once.

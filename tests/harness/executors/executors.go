@@ -1,4 +1,5 @@
-package harness
+// Package executors finds the processes of executors that the process backend runs, for tests that kill them.
+package executors
 
 import (
 	"fmt"
@@ -11,21 +12,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A Dir is the state directory of a process backend.
+type Dir string
+
 // Executors lists the ids of the executors that have files, running or not.
-func (s *Stack) Executors() []string {
-	dirs, err := filepath.Glob(filepath.Join(s.Dir, "executors", "*", "lock"))
+func (d Dir) Executors() []string {
+	dirs, err := filepath.Glob(filepath.Join(string(d), "executors", "*", "lock"))
 	if err != nil {
 		return nil
 	}
-	for i, d := range dirs {
-		dirs[i] = filepath.Base(filepath.Dir(d))
+	for i, lock := range dirs {
+		dirs[i] = filepath.Base(filepath.Dir(lock))
 	}
 	return dirs
 }
 
 // SupervisorPID is the id of the process that supervises an executor, or 0 if it has exited.
-func (s *Stack) SupervisorPID(executor string) int {
-	f, err := os.OpenFile(filepath.Join(s.Dir, "executors", executor, "lock"), os.O_RDWR, 0)
+func (d Dir) SupervisorPID(executor string) int {
+	f, err := os.OpenFile(filepath.Join(string(d), "executors", executor, "lock"), os.O_RDWR, 0)
 	if err != nil {
 		return 0
 	}
@@ -38,8 +42,8 @@ func (s *Stack) SupervisorPID(executor string) int {
 }
 
 // ProgramPID is the id of the process that runs an executor's program, or 0 if there is none.
-func (s *Stack) ProgramPID(executor string) int {
-	supervisor := s.SupervisorPID(executor)
+func (d Dir) ProgramPID(executor string) int {
+	supervisor := d.SupervisorPID(executor)
 	if supervisor == 0 {
 		return 0
 	}
@@ -60,25 +64,11 @@ func (s *Stack) ProgramPID(executor string) int {
 }
 
 // Kill sends SIGKILL to an executor's program, or to its supervisor. It reports whether there was one.
-func (s *Stack) Kill(executor string, supervisor bool) bool {
-	pid := s.ProgramPID(executor)
+func (d Dir) Kill(executor string, supervisor bool) bool {
+	pid := d.ProgramPID(executor)
 	if supervisor {
-		pid = s.SupervisorPID(executor)
+		pid = d.SupervisorPID(executor)
 	}
 	return pid > 0 && unix.Kill(pid, unix.SIGKILL) == nil
 }
 
-// Memory is the resident memory of a process in bytes, or 0 if it has exited.
-func Memory(pid int) int64 {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(raw)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kib, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			return kib << 10
-		}
-	}
-	return 0
-}
