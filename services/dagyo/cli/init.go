@@ -92,6 +92,7 @@ each with the name dagyo-FOLDER; the folder may then be empty at each start.`,
 		"names and addresses by which the NATS server is reached: gives it a certificate for them")
 	f.StringVar(&o.made.TLS.Dir, "nats-dir", "", "with --tls: the folder nats as the NATS server sees it (default that in --dir)")
 	f.StringVar(&o.made.Accounts, "accounts", "", "folder in which the NATS server keeps accounts, as the server sees it (default: it reads them at its start only)")
+	f.IntVar(&o.made.Replicas, "replicas", 0, "--replicas of the services: what a tenant may store counts for each (default: as before, at first 1)")
 	f.StringVar(&o.namespace, "secrets", "", "namespace with the Secrets")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: that of kubectl, else the cluster of this pod)")
 	return cmd

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type Keyring struct {
 	dir              string
 	operator, system nkeys.KeyPair
 	accounts         access.Secret
+	replicas         int // SetReplicas
 }
 
 // A Tenant is what the keyring stores of a tenant.
@@ -100,11 +102,51 @@ func (k *Keyring) open() (err error) {
 			return err
 		}
 	}
+	if err := k.readReplicas(); err != nil {
+		return err
+	}
 	all, err := k.Tenants()
 	if err == nil && len(all) == 0 {
 		_, err = k.Add(Tenant{Name: DefaultTenant})
 	}
 	return err
+}
+
+// replicasFile is missing where services store everything once.
+const replicasFile = "replicas"
+
+func (k *Keyring) readReplicas() error {
+	text, err := os.ReadFile(filepath.Join(k.dir, replicasFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		k.replicas = 1
+		return nil
+	}
+	if err == nil {
+		k.replicas, err = strconv.Atoi(strings.TrimSpace(string(text)))
+	}
+	if err == nil && (k.replicas < 1 || k.replicas > 5) {
+		err = fmt.Errorf("%d is not between 1 and 5", k.replicas)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", replicasFile, err)
+	}
+	return nil
+}
+
+// SetReplicas keeps how often services store everything (--replicas of the services): NATS counts each replica of what a tenant
+// stores.
+func (k *Keyring) SetReplicas(n int) error {
+	if n < 1 || n > 5 {
+		return fmt.Errorf("replicas: %d is not between 1 and 5", n)
+	}
+	switch {
+	case n == k.replicas:
+		return nil
+	case n < k.replicas:
+		return fmt.Errorf("replicas: %d is less than before, %d: the storage of tenants cannot be lowered", n, k.replicas)
+	}
+	k.replicas = n
+	return atomicwriter.WriteFile(filepath.Join(k.dir, replicasFile), []byte(strconv.Itoa(n)+"\n"), 0o600)
 }
 
 // seed reads a seed, or makes it.
@@ -290,7 +332,7 @@ func (k *Keyring) access(x Tenant) (rights access.Tenant, t tenancy.Tenant, err 
 	if t, err = k.tenancy(x); err != nil {
 		return rights, t, err
 	}
-	rights = access.Tenant{Name: t.Name, Accounts: t.Accounts, Limits: limits(t.Limits)}
+	rights = access.Tenant{Name: t.Name, Accounts: t.Accounts, Limits: k.limits(t.Limits)}
 	if rights.Signers, err = k.signers(x); err != nil {
 		return rights, t, err
 	}
@@ -300,12 +342,12 @@ func (k *Keyring) access(x Tenant) (rights access.Tenant, t tenancy.Tenant, err 
 
 // limits returns the limits of a tenant's accounts. Only the account of services stores anything; persons and executors
 // connect to the other one.
-func limits(l tenancy.Limits) map[access.Account]access.Limits {
+func (k *Keyring) limits(l tenancy.Limits) map[access.Account]access.Limits {
 	inside, outside := access.Unlimited(), access.Unlimited()
 	for _, set := range []struct {
 		limit *int64
 		to    int64
-	}{{&inside.Disk, l.Storage}, {&inside.Memory, l.Memory}, {&outside.Connections, l.Connections}, {&outside.Payload, l.Payload}} {
+	}{{&inside.Disk, l.Storage * int64(k.replicas)}, {&inside.Memory, l.Memory}, {&outside.Connections, l.Connections}, {&outside.Payload, l.Payload}} {
 		if set.to > 0 {
 			*set.limit = set.to
 		}

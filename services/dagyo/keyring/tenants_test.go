@@ -94,6 +94,34 @@ func TestStorageCannotBeLowered(t *testing.T) {
 	}
 }
 
+// NATS counts each replica of what a tenant stores.
+func TestStorageCountsReplicas(t *testing.T) {
+	dir := t.TempDir()
+	k := openIn(t, dir)
+	if _, err := k.Add(Tenant{Name: "a", Limits: tenancy.Limits{Storage: 1 << 30, Memory: 1 << 20}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{0, 6} {
+		if k.SetReplicas(n) == nil {
+			t.Errorf("%d replicas", n)
+		}
+	}
+	if err := k.SetReplicas(3); err != nil {
+		t.Fatal(err)
+	}
+	again := openIn(t, dir)
+	a, err := again.Tenant("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := again.limits(a.Limits)[access.Inside]; got.Disk != 3<<30 || got.Memory != 1<<20 {
+		t.Errorf("%d bytes on disk, %d in memory", got.Disk, got.Memory)
+	}
+	if again.SetReplicas(1) == nil {
+		t.Error("the storage was lowered")
+	}
+}
+
 // Limits of Dagyo change the record only: a change of the accounts in use would drop answers under way.
 func TestWhatALimitChanges(t *testing.T) {
 	k := openIn(t, t.TempDir())

@@ -264,8 +264,21 @@ func (l *Landlord) AwaitReady(ctx context.Context, t keyring.Tenant) error {
 		Source: platform.NewSource(from), Tenant: tenancy.Tenant{Name: t.Name, ID: t.ID, Progdefs: t.Progdefs}, Log: zerolog.Nop(),
 		Connect: func(ctx context.Context) (*client.Client, error) { return connect(ctx, t.Name) },
 	}
-	return k.Sync(ctx)
+	for {
+		err := k.Sync(ctx)
+		if !errors.Is(err, client.ErrNoAnswer) && !errors.Is(err, client.ErrNotInstalled) {
+			return err
+		}
+		select { // the services make what they store for the tenant: in a cluster that takes a while
+		case <-time.After(readyPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
+
+// readyPause is the pause between two looks at a tenant that is not ready.
+const readyPause = 200 * time.Millisecond
 
 // source is the CloudEvents source of copies of progdefs.
 const source = "/dagyo/tenant"

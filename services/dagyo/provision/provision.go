@@ -118,6 +118,8 @@ type Options struct {
 	// Accounts is the folder in which the server keeps accounts that it is told of while it runs. "" if it is to read
 	// them at its start only.
 	Accounts string
+	// Replicas is that of the services, 0 to keep what was said before: at first 1.
+	Replicas int
 }
 
 // Folder stores the files in a folder, together with the keys. Only their owner can read them.
@@ -128,6 +130,11 @@ func Folder(dir string, o Options) (r Report, err error) {
 		return r, err
 	}
 	r.note(keyring.Dir, existed)
+	if o.Replicas > 0 {
+		if err := k.SetReplicas(o.Replicas); err != nil {
+			return r, err
+		}
+	}
 	conf, err := k.Configuration(o.Accounts)
 	if err != nil {
 		return r, err
