@@ -214,7 +214,7 @@ func TestSettingsDoNotHideEarlyEnds(t *testing.T) {
 	}
 }
 
-// A window of time ends while its input is silent, and closes a silent input with its reader.
+// A window of time ends while its input is silent.
 func TestWindowOfTimeEndsOfItself(t *testing.T) {
 	b := newBench(t)
 	in, out := b.edge("utf8-string"), b.edge("list<utf8-string>")
