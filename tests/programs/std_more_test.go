@@ -214,6 +214,42 @@ func TestSettingsDoNotHideEarlyEnds(t *testing.T) {
 	}
 }
 
+// What reads all of its input first, or writes texts of its own, ends normally too if its reader closes early.
+func TestReadersOfCollectionsMayCloseEarly(t *testing.T) {
+	texts := numbers(5000, 100)
+	objects := make([]string, len(texts))
+	for i := range objects {
+		objects[i] = fmt.Sprintf(`{"id":%d,"text":%q}`, i%50, texts[i])
+	}
+	for name, c := range map[string]struct{ in, out map[string][]string }{
+		"sort":     {map[string][]string{"options": {"json", "{}"}, "in": append([]string{"utf8-string"}, texts...)}, map[string][]string{"out": {"utf8-string"}}},
+		"join":     {map[string][]string{"options": {"json", `{"a": ".id", "b": ".id"}`}, "a": append([]string{"json"}, objects...), "b": append([]string{"json"}, objects...)}, map[string][]string{"out": {"json"}}},
+		"template": {map[string][]string{"template": {"utf8-string", "{{.text}}"}, "in": append([]string{"json"}, objects...)}, map[string][]string{"text": {"utf8-string"}}},
+		"partition": {map[string][]string{"filter": {"utf8-string", ".id % 2 == 0"}, "in": append([]string{"json"}, objects...)},
+			map[string][]string{"matching": {"json"}, "others": {"json"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			inputs, outputs := edges{}, edges{}
+			for port, records := range c.in {
+				inputs[port] = b.given(records[0], records[1:]...)
+			}
+			for port, records := range c.out {
+				outputs[port] = b.edge(records[0])
+			}
+			j := b.run(program(t, name), inputs, outputs)
+			for _, a := range outputs {
+				r := b.reader(a)
+				b.some(r, 2)
+				if err := r.Close(b.ctx()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			j.done()
+		})
+	}
+}
+
 // A window of time ends while its input is silent.
 func TestWindowOfTimeEndsOfItself(t *testing.T) {
 	b := newBench(t)
