@@ -176,12 +176,10 @@ func (t *timer) run(
 
 // write sends lists until there are no more records.
 func (t *timer) write(ctx context.Context, arrived <-chan [][]byte, send func([][]byte) error) error {
-	alarm := time.NewTimer(t.time)
-	alarm.Stop() // until there is a record
+	alarm := time.NewTimer(t.time) // set by each first record; without one, it means nothing
 	defer alarm.Stop()
 	var n int64
 	flush := func() error {
-		alarm.Stop()
 		if len(t.list.records) == 0 {
 			return nil
 		}

@@ -158,8 +158,8 @@ func (f *fetcher) checkPost(c call) error {
 	if _, err := f.parse(c.url); err != nil {
 		return fmt.Errorf("input url: %w", err)
 	}
-	if _, _, err := mime.ParseMediaType(c.contentType); err != nil {
-		return fmt.Errorf("input content_type: %s is no media type, such as application/json: %w", document.Quote(c.contentType), err)
+	if kind, _, err := mime.ParseMediaType(c.contentType); err != nil || !strings.Contains(kind, "/") {
+		return fmt.Errorf("input content_type: %s is not a media type such as application/json", document.Quote(c.contentType))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 
 	"github.com/itchyny/gojq"
 
@@ -16,9 +17,11 @@ import (
 
 const (
 	// SortMemory is how much of its input a job of sort keeps in memory, in bytes: what is more goes to a temporary
-	// file. Each record counts as its length, that of its key, and sortOverhead.
+	// file. Each record counts as its length, sortOverhead, and the length of its key, or deepOverhead times as much for
+	// an array or object, whose parsed form is that much larger at worst.
 	SortMemory   = 32 << 20
 	sortOverhead = 128
+	deepOverhead = 20
 	// SortLimit is the maximum size of the temporary file, in bytes: an executor on Kubernetes has 1 GiB for files.
 	SortLimit = 900 << 20
 )
@@ -95,6 +98,16 @@ type entry struct {
 	keyText []byte // JSON
 }
 
+// cost is about how much memory an entry takes, in bytes.
+func (e entry) cost() int {
+	key := len(e.keyText)
+	switch e.key.(type) {
+	case []any, map[string]any:
+		key *= deepOverhead
+	}
+	return len(e.record) + key + sortOverhead
+}
+
 // A sorting sorts records: a run at a time in memory, all of them by merging the runs.
 type sorting struct {
 	key        *gojq.Code // nil to compare the bytes of records
@@ -119,7 +132,7 @@ func (s *sorting) add(ctx context.Context, record []byte) error {
 		}
 	}
 	s.run = append(s.run, e)
-	if s.octets += len(e.record) + len(e.keyText) + sortOverhead; s.octets < s.memory {
+	if s.octets += e.cost(); s.octets < s.memory {
 		return nil
 	}
 	s.sortRun()
@@ -137,8 +150,16 @@ func settled(key any) (any, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err = jqCodec{}.Decode(text)
+	key, err = keyFromText(text)
 	return key, text, err
+}
+
+// keyFromText reads a key. Most are integers, which need no JSON parser, now and at each comparison.
+func keyFromText(text []byte) (any, error) {
+	if i, err := strconv.Atoi(string(text)); err == nil {
+		return i, nil
+	}
+	return jqCodec{}.Decode(text)
 }
 
 func (s *sorting) compare(a, b entry) int {

@@ -96,7 +96,7 @@ func readEntry(r *bufio.Reader) (e entry, err error) {
 		return e, fmt.Errorf("cannot read the temporary file of sort: %w", noEOF(err))
 	}
 	if len(e.keyText) > 0 {
-		e.key, err = jqCodec{}.Decode(e.keyText)
+		e.key, err = keyFromText(e.keyText)
 	}
 	return e, err
 }

@@ -353,7 +353,8 @@ func TestHTTPPost(t *testing.T) {
 func TestHTTPPostChecksItsSettings(t *testing.T) {
 	for name, c := range map[string]struct{ url, contentType, want string }{
 		"url":  {"example.com", "a/b", `input url: http_post cannot fetch the URL "example.com": write http://… or https://…`},
-		"type": {"http://example.com", "a b/\n", `input content_type: "a b/\n" is no media type, such as application/json`},
+		"type": {"http://example.com", "a b/\n", `input content_type: "a b/\n" is not a media type such as application/json`},
+		"bare": {"http://example.com", "json", `input content_type: "json" is not a media type such as application/json`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stdCase{program: "http_post", in: map[string][]string{"url": {"utf8-string", c.url},
