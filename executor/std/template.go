@@ -15,7 +15,8 @@ import (
 // TemplateLimit is the maximum size of a text that template makes, in bytes.
 const TemplateLimit = 16 << 20
 
-// template fills a text with values of each record.
+// template fills a text with values of each record. Its placeholders are jq filters, and not actions of text/template,
+// which could neither be stopped nor kept from looping forever.
 func template() executor.Program {
 	text := executor.Input("template", executor.String)
 	in, out := executor.Input("in", jqValue), executor.Output("text", executor.String)
