@@ -3,10 +3,13 @@
 //
 //	source, counter                           write records of their own
 //	tee, merge, concat, zip, flatten          fan out, fan in, pair
-//	head, count, lines, jq                    cut, count and change records
+//	head, count, lines, jq, template          cut, count and change records
+//	sample, dedupe, partition                 choose records
+//	batch, window, sort, join                 group, order and combine records
+//	throttle, sleep                           slow down
 //	assert, ignore_errors, log_errors,
 //	split_errors                              take a Result<T> apart
-//	http_get                                  fetches
+//	http_get, http_post                       fetch and post
 //	void_sink                                 discards records
 //	greet, unordered_cartesian_product        demonstrate
 //

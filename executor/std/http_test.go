@@ -1,9 +1,11 @@
 package std
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,13 +15,13 @@ import (
 // fetch gets a URL with a list of allowed addresses, and returns the body or the error.
 func fetch(t *testing.T, allow, url string) (string, error) {
 	t.Helper()
-	f, err := newFetcher(allow)
+	f, err := newFetcher(httpGetName, allow)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.client.CloseIdleConnections()
 	f.pause = time.Nanosecond
-	body, err := f.get(t.Context(), url)
+	body, err := f.fetch(t.Context(), call{method: http.MethodGet, url: url})
 	return string(body), err
 }
 
@@ -72,7 +74,86 @@ func TestHTTPGetRefusesAddressesThatAreNotPublic(t *testing.T) {
 }
 
 func TestHTTPGetRefusesABadList(t *testing.T) {
-	if _, err := newFetcher("10.0.0.1/8"); err == nil || !strings.Contains(err.Error(), "DAGYO_HTTP_GET_ALLOW") {
+	if _, err := newFetcher(httpGetName, "10.0.0.1/8"); err == nil || !strings.Contains(err.Error(), "DAGYO_HTTP_GET_ALLOW") {
+		t.Error(err)
+	}
+}
+
+// A POST is repeated only if the server has not acted on it, and never becomes a GET.
+func TestPostIsNotRepeatedOnceTaken(t *testing.T) {
+	var posts, gets atomic.Int64
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	mux.HandleFunc("/{code}", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			gets.Add(1)
+			return
+		}
+		posts.Add(1)
+		code, err := strconv.Atoi(r.PathValue("code"))
+		if err != nil {
+			panic(http.ErrAbortHandler) // the connection breaks
+		}
+		if code >= 300 && code < 400 {
+			w.Header().Set("Location", r.URL.Query().Get("to"))
+		}
+		w.WriteHeader(code)
+	})
+	mux.HandleFunc("/end", func(w http.ResponseWriter, r *http.Request) {
+		posts.Add(1)
+		body, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(append([]byte(r.Method+" "), body...))
+	})
+	for _, c := range []struct {
+		path, want string
+		posts      int64
+	}{
+		{"/end", "POST b", 1},
+		{"/429", "429 Too Many Requests (try 4 of 4)", 4}, {"/503", "503 Service Unavailable (try 4 of 4)", 4}, {"/425", "(try 4 of 4)", 4},
+		{"/500", "(try 1 of 4)", 1}, {"/502", "(try 1 of 4)", 1}, {"/504", "(try 1 of 4)", 1}, {"/408", "(try 1 of 4)", 1}, {"/abort", "EOF (try 1 of 4)", 1},
+		{"/301?to=/end", "301 Moved Permanently (try 1 of 4)", 1}, {"/302?to=/end", "(try 1 of 4)", 1}, {"/303?to=/end", "303 See Other (try 1 of 4)", 1},
+		{"/307?to=/end", "POST b", 2}, {"/308?to=/end", "POST b", 2}, {"/307?to=/303%3Fto=/end", "303 See Other (try 1 of 4)", 2},
+		{"/307?to=http://169.254.169.254/", "refused, since the host has a link-local address", 1},
+	} {
+		posts.Store(0)
+		f, err := newFetcher(httpPostName, "127.0.0.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.pause = time.Nanosecond
+		body, err := f.fetch(t.Context(), call{method: http.MethodPost, url: server.URL + c.path, contentType: "a/b", body: []byte("b")})
+		got := string(body)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, c.want) || posts.Load() != c.posts {
+			t.Errorf("%s: %q after %d posts; want %q after %d", c.path, got, posts.Load(), c.want, c.posts)
+		}
+		f.client.CloseIdleConnections()
+	}
+	if gets.Load() > 0 {
+		t.Errorf("%d posts became GETs", gets.Load())
+	}
+	f, err := newFetcher(httpPostName, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.fetch(t.Context(), call{method: http.MethodPost, url: server.URL}); err == nil || !strings.Contains(err.Error(), "(try 1 of 4)") ||
+		!strings.Contains(err.Error(), "refused, since the host has a loopback address") {
+		t.Error(err)
+	}
+}
+
+// A connection that cannot be made has taken nothing.
+func TestPostIsRepeatedIfItWasNotSent(t *testing.T) {
+	f, err := newFetcher(httpPostName, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.pause = time.Nanosecond
+	_, err = f.fetch(t.Context(), call{method: http.MethodPost, url: "http://u:secret@127.0.0.1:1/"})
+	if err == nil || !strings.Contains(err.Error(), "(try 4 of 4)") || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
 	}
 }

@@ -18,7 +18,7 @@ func assert() executor.Program {
 	return generic(func(ctx context.Context, job *executor.Job) error {
 		var n int64
 		return batches(ctx, job, in, func(rs []valueOrError) error {
-			values, errs := partition(rs)
+			values, errs := valuesAndErrors(rs)
 			if len(errs) == 0 {
 				n += int64(len(rs))
 				return out.SendBatch(ctx, job, values)
@@ -37,7 +37,7 @@ func ignoreErrors() executor.Program {
 	in, out := results(), executor.Output("out", value)
 	return generic(func(ctx context.Context, job *executor.Job) error {
 		return batches(ctx, job, in, func(rs []valueOrError) error {
-			values, _ := partition(rs)
+			values, _ := valuesAndErrors(rs)
 			return out.SendBatch(ctx, job, values)
 		})
 	}, in, out)
@@ -53,7 +53,7 @@ func logErrors() executor.Program {
 	return generic(func(ctx context.Context, job *executor.Job) error {
 		n := 0
 		err := batches(ctx, job, in, func(rs []valueOrError) error {
-			values, errs := partition(rs)
+			values, errs := valuesAndErrors(rs)
 			for _, e := range errs[:min(len(errs), max(loggedErrors-n, 0))] {
 				job.Log().Warn("received an error record", "error", e)
 			}
@@ -74,14 +74,14 @@ func splitErrors() executor.Program {
 	return generic(func(ctx context.Context, job *executor.Job) error {
 		good, bad := &branch[[]byte]{Out: out}, &branch[string]{Out: errs}
 		return batches(ctx, job, in, func(rs []valueOrError) error {
-			values, texts := partition(rs)
+			values, texts := valuesAndErrors(rs)
 			return sendBoth(ctx, job, good, values, bad, texts)
 		})
 	}, in, out, errs)
 }
 
-// partition returns the values and the texts of the errors, each in order.
-func partition(rs []valueOrError) (values [][]byte, errs []string) {
+// valuesAndErrors returns the values and the texts of the errors, each in order.
+func valuesAndErrors(rs []valueOrError) (values [][]byte, errs []string) {
 	values = make([][]byte, 0, len(rs))
 	for _, r := range rs {
 		if r.Err != nil {

@@ -34,6 +34,34 @@ func batches[V any](ctx context.Context, job *executor.Job, in executor.In[V], d
 	return nil
 }
 
+// selected writes the records that keep chooses. keep is called with the number of each record, in order; its error is
+// about that record, and the records before it are written.
+func selected(
+	ctx context.Context, job *executor.Job, in executor.In[[]byte], out executor.Out[[]byte],
+	keep func(n int64, record []byte) (bool, error),
+) error {
+	var n int64
+	return batches(ctx, job, in, func(records [][]byte) error {
+		kept := make([][]byte, 0, len(records))
+		var failed error
+		for _, record := range records {
+			chosen, err := keep(n, record)
+			if err != nil {
+				failed = &executor.PortError{Port: "in", Record: n, Err: err}
+				break
+			}
+			if chosen {
+				kept = append(kept, record)
+			}
+			n++
+		}
+		if err := out.SendBatch(ctx, job, kept); err != nil {
+			return err
+		}
+		return failed
+	})
+}
+
 // single returns the only record of an input that is a setting.
 func single[V any](ctx context.Context, job *executor.Job, name string, in executor.In[V]) (V, error) {
 	v, err := in.Recv(ctx, job)

@@ -222,8 +222,8 @@ const (
 	// EnvSecrets names the variables whose values are masked in what jobs log, separated by commas; behind a first *,
 	// the only ones whose values are not.
 	EnvSecrets = "DAGYO_SECRETS"
-	// EnvHTTPGetAllow lists the addresses, networks and hosts that the standard progdef http_get may access although
-	// they are not public, separated by commas.
+	// EnvHTTPGetAllow lists the addresses, networks and hosts that the standard progdefs http_get and http_post may
+	// access although they are not public, separated by commas.
 	EnvHTTPGetAllow = "DAGYO_HTTP_GET_ALLOW"
 	EnvCreds        = "DAGYO_CREDS"    // NATS credentials file
 	EnvTLSCA        = "DAGYO_TLS_CA"   // certificates of the authorities to trust for NATS

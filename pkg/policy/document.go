@@ -82,7 +82,7 @@ type Environment struct {
 	EnvFrom []progdef.EnvSource `json:"envFrom"`
 }
 
-// HTTPGet are the rules about the standard progdef http_get.
+// HTTPGet are the rules about the standard progdefs http_get and http_post.
 type HTTPGet struct {
 	Allow []string `json:"allow"`
 }

@@ -43,7 +43,8 @@ func (p *Policy) Variables(
 		}
 		from = append(from, e.EnvFrom...)
 	}
-	if standardName(d) == httpGetName { // also if it is empty: a set of envFrom must not set it
+	switch standardName(d) {
+	case httpGetName, httpPostName: // also if it is empty: a set of envFrom must not set it
 		vars[contract.EnvHTTPGetAllow] = strings.Join(p.HTTPGet.Allow, ",")
 	}
 	return vars, from, errors.Join(errs...)

@@ -280,6 +280,10 @@ func TestVariables(t *testing.T) {
 			`{"name": "get", "command": ["dagyo", "executor", "http_get"]}`, "[]",
 			map[string]string{"A": "1", "B": "1", contract.EnvHTTPGetAllow: "10.0.0.0/8,intranet"},
 		},
+		{
+			`{"name": "post", "command": ["dagyo", "executor", "http_post"]}`, "[]",
+			map[string]string{"A": "1", "B": "1", contract.EnvHTTPGetAllow: "10.0.0.0/8,intranet"},
+		},
 	} {
 		vars, from, err := p.Variables(doc(t, tt.doc), read)
 		if err != nil || !maps.Equal(vars, tt.want) || fmt.Sprint(from) != tt.from {

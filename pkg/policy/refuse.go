@@ -161,6 +161,7 @@ const (
 	dagyo        = "dagyo"
 	dagyoCommand = "executor"
 	httpGetName  = "http_get"
+	httpPostName = "http_post"
 )
 
 // standardName returns the name of the standard progdef whose program a document runs, or "".

@@ -45,6 +45,40 @@ class Assert(Node, Generic[T]):
         super().__init__(_flow, _name, {'in_': in_}, {'T': T})
 
 
+class _BatchIn(Ports, Generic[T]):
+    in_: In[T]
+    n: In[AnyJson]
+    stop: In[Any]
+
+
+class _BatchOut(Ports, Generic[T]):
+    list: Out[ListOf[T]]
+    panic: Out[AnyJson]
+
+
+class Batch(Node, Generic[T]):
+    'Writes lists of n records. The last list may be shorter. A list of more than 16 MiB is a panic.'
+
+    progdef = 'batch'
+    type_params = ('T',)
+    inputs = {'in_': ('in', 'T'), 'n': ('n', 'json')}
+    outputs = {'list': ('list', 'list<T>')}
+    in_: _BatchIn[T]
+    out: _BatchOut[T]
+
+    def __init__(
+        _self,
+        _flow: Flow,
+        _name: str,
+        /,
+        *,
+        T: type[T] | None = None,
+        in_: Out[T] | Iterable[Any] | None = None,
+        n: Out[AnyJson] | Iterable[Any] | None = None,
+    ) -> None:
+        super().__init__(_flow, _name, {'in_': in_, 'n': n}, {'T': T})
+
+
 class _ConcatIn(Ports, Generic[T]):
     a: In[T]
     b: In[T]
@@ -136,6 +170,40 @@ class Counter(Node):
         /,
     ) -> None:
         super().__init__(_flow, _name, {}, {})
+
+
+class _DedupeIn(Ports, Generic[T]):
+    in_: In[T]
+    options: In[AnyJson]
+    stop: In[Any]
+
+
+class _DedupeOut(Ports, Generic[T]):
+    out: Out[T]
+    panic: Out[AnyJson]
+
+
+class Dedupe(Node, Generic[T]):
+    'Writes the first of equal records ({}), or of records with the same key ({"key": ".id"}, a jq filter; the records must be JSON). It remembers up to 100,000 different ones ({"remember": 1000000} at most); with more it panics, or forgets the oldest ({"full": "forget"}).'
+
+    progdef = 'dedupe'
+    type_params = ('T',)
+    inputs = {'in_': ('in', 'T'), 'options': ('options', 'json')}
+    outputs = {'out': ('out', 'T')}
+    in_: _DedupeIn[T]
+    out: _DedupeOut[T]
+
+    def __init__(
+        _self,
+        _flow: Flow,
+        _name: str,
+        /,
+        *,
+        T: type[T] | None = None,
+        in_: Out[T] | Iterable[Any] | None = None,
+        options: Out[AnyJson] | Iterable[Any] | None = None,
+    ) -> None:
+        super().__init__(_flow, _name, {'in_': in_, 'options': options}, {'T': T})
 
 
 class _FlattenIn(Ports, Generic[T]):
@@ -264,6 +332,40 @@ class HttpGet(Node):
         super().__init__(_flow, _name, {'url': url}, {})
 
 
+class _HttpPostIn(Ports):
+    body: In[AnyBytes]
+    content_type: In[Utf8String]
+    url: In[Utf8String]
+    stop: In[Any]
+
+
+class _HttpPostOut(Ports):
+    answer: Out[ResultOf[AnyBytes]]
+    panic: Out[AnyJson]
+
+
+class HttpPost(Node):
+    'Posts each body to a URL, one after the other. The body of a 2xx response is a value of at most 16 MiB; anything else is an error. A request is repeated, up to 3 times, only if the server has not acted on it. It accesses public addresses only, unless the operator allows others.'
+
+    progdef = 'http_post'
+    inputs = {'body': ('body', 'octets'), 'content_type': ('content_type', 'utf8-string'), 'url': ('url', 'utf8-string')}
+    outputs = {'answer': ('answer', 'Result<octets>')}
+    in_: _HttpPostIn
+    out: _HttpPostOut
+
+    def __init__(
+        _self,
+        _flow: Flow,
+        _name: str,
+        /,
+        *,
+        body: Out[AnyBytes] | Iterable[bytes] | None = None,
+        content_type: Out[Utf8String] | Iterable[str] | None = None,
+        url: Out[Utf8String] | Iterable[str] | None = None,
+    ) -> None:
+        super().__init__(_flow, _name, {'body': body, 'content_type': content_type, 'url': url}, {})
+
+
 class _IgnoreErrorsIn(Ports, Generic[T]):
     in_: In[ResultOf[T]]
     stop: In[Any]
@@ -294,6 +396,40 @@ class IgnoreErrors(Node, Generic[T]):
         in_: Out[ResultOf[T]] | Iterable[Ok[Any] | Err] | None = None,
     ) -> None:
         super().__init__(_flow, _name, {'in_': in_}, {'T': T})
+
+
+class _JoinIn(Ports):
+    a: In[AnyJson]
+    b: In[AnyJson]
+    options: In[AnyJson]
+    stop: In[Any]
+
+
+class _JoinOut(Ports):
+    out: Out[AnyJson]
+    panic: Out[AnyJson]
+
+
+class Join(Node):
+    'Writes an object with a record of a and a record of b, {"a": …, "b": …}, for each pair with the same key: {"a": ".customer", "b": ".id"} are the jq filters of the keys. With {"type": "left"} in addition, a record of a without a match is paired with null. It reads b first and keeps it in memory: more than 64 MiB is a panic. A key that is null matches nothing.'
+
+    progdef = 'join'
+    inputs = {'a': ('a', 'json'), 'b': ('b', 'json'), 'options': ('options', 'json')}
+    outputs = {'out': ('out', 'json')}
+    in_: _JoinIn
+    out: _JoinOut
+
+    def __init__(
+        _self,
+        _flow: Flow,
+        _name: str,
+        /,
+        *,
+        a: Out[AnyJson] | Iterable[Any] | None = None,
+        b: Out[AnyJson] | Iterable[Any] | None = None,
+        options: Out[AnyJson] | Iterable[Any] | None = None,
+    ) -> None:
+        super().__init__(_flow, _name, {'a': a, 'b': b, 'options': options}, {})
 
 
 class _JqIn(Ports):
@@ -426,6 +562,141 @@ class Merge(Node, Generic[T]):
         super().__init__(_flow, _name, {'a': a, 'b': b}, {'T': T})
 
 
+class _PartitionIn(Ports):
+    filter: In[Utf8String]
+    in_: In[AnyJson]
+    stop: In[Any]
+
+
+class _PartitionOut(Ports):
+    matching: Out[AnyJson]
+    others: Out[AnyJson]
+    panic: Out[AnyJson]
+
+
+class Partition(Node):
+    'Writes the records for which a jq filter is true to one output, and all others to another; false and null are not true. A filter that does not have exactly one result is a panic. When one output is no longer read, the other continues.'
+
+    progdef = 'partition'
+    inputs = {'filter': ('filter', 'utf8-string'), 'in_': ('in', 'json')}
+    outputs = {'matching': ('matching', 'json'), 'others': ('others', 'json')}
+    in_: _PartitionIn
+    out: _PartitionOut
+
+    def __init__(
+        _self,
+        _flow: Flow,
+        _name: str,
+        /,
+        *,
+        filter: Out[Utf8String] | Iterable[str] | None = None,
+        in_: Out[AnyJson] | Iterable[Any] | None = None,
+    ) -> None:
+        super().__init__(_flow, _name, {'filter': filter, 'in_': in_}, {})
+
+
+class _SampleIn(Ports, Generic[T]):
+    in_: In[T]
+    options: In[AnyJson]
+    stop: In[Any]
+
+
+class _SampleOut(Ports, Generic[T]):
+    out: Out[T]
+    panic: Out[AnyJson]
+
+
+class Sample(Node, Generic[T]):
+    'Writes some of the records: the first of every n ({"every": 10}), or each with a probability ({"probability": 0.1}); with a seed ({"probability": 0.1, "seed": 1}), the same input has the same sample.'
+
+    progdef = 'sample'
+    type_params = ('T',)
+    inputs = {'in_': ('in', 'T'), 'options': ('options', 'json')}
+    outputs = {'out': ('out', 'T')}
+    in_: _SampleIn[T]
+    out: _SampleOut[T]
+
+    def __init__(
+        _self,
+        _flow: Flow,
+        _name: str,
+        /,
+        *,
+        T: type[T] | None = None,
+        in_: Out[T] | Iterable[Any] | None = None,
+        options: Out[AnyJson] | Iterable[Any] | None = None,
+    ) -> None:
+        super().__init__(_flow, _name, {'in_': in_, 'options': options}, {'T': T})
+
+
+class _SleepIn(Ports, Generic[T]):
+    in_: In[T]
+    options: In[AnyJson]
+    stop: In[Any]
+
+
+class _SleepOut(Ports, Generic[T]):
+    out: Out[T]
+    panic: Out[AnyJson]
+
+
+class Sleep(Node, Generic[T]):
+    'Delays the stream by a duration ({"start": "10s"}), or pauses before each record ({"each": "100ms"}), or both.'
+
+    progdef = 'sleep'
+    type_params = ('T',)
+    inputs = {'in_': ('in', 'T'), 'options': ('options', 'json')}
+    outputs = {'out': ('out', 'T')}
+    in_: _SleepIn[T]
+    out: _SleepOut[T]
+
+    def __init__(
+        _self,
+        _flow: Flow,
+        _name: str,
+        /,
+        *,
+        T: type[T] | None = None,
+        in_: Out[T] | Iterable[Any] | None = None,
+        options: Out[AnyJson] | Iterable[Any] | None = None,
+    ) -> None:
+        super().__init__(_flow, _name, {'in_': in_, 'options': options}, {'T': T})
+
+
+class _SortIn(Ports, Generic[T]):
+    in_: In[T]
+    options: In[AnyJson]
+    stop: In[Any]
+
+
+class _SortOut(Ports, Generic[T]):
+    out: Out[T]
+    panic: Out[AnyJson]
+
+
+class Sort(Node, Generic[T]):
+    'Writes all records in order once the input has ended: by their bytes ({}), or by a key ({"key": ".id"}, a jq filter; the records must be JSON), ascending or descending ({"order": "descending"}). Equal records keep their order. Above 32 MiB it uses a temporary file; above 900 MiB it panics.'
+
+    progdef = 'sort'
+    type_params = ('T',)
+    inputs = {'in_': ('in', 'T'), 'options': ('options', 'json')}
+    outputs = {'out': ('out', 'T')}
+    in_: _SortIn[T]
+    out: _SortOut[T]
+
+    def __init__(
+        _self,
+        _flow: Flow,
+        _name: str,
+        /,
+        *,
+        T: type[T] | None = None,
+        in_: Out[T] | Iterable[Any] | None = None,
+        options: Out[AnyJson] | Iterable[Any] | None = None,
+    ) -> None:
+        super().__init__(_flow, _name, {'in_': in_, 'options': options}, {'T': T})
+
+
 class _SourceIn(Ports):
     stop: In[Any]
 
@@ -519,6 +790,72 @@ class Tee(Node, Generic[T]):
         super().__init__(_flow, _name, {'in_': in_}, {'T': T})
 
 
+class _TemplateIn(Ports):
+    in_: In[AnyJson]
+    template: In[Utf8String]
+    stop: In[Any]
+
+
+class _TemplateOut(Ports):
+    text: Out[Utf8String]
+    panic: Out[AnyJson]
+
+
+class Template(Node):
+    'Fills a text with values of each record. {{FILTER}} is replaced by the result of a jq filter: a string as it is, other values as JSON. A value that is missing or null is a panic with the record\'s number, unless the filter has an alternative: {{.name // "friend"}}. A text of more than 16 MiB is a panic.'
+
+    progdef = 'template'
+    inputs = {'in_': ('in', 'json'), 'template': ('template', 'utf8-string')}
+    outputs = {'text': ('text', 'utf8-string')}
+    in_: _TemplateIn
+    out: _TemplateOut
+
+    def __init__(
+        _self,
+        _flow: Flow,
+        _name: str,
+        /,
+        *,
+        in_: Out[AnyJson] | Iterable[Any] | None = None,
+        template: Out[Utf8String] | Iterable[str] | None = None,
+    ) -> None:
+        super().__init__(_flow, _name, {'in_': in_, 'template': template}, {})
+
+
+class _ThrottleIn(Ports, Generic[T]):
+    in_: In[T]
+    rate: In[AnyJson]
+    stop: In[Any]
+
+
+class _ThrottleOut(Ports, Generic[T]):
+    out: Out[T]
+    panic: Out[AnyJson]
+
+
+class Throttle(Node, Generic[T]):
+    'Writes all records, but at most a number of them each second. Its writer waits when the window is full.'
+
+    progdef = 'throttle'
+    type_params = ('T',)
+    inputs = {'in_': ('in', 'T'), 'rate': ('rate', 'json')}
+    outputs = {'out': ('out', 'T')}
+    in_: _ThrottleIn[T]
+    out: _ThrottleOut[T]
+
+    def __init__(
+        _self,
+        _flow: Flow,
+        _name: str,
+        /,
+        *,
+        T: type[T] | None = None,
+        in_: Out[T] | Iterable[Any] | None = None,
+        rate: Out[AnyJson] | Iterable[Any] | None = None,
+    ) -> None:
+        super().__init__(_flow, _name, {'in_': in_, 'rate': rate}, {'T': T})
+
+
 class _UnorderedCartesianProductIn(Ports):
     a: In[Utf8String]
     b: In[Utf8String]
@@ -580,6 +917,40 @@ class VoidSink(Node, Generic[T]):
         in_: Out[T] | Iterable[Any] | None = None,
     ) -> None:
         super().__init__(_flow, _name, {'in_': in_}, {'T': T})
+
+
+class _WindowIn(Ports, Generic[T]):
+    in_: In[T]
+    options: In[AnyJson]
+    stop: In[Any]
+
+
+class _WindowOut(Ports, Generic[T]):
+    window: Out[ListOf[T]]
+    panic: Out[AnyJson]
+
+
+class Window(Node, Generic[T]):
+    'Writes lists of successive records: of a number of them ({"records": 100}), overlapping if there is a step ({"records": 5, "step": 1}), or of those that arrive within a time, counted from the first ({"time": "10s"}, with records at most as many). The last list may be shorter. A list of more than 16 MiB is a panic.'
+
+    progdef = 'window'
+    type_params = ('T',)
+    inputs = {'in_': ('in', 'T'), 'options': ('options', 'json')}
+    outputs = {'window': ('window', 'list<T>')}
+    in_: _WindowIn[T]
+    out: _WindowOut[T]
+
+    def __init__(
+        _self,
+        _flow: Flow,
+        _name: str,
+        /,
+        *,
+        T: type[T] | None = None,
+        in_: Out[T] | Iterable[Any] | None = None,
+        options: Out[AnyJson] | Iterable[Any] | None = None,
+    ) -> None:
+        super().__init__(_flow, _name, {'in_': in_, 'options': options}, {'T': T})
 
 
 class _ZipIn(Ports, Generic[T]):
