@@ -37,7 +37,7 @@ func (c *Client) withKey(ctx context.Context, a contract.Address) (contract.Addr
 	if ok {
 		return a.WithKey(key), nil
 	}
-	all, err := c.askKeys(ctx, flow)
+	all, err := c.awaitKeys(ctx, flow)
 	if err != nil {
 		return a, err
 	}
@@ -54,6 +54,24 @@ func (c *Client) withKey(ctx context.Context, a contract.Address) (contract.Addr
 }
 
 const codeForbidden = "403"
+
+// awaitKeys asks for the keys of a flow that is planned. A replica that is behind has not heard of that: the question is
+// repeated for a while, and may reach another one.
+func (c *Client) awaitKeys(ctx context.Context, flow string) (map[string]contract.Key, error) {
+	until := time.Now().Add(absentWait)
+	for {
+		keys, err := c.askKeys(ctx, flow)
+		var refused *Refusal
+		if !errors.As(err, &refused) || refused.Code != codeNotFound || time.Now().After(until) {
+			return keys, err
+		}
+		select {
+		case <-time.After(absentPause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
 
 // askKeys asks for the keys of a flow's edges.
 func (c *Client) askKeys(ctx context.Context, flow string) (map[string]contract.Key, error) {

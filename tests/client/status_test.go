@@ -4,17 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"github.com/dagyo/dagyo/pkg/client"
 	"github.com/dagyo/dagyo/pkg/contract"
+	"github.com/dagyo/dagyo/pkg/stream"
 	"github.com/dagyo/dagyo/services/dagyo/clienttest"
 	"github.com/dagyo/dagyo/services/dagyo/embedded"
 )
@@ -127,6 +130,37 @@ func TestAQuestionWaitsForTheService(t *testing.T) {
 	})
 	if got, err := c.Flow(t.Context(), "f"); err != nil || got.Flow != "f" {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// The keys of a planned flow are asked for again if a replica answers that has not heard of the plan.
+func TestKeysFromAReplicaThatIsBehind(t *testing.T) {
+	t.Parallel()
+	url := brokerAlone(t)
+	c := connect(t, url)
+	service, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
+	var asked atomic.Int32
+	_, err = service.Subscribe(contract.AskFlowKeys, func(m *nats.Msg) {
+		answer := &nats.Msg{Header: nats.Header{micro.ErrorCodeHeader: {"404"}, micro.ErrorHeader: {"not planned"}}}
+		if asked.Add(1) > 2 {
+			answer = &nats.Msg{Header: nats.Header{micro.ErrorCodeHeader: {"403"}, micro.ErrorHeader: {"enough"}}}
+		}
+		_ = m.RespondMsg(answer)
+	})
+	if err == nil {
+		err = service.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := contract.Address{Subject: contract.EdgeSubject("0", "f", 1), Salt: "salt"}
+	_, err = c.Write(t.Context(), a, func() ([]byte, error) { return nil, io.EOF })
+	if !errors.Is(err, stream.ErrSealed) || asked.Load() != 3 {
+		t.Errorf("%v after %d questions", err, asked.Load())
 	}
 }
 
