@@ -114,6 +114,12 @@ client-typescript: $(CLIENT_TS)/node_modules bin/dagyo ## check and test the Typ
 python-bench: $(VENV)/installed ## records a second of the Python SDK beside plain nats-py
 	cd $(PYTHON_SDK) && .venv/bin/python bench/edge.py
 
+# make faults SCHEDULES=100 SEED=1 SERVERS=3 FAULTS=kill-leader,pause SHRINK=10
+.PHONY: faults
+faults: bin/dagyo ## run installations in which named parts fail, and judge their flows: SCHEDULES=100 (tests/faults); needs root
+	go build -o bin/faults ./tests/faults
+	bin/faults -schedules $(or $(SCHEDULES),4) -seed $(or $(SEED),0) -servers $(or $(SERVERS),0) -faults '$(FAULTS)' -shrink $(or $(SHRINK),0)
+
 .PHONY: flakes
 flakes: ## run the concurrent tests many times: COUNT=200 PACKAGE=./tests/e2e RUN=TestName
 	go test $(RACE) -count $(or $(COUNT),200) -run '$(or $(RUN),.)' $(or $(PACKAGE),./tests/edge)

@@ -59,8 +59,11 @@ func (c *Client) Publish(ctx context.Context, e contract.Event) (uint64, error) 
 	}
 	ctx, done := c.denials.heed(ctx, m.Subject)
 	defer done()
-	ack, err := c.link.JS.PublishMsg(ctx, m, jetstream.WithMsgID(e.ID)) // the library may retry
+	ack, err := c.link.JS.PublishMsg(ctx, m, append(c.patience(), jetstream.WithMsgID(e.ID))...)
 	err = denied(ctx, err)
+	if errors.Is(err, jetstream.ErrNoStreamResponse) && c.cluster() {
+		err = ErrNoLeader
+	}
 	if ofContext(err) || errors.Is(err, nats.ErrTimeout) {
 		err = fmt.Errorf("%w (%w)", ErrUnknownOutcome, err)
 	}
@@ -70,6 +73,24 @@ func (c *Client) Publish(ctx context.Context, e contract.Event) (uint64, error) 
 	c.learn(e.Type, ack.Sequence)
 	return ack.Sequence, nil
 }
+
+// leaderPause is the pause between two attempts to publish while no server of a cluster leads EVENTS, leaderTries the maximum
+// number of further attempts: an election takes up to 9 s.
+const (
+	leaderPause = 250 * time.Millisecond
+	leaderTries = int(askWait * 9 / 10 / leaderPause)
+)
+
+// patience is how the library tries again while nobody takes what is published. Without a cluster that means that there is no
+// EVENTS; in one, its leader may have gone, and the next one not be elected yet.
+func (c *Client) patience() []jetstream.PublishOpt {
+	if !c.cluster() {
+		return nil
+	}
+	return []jetstream.PublishOpt{jetstream.WithRetryWait(leaderPause), jetstream.WithRetryAttempts(leaderTries)}
+}
+
+func (c *Client) cluster() bool { return c.link.ConnectedClusterName() != "" }
 
 // Apply publishes a progdef document, which must be JSON, under a name that is valid in an event, and
 // waits for the validator's answer. Problems are an error of type problem.List.

@@ -18,6 +18,10 @@ var ErrNotInstalled = errors.New("Dagyo is not installed on this NATS server: st
 	contract.StreamEvents + " not found; the services create it (start them with `dagyo up`, or " +
 	"`dagyo validator` and the others)")
 
+// ErrNoLeader is returned if no server of a cluster takes what is published.
+var ErrNoLeader = errors.New("no NATS server leads the stream " + contract.StreamEvents + ": nothing was published; too few servers " +
+	"of the cluster run, or Dagyo is not installed on them (see `dagyo health`)")
+
 // ErrNoAnswer is returned if no service answers a request.
 var ErrNoAnswer = errors.New("no Dagyo service answers (see `dagyo health`)")
 

@@ -248,6 +248,7 @@ const (
 	KindLostHealth      Kind = "lost-health"     // no heartbeat in time
 	KindDeadline        Kind = "deadline"        // the flow did not end in time
 	KindDrained         Kind = "drained"         // the executor had to exit before the job was done
+	KindLostEdges       Kind = "lost-edges"      // the broker no longer has what was stored of the flow's edges
 )
 
 // A Failure is the cause of a panic.

@@ -109,7 +109,7 @@ func Table() []Instrument {
 	none := [][]string{{}}
 	verdicts := [][]string{
 		{"completed", ""}, {"cancelled", ""}, {"panic", "error"}, {"panic", "deserialization"}, {"panic", "crash"},
-		{"panic", "protocol"}, {"panic", "lost-health"}, {"panic", "deadline"}, {"panic", "drained"},
+		{"panic", "protocol"}, {"panic", "lost-health"}, {"panic", "deadline"}, {"panic", "drained"}, {"panic", "lost-edges"},
 	}
 	reasons := [][]string{{"clean"}, {"error"}, {"signal"}, {"refused"}, {"unknown"}}
 	outcomes := [][]string{{"delivered"}, {"failed"}}

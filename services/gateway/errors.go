@@ -77,7 +77,7 @@ func explain(err error) *Error {
 		return fail(http.StatusConflict, err.Error())
 	case errors.Is(err, client.ErrCleaned), errors.Is(err, stream.ErrGone):
 		return fail(http.StatusGone, err.Error())
-	case errors.Is(err, client.ErrNoAnswer), errors.Is(err, client.ErrNotInstalled), errors.Is(err, client.ErrNoServer),
+	case errors.Is(err, client.ErrNoAnswer), errors.Is(err, client.ErrNotInstalled), errors.Is(err, client.ErrNoLeader), errors.Is(err, client.ErrNoServer),
 		errors.Is(err, errCrowded), errors.Is(err, errStopping), errors.Is(err, nats.ErrConnectionClosed):
 		return fail(http.StatusServiceUnavailable, err.Error())
 	case errors.Is(err, client.ErrUnknownOutcome), errors.Is(err, context.DeadlineExceeded):

@@ -332,7 +332,7 @@ func (s *State) jobDone(e contract.Event, d *contract.JobDone) []string {
 // edges in memory was restarted, or the stream was deleted.
 func edgesGone() contract.Failure {
 	return contract.Failure{
-		Kind:    contract.KindProtocol,
+		Kind:    contract.KindLostEdges,
 		Message: "the flow's edges are lost: their stream was deleted, or was stored in memory by a server that restarted",
 	}
 }

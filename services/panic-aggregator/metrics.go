@@ -75,7 +75,7 @@ const other = "other"
 func kindOf(k contract.Kind) string {
 	switch k {
 	case contract.KindError, contract.KindDeserialization, contract.KindCrash, contract.KindProtocol, contract.KindLostHealth,
-		contract.KindDeadline, contract.KindDrained:
+		contract.KindDeadline, contract.KindDrained, contract.KindLostEdges:
 		return string(k)
 	}
 	return other

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	natsd "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
@@ -130,6 +131,43 @@ func TestAQuestionWaitsForTheService(t *testing.T) {
 	})
 	if got, err := c.Flow(t.Context(), "f"); err != nil || got.Flow != "f" {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// While a cluster elects the next leader of EVENTS, nobody takes what is published: it is published again.
+func TestPublishingWaitsForALeader(t *testing.T) {
+	t.Parallel()
+	server, err := natsd.NewServer(&natsd.Options{
+		Host: "127.0.0.1", Port: natsd.RANDOM_PORT, NoLog: true, NoSigs: true,
+		Cluster: natsd.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: natsd.RANDOM_PORT},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Start()
+	t.Cleanup(func() { server.Shutdown(); server.WaitForShutdown() })
+	if !server.ReadyForConnections(time.Minute) {
+		t.Fatal("the server is not ready after a minute")
+	}
+	c := connect(t, server.ClientURL())
+	leader, err := nats.Connect(server.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leader.Close()
+	const elected = 2 * time.Second
+	time.AfterFunc(elected, func() {
+		_, _ = leader.Subscribe(string(contract.TypeFlowCancel), func(m *nats.Msg) {
+			_ = m.Sub.Unsubscribe()
+			_ = leader.Flush() // nobody is there for the next one
+			_ = m.Respond([]byte(`{"stream": "EVENTS", "seq": 7}`))
+		})
+	})
+	if seq, err := c.Cancel(t.Context(), "f", "a test"); err != nil || seq != 7 {
+		t.Errorf("%d, %v", seq, err)
+	}
+	if _, err := c.Cancel(t.Context(), "f", "a test"); !errors.Is(err, client.ErrNoLeader) {
+		t.Errorf("without a leader: %v", err)
 	}
 }
 

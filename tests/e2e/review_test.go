@@ -32,7 +32,7 @@ func TestEdgesInMemoryAreLostWithTheBroker(t *testing.T) {
 		})
 	}
 	s.Server.Restart(t)
-	if got := panicked(t, c.AwaitEnd(t, "memory")).Cause; got.Kind != contract.KindProtocol {
+	if got := panicked(t, c.AwaitEnd(t, "memory")).Cause; got.Kind != contract.KindLostEdges {
 		t.Errorf("cause %+v, want protocol", got)
 	}
 	oneEnd(t, c, "memory")

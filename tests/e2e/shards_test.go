@@ -183,7 +183,7 @@ func TestDeletedStreamsOfEdges(t *testing.T) {
 	}
 	c.Submit(t, "next", words)
 	completed(t, c.AwaitEnd(t, "next"))
-	if got := panicked(t, c.AwaitEnd(t, "loses")).Cause; got.Kind != contract.KindProtocol {
+	if got := panicked(t, c.AwaitEnd(t, "loses")).Cause; got.Kind != contract.KindLostEdges {
 		t.Errorf("cause %+v, want protocol", got)
 	}
 	s.AwaitNothingLeft(t, c)

@@ -6,5 +6,6 @@ export const advice: Record<string, string[]> = {
   protocol: ["The SDK of one end broke the rules of edges. Run the conformance kit against that program: dagyo conformance."],
   "lost-health": ["The executor sent no heartbeat in time: its machine is overloaded, frozen or cut off, or the program blocks its SDK.", "If the machine was short of processors, raise health.timeout of the progdef."],
   deadline: ["The flow did not end in time. See which node was waited for.", "Raise the flow's deadline if it needs longer."],
+  "lost-edges": ["What the NATS server stored of the flow's edges is gone: it kept that in memory and restarted. Run the flow again.", "With --edge-storage file, edges survive a restart of the server."],
   drained: ["The executor had to exit before the job was done.", "Raise drain.gracePeriod of the progdef, and run the flow again."],
 };
