@@ -27,7 +27,6 @@ const (
 	slowRate   = 256 << 10 // bytes a second
 	slowDelay  = 50 * time.Millisecond
 	smallPiece = 1 << 10 // bytes
-	wideBuffer = 4 << 20 // bytes, once a window is no longer small
 	pollMode   = 20 * time.Millisecond
 )
 
@@ -55,11 +54,11 @@ func newLink(server string) (*link, error) {
 
 func (k *link) url() string { return "nats://" + k.listener.Addr().String() }
 
-// set changes the mode. Whoever is connected when the mode becomes Cut, or is no longer Silent or Deaf, must connect again:
-// part of a message is missing.
+// set changes the mode. Whoever is connected when the mode becomes Cut, or is no longer Silent, Deaf or SmallWindow, must
+// connect again: part of a message is missing, or the system does not widen the window of a connection again.
 func (k *link) set(m Mode) {
 	before := Mode(k.mode.Swap(int32(m)))
-	if m == Cut || before == Silent || before == Deaf {
+	if m == Cut || before == Silent || before == Deaf || before == SmallWindow {
 		k.mu.Lock()
 		for c := range k.open {
 			_ = c.Close() // the copies of what it carries end
@@ -133,18 +132,11 @@ func (k *link) carry(c net.Conn) {
 // copy carries bytes until one end closes.
 func (k *link) copy(to, from net.Conn, down bool) {
 	buffer := make([]byte, 64<<10)
-	small := false
 	for {
 		piece := buffer
-		if now := Mode(k.mode.Load()) == SmallWindow; now {
+		if Mode(k.mode.Load()) == SmallWindow {
 			piece = buffer[:smallPiece]
-			if !small {
-				_ = from.(*net.TCPConn).SetReadBuffer(2 * smallPiece) // the system may refuse it
-			}
-			small = true
-		} else if small {
-			_ = from.(*net.TCPConn).SetReadBuffer(wideBuffer)
-			small = false
+			_ = from.(*net.TCPConn).SetReadBuffer(2 * smallPiece) // the system may refuse it
 		}
 		n, err := from.Read(piece)
 		m := Mode(k.mode.Load())
