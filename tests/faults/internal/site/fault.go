@@ -21,6 +21,7 @@ import (
 	"github.com/dagyo/dagyo/pkg/broker"
 	"github.com/dagyo/dagyo/pkg/contract"
 	"github.com/dagyo/dagyo/tests/faults/internal/schedule"
+	"github.com/dagyo/dagyo/tests/harness/executors"
 )
 
 const cont = syscall.SIGCONT
@@ -182,26 +183,49 @@ func (t *Site) cutPower(pause func()) (err error) {
 
 // killOne kills an executor's program or its supervisor, if any runs.
 func (t *Site) killOne(supervisor bool, r *rand.Rand) {
-	all := t.executors.Executors()
+	all := t.allExecutors()
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	for _, id := range all {
-		if t.executors.Kill(id, supervisor) {
-			t.mu.Lock()
-			t.killed[id] = true
-			t.mu.Unlock()
+	for _, x := range all {
+		if x.home.Kill(x.id, supervisor) {
+			t.noteKilled(x.id)
 			return
 		}
 	}
 }
 
+// An executor has its files in the state directory of its tenant.
+type executor struct {
+	home executors.Dir
+	id   string
+}
+
+// allExecutors returns the executors of all tenants that have files, running or not.
+func (t *Site) allExecutors() (all []executor) {
+	homes := []executors.Dir{t.executors}
+	tenants, _ := filepath.Glob(filepath.Join(string(t.executors), "tenants", "*")) // the pattern is right
+	for _, home := range tenants {
+		homes = append(homes, executors.Dir(home))
+	}
+	for _, home := range homes {
+		for _, id := range home.Executors() {
+			all = append(all, executor{home, id})
+		}
+	}
+	return all
+}
+
+func (t *Site) noteKilled(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.killed[id] = true
+}
+
 // killExecutors kills all supervisors, whose programs end with them.
 func (t *Site) killExecutors() {
-	for _, id := range t.executors.Executors() {
-		t.executors.Kill(id, false)
-		if t.executors.Kill(id, true) {
-			t.mu.Lock()
-			t.killed[id] = true
-			t.mu.Unlock()
+	for _, x := range t.allExecutors() {
+		x.home.Kill(x.id, false)
+		if x.home.Kill(x.id, true) {
+			t.noteKilled(x.id)
 		}
 	}
 }
