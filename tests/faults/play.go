@@ -76,6 +76,9 @@ func perform(ctx context.Context, t *site.Site, dir string, s schedule.Schedule,
 		own := rand.New(rand.NewPCG(s.Seed, uint64(step.At)))
 		faults.Go(func() error {
 			sleep(ctx, step.At)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			began := time.Now()
 			err := t.Apply(ctx, step, own)
 			mu.Lock()

@@ -71,4 +71,3 @@ func (d Dir) Kill(executor string, supervisor bool) bool {
 	}
 	return pid > 0 && unix.Kill(pid, unix.SIGKILL) == nil
 }
-
