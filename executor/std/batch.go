@@ -53,9 +53,6 @@ func window() executor.Program {
 		if err := options(ctx, job, given, windowUsage, &o); err != nil {
 			return err
 		}
-		if err := o.check(); err != nil {
-			return badOptions(err, windowUsage)
-		}
 		w := list{limit: ListLimit}
 		if o.Time == nil {
 			return slide(ctx, job, in, out, &slider{size: *o.Records, step: *o.Step, list: w})

@@ -41,9 +41,6 @@ func dedupe() executor.Program {
 		if err := options(ctx, job, given, dedupeUsage, &o); err != nil {
 			return err
 		}
-		if err := o.check(); err != nil {
-			return badOptions(err, dedupeUsage)
-		}
 		var key *gojq.Code
 		if o.Key != nil {
 			var err error

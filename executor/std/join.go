@@ -45,9 +45,6 @@ func join() executor.Program {
 			if err := options(ctx, job, given, joinUsage, &o); err != nil {
 				return err
 			}
-			if err := o.check(); err != nil {
-				return badOptions(err, joinUsage)
-			}
 			keyA, err := compileKey("a", o.A)
 			if err != nil {
 				return err

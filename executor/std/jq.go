@@ -21,11 +21,7 @@ func jq() executor.Program {
 	return executor.Program{
 		Ports: []executor.Port{filter, in, out},
 		Run: func(ctx context.Context, job *executor.Job) error {
-			text, err := single(ctx, job, "filter", filter)
-			if err != nil {
-				return err
-			}
-			code, err := compile(text)
+			code, err := filterOf(ctx, job, filter)
 			if err != nil {
 				return err
 			}
@@ -33,6 +29,15 @@ func jq() executor.Program {
 			return filterAll(ctx, code, in.All(ctx, job), send)
 		},
 	}
+}
+
+// filterOf compiles the setting "filter".
+func filterOf(ctx context.Context, job *executor.Job, filter executor.In[string]) (*gojq.Code, error) {
+	text, err := single(ctx, job, "filter", filter)
+	if err != nil {
+		return nil, err
+	}
+	return compile(text)
 }
 
 // filterAll passes on the filter's results for each value, until the filter calls "halt".

@@ -18,24 +18,25 @@ func optionsInput() executor.In[json.RawMessage] {
 	return executor.Input("options", executor.JSON[json.RawMessage]())
 }
 
-// options reads the setting "options" into the struct at into. A member that the struct does not have is an error.
+// optional is a pointer to a struct with the options of a program. check may set those that are missing.
+type optional interface{ check() error }
+
+// options reads the setting "options" into a struct, and checks it. A member that the struct does not have is an error.
 // usage is an example, for errors.
 func options(
-	ctx context.Context, job *executor.Job, in executor.In[json.RawMessage], usage string, into any,
+	ctx context.Context, job *executor.Job, in executor.In[json.RawMessage], usage string, into optional,
 ) error {
 	text, err := single(ctx, job, "options", in)
 	if err != nil {
 		return err
 	}
-	if err := members(text, into); err != nil {
-		return badOptions(err, usage)
+	if err = members(text, into); err == nil {
+		err = into.check()
+	}
+	if err != nil {
+		return fmt.Errorf("input options: %w; write, for example, %s", err, usage)
 	}
 	return nil
-}
-
-// badOptions is the error for options without sense.
-func badOptions(err error, usage string) error {
-	return fmt.Errorf("input options: %w; write, for example, %s", err, usage)
 }
 
 // members reads a JSON object strictly.

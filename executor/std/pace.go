@@ -97,9 +97,6 @@ func sleeper() executor.Program {
 		if err := options(ctx, job, given, sleepUsage, &o); err != nil {
 			return err
 		}
-		if err := o.check(); err != nil {
-			return badOptions(err, sleepUsage)
-		}
 		if err := sleep(ctx, o.Start.D()); err != nil {
 			return err
 		}

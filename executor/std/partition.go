@@ -16,11 +16,7 @@ func partition() executor.Program {
 	return executor.Program{
 		Ports: []executor.Port{filter, in, matching, others},
 		Run: func(ctx context.Context, job *executor.Job) error {
-			text, err := single(ctx, job, "filter", filter)
-			if err != nil {
-				return err
-			}
-			code, err := compile(text)
+			code, err := filterOf(ctx, job, filter)
 			if err != nil {
 				return err
 			}

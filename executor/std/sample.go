@@ -27,9 +27,6 @@ func sample() executor.Program {
 		if err := options(ctx, job, given, sampleUsage, &o); err != nil {
 			return err
 		}
-		if err := o.check(); err != nil {
-			return badOptions(err, sampleUsage)
-		}
 		chosen := o.chooser()
 		return selected(ctx, job, in, out, func(n int64, _ []byte) (bool, error) { return chosen(n), nil })
 	}, given, in, out)

@@ -49,9 +49,6 @@ func sorter() executor.Program {
 		if err := options(ctx, job, given, sortUsage, &o); err != nil {
 			return err
 		}
-		if err := o.check(); err != nil {
-			return badOptions(err, sortUsage)
-		}
 		s := sorting{descending: o.Order == descending, memory: SortMemory, spill: spill{limit: SortLimit}}
 		if o.Key != nil {
 			if s.key, err = compileKey("key", *o.Key); err != nil {

@@ -106,3 +106,33 @@ func (b *branch[V]) send(ctx context.Context, job *executor.Job, values []V) err
 	}
 	return err
 }
+
+const (
+	// outboxRecords and outboxOctets are when an outbox sends what it holds.
+	outboxRecords = 256
+	outboxOctets  = 256 << 10
+)
+
+// An outbox collects the records of an output, to write many at once.
+type outbox struct {
+	out     executor.Out[[]byte]
+	records [][]byte
+	octets  int
+}
+
+// add adds a record, which must not change until it is sent.
+func (o *outbox) add(ctx context.Context, job *executor.Job, record []byte) error {
+	o.records = append(o.records, record)
+	if o.octets += len(record); len(o.records) < outboxRecords && o.octets < outboxOctets {
+		return nil
+	}
+	return o.flush(ctx, job)
+}
+
+// flush writes the records that have been added.
+func (o *outbox) flush(ctx context.Context, job *executor.Job) error {
+	err := o.out.SendBatch(ctx, job, o.records)
+	clear(o.records)
+	o.records, o.octets = o.records[:0], 0
+	return err
+}

@@ -372,7 +372,7 @@ func (s *sender) credit(data []byte) error {
 		if len(s.held) == 0 {
 			return ErrTaken
 		}
-		c.Frame = 0 // whose frame that was shows the broker's answer to ours
+		c.Frame = 0 // the broker's answer to ours says whose frame that was
 	}
 	news, err := s.win.consume(c.Frame)
 	switch {

@@ -25,6 +25,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// serve returns a connection for what plays the part of a service.
+func serve(t *testing.T, url string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
 func connect(t *testing.T, url string) *client.Client {
 	t.Helper()
 	c, err := client.Connect(t.Context(), client.Options{URL: url, Source: "/test"})
@@ -120,11 +131,7 @@ func TestAQuestionWaitsForTheService(t *testing.T) {
 	t.Parallel()
 	url := brokerAlone(t)
 	c := connect(t, url)
-	service, err := nats.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer service.Close()
+	service := serve(t, url)
 	const back = 300 * time.Millisecond
 	time.AfterFunc(back, func() {
 		_, _ = service.Subscribe(contract.AskFlowGet, func(m *nats.Msg) { _ = m.Respond([]byte(`{"flow": "f"}`)) })
@@ -150,11 +157,7 @@ func TestPublishingWaitsForALeader(t *testing.T) {
 		t.Fatal("the server is not ready after a minute")
 	}
 	c := connect(t, server.ClientURL())
-	leader, err := nats.Connect(server.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer leader.Close()
+	leader := serve(t, server.ClientURL())
 	const elected = 2 * time.Second
 	time.AfterFunc(elected, func() {
 		_, _ = leader.Subscribe(string(contract.TypeFlowCancel), func(m *nats.Msg) {
@@ -176,13 +179,9 @@ func TestKeysFromAReplicaThatIsBehind(t *testing.T) {
 	t.Parallel()
 	url := brokerAlone(t)
 	c := connect(t, url)
-	service, err := nats.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer service.Close()
+	service := serve(t, url)
 	var asked atomic.Int32
-	_, err = service.Subscribe(contract.AskFlowKeys, func(m *nats.Msg) {
+	_, err := service.Subscribe(contract.AskFlowKeys, func(m *nats.Msg) {
 		answer := &nats.Msg{Header: nats.Header{micro.ErrorCodeHeader: {"404"}, micro.ErrorHeader: {"not planned"}}}
 		if asked.Add(1) > 2 {
 			answer = &nats.Msg{Header: nats.Header{micro.ErrorCodeHeader: {"403"}, micro.ErrorHeader: {"enough"}}}

@@ -37,7 +37,11 @@ func play(ctx context.Context, dagyo, dir string, s schedule.Schedule) (sum judg
 		return sum, fmt.Errorf("start: %w", err)
 	}
 	run := judge.Run{Schedule: s, Events: make(map[string][]contract.Event)}
-	if err := perform(ctx, t, dir, s, &run); err != nil {
+	err = perform(ctx, t, dir, s, &run)
+	if errors.Is(err, site.ErrNotHealed) && ctx.Err() == nil {
+		return judge.Summary{Findings: []judge.Finding{{Rule: judge.Heals, What: err.Error()}}}, nil
+	}
+	if err != nil {
 		return sum, err
 	}
 	for _, tenant := range tenants(s) {
@@ -112,7 +116,7 @@ func perform(ctx context.Context, t *site.Site, dir string, s schedule.Schedule,
 	}
 	if err := t.Heal(ctx); err != nil {
 		cancel()
-		return errors.Join(fmt.Errorf("after all faults: %w", err), clients.Wait())
+		return errors.Join(err, clients.Wait())
 	}
 	for i, tenant := range tenants(s) {
 		begin(load.Canary(tenant, i))

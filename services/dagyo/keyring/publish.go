@@ -95,36 +95,30 @@ func (k *Keyring) setUp(ctx context.Context, nc *nats.Conn, files broker.Access,
 		return err
 	}
 	defer link.Close()
-	info, err := accountInfo(ctx, link)
-	if want := k.limits(t.Limits)[access.Inside]; err == nil && (info.Limits.MaxStore != want.Disk || info.Limits.MaxMemory != want.Memory) {
-		return ErrNoStorage
-	}
-	if noStorage(err) {
-		return fmt.Errorf("%w (%w)", ErrNoStorage, err)
-	}
-	return err
-}
-
-// noStorage reports whether a server gives an account no storage.
-func noStorage(err error) bool {
-	return errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
-		errors.Is(err, nats.ErrNoResponders)
-}
-
-// accountInfo asks what an account may store. In a cluster any server may answer, also one that has not yet heard of the
-// account.
-func accountInfo(ctx context.Context, link *broker.Link) (*jetstream.AccountInfo, error) {
-	for {
-		info, err := link.JS.AccountInfo(ctx)
-		if !noStorage(err) || link.ConnectedClusterName() == "" {
-			return info, err
+	for { // in a cluster, any server may answer, also one that has not yet heard of the account or its limits
+		err := checkStorage(ctx, link, k.limits(t.Limits)[access.Inside])
+		if !errors.Is(err, ErrNoStorage) || link.ConnectedClusterName() == "" {
+			return err
 		}
 		select {
 		case <-time.After(accountPause):
 		case <-ctx.Done():
-			return nil, err
+			return err
 		}
 	}
+}
+
+// checkStorage checks that a server gives an account what it may store.
+func checkStorage(ctx context.Context, link *broker.Link, want access.Limits) error {
+	info, err := link.JS.AccountInfo(ctx)
+	if err == nil && (info.Limits.MaxStore != want.Disk || info.Limits.MaxMemory != want.Memory) {
+		return ErrNoStorage
+	}
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
+		errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("%w (%w)", ErrNoStorage, err)
+	}
+	return err
 }
 
 // accountPause is the pause between two questions about an account.

@@ -130,7 +130,7 @@ func Folder(dir string, o Options) (r Report, err error) {
 		return r, err
 	}
 	r.note(keyring.Dir, existed)
-	if o.Replicas > 0 {
+	if o.Replicas != 0 {
 		if err := k.SetReplicas(o.Replicas); err != nil {
 			return r, err
 		}

@@ -36,14 +36,14 @@ type Rule string
 
 // The rules.
 const (
-	OneVerdict  Rule = "one verdict"                          // each flow that was accepted has one
-	Justified   Rule = "the verdict is justified"             // it is the flow's own, or a fault excuses it
-	Exact       Rule = "outputs are exact"                    // a completed flow's are what they must be
-	StartedOnce Rule = "no job is started twice"              //
-	ClientKnows Rule = "the client reports the verdict"       // by its exit code
-	Answered    Rule = "a submission is answered"             //
-	NothingLeft Rule = "nothing is left"                      // on the broker, once all flows have ended
-	Leads       Rule = "the installation works after a fault" // a flow completes
+	OneVerdict  Rule = "one verdict"              // each flow that was accepted has one
+	Justified   Rule = "the verdict is justified" // it is the flow's own, or a fault excuses it
+	Exact       Rule = "outputs are exact"        // a completed flow's are what they must be
+	StartedOnce Rule = "no job is started twice"
+	ClientKnows Rule = "the client reports the verdict" // by its exit code
+	Answered    Rule = "a submission is answered"
+	NothingLeft Rule = "nothing is left"        // on the broker, once all flows have ended
+	Heals       Rule = "the installation heals" // everything runs and answers again after all faults
 )
 
 // A Finding is a promise that was not kept.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -254,7 +253,7 @@ func parseStep(words []string) (s Step, err error) {
 			return s, fmt.Errorf("%s needs a duration", s.Fault)
 		}
 		if s.For, err = time.ParseDuration(words[0]); err != nil {
-			return s, fmt.Errorf("%s: %s", s.Fault, strconv.Quote(words[0]))
+			return s, fmt.Errorf("%s: %q is no duration", s.Fault, words[0])
 		}
 		words = words[1:]
 	}

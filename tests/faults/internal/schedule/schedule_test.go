@@ -43,7 +43,7 @@ func TestBadText(t *testing.T) {
 		good + "1s earthquake":            `"earthquake" is no fault`,
 		good + "1s pause 3s":              "pause needs one of [validator",
 		good + "1s pause planner":         "pause needs a duration",
-		good + "1s pause planner long":    `pause: "long"`,
+		good + "1s pause planner long":    `pause: "long" is no duration`,
 		good + "1s pause planner 3s here": `what does "here" mean?`,
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {

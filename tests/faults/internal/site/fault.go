@@ -118,7 +118,7 @@ func (t *Site) rollServices() (err error) {
 	for _, name := range contract.Services() {
 		for _, r := range t.services[name] {
 			err = errors.Join(err, r.stop(stopWait), r.start())
-			time.Sleep(time.Second) // it becomes ready; the other replica may have to lead meanwhile
+			time.Sleep(time.Second) // as who restarts by hand: without looking whether it is ready
 		}
 	}
 	return err
@@ -336,7 +336,7 @@ func (t *Site) attack(ctx context.Context, d time.Duration, r *rand.Rand) error 
 
 func (t *Site) attackTenant(ctx context.Context, tenant string, r *rand.Rand) error {
 	link, err := broker.Connect(ctx, broker.Options{
-		URL: t.direct(), Name: "hostile", Access: broker.Access{Creds: t.Creds(tenant, "user")},
+		URL: t.Server(), Name: "hostile", Access: broker.Access{Creds: t.Creds(tenant, "user")},
 		Extra: []nats.Option{nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}, // most is refused
 	})
 	if err != nil {

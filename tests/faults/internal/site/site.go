@@ -149,8 +149,8 @@ func urls(links []*link) string {
 	return strings.Join(all, ",")
 }
 
-// direct are the servers' own addresses, on which nothing is made to fail.
-func (t *Site) direct() string {
+// Server is the servers' own addresses, on which nothing is made to fail.
+func (t *Site) Server() string {
 	var all []string
 	for _, b := range t.brokers {
 		all = append(all, (&url.URL{Scheme: "nats", Host: b.address}).String())
@@ -161,7 +161,7 @@ func (t *Site) direct() string {
 // prepare adds a tenant, and the credentials of its users.
 func (t *Site) prepare(ctx context.Context, tenant string) error {
 	if tenant != keyring.DefaultTenant {
-		if _, err := t.Run(ctx, nil, "tenant", "add", tenant, "--data", t.path("auth"), "--server", t.direct()); err != nil {
+		if _, err := t.Run(ctx, nil, "tenant", "add", tenant, "--data", t.path("auth"), "--server", t.Server()); err != nil {
 			return err
 		}
 	}
@@ -183,11 +183,8 @@ func (t *Site) As(tenant string) []string {
 
 // Above returns the flags of a role with which no fault interferes.
 func (t *Site) Above(tenant, role string) []string {
-	return []string{"--server", t.direct(), "--creds", t.Creds(tenant, role)}
+	return []string{"--server", t.Server(), "--creds", t.Creds(tenant, role)}
 }
-
-// Server is the URL of the servers without any fault between.
-func (t *Site) Server() string { return t.direct() }
 
 func (t *Site) addReplica(name string, i int, s schedule.Schedule) error {
 	links, err := t.ways()
@@ -211,24 +208,21 @@ func (t *Site) addReplica(name string, i int, s schedule.Schedule) error {
 	case "panic-aggregator":
 		args = append(args, "--client-silence", "20s")
 	}
-	p := newProcess(t.path("logs"), fmt.Sprintf("%s-%d", name, i+1), func() *exec.Cmd { return t.command(context.Background(), args...) })
+	p := newProcess(t.path("logs"), fmt.Sprintf("%s-%d", name, i+1), func() *exec.Cmd { return t.Command(context.Background(), args...) })
 	t.services[name] = append(t.services[name], &replica{p, links})
 	return p.start()
 }
 
-// command is the dagyo command, whose executors find it, too.
-func (t *Site) command(ctx context.Context, args ...string) *exec.Cmd {
+// Command is the dagyo command with its arguments. Its executors find it, too.
+func (t *Site) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, t.dagyo, args...)
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(t.dagyo)+string(os.PathListSeparator)+os.Getenv("PATH"), "DAGYO_CONTEXT=", "DAGYO_QUEUE=")
 	return cmd
 }
 
-// Command is the dagyo command with its arguments.
-func (t *Site) Command(ctx context.Context, args ...string) *exec.Cmd { return t.command(ctx, args...) }
-
 // Run runs the dagyo command and returns what it prints.
 func (t *Site) Run(ctx context.Context, in []byte, args ...string) (string, error) {
-	cmd := t.command(ctx, args...)
+	cmd := t.Command(ctx, args...)
 	cmd.Stdin = bytes.NewReader(in)
 	var out, told bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &told
@@ -302,9 +296,19 @@ func (t *Site) awaitBrokers(ctx context.Context) error {
 	return nil
 }
 
-// Heal waits until everything runs and answers again, after all faults have ended. A service that has exited by itself is an
-// error.
+// ErrNotHealed is returned if something does not run or does not answer although no fault lasts.
+var ErrNotHealed = errors.New("not healed")
+
+// Heal waits until everything runs and answers again, after all faults have ended, or returns ErrNotHealed. A service that has
+// exited by itself is not healed.
 func (t *Site) Heal(ctx context.Context) error {
+	if err := t.awaitHealed(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotHealed, err)
+	}
+	return nil
+}
+
+func (t *Site) awaitHealed(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWait)
 	defer cancel()
 	if err := t.awaitBrokers(ctx); err != nil {
